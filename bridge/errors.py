@@ -1,0 +1,71 @@
+"""Every error a user can meet. All derive from BridgeError and name the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bridge.report import Blocker
+
+
+class BridgeError(Exception):
+    """Root of every error bridge raises on purpose. `hint` says what to do next."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(f"{message}\n{hint}" if hint else message)
+        self.hint = hint
+
+
+class UnreadableFile(BridgeError):
+    """The bytes handed in are not a valid file of the format."""
+
+
+class UnknownFormat(BridgeError):
+    """No plugin reads or writes the format asked for, or none recognises the source."""
+
+
+class MissingDependency(BridgeError):
+    """An optional package is needed; the hint is the pip command."""
+
+
+class DestinationExists(BridgeError):
+    """The destination is there already and `overwrite` was not given."""
+
+
+class InvalidOption(BridgeError):
+    """An option is unknown to the format, or has a value it does not take."""
+
+
+class InvalidInput(BridgeError):
+    """Arrays handed to a model do not match its inputs."""
+
+
+class InvalidHub(BridgeError):
+    """A model breaks a rule of the hub; a defect of an importer or a pass."""
+
+
+class ExecutionFailed(BridgeError):
+    """A runtime refused the model or failed while running it."""
+
+
+class WriteFailed(BridgeError):
+    """The destination could not be written; nothing was left behind."""
+
+
+class VerificationFailed(BridgeError):
+    """The converted model disagrees with the source."""
+
+
+class PluginError(BridgeError):
+    """A plugin is broken, misdeclared, or clashes with another."""
+
+
+class UnsupportedModel(BridgeError):
+    """Operators of a model cannot cross. `blockers` lists them all."""
+
+    def __init__(self, headline: str, blockers: Sequence[Blocker], hint: str = "") -> None:
+        from bridge.report import table
+
+        self.blockers = tuple(blockers)
+        super().__init__(f"{headline}\n{table(self.blockers)}", hint)

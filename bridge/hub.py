@@ -1,0 +1,284 @@
+"""The hub: an onnx_ir.Model at one pinned opset. Its builder, its invariants, its provenance."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx_ir import traversal
+
+from bridge.errors import InvalidHub
+
+HUB_OPSET = 28
+ML_OPSET = 5
+IR_VERSION = 13
+NHWC = "bridge.nhwc"
+SOURCE = "bridge.source"
+
+STANDARD_OPSETS = {
+    "": HUB_OPSET,
+    "ai.onnx.ml": ML_OPSET,
+    "ai.onnx.preview": 1,
+    "ai.onnx.preview.training": 1,
+}
+
+
+def qualified(node: ir.Node) -> str:
+    """`Op` in the standard domain, `domain::Op` elsewhere: the name op tables use."""
+    return f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
+
+
+def attr(node: ir.Node, name: str, default: Any = None) -> Any:
+    """Value of an attribute as Python (int, float, str, list, tensor, graph), or `default`."""
+    found = node.attributes.get(name)
+    if found is None or found.is_ref():
+        return default
+    value = found.value
+    return list(value) if isinstance(value, tuple) else value
+
+
+def const(value: ir.Value | None) -> np.ndarray | None:
+    """Array of an initializer, or None for a value known only at run time."""
+    if value is None or value.const_value is None or value.is_graph_input():
+        return None
+    return value.const_value.numpy()
+
+
+def shape_of(value: ir.Value | None) -> list[int] | None:
+    """Fully known static shape, else None."""
+    if value is None or value.shape is None or not value.shape.is_static():
+        return None
+    return [int(cast(int, d)) for d in value.shape]
+
+
+def rank_of(value: ir.Value | None) -> int | None:
+    """Rank, or None when unknown."""
+    return None if value is None or value.shape is None else len(value.shape)
+
+
+def schema(node: ir.Node, opset: int | None = None) -> onnx.defs.OpSchema | None:
+    """The operator's schema at the hub's (or the given) opset; None for operators of no standard domain."""
+    version = opset or STANDARD_OPSETS.get(node.domain)
+    return _schema(node.domain, node.op_type, version) if version else None
+
+
+@functools.cache
+def _schema(domain: str, op: str, version: int) -> onnx.defs.OpSchema | None:
+    try:
+        return onnx.defs.get_schema(op, version, domain)
+    except onnx.defs.SchemaError:
+        return None
+
+
+def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
+    """Every node of the model's graph and its subgraphs; not of its functions."""
+    return iter(traversal.RecursiveGraphIterator(model.graph))
+
+
+def origin(node: ir.Node) -> str:
+    """The native operator and name a node came from, as its importer stamped it."""
+    return node.metadata_props.get(SOURCE, "")
+
+
+def stamp(model: ir.Model, **facts: str) -> None:
+    """Model-level provenance: source format, file digest, versions."""
+    model.metadata_props.update({f"bridge.{key}": value for key, value in facts.items()})
+
+
+class Builder:
+    """Builds hub nodes: `op.Conv(x, w, strides=[2, 2])`.
+
+    Inputs may be values, arrays, Python numbers (typed like the first value among the inputs) or None.
+    Keywords are attributes; `_outputs=n` asks for several results, `_domain=` for another domain.
+    Nodes go before `before`, or at the end of `graph`; every result has its inferred type and shape.
+    """
+
+    def __init__(
+        self,
+        graph: ir.Graph | ir.Function,
+        before: ir.Node | None = None,
+        source: str = "",
+    ) -> None:
+        self.graph = graph
+        self.before = before
+        self.source = source
+        self.nodes: list[ir.Node] = []
+
+    def __getattr__(self, op_type: str) -> Any:
+        if op_type.startswith("_"):
+            raise AttributeError(op_type)
+        return functools.partial(self.node, op_type)
+
+    def node(
+        self, op_type: str, *inputs: Any, _domain: str = "", _outputs: int = 1, **attributes: Any
+    ) -> Any:
+        """Append one node; its value, or a tuple of them when `_outputs` is more than 1."""
+        values = self._values(inputs)
+        attrs = ir.convenience.convert_attributes(
+            {k: v for k, v in attributes.items() if v is not None}
+        )
+        made = ir.Node(_domain, op_type, values, attrs, num_outputs=_outputs)
+        return self.insert(made)
+
+    def insert(self, node: ir.Node) -> Any:
+        """Append a node made elsewhere, infer its outputs, and return them like `node`."""
+        if self.source:
+            node.metadata_props.setdefault(SOURCE, self.source)
+        if self.before is not None:
+            self.graph.insert_before(self.before, node)
+        else:
+            self.graph.append(node)
+        self.nodes.append(node)
+        infer_node(node)
+        return node.outputs[0] if len(node.outputs) == 1 else tuple(node.outputs)
+
+    def const(self, value: Any, dtype: Any = None) -> ir.Value:
+        """An initializer holding `value`: an array, a number, a list, or an ir tensor."""
+        tensor = value
+        if not isinstance(value, ir.TensorProtocol):
+            array = np.asarray(value, None if dtype is None else numpy_dtype(dtype))
+            if array.dtype == np.float64 and dtype is None and not isinstance(value, np.ndarray):
+                array = array.astype(np.float32)
+            tensor = ir.tensor(array)
+        if isinstance(self.graph, ir.Function):
+            node = ir.Node("", "Constant", [], [ir.AttrTensor("value", tensor)])
+            return self.insert(node)
+        result = ir.Value(
+            name=fresh_name(self.graph, "const"),
+            shape=ir.Shape(tensor.shape),
+            type=ir.TensorType(tensor.dtype),
+            const_value=tensor,
+        )
+        self.graph.register_initializer(result)
+        return result
+
+    def _values(self, inputs: Sequence[Any]) -> list[ir.Value | None]:
+        like = next((v.dtype for v in inputs if isinstance(v, ir.Value) and v.dtype), None)
+        while inputs and inputs[-1] is None:
+            inputs = inputs[:-1]
+        return [
+            v
+            if v is None or isinstance(v, ir.Value)
+            else self.const(v, like if isinstance(v, (bool, int, float)) else None)
+            for v in inputs
+        ]
+
+
+def numpy_dtype(dtype: Any) -> np.dtype:
+    return dtype.numpy() if isinstance(dtype, ir.DataType) else np.dtype(dtype)
+
+
+def fresh_name(graph: ir.Graph | ir.Function, stem: str) -> str:
+    """A name no value of `graph` or of its enclosing graphs has."""
+    counter = graph.meta.setdefault("bridge.counter", 0)
+    graph.meta["bridge.counter"] = counter + 1
+    return f"{stem}.{id(graph) & 0xFFFF:x}.{counter}"
+
+
+def infer_node(node: ir.Node) -> None:
+    """Type and shape of a node's outputs from its inputs, by the operator's own schema."""
+    if all(o.type is not None and o.shape is not None for o in node.outputs):
+        return
+    described = schema(node)
+    if described is None or any(a.type == ir.AttributeType.GRAPH for a in node.attributes.values()):
+        return
+    named = _NodeProto(node)
+    try:
+        found = onnx.shape_inference.infer_node_outputs(
+            described,
+            named.proto,
+            named.types,
+            named.data,
+            opset_imports=[onnx.helper.make_opsetid(node.domain, STANDARD_OPSETS[node.domain])],
+        )
+    except Exception:
+        return
+    for name, output in zip(named.proto.output, node.outputs, strict=True):
+        if name in found:
+            inferred = ir.serde.deserialize_type_proto_for_type(found[name])
+            output.type = output.type or inferred
+            if output.shape is None:
+                output.shape = ir.serde.deserialize_type_proto_for_shape(found[name])
+
+
+class _NodeProto:
+    """A node in protobuf under positional names, with the types and small constants of its inputs."""
+
+    def __init__(self, node: ir.Node) -> None:
+        self.proto = onnx.NodeProto(op_type=node.op_type, domain=node.domain)
+        self.types: dict[str, onnx.TypeProto] = {}
+        self.data: dict[str, onnx.TensorProto] = {}
+        for index, value in enumerate(node.inputs):
+            self.proto.input.append("" if value is None else f"i{index}")
+            if value is not None and value.type is not None:
+                self._describe(f"i{index}", value)
+        self.proto.output.extend(f"o{index}" for index in range(len(node.outputs)))
+        for attribute in node.attributes.values():
+            self.proto.attribute.append(ir.serde.serialize_attribute(attribute))
+
+    def _describe(self, name: str, value: ir.Value) -> None:
+        proto = onnx.TypeProto()
+        ir.serde.serialize_type_into(proto, value.type)  # type: ignore[arg-type]
+        if value.shape is not None:
+            ir.serde.serialize_shape_into(proto, value.shape)
+        self.types[name] = proto
+        tensor = value.const_value
+        if tensor is not None and not value.is_graph_input() and tensor.size <= 1024:
+            self.data[name] = ir.serde.serialize_tensor(tensor)
+
+
+def verify(model: ir.Model) -> None:
+    """Raise InvalidHub, listing every broken rule, unless `model` is a valid hub model.
+
+    Rules: pinned opsets; sorted nodes; unique value names; no Constant and no QLinear* nodes; inputs,
+    outputs and initializers typed; functions only outside the standard domains.
+    """
+    problems = [
+        f"opset {domain or 'ai.onnx'} is {version}, not {STANDARD_OPSETS[domain]}"
+        for domain, version in model.graph.opset_imports.items()
+        if version != STANDARD_OPSETS.get(domain, version)
+    ]
+    problems += [f"function {f.name} is in a standard domain" for f in model.functions.values() if f.domain in STANDARD_OPSETS]
+    names: set[str] = set()
+    problems += _graph_problems(model.graph, names, set())
+    if problems:
+        raise InvalidHub("Not a valid hub model:\n  " + "\n  ".join(problems))
+
+
+def _graph_problems(graph: ir.Graph, names: set[str], outer: set[ir.Value]) -> Iterator[str]:
+    known = set(outer)
+    for value in [*graph.inputs, *graph.initializers.values()]:
+        known.add(value)
+        if value.type is None:
+            yield f"{value.name} has no type"
+    for value in {*graph.inputs, *graph.initializers.values()}:
+        yield from _name_problems(value, names)
+    for node in graph:
+        if node.domain == "" and (node.op_type == "Constant" or node.op_type.startswith("QLinear")):
+            yield f"{node.op_type} {node.name} does not belong in the hub"
+        for value in node.inputs:
+            if value is not None and value not in known:
+                yield f"{node.op_type} {node.name} reads {value.name} before it is made"
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.GRAPH:
+                yield from _graph_problems(attribute.as_graph(), names, known)
+            elif attribute.type == ir.AttributeType.GRAPHS:
+                for subgraph in attribute.as_graphs():
+                    yield from _graph_problems(subgraph, names, known)
+        for output in node.outputs:
+            known.add(output)
+            yield from _name_problems(output, names)
+    for output in graph.outputs:
+        if output not in known:
+            yield f"output {output.name} is never made"
+
+
+def _name_problems(value: ir.Value, names: set[str]) -> Iterator[str]:
+    if value.name:
+        if value.name in names:
+            yield f"{value.name} names two values"
+        names.add(value.name)

@@ -1,0 +1,95 @@
+"""Stock conditions for rules on hub nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.ops import Need
+
+
+def _input(node: ir.Node, index: int) -> ir.Value | None:
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def constant(index: int, name: str) -> Need:
+    """Input `index`, called `name`, is absent or known before run time."""
+
+    def holds(node: ir.Node) -> bool:
+        value = _input(node, index)
+        return value is None or hub.const(value) is not None
+
+    return Need(f"a constant {name}", holds)
+
+
+def attribute(name: str, *allowed: Any, default: Any = None) -> Need:
+    """Attribute `name` (its default when absent) is one of `allowed`."""
+    words = " or ".join(str(a) for a in allowed)
+    fallback = allowed[0] if default is None else default
+    return Need(f"{name}={words}", lambda node: hub.attr(node, name, fallback) in allowed)
+
+
+def dtype(*allowed: str, index: int = 0) -> Need:
+    """Input `index` has one of the dtypes named as in onnx_ir.DataType, any case."""
+    names = {a.upper() for a in allowed}
+
+    def holds(node: ir.Node) -> bool:
+        value = _input(node, index)
+        return value is None or (value.dtype is not None and value.dtype.name in names)
+
+    return Need(f"input {index} of dtype {' or '.join(a.lower() for a in allowed)}", holds)
+
+
+def rank(*allowed: int, index: int = 0) -> Need:
+    """Input `index` has one of the ranks."""
+    words = " or ".join(map(str, allowed))
+    return Need(f"input {index} of rank {words}", lambda node: hub.rank_of(_input(node, index)) in allowed)
+
+
+def max_rank(limit: int, index: int = 0) -> Need:
+    """Input `index` has a known rank of at most `limit`."""
+
+    def holds(node: ir.Node) -> bool:
+        found = hub.rank_of(_input(node, index))
+        return found is not None and found <= limit
+
+    return Need(f"input {index} of rank {limit} at most", holds)
+
+
+def static_shape(index: int = 0) -> Need:
+    """Every dimension of input `index` is known before run time."""
+    return Need(
+        f"a static shape of input {index}", lambda node: hub.shape_of(_input(node, index)) is not None
+    )
+
+
+def static_dims(*axes: int, index: int = 0) -> Need:
+    """The named dimensions of input `index` are known before run time."""
+
+    def holds(node: ir.Node) -> bool:
+        value = _input(node, index)
+        if value is None or value.shape is None:
+            return False
+        return all(-len(value.shape) <= a < len(value.shape) and isinstance(value.shape[a], int) for a in axes)
+
+    return Need(f"static dimensions {', '.join(map(str, axes))} of input {index}", holds)
+
+
+def unused_output(index: int, name: str) -> Need:
+    """Output `index`, called `name`, is not asked for."""
+
+    def holds(node: ir.Node) -> bool:
+        if index >= len(node.outputs):
+            return True
+        output = node.outputs[index]
+        return not output.name or not (output.uses() or output.is_graph_output())
+
+    return Need(f"output {name} to be unused", holds)
+
+
+def condition(text: str, holds: Callable[[ir.Node], bool]) -> Need:
+    """Any other condition, with its own words."""
+    return Need(text, holds)

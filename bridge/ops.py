@@ -1,0 +1,107 @@
+"""How one operator crosses, declared once and read by dispatch, by errors and by the matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.errors import PluginError
+
+
+@dataclass(frozen=True)
+class Need:
+    """A condition on one node: `text` completes "needs …", `holds` is checked."""
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How `op` crosses. `since` is the first version of the foreign format that has it."""
+
+    op: str
+    handler: Callable
+    since: int = 0
+    needs: tuple[Need, ...] = ()
+
+    def refusal(self, node: Any, version: int, title: Callable[[int], str] = str) -> str | None:
+        """Why this rule does not take `node`, or None when it does."""
+        if self.since > version:
+            return f"needs {title(self.since)}; {title(version)} was asked for"
+        missing = [need.text for need in self.needs if not need.holds(node)]
+        return "needs " + " and ".join(missing) if missing else None
+
+
+class OpTable:
+    """The rules of one direction of one format.
+
+    Operators are named `Op`, or `domain::Op` outside the format's default domain. Several rules may
+    share an operator; the first that takes a node crosses it.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._rules: dict[str, list[Rule]] = {}
+
+    def op(self, *names: str, since: int = 0, needs: tuple[Need, ...] = ()) -> Callable:
+        """Register the decorated handler for `names`. Handlers take (builder, node, *inputs)."""
+
+        def register(handler: Callable) -> Callable:
+            for name in names:
+                self.add(Rule(name, handler, since, needs))
+            return handler
+
+        return register
+
+    def same(self, since: int = 0, needs: tuple[Need, ...] = (), **names: str) -> None:
+        """Register operators that differ from their counterpart in name alone: hub="native"."""
+        for name, native in names.items():
+            self.add(Rule(name, _call(native), since, needs))
+
+    def add(self, rule: Rule) -> None:
+        self._rules.setdefault(rule.op, []).append(rule)
+
+    def extended(self, rules: Iterable[Rule]) -> OpTable:
+        """A copy in which `rules` come before the table's own."""
+        table = OpTable(self.title)
+        for rule in [*rules, *self]:
+            table.add(rule)
+        return table
+
+    def __iter__(self) -> Iterator[Rule]:
+        return (rule for rules in self._rules.values() for rule in rules)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._rules
+
+    def find(self, name: str, node: Any, version: int = 2**31) -> Rule | None:
+        """The first rule that takes `node`."""
+        rules = self._rules.get(name, ())
+        return next((r for r in rules if r.refusal(node, version) is None), None)
+
+    def refusal(
+        self, name: str, node: Any, version: int = 2**31, title: Callable[[int], str] = str
+    ) -> str | None:
+        """Why no rule takes `node`, in words that follow the operator's name; None when one does."""
+        if name not in self._rules:
+            return "is not supported"
+        reasons = [rule.refusal(node, version, title) for rule in self._rules[name]]
+        return None if None in reasons else ", or ".join(dict.fromkeys(r for r in reasons if r))
+
+
+def _call(native: str) -> Callable:
+    def handler(builder: Any, node: Any, *inputs: Any) -> Any:
+        return getattr(builder, native)(*inputs)
+
+    handler.__name__ = native
+    return handler
+
+
+def clash(name: str, first: str, second: str) -> PluginError:
+    """Two distributions claim one name."""
+    return PluginError(
+        f"{name} is provided by both {first} and {second}.",
+        f"Uninstall one of them, or let one declare {name} with override=True.",
+    )

@@ -1,0 +1,83 @@
+"""What happened, or would happen, to each operator of a model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Outcome(StrEnum):
+    """How one operator crossed."""
+
+    NATIVE = "native"
+    EXPANDED = "expanded"
+    APPROXIMATED = "approximated"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """One operator of the source. `origin` is its native operator and name; `detail` says why."""
+
+    op: str
+    origin: str
+    outcome: Outcome
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """One operator that cannot cross, and the reason."""
+
+    op: str
+    name: str
+    origin: str
+    reason: str
+
+
+@dataclass
+class Report:
+    """Of one conversion: `crossings` per operator, `notes` on the model, `blockers` that refuse it."""
+
+    source: str
+    target: str
+    crossings: list[Crossing] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    blockers: list[Blocker] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing stands in the way."""
+        return not self.blockers
+
+    def counts(self) -> dict[str, int]:
+        """Number of operators per outcome, in the order of Outcome."""
+        found = Counter(c.outcome for c in self.crossings)
+        return {o.value: found[o] for o in Outcome if found[o]}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values, for JSON."""
+        return asdict(self) | {"ok": self.ok, "counts": self.counts()}
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{n} {o}" for o, n in self.counts().items()) or "no operators"
+        lines = [f"{self.source} → {self.target}: {counts}", *(f"  note: {n}" for n in self.notes)]
+        return "\n".join([*lines, table(self.blockers)] if self.blockers else lines)
+
+
+def table(blockers: Sequence[Blocker]) -> str:
+    """Blockers as aligned rows, like reasons on like operators folded to one row."""
+    groups: dict[tuple[str, str], list[Blocker]] = {}
+    for blocker in blockers:
+        groups.setdefault((blocker.op, blocker.reason), []).append(blocker)
+    rows = []
+    for (op, reason), members in groups.items():
+        first = members[0]
+        where = first.name + (f" (from {first.origin})" if first.origin else "")
+        rows.append((op, where + (f" and {len(members) - 1} more" if members[1:] else ""), reason))
+    widths = [max((len(r[i]) for r in rows), default=0) for i in (0, 1)]
+    return "\n".join(f"  {op:<{widths[0]}}  {where:<{widths[1]}}  {why}" for op, where, why in rows)
