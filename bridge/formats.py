@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from bridge.errors import InvalidOption, MissingDependency, UnknownFormat
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnx_ir as ir
 
     from bridge.ops import OpTable
@@ -187,5 +186,3 @@ def by_suffix(path: Path) -> Format | None:
 
     return next((f for f in formats() if path.name.lower().endswith(f.suffixes)), None)
 
-
-Arrays = dict[str, "np.ndarray"]

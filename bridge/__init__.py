@@ -1,0 +1,71 @@
+"""Convert machine-learning models between formats through one hub, and check the numbers."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bridge.convert import Conversion, check, convert, formats, load, save
+    from bridge.errors import BridgeError
+    from bridge.hookspecs import hookimpl
+    from bridge.summary import Summary, inspect
+    from bridge.runtime import run
+    from bridge.verify import Verification, verify
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BridgeError",
+    "Conversion",
+    "Summary",
+    "Verification",
+    "check",
+    "convert",
+    "formats",
+    "hookimpl",
+    "inspect",
+    "load",
+    "run",
+    "save",
+    "verify",
+]
+
+_HOMES = {
+    "BridgeError": "errors",
+    "Conversion": "convert",
+    "Summary": "summary",
+    "Verification": "verify",
+    "check": "convert",
+    "convert": "convert",
+    "formats": "convert",
+    "hookimpl": "hookspecs",
+    "inspect": "summary",
+    "load": "convert",
+    "run": "runtime",
+    "save": "convert",
+    "verify": "verify",
+}
+
+
+class _Face(ModuleType):
+    """Keeps a submodule from taking the place of the public function it is named after."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bridge' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"bridge.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

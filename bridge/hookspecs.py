@@ -1,0 +1,36 @@
+"""The hooks a plugin may implement. All return lists; none is called before it is needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import pluggy
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from bridge.formats import Format
+    from bridge.ops import Rule
+
+hookspec = pluggy.HookspecMarker("bridge")
+hookimpl = pluggy.HookimplMarker("bridge")
+
+
+@hookspec
+def bridge_formats() -> list[Format]:  # type: ignore[empty-body]
+    """Formats this plugin reads, writes or runs."""
+
+
+@hookspec
+def bridge_rules(format: str, direction: Literal["import", "export"]) -> list[Rule]:  # type: ignore[empty-body]
+    """Rules added to another plugin's op table; they are tried before its own."""
+
+
+@hookspec
+def bridge_passes(format: str) -> list[ir.passes.PassBase]:  # type: ignore[empty-body]
+    """Legalisations run before those of the target `format`."""
+
+
+@hookspec
+def bridge_functions() -> list[ir.Function]:  # type: ignore[empty-body]
+    """Own-domain operators with a body: every exporter without a rule of its own gets the body."""

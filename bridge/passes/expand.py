@@ -1,0 +1,122 @@
+"""Inline the function body of every operator a target does not take."""
+
+from __future__ import annotations
+
+import onnx
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.passes.rewrite import Accepts, described, replace, subgraphs
+
+
+class ExpandFunctions(ir.passes.InPlacePass):
+    """1. A node that `accepts` refuses and that has a body is replaced by the body, again and again.
+
+    2. A body is the model's own function, or the one the ONNX operator schema gives at the hub's opset,
+       specialised to the node's input types where it depends on them.
+    """
+
+    def __init__(self, accepts: Accepts = lambda node: False) -> None:
+        super().__init__()
+        self.accepts = accepts
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        return ir.passes.PassResult(model, self._graph(model, model.graph))
+
+    def _graph(self, model: ir.Model, graph: ir.Graph) -> bool:
+        changed = False
+        pending = list(graph)[::-1]
+        while pending:
+            node = pending.pop()
+            for subgraph in subgraphs(node):
+                changed |= self._graph(model, subgraph)
+            body = None if self.accepts(node) else function_body(model, node)
+            if body is None:
+                continue
+            made = inline(graph, node, body)
+            pending.extend(reversed(made))
+            changed = True
+        return changed
+
+
+def function_body(model: ir.Model, node: ir.Node) -> ir.Function | None:
+    """The function that defines `node`, lifted to the hub's opset; None for a primitive operator."""
+    own = model.functions.get(node.op_identifier())
+    if own is not None:
+        return own
+    described_by = hub.schema(node)
+    if described_by is None:
+        return None
+    proto = _schema_body(described_by, node)
+    if proto is None:
+        return None
+    from bridge.passes.opset import lift_function
+
+    function = ir.serde.deserialize_function(proto)
+    lift_function(function)
+    return function
+
+
+def _schema_body(schema: onnx.defs.OpSchema, node: ir.Node) -> onnx.FunctionProto | None:
+    named = hub._NodeProto(node)
+    try:
+        if schema.has_function:
+            return schema.function_body
+        if schema.has_context_dependent_function:
+            types = [named.types.get(name, onnx.TypeProto()).SerializeToString() for name in named.proto.input]
+            raw = schema.get_context_dependent_function(named.proto.SerializeToString(), types)
+            return onnx.FunctionProto.FromString(raw) if raw else None
+    except Exception:
+        return None
+    return None
+
+
+def inline(graph: ir.Graph, node: ir.Node, function: ir.Function) -> list[ir.Node]:
+    """Copy the nodes of `function` before `node`, wired to its inputs and attributes, and remove it."""
+    op = hub.Builder(graph, before=node, source=hub.origin(node) or described(node))
+    inputs = list(node.inputs) + [None] * (len(function.inputs) - len(node.inputs))
+    values: dict[ir.Value, ir.Value | None] = dict(zip(function.inputs, inputs, strict=True))
+    attributes = {**function.attributes, **node.attributes}
+    for inner in function:
+        copy = _copy(inner, values, attributes, op)
+        op.insert(copy)
+        values.update(zip(inner.outputs, copy.outputs, strict=True))
+    results = [values.get(o, o) for o in function.outputs]
+    replace(graph, node, results[: len(node.outputs)], op)
+    return op.nodes
+
+
+def _copy(node: ir.Node, values: dict, attributes: dict, op: hub.Builder) -> ir.Node:
+    attrs = []
+    for name, attribute in node.attributes.items():
+        if attribute.is_ref():
+            given = attributes.get(attribute.ref_attr_name)
+            if given is None or given.value is None:
+                continue
+            attribute = ir.Attr(name, given.type, given.value)
+        elif attribute.type == ir.AttributeType.GRAPH:
+            attribute = ir.AttrGraph(name, _copy_graph(attribute.as_graph(), values, attributes))
+        attrs.append(attribute)
+    inputs = [values.get(v, v) if v is not None else None for v in node.inputs]
+    return ir.Node(node.domain, node.op_type, inputs, attrs, overload=node.overload, num_outputs=len(node.outputs))
+
+
+def _copy_graph(graph: ir.Graph, outer: dict, attributes: dict) -> ir.Graph:
+    values = dict(outer)
+    inputs = []
+    for value in graph.inputs:
+        copy = ir.Value(name=value.name, shape=value.shape, type=value.type)
+        values[value] = copy
+        inputs.append(copy)
+    result = ir.Graph(inputs, [], nodes=[], name=graph.name, opset_imports=dict(graph.opset_imports))
+    op = hub.Builder(result)
+    for name, value in graph.initializers.items():
+        copy = ir.Value(name=name, shape=value.shape, type=value.type, const_value=value.const_value)
+        result.register_initializer(copy)
+        values[value] = copy
+    for node in graph:
+        made = _copy(node, values, attributes, op)
+        op.insert(made)
+        values.update(zip(node.outputs, made.outputs, strict=True))
+    result.outputs.extend(values[o] or o for o in graph.outputs)
+    return result

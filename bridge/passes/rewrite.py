@@ -1,0 +1,103 @@
+"""Rewriting nodes by a table: the engine behind legalisations, opset steps and vendor operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.ops import OpTable
+
+Accepts = Callable[[ir.Node], bool]
+
+
+class Rewrite(ir.passes.InPlacePass):
+    """Replace each node that a rule of `table` takes by what its handler builds.
+
+    1. Handlers take (op, node, *inputs) with `op` a hub.Builder placed before the node, and return the
+       value or values that stand for its outputs (None for one that is unused), or NotImplemented to leave it.
+    2. What a handler builds is visited again, so rules may build on one another.
+    3. Nodes for which `keep` holds are left alone: what a target takes natively needs no rewriting.
+    4. Subgraphs are visited before the node that owns them; functions of the model are visited too.
+    """
+
+    def __init__(self, table: OpTable, keep: Accepts = lambda node: False) -> None:
+        super().__init__()
+        self.table = table
+        self.keep = keep
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        changed = self._graph(model.graph)
+        for function in model.functions.values():
+            changed |= self._graph(function)
+        return ir.passes.PassResult(model, changed)
+
+    def _graph(self, graph: ir.Graph | ir.Function) -> bool:
+        changed = False
+        pending = list(graph)[::-1]
+        while pending:
+            node = pending.pop()
+            for subgraph in subgraphs(node):
+                changed |= self._graph(subgraph)
+            made = self._node(graph, node)
+            if made is not None:
+                changed = True
+                pending.extend(reversed(made))
+        return changed
+
+    def _node(self, graph: ir.Graph | ir.Function, node: ir.Node) -> Sequence[ir.Node] | None:
+        name = hub.qualified(node)
+        if name not in self.table or self.keep(node):
+            return None
+        rule = self.table.find(name, node)
+        if rule is None:
+            return None
+        op = hub.Builder(graph, before=node, source=hub.origin(node) or described(node))
+        results = rule.handler(op, node, *node.inputs)
+        if results is NotImplemented:
+            for made in reversed(op.nodes):
+                graph.remove(made, safe=True)
+            return None
+        replace(graph, node, results, op)
+        return op.nodes
+
+
+def described(node: ir.Node) -> str:
+    """`Op name`, the way provenance names a node."""
+    return f"{node.op_type} {node.name}" if node.name else node.op_type
+
+
+def subgraphs(node: ir.Node) -> list[ir.Graph]:
+    """The graphs a node's attributes hold."""
+    found: list[ir.Graph] = []
+    for attribute in node.attributes.values():
+        if attribute.is_ref():
+            continue
+        if attribute.type == ir.AttributeType.GRAPH:
+            found.append(attribute.as_graph())
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            found.extend(attribute.as_graphs())
+    return found
+
+
+def replace(graph: ir.Graph | ir.Function, node: ir.Node, results: Any, op: hub.Builder) -> None:
+    """Put `results` in place of the outputs of `node`, names and types kept, and remove it."""
+    values = list(results) if isinstance(results, (tuple, list)) else [results]
+    values += [None] * (len(node.outputs) - len(values))
+    for index, (old, new) in enumerate(zip(node.outputs, values, strict=True)):
+        if new is None or not (old.uses() or old.is_graph_output()):
+            continue
+        producer = new.producer()
+        if producer is None or producer not in op.nodes or new in values[:index]:
+            if old.is_graph_output():
+                new = op.Identity(new)
+        if old.type is not None:
+            new.type = old.type
+        if new.shape is None or (old.shape is not None and not new.shape.is_static()):
+            new.shape = old.shape if old.shape is not None else new.shape
+        if new.producer() in op.nodes:
+            new.name, old.name = old.name, None
+        ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
+    graph.remove(node, safe=True)
