@@ -1,0 +1,221 @@
+"""The whole flow: detect → import → passes → legalise → check → export → verify → report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bridge import formats as lookup
+from bridge import plugins
+from bridge.errors import BridgeError, DestinationExists, UnknownFormat, UnsupportedModel
+from bridge.formats import Exporter, Format, parse_options
+from bridge.report import Blocker, Report
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from bridge.verify import Verification
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A file written: where, what happened to each operator, and how it compared if that was asked."""
+
+    path: Path
+    report: Report
+    verification: Verification | None = None
+
+    def __str__(self) -> str:
+        lines = [f"{self.path} written.", str(self.report)]
+        return "\n".join([*lines, str(self.verification)] if self.verification else lines)
+
+
+def formats() -> tuple[Format, ...]:
+    """Every installed format, ordered by name."""
+    return plugins.formats()
+
+
+def convert(
+    src: Any,
+    dst: str | Path | None = None,
+    *,
+    to: str | None = None,
+    source: str | None = None,
+    overwrite: bool = False,
+    verify: bool = False,
+    **options: Any,
+) -> Conversion:
+    """Convert a model file or live object to another format.
+
+    `to` is the target's name, found from the suffix of `dst` when omitted; without `dst` the file is
+    named after `src`, in the current directory. Options are those the source's importer and the target's
+    exporter declare (`bridge formats NAME`). With `verify`, source and result run on the same seeded random
+    inputs and must agree.
+
+    Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
+    InvalidOption, WriteFailed, VerificationFailed: all BridgeErrors.
+    """
+    fmt = lookup.of_source(src, source)
+    target = _target(dst, to)
+    reading = {o.name for o in plugins.importer(fmt).options}
+    path = Path(dst) if dst is not None else Path(_stem(src, fmt) + target.suffixes[0])
+    _check_destination(path, overwrite)
+    settings = parse_options(
+        plugins.exporter(target).options, {k: v for k, v in options.items() if k not in reading}, target.title
+    )
+    report = Report(fmt.name, target.name)
+    with _timed(report, "import"):
+        model = load(src, source=fmt.name, **{k: v for k, v in options.items() if k in reading})
+    reference = _reference(src, fmt, model, target) if verify else None
+    _save(model, path, target, settings, report, overwrite, str(src) if isinstance(src, (str, Path)) else "")
+    if not verify:
+        return Conversion(path, report)
+    from bridge.verify import verify as compare
+
+    with _timed(report, "verify"):
+        verification = compare(reference, path, candidate_source=target.name, target_options=settings)
+    return Conversion(path, report, verification.require(path))
+
+
+def load(src: Any, *, source: str | None = None, **options: Any) -> ir.Model:
+    """Read a model file or live object into a hub model. Raises as `convert` does."""
+    from bridge import hub
+    from bridge.passes import clean
+
+    fmt = lookup.of_source(src, source)
+    reader = plugins.importer(fmt)
+    settings = parse_options(reader.options, options, fmt.title)
+    try:
+        model = reader.load(src, **settings)
+    except ModuleNotFoundError as error:
+        raise fmt.missing(error) from error
+    for function in plugins.functions():
+        model.functions.setdefault(function.identifier(), function)
+    clean(model)
+    hub.verify(model)
+    return model
+
+
+def save(
+    model: ir.Model, dst: str | Path, *, to: str | None = None, overwrite: bool = False, **options: Any
+) -> Conversion:
+    """Write a hub model as a file. The model handed in is left as it was. Raises as `convert` does."""
+    target = _target(dst, to)
+    settings = parse_options(plugins.exporter(target).options, options, target.title)
+    _check_destination(Path(dst), overwrite)
+    report = Report("hub", target.name)
+    _save(model.clone(), Path(dst), target, settings, report, overwrite, model.graph.name or "model")
+    return Conversion(Path(dst), report)
+
+
+def check(src: Any, *, to: str, source: str | None = None, **options: Any) -> Report:
+    """What converting `src` would do to each operator; nothing is written.
+
+    `blockers` of the report lists every operator that cannot cross. Raises as `convert` does, but not
+    UnsupportedModel for what the target refuses.
+    """
+    fmt, target = lookup.of_source(src, source), lookup.by_name(to)
+    reading = {o.name for o in plugins.importer(fmt).options}
+    writer = plugins.exporter(target)
+    settings = parse_options(writer.options, {k: v for k, v in options.items() if k not in reading}, target.title)
+    report = Report(fmt.name, target.name)
+    try:
+        model = load(src, source=fmt.name, **{k: v for k, v in options.items() if k in reading})
+    except UnsupportedModel as error:
+        report.blockers.extend(error.blockers)
+        return report
+    _legalize(model, target, writer, settings, report)
+    return report
+
+
+def _save(
+    model: ir.Model, path: Path, target: Format, settings: dict[str, Any], report: Report, overwrite: bool, name: str
+) -> None:
+    from bridge.output import atomic
+
+    writer = plugins.exporter(target)
+    try:
+        with _timed(report, "legalise"):
+            _legalize(model, target, writer, settings, report)
+        if report.blockers:
+            label = f"{target.title} ({writer.version_title(writer.version(settings))})" if writer.version_title is not str else target.title
+            count = len(report.blockers)
+            raise UnsupportedModel(
+                f"{count} operator{'s' * (count > 1)} of {name} cannot be written as {label}:",
+                report.blockers,
+                "Add a rule: plugins/README.md#one-operator",
+            )
+        with _timed(report, "export"), atomic(path, overwrite) as temporary:
+            writer.write(model, temporary, report, settings)
+    except ModuleNotFoundError as error:
+        raise target.missing(error) from error
+
+
+def _legalize(model: ir.Model, target: Format, writer: Exporter, settings: dict[str, Any], report: Report) -> None:
+    """Rewrite the hub into what the target holds, and list in the report what crossed and what cannot."""
+    from bridge import hub
+    from bridge.passes import legalize
+
+    table = plugins.rules(target, writer.table, "export")
+    version = writer.version(settings)
+
+    def accepts(node: ir.Node) -> bool:
+        return writer.opaque or table.refusal(hub.qualified(node), node, version) is None
+
+    before = {id(node): (hub.qualified(node), hub.origin(node) or node.name or "") for node in hub.all_nodes(model)}
+    legalize(model, [*plugins.passes(target), *writer.legalize(settings)], accepts)
+    report.crossings.extend(_crossings(model, before))
+    report.blockers.extend(
+        Blocker(node.op_type, node.name or "", hub.origin(node), table.refusal(hub.qualified(node), node, version, writer.version_title) or "")
+        for node in hub.all_nodes(model)
+        if not accepts(node)
+    )
+
+
+def _crossings(model: ir.Model, before: dict[int, tuple[str, str]]) -> Iterator[Any]:
+    from bridge import hub
+    from bridge.report import Crossing, Outcome
+
+    left = {id(node) for node in hub.all_nodes(model)}
+    for key, (op, origin) in before.items():
+        yield Crossing(op, origin, Outcome.NATIVE if key in left else Outcome.EXPANDED)
+
+
+def _target(dst: str | Path | None, to: str | None) -> Format:
+    if to:
+        return lookup.by_name(to)
+    found = lookup.by_suffix(Path(dst)) if dst is not None else None
+    if found is None:
+        raise UnknownFormat("Which format to write is not said.", "Name it with to=… (--to on the command line).")
+    return found
+
+
+def _stem(src: Any, fmt: Format) -> str:
+    if not isinstance(src, (str, Path)):
+        return "model"
+    name = Path(src).name
+    suffix = next((s for s in fmt.suffixes if name.lower().endswith(s)), Path(src).suffix)
+    return name[: len(name) - len(suffix)] if suffix else name
+
+
+def _check_destination(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise DestinationExists(f"{path} exists already.", "Pass overwrite=True (--overwrite) to replace it.")
+    if not path.parent.is_dir():
+        raise BridgeError(f"The folder {path.parent} does not exist.", "Create it first, or name another destination.")
+
+
+def _reference(src: Any, fmt: Format, model: ir.Model, target: Format) -> Any:
+    """What the result is compared with: the source in its own runtime, else the hub as imported."""
+    return src if isinstance(src, (str, Path)) and fmt.runtime else model.clone()
+
+
+@contextmanager
+def _timed(report: Report, step: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    report.seconds[step] = round(time.perf_counter() - start, 4)

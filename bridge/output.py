@@ -1,0 +1,44 @@
+"""Output that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bridge.errors import WriteFailed
+
+
+@contextmanager
+def atomic(path: Path, overwrite: bool) -> Iterator[Path]:
+    """A temporary path beside `path` to write a file or folder to; moved into place on success.
+
+    Files that a writer puts next to its main file under the main file's name plus a suffix (external
+    data) move along. Raises WriteFailed for any operating-system error, leaving nothing behind.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            temporary = Path(folder) / path.name
+            yield temporary
+            written = sorted(Path(folder).iterdir(), key=lambda p: p.name == path.name)
+            for item in written:
+                _sync(item)
+            for item in written:
+                _move(item, path.parent / item.name, overwrite)
+    except OSError as error:
+        raise WriteFailed(f"{path} could not be written: {error.strerror or error}.", "Nothing was left behind.") from error
+
+
+def _sync(item: Path) -> None:
+    for file in [item] if item.is_file() else [f for f in item.rglob("*") if f.is_file()]:
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+
+
+def _move(item: Path, place: Path, overwrite: bool) -> None:
+    if overwrite and place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    os.replace(item, place)
