@@ -1,0 +1,108 @@
+"""Time whole conversion processes to TFLite, their peak memory, and the latency of the files, against a peer.
+
+    python benchmarks/convert.py MODEL.onnx ... [--peer "onnx2tf -i {src} -o {dir}"] [--pairs 5]
+
+Runs alternate between bridge and the peer; figures are medians, ratios are medians of the pairs' ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+OURS = "{python} -m bridge convert {src} {dir}/model.tflite --to tflite --overwrite"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process: seconds, peak resident memory in MB, and the file it wrote, if any."""
+
+    seconds: float
+    peak_mb: float
+    file: Path | None
+
+
+def convert(command: str, src: Path, folder: Path) -> Run:
+    words = shlex.split(command.format(python=sys.executable, src=src, dir=folder))
+    start = time.perf_counter()
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - start
+    files = sorted(folder.rglob("*.tflite"), key=lambda p: ("float16" in p.name, p.name))
+    return Run(seconds, usage.ru_maxrss / 1024, files[0] if files and not process.returncode else None)
+
+
+def latency_ms(file: Path, repeats: int = 5) -> float:
+    """Median latency of one invocation in LiteRT on two threads."""
+    interpreter = Interpreter(str(file), num_threads=2)
+    interpreter.allocate_tensors()
+    for detail in interpreter.get_input_details():
+        interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        interpreter.invoke()
+        times.append((time.perf_counter() - start) * 1000)
+    return statistics.median(times[1:])
+
+
+def measure(command: str, src: Path) -> tuple[Run, float | None]:
+    with tempfile.TemporaryDirectory() as folder:
+        run = convert(command, src, Path(folder))
+        try:
+            return run, latency_ms(run.file) if run.file else None
+        except (RuntimeError, ValueError):
+            return run, None
+
+
+def median(values: list[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def show(value: float | None, unit: str = "") -> str:
+    return "—" if value is None else f"{value:.2f}{unit}"
+
+
+def compare(src: Path, peer: str | None, pairs: int) -> None:
+    rounds = [(measure(OURS, src), measure(peer, src) if peer else None) for _ in range(pairs)]
+    sides = [("bridge", [ours for ours, _ in rounds])]
+    if peer:
+        sides.append((Path(shlex.split(peer)[0]).name, [theirs for _, theirs in rounds if theirs]))
+    for name, runs in sides:
+        print(
+            f"{src.stem:<20} {name:<10} {show(median([r.seconds for r, _ in runs]), ' s'):>9}"
+            f" {show(median([r.peak_mb for r, _ in runs]), ' MB'):>12}"
+            f" latency {show(median([ms for _, ms in runs if ms is not None]), ' ms'):>11}"
+            + ("" if all(r.file for r, _ in runs) else "  no file"),
+            flush=True,
+        )
+    if peer:
+        time_ratio = median([ours[0].seconds / theirs[0].seconds for ours, theirs in rounds if theirs])
+        ratios = [ours[1] / theirs[1] for ours, theirs in rounds if theirs and ours[1] and theirs[1]]
+        print(f"{'':<20} {'ratio':<10} time {show(time_ratio)}, latency {show(median(ratios))}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("--peer", help="command of the peer, with {src} and {dir}")
+    parser.add_argument("--pairs", type=int, default=5)
+    options = parser.parse_args()
+    for src in options.models:
+        compare(src, options.peer, options.pairs)
+
+
+if __name__ == "__main__":
+    main()
