@@ -1,0 +1,98 @@
+"""Opset conversion on the graph in memory: subgraphs and functions included, weights untouched."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.passes.opset import down, up
+from bridge.passes.rewrite import described, replace, subgraphs
+from bridge.report import Blocker
+
+RUNTIME_OPSET = 26
+RUNTIME_IR_VERSION = 13
+
+
+def lift(model: ir.Model) -> None:
+    """Bring a model of any opset to the hub's, in place.
+
+    Raises UnsupportedModel when an operator has a form that later opsets cannot say, or is newer than the hub.
+    """
+    _lift(model.graph)
+    for function in model.functions.values():
+        lift_function(function)
+    model.ir_version = hub.IR_VERSION
+    if model.graph.opset_imports.get("ai.onnx.ml"):
+        model.graph.opset_imports["ai.onnx.ml"] = hub.ML_OPSET
+
+
+def lift_function(function: ir.Function) -> None:
+    """Bring one function to the hub's opset, in place."""
+    _lift(function)
+
+
+def lower(model: ir.Model, target: int) -> None:
+    """Bring a hub model down to opset `target`, in place. Raises UnsupportedModel listing what has no form there."""
+    down.lower(model, target)
+
+
+def for_runtime(model: ir.Model) -> ir.Model:
+    """A copy, weights shared, at an opset and IR version ONNX Runtime admits."""
+    copy = model.clone()
+    down.restamp(copy, RUNTIME_OPSET)
+    copy.ir_version = RUNTIME_IR_VERSION
+    return copy
+
+
+def _lift(graph: ir.Graph | ir.Function) -> None:
+    imports = graph.opset_imports
+    if "ai.onnx" in imports:
+        imports[""] = imports.pop("ai.onnx")
+    versions = {d: imports[d] for d in ("", "ai.onnx.ml") if d in imports}
+    newest = versions.get("", 1)
+    if newest > hub.HUB_OPSET:
+        down.lower_from(graph, newest, hub.HUB_OPSET)
+        versions[""] = hub.HUB_OPSET
+    _lift_graph(graph, versions)
+    for domain in versions:
+        imports[domain] = hub.STANDARD_OPSETS[domain]
+
+
+def _lift_graph(graph: ir.Graph | ir.Function, versions: dict[str, int]) -> None:
+    pending = [(node, versions.get(node.domain, 0)) for node in reversed(list(graph))]
+    while pending:
+        node, version = pending.pop()
+        if node.domain == "ai.onnx":
+            node.domain = ""
+        node.version = None
+        for subgraph in subgraphs(node):
+            _lift_graph(subgraph, versions)
+        if version:
+            pending.extend(_step(graph, node, version))
+
+
+def _step(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tuple[ir.Node, int]]:
+    """Take `node` over every opset above `version` that changed it; nodes that replace it, with their opset."""
+    node.attributes.pop("consumed_inputs", None)
+    for opset in range(version + 1, hub.STANDARD_OPSETS[node.domain] + 1):
+        step = up.STEPS.get((node.op_type, opset))
+        if step is None:
+            continue
+        op = hub.Builder(graph, before=node, source=hub.origin(node) or described(node))
+        results = step(op, node, *node.inputs)
+        if results is not None:
+            replace(graph, node, results, op)
+            return [(made, opset) for made in reversed(op.nodes)]
+    return []
+
+
+def unknown_operators(model: ir.Model) -> list[Blocker]:
+    """Operators of a standard domain that no schema at the hub's opset describes."""
+    return [
+        Blocker(node.op_type, node.name or "", hub.origin(node), "is no operator of this opset")
+        for node in hub.all_nodes(model)
+        if node.domain in hub.STANDARD_OPSETS and hub.schema(node) is None
+        and node.op_identifier() not in model.functions
+    ]
+
+

@@ -1,0 +1,229 @@
+"""Bring hub operators to an older opset: steps for forms that changed, function bodies for what is newer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import UnsupportedModel
+from bridge.hub import attr
+from bridge.passes.expand import ExpandFunctions
+from bridge.passes.rewrite import described, replace, subgraphs
+from bridge.report import Blocker
+
+STEPS: dict[str, list[tuple[int, Callable]]] = {}
+
+REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
+
+
+def below(version: int, *names: str) -> Callable:
+    """Register the decorated step for targets below `version`; like those of `up`, to older forms."""
+
+    def register(step: Callable) -> Callable:
+        for name in names:
+            STEPS.setdefault(name, []).append((version, step))
+        return step
+
+    return register
+
+
+def to_attribute(node: ir.Node, index: int, name: str, scalar: bool = False) -> None:
+    """Turn a constant input into an attribute; leave the node alone when it is not constant."""
+    if len(node.inputs) <= index or node.inputs[index] is None:
+        return
+    value = hub.const(node.inputs[index])
+    if value is None:
+        return
+    node.attributes[name] = (
+        ir.AttrInt64(name, int(value.item())) if scalar else ir.AttrInt64s(name, [int(v) for v in value.flat])
+    )
+    node.resize_inputs(index)
+
+
+@below(13, "Squeeze", "Unsqueeze")
+@below(13, "ReduceSum")
+@below(18, *(f"Reduce{name}" for name in REDUCTIONS))
+def axes(op: Any, node: ir.Node, x: Any, axes: Any = None) -> Any:
+    reduces = node.op_type.startswith("Reduce")
+    constant = hub.const(axes)
+    empty = axes is None or (constant is not None and constant.size == 0)
+    if reduces and empty and attr(node, "noop_with_empty_axes", 0):
+        return op.Identity(x) if node.op_type in ("ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceProd") else None
+    if reduces:
+        node.attributes.pop("noop_with_empty_axes", None)
+        if empty:
+            node.resize_inputs(1)
+    to_attribute(node, 1, "axes")
+    return None
+
+
+@below(18, "Split")
+def split_count(op: Any, node: ir.Node, x: Any, sizes: Any = None) -> None:
+    count = attr(node, "num_outputs")
+    if count is None or sizes is not None:
+        return
+    shape = x.shape
+    length = shape[attr(node, "axis", 0)] if shape is not None else None
+    if isinstance(length, int) and length % count:
+        each = -(-length // count)
+        sizes = [each] * (count - 1) + [length - each * (count - 1)]
+        node.resize_inputs(2)
+        node.replace_input_with(1, op.const(np.array(sizes, np.int64)))
+    if isinstance(length, int):
+        node.attributes.pop("num_outputs")
+
+
+@below(13, "Split")
+def split_sizes(op: Any, node: ir.Node, x: Any, sizes: Any = None) -> None:
+    to_attribute(node, 1, "split")
+
+
+@below(20, "GridSample")
+def grid_sample(op: Any, node: ir.Node, x: Any, grid: Any) -> None:
+    names = {"linear": "bilinear", "cubic": "bicubic"}
+    mode = attr(node, "mode", "linear")
+    if hub.rank_of(x) == 4:
+        node.attributes["mode"] = ir.AttrString("mode", names.get(mode, mode))
+
+
+@below(20, "DFT")
+def dft(op: Any, node: ir.Node, x: Any, length: Any = None, axis: Any = None) -> None:
+    rank = hub.rank_of(x)
+    if axis is None and rank is not None:
+        node.attributes["axis"] = ir.AttrInt64("axis", rank - 2)
+    elif (constant := hub.const(axis)) is not None and rank is not None:
+        node.attributes["axis"] = ir.AttrInt64("axis", int(constant.item()) % rank)
+        node.resize_inputs(2)
+
+
+@below(13, "Softmax", "LogSoftmax", "Hardmax")
+def softmax(op: Any, node: ir.Node, x: Any) -> Any:
+    """Below 13 everything from `axis` on is one axis: the same thing for the last axis alone."""
+    axis, rank = attr(node, "axis", -1), hub.rank_of(x)
+    if rank is None or axis % rank == rank - 1:
+        node.attributes["axis"] = ir.AttrInt64("axis", -1 if rank is None else rank - 1)
+        return None
+    order = [*range(axis % rank), *range(axis % rank + 1, rank), axis % rank]
+    inverse = [order.index(i) for i in range(rank)]
+    return op.Transpose(op.node(node.op_type, op.Transpose(x, perm=order), axis=rank - 1), perm=inverse)
+
+
+@below(12, "Dropout")
+def dropout(op: Any, node: ir.Node, x: Any, ratio: Any = None, training: Any = None) -> Any:
+    if training is None or not np.any(hub.const(training)):
+        return op.Identity(x) if len(node.outputs) == 1 else None
+    return None
+
+
+def valid(node: ir.Node, target: int) -> str | None:
+    """Why `node` is no node of opset `target`, or None when it is one. Redundant attributes are dropped."""
+    schema = hub.schema(node, target)
+    if schema is None or schema.deprecated:
+        return f"is newer than opset {target}"
+    newest = hub.schema(node)
+    for name in list(node.attributes):
+        if name in schema.attributes:
+            continue
+        if newest is None or not _is_default(newest, node.attributes[name]):
+            return f"has no {name} at opset {target}"
+        node.attributes.pop(name)
+    if len(node.inputs) > schema.max_input or len(node.inputs) < schema.min_input:
+        return f"has {schema.max_input} inputs at opset {target}"
+    for parameters, values in ((schema.inputs, node.inputs), (schema.outputs, node.outputs)):
+        for index, value in enumerate(values):
+            parameter = parameters[min(index, len(parameters) - 1)]
+            kind = type_string(value)
+            if kind and kind not in parameter.types:
+                return f"takes no {kind} at opset {target}"
+    return None
+
+
+def _is_default(schema: Any, attribute: ir.Attr) -> bool:
+    declared = schema.attributes.get(attribute.name)
+    if declared is None or not declared.default_value.type:
+        return False
+    return bool(ir.serde.deserialize_attribute(declared.default_value).value == attribute.value)
+
+
+def type_string(value: ir.Value | None) -> str | None:
+    """A value's type as schemas write it, `tensor(float)`; None when unknown."""
+    if value is None or value.type is None:
+        return None
+    return _type_string(value.type)
+
+
+def _type_string(kind: Any) -> str:
+    if isinstance(kind, ir.SequenceType):
+        return f"seq({_type_string(kind.elem_type)})"
+    if isinstance(kind, ir.OptionalType):
+        return f"optional({_type_string(kind.elem_type)})"
+    return f"tensor({kind.dtype.name.lower()})"
+
+
+def lower(model: ir.Model, target: int) -> None:
+    """To opset `target` in place; raises UnsupportedModel listing every operator that has no form there."""
+    blockers = restamp(model, target)
+    if blockers:
+        raise UnsupportedModel(
+            f"{len(blockers)} operators cannot be written at opset {target}:", blockers, "Ask for a newer opset=."
+        )
+
+
+def restamp(model: ir.Model, target: int) -> list[Blocker]:
+    """To opset `target` in place, as far as operators allow; the ones that have no form there."""
+    _steps(model.graph, target)
+    if any(_blocks(node, target) for node in hub.all_nodes(model)):
+        ExpandFunctions(lambda node: not _blocks(node, target))(model)
+        _steps(model.graph, target)
+    for function in model.functions.values():
+        _steps(function, target)
+        function.opset_imports[""] = target
+    model.graph.opset_imports[""] = target
+    for node in hub.all_nodes(model):
+        if node.domain in hub.STANDARD_OPSETS:
+            model.graph.opset_imports.setdefault(node.domain, hub.STANDARD_OPSETS[node.domain])
+    return [
+        Blocker(node.op_type, node.name or "", hub.origin(node), reason)
+        for node in hub.all_nodes(model)
+        if (reason := _blocks(node, target))
+    ]
+
+
+def _blocks(node: ir.Node, target: int) -> str | None:
+    return valid(node, target) if node.domain == "" else None
+
+
+def lower_from(graph: ir.Graph | ir.Function, source: int, target: int) -> None:
+    """Restamp a graph newer than the hub whose operators did not change since; else UnsupportedModel."""
+    blockers = [
+        Blocker(node.op_type, node.name or "", "", f"is from opset {source}; opset {target} is the newest known")
+        for node in graph
+        if node.domain in ("", "ai.onnx") and _changed_since(node, source, target)
+    ]
+    if blockers:
+        raise UnsupportedModel(f"The model is at opset {source}:", blockers, "Export it at an older opset.")
+
+
+def _changed_since(node: ir.Node, source: int, target: int) -> bool:
+    newest = hub.schema(node, source)
+    return newest is None or newest.since_version > target
+
+
+def _steps(graph: ir.Graph | ir.Function, target: int) -> None:
+    for node in list(graph):
+        for subgraph in subgraphs(node):
+            _steps(subgraph, target)
+        if node.domain:
+            continue
+        for version, step in STEPS.get(node.op_type, ()):
+            if target >= version:
+                continue
+            op = hub.Builder(graph, before=node, source=hub.origin(node) or described(node))
+            results = step(op, node, *node.inputs)
+            if results is not None:
+                replace(graph, node, results, op)
+                break

@@ -1,0 +1,65 @@
+"""Hub → ONNX file at the opset asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import ExecutionFailed
+from bridge.formats import Exporter, Option, flag
+from bridge.ops import OpTable
+from bridge.passes.opset import RUNTIME_OPSET, lower
+from bridge.passes.opset.down import restamp
+from bridge.report import Report
+
+LIMIT = 2**31 - 2**20
+
+
+def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
+    """Write `model`; weights go beside it as `<name>.data` when asked for or when they pass 2 GB.
+
+    Without opset= the newest that ONNX Runtime admits is written, or the hub's where operators need it.
+    Raises UnsupportedModel when an operator has no form at the opset asked for.
+    """
+    target = options["opset"]
+    if target is None:
+        trial = model.clone()
+        target = hub.HUB_OPSET if restamp(trial, RUNTIME_OPSET) else RUNTIME_OPSET
+    if target < hub.HUB_OPSET:
+        lower(model, target)
+    model.ir_version = options["ir_version"] or _ir_version(model.graph.opset_imports)
+    for node in hub.all_nodes(model):
+        node.metadata_props.pop(hub.SOURCE, None)
+    weights = sum(t.nbytes for g in model.graphs() for v in g.initializers.values() if (t := v.const_value) is not None)
+    external = f"{path.name}.data" if options["external_data"] or weights > LIMIT else None
+    ir.save(model, path, external_data=external)
+    _check(path)
+
+
+def _ir_version(imports: dict[str, int]) -> int:
+    known = [onnx.helper.make_opsetid(d, v) for d, v in imports.items() if d in hub.STANDARD_OPSETS]
+    return max(8, onnx.helper.find_min_ir_version_for(known, ignore_unknown=True))
+
+
+def _check(path: Path) -> None:
+    try:
+        onnx.checker.check_model(path)
+    except onnx.checker.ValidationError as error:
+        raise ExecutionFailed(f"onnx.checker refuses the model written: {error}") from error
+
+
+exporter = Exporter(
+    table=OpTable("ONNX export"),
+    legalize=lambda options: [],
+    write=write,
+    opaque=True,
+    options=(
+        Option("opset", "opset to write, 11 to 28", None, int, tuple(range(11, hub.HUB_OPSET + 1))),
+        Option("ir_version", "IR version to write; the lowest that fits the opset when omitted", None, int),
+        Option("external_data", "write weights to a file beside the model", False, flag),
+    ),
+)

@@ -1,0 +1,102 @@
+"""ONNX file or live object → hub."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+from bridge_onnx.import_ops import ops
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
+
+from bridge import hub
+from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
+from bridge.formats import Importer
+from bridge.passes import opset
+from bridge.passes.rewrite import Rewrite, described
+
+LIMIT = 2**31
+
+
+def load(src: Any) -> ir.Model:
+    """Read `src` (path, onnx.ModelProto or onnx_ir.Model) into a hub model; weights stay mapped.
+
+    Raises UnreadableFile for bytes that are no ONNX model or whose external data is missing or outside the
+    model's folder, UnsupportedModel for operators no opset defines.
+    """
+    model = _parse(src)
+    _stamp(model, src)
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    opset.lift(model)
+    Rewrite(ops)(model)
+    blockers = opset.unknown_operators(model)
+    if blockers:
+        raise UnsupportedModel(f"{len(blockers)} operators of the model are unknown:", blockers)
+    return model
+
+
+def _parse(src: Any) -> ir.Model:
+    if isinstance(src, ir.Model):
+        return src.clone()
+    if isinstance(src, onnx.ModelProto):
+        return ir.from_proto(src)
+    path = Path(src)
+    try:
+        proto = _read(path)
+        model = ir.from_proto(proto)
+    except BridgeError:
+        raise
+    except Exception as error:
+        raise UnreadableFile(f"{path} is not a readable ONNX model: {_first_line(error)}", "Is the file complete?") from error
+    if proto.ir_version == 0 or not (proto.graph.node or proto.graph.output):
+        raise UnreadableFile(f"{path} is not an ONNX model: it holds no graph.", "Is the file complete?")
+    _attach_external_data(model, path.parent)
+    return model
+
+
+def _read(path: Path) -> onnx.ModelProto:
+    if path.suffix == ".onnxtxt":
+        return onnx.parser.parse_model(path.read_text())
+    if path.stat().st_size >= LIMIT:
+        raise UnreadableFile(f"{path} is over 2 GB, which protobuf cannot hold.", "Store its weights as external data.")
+    return onnx.ModelProto.FromString(path.read_bytes())
+
+
+def _attach_external_data(model: ir.Model, folder: Path) -> None:
+    base = folder.resolve()
+    for value in _initializers(model):
+        tensor = value.const_value
+        if not isinstance(tensor, ir.ExternalTensor):
+            continue
+        place = (base / str(tensor.location)).resolve()
+        if not place.is_relative_to(base):
+            raise UnreadableFile(f"External data {tensor.location!r} of {value.name} lies outside the model's folder.")
+        if not place.is_file():
+            raise UnreadableFile(f"External data file {place} of {value.name} is missing.", "Keep it beside the model.")
+        needed = (tensor.offset or 0) + tensor.nbytes
+        if place.stat().st_size < needed:
+            raise UnreadableFile(f"External data file {place} is too short for {value.name}.", "Is it complete?")
+        tensor.base_dir = str(base)
+
+
+def _initializers(model: ir.Model) -> list[ir.Value]:
+    return [v for graph in model.graphs() for v in graph.initializers.values()]
+
+
+def _stamp(model: ir.Model, src: Any) -> None:
+    for node in hub.all_nodes(model):
+        node.metadata_props.setdefault(hub.SOURCE, described(node))
+    facts = {"format": "onnx", "opset": str(model.graph.opset_imports.get("", ""))}
+    if isinstance(src, (str, Path)):
+        with open(src, "rb") as file:
+            facts["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    hub.stamp(model, **facts)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+importer = Importer(load)

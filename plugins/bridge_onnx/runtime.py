@@ -1,0 +1,24 @@
+"""Run an ONNX file: ONNX Runtime, or onnx.reference where it has no kernel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bridge.errors import ExecutionFailed
+from bridge.runtime import Outputs, run_onnxruntime, run_reference
+
+
+def run(path: Path, inputs: dict[str, Any]) -> Outputs:
+    """Outputs by name for `inputs` by name. Raises ExecutionFailed when neither runtime takes the model."""
+    import onnx
+
+    proto = onnx.load(path, load_external_data=False)
+    names = [o.name for o in proto.graph.output]
+    try:
+        return run_onnxruntime(str(path), names, inputs)
+    except ExecutionFailed as refused:
+        try:
+            return run_reference(onnx.load(path), inputs)
+        except Exception as error:
+            raise ExecutionFailed(f"{refused}\nThe reference evaluator failed too: {error}") from error
