@@ -186,7 +186,7 @@ def infer_node(node: ir.Node) -> None:
     described = schema(node)
     if described is None or any(a.type == ir.AttributeType.GRAPH for a in node.attributes.values()):
         return
-    named = _NodeProto(node)
+    named = NodeProto(node)
     try:
         found = onnx.shape_inference.infer_node_outputs(
             described,
@@ -205,7 +205,7 @@ def infer_node(node: ir.Node) -> None:
                 output.shape = ir.serde.deserialize_type_proto_for_shape(found[name])
 
 
-class _NodeProto:
+class NodeProto:
     """A node in protobuf under positional names, with the types and small constants of its inputs."""
 
     def __init__(self, node: ir.Node) -> None:
@@ -251,10 +251,9 @@ def verify(model: ir.Model) -> None:
 
 def _graph_problems(graph: ir.Graph, names: set[str], outer: set[ir.Value]) -> Iterator[str]:
     known = set(outer)
-    for value in [*graph.inputs, *graph.initializers.values()]:
-        known.add(value)
-        if value.type is None:
-            yield f"{value.name} has no type"
+    known.update(graph.inputs, graph.initializers.values())
+    if not outer:
+        yield from (f"input {value.name} has no type" for value in graph.inputs if value.type is None)
     for value in {*graph.inputs, *graph.initializers.values()}:
         yield from _name_problems(value, names)
     for node in graph:

@@ -5,18 +5,56 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import onnx_ir as ir
+from onnx_ir.passes.common import (
+    CommonSubexpressionEliminationPass,
+    RemoveUnusedFunctionsPass,
+    RemoveUnusedNodesPass,
+    TopologicalSortPass,
+)
 
+from bridge.passes.constants import LiftConstants
+from bridge.passes.expand import ExpandFunctions
+from bridge.passes.fold import FoldConstants
+from bridge.passes.identities import RemoveNoOps
+from bridge.passes.names import NameValues
 from bridge.passes.rewrite import Accepts
+from bridge.passes.shapes import InferShapes
+
+__all__ = ["clean", "legalize", "tidy"]
 
 
 def clean(model: ir.Model) -> None:
-    """What every import ends with: constants lifted and folded, shapes inferred, nothing unused."""
+    """What every import ends with: sorted, typed, folded, nothing unused, every name unique."""
+    for step in (
+        TopologicalSortPass(),
+        LiftConstants(),
+        NameValues(),
+        InferShapes(),
+        FoldConstants(),
+        InferShapes(),
+        *tidying(),
+        RemoveUnusedFunctionsPass(),
+    ):
+        step(model)
 
 
 def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:
     """A target's own passes, then the function bodies of whatever `accepts` still refuses."""
-    from bridge.passes.expand import ExpandFunctions
-
     for step in passes:
         step(model)
-    ExpandFunctions(accepts)(model)
+    if ExpandFunctions(accepts)(model).modified:
+        LiftConstants()(model)
+        tidy(model)
+        for step in passes:
+            step(model)
+    tidy(model)
+
+
+def tidy(model: ir.Model) -> None:
+    """Drop what a rewrite left behind."""
+    for step in tidying():
+        step(model)
+
+
+def tidying() -> tuple[ir.passes.PassBase, ...]:
+    return (RemoveNoOps(), CommonSubexpressionEliminationPass(), RemoveUnusedNodesPass(), NameValues())

@@ -58,7 +58,7 @@ def function_body(model: ir.Model, node: ir.Node) -> ir.Function | None:
 
 
 def _schema_body(schema: onnx.defs.OpSchema, node: ir.Node) -> onnx.FunctionProto | None:
-    named = hub._NodeProto(node)
+    named = hub.NodeProto(node)
     try:
         if schema.has_function:
             return schema.function_body

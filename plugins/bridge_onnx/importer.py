@@ -9,12 +9,12 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 from bridge_onnx.import_ops import ops
-from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
 from bridge import hub
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer
 from bridge.passes import opset
+from bridge.passes.constants import LiftConstants
 from bridge.passes.rewrite import Rewrite, described
 
 LIMIT = 2**31
@@ -28,7 +28,7 @@ def load(src: Any) -> ir.Model:
     """
     model = _parse(src)
     _stamp(model, src)
-    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    LiftConstants()(model)
     opset.lift(model)
     Rewrite(ops)(model)
     blockers = opset.unknown_operators(model)

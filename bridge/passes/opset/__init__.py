@@ -59,14 +59,16 @@ def _lift(graph: ir.Graph | ir.Function) -> None:
 
 
 def _lift_graph(graph: ir.Graph | ir.Function, versions: dict[str, int]) -> None:
-    pending = [(node, versions.get(node.domain, 0)) for node in reversed(list(graph))]
+    originals = list(graph)
+    for node in originals:
+        for subgraph in subgraphs(node):
+            _lift_graph(subgraph, versions)
+    pending = [(node, versions.get("" if node.domain == "ai.onnx" else node.domain, 0)) for node in reversed(originals)]
     while pending:
         node, version = pending.pop()
         if node.domain == "ai.onnx":
             node.domain = ""
         node.version = None
-        for subgraph in subgraphs(node):
-            _lift_graph(subgraph, versions)
         if version:
             pending.extend(_step(graph, node, version))
 

@@ -12,6 +12,7 @@ from bridge import hub
 from bridge.errors import UnsupportedModel
 from bridge.hub import attr
 from bridge.passes.expand import ExpandFunctions
+from bridge.passes.names import NameValues
 from bridge.passes.rewrite import described, replace, subgraphs
 from bridge.report import Blocker
 
@@ -178,6 +179,7 @@ def restamp(model: ir.Model, target: int) -> list[Blocker]:
     _steps(model.graph, target)
     if any(_blocks(node, target) for node in hub.all_nodes(model)):
         ExpandFunctions(lambda node: not _blocks(node, target))(model)
+        NameValues()(model)
         _steps(model.graph, target)
     for function in model.functions.values():
         _steps(function, target)

@@ -146,7 +146,7 @@ def upsample_scales(op, node, x):
     put(op, node, 1, pop(node, "scales"), np.float32)
 
 
-@at(10, "Upsample")
+@at(11, "Upsample")
 def upsample(op, node, x, scales):
     mode = attr(node, "mode", "nearest")
     return resize_below_11(op, x, scales, mode)

@@ -1,0 +1,99 @@
+"""Nodes of constants become constants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.passes.rewrite import subgraphs
+
+LIMIT = 2**24
+RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli")
+KEPT = ("DequantizeLinear", "QuantizeLinear", *RANDOM)
+
+
+class FoldConstants(ir.passes.InPlacePass):
+    """1. A node whose inputs are all initializers is computed by the reference evaluator, up to 16 Mi elements.
+
+    2. Shape and Size of a value with a static shape are constants.
+    3. Random operators, quantization of weights, and operators with subgraphs stay.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        return ir.passes.PassResult(model, self._graph(model.graph))
+
+    def _graph(self, graph: ir.Graph) -> bool:
+        changed = False
+        for node in list(graph):
+            inner = subgraphs(node)
+            for subgraph in inner:
+                changed |= self._graph(subgraph)
+            if inner or node.domain or node.op_type in KEPT:
+                continue
+            arrays = _shape_facts(node) or _evaluate(node)
+            if arrays is not None:
+                _replace(graph, node, arrays)
+                changed = True
+        return changed
+
+
+def _shape_facts(node: ir.Node) -> list[np.ndarray] | None:
+    shape = hub.shape_of(node.inputs[0]) if node.inputs else None
+    if shape is None:
+        return None
+    if node.op_type == "Shape":
+        return [np.array(shape[hub.attr(node, "start", 0) : hub.attr(node, "end", None)], np.int64)]
+    if node.op_type == "Size":
+        return [np.array(np.prod(shape, dtype=np.int64), np.int64)]
+    return None
+
+
+def _evaluate(node: ir.Node) -> list[Any] | None:
+    values = [v for v in node.inputs if v is not None]
+    if not values or any(v.const_value is None or v.is_graph_input() for v in values):
+        return None
+    if any(v.const_value.size > LIMIT for v in values if v.const_value is not None):
+        return None
+    if any(isinstance(o.shape, ir.Shape) and o.shape.is_static() and _count(o) > LIMIT for o in node.outputs):
+        return None
+    from onnx.reference import ReferenceEvaluator
+
+    inputs = {f"i{n}": hub.const(v) for n, v in enumerate(node.inputs) if v is not None}
+    try:
+        results = ReferenceEvaluator(_single(node)).run(None, inputs)
+    except Exception:
+        return None
+    return results if all(isinstance(r, (np.ndarray, np.generic)) for r in results) else None
+
+
+def _count(value: ir.Value) -> int:
+    return int(np.prod(hub.shape_of(value) or [0], dtype=np.int64))
+
+
+def _single(node: ir.Node) -> Any:
+    import onnx
+
+    named = hub.NodeProto(node)
+    types = [onnx.helper.make_value_info(name, kind) for name, kind in named.types.items()]
+    outputs = [onnx.ValueInfoProto(name=name) for name in named.proto.output]
+    graph = onnx.helper.make_graph([named.proto], "fold", types, outputs)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", hub.HUB_OPSET)])
+
+
+def _replace(graph: ir.Graph, node: ir.Node, arrays: list[Any]) -> None:
+    op = hub.Builder(graph, before=node, source=hub.origin(node))
+    for old, array in zip(node.outputs, arrays, strict=True):
+        if not (old.uses() or old.is_graph_output()):
+            continue
+        array = np.asarray(array)
+        if old.dtype is not None and old.dtype != ir.DataType.STRING and array.dtype != old.dtype.numpy():
+            return
+        new = op.const(array)
+        if old.is_graph_output():
+            new = op.Identity(new)
+            new.name, old.name = old.name, None
+        ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
+    graph.remove(node, safe=True)

@@ -1,0 +1,74 @@
+"""Nodes that hand their input on unchanged disappear."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.hub import attr, const, shape_of
+from bridge.passes.rewrite import subgraphs
+
+
+class RemoveNoOps(ir.passes.InPlacePass):
+    """1. Identity, and Dropout outside training whose mask is unused.
+
+    2. Cast to the dtype its input has; Transpose in order; Reshape, Expand and Squeeze to the shape its input has.
+    3. Pad by nothing; Concat, Sum, Mean, Max and Min of one value.
+    4. A node between a graph input (or an outer value) and a graph output stays: both keep their names.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        return ir.passes.PassResult(model, self._graph(model.graph))
+
+    def _graph(self, graph: ir.Graph) -> bool:
+        changed = False
+        for node in list(graph):
+            for subgraph in subgraphs(node):
+                changed |= self._graph(subgraph)
+            if not node.domain and _no_op(node) and _bypass(graph, node):
+                changed = True
+        return changed
+
+
+def _no_op(node: ir.Node) -> bool:
+    x, y = node.inputs[0] if node.inputs else None, node.outputs[0]
+    if x is None:
+        return False
+    match node.op_type:
+        case "Identity":
+            return True
+        case "Dropout":
+            training = const(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else False
+            return training is not None and not training and not any(o.uses() or o.is_graph_output() for o in node.outputs[1:])
+        case "Cast":
+            return x.dtype is not None and int(x.dtype) == attr(node, "to")
+        case "Transpose":
+            perm = attr(node, "perm")
+            return perm == sorted(perm) if perm is not None else (hub.rank_of(x) or 2) < 2
+        case "Reshape" | "Expand" | "Squeeze" | "Flatten":
+            return shape_of(x) is not None and shape_of(x) == shape_of(y)
+        case "Pad":
+            pads = const(node.inputs[1])
+            return pads is not None and not pads.any()
+        case "Concat" | "Sum" | "Mean" | "Max" | "Min":
+            return len(node.inputs) == 1
+    return False
+
+
+def _bypass(graph: ir.Graph, node: ir.Node) -> bool:
+    x, y = node.inputs[0], node.outputs[0]
+    if x is None:
+        return False
+    if y.is_graph_output():
+        producer = x.producer()
+        if producer is None or producer.graph is not graph or x.is_graph_output() or x.type != y.type:
+            return False
+        if any(use.node.graph is not graph for use in x.uses()):
+            return False
+        name, y.name = y.name, None
+        ir.convenience.replace_all_uses_with(y, x, replace_graph_outputs=True)
+        x.name = name
+    else:
+        ir.convenience.replace_all_uses_with(y, x)
+    graph.remove(node, safe=True)
+    return True

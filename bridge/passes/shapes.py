@@ -1,0 +1,66 @@
+"""Types and shapes of every value, as far as operators tell."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import onnx_ir as ir
+from onnx_ir.passes.common import ShapeInferencePass
+
+from bridge.passes.rewrite import subgraphs
+
+
+class InferShapes(ir.passes.InPlacePass):
+    """1. Types and shapes are inferred with partial data propagation; weights stay out of it.
+
+    2. Dimensions nobody named get names that are unique in the model.
+    3. What the source declared of inputs and outputs stays as it was declared, completed where it was silent.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        declared = {v: v.shape for v in [*model.graph.inputs, *model.graph.outputs]}
+        quiet = logging.getLogger("onnx_ir")
+        level = quiet.level
+        quiet.setLevel(logging.CRITICAL)
+        try:
+            ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+        finally:
+            quiet.setLevel(level)
+        for value, shape in declared.items():
+            value.shape = _merged(shape, value.shape)
+        _name_dimensions(model)
+        return ir.passes.PassResult(model, True)
+
+
+def _merged(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | None:
+    if declared is None or inferred is None or len(declared) != len(inferred):
+        return inferred if declared is None else declared
+    return ir.Shape(
+        [i if isinstance(d, ir.SymbolicDim) and d.value is None else d for d, i in zip(declared, inferred, strict=True)]
+    )
+
+
+def _name_dimensions(model: ir.Model) -> None:
+    taken = {str(d.value) for v in _values(model.graph) if v.shape for d in v.shape if isinstance(d, ir.SymbolicDim)}
+    counter = 0
+    for value in _values(model.graph):
+        if value.shape is None:
+            continue
+        dims = list(value.shape)
+        for index, dim in enumerate(dims):
+            if isinstance(dim, ir.SymbolicDim) and dim.value is None:
+                while f"d{counter}" in taken:
+                    counter += 1
+                dims[index] = ir.SymbolicDim(f"d{counter}")
+                counter += 1
+        if dims != list(value.shape):
+            value.shape = ir.Shape(dims)
+
+
+def _values(graph: ir.Graph) -> Iterator[ir.Value]:
+    yield from graph.inputs
+    for node in graph:
+        yield from node.outputs
+        for subgraph in subgraphs(node):
+            yield from _values(subgraph)
