@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridge import formats as lookup
 from bridge import plugins
 from bridge.errors import BridgeError, DestinationExists, UnknownFormat, UnsupportedModel
-from bridge.formats import Exporter, Format, parse_options
+from bridge.formats import Exporter, Format, by_name, by_suffix, of_source, parse_options
 from bridge.report import Blocker, Report
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def convert(
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
     InvalidOption, WriteFailed, VerificationFailed: all BridgeErrors.
     """
-    fmt = lookup.of_source(src, source)
+    fmt = of_source(src, source)
     target = _target(dst, to)
     reading = {o.name for o in plugins.importer(fmt).options}
     path = Path(dst) if dst is not None else Path(_stem(src, fmt) + target.suffixes[0])
@@ -77,7 +76,7 @@ def convert(
     from bridge.verify import verify as compare
 
     with _timed(report, "verify"):
-        verification = compare(reference, path, candidate_source=target.name, target_options=settings)
+        verification = compare(reference, path, candidate_source=target.name)
     return Conversion(path, report, verification.require(path))
 
 
@@ -86,7 +85,7 @@ def load(src: Any, *, source: str | None = None, **options: Any) -> ir.Model:
     from bridge import hub
     from bridge.passes import clean
 
-    fmt = lookup.of_source(src, source)
+    fmt = of_source(src, source)
     reader = plugins.importer(fmt)
     settings = parse_options(reader.options, options, fmt.title)
     try:
@@ -118,7 +117,7 @@ def check(src: Any, *, to: str, source: str | None = None, **options: Any) -> Re
     `blockers` of the report lists every operator that cannot cross. Raises as `convert` does, but not
     UnsupportedModel for what the target refuses.
     """
-    fmt, target = lookup.of_source(src, source), lookup.by_name(to)
+    fmt, target = of_source(src, source), by_name(to)
     reading = {o.name for o in plugins.importer(fmt).options}
     writer = plugins.exporter(target)
     settings = parse_options(writer.options, {k: v for k, v in options.items() if k not in reading}, target.title)
@@ -187,8 +186,8 @@ def _crossings(model: ir.Model, before: dict[int, tuple[str, str]]) -> Iterator[
 
 def _target(dst: str | Path | None, to: str | None) -> Format:
     if to:
-        return lookup.by_name(to)
-    found = lookup.by_suffix(Path(dst)) if dst is not None else None
+        return by_name(to)
+    found = by_suffix(Path(dst)) if dst is not None else None
     if found is None:
         raise UnknownFormat("Which format to write is not said.", "Name it with to=… (--to on the command line).")
     return found

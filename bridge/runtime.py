@@ -29,9 +29,9 @@ def run(model: Any, inputs: dict[str, np.ndarray], *, source: str | None = None,
 
     if isinstance(model, ir.Model):
         return run_hub(model, inputs)
-    from bridge import formats
+    from bridge.formats import of_source
 
-    fmt = formats.of_source(model, source)
+    fmt = of_source(model, source)
     if fmt.runtime is None or not isinstance(model, (str, Path)):
         from bridge.convert import load
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
+from bridge import hub
 from bridge.passes.rewrite import subgraphs
 
 
@@ -20,6 +21,7 @@ class InferShapes(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         declared = {v: v.shape for v in [*model.graph.inputs, *model.graph.outputs]}
+        untyped = {v for v in _values(model.graph) if v.type is None}
         quiet = logging.getLogger("onnx_ir")
         level = quiet.level
         quiet.setLevel(logging.CRITICAL)
@@ -27,10 +29,32 @@ class InferShapes(ir.passes.InPlacePass):
             ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
         finally:
             quiet.setLevel(level)
+        _retype_containers(model.graph, untyped)
         for value, shape in declared.items():
             value.shape = _merged(shape, value.shape)
         _name_dimensions(model)
         return ir.passes.PassResult(model, True)
+
+
+def _retype_containers(graph: ir.Graph, untyped: set[ir.Value]) -> None:
+    """onnx_ir's pass types a sequence or optional it did not know as a tensor: infer those again."""
+    for node in graph:
+        for subgraph in subgraphs(node):
+            _retype_containers(subgraph, untyped)
+        again = [v for v in node.outputs if v in untyped and _may_contain(node)]
+        for value in again:
+            value.type = value.shape = None
+        if again and node.op_type == "If":
+            for value, inner in zip(node.outputs, subgraphs(node)[0].outputs, strict=True):
+                value.type = value.type or inner.type
+                value.shape = inner.shape if value in again else value.shape
+        elif again:
+            hub.infer_node(node)
+
+
+def _may_contain(node: ir.Node) -> bool:
+    described = hub.schema(node)
+    return described is not None and any(t.startswith(("seq", "optional")) for o in described.outputs for t in o.types)
 
 
 def _merged(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | None:

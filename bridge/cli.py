@@ -1,0 +1,184 @@
+"""The command line: each command is the library call of its name."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+EXIT = """
+Exit codes: 0 done; 1 refused, with the reason; 2 wrong usage; 3 verification failed; 4 operators cannot cross.
+"""
+
+
+@click.group(epilog=EXIT, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="modelbridge")
+def main() -> None:
+    """Convert machine-learning models between formats, and check the numbers."""
+
+
+def command(function: Callable) -> Callable:
+    """A command whose BridgeErrors are printed, not raised, and whose result prints as text or JSON."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @wraps(function)
+    def wrapped(as_json: bool, **arguments: Any) -> None:
+        from bridge.errors import BridgeError, UnsupportedModel, VerificationFailed
+
+        try:
+            code, result = function(**arguments)
+        except BridgeError as error:
+            kind = type(error).__name__
+            text = json.dumps({"error": kind, "message": str(error)}) if as_json else f"{kind}: {error}"
+            click.echo(text, err=not as_json)
+            sys.exit(3 if isinstance(error, VerificationFailed) else 4 if isinstance(error, UnsupportedModel) else 1)
+        click.echo(json.dumps(_plain(result), default=str, indent=2) if as_json else str(result))
+        sys.exit(code)
+
+    return wrapped
+
+
+def _plain(result: Any) -> Any:
+    if hasattr(result, "to_dict"):
+        return result.to_dict()
+    return result
+
+
+def options_argument(function: Callable) -> Callable:
+    return click.option(
+        "-O", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the source or target format."
+    )(function)
+
+
+def parsed(options: tuple[str, ...]) -> dict[str, str]:
+    """NAME=VALUE pairs as a dict."""
+    bad = [o for o in options if "=" not in o]
+    if bad:
+        raise click.BadParameter(f"{bad[0]!r} is not NAME=VALUE", param_hint="--option")
+    return dict(o.split("=", 1) for o in options)
+
+
+source_option = click.option("--from", "source", metavar="FORMAT", help="Format of SRC; found from its content when omitted.")
+target_option = click.option("--to", "to", metavar="FORMAT", help="Format to write; found from the suffix of DST when omitted.")
+
+
+@main.command()
+@click.argument("src")
+@click.argument("dst", required=False)
+@target_option
+@source_option
+@click.option("--verify", is_flag=True, help="Run source and result on the same random inputs and compare.")
+@click.option("--overwrite", is_flag=True, help="Replace DST if it exists.")
+@options_argument
+@command
+def convert(src: str, dst: str | None, to: str | None, source: str | None, verify: bool, overwrite: bool, options: tuple[str, ...]) -> Any:
+    """Convert SRC to another format, as DST or beside you under its own name."""
+    import bridge
+
+    return 0, bridge.convert(src, dst, to=to, source=source, verify=verify, overwrite=overwrite, **parsed(options))
+
+
+@main.command()
+@click.argument("src")
+@click.option("--to", required=True, metavar="FORMAT", help="Format to write.")
+@source_option
+@options_argument
+@command
+def check(src: str, to: str, source: str | None, options: tuple[str, ...]) -> Any:
+    """Say what converting SRC would do to each operator; write nothing."""
+    import bridge
+
+    report = bridge.check(src, to=to, source=source, **parsed(options))
+    return (0 if report.ok else 4), report
+
+
+@main.command()
+@click.argument("reference")
+@click.argument("candidate")
+@click.option("--inputs", "-i", multiple=True, metavar="FILE", help=".npz, or .npy in input order, or NAME=FILE.npy.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
+@click.option("--rtol", type=float, help="Relative tolerance of floats.")
+@click.option("--atol", type=float, help="Absolute tolerance of floats.")
+@command
+def verify(reference: str, candidate: str, inputs: tuple[str, ...], seed: int, rtol: float | None, atol: float | None) -> Any:
+    """Run two models on the same inputs and compare every output."""
+    import bridge
+
+    given = _read(reference, inputs) if inputs else None
+    result = bridge.verify(reference, candidate, given, seed=seed, rtol=rtol, atol=atol)
+    return (0 if result.ok else 3), result
+
+
+@main.command()
+@click.argument("model")
+@click.option("--inputs", "-i", multiple=True, metavar="FILE", help=".npz, or .npy in input order, or NAME=FILE.npy.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
+@click.option("--output", "-o", metavar="FILE", help="Write the results to an .npz file.")
+@command
+def run(model: str, inputs: tuple[str, ...], seed: int, output: str | None) -> Any:
+    """Run MODEL in its format's own runtime, on files or on random inputs."""
+    import numpy as np
+
+    import bridge
+    from bridge.inputs import random_inputs
+
+    given = _read(model, inputs) if inputs else random_inputs(bridge.load(model), seed)
+    results = bridge.run(model, given)
+    if output:
+        np.savez(output, **results)
+    lines = [f"{name}: {np.asarray(v).dtype}{list(np.asarray(v).shape)}\n{v}" for name, v in results.items()]
+    return 0, "\n".join([f"Run by {results.engine}", *lines])
+
+
+def _read(model: str, files: tuple[str, ...]) -> dict[str, Any]:
+    import bridge
+    from bridge.inputs import read_inputs
+
+    return read_inputs(list(files), [v.name or "" for v in bridge.load(model).graph.inputs])
+
+
+@main.command()
+@click.argument("model")
+@source_option
+@command
+def inspect(model: str, source: str | None) -> Any:
+    """Print MODEL's inputs, outputs, operators, size and metadata."""
+    import bridge
+
+    return 0, bridge.inspect(model, source=source)
+
+
+@main.command()
+@click.argument("name", required=False)
+@command
+def formats(name: str | None) -> Any:
+    """List the formats, or the options and versions of one."""
+    import bridge
+    from bridge.formats import by_name
+
+    if name:
+        return 0, _described(by_name(name))
+    lines = [f"{f.name:<12} {'read ' if f.importer else '     '}{'write ' if f.exporter else '      '}{f.versions}" for f in bridge.formats()]
+    return 0, "\n".join(lines)
+
+
+def _described(fmt: Any) -> str:
+    from bridge.errors import MissingDependency
+
+    lines = [f"{fmt.title}: {fmt.versions}"]
+    lines += [f"  {package} {version or 'is not installed'}" for package, version in fmt.installed().items()]
+    if not all(fmt.installed().values()) and fmt.extra:
+        lines.append(f"  install: pip install 'modelbridge[{fmt.extra}]'")
+    for part in ("importer", "exporter"):
+        if getattr(fmt, part) is None:
+            continue
+        try:
+            options = fmt.resolve(part).options
+        except MissingDependency:
+            continue
+        lines += [f"  {part} option {o.name}: {o.help} (default {o.default})" for o in options]
+    return "\n".join(lines)

@@ -1,0 +1,72 @@
+"""Inputs for a model: read from files, or seeded random ones its graph can take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import InvalidInput
+
+SYMBOLIC = 2
+PASSING = ("Cast", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten", "Transpose", "Expand")
+
+
+def random_inputs(model: ir.Model, seed: int = 0) -> dict[str, Any]:
+    """Arrays by input name, honouring dtype, shape and the index ranges the graph shows.
+
+    Symbolic dimensions of one name get one size, 2. Floats are standard normal, integers stay within the
+    rows of the table they index, else in [0, 2).
+    """
+    rng = np.random.default_rng(seed)
+    return {value.name or "": _random(value, rng) for value in model.graph.inputs if value.name not in model.graph.initializers}
+
+
+def _random(value: ir.Value, rng: np.random.Generator) -> Any:
+    if not isinstance(value.type, ir.TensorType):
+        raise InvalidInput(f"Input {value.name} is a {value.type}; random values are made for tensors only.", "Pass inputs.")
+    shape = [d if isinstance(d, int) else SYMBOLIC for d in value.shape or ()]
+    if value.dtype == ir.DataType.STRING:
+        return rng.choice(np.array(["a", "b", "c"], object), shape)
+    dtype = value.dtype.numpy() if value.dtype else np.dtype(np.float32)
+    if dtype == np.bool_:
+        return rng.integers(0, 2, shape).astype(bool)
+    if value.dtype is not None and value.dtype.is_integer():
+        quantized = any(use.node.op_type == "DequantizeLinear" for use in value.uses())
+        return rng.integers(0, 100 if quantized else min(_rows(value), default=2), shape).astype(dtype)
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def _rows(value: ir.Value) -> Iterator[int]:
+    """Lengths of the axes that `value` indexes."""
+    for use in value.uses():
+        node = use.node
+        if node.op_type == "Gather" and use.idx == 1 and node.inputs[0] is not None:
+            shape = node.inputs[0].shape
+            length = shape[hub.attr(node, "axis", 0)] if shape is not None else None
+            if isinstance(length, int):
+                yield length
+        elif node.op_type in PASSING and use.idx == 0:
+            yield from _rows(node.outputs[0])
+
+
+def read_inputs(files: list[str], names: list[str]) -> dict[str, Any]:
+    """Arrays from one `.npz` (keys are input names) or several `.npy` (NAME=FILE, or in input order)."""
+    found: dict[str, Any] = {}
+    for index, item in enumerate(files):
+        name, _, path = item.rpartition("=")
+        try:
+            loaded = np.load(Path(path), allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise InvalidInput(f"{path} is not a readable .npy or .npz file: {error}") from error
+        if isinstance(loaded, np.ndarray):
+            if not name and index >= len(names):
+                raise InvalidInput(f"{path} is one file too many: the model's inputs are {', '.join(names)}.")
+            found[name or names[index]] = loaded
+        else:
+            found.update(loaded)
+    return found

@@ -1,0 +1,156 @@
+"""Compare two models on the same inputs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import VerificationFailed
+from bridge.runtime import Outputs, run
+
+TOLERANCE = {"float16": (1e-2, 1e-2), "bfloat16": (1e-2, 1e-2)}
+FLOAT = (1e-3, 1e-4)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One output: largest absolute and relative error, cosine similarity, and why it fails ("" when it agrees)."""
+
+    name: str
+    max_abs: float
+    max_rel: float
+    cosine: float
+    problem: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.problem
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Per output of the reference, how the candidate compares; `engines` are the two runtimes."""
+
+    outputs: tuple[Comparison, ...]
+    engines: tuple[str, str]
+
+    @property
+    def ok(self) -> bool:
+        return all(o.ok for o in self.outputs)
+
+    @property
+    def first_diverging(self) -> str | None:
+        """Name of the first output that does not agree."""
+        return next((o.name for o in self.outputs if not o.ok), None)
+
+    def require(self, path: Path) -> Verification:
+        """Itself, or VerificationFailed naming the first diverging output."""
+        if not self.ok:
+            raise VerificationFailed(
+                f"{path} was written but disagrees with its source; the first diverging output is {self.first_diverging}.\n{self}",
+                "Do not use the file. Please report the model.",
+            )
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"ok": self.ok, "first_diverging": self.first_diverging}
+
+    def __str__(self) -> str:
+        width = max([len(o.name) for o in self.outputs] + [6])
+        lines = [
+            f"{self.engines[0]} against {self.engines[1]}",
+            f"  {'output':<{width}}  {'max abs':>9}  {'max rel':>9}  {'cosine':>9}  verdict",
+        ]
+        lines += [
+            f"  {o.name:<{width}}  {o.max_abs:9.2e}  {o.max_rel:9.2e}  {o.cosine:9.6f}  {o.problem or 'agrees'}"
+            for o in self.outputs
+        ]
+        return "\n".join(lines)
+
+
+def verify(
+    reference: Any,
+    candidate: Any,
+    inputs: dict[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    rtol: float | None = None,
+    atol: float | None = None,
+    reference_source: str | None = None,
+    candidate_source: str | None = None,
+) -> Verification:
+    """Run two models (hub models or paths) on `inputs`, or on seeded random ones, and compare every output.
+
+    Names, shapes and dtypes must be the same. Floats agree within rtol 1e-3 and atol 1e-4 (1e-2 each for
+    16-bit floats) unless given; integers, strings and booleans exactly; NaN and infinity in the same places.
+    Raises InvalidInput, ExecutionFailed and what `load` raises.
+    """
+    if inputs is None:
+        import onnx_ir as ir
+
+        from bridge.convert import load
+        from bridge.inputs import random_inputs
+
+        model = reference if isinstance(reference, ir.Model) else load(reference, source=reference_source)
+        inputs = random_inputs(model, seed)
+    expected = run(reference, inputs, source=reference_source)
+    found = run(candidate, inputs, source=candidate_source)
+    return compare(expected, found, rtol, atol)
+
+
+def compare(expected: Outputs, found: Outputs, rtol: float | None = None, atol: float | None = None) -> Verification:
+    """The Verification of two results."""
+    extra = [Comparison(n, np.inf, np.inf, 0.0, "is not in the reference") for n in found if n not in expected]
+    rows = [
+        _compare(name, value, found[name], rtol, atol)
+        if name in found
+        else Comparison(name, np.inf, np.inf, 0.0, "is missing")
+        for name, value in expected.items()
+    ]
+    return Verification((*rows, *extra), (expected.engine, found.engine))
+
+
+def _compare(name: str, a: Any, b: Any, rtol: float | None, atol: float | None) -> Comparison:
+    if isinstance(a, (list, tuple)):
+        return _sequence(name, a, b, rtol, atol)
+    if a is None or b is None:
+        same = a is None and b is None
+        return Comparison(name, 0.0 if same else np.inf, 0.0, float(same), "" if same else "one is absent")
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape:
+        return Comparison(name, np.inf, np.inf, 0.0, f"shape {list(b.shape)}, not {list(a.shape)}")
+    if a.dtype.kind in "OSU" or b.dtype.kind in "OSU":
+        same = a.astype(str).tolist() == b.astype(str).tolist()
+        return Comparison(name, 0.0 if same else np.inf, 0.0, float(same), "" if same else "strings differ")
+    if a.dtype != b.dtype:
+        return Comparison(name, np.inf, np.inf, 0.0, f"dtype {b.dtype}, not {a.dtype}")
+    if a.dtype.kind in "biu":
+        return _measured(name, a, b, 0.0, 0.0)
+    low, high = TOLERANCE.get(a.dtype.name, FLOAT)
+    return _measured(name, a, b, low if rtol is None else rtol, high if atol is None else atol)
+
+
+def _sequence(name: str, a: Any, b: Any, rtol: float | None, atol: float | None) -> Comparison:
+    if not isinstance(b, (list, tuple)) or len(a) != len(b):
+        return Comparison(name, np.inf, np.inf, 0.0, "is no sequence of the same length")
+    items = [_compare(name, x, y, rtol, atol) for x, y in zip(a, b, strict=True)]
+    return max(items, key=lambda c: (not c.ok, c.max_abs), default=Comparison(name, 0.0, 0.0, 1.0))
+
+
+def _measured(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float) -> Comparison:
+    wide = np.complex128 if a.dtype.kind == "c" else np.float64
+    x, y = a.astype(wide).ravel(), b.astype(wide).ravel()
+    finite = np.isfinite(x) & np.isfinite(y)
+    special = np.array_equal(x[~finite], y[~finite], equal_nan=True)
+    x, y = x[finite], y[finite]
+    error = np.abs(x - y)
+    relative = error / np.maximum(np.abs(x), np.finfo(np.float32).tiny)
+    norm = np.linalg.norm(x) * np.linalg.norm(y)
+    cosine = float(np.abs(np.vdot(x, y)) / norm) if norm else float(np.array_equal(x, y))
+    exact = a.dtype.kind in "biu"
+    close = np.array_equal(a, b) if exact else bool(np.all(error <= atol + rtol * np.abs(x)))
+    problem = "" if close and special else "differs" if special else "NaN or infinity elsewhere"
+    return Comparison(name, float(error.max(initial=0)), float(relative.max(initial=0)), cosine, problem)
