@@ -9,6 +9,7 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 from bridge_onnx.import_ops import ops
+from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 
 from bridge import hub
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
@@ -28,6 +29,8 @@ def load(src: Any) -> ir.Model:
     """
     model = _parse(src)
     _stamp(model, src)
+    if model.ir_version is not None and model.ir_version < 4:
+        RemoveInitializersFromInputsPass()(model)
     LiftConstants()(model)
     opset.lift(model)
     Rewrite(ops)(model)

@@ -1,0 +1,101 @@
+"""Operators that ask for channels move to `bridge.nhwc`, where channels come last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.ops import OpTable
+from bridge.passes.rewrite import Rewrite
+
+OPERATORS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "DepthToSpace", "SpaceToDepth")
+
+_table = OpTable("channels last")
+
+
+class ChannelsLast(ir.passes.InPlacePass):
+    """1. Conv, ConvTranspose, MaxPool, AveragePool, DepthToSpace and SpaceToDepth become their
+    `bridge.nhwc` twins between two Transposes; weights keep their ONNX layout.
+
+    2. Resize stays an ONNX operator, its scales, sizes and axes permuted.
+    3. Each twin has a function body per rank (its overload), so the hub still runs.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        modified = Rewrite(_table)(model).modified
+        for node in hub.all_nodes(model):
+            if node.domain == hub.NHWC and node.op_identifier() not in model.functions:
+                body = _body(node)
+                model.functions[body.identifier()] = body
+        if modified:
+            model.graph.opset_imports[hub.NHWC] = 1
+        return ir.passes.PassResult(model, modified)
+
+
+def to_last(rank: int) -> list[int]:
+    """Permutation from N, C, spatial to N, spatial, C."""
+    return [0, *range(2, rank), 1]
+
+
+def to_first(rank: int) -> list[int]:
+    """Permutation from N, spatial, C to N, C, spatial."""
+    return [0, rank - 1, *range(1, rank - 1)]
+
+
+def permuted(shape: ir.Shape | None, perm: Sequence[int]) -> ir.Shape | None:
+    """`shape` with its dimensions in the order of `perm`."""
+    return None if shape is None else ir.Shape([shape[i] for i in perm])
+
+
+@_table.op(*OPERATORS)
+def twin(op, node, x, *rest):
+    rank = hub.rank_of(x)
+    if rank is None or rank < 3 or (len(node.outputs) > 1 and node.outputs[1].uses()):
+        return NotImplemented
+    last = op.Transpose(x, perm=to_last(rank))
+    made = ir.Node(
+        hub.NHWC, node.op_type, [last, *rest], list(node.attributes.values()), overload=f"rank{rank}", num_outputs=1
+    )
+    made.outputs[0].type = node.outputs[0].type
+    made.outputs[0].shape = permuted(node.outputs[0].shape, to_last(rank))
+    return op.Transpose(op.insert(made), perm=to_first(rank))
+
+
+@_table.op("Resize")
+def resize(op, node, x, roi=None, scales=None, sizes=None):
+    rank = hub.rank_of(x)
+    if rank is None or rank < 3 or roi is not None or node.metadata_props.get("bridge.layout"):
+        return NotImplemented
+    perm = to_last(rank)
+    axes = hub.attr(node, "axes") or list(range(rank))
+    axes = [perm.index(a % rank) for a in axes]
+    kept = {name: hub.attr(node, name) for name in node.attributes if name != "axes"}
+    made = ir.Node(
+        "",
+        "Resize",
+        [op.Transpose(x, perm=perm), None, scales, sizes],
+        ir.convenience.convert_attributes({**kept, "axes": axes}),
+        num_outputs=1,
+        metadata_props={"bridge.layout": "last"},
+    )
+    made.outputs[0].type = node.outputs[0].type
+    made.outputs[0].shape = permuted(node.outputs[0].shape, perm)
+    return op.Transpose(op.insert(made), perm=to_first(rank))
+
+
+def _body(node: ir.Node) -> ir.Function:
+    rank = int(node.overload.removeprefix("rank"))
+    inputs = [ir.Value(name=f"x{i}") for i in range(len(node.inputs))]
+    graph = ir.Graph(inputs, [], nodes=[], opset_imports={"": hub.HUB_OPSET})
+    op = hub.Builder(graph)
+    first = op.Transpose(inputs[0], perm=to_first(rank))
+    references = [ir.RefAttr(a.name, a.name, a.type) for a in node.attributes.values()]
+    inner = op.insert(ir.Node("", node.op_type, [first, *inputs[1:]], references, num_outputs=1))
+    graph.outputs.append(op.Transpose(inner, perm=to_last(rank)))
+    for index, value in enumerate(v for n in graph for v in n.outputs):
+        value.name = f"v{index}"
+    attributes = [ir.Attr(a.name, a.type, None) for a in node.attributes.values()]
+    return ir.Function(hub.NHWC, node.op_type, node.overload, graph=graph, attributes=attributes)
+
