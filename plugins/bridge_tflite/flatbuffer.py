@@ -1,0 +1,209 @@
+"""A TFLite file under construction: tensors, operators, and the bytes at the end."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import onnx_ir as ir
+from ai_edge_litert import schema_py_generated as schema
+
+from bridge import hub
+
+ALIGNMENT = 16
+OPTIONS = {
+    "AVERAGE_POOL_2D": "Pool2DOptions",
+    "BATCH_MATMUL": "BatchMatMulOptions",
+    "CONV_2D": "Conv2DOptions",
+    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
+    "LOGISTIC": "",
+    "MAXIMUM": "MaximumMinimumOptions",
+    "MAX_POOL_2D": "Pool2DOptions",
+    "MEAN": "ReducerOptions",
+    "MINIMUM": "MaximumMinimumOptions",
+    "PADV2": "PadV2Options",
+    "REDUCE_ALL": "ReducerOptions",
+    "REDUCE_ANY": "ReducerOptions",
+    "REDUCE_MAX": "ReducerOptions",
+    "REDUCE_MIN": "ReducerOptions",
+    "REDUCE_PROD": "ReducerOptions",
+    "SELECT_V2": "SelectV2Options",
+    "SUM": "ReducerOptions",
+    "TOPK_V2": "TopKV2Options",
+}
+DTYPES = {
+    "FLOAT": "FLOAT32", "FLOAT16": "FLOAT16", "DOUBLE": "FLOAT64", "BOOL": "BOOL", "STRING": "STRING",
+    "INT8": "INT8", "INT16": "INT16", "INT32": "INT32", "INT64": "INT64",
+    "UINT8": "UINT8", "UINT16": "UINT16", "UINT32": "UINT32", "UINT64": "UINT64",
+}
+
+
+class AlignedBuffer(schema.BufferT):
+    """A buffer whose bytes start at a multiple of 16, as kernels expect of weights."""
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:
+        data = None
+        if self.data is not None:
+            raw = self.data
+            builder.StartVector(1, len(raw), ALIGNMENT)
+            builder.head -= len(raw)
+            builder.Bytes[builder.Head() : builder.Head() + len(raw)] = raw
+            data = builder.EndVector()
+        schema.BufferStart(builder)
+        if data is not None:
+            schema.BufferAddData(builder, data)
+        return schema.BufferEnd(builder)
+
+
+class Tensors:
+    """The subgraph being written. `tfl.ADD(x, y, fused_activation_function=1)` appends an operator.
+
+    Inputs are hub values, tensors an earlier call returned, numpy constants, or None. The results stand for the outputs of
+    the node being written when `outputs` is left alone, else for new tensors.
+    """
+
+    def __init__(self, model: ir.Model) -> None:
+        self.model = model
+        self.tensors: list[schema.TensorT] = []
+        self.buffers: list[AlignedBuffer] = [AlignedBuffer()]
+        self.operators: list[schema.OperatorT] = []
+        self.codes: dict[int, int] = {}
+        self.node: ir.Node | None = None
+        self._index: dict[ir.Value, int] = {}
+        self._data: dict[bytes, int] = {}
+        self._constants: dict[tuple, int] = {}
+
+    def __getattr__(self, operator: str) -> Any:
+        if not operator.isupper() or not hasattr(schema.BuiltinOperator, operator):
+            raise AttributeError(operator)
+        return functools.partial(self.add, operator)
+
+    def add(self, operator: str, *inputs: Any, outputs: Any = None, **options: Any) -> None:
+        """Append one builtin operator; options are the schema's fields in snake case."""
+        made = schema.OperatorT()
+        code = getattr(schema.BuiltinOperator, operator)
+        made.opcodeIndex = self.codes.setdefault(code, len(self.codes))
+        made.inputs = [self.index(value) for value in inputs]
+        results = outputs if outputs is not None else self.node.outputs  # type: ignore[union-attr]
+        made.outputs = [self.index(value) for value in results]
+        name = OPTIONS.get(operator, operator.title().replace("_", "") + "Options")
+        kind = getattr(schema.BuiltinOptions, name, 0) if name else 0
+        if kind:
+            made.builtinOptionsType = kind
+            made.builtinOptions = getattr(schema, name + "T")()
+            for key, value in options.items():
+                setattr(made.builtinOptions, _camel(key), value)
+        self.operators.append(made)
+
+    def index(self, value: Any) -> int:
+        """Index of the tensor that stands for `value`."""
+        if value is None:
+            return -1
+        if isinstance(value, np.ndarray):
+            return self._constant(value)
+        if value not in self._index:
+            data = value.const_value if not value.is_graph_input() else None
+            self._index[value] = self._tensor(value.name, value.dtype, value.shape, data)
+        return self._index[value]
+
+    def temporary(self, dtype: ir.DataType, shape: Any, stem: str = "temporary") -> ir.Value:
+        """A new value for a result between two operators of one node."""
+        return ir.Value(name=f"{self.node.name}/{stem}", type=ir.TensorType(dtype), shape=ir.Shape(shape))  # type: ignore[union-attr]
+
+    def _constant(self, array: np.ndarray) -> int:
+        key = (array.dtype.str, array.shape, array.tobytes()) if array.size <= 64 else (id(array),)
+        if key not in self._constants:
+            dtype = ir.DataType.from_numpy(array.dtype)
+            self._constants[key] = self._tensor(f"constant_{len(self.tensors)}", dtype, array.shape, ir.tensor(array))
+        return self._constants[key]
+
+    def _tensor(self, name: str | None, dtype: Any, shape: Any, data: Any) -> int:
+        made = schema.TensorT()
+        made.name = name or f"tensor_{len(self.tensors)}"
+        made.type = getattr(schema.TensorType, DTYPES[dtype.name])
+        dims = [] if shape is None else [d if isinstance(d, int) else -1 for d in shape]
+        made.shape = [1 if d < 0 else d for d in dims]
+        made.hasRank = shape is not None
+        if -1 in dims:
+            made.shapeSignature = dims
+        if data is not None:
+            made.buffer = self._buffer(data)
+        self.tensors.append(made)
+        return len(self.tensors) - 1
+
+    def _buffer(self, tensor: Any) -> int:
+        raw = memoryview(np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8))
+        key = bytes(raw) if len(raw) <= 4096 else None
+        if key is not None and key in self._data:
+            return self._data[key]
+        made = AlignedBuffer()
+        made.data = raw
+        self.buffers.append(made)
+        if key is not None:
+            self._data[key] = len(self.buffers) - 1
+        return len(self.buffers) - 1
+
+    def save(self, path: Path) -> None:
+        """Write the file."""
+        size = sum(len(b.data) + 64 for b in self.buffers if b.data is not None)
+        builder = flatbuffers.Builder(size + 512 * (len(self.tensors) + len(self.operators)) + 65536)
+        builder.Finish(self._model().Pack(builder), b"TFL3")
+        with path.open("wb") as file:
+            file.write(memoryview(builder.Bytes)[builder.Head() :])
+
+    def _model(self) -> schema.ModelT:
+        graph = self.model.graph
+        subgraph = schema.SubGraphT()
+        subgraph.name = graph.name or "main"
+        subgraph.inputs = [self.index(v) for v in graph.inputs]
+        subgraph.outputs = [self.index(v) for v in graph.outputs]
+        subgraph.tensors, subgraph.operators = self.tensors, self.operators
+        model = schema.ModelT()
+        model.version = 3
+        model.description = self.model.doc_string or "converted by bridge"
+        model.operatorCodes = [_code(code) for code in self.codes]
+        model.subgraphs = [subgraph]
+        model.signatureDefs = [self._signature()]
+        model.metadata = [self._metadata(k, v) for k, v in sorted(self.model.metadata_props.items())]
+        model.buffers = self.buffers
+        return model
+
+    def _signature(self) -> schema.SignatureDefT:
+        signature = schema.SignatureDefT()
+        signature.signatureKey = "serving_default"
+        signature.inputs = [self._port(v) for v in self.model.graph.inputs]
+        signature.outputs = [self._port(v) for v in self.model.graph.outputs]
+        return signature
+
+    def _port(self, value: ir.Value) -> schema.TensorMapT:
+        port = schema.TensorMapT()
+        port.name, port.tensorIndex = value.name, self.index(value)
+        return port
+
+    def _metadata(self, key: str, value: str) -> schema.MetadataT:
+        made = schema.MetadataT()
+        made.name = key
+        buffer = AlignedBuffer()
+        buffer.data = memoryview(value.encode() or b"\0")
+        self.buffers.append(buffer)
+        made.buffer = len(self.buffers) - 1
+        return made
+
+
+def _code(code: int) -> schema.OperatorCodeT:
+    made = schema.OperatorCodeT()
+    made.builtinCode, made.deprecatedBuiltinCode, made.version = code, min(code, 127), 1
+    return made
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.title() for word in rest)
+
+
+def supported_dtype(value: ir.Value | None) -> bool:
+    """True when a TFLite tensor can hold the value."""
+    return value is None or (value.dtype is not None and value.dtype.name in DTYPES and hub.rank_of(value) is not None)
