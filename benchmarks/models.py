@@ -93,13 +93,15 @@ MODELS = {
 
 
 def randomise(model: torch.nn.Module) -> None:
-    """Give normalisation layers non-trivial statistics, so that folding them is exercised."""
+    """Give normalisation layers non-trivial statistics and zero-initialised heads weights, so that outputs mean something."""
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)
             module.running_var.uniform_(0.8, 1.2)
             module.weight.data.uniform_(0.8, 1.2)
             module.bias.data.uniform_(-0.1, 0.1)
+        if isinstance(module, torch.nn.Linear) and not module.weight.any():
+            torch.nn.init.normal_(module.weight, std=0.02)
 
 
 def main(folder: Path, names: list[str]) -> None:

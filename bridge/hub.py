@@ -184,7 +184,7 @@ def infer_node(node: ir.Node) -> None:
     if all(o.type is not None and o.shape is not None for o in node.outputs):
         return
     described = schema(node)
-    if described is None or any(a.type == ir.AttributeType.GRAPH for a in node.attributes.values()):
+    if described is None or any(a.is_ref() or a.type == ir.AttributeType.GRAPH for a in node.attributes.values()):
         return
     named = NodeProto(node)
     try:

@@ -85,7 +85,7 @@ def subgraphs(node: ir.Node) -> list[ir.Graph]:
 def replace(graph: ir.Graph | ir.Function, node: ir.Node, results: Any, op: hub.Builder) -> None:
     """Put `results` in place of the outputs of `node`, names and types kept, and remove it."""
     values = list(results) if isinstance(results, (tuple, list)) else [results]
-    values += [None] * (len(node.outputs) - len(values))
+    values = [*values, *[None] * len(node.outputs)][: len(node.outputs)]
     for index, (old, new) in enumerate(zip(node.outputs, values, strict=True)):
         if new is None or not (old.uses() or old.is_graph_output()):
             continue

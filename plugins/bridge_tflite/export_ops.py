@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of, shape_of
-from bridge.needs import attribute, condition, constant, dtype, max_rank, static_shape, unused_output
+from bridge.needs import attribute, condition, constant, dtype, max_rank, unused_output
 from bridge.ops import Need, OpTable
 
 ops = OpTable("TFLite export")
@@ -417,10 +417,6 @@ def cum_sum(tfl, node, x, axis):
     tfl.CUMSUM(x, i32(const(axis)).reshape(()), exclusive=bool(attr(node, "exclusive", 0)), reverse=bool(attr(node, "reverse", 0)))
 
 
-@ops.op("GatherND", needs=(attribute("batch_dims", 0), dtype("float", "int32", "int64", "uint8", "int8", "bool"), constant(1, "indices"), static_shape()))
+@ops.op("bridge.tflite::GatherND", needs=(dtype("float", "int32", "int64", "uint8", "int8", "int16", "bool"),))
 def gather_nd(tfl, node, x, indices):
-    array = const(indices)
-    lengths = np.array(shape_of(x)[: array.shape[-1]])
-    tfl.GATHER_ND(x, i32(np.where(array < 0, array + lengths, array)))
-
-
+    tfl.GATHER_ND(x, indices)

@@ -114,7 +114,7 @@ class Tensors:
         return ir.Value(name=f"{self.node.name}/{stem}", type=ir.TensorType(dtype), shape=ir.Shape(shape))  # type: ignore[union-attr]
 
     def _constant(self, array: np.ndarray) -> int:
-        key = (array.dtype.str, array.shape, array.tobytes()) if array.size <= 64 else (id(array),)
+        key = (array.dtype.str, array.shape, array.tobytes() if array.size <= 64 else len(self.tensors))
         if key not in self._constants:
             dtype = ir.DataType.from_numpy(array.dtype)
             self._constants[key] = self._tensor(f"constant_{len(self.tensors)}", dtype, array.shape, ir.tensor(array))

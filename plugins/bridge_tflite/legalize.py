@@ -183,6 +183,30 @@ def gather(op, node, x, indices):
     return op.Gather(x, wrapped, _domain=TFLITE, axis=axis)
 
 
+@generic.op("GatherElements")
+def gather_elements(op, node, x, indices):
+    shape = shape_of(indices)
+    if shape is None or not isinstance(length := x.shape[attr(node, "axis", 0)], int):
+        return NotImplemented
+    axis = attr(node, "axis", 0) % len(shape)
+    wrapped = op.Where(op.Less(indices, 0), op.Add(indices, length), indices)
+    grid = np.indices(shape, np.int64)
+    column = op.const(axes_of([len(shape)]))
+    parts = [op.Cast(wrapped, to=7) if a == axis else op.const(grid[a]) for a in range(len(shape))]
+    return op.GatherND(x, op.Concat(*[op.Unsqueeze(p, column) for p in parts], axis=-1), _domain=TFLITE)
+
+
+@generic.op("GatherND")
+def gather_nd(op, node, x, indices):
+    """LiteRT takes no negative index."""
+    width = shape_of(indices)[-1] if shape_of(indices) else None
+    lengths = x.shape[:width] if x.shape is not None and width is not None else [None]
+    if attr(node, "batch_dims", 0) or not all(isinstance(d, int) for d in lengths):
+        return NotImplemented
+    wrapped = op.Where(op.Less(indices, 0), op.Add(indices, op.const(axes_of(lengths))), indices)
+    return op.GatherND(x, wrapped, _domain=TFLITE)
+
+
 @native.op("Slice")
 def strided_slice(op, node, x, starts, ends, axes=None, steps=None):
     rank = rank_of(x)
@@ -253,7 +277,7 @@ def fully_connected(op, node, x, weights):
     add, value = bias
     made = op.FullyConnected(x, turned, op.const(const(value).reshape(-1)), _domain=TFLITE)
     total = add.outputs[0]
-    made.shape = total.shape
+    made.type, made.shape = total.type, total.shape
     add.replace_input_with(0, made)
     ir.convenience.replace_all_uses_with(total, made, replace_graph_outputs=True)
     made.name, total.name = total.name, None

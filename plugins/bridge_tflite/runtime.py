@@ -29,24 +29,30 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
 
 
 def _invoke(interpreter: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    details = interpreter.get_input_details()
-    signature = next(iter(interpreter.get_signature_list().items()), None)
+    signature = next(iter(interpreter.get_signature_list()), None)
     if signature is None:
-        slots = {d["name"]: d for d in details}
-        outputs = {d["name"]: d["index"] for d in interpreter.get_output_details()}
-    else:
-        runner = interpreter.get_signature_runner(signature[0])
-        slots = runner.get_input_details()
-        outputs = {name: d["index"] for name, d in runner.get_output_details().items()}
-    if set(slots) != set(inputs):
-        raise InvalidInput(f"The file's inputs are {', '.join(slots)}, not {', '.join(inputs)}.")
+        return _by_tensor(interpreter, inputs)
+    runner = interpreter.get_signature_runner(signature)
+    _check({name: d["dtype"] for name, d in runner.get_input_details().items()}, inputs)
+    return dict(runner(**inputs))
+
+
+def _by_tensor(interpreter: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Files without a signature go by the names of their tensors."""
+    slots = {d["name"]: d for d in interpreter.get_input_details()}
+    _check({name: d["dtype"] for name, d in slots.items()}, inputs)
     for name, slot in slots.items():
-        if list(slot["shape"]) != list(np.shape(inputs[name])):
-            interpreter.resize_tensor_input(slot["index"], np.shape(inputs[name]))
+        interpreter.resize_tensor_input(slot["index"], np.shape(inputs[name]))
     interpreter.allocate_tensors()
     for name, slot in slots.items():
-        if slot["dtype"] != inputs[name].dtype and inputs[name].dtype.kind not in "OSU":
-            raise InvalidInput(f"Input {name} takes {np.dtype(slot['dtype'])}, not {inputs[name].dtype}.")
         interpreter.set_tensor(slot["index"], inputs[name])
     interpreter.invoke()
-    return {name: interpreter.get_tensor(index) for name, index in outputs.items()}
+    return {d["name"]: interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()}
+
+
+def _check(slots: dict[str, Any], inputs: dict[str, Any]) -> None:
+    if set(slots) != set(inputs):
+        raise InvalidInput(f"The file's inputs are {', '.join(slots)}, not {', '.join(inputs)}.")
+    for name, dtype in slots.items():
+        if dtype != inputs[name].dtype and inputs[name].dtype.kind not in "OSU":
+            raise InvalidInput(f"Input {name} takes {np.dtype(dtype)}, not {inputs[name].dtype}.")
