@@ -207,6 +207,34 @@ def gather_nd(op, node, x, indices):
     return op.GatherND(x, wrapped, _domain=TFLITE)
 
 
+BROADCASTING = "Add Sub Mul Div Pow And Or Greater GreaterOrEqual Less LessOrEqual Equal Max Min Where Mod".split()
+
+
+@native.op(*BROADCASTING)
+def collapse(op, node, *inputs):
+    """Broadcasts of more than 4 dimensions: neighbours that broadcast alike become one dimension."""
+    shapes, result = [shape_of(v) for v in inputs], shape_of(node.outputs[0])
+    if None in shapes or result is None or len(result) <= 4 or all(s == result for s in shapes):
+        return NotImplemented
+    wide = [[1] * (len(result) - len(s)) + s for s in shapes]
+    groups: list[tuple[tuple, int]] = []
+    for axis, length in enumerate(result):
+        pattern = tuple(w[axis] == length for w in wide)
+        if length == 1 and groups:
+            continue
+        if groups and groups[-1][0] == pattern:
+            groups[-1] = (pattern, groups[-1][1] * length)
+        else:
+            groups.append((pattern, length))
+    if len(groups) > 4:
+        return NotImplemented
+    flat = [
+        op.Reshape(v, op.const(axes_of([n if pattern[i] else 1 for pattern, n in groups]))) for i, v in enumerate(inputs)
+    ]
+    kept = {name: attr(node, name) for name in node.attributes}
+    return op.Reshape(op.node(node.op_type, *flat, **kept), op.const(axes_of(result)))
+
+
 @native.op("Slice")
 def strided_slice(op, node, x, starts, ends, axes=None, steps=None):
     rank = rank_of(x)
