@@ -182,3 +182,29 @@ def _described(fmt: Any) -> str:
             continue
         lines += [f"  {part} option {o.name}: {o.help} (default {o.default})" for o in options]
     return "\n".join(lines)
+
+
+@main.command()
+@click.option("--routes", required=True, metavar="A:B,…", help="Routes to measure, such as onnx:tflite,onnx:onnx.")
+@click.option("--cases", multiple=True, metavar="PATTERN", help="Only cases whose name matches, such as 'test_add*'.")
+@click.option("--frozen", is_flag=True, help="Make every input but the first a constant.")
+@click.option("--jobs", default=2, show_default=True, help="Worker processes.")
+@click.option("--resume", is_flag=True, help="Keep the results DIR holds, and run the rest.")
+@click.option("-o", "folder", required=True, metavar="DIR", help="Where results.jsonl goes.")
+@command
+def matrix(routes: str, cases: tuple[str, ...], frozen: bool, jobs: int, resume: bool, folder: str) -> Any:
+    """Run the ONNX node cases through conversion routes and count what survives."""
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from bridge.matrix import run, selected, summary
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("cases")
+        results = run(
+            routes.split(","), selected(cases), Path(folder), frozen=frozen, jobs=jobs, resume=resume,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    return 0, summary(results)

@@ -17,6 +17,8 @@ from bridge.formats import Importer
 from bridge.passes import opset
 from bridge.passes.constants import LiftConstants
 from bridge.passes.rewrite import Rewrite, described
+from bridge.passes.shapes import InferShapes
+from bridge.report import Blocker
 
 LIMIT = 2**31
 
@@ -32,6 +34,8 @@ def load(src: Any) -> ir.Model:
     if model.ir_version is not None and model.ir_version < 4:
         RemoveInitializersFromInputsPass()(model)
     LiftConstants()(model)
+    if model.graph.opset_imports.get("", 1) < hub.HUB_OPSET:
+        InferShapes()(model)
     opset.lift(model)
     Rewrite(ops)(model)
     blockers = opset.unknown_operators(model)
@@ -48,6 +52,7 @@ def _parse(src: Any) -> ir.Model:
     path = Path(src)
     try:
         proto = _read(path)
+        _refuse_maps(proto)
         model = ir.from_proto(proto)
     except BridgeError:
         raise
@@ -65,6 +70,14 @@ def _read(path: Path) -> onnx.ModelProto:
     if path.stat().st_size >= LIMIT:
         raise UnreadableFile(f"{path} is over 2 GB, which protobuf cannot hold.", "Store its weights as external data.")
     return onnx.ModelProto.FromString(path.read_bytes())
+
+
+def _refuse_maps(proto: onnx.ModelProto) -> None:
+    """The hub's values are tensors, sequences and optionals."""
+    zips = [n for n in proto.graph.node if n.op_type in ("ZipMap", "CastMap", "DictVectorizer")]
+    if zips:
+        blockers = [Blocker(n.op_type, n.name, "", "makes or reads maps, which the hub does not hold") for n in zips]
+        raise UnsupportedModel("The model holds maps:", blockers, "Export it without ZipMap (zipmap=False in skl2onnx).")
 
 
 def _attach_external_data(model: ir.Model, folder: Path) -> None:

@@ -372,6 +372,8 @@ def exact_scales(node: ir.Node) -> bool:
     if scales is None:
         return attr(node, "keep_aspect_ratio_policy", "stretch") == "stretch"
     x, y = shape_of(node.inputs[0]), shape_of(node.outputs[0])
+    if x is None or y is None:
+        return False
     axes = attr(node, "axes") or range(len(scales))
     return all(math.isclose(y[a] / x[a], s, rel_tol=1e-6) for a, s in zip(axes, scales, strict=True))
 

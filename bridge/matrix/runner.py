@@ -1,0 +1,167 @@
+"""Run cases through routes, each in a worker process that a crash or a time-out costs only that case."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge.errors import BridgeError, InvalidOption, PluginError, UnsupportedModel
+
+TIMEOUT = 60.0
+SURVIVED = ("native", "expanded")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one case on one route; `error` is the worst absolute error."""
+
+    route: str
+    case: str
+    outcome: str
+    reason: str = ""
+    error: float = 0.0
+    seconds: float = 0.0
+
+
+def run(
+    routes: list[str],
+    names: list[str],
+    folder: Path,
+    *,
+    frozen: bool = False,
+    jobs: int = 2,
+    resume: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Result]:
+    """Every case of `names` over every route "a:b"; the evidence goes to `folder`/results.jsonl as it comes.
+
+    With `resume`, cases the file holds already are not run again. Raises InvalidOption for a bad route.
+    """
+    from bridge.formats import by_name
+
+    for route in routes:
+        first, _, second = route.partition(":")
+        if first != "onnx" or not second:
+            raise InvalidOption(f"The route {route!r} is not onnx:FORMAT.", "Cases start as ONNX models.")
+        by_name(second)
+    folder.mkdir(parents=True, exist_ok=True)
+    evidence = folder / "results.jsonl"
+    done = {(r.route, r.case): r for r in _read(evidence)} if resume else {}
+    todo = [(r, n) for r in routes for n in names if (r, n) not in done]
+    with evidence.open("a" if resume else "w") as file, ThreadPoolExecutor(jobs) as pool:
+        workers = threading.local()
+        for index, result in enumerate(pool.map(lambda item: _supervised(workers, *item, frozen), todo), 1):
+            done[result.route, result.case] = result
+            file.write(json.dumps(asdict(result)) + "\n")
+            file.flush()
+            progress(index, len(todo))
+    return [done[r, n] for r in routes for n in names]
+
+
+def _read(evidence: Path) -> Iterator[Result]:
+    if not evidence.exists():
+        return
+    for line in evidence.read_text().splitlines():
+        try:
+            yield Result(**json.loads(line))
+        except (ValueError, TypeError):
+            continue
+
+
+def _supervised(workers: Any, route: str, name: str, frozen: bool) -> Result:
+    """One case in this thread's worker process; a worker that dies or hangs is replaced."""
+    start = time.perf_counter()
+    if not getattr(workers, "process", None):
+        context = multiprocessing.get_context("spawn")
+        workers.pipe, theirs = context.Pipe()
+        workers.process = context.Process(target=_worker, args=(theirs,), daemon=True)
+        workers.process.start()
+        theirs.close()
+    workers.pipe.send((route, name, frozen))
+    try:
+        if workers.pipe.poll(TIMEOUT):
+            return workers.pipe.recv()
+        outcome, reason = "timeout", f"over {TIMEOUT:.0f} s"
+    except (EOFError, ConnectionError):
+        workers.process.join(5)
+        outcome, reason = "crashed", f"worker ended with code {workers.process.exitcode}"
+    workers.process.kill()
+    workers.process = None
+    return Result(route, name, outcome, reason, seconds=round(time.perf_counter() - start, 3))
+
+
+def _worker(pipe: Any) -> None:
+    while True:
+        try:
+            route, name, frozen = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(measure(route, name, frozen))
+
+
+def measure(route: str, name: str, frozen: bool = False) -> Result:
+    """One case over one route, in this process."""
+    from bridge.matrix.cases import frozen as freeze
+    from bridge.matrix.cases import node_cases
+
+    case = node_cases()[name]
+    if frozen:
+        case = freeze(case) or case
+    start = time.perf_counter()
+    try:
+        outcome, reason, error = _outcome(route.partition(":")[2], case)
+    except UnsupportedModel as refusal:
+        outcome, reason, error = "refused", "; ".join(f"{b.op} {b.reason}" for b in refusal.blockers), 0.0
+    except PluginError as fault:
+        outcome, reason, error = "failed", str(fault), 0.0
+    except BridgeError as refusal:
+        outcome, reason, error = "refused", f"{type(refusal).__name__}: {refusal}", 0.0
+    except Exception as fault:
+        outcome, reason, error = "failed", f"{type(fault).__name__}: {fault}", 0.0
+    return Result(route, name, outcome, reason[:500], error, round(time.perf_counter() - start, 3))
+
+
+def _outcome(target: str, case: Any) -> tuple[str, str, float]:
+    import bridge
+    from bridge.errors import ExecutionFailed, InvalidInput
+    from bridge.formats import by_name
+    from bridge.runtime import Outputs
+    from bridge.verify import compare
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"case{by_name(target).suffixes[0]}"
+        conversion = bridge.convert(case.model, path, to=target)
+        worst = 0.0
+        for inputs, expected in zip(case.inputs, case.expected, strict=True):
+            try:
+                found = bridge.run(path, inputs, source=target)
+            except (ExecutionFailed, InvalidInput) as error:
+                return "unrunnable", str(error), 0.0
+            names = [value.name for value in case.model.graph.output]
+            checked = compare(Outputs(dict(zip(names, expected, strict=True)), "expected"), found, case.rtol, case.atol)
+            worst = max([worst, *(o.max_abs for o in checked.outputs)])
+            if not checked.ok:
+                return "wrong", str(checked), worst
+    expanded = conversion.report.counts().get("expanded", 0)
+    return ("expanded" if expanded else "native"), "", worst
+
+
+def summary(results: list[Result]) -> str:
+    """Counts of outcomes, a line a route."""
+    lines = []
+    for route in dict.fromkeys(r.route for r in results):
+        counts = Counter(r.outcome for r in results if r.route == route)
+        total = sum(counts.values())
+        survived = sum(counts[o] for o in SURVIVED)
+        listed = ", ".join(f"{n} {o}" for o, n in counts.most_common())
+        lines.append(f"{route}: {survived} of {total} survived ({100 * survived / max(total, 1):.1f} %): {listed}")
+    return "\n".join(lines)
