@@ -74,7 +74,7 @@ def run_onnxruntime(model: bytes | str, names: list[str], inputs: dict[str, Any]
     settings.log_severity_level = 4
     try:
         session = ort.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
-        values = session.run(names, {k: v for k, v in inputs.items() if v is not None})
+        values = session.run(names, inputs)
     except Exception as error:
         raise ExecutionFailed(f"ONNX Runtime: {str(error).strip()}") from error
     return Outputs(dict(zip(names, values, strict=True)), f"ONNX Runtime {ort.__version__}")

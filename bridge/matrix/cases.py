@@ -38,11 +38,23 @@ def _case(case: Any) -> Case:
     return Case(
         case.name,
         case.model,
-        tuple(dict(zip(names, inputs, strict=False)) for inputs, _ in sets),
-        tuple(tuple(outputs) for _, outputs in sets),
+        tuple(dict(zip(names, map(_array, inputs), strict=False)) for inputs, _ in sets),
+        tuple(tuple(map(_array, outputs)) for _, outputs in sets),
         case.rtol,
         case.atol,
     )
+
+
+def _array(value: Any) -> Any:
+    """Data sets hold arrays, protobuf tensors, scalars and lists of them."""
+    import numpy as np
+    import onnx
+
+    if isinstance(value, onnx.TensorProto):
+        return onnx.numpy_helper.to_array(value)
+    if isinstance(value, (list, tuple)):
+        return [_array(item) for item in value]
+    return value if value is None else np.asarray(value)
 
 
 def selected(patterns: tuple[str, ...]) -> list[str]:

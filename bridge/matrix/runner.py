@@ -149,10 +149,26 @@ def _outcome(target: str, case: Any) -> tuple[str, str, float]:
             names = [value.name for value in case.model.graph.output]
             checked = compare(Outputs(dict(zip(names, expected, strict=True)), "expected"), found, case.rtol, case.atol)
             worst = max([worst, *(o.max_abs for o in checked.outputs)])
-            if not checked.ok:
+            if not checked.ok and not _by_reference(path, inputs, expected, case, names):
                 return "wrong", str(checked), worst
     expanded = conversion.report.counts().get("expanded", 0)
     return ("expanded" if expanded else "native"), "", worst
+
+
+def _by_reference(path: Path, inputs: dict[str, Any], expected: Any, case: Any, names: list[str]) -> bool:
+    """For ONNX files, whether the reference evaluator agrees where ONNX Runtime does not."""
+    if path.suffix != ".onnx":
+        return False
+    import onnx
+
+    from bridge.runtime import Outputs, run_reference
+    from bridge.verify import compare
+
+    try:
+        found = run_reference(onnx.load(path), inputs)
+    except Exception:
+        return False
+    return compare(Outputs(dict(zip(names, expected, strict=True)), "expected"), found, case.rtol, case.atol).ok
 
 
 def summary(results: list[Result]) -> str:

@@ -20,6 +20,8 @@ from bridge.passes.names import NameValues
 from bridge.passes.rewrite import Accepts
 from bridge.passes.shapes import InferShapes
 
+ROUNDS = 8
+
 __all__ = ["clean", "legalize", "tidy"]
 
 
@@ -39,14 +41,15 @@ def clean(model: ir.Model) -> None:
 
 
 def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:
-    """A target's own passes, then the function bodies of whatever `accepts` still refuses."""
-    for step in passes:
-        step(model)
-    if ExpandFunctions(accepts)(model).modified:
-        LiftConstants()(model)
-        tidy(model)
+    """A target's own passes, then the function bodies of whatever `accepts` still refuses, until nothing changes."""
+    for _ in range(ROUNDS):
         for step in passes:
             step(model)
+        if not ExpandFunctions(accepts)(model).modified:
+            break
+        for step in (LiftConstants(), NameValues(), InferShapes(), FoldConstants(), InferShapes(), FoldConstants()):
+            step(model)
+        tidy(model)
     tidy(model)
 
 

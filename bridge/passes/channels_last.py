@@ -52,7 +52,9 @@ def permuted(shape: ir.Shape | None, perm: Sequence[int]) -> ir.Shape | None:
 @_table.op(*OPERATORS)
 def twin(op, node, x, *rest):
     rank = hub.rank_of(x)
-    if rank is None or rank < 3 or (len(node.outputs) > 1 and node.outputs[1].uses()):
+    if rank is None or rank < 3 or (any(o.uses() or o.is_graph_output() for o in node.outputs[1:])):
+        return NotImplemented
+    if hub.attr(node, "mode", "DCR") != "DCR":
         return NotImplemented
     last = op.Transpose(x, perm=to_last(rank))
     made = ir.Node(

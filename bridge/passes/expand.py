@@ -33,45 +33,49 @@ class ExpandFunctions(ir.passes.InPlacePass):
             body = None if self.accepts(node) else function_body(model, node)
             if body is None:
                 continue
-            made = inline(graph, node, body)
+            made = inline(graph, node, *body)
             pending.extend(reversed(made))
             changed = True
         return changed
 
 
-def function_body(model: ir.Model, node: ir.Node) -> ir.Function | None:
-    """The function that defines `node`, lifted to the hub's opset; None for a primitive operator."""
+def function_body(model: ir.Model, node: ir.Node) -> tuple[ir.Function, list[str]] | None:
+    """The function that defines `node` at the hub's opset, and the names of its outputs in the node's order.
+
+    None for a primitive operator. A body made for one node leaves out outputs the node does not ask for.
+    """
     own = model.functions.get(node.op_identifier())
     if own is not None:
-        return own
-    described_by = hub.schema(node)
-    if described_by is None:
-        return None
-    proto = _schema_body(described_by, node)
+        return own, [o.name or "" for o in own.outputs]
+    schema = hub.schema(node)
+    proto = None if schema is None else _schema_body(schema, node)
     if proto is None:
         return None
     from bridge.passes.opset import lift_function
 
+    names = list(proto.output)
+    made = {*proto.input, *(name for inner in proto.node for name in inner.output)}
+    proto.output[:] = [name for name in names if name in made]
     function = ir.serde.deserialize_function(proto)
     lift_function(function)
-    return function
+    return function, names
 
 
 def _schema_body(schema: onnx.defs.OpSchema, node: ir.Node) -> onnx.FunctionProto | None:
     named = hub.NodeProto(node)
-    try:
-        if schema.has_function:
-            return schema.function_body
-        if schema.has_context_dependent_function:
-            types = [named.types.get(name, onnx.TypeProto()).SerializeToString() for name in named.proto.input]
-            raw = schema.get_context_dependent_function(named.proto.SerializeToString(), types)
-            return onnx.FunctionProto.FromString(raw) if raw else None
-    except Exception:
+    if schema.has_function:
+        return onnx.FunctionProto.FromString(schema.function_body.SerializeToString())
+    if not schema.has_context_dependent_function or len(named.types) < len([v for v in node.inputs if v is not None]):
         return None
-    return None
+    for index, output in enumerate(node.outputs):
+        if not (output.uses() or output.is_graph_output()):
+            named.proto.output[index] = ""
+    types = [named.types.get(name, onnx.TypeProto()).SerializeToString() for name in named.proto.input]
+    raw = schema.get_context_dependent_function(named.proto.SerializeToString(), types)
+    return onnx.FunctionProto.FromString(raw) if raw else None
 
 
-def inline(graph: ir.Graph, node: ir.Node, function: ir.Function) -> list[ir.Node]:
+def inline(graph: ir.Graph, node: ir.Node, function: ir.Function, names: list[str]) -> list[ir.Node]:
     """Copy the nodes of `function` before `node`, wired to its inputs and attributes, and remove it."""
     op = hub.Builder(graph, before=node, source=hub.origin(node) or described(node))
     inputs = list(node.inputs) + [None] * (len(function.inputs) - len(node.inputs))
@@ -81,8 +85,8 @@ def inline(graph: ir.Graph, node: ir.Node, function: ir.Function) -> list[ir.Nod
         copy = _copy(inner, values, attributes, op)
         op.insert(copy)
         values.update(zip(inner.outputs, copy.outputs, strict=True))
-    results = [values.get(o, o) for o in function.outputs]
-    replace(graph, node, results[: len(node.outputs)], op)
+    results = {o.name: values.get(o, o) for o in function.outputs}
+    replace(graph, node, [results.get(name) for name in names], op)
     return op.nodes
 
 

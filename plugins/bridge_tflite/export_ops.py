@@ -15,7 +15,7 @@ ops = OpTable("TFLite export")
 
 FLOAT = dtype("float")
 ARITHMETIC = dtype("float", "int32", "int64")
-NUMBERS = dtype("float", "int32", "int64", "int16", "int8", "uint8")
+NUMBERS = dtype("float", "int32", "int64")
 ACTIVATION = {"": 0, "Relu": 1, "Relu6": 3}
 FUSED = "bridge.activation"
 NO_ACTIVATION = 0
@@ -49,7 +49,7 @@ ops.same(needs=(ARITHMETIC,), Neg="NEG")
 ops.same(Not="LOGICAL_NOT")
 ops.same(needs=(broadcast_rank(4),), And="LOGICAL_AND", Or="LOGICAL_OR")
 ops.same(needs=(NUMBERS, broadcast_rank(4)), Greater="GREATER", GreaterOrEqual="GREATER_EQUAL", Less="LESS", LessOrEqual="LESS_EQUAL")
-ops.same(needs=(dtype("float", "int32", "int64", "int16", "int8", "uint8", "bool"), broadcast_rank(4)), Equal="EQUAL")
+ops.same(needs=(dtype("float", "int32", "int64", "bool"), broadcast_rank(4)), Equal="EQUAL")
 
 
 @ops.op("bridge.tflite::Relu6", needs=(FLOAT,))
@@ -351,7 +351,7 @@ def average_pool(tfl, node, x):
     pool(tfl, node, x, "AVERAGE_POOL_2D")
 
 
-@ops.op("bridge.nhwc::SpaceToDepth", needs=(FLOAT, IMAGE))
+@ops.op("bridge.nhwc::SpaceToDepth", needs=(FLOAT, IMAGE, attribute("mode", "DCR")))
 def space_to_depth(tfl, node, x):
     tfl.SPACE_TO_DEPTH(x, block_size=attr(node, "blocksize"))
 
@@ -368,7 +368,10 @@ def image_resize(node: ir.Node) -> bool:
 
 def exact_scales(node: ir.Node) -> bool:
     """LiteRT divides lengths; ONNX uses the scales given."""
-    scales = const(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
+    given = len(node.inputs) > 2 and node.inputs[2] is not None
+    scales = const(node.inputs[2]) if given else None
+    if given and scales is None:
+        return False
     if scales is None:
         return attr(node, "keep_aspect_ratio_policy", "stretch") == "stretch"
     x, y = shape_of(node.inputs[0]), shape_of(node.outputs[0])

@@ -41,6 +41,9 @@ DTYPES = {
 }
 
 
+VERSIONS = {schema.BuiltinOperator.BROADCAST_TO: 2}
+
+
 class AlignedBuffer(schema.BufferT):
     """A buffer whose bytes start at a multiple of 16, as kernels expect of weights."""
 
@@ -195,7 +198,7 @@ class Tensors:
 
 def _code(code: int) -> schema.OperatorCodeT:
     made = schema.OperatorCodeT()
-    made.builtinCode, made.deprecatedBuiltinCode, made.version = code, min(code, 127), 1
+    made.builtinCode, made.deprecatedBuiltinCode, made.version = code, min(code, 127), VERSIONS.get(code, 1)
     return made
 
 
