@@ -95,7 +95,9 @@ def compare(src: Path, peer: str | None, pairs: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--peer", help="command of the peer, with {src} and {dir}")
     parser.add_argument("--pairs", type=int, default=5)

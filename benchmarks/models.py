@@ -1,7 +1,7 @@
 """Generate the benchmark models as ONNX, from torchvision and transformers, with seeded random weights.
 
-    pip install torch==2.13.0 onnx onnxscript transformers && pip install --no-deps torchvision==0.28.0 pillow
-    python benchmarks/models.py OUT_DIR [NAME ...]
+pip install torch==2.13.0 onnx onnxscript transformers && pip install --no-deps torchvision==0.28.0 pillow
+python benchmarks/models.py OUT_DIR [NAME ...]
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from bridge.convert import Conversion, check, convert, formats, load, save
     from bridge.errors import BridgeError
     from bridge.hookspecs import hookimpl
-    from bridge.summary import Summary, inspect
     from bridge.runtime import run
+    from bridge.summary import Summary, inspect
     from bridge.verify import Verification, verify
 
 __version__ = "0.1.0"

@@ -35,7 +35,13 @@ def command(function: Callable) -> Callable:
             kind = type(error).__name__
             text = json.dumps({"error": kind, "message": str(error)}) if as_json else f"{kind}: {error}"
             click.echo(text, err=not as_json)
-            sys.exit(3 if isinstance(error, VerificationFailed) else 4 if isinstance(error, UnsupportedModel) else 1)
+            sys.exit(
+                3
+                if isinstance(error, VerificationFailed)
+                else 4
+                if isinstance(error, UnsupportedModel)
+                else 1
+            )
         click.echo(json.dumps(_plain(result), default=str, indent=2) if as_json else str(result))
         sys.exit(code)
 
@@ -50,7 +56,12 @@ def _plain(result: Any) -> Any:
 
 def options_argument(function: Callable) -> Callable:
     return click.option(
-        "-O", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the source or target format."
+        "-O",
+        "--option",
+        "options",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="An option of the source or target format.",
     )(function)
 
 
@@ -62,8 +73,12 @@ def parsed(options: tuple[str, ...]) -> dict[str, str]:
     return dict(o.split("=", 1) for o in options)
 
 
-source_option = click.option("--from", "source", metavar="FORMAT", help="Format of SRC; found from its content when omitted.")
-target_option = click.option("--to", "to", metavar="FORMAT", help="Format to write; found from the suffix of DST when omitted.")
+source_option = click.option(
+    "--from", "source", metavar="FORMAT", help="Format of SRC; found from its content when omitted."
+)
+target_option = click.option(
+    "--to", "to", metavar="FORMAT", help="Format to write; found from the suffix of DST when omitted."
+)
 
 
 @main.command()
@@ -75,11 +90,21 @@ target_option = click.option("--to", "to", metavar="FORMAT", help="Format to wri
 @click.option("--overwrite", is_flag=True, help="Replace DST if it exists.")
 @options_argument
 @command
-def convert(src: str, dst: str | None, to: str | None, source: str | None, verify: bool, overwrite: bool, options: tuple[str, ...]) -> Any:
+def convert(
+    src: str,
+    dst: str | None,
+    to: str | None,
+    source: str | None,
+    verify: bool,
+    overwrite: bool,
+    options: tuple[str, ...],
+) -> Any:
     """Convert SRC to another format, as DST or beside you under its own name."""
     import bridge
 
-    return 0, bridge.convert(src, dst, to=to, source=source, verify=verify, overwrite=overwrite, **parsed(options))
+    return 0, bridge.convert(
+        src, dst, to=to, source=source, verify=verify, overwrite=overwrite, **parsed(options)
+    )
 
 
 @main.command()
@@ -99,12 +124,16 @@ def check(src: str, to: str, source: str | None, options: tuple[str, ...]) -> An
 @main.command()
 @click.argument("reference")
 @click.argument("candidate")
-@click.option("--inputs", "-i", multiple=True, metavar="FILE", help=".npz, or .npy in input order, or NAME=FILE.npy.")
+@click.option(
+    "--inputs", "-i", multiple=True, metavar="FILE", help=".npz, or .npy in input order, or NAME=FILE.npy."
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
 @click.option("--rtol", type=float, help="Relative tolerance of floats.")
 @click.option("--atol", type=float, help="Absolute tolerance of floats.")
 @command
-def verify(reference: str, candidate: str, inputs: tuple[str, ...], seed: int, rtol: float | None, atol: float | None) -> Any:
+def verify(
+    reference: str, candidate: str, inputs: tuple[str, ...], seed: int, rtol: float | None, atol: float | None
+) -> Any:
     """Run two models on the same inputs and compare every output."""
     import bridge
 
@@ -115,7 +144,9 @@ def verify(reference: str, candidate: str, inputs: tuple[str, ...], seed: int, r
 
 @main.command()
 @click.argument("model")
-@click.option("--inputs", "-i", multiple=True, metavar="FILE", help=".npz, or .npy in input order, or NAME=FILE.npy.")
+@click.option(
+    "--inputs", "-i", multiple=True, metavar="FILE", help=".npz, or .npy in input order, or NAME=FILE.npy."
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
 @click.option("--output", "-o", metavar="FILE", help="Write the results to an .npz file.")
 @command
@@ -162,7 +193,10 @@ def formats(name: str | None) -> Any:
 
     if name:
         return 0, _described(by_name(name))
-    lines = [f"{f.name:<12} {'read ' if f.importer else '     '}{'write ' if f.exporter else '      '}{f.versions}" for f in bridge.formats()]
+    lines = [
+        f"{f.name:<12} {'read ' if f.importer else '     '}{'write ' if f.exporter else '      '}{f.versions}"
+        for f in bridge.formats()
+    ]
     return 0, "\n".join(lines)
 
 
@@ -185,8 +219,12 @@ def _described(fmt: Any) -> str:
 
 
 @main.command()
-@click.option("--routes", required=True, metavar="A:B,…", help="Routes to measure, such as onnx:tflite,onnx:onnx.")
-@click.option("--cases", multiple=True, metavar="PATTERN", help="Only cases whose name matches, such as 'test_add*'.")
+@click.option(
+    "--routes", required=True, metavar="A:B,…", help="Routes to measure, such as onnx:tflite,onnx:onnx."
+)
+@click.option(
+    "--cases", multiple=True, metavar="PATTERN", help="Only cases whose name matches, such as 'test_add*'."
+)
 @click.option("--frozen", is_flag=True, help="Make every input but the first a constant.")
 @click.option("--jobs", default=2, show_default=True, help="Worker processes.")
 @click.option("--resume", is_flag=True, help="Keep the results DIR holds, and run the rest.")
@@ -204,7 +242,12 @@ def matrix(routes: str, cases: tuple[str, ...], frozen: bool, jobs: int, resume:
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("cases")
         results = run(
-            routes.split(","), selected(cases), Path(folder), frozen=frozen, jobs=jobs, resume=resume,
+            routes.split(","),
+            selected(cases),
+            Path(folder),
+            frozen=frozen,
+            jobs=jobs,
+            resume=resume,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     return 0, summary(results)

@@ -17,6 +17,7 @@ from bridge.report import Blocker, Report
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from bridge.ops import Need
     from bridge.verify import Verification
 
 
@@ -120,7 +121,9 @@ def check(src: Any, *, to: str, source: str | None = None, **options: Any) -> Re
     fmt, target = of_source(src, source), by_name(to)
     reading = {o.name for o in plugins.importer(fmt).options}
     writer = plugins.exporter(target)
-    settings = parse_options(writer.options, {k: v for k, v in options.items() if k not in reading}, target.title)
+    settings = parse_options(
+        writer.options, {k: v for k, v in options.items() if k not in reading}, target.title
+    )
     report = Report(fmt.name, target.name)
     try:
         model = load(src, source=fmt.name, **{k: v for k, v in options.items() if k in reading})
@@ -132,7 +135,13 @@ def check(src: Any, *, to: str, source: str | None = None, **options: Any) -> Re
 
 
 def _save(
-    model: ir.Model, path: Path, target: Format, settings: dict[str, Any], report: Report, overwrite: bool, name: str
+    model: ir.Model,
+    path: Path,
+    target: Format,
+    settings: dict[str, Any],
+    report: Report,
+    overwrite: bool,
+    name: str,
 ) -> None:
     from bridge.output import atomic
 
@@ -141,7 +150,11 @@ def _save(
         with _timed(report, "legalise"):
             _legalize(model, target, writer, settings, report)
         if report.blockers:
-            label = f"{target.title} ({writer.version_title(writer.version(settings))})" if writer.version_title is not str else target.title
+            label = (
+                f"{target.title} ({writer.version_title(writer.version(settings))})"
+                if writer.version_title is not str
+                else target.title
+            )
             count = len(report.blockers)
             raise UnsupportedModel(
                 f"{count} operator{'s' * (count > 1)} of {name} cannot be written as {label}:",
@@ -154,7 +167,9 @@ def _save(
         raise target.missing(error) from error
 
 
-def _legalize(model: ir.Model, target: Format, writer: Exporter, settings: dict[str, Any], report: Report) -> None:
+def _legalize(
+    model: ir.Model, target: Format, writer: Exporter, settings: dict[str, Any], report: Report
+) -> None:
     """Rewrite the hub into what the target holds, and list in the report what crossed and what cannot."""
     from bridge import hub
     from bridge.passes import legalize
@@ -165,14 +180,35 @@ def _legalize(model: ir.Model, target: Format, writer: Exporter, settings: dict[
     def accepts(node: ir.Node) -> bool:
         return writer.opaque or table.refusal(hub.qualified(node), node, version) is None
 
-    before = {id(node): (hub.qualified(node), hub.origin(node) or node.name or "") for node in hub.all_nodes(model)}
+    before = {
+        id(node): (hub.qualified(node), hub.origin(node) or node.name or "") for node in hub.all_nodes(model)
+    }
     legalize(model, [*plugins.passes(target), *writer.legalize(settings)], accepts)
     report.crossings.extend(_crossings(model, before))
     report.blockers.extend(
-        Blocker(node.op_type, node.name or "", hub.origin(node), table.refusal(hub.qualified(node), node, version, writer.version_title) or "")
+        Blocker(
+            node.op_type,
+            node.name or "",
+            hub.origin(node),
+            table.refusal(hub.qualified(node), node, version, writer.version_title) or "",
+        )
         for node in hub.all_nodes(model)
         if not accepts(node)
     )
+    if writer.values and not report.blockers:
+        report.blockers.extend(_value_blockers(model, writer.values))
+
+
+def _value_blockers(model: ir.Model, need: Need) -> Iterator[Blocker]:
+    from bridge import hub
+
+    for value in model.graph.inputs:
+        if not need.holds(value):
+            yield Blocker("input", value.name or "", "", f"needs {need.text}")
+    for node in hub.all_nodes(model):
+        for value in node.outputs:
+            if value.name and not need.holds(value):
+                yield Blocker(node.op_type, value.name, hub.origin(node), f"needs {need.text}")
 
 
 def _crossings(model: ir.Model, before: dict[int, tuple[str, str]]) -> Iterator[Any]:
@@ -189,7 +225,9 @@ def _target(dst: str | Path | None, to: str | None) -> Format:
         return by_name(to)
     found = by_suffix(Path(dst)) if dst is not None else None
     if found is None:
-        raise UnknownFormat("Which format to write is not said.", "Name it with to=… (--to on the command line).")
+        raise UnknownFormat(
+            "Which format to write is not said.", "Name it with to=… (--to on the command line)."
+        )
     return found
 
 
@@ -205,7 +243,9 @@ def _check_destination(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise DestinationExists(f"{path} exists already.", "Pass overwrite=True (--overwrite) to replace it.")
     if not path.parent.is_dir():
-        raise BridgeError(f"The folder {path.parent} does not exist.", "Create it first, or name another destination.")
+        raise BridgeError(
+            f"The folder {path.parent} does not exist.", "Create it first, or name another destination."
+        )
 
 
 def _reference(src: Any, fmt: Format, model: ir.Model, target: Format) -> Any:

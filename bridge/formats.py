@@ -14,7 +14,7 @@ from bridge.errors import InvalidOption, MissingDependency, UnknownFormat
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from bridge.ops import OpTable
+    from bridge.ops import Need, OpTable
     from bridge.report import Report
 
 DISTRIBUTION = "modelbridge"
@@ -36,10 +36,14 @@ class Option:
             try:
                 value = self.kind(value)
             except ValueError:
-                raise InvalidOption(f"{self.name}={value!r} is not valid.", f"{self.name}: {self.help}") from None
+                raise InvalidOption(
+                    f"{self.name}={value!r} is not valid.", f"{self.name}: {self.help}"
+                ) from None
         if self.choices and value not in self.choices:
             allowed = ", ".join(map(str, self.choices))
-            raise InvalidOption(f"{self.name}={value!r} is not one of {allowed}.", f"{self.name}: {self.help}")
+            raise InvalidOption(
+                f"{self.name}={value!r} is not one of {allowed}.", f"{self.name}: {self.help}"
+            )
         return value
 
 
@@ -66,7 +70,8 @@ class Exporter:
     """How a hub model becomes a file.
 
     `legalize(options)` lists the passes that rewrite the hub into what the format holds; `table` says
-    which operators it then takes at `version(options)`; `write(model, path, report, options)` writes it.
+    which operators it then takes at `version(options)`, `values` what every input, output and intermediate value
+    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator.
     """
 
     table: OpTable
@@ -75,6 +80,7 @@ class Exporter:
     options: tuple[Option, ...] = ()
     version: Callable[[dict[str, Any]], int] = lambda options: 2**31
     version_title: Callable[[int], str] = str
+    values: Need | None = None
     opaque: bool = False
 
 
@@ -105,7 +111,9 @@ class Format:
         where = getattr(self, part)
         if where is None:
             verb = {"importer": "read", "exporter": "written", "runtime": "run"}[part]
-            raise UnknownFormat(f"{self.title} cannot be {verb}.", "`bridge formats` lists what each format can do.")
+            raise UnknownFormat(
+                f"{self.title} cannot be {verb}.", "`bridge formats` lists what each format can do."
+            )
         module, _, name = where.partition(":")
         try:
             return getattr(importlib.import_module(module), name)
@@ -154,7 +162,9 @@ def by_name(name: str) -> Format:
     names = [fmt.name for fmt in formats()]
     near = difflib.get_close_matches(name.lower(), names, 1, 0.5)
     hint = f"Did you mean {near[0]!r}? " if near else ""
-    raise UnknownFormat(f"No plugin provides the format {name!r}.", f"{hint}Known formats: {', '.join(names)}.")
+    raise UnknownFormat(
+        f"No plugin provides the format {name!r}.", f"{hint}Known formats: {', '.join(names)}."
+    )
 
 
 def of_source(src: Any, name: str | None = None) -> Format:
@@ -177,7 +187,9 @@ def of_source(src: Any, name: str | None = None) -> Format:
         if found:
             return found
     what = src if isinstance(src, (str, Path)) else type(src).__name__
-    raise UnknownFormat(f"The format of {what} is not recognised.", "Name it with source=… (--from on the command line).")
+    raise UnknownFormat(
+        f"The format of {what} is not recognised.", "Name it with source=… (--from on the command line)."
+    )
 
 
 def by_suffix(path: Path) -> Format | None:
@@ -185,4 +197,3 @@ def by_suffix(path: Path) -> Format | None:
     from bridge.plugins import formats
 
     return next((f for f in formats() if path.name.lower().endswith(f.suffixes)), None)
-

@@ -118,9 +118,7 @@ class Builder:
     ) -> Any:
         """Append one node; its value, or a tuple of them when `_outputs` is more than 1."""
         values = self._values(inputs)
-        attrs = ir.convenience.convert_attributes(
-            {k: v for k, v in attributes.items() if v is not None}
-        )
+        attrs = ir.convenience.convert_attributes({k: v for k, v in attributes.items() if v is not None})
         made = ir.Node(_domain, op_type, values, attrs, num_outputs=_outputs)
         return self.insert(made)
 
@@ -184,7 +182,9 @@ def infer_node(node: ir.Node) -> None:
     if all(o.type is not None and o.shape is not None for o in node.outputs):
         return
     described = schema(node)
-    if described is None or any(a.is_ref() or a.type == ir.AttributeType.GRAPH for a in node.attributes.values()):
+    if described is None or any(
+        a.is_ref() or a.type == ir.AttributeType.GRAPH for a in node.attributes.values()
+    ):
         return
     named = NodeProto(node)
     try:
@@ -242,7 +242,11 @@ def verify(model: ir.Model) -> None:
         for domain, version in model.graph.opset_imports.items()
         if version != STANDARD_OPSETS.get(domain, version)
     ]
-    problems += [f"function {f.name} is in a standard domain" for f in model.functions.values() if f.domain in STANDARD_OPSETS]
+    problems += [
+        f"function {f.name} is in a standard domain"
+        for f in model.functions.values()
+        if f.domain in STANDARD_OPSETS
+    ]
     names: set[str] = set()
     problems += _graph_problems(model.graph, names, set())
     if problems:
@@ -259,9 +263,9 @@ def _graph_problems(graph: ir.Graph, names: set[str], outer: set[ir.Value]) -> I
     for node in graph:
         if node.domain == "" and (node.op_type == "Constant" or node.op_type.startswith("QLinear")):
             yield f"{node.op_type} {node.name} does not belong in the hub"
-        for value in node.inputs:
-            if value is not None and value not in known:
-                yield f"{node.op_type} {node.name} reads {value.name} before it is made"
+        for read in node.inputs:
+            if read is not None and read not in known:
+                yield f"{node.op_type} {node.name} reads {read.name} before it is made"
         for attribute in node.attributes.values():
             if attribute.type == ir.AttributeType.GRAPH:
                 yield from _graph_problems(attribute.as_graph(), names, known)

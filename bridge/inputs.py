@@ -23,12 +23,18 @@ def random_inputs(model: ir.Model, seed: int = 0) -> dict[str, Any]:
     rows of the table they index, else in [0, 2).
     """
     rng = np.random.default_rng(seed)
-    return {value.name or "": _random(value, rng) for value in model.graph.inputs if value.name not in model.graph.initializers}
+    return {
+        value.name or "": _random(value, rng)
+        for value in model.graph.inputs
+        if value.name not in model.graph.initializers
+    }
 
 
 def _random(value: ir.Value, rng: np.random.Generator) -> Any:
     if not isinstance(value.type, ir.TensorType):
-        raise InvalidInput(f"Input {value.name} is a {value.type}; random values are made for tensors only.", "Pass inputs.")
+        raise InvalidInput(
+            f"Input {value.name} is a {value.type}; random values are made for tensors only.", "Pass inputs."
+        )
     shape = [d if isinstance(d, int) else SYMBOLIC for d in value.shape or ()]
     if value.dtype == ir.DataType.STRING:
         return rng.choice(np.array(["a", "b", "c"], object), shape)

@@ -73,7 +73,9 @@ def static_dims(*axes: int, index: int = 0) -> Need:
         value = _input(node, index)
         if value is None or value.shape is None:
             return False
-        return all(-len(value.shape) <= a < len(value.shape) and isinstance(value.shape[a], int) for a in axes)
+        return all(
+            -len(value.shape) <= a < len(value.shape) and isinstance(value.shape[a], int) for a in axes
+        )
 
     return Need(f"static dimensions {', '.join(map(str, axes))} of input {index}", holds)
 

@@ -29,7 +29,9 @@ def atomic(path: Path, overwrite: bool) -> Iterator[Path]:
             for item in written:
                 _move(item, path.parent / item.name, overwrite)
     except OSError as error:
-        raise WriteFailed(f"{path} could not be written: {error.strerror or error}.", "Nothing was left behind.") from error
+        raise WriteFailed(
+            f"{path} could not be written: {error.strerror or error}.", "Nothing was left behind."
+        ) from error
 
 
 def _sync(item: Path) -> None:

@@ -54,18 +54,26 @@ def inspect(path: str | Path, *, source: str | None = None) -> Summary:
     fmt = of_source(path, source)
     model = load(path, source=fmt.name)
     counts = Counter(hub.qualified(node) for node in hub.all_nodes(model))
-    weights = [v.const_value for g in model.graphs() for v in g.initializers.values() if v.const_value is not None]
+    weights = [
+        v.const_value for g in model.graphs() for v in g.initializers.values() if v.const_value is not None
+    ]
     return Summary(
         fmt.name,
         tuple(_port(v) for v in model.graph.inputs),
         tuple(_port(v) for v in model.graph.outputs),
         dict(counts.most_common()),
-        sum(f.stat().st_size for f in ([Path(path)] if Path(path).is_file() else Path(path).rglob("*")) if f.is_file()),
+        sum(
+            f.stat().st_size
+            for f in ([Path(path)] if Path(path).is_file() else Path(path).rglob("*"))
+            if f.is_file()
+        ),
         sum(tensor.size for tensor in weights),
         dict(model.metadata_props),
     )
 
 
 def _port(value: Any) -> Port:
-    shape = None if value.shape is None else tuple(d if isinstance(d, int) else str(d.value) for d in value.shape)
+    shape = (
+        None if value.shape is None else tuple(d if isinstance(d, int) else str(d.value) for d in value.shape)
+    )
     return Port(value.name, value.dtype.name.lower() if value.dtype else str(value.type), shape)

@@ -101,9 +101,13 @@ def verify(
     return compare(expected, found, rtol, atol)
 
 
-def compare(expected: Outputs, found: Outputs, rtol: float | None = None, atol: float | None = None) -> Verification:
+def compare(
+    expected: Outputs, found: Outputs, rtol: float | None = None, atol: float | None = None
+) -> Verification:
     """The Verification of two results."""
-    extra = [Comparison(n, np.inf, np.inf, 0.0, "is not in the reference") for n in found if n not in expected]
+    extra = [
+        Comparison(n, np.inf, np.inf, 0.0, "is not in the reference") for n in found if n not in expected
+    ]
     rows = [
         _compare(name, value, found[name], rtol, atol)
         if name in found

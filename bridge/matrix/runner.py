@@ -59,7 +59,8 @@ def run(
     todo = [(r, n) for r in routes for n in names if (r, n) not in done]
     with evidence.open("a" if resume else "w") as file, ThreadPoolExecutor(jobs) as pool:
         workers = threading.local()
-        for index, result in enumerate(pool.map(lambda item: _supervised(workers, *item, frozen), todo), 1):
+        measured = pool.map(lambda item: _supervised(workers, item[0], item[1], frozen), todo)
+        for index, result in enumerate(measured, 1):
             done[result.route, result.case] = result
             file.write(json.dumps(asdict(result)) + "\n")
             file.flush()
@@ -147,7 +148,9 @@ def _outcome(target: str, case: Any) -> tuple[str, str, float]:
             except (ExecutionFailed, InvalidInput) as error:
                 return "unrunnable", str(error), 0.0
             names = [value.name for value in case.model.graph.output]
-            checked = compare(Outputs(dict(zip(names, expected, strict=True)), "expected"), found, case.rtol, case.atol)
+            checked = compare(
+                Outputs(dict(zip(names, expected, strict=True)), "expected"), found, case.rtol, case.atol
+            )
             worst = max([worst, *(o.max_abs for o in checked.outputs)])
             if not checked.ok and not _by_reference(path, inputs, expected, case, names):
                 return "wrong", str(checked), worst
@@ -168,7 +171,9 @@ def _by_reference(path: Path, inputs: dict[str, Any], expected: Any, case: Any, 
         found = run_reference(onnx.load(path), inputs)
     except Exception:
         return False
-    return compare(Outputs(dict(zip(names, expected, strict=True)), "expected"), found, case.rtol, case.atol).ok
+    return compare(
+        Outputs(dict(zip(names, expected, strict=True)), "expected"), found, case.rtol, case.atol
+    ).ok
 
 
 def summary(results: list[Result]) -> str:
@@ -179,5 +184,7 @@ def summary(results: list[Result]) -> str:
         total = sum(counts.values())
         survived = sum(counts[o] for o in SURVIVED)
         listed = ", ".join(f"{n} {o}" for o, n in counts.most_common())
-        lines.append(f"{route}: {survived} of {total} survived ({100 * survived / max(total, 1):.1f} %): {listed}")
+        lines.append(
+            f"{route}: {survived} of {total} survived ({100 * survived / max(total, 1):.1f} %): {listed}"
+        )
     return "\n".join(lines)

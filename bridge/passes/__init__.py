@@ -47,7 +47,14 @@ def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Acc
             step(model)
         if not ExpandFunctions(accepts)(model).modified:
             break
-        for step in (LiftConstants(), NameValues(), InferShapes(), FoldConstants(), InferShapes(), FoldConstants()):
+        for step in (
+            LiftConstants(),
+            NameValues(),
+            InferShapes(),
+            FoldConstants(),
+            InferShapes(),
+            FoldConstants(),
+        ):
             step(model)
         tidy(model)
     tidy(model)

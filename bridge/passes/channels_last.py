@@ -58,7 +58,12 @@ def twin(op, node, x, *rest):
         return NotImplemented
     last = op.Transpose(x, perm=to_last(rank))
     made = ir.Node(
-        hub.NHWC, node.op_type, [last, *rest], list(node.attributes.values()), overload=f"rank{rank}", num_outputs=1
+        hub.NHWC,
+        node.op_type,
+        [last, *rest],
+        list(node.attributes.values()),
+        overload=f"rank{rank}",
+        num_outputs=1,
     )
     made.outputs[0].type = node.outputs[0].type
     made.outputs[0].shape = permuted(node.outputs[0].shape, to_last(rank))
@@ -100,4 +105,3 @@ def _body(node: ir.Node) -> ir.Function:
         value.name = f"v{index}"
     attributes = [ir.Attr(a.name, a.type, None) for a in node.attributes.values()]
     return ir.Function(hub.NHWC, node.op_type, node.overload, graph=graph, attributes=attributes)
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx
 import onnx_ir as ir
 
@@ -61,11 +63,12 @@ def function_body(model: ir.Model, node: ir.Node) -> tuple[ir.Function, list[str
     return function, names
 
 
-def _schema_body(schema: onnx.defs.OpSchema, node: ir.Node) -> onnx.FunctionProto | None:
+def _schema_body(schema: Any, node: ir.Node) -> onnx.FunctionProto | None:
     named = hub.NodeProto(node)
     if schema.has_function:
         return onnx.FunctionProto.FromString(schema.function_body.SerializeToString())
-    if not schema.has_context_dependent_function or len(named.types) < len([v for v in node.inputs if v is not None]):
+    untyped = any(v is not None and v.type is None for v in node.inputs)
+    if not schema.has_context_dependent_function or untyped:
         return None
     for index, output in enumerate(node.outputs):
         if not (output.uses() or output.is_graph_output()):
@@ -102,7 +105,9 @@ def _copy(node: ir.Node, values: dict, attributes: dict, op: hub.Builder) -> ir.
             attribute = ir.AttrGraph(name, _copy_graph(attribute.as_graph(), values, attributes))
         attrs.append(attribute)
     inputs = [values.get(v, v) if v is not None else None for v in node.inputs]
-    return ir.Node(node.domain, node.op_type, inputs, attrs, overload=node.overload, num_outputs=len(node.outputs))
+    return ir.Node(
+        node.domain, node.op_type, inputs, attrs, overload=node.overload, num_outputs=len(node.outputs)
+    )
 
 
 def _copy_graph(graph: ir.Graph, outer: dict, attributes: dict) -> ir.Graph:

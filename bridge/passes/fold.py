@@ -11,7 +11,14 @@ from bridge import hub
 from bridge.passes.rewrite import subgraphs
 
 LIMIT = 2**24
-RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli")
+RANDOM = (
+    "RandomNormal",
+    "RandomUniform",
+    "RandomNormalLike",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+)
 KEPT = ("DequantizeLinear", "QuantizeLinear", *RANDOM)
 
 
@@ -33,7 +40,7 @@ class FoldConstants(ir.passes.InPlacePass):
                 changed |= self._graph(subgraph)
             if inner or node.domain or node.op_type in KEPT:
                 continue
-            arrays = _shape_facts(node) or _evaluate(node)
+            arrays: list[Any] | None = _shape_facts(node) or _evaluate(node)
             if arrays is not None:
                 _replace(graph, node, arrays)
                 changed = True
@@ -63,7 +70,7 @@ def _evaluate(node: ir.Node) -> list[Any] | None:
 
     inputs = {f"i{n}": hub.const(v) for n, v in enumerate(node.inputs) if v is not None}
     try:
-        results = ReferenceEvaluator(_single(node)).run(None, inputs)
+        results: Any = ReferenceEvaluator(_single(node)).run(None, inputs)
     except Exception:
         return None
     return results if all(isinstance(r, (np.ndarray, np.generic)) for r in results) else None

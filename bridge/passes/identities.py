@@ -39,7 +39,11 @@ def _no_op(node: ir.Node) -> bool:
             return True
         case "Dropout":
             training = const(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else False
-            return training is not None and not training and not any(o.uses() or o.is_graph_output() for o in node.outputs[1:])
+            return (
+                training is not None
+                and not training
+                and not any(o.uses() or o.is_graph_output() for o in node.outputs[1:])
+            )
         case "Cast":
             return x.dtype is not None and int(x.dtype) == attr(node, "to")
         case "Transpose":

@@ -17,6 +17,7 @@ class NameValues(ir.passes.InPlacePass):
         self._taken = {v.name for v in [*model.graph.inputs, *model.graph.outputs]}
         self._public = {*model.graph.inputs, *model.graph.outputs}
         self._nodes: set[str] = set()
+        self._reserved = {name for graph in model.graphs() for name in graph.initializers}
         self._count = 0
         self._graph(model.graph)
         return ir.passes.PassResult(model, True)
@@ -49,5 +50,5 @@ class NameValues(ir.passes.InPlacePass):
         while True:
             name = f"{stem}_{self._count}"
             self._count += 1
-            if name not in taken:
+            if name not in taken and name not in self._reserved:
                 return name

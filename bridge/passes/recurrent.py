@@ -10,7 +10,18 @@ import onnx_ir as ir
 from bridge.hub import attr
 
 
-def unroll(op: Any, node: ir.Node, x: Any, w: Any, r: Any, b: Any = None, lengths: Any = None, h: Any = None, c: Any = None, p: Any = None) -> Any:
+def unroll(
+    op: Any,
+    node: ir.Node,
+    x: Any,
+    w: Any,
+    r: Any,
+    b: Any = None,
+    lengths: Any = None,
+    h: Any = None,
+    c: Any = None,
+    p: Any = None,
+) -> Any:
     """LSTM over a static number of steps, step by step (ONNX operator LSTM).
 
     Not taken: sequence_lens, other activations than the default ones, clip, peepholes, a dynamic length.
@@ -20,13 +31,19 @@ def unroll(op: Any, node: ir.Node, x: Any, w: Any, r: Any, b: Any = None, length
     direction = attr(node, "direction", "forward")
     count = 2 if direction == "bidirectional" else 1
     activations = [a.lower() for a in attr(node, "activations") or ["sigmoid", "tanh", "tanh"] * count]
-    plain = activations == ["sigmoid", "tanh", "tanh"] * count and attr(node, "clip") is None and not attr(node, "input_forget", 0)
+    plain = (
+        activations == ["sigmoid", "tanh", "tanh"] * count
+        and attr(node, "clip") is None
+        and not attr(node, "input_forget", 0)
+    )
     if not isinstance(steps, int) or lengths is not None or p is not None or not plain or w.shape is None:
         return NotImplemented
     if batch_first:
         x, h, c = (None if v is None else op.Transpose(v, perm=[1, 0, 2]) for v in (x, h, c))
     results = [
-        _direction(op, node, x, [_pick(op, v, d) for v in (w, r, b, h, c)], steps, d == 1 or direction == "reverse")
+        _direction(
+            op, node, x, [_pick(op, v, d) for v in (w, r, b, h, c)], steps, d == 1 or direction == "reverse"
+        )
         for d in range(count)
     ]
     y = op.Concat(*[outputs for outputs, _, _ in results], axis=1) if count > 1 else results[0][0]
@@ -54,7 +71,9 @@ def _direction(op: Any, node: ir.Node, x: Any, parts: list, steps: int, reverse:
     recurrence = op.Transpose(r, perm=[1, 0])
     inputs = op.Split(gates, axis=0, num_outputs=steps, _outputs=steps) if steps > 1 else (gates,)
     if h is None or c is None:
-        zero = op.Mul(op.Slice(op.Squeeze(inputs[0], axis(op, 0)), axis(op, 0), axis(op, size), axis(op, 1)), 0.0)
+        zero = op.Mul(
+            op.Slice(op.Squeeze(inputs[0], axis(op, 0)), axis(op, 0), axis(op, size), axis(op, 1)), 0.0
+        )
         h, c = (zero if v is None else v for v in (h, c))
     outputs: list[Any] = [None] * steps
     for t in range(steps)[::-1] if reverse else range(steps):

@@ -89,10 +89,9 @@ def replace(graph: ir.Graph | ir.Function, node: ir.Node, results: Any, op: hub.
     for index, (old, new) in enumerate(zip(node.outputs, values, strict=True)):
         if new is None or not (old.uses() or old.is_graph_output()):
             continue
-        producer = new.producer()
-        if producer is None or producer not in op.nodes or new in values[:index]:
-            if old.is_graph_output():
-                new = op.Identity(new)
+        made = new.producer() is not None and new.producer() in op.nodes
+        if old.is_graph_output() and (not made or new in values[:index]):
+            new = op.Identity(new)
         if old.type is not None:
             new.type = old.type
         if new.shape is None or (old.shape is not None and not new.shape.is_static()):

@@ -54,19 +54,30 @@ def _retype_containers(graph: ir.Graph, untyped: set[ir.Value]) -> None:
 
 def _may_contain(node: ir.Node) -> bool:
     described = hub.schema(node)
-    return described is not None and any(t.startswith(("seq", "optional")) for o in described.outputs for t in o.types)
+    return described is not None and any(
+        t.startswith(("seq", "optional")) for o in described.outputs for t in o.types
+    )
 
 
 def _merged(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | None:
     if declared is None or inferred is None or len(declared) != len(inferred):
         return inferred if declared is None else declared
     return ir.Shape(
-        [i if isinstance(d, ir.SymbolicDim) and d.value is None else d for d, i in zip(declared, inferred, strict=True)]
+        [
+            i if isinstance(d, ir.SymbolicDim) and d.value is None else d
+            for d, i in zip(declared, inferred, strict=True)
+        ]
     )
 
 
 def _name_dimensions(model: ir.Model) -> None:
-    taken = {str(d.value) for v in _values(model.graph) if v.shape for d in v.shape if isinstance(d, ir.SymbolicDim)}
+    taken = {
+        str(d.value)
+        for v in _values(model.graph)
+        if v.shape
+        for d in v.shape
+        if isinstance(d, ir.SymbolicDim)
+    }
     counter = 0
     for value in _values(model.graph):
         if value.shape is None:

@@ -13,18 +13,15 @@ from bridge.hub import attr, const
 from bridge.passes.channels_last import permuted
 
 UNARY = frozenset(
-    "Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Cast Ceil Celu Cos Cosh Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity "
-    "IsInf IsNaN LeakyRelu Log Mish Neg Not Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Swish Tan "
-    "Tanh ThresholdedRelu".split()
+    ["Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Cast", "Ceil", "Celu", "Cos", "Cosh", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu"]
 )
 BROADCASTING = frozenset(
-    "Add And BitwiseAnd BitwiseOr BitwiseXor Clip Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod Mul Or PRelu Pow Sub "
-    "Sum Where Xor".split()
+    ["Add", "And", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Clip", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow", "Sub", "Sum", "Where", "Xor"]
 )
 REDUCING = frozenset(
-    f"Reduce{name}" for name in "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare".split()
+    f"Reduce{name}" for name in ["L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare"]
 )
-ON_AXIS = frozenset("Softmax LogSoftmax Hardmax Concat Split ArgMax ArgMin CumSum".split())
+ON_AXIS = frozenset(["Softmax", "LogSoftmax", "Hardmax", "Concat", "Split", "ArgMax", "ArgMin", "CumSum"])
 
 
 class SinkTransposes(ir.passes.InPlacePass):
@@ -94,7 +91,14 @@ def _sink(graph: ir.Graph, node: ir.Node) -> bool:
             graph.remove(made, safe=True)
         return False
     inputs, attributes, result_perm = plan
-    made = ir.Node("", node.op_type, inputs, ir.convenience.convert_attributes(attributes), num_outputs=len(node.outputs), metadata_props=dict(node.metadata_props))
+    made = ir.Node(
+        "",
+        node.op_type,
+        inputs,
+        ir.convenience.convert_attributes(attributes),
+        num_outputs=len(node.outputs),
+        metadata_props=dict(node.metadata_props),
+    )
     for old, new in zip(node.outputs, made.outputs, strict=True):
         new.type = old.type
         inverse = [result_perm.index(i) for i in range(len(result_perm))]
@@ -103,7 +107,11 @@ def _sink(graph: ir.Graph, node: ir.Node) -> bool:
     transposed = [v.producer() for v, p in zip(node.inputs, perms, strict=True) if p is not None]
     for old, new in zip(node.outputs, made.outputs, strict=True):
         if old.uses() or old.is_graph_output():
-            back = op.Transpose(new, perm=result_perm) if result_perm != sorted(result_perm) else op.Identity(new)
+            back = (
+                op.Transpose(new, perm=result_perm)
+                if result_perm != sorted(result_perm)
+                else op.Identity(new)
+            )
             back.type, back.shape = old.type, old.shape
             back.name, old.name = old.name, None
             ir.convenience.replace_all_uses_with(old, back, replace_graph_outputs=True)
@@ -160,7 +168,10 @@ def _from_below(node: ir.Node, perms: list) -> list | None:
 
 
 def _concatenated(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
-    if any(p != perm and (const(v) is None or const(v).ndim != len(perm)) for v, p in zip(node.inputs, perms, strict=True)):
+    if any(
+        p != perm and (const(v) is None or const(v).ndim != len(perm))
+        for v, p in zip(node.inputs, perms, strict=True)
+    ):
         return None
     inverse = [perm.index(i) for i in range(len(perm))]
     return [
@@ -181,7 +192,10 @@ def _reduce(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
         named = list(range(rank))
     else:
         named = [int(a) % rank for a in axes]
-    inputs = [node.inputs[0].producer().inputs[0], op.const(np.array(sorted(perm[a] for a in named), np.int64))]
+    inputs = [
+        node.inputs[0].producer().inputs[0],
+        op.const(np.array(sorted(perm[a] for a in named), np.int64)),
+    ]
     if attr(node, "keepdims", 1):
         return inputs, _attributes(node), perm
     left = [perm[a] for a in range(rank) if a not in named]
@@ -213,7 +227,11 @@ def _slice(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
         return None
     named = range(count[0]) if axes is None else [int(a) % len(perm) for a in axes]
     moved = op.const(np.array([perm[a] for a in named], np.int64))
-    return [node.inputs[0].producer().inputs[0], starts, node.inputs[2], moved, *node.inputs[4:]], _attributes(node), perm
+    return (
+        [node.inputs[0].producer().inputs[0], starts, node.inputs[2], moved, *node.inputs[4:]],
+        _attributes(node),
+        perm,
+    )
 
 
 _RENAMERS: dict[str, Callable] = {

@@ -13,7 +13,10 @@ def detect(src: Any) -> bool:
     """A file of the suffix, or a live onnx.ModelProto or onnx_ir.Model."""
     if isinstance(src, (str, Path)):
         return Path(src).is_file() and str(src).lower().endswith(ONNX.suffixes)
-    return type(src).__module__.split(".")[0] in ("onnx", "onnx_ir") and type(src).__name__ in ("ModelProto", "Model")
+    return type(src).__module__.split(".")[0] in ("onnx", "onnx_ir") and type(src).__name__ in (
+        "ModelProto",
+        "Model",
+    )
 
 
 ONNX = Format(

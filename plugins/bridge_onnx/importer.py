@@ -8,17 +8,17 @@ from typing import Any
 
 import onnx
 import onnx_ir as ir
-from bridge_onnx.import_ops import ops
 from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 
 from bridge import hub
-from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
+from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.formats import Importer
 from bridge.passes import opset
 from bridge.passes.constants import LiftConstants
 from bridge.passes.rewrite import Rewrite, described
 from bridge.passes.shapes import InferShapes
 from bridge.report import Blocker
+from bridge_onnx.import_ops import ops
 
 LIMIT = 2**31
 
@@ -50,34 +50,52 @@ def _parse(src: Any) -> ir.Model:
     if isinstance(src, onnx.ModelProto):
         return ir.from_proto(src)
     path = Path(src)
+    proto = read(path)
+    _refuse_maps(proto)
     try:
-        proto = _read(path)
-        _refuse_maps(proto)
         model = ir.from_proto(proto)
-    except BridgeError:
-        raise
     except Exception as error:
-        raise UnreadableFile(f"{path} is not a readable ONNX model: {_first_line(error)}", "Is the file complete?") from error
-    if proto.ir_version == 0 or not (proto.graph.node or proto.graph.output):
-        raise UnreadableFile(f"{path} is not an ONNX model: it holds no graph.", "Is the file complete?")
+        raise _unreadable(path, error) from error
     _attach_external_data(model, path.parent)
     return model
 
 
-def _read(path: Path) -> onnx.ModelProto:
-    if path.suffix == ".onnxtxt":
-        return onnx.parser.parse_model(path.read_text())
-    if path.stat().st_size >= LIMIT:
-        raise UnreadableFile(f"{path} is over 2 GB, which protobuf cannot hold.", "Store its weights as external data.")
-    return onnx.ModelProto.FromString(path.read_bytes())
+def read(path: Path) -> onnx.ModelProto:
+    """The protobuf of an ONNX file, external data left where it is. Raises UnreadableFile."""
+    if path.suffix != ".onnxtxt" and path.stat().st_size >= LIMIT:
+        raise UnreadableFile(
+            f"{path} is over 2 GB, which protobuf cannot hold.", "Store its weights as external data."
+        )
+    try:
+        text = path.suffix == ".onnxtxt"
+        proto = (
+            onnx.parser.parse_model(path.read_text())
+            if text
+            else onnx.ModelProto.FromString(path.read_bytes())
+        )
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    if proto.ir_version == 0 or not (proto.graph.node or proto.graph.output):
+        raise UnreadableFile(f"{path} is not an ONNX model: it holds no graph.", "Is the file complete?")
+    return proto
+
+
+def _unreadable(path: Path, error: Exception) -> UnreadableFile:
+    return UnreadableFile(
+        f"{path} is not a readable ONNX model: {_first_line(error)}", "Is the file complete?"
+    )
 
 
 def _refuse_maps(proto: onnx.ModelProto) -> None:
     """The hub's values are tensors, sequences and optionals."""
     zips = [n for n in proto.graph.node if n.op_type in ("ZipMap", "CastMap", "DictVectorizer")]
     if zips:
-        blockers = [Blocker(n.op_type, n.name, "", "makes or reads maps, which the hub does not hold") for n in zips]
-        raise UnsupportedModel("The model holds maps:", blockers, "Export it without ZipMap (zipmap=False in skl2onnx).")
+        blockers = [
+            Blocker(n.op_type, n.name, "", "makes or reads maps, which the hub does not hold") for n in zips
+        ]
+        raise UnsupportedModel(
+            "The model holds maps:", blockers, "Export it without ZipMap (zipmap=False in skl2onnx)."
+        )
 
 
 def _attach_external_data(model: ir.Model, folder: Path) -> None:
@@ -88,12 +106,18 @@ def _attach_external_data(model: ir.Model, folder: Path) -> None:
             continue
         place = (base / str(tensor.location)).resolve()
         if not place.is_relative_to(base):
-            raise UnreadableFile(f"External data {tensor.location!r} of {value.name} lies outside the model's folder.")
+            raise UnreadableFile(
+                f"External data {tensor.location!r} of {value.name} lies outside the model's folder."
+            )
         if not place.is_file():
-            raise UnreadableFile(f"External data file {place} of {value.name} is missing.", "Keep it beside the model.")
+            raise UnreadableFile(
+                f"External data file {place} of {value.name} is missing.", "Keep it beside the model."
+            )
         needed = (tensor.offset or 0) + tensor.nbytes
         if place.stat().st_size < needed:
-            raise UnreadableFile(f"External data file {place} is too short for {value.name}.", "Is it complete?")
+            raise UnreadableFile(
+                f"External data file {place} is too short for {value.name}.", "Is it complete?"
+            )
         tensor.base_dir = str(base)
 
 

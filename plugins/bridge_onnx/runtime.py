@@ -13,8 +13,9 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
     """Outputs by name for `inputs` by name. Raises ExecutionFailed when neither runtime takes the model."""
     import onnx
 
-    proto = onnx.load(path, load_external_data=False)
-    names = [o.name for o in proto.graph.output]
+    from bridge_onnx.importer import read
+
+    names = [o.name for o in read(path).graph.output]
     try:
         return run_onnxruntime(str(path), names, inputs)
     except ExecutionFailed as refused:

@@ -42,13 +42,29 @@ def broadcast_rank(limit: int) -> Need:
     return Need(f"inputs of one shape, or of rank {limit} at most", holds)
 
 
-ops.same(needs=(FLOAT,), Exp="EXP", Log="LOG", Sqrt="SQRT", Sin="SIN", Cos="COS", Floor="FLOOR", Ceil="CEIL", Round="ROUND")
+ops.same(
+    needs=(FLOAT,),
+    Exp="EXP",
+    Log="LOG",
+    Sqrt="SQRT",
+    Sin="SIN",
+    Cos="COS",
+    Floor="FLOOR",
+    Ceil="CEIL",
+    Round="ROUND",
+)
 ops.same(needs=(FLOAT,), Tanh="TANH", Sigmoid="LOGISTIC", HardSwish="HARD_SWISH", Relu="RELU")
 ops.same(needs=(dtype("float", "int32"),), Abs="ABS", Sign="SIGN")
 ops.same(needs=(ARITHMETIC,), Neg="NEG")
 ops.same(Not="LOGICAL_NOT")
 ops.same(needs=(broadcast_rank(4),), And="LOGICAL_AND", Or="LOGICAL_OR")
-ops.same(needs=(NUMBERS, broadcast_rank(4)), Greater="GREATER", GreaterOrEqual="GREATER_EQUAL", Less="LESS", LessOrEqual="LESS_EQUAL")
+ops.same(
+    needs=(NUMBERS, broadcast_rank(4)),
+    Greater="GREATER",
+    GreaterOrEqual="GREATER_EQUAL",
+    Less="LESS",
+    LessOrEqual="LESS_EQUAL",
+)
 ops.same(needs=(dtype("float", "int32", "int64", "bool"), broadcast_rank(4)), Equal="EQUAL")
 
 
@@ -141,7 +157,11 @@ def exact_cast(node: ir.Node) -> bool:
 
 @ops.op(
     "Cast",
-    needs=(CASTABLE, condition("a target dtype LiteRT has", castable_target), condition("no cast of floats to 8 or 16 bits", exact_cast)),
+    needs=(
+        CASTABLE,
+        condition("a target dtype LiteRT has", castable_target),
+        condition("no cast of floats to 8 or 16 bits", exact_cast),
+    ),
 )
 def cast(tfl, node, x):
     tfl.CAST(x)
@@ -152,7 +172,13 @@ def one_unknown(node: ir.Node) -> bool:
     return shape is not None and sum(not isinstance(d, int) for d in shape) <= 1 and 0 not in list(shape)
 
 
-@ops.op("Reshape", "Flatten", "Squeeze", "Unsqueeze", needs=(condition("at most one dynamic dimension in the result", one_unknown),))
+@ops.op(
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    needs=(condition("at most one dynamic dimension in the result", one_unknown),),
+)
 def reshape(tfl, node, x, *rest):
     tfl.RESHAPE(x, i32([d if isinstance(d, int) else -1 for d in node.outputs[0].shape]))
 
@@ -160,7 +186,9 @@ def reshape(tfl, node, x, *rest):
 @ops.op("Identity")
 def identity(tfl, node, x):
     rank = rank_of(x) or 0
-    tfl.RESHAPE(x, i32([d if isinstance(d, int) else -1 for d in x.shape])) if one_unknown(node) else tfl.TRANSPOSE(x, i32(range(rank)))
+    tfl.RESHAPE(x, i32([d if isinstance(d, int) else -1 for d in x.shape])) if one_unknown(
+        node
+    ) else tfl.TRANSPOSE(x, i32(range(rank)))
 
 
 @ops.op("Transpose", needs=(max_rank(6), dtype("float", "int32", "int64", "int8", "uint8", "int16", "bool")))
@@ -199,7 +227,12 @@ def gather(tfl, node, x, indices):
 @ops.op("bridge.tflite::StridedSlice", needs=(max_rank(5),))
 def strided_slice(tfl, node, x, begin, end, strides):
     tfl.STRIDED_SLICE(
-        x, i32(const(begin)), i32(const(end)), i32(const(strides)), begin_mask=attr(node, "begin_mask"), end_mask=attr(node, "end_mask")
+        x,
+        i32(const(begin)),
+        i32(const(end)),
+        i32(const(strides)),
+        begin_mask=attr(node, "begin_mask"),
+        end_mask=attr(node, "end_mask"),
     )
 
 
@@ -217,7 +250,10 @@ def mirror_pad(tfl, node, x, pads):
     tfl.MIRROR_PAD(x, i32(const(pads)).reshape(2, -1).T.copy(), mode=0)
 
 
-@ops.op("Expand", needs=(condition("a static result", lambda n: shape_of(n.outputs[0]) is not None), max_rank(6), NUMBERS))
+@ops.op(
+    "Expand",
+    needs=(condition("a static result", lambda n: shape_of(n.outputs[0]) is not None), max_rank(6), NUMBERS),
+)
 def expand(tfl, node, x, shape):
     tfl.BROADCAST_TO(x, i32(shape_of(node.outputs[0])))
 
@@ -227,7 +263,10 @@ def tile(tfl, node, x, repeats):
     tfl.TILE(x, i32(const(repeats)))
 
 
-@ops.op("Where", needs=(dtype("float", "int32", "int64", "int16", "int8", "uint8", "bool", index=1), broadcast_rank(4)))
+@ops.op(
+    "Where",
+    needs=(dtype("float", "int32", "int64", "int16", "int8", "uint8", "bool", index=1), broadcast_rank(4)),
+)
 def where(tfl, node, condition, x, y):
     tfl.SELECT_V2(condition, x, y)
 
@@ -253,7 +292,10 @@ def not_empty(node: ir.Node) -> bool:
 
 
 REDUCES = (
-    constant(1, "axes"), condition("axes", really_reduces), condition("a non-empty input", not_empty), max_rank(4),
+    constant(1, "axes"),
+    condition("axes", really_reduces),
+    condition("a non-empty input", not_empty),
+    max_rank(4),
     condition("a known rank of 1 or more", lambda n: (rank_of(n.inputs[0]) or 0) > 0),
 )
 
@@ -333,8 +375,14 @@ def conv(tfl, node, x, weights, bias=None):
 def pool(tfl, node, x, operator):
     strides, kernel = spatial(node, "strides", 1), attr(node, "kernel_shape")
     tfl.add(
-        operator, x, padding=padding(node), stride_h=strides[0], stride_w=strides[1],
-        filter_height=kernel[0], filter_width=kernel[1], fused_activation_function=NO_ACTIVATION,
+        operator,
+        x,
+        padding=padding(node),
+        stride_h=strides[0],
+        stride_w=strides[1],
+        filter_height=kernel[0],
+        filter_width=kernel[1],
+        fused_activation_function=NO_ACTIVATION,
     )
 
 
@@ -388,20 +436,31 @@ def bilinear(node: ir.Node) -> bool:
 
 def nearest(node: ir.Node) -> bool:
     mode = attr(node, "coordinate_transformation_mode", "half_pixel")
-    return attr(node, "mode", "nearest") == "nearest" and mode == "asymmetric" and attr(node, "nearest_mode", "") == "floor"
+    return (
+        attr(node, "mode", "nearest") == "nearest"
+        and mode == "asymmetric"
+        and attr(node, "nearest_mode", "") == "floor"
+    )
 
 
 RESIZES = (
-    FLOAT, condition("a static NHWC image", image_resize), condition("scales that divide the lengths", exact_scales),
-    attribute("antialias", 0), attribute("exclude_outside", 0),
+    FLOAT,
+    condition("a static NHWC image", image_resize),
+    condition("scales that divide the lengths", exact_scales),
+    attribute("antialias", 0),
+    attribute("exclude_outside", 0),
 )
 
 
-@ops.op("Resize", needs=(*RESIZES, condition("mode linear by half_pixel, asymmetric or align_corners", bilinear)))
+@ops.op(
+    "Resize", needs=(*RESIZES, condition("mode linear by half_pixel, asymmetric or align_corners", bilinear))
+)
 def resize_bilinear(tfl, node, x, *rest):
     mode = attr(node, "coordinate_transformation_mode", "half_pixel")
     size = i32(shape_of(node.outputs[0])[1:3])
-    tfl.RESIZE_BILINEAR(x, size, align_corners=mode == "align_corners", half_pixel_centers=mode == "half_pixel")
+    tfl.RESIZE_BILINEAR(
+        x, size, align_corners=mode == "align_corners", half_pixel_centers=mode == "half_pixel"
+    )
 
 
 @ops.op("Resize", needs=(*RESIZES, condition("mode nearest by asymmetric and floor", nearest)))
@@ -410,18 +469,36 @@ def resize_nearest(tfl, node, x, *rest):
 
 
 @ops.op(
-    "ArgMax", "ArgMin",
-    needs=(dtype("float", "int32", "int8", "uint8"), attribute("select_last_index", 0), attribute("keepdims", 0), max_rank(8)),
+    "ArgMax",
+    "ArgMin",
+    needs=(
+        dtype("float", "int32", "int8", "uint8"),
+        attribute("select_last_index", 0),
+        attribute("keepdims", 0),
+        max_rank(8),
+    ),
 )
 def arg_max(tfl, node, x):
-    tfl.add("ARG_MAX" if node.op_type == "ArgMax" else "ARG_MIN", x, i32(attr(node, "axis", 0) % rank_of(x)), output_type=4)
+    tfl.add(
+        "ARG_MAX" if node.op_type == "ArgMax" else "ARG_MIN",
+        x,
+        i32(attr(node, "axis", 0) % rank_of(x)),
+        output_type=4,
+    )
 
 
 @ops.op("CumSum", needs=(ARITHMETIC, constant(1, "axis")))
 def cum_sum(tfl, node, x, axis):
-    tfl.CUMSUM(x, i32(const(axis)).reshape(()), exclusive=bool(attr(node, "exclusive", 0)), reverse=bool(attr(node, "reverse", 0)))
+    tfl.CUMSUM(
+        x,
+        i32(const(axis)).reshape(()),
+        exclusive=bool(attr(node, "exclusive", 0)),
+        reverse=bool(attr(node, "reverse", 0)),
+    )
 
 
-@ops.op("bridge.tflite::GatherND", needs=(dtype("float", "int32", "int64", "uint8", "int8", "int16", "bool"),))
+@ops.op(
+    "bridge.tflite::GatherND", needs=(dtype("float", "int32", "int64", "uint8", "int8", "int16", "bool"),)
+)
 def gather_nd(tfl, node, x, indices):
     tfl.GATHER_ND(x, indices)

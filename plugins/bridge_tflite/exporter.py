@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
-from bridge_tflite.export_ops import ops
-from bridge_tflite.flatbuffer import Tensors
-from bridge_tflite.legalize import passes
 
 from bridge import hub
 from bridge.formats import Exporter, Option
 from bridge.report import Report
+from bridge_tflite.export_ops import ops
+from bridge_tflite.flatbuffer import VALUES, Tensors
+from bridge_tflite.legalize import passes
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
@@ -30,7 +30,14 @@ exporter = Exporter(
     table=ops,
     legalize=passes,
     write=write,
+    values=VALUES,
     options=(
-        Option("layout", "of image inputs and outputs: the source's, or native for channels last", "source", str, ("source", "native")),
+        Option(
+            "layout",
+            "of image inputs and outputs: the source's, or native for channels last",
+            "source",
+            str,
+            ("source", "native"),
+        ),
     ),
 )

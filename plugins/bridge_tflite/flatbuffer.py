@@ -12,6 +12,7 @@ import onnx_ir as ir
 from ai_edge_litert import schema_py_generated as schema
 
 from bridge import hub
+from bridge.ops import Need
 
 ALIGNMENT = 16
 OPTIONS = {
@@ -35,9 +36,19 @@ OPTIONS = {
     "TOPK_V2": "TopKV2Options",
 }
 DTYPES = {
-    "FLOAT": "FLOAT32", "FLOAT16": "FLOAT16", "DOUBLE": "FLOAT64", "BOOL": "BOOL", "STRING": "STRING",
-    "INT8": "INT8", "INT16": "INT16", "INT32": "INT32", "INT64": "INT64",
-    "UINT8": "UINT8", "UINT16": "UINT16", "UINT32": "UINT32", "UINT64": "UINT64",
+    "FLOAT": "FLOAT32",
+    "FLOAT16": "FLOAT16",
+    "DOUBLE": "FLOAT64",
+    "BOOL": "BOOL",
+    "STRING": "STRING",
+    "INT8": "INT8",
+    "INT16": "INT16",
+    "INT32": "INT32",
+    "INT64": "INT64",
+    "UINT8": "UINT8",
+    "UINT16": "UINT16",
+    "UINT32": "UINT32",
+    "UINT64": "UINT64",
 }
 
 
@@ -120,7 +131,9 @@ class Tensors:
         key = (array.dtype.str, array.shape, array.tobytes() if array.size <= 64 else len(self.tensors))
         if key not in self._constants:
             dtype = ir.DataType.from_numpy(array.dtype)
-            self._constants[key] = self._tensor(f"constant_{len(self.tensors)}", dtype, array.shape, ir.tensor(array))
+            self._constants[key] = self._tensor(
+                f"constant_{len(self.tensors)}", dtype, array.shape, ir.tensor(array)
+            )
         return self._constants[key]
 
     def _tensor(self, name: str | None, dtype: Any, shape: Any, data: Any) -> int:
@@ -207,6 +220,10 @@ def _camel(name: str) -> str:
     return first + "".join(word.title() for word in rest)
 
 
-def supported_dtype(value: ir.Value | None) -> bool:
-    """True when a TFLite tensor can hold the value."""
-    return value is None or (value.dtype is not None and value.dtype.name in DTYPES and hub.rank_of(value) is not None)
+def _holds(value: ir.Value) -> bool:
+    dtype = value.dtype
+    tensor = isinstance(value.type, ir.TensorType) and dtype is not None
+    return tensor and dtype.name in DTYPES and hub.rank_of(value) is not None
+
+
+VALUES = Need("a tensor of known rank and of a dtype TFLite has", _holds)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from bridge_tflite.export_ops import FUSED
 
 from bridge import hub
 from bridge.hub import attr, const, rank_of, shape_of
@@ -16,6 +15,7 @@ from bridge.passes.gelu import RaiseGelu
 from bridge.passes.recurrent import unroll
 from bridge.passes.rewrite import Rewrite
 from bridge.passes.transposes import SinkTransposes
+from bridge_tflite.export_ops import FUSED
 
 TFLITE = "bridge.tflite"
 I64_MAX = 2**62
@@ -68,7 +68,12 @@ def batch_normalization(op, node, x, scale, bias, mean, variance):
 @generic.op("LayerNormalization")
 def layer_normalization(op, node, x, scale, bias=None):
     rank = rank_of(x)
-    if rank is None or len(node.outputs) > 1 or attr(node, "stash_type", 1) != 1 or x.dtype != ir.DataType.FLOAT:
+    if (
+        rank is None
+        or len(node.outputs) > 1
+        or attr(node, "stash_type", 1) != 1
+        or x.dtype != ir.DataType.FLOAT
+    ):
         return NotImplemented
     axes = op.const(axes_of(range(attr(node, "axis", -1) % rank, rank)))
     centred = op.Sub(x, op.ReduceMean(x, axes))
@@ -87,6 +92,18 @@ def hard_sigmoid(op, node, x):
 @generic.op("Reciprocal")
 def reciprocal(op, node, x):
     return op.Div(1.0, x)
+
+
+@generic.op("Softplus")
+def softplus(op, node, x):
+    """max(x, 0) + log1p(e), e = exp(-|x|), where log1p(e) = e · log(w) / (w - 1) for w = 1 + e ≠ 1."""
+    if x.dtype != ir.DataType.FLOAT:
+        return NotImplemented
+    e = op.Exp(op.Neg(op.Abs(x)))
+    w = op.Add(e, 1.0)
+    rounded = op.Equal(w, 1.0)
+    excess = op.Where(rounded, 1.0, op.Sub(w, 1.0))
+    return op.Add(op.Max(x, 0.0), op.Where(rounded, e, op.Div(op.Mul(e, op.Log(w)), excess)))
 
 
 @generic.op("Clip")
@@ -128,7 +145,9 @@ def arg_max(op, node, x):
     if not attr(node, "keepdims", 1) or rank_of(x) is None:
         return NotImplemented
     kept = {"axis": attr(node, "axis", 0), "select_last_index": attr(node, "select_last_index", 0)}
-    return op.Unsqueeze(op.node(node.op_type, x, keepdims=0, **kept), op.const(axes_of([kept["axis"] % rank_of(x)])))
+    return op.Unsqueeze(
+        op.node(node.op_type, x, keepdims=0, **kept), op.const(axes_of([kept["axis"] % rank_of(x)]))
+    )
 
 
 @generic.op("Gemm")
@@ -139,7 +158,9 @@ def gemm(op, node, a, b, c=None):
     weights = const(b)
     if weights is not None:
         turned = weights.T if attr(node, "transB", 0) else weights
-        product = op.MatMul(a, op.const(np.ascontiguousarray(turned * turned.dtype.type(alpha)) if alpha != 1 else turned))
+        product = op.MatMul(
+            a, op.const(np.ascontiguousarray(turned * turned.dtype.type(alpha)) if alpha != 1 else turned)
+        )
     else:
         product = op.MatMul(a, op.Transpose(b, perm=[1, 0]) if attr(node, "transB", 0) else b)
         product = product if alpha == 1 else op.Mul(product, alpha)
@@ -176,7 +197,16 @@ def gather(op, node, x, indices):
     axis = attr(node, "axis", 0) % rank
     length, array = x.shape[axis], const(indices)
     if array is not None and (isinstance(length, int) or (array >= 0).all()):
-        return op.Gather(x, op.const(np.where(array < 0, array + length, array).astype(np.int32) if (array < 0).any() else array.astype(np.int32)), _domain=TFLITE, axis=axis)
+        return op.Gather(
+            x,
+            op.const(
+                np.where(array < 0, array + length, array).astype(np.int32)
+                if (array < 0).any()
+                else array.astype(np.int32)
+            ),
+            _domain=TFLITE,
+            axis=axis,
+        )
     if not isinstance(length, int) or indices.dtype is None:
         return NotImplemented
     wrapped = op.Where(op.Less(indices, 0), op.Add(indices, length), indices)
@@ -207,7 +237,9 @@ def gather_nd(op, node, x, indices):
     return op.GatherND(x, wrapped, _domain=TFLITE)
 
 
-BROADCASTING = "Add Sub Mul Div Pow And Or Greater GreaterOrEqual Less LessOrEqual Equal Max Min Where Mod".split()
+BROADCASTING = (
+    ["Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Max", "Min", "Where", "Mod"]
+)
 
 
 @native.op(*BROADCASTING)
@@ -229,7 +261,8 @@ def collapse(op, node, *inputs):
     if len(groups) > 4:
         return NotImplemented
     flat = [
-        op.Reshape(v, op.const(axes_of([n if pattern[i] else 1 for pattern, n in groups]))) for i, v in enumerate(inputs)
+        op.Reshape(v, op.const(axes_of([n if pattern[i] else 1 for pattern, n in groups])))
+        for i, v in enumerate(inputs)
     ]
     kept = {name: attr(node, name) for name in node.attributes}
     return op.Reshape(op.node(node.op_type, *flat, **kept), op.const(axes_of(result)))
@@ -239,7 +272,13 @@ def collapse(op, node, *inputs):
 def strided_slice(op, node, x, starts, ends, axes=None, steps=None):
     rank = rank_of(x)
     known = [const(v) for v in (starts, ends)] + [None if v is None else const(v) for v in (axes, steps)]
-    if rank is None or known[0] is None or known[1] is None or (axes is not None and known[2] is None) or (steps is not None and known[3] is None):
+    if (
+        rank is None
+        or known[0] is None
+        or known[1] is None
+        or (axes is not None and known[2] is None)
+        or (steps is not None and known[3] is None)
+    ):
         return NotImplemented
     named = range(len(known[0])) if known[2] is None else [int(a) % rank for a in known[2]]
     each = np.ones(len(known[0]), int) if known[3] is None else known[3]
@@ -321,7 +360,12 @@ def _bias(node: ir.Node, width: int) -> tuple[ir.Node, ir.Value] | None:
         return None
     other = add.inputs[1] if add.inputs[0] is node.outputs[0] else add.inputs[0]
     array = const(other)
-    fits = array is not None and array.size == width and array.shape[-1:] == (width,) and array.ndim <= (rank_of(add.outputs[0]) or 0)
+    fits = (
+        array is not None
+        and array.size == width
+        and array.shape[-1:] == (width,)
+        and array.ndim <= (rank_of(add.outputs[0]) or 0)
+    )
     return (add, other) if fits else None
 
 
@@ -337,7 +381,9 @@ def padding(op, node, x, *rest):
     pads = _pads(node, lengths, spans, strides)
     if pads is None:
         return NotImplemented
-    kept = {name: attr(node, name) for name in node.attributes if name not in ("pads", "auto_pad", "ceil_mode")}
+    kept = {
+        name: attr(node, name) for name in node.attributes if name not in ("pads", "auto_pad", "ceil_mode")
+    }
     word = "VALID"
     if pads != [0] * 4:
         word = "SAME" if pads == _same(lengths, spans, strides) else "VALID"
@@ -350,15 +396,29 @@ def padding(op, node, x, *rest):
             lowest = np.array([np.finfo(np.float32).min], np.float32) if node.op_type == "MaxPool" else None
             x = op.Pad(x, axes_of(full), lowest, _domain=TFLITE)
             x.type = node.inputs[0].type
-            x.shape = ir.Shape([d + a + b if isinstance(d, int) else None for d, a, b in zip(node.inputs[0].shape, full[:4], full[4:], strict=True)])
-    made = ir.Node(hub.NHWC, node.op_type, [x, *rest], ir.convenience.convert_attributes(kept), overload=node.overload, num_outputs=1)
+            x.shape = ir.Shape(
+                [
+                    d + a + b if isinstance(d, int) else None
+                    for d, a, b in zip(node.inputs[0].shape, full[:4], full[4:], strict=True)
+                ]
+            )
+    made = ir.Node(
+        hub.NHWC,
+        node.op_type,
+        [x, *rest],
+        ir.convenience.convert_attributes(kept),
+        overload=node.overload,
+        num_outputs=1,
+    )
     made.metadata_props["bridge.padding"] = word
     return op.insert(made)
 
 
 def _same(lengths, spans, strides) -> list[int] | None:
     if not all(isinstance(n, int) for n in lengths):
-        return None if any(s != 1 for s in strides) else [(k - 1) // 2 for k in spans] + [k // 2 for k in spans]
+        return (
+            None if any(s != 1 for s in strides) else [(k - 1) // 2 for k in spans] + [k // 2 for k in spans]
+        )
     total = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(lengths, spans, strides, strict=True)]
     return [t // 2 for t in total] + [t - t // 2 for t in total]
 
@@ -396,8 +456,16 @@ class FuseActivations(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False
         for node in list(model.graph):
-            host = node.inputs[0].producer() if node.op_type in ("Relu", "Relu6") and node.inputs[0] is not None else None
-            if host is None or hub.qualified(host) not in self.hosts or host.outputs[0].dtype != ir.DataType.FLOAT:
+            host = (
+                node.inputs[0].producer()
+                if node.op_type in ("Relu", "Relu6") and node.inputs[0] is not None
+                else None
+            )
+            if (
+                host is None
+                or hub.qualified(host) not in self.hosts
+                or host.outputs[0].dtype != ir.DataType.FLOAT
+            ):
                 continue
             inner, outer = host.outputs[0], node.outputs[0]
             if len(inner.uses()) > 1 or inner.is_graph_output() or FUSED in host.metadata_props:
@@ -426,7 +494,12 @@ class NativeLayout(ir.passes.InPlacePass):
                 changed = True
         for value in list(model.graph.outputs):
             node = value.producer()
-            if node is not None and node.op_type == "Transpose" and not value.uses() and node.inputs[0].producer() is not None:
+            if (
+                node is not None
+                and node.op_type == "Transpose"
+                and not value.uses()
+                and node.inputs[0].producer() is not None
+            ):
                 inner = node.inputs[0]
                 if inner.is_graph_output():
                     continue

@@ -48,7 +48,7 @@ def _lift(graph: ir.Graph | ir.Function) -> None:
     imports = graph.opset_imports
     if "ai.onnx" in imports:
         imports[""] = imports.pop("ai.onnx")
-    versions = {d: imports[d] for d in ("", "ai.onnx.ml") if d in imports}
+    versions: dict[str, int] = {d: imports[d] for d in ("", "ai.onnx.ml") if d in imports}
     newest = versions.get("", 1)
     if newest > hub.HUB_OPSET:
         down.lower_from(graph, newest, hub.HUB_OPSET)
@@ -63,7 +63,10 @@ def _lift_graph(graph: ir.Graph | ir.Function, versions: dict[str, int]) -> None
     for node in originals:
         for subgraph in subgraphs(node):
             _lift_graph(subgraph, versions)
-    pending = [(node, versions.get("" if node.domain == "ai.onnx" else node.domain, 0)) for node in reversed(originals)]
+    pending = [
+        (node, versions.get("" if node.domain == "ai.onnx" else node.domain, 0))
+        for node in reversed(originals)
+    ]
     while pending:
         node, version = pending.pop()
         if node.domain == "ai.onnx":
@@ -93,8 +96,7 @@ def unknown_operators(model: ir.Model) -> list[Blocker]:
     return [
         Blocker(node.op_type, node.name or "", hub.origin(node), "is no operator of this opset")
         for node in hub.all_nodes(model)
-        if node.domain in hub.STANDARD_OPSETS and hub.schema(node) is None
+        if node.domain in hub.STANDARD_OPSETS
+        and hub.schema(node) is None
         and node.op_identifier() not in model.functions
     ]
-
-

@@ -53,7 +53,11 @@ def axes(op: Any, node: ir.Node, x: Any, axes: Any = None) -> Any:
     constant = hub.const(axes)
     empty = axes is None or (constant is not None and constant.size == 0)
     if reduces and empty and attr(node, "noop_with_empty_axes", 0):
-        return op.Identity(x) if node.op_type in ("ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceProd") else None
+        return (
+            op.Identity(x)
+            if node.op_type in ("ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceProd")
+            else None
+        )
     if reduces:
         node.attributes.pop("noop_with_empty_axes", None)
         if empty:
@@ -170,7 +174,9 @@ def lower(model: ir.Model, target: int) -> None:
     blockers = restamp(model, target)
     if blockers:
         raise UnsupportedModel(
-            f"{len(blockers)} operators cannot be written at opset {target}:", blockers, "Ask for a newer opset=."
+            f"{len(blockers)} operators cannot be written at opset {target}:",
+            blockers,
+            "Ask for a newer opset=.",
         )
 
 
@@ -202,7 +208,9 @@ def _blocks(node: ir.Node, target: int) -> str | None:
 def lower_from(graph: ir.Graph | ir.Function, source: int, target: int) -> None:
     """Restamp a graph newer than the hub whose operators did not change since; else UnsupportedModel."""
     blockers = [
-        Blocker(node.op_type, node.name or "", "", f"is from opset {source}; opset {target} is the newest known")
+        Blocker(
+            node.op_type, node.name or "", "", f"is from opset {source}; opset {target} is the newest known"
+        )
         for node in graph
         if node.domain in ("", "ai.onnx") and _changed_since(node, source, target)
     ]

@@ -300,7 +300,13 @@ def scan(op, node, lengths, *inputs):
         ir.Value(name=name, type=v.type, shape=None if v.shape is None else ir.Shape(v.shape[1:]))
         for name, v in zip(names, inputs, strict=True)
     ]
-    inner = ir.Node("", "Scan", slices, [ir.AttrGraph("body", body), ir.AttrInt64("num_scan_inputs", count)], num_outputs=len(node.outputs))
+    inner = ir.Node(
+        "",
+        "Scan",
+        slices,
+        [ir.AttrGraph("body", body), ir.AttrInt64("num_scan_inputs", count)],
+        num_outputs=len(node.outputs),
+    )
     for index, output in enumerate(inner.outputs):
         output.name = f"{node.name or 'scan'}.item.{index}"
         output.type = body.outputs[index].type
@@ -309,7 +315,13 @@ def scan(op, node, lengths, *inputs):
             output.shape = inside if index < states else ir.Shape([None, *inside])
     node.attributes.pop("body")
     outer = ir.Graph(slices, inner.outputs, nodes=[inner], name="batch")
-    made = ir.Node("", "Scan", list(inputs), [ir.AttrGraph("body", outer), ir.AttrInt64("num_scan_inputs", len(inputs))], num_outputs=len(node.outputs))
+    made = ir.Node(
+        "",
+        "Scan",
+        list(inputs),
+        [ir.AttrGraph("body", outer), ir.AttrInt64("num_scan_inputs", len(inputs))],
+        num_outputs=len(node.outputs),
+    )
     return op.insert(made)
 
 
@@ -318,5 +330,17 @@ def label_encoder(op, node, x):
     classes = list(pop(node, "classes_strings"))
     ids = list(range(len(classes)))
     if x.dtype == ir.DataType.STRING:
-        return op.LabelEncoder(x, _domain=node.domain, keys_strings=classes, values_int64s=ids, default_int64=attr(node, "default_int64", -1))
-    return op.LabelEncoder(x, _domain=node.domain, keys_int64s=ids, values_strings=classes, default_string=attr(node, "default_string", "_Unused"))
+        return op.LabelEncoder(
+            x,
+            _domain=node.domain,
+            keys_strings=classes,
+            values_int64s=ids,
+            default_int64=attr(node, "default_int64", -1),
+        )
+    return op.LabelEncoder(
+        x,
+        _domain=node.domain,
+        keys_int64s=ids,
+        values_strings=classes,
+        default_string=attr(node, "default_string", "_Unused"),
+    )

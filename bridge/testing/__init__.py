@@ -1,0 +1,132 @@
+"""The conformance kit: subclass FormatTests in a test module, and pytest runs what every format must hold."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+import bridge
+from bridge.errors import BridgeError, DestinationExists, UnsupportedModel
+from bridge.formats import Format, by_name
+from bridge.inputs import random_inputs
+
+CASES = Path(__file__).parent / "cases"
+FRAMEWORKS = (
+    "tensorflow",
+    "torch",
+    "coremltools",
+    "onnxruntime",
+    "onnx",
+    "onnx_ir",
+    "ai_edge_litert",
+    "lxml",
+    "numpy",
+)
+
+
+def case_names() -> list[str]:
+    """Names of the kit's cases, `cases/*.onnxtxt`."""
+    return sorted(path.stem for path in CASES.glob("*.onnxtxt"))
+
+
+class FormatTests:
+    """What every format must hold. Set `format`; `known_failures` maps a case to its reason, strictly.
+
+    `rtol` and `atol` are those of `bridge.verify` when left None.
+    """
+
+    format: ClassVar[str]
+    rtol: ClassVar[float | None] = None
+    atol: ClassVar[float | None] = None
+    known_failures: ClassVar[dict[str, str]] = {}
+
+    @property
+    def declaration(self) -> Format:
+        return by_name(self.format)
+
+    def run(self, path: Path, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Run a file of the format."""
+        return bridge.run(path, inputs, source=self.format)
+
+    def destination(self, folder: Path, stem: str = "model") -> Path:
+        return folder / f"{stem}{self.declaration.suffixes[0]}"
+
+    def test_declaration_imports_no_framework(self) -> None:
+        code = (
+            "import sys; from bridge.formats import by_name; "
+            f"by_name({self.format!r}); print([m for m in {FRAMEWORKS!r} if m in sys.modules])"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]"
+
+    @pytest.mark.parametrize("case", case_names())
+    def test_export_runs_and_equals_the_reference(self, case: str, tmp_path: Path, request: Any) -> None:
+        self._expect_known_failure(case, request)
+        model = bridge.load(CASES / f"{case}.onnxtxt")
+        inputs = random_inputs(model)
+        expected = bridge.run(model, inputs)
+        path = bridge.save(model, self.destination(tmp_path), to=self.format).path
+        found = self.run(path, inputs)
+        from bridge.verify import compare
+
+        assert list(found) == list(expected)
+        result = compare(expected, found, self.rtol, self.atol)  # type: ignore[arg-type]
+        assert result.ok, str(result)
+
+    def test_same_bytes_twice(self, tmp_path: Path) -> None:
+        model = bridge.load(CASES / f"{case_names()[0]}.onnxtxt")
+        first, second = (
+            bridge.save(model, self.destination(tmp_path, s), to=self.format).path for s in ("a", "b")
+        )
+        if first.is_file():
+            assert first.read_bytes() == second.read_bytes()
+
+    def test_saving_leaves_the_model_as_it_was(self, tmp_path: Path) -> None:
+        model = bridge.load(CASES / f"{case_names()[0]}.onnxtxt")
+        before = ir.to_onnx_text(model)
+        bridge.save(model, self.destination(tmp_path), to=self.format)
+        assert ir.to_onnx_text(model) == before
+
+    def test_an_existing_destination_is_refused(self, tmp_path: Path) -> None:
+        model = bridge.load(CASES / f"{case_names()[0]}.onnxtxt")
+        path = self.destination(tmp_path)
+        path.write_text("mine")
+        with pytest.raises(DestinationExists):
+            bridge.save(model, path, to=self.format)
+        assert path.read_text() == "mine"
+
+    def test_all_problems_are_named_at_once_and_no_file_is_left(self, tmp_path: Path) -> None:
+        from bridge.plugins import exporter
+
+        if exporter(self.declaration).opaque:
+            pytest.skip("takes every operator")
+        text = '<ir_version: 10, opset_import: ["" : 21, "no.such" : 1]> g (float[2] x) => (float[2] z) '
+        text += "{ y = no.such.First (x) z = no.such.Second (y) }"
+        with pytest.raises(UnsupportedModel) as refusal:
+            bridge.save(
+                bridge.load(ir.to_proto(ir.from_onnx_text(text))), self.destination(tmp_path), to=self.format
+            )
+        assert {b.op for b in refusal.value.blockers} == {"First", "Second"}
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"some text", bytes(range(256)) * 4], ids=["empty", "text", "bytes"]
+    )
+    def test_garbage_gives_a_typed_error(self, content: bytes, tmp_path: Path) -> None:
+        path = self.destination(tmp_path)
+        path.write_bytes(content)
+        if self.declaration.importer is not None:
+            with pytest.raises(BridgeError):
+                bridge.load(path, source=self.format)
+        with pytest.raises(BridgeError):
+            self.run(path, {"x": np.zeros(1, np.float32)})
+
+    def _expect_known_failure(self, case: str, request: Any) -> None:
+        if case in self.known_failures:
+            request.applymarker(pytest.mark.xfail(reason=self.known_failures[case], strict=True))

@@ -1,0 +1,7 @@
+"""ONNX holds what every format must hold."""
+
+from bridge.testing import FormatTests
+
+
+class TestOnnx(FormatTests):
+    format = "onnx"

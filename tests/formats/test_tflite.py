@@ -1,0 +1,7 @@
+"""TFLite holds what every format must hold."""
+
+from bridge.testing import FormatTests
+
+
+class TestTflite(FormatTests):
+    format = "tflite"

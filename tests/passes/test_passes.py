@@ -1,0 +1,133 @@
+"""Passes keep what a model computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bridge
+from bridge import hub
+from bridge.inputs import random_inputs
+from bridge.passes.channels_last import ChannelsLast
+from bridge.passes.gelu import RaiseGelu
+from bridge.passes.recurrent import unroll
+from bridge.passes.rewrite import OpTable, Rewrite
+from bridge.passes.transposes import SinkTransposes
+from bridge.verify import compare
+
+
+def load(graph: str, opset: int = 21):
+    return bridge.load(onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> {graph}'))
+
+
+def assert_kept(model, *steps) -> None:
+    inputs = random_inputs(model)
+    before = bridge.run(model, inputs)
+    for step in steps:
+        step(model)
+    hub.verify(model)
+    result = compare(before, bridge.run(model, inputs))
+    assert result.ok, str(result)
+
+
+def operators(model) -> list[str]:
+    return [node.op_type for node in model.graph]
+
+
+@pytest.mark.parametrize("rank", [3, 4, 5])
+@pytest.mark.parametrize("op", ["Conv", "MaxPool", "AveragePool"])
+def test_channels_last_keeps_the_numbers(op, rank):
+    space = ",".join(["7"] * (rank - 2))
+    kernel = ", ".join(["3"] * (rank - 2))
+    inputs = "x, w" if op == "Conv" else "x"
+    weight = f", float[4,2,{','.join(['3'] * (rank - 2))}] w" if op == "Conv" else ""
+    model = load(f"g (float[1,2,{space}] x{weight}) => (y) {{ y = {op} <kernel_shape: ints = [{kernel}]> ({inputs}) }}".replace("=> (y)", f"=> (float[1,{4 if op == 'Conv' else 2},{','.join(['5'] * (rank - 2))}] y)"))
+    assert_kept(model, ChannelsLast())
+    assert any(node.domain == hub.NHWC for node in model.graph)
+
+
+def test_a_residual_block_keeps_only_the_boundary_transposes():
+    model = load(
+        """g (float[1,2,6,6] x, float[2,2,1,1] w) => (float[1,2] z) {
+        a = Conv (x, w) b = Relu (a) c = Conv (b, w) d = Add (c, b)
+        p = GlobalAveragePool (d) s = Sigmoid (p) m = Mul (d, s) e = Conv (m, w)
+        q = ReduceMax <keepdims: int = 0> (e, axes) z = Identity (q) }""".replace("{\n", "\n<int64[2] axes = {2, 3}> {\n", 1)
+    )
+    from bridge_tflite.legalize import generic
+
+    assert_kept(model, Rewrite(generic), ChannelsLast(), SinkTransposes(), SinkTransposes())
+    assert operators(model).count("Transpose") == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.permutations(range(4)), st.sampled_from(["Softmax", "ReduceSum", "Concat", "Pad", "Slice", "Add", "Where"]), st.integers(-4, 3))
+def test_transposes_sink_through_operators_of_any_axis(perm, op, axis):
+    shape = [2, 3, 4, 5]
+    turned = [shape[i] for i in perm]
+    bodies = {
+        "Softmax": f"y = Softmax <axis: int = {axis}> (t)",
+        "ReduceSum": f"i = Constant <value_ints = [{axis}]> () y = ReduceSum (t, i)",
+        "Concat": f"y = Concat <axis: int = {axis}> (t, t)",
+        "Pad": "i = Constant <value_ints = [0,1,2,0,1,0,0,2]> () y = Pad (t, i)",
+        "Slice": f"s = Constant <value_ints = [1]> () e = Constant <value_ints = [9]> () i = Constant <value_ints = [{axis}]> () y = Slice (t, s, e, i)",
+        "Add": f"c = Constant <value_floats = [{', '.join(map(str, range(turned[3])))}]> () y = Add (c, t)",
+        "Where": "z = CastLike (t, t) b = Cast <to = 9> (t) y = Where (b, t, z)",
+    }
+    dims = ",".join(map(str, shape))
+    model = load(f"g (float[{dims}] x) => (float[a,b,c,d] y) {{ t = Transpose <perm: ints = {list(perm)}> (x) {bodies[op]} }}")
+    assert_kept(model, SinkTransposes())
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "d = Div (x, a) e = Erf (d) s = Add (e, o) m = Mul (x, s) z = Mul (m, h)",
+        "d = Div (x, a) e = Erf (d) s = Add (o, e) m = Mul (x, h) z = Mul (s, m)",
+        "d = Div (x, a) e = Erf (d) s = Add (e, o) m = Mul (h, s) z = Mul (x, m)",
+    ],
+)
+def test_gelu_is_raised_from_its_formula(formula):
+    model = load(f"g (float[2,5] x) => (float[2,5] z) <float a = {{1.4142135}}, float o = {{1.0}}, float h = {{0.5}}> {{ {formula} }}")
+    assert_kept(model, RaiseGelu())
+    assert "Gelu" in operators(model)
+
+
+def test_gelu_is_not_raised_from_another_formula():
+    model = load(
+        "g (float[2,5] x, float[2,5] w) => (float[2,5] z) <float a = {1.4142135}, float o = {1.0}, float h = {0.5}> "
+        "{ d = Div (x, a) e = Erf (d) s = Add (e, o) m = Mul (w, s) z = Mul (m, h) }"
+    )
+    RaiseGelu()(model)
+    assert "Gelu" not in operators(model)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("layout", [0, 1])
+@pytest.mark.parametrize("states", [False, True])
+def test_lstm_unrolls(direction, layout, states):
+    d = 2 if direction == "bidirectional" else 1
+    x, state = ("5,2,3", f"{d},2,4") if layout == 0 else ("2,5,3", f"2,{d},4")
+    extra = f", float[{state}] h0, float[{state}] c0" if states else ""
+    call = "x, w, r, b" + (", , h0, c0" if states else "")
+    y = f"5,{d},2,4" if layout == 0 else f"2,5,{d},4"
+    model = load(
+        f"g (float[{x}] x, float[{d},16,3] w, float[{d},16,4] r, float[{d},32] b{extra}) => "
+        f"(float[{y}] y, float[{state}] h, float[{state}] c) "
+        f'{{ y, h, c = LSTM <hidden_size: int = 4, direction: string = "{direction}", layout: int = {layout}> ({call}) }}'
+    )
+    table = OpTable("test")
+    table.op("LSTM")(unroll)
+    inputs = random_inputs(model)
+    from onnx.reference import ReferenceEvaluator
+
+    reference = ReferenceEvaluator(__import__("onnx_ir").to_proto(model)).run(None, inputs) if direction == "forward" else None
+    before = bridge.run(model, inputs) if layout == 0 else None
+    Rewrite(table)(model)
+    assert "LSTM" not in operators(model)
+    found = list(bridge.run(model, inputs).values())
+    for expected in filter(None, [reference, list(before.values()) if before else None]):
+        for a, b in zip(expected, found, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,62 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from bridge.cli import main
+
+
+@pytest.fixture
+def bridge():
+    def call(*words: str, code: int = 0):
+        result = CliRunner().invoke(main, list(map(str, words)))
+        assert result.exit_code == code, result.output
+        return result
+
+    return call
+
+
+def test_help_lists_commands_and_exit_codes(bridge):
+    text = bridge("--help").output
+    assert "Exit codes" in text
+    assert all(name in text for name in ("convert", "check", "verify", "run", "inspect", "formats", "matrix"))
+
+
+def test_convert_verifies_and_prints_a_table(bridge, mnist, tmp_path):
+    text = bridge("convert", mnist, tmp_path / "m.tflite", "--verify").output
+    assert "agrees" in text
+    assert (tmp_path / "m.tflite").exists()
+
+
+def test_errors_are_sentences_and_exit_codes(bridge, mnist, tmp_path):
+    assert "Did you mean 'tflite'?" in bridge("convert", mnist, "--to", "tflit", code=1).stderr
+    refused = bridge("convert", mnist, tmp_path / "m.onnx", "-O", "opset=99", "--json", code=1).output
+    assert json.loads(refused)["error"] == "InvalidOption"
+
+
+def test_check_and_inspect_print_json(bridge, mnist):
+    assert json.loads(bridge("check", mnist, "--to", "tflite", "--json").output)["ok"] is True
+    assert json.loads(bridge("inspect", mnist, "--json").output)["operators"]["Conv"] == 2
+
+
+def test_run_and_verify_agree_with_themselves(bridge, mnist, tmp_path):
+    assert "Plus214_Output_0" in bridge("run", mnist, "-o", tmp_path / "out.npz").output
+    assert "agrees" in bridge("verify", mnist, mnist).output
+
+
+def test_formats_describes_options(bridge):
+    assert "tflite" in bridge("formats").output
+    assert "opset" in bridge("formats", "onnx").output
+
+
+@pytest.mark.parametrize("code", ["import bridge", "import bridge.cli"])
+def test_importing_the_face_loads_no_framework(code):
+    script = f"{code}; import sys; print([m for m in ('numpy', 'onnx', 'onnx_ir', 'rich') if m in sys.modules])"
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"

@@ -1,0 +1,179 @@
+"""The whole flow, on a real model and on what can go wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from conftest import SHARED
+
+import bridge
+from bridge import errors
+from bridge.plugins import formats
+
+
+def test_a_real_model_becomes_a_verified_tflite_file(mnist, tmp_path):
+    conversion = bridge.convert(mnist, tmp_path / "mnist.tflite", verify=True)
+    assert conversion.path.read_bytes()[4:8] == b"TFL3"
+    assert conversion.verification.ok
+    assert conversion.report.ok
+
+
+def test_destination_is_named_after_the_source_in_the_current_directory(mnist, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert bridge.convert(mnist, to="tflite").path == Path("mnist.tflite")
+
+
+def test_a_live_proto_is_a_source(mnist, tmp_path):
+    assert bridge.convert(onnx.load(mnist), tmp_path / "m.onnx").path.exists()
+
+
+@pytest.mark.parametrize("opset", range(11, 29))
+def test_every_opset_is_written_and_computes_the_same(mnist, tmp_path, opset):
+    path = tmp_path / "m.onnx"
+    bridge.convert(mnist, path, opset=opset)
+    assert onnx.load(path).opset_import[0].version == opset
+    assert bridge.verify(mnist, path).ok
+
+
+def test_check_writes_nothing_and_says_what_would_happen(mnist, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = bridge.check(mnist, to="tflite")
+    assert report.ok
+    assert report.counts()
+    assert not any(tmp_path.iterdir())
+
+
+def test_external_data_is_written_beside_the_model_and_read_back(mnist, tmp_path):
+    path = tmp_path / "m.onnx"
+    bridge.convert(mnist, path, external_data=True)
+    assert (tmp_path / "m.onnx.data").exists()
+    assert bridge.verify(mnist, path).ok
+
+
+def external_model(folder: Path, location: str) -> Path:
+    tensor = onnx.TensorProto(name="w", data_type=1, dims=[2], data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value=location)
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Add", ["x", "w"], ["y"])], "g", [value("x", 1, [2])], [value("y", 1, [2])], [tensor]
+    )
+    path = folder / "m.onnx"
+    path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(("location", "word"), [("gone.bin", "missing"), ("../../etc/passwd", "outside")])
+def test_external_data_that_is_missing_or_elsewhere_is_refused(tmp_path, location, word):
+    with pytest.raises(errors.UnreadableFile, match=word):
+        bridge.load(external_model(tmp_path, location))
+
+
+def test_a_truncated_file_is_refused_with_the_way_out(mnist, tmp_path):
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(mnist.read_bytes()[:20_000])
+    with pytest.raises(errors.UnreadableFile, match="complete"):
+        bridge.convert(path, tmp_path / "m.tflite")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "word"),
+    [
+        ({"to": "tflit"}, errors.UnknownFormat, "tflite"),
+        ({}, errors.UnknownFormat, "to="),
+        ({"to": "onnx", "opsett": 3}, errors.InvalidOption, "opset"),
+        ({"to": "onnx", "opset": 5}, errors.InvalidOption, "11"),
+    ],
+)
+def test_a_wrong_request_says_what_is_right(mnist, tmp_path, monkeypatch, arguments, error, word):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=word):
+        bridge.convert(mnist, **arguments)
+
+
+def test_a_missing_source_is_named():
+    with pytest.raises(errors.UnreadableFile, match=r"nowhere\.onnx"):
+        bridge.convert("nowhere.onnx", to="tflite")
+
+
+def test_a_missing_extra_names_the_pip_command(mnist, tmp_path):
+    code = (
+        "import sys; sys.modules['ai_edge_litert'] = None; import bridge\n"
+        "try: bridge.convert(sys.argv[1], sys.argv[2])\n"
+        "except bridge.BridgeError as error: print(type(error).__name__, error)"
+    )
+    words = [sys.executable, "-c", code, str(mnist), str(tmp_path / "m.tflite")]
+    printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "MissingDependency" in printed
+    assert "pip install 'modelbridge[tflite]'" in printed
+
+
+def test_a_disk_that_fills_half_way_leaves_nothing(mnist, tmp_path, monkeypatch):
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(errors.WriteFailed, match="No space left"):
+        bridge.convert(mnist, tmp_path / "m.tflite")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_destination_is_replaced_only_when_asked(mnist, tmp_path):
+    path = tmp_path / "m.tflite"
+    path.write_text("mine")
+    with pytest.raises(errors.DestinationExists, match="overwrite"):
+        bridge.convert(mnist, path)
+    assert path.read_text() == "mine"
+    bridge.convert(mnist, path, overwrite=True)
+    assert path.stat().st_size > 1000
+
+
+def test_names_order_and_symbolic_dimensions_survive(parse, tmp_path):
+    model = parse("g (float[batch, 3] b, float[batch, 3] a) => (float[batch, 3] z, float[batch, 3] y) { y = Add (a, b) z = Sub (a, b) }")
+    bridge.convert(model, tmp_path / "m.onnx")
+    summary = bridge.inspect(tmp_path / "m.onnx")
+    assert [str(p) for p in summary.inputs] == ["b: float[batch,3]", "a: float[batch,3]"]
+    assert [p.name for p in summary.outputs] == ["z", "y"]
+
+
+def test_native_layout_drops_the_boundary_transposes(parse, tmp_path):
+    model = parse("g (float[1,2,4,5] x) => (float[1,2,2,2] y) { y = MaxPool <kernel_shape: ints = [2,2], strides: ints = [2,2]> (x) }")
+    x = np.random.default_rng(0).standard_normal((1, 2, 4, 5)).astype(np.float32)
+    for layout in ("source", "native"):
+        bridge.convert(model, tmp_path / f"{layout}.tflite", layout=layout)
+    same = bridge.run(tmp_path / "source.tflite", {"x": x})["y"]
+    turned = bridge.run(tmp_path / "native.tflite", {"x": np.ascontiguousarray(x.transpose(0, 2, 3, 1))})["y"]
+    np.testing.assert_array_equal(same, turned.transpose(0, 3, 1, 2))
+
+
+def test_formats_are_listed_by_name():
+    assert [f.name for f in formats()] == ["onnx", "tflite"]
+
+
+REAL = sorted(SHARED.glob("onnx/*/*.onnx")) if SHARED.exists() else []
+MAPS = ("lr_mnist.onnx",)
+
+
+@pytest.mark.skipif(not REAL, reason="no shared models here")
+@pytest.mark.parametrize("path", REAL, ids=lambda p: p.name)
+def test_real_onnx_models_come_round_the_hub(path, tmp_path):
+    if path.name in MAPS:
+        with pytest.raises(errors.UnsupportedModel, match="ZipMap"):
+            bridge.load(path)
+        return
+    bridge.convert(path, tmp_path / "m.onnx", verify=True)
+
+
+VERIFIED = ("go1_policy.onnx", "FastestDet.onnx", "mnist.onnx")
+
+
+@pytest.mark.skipif(not REAL, reason="no shared models here")
+@pytest.mark.parametrize("path", [p for p in REAL if p.name in VERIFIED], ids=lambda p: p.name)
+def test_real_onnx_models_become_verified_tflite(path, tmp_path):
+    bridge.convert(path, tmp_path / "m.tflite", verify=True)
