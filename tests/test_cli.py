@@ -57,6 +57,10 @@ def test_formats_describes_options(bridge):
 
 @pytest.mark.parametrize("code", ["import bridge", "import bridge.cli"])
 def test_importing_the_face_loads_no_framework(code):
-    script = f"{code}; import sys; print([m for m in ('numpy', 'onnx', 'onnx_ir', 'rich') if m in sys.modules])"
-    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    script = (
+        f"{code}; import sys; print([m for m in ('numpy', 'onnx', 'onnx_ir', 'rich') if m in sys.modules])"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
     assert printed.strip() == "[]"
