@@ -36,7 +36,7 @@ def _random(value: ir.Value, rng: np.random.Generator) -> Any:
             f"Input {value.name} is a {value.type}; random values are made for tensors only.", "Pass inputs."
         )
     shape = [d if isinstance(d, int) else SYMBOLIC for d in value.shape or ()]
-    if shape and not isinstance(value.shape[-1], int):
+    if value.shape and not isinstance(value.shape[-1], int):
         shape[-1] = max([SYMBOLIC, *_features(value)])
     if value.dtype == ir.DataType.STRING:
         return rng.choice(np.array(["a", "b", "c"], object), shape)
