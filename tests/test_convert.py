@@ -176,7 +176,9 @@ def test_real_onnx_models_come_round_the_hub(path, tmp_path):
             bridge.load(path)
         return
     bridge.convert(path, tmp_path / "m.onnx")
-    assert bridge.verify(path, tmp_path / "m.onnx", speech(path) if "silero" in path.name else None).ok
+    found = bridge.verify(path, tmp_path / "m.onnx", speech(path) if "silero" in path.name else None)
+    assert found.ok, str(found)
+    assert found.engines[1].startswith("ONNX Runtime")
 
 
 def speech(path: Path) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from onnx_ir.passes.common import (
     TopologicalSortPass,
 )
 
+from bridge.passes.branches import InlineKnownIf
 from bridge.passes.constants import LiftConstants
 from bridge.passes.expand import ExpandFunctions
 from bridge.passes.fold import FoldConstants
@@ -33,7 +34,10 @@ def clean(model: ir.Model) -> None:
         NameValues(),
         InferShapes(),
         FoldConstants(),
+        InlineKnownIf(),
+        NameValues(),
         InferShapes(),
+        FoldConstants(),
         *tidying(),
         RemoveUnusedFunctionsPass(),
     ):

@@ -42,13 +42,13 @@ def _retype_containers(graph: ir.Graph, untyped: set[ir.Value]) -> None:
         for subgraph in subgraphs(node):
             _retype_containers(subgraph, untyped)
         again = [v for v in node.outputs if v in untyped and _may_contain(node)]
-        for value in again:
-            value.type = value.shape = None
-        if again and node.op_type == "If":
+        if node.op_type == "If":
             for value, inner in zip(node.outputs, subgraphs(node)[0].outputs, strict=True):
-                value.type = value.type or inner.type
-                value.shape = inner.shape if value in again else value.shape
+                if value in again and not isinstance(inner.type, ir.TensorType):
+                    value.type, value.shape = inner.type, inner.shape
         elif again:
+            for value in again:
+                value.type = value.shape = None
             hub.infer_node(node)
 
 
