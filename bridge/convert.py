@@ -29,6 +29,11 @@ class Conversion:
     report: Report
     verification: Verification | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        compared = self.verification.to_dict() if self.verification else None
+        return {"path": str(self.path), "report": self.report.to_dict(), "verification": compared}
+
     def __str__(self) -> str:
         lines = [f"{self.path} written.", str(self.report)]
         return "\n".join([*lines, str(self.verification)] if self.verification else lines)
@@ -67,6 +72,10 @@ def convert(
     settings = parse_options(
         plugins.exporter(target).options, {k: v for k, v in options.items() if k not in reading}, target.title
     )
+    if verify:
+        from bridge.verify import same_interface
+
+        same_interface(settings)
     report = Report(fmt.name, target.name)
     with _timed(report, "import"):
         model = load(src, source=fmt.name, **{k: v for k, v in options.items() if k in reading})
@@ -77,7 +86,7 @@ def convert(
     from bridge.verify import verify as compare
 
     with _timed(report, "verify"):
-        verification = compare(reference, path, candidate_source=target.name)
+        verification = compare(reference, path, candidate_source=target.name, target_options=settings)
     return Conversion(path, report, verification.require(path))
 
 
