@@ -19,7 +19,7 @@ PASSING = ("Cast", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten", "Tr
 def random_inputs(model: ir.Model, seed: int = 0) -> dict[str, Any]:
     """Arrays by input name, honouring dtype, shape and the index ranges the graph shows.
 
-    Symbolic dimensions of one name get one size, 2. Floats are standard normal, integers stay within the
+    Symbolic dimensions get one size, 2, but as many features as a tree asks for. Floats are standard normal, integers stay within the
     rows of the table they index, else in [0, 2).
     """
     rng = np.random.default_rng(seed)
@@ -36,6 +36,8 @@ def _random(value: ir.Value, rng: np.random.Generator) -> Any:
             f"Input {value.name} is a {value.type}; random values are made for tensors only.", "Pass inputs."
         )
     shape = [d if isinstance(d, int) else SYMBOLIC for d in value.shape or ()]
+    if value.shape and not isinstance(value.shape[-1], int):
+        shape[-1] = max([SYMBOLIC, *_features(value)])
     if value.dtype == ir.DataType.STRING:
         return rng.choice(np.array(["a", "b", "c"], object), shape)
     dtype = value.dtype.numpy() if value.dtype else np.dtype(np.float32)
@@ -58,6 +60,17 @@ def _rows(value: ir.Value) -> Iterator[int]:
                 yield length
         elif node.op_type in PASSING and use.idx == 0:
             yield from _rows(node.outputs[0])
+
+
+def _features(value: ir.Value) -> Iterator[int]:
+    """Numbers of features that trees reading `value` split on."""
+    for use in value.uses():
+        node = use.node
+        ids = hub.attr(node, "nodes_featureids")
+        if ids:
+            yield max(ids) + 1
+        elif node.op_type in PASSING and use.idx == 0:
+            yield from _features(node.outputs[0])
 
 
 def read_inputs(files: list[str], names: list[str]) -> dict[str, Any]:

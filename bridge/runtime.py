@@ -97,7 +97,9 @@ def check_inputs(expected: dict[str, Any], given: dict[str, np.ndarray]) -> None
     missing = [name for name in expected if name not in given]
     extra = [name for name in given if name not in expected]
     if missing or extra:
-        wrong = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(extra)}"] * bool(extra)
+        wrong = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(extra)}"] * bool(
+            extra
+        )
         raise InvalidInput(f"The model's inputs are {', '.join(expected) or 'none'}; {'; '.join(wrong)}")
     for name, value in expected.items():
         array = given[name]

@@ -9,7 +9,15 @@ import pytest
 from bridge.errors import InvalidOption
 from bridge.matrix import measure, run, selected, summary
 
-SLICE = ("test_add", "test_softmax_axis_1", "test_squeeze", "test_clip", "test_scan_sum", "test_upsample_nearest", "test_if_opt")
+SLICE = (
+    "test_add",
+    "test_softmax_axis_1",
+    "test_squeeze",
+    "test_clip",
+    "test_scan_sum",
+    "test_upsample_nearest",
+    "test_if_opt",
+)
 
 
 @pytest.mark.parametrize("case", SLICE)

@@ -29,8 +29,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     if target is None:
         trial = model.clone()
         target = hub.HUB_OPSET if restamp(trial, RUNTIME_OPSET) else RUNTIME_OPSET
-    if target < hub.HUB_OPSET:
-        lower(model, target)
+    lower(model, target)
     model.ir_version = options["ir_version"] or _ir_version(model.graph.opset_imports)
     for node in hub.all_nodes(model):
         node.metadata_props.pop(hub.SOURCE, None)

@@ -237,9 +237,24 @@ def gather_nd(op, node, x, indices):
     return op.GatherND(x, wrapped, _domain=TFLITE)
 
 
-BROADCASTING = (
-    ["Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Max", "Min", "Where", "Mod"]
-)
+BROADCASTING = [
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Pow",
+    "And",
+    "Or",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+    "Equal",
+    "Max",
+    "Min",
+    "Where",
+    "Mod",
+]
 
 
 @native.op(*BROADCASTING)

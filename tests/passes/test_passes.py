@@ -44,7 +44,11 @@ def test_channels_last_keeps_the_numbers(op, rank):
     kernel = ", ".join(["3"] * (rank - 2))
     inputs = "x, w" if op == "Conv" else "x"
     weight = f", float[4,2,{','.join(['3'] * (rank - 2))}] w" if op == "Conv" else ""
-    model = load(f"g (float[1,2,{space}] x{weight}) => (y) {{ y = {op} <kernel_shape: ints = [{kernel}]> ({inputs}) }}".replace("=> (y)", f"=> (float[1,{4 if op == 'Conv' else 2},{','.join(['5'] * (rank - 2))}] y)"))
+    model = load(
+        f"g (float[1,2,{space}] x{weight}) => (y) {{ y = {op} <kernel_shape: ints = [{kernel}]> ({inputs}) }}".replace(
+            "=> (y)", f"=> (float[1,{4 if op == 'Conv' else 2},{','.join(['5'] * (rank - 2))}] y)"
+        )
+    )
     assert_kept(model, ChannelsLast())
     assert any(node.domain == hub.NHWC for node in model.graph)
 
@@ -54,7 +58,9 @@ def test_a_residual_block_keeps_only_the_boundary_transposes():
         """g (float[1,2,6,6] x, float[2,2,1,1] w) => (float[1,2] z) {
         a = Conv (x, w) b = Relu (a) c = Conv (b, w) d = Add (c, b)
         p = GlobalAveragePool (d) s = Sigmoid (p) m = Mul (d, s) e = Conv (m, w)
-        q = ReduceMax <keepdims: int = 0> (e, axes) z = Identity (q) }""".replace("{\n", "\n<int64[2] axes = {2, 3}> {\n", 1)
+        q = ReduceMax <keepdims: int = 0> (e, axes) z = Identity (q) }""".replace(
+            "{\n", "\n<int64[2] axes = {2, 3}> {\n", 1
+        )
     )
     from bridge_tflite.legalize import generic
 
@@ -63,7 +69,11 @@ def test_a_residual_block_keeps_only_the_boundary_transposes():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.permutations(range(4)), st.sampled_from(["Softmax", "ReduceSum", "Concat", "Pad", "Slice", "Add", "Where"]), st.integers(-4, 3))
+@given(
+    st.permutations(range(4)),
+    st.sampled_from(["Softmax", "ReduceSum", "Concat", "Pad", "Slice", "Add", "Where"]),
+    st.integers(-4, 3),
+)
 def test_transposes_sink_through_operators_of_any_axis(perm, op, axis):
     shape = [2, 3, 4, 5]
     turned = [shape[i] for i in perm]
@@ -73,11 +83,13 @@ def test_transposes_sink_through_operators_of_any_axis(perm, op, axis):
         "Concat": f"y = Concat <axis: int = {axis}> (t, t)",
         "Pad": "i = Constant <value_ints = [0,1,2,0,1,0,0,2]> () y = Pad (t, i)",
         "Slice": f"s = Constant <value_ints = [1]> () e = Constant <value_ints = [9]> () i = Constant <value_ints = [{axis}]> () y = Slice (t, s, e, i)",
-        "Add": f"c = Constant <value_floats = [{', '.join(map(str, range(turned[3])))}]> () y = Add (c, t)",
+        "Add": f"c = Constant <value_floats = [{', '.join(f'{n}.5' for n in range(turned[3]))}]> () y = Add (c, t)",
         "Where": "z = CastLike (t, t) b = Cast <to = 9> (t) y = Where (b, t, z)",
     }
     dims = ",".join(map(str, shape))
-    model = load(f"g (float[{dims}] x) => (float[a,b,c,d] y) {{ t = Transpose <perm: ints = {list(perm)}> (x) {bodies[op]} }}")
+    model = load(
+        f"g (float[{dims}] x) => (float[a,b,c,d] y) {{ t = Transpose <perm: ints = {list(perm)}> (x) {bodies[op]} }}"
+    )
     assert_kept(model, SinkTransposes())
 
 
@@ -90,7 +102,9 @@ def test_transposes_sink_through_operators_of_any_axis(perm, op, axis):
     ],
 )
 def test_gelu_is_raised_from_its_formula(formula):
-    model = load(f"g (float[2,5] x) => (float[2,5] z) <float a = {{1.4142135}}, float o = {{1.0}}, float h = {{0.5}}> {{ {formula} }}")
+    model = load(
+        f"g (float[2,5] x) => (float[2,5] z) <float a = {{1.4142135}}, float o = {{1.0}}, float h = {{0.5}}> {{ {formula} }}"
+    )
     assert_kept(model, RaiseGelu())
     assert "Gelu" in operators(model)
 
@@ -123,7 +137,11 @@ def test_lstm_unrolls(direction, layout, states):
     inputs = random_inputs(model)
     from onnx.reference import ReferenceEvaluator
 
-    reference = ReferenceEvaluator(__import__("onnx_ir").to_proto(model)).run(None, inputs) if direction == "forward" else None
+    reference = (
+        ReferenceEvaluator(__import__("onnx_ir").to_proto(model)).run(None, inputs)
+        if direction == "forward"
+        else None
+    )
     before = bridge.run(model, inputs) if layout == 0 else None
     Rewrite(table)(model)
     assert "LSTM" not in operators(model)

@@ -16,6 +16,9 @@ from bridge.passes.names import NameValues
 from bridge.passes.rewrite import described, replace, subgraphs
 from bridge.report import Blocker
 
+ML = "ai.onnx.ml"
+BEFORE_TREE_ENSEMBLE = 4
+
 STEPS: dict[str, list[tuple[int, Callable]]] = {}
 
 REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
@@ -194,6 +197,9 @@ def restamp(model: ir.Model, target: int) -> list[Blocker]:
     for node in hub.all_nodes(model):
         if node.domain in hub.STANDARD_OPSETS:
             model.graph.opset_imports.setdefault(node.domain, hub.STANDARD_OPSETS[node.domain])
+    if ML in model.graph.opset_imports:
+        trees = any(node.op_type == "TreeEnsemble" for node in hub.all_nodes(model))
+        model.graph.opset_imports[ML] = hub.ML_OPSET if trees else BEFORE_TREE_ENSEMBLE
     return [
         Blocker(node.op_type, node.name or "", hub.origin(node), reason)
         for node in hub.all_nodes(model)

@@ -196,10 +196,10 @@ def clip(op, node, x):
 
 @at(13, "Softmax", "LogSoftmax", "Hardmax")
 def softmax(op, node, x):
-    axis, size = attr(node, "axis", 1), rank(node)
-    if axis % size == size - 1:
+    axis, size = attr(node, "axis", 1), hub.rank_of(x)
+    if axis == -1 or (size and axis % size == size - 1):
         return op.node(node.op_type, x, axis=-1)
-    flat = op.node(node.op_type, op.Flatten(x, axis=axis % size), axis=-1)
+    flat = op.node(node.op_type, op.Flatten(x, axis=axis), axis=-1)
     return op.Reshape(flat, op.Shape(x))
 
 
