@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge import plugins
-from bridge.errors import BridgeError, DestinationExists, UnknownFormat, UnsupportedModel
+from bridge.errors import BridgeError, DestinationExists, UnknownFormat, UnreadableFile, UnsupportedModel
 from bridge.formats import Exporter, Format, by_name, by_suffix, of_source, parse_options
 from bridge.report import Blocker, Report
 
@@ -102,6 +102,14 @@ def load(src: Any, *, source: str | None = None, **options: Any) -> ir.Model:
         model = reader.load(src, **settings)
     except ModuleNotFoundError as error:
         raise fmt.missing(error) from error
+    except (BridgeError, MemoryError):
+        raise
+    except Exception as error:
+        what = src if isinstance(src, (str, Path)) else f"This {type(src).__name__}"
+        raise UnreadableFile(
+            f"{what} is not a valid {fmt.title} model: {type(error).__name__}: {error}",
+            "Is the file complete, and made by a current exporter?",
+        ) from error
     for function in plugins.functions():
         model.functions.setdefault(function.identifier(), function)
     clean(model)
