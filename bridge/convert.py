@@ -266,8 +266,15 @@ def _check_destination(path: Path, overwrite: bool) -> None:
 
 
 def _reference(src: Any, fmt: Format, model: ir.Model, target: Format) -> Any:
-    """What the result is compared with: the source in its own runtime, else the hub as imported."""
-    return src if isinstance(src, (str, Path)) and fmt.runtime else model.clone()
+    """What the result is compared with: the source in its own runtime, else the hub as imported.
+
+    The source's runtime knows nothing of the operators whose bodies plugins bring.
+    """
+    from bridge import hub
+
+    bodies = {function.identifier() for function in plugins.functions()}
+    foreign = any(node.op_identifier() in bodies for node in hub.all_nodes(model))
+    return src if isinstance(src, (str, Path)) and fmt.runtime and not foreign else model.clone()
 
 
 @contextmanager
