@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -73,6 +74,41 @@ def parsed(options: tuple[str, ...]) -> dict[str, str]:
     return dict(o.split("=", 1) for o in options)
 
 
+class WithFormatOptions(click.Command):
+    """A command that takes `--NAME VALUE` for the options formats declare, as it takes `-O NAME=VALUE`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        known = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        words, rest = [], list(args)
+        while rest:
+            word = rest.pop(0)
+            if word == "--":
+                words += [word, *rest]
+                break
+            name, equals, value = word.removeprefix("--").partition("=")
+            if not word.startswith("--") or f"--{name}" in known or name not in _declared():
+                words.append(word)
+            elif equals or rest:
+                words += ["-O", f"{name}={value if equals else rest.pop(0)}"]
+            else:
+                raise click.UsageError(f"--{name} needs a value.", ctx)
+        return super().parse_args(ctx, words)
+
+
+def _declared() -> set[str]:
+    """Names of the options of every format that is installed."""
+    from bridge.errors import BridgeError
+    from bridge.plugins import formats
+
+    names = set()
+    for fmt in formats():
+        for part in ("importer", "exporter"):
+            if getattr(fmt, part):
+                with suppress(BridgeError):
+                    names |= {option.name for option in fmt.resolve(part).options}
+    return names
+
+
 source_option = click.option(
     "--from", "source", metavar="FORMAT", help="Format of SRC; found from its content when omitted."
 )
@@ -81,7 +117,7 @@ target_option = click.option(
 )
 
 
-@main.command()
+@main.command(cls=WithFormatOptions)
 @click.argument("src")
 @click.argument("dst", required=False)
 @target_option
@@ -107,7 +143,7 @@ def convert(
     )
 
 
-@main.command()
+@main.command(cls=WithFormatOptions)
 @click.argument("src")
 @click.option("--to", required=True, metavar="FORMAT", help="Format to write.")
 @source_option

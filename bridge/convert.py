@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge import plugins
-from bridge.errors import BridgeError, DestinationExists, UnknownFormat, UnsupportedModel
+from bridge.errors import BridgeError, DestinationExists, UnknownFormat, UnreadableFile, UnsupportedModel
 from bridge.formats import Exporter, Format, by_name, by_suffix, of_source, parse_options
 from bridge.report import Blocker, Report
 
@@ -28,6 +28,11 @@ class Conversion:
     path: Path
     report: Report
     verification: Verification | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        compared = self.verification.to_dict() if self.verification else None
+        return {"path": str(self.path), "report": self.report.to_dict(), "verification": compared}
 
     def __str__(self) -> str:
         lines = [f"{self.path} written.", str(self.report)]
@@ -67,6 +72,10 @@ def convert(
     settings = parse_options(
         plugins.exporter(target).options, {k: v for k, v in options.items() if k not in reading}, target.title
     )
+    if verify:
+        from bridge.verify import same_interface
+
+        same_interface(settings)
     report = Report(fmt.name, target.name)
     with _timed(report, "import"):
         model = load(src, source=fmt.name, **{k: v for k, v in options.items() if k in reading})
@@ -77,7 +86,7 @@ def convert(
     from bridge.verify import verify as compare
 
     with _timed(report, "verify"):
-        verification = compare(reference, path, candidate_source=target.name)
+        verification = compare(reference, path, candidate_source=target.name, target_options=settings)
     return Conversion(path, report, verification.require(path))
 
 
@@ -93,6 +102,14 @@ def load(src: Any, *, source: str | None = None, **options: Any) -> ir.Model:
         model = reader.load(src, **settings)
     except ModuleNotFoundError as error:
         raise fmt.missing(error) from error
+    except (BridgeError, MemoryError):
+        raise
+    except Exception as error:
+        what = src if isinstance(src, (str, Path)) else f"This {type(src).__name__}"
+        raise UnreadableFile(
+            f"{what} is not a valid {fmt.title} model: {type(error).__name__}: {error}",
+            "Is the file complete, and made by a current exporter?",
+        ) from error
     for function in plugins.functions():
         model.functions.setdefault(function.identifier(), function)
     clean(model)
@@ -249,8 +266,15 @@ def _check_destination(path: Path, overwrite: bool) -> None:
 
 
 def _reference(src: Any, fmt: Format, model: ir.Model, target: Format) -> Any:
-    """What the result is compared with: the source in its own runtime, else the hub as imported."""
-    return src if isinstance(src, (str, Path)) and fmt.runtime else model.clone()
+    """What the result is compared with: the source in its own runtime, else the hub as imported.
+
+    The source's runtime knows nothing of the operators whose bodies plugins bring.
+    """
+    from bridge import hub
+
+    bodies = {function.identifier() for function in plugins.functions()}
+    foreign = any(node.op_identifier() in bodies for node in hub.all_nodes(model))
+    return src if isinstance(src, (str, Path)) and fmt.runtime and not foreign else model.clone()
 
 
 @contextmanager

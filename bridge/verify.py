@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.errors import VerificationFailed
+from bridge.errors import InvalidOption, VerificationFailed
 from bridge.runtime import Outputs, run
 
 TOLERANCE = {"float16": (1e-2, 1e-2), "bfloat16": (1e-2, 1e-2)}
@@ -81,13 +81,16 @@ def verify(
     atol: float | None = None,
     reference_source: str | None = None,
     candidate_source: str | None = None,
+    target_options: dict[str, Any] | None = None,
 ) -> Verification:
     """Run two models (hub models or paths) on `inputs`, or on seeded random ones, and compare every output.
 
     Names, shapes and dtypes must be the same. Floats agree within rtol 1e-3 and atol 1e-4 (1e-2 each for
     16-bit floats) unless given; integers, strings and booleans exactly; NaN and infinity in the same places.
-    Raises InvalidInput, ExecutionFailed and what `load` raises.
+    `target_options` are those the candidate was written with. Raises InvalidOption when they change its
+    interface, InvalidInput, ExecutionFailed and what `load` raises.
     """
+    same_interface(target_options or {})
     if inputs is None:
         import onnx_ir as ir
 
@@ -99,6 +102,16 @@ def verify(
     expected = run(reference, inputs, source=reference_source)
     found = run(candidate, inputs, source=candidate_source)
     return compare(expected, found, rtol, atol)
+
+
+def same_interface(target_options: dict[str, Any]) -> None:
+    """Raise InvalidOption for options under which the file written has other input or output shapes."""
+    layout = target_options.get("layout", "source")
+    if layout != "source":
+        raise InvalidOption(
+            f"layout={layout} changes the shapes of inputs and outputs, so the result cannot be verified.",
+            "Verify with layout=source, or convert without verify.",
+        )
 
 
 def compare(
@@ -118,7 +131,7 @@ def compare(
 
 
 def _compare(name: str, a: Any, b: Any, rtol: float | None, atol: float | None) -> Comparison:
-    if isinstance(a, (list, tuple)):
+    if isinstance(a, (list, tuple)) or isinstance(b, (list, tuple)):
         return _sequence(name, a, b, rtol, atol)
     if a is None or b is None:
         same = a is None and b is None
@@ -126,7 +139,9 @@ def _compare(name: str, a: Any, b: Any, rtol: float | None, atol: float | None) 
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         return Comparison(name, np.inf, np.inf, 0.0, f"shape {list(b.shape)}, not {list(a.shape)}")
-    if a.dtype.kind in "OSU" or b.dtype.kind in "OSU":
+    if (a.dtype.kind in "OSU") != (b.dtype.kind in "OSU"):
+        return Comparison(name, np.inf, np.inf, 0.0, f"dtype {b.dtype}, not {a.dtype}")
+    if a.dtype.kind in "OSU":
         same = a.astype(str).tolist() == b.astype(str).tolist()
         return Comparison(name, 0.0 if same else np.inf, 0.0, float(same), "" if same else "strings differ")
     if a.dtype != b.dtype:
@@ -138,7 +153,7 @@ def _compare(name: str, a: Any, b: Any, rtol: float | None, atol: float | None) 
 
 
 def _sequence(name: str, a: Any, b: Any, rtol: float | None, atol: float | None) -> Comparison:
-    if not isinstance(b, (list, tuple)) or len(a) != len(b):
+    if not (isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and len(a) == len(b)):
         return Comparison(name, np.inf, np.inf, 0.0, "is no sequence of the same length")
     items = [_compare(name, x, y, rtol, atol) for x, y in zip(a, b, strict=True)]
     return max(items, key=lambda c: (not c.ok, c.max_abs), default=Comparison(name, 0.0, 0.0, 1.0))
@@ -153,7 +168,7 @@ def _measured(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float)
     error = np.abs(x - y)
     relative = error / np.maximum(np.abs(x), np.finfo(np.float32).tiny)
     norm = np.linalg.norm(x) * np.linalg.norm(y)
-    cosine = float(np.abs(np.vdot(x, y)) / norm) if norm else float(np.array_equal(x, y))
+    cosine = float(np.vdot(x, y).real / norm) if norm else float(np.array_equal(x, y))
     exact = a.dtype.kind in "biu"
     close = np.array_equal(a, b) if exact else bool(np.all(error <= atol + rtol * np.abs(x)))
     problem = "" if close and special else "differs" if special else "NaN or infinity elsewhere"

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import onnx
 import pytest
 from click.testing import CliRunner
 
@@ -64,3 +65,19 @@ def test_importing_the_face_loads_no_framework(code):
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout
     assert printed.strip() == "[]"
+
+
+def test_convert_prints_json(bridge, mnist, tmp_path):
+    printed = json.loads(bridge("convert", mnist, tmp_path / "m.onnx", "--verify", "--json").stdout)
+    assert printed["report"]["ok"]
+    assert printed["verification"]["ok"]
+
+
+@pytest.mark.parametrize("words", [("--opset", 13), ("--opset=13",), ("-O", "opset=13")])
+def test_options_of_formats_are_flags_too(bridge, mnist, tmp_path, words):
+    bridge("convert", mnist, tmp_path / "m.onnx", *words)
+    assert onnx.load(tmp_path / "m.onnx").opset_import[0].version == 13
+
+
+def test_a_flag_nobody_declares_is_wrong_usage(bridge, mnist):
+    assert "No such option" in bridge("convert", mnist, "--to", "onnx", "--opsett", 13, code=2).stderr

@@ -79,6 +79,22 @@ class FormatTests:
         result = compare(expected, found, self.rtol, self.atol)  # type: ignore[arg-type]
         assert result.ok, str(result)
 
+    @pytest.mark.parametrize("case", case_names())
+    def test_what_is_written_reads_back_the_same(self, case: str, tmp_path: Path, request: Any) -> None:
+        if self.declaration.importer is None:
+            pytest.skip("the format is not read")
+        self._expect_known_failure(case, request)
+        model = bridge.load(CASES / f"{case}.onnxtxt")
+        path = bridge.save(model, self.destination(tmp_path), to=self.format).path
+        back = bridge.load(path, source=self.format)
+        for before, after in (
+            (model.graph.inputs, back.graph.inputs),
+            (model.graph.outputs, back.graph.outputs),
+        ):
+            assert [(v.name, v.dtype, v.shape) for v in after] == [(v.name, v.dtype, v.shape) for v in before]
+        result = bridge.verify(model, back, rtol=self.rtol, atol=self.atol)
+        assert result.ok, str(result)
+
     def test_same_bytes_twice(self, tmp_path: Path) -> None:
         model = bridge.load(CASES / f"{case_names()[0]}.onnxtxt")
         first, second = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,21 @@ def _parse(src: Any) -> ir.Model:
         model = ir.from_proto(proto)
     except Exception as error:
         raise _unreadable(path, error) from error
+    if not all(isinstance(name, str) for name in _names(model)):
+        raise UnreadableFile(
+            f"{path} is not a readable ONNX model: a name is not UTF-8.", "Is the file complete?"
+        )
     _attach_external_data(model, path.parent)
     return model
+
+
+def _names(model: ir.Model) -> Iterator[Any]:
+    """Every name in the model; protobuf hands those that are not UTF-8 over as bytes."""
+    for graph in model.graphs():
+        yield from (v.name or "" for v in (*graph.inputs, *graph.initializers.values()))
+    for node in hub.all_nodes(model):
+        yield from (node.op_type, node.domain, node.name or "", *node.attributes)
+        yield from (v.name or "" for v in (*node.inputs, *node.outputs) if v is not None)
 
 
 def read(path: Path) -> onnx.ModelProto:
