@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from bridge.ops import Need
     from bridge.verify import Verification
+
+
+LAYOUT = ("Transpose", "Reshape", "Pad")
 
 
 @dataclass(frozen=True)
@@ -197,9 +201,7 @@ def _legalize(
     def accepts(node: ir.Node) -> bool:
         return writer.opaque or table.refusal(hub.qualified(node), node, version) is None
 
-    before = {
-        id(node): (hub.qualified(node), hub.origin(node) or node.name or "") for node in hub.all_nodes(model)
-    }
+    before = [(hub.qualified(node), _origin(node)) for node in hub.all_nodes(model)]
     legalize(model, [*plugins.passes(target), *writer.legalize(settings)], accepts)
     report.crossings.extend(_crossings(model, before))
     report.blockers.extend(
@@ -228,13 +230,21 @@ def _value_blockers(model: ir.Model, need: Need) -> Iterator[Blocker]:
                 yield Blocker(node.op_type, value.name, hub.origin(node), f"needs {need.text}")
 
 
-def _crossings(model: ir.Model, before: dict[int, tuple[str, str]]) -> Iterator[Any]:
+def _crossings(model: ir.Model, before: list[tuple[str, str]]) -> Iterator[Any]:
+    """An operator is expanded when more nodes stand in its place than there were, layout aside."""
     from bridge import hub
     from bridge.report import Crossing, Outcome
 
-    left = {id(node) for node in hub.all_nodes(model)}
-    for key, (op, origin) in before.items():
-        yield Crossing(op, origin, Outcome.NATIVE if key in left else Outcome.EXPANDED)
+    there = Counter(origin for _, origin in before)
+    left = Counter(_origin(node) for node in hub.all_nodes(model) if node.op_type not in LAYOUT)
+    for op, origin in before:
+        yield Crossing(op, origin, Outcome.EXPANDED if left[origin] > there[origin] else Outcome.NATIVE)
+
+
+def _origin(node: ir.Node) -> str:
+    from bridge import hub
+
+    return hub.origin(node) or node.name or ""
 
 
 def _target(dst: str | Path | None, to: str | None) -> Format:
