@@ -37,3 +37,12 @@ def test_results_are_evidence_and_resume(tmp_path):
 def test_a_route_that_is_none_is_refused(tmp_path):
     with pytest.raises(InvalidOption):
         run(["tflite:onnx"], [], tmp_path)
+
+
+def test_frozen_results_are_marked_and_leave_out_what_cannot_be_frozen(tmp_path):
+    names = selected(("test_add", "test_abs"))
+    assert [(r.case, r.frozen) for r in run(["onnx:onnx"], names, tmp_path, frozen=True, jobs=1)] == [
+        ("test_add", True)
+    ]
+    again = run(["onnx:onnx"], ["test_add"], tmp_path, jobs=1, resume=True)
+    assert [r.frozen for r in again] == [False]

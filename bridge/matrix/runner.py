@@ -30,6 +30,7 @@ class Result:
     reason: str = ""
     error: float = 0.0
     seconds: float = 0.0
+    frozen: bool = False
 
 
 def run(
@@ -44,7 +45,8 @@ def run(
 ) -> list[Result]:
     """Every case of `names` over every route "a:b"; the evidence goes to `folder`/results.jsonl as it comes.
 
-    With `resume`, cases the file holds already are not run again. Raises InvalidOption for a bad route.
+    With `frozen`, cases that cannot be frozen are left out. With `resume`, cases the file holds already
+    are not run again. Raises InvalidOption for a bad route.
     """
     from bridge.formats import by_name
 
@@ -53,9 +55,14 @@ def run(
         if first != "onnx" or not second:
             raise InvalidOption(f"The route {route!r} is not onnx:FORMAT.", "Cases start as ONNX models.")
         by_name(second)
+    if frozen:
+        from bridge.matrix.cases import frozen as freeze
+        from bridge.matrix.cases import node_cases
+
+        names = [name for name in names if freeze(node_cases()[name])]
     folder.mkdir(parents=True, exist_ok=True)
     evidence = folder / "results.jsonl"
-    done = {(r.route, r.case): r for r in _read(evidence)} if resume else {}
+    done = {(r.route, r.case): r for r in _read(evidence) if r.frozen == frozen} if resume else {}
     todo = [(r, n) for r in routes for n in names if (r, n) not in done]
     with evidence.open("a" if resume else "w") as file, ThreadPoolExecutor(jobs) as pool:
         workers = threading.local()
@@ -97,7 +104,7 @@ def _supervised(workers: Any, route: str, name: str, frozen: bool) -> Result:
         outcome, reason = "crashed", f"worker ended with code {workers.process.exitcode}"
     workers.process.kill()
     workers.process = None
-    return Result(route, name, outcome, reason, seconds=round(time.perf_counter() - start, 3))
+    return Result(route, name, outcome, reason, 0.0, round(time.perf_counter() - start, 3), frozen)
 
 
 def _worker(pipe: Any) -> None:
@@ -128,7 +135,7 @@ def measure(route: str, name: str, frozen: bool = False) -> Result:
         outcome, reason, error = "refused", f"{type(refusal).__name__}: {refusal}", 0.0
     except Exception as fault:
         outcome, reason, error = "failed", f"{type(fault).__name__}: {fault}", 0.0
-    return Result(route, name, outcome, reason[:500], error, round(time.perf_counter() - start, 3))
+    return Result(route, name, outcome, reason[:500], error, round(time.perf_counter() - start, 3), frozen)
 
 
 def _outcome(target: str, case: Any) -> tuple[str, str, float]:
