@@ -48,6 +48,7 @@ class Rewrite(ir.passes.InPlacePass):
         return changed
 
     def _node(self, graph: ir.Graph | ir.Function, node: ir.Node) -> Sequence[ir.Node] | None:
+        hub.infer_node(node)
         name = hub.qualified(node)
         if name not in self.table or self.keep(node):
             return None
