@@ -10,6 +10,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.ops import OpTable
+from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.channels_last import ChannelsLast
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.recurrent import unroll
@@ -29,6 +30,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     """In order: patterns raised while whole; operators LiteRT lacks; channels last; what has a TFLite form; fusing."""
     boundary = [NativeLayout()] if options["layout"] == "native" else []
     return [
+        FoldBatchNormalization(),
         RaiseGelu(),
         Rewrite(generic),
         ChannelsLast(),

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 import bridge
 from bridge import hub
 from bridge.inputs import random_inputs
+from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.channels_last import ChannelsLast
 from bridge.passes.gelu import RaiseGelu
+from bridge.passes.raising import RaisePatterns
 from bridge.passes.recurrent import unroll
 from bridge.passes.rewrite import OpTable, Rewrite
 from bridge.passes.transposes import SinkTransposes
@@ -149,3 +151,58 @@ def test_lstm_unrolls(direction, layout, states):
     for expected in filter(None, [reference, list(before.values()) if before else None]):
         for a, b in zip(expected, found, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("x", "weights", "host", "y"),
+    [
+        ("1,4,5,5", "6,2,3,3", "Conv <group: int = 2>", "1,6,3,3"),
+        ("1,4,5,5", "4,3,3,3", "ConvTranspose <group: int = 2>", "1,6,7,7"),
+        ("2,4", "6,4", "Gemm <transB: int = 1, alpha: float = 0.5>", "2,6"),
+        ("2,4", "4,6", "MatMul", "2,6"),
+    ],
+)
+def test_batch_normalization_folds_into_the_weights(x, weights, host, y):
+    rng = np.random.default_rng(0)
+    shape = [int(n) for n in weights.split(",")]
+
+    def values(*size: int) -> str:
+        return ", ".join(f"{v:.4f}" for v in rng.uniform(0.5, 1.5, size).ravel())
+
+    constants = ", ".join(f"float[6] {n} = {{{values(6)}}}" for n in ("s", "b", "m", "v"))
+    model = load(
+        f"g (float[{x}] x) => (float[{y}] y) <float[{weights}] w = {{{values(*shape)}}}, {constants}> "
+        f"{{ h = {host} (x, w) y = BatchNormalization (h, s, b, m, v) }}"
+    )
+    assert_kept(model, FoldBatchNormalization())
+    assert "BatchNormalization" not in operators(model)
+
+
+RAISED = {
+    "LayerNormalization": "m = ReduceMean <keepdims: int = 1> (x, last) d = Sub (x, m) q = Pow (d, two) v = ReduceMean (q, last) e = Add (v, eps) "
+    "r = Sqrt (e) n = Div (d, r) y = Mul (n, s)",
+    "RMSNormalization": "q = Pow (x, two) v = ReduceMean <keepdims: int = 1> (q, last) e = Add (v, eps) r = Sqrt (e) i = Reciprocal (r) n = Mul (x, i) y = Mul (n, s)",
+    "HardSwish": "a = Add (x, three) c = Clip (a, zero, six) m = Mul (c, x) y = Div (m, six)",
+}
+
+
+@pytest.mark.parametrize("name", RAISED)
+def test_patterns_are_raised(name):
+    constants = "int64[1] last = {-1}, float two = {2.0}, float eps = {0.00001}, float[4] s = {1.0, 2.0, 0.5, 1.5}, float three = {3.0}, float zero = {0.0}, float six = {6.0}"
+    model = load(f"g (float[2,3,4] x) => (float[2,3,4] y) <{constants}> {{ {RAISED[name]} }}")
+    assert_kept(model, RaisePatterns())
+    assert name in operators(model)
+
+
+@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize("scale", ["Div", "Mul", ""])
+def test_attention_is_raised(mask, scale):
+    inputs = "float[2,3,5,4] q, float[2,3,6,4] k, float[2,3,6,7] v" + (", float[2,1,5,6] m" if mask else "")
+    steps = "t = Transpose <perm: ints = [0, 1, 3, 2]> (k) s0 = MatMul (q, t) "
+    steps += f"s1 = {scale} (s0, c) " if scale else "s1 = Identity (s0) "
+    steps += "s2 = Add (s1, m) " if mask else "s2 = Identity (s1) "
+    model = load(
+        f"g ({inputs}) => (float[2,3,5,7] y) <float c = {{1.7}}> {{ {steps} p = Softmax <axis: int = -1> (s2) y = MatMul (p, v) }}"
+    )
+    assert_kept(model, RaisePatterns())
+    assert "Attention" in operators(model)
