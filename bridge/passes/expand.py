@@ -12,7 +12,8 @@ from bridge.passes.rewrite import Accepts, described, replace, subgraphs
 
 
 class ExpandFunctions(ir.passes.InPlacePass):
-    """1. A node that `accepts` refuses and that has a body is replaced by the body, again and again.
+    """1. A node that `accepts` refuses and that has a body is replaced by the body, one level deep: what the
+       body is made of may have a better legalisation than its own body.
 
     2. A body is the model's own function, or the one the ONNX operator schema gives at the hub's opset,
        specialised to the node's input types where it depends on them.
@@ -27,16 +28,13 @@ class ExpandFunctions(ir.passes.InPlacePass):
 
     def _graph(self, model: ir.Model, graph: ir.Graph) -> bool:
         changed = False
-        pending = list(graph)[::-1]
-        while pending:
-            node = pending.pop()
+        for node in list(graph):
             for subgraph in subgraphs(node):
                 changed |= self._graph(model, subgraph)
             body = None if self.accepts(node) else function_body(model, node)
             if body is None:
                 continue
-            made = inline(graph, node, *body)
-            pending.extend(reversed(made))
+            inline(graph, node, *body)
             changed = True
         return changed
 
@@ -83,7 +81,7 @@ def inline(graph: ir.Graph, node: ir.Node, function: ir.Function, names: list[st
     op = hub.Builder(graph, before=node, source=hub.origin(node) or described(node))
     inputs = list(node.inputs) + [None] * (len(function.inputs) - len(node.inputs))
     values: dict[ir.Value, ir.Value | None] = dict(zip(function.inputs, inputs, strict=True))
-    attributes = {**function.attributes, **node.attributes}
+    attributes = {**_defaults(node), **function.attributes, **node.attributes}
     for inner in function:
         copy = _copy(inner, values, attributes, op)
         op.insert(copy)
@@ -91,6 +89,13 @@ def inline(graph: ir.Graph, node: ir.Node, function: ir.Function, names: list[st
     results = {o.name: values.get(o, o) for o in function.outputs}
     replace(graph, node, [results.get(name) for name in names], op)
     return op.nodes
+
+
+def _defaults(node: ir.Node) -> dict[str, ir.Attr]:
+    """Attributes the operator's schema gives a value when a node has none."""
+    schema = hub.schema(node)
+    declared = schema.attributes.items() if schema is not None else ()
+    return {n: ir.serde.deserialize_attribute(a.default_value) for n, a in declared if a.default_value.type}
 
 
 def _copy(node: ir.Node, values: dict, attributes: dict, op: hub.Builder) -> ir.Node:

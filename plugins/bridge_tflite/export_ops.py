@@ -283,16 +283,21 @@ def reduced_axes(node: ir.Node) -> np.ndarray:
 
 
 def really_reduces(node: ir.Node) -> bool:
-    axes = const(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
-    return not attr(node, "noop_with_empty_axes", 0) or (axes is not None and axes.size > 0)
+    shape = shape_of(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
+    return not attr(node, "noop_with_empty_axes", 0) or (shape is not None and shape[0] > 0)
 
 
 def not_empty(node: ir.Node) -> bool:
     return 0 not in (shape_of(node.inputs[0]) or [])
 
 
+def int32_axes(node: ir.Node) -> bool:
+    axes = node.inputs[1] if len(node.inputs) > 1 else None
+    shape = shape_of(axes)
+    return axes is not None and axes.dtype == ir.DataType.INT32 and shape is not None and shape[0] > 0
+
+
 REDUCES = (
-    constant(1, "axes"),
     condition("axes", really_reduces),
     condition("a non-empty input", not_empty),
     max_rank(4),
@@ -303,9 +308,15 @@ REDUCES = (
 def reduction(hub_name: str, native: str, *dtypes: str) -> None:
     """Register a reduction."""
 
-    @ops.op(hub_name, needs=(*REDUCES, dtype(*dtypes)))
+    @ops.op(hub_name, needs=(*REDUCES, constant(1, "axes"), dtype(*dtypes)))
     def reduce(tfl, node, x, axes=None):
         tfl.add(native, x, reduced_axes(node), keep_dims=bool(attr(node, "keepdims", 1)))
+
+    @ops.op(
+        hub_name, needs=(*REDUCES, condition("axes that are int32 and not empty", int32_axes), dtype(*dtypes))
+    )
+    def reduce_over_runtime_axes(tfl, node, x, axes):
+        tfl.add(native, x, axes, keep_dims=bool(attr(node, "keepdims", 1)))
 
 
 reduction("ReduceMean", "MEAN", "float")

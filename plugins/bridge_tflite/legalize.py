@@ -285,6 +285,50 @@ def collapse(op, node, *inputs):
     return op.Reshape(op.node(node.op_type, *flat, **kept), op.const(axes_of(result)))
 
 
+@native.op(*(f"Reduce{name}" for name in ("Mean", "Sum", "Prod", "Max", "Min")))
+def runtime_axes(op, node, x, axes=None):
+    """LiteRT takes axes as int32."""
+    if axes is None or const(axes) is not None or axes.dtype != ir.DataType.INT64:
+        return NotImplemented
+    kept = {name: attr(node, name) for name in node.attributes}
+    return op.node(node.op_type, x, op.Cast(axes, to=6), **kept)
+
+
+SMALL = (ir.DataType.INT8, ir.DataType.INT16, ir.DataType.UINT8)
+
+
+@generic.op("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Max", "Min")
+def small_integers(op, node, *inputs):
+    """Kernels of 8- and 16-bit integers ask for quantization: 32 bits compute the same."""
+    if inputs[0].dtype not in SMALL or len(inputs) != 2:
+        return NotImplemented
+    result = op.node(node.op_type, *(op.Cast(v, to=6) for v in inputs))
+    return op.Cast(result, to=int(inputs[0].dtype)) if node.op_type in ("Max", "Min") else result
+
+
+@generic.op("Dropout")
+def dropout(op, node, x, ratio=None, training=None):
+    mask = len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output())
+    if (training is not None and (const(training) is None or const(training).any())) or mask:
+        return NotImplemented
+    return op.Identity(x)
+
+
+@generic.op("Trilu")
+def trilu(op, node, x, k=None):
+    shape = shape_of(x)
+    if (
+        shape is None
+        or (k is not None and const(k) is None)
+        or 0 in shape
+        or x.dtype not in (ir.DataType.FLOAT, ir.DataType.INT32, ir.DataType.INT64)
+    ):
+        return NotImplemented
+    side = np.triu if attr(node, "upper", 1) else np.tril
+    mask = side(np.ones(shape[-2:], bool), 0 if k is None else int(const(k).item()))
+    return op.Where(op.const(mask), x, op.const(np.zeros((), x.dtype.numpy())))
+
+
 @native.op("Slice")
 def strided_slice(op, node, x, starts, ends, axes=None, steps=None):
     rank = rank_of(x)

@@ -187,7 +187,8 @@ def restamp(model: ir.Model, target: int) -> list[Blocker]:
     """To opset `target` in place, as far as operators allow; the ones that have no form there."""
     _steps(model.graph, target)
     if any(_blocks(node, target) for node in hub.all_nodes(model)):
-        ExpandFunctions(lambda node: not _blocks(node, target))(model)
+        while ExpandFunctions(lambda node: not _blocks(node, target))(model).modified:
+            pass
         NameValues()(model)
         _steps(model.graph, target)
     for function in model.functions.values():
