@@ -18,6 +18,7 @@ ML_OPSET = 5
 IR_VERSION = 13
 NHWC = "bridge.nhwc"
 SOURCE = "bridge.source"
+PROVISIONAL = "__provisional_"
 
 STANDARD_OPSETS = {
     "": HUB_OPSET,
@@ -171,10 +172,10 @@ def numpy_dtype(dtype: Any) -> np.dtype:
 
 
 def fresh_name(graph: ir.Graph | ir.Function, stem: str) -> str:
-    """A name no value of `graph` or of its enclosing graphs has."""
+    """A name nothing in `graph` or around it has, until NameValues gives a readable one."""
     counter = graph.meta.setdefault("bridge.counter", 0)
     graph.meta["bridge.counter"] = counter + 1
-    return f"{stem}.{id(graph) & 0xFFFF:x}.{counter}"
+    return f"{stem}{PROVISIONAL}{id(graph) & 0xFFFFFF:x}_{counter}"
 
 
 def infer_node(node: ir.Node) -> None:

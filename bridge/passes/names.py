@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from bridge import hub
 from bridge.passes.rewrite import subgraphs
 
 
 class NameValues(ir.passes.InPlacePass):
     """1. Names of the model's inputs and outputs, and then of anything that came first, stay.
 
-    2. A value without a name, or with one that is taken, is called after its operator and position.
+    2. A value without a name, or with one that is taken or provisional, is called after its operator.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -42,7 +43,7 @@ class NameValues(ir.passes.InPlacePass):
         if value.name == "" or (not value.uses() and not value.is_graph_output() and value.name is None):
             value.name = ""
             return
-        if not value.name or value.name in self._taken or value.name.startswith("const."):
+        if not value.name or value.name in self._taken or hub.PROVISIONAL in value.name:
             value.name = self._fresh(stem, self._taken)
         self._taken.add(value.name)
 

@@ -13,7 +13,7 @@ from bridge.errors import ExecutionFailed
 from bridge.formats import Exporter, Option, flag
 from bridge.ops import OpTable
 from bridge.passes.opset import RUNTIME_OPSET, lower
-from bridge.passes.opset.down import restamp
+from bridge.passes.opset.down import restamp, valid
 from bridge.report import Report
 
 LIMIT = 2**31 - 2**20
@@ -27,8 +27,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     """
     target = options["opset"]
     if target is None:
-        trial = model.clone()
-        target = hub.HUB_OPSET if restamp(trial, RUNTIME_OPSET) else RUNTIME_OPSET
+        target = _default_opset(model)
     lower(model, target)
     model.ir_version = options["ir_version"] or _ir_version(model.graph.opset_imports)
     for node in hub.all_nodes(model):
@@ -39,6 +38,16 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     external = f"{path.name}.data" if options["external_data"] or weights > LIMIT else None
     ir.save(model, path, external_data=external)
     _check(path)
+
+
+def _default_opset(model: ir.Model) -> int:
+    """What ONNX Runtime admits, unless an operator would lose its dtype there or has no form at all."""
+    trial = model.clone()
+    widened = any(
+        node.domain == "" and hub.schema(node, RUNTIME_OPSET) is not None and valid(node, RUNTIME_OPSET)
+        for node in hub.all_nodes(trial)
+    )
+    return hub.HUB_OPSET if widened or restamp(trial, RUNTIME_OPSET) else RUNTIME_OPSET
 
 
 def _ir_version(imports: dict[str, int]) -> int:
