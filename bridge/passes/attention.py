@@ -74,7 +74,6 @@ def _only(value: ir.Value | None, op_type: str) -> ir.Node | None:
 
 
 def _alike(*values: ir.Value | None) -> bool:
-    shapes = [None if v is None else v.shape for v in values]
-    return all(s is not None and len(s) == 4 for s in shapes) and all(
-        s[axis] == shapes[0][axis] for s in shapes for axis in (0, 1)
-    )
+    shapes = [v.shape for v in values if v is not None and v.shape is not None]
+    ranked = len(shapes) == len(values) and all(len(s) == 4 for s in shapes)
+    return ranked and all(s[axis] == shapes[0][axis] for s in shapes for axis in (0, 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
@@ -31,11 +33,11 @@ def _fold(graph: ir.Graph, node: ir.Node) -> bool:
     if host is None or host.op_type not in HOSTS or host.domain or host.graph is not graph:
         return False
     inner = host.outputs[0]
-    weights, bias = const(host.inputs[1]), host.inputs[2] if len(host.inputs) > 2 else None
-    parameters = [const(v) for v in node.inputs[1:]]
-    unknown = (
-        weights is None or any(p is None for p in parameters) or (bias is not None and const(bias) is None)
-    )
+    weights: Any = const(host.inputs[1])
+    bias = host.inputs[2] if len(host.inputs) > 2 else None
+    addend: Any = const(bias)
+    parameters: list[Any] = [const(v) for v in node.inputs[1:]]
+    unknown = weights is None or any(p is None for p in parameters) or (bias is not None and addend is None)
     if unknown or attr(node, "training_mode", 0) or len(inner.uses()) > 1 or inner.is_graph_output():
         return False
     if host.op_type == "MatMul" and (weights.ndim != 2 or hub.rank_of(inner) != 2):
@@ -44,7 +46,7 @@ def _fold(graph: ir.Graph, node: ir.Node) -> bool:
     factor = scale / np.sqrt(variance + np.float32(attr(node, "epsilon", 1e-5)))
     offset = shift - mean * factor
     if bias is not None:
-        offset = offset + const(bias) * np.float32(attr(host, "beta", 1.0)) * factor
+        offset = offset + addend * np.float32(attr(host, "beta", 1.0)) * factor
     op = hub.Builder(graph, before=node, source=hub.origin(node))
     kept = {name: attr(host, name) for name in host.attributes if name != "beta"}
     dtype = weights.dtype

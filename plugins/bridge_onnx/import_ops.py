@@ -245,7 +245,8 @@ def rotary_embedding(op, node, x, positions, cos, sin):
 )
 def matmul_nbits(op, node, a, b, scales, zero_points=None, g_idx=None, bias=None):
     """Blocks of `block_size` along K become DequantizeLinear blocks."""
-    bits, k, n, block = (attr(node, name) for name in ("bits", "K", "N", "block_size"))
+    k, n, block = (attr(node, name) for name in ("K", "N", "block_size"))
+    bits = attr(node, "bits", 4)
     blocks = -(-k // block)
     dtype = ir.DataType.UINT4 if bits == 4 else ir.DataType.UINT8
     codes = unpacked(const(b).reshape(n, -1), bits)[:, :k]

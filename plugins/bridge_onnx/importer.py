@@ -49,7 +49,9 @@ def _parse(src: Any) -> ir.Model:
     if isinstance(src, ir.Model):
         return src.clone()
     if isinstance(src, onnx.ModelProto):
-        return ir.from_proto(src)
+        model = ir.from_proto(src)
+        _attach_external_data(model, None)
+        return model
     path = Path(src)
     proto = read(path)
     _refuse_maps(proto)
@@ -112,31 +114,42 @@ def _refuse_maps(proto: onnx.ModelProto) -> None:
         )
 
 
-def _attach_external_data(model: ir.Model, folder: Path) -> None:
-    base = folder.resolve()
-    for value in _initializers(model):
-        tensor = value.const_value
+def _attach_external_data(model: ir.Model, folder: Path | None) -> None:
+    """Point external tensors into `folder`; one that leads out of it, or has no folder, is refused."""
+    for name, tensor in _tensors(model):
         if not isinstance(tensor, ir.ExternalTensor):
             continue
+        if folder is None:
+            raise UnreadableFile(
+                f"{name} has external data, but a live ModelProto has no folder.",
+                "Pass the path, or onnx.load it.",
+            )
+        base = folder.resolve()
         place = (base / str(tensor.location)).resolve()
         if not place.is_relative_to(base):
             raise UnreadableFile(
-                f"External data {tensor.location!r} of {value.name} lies outside the model's folder."
+                f"External data {tensor.location!r} of {name} lies outside the model's folder."
             )
         if not place.is_file():
             raise UnreadableFile(
-                f"External data file {place} of {value.name} is missing.", "Keep it beside the model."
+                f"External data file {place} of {name} is missing.", "Keep it beside the model."
             )
-        needed = (tensor.offset or 0) + tensor.nbytes
-        if place.stat().st_size < needed:
-            raise UnreadableFile(
-                f"External data file {place} is too short for {value.name}.", "Is it complete?"
-            )
+        if place.stat().st_size < (tensor.offset or 0) + tensor.nbytes:
+            raise UnreadableFile(f"External data file {place} is too short for {name}.", "Is it complete?")
         tensor.base_dir = str(base)
 
 
-def _initializers(model: ir.Model) -> list[ir.Value]:
-    return [v for graph in model.graphs() for v in graph.initializers.values()]
+def _tensors(model: ir.Model) -> Iterator[tuple[str, Any]]:
+    """Every tensor the model holds: initializers, and attributes of nodes in graphs and functions."""
+    for graph in model.graphs():
+        yield from ((v.name or "", v.const_value) for v in graph.initializers.values())
+    for graph in (model.graph, *model.functions.values()):
+        for node in ir.traversal.RecursiveGraphIterator(graph):
+            for attribute in node.attributes.values():
+                if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
+                    yield node.name or node.op_type, attribute.as_tensor()
+                elif attribute.type == ir.AttributeType.TENSORS and not attribute.is_ref():
+                    yield from ((node.name or node.op_type, t) for t in attribute.as_tensors())
 
 
 def _stamp(model: ir.Model, src: Any) -> None:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import UnsupportedModel
 from bridge.hub import attr
+from bridge.passes.constants import LiftConstants
 from bridge.passes.expand import ExpandFunctions
 from bridge.passes.names import NameValues
 from bridge.passes.rewrite import described, replace, subgraphs
@@ -101,9 +102,12 @@ def grid_sample(op: Any, node: ir.Node, x: Any, grid: Any) -> None:
 @below(20, "DFT")
 def dft(op: Any, node: ir.Node, x: Any, length: Any = None, axis: Any = None) -> None:
     rank = hub.rank_of(x)
-    if axis is None and rank is not None:
+    if rank is None:
+        return
+    constant = hub.const(axis)
+    if axis is None:
         node.attributes["axis"] = ir.AttrInt64("axis", rank - 2)
-    elif (constant := hub.const(axis)) is not None and rank is not None:
+    elif constant is not None:
         node.attributes["axis"] = ir.AttrInt64("axis", int(constant.item()) % rank)
         node.resize_inputs(2)
 
@@ -112,19 +116,49 @@ def dft(op: Any, node: ir.Node, x: Any, length: Any = None, axis: Any = None) ->
 def softmax(op: Any, node: ir.Node, x: Any) -> Any:
     """Below 13 everything from `axis` on is one axis: the same thing for the last axis alone."""
     axis, rank = attr(node, "axis", -1), hub.rank_of(x)
-    if rank is None or axis % rank == rank - 1:
-        node.attributes["axis"] = ir.AttrInt64("axis", -1 if rank is None else rank - 1)
+    if axis == -1 or rank is None or axis % rank == rank - 1:
+        node.attributes["axis"] = ir.AttrInt64("axis", axis)
         return None
     order = [*range(axis % rank), *range(axis % rank + 1, rank), axis % rank]
     inverse = [order.index(i) for i in range(rank)]
-    return op.Transpose(op.node(node.op_type, op.Transpose(x, perm=order), axis=rank - 1), perm=inverse)
+    return op.Transpose(op.node(node.op_type, op.Transpose(x, perm=order), axis=-1), perm=inverse)
 
 
 @below(12, "Dropout")
 def dropout(op: Any, node: ir.Node, x: Any, ratio: Any = None, training: Any = None) -> Any:
-    if training is None or not np.any(hub.const(training)):
-        return op.Identity(x) if len(node.outputs) == 1 else None
-    return None
+    flag = hub.const(training)
+    inference = training is None or (flag is not None and not flag.any())
+    return op.Identity(x) if inference and len(node.outputs) == 1 else None
+
+
+@below(15, "Shape")
+def shape(op: Any, node: ir.Node, x: Any) -> Any:
+    start, end = attr(node, "start", 0), attr(node, "end")
+    if not start and end is None:
+        return None
+    bounds = (np.array([v], np.int64) for v in (start, 2**31 - 1 if end is None else end))
+    return op.Slice(op.Shape(x), *bounds)
+
+
+@below(16, "RoiAlign")
+def roi_align(op: Any, node: ir.Node, *inputs: Any) -> None:
+    if attr(node, "coordinate_transformation_mode") == "output_half_pixel":
+        node.attributes.pop("coordinate_transformation_mode")
+        node.metadata_props[OUTPUT_HALF_PIXEL] = "1"
+
+
+OUTPUT_HALF_PIXEL = "bridge.output_half_pixel"
+
+LIMITS: dict[str, tuple[tuple[int, str, Callable[[ir.Node], bool]], ...]] = {
+    "RoiAlign": ((16, "means half_pixel, which came with opset 16", lambda n: OUTPUT_HALF_PIXEL not in n.metadata_props),),
+    "DFT": ((20, "needs a known rank or axis", lambda n: "axis" not in n.attributes and len(n.inputs) < 3),),
+    "Pad": ((19, "has no mode=wrap before opset 19", lambda n: attr(n, "mode") == "wrap"),),
+    "Resize": ((19, "has no half_pixel_symmetric before opset 19", lambda n: attr(n, "coordinate_transformation_mode") == "half_pixel_symmetric"),),
+    **dict.fromkeys(("ScatterElements", "ScatterND"), ((18, "has no reduction by max or min before opset 18", lambda n: attr(n, "reduction") in ("max", "min")),)),
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), ((13, "is per tensor before opset 13", lambda n: hub.rank_of(n.inputs[1]) != 0),)),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax"), ((13, "needs a known rank", lambda n: hub.rank_of(n.inputs[0]) is None and attr(n, "axis", -1) != -1),)),
+}  # fmt: skip
+"""Forms that no schema rules out and that meant something else, or nothing, below an opset: opset, reason, condition."""
 
 
 def valid(node: ir.Node, target: int) -> str | None:
@@ -132,6 +166,9 @@ def valid(node: ir.Node, target: int) -> str | None:
     schema = hub.schema(node, target)
     if schema is None or schema.deprecated:
         return f"is newer than opset {target}"
+    for version, reason, holds in LIMITS.get(node.op_type, ()):
+        if target < version and holds(node):
+            return reason
     newest = hub.schema(node)
     for name in list(node.attributes):
         if name in schema.attributes:
@@ -141,12 +178,15 @@ def valid(node: ir.Node, target: int) -> str | None:
         node.attributes.pop(name)
     if len(node.inputs) > schema.max_input or len(node.inputs) < schema.min_input:
         return f"has {schema.max_input} inputs at opset {target}"
+    bound: dict[str, str] = {}
     for parameters, values in ((schema.inputs, node.inputs), (schema.outputs, node.outputs)):
         for index, value in enumerate(values):
             parameter = parameters[min(index, len(parameters) - 1)]
             kind = type_string(value)
             if kind and kind not in parameter.types:
                 return f"takes no {kind} at opset {target}"
+            if kind and parameter.is_homogeneous and bound.setdefault(parameter.type_str, kind) != kind:
+                return f"takes no {kind} beside {bound[parameter.type_str]} at opset {target}"
     return None
 
 
@@ -189,6 +229,7 @@ def restamp(model: ir.Model, target: int) -> list[Blocker]:
     if any(_blocks(node, target) for node in hub.all_nodes(model)):
         while ExpandFunctions(lambda node: not _blocks(node, target))(model).modified:
             pass
+        LiftConstants()(model)
         NameValues()(model)
         _steps(model.graph, target)
     for function in model.functions.values():
