@@ -203,3 +203,16 @@ VERIFIED = ("go1_policy.onnx", "FastestDet.onnx", "mnist.onnx")
 @pytest.mark.parametrize("path", [p for p in REAL if p.name in VERIFIED], ids=lambda p: p.name)
 def test_real_onnx_models_become_verified_tflite(path, tmp_path):
     bridge.convert(path, tmp_path / "m.tflite", verify=True)
+
+
+def test_a_convolution_net_keeps_only_the_boundary_transposes(parse, tmp_path):
+    model = parse(
+        "g (float[1,2,6,6] x) => (float[1,2,6,6] y) <float[2,2,1,1] w = {1.0, 2.0, 3.0, 4.0}, float lo = {0.0}, float hi = {6.0}> "
+        "{ a = Conv (x, w) b = Clip (a, lo, hi) c = Conv (b, w) d = Add (c, b) e = HardSwish (d) y = Conv (e, w) }"
+    )
+    path = bridge.convert(model, tmp_path / "m.tflite", verify=True).path
+    from ai_edge_litert.interpreter import Interpreter
+
+    names = [o["op_name"] for o in Interpreter(str(path))._get_ops_details()]
+    assert names.count("TRANSPOSE") == 2
+    assert "RELU6" not in names

@@ -108,7 +108,7 @@ def softplus(op, node, x):
     return op.Add(op.Max(x, 0.0), op.Where(rounded, e, op.Div(op.Mul(e, op.Log(w)), excess)))
 
 
-@generic.op("Clip")
+@native.op("Clip")
 def clip(op, node, x, low=None, high=None):
     bounds = tuple(None if const(v) is None else const(v).item() for v in (low, high))
     if bounds == (0.0, 6.0) and x.dtype == ir.DataType.FLOAT:
