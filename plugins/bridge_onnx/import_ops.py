@@ -147,6 +147,20 @@ def float_mask(op, mask, filter_value):
     return op.Mul(wide, filter_value)
 
 
+def attend(op, node, q, k, v, mask, attention_bias):
+    """Attention of projected q, k and v, with the mask and bias of a vendor operator."""
+    extra = None if mask is None else float_mask(op, mask, attr(node, "mask_filter_value", -10000.0))
+    if attention_bias is not None:
+        extra = attention_bias if extra is None else op.Add(extra, attention_bias)
+    return op.Attention(
+        q, k, v, extra,
+        q_num_heads=attr(node, "num_heads"),
+        kv_num_heads=attr(node, "num_heads"),
+        is_causal=attr(node, "unidirectional", 0),
+        scale=attr(node, "scale"),
+    )  # fmt: skip
+
+
 def mask_rank(index: int, *ranks: int) -> Need:
     words = " or ".join(map(str, ranks))
     return condition(
@@ -166,23 +180,13 @@ def mask_rank(index: int, *ranks: int) -> Need:
     ),
 )
 def attention(op, node, x, weights, bias=None, mask=None, past=None, attention_bias=None):
-    heads = attr(node, "num_heads")
     sizes = attr(node, "qkv_hidden_sizes") or ([shape_of(weights)[1] // 3] * 3 if shape_of(weights) else None)
     if sizes is None:
         return NotImplemented
     projected = op.MatMul(x, weights)
     projected = projected if bias is None else op.Add(projected, bias)
     q, k, v = op.Split(projected, axes(*sizes), axis=2, _outputs=3)
-    extra = None if mask is None else float_mask(op, mask, attr(node, "mask_filter_value", -10000.0))
-    if attention_bias is not None:
-        extra = attention_bias if extra is None else op.Add(extra, attention_bias)
-    return op.Attention(
-        q, k, v, extra,
-        q_num_heads=heads,
-        kv_num_heads=heads,
-        is_causal=attr(node, "unidirectional", 0),
-        scale=attr(node, "scale"),
-    )  # fmt: skip
+    return attend(op, node, q, k, v, mask, attention_bias)
 
 
 @ops.op(
@@ -196,23 +200,13 @@ def attention(op, node, x, weights, bias=None, mask=None, past=None, attention_b
     ),
 )  # fmt: skip
 def multi_head_attention(op, node, q, k, v, bias=None, mask=None, attention_bias=None):
-    heads = attr(node, "num_heads")
     if bias is not None:
         widths = [value.shape[2] for value in (q, k, v)]
         if not all(isinstance(w, int) for w in widths):
             return NotImplemented
         parts = op.Split(bias, axes(*widths), axis=0, _outputs=3)
         q, k, v = (op.Add(value, part) for value, part in zip((q, k, v), parts, strict=True))
-    extra = None if mask is None else float_mask(op, mask, attr(node, "mask_filter_value", -10000.0))
-    if attention_bias is not None:
-        extra = attention_bias if extra is None else op.Add(extra, attention_bias)
-    return op.Attention(
-        q, k, v, extra,
-        q_num_heads=heads,
-        kv_num_heads=heads,
-        is_causal=attr(node, "unidirectional", 0),
-        scale=attr(node, "scale"),
-    )  # fmt: skip
+    return attend(op, node, q, k, v, mask, attention_bias)
 
 
 @ops.op(

@@ -73,24 +73,18 @@ def relu6(tfl, node, x):
     tfl.RELU6(x)
 
 
-@ops.op("Add", needs=(ARITHMETIC, broadcast_rank(5)))
-def add(tfl, node, x, y):
-    tfl.ADD(x, y, fused_activation_function=fused(node))
+def arithmetic(hub_name: str, native: str, kinds: Need) -> None:
+    """Register an operator of two inputs that a fused activation may follow."""
+
+    @ops.op(hub_name, needs=(kinds, broadcast_rank(5)))
+    def binary(tfl, node, x, y):
+        tfl.add(native, x, y, fused_activation_function=fused(node))
 
 
-@ops.op("Sub", needs=(ARITHMETIC, broadcast_rank(5)))
-def sub(tfl, node, x, y):
-    tfl.SUB(x, y, fused_activation_function=fused(node))
-
-
-@ops.op("Mul", needs=(ARITHMETIC, broadcast_rank(5)))
-def mul(tfl, node, x, y):
-    tfl.MUL(x, y, fused_activation_function=fused(node))
-
-
-@ops.op("Div", needs=(FLOAT, broadcast_rank(5)))
-def div(tfl, node, x, y):
-    tfl.DIV(x, y, fused_activation_function=fused(node))
+arithmetic("Add", "ADD", ARITHMETIC)
+arithmetic("Sub", "SUB", ARITHMETIC)
+arithmetic("Mul", "MUL", ARITHMETIC)
+arithmetic("Div", "DIV", FLOAT)
 
 
 @ops.op("Pow", needs=(FLOAT, dtype("float", index=1), broadcast_rank(4)))

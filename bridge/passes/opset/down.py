@@ -14,6 +14,7 @@ from bridge.hub import attr
 from bridge.passes.constants import LiftConstants
 from bridge.passes.expand import ExpandFunctions
 from bridge.passes.names import NameValues
+from bridge.passes.opset.up import REDUCTIONS
 from bridge.passes.rewrite import described, replace, subgraphs
 from bridge.report import Blocker
 
@@ -21,8 +22,6 @@ ML = "ai.onnx.ml"
 BEFORE_TREE_ENSEMBLE = 4
 
 STEPS: dict[str, list[tuple[int, Callable]]] = {}
-
-REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
 
 
 def below(version: int, *names: str) -> Callable:
