@@ -94,7 +94,8 @@ class Builder:
     """Builds hub nodes: `op.Conv(x, w, strides=[2, 2])`.
 
     Inputs may be values, arrays, Python numbers (typed like the first value among the inputs) or None.
-    Keywords are attributes; `_outputs=n` asks for several results, `_domain=` for another domain.
+    Keywords are attributes; `_outputs=n` asks for several results, `_domain=` for another domain, whose operators
+    nobody can infer: `_dtype=` and `_shape=` then say what the results are.
     Nodes go before `before`, or at the end of `graph`; every result has its inferred type and shape.
     """
 
@@ -115,12 +116,22 @@ class Builder:
         return functools.partial(self.node, op_type)
 
     def node(
-        self, op_type: str, *inputs: Any, _domain: str = "", _outputs: int = 1, **attributes: Any
+        self,
+        op_type: str,
+        *inputs: Any,
+        _domain: str = "",
+        _outputs: int = 1,
+        _dtype: ir.DataType | None = None,
+        _shape: Sequence[Any] | ir.Shape | None = None,
+        **attributes: Any,
     ) -> Any:
         """Append one node; its value, or a tuple of them when `_outputs` is more than 1."""
         values = self._values(inputs)
         attrs = ir.convenience.convert_attributes({k: v for k, v in attributes.items() if v is not None})
         made = ir.Node(_domain, op_type, values, attrs, num_outputs=_outputs)
+        for output in made.outputs:
+            output.type = None if _dtype is None else ir.TensorType(_dtype)
+            output.shape = None if _shape is None else ir.Shape(_shape)
         return self.insert(made)
 
     def insert(self, node: ir.Node) -> Any:

@@ -12,6 +12,7 @@ from onnx_ir.passes.common import (
     TopologicalSortPass,
 )
 
+from bridge import hub
 from bridge.passes.branches import InlineKnownIf
 from bridge.passes.constants import LiftConstants
 from bridge.passes.expand import ExpandFunctions
@@ -45,22 +46,32 @@ def clean(model: ir.Model) -> None:
 
 
 def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:
-    """A target's own passes, then the function bodies of whatever `accepts` still refuses, until nothing changes."""
+    """A target's own passes, then the function bodies of whatever `accepts` still refuses, until all is taken or
+    nothing changes."""
+    before: list[ir.Node] = []
     for _ in range(ROUNDS):
         for step in passes:
             step(model)
-        if not ExpandFunctions(accepts)(model).modified:
-            break
-        for step in (
-            LiftConstants(),
-            NameValues(),
-            InferShapes(),
-            FoldConstants(),
-            InferShapes(),
-            FoldConstants(),
-        ):
-            step(model)
         tidy(model)
+        nodes = list(hub.all_nodes(model))
+        if nodes == before or all(accepts(node) for node in nodes):
+            return
+        before = nodes
+        ExpandFunctions(accepts)(model)
+        settle(model)
+
+
+def settle(model: ir.Model) -> None:
+    """Types, shapes and constants made known again, and what nobody reads dropped."""
+    for step in (
+        LiftConstants(),
+        NameValues(),
+        InferShapes(),
+        FoldConstants(),
+        InferShapes(),
+        FoldConstants(),
+    ):
+        step(model)
     tidy(model)
 
 

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.ops import OpTable
-from bridge.passes.rewrite import Rewrite
+from bridge.passes.rewrite import Accepts, Rewrite
 
 OPERATORS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "DepthToSpace", "SpaceToDepth")
 
@@ -16,15 +16,19 @@ _table = OpTable("channels last")
 
 
 class ChannelsLast(ir.passes.InPlacePass):
-    """1. Conv, ConvTranspose, MaxPool, AveragePool, DepthToSpace and SpaceToDepth become their
-    `bridge.nhwc` twins between two Transposes; weights keep their ONNX layout.
+    """1. Conv, ConvTranspose, MaxPool, AveragePool, DepthToSpace and SpaceToDepth that `takes` holds for become
+    their `bridge.nhwc` twins between two Transposes; weights keep their ONNX layout.
 
     2. Resize stays an ONNX operator, its scales, sizes and axes permuted.
     3. Each twin has a function body per rank (its overload), so the hub still runs.
     """
 
+    def __init__(self, takes: Accepts = lambda node: True) -> None:
+        super().__init__()
+        self.takes = takes
+
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        modified = Rewrite(_table)(model).modified
+        modified = Rewrite(_table, keep=lambda node: not self.takes(node))(model).modified
         for node in hub.all_nodes(model):
             if node.domain == hub.NHWC and node.op_identifier() not in model.functions:
                 body = _body(node)
@@ -53,8 +57,6 @@ def permuted(shape: ir.Shape | None, perm: Sequence[int]) -> ir.Shape | None:
 def twin(op, node, x, *rest):
     rank = hub.rank_of(x)
     if rank is None or rank < 3 or (any(o.uses() or o.is_graph_output() for o in node.outputs[1:])):
-        return NotImplemented
-    if hub.attr(node, "mode", "DCR") != "DCR":
         return NotImplemented
     last = op.Transpose(x, perm=to_last(rank))
     made = ir.Node(

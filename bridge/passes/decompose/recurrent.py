@@ -8,8 +8,12 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr
+from bridge.ops import OpTable
+
+ops = OpTable("decomposition: recurrent")
 
 
+@ops.op("LSTM")
 def unroll(
     op: Any,
     node: ir.Node,

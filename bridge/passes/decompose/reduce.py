@@ -1,0 +1,70 @@
+"""Reductions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.hub import attr, const, rank_of, shape_of
+from bridge.ops import OpTable
+from bridge.passes.decompose.common import lengths, product, reshape
+
+ops = OpTable("decomposition: reduce")
+
+NEUTRAL = {
+    "ReduceSum": 0.0,
+    "ReduceProd": 1.0,
+    "ReduceMax": -np.inf,
+    "ReduceMin": np.inf,
+    "ReduceMean": np.nan,
+}
+
+
+@ops.op(*NEUTRAL)
+def reduce(op, node, x, axes=None):
+    """Reductions of nothing are their neutral element; empty axes mean all of them, or none."""
+    kept = {"keepdims": attr(node, "keepdims", 1)}
+    if axes is not None and shape_of(axes) == [0]:
+        return op.Identity(x) if attr(node, "noop_with_empty_axes", 0) else op.node(node.op_type, x, **kept)
+    if (axes is None and attr(node, "noop_with_empty_axes", 0)) or rank_of(x) == 0:
+        return op.Identity(x)
+    if 0 in (shape_of(x) or []):
+        return _of_nothing(op, node, x)
+    if node.op_type == "ReduceMean" and x.dtype.is_integer() and (axes is None or const(axes) is not None):
+        sizes = lengths(op, x)
+        named = sizes if axes is None else [sizes[int(a)] for a in const(axes)]
+        count = product(op, named)
+        count = op.const(count, x.dtype) if isinstance(count, int) else op.Cast(count, to=int(x.dtype))
+        return op.Div(op.ReduceSum(x, axes, **kept), count)
+    return NotImplemented
+
+
+def _of_nothing(op, node, x):
+    shape = shape_of(node.outputs[0])
+    if shape is None:
+        return NotImplemented
+    info = np.iinfo(x.dtype.numpy()) if x.dtype.is_integer() else None
+    number = NEUTRAL[node.op_type]
+    if info is not None and not np.isfinite(number):
+        number = info.min if number < 0 else info.max
+    return op.Identity(op.const(np.full(shape, number).astype(x.dtype.numpy())))
+
+
+@ops.op("ArgMax", "ArgMin")
+def arg_extreme(op, node, x):
+    """The last of equals is the first counted from the end; a kept dimension is put back."""
+    rank = rank_of(x)
+    if not rank:
+        return NotImplemented
+    axis = attr(node, "axis", 0) % rank
+    if attr(node, "keepdims", 1):
+        kept = {"axis": axis, "select_last_index": attr(node, "select_last_index", 0)}
+        return op.Unsqueeze(op.node(node.op_type, x, keepdims=0, **kept), [axis])
+    if not attr(node, "select_last_index", 0):
+        return NotImplemented
+    backwards = op.Slice(x, [-1], [-(2**31)], [axis], [-1])
+    last = lengths(op, x)[axis]
+    last = last - 1 if isinstance(last, int) else op.Sub(last, 1)
+    found = op.node(node.op_type, backwards, axis=axis, keepdims=0)
+    return op.Sub(
+        op.const(np.array(last, np.int64)) if isinstance(last, int) else reshape(op, last, []), found
+    )

@@ -1,0 +1,250 @@
+"""Moving, choosing and making elements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, const, rank_of, shape_of
+from bridge.needs import condition
+from bridge.ops import OpTable
+from bridge.passes.decompose.common import (
+    along,
+    arange,
+    lengths,
+    product,
+    reshape,
+    scalar,
+    vector,
+    wrapped,
+    zero,
+)
+
+ops = OpTable("decomposition: tensor")
+
+RANKED = condition("a known rank", lambda n: all(v is None or v.shape is not None for v in n.inputs))
+
+
+@ops.op("Dropout")
+def dropout(op, node, x, ratio=None, training=None):
+    if training is not None and (const(training) is None or const(training).any()):
+        return NotImplemented
+    ones = (
+        op.Cast(op.Expand(op.const(np.array(1, np.int64)), op.Shape(x)), to=9)
+        if len(node.outputs) > 1
+        else None
+    )
+    return op.Identity(x), ones
+
+
+@ops.op("Trilu", needs=(RANKED,))
+def trilu(op, node, x, k=None):
+    rows, columns = (along(op, arange(op, n), a, 2) for a, n in enumerate(lengths(op, x)[-2:]))
+    distance = op.Sub(columns, rows)
+    k = op.const(np.array(0, np.int64)) if k is None else k
+    kept = op.GreaterOrEqual(distance, k) if attr(node, "upper", 1) else op.LessOrEqual(distance, k)
+    return op.Where(kept, x, zero(op, x))
+
+
+@ops.op("EyeLike", needs=(RANKED,))
+def eye_like(op, node, x):
+    rows, columns = (along(op, arange(op, n), a, 2) for a, n in enumerate(lengths(op, x)))
+    found = op.Equal(op.Sub(columns, rows), op.const(np.array(attr(node, "k", 0), np.int64)))
+    return op.Cast(found, to=attr(node, "dtype") or int(x.dtype))
+
+
+@ops.op("ConstantOfShape")
+def constant_of_shape(op, node, shape):
+    value = attr(node, "value")
+    number = np.zeros((), np.float32) if value is None else value.numpy().reshape(())
+    return op.Expand(op.const(number), shape)
+
+
+@ops.op("Size", needs=(RANKED,))
+def size(op, node, x):
+    return scalar(op, product(op, lengths(op, x)))
+
+
+@ops.op("Shape", needs=(RANKED,))
+def shape(op, node, x):
+    rank = rank_of(x)
+    kept = range(rank)[attr(node, "start", 0) : attr(node, "end", None)]
+    if len(kept) == rank:
+        return NotImplemented
+    whole = op.Shape(x)
+    return op.Slice(whole, [kept.start], [kept.stop], [0]) if kept else op.const(np.zeros(0, np.int64))
+
+
+@ops.op("OneHot", needs=(RANKED,))
+def one_hot(op, node, indices, depth, values):
+    rank = rank_of(indices) + 1
+    axis = attr(node, "axis", -1) % rank
+    count = op.Reshape(op.Cast(depth, to=7), [1])
+    known = const(depth)
+    places = arange(op, int(known.reshape(()))) if known is not None else arange(op, count)
+    at = op.Unsqueeze(wrapped(op, op.Cast(indices, to=7), count), [axis])
+    off, on = (op.Gather(values, op.const(np.array(i, np.int64)), axis=0) for i in (0, 1))
+    return op.Where(op.Equal(at, along(op, places, axis, rank)), on, off)
+
+
+@ops.op("Hardmax", needs=(RANKED,))
+def hardmax(op, node, x):
+    rank = rank_of(x)
+    axis = attr(node, "axis", -1) % rank
+    places = along(op, arange(op, lengths(op, x)[axis]), axis, rank)
+    return op.Cast(op.Equal(op.ArgMax(x, axis=axis, keepdims=1), places), to=int(x.dtype))
+
+
+@ops.op("NonZero")
+def non_zero(op, node, x):
+    if x.dtype == ir.DataType.BOOL:
+        return NotImplemented
+    return op.NonZero(op.Not(op.Equal(x, zero(op, x))))
+
+
+@ops.op("Compress", needs=(RANKED,))
+def compress(op, node, x, condition):
+    axis = attr(node, "axis")
+    if axis is None:
+        x, axis = op.Reshape(x, [-1]), 0
+    return op.Gather(x, op.Reshape(op.NonZero(condition), [-1]), axis=axis)
+
+
+def grid(op: Any, shape: list[Any], axis: int) -> ir.Value:
+    """The coordinate along `axis` of every place of a tensor of these lengths, with a last dimension of 1."""
+    places = along(op, arange(op, shape[axis]), axis, len(shape))
+    return op.Unsqueeze(op.Expand(places, vector(op, shape)), [len(shape)])
+
+
+@ops.op("GatherElements", needs=(RANKED,))
+def gather_elements(op, node, x, indices):
+    return op.GatherND(x, _element_indices(op, node, x, indices))
+
+
+def _element_indices(op: Any, node: ir.Node, x: ir.Value, indices: ir.Value) -> ir.Value:
+    axis = attr(node, "axis", 0) % rank_of(x)  # type: ignore[operator]
+    shape = lengths(op, indices)
+    at = op.Cast(wrapped(op, indices, lengths(op, x)[axis]), to=7)
+    parts = [op.Unsqueeze(at, [len(shape)]) if a == axis else grid(op, shape, a) for a in range(len(shape))]
+    return op.Concat(*parts, axis=-1) if len(parts) > 1 else parts[0]
+
+
+@ops.op("ScatterElements", needs=(RANKED,))
+def scatter_elements(op, node, x, indices, updates):
+    at = _element_indices(op, node, x, indices)
+    return op.ScatterND(x, at, updates, reduction=attr(node, "reduction", "none"))
+
+
+@ops.op("GatherND", needs=(RANKED, condition("batch_dims", lambda n: attr(n, "batch_dims", 0) > 0)))
+def gather_nd_in_batches(op, node, x, indices):
+    shape = lengths(op, indices)[:-1]
+    width = x.shape[attr(node, "batch_dims") :][: shape_of(indices)[-1]] if shape_of(indices) else None
+    if width is None or not all(isinstance(d, int) for d in width):
+        return NotImplemented
+    at = wrapped_many(op, indices, list(width))
+    batches = [grid(op, shape, axis) for axis in range(attr(node, "batch_dims"))]
+    return op.GatherND(x, op.Concat(*batches, at, axis=-1))
+
+
+def wrapped_many(op: Any, indices: ir.Value, sizes: list[int]) -> ir.Value:
+    return op.Where(op.Less(indices, 0), op.Add(indices, op.const(np.array(sizes, np.int64))), indices)
+
+
+@ops.op(
+    "Pad",
+    needs=(
+        RANKED,
+        condition("mode other than constant", lambda n: attr(n, "mode", "constant") != "constant"),
+    ),
+)
+def pad_by_index(op, node, x, pads, value=None, axes=None):
+    """Each padded axis is gathered: at the clamped place for edge, the remainder for wrap, the mirrored one for reflect."""
+    rank = rank_of(x)
+    known = const(axes) if axes is not None else np.arange(rank)
+    amounts = shape_of(pads)
+    if known is None or amounts is None:
+        return NotImplemented
+    sizes = lengths(op, x)
+    for index, axis in enumerate(int(a) % rank for a in known):
+        length = scalar(op, sizes[axis])
+        before, after = (op.Slice(pads, [i], [i + 1], [0]) for i in (index, index + amounts[0] // 2))
+        total = op.Add(length, op.Add(op.Reshape(before, []), op.Reshape(after, [])))
+        place = op.Sub(
+            op.Range(op.const(np.array(0, np.int64)), total, op.const(np.array(1, np.int64))), before
+        )
+        x = op.Gather(x, _outside(op, attr(node, "mode"), place, length), axis=axis)
+    return x
+
+
+def _outside(op: Any, mode: str, place: ir.Value, length: ir.Value) -> ir.Value:
+    one = op.const(np.array(1, np.int64))
+    if mode == "edge":
+        return op.Min(op.Max(place, 0), op.Sub(length, one))
+    if mode == "wrap":
+        return op.Mod(place, length)
+    period = op.Max(op.Mul(op.Sub(length, one), 2), 1)
+    folded = op.Mod(place, period)
+    return op.Min(folded, op.Sub(period, folded))
+
+
+@ops.op("CumProd", "CumSum", needs=(RANKED,))
+def cumulative(op, node, x, axis):
+    """By doubling: after step s every element holds s of its predecessors."""
+    known, rank = const(axis), rank_of(x)
+    if known is None or not isinstance(length := x.shape[int(known.reshape(())) % rank], int):
+        return NotImplemented
+    axis = int(known.reshape(())) % rank
+    neutral = op.const(1 if node.op_type == "CumProd" else 0, x.dtype)
+    combine = op.Mul if node.op_type == "CumProd" else op.Add
+    back = attr(node, "reverse", 0)
+
+    def shifted(value: Any, step: int) -> Any:
+        pads = np.zeros((2, rank), np.int64)
+        pads[1 if back else 0, axis] = step
+        ends = ([step], [length]) if back else ([0], [length - step])
+        return op.Pad(op.Slice(value, *ends, [axis]), op.const(pads.ravel()), neutral)
+
+    if attr(node, "exclusive", 0) and length:
+        x = shifted(x, 1)
+    step = 1
+    while step < length:
+        x = combine(x, shifted(x, step))
+        step *= 2
+    return op.Identity(x)
+
+
+@ops.op("DepthToSpace", "SpaceToDepth", needs=(RANKED,))
+def depth_and_space(op, node, x):
+    n, c, h, w = lengths(op, x)
+    b = attr(node, "blocksize")
+    if not isinstance(c, int):
+        return NotImplemented
+    if node.op_type == "SpaceToDepth":
+        tall, wide = (d // b if isinstance(d, int) else op.Div(d, b) for d in (h, w))
+        blocks = op.Transpose(reshape(op, x, [n, c, tall, b, wide, b]), perm=[0, 3, 5, 1, 2, 4])
+        return reshape(op, blocks, [n, c * b * b, tall, wide])
+    dcr = attr(node, "mode", "DCR") == "DCR"
+    split = [n, b, b, c // (b * b), h, w] if dcr else [n, c // (b * b), b, b, h, w]
+    blocks = op.Transpose(reshape(op, x, split), perm=[0, 3, 4, 1, 5, 2] if dcr else [0, 1, 4, 2, 5, 3])
+    return reshape(
+        op, blocks, [n, c // (b * b), *(d * b if isinstance(d, int) else op.Mul(d, b) for d in (h, w))]
+    )
+
+
+@ops.op("TensorScatter", needs=(RANKED,))
+def tensor_scatter(op, node, cache, update, start=None):
+    """Place p of the axis holds update p - start, counted round the cache when circular, where there is one."""
+    rank = rank_of(cache)
+    axis = attr(node, "axis", -2) % rank
+    sizes, count = lengths(op, cache), lengths(op, update)
+    places = along(op, arange(op, sizes[axis]), axis, rank)
+    if start is not None:
+        places = op.Sub(places, along(op, start, 0, rank))
+    if attr(node, "mode", "linear") == "circular":
+        places = op.Mod(places, scalar(op, sizes[axis]))
+    limit = scalar(op, count[axis])
+    new = op.And(op.GreaterOrEqual(places, 0), op.Less(places, limit))
+    at = op.Min(op.Max(places, 0), op.Sub(limit, op.const(np.array(1, np.int64))))
+    return op.Where(new, op.GatherElements(update, op.Expand(at, op.Shape(cache)), axis=axis), cache)

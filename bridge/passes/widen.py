@@ -1,0 +1,140 @@
+"""Operators computed in a wider dtype than the values they read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.passes.rewrite import Accepts, described, replace, subgraphs
+
+APPROXIMATED = "bridge.approximated"
+WIDENED = "bridge.widened"
+
+T = ir.DataType
+WIDER: dict[ir.DataType, tuple[ir.DataType, ...]] = {
+    T.FLOAT16: (T.FLOAT,),
+    T.BFLOAT16: (T.FLOAT,),
+    T.DOUBLE: (T.FLOAT,),
+    T.INT8: (T.INT32, T.FLOAT),
+    T.UINT8: (T.INT32, T.FLOAT),
+    T.INT16: (T.INT32,),
+    T.UINT16: (T.INT32,),
+    T.UINT32: (T.INT64,),
+}
+EXACT_KINDS = frozenset(
+    [
+        "BitCast",
+        "Cast",
+        "CastLike",
+        "DequantizeLinear",
+        "QuantizeLinear",
+        "DynamicQuantizeLinear",
+        "ConvInteger",
+        "MatMulInteger",
+    ]
+)
+
+
+class ComputeWider(ir.passes.InPlacePass):
+    """1. A node that `accepts` refuses reads and writes a wider dtype between Casts: half precision and float64 as float32, 8-
+    and 16-bit integers as int32 (as float32 where the operator has no int32 form), uint32 as int64.
+
+    2. Integers wrap as before, since the Cast back drops the high bits. float64 is marked as approximated.
+    3. float32 rounded to half precision only to be widened again stays float32.
+    4. What a Cast, a quantization or an exact-integer operator does is its dtypes: these stay.
+    """
+
+    def __init__(self, accepts: Accepts, moves: Callable[[ir.Node], bool] = lambda node: False) -> None:
+        super().__init__()
+        self.keep = lambda node: node.op_type in EXACT_KINDS or moves(node) or accepts(node)
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        return ir.passes.PassResult(model, self._graph(model.graph))
+
+    def _graph(self, graph: ir.Graph) -> bool:
+        changed = False
+        for node in list(graph):
+            inner = subgraphs(node)
+            for subgraph in inner:
+                changed |= self._graph(subgraph)
+            if not inner and not node.domain:
+                changed |= self._node(graph, node)
+        return changed
+
+    def _node(self, graph: ir.Graph, node: ir.Node) -> bool:
+        wide = _wide(node)
+        if not wide or self.keep(node):
+            return False
+        schema = hub.schema(node)
+        assert schema is not None
+        op = hub.Builder(graph, before=node, source=hub.origin(node) or described(node))
+        inputs = [
+            v
+            if v is None or wide.get(_formal(schema.inputs, i)) is None
+            else _cast(op, v, wide[_formal(schema.inputs, i)])
+            for i, v in enumerate(node.inputs)
+        ]
+        made = ir.Node(
+            "", node.op_type, inputs, list(node.attributes.values()), num_outputs=len(node.outputs)
+        )
+        approximate = any(v is not None and v.dtype == T.DOUBLE for v in [*node.inputs, *node.outputs])
+        results: list[ir.Value | None] = []
+        for i, output in enumerate(node.outputs):
+            target = wide.get(_formal(schema.outputs, i))
+            made.outputs[i].type = ir.TensorType(target) if target is not None else output.type
+            made.outputs[i].shape = output.shape
+        op.insert(made)
+        for i, output in enumerate(node.outputs):
+            if not (output.uses() or output.is_graph_output()):
+                made.outputs[i].name = ""
+                results.append(None)
+            elif wide.get(_formal(schema.outputs, i)) is None:
+                results.append(made.outputs[i])
+            else:
+                back = op.Cast(made.outputs[i], to=int(output.dtype))
+                back.producer().metadata_props[WIDENED] = "1"
+                back.shape = output.shape
+                results.append(back)
+        if approximate:
+            for each in op.nodes:
+                each.metadata_props[APPROXIMATED] = "float64 computed as float32"
+        replace(graph, node, results, op)
+        return True
+
+
+def _formal(formals: list, index: int) -> str:
+    return formals[min(index, len(formals) - 1)].type_str if formals else ""
+
+
+def _wide(node: ir.Node) -> dict[str, ir.DataType]:
+    """The wider dtype of each type variable of the operator that has one at this node."""
+    schema = hub.schema(node)
+    if schema is None:
+        return {}
+    allowed = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
+    found = {}
+    pairs = [(_formal(schema.inputs, i), v) for i, v in enumerate(node.inputs)]
+    pairs += [(_formal(schema.outputs, i), v) for i, v in enumerate(node.outputs)]
+    for name, value in pairs:
+        if value is None or value.dtype not in WIDER or not isinstance(value.type, ir.TensorType):
+            continue
+        options = [d for d in WIDER[value.dtype] if f"tensor({d.name.lower()})" in allowed.get(name, ())]
+        if options:
+            found[name] = options[0]
+    return found
+
+
+def _cast(op: hub.Builder, value: ir.Value, to: ir.DataType) -> ir.Value:
+    if value.dtype == to:
+        return value
+    known = value.const_value if not value.is_graph_input() else None
+    if known is not None and value.producer() is None and known.size <= 2**24:
+        return op.const(known.numpy().astype(to.numpy()))
+    producer = value.producer()
+    if producer is not None and producer.op_type == "Cast" and WIDENED in producer.metadata_props:
+        source = producer.inputs[0]
+        if source is not None and source.dtype == to == T.FLOAT:
+            return source
+    return op.Cast(value, to=int(to))

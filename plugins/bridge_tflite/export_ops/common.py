@@ -1,0 +1,39 @@
+"""What handlers of every family share: dtypes of the kernels, constants, fused activations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, rank_of, shape_of
+from bridge.needs import condition, dtype
+
+FLOAT = dtype("float")
+INDEX = ("int32", "int64")
+NUMBERS = ("float", *INDEX)
+BYTES = ("float", "bool", "int8", "uint8", *INDEX)
+COMMON = ("float16", "bfloat16", "int16", *BYTES)
+EVERY = ("double", "uint16", "uint32", "uint64", *COMMON)
+
+ACTIVATION = {"": 0, "Relu": 1, "Relu6": 3}
+FUSED = "bridge.activation"
+PADDING = "bridge.padding"
+TFLITE = "bridge.tflite"
+
+NOT_EMPTY = condition("a non-empty input", lambda n: 0 not in (shape_of(n.inputs[0]) or []))
+
+
+def i32(values: Any) -> np.ndarray:
+    return np.asarray(values, np.int32)
+
+
+def fused(node: ir.Node) -> int:
+    """The activation a legalisation folded into `node`, as the schema numbers it."""
+    return ACTIVATION[node.metadata_props.get(FUSED, "")]
+
+
+def axis_of(node: ir.Node, default: int = 0) -> int:
+    """The attribute `axis`, counted from the first dimension of input 0."""
+    return attr(node, "axis", default) % (rank_of(node.inputs[0]) or 1)

@@ -1,0 +1,127 @@
+"""Layers: products, convolutions, pooling, resizing."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, const, rank_of, shape_of
+from bridge.needs import attribute, condition, constant, max_rank, unused_output
+from bridge.ops import OpTable
+from bridge_tflite.export_ops.common import FLOAT, PADDING, TFLITE, fused, i32
+
+ops = OpTable("TFLite export: nn")
+
+NO_ACTIVATION = 0
+SAME, VALID = 0, 1
+
+
+@ops.op(
+    "MatMul",
+    needs=(
+        FLOAT,
+        max_rank(6),
+        max_rank(6, index=1),
+        condition("two operands of rank 2 or more", lambda n: min(rank_of(v) or 0 for v in n.inputs) >= 2),
+        condition("non-empty operands", lambda n: all(0 not in (shape_of(v) or []) for v in n.inputs)),
+    ),
+)
+def matmul(tfl, node, x, y):
+    tfl.BATCH_MATMUL(x, y)
+
+
+@ops.op(f"{TFLITE}::FullyConnected", needs=(FLOAT,))
+def fully_connected(tfl, node, x, weights, bias=None):
+    tfl.FULLY_CONNECTED(x, weights, bias, keep_num_dims=True, fused_activation_function=fused(node))
+
+
+def spatial(node: ir.Node, name: str, default: int) -> list[int]:
+    return attr(node, name) or [default] * 2
+
+
+def explicit(node: ir.Node) -> bool:
+    return node.metadata_props.get(PADDING) in ("SAME", "VALID")
+
+
+PADDED = condition("padding LiteRT can express", explicit)
+IMAGE = condition("two spatial dimensions", lambda n: rank_of(n.inputs[0]) == 4)
+
+
+def padding(node: ir.Node) -> int:
+    return SAME if node.metadata_props[PADDING] == "SAME" else VALID
+
+
+@ops.op("bridge.nhwc::Conv", needs=(FLOAT, IMAGE, PADDED, constant(1, "weights")))
+def conv(tfl, node, x, weights, bias=None):
+    kernel = const(weights)
+    strides, dilations = spatial(node, "strides", 1), spatial(node, "dilations", 1)
+    common = {
+        "padding": padding(node),
+        "stride_h": strides[0],
+        "stride_w": strides[1],
+        "dilation_h_factor": dilations[0],
+        "dilation_w_factor": dilations[1],
+        "fused_activation_function": fused(node),
+    }
+    group = attr(node, "group", 1)
+    if bias is None:
+        bias = np.zeros(kernel.shape[0], np.float32)
+    if group > 1 and kernel.shape[1] == 1 and group == x.shape[3]:
+        turned = np.ascontiguousarray(kernel.transpose(1, 2, 3, 0))
+        tfl.DEPTHWISE_CONV_2D(x, turned, bias, depth_multiplier=kernel.shape[0] // group, **common)
+    else:
+        tfl.CONV_2D(x, np.ascontiguousarray(kernel.transpose(0, 2, 3, 1)), bias, **common)
+
+
+def pool(tfl, node, x, operator):
+    strides, kernel = spatial(node, "strides", 1), attr(node, "kernel_shape")
+    tfl.add(
+        operator,
+        x,
+        padding=padding(node),
+        stride_h=strides[0],
+        stride_w=strides[1],
+        filter_height=kernel[0],
+        filter_width=kernel[1],
+        fused_activation_function=NO_ACTIVATION,
+    )
+
+
+UNDILATED = condition("dilations of 1", lambda n: set(attr(n, "dilations") or [1]) == {1})
+
+
+@ops.op("bridge.nhwc::MaxPool", needs=(FLOAT, IMAGE, PADDED, UNDILATED, unused_output(1, "Indices")))
+def max_pool(tfl, node, x):
+    pool(tfl, node, x, "MAX_POOL_2D")
+
+
+@ops.op("bridge.nhwc::AveragePool", needs=(FLOAT, IMAGE, PADDED, UNDILATED))
+def average_pool(tfl, node, x):
+    pool(tfl, node, x, "AVERAGE_POOL_2D")
+
+
+@ops.op("bridge.nhwc::SpaceToDepth", needs=(FLOAT, IMAGE, attribute("mode", "DCR")))
+def space_to_depth(tfl, node, x):
+    tfl.SPACE_TO_DEPTH(x, block_size=attr(node, "blocksize"))
+
+
+@ops.op("bridge.nhwc::DepthToSpace", needs=(FLOAT, IMAGE, attribute("mode", "DCR")))
+def depth_to_space(tfl, node, x):
+    tfl.DEPTH_TO_SPACE(x, block_size=attr(node, "blocksize"))
+
+
+LAST = condition("channels last", lambda n: n.metadata_props.get("bridge.layout") == "last")
+
+
+@ops.op("Resize", needs=(LAST, attribute("mode", "linear")))
+def resize_bilinear(tfl, node, x, *rest):
+    mode = attr(node, "coordinate_transformation_mode", "half_pixel")
+    size = i32(shape_of(node.outputs[0])[1:3])
+    tfl.RESIZE_BILINEAR(
+        x, size, align_corners=mode == "align_corners", half_pixel_centers=mode == "half_pixel"
+    )
+
+
+@ops.op("Resize", needs=(LAST, attribute("mode", "nearest")))
+def resize_nearest(tfl, node, x, *rest):
+    tfl.RESIZE_NEAREST_NEIGHBOR(x, i32(shape_of(node.outputs[0])[1:3]))

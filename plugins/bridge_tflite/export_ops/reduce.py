@@ -1,0 +1,94 @@
+"""Reductions, running sums, and the place of an extreme."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, const, rank_of, shape_of
+from bridge.needs import attribute, condition, constant, dtype, max_rank
+from bridge.ops import OpTable
+from bridge_tflite.export_ops.common import INDEX, NOT_EMPTY, NUMBERS, TFLITE, axis_of, i32
+
+ops = OpTable("TFLite export: reduce")
+
+
+def reduced_axes(node: ir.Node) -> np.ndarray:
+    axes = const(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
+    rank = rank_of(node.inputs[0]) or 0
+    return i32(range(rank) if axes is None or axes.size == 0 else sorted(int(a) % rank for a in axes))
+
+
+def reduces_all(node: ir.Node) -> bool:
+    """No axes, so that every dimension is reduced."""
+    return shape_of(node.inputs[1] if len(node.inputs) > 1 else None) in (None, [0])
+
+
+def really_reduces(node: ir.Node) -> bool:
+    axes = node.inputs[1] if len(node.inputs) > 1 else None
+    return not attr(node, "noop_with_empty_axes", 0) or (shape_of(axes) or [0])[0] > 0
+
+
+def int32_axes(node: ir.Node) -> bool:
+    axes = node.inputs[1] if len(node.inputs) > 1 else None
+    return axes is not None and axes.dtype == ir.DataType.INT32 and (shape_of(axes) or [0])[0] > 0
+
+
+def reduction(hub_name: str, native: str, limit: int, *dtypes: str) -> None:
+    """Register a reduction over constant axes, and over int32 axes known at run time."""
+    needs = (
+        condition("axes", really_reduces),
+        NOT_EMPTY,
+        max_rank(limit),
+        condition("a rank of 1 or more", lambda n: (rank_of(n.inputs[0]) or 0) > 0),
+        dtype(*dtypes),
+    )
+
+    @ops.op(hub_name, needs=(*needs, constant(1, "axes")))
+    def reduce(tfl, node, x, axes=None):
+        tfl.add(native, x, reduced_axes(node), keep_dims=bool(attr(node, "keepdims", 1)))
+
+    @ops.op(hub_name, needs=(*needs, condition("int32 axes, not empty", int32_axes)))
+    def reduce_over_runtime_axes(tfl, node, x, axes):
+        tfl.add(native, x, axes, keep_dims=bool(attr(node, "keepdims", 1)))
+
+
+reduction("ReduceMean", "MEAN", 6, "float")
+reduction("ReduceSum", "SUM", 6, *NUMBERS)
+reduction("ReduceProd", "REDUCE_PROD", 6, *NUMBERS, "int8", "int16", "uint8")
+reduction("ReduceMax", "REDUCE_MAX", 6, *NUMBERS, "int8", "int16", "uint8")
+reduction("ReduceMin", "REDUCE_MIN", 6, *NUMBERS, "int8", "int16", "uint8")
+reduction(f"{TFLITE}::ReduceAny", "REDUCE_ANY", 6, "bool")
+reduction(f"{TFLITE}::ReduceAll", "REDUCE_ALL", 6, "bool")
+
+
+@ops.op(
+    "ArgMax",
+    "ArgMin",
+    needs=(
+        dtype("float", "int32", "int8", "uint8"),
+        attribute("select_last_index", 0),
+        attribute("keepdims", 0),
+        max_rank(8),
+    ),
+)
+def arg_max(tfl, node, x):
+    tfl.add("ARG_MAX" if node.op_type == "ArgMax" else "ARG_MIN", x, i32(axis_of(node)), output_type=4)
+
+
+def int32_scalar(node: ir.Node) -> bool:
+    axis = node.inputs[1]
+    return const(axis) is not None or (axis.dtype == ir.DataType.INT32 and rank_of(axis) == 0)
+
+
+@ops.op(
+    "CumSum", needs=(dtype("float", *INDEX), condition("a constant axis, or an int32 scalar", int32_scalar))
+)
+def cum_sum(tfl, node, x, axis):
+    known = const(axis)
+    tfl.CUMSUM(
+        x,
+        axis if known is None else i32(known).reshape(()),
+        exclusive=bool(attr(node, "exclusive", 0)),
+        reverse=bool(attr(node, "reverse", 0)),
+    )

@@ -1,0 +1,213 @@
+"""Moving, choosing and making elements."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from bridge.hub import attr, const, rank_of, shape_of
+from bridge.needs import attribute, condition, constant, dtype, max_rank
+from bridge.ops import OpTable
+from bridge_tflite.export_ops.common import BYTES, COMMON, EVERY, INDEX, TFLITE, axis_of, i32
+
+ops = OpTable("TFLite export: tensor")
+
+KNOWN_RANK = condition("a known rank", lambda n: rank_of(n.inputs[0]) is not None)
+RANK8 = max_rank(8)
+
+
+def one_unknown(node: ir.Node) -> bool:
+    shape = node.outputs[0].shape
+    return shape is not None and sum(not isinstance(d, int) for d in shape) <= 1 and 0 not in list(shape)
+
+
+def is_static(node: ir.Node) -> bool:
+    return shape_of(node.outputs[0]) is not None
+
+
+@ops.op(
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Identity",
+    needs=(
+        condition("at most one dynamic dimension in the result", lambda n: is_static(n) or one_unknown(n)),
+        dtype(*EVERY, "string"),
+    ),
+)
+def reshape(tfl, node, x, *rest):
+    tfl.RESHAPE(x, i32([d if isinstance(d, int) else -1 for d in node.outputs[0].shape]))
+
+
+@ops.op(f"{TFLITE}::Reshape", needs=(dtype(*EVERY, "string"),))
+def reshape_to(tfl, node, x, shape):
+    tfl.RESHAPE(x, shape)
+
+
+@ops.op("Identity", "Transpose", needs=(RANK8, dtype(*EVERY)))
+def transpose(tfl, node, x):
+    rank = rank_of(x)
+    order = range(rank) if node.op_type == "Identity" else attr(node, "perm") or range(rank)[::-1]
+    tfl.TRANSPOSE(x, i32(order))
+
+
+@ops.op("Squeeze", needs=(constant(1, "axes"), KNOWN_RANK, dtype(*EVERY)))
+def squeeze(tfl, node, x, axes):
+    tfl.SQUEEZE(x, squeeze_dims=[int(a) % rank_of(x) for a in const(axes)])
+
+
+@ops.op(f"{TFLITE}::ExpandDims", needs=(dtype(*EVERY),))
+def expand_dims(tfl, node, x):
+    tfl.EXPAND_DIMS(x, i32(attr(node, "axis")))
+
+
+CONCATENATED = ("float", "float16", "bfloat16", "bool", "int8", "int16", "uint8", "uint32", *INDEX)
+
+
+@ops.op("Concat", needs=(dtype(*CONCATENATED), max_rank(6)))
+def concat(tfl, node, *inputs):
+    tfl.CONCATENATION(*inputs, axis=axis_of(node))
+
+
+def static_axis(node: ir.Node) -> bool:
+    x = node.inputs[0]
+    return x.shape is not None and isinstance(x.shape[axis_of(node)], int)
+
+
+@ops.op(
+    "Split",
+    needs=(
+        constant(1, "split"),
+        condition("a static length along axis", static_axis),
+        dtype("float", "int8", "int16", "uint8", *INDEX),
+        RANK8,
+    ),
+)
+def split(tfl, node, x, sizes=None):
+    axis = axis_of(node)
+    count = len(node.outputs)
+    length = x.shape[axis]
+    each = -(-length // count)
+    lengths = const(sizes) if sizes is not None else [*[each] * (count - 1), length - each * (count - 1)]
+    tfl.SPLIT_V(x, i32(lengths), i32(axis), num_splits=count)
+
+
+GATHERED = dtype(*COMMON)
+AT = dtype(*INDEX, index=1)
+
+
+@ops.op(f"{TFLITE}::Gather", needs=(GATHERED, AT, RANK8))
+def gather(tfl, node, x, indices):
+    tfl.GATHER(x, indices, axis=axis_of(node))
+
+
+@ops.op(f"{TFLITE}::GatherND", needs=(GATHERED, AT, RANK8))
+def gather_nd(tfl, node, x, indices):
+    tfl.GATHER_ND(x, indices)
+
+
+@ops.op(f"{TFLITE}::ScatterND", needs=(dtype(*BYTES), dtype("int32", index=1), RANK8))
+def scatter_nd(tfl, node, updates, indices, shape):
+    tfl.SCATTER_ND(indices, updates, shape)
+
+
+@ops.op(f"{TFLITE}::StridedSlice", needs=(dtype(*EVERY), RANK8))
+def strided_slice(tfl, node, x, begin, end, strides):
+    tfl.STRIDED_SLICE(
+        x, begin, end, strides, begin_mask=attr(node, "begin_mask", 0), end_mask=attr(node, "end_mask", 0)
+    )
+
+
+PADDED = dtype(*COMMON)
+
+
+@ops.op(f"{TFLITE}::Pad", needs=(PADDED, max_rank(6), condition("no value", lambda n: len(n.inputs) < 3)))
+def pad(tfl, node, x, pads):
+    tfl.PAD(x, pads)
+
+
+@ops.op(f"{TFLITE}::Pad", needs=(PADDED, max_rank(5)))
+def pad_with(tfl, node, x, pads, value):
+    tfl.PADV2(x, pads, value)
+
+
+@ops.op(f"{TFLITE}::MirrorPad", needs=(dtype(*EVERY), RANK8))
+def mirror_pad(tfl, node, x, pads):
+    tfl.MIRROR_PAD(x, pads, mode=0)
+
+
+@ops.op(f"{TFLITE}::BroadcastTo", needs=(dtype(*EVERY), RANK8))
+def broadcast_to(tfl, node, x, shape):
+    tfl.BROADCAST_TO(x, shape)
+
+
+@ops.op(f"{TFLITE}::BroadcastArgs")
+def broadcast_args(tfl, node, x, y):
+    tfl.BROADCAST_ARGS(x, y)
+
+
+@ops.op("Tile", needs=(dtype(*EVERY), RANK8))
+def tile(tfl, node, x, repeats):
+    tfl.TILE(x, i32(const(repeats)) if const(repeats) is not None else repeats)
+
+
+@ops.op("Where", needs=(dtype(*EVERY, index=1), max_rank(8, 0), max_rank(8, 1), max_rank(8, 2)))
+def where(tfl, node, condition, x, y):
+    tfl.SELECT_V2(condition, x, y)
+
+
+@ops.op(
+    "Shape", needs=(attribute("start", 0), condition("no end", lambda n: attr(n, "end") is None), KNOWN_RANK)
+)
+def shape(tfl, node, x):
+    tfl.SHAPE(x, out_type=4)
+
+
+@ops.op(f"{TFLITE}::Fill", needs=(dtype(*EVERY),))
+def fill(tfl, node, value, shape):
+    tfl.FILL(shape, value)
+
+
+@ops.op("Range", needs=(dtype("float", *INDEX),))
+def range_(tfl, node, start, limit, delta):
+    tfl.RANGE(start, limit, delta)
+
+
+@ops.op(
+    f"{TFLITE}::Where",
+    needs=(dtype("bool"), condition("a rank from 1 to 8", lambda n: 0 < (rank_of(n.inputs[0]) or 0) < 9)),
+)
+def where_true(tfl, node, x):
+    tfl.WHERE(x)
+
+
+@ops.op(f"{TFLITE}::Reverse", needs=(GATHERED, RANK8))
+def reverse(tfl, node, x):
+    tfl.REVERSE_V2(x, i32([axis_of(node)]))
+
+
+@ops.op("ReverseSequence", needs=(dtype("float", "int16", "uint8", *INDEX), max_rank(8)))
+def reverse_sequence(tfl, node, x, lengths):
+    tfl.REVERSE_SEQUENCE(
+        x, lengths, seq_dim=attr(node, "time_axis", 0), batch_dim=attr(node, "batch_axis", 1)
+    )
+
+
+@ops.op(f"{TFLITE}::Unique", needs=(dtype("float", "int8", "int16", "uint8", *INDEX),))
+def unique(tfl, node, x):
+    tfl.UNIQUE(x, idx_out_type=4)
+
+
+@ops.op(f"{TFLITE}::OneHot", needs=(dtype(*BYTES, index=2),))
+def one_hot(tfl, node, indices, depth, on, off):
+    tfl.ONE_HOT(indices, depth, on, off, axis=attr(node, "axis", -1))
+
+
+@ops.op(f"{TFLITE}::DynamicUpdateSlice", needs=(dtype(*EVERY), RANK8))
+def dynamic_update_slice(tfl, node, x, update, start):
+    tfl.DYNAMIC_UPDATE_SLICE(x, update, start)
+
+
+@ops.op(f"{TFLITE}::TopK", needs=(dtype("float", "int8", "int16", "uint8", *INDEX), RANK8))
+def top_k(tfl, node, x, k):
+    tfl.TOPK_V2(x, k)

@@ -1,0 +1,71 @@
+"""Hub → what TFLite holds: the visible list of passes. The tables of rewrites lie beside, by family."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.ops import OpTable
+from bridge.passes.batch_norm import FoldBatchNormalization
+from bridge.passes.channels_last import ChannelsLast
+from bridge.passes.decompose import Decompose
+from bridge.passes.fold import FoldConstants
+from bridge.passes.gelu import RaiseGelu
+from bridge.passes.rewrite import Rewrite
+from bridge.passes.transposes import SinkTransposes
+from bridge.passes.widen import ComputeWider
+from bridge_tflite.export_ops import ops
+from bridge_tflite.legalize import math, nn, reduce, tensor
+from bridge_tflite.legalize.layout import NativeLayout
+from bridge_tflite.legalize.nn import FuseActivations
+
+native = OpTable("TFLite operators")
+for family in (math, nn, reduce, tensor):
+    for rule in family.native:
+        native.add(rule)
+
+
+def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
+    """In order: patterns raised while whole; dtypes LiteRT computes; operators it lacks; channels last; what has a TFLite
+    form of its own; fusing."""
+    boundary = [NativeLayout()] if options["layout"] == "native" else []
+    return [
+        FoldBatchNormalization(),
+        RaiseGelu(),
+        ComputeWider(takes, moves),
+        Decompose(takes),
+        FoldConstants(),
+        ChannelsLast(nn.as_image),
+        SinkTransposes(),
+        *boundary,
+        SinkTransposes(),
+        Rewrite(native),
+        FoldConstants(),
+        FuseActivations(),
+    ]
+
+
+def takes(node: ir.Node) -> bool:
+    """As it is, as an image, or through a rewrite of its own."""
+    name = hub.qualified(node)
+    return ops.find(name, node) is not None or nn.as_image(node) or native.find(name, node) is not None
+
+
+def moves(node: ir.Node) -> bool:
+    """Operators that only move elements, of a dtype their kernel moves."""
+    value = (
+        node.inputs[0]
+        if node.inputs and node.op_type != "Where"
+        else node.inputs[1]
+        if len(node.inputs) > 1
+        else None
+    )
+    kinds = tensor.MOVED.get(node.op_type)
+    return (
+        kinds is not None
+        and value is not None
+        and value.dtype is not None
+        and value.dtype.name.lower() in kinds
+    )

@@ -1,0 +1,227 @@
+"""Layers: which are images, fully connected layers, padding, and fused activations."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.hub import attr, const, rank_of, shape_of
+from bridge.ops import OpTable
+from bridge_tflite.export_ops.common import FUSED, PADDING, TFLITE
+
+native = OpTable("TFLite operators: nn")
+
+
+def axes_of(values) -> np.ndarray:
+    return np.asarray(values, np.int64)
+
+
+@native.op("MatMul")
+def fully_connected(op, node, x, weights):
+    """Constant weights make a fully connected layer; a bias added to it alone goes in too."""
+    array = const(weights)
+    if array is None or array.ndim != 2 or x.dtype != ir.DataType.FLOAT or (rank_of(x) or 0) < 2:
+        return NotImplemented
+    turned = op.const(np.ascontiguousarray(array.T))
+    bias = _bias(node, array.shape[1])
+    if bias is None:
+        return op.FullyConnected(x, turned, _domain=TFLITE)
+    add, value = bias
+    made = op.FullyConnected(x, turned, op.const(const(value).reshape(-1)), _domain=TFLITE)
+    total = add.outputs[0]
+    made.type, made.shape = total.type, total.shape
+    add.replace_input_with(0, made)
+    ir.convenience.replace_all_uses_with(total, made, replace_graph_outputs=True)
+    made.name, total.name = total.name, None
+    return made
+
+
+def _bias(node: ir.Node, width: int) -> tuple[ir.Node, ir.Value] | None:
+    uses = node.outputs[0].uses()
+    if len(uses) != 1 or node.outputs[0].is_graph_output():
+        return None
+    add = next(iter(uses)).node
+    if add.op_type != "Add" or add.domain:
+        return None
+    other = add.inputs[1] if add.inputs[0] is node.outputs[0] else add.inputs[0]
+    array = const(other)
+    fits = (
+        array is not None
+        and array.size == width
+        and array.shape[-1:] == (width,)
+        and array.ndim <= (rank_of(add.outputs[0]) or 0)
+    )
+    return (add, other) if fits else None
+
+
+@native.op("bridge.nhwc::Conv", "bridge.nhwc::MaxPool", "bridge.nhwc::AveragePool")
+def padding(op, node, x, *rest):
+    """Padding becomes SAME or VALID, with a Pad before where it is neither."""
+    plan = None if PADDING in node.metadata_props else pad_plan(node, list(x.shape[1:3]))
+    if plan is None:
+        return NotImplemented
+    word, pads = plan
+    dropped = ("pads", "auto_pad", "ceil_mode")
+    kept = {name: attr(node, name) for name in node.attributes if name not in dropped}
+    if word == "VALID" and any(pads):
+        table = np.array([[0, 0], [pads[0], pads[2]], [pads[1], pads[3]], [0, 0]], np.int32)
+        lowest = op.const(np.finfo(np.float32).min) if node.op_type == "MaxPool" else None
+        dims = [d + int(sum(t)) if isinstance(d, int) else None for d, t in zip(x.shape, table, strict=True)]
+        x = op.Pad(x, op.const(table), lowest, _domain=TFLITE, _dtype=x.dtype, _shape=dims)
+    made = ir.Node(
+        hub.NHWC,
+        node.op_type,
+        [x, *rest],
+        ir.convenience.convert_attributes(kept),
+        overload=node.overload,
+        num_outputs=1,
+    )
+    made.metadata_props[PADDING] = word
+    return op.insert(made)
+
+
+def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
+    """SAME, or VALID after padding by [top, left, bottom, right]; None for what LiteRT cannot say."""
+    weights = node.inputs[1] if node.op_type == "Conv" else None
+    kernel = attr(node, "kernel_shape") or [int(d) for d in weights.shape[2:]]  # type: ignore[union-attr]
+    strides, dilations = attr(node, "strides") or [1, 1], attr(node, "dilations") or [1, 1]
+    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    pads = _pads(node, sizes, spans, strides)
+    if pads is None or any(p < 0 for p in pads):
+        return None
+    if pads == [0] * 4:
+        return "VALID", pads
+    same = pads == _same(sizes, spans, strides)
+    if node.op_type != "AveragePool":
+        return ("SAME" if same else "VALID"), pads
+    counted = attr(node, "count_include_pad", 0)
+    if counted:
+        return None if attr(node, "ceil_mode", 0) else ("VALID", pads)
+    return ("SAME", pads) if same else None
+
+
+def as_image(node: ir.Node) -> bool:
+    """Nodes a channels-last kernel of two spatial dimensions computes."""
+    x = node.inputs[0] if node.inputs else None
+    claim = IMAGES.get(node.op_type)
+    if claim is None or node.domain or x is None or x.dtype != ir.DataType.FLOAT or rank_of(x) != 4:
+        return False
+    return claim(node, x)
+
+
+def _window(node: ir.Node, x: ir.Value) -> bool:
+    unused = all(not (o.uses() or o.is_graph_output()) for o in node.outputs[1:])
+    undilated = set(attr(node, "dilations") or [1]) == {1} or node.op_type == "Conv"
+    return unused and undilated and 0 not in list(x.shape) and pad_plan(node, list(x.shape[2:])) is not None
+
+
+def _conv(node: ir.Node, x: ir.Value) -> bool:
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    constant = const(node.inputs[1]) is not None and (bias is None or const(bias) is not None)
+    return constant and isinstance(x.shape[1], int) and _window(node, x)
+
+
+def _blocks(node: ir.Node, x: ir.Value) -> bool:
+    return attr(node, "mode", "DCR") == "DCR" and 0 not in list(x.shape)
+
+
+def _resize(node: ir.Node, x: ir.Value) -> bool:
+    """What RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR compute."""
+    given, y = [*node.inputs, None, None][1:4], shape_of(node.outputs[0])
+    plain = attr(node, "antialias", 0) == attr(node, "exclude_outside", 0) == 0
+    if y is None or given[0] is not None or not plain or shape_of(x) is None or y[:2] != shape_of(x)[:2]:
+        return False
+    axes = attr(node, "axes") or list(range(4))
+    scales = const(given[1])
+    if given[1] is not None:
+        if scales is None or not all(
+            math.isclose(y[a] / x.shape[a], s, rel_tol=1e-6) for a, s in zip(axes, scales, strict=True)
+        ):
+            return False
+    elif attr(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
+        return False
+    mode = attr(node, "coordinate_transformation_mode", "half_pixel")
+    if attr(node, "mode", "nearest") == "linear":
+        return mode in ("half_pixel", "asymmetric", "align_corners")
+    return (
+        attr(node, "mode", "nearest") == "nearest"
+        and mode == "asymmetric"
+        and attr(node, "nearest_mode", "") == "floor"
+    )
+
+
+IMAGES = {
+    "Conv": _conv,
+    "MaxPool": _window,
+    "AveragePool": _window,
+    "DepthToSpace": _blocks,
+    "SpaceToDepth": _blocks,
+    "Resize": _resize,
+}
+
+
+def _same(lengths, spans, strides) -> list[int] | None:
+    if not all(isinstance(n, int) for n in lengths):
+        return (
+            None if any(s != 1 for s in strides) else [(k - 1) // 2 for k in spans] + [k // 2 for k in spans]
+        )
+    total = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(lengths, spans, strides, strict=True)]
+    return [t // 2 for t in total] + [t - t // 2 for t in total]
+
+
+def _pads(node, lengths, spans, strides) -> list[int] | None:
+    """Explicit padding of the two spatial dimensions, ceil_mode included; None where it depends on run time."""
+    mode = attr(node, "auto_pad", "NOTSET")
+    if mode == "VALID":
+        return [0] * 4
+    if mode.startswith("SAME"):
+        same = _same(lengths, spans, strides)
+        return same if same is None or mode == "SAME_UPPER" else same[2:] + same[:2]
+    pads = attr(node, "pads") or [0] * 4
+    if not attr(node, "ceil_mode", 0):
+        return pads
+    if not all(isinstance(n, int) for n in lengths):
+        return None
+    extra = []
+    for i, (n, k, s) in enumerate(zip(lengths, spans, strides, strict=True)):
+        padded = n + pads[i] + pads[i + 2]
+        count = -(-(padded - k) // s) + 1
+        if (count - 1) * s >= n + pads[i]:
+            count -= 1
+        extra.append(max((count - 1) * s + k - padded, 0))
+    if node.op_type == "AveragePool" and any(extra):
+        return None
+    return [pads[0], pads[1], pads[2] + extra[0], pads[3] + extra[1]]
+
+
+class FuseActivations(ir.passes.InPlacePass):
+    """1. A Relu or Relu6 that alone reads an Add, Sub, Mul, Div, convolution or fully connected layer joins it."""
+
+    hosts = ("Add", "Sub", "Mul", "Div", "bridge.nhwc::Conv", "bridge.tflite::FullyConnected")
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        changed = False
+        for node in list(model.graph):
+            host = (
+                node.inputs[0].producer()
+                if node.op_type in ("Relu", "Relu6") and node.inputs[0] is not None
+                else None
+            )
+            if (
+                host is None
+                or hub.qualified(host) not in self.hosts
+                or host.outputs[0].dtype != ir.DataType.FLOAT
+            ):
+                continue
+            inner, outer = host.outputs[0], node.outputs[0]
+            if len(inner.uses()) > 1 or inner.is_graph_output() or FUSED in host.metadata_props:
+                continue
+            host.metadata_props[FUSED] = node.op_type
+            inner.name, outer.name = outer.name, None
+            ir.convenience.replace_all_uses_with(outer, inner, replace_graph_outputs=True)
+            model.graph.remove(node, safe=True)
+            changed = True
+        return ir.passes.PassResult(model, changed)

@@ -1,0 +1,370 @@
+"""Moving, choosing and making elements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, const, rank_of, shape_of
+from bridge.needs import condition, dtype
+from bridge.ops import OpTable
+from bridge.passes.decompose.common import lengths, reshape, vector, wrapped
+from bridge_tflite.export_ops.common import COMMON, EVERY, TFLITE
+
+native = OpTable("TFLite operators: tensor")
+
+INT32 = int(ir.DataType.INT32)
+I32_MAX = 2**31 - 1
+MOVED = {
+    **dict.fromkeys(
+        (
+            "Slice",
+            "Expand",
+            "Tile",
+            "Reshape",
+            "Squeeze",
+            "Unsqueeze",
+            "Flatten",
+            "Identity",
+            "Transpose",
+            "Where",
+        ),
+        EVERY,
+    ),
+    **dict.fromkeys(("Gather", "GatherND", "GatherElements", "Concat", "Compress"), COMMON),
+    "Pad": COMMON,
+    "Split": ("int8", "int16", "uint8"),
+    "Shape": (*EVERY, "string"),
+    "Size": (*EVERY, "string"),
+    "DepthToSpace": EVERY,
+    "SpaceToDepth": EVERY,
+    "ReverseSequence": ("int16", "uint8"),
+}
+RANKED = condition("a known rank", lambda n: rank_of(n.inputs[0]) is not None)
+
+
+def int32(op: Any, value: ir.Value) -> Any:
+    """A vector of int64 as int32, clamped to what int32 holds."""
+    array = const(value)
+    if array is not None:
+        return op.const(np.clip(array, -I32_MAX, I32_MAX).astype(np.int32))
+    return op.Cast(op.Min(op.Max(value, -I32_MAX), I32_MAX), to=INT32)
+
+
+def plain(op: Any, value: ir.Value) -> Any:
+    """A vector of int64 known to fit as int32."""
+    array = const(value)
+    return op.const(array.astype(np.int32)) if array is not None else op.Cast(value, to=INT32)
+
+
+@native.op("Reshape", needs=(RANKED,))
+def reshape_to(op, node, x, shape):
+    """A run-time shape, 0 for the dimension of the input replaced by it unless allowzero says otherwise."""
+    if static_result(node):
+        return NotImplemented
+    count = shape_of(shape)
+    if count is None:
+        return NotImplemented
+    if not attr(node, "allowzero", 0):
+        shape = _without_zeros(op, x, shape, count[0])
+    return op.Reshape(x, plain(op, shape), _domain=TFLITE)
+
+
+def static_result(node: ir.Node) -> bool:
+    shape = node.outputs[0].shape
+    return shape is not None and (
+        shape.is_static() or (sum(not isinstance(d, int) for d in shape) == 1 and 0 not in list(shape))
+    )
+
+
+def _without_zeros(op: Any, x: ir.Value, shape: ir.Value, count: int) -> ir.Value:
+    array, sizes = const(shape), None
+    if array is not None:
+        sizes = lengths(op, x) if (array == 0).any() else []
+        return vector(op, [sizes[i] if n == 0 else int(n) for i, n in enumerate(array)])
+    rank = rank_of(x) or 0
+    if not _may_hold_zero(shape):
+        return shape
+    kept = vector(op, [*lengths(op, x)[:count], *[0] * (count - rank)])
+    return op.Where(op.Equal(shape, 0), kept, shape)
+
+
+def _may_hold_zero(shape: ir.Value) -> bool:
+    """Vectors put together from the lengths of other values mean what they say."""
+    node = shape.producer()
+    if node is None:
+        array = const(shape)
+        return array is None or bool((array == 0).any())
+    if node.op_type in ("Concat", "Slice", "Mul", "Unsqueeze", "Reshape", "Cast", "Gather"):
+        sources = node.inputs if node.op_type in ("Concat", "Mul") else node.inputs[:1]
+        return any(_may_hold_zero(v) for v in sources)
+    return node.op_type != "Shape"
+
+
+@native.op("Flatten", needs=(RANKED,))
+def flatten(op, node, x):
+    if static_result(node):
+        return NotImplemented
+    axis = attr(node, "axis", 1)
+    rank = rank_of(x)
+    axis = axis + rank if axis < 0 else axis
+    from bridge.passes.decompose.common import product
+
+    sizes = lengths(op, x)
+    return reshape(op, x, [product(op, sizes[:axis]), product(op, sizes[axis:])])
+
+
+@native.op("Unsqueeze", needs=(RANKED,))
+def unsqueeze(op, node, x, axes):
+    known = const(axes)
+    if static_result(node) or known is None:
+        return NotImplemented
+    rank = rank_of(x) + known.size
+    for axis in sorted(int(a) % rank for a in known):
+        dims = [*list(x.shape)[:axis], 1, *list(x.shape)[axis:]]
+        x = op.ExpandDims(x, _domain=TFLITE, _dtype=x.dtype, _shape=dims, axis=axis)
+    return x
+
+
+@native.op("Squeeze", needs=(RANKED,))
+def squeeze(op, node, x, axes=None):
+    if axes is not None or static_result(node):
+        return NotImplemented
+    ones = [i for i, d in enumerate(x.shape) if d == 1]
+    return op.Squeeze(x, ones) if all(isinstance(d, int) for d in x.shape) else NotImplemented
+
+
+@native.op("Expand", needs=(dtype(*EVERY), RANKED))
+def expand(op, node, x, shape):
+    result = shape_of(node.outputs[0])
+    if result is not None:
+        return op.BroadcastTo(x, op.const(np.array(result, np.int32)), _domain=TFLITE)
+    if rank_of(x) == 0:
+        return op.Fill(x, plain(op, shape), _domain=TFLITE)
+    count = max(rank_of(x) or 0, (shape_of(shape) or [0])[0])
+    sizes = plain(op, op.Shape(x)), plain(op, shape)
+    whole = op.BroadcastArgs(*sizes, _domain=TFLITE, _dtype=ir.DataType.INT32, _shape=[count])
+    return op.BroadcastTo(x, whole, _domain=TFLITE)
+
+
+@native.op(
+    "Gather", needs=(dtype(*COMMON), condition("a known rank, not 0", lambda n: bool(rank_of(n.inputs[0]))))
+)
+def gather(op, node, x, indices):
+    """LiteRT takes no negative index."""
+    axis = attr(node, "axis", 0) % rank_of(x)
+    array, length = const(indices), x.shape[axis]
+    if array is None or ((array < 0).any() and not isinstance(length, int)):
+        at = wrapped(op, indices, lengths(op, x)[axis])
+    else:
+        at = op.const(
+            np.where(array < 0, array + (length if isinstance(length, int) else 0), array).astype(np.int32)
+        )
+    return op.Gather(x, at, _domain=TFLITE, axis=axis)
+
+
+@native.op(
+    "GatherND",
+    needs=(
+        dtype(*COMMON),
+        RANKED,
+        condition("batch_dims=0", lambda n: not attr(n, "batch_dims", 0)),
+        condition("indices of known depth", lambda n: isinstance(n.inputs[1].shape[-1], int)),
+    ),
+)
+def gather_nd(op, node, x, indices):
+    """LiteRT takes no negative index."""
+    sizes = vector(op, lengths(op, x)[: indices.shape[-1]])
+    at = op.Where(op.Less(indices, 0), op.Add(indices, sizes), indices)
+    return op.GatherND(x, at, _domain=TFLITE)
+
+
+@native.op(
+    "Slice",
+    needs=(
+        dtype(*EVERY),
+        condition(
+            "a known rank and number of axes",
+            lambda n: rank_of(n.inputs[0]) is not None and shape_of(n.inputs[1]) is not None,
+        ),
+    ),
+)
+def strided_slice(op, node, x, starts, ends, axes=None, steps=None):
+    rank, count = rank_of(x), shape_of(starts)[0]
+    known = [None if v is None else const(v) for v in (starts, ends, axes, steps)]
+    unknown = [v is not None and k is None for v, k in zip((starts, ends, axes, steps), known, strict=True)]
+    if not any(unknown):
+        named = range(count) if known[2] is None else [int(a) % rank for a in known[2]]
+        bounds = _constant_bounds(
+            x, named, known[0], known[1], np.ones(count, int) if known[3] is None else known[3]
+        )
+        if bounds is not None:
+            begin, end, stride, masks = bounds
+            return op.StridedSlice(
+                x, *(op.const(v.astype(np.int32)) for v in (begin, end, stride)), _domain=TFLITE, **masks
+            )
+    parts = [
+        _spread(op, axes, rank, count, int32(op, v), default) for v, default in ((starts, 0), (ends, I32_MAX))
+    ]
+    stride = (
+        op.const(np.ones(rank, np.int32))
+        if steps is None
+        else _spread(op, axes, rank, count, int32(op, steps), 1)
+    )
+    return op.StridedSlice(x, parts[0], parts[1], stride, _domain=TFLITE)
+
+
+def _spread(op: Any, axes: Any, rank: int, count: int, values: ir.Value, default: int) -> ir.Value:
+    """A value for each of `rank` axes: that of the axis where it is named, else `default`."""
+    named = const(axes) if axes is not None else np.arange(count)
+    if named is not None:
+        order = [int(a) % rank for a in named]
+        whole = op.Concat(values, op.const(np.array([default], np.int32)), axis=0)
+        at = [order.index(a) if a in order else count for a in range(rank)]
+        return op.Gather(whole, op.const(np.array(at, np.int64)), axis=0)
+    turned = op.Unsqueeze(wrapped(op, op.Cast(axes, to=INT32), rank), [1])
+    hit = op.Equal(turned, op.const(np.arange(rank, dtype=np.int32)[None]))
+    summed = op.ReduceSum(
+        op.Where(hit, op.Unsqueeze(values, [1]), op.const(np.array(0, np.int32))), [0], keepdims=0
+    )
+    found = op.ReduceMax(op.Cast(hit, to=INT32), [0], keepdims=0)
+    return op.Where(
+        op.Equal(found, op.const(np.array(1, np.int32))), summed, op.const(np.array(default, np.int32))
+    )
+
+
+def _constant_bounds(x: ir.Value, named, firsts, lasts, steps) -> Any:
+    rank = rank_of(x) or 0
+    begin, end, stride = np.zeros(rank, np.int64), np.zeros(rank, np.int64), np.ones(rank, np.int64)
+    begin_mask = end_mask = (1 << rank) - 1
+    for axis, first, last, step in zip(named, firsts, lasts, steps, strict=True):
+        bounds = _bounds(x.shape[axis], int(first), int(last), int(step))  # type: ignore[index]
+        if bounds is None:
+            return None
+        begin_mask &= ~(1 << axis)
+        begin[axis], stride[axis] = bounds[0], step
+        if bounds[1] is not None:
+            end[axis] = bounds[1]
+            end_mask &= ~(1 << axis)
+    return begin, end, stride, {"begin_mask": begin_mask, "end_mask": end_mask}
+
+
+def _bounds(length: Any, first: int, last: int, step: int) -> tuple[int, int | None] | None:
+    """First index and end (None for "to the end") as LiteRT clamps them; None for what is said at run time."""
+    if isinstance(length, int):
+        span = range(*slice(first, last, step).indices(length))
+        if not span:
+            return 0, 0
+        return span.start, (None if span.stop < 0 or span.stop >= length else span.stop)
+    if step < 0 or abs(first) >= 2**31:
+        return None
+    return first, (None if last >= I32_MAX else max(last, -I32_MAX))
+
+
+def mirrored(node: ir.Node) -> bool:
+    """LiteRT mirrors by less than the length."""
+    full, shape = _table(node), shape_of(node.inputs[0])
+    return (
+        full is not None
+        and shape is not None
+        and bool((full >= 0).all())
+        and all(max(c) < d for c, d in zip(full.T, shape, strict=True))
+    )
+
+
+def _table(node: ir.Node) -> np.ndarray | None:
+    """Constant amounts before and after every axis."""
+    x, amounts = node.inputs[0], const(node.inputs[1])
+    axes = node.inputs[3] if len(node.inputs) > 3 else None
+    rank = rank_of(x)
+    if rank is None or amounts is None or (axes is not None and const(axes) is None):
+        return None
+    named = range(rank) if axes is None else [int(a) % rank for a in const(axes)]  # type: ignore[union-attr]
+    full = np.zeros((2, rank), np.int64)
+    full[:, list(named)] = amounts.reshape(2, -1)
+    return full
+
+
+@native.op(
+    "Pad",
+    needs=(
+        dtype(*EVERY),
+        condition(
+            "mode reflect by less than each length",
+            lambda n: attr(n, "mode", "constant") == "reflect" and mirrored(n),
+        ),
+    ),
+)
+def mirror_pad(op, node, x, pads, value=None, axes=None):
+    return op.MirrorPad(x, op.const(_table(node).T.astype(np.int32)), _domain=TFLITE)
+
+
+@native.op(
+    "Pad",
+    needs=(
+        dtype(*COMMON),
+        RANKED,
+        condition("mode constant", lambda n: attr(n, "mode", "constant") == "constant"),
+        condition("a known number of pads", lambda n: shape_of(n.inputs[1]) is not None),
+    ),
+)
+def constant_pad(op, node, x, pads, value=None, axes=None):
+    full, rank = _table(node), rank_of(x)
+    value = None if value is None or (const(value) is not None and not const(value).any()) else value
+    if full is not None and (full < 0).any():
+        ends = [int(n) if n < 0 else I32_MAX for n in full[1]]
+        x = op.Slice(x, np.maximum(-full[0], 0), np.array(ends))
+        full = np.maximum(full, 0)
+    if full is not None:
+        return op.Pad(x, op.const(full.T.astype(np.int32)), value, _domain=TFLITE)
+    count = shape_of(pads)[0] // 2
+    both = [
+        _spread(op, axes, rank, count, plain(op, op.Slice(pads, [i * count], [(i + 1) * count], [0])), 0)
+        for i in (0, 1)
+    ]
+    cut = [op.Max(op.Neg(b), 0) for b in both]
+    sizes = plain(op, op.Shape(x))
+    ones = op.const(np.ones(rank, np.int32))
+    kind = {"_domain": TFLITE, "_dtype": x.dtype, "_shape": [None] * rank}
+    x = op.StridedSlice(x, cut[0], op.Sub(sizes, cut[1]), ones, **kind)
+    columns = [op.Unsqueeze(op.Max(b, 0), [1]) for b in both]
+    return op.Pad(x, op.Concat(*columns, axis=1), value, _domain=TFLITE)
+
+
+@native.op("NonZero", needs=(dtype("bool"),))
+def non_zero(op, node, x):
+    found = op.Where(x, _domain=TFLITE, _dtype=ir.DataType.INT64, _shape=[None, rank_of(x)])
+    return op.Transpose(found, perm=[1, 0])
+
+
+@native.op(
+    "TopK",
+    needs=(condition("a known rank", lambda n: bool(rank_of(n.inputs[0]))), dtype("float", "int32", "int64")),
+)
+def top_k(op, node, x, k):
+    """LiteRT takes the largest of the last axis."""
+    rank = rank_of(x)
+    axis = attr(node, "axis", -1) % rank
+    order = [*range(axis), *range(axis + 1, rank), axis]
+    inverse = [order.index(i) for i in range(rank)]
+    largest = attr(node, "largest", 1)
+    last = x if axis == rank - 1 else op.Transpose(x, perm=order)
+    if not largest:
+        last = _turned(op, last)
+    values, places = op.TopK(
+        last, plain(op, op.Reshape(k, op.const(np.zeros(0, np.int64)))), _domain=TFLITE, _outputs=2
+    )
+    places.type, values.type = ir.TensorType(ir.DataType.INT32), x.type
+    dims = [node.outputs[0].shape[i] for i in order] if node.outputs[0].shape is not None else [None] * rank
+    values.shape = places.shape = ir.Shape(dims)
+    if not largest:
+        values = _turned(op, values)
+    results = values, op.Cast(places, to=int(ir.DataType.INT64))
+    return results if axis == rank - 1 else tuple(op.Transpose(v, perm=inverse) for v in results)
+
+
+def _turned(op: Any, x: ir.Value) -> ir.Value:
+    """The same elements in reverse order of size; -1 - x where -x would overflow."""
+    return op.Neg(x) if x.dtype == ir.DataType.FLOAT else op.Sub(op.const(-1, x.dtype), x)
