@@ -78,8 +78,11 @@ class OpTable:
 
     def find(self, name: str, node: Any, version: int = 2**31) -> Rule | None:
         """The first rule that takes `node`."""
-        rules = self._rules.get(name, ())
-        return next((r for r in rules if r.refusal(node, version) is None), None)
+        return next(self.taking(name, node, version), None)
+
+    def taking(self, name: str, node: Any, version: int = 2**31) -> Iterator[Rule]:
+        """Every rule that takes `node`, in order."""
+        return (r for r in self._rules.get(name, ()) if r.refusal(node, version) is None)
 
     def refusal(
         self, name: str, node: Any, version: int = 2**31, title: Callable[[int], str] = str

@@ -81,7 +81,8 @@ def inline(graph: ir.Graph, node: ir.Node, function: ir.Function, names: list[st
     op = hub.Builder(graph, before=node, source=hub.origin(node) or described(node))
     inputs = list(node.inputs) + [None] * (len(function.inputs) - len(node.inputs))
     values: dict[ir.Value, ir.Value | None] = dict(zip(function.inputs, inputs, strict=True))
-    attributes = {**_defaults(node), **function.attributes, **node.attributes}
+    declared = {name: a for name, a in function.attributes.items() if a.value is not None}
+    attributes = {**_defaults(node), **declared, **node.attributes}
     for inner in function:
         copy = _copy(inner, values, attributes, op)
         op.insert(copy)

@@ -26,7 +26,8 @@ class FoldConstants(ir.passes.InPlacePass):
     """1. A node whose inputs are all initializers is computed by the reference evaluator, up to 16 Mi elements.
 
     2. Shape and Size of a value with a static shape are constants.
-    3. Random operators, quantization of weights, and operators with subgraphs stay.
+    3. What has no elements is a constant, whatever computes it.
+    4. Random operators, quantization of weights, and operators with subgraphs stay.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -40,11 +41,22 @@ class FoldConstants(ir.passes.InPlacePass):
                 changed |= self._graph(subgraph)
             if inner or node.domain or node.op_type in KEPT:
                 continue
-            arrays: list[Any] | None = _shape_facts(node) or _evaluate(node)
+            arrays: list[Any] | None = _nothing(node) or _shape_facts(node) or _evaluate(node)
             if arrays is not None:
                 _replace(graph, node, arrays)
                 changed = True
         return changed
+
+
+def _nothing(node: ir.Node) -> list[np.ndarray] | None:
+    """Arrays without elements, where every output is one of a known dtype."""
+    made = []
+    for output in node.outputs:
+        shape = hub.shape_of(output)
+        if shape is None or 0 not in shape or output.dtype is None or output.dtype == ir.DataType.STRING:
+            return None
+        made.append(np.zeros(shape, output.dtype.numpy()))
+    return made or None
 
 
 def _shape_facts(node: ir.Node) -> list[np.ndarray] | None:

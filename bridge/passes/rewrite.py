@@ -17,7 +17,7 @@ class Rewrite(ir.passes.InPlacePass):
     """Replace each node that a rule of `table` takes by what its handler builds.
 
     1. Handlers take (op, node, *inputs) with `op` a hub.Builder placed before the node, and return the
-       value or values that stand for its outputs (None for one that is unused), or NotImplemented to leave it.
+       value or values that stand for its outputs (None for one that is unused), or NotImplemented for the next rule to try.
     2. What a handler builds is visited again, so rules may build on one another.
     3. Nodes for which `keep` holds are left alone: what a target takes natively needs no rewriting.
     4. Subgraphs are visited before the node that owns them; functions of the model are visited too.
@@ -52,17 +52,15 @@ class Rewrite(ir.passes.InPlacePass):
         name = hub.qualified(node)
         if name not in self.table or self.keep(node):
             return None
-        rule = self.table.find(name, node)
-        if rule is None:
-            return None
-        op = hub.Builder(graph, before=node, source=hub.origin(node) or described(node))
-        results = rule.handler(op, node, *node.inputs)
-        if results is NotImplemented:
+        for rule in self.table.taking(name, node):
+            op = hub.Builder(graph, before=node, source=hub.origin(node) or described(node))
+            results = rule.handler(op, node, *node.inputs)
+            if results is not NotImplemented:
+                replace(graph, node, results, op)
+                return op.nodes
             for made in reversed(op.nodes):
                 graph.remove(made, safe=True)
-            return None
-        replace(graph, node, results, op)
-        return op.nodes
+        return None
 
 
 def described(node: ir.Node) -> str:

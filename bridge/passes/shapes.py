@@ -30,6 +30,7 @@ class InferShapes(ir.passes.InPlacePass):
         finally:
             quiet.setLevel(level)
         _retype_containers(model.graph, untyped)
+        _rank_reductions(model.graph)
         for value, shape in declared.items():
             value.shape = _merged(shape, value.shape)
         _name_dimensions(model)
@@ -50,6 +51,21 @@ def _retype_containers(graph: ir.Graph, untyped: set[ir.Value]) -> None:
             for value in again:
                 value.type = value.shape = None
             hub.infer_node(node)
+
+
+def _rank_reductions(graph: ir.Graph) -> None:
+    """What follows from the number of axes a reduction drops, be they known at run time alone."""
+    for node in graph:
+        for subgraph in subgraphs(node):
+            _rank_reductions(subgraph)
+        if node.domain or all(v.shape is not None for v in node.outputs):
+            continue
+        if node.op_type.startswith("Reduce") and len(node.inputs) > 1:
+            rank, axes = hub.rank_of(node.inputs[0]), hub.shape_of(node.inputs[1])
+            kept = hub.attr(node, "keepdims", 1)
+            if rank is not None and axes is not None and axes[0]:
+                node.outputs[0].shape = ir.Shape([None] * (rank if kept else rank - axes[0]))
+        hub.infer_node(node)
 
 
 def _may_contain(node: ir.Node) -> bool:

@@ -42,12 +42,13 @@ class ComputeWider(ir.passes.InPlacePass):
     and 16-bit integers as int32 (as float32 where the operator has no int32 form), uint32 as int64.
 
     2. Integers wrap as before, since the Cast back drops the high bits. float64 is marked as approximated.
-    3. float32 rounded to half precision only to be widened again stays float32.
+    3. float32 rounded to float16 only to be widened again stays float32; bfloat16, of which 8 bits are left, is rounded.
     4. What a Cast, a quantization or an exact-integer operator does is its dtypes: these stay.
     """
 
     def __init__(self, accepts: Accepts, moves: Callable[[ir.Node], bool] = lambda node: False) -> None:
         super().__init__()
+        self.accepts = accepts
         self.keep = lambda node: node.op_type in EXACT_KINDS or moves(node) or accepts(node)
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -86,6 +87,10 @@ class ComputeWider(ir.passes.InPlacePass):
             made.outputs[i].type = ir.TensorType(target) if target is not None else output.type
             made.outputs[i].shape = output.shape
         op.insert(made)
+        if _rounds_inside(node) and not self.accepts(made):
+            for each in reversed(op.nodes):
+                graph.remove(each, safe=True)
+            return False
         for i, output in enumerate(node.outputs):
             if not (output.uses() or output.is_graph_output()):
                 made.outputs[i].name = ""
@@ -126,6 +131,13 @@ def _wide(node: ir.Node) -> dict[str, ir.DataType]:
     return found
 
 
+def _rounds_inside(node: ir.Node) -> bool:
+    """Composite operators in bfloat16 round after every step of their function body, which is expanded first."""
+    schema = hub.schema(node)
+    bodied = schema is not None and (schema.has_function or schema.has_context_dependent_function)
+    return bodied and any(v is not None and v.dtype == T.BFLOAT16 for v in node.inputs)
+
+
 def _cast(op: hub.Builder, value: ir.Value, to: ir.DataType) -> ir.Value:
     if value.dtype == to:
         return value
@@ -135,6 +147,6 @@ def _cast(op: hub.Builder, value: ir.Value, to: ir.DataType) -> ir.Value:
     producer = value.producer()
     if producer is not None and producer.op_type == "Cast" and WIDENED in producer.metadata_props:
         source = producer.inputs[0]
-        if source is not None and source.dtype == to == T.FLOAT:
+        if source is not None and source.dtype == to == T.FLOAT and value.dtype == T.FLOAT16:
             return source
     return op.Cast(value, to=int(to))

@@ -26,6 +26,8 @@ OPTIONS = {
     "MEAN": "ReducerOptions",
     "MINIMUM": "MaximumMinimumOptions",
     "PADV2": "PadV2Options",
+    "RANDOM_STANDARD_NORMAL": "RandomOptions",
+    "RANDOM_UNIFORM": "RandomOptions",
     "REDUCE_ALL": "ReducerOptions",
     "REDUCE_ANY": "ReducerOptions",
     "REDUCE_MAX": "ReducerOptions",
@@ -34,10 +36,14 @@ OPTIONS = {
     "SELECT_V2": "SelectV2Options",
     "SUM": "ReducerOptions",
     "TOPK_V2": "TopKV2Options",
+    "UNSORTED_SEGMENT_MAX": "UnsortedSegmentMaxOptions",
+    "UNSORTED_SEGMENT_MIN": "UnsortedSegmentMinOptions",
+    "UNSORTED_SEGMENT_PROD": "UnsortedSegmentProdOptions",
 }
 DTYPES = {
     "FLOAT": "FLOAT32",
     "FLOAT16": "FLOAT16",
+    "BFLOAT16": "BFLOAT16",
     "DOUBLE": "FLOAT64",
     "BOOL": "BOOL",
     "STRING": "STRING",
@@ -120,6 +126,12 @@ class Tensors:
             return self._constant(value)
         if value not in self._index:
             data = value.const_value if not value.is_graph_input() else None
+            if data is not None and data.size == 0:
+                self._index[value] = self._tensor(value.name, value.dtype, value.shape, None)
+                self.add(
+                    "FILL", np.array(data.shape, np.int32), np.zeros((), value.dtype.numpy()), outputs=[value]
+                )
+                return self._index[value]
             self._index[value] = self._tensor(value.name, value.dtype, value.shape, data)
         return self._index[value]
 

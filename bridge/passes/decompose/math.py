@@ -9,32 +9,47 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of
-from bridge.needs import dtype
+from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, product, reshape, vector
+from bridge.passes.decompose.common import lengths, product, reshape, vector, zero
 
 ops = OpTable("decomposition: math")
 
 REAL = dtype("float", "double", "float16", "bfloat16")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 LN2 = math.log(2)
+ERFC = (
+    0.17087277,
+    -0.82215223,
+    1.48851587,
+    -1.13520398,
+    0.27886807,
+    -0.18628806,
+    0.09678418,
+    0.37409196,
+    1.00002368,
+    -1.26551223,
+)
+ERF = tuple(2 / math.sqrt(math.pi) * (-1) ** n / (math.factorial(n) * (2 * n + 1)) for n in range(6, -1, -1))
 
 
 def log1p(op: Any, x: Any) -> Any:
-    """log(1 + x) without losing small x: x · log(w) / (w - 1) for w = 1 + x, and x itself where w is 1."""
-    w = op.Add(x, 1.0)
-    lost = op.Equal(w, 1.0)
-    excess = op.Where(lost, like(op, x, 1.0), op.Sub(w, 1.0))
-    return op.Where(op.Or(lost, op.IsInf(w)), x, op.Div(op.Mul(x, op.Log(w)), excess))
+    """log(1 + x) without losing small x: 2 artanh(s) by its series, s = x / (2 + x), up to 0.4 on either side."""
+    s = op.Div(x, op.Add(x, 2.0))
+    square = op.Mul(s, s)
+    series = like(op, x, 1 / 11)
+    for power in (9, 7, 5, 3, 1):
+        series = op.Add(op.Mul(series, square), 1 / power)
+    near = op.Mul(op.Mul(s, 2.0), series)
+    return op.Where(op.Less(op.Abs(x), 0.4), near, op.Log(op.Add(x, 1.0)))
 
 
 def expm1(op: Any, x: Any) -> Any:
-    """exp(x) - 1 without losing small x: (u - 1) · x / log(u) for u = exp(x), and x itself where u is 1."""
-    u = op.Exp(x)
-    lost, gone = op.Equal(u, 1.0), op.Or(op.LessOrEqual(op.Sub(u, 1.0), -1.0), op.Greater(x, 15.0))
-    safe = op.Where(op.Or(lost, gone), like(op, x, 1.0), op.Log(u))
-    near = op.Div(op.Mul(op.Sub(u, 1.0), x), safe)
-    return op.Where(lost, x, op.Where(gone, op.Sub(u, 1.0), near))
+    """exp(x) - 1 without losing small x: by its series up to 0.5 on either side."""
+    series = like(op, x, 1.0)
+    for term in range(9, 1, -1):
+        series = op.Add(op.Mul(op.Mul(series, x), 1 / term), 1.0)
+    return op.Where(op.Less(op.Abs(x), 0.5), op.Mul(series, x), op.Sub(op.Exp(x), 1.0))
 
 
 def like(op: Any, x: ir.Value, number: float) -> ir.Value:
@@ -155,13 +170,72 @@ def sign(op, node, x):
     return op.Sub(above, below)
 
 
-@ops.op("Mod")
-def mod(op, node, x, y):
-    """fmod: x - trunc(x / y) · y has the sign of x; the integer form has the sign of y."""
-    if not attr(node, "fmod", 0):
+@ops.op("Mod", needs=(condition("fmod=1", lambda n: attr(n, "fmod", 0) == 1),))
+def fmod(op, node, x, y):
+    """The remainder of the sizes, with the sign of x."""
+    rest = op.Mod(op.Abs(x), op.Abs(y), fmod=0)
+    return op.Where(op.Less(x, zero(op, x)), op.Neg(rest), rest)
+
+
+@ops.op("Div", needs=(dtype("int64"),))
+def divide_int64(op, node, x, y):
+    """By int32 where both surely fit; else each round adds what float32 makes of the rest, and the last sets the sign right."""
+    if fits_int32(x) and fits_int32(y):
+        return op.Cast(op.Div(op.Cast(x, to=6), op.Cast(y, to=6)), to=7)
+    divisor, quotient = op.Cast(y, to=1), None
+    for _ in range(3):
+        rest = x if quotient is None else op.Sub(x, op.Mul(quotient, y))
+        step = op.Cast(op.Div(op.Cast(rest, to=1), divisor), to=7)
+        quotient = step if quotient is None else op.Add(quotient, step)
+    rest = op.Sub(x, op.Mul(quotient, y))
+    toward, sign = op.Mul(op.Sign(x), op.Sign(y)), op.Sign(x)
+    size, limit = op.Mul(rest, sign), op.Abs(y)
+    over = op.Where(op.GreaterOrEqual(size, limit), toward, zero(op, x))
+    under = op.Where(op.Less(size, zero(op, x)), toward, zero(op, x))
+    return op.Sub(op.Add(quotient, over), under)
+
+
+def fits_int32(value: ir.Value | None, depth: int = 12) -> bool:
+    """Whether a value is surely within int32: small constants, and what is computed from lengths of tensors."""
+    if value is None or depth == 0:
+        return False
+    known = const(value)
+    if known is not None:
+        return known.size == 0 or bool(np.abs(known.astype(np.float64)).max() < 2**31)
+    node = value.producer()
+    if node is None or node.domain:
+        return False
+    if node.op_type in ("Shape", "Size"):
+        return True
+    moved = ("Gather", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Identity", "Cast", "Neg", "Abs")
+    if node.op_type in moved:
+        source = node.inputs[0]
+        whole = source is not None and source.dtype is not None and source.dtype.is_integer()
+        return whole and fits_int32(source, depth - 1)
+    if node.op_type in ("Concat", "Max", "Min", "Div", "Add", "Sub", "Mul", "Where"):
+        sources = node.inputs[1:] if node.op_type == "Where" else node.inputs
+        return all(fits_int32(v, depth - 1) for v in sources)
+    return False
+
+
+@ops.op("BitShift")
+def bit_shift(op, node, x, y):
+    """A product with, or a quotient by, a power of two. Shifts by the width or more, and negative ones, leave nothing but
+    the sign."""
+    width = x.dtype.bitwidth
+    if width > 64 or (x.dtype.name.startswith("U") and attr(node, "direction") == "RIGHT" and width == 64):
         return NotImplemented
-    rest = op.Mod(op.Abs(x), op.Abs(y), fmod=0) if x.dtype.is_integer() else None
-    return NotImplemented if rest is None else op.Where(op.Less(x, like(op, x, 0)), op.Neg(rest), rest)
+    gone = op.Or(op.Less(y, zero(op, y)), op.GreaterOrEqual(y, zero(op, y, width)))
+    table = op.const(np.array([1 << n for n in range(width)], np.uint64).astype(x.dtype.numpy()))
+    factor = op.Gather(table, op.Cast(op.Where(gone, zero(op, y), y), to=7), axis=0)
+    if attr(node, "direction") == "LEFT":
+        return op.Where(gone, zero(op, x), op.Mul(x, factor))
+    left = (
+        zero(op, x)
+        if x.dtype.name.startswith("U")
+        else op.Where(op.Less(x, zero(op, x)), zero(op, x, -1), zero(op, x))
+    )
+    return op.Where(gone, left, op.Div(op.Sub(x, op.Mod(x, factor)), factor))
 
 
 @ops.op("BitwiseNot")
@@ -196,26 +270,19 @@ def _product(op: Any, node: ir.Node, x: ir.Value, times: int) -> Any:
 
 @ops.op("Erf", needs=(REAL,))
 def erf(op, node, x):
-    """Within 1.2e-7 of erf: 1 - t · exp(-x² + polynomial of t), t = 1 / (1 + |x| / 2) (Numerical Recipes, erfc Chebyshev fit)."""
+    """1 - t · exp(-x² + polynomial of t), t = 1 / (1 + |x| / 2), within 1.2e-7 (Press et al., Numerical Recipes, erfc); by the
+    series of erf where |x| is under 0.5."""
     size = op.Abs(x)
     t = op.Div(1.0, op.Add(op.Mul(size, 0.5), 1.0))
-    terms = (
-        0.17087277,
-        -0.82215223,
-        1.48851587,
-        -1.13520398,
-        0.27886807,
-        -0.18628806,
-        0.09678418,
-        0.37409196,
-        1.00002368,
-        -1.26551223,
-    )
-    total = like(op, x, terms[0])
-    for term in terms[1:]:
+    total = like(op, x, ERFC[0])
+    for term in ERFC[1:]:
         total = op.Add(op.Mul(total, t), term)
-    tail = op.Mul(t, op.Exp(op.Sub(total, op.Mul(size, size))))
-    return op.Mul(op.Sign(x), op.Sub(1.0, tail))
+    square = op.Mul(size, size)
+    far = op.Mul(op.Sign(x), op.Sub(1.0, op.Mul(t, op.Exp(op.Sub(total, square)))))
+    series = like(op, x, ERF[0])
+    for term in ERF[1:]:
+        series = op.Add(op.Mul(series, square), term)
+    return op.Where(op.Less(size, 0.5), op.Mul(x, series), far)
 
 
 @ops.op("Softmax", "LogSoftmax")

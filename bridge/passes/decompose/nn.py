@@ -6,9 +6,14 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of
+from bridge.needs import condition, dtype
 from bridge.ops import OpTable
+from bridge.passes.decompose.common import along, arange, lengths, product, reshape, zero
 
 ops = OpTable("decomposition: nn")
+
+
+RANKED = condition("a known rank", lambda n: all(v is None or v.shape is not None for v in n.inputs))
 
 
 @ops.op("GlobalAveragePool")
@@ -21,15 +26,21 @@ def global_max_pool(op, node, x):
     return op.ReduceMax(x, list(range(2, rank_of(x))))
 
 
-@ops.op("BatchNormalization")
+@ops.op("BatchNormalization", needs=(RANKED,))
 def batch_normalization(op, node, x, scale, bias, mean, variance):
-    if attr(node, "training_mode", 0) or any(const(v) is None for v in (scale, bias, mean, variance)):
-        return NotImplemented
-    factor = const(scale) / np.sqrt(const(variance) + np.float32(attr(node, "epsilon", 1e-5)))
-    offset = const(bias) - const(mean) * factor
-    column = (-1, *[1] * (rank_of(x) - 2))
-    shifted = op.Mul(x, op.const(factor.reshape(column).astype(np.float32)))
-    return op.Add(shifted, op.const(offset.reshape(column).astype(np.float32)))
+    rank, momentum = rank_of(x), attr(node, "momentum", 0.9)
+    running = ()
+    if attr(node, "training_mode", 0):
+        axes = [0, *range(2, rank)]
+        average = op.ReduceMean(x, axes, keepdims=0)
+        centred = op.Sub(x, along(op, average, 1, rank))
+        spread = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=0)
+        pairs = (mean, average), (variance, spread)
+        running = tuple(op.Add(op.Mul(old, momentum), op.Mul(new, 1 - momentum)) for old, new in pairs)
+        mean, variance = average, spread
+    factor = op.Div(scale, op.Sqrt(op.Add(variance, attr(node, "epsilon", 1e-5))))
+    offset = op.Sub(bias, op.Mul(mean, factor))
+    return op.Add(op.Mul(x, along(op, factor, 1, rank)), along(op, offset, 1, rank)), *running
 
 
 @ops.op("LayerNormalization")
@@ -69,12 +80,11 @@ def gemm(op, node, a, b, c=None):
     return op.Add(product, c if beta == 1 else op.Mul(c, beta))
 
 
-@ops.op("Conv", "MaxPool", "AveragePool", "ConvTranspose")
+@ops.op("Conv", "MaxPool", "AveragePool", "ConvTranspose", "LpPool")
 def one_dimension(op, node, x, *rest):
     """One spatial dimension becomes two."""
-    if rank_of(x) != 3 or len(node.outputs) > 1:
+    if rank_of(x) != 3 or any(o.uses() or o.is_graph_output() for o in node.outputs[1:]):
         return NotImplemented
-    two = op.const(np.array([2]))
     wide = {"kernel_shape": [1], "strides": [1], "dilations": [1], "output_padding": [0], "output_shape": [1]}
     kept = {name: attr(node, name) for name in node.attributes}
     for name, value in kept.items():
@@ -82,7 +92,144 @@ def one_dimension(op, node, x, *rest):
             kept[name] = wide[name] + value
     if "pads" in kept:
         kept["pads"] = [0, kept["pads"][0], 0, kept["pads"][1]]
-    weights = [op.Unsqueeze(w, two) if i == 0 and w is not None else w for i, w in enumerate(rest)]
+    weights = [op.Unsqueeze(w, [2]) if i == 0 and w is not None else w for i, w in enumerate(rest)]
     if weights and const(rest[0]) is not None:
         weights[0] = op.const(const(rest[0])[:, :, None, :])
-    return op.Squeeze(op.node(node.op_type, op.Unsqueeze(x, two), *weights, **kept), two)
+    return op.Squeeze(op.node(node.op_type, op.Unsqueeze(x, [2]), *weights, **kept), [2])
+
+
+@ops.op("MatMul")
+def matmul(op, node, x, y):
+    """A vector is a matrix of one row on the left, of one column on the right."""
+    ranks = rank_of(x), rank_of(y)
+    if 1 not in ranks or None in ranks:
+        return NotImplemented
+    made = op.MatMul(
+        *(op.Unsqueeze(v, [i]) if r == 1 else v for i, (v, r) in enumerate(zip((x, y), ranks, strict=True)))
+    )
+    return op.Squeeze(made, [axis for axis, r in zip((-2, -1), ranks, strict=True) if r == 1])
+
+
+@ops.op("InstanceNormalization", needs=(RANKED,))
+def instance_normalization(op, node, x, scale, bias):
+    rank = rank_of(x)
+    axes = list(range(2, rank))
+    centred = op.Sub(x, op.ReduceMean(x, axes))
+    deviation = op.Sqrt(op.Add(op.ReduceMean(op.Mul(centred, centred), axes), attr(node, "epsilon", 1e-5)))
+    return op.Add(op.Mul(op.Div(centred, deviation), along(op, scale, 1, rank)), along(op, bias, 1, rank))
+
+
+@ops.op("LpNormalization", needs=(RANKED,))
+def lp_normalization(op, node, x):
+    """Divided by the norm along the axis; zero where that is zero."""
+    axis = attr(node, "axis", -1) % rank_of(x)
+    one = attr(node, "p", 2) == 1
+    norm = op.ReduceSum(op.Abs(x), [axis]) if one else op.Sqrt(op.ReduceSum(op.Mul(x, x), [axis]))
+    return op.Div(x, op.Where(op.Equal(norm, zero(op, x)), zero(op, x, 1), norm))
+
+
+@ops.op("Einsum", needs=(RANKED,))
+def einsum(op, node, *inputs):
+    """Operands aligned on all labels, multiplied, and summed over the labels the result lacks; pairs as matrix products."""
+    terms, result = _labels(attr(node, "equation"), [rank_of(v) for v in inputs])
+    aligned = [_without_repeats(op, v, t) for v, t in zip(inputs, terms, strict=True)]
+    value, labels = aligned[0]
+    for index, (other, names) in enumerate(aligned[1:], 2):
+        later = set(result).union(*(t for _, t in aligned[index:]))
+        value, labels = _pair(op, value, labels, other, names, later)
+    gone = [i for i, label in enumerate(labels) if label not in result]
+    if gone:
+        value = op.ReduceSum(value, gone, keepdims=0)
+        labels = [label for label in labels if label in result]
+    order = [labels.index(label) for label in result]
+    return value if order == sorted(order) else op.Transpose(value, perm=order)
+
+
+def _labels(equation: str, ranks: list) -> tuple[list[list[str]], list[str]]:
+    """Labels of each operand and of the result; the dimensions of an ellipsis are named 0, 1, … from the right."""
+    left, _, right = equation.replace(" ", "").partition("->")
+    terms = []
+    for text, rank in zip(left.split(","), ranks, strict=True):
+        hidden = rank - len(text.replace("...", ""))
+        dots = [str(i) for i in range(hidden)[::-1]]
+        head, _, tail = text.partition("...")
+        terms.append([*head, *(dots if "..." in text else []), *tail])
+    dots = sorted({label for term in terms for label in term if label.isdigit()}, reverse=True)
+    if "->" in equation:
+        head, _, tail = right.partition("...")
+        return terms, [*head, *(dots if "..." in right else []), *tail]
+    flat = [label for term in terms for label in term if not label.isdigit()]
+    return terms, [*dots, *sorted(label for label in set(flat) if flat.count(label) == 1)]
+
+
+def _without_repeats(op, value, labels):
+    """The diagonal of axes that share a label."""
+    for label in [name for name in dict.fromkeys(labels) if labels.count(name) > 1]:
+        while labels.count(label) > 1:
+            first, second = [i for i, name in enumerate(labels) if name == label][:2]
+            size, rank = lengths(op, value)[first], len(labels)
+            rows, columns = (along(op, arange(op, size), axis, rank) for axis in (first, second))
+            value = op.ReduceSum(
+                op.Where(op.Equal(rows, columns), value, zero(op, value)), [second], keepdims=0
+            )
+            labels = labels[:second] + labels[second + 1 :]
+    return value, labels
+
+
+def _pair(op, a, left, b, right, later):
+    """The product of two operands, summed over the labels that nothing else has."""
+    shared = [x for x in left if x in right]
+    batch, summed = [x for x in shared if x in later], [x for x in shared if x not in later]
+    own = [x for x in left if x not in shared], [x for x in right if x not in shared]
+    sides = []
+    for value, labels, mine, first in ((a, left, own[0], True), (b, right, own[1], False)):
+        sizes = dict(zip(labels, lengths(op, value), strict=True))
+        middle = [
+            product(op, [sizes[x] for x in group]) for group in ((mine, summed) if first else (summed, mine))
+        ]
+        order = [labels.index(x) for x in (*batch, *(mine + summed if first else summed + mine))]
+        turned = value if order == sorted(order) else op.Transpose(value, perm=order)
+        sides.append((reshape(op, turned, [*(sizes[x] for x in batch), *middle]), sizes))
+    made = op.MatMul(sides[0][0], sides[1][0])
+    known = {**sides[1][1], **sides[0][1]}
+    for x in batch:
+        both = sides[0][1][x], sides[1][1][x]
+        known[x] = both[1] if both[0] == 1 else both[0]
+    labels = [*batch, *own[0], *own[1]]
+    return reshape(op, made, [known[x] for x in labels]), labels
+
+
+@ops.op(
+    "Det",
+    needs=(
+        condition(
+            "square matrices of 4 rows at most", lambda n: (n.inputs[0].shape or [9])[-1] in (1, 2, 3, 4)
+        ),
+    ),
+)
+def det(op, node, x):
+    """By cofactors of the first row."""
+    size = x.shape[-1]
+    rows = [
+        [op.Gather(op.Gather(x, np.array(i), axis=-2), np.array(j), axis=-1) for j in range(size)]
+        for i in range(size)
+    ]
+    return op.Identity(_cofactors(op, rows)) if size == 1 else _cofactors(op, rows)
+
+
+def _cofactors(op, rows):
+    if len(rows) == 1:
+        return rows[0][0]
+    total = None
+    for j, pivot in enumerate(rows[0]):
+        term = op.Mul(pivot, _cofactors(op, [row[:j] + row[j + 1 :] for row in rows[1:]]))
+        total = term if total is None else op.Add(total, term) if j % 2 == 0 else op.Sub(total, term)
+    return total
+
+
+@ops.op("MatMul", needs=(RANKED, dtype("int32", "int64", "uint32", "uint64")))
+def integer_matmul(op, node, x, y):
+    """Exact products and sums of integers."""
+    if min(rank_of(x), rank_of(y)) < 2:
+        return NotImplemented
+    return op.ReduceSum(op.Mul(op.Unsqueeze(x, [-1]), op.Unsqueeze(y, [-3])), [-2], keepdims=0)

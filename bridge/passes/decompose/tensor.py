@@ -223,7 +223,8 @@ def depth_and_space(op, node, x):
         return NotImplemented
     if node.op_type == "SpaceToDepth":
         tall, wide = (d // b if isinstance(d, int) else op.Div(d, b) for d in (h, w))
-        blocks = op.Transpose(reshape(op, x, [n, c, tall, b, wide, b]), perm=[0, 3, 5, 1, 2, 4])
+        order = [0, 3, 5, 1, 2, 4] if attr(node, "mode", "DCR") == "DCR" else [0, 1, 3, 5, 2, 4]
+        blocks = op.Transpose(reshape(op, x, [n, c, tall, b, wide, b]), perm=order)
         return reshape(op, blocks, [n, c * b * b, tall, wide])
     dcr = attr(node, "mode", "DCR") == "DCR"
     split = [n, b, b, c // (b * b), h, w] if dcr else [n, c // (b * b), b, b, h, w]
@@ -248,3 +249,20 @@ def tensor_scatter(op, node, cache, update, start=None):
     new = op.And(op.GreaterOrEqual(places, 0), op.Less(places, limit))
     at = op.Min(op.Max(places, 0), op.Sub(limit, op.const(np.array(1, np.int64))))
     return op.Where(new, op.GatherElements(update, op.Expand(at, op.Shape(cache)), axis=axis), cache)
+
+
+@ops.op(
+    "Dropout",
+    needs=(
+        condition(
+            "a run-time or true training_mode", lambda n: len(n.inputs) > 2 and n.inputs[2] is not None
+        ),
+    ),
+)
+def training_dropout(op, node, x, ratio=None, training=None):
+    """Elements whose random number is under `ratio` are zero, the others divided by what is kept."""
+    rate = op.const(0.5, x.dtype) if ratio is None else op.Cast(ratio, to=int(x.dtype))
+    chance = op.RandomUniformLike(x, dtype=1, seed=attr(node, "seed"))
+    kept = op.Or(op.GreaterOrEqual(chance, op.Cast(rate, to=1)), op.Not(training))
+    scale = op.Where(training, op.Div(zero(op, x, 1), op.Sub(zero(op, x, 1), rate)), zero(op, x, 1))
+    return op.Where(kept, op.Mul(x, scale), zero(op, x)), kept

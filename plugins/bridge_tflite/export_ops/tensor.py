@@ -13,6 +13,7 @@ ops = OpTable("TFLite export: tensor")
 
 KNOWN_RANK = condition("a known rank", lambda n: rank_of(n.inputs[0]) is not None)
 RANK8 = max_rank(8)
+SAME_SHAPE = condition("inputs of one shape", lambda n: n.inputs[0].shape == n.inputs[1].shape)
 
 
 def one_unknown(node: ir.Node) -> bool:
@@ -211,3 +212,28 @@ def dynamic_update_slice(tfl, node, x, update, start):
 @ops.op(f"{TFLITE}::TopK", needs=(dtype("float", "int8", "int16", "uint8", *INDEX), RANK8))
 def top_k(tfl, node, x, k):
     tfl.TOPK_V2(x, k)
+
+
+@ops.op(
+    f"{TFLITE}::SegmentProd",
+    f"{TFLITE}::SegmentMax",
+    f"{TFLITE}::SegmentMin",
+    needs=(dtype("float", "int32"),),
+)
+def segment(tfl, node, x, ids, count):
+    tfl.add("UNSORTED_SEGMENT_" + node.op_type.removeprefix("Segment").upper(), x, ids, count)
+
+
+@ops.op(f"{TFLITE}::RandomUniform")
+def random_uniform(tfl, node, shape):
+    tfl.RANDOM_UNIFORM(shape, seed=attr(node, "seed", 0), seed2=0)
+
+
+@ops.op(f"{TFLITE}::RandomNormal")
+def random_normal(tfl, node, shape):
+    tfl.RANDOM_STANDARD_NORMAL(shape, seed=attr(node, "seed", 0), seed2=0)
+
+
+@ops.op(f"{TFLITE}::And", f"{TFLITE}::ShiftLeft", needs=(SAME_SHAPE,))
+def bitwise(tfl, node, x, y):
+    tfl.add("STABLEHLO_AND" if node.op_type == "And" else "STABLEHLO_SHIFT_LEFT", x, y)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, const
@@ -53,9 +56,69 @@ def acos(op, node, x):
 
 
 @native.op(
-    "BitShift", needs=(dtype(*BITS), condition("direction=RIGHT", lambda n: attr(n, "direction") == "RIGHT"))
+    "BitShift",
+    needs=(dtype(*BITS), condition("direction=RIGHT", lambda n: attr(n, "direction") == "RIGHT")),
 )
 def right_shift(op, node, x, y):
     """The kernel shifts by less than the width; a shift by more leaves the sign."""
-    width = x.dtype.bitwidth
-    return op.RightShift(x, y, _domain=TFLITE) if width else NotImplemented
+    last = op.const(x.dtype.bitwidth - 1, x.dtype)
+    gone = op.Or(op.Less(y, op.const(0, y.dtype)), op.Greater(y, last))
+    shifted = op.RightShift(
+        x, op.Where(gone, last, y), _domain=TFLITE, _dtype=x.dtype, _shape=node.outputs[0].shape
+    )
+    unsigned = x.dtype.name.startswith("U")
+    return op.Where(gone, op.const(0, x.dtype), shifted) if unsigned else shifted
+
+
+EVERY_BIT = (*BITS, "int64", "uint64")
+
+
+def _shape_together(op: Any, node: ir.Node, x: ir.Value, y: ir.Value) -> list[ir.Value]:
+    """Both inputs in the shape of the result."""
+    if x.shape == y.shape and x.shape is not None:
+        return [x, y]
+    shape = node.outputs[0].shape
+    if shape is not None and shape.is_static():
+        return [op.Expand(v, op.const(np.array(list(shape), np.int64))) for v in (x, y)]
+    return [op.Expand(v, op.Shape(w)) for v, w in ((x, y), (y, x))]
+
+
+@native.op("BitwiseAnd", needs=(dtype(*EVERY_BIT),))
+def bitwise_and(op, node, x, y):
+    both = _shape_together(op, node, x, y)
+    if both[0].shape != both[1].shape:
+        return NotImplemented
+    return op.And(*both, _domain=TFLITE, _dtype=x.dtype, _shape=node.outputs[0].shape)
+
+
+@native.op("BitwiseOr", needs=(dtype(*EVERY_BIT),))
+def bitwise_or(op, node, x, y):
+    return op.BitwiseXor(op.BitwiseXor(x, y), op.BitwiseAnd(x, y))
+
+
+@native.op("BitwiseXor", needs=(dtype("int64", "uint64"),))
+def bitwise_xor(op, node, x, y):
+    """x + y - 2 (x & y)."""
+    both = op.BitwiseAnd(x, y)
+    return op.Sub(op.Add(x, y), op.Add(both, both))
+
+
+WRAPPING = ("Add", "Sub", "Mul", "Equal", "BitwiseXor")
+
+
+@native.op(*WRAPPING, needs=(dtype("uint64"),))
+def as_signed(op, node, x, y):
+    """Sums, products and equality do not depend on the sign bit."""
+    signed = int(ir.DataType.INT64)
+    made = op.node(node.op_type, op.BitCast(x, to=signed), op.BitCast(y, to=signed))
+    return made if node.op_type == "Equal" else op.BitCast(made, to=int(x.dtype))
+
+
+@native.op("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Max", "Min", needs=(dtype("uint64"),))
+def in_order(op, node, x, y):
+    """The order of uint64 is that of int64 with the sign bit turned."""
+    turned = [op.Add(op.BitCast(v, to=7), op.const(np.array(-(2**63), np.int64))) for v in (x, y)]
+    made = op.node(node.op_type, *turned)
+    if node.op_type not in ("Max", "Min"):
+        return made
+    return op.BitCast(op.Add(made, op.const(np.array(-(2**63), np.int64))), to=int(x.dtype))

@@ -122,7 +122,7 @@ def unsqueeze(op, node, x, axes):
     if static_result(node) or known is None:
         return NotImplemented
     rank = rank_of(x) + known.size
-    for axis in sorted(int(a) % rank for a in known):
+    for axis in sorted(int(a) % rank for a in known.reshape(-1)):
         dims = [*list(x.shape)[:axis], 1, *list(x.shape)[axis:]]
         x = op.ExpandDims(x, _domain=TFLITE, _dtype=x.dtype, _shape=dims, axis=axis)
     return x
@@ -368,3 +368,125 @@ def top_k(op, node, x, k):
 def _turned(op: Any, x: ir.Value) -> ir.Value:
     """The same elements in reverse order of size; -1 - x where -x would overflow."""
     return op.Neg(x) if x.dtype == ir.DataType.FLOAT else op.Sub(op.const(-1, x.dtype), x)
+
+
+@native.op(
+    "ScatterND", needs=(condition("static shapes", lambda n: all(shape_of(v) is not None for v in n.inputs)),)
+)
+def scatter_nd(op, node, x, indices, updates):
+    """SCATTER_ND adds up updates of zeros; what is replaced is chosen by a scattered count. Products and extremes are
+    reduced by segments."""
+    shape, (*_, depth) = shape_of(x), shape_of(indices)
+    reduction = attr(node, "reduction", "none")
+    rows, rest = int(np.prod(shape_of(indices)[:-1])), shape[depth:]
+    at = plain(op, op.Reshape(_from_start(op, indices, shape[:depth]), [rows, depth]))
+    parts = op.Reshape(updates, np.array([rows, *rest]))
+    if reduction not in ("none", "add"):
+        return _by_segments(op, reduction, x, at, parts, shape, depth)
+    whole = op.const(np.array(shape, np.int32))
+    if reduction == "add":
+        return op.Add(x, op.ScatterND(parts, at, whole, _domain=TFLITE, _dtype=x.dtype, _shape=shape))
+    count = op.ScatterND(
+        op.const(np.ones([rows, *[1] * len(rest)], np.int32)),
+        at,
+        op.const(np.array([*shape[:depth], *[1] * len(rest)], np.int32)),
+        _domain=TFLITE,
+        _dtype=ir.DataType.INT32,
+        _shape=[*shape[:depth], *[1] * len(rest)],
+    )
+    found = op.ScatterND(parts, at, whole, _domain=TFLITE, _dtype=x.dtype, _shape=shape)
+    return op.Where(op.Greater(count, op.const(np.array(0, np.int32))), found, x)
+
+
+def _from_start(op: Any, indices: ir.Value, sizes: list[int]) -> ir.Value:
+    turned = op.Add(indices, op.const(np.array(sizes, np.int64)))
+    return op.Where(op.Less(indices, op.const(np.array(0, np.int64))), turned, indices)
+
+
+SEGMENTS = {"mul": ("SegmentProd", "Mul"), "max": ("SegmentMax", "Max"), "min": ("SegmentMin", "Min")}
+
+
+def _by_segments(
+    op: Any, reduction: str, x: ir.Value, at: ir.Value, parts: ir.Value, shape: list[int], depth: int
+) -> Any:
+    if x.dtype not in (ir.DataType.FLOAT, ir.DataType.INT32):
+        return NotImplemented
+    steps = np.cumprod([1, *shape[1:depth][::-1]])[::-1].astype(np.int32)
+    segment = op.ReduceSum(op.Mul(at, op.const(steps)), [1], keepdims=0)
+    count, rest = int(np.prod(shape[:depth])), shape[depth:]
+    word, combine = SEGMENTS[reduction]
+    total = op.const(np.array(count, np.int32))
+    found = op.node(word, parts, segment, total, _domain=TFLITE, _dtype=x.dtype, _shape=[count, *rest])
+    return op.node(combine, x, op.Reshape(found, np.array(shape)))
+
+
+@native.op("RandomUniformLike", needs=(RANKED,))
+def random_uniform_like(op, node, x):
+    return _uniform(op, node, op.Shape(x), list(x.shape))
+
+
+@native.op("RandomUniform")
+def random_uniform(op, node):
+    shape = attr(node, "shape")
+    return _uniform(op, node, op.const(np.array(shape, np.int64)), shape)
+
+
+def _uniform(op: Any, node: ir.Node, shape: ir.Value, dims: list) -> Any:
+    low, high = attr(node, "low", 0.0), attr(node, "high", 1.0)
+    seed = attr(node, "seed")
+    made = op.RandomUniform(
+        plain(op, shape),
+        _domain=TFLITE,
+        _dtype=ir.DataType.FLOAT,
+        _shape=dims,
+        seed=None if seed is None else int(abs(seed)) + 1,
+    )
+    made = op.Add(op.Mul(made, float(high - low)), float(low))
+    return op.Cast(made, to=int(node.outputs[0].dtype or 1))
+
+
+@native.op("RandomNormalLike", needs=(RANKED,))
+def random_normal_like(op, node, x):
+    return _normal(op, node, op.Shape(x), list(x.shape))
+
+
+@native.op("RandomNormal")
+def random_normal(op, node):
+    shape = attr(node, "shape")
+    return _normal(op, node, op.const(np.array(shape, np.int64)), shape)
+
+
+def _normal(op: Any, node: ir.Node, shape: ir.Value, dims: list) -> Any:
+    seed = attr(node, "seed")
+    made = op.RandomNormal(
+        plain(op, shape),
+        _domain=TFLITE,
+        _dtype=ir.DataType.FLOAT,
+        _shape=dims,
+        seed=None if seed is None else int(abs(seed)) + 1,
+    )
+    made = op.Add(op.Mul(made, float(attr(node, "scale", 1.0))), float(attr(node, "mean", 0.0)))
+    return op.Cast(made, to=int(node.outputs[0].dtype or 1))
+
+
+@native.op("Unique", needs=(dtype("float", "int8", "int16", "uint8", "int32", "int64"),))
+def unique(op, node, x):
+    """The flattened elements; sorted, if asked, by taking all of them as the largest, backwards."""
+    if attr(node, "axis") is not None and rank_of(x) != 1:
+        return NotImplemented
+    flat = op.Reshape(x, [-1])
+    found, inverse = op.Unique(flat, _domain=TFLITE, _outputs=2)
+    found.type, inverse.type = x.type, ir.TensorType(ir.DataType.INT64)
+    found.shape, inverse.shape = ir.Shape([None]), flat.shape
+    if attr(node, "sorted", 1):
+        back, order = op.TopK(found, op.Shape(found), _outputs=2, largest=0)
+        ranks = op.Cast(op.Equal(op.Unsqueeze(order, [0]), op.Unsqueeze(inverse, [1])), to=INT32)
+        found, inverse = back, op.ArgMax(ranks, axis=1, keepdims=0)
+    hits = op.Equal(op.Unsqueeze(inverse, [0]), op.Unsqueeze(_count(op, found), [1]))
+    first = op.ArgMax(op.Cast(hits, to=INT32), axis=1, keepdims=0)
+    return found, first, inverse, op.Cast(op.ReduceSum(op.Cast(hits, to=INT32), [1], keepdims=0), to=7)
+
+
+def _count(op: Any, x: ir.Value) -> ir.Value:
+    zero, one = (op.const(np.array(n, np.int64)) for n in (0, 1))
+    return op.Range(zero, op.Reshape(op.Shape(x), op.const(np.zeros(0, np.int64))), one)

@@ -1,0 +1,330 @@
+"""Windows over spatial dimensions: the geometry convolutions and pools share, and pools by gathering."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, const, rank_of, shape_of
+from bridge.needs import condition
+from bridge.ops import OpTable
+from bridge.passes.decompose.common import along, arange, lengths, reshape, scalar, vector, zero
+
+ops = OpTable("decomposition: windows")
+
+SPATIAL = condition("a known rank of 3 or more", lambda n: (rank_of(n.inputs[0]) or 0) >= 3)
+
+
+@dataclass(frozen=True)
+class Window:
+    """One spatial axis: padding before and after, places (an int, or a one-element value), and the size of a window."""
+
+    kernel: int
+    stride: int
+    dilation: int
+    before: int
+    after: int
+    extra: int
+    places: Any
+
+    def index(self, op: Any) -> ir.Value:
+        """Position in the padded axis of every element of every window: [places, kernel] of int64."""
+        first = op.Mul(op.Unsqueeze(arange(op, self.places), [1]), self.stride)
+        return op.Add(first, op.const(np.arange(self.kernel, dtype=np.int64)[None] * self.dilation))
+
+
+def windows_of(op: Any, node: ir.Node, sizes: list[Any], kernel: list[int]) -> list[Window] | None:
+    """A Window for each spatial axis, by the attributes of `node` (ONNX operators Conv, MaxPool, …); None where padding
+    depends on lengths that are dynamic."""
+    count = len(sizes)
+    strides, dilations = (attr(node, name) or [1] * count for name in ("strides", "dilations"))
+    pads, auto = attr(node, "pads") or [0] * 2 * count, attr(node, "auto_pad", "NOTSET")
+    made = []
+    for i, (size, k, s, d) in enumerate(zip(sizes, kernel, strides, dilations, strict=True)):
+        span, before, after = (k - 1) * d + 1, pads[i], pads[i + count]
+        if auto == "VALID":
+            before = after = 0
+        elif auto.startswith("SAME"):
+            if not isinstance(size, int) and s != 1:
+                return None
+            total = max((-(-size // s) - 1) * s + span - size, 0) if isinstance(size, int) else span - 1
+            before, after = (
+                (total // 2, total - total // 2) if auto == "SAME_UPPER" else (total - total // 2, total // 2)
+            )
+        if not isinstance(size, int):
+            if attr(node, "ceil_mode", 0) and s != 1:
+                return None
+            free = op.Add(size, before + after - span)
+            places, extra = op.Add(op.Div(free, s) if s != 1 else free, 1), 0
+        else:
+            places, extra = _places(node, size, span, s, before, after)
+        made.append(Window(k, s, d, before, after, extra, places))
+    return made
+
+
+def _places(node: ir.Node, size: int, span: int, stride: int, before: int, after: int) -> tuple[int, int]:
+    """How many windows there are, and how far the last one of ceil_mode reaches beyond the padding."""
+    free = size + before + after - span
+    places = free // stride + 1
+    if attr(node, "ceil_mode", 0):
+        places = -(-free // stride) + 1
+        if (places - 1) * stride >= size + before:
+            places -= 1
+    return places, max((places - 1) * stride - free, 0)
+
+
+def padded(op: Any, x: ir.Value, windows: list[Window], number: Any) -> ir.Value:
+    """`x` with its spatial axes padded by `number`."""
+    ends = [w.before for w in windows], [w.after + w.extra for w in windows]
+    if not any(ends[0]) and not any(ends[1]):
+        return x
+    pads = np.array([0, 0, *ends[0], 0, 0, *ends[1]], np.int64)
+    return op.Pad(x, op.const(pads), zero(op, x, number))
+
+
+def unfold(op: Any, x: ir.Value, windows: list[Window]) -> ir.Value:
+    """[N, C, places, kernel, places, kernel, …] of a padded [N, C, spatial…]."""
+    for axis in reversed(range(len(windows))):
+        x = op.Gather(x, windows[axis].index(op), axis=axis + 2)
+    return x
+
+
+def combine(op: Any, x: ir.Value, windows: list[Window], reduction: str) -> ir.Value:
+    """A separable reduction of every window, an axis at a time."""
+    for axis, window in enumerate(windows):
+        if window.kernel == window.stride == 1 and not window.extra:
+            continue
+        found = op.Gather(x, window.index(op), axis=axis + 2)
+        x = op.node(reduction, found, [axis + 3], keepdims=0)
+    return x
+
+
+@ops.op("MaxPool", needs=(SPATIAL,))
+def max_pool(op, node, x):
+    windows = windows_of(op, node, lengths(op, x)[2:], attr(node, "kernel_shape"))
+    if windows is None:
+        return NotImplemented
+    lowest = -np.inf if x.dtype.is_floating_point() else np.iinfo(x.dtype.numpy()).min
+    wide = padded(op, x, windows, lowest)
+    asked = len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output())
+    return _with_places(op, node, x, wide, windows) if asked else combine(op, wide, windows, "ReduceMax")
+
+
+def _with_places(op: Any, node: ir.Node, x: ir.Value, wide: ir.Value, windows: list[Window]) -> Any:
+    """Values, and where in the flattened input the first of the largest was."""
+    shape = shape_of(x)
+    if shape is None:
+        return NotImplemented
+    order = "F" if attr(node, "storage_order", 0) else "C"
+    plane = np.arange(np.prod(shape[2:])).reshape(shape[2:], order=order)
+    places = np.arange(shape[0] * shape[1]).reshape(*shape[:2], *[1] * len(windows)) * plane.size + plane
+    ends = [(0, 0), (0, 0), *((w.before, w.after + w.extra) for w in windows)]
+    at = op.const(np.pad(places, ends, constant_values=-1).astype(np.int64))
+    for axis, window in enumerate(windows):
+        index = window.index(op)
+        wide, at = (op.Gather(v, index, axis=axis + 2) for v in (wide, at))
+        best = op.ArgMax(wide, axis=axis + 3, keepdims=1)
+        wide, at = (op.Squeeze(op.GatherElements(v, best, axis=axis + 3), [axis + 3]) for v in (wide, at))
+    return wide, at
+
+
+@ops.op("AveragePool", needs=(SPATIAL,))
+def average_pool(op, node, x):
+    sizes = lengths(op, x)[2:]
+    windows = windows_of(op, node, sizes, attr(node, "kernel_shape"))
+    if windows is None:
+        return NotImplemented
+    total = combine(op, padded(op, x, windows, 0), windows, "ReduceSum")
+    for axis, (window, size) in enumerate(zip(windows, sizes, strict=True)):
+        index, counted = window.index(op), attr(node, "count_include_pad", 0)
+        first = 0 if counted else window.before
+        end = op.Add(scalar(op, size), window.before + (window.after if counted else 0))
+        inside = op.And(op.GreaterOrEqual(index, first), op.Less(index, end))
+        count = op.ReduceSum(op.Cast(inside, to=int(x.dtype)), [1], keepdims=0)
+        total = op.Div(total, along(op, count, axis + 2, rank_of(x)))
+    return total
+
+
+@ops.op("LpPool", needs=(SPATIAL,))
+def lp_pool(op, node, x):
+    windows = windows_of(op, node, lengths(op, x)[2:], attr(node, "kernel_shape"))
+    if windows is None:
+        return NotImplemented
+    p = float(attr(node, "p", 2))
+    powers = op.Pow(op.Abs(padded(op, x, windows, 0)), p)
+    return op.Pow(combine(op, powers, windows, "ReduceSum"), 1 / p)
+
+
+@ops.op("GlobalLpPool", needs=(SPATIAL,))
+def global_lp_pool(op, node, x):
+    p = float(attr(node, "p", 2))
+    return op.Pow(op.ReduceSum(op.Pow(op.Abs(x), p), list(range(2, rank_of(x)))), 1 / p)
+
+
+@ops.op("LRN", needs=(SPATIAL,))
+def lrn(op, node, x):
+    """x / (bias + alpha / size · sum of squares of neighbouring channels) ** beta."""
+    size, channels = attr(node, "size"), lengths(op, x)[1]
+    pads = np.zeros((2, rank_of(x)), np.int64)
+    pads[:, 1] = (size - 1) // 2, size // 2
+    squares = op.Pad(op.Mul(x, x), op.const(pads.ravel()))
+    index = Window(size, 1, 1, 0, 0, 0, channels).index(op)
+    total = op.ReduceSum(op.Gather(squares, index, axis=1), [2], keepdims=0)
+    scale = op.Add(op.Mul(total, attr(node, "alpha", 1e-4) / size), attr(node, "bias", 1.0))
+    return op.Div(x, op.Pow(scale, attr(node, "beta", 0.75)))
+
+
+@ops.op(
+    "Conv", needs=(SPATIAL, condition("weights of static shape", lambda n: shape_of(n.inputs[1]) is not None))
+)
+def conv(op, node, x, weights, bias=None):
+    """Windows as the rows of a matrix product, a group at a time."""
+    sizes, (out, depth, *kernel) = lengths(op, x), shape_of(weights)
+    windows = windows_of(op, node, sizes[2:], kernel)
+    if windows is None:
+        return NotImplemented
+    count, group = len(kernel), attr(node, "group", 1)
+    places = [w.places for w in windows]
+    total = -1 if any(not isinstance(p, int) for p in places) else int(np.prod(places))
+    size = int(np.prod(kernel))
+    columns = unfold(op, padded(op, x, windows, 0), windows)
+    order = [0, 1, *range(2, 2 + 2 * count, 2), *range(3, 3 + 2 * count, 2)]
+    columns = reshape(op, op.Transpose(columns, perm=order), [sizes[0], group, depth, total, size])
+    columns = reshape(op, op.Transpose(columns, perm=[0, 1, 3, 2, 4]), [sizes[0], group, total, depth * size])
+    rows = op.Transpose(reshape(op, weights, [group, out // group, depth * size]), perm=[0, 2, 1])
+    made = op.Transpose(op.MatMul(columns, rows), perm=[0, 1, 3, 2])
+    result = reshape(op, made, [sizes[0], out, *places])
+    return result if bias is None else op.Add(result, along(op, bias, 1, rank_of(x)))
+
+
+@ops.op(
+    "ConvTranspose",
+    needs=(SPATIAL, condition("weights of static shape", lambda n: shape_of(n.inputs[1]) is not None)),
+)
+def conv_transpose(op, node, x, weights, bias=None):
+    """A convolution, with flipped weights, of the input spread out with zeros between."""
+    sizes, (channels, depth, *kernel) = lengths(op, x), shape_of(weights)
+    count, group = len(kernel), attr(node, "group", 1)
+    strides, dilations = (attr(node, name) or [1] * count for name in ("strides", "dilations"))
+    ends = _transposed_pads(node, sizes[2:], kernel, strides, dilations)
+    if ends is None:
+        return NotImplemented
+    for axis, stride in enumerate(strides):
+        x = _spread_out(op, x, axis + 2, stride)
+    pads = np.array([0, 0, *ends[0], 0, 0, *ends[1]], np.int64)
+    x = op.Pad(x, op.const(pads)) if pads.any() else x
+    turned = reshape(op, weights, [group, channels // group, depth, *kernel])
+    turned = op.Transpose(turned, perm=[0, 2, 1, *range(3, 3 + count)])
+    turned = reshape(op, turned, [group * depth, channels // group, *kernel])
+    spatial = list(range(2, 2 + count))
+    flipped = op.Slice(turned, [-1] * count, [-(2**31)] * count, spatial, [-1] * count)
+    return op.Conv(x, flipped, bias, group=group, dilations=dilations, kernel_shape=kernel)
+
+
+def _spread_out(op: Any, x: ir.Value, axis: int, stride: int) -> ir.Value:
+    """`stride` - 1 zeros after each element of `axis`."""
+    if stride == 1:
+        return x
+    sizes = lengths(op, x)
+    pads = np.zeros((2, len(sizes) + 1), np.int64)
+    pads[1, axis + 1] = stride - 1
+    wide = op.Pad(op.Unsqueeze(x, [axis + 1]), op.const(pads.ravel()))
+    length = sizes[axis] * stride if isinstance(sizes[axis], int) else op.Mul(sizes[axis], stride)
+    return reshape(op, wide, [*sizes[:axis], length, *sizes[axis + 1 :]])
+
+
+def _transposed_pads(node: ir.Node, sizes: list, kernel: list, strides: list, dilations: list) -> Any:
+    """What the spread-out input is padded by before and after (cut where negative), an amount an axis."""
+    count = len(kernel)
+    pads, more = attr(node, "pads") or [0] * 2 * count, attr(node, "output_padding") or [0] * count
+    auto, asked = attr(node, "auto_pad", "NOTSET"), attr(node, "output_shape")
+    before, after = [], []
+    for i, (size, k, s, d) in enumerate(zip(sizes, kernel, strides, dilations, strict=True)):
+        span, begin, end = (k - 1) * d, pads[i], pads[i + count]
+        if auto == "VALID":
+            begin = end = 0
+        if asked or auto.startswith("SAME"):
+            if asked and not isinstance(size, int):
+                return None
+            total = s * (size - 1) + more[i] + span + 1 - asked[i] if asked else more[i] + span + 1 - s
+            total = max(total, 0) if not asked else total
+            small, large = total // 2, total - total // 2
+            begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
+        before.append(span - begin)
+        after.append(span - end + more[i] - (s - 1))
+    return before, after
+
+
+@ops.op("MaxUnpool", needs=(condition("a static shape", lambda n: shape_of(n.inputs[0]) is not None),))
+def max_unpool(op, node, x, indices, output_shape=None):
+    """Every value put back where its index in the flattened unpooled tensor says."""
+    shape, kernel = shape_of(x), attr(node, "kernel_shape")
+    count = len(kernel)
+    strides, pads = attr(node, "strides") or [1] * count, attr(node, "pads") or [0] * 2 * count
+    plain = [
+        (n - 1) * s - pads[i] - pads[i + count] + k
+        for i, (n, s, k) in enumerate(zip(shape[2:], strides, kernel, strict=True))
+    ]
+    result = op.const(np.array([*shape[:2], *plain], np.int64)) if output_shape is None else output_shape
+    if output_shape is not None:
+        known = const(output_shape)
+        asked = known.tolist() if known is not None else shape_of(node.outputs[0])
+        if asked is None:
+            return NotImplemented
+        at = _moved(op, indices, [*shape[:2], *plain], asked)
+    else:
+        asked, at = [*shape[:2], *plain], indices
+    total = op.const(np.zeros(int(np.prod(asked)), x.dtype.numpy()))
+    flat = op.ScatterND(total, reshape(op, at, [-1, 1]), reshape(op, x, [-1]))
+    return op.Reshape(flat, result)
+
+
+def _moved(op: Any, indices: ir.Value, before: list[int], after: list[int]) -> ir.Value:
+    """Indices into a tensor of shape `before` as those of the same place in one of shape `after`."""
+    result, rest = None, indices
+    steps = np.cumprod([1, *before[:0:-1]])[::-1]
+    grown = np.cumprod([1, *after[:0:-1]])[::-1]
+    for step, size in zip(steps, grown, strict=True):
+        place = op.Div(rest, int(step))
+        rest = op.Sub(rest, op.Mul(place, int(step)))
+        term = op.Mul(place, int(size))
+        result = term if result is None else op.Add(result, term)
+    return result
+
+
+@ops.op(
+    "Col2Im",
+    needs=(
+        condition(
+            "constant shapes", lambda n: const(n.inputs[1]) is not None and const(n.inputs[2]) is not None
+        ),
+    ),
+)
+def col2im(op, node, x, image, block):
+    """Every column added where its block lies in the padded image; the padding is cut off."""
+    kernel, inner = const(block).tolist(), const(image).tolist()
+    count = len(kernel)
+    pads = attr(node, "pads") or [0] * 2 * count
+    sizes = [n + pads[i] + pads[i + count] for i, n in enumerate(inner)]
+    windows = windows_of(op, node, inner, kernel)
+    batch, rows, _columns = lengths(op, x)
+    if not isinstance(rows, int):
+        return NotImplemented
+    depth, flat = rows // int(np.prod(kernel)), np.zeros((), np.int64)
+    for i, window in enumerate(windows):
+        place = (
+            np.arange(window.places)[None] * window.stride + np.arange(kernel[i])[:, None] * window.dilation
+        )
+        flat = flat[..., None, None] * sizes[i] + place if i else place
+    order = [*range(0, 2 * count, 2), *range(1, 2 * count, 2)]
+    flat = flat.transpose(order).reshape(-1, 1)
+    parts = reshape(op, op.Transpose(x, perm=[1, 2, 0]), [depth, flat.size, batch])
+    parts = reshape(op, op.Transpose(parts, perm=[1, 0, 2]), [flat.size, depth, batch])
+    empty = op.Expand(zero(op, x), vector(op, [int(np.prod(sizes)), depth, batch]))
+    total = op.ScatterND(empty, op.const(flat.astype(np.int64)), parts, reduction="add")
+    whole = reshape(op, op.Transpose(total, perm=[2, 1, 0]), [batch, depth, *sizes])
+    starts, ends = pads[:count], [p + n for p, n in zip(pads[:count], inner, strict=True)]
+    return op.Slice(whole, starts, ends, list(range(2, 2 + count)))
