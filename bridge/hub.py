@@ -150,7 +150,8 @@ class Builder:
         """An initializer holding `value`: an array, a number, a list, or an ir tensor."""
         tensor = value
         if not isinstance(value, ir.TensorProtocol):
-            array = np.asarray(value, None if dtype is None else numpy_dtype(dtype))
+            empty = np.int64 if isinstance(value, list) and not value else None
+            array = np.asarray(value, empty if dtype is None else numpy_dtype(dtype))
             if array.dtype == np.float64 and dtype is None and not isinstance(value, np.ndarray):
                 array = array.astype(np.float32)
             tensor = ir.tensor(array)

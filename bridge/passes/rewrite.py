@@ -39,6 +39,8 @@ class Rewrite(ir.passes.InPlacePass):
         pending = list(graph)[::-1]
         while pending:
             node = pending.pop()
+            if node.graph is not graph:
+                continue
             for subgraph in subgraphs(node):
                 changed |= self._graph(subgraph)
             made = self._node(graph, node)

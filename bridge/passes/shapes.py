@@ -21,6 +21,11 @@ class InferShapes(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         declared = {v: v.shape for v in [*model.graph.inputs, *model.graph.outputs]}
+        partial = {
+            v: v.shape for v in _values(model.graph) if v.shape is not None and not v.shape.is_static()
+        }
+        for value in partial.keys() - declared.keys():
+            value.shape = None
         untyped = {v for v in _values(model.graph) if v.type is None}
         quiet = logging.getLogger("onnx_ir")
         level = quiet.level
@@ -33,6 +38,8 @@ class InferShapes(ir.passes.InPlacePass):
         _rank_reductions(model.graph)
         for value, shape in declared.items():
             value.shape = _merged(shape, value.shape)
+        for value, shape in partial.items():
+            value.shape = shape if value.shape is None else value.shape
         _name_dimensions(model)
         return ir.passes.PassResult(model, True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import onnx_ir as ir
 
@@ -133,7 +134,7 @@ def _wide(node: ir.Node) -> dict[str, ir.DataType]:
 
 def _rounds_inside(node: ir.Node) -> bool:
     """Composite operators in bfloat16 round after every step of their function body, which is expanded first."""
-    schema = hub.schema(node)
+    schema: Any = hub.schema(node)
     bodied = schema is not None and (schema.has_function or schema.has_context_dependent_function)
     return bodied and any(v is not None and v.dtype == T.BFLOAT16 for v in node.inputs)
 

@@ -17,6 +17,11 @@ def lengths(op: Any, x: ir.Value) -> list[Any]:
     return [int(d) if isinstance(d, int) else op.Shape(x, start=i, end=i + 1) for i, d in enumerate(x.shape)]
 
 
+def sizes_of(op: Any, x: ir.Value) -> ir.Value:
+    """The shape of `x`, constant where it is static."""
+    return vector(op, lengths(op, x))
+
+
 def vector(op: Any, parts: Sequence[Any]) -> ir.Value:
     """One int64 vector of ints and one-element values."""
     if all(isinstance(p, (int, np.integer)) for p in parts):

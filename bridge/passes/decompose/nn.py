@@ -203,7 +203,7 @@ def _pair(op, a, left, b, right, later):
     "Det",
     needs=(
         condition(
-            "square matrices of 4 rows at most", lambda n: (n.inputs[0].shape or [9])[-1] in (1, 2, 3, 4)
+            "square matrices of 4 rows at most", lambda n: list(n.inputs[0].shape or [9])[-1] in (1, 2, 3, 4)
         ),
     ),
 )

@@ -28,7 +28,7 @@ def reduce(op, node, x, axes=None):
     if (axes is None and attr(node, "noop_with_empty_axes", 0)) or rank_of(x) == 0:
         return op.Identity(x)
     if 0 in (shape_of(x) or []):
-        return _of_nothing(op, node, x)
+        return _of_nothing(op, node, x, axes)
     if node.op_type == "ReduceMean" and x.dtype.is_integer() and (axes is None or const(axes) is not None):
         sizes = lengths(op, x)
         named = sizes if axes is None else [sizes[int(a)] for a in const(axes)]
@@ -38,15 +38,21 @@ def reduce(op, node, x, axes=None):
     return NotImplemented
 
 
-def _of_nothing(op, node, x):
+def _of_nothing(op, node, x, axes):
     shape = shape_of(node.outputs[0])
-    if shape is None:
+    if shape is None and not attr(node, "keepdims", 1):
         return NotImplemented
     info = np.iinfo(x.dtype.numpy()) if x.dtype.is_integer() else None
     number = NEUTRAL[node.op_type]
     if info is not None and not np.isfinite(number):
         number = info.min if number < 0 else info.max
-    return op.Identity(op.const(np.full(shape, number).astype(x.dtype.numpy())))
+    if shape is not None:
+        return op.Identity(op.const(np.full(shape, number).astype(x.dtype.numpy())))
+    places = op.const(np.arange(rank_of(x))[None])
+    at = op.Unsqueeze(op.Where(op.Less(axes, 0), op.Add(axes, rank_of(x)), axes), [1])
+    hits = op.ReduceMax(op.Cast(op.Equal(at, places), to=7), [0], keepdims=0)
+    kept = op.Where(op.Equal(hits, 1), op.const(np.array(1)), op.const(np.array(shape_of(x))))
+    return op.Expand(op.const(number, x.dtype), kept)
 
 
 @ops.op("ArgMax", "ArgMin")

@@ -22,7 +22,8 @@ I64 = int(ir.DataType.INT64)
 
 
 def nearest_of_anything(node: ir.Node) -> bool:
-    return node.inputs[0].dtype in FLOATS or attr(node, "mode", "nearest") == "nearest"
+    x = node.inputs[0]
+    return (x is not None and x.dtype in FLOATS) or attr(node, "mode", "nearest") == "nearest"
 
 
 @ops.op("Resize", needs=(RANKED, condition("floats, or mode nearest", nearest_of_anything)))
@@ -222,7 +223,7 @@ def _cubic(line: Line, t: ir.Value, a: float) -> ir.Value:
     return op.Where(op.LessOrEqual(t, line.number(1)), op.Add(near, line.number(1)), outer)
 
 
-def _read(op: Any, x: ir.Value, axis: int, line: Line, taps: list) -> ir.Value:
+def _read(op: Any, x: ir.Value, axis: int, line: Line, taps: list) -> Any:
     total, rank = None, rank_of(x) or 0
     last = op.Sub(line.size, line.number(1))
     for place, weight in taps:
@@ -325,7 +326,7 @@ def _within(op: Any, at: ir.Value, size: ir.Value, padding: str, corners: int) -
     return reflected
 
 
-def bilinear(op: Any, last: ir.Value, batch: ir.Value, ys: list, xs: list, largest: bool = False) -> ir.Value:
+def bilinear(op: Any, last: ir.Value, batch: ir.Value, ys: list, xs: list, largest: bool = False) -> Any:
     """Elements of [N, H, W, C] at the taps (place, weight) of two axes, broadcast against each other: summed, or the largest."""
     total = None
     for (y, wy), (x, wx) in itertools.product(ys, xs):
@@ -333,7 +334,7 @@ def bilinear(op: Any, last: ir.Value, batch: ir.Value, ys: list, xs: list, large
         parts = [op.Unsqueeze(op.Add(v, shape), [-1]) for v in (batch, y, x)]
         read = op.Mul(op.GatherND(last, op.Concat(*parts, axis=-1)), op.Unsqueeze(op.Mul(wy, wx), [-1]))
         total = read if total is None else op.Max(total, read) if largest else op.Add(total, read)
-    return total  # type: ignore[return-value]
+    return total
 
 
 @ops.op(

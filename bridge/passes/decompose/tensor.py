@@ -17,6 +17,7 @@ from bridge.passes.decompose.common import (
     product,
     reshape,
     scalar,
+    sizes_of,
     vector,
     wrapped,
     zero,
@@ -120,21 +121,33 @@ def grid(op: Any, shape: list[Any], axis: int) -> ir.Value:
 
 @ops.op("GatherElements", needs=(RANKED,))
 def gather_elements(op, node, x, indices):
-    return op.GatherND(x, _element_indices(op, node, x, indices))
+    """A Gather from the flattened input."""
+    return op.Gather(reshape(op, x, [-1]), _flat(op, node, x, indices), axis=0)
 
 
-def _element_indices(op: Any, node: ir.Node, x: ir.Value, indices: ir.Value) -> ir.Value:
-    axis = attr(node, "axis", 0) % rank_of(x)  # type: ignore[operator]
-    shape = lengths(op, indices)
-    at = op.Cast(wrapped(op, indices, lengths(op, x)[axis]), to=7)
-    parts = [op.Unsqueeze(at, [len(shape)]) if a == axis else grid(op, shape, a) for a in range(len(shape))]
-    return op.Concat(*parts, axis=-1) if len(parts) > 1 else parts[0]
+def _flat(op: Any, node: ir.Node, x: ir.Value, indices: ir.Value) -> ir.Value:
+    """Where in the flattened `x` each index along the axis points."""
+    sizes, rank = lengths(op, x), rank_of(x) or 0
+    axis = attr(node, "axis", 0) % rank
+    total = op.Cast(wrapped(op, indices, sizes[axis]), to=7)
+    if (step := product(op, sizes[axis + 1 :])) != 1:
+        total = op.Mul(total, step)
+    for other, length in enumerate(lengths(op, indices)):
+        step = product(op, sizes[other + 1 :])
+        if other != axis and length != 1:
+            place = along(op, arange(op, length), other, rank)
+            total = op.Add(total, place if isinstance(step, int) and step == 1 else op.Mul(place, step))
+    return total
 
 
 @ops.op("ScatterElements", needs=(RANKED,))
 def scatter_elements(op, node, x, indices, updates):
-    at = _element_indices(op, node, x, indices)
-    return op.ScatterND(x, at, updates, reduction=attr(node, "reduction", "none"))
+    """A ScatterND into the flattened input."""
+    at = reshape(op, _flat(op, node, x, indices), [-1, 1])
+    kept = {"reduction": attr(node, "reduction", "none")}
+    return reshape(
+        op, op.ScatterND(reshape(op, x, [-1]), at, reshape(op, updates, [-1]), **kept), lengths(op, x)
+    )
 
 
 @ops.op("GatherND", needs=(RANKED, condition("batch_dims", lambda n: attr(n, "batch_dims", 0) > 0)))
@@ -248,7 +261,7 @@ def tensor_scatter(op, node, cache, update, start=None):
     limit = scalar(op, count[axis])
     new = op.And(op.GreaterOrEqual(places, 0), op.Less(places, limit))
     at = op.Min(op.Max(places, 0), op.Sub(limit, op.const(np.array(1, np.int64))))
-    return op.Where(new, op.GatherElements(update, op.Expand(at, op.Shape(cache)), axis=axis), cache)
+    return op.Where(new, op.GatherElements(update, op.Expand(at, sizes_of(op, cache)), axis=axis), cache)
 
 
 @ops.op(
@@ -266,3 +279,22 @@ def training_dropout(op, node, x, ratio=None, training=None):
     kept = op.Or(op.GreaterOrEqual(chance, op.Cast(rate, to=1)), op.Not(training))
     scale = op.Where(training, op.Div(zero(op, x, 1), op.Sub(zero(op, x, 1), rate)), zero(op, x, 1))
     return op.Where(kept, op.Mul(x, scale), zero(op, x)), kept
+
+
+@ops.op("Split", needs=(RANKED,))
+def split(op, node, x, sizes=None):
+    """A Slice for each part."""
+    axis, count = attr(node, "axis", 0) % rank_of(x), len(node.outputs)
+    length = lengths(op, x)[axis]
+    if sizes is not None:
+        parts = [op.Slice(sizes, [i], [i + 1], [0]) for i in range(count)]
+    else:
+        whole = vector(op, [length])
+        each = op.Div(op.Add(whole, count - 1), count)
+        parts = [each] * count
+    start, made = op.const(np.zeros(1, np.int64)), []
+    for part in parts:
+        end = op.Add(start, part)
+        made.append(op.Slice(x, start, end, [axis]))
+        start = end
+    return made

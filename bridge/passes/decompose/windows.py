@@ -118,8 +118,9 @@ def _with_places(op: Any, node: ir.Node, x: ir.Value, wide: ir.Value, windows: l
     shape = shape_of(x)
     if shape is None:
         return NotImplemented
-    order = "F" if attr(node, "storage_order", 0) else "C"
-    plane = np.arange(np.prod(shape[2:])).reshape(shape[2:], order=order)
+    plane = np.arange(np.prod(shape[2:])).reshape(shape[2:])
+    if attr(node, "storage_order", 0):
+        plane = np.arange(plane.size).reshape(shape[:1:-1]).T
     places = np.arange(shape[0] * shape[1]).reshape(*shape[:2], *[1] * len(windows)) * plane.size + plane
     ends = [(0, 0), (0, 0), *((w.before, w.after + w.extra) for w in windows)]
     at = op.const(np.pad(places, ends, constant_values=-1).astype(np.int64))
@@ -282,7 +283,7 @@ def max_unpool(op, node, x, indices, output_shape=None):
     return op.Reshape(flat, result)
 
 
-def _moved(op: Any, indices: ir.Value, before: list[int], after: list[int]) -> ir.Value:
+def _moved(op: Any, indices: ir.Value, before: list[int], after: list[int]) -> Any:
     """Indices into a tensor of shape `before` as those of the same place in one of shape `after`."""
     result, rest = None, indices
     steps = np.cumprod([1, *before[:0:-1]])[::-1]

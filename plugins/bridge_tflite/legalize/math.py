@@ -10,6 +10,7 @@ import onnx_ir as ir
 from bridge.hub import attr, const
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
+from bridge.passes.decompose.common import sizes_of
 from bridge_tflite.export_ops.common import TFLITE
 
 native = OpTable("TFLite operators: math")
@@ -42,7 +43,7 @@ def floor_mod(op, node, x, y):
 
 @native.op("Atan", needs=(dtype("float", "double"),))
 def atan(op, node, x):
-    return op.Atan2(x, op.Expand(op.const(1, x.dtype), op.Shape(x)), _domain=TFLITE)
+    return op.Atan2(x, op.Expand(op.const(1, x.dtype), sizes_of(op, x)), _domain=TFLITE)
 
 
 @native.op("Asin", needs=(dtype("float"),))

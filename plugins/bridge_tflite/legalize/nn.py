@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import attr, const, rank_of, shape_of
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import FUSED, PADDING, TFLITE
 
@@ -19,12 +20,17 @@ def axes_of(values) -> np.ndarray:
     return np.asarray(values, np.int64)
 
 
-@native.op("MatMul")
+def constant_weights(node: ir.Node) -> bool:
+    x, array = node.inputs[0], const(node.inputs[1])
+    return (
+        array is not None and array.ndim == 2 and x.dtype == ir.DataType.FLOAT and 2 <= (rank_of(x) or 0) <= 8
+    )
+
+
+@native.op("MatMul", needs=(condition("constant weights of two dimensions", constant_weights),))
 def fully_connected(op, node, x, weights):
     """Constant weights make a fully connected layer; a bias added to it alone goes in too."""
     array = const(weights)
-    if array is None or array.ndim != 2 or x.dtype != ir.DataType.FLOAT or (rank_of(x) or 0) < 2:
-        return NotImplemented
     turned = op.const(np.ascontiguousarray(array.T))
     bias = _bias(node, array.shape[1])
     if bias is None:
@@ -33,9 +39,9 @@ def fully_connected(op, node, x, weights):
     made = op.FullyConnected(x, turned, op.const(const(value).reshape(-1)), _domain=TFLITE)
     total = add.outputs[0]
     made.type, made.shape = total.type, total.shape
-    add.replace_input_with(0, made)
     ir.convenience.replace_all_uses_with(total, made, replace_graph_outputs=True)
     made.name, total.name = total.name, None
+    op.graph.remove(add, safe=True)
     return made
 
 
