@@ -18,6 +18,7 @@ from bridge.errors import BridgeError, InvalidOption, PluginError, UnsupportedMo
 
 TIMEOUT = 60.0
 SURVIVED = ("native", "expanded")
+FLOATS = ("bfloat16", "float16", "float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _outcome(target: str, case: Any) -> tuple[str, str, float]:
             except (ExecutionFailed, InvalidInput) as error:
                 return "unrunnable", str(error), 0.0
             expected = Outputs(dict(zip(names, values, strict=True)), "expected")
-            checked = compare(expected, found, case.rtol, case.atol)
+            checked = compare(expected, found, case.rtol, max(case.atol, _last_place(expected)))
             if not checked.ok:
                 remark = _excuse(path, case, inputs, expected, checked)
                 if not remark:
@@ -167,11 +168,25 @@ def _outcome(target: str, case: Any) -> tuple[str, str, float]:
     return ("expanded" if expanded else "native"), remark, worst
 
 
+def _last_place(expected: Any) -> float:
+    """One unit in the last place of the largest finite element: what the order of a sum may change anywhere in it."""
+    import ml_dtypes
+    import numpy as np
+
+    floats = [v for v in expected.values() if isinstance(v, np.ndarray) and v.dtype.name in FLOATS]
+    sizes = [np.abs(v.astype(np.float64)) for v in floats]
+    largest = [float(s[np.isfinite(s)].max(initial=0.0)) for s in sizes]
+    return min(
+        (float(ml_dtypes.finfo(v.dtype).eps) * n for v, n in zip(floats, largest, strict=True)), default=0.0
+    )
+
+
 def _excuse(path: Path, case: Any, inputs: dict[str, Any], expected: Any, checked: Any) -> str:
     """Why other numbers are not wrong: the operator is random, or ONNX Runtime alone disagrees with the case."""
     from bridge.passes.fold import RANDOM
 
-    if {node.op_type for node in case.model.graph.node} & set(RANDOM):
+    training = any(node.op_type == "Dropout" and len(node.input) == 3 for node in case.model.graph.node)
+    if training or {node.op_type for node in case.model.graph.node} & set(RANDOM):
         same = all(o.problem in ("", "differs") for o in checked.outputs)
         return "random: shape and dtype compared" if same else ""
     if path.suffix != ".onnx":

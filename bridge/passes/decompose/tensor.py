@@ -206,6 +206,8 @@ def _outside(op: Any, mode: str, place: ir.Value, length: ir.Value) -> ir.Value:
 def cumulative(op, node, x, axis):
     """By doubling: after step s every element holds s of its predecessors."""
     known, rank = const(axis), rank_of(x)
+    if rank == 1:
+        known = np.zeros(1, np.int64)
     if known is None or not isinstance(length := x.shape[int(known.reshape(())) % rank], int):
         return NotImplemented
     axis = int(known.reshape(())) % rank

@@ -125,3 +125,8 @@ def resize_bilinear(tfl, node, x, *rest):
 @ops.op("Resize", needs=(LAST, attribute("mode", "nearest")))
 def resize_nearest(tfl, node, x, *rest):
     tfl.RESIZE_NEAREST_NEIGHBOR(x, i32(shape_of(node.outputs[0])[1:3]))
+
+
+@ops.op(f"{TFLITE}::Suppress")
+def non_max_suppression(tfl, node, boxes, scores, most, overlap, threshold):
+    tfl.NON_MAX_SUPPRESSION_V4(boxes, scores, most, overlap, threshold)
