@@ -70,6 +70,8 @@ def _bypass(graph: ir.Graph, node: ir.Node) -> bool:
         if any(use.node.graph is not graph for use in x.uses()):
             return False
         name, y.name = y.name, None
+        if y.shape is not None and hub.shape_of(x) is None:
+            x.shape = y.shape
         ir.convenience.replace_all_uses_with(y, x, replace_graph_outputs=True)
         x.name = name
     else:

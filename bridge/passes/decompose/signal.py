@@ -58,7 +58,7 @@ def dft(op, node, x, length=None, axis=None):
 
 def _times(op: Any, parts: list, matrix: np.ndarray, axis: int) -> list:
     """Real and imaginary part of a complex product along `axis`."""
-    rank = rank_of(parts[0])
+    rank = rank_of(parts[0]) or 0
     order = [*range(axis), *range(axis + 1, rank), axis]
     inverse = [order.index(i) for i in range(rank)]
     kind = parts[0].dtype.numpy()
