@@ -173,3 +173,19 @@ def _measured(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float)
     close = np.array_equal(a, b) if exact else bool(np.all(error <= atol + rtol * np.abs(x)))
     problem = "" if close and special else "differs" if special else "NaN or infinity elsewhere"
     return Comparison(name, float(error.max(initial=0)), float(relative.max(initial=0)), cosine, problem)
+
+
+def last_place(values: dict[str, Any]) -> float:
+    """One unit in the last place of the largest finite element: what the order of a sum may change anywhere in it."""
+    import ml_dtypes
+
+    floats = [
+        v
+        for v in values.values()
+        if isinstance(v, np.ndarray) and v.dtype.name in ("bfloat16", "float16", "float32", "float64")
+    ]
+    sizes = [np.abs(v.astype(np.float64)) for v in floats]
+    largest = [float(s[np.isfinite(s)].max(initial=0.0)) for s in sizes]
+    return min(
+        (float(ml_dtypes.finfo(v.dtype).eps) * n for v, n in zip(floats, largest, strict=True)), default=0.0
+    )

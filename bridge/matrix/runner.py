@@ -18,7 +18,6 @@ from bridge.errors import BridgeError, InvalidOption, PluginError, UnsupportedMo
 
 TIMEOUT = 60.0
 SURVIVED = ("native", "expanded")
-FLOATS = ("bfloat16", "float16", "float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def _outcome(target: str, case: Any) -> tuple[str, str, float]:
     from bridge.errors import ExecutionFailed, InvalidInput
     from bridge.formats import by_name
     from bridge.runtime import Outputs
-    from bridge.verify import compare
+    from bridge.verify import compare, last_place
 
     names = [value.name for value in case.model.graph.output]
     remark, worst = "", 0.0
@@ -157,7 +156,7 @@ def _outcome(target: str, case: Any) -> tuple[str, str, float]:
             except (ExecutionFailed, InvalidInput) as error:
                 return "unrunnable", str(error), 0.0
             expected = Outputs(dict(zip(names, values, strict=True)), "expected")
-            checked = compare(expected, found, case.rtol, max(case.atol, _last_place(expected)))
+            checked = compare(expected, found, case.rtol, max(case.atol, last_place(expected)))
             if not checked.ok:
                 remark = _excuse(path, case, inputs, expected, checked)
                 if not remark:
@@ -166,19 +165,6 @@ def _outcome(target: str, case: Any) -> tuple[str, str, float]:
                 worst = max([worst, *(o.max_abs for o in checked.outputs)])
     expanded = conversion.report.counts().get("expanded", 0)
     return ("expanded" if expanded else "native"), remark, worst
-
-
-def _last_place(expected: Any) -> float:
-    """One unit in the last place of the largest finite element: what the order of a sum may change anywhere in it."""
-    import ml_dtypes
-    import numpy as np
-
-    floats = [v for v in expected.values() if isinstance(v, np.ndarray) and v.dtype.name in FLOATS]
-    sizes = [np.abs(v.astype(np.float64)) for v in floats]
-    largest = [float(s[np.isfinite(s)].max(initial=0.0)) for s in sizes]
-    return min(
-        (float(ml_dtypes.finfo(v.dtype).eps) * n for v, n in zip(floats, largest, strict=True)), default=0.0
-    )
 
 
 def _excuse(path: Path, case: Any, inputs: dict[str, Any], expected: Any, checked: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.ops import OpTable
@@ -43,7 +44,7 @@ def _of_nothing(op, node, x, axes):
     if shape is None and not attr(node, "keepdims", 1):
         return NotImplemented
     info = np.iinfo(x.dtype.numpy()) if x.dtype.is_integer() else None
-    number = NEUTRAL[node.op_type]
+    number = NEUTRAL[node.op_type] if x.dtype != ir.DataType.BOOL else float(node.op_type == "ReduceMin")
     if info is not None and not np.isfinite(number):
         number = info.min if number < 0 else info.max
     if shape is not None:

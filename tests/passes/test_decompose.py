@@ -1,0 +1,212 @@
+"""What an operator is spelled out in computes what the operator does: ONNX's own node cases, and generated geometry."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import bridge
+from bridge import hub
+from bridge.errors import BridgeError
+from bridge.inputs import random_inputs
+from bridge.matrix.cases import frozen, node_cases
+from bridge.passes.decompose import DECOMPOSITIONS, Decompose
+from bridge.passes.widen import ComputeWider
+from bridge.runtime import Outputs
+from bridge.verify import compare, last_place
+
+OPERATORS = sorted({rule.op for rule in DECOMPOSITIONS})
+RANDOM = ("Dropout",)
+LOSSY = {
+    "test_roialign_mode_max": "the case takes the largest of products, as the operator did before opset 16"
+}
+
+
+@cache
+def cases_of() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, case in node_cases().items():
+        if len(case.model.graph.node) == 1 and not name.endswith("_expanded"):
+            node = case.model.graph.node[0]
+            found.setdefault(f"{node.domain}::{node.op_type}" if node.domain else node.op_type, []).append(
+                name
+            )
+    return found
+
+
+def spelled_out(case, operator: str) -> bool:
+    """Whether `operator` was spelled out; raises AssertionError where that changed the answer."""
+    try:
+        model = bridge.load(case.model)
+        bridge.run(model, case.inputs[0])
+    except BridgeError:
+        return False
+    before = [node for node in hub.all_nodes(model) if hub.qualified(node) == operator]
+    Decompose(lambda node: node not in before)(model)
+    if not before or any(node in before for node in hub.all_nodes(model)):
+        return False
+    hub.verify(model)
+    names = [value.name for value in case.model.graph.output]
+    expected = Outputs(dict(zip(names, case.expected[0], strict=True)), "expected")
+    result = compare(expected, bridge.run(model, case.inputs[0]), 1e-3, max(1e-5, last_place(expected)))
+    if operator not in RANDOM or len(case.model.graph.node[0].input) < 3:
+        assert result.ok, f"{case.name}\n{result}"
+    return True
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_the_node_cases_of_an_operator_survive_its_decomposition(operator):
+    names = cases_of().get(operator, [])
+    cases = [c for n in names for c in (node_cases()[n], frozen(node_cases()[n])) if c is not None]
+    done = [spelled_out(case, operator) for case in cases]
+    if not any(done):
+        pytest.skip("no node case takes this decomposition")
+
+
+def load(graph: str):
+    return bridge.load(onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> {graph}'))
+
+
+def assert_kept(model, operator: str) -> None:
+    inputs = random_inputs(model)
+    before = bridge.run(model, inputs)
+    Decompose(lambda node: node.op_type != operator)(model)
+    assert all(node.op_type != operator for node in hub.all_nodes(model))
+    result = compare(before, bridge.run(model, inputs), 1e-4, 1e-5)
+    assert result.ok, str(result)
+
+
+@st.composite
+def geometry(draw):
+    rank = draw(st.integers(1, 3))
+    size = [draw(st.integers(4, 7)) for _ in range(rank)]
+    kernel = [draw(st.integers(1, 3)) for _ in range(rank)]
+    strides = [draw(st.integers(1, 3)) for _ in range(rank)]
+    dilations = [draw(st.integers(1, 2)) for _ in range(rank)]
+    pads = [draw(st.integers(0, k // 2)) for k in kernel * 2]
+    return size, kernel, strides, dilations, pads
+
+
+def listed(values) -> str:
+    return ", ".join(map(str, values))
+
+
+@settings(max_examples=40, deadline=None)
+@given(geometry(), st.sampled_from(["MaxPool", "AveragePool"]), st.booleans(), st.booleans(), st.booleans())
+def test_pools_of_any_geometry_by_gathering(shape, operator, ceil, counted, dynamic):
+    size, kernel, strides, dilations, pads = shape
+    assume(not (dynamic and ceil))
+    dims = ",".join(f"d{i}" if dynamic else str(n) for i, n in enumerate(size))
+    extra = f", count_include_pad: int = {int(counted)}" if operator == "AveragePool" else ""
+    assume(
+        all(
+            n + pads[i] + pads[i + len(size)] >= (k - 1) * d + 1
+            for i, (n, k, d) in enumerate(zip(size, kernel, dilations, strict=True))
+        )
+    )
+    model = load(
+        f"""g (float[2,3,{dims}] x) => (float[2,3,{",".join("o" + str(i) for i in range(len(size)))}] y) {{
+        y = {operator} <kernel_shape: ints = [{listed(kernel)}], strides: ints = [{listed(strides)}], pads: ints = [{listed(pads)}],
+        dilations: ints = [{listed(dilations)}], ceil_mode: int = {int(ceil)}{extra}> (x) }}"""
+    )
+    inputs = {"x": np.random.default_rng(0).standard_normal([2, 3, *size]).astype(np.float32)}
+    before = bridge.run(model, inputs)
+    Decompose(lambda node: node.op_type != operator)(model)
+    result = compare(before, bridge.run(model, inputs), 1e-4, 1e-5)
+    assert result.ok, str(result)
+
+
+@settings(max_examples=40, deadline=None)
+@given(geometry(), st.sampled_from([1, 2]), st.booleans(), st.sampled_from(["Conv", "ConvTranspose"]))
+def test_convolutions_of_any_geometry_as_products(shape, group, constant, operator):
+    size, kernel, strides, dilations, pads = shape
+    assume(
+        all(
+            n + pads[i] + pads[i + len(size)] >= (k - 1) * d + 1
+            for i, (n, k, d) in enumerate(zip(size, kernel, dilations, strict=True))
+        )
+    )
+    weights = [4, 2 // group, *kernel] if operator == "Conv" else [2, 4 // group, *kernel]
+    spatial = ",".join(map(str, size))
+    model = load(
+        f"""g (float[1,2,{spatial}] x, float[{",".join(map(str, weights))}] w, float[4] b) => (float[1,4,{",".join("o" + str(i) for i in range(len(size)))}] y) {{
+        y = {operator} <strides: ints = [{listed(strides)}], pads: ints = [{listed(pads)}], group: int = {group},
+        dilations: ints = [{listed(dilations)}]> (x, w, b) }}"""
+    )
+    assert_kept(model, operator)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"]),
+    st.sampled_from(["nearest", "linear", "cubic"]),
+    st.sampled_from(["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]),
+    st.lists(st.integers(1, 9), min_size=2, max_size=2),
+    st.booleans(),
+)
+def test_resizes_of_any_mode_as_weighted_gathers(coordinate, mode, rounding, sizes, dynamic):
+    dims = "h,w" if dynamic else "4,5"
+    model = load(
+        f"""g (float[1,2,{dims}] x) => (float[1,2,{sizes[0]},{sizes[1]}] y) <int64[4] s = {{1, 2, {sizes[0]}, {sizes[1]}}}> {{
+        y = Resize <mode: string = "{mode}", coordinate_transformation_mode: string = "{coordinate}", nearest_mode: string = "{rounding}"> (x, , , s) }}"""
+    )
+    inputs = {"x": np.random.default_rng(1).standard_normal([1, 2, 4, 5]).astype(np.float32)}
+    before = bridge.run(model, inputs)
+    Decompose(lambda node: node.op_type != "Resize")(model)
+    result = compare(before, bridge.run(model, inputs), 1e-4, 1e-5)
+    assert result.ok, str(result)
+
+
+@pytest.mark.parametrize("equation", ["ij,jk->ik", "bij,bjk->bik", "...ij,...jk->...ik", "ii->i", "ii", "ij->ji", "i,j->ij", "bhwc,hkc->bhwk", "ij,ij->", "ij,jk,kl->il", "b...->b"])  # fmt: skip
+def test_einsum_of_any_equation_as_products(equation):
+    letters = dict(zip("bhwcijklq", (2, 3, 4, 5, 3, 4, 5, 2, 2), strict=True))
+    if "ii" in equation:
+        letters["i"] = 3
+    shapes = []
+    for term in equation.split("->")[0].split(","):
+        named = term.replace("...", "q")
+        shapes.append(",".join(str(letters[c]) for c in named))
+    inputs = ", ".join(f"float[{s}] x{i}" for i, s in enumerate(shapes))
+    result = equation.split("->")[1].replace("...", "q") if "->" in equation else ""
+    shape = ",".join(str(letters[c]) for c in result)
+    names = ", ".join(f"x{i}" for i in range(len(shapes)))
+    kind = f"float[{shape}]" if shape else "float"
+    assert_kept(
+        load(f'g ({inputs}) => ({kind} y) {{ y = Einsum <equation: string = "{equation}"> ({names}) }}'),
+        "Einsum",
+    )
+
+
+@given(
+    st.lists(st.integers(-(2**63), 2**63 - 1), min_size=8, max_size=8),
+    st.lists(st.integers(-(2**40), 2**40), min_size=8, max_size=8),
+)
+@settings(max_examples=60, deadline=None)
+def test_64_bit_division_is_exact(tops, bottoms):
+    x, y = np.array(tops, np.int64), np.array([b or 3 for b in bottoms], np.int64)
+    x = np.clip(x, -(2**62), 2**62)
+    model = load("g (int64[8] x, int64[8] y) => (int64[8] z) { z = Div (x, y) }")
+    Decompose(lambda node: node.op_type != "Div" or node.inputs[0].dtype.name != "INT64")(model)
+    assert len(model.graph) > 1
+    exact = [
+        abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+        for a, b in zip(x.tolist(), y.tolist(), strict=True)
+    ]
+    assert bridge.run(model, {"x": x, "y": y})["z"].tolist() == exact
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int8", "uint8", "int16", "uint16", "uint32"])
+@pytest.mark.parametrize("operator", ["Add", "Mul", "Sub"])
+def test_wider_arithmetic_gives_the_same_elements(operator, dtype):
+    model = load(f"g ({dtype}[6] x, {dtype}[6] y) => ({dtype}[6] z) {{ z = {operator} (x, y) }}")
+    inputs = random_inputs(model)
+    before = bridge.run(model, inputs)
+    ComputeWider(lambda node: node.inputs[0].dtype.name in ("FLOAT", "INT32", "INT64"))(model)
+    assert any(node.op_type == "Cast" for node in model.graph)
+    result = compare(before, bridge.run(model, inputs), 0.0, 0.0)
+    assert result.ok, str(result)
