@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -118,14 +117,25 @@ def test_a_missing_extra_names_the_pip_command(mnist, tmp_path):
     assert "pip install 'modelbridge[tflite]'" in printed
 
 
-def test_a_disk_that_fills_half_way_leaves_nothing(mnist, tmp_path, monkeypatch):
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+FULL_DISK = """
+import resource, signal, sys, bridge
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+source, target, options = sys.argv[1], sys.argv[2], dict(pair.split("=") for pair in sys.argv[3:])
+bridge.convert(source, target + ".first", to="onnx")
+resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
+try: bridge.convert(source, target, **options)
+except bridge.BridgeError as error: print(type(error).__name__, error)
+"""
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(errors.WriteFailed, match="No space left"):
-        bridge.convert(mnist, tmp_path / "m.tflite")
-    assert list(tmp_path.iterdir()) == []
+
+@pytest.mark.parametrize("target", ["m.tflite", "m.onnx", "m.onnx external_data=yes"])
+def test_a_disk_that_fills_half_way_leaves_nothing(target, mnist, tmp_path):
+    name, *options = target.split()
+    words = [sys.executable, "-c", FULL_DISK, str(mnist), str(tmp_path / name), *options]
+    printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert printed.startswith("WriteFailed"), printed
+    assert "Nothing was left behind" in printed
+    assert [p.name for p in tmp_path.iterdir()] == [f"{name}.first"]
 
 
 def test_an_existing_destination_is_replaced_only_when_asked(mnist, tmp_path):
@@ -196,7 +206,17 @@ def speech(path: Path) -> dict[str, np.ndarray]:
     return made
 
 
-VERIFIED = ("go1_policy.onnx", "FastestDet.onnx", "mnist.onnx")
+VERIFIED = (
+    "go1_policy.onnx",
+    "FastestDet.onnx",
+    "mnist.onnx",
+    "yunet_n_dynamic.onnx",
+    "pytorch_super_resolution.onnx",
+    "tinybert.onnx",
+    "dummy_transformer_mlm.onnx",
+    "random_decoder.onnx",
+    "random_encoder.onnx",
+)
 
 
 @pytest.mark.skipif(not REAL, reason="no shared models here")
