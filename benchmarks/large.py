@@ -21,7 +21,7 @@ from onnx import TensorProto, helper
 SIDE = 8192
 CHILD = """
 import sys, bridge
-bridge.convert(sys.argv[1], sys.argv[2], verify=len(sys.argv) > 3)
+bridge.convert(sys.argv[1], sys.argv[2], overwrite=True, verify=len(sys.argv) > 3)
 """
 
 
