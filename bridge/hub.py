@@ -80,6 +80,19 @@ def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
     return iter(traversal.RecursiveGraphIterator(model.graph))
 
 
+def subgraphs(node: ir.Node) -> list[ir.Graph]:
+    """The graphs a node's attributes hold."""
+    found: list[ir.Graph] = []
+    for attribute in node.attributes.values():
+        if attribute.is_ref():
+            continue
+        if attribute.type == ir.AttributeType.GRAPH:
+            found.append(attribute.as_graph())
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            found.extend(attribute.as_graphs())
+    return found
+
+
 def origin(node: ir.Node) -> str:
     """The native operator and name a node came from, as its importer stamped it."""
     return node.metadata_props.get(SOURCE, "")
@@ -279,12 +292,8 @@ def _graph_problems(graph: ir.Graph, names: set[str], outer: set[ir.Value]) -> I
         for read in node.inputs:
             if read is not None and read not in known:
                 yield f"{node.op_type} {node.name} reads {read.name} before it is made"
-        for attribute in node.attributes.values():
-            if attribute.type == ir.AttributeType.GRAPH:
-                yield from _graph_problems(attribute.as_graph(), names, known)
-            elif attribute.type == ir.AttributeType.GRAPHS:
-                for subgraph in attribute.as_graphs():
-                    yield from _graph_problems(subgraph, names, known)
+        for subgraph in subgraphs(node):
+            yield from _graph_problems(subgraph, names, known)
         for output in node.outputs:
             known.add(output)
             yield from _name_problems(output, names)

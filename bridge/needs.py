@@ -59,27 +59,6 @@ def max_rank(limit: int, index: int = 0) -> Need:
     return Need(f"input {index} of rank {limit} at most", holds)
 
 
-def static_shape(index: int = 0) -> Need:
-    """Every dimension of input `index` is known before run time."""
-    return Need(
-        f"a static shape of input {index}", lambda node: hub.shape_of(_input(node, index)) is not None
-    )
-
-
-def static_dims(*axes: int, index: int = 0) -> Need:
-    """The named dimensions of input `index` are known before run time."""
-
-    def holds(node: ir.Node) -> bool:
-        value = _input(node, index)
-        if value is None or value.shape is None:
-            return False
-        return all(
-            -len(value.shape) <= a < len(value.shape) and isinstance(value.shape[a], int) for a in axes
-        )
-
-    return Need(f"static dimensions {', '.join(map(str, axes))} of input {index}", holds)
-
-
 def unused_output(index: int, name: str) -> Need:
     """Output `index`, called `name`, is not asked for."""
 

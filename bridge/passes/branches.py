@@ -5,7 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.passes.rewrite import replace, subgraphs
+from bridge.hub import subgraphs
+from bridge.passes.rewrite import replace
 
 
 class InlineKnownIf(ir.passes.InPlacePass):

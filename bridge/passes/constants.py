@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
-from bridge.passes.rewrite import subgraphs
+from bridge.hub import subgraphs
 
 
 class LiftConstants(ir.passes.InPlacePass):

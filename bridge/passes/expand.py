@@ -8,7 +8,8 @@ import onnx
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.passes.rewrite import Accepts, described, replace, subgraphs
+from bridge.hub import subgraphs
+from bridge.passes.rewrite import Accepts, described, replace
 
 
 class ExpandFunctions(ir.passes.InPlacePass):

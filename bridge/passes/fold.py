@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.passes.rewrite import subgraphs
+from bridge.hub import subgraphs
 
 LIMIT = 2**24
 RANDOM = (

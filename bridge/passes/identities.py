@@ -5,8 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const, shape_of
-from bridge.passes.rewrite import subgraphs
+from bridge.hub import attr, const, shape_of, subgraphs
 
 
 class RemoveNoOps(ir.passes.InPlacePass):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.passes.rewrite import subgraphs
+from bridge.hub import subgraphs
 
 
 class NameValues(ir.passes.InPlacePass):

@@ -41,7 +41,7 @@ class Rewrite(ir.passes.InPlacePass):
             node = pending.pop()
             if node.graph is not graph:
                 continue
-            for subgraph in subgraphs(node):
+            for subgraph in hub.subgraphs(node):
                 changed |= self._graph(subgraph)
             made = self._node(graph, node)
             if made is not None:
@@ -68,19 +68,6 @@ class Rewrite(ir.passes.InPlacePass):
 def described(node: ir.Node) -> str:
     """`Op name`, the way provenance names a node."""
     return f"{node.op_type} {node.name}" if node.name else node.op_type
-
-
-def subgraphs(node: ir.Node) -> list[ir.Graph]:
-    """The graphs a node's attributes hold."""
-    found: list[ir.Graph] = []
-    for attribute in node.attributes.values():
-        if attribute.is_ref():
-            continue
-        if attribute.type == ir.AttributeType.GRAPH:
-            found.append(attribute.as_graph())
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            found.extend(attribute.as_graphs())
-    return found
 
 
 def replace(graph: ir.Graph | ir.Function, node: ir.Node, results: Any, op: hub.Builder) -> None:

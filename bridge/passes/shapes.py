@@ -9,7 +9,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 from bridge import hub
-from bridge.passes.rewrite import subgraphs
+from bridge.hub import subgraphs
 
 
 class InferShapes(ir.passes.InPlacePass):

@@ -8,7 +8,8 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.passes.rewrite import Accepts, described, replace, subgraphs
+from bridge.hub import subgraphs
+from bridge.passes.rewrite import Accepts, described, replace
 
 APPROXIMATED = "bridge.approximated"
 WIDENED = "bridge.widened"

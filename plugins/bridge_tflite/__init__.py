@@ -25,8 +25,8 @@ TFLITE = Format(
     runtime="bridge_tflite.runtime:run",
     versions="schema 3, builtin operators of LiteRT 2",
     extra="tflite",
-    requires=("ai_edge_litert", "flatbuffers", "tflite"),
-    packages=("ai-edge-litert", "flatbuffers", "tflite"),
+    requires=("ai_edge_litert", "flatbuffers"),
+    packages=("ai-edge-litert", "flatbuffers"),
     detect=detect,
 )
 

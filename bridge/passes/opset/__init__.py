@@ -5,8 +5,9 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.hub import subgraphs
 from bridge.passes.opset import down, up
-from bridge.passes.rewrite import described, replace, subgraphs
+from bridge.passes.rewrite import described, replace
 from bridge.report import Blocker
 
 RUNTIME_OPSET = 26

@@ -10,12 +10,12 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import UnsupportedModel
-from bridge.hub import attr
+from bridge.hub import attr, subgraphs
 from bridge.passes.constants import LiftConstants
 from bridge.passes.expand import ExpandFunctions
 from bridge.passes.names import NameValues
 from bridge.passes.opset.up import REDUCTIONS
-from bridge.passes.rewrite import described, replace, subgraphs
+from bridge.passes.rewrite import described, replace
 from bridge.report import Blocker
 
 ML = "ai.onnx.ml"
