@@ -85,7 +85,7 @@ def inline(graph: ir.Graph, node: ir.Node, function: ir.Function, names: list[st
     declared = {name: a for name, a in function.attributes.items() if a.value is not None}
     attributes = {**_defaults(node), **declared, **node.attributes}
     for inner in function:
-        copy = _copy(inner, values, attributes, op)
+        copy = copy_node(inner, values, attributes, op)
         op.insert(copy)
         values.update(zip(inner.outputs, copy.outputs, strict=True))
     results = {o.name: values.get(o, o) for o in function.outputs}
@@ -100,7 +100,8 @@ def _defaults(node: ir.Node) -> dict[str, ir.Attr]:
     return {n: ir.serde.deserialize_attribute(a.default_value) for n, a in declared if a.default_value.type}
 
 
-def _copy(node: ir.Node, values: dict, attributes: dict, op: hub.Builder) -> ir.Node:
+def copy_node(node: ir.Node, values: dict, attributes: dict, op: hub.Builder) -> ir.Node:
+    """A copy of a node of another graph, its inputs as `values` maps them, references as `attributes` fills them."""
     attrs = []
     for name, attribute in node.attributes.items():
         if attribute.is_ref():
@@ -131,7 +132,7 @@ def _copy_graph(graph: ir.Graph, outer: dict, attributes: dict) -> ir.Graph:
         result.register_initializer(copy)
         values[value] = copy
     for node in graph:
-        made = _copy(node, values, attributes, op)
+        made = copy_node(node, values, attributes, op)
         op.insert(made)
         values.update(zip(node.outputs, made.outputs, strict=True))
     result.outputs.extend(values[o] or o for o in graph.outputs)

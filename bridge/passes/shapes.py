@@ -35,6 +35,7 @@ class InferShapes(ir.passes.InPlacePass):
         finally:
             quiet.setLevel(level)
         _retype_containers(model.graph, untyped)
+        _carry(model.graph)
         _rank_reductions(model.graph)
         for value, shape in declared.items():
             value.shape = _merged(shape, value.shape)
@@ -58,6 +59,36 @@ def _retype_containers(graph: ir.Graph, untyped: set[ir.Value]) -> None:
             for value in again:
                 value.type = value.shape = None
             hub.infer_node(node)
+
+
+def _carry(graph: ir.Graph) -> None:
+    """What a loop carries keeps its first shape, where the body makes it that shape again."""
+    for node in graph:
+        if node.op_type == "Loop" and not node.domain:
+            body = hub.attr(node, "body")
+            pairs = list(
+                zip(list(body.inputs)[2:], list(body.outputs)[1:], list(node.inputs)[2:], strict=False)
+            )
+            tried = [inner for inner, _, first in pairs if inner.shape is None and first is not None]
+            for inner, _, first in pairs:
+                if inner in tried and first is not None:
+                    inner.shape, inner.type = first.shape, inner.type or first.type
+            made = _infer(body) if tried else []
+            if any(inner in tried and outer.shape != inner.shape for inner, outer, _ in pairs):
+                for value in [*tried, *made]:
+                    value.shape = None
+        for subgraph in subgraphs(node):
+            _carry(subgraph)
+
+
+def _infer(graph: ir.Graph) -> list[ir.Value]:
+    """Infer what has no shape yet, node by node; the values that got one."""
+    made = []
+    for node in graph:
+        missing = [v for v in node.outputs if v.shape is None]
+        hub.infer_node(node)
+        made += [v for v in missing if v.shape is not None]
+    return made
 
 
 def _rank_reductions(graph: ir.Graph) -> None:

@@ -7,23 +7,19 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge import hub
 from bridge.formats import Exporter, Option
 from bridge.report import Report
-from bridge_tflite.export_ops import ops
-from bridge_tflite.flatbuffer import VALUES, Tensors
+from bridge_tflite.export_ops import fill, ops
+from bridge_tflite.flatbuffer import VALUES, File, Tensors
 from bridge_tflite.legalize import passes
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
-    """Write a legal hub model: one subgraph, one signature `serving_default` with the hub's names."""
-    tfl = Tensors(model)
-    for value in model.graph.inputs:
-        tfl.index(value)
-    for node in model.graph:
-        tfl.node = node
-        ops.find(hub.qualified(node), node).handler(tfl, node, *node.inputs)
-    tfl.save(path)
+    """Write a legal hub model: its graph, a subgraph for every branch and loop body, and one signature
+    `serving_default` with the hub's names."""
+    file = File(model)
+    fill(Tensors(file, model.graph), model.graph.outputs)
+    file.save(path)
 
 
 exporter = Exporter(

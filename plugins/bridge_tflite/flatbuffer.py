@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,23 +79,90 @@ class AlignedBuffer(schema.BufferT):
         return schema.BufferEnd(builder)
 
 
-class Tensors:
-    """The subgraph being written. `tfl.ADD(x, y, fused_activation_function=1)` appends an operator.
-
-    Inputs are hub values, tensors an earlier call returned, numpy constants, or None. The results stand for the outputs of
-    the node being written when `outputs` is left alone, else for new tensors.
-    """
+class File:
+    """The file under construction: what its subgraphs share."""
 
     def __init__(self, model: ir.Model) -> None:
         self.model = model
-        self.tensors: list[schema.TensorT] = []
         self.buffers: list[AlignedBuffer] = [AlignedBuffer()]
-        self.operators: list[schema.OperatorT] = []
         self.codes: dict[int, int] = {}
+        self.subgraphs: list[Tensors] = []
+        self._data: dict[bytes, int] = {}
+
+    def buffer(self, tensor: Any) -> int:
+        """Index of a buffer with the bytes of `tensor`; small equal ones are one."""
+        raw = memoryview(np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8))
+        key = bytes(raw) if len(raw) <= 4096 else None
+        if key is not None and key in self._data:
+            return self._data[key]
+        made = AlignedBuffer()
+        made.data = raw
+        self.buffers.append(made)
+        if key is not None:
+            self._data[key] = len(self.buffers) - 1
+        return len(self.buffers) - 1
+
+    def save(self, path: Path) -> None:
+        """Write the file: the first subgraph is the model's own, with a signature of the hub's names."""
+        parts = sum(len(g.tensors) + len(g.operators) for g in self.subgraphs)
+        size = sum(len(b.data) + 64 for b in self.buffers if b.data is not None)
+        builder = flatbuffers.Builder(size + 512 * parts + 65536)
+        builder.Finish(self._packed().Pack(builder), b"TFL3")
+        with path.open("wb") as file:
+            file.write(memoryview(builder.Bytes)[builder.Head() :])
+
+    def _packed(self) -> schema.ModelT:
+        model = schema.ModelT()
+        model.version = 3
+        model.description = self.model.doc_string or "converted by bridge"
+        model.subgraphs = [g.packed() for g in self.subgraphs]
+        model.operatorCodes = [_code(code) for code in self.codes]
+        model.signatureDefs = [self._signature()]
+        model.metadata = [self._metadata(k, v) for k, v in sorted(self.model.metadata_props.items())]
+        model.buffers = self.buffers
+        return model
+
+    def _signature(self) -> schema.SignatureDefT:
+        signature = schema.SignatureDefT()
+        signature.signatureKey = "serving_default"
+        signature.inputs = [self._port(v) for v in self.model.graph.inputs]
+        signature.outputs = [self._port(v) for v in self.model.graph.outputs]
+        return signature
+
+    def _port(self, value: ir.Value) -> schema.TensorMapT:
+        port = schema.TensorMapT()
+        port.name, port.tensorIndex = value.name, self.subgraphs[0].index(value)
+        return port
+
+    def _metadata(self, key: str, value: str) -> schema.MetadataT:
+        made = schema.MetadataT()
+        made.name = key
+        buffer = AlignedBuffer()
+        buffer.data = memoryview(value.encode() or b"\0")
+        self.buffers.append(buffer)
+        made.buffer = len(self.buffers) - 1
+        return made
+
+
+class Tensors:
+    """A subgraph being written. `tfl.ADD(x, y, fused_activation_function=1)` appends an operator.
+
+    Inputs are hub values, tensors an earlier call returned, numpy constants, or None. The results stand for the outputs of
+    the node being written when `outputs` is left alone, else for new tensors. Its inputs are those of `graph`, then
+    `captured`: values of the graphs around it.
+    """
+
+    def __init__(self, file: File, graph: ir.Graph, captured: Sequence[ir.Value] = ()) -> None:
+        self.file = file
+        self.graph = graph
+        self.tensors: list[schema.TensorT] = []
+        self.operators: list[schema.OperatorT] = []
         self.node: ir.Node | None = None
         self._index: dict[ir.Value, int] = {}
-        self._data: dict[bytes, int] = {}
         self._constants: dict[tuple, int] = {}
+        file.subgraphs.append(self)
+        self.inputs = [self._input(value) for value in (*graph.inputs, *captured)]
+        self.outputs: list[int] = []
 
     def __getattr__(self, operator: str) -> Any:
         if not operator.isupper() or not hasattr(schema.BuiltinOperator, operator):
@@ -105,7 +173,7 @@ class Tensors:
         """Append one builtin operator; options are the schema's fields in snake case."""
         made = schema.OperatorT()
         code = getattr(schema.BuiltinOperator, operator)
-        made.opcodeIndex = self.codes.setdefault(code, len(self.codes))
+        made.opcodeIndex = self.file.codes.setdefault(code, len(self.file.codes))
         made.inputs = [self.index(value) for value in inputs]
         results = outputs if outputs is not None else self.node.outputs  # type: ignore[union-attr]
         made.outputs = [self.index(value) for value in results]
@@ -158,66 +226,33 @@ class Tensors:
         if -1 in dims:
             made.shapeSignature = dims
         if data is not None:
-            made.buffer = self._buffer(data)
+            made.buffer = self.file.buffer(data)
         self.tensors.append(made)
         return len(self.tensors) - 1
 
-    def _buffer(self, tensor: Any) -> int:
-        raw = memoryview(np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8))
-        key = bytes(raw) if len(raw) <= 4096 else None
-        if key is not None and key in self._data:
-            return self._data[key]
-        made = AlignedBuffer()
-        made.data = raw
-        self.buffers.append(made)
-        if key is not None:
-            self._data[key] = len(self.buffers) - 1
-        return len(self.buffers) - 1
+    def _input(self, value: ir.Value) -> int:
+        self._index[value] = self._tensor(value.name, value.dtype, value.shape, None)
+        return self._index[value]
 
-    def save(self, path: Path) -> None:
-        """Write the file."""
-        size = sum(len(b.data) + 64 for b in self.buffers if b.data is not None)
-        builder = flatbuffers.Builder(size + 512 * (len(self.tensors) + len(self.operators)) + 65536)
-        builder.Finish(self._model().Pack(builder), b"TFL3")
-        with path.open("wb") as file:
-            file.write(memoryview(builder.Bytes)[builder.Head() :])
+    def end(self, results: Sequence[ir.Value]) -> None:
+        """Close the subgraph with its outputs; what it did not compute itself is handed through an operator."""
+        own = {value for node in self.graph for value in node.outputs}
+        main = self.file.subgraphs[0] is self
+        for value in results:
+            index = self.index(value)
+            if not main and (value not in own or index in self.outputs):
+                index = self._tensor(None, value.dtype, value.shape, None)
+                shape = hub.shape_of(value)
+                how = ("TRANSPOSE", range(len(value.shape or ()))) if shape is None else ("RESHAPE", shape)
+                self.add(how[0], value, np.array(how[1], np.int32), outputs=())
+                self.operators[-1].outputs = [index]
+            self.outputs.append(index)
 
-    def _model(self) -> schema.ModelT:
-        graph = self.model.graph
-        subgraph = schema.SubGraphT()
-        subgraph.name = graph.name or "main"
-        subgraph.inputs = [self.index(v) for v in graph.inputs]
-        subgraph.outputs = [self.index(v) for v in graph.outputs]
-        subgraph.tensors, subgraph.operators = self.tensors, self.operators
-        model = schema.ModelT()
-        model.version = 3
-        model.description = self.model.doc_string or "converted by bridge"
-        model.operatorCodes = [_code(code) for code in self.codes]
-        model.subgraphs = [subgraph]
-        model.signatureDefs = [self._signature()]
-        model.metadata = [self._metadata(k, v) for k, v in sorted(self.model.metadata_props.items())]
-        model.buffers = self.buffers
-        return model
-
-    def _signature(self) -> schema.SignatureDefT:
-        signature = schema.SignatureDefT()
-        signature.signatureKey = "serving_default"
-        signature.inputs = [self._port(v) for v in self.model.graph.inputs]
-        signature.outputs = [self._port(v) for v in self.model.graph.outputs]
-        return signature
-
-    def _port(self, value: ir.Value) -> schema.TensorMapT:
-        port = schema.TensorMapT()
-        port.name, port.tensorIndex = value.name, self.index(value)
-        return port
-
-    def _metadata(self, key: str, value: str) -> schema.MetadataT:
-        made = schema.MetadataT()
-        made.name = key
-        buffer = AlignedBuffer()
-        buffer.data = memoryview(value.encode() or b"\0")
-        self.buffers.append(buffer)
-        made.buffer = len(self.buffers) - 1
+    def packed(self) -> schema.SubGraphT:
+        made = schema.SubGraphT()
+        made.name = self.graph.name or "main"
+        made.inputs, made.outputs = self.inputs, self.outputs
+        made.tensors, made.operators = self.tensors, self.operators
         return made
 
 

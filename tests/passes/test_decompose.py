@@ -16,6 +16,7 @@ from bridge.errors import BridgeError
 from bridge.inputs import random_inputs
 from bridge.matrix.cases import frozen, node_cases
 from bridge.passes.decompose import DECOMPOSITIONS, Decompose
+from bridge.passes.names import NameValues
 from bridge.passes.widen import ComputeWider
 from bridge.runtime import Outputs
 from bridge.verify import compare, last_place
@@ -50,6 +51,7 @@ def spelled_out(case, operator: str) -> bool:
     Decompose(lambda node: node not in before)(model)
     if not before or any(node in before for node in hub.all_nodes(model)):
         return False
+    NameValues()(model)
     hub.verify(model)
     names = [value.name for value in case.model.graph.output]
     expected = Outputs(dict(zip(names, case.expected[0], strict=True)), "expected")

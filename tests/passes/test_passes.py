@@ -14,7 +14,7 @@ from bridge.inputs import random_inputs
 from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.channels_last import ChannelsLast
 from bridge.passes.decompose import Decompose
-from bridge.passes.decompose.recurrent import unroll
+from bridge.passes.decompose.recurrent import recurrent
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.raising import RaisePatterns
 from bridge.passes.rewrite import OpTable, Rewrite

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from bridge import hub
 from bridge.ops import OpTable
-from bridge_tflite.export_ops import math, nn, reduce, tensor
+from bridge_tflite.export_ops import control, math, nn, reduce, tensor
 
 ops = OpTable("TFLite export")
-for family in (math, nn, tensor, reduce):
+for family in (control, math, nn, tensor, reduce):
     for rule in family.ops:
         ops.add(rule)
+
+
+def fill(tfl: Any, results: Any) -> None:
+    """Write every node of a subgraph, and close it with its results."""
+    for node in tfl.graph:
+        tfl.node = node
+        ops.find(hub.qualified(node), node).handler(tfl, node, *node.inputs)
+    tfl.end(results)
