@@ -49,6 +49,19 @@ def command(function: Callable) -> Callable:
     return wrapped
 
 
+class Printed:
+    """A result as text, and as plain values for --json."""
+
+    def __init__(self, text: str, values: Any) -> None:
+        self.text, self.values = text, values
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_dict(self) -> Any:
+        return self.values
+
+
 def _plain(result: Any) -> Any:
     if hasattr(result, "to_dict"):
         return result.to_dict()
@@ -227,8 +240,14 @@ def run(model: str, inputs: tuple[str, ...], seed: int, output: str | None) -> A
     results = bridge.run(model, given)
     if output:
         np.savez(output, **results)
-    lines = [f"{name}: {np.asarray(v).dtype}{list(np.asarray(v).shape)}\n{v}" for name, v in results.items()]
-    return 0, "\n".join([f"Run by {results.engine}", *lines])
+    arrays = {name: np.asarray(value) for name, value in results.items()}
+    lines = [f"{name}: {array.dtype}{list(array.shape)}\n{array}" for name, array in arrays.items()]
+    outputs = {
+        name: {"dtype": str(array.dtype), "shape": list(array.shape), "values": array.tolist()}
+        for name, array in arrays.items()
+    }
+    text = "\n".join([f"Run by {results.engine}", *lines])
+    return 0, Printed(text, {"engine": results.engine, "outputs": outputs})
 
 
 def _read(model: str, files: tuple[str, ...]) -> dict[str, Any]:
@@ -258,12 +277,25 @@ def formats(name: str | None) -> Any:
     from bridge.formats import by_name
 
     if name:
-        return 0, _described(by_name(name))
+        return 0, Printed(_described(by_name(name)), _facts(by_name(name)))
     lines = [
         f"{f.name:<12} {'read ' if f.importer else '     '}{'write ' if f.exporter else '      '}{f.versions}"
         for f in bridge.formats()
     ]
-    return 0, "\n".join(lines)
+    return 0, Printed("\n".join(lines), [_facts(f) for f in bridge.formats()])
+
+
+def _facts(fmt: Any) -> dict[str, Any]:
+    return {
+        "name": fmt.name,
+        "title": fmt.title,
+        "suffixes": list(fmt.suffixes),
+        "reads": fmt.importer is not None,
+        "writes": fmt.exporter is not None,
+        "runs": fmt.runtime is not None,
+        "versions": fmt.versions,
+        "installed": fmt.installed(),
+    }
 
 
 def _described(fmt: Any) -> str:

@@ -243,14 +243,23 @@ def _value_blockers(model: ir.Model, need: Need) -> Iterator[Blocker]:
 
 
 def _crossings(model: ir.Model, before: list[tuple[str, str]]) -> Iterator[Any]:
-    """An operator is expanded when more nodes stand in its place than there were, layout aside."""
+    """An operator is expanded when more nodes stand in its place than there were, layout aside; approximated when one of
+    them is marked so."""
     from bridge import hub
+    from bridge.passes.widen import APPROXIMATED
     from bridge.report import Crossing, Outcome
 
     there = Counter(origin for _, origin in before)
     left = Counter(_origin(node) for node in hub.all_nodes(model) if node.op_type not in LAYOUT)
+    marked = {
+        _origin(n): n.metadata_props[APPROXIMATED]
+        for n in hub.all_nodes(model)
+        if APPROXIMATED in n.metadata_props
+    }
     for op, origin in before:
-        yield Crossing(op, origin, Outcome.EXPANDED if left[origin] > there[origin] else Outcome.NATIVE)
+        expanded = Outcome.EXPANDED if left[origin] > there[origin] else Outcome.NATIVE
+        detail = marked.get(origin, "")
+        yield Crossing(op, origin, Outcome.APPROXIMATED if detail else expanded, detail)
 
 
 def _origin(node: ir.Node) -> str:

@@ -81,3 +81,12 @@ def test_options_of_formats_are_flags_too(bridge, mnist, tmp_path, words):
 
 def test_a_flag_nobody_declares_is_wrong_usage(bridge, mnist):
     assert "No such option" in bridge("convert", mnist, "--to", "onnx", "--opsett", 13, code=2).stderr
+
+
+def test_every_answer_is_json_when_asked(bridge, mnist):
+    assert json.loads(bridge("run", mnist, "--json").stdout)["outputs"]["Plus214_Output_0"]["shape"] == [
+        1,
+        10,
+    ]
+    assert {f["name"] for f in json.loads(bridge("formats", "--json").stdout)} >= {"onnx", "tflite"}
+    assert json.loads(bridge("formats", "onnx", "--json").stdout)["reads"] is True

@@ -17,7 +17,7 @@ from typing import Any
 from bridge.errors import BridgeError, InvalidOption, PluginError, UnsupportedModel
 
 TIMEOUT = 60.0
-SURVIVED = ("native", "expanded")
+SURVIVED = ("native", "expanded", "approximated")
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,8 @@ def _outcome(target: str, case: Any) -> tuple[str, str, float]:
                     return "wrong", str(checked), max(o.max_abs for o in checked.outputs)
             else:
                 worst = max([worst, *(o.max_abs for o in checked.outputs)])
-    expanded = conversion.report.counts().get("expanded", 0)
-    return ("expanded" if expanded else "native"), remark, worst
+    counts = conversion.report.counts()
+    return next((o for o in ("approximated", "expanded") if counts.get(o)), "native"), remark, worst
 
 
 def _excuse(path: Path, case: Any, inputs: dict[str, Any], expected: Any, checked: Any) -> str:

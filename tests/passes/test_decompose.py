@@ -212,3 +212,10 @@ def test_wider_arithmetic_gives_the_same_elements(operator, dtype):
     assert any(node.op_type == "Cast" for node in model.graph)
     result = compare(before, bridge.run(model, inputs), 0.0, 0.0)
     assert result.ok, str(result)
+
+
+def test_float64_computed_as_float32_is_reported_as_approximated(tmp_path):
+    model = load("g (double[3] x) => (double[3] y) { y = Exp (x) }")
+    report = bridge.save(model, tmp_path / "m.tflite").report
+    assert report.counts() == {"approximated": 1}
+    assert "float64 computed as float32" in report.crossings[0].detail
