@@ -7,11 +7,22 @@ otherwise: what is constant folds afterwards.
 from __future__ import annotations
 
 from bridge.ops import OpTable
-from bridge.passes.decompose import control, math, nn, recurrent, reduce, sampling, signal, tensor, windows
+from bridge.passes.decompose import (
+    control,
+    math,
+    nn,
+    quantize,
+    recurrent,
+    reduce,
+    sampling,
+    signal,
+    tensor,
+    windows,
+)
 from bridge.passes.rewrite import Accepts, Rewrite
 
 DECOMPOSITIONS = OpTable("decomposition")
-for family in (control, math, nn, recurrent, reduce, sampling, signal, tensor, windows):
+for family in (control, math, nn, quantize, recurrent, reduce, sampling, signal, tensor, windows):
     for rule in family.ops:
         DECOMPOSITIONS.add(rule)
 

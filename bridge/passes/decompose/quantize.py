@@ -1,0 +1,242 @@
+"""Quantization as exact tensor arithmetic.
+
+Integers of 8 and 16 bits, and their differences, are whole numbers that float32 holds exactly, and so is every sum
+of such numbers whose absolute values add up to less than 2**24, in whatever order it is added.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, const, rank_of, shape_of
+from bridge.needs import condition, dtype
+from bridge.ops import OpTable
+from bridge.passes.decompose.common import along, lengths, reshape, vector
+
+ops = OpTable("decomposition: quantize")
+
+T = ir.DataType
+FLOAT, INT32 = int(T.FLOAT), int(T.INT32)
+NARROW = ("int8", "uint8", "int16", "uint16")
+HALF = (T.FLOAT16, T.BFLOAT16)
+EXACT = 2**24
+WIDEST = 255
+TERMS = EXACT // WIDEST**2
+
+
+def as_float(op: Any, value: ir.Value) -> ir.Value:
+    return value if value.dtype == T.FLOAT else op.Cast(value, to=FLOAT)
+
+
+def spread(op: Any, node: ir.Node, x: ir.Value, parameter: ir.Value) -> Any:
+    """A scale or zero point against `x`: one for all, one for each place of the axis, or one for each block."""
+    rank = rank_of(x)
+    assert rank is not None
+    assert parameter.shape is not None
+    block = attr(node, "block_size", 0)
+    if len(parameter.shape) == 0 or (shape_of(parameter) == [1] and not block):
+        return op.Reshape(parameter, op.const(np.zeros(0, np.int64))) if parameter.shape else parameter
+    axis = attr(node, "axis", 1) % rank
+    if not block:
+        return along(op, parameter, axis, rank)
+    counts = lengths(op, parameter)
+    repeated = op.Expand(
+        op.Unsqueeze(parameter, [axis + 1]), vector(op, [*[1] * (axis + 1), block, *[1] * (rank - axis - 1)])
+    )
+    whole = counts[axis] * block if isinstance(counts[axis], int) else op.Mul(counts[axis], block)
+    flat = reshape(op, repeated, [*counts[:axis], whole, *counts[axis + 1 :]])
+    length = lengths(op, x)[axis]
+    if isinstance(length, int) and length == whole:
+        return flat
+    return op.Slice(flat, [0], vector(op, [length]), [axis])
+
+
+def described(node: ir.Node) -> bool:
+    """Ranks the arithmetic needs; an axis named only where parameters vary along it."""
+    return all(v is None or v.shape is not None for v in node.inputs[:3])
+
+
+PARAMETERS = condition("inputs of known rank", described)
+
+
+def target(node: ir.Node) -> ir.DataType:
+    """The dtype QuantizeLinear makes: that of the zero point, else `output_dtype`, else uint8."""
+    zero_point = node.inputs[2] if len(node.inputs) > 2 else None
+    if zero_point is not None and zero_point.dtype is not None:
+        return zero_point.dtype
+    return T(attr(node, "output_dtype", 0) or int(T.UINT8))
+
+
+def precision(node: ir.Node) -> ir.DataType:
+    """The dtype the division is rounded to: `precision`, else float32 as in ONNX Runtime."""
+    return T(attr(node, "precision", 0) or FLOAT)
+
+
+@ops.op(
+    "QuantizeLinear",
+    needs=(
+        PARAMETERS,
+        dtype("float", "float16", "bfloat16", "int32"),
+        dtype("float", "float16", "bfloat16", index=1),
+        condition("a result of 8 or 16 bits", lambda n: target(n).name.lower() in NARROW),
+        condition("precision float or half", lambda n: precision(n) in (T.FLOAT, *HALF)),
+    ),
+)
+def quantize(op, node, x, scale, zero_point=None):
+    """saturate(round(x / scale) + zero_point), half to even; beyond 2**23 the result is saturated either way."""
+    made, kind = target(node), precision(node)
+    ratio = op.Div(_rounded(op, x, kind), _rounded(op, spread(op, node, x, scale), kind))
+    value = op.Round(_rounded(op, ratio, kind))
+    if zero_point is not None:
+        value = op.Add(value, as_float(op, spread(op, node, x, zero_point)))
+    limits = np.iinfo(made.numpy())
+    return op.Cast(op.Min(op.Max(value, float(limits.min)), float(limits.max)), to=int(made))
+
+
+def _rounded(op: Any, value: ir.Value, kind: ir.DataType) -> Any:
+    """As float32, holding no more than `kind` holds."""
+    if kind == T.FLOAT or value.dtype == kind:
+        return as_float(op, value)
+    return op.Cast(op.Cast(value, to=int(kind)), to=FLOAT)
+
+
+@ops.op("DequantizeLinear", needs=(PARAMETERS, dtype(*NARROW, "int32")))
+def dequantize(op, node, x, scale, zero_point=None):
+    """(x - zero_point) · scale; int32 is subtracted as int32 and rounded once to float32."""
+    result = T(attr(node, "output_dtype", 0) or int(scale.dtype))
+    if x.dtype == T.INT32:
+        value = x if zero_point is None else op.Sub(x, spread(op, node, x, zero_point))
+        value = as_float(op, value)
+    else:
+        value = as_float(op, x)
+        if zero_point is not None:
+            value = op.Sub(value, as_float(op, spread(op, node, x, zero_point)))
+    value = op.Mul(value, as_float(op, spread(op, node, x, scale)))
+    return value if result == T.FLOAT else op.Cast(value, to=int(result))
+
+
+@ops.op("DequantizeLinear")
+def known(op, node, x, scale, zero_point=None):
+    """Constants of any dtype."""
+    if any(v is not None and const(v) is None for v in node.inputs) or x.shape is None:
+        return NotImplemented
+    if x.dtype.name.lower() in (*NARROW, "int32"):
+        return NotImplemented
+    whole = op.const(const(x).astype(np.float32))
+    if zero_point is not None:
+        whole = op.Sub(whole, spread(op, node, x, op.const(const(zero_point).astype(np.float32))))
+    value = op.Mul(whole, spread(op, node, x, op.const(const(scale).astype(np.float32))))
+    result = T(attr(node, "output_dtype", 0) or int(scale.dtype))
+    return value if result == T.FLOAT else op.Cast(value, to=int(result))
+
+
+@ops.op("DynamicQuantizeLinear", needs=(dtype("float"), condition("a known rank", lambda n: described(n))))
+def dynamic_quantize(op, node, x):
+    """To uint8 over the range of the values and 0; the scale is 1 where all are 0, as in ONNX Runtime."""
+    zero = op.const(np.array(0, np.float32))
+    low, high = op.Min(op.ReduceMin(x, keepdims=0), zero), op.Max(op.ReduceMax(x, keepdims=0), zero)
+    flat = op.Equal(low, high)
+    scale = op.Where(flat, op.const(np.array(1, np.float32)), op.Div(op.Sub(high, low), 255.0))
+    place = op.Round(op.Min(op.Max(op.Sub(zero, op.Div(low, scale)), 0.0), 255.0))
+    zero_point = op.Cast(place, to=int(T.UINT8))
+    return op.QuantizeLinear(x, scale, zero_point), scale, zero_point
+
+
+def centred(op: Any, x: ir.Value, zero_point: ir.Value | None, shape: list[int] | None = None) -> Any:
+    """x - zero_point as float32; the zero point, where it is a vector, in `shape`."""
+    value = as_float(op, x)
+    if zero_point is None:
+        return value
+    offset = as_float(op, zero_point)
+    if zero_point.shape is not None and len(zero_point.shape) == 1:
+        one = shape_of(zero_point) == [1]
+        offset = op.Reshape(offset, op.const(np.array([] if one else shape, np.int64)))
+    return op.Sub(value, offset)
+
+
+BYTES = (dtype("int8", "uint8"), dtype("int8", "uint8", index=1), PARAMETERS)
+
+
+def inner(node: ir.Node) -> Any:
+    """The length a matrix product sums over."""
+    for value, axis in ((node.inputs[0], -1), (node.inputs[1], -2)):
+        if value.shape is None or len(value.shape) == 0:
+            continue
+        length = value.shape[max(axis, -len(value.shape))]
+        if isinstance(length, int):
+            return length
+    return None
+
+
+@ops.op(
+    "MatMulInteger", needs=(*BYTES, condition("a static inner dimension", lambda n: inner(n) is not None))
+)
+def matmul_integer(op, node, a, b, a_zero=None, b_zero=None):
+    """Products of at most 258 terms in float32, which are exact, added up as int32."""
+    rows = [-1, 1] if rank_of(a_zero) == 1 else None
+    x, y = centred(op, a, a_zero, rows), centred(op, b, b_zero, [-1])
+    length = inner(node)
+    if length <= TERMS or _bounded(x, y):
+        return op.Cast(op.MatMul(x, y), to=INT32)
+    total = None
+    for start in range(0, length, TERMS):
+        end = min(start + TERMS, length)
+        left = op.Slice(x, [start], [end], [rank_of(a) - 1])
+        right = op.Slice(y, [start], [end], [max(rank_of(b) - 2, 0)])
+        part = op.Cast(op.MatMul(left, right), to=INT32)
+        total = part if total is None else op.Add(total, part)
+    return total
+
+
+def _bounded(x: ir.Value, y: ir.Value) -> bool:
+    """No sum over the second operand, a constant, can reach 2**24."""
+    weights = const(y)
+    if weights is None or weights.ndim < 2:
+        return False
+    return bool(np.abs(weights).sum(axis=-2, dtype=np.float64).max(initial=0) * WIDEST < EXACT)
+
+
+@ops.op(
+    "ConvInteger",
+    needs=(*BYTES, condition("static weights", lambda n: shape_of(n.inputs[1]) is not None)),
+)
+def conv_integer(op, node, x, w, x_zero=None, w_zero=None):
+    """Convolutions of at most 258 terms in float32, which are exact, added up as int32: the input channels or, in
+    groups, the weights are taken in parts."""
+    shape = shape_of(w)
+    kept = {name: attr(node, name) for name in node.attributes}
+    value = centred(op, x, x_zero)
+    weights = centred(op, w, w_zero, [-1, *[1] * (len(shape) - 1)])
+    known_weights = const(w)
+    terms = int(np.prod(shape[1:]))
+    if known_weights is not None and (w_zero is None or const(w_zero) is not None):
+        offset = np.zeros(1) if w_zero is None else const(w_zero).reshape(-1).astype(np.float64)
+        table = known_weights.astype(np.float64).reshape(shape[0], -1) - offset[:, None]
+        weights = op.const(table.reshape(shape).astype(np.float32))
+        bound = np.abs(table).sum(axis=1).max(initial=0) * WIDEST
+    else:
+        bound = terms * WIDEST**2
+    if bound < EXACT:
+        return op.Cast(op.Conv(value, weights, **kept), to=INT32)
+    total = None
+    for left, right in _conv_parts(op, value, weights, shape, attr(node, "group", 1)):
+        part = op.Cast(op.Conv(left, right, **kept), to=INT32)
+        total = part if total is None else op.Add(total, part)
+    return total
+
+
+def _conv_parts(op: Any, x: ir.Value, w: ir.Value, shape: list[int], group: int) -> Any:
+    """Pairs of operands with at most TERMS terms to a sum, whose convolutions add up to that of `x` and `w`."""
+    window = int(np.prod(shape[2:]))
+    if group == 1 and window <= TERMS:
+        step = TERMS // window
+        for start in range(0, shape[1], step):
+            end = min(start + step, shape[1])
+            yield op.Slice(x, [start], [end], [1]), op.Slice(w, [start], [end], [1])
+        return
+    places = np.arange(window * shape[1]).reshape(1, *shape[1:])
+    for part in range(-(-places.size // TERMS)):
+        yield x, op.Mul(w, op.const((places // TERMS == part).astype(np.float32)))
