@@ -1,6 +1,6 @@
 """Quantization in tensor arithmetic is exact: every integer equals ONNX Runtime's, and LiteRT's too.
 
-ONNX Runtime does not saturate infinities of blocks; the specification does.
+ONNX Runtime saturates quotients of blocks only within int32; the specification asks it of all.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def test_linear_quantization_both_ways(dtype, attributes, shape, tmp_path):
     options = f"<{attributes}>" if attributes else ""
     given = parameters(shape, dtype)
     common = f"float[{shape}] s, {kind}[{shape}] z" if shape else f"float s, {kind} z"
-    x = (RNG.standard_normal((3, 10, 5)) * 10 ** RNG.uniform(-3, 9, (3, 10, 5))).astype(np.float32)
+    far = 5 if "block" in attributes else 9
+    x = (RNG.standard_normal((3, 10, 5)) * 10 ** RNG.uniform(-3, far, (3, 10, 5))).astype(np.float32)
     x.flat[:4] = 0.5, 1.5, -0.5, -2.5
     if "block" not in attributes:
         x.flat[4:6] = np.inf, -np.inf
