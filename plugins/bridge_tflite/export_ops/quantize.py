@@ -36,7 +36,7 @@ ALIKE = {
         "Unsqueeze",
         "Identity",
     ),
-    TFLITE: ("Relu6", "ExpandDims", "Pad", "StridedSlice"),
+    TFLITE: ("Relu6", "ExpandDims", "StridedSlice"),
     "bridge.nhwc": ("AveragePool", "MaxPool", "DepthToSpace", "SpaceToDepth"),
 }
 
@@ -61,8 +61,6 @@ def _integer(handler: Any) -> Any:
     def write(tfl: Any, node: ir.Node, *inputs: Any) -> None:
         count = len(attr(node, "scales")) - 1
         quantized(tfl, node, *inputs[:count], node.outputs[0])
-        if node.op_type == "Pad" and len(inputs) > 2:
-            tfl.quantize(inputs[2], attr(node, "scales")[:1], attr(node, "zeros")[:1])
         handler(tfl, node, *inputs)
 
     return write
@@ -73,6 +71,16 @@ def reshape(tfl, node, x, shape):
     quantized(tfl, node, x, node.outputs[0])
     dims = [d if isinstance(d, int) else -1 for d in node.outputs[0].shape]
     tfl.RESHAPE(x, np.array(dims, np.int32) if dims.count(-1) < 2 and 0 not in dims else shape)
+
+
+@ops.op(f"{INTEGER}::Pad")
+def pad(tfl, node, x, pads, value=None):
+    quantized(tfl, node, x, node.outputs[0])
+    if value is None:
+        tfl.PAD(x, pads)
+        return
+    tfl.quantize(value, attr(node, "scales")[:1], attr(node, "zeros")[:1])
+    tfl.PADV2(x, pads, value)
 
 
 @ops.op(f"{INTEGER}::Quantize")

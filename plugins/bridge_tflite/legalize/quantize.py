@@ -241,7 +241,7 @@ def _raise(graph: ir.Graph, node: ir.Node) -> bool:
     while True:
         value = node.inputs[0]
         above = value.producer()
-        if above is None or not _moves(above) or not kept(node) and not changed or len(value.uses()) > 1:
+        if above is None or not _moves(above) or (not kept(node) and not changed) or len(value.uses()) > 1:
             return changed
         if (
             value.is_graph_output()
