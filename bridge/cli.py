@@ -74,6 +74,26 @@ def parsed(options: tuple[str, ...]) -> dict[str, str]:
     return dict(o.split("=", 1) for o in options)
 
 
+def dims_option(function: Callable) -> Callable:
+    return click.option(
+        "--dims",
+        multiple=True,
+        metavar="NAME=LENGTH",
+        help="Give a symbolic dimension of the inputs its length.",
+    )(function)
+
+
+def parsed_dims(dims: tuple[str, ...]) -> dict[str, int]:
+    """NAME=LENGTH pairs as a dict."""
+    pairs = [pair.rpartition("=") for pair in dims]
+    bad = [
+        pair for pair, (name, _, length) in zip(dims, pairs, strict=True) if not name or not length.isdigit()
+    ]
+    if bad:
+        raise click.BadParameter(f"{bad[0]!r} is not NAME=LENGTH", param_hint="--dims")
+    return {name: int(length) for name, _, length in pairs}
+
+
 class WithFormatOptions(click.Command):
     """A command that takes `--NAME VALUE` for the options formats declare, as it takes `-O NAME=VALUE`."""
 
@@ -124,6 +144,7 @@ target_option = click.option(
 @source_option
 @click.option("--verify", is_flag=True, help="Run source and result on the same random inputs and compare.")
 @click.option("--overwrite", is_flag=True, help="Replace DST if it exists.")
+@dims_option
 @options_argument
 @command
 def convert(
@@ -133,13 +154,21 @@ def convert(
     source: str | None,
     verify: bool,
     overwrite: bool,
+    dims: tuple[str, ...],
     options: tuple[str, ...],
 ) -> Any:
     """Convert SRC to another format, as DST or beside you under its own name."""
     import bridge
 
     return 0, bridge.convert(
-        src, dst, to=to, source=source, verify=verify, overwrite=overwrite, **parsed(options)
+        src,
+        dst,
+        to=to,
+        source=source,
+        verify=verify,
+        overwrite=overwrite,
+        dims=parsed_dims(dims),
+        **parsed(options),
     )
 
 
@@ -147,13 +176,14 @@ def convert(
 @click.argument("src")
 @click.option("--to", required=True, metavar="FORMAT", help="Format to write.")
 @source_option
+@dims_option
 @options_argument
 @command
-def check(src: str, to: str, source: str | None, options: tuple[str, ...]) -> Any:
+def check(src: str, to: str, source: str | None, dims: tuple[str, ...], options: tuple[str, ...]) -> Any:
     """Say what converting SRC would do to each operator; write nothing."""
     import bridge
 
-    report = bridge.check(src, to=to, source=source, **parsed(options))
+    report = bridge.check(src, to=to, source=source, dims=parsed_dims(dims), **parsed(options))
     return (0 if report.ok else 4), report
 
 

@@ -56,6 +56,7 @@ def convert(
     source: str | None = None,
     overwrite: bool = False,
     verify: bool = False,
+    dims: dict[str, int] | None = None,
     **options: Any,
 ) -> Conversion:
     """Convert a model file or live object to another format.
@@ -63,7 +64,7 @@ def convert(
     `to` is the target's name, found from the suffix of `dst` when omitted; without `dst` the file is
     named after `src`, in the current directory. Options are those the source's importer and the target's
     exporter declare (`bridge formats NAME`). With `verify`, source and result run on the same seeded random
-    inputs and must agree.
+    inputs and must agree. `dims` gives symbolic dimensions of the inputs their lengths, by name.
 
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
     InvalidOption, WriteFailed, VerificationFailed: all BridgeErrors.
@@ -77,27 +78,33 @@ def convert(
         plugins.exporter(target).options, {k: v for k, v in options.items() if k not in reading}, target.title
     )
     if verify:
+        from bridge.inputs import random_inputs
         from bridge.verify import same_interface
 
         same_interface(settings)
     report = Report(fmt.name, target.name)
     with _timed(report, "import"):
-        model = load(src, source=fmt.name, **{k: v for k, v in options.items() if k in reading})
-    reference = _reference(src, fmt, model, target) if verify else None
+        model = load(src, source=fmt.name, dims=dims, **{k: v for k, v in options.items() if k in reading})
+    reference, inputs = (
+        (_reference(src, fmt, model, target), random_inputs(model)) if verify else (None, None)
+    )
     _save(model, path, target, settings, report, overwrite, str(src) if isinstance(src, (str, Path)) else "")
     if not verify:
         return Conversion(path, report)
     from bridge.verify import verify as compare
 
     with _timed(report, "verify"):
-        verification = compare(reference, path, candidate_source=target.name, target_options=settings)
+        verification = compare(reference, path, inputs, candidate_source=target.name, target_options=settings)
     return Conversion(path, report, verification.require(path))
 
 
-def load(src: Any, *, source: str | None = None, **options: Any) -> ir.Model:
-    """Read a model file or live object into a hub model. Raises as `convert` does."""
+def load(
+    src: Any, *, source: str | None = None, dims: dict[str, int] | None = None, **options: Any
+) -> ir.Model:
+    """Read a model file or live object into a hub model; `dims` and errors as those of `convert`."""
     from bridge import hub
     from bridge.passes import clean
+    from bridge.passes.dimensions import FixDimensions
 
     fmt = of_source(src, source)
     reader = plugins.importer(fmt)
@@ -117,6 +124,9 @@ def load(src: Any, *, source: str | None = None, **options: Any) -> ir.Model:
     for function in plugins.functions():
         model.functions.setdefault(function.identifier(), function)
     clean(model)
+    if dims:
+        FixDimensions(dims)(model)
+        clean(model)
     hub.verify(model)
     return model
 
@@ -133,7 +143,9 @@ def save(
     return Conversion(Path(dst), report)
 
 
-def check(src: Any, *, to: str, source: str | None = None, **options: Any) -> Report:
+def check(
+    src: Any, *, to: str, source: str | None = None, dims: dict[str, int] | None = None, **options: Any
+) -> Report:
     """What converting `src` would do to each operator; nothing is written.
 
     `blockers` of the report lists every operator that cannot cross. Raises as `convert` does, but not
@@ -147,7 +159,7 @@ def check(src: Any, *, to: str, source: str | None = None, **options: Any) -> Re
     )
     report = Report(fmt.name, target.name)
     try:
-        model = load(src, source=fmt.name, **{k: v for k, v in options.items() if k in reading})
+        model = load(src, source=fmt.name, dims=dims, **{k: v for k, v in options.items() if k in reading})
     except UnsupportedModel as error:
         report.blockers.extend(error.blockers)
         return report

@@ -170,6 +170,14 @@ def test_native_layout_drops_the_boundary_transposes(parse, tmp_path):
     np.testing.assert_array_equal(same, turned.transpose(0, 3, 1, 2))
 
 
+def test_dimensions_are_given_by_name(parse, tmp_path):
+    model = parse("g (float[n,3] x) => (float[n,3] y) { y = Relu (x) }")
+    bridge.convert(model, tmp_path / "m.onnx", dims={"n": 5})
+    assert [list(v.shape) for v in bridge.load(tmp_path / "m.onnx").graph.outputs] == [[5, 3]]
+    with pytest.raises(errors.InvalidOption, match="Symbolic dimensions: n"):
+        bridge.convert(model, tmp_path / "n.onnx", dims={"m": 5})
+
+
 def test_formats_are_listed_by_name():
     assert [f.name for f in formats()] == ["onnx", "tflite"]
 
@@ -206,7 +214,19 @@ def speech(path: Path) -> dict[str, np.ndarray]:
     return made
 
 
+@pytest.mark.skipif(not REAL, reason="no shared models here")
+@pytest.mark.parametrize("name", ["silero_vad_half.onnx", "silero_vad_op18_ifless.onnx"])
+def test_a_model_whose_ranks_depend_on_its_shapes_converts_once_they_are_given(name, tmp_path):
+    path = next(p for p in REAL if p.name == name)
+    dims = {"batch": 1, "sequence": 512}
+    assert bridge.convert(path, tmp_path / "m.tflite", dims=dims, verify=True).verification.ok
+
+
 VERIFIED = (
+    "model.onnx",
+    "test_xgb.onnx",
+    "treecl.onnx",
+    "treecl2.onnx",
     "go1_policy.onnx",
     "FastestDet.onnx",
     "mnist.onnx",

@@ -29,20 +29,12 @@ __all__ = ["clean", "legalize", "tidy"]
 
 def clean(model: ir.Model) -> None:
     """What every import ends with: sorted, typed, folded, nothing unused, every name unique."""
-    for step in (
-        TopologicalSortPass(),
-        LiftConstants(),
-        NameValues(),
-        InferShapes(),
-        FoldConstants(),
-        InlineKnownIf(),
-        NameValues(),
-        InferShapes(),
-        FoldConstants(),
-        *tidying(),
-        RemoveUnusedFunctionsPass(),
-    ):
-        step(model)
+    _run(model, TopologicalSortPass(), LiftConstants(), NameValues(), InferShapes(), FoldConstants())
+    for _ in range(ROUNDS):
+        if not InlineKnownIf()(model).modified:
+            break
+        _run(model, NameValues(), InferShapes(), FoldConstants())
+    _run(model, InferShapes(), FoldConstants(), *tidying(), RemoveUnusedFunctionsPass())
 
 
 def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:
@@ -77,9 +69,13 @@ def settle(model: ir.Model) -> None:
 
 def tidy(model: ir.Model) -> None:
     """Drop what a rewrite left behind."""
-    for step in tidying():
-        step(model)
+    _run(model, *tidying())
 
 
 def tidying() -> tuple[ir.passes.PassBase, ...]:
     return (RemoveNoOps(), CommonSubexpressionEliminationPass(), RemoveUnusedNodesPass(), NameValues())
+
+
+def _run(model: ir.Model, *steps: ir.passes.PassBase) -> None:
+    for step in steps:
+        step(model)

@@ -25,7 +25,7 @@ KEPT = ("DequantizeLinear", "QuantizeLinear", *RANDOM)
 class FoldConstants(ir.passes.InPlacePass):
     """1. A node whose inputs are all initializers is computed by the reference evaluator, up to 16 Mi elements.
 
-    2. Shape and Size of a value with a static shape are constants.
+    2. Shape and Size of a value with a static shape are constants, and so are known lengths picked from any Shape.
     3. What has no elements is a constant, whatever computes it.
     4. Random operators, quantization of weights, and operators with subgraphs stay.
     """
@@ -60,14 +60,37 @@ def _nothing(node: ir.Node) -> list[np.ndarray] | None:
 
 
 def _shape_facts(node: ir.Node) -> list[np.ndarray] | None:
-    shape = hub.shape_of(node.inputs[0]) if node.inputs else None
-    if shape is None:
-        return None
-    if node.op_type == "Shape":
-        return [np.array(shape[hub.attr(node, "start", 0) : hub.attr(node, "end", None)], np.int64)]
-    if node.op_type == "Size":
-        return [np.array(np.prod(shape, dtype=np.int64), np.int64)]
+    shape = node.inputs[0].shape if node.inputs and node.inputs[0] is not None else None
+    if node.op_type == "Shape" and shape is not None:
+        return _lengths(list(shape)[hub.attr(node, "start", 0) : hub.attr(node, "end", None)])
+    if node.op_type == "Size" and shape is not None and shape.is_static():
+        return [np.array(np.prod(hub.shape_of(node.inputs[0]) or [], dtype=np.int64), np.int64)]
+    if node.op_type in ("Gather", "Slice"):
+        return _picked(node)
     return None
+
+
+def _lengths(dims: Any) -> list[np.ndarray] | None:
+    dims = np.asarray(dims, object)
+    known = all(isinstance(d, int) for d in dims.ravel())
+    return [dims.astype(np.int64)] if known else None
+
+
+def _picked(node: ir.Node) -> list[np.ndarray] | None:
+    """Known lengths picked from a Shape of which others are unknown."""
+    maker = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if maker is None or maker.op_type != "Shape" or maker.domain or maker.inputs[0].shape is None:
+        return None
+    dims = list(maker.inputs[0].shape)[hub.attr(maker, "start", 0) : hub.attr(maker, "end", None)]
+    rest: list[Any] = [None if v is None else hub.const(v) for v in list(node.inputs)[1:]]
+    if any(r is None for r, v in zip(rest, list(node.inputs)[1:], strict=True) if v is not None):
+        return None
+    whole = np.empty(len(dims), object)
+    whole[:] = dims
+    if node.op_type == "Gather":
+        return _lengths(whole[rest[0]])
+    step = int(rest[3][0]) if len(rest) > 3 and rest[3] is not None else 1
+    return _lengths(whole[int(rest[0][0]) : int(rest[1][0]) : step]) if len(rest[0]) == 1 else None
 
 
 def _evaluate(node: ir.Node) -> list[Any] | None:

@@ -95,12 +95,8 @@ def along(op: Any, vector: ir.Value, axis: int, rank: int) -> ir.Value:
 
 def wrapped(op: Any, indices: ir.Value, length: Any) -> ir.Value:
     """Indices counted from the end made to count from the start."""
-    size = (
-        op.const(np.array(length), indices.dtype)
-        if isinstance(length, (int, np.integer))
-        else op.Cast(length, to=int(indices.dtype))
-    )
-    return op.Where(op.Less(indices, op.const(0, indices.dtype)), op.Add(indices, size), indices)
+    size = op.Cast(scalar(op, length), to=int(indices.dtype or ir.DataType.INT64))
+    return op.Where(op.Less(indices, zero(op, indices)), op.Add(indices, size), indices)
 
 
 def zero(op: Any, x: ir.Value, number: Any = 0) -> ir.Value:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, rank_of
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import lengths, scalar
@@ -145,9 +145,3 @@ def unrolled(op, node, limit, going=None, *states):
         return NotImplemented
     gathered = [made[0] if len(made) == 1 else op.Concat(*made, axis=0) for made in scans]
     return [op.Identity(v) if v is not None and v.producer() is None else v for v in (*states, *gathered)]
-
-
-def static_elements(node: ir.Node) -> bool:
-    """Whether what a Loop collects has a static shape each time."""
-    body = attr(node, "body")
-    return all(shape_of(v) is not None for v in list(body.outputs)[len(node.inputs) - 1 :])

@@ -1,4 +1,4 @@
-"""Operators of ai.onnx.ml as tensor operators. Thresholds are compared in float32, as ONNX Runtime does."""
+"""Classical models (domain ai.onnx.ml) as tensor operators."""
 
 from __future__ import annotations
 
@@ -9,232 +9,205 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, rank_of
-from bridge.needs import attribute, condition, dtype, rank
+from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import arange, lengths
+from bridge.passes.decompose.common import lengths, reshape, vector
 
 ops = OpTable("decomposition: ml")
 
 ML = "ai.onnx.ml"
-FLOAT, INT64 = int(ir.DataType.FLOAT), int(ir.DataType.INT64)
-MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")
-AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
-TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO")
-COMPARED = dtype("float", "int32", "int64")
-TABLE = rank(2)
-NO_TENSORS = condition(
-    "thresholds and weights of float32",
-    lambda n: not any(name.endswith("_as_tensor") for name in n.attributes),
-)
+COMPARED = {
+    "BRANCH_LEQ": "LessOrEqual",
+    "BRANCH_LT": "Less",
+    "BRANCH_GTE": "GreaterOrEqual",
+    "BRANCH_GT": "Greater",
+    "BRANCH_EQ": "Equal",
+}
+MATRIX = condition("rows of float32", lambda n: rank_of(n.inputs[0]) == 2)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Forest:
-    """Nodes of all trees one after another; a leaf leads to itself. `weights` is [nodes, targets], `held` where it has one."""
+    """Every node of every tree, numbered through; a leaf leads to itself."""
 
+    roots: np.ndarray
     feature: np.ndarray
     value: np.ndarray
-    mode: np.ndarray
+    mode: list[str]
     true: np.ndarray
     false: np.ndarray
-    missing: np.ndarray
-    roots: np.ndarray
-    depth: int
-    weights: np.ndarray
-    held: np.ndarray
+    tracks: np.ndarray
+    place: dict[tuple[int, int], int]
 
-
-def forest(node: ir.Node, prefix: str, targets: int) -> Forest:
-    """The trees of TreeEnsembleRegressor or TreeEnsembleClassifier."""
-    trees, ids = attr(node, "nodes_treeids"), attr(node, "nodes_nodeids")
-    place = {key: i for i, key in enumerate(zip(trees, ids, strict=True))}
-    count = len(place)
-    modes = [str(m) for m in attr(node, "nodes_modes")]
-    leaf = np.array([m == "LEAF" for m in modes])
-    own = np.arange(count)
-    branches = {}
-    for name in ("true", "false"):
-        named = attr(node, f"nodes_{name}nodeids")
-        branches[name] = np.array([i if leaf[i] else place[trees[i], named[i]] for i in range(count)])
-    weights, held = np.zeros((count, targets), np.float64), np.zeros((count, targets), bool)
-    columns = (attr(node, f"{prefix}_{n}") for n in ("treeids", "nodeids", "ids", "weights"))
-    for tree, at, target, weight in zip(*columns, strict=True):
-        weights[place[tree, at], target] += weight
-        held[place[tree, at], target] = True
-    children = {int(c) for name in branches for c in branches[name][~leaf]}
-    roots = np.array([i for i in own if i not in children])
-    return Forest(
-        np.array(attr(node, "nodes_featureids")),
-        np.array(attr(node, "nodes_values"), np.float32),
-        np.array([0 if m == "LEAF" else MODES.index(m) for m in modes]),
-        branches["true"],
-        branches["false"],
-        np.array(attr(node, "nodes_missing_value_tracks_true") or [0] * count, bool) & ~leaf,
-        roots,
-        _depth(roots, branches["true"], branches["false"], leaf),
-        weights.astype(np.float32),
-        held,
-    )
-
-
-def _depth(roots: np.ndarray, true: np.ndarray, false: np.ndarray, leaf: np.ndarray) -> int:
-    level, depth = set(roots.tolist()), 0
-    while inner := [i for i in level if not leaf[i]]:
-        level, depth = {int(c[i]) for i in inner for c in (true, false)}, depth + 1
-        if depth > len(leaf):
-            raise ValueError("the nodes of a tree form a circle")
-    return depth
-
-
-def leaves(op: Any, x: ir.Value, trees: Forest) -> Any:
-    """The node each row of `x` ends at in each tree, [rows, trees]: one level of all trees at a time."""
-    x = x if x.dtype == ir.DataType.FLOAT else op.Cast(x, to=FLOAT)
-    rows, width = lengths(op, x)
-    first = op.Unsqueeze(op.Mul(arange(op, rows), width), [1])
-    flat = op.Reshape(x, [-1])
-    zero = op.Mul(first, op.const(np.array(0, np.int64)))
-    at = op.Add(zero, op.const(trees.roots[None].astype(np.int64)))
-    table = {name: op.const(getattr(trees, name)) for name in ("value", "feature", "true", "false")}
-    for _ in range(trees.depth):
-        feature = op.Gather(flat, op.Add(first, op.Gather(table["feature"], at)))
-        taken = _compared(op, feature, op.Gather(table["value"], at), trees, at)
-        at = op.Where(taken, op.Gather(table["true"], at), op.Gather(table["false"], at))
-    return at
-
-
-def _compared(op: Any, x: Any, threshold: Any, trees: Forest, at: Any) -> Any:
-    tests = (
-        op.LessOrEqual,
-        op.Less,
-        op.GreaterOrEqual,
-        op.Greater,
-        op.Equal,
-        lambda a, b: op.Not(op.Equal(a, b)),
-    )
-    inner = trees.mode[trees.true != trees.false]
-    modes = sorted(set(inner.tolist())) or [0]
-    result = tests[modes[0]](x, threshold)
-    mode = op.Gather(op.const(trees.mode.astype(np.int64)), at) if len(modes) > 1 else None
-    for other in modes[1:]:
-        chosen = op.Equal(mode, op.const(np.array(other, np.int64)))
-        result = op.Where(chosen, tests[other](x, threshold), result)
-    if trees.missing.any():
-        tracks = op.Equal(
-            op.Gather(op.const(trees.missing.astype(np.int64)), at), op.const(np.array(1, np.int64))
+    @classmethod
+    def of(cls, node: ir.Node) -> Forest:
+        trees, ids = attr(node, "nodes_treeids"), attr(node, "nodes_nodeids")
+        place = {key: i for i, key in enumerate(zip(trees, ids, strict=True))}
+        modes = [str(m) for m in attr(node, "nodes_modes")]
+        leads = []
+        for name in ("nodes_truenodeids", "nodes_falsenodeids"):
+            targets = zip(trees, attr(node, name), modes, strict=True)
+            leads.append([i if m == "LEAF" else place[t, n] for i, (t, n, m) in enumerate(targets)])
+        first = {tree: i for i, tree in reversed(list(enumerate(trees)))}
+        missing = attr(node, "nodes_missing_value_tracks_true") or [0] * len(trees)
+        return cls(
+            np.array([first[t] for t in sorted(first)]),
+            np.array(attr(node, "nodes_featureids")),
+            np.array(attr(node, "nodes_values"), np.float32),
+            modes,
+            np.array(leads[0]),
+            np.array(leads[1]),
+            np.array(missing, bool),
+            place,
         )
-        result = op.Or(result, op.And(tracks, op.Not(op.Equal(x, x))))
-    return result
+
+    @property
+    def depth(self) -> int:
+        """Steps from the roots to the deepest leaf."""
+        level, steps = set(self.roots.tolist()), 0
+        while level := {int(n) for i in level for n in (self.true[i], self.false[i]) if n != i}:
+            steps += 1
+        return steps
+
+    def leaves(self, op: Any, x: ir.Value) -> ir.Value:
+        """The leaf every row ends in: [rows, trees], all trees walked a step at a time."""
+        rows = lengths(op, x)[0]
+        at = op.Expand(op.const(self.roots[None]), vector(op, [rows, len(self.roots)]))
+        for _ in range(self.depth):
+            read = op.GatherElements(x, op.Gather(op.const(self.feature), at, axis=0), axis=1)
+            turn = self._turn(op, read, at)
+            left, right = (op.Gather(op.const(leads), at, axis=0) for leads in (self.true, self.false))
+            at = op.Where(turn, left, right)
+        return at
+
+    def _turn(self, op: Any, read: ir.Value, at: ir.Value) -> ir.Value:
+        bound = op.Gather(op.const(self.value), at, axis=0)
+        turn = None
+        for mode in sorted({m for m in self.mode if m != "LEAF"}):
+            equal = op.Equal(read, bound)
+            found = op.Not(equal) if mode == "BRANCH_NEQ" else op.node(COMPARED[mode], read, bound)
+            here = op.Gather(op.const(np.array([m == mode for m in self.mode])), at, axis=0)
+            turn = found if turn is None else op.Where(here, found, turn)
+        if self.tracks.any():
+            missing = op.And(op.IsNaN(read), op.Gather(op.const(self.tracks), at, axis=0))
+            turn = op.Or(turn, missing)
+        return turn  # type: ignore[return-value]
+
+    def weights(self, node: ir.Node, kind: str, count: int, blank: float) -> np.ndarray:
+        """What each leaf gives each target (`kind` "target") or class ("class"): [nodes, count]."""
+        table = np.full((len(self.feature), count), blank, np.float32)
+        entries = zip(
+            attr(node, f"{kind}_treeids"),
+            attr(node, f"{kind}_nodeids"),
+            attr(node, f"{kind}_ids"),
+            attr(node, f"{kind}_weights"),
+            strict=True,
+        )
+        for tree, leaf, column, weight in entries:
+            place = self.place[tree, leaf]
+            table[place, column] = weight if table[place, column] == blank else table[place, column] + weight
+        return table
 
 
-def scores(op: Any, x: ir.Value, trees: Forest, aggregate: str, base: list[float]) -> Any:
-    """[rows, targets]: what the leaves give each target together, and the base values."""
-    at = leaves(op, x, trees)
-    given = trees.weights
-    if aggregate in ("MIN", "MAX"):
-        given = np.where(trees.held, given, np.float32(np.inf if aggregate == "MIN" else -np.inf))
-        reduced = op.node(f"Reduce{aggregate.title()}", op.Gather(op.const(given), at), [1], keepdims=0)
-        total = op.Where(op.IsInf(reduced), op.const(np.array(0, np.float32)), reduced)
-    else:
-        total = op.ReduceSum(op.Gather(op.const(given), at), [1], keepdims=0)
-        if aggregate == "AVERAGE":
-            total = op.Div(total, float(len(trees.roots)))
-    return op.Add(total, op.const(np.array(base, np.float32))) if base and any(base) else total
-
-
-def transformed(op: Any, value: Any, name: str) -> Any:
-    """The post transform of scores [rows, targets]."""
-    if name == "LOGISTIC":
-        return op.Sigmoid(value)
-    if name == "SOFTMAX":
-        return op.Softmax(value, axis=-1)
-    if name == "SOFTMAX_ZERO":
-        absent = op.Equal(value, op.const(np.array(0, np.float32)))
-        powers = op.Exp(op.Sub(value, op.ReduceMax(value, [1])))
-        kept = op.Where(absent, op.const(np.array(0, np.float32)), powers)
-        return op.Div(kept, op.ReduceSum(kept, [1]))
-    return value
-
-
-@ops.op(
-    f"{ML}::TreeEnsembleRegressor",
-    needs=(
-        TABLE,
-        COMPARED,
-        NO_TENSORS,
-        attribute("post_transform", "NONE"),
-        attribute("aggregate_function", "SUM", "AVERAGE", "MIN", "MAX"),
+PLAIN = condition(
+    "no double thresholds and post_transform NONE, LOGISTIC or SOFTMAX",
+    lambda n: (
+        attr(n, "post_transform", "NONE") in ("NONE", "LOGISTIC", "SOFTMAX")
+        and "nodes_values_as_tensor" not in n.attributes
     ),
 )
+
+
+def transformed(op: Any, node: ir.Node, scores: ir.Value) -> ir.Value:
+    kind = attr(node, "post_transform", "NONE")
+    return (
+        op.Sigmoid(scores)
+        if kind == "LOGISTIC"
+        else op.Softmax(scores, axis=-1)
+        if kind == "SOFTMAX"
+        else scores
+    )
+
+
+CLEAR = condition(
+    "post_transform NONE for a single target, which ONNX Runtime leaves as it is and the specification does not",
+    lambda n: attr(n, "n_targets", 1) > 1 or attr(n, "post_transform", "NONE") == "NONE",
+)
+
+
+@ops.op(f"{ML}::TreeEnsembleRegressor", needs=(MATRIX, dtype("float"), PLAIN, CLEAR))
 def tree_regressor(op, node, x):
-    targets = attr(node, "n_targets", 1)
-    base = attr(node, "base_values") or []
-    if len(base) not in (0, targets):
-        return NotImplemented
-    return scores(op, x, forest(node, "target", targets), attr(node, "aggregate_function", "SUM"), base)
+    forest, count = Forest.of(node), attr(node, "n_targets", 1)
+    how = attr(node, "aggregate_function", "SUM")
+    blank = {"MIN": np.inf, "MAX": -np.inf}.get(how, 0.0)
+    table = op.const(forest.weights(node, "target", count, blank))
+    given = op.Gather(table, forest.leaves(op, x), axis=0)
+    reduced = op.node({"MIN": "ReduceMin", "MAX": "ReduceMax"}.get(how, "ReduceSum"), given, [1], keepdims=0)
+    if how == "AVERAGE":
+        reduced = op.Div(reduced, float(len(forest.roots)))
+    base = attr(node, "base_values")
+    scores = reduced if not base else op.Add(reduced, op.const(np.array(base, np.float32)))
+    return op.Identity(transformed(op, node, scores))
 
 
-def several_classes(node: ir.Node) -> bool:
-    labels = attr(node, "classlabels_int64s") or []
-    base = attr(node, "base_values") or []
-    return len(labels) > 2 and len(base) in (0, len(labels))
+def one_sided(node: ir.Node) -> bool:
+    """Two classes whose leaves weigh the first alone: its score is for the second."""
+    return len(_labels(node)) == 2 and set(attr(node, "class_ids")) == {0}
 
 
-def one_of_two(node: ir.Node) -> bool:
-    """Two classes, of which the weights speak of one."""
-    labels = attr(node, "classlabels_int64s") or []
-    one = len(set(attr(node, "class_ids") or [])) == 1 and len(attr(node, "base_values") or []) < 2
-    return len(labels) == 2 and one and attr(node, "post_transform", "NONE") in ("NONE", "LOGISTIC")
+def decided(node: ir.Node) -> bool:
+    several = len(_labels(node)) > 2
+    positive = min(attr(node, "class_weights")) >= 0 and min(attr(node, "base_values") or [0]) >= 0
+    kind = attr(node, "post_transform", "NONE")
+    return several or (
+        one_sided(node)
+        and (kind == "NONE" or (kind == "LOGISTIC" and not positive))
+        and len(attr(node, "base_values") or [0]) == 1
+    )
 
 
-CLASSIFIED = (TABLE, COMPARED, NO_TENSORS)
+def _labels(node: ir.Node) -> list:
+    return attr(node, "classlabels_int64s") or attr(node, "classlabels_strings") or []
 
 
 @ops.op(
     f"{ML}::TreeEnsembleClassifier",
     needs=(
-        *CLASSIFIED,
-        condition("three or more integer classes", several_classes),
-        attribute("post_transform", "NONE", "SOFTMAX", "LOGISTIC"),
+        MATRIX,
+        dtype("float"),
+        PLAIN,
+        condition("integer labels", lambda n: bool(attr(n, "classlabels_int64s"))),
+        condition("several classes, or two of which the leaves weigh one", decided),
     ),
 )
 def tree_classifier(op, node, x):
-    labels = attr(node, "classlabels_int64s")
-    trees = forest(node, "class", len(labels))
-    total = scores(op, x, trees, "SUM", attr(node, "base_values") or [])
-    best = op.ArgMax(total, axis=1, keepdims=0)
-    return op.Gather(op.const(np.array(labels, np.int64)), best), transformed(
-        op, total, attr(node, "post_transform", "NONE")
-    )
+    forest, labels = Forest.of(node), np.array(attr(node, "classlabels_int64s"))
+    count = 1 if one_sided(node) else len(labels)
+    table = op.const(forest.weights(node, "class", count, 0.0))
+    scores = op.ReduceSum(op.Gather(table, forest.leaves(op, x), axis=0), [1], keepdims=0)
+    base = attr(node, "base_values")
+    if base:
+        scores = op.Add(scores, op.const(np.array(base, np.float32)))
+    if count > 1:
+        return op.Gather(op.const(labels), op.ArgMax(scores, axis=1, keepdims=0), axis=0), op.Identity(
+            transformed(op, node, scores)
+        )
+    positive = min(attr(node, "class_weights")) >= 0 and min(base or [0]) >= 0
+    second = op.Greater(reshape(op, scores, lengths(op, scores)[:1]), 0.5 if positive else 0.0)
+    if attr(node, "post_transform", "NONE") == "LOGISTIC":
+        both = op.Sigmoid(op.Neg(scores)), op.Sigmoid(scores)
+    else:
+        both = op.Sub(1.0, scores) if positive else op.Neg(scores), scores
+    label = op.Where(second, op.const(labels[1]), op.const(labels[0]))
+    return label, op.Concat(*both, axis=1)
 
 
-@ops.op(
-    f"{ML}::TreeEnsembleClassifier",
-    needs=(*CLASSIFIED, condition("two integer classes, one of them weighed, and no softmax", one_of_two)),
-)
-def binary_classifier(op, node, x):
-    """The score s of one class says both: [1 - s, s] where no weight is negative, else [-s, s]."""
-    weighed = attr(node, "class_ids")[0]
-    trees = forest(node, "class", 2)
-    trees.weights = trees.weights[:, weighed : weighed + 1]
-    total = scores(op, x, trees, "SUM", attr(node, "base_values") or [])
-    positive = bool((np.array(attr(node, "class_weights")) >= 0).all())
-    second = op.Squeeze(op.Greater(total, 0.5 if positive else 0.0), [1])
-    labels = [op.const(np.array(v, np.int64)) for v in attr(node, "classlabels_int64s")]
-    label = op.Where(second, labels[1], labels[0])
-    logistic = attr(node, "post_transform", "NONE") == "LOGISTIC"
-    if logistic and positive:
-        return NotImplemented
-    both = op.Concat(op.Sub(1.0, total) if positive else op.Neg(total), total, axis=1)
-    return label, op.Sigmoid(both) if logistic else both
-
-
-@ops.op(
-    f"{ML}::ArrayFeatureExtractor", needs=(condition("a known rank", lambda n: bool(rank_of(n.inputs[0]))),)
-)
-def array_feature_extractor(op, node, x, indices):
-    """The named places of the last axis; a vector is one row."""
-    row = op.Unsqueeze(x, [0]) if rank_of(x) == 1 else x
-    return op.Gather(row, op.Reshape(indices, [-1]), axis=rank_of(row) - 1)
+@ops.op(f"{ML}::Scaler", needs=(dtype("float", "int32", "int64"),))
+def scaler(op, node, x):
+    """(x - offset) · scale."""
+    wide = op.Cast(x, to=1)
+    offset, scale = (op.const(np.array(attr(node, name), np.float32)) for name in ("offset", "scale"))
+    return op.Mul(op.Sub(wide, offset), scale)
 
 
 @ops.op(f"{ML}::Binarizer")
@@ -242,19 +215,36 @@ def binarizer(op, node, x):
     return op.Cast(op.Greater(x, op.const(attr(node, "threshold", 0.0), x.dtype)), to=int(x.dtype))
 
 
-@ops.op(f"{ML}::Scaler", needs=(COMPARED,))
-def scaler(op, node, x):
-    """(x - offset) · scale."""
-    x = x if x.dtype == ir.DataType.FLOAT else op.Cast(x, to=FLOAT)
-    offset, scale = (np.array(attr(node, name), np.float32) for name in ("offset", "scale"))
-    return op.Mul(op.Sub(x, op.const(offset)), op.const(scale))
+@ops.op(
+    f"{ML}::ArrayFeatureExtractor", needs=(condition("rank 1 or more", lambda n: bool(rank_of(n.inputs[0]))),)
+)
+def array_feature_extractor(op, node, x, y):
+    found = op.Gather(x, op.Reshape(y, [-1]), axis=rank_of(x) - 1)
+    return found if rank_of(x) > 1 else op.Unsqueeze(found, [0])
 
 
-@ops.op(f"{ML}::LinearRegressor", needs=(TABLE, COMPARED, attribute("post_transform", "NONE")))
+@ops.op(
+    f"{ML}::Normalizer",
+    needs=(dtype("float", "int32", "int64"), condition("a known rank", lambda n: bool(rank_of(n.inputs[0])))),
+)
+def normalizer(op, node, x):
+    """Divided by the largest, the sum of sizes, or the Euclidean norm of each row."""
+    wide, kind = op.Cast(x, to=1), attr(node, "norm", "MAX")
+    if kind == "MAX":
+        norm = op.ReduceMax(wide, [-1])
+    elif kind == "L1":
+        norm = op.ReduceSum(op.Abs(wide), [-1])
+    else:
+        norm = op.Sqrt(op.ReduceSum(op.Mul(wide, wide), [-1]))
+    zero = op.Equal(norm, op.const(np.float32(0)))
+    return op.Div(wide, op.Where(zero, op.const(np.float32(1)), norm))
+
+
+@ops.op(f"{ML}::LinearRegressor", needs=(MATRIX, dtype("float", "int32", "int64"), PLAIN))
 def linear_regressor(op, node, x):
-    x = x if x.dtype == ir.DataType.FLOAT else op.Cast(x, to=FLOAT)
-    targets = attr(node, "targets", 1)
-    table = np.array(attr(node, "coefficients"), np.float32).reshape(targets, -1)
-    result = op.MatMul(x, op.const(np.ascontiguousarray(table.T)))
-    bias = attr(node, "intercepts")
-    return op.Add(result, op.const(np.array(bias, np.float32))) if bias else result
+    count = attr(node, "targets", 1)
+    weights = np.array(attr(node, "coefficients"), np.float32).reshape(count, -1).T
+    scores = op.MatMul(op.Cast(x, to=1), op.const(np.ascontiguousarray(weights)))
+    offsets = attr(node, "intercepts")
+    scores = op.Add(scores, op.const(np.array(offsets, np.float32))) if offsets else scores
+    return op.Identity(transformed(op, node, scores))

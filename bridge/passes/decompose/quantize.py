@@ -191,6 +191,18 @@ def matmul_integer(op, node, a, b, a_zero=None, b_zero=None):
     return total
 
 
+@ops.op("MatMulInteger", needs=BYTES)
+def matmul_as_int32(op, node, a, b, a_zero=None, b_zero=None):
+    """Sums of a length known only at run time: as int32."""
+    left, right = op.Cast(a, to=INT32), op.Cast(b, to=INT32)
+    if a_zero is not None:
+        rows = op.Cast(a_zero, to=INT32)
+        left = op.Sub(left, op.Reshape(rows, [-1, 1]) if rank_of(rows) == 1 else rows)
+    if b_zero is not None:
+        right = op.Sub(right, op.Cast(b_zero, to=INT32))
+    return op.MatMul(left, right)
+
+
 def _bounded(x: ir.Value, y: ir.Value) -> bool:
     """No sum over the second operand, a constant, can reach 2**24."""
     weights = const(y)

@@ -150,6 +150,8 @@ def _direction(
     gates, extra = _projected(op, node, x, w, b, size, cell)
     states = [h] if node.op_type != "LSTM" else [h, c]
     blank = op.Expand(zero(op, x), vector(op, [batch, size])) if None in states else None
+    if blank is not None:
+        blank.shape = ir.Shape([x.shape[1], size])
     states = [blank if v is None else v for v in states]
     peepholes = [] if p is None else list(op.Split(p, axis=0, num_outputs=3, _outputs=3))
     recurrence = op.Transpose(r, perm=[1, 0])

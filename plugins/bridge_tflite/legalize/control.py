@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
@@ -9,10 +11,39 @@ from bridge import hub
 from bridge.hub import attr, const
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.control import static_elements, unrollable
+from bridge.passes.decompose.common import vector
+from bridge.passes.decompose.control import unrollable
 from bridge_tflite.export_ops.common import TFLITE
 
 native = OpTable("TFLite operators: control")
+
+
+def elements_known(node: ir.Node) -> bool:
+    """Whether the shape of what a Loop collects can be told before its first step."""
+    collected = list(attr(node, "body").outputs)[len(node.inputs) - 1 :]
+    return all(v.shape is not None and all(_length(node, d) is not None for d in v.shape) for v in collected)
+
+
+def _length(node: ir.Node, dim: Any) -> Any:
+    """A length: as a number, or as (value, axis) where a value outside the loop has it."""
+    if isinstance(dim, int):
+        return dim
+    outside = [
+        v for v in [*list(node.inputs)[2:], *node.graph.inputs] if v is not None and v.shape is not None
+    ]
+    places = ((v, i) for v in outside for i, d in enumerate(v.shape) if d == dim and dim.value is not None)
+    return next(places, None)
+
+
+def _nothing_yet(op: Any, node: ir.Node, value: ir.Value) -> ir.Value:
+    """What a loop has collected before its first step."""
+    found = [_length(node, d) for d in value.shape]
+    if all(isinstance(d, int) for d in found):
+        return op.const(np.zeros([0, *found], value.dtype.numpy()))
+    parts = [d if isinstance(d, int) else op.Shape(d[0], start=d[1], end=d[1] + 1) for d in found]
+    made = op.Expand(op.const(0, value.dtype), vector(op, [0, *parts]))
+    made.shape = ir.Shape([0, *value.shape])
+    return made
 
 
 def steady(node: ir.Node) -> bool:
@@ -31,7 +62,7 @@ def steady(node: ir.Node) -> bool:
     "Loop",
     needs=(
         condition("steps that are many or known at run time alone", lambda n: not unrollable(n)),
-        condition("collected values of static shape", static_elements),
+        condition("collected values whose lengths are known or those of an input", elements_known),
         condition("carried values that keep their shape", steady),
     ),
 )
@@ -40,10 +71,7 @@ def loop(op, node, limit=None, going=None, *states):
     body = attr(node, "body")
     carried = len(states)
     start = op.const(np.array(0, np.int64))
-    collected = [
-        op.const(np.zeros([0, *map(int, v.shape)], v.dtype.numpy()))
-        for v in list(body.outputs)[carried + 1 :]
-    ]
+    collected = [_nothing_yet(op, node, v) for v in list(body.outputs)[carried + 1 :]]
     going = op.const(np.array(True)) if going is None else going
     test = _test(body, limit, [start, op.Reshape(going, []), *states, *collected])
     _collecting(body, carried)
@@ -93,7 +121,9 @@ def _collecting(body: ir.Graph, carried: int) -> None:
         before = ir.Value(name=hub.fresh_name(body, "collected"), type=value.type, shape=ir.Shape(dims))
         body.inputs.append(before)
         whole = op.Concat(before, op.Unsqueeze(value, [0]), axis=0)
-        shape = op.Cast(op.Reshape(count, [1]), to=int(ir.DataType.INT32))
-        if len(dims) > 1:
-            shape = op.Concat(shape, op.const(np.array(dims[1:], np.int32)), axis=0)
+        sizes = [
+            d if isinstance(d, int) else op.Shape(value, start=i, end=i + 1)
+            for i, d in enumerate(value.shape)
+        ]
+        shape = op.Cast(vector(op, [op.Reshape(count, [1]), *sizes]), to=int(ir.DataType.INT32))
         body.outputs.append(op.Reshape(whole, shape, _domain=TFLITE, _dtype=value.dtype, _shape=dims))

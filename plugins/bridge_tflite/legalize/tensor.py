@@ -333,6 +333,15 @@ def constant_pad(op, node, x, pads, value=None, axes=None):
     return op.Pad(x, op.Concat(*columns, axis=1), value, _domain=TFLITE)
 
 
+def vectors(node: ir.Node) -> bool:
+    return any(rank_of(v) != 0 for v in node.inputs)
+
+
+@native.op("Range", needs=(condition("bounds that are no scalars", vectors),))
+def range_(op, node, *bounds):
+    return op.Range(*(op.Reshape(v, op.const([])) for v in bounds))
+
+
 @native.op("NonZero", needs=(dtype("bool"),))
 def non_zero(op, node, x):
     found = op.Where(x, _domain=TFLITE, _dtype=ir.DataType.INT64, _shape=[None, rank_of(x)])
