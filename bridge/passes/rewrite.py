@@ -34,6 +34,8 @@ class Rewrite(ir.passes.InPlacePass):
         changed = self._graph(model.graph)
         for function in model.functions.values():
             changed |= self._graph(function)
+        if changed:
+            model.graph.opset_imports.setdefault("", hub.HUB_OPSET)
         return ir.passes.PassResult(model, changed)
 
     def _graph(self, graph: ir.Graph | ir.Function) -> bool:

@@ -251,6 +251,12 @@ def _concatenated(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
     ]
 
 
+def _quantized(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
+    """One scale for all elements."""
+    alike = all(v is None or hub.rank_of(v) == 0 for v in node.inputs[1:]) and not attr(node, "block_size", 0)
+    return _unary(op, node, perm, perms) if alike else None
+
+
 def _reduce(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
     rank = len(perm)
     axes_input = node.inputs[1] if len(node.inputs) > 1 else None
@@ -312,4 +318,6 @@ _RENAMERS: dict[str, Callable] = {
     **dict.fromkeys(ON_AXIS, _on_axis),
     "Pad": _pad,
     "Slice": _slice,
+    "QuantizeLinear": _quantized,
+    "DequantizeLinear": _quantized,
 }

@@ -203,6 +203,13 @@ class Tensors:
             self._index[value] = self._tensor(value.name, value.dtype, value.shape, data)
         return self._index[value]
 
+    def quantize(self, value: Any, scales: Any, zero_points: Any, axis: int = 0) -> None:
+        """Say by what the tensor of `value` is quantized: one scale, or one for each place of `axis`."""
+        made = schema.QuantizationParametersT()
+        made.scale, made.zeroPoint = np.asarray(scales, np.float32), np.asarray(zero_points, np.int64)
+        made.quantizedDimension = axis
+        self.tensors[self.index(value)].quantization = made
+
     def temporary(self, dtype: ir.DataType, shape: Any, stem: str = "temporary") -> ir.Value:
         """A new value for a result between two operators of one node."""
         return ir.Value(name=f"{self.node.name}/{stem}", type=ir.TensorType(dtype), shape=ir.Shape(shape))  # type: ignore[union-attr]

@@ -94,3 +94,39 @@ def test_tree_classifiers_decide_alike(classes, ids, post, positive):
 def test_linear_operators_compute_alike(op_type, attributes, width):
     inputs = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
     assert_kept(op_type, attributes, [value("y", 1, width)], inputs)
+
+
+def test_a_tree_ensemble_tests_membership():
+    from onnx.backend.test.case.node import collect_testcases
+
+    case = next(c for c in collect_testcases("TreeEnsemble") if c.name.endswith("set_membership"))
+    model = bridge.load(case.model)
+    Decompose(lambda node: node.domain == "")(model)
+    assert all(node.domain == "" for node in hub.all_nodes(model))
+    for given, expected in case.data_sets:
+        found = bridge.run(model, {model.graph.inputs[0].name: given[0]})
+        np.testing.assert_allclose(next(iter(found.values())), expected[0], rtol=1e-6)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("op_type", "attributes", "shape"),
+    [
+        ("Imputer", {"imputed_value_floats": [1.0, 2, 3], "replaced_value_float": NAN}, [3]),
+        ("Imputer", {"imputed_value_floats": [9.0], "replaced_value_float": 2.0}, [3]),
+        ("OneHotEncoder", {"cats_int64s": [0, 2, 1]}, [3, 3]),
+        (
+            "LabelEncoder",
+            {"keys_floats": [0.0, 2, NAN], "values_floats": [5.0, 6, 7], "default_float": -2.0},
+            [3],
+        ),
+        ("LabelEncoder", {"keys_floats": [0.0, 2], "values_floats": [5.0, 6]}, [3]),
+    ],
+)
+def test_encoders_and_imputers_compute_alike(op_type, attributes, shape):
+    inputs = np.array([[0, 1, 2], [2, 7, 0], [3, 3, 1]], np.float32)
+    if "OneHot" not in op_type:
+        inputs[0, 1] = np.nan
+    assert_kept(op_type, attributes, [value("y", 1, *shape)], inputs)

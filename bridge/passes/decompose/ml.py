@@ -38,6 +38,7 @@ class Forest:
     false: np.ndarray
     tracks: np.ndarray
     place: dict[tuple[int, int], int]
+    members: np.ndarray | None = None
 
     @classmethod
     def of(cls, node: ir.Node) -> Forest:
@@ -85,7 +86,17 @@ class Forest:
         turn = None
         for mode in sorted({m for m in self.mode if m != "LEAF"}):
             equal = op.Equal(read, bound)
-            found = op.Not(equal) if mode == "BRANCH_NEQ" else op.node(COMPARED[mode], read, bound)
+            if mode == "BRANCH_MEMBER":
+                sets = op.Gather(op.const(self.members), at, axis=0)
+                hits = op.Cast(op.Equal(op.Unsqueeze(read, [2]), sets), to=6)
+                equal = op.Greater(op.ReduceMax(hits, [2], keepdims=0), 0)
+            found = (
+                equal
+                if mode in ("BRANCH_MEMBER", "BRANCH_EQ")
+                else op.Not(equal)
+                if mode == "BRANCH_NEQ"
+                else op.node(COMPARED[mode], read, bound)
+            )
             here = op.Gather(op.const(np.array([m == mode for m in self.mode])), at, axis=0)
             turn = found if turn is None else op.Where(here, found, turn)
         if self.tracks.any():
@@ -248,3 +259,125 @@ def linear_regressor(op, node, x):
     offsets = attr(node, "intercepts")
     scores = op.Add(scores, op.const(np.array(offsets, np.float32))) if offsets else scores
     return op.Identity(transformed(op, node, scores))
+
+
+MODES = (*COMPARED, "BRANCH_NEQ", "BRANCH_MEMBER")
+
+
+def _ensemble(node: ir.Node) -> Forest:
+    """The trees of a TreeEnsemble: its nodes, and after them its leaves."""
+    inner, leaves = len(attr(node, "nodes_featureids")), len(attr(node, "leaf_targetids"))
+    kinds = [MODES[i] for i in attr(node, "nodes_modes").numpy().tolist()]
+    own = np.arange(inner + leaves)
+    leads = []
+    for word in ("true", "false"):
+        at, leaf = (np.array(attr(node, f"nodes_{word}{kind}")) for kind in ("nodeids", "leafs"))
+        leads.append(np.concatenate([np.where(leaf == 1, at + inner, at), own[inner:]]))
+    missing = np.array(attr(node, "nodes_missing_value_tracks_true") or [0] * inner, bool)
+    splits = attr(node, "nodes_splits").numpy().astype(np.float32)
+    return Forest(
+        np.array(attr(node, "tree_roots")),
+        np.concatenate([np.array(attr(node, "nodes_featureids")), np.zeros(leaves, np.int64)]),
+        np.concatenate([splits, np.zeros(leaves, np.float32)]),
+        [*kinds, *["LEAF"] * leaves],
+        leads[0],
+        leads[1],
+        np.concatenate([missing, np.zeros(leaves, bool)]),
+        {},
+        _members(node, kinds, inner + leaves),
+    )
+
+
+def _members(node: ir.Node, kinds: list[str], count: int) -> np.ndarray | None:
+    """The values of each set, [nodes, largest set], filled up with NaN; sets end with a NaN in the attribute."""
+    held = attr(node, "membership_values")
+    if held is None:
+        return None
+    values = held.numpy().astype(np.float32)
+    ends = np.flatnonzero(np.isnan(values))
+    sets = [part[~np.isnan(part)] for part in np.split(values, ends + 1)]
+    table = np.full((count, max(1, *(len(each) for each in sets))), np.nan, np.float32)
+    for place, each in zip((i for i, k in enumerate(kinds) if k == "BRANCH_MEMBER"), sets, strict=False):
+        table[place, : len(each)] = each
+    return table
+
+
+@ops.op(
+    f"{ML}::TreeEnsemble",
+    needs=(MATRIX, dtype("float"), condition("post_transform=0", lambda n: not attr(n, "post_transform", 0))),
+)
+def tree_ensemble(op, node, x):
+    trees, count = _ensemble(node), attr(node, "n_targets", 1)
+    how = attr(node, "aggregate_function", 1)
+    blank = {2: np.inf, 3: -np.inf}.get(how, 0.0)
+    targets = np.array(attr(node, "leaf_targetids"))
+    table = np.full((len(trees.feature), count), blank, np.float32)
+    table[len(table) - len(targets) + np.arange(len(targets)), targets] = attr(node, "leaf_weights").numpy()
+    given = op.Gather(op.const(table), trees.leaves(op, x), axis=0)
+    result = op.node({2: "ReduceMin", 3: "ReduceMax"}.get(how, "ReduceSum"), given, [1], keepdims=0)
+    return op.Div(result, float(len(trees.roots))) if how == 0 else result
+
+
+@ops.op(f"{ML}::Imputer", needs=(dtype("float", "int64"),))
+def imputer(op, node, x):
+    """One value for all, or one for each place of the last axis, where `x` holds the replaced one."""
+    kind, whole = ("floats", "float") if x.dtype == ir.DataType.FLOAT else ("int64s", "int64")
+    values = attr(node, f"imputed_value_{kind}")
+    if not values:
+        return NotImplemented
+    replaced = attr(node, f"replaced_value_{whole}", 0)
+    gone = op.IsNaN(x) if np.isnan(replaced) else op.Equal(x, op.const(replaced, x.dtype))
+    return op.Where(gone, op.const(values if len(values) > 1 else values[0], x.dtype), x)
+
+
+@ops.op(
+    f"{ML}::OneHotEncoder",
+    needs=(
+        dtype("float", "int32", "int64"),
+        condition("integer categories", lambda n: bool(attr(n, "cats_int64s"))),
+        condition("zeros=1", lambda n: attr(n, "zeros", 1) == 1),
+    ),
+)
+def one_hot_encoder(op, node, x):
+    found = op.Equal(op.Unsqueeze(op.Cast(x, to=7), [-1]), op.const(np.array(attr(node, "cats_int64s"))))
+    return op.Cast(found, to=1)
+
+
+def _table(node: ir.Node, side: str) -> np.ndarray | None:
+    """Keys or values of a LabelEncoder that are numbers."""
+    tensor = attr(node, f"{side}_tensor")
+    if tensor is not None:
+        return tensor.numpy() if tensor.dtype != ir.DataType.STRING else None
+    for name, kind in (("int64s", np.int64), ("floats", np.float32)):
+        if attr(node, f"{side}_{name}"):
+            return np.array(attr(node, f"{side}_{name}"), kind)
+    return None
+
+
+def numeric(node: ir.Node) -> bool:
+    """Keys and values are numbers, and no key is there twice."""
+    keys = _table(node, "keys")
+    return keys is not None and _table(node, "values") is not None and len(np.unique(keys)) == len(keys)
+
+
+@ops.op(f"{ML}::LabelEncoder", needs=(condition("numbers as keys, all different, and as values", numeric),))
+def label_encoder(op, node, x):
+    """The value whose key each element equals (NaN equals NaN), else the default."""
+    keys, values = _table(node, "keys"), _table(node, "values")
+    wide = op.Unsqueeze(x, [-1])
+    hits = op.Equal(wide, op.const(keys))
+    if keys.dtype.kind == "f" and np.isnan(keys).any():
+        hits = op.Or(hits, op.And(op.IsNaN(wide), op.const(np.isnan(keys))))
+    hits = op.Cast(hits, to=6)
+    known = op.Greater(op.ReduceMax(hits, [-1], keepdims=0), 0)
+    return op.Where(
+        known, op.Gather(op.const(values), op.ArgMax(hits, axis=-1, keepdims=0)), _default(op, node, values)
+    )
+
+
+def _default(op: Any, node: ir.Node, values: np.ndarray) -> ir.Value:
+    given = attr(node, "default_tensor")
+    if given is not None:
+        return op.const(given.numpy().reshape(()).astype(values.dtype))
+    name, fallback = ("default_float", 0.0) if values.dtype.kind == "f" else ("default_int64", -1)
+    return op.const(np.array(attr(node, name, fallback), values.dtype))

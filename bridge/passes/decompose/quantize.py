@@ -1,4 +1,8 @@
-"""Quantization as the arithmetic it stands for, exactly."""
+"""Quantization as exact tensor arithmetic.
+
+Integers of 8 and 16 bits, and their differences, are whole numbers that float32 holds exactly, and so is every sum
+of such numbers whose absolute values add up to less than 2**24, in whatever order it is added.
+"""
 
 from __future__ import annotations
 
@@ -7,114 +11,244 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, rank_of, shape_of
-from bridge.needs import condition
+from bridge.hub import attr, const, rank_of, shape_of
+from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along, lengths, reshape, vector
 
 ops = OpTable("decomposition: quantize")
 
-FLOAT, INT32 = int(ir.DataType.FLOAT), int(ir.DataType.INT32)
-KINDS = ("INT8", "UINT8", "INT16", "UINT16")
-EXACT = 4096
-RANKED = condition("known ranks", lambda n: all(v is None or v.shape is not None for v in n.inputs))
+T = ir.DataType
+FLOAT, INT32 = int(T.FLOAT), int(T.INT32)
+NARROW = ("int8", "uint8", "int16", "uint16")
+HALF = (T.FLOAT16, T.BFLOAT16)
+EXACT = 2**24
+WIDEST = 255
+TERMS = EXACT // WIDEST**2
 
 
-def held(value: ir.Value | None) -> bool:
-    return value is not None and value.dtype is not None and value.dtype.name in KINDS
+def as_float(op: Any, value: ir.Value) -> ir.Value:
+    return value if value.dtype == T.FLOAT else op.Cast(value, to=FLOAT)
 
 
-def spread(op: Any, node: ir.Node, x: ir.Value, value: ir.Value) -> Any:
-    """A scale or zero point for every element of `x`: of the whole tensor, of an axis, or of a block along it."""
-    if value.shape is not None and (rank_of(value) == 0 or (shape_of(value) == [1] and rank_of(x) != 1)):
-        return op.Reshape(value, [])
-    rank, axis = rank_of(x) or 0, attr(node, "axis", 1)
+def spread(op: Any, node: ir.Node, x: ir.Value, parameter: ir.Value) -> Any:
+    """A scale or zero point against `x`: one for all, one for each place of the axis, or one for each block."""
+    rank = rank_of(x)
+    assert rank is not None
+    assert parameter.shape is not None
     block = attr(node, "block_size", 0)
+    if len(parameter.shape) == 0 or (shape_of(parameter) == [1] and not block):
+        return op.Reshape(parameter, op.const(np.zeros(0, np.int64))) if parameter.shape else parameter
+    axis = attr(node, "axis", 1) % rank
     if not block:
-        return along(op, value, axis % rank, rank)
-    axis = axis % rank
-    sizes = lengths(op, value)
-    wide = op.Expand(
-        op.Unsqueeze(value, [axis + 1]), vector(op, [*sizes[: axis + 1], block, *sizes[axis + 1 :]])
+        return along(op, parameter, axis, rank)
+    counts = lengths(op, parameter)
+    repeated = op.Expand(
+        op.Unsqueeze(parameter, [axis + 1]), vector(op, [*[1] * (axis + 1), block, *[1] * (rank - axis - 1)])
     )
-    count = sizes[axis] * block if isinstance(sizes[axis], int) else op.Mul(sizes[axis], block)
-    whole = reshape(op, wide, [*sizes[:axis], count, *sizes[axis + 1 :]])
-    end = lengths(op, x)[axis]
-    return op.Slice(whole, [0], vector(op, [end]), [axis])
+    whole = counts[axis] * block if isinstance(counts[axis], int) else op.Mul(counts[axis], block)
+    flat = reshape(op, repeated, [*counts[:axis], whole, *counts[axis + 1 :]])
+    length = lengths(op, x)[axis]
+    if isinstance(length, int) and length == whole:
+        return flat
+    return op.Slice(flat, [0], vector(op, [length]), [axis])
 
 
-@ops.op("QuantizeLinear", needs=(RANKED, condition("a result of 8 or 16 bits", lambda n: held(n.outputs[0]))))
-def quantize(op, node, x, scale, zero=None):
-    """saturate(round half to even(x / scale) + zero point)."""
-    kind = node.outputs[0].dtype
-    found = op.Round(op.Div(op.Cast(x, to=FLOAT), spread(op, node, x, op.Cast(scale, to=FLOAT))))
-    if zero is not None:
-        found = op.Add(found, spread(op, node, x, op.Cast(zero, to=FLOAT)))
-    info = np.iinfo(kind.numpy())
-    return op.Cast(op.Min(op.Max(found, float(info.min)), float(info.max)), to=int(kind))
+def described(node: ir.Node) -> bool:
+    """Ranks the arithmetic needs; an axis named only where parameters vary along it."""
+    return all(v is None or v.shape is not None for v in node.inputs[:3])
+
+
+PARAMETERS = condition("inputs of known rank", described)
+
+
+def target(node: ir.Node) -> ir.DataType:
+    """The dtype QuantizeLinear makes: that of the zero point, else `output_dtype`, else uint8."""
+    zero_point = node.inputs[2] if len(node.inputs) > 2 else None
+    if zero_point is not None and zero_point.dtype is not None:
+        return zero_point.dtype
+    return T(attr(node, "output_dtype", 0) or int(T.UINT8))
+
+
+def precision(node: ir.Node) -> ir.DataType:
+    """The dtype the division is rounded to: `precision`, else float32 as in ONNX Runtime."""
+    return T(attr(node, "precision", 0) or FLOAT)
 
 
 @ops.op(
-    "DequantizeLinear",
+    "QuantizeLinear",
     needs=(
-        RANKED,
-        condition("8, 16 or 32 bits", lambda n: held(n.inputs[0]) or n.inputs[0].dtype == ir.DataType.INT32),
+        PARAMETERS,
+        dtype("float", "float16", "bfloat16", "int32"),
+        dtype("float", "float16", "bfloat16", index=1),
+        condition("a result of 8 or 16 bits", lambda n: target(n).name.lower() in NARROW),
+        condition("precision float or half", lambda n: precision(n) in (T.FLOAT, *HALF)),
     ),
 )
-def dequantize(op, node, x, scale, zero=None):
-    """(x - zero point) · scale."""
-    wide = op.Cast(x, to=INT32)
-    if zero is not None:
-        wide = op.Sub(wide, spread(op, node, x, op.Cast(zero, to=INT32)))
-    made = op.Mul(op.Cast(wide, to=FLOAT), spread(op, node, x, op.Cast(scale, to=FLOAT)))
-    return op.Cast(made, to=int(node.outputs[0].dtype or scale.dtype))
+def quantize(op, node, x, scale, zero_point=None):
+    """saturate(round(x / scale) + zero_point), half to even; beyond 2**23 the result is saturated either way."""
+    made, kind = target(node), precision(node)
+    ratio = op.Div(_rounded(op, x, kind), _rounded(op, spread(op, node, x, scale), kind))
+    value = op.Round(_rounded(op, ratio, kind))
+    if zero_point is not None:
+        value = op.Add(value, as_float(op, spread(op, node, x, zero_point)))
+    limits = np.iinfo(made.numpy())
+    return op.Cast(op.Min(op.Max(value, float(limits.min)), float(limits.max)), to=int(made))
 
 
-def halves(op: Any, value: ir.Value) -> list[Any]:
-    """Integers below 256 in size as 16 · high + low, as float32: sums of 4096 products with either are exact."""
-    high = op.Floor(op.Mul(value, 1 / 16))
-    return [high, op.Sub(value, op.Mul(high, 16.0))]
+def _rounded(op: Any, value: ir.Value, kind: ir.DataType) -> Any:
+    """As float32, holding no more than `kind` holds."""
+    if kind == T.FLOAT or value.dtype == kind:
+        return as_float(op, value)
+    return op.Cast(op.Cast(value, to=int(kind)), to=FLOAT)
 
 
-def joined(op: Any, high: Any, low: Any) -> Any:
-    sixteen = op.const(np.array(16, np.int32))
-    return op.Add(op.Mul(op.Cast(high, to=INT32), sixteen), op.Cast(low, to=INT32))
+@ops.op("DequantizeLinear", needs=(PARAMETERS, dtype(*NARROW, "int32")))
+def dequantize(op, node, x, scale, zero_point=None):
+    """(x - zero_point) · scale; int32 is subtracted as int32 and rounded once to float32."""
+    result = T(attr(node, "output_dtype", 0) or int(scale.dtype))
+    if x.dtype == T.INT32:
+        value = x if zero_point is None else op.Sub(x, spread(op, node, x, zero_point))
+        value = as_float(op, value)
+    else:
+        value = as_float(op, x)
+        if zero_point is not None:
+            value = op.Sub(value, as_float(op, spread(op, node, x, zero_point)))
+    value = op.Mul(value, as_float(op, spread(op, node, x, scale)))
+    return value if result == T.FLOAT else op.Cast(value, to=int(result))
 
 
-@ops.op("MatMulInteger", needs=(RANKED,))
+@ops.op("DequantizeLinear")
+def known(op, node, x, scale, zero_point=None):
+    """Constants of any dtype."""
+    if any(v is not None and const(v) is None for v in node.inputs) or x.shape is None:
+        return NotImplemented
+    if x.dtype.name.lower() in (*NARROW, "int32"):
+        return NotImplemented
+    whole = op.const(const(x).astype(np.float32))
+    if zero_point is not None:
+        whole = op.Sub(whole, spread(op, node, x, op.const(const(zero_point).astype(np.float32))))
+    value = op.Mul(whole, spread(op, node, x, op.const(const(scale).astype(np.float32))))
+    result = T(attr(node, "output_dtype", 0) or int(scale.dtype))
+    return value if result == T.FLOAT else op.Cast(value, to=int(result))
+
+
+@ops.op("DynamicQuantizeLinear", needs=(dtype("float"), condition("a known rank", lambda n: described(n))))
+def dynamic_quantize(op, node, x):
+    """To uint8 over the range of the values and 0; the scale is 1 where all are 0, as in ONNX Runtime."""
+    zero = op.const(np.array(0, np.float32))
+    low, high = op.Min(op.ReduceMin(x, keepdims=0), zero), op.Max(op.ReduceMax(x, keepdims=0), zero)
+    flat = op.Equal(low, high)
+    scale = op.Where(flat, op.const(np.array(1, np.float32)), op.Div(op.Sub(high, low), 255.0))
+    place = op.Round(op.Min(op.Max(op.Sub(zero, op.Div(low, scale)), 0.0), 255.0))
+    zero_point = op.Cast(place, to=int(T.UINT8))
+    return op.QuantizeLinear(x, scale, zero_point), scale, zero_point
+
+
+def centred(op: Any, x: ir.Value, zero_point: ir.Value | None, shape: list[int] | None = None) -> Any:
+    """x - zero_point as float32; the zero point, where it is a vector, in `shape`."""
+    value = as_float(op, x)
+    if zero_point is None:
+        return value
+    offset = as_float(op, zero_point)
+    if zero_point.shape is not None and len(zero_point.shape) == 1:
+        one = shape_of(zero_point) == [1]
+        offset = op.Reshape(offset, op.const(np.array([] if one else shape, np.int64)))
+    return op.Sub(value, offset)
+
+
+BYTES = (dtype("int8", "uint8"), dtype("int8", "uint8", index=1), PARAMETERS)
+
+
+def inner(node: ir.Node) -> Any:
+    """The length a matrix product sums over."""
+    for value, axis in ((node.inputs[0], -1), (node.inputs[1], -2)):
+        if value.shape is None or len(value.shape) == 0:
+            continue
+        length = value.shape[max(axis, -len(value.shape))]
+        if isinstance(length, int):
+            return length
+    return None
+
+
+@ops.op(
+    "MatMulInteger", needs=(*BYTES, condition("a static inner dimension", lambda n: inner(n) is not None))
+)
 def matmul_integer(op, node, a, b, a_zero=None, b_zero=None):
-    """Exact sums of products: in float32 halves up to 4096 of them, as int32 beyond."""
-    depth = (a.shape or [None])[-1]
-    exact = isinstance(depth, int) and depth <= EXACT
-    kind = FLOAT if exact else INT32
-    left, right = op.Cast(a, to=kind), op.Cast(b, to=kind)
+    """Products of at most 258 terms in float32, which are exact, added up as int32."""
+    rows = [-1, 1] if rank_of(a_zero) == 1 else None
+    x, y = centred(op, a, a_zero, rows), centred(op, b, b_zero, [-1])
+    length = inner(node)
+    if length <= TERMS or _bounded(x, y):
+        return op.Cast(op.MatMul(x, y), to=INT32)
+    total = None
+    for start in range(0, length, TERMS):
+        end = min(start + TERMS, length)
+        left = op.Slice(x, [start], [end], [rank_of(a) - 1])
+        right = op.Slice(y, [start], [end], [max(rank_of(b) - 2, 0)])
+        part = op.Cast(op.MatMul(left, right), to=INT32)
+        total = part if total is None else op.Add(total, part)
+    return total
+
+
+@ops.op("MatMulInteger", needs=BYTES)
+def matmul_as_int32(op, node, a, b, a_zero=None, b_zero=None):
+    """Sums of a length known only at run time: as int32."""
+    left, right = op.Cast(a, to=INT32), op.Cast(b, to=INT32)
     if a_zero is not None:
-        rows = op.Cast(a_zero, to=kind)
-        left = op.Sub(left, op.Unsqueeze(rows, [-1]) if rank_of(a_zero) else rows)
+        rows = op.Cast(a_zero, to=INT32)
+        left = op.Sub(left, op.Reshape(rows, [-1, 1]) if rank_of(rows) == 1 else rows)
     if b_zero is not None:
-        right = op.Sub(right, op.Cast(b_zero, to=kind))
-    if not exact:
-        return op.MatMul(left, right)
-    return joined(op, *(op.MatMul(left, half) for half in halves(op, right)))
+        right = op.Sub(right, op.Cast(b_zero, to=INT32))
+    return op.MatMul(left, right)
+
+
+def _bounded(x: ir.Value, y: ir.Value) -> bool:
+    """No sum over the second operand, a constant, can reach 2**24."""
+    weights = const(y)
+    if weights is None or weights.ndim < 2:
+        return False
+    return bool(np.abs(weights).sum(axis=-2, dtype=np.float64).max(initial=0) * WIDEST < EXACT)
 
 
 @ops.op(
     "ConvInteger",
-    needs=(
-        RANKED,
-        condition(
-            "4096 products a sum at most",
-            lambda n: int(np.prod((shape_of(n.inputs[1]) or [1, EXACT + 1])[1:])) <= EXACT,
-        ),
-    ),
+    needs=(*BYTES, condition("static weights", lambda n: shape_of(n.inputs[1]) is not None)),
 )
 def conv_integer(op, node, x, w, x_zero=None, w_zero=None):
-    """Exact sums of products, in float32 halves; the padding is the zero point."""
-    left, right = op.Cast(x, to=FLOAT), op.Cast(w, to=FLOAT)
-    if x_zero is not None:
-        left = op.Sub(left, op.Reshape(op.Cast(x_zero, to=FLOAT), []))
-    if w_zero is not None:
-        zero = op.Cast(w_zero, to=FLOAT)
-        right = op.Sub(right, along(op, zero, 0, rank_of(w)) if rank_of(w_zero) else zero)
+    """Convolutions of at most 258 terms in float32, which are exact, added up as int32: the input channels or, in
+    groups, the weights are taken in parts."""
+    shape = shape_of(w)
     kept = {name: attr(node, name) for name in node.attributes}
-    return joined(op, *(op.Conv(left, half, **kept) for half in halves(op, right)))
+    value = centred(op, x, x_zero)
+    weights = centred(op, w, w_zero, [-1, *[1] * (len(shape) - 1)])
+    known_weights = const(w)
+    terms = int(np.prod(shape[1:]))
+    if known_weights is not None and (w_zero is None or const(w_zero) is not None):
+        offset = np.zeros(1) if w_zero is None else const(w_zero).reshape(-1).astype(np.float64)
+        table = known_weights.astype(np.float64).reshape(shape[0], -1) - offset[:, None]
+        weights = op.const(table.reshape(shape).astype(np.float32))
+        bound = np.abs(table).sum(axis=1).max(initial=0) * WIDEST
+    else:
+        bound = terms * WIDEST**2
+    if bound < EXACT:
+        return op.Cast(op.Conv(value, weights, **kept), to=INT32)
+    total = None
+    for left, right in _conv_parts(op, value, weights, shape, attr(node, "group", 1)):
+        part = op.Cast(op.Conv(left, right, **kept), to=INT32)
+        total = part if total is None else op.Add(total, part)
+    return total
+
+
+def _conv_parts(op: Any, x: ir.Value, w: ir.Value, shape: list[int], group: int) -> Any:
+    """Pairs of operands with at most TERMS terms to a sum, whose convolutions add up to that of `x` and `w`."""
+    window = int(np.prod(shape[2:]))
+    if group == 1 and window <= TERMS:
+        step = TERMS // window
+        for start in range(0, shape[1], step):
+            end = min(start + step, shape[1])
+            yield op.Slice(x, [start], [end], [1]), op.Slice(w, [start], [end], [1])
+        return
+    places = np.arange(window * shape[1]).reshape(1, *shape[1:])
+    for part in range(-(-places.size // TERMS)):
+        yield x, op.Mul(w, op.const((places // TERMS == part).astype(np.float32)))

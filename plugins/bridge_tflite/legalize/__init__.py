@@ -17,7 +17,7 @@ from bridge.passes.rewrite import Rewrite
 from bridge.passes.transposes import SinkTransposes
 from bridge.passes.widen import ComputeWider
 from bridge_tflite.export_ops import ops
-from bridge_tflite.legalize import control, detection, math, nn, reduce, tensor
+from bridge_tflite.legalize import control, detection, math, nn, quantize, reduce, tensor
 from bridge_tflite.legalize.layout import NativeLayout
 from bridge_tflite.legalize.nn import FuseActivations
 
@@ -32,6 +32,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     form of its own; fusing."""
     boundary = [NativeLayout()] if options["layout"] == "native" else []
     return [
+        quantize.QuantizedWeights(),
         FoldBatchNormalization(),
         RaiseGelu(),
         ComputeWider(takes, moves),
@@ -44,12 +45,15 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         Rewrite(native),
         FoldConstants(),
         FuseActivations(),
+        quantize.IntegerKernels(),
     ]
 
 
 def takes(node: ir.Node) -> bool:
     """As it is, as an image, or through a rewrite of its own."""
     name = hub.qualified(node)
+    if quantize.kept(node):
+        return True
     return ops.find(name, node) is not None or nn.as_image(node) or native.find(name, node) is not None
 
 

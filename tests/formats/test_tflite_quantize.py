@@ -1,0 +1,153 @@
+"""QDQ models are integer TFLite: no float kernel between the ends, parameters bit for bit, one quantum at most apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+import bridge
+
+RNG = np.random.default_rng(11)
+
+
+def qdq(
+    body: str, inputs: list[list[int]], dtype: str, out: tuple[float, int], constants=()
+) -> onnx.ModelProto:
+    """float inputs → Q → DQ → body → Q → DQ; the body names its inputs x0, x1 and its result r."""
+    zero = {"int8": -5, "uint8": 123}[dtype]
+    nodes, names = "", []
+    initializers = [onnx.numpy_helper.from_array(np.array(v), n) for n, v in constants]
+    for i in range(len(inputs)):
+        nodes += f"q{i} = QuantizeLinear (f{i}, s{i}, z) x{i} = DequantizeLinear (q{i}, s{i}, z) "
+        names.append(f"float[{','.join(map(str, inputs[i]))}] f{i}")
+        initializers.append(onnx.numpy_helper.from_array(np.float32(0.0473 + 0.01 * i * (i < 2)), f"s{i}"))
+    initializers.append(onnx.numpy_helper.from_array(np.array(zero, dtype), "z"))
+    initializers.append(onnx.numpy_helper.from_array(np.array(out[0], np.float32), "so"))
+    initializers.append(onnx.numpy_helper.from_array(np.array(out[1], dtype), "zo"))
+    proto = onnx.parser.parse_model(
+        f'<ir_version: 10, opset_import: ["" : 21]> g ({", ".join(names)}) => (float[] y) '
+        f"{{ {nodes} {body} p = QuantizeLinear (r, so, zo) y = DequantizeLinear (p, so, zo) }}"
+    )
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    proto.graph.initializer.extend(initializers)
+    return proto
+
+
+def weights(shape: list[int], per_channel: bool) -> list[tuple[str, np.ndarray]]:
+    count = shape[0] if per_channel else None
+    scale = np.asarray(RNG.uniform(0.01, 0.03, count), np.float32)
+    bias_scale = np.asarray(np.float32(0.0473) * scale)
+    return [
+        ("wq", RNG.integers(-127, 127, shape, dtype=np.int8)),
+        ("ws", scale),
+        ("wz", np.zeros(count or (), np.int8)),
+        ("bq", RNG.integers(-2000, 2000, shape[0], dtype=np.int32)),
+        ("bs", bias_scale),
+        ("bz", np.zeros(count or (), np.int32)),
+    ]
+
+
+LAYER = "w = DequantizeLinear <axis: int = 0> (wq, ws, wz) b = DequantizeLinear <axis: int = 0> (bq, bs, bz) "
+IMAGE = [1, 8, 9, 9]
+
+
+def operators(path) -> list[str]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
+    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
+    return [names[model.operatorCodes[o.opcodeIndex].builtinCode] for o in model.subgraphs[0].operators]
+
+
+def integer(proto: onnx.ModelProto, out: tuple[float, int], tmp_path, *expected: str) -> None:
+    """The middle of the graph is integer, and LiteRT is at most one quantum from ONNX Runtime."""
+    path = bridge.convert(proto, tmp_path / "q.tflite").path
+    found = operators(path)
+
+    assert found.count("DEQUANTIZE") == 1
+    assert found[-1] == "DEQUANTIZE"
+    assert set(expected) <= set(found)
+    inputs = {
+        v.name: (RNG.standard_normal([d.dim_value for d in v.type.tensor_type.shape.dim]) * 3).astype(
+            np.float32
+        )
+        for v in proto.graph.input
+    }
+    want, got = bridge.run(bridge.load(proto), inputs)["y"], bridge.run(path, inputs)["y"]
+    assert want.shape == got.shape
+    assert np.abs(want - got).max() <= out[0] * 1.001
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize(
+    ("body", "shape", "expected"),
+    [
+        ("r = Conv <pads: ints = [1,1,1,1]> (x0, w, b)", [6, 8, 3, 3], "CONV_2D"),
+        (
+            "c = Conv <strides: ints = [2,2], pads: ints = [1,1,1,1]> (x0, w, b) r = Relu (c)",
+            [6, 8, 3, 3],
+            "CONV_2D",
+        ),
+        ("r = Conv <group: int = 8> (x0, w, b)", [8, 1, 3, 3], "DEPTHWISE_CONV_2D"),
+        ("r = Conv <group: int = 8> (x0, w)", [16, 1, 3, 3], "DEPTHWISE_CONV_2D"),
+    ],
+)
+def test_convolutions(dtype, per_channel, body, shape, expected, tmp_path):
+    out = (0.4, {"int8": 7, "uint8": 130}[dtype])
+    integer(qdq(LAYER + body, [IMAGE], dtype, out, weights(shape, per_channel)), out, tmp_path, expected)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize(
+    "body", ["r = Gemm <transB: int = 1> (x0, w, b)", "t = Gemm <transB: int = 1> (x0, w) r = Relu (t)"]
+)
+def test_fully_connected(dtype, per_channel, body, tmp_path):
+    out = (0.5, {"int8": -9, "uint8": 110}[dtype])
+    integer(
+        qdq(LAYER + body, [[3, 20]], dtype, out, weights([7, 20], per_channel)),
+        out,
+        tmp_path,
+        "FULLY_CONNECTED",
+    )
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@pytest.mark.parametrize(
+    ("body", "count", "scale", "expected"),
+    [
+        ("r = Add (x0, x1)", 2, 0.09, "ADD"),
+        ("r = Sub (x0, x1)", 2, 0.09, "SUB"),
+        ("r = Mul (x0, x1)", 2, 0.2, "MUL"),
+        ("r = Sigmoid (x0)", 1, 1 / 256, "LOGISTIC"),
+        ("r = Tanh (x0)", 1, 1 / 128, "TANH"),
+        ("r = Relu (x0)", 1, 0.03, "RELU"),
+        ("r = LeakyRelu <alpha: float = 0.1> (x0)", 1, 0.05, "LEAKY_RELU"),
+        ("r = MatMul (x0, x1)", 2, 0.7, "BATCH_MATMUL"),
+        ("r = GlobalAveragePool (x0)", 1, 0.02, "MEAN"),
+        (
+            "r = MaxPool <kernel_shape: ints = [3,3], strides: ints = [2,2], pads: ints = [1,1,1,1]> (x0)",
+            1,
+            0,
+            "MAX_POOL_2D",
+        ),
+        ("r = AveragePool <kernel_shape: ints = [2,2], strides: ints = [2,2]> (x0)", 1, 0, "AVERAGE_POOL_2D"),
+        ("r = Transpose <perm: ints = [0,2,1,3]> (x0)", 1, 0, "TRANSPOSE"),
+        ("r = Concat <axis: int = 1> (x0, x0)", 1, 0, "CONCATENATION"),
+    ],
+)
+def test_other_operators(dtype, body, count, scale, expected, tmp_path):
+    same = {"int8": -5, "uint8": 123}[dtype]
+    out = (scale, {"int8": -3, "uint8": 121}[dtype]) if scale else (0.0473, same)
+    integer(qdq(body, [IMAGE] * count, dtype, out), out, tmp_path, expected)
+
+
+@pytest.mark.parametrize(("scale", "zero", "found"), [(1 / 256, -128, False), (0.01, 3, True)])
+def test_softmax_is_integer_at_its_own_scale_alone(scale, zero, found, tmp_path):
+    proto = qdq("r = Softmax <axis: int = -1> (x0)", [[2, 5, 8]], "int8", (scale, zero))
+    path = bridge.convert(proto, tmp_path / "s.tflite").path
+    assert (operators(path).count("DEQUANTIZE") > 1) is found
+    x = {"f0": (RNG.standard_normal((2, 5, 8)) * 3).astype(np.float32)}
+    assert np.abs(bridge.run(bridge.load(proto), x)["y"] - bridge.run(path, x)["y"]).max() <= scale * 1.001
