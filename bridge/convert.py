@@ -226,8 +226,24 @@ def _legalize(
         for node in hub.all_nodes(model)
         if not accepts(node)
     )
+    if writer.opaque:
+        report.notes.extend(_custom(model))
     if writer.values and not report.blockers:
         report.blockers.extend(_value_blockers(model, writer.values))
+
+
+def _custom(model: ir.Model) -> Iterator[str]:
+    """Operators that are neither standard nor defined by a body: the file then runs only where somebody has them."""
+    from bridge import hub
+
+    foreign = {
+        (node.domain, node.op_type)
+        for node in hub.all_nodes(model)
+        if node.domain not in hub.STANDARD_OPSETS and node.op_identifier() not in model.functions
+    }
+    for domain in sorted({domain for domain, _ in foreign}):
+        names = ", ".join(sorted(op for d, op in foreign if d == domain))
+        yield f"{names} of {domain} kept as custom; only a runtime that has them runs the file"
 
 
 def _value_blockers(model: ir.Model, need: Need) -> Iterator[Blocker]:

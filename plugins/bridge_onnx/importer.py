@@ -19,7 +19,7 @@ from bridge.passes.constants import LiftConstants
 from bridge.passes.rewrite import Rewrite, described
 from bridge.passes.shapes import InferShapes
 from bridge.report import Blocker
-from bridge_onnx.import_ops import ops
+from bridge_onnx.import_attention import ops
 
 LIMIT = 2**31
 
