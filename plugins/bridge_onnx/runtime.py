@@ -13,11 +13,8 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
     """Outputs by name for `inputs` by name. Raises ExecutionFailed when neither runtime takes the model."""
     import onnx
 
-    from bridge_onnx.importer import read
-
-    names = [o.name for o in read(path).graph.output]
     try:
-        return run_onnxruntime(str(path), names, inputs)
+        return run_onnxruntime(str(path), None, inputs)
     except ExecutionFailed as refused:
         try:
             return run_reference(onnx.load(path), inputs)
