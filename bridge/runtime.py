@@ -81,8 +81,6 @@ def run_onnxruntime(model: bytes | str, names: list[str] | None, inputs: dict[st
         values = session.run(names, inputs)
     except Exception as error:
         raise ExecutionFailed(f"ONNX Runtime: {str(error).strip()}") from error
-    if not names:
-        raise ExecutionFailed("ONNX Runtime: the model has no outputs.")
     return Outputs(dict(zip(names, values, strict=True)), f"ONNX Runtime {ort.__version__}")
 
 

@@ -5,12 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bridge.errors import ExecutionFailed
+from bridge.errors import ExecutionFailed, UnreadableFile
 from bridge.runtime import Outputs, run_onnxruntime, run_reference
 
 
 def run(path: Path, inputs: dict[str, Any]) -> Outputs:
-    """Outputs by name for `inputs` by name. Raises ExecutionFailed when neither runtime takes the model."""
+    """Outputs by name for `inputs` by name.
+
+    Raises ExecutionFailed when neither runtime takes the model, UnreadableFile when it has no outputs.
+    """
+    results = _run(path, inputs)
+    if not results:
+        raise UnreadableFile(f"{path} is not an ONNX model: it has no outputs.", "Is the file complete?")
+    return results
+
+
+def _run(path: Path, inputs: dict[str, Any]) -> Outputs:
     import onnx
 
     try:
