@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 import click
 
 EXIT = """
-Exit codes: 0 done; 1 refused, with the reason; 2 wrong usage; 3 verification failed; 4 operators cannot cross.
+Exit codes: 0 done; 1 refused, with the reason; 2 wrong usage; 3 verification failed, and convert wrote nothing unless --keep; 4 operators cannot cross.
 """
 
 
@@ -31,7 +33,8 @@ def command(function: Callable) -> Callable:
         from bridge.errors import BridgeError, UnsupportedModel, VerificationFailed
 
         try:
-            code, result = function(**arguments)
+            with waiting(function.__name__):
+                code, result = function(**arguments)
         except BridgeError as error:
             kind = type(error).__name__
             text = json.dumps({"error": kind, "message": str(error)}) if as_json else f"{kind}: {error}"
@@ -49,17 +52,46 @@ def command(function: Callable) -> Callable:
     return wrapped
 
 
+@dataclass(frozen=True)
 class Printed:
-    """A result as text, and as plain values for --json."""
+    """A result that prints as `text` or as the JSON of `data`."""
 
-    def __init__(self, text: str, values: Any) -> None:
-        self.text, self.values = text, values
+    text: str
+    data: Any
+
+    def to_dict(self) -> Any:
+        return self.data
 
     def __str__(self) -> str:
         return self.text
 
-    def to_dict(self) -> Any:
-        return self.values
+
+@contextmanager
+def waiting(name: str, after: float = 1.0) -> Iterator[None]:
+    """A spinner with the time on stderr, if that is a terminal, for what takes longer than a second."""
+    if not sys.stderr.isatty() or name == "matrix":
+        yield
+        return
+    done = threading.Event()
+
+    def spin() -> None:
+        if done.wait(after):
+            return
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            bar.add_task(name)
+            done.wait()
+
+    spinner = threading.Thread(target=spin, daemon=True)
+    spinner.start()
+    try:
+        yield
+    finally:
+        done.set()
+        spinner.join()
 
 
 def _plain(result: Any) -> Any:
@@ -79,7 +111,7 @@ def options_argument(function: Callable) -> Callable:
     )(function)
 
 
-def parsed(options: tuple[str, ...]) -> dict[str, str]:
+def parsed(options: tuple[str, ...]) -> dict[str, Any]:
     """NAME=VALUE pairs as a dict."""
     bad = [o for o in options if "=" not in o]
     if bad:
@@ -155,7 +187,12 @@ target_option = click.option(
 @click.argument("dst", required=False)
 @target_option
 @source_option
-@click.option("--verify", is_flag=True, help="Run source and result on the same random inputs and compare.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Run source and result on the same random inputs and compare; what disagrees is not written.",
+)
+@click.option("--keep", is_flag=True, help="Write the result even if it fails verification.")
 @click.option("--overwrite", is_flag=True, help="Replace DST if it exists.")
 @dims_option
 @options_argument
@@ -166,6 +203,7 @@ def convert(
     to: str | None,
     source: str | None,
     verify: bool,
+    keep: bool,
     overwrite: bool,
     dims: tuple[str, ...],
     options: tuple[str, ...],
@@ -179,6 +217,7 @@ def convert(
         to=to,
         source=source,
         verify=verify,
+        keep=keep,
         overwrite=overwrite,
         dims=parsed_dims(dims),
         **parsed(options),
@@ -209,15 +248,24 @@ def check(src: str, to: str, source: str | None, dims: tuple[str, ...], options:
 @click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
 @click.option("--rtol", type=float, help="Relative tolerance of floats.")
 @click.option("--atol", type=float, help="Absolute tolerance of floats.")
+@dims_option
 @command
 def verify(
-    reference: str, candidate: str, inputs: tuple[str, ...], seed: int, rtol: float | None, atol: float | None
+    reference: str,
+    candidate: str,
+    inputs: tuple[str, ...],
+    seed: int,
+    rtol: float | None,
+    atol: float | None,
+    dims: tuple[str, ...],
 ) -> Any:
     """Run two models on the same inputs and compare every output."""
     import bridge
 
     given = _read(reference, inputs) if inputs else None
-    result = bridge.verify(reference, candidate, given, seed=seed, rtol=rtol, atol=atol)
+    result = bridge.verify(
+        reference, candidate, given, seed=seed, rtol=rtol, atol=atol, dims=parsed_dims(dims)
+    )
     return (0 if result.ok else 3), result
 
 
@@ -228,26 +276,40 @@ def verify(
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
 @click.option("--output", "-o", metavar="FILE", help="Write the results to an .npz file.")
+@dims_option
 @command
-def run(model: str, inputs: tuple[str, ...], seed: int, output: str | None) -> Any:
+def run(model: str, inputs: tuple[str, ...], seed: int, output: str | None, dims: tuple[str, ...]) -> Any:
     """Run MODEL in its format's own runtime, on files or on random inputs."""
     import numpy as np
 
     import bridge
     from bridge.inputs import random_inputs
 
-    given = _read(model, inputs) if inputs else random_inputs(bridge.load(model), seed)
+    given = _read(model, inputs) if inputs else random_inputs(bridge.load(model), seed, parsed_dims(dims))
     results = bridge.run(model, given)
     if output:
         np.savez(output, **results)
-    arrays = {name: np.asarray(value) for name, value in results.items()}
-    lines = [f"{name}: {array.dtype}{list(array.shape)}\n{array}" for name, array in arrays.items()]
-    outputs = {
-        name: {"dtype": str(array.dtype), "shape": list(array.shape), "values": array.tolist()}
-        for name, array in arrays.items()
+    lines = [f"{name}: {np.asarray(v).dtype}{list(np.asarray(v).shape)}\n{v}" for name, v in results.items()]
+    listed = {
+        name: {"dtype": str(np.asarray(v).dtype), "shape": list(np.asarray(v).shape), "values": _listed(v)}
+        for name, v in results.items()
     }
-    text = "\n".join([f"Run by {results.engine}", *lines])
-    return 0, Printed(text, {"engine": results.engine, "outputs": outputs})
+    return 0, Printed(
+        "\n".join([f"Run by {results.engine}", *lines]), {"engine": results.engine, "outputs": listed}
+    )
+
+
+def _listed(value: Any) -> Any:
+    """Nested lists of plain values; numbers JSON does not have are words."""
+    import math
+
+    if isinstance(value, (list, tuple)):
+        return [_listed(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _listed(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def _read(model: str, files: tuple[str, ...]) -> dict[str, Any]:
@@ -277,15 +339,26 @@ def formats(name: str | None) -> Any:
     from bridge.formats import by_name
 
     if name:
-        return 0, Printed(_described(by_name(name)), _facts(by_name(name)))
+        found = by_name(name)
+        return 0, Printed(_described(found), _declaration(found))
     lines = [
         f"{f.name:<12} {'read ' if f.importer else '     '}{'write ' if f.exporter else '      '}{f.versions}"
         for f in bridge.formats()
     ]
-    return 0, Printed("\n".join(lines), [_facts(f) for f in bridge.formats()])
+    return 0, Printed("\n".join(lines), [_declaration(f) for f in bridge.formats()])
 
 
-def _facts(fmt: Any) -> dict[str, Any]:
+def _declaration(fmt: Any) -> dict[str, Any]:
+    """What `formats` says of a format, for machines."""
+    from bridge.errors import BridgeError
+
+    options: dict[str, Any] = {}
+    for part in ("importer", "exporter"):
+        with suppress(BridgeError):
+            options[part] = [
+                {"name": o.name, "help": o.help, "default": o.default, "choices": list(o.choices)}
+                for o in fmt.resolve(part).options
+            ]
     return {
         "name": fmt.name,
         "title": fmt.title,
@@ -294,7 +367,8 @@ def _facts(fmt: Any) -> dict[str, Any]:
         "writes": fmt.exporter is not None,
         "runs": fmt.runtime is not None,
         "versions": fmt.versions,
-        "installed": fmt.installed(),
+        "packages": fmt.installed(),
+        "options": options,
     }
 
 
@@ -335,7 +409,7 @@ def matrix(routes: str, cases: tuple[str, ...], frozen: bool, jobs: int, resume:
     from rich.console import Console
     from rich.progress import Progress
 
-    from bridge.matrix import run, selected, summary
+    from bridge.matrix import counts, run, selected, summary
 
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("cases")
@@ -348,4 +422,4 @@ def matrix(routes: str, cases: tuple[str, ...], frozen: bool, jobs: int, resume:
             resume=resume,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    return 0, summary(results)
+    return 0, Printed(summary(results), counts(results))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,7 @@ def convert(
     source: str | None = None,
     overwrite: bool = False,
     verify: bool = False,
+    keep: bool = False,
     dims: dict[str, int] | None = None,
     **options: Any,
 ) -> Conversion:
@@ -64,7 +65,7 @@ def convert(
     `to` is the target's name, found from the suffix of `dst` when omitted; without `dst` the file is
     named after `src`, in the current directory. Options are those the source's importer and the target's
     exporter declare (`bridge formats NAME`). With `verify`, source and result run on the same seeded random
-    inputs and must agree. `dims` gives symbolic dimensions of the inputs their lengths, by name.
+    inputs and must agree, or nothing is written; with `keep` it is written all the same. `dims` gives symbolic dimensions of the inputs their lengths, by name.
 
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
     InvalidOption, WriteFailed, VerificationFailed: all BridgeErrors.
@@ -88,14 +89,16 @@ def convert(
     reference, inputs = (
         (_reference(src, fmt, model, target), random_inputs(model)) if verify else (None, None)
     )
-    _save(model, path, target, settings, report, overwrite, str(src) if isinstance(src, (str, Path)) else "")
-    if not verify:
-        return Conversion(path, report)
-    from bridge.verify import verify as compare
 
-    with _timed(report, "verify"):
-        verification = compare(reference, path, inputs, candidate_source=target.name, target_options=settings)
-    return Conversion(path, report, verification.require(path))
+    def proof(written: Path) -> Verification:
+        from bridge.verify import verify as compare
+
+        with _timed(report, "verify"):
+            return compare(reference, written, inputs, candidate_source=target.name, target_options=settings)
+
+    name = str(src) if isinstance(src, (str, Path)) else ""
+    checked = _save(model, path, target, settings, report, overwrite, name, proof if verify else None, keep)
+    return Conversion(path, report, checked)
 
 
 def load(
@@ -175,7 +178,10 @@ def _save(
     report: Report,
     overwrite: bool,
     name: str,
-) -> None:
+    proof: Callable[[Path], Verification] | None = None,
+    keep: bool = False,
+) -> Verification | None:
+    """Legalise and write; what fails its `proof` does not take the place of `path` unless `keep`."""
     from bridge.output import atomic
 
     writer = plugins.exporter(target)
@@ -194,10 +200,15 @@ def _save(
                 report.blockers,
                 "Add a rule: plugins/README.md#one-operator",
             )
-        with _timed(report, "export"), atomic(path, overwrite) as temporary:
-            writer.write(model, temporary, report, settings)
+        with atomic(path, overwrite) as temporary:
+            with _timed(report, "export"):
+                writer.write(model, temporary, report, settings)
+            verification = proof(temporary) if proof else None
+            if verification and not keep:
+                verification.require(path)
     except ModuleNotFoundError as error:
         raise target.missing(error) from error
+    return verification.require(path, written=True) if verification else None
 
 
 def _legalize(
@@ -226,8 +237,24 @@ def _legalize(
         for node in hub.all_nodes(model)
         if not accepts(node)
     )
+    if writer.opaque:
+        report.notes.extend(_custom(model))
     if writer.values and not report.blockers:
         report.blockers.extend(_value_blockers(model, writer.values))
+
+
+def _custom(model: ir.Model) -> Iterator[str]:
+    """Operators that are neither standard nor defined by a body: the file then runs only where somebody has them."""
+    from bridge import hub
+
+    foreign = {
+        (node.domain, node.op_type)
+        for node in hub.all_nodes(model)
+        if node.domain not in hub.STANDARD_OPSETS and node.op_identifier() not in model.functions
+    }
+    for domain in sorted({domain for domain, _ in foreign}):
+        names = ", ".join(sorted(op for d, op in foreign if d == domain))
+        yield f"{names} of {domain} kept as custom; only a runtime that has them runs the file"
 
 
 def _value_blockers(model: ir.Model, need: Need) -> Iterator[Blocker]:

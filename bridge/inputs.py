@@ -11,32 +11,36 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import InvalidInput
+from bridge.passes.dimensions import check_dimensions
 
 SYMBOLIC = 2
 PASSING = ("Cast", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten", "Transpose", "Expand")
 
 
-def random_inputs(model: ir.Model, seed: int = 0) -> dict[str, Any]:
+def random_inputs(model: ir.Model, seed: int = 0, dims: dict[str, int] | None = None) -> dict[str, Any]:
     """Arrays by input name, honouring dtype, shape and the index ranges the graph shows.
 
-    Symbolic dimensions get one size, 2, but as many features as a tree asks for. Floats are standard normal, integers stay within the
-    rows of the table they index, else in [0, 2).
+    Symbolic dimensions have the lengths `dims` gives by name, else 2, or as many features as a tree asks for.
+    Floats are standard normal, integers stay within the rows of the table they index, else in [0, 2).
+    Raises InvalidOption for a name of `dims` that no input has.
     """
     rng = np.random.default_rng(seed)
+    given = dims or {}
+    check_dimensions(model, given)
     return {
-        value.name or "": _random(value, rng)
+        value.name or "": _random(value, rng, given)
         for value in model.graph.inputs
         if value.name not in model.graph.initializers
     }
 
 
-def _random(value: ir.Value, rng: np.random.Generator) -> Any:
+def _random(value: ir.Value, rng: np.random.Generator, dims: dict[str, int]) -> Any:
     if not isinstance(value.type, ir.TensorType):
         raise InvalidInput(
             f"Input {value.name} is a {value.type}; random values are made for tensors only.", "Pass inputs."
         )
-    shape = [d if isinstance(d, int) else SYMBOLIC for d in value.shape or ()]
-    if value.shape and not isinstance(value.shape[-1], int):
+    shape = [d if isinstance(d, int) else dims.get(str(d.value), SYMBOLIC) for d in value.shape or ()]
+    if value.shape and not isinstance(value.shape[-1], int) and str(value.shape[-1].value) not in dims:
         shape[-1] = max([SYMBOLIC, *_features(value)])
     if value.dtype == ir.DataType.STRING:
         return rng.choice(np.array(["a", "b", "c"], object), shape)

@@ -65,8 +65,11 @@ def run_proto(proto: Any, reference: Any, inputs: dict[str, np.ndarray]) -> Outp
             raise ExecutionFailed(f"{refused}\nThe reference evaluator failed too: {error}") from error
 
 
-def run_onnxruntime(model: bytes | str, names: list[str], inputs: dict[str, Any]) -> Outputs:
-    """Run serialized ONNX, or the file at a path. Raises ExecutionFailed in ONNX Runtime's words."""
+def run_onnxruntime(model: bytes | str, names: list[str] | None, inputs: dict[str, Any]) -> Outputs:
+    """Run serialized ONNX, or the file at a path; all outputs without `names`.
+
+    Raises ExecutionFailed in ONNX Runtime's words.
+    """
     import onnxruntime as ort
 
     ort.set_default_logger_severity(4)
@@ -74,6 +77,7 @@ def run_onnxruntime(model: bytes | str, names: list[str], inputs: dict[str, Any]
     settings.log_severity_level = 4
     try:
         session = ort.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+        names = names or [o.name for o in session.get_outputs()]
         values = session.run(names, inputs)
     except Exception as error:
         raise ExecutionFailed(f"ONNX Runtime: {str(error).strip()}") from error

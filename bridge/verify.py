@@ -46,12 +46,15 @@ class Verification:
         """Name of the first output that does not agree."""
         return next((o.name for o in self.outputs if not o.ok), None)
 
-    def require(self, path: Path) -> Verification:
+    def require(self, path: Path, written: bool = False) -> Verification:
         """Itself, or VerificationFailed naming the first diverging output."""
         if not self.ok:
+            what = f"{path} was {'written but' if written else 'not written: the result'} disagrees with its source"
             raise VerificationFailed(
-                f"{path} was written but disagrees with its source; the first diverging output is {self.first_diverging}.\n{self}",
-                "Do not use the file. Please report the model.",
+                f"{what}; the first diverging output is {self.first_diverging}.\n{self}",
+                "Do not use the file. Please report the model."
+                if written
+                else "Keep the file to look into it with keep=True (--keep), and please report the model.",
             )
         return self
 
@@ -82,12 +85,13 @@ def verify(
     reference_source: str | None = None,
     candidate_source: str | None = None,
     target_options: dict[str, Any] | None = None,
+    dims: dict[str, int] | None = None,
 ) -> Verification:
     """Run two models (hub models or paths) on `inputs`, or on seeded random ones, and compare every output.
 
     Names, shapes and dtypes must be the same. Floats agree within rtol 1e-3 and atol 1e-4 (1e-2 each for
     16-bit floats) unless given; integers, strings and booleans exactly; NaN and infinity in the same places.
-    `target_options` are those the candidate was written with. Raises InvalidOption when they change its
+    `dims` gives symbolic dimensions of random inputs their lengths, by name; others get 2. `target_options` are those the candidate was written with. Raises InvalidOption when they change its
     interface, InvalidInput, ExecutionFailed and what `load` raises.
     """
     same_interface(target_options or {})
@@ -98,7 +102,7 @@ def verify(
         from bridge.inputs import random_inputs
 
         model = reference if isinstance(reference, ir.Model) else load(reference, source=reference_source)
-        inputs = random_inputs(model, seed)
+        inputs = random_inputs(model, seed, dims)
     expected = run(reference, inputs, source=reference_source)
     found = run(candidate, inputs, source=candidate_source)
     return compare(expected, found, rtol, atol)
@@ -167,12 +171,20 @@ def _measured(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float)
     x, y = x[finite], y[finite]
     error = np.abs(x - y)
     relative = error / np.maximum(np.abs(x), np.finfo(np.float32).tiny)
-    norm = np.linalg.norm(x) * np.linalg.norm(y)
-    cosine = float(np.vdot(x, y).real / norm) if norm else float(np.array_equal(x, y))
+    cosine = _cosine(x, y)
     exact = a.dtype.kind in "biu"
     close = np.array_equal(a, b) if exact else bool(np.all(error <= atol + rtol * np.abs(x)))
     problem = "" if close and special else "differs" if special else "NaN or infinity elsewhere"
     return Comparison(name, float(error.max(initial=0)), float(relative.max(initial=0)), cosine, problem)
+
+
+def _cosine(x: np.ndarray, y: np.ndarray) -> float:
+    """Of finite vectors, scaled first so that no product overflows or vanishes."""
+    sizes = [float(np.abs(v).max(initial=0)) for v in (x, y)]
+    if not all(sizes):
+        return float(np.array_equal(x, y))
+    x, y = x / sizes[0], y / sizes[1]
+    return float(np.vdot(x, y).real / (np.linalg.norm(x) * np.linalg.norm(y)))
 
 
 def last_place(values: dict[str, Any]) -> float:

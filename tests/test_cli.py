@@ -83,10 +83,21 @@ def test_a_flag_nobody_declares_is_wrong_usage(bridge, mnist):
     assert "No such option" in bridge("convert", mnist, "--to", "onnx", "--opsett", 13, code=2).stderr
 
 
-def test_every_answer_is_json_when_asked(bridge, mnist):
-    assert json.loads(bridge("run", mnist, "--json").stdout)["outputs"]["Plus214_Output_0"]["shape"] == [
-        1,
-        10,
-    ]
-    assert {f["name"] for f in json.loads(bridge("formats", "--json").stdout)} >= {"onnx", "tflite"}
-    assert json.loads(bridge("formats", "onnx", "--json").stdout)["reads"] is True
+def test_every_command_prints_json(bridge, mnist, tmp_path):
+    assert [f["name"] for f in json.loads(bridge("formats", "--json").output)] == ["onnx", "tflite"]
+    assert json.loads(bridge("formats", "onnx", "--json").output)["options"]["exporter"][0]["name"] == "opset"
+    outputs = json.loads(bridge("run", mnist, "--json").output)["outputs"]
+    assert outputs["Plus214_Output_0"]["shape"] == [1, 10]
+    assert json.loads(bridge("verify", mnist, mnist, "--json").output)["ok"] is True
+    words = ("matrix", "--routes", "onnx:onnx", "--cases", "test_add", "-o", tmp_path, "--jobs", 1, "--json")
+    assert json.loads(bridge(*words).stdout)["onnx:onnx"]["survived"] == 1
+
+
+def test_dimensions_of_random_inputs_are_given_by_name(bridge, parse, tmp_path):
+    path = tmp_path / "m.onnx"
+    onnx.save(parse("g (float[n,3] x) => (float[n,3] y) { y = Relu (x) }"), path)
+    printed = json.loads(bridge("run", path, "--dims", "n=5", "--json").output)
+    assert printed["outputs"]["y"]["shape"] == [5, 3]
+    assert "agrees" in bridge("verify", path, path, "--dims", "n=4").output
+    assert "Symbolic dimensions: n" in bridge("verify", path, path, "--dims", "m=4", code=1).stderr
+    assert "NAME=LENGTH" in bridge("run", path, "--dims", "n", code=2).stderr

@@ -77,6 +77,27 @@ def test_external_data_that_is_missing_or_elsewhere_is_refused(tmp_path, locatio
         bridge.load(external_model(tmp_path, location))
 
 
+def test_external_data_may_be_neither_absolute_nor_behind_a_link(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(np.ones(2, np.float32).tobytes())
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "link").symlink_to(secret)
+    for location in (str(secret), "link"):
+        path = external_model(folder, location)
+        with pytest.raises(errors.UnreadableFile, match="outside"):
+            bridge.convert(path, tmp_path / "m.onnx")
+        with pytest.raises(errors.BridgeError):
+            bridge.run(path, {"x": np.ones(2, np.float32)})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "secret"]
+
+
+def test_external_data_that_is_too_short_is_refused(tmp_path):
+    (tmp_path / "short.bin").write_bytes(b"1234")
+    with pytest.raises(errors.UnreadableFile, match="too short"):
+        bridge.load(external_model(tmp_path, "short.bin"))
+
+
 def test_a_truncated_file_is_refused_with_the_way_out(mnist, tmp_path):
     path = tmp_path / "cut.onnx"
     path.write_bytes(mnist.read_bytes()[:20_000])

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import onnx_ir as ir
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 import bridge
 from bridge.errors import InvalidOption, VerificationFailed
@@ -64,6 +70,72 @@ def test_the_first_diverging_output_is_named(tmp_path):
     assert [o.ok for o in found.outputs] == [True, False, False]
     with pytest.raises(VerificationFailed, match=r"first diverging output is b(.|\n)*max abs"):
         found.require(tmp_path)
+
+
+@pytest.fixture
+def wrong(monkeypatch):
+    """An ONNX exporter that negates the first initializer."""
+    from bridge_onnx import exporter
+
+    right = exporter.exporter.write
+
+    def write(model, path, report, options):
+        value = next(v for v in model.graph.initializers.values() if v.dtype.is_floating_point())
+        value.const_value = ir.tensor(-value.const_value.numpy())
+        right(model, path, report, options)
+
+    monkeypatch.setattr(exporter, "exporter", dataclasses.replace(exporter.exporter, write=write))
+
+
+def test_what_fails_verification_is_not_written(wrong, mnist, tmp_path):
+    path = tmp_path / "m.onnx"
+    path.write_text("mine")
+    with pytest.raises(VerificationFailed, match="was not written"):
+        bridge.convert(mnist, path, verify=True, overwrite=True)
+    assert path.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_fails_verification_is_written_when_it_is_to_be_kept(wrong, mnist, tmp_path):
+    path = tmp_path / "m.onnx"
+    with pytest.raises(VerificationFailed, match="was written but disagrees"):
+        bridge.convert(mnist, path, verify=True, keep=True)
+    assert path.stat().st_size > 1000
+
+
+@st.composite
+def floats(draw):
+    dtype = draw(st.sampled_from([np.float16, np.float32, np.float64]))
+    width = np.dtype(dtype).itemsize * 8
+    shape = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
+    return draw(hnp.arrays(dtype, draw(shape), elements=st.floats(width=width)))
+
+
+@given(floats())
+def test_anything_agrees_with_itself(a):
+    found = row(a, a.copy())
+    assert found.ok
+    assert found.max_abs == 0
+
+
+@given(floats(), floats())
+def test_the_verdict_is_that_of_numpy(a, b):
+    rtol, atol = (1e-2, 1e-2) if a.dtype == np.float16 else (1e-3, 1e-4)
+    same = a.dtype == b.dtype and a.shape == b.shape
+    wide = (a.astype(np.float64), b.astype(np.float64))
+    assert row(a, b).ok == (
+        same and bool(np.allclose(wide[1], wide[0], rtol=rtol, atol=atol, equal_nan=True))
+    )
+
+
+@given(
+    hnp.arrays(st.sampled_from([np.int8, np.uint8, np.int32, np.int64, np.bool_]), (3,)), st.integers(0, 2)
+)
+def test_one_integer_changed_is_seen(a, index):
+    b = a.copy()
+    b[index] = not b[index] if a.dtype == np.bool_ else b[index] ^ 1
+    assert row(a, a).ok
+    assert not row(a, b).ok
 
 
 def test_native_layout_is_not_verified_and_nothing_is_written(parse, tmp_path):

@@ -20,13 +20,7 @@ class FixDimensions(ir.passes.InPlacePass):
         self.sizes = sizes
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        names = {
-            str(d.value) for v in model.graph.inputs for d in v.shape or () if isinstance(d, ir.SymbolicDim)
-        }
-        for name in self.sizes:
-            if name not in names:
-                known = ", ".join(sorted(names)) or "none: every input has a static shape"
-                raise InvalidOption(f"No input has a dimension {name!r}.", f"Symbolic dimensions: {known}.")
+        check_dimensions(model, self.sizes)
         self._graph(model.graph)
         return ir.passes.PassResult(model, True)
 
@@ -37,3 +31,12 @@ class FixDimensions(ir.passes.InPlacePass):
         for node in graph:
             for subgraph in subgraphs(node):
                 self._graph(subgraph)
+
+
+def check_dimensions(model: ir.Model, sizes: dict[str, int]) -> None:
+    """Raise InvalidOption for a name in `sizes` that is no symbolic dimension of an input."""
+    names = {str(d.value) for v in model.graph.inputs for d in v.shape or () if isinstance(d, ir.SymbolicDim)}
+    for name in sizes:
+        if name not in names:
+            known = ", ".join(sorted(names)) or "none: every input has a static shape"
+            raise InvalidOption(f"No input has a dimension {name!r}.", f"Symbolic dimensions: {known}.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, rank_of
 from bridge.needs import attribute, condition, constant
 from bridge.ops import Need, OpTable
 
@@ -62,18 +62,25 @@ def fused_gemm(op, node, a, b, c=None):
     return op.node(attr(node, "activation"), y, **given) if attr(node, "activation") else y
 
 
-@ops.op(MS + "FusedMatMul", needs=(attribute("transBatchA", 0), attribute("transBatchB", 0)))
+@ops.op(MS + "FusedMatMul")
 def fused_matmul(op, node, a, b):
-    for flag in ("transA", "transB"):
-        if attr(node, flag, 0):
-            value = a if flag == "transA" else b
-            rank = rank_of(value)
-            if rank is None:
-                return NotImplemented
-            turned = op.Transpose(value, perm=[*range(rank - 2), rank - 1, rank - 2]) if rank > 1 else value
-            a, b = (turned, b) if flag == "transA" else (a, turned)
+    turned = [fused_operand(op, node, value, side) for value, side in ((a, "A"), (b, "B"))]
+    if None in turned:
+        return NotImplemented
     alpha = attr(node, "alpha", 1.0)
-    return op.MatMul(a, b) if alpha == 1 else op.Mul(op.MatMul(a, b), alpha)
+    return op.MatMul(*turned) if alpha == 1 else op.Mul(op.MatMul(*turned), alpha)
+
+
+def fused_operand(op, node, value, side):
+    """One side of FusedMatMul: its first axis moved behind the batch, its last two exchanged; None of unknown rank."""
+    batch, last = attr(node, f"transBatch{side}", 0), attr(node, f"trans{side}", 0)
+    rank = rank_of(value)
+    if rank is None:
+        return None if batch or last else value
+    order = [*range(1, rank - 1), 0, rank - 1] if batch and rank > 1 else [*range(rank)]
+    if last and rank > 1:
+        order[-2:] = order[:-3:-1]
+    return value if order == [*range(rank)] else op.Transpose(value, perm=order)
 
 
 @ops.op(MS + "Gelu")
@@ -138,75 +145,6 @@ def embed_layer_normalization(
     else:
         count = op.Expand(np.array([0], np.int32), op.Shape(ids, start=0, end=1))
     return y, count, total
-
-
-def float_mask(op, mask, filter_value):
-    """A mask of 0 and 1, [batch, keys] or [batch, queries, keys], as a bias over heads."""
-    absent_keys = op.Sub(1.0, op.Cast(mask, to=1))
-    wide = op.Unsqueeze(absent_keys, axes(1, 2) if rank_of(mask) == 2 else axes(1))
-    return op.Mul(wide, filter_value)
-
-
-def attend(op, node, q, k, v, mask, attention_bias):
-    """Attention of projected q, k and v, with the mask and bias of a vendor operator."""
-    extra = None if mask is None else float_mask(op, mask, attr(node, "mask_filter_value", -10000.0))
-    if attention_bias is not None:
-        extra = attention_bias if extra is None else op.Add(extra, attention_bias)
-    return op.Attention(
-        q, k, v, extra,
-        q_num_heads=attr(node, "num_heads"),
-        kv_num_heads=attr(node, "num_heads"),
-        is_causal=attr(node, "unidirectional", 0),
-        scale=attr(node, "scale"),
-    )  # fmt: skip
-
-
-def mask_rank(index: int, *ranks: int) -> Need:
-    words = " or ".join(map(str, ranks))
-    return condition(
-        f"a mask of rank {words}",
-        lambda n: len(n.inputs) <= index or n.inputs[index] is None or rank_of(n.inputs[index]) in ranks,
-    )
-
-
-@ops.op(
-    MS + "Attention",
-    needs=(
-        attribute("do_rotary", 0),
-        mask_rank(3, 2, 3),
-        absent(4, "past"),
-        absent(6, "past_sequence_length"),
-        unused(1),
-    ),
-)
-def attention(op, node, x, weights, bias=None, mask=None, past=None, attention_bias=None):
-    sizes = attr(node, "qkv_hidden_sizes") or ([shape_of(weights)[1] // 3] * 3 if shape_of(weights) else None)
-    if sizes is None:
-        return NotImplemented
-    projected = op.MatMul(x, weights)
-    projected = projected if bias is None else op.Add(projected, bias)
-    q, k, v = op.Split(projected, axes(*sizes), axis=2, _outputs=3)
-    return attend(op, node, q, k, v, mask, attention_bias)
-
-
-@ops.op(
-    MS + "MultiHeadAttention",
-    needs=(
-        condition("separate query, key and value of rank 3", lambda n: all(v is not None and rank_of(v) == 3 for v in n.inputs[:3]) and len(n.inputs) >= 3),
-        mask_rank(4, 2, 3),
-        absent(6, "past_key"),
-        absent(7, "past_value"),
-        unused(1, 2),
-    ),
-)  # fmt: skip
-def multi_head_attention(op, node, q, k, v, bias=None, mask=None, attention_bias=None):
-    if bias is not None:
-        widths = [value.shape[2] for value in (q, k, v)]
-        if not all(isinstance(w, int) for w in widths):
-            return NotImplemented
-        parts = op.Split(bias, axes(*widths), axis=0, _outputs=3)
-        q, k, v = (op.Add(value, part) for value, part in zip((q, k, v), parts, strict=True))
-    return attend(op, node, q, k, v, mask, attention_bias)
 
 
 @ops.op(

@@ -19,7 +19,7 @@ from bridge.passes.constants import LiftConstants
 from bridge.passes.rewrite import Rewrite, described
 from bridge.passes.shapes import InferShapes
 from bridge.report import Blocker
-from bridge_onnx.import_ops import ops
+from bridge_onnx.import_attention import ops
 
 LIMIT = 2**31
 
@@ -30,8 +30,8 @@ def load(src: Any) -> ir.Model:
     Raises UnreadableFile for bytes that are no ONNX model or whose external data is missing or outside the
     model's folder, UnsupportedModel for operators no opset defines.
     """
-    model = _parse(src)
-    _stamp(model, src)
+    model, digest = _parse(src)
+    _stamp(model, digest)
     if model.ir_version is not None and model.ir_version < 4:
         RemoveInitializersFromInputsPass()(model)
     LiftConstants()(model)
@@ -45,15 +45,16 @@ def load(src: Any) -> ir.Model:
     return model
 
 
-def _parse(src: Any) -> ir.Model:
+def _parse(src: Any) -> tuple[ir.Model, str]:
+    """The model at its own opset, and the digest of the file it was read from."""
     if isinstance(src, ir.Model):
-        return src.clone()
+        return src.clone(), ""
     if isinstance(src, onnx.ModelProto):
         model = ir.from_proto(src)
         _attach_external_data(model, None)
-        return model
+        return model, ""
     path = Path(src)
-    proto = read(path)
+    proto, digest = read(path)
     _refuse_maps(proto)
     try:
         model = ir.from_proto(proto)
@@ -64,7 +65,7 @@ def _parse(src: Any) -> ir.Model:
             f"{path} is not a readable ONNX model: a name is not UTF-8.", "Is the file complete?"
         )
     _attach_external_data(model, path.parent)
-    return model
+    return model, digest
 
 
 def _names(model: ir.Model) -> Iterator[Any]:
@@ -76,24 +77,25 @@ def _names(model: ir.Model) -> Iterator[Any]:
         yield from (v.name or "" for v in (*node.inputs, *node.outputs) if v is not None)
 
 
-def read(path: Path) -> onnx.ModelProto:
-    """The protobuf of an ONNX file, external data left where it is. Raises UnreadableFile."""
+def read(path: Path) -> tuple[onnx.ModelProto, str]:
+    """The protobuf of an ONNX file, external data left where it is, and the file's SHA-256. Raises UnreadableFile."""
     if path.suffix != ".onnxtxt" and path.stat().st_size >= LIMIT:
         raise UnreadableFile(
             f"{path} is over 2 GB, which protobuf cannot hold.", "Store its weights as external data."
         )
     try:
-        text = path.suffix == ".onnxtxt"
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
         proto = (
-            onnx.parser.parse_model(path.read_text())
-            if text
-            else onnx.ModelProto.FromString(path.read_bytes())
+            onnx.parser.parse_model(content.decode())
+            if path.suffix == ".onnxtxt"
+            else onnx.ModelProto.FromString(content)
         )
     except Exception as error:
         raise _unreadable(path, error) from error
     if proto.ir_version == 0 or not (proto.graph.node or proto.graph.output):
         raise UnreadableFile(f"{path} is not an ONNX model: it holds no graph.", "Is the file complete?")
-    return proto
+    return proto, digest
 
 
 def _unreadable(path: Path, error: Exception) -> UnreadableFile:
@@ -152,13 +154,12 @@ def _tensors(model: ir.Model) -> Iterator[tuple[str, Any]]:
                     yield from ((node.name or node.op_type, t) for t in attribute.as_tensors())
 
 
-def _stamp(model: ir.Model, src: Any) -> None:
+def _stamp(model: ir.Model, digest: str) -> None:
     for node in hub.all_nodes(model):
         node.metadata_props.setdefault(hub.SOURCE, described(node))
     facts = {"format": "onnx", "opset": str(model.graph.opset_imports.get("", ""))}
-    if isinstance(src, (str, Path)):
-        with open(src, "rb") as file:
-            facts["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest:
+        facts["sha256"] = digest
     hub.stamp(model, **facts)
 
 

@@ -9,6 +9,7 @@ import pytest
 from onnx import helper
 
 import bridge
+from bridge.errors import UnsupportedModel
 
 RNG = np.random.default_rng(0)
 MS = "com.microsoft"
@@ -96,6 +97,80 @@ CASES = {
         {"num_heads": 2},
         1,
     ),
+    "FusedMatMul batches": (
+        "FusedMatMul",
+        [f(4, 2, 3), f(5, 2, 3)],
+        {"transBatchA": 1, "transBatchB": 1, "transB": 1},
+        1,
+    ),
+    "FusedMatMul batch turned": ("FusedMatMul", [f(3, 2, 4), f(2, 3, 5)], {"transBatchA": 1, "transA": 1}, 1),
+    "Attention of lengths": (
+        "Attention",
+        [f(2, 5, 8), f(8, 24), f(24), np.array([3, 5], np.int32)],
+        {"num_heads": 2},
+        1,
+    ),
+    "Attention of ends and starts": (
+        "Attention",
+        [f(2, 5, 8), f(8, 24), f(24), np.array([3, 5, 0, 2], np.int32)],
+        {"num_heads": 2},
+        1,
+    ),
+    "Attention of a mask per query": (
+        "Attention",
+        [f(2, 5, 8), f(8, 24), f(24), RNG.integers(0, 2, (2, 5, 5)).astype(np.int32)],
+        {"num_heads": 2, "mask_filter_value": -5000.0},
+        1,
+    ),
+    "Attention with past": (
+        "Attention",
+        [f(2, 5, 8), f(8, 24), f(24), None, f(2, 2, 2, 3, 4)],
+        {"num_heads": 2, "unidirectional": 1},
+        2,
+    ),
+    "Attention with past and mask": (
+        "Attention",
+        [f(2, 2, 8), f(8, 24), f(24), MASK, f(2, 2, 2, 3, 4)],
+        {"num_heads": 2},
+        2,
+    ),
+    "Attention with present": ("Attention", [f(2, 5, 8), f(8, 24), f(24)], {"num_heads": 2}, 2),
+    "Attention of sizes": (
+        "Attention",
+        [f(2, 5, 8), f(8, 28), f(28)],
+        {"num_heads": 2, "qkv_hidden_sizes": [8, 8, 12]},
+        1,
+    ),
+    "MultiHeadAttention of lengths": (
+        "MultiHeadAttention",
+        [f(2, 5, 8), f(2, 7, 8), f(2, 7, 8), None, np.array([3, 7], np.int32)],
+        {"num_heads": 2},
+        1,
+    ),
+    "MultiHeadAttention of a mask per query": (
+        "MultiHeadAttention",
+        [f(2, 5, 8), f(2, 7, 8), f(2, 7, 8), None, RNG.integers(0, 2, (2, 5, 7)).astype(np.int32)],
+        {"num_heads": 2},
+        1,
+    ),
+    "MultiHeadAttention with past": (
+        "MultiHeadAttention",
+        [f(2, 5, 8), f(2, 5, 8), f(2, 5, 8), f(24), None, None, f(2, 2, 3, 4), f(2, 2, 3, 4)],
+        {"num_heads": 2, "unidirectional": 1},
+        3,
+    ),
+    "MultiHeadAttention with present": (
+        "MultiHeadAttention",
+        [f(2, 5, 8), f(2, 7, 8), f(2, 7, 8), f(24)],
+        {"num_heads": 2},
+        3,
+    ),
+    "MultiHeadAttention of a cache": (
+        "MultiHeadAttention",
+        [f(2, 5, 8), f(2, 2, 7, 4), f(2, 2, 7, 4)],
+        {"num_heads": 2},
+        1,
+    ),
     "RotaryEmbedding": ("RotaryEmbedding", [f(2, 3, 16), np.array([[0, 1, 2], [4, 5, 6]]), COS, SIN], {}, 1),
     "RotaryEmbedding offset": (
         "RotaryEmbedding",
@@ -166,3 +241,26 @@ def test_vendor_operator_equals_onnx_runtime(name):
             assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
         else:
             np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
+
+
+def test_packed_heads_mean_what_the_parts_mean():
+    q, k, v = f(2, 5, 8), f(2, 5, 8), f(2, 5, 8)
+    apart, _ = model_of("MultiHeadAttention", [q, k, v], {"num_heads": 2}, 1)
+    expected = bridge.run(bridge.load(apart), {"i0": q})["y0"]
+    heads = [part.reshape(2, 5, 2, 1, 4) for part in (q, k, v)]
+    for inputs in ([np.concatenate(heads, 3)], [q, np.concatenate(heads[1:], 3)]):
+        packed, given = model_of("MultiHeadAttention", inputs, {"num_heads": 2}, 1)
+        hub = bridge.load(packed)
+        assert not any(node.domain == MS for node in hub.graph)
+        np.testing.assert_allclose(bridge.run(hub, given)["y0"], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_no_rule_takes_is_kept_for_onnx_and_said(tmp_path):
+    mask = RNG.integers(0, 2, (2, 1, 5, 5)).astype(np.int32)
+    model, _ = model_of("Attention", [f(2, 5, 8), f(8, 24), f(24), mask], {"num_heads": 2}, 1)
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y0", 1, [2, 5, 8]))
+    conversion = bridge.convert(model, tmp_path / "m.onnx")
+    assert any("com.microsoft" in note and "Attention" in note for note in conversion.report.notes)
+    assert {o.domain for o in onnx.load(conversion.path).opset_import} == {"", MS}
+    with pytest.raises(UnsupportedModel, match="Attention"):
+        bridge.convert(model, tmp_path / "m.tflite")

@@ -9,7 +9,7 @@ import pytest
 import bridge
 from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.inputs import random_inputs
-from bridge.passes.opset import lower
+from bridge.passes.opset import down, lower, up
 from bridge.verify import compare
 
 
@@ -35,6 +35,70 @@ def test_what_an_older_opset_cannot_say_is_refused(graph, target, word):
         lower(load(graph), target)
 
 
+LOWERED = {
+    "Squeeze": "g (float[2,1,4] x) => (float[2,4] y) { i = Constant <value_ints: ints = [-2]> () y = Squeeze (x, i) }",
+    "Unsqueeze": "g (float[2,4] x) => (float[2,1,4,1] y) { i = Constant <value_ints: ints = [1, -1]> () y = Unsqueeze (x, i) }",
+    "ReduceSum": "g (float[2,4] x) => (float[4] y) { i = Constant <value_ints: ints = [0]> () y = ReduceSum <keepdims: int = 0> (x, i) }",
+    "ReduceSum of nothing": "g (float[2,4] x) => (float[2,4] y) { y = ReduceSum <noop_with_empty_axes: int = 1> (x) }",
+    "ReduceMax of all": "g (float[2,4] x) => (float y) { y = ReduceMax <keepdims: int = 0> (x) }",
+    **{
+        f"Reduce{name}": f"g (float[2,3,4] x) => (float[2,1,4] y) {{ a = Abs (x) i = Constant <value_ints: ints = [1]> () y = Reduce{name} (a, i) }}"
+        for name in up.REDUCTIONS
+    },
+    "Split sizes": "g (float[2,6] x) => (float[2,1] a, float[2,5] b) { i = Constant <value_ints: ints = [1, 5]> () a, b = Split <axis: int = 1> (x, i) }",
+    "Split unevenly": "g (float[5,2] x) => (float[3,2] a, float[2,2] b) { a, b = Split <num_outputs: int = 2> (x) }",
+    "LogSoftmax": "g (float[2,3,4] x) => (float[2,3,4] y) { y = LogSoftmax <axis: int = 0> (x) }",
+    "Dropout": "g (float[2,3] x) => (float[2,3] y, bool[2,3] m) { r = Constant <value_float: float = 0.5> () y, m = Dropout (x, r) }",
+    "Shape": "g (float[2,3,4] x) => (int64[2] y) { y = Shape <start: int = 1> (x) }",
+    "Shape from the end": "g (float[n,3,4] x) => (int64[1] y) { y = Shape <start: int = -3, end: int = -2> (x) }",
+    "Pad": "g (float[2,3] x) => (float[2,6] y) { p = Constant <value_ints: ints = [1, 2]> () i = Constant <value_ints: ints = [-1]> () y = Pad (x, p, , i) }",
+    "Resize by scales": "g (float[1,1,2,2] x) => (float[1,1,4,4] y) { s = Constant <value_floats: floats = [1.0, 1.0, 2.0, 2.0]> () y = Resize (x, , s) }",
+    "Resize to sizes": 'g (float[1,1,4,4] x) => (float[1,1,3,6] y) { s = Constant <value_ints: ints = [1, 1, 3, 6]> () y = Resize <mode: string = "linear"> (x, , , s) }',
+}
+
+
+def test_every_step_down_has_a_case():
+    covered = {word for graph in LOWERED.values() for word in graph.replace("(", " ").split()}
+    elsewhere = {"DFT", "GridSample", "RoiAlign", "Softmax", "Hardmax"}
+    assert set(down.STEPS) - covered == elsewhere
+
+
+@pytest.mark.parametrize(
+    ("graph", "target"),
+    [
+        ("g (float[1,8,1] x) => (float[1,5,2] y) { y = DFT <onesided: int = 1> (x) }", 17),
+        ("g (float[1,8,3,1] x) => (float[1,8,3,2] y) { i = Constant <value: tensor = int64 {-3}> () y = DFT (x, , i) }", 19),
+        ('g (float[1,1,4,4] x, float[1,3,3,2] g) => (float[1,1,3,3] y) { y = GridSample <mode: string = "cubic"> (x, g) }', 16),
+        ("g (float[1,1,4,4] x, float[1,3,3,2] g) => (float[1,1,3,3] y) { y = GridSample (x, g) }", 19),
+    ],
+)  # fmt: skip
+def test_what_has_no_form_at_11_is_lowered_as_far_as_it_goes(graph, target, tmp_path):
+    model = load(graph)
+    inputs = random_inputs(model)
+    path = bridge.save(model, tmp_path / "m.onnx", opset=target).path
+    assert compare(bridge.run(model, inputs), bridge.run(path, inputs)).ok
+    with pytest.raises(UnsupportedModel):
+        bridge.save(model, tmp_path / "n.onnx", opset=11)
+
+
+def test_every_blocker_of_an_older_opset_is_named():
+    model = load("g (float[1,8,1] x, float[1,1,4,4] i, float[1,3,3,2] g) => (float[1,8,2] y, float[1,1,3,3] z) { y = DFT (x) z = GridSample (i, g) }")  # fmt: skip
+    with pytest.raises(UnsupportedModel) as refusal:
+        lower(model, 11)
+    assert {b.op for b in refusal.value.blockers} == {"DFT", "GridSample"}
+
+
+@pytest.mark.parametrize(("is_test", "fine"), [(1, True), (0, False), (None, False)])
+def test_training_below_opset_7_is_refused(is_test, fine):
+    given = "" if is_test is None else f"<is_test: int = {is_test}>"
+    graph = f"g (float[2,3] x) => (float[2,3] y) {{ y = Dropout {given} (x) }}"
+    if fine:
+        assert [node.op_type for node in load(graph, 6).graph] in ([], ["Identity"])
+        return
+    with pytest.raises(UnsupportedModel, match="training mode"):
+        load(graph, 6)
+
+
 @pytest.mark.parametrize(
     "graph",
     [
@@ -46,9 +110,10 @@ def test_what_an_older_opset_cannot_say_is_refused(graph, target, word):
         "g (float[2,6] x) => (float[2,1] y) { i = Constant <value_ints: ints = [-1]> () y = ReduceMean (x, i) }",
         "g (float[2,6] x) => (float[2,6] y) { y = Gelu (x) }",
         "g (float[2,4,3] x, float[4] s, float[4] b) => (float[2,4,3] y) { y = GroupNormalization <num_groups: int = 2> (x, s, b) }",
+        *LOWERED.values(),
     ],
 )
-@pytest.mark.parametrize("target", [11, 13, 17, 21])
+@pytest.mark.parametrize("target", [11, 13, 17, 18, 21])
 def test_lowering_keeps_the_numbers(graph, target, tmp_path):
     model = load(graph)
     inputs = random_inputs(model)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from bridge import hub
@@ -19,6 +20,7 @@ from bridge.passes.rewrite import described, replace
 from bridge.report import Blocker
 
 ML = "ai.onnx.ml"
+SINGLE = onnx.defs.OpSchema.FormalParameterOption.Single
 BEFORE_TREE_ENSEMBLE = 4
 
 STEPS: dict[str, list[tuple[int, Callable]]] = {}
@@ -126,8 +128,34 @@ def softmax(op: Any, node: ir.Node, x: Any) -> Any:
 @below(12, "Dropout")
 def dropout(op: Any, node: ir.Node, x: Any, ratio: Any = None, training: Any = None) -> Any:
     flag = hub.const(training)
-    inference = training is None or (flag is not None and not flag.any())
-    return op.Identity(x) if inference and len(node.outputs) == 1 else None
+    if not (training is None or (flag is not None and not flag.any())):
+        return None
+    mask = node.outputs[1] if len(node.outputs) > 1 else None
+    if mask is None or not (mask.uses() or mask.is_graph_output()):
+        return op.Identity(x)
+    return op.Identity(x), op.ConstantOfShape(op.Shape(x), value=ir.tensor(np.ones(1, bool)))
+
+
+@below(18, "Pad")
+def pad_axes(op: Any, node: ir.Node, x: Any, pads: Any, value: Any = None, axes: Any = None) -> None:
+    """Below 18 every axis has its pads."""
+    amounts, along, rank = hub.const(pads), hub.const(axes), hub.rank_of(x)
+    if amounts is None or along is None or rank is None:
+        return
+    whole = np.zeros(2 * rank, np.int64)
+    for index, axis in enumerate(along.flat):
+        whole[[axis % rank, rank + axis % rank]] = amounts[[index, along.size + index]]
+    node.replace_input_with(1, op.const(whole))
+    node.resize_inputs(2 if value is None else 3)
+
+
+@below(13, "Resize")
+def resize(op: Any, node: ir.Node, x: Any, roi: Any = None, scales: Any = None, sizes: Any = None) -> None:
+    """Below 13 roi and scales are always given, empty where they do not matter."""
+    node.resize_inputs(max(3, len(node.inputs)))
+    for index, given in ((1, roi), (2, scales)):
+        if given is None:
+            node.replace_input_with(index, op.const(np.zeros(0, np.float32)))
 
 
 @below(15, "Shape")
@@ -177,6 +205,11 @@ def valid(node: ir.Node, target: int) -> str | None:
         node.attributes.pop(name)
     if len(node.inputs) > schema.max_input or len(node.inputs) < schema.min_input:
         return f"has {schema.max_input} inputs at opset {target}"
+    if len(node.outputs) > schema.max_output:
+        return f"has {schema.max_output} outputs at opset {target}"
+    for parameter, value in zip(schema.inputs, node.inputs, strict=False):
+        if value is None and parameter.option == SINGLE:
+            return f"needs {parameter.name} at opset {target}"
     bound: dict[str, str] = {}
     for parameters, values in ((schema.inputs, node.inputs), (schema.outputs, node.outputs)):
         for index, value in enumerate(values):
@@ -243,7 +276,8 @@ def restamp(model: ir.Model, target: int) -> list[Blocker]:
         model.graph.opset_imports[ML] = hub.ML_OPSET if trees else BEFORE_TREE_ENSEMBLE
     return [
         Blocker(node.op_type, node.name or "", hub.origin(node), reason)
-        for node in hub.all_nodes(model)
+        for graph in (model.graph, *model.functions.values())
+        for node in ir.traversal.RecursiveGraphIterator(graph)
         if (reason := _blocks(node, target))
     ]
 

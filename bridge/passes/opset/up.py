@@ -216,8 +216,6 @@ def scatter(op, node, data, indices, updates):
 
 @at(12, "Dropout")
 def dropout(op, node, x):
-    if attr(node, "is_test", 1) == 0:
-        refuse(node, "is in training mode")
     mask = node.outputs[1] if len(node.outputs) > 1 else None
     if mask is None or not (mask.uses() or mask.is_graph_output()):
         return op.Identity(x)
@@ -229,8 +227,10 @@ def dropout(op, node, x):
 
 @at(7, "Dropout", "BatchNormalization")
 def training_flag(op, node, *inputs):
-    if pop(node, "is_test", 0) == 0 and node.op_type == "BatchNormalization" and len(node.outputs) > 1:
-        refuse(node, "is in training mode")
+    """Below 7 `is_test` is 0 unless given; BatchNormalization then trains when its statistics are asked for."""
+    training = pop(node, "is_test", 0) == 0
+    if training and (node.op_type == "Dropout" or len(node.outputs) > 1):
+        refuse(node, "is in training mode (is_test=0)")
 
 
 @at(9, "BatchNormalization")

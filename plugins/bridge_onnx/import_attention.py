@@ -1,0 +1,146 @@
+"""The attention operators of com.microsoft, as ONNX Runtime's ContribOperators.md describes them."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, rank_of, shape_of
+from bridge.needs import attribute, condition
+from bridge.ops import Need
+from bridge_onnx.import_ops import MS, absent, axes, ops, unused
+
+
+def mask_of(index: int, multiples: tuple[int, ...]) -> Need:
+    """The mask is of rank 2 or 3, or of rank 1 with a known multiple of the batch."""
+
+    def holds(node: ir.Node) -> bool:
+        mask = given(node, index)
+        return mask is None or rank_of(mask) in (2, 3) or lengths_per_row(node, mask) in multiples
+
+    return condition("a mask of rank 2 or 3, or lengths of every row", holds)
+
+
+def given(node: ir.Node, index: int) -> ir.Value | None:
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def lengths_per_row(node: ir.Node, mask: ir.Value) -> int | None:
+    """How often the batch fits a mask of rank 1; None when nobody knows."""
+    x = node.inputs[0]
+    if rank_of(mask) != 1 or x.shape is None:
+        return None
+    count, batch = mask.shape[0], x.shape[0]
+    if isinstance(count, int) and isinstance(batch, int):
+        return count // batch if batch and count % batch == 0 else None
+    return 1 if count == batch else None
+
+
+def arranged(node: ir.Node) -> bool:
+    ranks = tuple(None if (v := given(node, i)) is None else rank_of(v) for i in range(3))
+    biased = given(node, 3) is not None
+    return ranks in ((3, 3, 3), (5, None, None), (3, 5, None)) or (ranks == (3, 4, 4) and not biased)
+
+
+def float_mask(op, node, mask, q, total):
+    """A mask as a bias over heads, in the dtype of `q`.
+
+    Of rank 2 [batch, keys] or 3 [batch, queries, keys], 0 where a key is absent; of rank 1 [batch] the number of keys of each row,
+    or [2 * batch] the ends of its keys and then their starts.
+    """
+    if rank_of(mask) == 1:
+        keys = op.Range(np.array(0, np.int64), total, np.array(1, np.int64))
+        bounds = op.Unsqueeze(op.Cast(mask, to=7), axes(1))
+        if lengths_per_row(node, mask) == 1:
+            there = op.Less(keys, bounds)
+        else:
+            ends, starts = op.Split(bounds, axis=0, num_outputs=2, _outputs=2)
+            there = op.And(op.Less(keys, ends), op.GreaterOrEqual(keys, starts))
+    else:
+        there = op.Greater(mask, op.CastLike(np.array(0, np.int32), mask))
+    wide = op.Unsqueeze(there, axes(1, 2) if rank_of(mask) < 3 else axes(1))
+    filtered = np.array(attr(node, "mask_filter_value", -10000.0), np.float32)
+    return op.Cast(op.Where(wide, np.array(0, np.float32), filtered), to=int(q.dtype))
+
+
+def attend(op, node, q, k, v, mask, attention_bias, past_key=None, past_value=None):
+    """Attention of projected q, k and v of rank 3; the output, and the keys and values seen if they are asked for."""
+    heads = attr(node, "num_heads")
+    total = op.Squeeze(op.Shape(k, start=1, end=2), axes(0))
+    if past_key is not None:
+        total = op.Add(total, op.Squeeze(op.Shape(past_key, start=2, end=3), axes(0)))
+    extra = None if mask is None else float_mask(op, node, mask, q, total)
+    if attention_bias is not None:
+        extra = attention_bias if extra is None else op.Add(extra, attention_bias)
+    cached = past_key is not None
+    made = op.Attention(
+        q, k, v, extra, past_key, past_value,
+        q_num_heads=heads,
+        kv_num_heads=heads,
+        is_causal=attr(node, "unidirectional", 0),
+        scale=attr(node, "scale") or None,
+        _outputs=3 if cached else 1,
+    )  # fmt: skip
+    if cached:
+        return made
+    return made, by_head(op, k, heads), by_head(op, v, heads)
+
+
+def by_head(op, x, heads):
+    """[batch, length, heads * size] as [batch, heads, length, size]."""
+    return op.Transpose(op.Reshape(x, axes(0, 0, heads, -1)), perm=[0, 2, 1, 3])
+
+
+@ops.op(
+    MS + "Attention",
+    needs=(
+        attribute("do_rotary", 0),
+        attribute("past_present_share_buffer", 0),
+        mask_of(3, multiples=(1, 2)),
+        absent(6, "past_sequence_length"),
+    ),
+)
+def attention(op, node, x, weights, bias=None, mask=None, past=None, attention_bias=None):
+    sizes = attr(node, "qkv_hidden_sizes") or ([shape_of(weights)[1] // 3] * 3 if shape_of(weights) else None)
+    if sizes is None:
+        return NotImplemented
+    projected = op.MatMul(x, weights)
+    projected = projected if bias is None else op.Add(projected, bias)
+    q, k, v = op.Split(projected, axes(*sizes), axis=2, _outputs=3)
+    cache = [] if past is None else [op.Gather(past, np.array(i, np.int64), axis=0) for i in (0, 1)]
+    y, keys, values = attend(op, node, q, k, v, mask, attention_bias, *cache)
+    return y, op.Concat(op.Unsqueeze(keys, axes(0)), op.Unsqueeze(values, axes(0)), axis=0)
+
+
+@ops.op(
+    MS + "MultiHeadAttention",
+    needs=(
+        condition("query, key and value apart, packed, or as a cache", arranged),
+        mask_of(4, multiples=(1,)),
+        absent(8, "past_sequence_length"),
+        absent(9, "cache_indirection"),
+        unused(3),
+    ),
+)
+def multi_head_attention(
+    op, node, q, k=None, v=None, bias=None, mask=None, attention_bias=None, past_key=None, past_value=None
+):
+    if rank_of(q) == 5:
+        q, k, v = unpacked_heads(op, q, 3)
+    elif rank_of(k) == 5:
+        k, v = unpacked_heads(op, k, 2)
+    elif rank_of(k) == 4:
+        k, v = (op.Reshape(op.Transpose(x, perm=[0, 2, 1, 3]), axes(0, 0, -1)) for x in (k, v))
+    if bias is not None:
+        widths = [value.shape[2] if value.shape is not None else None for value in (q, k, v)]
+        if not all(isinstance(w, int) for w in widths):
+            return NotImplemented
+        parts = op.Split(bias, axes(*widths), axis=0, _outputs=3)
+        q, k, v = (op.Add(value, part) for value, part in zip((q, k, v), parts, strict=True))
+    return attend(op, node, q, k, v, mask, attention_bias, past_key, past_value)
+
+
+def unpacked_heads(op, x, count):
+    """[batch, length, heads, count, size] as `count` values [batch, length, heads * size]."""
+    parts = op.Split(x, axis=3, num_outputs=count, _outputs=count)
+    return [op.Reshape(part, axes(0, 0, -1)) for part in parts]
