@@ -161,13 +161,13 @@ def _has(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
 def _split(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     x, rank = node.inputs[0], rank_of(node.inputs[0])
     given = node.inputs[1] if len(node.inputs) > 1 else None
-    if not rank or (given is not None and const(given) is None):
+    if x is None or x.shape is None or not rank or (given is not None and const(given) is None):
         return None
     axis = attr(node, "axis", 0) % rank
     sizes = _sizes(x.shape[axis], None if given is None else const(given))
     if sizes is None or not 0 < len(sizes) <= PARTS:
         return None
-    parts = (x,)
+    parts: Any = (x,)
     if len(sizes) > 1:
         parts = op.Split(x, op.const(np.array(sizes, np.int64)), axis=axis, _outputs=len(sizes))
     if given is None and not attr(node, "keepdims", 1):
