@@ -224,6 +224,9 @@ def test_a_model_whose_ranks_depend_on_its_shapes_converts_once_they_are_given(n
 
 VERIFIED = (
     "model.onnx",
+    "test_xgb.onnx",
+    "treecl.onnx",
+    "treecl2.onnx",
     "go1_policy.onnx",
     "FastestDet.onnx",
     "mnist.onnx",

@@ -10,6 +10,8 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.ops import OpTable
 
+DEPTH = 64
+
 Accepts = Callable[[ir.Node], bool]
 
 
@@ -18,7 +20,7 @@ class Rewrite(ir.passes.InPlacePass):
 
     1. Handlers take (op, node, *inputs) with `op` a hub.Builder placed before the node, and return the
        value or values that stand for its outputs (None for one that is unused), or NotImplemented for the next rule to try.
-    2. What a handler builds is visited again, so rules may build on one another.
+    2. What a handler builds is visited again, so rules may build on one another, up to 64 deep.
     3. Nodes for which `keep` holds are left alone: what a target takes natively needs no rewriting.
     4. Subgraphs are visited before the node that owns them; functions of the model are visited too.
     """
@@ -36,17 +38,17 @@ class Rewrite(ir.passes.InPlacePass):
 
     def _graph(self, graph: ir.Graph | ir.Function) -> bool:
         changed = False
-        pending = list(graph)[::-1]
+        pending = [(node, 0) for node in reversed(list(graph))]
         while pending:
-            node = pending.pop()
-            if node.graph is not graph:
+            node, depth = pending.pop()
+            if node.graph is not graph or depth > DEPTH:
                 continue
             for subgraph in hub.subgraphs(node):
                 changed |= self._graph(subgraph)
             made = self._node(graph, node)
             if made is not None:
                 changed = True
-                pending.extend(reversed(made))
+                pending.extend((each, depth + 1) for each in reversed(made))
         return changed
 
     def _node(self, graph: ir.Graph | ir.Function, node: ir.Node) -> Sequence[ir.Node] | None:

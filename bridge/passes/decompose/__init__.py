@@ -10,6 +10,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose import (
     control,
     math,
+    ml,
     nn,
     quantize,
     recurrent,
@@ -22,7 +23,7 @@ from bridge.passes.decompose import (
 from bridge.passes.rewrite import Accepts, Rewrite
 
 DECOMPOSITIONS = OpTable("decomposition")
-for family in (control, math, nn, quantize, recurrent, reduce, sampling, signal, tensor, windows):
+for family in (control, math, ml, nn, quantize, recurrent, reduce, sampling, signal, tensor, windows):
     for rule in family.ops:
         DECOMPOSITIONS.add(rule)
 

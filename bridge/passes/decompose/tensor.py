@@ -72,9 +72,11 @@ def size(op, node, x):
 def shape(op, node, x):
     rank = rank_of(x)
     kept = range(rank)[attr(node, "start", 0) : attr(node, "end", None)]
-    if len(kept) == rank:
+    if not node.attributes:
         return NotImplemented
     whole = op.Shape(x)
+    if len(kept) == rank:
+        return whole
     return op.Slice(whole, [kept.start], [kept.stop], [0]) if kept else op.const(np.zeros(0, np.int64))
 
 

@@ -339,7 +339,7 @@ def vectors(node: ir.Node) -> bool:
 
 @native.op("Range", needs=(condition("bounds that are no scalars", vectors),))
 def range_(op, node, *bounds):
-    return op.Range(*(op.Reshape(v, op.const([])) for v in bounds))
+    return op.Range(*(reshape(op, v, []) for v in bounds))
 
 
 @native.op("NonZero", needs=(dtype("bool"),))

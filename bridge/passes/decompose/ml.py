@@ -1,0 +1,250 @@
+"""Classical models (domain ai.onnx.ml) as tensor operators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, rank_of
+from bridge.needs import condition, dtype
+from bridge.ops import OpTable
+from bridge.passes.decompose.common import lengths, reshape, vector
+
+ops = OpTable("decomposition: ml")
+
+ML = "ai.onnx.ml"
+COMPARED = {
+    "BRANCH_LEQ": "LessOrEqual",
+    "BRANCH_LT": "Less",
+    "BRANCH_GTE": "GreaterOrEqual",
+    "BRANCH_GT": "Greater",
+    "BRANCH_EQ": "Equal",
+}
+MATRIX = condition("rows of float32", lambda n: rank_of(n.inputs[0]) == 2)
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Every node of every tree, numbered through; a leaf leads to itself."""
+
+    roots: np.ndarray
+    feature: np.ndarray
+    value: np.ndarray
+    mode: list[str]
+    true: np.ndarray
+    false: np.ndarray
+    tracks: np.ndarray
+    place: dict[tuple[int, int], int]
+
+    @classmethod
+    def of(cls, node: ir.Node) -> Forest:
+        trees, ids = attr(node, "nodes_treeids"), attr(node, "nodes_nodeids")
+        place = {key: i for i, key in enumerate(zip(trees, ids, strict=True))}
+        modes = [str(m) for m in attr(node, "nodes_modes")]
+        leads = []
+        for name in ("nodes_truenodeids", "nodes_falsenodeids"):
+            targets = zip(trees, attr(node, name), modes, strict=True)
+            leads.append([i if m == "LEAF" else place[t, n] for i, (t, n, m) in enumerate(targets)])
+        first = {tree: i for i, tree in reversed(list(enumerate(trees)))}
+        missing = attr(node, "nodes_missing_value_tracks_true") or [0] * len(trees)
+        return cls(
+            np.array([first[t] for t in sorted(first)]),
+            np.array(attr(node, "nodes_featureids")),
+            np.array(attr(node, "nodes_values"), np.float32),
+            modes,
+            np.array(leads[0]),
+            np.array(leads[1]),
+            np.array(missing, bool),
+            place,
+        )
+
+    @property
+    def depth(self) -> int:
+        """Steps from the roots to the deepest leaf."""
+        level, steps = set(self.roots.tolist()), 0
+        while level := {int(n) for i in level for n in (self.true[i], self.false[i]) if n != i}:
+            steps += 1
+        return steps
+
+    def leaves(self, op: Any, x: ir.Value) -> ir.Value:
+        """The leaf every row ends in: [rows, trees], all trees walked a step at a time."""
+        rows = lengths(op, x)[0]
+        at = op.Expand(op.const(self.roots[None]), vector(op, [rows, len(self.roots)]))
+        for _ in range(self.depth):
+            read = op.GatherElements(x, op.Gather(op.const(self.feature), at, axis=0), axis=1)
+            turn = self._turn(op, read, at)
+            left, right = (op.Gather(op.const(leads), at, axis=0) for leads in (self.true, self.false))
+            at = op.Where(turn, left, right)
+        return at
+
+    def _turn(self, op: Any, read: ir.Value, at: ir.Value) -> ir.Value:
+        bound = op.Gather(op.const(self.value), at, axis=0)
+        turn = None
+        for mode in sorted({m for m in self.mode if m != "LEAF"}):
+            equal = op.Equal(read, bound)
+            found = op.Not(equal) if mode == "BRANCH_NEQ" else op.node(COMPARED[mode], read, bound)
+            here = op.Gather(op.const(np.array([m == mode for m in self.mode])), at, axis=0)
+            turn = found if turn is None else op.Where(here, found, turn)
+        if self.tracks.any():
+            missing = op.And(op.IsNaN(read), op.Gather(op.const(self.tracks), at, axis=0))
+            turn = op.Or(turn, missing)
+        return turn  # type: ignore[return-value]
+
+    def weights(self, node: ir.Node, kind: str, count: int, blank: float) -> np.ndarray:
+        """What each leaf gives each target (`kind` "target") or class ("class"): [nodes, count]."""
+        table = np.full((len(self.feature), count), blank, np.float32)
+        entries = zip(
+            attr(node, f"{kind}_treeids"),
+            attr(node, f"{kind}_nodeids"),
+            attr(node, f"{kind}_ids"),
+            attr(node, f"{kind}_weights"),
+            strict=True,
+        )
+        for tree, leaf, column, weight in entries:
+            place = self.place[tree, leaf]
+            table[place, column] = weight if table[place, column] == blank else table[place, column] + weight
+        return table
+
+
+PLAIN = condition(
+    "no double thresholds and post_transform NONE, LOGISTIC or SOFTMAX",
+    lambda n: (
+        attr(n, "post_transform", "NONE") in ("NONE", "LOGISTIC", "SOFTMAX")
+        and "nodes_values_as_tensor" not in n.attributes
+    ),
+)
+
+
+def transformed(op: Any, node: ir.Node, scores: ir.Value) -> ir.Value:
+    kind = attr(node, "post_transform", "NONE")
+    return (
+        op.Sigmoid(scores)
+        if kind == "LOGISTIC"
+        else op.Softmax(scores, axis=-1)
+        if kind == "SOFTMAX"
+        else scores
+    )
+
+
+CLEAR = condition(
+    "post_transform NONE for a single target, which ONNX Runtime leaves as it is and the specification does not",
+    lambda n: attr(n, "n_targets", 1) > 1 or attr(n, "post_transform", "NONE") == "NONE",
+)
+
+
+@ops.op(f"{ML}::TreeEnsembleRegressor", needs=(MATRIX, dtype("float"), PLAIN, CLEAR))
+def tree_regressor(op, node, x):
+    forest, count = Forest.of(node), attr(node, "n_targets", 1)
+    how = attr(node, "aggregate_function", "SUM")
+    blank = {"MIN": np.inf, "MAX": -np.inf}.get(how, 0.0)
+    table = op.const(forest.weights(node, "target", count, blank))
+    given = op.Gather(table, forest.leaves(op, x), axis=0)
+    reduced = op.node({"MIN": "ReduceMin", "MAX": "ReduceMax"}.get(how, "ReduceSum"), given, [1], keepdims=0)
+    if how == "AVERAGE":
+        reduced = op.Div(reduced, float(len(forest.roots)))
+    base = attr(node, "base_values")
+    scores = reduced if not base else op.Add(reduced, op.const(np.array(base, np.float32)))
+    return op.Identity(transformed(op, node, scores))
+
+
+def one_sided(node: ir.Node) -> bool:
+    """Two classes whose leaves weigh the first alone: its score is for the second."""
+    return len(_labels(node)) == 2 and set(attr(node, "class_ids")) == {0}
+
+
+def decided(node: ir.Node) -> bool:
+    several = len(_labels(node)) > 2
+    positive = min(attr(node, "class_weights")) >= 0 and min(attr(node, "base_values") or [0]) >= 0
+    kind = attr(node, "post_transform", "NONE")
+    return several or (
+        one_sided(node)
+        and (kind == "NONE" or (kind == "LOGISTIC" and not positive))
+        and len(attr(node, "base_values") or [0]) == 1
+    )
+
+
+def _labels(node: ir.Node) -> list:
+    return attr(node, "classlabels_int64s") or attr(node, "classlabels_strings") or []
+
+
+@ops.op(
+    f"{ML}::TreeEnsembleClassifier",
+    needs=(
+        MATRIX,
+        dtype("float"),
+        PLAIN,
+        condition("integer labels", lambda n: bool(attr(n, "classlabels_int64s"))),
+        condition("several classes, or two of which the leaves weigh one", decided),
+    ),
+)
+def tree_classifier(op, node, x):
+    forest, labels = Forest.of(node), np.array(attr(node, "classlabels_int64s"))
+    count = 1 if one_sided(node) else len(labels)
+    table = op.const(forest.weights(node, "class", count, 0.0))
+    scores = op.ReduceSum(op.Gather(table, forest.leaves(op, x), axis=0), [1], keepdims=0)
+    base = attr(node, "base_values")
+    if base:
+        scores = op.Add(scores, op.const(np.array(base, np.float32)))
+    if count > 1:
+        return op.Gather(op.const(labels), op.ArgMax(scores, axis=1, keepdims=0), axis=0), op.Identity(
+            transformed(op, node, scores)
+        )
+    positive = min(attr(node, "class_weights")) >= 0 and min(base or [0]) >= 0
+    second = op.Greater(reshape(op, scores, lengths(op, scores)[:1]), 0.5 if positive else 0.0)
+    if attr(node, "post_transform", "NONE") == "LOGISTIC":
+        both = op.Sigmoid(op.Neg(scores)), op.Sigmoid(scores)
+    else:
+        both = op.Sub(1.0, scores) if positive else op.Neg(scores), scores
+    label = op.Where(second, op.const(labels[1]), op.const(labels[0]))
+    return label, op.Concat(*both, axis=1)
+
+
+@ops.op(f"{ML}::Scaler", needs=(dtype("float", "int32", "int64"),))
+def scaler(op, node, x):
+    """(x - offset) · scale."""
+    wide = op.Cast(x, to=1)
+    offset, scale = (op.const(np.array(attr(node, name), np.float32)) for name in ("offset", "scale"))
+    return op.Mul(op.Sub(wide, offset), scale)
+
+
+@ops.op(f"{ML}::Binarizer")
+def binarizer(op, node, x):
+    return op.Cast(op.Greater(x, op.const(attr(node, "threshold", 0.0), x.dtype)), to=int(x.dtype))
+
+
+@ops.op(
+    f"{ML}::ArrayFeatureExtractor", needs=(condition("rank 1 or more", lambda n: bool(rank_of(n.inputs[0]))),)
+)
+def array_feature_extractor(op, node, x, y):
+    found = op.Gather(x, op.Reshape(y, [-1]), axis=rank_of(x) - 1)
+    return found if rank_of(x) > 1 else op.Unsqueeze(found, [0])
+
+
+@ops.op(
+    f"{ML}::Normalizer",
+    needs=(dtype("float", "int32", "int64"), condition("a known rank", lambda n: bool(rank_of(n.inputs[0])))),
+)
+def normalizer(op, node, x):
+    """Divided by the largest, the sum of sizes, or the Euclidean norm of each row."""
+    wide, kind = op.Cast(x, to=1), attr(node, "norm", "MAX")
+    if kind == "MAX":
+        norm = op.ReduceMax(wide, [-1])
+    elif kind == "L1":
+        norm = op.ReduceSum(op.Abs(wide), [-1])
+    else:
+        norm = op.Sqrt(op.ReduceSum(op.Mul(wide, wide), [-1]))
+    zero = op.Equal(norm, op.const(np.float32(0)))
+    return op.Div(wide, op.Where(zero, op.const(np.float32(1)), norm))
+
+
+@ops.op(f"{ML}::LinearRegressor", needs=(MATRIX, dtype("float", "int32", "int64"), PLAIN))
+def linear_regressor(op, node, x):
+    count = attr(node, "targets", 1)
+    weights = np.array(attr(node, "coefficients"), np.float32).reshape(count, -1).T
+    scores = op.MatMul(op.Cast(x, to=1), op.const(np.ascontiguousarray(weights)))
+    offsets = attr(node, "intercepts")
+    scores = op.Add(scores, op.const(np.array(offsets, np.float32))) if offsets else scores
+    return op.Identity(transformed(op, node, scores))

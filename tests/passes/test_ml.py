@@ -1,0 +1,96 @@
+"""Classical models as tensor operators answer as ONNX Runtime does."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+import bridge
+from bridge import hub
+from bridge.passes.decompose import Decompose
+from bridge.verify import compare
+
+
+def forest(rng, modes, depth=3, trees=4, features=5):
+    """Attributes of complete trees with random splits, some thresholds met exactly by the inputs."""
+    found = {name: [] for name in ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids", "missing_value_tracks_true")}  # fmt: skip
+    leaves = []
+    for tree in range(trees):
+        for node in range(2 ** (depth + 1) - 1):
+            leaf = node >= 2**depth - 1
+            row = (tree, node, rng.integers(features), np.round(rng.standard_normal(), 1), "LEAF" if leaf else rng.choice(modes), 0 if leaf else 2 * node + 1, 0 if leaf else 2 * node + 2, rng.integers(2))  # fmt: skip
+            for name, value in zip(found, row, strict=True):
+                found[name].append(
+                    str(value) if name == "modes" else value.item() if hasattr(value, "item") else value
+                )
+            leaves += [(tree, node)] if leaf else []
+    return {f"nodes_{k}": v for k, v in found.items()}, leaves
+
+
+def assert_kept(op_type, attributes, outputs, inputs, **ml):
+    node = helper.make_node(op_type, ["x"], [o.name for o in outputs], domain="ai.onnx.ml", **attributes)
+    x = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", inputs.shape[1]])
+    graph = helper.make_graph([node], "g", [x], outputs)
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
+    model = bridge.load(helper.make_model(graph, opset_imports=opsets, ir_version=8))
+    before = bridge.run(model, {"x": inputs})
+    Decompose(lambda node: node.domain == "")(model)
+    assert all(node.domain == "" for node in hub.all_nodes(model))
+    result = compare(before, bridge.run(model, {"x": inputs}), 1e-5, 1e-6)
+    assert result.ok, str(result)
+
+
+def value(name, kind, *shape):
+    return helper.make_tensor_value_info(name, kind, ["n", *shape])
+
+
+MODES = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"]
+
+
+@pytest.mark.parametrize("modes", [["BRANCH_LEQ"], ["BRANCH_LT"], MODES], ids=["leq", "lt", "all"])
+@pytest.mark.parametrize("how", ["SUM", "AVERAGE", "MIN", "MAX"])
+@pytest.mark.parametrize(("post", "count"), [("NONE", 1), ("NONE", 2), ("LOGISTIC", 2)])
+def test_tree_regressors_branch_and_add_up_alike(modes, how, post, count):
+    rng = np.random.default_rng(3)
+    nodes, leaves = forest(rng, modes)
+    inputs = np.round(rng.standard_normal((50, 5)), 1).astype(np.float32)
+    inputs[0, 0] = np.nan
+    leaves = [(t, n, c) for t, n in leaves for c in range(count)]
+    targets = {
+        "target_treeids": [t for t, _, _ in leaves],
+        "target_nodeids": [n for _, n, _ in leaves],
+        "target_ids": [c for _, _, c in leaves],
+        "target_weights": rng.standard_normal(len(leaves)).tolist(),
+    }
+    extra = {"n_targets": count, "aggregate_function": how, "post_transform": post}
+    base = {"base_values": [0.25] * count}
+    assert_kept(
+        "TreeEnsembleRegressor", {**nodes, **targets, **extra, **base}, [value("y", 1, count)], inputs
+    )
+
+
+@pytest.mark.parametrize(("classes", "ids", "post", "positive"), [(3, 3, "NONE", False), (3, 3, "SOFTMAX", False), (2, 1, "LOGISTIC", False), (2, 1, "NONE", False), (2, 1, "NONE", True)])  # fmt: skip
+def test_tree_classifiers_decide_alike(classes, ids, post, positive):
+    rng = np.random.default_rng(5)
+    nodes, leaves = forest(rng, ["BRANCH_LEQ"])
+    weights = rng.standard_normal(len(leaves) * ids)
+    pairs = [(t, n, c) for t, n in leaves for c in range(ids)]
+    attributes = {
+        **nodes,
+        "class_treeids": [t for t, _, _ in pairs],
+        "class_nodeids": [n for _, n, _ in pairs],
+        "class_ids": [c for _, _, c in pairs],
+        "class_weights": (np.abs(weights) / 4 if positive else weights).tolist(),
+        "classlabels_int64s": list(range(10, 10 + classes)),
+        "post_transform": post,
+    }
+    inputs = np.round(rng.standard_normal((50, 5)), 1).astype(np.float32)
+    assert_kept("TreeEnsembleClassifier", attributes, [value("l", 7), value("p", 1, classes)], inputs)
+
+
+@pytest.mark.parametrize(("op_type", "attributes", "width"), [("Scaler", {"offset": [1.0, 2, 3], "scale": [0.5, 2, 4]}, 3), ("Normalizer", {"norm": "L2"}, 3), ("Normalizer", {"norm": "L1"}, 3), ("Binarizer", {"threshold": 0.2}, 3), ("LinearRegressor", {"coefficients": [1.0, 2, 3, 4, 5, 6], "intercepts": [0.5, 1], "targets": 2}, 2)])  # fmt: skip
+def test_linear_operators_compute_alike(op_type, attributes, width):
+    inputs = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
+    assert_kept(op_type, attributes, [value("y", 1, width)], inputs)
