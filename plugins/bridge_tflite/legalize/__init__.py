@@ -14,6 +14,7 @@ from bridge.passes.decompose import Decompose
 from bridge.passes.fold import FoldConstants
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.rewrite import Rewrite
+from bridge.passes.sequences import ResolveSequences
 from bridge.passes.transposes import SinkTransposes
 from bridge.passes.widen import ComputeWider
 from bridge_tflite.export_ops import ops
@@ -28,10 +29,11 @@ for family in (control, detection, math, nn, reduce, tensor):
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
-    """In order: patterns raised while whole; dtypes LiteRT computes; operators it lacks; channels last; what has a TFLite
-    form of its own; fusing."""
+    """In order: sequences as tensors; quantized weights as they are; patterns raised while whole; dtypes LiteRT
+    computes; operators it lacks; channels last; what has a TFLite form of its own; fusing; integer kernels."""
     boundary = [NativeLayout()] if options["layout"] == "native" else []
     return [
+        ResolveSequences(),
         quantize.QuantizedWeights(),
         FoldBatchNormalization(),
         RaiseGelu(),
