@@ -22,7 +22,32 @@ from bridge_tflite.reader import DTYPES, File, Operator, Subgraph, Tensor, read
 DEPTH = 16
 LARGEST = 200_000
 RAW = frozenset(
-    ["BROADCAST_TO", "EXPAND_DIMS", "GATHER", "GATHER_ND", "RESHAPE", "REVERSE_V2", "SHAPE", "RANK", "SLICE", "SPLIT", "SPLIT_V", "SQUEEZE", "STRIDED_SLICE", "TILE", "TRANSPOSE", "UNPACK", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH", "QUANTIZE", "DEQUANTIZE", "CALL", "IF", "WHILE", "FILL"]
+    [
+        "BROADCAST_TO",
+        "EXPAND_DIMS",
+        "GATHER",
+        "GATHER_ND",
+        "RESHAPE",
+        "REVERSE_V2",
+        "SHAPE",
+        "RANK",
+        "SLICE",
+        "SPLIT",
+        "SPLIT_V",
+        "SQUEEZE",
+        "STRIDED_SLICE",
+        "TILE",
+        "TRANSPOSE",
+        "UNPACK",
+        "DEPTH_TO_SPACE",
+        "SPACE_TO_DEPTH",
+        "QUANTIZE",
+        "DEQUANTIZE",
+        "CALL",
+        "IF",
+        "WHILE",
+        "FILL",
+    ]
 )
 CONTROL = {"CALL": ["subgraph"], "IF": ["thenSubgraphIndex", "elseSubgraphIndex"]}
 CONTROL["WHILE"] = ["condSubgraphIndex", "bodySubgraphIndex"]
@@ -289,7 +314,8 @@ class Scope:
         return op.DequantizeLinear(value, scale, zero, axis=axis)
 
     def _parameters(self, op: hub.Builder, tensor: Tensor) -> tuple[Any, Any, int | None]:
-        assert tensor.scale is not None and tensor.zero_point is not None
+        assert tensor.scale is not None
+        assert tensor.zero_point is not None
         single = tensor.scale.size == 1
         scale, zero = (tensor.scale[0], tensor.zero_point[0]) if single else (tensor.scale, tensor.zero_point)
         dtype = dtype_of(tensor).numpy()

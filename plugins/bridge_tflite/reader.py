@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -270,5 +271,5 @@ def _strings(raw: np.ndarray, path: str) -> np.ndarray:
         raise UnreadableFile(f"{path} holds a broken string tensor.")
     ends = raw[4 : 4 * (count + 2)].view(np.int32).tolist()
     found = np.empty(count, object)
-    found[:] = [raw[a:b].tobytes().decode("utf-8", "replace") for a, b in zip(ends, ends[1:], strict=False)]
+    found[:] = [raw[a:b].tobytes().decode("utf-8", "replace") for a, b in itertools.pairwise(ends)]
     return found

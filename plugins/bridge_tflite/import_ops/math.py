@@ -145,3 +145,12 @@ def select_v2(op, node, condition, x, y):
 @ops.op("ZEROS_LIKE")
 def zeros_like(op, node, x):
     return op.Expand(np.zeros((), x.dtype.numpy()), op.Shape(x))
+
+
+@ops.op("SELECT")
+def select(op, node, condition, x, y):
+    """A condition of rank 1 chooses rows."""
+    rank = len(node.shape(1))
+    if len(node.shape(0)) == 1 and rank > 1:
+        condition = op.Unsqueeze(condition, list(range(1, rank)))
+    return op.Where(condition, x, y)
