@@ -24,6 +24,7 @@ LARGEST = 200_000
 RAW = frozenset(
     [
         "BROADCAST_TO",
+        "CAST",
         "EXPAND_DIMS",
         "GATHER",
         "GATHER_ND",

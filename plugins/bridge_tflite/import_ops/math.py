@@ -154,3 +154,12 @@ def select(op, node, condition, x, y):
     if len(node.shape(0)) == 1 and rank > 1:
         condition = op.Unsqueeze(condition, list(range(1, rank)))
     return op.Where(condition, x, y)
+
+
+@ops.op("FLOOR_DIV", needs=(need("an integer input", lambda n: n.kind(0).startswith("INT")),))
+def floor_div_integer(op, node, x, y):
+    """ONNX divides towards zero: one less where the signs differ and something remains."""
+    zero = np.zeros((), x.dtype.numpy())
+    differ = op.Xor(op.Less(x, zero), op.Less(y, zero))
+    below = op.And(differ, op.Not(op.Equal(op.Mod(x, y), zero)))
+    return op.Sub(op.Div(x, y), op.Cast(below, to=int(x.dtype)))

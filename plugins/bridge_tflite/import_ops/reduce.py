@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.hub import rank_of
-from bridge_tflite.import_ops.common import as_int64, constant, ops, vector
+from bridge_tflite.import_ops.common import as_int64, constant, need, ops, vector
 
 REDUCTIONS = {
     "MEAN": "ReduceMean",
@@ -22,8 +22,13 @@ def _reduction(native: str):
     return handler
 
 
+NO_INTEGER_MEAN = need(
+    "a float or quantized input",
+    lambda n: n.op != "MEAN" or n.kind(0).startswith("FLOAT") or n.tensor(0).quantized,
+)
+
 for _name, _native in REDUCTIONS.items():
-    ops.op(_name)(_reduction(_native))
+    ops.op(_name, needs=(NO_INTEGER_MEAN,))(_reduction(_native))
 
 
 @ops.op("REDUCE_ANY", "REDUCE_ALL")

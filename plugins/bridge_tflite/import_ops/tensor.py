@@ -58,7 +58,10 @@ def split(op, node, axis, x):
     return op.Split(x, axis=vector(axis)[0], num_outputs=count, _outputs=count)
 
 
-@ops.op("SPLIT_V", needs=(constant(2, "axis"),))
+SIZES = need("constant sizes without -1", lambda n: n.constant(1) and (n.file.array(n.tensor(1)) >= 0).all())
+
+
+@ops.op("SPLIT_V", needs=(SIZES, constant(2, "axis")))
 def split_v(op, node, x, sizes, axis):
     return op.Split(x, as_int64(op, sizes), axis=vector(axis)[0], _outputs=len(node.outputs))
 
@@ -116,7 +119,16 @@ def strided_slice(op, node, x, begin, end, strides):
     return op.Squeeze(y, ints(*shrink)) if shrink else y
 
 
-@ops.op("GATHER", needs=(need("no batch dimensions", lambda n: n.get("batchDims", 0) == 0),))
+INDICES = need("indices in 32 or 64 bits", lambda n: n.kind(1) in ("INT32", "INT64"))
+
+
+@ops.op(
+    "GATHER",
+    needs=(
+        INDICES,
+        need("no batch dimensions", lambda n: n.get("batchDims", 0) == 0),
+    ),
+)
 def gather(op, node, x, indices):
     return op.Gather(x, indices, axis=node.get("axis", 0))
 
