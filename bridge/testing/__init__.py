@@ -36,7 +36,8 @@ def case_names() -> list[str]:
 
 
 class FormatTests:
-    """What every format must hold. Set `format`; `known_failures` maps a case to its reason, strictly.
+    """What every format must hold. Set `format`; `known_failures` maps a case, or `test_name[case]`,
+    to its reason, strictly.
 
     `rtol` and `atol` are those of `bridge.verify` when left None.
     """
@@ -144,5 +145,6 @@ class FormatTests:
             self.run(path, {"x": np.zeros(1, np.float32)})
 
     def _expect_known_failure(self, case: str, request: Any) -> None:
-        if case in self.known_failures:
-            request.applymarker(pytest.mark.xfail(reason=self.known_failures[case], strict=True))
+        reason = self.known_failures.get(request.node.name) or self.known_failures.get(case)
+        if reason:
+            request.applymarker(pytest.mark.xfail(reason=reason, strict=True))

@@ -21,6 +21,7 @@ TFLITE = Format(
     name="tflite",
     title="TFLite",
     suffixes=(".tflite",),
+    importer="bridge_tflite.importer:importer",
     exporter="bridge_tflite.exporter:exporter",
     runtime="bridge_tflite.runtime:run",
     versions="schema 3, builtin operators of LiteRT 2",

@@ -1,0 +1,90 @@
+"""What the families share: the table, fused activations, layout, weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bridge import hub
+from bridge.hub import const, rank_of
+from bridge.ops import Need, OpTable
+
+ops = OpTable("TFLite import")
+
+# Fused activations of schema.ActivationFunctionType
+NONE, RELU, RELU_N1_TO_1, RELU6, TANH, SIGN_BIT = range(6)
+
+
+def need(text: str, holds: Any) -> Need:
+    return Need(text, holds)
+
+
+FUSED = need(
+    "a fused activation other than SIGN_BIT", lambda n: n.get("fusedActivationFunction", 0) != SIGN_BIT
+)
+
+
+def constant(index: int, name: str) -> Need:
+    """Input `index` is absent or stored in the file."""
+    return need(f"a constant {name}", lambda n: n.constant(index))
+
+
+def activate(op: Any, node: Any, x: Any) -> Any:
+    """`x` under the operator's fused activation."""
+    kind = node.get("fusedActivationFunction", NONE)
+    if kind == RELU:
+        return op.Relu(x)
+    if kind == RELU_N1_TO_1:
+        return clip(op, x, -1, 1)
+    if kind == RELU6:
+        return clip(op, x, 0, 6)
+    return op.Tanh(x) if kind == TANH else x
+
+
+def clip(op: Any, x: Any, low: float, high: float) -> Any:
+    dtype = x.dtype.numpy()
+    return op.Clip(x, np.array(low, dtype), np.array(high, dtype))
+
+
+def ints(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+def as_int64(op: Any, value: Any) -> Any:
+    """A shape, axis or index tensor in int64."""
+    array = const(value)
+    if array is not None:
+        return op.const(np.atleast_1d(array).astype(np.int64))
+    return op.Cast(value, to=7)
+
+
+def vector(value: Any) -> list[int] | None:
+    """A constant as a list of ints."""
+    array = const(value)
+    return None if array is None else [int(v) for v in array.ravel()]
+
+
+def first(op: Any, x: Any) -> Any:
+    """Channels last → channels first."""
+    rank = rank_of(x)
+    return op.Transpose(x, perm=[0, rank - 1, *range(1, rank - 1)])
+
+
+def last(op: Any, x: Any) -> Any:
+    """Channels first → channels last."""
+    rank = rank_of(x)
+    return op.Transpose(x, perm=[0, *range(2, rank), 1])
+
+
+def permuted(op: Any, w: Any, perm: list[int]) -> Any:
+    """Weights with their axes in another order; stored ones are reordered now, quantized ones before they are dequantized."""
+    array = const(w)
+    if array is not None:
+        return op.const(np.ascontiguousarray(array.transpose(perm)))
+    made = w.producer()
+    if made is not None and made.op_type == "DequantizeLinear" and const(made.inputs[0]) is not None:
+        turned = np.ascontiguousarray(const(made.inputs[0]).transpose(perm))
+        axis = perm.index(hub.attr(made, "axis", 1)) if rank_of(made.inputs[1]) else None
+        return op.DequantizeLinear(op.const(turned), *made.inputs[1:], axis=axis)
+    return op.Transpose(w, perm=perm)

@@ -1,0 +1,16 @@
+"""Between integers and the numbers they stand for."""
+
+from __future__ import annotations
+
+from bridge_tflite.import_ops.common import ops
+
+
+@ops.op("DEQUANTIZE")
+def dequantize(op, node, x):
+    return node.scope.real(op, node.operator.inputs[0]) if node.tensor(0).quantized else op.Cast(x, to=1)
+
+
+@ops.op("QUANTIZE")
+def quantize(op, node, x):
+    """The importer quantizes every float that a quantized tensor holds."""
+    return node.scope.real(op, node.operator.inputs[0]) if node.tensor(0).quantized else op.Identity(x)

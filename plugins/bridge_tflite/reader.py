@@ -1,0 +1,275 @@
+"""TFLite bytes → subgraphs, tensors and operators. Weights stay views of the mapped file."""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from bridge.errors import UnreadableFile
+
+LIMIT = 2**40
+
+
+def _names(enum: type) -> dict[int, str]:
+    return {v: k for k, v in vars(enum).items() if isinstance(v, int) and not k.startswith("_")}
+
+
+OPERATORS = _names(schema.BuiltinOperator)
+TYPES = _names(schema.TensorType)
+DTYPES: dict[str, Any] = {
+    "FLOAT32": np.float32,
+    "FLOAT16": np.float16,
+    "FLOAT64": np.float64,
+    "BFLOAT16": ml_dtypes.bfloat16,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "BOOL": np.bool_,
+    "COMPLEX64": np.complex64,
+    "COMPLEX128": np.complex128,
+    "INT4": ml_dtypes.int4,
+    "STRING": object,
+}
+
+
+@dataclass
+class Tensor:
+    """One tensor of a subgraph. `dims` has None where the size is known at run time only."""
+
+    name: str
+    kind: str
+    dims: list[int | None]
+    buffer: int
+    scale: np.ndarray | None
+    zero_point: np.ndarray | None
+    axis: int
+    variable: bool
+    sparse: bool
+
+    @property
+    def quantized(self) -> bool:
+        return self.scale is not None and self.kind in ("INT4", "INT8", "UINT8", "INT16", "INT32")
+
+
+@dataclass
+class Operator:
+    """One operator: builtin name, or the custom code with `custom` set. Inputs are tensor indices, -1 for absent."""
+
+    name: str
+    custom: bool
+    inputs: list[int]
+    outputs: list[int]
+    options: Any
+    custom_options: bytes
+
+
+@dataclass
+class Subgraph:
+    name: str
+    tensors: list[Tensor]
+    inputs: list[int]
+    outputs: list[int]
+    operators: list[Operator]
+
+
+@dataclass
+class Signature:
+    key: str
+    inputs: list[tuple[str, int]]
+    outputs: list[tuple[str, int]]
+    subgraph: int
+
+
+class File:
+    """A parsed file. Raises UnreadableFile for whatever is no TFLite model."""
+
+    def __init__(self, raw: Any, path: str) -> None:
+        self.raw, self.path = raw, path
+        if len(raw) < 8 or bytes(raw[4:8]) != b"TFL3":
+            raise UnreadableFile(f"{path} is not a TFLite file: it has no TFL3 identifier.")
+        try:
+            self.model = schema.Model.GetRootAs(raw, 0)
+            self.subgraphs = self._all(self.model.SubgraphsLength, self.model.Subgraphs, self._subgraph)
+            self.signatures = self._all(
+                self.model.SignatureDefsLength, self.model.SignatureDefs, self._signature
+            )
+            self.buffers = self.model.BuffersLength()
+            self.metadata = dict(self._all(self.model.MetadataLength, self.model.Metadata, self._metadata))
+        except UnreadableFile:
+            raise
+        except Exception as error:
+            raise UnreadableFile(f"{path} is not a readable TFLite file: {error}") from error
+
+    def data(self, index: int) -> np.ndarray | None:
+        """Bytes of a buffer, a view of the file; None where it is empty."""
+        if index < 0 or index >= self.buffers:
+            raise UnreadableFile(f"{self.path}: there is no buffer {index}.")
+        if index == 0:
+            return None
+        buffer = self.model.Buffers(index)
+        if buffer.Offset() > 1:
+            start, size = buffer.Offset(), buffer.Size()
+            if start + size > len(self.raw):
+                raise UnreadableFile(f"{self.path} is too short for buffer {index}.")
+            return np.frombuffer(self.raw, np.uint8, size, start)
+        if buffer.DataIsNone():
+            return None
+        found = buffer.DataAsNumpy()
+        return None if isinstance(found, int) or found.size == 0 else found
+
+    def array(self, tensor: Tensor) -> np.ndarray | None:
+        """Value of a constant tensor; None for one computed at run time. Raises UnreadableFile when bytes are missing."""
+        shape = [1 if d is None else d for d in tensor.dims]
+        raw = self.data(tensor.buffer)
+        if raw is None:
+            return None
+        if tensor.kind not in DTYPES:
+            raise UnreadableFile(f"{self.path}: {tensor.name} has the unknown type {tensor.kind}.")
+        count = _product(shape)
+        if tensor.kind == "STRING":
+            return _strings(raw, self.path).reshape(shape)
+        if tensor.kind == "INT4":
+            packed = raw.view(np.int8)
+            both = np.stack([(packed << 4) >> 4, packed >> 4], -1).ravel()
+            self._enough(both.size, count, tensor)
+            return both[:count].astype(ml_dtypes.int4).reshape(shape)
+        dtype = np.dtype(DTYPES[tensor.kind])
+        self._enough(raw.size // dtype.itemsize, count, tensor)
+        return raw[: count * dtype.itemsize].view(dtype).reshape(shape)
+
+    def _enough(self, have: int, count: int, tensor: Tensor) -> None:
+        if have < count:
+            raise UnreadableFile(f"{self.path} holds {have} of the {count} values of {tensor.name}.")
+
+    def _all(self, length: Callable, item: Callable, read: Callable) -> list:
+        count = length()
+        if count * 4 > len(self.raw):
+            raise UnreadableFile(f"{self.path} declares {count} items, more than it has room for.")
+        return [read(item(i)) for i in range(count)]
+
+    def _numbers(self, vector: Any) -> list:
+        return [] if isinstance(vector, int) else vector.tolist()
+
+    def _subgraph(self, graph: Any) -> Subgraph:
+        tensors = self._all(graph.TensorsLength, graph.Tensors, self._tensor)
+        made = Subgraph(
+            _text(graph.Name()),
+            tensors,
+            self._numbers(graph.InputsAsNumpy()),
+            self._numbers(graph.OutputsAsNumpy()),
+            self._all(graph.OperatorsLength, graph.Operators, self._operator),
+        )
+        used = [made.inputs, made.outputs, *(o.inputs for o in made.operators)]
+        used += [o.outputs for o in made.operators]
+        if any(i >= len(tensors) or i < -1 for group in used for i in group):
+            raise UnreadableFile(f"{self.path} names a tensor that is not there.")
+        return made
+
+    def _tensor(self, tensor: Any) -> Tensor:
+        shape = self._numbers(tensor.ShapeAsNumpy())
+        signature = self._numbers(tensor.ShapeSignatureAsNumpy())
+        dims = signature if len(signature) == len(shape) else shape
+        if len(dims) > 64 or _product([max(d, 1) for d in dims]) > LIMIT:
+            raise UnreadableFile(f"{self.path}: a tensor of shape {dims} is impossible.")
+        q = tensor.Quantization()
+        scale = zero = None
+        if q is not None and q.ScaleLength():
+            scale = np.array(q.ScaleAsNumpy(), np.float32)
+            found = q.ZeroPointAsNumpy()
+            zero = np.zeros(1, np.int64) if isinstance(found, int) else np.array(found, np.int64)
+            zero = np.broadcast_to(zero, scale.shape) if zero.size == 1 else zero
+            if zero.shape != scale.shape:
+                raise UnreadableFile(f"{self.path}: a tensor has other scales than zero points.")
+        return Tensor(
+            _text(tensor.Name()),
+            TYPES.get(tensor.Type(), str(tensor.Type())),
+            [None if d < 0 else d for d in dims],
+            tensor.Buffer(),
+            scale,
+            zero,
+            q.QuantizedDimension() if q is not None else 0,
+            tensor.IsVariable(),
+            tensor.Sparsity() is not None,
+        )
+
+    def _operator(self, operator: Any) -> Operator:
+        if operator.OpcodeIndex() >= self.model.OperatorCodesLength():
+            raise UnreadableFile(f"{self.path} names an operator code that is not there.")
+        code = self.model.OperatorCodes(operator.OpcodeIndex())
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        name = OPERATORS.get(number, f"operator {number}")
+        custom = name == "CUSTOM"
+        table = operator.BuiltinOptions()
+        options = schema.BuiltinOptionsCreator(operator.BuiltinOptionsType(), table) if table else None
+        found = operator.CustomOptionsAsNumpy()
+        return Operator(
+            _text(code.CustomCode()) if custom else name,
+            custom,
+            self._numbers(operator.InputsAsNumpy()),
+            self._numbers(operator.OutputsAsNumpy()),
+            options,
+            b"" if isinstance(found, int) else found.tobytes(),
+        )
+
+    def _signature(self, found: Any) -> Signature:
+        def port(item: Any) -> tuple[str, int]:
+            return _text(item.Name()), item.TensorIndex()
+
+        made = Signature(
+            _text(found.SignatureKey()),
+            self._all(found.InputsLength, found.Inputs, port),
+            self._all(found.OutputsLength, found.Outputs, port),
+            found.SubgraphIndex(),
+        )
+        if made.subgraph >= len(self.subgraphs):
+            raise UnreadableFile(f"{self.path}: signature {made.key} names a subgraph that is not there.")
+        limit = len(self.subgraphs[made.subgraph].tensors)
+        if any(index >= limit for _, index in [*made.inputs, *made.outputs]):
+            raise UnreadableFile(f"{self.path}: signature {made.key} names a tensor that is not there.")
+        return made
+
+    def _metadata(self, item: Any) -> tuple[str, int]:
+        return _text(item.Name()), item.Buffer()
+
+
+def read(path: Path) -> File:
+    """Map and parse a file. Raises UnreadableFile."""
+    try:
+        with path.open("rb") as file:
+            return File(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), str(path))
+    except (OSError, ValueError) as error:
+        raise UnreadableFile(f"{path} cannot be read: {error}") from error
+
+
+def _text(raw: bytes | None) -> str:
+    return (raw or b"").decode("utf-8", "replace")
+
+
+def _product(shape: list) -> int:
+    result = 1
+    for size in shape:
+        result *= size
+    return result
+
+
+def _strings(raw: np.ndarray, path: str) -> np.ndarray:
+    count = int(raw[:4].view(np.int32)[0])
+    if count < 0 or 4 * (count + 2) > raw.size:
+        raise UnreadableFile(f"{path} holds a broken string tensor.")
+    ends = raw[4 : 4 * (count + 2)].view(np.int32).tolist()
+    found = np.empty(count, object)
+    found[:] = [raw[a:b].tobytes().decode("utf-8", "replace") for a, b in itertools.pairwise(ends)]
+    return found
