@@ -94,7 +94,16 @@ def convert(
         from bridge.verify import verify as compare
 
         with _timed(report, "verify"):
-            return compare(reference, written, inputs, candidate_source=target.name, target_options=settings)
+            rtol, atol = plugins.exporter(target).tolerance(settings) or (None, None)
+            return compare(
+                reference,
+                written,
+                inputs,
+                rtol=rtol,
+                atol=atol,
+                candidate_source=target.name,
+                target_options=settings,
+            )
 
     name = str(src) if isinstance(src, (str, Path)) else ""
     checked = _save(model, path, target, settings, report, overwrite, name, proof if verify else None, keep)
@@ -224,7 +233,7 @@ def _legalize(
     def accepts(node: ir.Node) -> bool:
         return writer.opaque or table.refusal(hub.qualified(node), node, version) is None
 
-    before = [(hub.qualified(node), _origin(node)) for node in hub.all_nodes(model)]
+    before = [(hub.qualified(node), hub.lineage(node)) for node in hub.all_nodes(model)]
     legalize(model, [*plugins.passes(target), *writer.legalize(settings)], accepts)
     report.crossings.extend(_crossings(model, before))
     report.blockers.extend(
@@ -277,9 +286,9 @@ def _crossings(model: ir.Model, before: list[tuple[str, str]]) -> Iterator[Any]:
     from bridge.report import Crossing, Outcome
 
     there = Counter(origin for _, origin in before)
-    left = Counter(_origin(node) for node in hub.all_nodes(model) if node.op_type not in LAYOUT)
+    left = Counter(hub.lineage(node) for node in hub.all_nodes(model) if node.op_type not in LAYOUT)
     marked = {
-        _origin(n): n.metadata_props[APPROXIMATED]
+        hub.lineage(n): n.metadata_props[APPROXIMATED]
         for n in hub.all_nodes(model)
         if APPROXIMATED in n.metadata_props
     }
@@ -287,12 +296,6 @@ def _crossings(model: ir.Model, before: list[tuple[str, str]]) -> Iterator[Any]:
         expanded = Outcome.EXPANDED if left[origin] > there[origin] else Outcome.NATIVE
         detail = marked.get(origin, "")
         yield Crossing(op, origin, Outcome.APPROXIMATED if detail else expanded, detail)
-
-
-def _origin(node: ir.Node) -> str:
-    from bridge import hub
-
-    return hub.origin(node) or node.name or ""
 
 
 def _target(dst: str | Path | None, to: str | None) -> Format:

@@ -71,7 +71,8 @@ class Exporter:
 
     `legalize(options)` lists the passes that rewrite the hub into what the format holds; `table` says
     which operators it then takes at `version(options)`, `values` what every input, output and intermediate value
-    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator.
+    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator. `tolerance(options)` is the
+    (rtol, atol) files written with lossy options are verified to, None for the usual one.
     """
 
     table: OpTable
@@ -82,6 +83,7 @@ class Exporter:
     version_title: Callable[[int], str] = str
     values: Need | None = None
     opaque: bool = False
+    tolerance: Callable[[dict[str, Any]], tuple[float, float] | None] = lambda options: None
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,11 @@ def origin(node: ir.Node) -> str:
     return node.metadata_props.get(SOURCE, "")
 
 
+def lineage(node: ir.Node) -> str:
+    """Its origin, or its own operator and name where it has none: what is made of it is stamped with this."""
+    return origin(node) or (f"{node.op_type} {node.name}" if node.name else node.op_type)
+
+
 def stamp(model: ir.Model, **facts: str) -> None:
     """Model-level provenance: source format, file digest, versions."""
     model.metadata_props.update({f"bridge.{key}": value for key, value in facts.items()})
