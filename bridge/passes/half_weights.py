@@ -11,7 +11,7 @@ SMALLEST = 1024
 
 
 class HalfWeights(ir.passes.InPlacePass):
-    """1. A float32 initializer of 1024 elements or more takes the nearest values float16 holds, and stays float32.
+    """1. A float32 initializer of 1024 elements and two dimensions or more takes the nearest values float16 holds, and stays float32.
     2. One with a finite value beyond float16's range stays as it is.
     3. The operators that read a changed one are marked approximated.
     """
@@ -26,7 +26,7 @@ class HalfWeights(ir.passes.InPlacePass):
 
 def _round(value: ir.Value) -> bool:
     data = value.const_value
-    if data is None or data.dtype != ir.DataType.FLOAT or data.size < SMALLEST:
+    if data is None or data.dtype != ir.DataType.FLOAT or data.size < SMALLEST or len(data.shape) < 2:
         return False
     array = data.numpy()
     with np.errstate(over="ignore"):

@@ -315,8 +315,8 @@ class Tensors:
 
 
 def _half(data: Any) -> ir.TensorProtocol | None:
-    """float32 weights that float16 holds exactly, as float16."""
-    if data is None or data.dtype != ir.DataType.FLOAT or data.size < WEIGHTS:
+    """float32 weights, of two dimensions or more, that float16 holds exactly, as float16."""
+    if data is None or data.dtype != ir.DataType.FLOAT or data.size < WEIGHTS or len(data.shape) < 2:
         return None
     array = data.numpy()
     if not _survives(array.reshape(-1)[:WEIGHTS]) or not _survives(array):
