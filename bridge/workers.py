@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
 import select
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 TIMEOUT = 60.0
-_own = threading.local()
+_idle: list[Worker] = []
 
 
 class WorkerLost(Exception):
@@ -26,27 +26,25 @@ class WorkerLost(Exception):
 
 
 def isolated(target: str, arguments: dict[str, Any], timeout: float = TIMEOUT) -> Iterator[Any]:
-    """What the generator function `target` ("module:name") yields for JSON `arguments`, computed in this thread's own worker process.
+    """What the generator function `target` ("module:name") yields for JSON `arguments`, computed in a worker process of its own.
 
     Yielded values are JSON. `timeout` seconds is the most one of them may take. Raises WorkerLost when the process
-    ends or hangs, and RuntimeError with the words of an exception the function raised; the next call has a new process.
+    ends or hangs, and RuntimeError with the words of an exception the function raised. A process that did its work is used again.
     """
-    worker = getattr(_own, "worker", None)
-    if worker is None or not worker.alive():
-        worker = _own.worker = Worker()
+    worker = _idle.pop() if _idle else Worker()
     try:
         yield from worker.call(target, arguments, timeout)
     except BaseException:
         worker.close()
         raise
+    _idle.append(worker)
 
 
+@atexit.register
 def close() -> None:
-    """End this thread's worker process, if it has one."""
-    worker = getattr(_own, "worker", None)
-    if worker is not None:
-        worker.close()
-        _own.worker = None
+    """End the worker processes that wait for work."""
+    while _idle:
+        _idle.pop().close()
 
 
 class Worker:

@@ -28,6 +28,11 @@ class Case:
     ops: tuple[str, ...] = ()
 
 
+def case_of(name: str) -> Case:
+    """The case called `name`."""
+    return (kit_cases() if name.startswith("kit_") else node_cases())[name]
+
+
 @functools.cache
 def all_cases() -> dict[str, Case]:
     """Every case by name, all inputs read at run time."""

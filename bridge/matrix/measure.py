@@ -26,10 +26,10 @@ class Stopped(Exception):
 
 def measure(name: str, frozen: bool, source: str, targets: list[str]) -> Iterator[dict[str, Any]]:
     """Results of one case on the routes from `source` to `targets`, one by one."""
-    from bridge.matrix.cases import all_cases
+    from bridge.matrix.cases import case_of
     from bridge.matrix.cases import frozen as freeze
 
-    case = all_cases()[name]
+    case = case_of(name)
     if frozen:
         case = freeze(case) or case
     with tempfile.TemporaryDirectory() as folder:
