@@ -402,7 +402,9 @@ def _described(fmt: Any) -> str:
 
 @main.command()
 @click.option(
-    "--routes", metavar="A:B,…", help="Routes to measure, such as onnx:tflite,onnx:onnx; all when omitted."
+    "--routes",
+    metavar="A:B,…",
+    help="Routes to measure, such as onnx:tflite,onnx:onnx?opset=17; all when omitted.",
 )
 @click.option("--formats", metavar="F,…", help="Only routes between these formats.")
 @click.option("--ops", metavar="OP,…", help="Only cases of these operators, such as Conv,ai.onnx.ml::Scaler.")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from bridge.errors import ExecutionFailed, InvalidInput, UnsupportedModel
 from bridge.matrix.evidence import Result
@@ -94,8 +95,9 @@ def _crossed(case: Any, model: Any, held: list[str], target: str, folder: Path) 
     from bridge.runtime import Outputs
     from bridge.verify import compare, last_place
 
+    target, _, options = target.partition("?")
     path = _named(folder, "target", target)
-    conversion = bridge.save(model, path, to=target, overwrite=True)
+    conversion = bridge.save(model, path, to=target, overwrite=True, **dict(parse_qsl(options)))
     names = [value.name for value in case.model.graph.output]
     remark, worst = "", 0.0
     for inputs, values in zip(case.inputs, case.expected, strict=True):

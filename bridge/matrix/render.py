@@ -28,7 +28,8 @@ def publish(folder: Path) -> None:
     """Write format_matrix.md and matrix.html of the folder's results.jsonl beside it. Raises UnreadableFile, WriteFailed."""
     from bridge.output import atomic
 
-    evidence, names = read(folder / NAME), titles()
+    evidence = read(folder / NAME)
+    names = titles(evidence)
     for name, text in (
         ("format_matrix.md", markdown(evidence, names)),
         ("matrix.html", page(evidence, names)),
@@ -37,11 +38,17 @@ def publish(folder: Path) -> None:
             temporary.write_text(text)
 
 
-def titles() -> dict[str, str]:
-    """Titles of the installed formats by name."""
+def titles(evidence: Evidence) -> dict[str, str]:
+    """Titles of the formats of the routes, with the options asked for."""
     from bridge.plugins import formats
 
-    return {fmt.name: fmt.title for fmt in formats()}
+    known = {fmt.name: fmt.title for fmt in formats()}
+    ends = dict.fromkeys(end for r in evidence.results for end in r.route.split(":"))
+    return {
+        end: " ".join([known.get(name, name), *options])
+        for end in ends
+        for name, *options in [end.split("?")]
+    }
 
 
 def markdown(evidence: Evidence, titles: dict[str, str]) -> str:

@@ -28,7 +28,7 @@ def run(
     resume: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evidence:
-    """Every case of `names` over every route "a:b"; the evidence goes to `folder`/results.jsonl as it comes.
+    """Every case of `names` over every route "a:b" or "a:b?option=value&…"; the evidence goes to `folder`/results.jsonl as it comes.
 
     `mode` is as-is, frozen (every input but the first a constant; cases that cannot be frozen are left out) or both. With
     `resume`, what the file holds already is not run again. Work is done by `jobs` worker processes, or through `executor`, such as
@@ -119,7 +119,7 @@ def _sources(routes: list[str]) -> dict[str, list[str]]:
         source, _, target = route.partition(":")
         if not source or not target:
             raise InvalidOption(f"The route {route!r} is not FORMAT:FORMAT.", "Write it as onnx:tflite.")
-        for fmt, part in ((by_name(source), "importer"), (by_name(target), "exporter")):
+        for fmt, part in ((by_name(source), "importer"), (by_name(target.split("?")[0]), "exporter")):
             if getattr(fmt, part) is None:
                 verb = "read" if part == "importer" else "written"
                 raise InvalidOption(f"The route {route!r} cannot be: {fmt.title} is not {verb}.")
@@ -131,7 +131,7 @@ def _facts(routes: list[str]) -> dict[str, Any]:
     """What a reader wants to know of the run: date and the versions of all that took part."""
     from bridge.formats import DISTRIBUTION, by_name
 
-    names = dict.fromkeys(name for route in routes for name in route.split(":"))
+    names = dict.fromkeys(name.split("?")[0] for route in routes for name in route.split(":"))
     packages = {p: v for name in names for p, v in by_name(name).installed().items()}
     return {
         "date": datetime.date.today().isoformat(),
