@@ -1,13 +1,20 @@
-"""Import every TFLite file below DIR and compare the hub with LiteRT: `python benchmarks/tflite_import.py DIR`.
+"""Every TFLite file below DIR: read, run as a hub model and compared with LiteRT, then written back and compared again.
 
-Each file runs in a process of its own, because LiteRT aborts on some. Integers agree within one quantum.
+    python benchmarks/tflite_import.py DIR [--jsonl FILE] [--only PART]
+
+Outcomes: passed, refused (with the reason), wrong, norun (LiteRT itself does not run the file), crashed. An output agrees as
+`bridge.verify` says, quantized ones within one quantum. Where it does not, LiteRT's own kernels (XNNPACK, optimized, reference)
+are compared with one another: `spread` means that they differ among themselves by more than the hub from the nearest.
+Each file runs in a process of its own, because LiteRT aborts on some.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,78 +22,135 @@ from typing import Any
 SUFFIXES = (".tflite", ".bin", ".lite")
 
 
-def main(folder: Path) -> int:
-    found: Counter[str] = Counter()
-    for path in sorted(p for p in folder.rglob("*") if p.suffix in SUFFIXES):
-        outcome, detail = measured(path)
-        found[outcome] += 1
-        if outcome != "agreed":
-            print(f"{outcome:<8} {path.relative_to(folder)}  {detail}", flush=True)
-    print(", ".join(f"{count} {outcome}" for outcome, count in sorted(found.items())))
-    return 1 if found["wrong"] or found["failed"] else 0
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--jsonl", type=Path)
+    parser.add_argument("--only", default="")
+    given = parser.parse_args()
+    found: dict[str, Counter[str]] = {"read": Counter(), "written back": Counter()}
+    others: Counter[str] = Counter()
+    lines = []
+    for path in sorted(p for p in given.folder.rglob("*") if p.is_file()):
+        if path.suffix not in SUFFIXES:
+            others[path.suffix] += 1
+            continue
+        if given.only not in str(path):
+            continue
+        results = measured(path)
+        lines.append(json.dumps({"file": str(path.relative_to(given.folder)), **results}))
+        for step, (outcome, detail) in results.items():
+            found[step][outcome] += 1
+            if outcome != "passed":
+                print(f"{step:<12} {outcome:<8} {path.relative_to(given.folder)}  {detail}", flush=True)
+    if given.jsonl:
+        given.jsonl.write_text("\n".join(lines) + "\n")
+    for step, counts in found.items():
+        print(f"{step}: " + ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
+    print("no TFLite files: " + ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items())))
+    return 1 if any(counts["wrong"] + counts["crashed"] for counts in found.values()) else 0
 
 
-def measured(path: Path) -> tuple[str, str]:
+def measured(path: Path) -> dict[str, tuple[str, str]]:
     command = [sys.executable, __file__, "--one", str(path)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+        return json.loads(done.stdout.strip().splitlines()[-1])
     except subprocess.TimeoutExpired:
-        return "failed", "timeout"
-    lines = done.stdout.strip().splitlines()
-    try:
-        outcome, detail = json.loads(lines[-1])
-        return outcome, detail
+        return {"read": ("crashed", "timeout")}
     except (IndexError, ValueError):
-        return "crashed", f"LiteRT or ONNX Runtime ended the process with {done.returncode}"
+        reason = f"LiteRT or ONNX Runtime ended the process with {done.returncode} {done.stderr[-300:]}"
+        return {"read": ("crashed", reason)}
 
 
-def one(path: Path) -> tuple[str, str]:
+def one(path: Path) -> dict[str, tuple[str, str]]:
     import bridge
     from bridge.errors import BridgeError
     from bridge.inputs import random_inputs
+    from bridge.verify import quanta
 
     try:
-        model = bridge.load(path, source="tflite")
+        model = bridge.load(path, source="tflite", **signature(path))
     except BridgeError as error:
-        return "refused", " | ".join(str(error).splitlines()[:6])
+        return {"read": ("refused", short(error))}
     inputs = random_inputs(model)
     try:
         expected = bridge.run(path, inputs, source="tflite")
     except BridgeError as error:
-        return "norun", f"LiteRT does not run it: {str(error)[:160]}"
+        reason = ("norun", f"LiteRT does not run it: {short(error)}")
+        return {"read": reason, "written back": reason}
     try:
-        got = bridge.run(model, inputs)
+        read = judged(path, inputs, expected, bridge.run(model, inputs), quanta(model))
     except BridgeError as error:
-        return "failed", str(error)[:300]
-    problems = list(differences(expected, got))
-    return ("wrong", "; ".join(problems)) if problems else ("agreed", "")
+        return {"read": ("wrong", short(error))}
+    with tempfile.TemporaryDirectory() as folder:
+        back = Path(folder) / "back.tflite"
+        try:
+            bridge.convert(path, back, source="tflite", **signature(path))
+        except BridgeError as error:
+            return {"read": read, "written back": ("refused", short(error))}
+        try:
+            again = judged(path, inputs, expected, bridge.run(back, inputs), quanta(model))
+        except BridgeError as error:
+            again = ("wrong", short(error))
+    return {"read": read, "written back": again}
 
 
-def differences(expected: dict[str, Any], got: dict[str, Any]) -> Any:
+def signature(path: Path) -> dict[str, str]:
+    """The first signature of a file that has several."""
+    from bridge_tflite.reader import read
+
+    from bridge.errors import BridgeError
+
+    try:
+        keys = [s.key for s in read(path).signatures]
+    except BridgeError:
+        return {}
+    return {"signature": keys[0]} if len(keys) > 1 else {}
+
+
+def judged(path: Path, inputs: Any, expected: Any, found: Any, steps: Any) -> tuple[str, str]:
+    """The verdict; for what disagrees, how far LiteRT's own kernels are apart."""
+    from bridge.verify import compare
+
+    result = compare(expected, found, steps=steps)
+    if result.ok:
+        return "passed", ""
+    others = [expected, *kernels(path, inputs)]
+    apart = []
+    for row in result.outputs:
+        if not row.ok:
+            if row.problem != "differs" or len(others) < 2:
+                return "wrong", f"{row.name}: {row.problem} {row.max_abs:.3g}"
+            near = min(distance(o[row.name], found[row.name]) for o in others)
+            spread = max(distance(a[row.name], b[row.name]) for a in others for b in others)
+            apart.append(f"{row.name}: {near:.3g} from the nearest kernel, which are {spread:.3g} apart")
+            if near > spread:
+                return "wrong", apart[-1]
+    return "spread", "; ".join(apart)
+
+
+def kernels(path: Path, inputs: Any) -> list[Any]:
+    """Outputs of LiteRT's optimized and reference kernels, without XNNPACK."""
+    from ai_edge_litert.interpreter import OpResolverType
+    from bridge_tflite import runtime
+
+    kinds = (OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES, OpResolverType.BUILTIN_REF)
+    return [runtime.run(path, inputs, resolver=kind) for kind in kinds]
+
+
+def distance(a: Any, b: Any) -> float:
     import numpy as np
 
-    if list(expected) != list(got) and set(expected) != set(got):
-        yield f"outputs {list(got)}, not {list(expected)}"
-        return
-    for name, a in expected.items():
-        b = got[name]
-        if a.shape != b.shape:
-            yield f"{name}: shape {b.shape}, not {a.shape}"
-        elif a.dtype.kind in "OSU":
-            if a.astype(str).tolist() != b.astype(str).tolist():
-                yield f"{name}: strings differ"
-        elif a.dtype != b.dtype:
-            yield f"{name}: dtype {b.dtype}, not {a.dtype}"
-        elif a.dtype.kind in "iu" and a.dtype.itemsize < 4:
-            worst = np.abs(a.astype(int) - b.astype(int)).max(initial=0)
-            if worst > 1:
-                yield f"{name}: {worst} quanta"
-        elif not np.allclose(b, a, rtol=1e-3, atol=1e-4, equal_nan=True):
-            yield f"{name}: {np.abs(a.astype(float) - b.astype(float)).max():.3g}"
+    return float(np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64)).max(initial=0))
+
+
+def short(error: Any) -> str:
+    return " | ".join(line.strip()[:140] for line in str(error).splitlines()[:6])
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--one":
+    if sys.argv[1:2] == ["--one"]:
         print(json.dumps(one(Path(sys.argv[2]))))
     else:
-        sys.exit(main(Path(sys.argv[1])))
+        sys.exit(main())

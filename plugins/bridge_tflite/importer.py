@@ -99,7 +99,7 @@ def _model(file: File, key: str) -> ir.Model:
     scope.run(op)
     for name, number in outputs:
         value = scope.value(op, number)
-        if value.is_graph_output() or value.producer() is None or value.producer() not in op.nodes:
+        if value.is_graph_output() or value.producer() is None:
             value = op.Identity(value)
         value.name = name
         value.shape = value.shape or ir.Shape([None] * len(scope.subgraph.tensors[number].dims))
@@ -311,8 +311,17 @@ class Scope:
         tensor, value = self.subgraph.tensors[index], self.value(op, index)
         if not tensor.quantized:
             return value
+        if tensor.kind == "INT64":
+            return self._wide(op, tensor)
         scale, zero, axis = self._parameters(op, tensor)
         return op.DequantizeLinear(value, scale, zero, axis=axis)
+
+    def _wide(self, op: hub.Builder, tensor: Tensor) -> ir.Value:
+        """A bias in 64 bits: its numbers, since DequantizeLinear takes 32 bits at most."""
+        array = self.file.array(tensor)
+        if array is None:
+            raise UnreadableFile(f"{self.file.path}: {tensor.name} is computed in 64 bits and has a scale.")
+        return op.const((array * tensor.scale.astype(np.float64)).astype(np.float32))  # type: ignore[union-attr]
 
     def _parameters(self, op: hub.Builder, tensor: Tensor) -> tuple[Any, Any, int | None]:
         assert tensor.scale is not None

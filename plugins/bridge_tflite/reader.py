@@ -45,6 +45,9 @@ DTYPES: dict[str, Any] = {
 }
 
 
+QUANTIZED = frozenset(["INT4", "INT8", "UINT8", "INT16", "INT32", "INT64"])
+
+
 @dataclass
 class Tensor:
     """One tensor of a subgraph. `dims` has None where the size is known at run time only."""
@@ -61,7 +64,7 @@ class Tensor:
 
     @property
     def quantized(self) -> bool:
-        return self.scale is not None and self.kind in ("INT4", "INT8", "UINT8", "INT16", "INT32")
+        return self.scale is not None and self.kind in QUANTIZED
 
 
 @dataclass

@@ -11,17 +11,20 @@ from bridge.errors import ExecutionFailed, InvalidInput
 from bridge.runtime import Outputs
 
 
-def run(path: Path, inputs: dict[str, Any]) -> Outputs:
+def run(path: Path, inputs: dict[str, Any], *, resolver: Any = None) -> Outputs:
     """Outputs by signature name for arrays by signature name; dynamic dimensions follow the arrays.
+
+    `resolver` is an OpResolverType: which of LiteRT's kernels compute, its default ones when None.
 
     Raises InvalidInput for names or dtypes the signature does not have, ExecutionFailed in LiteRT's words.
     """
     import importlib.metadata
 
-    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     try:
-        interpreter = Interpreter(model_path=str(path))
+        kernels = OpResolverType.AUTO if resolver is None else resolver
+        interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=kernels)
         values = _invoke(interpreter, inputs)
     except (RuntimeError, ValueError) as error:
         raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
