@@ -98,7 +98,7 @@ def check_inputs(expected: dict[str, Any], given: dict[str, np.ndarray]) -> None
     """Raise InvalidInput unless names, dtypes and known dimensions agree with the typed values `expected`."""
     import onnx_ir as ir
 
-    missing = [name for name in expected if name not in given]
+    missing = [name for name, v in expected.items() if name not in given and v.const_value is None]
     extra = [name for name in given if name not in expected]
     if missing or extra:
         wrong = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(extra)}"] * bool(
@@ -106,7 +106,7 @@ def check_inputs(expected: dict[str, Any], given: dict[str, np.ndarray]) -> None
         )
         raise InvalidInput(f"The model's inputs are {', '.join(expected) or 'none'}; {'; '.join(wrong)}")
     for name, value in expected.items():
-        array = given[name]
+        array = given.get(name)
         if not isinstance(array, np.ndarray) or not isinstance(value.type, ir.TensorType):
             continue
         wanted = value.dtype

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,16 +14,18 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import BridgeError, InvalidOption, UnreadableFile, UnsupportedModel
-from bridge.formats import Importer, Option
+from bridge.formats import Importer, Option, flag
 from bridge.passes.transposes import SinkTransposes
 from bridge.report import Blocker
 from bridge_tflite.import_ops import ops
+from bridge_tflite.import_ops.state import Resource, State
 from bridge_tflite.reader import DTYPES, File, Operator, Subgraph, Tensor, read
 
 DEPTH = 16
 LARGEST = 200_000
 RAW = frozenset(
     [
+        "BROADCAST_ARGS",
         "BROADCAST_TO",
         "CAST",
         "EXPAND_DIMS",
@@ -39,31 +42,80 @@ RAW = frozenset(
         "STRIDED_SLICE",
         "TILE",
         "TRANSPOSE",
+        "PACK",
         "UNPACK",
         "DEPTH_TO_SPACE",
         "SPACE_TO_DEPTH",
         "QUANTIZE",
         "DEQUANTIZE",
         "CALL",
+        "CALL_ONCE",
         "IF",
         "WHILE",
         "FILL",
+        "MIRROR_PAD",
+        "DYNAMIC_UPDATE_SLICE",
+        "DENSIFY",
+        "FLOOR_DIV",
+        "FLOOR_MOD",
+        "RIGHT_SHIFT",
+        "BITWISE_XOR",
+        "BITCAST",
+        "VAR_HANDLE",
+        "READ_VARIABLE",
+        "ASSIGN_VARIABLE",
+        "HASHTABLE",
+        "HASHTABLE_FIND",
+        "HASHTABLE_IMPORT",
+        "HASHTABLE_SIZE",
+        "SCATTER_ND",
+        "SPARSE_TO_DENSE",
+        "ONE_HOT",
+        "UNIQUE",
+        "WHERE",
+        "STABLEHLO_CASE",
+        "STABLEHLO_COMPOSITE",
     ]
 )
-CONTROL = {"CALL": ["subgraph"], "IF": ["thenSubgraphIndex", "elseSubgraphIndex"]}
-CONTROL["WHILE"] = ["condSubgraphIndex", "bodySubgraphIndex"]
+CONTROL = {
+    "CALL": ["subgraph"],
+    "CALL_ONCE": ["initSubgraphIndex"],
+    "IF": ["thenSubgraphIndex", "elseSubgraphIndex"],
+    "WHILE": ["condSubgraphIndex", "bodySubgraphIndex"],
+    "STABLEHLO_COMPOSITE": ["decompositionSubgraphIndex"],
+}
+INNER = frozenset(["IF", "WHILE", "STABLEHLO_CASE"])
+HANDLES = frozenset(
+    [
+        "CALL",
+        "CALL_ONCE",
+        "VAR_HANDLE",
+        "READ_VARIABLE",
+        "ASSIGN_VARIABLE",
+        "HASHTABLE",
+        "HASHTABLE_FIND",
+        "HASHTABLE_IMPORT",
+        "HASHTABLE_SIZE",
+    ]
+)
+COMPLEX = frozenset(["RFFT2D", "REAL", "IMAG", "COMPLEX_ABS"])
+CUSTOM = "tflite.custom"
 
 
-def load(src: Any, signature: str = "") -> ir.Model:
+def load(src: Any, signature: str = "", state: str = "explicit", allow_custom: bool = False) -> ir.Model:
     """Read a .tflite file into a hub model; inputs and outputs are named by its signature, else by its tensors.
 
+    Variables and the states of recurrent operators are inputs (that default to their initial values) and outputs
+    (`<name>/next`) of their own; with `state="initial"` they begin at their initial values in every run. Unknown custom
+    operators are kept in the domain `tflite.custom` with `allow_custom`.
+
     Raises UnreadableFile for bytes that are no TFLite model, UnsupportedModel listing every operator without a rule,
-    InvalidOption for a signature the file does not have.
+    InvalidOption for a signature the file does not have, or for none where it has several.
     """
     path = Path(src)
     file = read(path)
     try:
-        model = _model(file, signature)
+        model = _model(file, signature, state, allow_custom)
     except (BridgeError, MemoryError):
         raise
     except Exception as error:
@@ -75,11 +127,17 @@ def load(src: Any, signature: str = "") -> ir.Model:
     return model
 
 
-def _model(file: File, key: str) -> ir.Model:
+def _model(file: File, key: str, how: str, allow_custom: bool) -> ir.Model:
     if not file.subgraphs:
         raise UnreadableFile(f"{file.path} holds no subgraph.")
-    index, inputs, outputs = _interface(file, key)
-    blockers = list(_blockers(file, index, set()))
+    index, inputs, outputs = interface(file, key)
+    blockers = list(_blockers(file, index, set(), allow_custom))
+    tensors = file.subgraphs[index].tensors
+    blockers += [
+        Blocker("input or output", name, "", f"has the type {tensors[i].kind}, which the hub does not have")
+        for name, i in (*inputs, *outputs)
+        if tensors[i].kind not in DTYPES or "COMPLEX" in tensors[i].kind
+    ]
     if blockers:
         count = len(blockers)
         raise UnsupportedModel(
@@ -90,7 +148,8 @@ def _model(file: File, key: str) -> ir.Model:
     graph = ir.Graph(
         [], [], nodes=[], name=file.subgraphs[index].name or "main", opset_imports={"": hub.HUB_OPSET}
     )
-    scope = Scope(file, index, graph)
+    state = State(file, graph, how == "explicit", {name for name, _ in (*inputs, *outputs)})
+    scope = Scope(file, index, graph, state)
     op = hub.Builder(graph)
     for name, number in inputs:
         value = scope.input(number, name)
@@ -104,6 +163,7 @@ def _model(file: File, key: str) -> ir.Model:
         value.name = name
         value.shape = value.shape or ir.Shape([None] * len(scope.subgraph.tensors[number].dims))
         graph.outputs.append(value)
+    state.close(op)
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(_metadata(file))
     _unique_names(graph)
@@ -112,11 +172,15 @@ def _model(file: File, key: str) -> ir.Model:
     return model
 
 
-def _interface(file: File, key: str) -> tuple[int, list[tuple[str, int]], list[tuple[str, int]]]:
-    """Subgraph, inputs and outputs by name: of the signature asked for, else of the first, else of the tensors."""
+def interface(file: File, key: str) -> tuple[int, list[tuple[str, int]], list[tuple[str, int]]]:
+    """Subgraph, inputs and outputs by name: of the signature asked for, else of the only one, else of the tensors."""
     keys = [s.key for s in file.signatures]
     if key and key not in keys:
         raise InvalidOption(f"{file.path} has no signature {key!r}.", f"It has: {', '.join(keys) or 'none'}.")
+    if len(set(keys)) > 1 and not key:
+        raise InvalidOption(
+            f"{file.path} has {len(keys)} signatures: {', '.join(keys)}.", "Choose one with signature=NAME."
+        )
     if keys:
         chosen = file.signatures[keys.index(key) if key else 0]
         return chosen.subgraph, chosen.inputs, chosen.outputs
@@ -160,7 +224,9 @@ def _metadata(file: File) -> dict[str, str]:
     return found
 
 
-def _blockers(file: File, index: int, seen: set[int]) -> Iterator[Blocker]:
+def _blockers(
+    file: File, index: int, seen: set[int], allow_custom: bool, inner: bool = False
+) -> Iterator[Blocker]:
     if index in seen:
         return
     seen.add(index)
@@ -169,12 +235,12 @@ def _blockers(file: File, index: int, seen: set[int]) -> Iterator[Blocker]:
     subgraph = file.subgraphs[index]
     for number, operator in enumerate(subgraph.operators):
         node = Node(file, subgraph, operator, None)
-        reason = node.refusal()
+        reason = node.refusal(allow_custom, inner)
         if reason:
             name = node.title() or f"#{number}"
             yield Blocker(operator.name, name, "", reason)
-        for field in CONTROL.get(operator.name, ()):
-            yield from _blockers(file, node.get(field, 0), seen)
+        for called in node.subgraphs():
+            yield from _blockers(file, called, seen, allow_custom, inner or operator.name in INNER)
 
 
 class Node:
@@ -183,6 +249,7 @@ class Node:
     def __init__(self, file: File, subgraph: Subgraph, operator: Operator, scope: Scope | None) -> None:
         self.file, self.subgraph, self.operator, self.scope = file, subgraph, operator, scope
         self.op, self.outputs = operator.name, operator.outputs
+        self.rule = f"custom::{self.op}" if operator.custom else self.op
 
     def get(self, field: str, default: Any = None) -> Any:
         """A field of the operator's options."""
@@ -221,23 +288,54 @@ class Node:
     def tensors(self) -> list[Tensor]:
         return [self.subgraph.tensors[i] for i in (*self.operator.inputs, *self.outputs) if i >= 0]
 
-    def refusal(self) -> str | None:
+    def subgraphs(self) -> list[int]:
+        """The subgraphs it runs."""
+        if self.op == "STABLEHLO_CASE":
+            found = getattr(self.operator.options, "BranchSubgraphIndicesAsNumpy", lambda: [])()
+            return [] if isinstance(found, int) else [int(i) for i in found]
+        return [self.get(field, 0) for field in CONTROL.get(self.op, ())]
+
+    @functools.cached_property
+    def custom(self) -> dict[str, Any]:
+        """Options of a custom operator that are written as a flexbuffer map."""
+        from flatbuffers import flexbuffers
+
+        found = flexbuffers.Loads(self.operator.custom_options) if self.operator.custom_options else {}
+        return found if isinstance(found, dict) else {}
+
+    def refusal(self, allow_custom: bool, inner: bool) -> str | None:
         """Why the operator cannot be read, or None."""
-        if self.operator.custom:
-            return "is a custom operator without a rule"
+        if self.operator.custom and self.rule not in ops and not allow_custom:
+            return "is a custom operator without a rule; allow_custom keeps it as it is"
         for tensor in self.tensors():
+            if tensor.kind == "RESOURCE" and self.op in HANDLES:
+                continue
             if tensor.kind not in DTYPES:
                 return f"has a tensor of type {tensor.kind}"
-            if tensor.sparse:
-                return "has sparse weights"
-            if tensor.variable:
-                return "keeps state between runs"
-        return ops.refusal(self.op, self)
+            if tensor.kind == "COMPLEX64" and self.op in COMPLEX:
+                continue
+            if "COMPLEX" in tensor.kind:
+                return "has complex numbers"
+        if inner and (self.op == "ASSIGN_VARIABLE" or any(t.variable for t in self.tensors())):
+            return "changes a variable inside a branch or a loop"
+        if self.operator.custom and self.rule not in ops:
+            return None
+        return ops.refusal(self.rule, self)
+
+    def state(self, op: hub.Builder, index: int) -> Any:
+        """What the variable of input `index` holds, in the numbers it stands for."""
+        assert self.scope is not None
+        return self.scope.real(op, self.operator.inputs[index])
+
+    def assign(self, op: hub.Builder, index: int, value: Any) -> None:
+        """Let the variable of input `index` hold `value`, numbers that are quantized as it is."""
+        assert self.scope is not None
+        self.scope.assign(op, self.operator.inputs[index], value)
 
     def inline(self, op: hub.Builder, index: int, inputs: Sequence[Any]) -> list[ir.Value]:
         """Outputs of subgraph `index` on `inputs`, built in place."""
         assert self.scope is not None
-        inner = Scope(self.file, index, op.graph, self.scope.depth + 1, self.scope.budget)
+        inner = Scope(self.file, index, op.graph, self.scope.state, self.scope.depth + 1, self.scope.budget)
         inner.values = dict(zip(inner.subgraph.inputs, inputs, strict=True))
         inner.run(op)
         return [inner.value(op, i) for i in inner.subgraph.outputs]
@@ -281,11 +379,18 @@ class Scope:
     """One subgraph being built into a hub graph: hub values by tensor index, as stored (quantized ones as integers)."""
 
     def __init__(
-        self, file: File, index: int, graph: Any, depth: int = 0, budget: list[int] | None = None
+        self,
+        file: File,
+        index: int,
+        graph: Any,
+        state: State,
+        depth: int = 0,
+        budget: list[int] | None = None,
     ) -> None:
         if depth > DEPTH:
             raise UnreadableFile(f"{file.path}: subgraphs call one another more than {DEPTH} deep.")
         self.file, self.subgraph, self.graph, self.depth = file, file.subgraphs[index], graph, depth
+        self.state = state
         self.budget = budget if budget is not None else [LARGEST]
         self.values: dict[int, ir.Value] = {}
 
@@ -298,6 +403,10 @@ class Scope:
         """The hub value of a tensor, as stored."""
         if index not in self.values:
             tensor = self.subgraph.tensors[index]
+            if tensor.variable:
+                return self.state.read(
+                    (id(self.subgraph), index), tensor.name, dtype_of(tensor), tensor.dims, rest(tensor)
+                )
             array = self.file.array(tensor)
             if array is None and 0 not in tensor.dims:
                 raise UnreadableFile(f"{self.file.path}: {tensor.name} is read before it is made.")
@@ -343,15 +452,50 @@ class Scope:
 
     def _operator(self, op: hub.Builder, node: Node) -> None:
         op.source = f"{node.op} {node.title()}".strip()
-        rule = ops.find(node.op, node)
-        assert rule is not None
+        rule = ops.find(node.rule, node)
+        if rule is None:
+            self._keep(op, node)
+            return
         raw = node.op in RAW
         get = self.value if raw else self.real
         inputs = [None if i < 0 else get(op, i) for i in node.operator.inputs]
         results = rule.handler(op, node, *inputs)
+        self._store(op, node, results, raw)
+
+    def _keep(self, op: hub.Builder, node: Node) -> None:
+        """An unknown custom operator as it is: its inputs as stored, its options as bytes."""
+        op.graph.opset_imports[CUSTOM] = 1
+        made = ir.Node(
+            CUSTOM,
+            node.op,
+            [None if i < 0 else self.value(op, i) for i in node.operator.inputs],
+            [
+                ir.AttrTensor(
+                    "custom_options", ir.tensor(np.frombuffer(node.operator.custom_options, np.uint8))
+                )
+            ],
+            num_outputs=len(node.outputs),
+        )
+        for value, index in zip(made.outputs, node.outputs, strict=True):
+            tensor = self.subgraph.tensors[index]
+            value.type, value.shape = ir.TensorType(dtype_of(tensor)), ir.Shape(tensor.dims)
+            self.values[index] = value
+        op.insert(made)
+
+    def assign(self, op: hub.Builder, index: int, value: Any) -> None:
+        tensor = self.subgraph.tensors[index]
+        if tensor.quantized and value.dtype == ir.DataType.FLOAT:
+            scale, zero, axis = self._parameters(op, tensor)
+            value = op.QuantizeLinear(value, scale, zero, axis=axis)
+        self.state.write((id(self.subgraph), index), tensor.name, value, index)
+
+    def _store(self, op: hub.Builder, node: Node, results: Any, raw: bool) -> None:
         results = results if isinstance(results, tuple) else (results,)
         for index, value in zip(node.outputs, results, strict=True):
             tensor = self.subgraph.tensors[index]
+            if isinstance(value, Resource):
+                self.values[index] = value  # type: ignore[assignment]
+                continue
             if value.shape is None and tensor.dims:
                 value.shape = ir.Shape([None] * len(tensor.dims))
             if value.type is None:
@@ -362,6 +506,12 @@ class Scope:
                 scale, zero, axis = self._parameters(op, tensor)
                 value = op.QuantizeLinear(value, scale, zero, axis=axis)
             self.values[index] = value
+
+
+def rest(tensor: Tensor) -> np.ndarray:
+    """What a variable tensor holds before the first run: numbers that stand for zero."""
+    zero = 0 if tensor.zero_point is None or tensor.kind != "INT8" else int(tensor.zero_point[0])
+    return np.full([d or 1 for d in tensor.dims], zero, DTYPES[tensor.kind])
 
 
 def dtype_of(tensor: Tensor) -> ir.DataType:
@@ -379,5 +529,17 @@ def _tensor(array: np.ndarray) -> Any:
 
 
 importer = Importer(
-    load, (Option("signature", "of a file that has several; the first when not named", ""),), ops
+    load,
+    (
+        Option("signature", "of a file that has several", ""),
+        Option(
+            "state",
+            "variables as inputs and outputs of their own, or at their initial values in every run",
+            "explicit",
+            str,
+            ("explicit", "initial"),
+        ),
+        Option("allow_custom", "keep custom operators nobody has a rule for", False, flag),
+    ),
+    ops,
 )

@@ -14,6 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from bridge.errors import UnreadableFile
+from bridge_tflite import sparsity
 
 LIMIT = 2**40
 
@@ -60,7 +61,7 @@ class Tensor:
     zero_point: np.ndarray | None
     axis: int
     variable: bool
-    sparse: bool
+    sparsity: Any
 
     @property
     def quantized(self) -> bool:
@@ -150,6 +151,8 @@ class File:
             self._enough(both.size, count, tensor)
             return both[:count].astype(ml_dtypes.int4).reshape(shape)
         dtype = np.dtype(DTYPES[tensor.kind])
+        if tensor.sparsity is not None:
+            return sparsity.dense(raw.view(dtype), shape, tensor.sparsity, f"{self.path}: {tensor.name}")
         self._enough(raw.size // dtype.itemsize, count, tensor)
         return raw[: count * dtype.itemsize].view(dtype).reshape(shape)
 
@@ -205,7 +208,7 @@ class File:
             zero,
             q.QuantizedDimension() if q is not None else 0,
             tensor.IsVariable(),
-            tensor.Sparsity() is not None,
+            tensor.Sparsity(),
         )
 
     def _operator(self, operator: Any) -> Operator:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const, rank_of
 from bridge.ops import Need, OpTable
+from bridge.passes.widen import APPROXIMATED
 
 ops = OpTable("TFLite import")
+
+INT32, INT64, BOOL, UINT64, FLOAT = (
+    int(ir.DataType[n]) for n in ("INT32", "INT64", "BOOL", "UINT64", "FLOAT")
+)
 
 # Fused activations of schema.ActivationFunctionType
 NONE, RELU, RELU_N1_TO_1, RELU6, TANH, SIGN_BIT = range(6)
@@ -21,7 +27,8 @@ def need(text: str, holds: Any) -> Need:
 
 
 FUSED = need(
-    "a fused activation other than SIGN_BIT", lambda n: n.get("fusedActivationFunction", 0) != SIGN_BIT
+    "a fused activation that LiteRT computes here: RELU, RELU6, RELU_N1_TO_1 or none",
+    lambda n: n.get("fusedActivationFunction", 0) <= RELU6,
 )
 
 
@@ -88,3 +95,9 @@ def permuted(op: Any, w: Any, perm: list[int]) -> Any:
         axis = perm.index(hub.attr(made, "axis", 1)) if rank_of(made.inputs[1]) else None
         return op.DequantizeLinear(op.const(turned), *made.inputs[1:], axis=axis)
     return op.Transpose(w, perm=perm)
+
+
+def approximated(value: Any, reason: str) -> Any:
+    """`value`, whose node the report calls approximated."""
+    value.producer().metadata_props[APPROXIMATED] = reason
+    return value

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from bridge.hub import rank_of
-from bridge_tflite.import_ops.common import as_int64, constant, need, ops, vector
+from bridge_tflite.import_ops.common import INT64, as_int64, constant, ints, need, ops, vector
+
+FAR = 2**31 - 1
 
 REDUCTIONS = {
     "MEAN": "ReduceMean",
@@ -22,13 +26,24 @@ def _reduction(native: str):
     return handler
 
 
-NO_INTEGER_MEAN = need(
-    "a float or quantized input",
-    lambda n: n.op != "MEAN" or n.kind(0).startswith("FLOAT") or n.tensor(0).quantized,
-)
-
 for _name, _native in REDUCTIONS.items():
-    ops.op(_name, needs=(NO_INTEGER_MEAN,))(_reduction(_native))
+    ops.op(
+        _name,
+        needs=() if _name != "MEAN" else (need("a float or quantized input", lambda n: real(n.tensor(0))),),
+    )(_reduction(_native))
+
+
+def real(tensor):
+    return tensor.kind.startswith("FLOAT") or tensor.quantized
+
+
+@ops.op("MEAN")
+def integer_mean(op, node, x, axes):
+    """The sum over the number of elements, cut towards zero."""
+    axes, keep = as_int64(op, axes), int(node.get("keepDims", False))
+    total = op.ReduceSum(op.Cast(x, to=INT64), axes, keepdims=keep, noop_with_empty_axes=1)
+    count = op.ReduceProd(op.Gather(op.Shape(x), axes, axis=0), keepdims=0)
+    return op.Cast(op.Div(total, count), to=int(x.dtype))
 
 
 @ops.op("REDUCE_ANY", "REDUCE_ALL")
@@ -59,3 +74,38 @@ def topk_v2(op, node, x, k):
         _outputs=2,
     )
     return values, op.Cast(indices, to=int(node.out_dtype(1)))
+
+
+def _segments(op, data, ids, count, start, how):
+    """Rows of `data` gathered into `count` rows that begin as `start`; ids below zero fall into one more, which goes."""
+    rank = rank_of(ids)
+    places = op.Reshape(op.Cast(ids, to=INT64), ints(-1, 1))
+    inner = op.Shape(data, start=rank) if rank_of(data) > rank else op.const(ints())
+    rows = op.Reshape(data, op.Concat(ints(-1), inner, axis=0)) if rank != 1 else data
+    number = op.Reshape(op.Cast(count, to=INT64), ints(1))
+    whole = op.Expand(op.const(start), op.Concat(op.Add(number, ints(1)), inner, axis=0))
+    places = op.Where(op.Less(places, ints(0)), number, places)
+    return op.Slice(op.ScatterND(whole, places, rows, reduction=how), ints(0), number, ints(0))
+
+
+@ops.op("SEGMENT_SUM")
+def segment_sum(op, node, data, ids):
+    """Ids rise, so the last one says how many rows there are."""
+    count = op.Add(op.Slice(op.Cast(ids, to=INT64), ints(-1), ints(FAR), ints(0)), ints(1))
+    return _segments(op, data, ids, count, np.zeros((), data.dtype.numpy()), "add")
+
+
+def _lowest(kind):
+    return np.finfo(kind).min if kind.kind == "f" else np.iinfo(kind).min
+
+
+def _highest(kind):
+    return np.finfo(kind).max if kind.kind == "f" else np.iinfo(kind).max
+
+
+@ops.op("UNSORTED_SEGMENT_SUM", "UNSORTED_SEGMENT_PROD", "UNSORTED_SEGMENT_MAX", "UNSORTED_SEGMENT_MIN")
+def unsorted_segment(op, node, data, ids, count):
+    kind = data.dtype.numpy()
+    starts = {"add": 0, "mul": 1, "max": _lowest(kind), "min": _highest(kind)}
+    how = {"SUM": "add", "PROD": "mul", "MAX": "max", "MIN": "min"}[node.op.rsplit("_", 1)[1]]
+    return _segments(op, data, ids, count, np.array(starts[how], kind), how)
