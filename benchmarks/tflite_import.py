@@ -2,7 +2,8 @@
 
     python benchmarks/tflite_import.py DIR [--jsonl FILE] [--only PART]
 
-Outcomes: passed, refused (with the reason), wrong, norun (LiteRT itself does not run the file), crashed. An output agrees as
+Outcomes: passed, refused (with the reason), wrong, crashed, norun (LiteRT itself does not run the file: the file written back is
+then compared with the hub). An output agrees as
 `bridge.verify` says, quantized ones within one quantum. Where it does not, LiteRT's own kernels (XNNPACK, optimized, reference)
 are compared with one another: `spread` means that they differ among themselves by more than the hub from the nearest.
 Each file runs in a process of its own, because LiteRT aborts on some.
@@ -77,23 +78,35 @@ def one(path: Path) -> dict[str, tuple[str, str]]:
     try:
         expected = bridge.run(path, inputs, source="tflite")
     except BridgeError as error:
-        reason = ("norun", f"LiteRT does not run it: {short(error)}")
-        return {"read": reason, "written back": reason}
+        read = ("norun", f"LiteRT does not run it: {short(error)}")
+        try:
+            expected = bridge.run(model, inputs)
+        except BridgeError as other:
+            read = ("norun", f"neither LiteRT nor ONNX Runtime runs it: {short(error)}; {short(other)}")
+            return {"read": read, "written back": read}
+        return {"read": read, "written back": written(path, inputs, expected, quanta(model))}
     try:
         read = judged(path, inputs, expected, bridge.run(model, inputs), quanta(model))
     except BridgeError as error:
         return {"read": ("wrong", short(error))}
+    return {"read": read, "written back": written(path, inputs, expected, quanta(model))}
+
+
+def written(path: Path, inputs: Any, expected: Any, steps: Any) -> tuple[str, str]:
+    """How the file written back compares with `expected`."""
+    import bridge
+    from bridge.errors import BridgeError
+
     with tempfile.TemporaryDirectory() as folder:
         back = Path(folder) / "back.tflite"
         try:
             bridge.convert(path, back, source="tflite", **signature(path))
         except BridgeError as error:
-            return {"read": read, "written back": ("refused", short(error))}
+            return "refused", short(error)
         try:
-            again = judged(path, inputs, expected, bridge.run(back, inputs), quanta(model))
+            return judged(path, inputs, expected, bridge.run(back, inputs), steps)
         except BridgeError as error:
-            again = ("wrong", short(error))
-    return {"read": read, "written back": again}
+            return "wrong", short(error)
 
 
 def signature(path: Path) -> dict[str, str]:

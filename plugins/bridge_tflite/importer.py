@@ -100,6 +100,14 @@ HANDLES = frozenset(
 )
 COMPLEX = frozenset(["RFFT2D", "REAL", "IMAG", "COMPLEX_ABS"])
 CUSTOM = "tflite.custom"
+REFUSED = {
+    "CONCAT_EMBEDDINGS": "has no kernel in LiteRT",
+    "LSH_PROJECTION": "hashes bytes, which no ONNX operator does",
+    "SKIP_GRAM": "makes as many strings as it finds words, which no ONNX operator does",
+    "DELEGATE": "stands for hardware of another machine",
+    "PLACEHOLDER_FOR_GREATER_OP_CODES": "stands for no operator",
+    "STABLEHLO_RNG_BIT_GENERATOR": "gives the bits of its own random generator, which ONNX does not have",
+}
 
 
 def load(src: Any, signature: str = "", state: str = "explicit", allow_custom: bool = False) -> ir.Model:
@@ -263,6 +271,17 @@ class Node:
         """The tensor of input `index`."""
         return self.subgraph.tensors[self.operator.inputs[index]]
 
+    def intermediate(self, index: int) -> float:
+        """Scale of a tensor that lives inside the operator."""
+        found = self.subgraph.tensors[self.operator.intermediates[index]].scale
+        assert found is not None
+        return float(found[0])
+
+    def intermediate_zero(self, index: int) -> int:
+        found = self.subgraph.tensors[self.operator.intermediates[index]].zero_point
+        assert found is not None
+        return int(found[0])
+
     def out(self, index: int) -> Tensor:
         """The tensor of output `index`."""
         return self.subgraph.tensors[self.outputs[index]]
@@ -291,20 +310,25 @@ class Node:
     def subgraphs(self) -> list[int]:
         """The subgraphs it runs."""
         if self.op == "STABLEHLO_CASE":
-            found = getattr(self.operator.options, "BranchSubgraphIndicesAsNumpy", lambda: [])()
-            return [] if isinstance(found, int) else [int(i) for i in found]
+            found = self.get("branchSubgraphIndices", [])
+            return [int(i) for i in found]
         return [self.get(field, 0) for field in CONTROL.get(self.op, ())]
 
     @functools.cached_property
     def custom(self) -> dict[str, Any]:
-        """Options of a custom operator that are written as a flexbuffer map."""
+        """Options of a custom operator that are written as a flexbuffer map; empty where they are written otherwise."""
         from flatbuffers import flexbuffers
 
-        found = flexbuffers.Loads(self.operator.custom_options) if self.operator.custom_options else {}
+        try:
+            found = flexbuffers.Loads(self.operator.custom_options)
+        except Exception:
+            return {}
         return found if isinstance(found, dict) else {}
 
     def refusal(self, allow_custom: bool, inner: bool) -> str | None:
         """Why the operator cannot be read, or None."""
+        if self.op in REFUSED and not self.operator.custom:
+            return REFUSED[self.op]
         if self.operator.custom and self.rule not in ops and not allow_custom:
             return "is a custom operator without a rule; allow_custom keeps it as it is"
         for tensor in self.tensors():
@@ -339,6 +363,22 @@ class Node:
         inner.values = dict(zip(inner.subgraph.inputs, inputs, strict=True))
         inner.run(op)
         return [inner.value(op, i) for i in inner.subgraph.outputs]
+
+    def choice(self, op: hub.Builder, index: Any, branches: Sequence[int], inputs: Sequence[Any]) -> Any:
+        """Outputs of the branch `index`, or of the last where it is none."""
+        if len(branches) == 1:
+            return tuple(self.inline(op, branches[0], inputs))
+        others = ir.Graph([], [], nodes=[], name="others", opset_imports={"": hub.HUB_OPSET})
+        inner = hub.Builder(others)
+        rest = self.choice(inner, index, branches[1:], inputs)
+        others.outputs.extend(inner.Identity(v) for v in (rest if isinstance(rest, tuple) else (rest,)))
+        here = op.Reshape(op.Equal(index, np.int64(len(self.subgraphs()) - len(branches))), [1])
+        return op.If(
+            here,
+            then_branch=self.branch(branches[0], inputs),
+            else_branch=others,
+            _outputs=len(self.outputs),
+        )
 
     def branch(self, index: int, inputs: Sequence[Any]) -> ir.Graph:
         """Subgraph `index` as a graph without inputs that reads `inputs` from outside."""

@@ -78,6 +78,7 @@ class Operator:
     outputs: list[int]
     options: Any
     custom_options: bytes
+    intermediates: list[int]
 
 
 @dataclass
@@ -179,7 +180,7 @@ class File:
             self._all(graph.OperatorsLength, graph.Operators, self._operator),
         )
         used = [made.inputs, made.outputs, *(o.inputs for o in made.operators)]
-        used += [o.outputs for o in made.operators]
+        used += [o.outputs for o in made.operators] + [o.intermediates for o in made.operators]
         if any(i >= len(tensors) or i < -1 for group in used for i in group):
             raise UnreadableFile(f"{self.path} names a tensor that is not there.")
         return made
@@ -220,6 +221,9 @@ class File:
         custom = name == "CUSTOM"
         table = operator.BuiltinOptions()
         options = schema.BuiltinOptionsCreator(operator.BuiltinOptionsType(), table) if table else None
+        table = operator.BuiltinOptions2()
+        if table:
+            options = schema.BuiltinOptions2Creator(operator.BuiltinOptions2Type(), table)
         found = operator.CustomOptionsAsNumpy()
         return Operator(
             _text(code.CustomCode()) if custom else name,
@@ -228,6 +232,7 @@ class File:
             self._numbers(operator.OutputsAsNumpy()),
             options,
             b"" if isinstance(found, int) else found.tobytes(),
+            self._numbers(operator.IntermediatesAsNumpy()),
         )
 
     def _signature(self, found: Any) -> Signature:

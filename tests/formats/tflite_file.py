@@ -64,6 +64,7 @@ class T:
     dims: list[int] | None = None
     name: str = ""
     sparsity: Any = None
+    shape: list[int] | None = None
 
     @property
     def type(self) -> int:
@@ -78,7 +79,7 @@ def const(value: Any, dtype: Any = None, **more: Any) -> T:
 
 @dataclass
 class Op:
-    """One operator; `custom` bytes make it a custom one."""
+    """One operator; `custom` bytes make it a custom one, `hidden` are scale and zero point of five tensors inside it."""
 
     name: str
     inputs: list[T | None]
@@ -87,6 +88,7 @@ class Op:
     custom: bytes | None = None
     version: int = 1
     union: str = ""
+    hidden: tuple[float, int] | None = None
 
 
 @dataclass
@@ -149,7 +151,7 @@ class Writer:
     def tensor(self, t: T, name: str) -> schema.TensorT:
         made = schema.TensorT()
         made.name, made.type = t.name or name, t.type
-        shape = list(np.shape(t.value))
+        shape = list(np.shape(t.value)) if t.shape is None else t.shape
         made.shape, made.hasRank, made.isVariable = shape, True, t.variable
         if t.dims is not None:
             made.shapeSignature = t.dims
@@ -184,6 +186,9 @@ class Writer:
             self.model.operatorCodes.append(code)
         made.opcodeIndex = self.codes[key]
         made.inputs, made.outputs = [place(t) for t in op.inputs], [place(t) for t in op.outputs]
+        if op.hidden is not None:
+            inner = [T(np.zeros(0, np.int8), *op.hidden, name=f"inner_{i}") for i in range(5)]
+            made.intermediates = [place(t) for t in inner]
         if op.custom is not None:
             made.customOptions = np.frombuffer(op.custom, np.uint8)
             return made

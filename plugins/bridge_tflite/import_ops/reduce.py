@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.hub import rank_of
-from bridge_tflite.import_ops.common import INT64, as_int64, constant, ints, need, ops, vector
+from bridge_tflite.import_ops.common import BOOL, INT32, INT64, as_int64, constant, ints, need, ops, vector
 
 FAR = 2**31 - 1
 
@@ -109,3 +109,35 @@ def unsorted_segment(op, node, data, ids, count):
     starts = {"add": 0, "mul": 1, "max": _lowest(kind), "min": _highest(kind)}
     how = {"SUM": "add", "PROD": "mul", "MAX": "max", "MIN": "min"}[node.op.rsplit("_", 1)[1]]
     return _segments(op, data, ids, count, np.array(starts[how], kind), how)
+
+
+WINDOWED = {1: "ReduceSum", 2: "ReduceProd", 3: "ReduceMin", 4: "ReduceMax", 5: "ReduceMin", 6: "ReduceMax"}
+COMBINED = {1: "Add", 2: "Mul", 3: "Min", 4: "Max", 5: "And", 6: "Or"}
+
+
+def windows(op, x, start, function, shape, strides, dilations):
+    """Axis by axis, the elements of each window are gathered beside one another and reduced."""
+    bits = x.dtype.numpy() == np.bool_
+    values = op.Cast(x, to=INT32) if bits else x
+    for axis, (size, stride, dilation) in enumerate(zip(shape, strides, dilations, strict=True)):
+        if size == 1 and stride == 1:
+            continue
+        length = op.Squeeze(op.Shape(values, start=axis, end=axis + 1), ints(0))
+        last = op.Sub(length, np.int64((size - 1) * dilation))
+        begins = op.Range(np.int64(0), last, np.int64(stride))
+        places = op.Add(op.Unsqueeze(begins, ints(1)), op.const(np.arange(size) * dilation))
+        values = op.node(WINDOWED[function], op.Gather(values, places, axis=axis), ints(axis + 1), keepdims=0)
+    values = op.Cast(values, to=BOOL) if bits else values
+    return op.node(COMBINED[function], values, start)
+
+
+@ops.op(
+    "REDUCE_WINDOW",
+    needs=(
+        need("a known reduction", lambda n: n.get("reduceFunction", 0) in WINDOWED),
+        *(constant(i, n) for i, n in ((2, "window"), (3, "strides"), (4, "dilations"))),
+    ),
+)
+def reduce_window(op, node, x, start, shape, strides, dilations):
+    parameters = (vector(v) for v in (shape, strides, dilations))
+    return windows(op, x, start, node.get("reduceFunction", 0), *parameters)

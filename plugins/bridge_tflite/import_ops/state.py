@@ -162,9 +162,7 @@ def hashtable_size(op, node, handle):
 @ops.op("HASHTABLE_FIND", needs=(need("a default stored in the file", lambda n: n.constant(2)),))
 def hashtable_find(op, node, handle, keys, default):
     names, values = _table(node, handle)
-    first = {
-        k: v for k, v in reversed(list(zip(names.ravel().tolist(), values.ravel().tolist(), strict=True)))
-    }
+    first = dict(reversed(list(zip(_plain(names), _plain(values), strict=True))))
     keys_kind, values_kind = ("strings" if a.dtype == object else "int64s" for a in (names, values))
     single = {"strings": "string", "int64s": "int64"}[values_kind]
     op.graph.opset_imports["ai.onnx.ml"] = hub.ML_OPSET
@@ -174,9 +172,14 @@ def hashtable_find(op, node, handle, keys, default):
         **{
             f"keys_{keys_kind}": list(first),
             f"values_{values_kind}": list(first.values()),
-            f"default_{single}": const(default).ravel()[0],
+            f"default_{single}": _plain(const(default))[0],
         },
     )
+
+
+def _plain(array):
+    """Python strings or numbers."""
+    return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in array.ravel().tolist()]
 
 
 def _table(node, handle):
