@@ -44,6 +44,7 @@ AGREEING = [
         ]
     ),
 ]
+AUDIO = "tensorflow_tflite-micro/tensorflow_lite_micro_examples_micro_speech_models_audio_preprocessor_float.tflite"
 
 
 def fixture(name: str) -> Path:
@@ -85,8 +86,15 @@ def test_a_signature_is_chosen_by_name() -> None:
 
 def test_every_unknown_operator_is_named_at_once() -> None:
     with pytest.raises(UnsupportedModel) as refusal:
-        bridge.load(fixture("google-ai-edge_mediapipe/face_landmark_with_attention.tflite"))
-    assert {b.op for b in refusal.value.blockers} >= {"TransformTensorBilinear", "Landmarks2TransformMatrix"}
+        bridge.load(fixture(AUDIO))
+    assert {b.op for b in refusal.value.blockers} >= {"SignalWindow", "SignalRfft", "SignalPCAN"}
+
+
+def test_unknown_custom_operators_are_kept_when_asked() -> None:
+    path = fixture(AUDIO)
+    kept = [n for n in bridge.load(path, allow_custom=True).graph if n.domain == "tflite.custom"]
+    assert {n.op_type for n in kept} >= {"SignalWindow", "SignalRfft", "SignalPCAN"}
+    assert all(n.attributes["custom_options"].value.numpy().size for n in kept)
 
 
 @pytest.mark.parametrize("how", ["flip", "truncate", "splice"])
