@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from bridge.errors import BridgeError, InvalidOption, UnreadableFile, Unsupporte
 from bridge.formats import Importer, Option, flag
 from bridge.passes.transposes import SinkTransposes
 from bridge.report import Blocker
+from bridge_tflite import metadata
 from bridge_tflite.import_ops import ops
 from bridge_tflite.import_ops.state import Resource, State
 from bridge_tflite.reader import DTYPES, File, Operator, Subgraph, Tensor, read
@@ -99,6 +99,36 @@ HANDLES = frozenset(
     ]
 )
 COMPLEX = frozenset(["RFFT2D", "REAL", "IMAG", "COMPLEX_ABS"])
+TEXT = frozenset(
+    [
+        "EQUAL",
+        "NOT_EQUAL",
+        "GATHER",
+        "GATHER_ND",
+        "RESHAPE",
+        "SLICE",
+        "STRIDED_SLICE",
+        "CONCATENATION",
+        "FILL",
+        "SQUEEZE",
+        "EXPAND_DIMS",
+        "PACK",
+        "UNPACK",
+        "SHAPE",
+        "RANK",
+        "SELECT",
+        "SELECT_V2",
+        "TILE",
+        "TRANSPOSE",
+        "SPLIT",
+        "SPLIT_V",
+        "IF",
+        "WHILE",
+        "CALL",
+        "HASHTABLE_FIND",
+        "HASHTABLE_IMPORT",
+    ]
+)
 CUSTOM = "tflite.custom"
 REFUSED = {
     "CONCAT_EMBEDDINGS": "has no kernel in LiteRT",
@@ -173,7 +203,8 @@ def _model(file: File, key: str, how: str, allow_custom: bool) -> ir.Model:
         graph.outputs.append(value)
     state.close(op)
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
-    model.metadata_props.update(_metadata(file))
+    model.doc_string = file.description or None
+    metadata.read({name: file.bytes(index) for name, index in file.metadata.items()}, model, Path(file.path))
     _unique_names(graph)
     for _ in range(2):
         SinkTransposes()(model)
@@ -215,21 +246,6 @@ def _unique_names(graph: ir.Graph) -> None:
         if value.name in taken:
             value.name = f"{value.name}_output"
         taken.add(value.name)
-
-
-def _metadata(file: File) -> dict[str, str]:
-    found = {}
-    for name, index in file.metadata.items():
-        data = file.data(index)
-        raw = b"" if data is None else data.tobytes()
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            text = "\0"
-        found[name] = (
-            text.rstrip("\0") if "\0" not in text.rstrip("\0") else "base64:" + base64.b64encode(raw).decode()
-        )
-    return found
 
 
 def _blockers(
@@ -340,6 +356,8 @@ class Node:
                 continue
             if "COMPLEX" in tensor.kind:
                 return "has complex numbers"
+            if tensor.kind == "STRING" and self.op not in TEXT and not self.operator.custom:
+                return "has strings, which the ONNX operator does not take"
         if inner and (self.op == "ASSIGN_VARIABLE" or any(t.variable for t in self.tensors())):
             return "changes a variable inside a branch or a loop"
         if self.operator.custom and self.rule not in ops:

@@ -112,6 +112,7 @@ class File:
                 self.model.SignatureDefsLength, self.model.SignatureDefs, self._signature
             )
             self.buffers = self.model.BuffersLength()
+            self.description = _text(self.model.Description())
             self.metadata = dict(self._all(self.model.MetadataLength, self.model.Metadata, self._metadata))
         except UnreadableFile:
             raise
@@ -134,6 +135,11 @@ class File:
             return None
         found = buffer.DataAsNumpy()
         return None if isinstance(found, int) or found.size == 0 else found
+
+    def bytes(self, index: int) -> bytes:
+        """Bytes of a buffer; none where it is empty."""
+        found = self.data(index)
+        return b"" if found is None else found.tobytes()
 
     def array(self, tensor: Tensor) -> np.ndarray | None:
         """Value of a constant tensor; None for one computed at run time. Raises UnreadableFile when bytes are missing."""
