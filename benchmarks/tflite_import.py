@@ -75,6 +75,12 @@ def one(path: Path) -> dict[str, tuple[str, str]]:
     except BridgeError as error:
         return {"read": ("refused", short(error))}
     inputs = random_inputs(model)
+    stored = recorded(path)
+    if stored:
+        inputs = dict(zip(inputs, stored[0], strict=True))
+        problem = differs(bridge.run(model, inputs), stored[1])
+        if problem:
+            return {"read": ("wrong", problem)}
     try:
         try:
             expected = bridge.run(path, inputs, source="tflite")
@@ -94,6 +100,41 @@ def one(path: Path) -> dict[str, tuple[str, str]]:
     except BridgeError as error:
         return {"read": ("wrong", short(error))}
     return {"read": read, "written back": written(path, inputs, expected, quanta(model))}
+
+
+def recorded(path: Path) -> Any:
+    """Inputs and outputs recorded beside the file (`.inp0`, `.out0` …, each behind one byte)."""
+    import numpy as np
+    from bridge_tflite.reader import DTYPES, read
+
+    from bridge.errors import BridgeError
+
+    if not path.with_suffix(".inp0").exists():
+        return None
+    try:
+        graph = read(path).subgraphs[0]
+    except BridgeError:
+        return None
+
+    def arrays(indices: list[int], stem: str) -> list[Any]:
+        found = []
+        for place, index in enumerate(indices):
+            tensor, raw = graph.tensors[index], path.with_suffix(f".{stem}{place}").read_bytes()[1:]
+            array = np.frombuffer(raw, DTYPES[tensor.kind])
+            found.append(array.reshape([d or 1 for d in tensor.dims] if stem == "inp" else -1))
+        return found
+
+    return arrays(graph.inputs, "inp"), arrays(graph.outputs, "out")
+
+
+def differs(found: Any, wanted: list[Any]) -> str:
+    """The first output that is not as recorded."""
+    from bridge.runtime import Outputs
+    from bridge.verify import compare
+
+    flat = Outputs({name: value.ravel() for name, value in found.items()}, found.engine)
+    result = compare(Outputs(dict(zip(found, wanted, strict=True)), "recorded"), flat)
+    return "" if result.ok else f"not as recorded: {result}".replace("\n", " | ")
 
 
 def positive(inputs: Any) -> Any:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const, rank_of
+from bridge_tflite.import_ops import fixed
 from bridge_tflite.import_ops.common import (
     RELU,
     RELU6,
@@ -26,7 +27,6 @@ T = ir.DataType
 STEPS = "LiteRT rounds the gates and states of integer recurrences at every step otherwise"
 HYBRID = "LiteRT quantizes what 8-bit weights are multiplied by while it runs; here it stays float"
 EPSILON = 1e-8
-GATE = 2.0**-12
 
 ACTIVATION = need("an activation other than SIGN_BIT", lambda n: n.get("fusedActivationFunction", 0) <= TANH)
 
@@ -180,10 +180,6 @@ class Cell:
     memory: int = 19
 
     @property
-    def integer(self) -> bool:
-        return self.node.tensor(0).quantized
-
-    @property
     def coupled(self) -> bool:
         """Without an input gate, what is not forgotten is replaced."""
         return self.inputs[0] is None
@@ -200,22 +196,16 @@ class Cell:
                 value = op.Add(value, linear(op, other, self.aux[gate]))
             if self.norms[gate] is None and self.biases[gate] is not None:
                 value = op.Add(value, self.biases[gate])
-            made.append(rounded(op, value, GATE, np.int16) if self.integer else value)
+            made.append(value)
         return made
 
     def gate(self, op: Any, index: int, ahead: Any, h: Any, c: Any) -> Any:
-        value = op.Add(ahead, self._rounded(op, linear(op, h, self.recurrent[index]), GATE))
+        value = op.Add(ahead, linear(op, h, self.recurrent[index]))
         if index != 2 and self.peephole[min(index, 2)] is not None:
             value = op.Add(value, op.Mul(c, self.peephole[min(index, 2)]))
         if self.norms[index] is not None:
             value = op.Add(op.Mul(self._normal(op, value), self.norms[index]), self.biases[index])
-        act = activate(op, self.node, value) if index == 2 and not self.integer else None
-        if act is None:
-            act = op.Tanh(value) if index == 2 else op.Sigmoid(value)
-        return self._rounded(op, act, 2.0**-15)
-
-    def _rounded(self, op: Any, value: Any, scale: float) -> Any:
-        return rounded(op, value, scale, np.int16) if self.integer else value
+        return activate(op, self.node, value) if index == 2 else op.Sigmoid(value)
 
     @staticmethod
     def _normal(op: Any, value: Any) -> Any:
@@ -225,33 +215,23 @@ class Cell:
 
     def step(self, op: Any, ahead: list, h: Any, c: Any) -> tuple:
         """h and c after one step."""
-        scale = float(self.node.tensor(self.memory).scale[0]) if self.integer else 0.0
         forget = self.gate(op, 1, ahead[1], h, c)
         fresh = op.Sub(np.float32(1), forget) if self.coupled else self.gate(op, 0, ahead[0], h, c)
         update = self.gate(op, 2, ahead[2], h, c)
-        c = op.Add(
-            self._rounded(op, op.Mul(forget, c), scale), self._rounded(op, op.Mul(fresh, update), scale)
-        )
+        c = op.Add(op.Mul(forget, c), op.Mul(fresh, update))
         clip = self.node.get("cellClip", 0.0)
         if clip > 0:
             c = op.Clip(c, np.float32(-clip), np.float32(clip))
         out = self.gate(op, 3, ahead[3], h, c)
-        seen = op.Tanh(c) if self.integer else activate(op, self.node, c)
-        h = op.Mul(out, self._rounded(op, seen, 2.0**-15))
-        return self._out(op, h), c
+        return self._out(op, op.Mul(out, activate(op, self.node, c))), c
 
     def _out(self, op: Any, h: Any) -> Any:
-        if self.projection is not None:
-            if self.integer:
-                h = rounded(op, h, self.node.intermediate(4), np.int8, self.node.intermediate_zero(4))
-            h = linear(op, h, self.projection)
-            h = h if self.projection_bias is None else op.Add(h, self.projection_bias)
-            clip = self.node.get("projClip", 0.0)
-            h = op.Clip(h, np.float32(-clip), np.float32(clip)) if clip > 0 else h
-        if self.integer:
-            held = self.node.tensor(self.state)
-            h = rounded(op, h, float(held.scale[0]), held_kind(held), int(held.zero_point[0]))
-        return h
+        if self.projection is None:
+            return h
+        h = linear(op, h, self.projection)
+        h = h if self.projection_bias is None else op.Add(h, self.projection_bias)
+        clip = self.node.get("projClip", 0.0)
+        return op.Clip(h, np.float32(-clip), np.float32(clip)) if clip > 0 else h
 
     def run(self, op: Any, x: Any, other: Any = None, reverse: bool = False) -> Any:
         """Results over the first axis of `x`; the states are left as they are at its end."""
@@ -270,25 +250,12 @@ class Cell:
         return results
 
 
-def held_kind(tensor: Any) -> Any:
-    return {"INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16}[tensor.kind]
-
-
 def cell(op: Any, node: Any, values: list, start: int = 1, **more: Any) -> Cell:
     """The weights that begin at input `start`: of the inputs, recurrent, peepholes, biases, projection."""
     part = values[start : start + 17]
     part = [*part, *[None] * (17 - len(part))]
     norms = list(values[20:24]) if start == 1 and len(values) == 24 else [None] * 4
-    biases = [_bias(op, node, start + 11 + i, start + i, v) for i, v in enumerate(part[11:15])]
-    return Cell(node, part[0:4], part[4:8], part[8:11], biases, norms, part[15], part[16], **more)
-
-
-def _bias(op: Any, node: Any, index: int, weights: int, value: Any) -> Any:
-    """Integers without a scale of their own count in products of those of input and weights."""
-    if value is None or value.dtype == T.FLOAT:
-        return value
-    scale = float(node.tensor(0).scale[0]) * float(node.tensor(weights).scale[0])
-    return op.Mul(op.Cast(value, to=int(T.FLOAT)), np.float32(scale))
+    return Cell(node, part[0:4], part[4:8], part[8:11], part[11:15], norms, part[15], part[16], **more)
 
 
 SIGN = need(
@@ -296,15 +263,10 @@ SIGN = need(
     lambda n: n.get("fusedActivationFunction", 0) in (0, RELU, RELU_N1_TO_1, RELU6, TANH),
 )
 FULL = need("the full kernel", lambda n: n.get("kernelType", 0) == 0)
-PLAIN = need(
-    "an integer form without layer normalization", lambda n: not (n.tensor(0).quantized and n.has(20))
-)
-WIDE = need(
-    "an integer form with a cell state of int16", lambda n: not n.tensor(0).quantized or n.kind(19) == "INT16"
-)
+FLOATS = need("floats", lambda n: not n.tensor(0).quantized)
 
 
-@ops.op("LSTM", needs=(FULL, SIGN, PLAIN, WIDE))
+@ops.op("LSTM", needs=(FULL, SIGN, FLOATS))
 def lstm(op, node, *values):
     """One step: a sequence of one."""
     made = cell(op, node, list(values))
@@ -329,13 +291,38 @@ def basic_lstm(op, node, x, h, weights, biases, c):
     return op.Mul(op.Sigmoid(out), op.Tanh(state)), state, joined, op.Identity(gates)
 
 
-@ops.op("UNIDIRECTIONAL_SEQUENCE_LSTM", needs=(SIGN, PLAIN, WIDE))
+INTEGER = (
+    need("integers", lambda n: n.tensor(0).quantized),
+    need(
+        "a cell state of int16 with a scale of a power of two",
+        lambda n: n.kind(19) == "INT16" and _power(n.tensor(19)),
+    ),
+    need(
+        "neither peepholes nor projection nor layer normalization",
+        lambda n: not any(map(n.has, (9, 10, 11, 16, 20, 21))),
+    ),
+    need("weights of int8", lambda n: n.kind(2) == "INT8"),
+)
+
+
+def _power(tensor: Any) -> bool:
+    places = np.log2(float(tensor.scale[0]))
+    return -15 <= round(places) <= -9 and abs(places - round(places)) < 1e-4
+
+
+@ops.op("UNIDIRECTIONAL_SEQUENCE_LSTM", needs=INTEGER)
+def integer_lstm(op, node, *values):
+    x = by_time(op, node, node.scope.value(op, node.operator.inputs[0]))
+    return by_time(op, node, op.Identity(fixed.sequence(op, node, x, loop)))
+
+
+@ops.op("UNIDIRECTIONAL_SEQUENCE_LSTM", needs=(SIGN, FLOATS))
 def unidirectional_sequence_lstm(op, node, *values):
     results = cell(op, node, list(values)).run(op, by_time(op, node, values[0]))
     return told(node, by_time(op, node, op.Identity(results)), 2)
 
 
-@ops.op("BIDIRECTIONAL_SEQUENCE_LSTM", needs=(SIGN, need("floats", lambda n: not n.tensor(0).quantized)))
+@ops.op("BIDIRECTIONAL_SEQUENCE_LSTM", needs=(SIGN, FLOATS))
 def bidirectional_sequence_lstm(op, node, *values):
     """An auxiliary input without weights is what the backward direction reads."""
     values = [*values, *[None] * (48 - len(values))]
