@@ -94,7 +94,15 @@ def convert(
         from bridge.verify import verify as compare
 
         with _timed(report, "verify"):
-            return compare(reference, written, inputs, candidate_source=target.name, target_options=settings)
+            chosen = {k: v for k, v in options.items() if k in reading}
+            return compare(
+                reference,
+                written,
+                inputs,
+                candidate_source=target.name,
+                target_options=settings,
+                reference_options=chosen,
+            )
 
     name = str(src) if isinstance(src, (str, Path)) else ""
     checked = _save(model, path, target, settings, report, overwrite, name, proof if verify else None, keep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ def run(model: Any, inputs: dict[str, np.ndarray], *, source: str | None = None,
     """Run a hub model (`onnx_ir.Model`) or a model file on `inputs`, arrays by input name.
 
     A hub model runs in ONNX Runtime, or in onnx.reference where that has no kernel; a file runs in its
-    format's own runtime, or is read back and run as a hub model where there is none. Raises InvalidInput,
+    format's own runtime, or is read back and run as a hub model where there is none. `options` are those of the format's
+    importer; a runtime is given those it knows (which signature, for example). Raises InvalidInput,
     ExecutionFailed, UnreadableFile, UnknownFormat, MissingDependency.
     """
     import onnx_ir as ir
@@ -39,7 +41,9 @@ def run(model: Any, inputs: dict[str, np.ndarray], *, source: str | None = None,
         result.engine = f"re-read, {result.engine}"
         return result
     try:
-        return fmt.resolve("runtime")(Path(model), inputs)
+        runtime = fmt.resolve("runtime")
+        known = inspect.signature(runtime).parameters
+        return runtime(Path(model), inputs, **{k: v for k, v in options.items() if k in known})
     except ModuleNotFoundError as error:
         raise fmt.missing(error) from error
 

@@ -109,39 +109,40 @@ def verify(
     candidate_source: str | None = None,
     target_options: dict[str, Any] | None = None,
     dims: dict[str, int] | None = None,
+    reference_options: dict[str, Any] | None = None,
 ) -> Verification:
     """Run two models (hub models or paths) on `inputs`, or on seeded random ones, and compare every output.
 
     Names, shapes and dtypes must be the same. Floats agree within rtol 1e-3 and atol 1e-4 (1e-2 each for
     16-bit floats) unless given; integers, strings and booleans exactly; NaN and infinity in the same places.
     An output that the reference quantizes as its last step agrees within one step (`quanta`).
-    `dims` gives symbolic dimensions of random inputs their lengths, by name; others get 2. `target_options` are those the candidate was written with. Raises InvalidOption when they change its
-    interface, InvalidInput, ExecutionFailed and what `load` raises.
+    `dims` gives symbolic dimensions of random inputs their lengths, by name; others get 2. `target_options` are those the
+    candidate was written with, `reference_options` those the reference is read with.
+
+    Raises InvalidOption when the target's options change its interface, InvalidInput, ExecutionFailed and what `load` raises.
     """
     same_interface(target_options or {})
+    options = reference_options or {}
     if inputs is None:
-        import onnx_ir as ir
-
-        from bridge.convert import load
         from bridge.inputs import random_inputs
 
-        model = reference if isinstance(reference, ir.Model) else load(reference, source=reference_source)
+        model = _hub(reference, reference_source, options)
         inputs = random_inputs(model, seed, dims)
-    expected = run(reference, inputs, source=reference_source)
+    expected = run(reference, inputs, source=reference_source, **options)
     found = run(candidate, inputs, source=candidate_source)
     result = compare(expected, found, rtol, atol)
     if result.ok:
         return result
-    steps = quanta(_hub(reference, reference_source))
+    steps = quanta(_hub(reference, reference_source, options))
     return compare(expected, found, rtol, atol, steps) if steps else result
 
 
-def _hub(model: Any, source: str | None) -> Any:
+def _hub(model: Any, source: str | None, options: dict[str, Any]) -> Any:
     import onnx_ir as ir
 
     from bridge.convert import load
 
-    return model if isinstance(model, ir.Model) else load(model, source=source)
+    return model if isinstance(model, ir.Model) else load(model, source=source, **options)
 
 
 def quanta(model: Any) -> dict[str, float]:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bridge_tflite.runtime import Stateful
 from tflite_cases import CASES
 
 import bridge
 from bridge.errors import InvalidInput
-from bridge_tflite.runtime import Stateful
 
 REMEMBERING = [
     "ASSIGN_VARIABLE",
@@ -39,7 +39,9 @@ def test_three_steps_in_a_row_are_those_of_litert(name: str, tmp_path: Path) -> 
         assert list(want) == list(found)
         for key, value in want.items():
             if value.dtype.kind == "i":
-                assert np.abs(value.astype(int) - found[key].astype(int)).max() <= (2 if value.dtype == np.int16 else 1)
+                assert np.abs(value.astype(int) - found[key].astype(int)).max() <= (
+                    2 if value.dtype == np.int16 else 1
+                )
             else:
                 np.testing.assert_allclose(found[key], value, rtol=1e-3, atol=1e-5)
         states = {n: found[f"{n}/next"] for n in states}

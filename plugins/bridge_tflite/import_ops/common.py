@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.errors import UnreadableFile
 from bridge.hub import const, rank_of
 from bridge.ops import Need, OpTable
 from bridge.passes.widen import APPROXIMATED
@@ -17,6 +18,8 @@ ops = OpTable("TFLite import")
 INT32, INT64, BOOL, UINT64, FLOAT = (
     int(ir.DataType[n]) for n in ("INT32", "INT64", "BOOL", "UINT64", "FLOAT")
 )
+
+LARGEST = 2**26
 
 # Fused activations of schema.ActivationFunctionType
 NONE, RELU, RELU_N1_TO_1, RELU6, TANH, SIGN_BIT = range(6)
@@ -101,3 +104,15 @@ def approximated(value: Any, reason: str) -> Any:
     """`value`, whose node the report calls approximated."""
     value.producer().metadata_props[APPROXIMATED] = reason
     return value
+
+
+def bounded(size: int) -> int:
+    """`size` elements. Raises UnreadableFile for more than an axis or a constant of a real model has."""
+    if not 0 <= size <= LARGEST:
+        raise UnreadableFile(f"An operator of the file asks for {size} elements at once.")
+    return int(size)
+
+
+def counted(size: int) -> np.ndarray:
+    """0, 1 … size - 1. Raises UnreadableFile as `bounded` does."""
+    return np.arange(bounded(size))

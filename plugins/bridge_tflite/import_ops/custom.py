@@ -6,7 +6,19 @@ import struct
 
 import numpy as np
 
-from bridge_tflite.import_ops.common import FLOAT, INT32, INT64, first, ints, last, need, ops, permuted
+from bridge_tflite.import_ops.common import (
+    FLOAT,
+    INT32,
+    INT64,
+    bounded,
+    counted,
+    first,
+    ints,
+    last,
+    need,
+    ops,
+    permuted,
+)
 from bridge_tflite.import_ops.math import atan2
 
 SAME = 1
@@ -52,14 +64,14 @@ def max_pooling_with_argmax(op, node, x):
     best, places = op.MaxPool(first(op, x), kernel_shape=kernel, strides=strides, pads=pads, _outputs=2)
     flat = op.Mod(last(op, places), np.int64(height * width))
     if node.out_kind(1) != "FLOAT32":
-        inner = op.Add(op.Mul(flat, np.int64(channels)), np.arange(channels))
+        inner = op.Add(op.Mul(flat, np.int64(channels)), counted(channels))
         return last(op, best), op.Cast(inner, to=INT32)
     row, column = op.Div(flat, np.int64(width)), op.Mod(flat, np.int64(width))
     rows, columns = (
         -(-(s + pads[i] + pads[i + 2] - kernel[i] + 1) // strides[i]) for i, s in enumerate((height, width))
     )
-    down = op.Sub(row, (np.arange(rows) * strides[0] - pads[0]).reshape(-1, 1, 1))
-    across = op.Sub(column, (np.arange(columns) * strides[1] - pads[1]).reshape(-1, 1))
+    down = op.Sub(row, (counted(rows) * strides[0] - pads[0]).reshape(-1, 1, 1))
+    across = op.Sub(column, (counted(columns) * strides[1] - pads[1]).reshape(-1, 1))
     inside = op.Add(op.Mul(down, np.int64(kernel[1])), across)
     return last(op, best), op.Add(op.Cast(inside, to=FLOAT), np.float32(0.1))
 
@@ -74,16 +86,16 @@ def max_unpooling(op, node, x, indices):
     batch, height, width, channels = node.shape(0)
     out = [batch, height * kernel[0], width * kernel[1], channels]
     size = out[1] * out[2] * channels
-    images = (np.arange(batch) * size).reshape(-1, 1, 1, 1)
+    images = (counted(batch) * size).reshape(-1, 1, 1, 1)
     if node.kind(1) != "FLOAT32":
         places = op.Add(op.Cast(indices, to=INT64), images)
     else:
         local = op.Cast(indices, to=INT64)
-        row = op.Add(op.Div(local, np.int64(kernel[1])), (np.arange(height) * strides[0]).reshape(-1, 1, 1))
-        column = op.Add(op.Mod(local, np.int64(kernel[1])), (np.arange(width) * strides[1]).reshape(-1, 1))
+        row = op.Add(op.Div(local, np.int64(kernel[1])), (counted(height) * strides[0]).reshape(-1, 1, 1))
+        column = op.Add(op.Mod(local, np.int64(kernel[1])), (counted(width) * strides[1]).reshape(-1, 1))
         pixel = op.Add(op.Mul(row, np.int64(out[2])), column)
-        places = op.Add(op.Add(op.Mul(pixel, np.int64(channels)), np.arange(channels)), images)
-    zeros = op.const(np.zeros(batch * size, np.float32))
+        places = op.Add(op.Add(op.Mul(pixel, np.int64(channels)), counted(channels)), images)
+    zeros = op.const(np.zeros(bounded(batch * size), np.float32))
     flat = op.ScatterElements(zeros, op.Reshape(places, ints(-1)), op.Reshape(x, ints(-1)), axis=0)
     return op.Reshape(flat, ints(*out))
 
@@ -185,7 +197,7 @@ def transform_tensor_bilinear(op, node, x, matrix):
     """Each place of the output is looked up in the input under the matrix; outside of it there is 0."""
     down, across = int(node.custom["output_height"]), int(node.custom["output_width"])
     _, height, width, channels = node.shape(0)
-    columns, rows = np.meshgrid(np.arange(across, dtype=np.float32), np.arange(down, dtype=np.float32))
+    columns, rows = np.meshgrid(*(counted(n).astype(np.float32) for n in (across, down)))
     px, py = _transformed(op, matrix, columns, rows, 0.5)
     bounds = ((px, width), (py, height))
     outside = None

@@ -12,6 +12,7 @@ from bridge_tflite.import_ops.common import (
     activate,
     as_int64,
     constant,
+    counted,
     first,
     ints,
     last,
@@ -266,7 +267,7 @@ def resize_nearest(op, node, x, size):
             if align and wanted > 1
             else np.float32(have) / np.float32(wanted)
         )
-        place = (np.arange(wanted, dtype=np.float32) + np.float32(0.5 if half else 0)) * ratio
+        place = (counted(wanted).astype(np.float32) + np.float32(0.5 if half else 0)) * ratio
         index = np.floor(place + np.float32(0.5)) if align else np.floor(place)
         x = op.Gather(x, np.clip(index, 0, have - 1).astype(np.int64), axis=axis)
     return x

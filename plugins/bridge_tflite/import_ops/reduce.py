@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.hub import rank_of
-from bridge_tflite.import_ops.common import BOOL, INT32, INT64, as_int64, constant, ints, need, ops, vector
+from bridge_tflite.import_ops.common import (
+    BOOL,
+    INT32,
+    INT64,
+    as_int64,
+    constant,
+    counted,
+    ints,
+    need,
+    ops,
+    vector,
+)
 
 FAR = 2**31 - 1
 
@@ -125,7 +136,7 @@ def windows(op, x, start, function, shape, strides, dilations):
         length = op.Squeeze(op.Shape(values, start=axis, end=axis + 1), ints(0))
         last = op.Sub(length, np.int64((size - 1) * dilation))
         begins = op.Range(np.int64(0), last, np.int64(stride))
-        places = op.Add(op.Unsqueeze(begins, ints(1)), op.const(np.arange(size) * dilation))
+        places = op.Add(op.Unsqueeze(begins, ints(1)), op.const(counted(size) * dilation))
         values = op.node(WINDOWED[function], op.Gather(values, places, axis=axis), ints(axis + 1), keepdims=0)
     values = op.Cast(values, to=BOOL) if bits else values
     return op.node(COMBINED[function], values, start)

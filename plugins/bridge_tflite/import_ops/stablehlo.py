@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.hub import rank_of
-from bridge_tflite.import_ops.common import BOOL, INT64, UINT64, ints, need, ops
+from bridge_tflite.import_ops.common import BOOL, INT64, UINT64, bounded, ints, need, ops
 from bridge_tflite.import_ops.tensor import dynamic_update_slice
 
 ops.same(
@@ -138,6 +138,7 @@ def dynamic_slice(op, node, x, *starts):
 @ops.op("STABLEHLO_IOTA", needs=(STATIC_OUT,))
 def iota(op, node):
     dims, axis = node.out(0).dims, int(node.get("iotaDimension", 0))
+    bounded(int(np.prod(dims, dtype=np.float64)))
     places = np.arange(dims[axis]).reshape([-1 if i == axis else 1 for i in range(len(dims))])
     return op.const(np.broadcast_to(places, dims).astype(node.out_dtype().numpy()))
 

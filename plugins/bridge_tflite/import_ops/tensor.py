@@ -14,6 +14,7 @@ from bridge_tflite.import_ops.common import (
     activate,
     as_int64,
     constant,
+    counted,
     ints,
     need,
     ops,
@@ -123,7 +124,7 @@ def mirror_pad_symmetric(op, node, x, paddings):
 def _mirrored(op, node, x, axis, before, after):
     size = node.shape(0)[axis]
     if size is not None:
-        places = np.arange(size)
+        places = counted(size)
         return np.concatenate([places[:before][::-1], places, places[size - after :][::-1]]).astype(np.int64)
     length = op.Squeeze(op.Shape(x, start=axis, end=axis + 1), ints(0))
     places = op.Range(op.Neg(op.const(np.int64(before))), op.Add(length, np.int64(after)), np.int64(1))
