@@ -53,7 +53,7 @@ def agrees(case: Case, model: Any, feed: Any, want: Any) -> None:
         assert [(v.dtype, v.shape) for v in found.values()] == [(v.dtype, v.shape) for v in want.values()]
         return
     steps = {name: step * case.quanta for name, step in quanta(model).items()}
-    result = compare(want, found, steps=steps)
+    result = compare(want, found, atol=case.bound, steps=steps)
     assert result.ok, str(result)
 
 
@@ -62,3 +62,10 @@ def test_every_rule_has_a_case() -> None:
 
     tested = {f"custom::{case.op}" if case.custom is not None else case.op for case in CASES.values()}
     assert {rule.op for rule in ops} - tested == set()
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.bound is not None])
+def test_what_litert_quantizes_while_it_runs_is_reported(name: str, tmp_path: Path) -> None:
+    path = CASES[name].file(tmp_path / "model.tflite")
+    report = bridge.check(path, to="onnx")
+    assert any("while it runs" in c.detail for c in report.crossings if c.outcome == "approximated")

@@ -116,3 +116,12 @@ def bounded(size: int) -> int:
 def counted(size: int) -> np.ndarray:
     """0, 1 … size - 1. Raises UnreadableFile as `bounded` does."""
     return np.arange(bounded(size))
+
+
+HYBRID = "LiteRT quantizes what 8-bit weights multiply to 8 bits while it runs; here it stays float"
+
+
+def told(node: Any, value: Any, weights: int) -> Any:
+    """`value`, marked as approximated where LiteRT multiplies floats by quantized weights."""
+    hybrid = node.kind(0).startswith("FLOAT") and node.tensor(weights).quantized
+    return approximated(value, HYBRID) if hybrid else value

@@ -19,6 +19,7 @@ from bridge_tflite.import_ops.common import (
     need,
     ops,
     permuted,
+    told,
     vector,
 )
 
@@ -75,7 +76,7 @@ def conv_2d(op, node, x, w, bias=None):
         group=group,
         **padding(node, x, kernel, strides, dilations),
     )
-    return last(op, activate(op, node, y))
+    return last(op, activate(op, node, told(node, y, 1)))
 
 
 @ops.op("DEPTHWISE_CONV_2D", needs=(FUSED, STATIC_WINDOW))
@@ -92,7 +93,7 @@ def depthwise_conv_2d(op, node, x, w, bias=None):
         group=node.shape(0)[3] or node.shape(1)[3] // node.get("depthMultiplier", 1),
         **padding(node, x, kernel, strides, dilations),
     )
-    return last(op, activate(op, node, y))
+    return last(op, activate(op, node, told(node, y, 1)))
 
 
 STATIC = need("a static input size", lambda n: all(d is not None for d in n.tensor(2).dims[1:]))
@@ -151,7 +152,7 @@ def pool_2d(op, node, x):
 def fully_connected(op, node, x, w, bias=None):
     if not node.get("keepNumDims", False) and rank_of(x) != 2:
         x = op.Reshape(x, [-1, node.shape(1)[1]])
-    y = op.MatMul(x, permuted(op, w, [1, 0]))
+    y = told(node, op.MatMul(x, permuted(op, w, [1, 0])), 1)
     return activate(op, node, y if bias is None else op.Add(y, bias))
 
 
@@ -162,7 +163,7 @@ def batch_matmul(op, node, x, y):
         return op.Transpose(value, perm=[*range(rank - 2), rank - 1, rank - 2])
 
     x = turned(x) if node.get("adjX", False) else x
-    return op.MatMul(x, turned(y) if node.get("adjY", False) else y)
+    return told(node, op.MatMul(x, turned(y) if node.get("adjY", False) else y), 1)
 
 
 @ops.op("SOFTMAX")

@@ -17,15 +17,13 @@ from bridge_tflite.import_ops.common import (
     RELU_N1_TO_1,
     TANH,
     activate,
-    approximated,
     ints,
     need,
     ops,
+    told,
 )
 
 T = ir.DataType
-STEPS = "LiteRT rounds the gates and states of integer recurrences at every step otherwise"
-HYBRID = "LiteRT quantizes what 8-bit weights are multiplied by while it runs; here it stays float"
 EPSILON = 1e-8
 
 ACTIVATION = need("an activation other than SIGN_BIT", lambda n: n.get("fusedActivationFunction", 0) <= TANH)
@@ -74,13 +72,6 @@ def linear(op: Any, x: Any, w: Any) -> Any:
     return op.MatMul(
         x, op.const(np.ascontiguousarray(array.T)) if array is not None else op.Transpose(w, perm=[1, 0])
     )
-
-
-def told(node: Any, value: Any, weights: int) -> Any:
-    """`value`, marked where LiteRT computes it on integers."""
-    if node.tensor(0).quantized:
-        return approximated(value, STEPS)
-    return approximated(value, HYBRID) if node.tensor(weights).quantized else value
 
 
 # Plain recurrences

@@ -21,7 +21,7 @@ class Case:
     """An operator with inputs and examples of its outputs, whose shapes LiteRT finds.
 
     `graph` are several operators in its place, `subs` further subgraphs; `want` computes what is expected where LiteRT has no
-    kernel, from the inputs in order; `random` results have a shape only; int outputs may be `quanta` steps off.
+    kernel, from the inputs in order; `bound` is how far floats may be apart; `random` results have a shape only; int outputs may be `quanta` steps off.
     """
 
     op: str
@@ -36,6 +36,7 @@ class Case:
     want: Callable[..., Any] | None = None
     version: int = 1
     hidden: tuple[float, int] | None = None
+    bound: float | None = None
 
     def file(self, path: Path, dynamic: bool = False, kept: bool = False) -> Path:
         """The file; with `dynamic`, every dimension of every input is known at run time only, but the last when `kept`."""
@@ -65,7 +66,7 @@ def case(op: str, inputs: list, out: Any = "float32", name: str = "", **more: An
     """Declare a case. `out` is a dtype, a tensor, or a list of them; options of the schema are keywords."""
     kept = {
         k: more.pop(k)
-        for k in ("custom", "random", "subs", "quanta", "graph", "want", "version", "hidden")
+        for k in ("custom", "random", "subs", "quanta", "graph", "want", "version", "hidden", "bound")
         if k in more
     }
     outs = out if isinstance(out, list) else [out]

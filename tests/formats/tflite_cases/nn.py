@@ -254,3 +254,28 @@ for _align, _half in ((False, False), (True, False), (False, True)):
         halfPixelCenters=_half,
         name=f"computed-{_align:d}{_half:d}",
     )
+
+# 8-bit weights and float activations: LiteRT quantizes these while it runs, by half a step of 1/127 of their largest at most
+
+
+def hybrid(op: str, x: T, w: T, rest: list, out_axis: int, name: str = "", **options: Any) -> None:
+    scale = np.broadcast_to(np.float32(w.scale), w.value.shape[out_axis] if np.ndim(w.scale) else 1)
+    others = tuple(a for a in range(w.value.ndim) if a != out_axis)
+    reach = float((np.abs(w.value.astype(np.float32)).sum(others) * scale).max())
+    case(
+        op,
+        [x, w, *rest],
+        name=f"hybrid{name}",
+        bound=reach * float(np.abs(x.value).max()) / 127 / 2,
+        **options,
+    )
+
+
+for _axis in (None, 0):
+    hybrid("CONV_2D", f(2, 6, 7, 8), w8(6, 3, 3, 8, axis=_axis), [cf(6)], 0, f"-{_axis}", **_plain)
+    hybrid("FULLY_CONNECTED", f(3, 20), w8(5, 20, axis=_axis), [cf(5)], 0, f"-{_axis}")
+hybrid(
+    "FULLY_CONNECTED", f(3, 20), w8(5, 20, axis=0), [cf(5)], 0, "-asymmetric", asymmetricQuantizeInputs=True
+)
+hybrid("DEPTHWISE_CONV_2D", f(2, 6, 7, 8), w8(1, 3, 3, 8, axis=3), [cf(8)], 3, depthMultiplier=1, **_plain)
+hybrid("BATCH_MATMUL", f(2, 3, 20), w8(2, 20, 5), [], 2)
