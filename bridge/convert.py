@@ -95,6 +95,7 @@ def convert(
 
         with _timed(report, "verify"):
             rtol, atol = plugins.exporter(target).tolerance(settings) or (None, None)
+            chosen = {k: v for k, v in options.items() if k in reading}
             return compare(
                 reference,
                 written,
@@ -103,6 +104,7 @@ def convert(
                 atol=atol,
                 candidate_source=target.name,
                 target_options=settings,
+                reference_options=chosen,
             )
 
     name = str(src) if isinstance(src, (str, Path)) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ def run(model: Any, inputs: dict[str, np.ndarray], *, source: str | None = None,
     """Run a hub model (`onnx_ir.Model`) or a model file on `inputs`, arrays by input name.
 
     A hub model runs in ONNX Runtime, or in onnx.reference where that has no kernel; a file runs in its
-    format's own runtime, or is read back and run as a hub model where there is none. Raises InvalidInput,
+    format's own runtime, or is read back and run as a hub model where there is none. `options` are those of the format's
+    importer; a runtime is given those it knows (which signature, for example). Raises InvalidInput,
     ExecutionFailed, UnreadableFile, UnknownFormat, MissingDependency.
     """
     import onnx_ir as ir
@@ -39,7 +41,9 @@ def run(model: Any, inputs: dict[str, np.ndarray], *, source: str | None = None,
         result.engine = f"re-read, {result.engine}"
         return result
     try:
-        return fmt.resolve("runtime")(Path(model), inputs)
+        runtime = fmt.resolve("runtime")
+        known = inspect.signature(runtime).parameters
+        return runtime(Path(model), inputs, **{k: v for k, v in options.items() if k in known})
     except ModuleNotFoundError as error:
         raise fmt.missing(error) from error
 
@@ -98,7 +102,7 @@ def check_inputs(expected: dict[str, Any], given: dict[str, np.ndarray]) -> None
     """Raise InvalidInput unless names, dtypes and known dimensions agree with the typed values `expected`."""
     import onnx_ir as ir
 
-    missing = [name for name in expected if name not in given]
+    missing = [name for name, v in expected.items() if name not in given and v.const_value is None]
     extra = [name for name in given if name not in expected]
     if missing or extra:
         wrong = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(extra)}"] * bool(
@@ -106,7 +110,7 @@ def check_inputs(expected: dict[str, Any], given: dict[str, np.ndarray]) -> None
         )
         raise InvalidInput(f"The model's inputs are {', '.join(expected) or 'none'}; {'; '.join(wrong)}")
     for name, value in expected.items():
-        array = given[name]
+        array = given.get(name)
         if not isinstance(array, np.ndarray) or not isinstance(value.type, ir.TensorType):
             continue
         wanted = value.dtype

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 import bridge
 from bridge.errors import InvalidOption, VerificationFailed
 from bridge.runtime import Outputs
-from bridge.verify import compare
+from bridge.verify import compare, quanta
 
 
 def row(a, b):
@@ -144,3 +144,20 @@ def test_native_layout_is_not_verified_and_nothing_is_written(parse, tmp_path):
     with pytest.raises(InvalidOption, match="layout=source"):
         bridge.convert(model, tmp_path / "m.tflite", layout="native", verify=True)
     assert list(tmp_path.iterdir()) == []
+
+
+QUANTIZED = (
+    "g (float[4] x) => (float[2,2] y, int8[4] q, float[4] z) <float s = {0.5}, int8 p = {3}, int64[2] to = {2, 2}> "
+    "{ q = QuantizeLinear (x, s, p) d = DequantizeLinear (q, s, p) y = Reshape (d, to) z = Neg (x) }"
+)
+
+
+def test_the_quanta_of_a_model_are_the_steps_of_its_quantized_outputs(parse):
+    assert quanta(bridge.load(parse(QUANTIZED))) == {"y": 0.5, "q": 1.0}
+
+
+@pytest.mark.parametrize(("off", "ok"), [(0.5, True), (1.0, False)])
+def test_a_quantized_output_agrees_within_one_step(off, ok):
+    result = compare(Outputs({"y": F}, "A"), Outputs({"y": F + np.float32(off)}, "B"), steps={"y": 0.5})
+    assert result.ok is ok
+    assert ("quantum of 0.5" in str(result)) is ok

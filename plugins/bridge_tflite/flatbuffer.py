@@ -14,6 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from bridge import hub
 from bridge.ops import Need
+from bridge_tflite import metadata
 
 ALIGNMENT = 16
 LARGEST = 2**31 - 2**20
@@ -124,6 +125,7 @@ class File:
             for buffer in behind:
                 file.write(b"\0" * (buffer.offset - file.tell()))
                 file.write(buffer.data)
+        metadata.append_files(self.model, path)
 
     def _packed(self) -> schema.ModelT:
         model = schema.ModelT()
@@ -132,7 +134,7 @@ class File:
         model.subgraphs = [g.packed() for g in self.subgraphs]
         model.operatorCodes = [_code(code) for code in self.codes]
         model.signatureDefs = [self._signature()]
-        model.metadata = [self._metadata(k, v) for k, v in sorted(self.model.metadata_props.items())]
+        model.metadata = [self._metadata(name, raw) for name, raw in metadata.written(self.model)]
         model.buffers = self.buffers
         return model
 
@@ -148,11 +150,11 @@ class File:
         port.name, port.tensorIndex = value.name, self.subgraphs[0].index(value)
         return port
 
-    def _metadata(self, key: str, value: str) -> schema.MetadataT:
+    def _metadata(self, key: str, raw: bytes) -> schema.MetadataT:
         made = schema.MetadataT()
         made.name = key
         buffer = AlignedBuffer()
-        buffer.data = memoryview(value.encode() or b"\0")
+        buffer.data = memoryview(raw or b"\0")
         self.buffers.append(buffer)
         made.buffer = len(self.buffers) - 1
         return made

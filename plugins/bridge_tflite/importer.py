@@ -2,70 +2,43 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import BridgeError, InvalidOption, UnreadableFile, UnsupportedModel
-from bridge.formats import Importer, Option
+from bridge.formats import Importer, Option, flag
 from bridge.passes.transposes import SinkTransposes
 from bridge.report import Blocker
+from bridge_tflite import metadata
+from bridge_tflite.graph import INNER, Node, Scope
 from bridge_tflite.import_ops import ops
-from bridge_tflite.reader import DTYPES, File, Operator, Subgraph, Tensor, read
-
-DEPTH = 16
-LARGEST = 200_000
-RAW = frozenset(
-    [
-        "BROADCAST_TO",
-        "CAST",
-        "EXPAND_DIMS",
-        "GATHER",
-        "GATHER_ND",
-        "RESHAPE",
-        "REVERSE_V2",
-        "SHAPE",
-        "RANK",
-        "SLICE",
-        "SPLIT",
-        "SPLIT_V",
-        "SQUEEZE",
-        "STRIDED_SLICE",
-        "TILE",
-        "TRANSPOSE",
-        "UNPACK",
-        "DEPTH_TO_SPACE",
-        "SPACE_TO_DEPTH",
-        "QUANTIZE",
-        "DEQUANTIZE",
-        "CALL",
-        "IF",
-        "WHILE",
-        "FILL",
-    ]
-)
-CONTROL = {"CALL": ["subgraph"], "IF": ["thenSubgraphIndex", "elseSubgraphIndex"]}
-CONTROL["WHILE"] = ["condSubgraphIndex", "bodySubgraphIndex"]
+from bridge_tflite.import_ops.state import State
+from bridge_tflite.reader import DTYPES, File, Subgraph, read
 
 
-def load(src: Any, signature: str = "") -> ir.Model:
+def load(src: Any, signature: str = "", state: str = "explicit", allow_custom: bool = False) -> ir.Model:
     """Read a .tflite file into a hub model; inputs and outputs are named by its signature, else by its tensors.
 
+    Variables and the states of recurrent operators are inputs (that default to their initial values) and outputs
+    (`<name>/next`) of their own; with `state="initial"` they begin at their initial values in every run. Unknown custom
+    operators are kept in the domain `tflite.custom` with `allow_custom`.
+
     Raises UnreadableFile for bytes that are no TFLite model, UnsupportedModel listing every operator without a rule,
-    InvalidOption for a signature the file does not have.
+    InvalidOption for a signature the file does not have, or for none where it has several.
     """
     path = Path(src)
     file = read(path)
     try:
-        model = _model(file, signature)
-    except (BridgeError, MemoryError):
+        model = _model(file, signature, state, allow_custom)
+    except BridgeError:
         raise
+    except MemoryError as error:
+        raise UnreadableFile(f"{path} asks for more memory than there is: {error}") from error
     except Exception as error:
         raise UnreadableFile(
             f"{path} is not a valid TFLite model: {type(error).__name__}: {error}", "Is the file complete?"
@@ -75,11 +48,17 @@ def load(src: Any, signature: str = "") -> ir.Model:
     return model
 
 
-def _model(file: File, key: str) -> ir.Model:
+def _model(file: File, key: str, how: str, allow_custom: bool) -> ir.Model:
     if not file.subgraphs:
         raise UnreadableFile(f"{file.path} holds no subgraph.")
-    index, inputs, outputs = _interface(file, key)
-    blockers = list(_blockers(file, index, set()))
+    index, inputs, outputs = interface(file, key)
+    blockers = list(_blockers(file, index, set(), allow_custom))
+    tensors = file.subgraphs[index].tensors
+    blockers += [
+        Blocker("input or output", name, "", f"has the type {tensors[i].kind}, which the hub does not have")
+        for name, i in (*inputs, *outputs)
+        if tensors[i].kind not in DTYPES or "COMPLEX" in tensors[i].kind
+    ]
     if blockers:
         count = len(blockers)
         raise UnsupportedModel(
@@ -90,7 +69,8 @@ def _model(file: File, key: str) -> ir.Model:
     graph = ir.Graph(
         [], [], nodes=[], name=file.subgraphs[index].name or "main", opset_imports={"": hub.HUB_OPSET}
     )
-    scope = Scope(file, index, graph)
+    state = State(file, graph, how == "explicit", {name for name, _ in (*inputs, *outputs)})
+    scope = Scope(file, index, graph, state)
     op = hub.Builder(graph)
     for name, number in inputs:
         value = scope.input(number, name)
@@ -99,24 +79,30 @@ def _model(file: File, key: str) -> ir.Model:
     scope.run(op)
     for name, number in outputs:
         value = scope.value(op, number)
-        if value.is_graph_output() or value.producer() is None or value.producer() not in op.nodes:
+        if value.is_graph_output() or value.producer() is None:
             value = op.Identity(value)
         value.name = name
         value.shape = value.shape or ir.Shape([None] * len(scope.subgraph.tensors[number].dims))
         graph.outputs.append(value)
+    state.close(op)
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
-    model.metadata_props.update(_metadata(file))
+    model.doc_string = file.description or None
+    metadata.read({name: file.bytes(index) for name, index in file.metadata.items()}, model, Path(file.path))
     _unique_names(graph)
     for _ in range(2):
         SinkTransposes()(model)
     return model
 
 
-def _interface(file: File, key: str) -> tuple[int, list[tuple[str, int]], list[tuple[str, int]]]:
-    """Subgraph, inputs and outputs by name: of the signature asked for, else of the first, else of the tensors."""
+def interface(file: File, key: str) -> tuple[int, list[tuple[str, int]], list[tuple[str, int]]]:
+    """Subgraph, inputs and outputs by name: of the signature asked for, else of the only one, else of the tensors."""
     keys = [s.key for s in file.signatures]
     if key and key not in keys:
         raise InvalidOption(f"{file.path} has no signature {key!r}.", f"It has: {', '.join(keys) or 'none'}.")
+    if len(set(keys)) > 1 and not key:
+        raise InvalidOption(
+            f"{file.path} has {len(keys)} signatures: {', '.join(keys)}.", "Choose one with signature=NAME."
+        )
     if keys:
         chosen = file.signatures[keys.index(key) if key else 0]
         return chosen.subgraph, chosen.inputs, chosen.outputs
@@ -145,22 +131,9 @@ def _unique_names(graph: ir.Graph) -> None:
         taken.add(value.name)
 
 
-def _metadata(file: File) -> dict[str, str]:
-    found = {}
-    for name, index in file.metadata.items():
-        data = file.data(index)
-        raw = b"" if data is None else data.tobytes()
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            text = "\0"
-        found[name] = (
-            text.rstrip("\0") if "\0" not in text.rstrip("\0") else "base64:" + base64.b64encode(raw).decode()
-        )
-    return found
-
-
-def _blockers(file: File, index: int, seen: set[int]) -> Iterator[Blocker]:
+def _blockers(
+    file: File, index: int, seen: set[int], allow_custom: bool, inner: bool = False
+) -> Iterator[Blocker]:
     if index in seen:
         return
     seen.add(index)
@@ -169,206 +142,26 @@ def _blockers(file: File, index: int, seen: set[int]) -> Iterator[Blocker]:
     subgraph = file.subgraphs[index]
     for number, operator in enumerate(subgraph.operators):
         node = Node(file, subgraph, operator, None)
-        reason = node.refusal()
+        reason = node.refusal(allow_custom, inner)
         if reason:
             name = node.title() or f"#{number}"
             yield Blocker(operator.name, name, "", reason)
-        for field in CONTROL.get(operator.name, ()):
-            yield from _blockers(file, node.get(field, 0), seen)
-
-
-class Node:
-    """One TFLite operator as handlers see it."""
-
-    def __init__(self, file: File, subgraph: Subgraph, operator: Operator, scope: Scope | None) -> None:
-        self.file, self.subgraph, self.operator, self.scope = file, subgraph, operator, scope
-        self.op, self.outputs = operator.name, operator.outputs
-
-    def get(self, field: str, default: Any = None) -> Any:
-        """A field of the operator's options."""
-        found = getattr(self.operator.options, field, default)
-        return default if found is None else found
-
-    def has(self, index: int) -> bool:
-        return index < len(self.operator.inputs) and self.operator.inputs[index] >= 0
-
-    def tensor(self, index: int) -> Tensor:
-        """The tensor of input `index`."""
-        return self.subgraph.tensors[self.operator.inputs[index]]
-
-    def out(self, index: int) -> Tensor:
-        """The tensor of output `index`."""
-        return self.subgraph.tensors[self.outputs[index]]
-
-    def shape(self, index: int) -> list[int | None]:
-        return self.tensor(index).dims
-
-    def kind(self, index: int) -> str:
-        return self.tensor(index).kind
-
-    def out_kind(self, index: int = 0) -> str:
-        return self.out(index).kind
-
-    def out_dtype(self, index: int = 0) -> ir.DataType:
-        return dtype_of(self.out(index))
-
-    def constant(self, index: int) -> bool:
-        return not self.has(index) or self.file.data(self.tensor(index).buffer) is not None
-
-    def title(self) -> str:
-        return self.out(0).name if self.outputs else ""
-
-    def tensors(self) -> list[Tensor]:
-        return [self.subgraph.tensors[i] for i in (*self.operator.inputs, *self.outputs) if i >= 0]
-
-    def refusal(self) -> str | None:
-        """Why the operator cannot be read, or None."""
-        if self.operator.custom:
-            return "is a custom operator without a rule"
-        for tensor in self.tensors():
-            if tensor.kind not in DTYPES:
-                return f"has a tensor of type {tensor.kind}"
-            if tensor.sparse:
-                return "has sparse weights"
-            if tensor.variable:
-                return "keeps state between runs"
-        return ops.refusal(self.op, self)
-
-    def inline(self, op: hub.Builder, index: int, inputs: Sequence[Any]) -> list[ir.Value]:
-        """Outputs of subgraph `index` on `inputs`, built in place."""
-        assert self.scope is not None
-        inner = Scope(self.file, index, op.graph, self.scope.depth + 1, self.scope.budget)
-        inner.values = dict(zip(inner.subgraph.inputs, inputs, strict=True))
-        inner.run(op)
-        return [inner.value(op, i) for i in inner.subgraph.outputs]
-
-    def branch(self, index: int, inputs: Sequence[Any]) -> ir.Graph:
-        """Subgraph `index` as a graph without inputs that reads `inputs` from outside."""
-        graph = ir.Graph([], [], nodes=[], name=f"branch_{index}", opset_imports={"": hub.HUB_OPSET})
-        op = hub.Builder(graph)
-        graph.outputs.extend(op.Identity(v) for v in self.inline(op, index, inputs))
-        return graph
-
-    def loop(self, condition: int, body: int, inputs: Sequence[Any]) -> ir.Graph:
-        """A Loop body: `body`, then `condition` on its results."""
-        tensors = [self.subgraph.tensors[i] for i in self.operator.inputs]
-        carried = [
-            ir.Value(
-                name=f"carried_{i}_{id(self):x}",
-                type=ir.TensorType(dtype_of(t)),
-                shape=ir.Shape([None] * len(t.dims)),
-            )
-            for i, t in enumerate(tensors)
-        ]
-        for value, given in zip(carried, inputs, strict=True):
-            if given.shape is not None and given.shape.is_static():
-                value.shape = given.shape
-        count = ir.Value(
-            name=f"count_{id(self):x}", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([])
-        )
-        go = ir.Value(name=f"go_{id(self):x}", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([1]))
-        graph = ir.Graph(
-            [count, go, *carried], [], nodes=[], name=f"body_{body}", opset_imports={"": hub.HUB_OPSET}
-        )
-        op = hub.Builder(graph)
-        results = self.inline(op, body, carried)
-        again = op.Reshape(self.inline(op, condition, results)[0], [1])
-        graph.outputs.extend(op.Identity(v) for v in (again, *results))
-        return graph
-
-
-class Scope:
-    """One subgraph being built into a hub graph: hub values by tensor index, as stored (quantized ones as integers)."""
-
-    def __init__(
-        self, file: File, index: int, graph: Any, depth: int = 0, budget: list[int] | None = None
-    ) -> None:
-        if depth > DEPTH:
-            raise UnreadableFile(f"{file.path}: subgraphs call one another more than {DEPTH} deep.")
-        self.file, self.subgraph, self.graph, self.depth = file, file.subgraphs[index], graph, depth
-        self.budget = budget if budget is not None else [LARGEST]
-        self.values: dict[int, ir.Value] = {}
-
-    def input(self, index: int, name: str) -> ir.Value:
-        tensor = self.subgraph.tensors[index]
-        dims = [f"{name}_{i}" if d is None else d for i, d in enumerate(tensor.dims)]
-        return ir.Value(name=name, type=ir.TensorType(dtype_of(tensor)), shape=ir.Shape(dims))
-
-    def value(self, op: hub.Builder, index: int) -> ir.Value:
-        """The hub value of a tensor, as stored."""
-        if index not in self.values:
-            tensor = self.subgraph.tensors[index]
-            array = self.file.array(tensor)
-            if array is None and 0 not in tensor.dims:
-                raise UnreadableFile(f"{self.file.path}: {tensor.name} is read before it is made.")
-            array = np.zeros([d or 0 for d in tensor.dims], DTYPES[tensor.kind]) if array is None else array
-            made = op.const(_tensor(array))
-            self.values[index] = made
-        return self.values[index]
-
-    def real(self, op: hub.Builder, index: int) -> ir.Value:
-        """The hub value of a tensor in the numbers it stands for."""
-        tensor, value = self.subgraph.tensors[index], self.value(op, index)
-        if not tensor.quantized:
-            return value
-        scale, zero, axis = self._parameters(op, tensor)
-        return op.DequantizeLinear(value, scale, zero, axis=axis)
-
-    def _parameters(self, op: hub.Builder, tensor: Tensor) -> tuple[Any, Any, int | None]:
-        assert tensor.scale is not None
-        assert tensor.zero_point is not None
-        single = tensor.scale.size == 1
-        scale, zero = (tensor.scale[0], tensor.zero_point[0]) if single else (tensor.scale, tensor.zero_point)
-        dtype = dtype_of(tensor).numpy()
-        if tensor.kind == "INT32" and np.any(zero):
-            raise UnreadableFile(f"{self.file.path}: {tensor.name} has a zero point in 32 bits.")
-        offset = None if tensor.kind == "INT32" else op.const(_tensor(np.asarray(zero).astype(dtype)))
-        return op.const(np.asarray(scale, np.float32)), offset, None if single else tensor.axis
-
-    def run(self, op: hub.Builder) -> None:
-        for operator in self.subgraph.operators:
-            self.budget[0] -= 1
-            if self.budget[0] < 0:
-                raise UnreadableFile(f"{self.file.path} expands to more than {LARGEST} operators.")
-            self._operator(op, Node(self.file, self.subgraph, operator, self))
-
-    def _operator(self, op: hub.Builder, node: Node) -> None:
-        op.source = f"{node.op} {node.title()}".strip()
-        rule = ops.find(node.op, node)
-        assert rule is not None
-        raw = node.op in RAW
-        get = self.value if raw else self.real
-        inputs = [None if i < 0 else get(op, i) for i in node.operator.inputs]
-        results = rule.handler(op, node, *inputs)
-        results = results if isinstance(results, tuple) else (results,)
-        for index, value in zip(node.outputs, results, strict=True):
-            tensor = self.subgraph.tensors[index]
-            if value.shape is None and tensor.dims:
-                value.shape = ir.Shape([None] * len(tensor.dims))
-            if value.type is None:
-                value.type = ir.TensorType(
-                    dtype_of(tensor) if raw or not tensor.quantized else ir.DataType.FLOAT
-                )
-            if tensor.quantized and value.dtype == ir.DataType.FLOAT:
-                scale, zero, axis = self._parameters(op, tensor)
-                value = op.QuantizeLinear(value, scale, zero, axis=axis)
-            self.values[index] = value
-
-
-def dtype_of(tensor: Tensor) -> ir.DataType:
-    return (
-        ir.DataType.STRING
-        if tensor.kind == "STRING"
-        else ir.DataType.from_numpy(np.dtype(DTYPES[tensor.kind]))
-    )
-
-
-def _tensor(array: np.ndarray) -> Any:
-    if array.dtype == object:
-        return ir.StringTensor(np.array([s.encode() for s in array.ravel()], object).reshape(array.shape))
-    return ir.tensor(array)
+        for called in node.subgraphs():
+            yield from _blockers(file, called, seen, allow_custom, inner or operator.name in INNER)
 
 
 importer = Importer(
-    load, (Option("signature", "of a file that has several; the first when not named", ""),), ops
+    load,
+    (
+        Option("signature", "of a file that has several", ""),
+        Option(
+            "state",
+            "variables as inputs and outputs of their own, or at their initial values in every run",
+            "explicit",
+            str,
+            ("explicit", "initial"),
+        ),
+        Option("allow_custom", "keep custom operators nobody has a rule for", False, flag),
+    ),
+    ops,
 )

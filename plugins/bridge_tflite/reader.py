@@ -14,6 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from bridge.errors import UnreadableFile
+from bridge_tflite import sparsity
 
 LIMIT = 2**40
 
@@ -45,6 +46,9 @@ DTYPES: dict[str, Any] = {
 }
 
 
+QUANTIZED = frozenset(["INT4", "INT8", "UINT8", "INT16", "INT32", "INT64"])
+
+
 @dataclass
 class Tensor:
     """One tensor of a subgraph. `dims` has None where the size is known at run time only."""
@@ -57,11 +61,11 @@ class Tensor:
     zero_point: np.ndarray | None
     axis: int
     variable: bool
-    sparse: bool
+    sparsity: Any
 
     @property
     def quantized(self) -> bool:
-        return self.scale is not None and self.kind in ("INT4", "INT8", "UINT8", "INT16", "INT32")
+        return self.scale is not None and self.kind in QUANTIZED
 
 
 @dataclass
@@ -74,6 +78,7 @@ class Operator:
     outputs: list[int]
     options: Any
     custom_options: bytes
+    intermediates: list[int]
 
 
 @dataclass
@@ -107,6 +112,7 @@ class File:
                 self.model.SignatureDefsLength, self.model.SignatureDefs, self._signature
             )
             self.buffers = self.model.BuffersLength()
+            self.description = _text(self.model.Description())
             self.metadata = dict(self._all(self.model.MetadataLength, self.model.Metadata, self._metadata))
         except UnreadableFile:
             raise
@@ -130,6 +136,11 @@ class File:
         found = buffer.DataAsNumpy()
         return None if isinstance(found, int) or found.size == 0 else found
 
+    def bytes(self, index: int) -> bytes:
+        """Bytes of a buffer; none where it is empty."""
+        found = self.data(index)
+        return b"" if found is None else found.tobytes()
+
     def array(self, tensor: Tensor) -> np.ndarray | None:
         """Value of a constant tensor; None for one computed at run time. Raises UnreadableFile when bytes are missing."""
         shape = [1 if d is None else d for d in tensor.dims]
@@ -147,6 +158,8 @@ class File:
             self._enough(both.size, count, tensor)
             return both[:count].astype(ml_dtypes.int4).reshape(shape)
         dtype = np.dtype(DTYPES[tensor.kind])
+        if tensor.sparsity is not None:
+            return sparsity.dense(raw.view(dtype), shape, tensor.sparsity, f"{self.path}: {tensor.name}")
         self._enough(raw.size // dtype.itemsize, count, tensor)
         return raw[: count * dtype.itemsize].view(dtype).reshape(shape)
 
@@ -173,7 +186,7 @@ class File:
             self._all(graph.OperatorsLength, graph.Operators, self._operator),
         )
         used = [made.inputs, made.outputs, *(o.inputs for o in made.operators)]
-        used += [o.outputs for o in made.operators]
+        used += [o.outputs for o in made.operators] + [o.intermediates for o in made.operators]
         if any(i >= len(tensors) or i < -1 for group in used for i in group):
             raise UnreadableFile(f"{self.path} names a tensor that is not there.")
         return made
@@ -202,7 +215,7 @@ class File:
             zero,
             q.QuantizedDimension() if q is not None else 0,
             tensor.IsVariable(),
-            tensor.Sparsity() is not None,
+            tensor.Sparsity(),
         )
 
     def _operator(self, operator: Any) -> Operator:
@@ -214,6 +227,9 @@ class File:
         custom = name == "CUSTOM"
         table = operator.BuiltinOptions()
         options = schema.BuiltinOptionsCreator(operator.BuiltinOptionsType(), table) if table else None
+        table = operator.BuiltinOptions2()
+        if table:
+            options = schema.BuiltinOptions2Creator(operator.BuiltinOptions2Type(), table)
         found = operator.CustomOptionsAsNumpy()
         return Operator(
             _text(code.CustomCode()) if custom else name,
@@ -222,6 +238,7 @@ class File:
             self._numbers(operator.OutputsAsNumpy()),
             options,
             b"" if isinstance(found, int) else found.tobytes(),
+            self._numbers(operator.IntermediatesAsNumpy()),
         )
 
     def _signature(self, found: Any) -> Signature:

@@ -11,36 +11,46 @@ from bridge.errors import ExecutionFailed, InvalidInput
 from bridge.runtime import Outputs
 
 
-def run(path: Path, inputs: dict[str, Any]) -> Outputs:
+def run(path: Path, inputs: dict[str, Any], *, signature: str = "", resolver: Any = None) -> Outputs:
     """Outputs by signature name for arrays by signature name; dynamic dimensions follow the arrays.
 
-    Raises InvalidInput for names or dtypes the signature does not have, ExecutionFailed in LiteRT's words.
+    A file that keeps state takes and gives that too, by the names its hub model has. `resolver` is an OpResolverType: which of
+    LiteRT's kernels compute, its default ones when None. Raises InvalidInput for names or dtypes the signature does not
+    have, ExecutionFailed in LiteRT's words.
     """
     import importlib.metadata
 
-    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     try:
-        interpreter = Interpreter(model_path=str(path))
-        values = _invoke(interpreter, inputs)
+        kernels = OpResolverType.AUTO if resolver is None else resolver
+        interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=kernels)
+        signatures = interpreter.get_signature_list()
+        slots = _slots(interpreter, signatures, signature)
+        if set(inputs) > set(slots) and (not signature or len(signatures) < 2):
+            values = Stateful(path).run(inputs)
+        else:
+            _check(slots, inputs)
+            values = _invoke(interpreter, signatures, signature, inputs)
     except (RuntimeError, ValueError) as error:
         raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
     return Outputs(values, f"LiteRT {importlib.metadata.version('ai-edge-litert')}")
 
 
-def _invoke(interpreter: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    signature = next(iter(interpreter.get_signature_list()), None)
-    if signature is None:
-        return _by_tensor(interpreter, inputs)
-    runner = interpreter.get_signature_runner(signature)
-    _check({name: d["dtype"] for name, d in runner.get_input_details().items()}, inputs)
-    return dict(runner(**inputs))
+def _slots(interpreter: Any, signatures: Any, key: str) -> dict[str, Any]:
+    """Dtype of each input by name; files without a signature go by the names of their tensors."""
+    if key and key not in signatures:
+        raise InvalidInput(f"The file has no signature {key}; it has {', '.join(signatures) or 'none'}.")
+    if not signatures:
+        return {d["name"]: d["dtype"] for d in interpreter.get_input_details()}
+    runner = interpreter.get_signature_runner(key or next(iter(signatures)))
+    return {name: d["dtype"] for name, d in runner.get_input_details().items()}
 
 
-def _by_tensor(interpreter: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Files without a signature go by the names of their tensors."""
+def _invoke(interpreter: Any, signatures: Any, key: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    if signatures:
+        return dict(interpreter.get_signature_runner(key or next(iter(signatures)))(**inputs))
     slots = {d["name"]: d for d in interpreter.get_input_details()}
-    _check({name: d["dtype"] for name, d in slots.items()}, inputs)
     for name, slot in slots.items():
         interpreter.resize_tensor_input(slot["index"], np.shape(inputs[name]))
     interpreter.allocate_tensors()
@@ -48,6 +58,62 @@ def _by_tensor(interpreter: Any, inputs: dict[str, Any]) -> dict[str, Any]:
         interpreter.set_tensor(slot["index"], inputs[name])
     interpreter.invoke()
     return {d["name"]: interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()}
+
+
+class Stateful:
+    """A file that keeps state between runs, step by step in one interpreter without delegates."""
+
+    def __init__(self, path: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        from bridge_tflite import importer
+        from bridge_tflite.import_ops.state import HELD
+        from bridge_tflite.reader import read
+
+        self.interpreter = Interpreter(
+            model_path=str(path),
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            experimental_preserve_all_tensors=True,
+        )
+        _, inputs, outputs = importer.interface(read(path), "")
+        graph = importer.load(path).graph
+        self.inputs, self.outputs = dict(inputs), dict(outputs)
+        self.states = {v.name: v for v in graph.inputs if v.name not in self.inputs}
+        self.held = {
+            n: int(v.metadata_props[HELD]) for n, v in self.states.items() if HELD in v.metadata_props
+        }
+        self.next = {v.name: int(v.metadata_props[HELD]) for v in graph.outputs if HELD in v.metadata_props}
+        self.fresh = True
+
+    def run(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """One step; states that are not given go on from the last. A variable starts as the file says: no other value can
+        be given to LiteRT, and InvalidInput says so."""
+        self._check(inputs)
+        if self.fresh:
+            for name, index in self.inputs.items():
+                self.interpreter.resize_tensor_input(index, np.shape(inputs[name]))
+            self.interpreter.allocate_tensors()
+            self.fresh = False
+        for name, index in (*self.inputs.items(), *self.held.items()):
+            if name in inputs:
+                self.interpreter.set_tensor(index, inputs[name])
+        self.interpreter.invoke()
+        return {n: self.interpreter.get_tensor(i) for n, i in (*self.outputs.items(), *self.next.items())}
+
+    def _check(self, inputs: dict[str, Any]) -> None:
+        missing = [name for name in self.inputs if name not in inputs]
+        extra = [name for name in inputs if name not in self.inputs and name not in self.states]
+        if missing or extra:
+            names = ", ".join([*self.inputs, *self.states])
+            raise InvalidInput(f"The file's inputs and states are {names}, not {', '.join(inputs)}.")
+        for name, value in self.states.items():
+            if name in self.held or name not in inputs:
+                continue
+            first = None if value.const_value is None else value.const_value.numpy()
+            if first is None or not np.array_equal(first, inputs[name]):
+                raise InvalidInput(
+                    f"LiteRT starts the variable {name} at its own value; run the hub model instead."
+                )
 
 
 def _check(slots: dict[str, Any], inputs: dict[str, Any]) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bridge_tflite.reader import read
+from tflite_cases import CASES
+from tflite_file import Op, Sub, T, write
 
 import bridge
 from bridge.errors import BridgeError, InvalidOption, UnsupportedModel
@@ -44,6 +48,7 @@ AGREEING = [
         ]
     ),
 ]
+AUDIO = "tensorflow_tflite-micro/tensorflow_lite_micro_examples_micro_speech_models_audio_preprocessor_float.tflite"
 
 
 def fixture(name: str) -> Path:
@@ -74,37 +79,95 @@ def test_transposes_cancel() -> None:
     assert sum(node.op_type == "Transpose" for node in model.graph) <= 2
 
 
-def test_a_signature_is_chosen_by_name() -> None:
-    path = fixture("google-ai-edge_LiteRT/multi_signatures.bin")
-    for key in ("add", "sub"):
-        ops = [n.op_type for n in bridge.load(path, source="tflite", signature=key).graph]
-        assert ops == [key.title()]
+def two_signatures(path: Path) -> Path:
+    """`add` and `multiply` of two inputs, in two subgraphs."""
+
+    def sub(op: str) -> Sub:
+        x, y, z = (T(np.zeros(3, np.float32)) for _ in range(3))
+        return Sub([x, y], [z], [Op(op, [x, y], [z])])
+
+    return write(path, sub("ADD"), sub("MUL"), signatures={"add": 0, "multiply": 1})
+
+
+@pytest.mark.parametrize(("key", "operator"), [("add", "Add"), ("multiply", "Mul")])
+def test_a_signature_is_chosen_by_name(key: str, operator: str, tmp_path: Path) -> None:
+    path = two_signatures(tmp_path / "two.tflite")
+    assert [n.op_type for n in bridge.load(path, signature=key).graph] == [operator]
+    result = bridge.convert(path, tmp_path / "one.onnx", signature=key, verify=True)
+    assert result.verification is not None
+    assert result.verification.engines[0].startswith("LiteRT")
+
+
+def test_a_file_of_several_signatures_lists_them(tmp_path: Path) -> None:
+    path = two_signatures(tmp_path / "two.tflite")
+    with pytest.raises(InvalidOption, match="2 signatures: add, multiply"):
+        bridge.load(path)
     with pytest.raises(InvalidOption, match="has no signature 'other'"):
-        bridge.load(path, source="tflite", signature="other")
+        bridge.load(path, signature="other")
+
+
+def test_metadata_and_associated_files_survive_a_round_trip(tmp_path: Path) -> None:
+    path = fixture("google-coral_test_data/mobilenet_v1_0.25_128_quant.tflite")
+    model = bridge.load(path)
+    assert model.metadata_props["tflite.file:imagenet_labels.txt"].splitlines()[1] == "tench, Tinca tinca"
+    facts = json.loads(model.graph.inputs[0].metadata_props["tflite.tensor"])
+    assert facts["normalization"] == {"mean": [127.5], "std": [127.5]}
+    back = bridge.load(bridge.convert(path, tmp_path / "back.tflite").path)
+    assert {k: v for k, v in back.metadata_props.items() if k != "bridge.sha256"} == {
+        k: v for k, v in model.metadata_props.items() if k != "bridge.sha256"
+    }
+    assert (
+        back.graph.inputs[0].metadata_props["tflite.tensor"]
+        == model.graph.inputs[0].metadata_props["tflite.tensor"]
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["mlcommons_tiny/vww_96_int8.tflite", "google-ai-edge_mediapipe/iris_landmark.tflite"]
+)
+def test_a_round_trip_adds_no_transpose(name: str, tmp_path: Path) -> None:
+    path = fixture(name)
+    back = bridge.convert(path, tmp_path / "back.tflite").path
+    before, after = (
+        [o.name for g in read(p).subgraphs for o in g.operators].count("TRANSPOSE") for p in (path, back)
+    )
+    assert after <= before
 
 
 def test_every_unknown_operator_is_named_at_once() -> None:
     with pytest.raises(UnsupportedModel) as refusal:
-        bridge.load(fixture("google-ai-edge_mediapipe/face_landmark_with_attention.tflite"))
-    assert {b.op for b in refusal.value.blockers} >= {"TransformTensorBilinear", "Landmarks2TransformMatrix"}
+        bridge.load(fixture(AUDIO))
+    assert {b.op for b in refusal.value.blockers} >= {"SignalWindow", "SignalRfft", "SignalPCAN"}
 
 
-@pytest.mark.parametrize("how", ["flip", "truncate", "splice"])
-def test_mutated_files_give_typed_errors(how: str, tmp_path: Path) -> None:
-    whole = fixture("pytorch_glow/depthwise_conv2d_c2_m2.tflite").read_bytes()
+def test_unknown_custom_operators_are_kept_when_asked() -> None:
+    path = fixture(AUDIO)
+    kept = [n for n in bridge.load(path, allow_custom=True).graph if n.domain == "tflite.custom"]
+    assert {n.op_type for n in kept} >= {"SignalWindow", "SignalRfft", "SignalPCAN"}
+    assert all(n.attributes["custom_options"].value.numpy().size for n in kept)
+
+
+MUTATED = sorted(CASES)[::27]
+
+
+@pytest.mark.parametrize("name", MUTATED)
+def test_mutated_files_give_typed_errors(name: str, tmp_path: Path) -> None:
+    """20 each here; benchmarks/tflite_mutations.py makes thousands."""
+    whole = CASES[name].file(tmp_path / "whole.tflite").read_bytes()
     rng = np.random.default_rng(0)
     path = tmp_path / "mutated.tflite"
-    for _ in range(170):
+    for how in ("flip", "truncate", "splice", "number") * 5:
         raw = bytearray(whole)
-        at = int(rng.integers(len(raw)))
+        at, start = (int(v) for v in rng.integers(len(raw), size=2))
         if how == "flip":
             for place in rng.integers(len(raw), size=4):
                 raw[place] = int(rng.integers(256))
         elif how == "truncate":
             del raw[at:]
-        else:
-            start = int(rng.integers(len(raw)))
+        elif how == "splice":
             raw[at : at + 32] = raw[start : start + 32]
+        else:
+            raw[at - at % 4 : at - at % 4 + 4] = rng.choice([b"\xff" * 4, b"\xff\xff\xff\x7f", bytes(4)])
         path.write_bytes(raw)
         with contextlib.suppress(BridgeError):
             bridge.load(path, source="tflite")

@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from bridge import hub
+from bridge.errors import UnreadableFile
 from bridge.hub import const, rank_of
 from bridge.ops import Need, OpTable
+from bridge.passes.widen import APPROXIMATED
 
 ops = OpTable("TFLite import")
+
+INT32, INT64, BOOL, UINT64, FLOAT = (
+    int(ir.DataType[n]) for n in ("INT32", "INT64", "BOOL", "UINT64", "FLOAT")
+)
+
+LARGEST = 2**26
 
 # Fused activations of schema.ActivationFunctionType
 NONE, RELU, RELU_N1_TO_1, RELU6, TANH, SIGN_BIT = range(6)
@@ -21,7 +30,8 @@ def need(text: str, holds: Any) -> Need:
 
 
 FUSED = need(
-    "a fused activation other than SIGN_BIT", lambda n: n.get("fusedActivationFunction", 0) != SIGN_BIT
+    "a fused activation that LiteRT computes here: RELU, RELU6, RELU_N1_TO_1 or none",
+    lambda n: n.get("fusedActivationFunction", 0) <= RELU6,
 )
 
 
@@ -88,3 +98,30 @@ def permuted(op: Any, w: Any, perm: list[int]) -> Any:
         axis = perm.index(hub.attr(made, "axis", 1)) if rank_of(made.inputs[1]) else None
         return op.DequantizeLinear(op.const(turned), *made.inputs[1:], axis=axis)
     return op.Transpose(w, perm=perm)
+
+
+def approximated(value: Any, reason: str) -> Any:
+    """`value`, whose node the report calls approximated."""
+    value.producer().metadata_props[APPROXIMATED] = reason
+    return value
+
+
+def bounded(size: int) -> int:
+    """`size` elements. Raises UnreadableFile for more than an axis or a constant of a real model has."""
+    if not 0 <= size <= LARGEST:
+        raise UnreadableFile(f"An operator of the file asks for {size} elements at once.")
+    return int(size)
+
+
+def counted(size: int) -> np.ndarray:
+    """0, 1 … size - 1. Raises UnreadableFile as `bounded` does."""
+    return np.arange(bounded(size))
+
+
+HYBRID = "LiteRT quantizes what 8-bit weights multiply to 8 bits while it runs; here it stays float"
+
+
+def told(node: Any, value: Any, weights: int) -> Any:
+    """`value`, marked as approximated where LiteRT multiplies floats by quantized weights."""
+    hybrid = node.kind(0).startswith("FLOAT") and node.tensor(weights).quantized
+    return approximated(value, HYBRID) if hybrid else value

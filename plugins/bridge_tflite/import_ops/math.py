@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge_tflite.import_ops.common import FUSED, activate, clip, need, ops
+from bridge_tflite.import_ops.common import (
+    FUSED,
+    INT64,
+    UINT64,
+    activate,
+    approximated,
+    as_int64,
+    clip,
+    ints,
+    need,
+    ops,
+    vector,
+)
 
 FLOAT = need("a float input", lambda n: n.kind(0).startswith("FLOAT") or n.tensor(0).quantized)
 
@@ -26,7 +38,6 @@ ops.same(
     LOGICAL_AND="And",
     LOGICAL_NOT="Not",
     LOGICAL_OR="Or",
-    LOGISTIC="Sigmoid",
     MAXIMUM="Max",
     MINIMUM="Min",
     NEG="Neg",
@@ -36,8 +47,27 @@ ops.same(
     SIGN="Sign",
     SIN="Sin",
     SQRT="Sqrt",
-    TANH="Tanh",
 )
+
+
+INT16 = need("an input of int16", lambda n: n.kind(0) == "INT16")
+
+
+@ops.op("LOGISTIC", "TANH", needs=(INT16,))
+def by_table(op, node, x):
+    """LiteRT's kernels on int16 are polynomials: a few of 32768 steps off."""
+    y = op.Sigmoid(x) if node.op == "LOGISTIC" else op.Tanh(x)
+    return approximated(y, "LiteRT's int16 kernel differs by up to 12 steps of 2**-15")
+
+
+@ops.op("LOGISTIC")
+def logistic(op, node, x):
+    return op.Sigmoid(x)
+
+
+@ops.op("TANH")
+def tanh(op, node, x):
+    return op.Tanh(x)
 
 
 @ops.op("ADD", needs=(FUSED,))
@@ -104,14 +134,80 @@ def squared_difference(op, node, x, y):
     return op.Mul(difference, difference)
 
 
-@ops.op("FLOOR_DIV", needs=(FLOAT,))
+@ops.op("FLOOR_DIV")
 def floor_div(op, node, x, y):
-    return op.Floor(op.Div(x, y))
+    """ONNX divides integers towards zero: one less where the signs differ and something remains."""
+    if x.dtype.is_floating_point():
+        return op.Floor(op.Div(x, y))
+    zero = np.zeros((), x.dtype.numpy())
+    differ = op.Xor(op.Less(x, zero), op.Less(y, zero))
+    below = op.And(differ, op.Not(op.Equal(op.Mod(x, y), zero)))
+    return op.Sub(op.Div(x, y), op.Cast(below, to=int(x.dtype)))
 
 
-@ops.op("FLOOR_MOD", needs=(need("an integer input", lambda n: n.kind(0).startswith("INT")),))
+@ops.op("FLOOR_MOD")
 def floor_mod(op, node, x, y):
-    return op.Mod(x, y)
+    """With the sign of the divisor; ONNX gives floats that of the dividend."""
+    if not x.dtype.is_floating_point():
+        return op.Mod(x, y)
+    zero = np.zeros((), x.dtype.numpy())
+    rest = op.Mod(x, y, fmod=1)
+    other = op.And(op.Not(op.Equal(rest, zero)), op.Xor(op.Less(rest, zero), op.Less(y, zero)))
+    return op.Where(other, op.Add(rest, y), rest)
+
+
+@ops.op("ATAN2", needs=(FLOAT,))
+def atan2(op, node, y, x):
+    """The angle of the point (x, y): that of |y| above |x|, mirrored into the point's quadrant."""
+    kind = x.dtype.numpy()
+    zero = np.zeros((), kind)
+    both = op.And(op.Equal(x, zero), op.Equal(y, zero))
+    far = op.And(op.IsInf(x), op.IsInf(y))
+    slope = op.Div(op.Abs(y), op.Where(both, np.ones((), kind), op.Abs(x)))
+    angle = op.Atan(op.Where(far, np.ones((), kind), slope))
+    left = op.Less(_signed(op, x), zero)
+    angle = op.Where(left, op.Sub(np.array(np.pi, kind), angle), angle)
+    return op.Where(op.Less(_signed(op, y), zero), op.Neg(angle), angle)
+
+
+def _signed(op, x):
+    """x, and -1 for the zero below zero."""
+    kind = x.dtype.numpy()
+    zero = np.zeros((), kind)
+    return op.Where(op.Equal(x, zero), op.Where(op.Less(op.Reciprocal(x), zero), np.array(-1, kind), zero), x)
+
+
+@ops.op("RIGHT_SHIFT")
+def right_shift(op, node, x, y):
+    """Arithmetic, by 0 up to the width less one."""
+    dtype = x.dtype
+    bits = dtype.numpy().itemsize * 8 - 1
+    wide, places = op.Cast(x, to=INT64), op.Clip(op.Cast(y, to=INT64), np.int64(0), np.int64(bits))
+    negative = op.Less(wide, np.int64(0))
+    positive = op.Where(negative, op.BitwiseNot(wide), wide)
+    shifted = op.BitShift(op.Cast(positive, to=UINT64), op.Cast(places, to=UINT64), direction="RIGHT")
+    back = op.Cast(shifted, to=INT64)
+    return op.Cast(op.Where(negative, op.BitwiseNot(back), back), to=int(dtype))
+
+
+@ops.op("FAKE_QUANT")
+def fake_quant(op, node, x):
+    """Rounded to the steps between min and max, which are moved so that one of them is zero."""
+    low, high = float(node.get("min", 0.0)), float(node.get("max", 0.0))
+    first, last = int(node.get("narrowRange", False)), 2 ** node.get("numBits", 8) - 1
+    if low == high:
+        return op.Sub(x, x)
+    scale = np.float32((np.float32(high) - np.float32(low)) / np.float32(last - first))
+    start = np.float32(first) - np.float32(low) / scale
+    zero = np.float32(np.clip(np.floor(start + np.float32(0.5)), first, last))
+    down, up = np.float32((first - zero) * scale), np.float32((last - zero) * scale)
+    steps = op.Mul(op.Sub(op.Clip(x, down, up), down), np.float32(1) / scale)
+    return op.Add(op.Mul(op.Floor(op.Add(steps, np.float32(0.5))), scale), down)
+
+
+@ops.op("BITCAST")
+def bitcast(op, node, x):
+    return op.BitCast(x, to=int(node.out_dtype()))
 
 
 @ops.op("LEAKY_RELU")
@@ -121,7 +217,13 @@ def leaky_relu(op, node, x):
 
 @ops.op("PRELU")
 def prelu(op, node, x, alpha):
-    return op.PRelu(x, alpha)
+    wide, narrow = node.shape(0), node.shape(1)
+    fits = len(narrow) <= len(wide) and all(
+        b == 1 or (a == b and a is not None)
+        for a, b in zip(wide[len(wide) - len(narrow) :], narrow, strict=True)
+    )
+    zero = np.zeros((), x.dtype.numpy())
+    return op.PRelu(x, alpha) if fits else op.Where(op.Less(x, zero), op.Mul(x, alpha), x)
 
 
 @ops.op("GELU")
@@ -156,10 +258,30 @@ def select(op, node, condition, x, y):
     return op.Where(condition, x, y)
 
 
-@ops.op("FLOOR_DIV", needs=(need("an integer input", lambda n: n.kind(0).startswith("INT")),))
-def floor_div_integer(op, node, x, y):
-    """ONNX divides towards zero: one less where the signs differ and something remains."""
-    zero = np.zeros((), x.dtype.numpy())
-    differ = op.Xor(op.Less(x, zero), op.Less(y, zero))
-    below = op.And(differ, op.Not(op.Equal(op.Mod(x, y), zero)))
-    return op.Sub(op.Div(x, y), op.Cast(below, to=int(x.dtype)))
+def _seeds(node):
+    """A seed of 0 twice asks for one that differs from run to run."""
+    return (
+        float(node.get("seed", 0) * 65537 + node.get("seed2", 0))
+        if node.get("seed", 0) or node.get("seed2", 0)
+        else None
+    )
+
+
+@ops.op("RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL")
+def random(op, node, shape):
+    """Other numbers of the same distribution: the generators differ."""
+    like = op.Expand(np.float32(0), as_int64(op, shape))
+    kind = "RandomUniformLike" if node.op == "RANDOM_UNIFORM" else "RandomNormalLike"
+    made = op.node(kind, like, seed=_seeds(node))
+    return approximated(made, "LiteRT draws other random numbers")
+
+
+@ops.op("MULTINOMIAL", needs=(need("a constant number of samples", lambda n: n.constant(1)),))
+def multinomial(op, node, logits, count):
+    """The largest of the logits, each with noise of Gumbel's distribution."""
+    samples, classes = ints(vector(count)[0]), op.Shape(logits, start=1)
+    like = op.Expand(np.float32(0), op.Concat(op.Shape(logits, end=1), op.const(samples), classes, axis=0))
+    even = op.RandomUniformLike(like, low=1e-7, seed=_seeds(node))
+    noisy = op.Sub(op.Unsqueeze(logits, ints(1)), op.Log(op.Neg(op.Log(even))))
+    drawn = op.Cast(op.ArgMax(noisy, axis=2, keepdims=0), to=int(node.out_dtype()))
+    return approximated(drawn, "LiteRT draws other random numbers")

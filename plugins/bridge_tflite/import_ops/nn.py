@@ -6,14 +6,20 @@ import numpy as np
 
 from bridge.hub import rank_of, shape_of
 from bridge_tflite.import_ops.common import (
+    FLOAT,
     FUSED,
+    INT64,
     activate,
+    as_int64,
     constant,
+    counted,
     first,
+    ints,
     last,
     need,
     ops,
     permuted,
+    told,
     vector,
 )
 
@@ -52,7 +58,10 @@ STATIC_WINDOW = need(
 )
 
 
-@ops.op("CONV_2D", needs=(FUSED, STATIC_WINDOW))
+CHANNELS = need("a known number of channels", lambda n: n.shape(0)[-1] is not None)
+
+
+@ops.op("CONV_2D", needs=(FUSED, STATIC_WINDOW, CHANNELS))
 def conv_2d(op, node, x, w, bias=None):
     strides, dilations = window(node)
     kernel = node.shape(1)[1:3]
@@ -67,7 +76,7 @@ def conv_2d(op, node, x, w, bias=None):
         group=group,
         **padding(node, x, kernel, strides, dilations),
     )
-    return last(op, activate(op, node, y))
+    return last(op, activate(op, node, told(node, y, 1)))
 
 
 @ops.op("DEPTHWISE_CONV_2D", needs=(FUSED, STATIC_WINDOW))
@@ -81,35 +90,50 @@ def depthwise_conv_2d(op, node, x, w, bias=None):
         kernel_shape=kernel,
         strides=strides,
         dilations=dilations,
-        group=node.shape(0)[3],
+        group=node.shape(0)[3] or node.shape(1)[3] // node.get("depthMultiplier", 1),
         **padding(node, x, kernel, strides, dilations),
     )
-    return last(op, activate(op, node, y))
+    return last(op, activate(op, node, told(node, y, 1)))
 
 
 STATIC = need("a static input size", lambda n: all(d is not None for d in n.tensor(2).dims[1:]))
+STATIC_VOLUME = need(
+    "a static input size where SAME padding meets dilation",
+    lambda n: (
+        n.get("padding", SAME) == VALID
+        or max(_volume(n)[1]) == 1
+        or all(d is not None for d in n.tensor(0).dims[1:-1])
+    ),
+)
+
+
+def _transposed(op, node, x, w, bias, out, kernel, strides, dilations):
+    """ConvTranspose to the size `out`: cut before as the convolution of `out` is padded, cut or padded behind."""
+    begin, end, extra = [], [], []
+    rank = len(out)
+    for size, k, s, d, wanted in zip(
+        node.shape(2)[1 : 1 + rank], kernel, strides, dilations, out, strict=True
+    ):
+        reach = (k - 1) * d + 1
+        full = (size - 1) * s + reach
+        steps = (wanted - reach + s) // s if node.get("padding", SAME) == VALID else -(-wanted // s)
+        before = max((steps - 1) * s + reach - wanted, 0) // 2
+        begin.append(before)
+        end.append(full - before - wanted if full - before > wanted else 0)
+        extra.append(max(wanted - (full - before), 0))
+    y = op.ConvTranspose(
+        first(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations, pads=begin + end
+    )
+    if any(extra):
+        y = op.Pad(y, ints(0, 0, *[0] * rank, 0, 0, *extra))
+    return y if bias is None else op.Add(y, op.Reshape(bias, ints(-1, *[1] * rank)))
 
 
 @ops.op("TRANSPOSE_CONV", needs=(FUSED, constant(0, "output shape"), STATIC))
 def transpose_conv(op, node, shape, w, x, bias=None):
     strides, _ = window(node)
     kernel, out = node.shape(1)[1:3], vector(shape)[1:3]
-    begin, end, extra = [], [], []
-    for size, k, s, wanted in zip(node.shape(2)[1:3], kernel, strides, out, strict=True):
-        full = (size - 1) * s + k
-        total = max(full - wanted, 0)
-        begin.append(total // 2)
-        end.append(total - total // 2)
-        extra.append(max(wanted - full, 0))
-    y = op.ConvTranspose(
-        first(op, x),
-        permuted(op, w, [3, 0, 1, 2]),
-        bias,
-        kernel_shape=kernel,
-        strides=strides,
-        pads=begin + end,
-        output_padding=extra if any(extra) else None,
-    )
+    y = _transposed(op, node, x, permuted(op, w, [3, 0, 1, 2]), bias, out, kernel, strides, [1, 1])
     return last(op, activate(op, node, y))
 
 
@@ -128,7 +152,7 @@ def pool_2d(op, node, x):
 def fully_connected(op, node, x, w, bias=None):
     if not node.get("keepNumDims", False) and rank_of(x) != 2:
         x = op.Reshape(x, [-1, node.shape(1)[1]])
-    y = op.MatMul(x, permuted(op, w, [1, 0]))
+    y = told(node, op.MatMul(x, permuted(op, w, [1, 0])), 1)
     return activate(op, node, y if bias is None else op.Add(y, bias))
 
 
@@ -139,7 +163,7 @@ def batch_matmul(op, node, x, y):
         return op.Transpose(value, perm=[*range(rank - 2), rank - 1, rank - 2])
 
     x = turned(x) if node.get("adjX", False) else x
-    return op.MatMul(x, turned(y) if node.get("adjY", False) else y)
+    return told(node, op.MatMul(x, turned(y) if node.get("adjY", False) else y), 1)
 
 
 @ops.op("SOFTMAX")
@@ -175,7 +199,36 @@ def _mode(node):
     return "half_pixel" if node.get("halfPixelCenters", False) else "asymmetric"
 
 
-@ops.op("RESIZE_BILINEAR", needs=(constant(1, "size"),))
+def _corners(op, node, x, axis, wanted):
+    """Where each of `wanted` places lies between the rows of `axis`: lower, upper, and how far from the lower."""
+    align, half = node.get("alignCorners", False), node.get("halfPixelCenters", False)
+    number = op.Cast(wanted, to=FLOAT)
+    have = op.Cast(op.Squeeze(op.Shape(x, start=axis, end=axis + 1), ints(0)), to=FLOAT)
+    one, half_one = np.float32(1), np.float32(0.5)
+    ratio = op.Div(have, number)
+    if align:
+        inner = op.Div(op.Sub(have, one), op.Max(op.Sub(number, one), one))
+        ratio = op.Where(op.Greater(number, one), inner, ratio)
+    places = op.Cast(op.Range(np.int64(0), wanted, np.int64(1)), to=FLOAT)
+    if half:
+        return op.Mul(op.Add(places, half_one), ratio), have
+    return op.Mul(places, ratio), have
+
+
+def _length(op, size, place):
+    return op.Squeeze(op.Slice(as_int64(op, size), ints(place), ints(place + 1)), ints(0))
+
+
+@ops.op(
+    "RESIZE_BILINEAR",
+    needs=(
+        constant(1, "size"),
+        need(
+            "an input size that ONNX resizes alike",
+            lambda n: n.get("alignCorners", False) or 0 not in n.tensor(0).dims,
+        ),
+    ),
+)
 def resize_bilinear(op, node, x, size):
     sizes = op.Concat(op.Shape(first(op, x), end=2), op.const(np.array(vector(size), np.int64)), axis=0)
     if shape_of(x):
@@ -186,17 +239,146 @@ def resize_bilinear(op, node, x, size):
     )
 
 
+@ops.op("RESIZE_BILINEAR")
+def resize_bilinear_computed(op, node, x, size):
+    """Rows, then columns: two are gathered and mixed."""
+    for axis in (1, 2):
+        places, have = _corners(op, node, x, axis, _length(op, size, axis - 1))
+        if node.get("halfPixelCenters", False):
+            places = op.Sub(places, np.float32(0.5))
+        low = op.Max(op.Floor(places), np.float32(0))
+        high = op.Min(op.Ceil(places), op.Sub(have, np.float32(1)))
+        share = op.Reshape(op.Sub(places, low), ints(-1, *[1] * (3 - axis)))
+        below, above = (op.Gather(x, op.Cast(p, to=INT64), axis=axis) for p in (low, high))
+        x = op.Add(op.Mul(below, op.Sub(np.float32(1), share)), op.Mul(above, share))
+    return x
+
+
 @ops.op(
     "RESIZE_NEAREST_NEIGHBOR",
-    needs=(constant(1, "size"), need("a static input", lambda n: None not in n.tensor(0).dims)),
+    needs=(constant(1, "size"), need("a static input", lambda n: None not in n.tensor(0).dims[1:3])),
 )
 def resize_nearest(op, node, x, size):
     """Rows and columns are gathered: TFLite rounds otherwise than ONNX."""
     for axis, wanted in zip((1, 2), vector(size), strict=True):
         have = node.shape(0)[axis]
         align, half = node.get("alignCorners", False), node.get("halfPixelCenters", False)
-        ratio = np.float32((have - 1) / (wanted - 1)) if align and wanted > 1 else np.float32(have / wanted)
-        place = (np.arange(wanted, dtype=np.float32) + np.float32(0.5 if half else 0)) * ratio
+        ratio = (
+            np.float32(have - 1) / np.float32(wanted - 1)
+            if align and wanted > 1
+            else np.float32(have) / np.float32(wanted)
+        )
+        place = (counted(wanted).astype(np.float32) + np.float32(0.5 if half else 0)) * ratio
         index = np.floor(place + np.float32(0.5)) if align else np.floor(place)
         x = op.Gather(x, np.clip(index, 0, have - 1).astype(np.int64), axis=axis)
     return x
+
+
+@ops.op("RESIZE_NEAREST_NEIGHBOR")
+def resize_nearest_computed(op, node, x, size):
+    for axis in (1, 2):
+        places, have = _corners(op, node, x, axis, _length(op, size, axis - 1))
+        if node.get("alignCorners", False):
+            places = op.Add(places, np.float32(0.5))
+        index = op.Max(op.Min(op.Floor(places), op.Sub(have, np.float32(1))), np.float32(0))
+        x = op.Gather(x, op.Cast(index, to=INT64), axis=axis)
+    return x
+
+
+@ops.op("L2_POOL_2D", needs=(FUSED,))
+def l2_pool_2d(op, node, x):
+    kernel, strides = [node.get("filterHeight", 1), node.get("filterWidth", 1)], window(node)[0]
+    pads = padding(node, x, kernel, strides, [1, 1])
+    y = op.AveragePool(first(op, op.Mul(x, x)), kernel_shape=kernel, strides=strides, **pads)
+    return last(op, activate(op, node, op.Sqrt(y)))
+
+
+@ops.op("LOCAL_RESPONSE_NORMALIZATION")
+def local_response_normalization(op, node, x):
+    """TFLite's alpha is of each element, ONNX's of their mean."""
+    size = 2 * node.get("radius", 0) + 1
+    alpha = float(node.get("alpha", 0.0)) * size
+    y = op.LRN(
+        first(op, x),
+        alpha=alpha,
+        beta=float(node.get("beta", 0.0)),
+        bias=float(node.get("bias", 0.0)),
+        size=size,
+    )
+    return last(op, y)
+
+
+def _volume(node):
+    strides = [node.get("strideD", 1), node.get("strideH", 1), node.get("strideW", 1)]
+    names = ("dilationDFactor", "dilationHFactor", "dilationWFactor")
+    return strides, [node.get(n, 1) for n in names]
+
+
+@ops.op("CONV_3D", needs=(FUSED, STATIC_VOLUME, CHANNELS))
+def conv_3d(op, node, x, w, bias=None):
+    strides, dilations = _volume(node)
+    kernel = node.shape(1)[:3]
+    y = op.Conv(
+        first(op, x),
+        permuted(op, w, [4, 3, 0, 1, 2]),
+        bias,
+        kernel_shape=kernel,
+        strides=strides,
+        dilations=dilations,
+        group=node.shape(0)[4] // node.shape(1)[3],
+        **padding(node, x, kernel, strides, dilations),
+    )
+    return last(op, activate(op, node, y))
+
+
+@ops.op("CONV_3D_TRANSPOSE", needs=(FUSED, constant(0, "output shape"), STATIC))
+def conv_3d_transpose(op, node, shape, w, x, bias=None):
+    strides, dilations = _volume(node)
+    y = _transposed(
+        op,
+        node,
+        x,
+        permuted(op, w, [4, 3, 0, 1, 2]),
+        bias,
+        vector(shape)[1:4],
+        node.shape(1)[:3],
+        strides,
+        dilations,
+    )
+    return last(op, activate(op, node, y))
+
+
+@ops.op("RFFT2D", needs=(constant(1, "length"),))
+def rfft2d(op, node, x, length):
+    """Both last axes, cut or padded to the length; complex numbers are pairs in a last axis of the hub."""
+    rank, sizes = rank_of(x), vector(length)
+    for axis, size in zip((rank - 2, rank - 1), sizes, strict=True):
+        x = op.Slice(x, ints(0), ints(size), ints(axis))
+        x = op.Pad(
+            x,
+            op.Concat(ints(0), op.Sub(ints(size), op.Shape(x, start=axis, end=axis + 1)), axis=0),
+            None,
+            ints(axis),
+        )
+    pairs = op.Unsqueeze(x, ints(rank))
+    across = op.DFT(pairs, None, np.int64(rank - 1), onesided=1)
+    return op.DFT(across, None, np.int64(rank - 2))
+
+
+def _part(op, x, place):
+    return op.Gather(x, np.int64(place), axis=rank_of(x) - 1)
+
+
+@ops.op("REAL")
+def real(op, node, x):
+    return _part(op, x, 0)
+
+
+@ops.op("IMAG")
+def imag(op, node, x):
+    return _part(op, x, 1)
+
+
+@ops.op("COMPLEX_ABS")
+def complex_abs(op, node, x):
+    return op.Sqrt(op.ReduceSum(op.Mul(x, x), ints(-1), keepdims=0))

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from bridge.hub import rank_of
-from bridge_tflite.import_ops.common import as_int64, constant, need, ops, vector
+from bridge_tflite.import_ops.common import (
+    BOOL,
+    INT32,
+    INT64,
+    as_int64,
+    constant,
+    counted,
+    ints,
+    need,
+    ops,
+    vector,
+)
+
+FAR = 2**31 - 1
 
 REDUCTIONS = {
     "MEAN": "ReduceMean",
@@ -22,13 +37,24 @@ def _reduction(native: str):
     return handler
 
 
-NO_INTEGER_MEAN = need(
-    "a float or quantized input",
-    lambda n: n.op != "MEAN" or n.kind(0).startswith("FLOAT") or n.tensor(0).quantized,
-)
-
 for _name, _native in REDUCTIONS.items():
-    ops.op(_name, needs=(NO_INTEGER_MEAN,))(_reduction(_native))
+    ops.op(
+        _name,
+        needs=() if _name != "MEAN" else (need("a float or quantized input", lambda n: real(n.tensor(0))),),
+    )(_reduction(_native))
+
+
+def real(tensor):
+    return tensor.kind.startswith("FLOAT") or tensor.quantized
+
+
+@ops.op("MEAN")
+def integer_mean(op, node, x, axes):
+    """The sum over the number of elements, cut towards zero."""
+    axes, keep = as_int64(op, axes), int(node.get("keepDims", False))
+    total = op.ReduceSum(op.Cast(x, to=INT64), axes, keepdims=keep, noop_with_empty_axes=1)
+    count = op.ReduceProd(op.Gather(op.Shape(x), axes, axis=0), keepdims=0)
+    return op.Cast(op.Div(total, count), to=int(x.dtype))
 
 
 @ops.op("REDUCE_ANY", "REDUCE_ALL")
@@ -59,3 +85,70 @@ def topk_v2(op, node, x, k):
         _outputs=2,
     )
     return values, op.Cast(indices, to=int(node.out_dtype(1)))
+
+
+def _segments(op, data, ids, count, start, how):
+    """Rows of `data` gathered into `count` rows that begin as `start`; ids below zero fall into one more, which goes."""
+    rank = rank_of(ids)
+    places = op.Reshape(op.Cast(ids, to=INT64), ints(-1, 1))
+    inner = op.Shape(data, start=rank) if rank_of(data) > rank else op.const(ints())
+    rows = op.Reshape(data, op.Concat(ints(-1), inner, axis=0)) if rank != 1 else data
+    number = op.Reshape(op.Cast(count, to=INT64), ints(1))
+    whole = op.Expand(op.const(start), op.Concat(op.Add(number, ints(1)), inner, axis=0))
+    places = op.Where(op.Less(places, ints(0)), number, places)
+    return op.Slice(op.ScatterND(whole, places, rows, reduction=how), ints(0), number, ints(0))
+
+
+@ops.op("SEGMENT_SUM")
+def segment_sum(op, node, data, ids):
+    """Ids rise, so the last one says how many rows there are."""
+    count = op.Add(op.Slice(op.Cast(ids, to=INT64), ints(-1), ints(FAR), ints(0)), ints(1))
+    return _segments(op, data, ids, count, np.zeros((), data.dtype.numpy()), "add")
+
+
+def _lowest(kind):
+    return np.finfo(kind).min if kind.kind == "f" else np.iinfo(kind).min
+
+
+def _highest(kind):
+    return np.finfo(kind).max if kind.kind == "f" else np.iinfo(kind).max
+
+
+@ops.op("UNSORTED_SEGMENT_SUM", "UNSORTED_SEGMENT_PROD", "UNSORTED_SEGMENT_MAX", "UNSORTED_SEGMENT_MIN")
+def unsorted_segment(op, node, data, ids, count):
+    kind = data.dtype.numpy()
+    starts = {"add": 0, "mul": 1, "max": _lowest(kind), "min": _highest(kind)}
+    how = {"SUM": "add", "PROD": "mul", "MAX": "max", "MIN": "min"}[node.op.rsplit("_", 1)[1]]
+    return _segments(op, data, ids, count, np.array(starts[how], kind), how)
+
+
+WINDOWED = {1: "ReduceSum", 2: "ReduceProd", 3: "ReduceMin", 4: "ReduceMax", 5: "ReduceMin", 6: "ReduceMax"}
+COMBINED = {1: "Add", 2: "Mul", 3: "Min", 4: "Max", 5: "And", 6: "Or"}
+
+
+def windows(op, x, start, function, shape, strides, dilations):
+    """Axis by axis, the elements of each window are gathered beside one another and reduced."""
+    bits = x.dtype.numpy() == np.bool_
+    values = op.Cast(x, to=INT32) if bits else x
+    for axis, (size, stride, dilation) in enumerate(zip(shape, strides, dilations, strict=True)):
+        if size == 1 and stride == 1:
+            continue
+        length = op.Squeeze(op.Shape(values, start=axis, end=axis + 1), ints(0))
+        last = op.Sub(length, np.int64((size - 1) * dilation))
+        begins = op.Range(np.int64(0), last, np.int64(stride))
+        places = op.Add(op.Unsqueeze(begins, ints(1)), op.const(counted(size) * dilation))
+        values = op.node(WINDOWED[function], op.Gather(values, places, axis=axis), ints(axis + 1), keepdims=0)
+    values = op.Cast(values, to=BOOL) if bits else values
+    return op.node(COMBINED[function], values, start)
+
+
+@ops.op(
+    "REDUCE_WINDOW",
+    needs=(
+        need("a known reduction", lambda n: n.get("reduceFunction", 0) in WINDOWED),
+        *(constant(i, n) for i, n in ((2, "window"), (3, "strides"), (4, "dilations"))),
+    ),
+)
+def reduce_window(op, node, x, start, shape, strides, dilations):
+    parameters = (vector(v) for v in (shape, strides, dilations))
+    return windows(op, x, start, node.get("reduceFunction", 0), *parameters)

@@ -96,7 +96,7 @@ def kept(node: ir.Node) -> bool:
 
 
 class QuantizedWeights(ir.passes.InPlacePass):
-    """1. A dequantized constant of symmetric int8 (or int32, for a bias) becomes a float constant that remembers its integers.
+    """1. A dequantized constant becomes a float constant; one of symmetric int8 (or int32, for a bias) remembers its integers.
 
     2. uint8 between a QuantizeLinear and its DequantizeLinears becomes int8, 128 lower.
     3. A Gemm or MatMul by such weights becomes a fully connected layer.
@@ -136,15 +136,17 @@ def _remember(graph: ir.Graph, node: ir.Node) -> bool:
         return False
     if array.dtype == np.uint8 and (zero == 128).all():
         array, zero = (array.astype(np.int16) - 128).astype(np.int8), np.zeros(1, np.int8)
-    if array.dtype not in (np.int8, np.int32) or zero.any() or scale.ndim > 1:
+    if array.dtype not in (np.int8, np.uint8, np.int32) or scale.ndim > 1 or zero.size not in (1, scale.size):
         return False
     axis = attr(node, "axis", 1) % max(array.ndim, 1)
     shape = [1] * array.ndim
     if scale.size > 1:
         shape[axis] = -1
     op = hub.Builder(graph, before=node, source=hub.origin(node))
-    made = op.const(array.astype(np.float32) * scale.reshape(shape))
-    made.meta[WEIGHTS] = Weights(array, scale.reshape(-1), axis)
+    offset = zero.astype(np.int32).reshape(shape if zero.size > 1 else [])
+    made = op.const((array.astype(np.int32) - offset).astype(np.float32) * scale.reshape(shape))
+    if not zero.any() and array.dtype != np.uint8:
+        made.meta[WEIGHTS] = Weights(array, scale.reshape(-1), axis)
     ir.convenience.replace_all_uses_with(node.outputs[0], made)
     graph.remove(node, safe=True)
     return True

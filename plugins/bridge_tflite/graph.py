@@ -1,0 +1,455 @@
+"""Subgraphs of a TFLite file becoming hub graphs: operators as their handlers see them, tensors as hub values."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import UnreadableFile
+from bridge_tflite.import_ops import ops
+from bridge_tflite.import_ops.common import bounded
+from bridge_tflite.import_ops.state import Resource, State
+from bridge_tflite.reader import DTYPES, File, Operator, Subgraph, Tensor
+
+DEPTH = 16
+LARGEST = 200_000
+RAW = frozenset(
+    [
+        "BROADCAST_ARGS",
+        "BROADCAST_TO",
+        "CAST",
+        "EXPAND_DIMS",
+        "GATHER",
+        "GATHER_ND",
+        "RESHAPE",
+        "REVERSE_V2",
+        "SHAPE",
+        "RANK",
+        "SLICE",
+        "SPLIT",
+        "SPLIT_V",
+        "SQUEEZE",
+        "STRIDED_SLICE",
+        "TILE",
+        "TRANSPOSE",
+        "PACK",
+        "UNPACK",
+        "DEPTH_TO_SPACE",
+        "SPACE_TO_DEPTH",
+        "QUANTIZE",
+        "DEQUANTIZE",
+        "CALL",
+        "CALL_ONCE",
+        "IF",
+        "WHILE",
+        "FILL",
+        "MIRROR_PAD",
+        "DYNAMIC_UPDATE_SLICE",
+        "DENSIFY",
+        "FLOOR_DIV",
+        "FLOOR_MOD",
+        "RIGHT_SHIFT",
+        "BITWISE_XOR",
+        "BITCAST",
+        "VAR_HANDLE",
+        "READ_VARIABLE",
+        "ASSIGN_VARIABLE",
+        "HASHTABLE",
+        "HASHTABLE_FIND",
+        "HASHTABLE_IMPORT",
+        "HASHTABLE_SIZE",
+        "SCATTER_ND",
+        "SPARSE_TO_DENSE",
+        "ONE_HOT",
+        "UNIQUE",
+        "WHERE",
+        "STABLEHLO_CASE",
+        "STABLEHLO_COMPOSITE",
+    ]
+)
+CONTROL = {
+    "CALL": ["subgraph"],
+    "CALL_ONCE": ["initSubgraphIndex"],
+    "IF": ["thenSubgraphIndex", "elseSubgraphIndex"],
+    "WHILE": ["condSubgraphIndex", "bodySubgraphIndex"],
+    "STABLEHLO_COMPOSITE": ["decompositionSubgraphIndex"],
+}
+INNER = frozenset(["IF", "WHILE", "STABLEHLO_CASE"])
+HANDLES = frozenset(
+    [
+        "CALL",
+        "CALL_ONCE",
+        "VAR_HANDLE",
+        "READ_VARIABLE",
+        "ASSIGN_VARIABLE",
+        "HASHTABLE",
+        "HASHTABLE_FIND",
+        "HASHTABLE_IMPORT",
+        "HASHTABLE_SIZE",
+    ]
+)
+COMPLEX = frozenset(["RFFT2D", "REAL", "IMAG", "COMPLEX_ABS"])
+TEXT = frozenset(
+    [
+        "EQUAL",
+        "NOT_EQUAL",
+        "GATHER",
+        "GATHER_ND",
+        "RESHAPE",
+        "SLICE",
+        "STRIDED_SLICE",
+        "CONCATENATION",
+        "FILL",
+        "SQUEEZE",
+        "EXPAND_DIMS",
+        "PACK",
+        "UNPACK",
+        "SHAPE",
+        "RANK",
+        "SELECT",
+        "SELECT_V2",
+        "TILE",
+        "TRANSPOSE",
+        "SPLIT",
+        "SPLIT_V",
+        "IF",
+        "WHILE",
+        "CALL",
+        "HASHTABLE_FIND",
+        "HASHTABLE_IMPORT",
+    ]
+)
+CUSTOM = "tflite.custom"
+REFUSED = {
+    "CONCAT_EMBEDDINGS": "has no kernel in LiteRT",
+    "LSH_PROJECTION": "hashes bytes, which no ONNX operator does",
+    "SKIP_GRAM": "makes as many strings as it finds words, which no ONNX operator does",
+    "DELEGATE": "stands for hardware of another machine",
+    "PLACEHOLDER_FOR_GREATER_OP_CODES": "stands for no operator",
+    "STABLEHLO_RNG_BIT_GENERATOR": "gives the bits of its own random generator, which ONNX does not have",
+}
+
+
+class Node:
+    """One TFLite operator as handlers see it."""
+
+    def __init__(self, file: File, subgraph: Subgraph, operator: Operator, scope: Scope | None) -> None:
+        self.file, self.subgraph, self.operator, self.scope = file, subgraph, operator, scope
+        self.op, self.outputs = operator.name, operator.outputs
+        self.rule = f"custom::{self.op}" if operator.custom else self.op
+
+    def get(self, field: str, default: Any = None) -> Any:
+        """A field of the operator's options."""
+        found = getattr(self.operator.options, field, default)
+        return default if found is None else found
+
+    def has(self, index: int) -> bool:
+        return index < len(self.operator.inputs) and self.operator.inputs[index] >= 0
+
+    def tensor(self, index: int) -> Tensor:
+        """The tensor of input `index`."""
+        return self.subgraph.tensors[self.operator.inputs[index]]
+
+    def intermediate(self, index: int) -> float:
+        """Scale of a tensor that lives inside the operator."""
+        found = self.subgraph.tensors[self.operator.intermediates[index]].scale
+        assert found is not None
+        return float(found[0])
+
+    def intermediate_zero(self, index: int) -> int:
+        found = self.subgraph.tensors[self.operator.intermediates[index]].zero_point
+        assert found is not None
+        return int(found[0])
+
+    def out(self, index: int) -> Tensor:
+        """The tensor of output `index`."""
+        return self.subgraph.tensors[self.outputs[index]]
+
+    def shape(self, index: int) -> list[int | None]:
+        return self.tensor(index).dims
+
+    def kind(self, index: int) -> str:
+        return self.tensor(index).kind
+
+    def out_kind(self, index: int = 0) -> str:
+        return self.out(index).kind
+
+    def out_dtype(self, index: int = 0) -> ir.DataType:
+        return dtype_of(self.out(index))
+
+    def constant(self, index: int) -> bool:
+        return not self.has(index) or self.file.data(self.tensor(index).buffer) is not None
+
+    def title(self) -> str:
+        return self.out(0).name if self.outputs else ""
+
+    def tensors(self) -> list[Tensor]:
+        return [self.subgraph.tensors[i] for i in (*self.operator.inputs, *self.outputs) if i >= 0]
+
+    def subgraphs(self) -> list[int]:
+        """The subgraphs it runs."""
+        if self.op == "STABLEHLO_CASE":
+            found = self.get("branchSubgraphIndices", [])
+            return [int(i) for i in found]
+        return [self.get(field, 0) for field in CONTROL.get(self.op, ())]
+
+    @functools.cached_property
+    def custom(self) -> dict[str, Any]:
+        """Options of a custom operator that are written as a flexbuffer map; empty where they are written otherwise."""
+        from flatbuffers import flexbuffers
+
+        try:
+            found = flexbuffers.Loads(self.operator.custom_options)
+        except Exception:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def refusal(self, allow_custom: bool, inner: bool) -> str | None:
+        """Why the operator cannot be read, or None."""
+        if self.op in REFUSED and not self.operator.custom:
+            return REFUSED[self.op]
+        if self.operator.custom and self.rule not in ops and not allow_custom:
+            return "is a custom operator without a rule; allow_custom keeps it as it is"
+        for tensor in self.tensors():
+            if tensor.kind == "RESOURCE" and self.op in HANDLES:
+                continue
+            if tensor.kind not in DTYPES:
+                return f"has a tensor of type {tensor.kind}"
+            if tensor.kind == "COMPLEX64" and self.op in COMPLEX:
+                continue
+            if "COMPLEX" in tensor.kind:
+                return "has complex numbers"
+            if tensor.kind == "STRING" and self.op not in TEXT and not self.operator.custom:
+                return "has strings, which the ONNX operator does not take"
+        if inner and (self.op == "ASSIGN_VARIABLE" or any(t.variable for t in self.tensors())):
+            return "changes a variable inside a branch or a loop"
+        if self.operator.custom and self.rule not in ops:
+            return None
+        return ops.refusal(self.rule, self)
+
+    def state(self, op: hub.Builder, index: int) -> Any:
+        """What the variable of input `index` holds, in the numbers it stands for."""
+        assert self.scope is not None
+        return self.scope.real(op, self.operator.inputs[index])
+
+    def assign(self, op: hub.Builder, index: int, value: Any) -> None:
+        """Let the variable of input `index` hold `value`, numbers that are quantized as it is."""
+        assert self.scope is not None
+        self.scope.assign(op, self.operator.inputs[index], value)
+
+    def inline(self, op: hub.Builder, index: int, inputs: Sequence[Any]) -> list[ir.Value]:
+        """Outputs of subgraph `index` on `inputs`, built in place."""
+        assert self.scope is not None
+        inner = Scope(self.file, index, op.graph, self.scope.state, self.scope.depth + 1, self.scope.budget)
+        inner.values = dict(zip(inner.subgraph.inputs, inputs, strict=True))
+        inner.run(op)
+        return [inner.value(op, i) for i in inner.subgraph.outputs]
+
+    def choice(self, op: hub.Builder, index: Any, branches: Sequence[int], inputs: Sequence[Any]) -> Any:
+        """Outputs of the branch `index`, or of the last where it is none."""
+        if len(branches) == 1:
+            return tuple(self.inline(op, branches[0], inputs))
+        others = ir.Graph([], [], nodes=[], name="others", opset_imports={"": hub.HUB_OPSET})
+        inner = hub.Builder(others)
+        rest = self.choice(inner, index, branches[1:], inputs)
+        others.outputs.extend(inner.Identity(v) for v in (rest if isinstance(rest, tuple) else (rest,)))
+        here = op.Reshape(op.Equal(index, np.int64(len(self.subgraphs()) - len(branches))), [1])
+        return op.If(
+            here,
+            then_branch=self.branch(branches[0], inputs),
+            else_branch=others,
+            _outputs=len(self.outputs),
+        )
+
+    def branch(self, index: int, inputs: Sequence[Any]) -> ir.Graph:
+        """Subgraph `index` as a graph without inputs that reads `inputs` from outside."""
+        graph = ir.Graph([], [], nodes=[], name=f"branch_{index}", opset_imports={"": hub.HUB_OPSET})
+        op = hub.Builder(graph)
+        graph.outputs.extend(op.Identity(v) for v in self.inline(op, index, inputs))
+        return graph
+
+    def loop(self, condition: int, body: int, inputs: Sequence[Any]) -> ir.Graph:
+        """A Loop body: `body`, then `condition` on its results."""
+        tensors = [self.subgraph.tensors[i] for i in self.operator.inputs]
+        carried = [
+            ir.Value(
+                name=f"carried_{i}_{id(self):x}",
+                type=ir.TensorType(dtype_of(t)),
+                shape=ir.Shape([None] * len(t.dims)),
+            )
+            for i, t in enumerate(tensors)
+        ]
+        for value, given in zip(carried, inputs, strict=True):
+            if given.shape is not None and given.shape.is_static():
+                value.shape = given.shape
+        count = ir.Value(
+            name=f"count_{id(self):x}", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([])
+        )
+        go = ir.Value(name=f"go_{id(self):x}", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([1]))
+        graph = ir.Graph(
+            [count, go, *carried], [], nodes=[], name=f"body_{body}", opset_imports={"": hub.HUB_OPSET}
+        )
+        op = hub.Builder(graph)
+        results = self.inline(op, body, carried)
+        again = op.Reshape(self.inline(op, condition, results)[0], [1])
+        graph.outputs.extend(op.Identity(v) for v in (again, *results))
+        return graph
+
+
+class Scope:
+    """One subgraph being built into a hub graph: hub values by tensor index, as stored (quantized ones as integers)."""
+
+    def __init__(
+        self,
+        file: File,
+        index: int,
+        graph: Any,
+        state: State,
+        depth: int = 0,
+        budget: list[int] | None = None,
+    ) -> None:
+        if depth > DEPTH:
+            raise UnreadableFile(f"{file.path}: subgraphs call one another more than {DEPTH} deep.")
+        self.file, self.subgraph, self.graph, self.depth = file, file.subgraphs[index], graph, depth
+        self.state = state
+        self.budget = budget if budget is not None else [LARGEST]
+        self.values: dict[int, ir.Value] = {}
+
+    def input(self, index: int, name: str) -> ir.Value:
+        tensor = self.subgraph.tensors[index]
+        dims = [f"{name}_{i}" if d is None else d for i, d in enumerate(tensor.dims)]
+        return ir.Value(name=name, type=ir.TensorType(dtype_of(tensor)), shape=ir.Shape(dims))
+
+    def value(self, op: hub.Builder, index: int) -> ir.Value:
+        """The hub value of a tensor, as stored."""
+        if index not in self.values:
+            tensor = self.subgraph.tensors[index]
+            if tensor.variable:
+                return self.state.read(
+                    (id(self.subgraph), index), tensor.name, dtype_of(tensor), tensor.dims, rest(tensor)
+                )
+            array = self.file.array(tensor)
+            if array is None and 0 not in tensor.dims:
+                raise UnreadableFile(f"{self.file.path}: {tensor.name} is read before it is made.")
+            array = np.zeros([d or 0 for d in tensor.dims], DTYPES[tensor.kind]) if array is None else array
+            made = op.const(_tensor(array))
+            self.values[index] = made
+        return self.values[index]
+
+    def real(self, op: hub.Builder, index: int) -> ir.Value:
+        """The hub value of a tensor in the numbers it stands for."""
+        tensor, value = self.subgraph.tensors[index], self.value(op, index)
+        if not tensor.quantized:
+            return value
+        if tensor.kind == "INT64":
+            return self._wide(op, tensor)
+        scale, zero, axis = self._parameters(op, tensor)
+        return op.DequantizeLinear(value, scale, zero, axis=axis)
+
+    def _wide(self, op: hub.Builder, tensor: Tensor) -> ir.Value:
+        """A bias in 64 bits: its numbers, since DequantizeLinear takes 32 bits at most."""
+        array = self.file.array(tensor)
+        if array is None:
+            raise UnreadableFile(f"{self.file.path}: {tensor.name} is computed in 64 bits and has a scale.")
+        return op.const((array * tensor.scale.astype(np.float64)).astype(np.float32))  # type: ignore[union-attr]
+
+    def _parameters(self, op: hub.Builder, tensor: Tensor) -> tuple[Any, Any, int | None]:
+        assert tensor.scale is not None
+        assert tensor.zero_point is not None
+        single = tensor.scale.size == 1
+        scale, zero = (tensor.scale[0], tensor.zero_point[0]) if single else (tensor.scale, tensor.zero_point)
+        dtype = dtype_of(tensor).numpy()
+        if tensor.kind == "INT32" and np.any(zero):
+            raise UnreadableFile(f"{self.file.path}: {tensor.name} has a zero point in 32 bits.")
+        offset = None if tensor.kind == "INT32" else op.const(_tensor(np.asarray(zero).astype(dtype)))
+        return op.const(np.asarray(scale, np.float32)), offset, None if single else tensor.axis
+
+    def run(self, op: hub.Builder) -> None:
+        for operator in self.subgraph.operators:
+            self.budget[0] -= 1
+            if self.budget[0] < 0:
+                raise UnreadableFile(f"{self.file.path} expands to more than {LARGEST} operators.")
+            self._operator(op, Node(self.file, self.subgraph, operator, self))
+
+    def _operator(self, op: hub.Builder, node: Node) -> None:
+        op.source = f"{node.op} {node.title()}".strip()
+        rule = ops.find(node.rule, node)
+        if rule is None:
+            self._keep(op, node)
+            return
+        raw = node.op in RAW
+        get = self.value if raw else self.real
+        inputs = [None if i < 0 else get(op, i) for i in node.operator.inputs]
+        results = rule.handler(op, node, *inputs)
+        self._store(op, node, results, raw)
+
+    def _keep(self, op: hub.Builder, node: Node) -> None:
+        """An unknown custom operator as it is: its inputs as stored, its options as bytes."""
+        op.graph.opset_imports[CUSTOM] = 1
+        made = ir.Node(
+            CUSTOM,
+            node.op,
+            [None if i < 0 else self.value(op, i) for i in node.operator.inputs],
+            [
+                ir.AttrTensor(
+                    "custom_options", ir.tensor(np.frombuffer(node.operator.custom_options, np.uint8))
+                )
+            ],
+            num_outputs=len(node.outputs),
+        )
+        for value, index in zip(made.outputs, node.outputs, strict=True):
+            tensor = self.subgraph.tensors[index]
+            value.type, value.shape = ir.TensorType(dtype_of(tensor)), ir.Shape(tensor.dims)
+            self.values[index] = value
+        op.insert(made)
+
+    def assign(self, op: hub.Builder, index: int, value: Any) -> None:
+        tensor = self.subgraph.tensors[index]
+        if tensor.quantized and value.dtype == ir.DataType.FLOAT:
+            scale, zero, axis = self._parameters(op, tensor)
+            value = op.QuantizeLinear(value, scale, zero, axis=axis)
+        self.state.write((id(self.subgraph), index), tensor.name, value, index)
+
+    def _store(self, op: hub.Builder, node: Node, results: Any, raw: bool) -> None:
+        results = results if isinstance(results, tuple) else (results,)
+        for index, value in zip(node.outputs, results, strict=True):
+            tensor = self.subgraph.tensors[index]
+            if isinstance(value, Resource):
+                self.values[index] = value  # type: ignore[assignment]
+                continue
+            if value.shape is None and tensor.dims:
+                value.shape = ir.Shape([None] * len(tensor.dims))
+            if value.type is None:
+                value.type = ir.TensorType(
+                    dtype_of(tensor) if raw or not tensor.quantized else ir.DataType.FLOAT
+                )
+            if tensor.quantized and value.dtype == ir.DataType.FLOAT:
+                scale, zero, axis = self._parameters(op, tensor)
+                value = op.QuantizeLinear(value, scale, zero, axis=axis)
+            self.values[index] = value
+
+
+def rest(tensor: Tensor) -> np.ndarray:
+    """What a variable tensor holds before the first run: numbers that stand for zero."""
+    zero = 0 if tensor.zero_point is None or tensor.kind != "INT8" else int(tensor.zero_point[0])
+    bounded(int(np.prod([d or 1 for d in tensor.dims], dtype=np.float64)))
+    return np.full([d or 1 for d in tensor.dims], zero, DTYPES[tensor.kind])
+
+
+def dtype_of(tensor: Tensor) -> ir.DataType:
+    return (
+        ir.DataType.STRING
+        if tensor.kind == "STRING"
+        else ir.DataType.from_numpy(np.dtype(DTYPES[tensor.kind]))
+    )
+
+
+def _tensor(array: np.ndarray) -> Any:
+    if array.dtype == object:
+        return ir.StringTensor(np.array([s.encode() for s in array.ravel()], object).reshape(array.shape))
+    return ir.tensor(array)

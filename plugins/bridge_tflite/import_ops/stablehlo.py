@@ -1,0 +1,174 @@
+"""StableHLO operators inside TFLite files that have one evident meaning in ONNX."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.hub import rank_of
+from bridge_tflite.import_ops.common import BOOL, INT64, UINT64, bounded, ints, need, ops
+from bridge_tflite.import_ops.tensor import dynamic_update_slice
+
+ops.same(
+    STABLEHLO_ABS="Abs",
+    STABLEHLO_ADD="Add",
+    STABLEHLO_COSINE="Cos",
+    STABLEHLO_DIVIDE="Div",
+    STABLEHLO_EXPONENTIAL="Exp",
+    STABLEHLO_FLOOR="Floor",
+    STABLEHLO_LOG="Log",
+    STABLEHLO_LOGISTIC="Sigmoid",
+    STABLEHLO_MAXIMUM="Max",
+    STABLEHLO_MINIMUM="Min",
+    STABLEHLO_MULTIPLY="Mul",
+    STABLEHLO_NEGATE="Neg",
+    STABLEHLO_POWER="Pow",
+    STABLEHLO_SUBTRACT="Sub",
+    STABLEHLO_TANH="Tanh",
+)
+ops.op("STABLEHLO_DYNAMIC_UPDATE_SLICE")(
+    lambda op, node, x, update, *starts: dynamic_update_slice(
+        op, node, x, update, op.Concat(*(op.Reshape(s, ints(1)) for s in starts), axis=0)
+    )
+)
+
+
+def numbers(node, field):
+    return [int(v) for v in node.get(field, [])]
+
+
+@ops.op("STABLEHLO_AND", "STABLEHLO_OR")
+def logical(op, node, x, y):
+    kind = "And" if node.op.endswith("AND") else "Or"
+    return op.node(kind if int(x.dtype) == BOOL else f"Bitwise{kind}", x, y)
+
+
+@ops.op("STABLEHLO_RSQRT")
+def rsqrt(op, node, x):
+    return op.Reciprocal(op.Sqrt(x))
+
+
+@ops.op("STABLEHLO_CBRT")
+def cbrt(op, node, x):
+    return op.Mul(op.Sign(x), op.Pow(op.Abs(x), np.array(1 / 3, x.dtype.numpy())))
+
+
+@ops.op("STABLEHLO_REMAINDER")
+def remainder(op, node, x, y):
+    """With the sign of the dividend."""
+    return op.Mod(x, y, fmod=1)
+
+
+@ops.op("STABLEHLO_SHIFT_LEFT")
+def shift_left(op, node, x, y):
+    """Shifts of the width and more give 0."""
+    bits = x.dtype.numpy().itemsize * 8
+    places = op.Cast(y, to=INT64)
+    far = op.Or(op.Less(places, np.int64(0)), op.GreaterOrEqual(places, np.int64(bits)))
+    safe = op.Where(far, np.int64(0), places)
+    moved = op.BitShift(op.Cast(op.Cast(x, to=INT64), to=UINT64), op.Cast(safe, to=UINT64), direction="LEFT")
+    return op.Cast(op.Where(far, np.int64(0), op.Cast(moved, to=INT64)), to=int(x.dtype))
+
+
+@ops.op("STABLEHLO_COMPARE")
+def compare(op, node, x, y):
+    kind = node.get("comparisonDirection", 0)
+    names = ("Equal", "Equal", "GreaterOrEqual", "Greater", "LessOrEqual", "Less")
+    found = op.node(names[kind], x, y)
+    return op.Not(found) if kind == 1 else found
+
+
+@ops.op("STABLEHLO_SELECT")
+def select(op, node, condition, x, y):
+    return op.Where(condition, x, y)
+
+
+@ops.op("STABLEHLO_CLAMP")
+def clamp(op, node, low, x, high):
+    return op.Min(op.Max(x, low), high)
+
+
+@ops.op("STABLEHLO_CONVERT")
+def convert(op, node, x):
+    return op.Cast(x, to=int(node.out_dtype()))
+
+
+STATIC_OUT = need("a static result", lambda n: None not in n.out(0).dims)
+
+
+@ops.op("STABLEHLO_RESHAPE", needs=(STATIC_OUT,))
+def reshape(op, node, x):
+    return op.Reshape(x, ints(*node.out(0).dims), allowzero=1 if 0 in node.out(0).dims else None)
+
+
+@ops.op("STABLEHLO_TRANSPOSE")
+def transpose(op, node, x):
+    return op.Transpose(x, perm=numbers(node, "permutation"))
+
+
+@ops.op("STABLEHLO_CONCATENATE")
+def concatenate(op, node, *inputs):
+    return op.Concat(*inputs, axis=int(node.get("dimension", 0)))
+
+
+@ops.op("STABLEHLO_BROADCAST_IN_DIM", needs=(STATIC_OUT,))
+def broadcast_in_dim(op, node, x):
+    """Dimension i of the input becomes the named one of the output."""
+    out, dims = node.out(0).dims, numbers(node, "broadcastDimensions")
+    spread = (
+        op.Unsqueeze(x, ints(*(i for i in range(len(out)) if i not in dims))) if len(dims) < len(out) else x
+    )
+    return op.Expand(spread, ints(*out))
+
+
+@ops.op("STABLEHLO_SLICE")
+def slice_(op, node, x):
+    starts, ends, steps = (numbers(node, n) for n in ("startIndices", "limitIndices", "strides"))
+    return op.Slice(x, ints(*starts), ints(*ends), ints(*range(len(starts))), ints(*steps))
+
+
+@ops.op("STABLEHLO_DYNAMIC_SLICE")
+def dynamic_slice(op, node, x, *starts):
+    """Starts are moved so that the slice lies inside."""
+    sizes = ints(*numbers(node, "sliceSizes"))
+    begin = op.Cast(op.Concat(*(op.Reshape(s, ints(1)) for s in starts), axis=0), to=INT64)
+    begin = op.Min(op.Max(begin, ints(0)), op.Sub(op.Shape(x), op.const(sizes)))
+    return op.Slice(x, begin, op.Add(begin, op.const(sizes)), op.const(np.arange(sizes.size)))
+
+
+@ops.op("STABLEHLO_IOTA", needs=(STATIC_OUT,))
+def iota(op, node):
+    dims, axis = node.out(0).dims, int(node.get("iotaDimension", 0))
+    bounded(int(np.prod(dims, dtype=np.float64)))
+    places = np.arange(dims[axis]).reshape([-1 if i == axis else 1 for i in range(len(dims))])
+    return op.const(np.broadcast_to(places, dims).astype(node.out_dtype().numpy()))
+
+
+@ops.op("STABLEHLO_PAD")
+def pad(op, node, x, value):
+    """Copies of the value between elements, then around; where an edge is negative, elements go."""
+    low, high, inner = (numbers(node, n) for n in ("edgePaddingLow", "edgePaddingHigh", "interiorPadding"))
+    rank = rank_of(x)
+    for axis, gap in enumerate(inner):
+        if gap:
+            around = [0] * (2 * rank + 2)
+            around[rank + 1 + axis + 1] = gap
+            spaced = op.Pad(op.Unsqueeze(x, ints(axis + 1)), ints(*around), value)
+            lengths = [op.Shape(x, start=i, end=i + 1) for i in range(rank)]
+            lengths[axis] = op.Mul(lengths[axis], ints(gap + 1))
+            joined = op.Reshape(spaced, op.Concat(*lengths, axis=0))
+            x = op.Slice(joined, ints(0), ints(-gap), ints(axis))
+    return op.Pad(x, ints(*low, *high), value)
+
+
+@ops.op("STABLEHLO_COMPOSITE")
+def composite(op, node, *inputs):
+    """What it is made of."""
+    return tuple(node.inline(op, node.get("decompositionSubgraphIndex", 0), inputs))
+
+
+@ops.op("STABLEHLO_CASE")
+def case(op, node, index, *inputs):
+    """A chain of branches; an index outside of them takes the last."""
+    branches = node.subgraphs()
+    flag = op.Reshape(op.Cast(index, to=INT64), ints())
+    return node.choice(op, flag, branches, inputs)

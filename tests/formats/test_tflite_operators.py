@@ -1,0 +1,71 @@
+"""Every TFLite operator means in the hub what LiteRT computes for it: one-operator files, static and dynamic."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tflite_cases import CASES, Case
+
+import bridge
+from bridge.errors import UnsupportedModel
+from bridge.verify import compare, quanta
+
+
+def shaped(case: Case, path: Path) -> None:
+    """Give the outputs the shapes LiteRT finds."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_path=str(case.file(path)),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    found = interpreter.get_signature_runner()(**case.feed)
+    for index, output in enumerate(case.outputs):
+        output.value = np.zeros(np.shape(found[f"y{index}"]), np.asarray(output.value).dtype)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_hub_computes_what_litert_computes(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    if case.want is None:
+        shaped(case, tmp_path / "shapes.tflite")
+    path = case.file(tmp_path / "model.tflite")
+    model = bridge.load(path)
+    feed = {
+        v.name: v.const_value.numpy() for v in model.graph.inputs if v.const_value is not None
+    } | case.feed
+    want = bridge.run(path, feed, source="tflite") if case.want is None else case.expected()
+    agrees(case, model, feed, want)
+    for kept in (False, True):
+        dynamic = case.file(tmp_path / "dynamic.tflite", dynamic=True, kept=kept)
+        with contextlib.suppress(UnsupportedModel):
+            agrees(case, bridge.load(dynamic), feed, want)
+
+
+def agrees(case: Case, model: Any, feed: Any, want: Any) -> None:
+    found = bridge.run(model, feed)
+    assert list(found) == list(want)
+    if case.random:
+        assert [(v.dtype, v.shape) for v in found.values()] == [(v.dtype, v.shape) for v in want.values()]
+        return
+    steps = {name: step * case.quanta for name, step in quanta(model).items()}
+    result = compare(want, found, atol=case.bound, steps=steps)
+    assert result.ok, str(result)
+
+
+def test_every_rule_has_a_case() -> None:
+    from bridge_tflite.import_ops import ops
+
+    tested = {f"custom::{case.op}" if case.custom is not None else case.op for case in CASES.values()}
+    assert {rule.op for rule in ops} - tested == set()
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.bound is not None])
+def test_what_litert_quantizes_while_it_runs_is_reported(name: str, tmp_path: Path) -> None:
+    path = CASES[name].file(tmp_path / "model.tflite")
+    report = bridge.check(path, to="onnx")
+    assert any("while it runs" in c.detail for c in report.crossings if c.outcome == "approximated")

@@ -1,0 +1,77 @@
+"""What a TFLite file remembers between runs is inputs and outputs of its hub model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bridge_tflite.runtime import Stateful
+from tflite_cases import CASES
+
+import bridge
+from bridge.errors import InvalidInput
+
+REMEMBERING = [
+    "ASSIGN_VARIABLE",
+    "RNN-act4",
+    "UNIDIRECTIONAL_SEQUENCE_RNN",
+    "BIDIRECTIONAL_SEQUENCE_RNN-merge0",
+    "SVDF-rank2",
+    "LSTM-all",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM-plain",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM-int8",
+    "BIDIRECTIONAL_SEQUENCE_LSTM-plain",
+]
+
+
+@pytest.mark.parametrize("name", REMEMBERING)
+def test_three_steps_in_a_row_are_those_of_litert(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    path = case.file(tmp_path / "model.tflite")
+    model, steps = bridge.load(path), Stateful(path)
+    states = {v.name: v.const_value.numpy() for v in model.graph.inputs if v.const_value is not None}
+    assert states
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        feed = {n: rng.permuted(v, axis=-1) for n, v in case.feed.items()}
+        want, found = steps.run(feed), bridge.run(model, {**feed, **states})
+        assert list(want) == list(found)
+        for key, value in want.items():
+            if value.dtype.kind == "i":
+                assert np.abs(value.astype(int) - found[key].astype(int)).max() <= (
+                    2 if value.dtype == np.int16 else 1
+                )
+            else:
+                np.testing.assert_allclose(found[key], value, rtol=1e-3, atol=1e-5)
+        states = {n: found[f"{n}/next"] for n in states}
+
+
+def test_a_state_starts_as_the_file_says_when_it_is_not_given(tmp_path: Path) -> None:
+    case = CASES["ASSIGN_VARIABLE"]
+    path = case.file(tmp_path / "model.tflite")
+    model = bridge.load(path)
+    (state,) = [v for v in model.graph.inputs if v.const_value is not None]
+    x = case.feed["x0"]
+    np.testing.assert_allclose(bridge.run(model, {"x0": x})["y0"], x + state.const_value.numpy(), rtol=1e-6)
+    other = {"x0": x, state.name: np.ones_like(x)}
+    np.testing.assert_allclose(bridge.run(model, other)["y0"], x + 1, rtol=1e-6)
+    with pytest.raises(InvalidInput, match="starts the variable"):
+        bridge.run(path, other)
+
+
+@pytest.mark.parametrize("name", ["ASSIGN_VARIABLE", "UNIDIRECTIONAL_SEQUENCE_LSTM-plain"])
+def test_folded_states_leave_the_interface_of_the_file(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    path = case.file(tmp_path / "model.tflite")
+    model = bridge.load(path, state="initial")
+    assert [v.name for v in model.graph.inputs] == ["x0"]
+    assert [v.name for v in model.graph.outputs] == ["y0"]
+    assert bridge.verify(path, model, case.feed).ok
+
+
+def test_a_stateful_file_converts_and_verifies(tmp_path: Path) -> None:
+    path = CASES["ASSIGN_VARIABLE"].file(tmp_path / "model.tflite")
+    result = bridge.convert(path, tmp_path / "model.onnx", verify=True)
+    assert result.verification is not None
+    assert result.verification.ok
