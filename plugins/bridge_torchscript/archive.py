@@ -1,6 +1,6 @@
 """A TorchScript archive written record by record: source as it stands, weights straight from their memory.
 
-The layout is that of torch.jit.save, archive version 3: `code/` holds classes and functions in the language of torch.jit,
+The layout is that of torch.jit.save, archive version 10 (an older one would give operators their meaning of old): `code/` holds classes and functions in the language of torch.jit,
 `data.pkl` the module objects, `data/N` the bytes of each storage.
 """
 
@@ -22,6 +22,7 @@ from bridge_torchscript.dtypes import STAND_IN, held
 
 ROOT = "Model"
 EMPTY = b"\x80\x02)."
+VERSION = 10
 
 
 @dataclass
@@ -91,6 +92,7 @@ def _records(archive: Any, root: Module, library: str, extra: dict[str, bytes], 
     for index, tensor in enumerate(pickle.storages if weights else []):
         array = np.ascontiguousarray(stored(tensor)).reshape(-1).view(np.uint8)
         archive.write_record(f"data/{index}", _storage(array), array.size)
+    archive.set_min_version(VERSION)
     archive.write_end_of_file()
 
 

@@ -79,7 +79,20 @@ def loop(ts, node, limit=None, going=None, *states):
         ]
         ts.line(f"{step} = {step} + 1")
         ts.line(f"{', '.join([go, *carried])} = {', '.join([f'bool({again})', *after])}")
-    return [*carried, *(_stacked(ts, n, v) for n, v in zip(lists, scans, strict=True))]
+    results = [
+        _held(ts, name, kind_of(inner, value), output)
+        for name, inner, value, output in zip(
+            carried, list(body.inputs)[2:], node.inputs[2:], node.outputs, strict=False
+        )
+    ]
+    return [*results, *(_stacked(ts, n, v) for n, v in zip(lists, scans, strict=True))]
+
+
+def _held(ts, name: str, kind: str, output: ir.Value) -> str:
+    """What is carried as an optional, as the value it is known to be in the end."""
+    if not kind.startswith("Optional") or isinstance(output.type, ir.OptionalType):
+        return name
+    return ts.lib("element" if isinstance(output.type, ir.TensorType) else "elements", name)
 
 
 def _stacked(ts, name: str, value: ir.Value) -> str:

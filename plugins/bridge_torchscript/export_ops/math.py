@@ -8,7 +8,7 @@ from bridge.hub import attr, const, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_torchscript.dtypes import STAND_IN
-from bridge_torchscript.export_ops.common import COMPUTED, FLOATS, INTS, NUMBERS, same_dtype
+from bridge_torchscript.export_ops.common import COMPUTED, FLOATS, INTS, NUMBERS, flag, same_dtype
 from bridge_torchscript.source import literal
 
 ops = OpTable("TorchScript export: math")
@@ -109,6 +109,63 @@ def power(ts, node, x, y):
     else:
         x, y = f"{x}.to(torch.int64)", f"{y}.to(torch.int64)"
     return f"torch.pow({x}, {y}).to({ts.dtype(base)})"
+
+
+def wide(x: str) -> str:
+    """The bits of uint64 as int64."""
+    return f"torch.view_copy({x}, dtype=torch.int64)"
+
+
+def unsigned(sign: str, *names: str, order: bool = False) -> None:
+    """Register uint64 operators that are `sign` between int64: of the same bits, or in the same order."""
+
+    @ops.op(*names, needs=(dtype("uint64"), SAME))
+    def between(ts, node, x, y):
+        if order:
+            return f"{ts.lib('ordered', x)} {sign} {ts.lib('ordered', y)}"
+        return f"torch.view_copy({wide(x)} {sign} {wide(y)}, dtype=torch.uint64)"
+
+
+for sign, name in {
+    "+": "Add",
+    "-": "Sub",
+    "*": "Mul",
+    "&": "BitwiseAnd",
+    "|": "BitwiseOr",
+    "^": "BitwiseXor",
+}.items():
+    unsigned(sign, name)
+for sign, name in {">": "Greater", ">=": "GreaterOrEqual", "<": "Less", "<=": "LessOrEqual"}.items():
+    unsigned(sign, name, order=True)
+
+
+@ops.op("BitwiseNot", needs=(dtype("uint64"),))
+def unsigned_not(ts, node, x):
+    return f"torch.view_copy(torch.bitwise_not({wide(x)}), dtype=torch.uint64)"
+
+
+@ops.op("Div", "Mod", needs=(dtype("uint64"), SAME))
+def unsigned_division(ts, node, x, y):
+    quotient, rest = ts.unpack(ts.lib("divided", wide(x), wide(y)), "quotient", "rest")
+    return f"torch.view_copy({quotient if node.op_type == 'Div' else rest}, dtype=torch.uint64)"
+
+
+@ops.op("Max", "Min", needs=(dtype("uint64"), SAME))
+def unsigned_extreme(ts, node, *inputs):
+    result, *rest = inputs
+    for value in rest:
+        sign = ">" if node.op_type == "Max" else "<"
+        result = (
+            f"torch.where({ts.lib('ordered', result)} {sign} {ts.lib('ordered', value)}, {result}, {value})"
+        )
+        result = ts.let(result, "extreme")
+    return result
+
+
+@ops.op("BitShift", needs=(dtype("uint64"), SAME))
+def unsigned_shift(ts, node, x, y):
+    helper = "shifted_left" if attr(node, "direction") == "LEFT" else "shifted_right"
+    return f"torch.view_copy({ts.lib(helper, wide(x), wide(y))}, dtype=torch.uint64)"
 
 
 @ops.op("BitShift", needs=(INTS, SAME))
@@ -282,6 +339,8 @@ def converted(ts, x: str, source: ir.DataType, to: ir.DataType, saturate: int = 
     """`x` of dtype `source` as `to` (ONNX operator Cast)."""
     if source == to:
         return x
+    if source is None and to in (*WIDE_FLOATS, T.INT64, T.INT32, T.INT8, T.UINT8, T.BOOL):
+        return f"{x}.to({ts.dtype(to)})"
     if source not in WIDE_FLOATS and source.is_floating_point():
         x = f"{x}.to(torch.float32)"
         source = T.FLOAT
@@ -290,12 +349,7 @@ def converted(ts, x: str, source: ir.DataType, to: ir.DataType, saturate: int = 
     if to == T.FLOAT4E2M1:
         return ts.lib("to_float4", x)
     if to in FLOAT8:
-        saturated = (
-            ts.lib("saturated", f"{x}.to(torch.float32)", FLOAT8[to])
-            if saturate
-            else f"{x}.to(torch.float32)"
-        )
-        return f"{saturated}.to({ts.dtype(to)})"
+        return f"{ts.lib('bounded', f'{x}.to(torch.float32)', FLOAT8[to], flag(saturate))}.to({ts.dtype(to)})"
     if to == T.FLOAT8E8M0:
         return ts.lib("to_float8_e8m0", f"{x}.to(torch.float32)", f'"{mode}"', bool(saturate))
     if source.is_floating_point() and to in (T.UINT64, T.UINT32, T.UINT16):
@@ -307,14 +361,14 @@ WIDTH = condition(
     "dtypes of one width, of eight bits or more",
     lambda n: (
         n.inputs[0].dtype.bitwidth == ir.DataType(attr(n, "to")).bitwidth
-        and not {n.inputs[0].dtype, ir.DataType(attr(n, "to"))} & {*STAND_IN, T.BOOL}
+        and not {n.inputs[0].dtype, ir.DataType(attr(n, "to"))} & {*STAND_IN}
     ),
 )
 
 
 @ops.op("BitCast", needs=(WIDTH,))
 def bit_cast(ts, node, x):
-    return f"{x}.view({ts.dtype(ir.DataType(attr(node, 'to')))})"
+    return f"torch.view_copy({x}, dtype={ts.dtype(ir.DataType(attr(node, 'to')))})"
 
 
 @ops.op("Einsum", needs=(NUMBERS,))

@@ -289,3 +289,23 @@ def non_max_suppression(ts, node, boxes, scores, most=None, overlap=None, least=
     return ts.lib(
         "non_max_suppression", boxes, scores, most, overlap, least, flag(attr(node, "center_point_box", 0))
     )
+
+
+@ops.op("DFT", needs=(SINGLE, RANKED))
+def dft(ts, node, x, length=None, axis=None):
+    place = "-2" if axis is None else ts.int(node.inputs[2])
+    count = "0" if length is None else ts.int(node.inputs[1])
+    return ts.lib("dft", x, count, place, flag(attr(node, "inverse", 0)), flag(attr(node, "onesided", 0)))
+
+
+@ops.op("STFT", needs=(SINGLE, RANKED))
+def stft(ts, node, signal, step, window=None, length=None):
+    count = "0" if length is None else ts.int(node.inputs[3])
+    return ts.lib("stft", signal, ts.int(node.inputs[1]), window, count, flag(attr(node, "onesided", 1)))
+
+
+@ops.op("Col2Im", needs=(NUMBERS,))
+def col2im(ts, node, x, image, block):
+    lists = [ts.ints(v) for v in node.inputs[1:]]
+    given = [attr(node, name) or "annotate(List[int], [])" for name in ("strides", "dilations", "pads")]
+    return ts.lib("col2im", x, *lists, *given)

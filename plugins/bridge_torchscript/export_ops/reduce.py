@@ -34,7 +34,7 @@ def reduce(ts, node, x, axes, formula):
     everything = list(range(rank_of(value)))
     nothing = attr(node, "noop_with_empty_axes", 0)
     fixed = const(given[0]) if given and given[0] is not None else None
-    if axes is None or (fixed is not None and not fixed.size):
+    if axes is None or (fixed is not None and not fixed.size) or shape_of(given[0]) == [0]:
         chosen = texts([] if nothing else everything)
         if nothing:
             return element(node.op_type, x)
@@ -43,8 +43,6 @@ def reduce(ts, node, x, axes, formula):
     else:
         listed = ts.ints(given[0])
         if shape_of(given[0]) is None:
-            if nothing:
-                return NotImplemented
             listed = ts.lib("axes_or_all", listed, rank_of(value))
         chosen = listed
     if not everything:

@@ -6,10 +6,18 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of, shape_of
-from bridge.needs import condition
+from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_torchscript.dtypes import STAND_IN
-from bridge_torchscript.export_ops.common import COMPUTED, RANKED, axis_of, flag, texts
+from bridge_torchscript.export_ops.common import (
+    COMPUTED,
+    FLOAT_NAMES,
+    INT_NAMES,
+    RANKED,
+    axis_of,
+    flag,
+    texts,
+)
 from bridge_torchscript.source import elements, literal
 
 ops = OpTable("TorchScript export: tensor")
@@ -251,7 +259,12 @@ def unique(ts, node, x):
 
 
 @ops.op(
-    "TopK", needs=(COMPUTED, RANKED, condition("a rank of 1 or more", lambda n: bool(rank_of(n.inputs[0]))))
+    "TopK",
+    needs=(
+        dtype(*FLOAT_NAMES, *INT_NAMES, "uint16", "uint32", "uint64"),
+        RANKED,
+        condition("a rank of 1 or more", lambda n: bool(rank_of(n.inputs[0]))),
+    ),
 )
 def top_k(ts, node, x, k):
     """The first of equals comes first, as a stable sort has it."""
@@ -275,7 +288,7 @@ def depth_to_space(ts, node, x):
 
 @ops.op("SpaceToDepth", needs=(NUMERIC,))
 def space_to_depth(ts, node, x):
-    return ts.lib("space_to_depth", x, attr(node, "blocksize"))
+    return ts.lib("space_to_depth", x, attr(node, "blocksize"), flag(attr(node, "mode", "DCR") == "DCR"))
 
 
 @ops.op("ReverseSequence", needs=(COMPUTED,))

@@ -150,11 +150,12 @@ def depth_to_space(x: Tensor, block: int, depth_first: bool) -> Tensor:
     return torch.reshape(x, [n, c, h * block, w * block])
 
 
-def space_to_depth(x: Tensor, block: int) -> Tensor:
-    """ONNX operator SpaceToDepth."""
+def space_to_depth(x: Tensor, block: int, depth_last: bool) -> Tensor:
+    """ONNX operator SpaceToDepth, modes DCR and CRD."""
     n, c, h, w = x.size(0), x.size(1), x.size(2), x.size(3)
     x = torch.reshape(x, [n, c, h // block, block, w // block, block])
-    x = torch.permute(x, [0, 3, 5, 1, 2, 4])
+    order = [0, 3, 5, 1, 2, 4] if depth_last else [0, 1, 3, 5, 2, 4]
+    x = torch.permute(x, order)
     return torch.reshape(x, [n, c * block * block, h // block, w // block])
 
 

@@ -95,3 +95,39 @@ def pool_indices(
         step = step * length
     planes = torch.arange(places.size(0) * places.size(1)) * size
     return result + torch.reshape(planes, [places.size(0), places.size(1)] + [1] * rank)
+
+
+def col2im(
+    x: Tensor, image: List[int], block: List[int], strides: List[int], dilations: List[int], pads: List[int]
+) -> Tensor:
+    """Every column added where its block lies in the padded image; the padding is cut off (ONNX operator Col2Im)."""
+    rank = len(image)
+    place = torch.zeros([1], dtype=torch.int64)
+    padded: List[int] = []
+    crops = [0] * (2 * rank)
+    size, within = 1, 1
+    for i in range(rank):
+        before = pads[i] if len(pads) > 0 else 0
+        after = pads[i + rank] if len(pads) > 0 else 0
+        step = strides[i] if len(strides) > 0 else 1
+        spread = dilations[i] if len(dilations) > 0 else 1
+        length = image[i] + before + after
+        count = (length - spread * (block[i] - 1) - 1) // step + 1
+        padded.append(length)
+        crops[2 * (rank - 1 - i)] = -before
+        crops[2 * (rank - 1 - i) + 1] = -after
+        inner = [1] * (2 * rank)
+        inner[i] = block[i]
+        outer = [1] * (2 * rank)
+        outer[rank + i] = count
+        own = torch.reshape(torch.arange(block[i]) * spread, inner) + torch.reshape(
+            torch.arange(count) * step, outer
+        )
+        place = place * length + own
+        size = size * length
+        within = within * block[i]
+    n, c = x.size(0), x.size(1) // within
+    flat = torch.expand(torch.reshape(place, [1, 1, -1]), [n, c, place.numel()])
+    values = torch.reshape(x, [n, c, place.numel()])
+    whole = torch.scatter_add(torch.zeros([n, c, size], dtype=x.dtype), 2, flat, values)
+    return torch.constant_pad_nd(torch.reshape(whole, [n, c] + padded), crops, 0)
