@@ -30,6 +30,7 @@ TORCHSCRIPT = Format(
     name="torchscript",
     title="TorchScript",
     suffixes=(".pt", ".ptl", ".pth"),
+    importer="bridge_torchscript.importer:importer",
     exporter="bridge_torchscript.exporter:exporter",
     runtime="bridge_torchscript.runtime:run",
     versions="archive version 10, torch 1.12 and later",

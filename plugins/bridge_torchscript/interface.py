@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import onnx_ir as ir
@@ -46,3 +47,15 @@ def type_of(text: str) -> ir.TypeProtocol | None:
         made = type_of(inner)
         return ir.OptionalType(made) if made is not None else None
     return ir.TensorType(ir.DataType[inner.upper()]) if inner.upper() in ir.DataType.__members__ else None
+
+
+def leaves(value: Any, containers: tuple[type, ...], name: str = "output") -> Iterator[tuple[str, Any]]:
+    """What a call returns, flat and named: `output`, `output_1`, … of a tuple or list, the keys of a dict."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, containers, str(key))
+    elif isinstance(value, containers):
+        for index, item in enumerate(value):
+            yield from leaves(item, containers, f"{name}_{index}" if index else name)
+    else:
+        yield name, value

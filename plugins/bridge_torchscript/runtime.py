@@ -2,59 +2,96 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from bridge.errors import ExecutionFailed, InvalidInput
+from bridge.errors import BridgeError, ExecutionFailed, InvalidInput
 from bridge.runtime import Outputs
 from bridge_torchscript.dtypes import HELD, STAND_IN, held
-from bridge_torchscript.interface import INTERFACE, type_of
+from bridge_torchscript.interface import leaves, type_of
+from bridge_torchscript.reading import open_archive
 
 
 def run(path: Path, inputs: dict[str, Any]) -> Outputs:
     """Outputs by name for arrays (lists of arrays, None) by name.
 
-    Names are those an archive of ours keeps, else the arguments of `forward`, and `output`, `output_1`, … for results.
+    Names are those an archive of ours keeps, else the arguments of `forward` (`NAME.KEY` for what a container holds), and
+    `output`, `output_1`, … for results. Other names set attributes before the call, whose values after it are `NAME.next`.
     Raises InvalidInput for names the module does not have, ExecutionFailed in torch's words.
     """
     import torch
 
-    extra = {INTERFACE: ""}
     try:
-        module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
+        module, kept = open_archive(path)
+    except BridgeError:
+        raise
     except Exception as error:
         raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
-    kept = json.loads(extra[INTERFACE]) if extra[INTERFACE] else {}
     names = [v["name"] for v in kept.get("inputs", [])] or _arguments(module)
-    if set(names) != set(inputs):
+    state = [n for n in inputs if n.split(".")[0] not in names and _attribute(module, n) is not None]
+    missing = [n for n in names if n not in inputs and not any(i.startswith(f"{n}.") for i in inputs)]
+    extra = [n for n in inputs if n not in names and n.split(".")[0] not in names and n not in state]
+    if extra or (missing and kept):
         raise InvalidInput(f"The file's inputs are {', '.join(names)}, not {', '.join(inputs)}.")
     try:
         with torch.no_grad():
-            result = module.eval()(*(to_torch(inputs[name]) for name in names))
+            for name in state:
+                _set(module, name, to_torch(inputs[name]))
+            result = module.eval()(*_given(module, names, inputs, kept))
     except RuntimeError as error:
         raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
-    if "outputs" not in kept:
-        return Outputs(_flat(result), f"torch.jit {torch.__version__}")
-    results = result if len(kept["outputs"]) > 1 else (result,)
-    values = {
-        v["name"]: to_numpy(r, type_of(v["type"])) for v, r in zip(kept["outputs"], results, strict=True)
-    }
+    values = _named(result, kept)
+    values |= {f"{name}.next": to_numpy(_attribute(module, name), None) for name in state}
     return Outputs(values, f"torch.jit {torch.__version__}")
 
 
+def _named(result: Any, kept: dict[str, Any]) -> dict[str, Any]:
+    if "outputs" not in kept:
+        return {n: to_numpy(v, None) for n, v in leaves(result, (list, tuple)) if v is not None}
+    results = result if len(kept["outputs"]) > 1 else (result,)
+    return {v["name"]: to_numpy(r, type_of(v["type"])) for v, r in zip(kept["outputs"], results, strict=True)}
+
+
+def _given(module: Any, names: list[str], inputs: dict[str, Any], kept: dict[str, Any]) -> list[Any]:
+    """Arguments in order; those the caller leaves out at the end have their defaults."""
+    schema = module._c._get_method("forward").schema.arguments[1:]
+    found = []
+    for name, argument in zip(names, schema, strict=True):
+        kind = str(argument.type)
+        inner = {k.partition(".")[2]: to_torch(v) for k, v in inputs.items() if k.startswith(f"{name}.")}
+        if name in inputs:
+            value = to_torch(inputs[name])
+            found.append(value.item() if kind in ("int", "float", "bool") else value)
+        elif inner:
+            parts = [inner[str(i)] for i in range(len(inner))] if "0" in inner else inner
+            found.append(tuple(parts) if kind.startswith("Tuple") else parts)
+        else:
+            found.append(argument.default_value if argument.has_default_value() else None)
+    return found
+
+
+def _attribute(module: Any, path: str) -> Any:
+    for step in path.split("."):
+        module = getattr(module, step, None)
+    return module
+
+
+def _set(module: Any, path: str, value: Any) -> None:
+    *steps, last = path.split(".")
+    for step in steps:
+        module = getattr(module, step)
+    before = getattr(module, last)
+    if hasattr(before, "copy_") and before.shape == value.shape:
+        before.copy_(value)
+    else:
+        setattr(module, last, value.item() if isinstance(before, (bool, int, float)) else value)
+
+
 def _arguments(module: Any) -> list[str]:
-    return [a.name for a in module.forward.schema.arguments][1:]
-
-
-def _flat(result: Any) -> dict[str, Any]:
-    if isinstance(result, dict):
-        return {str(k): to_numpy(v, None) for k, v in result.items()}
-    results = result if isinstance(result, tuple) else (result,)
-    return {f"output_{i}" if i else "output": to_numpy(v, None) for i, v in enumerate(results)}
+    return [a.name for a in module._c._get_method("forward").schema.arguments][1:]
 
 
 def to_torch(value: Any) -> Any:

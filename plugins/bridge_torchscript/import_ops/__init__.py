@@ -1,0 +1,21 @@
+"""How every TorchScript operator becomes hub operators, by family."""
+
+from bridge_torchscript.import_ops import indexing, math, nn, norm, pool, reduce, shapes, special
+from bridge_torchscript.import_ops.common import ops
+from bridge_torchscript.import_ops.python import PYTHON as python
+from bridge_torchscript.import_ops.shapes import INPLACE, VIEWS
+
+__all__ = [
+    "INPLACE",
+    "VIEWS",
+    "indexing",
+    "math",
+    "nn",
+    "norm",
+    "ops",
+    "pool",
+    "python",
+    "reduce",
+    "shapes",
+    "special",
+]
