@@ -35,8 +35,10 @@ def branch(reader: Reader, op: hub.Builder, node: Any, condition: Any) -> list[A
 class Side:
     """One branch, read: its graph, its results, and the tensors it wrote to with their values in it."""
 
-    def __init__(self, builder: hub.Builder, results: list[Any], written: dict[Var, ir.Value]) -> None:
-        self.builder, self.results, self.written = builder, results, written
+    def __init__(
+        self, builder: hub.Builder, results: list[Any], written: dict[Var, Any], attributes: dict[Any, Any]
+    ) -> None:
+        self.builder, self.results, self.written, self.attributes = builder, results, written, attributes
 
 
 def _side(reader: Reader, op: hub.Builder, block: Any) -> Side:
@@ -49,12 +51,15 @@ def _side(reader: Reader, op: hub.Builder, block: Any) -> Side:
         results = reader.block(builder, block)
     finally:
         changes = values.JOURNALS.pop()
-        depth = len(values.JOURNALS)
+        depth, before = len(values.JOURNALS), changes
+        attributes = {k: _settled(builder, k[0].attributes[k[1]]) for k in changes if isinstance(k, tuple)}
         written = {
-            v: v.value for v in changes if v.base is None and v.depth <= depth and v.version != changes[v][1]
+            v: v.value
+            for v in _variables(changes)
+            if v.base is None and v.depth <= depth and v.version != before[v][1]
         }
         values.restore(changes)
-    return Side(builder, [_settled(builder, r) for r in results], written)
+    return Side(builder, [_settled(builder, r) for r in results], written, attributes)
 
 
 def _settled(op: hub.Builder, value: Any) -> Any:
@@ -83,16 +88,22 @@ def _merged(reader: Reader, op: hub.Builder, condition: ir.Value, sides: list[Si
         return lambda made: Sym(made[index]) if symbolic else wrapped(made[index])
 
     placed = [place(a, b) for a, b in zip(sides[0].results, sides[1].results, strict=True)]
+    keys = list(dict.fromkeys([*sides[0].attributes, *sides[1].attributes]))
+    kept = [place(*(s.attributes.get(k, k[0].attributes.get(k[1])) for s in sides)) for k in keys]
     changed = list(dict.fromkeys([*sides[0].written, *sides[1].written]))
     first = len(outputs)
     for var in changed:
         outputs.append(tuple(s.written.get(var) or var.value for s in sides))  # type: ignore[arg-type]
-    if not outputs:
-        return [p([]) for p in placed]
-    made = _if(op, condition, [s.builder for s in sides], outputs)
+    made = [] if not outputs else _if(op, condition, [s.builder for s in sides], outputs)
     for var, value in zip(changed, made[first:], strict=True):
         var.write(op, value)
+    for (owner, name), merged in zip(keys, kept, strict=True):
+        reader.set_attribute(owner, name, merged(made))
     return [p(made) for p in placed]
+
+
+def _variables(changes: dict[Any, Any]) -> list[Var]:
+    return [key for key in changes if isinstance(key, Var)]
 
 
 class Poison:
@@ -285,8 +296,15 @@ def _body(
             _tensor(builder, again),
             *(_tensor(builder, a) for i, a in enumerate(after) if i not in fixed),
         ]
-        changes = values.JOURNALS[-1]
-        found = [v for v in changes if v.base is None and v.depth <= depth and v.version != changes[v][1]]
+        before = values.JOURNALS[-1]
+        changes = _variables(before)
+        if len(changes) != len(values.JOURNALS[-1]):
+            raise Unsupported("sets an attribute in a loop whose steps are known at run time alone")
+        found = [
+            v
+            for v in _variables(changes)
+            if v.base is None and v.depth <= depth and v.version != before[v][1]
+        ]
         results += [v.value for v in written]
     finally:
         values.restore(values.JOURNALS.pop())

@@ -81,7 +81,9 @@ class Reading:
         for node in kinds(self.block):
             kind = node.kind()
             plain_name = kind.removesuffix("_")
-            known = kind in ops or kind in python or plain_name in ops or kind in Reader.INPLACE
+            copied = kind.removesuffix("_copy") in ops
+            known = kind in ops or kind in python or plain_name in ops or kind in Reader.INPLACE or copied
+            known = known or (kind.startswith("aten::") and not kind.endswith("_"))
             if known or (kind.startswith("prim::") and hasattr(Reader, f"_{kind.partition('::')[2]}")):
                 continue
             yield Blocker(kind, native_name(node).partition(" ")[2], "", "is not supported")
@@ -101,11 +103,12 @@ class Reading:
             [], [], nodes=[], name=self.kept.get("name") or "model", opset_imports={"": hub.HUB_OPSET}
         )
         op = hub.Builder(graph)
-        reader = Reader(graph, {path: self._state_input(graph, path, v) for path, v in state.items()})
+        reader = Reader(graph, {path: self._state_input(path, v) for path, v in state.items()})
         formal = list(self.block.inputs())
         reader.env[formal[0].debugName()] = Object(self.native)
         for value, argument in zip(formal[1:], self._arguments(graph, reader), strict=True):
             reader.env[value.debugName()] = argument
+        graph.inputs.extend(v.value for v in reader.state.values())
         try:
             with torch.no_grad():
                 results = reader.block(op, self.block)
@@ -221,7 +224,7 @@ class Reading:
         changed |= {path for path in reader.touched if path in reader.reads}
         return {path: _native(self.native, path) for path in sorted(changed)}
 
-    def _state_input(self, graph: ir.Graph, path: str, value: Any) -> Any:
+    def _state_input(self, path: str, value: Any) -> Any:
         import torch
 
         from bridge_torchscript.runtime import to_numpy
@@ -235,7 +238,6 @@ class Reading:
             raise UnsupportedModel(
                 f"{self.title} keeps {path} between calls, which is no tensor or number.", []
             )
-        graph.inputs.append(made)
         return Var(made, label=path) if isinstance(value, torch.Tensor) else Sym(made)
 
     def _next(self, reader: Reader, state: dict[str, Any], graph: ir.Graph) -> None:

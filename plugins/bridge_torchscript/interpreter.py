@@ -71,11 +71,26 @@ class Reader:
 
     def call(self, op: hub.Builder, node: Any, kind: str, inputs: list[Any]) -> Any:
         """An operator: on Python values in Python, else by its rule."""
+        kind = self.named(kind)
+        names = argument_names(node)
+        writes = kind in self.inplace or (kind.endswith("_") and not kind.endswith("__"))
+        if kind in self.python or kind in self.table or writes:
+            return self.operator(op, kind, names, inputs)
+        from bridge_torchscript.decompose import decomposed
+
+        return wrapped(decomposed(self, op, kind, node.schema(), inputs))
+
+    def named(self, kind: str) -> str:
+        """An operator that copies what another shows is that other one."""
+        base = kind.removesuffix("_copy")
+        return base if kind not in self.table and base in self.table else kind
+
+    def operator(self, op: hub.Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
+        """An operator that has a rule, by the names of its arguments."""
         if kind in self.python:
             result = self.python[kind](op, *inputs)
             if result is not NotImplemented:
                 return result
-        names = argument_names(node)
         if kind in self.inplace or (
             kind.endswith("_") and not kind.endswith("__") and kind not in self.table
         ):
@@ -222,8 +237,17 @@ class Reader:
         name = node.s("name")
         if owner.native is not None:
             self.touched[f"{owner.path}.{name}" if owner.path else name] = (owner, name)
+        self.set_attribute(owner, name, value)
+
+    def set_attribute(self, owner: Object, name: str, value: Any) -> None:
+        """Remembered where it happens in a branch, whose attributes are merged with the other's."""
         if values.JOURNALS:
-            raise Unsupported("sets an attribute under a condition known at run time alone")
+            journal = values.JOURNALS[-1]
+            if (owner, name) not in journal:
+                before = (
+                    self.attribute(owner, name) if owner.native is not None else owner.attributes.get(name)
+                )
+                journal[owner, name] = before
         owner.attributes[name] = value
 
     def _CreateObject(self, op: hub.Builder, node: Any) -> Object:

@@ -128,7 +128,10 @@ def to_numpy(value: Any, kind: Any) -> Any:
     if not isinstance(value, torch.Tensor):
         return np.asarray(value)
     wanted = next(d for d, h in HELD.items() if getattr(torch, h.name) == value.dtype)
-    flat = value.detach().contiguous().reshape(-1)
-    array = flat.view(torch.uint8).numpy().view(wanted.numpy()).reshape(tuple(value.shape))
+    value = value.detach().contiguous()
+    if wanted.numpy().isbuiltin == 1:
+        array = value.numpy()
+    else:
+        array = value.reshape(-1).view(torch.uint8).numpy().view(wanted.numpy()).reshape(tuple(value.shape))
     declared = getattr(kind, "dtype", None)
     return array.astype(declared.numpy()) if declared in STAND_IN else array

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from bridge import hub
 
-JOURNALS: list[dict[Any, tuple[Any, int, int]]] = []
+JOURNALS: list[dict[Any, Any]] = []
 WRITTEN: list[Any] = []
 
 
@@ -81,11 +81,15 @@ def journal(var: Var) -> None:
         JOURNALS[-1].setdefault(var, (var.value, var.version, var.seen))
 
 
-def restore(changes: dict[Var, tuple[Any, int, int]]) -> None:
-    """Undo what a branch did, so that the other one starts where it did."""
-    for var, (value, version, seen) in changes.items():
-        journal(var)
-        var.value, var.version, var.seen = value, version, seen
+def restore(changes: dict[Any, Any]) -> None:
+    """Undo what a branch did to tensors and attributes, so that the other one starts where it did."""
+    for key, before in changes.items():
+        if isinstance(key, tuple):
+            owner, name = key
+            owner.attributes[name] = before
+        else:
+            journal(key)
+            key.value, key.version, key.seen = before
 
 
 class Object:

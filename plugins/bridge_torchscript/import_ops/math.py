@@ -173,7 +173,12 @@ def fmod(op, x, other):
     return op.Mod(a, b, fmod=1)
 
 
-@ops.op("aten::pow", "aten::float_power")
+@ops.op("aten::float_power")
+def float_power(op, x, exponent):
+    return op.Pow(tensor(op, x, T.DOUBLE), tensor(op, exponent, T.DOUBLE))
+
+
+@ops.op("aten::pow")
 def power(op, x, exponent):
     a, b = together(op, x, exponent)
     if not isinstance(exponent, (ir.Value, Sym)) and exponent == 2:

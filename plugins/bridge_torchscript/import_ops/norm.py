@@ -18,7 +18,7 @@ def _vector(op: Any, value: Any, x: ir.Value, fallback: float) -> ir.Value:
     return filled(op, [size_list(op, x)[1]], fallback, x.dtype) if value is None else value
 
 
-@ops.op("aten::batch_norm", "aten::native_batch_norm", "aten::_native_batch_norm_legit_no_training")
+@ops.op("aten::batch_norm")
 def batch_norm(
     op, x, weight=None, bias=None, running_mean=None, running_var=None, training=False, momentum=0.1, eps=1e-5
 ):

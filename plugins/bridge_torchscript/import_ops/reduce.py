@@ -60,7 +60,15 @@ def nansum(op, x, dim=None, keepdim=False, dtype=None):
 
 @ops.op("aten::mean")
 def mean(op, x, dim=None, keepdim=False, dtype=None):
-    return reduced(op, "ReduceMean", cast(op, x, summed(x, dtype)) if dtype is not None else x, dim, keepdim)
+    return average_of(op, cast(op, x, summed(x, dtype)) if dtype is not None else x, dim, keepdim)
+
+
+def average_of(op: Any, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
+    """The mean; of nothing it is no number."""
+    total = reduced(op, "ReduceMean", x, dim, keepdim)
+    if 0 not in (shape_of(x) or []):
+        return total
+    return op.Div(reduced(op, "ReduceSum", x, dim, keepdim), number(op, float(_count(op, x, dim)), x))
 
 
 @ops.op("aten::nanmean")
@@ -183,7 +191,7 @@ def _count(op: Any, x: ir.Value, dim: Any) -> Any:
 def _moments(op: Any, x: ir.Value, dim: Any, correction: Any, keepdim: bool) -> tuple[ir.Value, ir.Value]:
     """Variance and mean."""
     where = ints(*axes(x, dim)) if rank(x) else None
-    average = op.ReduceMean(x, where, keepdims=1) if rank(x) else x
+    average = average_of(op, x, dim, True) if rank(x) else x
     centred = op.Sub(x, average)
     squares = (
         op.ReduceSum(op.Mul(centred, centred), where, keepdims=int(bool(keepdim)))
