@@ -11,7 +11,7 @@ from bridge import hub
 from bridge.hub import const
 from bridge_torchscript import values
 from bridge_torchscript.interpreter import STEPS, Raised, Reader, plain, truth, wrapped
-from bridge_torchscript.values import Items, Sequence, Sym, Unsupported, Var
+from bridge_torchscript.values import Complex, Items, Sequence, Sym, Unsupported, Var
 
 ENDLESS = 2**62
 
@@ -118,7 +118,7 @@ def _tensor(op: hub.Builder, value: Any) -> ir.Value | None:
 
     if isinstance(value, Var):
         return value.read(op)
-    if isinstance(value, Sequence):
+    if isinstance(value, (Sequence, Complex)):
         return value.value
     if isinstance(value, (bool, int, float, Sym)):
         kind = ir.DataType.DOUBLE if isinstance(value, float) else None

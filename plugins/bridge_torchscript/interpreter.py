@@ -11,14 +11,33 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const
+from bridge.passes.fold import RANDOM, evaluate
 from bridge.report import Blocker
 from bridge_torchscript import values
 from bridge_torchscript.import_ops.shapes import INPLACE
 from bridge_torchscript.values import Items, Object, Sequence, Sym, Unsupported, Var
 
 STEPS = 512
-IGNORED = frozenset(["generator", "layout", "device", "pin_memory", "memory_format", "non_blocking", "copy", "benchmark", "deterministic", "cudnn_enabled", "allow_tf32", "unused", "names"])  # fmt: skip
-RENAMED = {"self": "x", "input": "x", "from": "low", "to": "high", "lambd": "lambd"}
+SMALL = 16
+IGNORED = frozenset(
+    [
+        "generator",
+        "layout",
+        "device",
+        "pin_memory",
+        "memory_format",
+        "non_blocking",
+        "copy",
+        "benchmark",
+        "deterministic",
+        "cudnn_enabled",
+        "cudnn_enable",
+        "allow_tf32",
+        "unused",
+        "names",
+    ]
+)
+RENAMED = {"self": "x", "input": "x", "A": "x", "from": "low", "to": "high"}
 
 
 class Refused(Exception):
@@ -100,7 +119,7 @@ class Reader:
     def apply(self, op: hub.Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
         arguments = {RENAMED.get(n, n): plain(op, v) for n, v in zip(names, inputs, strict=True)}
         rule = self.rule(kind, arguments)
-        made = rule.handler(op, **fitting(rule.handler, arguments))
+        made = folded(op, rule.handler(op, **fitting(rule.handler, arguments)), arguments)
         inverse = self.views.get(kind)
         if kind in self.views and isinstance(inputs[0], Var) and isinstance(made, (ir.Value, list, tuple)):
             return self._viewed(inputs[0], rule.handler, arguments, made, inverse)
@@ -379,6 +398,38 @@ def wrapped(value: Any) -> Any:
     if isinstance(value, list):
         return Items(wrapped(v) for v in value)
     return tuple(wrapped(v) for v in value) if isinstance(value, tuple) else value
+
+
+def folded(op: hub.Builder, made: Any, arguments: dict[str, Any]) -> Any:
+    """A small number computed from constants alone, as the constant it is: traced code computes sizes this way."""
+    tensors = [v for v in arguments.values() if isinstance(v, ir.Value)]
+    if not isinstance(made, ir.Value) or not tensors or const(made) is not None or made.dtype is None:
+        return made
+    known = [const(v) for v in tensors]
+    shape = hub.shape_of(made)
+    if any(a is None or a.size > SMALL for a in known) or shape is None or int(np.prod(shape)) > SMALL:
+        return made
+    results = computed(made)
+    return made if results is None else op.const(results)
+
+
+def computed(value: ir.Value) -> Any:
+    """The array a chain of nodes over constants makes; None where it starts from anything else."""
+    found = const(value)
+    node = value.producer()
+    if found is not None or node is None or node.op_type in RANDOM or node.domain or len(node.outputs) > 1:
+        return found
+    inputs = [None if v is None else computed(v) for v in node.inputs]
+    if not inputs or any(a is None for a, v in zip(inputs, node.inputs, strict=True) if v is not None):
+        return None
+    copy = ir.Node(
+        "",
+        node.op_type,
+        [None if a is None else hub.Builder(ir.Graph([], [], nodes=[])).const(a) for a in inputs],
+        list(node.attributes.values()),
+    )
+    results = evaluate(copy)
+    return None if results is None else np.asarray(results[0]).astype(value.dtype.numpy())
 
 
 _SIGNATURES: dict[Any, frozenset[str]] = {}

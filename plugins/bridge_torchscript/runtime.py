@@ -127,6 +127,8 @@ def to_numpy(value: Any, kind: Any) -> Any:
         return [to_numpy(v, inner) for v in value]
     if not isinstance(value, torch.Tensor):
         return np.asarray(value)
+    if value.is_complex():
+        value = torch.view_as_real(value.resolve_conj())
     wanted = next(d for d, h in HELD.items() if getattr(torch, h.name) == value.dtype)
     value = value.detach().contiguous()
     if wanted.numpy().isbuiltin == 1:

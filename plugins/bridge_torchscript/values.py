@@ -113,3 +113,10 @@ class Sequence:
 
     def __init__(self, value: ir.Value) -> None:
         self.value = value
+
+
+@dataclass(frozen=True)
+class Complex:
+    """Complex numbers as a hub value of pairs of floats, [..., 2]."""
+
+    value: ir.Value

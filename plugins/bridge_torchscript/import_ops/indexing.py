@@ -13,6 +13,7 @@ from bridge_torchscript.import_ops.common import (
     axis,
     cast,
     ints,
+    is_float,
     known,
     length,
     number,
@@ -72,6 +73,9 @@ def embedding(op, weight, indices, padding_idx=-1, scale_grad_by_freq=False, spa
 REDUCTIONS = {"sum": "add", "add": "add", "prod": "mul", "multiply": "mul", "amax": "max", "amin": "min"}
 
 
+NEUTRAL = {"sum": 0, "mean": 0, "prod": 1, "amax": -np.inf, "amin": np.inf}
+
+
 def _scattered(
     op: Any, x: ir.Value, dim: int, index: ir.Value, src: ir.Value, reduction: str = "none"
 ) -> ir.Value:
@@ -108,9 +112,42 @@ def scatter_add(op, x, dim, index, src):
 
 @ops.op("aten::scatter_reduce")
 def scatter_reduce(op, x, dim, index, src, reduce, include_self=True):
-    if reduce == "mean" or not include_self:
-        raise Unsupported("reduces by mean, or without the elements there are")
-    return _scattered(op, x, dim, index, src, REDUCTIONS[reduce])
+    return reduced_into(op, x, dim, index, src, reduce, include_self)
+
+
+def reduced_into(
+    op: Any, x: ir.Value, dim: int, index: ir.Value, src: ir.Value, reduce: str, include_self: bool
+) -> ir.Value:
+    """Without the elements that are there, each place written to starts from the neutral element."""
+    wide = op.Expand(number(op, 1, src), op.Shape(index)) if rank(index) else number(op, 1, src)
+    hits = _scattered(
+        op,
+        op.Mul(x, zero(op, x)) if not is_float(x) else op.Expand(zero(op, x), op.Shape(x)),
+        dim,
+        index,
+        wide,
+        "add",
+    )
+    start = x
+    if not include_self:
+        neutral = NEUTRAL[reduce] if is_float(x) or reduce in ("sum", "mean", "prod") else None
+        if neutral is None:
+            info = np.iinfo(x.dtype.numpy())
+            neutral = info.min if reduce == "amax" else info.max
+        start = op.Where(op.Greater(hits, zero(op, hits)), number(op, neutral, x), x)
+    if reduce != "mean":
+        return _scattered(op, start, dim, index, src, REDUCTIONS[reduce])
+    total = _scattered(op, start, dim, index, src, "add")
+    count = op.Add(hits, number(op, 1, hits)) if include_self else op.Max(hits, number(op, 1, hits))
+    return op.Div(total, count) if is_float(x) else op.Div(op.Sub(total, op.Mod(total, count)), count)
+
+
+@ops.op("aten::index_reduce")
+def index_reduce(op, x, dim, index, source, reduce, include_self=True):
+    if not rank(x):
+        wide = [op.Reshape(v, ints(1)) for v in (x, index, source)]
+        return op.Reshape(index_reduce(op, wide[0], 0, wide[1], wide[2], reduce, include_self), ints())
+    return reduced_into(op, x, dim, _along(op, x, dim, index), source, reduce, include_self)
 
 
 def _along(op: Any, x: ir.Value, dim: int, index: ir.Value) -> ir.Value:
@@ -272,21 +309,21 @@ def masked_scatter(op, x, mask, source):
 @ops.op("aten::nonzero", "aten::argwhere")
 def nonzero(op, x):
     if not rank(x):
-        return op.Slice(
-            op.Transpose(op.NonZero(op.Reshape(x, ints(1))), perm=[1, 0]), ints(0), ints(0), ints(1)
-        )
+        found = op.Transpose(op.NonZero(cast(op, op.Reshape(x, ints(1)), T.BOOL)), perm=[1, 0])
+        return op.Gather(found, ints(), axis=1)
     return op.Transpose(op.NonZero(cast(op, x, T.BOOL)), perm=[1, 0])
 
 
 @ops.op("aten::nonzero_numpy")
 def nonzero_numpy(op, x):
+    x = x if rank(x) else op.Reshape(x, ints(1))
     return _mask_places(op, cast(op, x, T.BOOL))
 
 
 @ops.op("aten::count_nonzero")
 def count_nonzero(op, x, dim=None):
     hits = op.Cast(cast(op, x, T.BOOL), to=7)
-    if dim is None or dim == []:
+    if dim is None or dim == [] or not rank(x):
         return op.ReduceSum(hits, keepdims=0)
     return op.ReduceSum(hits, ints(*([dim] if isinstance(dim, int) else dim)), keepdims=0)
 
@@ -373,6 +410,24 @@ def median(op, x, dim=None, keepdim=False):
         return kthvalue(op, flat, (static(flat)[0] + 1) // 2, 0)[0]
     size = length(op, x, dim) if rank(x) else 1
     return kthvalue(op, x, (known(size, "length") + 1) // 2, dim, keepdim)
+
+
+@ops.op("aten::nanmedian")
+def nanmedian(op, x, dim=None, keepdim=False):
+    """Of the numbers there are; no number where there are none."""
+    if dim is None:
+        return nanmedian(op, op.Reshape(x, ints(-1)), 0)[0]
+    if not rank(x):
+        return op.Identity(x), op.const(np.array(0))
+    at = axis(x, dim)
+    missing = op.IsNaN(x)
+    values, places = sort(op, op.Where(missing, number(op, np.inf, x), x), at)
+    count = op.ReduceSum(op.Cast(op.Not(missing), to=7), ints(at))
+    middle = op.Max(op.Div(op.Sub(count, np.array(1)), np.array(2)), np.array(0))
+    found = op.GatherElements(values, middle, axis=at)
+    found = op.Where(op.Equal(count, np.array(0)), number(op, np.nan, x), found)
+    place = op.GatherElements(places, middle, axis=at)
+    return (found, place) if keepdim else (op.Squeeze(found, ints(at)), op.Squeeze(place, ints(at)))
 
 
 @ops.op("aten::bucketize")

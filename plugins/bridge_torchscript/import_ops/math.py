@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge_torchscript.import_ops import fourier
 from bridge_torchscript.import_ops.common import (
     T,
     cast,
@@ -23,7 +24,7 @@ from bridge_torchscript.import_ops.common import (
     together,
     zero,
 )
-from bridge_torchscript.values import Sym, Unsupported
+from bridge_torchscript.values import Complex, Sym
 
 
 def unary(**names: str) -> None:
@@ -60,7 +61,12 @@ def same(**names: str) -> None:
             return op.node(hub_name, x)
 
 
-same(abs="Abs", absolute="Abs", neg="Neg", negative="Neg", relu="Relu")
+same(neg="Neg", negative="Neg", relu="Relu")
+
+
+@ops.op("aten::abs", "aten::absolute")
+def absolute(op, x):
+    return fourier.size(op, x) if isinstance(x, Complex) else op.Abs(x)
 
 
 @ops.op("aten::sign", "aten::sgn")
@@ -109,6 +115,8 @@ def frac(op, x):
 
 @ops.op("aten::add")
 def add(op, x, other, alpha=1):
+    if isinstance(x, Complex) and isinstance(other, Complex) and alpha == 1:
+        return Complex(op.Add(x.value, other.value))
     a, b = together(op, x, other)
     if alpha != 1:
         b = op.Mul(b, tensor(op, alpha, b.dtype))
@@ -117,6 +125,8 @@ def add(op, x, other, alpha=1):
 
 @ops.op("aten::sub", "aten::subtract")
 def sub(op, x, other, alpha=1):
+    if isinstance(x, Complex) and isinstance(other, Complex) and alpha == 1:
+        return Complex(op.Sub(x.value, other.value))
     a, b = together(op, x, other)
     return op.Sub(a, b if alpha == 1 else op.Mul(b, tensor(op, alpha, b.dtype)))
 
@@ -128,6 +138,8 @@ def rsub(op, x, other, alpha=1):
 
 @ops.op("aten::mul", "aten::multiply")
 def mul(op, x, other):
+    if isinstance(x, Complex) or isinstance(other, Complex):
+        return fourier.product(op, x, other)
     a, b = together(op, x, other)
     return op.And(a, b) if a.dtype == T.BOOL else op.Mul(a, b)
 
@@ -560,14 +572,17 @@ def heaviside(op, x, values):
     return op.Where(op.Equal(x, nothing), values, step)
 
 
-@ops.op(
-    "aten::real",
-    "aten::conj",
-    "aten::resolve_conj",
-    "aten::resolve_neg",
-    "aten::conj_physical",
-    "aten::positive",
-)
+@ops.op("aten::real")
+def real(op, x):
+    return fourier.part(op, x, 0) if isinstance(x, Complex) else op.Identity(x)
+
+
+@ops.op("aten::conj", "aten::conj_physical", "aten::resolve_conj", "aten::_conj")
+def conj(op, x):
+    return fourier.conjugate(op, x) if isinstance(x, Complex) else op.Identity(x)
+
+
+@ops.op("aten::resolve_neg", "aten::positive")
 def unchanged(op, x):
     return op.Identity(x)
 
@@ -612,8 +627,3 @@ converting(
 @ops.op("aten::clone", "aten::contiguous", "aten::cpu", "aten::detach", "aten::alias", "aten::requires_grad_", "aten::lift_fresh", "aten::alias_copy", "aten::detach_copy", "aten::lift_fresh_copy", "aten::pin_memory")  # fmt: skip
 def copied(op, x):
     return op.Identity(x)
-
-
-@ops.op("aten::polar", "aten::complex", "aten::view_as_complex", "aten::view_as_real")
-def complex_(op, x):
-    raise Unsupported("computes with complex numbers")

@@ -116,7 +116,7 @@ def vecdot(op, x, y, dim=-1):
 @ops.op("aten::linalg_cross", "aten::cross")
 def cross(op, x, other, dim=-1):
     if dim is None:
-        raise Unsupported("needs the dimension")
+        dim = static(x).index(3)
     shape = [max(a, b) for a, b in zip(static(x), static(other), strict=True)]
     x, other = (op.Expand(v, ints(*shape)) for v in (x, other))
     at = axis(x, dim)
@@ -171,24 +171,33 @@ def cdist(op, x1, x2, p=2.0, compute_mode=None):
     return norm_of(op, gap, p, [-1], False)
 
 
+@ops.op("aten::pdist")
+def pdist(op, x, p=2.0):
+    one, two = np.triu_indices(static(x)[0], 1)
+    from bridge_torchscript.import_ops.reduce import norm_of
+
+    gap = op.Sub(op.Gather(x, op.const(one), axis=0), op.Gather(x, op.const(two), axis=0))
+    return norm_of(op, gap, p, [-1], False)
+
+
 @ops.op("aten::matrix_power", "aten::linalg_matrix_power")
 def matrix_power(op, x, n):
-    if n < 1:
-        raise Unsupported("raises matrices to positive powers")
+    if n < 0:
+        from bridge_torchscript.import_ops.linalg import inverse
+
+        return matrix_power(op, inverse(op, x), -n)
+    if n == 0:
+        eye = op.const(np.eye(static(x)[-1], dtype=x.dtype.numpy()))
+        return op.Expand(eye, op.Shape(x))
     result = x
     for _ in range(n - 1):
         result = op.MatMul(result, x)
     return op.Identity(result)
 
 
-@ops.op("aten::det", "aten::linalg_det")
-def det(op, x):
-    return op.Det(x)
-
-
 @ops.op("aten::vander", "aten::linalg_vander")
 def vander(op, x, N=None, increasing=True):
-    count = N or static(x)[-1]
+    x, count = (op.Reshape(x, ints(1)) if not rank(x) else x), N or static(x)[-1]
     powers = [op.Expand(number(op, 1, x), op.Shape(x))]
     for _ in range(count - 1):
         powers.append(op.Mul(powers[-1], x))
@@ -231,22 +240,20 @@ def conv(op, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 @ops.op("aten::conv_transpose1d", "aten::conv_transpose2d", "aten::conv_transpose3d")
 def conv_transpose(op, x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     count = rank(weight) - 2
-    pads = spatial(padding, count)
-    return batched(
-        op,
-        x,
-        count,
-        lambda v: op.ConvTranspose(
-            v,
-            weight,
-            bias,
-            strides=spatial(stride, count),
-            pads=[*pads, *pads],
-            output_padding=spatial(output_padding, count),
-            dilations=spatial(dilation, count),
-            group=groups,
-        ),
-    )
+    pads, extra = spatial(padding, count), spatial(output_padding, count)
+    steps = spatial(stride, count)
+    far = any(e >= s for e, s in zip(extra, steps, strict=True))
+    after = [p - e for p, e in zip(pads, extra, strict=True)] if far else pads
+    shared = {"strides": steps, "dilations": spatial(dilation, count), "group": groups}
+
+    def make(v: ir.Value) -> ir.Value:
+        if not far:
+            return op.ConvTranspose(v, weight, bias, pads=[*pads, *pads], output_padding=extra, **shared)
+        whole = op.ConvTranspose(v, weight, None, **shared)
+        cut = op.Pad(whole, ints(0, 0, *(-p for p in pads), 0, 0, *(-a for a in after)))
+        return cut if bias is None else op.Add(cut, op.Reshape(bias, ints(-1, *[1] * count)))
+
+    return batched(op, x, count, make)
 
 
 @ops.op("aten::_convolution", "aten::convolution", "aten::_convolution_mode")
@@ -258,17 +265,44 @@ def convolution(
     return convolved(op, x, weight, bias, stride, padding, dilation, groups)
 
 
-@ops.op(
-    "aten::dropout",
-    "aten::feature_dropout",
-    "aten::alpha_dropout",
-    "aten::feature_alpha_dropout",
-    "aten::native_dropout",
-)
+@ops.op("aten::dropout")
 def dropout(op, x, p=0.5, train=False):
-    if train and p:
-        raise Unsupported("drops at random, as in training: call eval() before saving")
-    return op.Identity(x)
+    """Drops only when the module was saved in training mode."""
+    if not train or not p:
+        return op.Identity(x)
+    if p == 1:
+        return op.Mul(x, zero(op, x))
+    return op.Dropout(x, np.array(p, np.float32), np.array(True))
+
+
+@ops.op("aten::feature_dropout")
+def feature_dropout(op, x, p=0.5, train=False):
+    """Whole channels at random."""
+    if not train or not p:
+        return op.Identity(x)
+    kept = _kept(op, [*static(x)[:2], *[1] * (rank(x) - 2)], p)
+    return op.Mul(x, op.Div(op.Cast(kept, to=int(x.dtype)), number(op, 1 - p, x)))
+
+
+def _kept(op: Any, shape: list[int], p: float) -> ir.Value:
+    return op.Less(op.RandomUniform(shape=shape or [1]), np.array(1 - p, np.float32))
+
+
+def alpha_dropped(name: str, whole: bool) -> None:
+    @ops.op(f"aten::{name}")
+    def drop(op, x, p=0.5, train=False):
+        """To the negative limit of SELU, mean and variance restored."""
+        if not train or not p:
+            return op.Identity(x)
+        limit = -1.7580993408473766
+        a = 1 / math.sqrt((1 - p) * (1 + p * limit**2)) if p < 1 else 0.0
+        kept = _kept(op, [*static(x)[:2], *[1] * (rank(x) - 2)] if whole else static(x), p)
+        mixed = op.Where(kept, x, number(op, limit, x))
+        return op.Add(op.Mul(mixed, number(op, a, x)), number(op, -a * p * limit, x))
+
+
+alpha_dropped("alpha_dropout", False)
+alpha_dropped("feature_alpha_dropout", True)
 
 
 @ops.op("aten::relu6")
@@ -375,9 +409,11 @@ def prelu_kernel(op, x, weight):
 
 @ops.op("aten::rrelu")
 def rrelu(op, x, lower=1 / 8, upper=1 / 3, training=False):
-    if training:
-        raise Unsupported("draws slopes at random")
-    return op.LeakyRelu(x, alpha=(lower + upper) / 2)
+    if not training:
+        return op.LeakyRelu(x, alpha=(lower + upper) / 2)
+    slopes = op.RandomUniform(shape=static(x) or [1], low=float(lower), high=float(upper))
+    slopes = slopes if rank(x) else op.Reshape(slopes, ints())
+    return op.Where(op.Less(x, zero(op, x)), op.Mul(x, slopes), x)
 
 
 @ops.op("aten::glu")
@@ -390,8 +426,6 @@ def glu(op, x, dim=-1):
 def attention(
     op, query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):
-    if dropout_p:
-        raise Unsupported("drops at random")
     width = known(length(op, query, -1), "the width of heads")
     factor = 1 / math.sqrt(width) if scale is None else scale
     if enable_gqa:
@@ -415,7 +449,7 @@ def attention(
     weights = op.Softmax(scores, axis=-1)
     if attn_mask is not None:
         weights = op.Where(op.IsNaN(weights), zero(op, weights), weights)
-    return op.MatMul(weights, value)
+    return op.MatMul(dropout(op, weights, dropout_p, True), value)
 
 
 GATES = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn": [0]}

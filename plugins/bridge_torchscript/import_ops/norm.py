@@ -81,6 +81,42 @@ def group_norm(op, x, num_groups, weight=None, bias=None, eps=1e-5):
     )
 
 
+@ops.op("aten::native_batch_norm", "aten::_native_batch_norm_legit")
+def native_batch_norm(
+    op,
+    x,
+    weight=None,
+    bias=None,
+    running_mean=None,
+    running_var=None,
+    training=False,
+    momentum=0.1,
+    eps=1e-5,
+    eval=False,
+):
+    """With the mean and the inverse deviation used, which are empty outside training."""
+    if training:
+        where = ints(0, *range(2, rank(x)))
+        average = op.ReduceMean(x, where, keepdims=1)
+        centred = op.Sub(x, average)
+        variance = op.ReduceMean(op.Mul(centred, centred), where, keepdims=0)
+        rstd = op.Reciprocal(op.Sqrt(op.Add(variance, number(op, eps, x))))
+        kept = op.Squeeze(average, where)
+    else:
+        kept = rstd = op.const(np.zeros(0, x.dtype.numpy()))
+    return batch_norm(op, x, weight, bias, running_mean, running_var, training, momentum, eps), kept, rstd
+
+
+@ops.op("aten::native_group_norm")
+def native_group_norm(op, x, weight, bias, N, C, HxW, group, eps):
+    flat = op.Reshape(x, ints(N, group, -1))
+    average = op.ReduceMean(flat, ints(2))
+    centred = op.Sub(flat, average)
+    variance = op.ReduceMean(op.Mul(centred, centred), ints(2), keepdims=0)
+    rstd = op.Reciprocal(op.Sqrt(op.Add(variance, number(op, eps, x))))
+    return group_norm(op, x, group, weight, bias, eps), op.Squeeze(average, ints(2)), rstd
+
+
 @ops.op("aten::local_response_norm")
 def local_response_norm(op, x, size, alpha=1e-4, beta=0.75, k=1.0):
     return op.LRN(x, size=size, alpha=alpha, beta=beta, bias=k)
@@ -263,11 +299,39 @@ def nll_loss(op, x, target, weight=None, reduction=1, ignore_index=-100):
     return op.Reshape(made, ints()) if single else made
 
 
+def _of_probabilities(
+    op: Any,
+    x: ir.Value,
+    scores: ir.Value,
+    target: ir.Value,
+    weight: Any,
+    reduction: int,
+    smoothing: float,
+    at: int,
+) -> ir.Value:
+    if smoothing:
+        share = op.Add(
+            op.Mul(target, number(op, 1 - smoothing, x)), number(op, smoothing / int(x.shape[at]), x)
+        )
+    else:
+        share = target
+    made = op.Neg(op.Mul(scores, share))
+    if weight is not None:
+        made = op.Mul(made, op.Reshape(weight, ints(-1, *[1] * (rank(x) - 1 - at))))
+    summed = op.ReduceSum(made, ints(at), keepdims=0)
+    if reduction != 1:
+        return apart(op, summed, reduction)
+    return op.ReduceMean(summed, keepdims=0) if rank(summed) else op.Identity(summed)
+
+
 @ops.op("aten::cross_entropy_loss")
 def cross_entropy(op, x, target, weight=None, reduction=1, ignore_index=-100, label_smoothing=0.0):
-    if label_smoothing or target.dtype in (T.FLOAT, T.DOUBLE):
-        raise Unsupported("reads classes, not probabilities or smoothed labels")
-    scores = op.LogSoftmax(x, axis=1 if rank(x) > 1 else 0)
+    at = 1 if rank(x) > 1 else 0
+    scores = op.LogSoftmax(x, axis=at)
+    if target.dtype in (T.FLOAT, T.DOUBLE):
+        return _of_probabilities(op, x, scores, target, weight, reduction, label_smoothing, at)
+    if label_smoothing:
+        raise Unsupported("reads smoothed labels of probabilities alone")
     return nll_loss(op, scores, target, weight, reduction, ignore_index)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -85,10 +86,10 @@ def average_pool(count: int) -> None:
         window = spatial(kernel_size, count)
         step = spatial(stride, count) if stride else window
         pads = spatial(padding, count)
-        if ceil_mode and count_include_pad and any(pads):
-            raise Unsupported("rounds up over padding that counts")
 
         def make(v: ir.Value) -> Any:
+            if ceil_mode and ((count_include_pad and any(pads)) or divisor_override is not None):
+                return exactly_averaged(op, v, window, step, pads, bool(count_include_pad), divisor_override)
             shared = {
                 "kernel_shape": window,
                 "strides": step,
@@ -97,8 +98,6 @@ def average_pool(count: int) -> None:
             }
             if divisor_override is None:
                 return op.AveragePool(v, count_include_pad=int(bool(count_include_pad)), **shared)
-            if ceil_mode:
-                raise Unsupported("rounds up and divides by a number given")
             total = op.AveragePool(v, count_include_pad=1, **shared)
             return op.Mul(total, number(op, math.prod(window) / divisor_override, v))
 
@@ -109,6 +108,35 @@ for dims in (1, 2, 3):
     average_pool(dims)
 
 
+def exactly_averaged(
+    op: Any,
+    x: ir.Value,
+    window: list[int],
+    step: list[int],
+    pads: list[int],
+    padding_counts: bool,
+    divisor: Any,
+) -> ir.Value:
+    """Rounded up, as torch counts: sums along each axis, over sizes that end where the padding does."""
+    first, sums, sizes_ = rank(x) - len(window), [], []
+    for k, s, p, size in zip(window, step, pads, static(x)[first:], strict=True):
+        count = -(-(size + 2 * p - k) // s) + 1
+        count -= (count - 1) * s >= size + p
+        matrix, widths = np.zeros((size, count)), np.zeros(count)
+        for place in range(count):
+            low = place * s - p
+            high = min(low + k, size + p)
+            inside = max(low, 0), min(high, size)
+            matrix[inside[0] : inside[1], place] = 1
+            widths[place] = high - low if padding_counts else inside[1] - inside[0]
+        sums.append(matrix)
+        sizes_.append(widths)
+    for index, matrix in enumerate(sums):
+        x = _along(op, x, first + index, matrix.astype(x.dtype.numpy()))
+    total = functools.reduce(np.multiply.outer, sizes_) if divisor is None else np.array(divisor)
+    return op.Div(x, op.const(total.astype(x.dtype.numpy())))
+
+
 def adaptive_average(count: int) -> None:
     @ops.op(f"aten::adaptive_avg_pool{count}d", f"aten::_adaptive_avg_pool{count}d")
     def pool(op, x, output_size):
@@ -116,6 +144,7 @@ def adaptive_average(count: int) -> None:
         first = rank(x) - count
         for index, target in enumerate(output_size):
             at = first + index
+            target = known(target, "sizes")
             if target is None or target == x.shape[at]:
                 continue
             if target == 1:
@@ -154,7 +183,7 @@ def adaptive_max(count: int) -> None:
         shape = static(x)[-count:]
         target = spatial(output_size, count)
         if any(n % t for n, t in zip(shape, target, strict=True)):
-            raise Unsupported("pools into windows of different sizes")
+            return windows_of_sizes(op, x, shape, target)
         window = [n // t for n, t in zip(shape, target, strict=True)]
         rule = ops.find(f"aten::max_pool{count}d_with_indices", {})
         return rule.handler(op, x, window, window)
@@ -162,6 +191,31 @@ def adaptive_max(count: int) -> None:
 
 for dims in (1, 2, 3):
     adaptive_max(dims)
+
+
+def windows_of_sizes(op: Any, x: ir.Value, shape: list[int], target: list[int]) -> tuple[ir.Value, ir.Value]:
+    """The largest of windows of different sizes, the short ones filled up with their last element."""
+    count, first = len(target), rank(x) - len(target)
+    tables = []
+    for n, t in zip(shape, target, strict=True):
+        ends = [(i * n // t, -(-((i + 1) * n) // t)) for i in range(t)]
+        width = max(b - a for a, b in ends)
+        tables.append(np.array([[min(a + j, b - 1) for j in range(width)] for a, b in ends]))
+    for index, table in enumerate(tables):
+        x = op.Gather(x, op.const(table), axis=first + 2 * index)
+    order = [*range(first), *range(first, first + 2 * count, 2), *range(first + 1, first + 2 * count, 2)]
+    flat = op.Reshape(op.Transpose(x, perm=order), ints(*static(x)[:first], *target, -1))
+    place = np.zeros([1] * (2 * count), np.int64)
+    for index, (table, n) in enumerate(zip(tables, shape, strict=True)):
+        own = [1] * (2 * count)
+        own[index], own[count + index] = table.shape
+        place = place * n + table.reshape(own)
+    best = op.ArgMax(flat, axis=rank(flat) - 1, keepdims=1)
+    every = op.Expand(op.const(place.reshape([*target, -1])), op.Shape(flat))
+    last = ints(rank(flat) - 1)
+    return op.Squeeze(op.GatherElements(flat, best, axis=-1), last), op.Squeeze(
+        op.GatherElements(every, best, axis=-1), last
+    )
 
 
 def _pads(pad: Any, count: int) -> list[Any]:
@@ -175,6 +229,11 @@ def _pads(pad: Any, count: int) -> list[Any]:
 def padded(op: Any, x: ir.Value, pad: Any, mode: str, value: Any = 0) -> ir.Value:
     amounts = _pads(list(pad), rank(x))
     if all(isinstance(a, int) and a == 0 for a in amounts):
+        return op.Identity(x)
+    if mode == "edge" and any(isinstance(a, int) and a < 0 for a in amounts):
+        for at, size in enumerate(static(x)):
+            places = np.clip(np.arange(-amounts[at], size + amounts[at + rank(x)]), 0, size - 1)
+            x = op.Gather(x, op.const(places), axis=at) if len(places) != size else x
         return op.Identity(x)
     filler = tensor(op, value or 0, x.dtype) if mode == "constant" else None
     if x.dtype == T.BOOL:
@@ -289,6 +348,9 @@ def nearest(count: int, exact: bool) -> None:
         given = [scales] if count == 1 else [scales_d, scales_h, scales_w][-count:]
         factors = scale_factors if scale_factors is not None else given
         how = ("half_pixel", "round_prefer_ceil") if exact else ("asymmetric", "floor")
+        picked = _picked(op, x, count, output_size, factors, exact)
+        if picked is not None:
+            return picked
         return resized(
             op,
             x,
@@ -299,6 +361,21 @@ def nearest(count: int, exact: bool) -> None:
             coordinate_transformation_mode=how[0],
             nearest_mode=how[1],
         )
+
+
+def _picked(op: Any, x: ir.Value, count: int, output_size: Any, factors: Any, exact: bool) -> ir.Value | None:
+    """Elements picked by torch's own arithmetic, where all lengths are known."""
+    shape = [x.shape[i + 2] for i in range(count)]
+    wanted = _scales(op, x, output_size, factors, count)["sizes"]
+    if not all(isinstance(n, int) for n in [*shape, *wanted]):
+        return None
+    listed = factors if isinstance(factors, (list, tuple)) else [factors] * count
+    for index, (n, m) in enumerate(zip(shape, wanted, strict=True)):
+        factor = listed[index] if listed and listed[index] is not None else None
+        scale = np.float32(1.0 / factor) if factor else np.float32(n) / np.float32(m)
+        places = (np.arange(m, dtype=np.float32) + np.float32(0.5 if exact else 0)) * scale
+        x = op.Gather(x, op.const(np.minimum(np.floor(places).astype(np.int64), n - 1)), axis=index + 2)
+    return op.Identity(x)
 
 
 for dims in (1, 2, 3):
@@ -382,3 +459,12 @@ def col2im(op, x, output_size, kernel_size, dilation, padding, stride):
     wide = x if rank(x) == 3 else op.Unsqueeze(x, ints(0))
     made = op.Col2Im(wide, ints(*output_size), ints(*k), dilations=d, pads=[*p, *p], strides=s)
     return made if rank(x) == 3 else op.Squeeze(made, ints(0))
+
+
+@ops.op("aten::_upsample_bilinear2d_aa")
+def smoothed(op, x, output_size=None, align_corners=False, scale_factors=None, scales_h=None, scales_w=None):
+    factors = scale_factors if scale_factors is not None else [scales_h, scales_w]
+    corners = "align_corners" if align_corners else "half_pixel"
+    return resized(
+        op, x, 2, "linear", output_size, factors, coordinate_transformation_mode=corners, antialias=1
+    )

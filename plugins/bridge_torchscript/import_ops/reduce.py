@@ -345,6 +345,38 @@ _running_extreme("cummax", "GreaterOrEqual")
 _running_extreme("cummin", "LessOrEqual")
 
 
+@ops.op("aten::quantile")
+def quantile(op, x, q, dim=None, keepdim=False, interpolation="linear"):
+    """Between the neighbours in order; where one is no number, none."""
+    if interpolation != "linear":
+        raise Unsupported(f"is read without interpolation={interpolation!r}")
+    q = tensor(op, q, x.dtype)
+    if dim is None:
+        flat = op.Reshape(x, ints(-1))
+        made = quantile(op, flat, q, 0, False, interpolation)
+        ones = ints(*range(rank(q), rank(q) + rank(x)))
+        return op.Unsqueeze(made, ones) if keepdim and rank(x) else made
+    if not rank(x):
+        return quantile(op, op.Reshape(x, ints(1)), q, 0)
+    at = axis(x, dim)
+    size = known(length(op, x, at), "length")
+    order = [at, *(i for i in range(rank(x)) if i != at)]
+    values = op.TopK(
+        op.Transpose(x, perm=order) if order != [0] else x, ints(size), axis=0, largest=0, _outputs=2
+    )[0]
+    place = op.Mul(q, number(op, float(size - 1), x))
+    low = op.Floor(place)
+    part = op.Sub(place, low)
+    if rank(q):
+        part = op.Reshape(part, ints(-1, *[1] * (rank(x) - 1)))
+    below = op.Gather(values, op.Cast(low, to=7), axis=0)
+    above = op.Gather(values, op.Cast(op.Ceil(place), to=7), axis=0)
+    made = op.Add(below, op.Mul(part, op.Sub(above, below)))
+    missing = op.Cast(op.ReduceMax(op.Cast(op.IsNaN(x), to=6), ints(at), keepdims=0), to=9)
+    made = op.Where(missing, number(op, math.nan, x), made)
+    return op.Unsqueeze(made, ints(at + rank(q))) if keepdim else made
+
+
 @ops.op("aten::logcumsumexp")
 def logcumsumexp(op, x, dim):
     if not rank(x):
@@ -391,6 +423,19 @@ def _softmax(hub_name: str, *names: str) -> None:
 
 _softmax("Softmax", "softmax", "special_softmax", "_softmax")
 _softmax("LogSoftmax", "log_softmax", "special_log_softmax", "_log_softmax")
+
+
+@ops.op("aten::corrcoef")
+def corrcoef(op, x):
+    if rank(x) < 2:
+        raise Unsupported("needs a matrix")
+    made = cov(op, x)
+    size = op.Sqrt(
+        op.ReduceSum(op.Mul(made, op.const(np.eye(int(made.shape[0]), dtype=made.dtype.numpy()))), ints(1))
+    )
+    return op.Clip(
+        op.Div(op.Div(made, size), op.Transpose(size, perm=[1, 0])), number(op, -1.0, x), number(op, 1.0, x)
+    )
 
 
 @ops.op("aten::cov")

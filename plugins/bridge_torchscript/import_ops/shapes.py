@@ -141,14 +141,21 @@ def unflatten(op, x, dim, sizes):
 @view("aten::squeeze", inverse=as_base)
 def squeeze(op, x, dim=None):
     shape = x.shape
-    wanted = axes(x, dim) if dim is not None else list(range(rank(x)))
+    every = list(range(rank(x)))
+    wanted = (
+        every
+        if dim is None
+        else [axis(x, d) for d in ([dim] if isinstance(dim, int) else dim)]
+        if every
+        else []
+    )
     if any(not isinstance(shape[a], int) for a in wanted):
         if dim is None:
             raise Unsupported("drops dimensions whose lengths are known at run time alone")
         ones = [a for a in wanted if shape[a] == 1]
         if len(ones) != len(wanted):
             raise Unsupported("drops a dimension whose length is known at run time alone")
-    gone = [a for a in wanted if shape[a] == 1]
+    gone = [a for a in wanted if shape[a] == 1] if rank(x) else []
     return op.Squeeze(x, ints(*gone)) if gone else op.Identity(x)
 
 
