@@ -94,6 +94,18 @@ class Graph:
         """A constant tensor."""
         return self.api.constant(array, None if dtype is None else dtype_of(dtype))
 
+    def lookup(self, keys: Any, queries: Any) -> Any:
+        """The place among `keys` of each of `queries`; how many there are, where there is none such."""
+        api = self.api
+        with api.init_scope():
+            listed = api.constant(api.get_static_value(keys) if _is_tensor(keys) else keys)
+            table = api.lookup.StaticHashTable(
+                api.lookup.KeyValueTensorInitializer(listed, api.range(len(listed), dtype=api.int64)),
+                len(listed),
+            )
+        self.tables.append(table)
+        return table.lookup(queries)
+
     def dtype(self, dtype: Any) -> Any:
         """TensorFlow's dtype for a hub dtype, or its ONNX number."""
         return dtype_of(ir.DataType(dtype))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bridge.ops import OpTable
-from bridge_savedmodel.export_ops import control, math, nn, reduce, tensor, text
+from bridge_savedmodel.export_ops import control, math, ml, nn, random, reduce, signal, tensor, text
 
 ops = OpTable("SavedModel export")
-for family in (control, math, nn, reduce, tensor, text):
+for family in (control, math, ml, nn, random, reduce, signal, tensor, text):
     for rule in family.ops:
         ops.add(rule)

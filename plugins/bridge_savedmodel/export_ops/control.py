@@ -47,22 +47,23 @@ def loop(tf, node, limit=None, going=None, *states):
         for v in collected
     ]  # fmt: skip
 
+    shapes = [
+        _common(api, t, a, b)
+        for t, a, b in zip(carried, list(body.inputs)[2:], list(body.outputs)[1:], strict=False)
+    ]
+
     def test(step: Any, on: Any, *rest: Any) -> Any:
         return on if bound is None else api.logical_and(on, step < bound)
 
     def run(step: Any, on: Any, *rest: Any) -> Any:
         results = tf.inner(body, [step, on, *rest[:count]])
-        kept = [api.identity(t) for t in results[1 : count + 1]]
+        kept = [api.ensure_shape(t, s) for t, s in zip(results[1 : count + 1], shapes, strict=True)]
         filled = [
             made.write(api.cast(step, api.int32), t)
             for made, t in zip(rest[count:], results[count + 1 :], strict=True)
         ]
         return [step + 1, tf.Reshape(results[0], scalar), *kept, *filled]
 
-    shapes = [
-        _common(api, t, a, b)
-        for t, a, b in zip(carried, list(body.inputs)[2:], list(body.outputs)[1:], strict=False)
-    ]
     invariants = [api.TensorShape([]), api.TensorShape([]), *shapes, *(api.TensorShape([]) for _ in lists)]
     made = api.while_loop(test, run, [*start, *carried, *lists], shape_invariants=invariants)
     return [*made[2 : count + 2], *(each.stack() for each in made[count + 2 :])]

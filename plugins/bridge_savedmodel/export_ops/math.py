@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, rank_of
+from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable, Rule
 from bridge_savedmodel.export_ops.common import T, axis_of, last
@@ -53,7 +53,6 @@ ONE_TO_ONE = {
         )
     },
     **{n: n for n in ("BitwiseAnd", "BitwiseOr", "BitwiseXor")},
-    "Add": "AddV2",
     "And": "LogicalAnd",
     "Or": "LogicalOr",
     "Not": "LogicalNot",
@@ -75,6 +74,26 @@ def _same(native: str) -> Any:
 
 for hub_name, native in ONE_TO_ONE.items():
     ops.add(Rule(hub_name, _same(native), needs=(kernel(native),)))
+
+
+@ops.op("Add", needs=(kernel("AddV2"),))
+def add(tf, node, x, y):
+    """Leading dimensions of length 1 that the other operand has too go: what TensorFlow makes of a product and a sum takes
+    vectors alone."""
+    return tf.AddV2(_narrow(tf, x, y), _narrow(tf, y, x))
+
+
+def _narrow(tf: Any, x: ir.Value, other: ir.Value) -> Any:
+    sizes, rank = shape_of(x), rank_of(other)
+    if (
+        sizes is None
+        or rank is None
+        or not 1 < len(sizes) <= rank
+        or set(sizes[:-1]) != {1}
+        or sizes[-1] == 1
+    ):
+        return x
+    return tf.Reshape(x, np.array(sizes[-1:], np.int32))
 
 
 @ops.op("Div", needs=(dtype(*REAL), kernel("RealDiv")))

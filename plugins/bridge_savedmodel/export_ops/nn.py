@@ -193,3 +193,32 @@ def resize_bilinear(tf, node, x, *rest):
 @ops.op("Resize", needs=(LAST, attribute("mode", "nearest")))
 def resize_nearest(tf, node, x, *rest):
     return tf.ResizeNearestNeighbor(x, np.array(shape_of(node.outputs[0])[1:3], np.int32))
+
+
+def _boxes_known(node: ir.Node) -> bool:
+    return all(shape_of(v) is not None for v in node.inputs[:2])
+
+
+@ops.op("NonMaxSuppression", needs=(condition("static shapes of boxes and scores", _boxes_known),))
+def non_max_suppression(tf, node, boxes, scores, most=None, overlap=None, threshold=None):
+    """A suppression for each class of each image; what they select is put together."""
+    api = tf.api
+    batches, classes, count = shape_of(scores)
+    corners = tf.tensor(boxes)
+    if attr(node, "center_point_box", 0):
+        x, y, w, h = api.unstack(corners, axis=2)
+        corners = api.stack([y - h / 2, x - w / 2, y + h / 2, x + w / 2], 2)
+    scalar = np.zeros(0, np.int32)
+    limit = api.constant(0, api.int64) if most is None else tf.Reshape(most, scalar)
+    limit = api.cast(api.minimum(limit, count), api.int32)
+    overlap = api.constant(0.0) if overlap is None else tf.Reshape(overlap, scalar)
+    threshold = api.constant(-np.inf, api.float32) if threshold is None else tf.Reshape(threshold, scalar)
+    found = []
+    for batch in range(batches):
+        for each in range(classes):
+            own = tf.tensor(scores)[batch, each]
+            kept = tf.NonMaxSuppressionV3(corners[batch], own, limit, overlap, threshold)
+            rows = api.cast(kept, api.int64)[:, None]
+            place = api.zeros_like(rows) + np.array([[batch, each]], np.int64)
+            found.append(api.concat([place, rows], 1))
+    return api.concat(found, 0) if found else api.zeros([0, 3], api.int64)

@@ -371,7 +371,7 @@ def unique(tf, node, x):
     places = api.range(api.size(inverse, api.int64))
     first = tf.UnsortedSegmentMin(places, inverse, total)
     if attr(node, "sorted", 1):
-        order = _sorted_order(tf, values, along, x.dtype)
+        order = tf.Cast(_sorted_order(tf, values, along, x.dtype), DstT=api.int64)
         values = tf.GatherV2(values, order, along)
         first, counts = (tf.GatherV2(v, order, 0) for v in (first, counts))
         inverse = tf.GatherV2(tf.InvertPermutation(order), inverse, 0)

@@ -31,7 +31,8 @@ def string_split(tf, node, x):
         flat, attr(node, "delimiter") or "", maxsplit=-1 if most is None else most
     )
     dense = tf.SparseToDense(indices, shape, values, "", validate_indices=False)
-    ones = tf.Cast(tf.Fill(tf.Shape(values), 1), DstT=api.int64)
+    filled = tf.Fill(tf.Shape(values), True) if attr(node, "delimiter") else tf.NotEqual(values, "")
+    ones = tf.Cast(filled, DstT=api.int64)
     count = tf.UnsortedSegmentSum(
         ones,
         tf.StridedSlice(indices, [0, 0], [0, 1], [1, 1], begin_mask=1, end_mask=1, shrink_axis_mask=2),

@@ -11,9 +11,11 @@ from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.channels_last import ChannelsLast
 from bridge.passes.decompose import Decompose
 from bridge.passes.fold import FoldConstants
+from bridge.passes.rewrite import Rewrite
 from bridge.passes.sequences import ResolveSequences
 from bridge.passes.transposes import SinkTransposes
 from bridge.passes.widen import ComputeWider
+from bridge_savedmodel.legalize import quantize
 from bridge_savedmodel.legalize.images import as_image
 
 
@@ -23,6 +25,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     return [
         ResolveSequences(),
         FoldBatchNormalization(),
+        Rewrite(quantize.native),
         ComputeWider(takes),
         Decompose(takes),
         FoldConstants(),
