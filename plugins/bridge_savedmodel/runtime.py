@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.errors import ExecutionFailed, InvalidInput, UnreadableFile
 from bridge.runtime import Outputs
-from bridge_savedmodel.tensorflow import tensorflow
+from bridge_savedmodel.tensorflow import FILES, tensorflow
 
 
 def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Outputs:
@@ -19,7 +19,7 @@ def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Out
     TensorFlow's words.
     """
     tf = tensorflow()
-    if not (path / "saved_model.pb").is_file():
+    if not any((path / name).is_file() for name in FILES):
         raise UnreadableFile(f"{path} is not a SavedModel: there is no file saved_model.pb in it.")
     try:
         loaded = tf.saved_model.load(str(path))
@@ -63,8 +63,10 @@ def output_order(path: Path) -> list[str]:
 
     from tensorflow.core.protobuf import saved_model_pb2
 
-    saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
-    collection = saved.meta_graphs[0].collection_def
+    file = path / "saved_model.pb"
+    if not file.is_file():
+        return []
+    collection = saved_model_pb2.SavedModel.FromString(file.read_bytes()).meta_graphs[0].collection_def
     if "bridge" not in collection:
         return []
     return [v["name"] for v in json.loads(collection["bridge"].bytes_list.value[0])["outputs"]]

@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from bridge.ops import Need
 
+FILES = ("saved_model.pb", "saved_model.pbtxt")
 TYPES = {
     ir.DataType.FLOAT: "DT_FLOAT",
     ir.DataType.DOUBLE: "DT_DOUBLE",

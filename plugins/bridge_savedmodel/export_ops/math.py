@@ -80,7 +80,8 @@ for hub_name, native in ONE_TO_ONE.items():
 def add(tf, node, x, y):
     """Leading dimensions of length 1 that the other operand has too go: what TensorFlow makes of a product and a sum takes
     vectors alone."""
-    return tf.AddV2(_narrow(tf, x, y), _narrow(tf, y, x))
+    first = _narrow(tf, x, y)
+    return tf.AddV2(first, _narrow(tf, y, x) if first is x else y)
 
 
 def _narrow(tf: Any, x: ir.Value, other: ir.Value) -> Any:
