@@ -17,7 +17,7 @@ from bridge.passes.transposes import SinkTransposes
 from bridge.report import Blocker
 from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.import_ops.control import V1, WRITES
-from bridge_savedmodel.import_ops.values import Poison, Table, Variable
+from bridge_savedmodel.import_ops.values import Dead, Poison, Table, Variable
 from bridge_savedmodel.reader import Port, Source, dims_of, dtype_of, read_folder, split
 from bridge_savedmodel.tensorflow import tensorflow
 
@@ -229,6 +229,7 @@ class Frame:
     def __init__(self, run: Run, nodes: dict[str, Any], arguments: dict[str, Any], depth: int = 0) -> None:
         self.run, self.nodes, self.arguments, self.depth = run, nodes, arguments, depth
         self.values: dict[tuple[str, int], Any] = {}
+        self.branches = any(n.op in ("Merge", "RefMerge") for n in nodes.values())
 
     def place(self, reference: str) -> tuple[str, int]:
         """Node and number of the output a reference names: `node:1` in a graph, `node:output:1` in a function."""
@@ -259,7 +260,7 @@ class Frame:
                 self.run.refuse(Node(self, proto, []), "is control flow of version 1, which is not raised")
                 self.values[name, 0] = self.values[name, 1] = Poison()
                 continue
-            needed = [self.place(i)[0] for i in proto.input if not i.startswith("^")]
+            needed = [self.place(i)[0] for i in proto.input if not i.startswith("^")] + self._guards(proto)
             missing = [n for n in needed if not self._known(n)]
             if not missing:
                 pending.pop()
@@ -270,6 +271,13 @@ class Frame:
                 open_nodes.add(name)
                 pending.extend(reversed(missing))
         return [self._value(p) for p in places]
+
+    def _guards(self, proto: Any) -> list[str]:
+        """Nodes that tell whether a constant belongs to the branch taken, in graphs with control flow of version 1."""
+        if not self.branches or proto.op != "Const":
+            return []
+        names = [i[1:] for i in proto.input if i.startswith("^")]
+        return [n for n in names if n in self.nodes and self.nodes[n].op in ("Identity", "Switch")]
 
     def _known(self, name: str) -> bool:
         return name in self.arguments or (name, 0) in self.values
@@ -295,6 +303,9 @@ class Frame:
             return known
         if any(isinstance(v, Poison) for v in node.inputs):
             return Poison()
+        guards = [self.values[n, 0] for n in self._guards(node.proto)]
+        if any(isinstance(v, Dead) for v in [*node.inputs, *guards]) and node.op not in ("Merge", "RefMerge"):
+            return [Dead()] * max(node.outputs, 1)
         reason = ops.refusal(node.op, node)
         if reason is not None:
             self.run.refuse(node, reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import UnreadableFile
+from bridge_savedmodel.resources import tables, variables
 from bridge_savedmodel.tensorflow import FILES, TYPES, tensorflow
 
 DTYPES = {name: dtype for dtype, name in TYPES.items()}
@@ -88,8 +89,10 @@ def read_folder(path: Path, signature: str | None, tags: str) -> Source:
     places = {name: i for i, name in enumerate(source.nodes)}
     source.inputs = _ports(found.inputs, places)
     source.outputs = _ports(found.outputs, places)
-    source.variables = dict(_variables(path, meta, source))
-    source.tables = dict(_tables(path, meta, source))
+    source.variables = variables(path, source)
+    source.tables = tables(
+        path, source, {split(a.tensor_info.name)[0]: a.filename for a in meta.asset_file_def}
+    )
     source.metadata = {"bridge.sha256": hashlib.sha256(raw).hexdigest()}
     _apply_facts(source, meta)
     return source
@@ -216,179 +219,3 @@ def _apply_facts(source: Source, meta: Any) -> None:
 
 def _named(dims: Any) -> tuple[Any, ...] | None:
     return None if dims is None else tuple(d if isinstance(d, int) or d != "None" else None for d in dims)
-
-
-def _bodies(source: Source) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
-    """The nodes of the graph, and of every function."""
-    yield source.nodes, None
-    for function in source.functions.values():
-        yield {n.name: n for n in function.node_def}, {a.name: a for a in function.signature.input_arg}
-
-
-def _variables(path: Path, meta: Any, source: Source) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
-    """What the file's own restore operators would put into each variable."""
-    tf = tensorflow()
-    handles = [n for n in source.nodes.values() if n.op in ("VarHandleOp", "VariableV2", "Variable")]
-    if not handles:
-        return
-    keys = dict(_restored(source))
-    prefix = path / "variables" / "variables"
-    if not prefix.with_suffix(".index").exists():
-        raise UnreadableFile(
-            f"{path} holds variables but {prefix}.index is missing.",
-            "Copy the whole folder, with variables/.",
-        )
-    try:
-        checkpoint = tf.train.load_checkpoint(str(prefix))
-        shapes = checkpoint.get_variable_to_shape_map()
-    except Exception as error:
-        raise UnreadableFile(
-            f"The variables of {path} cannot be read: {error}", "Is the folder complete?"
-        ) from error
-    for node in handles:
-        key = keys.get(node.name, node.name)
-        if key in shapes:
-            yield node.name, _reader(path, checkpoint, key)
-
-
-def _reader(path: Path, checkpoint: Any, key: str) -> Callable[[], np.ndarray]:
-    def read() -> np.ndarray:
-        try:
-            return checkpoint.get_tensor(key)
-        except Exception as error:
-            first = str(error).splitlines()[0]
-            raise UnreadableFile(
-                f"The variable {key} of {path} cannot be read: {first}", "Is the folder complete?"
-            ) from error
-
-    return read
-
-
-def _restored(source: Source) -> Iterator[tuple[str, str]]:
-    """Pairs of a variable's node and its key in the checkpoint."""
-    for nodes, arguments in _bodies(source):
-        restores = [n for n in nodes.values() if n.op == "RestoreV2"]
-        if not restores:
-            continue
-        for node in nodes.values():
-            if node.op not in ("AssignVariableOp", "Assign"):
-                continue
-            key = _key(nodes, node.input[1])
-            if key is None:
-                continue
-            target = split(node.input[0])[0]
-            if arguments is None or target in nodes:
-                yield target, key
-            else:
-                yield from _callers(source, arguments, target, nodes, key)
-
-
-def _callers(
-    source: Source, arguments: dict[str, Any], target: str, nodes: dict[str, Any], key: str
-) -> Iterator[tuple[str, str]]:
-    """Handles that the graph hands to the argument `target` of the function with these nodes."""
-    place = list(arguments).index(target)
-    for name, function in source.functions.items():
-        if list(arguments) != [a.name for a in function.signature.input_arg] or len(function.node_def) != len(
-            nodes
-        ):
-            continue
-        for call in source.nodes.values():
-            if call.op.endswith("PartitionedCall") and call.attr["f"].func.name == name:
-                yield split(call.input[place])[0], key
-
-
-def _key(nodes: dict[str, Any], reference: str) -> str | None:
-    """The checkpoint key a value is restored from."""
-    parts = reference.split(":")
-    node = nodes.get(parts[0])
-    while node is not None and node.op in ("Identity", "Reshape", "Cast"):
-        parts = node.input[0].split(":")
-        node = nodes.get(parts[0])
-    if node is None or node.op != "RestoreV2":
-        return None
-    names = nodes.get(node.input[1].split(":")[0])
-    if names is None or names.op != "Const":
-        return None
-    listed = tensorflow().make_ndarray(names.attr["value"].tensor).reshape(-1)
-    index = int(parts[-1]) if len(parts) > 1 else 0
-    return listed[index].decode() if index < len(listed) else None
-
-
-def _tables(path: Path, meta: Any, source: Source) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
-    """Keys and values of hash tables that constants or asset files fill."""
-    for nodes, arguments in _bodies(source):
-        for node in nodes.values():
-            if node.op not in ("LookupTableImportV2", "InitializeTableV2", "InitializeTableFromTextFileV2"):
-                continue
-            filled = _filled(path, nodes, node, source)
-            target = node.input[0].split(":")[0]
-            for handle in (
-                [target]
-                if arguments is None or target in nodes
-                else _handed(source, nodes, arguments, target)
-            ):
-                if filled is not None:
-                    yield handle, filled
-
-
-def _handed(source: Source, nodes: dict[str, Any], arguments: dict[str, Any], target: str) -> list[str]:
-    return [name for name, _ in _callers(source, arguments, target, nodes, "")]
-
-
-def _filled(
-    path: Path, nodes: dict[str, Any], node: Any, source: Source
-) -> tuple[np.ndarray, np.ndarray] | None:
-    tf = tensorflow()
-    consts = []
-    for reference in node.input[1:]:
-        if reference.startswith("^"):
-            continue
-        found = nodes.get(reference.split(":")[0]) or _argument(source, nodes, reference.split(":")[0])
-        if found is None or found.op != "Const":
-            return None
-        consts.append(tf.make_ndarray(found.attr["value"].tensor).reshape(-1))
-    if node.op != "InitializeTableFromTextFileV2":
-        return consts[0], consts[1]
-    name = Path(consts[0][0].decode()).name
-    file = path / "assets" / name
-    if not file.is_file():
-        raise UnreadableFile(
-            f"{path} reads a table from assets/{name}, which is missing.", "Copy the whole folder."
-        )
-    return _lines(file.read_bytes(), node)
-
-
-def _argument(source: Source, nodes: dict[str, Any], name: str) -> Any:
-    """The node of the graph that is handed to a function's argument called `name`."""
-    for function in source.functions.values():
-        arguments = [a.name for a in function.signature.input_arg]
-        if name in arguments and {n.name for n in function.node_def} == set(nodes):
-            for call in source.nodes.values():
-                if (
-                    call.op.endswith("PartitionedCall")
-                    and call.attr["f"].func.name == function.signature.name
-                ):
-                    return source.nodes.get(split(call.input[arguments.index(name)])[0])
-    return None
-
-
-WHOLE_LINE, LINE_NUMBER = -2, -1
-
-
-def _lines(raw: bytes, node: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Columns of a text file: a number of a column, -1 for the number of the line, -2 for the whole line."""
-    lines = raw.split(b"\n")
-    lines = lines[:-1] if lines and not lines[-1] else lines
-    delimiter = node.attr["delimiter"].s or b"\t"
-    size = node.attr["vocab_size"].i
-    lines = lines[:size] if size > 0 else lines
-
-    def column(index: int) -> np.ndarray:
-        if index == LINE_NUMBER:
-            return np.arange(len(lines), dtype=np.int64)
-        if index == WHOLE_LINE:
-            return np.array(lines, object)
-        return np.array([line.split(delimiter)[index] for line in lines], object)
-
-    return column(node.attr["key_index"].i), column(node.attr["value_index"].i)

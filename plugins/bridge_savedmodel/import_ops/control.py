@@ -11,20 +11,9 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import const
 from bridge_savedmodel.import_ops.common import T, need, ops, scalar
-from bridge_savedmodel.import_ops.values import TensorList
+from bridge_savedmodel.import_ops.values import Dead, TensorList
 
-V1 = (
-    "Switch",
-    "Merge",
-    "Enter",
-    "Exit",
-    "NextIteration",
-    "LoopCond",
-    "RefSwitch",
-    "RefMerge",
-    "RefEnter",
-    "RefExit",
-)
+V1 = ("Enter", "Exit", "NextIteration", "LoopCond", "RefEnter", "RefExit", "RefNextIteration")
 
 WRITES = frozenset(
     [
@@ -66,6 +55,26 @@ def variable_shape(op, node, variable):
 @ops.op("DisableCopyOnRead", "VarIsInitializedOp", "IsVariableInitialized")
 def initialized(op, node, variable):
     return op.const(np.array(True))
+
+
+KNOWN = need(
+    "a condition known before run time: branches of version 1 are not raised",
+    lambda n: const(n.inputs[1]) is not None,
+)
+
+
+@ops.op("Switch", "RefSwitch", needs=(KNOWN,))
+def switch(op, node, data, condition):
+    return (Dead(), data) if const(condition).any() else (data, Dead())
+
+
+@ops.op("Merge", "RefMerge")
+def merge(op, node, *inputs):
+    """The one input that is made, and which it is."""
+    alive = [i for i, v in enumerate(inputs) if not isinstance(v, Dead)]
+    if len(alive) != 1:
+        return NotImplemented
+    return inputs[alive[0]], op.const(np.array(alive[0], np.int32))
 
 
 def _subgraph(name: str) -> tuple[ir.Graph, hub.Builder]:

@@ -26,15 +26,14 @@ from bridge_savedmodel.import_ops.common import (
     static,
     vector,
 )
-from bridge_savedmodel.import_ops.values import text
+from bridge_savedmodel.import_ops.values import tensor_of
 
 FAR = 2**31 - 1
 
 
 @ops.op("Const", "HostConst")
 def const_(op, node):
-    array = node.get("value")
-    return op.const(text(array) if array.dtype.kind in "OSU" else np.asarray(array))
+    return op.const(tensor_of(node.get("value")))
 
 
 @ops.op(

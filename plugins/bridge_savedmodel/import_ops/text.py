@@ -8,7 +8,7 @@ import numpy as np
 
 from bridge.hub import const, rank_of
 from bridge_savedmodel.import_ops.common import T, as_dtype, need, ops
-from bridge_savedmodel.import_ops.values import Table, text
+from bridge_savedmodel.import_ops.values import Table, tensor_of, text
 
 ML = "ai.onnx.ml"
 
@@ -23,7 +23,7 @@ def join(op, node, first, *rest):
     made, separator = first, node.get("separator", "")
     for value in rest:
         if separator:
-            made = op.StringConcat(made, op.const(np.array(separator, object)))
+            made = op.StringConcat(made, op.const(tensor_of(np.array(separator, object))))
         made = op.StringConcat(made, value)
     return made if rest else op.Identity(made)
 
@@ -47,7 +47,7 @@ def regex(op, node, x):
 
 @ops.op("RegexFullMatch", needs=(need("a constant pattern", lambda n: const(n.inputs[1]) is not None),))
 def regex_of(op, node, x, pattern):
-    return op.RegexFullMatch(x, pattern=str(const(pattern).reshape(())))
+    return op.RegexFullMatch(x, pattern=str(text(const(pattern)).reshape(())))
 
 
 @ops.op("StringToNumber")
@@ -110,3 +110,29 @@ def find(op, node, table, keys, default):
 @ops.op("LookupTableSizeV2", "LookupTableSize")
 def table_size(op, node, table):
     return op.const(np.array(len(table.keys), np.int64))
+
+
+FEATURES = need(
+    "features as tensors: export a signature that takes them, not serialized tf.Example text", lambda n: False
+)
+
+
+@ops.op("ParseExample", "ParseExampleV2", "ParseSingleExample", "ParseSequenceExample", needs=(FEATURES,))
+def parse_example(op, node, *inputs):
+    return NotImplemented
+
+
+@ops.op(
+    "StringToHashBucketFast",
+    "StringToHashBucket",
+    "StringSplitV2",
+    "RegexReplace",
+    "StaticRegexReplace",
+    "StringLength",
+    "Substr",
+    "UnicodeDecode",
+    "StringStrip",
+    needs=(need("an operator on strings that ONNX has", lambda n: False),),
+)
+def no_counterpart(op, node, *inputs):
+    return NotImplemented

@@ -65,3 +65,16 @@ class Pair:
 
     real: Any
     imag: Any
+
+
+class Dead:
+    """What an operator of the branch not taken would have made."""
+
+
+def tensor_of(array: Any) -> Any:
+    """An array as the hub keeps it: strings as bytes."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "OSU":
+        return array
+    raw = [v if isinstance(v, bytes) else str(v).encode() for v in array.ravel()]
+    return ir.StringTensor(raw, shape=ir.Shape(array.shape))
