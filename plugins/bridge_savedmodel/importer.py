@@ -208,19 +208,28 @@ def output_sizes(proto: Any) -> list[tuple[str, int]]:
     return made
 
 
-def _folded(op: hub.Builder, made: Any) -> Any:
+def _folded(op: hub.Builder, made: Any, since: int) -> Any:
     """Small results of constants alone, as constants: shapes, axes and sizes that later operators ask for."""
-    node = made.producer() if isinstance(made, ir.Value) else None
-    if node is None or node.domain or not op.nodes or node is not op.nodes[-1] or len(node.outputs) > 1:
-        return made
-    arrays = [hub.const(v) for v in node.inputs if v is not None]
-    if not arrays or any(a is None or a.size > SMALL for a in arrays) or node.op_type in KEPT:
-        return made
-    found = evaluate(node)
-    if not found or np.size(found[0]) > SMALL:
-        return made
-    array = np.asarray(found[0])
-    return made if made.dtype is None or array.dtype != made.dtype.numpy() else op.const(array)
+    found: dict[ir.Value, ir.Value] = {}
+    for node in op.nodes[since:]:
+        arrays = [hub.const(v) for v in node.inputs if v is not None]
+        if (
+            node.domain
+            or node.op_type in KEPT
+            or not arrays
+            or any(a is None or a.size > SMALL for a in arrays)
+        ):
+            continue
+        results = evaluate(node) or []
+        if any(v.type is None or v.dtype == ir.DataType.STRING for v in node.outputs):
+            continue
+        for old, array in zip(node.outputs, map(np.asarray, results), strict=False):
+            if array.size <= SMALL and array.dtype == old.dtype.numpy():
+                found[old] = op.const(array)
+                ir.convenience.replace_all_uses_with(old, found[old])
+    if isinstance(made, (list, tuple)):
+        return [found.get(v, v) if isinstance(v, ir.Value) else v for v in made]
+    return found.get(made, made) if isinstance(made, ir.Value) else made
 
 
 class Frame:
@@ -312,9 +321,10 @@ class Frame:
             return Poison()
         op.source = f"{node.op} {node.name}"
         for rule in ops.taking(node.op, node):
+            since = len(op.nodes)
             made = rule.handler(op, node, *node.inputs)
             if made is not NotImplemented:
-                return _folded(op, made)
+                return _folded(op, made, since)
         self.run.refuse(node, "is not supported with these inputs")
         return Poison()
 

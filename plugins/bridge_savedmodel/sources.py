@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bridge.errors import BridgeError, UnreadableFile
-from bridge_savedmodel.reader import Source, read_folder, read_function, read_graph
+from bridge_savedmodel.reader import Source, read_folder, read_function, read_graph, split
 from bridge_savedmodel.tensorflow import tensorflow
 
 KERAS = (".keras", ".h5", ".hdf5")
@@ -60,10 +61,13 @@ def _keras_model(model: Any, what: str) -> Source:
     def infer(*tensors: Any) -> Any:
         return model(tf.nest.pack_sequence_as(specs, list(tensors)), training=False)
 
-    function = tf.function(infer, autograph=False).get_concrete_function(*tf.nest.flatten(specs))
-    source = read_function(function, what)
-    from dataclasses import replace
-
+    traced = tf.function(infer, autograph=False)
+    function = traced.get_concrete_function(*tf.nest.flatten(specs))
+    source = (
+        _with_tables(tf, model, function, what)
+        if _reads_tables(tf, function)
+        else read_function(function, what)
+    )
     source.inputs = [replace(port, name=name) for port, name in zip(source.inputs, names, strict=True)]
     outputs = getattr(model, "output_names", None)
     if outputs and len(outputs) == len(source.outputs) == len(set(outputs)):
@@ -73,13 +77,40 @@ def _keras_model(model: Any, what: str) -> Source:
     return source
 
 
+def _reads_tables(tf: Any, function: Any) -> bool:
+    own = {id(v.handle) for v in function.graph.variables}
+    return any(outer.dtype == tf.resource and id(outer) not in own for outer, _ in function.graph.captures)
+
+
+def _with_tables(tf: Any, model: Any, function: Any, what: str) -> Source:
+    """By way of a SavedModel, which says what is in the tables."""
+    import tempfile
+
+    holder = tf.Module()
+    holder.model = model
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(holder, folder, signatures=function)
+        source = read_folder(Path(folder), None, "serve")
+        source.variables = {name: _kept(read()) for name, read in source.variables.items()}
+    source.what = what
+    traced = read_function(function, what)
+    places = {split(p.tensor)[0].removeprefix("serving_default_"): p for p in source.inputs}
+    source.inputs = [replace(p, tensor=places[p.name].tensor) for p in traced.inputs]
+    return source
+
+
+def _kept(array: Any) -> Any:
+    return lambda: array
+
+
 def _specs(tf: Any, model: Any) -> Any:
     declared = getattr(model, "inputs", None)
     if not declared:
         raise UnreadableFile(
             f"{type(model).__name__} has no declared inputs.", "Call it once, or build it, before converting."
         )
-    structure = getattr(model, "_inputs_struct", None) or declared
+    structure = getattr(model, "_inputs_struct", None)
+    structure = declared if structure is None else structure
     return tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype, t.name.split(":")[0]), structure)
 
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const
-from bridge_savedmodel.import_ops.common import T, need, ops, scalar
+from bridge_savedmodel.import_ops.common import T, ints, need, ops, scalar
 from bridge_savedmodel.import_ops.values import Dead, TensorList
 
 V1 = ("Enter", "Exit", "NextIteration", "LoopCond", "RefEnter", "RefExit", "RefNextIteration")
@@ -201,22 +201,42 @@ class Loop:
             index = self.names.index(name)
             known = const(self.arguments[index]) if index in self.unchanged else None
             return known is not None and bool((known == 1).all())
-        made = self.nodes.get(name)
-        if made is None or made.op != "Const":
-            return False
+        return self._number(name) == 1
+
+    def _number(self, name: str) -> Any:
+        """A scalar constant of the body."""
         from bridge_savedmodel.tensorflow import tensorflow
 
-        return bool((tensorflow().make_ndarray(made.attr["value"].tensor) == 1).all())
+        made = self.nodes.get(name)
+        if made is None or made.op != "Const":
+            return None
+        array = tensorflow().make_ndarray(made.attr["value"].tensor)
+        return array.item() if array.size == 1 else None
+
+    def only(self, index: int) -> bool:
+        """Whether a list holds one element, set anew at every step."""
+        count = self.arguments[index].length
+        made = self.nodes.get(self._through(self.results[index]))
+        known = None if count is None else const(count)
+        if known is None or int(known.reshape(())) != 1 or made is None or made.op != "TensorListSetItem":
+            return False
+        name = self._through(made.input[1])
+        if name in self.names:
+            place = self.names.index(name)
+            start = const(self.arguments[place]) if place in self.unchanged else None
+            return start is not None and not start.any()
+        return self._number(name) == 0
 
     def element(self, index: int) -> str | None:
-        """Of a list that gets one element a step, at the place of the step: the element; None for any other."""
+        """Of a list that gets one element a step, at the place of the step or always at the first: the element; None for
+        any other."""
         made = self.nodes.get(self._through(self.results[index]))
         if made is None:
             return None
         own = self._through(made.input[0]) == self.names[index]
         if made.op == "TensorListPushBack":
             return made.input[1] if own else None
-        if made.op != "TensorListSetItem" or not own or not self.counts(made.input[1]):
+        if made.op != "TensorListSetItem" or not own or not (self.only(index) or self.counts(made.input[1])):
             return None
         return made.input[2]
 
@@ -270,7 +290,13 @@ def while_(op, node, *arguments):
         after[i] = value
     more = _condition(inner, node.call(inner, node.get("cond"), after)[0])
     _close(graph, inner, [more, *found])
-    return _emit_loop(op, graph, going, arguments, carried, lists)
+    results = _emit_loop(op, graph, going, arguments, carried, lists)
+    for i in lists:
+        if loop.only(i) and loop.nodes[loop._through(loop.results[i])].op == "TensorListSetItem":
+            items = results[i].items
+            last = op.Slice(items, ints(-1), ints(2**31 - 1), ints(0))
+            results[i] = TensorList(last, None, items.dtype)
+    return results
 
 
 def _emit_loop(

@@ -52,21 +52,57 @@ def resize_nearest(op, node, x, size):
     )
 
 
-@ops.op("ResizeBicubic", needs=(ranked(),))
+SIZES = need(
+    "a constant size, and images of known size",
+    lambda n: (
+        const(n.inputs[1]) is not None
+        and all(isinstance(d, int) for d in list(n.inputs[0].shape or [None])[1:3])
+    ),
+)
+STEPS = 1024
+
+
+@ops.op("ResizeBicubic", needs=(ranked(), SIZES))
 def resize_bicubic(op, node, x, size):
-    mode = _coordinates(node)
-    source = first(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
-    half = mode == "half_pixel"
-    made = _resize(
-        op,
-        source,
-        size,
-        mode="cubic",
-        coordinate_transformation_mode=mode,
-        cubic_coeff_a=-0.5 if half else -0.75,
-        exclude_outside=1 if half else 0,
+    """A product with the weights of every row, then of every column. TensorFlow rounds distances to 1/1024."""
+    rows, columns = (
+        _cubic(int(length), int(asked), _coordinates(node))
+        for length, asked in zip(list(x.shape)[1:3], const(size).ravel(), strict=True)
     )
-    return last(op, made)
+    source = first(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
+    return last(op, op.MatMul(op.MatMul(op.const(rows), source), op.const(np.ascontiguousarray(columns.T))))
+
+
+def _cubic(length: int, asked: int, mode: str) -> np.ndarray:
+    """The weight of each of `length` elements in each of `asked` ones."""
+    half, a = mode == "half_pixel", -0.5 if mode == "half_pixel" else -0.75
+    scale = (length - 1) / (asked - 1) if mode == "align_corners" and asked > 1 else length / asked
+    made = np.zeros((asked, length), np.float64)
+    for place in range(asked):
+        at = (
+            np.float32((place + 0.5) * np.float32(scale) - 0.5)
+            if half
+            else np.float32(place * np.float32(scale))
+        )
+        start = int(np.floor(at))
+        away = int(np.rint((at - start) * STEPS)) / STEPS
+        weights = [_kernel(d, a) for d in (away + 1, away, 1 - away, 2 - away)]
+        taps = range(start - 1, start + 3)
+        if half:
+            weights = [w if 0 <= t < length else 0.0 for w, t in zip(weights, taps, strict=True)]
+            total = sum(weights)
+            weights = (
+                [w / total for w in weights] if abs(total) > 1000 * np.finfo(np.float32).tiny else weights
+            )
+        for weight, tap in zip(weights, taps, strict=True):
+            made[place, min(max(tap, 0), length - 1)] += weight
+    return made.astype(np.float32)
+
+
+def _kernel(distance: float, a: float) -> float:
+    if distance <= 1:
+        return ((a + 2) * distance - (a + 3)) * distance * distance + 1
+    return ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
 
 
 def _resize(op: Any, x: Any, size: Any, **how: Any) -> Any:

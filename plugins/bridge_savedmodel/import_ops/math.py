@@ -31,7 +31,6 @@ ops.same(
     RealDiv="Div",
     TruncateDiv="Div",
     Maximum="Max",
-    Minimum="Min",
     LessEqual="LessOrEqual",
     GreaterEqual="GreaterOrEqual",
     LogicalAnd="And",
@@ -50,6 +49,18 @@ ops.same(
 @ops.op("Add", "AddV2", needs=(need("numbers", lambda n: n.get("T") != T.STRING),))
 def add(op, node, x, y):
     return op.Add(x, y)
+
+
+@ops.op("Minimum")
+def minimum(op, node, x, y):
+    """A number between equal bounds is the bound."""
+    for bound, inner in ((x, y), (y, x)):
+        maker, known = inner.producer(), const(bound)
+        if known is None or known.ndim or rank_of(inner) or maker is None or maker.op_type != "Max":
+            continue
+        if any(v is not None and const(v) is not None and np.array_equal(const(v), known) for v in maker.inputs):
+            return bound
+    return op.Min(x, y)
 
 
 @ops.op("Div")

@@ -121,7 +121,7 @@ def concat(op, node, *inputs):
     return op.Concat(*kept, axis=at[0]) if len(kept) > 1 else op.Identity(kept[0])
 
 
-@ops.op("Pack")
+@ops.op("Pack", "Stack")
 def pack(op, node, *inputs):
     axis = node.get("axis", 0)
     if len(inputs) == 1:
@@ -307,6 +307,11 @@ def _spec_known(node: Any) -> bool:
 def strided_slice(op, node, x, begin, end, strides):
     """Every entry of the specification is a slice of an axis, one element of it, a new axis, or the axes in between."""
     steps = vector(strides)
+    place = vector(begin)
+    if rank_of(x) == 1 and node.get("shrink_axis_mask", 0) == 1 and place is not None:
+        known = (parts(x) or [])[place[0] :]
+        if known and known[0] is not None:
+            return op.const(np.array(known[0], x.dtype.numpy()))
     on = {m: [node.get(m, 0) >> i & 1 for i in range(len(steps))] for m in MASKS}
     used = sum(1 for i in range(len(steps)) if not on["new_axis_mask"][i] and not on["ellipsis_mask"][i])
     if any(on["ellipsis_mask"]) and rank_of(x) is None:
@@ -386,6 +391,10 @@ def gather(op, node, x, indices, axis=None):
     if at is None:
         return NotImplemented
     x = x.read() if hasattr(x, "read") else x
+    if rank_of(x) == 1 and vector(indices) is not None:
+        known = [(parts(x) or [None] * (i + 1))[i] for i in vector(indices)]
+        if None not in known:
+            return op.const(np.array(known, x.dtype.numpy()).reshape(const(indices).shape))
     if not batch:
         return op.Gather(x, as_int64(op, indices), axis=at)
     return _batched_gather(op, x, indices, at, batch)
