@@ -94,7 +94,7 @@ def _picked(node: ir.Node) -> list[np.ndarray] | None:
 
 
 def evaluate(node: ir.Node) -> list[Any] | None:
-    """Results of a node whose inputs are constants, by the reference evaluator; None when it cannot say."""
+    """What a node of constants computes; None for any other, and for more than 16 Mi elements."""
     values = [v for v in node.inputs if v is not None]
     if not values or any(v.const_value is None or v.is_graph_input() for v in values):
         return None
