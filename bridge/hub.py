@@ -46,7 +46,23 @@ def const(value: ir.Value | None) -> np.ndarray | None:
     """Array of an initializer, or None for a value known only at run time."""
     if value is None or value.const_value is None or value.is_graph_input():
         return None
-    return value.const_value.numpy()
+    array = value.const_value.numpy()
+    return array if value.const_value.dtype != ir.DataType.STRING else _decoded(array)
+
+
+def _decoded(array: np.ndarray) -> np.ndarray:
+    """Strings as str."""
+    found = np.empty(array.size, object)
+    found[:] = [t.decode() if isinstance(t, bytes) else str(t) for t in array.ravel()]
+    return found.reshape(array.shape)
+
+
+def strings(values: Any) -> ir.StringTensor:
+    """A tensor of text from str or bytes, nested as its shape."""
+    texts = np.asarray(values, object)
+    coded = np.empty(texts.size, object)
+    coded[:] = [t if isinstance(t, bytes) else str(t).encode() for t in texts.ravel()]
+    return ir.StringTensor(coded.reshape(texts.shape), shape=ir.Shape(texts.shape))
 
 
 def shape_of(value: ir.Value | None) -> list[int] | None:
@@ -167,7 +183,7 @@ class Builder:
             array = np.asarray(value, empty if dtype is None else numpy_dtype(dtype))
             if array.dtype == np.float64 and dtype is None and not isinstance(value, np.ndarray):
                 array = array.astype(np.float32)
-            tensor = ir.tensor(array)
+            tensor = strings(array) if array.dtype.kind in "OSU" else ir.tensor(array)
         if isinstance(self.graph, ir.Function):
             node = ir.Node("", "Constant", [], [ir.AttrTensor("value", tensor)])
             return self.insert(node)
