@@ -11,8 +11,11 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import re
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +30,136 @@ from bridge.errors import BridgeError
 
 MISSING, INVALID = 0.06, 0.03
 RTOL, ATOL = 1e-6, 1e-9
-DEVIATIONS: dict[str, str] = {}
-
 Row = dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Where PMML4S departs from the specification: documents by name, outputs, and the records concerned."""
+
+    documents: str
+    why: str
+    outputs: str = ""
+    records: Callable[[Row, Any, Any], bool] = lambda row, expected, found: True
+
+
+def gap(row: Row, expected: Any, found: Any) -> bool:
+    """A value is missing."""
+    return None in row.values()
+
+
+def unlisted(row: Row, expected: Any, found: Any) -> bool:
+    """A category is not declared."""
+    return "no_such_value" in row.values()
+
+
+NEAREST: set[float] = set()
+
+
+def rounded(row: Row, expected: Any, found: Any) -> bool:
+    """A value of a float field is the float nearest to a threshold."""
+    return any(v is not None and number(v) and float(v) in NEAREST for v in row.values())
+
+
+def nothing(row: Row, expected: Any, found: Any) -> bool:
+    """PMML4S gives no value where there is one."""
+    return missing(expected) and not missing(found)
+
+
+DEVIATIONS = (
+    Deviation(
+        "HousingGBT|iforest",
+        "nullPrediction aborts scoring; PMML4S goes on with noTrueChildStrategy",
+        records=gap,
+    ),
+    Deviation(
+        "tree-iris|RandomForestIris|titanic_rf|rf-cat-pima",
+        "no prediction; PMML4S gives probability 0",
+        "robab",
+        gap,
+    ),
+    Deviation(
+        "IrisRandomForest|randomForest|rf-iris|rf-cat-pima|titanic_rf|RandomForestIris",
+        "most trees give no class, so none is given (PMML 4.4, missingPredictionTreatment=continue)",
+        records=gap,
+    ),
+    Deviation(
+        "audit_dectree",
+        "asIs lets a category through that no predicate lists; PMML4S takes it for missing",
+        records=unlisted,
+    ),
+    Deviation(
+        "binary_split|gb-xgboost",
+        "a float field's value equals its threshold in float; PMML4S compares it with the double",
+        records=rounded,
+    ),
+    Deviation(
+        "IrisMultinomReg", "exp overflows in PMML4S, which then has no probability", "Probability", nothing
+    ),
+    Deviation(
+        "naive_bayes|TargetValueCounts", "a value outside all bins is missing; PMML4S takes the first bin"
+    ),
+    Deviation(
+        "anomaly_ocsvm", "a comparison with a missing value is missing; PMML4S says false", "anomaly", gap
+    ),
+    Deviation(
+        "general_cox", "PMML4S always takes the first baseline cell: its loop over the cells never runs"
+    ),
+    Deviation(
+        "general_generalLinear|general_generalizedLinear|general_multinomial_l|general_ordinal|linear-model-|GeneralRegression(Audit|Iris)",
+        "a factor that is missing has no indicator; PMML4S counts it as the reference category",
+        records=gap,
+    ),
+    Deviation(
+        "efficient_model_chain|model_composition|ModelChain",
+        "PMML4S gives no result for any record",
+        records=nothing,
+    ),
+    Deviation(
+        "weighted_majority_vote",
+        "shares of weighted votes add up to 1; PMML4S divides by the number of votes",
+        "PROB",
+    ),
+    Deviation(
+        "tree_missing_aggregateNodes|tree_missing_value_strategies|MissingValueStrategy",
+        "PMML4S gives no probabilities under this strategy",
+        "probability",
+        nothing,
+    ),
+    Deviation("NeuralNetwork", "PMML4S gives no entity of a network", "Entity_Id", nothing),
+    Deviation(
+        "SupportVectorMachineIris",
+        "every class has one vote; PMML4S takes the first of a hash map",
+        "Predicted",
+    ),
+    Deviation(
+        "ContinuousResidual",
+        "a residual is observed minus predicted; PMML4S subtracts the other way",
+        "Residual",
+    ),
+    Deviation(
+        "weighted_majority_vote",
+        "PMML4S compares the codes of a nominal number, not the number",
+        "PREDICTION",
+    ),
+    Deviation(
+        "ReasonCodeTest|dmg_scorecard",
+        "of equal reasons the first in the document comes first; PMML4S takes the last",
+        "Reason Code",
+    ),
+    Deviation(
+        "aggregateNodes|value_strategies|MissingValueStrategy", "no single node was reached", "node_id", gap
+    ),
+    Deviation(
+        "knn_categorical|ClusteringNeighborhood",
+        "PMML4S does not transform the training rows, so all are equally far",
+    ),
+    Deviation("NaiveBayes(Audit|Iris)", "PMML 4.1 floors no density; the CSV agrees, PMML4S floors them"),
+)
+REFUTED = {
+    "GeneralRegressionIris": "its CSV holds p / (p + 1/2): a logistic fit with intercept has the mean 1/3 of the 150 flowers, as p has and the CSV (0.3466) has not",
+    "GeneralRegressionAudit": "its CSV holds p / (p + 1/2), see GeneralRegressionIris",
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -58,20 +188,18 @@ def measured(path: Path, count: int) -> tuple[str, str]:
     except BridgeError as error:
         return "refused", " | ".join(line.strip() for line in str(error).splitlines())[:200]
     try:
-        problems = against_csv(path, model)
+        problems = None if path.stem in REFUTED else against_csv(path, model)
         if problems:
             return "wrong", "CSV: " + "; ".join(problems)
-        notes = "agrees with its CSV" if problems is not None else ""
+        notes = [REFUTED[path.stem]] if path.stem in REFUTED else []
+        notes += ["agrees with its CSV"] if problems is not None else []
         rows = records(path, model, count)
         problems, unscored = against_pmml4s(path, model, rows)
     except BridgeError as error:
         return "failed", str(error)[:300]
-    name = path.name
-    if problems and name in DEVIATIONS:
-        return "passed", f"PMML4S departs from the specification: {DEVIATIONS[name]}"
     if problems:
         return "wrong", "; ".join(problems)
-    return "passed", "; ".join(filter(None, [notes, unscored]))
+    return "passed", "; ".join([*notes, *unscored])
 
 
 def records(path: Path, model: Any, count: int) -> list[Row]:
@@ -80,6 +208,8 @@ def records(path: Path, model: Any, count: int) -> list[Row]:
     root = read(path)
     fields = {f.name: f for f in map(Field.of, children(need(root, "DataDictionary"), "DataField"))}
     marks = literals(root)
+    NEAREST.clear()
+    NEAREST.update(float(np.float32(float(m))) for values in marks.values() for m in values if number(m))
     names = [v.name for v in model.graph.inputs]
     drawn = {name: draw(rng, fields[name], marks[name], count) for name in names}
     return [{name: drawn[name][i] for name in names} for i in range(count)]
@@ -125,10 +255,10 @@ def draw(rng: Any, field: Field, marks: list[str], count: int) -> list[str | Non
     wrong = "no_such_value" if field.text else "-987654" if field.valid or field.intervals else None
     if field.kind == "boolean":
         wrong = None
-    unlisted = rng.random(count) < INVALID
+    strange = rng.random(count) < INVALID
     return [
         None if c < MISSING else wrong if u and wrong is not None and (field.valid or field.intervals) else v
-        for v, c, u in zip(values, chance, unlisted, strict=True)
+        for v, c, u in zip(values, chance, strange, strict=True)
     ]
 
 
@@ -136,8 +266,8 @@ def numbers(rng: Any, field: Field, marks: list[str], count: int) -> list[str]:
     points = sorted({float(m) for m in marks if number(m)})
     bounds = [b for _, low, high in field.intervals for b in (low, high) if math.isfinite(b)]
     low, high = (
-        min([*points, *bounds, 0.0] if not bounds else bounds),
-        max([*points, *bounds, 5.0] if not bounds else bounds),
+        min(bounds or [*points, 0.0]),
+        max(bounds or [*points, 5.0]),
     )
     margin = 0.0 if bounds else (high - low) * 0.2
     values = rng.uniform(low - margin, high + margin, count)
@@ -158,38 +288,55 @@ def number(text: str) -> bool:
         return False
 
 
-def against_pmml4s(path: Path, model: Any, rows: list[Row]) -> tuple[list[str], str]:
-    """Outputs that differ, and why PMML4S could not be asked where it could not."""
+def against_pmml4s(path: Path, model: Any, rows: list[Row]) -> tuple[list[str], list[str]]:
+    """Outputs that differ; where PMML4S could not be asked, or departs from the specification, and why."""
     given = feeds(model, rows)
     found = bridge.run(model, given)
     try:
         expected = bridge.run(path, given, source="pmml")
     except BridgeError as error:
-        return [], f"not scored by PMML4S ({str(error)[:120]})"
+        return [], [f"not scored by PMML4S ({str(error)[:120]})"]
     names = [n for n in expected if n not in found]
     problems = [f"no output {', '.join(names)}"] if names else []
+    known = [d for d in DEVIATIONS if re.search(d.documents, path.name)]
+    excused: Counter[str] = Counter()
     for name in found:
         if name in expected:
-            problems += differences(name, expected[name], found[name], rows)
-    return problems, ""
+            problems += differences(name, expected[name], found[name], rows, known, excused)
+    return problems, [f"{count} values where {why}" for why, count in excused.items()]
 
 
-def differences(name: str, expected: Any, found: Any, rows: list[Row]) -> list[str]:
-    bad = [i for i in range(len(found)) if not same(expected[i, 0], found[i, 0])]
+def differences(
+    name: str, expected: Any, found: Any, rows: list[Row], known: Any = (), excused: Any = None
+) -> list[str]:
+    """The first record an output differs in, those of known deviations counted apart."""
+    bad = []
+    for i in range(len(found)):
+        a, b = expected[i, 0], found[i, 0]
+        if same(a, b):
+            continue
+        why = next((d.why for d in known if re.search(d.outputs, name) and d.records(rows[i], a, b)), "")
+        if why:
+            excused[why] += 1
+        else:
+            bad.append(i)
     if not bad:
         return []
     i = bad[0]
-    record = {k: v for k, v in rows[i].items()}
     return [
-        f"{name}: {len(bad)} of {len(found)} differ, e.g. {found[i, 0]!r} for {expected[i, 0]!r} of {record}"[
+        f"{name}: {len(bad)} of {len(found)} differ, e.g. {found[i, 0]!r} for {expected[i, 0]!r} of {rows[i]}"[
             :400
         ]
     ]
 
 
+def missing(x: Any) -> bool:
+    return x is None or x == "" or x != x
+
+
 def same(a: Any, b: Any) -> bool:
     """Numbers within the tolerance, text equal, missing where missing; numbers as text are numbers."""
-    gone = [x is None or x == "" or x != x for x in (a, b)]
+    gone = [missing(x) for x in (a, b)]
     if any(gone):
         return all(gone)
     if isinstance(a, str) or isinstance(b, str):

@@ -76,9 +76,8 @@ def parse(value: str, kind: str) -> Any:
     if is_text(kind):
         return value
     word = value.strip().lower()
-    if kind == "boolean" or word in ("true", "false"):
-        if word in ("true", "false"):
-            return float(word == "true")
+    if word in ("true", "false"):
+        return float(word == "true")
     try:
         number = float(word)
     except ValueError:

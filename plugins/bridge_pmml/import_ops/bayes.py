@@ -88,7 +88,7 @@ def _shares(scope: Scope, val: Val, node: Element, keys: list[Any], kind: str, t
 
 
 def _densities(scope: Scope, val: Val, stats: Element, keys: list[Any], kind: str, threshold: float) -> Any:
-    """log of the density of each class, at least the threshold."""
+    """log of the density of each class; at least the threshold since PMML 4.2, which defined continuous inputs."""
     columns, op = scope.columns, scope.columns.op
     given = {parse(text(s, "value"), kind): s for s in children(stats, "TargetValueStat")}
     x, parts = columns.to_number(val).tensor, []
@@ -97,6 +97,9 @@ def _densities(scope: Scope, val: Val, stats: Element, keys: list[Any], kind: st
             raise UnreadableFile(f"{describe(stats)} has no distribution for the class {key!r}.")
         parts.append(density(columns, x, given[key]))
     wide = op.Concat(*parts, axis=1)
+    version = stats.getroottree().getroot().get("version", "4.4")
+    if version < "4.2":
+        return op.Log(wide)
     floor = columns.scalar(threshold)
     return op.Log(op.Where(op.Less(wide, floor), floor, wide))
 

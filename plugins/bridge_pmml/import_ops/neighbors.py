@@ -6,15 +6,19 @@ import math
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
+from bridge import hub
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
+from bridge.runtime import run_hub
+from bridge_pmml.expressions import define
 from bridge_pmml.fields import Scope
 from bridge_pmml.functions import median
 from bridge_pmml.measures import Measure
-from bridge_pmml.reader import Element, children, describe, need, number, table, text
+from bridge_pmml.reader import Element, child, children, describe, need, number, table, text
 from bridge_pmml.results import Result, target_labels, targets_of, winner
-from bridge_pmml.values import Val, is_text, parse
+from bridge_pmml.values import Columns, Val, held, is_text, parse
 
 ops = OpTable("PMML nearest neighbour import")
 
@@ -40,10 +44,35 @@ class Training:
     def known(self, field: str) -> bool:
         return field in self.column
 
+    def derived(self, name: str) -> np.ndarray:
+        """A derived field of the training rows, computed as it is for records."""
+        graph = ir.Graph([], [], nodes=[], opset_imports={"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET})
+        op = hub.Builder(graph)
+        count = len(self.rows)
+        columns = Columns(op, op.const(np.zeros((count, 1))))
+        inner = Scope(columns, None)
+        inner.functions = self.scope.functions
+        for field in self.column:
+            if self.scope.knows(field):
+                val = self.scope.get(field)
+                inner.names[field] = val.with_(tensor=op.const(held(self._typed(field, val), val.text)))
+        root = self.node.getroottree().getroot()
+        for dictionary in (child(root, "TransformationDictionary"), child(self.node, "LocalTransformations")):
+            define(inner, dictionary)
+        graph.outputs.append(op.Identity(columns.to_number(inner.get(name)).tensor))
+        graph.outputs[0].name = "derived"
+        return run_hub(ir.Model(graph, ir_version=hub.IR_VERSION), {})["derived"][:, 0]
+
+    def _typed(self, field: str, val: Val) -> list[list[Any]]:
+        gap: Any = "" if val.text else math.nan
+        return [[parse(c, val.kind) if c else gap] for c in self.cells(field)]
+
 
 def encoded(scope: Scope, training: Training, name: str) -> tuple[Val, np.ndarray]:
     """A field of records and of training rows as doubles: text by the place of its value."""
     columns, val = scope.columns, scope.get(name)
+    if not training.known(name):
+        return columns.to_number(val), training.derived(name)
     cells = training.cells(name)
     if not val.text:
         return val, np.array([parse(c, val.kind) if c else math.nan for c in cells], np.float64)
@@ -58,11 +87,6 @@ def nearest_neighbors(scope: Scope, node: Element) -> Result:
     columns, op = scope.columns, scope.columns.op
     training = Training(scope, node)
     inputs = children(need(node, "KNNInputs"), "KNNInput")
-    unknown = [text(i, "field") for i in inputs if not training.known(text(i, "field"))]
-    if unknown:
-        raise UnreadableFile(
-            f"{describe(node)}: its training instances lack {', '.join(unknown)}, which it compares."
-        )
     pairs = [encoded(scope, training, text(i, "field")) for i in inputs]
     weights = [number(i, "fieldWeight", 1.0) for i in inputs]
     measure = Measure(columns, need(node, "ComparisonMeasure"), inputs, weights, np.ones(len(inputs)))

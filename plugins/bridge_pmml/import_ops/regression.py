@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -117,7 +118,7 @@ def normalized(columns: Columns, node: Element, method: str, scores: list[Any], 
     op = columns.op
     if ordinal and method not in ("softmax", "simplemax"):
         raised = [inverse(columns, method, s, node) for s in scores[:-1]]
-        steps = [raised[0], *(op.Sub(b, a) for a, b in zip(raised, raised[1:], strict=False))]
+        steps = [raised[0], *(op.Sub(b, a) for a, b in itertools.pairwise(raised))]
         return op.Concat(*steps, op.Sub(columns.scalar(1.0), raised[-1]), axis=1)
     if method == "softmax":
         return softmax(op, op.Concat(*scores, axis=1))

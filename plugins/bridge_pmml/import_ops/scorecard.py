@@ -31,7 +31,8 @@ def scorecard(scope: Scope, node: Element) -> Result:
     result = Result("regression", columns.number(total))
     if flag(node, "useReasonCodes", True):
         codes = listed(characteristics)
-        result.reasons = ranked(columns, node, parts, codes)
+        wanted = max((int(number(f, "rank", 1)) for f in node.iterfind("Output/OutputField")), default=0)
+        result.reasons = ranked(columns, node, parts, codes, wanted)
         result.defaults = {}
     return result
 
@@ -69,8 +70,11 @@ def partial(scope: Scope, node: Element) -> tuple[Any, Val]:
     return score.tensor, reason
 
 
-def ranked(columns: Columns, node: Element, parts: list, codes: list[str]) -> list[Val]:
-    """Reason codes by how far their characteristics are from the baseline, farthest first; of equals the first listed."""
+def ranked(columns: Columns, node: Element, parts: list, codes: list[str], wanted: int) -> list[Val]:
+    """Reason codes by how far their characteristics are from the baseline, farthest first; of equals the first listed.
+
+    Those on the wrong side of the baseline explain nothing: the last that does stands in their place.
+    """
     op = columns.op
     if not codes:
         return []
@@ -91,8 +95,13 @@ def ranked(columns: Columns, node: Element, parts: list, codes: list[str]) -> li
         part = op.Mul(row, lost)
         total = part if total is None else op.Add(total, part)
     scores = op.Slice(total, np.array([0]), np.array([len(codes)]), np.array([1]))
-    _, order = op.TopK(scores, np.array([len(codes)]), axis=1, largest=1, sorted=1, _outputs=2)
-    gone = op.Cast(op.ReduceMax(op.Cast(op.IsNaN(scores), to=6), np.array([1])), to=9)
+    sizes, order = op.TopK(scores, np.array([len(codes)]), axis=1, largest=1, sorted=1, _outputs=2)
     names = columns.by_row(order, codes).tensor
-    found = [Val(columns.pick(names, i), "string", checked=True) for i in range(len(codes))]
-    return [columns.blank(v, op.Not(gone)) for v in found]
+    found: list[Val] = []
+    for index in range(max(len(codes), wanted)):
+        place = min(index, len(codes) - 1)
+        val = Val(columns.pick(names, place), "string", checked=True)
+        counts = op.Greater(columns.pick(sizes, place), columns.scalar(0.0))
+        last = found[-1] if found else columns.constant("", "string")
+        found.append(columns.where(counts, val, last) if index < len(codes) else found[-1])
+    return found

@@ -77,10 +77,10 @@ def spread(leaves: list[Leaf | None], labels: tuple[str, ...], kind: str, what: 
 
 
 def weighed(scope: Scope, node: Element) -> Result:
-    """Strategies that follow several children at once: every node's share of a record, then the leaves' sums.
+    """Strategies that follow several children at once: every node's share of a record, then their sums.
 
-    `aggregateNodes` adds up the record counts of the leaves a record may reach; `weightedConfidence` weighs the
-    confidences of the children that are not excluded by their part of the records.
+    `aggregateNodes` adds up the record counts of the leaves a record may reach; `weightedConfidence` stops where a
+    predicate is unknown and weighs the confidences of the children that are not excluded by their part of the records.
     """
     root = root_of(node)
     if sum(1 for _ in root.iter("Node")) > SMALL:
@@ -144,15 +144,25 @@ def follow(scope: Scope, model: Element, node: Element, share: Any, split: Any, 
     last = model.get("noTrueChildStrategy") == "returnLastPrediction"
     for child_node, truth in zip(below, truths, strict=True):
         here = joined(open_ways, negated(truth.false, op), op)
-        weight = 1.0 if counting else number(child_node, "recordCount", math.nan) / total
-        certain = op.Where(columns.column(doubt), columns.scalar(weight), columns.scalar(1.0))
-        part = op.Mul(share, op.Where(columns.column(here), certain, columns.scalar(0.0)))
-        follow(scope, model, child_node, part, either(split, joined(doubt, here, op), op), reached)
+        if counting:
+            part = op.Mul(share, switch(columns, here))
+            follow(scope, model, child_node, part, either(split, joined(doubt, here, op), op), reached)
+        else:
+            weight = number(child_node, "recordCount", math.nan) / total
+            unsure = joined(here, doubt, op)
+            part = op.Mul(share, op.Mul(switch(columns, unsure), columns.scalar(weight)))
+            reached.append((part, either(split, unsure, op), child_node))
+            sure = switch(columns, joined(here, negated(doubt, op), op))
+            follow(scope, model, child_node, op.Mul(share, sure), split, reached)
         open_ways = joined(open_ways, negated(truth.true, op), op)
     if last:
         alone = joined(open_ways, negated(doubt, op), op)
-        stay = op.Mul(share, op.Where(columns.column(alone), columns.scalar(1.0), columns.scalar(0.0)))
-        reached.append((stay, split, node))
+        reached.append((op.Mul(share, switch(columns, alone)), split, node))
+
+
+def switch(columns: Any, mask: Any) -> Any:
+    """1 where a mask holds, 0 elsewhere."""
+    return columns.op.Where(columns.column(mask), columns.scalar(1.0), columns.scalar(0.0))
 
 
 def by_score(scope: Scope, reached: list, leaves: list[Leaf], labels: tuple[str, ...], kind: str) -> Val:
