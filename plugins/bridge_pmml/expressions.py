@@ -181,7 +181,7 @@ def discretize(scope: Scope, node: Element) -> Val:
         found = columns.where(inside, columns.constant(entry), found)
     gone = columns.missing(given)
     found = columns.where(gone, columns.constant(gap), found) if gone is not False else found
-    found = found.with_(values=tuple(dict.fromkeys(text(b, "binValue") for b in bins)), checked=True)
+    found = found.with_(values=spelled(node, [text(b, "binValue") for b in bins]), checked=True)
     return refilled(scope, found.with_(kind=kind or found.kind), gone, node)
 
 
@@ -214,8 +214,13 @@ def map_values(scope: Scope, node: Element) -> Val:
         gone = either(gone, columns.missing(val), op)
     found = columns.by_row(place, dense, kind)
     found = columns.blank(found, negated(gone, op)).with_(kind=kind)
-    spelled = tuple(dict.fromkeys(r[output] for r in rows))
-    return refilled(scope, found, gone, node).with_(values=spelled)
+    return refilled(scope, found, gone, node).with_(values=spelled(node, [r[output] for r in rows]))
+
+
+def spelled(node: Element, entries: list[str]) -> tuple[str, ...]:
+    """Every value an expression can give, as written."""
+    given = [node.get(a) for a in ("defaultValue", "mapMissingTo")]
+    return tuple(dict.fromkeys([*entries, *(g for g in given if g is not None)]))
 
 
 @expressions.op("Apply")

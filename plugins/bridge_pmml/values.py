@@ -131,6 +131,12 @@ class Columns:
                 self._ones = self.op.Concat(count, np.array([1], np.int64), axis=0)
         return self._ones
 
+    def spread(self, single: ir.Value) -> ir.Value:
+        """A [1, 1] value in every row."""
+        found = self.op.Expand(single, self.rows())
+        found.shape = ir.Shape([1 if self.like is None or self.like.shape is None else self.like.shape[0], 1])
+        return found
+
     def constant(self, value: Any, kind: str = "") -> Val:
         """The same value in every row: a float, a bool or a str."""
         kind = kind or (
@@ -138,7 +144,7 @@ class Columns:
         )
         key = ("constant", value if value == value else "nan", kind)
         if key not in self._memo:
-            self._memo[key] = self.op.Expand(self.scalar(value), self.rows())
+            self._memo[key] = self.spread(self.scalar(value))
         missing = value == "" or value != value
         return Val(self._memo[key], kind, checked=True, present=not missing, missing=bool(missing))
 
@@ -151,7 +157,7 @@ class Columns:
         if not isinstance(mask, bool):
             return mask
         if ("mask", mask) not in self._memo:
-            self._memo["mask", mask] = self.op.Expand(self.op.const(np.array([[mask]])), self.rows())
+            self._memo["mask", mask] = self.spread(self.op.const(np.array([[mask]])))
         return self._memo["mask", mask]
 
     def missing(self, val: Val) -> Any:
@@ -206,7 +212,7 @@ class Columns:
         """int64 [N, 1]: the place of each value among `keys`, `other` for the rest (missing among them)."""
         keys = list(keys)
         if not keys:
-            return self.op.Expand(self.op.const(np.array([[other]], np.int64)), self.rows())
+            return self.spread(self.op.const(np.array([[other]], np.int64)))
         return self.op.node(
             "LabelEncoder",
             val.tensor,

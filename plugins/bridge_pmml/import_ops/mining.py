@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from bridge.errors import UnreadableFile, UnsupportedModel
+from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
-from bridge.report import Blocker
 from bridge_pmml import predicates, results
 from bridge_pmml.fields import Scope
 from bridge_pmml.forest import Arrays, Features, Grower, Leaf, ensemble, root_of
+from bridge_pmml.import_ops.composition import composed
 from bridge_pmml.import_ops.tree import spread
 from bridge_pmml.models import model_of, scored
 from bridge_pmml.reader import Element, child, children, describe, number, text
@@ -37,11 +37,8 @@ MISSING = "\0"
 def mining_model(scope: Scope, node: Element) -> Result:
     segmentation = child(node, "Segmentation")
     if segmentation is None:
-        reason = "has no Segmentation; models composed inside a model were taken out of PMML 4.0"
-        raise UnsupportedModel(
-            "A model cannot be read:", [Blocker("MiningModel", node.get("modelName", ""), "", reason)]
-        )
-    segments = [s for s in children(segmentation, "Segment")]
+        return composed(scope, node)
+    segments = children(segmentation, "Segment")
     if not segments:
         raise UnreadableFile(f"{describe(segmentation)} has no Segment.")
     method = text(segmentation, "multipleModelMethod")
