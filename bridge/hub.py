@@ -223,6 +223,8 @@ def infer_node(node: ir.Node) -> None:
     """Type and shape of a node's outputs from its inputs, by the operator's own schema."""
     if all(o.type is not None and o.shape is not None for o in node.outputs):
         return
+    if node.domain == "ai.onnx.ml":
+        _infer_classical(node)
     described = schema(node)
     if described is None or any(
         a.is_ref() or a.type == ir.AttributeType.GRAPH for a in node.attributes.values()
@@ -245,6 +247,30 @@ def infer_node(node: ir.Node) -> None:
             output.type = output.type or inferred
             if output.shape is None:
                 output.shape = ir.serde.deserialize_type_proto_for_shape(found[name])
+
+
+WIDTHS = {
+    "TreeEnsembleRegressor": "n_targets",
+    "TreeEnsemble": "n_targets",
+    "LinearRegressor": "targets",
+    "SVMRegressor": "",
+}
+
+
+def _infer_classical(node: ir.Node) -> None:
+    """What the schemas of ai.onnx.ml leave open: scores are rows of floats, extracted features as many as places."""
+    x, output = node.inputs[0], node.outputs[0]
+    if x is None or x.dtype is None or x.shape is None:
+        return
+    if node.op_type in WIDTHS and len(x.shape) == 2:
+        wide = x.dtype if node.op_type == "TreeEnsemble" else ir.DataType.FLOAT
+        output.type = output.type or ir.TensorType(wide)
+        output.shape = output.shape or ir.Shape([x.shape[0], attr(node, WIDTHS[node.op_type], 1)])
+    elif node.op_type == "ArrayFeatureExtractor":
+        output.type = output.type or ir.TensorType(x.dtype)
+        places = shape_of(node.inputs[1])
+        count = None if places is None else int(np.prod(places))
+        output.shape = output.shape or ir.Shape([*(list(x.shape)[:-1] or [1]), count])
 
 
 class NodeProto:

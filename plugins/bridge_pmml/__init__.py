@@ -26,6 +26,7 @@ PMML = Format(
     title="PMML",
     suffixes=(".pmml", ".xml"),
     importer="bridge_pmml.importer:importer",
+    exporter="bridge_pmml.exporter:exporter",
     runtime="bridge_pmml.runtime:run",
     versions="PMML 3.0 to 4.4",
     extra="pmml",

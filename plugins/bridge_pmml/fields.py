@@ -97,11 +97,36 @@ class Inputs:
         self.columns: Columns | None = None
         self.made: dict[str, Val] = {}
         self.packed: list[str] = []
+        self.bundles: dict[str, tuple[ir.Value, int]] = {}
 
     def pack(self, names: list[str]) -> ir.Value:
         """One input `inputs` [N, F] for the numeric fields among `names`."""
         self.packed = [n for n in names if not self.fields[n].text]
         return self._input(MATRIX, DOUBLE, len(self.packed))
+
+    def bundle(self, entry: dict[str, Any]) -> None:
+        """An input as the hub had it before it became fields."""
+        value = ir.Value(
+            name=entry["name"],
+            type=ir.TensorType(ir.DataType[entry["dtype"]]),
+            shape=ir.Shape(entry["shape"]),
+        )
+        self.graph.inputs.append(value)
+        for index, name in enumerate(entry["fields"]):
+            if name not in self.fields:
+                raise UnreadableFile(f"The document's interface names a field {name!r}, which is not there.")
+            self.bundles[name] = (value, index)
+
+    def _bundled(self, name: str) -> ir.Value:
+        """One field of such an input, as a column."""
+        assert self.columns is not None
+        op, (value, index) = self.columns.op, self.bundles[name]
+        column = (
+            op.Unsqueeze(value, np.array([1]))
+            if len(value.shape or ()) == 1
+            else self.columns.pick(value, index)
+        )
+        return column if value.dtype in (STRING, DOUBLE) else op.Cast(column, to=DOUBLE)
 
     def declare(self, name: str) -> ir.Value:
         return self._input(name, self.fields[name].dtype, 1)
@@ -118,7 +143,9 @@ class Inputs:
         field, columns = self.fields[name], self.columns
         assert columns is not None
         value = next((v for v in self.graph.inputs if v.name == name), None)
-        if name in self.packed:
+        if name in self.bundles:
+            value = self._bundled(name)
+        elif name in self.packed:
             value = columns.pick(self.graph.inputs[0], self.packed.index(name))
         elif value is None:
             value = self.declare(name)

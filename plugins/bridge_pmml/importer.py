@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
@@ -16,8 +17,19 @@ from bridge_pmml import expressions, results
 from bridge_pmml.fields import Field, Inputs, Scope, active
 from bridge_pmml.import_ops import ops
 from bridge_pmml.models import MODELS, handled, model_of, prepared
-from bridge_pmml.reader import VERSIONS, Element, child, children, describe, need, read, text
-from bridge_pmml.values import Columns, Val
+from bridge_pmml.reader import (
+    INTERFACE,
+    VERSIONS,
+    Element,
+    child,
+    children,
+    describe,
+    interface,
+    need,
+    read,
+    text,
+)
+from bridge_pmml.values import Columns, Val, negated
 
 WHY = {
     "AssociationModel": "reads a basket of items rather than fields of a record",
@@ -68,7 +80,12 @@ def _model(root: Element, packed: bool) -> ir.Model:
     graph = ir.Graph([], [], nodes=[], name=node.get("modelName") or node.tag, opset_imports=_opsets())
     fields = {f.name: f for f in map(Field.of, children(need(root, "DataDictionary"), "DataField"))}
     inputs = Inputs(graph, fields)
-    _declare(node, inputs, packed)
+    noted = {} if packed else interface(root.get(INTERFACE))
+    if noted:
+        for entry in noted["inputs"]:
+            inputs.bundle(entry)
+    else:
+        _declare(node, inputs, packed)
     op = hub.Builder(graph, source=describe(node).partition(" (")[0])
     columns = Columns(op, graph.inputs[0] if graph.inputs else None)
     inputs.columns = columns
@@ -82,7 +99,10 @@ def _model(root: Element, packed: bool) -> ir.Model:
     chosen = {n: v for n, v in found.items() if n in names} or results.defaults(scope, result)
     if not chosen:
         raise UnreadableFile(f"{describe(node)} has no outputs.")
-    _finish(graph, columns, chosen, scope)
+    if noted:
+        _restore(graph, columns, chosen, scope, noted["outputs"])
+    else:
+        _finish(graph, columns, chosen, scope)
     return ir.Model(graph, ir_version=hub.IR_VERSION)
 
 
@@ -131,8 +151,6 @@ def _declare(node: Element, inputs: Inputs, packed: bool) -> None:
 
 def _finish(graph: ir.Graph, columns: Columns, chosen: dict[str, Val], scope: Scope) -> None:
     """Named outputs of the graph, missing where a field was invalid."""
-    from bridge_pmml.values import negated
-
     keep = negated(scope.invalid, columns.op)
     taken = {v.name for v in graph.inputs}
     for name, val in chosen.items():
@@ -143,6 +161,25 @@ def _finish(graph: ir.Graph, columns: Columns, chosen: dict[str, Val], scope: Sc
         taken.add(name)
         value.name = name
         value.shape = ir.Shape([graph.inputs[0].shape[0] if graph.inputs else 1, 1])
+        graph.outputs.append(value)
+
+
+def _restore(
+    graph: ir.Graph, columns: Columns, chosen: dict[str, Val], scope: Scope, entries: list[dict[str, Any]]
+) -> None:
+    """Outputs as the hub had them before they became fields."""
+    op, keep = columns.op, negated(scope.invalid, columns.op)
+    for entry in entries:
+        missing = [f for f in entry["fields"] if f not in chosen]
+        if missing or not entry["fields"]:
+            raise UnreadableFile(f"The document's interface names outputs that are not there: {missing}.")
+        tensors = [columns.blank(chosen[f], keep).tensor for f in entry["fields"]]
+        value = tensors[0] if len(tensors) == 1 else op.Concat(*tensors, axis=1)
+        dtype = ir.DataType[entry["dtype"]]
+        value = op.Identity(value) if value.dtype == dtype else op.Cast(value, to=dtype)
+        if len(entry["shape"]) == 1:
+            value = op.Squeeze(value, np.array([1]))
+        value.name, value.shape = entry["name"], ir.Shape(entry["shape"])
         graph.outputs.append(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ Element = Any
 LIMIT = 2**31
 VERSIONS = ("3.0", "3.1", "3.2", "4.0", "4.1", "4.2", "4.3", "4.4")
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
-MATHS = "http://www.w3.org/1998/Math/MathML"
+INTERFACE = "bridge.interface"
 
 
 def read(path: Path) -> Element:
@@ -47,7 +48,8 @@ def read(path: Path) -> Element:
 
 
 def plain(root: Element, path: Path) -> Element:
-    """The tree with local names alone and without extensions; PMML 4.1 held naive Bayes' continuous inputs in one. Raises UnreadableFile for entities and for another root than PMML."""
+    """The tree with local names alone and without extensions, but for the interface bridge notes when it writes a
+    document, which becomes an attribute of the root; PMML 4.1 held naive Bayes' continuous inputs in one. Raises UnreadableFile for entities and for another root than PMML."""
     entity = next(root.iter(etree.Entity), None)
     if entity is not None:
         raise UnreadableFile(f"{path} uses the entity {entity.text}, which is not expanded.")
@@ -55,6 +57,9 @@ def plain(root: Element, path: Path) -> Element:
         tag = node.tag
         if tag[0] == "{":
             node.tag = tag[tag.index("}") + 1 :]
+    for extension in root.iterfind("Header/Extension"):
+        if extension.get("name") == INTERFACE:
+            root.set(INTERFACE, extension.get("value", ""))
     for extension in list(root.iter("Extension")):
         parent = extension.getparent()
         if parent is not None:
@@ -64,6 +69,34 @@ def plain(root: Element, path: Path) -> Element:
     if root.tag != "PMML":
         raise UnreadableFile(f"{path} is no PMML: its root element is {root.tag}.")
     return root
+
+
+def interface(text: str | None) -> dict[str, list[dict[str, Any]]]:
+    """The hub's inputs and outputs a document was written from: names, dtypes, shapes and the fields that hold them.
+
+    Empty for a document of others. Raises UnreadableFile for an interface that is none.
+    """
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+        for entry in (*found["inputs"], *found["outputs"]):
+            str(entry["name"]), str(entry["dtype"]), list(entry["shape"]), [str(f) for f in entry["fields"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableFile(f"The document's {INTERFACE} extension is damaged: {error}") from error
+    return found
+
+
+def interface_of(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """The interface noted in a document's header, read without the rest."""
+    settings = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
+    try:
+        for _, header in etree.iterparse(str(path), events=("end",), tag="{*}Header", **settings):
+            noted = [e.get("value") for e in header.iterfind("{*}Extension") if e.get("name") == INTERFACE]
+            return interface(noted[0]) if noted else {}
+    except etree.XMLSyntaxError:
+        return {}
+    return {}
 
 
 def child(node: Element, *names: str) -> Element | None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from bridge.errors import ExecutionFailed, InvalidInput
 from bridge.runtime import Outputs
+from bridge_pmml.reader import interface_of
 
 LOST = -(2**63)
 
@@ -43,8 +44,9 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
         model = loader.fromFile(str(path))
     except Exception as error:
         raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
+    noted = interface_of(path)
     names = [f.name for f in model.inputFields]
-    columns = _columns(model, names, inputs)
+    columns = _columns(model, names, _spread(inputs, noted["inputs"]) if noted else inputs)
     count = max((len(c) for c in columns.values()), default=1)
     rows = [{n: c[i] for n, c in columns.items() if c[i] is not None} for i in range(count)]
     try:
@@ -53,7 +55,38 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
         raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
     names = [f.name for f in model.outputFields]
     values = {name: _array([row.get(name) for row in found]) for name in dict.fromkeys(names)}
+    values = _gathered(values, noted["outputs"]) if noted else values
     return Outputs(values, f"PMML4S {importlib.metadata.version('pypmml')}")
+
+
+def _spread(inputs: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Arrays by the hub's input names as arrays by field."""
+    wanted = [e["name"] for e in entries]
+    if set(wanted) != set(inputs):
+        raise InvalidInput(f"The document's inputs are {', '.join(wanted)}, not {', '.join(inputs)}.")
+    found = {}
+    for entry in entries:
+        array = np.asarray(inputs[entry["name"]])
+        array = array.reshape(len(array), -1)
+        if array.shape[1] != len(entry["fields"]):
+            raise InvalidInput(
+                f"Input {entry['name']} has {array.shape[1]} columns, not {len(entry['fields'])}."
+            )
+        found.update({name: array[:, i : i + 1] for i, name in enumerate(entry["fields"])})
+    return found
+
+
+def _gathered(values: dict[str, np.ndarray], entries: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Outputs by field as the hub's outputs, of their dtypes and ranks."""
+    import onnx_ir as ir
+
+    found = {}
+    for entry in entries:
+        array = np.concatenate([values[name] for name in entry["fields"]], axis=1)
+        if entry["dtype"] != "STRING":
+            array = array.astype(np.float64).astype(ir.DataType[entry["dtype"]].numpy())
+        found[entry["name"]] = array[:, 0] if len(entry["shape"]) == 1 else array
+    return found
 
 
 def _columns(model: Any, names: list[str], inputs: dict[str, Any]) -> dict[str, list[Any]]:
@@ -79,6 +112,8 @@ def _plain(value: Any) -> Any:
     """A cell as JSON holds it; None for missing."""
     if isinstance(value, (str, bytes)):
         return (value.decode() if isinstance(value, bytes) else value) or None
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
     number = float(value)
     if math.isnan(number) or math.isinf(number):
         return None
