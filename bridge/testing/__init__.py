@@ -51,6 +51,11 @@ class FormatTests:
     def declaration(self) -> Format:
         return by_name(self.format)
 
+    @property
+    def sample(self) -> str:
+        """The first case the format holds."""
+        return next(name for name in case_names() if name not in self.known_failures)
+
     def run(self, path: Path, inputs: dict[str, Any]) -> dict[str, Any]:
         """Run a file of the format."""
         return bridge.run(path, inputs, source=self.format)
@@ -97,7 +102,7 @@ class FormatTests:
         assert result.ok, str(result)
 
     def test_same_bytes_twice(self, tmp_path: Path) -> None:
-        model = bridge.load(CASES / f"{case_names()[0]}.onnxtxt")
+        model = bridge.load(CASES / f"{self.sample}.onnxtxt")
         first, second = (
             bridge.save(model, self.destination(tmp_path, s), to=self.format).path for s in ("a", "b")
         )
@@ -105,13 +110,13 @@ class FormatTests:
             assert first.read_bytes() == second.read_bytes()
 
     def test_saving_leaves_the_model_as_it_was(self, tmp_path: Path) -> None:
-        model = bridge.load(CASES / f"{case_names()[0]}.onnxtxt")
+        model = bridge.load(CASES / f"{self.sample}.onnxtxt")
         before = ir.to_onnx_text(model)
         bridge.save(model, self.destination(tmp_path), to=self.format)
         assert ir.to_onnx_text(model) == before
 
     def test_an_existing_destination_is_refused(self, tmp_path: Path) -> None:
-        model = bridge.load(CASES / f"{case_names()[0]}.onnxtxt")
+        model = bridge.load(CASES / f"{self.sample}.onnxtxt")
         path = self.destination(tmp_path)
         path.write_text("mine")
         with pytest.raises(DestinationExists):
