@@ -14,7 +14,7 @@ from bridge import hub
 from bridge.errors import InvalidOption, UnreadableFile, UnsupportedModel
 from bridge.ops import Rule
 from bridge.report import Blocker
-from bridge_coreml import features
+from bridge_coreml import features, interface
 from bridge_coreml.import_ops import ops
 from bridge_coreml.reader import KINDS, File, value_array
 
@@ -45,15 +45,24 @@ def program(file: File, options: dict[str, Any]) -> ir.Model:
             "Add a rule: plugins/README.md#one-operator",
         )
     described = features.described(file, name)
+    before, after = interface.loaded(file.message.description.metadata.userDefined.get(interface.KEY, ""))
     for given in function.inputs:
         value = features.input_value(file, given, described)
-        graph.inputs.append(value)
+        outer = value
+        if given.name in before:
+            outer, value = interface.given(scope.op, value, before[given.name])
+        graph.inputs.append(outer)
         if given.type.WhichOneof("type") == "stateType":
             scope.states[given.name] = value
         else:
             scope.values[given.name] = value
     scope.run(block)
-    results = [(output, scope.value(output)) for output in scope.outputs(block)]
+    results = []
+    for output in scope.outputs(block):
+        value = scope.value(output)
+        if output in after:
+            value = interface.answered(scope.op, value, after[output])
+        results.append((after[output].name if output in after else output, value))
     results += [
         (state + STATE_OUT, value) for state, value in scope.states.items() if not value.is_graph_input()
     ]
@@ -107,6 +116,8 @@ def _blockers(scope: Scope, block: Any) -> Iterator[Blocker]:
             continue
         node = Node(operation, scope, scope.version)
         reason = ops.refusal(operation.type, node, scope.version)
+        if operation.type == "make_list" and node.get("dynamic_length", True):
+            scope.growing.add(node.title())
         if operation.type == "custom_layer":
             reason = f"is the custom layer {node.title()}, whose code is in the app that brings it"
         if reason:
@@ -203,7 +214,8 @@ class Node:
         carried = []
         for given, declared in zip(inputs, body.inputs, strict=True):
             name = hub.fresh_name(self.scope.op.graph, "carried")
-            carried.append(ir.Value(name=name, type=given.type, shape=_steady(given, declared.type)))
+            shape = _steady(given, declared.type, bool(self.scope.growing))
+            carried.append(ir.Value(name=name, type=given.type, shape=shape))
         count = ir.Value(
             name=hub.fresh_name(self.scope.op.graph, "count"),
             type=ir.TensorType(ir.DataType.INT64),
@@ -238,6 +250,7 @@ class Scope:
         self.constants: dict[str, Any] = {}
         self.arrays: dict[str, Any] = {}
         self.types: dict[str, Any] = {}
+        self.growing: set[str] = outer.growing if outer is not None else set()
         self.states: dict[str, ir.Value] = outer.states if outer is not None else {}
         self.classes: list | None = None
 
@@ -352,12 +365,11 @@ def unquantized(value: ir.Value) -> Any:
     return (shifted * scale.reshape(spread)).astype(scale.dtype)
 
 
-def _steady(given: ir.Value, declared: Any) -> ir.Shape | None:
+def _steady(given: ir.Value, declared: Any, growing: bool) -> ir.Shape | None:
     """The shape of what a loop carries: lengths that may change from step to step are unknown."""
     if declared.WhichOneof("type") == "listType":
-        fixed = declared.listType.length.WhichOneof("dimension") == "constant"
         dims = [None, *(given.shape or ())[1:]]
-        return given.shape if fixed or given.shape is None else ir.Shape(dims)
+        return ir.Shape(dims) if growing and given.shape is not None else given.shape
     if declared.WhichOneof("type") != "tensorType" or variadic(declared):
         return None
     return ir.Shape(dims_of(declared))

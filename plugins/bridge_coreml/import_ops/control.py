@@ -111,7 +111,7 @@ def _grows(ls, indices):
 def list_write(op, node, ls, index, value):
     place = op.Reshape(int64(op, index), [1])
     ls = _rows(op, ls, value)
-    if node.outputs[0].type.listType.length.WhichOneof("dimension") != "constant" and _grows(ls, place):
+    if node.scope.growing and _grows(ls, place):
         ls = _grown(op, ls, place)
     return op.ScatterND(ls, op.Unsqueeze(place, [0]), op.Unsqueeze(value, [0]))
 
@@ -121,7 +121,7 @@ def list_scatter(op, node, ls, indices, value):
     places = int64(op, indices)
     if pristine(ls):
         ls = _rows(op, ls, op.Gather(value, op.const(ints(0)), axis=0))
-    if node.outputs[0].type.listType.length.WhichOneof("dimension") != "constant" and _grows(ls, places):
+    if node.scope.growing and _grows(ls, places):
         ls = _grown(op, ls, op.Reshape(op.ReduceMax(places, keepdims=1), [1]))
     return op.ScatterND(ls, op.Unsqueeze(places, [-1]), value)
 

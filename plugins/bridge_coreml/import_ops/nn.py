@@ -25,7 +25,7 @@ PADDINGS = one_of("pad_type", "valid", "same", "same_lower", "custom")
 
 def window(node, spatial):
     """Strides and dilations per spatial dimension."""
-    return [list(np.ravel(node.get(n, [1] * spatial))) for n in ("strides", "dilations")]
+    return [np.ravel(node.get(n, [1] * spatial)).tolist() for n in ("strides", "dilations")]
 
 
 def padding(node, x, kernel, strides, dilations):
@@ -230,18 +230,20 @@ def l2_norm(op, node, x):
     return op.Div(x, op.Sqrt(op.Add(total, like(op, node.get("epsilon", 1e-6), x))))
 
 
-@ops.op(
-    "local_response_norm",
-    needs=(RANKED, need("an odd number of channels at a time", lambda n: n.get("size", 1) % 2 == 1)),
-)
+@ops.op("local_response_norm", needs=(RANKED, CHANNELS))
 def local_response_norm(op, node, x):
-    return op.LRN(
-        x,
-        size=node.get("size"),
-        alpha=node.get("alpha", 1e-4),
-        beta=node.get("beta", 0.75),
-        bias=node.get("k", 1.0),
+    """An even number of channels takes one more before than after; the hub's LRN the other way round."""
+    size, alpha, beta, k = (
+        node.get(n, d) for n, d in (("size", 1), ("alpha", 1e-4), ("beta", 0.75), ("k", 1.0))
     )
+    if size % 2:
+        return op.LRN(x, size=size, alpha=alpha, beta=beta, bias=k)
+    rank, count = rank_of(x) or 0, int(x.shape[1])
+    pads = [0, size // 2, *[0] * (rank - 2), 0, (size - 1) // 2, *[0] * (rank - 2)]
+    wide = op.Pad(op.Mul(x, x), ints(pads))
+    parts = [op.Slice(wide, ints([i]), ints([i + count]), ints([1])) for i in range(size)]
+    total = op.Add(op.Mul(op.Sum(*parts), like(op, alpha / size, x)), like(op, k, x))
+    return op.Div(x, op.Pow(total, like(op, beta, x)))
 
 
 @ops.op(
