@@ -392,7 +392,10 @@ def _described(fmt: Any) -> str:
 
 @main.command()
 @click.option(
-    "--routes", required=True, metavar="A:B,…", help="Routes to measure, such as onnx:tflite,onnx:onnx."
+    "--routes",
+    required=True,
+    metavar="A:B,…",
+    help="Routes to measure, such as onnx:tflite,onnx:onnx?opset=17.",
 )
 @click.option(
     "--cases", multiple=True, metavar="PATTERN", help="Only cases whose name matches, such as 'test_add*'."

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from bridge.errors import InvalidOption, UnsupportedModel
 
@@ -43,7 +44,7 @@ def run(
     resume: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Result]:
-    """Every case of `names` over every route "a:b"; the evidence goes to `folder`/results.jsonl as it comes.
+    """Every case of `names` over every route "a:b" or "a:b?option=value"; the evidence goes to `folder`/results.jsonl as it comes.
 
     With `frozen`, cases that cannot be frozen are left out. With `resume`, cases the file holds already
     are not run again. Raises InvalidOption for a bad route.
@@ -54,7 +55,7 @@ def run(
         first, _, second = route.partition(":")
         if first != "onnx" or not second:
             raise InvalidOption(f"The route {route!r} is not onnx:FORMAT.", "Cases start as ONNX models.")
-        by_name(second)
+        by_name(_target(second)[0])
     if frozen:
         from bridge.matrix.cases import frozen as freeze
         from bridge.matrix.cases import node_cases
@@ -83,6 +84,12 @@ def _read(evidence: Path) -> Iterator[Result]:
             yield Result(**json.loads(line))
         except (ValueError, TypeError):
             continue
+
+
+def _target(text: str) -> tuple[str, dict[str, str]]:
+    """A format's name and its options, from `format?option=value&…`."""
+    name, _, options = text.partition("?")
+    return name, dict(parse_qsl(options))
 
 
 def _supervised(workers: Any, route: str, name: str, frozen: bool) -> Result:
@@ -126,7 +133,7 @@ def measure(route: str, name: str, frozen: bool = False) -> Result:
         case = freeze(case) or case
     start = time.perf_counter()
     try:
-        outcome, reason, error = _outcome(route.partition(":")[2], case)
+        outcome, reason, error = _outcome(*_target(route.partition(":")[2]), case)
     except UnsupportedModel as refusal:
         outcome, reason, error = "refused", "; ".join(f"{b.op} {b.reason}" for b in refusal.blockers), 0.0
     except Exception as fault:
@@ -134,7 +141,7 @@ def measure(route: str, name: str, frozen: bool = False) -> Result:
     return Result(route, name, outcome, reason[:500], error, round(time.perf_counter() - start, 3), frozen)
 
 
-def _outcome(target: str, case: Any) -> tuple[str, str, float]:
+def _outcome(target: str, options: dict[str, str], case: Any) -> tuple[str, str, float]:
     import onnx
 
     import bridge
@@ -149,7 +156,7 @@ def _outcome(target: str, case: Any) -> tuple[str, str, float]:
         path = Path(folder) / f"case{by_name(target).suffixes[0]}"
         source = Path(folder) / "source.onnx"
         onnx.save(case.model, source)
-        conversion = bridge.convert(source, path, to=target)
+        conversion = bridge.convert(source, path, to=target, **options)
         for inputs, values in zip(case.inputs, case.expected, strict=True):
             try:
                 found = bridge.run(path, inputs, source=target)

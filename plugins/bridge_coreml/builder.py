@@ -97,7 +97,7 @@ class Mil:
         """A number of the dtype of `value`."""
         return NUMPY[self.kind(value)](number)
 
-    def fill(self, graph: Any, table: Any) -> None:
+    def write_all(self, graph: Any, table: Any) -> None:
         """Write every node of a graph."""
         for node in graph:
             self.write(node, table)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge import hub
 from bridge.errors import InvalidOption
 from bridge.formats import Exporter, Option
 from bridge.needs import condition
@@ -22,6 +23,7 @@ from bridge_coreml.legalize import passes
 TARGETS = ("iOS15", "iOS16", "iOS17", "iOS18")
 SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
 ARRAYS = {"fp32": 65568, "fp16": 65552, "int32": 131104}
+WORDS = {"fp32": "float", "fp16": "float16", "int32": "int32", "bool": "int32"}
 UPPER = 2048
 DESCRIBED = {"coreml.shortDescription", "coreml.author", "coreml.license", "coreml.versionString"}
 
@@ -74,7 +76,7 @@ def _function(mil: Mil, model: ir.Model, target: int) -> tuple[Any, list[Any], l
         for (port, _, _), value in zip(inputs, model.graph.inputs, strict=True):
             read = mil.cast_to(function.inputs[port.held], HELD[port.dtype])
             mil.variables[value] = mil.builder.squeeze(x=read, axes=ints([0])) if port.dims == () else read
-        mil.fill(model.graph, ops)
+        mil.write_all(model.graph, ops)
         answers: list[Any] = []
         outputs = []
         for value in model.graph.outputs:
@@ -173,11 +175,14 @@ def _narrowed(model: ir.Model) -> list[str]:
     notes = []
     for side, values in (("input", model.graph.inputs), ("output", model.graph.outputs)):
         for value in values:
-            if value.dtype in NARROWED:
+            kind = WORDS[HELD[value.dtype or ir.DataType.FLOAT]]
+            if value.dtype is not None and kind != value.dtype.name.lower():
                 notes.append(
-                    f"{side} {value.name}: {value.dtype.name.lower()} is held as {NARROWED[value.dtype]}; "
+                    f"{side} {value.name}: {value.dtype.name.lower()} is held as {kind}; "
                     "bridge.run gives back the dtype of the source"
                 )
+    wide = {v.dtype for node in hub.all_nodes(model) for v in node.outputs if v.dtype in NARROWED}
+    notes += [f"{d.name.lower()} is computed as {NARROWED[d]}" for d in sorted(wide, key=lambda d: d.name)]
     return notes
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.errors import ExecutionFailed
+from bridge.errors import ExecutionFailed, InvalidInput
 from bridge.runtime import Outputs, check_inputs, run_hub
+from bridge_coreml.interface import KEY, loaded
 
 
 def run(path: Path, inputs: dict[str, Any]) -> Outputs:
@@ -21,6 +22,7 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
     from bridge.convert import load
 
     model = load(path, source="coreml")
+    check_range(model, inputs)
     if sys.platform == "darwin":
         return predicted(path, model, inputs)
     found = run_hub(model, inputs)
@@ -28,10 +30,26 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
     return found
 
 
+def check_range(model: ir.Model, inputs: dict[str, Any]) -> None:
+    """Raise InvalidInput for integers that do not fit into the 32 bits a file holds them in."""
+    held, _ = loaded(model.metadata_props.get(KEY, ""))
+    for port in held.values():
+        array = inputs.get(port.name)
+        if (
+            not isinstance(array, np.ndarray)
+            or array.dtype.name not in ("int64", "uint64", "uint32")
+            or not array.size
+        ):
+            continue
+        if int(array.min()) < -(2**31) or int(array.max()) >= 2**31:
+            raise InvalidInput(
+                f"Input {port.name} holds numbers beyond 32 bits, which Core ML has no dtype for."
+            )
+
+
 def predicted(path: Path, model: ir.Model, inputs: dict[str, Any]) -> Outputs:
     """What Core ML answers, given under the names and in the dtypes of `model`, the file as it was read."""
     from bridge_coreml.apple import coremltools
-    from bridge_coreml.interface import KEY, loaded
 
     check_inputs({v.name or "": v for v in model.graph.inputs}, inputs)
     before, after = loaded(model.metadata_props.get(KEY, ""))

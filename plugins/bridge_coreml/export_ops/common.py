@@ -17,7 +17,10 @@ T = ir.DataType
 FLOATS = ("float", "float16")
 INTS = ("int32", "int64")
 SMALL = ("int8", "uint8", "int16", "uint16")
-ANY = (*FLOATS, *INTS, *SMALL, "bool", "double", "bfloat16", "uint32", "uint64")
+UNSIGNED = ("uint32", "uint64")
+BITS4 = ("int4", "uint4", "int2", "uint2")
+FLOAT8 = ("float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float4e2m1")
+ANY = (*FLOATS, *INTS, *SMALL, *UNSIGNED, *BITS4, *FLOAT8, "bool", "double", "bfloat16")
 NUMBERS = (*FLOATS, *INTS)
 
 # Hub dtypes as the dtypes MIL computes with.

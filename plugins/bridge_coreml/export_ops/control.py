@@ -20,7 +20,7 @@ def block(mil: Any, graph: ir.Graph) -> list[Any]:
     from bridge_coreml.export_ops import ops as table
 
     mil.blocks.append({})
-    mil.fill(graph, table)
+    mil.write_all(graph, table)
     results = [mil.var(v) for v in graph.outputs]
     mil.blocks.pop()
     return results

@@ -11,12 +11,15 @@ from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import (
     ANY,
     FLOAT,
+    FLOAT8,
     FLOATS,
     HELD,
     IN_RANGE,
     INTS,
     NUMBER,
+    NUMBERS,
     SMALL,
+    UNSIGNED,
     T,
     axis_of,
 )
@@ -65,8 +68,11 @@ BINARY = {"Add": "add", "Sub": "sub", "Mul": "mul", "Max": "maximum", "Min": "mi
 TWO = condition("two inputs", lambda n: len(n.inputs) == 2)
 
 
-@ops.op("Add", "Sub", "Mul", needs=(NUMBER, IN_RANGE))
-@ops.op("Max", "Min", needs=(dtype(*FLOATS, *INTS, *SMALL), TWO, IN_RANGE))
+WHOLE = (*INTS, *SMALL, *UNSIGNED)
+
+
+@ops.op("Add", "Sub", "Mul", needs=(dtype(*NUMBERS, *UNSIGNED), IN_RANGE))
+@ops.op("Max", "Min", needs=(dtype(*FLOATS, *WHOLE), TWO, IN_RANGE))
 def binary(mil, node, x, y):
     return getattr(mil, BINARY[node.op_type])(x=x, y=y)
 
@@ -76,7 +82,7 @@ def divide(mil, node, x, y):
     return mil.real_div(x=x, y=y)
 
 
-@ops.op("Div", needs=(dtype(*INTS, *SMALL), IN_RANGE))
+@ops.op("Div", needs=(dtype(*WHOLE), IN_RANGE))
 def divide_whole(mil, node, x, y):
     """floor_div, and one more where it rounded a negative quotient down."""
     quotient = mil.floor_div(x=x, y=y)
@@ -85,7 +91,7 @@ def divide_whole(mil, node, x, y):
     return mil.add(x=quotient, y=mil.cast(x=up, dtype="int32"))
 
 
-@ops.op("Mod", needs=(dtype(*INTS, *SMALL), attribute("fmod", 0), IN_RANGE))
+@ops.op("Mod", needs=(dtype(*FLOATS, *WHOLE), attribute("fmod", 0), IN_RANGE))
 def modulo(mil, node, x, y):
     return mil.mod(x=x, y=y)
 
@@ -104,7 +110,7 @@ COMPARED = {
 }
 
 
-@ops.op(*COMPARED, needs=(dtype(*FLOATS, *INTS, *SMALL), IN_RANGE))
+@ops.op(*COMPARED, needs=(dtype(*FLOATS, *WHOLE), IN_RANGE))
 def compare(mil, node, x, y):
     return getattr(mil, COMPARED[node.op_type])(x=x, y=y)
 
@@ -122,24 +128,22 @@ def logical(mil, node, x, y):
     return getattr(mil, LOGICAL[node.op_type])(x=x, y=y)
 
 
-def scalar_bounds(node: ir.Node) -> bool:
-    return all(v is None or const(v) is not None for v in list(node.inputs)[1:])
-
-
-def _bounds(node: ir.Node) -> tuple[float, float]:
+def _bounds(node: ir.Node) -> tuple[float, float] | None:
     limits = [-np.inf, np.inf]
     for i, value in enumerate(list(node.inputs)[1:3]):
         if value is not None:
-            limits[i] = const(value).item()
-    return limits[0], limits[1]
+            array = const(value)
+            if array is None:
+                return None
+            limits[i] = array.item()
+    return (limits[0], limits[1]) if limits[0] <= limits[1] else None
 
 
 @ops.op(
     "Clip",
     needs=(
         FLOAT,
-        condition("constant bounds", scalar_bounds),
-        condition("a lower bound that is not above the upper", lambda n: _bounds(n)[0] <= _bounds(n)[1]),
+        condition("constant bounds, the lower not above the upper", lambda n: _bounds(n) is not None),
     ),
 )
 def clip(mil, node, x, *rest):
@@ -230,34 +234,59 @@ def where(mil, node, flag, x, y):
     return mil.select(cond=flag, a=mil.add(x=x, y=mil.cast_to(ones, kind)), b=y)
 
 
-WRAPPED = {T.INT8: (8, True), T.UINT8: (8, False), T.INT16: (16, True), T.UINT16: (16, False)}
-CASTS = {T[name.upper()] for name in (*FLOATS, *INTS, *SMALL, "bool", "double", "uint32", "uint64")}
+WRAPPED = {
+    T.INT8: (8, True),
+    T.UINT8: (8, False),
+    T.INT16: (16, True),
+    T.UINT16: (16, False),
+    T.INT4: (4, True),
+    T.UINT4: (4, False),
+    T.INT2: (2, True),
+    T.UINT2: (2, False),
+}
+EXACT = {T[name.upper()] for name in (*FLOATS, *INTS, *UNSIGNED, "bool", "double")}
+FLOATS8 = {T[name.upper()] for name in FLOAT8}
 
 
 def castable(node: ir.Node) -> bool:
+    """Eight-bit floats are held in 32 bits, and are not rounded: they may leave the model, not be computed with."""
     source, target = node.inputs[0].dtype, T(attr(node, "to"))
-    if target not in CASTS or source not in HELD:
+    if source not in HELD or target not in HELD:
         return False
-    if target in (T.UINT32, T.UINT64):
-        return source in (T.UINT8, T.UINT16, T.UINT32, T.UINT64, T.BOOL)
-    if target in (T.INT32, *WRAPPED) and source in (T.UINT32, T.UINT64):
-        return target not in WRAPPED
-    return True
+    if target in FLOATS8:
+        result = node.outputs[0]
+        return result.is_graph_output() and not result.uses() and attr(node, "saturate", 1) == 1
+    if target == T.BFLOAT16:
+        return source not in FLOATS8
+    return target in EXACT or target in WRAPPED
 
 
 @ops.op("Cast", needs=(dtype(*ANY), condition("a dtype Core ML casts to", castable), IN_RANGE))
 def cast(mil, node, x):
-    """Integers of 8 and 16 bits are held in 32, and wrapped as they are cast."""
+    """Integers of 8 bits and the like are held in 32, and wrapped as they are cast; bfloat16 is rounded."""
     source, target = x.dtype, T(attr(node, "to"))
     made = mil.cast_to(x, HELD[target])
-    narrow = target in WRAPPED and source != T.BOOL and not _within(source, target)
-    if narrow:
+    if target in WRAPPED and source != T.BOOL and not _within(source, target):
         bits, signed = WRAPPED[target]
         half = 1 << (bits - 1) if signed else 0
         shifted = mil.add(x=made, y=half) if half else made
         made = mil.mod(x=shifted, y=1 << bits)
         made = mil.sub(x=made, y=half) if half else made
+    if target == T.BFLOAT16 and source not in (T.BFLOAT16, T.BOOL) and node.outputs[0].uses():
+        made = _rounded(mil, made)
     return made if made is not mil.var(x) else mil.identity(x=made)
+
+
+def _rounded(mil, x):
+    """To the 8 bits of bfloat16: adding 2^16 times x leaves as many. Large ones are made smaller first."""
+    size = mil.abs(x=x)
+    scale = mil.select(
+        cond=mil.greater(x=size, y=np.float32(2.0**64)), a=np.float32(2.0**-64), b=np.float32(1)
+    )
+    small = mil.mul(x=x, y=scale)
+    far = mil.mul(x=small, y=np.float32(65536))
+    near = mil.real_div(x=mil.sub(x=mil.add(x=small, y=far), y=far), y=scale)
+    return mil.select(cond=mil.less(x=size, y=np.float32(np.inf)), a=near, b=x)
 
 
 def _within(source: ir.DataType, target: ir.DataType) -> bool:
@@ -268,3 +297,38 @@ def _within(source: ir.DataType, target: ir.DataType) -> bool:
         return False
     (bits, signed), (wide, also) = WRAPPED[source], WRAPPED[target]
     return (signed == also and bits <= wide) or (not signed and also and bits < wide)
+
+
+@ops.op("BitwiseNot", needs=(dtype("int8", "int16", *INTS),))
+def complement(mil, node, x):
+    return mil.sub(x=np.int32(-1), y=x)
+
+
+@ops.op("BitwiseNot", needs=(dtype("uint8", "uint16"),))
+def complement_unsigned(mil, node, x):
+    return mil.sub(x=np.int32((1 << x.dtype.bitwidth) - 1), y=x)
+
+
+NIBBLES = np.arange(16, dtype=np.int32)
+TABLES = {
+    "BitwiseAnd": NIBBLES[:, None] & NIBBLES,
+    "BitwiseOr": NIBBLES[:, None] | NIBBLES,
+    "BitwiseXor": NIBBLES[:, None] ^ NIBBLES,
+}
+
+
+@ops.op(*TABLES, needs=(dtype(*SMALL, "int32"), IN_RANGE))
+def bitwise(mil, node, x, y):
+    """Four bits at a time, looked up in a table."""
+    table, bits = TABLES[node.op_type].ravel().astype(np.int32), x.dtype.bitwidth
+    total = None
+    for shift in range(0, bits, 4):
+        parts = [mil.mod(x=mil.floor_div(x=v, y=np.int32(1 << shift)), y=np.int32(16)) for v in (x, y)]
+        place = mil.add(x=mil.mul(x=parts[0], y=np.int32(16)), y=parts[1])
+        found = mil.gather(x=table, indices=place, axis=0)
+        if shift == bits - 4 and x.dtype.is_signed():
+            above = mil.cast(x=mil.greater(x=found, y=np.int32(7)), dtype="int32")
+            found = mil.sub(x=found, y=mil.mul(x=above, y=np.int32(16)))
+        part = mil.mul(x=found, y=np.int32(1 << shift)) if shift else found
+        total = part if total is None else mil.add(x=total, y=part)
+    return total

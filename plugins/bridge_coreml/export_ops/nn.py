@@ -8,7 +8,7 @@ import onnx_ir as ir
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, constant, dtype, unused_output
 from bridge.ops import OpTable
-from bridge_coreml.export_ops.common import FLOAT, FLOATS, IOS18, ints
+from bridge_coreml.export_ops.common import FLOAT, FLOATS, IOS17, IOS18, ints
 
 ops = OpTable("Core ML export: nn")
 
@@ -17,7 +17,7 @@ ops = OpTable("Core ML export: nn")
     "MatMul",
     needs=(
         dtype(*FLOATS, "int32", "int64"),
-        condition("operands of rank 1 or more", lambda n: all((rank_of(v) or 0) > 0 for v in n.inputs)),
+        condition("operands of rank 2 or more", lambda n: all((rank_of(v) or 0) > 1 for v in n.inputs)),
     ),
 )
 def matmul(mil, node, x, y):
@@ -162,16 +162,11 @@ def transposed(node: ir.Node) -> tuple[list[int], list[int]] | None:
     return pads, after
 
 
-@ops.op(
-    "ConvTranspose",
-    needs=(
-        FLOAT,
-        IMAGE,
-        constant(1, "weights"),
-        constant(2, "bias"),
-        condition("a static input, and pads that are not negative", lambda n: transposed(n) is not None),
-    ),
-)
+TRANSPOSED = condition("a static input, and pads that are not negative", lambda n: transposed(n) is not None)
+
+
+@ops.op("ConvTranspose", needs=(FLOAT, IMAGE, constant(1, "weights"), constant(2, "bias"), TRANSPOSED))
+@ops.op("ConvTranspose", since=IOS17, needs=(FLOAT, IMAGE, TRANSPOSED))
 def conv_transpose(mil, node, x, weights, bias=None):
     strides, dilations = window(node)
     pads, after = transposed(node)
@@ -283,7 +278,8 @@ def normalized(node: ir.Node) -> bool:
     if not rank:
         return False
     dims = list(node.inputs[0].shape)[attr(node, "axis", -1) % rank :]
-    return all(v is None or list(const(v).shape) == dims for v in list(node.inputs)[1:3])
+    arrays = [const(v) for v in list(node.inputs)[1:3] if v is not None]
+    return all(a is not None and list(a.shape) == dims for a in arrays)
 
 
 @ops.op(

@@ -47,6 +47,16 @@ reduction(("ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin"), dtype(*INTS))
 reduction(("ReduceMax", "ReduceMin"), dtype(*SMALL))
 
 
+@ops.op(
+    "ReduceMax",
+    "ReduceMin",
+    needs=(dtype("bool"), TENSOR, constant(1, "axes"), condition("axes", lambda n: bool(axes_of(n)))),
+)
+def reduce_truth(mil, node, x, axes=None):
+    name, keep = NAMES[node.op_type], bool(attr(node, "keepdims", 1))
+    return mil.as_numbers(x, lambda v: getattr(mil, name)(x=v, axes=ints(axes_of(node)), keep_dims=keep))
+
+
 @ops.op("ArgMax", "ArgMin", needs=(dtype(*FLOATS, *INTS, *SMALL), TENSOR, attribute("select_last_index", 0)))
 def arg_extreme(mil, node, x):
     name = "reduce_argmax" if node.op_type == "ArgMax" else "reduce_argmin"

@@ -13,6 +13,7 @@ from bridge_coreml.export_ops.common import (
     HELD,
     IN_RANGE,
     INTS,
+    MIL,
     MOVED,
     RANKED,
     SMALL,
@@ -489,3 +490,45 @@ def _band(node: ir.Node) -> tuple[int, int] | None:
     if attr(node, "upper", 1):
         return (-k, -1) if k <= 0 else None
     return (-1, k) if k >= 0 else None
+
+
+def _random(mil, node, x, operator, **more):
+    seed = attr(node, "seed")
+    shape = shape_of(x)
+    made = operator(
+        shape=ints(shape) if shape is not None else mil.shape(x=x),
+        seed=-1 if seed is None else int(seed),
+        **more,
+    )
+    return mil.cast_to(made, HELD[node.outputs[0].dtype])
+
+
+LIKE = (
+    TENSOR,
+    condition(
+        "a result of floats",
+        lambda n: n.outputs[0].dtype is not None and HELD.get(n.outputs[0].dtype) in ("fp32", "fp16"),
+    ),
+)
+
+
+@ops.op("RandomUniformLike", needs=LIKE)
+def random_uniform(mil, node, x):
+    low, high = (np.float32(attr(node, n, d)) for n, d in (("low", 0.0), ("high", 1.0)))
+    return _random(mil, node, x, mil.random_uniform, low=low, high=high)
+
+
+@ops.op("RandomNormalLike", needs=LIKE)
+def random_normal(mil, node, x):
+    mean, deviation = (np.float32(attr(node, n, d)) for n, d in (("mean", 0.0), ("scale", 1.0)))
+    return _random(mil, node, x, mil.random_normal, mean=mean, stddev=deviation)
+
+
+PADDED = f"{MIL}::Pad"
+
+
+@ops.op(PADDED, needs=(dtype(*FLOATS, "double"), TENSOR, constant(2, "value")))
+def pad_at_run_time(mil, node, x, pads, value=None):
+    """Pads in pairs, none negative."""
+    number = float(const(value).item()) if value is not None else 0.0
+    return mil.pad(x=x, pad=pads, mode="constant", constant_val=mil.like(number, x))

@@ -8,6 +8,7 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.ops import OpTable
 from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.decompose import Decompose
 from bridge.passes.fold import FoldConstants
@@ -17,7 +18,12 @@ from bridge.passes.sequences import ResolveSequences
 from bridge.passes.widen import ComputeWider
 from bridge_coreml.export_ops import ops
 from bridge_coreml.export_ops.common import HELD
-from bridge_coreml.legalize.tensor import native
+from bridge_coreml.legalize import reduce, tensor
+
+native = OpTable("Core ML operators")
+for family in (reduce, tensor):
+    for rule in family.native:
+        native.add(rule)
 
 MOVES = frozenset(
     [
