@@ -396,13 +396,21 @@ def grid_sample(mil, node, x, grid):
     needs=(
         FLOAT,
         condition(
-            "queries, keys and values of rank 4, as many heads of each, and no more than a mask",
+            "queries, keys and values of rank 4, as many heads of each, and no more than a constant mask",
             lambda n: plain_attention(n),
         ),
     ),
 )
 def attention(mil, node, query, key, value, mask=None):
     return mil.scaled_dot_product_attention(query=query, key=key, value=value, attn_mask=mask)
+
+
+def _every_row(mask: np.ndarray | None) -> bool:
+    """A constant mask that leaves something in every row: where nothing is left the hub answers 0, Core ML not a number."""
+    if mask is None:
+        return False
+    left = mask if mask.dtype == bool else np.isfinite(mask)
+    return bool(left.any(axis=-1).all())
 
 
 def plain_attention(node: ir.Node) -> bool:
@@ -416,6 +424,6 @@ def plain_attention(node: ir.Node) -> bool:
     extra = ("is_causal", "softcap", "softmax_precision", "qk_matmul_output_mode")
     windows = all(attr(node, n, -1) == -1 for n in ("left_window_size", "right_window_size"))
     mask = node.inputs[3] if len(node.inputs) > 3 else None
-    masked = mask is None or mask.dtype in (ir.DataType.BOOL, node.inputs[0].dtype)
+    masked = mask is None or _every_row(const(mask))
     used = [o for o in list(node.outputs)[1:] if o.name and (o.uses() or o.is_graph_output())]
     return plain and alike and windows and masked and not used and not any(attr(node, n, 0) for n in extra)

@@ -169,8 +169,7 @@ def update_state(op, node, value):
 def classify(op, node, probabilities):
     """The probabilities under the dictionary's name; the label too where it is asked for."""
     scope, classes = node.scope, node.array("classes")
-    labels = np.array(classes) if isinstance(classes, list) else np.ravel(classes)
-    labels = labels.ravel()
+    labels = np.ravel([np.ravel(c)[0] for c in classes]) if isinstance(classes, list) else np.ravel(classes)
     scope.classes = labels.tolist()
     made = op.Identity(probabilities)
     if scope.options.get("labels") != "output":

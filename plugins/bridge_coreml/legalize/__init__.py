@@ -19,6 +19,7 @@ from bridge.passes.widen import ComputeWider
 from bridge_coreml.export_ops import ops
 from bridge_coreml.export_ops.common import HELD
 from bridge_coreml.legalize import reduce, tensor
+from bridge_coreml.legalize.rank import LowerRank
 
 native = OpTable("Core ML operators")
 for family in (reduce, tensor):
@@ -58,7 +59,7 @@ MOVES = frozenset(
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     """In order: sequences as tensors; patterns raised while whole; dtypes MIL computes; operators it lacks; what it has
-    in a form of its own."""
+    in a form of its own; dimensions beyond the fifth."""
     from bridge_coreml.exporter import version
 
     takes = taker(version(options))
@@ -71,6 +72,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         FoldConstants(),
         Rewrite(native, keep=lambda node: ops.find(hub.qualified(node), node, version(options)) is not None),
         FoldConstants(),
+        LowerRank(),
     ]
 
 
