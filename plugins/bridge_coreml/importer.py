@@ -12,6 +12,7 @@ from bridge import hub
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option
 from bridge_coreml.import_ops import ops
+from bridge_coreml.network import network
 from bridge_coreml.program import program
 from bridge_coreml.reader import File, read
 
@@ -27,7 +28,10 @@ APPLE_ONLY = {
     "soundAnalysisPreprocessing": "a sound preprocessing step that is part of Apple's systems",
     "serializedModel": "a serialized model of an undocumented kind",
 }
-MODELS: dict[str, Callable[[File, dict[str, Any]], ir.Model]] = {"mlProgram": program}
+MODELS: dict[str, Callable[[File, dict[str, Any]], ir.Model]] = {
+    "mlProgram": program,
+    **dict.fromkeys(("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor"), network),
+}
 
 
 def load(src: Any, **options: Any) -> ir.Model:

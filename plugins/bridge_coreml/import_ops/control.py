@@ -212,13 +212,17 @@ def random_bernoulli(op, node, shape):
     return cast(op, made, node.out_dtype())
 
 
-@ops.op(
-    "random_categorical",
-    needs=(need("a static shape", lambda n: n.dims("x") is not None and None not in n.dims("x")),),
-)
+@ops.op("random_categorical", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
 def random_categorical(op, node, x):
+    """The largest of the logits, each with noise of a Gumbel distribution, is a sample."""
     logits = op.Log(x) if node.get("mode", "logits") == "probs" else x
-    dims, size = shape_of(x), node.get("size", 1)
-    flat = cast(op, op.Reshape(logits, ints([-1, dims[-1]])), ir.DataType.FLOAT)
-    drawn = op.Multinomial(flat, sample_size=size, seed=_seed(node))
-    return cast(op, op.Reshape(drawn, ints([*dims[:-1], size])), node.out_dtype())
+    return cast(op, drawn(op, logits, node.get("size", 1), _seed(node)), node.out_dtype())
+
+
+def drawn(op, logits, count, seed):
+    """`count` samples of the last dimension of logits."""
+    wide = cast(op, logits, ir.DataType.FLOAT)
+    sizes = lengths(op, wide)
+    frame = op.Expand(op.Unsqueeze(wide, ints([-2])), vector(op, [*sizes[:-1], count, sizes[-1]]))
+    noise = op.Neg(op.Log(op.Neg(op.Log(op.RandomUniformLike(frame, low=1e-7, high=1.0, seed=seed)))))
+    return op.ArgMax(op.Add(frame, noise), axis=-1, keepdims=0)
