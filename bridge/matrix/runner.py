@@ -86,7 +86,7 @@ def _read(evidence: Path) -> Iterator[Result]:
             continue
 
 
-def _target(text: str) -> tuple[str, dict[str, str]]:
+def _target(text: str) -> tuple[str, dict[str, Any]]:
     """A format's name and its options, from `format?option=value&…`."""
     name, _, options = text.partition("?")
     return name, dict(parse_qsl(options))
@@ -141,7 +141,7 @@ def measure(route: str, name: str, frozen: bool = False) -> Result:
     return Result(route, name, outcome, reason[:500], error, round(time.perf_counter() - start, 3), frozen)
 
 
-def _outcome(target: str, options: dict[str, str], case: Any) -> tuple[str, str, float]:
+def _outcome(target: str, options: dict[str, Any], case: Any) -> tuple[str, str, float]:
     import onnx
 
     import bridge

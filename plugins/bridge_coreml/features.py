@@ -10,6 +10,16 @@ import onnx_ir as ir
 from bridge.errors import UnreadableFile
 from bridge_coreml.reader import KINDS, File
 
+# FeatureTypes.proto ArrayDataType
+DTYPES = {
+    0: ir.DataType.FLOAT,
+    65552: ir.DataType.FLOAT16,
+    65568: ir.DataType.FLOAT,
+    65600: ir.DataType.DOUBLE,
+    131104: ir.DataType.INT32,
+    131080: ir.DataType.INT8,
+}
+SCALARS = {"doubleType": ir.DataType.DOUBLE, "int64Type": ir.DataType.INT64, "stringType": ir.DataType.STRING}
 COLOURS = {10: "GRAYSCALE", 20: "RGB", 30: "BGR", 40: "GRAYSCALE_FLOAT16"}
 
 
@@ -35,6 +45,45 @@ def input_value(file: File, given: Any, features: dict[str, Any]) -> ir.Value:
     ]
     dtype = KINDS[kind.tensorType.dataType][2]
     return ir.Value(name=given.name, type=ir.TensorType(dtype), shape=ir.Shape(dims))
+
+
+def array_input(file: File, feature: Any, keys: int | None = None) -> ir.Value:
+    """The hub input of a feature: numbers and texts are vectors of one, images [1, channels, height, width], dictionaries
+    vectors with a place for each of `keys`."""
+    kind = feature.type.WhichOneof("Type")
+    if kind in SCALARS:
+        return _typed(feature.name, SCALARS[kind], [1])
+    if kind == "imageType":
+        image = feature.type.imageType
+        flexible = image.WhichOneof("SizeFlexibility") is not None
+        sizes = (
+            [f"{feature.name}_height", f"{feature.name}_width"] if flexible else [image.height, image.width]
+        )
+        return _typed(feature.name, ir.DataType.FLOAT, [1, 1 if image.colorSpace in (10, 40) else 3, *sizes])
+    if kind == "dictionaryType" and keys is not None:
+        return _typed(feature.name, ir.DataType.FLOAT, [keys])
+    if kind != "multiArrayType":
+        raise UnreadableFile(f"{file.path}: the input {feature.name} is of a type that is not read ({kind}).")
+    array = feature.type.multiArrayType
+    return _typed(feature.name, DTYPES.get(array.dataType, ir.DataType.FLOAT), _dims(feature.name, array))
+
+
+def _typed(name: str, dtype: ir.DataType, dims: list[Any]) -> ir.Value:
+    return ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(dims))
+
+
+def _dims(name: str, array: Any) -> list[Any]:
+    dims: list[Any] = list(array.shape)
+    which = array.WhichOneof("ShapeFlexibility")
+    if which == "shapeRange" and array.shapeRange.sizeRanges:
+        return [
+            r.lowerBound if r.lowerBound == r.upperBound else f"{name}_{i}"
+            for i, r in enumerate(array.shapeRange.sizeRanges)
+        ]
+    if which == "enumeratedShapes" and array.enumeratedShapes.shapes:
+        shapes = [list(s.shape) for s in array.enumeratedShapes.shapes]
+        return [d if all(s[i] == d for s in shapes) else f"{name}_{i}" for i, d in enumerate(shapes[0])]
+    return dims
 
 
 def metadata(file: File, features: dict[str, Any]) -> dict[str, str]:

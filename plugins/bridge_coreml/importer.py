@@ -11,6 +11,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option
+from bridge_coreml.classical import NETWORKS, NOT_READ, PIPELINES, STEPS, classical
 from bridge_coreml.import_ops import ops
 from bridge_coreml.network import network
 from bridge_coreml.program import program
@@ -30,7 +31,8 @@ APPLE_ONLY = {
 }
 MODELS: dict[str, Callable[[File, dict[str, Any]], ir.Model]] = {
     "mlProgram": program,
-    **dict.fromkeys(("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor"), network),
+    **dict.fromkeys(NETWORKS, network),
+    **dict.fromkeys((*PIPELINES, *STEPS), classical),
 }
 
 
@@ -48,7 +50,8 @@ def load(src: Any, **options: Any) -> ir.Model:
             f"{path} is {APPLE_ONLY[kind]}.", [], "Nothing outside Apple's systems can run it."
         )
     if kind not in MODELS:
-        raise UnsupportedModel(f"{path} is a {kind}, a kind of model that is not read yet.", [])
+        what = NOT_READ.get(kind, f"a {kind}")
+        raise UnsupportedModel(f"{path} is {what}, which is not read.", [])
     try:
         model = MODELS[kind](file, options)
     except (BridgeError, MemoryError):

@@ -14,6 +14,7 @@ from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.passes.decompose.common import lengths, reshape
 from bridge.report import Blocker
 from bridge_coreml import features
+from bridge_coreml.features import DTYPES
 from bridge_coreml.layers import layers
 from bridge_coreml.layers.common import FLOAT, as_float
 from bridge_coreml.reader import File
@@ -21,13 +22,6 @@ from bridge_coreml.reader import File
 EXACT = 1
 RANK4 = 1
 DEPTH = 16
-DTYPES = {
-    65568: ir.DataType.FLOAT,
-    65600: ir.DataType.DOUBLE,
-    131104: ir.DataType.INT32,
-    65552: ir.DataType.FLOAT16,
-    0: ir.DataType.FLOAT,
-}
 
 
 def network(file: File, options: dict[str, Any]) -> ir.Model:
@@ -48,17 +42,14 @@ def network(file: File, options: dict[str, Any]) -> ir.Model:
     graph = ir.Graph(
         [], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET}
     )
-    scope = Scope(file, hub.Builder(graph), held)
+    op = hub.Builder(graph)
     described = features.described(file)
-    for feature in file.message.description.input:
-        value, blob = _input(scope.op, file, held, feature)
-        graph.inputs.append(value)
-        scope.values[feature.name] = _prepared(scope.op, held, feature, blob)
-    scope.run(held.layers)
-    results = _outputs(scope, file, held, options)
+    given = {f.name: features.array_input(file, f) for f in file.message.description.input}
+    graph.inputs.extend(given.values())
+    results = list(answers(op, file, file.message, given, options).items())
     taken = {v.name for v in graph.inputs}
     for name, value in results:
-        made = scope.op.Identity(value)
+        made = op.Identity(value)
         made.name = f"{name}_output" if name in taken else name
         graph.outputs.append(made)
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
@@ -101,55 +92,33 @@ def nested(layer: Any) -> list[Any]:
     return []
 
 
-def _input(op: hub.Builder, file: File, held: Any, feature: Any) -> tuple[ir.Value, ir.Value]:
-    """The hub's input, and the blob that layers read."""
-    kind = feature.type.WhichOneof("Type")
-    if kind == "imageType":
-        image = feature.type.imageType
-        sizes = [1, 1 if image.colorSpace in (10, 40) else 3, *_image_dims(feature.name, image)]
-        value = ir.Value(name=feature.name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(sizes))
-        legacy = held.imageInputShapeMapping != RANK4
-        return value, op.Unsqueeze(value, [0]) if legacy else value
-    if kind != "multiArrayType":
-        if kind in ("doubleType", "int64Type"):
-            dtype = ir.DataType.DOUBLE if kind == "doubleType" else ir.DataType.INT64
-            value = ir.Value(name=feature.name, type=ir.TensorType(dtype), shape=ir.Shape([1]))
-            return value, as_float(op, value)
-        raise UnreadableFile(f"{file.path}: the input {feature.name} is no array and no image.")
-    array = feature.type.multiArrayType
-    value = ir.Value(
-        name=feature.name,
-        type=ir.TensorType(DTYPES.get(array.dataType, ir.DataType.FLOAT)),
-        shape=ir.Shape(_dims(feature.name, array)),
-    )
+def answers(
+    op: hub.Builder, file: File, message: Any, given: dict[str, ir.Value], options: dict[str, Any]
+) -> dict[str, ir.Value]:
+    """What a network answers to the values `given` under its inputs' names."""
+    held = getattr(message, message.WhichOneof("Type"))
+    scope = Scope(file, op, held)
+    for feature in message.description.input:
+        if feature.name not in given:
+            raise UnreadableFile(f"{file.path}: the input {feature.name} is missing.")
+        blob = _blob(op, held, feature, given[feature.name])
+        scope.values[feature.name] = _prepared(op, held, feature, blob)
+    scope.run(held.layers)
+    return dict(_outputs(scope, message, held, options))
+
+
+def _blob(op: hub.Builder, held: Any, feature: Any, value: ir.Value) -> ir.Value:
+    """What layers read of an input."""
+    if feature.type.WhichOneof("Type") == "imageType":
+        return op.Unsqueeze(value, [0]) if held.imageInputShapeMapping != RANK4 else value
     blob = as_float(op, value)
     if held.arrayInputShapeMapping == EXACT:
-        return value, blob
+        return blob
     sizes = lengths(op, blob)
     shape = {1: [1, 1, *sizes, 1, 1], 2: [*sizes, 1, 1, 1], 3: [1, 1, *sizes], 4: [1, *sizes]}.get(
         len(sizes), sizes
     )
-    return value, blob if len(sizes) == 5 else reshape(op, blob, shape)
-
-
-def _dims(name: str, array: Any) -> list[Any]:
-    dims: list[Any] = list(array.shape)
-    which = array.WhichOneof("ShapeFlexibility")
-    if which == "shapeRange" and array.shapeRange.sizeRanges:
-        return [
-            r.lowerBound if r.lowerBound == r.upperBound else f"{name}_{i}"
-            for i, r in enumerate(array.shapeRange.sizeRanges)
-        ]
-    if which == "enumeratedShapes":
-        shapes = [list(s.shape) for s in array.enumeratedShapes.shapes] or [dims]
-        return [d if all(s[i] == d for s in shapes) else f"{name}_{i}" for i, d in enumerate(shapes[0])]
-    return dims
-
-
-def _image_dims(name: str, image: Any) -> list[Any]:
-    if image.WhichOneof("SizeFlexibility") is None:
-        return [image.height, image.width]
-    return [f"{name}_height", f"{name}_width"]
+    return blob if len(sizes) == 5 else reshape(op, blob, shape)
 
 
 def _prepared(op: hub.Builder, held: Any, feature: Any, blob: ir.Value) -> ir.Value:
@@ -172,8 +141,8 @@ def _prepared(op: hub.Builder, held: Any, feature: Any, blob: ir.Value) -> ir.Va
     return blob
 
 
-def _outputs(scope: Scope, file: File, held: Any, options: dict[str, Any]) -> list[tuple[str, ir.Value]]:
-    description, classes, results = file.message.description, labels(held), []
+def _outputs(scope: Scope, message: Any, held: Any, options: dict[str, Any]) -> list[tuple[str, ir.Value]]:
+    description, classes, results = message.description, labels(held), []
     for feature in description.output:
         kind = feature.type.WhichOneof("Type")
         if classes is not None and kind in ("stringType", "int64Type"):
@@ -262,6 +231,11 @@ class Scope:
             rule = layers.find(node.kind, node, self.file.message.specificationVersion)
             assert rule is not None
             results = rule.handler(self.op, node, *(self.value(n) for n in layer.input))
+            if results is NotImplemented:
+                blocker = Blocker(
+                    node.kind, layer.name, "", "needs shapes and parameters known before run time"
+                )
+                raise UnsupportedModel(f"1 layer of {self.file.path} cannot be read:", [blocker])
             results = results if isinstance(results, (tuple, list)) else (results,)
             for name, made in zip(node.outputs, results, strict=False):
                 if made is not None:

@@ -208,13 +208,14 @@ class Node:
         graph.outputs.extend(inner.op.Identity(v) for v in inner.block(block, []))
         return graph
 
-    def loop(self, condition: Any, body: Any, inputs: list[ir.Value]) -> ir.Graph:
-        """A Loop body: the block `body`, then the block `condition` on its results."""
+    def loop(self, condition: Any, body: Any, inputs: list[ir.Value], fixed: bool = False) -> ir.Graph:
+        """A Loop body: the block `body`, then the block `condition`, if there is one, on its results; with `fixed`, lists
+        keep their lengths."""
         assert self.scope is not None
         carried = []
         for given, declared in zip(inputs, body.inputs, strict=True):
             name = hub.fresh_name(self.scope.op.graph, "carried")
-            shape = _steady(given, declared.type, bool(self.scope.growing))
+            shape = _steady(given, declared.type, bool(self.scope.growing) and not fixed)
             carried.append(ir.Value(name=name, type=given.type, shape=shape))
         count = ir.Value(
             name=hub.fresh_name(self.scope.op.graph, "count"),
@@ -230,8 +231,11 @@ class Node:
             [count, go, *carried], [], nodes=[], name=self.title(), opset_imports={"": hub.HUB_OPSET}
         )
         inner = self.scope.inner(hub.Builder(graph))
+        inner.growing = set() if fixed else inner.growing
         results = inner.block(body, carried)
-        again = inner.op.Reshape(inner.block(condition, results)[0], inner.op.const([]))
+        again = go
+        if condition is not None:
+            again = inner.op.Reshape(inner.block(condition, results)[0], inner.op.const([]))
         graph.outputs.extend(inner.op.Identity(v) for v in (again, *results))
         return graph
 
@@ -318,6 +322,14 @@ class Scope:
             self.values[given.name], self.types[given.name] = value, given.type
         self.run(block)
         return [self.value(name) for name in block.outputs]
+
+    def after(self, block: Any, inputs: list[ir.Value]) -> Scope:
+        """Itself, with the constants of a block known."""
+        self.values.update(zip((i.name for i in block.inputs), inputs, strict=True))
+        for operation in block.operations:
+            if operation.type == "const":
+                self.keep(operation)
+        return self
 
     def run(self, block: Any) -> None:
         for operation in block.operations:

@@ -232,10 +232,12 @@ def l2_norm(op, node, x):
 
 @ops.op("local_response_norm", needs=(RANKED, CHANNELS))
 def local_response_norm(op, node, x):
+    numbers = [node.get(n, d) for n, d in (("size", 1), ("alpha", 1e-4), ("beta", 0.75), ("k", 1.0))]
+    return response_norm(op, x, *numbers)
+
+
+def response_norm(op, x, size, alpha, beta, k):
     """An even number of channels takes one more before than after; the hub's LRN the other way round."""
-    size, alpha, beta, k = (
-        node.get(n, d) for n, d in (("size", 1), ("alpha", 1e-4), ("beta", 0.75), ("k", 1.0))
-    )
     if size % 2:
         return op.LRN(x, size=size, alpha=alpha, beta=beta, bias=k)
     rank, count = rank_of(x) or 0, int(x.shape[1])

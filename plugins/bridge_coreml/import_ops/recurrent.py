@@ -11,6 +11,8 @@ ACTIVATIONS = {
     "tanh": ("Tanh", None, None),
     "relu": ("Relu", None, None),
     "linear": ("Affine", 1.0, 0.0),
+    "hard_sigmoid": ("HardSigmoid", 0.2, 0.5),
+    "sigmoid_hard": ("HardSigmoid", 0.2, 0.5),
 }
 KNOWN = tuple(ACTIVATIONS)
 

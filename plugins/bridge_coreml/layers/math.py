@@ -77,7 +77,7 @@ def activated(op, params, x, channel_axis=-3):
         "linear": lambda: op.Add(op.Mul(x, p.alpha), p.beta),
         "ReLU": lambda: op.Relu(x),
         "leakyReLU": lambda: op.LeakyRelu(x, alpha=p.alpha),
-        "thresholdedReLU": lambda: op.Where(op.Less(x, p.alpha), 0.0, x),
+        "thresholdedReLU": lambda: op.Where(op.Less(x, p.alpha), np.float32(0), x),
         "PReLU": lambda: op.PRelu(x, per_channel(p.alpha)),
         "tanh": lambda: op.Tanh(x),
         "scaledTanh": lambda: op.Mul(op.Tanh(op.Mul(x, p.beta)), p.alpha),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bridge_coreml.import_ops.image import at_places, by_places, grid
+from bridge_coreml.import_ops.nn import response_norm
 from bridge_coreml.layers.common import (
     as_int,
     images,
@@ -38,8 +39,8 @@ def inner_product(op, layer, x):
 def batched_matmul(op, layer, x, y=None):
     p = layer.params
     if y is None:
-        kernel = weight(p.weights, [p.weightMatrixFirstDimension, p.weightMatrixSecondDimension])
-        made = op.MatMul(x, op.const(kernel))
+        kernel = weight(p.weights, [p.weightMatrixSecondDimension, p.weightMatrixFirstDimension])
+        made = op.MatMul(x, op.const(np.ascontiguousarray(kernel.T)))
         return op.Add(made, op.const(weight(p.bias, [p.weightMatrixSecondDimension]))) if p.hasBias else made
     sides = []
     for value, turn in ((x, p.transposeA), (y, p.transposeB)):
@@ -275,11 +276,11 @@ def l2_normalize(op, layer, x):
     return op.Div(x, op.Sqrt(op.Add(total, np.float32(layer.params.epsilon or 1e-6))))
 
 
-@layers.op("lrn", needs=(need("an odd number of channels at a time", lambda p: p.localSize % 2 == 1),))
+@layers.op("lrn")
 def lrn(op, layer, x):
     p = layer.params
     x, back = images(op, x)
-    return back(op.LRN(x, size=int(p.localSize), alpha=p.alpha, beta=p.beta, bias=p.k or 1.0))
+    return back(response_norm(op, x, int(p.localSize), p.alpha, p.beta, p.k or 1.0))
 
 
 @layers.op("layerNormalization")
@@ -389,5 +390,6 @@ def crop_resize(op, layer, x, boxes):
     from bridge_coreml.import_ops.image import crop_resize_of_rois
 
     flat, _ = images(op, x)
-    made = crop_resize_of_rois(op, Boxes(layer.params), flat, boxes)
-    return made
+    if shape_of(flat) is None:
+        return NotImplemented
+    return crop_resize_of_rois(op, Boxes(layer.params), flat, boxes)

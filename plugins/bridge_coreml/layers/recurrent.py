@@ -6,7 +6,14 @@ import numpy as np
 
 from bridge_coreml.layers.common import I64_MIN, ints, layers, need, rank_of, reshape, weight
 
-ACTIVATIONS = {"sigmoid": "Sigmoid", "tanh": "Tanh", "ReLU": "Relu"}
+ACTIVATIONS = {
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+    "ReLU": "Relu",
+    "linear": "Affine",
+    "sigmoidHard": "HardSigmoid",
+    "scaledTanh": "ScaledTanh",
+}
 CLIP = 50.0
 
 
@@ -14,8 +21,19 @@ def known(messages):
     return all(m.WhichOneof("NonlinearityType") in ACTIVATIONS for m in messages)
 
 
-def names(messages):
-    return [ACTIVATIONS[m.WhichOneof("NonlinearityType")] for m in messages]
+def activations(messages):
+    """The hub's attributes for activations, with the numbers of those that have some."""
+    kinds = [m.WhichOneof("NonlinearityType") for m in messages]
+    numbers = [
+        getattr(m, k)
+        for m, k in zip(messages, kinds, strict=True)
+        if k in ("linear", "sigmoidHard", "scaledTanh")
+    ]
+    found = {"activations": [ACTIVATIONS[k] for k in kinds]}
+    if numbers:
+        found["activation_alpha"] = [n.alpha for n in numbers]
+        found["activation_beta"] = [n.beta for n in numbers]
+    return found
 
 
 def sequence(op, x, reverse=False):
@@ -56,7 +74,7 @@ def simple_recurrent(op, layer, x, h=None):
         None,
         state(op, h, size),
         hidden_size=size,
-        activations=names([p.activation]),
+        **activations([p.activation]),
         clip=CLIP,
         _outputs=2,
     )
@@ -85,7 +103,7 @@ def gru(op, layer, x, h=None):
         None,
         state(op, h, size),
         hidden_size=size,
-        activations=names(p.activations),
+        **activations(p.activations),
         clip=CLIP,
         _outputs=2,
     )
@@ -131,7 +149,7 @@ def lstm(op, x, sides, states, messages, params, size, direction, reverse):
         peepholes,
         hidden_size=size,
         direction=direction,
-        activations=names(messages),
+        **activations(messages),
         input_forget=int(params.coupledInputAndForgetGate),
         _outputs=3,
     )

@@ -249,9 +249,9 @@ def constant_pad(op, layer, x, amounts=None):
 
 @layers.op("squeeze")
 def squeeze(op, layer, x):
-    p, rank = layer.params, rank_of(x) or 1
-    named = [int(a) % rank for a in p.axes]
-    gone = [i for i, d in enumerate(x.shape) if d == 1] if p.squeezeAll else named
+    p, rank = layer.params, rank_of(x)
+    named = [int(a) for a in p.axes] if rank is None else [int(a) % rank for a in p.axes]
+    gone = [i for i, d in enumerate(x.shape or ()) if d == 1] if p.squeezeAll else named
     gone = gone[1:] if len(gone) == rank else gone
     return op.Squeeze(x, ints(gone)) if gone else op.Identity(x)
 
