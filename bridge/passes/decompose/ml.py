@@ -12,6 +12,7 @@ from bridge.hub import attr, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import lengths, vector
+from bridge.passes.widen import APPROXIMATED
 
 ops = OpTable("decomposition: ml")
 
@@ -177,6 +178,47 @@ def tree_regressor(op, node, x):
     base = attr(node, "base_values")
     scores = reduced if not base else op.Add(reduced, op.const(np.array(base, np.float32)))
     return op.Identity(transformed(op, node, scores))
+
+
+LOWER, UPPER = ("BRANCH_LEQ", "BRANCH_GT"), ("BRANCH_LT", "BRANCH_GTE")
+
+
+def parting(mode: str, value: float) -> float:
+    """The float32 that parts float32 numbers as the float64 `value` does; one that equals none where none does."""
+    near = np.float32(value)
+    if mode in LOWER:
+        return float(np.nextafter(near, np.float32(-np.inf)) if near > value else near)
+    if mode in UPPER:
+        return float(np.nextafter(near, np.float32(np.inf)) if near < value else near)
+    return float(near) if near == value else float("nan")
+
+
+KNOWN = condition(
+    "post_transform NONE, LOGISTIC or SOFTMAX",
+    lambda n: attr(n, "post_transform", "NONE") in ("NONE", "LOGISTIC", "SOFTMAX"),
+)
+
+
+@ops.op(f"{ML}::TreeEnsembleRegressor", needs=(MATRIX, dtype("double"), KNOWN, CLEAR))
+def tree_regressor_of_doubles(op, node, x):
+    """Features rounded to float32, thresholds so that they part those alike."""
+    kept = {n: attr(node, n) for n in node.attributes if not n.endswith("_as_tensor")}
+    wide = {n: attr(node, f"{n}_as_tensor") for n in ("nodes_values", "target_weights", "base_values")}
+    wide = {n: kept.pop(n, None) if v is None else v.numpy().tolist() for n, v in wide.items()}
+    modes = kept["nodes_modes"]
+    wide["nodes_values"] = [
+        0.0 if m == "LEAF" else parting(m, v) for m, v in zip(modes, wide["nodes_values"], strict=True)
+    ]
+    made = op.TreeEnsembleRegressor(
+        op.Cast(x, to=int(ir.DataType.FLOAT)),
+        _domain=ML,
+        _dtype=ir.DataType.FLOAT,
+        _shape=node.outputs[0].shape,
+        **{**kept, **wide},
+    )
+    for each in op.nodes:
+        each.metadata_props[APPROXIMATED] = "float64 features computed as float32"
+    return made
 
 
 @ops.op(f"{ML}::Scaler", needs=(dtype("float", "double", "int32", "int64"),))
