@@ -358,6 +358,27 @@ def formats(name: str | None) -> Any:
     return 0, Printed("\n".join(lines), [_declaration(f) for f in bridge.formats()])
 
 
+@main.command()
+@command
+def plugins() -> Any:
+    """List the plugins, what each brings, and those that failed or clash."""
+    from dataclasses import asdict
+
+    from bridge.plugins import registry
+
+    known = registry()
+    contents = known.contents()
+    lines = [str(one) for one in contents]
+    lines += [f"{b.name:<14} {b.distribution:<20} FAILED: {b.reason}" for b in known.broken]
+    lines += [f"CLASH: {error}" for error in known.clashes.values()]
+    data = {
+        "plugins": [asdict(one) for one in contents],
+        "broken": [asdict(one) for one in known.broken],
+        "clashes": {name: str(error) for name, error in known.clashes.items()},
+    }
+    return (1 if known.broken or known.clashes else 0), Printed("\n".join(lines), data)
+
+
 def _declaration(fmt: Any) -> dict[str, Any]:
     """What `formats` says of a format, for machines."""
     from bridge.errors import BridgeError

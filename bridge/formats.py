@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.errors import InvalidOption, MissingDependency, UnknownFormat
+from bridge.plugins import DISTRIBUTION
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from bridge.ops import Need, OpTable
     from bridge.report import Report
-
-DISTRIBUTION = "modelbridge"
 
 
 @dataclass(frozen=True)
@@ -153,12 +152,14 @@ def parse_options(options: tuple[Option, ...], given: dict[str, Any], whose: str
 
 
 def by_name(name: str) -> Format:
-    """The format called `name`. Raises UnknownFormat, suggesting a near miss."""
-    from bridge.plugins import formats
+    """The format called `name`. Raises UnknownFormat, suggesting a near miss, and PluginError when two plugins claim it."""
+    from bridge.plugins import formats, registry
 
     for fmt in formats():
         if fmt.name == name.lower():
             return fmt
+    if name.lower() in registry().clashes:
+        raise registry().clashes[name.lower()]
     import difflib
 
     names = [fmt.name for fmt in formats()]
