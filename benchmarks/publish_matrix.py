@@ -3,16 +3,17 @@
     bridge matrix --most 4 --mode both -o DIR
     python benchmarks/publish_matrix.py DIR
 
-Writes docs/matrix/results.jsonl.gz, format_matrix.md, and the table between the marks in README.md. Refuses evidence with a wrong number.
+Writes docs/matrix/results.jsonl.gz, format_matrix.md, bridge/matrix/measured.json, and the table between the marks in README.md. Refuses evidence with a wrong number.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
-from bridge.matrix import evidence, render
+from bridge.matrix import evidence, measured, render
 
 ROOT = Path(__file__).parents[1]
 EVIDENCE = ROOT / "docs" / "matrix" / "results.jsonl.gz"
@@ -20,7 +21,9 @@ LARGEST = 5_000_000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     found = evidence.read(parser.parse_args().folder / evidence.NAME)
     wrong = [r for r in found.results if r.outcome == "wrong"]
@@ -39,6 +42,7 @@ def pages() -> dict[Path, str]:
     found = evidence.read(EVIDENCE)
     names = render.titles(found)
     return {
+        measured.FILE: json.dumps(measured.condensed(found.results), indent=0) + "\n",
         ROOT / "format_matrix.md": render.markdown(found, names),
         ROOT / "README.md": render.readme((ROOT / "README.md").read_text(), found, names),
     }

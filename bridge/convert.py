@@ -162,9 +162,12 @@ def check(
 ) -> Report:
     """What converting `src` would do to each operator; nothing is written.
 
-    `blockers` of the report lists every operator that cannot cross. Raises as `convert` does, but not
-    UnsupportedModel for what the target refuses.
+    `blockers` of the report lists every operator that cannot cross; `notes` tells of operators not every measured case of which survives.
+    Raises as `convert` does, but not UnsupportedModel for what the target refuses.
     """
+    from bridge import hub
+    from bridge.matrix.measured import notes
+
     fmt, target = of_source(src, source), by_name(to)
     reading = {o.name for o in plugins.importer(fmt).options}
     writer = plugins.exporter(target)
@@ -177,7 +180,9 @@ def check(
     except UnsupportedModel as error:
         report.blockers.extend(error.blockers)
         return report
+    measured = notes(f"{fmt.name}:{target.name}", [hub.qualified(node) for node in hub.all_nodes(model)])
     _legalize(model, target, writer, settings, report)
+    report.notes.extend(measured)
     return report
 
 

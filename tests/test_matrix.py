@@ -188,3 +188,18 @@ def test_the_command_writes_the_pages(tmp_path):
     data = json.loads(html.split('id="data">')[1].split("</script>")[0])
     assert data["cases"] == ["test_relu"]
     assert Path(tmp_path / "results.jsonl").exists()
+
+
+def test_check_tells_of_operators_that_do_not_always_survive(undisturbed, mnist, monkeypatch):
+    import bridge
+    from bridge.matrix import measured
+
+    made = [
+        Result("onnx:tflite", f"c{i}", outcome, ops=("Relu",))
+        for i, outcome in enumerate(("native", "refused"))
+    ]
+    known = measured.condensed([*undisturbed.results, *made])
+    assert known["onnx:tflite"]["Add"] == [1, 1]
+    monkeypatch.setattr(measured, "_measured", lambda: known)
+    report = bridge.check(mnist, to="tflite")
+    assert report.notes == ["Relu: 2 of 3 cases measured on onnx → tflite survive"]
