@@ -379,6 +379,23 @@ def plugins() -> Any:
     return (1 if known.broken or known.clashes else 0), Printed("\n".join(lines), data)
 
 
+@main.command("new-plugin")
+@click.argument("name")
+@click.option("--import", "reads", is_flag=True, help="A format that is read.")
+@click.option("--export", "writes", is_flag=True, help="A format that is written; both when neither is said.")
+@command
+def new_plugin(name: str, reads: bool, writes: bool) -> Any:
+    """Write the package of a new format, bridge-NAME, to begin with: it installs and passes the kit as it stands."""
+    from pathlib import Path
+
+    from bridge.scaffold import create
+
+    both = not (reads or writes)
+    written = create(name, Path(), reads=reads or both, writes=writes or both)
+    text = "\n".join([*map(str, written), f"Next: cd bridge-{name} and read README.md."])
+    return 0, Printed(text, [str(path) for path in written])
+
+
 def _declaration(fmt: Any) -> dict[str, Any]:
     """What `formats` says of a format, for machines."""
     from bridge.errors import BridgeError
