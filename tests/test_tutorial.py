@@ -1,0 +1,75 @@
+"""The tutorial's code runs as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import bridge.hookspecs
+
+PAGE = Path(__file__).parents[1] / "plugins" / "README.md"
+BLOCK = re.compile(r"<!-- (.+?) -->\n```\w+\n(.*?)```", re.DOTALL)
+
+
+def test_the_tutorial_leads_to_a_column_in_the_matrix(tmp_path, mnist):
+    text = PAGE.read_text()
+    site = tmp_path / "site"
+    site.mkdir()
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, module in (("python", ""), ("bridge", "-m bridge")):
+        (tools / name).write_text(f'#!/bin/sh\nexec {sys.executable} {module} "$@"\n')
+        (tools / name).chmod(0o755)
+    (tools / "pip").write_text("#!/bin/sh\nexit 0\n")
+    (tools / "pip").chmod(0o755)
+    shutil.copy(mnist, tmp_path / "mnist.onnx")
+    model = '<ir_version: 10, opset_import: ["" : 21]> g (float[N,3] x) => (float[N,3] y) { a = Relu (x) y = Add (a, x) }'
+    bridge.convert(
+        bridge.load(_written(tmp_path / "model.onnxtxt", model)), tmp_path / "model.onnx", to="onnx"
+    )
+    environment = os.environ | {
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join([str(tmp_path / "bridge-toy"), *sys.path]),
+    }
+    printed = ""
+    for where, block in BLOCK.findall(text):
+        if where != "run":
+            (tmp_path / where).write_text(block)
+            continue
+        for line in block.splitlines():
+            done = subprocess.run(
+                line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True
+            )
+            assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+            printed += done.stdout
+            if line.startswith("pip"):
+                _installed(tmp_path / "bridge-toy")
+    assert "format toy" in printed
+    assert "agrees" in printed
+    page = (tmp_path / "matrix" / "format_matrix.md").read_text()
+    assert "| Toy write | Toy read |" in page
+    assert re.search(r"\| Exp \| ● \| ● \| ● \|", page)
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def _installed(package: Path) -> None:
+    """What an editable installation leaves: metadata with the entry point."""
+    info = package / "bridge_toy-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bridge-toy\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text("[bridge]\ntoy = bridge_toy\n")
+
+
+def test_every_hook_is_documented():
+    text = PAGE.read_text()
+    hooks = [name for name in vars(bridge.hookspecs) if name.startswith("bridge_")]
+    assert hooks
+    assert all(f"`{name}(" in text for name in hooks)
