@@ -131,7 +131,6 @@ SCALED = frozenset(
         "MUL",
         "SUM",
         "MEAN",
-        "REDUCE_PROD",
         "RELU",
         "RELU6",
         "RELU_N1_TO_1",
