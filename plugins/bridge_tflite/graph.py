@@ -69,6 +69,7 @@ RAW = frozenset(
         "UNIQUE",
         "WHERE",
         "STABLEHLO_CASE",
+        "STABLEHLO_WHILE",
         "STABLEHLO_COMPOSITE",
     ]
 )
@@ -77,9 +78,10 @@ CONTROL = {
     "CALL_ONCE": ["initSubgraphIndex"],
     "IF": ["thenSubgraphIndex", "elseSubgraphIndex"],
     "WHILE": ["condSubgraphIndex", "bodySubgraphIndex"],
+    "STABLEHLO_WHILE": ["condSubgraphIndex", "bodySubgraphIndex"],
     "STABLEHLO_COMPOSITE": ["decompositionSubgraphIndex"],
 }
-INNER = frozenset(["IF", "WHILE", "STABLEHLO_CASE"])
+INNER = frozenset(["IF", "WHILE", "STABLEHLO_CASE", "STABLEHLO_WHILE"])
 HANDLES = frozenset(
     [
         "CALL",
