@@ -1,6 +1,6 @@
-"""Convert a model of more than 2 GB, ONNX to ONNX, and print the time and the peak memory of the process.
+"""Convert a model of more than 2 GB and print the time and the peak memory of the process.
 
-    python benchmarks/large.py DIR [--gigabytes 2.5]
+    python benchmarks/large.py DIR [--gigabytes 2.5] [--to onnx] [--verify]
 
 DIR needs three times the room. The model is a chain of matrix products with seeded weights in external data.
 """
@@ -21,7 +21,7 @@ from onnx import TensorProto, helper
 SIDE = 8192
 CHILD = """
 import sys, bridge
-bridge.convert(sys.argv[1], sys.argv[2], overwrite=True, verify=len(sys.argv) > 3)
+bridge.convert(sys.argv[1], sys.argv[2], to=sys.argv[3], overwrite=True, verify=len(sys.argv) > 4)
 """
 
 
@@ -36,7 +36,9 @@ def make(path: Path, gigabytes: float) -> None:
             tensor.data_location = TensorProto.EXTERNAL
             for key, value in (("location", data.name), ("offset", file.tell()), ("length", SIDE * SIDE * 4)):
                 tensor.external_data.add(key=key, value=str(value))
-            file.write(rng.standard_normal((SIDE, SIDE), np.float32).tobytes())
+            file.write(
+                (rng.standard_normal((SIDE, SIDE), np.float32) / np.sqrt(SIDE, dtype=np.float32)).tobytes()
+            )
             tensors.append(tensor)
             nodes.append(helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"x{i + 1}"]))
     ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, SIDE]) for n in ("x0", f"x{count}")]
@@ -50,14 +52,15 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--gigabytes", type=float, default=2.5)
+    parser.add_argument("--to", default="onnx")
     parser.add_argument("--verify", action="store_true")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
-    source, result = asked.folder / "large.onnx", asked.folder / "result.onnx"
+    source, result = asked.folder / "large.onnx", asked.folder / f"result.{asked.to}"
     make(source, asked.gigabytes)
     start = time.perf_counter()
     flags = ["verify"] if asked.verify else []
-    subprocess.run([sys.executable, "-c", CHILD, str(source), str(result), *flags], check=True)
+    subprocess.run([sys.executable, "-c", CHILD, str(source), str(result), asked.to, *flags], check=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     size = sum(f.stat().st_size for f in asked.folder.glob("result*")) / 2**20
     print(f"{size:.0f} MB written in {time.perf_counter() - start:.1f} s, peak memory {peak:.0f} MB")

@@ -33,7 +33,7 @@ def command(function: Callable) -> Callable:
         from bridge.errors import BridgeError, UnsupportedModel, VerificationFailed
 
         try:
-            with waiting(function.__name__):
+            with waiting("" if arguments.get("folder") else function.__name__):
                 code, result = function(**arguments)
         except BridgeError as error:
             kind = type(error).__name__
@@ -68,8 +68,8 @@ class Printed:
 
 @contextmanager
 def waiting(name: str, after: float = 1.0) -> Iterator[None]:
-    """A spinner with the time on stderr, if that is a terminal, for what takes longer than a second."""
-    if not sys.stderr.isatty() or name == "matrix":
+    """A spinner with the time on stderr, if that is a terminal, for what has a name and takes longer than a second."""
+    if not sys.stderr.isatty() or not name:
         yield
         return
     done = threading.Event()
@@ -182,9 +182,13 @@ target_option = click.option(
 )
 
 
+scheduler_option = click.option(
+    "--scheduler", metavar="ADDRESS", help="Work on a Dask cluster, such as tcp://host:8786."
+)
+
+
 @main.command(cls=WithFormatOptions)
-@click.argument("src")
-@click.argument("dst", required=False)
+@click.argument("paths", nargs=-1, required=True, metavar="SRC [DST]")
 @target_option
 @source_option
 @click.option(
@@ -194,34 +198,40 @@ target_option = click.option(
 )
 @click.option("--keep", is_flag=True, help="Write the result even if it fails verification.")
 @click.option("--overwrite", is_flag=True, help="Replace DST if it exists.")
+@click.option("-o", "folder", metavar="DIR", help="Convert every SRC named into DIR; needs --to.")
+@click.option("--jobs", default=2, show_default=True, help="Worker processes, with -o.")
+@scheduler_option
 @dims_option
 @options_argument
 @command
 def convert(
-    src: str,
-    dst: str | None,
-    to: str | None,
-    source: str | None,
-    verify: bool,
-    keep: bool,
-    overwrite: bool,
+    paths: tuple[str, ...],
+    folder: str | None,
+    jobs: int,
+    scheduler: str | None,
     dims: tuple[str, ...],
     options: tuple[str, ...],
+    **settings: Any,
 ) -> Any:
-    """Convert SRC to another format, as DST or beside you under its own name."""
+    """Convert SRC to another format, as DST or beside you under its own name; or many SRC at once with -o DIR."""
     import bridge
 
-    return 0, bridge.convert(
-        src,
-        dst,
-        to=to,
-        source=source,
-        verify=verify,
-        keep=keep,
-        overwrite=overwrite,
-        dims=parsed_dims(dims),
-        **parsed(options),
-    )
+    settings |= parsed(options)
+    if dims:
+        settings["dims"] = parsed_dims(dims)
+    if folder is None:
+        if len(paths) > 2:
+            raise click.UsageError("Many files need a folder to go to: -o DIR.")
+        return 0, bridge.convert(*paths, **settings)
+    from pathlib import Path
+
+    from bridge.batch import convert_all
+
+    if not settings["to"]:
+        raise click.UsageError("-o DIR needs --to FORMAT.")
+    with executor(scheduler) as pool, progress_bar("files") as progress:
+        batch = convert_all(paths, Path(folder), jobs=jobs, executor=pool, progress=progress, **settings)
+    return (0 if batch.ok else 1), batch
 
 
 @main.command(cls=WithFormatOptions)
@@ -348,6 +358,44 @@ def formats(name: str | None) -> Any:
     return 0, Printed("\n".join(lines), [_declaration(f) for f in bridge.formats()])
 
 
+@main.command()
+@command
+def plugins() -> Any:
+    """List the plugins, what each brings, and those that failed or clash."""
+    from dataclasses import asdict
+
+    from bridge.plugins import registry
+
+    known = registry()
+    contents = known.contents()
+    lines = [str(one) for one in contents]
+    lines += [f"{b.name:<14} {b.distribution:<20} FAILED: {b.reason}" for b in known.broken]
+    lines += [f"CLASH: {error}" for error in known.clashes.values()]
+    data = {
+        "plugins": [asdict(one) for one in contents],
+        "broken": [asdict(one) for one in known.broken],
+        "clashes": {name: str(error) for name, error in known.clashes.items()},
+    }
+    return (1 if known.broken or known.clashes else 0), Printed("\n".join(lines), data)
+
+
+@main.command("new-plugin")
+@click.argument("name")
+@click.option("--import", "reads", is_flag=True, help="A format that is read.")
+@click.option("--export", "writes", is_flag=True, help="A format that is written; both when neither is said.")
+@command
+def new_plugin(name: str, reads: bool, writes: bool) -> Any:
+    """Write the package of a new format, bridge-NAME, to begin with: it installs and passes the kit as it stands."""
+    from pathlib import Path
+
+    from bridge.scaffold import create
+
+    both = not (reads or writes)
+    written = create(name, Path(), reads=reads or both, writes=writes or both)
+    text = "\n".join([*map(str, written), f"Next: cd bridge-{name} and read README.md."])
+    return 0, Printed(text, [str(path) for path in written])
+
+
 def _declaration(fmt: Any) -> dict[str, Any]:
     """What `formats` says of a format, for machines."""
     from bridge.errors import BridgeError
@@ -392,34 +440,107 @@ def _described(fmt: Any) -> str:
 
 @main.command()
 @click.option(
-    "--routes", required=True, metavar="A:B,…", help="Routes to measure, such as onnx:tflite,onnx:onnx."
+    "--routes",
+    metavar="A:B,…",
+    help="Routes to measure, such as onnx:tflite,onnx:onnx?opset=17; all when omitted.",
 )
+@click.option("--formats", metavar="F,…", help="Only routes between these formats.")
+@click.option("--ops", metavar="OP,…", help="Only cases of these operators, such as Conv,ai.onnx.ml::Scaler.")
 @click.option(
     "--cases", multiple=True, metavar="PATTERN", help="Only cases whose name matches, such as 'test_add*'."
 )
-@click.option("--frozen", is_flag=True, help="Make every input but the first a constant.")
+@click.option(
+    "--most",
+    type=int,
+    metavar="N",
+    help="At most N cases of an operator, those that cover most of what it takes.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["as-is", "frozen", "both"]),
+    default="as-is",
+    show_default=True,
+    help="Inputs read at run time, or all but the first made constants.",
+)
+@click.option("--frozen", "mode", flag_value="frozen", help="The same as --mode frozen.")
 @click.option("--jobs", default=2, show_default=True, help="Worker processes.")
+@scheduler_option
 @click.option("--resume", is_flag=True, help="Keep the results DIR holds, and run the rest.")
-@click.option("-o", "folder", required=True, metavar="DIR", help="Where results.jsonl goes.")
+@click.option("-o", "folder", required=True, metavar="DIR", help="Where results and pages go.")
 @command
-def matrix(routes: str, cases: tuple[str, ...], frozen: bool, jobs: int, resume: bool, folder: str) -> Any:
-    """Run the ONNX node cases through conversion routes and count what survives."""
+def matrix(
+    routes: str | None,
+    formats: str | None,
+    ops: str | None,
+    cases: tuple[str, ...],
+    most: int | None,
+    mode: str,
+    jobs: int,
+    scheduler: str | None,
+    resume: bool,
+    folder: str,
+) -> Any:
+    """Run cases through conversion routes and count what survives.
+
+    DIR then holds results.jsonl, the evidence; format_matrix.md; and matrix.html.
+    """
     from pathlib import Path
 
-    from rich.console import Console
-    from rich.progress import Progress
+    from bridge.matrix import all_routes, counts, publish, run, selected, summary
 
-    from bridge.matrix import counts, run, selected, summary
-
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("cases")
-        results = run(
-            routes.split(","),
-            selected(cases),
+    chosen = routes.split(",") if routes else all_routes()
+    if formats:
+        wanted = set(formats.split(","))
+        chosen = [route for route in chosen if wanted >= set(route.split(":"))]
+    names = selected(cases, tuple(ops.split(",")) if ops else (), most)
+    with executor(scheduler) as pool, progress_bar("cases") as progress:
+        found = run(
+            chosen,
+            names,
             Path(folder),
-            frozen=frozen,
+            mode=mode,
             jobs=jobs,
+            executor=pool,
             resume=resume,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
-    return 0, Printed(summary(results), counts(results))
+    publish(Path(folder))
+    return 0, Printed(summary(found.results), counts(found.results))
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, moved by calling it with (done, total)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def executor(scheduler: str | None) -> Iterator[Any]:
+    """The executor of a Dask cluster; None without an address. Raises MissingDependency, ExecutionFailed."""
+    if scheduler is None:
+        yield None
+        return
+    from bridge.errors import ExecutionFailed, MissingDependency
+    from bridge.formats import DISTRIBUTION
+
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise MissingDependency(
+            "A Dask cluster needs the package 'distributed', which is not installed.",
+            f"Install it with: pip install '{DISTRIBUTION}[dask]'",
+        ) from error
+    try:
+        client = Client(scheduler, timeout=10)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ExecutionFailed(
+            f"No Dask scheduler answers at {scheduler}.", "Start one with `dask scheduler`."
+        ) from error
+    with client:
+        yield client.get_executor(pure=False)

@@ -94,11 +94,14 @@ def convert(
         from bridge.verify import verify as compare
 
         with _timed(report, "verify"):
+            rtol, atol = plugins.exporter(target).tolerance(settings) or (None, None)
             chosen = {k: v for k, v in options.items() if k in reading}
             return compare(
                 reference,
                 written,
                 inputs,
+                rtol=rtol,
+                atol=atol,
                 candidate_source=target.name,
                 target_options=settings,
                 reference_options=chosen,
@@ -159,9 +162,12 @@ def check(
 ) -> Report:
     """What converting `src` would do to each operator; nothing is written.
 
-    `blockers` of the report lists every operator that cannot cross. Raises as `convert` does, but not
-    UnsupportedModel for what the target refuses.
+    `blockers` of the report lists every operator that cannot cross; `notes` tells of operators not every measured case of which survives.
+    Raises as `convert` does, but not UnsupportedModel for what the target refuses.
     """
+    from bridge import hub
+    from bridge.matrix.measured import notes
+
     fmt, target = of_source(src, source), by_name(to)
     reading = {o.name for o in plugins.importer(fmt).options}
     writer = plugins.exporter(target)
@@ -174,7 +180,9 @@ def check(
     except UnsupportedModel as error:
         report.blockers.extend(error.blockers)
         return report
+    measured = notes(f"{fmt.name}:{target.name}", [hub.qualified(node) for node in hub.all_nodes(model)])
     _legalize(model, target, writer, settings, report)
+    report.notes.extend(measured)
     return report
 
 
@@ -232,7 +240,7 @@ def _legalize(
     def accepts(node: ir.Node) -> bool:
         return writer.opaque or table.refusal(hub.qualified(node), node, version) is None
 
-    before = [(hub.qualified(node), _origin(node)) for node in hub.all_nodes(model)]
+    before = [(hub.qualified(node), hub.lineage(node)) for node in hub.all_nodes(model)]
     legalize(model, [*plugins.passes(target), *writer.legalize(settings)], accepts)
     report.crossings.extend(_crossings(model, before))
     report.blockers.extend(
@@ -285,9 +293,9 @@ def _crossings(model: ir.Model, before: list[tuple[str, str]]) -> Iterator[Any]:
     from bridge.report import Crossing, Outcome
 
     there = Counter(origin for _, origin in before)
-    left = Counter(_origin(node) for node in hub.all_nodes(model) if node.op_type not in LAYOUT)
+    left = Counter(hub.lineage(node) for node in hub.all_nodes(model) if node.op_type not in LAYOUT)
     marked = {
-        _origin(n): n.metadata_props[APPROXIMATED]
+        hub.lineage(n): n.metadata_props[APPROXIMATED]
         for n in hub.all_nodes(model)
         if APPROXIMATED in n.metadata_props
     }
@@ -295,12 +303,6 @@ def _crossings(model: ir.Model, before: list[tuple[str, str]]) -> Iterator[Any]:
         expanded = Outcome.EXPANDED if left[origin] > there[origin] else Outcome.NATIVE
         detail = marked.get(origin, "")
         yield Crossing(op, origin, Outcome.APPROXIMATED if detail else expanded, detail)
-
-
-def _origin(node: ir.Node) -> str:
-    from bridge import hub
-
-    return hub.origin(node) or node.name or ""
 
 
 def _target(dst: str | Path | None, to: str | None) -> Format:

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.errors import InvalidOption, MissingDependency, UnknownFormat
+from bridge.plugins import DISTRIBUTION
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from bridge.ops import Need, OpTable
     from bridge.report import Report
-
-DISTRIBUTION = "modelbridge"
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,8 @@ class Exporter:
 
     `legalize(options)` lists the passes that rewrite the hub into what the format holds; `table` says
     which operators it then takes at `version(options)`, `values` what every input, output and intermediate value
-    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator.
+    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator. `tolerance(options)` is the
+    (rtol, atol) files written with lossy options are verified to, None for the usual one.
     """
 
     table: OpTable
@@ -82,6 +82,7 @@ class Exporter:
     version_title: Callable[[int], str] = str
     values: Need | None = None
     opaque: bool = False
+    tolerance: Callable[[dict[str, Any]], tuple[float, float] | None] = lambda options: None
 
 
 @dataclass(frozen=True)
@@ -151,12 +152,14 @@ def parse_options(options: tuple[Option, ...], given: dict[str, Any], whose: str
 
 
 def by_name(name: str) -> Format:
-    """The format called `name`. Raises UnknownFormat, suggesting a near miss."""
-    from bridge.plugins import formats
+    """The format called `name`. Raises UnknownFormat, suggesting a near miss, and PluginError when two plugins claim it."""
+    from bridge.plugins import formats, registry
 
     for fmt in formats():
         if fmt.name == name.lower():
             return fmt
+    if name.lower() in registry().clashes:
+        raise registry().clashes[name.lower()]
     import difflib
 
     names = [fmt.name for fmt in formats()]

@@ -46,7 +46,23 @@ def const(value: ir.Value | None) -> np.ndarray | None:
     """Array of an initializer, or None for a value known only at run time."""
     if value is None or value.const_value is None or value.is_graph_input():
         return None
-    return value.const_value.numpy()
+    array = value.const_value.numpy()
+    return array if value.const_value.dtype != ir.DataType.STRING else _decoded(array)
+
+
+def _decoded(array: np.ndarray) -> np.ndarray:
+    """Strings as str."""
+    found = np.empty(array.size, object)
+    found[:] = [t.decode() if isinstance(t, bytes) else str(t) for t in array.ravel()]
+    return found.reshape(array.shape)
+
+
+def strings(values: Any) -> ir.StringTensor:
+    """A tensor of text from str or bytes, nested as its shape."""
+    texts = np.asarray(values, object)
+    coded = np.empty(texts.size, object)
+    coded[:] = [t if isinstance(t, bytes) else str(t).encode() for t in texts.ravel()]
+    return ir.StringTensor(coded.reshape(texts.shape), shape=ir.Shape(texts.shape))
 
 
 def shape_of(value: ir.Value | None) -> list[int] | None:
@@ -96,6 +112,11 @@ def subgraphs(node: ir.Node) -> list[ir.Graph]:
 def origin(node: ir.Node) -> str:
     """The native operator and name a node came from, as its importer stamped it."""
     return node.metadata_props.get(SOURCE, "")
+
+
+def lineage(node: ir.Node) -> str:
+    """Its origin, or its own operator and name where it has none: what is made of it is stamped with this."""
+    return origin(node) or (f"{node.op_type} {node.name}" if node.name else node.op_type)
 
 
 def stamp(model: ir.Model, **facts: str) -> None:
@@ -167,7 +188,7 @@ class Builder:
             array = np.asarray(value, empty if dtype is None else numpy_dtype(dtype))
             if array.dtype == np.float64 and dtype is None and not isinstance(value, np.ndarray):
                 array = array.astype(np.float32)
-            tensor = ir.tensor(array)
+            tensor = strings(array) if array.dtype.kind in "OSU" else ir.tensor(array)
         if isinstance(self.graph, ir.Function):
             node = ir.Node("", "Constant", [], [ir.AttrTensor("value", tensor)])
             return self.insert(node)
@@ -207,6 +228,8 @@ def infer_node(node: ir.Node) -> None:
     """Type and shape of a node's outputs from its inputs, by the operator's own schema."""
     if all(o.type is not None and o.shape is not None for o in node.outputs):
         return
+    if node.domain == "ai.onnx.ml":
+        _infer_classical(node)
     described = schema(node)
     if described is None or any(
         a.is_ref() or a.type == ir.AttributeType.GRAPH for a in node.attributes.values()
@@ -229,6 +252,30 @@ def infer_node(node: ir.Node) -> None:
             output.type = output.type or inferred
             if output.shape is None:
                 output.shape = ir.serde.deserialize_type_proto_for_shape(found[name])
+
+
+WIDTHS = {
+    "TreeEnsembleRegressor": "n_targets",
+    "TreeEnsemble": "n_targets",
+    "LinearRegressor": "targets",
+    "SVMRegressor": "",
+}
+
+
+def _infer_classical(node: ir.Node) -> None:
+    """What the schemas of ai.onnx.ml leave open: scores are rows of floats, extracted features as many as places."""
+    x, output = node.inputs[0], node.outputs[0]
+    if x is None or x.dtype is None or x.shape is None:
+        return
+    if node.op_type in WIDTHS and len(x.shape) == 2:
+        wide = x.dtype if node.op_type == "TreeEnsemble" else ir.DataType.FLOAT
+        output.type = output.type or ir.TensorType(wide)
+        output.shape = output.shape or ir.Shape([x.shape[0], attr(node, WIDTHS[node.op_type], 1)])
+    elif node.op_type == "ArrayFeatureExtractor":
+        output.type = output.type or ir.TensorType(x.dtype)
+        places = shape_of(node.inputs[1])
+        count = None if places is None else int(np.prod(places))
+        output.shape = output.shape or ir.Shape([*(list(x.shape)[:-1] or [1]), count])
 
 
 class NodeProto:

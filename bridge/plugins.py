@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from bridge import hookspecs
+from bridge.errors import PluginError
 from bridge.ops import clash
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bridge.ops import OpTable
 
 GROUP = "bridge"
+DISTRIBUTION = "modelbridge"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,27 @@ class Broken:
     reason: str
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What a plugin brings: formats, those of them that override another's, operators of its rules by "format direction", number of
+    passes by target, functions."""
+
+    name: str
+    distribution: str
+    formats: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    rules: dict[str, list[str]] = field(default_factory=dict)
+    passes: dict[str, int] = field(default_factory=dict)
+    functions: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [f"format {f}{' (overrides)' * (f in self.overrides)}" for f in self.formats]
+        parts += [f"{where} of {', '.join(ops)}" for where, ops in self.rules.items()]
+        parts += [f"{n} pass{'es' * (n > 1)} for {f}" for f, n in self.passes.items()]
+        parts += [f"function {name}" for name in self.functions]
+        return f"{self.name:<14} {self.distribution:<20} {'; '.join(parts) or 'nothing'}"
+
+
 class Plugins:
     """The registered plugins, who brought them, and the ones that failed."""
 
@@ -38,6 +61,7 @@ class Plugins:
         self.manager.add_hookspecs(hookspecs)
         self.distributions: dict[str, str] = {}
         self.broken: list[Broken] = []
+        self.clashes: dict[str, PluginError] = {}
         for point in sorted(found, key=lambda p: p.name):
             self._register(point)
 
@@ -56,32 +80,71 @@ class Plugins:
 
     def provided(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
         """(distribution, item) for every item a hook returns, in order of plugin name."""
-        items = []
-        for name in sorted(self.distributions):
-            plugin = self.manager.get_plugin(name)
-            if not hasattr(plugin, hook):
-                continue
-            caller = self.manager.subset_hook_caller(
-                hook, [p for p in self.manager.get_plugins() if p is not plugin]
+        return [
+            (self.distributions[name], item)
+            for name in sorted(self.distributions)
+            for item in self._given(name, hook, **arguments)
+        ]
+
+    def _given(self, name: str, hook: str, **arguments: Any) -> list[Any]:
+        """What one plugin returns from a hook; one that raises is named among the broken."""
+        plugin = self.manager.get_plugin(name)
+        if not hasattr(plugin, hook):
+            return []
+        others = [p for p in self.manager.get_plugins() if p is not plugin]
+        try:
+            results = self.manager.subset_hook_caller(hook, others)(**arguments)
+            return [item for result in results for item in result]
+        except Exception as error:
+            failed = Broken(name, self.distributions[name], f"{hook}: {type(error).__name__}: {error}")
+            self.broken += [failed] * (failed not in self.broken)
+            return []
+
+    def contents(self) -> list[Contents]:
+        """What each plugin brings, by name."""
+        formats = self.formats()
+        found = []
+        for name, distribution in sorted(self.distributions.items()):
+            asked = [(f, d) for f in sorted(formats) for d in ("import", "export")]
+            rules = {f"{f} {d}": self._given(name, "bridge_rules", format=f, direction=d) for f, d in asked}
+            passes = {f: len(self._given(name, "bridge_passes", format=f)) for f in sorted(formats)}
+            claimed = self._given(name, "bridge_formats")
+            found.append(
+                Contents(
+                    name,
+                    distribution,
+                    tuple(f.name for f in claimed),
+                    tuple(f.name for f in claimed if f.override),
+                    {where: [rule.op for rule in given] for where, given in rules.items() if given},
+                    {f: n for f, n in passes.items() if n},
+                    tuple(f"{f.domain}::{f.name}" for f in self._given(name, "bridge_functions")),
+                )
             )
-            try:
-                results = caller(**arguments)
-            except Exception as error:
-                self.broken.append(Broken(name, self.distributions[name], f"{hook}: {error}"))
-                continue
-            items += [(self.distributions[name], item) for result in results for item in result]
-        return items
+        return found
 
     def formats(self) -> dict[str, Format]:
-        """Formats by name. Raises PluginError when two plugins claim one and neither overrides."""
-        chosen: dict[str, tuple[str, Format]] = {}
+        """Formats by name. Of several claims, one that overrides holds, else that of bridge itself, else none: see `clashes`."""
+        claims: dict[str, list[tuple[str, Format]]] = {}
         for distribution, fmt in self.provided("bridge_formats"):
-            held = chosen.get(fmt.name)
-            if held and held[1].override == fmt.override:
-                raise clash(f"The format {fmt.name!r}", held[0], distribution)
-            if not held or fmt.override:
-                chosen[fmt.name] = (distribution, fmt)
-        return {name: fmt for name, (_, fmt) in chosen.items()}
+            claims.setdefault(fmt.name, []).append((distribution, fmt))
+        chosen = {}
+        for name, made in claims.items():
+            first = [c for c in made if c[1].override] or [c for c in made if c[0] == DISTRIBUTION] or made
+            if len(first) == 1:
+                chosen[name] = first[0][1]
+            else:
+                self.clashes[name] = clash(f"The format {name!r}", first[0][0], first[1][0])
+            if not any(c[1].override for c in made):
+                self._outvoted(name, made, first)
+        return chosen
+
+    def _outvoted(self, name: str, made: list[tuple[str, Format]], first: list[tuple[str, Format]]) -> None:
+        """Tell of the claims on a format of bridge's own that did not say override."""
+        self.broken += [
+            Broken(name, distribution, str(clash(f"The format {name!r}", first[0][0], distribution)))
+            for distribution, fmt in made
+            if len(first) == 1 and fmt is not first[0][1]
+        ]
 
 
 @functools.cache

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
-import pytest
+from click.testing import CliRunner
+from conftest import SIX
 
-from bridge.errors import PluginError
+from bridge.cli import main
 from bridge.formats import Format
 from bridge.hookspecs import hookimpl
+from bridge.ops import Rule
 from bridge.plugins import Plugins
 
 
@@ -40,7 +42,48 @@ def test_two_plugins_of_one_format_clash_unless_one_overrides(monkeypatch):
 
     first = point("first", monkeypatch, bridge_formats=provide("First"))
     second = point("second", monkeypatch, bridge_formats=provide("Second"))
-    with pytest.raises(PluginError, match="first and second"):
-        Plugins([first, second]).formats()
+    both = Plugins(
+        [first, second, point("other", monkeypatch, bridge_formats=lambda: [Format("x", "X", (".x",))])]
+    )
+    assert list(both.formats()) == ["x"]
+    assert "first and second" in str(both.clashes["mine"])
     third = point("third", monkeypatch, bridge_formats=provide("Third", override=True))
     assert Plugins([first, third]).formats()["mine"].title == "Third"
+
+
+def test_a_claim_on_a_format_of_our_own_is_named_and_the_format_stays(monkeypatch):
+    ours = list(entry_points(group="bridge"))
+    found = Plugins(
+        [*ours, point("claim", monkeypatch, bridge_formats=lambda: [Format("onnx", "Mine", (".onnx",))])]
+    )
+    assert found.formats()["onnx"].title == "ONNX"
+    assert [(b.name, b.distribution) for b in found.broken] == [("onnx", "claim")]
+    assert "both modelbridge and claim" in found.broken[0].reason
+
+
+def test_what_a_plugin_brings_is_told(monkeypatch):
+    def rules(format, direction):
+        return [Rule("Relu", print)] if (format, direction) == ("tflite", "export") else []
+
+    ours = list(entry_points(group="bridge"))
+    found = Plugins([*ours, point("extra", monkeypatch, bridge_rules=rules)]).contents()
+    assert [c.formats for c in found if c.name == "tflite"] == [("tflite",)]
+    (extra,) = (c for c in found if c.name == "extra")
+    assert extra.rules == {"tflite export": ["Relu"]}
+    assert "tflite export of Relu" in str(extra)
+
+
+def test_a_hook_that_raises_is_named_once(monkeypatch):
+    def rules(format, direction):
+        raise KeyError("no")
+
+    found = Plugins([point("bad", monkeypatch, bridge_rules=rules)])
+    for _ in range(2):
+        assert found.provided("bridge_rules", format="tflite", direction="export") == []
+    assert [b.reason for b in found.broken] == ["bridge_rules: KeyError: 'no'"]
+
+
+def test_the_command_lists_plugins():
+    done = CliRunner().invoke(main, ["plugins"])
+    assert done.exit_code == 0
+    assert [line.split()[0] for line in done.output.splitlines()] == SIX

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from bridge.matrix.cases import Case, node_cases, selected
-from bridge.matrix.runner import Result, counts, measure, run, summary
+from bridge.matrix.cases import Case, all_cases, selected
+from bridge.matrix.evidence import Evidence, Result, counts, read, summary
+from bridge.matrix.render import publish
+from bridge.matrix.runner import all_routes, run
 
-__all__ = ["Case", "Result", "counts", "measure", "node_cases", "run", "selected", "summary"]
+__all__ = [
+    "Case",
+    "Evidence",
+    "Result",
+    "all_cases",
+    "all_routes",
+    "counts",
+    "publish",
+    "read",
+    "run",
+    "selected",
+    "summary",
+]

@@ -1,17 +1,23 @@
-"""The ONNX package's backend node cases, as-is and frozen."""
+"""What is measured: the ONNX package's backend node cases, and the kit's own, as-is and frozen."""
 
 from __future__ import annotations
 
 import fnmatch
 import functools
+import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+EXPANDED = re.compile(r"_expanded(_ver\d+)?$")
+PER_OPERATOR = 8
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model with inputs (by name) and expected outputs (in order), and the tolerance they are held to."""
+    """A model with inputs (by name) and expected outputs (in order), the tolerance they are held to, and the operators it is a case of."""
 
     name: str
     model: Any
@@ -19,17 +25,52 @@ class Case:
     expected: tuple[tuple[Any, ...], ...]
     rtol: float
     atol: float
+    ops: tuple[str, ...] = ()
+
+
+def case_of(name: str) -> Case:
+    """The case called `name`."""
+    return (kit_cases() if name.startswith("kit_") else node_cases())[name]
+
+
+@functools.cache
+def all_cases() -> dict[str, Case]:
+    """Every case by name, all inputs read at run time."""
+    return node_cases() | kit_cases()
 
 
 @functools.cache
 def node_cases() -> dict[str, Case]:
-    """Every backend node case by name, all inputs read at run time."""
+    """The backend node cases of the onnx package. One `_expanded` into a function body is a case of the operator it expands."""
     from onnx.backend.test.case.node import collect_testcases
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = collect_testcases(None)
-    return {case.name: _case(case) for case in found}
+        found = {case.name: _case(case) for case in collect_testcases(None)}
+    for name, case in found.items():
+        base = found.get(EXPANDED.sub("", name))
+        if base is not None and base is not case:
+            found[name] = replace(case, ops=base.ops)
+    return found
+
+
+@functools.cache
+def kit_cases() -> dict[str, Case]:
+    """`bridge/testing/cases/*.onnxtxt`, run once on seeded random inputs to know what they compute."""
+    import onnx_ir as ir
+
+    import bridge
+    from bridge.inputs import random_inputs
+
+    found = {}
+    for path in sorted((Path(__file__).parents[1] / "testing" / "cases").glob("*.onnxtxt")):
+        model = bridge.load(path)
+        inputs = random_inputs(model)
+        expected = tuple(bridge.run(model, inputs).values())
+        proto = ir.to_proto(ir.from_onnx_text(path.read_text()))
+        name = f"kit_{path.stem}"
+        found[name] = Case(name, proto, (inputs,), (expected,), 1e-3, 1e-4, _operators(proto))
+    return found
 
 
 def _case(case: Any) -> Case:
@@ -42,7 +83,13 @@ def _case(case: Any) -> Case:
         tuple(tuple(map(_array, outputs)) for _, outputs in sets),
         case.rtol,
         case.atol,
+        _operators(case.model),
     )
+
+
+def _operators(model: Any) -> tuple[str, ...]:
+    found = {f"{n.domain}::{n.op_type}" if n.domain else n.op_type for n in model.graph.node}
+    return tuple(sorted(found - {"Constant"} or found))
 
 
 def _array(value: Any) -> Any:
@@ -57,10 +104,54 @@ def _array(value: Any) -> Any:
     return value if value is None else np.asarray(value)
 
 
-def selected(patterns: tuple[str, ...]) -> list[str]:
-    """Names of the cases that match any of the shell-style patterns; all of them without a pattern."""
-    names = list(node_cases())
-    return [n for n in names if not patterns or any(fnmatch.fnmatch(n, p) for p in patterns)]
+def selected(patterns: tuple[str, ...] = (), ops: tuple[str, ...] = (), most: int | None = None) -> list[str]:
+    """Names of the cases that match any of the shell-style patterns and are of any of the operators; all without.
+
+    With `most`, at most so many of each operator: those that together cover most of its attributes, dtypes and ranks.
+    """
+    names = [n for n in all_cases() if not patterns or any(fnmatch.fnmatch(n, p) for p in patterns)]
+    by_op: dict[str, list[str]] = {}
+    for name in names:
+        for op in all_cases()[name].ops:
+            by_op.setdefault(op, []).append(name)
+    if ops:
+        wanted = {op.lower() for op in ops}
+        by_op = {op: mine for op, mine in by_op.items() if op.lower() in wanted}
+    kept: set[str] = set()
+    for op, mine in sorted(by_op.items()):
+        kept |= set(mine) if most is None else _covering(op, mine, most, kept)
+    return [n for n in names if n in kept]
+
+
+def _covering(op: str, names: list[str], most: int, kept: set[str]) -> set[str]:
+    """At most so many of the names, and of them those `kept` already first, that show most of what the operator takes."""
+    whole = [n for n in names if not EXPANDED.search(n)] or names
+    left = {name: features(all_cases()[name], op) for name in whole}
+    chosen = {n for n in whole if n in kept}
+    covered: set[Any] = set().union(*(left.pop(n) for n in chosen))
+    while left and len(chosen) < most:
+        best = max(left, key=lambda n: len(left[n] - covered))
+        if not left[best] - covered and chosen:
+            break
+        covered |= left.pop(best)
+        chosen.add(best)
+    return chosen
+
+
+def features(case: Case, op: str) -> set[Any]:
+    """What tells a case of the operator from others: attribute values, which inputs are there, dtypes, ranks."""
+    found: set[Any] = set()
+    for node in case.model.graph.node:
+        if op == (f"{node.domain}::{node.op_type}" if node.domain else node.op_type):
+            found |= {
+                ("attribute", a.name, a.SerializeToString()) for a in node.attribute if not a.HasField("g")
+            }
+            found.add(("inputs", tuple(map(bool, node.input)), len(node.output)))
+    for values in (case.model.graph.input, case.model.graph.output):
+        for i, value in enumerate(values):
+            kind = value.type.tensor_type
+            found |= {("dtype", i, kind.elem_type), ("rank", i, len(kind.shape.dim))}
+    return found
 
 
 def frozen(case: Case) -> Case | None:
@@ -79,4 +170,12 @@ def frozen(case: Case) -> Case | None:
     del model.graph.input[:]
     model.graph.input.extend(kept)
     model.graph.initializer.extend(onnx.numpy_helper.from_array(case.inputs[0][name], name) for name in rest)
-    return Case(case.name, model, ({first: case.inputs[0][first]},), case.expected, case.rtol, case.atol)
+    return replace(case, model=model, inputs=({first: case.inputs[0][first]},))
+
+
+def keys(names: Iterable[str], mode: str) -> list[tuple[str, bool]]:
+    """(case, frozen) of what `mode` (as-is, frozen or both) measures."""
+    found = [(n, False) for n in names] if mode != "frozen" else []
+    if mode != "as-is":
+        found += [(n, True) for n in names if frozen(all_cases()[n])]
+    return found

@@ -41,7 +41,7 @@ class FoldConstants(ir.passes.InPlacePass):
                 changed |= self._graph(subgraph)
             if inner or node.domain or node.op_type in KEPT:
                 continue
-            arrays: list[Any] | None = _nothing(node) or _shape_facts(node) or _evaluate(node)
+            arrays: list[Any] | None = _nothing(node) or _shape_facts(node) or evaluate(node)
             if arrays is not None:
                 _replace(graph, node, arrays)
                 changed = True
@@ -93,7 +93,8 @@ def _picked(node: ir.Node) -> list[np.ndarray] | None:
     return _lengths(whole[int(rest[0][0]) : int(rest[1][0]) : step]) if len(rest[0]) == 1 else None
 
 
-def _evaluate(node: ir.Node) -> list[Any] | None:
+def evaluate(node: ir.Node) -> list[Any] | None:
+    """What a node of constants computes; None for any other, and for more than 16 Mi elements."""
     values = [v for v in node.inputs if v is not None]
     if not values or any(v.const_value is None or v.is_graph_input() for v in values):
         return None

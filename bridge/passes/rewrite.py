@@ -59,7 +59,7 @@ class Rewrite(ir.passes.InPlacePass):
         if name not in self.table or self.keep(node):
             return None
         for rule in self.table.taking(name, node):
-            op = hub.Builder(graph, before=node, source=hub.origin(node) or described(node))
+            op = hub.Builder(graph, before=node, source=hub.lineage(node))
             results = rule.handler(op, node, *node.inputs)
             if results is not NotImplemented:
                 replace(graph, node, results, op)
@@ -67,11 +67,6 @@ class Rewrite(ir.passes.InPlacePass):
             for made in reversed(op.nodes):
                 graph.remove(made, safe=True)
         return None
-
-
-def described(node: ir.Node) -> str:
-    """`Op name`, the way provenance names a node."""
-    return f"{node.op_type} {node.name}" if node.name else node.op_type
 
 
 def replace(graph: ir.Graph | ir.Function, node: ir.Node, results: Any, op: hub.Builder) -> None:

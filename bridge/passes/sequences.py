@@ -12,7 +12,7 @@ from bridge import hub
 from bridge.hub import attr, const, rank_of, shape_of, subgraphs
 from bridge.passes.decompose.control import unrollable, unrolled
 from bridge.passes.expand import copy_node
-from bridge.passes.rewrite import described, replace
+from bridge.passes.rewrite import replace
 
 PARTS = 256
 
@@ -53,7 +53,7 @@ def _graph(graph: ir.Graph, facts: Facts) -> bool:
         rule = RULES.get(hub.qualified(node))
         if rule is None:
             continue
-        op = hub.Builder(graph, before=node, source=hub.origin(node) or described(node))
+        op = hub.Builder(graph, before=node, source=hub.lineage(node))
         results = rule(op, node, facts)
         if results is None:
             continue

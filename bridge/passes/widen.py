@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import subgraphs
-from bridge.passes.rewrite import Accepts, described, replace
+from bridge.passes.rewrite import Accepts, replace
 
 APPROXIMATED = "bridge.approximated"
 WIDENED = "bridge.widened"
@@ -72,7 +72,7 @@ class ComputeWider(ir.passes.InPlacePass):
             return False
         schema = hub.schema(node)
         assert schema is not None
-        op = hub.Builder(graph, before=node, source=hub.origin(node) or described(node))
+        op = hub.Builder(graph, before=node, source=hub.lineage(node))
         inputs = [
             v
             if v is None or wide.get(_formal(schema.inputs, i)) is None

@@ -16,7 +16,7 @@ from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.formats import Importer
 from bridge.passes import opset
 from bridge.passes.constants import LiftConstants
-from bridge.passes.rewrite import Rewrite, described
+from bridge.passes.rewrite import Rewrite
 from bridge.passes.shapes import InferShapes
 from bridge.report import Blocker
 from bridge_onnx.import_attention import ops
@@ -156,7 +156,7 @@ def _tensors(model: ir.Model) -> Iterator[tuple[str, Any]]:
 
 def _stamp(model: ir.Model, digest: str) -> None:
     for node in hub.all_nodes(model):
-        node.metadata_props.setdefault(hub.SOURCE, described(node))
+        node.metadata_props.setdefault(hub.SOURCE, hub.lineage(node))
     facts = {"format": "onnx", "opset": str(model.graph.opset_imports.get("", ""))}
     if digest:
         facts["sha256"] = digest

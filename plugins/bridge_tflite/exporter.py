@@ -35,5 +35,13 @@ exporter = Exporter(
             str,
             ("source", "native"),
         ),
+        Option(
+            "weights",
+            "as float16 where it holds them exactly, or float16 for all of them, rounded",
+            "source",
+            str,
+            ("source", "float16"),
+        ),
     ),
+    tolerance=lambda options: (1e-2, 1e-2) if options["weights"] == "float16" else None,
 )

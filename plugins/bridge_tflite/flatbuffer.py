@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from bridge.ops import Need
 from bridge_tflite import metadata
 
 ALIGNMENT = 16
+LARGEST = 2**31 - 2**20
+WEIGHTS = 1024
 OPTIONS = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
@@ -64,11 +66,11 @@ VERSIONS = {schema.BuiltinOperator.BROADCAST_TO: 2}
 
 
 class AlignedBuffer(schema.BufferT):
-    """A buffer whose bytes start at a multiple of 16, as kernels expect of weights."""
+    """A buffer whose bytes start at a multiple of 16, as kernels expect of weights; behind the flatbuffer when it is given an offset."""
 
     def Pack(self, builder: flatbuffers.Builder) -> int:
         data = None
-        if self.data is not None:
+        if self.data is not None and not self.offset:
             raw = self.data
             builder.StartVector(1, len(raw), ALIGNMENT)
             builder.head -= len(raw)
@@ -77,6 +79,9 @@ class AlignedBuffer(schema.BufferT):
         schema.BufferStart(builder)
         if data is not None:
             schema.BufferAddData(builder, data)
+        if self.offset:
+            schema.BufferAddOffset(builder, self.offset)
+            schema.BufferAddSize(builder, len(self.data))
         return schema.BufferEnd(builder)
 
 
@@ -104,13 +109,22 @@ class File:
         return len(self.buffers) - 1
 
     def save(self, path: Path) -> None:
-        """Write the file: the first subgraph is the model's own, with a signature of the hub's names."""
+        """Write the file: the first subgraph is the model's own, with a signature of the hub's names. Where a flatbuffer, which ends at
+        2 GB, does not hold the weights, they follow it."""
+        model = self._packed()
+        held = [b for b in self.buffers if b.data is not None]
+        behind = [b for b in held if len(b.data) > WEIGHTS] if _total(held) > LARGEST else []
+        inside = _total(b for b in held if b not in behind) if behind else _total(held)
         parts = sum(len(g.tensors) + len(g.operators) for g in self.subgraphs)
-        size = sum(len(b.data) + 64 for b in self.buffers if b.data is not None)
-        builder = flatbuffers.Builder(size + 512 * parts + 65536)
-        builder.Finish(self._packed().Pack(builder), b"TFL3")
+        room = inside + 512 * parts + 65536
+        if behind:
+            _lay_out(behind, _packed_size(model, behind, room))
+        head = _finished(model, room)
         with path.open("wb") as file:
-            file.write(memoryview(builder.Bytes)[builder.Head() :])
+            file.write(head)
+            for buffer in behind:
+                file.write(b"\0" * (buffer.offset - file.tell()))
+                file.write(buffer.data)
         metadata.append_files(self.model, path)
 
     def _packed(self) -> schema.ModelT:
@@ -146,6 +160,29 @@ class File:
         return made
 
 
+def _total(buffers: Iterable[AlignedBuffer]) -> int:
+    return sum(len(b.data) + 64 for b in buffers)
+
+
+def _finished(model: schema.ModelT, room: int) -> memoryview:
+    builder = flatbuffers.Builder(room)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return memoryview(builder.Bytes)[builder.Head() :]
+
+
+def _packed_size(model: schema.ModelT, behind: list[AlignedBuffer], room: int) -> int:
+    """Length of the flatbuffer alone, which no offset but zero changes."""
+    for buffer in behind:
+        buffer.offset = 1
+    return len(_finished(model, room))
+
+
+def _lay_out(behind: list[AlignedBuffer], start: int) -> None:
+    for buffer in behind:
+        buffer.offset = -(-start // ALIGNMENT) * ALIGNMENT
+        start = buffer.offset + len(buffer.data)
+
+
 class Tensors:
     """A subgraph being written. `tfl.ADD(x, y, fused_activation_function=1)` appends an operator.
 
@@ -173,12 +210,9 @@ class Tensors:
 
     def add(self, operator: str, *inputs: Any, outputs: Any = None, **options: Any) -> None:
         """Append one builtin operator; options are the schema's fields in snake case."""
-        made = schema.OperatorT()
-        code = getattr(schema.BuiltinOperator, operator)
-        made.opcodeIndex = self.file.codes.setdefault(code, len(self.file.codes))
-        made.inputs = [self.index(value) for value in inputs]
         results = outputs if outputs is not None else self.node.outputs  # type: ignore[union-attr]
-        made.outputs = [self.index(value) for value in results]
+        indices = [self.index(value) for value in inputs]
+        made = self._append(operator, indices, [self.index(value) for value in results])
         name = OPTIONS.get(operator, operator.title().replace("_", "") + "Options")
         kind = getattr(schema.BuiltinOptions, name, 0) if name else 0
         if kind:
@@ -186,7 +220,14 @@ class Tensors:
             made.builtinOptions = getattr(schema, name + "T")()
             for key, value in options.items():
                 setattr(made.builtinOptions, _camel(key), value)
+
+    def _append(self, operator: str, inputs: list[int], outputs: list[int]) -> schema.OperatorT:
+        made = schema.OperatorT()
+        code = getattr(schema.BuiltinOperator, operator)
+        made.opcodeIndex = self.file.codes.setdefault(code, len(self.file.codes))
+        made.inputs, made.outputs = inputs, outputs
         self.operators.append(made)
+        return made
 
     def index(self, value: Any) -> int:
         """Index of the tensor that stands for `value`."""
@@ -226,6 +267,19 @@ class Tensors:
         return self._constants[key]
 
     def _tensor(self, name: str | None, dtype: Any, shape: Any, data: Any) -> int:
+        half = _half(data)
+        if half is not None:
+            stored = self._tensor(f"{name}/float16", ir.DataType.FLOAT16, shape, half)
+            self.tensors.append(self._described(name, dtype, shape))
+            self._append("DEQUANTIZE", [stored], [len(self.tensors) - 1])
+            return len(self.tensors) - 1
+        made = self._described(name, dtype, shape)
+        if data is not None:
+            made.buffer = self.file.buffer(data)
+        self.tensors.append(made)
+        return len(self.tensors) - 1
+
+    def _described(self, name: str | None, dtype: Any, shape: Any) -> schema.TensorT:
         made = schema.TensorT()
         made.name = name or f"tensor_{len(self.tensors)}"
         made.type = getattr(schema.TensorType, DTYPES[dtype.name])
@@ -234,10 +288,7 @@ class Tensors:
         made.hasRank = shape is not None
         if -1 in dims:
             made.shapeSignature = dims
-        if data is not None:
-            made.buffer = self.file.buffer(data)
-        self.tensors.append(made)
-        return len(self.tensors) - 1
+        return made
 
     def _input(self, value: ir.Value) -> int:
         self._index[value] = self._tensor(value.name, value.dtype, value.shape, None)
@@ -263,6 +314,21 @@ class Tensors:
         made.inputs, made.outputs = self.inputs, self.outputs
         made.tensors, made.operators = self.tensors, self.operators
         return made
+
+
+def _half(data: Any) -> ir.TensorProtocol | None:
+    """float32 weights, of two dimensions or more, that float16 holds exactly, as float16."""
+    if data is None or data.dtype != ir.DataType.FLOAT or data.size < WEIGHTS or len(data.shape) < 2:
+        return None
+    array = data.numpy()
+    if not _survives(array.reshape(-1)[:WEIGHTS]) or not _survives(array):
+        return None
+    return ir.tensor(array.astype(np.float16))
+
+
+def _survives(array: np.ndarray) -> bool:
+    with np.errstate(over="ignore"):
+        return bool((array.astype(np.float16) == array).all())
 
 
 def _code(code: int) -> schema.OperatorCodeT:

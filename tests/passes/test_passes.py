@@ -7,6 +7,7 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 import bridge
 from bridge import hub
@@ -16,6 +17,7 @@ from bridge.passes.channels_last import ChannelsLast
 from bridge.passes.decompose import Decompose
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.raising import RaisePatterns
+from bridge.passes.reshapes import MergeReshapes
 from bridge.passes.transposes import SinkTransposes
 from bridge.verify import compare
 
@@ -202,3 +204,19 @@ def test_attention_is_raised(mask, scale):
     )
     assert_kept(model, RaisePatterns())
     assert "Attention" in operators(model)
+
+
+@settings(max_examples=60, deadline=None)
+@given(dims=st.lists(st.integers(0, 3), min_size=1, max_size=5), data=st.data())
+def test_reshapes_join_and_transposes_of_ones_are_reshapes(dims, data):
+    perm = data.draw(st.permutations(range(len(dims))))
+    axis = data.draw(st.integers(0, len(dims)))
+    model = load(
+        f"g (float{dims} x) => (float[] y) {{ a = Transpose <perm = {perm}> (x) "
+        f"b = Unsqueeze <axes = [{axis}]> (a) y = Flatten <axis = {axis}> (b) }}",
+        opset=11,
+    )
+    assert_kept(model, MergeReshapes(), RemoveUnusedNodesPass())
+    order = [p for p in perm if dims[p] != 1]
+    assert order != sorted(order) or "Transpose" not in operators(model)
+    assert len(set(operators(model)) - {"Transpose"}) <= 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bridge.ops import OpTable
 from bridge.passes.decompose import (
+    classify,
     control,
     math,
     ml,
@@ -23,7 +24,20 @@ from bridge.passes.decompose import (
 from bridge.passes.rewrite import Accepts, Rewrite
 
 DECOMPOSITIONS = OpTable("decomposition")
-for family in (control, math, ml, nn, quantize, recurrent, reduce, sampling, signal, tensor, windows):
+for family in (
+    classify,
+    control,
+    math,
+    ml,
+    nn,
+    quantize,
+    recurrent,
+    reduce,
+    sampling,
+    signal,
+    tensor,
+    windows,
+):
     for rule in family.ops:
         DECOMPOSITIONS.add(rule)
 

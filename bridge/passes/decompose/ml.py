@@ -11,7 +11,8 @@ import onnx_ir as ir
 from bridge.hub import attr, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, reshape, vector
+from bridge.passes.decompose.common import lengths, vector
+from bridge.passes.widen import APPROXIMATED
 
 ops = OpTable("decomposition: ml")
 
@@ -24,6 +25,12 @@ COMPARED = {
     "BRANCH_EQ": "Equal",
 }
 MATRIX = condition("rows of float32", lambda n: rank_of(n.inputs[0]) == 2)
+
+
+def numbers(node: ir.Node, name: str) -> np.ndarray:
+    """An attribute of numbers: doubles where a tensor of them stands in its place, else floats; empty when absent."""
+    tensor = attr(node, f"{name}_as_tensor")
+    return tensor.numpy() if tensor is not None else np.array(attr(node, name) or [], np.float32)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Forest:
         return cls(
             np.array([first[t] for t in sorted(first)]),
             np.array(attr(node, "nodes_featureids")),
-            np.array(attr(node, "nodes_values"), np.float32),
+            numbers(node, "nodes_values"),
             modes,
             np.array(leads[0]),
             np.array(leads[1]),
@@ -106,12 +113,13 @@ class Forest:
 
     def weights(self, node: ir.Node, kind: str, count: int, blank: float) -> np.ndarray:
         """What each leaf gives each target (`kind` "target") or class ("class"): [nodes, count]."""
-        table = np.full((len(self.feature), count), blank, np.float32)
+        weights = numbers(node, f"{kind}_weights")
+        table = np.full((len(self.feature), count), blank, weights.dtype)
         entries = zip(
             attr(node, f"{kind}_treeids"),
             attr(node, f"{kind}_nodeids"),
             attr(node, f"{kind}_ids"),
-            attr(node, f"{kind}_weights"),
+            weights,
             strict=True,
         )
         for tree, leaf, column, weight in entries:
@@ -120,24 +128,35 @@ class Forest:
         return table
 
 
-PLAIN = condition(
-    "no double thresholds and post_transform NONE, LOGISTIC or SOFTMAX",
-    lambda n: (
-        attr(n, "post_transform", "NONE") in ("NONE", "LOGISTIC", "SOFTMAX")
-        and "nodes_values_as_tensor" not in n.attributes
-    ),
-)
+POSTS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT")
+FLOATS = condition("no double thresholds", lambda n: "nodes_values_as_tensor" not in n.attributes)
 
 
 def transformed(op: Any, node: ir.Node, scores: ir.Value) -> ir.Value:
+    """Scores after the operator's post_transform, as ONNX Runtime computes it."""
     kind = attr(node, "post_transform", "NONE")
-    return (
-        op.Sigmoid(scores)
-        if kind == "LOGISTIC"
-        else op.Softmax(scores, axis=-1)
-        if kind == "SOFTMAX"
-        else scores
-    )
+    if kind == "LOGISTIC":
+        return op.Sigmoid(scores)
+    if kind == "SOFTMAX":
+        return op.Softmax(scores, axis=-1)
+    return {"SOFTMAX_ZERO": softmax_zero, "PROBIT": probit}[kind](op, scores) if kind != "NONE" else scores
+
+
+def softmax_zero(op: Any, scores: ir.Value) -> ir.Value:
+    """Softmax in which what is zero stays zero."""
+    top = op.ReduceMax(scores, [1])
+    none = op.Less(op.Abs(scores), op.const(1e-7, scores.dtype))
+    raised = op.Where(none, op.Mul(scores, op.Exp(op.Neg(top))), op.Exp(op.Sub(scores, top)))
+    return op.Div(raised, op.ReduceSum(raised, [1]))
+
+
+def probit(op: Any, scores: ir.Value) -> ir.Value:
+    """√2 · erf⁻¹(2p - 1) by Winitzki's formula with a = 0.147 and π = 3.14159."""
+    y = op.Sub(op.Mul(scores, 2.0), op.const(1.0, scores.dtype))
+    logged = op.Log(op.Mul(op.Sub(1.0, y), op.Add(y, 1.0)))
+    first = op.Add(op.Mul(logged, 0.5), 2 / (3.14159 * 0.147))
+    root = op.Sqrt(op.Sub(op.Mul(first, first), op.Mul(logged, 1 / 0.147)))
+    return op.Mul(op.Mul(op.Sign(y), op.Sqrt(op.Sub(root, first))), float(np.sqrt(2.0)))
 
 
 CLEAR = condition(
@@ -146,7 +165,7 @@ CLEAR = condition(
 )
 
 
-@ops.op(f"{ML}::TreeEnsembleRegressor", needs=(MATRIX, dtype("float"), PLAIN, CLEAR))
+@ops.op(f"{ML}::TreeEnsembleRegressor", needs=(MATRIX, dtype("float"), FLOATS, CLEAR))
 def tree_regressor(op, node, x):
     forest, count = Forest.of(node), attr(node, "n_targets", 1)
     how = attr(node, "aggregate_function", "SUM")
@@ -161,64 +180,53 @@ def tree_regressor(op, node, x):
     return op.Identity(transformed(op, node, scores))
 
 
-def one_sided(node: ir.Node) -> bool:
-    """Two classes whose leaves weigh the first alone: its score is for the second."""
-    return len(_labels(node)) == 2 and set(attr(node, "class_ids")) == {0}
+LOWER, UPPER = ("BRANCH_LEQ", "BRANCH_GT"), ("BRANCH_LT", "BRANCH_GTE")
 
 
-def decided(node: ir.Node) -> bool:
-    several = len(_labels(node)) > 2
-    positive = min(attr(node, "class_weights")) >= 0 and min(attr(node, "base_values") or [0]) >= 0
-    kind = attr(node, "post_transform", "NONE")
-    return several or (
-        one_sided(node)
-        and (kind == "NONE" or (kind == "LOGISTIC" and not positive))
-        and len(attr(node, "base_values") or [0]) == 1
-    )
+def parting(mode: str, value: float) -> float:
+    """The float32 that parts float32 numbers as the float64 `value` does; one that equals none where none does."""
+    near = np.float32(value)
+    if mode in LOWER:
+        return float(np.nextafter(near, np.float32(-np.inf)) if near > value else near)
+    if mode in UPPER:
+        return float(np.nextafter(near, np.float32(np.inf)) if near < value else near)
+    return float(near) if near == value else float("nan")
 
 
-def _labels(node: ir.Node) -> list:
-    return attr(node, "classlabels_int64s") or attr(node, "classlabels_strings") or []
-
-
-@ops.op(
-    f"{ML}::TreeEnsembleClassifier",
-    needs=(
-        MATRIX,
-        dtype("float"),
-        PLAIN,
-        condition("integer labels", lambda n: bool(attr(n, "classlabels_int64s"))),
-        condition("several classes, or two of which the leaves weigh one", decided),
-    ),
+KNOWN = condition(
+    "post_transform NONE, LOGISTIC or SOFTMAX",
+    lambda n: attr(n, "post_transform", "NONE") in ("NONE", "LOGISTIC", "SOFTMAX"),
 )
-def tree_classifier(op, node, x):
-    forest, labels = Forest.of(node), np.array(attr(node, "classlabels_int64s"))
-    count = 1 if one_sided(node) else len(labels)
-    table = op.const(forest.weights(node, "class", count, 0.0))
-    scores = op.ReduceSum(op.Gather(table, forest.leaves(op, x), axis=0), [1], keepdims=0)
-    base = attr(node, "base_values")
-    if base:
-        scores = op.Add(scores, op.const(np.array(base, np.float32)))
-    if count > 1:
-        return op.Gather(op.const(labels), op.ArgMax(scores, axis=1, keepdims=0), axis=0), op.Identity(
-            transformed(op, node, scores)
-        )
-    positive = min(attr(node, "class_weights")) >= 0 and min(base or [0]) >= 0
-    second = op.Greater(reshape(op, scores, lengths(op, scores)[:1]), 0.5 if positive else 0.0)
-    if attr(node, "post_transform", "NONE") == "LOGISTIC":
-        both = op.Sigmoid(op.Neg(scores)), op.Sigmoid(scores)
-    else:
-        both = op.Sub(1.0, scores) if positive else op.Neg(scores), scores
-    label = op.Where(second, op.const(labels[1]), op.const(labels[0]))
-    return label, op.Concat(*both, axis=1)
 
 
-@ops.op(f"{ML}::Scaler", needs=(dtype("float", "int32", "int64"),))
+@ops.op(f"{ML}::TreeEnsembleRegressor", needs=(MATRIX, dtype("double"), KNOWN, CLEAR))
+def tree_regressor_of_doubles(op, node, x):
+    """Features rounded to float32, thresholds so that they part those alike."""
+    kept = {n: attr(node, n) for n in node.attributes if not n.endswith("_as_tensor")}
+    wide = {n: attr(node, f"{n}_as_tensor") for n in ("nodes_values", "target_weights", "base_values")}
+    wide = {n: kept.pop(n, None) if v is None else v.numpy().tolist() for n, v in wide.items()}
+    modes = kept["nodes_modes"]
+    wide["nodes_values"] = [
+        0.0 if m == "LEAF" else parting(m, v) for m, v in zip(modes, wide["nodes_values"], strict=True)
+    ]
+    made = op.TreeEnsembleRegressor(
+        op.Cast(x, to=int(ir.DataType.FLOAT)),
+        _domain=ML,
+        _dtype=ir.DataType.FLOAT,
+        _shape=node.outputs[0].shape,
+        **{**kept, **wide},
+    )
+    for each in op.nodes:
+        each.metadata_props[APPROXIMATED] = "float64 features computed as float32"
+    return made
+
+
+@ops.op(f"{ML}::Scaler", needs=(dtype("float", "double", "int32", "int64"),))
 def scaler(op, node, x):
     """(x - offset) · scale."""
-    wide = op.Cast(x, to=1)
-    offset, scale = (op.const(np.array(attr(node, name), np.float32)) for name in ("offset", "scale"))
-    return op.Mul(op.Sub(wide, offset), scale)
+    wide = x if x.dtype == ir.DataType.DOUBLE else op.Cast(x, to=1)
+    offset, scale = (op.const(np.array(attr(node, name), wide.dtype.numpy())) for name in ("offset", "scale"))
+    return op.Cast(op.Mul(op.Sub(wide, offset), scale), to=1)
 
 
 @ops.op(f"{ML}::Binarizer")
@@ -251,7 +259,7 @@ def normalizer(op, node, x):
     return op.Div(wide, op.Where(zero, op.const(np.float32(1)), norm))
 
 
-@ops.op(f"{ML}::LinearRegressor", needs=(MATRIX, dtype("float", "int32", "int64"), PLAIN))
+@ops.op(f"{ML}::LinearRegressor", needs=(MATRIX, dtype("float", "int32", "int64")))
 def linear_regressor(op, node, x):
     count = attr(node, "targets", 1)
     weights = np.array(attr(node, "coefficients"), np.float32).reshape(count, -1).T
@@ -264,7 +272,7 @@ def linear_regressor(op, node, x):
 MODES = (*COMPARED, "BRANCH_NEQ", "BRANCH_MEMBER")
 
 
-def _ensemble(node: ir.Node) -> Forest:
+def ensemble(node: ir.Node) -> Forest:
     """The trees of a TreeEnsemble: its nodes, and after them its leaves."""
     inner, leaves = len(attr(node, "nodes_featureids")), len(attr(node, "leaf_targetids"))
     kinds = [MODES[i] for i in attr(node, "nodes_modes").numpy().tolist()]
@@ -274,11 +282,11 @@ def _ensemble(node: ir.Node) -> Forest:
         at, leaf = (np.array(attr(node, f"nodes_{word}{kind}")) for kind in ("nodeids", "leafs"))
         leads.append(np.concatenate([np.where(leaf == 1, at + inner, at), own[inner:]]))
     missing = np.array(attr(node, "nodes_missing_value_tracks_true") or [0] * inner, bool)
-    splits = attr(node, "nodes_splits").numpy().astype(np.float32)
+    splits = attr(node, "nodes_splits").numpy()
     return Forest(
         np.array(attr(node, "tree_roots")),
         np.concatenate([np.array(attr(node, "nodes_featureids")), np.zeros(leaves, np.int64)]),
-        np.concatenate([splits, np.zeros(leaves, np.float32)]),
+        np.concatenate([splits, np.zeros(leaves, splits.dtype)]),
         [*kinds, *["LEAF"] * leaves],
         leads[0],
         leads[1],
@@ -293,35 +301,43 @@ def _members(node: ir.Node, kinds: list[str], count: int) -> np.ndarray | None:
     held = attr(node, "membership_values")
     if held is None:
         return None
-    values = held.numpy().astype(np.float32)
+    values = held.numpy()
     ends = np.flatnonzero(np.isnan(values))
     sets = [part[~np.isnan(part)] for part in np.split(values, ends + 1)]
-    table = np.full((count, max(1, *(len(each) for each in sets))), np.nan, np.float32)
+    table = np.full((count, max(1, *(len(each) for each in sets))), np.nan, values.dtype)
     for place, each in zip((i for i, k in enumerate(kinds) if k == "BRANCH_MEMBER"), sets, strict=False):
         table[place, : len(each)] = each
     return table
 
 
+def leaf_weights(node: ir.Node, trees: Forest, blank: float) -> np.ndarray:
+    """What each leaf of a TreeEnsemble gives each target, [nodes, targets]."""
+    weights, targets = attr(node, "leaf_weights").numpy(), np.array(attr(node, "leaf_targetids"))
+    table = np.full((len(trees.feature), attr(node, "n_targets", 1)), blank, weights.dtype)
+    table[len(table) - len(targets) + np.arange(len(targets)), targets] = weights
+    return table
+
+
 @ops.op(
     f"{ML}::TreeEnsemble",
-    needs=(MATRIX, dtype("float"), condition("post_transform=0", lambda n: not attr(n, "post_transform", 0))),
+    needs=(
+        MATRIX,
+        dtype("float", "double"),
+        condition("post_transform=0", lambda n: not attr(n, "post_transform", 0)),
+    ),
 )
 def tree_ensemble(op, node, x):
-    trees, count = _ensemble(node), attr(node, "n_targets", 1)
-    how = attr(node, "aggregate_function", 1)
-    blank = {2: np.inf, 3: -np.inf}.get(how, 0.0)
-    targets = np.array(attr(node, "leaf_targetids"))
-    table = np.full((len(trees.feature), count), blank, np.float32)
-    table[len(table) - len(targets) + np.arange(len(targets)), targets] = attr(node, "leaf_weights").numpy()
+    trees, how = ensemble(node), attr(node, "aggregate_function", 1)
+    table = leaf_weights(node, trees, {2: np.inf, 3: -np.inf}.get(how, 0.0))
     given = op.Gather(op.const(table), trees.leaves(op, x), axis=0)
     result = op.node({2: "ReduceMin", 3: "ReduceMax"}.get(how, "ReduceSum"), given, [1], keepdims=0)
     return op.Div(result, float(len(trees.roots))) if how == 0 else result
 
 
-@ops.op(f"{ML}::Imputer", needs=(dtype("float", "int64"),))
+@ops.op(f"{ML}::Imputer", needs=(dtype("float", "double", "int64"),))
 def imputer(op, node, x):
     """One value for all, or one for each place of the last axis, where `x` holds the replaced one."""
-    kind, whole = ("floats", "float") if x.dtype == ir.DataType.FLOAT else ("int64s", "int64")
+    kind, whole = ("int64s", "int64") if x.dtype == ir.DataType.INT64 else ("floats", "float")
     values = attr(node, f"imputed_value_{kind}")
     if not values:
         return NotImplemented

@@ -57,7 +57,7 @@ def layer_normalization(op, node, x, scale, bias=None):
     centred = op.Sub(x, op.ReduceMean(x, axes))
     variance = op.ReduceMean(op.Mul(centred, centred), axes)
     deviation = op.Sqrt(op.Add(variance, attr(node, "epsilon", 1e-5)))
-    scaled = op.Mul(op.Div(centred, deviation), scale)
+    scaled = op.Mul(op.Mul(centred, op.Reciprocal(deviation)), scale)
     return scaled if bias is None else op.Add(scaled, bias)
 
 

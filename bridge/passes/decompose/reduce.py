@@ -30,7 +30,12 @@ def reduce(op, node, x, axes=None):
         return op.Identity(x)
     if 0 in (shape_of(x) or []):
         return _of_nothing(op, node, x, axes)
-    if node.op_type == "ReduceMean" and x.dtype.is_integer() and (axes is None or const(axes) is not None):
+    if (
+        node.op_type == "ReduceMean"
+        and x.dtype is not None
+        and x.dtype.is_integer()
+        and (axes is None or const(axes) is not None)
+    ):
         sizes = lengths(op, x)
         named = sizes if axes is None else [sizes[int(a)] for a in const(axes)]
         count = product(op, named)

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import subgraphs
 from bridge.passes.opset import down, up
-from bridge.passes.rewrite import described, replace
+from bridge.passes.rewrite import replace
 from bridge.report import Blocker
 
 RUNTIME_OPSET = 26
@@ -84,7 +84,7 @@ def _step(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tu
         step = up.STEPS.get((node.op_type, opset))
         if step is None:
             continue
-        op = hub.Builder(graph, before=node, source=hub.origin(node) or described(node))
+        op = hub.Builder(graph, before=node, source=hub.lineage(node))
         results = step(op, node, *node.inputs)
         if results is not None:
             replace(graph, node, results, op)

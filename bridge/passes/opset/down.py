@@ -16,7 +16,7 @@ from bridge.passes.constants import LiftConstants
 from bridge.passes.expand import ExpandFunctions
 from bridge.passes.names import NameValues
 from bridge.passes.opset.up import REDUCTIONS
-from bridge.passes.rewrite import described, replace
+from bridge.passes.rewrite import replace
 from bridge.report import Blocker
 
 ML = "ai.onnx.ml"
@@ -313,7 +313,7 @@ def _steps(graph: ir.Graph | ir.Function, target: int) -> None:
         for version, step in STEPS.get(node.op_type, ()):
             if target >= version:
                 continue
-            op = hub.Builder(graph, before=node, source=hub.origin(node) or described(node))
+            op = hub.Builder(graph, before=node, source=hub.lineage(node))
             results = step(op, node, *node.inputs)
             if results is not None:
                 replace(graph, node, results, op)

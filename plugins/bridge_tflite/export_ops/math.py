@@ -55,6 +55,11 @@ def relu6(tfl, node, x):
     tfl.RELU6(x)
 
 
+@ops.op(f"{TFLITE}::Rsqrt", needs=(FLOAT,))
+def rsqrt(tfl, node, x):
+    tfl.RSQRT(x)
+
+
 @ops.op(f"{TFLITE}::RightShift", needs=(dtype(*BITS), BROADCAST))
 def right_shift(tfl, node, x, y):
     tfl.RIGHT_SHIFT(x, y)

@@ -54,7 +54,16 @@ def padding(node: ir.Node) -> int:
 @ops.op("bridge.nhwc::Conv", needs=(FLOAT, IMAGE, PADDED, constant(1, "weights")))
 def conv(tfl, node, x, weights, bias=None):
     kernel = const(weights)
+    if bias is None:
+        bias = np.zeros(kernel.shape[0], np.float32)
+    convolve(tfl, node, x, kernel, lambda turned, _: (np.ascontiguousarray(turned), bias))
+
+
+def convolve(tfl, node, x, kernel, layer):
+    """DEPTHWISE_CONV_2D where each channel has filters of its own, else CONV_2D; `layer(turned kernel, axis of its output channels)` gives
+    the weights and bias to write."""
     strides, dilations = spatial(node, "strides", 1), spatial(node, "dilations", 1)
+    group = attr(node, "group", 1)
     common = {
         "padding": padding(node),
         "stride_h": strides[0],
@@ -63,14 +72,11 @@ def conv(tfl, node, x, weights, bias=None):
         "dilation_w_factor": dilations[1],
         "fused_activation_function": fused(node),
     }
-    group = attr(node, "group", 1)
-    if bias is None:
-        bias = np.zeros(kernel.shape[0], np.float32)
     if group > 1 and kernel.shape[1] == 1 and group == x.shape[3]:
-        turned = np.ascontiguousarray(kernel.transpose(1, 2, 3, 0))
-        tfl.DEPTHWISE_CONV_2D(x, turned, bias, depth_multiplier=kernel.shape[0] // group, **common)
+        depth = kernel.shape[0] // group
+        tfl.DEPTHWISE_CONV_2D(x, *layer(kernel.transpose(1, 2, 3, 0), 3), depth_multiplier=depth, **common)
     else:
-        tfl.CONV_2D(x, np.ascontiguousarray(kernel.transpose(0, 2, 3, 1)), bias, **common)
+        tfl.CONV_2D(x, *layer(kernel.transpose(0, 2, 3, 1), 0), **common)
 
 
 def pool(tfl, node, x, operator):

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from bridge.hub import attr, const
 from bridge.ops import OpTable, Rule
 from bridge_tflite.export_ops.common import TFLITE, fused
-from bridge_tflite.export_ops.nn import padding, spatial
+from bridge_tflite.export_ops.nn import convolve
 
 ops = OpTable("TFLite export: quantize")
 
@@ -120,20 +120,4 @@ def fully_connected(tfl, node, x, weights, bias):
 
 @ops.op(f"{INTEGER}::Conv")
 def conv(tfl, node, x, weights, bias):
-    kernel = const(weights)
-    strides, dilations = spatial(node, "strides", 1), spatial(node, "dilations", 1)
-    common = {
-        "padding": padding(node),
-        "stride_h": strides[0],
-        "stride_w": strides[1],
-        "dilation_h_factor": dilations[0],
-        "dilation_w_factor": dilations[1],
-        "fused_activation_function": fused(node),
-    }
-    group = attr(node, "group", 1)
-    if group > 1 and kernel.shape[1] == 1 and group == x.shape[3]:
-        turned, bias = layer(tfl, node, x, kernel.transpose(1, 2, 3, 0), bias, 3)
-        tfl.DEPTHWISE_CONV_2D(x, turned, bias, depth_multiplier=kernel.shape[0] // group, **common)
-    else:
-        turned, bias = layer(tfl, node, x, kernel.transpose(0, 2, 3, 1), bias, 0)
-        tfl.CONV_2D(x, turned, bias, **common)
+    convolve(tfl, node, x, const(weights), lambda turned, axis: layer(tfl, node, x, turned, bias, axis))

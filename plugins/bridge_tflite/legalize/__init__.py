@@ -13,6 +13,8 @@ from bridge.passes.channels_last import ChannelsLast
 from bridge.passes.decompose import Decompose
 from bridge.passes.fold import FoldConstants
 from bridge.passes.gelu import RaiseGelu
+from bridge.passes.half_weights import HalfWeights
+from bridge.passes.reshapes import MergeReshapes
 from bridge.passes.rewrite import Rewrite
 from bridge.passes.sequences import ResolveSequences
 from bridge.passes.transposes import SinkTransposes
@@ -32,6 +34,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     """In order: sequences as tensors; quantized weights as they are; patterns raised while whole; dtypes LiteRT
     computes; operators it lacks; channels last; what has a TFLite form of its own; fusing; integer kernels."""
     boundary = [NativeLayout()] if options["layout"] == "native" else []
+    rounded = [HalfWeights()] if options["weights"] == "float16" else []
     return [
         ResolveSequences(),
         quantize.QuantizedWeights(),
@@ -44,10 +47,12 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         SinkTransposes(),
         *boundary,
         SinkTransposes(),
+        MergeReshapes(),
         Rewrite(native),
         FoldConstants(),
         FuseActivations(),
         quantize.IntegerKernels(),
+        *rounded,
     ]
 
 

@@ -30,6 +30,17 @@ def clip(op, node, x, low=None, high=None):
     return x
 
 
+def _root(node: ir.Node) -> ir.Value | None:
+    """What the square root before `node` is taken of."""
+    first = node.inputs[0].producer() if node.inputs[0] is not None else None
+    return first.inputs[0] if first is not None and not first.domain and first.op_type == "Sqrt" else None
+
+
+@native.op("Reciprocal", needs=(dtype("float"), condition("a square root before it", lambda n: _root(n))))
+def reciprocal(op, node, x):
+    return op.Rsqrt(_root(node), _domain=TFLITE)
+
+
 @native.op(
     "Mod",
     needs=(

@@ -430,52 +430,36 @@ def _by_segments(
 
 
 @native.op("RandomUniformLike", needs=(RANKED,))
-def random_uniform_like(op, node, x):
-    return _uniform(op, node, op.Shape(x), list(x.shape))
+@native.op("RandomNormalLike", needs=(RANKED,))
+def random_like(op, node, x):
+    return _drawn(op, node, op.Shape(x), list(x.shape))
 
 
 @native.op("RandomUniform")
-def random_uniform(op, node):
-    shape = attr(node, "shape")
-    return _uniform(op, node, op.const(np.array(shape, np.int64)), shape)
-
-
-def _uniform(op: Any, node: ir.Node, shape: ir.Value, dims: list) -> Any:
-    low, high = attr(node, "low", 0.0), attr(node, "high", 1.0)
-    seed = attr(node, "seed")
-    made = op.RandomUniform(
-        plain(op, shape),
-        _domain=TFLITE,
-        _dtype=ir.DataType.FLOAT,
-        _shape=dims,
-        seed=None if seed is None else int(abs(seed)) + 1,
-    )
-    made = op.Add(op.Mul(made, float(high - low)), float(low))
-    return op.Cast(made, to=int(node.outputs[0].dtype or 1))
-
-
-@native.op("RandomNormalLike", needs=(RANKED,))
-def random_normal_like(op, node, x):
-    return _normal(op, node, op.Shape(x), list(x.shape))
-
-
 @native.op("RandomNormal")
-def random_normal(op, node):
+def random(op, node):
     shape = attr(node, "shape")
-    return _normal(op, node, op.const(np.array(shape, np.int64)), shape)
+    return _drawn(op, node, op.const(np.array(shape, np.int64)), shape)
 
 
-def _normal(op: Any, node: ir.Node, shape: ir.Value, dims: list) -> Any:
-    seed = attr(node, "seed")
-    made = op.RandomNormal(
+def _drawn(op: Any, node: ir.Node, shape: ir.Value, dims: list) -> Any:
+    """Standard numbers from the kernel, scaled and moved."""
+    kind = node.op_type.removesuffix("Like")
+    seed, low = attr(node, "seed"), attr(node, "low", 0.0)
+    made = op.node(
+        kind,
         plain(op, shape),
         _domain=TFLITE,
         _dtype=ir.DataType.FLOAT,
         _shape=dims,
         seed=None if seed is None else int(abs(seed)) + 1,
     )
-    made = op.Add(op.Mul(made, float(attr(node, "scale", 1.0))), float(attr(node, "mean", 0.0)))
-    return op.Cast(made, to=int(node.outputs[0].dtype or 1))
+    scale, start = (
+        (attr(node, "high", 1.0) - low, low)
+        if kind == "RandomUniform"
+        else (attr(node, "scale", 1.0), attr(node, "mean", 0.0))
+    )
+    return op.Cast(op.Add(op.Mul(made, float(scale)), float(start)), to=int(node.outputs[0].dtype or 1))
 
 
 @native.op("Unique", needs=(dtype("float", "int8", "int16", "uint8", "int32", "int64"),))

@@ -1,0 +1,171 @@
+"""Hold the Core ML importer to Apple's own operator tests, which come with coremltools.
+
+Every test builds a program of a few MIL operators, has coremltools convert it, and says what Core ML must answer. Where
+they compare with Core ML on a Mac, this reads the package back and compares our numbers with what they expect.
+
+    python benchmarks/coreml_import.py [--most 8] [-k EXPRESSION] [--only test_pool.py] [-o results.jsonl]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+NEVER_IN_A_FILE = {
+    "_const_symbolic": "a name for what is not known while converting",
+    "const": "constants are read as weights",
+}
+
+
+class Held:
+    """A pytest plugin: results by test, operators by test."""
+
+    def __init__(self, output: Path | None, most: int) -> None:
+        self.current, self.most = "", most
+        self.seen: dict[str, list[str]] = defaultdict(list)
+        self.outcomes: dict[str, str] = {}
+        self.file = output.open("w") if output else None
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        """At most so many parameters of a test, spread over all of them."""
+        groups: dict[str, list[Any]] = defaultdict(list)
+        for item in items:
+            groups[item.nodeid.partition("[")[0]].append(item)
+        if self.most:
+            items[:] = [i for g in groups.values() for i in g[:: max(-(-len(g) // self.most), 1)]]
+
+    def pytest_runtest_protocol(self, item: Any) -> None:
+        self.current, self.compared, self.operators = item.nodeid, 0, set()
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.when != "call" and not (report.when == "setup" and report.skipped):
+            return
+        outcome = (
+            "agrees"
+            if report.passed and self.compared
+            else "not compared"
+            if report.passed
+            else report.outcome
+        )
+        if report.skipped:
+            outcome = "skipped"
+        name = report.nodeid.rpartition("tests/")[2]
+        self.outcomes[name] = outcome
+        if outcome == "agrees":
+            for operator in self.operators:
+                self.seen[operator].append(name)
+        reason = str(report.longrepr)[-700:] if report.failed else ""
+        if self.file:
+            row = {"test": name, "outcome": outcome, "operators": sorted(self.operators), "reason": reason}
+            self.file.write(json.dumps(row) + "\n")
+            self.file.flush()
+
+    def compare(
+        self, mlmodel, input_key_values, expected_outputs, dtype="fp32", atol=1e-4, rtol=1e-5, **rest
+    ):
+        """What Apple's compare_backend does on a Mac, with our importer and ONNX Runtime."""
+        import bridge
+
+        spec = mlmodel.get_spec()
+        self.operators |= set(operators(spec))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / ("m.mlpackage" if spec.WhichOneof("Type") == "mlProgram" else "m.mlmodel")
+            mlmodel.save(str(path))
+            model = bridge.load(path)
+            inputs = {
+                v.name: np.asarray(input_key_values[v.name]).astype(v.dtype.numpy())
+                for v in model.graph.inputs
+            }
+            found = bridge.run(model, inputs)
+        missing = [n for n in expected_outputs or {} if n not in found]
+        assert not missing, f"no output {missing}, but {list(found)}"
+        for name, value in (expected_outputs or {}).items():
+            if dtype == "fp16" or np.asarray(value).dtype == np.float16:
+                atol, rtol = max(atol, 1e-2), max(rtol, 1e-2)
+            np.testing.assert_allclose(found[name], value, atol=atol, rtol=rtol, err_msg=name)
+        self.compared += 1
+
+
+def operators(spec: Any) -> list[str]:
+    """MIL operators, or NeuralNetwork layers, of a model."""
+    found: list[str] = []
+
+    def walk(block: Any) -> None:
+        for operation in block.operations:
+            found.append(operation.type)
+            for inner in operation.blocks:
+                walk(inner)
+
+    if spec.WhichOneof("Type") == "mlProgram":
+        for function in spec.mlProgram.functions.values():
+            for block in function.block_specializations.values():
+                walk(block)
+    else:
+        network = getattr(spec, spec.WhichOneof("Type"))
+        found = [layer.WhichOneof("layer") for layer in getattr(network, "layers", ())]
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-k", default="", help="pytest's expression")
+    parser.add_argument("--only", action="append", default=[], help="a test file's name, any number of times")
+    parser.add_argument("-o", type=Path, help="results as JSON lines")
+    parser.add_argument("--target", default="mlprogram", choices=("mlprogram", "neuralnetwork"))
+    parser.add_argument("--most", type=int, default=0, help="parameters of one test to run; all without it")
+    parser.add_argument("--fp16", action="store_true", help="half precision programs too")
+    given = parser.parse_args()
+    os.environ["PYMIL_TEST_TARGETS"] = given.target
+    os.environ["INCLUDE_MIL_FP32_UNIT_TESTS"] = "1"
+    import coremltools.converters.mil.mil.ops.tests.testing_utils as utils
+    import pytest
+    from coremltools.converters.mil.mil.ops.registry import SSAOpRegistry
+
+    held = Held(given.o, given.most)
+    utils.compare_backend = held.compare
+    folder = Path(utils.__file__).parent
+    files = sorted(str(p) for p in folder.rglob("test_*.py") if not given.only or p.name in given.only)
+    expression = " and ".join(filter(None, [given.k and f"({given.k})", "" if given.fp16 else "not fp16"]))
+    arguments = [
+        *files,
+        "-q",
+        "--no-header",
+        "-p",
+        "no:cacheprovider",
+        "--tb=short",
+        "-x" if "-x" in sys.argv else "-q",
+    ]
+    arguments += ["-k", expression] if expression else []
+    pytest.main([*arguments, "-o", "addopts=", "--rootdir", str(folder), "-W", "ignore"], plugins=[held])
+    print(Counter(held.outcomes.values()))
+    if given.target == "mlprogram":
+        names = [*SSAOpRegistry.core_ops, *SSAOpRegistry.dialect_ops]
+        coverage(names, held)
+    return 0
+
+
+def coverage(names: list[str], held: Held) -> None:
+    """Every MIL operator: whether a rule reads it, and what showed that it reads it right."""
+    from bridge_coreml.import_ops import ops
+
+    read = [n for n in names if n in ops or n in NEVER_IN_A_FILE or n.startswith("complex")]
+    print(
+        f"{len(read)} of {len(names)} MIL operators are read or never in a file; {len(held.seen)} agree with Apple's tests"
+    )
+    for name in sorted(names):
+        rule = NEVER_IN_A_FILE.get(name) or ("never in a file" if name.startswith("complex") else "")
+        rule = rule or ("read" if name in ops else "NOT READ")
+        shown = held.seen.get(name, [])
+        print(f"  {name:<42} {rule:<14} {len(shown):>5} tests  {shown[0] if shown else ''}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

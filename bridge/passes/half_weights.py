@@ -1,0 +1,39 @@
+"""Weights rounded to float16."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.passes.widen import APPROXIMATED
+
+SMALLEST = 1024
+
+
+class HalfWeights(ir.passes.InPlacePass):
+    """1. A float32 initializer of 1024 elements and two dimensions or more takes the nearest values float16 holds, and stays float32.
+    2. One with a finite value beyond float16's range stays as it is.
+    3. The operators that read a changed one are marked approximated.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        changed = False
+        for graph in model.graphs():
+            for value in list(graph.initializers.values()):
+                changed |= _round(value)
+        return ir.passes.PassResult(model, changed)
+
+
+def _round(value: ir.Value) -> bool:
+    data = value.const_value
+    if data is None or data.dtype != ir.DataType.FLOAT or data.size < SMALLEST or len(data.shape) < 2:
+        return False
+    array = data.numpy()
+    with np.errstate(over="ignore"):
+        rounded = array.astype(np.float16).astype(np.float32)
+    if np.array_equal(rounded, array, equal_nan=True) or (np.isinf(rounded) & ~np.isinf(array)).any():
+        return False
+    value.const_value = ir.tensor(rounded, name=value.name)
+    for node, _ in value.uses():
+        node.metadata_props[APPROXIMATED] = "weights rounded to float16"
+    return True

@@ -1,0 +1,307 @@
+"""Trees, generalized linear models, support vectors, neighbours, feature steps and pipelines → ai.onnx.ml and tensor
+operators. Rows are single: a number is a vector of one, an array what the file declares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import UnreadableFile, UnsupportedModel
+from bridge.report import Blocker
+from bridge_coreml import ensembles, features, network
+from bridge_coreml.ensembles import row, vector_of
+from bridge_coreml.reader import File
+
+ML = "ai.onnx.ml"
+DOUBLE, FLOAT, INT64 = (int(ir.DataType[n]) for n in ("DOUBLE", "FLOAT", "INT64"))
+DEPTH = 8
+NOT_READ = {
+    "bayesianProbitRegressor": "a Bayesian probit regressor, whose formula its format does not say in full",
+    "itemSimilarityRecommender": "a recommender over similar items",
+    "classConfidenceThresholding": "a step that holds confidences to precision curves",
+}
+PIPELINES = ("pipeline", "pipelineClassifier", "pipelineRegressor")
+NETWORKS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
+Values = dict[str, ir.Value]
+
+
+def classical(file: File, options: dict[str, Any]) -> ir.Model:
+    """The hub model of a classical model or a pipeline, networks inside it included."""
+    message = file.message
+    blockers = list(_blockers(message, 0))
+    if blockers:
+        raise UnsupportedModel(f"{len(blockers)} steps of {file.path} cannot be read:", blockers)
+    graph = ir.Graph([], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET, ML: hub.ML_OPSET})
+    op = hub.Builder(graph)
+    keys = dictionaries(message)
+    given = {
+        f.name: features.array_input(file, f, len(keys[f.name]) if f.name in keys else None)
+        for f in message.description.input
+    }
+    graph.inputs.extend(given.values())
+    found = answers(op, file, message, given, options)
+    taken, classes = {v.name for v in graph.inputs}, class_labels(message)
+    label = message.description.predictedFeatureName if classes is not None else ""
+    for feature in message.description.output:
+        if feature.name not in found or (feature.name == label and options.get("labels") != "output"):
+            continue
+        made = op.Identity(found[feature.name])
+        made.name = f"{feature.name}_output" if feature.name in taken else feature.name
+        graph.outputs.append(made)
+    model = ir.Model(graph, ir_version=hub.IR_VERSION)
+    model.metadata_props.update(features.metadata(file, features.described(file)))
+    for name, listed in keys.items():
+        model.metadata_props[f"coreml.keys.{name}"] = json.dumps(listed)
+    if classes is not None:
+        model.metadata_props["coreml.classes"] = json.dumps(classes)
+    return model
+
+
+def steps(message: Any) -> list[Any]:
+    """The models of a pipeline; none of anything else."""
+    kind = message.WhichOneof("Type")
+    if kind not in PIPELINES:
+        return []
+    held = getattr(message, kind)
+    return list(held.models if kind == "pipeline" else held.pipeline.models)
+
+
+def class_labels(message: Any) -> list[Any] | None:
+    """Labels of a classifier, or of the classifier of a pipeline."""
+    for step in steps(message)[::-1]:
+        found = class_labels(step)
+        if found is not None:
+            return found
+    held = getattr(message, message.WhichOneof("Type"))
+    return network.labels(held)
+
+
+def dictionaries(message: Any, depth: int = 0) -> dict[str, list[Any]]:
+    """Keys of the inputs that are dictionaries, in the order of their places."""
+    if message.WhichOneof("Type") == "dictVectorizer":
+        held = message.dictVectorizer
+        return {message.description.input[0].name: list(getattr(held, held.WhichOneof("Map")).vector)}
+    found: dict[str, list[Any]] = {}
+    for step in steps(message) if depth < DEPTH else []:
+        found.update(dictionaries(step, depth + 1))
+    return found
+
+
+def _blockers(message: Any, depth: int) -> Any:
+    from bridge_coreml.importer import APPLE_ONLY
+
+    kind = message.WhichOneof("Type")
+    if depth > DEPTH:
+        yield Blocker("pipeline", "", "", "is nested too deep")
+        return
+    if kind in APPLE_ONLY:
+        yield Blocker(kind, "", "", f"is {APPLE_ONLY[kind]}")
+    elif kind in NOT_READ:
+        yield Blocker(kind, "", "", f"is {NOT_READ[kind]}, and is not read")
+    elif kind not in STEPS and kind not in NETWORKS and kind not in PIPELINES:
+        yield Blocker(str(kind), "", "", "is a kind of model that is not read")
+    if kind in NETWORKS:
+        yield from network._blockers(getattr(message, kind), message.specificationVersion)
+    for step in steps(message):
+        yield from _blockers(step, depth + 1)
+
+
+def answers(op: hub.Builder, file: File, message: Any, given: Values, options: dict[str, Any]) -> Values:
+    """Outputs of a model by name, from values under its inputs' names."""
+    kind = message.WhichOneof("Type")
+    op.source = kind
+    if kind in NETWORKS:
+        return network.answers(op, file, message, given, {**options, "labels": "output"})
+    if kind in PIPELINES:
+        known = dict(given)
+        for step in steps(message):
+            known.update(answers(op, file, step, known, options))
+        return known
+    inputs = []
+    for feature in message.description.input:
+        if feature.name not in given:
+            raise UnreadableFile(f"{file.path}: the feature {feature.name} is missing.")
+        inputs.append(given[feature.name])
+    results = STEPS[kind](op, getattr(message, kind), inputs)
+    return named(message, results)
+
+
+def named(message: Any, results: Any) -> Values:
+    """Results under the names of outputs: of a classifier the label, then the probabilities."""
+    description = message.description
+    if not isinstance(results, tuple):
+        return {description.output[0].name: results}
+    label, scores = results
+    found = {}
+    for feature in description.output:
+        if (
+            feature.name == description.predictedProbabilitiesName
+            or feature.type.WhichOneof("Type") == "dictionaryType"
+        ):
+            found[feature.name] = scores
+        else:
+            found[feature.name] = label
+    return found
+
+
+def glm_scores(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
+    x = row(op, inputs)
+    weights = np.array([list(w.value) for w in held.weights]).T
+    made = op.MatMul(x, op.const(np.ascontiguousarray(weights).astype(x.dtype.numpy())))
+    offset = np.array(held.offset or [0.0]).astype(x.dtype.numpy())
+    return op.Add(made, op.const(offset))
+
+
+def probit(op: Any, x: Any) -> Any:
+    """The distribution function of the normal distribution."""
+    return op.Mul(op.Add(op.Erf(op.Mul(x, float(np.sqrt(0.5)))), 1.0), 0.5)
+
+
+def glm_regressor(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
+    made = glm_scores(op, held, inputs)
+    made = {0: lambda: made, 1: lambda: op.Sigmoid(made), 2: lambda: probit(op, made)}[
+        held.postEvaluationTransform
+    ]()
+    return vector_of(op, made)
+
+
+def glm_classifier(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
+    scores = glm_scores(op, held, inputs)
+    count = len(network.labels(held) or [])
+    if count == 2 and len(held.weights) == 1:
+        second = probit(op, scores) if held.postEvaluationTransform == 1 else op.Sigmoid(scores)
+        chances = op.Concat(op.Sub(1.0, second), second, axis=1)
+    elif held.classEncoding == 0:
+        zero = op.Mul(op.Slice(scores, [0], [1], [1]), 0.0)
+        chances = op.Softmax(op.Concat(zero, scores, axis=1), axis=1)
+    else:
+        each = op.Sigmoid(scores)
+        chances = op.Div(each, op.ReduceSum(each, [1], keepdims=1))
+    return labelled(op, held, chances)
+
+
+def labelled(op: Any, held: Any, chances: Any) -> tuple[Any, Any]:
+    """The label of the largest of [1, classes], and the probabilities as a vector."""
+    flat = op.Reshape(chances, [-1])
+    best = op.ArgMax(flat, axis=0, keepdims=1)
+    return op.Gather(label_table(op, network.labels(held) or []), best, axis=0), flat
+
+
+def label_table(op: Any, classes: list[Any]) -> Any:
+    if classes and isinstance(classes[0], str):
+        return op.const(ir.StringTensor(np.array([c.encode() for c in classes], object)))
+    return op.const(np.array(classes, np.int64))
+
+
+def scaler(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
+    (x,) = inputs
+    kind = x.dtype.numpy()
+    made = op.Add(x, op.const(np.array(held.shiftValue, kind))) if held.shiftValue else x
+    return op.Mul(made, op.const(np.array(held.scaleValue, kind))) if held.scaleValue else op.Identity(made)
+
+
+def normalizer(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
+    (x,) = inputs
+    if held.normType == 0:
+        size = op.ReduceMax(op.Abs(x), [-1], keepdims=1)
+    else:
+        size = op.node("ReduceL1" if held.normType == 1 else "ReduceL2", x, [-1], keepdims=1)
+    return op.Div(x, op.Where(op.Equal(size, 0.0), op.const(1, x.dtype), size))
+
+
+def imputer(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
+    (x,) = inputs
+    which, replaced = held.WhichOneof("ImputedValue"), held.WhichOneof("ReplaceValue")
+    if which not in ("imputedDoubleValue", "imputedInt64Value", "imputedDoubleArray", "imputedInt64Array"):
+        raise UnsupportedModel("An imputer of texts or dictionaries is not read.", [])
+    value = getattr(held, which)
+    value = np.array(value.vector if which.endswith("Array") else value, x.dtype.numpy())
+    gone = getattr(held, replaced) if replaced else np.nan
+    missing = (
+        op.IsNaN(x) if isinstance(gone, float) and np.isnan(gone) else op.Equal(x, op.const(gone, x.dtype))
+    )
+    return op.Where(missing, op.const(value), x)
+
+
+def one_hot(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
+    (x,) = inputs
+    categories = getattr(held, held.WhichOneof("CategoryType")).vector
+    table = label_table(op, list(categories))
+    if x.dtype != table.dtype:
+        table = op.Cast(table, to=int(x.dtype))
+    return op.Cast(op.Equal(x, table), to=DOUBLE)
+
+
+def categorical_mapping(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
+    (x,) = inputs
+    pairs = getattr(held, held.WhichOneof("MappingType")).map
+    keys, values = sorted(pairs), [pairs[k] for k in sorted(pairs)]
+    if held.WhichOneof("MappingType") == "stringToInt64Map":
+        default = {
+            "default_int64": held.int64Value if held.WhichOneof("ValueOnUnknown") == "int64Value" else -1
+        }
+        return op.LabelEncoder(x, _domain=ML, keys_strings=keys, values_int64s=values, **default)
+    unknown = held.strValue if held.WhichOneof("ValueOnUnknown") == "strValue" else ""
+    return op.LabelEncoder(x, _domain=ML, keys_int64s=keys, values_strings=values, default_string=unknown)
+
+
+def feature_vectorizer(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
+    kinds = {v.dtype for v in inputs}
+    to = FLOAT if kinds == {ir.DataType.FLOAT} else DOUBLE
+    parts = [op.Cast(op.Reshape(v, [-1]), to=to) for v in inputs]
+    return parts[0] if len(parts) == 1 else op.Concat(*parts, axis=0)
+
+
+def array_feature_extractor(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
+    return op.Gather(op.Reshape(inputs[0], [-1]), op.const(np.array(held.extractIndex, np.int64)), axis=0)
+
+
+def unchanged(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
+    return op.Identity(inputs[0])
+
+
+def neighbours(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
+    """The classes of the nearest samples, each with the same weight or with 1 / distance."""
+    x = row(op, inputs, ir.DataType.FLOAT)
+    samples = np.array([list(s.vector) for s in held.nearestNeighborsIndex.floatSamples], np.float32)
+    classes = list(dict.fromkeys(network.labels(held) or []))
+    own = np.array([classes.index(c) for c in network.labels(held) or []])
+    apart = op.Sub(op.const(samples), x)
+    distance = op.ReduceSum(op.Mul(apart, apart), [1], keepdims=0)
+    count = min(int(held.numberOfNeighbors.defaultValue), len(samples))
+    near, places = op.TopK(distance, np.array([count], np.int64), axis=0, largest=0, _outputs=2)
+    votes = op.const(np.eye(len(classes), dtype=np.float32)[own])
+    weights = op.Add(op.Mul(near, 0.0), 1.0)
+    if held.WhichOneof("WeightingScheme") == "inverseDistanceWeighting":
+        weights = op.Reciprocal(op.Add(op.Sqrt(near), 1e-6))
+    total = op.ReduceSum(
+        op.Mul(op.Gather(votes, places, axis=0), op.Unsqueeze(weights, [1])), [0], keepdims=0
+    )
+    chances = op.Div(total, op.ReduceSum(total, [0], keepdims=1))
+    best = op.ArgMax(chances, axis=0, keepdims=1)
+    return op.Gather(label_table(op, classes), best, axis=0), chances
+
+
+STEPS: dict[str, Callable[[Any, Any, list[ir.Value]], Any]] = {
+    "arrayFeatureExtractor": array_feature_extractor,
+    "categoricalMapping": categorical_mapping,
+    "dictVectorizer": unchanged,
+    "featureVectorizer": feature_vectorizer,
+    "glmClassifier": glm_classifier,
+    "glmRegressor": glm_regressor,
+    "identity": unchanged,
+    "imputer": imputer,
+    "kNearestNeighborsClassifier": neighbours,
+    "normalizer": normalizer,
+    "oneHotEncoder": one_hot,
+    "scaler": scaler,
+    "supportVectorClassifier": ensembles.vector_classifier,
+    "supportVectorRegressor": ensembles.vector_regressor,
+    "treeEnsembleClassifier": ensembles.tree_classifier,
+    "treeEnsembleRegressor": ensembles.tree_regressor,
+}

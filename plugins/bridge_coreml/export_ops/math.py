@@ -1,0 +1,334 @@
+"""Element by element."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, const, rank_of, shape_of
+from bridge.needs import attribute, condition, dtype
+from bridge.ops import OpTable
+from bridge_coreml.export_ops.common import (
+    ANY,
+    FLOAT,
+    FLOAT8,
+    FLOATS,
+    HELD,
+    IN_RANGE,
+    INTS,
+    NUMBER,
+    NUMBERS,
+    SMALL,
+    UNSIGNED,
+    T,
+    axis_of,
+)
+
+ops = OpTable("Core ML export: math")
+
+UNARY = {
+    "Acos": "acos", "Asin": "asin", "Atan": "atan", "Ceil": "ceil", "Cos": "cos", "Cosh": "cosh", "Erf": "erf",
+    "Exp": "exp", "Floor": "floor", "Relu": "relu", "Round": "round", "Sigmoid": "sigmoid", "Sin": "sin",
+    "Sinh": "sinh", "Softplus": "softplus", "Softsign": "softsign", "Sqrt": "sqrt", "Tan": "tan", "Tanh": "tanh",
+    "Atanh": "atanh",
+}  # fmt: skip
+
+
+@ops.op(*UNARY, needs=(FLOAT,))
+def unary(mil, node, x):
+    return getattr(mil, UNARY[node.op_type])(x=x)
+
+
+@ops.op("Abs", "Sign", needs=(NUMBER,))
+def magnitude(mil, node, x):
+    return getattr(mil, node.op_type.lower())(x=x)
+
+
+@ops.op("Neg", needs=(NUMBER,))
+def negative(mil, node, x):
+    return mil.mul(x=x, y=mil.like(-1, x))
+
+
+@ops.op("Not", needs=(dtype("bool"),))
+def negation(mil, node, x):
+    return mil.logical_not(x=x)
+
+
+@ops.op("Log", needs=(FLOAT,))
+def log(mil, node, x):
+    return mil.log(x=x, epsilon=mil.like(0, x))
+
+
+@ops.op("Reciprocal", needs=(FLOAT,))
+def reciprocal(mil, node, x):
+    return mil.inverse(x=x, epsilon=mil.like(0, x))
+
+
+BINARY = {"Add": "add", "Sub": "sub", "Mul": "mul", "Max": "maximum", "Min": "minimum"}
+TWO = condition("two inputs", lambda n: len(n.inputs) == 2)
+
+
+WHOLE = (*INTS, *SMALL, *UNSIGNED)
+
+
+@ops.op("Add", "Sub", "Mul", needs=(dtype(*NUMBERS, *UNSIGNED), IN_RANGE))
+@ops.op("Max", "Min", needs=(dtype(*FLOATS, *WHOLE), TWO, IN_RANGE))
+def binary(mil, node, x, y):
+    return getattr(mil, BINARY[node.op_type])(x=x, y=y)
+
+
+@ops.op("Div", needs=(FLOAT,))
+def divide(mil, node, x, y):
+    return mil.real_div(x=x, y=y)
+
+
+@ops.op("Div", needs=(dtype(*WHOLE), IN_RANGE))
+def divide_whole(mil, node, x, y):
+    """floor_div, and one more where it rounded a negative quotient down."""
+    quotient = mil.floor_div(x=x, y=y)
+    rest = mil.sub(x=x, y=mil.mul(x=quotient, y=y))
+    up = mil.logical_and(x=mil.less(x=quotient, y=0), y=mil.not_equal(x=rest, y=0))
+    return mil.add(x=quotient, y=mil.cast(x=up, dtype="int32"))
+
+
+@ops.op("Mod", needs=(dtype(*FLOATS, *WHOLE), attribute("fmod", 0), IN_RANGE))
+def modulo(mil, node, x, y):
+    return mil.mod(x=x, y=y)
+
+
+@ops.op("Pow", needs=(FLOAT, dtype(*FLOATS, *INTS, *SMALL, index=1), IN_RANGE))
+def power(mil, node, x, y):
+    return mil.pow(x=x, y=mil.cast_to(y, mil.kind(x)))
+
+
+COMPARED = {
+    "Greater": "greater",
+    "GreaterOrEqual": "greater_equal",
+    "Less": "less",
+    "LessOrEqual": "less_equal",
+    "Equal": "equal",
+}
+
+
+@ops.op(*COMPARED, needs=(dtype(*FLOATS, *WHOLE), IN_RANGE))
+def compare(mil, node, x, y):
+    return getattr(mil, COMPARED[node.op_type])(x=x, y=y)
+
+
+@ops.op("Equal", needs=(dtype("bool"),))
+def same_truth(mil, node, x, y):
+    return mil.logical_not(x=mil.logical_xor(x=x, y=y))
+
+
+LOGICAL = {"And": "logical_and", "Or": "logical_or", "Xor": "logical_xor"}
+
+
+@ops.op(*LOGICAL)
+def logical(mil, node, x, y):
+    return getattr(mil, LOGICAL[node.op_type])(x=x, y=y)
+
+
+def _bounds(node: ir.Node) -> tuple[float, float] | None:
+    limits = [-np.inf, np.inf]
+    for i, value in enumerate(list(node.inputs)[1:3]):
+        if value is not None:
+            array = const(value)
+            if array is None:
+                return None
+            limits[i] = array.item()
+    return (limits[0], limits[1]) if limits[0] <= limits[1] else None
+
+
+@ops.op(
+    "Clip",
+    needs=(
+        FLOAT,
+        condition("constant bounds, the lower not above the upper", lambda n: _bounds(n) is not None),
+    ),
+)
+def clip(mil, node, x, *rest):
+    low, high = _bounds(node)
+    if np.isfinite(low) and np.isfinite(high) and low < high:
+        return mil.clip(x=x, alpha=mil.like(low, x), beta=mil.like(high, x))
+    if low != -np.inf:
+        x = mil.maximum(x=x, y=mil.like(low, x))
+    return mil.minimum(x=x, y=mil.like(high, x)) if high != np.inf else mil.identity(x=x)
+
+
+@ops.op("LeakyRelu", needs=(FLOAT,))
+def leaky_relu(mil, node, x):
+    return mil.leaky_relu(x=x, alpha=mil.like(attr(node, "alpha", 0.01), x))
+
+
+@ops.op("Elu", needs=(FLOAT,))
+def elu(mil, node, x):
+    return mil.elu(x=x, alpha=mil.like(attr(node, "alpha", 1.0), x))
+
+
+@ops.op("HardSigmoid", needs=(FLOAT,))
+def hard_sigmoid(mil, node, x):
+    alpha, beta = attr(node, "alpha", 0.2), attr(node, "beta", 0.5)
+    return mil.sigmoid_hard(x=x, alpha=mil.like(alpha, x), beta=mil.like(beta, x))
+
+
+@ops.op("Swish", needs=(FLOAT, attribute("alpha", 1.0)))
+def swish(mil, node, x):
+    return mil.silu(x=x)
+
+
+@ops.op("Gelu", needs=(FLOAT,))
+def gelu(mil, node, x):
+    tanh = attr(node, "approximate", "none") == "tanh"
+    return mil.gelu(x=x, mode="TANH_APPROXIMATION" if tanh else "EXACT")
+
+
+def per_channel(node: ir.Node) -> bool:
+    """A constant slope for every channel of an image."""
+    rank, slope = rank_of(node.inputs[0]), const(node.inputs[1])
+    dims = node.inputs[0].shape
+    if slope is None or rank not in (3, 4, 5) or not isinstance(dims[1], int):
+        return False
+    shape = (1,) * (rank - slope.ndim) + slope.shape
+    return (
+        len(shape) == rank and all(d == 1 for i, d in enumerate(shape) if i != 1) and shape[1] in (1, dims[1])
+    )
+
+
+@ops.op("PRelu", needs=(FLOAT, condition("a constant slope per channel", per_channel)))
+def prelu(mil, node, x, slope):
+    alpha = np.broadcast_to(const(slope).ravel(), (x.shape[1],)).astype(const(slope).dtype)
+    return mil.prelu(x=x, alpha=np.ascontiguousarray(alpha))
+
+
+@ops.op(
+    "Softmax",
+    needs=(FLOAT, condition("an input of rank 1 or more", lambda n: (rank_of(n.inputs[0]) or 0) > 0)),
+)
+def softmax(mil, node, x):
+    return mil.softmax(x=x, axis=axis_of(node, -1))
+
+
+def spread(node: ir.Node) -> bool:
+    """Whether the shape of the result is that of one of the branches broadcast with the other."""
+    shapes = [v.shape for v in (node.inputs[1], node.inputs[2])]
+    out = node.outputs[0].shape
+    return out is not None and all(s is not None for s in shapes)
+
+
+@ops.op("Where", needs=(dtype("bool"), dtype(*ANY, index=1), IN_RANGE, condition("known ranks", spread)))
+def where(mil, node, flag, x, y):
+    """Core ML shapes the result by the branches alone."""
+    kind = HELD[x.dtype]
+    if kind == "bool":
+        flag, x, y = mil.var(flag), mil.var(x), mil.var(y)
+        return mil.logical_or(
+            x=mil.logical_and(x=flag, y=x), y=mil.logical_and(x=mil.logical_not(x=flag), y=y)
+        )
+    wanted = shape_of(node.outputs[0])
+    shapes = [shape_of(v) for v in (x, y)]
+    if wanted is not None and None not in shapes and list(np.broadcast_shapes(*shapes)) == wanted:
+        return mil.select(cond=flag, a=x, b=y)
+    ones = mil.mul(x=mil.cast(x=flag, dtype="int32"), y=0)
+    if kind == "int32":
+        return mil.select(cond=flag, a=mil.add(x=x, y=ones), b=y)
+    return mil.select(cond=flag, a=mil.add(x=x, y=mil.cast_to(ones, kind)), b=y)
+
+
+WRAPPED = {
+    T.INT8: (8, True),
+    T.UINT8: (8, False),
+    T.INT16: (16, True),
+    T.UINT16: (16, False),
+    T.INT4: (4, True),
+    T.UINT4: (4, False),
+    T.INT2: (2, True),
+    T.UINT2: (2, False),
+}
+EXACT = {T[name.upper()] for name in (*FLOATS, *INTS, *UNSIGNED, "bool", "double")}
+FLOATS8 = {T[name.upper()] for name in FLOAT8}
+
+
+def castable(node: ir.Node) -> bool:
+    """Eight-bit floats are held in 32 bits, and are not rounded: they may leave the model, not be computed with."""
+    source, target = node.inputs[0].dtype, T(attr(node, "to"))
+    if source not in HELD or target not in HELD:
+        return False
+    if target in FLOATS8:
+        result = node.outputs[0]
+        return result.is_graph_output() and not result.uses() and attr(node, "saturate", 1) == 1
+    if target == T.BFLOAT16:
+        return source not in FLOATS8
+    return target in EXACT or target in WRAPPED
+
+
+@ops.op("Cast", needs=(dtype(*ANY), condition("a dtype Core ML casts to", castable), IN_RANGE))
+def cast(mil, node, x):
+    """Integers of 8 bits and the like are held in 32, and wrapped as they are cast; bfloat16 is rounded."""
+    source, target = x.dtype, T(attr(node, "to"))
+    made = mil.cast_to(x, HELD[target])
+    if target in WRAPPED and source != T.BOOL and not _within(source, target):
+        bits, signed = WRAPPED[target]
+        half = 1 << (bits - 1) if signed else 0
+        shifted = mil.add(x=made, y=half) if half else made
+        made = mil.mod(x=shifted, y=1 << bits)
+        made = mil.sub(x=made, y=half) if half else made
+    if target == T.BFLOAT16 and source not in (T.BFLOAT16, T.BOOL) and node.outputs[0].uses():
+        made = _rounded(mil, made)
+    return made if made is not mil.var(x) else mil.identity(x=made)
+
+
+def _rounded(mil, x):
+    """To the 8 bits of bfloat16: adding 2^16 times x leaves as many. Large ones are made smaller first."""
+    size = mil.abs(x=x)
+    scale = mil.select(
+        cond=mil.greater(x=size, y=np.float32(2.0**64)), a=np.float32(2.0**-64), b=np.float32(1)
+    )
+    small = mil.mul(x=x, y=scale)
+    far = mil.mul(x=small, y=np.float32(65536))
+    near = mil.real_div(x=mil.sub(x=mil.add(x=small, y=far), y=far), y=scale)
+    return mil.select(cond=mil.less(x=size, y=np.float32(np.inf)), a=near, b=x)
+
+
+def _within(source: ir.DataType, target: ir.DataType) -> bool:
+    """Whether every value of one integer dtype is one of the other."""
+    if source == target:
+        return True
+    if source not in WRAPPED:
+        return False
+    (bits, signed), (wide, also) = WRAPPED[source], WRAPPED[target]
+    return (signed == also and bits <= wide) or (not signed and also and bits < wide)
+
+
+@ops.op("BitwiseNot", needs=(dtype("int8", "int16", *INTS),))
+def complement(mil, node, x):
+    return mil.sub(x=np.int32(-1), y=x)
+
+
+@ops.op("BitwiseNot", needs=(dtype("uint8", "uint16"),))
+def complement_unsigned(mil, node, x):
+    return mil.sub(x=np.int32((1 << x.dtype.bitwidth) - 1), y=x)
+
+
+NIBBLES = np.arange(16, dtype=np.int32)
+TABLES = {
+    "BitwiseAnd": NIBBLES[:, None] & NIBBLES,
+    "BitwiseOr": NIBBLES[:, None] | NIBBLES,
+    "BitwiseXor": NIBBLES[:, None] ^ NIBBLES,
+}
+
+
+@ops.op(*TABLES, needs=(dtype(*SMALL, "int32"), IN_RANGE))
+def bitwise(mil, node, x, y):
+    """Four bits at a time, looked up in a table."""
+    table, bits = TABLES[node.op_type].ravel().astype(np.int32), x.dtype.bitwidth
+    total = None
+    for shift in range(0, bits, 4):
+        parts = [mil.mod(x=mil.floor_div(x=v, y=np.int32(1 << shift)), y=np.int32(16)) for v in (x, y)]
+        place = mil.add(x=mil.mul(x=parts[0], y=np.int32(16)), y=parts[1])
+        found = mil.gather(x=table, indices=place, axis=0)
+        if shift == bits - 4 and x.dtype.is_signed():
+            above = mil.cast(x=mil.greater(x=found, y=np.int32(7)), dtype="int32")
+            found = mil.sub(x=found, y=mil.mul(x=above, y=np.int32(16)))
+        part = mil.mul(x=found, y=np.int32(1 << shift)) if shift else found
+        total = part if total is None else mil.add(x=total, y=part)
+    return total

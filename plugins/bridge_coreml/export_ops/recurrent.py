@@ -1,0 +1,163 @@
+"""LSTM, GRU and RNN layers as Core ML has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, const
+from bridge.needs import attribute, condition, dtype
+from bridge.ops import OpTable
+from bridge_coreml.export_ops.common import FLOAT, IOS17, ints
+
+ops = OpTable("Core ML export: recurrent")
+
+ACTIVATIONS = {"Sigmoid": "sigmoid", "Tanh": "tanh", "Relu": "relu"}
+DEFAULTS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
+
+
+def activations(node: ir.Node) -> list[str] | None:
+    """Names of the activations of one direction, the same in both; None for ones Core ML has not."""
+    given = attr(node, "activations") or DEFAULTS[node.op_type] * 2
+    count = len(DEFAULTS[node.op_type])
+    first = given[:count]
+    if (
+        len(given) > count
+        and given[count : 2 * count] != first
+        and attr(node, "direction") == "bidirectional"
+    ):
+        return None
+    names = [ACTIVATIONS.get(n) for n in first]
+    return None if None in names else [n for n in names if n]
+
+
+def optional(node: ir.Node, index: int) -> ir.Value | None:
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def plain(node: ir.Node) -> bool:
+    """Constant weights, no lengths, a known batch, no clipping."""
+    weights = [optional(node, i) for i in (1, 2, 3, 7)]
+    known = all(v is None or const(v) is not None for v in weights)
+    shape = node.inputs[0].shape
+    return (
+        known
+        and optional(node, 4) is None
+        and not attr(node, "clip", 0)
+        and not attr(node, "layout", 0)
+        and shape is not None
+        and isinstance(shape[1], int)
+        and activations(node) is not None
+    )
+
+
+PLAIN = condition(
+    "constant weights, a known batch, no sequence lengths, no clip, activations Core ML has", plain
+)
+ONE_WAY = attribute("direction", "forward", "reverse", default="forward")
+
+
+def gates(array: np.ndarray, order: list[int]) -> np.ndarray:
+    return np.concatenate([np.split(array, len(order))[i] for i in order])
+
+
+def start(mil: Any, node: ir.Node, index: int, directions: int, hidden: int) -> Any:
+    """An initial state as [batch, directions·hidden]."""
+    value, batch = optional(node, index), node.inputs[0].shape[1]
+    if value is None:
+        return np.zeros((batch, directions * hidden), mil.like(0, node.inputs[0]).dtype)
+    if directions == 1:
+        return mil.squeeze(x=value, axes=ints([0]))
+    parts = mil.split(x=value, num_splits=2, axis=0)
+    return mil.concat(values=[mil.squeeze(x=p, axes=ints([0])) for p in parts], axis=-1)
+
+
+def apart(mil: Any, made: Any, directions: int, axis: int) -> Any:
+    """The last dimension split into directions, which get a dimension of their own at `axis`."""
+    if directions == 1:
+        return mil.expand_dims(x=made, axes=ints([axis]))
+    parts = mil.split(x=made, num_splits=2, axis=-1)
+    return mil.stack(values=list(parts), axis=axis)
+
+
+def weights(node: ir.Node, order: list[int], kind: Any) -> list[dict[str, np.ndarray]]:
+    """Per direction: weights and biases with the gates in Core ML's order."""
+    w, r, b = (None if optional(node, i) is None else const(optional(node, i)) for i in (1, 2, 3))
+    found = []
+    for d in range(w.shape[0]):
+        made = {"weight_ih": gates(w[d], order), "weight_hh": gates(r[d], order)}
+        if b is not None:
+            made["bias"] = gates(b[d, : b.shape[1] // 2] + b[d, b.shape[1] // 2 :], order)
+        found.append({n: np.ascontiguousarray(v).astype(kind) for n, v in made.items()})
+    return found
+
+
+@ops.op("LSTM", needs=(dtype("float"), PLAIN, attribute("input_forget", 0)))
+@ops.op("LSTM", since=IOS17, needs=(FLOAT, PLAIN, attribute("input_forget", 0)))
+def lstm(mil, node, x, *rest):
+    """Gates are input, output, forget, cell in the hub, input, forget, output, cell in Core ML."""
+    order, kind = [0, 2, 1, 3], mil.like(0, x).dtype
+    direction = attr(node, "direction", "forward")
+    both = direction == "bidirectional"
+    sides = weights(node, order, kind)
+    hidden = sides[0]["weight_hh"].shape[1]
+    arguments = dict(sides[0])
+    if both:
+        arguments.update({f"{n}_back": v for n, v in sides[1].items()})
+    peephole = optional(node, 7)
+    if peephole is not None:
+        for side, array in zip(("", "_back"), const(peephole), strict=False):
+            arguments[f"peephole{side}"] = gates(array, [0, 2, 1]).astype(kind)
+    gate, cell, out = activations(node)
+    y, h, c = mil.lstm(
+        x=turned(mil, x, direction),
+        initial_h=start(mil, node, 5, 1 + both, hidden),
+        initial_c=start(mil, node, 6, 1 + both, hidden),
+        **arguments,
+        direction="bidirectional" if both else "forward",
+        output_sequence=True,
+        recurrent_activation=gate,
+        cell_activation=cell,
+        activation=out,
+    )
+    y = turned(mil, y, direction)
+    return apart(mil, y, 1 + both, 1), apart(mil, h, 1 + both, 0), apart(mil, c, 1 + both, 0)
+
+
+def turned(mil: Any, value: Any, direction: str) -> Any:
+    """In the direction reverse, the sequence from its end."""
+    return mil.reverse(x=value, axes=ints([0])) if direction == "reverse" else value
+
+
+@ops.op("GRU", needs=(dtype("float"), PLAIN, ONE_WAY, attribute("linear_before_reset", 0)))
+def gru(mil, node, x, *rest):
+    """Gates are update, reset, hidden in the hub, reset, hidden, update in Core ML."""
+    kind, direction = mil.like(0, x).dtype, attr(node, "direction", "forward")
+    given = weights(node, [1, 2, 0], kind)[0]
+    gate, out = activations(node)
+    y, h = mil.gru(
+        x=turned(mil, x, direction),
+        initial_h=start(mil, node, 5, 1, given["weight_hh"].shape[1]),
+        **given,
+        output_sequence=True,
+        recurrent_activation=gate,
+        activation=out,
+    )
+    return apart(mil, turned(mil, y, direction), 1, 1), apart(mil, h, 1, 0)
+
+
+@ops.op("RNN", needs=(dtype("float"), PLAIN, ONE_WAY))
+def rnn(mil, node, x, *rest):
+    kind, direction = mil.like(0, x).dtype, attr(node, "direction", "forward")
+    given = weights(node, [0], kind)[0]
+    (out,) = activations(node)
+    y, h = mil.rnn(
+        x=turned(mil, x, direction),
+        initial_h=start(mil, node, 5, 1, given["weight_hh"].shape[1]),
+        **given,
+        output_sequence=True,
+        activation=out,
+    )
+    return apart(mil, turned(mil, y, direction), 1, 1), apart(mil, h, 1, 0)

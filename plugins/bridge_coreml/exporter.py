@@ -1,0 +1,208 @@
+"""Hub → ML Program, driven by export_ops over MIL's own builder, which checks every operator and infers every type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import InvalidOption
+from bridge.formats import Exporter, Option
+from bridge.needs import condition
+from bridge.report import Report
+from bridge_coreml import interface, package
+from bridge_coreml.apple import coremltools
+from bridge_coreml.builder import Mil
+from bridge_coreml.export_ops import ops
+from bridge_coreml.export_ops.common import HELD, NARROWED, ints
+from bridge_coreml.legalize import passes
+
+TARGETS = ("iOS15", "iOS16", "iOS17", "iOS18")
+SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
+ARRAYS = {"fp32": 65568, "fp16": 65552, "int32": 131104}
+WORDS = {"fp32": "float", "fp16": "float16", "int32": "int32", "bool": "int32"}
+UPPER = 2048
+DESCRIBED = {"coreml.shortDescription", "coreml.author", "coreml.license", "coreml.versionString"}
+
+
+def version(options: dict[str, Any]) -> int:
+    return int(options["minimum_deployment_target"].removeprefix("iOS"))
+
+
+def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
+    """Write a legal hub model as an .mlpackage: one function `main`, weights beside it.
+
+    Raises InvalidOption for a destination that is no package, UnsupportedModel for what coremltools refuses.
+    """
+    if path.name.lower().endswith(".mlmodel"):
+        raise InvalidOption(
+            "An ML Program is a folder, which a file .mlmodel cannot be.", "Name the destination .mlpackage."
+        )
+    coremltools()
+    from coremltools.converters.mil.backend.mil.load import MILProtoExporter
+    from coremltools.converters.mil.mil import Builder, Program
+
+    Builder.name_count.clear()
+    target = version(options)
+    program = Program()
+    mil = Mil(target)
+    function, inputs, outputs = _function(mil, model, target)
+    program.add_function("main", function)
+    weights = path / package.WEIGHTS
+    weights.mkdir(parents=True)
+    exported = MILProtoExporter(program, str(weights), SPECIFICATION[target]).export()
+    message = _message(model, exported, inputs, outputs, target, mil, options)
+    package.finish(path, message.SerializeToString(deterministic=True))
+    report.notes.extend(_narrowed(model))
+
+
+def _function(mil: Mil, model: ir.Model, target: int) -> tuple[Any, list[Any], list[Any]]:
+    """The MIL function; its ports with the variables behind them."""
+    import coremltools as ct
+    from coremltools.converters.mil.mil import Function
+
+    symbols: dict[str, Any] = {}
+    inputs = []
+    for value in model.graph.inputs:
+        held = _held(value.dtype, target)
+        place = mil.builder.placeholder(shape=_dims(value, symbols), dtype=_type(held))
+        inputs.append((interface.port(mil.unique(value.name or "input"), value), place, held))
+    with Function(
+        {p.held: place for p, place, _ in inputs}, opset_version=getattr(ct.target, f"iOS{target}")
+    ) as function:
+        for (port, _, _), value in zip(inputs, model.graph.inputs, strict=True):
+            read = mil.cast_to(function.inputs[port.held], HELD[port.dtype])
+            mil.variables[value] = mil.builder.squeeze(x=read, axes=ints([0])) if port.dims == () else read
+        mil.write_all(model.graph, ops)
+        answers: list[Any] = []
+        outputs = []
+        for value in model.graph.outputs:
+            made = mil.cast_to(value, _held(value.dtype, target))
+            if not made.shape:
+                made = mil.builder.expand_dims(x=made, axes=ints([0]))
+            if made in answers or made.op is None or made.op.op_type == "const":
+                made = mil.builder.identity(x=made)
+            name = made.name if made.name == value.name else mil.unique(value.name or "output")
+            made.name = name
+            answers.append(made)
+            outputs.append((interface.port(name, value), made))
+        function.set_outputs(answers)
+    return function, inputs, outputs
+
+
+def _held(dtype: ir.DataType | None, target: int) -> str:
+    """What Core ML's interface holds a dtype in: no booleans, and no half precision before iOS 16."""
+    kind = HELD[dtype or ir.DataType.FLOAT]
+    return "int32" if kind == "bool" else "fp32" if kind == "fp16" and target < 16 else kind
+
+
+def _type(kind: str) -> Any:
+    from coremltools.converters.mil.mil import types
+
+    return getattr(types, kind)
+
+
+def _dims(value: ir.Value, symbols: dict[str, Any]) -> list[Any]:
+    from coremltools.converters.mil.mil import get_new_symbol
+
+    found: list[Any] = []
+    for dim in value.shape or ():
+        if isinstance(dim, int):
+            found.append(dim)
+        else:
+            name = str(dim.value)
+            if name not in symbols:
+                symbols[name] = get_new_symbol()
+            found.append(symbols[name])
+    return found or [1]
+
+
+def _message(
+    model: ir.Model,
+    program: Any,
+    inputs: list[Any],
+    outputs: list[Any],
+    target: int,
+    mil: Mil,
+    options: dict[str, Any],
+) -> Any:
+    from coremltools.proto import Model_pb2
+
+    message = Model_pb2.Model(specificationVersion=SPECIFICATION[target])
+    message.mlProgram.CopyFrom(program)
+    for port, _, held in inputs:
+        feature = message.description.input.add(name=port.held)
+        array = feature.type.multiArrayType
+        array.dataType = ARRAYS[held]
+        _shape(array, port.dims or (1,), model, options)
+    for port, made in outputs:
+        feature = message.description.output.add(name=port.held)
+        feature.type.multiArrayType.dataType = ARRAYS[mil.kind(made)]
+        if all(isinstance(d, (int, np.integer)) for d in made.shape):
+            feature.type.multiArrayType.shape.extend(int(d) for d in made.shape)
+    held = message.description.metadata
+    for key, text in model.metadata_props.items():
+        if key in DESCRIBED:
+            setattr(held, key.removeprefix("coreml."), text)
+        elif not key.startswith("coreml."):
+            held.userDefined[key] = text
+    held.userDefined[interface.KEY] = interface.dumped([p for p, _, _ in inputs], [p for p, _ in outputs])
+    return message
+
+
+def _shape(array: Any, dims: tuple[Any, ...], model: ir.Model, options: dict[str, Any]) -> None:
+    """Default shape, and ranges where it varies: those of the source, else from 1 to the option's upper bound."""
+    ranges = []
+    for dim in dims:
+        if isinstance(dim, int):
+            ranges.append((dim, dim))
+            continue
+        low, _, high = model.metadata_props.get(f"coreml.range.{dim}", "").partition("..")
+        ranges.append(
+            (int(low) if low.isdigit() else 1, int(high) if high.isdigit() else options["upper_bound"])
+        )
+    array.shape.extend(low for low, _ in ranges)
+    if any(low != high for low, high in ranges):
+        for low, high in ranges:
+            array.shapeRange.sizeRanges.add(lowerBound=low, upperBound=high)
+
+
+def _narrowed(model: ir.Model) -> list[str]:
+    """What the interface cannot hold in its own dtype."""
+    notes = []
+    for side, values in (("input", model.graph.inputs), ("output", model.graph.outputs)):
+        for value in values:
+            kind = WORDS[HELD[value.dtype or ir.DataType.FLOAT]]
+            if value.dtype is not None and kind != value.dtype.name.lower():
+                notes.append(
+                    f"{side} {value.name}: {value.dtype.name.lower()} is held as {kind}; "
+                    "bridge.run gives back the dtype of the source"
+                )
+    wide = {v.dtype for node in hub.all_nodes(model) for v in node.outputs if v.dtype in NARROWED}
+    notes += [f"{d.name.lower()} is computed as {NARROWED[d]}" for d in sorted(wide, key=lambda d: d.name)]
+    return notes
+
+
+def holdable(value: ir.Value) -> bool:
+    if not isinstance(value.type, ir.TensorType) or value.dtype not in HELD:
+        return False
+    return value.shape is not None and len(value.shape) <= 5 and 0 not in list(value.shape)
+
+
+VALUES = condition("a tensor of numbers or booleans, not empty, of at most 5 dimensions", holdable)
+
+exporter = Exporter(
+    table=ops,
+    legalize=passes,
+    write=write,
+    version=version,
+    version_title=lambda number: f"iOS {number}",
+    values=VALUES,
+    options=(
+        Option("minimum_deployment_target", "the oldest system the file is for", "iOS15", str, TARGETS),
+        Option("upper_bound", "of dimensions whose range the source does not say", UPPER, int),
+    ),
+)

@@ -1,0 +1,113 @@
+"""What the families share: the table, constants of a value's dtype, shapes and indices in int64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import const, rank_of, shape_of
+from bridge.ops import Need, OpTable
+from bridge.passes.decompose.common import lengths, reshape, vector
+
+ops = OpTable("Core ML import")
+
+INT32, INT64, FLOAT = (int(ir.DataType[name]) for name in ("INT32", "INT64", "FLOAT"))
+IOS16, IOS17, IOS18 = 16, 17, 18
+I64_MAX, I64_MIN = 2**63 - 1, -(2**63) + 1
+
+DTYPES = {
+    "bool": ir.DataType.BOOL,
+    "fp16": ir.DataType.FLOAT16,
+    "fp32": ir.DataType.FLOAT,
+    "fp64": ir.DataType.DOUBLE,
+    "string": ir.DataType.STRING,
+    "half": ir.DataType.FLOAT16,
+    "float": ir.DataType.FLOAT,
+    "float16": ir.DataType.FLOAT16,
+    "float32": ir.DataType.FLOAT,
+    **{
+        name: ir.DataType[name.upper()]
+        for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
+    },
+}
+
+
+def need(text: str, holds: Any) -> Need:
+    return Need(text, holds)
+
+
+def constant(name: str) -> Need:
+    """Input `name` is absent or known before run time."""
+    return need(f"a constant {name}", lambda n: n.constant(name))
+
+
+def one_of(name: str, *allowed: Any, default: Any = None) -> Need:
+    """Constant `name` is one of `allowed`."""
+    fallback = allowed[0] if default is None else default
+    return need(f"{name}={' or '.join(map(str, allowed))}", lambda n: n.get(name, fallback) in allowed)
+
+
+RANKED = need("a known rank", lambda n: n.dims("x") is not None)
+STATIC = need("a static shape", lambda n: n.dims("x") is not None and None not in n.dims("x"))
+
+
+def like(op: Any, number: Any, x: ir.Value) -> ir.Value:
+    """A constant of the dtype of `x`."""
+    assert x.dtype is not None
+    return op.const(np.asarray(number).astype(x.dtype.numpy()))
+
+
+def as_type(op: Any, value: ir.Value | None, x: ir.Value) -> Any:
+    """`value` in the dtype of `x`; operators of iOS 17 may mix them."""
+    if value is None or value.dtype == x.dtype:
+        return value
+    array = const(value)
+    return like(op, array, x) if array is not None else op.Cast(value, to=int(x.dtype or ir.DataType.FLOAT))
+
+
+def cast(op: Any, value: ir.Value, to: ir.DataType) -> Any:
+    return value if value.dtype == to else op.Cast(value, to=int(to))
+
+
+def int64(op: Any, value: ir.Value) -> Any:
+    """A shape or index in int64."""
+    array = const(value)
+    return op.const(array.astype(np.int64)) if array is not None else cast(op, value, ir.DataType.INT64)
+
+
+def index(op: Any, value: ir.Value) -> Any:
+    """Indices in a dtype the hub's operators take."""
+    if value.dtype in (ir.DataType.INT32, ir.DataType.INT64):
+        return value
+    array = const(value)
+    return op.const(array.astype(np.int32)) if array is not None else op.Cast(value, to=INT32)
+
+
+def channels(op: Any, node: Any, name: str, x: ir.Value) -> Any:
+    """A vector per channel, shaped to meet axis 1 of `x` from the left."""
+    array = node.array(name)
+    return like(op, array.reshape(-1, *[1] * ((rank_of(x) or 2) - 2)), x)
+
+
+def transpose(op: Any, x: ir.Value, perm: list[int]) -> Any:
+    if perm == sorted(perm):
+        return x
+    array = const(x)
+    return (
+        op.const(np.ascontiguousarray(array.transpose(perm)))
+        if array is not None
+        else op.Transpose(x, perm=perm)
+    )
+
+
+def ints(values: Any) -> np.ndarray:
+    return np.asarray(values, np.int64)
+
+
+__all__ = [
+    "DTYPES", "FLOAT", "I64_MAX", "I64_MIN", "INT32", "INT64", "IOS16", "IOS17", "IOS18", "RANKED", "STATIC",
+    "as_type", "cast", "channels", "const", "constant", "index", "int64", "ints", "lengths", "like", "need", "one_of",
+    "ops", "rank_of", "reshape", "shape_of", "transpose", "vector",
+]  # fmt: skip

@@ -1,0 +1,444 @@
+"""Images: resizing, resampling, boxes."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge_coreml.import_ops.common import (
+    FLOAT,
+    IOS16,
+    IOS17,
+    RANKED,
+    cast,
+    constant,
+    index,
+    int64,
+    ints,
+    lengths,
+    like,
+    need,
+    one_of,
+    ops,
+    rank_of,
+    vector,
+)
+
+# sampling_mode of Core ML → how the hub's Resize finds a place
+PLACES = {
+    "DEFAULT": "asymmetric",
+    "STRICT_ALIGN_CORNERS": "align_corners",
+    "ALIGN_CORNERS": "align_corners",
+    "UNALIGN_CORNERS": "half_pixel",
+}
+
+
+def resized(op, x, spatial, mode, place):
+    """The last dimensions resized to `spatial` lengths (ints or int64 values)."""
+    sizes = vector(op, [*lengths(op, x)[: (rank_of(x) or 0) - len(spatial)], *spatial])
+    nearest = "floor" if mode == "nearest" else None
+    return op.Resize(
+        x, None, None, sizes, mode=mode, coordinate_transformation_mode=place, nearest_mode=nearest
+    )
+
+
+def at_places(op, x, axis, places):
+    """`x` read between its elements along `axis`, at constant places."""
+    low = np.floor(places).astype(np.int64)
+    high = np.minimum(low + 1, x.shape[axis] - 1)
+    spread = [-1 if i == axis % rank_of(x) else 1 for i in range(rank_of(x))]
+    share = like(op, (places - low).reshape(spread), x)
+    first, second = (op.Gather(x, op.const(p), axis=axis) for p in (low, high))
+    return op.Add(first, op.Mul(op.Sub(second, first), share))
+
+
+def grid(mode, size, count):
+    """Places of `count` samples among `size` elements."""
+    i = np.arange(count, dtype=np.float64)
+    if mode == "OFFSET_CORNERS":
+        delta = max(1, size - 1) / count
+        found = 0.5 * delta + i * delta
+    elif mode == "UNALIGN_CORNERS":
+        found = (i + 0.5) * size / count - 0.5
+    elif mode == "DEFAULT":
+        found = i * size / count
+    else:
+        centre = (size - 1) / 2 if mode == "ALIGN_CORNERS" else 0.0
+        found = i * (size - 1) / (count - 1) if count > 1 else np.array([centre])
+    return np.clip(found, 0, size - 1)
+
+
+def by_places(mode, size, count):
+    """Whether the hub's Resize has no such places."""
+    return mode == "OFFSET_CORNERS" or (mode == "ALIGN_CORNERS" and count == 1 and size != 1)
+
+
+def fixed(names):
+    """OFFSET_CORNERS and single samples are read at constant places."""
+
+    def holds(node):
+        dims, mode = node.dims("x"), node.get("sampling_mode", "DEFAULT")
+        counts = names(node)
+        if dims is None or (mode == "OFFSET_CORNERS" and None in dims[-2:]):
+            return False
+        return mode != "ALIGN_CORNERS" or counts is None or 1 not in counts or None not in dims[-2:]
+
+    return need("a static image for this sampling mode", holds)
+
+
+def bilinear(op, x, mode, counts):
+    dims = list(x.shape)[-len(counts) :]
+    if any(
+        isinstance(d, int) and isinstance(c, int) and by_places(mode, d, c)
+        for d, c in zip(dims, counts, strict=True)
+    ):
+        for i, (size, count) in enumerate(zip(dims, counts, strict=True)):
+            x = at_places(op, x, i - len(counts), grid(mode, size, count))
+        return x
+    return resized(op, x, counts, "linear", PLACES[mode])
+
+
+MODES = one_of("sampling_mode", "DEFAULT", *PLACES, "OFFSET_CORNERS")
+
+
+def targets(node):
+    return [int(node.get("target_size_height", 1)), int(node.get("target_size_width", 1))]
+
+
+@ops.op("resize_bilinear", needs=(RANKED, MODES, fixed(targets)))
+def resize_bilinear(op, node, x):
+    return bilinear(op, x, node.get("sampling_mode", "DEFAULT"), targets(node))
+
+
+@ops.op("resize_nearest_neighbor", needs=(RANKED,))
+def resize_nearest_neighbor(op, node, x):
+    return resized(op, x, targets(node), "nearest", "asymmetric")
+
+
+def factors(node):
+    return [float(node.get(n, 1)) for n in ("scale_factor_height", "scale_factor_width")]
+
+
+def scaled(op, x, node):
+    """floor(length · factor) of the last two dimensions."""
+    found = []
+    for size, factor in zip(lengths(op, x)[-2:], factors(node), strict=True):
+        if isinstance(size, int):
+            found.append(int(np.floor(size * factor)))
+        elif factor == int(factor):
+            found.append(op.Mul(size, int(factor)))
+        else:
+            product = op.Mul(op.Cast(size, to=FLOAT), factor)
+            found.append(op.Cast(op.Floor(product), to=int(ir.DataType.INT64)))
+    return found
+
+
+WHOLE = need(
+    "factors that give whole lengths",
+    lambda n: (
+        all(f == int(f) for f in factors(n))
+        or (
+            n.dims("x") is not None
+            and None not in n.dims("x")[-2:]
+            and all((d * f) == int(d * f) for d, f in zip(n.dims("x")[-2:], factors(n), strict=True))
+        )
+    ),
+)
+
+
+@ops.op("upsample_nearest_neighbor", needs=(RANKED, WHOLE))
+def upsample_nearest_neighbor(op, node, x):
+    return resized(op, x, scaled(op, x, node), "nearest", "asymmetric")
+
+
+def corners(node):
+    align = node.get("align_corners", True)
+    return align, node.get("half_pixel_centers", not align)
+
+
+@ops.op(
+    "upsample_bilinear",
+    needs=(RANKED, need("half_pixel_centers that differ from align_corners", lambda n: not all(corners(n)))),
+)
+def upsample_bilinear(op, node, x):
+    align, half = corners(node)
+    place = "align_corners" if align else "half_pixel" if half else "asymmetric"
+    return resized(op, x, scaled(op, x, node), "linear", place)
+
+
+def lengths_asked(node):
+    shape = node.array("shape")
+    return None if shape is None else [int(v) for v in np.ravel(shape)[-int(node.get("resized_dims")) :]]
+
+
+@ops.op(
+    "resize",
+    since=IOS17,
+    needs=(
+        RANKED,
+        MODES,
+        one_of("interpolation_mode", "LINEAR", "NEAREST_NEIGHBOR"),
+        need(
+            "DEFAULT sampling of the nearest neighbour",
+            lambda n: (
+                n.get("interpolation_mode", "LINEAR") == "LINEAR"
+                or n.get("sampling_mode", "DEFAULT") == "DEFAULT"
+            ),
+        ),
+        need(
+            "a constant shape and a static image for these corners",
+            lambda n: (
+                n.get("sampling_mode", "DEFAULT") in ("DEFAULT", "STRICT_ALIGN_CORNERS", "UNALIGN_CORNERS")
+                or (lengths_asked(n) is not None and None not in n.dims("x"))
+            ),
+        ),
+    ),
+)
+def resize(op, node, x, shape):
+    count, rank = int(node.get("resized_dims")), rank_of(x) or 0
+    sizes = lengths(op, x)[rank - count :]
+    asked = lengths_asked(node)
+    if asked is None:
+        last = int64(op, shape)
+        total = int(shape.shape[0])
+        parts = [
+            op.Slice(last, ints([total - count + i]), ints([total - count + i + 1])) for i in range(count)
+        ]
+        own = [op.const(ints([s])) if isinstance(s, int) else s for s in sizes]
+        asked = [op.Where(op.Equal(p, op.const(ints(0))), s, p) for p, s in zip(parts, own, strict=True)]
+    else:
+        asked = [a or s for a, s in zip(asked, sizes, strict=True)]
+    if node.get("interpolation_mode", "LINEAR") == "NEAREST_NEIGHBOR":
+        return resized(op, x, asked, "nearest", "asymmetric")
+    return bilinear(op, x, node.get("sampling_mode", "DEFAULT"), asked)
+
+
+IMAGE = need("an input of rank 4", lambda n: n.dims("x") is not None and len(n.dims("x")) == 4)
+
+
+@ops.op(
+    "resample",
+    needs=(
+        IMAGE,
+        one_of("sampling_mode", "bilinear", "nearest"),
+        one_of("padding_mode", "constant", "border", "reflection", "symmetric"),
+        one_of("coordinates_mode", "unnormalized", "normalized_minus_one_to_one", "normalized_zero_to_one"),
+    ),
+)
+def resample(op, node, x, coordinates):
+    """Coordinates become pixels, then what the hub's GridSample takes: reflection about pixels needs aligned corners."""
+    padding, align = node.get("padding_mode", "constant"), padding_align(node)
+    wide = cast(op, coordinates, ir.DataType.FLOAT)
+    sizes = vector(op, lengths(op, x)[:1:-1])
+    size = op.Cast(sizes, to=FLOAT)
+    pixels = in_pixels(op, wide, size, node.get("coordinates_mode"), node.get("align_corners", False))
+    if align:
+        places = op.Sub(op.Div(op.Mul(pixels, 2.0), op.Sub(size, 1.0)), 1.0)
+    else:
+        places = op.Sub(op.Div(op.Add(op.Mul(pixels, 2.0), 1.0), size), 1.0)
+    mode = "linear" if node.get("sampling_mode") == "bilinear" else "nearest"
+    outside = {"constant": "zeros", "border": "border"}.get(padding, "reflection")
+    value = node.get("padding_value", 0.0) if padding == "constant" else 0.0
+    shifted = op.Sub(x, like(op, value, x)) if value else x
+    made = op.GridSample(
+        shifted, cast(op, places, x.dtype), mode=mode, padding_mode=outside, align_corners=int(align)
+    )
+    return op.Add(made, like(op, value, x)) if value else made
+
+
+def padding_align(node):
+    return node.get("padding_mode") == "reflection"
+
+
+def in_pixels(op, places, size, mode, align):
+    if mode == "unnormalized":
+        return places
+    unit = places if mode == "normalized_zero_to_one" else op.Mul(op.Add(places, 1.0), 0.5)
+    return op.Mul(unit, op.Sub(size, 1.0)) if align else op.Sub(op.Mul(unit, size), 0.5)
+
+
+@ops.op(
+    "affine",
+    needs=(
+        IMAGE,
+        one_of("sampling_mode", "bilinear"),
+        one_of("padding_mode", "constant"),
+        one_of("coordinates_mode", "normalized_minus_one_to_one"),
+        need("align_corners", lambda n: n.get("align_corners", True)),
+        need("a padding value of 0", lambda n: not n.get("padding_value", 0.0)),
+    ),
+)
+def affine(op, node, x, transform_matrix):
+    n, c = lengths(op, x)[:2]
+    theta = op.Expand(op.Reshape(transform_matrix, ints([-1, 2, 3])), vector(op, [n, 1, 1]))
+    size = vector(op, [n, c, node.get("output_height"), node.get("output_width")])
+    places = op.AffineGrid(theta, size, align_corners=1)
+    return op.GridSample(x, places, mode="linear", padding_mode="zeros", align_corners=1)
+
+
+def box_places(op, start, end, count, mode):
+    """Places of `count` samples between `start` and `end` (float [N, 1])."""
+    size = op.Add(op.Sub(end, start), 1.0)
+    steps = op.const(np.arange(count, dtype=np.float32)[None])
+    if mode == "OFFSET_CORNERS":
+        delta = op.Div(op.Max(op.Sub(end, start), 1.0), float(count))
+        return op.Add(start, op.Mul(delta, op.Add(steps, 0.5)))
+    if mode == "UNALIGN_CORNERS":
+        spacing = op.Div(size, float(count))
+        return op.Sub(op.Add(start, op.Mul(spacing, op.Add(steps, 0.5))), 0.5)
+    if mode == "DEFAULT":
+        return op.Add(start, op.Mul(op.Div(size, float(count)), steps))
+    if count == 1:
+        centre = op.Mul(op.Add(start, end), 0.5)
+        return centre if mode == "ALIGN_CORNERS" else start
+    return op.Add(start, op.Mul(op.Div(op.Sub(end, start), float(count - 1)), steps))
+
+
+def edges(op, boxes, mode):
+    """Top, left, bottom, right of boxes [N, 4], each [N, 1]."""
+    a, b, c, d = op.Split(boxes, axis=1, num_outputs=4, _outputs=4)
+    if mode.endswith("WIDTH_FIRST"):
+        a, b, c, d = b, a, d, c
+    if mode.startswith("CORNERS"):
+        return a, b, c, d
+    half = [op.Mul(v, 0.5) for v in (c, d)]
+    return op.Sub(a, half[0]), op.Sub(b, half[1]), op.Add(a, half[0]), op.Add(b, half[1])
+
+
+def weights(op, places, size):
+    """How much each of `size` elements counts for each place: 1 minus their distance. Places [N, T] → [N, T, size]."""
+    elements = op.const(np.arange(size, dtype=np.float32))
+    distance = op.Abs(op.Sub(op.Unsqueeze(places, ints([-1])), elements))
+    return op.Relu(op.Sub(1.0, distance))
+
+
+BOXES = (
+    need(
+        "an image of static size",
+        lambda n: n.dims("x") is not None and len(n.dims("x")) == 4 and None not in n.dims("x")[2:],
+    ),
+    MODES,
+    one_of(
+        "box_coordinate_mode",
+        *(f"{a}_{b}_FIRST" for a in ("CORNERS", "CENTER_SIZE") for b in ("HEIGHT", "WIDTH")),
+        default="CORNERS_HEIGHT_FIRST",
+    ),
+    constant("pad_value"),
+)
+
+
+def cropped(op, node, image, boxes):
+    """Samples of `image` [N, C, H, W], one box [N, 4] each. From iOS 16 samples outside the image have the pad value."""
+    height, width = (int(d) for d in image.shape[2:])
+    mode = node.get("sampling_mode", "DEFAULT")
+    found = list(
+        edges(op, cast(op, boxes, ir.DataType.FLOAT), node.get("box_coordinate_mode", "CORNERS_HEIGHT_FIRST"))
+    )
+    scale = node.get("spatial_scale", 1.0)
+    for i, size in enumerate((height, width, height, width)):
+        times = scale * (size - 1 if node.get("normalized_coordinates", False) else 1)
+        found[i] = op.Mul(found[i], float(times)) if times != 1 else found[i]
+    counts = [int(node.get(n, 1)) for n in ("target_height", "target_width")]
+    places = [box_places(op, found[i], found[i + 2], counts[i], mode) for i in (0, 1)]
+    inside = [
+        op.And(op.GreaterOrEqual(p, 0.0), op.LessOrEqual(p, float(n - 1)))
+        for p, n in zip(places, (height, width), strict=True)
+    ]
+    held = [op.Clip(p, 0.0, float(n - 1)) for p, n in zip(places, (height, width), strict=True)]
+    rows, columns = (
+        op.Unsqueeze(weights(op, p, n), ints([1])) for p, n in zip(held, (height, width), strict=True)
+    )
+    wide = cast(op, image, ir.DataType.FLOAT)
+    made = op.MatMul(op.MatMul(rows, wide), op.Transpose(columns, perm=[0, 1, 3, 2]))
+    if node.version >= IOS16:
+        kept = op.And(op.Unsqueeze(inside[0], ints([1, 3])), op.Unsqueeze(inside[1], ints([1, 2])))
+        made = op.Where(kept, made, float(node.get("pad_value", 0.0)))
+    return cast(op, made, image.dtype)
+
+
+@ops.op("crop_resize", since=IOS17, needs=BOXES)
+def crop_resize(op, node, x, boxes, box_indices=None):
+    count = lengths(op, boxes)[0]
+    if box_indices is None:
+        from bridge.passes.decompose.common import arange
+
+        box_indices = arange(op, count)
+    return cropped(op, node, op.Gather(x, index(op, box_indices), axis=0), boxes)
+
+
+@ops.op("crop_resize", needs=(*BOXES, need("a known rank", lambda n: n.dims("roi") is not None)))
+def crop_resize_of_rois(op, node, x, roi):
+    """Before iOS 17: boxes [N, 1, 4, 1, 1] for every image, or [N, 1, 5, 1, 1] with the image's number first."""
+    flat = op.Squeeze(roi, ints([1, 3, 4]))
+    if roi.shape[2] == 5:
+        number = op.Cast(
+            op.Squeeze(op.Slice(flat, ints([0]), ints([1]), ints([1])), ints([1])), to=int(ir.DataType.INT64)
+        )
+        boxes = op.Slice(flat, ints([1]), ints([5]), ints([1]))
+        return op.Unsqueeze(cropped(op, node, op.Gather(x, number, axis=0), boxes), ints([1]))
+    made = []
+    batch, count = int(x.shape[0]), lengths(op, flat)[0]
+    for i in range(batch):
+        one = op.Slice(x, ints([i]), ints([i + 1]), ints([0]))
+        sizes = vector(op, [count, *lengths(op, x)[1:]])
+        made.append(op.Unsqueeze(cropped(op, node, op.Expand(one, sizes), flat), ints([1])))
+    return made[0] if len(made) == 1 else op.Concat(*made, axis=1)
+
+
+@ops.op(
+    "non_maximum_suppression",
+    needs=(need("a static shape", lambda n: n.dims("scores") is not None and None not in n.dims("scores")),),
+)
+def non_maximum_suppression(op, node, boxes, scores):
+    """Boxes chosen by their best class, those of other classes left alone where suppression is per class."""
+    new = node.version >= IOS17
+    if new:
+        boxes, scores = (op.Transpose(v, perm=[0, 2, 1]) for v in (boxes, scores))
+    wide, most = cast(op, scores, ir.DataType.FLOAT), int(node.get("max_boxes"))
+    batch, count, classes = (int(d) for d in scores.shape)
+    best = op.ReduceMax(wide, ints([2]), keepdims=0)
+    lowest = like(op, np.finfo(np.float32).min, best)
+    if not new:
+        best = op.Where(
+            op.Less(best, like(op, node.get("score_threshold", 0.0), best)), like(op, -np.inf, best), best
+        )
+    offered = op.Unsqueeze(best, ints([1]))
+    if node.get("per_class_suppression", False):
+        own = op.Equal(
+            op.Unsqueeze(op.ArgMax(wide, axis=2, keepdims=0), ints([1])),
+            op.const(np.arange(classes)[None, :, None]),
+        )
+        offered = op.Where(own, offered, like(op, -np.inf, best))
+    chosen = op.NonMaxSuppression(
+        cast(op, boxes, ir.DataType.FLOAT),
+        offered,
+        op.const(ints([count])),
+        op.const(np.array([node.get("iou_threshold")], np.float32)),
+        op.Reshape(lowest, ints([1])),
+        center_point_box=1,
+    )
+    places = op.Gather(chosen, op.const(ints([0, 2])), axis=1)
+    hits = op.ScatterND(
+        op.const(np.zeros((batch, count), np.float32)),
+        places,
+        op.Expand(op.const(np.array(1, np.float32)), op.Slice(op.Shape(places), ints([0]), ints([1]))),
+    )
+    kept = op.Cast(hits, to=int(ir.DataType.BOOL))
+    taken = min(most, count)
+    ordered, order = op.TopK(op.Where(kept, best, like(op, -np.inf, best)), ints([taken]), axis=1, _outputs=2)
+    there = op.Greater(ordered, op.const(np.array(-np.inf, np.float32)))
+    outputs = [_picked(op, v, order, there, most - taken) for v in (boxes, scores)]
+    numbers = op.Where(there, op.Cast(order, to=int(ir.DataType.INT32)), op.const(np.array(-1, np.int32)))
+    if most > taken:
+        numbers = op.Pad(numbers, ints([0, 0, 0, most - taken]), op.const(np.array(-1, np.int32)))
+    if new:
+        return (*(op.Transpose(v, perm=[0, 2, 1]) for v in outputs), numbers)
+    total = op.ReduceSum(op.Cast(there, to=int(ir.DataType.INT32)), ints([1]), keepdims=0)
+    return (*outputs, numbers, total)
+
+
+def _picked(op, values, order, there, missing):
+    """Rows of [n, B, K] in the order found; zero where there is none, and up to the number asked for."""
+    found = op.GatherND(values, op.Unsqueeze(order, ints([-1])), batch_dims=1)
+    found = op.Where(op.Unsqueeze(there, ints([-1])), found, like(op, 0, values))
+    return op.Pad(found, ints([0, 0, 0, 0, missing, 0])) if missing else found

@@ -1,0 +1,227 @@
+"""Element by element."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge_coreml.import_ops.common import (
+    DTYPES,
+    INT32,
+    as_type,
+    cast,
+    channels,
+    like,
+    need,
+    one_of,
+    ops,
+    rank_of,
+)
+
+FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
+
+ops.same(
+    abs="Abs", acos="Acos", asin="Asin", atan="Atan", atanh="Atanh", ceil="Ceil", cos="Cos", cosh="Cosh",
+    erf="Erf", exp="Exp", floor="Floor", identity="Identity", logical_not="Not", relu="Relu", round="Round",
+    sigmoid="Sigmoid", sign="Sign", sin="Sin", sinh="Sinh", softplus="Softplus", softsign="Softsign", sqrt="Sqrt",
+    tan="Tan", tanh="Tanh",
+)  # fmt: skip
+ops.same(logical_and="And", logical_or="Or", logical_xor="Xor")
+
+BINARY = {
+    "add": "Add",
+    "sub": "Sub",
+    "mul": "Mul",
+    "maximum": "Max",
+    "minimum": "Min",
+    "greater": "Greater",
+    "greater_equal": "GreaterOrEqual",
+    "less": "Less",
+    "less_equal": "LessOrEqual",
+    "equal": "Equal",
+}
+
+
+def together(op, node, x, y):
+    """Both operands in one dtype: a constant takes the other's."""
+    if x.dtype == y.dtype:
+        return x, y
+    return (as_type(op, x, y), y) if node.array("x") is not None else (x, as_type(op, y, x))
+
+
+@ops.op(*BINARY)
+def binary(op, node, x, y):
+    return op.node(BINARY[node.op], *together(op, node, x, y))
+
+
+@ops.op("not_equal")
+def not_equal(op, node, x, y):
+    return op.Not(op.Equal(*together(op, node, x, y)))
+
+
+@ops.op("real_div")
+def real_div(op, node, x, y):
+    """Whole numbers are divided as floats, and cut."""
+    x, y = together(op, node, x, y)
+    if x.dtype in FLOATS:
+        return op.Div(x, y)
+    quotient = op.Div(cast(op, x, ir.DataType.DOUBLE), cast(op, y, ir.DataType.DOUBLE))
+    return cast(op, quotient, node.out_dtype())
+
+
+@ops.op("floor_div")
+def floor_div(op, node, x, y):
+    x, y = together(op, node, x, y)
+    quotient = op.Div(x, y)
+    if x.dtype in FLOATS:
+        return op.Floor(quotient)
+    zero = like(op, 0, x)
+    rest = op.Sub(x, op.Mul(quotient, y))
+    down = op.And(op.Not(op.Equal(rest, zero)), op.Xor(op.Less(rest, zero), op.Less(y, zero)))
+    return op.Sub(quotient, op.Cast(down, to=int(x.dtype)))
+
+
+@ops.op("mod")
+def mod(op, node, x, y):
+    """The sign of the result is that of `y`."""
+    x, y = together(op, node, x, y)
+    if x.dtype not in FLOATS:
+        return op.Mod(x, y)
+    zero = like(op, 0, x)
+    rest = op.Mod(x, y, fmod=1)
+    turned = op.And(op.Not(op.Equal(rest, zero)), op.Xor(op.Less(rest, zero), op.Less(y, zero)))
+    return op.Where(turned, op.Add(rest, y), rest)
+
+
+@ops.op("pow")
+def power(op, node, x, y):
+    return op.Pow(*together(op, node, x, y))
+
+
+@ops.op("exp2")
+def exp2(op, node, x):
+    return op.Pow(like(op, 2, x), x)
+
+
+def _shifted(op, node, x, default):
+    """`x` plus the operator's epsilon; one too small for the dtype is nothing."""
+    epsilon = np.asarray(node.get("epsilon", default)).astype(x.dtype.numpy())
+    return op.Add(x, op.const(epsilon)) if epsilon else x
+
+
+@ops.op("log")
+def log(op, node, x):
+    return op.Log(_shifted(op, node, x, 1e-45))
+
+
+@ops.op("rsqrt")
+def rsqrt(op, node, x):
+    return op.Reciprocal(op.Sqrt(_shifted(op, node, x, 1e-12)))
+
+
+@ops.op("inverse")
+def inverse(op, node, x):
+    return op.Reciprocal(_shifted(op, node, x, 1e-4))
+
+
+@ops.op("square")
+def square(op, node, x):
+    return op.Mul(x, x)
+
+
+@ops.op("clip")
+def clip(op, node, x):
+    return op.Clip(x, like(op, node.get("alpha"), x), like(op, node.get("beta"), x))
+
+
+@ops.op("relu6")
+def relu6(op, node, x):
+    return op.Clip(x, like(op, 0, x), like(op, 6, x))
+
+
+@ops.op("threshold")
+def threshold(op, node, x):
+    return op.Max(x, like(op, node.get("alpha"), x))
+
+
+@ops.op("thresholded_relu")
+def thresholded_relu(op, node, x):
+    return op.Where(op.Less(x, like(op, node.get("alpha"), x)), like(op, 0, x), x)
+
+
+@ops.op("clamped_relu")
+def clamped_relu(op, node, x):
+    slope = op.Where(op.Less(x, like(op, 0, x)), op.Mul(x, like(op, node.get("alpha"), x)), x)
+    return op.Min(slope, like(op, node.get("beta"), x))
+
+
+@ops.op("linear_activation")
+def linear_activation(op, node, x):
+    return op.Add(op.Mul(x, like(op, node.get("alpha"), x)), like(op, node.get("beta"), x))
+
+
+@ops.op("scaled_tanh")
+def scaled_tanh(op, node, x):
+    return op.Mul(op.Tanh(op.Mul(x, like(op, node.get("beta"), x))), like(op, node.get("alpha"), x))
+
+
+@ops.op("sigmoid_hard")
+def sigmoid_hard(op, node, x):
+    return op.HardSigmoid(x, alpha=node.get("alpha"), beta=node.get("beta"))
+
+
+@ops.op("softplus_parametric", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
+def softplus_parametric(op, node, x):
+    alpha, beta = channels(op, node, "alpha", x), channels(op, node, "beta", x)
+    return op.Mul(op.Softplus(op.Mul(x, beta)), alpha)
+
+
+@ops.op("prelu", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
+def prelu(op, node, x):
+    return op.PRelu(x, channels(op, node, "alpha", x))
+
+
+@ops.op("leaky_relu")
+def leaky_relu(op, node, x):
+    return op.LeakyRelu(x, alpha=node.get("alpha", 0.01))
+
+
+@ops.op("elu")
+def elu(op, node, x):
+    return op.Elu(x, alpha=node.get("alpha", 1.0))
+
+
+@ops.op("silu")
+def silu(op, node, x):
+    return op.Mul(x, op.Sigmoid(x))
+
+
+@ops.op("gelu", needs=(one_of("mode", "EXACT", "TANH_APPROXIMATION", "SIGMOID_APPROXIMATION"),))
+def gelu(op, node, x):
+    mode = node.get("mode", "EXACT")
+    if mode == "SIGMOID_APPROXIMATION":
+        return op.Mul(x, op.Sigmoid(op.Mul(x, like(op, 1.702, x))))
+    return op.Gelu(x, approximate="tanh" if mode == "TANH_APPROXIMATION" else None)
+
+
+@ops.op("softmax", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
+def softmax(op, node, x):
+    return op.Softmax(x, axis=node.get("axis", -1) % max(rank_of(x) or 1, 1))
+
+
+@ops.op("cast", needs=(need("a known dtype", lambda n: n.get("dtype") in DTYPES),))
+def cast_to(op, node, x):
+    return cast(op, x, DTYPES[node.get("dtype")])
+
+
+@ops.op("select")
+def select(op, node, cond, a, b):
+    if a.dtype != b.dtype:
+        a, b = (as_type(op, a, b), b) if node.array("a") is not None else (a, as_type(op, b, a))
+    return op.Where(cast(op, cond, ir.DataType.BOOL), a, b)
+
+
+@ops.op("non_zero", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
+def non_zero(op, node, x):
+    found = op.Transpose(op.NonZero(x), perm=[1, 0])
+    return op.Cast(found, to=INT32)

@@ -1,0 +1,166 @@
+"""Quantized values, and weights stored compressed: kept as DequantizeLinear where that is exact, else unpacked now."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge_coreml.import_ops.common import DTYPES, IOS16, IOS17, IOS18, like, need, ops
+from bridge_coreml.reader import NUMBER, unpacked
+
+KEPT = ("int8", "uint8", "int4", "uint4")
+
+
+@ops.op("quantize", since=IOS17)
+def quantize(op, node, input):
+    scale, zero = node.array("scale"), node.array("zero_point")
+    dtype = DTYPES[node.get("output_dtype")].numpy()
+    zero = np.zeros(scale.shape, dtype) if zero is None else np.broadcast_to(zero, scale.shape).astype(dtype)
+    axis = node.get("axis", 0) if scale.ndim else None
+    return op.QuantizeLinear(input, like(op, scale, input), op.const(np.ascontiguousarray(zero)), axis=axis)
+
+
+def dequantized(op, stored, scale, zero, axis):
+    """DequantizeLinear; a zero point has the shape and dtype of what it belongs to."""
+    if zero is not None:
+        zero = op.const(np.ascontiguousarray(np.broadcast_to(zero, scale.shape)))
+    return op.DequantizeLinear(
+        stored, op.const(np.ascontiguousarray(scale)), zero, axis=axis if scale.ndim else None
+    )
+
+
+@ops.op("dequantize", since=IOS17)
+def dequantize(op, node, input):
+    scale, zero = node.array("scale"), node.array("zero_point")
+    return dequantized(op, input, scale, zero, node.get("axis", 0))
+
+
+@ops.op("constexpr_affine_dequantize", since=IOS16)
+def affine(op, node):
+    stored, scale, zero = (node.array(n) for n in ("quantized_data", "scale", "zero_point"))
+    axis = int(node.get("axis", 0)) % max(stored.ndim, 1)
+    if scale.size == 1 and zero.size == 1:
+        scale, zero = scale.reshape(()), zero.reshape(())
+    elif not scale.ndim:
+        scale = np.full(zero.shape, scale, scale.dtype)
+    if zero.dtype == stored.dtype:
+        return dequantized(op, op.const(stored), scale, zero, axis)
+    spread = [-1 if i == axis else 1 for i in range(stored.ndim)]
+    scale, zero = (v.reshape(spread) if v.ndim else v for v in (scale, zero))
+    return ((stored.astype(np.float32) - zero.astype(np.float32)) * scale).astype(scale.dtype)
+
+
+@ops.op("constexpr_blockwise_shift_scale", since=IOS18)
+def blockwise(op, node):
+    data, scale, offset = (node.array(n) for n in ("data", "scale", "offset"))
+    split = [i for i in range(data.ndim) if scale.shape[i] != 1]
+    same = offset is None or offset.dtype == data.dtype
+    if node.kind("data") in KEPT and same and len(split) <= 1:
+        if not split:
+            return dequantized(
+                op, op.const(data), scale.reshape(()), None if offset is None else offset.reshape(()), 0
+            )
+        axis = split[0]
+        if scale.shape[axis] == data.shape[axis]:
+            return dequantized(
+                op, op.const(data), scale.ravel(), None if offset is None else offset.ravel(), axis
+            )
+    return expanded(data, scale, offset)
+
+
+def expanded(data, scale, offset):
+    """scale · (data - offset), a scale and an offset for every block, in the dtype of the scale."""
+    for axis in range(data.ndim):
+        times = data.shape[axis] // scale.shape[axis]
+        scale = np.repeat(scale, times, axis)
+        offset = None if offset is None else np.repeat(offset, times, axis)
+    wide = data.astype(np.float32)
+    if offset is not None:
+        wide = wide - offset.astype(np.float32)
+    return (wide * scale.astype(np.float32)).astype(scale.dtype)
+
+
+@ops.op("constexpr_cast", since=IOS16)
+def constexpr_cast(op, node):
+    return node.array("source_val").astype(DTYPES[node.get("output_dtype")].numpy())
+
+
+def looked_up(indices, lut, vector_axis):
+    """Entries of a table, one for every block of the indices; entries longer than 1 lie along `vector_axis`."""
+    rank = indices.ndim
+    table = lut
+    for axis in range(rank):
+        table = np.repeat(table, indices.shape[axis] // lut.shape[axis], axis)
+    chosen = np.take_along_axis(table, indices.astype(np.int64)[..., None, None], axis=rank)
+    chosen = chosen[..., 0, :]
+    if lut.shape[-1] == 1:
+        return chosen[..., 0]
+    axis = vector_axis % rank
+    moved = np.moveaxis(chosen, -1, axis + 1)
+    return moved.reshape(
+        [*indices.shape[:axis], indices.shape[axis] * lut.shape[-1], *indices.shape[axis + 1 :]]
+    )
+
+
+@ops.op("constexpr_lut_to_dense", since=IOS18)
+def lut_to_dense(op, node):
+    axis = node.get("vector_axis", 0)
+    return np.ascontiguousarray(looked_up(node.array("indices"), node.array("lut"), axis))
+
+
+@ops.op(
+    "constexpr_lut_to_dense",
+    since=IOS16,
+    needs=(need("a shape", lambda n: "shape" in n.operation.attributes),),
+)
+def lut_with_shape(op, node):
+    """Before iOS 18: packed indices, one table."""
+    lut, shape = node.array("lut"), [int(d) for d in node.array("shape")]
+    bits = int(np.log2(lut.size))
+    packed = node.array("indices").astype(np.uint8).tobytes()
+    return lut.ravel()[_unpacked(packed, bits, int(np.prod(shape)))].reshape(shape)
+
+
+def _unpacked(raw, bits, count):
+    if bits == 8:
+        return np.frombuffer(raw, np.uint8, count)
+    return unpacked(raw, NUMBER[f"uint{bits}"], count).astype(np.uint8)
+
+
+def dense(values, mask):
+    """Values where the mask is set, zero elsewhere."""
+    made = np.zeros(mask.shape, values.dtype)
+    made[mask.astype(bool)] = values.ravel()
+    return made
+
+
+@ops.op("constexpr_sparse_to_dense", since=IOS18)
+def sparse_to_dense(op, node):
+    return dense(node.array("nonzero_data"), node.array("mask"))
+
+
+@ops.op(
+    "constexpr_sparse_to_dense",
+    since=IOS16,
+    needs=(need("a shape", lambda n: "shape" in n.operation.attributes),),
+)
+def sparse_with_shape(op, node):
+    """Before iOS 18: the mask is packed."""
+    shape = [int(d) for d in node.array("shape")]
+    mask = _unpacked(node.array("mask").astype(np.uint8).tobytes(), 1, int(np.prod(shape)))
+    return dense(node.array("nonzero_data"), mask.reshape(shape))
+
+
+@ops.op("constexpr_lut_to_sparse", since=IOS18)
+def lut_to_sparse(op, node):
+    mask, lut = node.array("indices_mask"), node.array("lut")
+    axis = node.get("vector_axis", 0)
+    whole = looked_up(dense(node.array("indices_nonzero_data"), mask), lut, axis)
+    wide = np.repeat(mask, lut.shape[-1], axis) if lut.shape[-1] > 1 else mask
+    return wide, whole[wide.astype(bool)]
+
+
+@ops.op("constexpr_sparse_blockwise_shift_scale", since=IOS18)
+def sparse_blockwise(op, node):
+    mask = node.array("data_mask")
+    whole = expanded(dense(node.array("nonzero_data"), mask), node.array("scale"), node.array("offset"))
+    return mask, whole[mask.astype(bool)]

@@ -1,0 +1,155 @@
+"""LSTM, GRU and RNN layers. Core ML leaves the results of the direction `reverse` in the order they were computed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge_coreml.import_ops.common import I64_MIN, IOS18, ints, like, need, one_of, ops
+
+ACTIVATIONS = {
+    "sigmoid": ("Sigmoid", None, None),
+    "tanh": ("Tanh", None, None),
+    "relu": ("Relu", None, None),
+    "linear": ("Affine", 1.0, 0.0),
+    "hard_sigmoid": ("HardSigmoid", 0.2, 0.5),
+    "sigmoid_hard": ("HardSigmoid", 0.2, 0.5),
+}
+KNOWN = tuple(ACTIVATIONS)
+
+
+def activations(*names, count=1):
+    """The hub's attributes for activations by name, repeated for every direction."""
+    found = [ACTIVATIONS[n] for n in names] * count
+    attributes = {"activations": [f[0] for f in found]}
+    if any(f[1] is not None for f in found):
+        attributes["activation_alpha"] = [f[1] for f in found if f[1] is not None]
+        attributes["activation_beta"] = [f[2] for f in found if f[2] is not None]
+    return attributes
+
+
+def gates(array, order):
+    """Rows of stacked gates in another order."""
+    parts = np.split(array, len(order), axis=0)
+    return np.concatenate([parts[i] for i in order], axis=0)
+
+
+def reversed_time(op, x):
+    return op.Slice(x, ints([-1]), ints([I64_MIN]), ints([0]), ints([-1]))
+
+
+def states(op, value, directions):
+    """[batch, directions·H] as [directions, batch, H]."""
+    if directions == 1:
+        return op.Unsqueeze(value, ints([0]))
+    return op.Concat(
+        *(op.Unsqueeze(v, ints([0])) for v in op.Split(value, axis=1, num_outputs=2, _outputs=2)), axis=0
+    )
+
+
+def joined(op, value, directions, axis):
+    """A dimension of directions at `axis` joined into the last one."""
+    if directions == 1:
+        return op.Squeeze(value, ints([axis]))
+    parts = op.Split(value, axis=axis, num_outputs=2, _outputs=2)
+    return op.Concat(*(op.Squeeze(v, ints([axis])) for v in parts), axis=-1)
+
+
+def results(op, node, y, last, directions):
+    """The sequence or its last step, then the last state."""
+    final = joined(op, last, directions, 0)
+    if node.get("output_sequence", False):
+        return joined(op, y, directions, 1), final
+    return op.Unsqueeze(final, ints([0])), final
+
+
+NEEDS = (
+    one_of("recurrent_activation", *KNOWN),
+    one_of("activation", *KNOWN, default="tanh"),
+)
+
+
+@ops.op(
+    "lstm",
+    needs=(
+        *NEEDS,
+        one_of("cell_activation", *KNOWN, default="tanh"),
+        need("no clip", lambda n: not n.has("clip")),
+    ),
+)
+def lstm(op, node, x, initial_h, initial_c):
+    """Gates are input, forget, output, cell in Core ML, input, output, forget, cell in the hub."""
+    direction = node.get("direction", "forward")
+    both = direction == "bidirectional"
+    count, order = 1 + both, [0, 2, 1, 3]
+    sides = ["", "_back"] if both else [""]
+
+    def stacked(name, missing, arrange):
+        found = [node.array(name + side) for side in sides]
+        if all(v is None for v in found):
+            return None
+        return np.stack([np.zeros(missing) if v is None else gates(v, arrange) for v in found])
+
+    size = node.array("weight_hh").shape[1]
+    bias = stacked("bias", 4 * size, order)
+    peephole = stacked("peephole", 3 * size, [0, 2, 1])
+    if direction == "reverse":
+        x = reversed_time(op, x)
+    y, h, c = op.LSTM(
+        x,
+        like(op, stacked("weight_ih", 0, order), x),
+        like(op, stacked("weight_hh", 0, order), x),
+        None if bias is None else like(op, np.concatenate([bias, np.zeros_like(bias)], axis=1), x),
+        None,
+        states(op, initial_h, count),
+        states(op, initial_c, count),
+        None if peephole is None else like(op, peephole, x),
+        hidden_size=size,
+        direction="bidirectional" if both else "forward",
+        **activations(
+            node.get("recurrent_activation", "sigmoid"),
+            node.get("cell_activation", "tanh"),
+            node.get("activation", "tanh"),
+            count=count,
+        ),
+        _outputs=3,
+    )
+    return *results(op, node, y, h, count), joined(op, c, count, 0)
+
+
+def single(op, node, x, initial_h, kind, order, names, **more):
+    """One direction of a GRU or RNN."""
+    if node.get("direction", "forward") == "reverse":
+        x = reversed_time(op, x)
+    weights = [gates(node.array(n), order)[None] for n in ("weight_ih", "weight_hh")]
+    size = weights[1].shape[2]
+    zeros = np.zeros(len(order) * size)
+    own, other = node.array("bias"), node.array("input_bias")
+    after = more.get("linear_before_reset")
+    given, inner = (other, own) if after else (own, other)
+    biases = [zeros if b is None else gates(b, order) for b in (given, inner)]
+    y, h = op.node(
+        kind,
+        x,
+        *(like(op, w, x) for w in weights),
+        like(op, np.concatenate(biases)[None], x),
+        None,
+        states(op, initial_h, 1),
+        hidden_size=size,
+        **activations(*names),
+        **more,
+        _outputs=2,
+    )
+    return results(op, node, y, h, 1)
+
+
+@ops.op("gru", needs=NEEDS)
+def gru(op, node, x, initial_h):
+    """Gates are reset, output, update in Core ML, update, reset, output in the hub."""
+    names = (node.get("recurrent_activation", "sigmoid"), node.get("activation", "tanh"))
+    after = int(node.version >= IOS18 and node.get("reset_after", False))
+    return single(op, node, x, initial_h, "GRU", [2, 0, 1], names, linear_before_reset=after)
+
+
+@ops.op("rnn", needs=(one_of("activation", *KNOWN, default="tanh"),))
+def rnn(op, node, x, initial_h):
+    return single(op, node, x, initial_h, "RNN", [0], (node.get("activation", "tanh"),))

@@ -1,0 +1,82 @@
+"""Core ML file → hub: which kind of model it is, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
+from bridge.formats import Importer, Option
+from bridge_coreml.classical import NETWORKS, NOT_READ, PIPELINES, STEPS, classical
+from bridge_coreml.import_ops import ops
+from bridge_coreml.network import network
+from bridge_coreml.program import program
+from bridge_coreml.reader import File, read
+
+APPLE_ONLY = {
+    "customModel": "a custom model, whose code is in the app that brings it",
+    "linkedModel": "a link to a model compiled elsewhere",
+    "textClassifier": "a text classifier, which only Apple's Natural Language framework runs",
+    "wordTagger": "a word tagger, which only Apple's Natural Language framework runs",
+    "gazetteer": "a gazetteer, which only Apple's Natural Language framework runs",
+    "wordEmbedding": "a word embedding, which only Apple's Natural Language framework runs",
+    "visionFeaturePrint": "an image feature print, whose weights are part of Apple's systems",
+    "audioFeaturePrint": "a sound feature print, whose weights are part of Apple's systems",
+    "soundAnalysisPreprocessing": "a sound preprocessing step that is part of Apple's systems",
+    "serializedModel": "a serialized model of an undocumented kind",
+}
+MODELS: dict[str, Callable[[File, dict[str, Any]], ir.Model]] = {
+    "mlProgram": program,
+    **dict.fromkeys(NETWORKS, network),
+    **dict.fromkeys((*PIPELINES, *STEPS), classical),
+}
+
+
+def load(src: Any, **options: Any) -> ir.Model:
+    """Read a Core ML package or file into a hub model.
+
+    Raises UnreadableFile for bytes that are no Core ML model, UnsupportedModel for a model only Apple's systems run and
+    for operators without a rule, InvalidOption for a function the file does not have.
+    """
+    path = Path(src)
+    file = read(path)
+    kind = file.message.WhichOneof("Type")
+    if kind in APPLE_ONLY:
+        raise UnsupportedModel(
+            f"{path} is {APPLE_ONLY[kind]}.", [], "Nothing outside Apple's systems can run it."
+        )
+    if kind not in MODELS:
+        what = NOT_READ.get(kind, f"a {kind}")
+        raise UnsupportedModel(f"{path} is {what}, which is not read.", [])
+    try:
+        model = MODELS[kind](file, options)
+    except (BridgeError, MemoryError):
+        raise
+    except Exception as error:
+        raise UnreadableFile(
+            f"{path} is not a valid Core ML model: {type(error).__name__}: {error}", "Is the file complete?"
+        ) from error
+    hub.stamp(
+        model, format="coreml", sha256=file.digest, specification=str(file.message.specificationVersion)
+    )
+    return model
+
+
+importer = Importer(
+    load,
+    (
+        Option("function", "of a program that has several; the default one when not named", ""),
+        Option(
+            "labels",
+            "of a classifier: kept as metadata, or also an output with the predicted label",
+            "metadata",
+            str,
+            ("metadata", "output"),
+        ),
+    ),
+    ops,
+)

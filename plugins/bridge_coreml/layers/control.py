@@ -1,0 +1,112 @@
+"""Branches and loops: networks that write blobs of the network around them."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge_coreml.layers.common import as_bool, as_int, layers, need
+
+
+def written(network):
+    """Names of blobs that a network writes, in order, those of networks inside it too."""
+    from bridge_coreml.network import nested
+
+    found = {}
+    for layer in network.layers:
+        found.update(dict.fromkeys(layer.output))
+        for inner in nested(layer):
+            found.update(dict.fromkeys(written(inner)))
+    return list(found)
+
+
+def inside(scope, network):
+    from bridge_coreml.network import Scope
+
+    graph = ir.Graph([], [], nodes=[], name="block", opset_imports={"": hub.HUB_OPSET})
+    return graph, Scope(scope.file, hub.Builder(graph), network, scope)
+
+
+@layers.op("branch")
+def branch(op, layer, flag):
+    """What both networks write, or one of them and what was there before."""
+    scope, sides = layer.scope, (layer.params.ifBranch, layer.params.elseBranch)
+    listed = [written(s) for s in sides]
+    names = [
+        n
+        for n in dict.fromkeys([*listed[0], *listed[1]])
+        if scope.has(n) or (n in listed[0] and n in listed[1])
+    ]
+    graphs = []
+    for side in sides:
+        graph, inner = inside(scope, side)
+        inner.run(side.layers)
+        graph.outputs.extend(inner.op.Identity(inner.value(n)) for n in names)
+        graphs.append(graph)
+    condition = op.Reshape(as_bool(op, flag), op.const([]))
+    made = op.If(condition, then_branch=graphs[0], else_branch=graphs[1], _outputs=len(names))
+    for name, value in zip(names, made if isinstance(made, tuple) else (made,), strict=True):
+        value.type = value.type or ir.TensorType(ir.DataType.FLOAT)
+        scope.values[name] = value
+    return ()
+
+
+def stepwise(p):
+    """No layer leaves the loop from inside."""
+
+    def plain(network):
+        from bridge_coreml.network import nested
+
+        return all(
+            layer.WhichOneof("layer") not in ("loopBreak", "loopContinue")
+            and all(plain(n) for n in nested(layer))
+            for layer in network.layers
+        )
+
+    return plain(p.bodyNetwork)
+
+
+@layers.op("loop", needs=(need("no loopBreak and no loopContinue", stepwise),))
+def loop(op, layer, limit=None):
+    """Blobs that were there before and that a step writes are carried from step to step."""
+    scope, p = layer.scope, layer.params
+    test, body = p.conditionNetwork, p.bodyNetwork
+    tested = bool(p.conditionVar) and len(test.layers) > 0
+    if tested:
+        scope.run(test.layers)
+    names = [n for n in dict.fromkeys([*written(body), *written(test)]) if scope.has(n)]
+    carried = [
+        ir.Value(
+            name=hub.fresh_name(op.graph, "carried"),
+            type=ir.TensorType(ir.DataType.FLOAT),
+            shape=scope.value(n).shape,
+        )
+        for n in names
+    ]
+    count = ir.Value(
+        name=hub.fresh_name(op.graph, "count"), type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([])
+    )
+    going = ir.Value(
+        name=hub.fresh_name(op.graph, "going"), type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([])
+    )
+    graph, inner = inside(scope, body)
+    graph.inputs.extend([count, going, *carried])
+    inner.values.update(zip(names, carried, strict=True))
+    inner.run(body.layers)
+    again = inner.op.Identity(going)
+    if tested:
+        inner.run(test.layers)
+        again = inner.op.Reshape(as_bool(inner.op, inner.value(p.conditionVar)), inner.op.const([]))
+    graph.outputs.extend([again, *(inner.op.Identity(inner.value(n)) for n in names)])
+    most = None
+    if limit is not None:
+        most = op.Reshape(as_int(op, limit), op.const([]))
+    elif p.maxLoopIterations or not tested:
+        most = op.const(np.array(p.maxLoopIterations, np.int64))
+    first = op.Reshape(as_bool(op, scope.value(p.conditionVar)), op.const([])) if tested else None
+    made = op.Loop(most, first, *(scope.value(n) for n in names), body=graph, _outputs=max(len(names), 1))
+    for name, value in zip(names, made if isinstance(made, tuple) else (made,), strict=False):
+        value.type = value.type or ir.TensorType(ir.DataType.FLOAT)
+        scope.values[name] = value
+    return ()

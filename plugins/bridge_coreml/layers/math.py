@@ -1,0 +1,193 @@
+"""Element by element."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge_coreml.layers.common import as_bool, layers, rank_of, weight
+
+UNARY = {
+    "ceil": "Ceil", "floor": "Floor", "sign": "Sign", "round": "Round", "sin": "Sin", "cos": "Cos", "tan": "Tan",
+    "asin": "Asin", "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "tanh": "Tanh", "asinh": "Asinh",
+    "acosh": "Acosh", "atanh": "Atanh", "erf": "Erf", "copy": "Identity",
+}  # fmt: skip
+
+
+@layers.op(*UNARY)
+def unary(op, layer, x):
+    return op.node(UNARY[layer.kind], x)
+
+
+@layers.op("exp2")
+def exp2(op, layer, x):
+    return op.Pow(op.const(np.float32(2)), x)
+
+
+@layers.op("clip")
+def clip(op, layer, x):
+    return op.Clip(x, np.float32(layer.params.minVal), np.float32(layer.params.maxVal))
+
+
+@layers.op("clampedReLU")
+def clamped_relu(op, layer, x):
+    return op.Min(op.Where(op.Less(x, 0.0), op.Mul(x, layer.params.alpha), x), np.float32(layer.params.beta))
+
+
+@layers.op("gelu")
+def gelu(op, layer, x):
+    if layer.params.mode == 2:
+        return op.Mul(x, op.Sigmoid(op.Mul(x, 1.702)))
+    return op.Gelu(x, approximate="tanh" if layer.params.mode == 1 else None)
+
+
+SQRT, RSQRT, INVERSE, POWER, EXP, LOG, ABS, THRESHOLD = range(8)
+
+
+@layers.op("unary")
+def function(op, layer, x):
+    p = layer.params
+    x = op.Mul(x, p.scale) if p.scale not in (0.0, 1.0) else x
+    x = op.Add(x, p.shift) if p.shift else x
+    if p.type in (RSQRT, INVERSE, LOG) and p.epsilon:
+        x = op.Add(x, np.float32(p.epsilon))
+    return {
+        SQRT: lambda: op.Sqrt(x),
+        RSQRT: lambda: op.Reciprocal(op.Sqrt(x)),
+        INVERSE: lambda: op.Reciprocal(x),
+        POWER: lambda: op.Pow(x, np.float32(p.alpha)),
+        EXP: lambda: op.Exp(x),
+        LOG: lambda: op.Log(x),
+        ABS: lambda: op.Abs(x),
+        THRESHOLD: lambda: op.Max(x, np.float32(p.alpha)),
+    }[p.type]()
+
+
+def activated(op, params, x, channel_axis=-3):
+    """An ActivationParams message applied to a blob."""
+    kind = params.WhichOneof("NonlinearityType")
+    p = getattr(params, kind)
+
+    def per_channel(values):
+        array = weight(values, [max(len(values.floatValue), len(values.float16Value) // 2, 1)])
+        spread = [1] * (rank_of(x) or 3)
+        spread[channel_axis] = -1
+        return op.const(array.reshape(spread) if array.size > 1 else array)
+
+    return {
+        "linear": lambda: op.Add(op.Mul(x, p.alpha), p.beta),
+        "ReLU": lambda: op.Relu(x),
+        "leakyReLU": lambda: op.LeakyRelu(x, alpha=p.alpha),
+        "thresholdedReLU": lambda: op.Where(op.Less(x, p.alpha), np.float32(0), x),
+        "PReLU": lambda: op.PRelu(x, per_channel(p.alpha)),
+        "tanh": lambda: op.Tanh(x),
+        "scaledTanh": lambda: op.Mul(op.Tanh(op.Mul(x, p.beta)), p.alpha),
+        "sigmoid": lambda: op.Sigmoid(x),
+        "sigmoidHard": lambda: op.HardSigmoid(x, alpha=p.alpha, beta=p.beta),
+        "ELU": lambda: op.Elu(x, alpha=p.alpha),
+        "softsign": lambda: op.Softsign(x),
+        "softplus": lambda: op.Softplus(x),
+        "parametricSoftplus": lambda: op.Mul(
+            op.Softplus(op.Mul(x, per_channel(p.beta))), per_channel(p.alpha)
+        ),
+    }[kind]()
+
+
+@layers.op("activation")
+def activation(op, layer, x):
+    return activated(op, layer.params, x)
+
+
+MANY = {"add": "Add", "multiply": "Mul", "max": "Max", "min": "Min"}
+
+
+@layers.op(*MANY)
+def combined(op, layer, *inputs):
+    name = MANY[layer.kind]
+    if len(inputs) == 1:
+        return (
+            op.node(name, inputs[0], layer.params.alpha)
+            if layer.kind in ("add", "multiply")
+            else op.Identity(inputs[0])
+        )
+    total = inputs[0]
+    for each in inputs[1:]:
+        total = op.node(name, total, each)
+    return total
+
+
+@layers.op("average")
+def average(op, layer, *inputs):
+    return op.Mean(*inputs)
+
+
+BROADCAST = {
+    "addBroadcastable": "Add",
+    "subtractBroadcastable": "Sub",
+    "multiplyBroadcastable": "Mul",
+    "divideBroadcastable": "Div",
+    "powBroadcastable": "Pow",
+    "maxBroadcastable": "Max",
+    "minBroadcastable": "Min",
+}
+
+
+@layers.op(*BROADCAST)
+def broadcast(op, layer, x, y):
+    return op.node(BROADCAST[layer.kind], x, y)
+
+
+@layers.op("floorDivBroadcastable")
+def floor_div(op, layer, x, y):
+    return op.Floor(op.Div(x, y))
+
+
+@layers.op("modBroadcastable")
+def mod(op, layer, x, y):
+    rest = op.Mod(x, y, fmod=1)
+    turned = op.And(op.Not(op.Equal(rest, 0.0)), op.Xor(op.Less(rest, 0.0), op.Less(y, 0.0)))
+    return op.Where(turned, op.Add(rest, y), rest)
+
+
+COMPARED = {
+    "equal": "Equal",
+    "notEqual": "Equal",
+    "lessThan": "Less",
+    "lessEqual": "LessOrEqual",
+    "greaterThan": "Greater",
+    "greaterEqual": "GreaterOrEqual",
+}
+
+
+@layers.op(*COMPARED)
+def compared(op, layer, x, y=None):
+    made = op.node(COMPARED[layer.kind], x, np.float32(layer.params.alpha) if y is None else y)
+    return op.Not(made) if layer.kind == "notEqual" else made
+
+
+LOGICAL = {"logicalAnd": "And", "logicalOr": "Or", "logicalXor": "Xor"}
+
+
+@layers.op(*LOGICAL)
+def logical(op, layer, x, y):
+    return op.node(LOGICAL[layer.kind], as_bool(op, x), as_bool(op, y))
+
+
+@layers.op("logicalNot")
+def logical_not(op, layer, x):
+    return op.Not(as_bool(op, x))
+
+
+@layers.op("whereBroadcastable")
+def where(op, layer, flag, x, y):
+    return op.Where(as_bool(op, flag), x, y)
+
+
+@layers.op("softmaxND")
+def softmax_nd(op, layer, x):
+    return op.Softmax(x, axis=layer.params.axis)
+
+
+@layers.op("softmax")
+def softmax(op, layer, x):
+    """Along the channels: the third dimension from the end."""
+    return op.Softmax(x, axis=(rank_of(x) or 3) - 3)

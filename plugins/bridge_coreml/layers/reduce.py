@@ -1,0 +1,78 @@
+"""Reductions, running sums, order, and the place of an extreme."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge_coreml.layers.common import FLOAT, as_int, ints, layers, rank_of
+
+NAMES = {
+    "reduceL1": "ReduceL1",
+    "reduceL2": "ReduceL2",
+    "reduceMax": "ReduceMax",
+    "reduceMin": "ReduceMin",
+    "reduceSum": "ReduceSum",
+    "reduceProd": "ReduceProd",
+    "reduceMean": "ReduceMean",
+    "reduceLogSum": "ReduceLogSum",
+    "reduceSumSquare": "ReduceSumSquare",
+    "reduceLogSumExp": "ReduceLogSumExp",
+}
+
+
+@layers.op(*NAMES)
+def reduction(op, layer, x):
+    p = layer.params
+    axes = None if p.reduceAll else ints(p.axes)
+    made = op.node(NAMES[layer.kind], x, axes, keepdims=int(p.keepDims))
+    return made if rank_of(made) != 0 else op.Reshape(made, ints([1]))
+
+
+MODES = (
+    "ReduceSum", "ReduceMean", "ReduceProd", "ReduceLogSum", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMin",
+)  # fmt: skip
+AXES = ([-3, -2, -1], [-2, -1], [-3], [-2], [-1])
+
+
+@layers.op("reduce")
+def reduce_blob(op, layer, x):
+    p = layer.params
+    axes = AXES[p.axis]
+    if p.mode == 9:
+        return op.Cast(op.ArgMax(x, axis=axes[-1], keepdims=1), to=FLOAT)
+    if MODES[p.mode] == "ReduceLogSum" and p.epsilon:
+        return op.Log(op.Add(op.ReduceSum(x, ints(axes), keepdims=1), np.float32(p.epsilon)))
+    return op.node(MODES[p.mode], x, ints(axes), keepdims=1)
+
+
+@layers.op("argMax", "argMin")
+def arg_extreme(op, layer, x):
+    p = layer.params
+    keep = not p.removeDim or (rank_of(x) or 1) == 1
+    name = "ArgMax" if layer.kind == "argMax" else "ArgMin"
+    return op.Cast(op.node(name, x, axis=int(p.axis), keepdims=int(keep)), to=FLOAT)
+
+
+@layers.op("topK")
+def top_k(op, layer, x, k=None):
+    p = layer.params
+    count = ints([int(p.K)]) if k is None else op.Reshape(as_int(op, k), ints([1]))
+    values, places = op.TopK(x, count, axis=int(p.axis), largest=int(not p.useBottomK), _outputs=2)
+    return values, op.Cast(places, to=FLOAT)
+
+
+@layers.op("argSort")
+def arg_sort(op, layer, x):
+    p = layer.params
+    axis = int(p.axis)
+    _, places = op.TopK(
+        x, op.Shape(x, start=axis, end=axis + 1), axis=axis, largest=int(p.descending), _outputs=2
+    )
+    return op.Cast(places, to=FLOAT)
+
+
+@layers.op("cumSum")
+def cum_sum(op, layer, x, axis=None):
+    p = layer.params
+    place = np.array(p.axis, np.int64) if axis is None else op.Reshape(as_int(op, axis), op.const([]))
+    return op.CumSum(x, place, exclusive=int(p.excludeFinalSum), reverse=int(p.reverse))

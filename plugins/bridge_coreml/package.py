@@ -1,0 +1,42 @@
+"""A package as Core ML lays it out: a manifest, the model, its folder of weights."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+
+FOLDER = Path("Data") / "com.apple.CoreML"
+WEIGHTS = FOLDER / "weights"
+MODEL = FOLDER / "model.mlmodel"
+
+
+def finish(package: Path, model: bytes) -> None:
+    """Write the model and the manifest; weights are there already, if there are any. The same model gives the same bytes."""
+    (package / FOLDER).mkdir(parents=True, exist_ok=True)
+    (package / MODEL).write_bytes(model)
+    items = [("Model Specification", MODEL)]
+    if (package / WEIGHTS).is_dir():
+        if any((package / WEIGHTS).iterdir()):
+            items.append(("Model Weights", WEIGHTS))
+        else:
+            (package / WEIGHTS).rmdir()
+    entries = {
+        identifier(place): {
+            "author": "com.apple.CoreML",
+            "description": f"CoreML {title}",
+            "name": place.name,
+            "path": place.relative_to("Data").as_posix(),
+        }
+        for title, place in items
+    }
+    manifest = {
+        "fileFormatVersion": "1.0.0",
+        "itemInfoEntries": entries,
+        "rootModelIdentifier": identifier(MODEL),
+    }
+    (package / "Manifest.json").write_text(json.dumps(manifest, indent=4) + "\n")
+
+
+def identifier(place: Path) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"modelbridge/{place.as_posix()}")).upper()

@@ -1,0 +1,417 @@
+"""ML Program → hub, driven by import_ops: the protobuf is walked as it is."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import InvalidOption, UnreadableFile, UnsupportedModel
+from bridge.ops import Rule
+from bridge.report import Blocker
+from bridge_coreml import features, interface
+from bridge_coreml.import_ops import ops
+from bridge_coreml.reader import KINDS, File, value_array
+
+DEPTH = 32
+STATE_OUT = "_out"
+
+
+def program(file: File, options: dict[str, Any]) -> ir.Model:
+    """The hub model of one function. States become inputs and, under their name with `_out`, outputs."""
+    name = _function_name(file, options.get("function", ""))
+    function = file.message.mlProgram.functions[name]
+    if function.opset not in function.block_specializations:
+        raise UnreadableFile(f"{file.path}: the function {name} has no program for {function.opset}.")
+    block = function.block_specializations[function.opset]
+    version = _opset(file, function.opset)
+    graph = ir.Graph(
+        [], [], nodes=[], name=name, opset_imports={"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET}
+    )
+    scope = Scope(file, hub.Builder(graph), version, options)
+    for given in function.inputs:
+        scope.types[given.name] = given.type
+    blockers = list(_blockers(scope, block))
+    if blockers:
+        count = len(blockers)
+        raise UnsupportedModel(
+            f"{count} operator{'s' * (count > 1)} of {file.path} cannot be read:",
+            blockers,
+            "Add a rule: plugins/README.md#one-operator",
+        )
+    described = features.described(file, name)
+    before, after = interface.loaded(file.message.description.metadata.userDefined.get(interface.KEY, ""))
+    for given in function.inputs:
+        value = features.input_value(file, given, described)
+        outer = value
+        if given.name in before:
+            outer, value = interface.given(scope.op, value, before[given.name])
+        graph.inputs.append(outer)
+        if given.type.WhichOneof("type") == "stateType":
+            scope.states[given.name] = value
+        else:
+            scope.values[given.name] = value
+    scope.run(block)
+    results = []
+    for output in scope.outputs(block):
+        value = scope.value(output)
+        if output in after:
+            value = interface.answered(scope.op, value, after[output])
+        results.append((after[output].name if output in after else output, value))
+    results += [
+        (state + STATE_OUT, value) for state, value in scope.states.items() if not value.is_graph_input()
+    ]
+    _finish(scope.op, graph, results)
+    model = ir.Model(graph, ir_version=hub.IR_VERSION)
+    model.metadata_props.update(features.metadata(file, described))
+    if scope.classes is not None:
+        model.metadata_props["coreml.classes"] = json.dumps(scope.classes)
+    return model
+
+
+def _finish(op: hub.Builder, graph: ir.Graph, results: list[tuple[str, ir.Value]]) -> None:
+    taken = {v.name for v in graph.inputs}
+    for name, value in results:
+        if value.is_graph_output() or value.producer() is None or value.producer() not in op.nodes:
+            value = op.Identity(value)
+        value.name = f"{name}_output" if name in taken else name
+        taken.add(value.name)
+        graph.outputs.append(value)
+
+
+def _function_name(file: File, asked: str) -> str:
+    names = list(file.message.mlProgram.functions)
+    default = file.message.description.defaultFunctionName or "main"
+    chosen = asked or (default if default in names else names[0] if len(names) == 1 else "")
+    if chosen not in names:
+        raise InvalidOption(
+            f"{file.path} has no function {chosen or default!r}.",
+            f"It has: {', '.join(sorted(names)) or 'none'}.",
+        )
+    return chosen
+
+
+def _opset(file: File, name: str) -> int:
+    """The iOS version whose operators `CoreML<n>` means."""
+    number = name.removeprefix("CoreML")
+    if not number.isdigit() or not 3 <= int(number) <= 9:
+        raise UnreadableFile(f"{file.path} uses the operators of {name}, which are not known.")
+    return {9: 26}.get(int(number), int(number) + 10)
+
+
+def _blockers(scope: Scope, block: Any) -> Iterator[Blocker]:
+    """What cannot be read, told from types and constants alone."""
+    for given in block.inputs:
+        scope.types[given.name] = given.type
+    for operation in block.operations:
+        for output in operation.outputs:
+            scope.types[output.name] = output.type
+        if operation.type == "const":
+            scope.keep(operation)
+            continue
+        node = Node(operation, scope, scope.version)
+        reason = ops.refusal(operation.type, node, scope.version)
+        if operation.type == "make_list" and node.get("dynamic_length", True):
+            scope.growing.add(node.title())
+        if operation.type == "custom_layer":
+            reason = f"is the custom layer {node.title()}, whose code is in the app that brings it"
+        if reason:
+            yield Blocker(operation.type, node.title(), "", reason)
+        for inner in operation.blocks:
+            yield from _blockers(scope.inner(scope.op), inner)
+
+
+class Node:
+    """One MIL operation as handlers see it."""
+
+    def __init__(self, operation: Any, scope: Scope | None, version: int) -> None:
+        self.operation, self.scope, self.version = operation, scope, version
+        self.op, self.outputs = operation.type, operation.outputs
+
+    def title(self) -> str:
+        return self.outputs[0].name if self.outputs else ""
+
+    def has(self, name: str) -> bool:
+        return name in self.operation.inputs and len(self.operation.inputs[name].arguments) > 0
+
+    def bindings(self, name: str) -> list[Any]:
+        return list(self.operation.inputs[name].arguments) if self.has(name) else []
+
+    def dims(self, name: str) -> list[int | None] | None:
+        """Declared dimensions of an input (of a tuple, of its first); None when its rank is not known."""
+        assert self.scope is not None
+        bound = self.bindings(name)
+        found = self.scope.type_of(bound[0]) if bound else None
+        if found is None or found.WhichOneof("type") != "tensorType" or variadic(found):
+            return None
+        return dims_of(found)
+
+    def kind(self, name: str) -> str:
+        """MIL dtype of an input; empty when it is absent or no tensor."""
+        assert self.scope is not None
+        bound = self.bindings(name)
+        found = self.scope.type_of(bound[0]) if bound else None
+        return (
+            KINDS[found.tensorType.dataType][0] if found is not None and found.HasField("tensorType") else ""
+        )
+
+    def constant(self, name: str) -> bool:
+        """Whether an input is absent or known before run time."""
+        return not self.has(name) or self.array(name) is not None
+
+    def array(self, name: str) -> Any:
+        """A constant input or attribute as an array (a list of them for a tuple); None when absent or known at run time
+        alone."""
+        assert self.scope is not None
+        if name in self.operation.attributes:
+            return value_array(self.scope.file, self.operation.attributes[name])
+        bound = [self.scope.constant(b) for b in self.bindings(name)]
+        if not bound or any(b is None for b in bound):
+            return None
+        return bound[0] if len(bound) == 1 else bound
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A constant as plain Python: a number, a text, a list; `default` when absent."""
+        found = self.array(name)
+        if found is None:
+            return default
+        if isinstance(found, list):
+            return [v.tolist() if isinstance(v, np.ndarray) else v for v in found]
+        return found.tolist()
+
+    def value(self, name: str) -> ir.Value | None:
+        """The hub value of an input, or None when absent."""
+        found = self.values(name)
+        return found[0] if found else None
+
+    def values(self, name: str) -> list[ir.Value]:
+        """The hub values of a tuple of inputs."""
+        assert self.scope is not None
+        return [self.scope.bound(b) for b in self.bindings(name)]
+
+    def out_dtype(self, index: int = 0) -> ir.DataType:
+        return KINDS[self.outputs[index].type.tensorType.dataType][2]
+
+    def out_dims(self, index: int = 0) -> list[int | None]:
+        return dims_of(self.outputs[index].type)
+
+    def branch(self, block: Any) -> ir.Graph:
+        """A block without inputs as a graph that reads the values around it."""
+        assert self.scope is not None
+        graph = ir.Graph([], [], nodes=[], name=self.title(), opset_imports={"": hub.HUB_OPSET})
+        inner = self.scope.inner(hub.Builder(graph))
+        graph.outputs.extend(inner.op.Identity(v) for v in inner.block(block, []))
+        return graph
+
+    def loop(self, condition: Any, body: Any, inputs: list[ir.Value], fixed: bool = False) -> ir.Graph:
+        """A Loop body: the block `body`, then the block `condition`, if there is one, on its results; with `fixed`, lists
+        keep their lengths."""
+        assert self.scope is not None
+        carried = []
+        for given, declared in zip(inputs, body.inputs, strict=True):
+            name = hub.fresh_name(self.scope.op.graph, "carried")
+            shape = _steady(given, declared.type, bool(self.scope.growing) and not fixed)
+            carried.append(ir.Value(name=name, type=given.type, shape=shape))
+        count = ir.Value(
+            name=hub.fresh_name(self.scope.op.graph, "count"),
+            type=ir.TensorType(ir.DataType.INT64),
+            shape=ir.Shape([]),
+        )
+        go = ir.Value(
+            name=hub.fresh_name(self.scope.op.graph, "go"),
+            type=ir.TensorType(ir.DataType.BOOL),
+            shape=ir.Shape([]),
+        )
+        graph = ir.Graph(
+            [count, go, *carried], [], nodes=[], name=self.title(), opset_imports={"": hub.HUB_OPSET}
+        )
+        inner = self.scope.inner(hub.Builder(graph))
+        inner.growing = set() if fixed else inner.growing
+        results = inner.block(body, carried)
+        again = go
+        if condition is not None:
+            again = inner.op.Reshape(inner.block(condition, results)[0], inner.op.const([]))
+        graph.outputs.extend(inner.op.Identity(v) for v in (again, *results))
+        return graph
+
+
+class Scope:
+    """One block being built into a hub graph: hub values, constants and states by name, those of outer blocks visible."""
+
+    def __init__(
+        self, file: File, op: hub.Builder, version: int, options: dict[str, Any], outer: Scope | None = None
+    ) -> None:
+        self.file, self.op, self.version, self.options, self.outer = file, op, version, options, outer
+        self.depth: int = outer.depth + 1 if outer is not None else 0
+        if self.depth > DEPTH:
+            raise UnreadableFile(f"{file.path}: blocks are nested more than {DEPTH} deep.")
+        self.values: dict[str, ir.Value] = {}
+        self.constants: dict[str, Any] = {}
+        self.arrays: dict[str, Any] = {}
+        self.types: dict[str, Any] = {}
+        self.growing: set[str] = outer.growing if outer is not None else set()
+        self.states: dict[str, ir.Value] = outer.states if outer is not None else {}
+        self.classes: list | None = None
+
+    def inner(self, op: hub.Builder) -> Scope:
+        return Scope(self.file, op, self.version, self.options, self)
+
+    def around(self) -> Iterable[Scope]:
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.outer
+
+    def keep(self, operation: Any) -> None:
+        """Remember a `const` operation."""
+        if "val" not in operation.attributes or not operation.outputs:
+            raise UnreadableFile(f"{self.file.path} holds a constant without a value.")
+        self.constants[operation.outputs[0].name] = operation.attributes["val"]
+
+    def type_of(self, binding: Any) -> Any:
+        """The ValueType of what is bound, or None when nobody declared it."""
+        if binding.HasField("value"):
+            return binding.value.type
+        return next((s.types[binding.name] for s in self.around() if binding.name in s.types), None)
+
+    def array(self, name: str) -> Any:
+        """A constant by name, decoded once; None when it is known at run time alone."""
+        for scope in self.around():
+            if name in scope.arrays:
+                return scope.arrays[name]
+            if name in scope.constants:
+                scope.arrays[name] = value_array(self.file, scope.constants[name])
+                return scope.arrays[name]
+            if name in scope.values:
+                return unquantized(scope.values[name])
+        return None
+
+    def constant(self, binding: Any) -> Any:
+        return (
+            value_array(self.file, binding.value) if binding.HasField("value") else self.array(binding.name)
+        )
+
+    def bound(self, binding: Any) -> ir.Value:
+        if binding.HasField("value"):
+            return self.op.const(tensor(value_array(self.file, binding.value)))
+        return self.value(binding.name)
+
+    def value(self, name: str) -> ir.Value:
+        for scope in self.around():
+            if name in scope.values:
+                return scope.values[name]
+        array = self.array(name)
+        if array is None:
+            raise UnreadableFile(f"{self.file.path}: {name} is read before it is made.")
+        made = self.op.const(tensor(array))
+        self.values[name] = made
+        return made
+
+    def outputs(self, block: Any) -> list[str]:
+        """Names of what a block returns; a classifier's label and dictionary stand for what they are made of."""
+        return [n for n in block.outputs if n in self.values or self.array(n) is not None]
+
+    def block(self, block: Any, inputs: list[ir.Value]) -> list[ir.Value]:
+        """Results of a block on `inputs`, built in place."""
+        for given, value in zip(block.inputs, inputs, strict=True):
+            self.values[given.name], self.types[given.name] = value, given.type
+        self.run(block)
+        return [self.value(name) for name in block.outputs]
+
+    def after(self, block: Any, inputs: list[ir.Value]) -> Scope:
+        """Itself, with the constants of a block known."""
+        self.values.update(zip((i.name for i in block.inputs), inputs, strict=True))
+        for operation in block.operations:
+            if operation.type == "const":
+                self.keep(operation)
+        return self
+
+    def run(self, block: Any) -> None:
+        for operation in block.operations:
+            self.types.update((output.name, output.type) for output in operation.outputs)
+            if operation.type == "const":
+                self.keep(operation)
+            else:
+                self._operation(Node(operation, self, self.version))
+
+    def _operation(self, node: Node) -> None:
+        self.op.source = f"{node.op} {node.title()}".strip()
+        rule = ops.find(node.op, node, self.version)
+        assert rule is not None
+        results = call(rule, self.op, node)
+        results = results if isinstance(results, tuple) else (results,)
+        for output, made in zip(node.outputs, results, strict=False):
+            if made is None:
+                continue
+            if isinstance(made, np.ndarray):
+                self.arrays[output.name] = made
+                continue
+            described = output.type.tensorType
+            if made.type is None and described.dataType in KINDS:
+                made.type = ir.TensorType(KINDS[described.dataType][2])
+            if (
+                made.shape is None
+                and output.type.WhichOneof("type") == "tensorType"
+                and not variadic(output.type)
+            ):
+                made.shape = ir.Shape(dims_of(output.type))
+            self.values[output.name] = made
+
+
+def unquantized(value: ir.Value) -> Any:
+    """The array of stored weights that are dequantized as they are read; None for any other value."""
+    made = value.producer()
+    if made is None or made.op_type != "DequantizeLinear":
+        return None
+    arrays = [hub.const(v) for v in made.inputs]
+    if arrays[0] is None or arrays[1] is None or hub.attr(made, "block_size", 0):
+        return None
+    stored, scale, zero = arrays[0].astype(np.float32), arrays[1], arrays[2] if len(arrays) > 2 else None
+    spread = [-1 if i == hub.attr(made, "axis", 1) else 1 for i in range(stored.ndim)] if scale.ndim else []
+    shifted = stored if zero is None else stored - zero.astype(np.float32).reshape(spread)
+    return (shifted * scale.reshape(spread)).astype(scale.dtype)
+
+
+def _steady(given: ir.Value, declared: Any, growing: bool) -> ir.Shape | None:
+    """The shape of what a loop carries: lengths that may change from step to step are unknown."""
+    if declared.WhichOneof("type") == "listType":
+        dims = [None, *(given.shape or ())[1:]]
+        return ir.Shape(dims) if growing and given.shape is not None else given.shape
+    if declared.WhichOneof("type") != "tensorType" or variadic(declared):
+        return None
+    return ir.Shape(dims_of(declared))
+
+
+def call(rule: Rule, op: hub.Builder, node: Node) -> Any:
+    """A handler's parameters after (op, node) are names of MIL inputs; `*inputs` are `x` and `y`."""
+    arguments = []
+    for parameter in list(inspect.signature(rule.handler).parameters.values())[2:]:
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            arguments += [node.value(n) for n in ("x", "y") if node.has(n)]
+        else:
+            arguments.append(node.value(parameter.name))
+    return rule.handler(op, node, *arguments)
+
+
+def variadic(described: Any) -> bool:
+    return any(d.unknown.variadic for d in described.tensorType.dimensions)
+
+
+def dims_of(described: Any) -> list[int | None]:
+    """Dimensions of a MIL ValueType, None for those known at run time alone."""
+    dims = described.tensorType.dimensions
+    return [d.constant.size if d.WhichOneof("dimension") == "constant" else None for d in dims]
+
+
+def tensor(array: Any) -> Any:
+    """An ir tensor that does not copy."""
+    if isinstance(array, list):
+        array = np.array(array)
+    if array.dtype == object:
+        return ir.StringTensor(np.array([s.encode() for s in array.ravel()], object).reshape(array.shape))
+    return ir.tensor(array)

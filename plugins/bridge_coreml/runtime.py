@@ -1,0 +1,78 @@
+"""Run a Core ML model: Apple's own runtime on a Mac, elsewhere the file is read back and run as a hub model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.errors import ExecutionFailed, InvalidInput
+from bridge.runtime import Outputs, check_inputs, run_hub
+from bridge_coreml.interface import KEY, loaded
+
+
+def run(path: Path, inputs: dict[str, Any]) -> Outputs:
+    """Outputs by name, in the dtypes of the model that was converted where the file remembers them.
+
+    Raises InvalidInput, ExecutionFailed, and what reading the file raises.
+    """
+    from bridge.convert import load
+
+    model = load(path, source="coreml")
+    check_range(model, inputs)
+    if sys.platform == "darwin":
+        return predicted(path, model, inputs)
+    found = run_hub(model, inputs)
+    found.engine = f"re-read, {found.engine}"
+    return found
+
+
+def check_range(model: ir.Model, inputs: dict[str, Any]) -> None:
+    """Raise InvalidInput for integers that do not fit into the 32 bits a file holds them in."""
+    held, _ = loaded(model.metadata_props.get(KEY, ""))
+    for port in held.values():
+        array = inputs.get(port.name)
+        if (
+            not isinstance(array, np.ndarray)
+            or array.dtype.name not in ("int64", "uint64", "uint32")
+            or not array.size
+        ):
+            continue
+        if int(array.min()) < -(2**31) or int(array.max()) >= 2**31:
+            raise InvalidInput(
+                f"Input {port.name} holds numbers beyond 32 bits, which Core ML has no dtype for."
+            )
+
+
+def predicted(path: Path, model: ir.Model, inputs: dict[str, Any]) -> Outputs:
+    """What Core ML answers, given under the names and in the dtypes of `model`, the file as it was read."""
+    from bridge_coreml.apple import coremltools
+
+    check_inputs({v.name or "": v for v in model.graph.inputs}, inputs)
+    before, after = loaded(model.metadata_props.get(KEY, ""))
+    ct = coremltools()
+    try:
+        described = ct.models.MLModel(str(path))
+        given = {p.name: p.held for p in before.values()}
+        values = described.predict({given.get(n, n): _plain(a) for n, a in inputs.items()})
+    except Exception as error:
+        raise ExecutionFailed(f"Core ML: {str(error).strip()}") from error
+    held = {p.name: p.held for p in after.values()}
+    found = {}
+    for value in model.graph.outputs:
+        array = np.asarray(values[held.get(value.name or "", value.name)])
+        array = array.astype(value.dtype.numpy()) if value.dtype else array
+        found[value.name or ""] = (
+            array.reshape(()) if value.shape is not None and not len(value.shape) else array
+        )
+    return Outputs(found, f"Core ML through coremltools {ct.__version__}")
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """As Core ML takes it: no booleans, no 64 bits, no scalars."""
+    kinds = {"b": np.int32, "i": np.int32, "u": np.int32}
+    kind = kinds.get(array.dtype.kind, np.float16 if array.dtype == np.float16 else np.float32)
+    return np.atleast_1d(array.astype(kind))

@@ -1,0 +1,11 @@
+"""Hub operators → PMML, by family. Handlers take (document, node, *inputs): columns, or arrays for constants."""
+
+from __future__ import annotations
+
+from bridge.ops import OpTable
+from bridge_pmml.export_ops import math, ml, reduce, tensor
+
+ops = OpTable("PMML export")
+for family in (math, ml, reduce, tensor):
+    for rule in family.ops:
+        ops.add(rule)

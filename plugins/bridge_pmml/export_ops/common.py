@@ -1,0 +1,83 @@
+"""Columns of two values side by side, and the conditions rules share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.needs import condition
+from bridge_pmml.document import Cols
+
+
+def scalars(array: np.ndarray, width: int) -> list[Any]:
+    """A constant's entry for each of `width` columns, the same for every record."""
+    flat = np.broadcast_to(array.reshape(array.shape[-1:] if array.ndim else ()), (width,))
+    return [plain(v) for v in flat]
+
+
+def plain(value: Any) -> Any:
+    """A Python scalar: float, int, bool or str."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def width_of(values: tuple[Any, ...]) -> int:
+    widths = [len(v) for v in values if isinstance(v, Cols)]
+    widths += [v.shape[-1] for v in values if isinstance(v, np.ndarray) and v.ndim and v.size]
+    return max(widths)
+
+
+def aligned(*values: Any) -> Iterator[tuple[Any, ...]]:
+    """The columns of several values, broadcast."""
+    width = width_of(values)
+    rows = []
+    for value in values:
+        items = value.items if isinstance(value, Cols) else scalars(np.asarray(value), width)
+        rows.append(items * width if len(items) == 1 else items)
+    return zip(*rows, strict=True)
+
+
+def shaped(items: list[Any], *values: Any) -> Cols:
+    """A result with the rank of its operands."""
+    return Cols(items, all(v.flat for v in values if isinstance(v, Cols)))
+
+
+def row_constant(value: ir.Value | None) -> bool:
+    """A constant that is the same for every record: a scalar, [F] or [1, F]."""
+    array = hub.const(value)
+    return array is not None and (array.ndim < 2 or (array.ndim == 2 and array.shape[0] == 1))
+
+
+def alike(node: ir.Node) -> bool:
+    """Operands are records of one rank, or constants that are the same for every record."""
+    ranks = {hub.rank_of(v) for v in node.inputs if v is not None and hub.const(v) is None}
+    constants = all(row_constant(v) for v in node.inputs if v is not None and hub.const(v) is not None)
+    if ranks == {1}:
+        return constants and all(
+            np.asarray(hub.const(v)).size == 1
+            for v in node.inputs
+            if v is not None and hub.const(v) is not None
+        )
+    return constants and ranks == {2}
+
+
+RECORDS = condition("records in rows, and constants that are the same for every record", alike)
+
+
+def axis_of(node: ir.Node, name: str = "axis", default: int = 0) -> int:
+    """An axis counted from the front."""
+    axis = int(hub.attr(node, name, default))
+    rank = hub.rank_of(node.inputs[0]) or 0
+    return axis + rank if axis < 0 else axis
+
+
+def across(default: int) -> Any:
+    return condition(
+        "axis=1 of a matrix of records",
+        lambda n: hub.rank_of(n.inputs[0]) == 2 and axis_of(n, default=default) == 1,
+    )

@@ -1,0 +1,179 @@
+"""Arithmetic, comparisons and choices, column by column."""
+
+from __future__ import annotations
+
+from bridge.hub import attr
+from bridge.needs import condition
+from bridge.ops import OpTable
+from bridge_pmml.document import Cols, Ref, kind_of
+from bridge_pmml.export_ops.common import RECORDS, aligned, shaped
+
+ops = OpTable("PMML export: math")
+
+UNARY = {
+    "Abs": "abs",
+    "Exp": "exp",
+    "Log": "ln",
+    "Sqrt": "sqrt",
+    "Floor": "floor",
+    "Ceil": "ceil",
+    "Round": "rint",
+    "Sin": "sin",
+    "Cos": "cos",
+    "Tan": "tan",
+    "Asin": "asin",
+    "Acos": "acos",
+    "Atan": "atan",
+    "Sinh": "sinh",
+    "Cosh": "cosh",
+    "Tanh": "tanh",
+    "Erf": "erf",
+}
+BINARY = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/", "Pow": "pow"}
+COMPARED = {
+    "Less": "lessThan",
+    "LessOrEqual": "lessOrEqual",
+    "Greater": "greaterThan",
+    "GreaterOrEqual": "greaterOrEqual",
+    "Equal": "equal",
+}
+FLOATS = condition(
+    "real numbers", lambda n: n.inputs[0].dtype is not None and n.inputs[0].dtype.is_floating_point()
+)
+
+
+@ops.op(*UNARY)
+def unary(doc, node, x):
+    return Cols([doc.apply(UNARY[node.op_type], a) for a in x.items], x.flat)
+
+
+@ops.op("Add", "Sub", "Mul", "Pow", needs=(RECORDS,))
+@ops.op("Div", needs=(RECORDS, FLOATS))
+def binary(doc, node, x, y):
+    """Neutral constants leave a column as it is."""
+    name, items = node.op_type, []
+    for a, b in aligned(x, y):
+        neutral = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1, "Pow": 1}[name]
+        same = isinstance(a, Ref) and not isinstance(b, Ref) and b == neutral
+        kind = "integer" if {kind_of(a), kind_of(b)} == {"integer"} else "double"
+        items.append(a if same else doc.apply(BINARY[name], a, b, kind=kind))
+    return shaped(items, x, y)
+
+
+@ops.op("Sum", needs=(RECORDS,))
+def add_up(doc, node, *given):
+    return shaped([doc.total(row) for row in aligned(*given)], *given)
+
+
+@ops.op("Neg")
+def negate(doc, node, x):
+    return Cols([doc.apply("*", a, -1.0) for a in x.items], x.flat)
+
+
+@ops.op("Reciprocal")
+def reciprocal(doc, node, x):
+    return Cols([doc.apply("/", 1.0, a) for a in x.items], x.flat)
+
+
+@ops.op("Relu")
+def relu(doc, node, x):
+    return Cols([doc.choose(doc.apply("lessThan", a, 0.0, kind="boolean"), 0.0, a) for a in x.items], x.flat)
+
+
+@ops.op("Sigmoid")
+def sigmoid(doc, node, x):
+    return Cols([logistic(doc, a) for a in x.items], x.flat)
+
+
+def logistic(doc, a):
+    return doc.apply("/", 1.0, doc.apply("+", doc.apply("exp", doc.apply("*", a, -1.0)), 1.0))
+
+
+@ops.op("Sign")
+def sign(doc, node, x):
+    def one(a):
+        low = doc.choose(doc.apply("lessThan", a, 0.0, kind="boolean"), -1.0, 0.0)
+        return doc.choose(doc.apply("greaterThan", a, 0.0, kind="boolean"), 1.0, low)
+
+    return Cols([one(a) for a in x.items], x.flat)
+
+
+@ops.op("Min", "Max", needs=(RECORDS,))
+def extreme(doc, node, *given):
+    """Missing where a value is."""
+    function = "lessOrEqual" if node.op_type == "Min" else "greaterOrEqual"
+    items = []
+    for row in aligned(*given):
+        best = row[0]
+        for other in row[1:]:
+            best = doc.choose(doc.apply(function, best, other, kind="boolean"), best, other)
+        items.append(best)
+    return shaped(items, *given)
+
+
+@ops.op(*COMPARED, needs=(RECORDS,))
+def compare(doc, node, x, y):
+    return shaped([doc.compare(COMPARED[node.op_type], a, b) for a, b in aligned(x, y)], x, y)
+
+
+@ops.op("And", "Or", needs=(RECORDS,))
+def both(doc, node, x, y):
+    name = node.op_type.lower()
+    return shaped([doc.apply(name, a, b, kind="boolean") for a, b in aligned(x, y)], x, y)
+
+
+@ops.op("Not")
+def inverse(doc, node, x):
+    return Cols([doc.apply("not", a, kind="boolean") for a in x.items], x.flat)
+
+
+@ops.op("IsNaN")
+def is_nan(doc, node, x):
+    return Cols([doc.apply("isMissing", a, kind="boolean") for a in x.items], x.flat)
+
+
+@ops.op("Where", needs=(RECORDS,))
+def where(doc, node, condition, x, y):
+    items = [
+        doc.choose(c, a, b, kind_of(b if kind_of(a) == "double" else a))
+        for c, a, b in aligned(condition, x, y)
+    ]
+    return shaped(items, condition, x, y)
+
+
+KINDS = {"BOOL": "boolean", "STRING": "string"}
+
+
+@ops.op(
+    "Cast",
+    needs=(
+        condition(
+            "no text on one side alone",
+            lambda n: (n.inputs[0].dtype.name == "STRING") == (attr(n, "to") == 8),
+        ),
+    ),
+)
+def cast(doc, node, x):
+    """Real numbers are doubles whatever their width; integers are cut off towards zero."""
+    import onnx_ir as ir
+
+    before, after = node.inputs[0].dtype, ir.DataType(attr(node, "to"))
+    if (
+        before == after
+        or before.name == "STRING"
+        or (before.is_floating_point() and after.is_floating_point())
+    ):
+        return x
+    if after.name == "BOOL":
+        return Cols([doc.compare("notEqual", a, 0.0) for a in x.items], x.flat)
+    if before.name == "BOOL":
+        kind = "integer" if after.is_integer() else "double"
+        one, zero = (1, 0) if kind == "integer" else (1.0, 0.0)
+        return Cols([doc.choose(a, one, zero, kind) for a in x.items], x.flat)
+    if before.is_integer():
+        return x
+    items = []
+    for a in x.items:
+        low = doc.apply("lessThan", a, 0.0, kind="boolean")
+        items.append(doc.choose(low, doc.apply("ceil", a), doc.apply("floor", a), "integer"))
+    return Cols(items, x.flat)

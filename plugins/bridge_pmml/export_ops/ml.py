@@ -1,0 +1,268 @@
+"""Classical models: trees, support vector machines, encoders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from lxml import etree
+
+from bridge import hub
+from bridge.hub import attr
+from bridge.needs import attribute, condition
+from bridge.ops import OpTable
+from bridge.passes.decompose.ml import ML, Forest, ensemble, leaf_weights, numbers
+from bridge_pmml.document import Cols, Ref, kind_of, literal
+from bridge_pmml.export_ops.common import plain
+
+ops = OpTable("PMML export: ml")
+
+OPERATORS = {
+    "BRANCH_LEQ": "lessOrEqual",
+    "BRANCH_LT": "lessThan",
+    "BRANCH_GTE": "greaterOrEqual",
+    "BRANCH_GT": "greaterThan",
+    "BRANCH_EQ": "equal",
+    "BRANCH_NEQ": "notEqual",
+}
+MATRIX = condition("a matrix of records", lambda n: hub.rank_of(n.inputs[0]) == 2)
+HOW = {"SUM": "sum", "AVERAGE": "average", "MIN": "min", "MAX": "max"}
+
+
+@ops.op(f"{ML}::TreeEnsembleRegressor", needs=(MATRIX, attribute("post_transform", "NONE")))
+def tree_regressor(doc, node, x):
+    trees, count = Forest.of(node), attr(node, "n_targets", 1)
+    base = numbers(node, "base_values")
+    table = trees.weights(node, "target", count, 0.0)
+    return Trees(doc, node, trees, x).targets(table, HOW[attr(node, "aggregate_function", "SUM")], base)
+
+
+@ops.op(f"{ML}::TreeEnsemble", needs=(MATRIX, attribute("post_transform", 0)))
+def tree_ensemble(doc, node, x):
+    trees = ensemble(node)
+    how = ("average", "sum", "min", "max")[attr(node, "aggregate_function", 1)]
+    return Trees(doc, node, trees, x).targets(leaf_weights(node, trees, 0.0), how, np.zeros(0))
+
+
+class Trees:
+    """Trees of one operator as models of the document."""
+
+    def __init__(self, doc: Any, node: Any, forest: Forest, x: Cols) -> None:
+        self.doc, self.node, self.forest = doc, node, forest
+        self.columns = [a if isinstance(a, Ref) else doc.apply("+", float(a), 0.0) for a in x.items]
+
+    def targets(self, table: np.ndarray, how: str, base: np.ndarray) -> Cols:
+        """A column per target: sums or means of leaves as one model, extremes as a choice among trees."""
+        items = []
+        for target in range(table.shape[1]):
+            weights = table[:, target]
+            roots = [int(r) for r in self.forest.roots if how != "sum" or self._weighs(int(r), weights)]
+            found = self._combined(roots, weights, how) if roots else 0.0
+            items.append(self.doc.total([found, plain(base[target])]) if len(base) else found)
+        return Cols(items)
+
+    def _weighs(self, root: int, weights: np.ndarray) -> bool:
+        """Whether a leaf below `root` gives something."""
+        pending = [root]
+        while pending:
+            at = pending.pop()
+            left, right = int(self.forest.true[at]), int(self.forest.false[at])
+            if left == at:
+                if weights[at]:
+                    return True
+            else:
+                pending += [left, right]
+        return False
+
+    def _combined(self, roots: list[int], weights: np.ndarray, how: str) -> Any:
+        if how in ("min", "max"):
+            parts = [self._model(self._tree(root, weights), [root]) for root in roots]
+            function, best = ("lessOrEqual" if how == "min" else "greaterOrEqual"), parts[0]
+            for other in parts[1:]:
+                best = self.doc.choose(self.doc.apply(function, best, other, kind="boolean"), best, other)
+            return best
+        if len(roots) == 1:
+            return self._model(self._tree(roots[0], weights), roots)
+        model = etree.Element("MiningModel", functionName="regression")
+        held = etree.SubElement(model, "Segmentation", multipleModelMethod=how)
+        for index, root in enumerate(roots):
+            segment = etree.SubElement(held, "Segment", id=str(index + 1))
+            etree.SubElement(segment, "True")
+            tree = self._tree(root, weights)
+            tree.insert(0, self._schema([root]))
+            segment.append(tree)
+        return self._model(model, roots)
+
+    def _model(self, element: Any, roots: list[int]) -> Ref:
+        return self.doc.model(element, self._reads(roots), self.node.op_type, hub.origin(self.node))
+
+    def _reads(self, roots: list[int]) -> list[Ref]:
+        """The columns that trees test."""
+        found: dict[int, None] = {}
+        pending = list(roots)
+        while pending:
+            at = pending.pop()
+            left, right = int(self.forest.true[at]), int(self.forest.false[at])
+            if left != at:
+                found[int(self.forest.feature[at])] = None
+                pending += [left, right]
+        return [self.columns[f] for f in found]
+
+    def _schema(self, roots: list[int]) -> Any:
+        schema = etree.Element("MiningSchema")
+        for name in dict.fromkeys(n for ref in self._reads(roots) for n in self.doc.sources(ref)):
+            etree.SubElement(schema, "MiningField", name=name)
+        return schema
+
+    def _tree(self, root: int, weights: np.ndarray) -> Any:
+        """A TreeModel whose every node is a test and its otherwise; missing values fail a test that does not take them."""
+        model = etree.Element(
+            "TreeModel",
+            functionName="regression",
+            splitCharacteristic="binarySplit",
+            missingValueStrategy="none",
+        )
+        top = etree.SubElement(model, "Node", id="1")
+        etree.SubElement(top, "True")
+        pending, count = [(root, top)], 1
+        while pending:
+            at, element = pending.pop()
+            left, right = int(self.forest.true[at]), int(self.forest.false[at])
+            if left == at:
+                element.set("score", literal(float(weights[at])))
+                continue
+            for way, predicate in ((left, self._predicate(at)), (right, etree.Element("True"))):
+                count += 1
+                below = etree.SubElement(element, "Node", id=str(count))
+                below.append(predicate)
+                pending.append((way, below))
+        return model
+
+    def _predicate(self, at: int) -> Any:
+        name, mode = self.columns[int(self.forest.feature[at])].name, self.forest.mode[at]
+        if mode == "BRANCH_MEMBER":
+            assert self.forest.members is not None
+            values = [float(v) for v in self.forest.members[at] if v == v]
+            test = etree.Element("SimpleSetPredicate", field=name, booleanOperator="isIn")
+            array = etree.SubElement(test, "Array", n=str(len(values)), type="real")
+            array.text = " ".join(literal(v) for v in values)
+        else:
+            value = literal(float(self.forest.value[at]))
+            test = etree.Element("SimplePredicate", field=name, operator=OPERATORS[mode], value=value)
+        if not (self.forest.tracks[at] or mode == "BRANCH_NEQ"):
+            return test
+        either = etree.Element("CompoundPredicate", booleanOperator="or")
+        etree.SubElement(either, "SimplePredicate", field=name, operator="isMissing")
+        either.append(test)
+        return either
+
+
+KERNELS = {
+    "LINEAR": "LinearKernelType",
+    "POLY": "PolynomialKernelType",
+    "RBF": "RadialBasisKernelType",
+    "SIGMOID": "SigmoidKernelType",
+}
+
+
+@ops.op(f"{ML}::SVMRegressor", needs=(MATRIX, attribute("post_transform", "NONE"), condition("support vectors", lambda n: attr(n, "n_supports", 0) > 0)))  # fmt: skip
+def svm_regressor(doc, node, x):
+    """Σ coefficient · K(vector, x) + rho; of one class, whether that is positive."""
+    vectors = np.array(attr(node, "support_vectors"), np.float32).reshape(attr(node, "n_supports"), -1)
+    weights = np.array(attr(node, "coefficients"), np.float32)
+    gamma, coef0, degree = (float(v) for v in (attr(node, "kernel_params") or [1.0, 0.0, 1.0]))
+    model = etree.Element(
+        "SupportVectorMachineModel", functionName="regression", svmRepresentation="SupportVectors"
+    )
+    settings = {"gamma": gamma, "coef0": coef0, "degree": degree}
+    used = {
+        "LINEAR": (),
+        "RBF": ("gamma",),
+        "SIGMOID": ("gamma", "coef0"),
+        "POLY": ("gamma", "coef0", "degree"),
+    }
+    kind = attr(node, "kernel_type", "LINEAR")
+    etree.SubElement(model, KERNELS[kind], {k: literal(settings[k]) for k in used[kind]})
+    dictionary = etree.SubElement(model, "VectorDictionary", numberOfVectors=str(len(vectors)))
+    fields = etree.SubElement(dictionary, "VectorFields", numberOfFields=str(vectors.shape[1]))
+    columns = [a if isinstance(a, Ref) else doc.apply("+", float(a), 0.0) for a in x.items]
+    for column in columns:
+        etree.SubElement(fields, "FieldRef", field=column.name)
+    for index, vector in enumerate(vectors):
+        instance = etree.SubElement(dictionary, "VectorInstance", id=str(index + 1))
+        array = etree.SubElement(instance, "Array", n=str(len(vector)), type="real")
+        array.text = " ".join(literal(float(v)) for v in vector)
+    machine = etree.SubElement(model, "SupportVectorMachine")
+    held = etree.SubElement(machine, "SupportVectors", numberOfSupportVectors=str(len(vectors)))
+    for index in range(len(vectors)):
+        etree.SubElement(held, "SupportVector", vectorId=str(index + 1))
+    rho = float((attr(node, "rho") or [0.0])[0])
+    given = etree.SubElement(
+        machine, "Coefficients", absoluteValue=literal(rho), numberOfCoefficients=str(len(weights))
+    )
+    for weight in weights:
+        etree.SubElement(given, "Coefficient", value=literal(float(weight)))
+    value = doc.model(model, columns, node.op_type, hub.origin(node))
+    if attr(node, "one_class", 0):
+        value = doc.choose(doc.compare("greaterThan", value, 0.0), 1.0, -1.0)
+    return Cols([value])
+
+
+def categories(node: Any) -> list[Any]:
+    return attr(node, "cats_int64s") or attr(node, "cats_strings") or []
+
+
+@ops.op(
+    f"{ML}::OneHotEncoder",
+    needs=(condition("one column of records, and zeros for what is unknown", lambda n: hub.rank_of(n.inputs[0]) in (1, 2) and (hub.rank_of(n.inputs[0]) == 1 or n.inputs[0].shape[1] == 1) and attr(n, "zeros", 1) == 1),),
+)  # fmt: skip
+def one_hot(doc, node, x):
+    """A column per category; [N, 1, C] is written as [N, C], which the Reshape behind it expects."""
+    column = x.items[0]
+    items = []
+    for entry in categories(node):
+        value = entry if isinstance(entry, str) else int(entry)
+        items.append(doc.choose(doc.compare("equal", column, value), 1.0, 0.0))
+    return Cols(items)
+
+
+def table_of(node: Any, side: str) -> list[Any] | None:
+    """Keys or values of a LabelEncoder."""
+    tensor = attr(node, f"{side}_tensor")
+    if tensor is not None:
+        return [plain(v) for v in tensor.numpy().ravel()]
+    for name in ("strings", "int64s", "floats"):
+        if attr(node, f"{side}_{name}"):
+            return attr(node, f"{side}_{name}")
+    return None
+
+
+def unlisted(node: Any, values: list[Any]) -> Any:
+    """What a LabelEncoder gives for a key it does not list."""
+    given = attr(node, "default_tensor")
+    if given is not None:
+        return plain(given.numpy().ravel()[0])
+    name, fallback = {
+        str: ("default_string", "_Unused"),
+        int: ("default_int64", -1),
+        float: ("default_float", -0.0),
+    }[type(values[0])]
+    return attr(node, name, fallback)
+
+
+@ops.op(f"{ML}::LabelEncoder", needs=(condition("keys and values of one kind", lambda n: bool(table_of(n, "keys")) and bool(table_of(n, "values"))),))  # fmt: skip
+def label_encoder(doc, node, x):
+    keys, values = table_of(node, "keys") or [], table_of(node, "values") or []
+    default, kind = unlisted(node, values), kind_of(values[0])
+    items = []
+    for column in x.items:
+        found = default
+        for key, value in reversed(list(zip(keys, values, strict=True))):
+            hit = (
+                doc.apply("isMissing", column, kind="boolean")
+                if key != key
+                else doc.compare("equal", column, key)
+            )
+            found = doc.choose(hit, value, found, kind)
+        items.append(found)
+    return Cols(items, x.flat)

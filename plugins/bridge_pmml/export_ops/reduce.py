@@ -1,0 +1,96 @@
+"""Sums, products with matrices, extremes and their places, across the columns of a record."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge import hub
+from bridge.hub import attr
+from bridge.needs import attribute, condition, constant
+from bridge.ops import OpTable
+from bridge_pmml.document import Cols
+from bridge_pmml.export_ops.common import across, plain, row_constant
+
+ops = OpTable("PMML export: reduce")
+
+
+def columns_alone(node) -> bool:
+    axes = hub.const(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
+    return hub.rank_of(node.inputs[0]) == 2 and axes is not None and [int(a) % 2 for a in axes.ravel()] == [1]
+
+
+COLUMNS = condition("axes=[1] of a matrix of records", columns_alone)
+
+
+def linear(doc, x: Cols, weights: np.ndarray, bias: np.ndarray | None) -> Cols:
+    """x · weights + bias, a sum of products per column."""
+    items = []
+    for index in range(weights.shape[1]):
+        terms = [doc.times(a, plain(w)) for a, w in zip(x.items, weights[:, index], strict=True)]
+        if bias is not None:
+            terms.append(plain(np.broadcast_to(bias.ravel(), (weights.shape[1],))[index]))
+        items.append(doc.total(terms))
+    return Cols(items)
+
+
+@ops.op("MatMul", needs=(constant(1, "B"), condition("a matrix of records and a matrix B", lambda n: hub.rank_of(n.inputs[0]) == 2 and hub.rank_of(n.inputs[1]) == 2)))  # fmt: skip
+def matmul(doc, node, x, weights):
+    return linear(doc, x, weights, None)
+
+
+@ops.op(
+    "Gemm",
+    needs=(
+        constant(1, "B"),
+        attribute("transA", 0),
+        condition("C the same for every record", lambda n: len(n.inputs) < 3 or n.inputs[2] is None or row_constant(n.inputs[2])),
+    ),
+)  # fmt: skip
+def gemm(doc, node, x, weights, bias=None):
+    weights = (weights.T if attr(node, "transB", 0) else weights) * attr(node, "alpha", 1.0)
+    return linear(doc, x, weights, None if bias is None else bias * attr(node, "beta", 1.0))
+
+
+@ops.op("ReduceSum", "ReduceMean", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceSumSquare", "ReduceL1", "ReduceL2", needs=(COLUMNS,))  # fmt: skip
+def reduction(doc, node, x, axes):
+    name, items = node.op_type, x.items
+    if name == "ReduceL1":
+        items = [doc.apply("abs", a) for a in items]
+    if name in ("ReduceSumSquare", "ReduceL2"):
+        items = [doc.apply("*", a, a) for a in items]
+    if name in ("ReduceMax", "ReduceMin"):
+        found = best(doc, items, "greaterOrEqual" if name == "ReduceMax" else "lessOrEqual")[0]
+    elif name == "ReduceProd":
+        found = items[0]
+        for a in items[1:]:
+            found = doc.apply("*", found, a)
+    else:
+        found = doc.total(items)
+    if name == "ReduceMean":
+        found = doc.apply("/", found, float(len(items)))
+    if name == "ReduceL2":
+        found = doc.apply("sqrt", found)
+    return Cols([found], not attr(node, "keepdims", 1))
+
+
+def best(doc, items, function):
+    """The extreme of columns, and its place; the first of several."""
+    value, place = items[0], 0
+    for index, a in enumerate(items[1:], 1):
+        keep = doc.apply(function, value, a, kind="boolean")
+        value, place = doc.choose(keep, value, a), doc.choose(keep, place, index, "integer")
+    return value, place
+
+
+@ops.op("ArgMax", "ArgMin", needs=(across(0), attribute("select_last_index", 0)))
+def place_of_best(doc, node, x):
+    function = "greaterOrEqual" if node.op_type == "ArgMax" else "lessOrEqual"
+    return Cols([best(doc, x.items, function)[1]], not attr(node, "keepdims", 1))
+
+
+@ops.op("Softmax", needs=(across(-1),))
+def softmax(doc, node, x):
+    top = best(doc, x.items, "greaterOrEqual")[0]
+    raised = [doc.apply("exp", doc.apply("-", a, top)) for a in x.items]
+    total = doc.total(raised)
+    return Cols([doc.apply("/", a, total) for a in raised])

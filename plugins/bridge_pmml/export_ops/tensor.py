@@ -1,0 +1,177 @@
+"""Columns put side by side, picked, and read by place."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge import hub
+from bridge.hub import attr, const
+from bridge.needs import condition, constant
+from bridge.ops import OpTable
+from bridge_pmml.document import Cols, Ref, kind_of
+from bridge_pmml.export_ops.common import across, plain, scalars
+
+ops = OpTable("PMML export: tensor")
+
+
+def kept(node) -> bool:
+    """A shape of records with the same number of columns: [N, F] stays, [N, 1] and [N] and [1, N] are one column."""
+    wanted = const(node.inputs[1])
+    if wanted is None or attr(node, "allowzero", 0):
+        return False
+    target, shape = [int(d) for d in wanted.ravel()], node.inputs[0].shape
+    if picked(node.inputs[0]):
+        return target in ([-1, 1], [-1])
+    if shape is None or len(shape) not in (1, 2):
+        return False
+    width = shape[1] if len(shape) == 2 else 1
+    return target in ([-1, width], [0, width]) or (width == 1 and target == [-1])
+
+
+def picked(value) -> bool:
+    """A [1, N] that ArrayFeatureExtractor makes of places."""
+    maker = value.producer()
+    while maker is not None and maker.op_type in ("Cast", "Identity"):
+        maker = maker.inputs[0].producer()
+    extracts = maker is not None and maker.op_type == "ArrayFeatureExtractor"
+    return extracts and const(maker.inputs[0]) is not None
+
+
+@ops.op("Identity")
+def identity(doc, node, x):
+    return x
+
+
+@ops.op("Reshape", needs=(constant(1, "shape"), condition("records kept apart", kept)))
+def reshape(doc, node, x, shape):
+    return Cols(x.items, shape.size == 1)
+
+
+@ops.op("Flatten", needs=(condition("axis=1 of a matrix of records", lambda n: hub.rank_of(n.inputs[0]) == 2 and attr(n, "axis", 1) == 1),))  # fmt: skip
+def flatten(doc, node, x):
+    return x
+
+
+def one_column(node) -> bool:
+    shape = node.inputs[0].shape
+    axes = const(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
+    return (
+        shape is not None
+        and len(shape) == 2
+        and axes is not None
+        and [int(a) % 2 for a in axes.ravel()] == [1]
+    )
+
+
+@ops.op("Squeeze", needs=(condition("axes=[1] of one column", one_column),))
+def squeeze(doc, node, x, axes):
+    return Cols(x.items, True)
+
+
+@ops.op("Unsqueeze", needs=(condition("axes=[1] of a flat column", lambda n: hub.rank_of(n.inputs[0]) == 1 and const(n.inputs[1]) is not None and int(const(n.inputs[1]).ravel()[0]) in (1, -1)),))  # fmt: skip
+def unsqueeze(doc, node, x, axes):
+    return Cols(x.items)
+
+
+@ops.op("Concat", needs=(across(0),))
+def concat(doc, node, *given):
+    """Constants are the same for every record only when [1, F], which Concat does not broadcast: records alone."""
+    return Cols([a for x in given for a in (x.items if isinstance(x, Cols) else scalars(x, x.shape[-1]))])
+
+
+def gathers_columns(node) -> bool:
+    return (
+        hub.rank_of(node.inputs[0]) == 2
+        and int(attr(node, "axis", 0)) in (1, -1)
+        and const(node.inputs[1]) is not None
+    )
+
+
+@ops.op("Gather", needs=(condition("axis=1 and constant indices", gathers_columns),))
+def gather(doc, node, x, indices):
+    return Cols([x.items[int(i)] for i in indices.ravel()], indices.ndim == 0)
+
+
+def reads_table(node) -> bool:
+    table = const(node.inputs[0])
+    return (
+        table is not None
+        and table.ndim == 1
+        and int(attr(node, "axis", 0)) == 0
+        and hub.rank_of(node.inputs[1]) in (1, 2)
+    )
+
+
+@ops.op("Gather", needs=(condition("a constant row read by places", reads_table),))
+def gather_table(doc, node, table, places):
+    return Cols([by_place(doc, table, p) for p in places.items], places.flat)
+
+
+def by_place(doc, table: np.ndarray, place):
+    """The entry of a row at a place: a chain of choices."""
+    entries = [plain(v) for v in table.ravel()]
+    if not isinstance(place, Ref):
+        return entries[int(place)]
+    kind, found = kind_of(entries[0]), entries[-1]
+    for index in range(len(entries) - 2, -1, -1):
+        found = doc.choose(doc.apply("equal", place, index, kind="boolean"), entries[index], found, kind)
+    return found
+
+
+@ops.op("ai.onnx.ml::ArrayFeatureExtractor", needs=(condition("constant places of columns", lambda n: hub.rank_of(n.inputs[0]) == 2 and const(n.inputs[1]) is not None),))  # fmt: skip
+def feature_extractor(doc, node, x, places):
+    return Cols([x.items[int(i)] for i in places.ravel()])
+
+
+@ops.op("ai.onnx.ml::ArrayFeatureExtractor", needs=(condition("a constant row read by places", lambda n: const(n.inputs[0]) is not None and 1 in (len(const(n.inputs[0]).shape), const(n.inputs[0]).shape[0])),))  # fmt: skip
+def row_extractor(doc, node, table, places):
+    return Cols([by_place(doc, table, p) for p in places.items], True)
+
+
+def sliced(node) -> bool:
+    parts = [None if v is None else const(v) for v in list(node.inputs)[1:]]
+    there = all(p is not None for p, v in zip(parts, list(node.inputs)[1:], strict=True) if v is not None)
+    return (
+        there
+        and hub.rank_of(node.inputs[0]) == 2
+        and len(parts) > 2
+        and parts[2] is not None
+        and [int(a) % 2 for a in parts[2]] == [1]
+    )
+
+
+@ops.op("Slice", needs=(condition("constant bounds of axis 1", sliced),))
+def slice_columns(doc, node, x, starts, ends, axes, steps=None):
+    step = int(steps[0]) if steps is not None else 1
+    start, end = int(starts[0]), int(ends[0])
+    items = x.items[slice(start, None if step < 0 and end < -len(x) else end, step)]
+    return Cols(items)
+
+
+def only_expands(node) -> bool:
+    uses = [u.node for u in node.outputs[0].uses()]
+    return bool(uses) and all(u.op_type == "Expand" and fills(u) for u in uses)
+
+
+def fills(node) -> bool:
+    """A constant in every row of a matrix as high as another."""
+    constant_of, shape = const(node.inputs[0]), node.outputs[0].shape
+    source = node.inputs[1].producer()
+    known = shape is not None and len(shape) == 2 and isinstance(shape[1], int)
+    return (
+        constant_of is not None
+        and constant_of.size == 1
+        and known
+        and source is not None
+        and source.op_type == "Shape"
+    )
+
+
+@ops.op("Shape", needs=(condition("to be read by Expand of a constant alone", only_expands),))
+def shape_of_rows(doc, node, x):
+    return Cols([])
+
+
+@ops.op("Expand", needs=(condition("one constant for every record", fills),))
+def expand(doc, node, value, shape):
+    return Cols([plain(value.ravel()[0])] * int(node.outputs[0].shape[1]))

@@ -1,0 +1,197 @@
+"""Hub → PMML 4.4, driven by export_ops."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import InvalidOption
+from bridge.formats import Exporter, Option
+from bridge.needs import condition
+from bridge.passes.decompose import Decompose
+from bridge.report import Report
+from bridge_pmml.document import Cols, Document, Ref, kind_of
+from bridge_pmml.export_ops import ops
+from bridge_pmml.export_ops.common import plain
+
+KINDS = {
+    "DOUBLE": "double",
+    "FLOAT": "float",
+    "FLOAT16": "float",
+    "BFLOAT16": "float",
+    "STRING": "string",
+    "BOOL": "boolean",
+}
+NAMES = "bridge.feature_names"
+
+
+def kind_of_value(value: ir.Value) -> str:
+    """The PMML data type of a hub value."""
+    assert value.dtype is not None
+    return KINDS.get(value.dtype.name, "integer")
+
+
+def held(value: ir.Value) -> bool:
+    """Records in rows: [N] or [N, F] of numbers, truth values or text."""
+    maker = value.producer()
+    if value.shape is None and maker is not None and maker.domain == "ai.onnx.ml":
+        return True
+    if (
+        value.dtype is None
+        or value.shape is None
+        or value.dtype.name.startswith(("COMPLEX", "UINT4", "INT4"))
+    ):
+        return False
+    rank = len(value.shape)
+    if value.is_graph_input() and rank == 2 and not isinstance(value.shape[1], int):
+        return False
+    unfolded = maker is not None and maker.op_type == "OneHotEncoder"
+    return rank in (1, 2) or (unfolded and rank <= 3)
+
+
+VALUES = condition(
+    "records in rows, [N] or [N, F] with F known: PMML holds fields of a record and no tensors", held
+)
+
+
+def accepts(node: ir.Node) -> bool:
+    return ops.refusal(hub.qualified(node), node) is None
+
+
+def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
+    """Write a legal hub model. Raises InvalidOption for names that do not fit, UnsupportedModel for models that read
+    one another's answers."""
+    document = built(model, options)
+    path.write_bytes(document.xml())
+    report.notes.append("computed in double precision")
+
+
+def built(model: ir.Model, options: dict[str, Any]) -> Document:
+    """The document of a legal hub model."""
+    doc = Document(model.graph.name or "model")
+    values: dict[ir.Value, Any] = {}
+    names = feature_names(model, options.get("feature_names") or "")
+    doc.interface = {"inputs": [], "outputs": []}
+    for value in model.graph.inputs:
+        fields = names[value]
+        kind = kind_of_value(value)
+        values[value] = Cols([doc.data(n, kind) for n in fields], len(value.shape or ()) == 1)
+        doc.interface["inputs"].append(described(value, fields))
+    for node in model.graph:
+        rule = ops.find(hub.qualified(node), node)
+        assert rule is not None
+        given = [None if v is None else values.get(v, hub.const(v)) for v in node.inputs]
+        found = rule.handler(doc, node, *given)
+        for output, result in zip(
+            node.outputs, found if isinstance(found, tuple) else (found,), strict=False
+        ):
+            values[output] = result
+    labels = class_labels(model)
+    taken = set(doc.fields)
+    for value in model.graph.outputs:
+        columns = values.get(value)
+        if columns is None:
+            array = hub.const(value)
+            assert array is not None
+            columns = Cols([plain(v) for v in array.ravel()])
+        fields = output_names(value, columns, labels, taken)
+        for name, item in zip(fields, columns.items, strict=True):
+            kind = kind_of_value(value)
+            doc.outputs.append(
+                (
+                    name,
+                    item,
+                    kind_of(item)
+                    if kind == "integer" and isinstance(item, Ref) and item.kind == "string"
+                    else kind,
+                )
+            )
+        doc.interface["outputs"].append(described(value, fields))
+    return doc
+
+
+def described(value: ir.Value, fields: list[str]) -> dict[str, Any]:
+    """A hub value and the fields that hold it, for reading the document back."""
+    assert value.dtype is not None
+    shape = [d if isinstance(d, int) else str(d.value) for d in value.shape or ()]
+    return {"name": value.name, "dtype": value.dtype.name, "shape": shape, "fields": fields}
+
+
+def feature_names(model: ir.Model, given: str | list[str]) -> dict[ir.Value, list[str]]:
+    """Field names by input: those given, those the model's metadata has, else x1, x2, …; a single column is its input."""
+    widths = {v: 1 if len(v.shape or ()) == 1 else int(v.shape[1]) for v in model.graph.inputs}  # type: ignore[index, arg-type]
+    total = sum(widths.values())
+    listed = given if isinstance(given, list) else [n.strip() for n in given.split(",") if n.strip()]
+    if not listed and NAMES in model.metadata_props:
+        listed = json.loads(model.metadata_props[NAMES])
+        listed = listed if len(listed) == total else []
+    if listed and (len(listed) != total or len(set(listed)) != total):
+        raise InvalidOption(
+            f"feature_names has {len(listed)} names, of which {len(set(listed))} differ; the model has {total} features."
+        )
+    if not listed:
+        alone = all(w == 1 for w in widths.values())
+        listed = [str(v.name) for v in widths] if alone else [f"x{i + 1}" for i in range(total)]
+    found, at = {}, 0
+    for value, width in widths.items():
+        found[value] = listed[at : at + width]
+        at += width
+    return found
+
+
+def class_labels(model: ir.Model) -> list[Any]:
+    """The labels a classifier picks by place, when there is one such table."""
+    tables = []
+    for node in model.graph:
+        table = (
+            hub.const(node.inputs[0])
+            if node.op_type in ("Gather", "ArrayFeatureExtractor") and node.inputs
+            else None
+        )
+        if table is not None and table.size > 1 and any(reaches(o, model) for o in node.outputs):
+            tables.append([plain(v) for v in table.ravel()])
+    return tables[0] if len(tables) == 1 else []
+
+
+def reaches(value: ir.Value, model: ir.Model) -> bool:
+    """Whether a value is an output but for reshaping."""
+    if value.is_graph_output():
+        return True
+    passing = ("Reshape", "Cast", "Identity", "Squeeze")
+    return any(reaches(u.node.outputs[0], model) for u in value.uses() if u.node.op_type in passing)
+
+
+def output_names(value: ir.Value, columns: Cols, labels: list[Any], taken: set[str]) -> list[str]:
+    """The output's own name for one column, with the classes in brackets or numbered for several."""
+    name, count = str(value.name), len(columns)
+    if count == 1:
+        found = [name]
+    elif count == len(labels):
+        found = [f"{name}({label})" for label in labels]
+    else:
+        found = [f"{name}_{i + 1}" for i in range(count)]
+    for index, each in enumerate(found):
+        while each in taken:
+            each += "_output"
+        taken.add(each)
+        found[index] = each
+    return found
+
+
+exporter = Exporter(
+    table=ops,
+    legalize=lambda options: [Decompose(accepts)],
+    write=write,
+    values=VALUES,
+    options=(
+        Option(
+            "feature_names",
+            "names of the input columns, separated by commas; else the model's own, else x1, x2, …",
+            "",
+        ),
+    ),
+)

@@ -1,0 +1,289 @@
+"""Expressions and derived fields: FieldRef, Constant, NormContinuous, NormDiscrete, Discretize, MapValues, Apply."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import UnreadableFile
+from bridge.ops import OpTable
+from bridge.report import Blocker
+from bridge_pmml.fields import Field, Scope, interval, within
+from bridge_pmml.functions import NUMERIC, TOLERANT, WHOLE, functions
+from bridge_pmml.reader import Element, child, children, describe, flag, number, table, text
+from bridge_pmml.values import Truth, Val, either, is_text, joined, negated, parse
+
+expressions = OpTable("PMML expressions")
+TAGS = ("FieldRef", "Constant", "NormContinuous", "NormDiscrete", "Discretize", "MapValues", "Apply")
+FOREIGN = ("TextIndex", "Aggregate", "Lag")
+WHY = {
+    "TextIndex": "counts words in text, which no tensor operator does",
+    "Aggregate": "reads other records than the one scored",
+    "Lag": "reads other records than the one scored",
+}
+DENSE = 10**6
+
+
+def blockers(root: Element) -> Iterator[Blocker]:
+    """Expressions and functions that cannot be read."""
+    defined = {f.get("name") for f in root.iter("DefineFunction")}
+    for node in root.iter(*FOREIGN):
+        yield Blocker(node.tag, node.getparent().get("name", ""), "", WHY[node.tag])
+    for node in root.iter("Apply"):
+        name = text(node, "function")
+        if name not in defined and name not in functions:
+            yield Blocker(f"Apply {name}", describe(node), "", "is not supported")
+
+
+def result(scope: Scope, node: Element) -> Val | Truth:
+    """The value of an expression in `scope`."""
+    rule = expressions.find(node.tag, node)
+    if rule is None:
+        raise UnreadableFile(f"{describe(node)} is no expression.")
+    return rule.handler(scope, node)
+
+
+def value(scope: Scope, node: Element) -> Val:
+    found = result(scope, node)
+    return scope.columns.truth(found) if isinstance(found, Truth) else found
+
+
+def expression_of(node: Element) -> Element:
+    found = child(node, *TAGS, *FOREIGN)
+    if found is None:
+        raise UnreadableFile(f"{describe(node)} has no expression.")
+    return found
+
+
+def define(scope: Scope, dictionary: Element | None) -> None:
+    """The derived fields and functions of a TransformationDictionary or LocalTransformations, made when asked for."""
+    for function in children(dictionary, "DefineFunction"):
+        scope.functions = {**scope.functions, text(function, "name"): function}
+    for node in children(dictionary, "DerivedField"):
+        name = node.get("name")
+        if name:
+            scope.names.pop(name, None)
+            scope.later[name] = lambda node=node, scope=scope: derived(scope, node)
+
+
+def derived(scope: Scope, node: Element) -> Val:
+    """The value of a DerivedField under its data type."""
+    found = value(scope, expression_of(node))
+    listed = Field.of(node) if children(node, "Value", "Interval") else None
+    found = scope.columns.cast(found, node.get("dataType", ""))
+    if listed and listed.valid:
+        found = found.with_(values=listed.valid)
+    return found.with_(checked=True, ordinal=node.get("optype") == "ordinal")
+
+
+def literal(node: Element, name: str, kind: str) -> Any:
+    """An attribute as a value of `kind`, None when absent."""
+    given = node.get(name)
+    return None if given is None else parse(given, kind)
+
+
+def untyped(given: str) -> Any:
+    """Text as a number where it spells one."""
+    try:
+        return float(given)
+    except ValueError:
+        return given
+
+
+def refilled(scope: Scope, found: Val, gone: Any, node: Element) -> Val:
+    """mapMissingTo where an argument is missing."""
+    given = node.get("mapMissingTo")
+    if given is None or gone is False:
+        return found
+    filler = parse(given, found.kind)
+    return scope.columns.where(gone, scope.columns.constant(filler, found.kind), found)
+
+
+@expressions.op("FieldRef")
+def field_ref(scope: Scope, node: Element) -> Val:
+    found = scope.get(text(node, "field"))
+    filled = refilled(scope, found, scope.columns.missing(found), node)
+    return (
+        found
+        if filled is found
+        else filled.with_(kind=found.kind, values=found.values, ordinal=found.ordinal)
+    )
+
+
+@expressions.op("Constant")
+def constant(scope: Scope, node: Element) -> Val:
+    kind, content = node.get("dataType"), node.text or ""
+    if flag(node, "missing"):
+        return scope.columns.constant("" if is_text(kind or "string") else math.nan, kind or "string")
+    if kind:
+        return scope.columns.constant(parse(content, kind), kind)
+    found = untyped(content)
+    whole = isinstance(found, float) and content.strip().lstrip("+-").isdigit()
+    return scope.columns.constant(found, "integer" if whole else "")
+
+
+@expressions.op("NormContinuous")
+def norm_continuous(scope: Scope, node: Element) -> Val:
+    """Linear between the points; beyond them as `outliers` says."""
+    columns, op = scope.columns, scope.columns.op
+    given = columns.to_number(scope.get(text(node, "field")))
+    points = sorted((number(p, "orig"), number(p, "norm")) for p in children(node, "LinearNorm"))
+    if len(points) < 2:
+        raise UnreadableFile(f"{describe(node)} has fewer than two points.")
+    at, to = np.array(points).T
+    slope = np.diff(to) / np.diff(at)
+    if not np.isfinite(slope).all():
+        raise UnreadableFile(f"{describe(node)}: two points are at one place.")
+    place: Any = np.array([[0]], np.int64)
+    if len(points) > 2:
+        over = op.GreaterOrEqual(given.tensor, op.const(at[None, 1:-1]))
+        place = op.ReduceSum(op.Cast(over, to=7), np.array([1]))
+    start, gain, base = (op.Gather(op.const(v), place, axis=0) for v in (at[:-1], slope, to[:-1]))
+    tensor = op.Add(base, op.Mul(op.Sub(given.tensor, start), gain))
+    how = node.get("outliers", "asIs")
+    below = op.Less(given.tensor, columns.scalar(at[0]))
+    above = op.Greater(given.tensor, columns.scalar(at[-1]))
+    if how == "asMissingValues":
+        tensor = op.Where(op.Or(below, above), columns.scalar(math.nan), tensor)
+    elif how == "asExtremeValues":
+        tensor = op.Where(below, columns.scalar(to[0]), op.Where(above, columns.scalar(to[-1]), tensor))
+    return refilled(scope, columns.number(tensor), columns.missing(given), node)
+
+
+@expressions.op("NormDiscrete")
+def norm_discrete(scope: Scope, node: Element) -> Val:
+    """1 for one value, 0 for the others; missing stays missing unless mapped."""
+    given = scope.get(text(node, "field"))
+    key = parse(text(node, "value"), given.kind)
+    found = scope.columns.lookup(given, {key: 1.0}, 0.0)
+    return refilled(scope, found, scope.columns.missing(given), node)
+
+
+@expressions.op("Discretize")
+def discretize(scope: Scope, node: Element) -> Val:
+    """The bin a number lies in; the first that takes it."""
+    columns, kind = scope.columns, node.get("dataType", "")
+    given = columns.to_number(scope.get(text(node, "field")))
+    bins = children(node, "DiscretizeBin")
+    entries = [untyped(text(b, "binValue")) for b in bins]
+    default = None if node.get("defaultValue") is None else untyped(node.get("defaultValue"))
+    words = is_text(kind) if kind else any(isinstance(e, str) for e in (*entries, default))
+    if words:
+        entries = [text(b, "binValue") for b in bins]
+        default = node.get("defaultValue")
+    gap: Any = "" if words else math.nan
+    found = columns.constant(gap if default is None else default, "string" if words else "double")
+    for node_bin, entry in reversed(list(zip(bins, entries, strict=True))):
+        inside = within(columns, given, interval(child(node_bin, "Interval")))
+        found = columns.where(inside, columns.constant(entry), found)
+    gone = columns.missing(given)
+    found = columns.where(gone, columns.constant(gap), found) if gone is not False else found
+    found = found.with_(values=spelled(node, [text(b, "binValue") for b in bins]), checked=True)
+    return refilled(scope, found.with_(kind=kind or found.kind), gone, node)
+
+
+@expressions.op("MapValues")
+def map_values(scope: Scope, node: Element) -> Val:
+    """The output column of the first row whose cells equal the fields."""
+    columns, op = scope.columns, scope.columns.op
+    pairs = [(scope.get(text(p, "field")), text(p, "column")) for p in children(node, "FieldColumnPair")]
+    rows, output = table(node), text(node, "outputColumn")
+    rows = [r for r in rows if output in r and all(c in r for _, c in pairs)]
+    kind = node.get("dataType") or "string"
+    cells = [[parse(r[column], val.kind) for r in rows] for val, column in pairs]
+    keys = [list(dict.fromkeys(column)) for column in cells]
+    size = math.prod(len(k) + 1 for k in keys)
+    if not pairs or size > DENSE:
+        raise UnreadableFile(f"{describe(node)}: its table is too large, or has no columns.")
+    default = literal(node, "defaultValue", kind)
+    gap: Any = "" if is_text(kind) else math.nan
+    dense: list[Any] = [gap if default is None else default] * size
+    for index in reversed(range(len(rows))):
+        place = 0
+        for key, column in zip(keys, cells, strict=True):
+            place = place * (len(key) + 1) + key.index(column[index])
+        dense[place] = parse(rows[index][output], kind)
+    place, gone = None, False
+    for (val, _), key in zip(pairs, keys, strict=True):
+        part = columns.index(val, key, len(key))
+        step = np.array([[len(key) + 1]], np.int64)
+        place = part if place is None else op.Add(op.Mul(place, step), part)
+        gone = either(gone, columns.missing(val), op)
+    found = columns.by_row(place, dense, kind)
+    found = columns.blank(found, negated(gone, op)).with_(kind=kind)
+    return refilled(scope, found, gone, node).with_(values=spelled(node, [r[output] for r in rows]))
+
+
+def spelled(node: Element, entries: list[str]) -> tuple[str, ...]:
+    """Every value an expression can give, as written."""
+    given = [node.get(a) for a in ("defaultValue", "mapMissingTo")]
+    return tuple(dict.fromkeys([*entries, *(g for g in given if g is not None)]))
+
+
+@expressions.op("Apply")
+def apply(scope: Scope, node: Element) -> Val | Truth:
+    """A built-in or defined function of its arguments."""
+    name, columns = text(node, "function"), scope.columns
+    given = [result(scope, each) for each in node if each.tag in (*TAGS, *FOREIGN)]
+    if name in scope.functions:
+        found: Any = called(scope, scope.functions[name], given)
+    else:
+        rule = functions.find(name, node)
+        if rule is None:
+            raise UnreadableFile(f"{describe(node)}: the function {name!r} is unknown.")
+        if name not in ("and", "or", "not", "if"):
+            given = [columns.truth(v) if isinstance(v, Truth) else v for v in given]
+        found = rule.handler(scope, node, *given)
+        if name in WHOLE or (
+            name in "+-*" and all(isinstance(v, Val) and v.kind == "integer" for v in given)
+        ):
+            found = found.with_(kind="integer")
+    tolerant = name in TOLERANT or name in scope.functions
+    if not tolerant or node.get("mapMissingTo") is not None:
+        found = _missing_arguments(scope, node, found, given, name)
+    if node.get("defaultValue") is not None:
+        found = columns.truth(found) if isinstance(found, Truth) else found
+        filler = columns.constant(parse(node.get("defaultValue"), found.kind), found.kind)
+        found = columns.where(columns.missing(found), filler, found)
+    return found
+
+
+def _missing_arguments(scope: Scope, node: Element, found: Any, given: list[Any], name: str) -> Any:
+    """Missing, or mapMissingTo, where an argument is missing."""
+    columns, op = scope.columns, scope.columns.op
+    gone: Any = False
+    for each in given:
+        absent = (
+            negated(either(each.true, each.false, op), op)
+            if isinstance(each, Truth)
+            else columns.missing(each)
+        )
+        gone = either(gone, absent, op)
+    there = negated(gone, op)
+    tolerant = name in TOLERANT or name in scope.functions
+    if isinstance(found, Truth):
+        if not tolerant:
+            found = Truth(joined(found.true, there, op), joined(found.false, there, op))
+        if node.get("mapMissingTo") is None:
+            return found
+        found = columns.truth(found)
+    elif not tolerant and (found.text or name not in NUMERIC):
+        found = columns.blank(found, there)
+    return refilled(scope, found, gone, node)
+
+
+def called(scope: Scope, function: Element, given: list[Any]) -> Val:
+    """A DefineFunction's expression with its parameters bound."""
+    inner = Scope(scope.columns, None)
+    inner.functions = {k: v for k, v in scope.functions.items() if v is not function}
+    parameters = children(function, "ParameterField")
+    if len(parameters) != len(given):
+        raise UnreadableFile(f"{describe(function)} takes {len(parameters)} arguments, not {len(given)}.")
+    for parameter, argument in zip(parameters, given, strict=True):
+        argument = scope.columns.truth(argument) if isinstance(argument, Truth) else argument
+        inner.names[text(parameter, "name")] = scope.columns.cast(argument, parameter.get("dataType", ""))
+    found = value(inner, expression_of(function))
+    return scope.columns.cast(found, function.get("dataType", ""))

@@ -1,0 +1,301 @@
+"""Fields: the data dictionary as hub inputs, what a mining schema does to values, and the names a model sees."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.errors import UnreadableFile
+from bridge_pmml.reader import Element, children, describe, number, optional, text
+from bridge_pmml.values import DOUBLE, STRING, Columns, Val, either, is_text, joined, negated, parse
+
+MATRIX = "inputs"
+
+
+@dataclass(frozen=True)
+class Field:
+    """A DataField: its type, and which values are valid, invalid or stand for missing."""
+
+    name: str
+    kind: str
+    ordinal: bool
+    continuous: bool
+    valid: tuple[str, ...]
+    invalid: tuple[str, ...]
+    absent: tuple[str, ...]
+    intervals: tuple[tuple[str, float, float], ...]
+    labels: dict[str, str]
+
+    @classmethod
+    def of(cls, node: Element) -> Field:
+        optype = node.get("optype") or "categorical"
+        kind = node.get("dataType") or ("double" if optype == "continuous" else "string")
+        values: dict[str, list[str]] = {"valid": [], "invalid": [], "missing": []}
+        for value in children(node, "Value"):
+            values.setdefault(value.get("property", "valid"), []).append(text(value, "value"))
+        labels = {
+            v.get("value"): v.get("displayValue") for v in children(node, "Value") if v.get("displayValue")
+        }
+        return cls(
+            text(node, "name"),
+            kind,
+            optype == "ordinal",
+            optype == "continuous",
+            tuple(values["valid"]),
+            tuple(values["invalid"]),
+            tuple(values["missing"]),
+            tuple(interval(i) for i in children(node, "Interval")),
+            labels,
+        )
+
+    @property
+    def text(self) -> bool:
+        return is_text(self.kind)
+
+    @property
+    def dtype(self) -> ir.DataType:
+        """Of the hub input."""
+        return STRING if self.text else ir.DataType.FLOAT if self.kind == "float" else DOUBLE
+
+    def parsed(self, values: tuple[str, ...]) -> list[Any]:
+        return [parse(v, self.kind) for v in values]
+
+
+def interval(node: Element) -> tuple[str, float, float]:
+    """Closure and margins of an Interval."""
+    return (
+        text(node, "closure"),
+        number(node, "leftMargin", -math.inf),
+        number(node, "rightMargin", math.inf),
+    )
+
+
+def within(columns: Columns, val: Val, bounds: tuple[str, float, float]) -> Any:
+    """Where a number lies in an interval; False where it is missing."""
+    closure, left, right = bounds
+    op, mask = columns.op, True
+    if left != -math.inf:
+        compare = op.GreaterOrEqual if closure.startswith("closed") else op.Greater
+        mask = joined(mask, compare(val.tensor, columns.scalar(left)), op)
+    if right != math.inf:
+        compare = op.LessOrEqual if closure.lower().endswith("closed") else op.Less
+        mask = joined(mask, compare(val.tensor, columns.scalar(right)), op)
+    return negated(columns.missing(val), op) if mask is True else mask
+
+
+class Inputs:
+    """Hub inputs made as fields are asked for. With `packed`, those numeric fields are columns of one matrix."""
+
+    def __init__(self, graph: ir.Graph, fields: dict[str, Field]) -> None:
+        self.graph = graph
+        self.fields = fields
+        self.columns: Columns | None = None
+        self.made: dict[str, Val] = {}
+        self.packed: list[str] = []
+        self.bundles: dict[str, tuple[ir.Value, int]] = {}
+
+    def pack(self, names: list[str]) -> ir.Value:
+        """One input `inputs` [N, F] for the numeric fields among `names`."""
+        self.packed = [n for n in names if not self.fields[n].text]
+        return self._input(MATRIX, DOUBLE, len(self.packed))
+
+    def bundle(self, entry: dict[str, Any]) -> None:
+        """An input as the hub had it before it became fields."""
+        value = ir.Value(
+            name=entry["name"],
+            type=ir.TensorType(ir.DataType[entry["dtype"]]),
+            shape=ir.Shape(entry["shape"]),
+        )
+        self.graph.inputs.append(value)
+        for index, name in enumerate(entry["fields"]):
+            if name not in self.fields:
+                raise UnreadableFile(f"The document's interface names a field {name!r}, which is not there.")
+            self.bundles[name] = (value, index)
+
+    def _bundled(self, name: str) -> ir.Value:
+        """One field of such an input, as a column."""
+        assert self.columns is not None
+        op, (value, index) = self.columns.op, self.bundles[name]
+        column = (
+            op.Unsqueeze(value, np.array([1]))
+            if len(value.shape or ()) == 1
+            else self.columns.pick(value, index)
+        )
+        return column if value.dtype in (STRING, DOUBLE) else op.Cast(column, to=DOUBLE)
+
+    def declare(self, name: str) -> ir.Value:
+        return self._input(name, self.fields[name].dtype, 1)
+
+    def _input(self, name: str, dtype: ir.DataType, width: int) -> ir.Value:
+        value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(["N", width]))
+        self.graph.inputs.append(value)
+        return value
+
+    def get(self, name: str) -> Val:
+        """A data field's value as it comes in, what stands for missing replaced by missing."""
+        if name in self.made:
+            return self.made[name]
+        field, columns = self.fields[name], self.columns
+        assert columns is not None
+        value = next((v for v in self.graph.inputs if v.name == name), None)
+        if name in self.bundles:
+            value = self._bundled(name)
+        elif name in self.packed:
+            value = columns.pick(self.graph.inputs[0], self.packed.index(name))
+        elif value is None:
+            value = self.declare(name)
+        if value.dtype == ir.DataType.FLOAT:
+            value = columns.op.Cast(value, to=DOUBLE)
+        found = Val(value, field.kind, field.valid, field.ordinal)
+        if field.absent:
+            gaps = dict.fromkeys(field.parsed(field.absent), 1.0)
+            stands = columns.op.Greater(columns.lookup(found, gaps, 0.0, 0.0).tensor, columns.scalar(0.5))
+            found = columns.blank(found, negated(stands, columns.op)).with_(
+                values=field.valid, ordinal=field.ordinal
+            )
+        free = not (field.valid or field.invalid or field.intervals)
+        self.made[name] = found.with_(checked=free)
+        return self.made[name]
+
+
+def invalid_mask(columns: Columns, val: Val, field: Field) -> Any:
+    """Where a value is neither missing nor valid by its data field."""
+    op = columns.op
+    if val.checked:
+        return False
+    bad: Any = False
+    if field.invalid:
+        hits = columns.index(val, field.parsed(field.invalid))
+        bad = op.GreaterOrEqual(hits, np.array([[0]], np.int64))
+    allowed: Any = True
+    if field.valid:
+        hits = columns.index(val, field.parsed(field.valid))
+        allowed = op.GreaterOrEqual(hits, np.array([[0]], np.int64))
+    elif field.intervals and not val.text:
+        allowed = False
+        for bounds in field.intervals:
+            allowed = either(allowed, within(columns, val, bounds), op)
+    bad = either(bad, negated(allowed, op), op)
+    return joined(bad, negated(columns.missing(val), op), op)
+
+
+class Scope:
+    """Names a model sees: its mining fields as treated, derived fields made when asked for, then its surroundings'.
+
+    `invalid`: where a field's treatment makes the whole result invalid.
+    """
+
+    def __init__(self, columns: Columns, outer: Scope | None = None, inputs: Inputs | None = None) -> None:
+        self.columns = columns
+        self.outer = outer
+        self.inputs: Inputs | None = inputs or (outer.inputs if outer else None)
+        self.names: dict[str, Val] = {}
+        self.later: dict[str, Callable[[], Val]] = {}
+        self.pending: set[str] = set()
+        self.invalid: Any = False
+        self.functions: dict[str, Element] = outer.functions if outer else {}
+
+    def get(self, name: str) -> Val:
+        """The column of a field. Raises UnreadableFile for a name nobody defines, or one defined by itself."""
+        if name in self.names:
+            return self.names[name]
+        if name in self.later:
+            if name in self.pending:
+                raise UnreadableFile(f"The field {name!r} is defined by itself.")
+            self.pending.add(name)
+            self.names[name] = self.later[name]()
+            self.pending.discard(name)
+            return self.names[name]
+        if self.outer is not None:
+            return self.outer.get(name)
+        if self.inputs is not None and name in self.inputs.fields:
+            return self.inputs.get(name)
+        raise UnreadableFile(f"The field {name!r} is not defined.")
+
+    def knows(self, name: str) -> bool:
+        if name in self.names or name in self.later:
+            return True
+        if self.outer is not None:
+            return self.outer.knows(name)
+        return self.inputs is not None and name in self.inputs.fields
+
+    def declared(self, name: str) -> Field | None:
+        """The data field of a name, unless something else goes by it."""
+        return self.inputs.fields.get(name) if self.inputs is not None else None
+
+    def enter(self, schema: Element | None) -> Scope:
+        """The scope of a model inside this one, its mining schema applied."""
+        inner = Scope(self.columns, self)
+        for node in children(schema, "MiningField"):
+            if node.get("usageType", "active") in ("active", "group", "order"):
+                name = text(node, "name")
+                if self.knows(name):
+                    inner.names[name] = inner.treat(node, self.get(name))
+                else:
+                    raise UnreadableFile(f"{describe(node)} is in no data dictionary.")
+        return inner
+
+    def treat(self, node: Element, val: Val) -> Val:
+        """A value after the invalid, outlier and missing value treatments of its MiningField."""
+        for step in (self._invalid, self._outliers, self._missing):
+            val = step(node, val)
+        return val
+
+    def _invalid(self, node: Element, val: Val) -> Val:
+        field, how = self.declared(text(node, "name")), node.get("invalidValueTreatment", "returnInvalid")
+        if field is None or val.checked or how == "asIs":
+            return val
+        columns = self.columns
+        bad = invalid_mask(columns, val, field)
+        if how == "returnInvalid":
+            self.invalid = either(self.invalid, bad, columns.op)
+        elif how == "asMissing":
+            val = columns.blank(val, negated(bad, columns.op))
+        elif how == "asValue":
+            given = parse(text(node, "invalidValueReplacement"), val.kind)
+            val = columns.where(bad, columns.constant(given, val.kind), val)
+        else:
+            raise UnreadableFile(f"{describe(node)}: invalidValueTreatment={how!r} is unknown.")
+        return val.with_(checked=True, values=field.valid, ordinal=field.ordinal)
+
+    def _outliers(self, node: Element, val: Val) -> Val:
+        how, op = node.get("outliers", "asIs"), self.columns.op
+        if how == "asIs" or val.text:
+            return val
+        low, high = optional(node, "lowValue"), optional(node, "highValue")
+        tensor, out = val.tensor, False
+        for bound, compare in ((low, op.Less), (high, op.Greater)):
+            if bound is not None:
+                beyond = compare(val.tensor, self.columns.scalar(bound))
+                out = either(out, beyond, op)
+                tensor = op.Where(beyond, self.columns.scalar(bound), tensor)
+        if how == "asMissingValues":
+            return self.columns.blank(val, negated(out, op)).with_(present=False)
+        return val.with_(tensor=tensor)
+
+    def _missing(self, node: Element, val: Val) -> Val:
+        gone = self.columns.missing(val)
+        if node.get("missingValueTreatment") == "returnInvalid":
+            self.invalid = either(self.invalid, gone, self.columns.op)
+            return val.with_(present=True)
+        given = node.get("missingValueReplacement")
+        if given is None or gone is False:
+            return val
+        filler = self.columns.constant(parse(given, val.kind), val.kind).with_(values=val.values)
+        return self.columns.where(gone, filler, val).with_(
+            kind=val.kind, checked=val.checked, present=True, values=val.values, ordinal=val.ordinal
+        )
+
+
+def active(schema: Element | None) -> Iterator[Element]:
+    """The mining fields whose values a model reads."""
+    return (
+        m
+        for m in children(schema, "MiningField")
+        if m.get("usageType", "active") in ("active", "group", "order")
+    )

@@ -1,0 +1,399 @@
+"""PMML trees as one TreeEnsemble of ai.onnx.ml over a matrix of doubles.
+
+Numbers are compared as they are. Every other predicate becomes a column that is 1, 0 or NaN for unknown, so a node
+tests one column. PMML nodes with several children become chains of tests.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from lxml import etree
+
+from bridge.errors import UnreadableFile
+from bridge_pmml import predicates
+from bridge_pmml.fields import Scope
+from bridge_pmml.predicates import predicate_of
+from bridge_pmml.reader import Element, child, children, describe, number, text
+from bridge_pmml.values import DOUBLE, ML, Columns, parse
+
+MODES = {"lessOrEqual": 0, "lessThan": 1, "greaterOrEqual": 2, "greaterThan": 3, "equal": 4}
+OPPOSITE = {
+    "lessOrEqual": "greaterThan",
+    "greaterThan": "lessOrEqual",
+    "lessThan": "greaterOrEqual",
+    "greaterOrEqual": "lessThan",
+    "equal": "notEqual",
+    "notEqual": "equal",
+}
+LEQ, GEQ = 0, 2
+LARGEST = 4_000_000
+Ref = tuple[bool, int]
+
+
+class Features:
+    """The matrix trees test, [N, F]: a column per numeric field, and one per other predicate."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.fields: dict[str, int] = {}
+        self.present: set[int] = set()
+        self.floats: set[int] = set()
+        self.tests: dict[Any, int] = {}
+        self.makers: list[Any] = []
+        self.categories: dict[str, list[tuple[int, frozenset[Any], bool]]] = {}
+        self.text: dict[str, bool] = {}
+
+    def column(self, name: str) -> int | None:
+        """The column of a numeric field, None for text."""
+        if name in self.fields:
+            return self.fields[name]
+        if self.text.get(name):
+            return None
+        val = self.scope.get(name)
+        if val.text:
+            self.text[name] = True
+            return None
+        place = self._add(lambda: val.tensor)
+        self.fields[name] = place
+        if val.present:
+            self.present.add(place)
+        if val.kind == "float":
+            self.floats.add(place)
+        return place
+
+    def _add(self, maker: Any) -> int:
+        self.makers.append(maker)
+        return len(self.makers) - 1
+
+    def test(self, node: Element) -> int:
+        """The column of a predicate's truth: 1, 0, or NaN for unknown."""
+        listed = self._categories(node)
+        key = listed if listed is not None else etree.tostring(node, with_tail=False)
+        if key not in self.tests:
+            if listed is None:
+                truth = predicates.evaluate(self.scope, node)
+                self.tests[key] = self._add(lambda: self.scope.columns.truth(truth).tensor)
+            else:
+                name, items, inside = listed
+                self.tests[key] = self._add(None)
+                self.categories.setdefault(name, []).append((self.tests[key], items, inside))
+        return self.tests[key]
+
+    def _categories(self, node: Element) -> tuple[str, frozenset[Any], bool] | None:
+        """Field, values and sense of a test of text against listed values."""
+        if node.get("field") is not None and not self.scope.get(node.get("field")).text:
+            return None
+        if node.tag == "SimplePredicate" and node.get("operator") in ("equal", "notEqual"):
+            items, inside = [text(node, "value")], node.get("operator") == "equal"
+        elif node.tag == "SimpleSetPredicate":
+            items, inside = predicates.set_items(node), node.get("booleanOperator") == "isIn"
+        else:
+            return None
+        val = self.scope.get(text(node, "field"))
+        return (text(node, "field"), frozenset(parse(i, val.kind) for i in items), inside)
+
+    def matrix(self) -> ir.Value:
+        """All columns; those of one field's categories are rows of one table."""
+        columns, op = self.scope.columns, self.scope.columns.op
+        placed: dict[int, int] = {}
+        parts = []
+        for index, maker in enumerate(self.makers):
+            if maker is not None:
+                placed[index] = len(placed)
+                parts.append(maker())
+        for name, tests in self.categories.items():
+            val = self.scope.get(name)
+            keys = sorted(set().union(*(items for _, items, _ in tests)))
+            table = np.array([[float((k in items) == inside) for _, items, inside in tests] for k in keys])
+            other = np.array([[float(not inside) for _, _, inside in tests]])
+            held = np.concatenate([table.reshape(len(keys), len(tests)), other])
+            rows = op.Squeeze(columns.index(val, keys, len(keys)), np.array([1]))
+            part = op.Gather(op.const(held), rows, axis=0)
+            gone = columns.missing(val)
+            parts.append(
+                part if gone is False else op.Where(columns.column(gone), columns.scalar(math.nan), part)
+            )
+            for at, _, _ in tests:
+                placed[at] = len(placed)
+        self.order = placed
+        if not parts:
+            parts = [columns.constant(0.0).tensor]
+        return parts[0] if len(parts) == 1 else op.Concat(*parts, axis=1)
+
+
+@dataclass
+class Arrays:
+    """The nodes and leaves of an ensemble. A Ref is (is a leaf, index)."""
+
+    column: list[int] = field(default_factory=list)
+    mode: list[int] = field(default_factory=list)
+    split: list[float] = field(default_factory=list)
+    true: list[Ref] = field(default_factory=list)
+    false: list[Ref] = field(default_factory=list)
+    tracks: list[int] = field(default_factory=list)
+    roots: list[int] = field(default_factory=list)
+    leaves: list[tuple[int, int]] = field(default_factory=list)
+
+    def leaf(self, tree: int, row: int) -> Ref:
+        self.leaves.append((tree, row))
+        return True, len(self.leaves) - 1
+
+    def node(self, column: int, mode: int, split: float, tracks: bool) -> int:
+        if len(self.column) >= LARGEST:
+            raise UnreadableFile(f"The trees need more than {LARGEST} tests.")
+        self.column.append(column)
+        self.mode.append(mode)
+        self.split.append(split)
+        self.tracks.append(int(tracks))
+        self.true.append((False, -1))
+        self.false.append((False, -1))
+        return len(self.column) - 1
+
+    def root(self, ref: Ref) -> None:
+        """A tree that is a leaf alone becomes a test with two ways to it."""
+        if ref[0]:
+            at = self.node(0, LEQ, math.inf, False)
+            self.true[at] = self.false[at] = ref
+            ref = (False, at)
+        self.roots.append(ref[1])
+
+
+class Grower:
+    """Turns one TreeModel into tests. Its leaves are rows: indices into `nodes`, -1 for no prediction."""
+
+    def __init__(
+        self, model: Element, features: Features, arrays: Arrays, tree: int, counted: bool = False
+    ) -> None:
+        self.features, self.arrays, self.tree = features, arrays, tree
+        self.strategy = model.get("missingValueStrategy", "none")
+        self.last = model.get("noTrueChildStrategy", "returnNullPrediction") == "returnLastPrediction"
+        self.counted = counted
+        self.rows: dict[tuple[Any, int], int] = {}
+        self.nodes: list[tuple[Element | None, int]] = []
+
+    def grow(self, root: Element) -> None:
+        """The whole tree; its root's own predicate is tested first."""
+        predicate = predicate_of(root)
+        known: frozenset[int] = frozenset()
+        if predicate.tag == "True":
+            ref = self._node(root, known, 0)
+        else:
+            ref = self._test(
+                predicate, known, lambda k: self._node(root, k, 0), lambda k: self._leaf(None, 0), None
+            )
+        self.arrays.root(ref)
+
+    def _leaf(self, node: Element | None, missed: int) -> Ref:
+        key = (node, missed if self.counted else 0)
+        if key not in self.rows:
+            self.rows[key] = len(self.nodes)
+            self.nodes.append(key)
+        return self.arrays.leaf(self.tree, self.rows[key])
+
+    def _node(self, node: Element, known: frozenset[int], missed: int) -> Ref:
+        below = children(node, "Node")
+        return self._choose(node, below, 0, known, missed) if below else self._leaf(node, missed)
+
+    def _choose(
+        self,
+        node: Element,
+        below: list[Element],
+        at: int,
+        known: frozenset[int],
+        missed: int,
+        tried: Any = None,
+    ) -> Ref:
+        """The first child from `at` on whose predicate is true."""
+        if at == len(below):
+            return self._leaf(node if self.last else None, missed)
+        chosen = below[at]
+        predicate = predicate_of(chosen)
+        if predicate.tag == "True" or self._implied(tried, predicate, known):
+            return self._node(chosen, known, missed)
+        if predicate.tag == "False":
+            return self._choose(node, below, at + 1, known, missed)
+        return self._test(
+            predicate,
+            known,
+            lambda k: self._reached(chosen, predicate, k, missed),
+            lambda k: self._choose(node, below, at + 1, k, missed, predicate),
+            self._unknown(node, below, chosen, missed),
+        )
+
+    def _reached(self, chosen: Element, predicate: Element, known: frozenset[int], missed: int) -> Ref:
+        """A child whose predicate is true; where it took a surrogate to say so, a penalty counts."""
+        surrogate = predicate.get("booleanOperator") == "surrogate"
+        if not (self.counted and surrogate):
+            return self._node(chosen, known, missed)
+        at = self.arrays.node(self.features.test(predicate[0]), LEQ, math.inf, False)
+        self.arrays.true[at] = self._node(chosen, known, missed)
+        self.arrays.false[at] = self._node(chosen, known, missed + 1)
+        return False, at
+
+    def _implied(self, tried: Any, predicate: Element, known: frozenset[int]) -> bool:
+        """Whether a predicate is the opposite of the one that was just false, on a value that is there."""
+        if tried is None or tried.tag != "SimplePredicate" or predicate.tag != "SimplePredicate":
+            return False
+        if OPPOSITE.get(tried.get("operator")) != predicate.get("operator"):
+            return False
+        if tried.get("field") != predicate.get("field") or tried.get("value") != predicate.get("value"):
+            return False
+        column = self.features.column(predicate.get("field"))
+        return column is not None and (column in known or column in self.features.present)
+
+    def _unknown(self, node: Element, below: list[Element], chosen: Element, missed: int) -> Any:
+        """What follows an unknown predicate; None when it counts as false."""
+        if self.strategy == "lastPrediction":
+            return lambda k: self._leaf(node, missed)
+        if self.strategy == "nullPrediction":
+            return lambda k: self._leaf(None, missed)
+        if self.strategy == "defaultChild":
+            name = node.get("defaultChild")
+            child_node = next((b for b in below if b.get("id") == name and name is not None), None)
+            if child_node is None:
+                return lambda k: self._leaf(node if self.last else None, missed)
+            return lambda k: self._node(child_node, k, missed + 1)
+        return None
+
+    def _test(self, predicate: Element, known: frozenset[int], true: Any, false: Any, unknown: Any) -> Ref:
+        column, mode, split, swapped, missing = self._compiled(predicate)
+        sure = column in known or column in self.features.present
+        if missing:
+            first, second = (true, false) if swapped else (false, true)
+            return self._branch(column, LEQ, math.inf, False, first, second, known | {column}, known)
+        if unknown is not None and not sure:
+            at = self.arrays.node(column, LEQ, math.inf, False)
+            self.arrays.true[at] = self._test(predicate, known | {column}, true, false, None)
+            self.arrays.false[at] = unknown(known)
+            return False, at
+        first, second = (false, true) if swapped else (true, false)
+        after = known | {column}
+        return self._branch(
+            column,
+            mode,
+            split,
+            swapped and not sure,
+            first,
+            second,
+            after if not swapped or sure else known,
+            after if swapped or sure else known,
+        )
+
+    def _branch(
+        self,
+        column: int,
+        mode: int,
+        split: float,
+        tracks: bool,
+        first: Any,
+        second: Any,
+        k1: frozenset[int],
+        k2: frozenset[int],
+    ) -> Ref:
+        at = self.arrays.node(column, mode, split, tracks)
+        self.arrays.true[at] = first(k1)
+        self.arrays.false[at] = second(k2)
+        return False, at
+
+    def _compiled(self, node: Element) -> tuple[int, int, float, bool, bool]:
+        """Column, mode, split, whether true and false are swapped, whether it tests for missing."""
+        if node.tag == "SimplePredicate":
+            operator, column = text(node, "operator"), self.features.column(text(node, "field"))
+            if column is not None:
+                if operator in ("isMissing", "isNotMissing"):
+                    return column, LEQ, math.inf, operator == "isNotMissing", True
+                split = parse(text(node, "value"), "double")
+                if column in self.features.floats:
+                    split = float(np.float32(split))
+                if operator == "notEqual":
+                    return column, MODES["equal"], split, True, False
+                if operator not in MODES:
+                    raise UnreadableFile(f"{describe(node)}: the operator {operator!r} is unknown.")
+                return column, MODES[operator], split, False, False
+        return self.features.test(node), GEQ, 0.5, False, False
+
+
+def ensemble(
+    columns: Columns, features: Features, arrays: Arrays, targets: np.ndarray, weights: np.ndarray, count: int
+) -> ir.Value:
+    """Sums of leaf weights by target, double [N, count].
+
+    `targets` and `weights` [leaves, k] say what each leaf adds; a leaf of several targets is copied by the caller.
+    """
+    matrix = features.matrix()
+    column = [features.order[c] for c in arrays.column]
+
+    def split(refs: list[Ref]) -> tuple[list[int], list[int]]:
+        return [r[1] for r in refs], [int(r[0]) for r in refs]
+
+    true, true_leaf = split(arrays.true)
+    false, false_leaf = split(arrays.false)
+    return columns.op.node(
+        "TreeEnsemble",
+        matrix,
+        _domain=ML,
+        _dtype=DOUBLE,
+        _shape=["N", count],
+        aggregate_function=1,
+        post_transform=0,
+        n_targets=count,
+        tree_roots=arrays.roots,
+        nodes_featureids=column,
+        nodes_modes=ir.tensor(np.array(arrays.mode, np.uint8)),
+        nodes_splits=ir.tensor(np.array(arrays.split)),
+        nodes_truenodeids=true,
+        nodes_trueleafs=true_leaf,
+        nodes_falsenodeids=false,
+        nodes_falseleafs=false_leaf,
+        nodes_missing_value_tracks_true=arrays.tracks,
+        leaf_targetids=targets.tolist(),
+        leaf_weights=ir.tensor(weights),
+    )
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """What a PMML node predicts: its score as written, and per class its probability, confidence, record count."""
+
+    score: str | None
+    id: str
+    counts: dict[str, float]
+    probabilities: dict[str, float]
+    confidences: dict[str, float]
+    records: float
+
+    @classmethod
+    def of(cls, node: Element) -> Leaf:
+        spread = [d for d in node if d.tag == "ScoreDistribution"]
+        counts = {text(d, "value"): number(d, "recordCount", math.nan) for d in spread}
+        total = sum(counts.values())
+        given = {d.get("value"): d.get("probability") for d in spread}
+        probabilities = {
+            v: float(p) if p is not None else counts[v] / total if total else math.nan
+            for v, p in given.items()
+        }
+        sure = {d.get("value"): d.get("confidence") for d in spread}
+        confidences = {v: probabilities[v] if c is None else float(c) for v, c in sure.items()}
+        score = node.get("score")
+        if score is None and spread:
+            score = max(counts, key=lambda v: counts[v] if counts[v] == counts[v] else probabilities[v])
+        return cls(
+            score,
+            node.get("id", ""),
+            counts,
+            probabilities,
+            confidences,
+            number(node, "recordCount", math.nan),
+        )
+
+
+def root_of(model: Element) -> Element:
+    found = child(model, "Node")
+    if found is None:
+        raise UnreadableFile(f"{describe(model)} has no Node.")
+    return found

@@ -1,0 +1,291 @@
+"""The built-in functions of PMML expressions, by name: handlers take (scope, node, *arguments), columns all of them.
+
+A result is missing where an argument is, unless a function is listed in TOLERANT.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import UnreadableFile
+from bridge.ops import OpTable
+from bridge_pmml import predicates, special
+from bridge_pmml.reader import Element, describe
+from bridge_pmml.values import BOOL, DOUBLE, INT64, Columns, Truth, Val, either, joined, negated
+
+functions = OpTable("PMML functions")
+AGGREGATES = ("min", "max", "sum", "avg", "median", "product")
+TOLERANT = ("isMissing", "isNotMissing", "isValid", "isNotValid", "and", "or", "not", "if", *AGGREGATES)
+
+
+def plain(name: str, build: Callable, count: int) -> None:
+    """A function of `count` numbers."""
+
+    @functions.op(name)
+    def handler(scope, node, *given):
+        expect(node, given, count)
+        columns = scope.columns
+        return columns.number(build(columns.op, *(columns.to_number(v).tensor for v in given)))
+
+
+def expect(node: Element, given: tuple, low: int, high: int | None = None) -> None:
+    if not low <= len(given) <= (low if high is None else high):
+        raise UnreadableFile(
+            f"{describe(node)}: {node.get('function')} does not take {len(given)} arguments."
+        )
+
+
+def constant(op: Any, value: float) -> Any:
+    return special.double(op, value)
+
+
+def rounded(op: Any, x: Any) -> Any:
+    """To the nearest integer, halves up."""
+    low = op.Floor(x)
+    return op.Where(op.GreaterOrEqual(op.Sub(x, low), constant(op, 0.5)), op.Add(low, constant(op, 1.0)), low)
+
+
+def modulo(op: Any, x: Any, y: Any) -> Any:
+    """x - y · floor(x / y)."""
+    rest = op.Mod(x, y, fmod=1)
+    other = op.Less(op.Mul(rest, y), constant(op, 0.0))
+    return op.Where(other, op.Add(rest, y), rest)
+
+
+def power(op: Any, x: Any, y: Any) -> Any:
+    return op.Where(op.Or(op.IsNaN(x), op.IsNaN(y)), constant(op, math.nan), op.Pow(x, y))
+
+
+NUMERIC: dict[str, tuple[Callable, int]] = {
+    "+": (lambda op, x, y: op.Add(x, y), 2),
+    "-": (lambda op, x, y: op.Sub(x, y), 2),
+    "*": (lambda op, x, y: op.Mul(x, y), 2),
+    "/": (lambda op, x, y: op.Div(x, y), 2),
+    "log10": (lambda op, x: op.Div(op.Log(x), constant(op, math.log(10.0))), 1),
+    "ln": (lambda op, x: op.Log(x), 1),
+    "sqrt": (lambda op, x: op.Sqrt(x), 1),
+    "abs": (lambda op, x: op.Abs(x), 1),
+    "exp": (lambda op, x: op.Exp(x), 1),
+    "pow": (power, 2),
+    "floor": (lambda op, x: op.Floor(x), 1),
+    "ceil": (lambda op, x: op.Ceil(x), 1),
+    "round": (rounded, 1),
+    "rint": (lambda op, x: op.Round(x), 1),
+    "modulo": (modulo, 2),
+    "sin": (lambda op, x: op.Sin(x), 1),
+    "cos": (lambda op, x: op.Cos(x), 1),
+    "tanh": (lambda op, x: op.Tanh(x), 1),
+    "tan": (special.tan, 1),
+    "asin": (special.asin, 1),
+    "acos": (special.acos, 1),
+    "atan": (special.atan, 1),
+    "sinh": (special.sinh, 1),
+    "cosh": (special.cosh, 1),
+    "expm1": (special.expm1, 1),
+    "ln1p": (special.log1p, 1),
+    "hypot": (lambda op, x, y: op.Sqrt(op.Add(op.Mul(x, x), op.Mul(y, y))), 2),
+    "erf": (special.erf, 1),
+    "stdNormalCDF": (special.normal_cdf, 1),
+    "stdNormalPDF": (special.normal_pdf, 1),
+    "stdNormalIDF": (special.normal_idf, 1),
+    "normalCDF": (lambda op, x, m, s: special.normal_cdf(op, op.Div(op.Sub(x, m), s)), 3),
+    "normalPDF": (lambda op, x, m, s: op.Div(special.normal_pdf(op, op.Div(op.Sub(x, m), s)), s), 3),
+    "normalIDF": (lambda op, p, m, s: op.Add(m, op.Mul(s, special.normal_idf(op, p))), 3),
+}
+for _name, (_build, _count) in NUMERIC.items():
+    plain(_name, _build, _count)
+
+WHOLE = ("floor", "ceil", "round")
+
+
+@functions.op("threshold")
+def threshold(scope, node, x, y):
+    above = scope.columns.op.Greater(x.tensor, y.tensor)
+    return scope.columns.number(scope.columns.op.Cast(above, to=DOUBLE))
+
+
+@functions.op(*AGGREGATES)
+def aggregate(scope, node, *given):
+    """Over the arguments that are not missing; missing when all are."""
+    columns, op, name = scope.columns, scope.columns.op, node.get("function")
+    expect(node, given, 1, 10_000)
+    matrix = columns.matrix(given)
+    gone = op.IsNaN(matrix)
+    count = op.ReduceSum(op.Cast(op.Not(gone), to=DOUBLE), np.array([1]))
+    filler = {"min": math.inf, "max": -math.inf, "median": math.inf, "product": 1.0}.get(name, 0.0)
+    held = op.Where(gone, constant(op, filler), matrix)
+    if name == "median":
+        found = median(op, held, count, len(given))
+    else:
+        kind = {"min": "ReduceMin", "max": "ReduceMax", "product": "ReduceProd"}.get(name, "ReduceSum")
+        found = op.node(kind, held, np.array([1]))
+        found = op.Div(found, count) if name == "avg" else found
+    none = op.Equal(count, constant(op, 0.0))
+    return columns.number(op.Where(none, constant(op, math.nan), found))
+
+
+def median(op: Any, held: Any, count: Any, width: int) -> Any:
+    """Of the `count` smallest of each row, the others being infinite."""
+    ordered, _ = op.TopK(held, np.array([width]), axis=1, largest=0, sorted=1, _outputs=2)
+    last = op.Max(op.Sub(count, constant(op, 1.0)), constant(op, 0.0))
+    half = constant(op, 0.5)
+    picks = [op.Cast(each(op.Mul(last, half)), to=INT64) for each in (op.Floor, op.Ceil)]
+    low, high = (op.GatherElements(ordered, p, axis=1) for p in picks)
+    return op.Mul(op.Add(low, high), half)
+
+
+@functions.op("isMissing", "isNotMissing", "isValid", "isNotValid")
+def missing(scope, node, x):
+    """A value that reached an expression is valid unless its treatment let it through; what is missing is not valid."""
+    columns, name = scope.columns, node.get("function")
+    gone = columns.missing(x)
+    if name.endswith("Valid") and not x.checked and x.values:
+        known = columns.op.GreaterOrEqual(columns.index(x, _literals(x)), np.array([[0]], np.int64))
+        gone = either(gone, negated(known, columns.op), columns.op)
+    if name in ("isMissing", "isNotValid"):
+        return Truth(gone, negated(gone, columns.op))
+    return Truth(negated(gone, columns.op), gone)
+
+
+def _literals(val: Val) -> list[Any]:
+    from bridge_pmml.values import parse
+
+    return [parse(v, val.kind) for v in val.values]
+
+
+RELATIONS = {
+    "equal": "equal",
+    "notEqual": "notEqual",
+    "lessThan": "lessThan",
+    "lessOrEqual": "lessOrEqual",
+    "greaterThan": "greaterThan",
+    "greaterOrEqual": "greaterOrEqual",
+}
+
+
+@functions.op(*RELATIONS)
+def relation(scope, node, x, y):
+    columns, name = scope.columns, node.get("function")
+    x, y = alike(columns, x, y)
+    if x.text and name not in ("equal", "notEqual"):
+        order = next((v.values for v in (x, y) if v.ordinal), ())
+        if not order:
+            raise UnreadableFile(f"{describe(node)}: text has no order.")
+        rank = {v: float(i) for i, v in enumerate(order)}
+        x, y = columns.lookup(x, rank), columns.lookup(y, rank)
+    found = predicates.against(columns, name, x, y.tensor)
+    there = negated(columns.missing(y), columns.op)
+    return Truth(joined(found.true, there, columns.op), joined(found.false, there, columns.op))
+
+
+def alike(columns: Columns, x: Val, y: Val) -> tuple[Val, Val]:
+    """Two values to be compared, both as text or both as numbers: text that spells numbers gives way."""
+    if x.text == y.text:
+        return x, y
+    if any(v.kind == "boolean" for v in (x, y)):
+        return columns.to_text(x), columns.to_text(y)
+    return columns.to_number(x), columns.to_number(y)
+
+
+@functions.op("and", "or")
+def both(scope, node, *given):
+    parts = [given_truth(scope, v) for v in given]
+    return predicates.compound(scope.columns.op, node.get("function"), parts)
+
+
+@functions.op("not")
+def inverse(scope, node, x):
+    truth = given_truth(scope, x)
+    return Truth(truth.false, truth.true)
+
+
+def given_truth(scope: Any, given: Val | Truth) -> Truth:
+    return given if isinstance(given, Truth) else scope.columns.as_truth(given)
+
+
+@functions.op("isIn", "isNotIn")
+def is_in(scope, node, x, *others):
+    columns, op, hit = scope.columns, scope.columns.op, False
+    for other in others:
+        a, b = alike(columns, x, other)
+        hit = either(hit, op.Equal(a.tensor, b.tensor), op)
+    there = negated(columns.missing(x), op)
+    inside = Truth(joined(hit, there, op), joined(negated(hit, op), there, op))
+    return inside if node.get("function") == "isIn" else Truth(inside.false, inside.true)
+
+
+@functions.op("if")
+def choice(scope, node, condition, then, otherwise=None):
+    """Missing where the condition is unknown."""
+    columns = scope.columns
+    truth = given_truth(scope, condition)
+    then, otherwise = (columns.truth(v) if isinstance(v, Truth) else v for v in (then, otherwise))
+    gap = columns.constant("" if then.text else math.nan, then.kind)
+    return columns.where(truth.true, then, columns.where(truth.false, otherwise or gap, gap))
+
+
+@functions.op("concat")
+def concat(scope, node, *given):
+    columns = scope.columns
+    texts = [columns.to_text(v) for v in given]
+    tensor = texts[0].tensor
+    for each in texts[1:]:
+        tensor = columns.op.StringConcat(tensor, each.tensor)
+    return Val(tensor, "string", checked=True)
+
+
+@functions.op("matches")
+def matches(scope, node, x, pattern):
+    """Whether the regular expression is found anywhere in the text."""
+    op = scope.columns.op
+    found = op.RegexFullMatch(
+        scope.columns.to_text(x).tensor, pattern=f"(?s).*(?:{literal(node, pattern, 1)}).*"
+    )
+    return Truth(found, op.Not(found))
+
+
+def literal(node: Element, val: Val, index: int) -> Any:
+    """The text or number of an argument that is a Constant. Raises UnreadableFile."""
+    given = list(node)[index]
+    if given.tag != "Constant":
+        raise UnreadableFile(
+            f"{describe(node)}: {node.get('function')} needs a constant as argument {index + 1}."
+        )
+    return given.text or ""
+
+
+def tabled(name: str, compute: Callable[..., Any], kind: str) -> None:
+    """A function of text with constants, computed for each declared value."""
+
+    @functions.op(name)
+    def handler(scope, node, x, *others):
+        if not x.text or not (x.values and x.checked):
+            raise UnreadableFile(
+                f"{describe(node)}: {name} needs a field whose valid values are declared and checked."
+            )
+        extras = [literal(node, other, i + 1) for i, other in enumerate(others)]
+        table = {value: compute(value, *extras) for value in x.values}
+        return scope.columns.lookup(x, table).with_(kind=kind)
+
+
+def substring(value: str, start: str, length: str) -> str:
+    return value[int(start) - 1 : int(start) - 1 + int(length)]
+
+
+def replaced(value: str, pattern: str, by: str) -> str:
+    return re.sub(pattern, lambda match: by, value)
+
+
+tabled("uppercase", str.upper, "string")
+tabled("lowercase", str.lower, "string")
+tabled("trimBlanks", str.strip, "string")
+tabled("stringLength", lambda value: float(len(value)), "integer")
+tabled("substring", substring, "string")
+tabled("replace", replaced, "string")
+
+__all__ = ["BOOL", "TOLERANT", "WHOLE", "functions", "rounded"]

@@ -1,0 +1,39 @@
+"""Model elements → hub, a family a file. Handlers take (scope, element) and return a Result."""
+
+from __future__ import annotations
+
+from bridge.ops import OpTable
+from bridge_pmml.import_ops import (
+    anomaly,
+    bayes,
+    clustering,
+    general,
+    mining,
+    neighbors,
+    neural,
+    process,
+    regression,
+    rules,
+    scorecard,
+    svm,
+    tree,
+)
+
+ops = OpTable("PMML import")
+for family in (
+    anomaly,
+    bayes,
+    clustering,
+    general,
+    mining,
+    neighbors,
+    neural,
+    process,
+    regression,
+    rules,
+    scorecard,
+    svm,
+    tree,
+):
+    for rule in family.ops:
+        ops.add(rule)

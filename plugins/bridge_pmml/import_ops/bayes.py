@@ -1,0 +1,125 @@
+"""NaiveBayesModel: logarithms of counts and densities, added up by class."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import UnreadableFile
+from bridge.ops import OpTable
+from bridge_pmml import expressions
+from bridge_pmml.fields import Scope
+from bridge_pmml.import_ops.regression import softmax
+from bridge_pmml.reader import Element, child, children, describe, need, number, text
+from bridge_pmml.results import Result, classified, target_labels
+from bridge_pmml.values import Val, parse
+
+ops = OpTable("PMML naive Bayes import")
+
+
+def counts(node: Element) -> dict[str, float]:
+    return {
+        text(c, "value"): number(c, "count")
+        for c in children(need(node, "TargetValueCounts"), "TargetValueCount")
+    }
+
+
+@ops.op("NaiveBayesModel")
+def naive_bayes(scope: Scope, node: Element) -> Result:
+    """P(class) · Π P(input | class), in logarithms; an input that is missing is left out."""
+    columns, op = scope.columns, scope.columns.op
+    threshold = number(node, "threshold")
+    output = child(node, "BayesOutput")
+    inputs = children(need(node, "BayesInputs"), "BayesInput")
+    totals = counts(output) if output is not None and child(output, "TargetValueCounts") is not None else {}
+    labels, kind = target_labels(scope, node, [*totals, *_seen(inputs)])
+    keys = [parse(v, kind) for v in labels]
+    if not totals:
+        raise UnreadableFile(f"{describe(node)} has no counts of its target.")
+    prior = {parse(v, kind): c for v, c in totals.items()}
+    with np.errstate(divide="ignore"):
+        total = op.const(np.log(np.array([[prior.get(k, 0.0) for k in keys]])))
+    for each in inputs:
+        val = _input(scope, each)
+        stats = child(each, "TargetValueStats")
+        part = (
+            _densities(scope, val, stats, keys, kind, threshold)
+            if stats is not None
+            else _shares(scope, val, each, keys, kind, threshold)
+        )
+        gone = columns.missing(val)
+        if gone is not False:
+            part = op.Where(columns.column(gone), columns.scalar(0.0), part)
+        total = op.Add(total, part)
+    if total.shape is not None and total.shape[0] == 1:
+        total = op.Add(columns.constant(0.0).tensor, total)
+    return classified(columns, softmax(op, total), labels, kind)
+
+
+def _seen(inputs: list[Element]) -> list[str]:
+    return [
+        c.get("value")
+        for i in inputs
+        for c in i.iter("TargetValueCount", "TargetValueStat")
+        if c.get("value")
+    ]
+
+
+def _input(scope: Scope, node: Element) -> Val:
+    derived = child(node, "DerivedField")
+    return scope.get(text(node, "fieldName")) if derived is None else expressions.derived(scope, derived)
+
+
+def _shares(scope: Scope, val: Val, node: Element, keys: list[Any], kind: str, threshold: float) -> Any:
+    """log P(value | class) by counts; the threshold for what never occurred."""
+    columns, op = scope.columns, scope.columns.op
+    pairs = children(node, "PairCounts")
+    table = np.zeros((len(pairs), len(keys)))
+    for row, pair in enumerate(pairs):
+        given = {parse(v, kind): c for v, c in counts(pair).items()}
+        table[row] = [given.get(k, 0.0) for k in keys]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(table > 0, table / table.sum(axis=0), threshold)
+        logs = np.log(np.concatenate([shares, np.full((1, len(keys)), threshold)]))
+    at = columns.index(val, [parse(text(p, "value"), val.kind) for p in pairs], len(pairs))
+    return op.Gather(op.const(logs), op.Squeeze(at, np.array([1])), axis=0)
+
+
+def _densities(scope: Scope, val: Val, stats: Element, keys: list[Any], kind: str, threshold: float) -> Any:
+    """log of the density of each class; at least the threshold since PMML 4.2, which defined continuous inputs."""
+    columns, op = scope.columns, scope.columns.op
+    given = {parse(text(s, "value"), kind): s for s in children(stats, "TargetValueStat")}
+    x, parts = columns.to_number(val).tensor, []
+    for key in keys:
+        if key not in given:
+            raise UnreadableFile(f"{describe(stats)} has no distribution for the class {key!r}.")
+        parts.append(density(columns, x, given[key]))
+    wide = op.Concat(*parts, axis=1)
+    version = stats.getroottree().getroot().get("version", "4.4")
+    if version < "4.2":
+        return op.Log(wide)
+    floor = columns.scalar(threshold)
+    return op.Log(op.Where(op.Less(wide, floor), floor, wide))
+
+
+def density(columns: Any, x: Any, node: Element) -> Any:
+    """Gaussian or Poisson density of a column."""
+    op = columns.op
+    normal, poisson = child(node, "GaussianDistribution"), child(node, "PoissonDistribution")
+    if normal is not None:
+        mean, variance = number(normal, "mean"), number(normal, "variance")
+        gap = op.Sub(x, columns.scalar(mean))
+        bell = op.Exp(op.Mul(op.Mul(gap, gap), columns.scalar(-0.5 / variance)))
+        return op.Mul(bell, columns.scalar(1 / math.sqrt(2 * math.pi * variance)))
+    if poisson is not None:
+        mean = number(poisson, "mean")
+        table = [math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(1024)]
+        whole = op.And(
+            op.Equal(op.Floor(x), x),
+            op.And(op.GreaterOrEqual(x, columns.scalar(0.0)), op.Less(x, columns.scalar(1024.0))),
+        )
+        at = op.Cast(op.Where(whole, x, columns.scalar(0.0)), to=7)
+        return op.Where(whole, op.Gather(op.const(np.array(table)), at, axis=0), columns.scalar(0.0))
+    raise UnreadableFile(f"{describe(node)} has no distribution that naive Bayes takes.")

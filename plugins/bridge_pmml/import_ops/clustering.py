@@ -1,0 +1,64 @@
+"""ClusteringModel: the nearest centre, or the first cluster whose predicate holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import UnreadableFile
+from bridge.ops import OpTable
+from bridge_pmml.fields import Scope
+from bridge_pmml.measures import Measure
+from bridge_pmml.reader import Element, child, children, describe, need, number, numbers, text
+from bridge_pmml.results import Result
+from bridge_pmml.values import Val
+
+ops = OpTable("PMML clustering import")
+
+
+def measured(scope: Scope, node: Element) -> Any:
+    """Distances or similarities of every record to every centre, double [N, clusters], and the Measure."""
+    columns = scope.columns
+    fields = [f for f in children(node, "ClusteringField") if f.get("isCenterField", "true") == "true"]
+    missing = child(node, "MissingValueWeights")
+    q = numbers(missing) if missing is not None else np.ones(len(fields))
+    centers = [numbers(c) for c in children(node, "Cluster")]
+    if any(len(c) != len(fields) for c in centers) or len(q) != len(fields):
+        raise UnreadableFile(f"{describe(node)}: a centre has another length than the fields.")
+    weights = [number(f, "fieldWeight", 1.0) for f in fields]
+    measure = Measure(columns, need(node, "ComparisonMeasure"), fields, weights, q)
+    x = columns.matrix([scope.get(text(f, "field")) for f in fields])
+    return measure.of(x, np.array(centers)), measure
+
+
+@ops.op("ClusteringModel")
+def clustering(scope: Scope, node: Element) -> Result:
+    columns, op = scope.columns, scope.columns.op
+    if (
+        node.get("modelClass", "centerBased") != "centerBased"
+        and child(child(node, "Cluster"), "Array") is None
+    ):
+        raise UnreadableFile(f"{describe(node)}: clusters without a centre are not read.")
+    clusters = children(node, "Cluster")
+    found, measure = measured(scope, node)
+    ids = [c.get("id") or str(i + 1) for i, c in enumerate(clusters)]
+    gone = op.ReduceMax(op.Cast(op.IsNaN(found), to=6), np.array([1]))
+    gone = op.Greater(gone, np.array([[0]], np.int32))
+    best = op.node("ArgMax" if measure.similarity else "ArgMin", found, axis=1, keepdims=1)
+
+    def winning(entries: list[str]) -> Val:
+        return columns.blank(columns.by_row(best, entries), op.Not(gone))
+
+    place = winning(ids).with_(values=tuple(ids))
+    nearest = columns.number(op.GatherElements(found, best, axis=1))
+    result = Result("clustering", place, labels=tuple(ids), entities=[place], affinity=nearest)
+    result.affinities = {name: columns.number(columns.pick(found, i)) for i, name in enumerate(ids)}
+    for index in range(len(ids)):
+        result.affinities.setdefault(str(index + 1), result.affinities[ids[index]])
+    result.defaults = {"cluster": place}
+    if clusters[0].get("name"):
+        result.display = winning([c.get("name", "") for c in clusters])
+        result.defaults["cluster_name"] = result.display
+    result.defaults["similarity" if node.get("modelClass") == "distributionBased" else "distance"] = nearest
+    return result

@@ -1,0 +1,184 @@
+"""NearestNeighborModel: the training rows nearest to a record, and what they say of it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import UnreadableFile
+from bridge.ops import OpTable
+from bridge.runtime import run_hub
+from bridge_pmml.expressions import define
+from bridge_pmml.fields import Scope
+from bridge_pmml.functions import median
+from bridge_pmml.measures import Measure
+from bridge_pmml.reader import Element, child, children, describe, need, number, table, text
+from bridge_pmml.results import Result, target_labels, targets_of, winner
+from bridge_pmml.values import Columns, Val, held, is_text, parse
+
+ops = OpTable("PMML nearest neighbour import")
+
+
+class Training:
+    """The training instances: cells by field, typed as the fields are."""
+
+    def __init__(self, scope: Scope, node: Element) -> None:
+        self.scope, self.node = scope, node
+        held = need(node, "TrainingInstances")
+        fields = children(need(held, "InstanceFields"), "InstanceField")
+        self.column = {text(f, "field"): f.get("column") or text(f, "field") for f in fields}
+        self.rows = table(held)
+        self.raw = held.get("isTransformed", "false") != "true"
+        if not self.rows:
+            raise UnreadableFile(f"{describe(held)} has no rows.")
+
+    def cells(self, field: str) -> list[str]:
+        if field not in self.column:
+            raise UnreadableFile(f"{describe(self.node)}: its training instances have no {field!r}.")
+        return [row.get(self.column[field], "") for row in self.rows]
+
+    def known(self, field: str) -> bool:
+        return field in self.column
+
+    def derived(self, name: str) -> np.ndarray:
+        """A derived field of the training rows, computed as it is for records."""
+        graph = ir.Graph([], [], nodes=[], opset_imports={"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET})
+        op = hub.Builder(graph)
+        count = len(self.rows)
+        columns = Columns(op, op.const(np.zeros((count, 1))))
+        inner = Scope(columns, None)
+        inner.functions = self.scope.functions
+        for field in self.column:
+            if self.scope.knows(field):
+                val = self.scope.get(field)
+                inner.names[field] = val.with_(tensor=op.const(held(self._typed(field, val), val.text)))
+        root = self.node.getroottree().getroot()
+        for dictionary in (child(root, "TransformationDictionary"), child(self.node, "LocalTransformations")):
+            define(inner, dictionary)
+        graph.outputs.append(op.Identity(columns.to_number(inner.get(name)).tensor))
+        graph.outputs[0].name = "derived"
+        return run_hub(ir.Model(graph, ir_version=hub.IR_VERSION), {})["derived"][:, 0]
+
+    def _typed(self, field: str, val: Val) -> list[list[Any]]:
+        gap: Any = "" if val.text else math.nan
+        return [[parse(c, val.kind) if c else gap] for c in self.cells(field)]
+
+
+def encoded(scope: Scope, training: Training, name: str) -> tuple[Val, np.ndarray]:
+    """A field of records and of training rows as doubles: text by the place of its value."""
+    columns, val = scope.columns, scope.get(name)
+    if not training.known(name):
+        return columns.to_number(val), training.derived(name)
+    cells = training.cells(name)
+    if not val.text:
+        return val, np.array([parse(c, val.kind) if c else math.nan for c in cells], np.float64)
+    known = list(dict.fromkeys([*val.values, *cells]))
+    codes = {v: float(i) for i, v in enumerate(known)}
+    found = columns.lookup(val, codes, -1.0, math.nan)
+    return found, np.array([codes[c] if c else math.nan for c in cells])
+
+
+@ops.op("NearestNeighborModel")
+def nearest_neighbors(scope: Scope, node: Element) -> Result:
+    columns, op = scope.columns, scope.columns.op
+    training = Training(scope, node)
+    inputs = children(need(node, "KNNInputs"), "KNNInput")
+    pairs = [encoded(scope, training, text(i, "field")) for i in inputs]
+    weights = [number(i, "fieldWeight", 1.0) for i in inputs]
+    measure = Measure(columns, need(node, "ComparisonMeasure"), inputs, weights, np.ones(len(inputs)))
+    x = columns.matrix([val for val, _ in pairs])
+    distances = measure.of(x, np.stack([stored for _, stored in pairs], axis=1))
+    gone = op.Cast(op.ReduceMax(op.Cast(op.IsNaN(x), to=6), np.array([1])), to=9)
+    count = int(number(node, "numberOfNeighbors"))
+    if not 0 < count <= len(training.rows):
+        raise UnreadableFile(f"{describe(node)}: numberOfNeighbors={count} of {len(training.rows)} rows.")
+    near, rows = op.TopK(
+        distances, np.array([count]), axis=1, largest=int(measure.similarity), sorted=1, _outputs=2
+    )
+    answers = {name: answer(scope, node, training, name, near, rows) for name in targets_of(node)}
+    result = next(iter(answers.values()), Result("clustering"))
+    if len(answers) > 1:
+        result.others = {k: v for k, v in answers.items() if v is not result}
+    identity = node.get("instanceIdVariable")
+    ids = training.cells(identity) if identity else [str(i + 1) for i in range(len(training.rows))]
+    names = columns.by_row(rows, ids).tensor
+    for each in answers.values() or [result]:
+        each.entities = [Val(columns.pick(names, i), "string", checked=True) for i in range(count)]
+        each.affinity = columns.number(columns.pick(near, 0))
+    if not answers:
+        result.defaults = {f"neighbor{i + 1}": v for i, v in enumerate(result.entities)}
+    hidden = [(r, r.entities) for r in answers.values()]
+    masked = result.masked(columns, op.Not(gone))
+    for each, _ in hidden:
+        if not identity:
+            each.entities = []
+    if not identity and answers:
+        masked.defaults = named(scope, masked, answers)
+    return masked
+
+
+def named(scope: Scope, result: Result, answers: dict[str, Result]) -> dict[str, Val]:
+    """Predictions by target, where nothing else is asked for."""
+    found: dict[str, Val] = {}
+    for name, each in {next(iter(answers)): result, **result.others}.items():
+        if each.value is not None:
+            found[f"predicted_{name}"] = each.value
+    return found if len(found) > 1 else {}
+
+
+def answer(scope: Scope, node: Element, training: Training, name: str, near: Any, rows: Any) -> Result:
+    """What the neighbours say of one target."""
+    columns, op = scope.columns, scope.columns.op
+    declared = scope.declared(name)
+    kind = declared.kind if declared else "string"
+    cells = training.cells(name)
+    weighted = op.Div(columns.scalar(1.0), op.Add(near, columns.scalar(number(node, "threshold", 0.001))))
+    if is_text(kind) or (declared is not None and not declared.continuous):
+        return vote(scope, node, cells, kind, weighted, rows, name)
+    values = columns.by_row(rows, [parse(c, kind) for c in cells]).tensor
+    how = node.get("continuousScoringMethod", "average")
+    if how == "average":
+        found = op.ReduceMean(values, np.array([1]))
+    elif how == "median":
+        width = int(values.shape[1])
+        found = median(op, values, columns.scalar(float(width)), width)
+    elif how == "weightedAverage":
+        found = op.Div(
+            op.ReduceSum(op.Mul(weighted, values), np.array([1])), op.ReduceSum(weighted, np.array([1]))
+        )
+    else:
+        raise UnreadableFile(f"{describe(node)}: continuousScoringMethod={how!r} is unknown.")
+    return Result("regression", columns.number(found), target=name)
+
+
+def vote(
+    scope: Scope, node: Element, cells: list[str], kind: str, weighted: Any, rows: Any, name: str
+) -> Result:
+    """The class of most neighbours; of several the one with more training rows, then the first."""
+    columns, op = scope.columns, scope.columns.op
+    labels, _ = (
+        target_labels(scope, node, cells) if name == targets_of(node)[0] else (_own(scope, name, cells), kind)
+    )
+    place = {parse(v, kind): i for i, v in enumerate(labels)}
+    coded = np.array([place[parse(c, kind)] for c in cells])
+    one_hot = op.Gather(op.const(np.eye(len(labels))), op.Gather(op.const(coded), rows, axis=0), axis=0)
+    how = node.get("categoricalScoringMethod", "majorityVote")
+    if how == "weightedMajorityVote":
+        one_hot = op.Mul(one_hot, op.Unsqueeze(weighted, np.array([2])))
+    votes = op.ReduceSum(one_hot, np.array([1]), keepdims=0)
+    frequency = np.bincount(coded, minlength=len(labels)) / (len(cells) + 1.0)
+    decided = votes
+    if how == "majorityVote":
+        decided = op.Add(votes, op.const(frequency[None]))
+    value = winner(columns, decided, labels, kind)
+    share = op.Div(votes, op.ReduceSum(votes, np.array([1])))
+    return Result("classification", value, target=name, labels=labels, kind=kind, probabilities=share)
+
+
+def _own(scope: Scope, name: str, cells: list[str]) -> tuple[str, ...]:
+    declared = scope.declared(name)
+    return (declared.valid if declared else ()) or tuple(dict.fromkeys(cells))

@@ -1,0 +1,77 @@
+"""GaussianProcessModel: kernels against the training rows, weighted once and for all at import."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import UnreadableFile
+from bridge.ops import OpTable
+from bridge_pmml.fields import Scope
+from bridge_pmml.import_ops.neighbors import Training
+from bridge_pmml.reader import Element, child, describe, need, number, numbers
+from bridge_pmml.results import Result, target_name
+
+ops = OpTable("PMML Gaussian process import")
+KERNELS = (
+    "RadialBasisKernel",
+    "ARDSquaredExponentialKernel",
+    "AbsoluteExponentialKernel",
+    "GeneralizedExponentialKernel",
+)
+
+
+def kernel(node: Element, gaps: Any, exp: Any, power: Any, total: Any) -> Any:
+    """The kernel of differences [.., F]: gamma · exp(-Σ (|d| / lambda)^degree), halved for the squared ones."""
+    gamma, name = number(node, "gamma", 1.0), node.tag
+    scales = (
+        numbers(child(node, "Lambda"))
+        if child(node, "Lambda") is not None
+        else np.array([number(node, "lambda", 1.0)])
+    )
+    if name == "RadialBasisKernel":
+        return gamma * exp(total(power(gaps, 2.0)) * (-0.5 / scales[0] ** 2))
+    if name == "ARDSquaredExponentialKernel":
+        return gamma * exp(total(power(gaps / scales, 2.0)) * -0.5)
+    degree = 1.0 if name == "AbsoluteExponentialKernel" else number(node, "degree", 1.0)
+    return gamma * exp(-total(power(gaps / scales, degree)))
+
+
+@ops.op("GaussianProcessModel")
+def gaussian_process(scope: Scope, node: Element) -> Result:
+    columns, op = scope.columns, scope.columns.op
+    held, training = need(node, *KERNELS), Training(scope, node)
+    target = target_name(node)
+    names = [n for n in training.column if n != target]
+    if any(scope.get(n).text for n in names):
+        raise UnreadableFile(f"{describe(node)}: a Gaussian process compares numbers.")
+    rows = np.array([[float(c) for c in training.cells(n)] for n in names]).T
+    y = np.array([float(c) for c in training.cells(target)])
+    gaps = np.abs(rows[:, None] - rows[None])
+    gram = kernel(held, gaps, np.exp, np.power, lambda a: a.sum(axis=-1))
+    noise = number(held, "noiseVariance", 1.0)
+    weights = np.linalg.solve(gram + noise * np.eye(len(rows)), y)
+    x = columns.matrix([scope.get(n) for n in names])
+    apart = op.Abs(op.Sub(op.Unsqueeze(x, np.array([1])), op.const(rows[None])))
+    near = on_hub(op, held, apart)
+    return Result("regression", columns.number(op.MatMul(near, op.const(weights[:, None]))))
+
+
+def on_hub(op: Any, node: Element, gaps: Any) -> Any:
+    """`kernel` of hub values."""
+    gamma = number(node, "gamma", 1.0)
+    scales = (
+        numbers(child(node, "Lambda"))
+        if child(node, "Lambda") is not None
+        else np.array([number(node, "lambda", 1.0)])
+    )
+    degree = {
+        "AbsoluteExponentialKernel": 1.0,
+        "GeneralizedExponentialKernel": number(node, "degree", 1.0),
+    }.get(node.tag, 2.0)
+    scaled = op.Div(gaps, op.const(np.array(scales)))
+    raised = op.Pow(scaled, op.const(np.array(degree)))
+    total = op.ReduceSum(raised, np.array([2]), keepdims=0)
+    factor = -0.5 if node.tag in KERNELS[:2] else -1.0
+    return op.Mul(op.const(np.array(gamma)), op.Exp(op.Mul(total, op.const(np.array(factor)))))

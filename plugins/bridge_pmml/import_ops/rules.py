@@ -1,0 +1,82 @@
+"""RuleSetModel: the rules that hold, and the first, the heaviest, or the class of most weight among them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import UnreadableFile
+from bridge.ops import OpTable
+from bridge_pmml import predicates
+from bridge_pmml.fields import Scope
+from bridge_pmml.reader import Element, child, children, describe, need, number, text
+from bridge_pmml.results import Result, target_labels
+from bridge_pmml.values import joined, parse
+
+ops = OpTable("PMML rule set import")
+
+
+def flattened(scope: Scope, node: Element, above: Any = True) -> list[tuple[Any, Element]]:
+    """Simple rules in order, each with where it and the compound rules around it are true."""
+    found = []
+    for rule in children(node, "SimpleRule", "CompoundRule"):
+        here = joined(above, predicates.evaluate(scope, predicates.predicate_of(rule)).true, scope.columns.op)
+        found += [(here, rule)] if rule.tag == "SimpleRule" else flattened(scope, rule, here)
+    return found
+
+
+@ops.op("RuleSetModel")
+def rule_set(scope: Scope, node: Element) -> Result:
+    columns, op = scope.columns, scope.columns.op
+    held = need(node, "RuleSet")
+    method = child(held, "RuleSelectionMethod")
+    criterion = method.get("criterion", "firstHit") if method is not None else "firstHit"
+    rules = flattened(scope, held)
+    scores = [text(r, "score") for _, r in rules]
+    default = held.get("defaultScore")
+    labels, kind = target_labels(scope, node, [*scores, *([default] if default is not None else [])])
+    fired = op.Concat(*(op.Cast(columns.column(m), to=11) for m, _ in rules), axis=1)
+    weights = np.array([number(r, "weight", 1.0) for _, r in rules])
+    confidences = [number(r, "confidence", 1.0) for _, r in rules]
+    some = op.Greater(op.ReduceMax(fired, np.array([1])), columns.scalar(0.0))
+    if criterion == "weightedSum":
+        found, sure = summed(scope, fired, weights, scores, labels, kind)
+        ids = None
+    elif criterion in ("firstHit", "weightedMax"):
+        held_weight = (
+            fired if criterion == "firstHit" else op.Mul(fired, op.const(weights[None] - weights.min() + 1.0))
+        )
+        best = op.ArgMax(held_weight, axis=1, keepdims=1)
+        found = columns.by_row(best, [parse(s, kind) for s in scores], kind)
+        sure = columns.by_row(best, confidences)
+        ids = columns.by_row(best, [r.get("id", "") for _, r in rules])
+    else:
+        raise UnreadableFile(f"{describe(held)}: the criterion {criterion!r} is unknown.")
+    gap: Any = "" if found.text else math.nan
+    other = columns.constant(gap if default is None else parse(default, kind), kind)
+    value = columns.where(some, found, other).with_(values=labels, kind=kind)
+    confidence = columns.where(some, sure, columns.constant(number(held, "defaultConfidence", math.nan)))
+    result = Result(
+        node.get("functionName", "classification"), value, labels=labels, kind=kind, confidence=confidence
+    )
+    result.entities = [] if ids is None else [columns.blank(ids, some)]
+    result.defaults = {}
+    return result
+
+
+def summed(
+    scope: Scope, fired: Any, weights: np.ndarray, scores: list[str], labels: tuple[str, ...], kind: str
+) -> Any:
+    """The class of most weight, and that weight over the number of rules that hold."""
+    columns, op = scope.columns, scope.columns.op
+    place = {parse(v, kind): i for i, v in enumerate(labels)}
+    table = np.zeros((len(scores), len(labels)))
+    for row, score in enumerate(scores):
+        table[row, place[parse(score, kind)]] = weights[row]
+    totals = op.MatMul(fired, op.const(table))
+    best = op.ArgMax(totals, axis=1, keepdims=1)
+    count = op.ReduceSum(fired, np.array([1]))
+    sure = op.Div(op.ReduceMax(totals, np.array([1])), count)
+    return columns.by_row(best, [parse(v, kind) for v in labels], kind), columns.number(sure)

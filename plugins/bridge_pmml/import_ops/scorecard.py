@@ -1,0 +1,107 @@
+"""Scorecard: partial scores added up, and the reasons that cost most."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import UnreadableFile
+from bridge.ops import OpTable
+from bridge_pmml import expressions, predicates
+from bridge_pmml.fields import Scope
+from bridge_pmml.reader import Element, child, children, describe, flag, need, number, optional
+from bridge_pmml.results import Result
+from bridge_pmml.values import Columns, Val, joined, negated
+
+ops = OpTable("PMML scorecard import")
+
+
+@ops.op("Scorecard")
+def scorecard(scope: Scope, node: Element) -> Result:
+    columns, op = scope.columns, scope.columns.op
+    total = columns.constant(number(node, "initialScore", 0.0)).tensor
+    characteristics = children(need(node, "Characteristics"), "Characteristic")
+    parts = []
+    for each in characteristics:
+        score, reason = partial(scope, each)
+        total = op.Add(total, score)
+        parts.append((each, score, reason))
+    result = Result("regression", columns.number(total))
+    if flag(node, "useReasonCodes", True):
+        codes = listed(characteristics)
+        wanted = max((int(number(f, "rank", 1)) for f in node.iterfind("Output/OutputField")), default=0)
+        result.reasons = ranked(columns, node, parts, codes, wanted)
+        result.defaults = {}
+    return result
+
+
+def listed(characteristics: list[Element]) -> list[str]:
+    """Reason codes in the order of the document."""
+    found: dict[str, None] = {}
+    for each in characteristics:
+        for place in (each, *children(each, "Attribute")):
+            if place.get("reasonCode"):
+                found.setdefault(place.get("reasonCode"))
+    return list(found)
+
+
+def partial(scope: Scope, node: Element) -> tuple[Any, Val]:
+    """Score and reason code of the first attribute that is true; missing when none is."""
+    columns, op = scope.columns, scope.columns.op
+    score, reason = columns.constant(math.nan), columns.constant("", "string")
+    found = []
+    left: Any = True
+    for attribute in children(node, "Attribute"):
+        truth = predicates.evaluate(scope, predicates.predicate_of(attribute))
+        found.append((joined(left, truth.true, op), attribute))
+        left = joined(left, negated(truth.true, op), op)
+    for here, attribute in found:
+        complex_score = child(attribute, "ComplexPartialScore")
+        given = (
+            expressions.value(scope, expressions.expression_of(complex_score))
+            if complex_score is not None
+            else columns.constant(number(attribute, "partialScore"))
+        )
+        score = columns.where(here, given, score)
+        code = attribute.get("reasonCode") or node.get("reasonCode", "")
+        reason = columns.where(here, columns.constant(code, "string"), reason)
+    return score.tensor, reason
+
+
+def ranked(columns: Columns, node: Element, parts: list, codes: list[str], wanted: int) -> list[Val]:
+    """Reason codes by how far their characteristics are from the baseline, farthest first; of equals the first listed.
+
+    Those on the wrong side of the baseline explain nothing: the last that does stands in their place.
+    """
+    op = columns.op
+    if not codes:
+        return []
+    total = None
+    for each, score, reason in parts:
+        baseline = optional(each, "baselineScore")
+        baseline = optional(node, "baselineScore") if baseline is None else baseline
+        if baseline is None:
+            raise UnreadableFile(f"{describe(each)} has no baselineScore for its reason codes.")
+        base = columns.scalar(baseline)
+        below = node.get("reasonCodeAlgorithm", "pointsBelow") == "pointsBelow"
+        lost = op.Sub(base, score) if below else op.Sub(score, base)
+        row = op.Gather(
+            op.const(np.eye(len(codes) + 1)),
+            op.Squeeze(columns.index(reason, codes, len(codes)), np.array([1])),
+            axis=0,
+        )
+        part = op.Mul(row, lost)
+        total = part if total is None else op.Add(total, part)
+    scores = op.Slice(total, np.array([0]), np.array([len(codes)]), np.array([1]))
+    sizes, order = op.TopK(scores, np.array([len(codes)]), axis=1, largest=1, sorted=1, _outputs=2)
+    names = columns.by_row(order, codes).tensor
+    found: list[Val] = []
+    for index in range(max(len(codes), wanted)):
+        place = min(index, len(codes) - 1)
+        val = Val(columns.pick(names, place), "string", checked=True)
+        counts = op.Greater(columns.pick(sizes, place), columns.scalar(0.0))
+        last = found[-1] if found else columns.constant("", "string")
+        found.append(columns.where(counts, val, last) if index < len(codes) else found[-1])
+    return found

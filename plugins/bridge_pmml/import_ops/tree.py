@@ -1,0 +1,186 @@
+"""TreeModel: the leaf a record ends in, and what the leaf says."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import UnreadableFile
+from bridge.ops import OpTable
+from bridge_pmml import predicates
+from bridge_pmml.fields import Scope
+from bridge_pmml.forest import Arrays, Features, Grower, Leaf, ensemble, root_of
+from bridge_pmml.predicates import predicate_of
+from bridge_pmml.reader import Element, children, describe, number
+from bridge_pmml.results import Result, target_labels, target_name, winner
+from bridge_pmml.values import INT64, Val, either, joined, negated, parse
+
+ops = OpTable("PMML tree import")
+SMALL = 2_000
+
+
+@ops.op("TreeModel")
+def tree_model(scope: Scope, node: Element) -> Result:
+    if node.get("missingValueStrategy") in ("weightedConfidence", "aggregateNodes"):
+        return weighed(scope, node)
+    features, arrays = Features(scope), Arrays()
+    penalty = number(node, "missingValuePenalty", 1.0)
+    grower = Grower(node, features, arrays, 0, counted=penalty != 1.0)
+    grower.grow(root_of(node))
+    rows = np.array([row for _, row in arrays.leaves], np.float64)
+    place = ensemble(scope.columns, features, arrays, np.zeros(len(rows), np.int64), rows, 1)
+    return answered(scope, node, grower, scope.columns.op.Cast(place, to=INT64), penalty)
+
+
+def answered(scope: Scope, node: Element, grower: Grower, row: Any, penalty: float = 1.0) -> Result:
+    """The result of the leaf at `row`, int64 [N, 1], of a tree's leaves."""
+    columns = scope.columns
+    leaves = [None if n is None else Leaf.of(n) for n, _ in grower.nodes]
+    function = node.get("functionName", "")
+    name = target_name(node)
+    declared = scope.declared(name) if name else None
+    ids = columns.by_row(row, ["" if leaf is None else leaf.id for leaf in leaves])
+    given = [ids] if any(leaf and leaf.id for leaf in leaves) else []
+    if function != "classification":
+        kind = declared.kind if declared and not declared.text else "double"
+        scores = [math.nan if leaf is None or leaf.score is None else float(leaf.score) for leaf in leaves]
+        return Result("regression", columns.by_row(row, scores, kind), entities=given)
+    found = [leaf.score for leaf in leaves if leaf and leaf.score is not None]
+    found += [v for leaf in leaves if leaf for v in leaf.counts]
+    labels, kind = target_labels(scope, node, found)
+    gap: Any = "" if isinstance(parse(labels[0], kind) if labels else "", str) else math.nan
+    scores = [gap if leaf is None or leaf.score is None else parse(leaf.score, kind) for leaf in leaves]
+    value = columns.by_row(row, scores, kind).with_(values=labels)
+    result = Result("classification", value, labels=labels, kind=kind, entities=given)
+    if any(leaf and leaf.counts for leaf in leaves):
+        tables = [spread(leaves, labels, kind, what) for what in ("probabilities", "confidences")]
+        factor = np.array([[penalty**missed] for _, missed in grower.nodes])
+        flat = columns.op.Squeeze(row, np.array([1]))
+        result.probabilities, result.confidences = (
+            columns.op.Gather(columns.op.const(t), flat, axis=0) for t in (tables[0], tables[1] * factor)
+        )
+    return result
+
+
+def spread(leaves: list[Leaf | None], labels: tuple[str, ...], kind: str, what: str) -> np.ndarray:
+    """[leaves, classes] of what the score distributions say; a class that is not listed has 0."""
+    place = {parse(label, kind): i for i, label in enumerate(labels)}
+    table = np.full((len(leaves), len(labels)), math.nan)
+    for row, leaf in enumerate(leaves):
+        if leaf is not None and leaf.counts:
+            table[row] = 0.0
+            for value, entry in getattr(leaf, what).items():
+                table[row, place[parse(value, kind)]] = entry
+    return table
+
+
+def weighed(scope: Scope, node: Element) -> Result:
+    """Strategies that follow several children at once: every node's share of a record, then their sums.
+
+    `aggregateNodes` adds up the record counts of the leaves a record may reach; `weightedConfidence` stops where a
+    predicate is unknown and weighs the confidences of the children that are not excluded by their part of the records.
+    """
+    root = root_of(node)
+    if sum(1 for _ in root.iter("Node")) > SMALL:
+        raise UnreadableFile(f"{describe(node)} has more than {SMALL} nodes for its missing value strategy.")
+    if node.get("functionName") != "classification":
+        raise UnreadableFile(f"{describe(node)}: its missing value strategy is for classification.")
+    columns, op = scope.columns, scope.columns.op
+    reached: list[tuple[Any, Any, Element]] = []
+    follow(scope, node, root, columns.scalar(1.0), False, reached)
+    leaves = [Leaf.of(leaf) for _, _, leaf in reached]
+    found = [v for leaf in leaves for v in leaf.counts]
+    labels, kind = target_labels(scope, node, found)
+    several = columns.column(joined_all([split for _, split, _ in reached], op))
+    shares = op.Concat(*(op.Expand(share, columns.rows()) for share, _, _ in reached), axis=1)
+    tables = {
+        w: np.nan_to_num(spread(list(leaves), labels, kind, w))
+        for w in ("counts", "probabilities", "confidences")
+    }
+    what = "counts" if node.get("missingValueStrategy") == "aggregateNodes" else "confidences"
+    total = op.MatMul(shares, op.const(tables[what]))
+    whole = op.ReduceSum(total, np.array([1]))
+    mixed = op.Div(total, whole) if what == "counts" else total
+    nothing = op.Equal(whole, columns.scalar(0.0))
+    gap = columns.scalar(math.nan)
+    mixed = op.Where(nothing, gap, mixed)
+    alone = [op.MatMul(shares, op.const(tables[w])) for w in ("probabilities", "confidences")]
+    scores = by_score(scope, reached, leaves, labels, kind)
+    value = columns.where(several, winner(columns, mixed, labels, kind), scores)
+    probabilities, confidences = (op.Where(several, mixed, op.Where(nothing, gap, a)) for a in alone)
+    ids = by_leaf(scope, reached, [leaf.id for leaf in leaves], several)
+    result = Result("classification", value.with_(values=labels), labels=labels, kind=kind)
+    result.probabilities, result.confidences = probabilities, confidences
+    result.entities = [ids] if any(leaf.id for leaf in leaves) else []
+    return result
+
+
+def joined_all(masks: list[Any], op: Any) -> Any:
+    found: Any = False
+    for mask in masks:
+        found = either(found, mask, op)
+    return found
+
+
+def follow(scope: Scope, model: Element, node: Element, share: Any, split: Any, reached: list) -> None:
+    """Shares of the leaves below a node; `split` is where the way there was not certain."""
+    columns, op = scope.columns, scope.columns.op
+    below = children(node, "Node")
+    if not below:
+        reached.append((share, split, node))
+        return
+    counting = model.get("missingValueStrategy") == "aggregateNodes"
+    total = number(node, "recordCount", math.nan)
+    open_ways: Any = True
+    doubt: Any = False
+    truths = [predicates.evaluate(scope, predicate_of(c)) for c in below]
+    for truth in truths:
+        unknown = joined(negated(either(truth.true, truth.false, op), op), open_ways, op)
+        doubt = either(doubt, unknown, op)
+        open_ways = joined(open_ways, negated(truth.true, op), op)
+    open_ways = True
+    last = model.get("noTrueChildStrategy") == "returnLastPrediction"
+    for child_node, truth in zip(below, truths, strict=True):
+        here = joined(open_ways, negated(truth.false, op), op)
+        if counting:
+            part = op.Mul(share, switch(columns, here))
+            follow(scope, model, child_node, part, either(split, joined(doubt, here, op), op), reached)
+        else:
+            weight = number(child_node, "recordCount", math.nan) / total
+            unsure = joined(here, doubt, op)
+            part = op.Mul(share, op.Mul(switch(columns, unsure), columns.scalar(weight)))
+            reached.append((part, either(split, unsure, op), child_node))
+            sure = switch(columns, joined(here, negated(doubt, op), op))
+            follow(scope, model, child_node, op.Mul(share, sure), split, reached)
+        open_ways = joined(open_ways, negated(truth.true, op), op)
+    if last:
+        alone = joined(open_ways, negated(doubt, op), op)
+        reached.append((op.Mul(share, switch(columns, alone)), split, node))
+
+
+def switch(columns: Any, mask: Any) -> Any:
+    """1 where a mask holds, 0 elsewhere."""
+    return columns.op.Where(columns.column(mask), columns.scalar(1.0), columns.scalar(0.0))
+
+
+def by_score(scope: Scope, reached: list, leaves: list[Leaf], labels: tuple[str, ...], kind: str) -> Val:
+    """The score of the one leaf reached."""
+    columns = scope.columns
+    gap: Any = "" if isinstance(parse(labels[0], kind), str) else math.nan
+    found = columns.constant(gap, kind)
+    for (share, _, _), leaf in zip(reached, leaves, strict=True):
+        if leaf.score is not None:
+            hit = columns.op.Greater(share, columns.scalar(0.0))
+            found = columns.where(hit, columns.constant(parse(leaf.score, kind), kind), found)
+    return found
+
+
+def by_leaf(scope: Scope, reached: list, ids: list[str], several: Any) -> Val:
+    columns = scope.columns
+    found = columns.constant("", "string")
+    for (share, _, _), name in zip(reached, ids, strict=True):
+        hit = columns.op.Greater(share, columns.scalar(0.0))
+        found = columns.where(hit, columns.constant(name, "string"), found)
+    return columns.blank(found, negated(several, columns.op))

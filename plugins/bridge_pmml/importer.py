@@ -1,0 +1,208 @@
+"""PMML document → hub."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
+from bridge.formats import Importer, Option, flag
+from bridge.report import Blocker
+from bridge_pmml import expressions, results
+from bridge_pmml.fields import Field, Inputs, Scope, active
+from bridge_pmml.import_ops import ops
+from bridge_pmml.models import MODELS, handled, model_of, prepared
+from bridge_pmml.reader import (
+    INTERFACE,
+    VERSIONS,
+    Element,
+    child,
+    children,
+    describe,
+    interface,
+    need,
+    read,
+    text,
+)
+from bridge_pmml.values import Columns, Val, negated
+
+WHY = {
+    "AssociationModel": "reads a basket of items rather than fields of a record",
+    "SequenceModel": "reads a sequence of events rather than fields of a record",
+    "TimeSeriesModel": "forecasts from its own past, which no record holds",
+    "BaselineModel": "keeps state between records",
+    "TextModel": "counts words in text, which no tensor operator does",
+}
+
+
+def load(src: Any, inputs: str = "fields", verify: bool = True) -> ir.Model:
+    """Read a PMML document into a hub model of one input [N, 1] per field and one output [N, 1] per output field.
+
+    With `inputs="matrix"` numeric fields are columns of one input `inputs` [N, F]. With `verify` a document's own
+    ModelVerification records are scored, and must come out as it says. Raises UnreadableFile for bytes that are no
+    PMML, UnsupportedModel for what no function of a record gives.
+    """
+    path = Path(src)
+    root = read(path)
+    version = text(root, "version") if root.get("version") else ""
+    if not version.startswith(VERSIONS):
+        raise UnreadableFile(
+            f"{path} says PMML version {version or 'nothing'}.", "Versions 3.0 to 4.4 are read."
+        )
+    try:
+        model = _model(root, inputs == "matrix")
+    except (BridgeError, MemoryError):
+        raise
+    except Exception as error:
+        raise UnreadableFile(
+            f"{path} is not a valid PMML document: {type(error).__name__}: {error}", "Is the file complete?"
+        ) from error
+    facts = {"format": "pmml", "version": version, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    hub.stamp(model, **facts)
+    if verify:
+        from bridge_pmml.verification import check
+
+        check(path, root, model)
+    return model
+
+
+def _model(root: Element, packed: bool) -> ir.Model:
+    node = model_of(root)
+    refused = list(_blockers(root))
+    if refused:
+        count = len(refused)
+        raise UnsupportedModel(f"{count} element{'s' * (count > 1)} of the document cannot be read:", refused)
+    graph = ir.Graph([], [], nodes=[], name=node.get("modelName") or node.tag, opset_imports=_opsets())
+    fields = {f.name: f for f in map(Field.of, children(need(root, "DataDictionary"), "DataField"))}
+    inputs = Inputs(graph, fields)
+    noted = {} if packed else interface(root.get(INTERFACE))
+    if noted:
+        for entry in noted["inputs"]:
+            inputs.bundle(entry)
+    else:
+        _declare(node, inputs, packed)
+    op = hub.Builder(graph, source=describe(node).partition(" (")[0])
+    columns = Columns(op, graph.inputs[0] if graph.inputs else None)
+    inputs.columns = columns
+    outer = Scope(columns, None, inputs)
+    for function in root.iterfind("TransformationDictionary/DefineFunction"):
+        outer.functions[text(function, "name")] = function
+    scope = prepared(_with_dictionary(outer, root, node), node)
+    result = handled(scope, node)
+    found = results.outputs(scope, node, result)
+    names = results.final_names(node)
+    chosen = {n: v for n, v in found.items() if n in names} or results.defaults(scope, result)
+    if not chosen:
+        raise UnreadableFile(f"{describe(node)} has no outputs.")
+    if noted:
+        _restore(graph, columns, chosen, scope, noted["outputs"])
+    else:
+        _finish(graph, columns, chosen, scope)
+    return ir.Model(graph, ir_version=hub.IR_VERSION)
+
+
+def _with_dictionary(outer: Scope, root: Element, node: Element) -> Scope:
+    """The outermost scope, whose derived fields read the model's fields as its mining schema leaves them."""
+    dictionary = child(root, "TransformationDictionary")
+    if dictionary is None:
+        return outer
+    treated = outer.enter(child(node, "MiningSchema"))
+    expressions.define(treated, dictionary)
+    return _Behind(outer, treated)
+
+
+class _Behind(Scope):
+    """Data fields as they come in, and the derived fields of the dictionary."""
+
+    def __init__(self, outer: Scope, treated: Scope) -> None:
+        super().__init__(outer.columns, outer, outer.inputs)
+        self.functions = treated.functions
+        self.treated = treated
+
+    def get(self, name: str) -> Val:
+        return self.treated.get(name) if name in self.treated.later else super().get(name)
+
+    def knows(self, name: str) -> bool:
+        return name in self.treated.later or super().knows(name)
+
+
+def _opsets() -> dict[str, int]:
+    return {"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET}
+
+
+def _declare(node: Element, inputs: Inputs, packed: bool) -> None:
+    """Inputs for the active fields of the model, in order."""
+    names = []
+    for item in active(child(node, "MiningSchema")):
+        name = text(item, "name")
+        if name in inputs.fields and name not in names:
+            names.append(name)
+    if packed and any(not inputs.fields[n].text for n in names):
+        inputs.pack(names)
+    for name in names:
+        if name not in inputs.packed:
+            inputs.declare(name)
+
+
+def _finish(graph: ir.Graph, columns: Columns, chosen: dict[str, Val], scope: Scope) -> None:
+    """Named outputs of the graph, missing where a field was invalid."""
+    keep = negated(scope.invalid, columns.op)
+    taken = {v.name for v in graph.inputs}
+    for name, val in chosen.items():
+        val = columns.blank(val, keep)
+        value = columns.op.Identity(val.tensor)
+        while name in taken:
+            name += "_output"
+        taken.add(name)
+        value.name = name
+        value.shape = ir.Shape([graph.inputs[0].shape[0] if graph.inputs else 1, 1])
+        graph.outputs.append(value)
+
+
+def _restore(
+    graph: ir.Graph, columns: Columns, chosen: dict[str, Val], scope: Scope, entries: list[dict[str, Any]]
+) -> None:
+    """Outputs as the hub had them before they became fields."""
+    op, keep = columns.op, negated(scope.invalid, columns.op)
+    for entry in entries:
+        missing = [f for f in entry["fields"] if f not in chosen]
+        if missing or not entry["fields"]:
+            raise UnreadableFile(f"The document's interface names outputs that are not there: {missing}.")
+        tensors = [columns.blank(chosen[f], keep).tensor for f in entry["fields"]]
+        value = tensors[0] if len(tensors) == 1 else op.Concat(*tensors, axis=1)
+        dtype = ir.DataType[entry["dtype"]]
+        value = op.Identity(value) if value.dtype == dtype else op.Cast(value, to=dtype)
+        if len(entry["shape"]) == 1:
+            value = op.Squeeze(value, np.array([1]))
+        value.name, value.shape = entry["name"], ir.Shape(entry["shape"])
+        graph.outputs.append(value)
+
+
+def _blockers(root: Element) -> Any:
+    for tag in MODELS:
+        for node in root.iter(tag):
+            if tag not in ops:
+                reason = WHY.get(tag, "is not supported")
+                yield Blocker(tag, node.get("modelName", ""), "", reason)
+    yield from expressions.blockers(root)
+
+
+importer = Importer(
+    load,
+    options=(
+        Option(
+            "inputs",
+            "one input per field, or a matrix of the numeric ones",
+            "fields",
+            str,
+            ("fields", "matrix"),
+        ),
+        Option("verify", "score the document's own ModelVerification records", True, flag),
+    ),
+    table=ops,
+)

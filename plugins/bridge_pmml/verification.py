@@ -1,0 +1,97 @@
+"""ModelVerification: the records a document carries, scored by the hub model made of it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.errors import UnreadableFile, VerificationFailed
+from bridge_pmml.models import model_of
+from bridge_pmml.reader import Element, child, children, number, table, text
+
+Row = dict[str, str]
+
+
+def records(root: Element) -> tuple[list[Row], dict[str, tuple[str, float, float]]]:
+    """Rows, and per field its column, precision and zero threshold; empty without a ModelVerification."""
+    node = child(model_of(root), "ModelVerification")
+    if node is None:
+        return [], {}
+    fields = {}
+    for item in children(child(node, "VerificationFields"), "VerificationField"):
+        name = text(item, "field")
+        places = number(item, "precision", 1e-6), number(item, "zeroThreshold", 1e-16)
+        fields[name] = (item.get("column") or name, *places)
+    return table(node), fields
+
+
+def feeds(
+    model: ir.Model, rows: list[dict[str, str | None]], pack: list[str] | None = None
+) -> dict[str, Any]:
+    """Arrays for a hub model's inputs from rows of text by field; what a row lacks is missing."""
+    found: dict[str, Any] = {}
+    for value in model.graph.inputs:
+        name = value.name or ""
+        if value.dtype == ir.DataType.STRING:
+            cells: Any = np.array([[r.get(name) or ""] for r in rows], object)
+        elif pack and name == "inputs":
+            cells = np.array([[_double(r.get(n)) for n in pack] for r in rows])
+        else:
+            assert value.dtype is not None
+            cells = np.array([[_double(r.get(name))] for r in rows]).astype(value.dtype.numpy())
+        found[name] = cells
+    return found
+
+
+def _double(cell: str | None) -> float:
+    if cell is None or cell.strip() in ("", "N/A", "NA", "NaN"):
+        return math.nan
+    if cell.strip() in ("true", "false"):
+        return float(cell.strip() == "true")
+    return float(cell)
+
+
+def check(path: Path, root: Element, model: ir.Model) -> None:
+    """Raise VerificationFailed where the model disagrees with the document's own records."""
+    rows, fields = records(root)
+    outputs = {v.name for v in model.graph.outputs}
+    wanted = {name: how for name, how in fields.items() if name in outputs}
+    if not rows or not wanted or any(v.name == "inputs" for v in model.graph.inputs):
+        return
+    from bridge.passes import clean
+    from bridge.runtime import run_hub
+
+    given = [{name: row.get(column) for name, (column, _, _) in fields.items()} for row in rows]
+    copy = model.clone()
+    clean(copy)
+    try:
+        found = run_hub(copy, feeds(copy, given))
+    except ValueError as error:
+        raise UnreadableFile(f"{path}: a record of its ModelVerification is no record: {error}") from error
+    for name, (column, precision, zero) in wanted.items():
+        for index, row in enumerate(rows):
+            cell = row.get(column)
+            if cell is not None and not agrees(cell, found[name][index, 0], precision, zero):
+                raise VerificationFailed(
+                    f"{path} says {name} is {cell} for record {index + 1}; its own model gives {found[name][index, 0]}.",
+                    "Read it all the same with verify=False, if the document is known to be wrong.",
+                )
+
+
+def agrees(expected: str, found: Any, precision: float, zero: float) -> bool:
+    """Equal text, or numbers within the relative precision, or both within the zero threshold."""
+    if isinstance(found, str):
+        return found == expected
+    try:
+        value = _double(expected)
+    except ValueError:
+        return False
+    if value != value or found != found:
+        return value != value and found != found
+    if abs(value) <= zero:
+        return abs(found) <= zero or abs(found - value) <= precision
+    return abs(found - value) <= precision * abs(value)

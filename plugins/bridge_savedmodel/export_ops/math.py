@@ -1,0 +1,262 @@
+"""Element by element."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, rank_of, shape_of
+from bridge.needs import attribute, condition, dtype
+from bridge.ops import OpTable, Rule
+from bridge_savedmodel.export_ops.common import T, axis_of, last
+from bridge_savedmodel.tensorflow import kernel
+
+ops = OpTable("SavedModel export: math")
+
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+REAL = ("float", "double", "float16", "bfloat16")
+ONE_TO_ONE = {
+    **{
+        n: n
+        for n in (
+            "Abs",
+            "Neg",
+            "Exp",
+            "Log",
+            "Sqrt",
+            "Sin",
+            "Cos",
+            "Tan",
+            "Asin",
+            "Acos",
+            "Atan",
+            "Sinh",
+            "Cosh",
+        )
+    },
+    **{n: n for n in ("Tanh", "Asinh", "Acosh", "Atanh", "Sigmoid", "Erf", "Floor", "Ceil", "Round", "Sign")},
+    **{
+        n: n
+        for n in (
+            "Reciprocal",
+            "Softplus",
+            "Softsign",
+            "Relu",
+            "Sub",
+            "Mul",
+            "Equal",
+            "Less",
+            "Greater",
+            "Pow",
+        )
+    },
+    **{n: n for n in ("BitwiseAnd", "BitwiseOr", "BitwiseXor")},
+    "And": "LogicalAnd",
+    "Or": "LogicalOr",
+    "Not": "LogicalNot",
+    "Xor": "NotEqual",
+    "LessOrEqual": "LessEqual",
+    "GreaterOrEqual": "GreaterEqual",
+    "BitwiseNot": "Invert",
+    "IsNaN": "IsNan",
+    "Identity": "Identity",
+}
+
+
+def _same(native: str) -> Any:
+    def handler(tf: Any, node: ir.Node, *inputs: Any) -> Any:
+        return tf.call(native, *inputs)
+
+    return handler
+
+
+for hub_name, native in ONE_TO_ONE.items():
+    ops.add(Rule(hub_name, _same(native), needs=(kernel(native),)))
+
+
+@ops.op("Add", needs=(kernel("AddV2"),))
+def add(tf, node, x, y):
+    """Leading dimensions of length 1 that the other operand has too go: what TensorFlow makes of a product and a sum takes
+    vectors alone."""
+    first = _narrow(tf, x, y)
+    return tf.AddV2(first, _narrow(tf, y, x) if first is x else y)
+
+
+def _narrow(tf: Any, x: ir.Value, other: ir.Value) -> Any:
+    sizes, rank = shape_of(x), rank_of(other)
+    if (
+        sizes is None
+        or rank is None
+        or not 1 < len(sizes) <= rank
+        or set(sizes[:-1]) != {1}
+        or sizes[-1] == 1
+    ):
+        return x
+    return tf.Reshape(x, np.array(sizes[-1:], np.int32))
+
+
+@ops.op("Div", needs=(dtype(*REAL), kernel("RealDiv")))
+def divide(tf, node, x, y):
+    return tf.RealDiv(x, y)
+
+
+@ops.op("Div", needs=(dtype(*INTEGERS), kernel("TruncateDiv")))
+def divide_integers(tf, node, x, y):
+    return tf.TruncateDiv(x, y)
+
+
+@ops.op("Mod", needs=(attribute("fmod", 0), kernel("FloorMod")))
+def floor_mod(tf, node, x, y):
+    return tf.FloorMod(x, y)
+
+
+@ops.op("Mod", needs=(attribute("fmod", 1), kernel("TruncateMod")))
+def truncated_mod(tf, node, x, y):
+    return tf.TruncateMod(x, y)
+
+
+def _variadic(hub_name: str, native: str) -> None:
+    @ops.op(hub_name, needs=(kernel(native, T=0),))
+    def each(tf, node, first, *rest):
+        result = tf.Identity(first)
+        for value in rest:
+            result = tf.call(native, result, value)
+        return result
+
+
+_variadic("Max", "Maximum")
+_variadic("Min", "Minimum")
+_variadic("Sum", "AddV2")
+
+
+@ops.op("Clip", needs=(kernel("Maximum", T=0),))
+def clip(tf, node, x, low=None, high=None):
+    x = tf.Identity(x) if low is None else tf.Maximum(x, low)
+    return x if high is None else tf.Minimum(x, high)
+
+
+@ops.op("LeakyRelu", needs=(kernel("LeakyRelu"), dtype(*REAL)))
+def leaky_relu(tf, node, x):
+    return tf.LeakyRelu(x, alpha=attr(node, "alpha", 0.01))
+
+
+@ops.op("Elu", needs=(kernel("Elu"), attribute("alpha", 1.0)))
+def elu(tf, node, x):
+    return tf.Elu(x)
+
+
+@ops.op(
+    "Softmax",
+    "LogSoftmax",
+    needs=(kernel("Softmax"), condition("a rank of 1 or more", lambda n: rank_of(n.inputs[0]))),
+)
+def softmax(tf, node, x):
+    return last(tf, x, axis_of(node, -1), lambda v: tf.call(node.op_type, v))
+
+
+BOTH = condition("both signs", lambda n: attr(n, "detect_positive", 1) == attr(n, "detect_negative", 1) == 1)
+
+
+@ops.op("IsInf", needs=(kernel("IsInf"), BOTH))
+def is_inf(tf, node, x):
+    return tf.IsInf(x)
+
+
+@ops.op("BitShift", needs=(kernel("LeftShift"),))
+def bit_shift(tf, node, x, y):
+    """The kernel shifts by less than the width; a shift by more leaves the sign."""
+    kind, width = x.dtype.numpy(), x.dtype.bitwidth
+    zero, top = kind.type(0), kind.type(width - 1)
+    gone = tf.LogicalOr(tf.Less(y, zero), tf.Greater(y, top))
+    within = tf.SelectV2(gone, top, y)
+    if attr(node, "direction") == "LEFT":
+        return tf.SelectV2(gone, zero, tf.LeftShift(x, within))
+    shifted = tf.RightShift(x, within)
+    return tf.SelectV2(gone, zero, shifted) if x.dtype.name.startswith("U") else shifted
+
+
+EIGHT = (T.FLOAT8E4M3FN, T.FLOAT8E5M2)
+FOUR = (T.INT4, T.UINT4)
+FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)
+WHOLE = tuple(T[name.upper()] for name in INTEGERS)
+
+
+def _casts(node: ir.Node) -> bool:
+    source, target = node.inputs[0].dtype, T(attr(node, "to"))
+    plain = (*FLOATS, *WHOLE, T.BOOL)
+    if source in plain and target in plain:
+        return True
+    if target in EIGHT and attr(node, "round_mode", "nearest") == "up":
+        return False
+    return (source in EIGHT and target in FLOATS) or (target in EIGHT and source in FLOATS)
+
+
+@ops.op("Cast", needs=(condition("dtypes TensorFlow casts between", _casts),))
+def cast(tf, node, x):
+    source, target = x.dtype, T(attr(node, "to"))
+    if target in EIGHT:
+        return _to_eight_bits(tf, node, x, target)
+    if source in FLOATS and target in (*WHOLE,) and target.bitwidth < 32:
+        return tf.Cast(tf.Cast(x, DstT=tf.api.int32), DstT=tf.dtype(target))
+    return tf.Cast(x, DstT=tf.dtype(target))
+
+
+def _to_eight_bits(tf: Any, node: ir.Node, x: ir.Value, target: ir.DataType) -> Any:
+    """Beyond the largest number is the largest when saturating, else NaN or infinity."""
+    if attr(node, "saturate", 1):
+        import ml_dtypes
+
+        top = x.dtype.numpy().type(ml_dtypes.finfo(target.numpy()).max)
+        x = tf.SelectV2(tf.Greater(x, top), top, tf.SelectV2(tf.Less(x, -top), -top, x))
+    return tf.Cast(x, DstT=tf.dtype(target))
+
+
+def _nibble(node: ir.Node) -> bool:
+    source, target = node.inputs[0].dtype, T(attr(node, "to"))
+    return (source in FOUR and target in (*WHOLE, *FLOATS, *FOUR)) or (
+        target in FOUR and source in (*WHOLE, *FLOATS)
+    )
+
+
+@ops.op("Cast", needs=(condition("dtypes TensorFlow casts between", _nibble),))
+def cast_nibbles(tf, node, x):
+    """Four bits to and from int32, and from there on."""
+    target = T(attr(node, "to"))
+    whole = tf.Cast(x, DstT=tf.api.int32)
+    return tf.Cast(whole, DstT=tf.dtype(target)) if target != T.INT32 else whole
+
+
+NUMBER = {T.FLOAT: np.float32, T.DOUBLE: np.float64, T.INT32: np.int32, T.INT64: np.int64}
+
+
+@ops.op(
+    "Cast",
+    needs=(dtype("string"), condition("a number of 32 or 64 bits", lambda n: T(attr(n, "to")) in NUMBER)),
+)
+def parse(tf, node, x):
+    return tf.StringToNumber(x, out_type=tf.dtype(attr(node, "to")))
+
+
+@ops.op("Cast", needs=(dtype(*INTEGERS), condition("a string", lambda n: T(attr(n, "to")) == T.STRING)))
+def as_string(tf, node, x):
+    return tf.AsString(x)
+
+
+WIDTH = condition(
+    "dtypes of one width of 8 bits or more",
+    lambda n: 8 <= n.inputs[0].dtype.bitwidth == T(attr(n, "to")).bitwidth,
+)
+
+
+@ops.op(
+    "BitCast",
+    needs=(
+        WIDTH,
+        dtype(*REAL, *INTEGERS),
+        condition("a number", lambda n: T(attr(n, "to")) in (*FLOATS, *WHOLE)),
+    ),
+)
+def bit_cast(tf, node, x):
+    return tf.Bitcast(x, type=tf.dtype(attr(node, "to")))

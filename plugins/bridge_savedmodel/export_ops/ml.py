@@ -1,0 +1,108 @@
+"""Lookup tables and n-grams of `ai.onnx` and `ai.onnx.ml`."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, rank_of
+from bridge.needs import condition
+from bridge.ops import OpTable
+from bridge_savedmodel.export_ops.common import T
+
+ops = OpTable("SavedModel export: ml")
+
+UNUSED = {"strings": "_Unused", "int64s": -1, "floats": -0.0}
+SINGULAR = {"strings": "default_string", "int64s": "default_int64", "floats": "default_float"}
+KINDS = {"strings": object, "int64s": np.int64, "floats": np.float32}
+
+
+def labels(node: ir.Node, role: str) -> np.ndarray | None:
+    """The keys or values of a LabelEncoder."""
+    tensor = attr(node, f"{role}_tensor")
+    if tensor is not None:
+        return tensor.numpy().reshape(-1)
+    return next(
+        (np.array(found, KINDS[k]) for k in KINDS if (found := attr(node, f"{role}_{k}")) is not None), None
+    )
+
+
+def default_label(node: ir.Node, values: np.ndarray) -> np.ndarray:
+    tensor = attr(node, "default_tensor")
+    if tensor is not None:
+        return tensor.numpy().reshape(1)
+    kind = "strings" if values.dtype == object else "floats" if values.dtype.kind == "f" else "int64s"
+    return np.array([attr(node, SINGULAR[kind], UNUSED[kind])], values.dtype)
+
+
+def _encodes(node: ir.Node) -> bool:
+    keys = labels(node, "keys")
+    return keys is not None and labels(node, "values") is not None and len({*map(_key, keys)}) == len(keys)
+
+
+def _key(value: Any) -> Any:
+    return "nan" if isinstance(value, (float, np.floating)) and np.isnan(value) else value
+
+
+@ops.op("ai.onnx.ml::LabelEncoder", needs=(condition("keys that are all different, and values", _encodes),))
+def label_encoder(tf, node, x):
+    """A hash table gives the place of the value; the default comes after the last."""
+    keys, values = labels(node, "keys"), labels(node, "values")
+    source = tf.tensor(x)
+    if x.dtype.is_floating_point():
+        source, keys = _as_bits(tf, source), _as_bits(tf, tf.constant(keys.astype(x.dtype.numpy()), x.dtype))
+    elif x.dtype != T.STRING:
+        source, keys = tf.Cast(source, DstT=tf.api.int64), keys.astype(np.int64)
+    place = tf.lookup(keys, source)
+    return tf.GatherV2(tf.constant(np.concatenate([values, default_label(node, values)])), place, 0)
+
+
+def _as_bits(tf: Any, x: Any) -> Any:
+    """Equal floats as equal int64: one zero, one NaN."""
+    one = tf.SelectV2(tf.IsNan(x), tf.api.constant(np.nan, x.dtype), tf.AddV2(x, tf.api.zeros([], x.dtype)))
+    whole = {2: tf.api.int16, 4: tf.api.int32, 8: tf.api.int64}[x.dtype.size]
+    return tf.Cast(tf.Bitcast(one, type=whole), DstT=tf.api.int64)
+
+
+def _grams(node: ir.Node) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    """Of each length of n-grams: the length, the n-grams, and where in the pool they begin."""
+    strings = attr(node, "pool_strings")
+    pool = np.array(strings, object) if strings else np.array(attr(node, "pool_int64s"), np.int64)
+    starts = [*attr(node, "ngram_counts"), len(pool)]
+    made, done = [], 0
+    for size, (begin, end) in enumerate(itertools.pairwise(starts), 1):
+        rows = pool[begin:end].reshape(-1, size)
+        places = np.array(attr(node, "ngram_indexes"))[done : done + len(rows)]
+        done += len(rows)
+        if len(rows) and attr(node, "min_gram_length") <= size <= attr(node, "max_gram_length"):
+            made.append((size, rows, places))
+    return made
+
+
+@ops.op("TfIdfVectorizer", needs=(condition("a rank of 1 or 2", lambda n: rank_of(n.inputs[0]) in (1, 2)),))
+def tf_idf(tf, node, x):
+    """How often each n-gram of the pool occurs in a row, at every skip; its weight where it occurs at all for IDF."""
+    api = tf.api
+    rows = tf.tensor(x) if rank_of(x) == 2 else tf.ExpandDims(x, 0)
+    if x.dtype != T.STRING:
+        rows = tf.Cast(rows, DstT=api.int64)
+    length, width = api.shape(rows)[1], max(attr(node, "ngram_indexes")) + 1
+    total = api.zeros([api.shape(rows)[0], width], api.float32)
+    for size, grams, places in _grams(node):
+        counts: Any = 0.0
+        for skip in range(attr(node, "max_skip_count") + 1 if size > 1 else 1):
+            starts = api.range(api.maximum(length - (size - 1) * (skip + 1), 0))
+            windows = api.gather(rows, starts[:, None] + np.arange(size, dtype=np.int32) * (skip + 1), axis=1)
+            same = api.reduce_all(api.equal(windows[:, :, None, :], api.constant(grams)[None, None]), -1)
+            counts = counts + api.reduce_sum(api.cast(same, api.float32), 1)
+        total += api.matmul(counts, np.eye(width, dtype=np.float32)[places])
+    weights, mode = attr(node, "weights"), attr(node, "mode")
+    scale = np.array(weights or np.ones(len(attr(node, "ngram_indexes"))), np.float32)
+    ordered = np.zeros(width, np.float32)
+    ordered[attr(node, "ngram_indexes")] = scale
+    present = api.cast(total > 0, api.float32)
+    made = total if mode == "TF" else (present if mode == "IDF" else total) * ordered
+    return made if rank_of(x) == 2 else tf.Squeeze(made, axis=[0])

@@ -1,0 +1,54 @@
+"""Random numbers, drawn anew at every run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr
+from bridge.needs import condition
+from bridge.ops import OpTable
+from bridge_savedmodel.export_ops.common import T
+from bridge_savedmodel.tensorflow import computes
+
+ops = OpTable("SavedModel export: random")
+
+
+def _kind(node: ir.Node) -> ir.DataType:
+    like = node.inputs[0].dtype if node.inputs else T.FLOAT
+    return T(attr(node, "dtype") or like)
+
+
+DRAWN = condition("a dtype TensorFlow draws", lambda n: computes("RandomUniform", {"dtype": _kind(n)}))
+
+
+def _seed(node: ir.Node) -> int:
+    return int(np.float32(attr(node, "seed", 0.0)).view(np.int32))
+
+
+def _shape(tf: Any, node: ir.Node) -> Any:
+    return tf.Shape(node.inputs[0]) if node.inputs else np.array(attr(node, "shape"), np.int32)
+
+
+@ops.op("RandomNormal", "RandomNormalLike", needs=(DRAWN,))
+def normal(tf, node, *like):
+    kind = _kind(node)
+    drawn = tf.RandomStandardNormal(_shape(tf, node), dtype=tf.dtype(kind), seed=_seed(node))
+    scale, mean = (kind.numpy().type(attr(node, name, d)) for name, d in (("scale", 1.0), ("mean", 0.0)))
+    return tf.AddV2(tf.Mul(drawn, scale), mean)
+
+
+@ops.op("RandomUniform", "RandomUniformLike", needs=(DRAWN,))
+def uniform(tf, node, *like):
+    kind = _kind(node)
+    drawn = tf.RandomUniform(_shape(tf, node), dtype=tf.dtype(kind), seed=_seed(node))
+    low, high = (kind.numpy().type(attr(node, name, d)) for name, d in (("low", 0.0), ("high", 1.0)))
+    return tf.AddV2(tf.Mul(drawn, high - low), low)
+
+
+@ops.op("Multinomial")
+def multinomial(tf, node, x):
+    kind = tf.dtype(attr(node, "dtype", int(T.INT32)))
+    return tf.Multinomial(x, attr(node, "sample_size", 1), seed=_seed(node), output_dtype=kind)

@@ -1,0 +1,76 @@
+"""Reductions, running sums, and the place of an extreme."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, const, rank_of, shape_of
+from bridge.needs import attribute, condition, dtype
+from bridge.ops import OpTable
+from bridge_savedmodel.export_ops.common import RANKED, axis_of
+from bridge_savedmodel.tensorflow import kernel
+
+ops = OpTable("SavedModel export: reduce")
+
+REAL = ("float", "double", "float16", "bfloat16")
+
+
+def _axes_input(node: ir.Node) -> ir.Value | None:
+    return node.inputs[1] if len(node.inputs) > 1 else None
+
+
+def _countable(node: ir.Node) -> bool:
+    axes = _axes_input(node)
+    return axes is None or shape_of(axes) is not None
+
+
+def axes_of(node: ir.Node) -> Any:
+    """Axes as an array or a hub value; None where nothing is reduced."""
+    axes = _axes_input(node)
+    if axes is None or shape_of(axes) == [0]:
+        return (
+            None
+            if attr(node, "noop_with_empty_axes", 0)
+            else np.arange(rank_of(node.inputs[0]), dtype=np.int64)
+        )
+    known = const(axes)
+    return axes if known is None else known.astype(np.int64)
+
+
+def reduction(hub_name: str, native: str, *kinds: str) -> None:
+    needs = (RANKED, condition("a known number of axes", _countable), kernel(native, T=0))
+
+    @ops.op(hub_name, needs=(*needs, dtype(*kinds)) if kinds else needs)
+    def reduce(tf, node, x, axes=None):
+        axes = axes_of(node)
+        return (
+            tf.Identity(x)
+            if axes is None
+            else tf.call(native, x, axes, keep_dims=bool(attr(node, "keepdims", 1)))
+        )
+
+
+reduction("ReduceSum", "Sum")
+reduction("ReduceMean", "Mean", *REAL)
+reduction("ReduceProd", "Prod")
+reduction("ReduceMax", "Max")
+reduction("ReduceMin", "Min")
+reduction("ReduceMax", "Any", "bool")
+reduction("ReduceMin", "All", "bool")
+
+
+@ops.op("ArgMax", "ArgMin", needs=(RANKED, kernel("ArgMax", T=0), attribute("select_last_index", 0)))
+def arg_max(tf, node, x):
+    axis = axis_of(node)
+    found = tf.call(node.op_type, x, np.int64(axis), output_type=tf.api.int64)
+    return tf.ExpandDims(found, axis) if attr(node, "keepdims", 1) else found
+
+
+@ops.op("CumSum", "CumProd", needs=(kernel("Cumsum", T=0),))
+def cumulative(tf, node, x, axis):
+    flags = {name: bool(attr(node, name, 0)) for name in ("exclusive", "reverse")}
+    native = "Cumsum" if node.op_type == "CumSum" else "Cumprod"
+    return tf.call(native, x, tf.Reshape(axis, np.zeros(0, np.int32)), **flags)

@@ -1,0 +1,118 @@
+"""Hub → SavedModel folder: the graph traced as a function, by export_ops, and saved with one signature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge.formats import Exporter, Option
+from bridge.report import Report
+from bridge_savedmodel.export_ops import ops
+from bridge_savedmodel.graph import VALUES, Graph
+from bridge_savedmodel.legalize import passes
+from bridge_savedmodel.tensorflow import dtype_of, tensorflow
+
+SIGNATURE = "serving_default"
+FACTS = "bridge"
+
+
+def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
+    """Write a legal hub model: one function, its weights as variables or constants, one signature with the hub's names."""
+    tf = tensorflow()
+    graph = Graph()
+    if options["weights"] == "variables":
+        graph.make_variables(model)
+    inputs = sorted(model.graph.inputs, key=lambda v: v.name or "")
+    specs = [_spec(tf, v, place(n)) for n, v in enumerate(inputs)]
+
+    def traced(*tensors: Any) -> dict[str, Any]:
+        graph.values.update(zip(inputs, tensors, strict=True))
+        results = graph.fill(model.graph)
+        return {v.name or "": tf.identity(t) for v, t in zip(model.graph.outputs, results, strict=True)}
+
+    module = tf.Module()
+    function = tf.function(traced, autograph=False).get_concrete_function(*specs)
+    module.weights, module.tables = list(graph.variables.values()), graph.tables
+    tf.saved_model.save(module, str(path), signatures={SIGNATURE: function})
+    _name(model, path)
+
+
+def place(index: int) -> str:
+    """A name for an input while it is traced. TensorFlow takes arguments in the order of their names, so these are in the
+    order of the hub's."""
+    return f"i{index:06}"
+
+
+def _spec(tf: Any, value: ir.Value, name: str) -> Any:
+    dims = None if value.shape is None else [d if isinstance(d, int) else None for d in value.shape]
+    return tf.TensorSpec(dims, dtype_of(value.dtype), name)
+
+
+def _name(model: ir.Model, path: Path) -> None:
+    """Give inputs the hub's names, which a Python function cannot take, and keep what a SavedModel has no place
+    for: their order, symbolic dimensions, and the model's provenance."""
+    import json
+
+    from tensorflow.core.protobuf import saved_model_pb2
+    from tensorflow.python.saved_model import fingerprinting_utils
+
+    file = path / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    meta = saved.meta_graphs[0]
+    names = sorted(v.name or "" for v in model.graph.inputs)
+    inputs = {place(n): name for n, name in enumerate(names)}
+    signature = meta.signature_def[SIGNATURE]
+    _rename(signature.inputs, inputs)
+    for node in meta.object_graph_def.nodes:
+        if node.WhichOneof("kind") == "bare_concrete_function":
+            bare = node.bare_concrete_function
+            bare.argument_keywords[:] = [inputs.get(k, k) for k in bare.argument_keywords]
+            arguments = bare.function_spec.fullargspec.named_tuple_value.values
+            for pair in arguments:
+                for each in pair.value.list_value.values:
+                    each.string_value = inputs.get(each.string_value, each.string_value)
+            function = meta.object_graph_def.concrete_functions[bare.concrete_function_name]
+            keywords = function.canonicalized_input_signature.tuple_value.values[1].dict_value.fields
+            _rename(keywords, inputs)
+    facts = {
+        "inputs": [_described(v) for v in model.graph.inputs],
+        "outputs": [_described(v) for v in model.graph.outputs],
+        "metadata": dict(model.metadata_props),
+    }
+    meta.collection_def[FACTS].bytes_list.value.append(json.dumps(facts).encode())
+    file.write_bytes(saved.SerializeToString(deterministic=True))
+    (path / "fingerprint.pb").unlink(missing_ok=True)
+    fingerprinting_utils.write_fingerprint(str(path))
+
+
+def _rename(fields: Any, names: dict[str, str]) -> None:
+    """Keys of a protobuf map renamed."""
+    kept = {key: type(fields[key]).FromString(fields[key].SerializeToString()) for key in fields}
+    for key in kept:
+        del fields[key]
+    for key, value in kept.items():
+        fields[names.get(key, key)].CopyFrom(value)
+
+
+def _described(value: ir.Value) -> dict[str, Any]:
+    dims = None if value.shape is None else [d if isinstance(d, int) else str(d.value) for d in value.shape]
+    return {"name": value.name, "shape": dims}
+
+
+exporter = Exporter(
+    table=ops,
+    legalize=passes,
+    write=write,
+    values=VALUES,
+    options=(
+        Option(
+            "weights",
+            "variables, which can be trained further, or constants",
+            "variables",
+            str,
+            ("variables", "constants"),
+        ),
+    ),
+)

@@ -1,0 +1,176 @@
+"""A TensorFlow graph under construction: hub values as tensors, and raw operators by name."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.ops import Need
+from bridge_savedmodel.tensorflow import TYPES, dtype_of, tensorflow
+
+FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+
+
+class Graph:
+    """One hub graph being traced. `tf.AddV2(x, y)` adds the raw operator of that name, its inputs by position and its
+    attributes by name.
+
+    Inputs are hub values, tensors an earlier call returned, arrays, numbers, or lists of them. Results are tensors.
+    Values of the graphs around it are captured.
+    """
+
+    def __init__(self, outer: Graph | None = None) -> None:
+        self.outer = outer
+        self.variables: dict[tuple[ir.Value, tuple[int, ...] | None], Any] = outer.variables if outer else {}
+        self.trained: set[ir.Value] = outer.trained if outer else set()
+        self.tables: list[Any] = outer.tables if outer else []
+        self.values: dict[ir.Value, Any] = {}
+        self.api = tensorflow()
+
+    def __getattr__(self, operator: str) -> Any:
+        if not operator[0].isupper():
+            raise AttributeError(operator)
+        return functools.partial(self.call, operator)
+
+    def call(self, operator: str, *inputs: Any, **attributes: Any) -> Any:
+        """One raw operator; its tensor, or a tuple of them by name."""
+        made, names = _raw(operator)
+        given = {name: self.tensor(value) for name, value in zip(names, inputs, strict=False)}
+        return made(**given, **attributes)
+
+    def tensor(self, value: Any) -> Any:
+        """The tensor that stands for `value`."""
+        if isinstance(value, (list, tuple)) and any(isinstance(v, ir.Value) or _is_tensor(v) for v in value):
+            return [self.tensor(v) for v in value]
+        if not isinstance(value, ir.Value):
+            return value
+        graph: Graph | None = self
+        while graph is not None:
+            if value in graph.values:
+                return graph.values[value]
+            graph = graph.outer
+        if value.const_value is None:
+            raise KeyError(value.name)
+        self.values[value] = self._initializer(value)
+        return self.values[value]
+
+    def _initializer(self, value: ir.Value) -> Any:
+        return (
+            self.weights(value)
+            if value in self.trained
+            else self.constant(value.const_value.numpy(), value.dtype)
+        )  # type: ignore[union-attr]
+
+    def make_variables(self, model: ir.Model) -> None:
+        """A variable for every initializer of floats, in the layout its readers take: TensorFlow's, for filters."""
+        for value in model.graph.initializers.values():
+            if value.dtype not in FLOATS or not value.shape or value.is_graph_input():
+                continue
+            array = value.const_value.numpy()  # type: ignore[union-attr]
+            for order in dict.fromkeys(filter_order(use.node, use.idx) for use in value.uses()):
+                turned = array if order is None else np.ascontiguousarray(array.transpose(order))
+                self.variables[value, order] = self.api.Variable(
+                    turned, name=_identifier(value.name or "weights")
+                )
+            self.trained.add(value)
+
+    def weights(self, value: ir.Value, order: tuple[int, ...] | None = None) -> Any:
+        """The variable of an initializer, or the constant, its dimensions in `order`."""
+        made = self.variables.get((value, order))
+        if made is not None:
+            return made.read_value()
+        array = value.const_value.numpy()  # type: ignore[union-attr]
+        return self.constant(
+            array if order is None else np.ascontiguousarray(array.transpose(order)), value.dtype
+        )
+
+    def constant(self, array: Any, dtype: ir.DataType | None = None) -> Any:
+        """A constant tensor."""
+        return self.api.constant(array, None if dtype is None else dtype_of(dtype))
+
+    def lookup(self, keys: Any, queries: Any) -> Any:
+        """The place among `keys` of each of `queries`; how many there are, where there is none such."""
+        api = self.api
+        with api.init_scope():
+            listed = api.constant(api.get_static_value(keys) if _is_tensor(keys) else keys)
+            table = api.lookup.StaticHashTable(
+                api.lookup.KeyValueTensorInitializer(listed, api.range(len(listed), dtype=api.int64)),
+                len(listed),
+            )
+        self.tables.append(table)
+        return table.lookup(queries)
+
+    def dtype(self, dtype: Any) -> Any:
+        """TensorFlow's dtype for a hub dtype, or its ONNX number."""
+        return dtype_of(ir.DataType(dtype))
+
+    def lengths(self, value: ir.Value) -> list[Any]:
+        """Every dimension of a hub value: an int, or an int64 scalar tensor."""
+        assert value.shape is not None
+        dims = list(value.shape)
+        if all(isinstance(d, int) for d in dims):
+            return dims
+        found = self.Unpack(self.Shape(value, out_type=self.api.int64), num=len(dims), axis=0)
+        return [d if isinstance(d, int) else t for d, t in zip(dims, found, strict=True)]
+
+    def vector(self, parts: Sequence[Any]) -> Any:
+        """One int64 vector of ints and scalar tensors."""
+        if not any(_is_tensor(p) for p in parts):
+            return np.array(parts, np.int64)
+        return self.Pack([self.api.cast(p, self.api.int64) for p in parts], axis=0)
+
+    def inner(self, graph: ir.Graph, tensors: Sequence[Any]) -> list[Any]:
+        """The results of a subgraph given its inputs, in the TensorFlow graph being built."""
+        nested = Graph(self)
+        nested.values.update(zip(graph.inputs, tensors, strict=True))
+        return nested.fill(graph)
+
+    def fill(self, graph: ir.Graph) -> list[Any]:
+        """Add every node of `graph`; the tensors of its outputs."""
+        from bridge_savedmodel.export_ops import ops
+
+        for node in graph:
+            rule = ops.find(hub.qualified(node), node)
+            assert rule is not None
+            results = rule.handler(self, node, *node.inputs)
+            many = results if isinstance(results, (tuple, list)) else (results,)
+            self.values.update(zip(node.outputs, many, strict=False))
+        return [self.tensor(value) for value in graph.outputs]
+
+
+def filter_order(node: ir.Node, index: int) -> tuple[int, ...] | None:
+    """How the dimensions of a convolution's filters are turned: spatial ones first, then those of channels, the last
+    first."""
+    if index != 1 or node.domain != hub.NHWC or not node.op_type.startswith("Conv"):
+        return None
+    rank = hub.rank_of(node.inputs[1]) or 0
+    return (*range(2, rank), 1, 0)
+
+
+@functools.cache
+def _raw(operator: str) -> tuple[Callable, tuple[str, ...]]:
+    made = getattr(tensorflow().raw_ops, operator)
+    return made, tuple(inspect.signature(made).parameters)
+
+
+def _is_tensor(value: Any) -> bool:
+    return tensorflow().is_tensor(value)
+
+
+def _identifier(name: str) -> str:
+    """`name` as TensorFlow takes names."""
+    kept = "".join(c if (c.isalnum() and c.isascii()) or c in "_.-/" else "_" for c in name)
+    return kept if kept[:1].isalnum() else f"v{kept}"
+
+
+def _holds(value: ir.Value) -> bool:
+    return isinstance(value.type, ir.TensorType) and value.dtype in TYPES
+
+
+VALUES = Need("a tensor of a dtype TensorFlow has", _holds)

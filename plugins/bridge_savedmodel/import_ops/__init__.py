@@ -1,0 +1,17 @@
+"""TensorFlow operators → hub, by family."""
+
+from bridge_savedmodel.import_ops import (
+    control,
+    image,
+    lists,
+    math,
+    nn,
+    reduce,
+    segment,
+    signal,
+    tensor,
+    text,
+)
+from bridge_savedmodel.import_ops.common import ops
+
+__all__ = ["control", "image", "lists", "math", "nn", "ops", "reduce", "segment", "signal", "tensor", "text"]

@@ -1,0 +1,150 @@
+"""What the families share: the table, needs on a node's inputs and attributes, shapes, layout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import const, rank_of, shape_of
+from bridge.ops import Need, OpTable
+
+ops = OpTable("SavedModel import")
+
+T = ir.DataType
+
+
+def need(text: str, holds: Any) -> Need:
+    return Need(text, holds)
+
+
+def _input(node: Any, index: int) -> Any:
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def constant(index: int, name: str) -> Need:
+    """Input `index`, called `name`, is known before run time."""
+    return need(
+        f"a constant {name}", lambda n: _input(n, index) is None or const(_input(n, index)) is not None
+    )
+
+
+def ranked(index: int = 0) -> Need:
+    """Input `index` has a known rank."""
+    return need(f"input {index} of known rank", lambda n: rank_of(_input(n, index)) is not None)
+
+
+def attribute(name: str, *allowed: Any) -> Need:
+    """An attribute is absent, or one of `allowed`."""
+    words = " or ".join(str(a) for a in allowed)
+    return need(f"{name}={words}", lambda n: n.get(name, allowed[0]) in allowed)
+
+
+def ints(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+def vector(value: Any) -> list[int] | None:
+    """A constant as a list of ints."""
+    array = const(value)
+    return None if array is None else [int(v) for v in array.ravel()]
+
+
+def as_int64(op: Any, value: Any) -> Any:
+    """A shape, axis or index tensor in int64."""
+    array = const(value)
+    if array is not None:
+        return op.const(array.astype(np.int64))
+    return value if value.dtype == T.INT64 else op.Cast(value, to=int(T.INT64))
+
+
+def as_dtype(op: Any, value: Any, dtype: ir.DataType) -> Any:
+    """`value` in `dtype`."""
+    array = const(value)
+    if array is not None:
+        return op.const(array.astype(dtype.numpy()))
+    return value if value.dtype == dtype else op.Cast(value, to=int(dtype))
+
+
+def flat(op: Any, value: Any) -> Any:
+    """An int64 vector of a scalar or vector."""
+    known = const(value)
+    if known is not None:
+        return op.const(known.astype(np.int64).reshape(-1))
+    return op.Reshape(as_int64(op, value), ints(-1))
+
+
+def scalar(op: Any, value: Any) -> Any:
+    """A scalar of a value of one element."""
+    array = const(value)
+    return op.const(array.reshape(())) if array is not None else op.Reshape(value, ints())
+
+
+def like(op: Any, x: Any, number: float) -> Any:
+    """A scalar of the dtype of `x`."""
+    return op.const(np.array(number).astype(x.dtype.numpy()))
+
+
+def first(op: Any, x: Any) -> Any:
+    """Channels last → channels first."""
+    rank = rank_of(x)
+    return op.Transpose(x, perm=[0, rank - 1, *range(1, rank - 1)])
+
+
+def last(op: Any, x: Any) -> Any:
+    """Channels first → channels last."""
+    return op.Transpose(x, perm=[0, *range(2, rank_of(x)), 1])
+
+
+def channels_last(node: Any) -> bool:
+    return str(node.get("data_format", "NHWC")).endswith("C")
+
+
+def permuted(op: Any, w: Any, perm: list[int]) -> Any:
+    """Weights with their axes in another order; stored ones are reordered now."""
+    array = const(w)
+    if array is not None:
+        return op.const(np.ascontiguousarray(array.transpose(perm)))
+    return op.Transpose(w, perm=perm)
+
+
+def parts(value: Any, depth: int = 8) -> list[int | None] | None:
+    """The elements of a vector, None for those known at run time alone; None when not even their number is known."""
+    known = vector(value)
+    if known is not None:
+        return list(known)
+    size = shape_of(value)
+    maker = value.producer()
+    unknown = None if size is None or len(size) > 1 else [None] * (size[0] if size else 1)
+    if maker is None or depth == 0:
+        return unknown
+    if maker.op_type == "Concat":
+        found = [parts(v, depth - 1) for v in maker.inputs]
+        return None if any(f is None for f in found) else [d for f in found for d in f]  # type: ignore[union-attr]
+    if maker.op_type in ("Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape"):
+        found_one = parts(maker.inputs[0], depth - 1)
+        return (
+            found_one if unknown is None or found_one is None or len(found_one) == len(unknown) else unknown
+        )
+    if maker.op_type == "Shape" and not maker.attributes and maker.inputs[0].shape is not None:
+        return [d if isinstance(d, int) else None for d in maker.inputs[0].shape]
+    return unknown
+
+
+def static(op: Any, x: Any, dtype: ir.DataType = T.INT64) -> Any:
+    """The shape of `x`, constant where it is static."""
+    size = shape_of(x)
+    if size is not None:
+        return op.const(np.array(size, dtype.numpy()))
+    made = op.Shape(x)
+    return made if dtype == T.INT64 else op.Cast(made, to=int(dtype))
+
+
+def reshaped(op: Any, x: Any, shape: Any) -> Any:
+    """`x` in the lengths of an int64 vector; what is known of them is known of the result."""
+    made = op.Reshape(x, shape, allowzero=1 if 0 in (parts(shape) or []) else None)
+    known = parts(shape)
+    if known is not None and (made.shape is None or len(made.shape) != len(known)):
+        made.shape = ir.Shape([d if d is not None and d >= 0 else None for d in known])
+    return made

@@ -1,0 +1,237 @@
+"""Resizing, cropping, and choosing boxes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bridge.hub import const, rank_of
+from bridge_savedmodel.import_ops.common import (
+    T,
+    as_int64,
+    first,
+    flat,
+    ints,
+    last,
+    like,
+    need,
+    ops,
+    ranked,
+)
+
+MODES = {"ResizeBilinear": "linear", "ResizeBicubic": "cubic", "ResizeNearestNeighbor": "nearest"}
+
+
+def _coordinates(node: Any) -> str:
+    if node.get("align_corners", False):
+        return "align_corners"
+    return "half_pixel" if node.get("half_pixel_centers", False) else "asymmetric"
+
+
+@ops.op("ResizeBilinear", needs=(ranked(),))
+def resize_bilinear(op, node, x, size):
+    source = first(op, x if x.dtype.is_floating_point() else op.Cast(x, to=int(T.FLOAT)))
+    source = source if source.dtype == T.FLOAT else op.Cast(source, to=int(T.FLOAT))
+    mode = _coordinates(node)
+    return last(op, _resize(op, source, size, mode="linear", coordinate_transformation_mode=mode))
+
+
+@ops.op("ResizeNearestNeighbor", needs=(ranked(),))
+def resize_nearest(op, node, x, size):
+    """With half-pixel centres the place is rounded down after the half is added; with aligned corners, rounded half up."""
+    mode = _coordinates(node)
+    if mode == "half_pixel":
+        return last(op, _nearest_centres(op, first(op, x), size))
+    rounding = "round_prefer_ceil" if mode == "align_corners" else "floor"
+    return last(
+        op,
+        _resize(
+            op, first(op, x), size, mode="nearest", coordinate_transformation_mode=mode, nearest_mode=rounding
+        ),
+    )
+
+
+SIZES = need(
+    "a constant size, and images of known size",
+    lambda n: (
+        const(n.inputs[1]) is not None
+        and all(isinstance(d, int) for d in list(n.inputs[0].shape or [None])[1:3])
+    ),
+)
+STEPS = 1024
+
+
+@ops.op("ResizeBicubic", needs=(ranked(), SIZES))
+def resize_bicubic(op, node, x, size):
+    """A product with the weights of every row, then of every column. TensorFlow rounds distances to 1/1024."""
+    rows, columns = (
+        _cubic(int(length), int(asked), _coordinates(node))
+        for length, asked in zip(list(x.shape)[1:3], const(size).ravel(), strict=True)
+    )
+    source = first(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
+    return last(op, op.MatMul(op.MatMul(op.const(rows), source), op.const(np.ascontiguousarray(columns.T))))
+
+
+def _cubic(length: int, asked: int, mode: str) -> np.ndarray:
+    """The weight of each of `length` elements in each of `asked` ones."""
+    half, a = mode == "half_pixel", -0.5 if mode == "half_pixel" else -0.75
+    scale = (length - 1) / (asked - 1) if mode == "align_corners" and asked > 1 else length / asked
+    made = np.zeros((asked, length), np.float64)
+    for place in range(asked):
+        at = (
+            np.float32((place + 0.5) * np.float32(scale) - 0.5)
+            if half
+            else np.float32(place * np.float32(scale))
+        )
+        start = int(np.floor(at))
+        away = int(np.rint((at - start) * STEPS)) / STEPS
+        weights = [_kernel(d, a) for d in (away + 1, away, 1 - away, 2 - away)]
+        taps = range(start - 1, start + 3)
+        if half:
+            weights = [w if 0 <= t < length else 0.0 for w, t in zip(weights, taps, strict=True)]
+            total = sum(weights)
+            weights = (
+                [w / total for w in weights] if abs(total) > 1000 * np.finfo(np.float32).tiny else weights
+            )
+        for weight, tap in zip(weights, taps, strict=True):
+            made[place, min(max(tap, 0), length - 1)] += weight
+    return made.astype(np.float32)
+
+
+def _kernel(distance: float, a: float) -> float:
+    if distance <= 1:
+        return ((a + 2) * distance - (a + 3)) * distance * distance + 1
+    return ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+
+
+def _resize(op: Any, x: Any, size: Any, **how: Any) -> Any:
+    return op.Resize(x, None, None, flat(op, size), axes=[2, 3], **how)
+
+
+def _nearest_centres(op: Any, x: Any, size: Any) -> Any:
+    """Element floor((i + 0.5) · length / asked) for each place i."""
+    for index, axis in enumerate((2, 3)):
+        asked = op.Slice(flat(op, size), ints(index), ints(index + 1), ints(0))
+        length = op.Cast(op.Shape(x, start=axis, end=axis + 1), to=int(T.FLOAT))
+        zero, one = op.const(np.array(0, np.int64)), op.const(np.array(1, np.int64))
+        places = op.Cast(op.Range(zero, op.Squeeze(asked, ints(0)), one), to=int(T.FLOAT))
+        scale = op.Div(length, op.Cast(asked, to=int(T.FLOAT)))
+        at = op.Floor(op.Mul(op.Add(places, 0.5), scale))
+        x = op.Gather(x, op.Cast(op.Min(at, op.Sub(length, 1.0)), to=int(T.INT64)), axis=axis)
+    return x
+
+
+CROP = need("a constant crop size", lambda n: const(n.inputs[3]) is not None)
+BILINEAR = need("method=bilinear", lambda n: n.get("method", "bilinear") == "bilinear")
+SIZED = need("images of known size over 1", lambda n: all(isinstance(d, int) and d > 1 for d in list(n.inputs[0].shape or [0, 0, 0])[1:3]))  # fmt: skip
+
+
+@ops.op("CropAndResize", needs=(CROP, BILINEAR, SIZED))
+def crop_and_resize(op, node, images, boxes, places, size):
+    """Sampled on a grid laid into each box; outside the image is the extrapolation value."""
+    high, wide = (int(v) for v in const(size))
+    source = images if images.dtype == T.FLOAT else op.Cast(images, to=int(T.FLOAT))
+    chosen = op.Gather(first(op, source), as_int64(op, places), axis=0)
+    y1, x1, y2, x2 = op.Split(boxes, axis=1, num_outputs=4, _outputs=4)
+
+    def along(low: Any, end: Any, count: int) -> Any:
+        if count == 1:
+            return op.Mul(op.Add(low, end), 0.5)
+        steps = op.const((np.arange(count, dtype=np.float32) / (count - 1))[None])
+        return op.Add(low, op.Mul(op.Sub(end, low), steps))
+
+    down, across = along(y1, y2, high), along(x1, x2, wide)
+    shape = op.Concat(op.Shape(boxes, start=0, end=1), ints(high, wide), axis=0)
+    rows = op.Expand(op.Unsqueeze(down, ints(2)), shape)
+    columns = op.Expand(op.Unsqueeze(across, ints(1)), shape)
+    grid = op.Concat(op.Unsqueeze(columns, ints(3)), op.Unsqueeze(rows, ints(3)), axis=3)
+    made = op.GridSample(
+        chosen, op.Sub(op.Mul(grid, 2.0), 1.0), align_corners=1, mode="linear", padding_mode="border"
+    )
+    inside = [op.And(op.GreaterOrEqual(v, 0.0), op.LessOrEqual(v, 1.0)) for v in (rows, columns)]
+    kept = op.Unsqueeze(op.And(*inside), ints(1))
+    return last(op, op.Where(kept, made, float(node.get("extrapolation_value", 0.0))))
+
+
+SUPPRESS = ("NonMaxSuppression", "NonMaxSuppressionV2", "NonMaxSuppressionV3", "NonMaxSuppressionV4")
+
+
+def _chosen(op: Any, boxes: Any, scores: Any, most: Any, overlap: Any, threshold: Any) -> Any:
+    """Places of the boxes kept, in int64."""
+    found = op.NonMaxSuppression(
+        op.Unsqueeze(boxes, ints(0)),
+        op.Unsqueeze(scores, ints(0, 1)),
+        flat(op, most),
+        None if overlap is None else op.Reshape(overlap, ints(1)),
+        None if threshold is None else op.Reshape(threshold, ints(1)),
+    )
+    return op.Squeeze(op.Slice(found, ints(2), ints(3), ints(1)), ints(1))
+
+
+FLOATS = need("boxes of float32", lambda n: n.inputs[0].dtype == T.FLOAT)
+HARD = need(
+    "soft_nms_sigma=0",
+    lambda n: len(n.inputs) < 6 or not np.any(const(n.inputs[5]) if const(n.inputs[5]) is not None else 1),
+)
+
+
+@ops.op(*SUPPRESS, "NonMaxSuppressionV5", needs=(FLOATS, HARD))
+def non_max_suppression(op, node, boxes, scores, most, overlap=None, threshold=None, sigma=None):
+    overlap = op.const(np.array(node.get("iou_threshold", 0.5), np.float32)) if overlap is None else overlap
+    kept = _chosen(op, boxes, scores, most, overlap, threshold)
+    places = op.Cast(kept, to=int(T.INT32))
+    count = op.Cast(op.Size(kept), to=int(T.INT32))
+    padded = places
+    if node.get("pad_to_max_output_size", False):
+        missing = op.Sub(flat(op, most), op.Shape(kept))
+        padded = op.Pad(places, op.Concat(ints(0), missing, axis=0))
+    if node.op == "NonMaxSuppressionV4":
+        return padded, count
+    if node.op == "NonMaxSuppressionV5":
+        taken = op.Gather(scores, kept, axis=0)
+        if node.get("pad_to_max_output_size", False):
+            taken = op.Pad(taken, op.Concat(ints(0), op.Sub(flat(op, most), op.Shape(kept)), axis=0))
+        return padded, taken, count
+    return padded
+
+
+@ops.op("AdjustContrastv2", needs=(ranked(),))
+def adjust_contrast(op, node, x, factor):
+    rank = rank_of(x)
+    mean = op.ReduceMean(x, ints(rank - 3, rank - 2))
+    return op.Add(op.Mul(op.Sub(x, mean), factor), mean)
+
+
+@ops.op("RGBToHSV")
+def rgb_to_hsv(op, node, x):
+    r, g, b = op.Split(x, axis=-1, num_outputs=3, _outputs=3)
+    value = op.Max(op.Max(r, g), b)
+    spread = op.Sub(value, op.Min(op.Min(r, g), b))
+    zero = like(op, x, 0)
+    saturation = op.Where(
+        op.Greater(value, zero),
+        op.Div(spread, op.Where(op.Greater(value, zero), value, like(op, x, 1))),
+        zero,
+    )
+    safe = op.Where(op.Greater(spread, zero), spread, like(op, x, 1))
+    red = op.Div(op.Sub(g, b), safe)
+    green = op.Add(op.Div(op.Sub(b, r), safe), 2.0)
+    blue = op.Add(op.Div(op.Sub(r, g), safe), 4.0)
+    hue = op.Div(op.Where(op.Equal(value, r), red, op.Where(op.Equal(value, g), green, blue)), 6.0)
+    hue = op.Where(op.Less(hue, zero), op.Add(hue, 1.0), hue)
+    return op.Concat(op.Where(op.Greater(spread, zero), hue, zero), saturation, value, axis=-1)
+
+
+@ops.op("HSVToRGB")
+def hsv_to_rgb(op, node, x):
+    h, s, v = op.Split(x, axis=-1, num_outputs=3, _outputs=3)
+    six = op.Mul(h, 6.0)
+
+    def part(away: float, sign: float, offset: float) -> Any:
+        distance = op.Abs(op.Sub(six, away))
+        return op.Clip(op.Add(op.Mul(distance, sign), offset), like(op, x, 0), like(op, x, 1))
+
+    colours = [part(3.0, 1.0, -1.0), part(2.0, -1.0, 2.0), part(4.0, -1.0, 2.0)]
+    rest = op.Sub(1.0, s)
+    return op.Concat(*(op.Mul(op.Add(rest, op.Mul(s, c)), v) for c in colours), axis=-1)

@@ -1,0 +1,332 @@
+"""Layers: products, convolutions, pools, normalizations, losses."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from bridge.hub import const, rank_of, shape_of
+from bridge_savedmodel.import_ops.common import (
+    T,
+    as_int64,
+    channels_last,
+    constant,
+    first,
+    ints,
+    last,
+    need,
+    ops,
+    parts,
+    permuted,
+    ranked,
+    vector,
+)
+
+
+@ops.op("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", needs=(ranked(), ranked(1)))
+def matmul(op, node, x, y):
+    turned = []
+    for value, names in ((x, ("transpose_a", "adj_x")), (y, ("transpose_b", "adj_y"))):
+        if any(node.get(n, False) for n in names):
+            rank = rank_of(value)
+            value = permuted(op, value, [*range(rank - 2), rank - 1, rank - 2])
+        turned.append(value)
+    return op.MatMul(*turned)
+
+
+@ops.op("Einsum", "XlaEinsum")
+def einsum(op, node, *inputs):
+    return op.Einsum(*inputs, equation=node.get("equation"))
+
+
+@ops.op("BiasAdd", "BiasAddV1", needs=(ranked(),))
+def bias_add(op, node, x, bias):
+    if channels_last(node):
+        return op.Add(x, bias)
+    return op.Add(x, op.Unsqueeze(bias, np.arange(1, rank_of(x) - 1, dtype=np.int64)))
+
+
+def _spatial(node: Any, name: str, rank: int) -> list[int]:
+    values = node.get(name) or [1] * rank
+    return list(values[1:-1] if channels_last(node) else values[2:])
+
+
+def _padding(
+    node: Any, x: Any, kernel: list[int], strides: list[int], dilations: list[int]
+) -> dict[str, Any] | None:
+    """ONNX attributes for the padding of a window over the channels-first `x`; None where dynamic lengths forbid it."""
+    if node.get("padding") == "VALID":
+        return {}
+    if node.get("padding") == "EXPLICIT":
+        own = node.get("explicit_paddings")
+        pairs = list(zip(own[::2], own[1::2], strict=True))
+        pairs = pairs[1:-1] if channels_last(node) else pairs[2:]
+        return {"pads": [p[0] for p in pairs] + [p[1] for p in pairs]}
+    begin, end = [], []
+    for size, k, s, d in zip(list(x.shape)[2:], kernel, strides, dilations, strict=True):
+        span = (k - 1) * d + 1
+        if not isinstance(size, int):
+            if s != 1:
+                return {"auto_pad": "SAME_UPPER"} if set(dilations) == {1} else None
+            total = span - 1
+        else:
+            total = max((-(-size // s) - 1) * s + span - size, 0)
+        begin.append(total // 2)
+        end.append(total - total // 2)
+    return {"pads": begin + end} if any(begin + end) else {}
+
+
+def _channels_first(op: Any, node: Any, x: Any) -> Any:
+    return first(op, x) if channels_last(node) else x
+
+
+def _back(op: Any, node: Any, y: Any) -> Any:
+    return last(op, y) if channels_last(node) else y
+
+
+KERNEL = need("filters of static shape", lambda n: shape_of(n.inputs[1]) is not None)
+CHANNELS = need("a known number of channels", lambda n: n.inputs[0].shape is not None and isinstance(list(n.inputs[0].shape)[-1 if channels_last(n) else 1], int))  # fmt: skip
+
+
+def _convolve(op: Any, node: Any, x: Any, weights: Any, kernel: list[int], group: int) -> Any:
+    rank = rank_of(x)
+    strides, dilations = _spatial(node, "strides", rank), _spatial(node, "dilations", rank)
+    source = _channels_first(op, node, x)
+    padding = _padding(node, source, kernel, strides, dilations)
+    if padding is None:
+        return NotImplemented
+    made = op.Conv(
+        source, weights, kernel_shape=kernel, strides=strides, dilations=dilations, group=group, **padding
+    )
+    return _back(op, node, made)
+
+
+@ops.op("Conv2D", "Conv3D", "Conv", needs=(ranked(), KERNEL, CHANNELS))
+def conv(op, node, x, w):
+    rank, sizes = rank_of(x), shape_of(w)
+    channels = list(x.shape)[-1 if channels_last(node) else 1]
+    weights = permuted(op, w, [rank - 1, rank - 2, *range(rank - 2)])
+    return _convolve(op, node, x, weights, sizes[:-2], channels // sizes[-2])
+
+
+@ops.op("DepthwiseConv2dNative", needs=(ranked(), KERNEL))
+def depthwise(op, node, x, w):
+    h, width, channels, multiple = shape_of(w)
+    turned = permuted(op, w, [2, 3, 0, 1])
+    known = const(turned)
+    shape = [channels * multiple, 1, h, width]
+    weights = op.const(known.reshape(shape)) if known is not None else op.Reshape(turned, ints(*shape))
+    return _convolve(op, node, x, weights, [h, width], channels)
+
+
+@ops.op("Conv2DBackpropInput", "Conv3DBackpropInputV2", needs=(KERNEL, ranked(2)))
+def conv_backprop(op, node, sizes, w, x):
+    """The padding that the convolution of the asked-for size would have had is cut off; what it left over is added."""
+    rank, shape = rank_of(x), shape_of(w)
+    strides, dilations = _spatial(node, "strides", rank), _spatial(node, "dilations", rank)
+    source = _channels_first(op, node, x)
+    asked = parts(sizes)
+    lengths = list(source.shape)[2:]
+    wanted = None if asked is None else asked[1:-1] if channels_last(node) else asked[2:]
+    channels = None if asked is None else asked[-1 if channels_last(node) else 1]
+    if wanted is None or (channels is not None and channels != shape[-2]):
+        return NotImplemented
+    before, after, more = [], [], []
+    for i, (size, out) in enumerate(zip(lengths, wanted, strict=True)):
+        span = (shape[i] - 1) * dilations[i] + 1
+        if isinstance(size, int) and out is not None:
+            left = (size - 1) * strides[i] + span - out
+        elif node.get("padding") == "VALID":
+            return NotImplemented
+        else:
+            left = span - strides[i]
+        if node.get("padding") == "EXPLICIT":
+            return NotImplemented
+        total = max(left, 0)
+        before.append(total // 2)
+        after.append(total - total // 2)
+        more.append(max(-left, 0))
+    weights = permuted(op, w, [rank - 1, rank - 2, *range(rank - 2)])
+    made = op.ConvTranspose(
+        source,
+        weights,
+        kernel_shape=shape[:-2],
+        strides=strides,
+        dilations=dilations,
+        pads=before + after,
+        output_padding=more if any(more) else None,
+    )
+    return _back(op, node, made)
+
+
+def _pool(op: Any, node: Any, native: str, x: Any, ksize: list[int], strides: list[int], **more: Any) -> Any:
+    inner = slice(1, -1) if channels_last(node) else slice(2, None)
+    outer = [v for i, v in enumerate(ksize + strides) if i % len(ksize) not in range(len(ksize))[inner]]
+    if set(outer) != {1}:
+        return NotImplemented
+    kernel, steps = ksize[inner], strides[inner]
+    source = _channels_first(op, node, x)
+    padding = _padding(node, source, kernel, steps, [1] * len(kernel))
+    if padding is None:
+        return NotImplemented
+    return op.node(native, source, kernel_shape=kernel, strides=steps, **padding, **more)
+
+
+@ops.op("MaxPool", "MaxPool3D", "AvgPool", "AvgPool3D", needs=(ranked(),))
+def pool(op, node, x):
+    native = "MaxPool" if node.op.startswith("Max") else "AveragePool"
+    made = _pool(op, node, native, x, node.get("ksize"), node.get("strides"))
+    return made if made is NotImplemented else _back(op, node, made)
+
+
+@ops.op("MaxPoolV2", needs=(ranked(), constant(1, "ksize"), constant(2, "strides")))
+def max_pool_v2(op, node, x, ksize, strides):
+    made = _pool(op, node, "MaxPool", x, vector(ksize), vector(strides))
+    return made if made is NotImplemented else _back(op, node, made)
+
+
+IMAGE_KNOWN = need("images of known size", lambda n: n.inputs[0].shape is not None and all(isinstance(d, int) for d in list(n.inputs[0].shape)[1:]))  # fmt: skip
+
+
+@ops.op("MaxPoolWithArgmax", needs=(ranked(), IMAGE_KNOWN))
+def max_pool_with_places(op, node, x):
+    """Places count rows, columns, then channels."""
+    made = _pool(op, node, "MaxPool", x, node.get("ksize"), node.get("strides"), _outputs=2)
+    if made is NotImplemented:
+        return made
+    values, flat = made
+    _, h, w, c = list(x.shape)
+    plane = op.Mod(flat, ints(h * w))
+    channel = op.Mod(op.Div(flat, ints(h * w)), ints(c))
+    places = op.Add(op.Mul(plane, ints(c)), channel)
+    if node.get("include_batch_in_index", False):
+        places = op.Add(places, op.Mul(op.Div(flat, ints(h * w * c)), ints(h * w * c)))
+    places = last(op, places)
+    return last(op, values), places if node.get("Targmax", T.INT64) == T.INT64 else op.Cast(
+        places, to=int(T.INT32)
+    )
+
+
+@ops.op("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", needs=(ranked(),))
+def batch_norm(op, node, x, scale, offset, mean, variance):
+    epsilon = node.get("epsilon", 1e-4)
+    source = _channels_first(op, node, x)
+    if not node.get("is_training", True):
+        made = op.BatchNormalization(source, scale, offset, mean, variance, epsilon=epsilon)
+        return [_back(op, node, made), mean, variance, mean, variance, op.const(np.zeros(0, np.float32))]
+    axes = ints(0, *range(2, rank_of(x)))
+    average = op.ReduceMean(source, axes, keepdims=0)
+    centred = op.Sub(source, op.ReduceMean(source, axes))
+    spread = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=0)
+    made = op.BatchNormalization(source, scale, offset, average, spread, epsilon=epsilon)
+    return [_back(op, node, made), average, spread, average, spread, op.const(np.zeros(0, np.float32))]
+
+
+@ops.op("LRN", needs=(ranked(),))
+def lrn(op, node, x):
+    size = 2 * node.get("depth_radius", 5) + 1
+    made = op.LRN(
+        first(op, x),
+        size=size,
+        alpha=node.get("alpha", 1.0) * size,
+        beta=node.get("beta", 0.5),
+        bias=node.get("bias", 1.0),
+    )
+    return last(op, made)
+
+
+@ops.op("SoftmaxCrossEntropyWithLogits")
+def softmax_cross_entropy(op, node, logits, labels):
+    logs = op.LogSoftmax(logits, axis=-1)
+    loss = op.Neg(op.ReduceSum(op.Mul(labels, logs), ints(-1), keepdims=0))
+    return loss, op.Sub(op.Exp(logs), labels)
+
+
+@ops.op("SparseSoftmaxCrossEntropyWithLogits")
+def sparse_softmax_cross_entropy(op, node, logits, labels):
+    logs = op.LogSoftmax(logits, axis=-1)
+    own = op.GatherElements(logs, op.Unsqueeze(as_int64(op, labels), ints(-1)), axis=1)
+    return op.Neg(op.Squeeze(own, ints(-1)))
+
+
+@ops.op(
+    "SpaceToDepth",
+    "DepthToSpace",
+    needs=(
+        ranked(),
+        need("data_format=NHWC or NCHW", lambda n: n.get("data_format", "NHWC") in ("NHWC", "NCHW")),
+    ),
+)
+def blocks(op, node, x):
+    source = _channels_first(op, node, x)
+    return _back(op, node, op.node(node.op, source, blocksize=node.get("block_size")))
+
+
+def _static_tail(node: Any) -> bool:
+    return rank_of(node.inputs[0]) is not None and all(const(v) is not None for v in node.inputs[1:])
+
+
+CONSTANTS = need("constant block sizes and amounts", _static_tail)
+
+
+@ops.op("SpaceToBatchND", needs=(CONSTANTS,))
+def space_to_batch(op, node, x, block, paddings):
+    sizes, count = vector(block), len(vector(block))
+    table = np.zeros((rank_of(x), 2), np.int64)
+    table[1 : count + 1] = const(paddings)
+    x = op.Pad(x, op.const(np.ascontiguousarray(table.T).ravel())) if table.any() else x
+    dims = _lengths(op, x)
+    inner = [p for i, b in enumerate(sizes) for p in (_over(op, dims[i + 1], b), b)]
+    rest = dims[count + 1 :]
+    split = op.Reshape(x, _vector(op, [dims[0], *inner, *rest]))
+    order = [
+        *range(2, 2 * count + 1, 2),
+        0,
+        *range(1, 2 * count, 2),
+        *range(2 * count + 1, 2 * count + 1 + len(rest)),
+    ]
+    batch = _times(op, dims[0], math.prod(sizes))
+    return op.Reshape(op.Transpose(split, perm=order), _vector(op, [batch, *inner[::2], *rest]))
+
+
+@ops.op("BatchToSpaceND", needs=(CONSTANTS,))
+def batch_to_space(op, node, x, block, crops):
+    sizes, count = vector(block), len(vector(block))
+    dims = _lengths(op, x)
+    rest = dims[count + 1 :]
+    batch = _over(op, dims[0], math.prod(sizes))
+    split = op.Reshape(x, _vector(op, [*sizes, batch, *dims[1 : count + 1], *rest]))
+    pairs = [a for i in range(count) for a in (count + 1 + i, i)]
+    order = [count, *pairs, *range(2 * count + 1, 2 * count + 1 + len(rest))]
+    grown = [_times(op, d, b) for d, b in zip(dims[1 : count + 1], sizes, strict=True)]
+    made = op.Reshape(op.Transpose(split, perm=order), _vector(op, [batch, *grown, *rest]))
+    table = const(crops)
+    if not table.any():
+        return made
+    ends = [2**31 - 1 if not c else -int(c) for c in table[:, 1]]
+    return op.Slice(
+        made, op.const(table[:, 0].astype(np.int64)), ints(*ends), np.arange(1, count + 1, dtype=np.int64)
+    )
+
+
+def _lengths(op: Any, x: Any) -> list[Any]:
+    return [d if isinstance(d, int) else op.Shape(x, start=i, end=i + 1) for i, d in enumerate(x.shape)]
+
+
+def _over(op: Any, length: Any, number: int) -> Any:
+    return length // number if isinstance(length, int) else op.Div(length, ints(number))
+
+
+def _times(op: Any, length: Any, number: int) -> Any:
+    return length * number if isinstance(length, int) else op.Mul(length, ints(number))
+
+
+def _vector(op: Any, values: list[Any]) -> Any:
+    if all(isinstance(v, int) for v in values):
+        return op.const(ints(*values))
+    unknown = [i for i, v in enumerate(values) if not isinstance(v, int)]
+    if len(unknown) == 1 and 0 not in values:
+        return op.const(ints(*(v if isinstance(v, int) else -1 for v in values)))
+    return op.Concat(*(op.const(ints(v)) if isinstance(v, int) else v for v in values), axis=0)

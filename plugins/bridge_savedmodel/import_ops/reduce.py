@@ -1,0 +1,135 @@
+"""Reductions and extremes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bridge.hub import const, rank_of, shape_of
+from bridge_savedmodel.import_ops.common import (
+    T,
+    as_int64,
+    constant,
+    flat,
+    ints,
+    like,
+    ops,
+    ranked,
+    scalar,
+)
+
+SAME_KIND = {
+    "Sum": "ReduceSum",
+    "Mean": "ReduceMean",
+    "Prod": "ReduceProd",
+    "Max": "ReduceMax",
+    "Min": "ReduceMin",
+    "EuclideanNorm": "ReduceL2",
+}
+
+
+def _reduce(op: Any, native: str, node: Any, x: Any, axes: Any) -> Any:
+    known = const(axes)
+    keep = int(node.get("keep_dims", False))
+    if known is not None and known.size == 0 and known.ndim:
+        return op.Identity(x)
+    return op.node(native, x, flat(op, axes), keepdims=keep)
+
+
+@ops.op(*SAME_KIND, needs=(ranked(),))
+def reduce(op, node, x, axes):
+    return _reduce(op, SAME_KIND[node.op], node, x, axes)
+
+
+@ops.op("All", "Any", needs=(ranked(),))
+def logical(op, node, x, axes):
+    return _reduce(op, "ReduceMin" if node.op == "All" else "ReduceMax", node, x, axes)
+
+
+@ops.op("L2Loss")
+def l2_loss(op, node, x):
+    return op.Mul(op.ReduceSum(op.Mul(x, x), keepdims=0), like(op, x, 0.5))
+
+
+@ops.op("ArgMax", "ArgMin", needs=(constant(1, "axis"),))
+def arg_max(op, node, x, axis):
+    source = op.Cast(x, to=int(T.INT32)) if x.dtype == T.BOOL else x
+    found = op.node(node.op, source, axis=int(const(axis).reshape(())), keepdims=0)
+    kind = node.get("output_type", T.INT64)
+    return found if kind == T.INT64 else op.Cast(found, to=int(kind))
+
+
+@ops.op("TopK", "TopKV2", needs=(ranked(),))
+def top_k(op, node, x, k=None):
+    count = op.const(ints(node.get("k"))) if k is None else flat(op, k)
+    values, places = op.TopK(x, count, axis=-1, sorted=1, _outputs=2)
+    kind = node.get("index_type", T.INT32)
+    return values, places if kind == T.INT64 else op.Cast(places, to=int(kind))
+
+
+@ops.op("NthElement", needs=(ranked(), constant(1, "n")))
+def nth_element(op, node, x, n):
+    place = int(const(n).reshape(()))
+    values, _ = op.TopK(x, ints(place + 1), axis=-1, largest=int(node.get("reverse", False)), _outputs=2)
+    return op.Squeeze(op.Slice(values, ints(place), ints(place + 1), ints(-1)), ints(-1))
+
+
+@ops.op("InTopKV2", "InTopK", needs=(ranked(),))
+def in_top_k(op, node, predictions, targets, k=None):
+    """Whether fewer than k scores exceed that of the target."""
+    own = op.GatherElements(predictions, op.Unsqueeze(as_int64(op, targets), ints(1)), axis=1)
+    above = op.ReduceSum(op.Cast(op.Greater(predictions, own), to=int(T.INT64)), ints(1), keepdims=0)
+    count = op.const(np.array(node.get("k"), np.int64)) if k is None else scalar(op, as_int64(op, k))
+    finite = op.Not(op.Or(op.IsNaN(op.Squeeze(own, ints(1))), op.IsInf(op.Squeeze(own, ints(1)))))
+    return op.And(op.Less(above, count), finite)
+
+
+@ops.op("Unique", "UniqueV2", "UniqueWithCounts", "UniqueWithCountsV2")
+def unique(op, node, x, axis=None):
+    """In the order of first appearance."""
+    known = None if axis is None else const(axis)
+    if axis is not None and (known is None or known.size > 1):
+        return NotImplemented
+    along = None if known is None or known.size == 0 or rank_of(x) == 1 else int(known.reshape(()))
+    values, _, inverse, counts = op.Unique(x, axis=along, sorted=0, _outputs=4)
+    kind = node.get("out_idx", T.INT32)
+    inverse, counts = (v if kind == T.INT64 else op.Cast(v, to=int(kind)) for v in (inverse, counts))
+    return (values, inverse, counts) if "Counts" in node.op else (values, inverse)
+
+
+@ops.op("Bincount", "DenseBincount")
+def bincount(op, node, x, size, weights):
+    """How often each number under `size` occurs, or the sum of the weights where it does."""
+    if rank_of(x) not in (1, None) and node.op == "DenseBincount":
+        return _row_counts(op, node, x, size, weights)
+    places = op.Reshape(as_int64(op, x), ints(-1, 1))
+    length = flat(op, size)
+    kind = node.get("T", T.INT32)
+    weighted = shape_of(weights) != [0]
+    values = (
+        op.Reshape(weights, ints(-1))
+        if weighted
+        else op.Expand(op.const(np.ones((), kind.numpy())), flat(op, op.Size(x)))
+    )
+    inside = op.Less(op.Reshape(places, ints(-1)), length)
+    kept = op.Where(inside, values, op.const(np.zeros((), kind.numpy())))
+    safe = op.Min(places, op.Sub(length, ints(1)))
+    if node.get("binary_output", False):
+        return NotImplemented
+    return op.ScatterND(op.Expand(op.const(np.zeros((), kind.numpy())), length), safe, kept, reduction="add")
+
+
+def _row_counts(op: Any, node: Any, x: Any, size: Any, weights: Any) -> Any:
+    kind, count = node.get("T", T.INT32), const(size)
+    if count is None or shape_of(weights) != [0]:
+        return NotImplemented
+    places = op.const(np.arange(int(count.reshape(())), dtype=np.int64))
+    same = op.Cast(op.Equal(op.Unsqueeze(as_int64(op, x), ints(2)), places), to=int(kind))
+    reduction = "ReduceMax" if node.get("binary_output", False) else "ReduceSum"
+    return op.node(reduction, same, ints(1), keepdims=0)
+
+
+@ops.op("LogSumExp")
+def log_sum_exp(op, node, x, axes):
+    return op.ReduceLogSumExp(x, flat(op, axes), keepdims=int(node.get("keep_dims", False)))

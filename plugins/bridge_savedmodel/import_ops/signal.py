@@ -1,0 +1,101 @@
+"""Fourier transforms; complex tensors as their two parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bridge.hub import rank_of
+from bridge_savedmodel.import_ops.common import constant, ints, need, ops, vector
+from bridge_savedmodel.import_ops.values import Pair
+
+COMPLEX = need("a complex input made of parts", lambda n: isinstance(n.inputs[0], Pair))
+
+
+@ops.op("Complex")
+def complex_(op, node, real, imag):
+    return Pair(real, imag)
+
+
+@ops.op("Real", needs=(COMPLEX,))
+def real(op, node, x):
+    return x.real
+
+
+@ops.op("Imag", needs=(COMPLEX,))
+def imag(op, node, x):
+    return x.imag
+
+
+@ops.op("ComplexAbs", needs=(COMPLEX,))
+def magnitude(op, node, x):
+    return op.Sqrt(op.Add(op.Mul(x.real, x.real), op.Mul(x.imag, x.imag)))
+
+
+@ops.op("Conj", needs=(COMPLEX,))
+def conjugate(op, node, x):
+    return Pair(x.real, op.Neg(x.imag))
+
+
+def _stacked(op: Any, x: Pair) -> Any:
+    return op.Concat(op.Unsqueeze(x.real, ints(-1)), op.Unsqueeze(x.imag, ints(-1)), axis=-1)
+
+
+def _parts(op: Any, x: Any) -> Pair:
+    real, imag = op.Split(x, axis=-1, num_outputs=2, _outputs=2)
+    return Pair(op.Squeeze(real, ints(-1)), op.Squeeze(imag, ints(-1)))
+
+
+def _axis(op: Any, rank: int, back: int) -> Any:
+    return op.const(np.array(rank - back, np.int64))
+
+
+@ops.op("FFT", "IFFT", "FFT2D", "IFFT2D", "FFT3D", "IFFT3D", needs=(COMPLEX,))
+def fft(op, node, x):
+    made, rank = _stacked(op, x), rank_of(x.real)
+    for back in range(1, int(node.op[-2]) + 1 if node.op.endswith("D") else 2):
+        made = op.DFT(made, None, _axis(op, rank, back), inverse=int(node.op.startswith("I")))
+    return _parts(op, made)
+
+
+LENGTH = constant(1, "fft_length")
+
+
+def _cut(op: Any, x: Any, axis: int, length: int) -> Any:
+    """Cut or filled with zeros to a length."""
+    size = x.shape[axis]
+    if size == length:
+        return x
+    if not isinstance(size, int) or size > length:
+        x = op.Slice(x, ints(0), ints(length), ints(axis))
+    if isinstance(size, int) and size < length:
+        pads = np.zeros((2, rank_of(x)), np.int64)
+        pads[1, axis] = length - size
+        x = op.Pad(x, op.const(pads.ravel()))
+    return x
+
+
+@ops.op("RFFT", "RFFT2D", needs=(LENGTH,))
+def rfft(op, node, x, length):
+    lengths, rank = vector(length), rank_of(x)
+    for back, size in enumerate(reversed(lengths), 1):
+        x = _cut(op, x, rank - back, size)
+    made = op.DFT(op.Unsqueeze(x, ints(-1)), None, _axis(op, rank, 1), onesided=1)
+    if len(lengths) == 2:
+        made = op.DFT(made, None, _axis(op, rank, 2))
+    return _parts(op, made)
+
+
+@ops.op("IRFFT", needs=(COMPLEX, LENGTH))
+def irfft(op, node, x, length):
+    """The half that is left out is the conjugate of the other, backwards."""
+    size, rank = vector(length)[0], rank_of(x.real)
+    half = size // 2 + 1
+    real, imag = (_cut(op, v, rank - 1, half) for v in (x.real, x.imag))
+    tail = list(range(half - 1 if size % 2 == 0 else half, 1, -1))
+    mirrored = np.array([i - 1 for i in tail], np.int64)
+    whole = op.Concat(real, op.Gather(real, op.const(mirrored), axis=-1), axis=-1)
+    other = op.Concat(imag, op.Neg(op.Gather(imag, op.const(mirrored), axis=-1)), axis=-1)
+    made = op.DFT(_stacked(op, Pair(whole, other)), None, _axis(op, rank, 1), inverse=1)
+    return _parts(op, made).real

@@ -1,0 +1,138 @@
+"""Strings and lookup tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bridge.hub import const, rank_of
+from bridge_savedmodel.import_ops.common import T, as_dtype, need, ops
+from bridge_savedmodel.import_ops.values import Table, tensor_of, text
+
+ML = "ai.onnx.ml"
+
+
+@ops.op("AddV2", "Add", needs=(need("strings", lambda n: n.get("T") == T.STRING),))
+def concat(op, node, x, y):
+    return op.StringConcat(x, y)
+
+
+@ops.op("StringJoin")
+def join(op, node, first, *rest):
+    made, separator = first, node.get("separator", "")
+    for value in rest:
+        if separator:
+            made = op.StringConcat(made, op.const(tensor_of(np.array(separator, object))))
+        made = op.StringConcat(made, value)
+    return made if rest else op.Identity(made)
+
+
+RANKS = need("a vector, or one row", lambda n: rank_of(n.inputs[0]) == 1)
+
+
+@ops.op(
+    "StringLower",
+    "StringUpper",
+    needs=(RANKS, need("encoding=utf-8", lambda n: n.get("encoding", "") == "utf-8")),
+)
+def case(op, node, x):
+    return op.StringNormalizer(x, case_change_action="LOWER" if node.op == "StringLower" else "UPPER")
+
+
+@ops.op("StaticRegexFullMatch")
+def regex(op, node, x):
+    return op.RegexFullMatch(x, pattern=node.get("pattern"))
+
+
+@ops.op("RegexFullMatch", needs=(need("a constant pattern", lambda n: const(n.inputs[1]) is not None),))
+def regex_of(op, node, x, pattern):
+    return op.RegexFullMatch(x, pattern=str(text(const(pattern)).reshape(())))
+
+
+@ops.op("StringToNumber")
+def to_number(op, node, x):
+    return op.Cast(x, to=int(node.get("out_type", T.FLOAT)))
+
+
+@ops.op(
+    "AsString",
+    needs=(
+        need(
+            "integers, plainly written",
+            lambda n: n.inputs[0].dtype.is_integer() and not n.get("fill") and n.get("width", -1) == -1,
+        ),
+    ),
+)
+def as_string(op, node, x):
+    return op.Cast(x, to=int(T.STRING))
+
+
+def _kinds(array: np.ndarray) -> str:
+    if array.dtype.kind in "OSU":
+        return "strings"
+    return "floats" if array.dtype.kind == "f" else "int64s"
+
+
+def _fits(node: Any) -> bool:
+    return isinstance(node.inputs[0], Table) and len(node.inputs) > 2 and const(node.inputs[2]) is not None
+
+
+@ops.op(
+    "LookupTableFindV2",
+    "LookupTableFind",
+    needs=(need("a table of constants and a constant default", _fits),),
+)
+def find(op, node, table, keys, default):
+    """A LabelEncoder: integers as int64, floats as float32."""
+    own, values = (text(a) if a.dtype.kind in "OSU" else a for a in (table.keys, table.values))
+    wanted = node.get("Tout")
+    if values.dtype.kind in "OSU" and wanted != T.STRING:
+        values = np.array([v for v in values], wanted.numpy())
+    if own.dtype.kind in "OSU" and keys.dtype != T.STRING:
+        own = np.array([k for k in own], keys.dtype.numpy())
+    source = (
+        keys if keys.dtype == T.STRING else as_dtype(op, keys, T.FLOAT if own.dtype.kind == "f" else T.INT64)
+    )
+    fallback = const(default).reshape(())
+    fallback = text(np.array([fallback]))[0] if values.dtype.kind in "OSU" else fallback.item()
+    singular = {"strings": "default_string", "floats": "default_float", "int64s": "default_int64"}
+    attributes = {
+        f"keys_{_kinds(own)}": own.tolist(),
+        f"values_{_kinds(values)}": values.tolist(),
+        singular[_kinds(values)]: fallback,
+    }
+    kind = {"strings": T.STRING, "floats": T.FLOAT, "int64s": T.INT64}[_kinds(values)]
+    made = op.LabelEncoder(source, _domain=ML, _dtype=kind, _shape=source.shape, **attributes)
+    return made if kind == wanted else op.Cast(made, to=int(wanted))
+
+
+@ops.op("LookupTableSizeV2", "LookupTableSize")
+def table_size(op, node, table):
+    return op.const(np.array(len(table.keys), np.int64))
+
+
+FEATURES = need(
+    "features as tensors: export a signature that takes them, not serialized tf.Example text", lambda n: False
+)
+
+
+@ops.op("ParseExample", "ParseExampleV2", "ParseSingleExample", "ParseSequenceExample", needs=(FEATURES,))
+def parse_example(op, node, *inputs):
+    return NotImplemented
+
+
+@ops.op(
+    "StringToHashBucketFast",
+    "StringToHashBucket",
+    "StringSplitV2",
+    "RegexReplace",
+    "StaticRegexReplace",
+    "StringLength",
+    "Substr",
+    "UnicodeDecode",
+    "StringStrip",
+    needs=(need("an operator on strings that ONNX has", lambda n: False),),
+)
+def no_counterpart(op, node, *inputs):
+    return NotImplemented

@@ -1,0 +1,80 @@
+"""What flows along a TensorFlow graph beside tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+
+
+class Poison:
+    """Stands for what an operator that cannot be read would have made."""
+
+
+class Variable:
+    """A variable that is only read: its value, once, as an initializer of the graph."""
+
+    def __init__(self, name: str, content: Callable[[], np.ndarray], root: hub.Builder) -> None:
+        self.name, self._content, self._root = name, content, root
+        self._value: ir.Value | None = None
+
+    def read(self) -> ir.Value:
+        if self._value is None:
+            array = self._content()
+            self._value = self._root.const(
+                np.asarray(array) if array.dtype.kind not in "OSU" else text(array)
+            )
+            if self.name not in self._root.graph.initializers:  # type: ignore[union-attr]
+                self._value.name = self.name
+        return self._value
+
+
+@dataclass(frozen=True)
+class Table:
+    """A hash table of constant keys and values."""
+
+    keys: np.ndarray
+    values: np.ndarray
+
+
+@dataclass
+class TensorList:
+    """A list of tensors of one shape: stacked in `items` along a first axis, or not filled yet."""
+
+    items: Any = None
+    length: Any = None
+    dtype: ir.DataType | None = None
+    shape: tuple[Any, ...] | None = None
+
+
+def text(array: Any) -> np.ndarray:
+    """Bytes as str."""
+    return np.vectorize(
+        lambda v: v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v), otypes=[object]
+    )(array)
+
+
+@dataclass
+class Pair:
+    """A complex tensor as its real and imaginary parts."""
+
+    real: Any
+    imag: Any
+
+
+class Dead:
+    """What an operator of the branch not taken would have made."""
+
+
+def tensor_of(array: Any) -> Any:
+    """An array as the hub keeps it: strings as bytes."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "OSU":
+        return array
+    raw = [v if isinstance(v, bytes) else str(v).encode() for v in array.ravel()]
+    return ir.StringTensor(raw, shape=ir.Shape(array.shape))

@@ -1,0 +1,42 @@
+"""Hub → what TensorFlow holds: the visible list of passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.passes.batch_norm import FoldBatchNormalization
+from bridge.passes.channels_last import ChannelsLast
+from bridge.passes.decompose import Decompose
+from bridge.passes.fold import FoldConstants
+from bridge.passes.rewrite import Rewrite
+from bridge.passes.sequences import ResolveSequences
+from bridge.passes.transposes import SinkTransposes
+from bridge.passes.widen import ComputeWider
+from bridge_savedmodel.legalize import quantize
+from bridge_savedmodel.legalize.images import as_image
+
+
+def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
+    """In order: sequences as tensors; dtypes without a kernel; operators TensorFlow lacks; channels last, as its CPU kernels
+    need them."""
+    return [
+        ResolveSequences(),
+        FoldBatchNormalization(),
+        Rewrite(quantize.native),
+        ComputeWider(takes),
+        Decompose(takes),
+        FoldConstants(),
+        ChannelsLast(as_image),
+        SinkTransposes(),
+        FoldConstants(),
+    ]
+
+
+def takes(node: ir.Node) -> bool:
+    """As it is, or as an image."""
+    from bridge_savedmodel.export_ops import ops
+
+    return ops.find(hub.qualified(node), node) is not None or as_image(node)

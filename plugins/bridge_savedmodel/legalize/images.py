@@ -1,0 +1,101 @@
+"""Which nodes a channels-last kernel computes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from bridge.hub import attr, const, rank_of, shape_of
+from bridge_savedmodel.legalize.windows import pads_of, spans_of, transposes
+from bridge_savedmodel.tensorflow import computes
+
+
+def as_image(node: ir.Node) -> bool:
+    """Nodes on one to three spatial dimensions whose twin of `bridge.nhwc` has a rule."""
+    x = node.inputs[0] if node.inputs else None
+    claim = IMAGES.get(node.op_type)
+    if claim is None or node.domain or x is None or (rank_of(x) or 0) not in (3, 4, 5):
+        return False
+    return claim(node, x)
+
+
+def _computes(x: ir.Value, two: str, three: str) -> bool:
+    return x.dtype is not None and computes(three if rank_of(x) == 5 else two, {"T": x.dtype})
+
+
+def _alone(node: ir.Node) -> bool:
+    return all(not (o.uses() or o.is_graph_output()) for o in node.outputs[1:])
+
+
+def _padded(node: ir.Node, x: ir.Value) -> bool:
+    pads = pads_of(node, list(x.shape)[2:], spans_of(node))  # type: ignore[arg-type]
+    return pads is not None and all(min(p) >= 0 for p in pads)
+
+
+def _weights(node: ir.Node, x: ir.Value) -> bool:
+    """Weights of static shape, and as many channels as they say."""
+    shape = shape_of(node.inputs[1])
+    return shape is not None and 0 not in shape and len(shape) == rank_of(x) and isinstance(x.shape[1], int)  # type: ignore[index]
+
+
+def _conv(node: ir.Node, x: ir.Value) -> bool:
+    group = attr(node, "group", 1)
+    if group > 1 and not computes("DepthwiseConv2dNative", {"T": x.dtype}):
+        return False
+    return _computes(x, "Conv2D", "Conv3D") and _weights(node, x) and _padded(node, x)
+
+
+def _conv_transpose(node: ir.Node, x: ir.Value) -> bool:
+    backwards = _computes(x, "Conv2DBackpropInput", "Conv3DBackpropInputV2")
+    plain = set(attr(node, "dilations") or [1]) == {1}
+    return backwards and plain and _weights(node, x) and transposes(node, x)
+
+
+def _max_pool(node: ir.Node, x: ir.Value) -> bool:
+    undilated = set(attr(node, "dilations") or [1]) == {1}
+    return undilated and _alone(node) and _computes(x, "MaxPool", "MaxPool3D") and _padded(node, x)
+
+
+def _average_pool(node: ir.Node, x: ir.Value) -> bool:
+    undilated = set(attr(node, "dilations") or [1]) == {1}
+    return undilated and _computes(x, "AvgPool", "AvgPool3D") and _padded(node, x)
+
+
+def _blocks(node: ir.Node, x: ir.Value) -> bool:
+    return rank_of(x) == 4 and attr(node, "mode", "DCR") == "DCR" and computes(node.op_type, {"T": x.dtype})
+
+
+def _resize(node: ir.Node, x: ir.Value) -> bool:
+    """What ResizeBilinear and ResizeNearestNeighbor compute."""
+    given, y = [*node.inputs, None, None][1:4], shape_of(node.outputs[0])
+    plain = attr(node, "antialias", 0) == attr(node, "exclude_outside", 0) == 0
+    if rank_of(x) != 4 or y is None or given[0] is not None or not plain:
+        return False
+    size = shape_of(x)
+    if size is None or y[:2] != size[:2] or 0 in y or 0 in size or x.dtype != ir.DataType.FLOAT:
+        return False
+    axes = attr(node, "axes") or list(range(4))
+    if given[1] is not None:
+        scales = const(given[1])
+        pairs = [] if scales is None else list(zip(axes, scales, strict=True))
+        if scales is None or not all(math.isclose(y[a] / size[a], s, rel_tol=1e-6) for a, s in pairs):
+            return False
+    elif attr(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
+        return False
+    mode, how = attr(node, "coordinate_transformation_mode", "half_pixel"), attr(node, "mode", "nearest")
+    if how == "linear":
+        return mode in ("half_pixel", "asymmetric", "align_corners")
+    return how == "nearest" and mode == "asymmetric" and attr(node, "nearest_mode", "") == "floor"
+
+
+IMAGES: dict[str, Callable[[ir.Node, ir.Value], bool]] = {
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
+    "DepthToSpace": _blocks,
+    "SpaceToDepth": _blocks,
+    "Resize": _resize,
+}

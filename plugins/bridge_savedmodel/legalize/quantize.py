@@ -1,0 +1,60 @@
+"""Quantization to and from the float formats of 8 bits and the integers of 4 that TensorFlow only casts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge.hub import attr, rank_of, shape_of
+from bridge.needs import condition, dtype
+from bridge.ops import OpTable
+from bridge.passes.decompose.common import along, reshape
+
+native = OpTable("SavedModel legalisation: quantize")
+
+T = ir.DataType
+EIGHT = (T.FLOAT8E4M3FN, T.FLOAT8E5M2)
+BOUNDS = {T.INT4: (-8, 7), T.UINT4: (0, 15)}
+RANKED = condition("inputs of known rank", lambda n: all(v is None or v.shape is not None for v in n.inputs))
+WHOLE_BLOCKS = condition(
+    "one scale, or one for each place of the axis", lambda n: not attr(n, "block_size", 0)
+)
+
+
+@native.op(
+    "DequantizeLinear", needs=(dtype("float8e4m3fn", "float8e5m2", "int4", "uint4"), RANKED, WHOLE_BLOCKS)
+)
+def dequantize(op, node, x, scale, zero=None):
+    to = attr(node, "output_dtype") or int(scale.dtype)
+    values = op.Cast(x, to=1)
+    if zero is not None:
+        values = op.Sub(values, _placed(op, node, x, op.Cast(zero, to=1)))
+    return _cast(op, op.Mul(values, _placed(op, node, x, _cast(op, scale, 1))), to)
+
+
+@native.op("QuantizeLinear", needs=(dtype("float", "float16", "bfloat16"), RANKED, WHOLE_BLOCKS))
+def quantize(op, node, x, scale, zero=None):
+    target = node.outputs[0].dtype
+    if target not in (*EIGHT, *BOUNDS) or attr(node, "precision", 0) not in (0, 1):
+        return NotImplemented
+    values = op.Div(_cast(op, x, 1), _placed(op, node, x, _cast(op, scale, 1)))
+    offset = None if zero is None else _placed(op, node, x, op.Cast(zero, to=1))
+    if target in EIGHT:
+        values = values if offset is None else op.Add(values, offset)
+        return op.Cast(values, to=int(target), saturate=attr(node, "saturate", 1))
+    low, high = BOUNDS[target]
+    values = op.Round(values) if offset is None else op.Add(op.Round(values), offset)
+    return op.Cast(op.Cast(op.Min(op.Max(values, float(low)), float(high)), to=6), to=int(target))
+
+
+def _cast(op: Any, value: Any, to: int) -> Any:
+    return value if int(value.dtype) == to else op.Cast(value, to=to)
+
+
+def _placed(op: Any, node: ir.Node, x: ir.Value, value: Any) -> Any:
+    """A scale or zero point along the axis of `x` it belongs to."""
+    if rank_of(value) == 0 or shape_of(value) == [1]:
+        return reshape(op, value, [])
+    rank = rank_of(x) or 1
+    return along(op, value, attr(node, "axis", 1) % rank, rank)

@@ -1,0 +1,221 @@
+"""What a SavedModel, a frozen graph or a traced function holds: nodes, functions, a signature, variables, tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.errors import UnreadableFile
+from bridge_savedmodel.resources import tables, variables
+from bridge_savedmodel.tensorflow import FILES, TYPES, tensorflow
+
+DTYPES = {name: dtype for dtype, name in TYPES.items()}
+DTYPES["DT_COMPLEX64"] = ir.DataType.COMPLEX64
+DTYPES["DT_COMPLEX128"] = ir.DataType.COMPLEX128
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output: its name, the tensor it stands for, dtype, and dimensions (None where unknown)."""
+
+    name: str
+    tensor: str
+    dtype: ir.DataType | None = None
+    dims: tuple[Any, ...] | None = None
+
+
+@dataclass
+class Source:
+    """A graph to import. `variables` and `tables` give contents by the name of the node that makes the handle."""
+
+    what: str
+    nodes: dict[str, Any]
+    functions: dict[str, Any]
+    inputs: list[Port]
+    outputs: list[Port]
+    variables: dict[str, Callable[[], np.ndarray]] = field(default_factory=dict)
+    tables: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    bound: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def dtype_of(number: int) -> ir.DataType | None:
+    """The hub's dtype for a TensorFlow DataType; None for resources, variants and what ONNX has not."""
+    from tensorflow.core.framework import types_pb2
+
+    name = types_pb2.DataType.Name(number).removesuffix("_REF")
+    return DTYPES.get(name)
+
+
+def dims_of(shape: Any) -> tuple[Any, ...] | None:
+    """Dimensions of a TensorShapeProto."""
+    return None if shape.unknown_rank else tuple(d.size if d.size >= 0 else None for d in shape.dim)
+
+
+def split(reference: str) -> tuple[str, int]:
+    """Node and output of a tensor of a graph."""
+    name, _, index = reference.partition(":")
+    return name, int(index or 0)
+
+
+def read_folder(path: Path, signature: str | None, tags: str) -> Source:
+    """A signature of a SavedModel folder. Raises UnreadableFile."""
+    from bridge_savedmodel.runtime import chosen
+
+    tensorflow()
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    file = next((path / n for n in FILES if (path / n).is_file()), None)
+    if file is None:
+        raise UnreadableFile(
+            f"{path} is not a SavedModel: there is no file saved_model.pb in it.",
+            "Name the folder that holds saved_model.pb.",
+        )
+    raw = file.read_bytes()
+    try:
+        saved = saved_model_pb2.SavedModel.FromString(raw) if file.suffix == ".pb" else _parsed(raw)
+    except Exception as error:
+        raise UnreadableFile(f"{file} is not a valid SavedModel: {error}", "Is the file complete?") from error
+    meta = _meta_graph(path, saved, tags)
+    source = _graph(str(path), meta.graph_def)
+    found = meta.signature_def[chosen(list(meta.signature_def), signature)]
+    places = {name: i for i, name in enumerate(source.nodes)}
+    source.inputs = _ports(found.inputs, places)
+    source.outputs = _ports(found.outputs, places)
+    source.variables = variables(path, source)
+    source.tables = tables(
+        path, source, {split(a.tensor_info.name)[0]: a.filename for a in meta.asset_file_def}
+    )
+    source.metadata = {"bridge.sha256": hashlib.sha256(raw).hexdigest()}
+    _apply_facts(source, meta)
+    return source
+
+
+def _parsed(raw: bytes) -> Any:
+    """The text form."""
+    from google.protobuf import text_format
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    return text_format.Parse(raw.decode(), saved_model_pb2.SavedModel(), allow_unknown_field=True)
+
+
+def _meta_graph(path: Path, saved: Any, tags: str) -> Any:
+    sets = [set(m.meta_info_def.tags) for m in saved.meta_graphs]
+    wanted = set(tags.split(","))
+    exact = [m for m, s in zip(saved.meta_graphs, sets, strict=True) if s == wanted]
+    near = [m for m, s in zip(saved.meta_graphs, sets, strict=True) if wanted <= s]
+    if not exact and not near:
+        listed = "; ".join(",".join(sorted(s)) for s in sets) or "none"
+        raise UnreadableFile(
+            f"{path} has no graph tagged {tags}; its graphs: {listed}.", "Name one with tags=…."
+        )
+    return (exact or near)[0]
+
+
+def _graph(what: str, graph: Any) -> Source:
+    return Source(
+        what, {n.name: n for n in graph.node}, {f.signature.name: f for f in graph.library.function}, [], []
+    )
+
+
+def read_graph(path: Path) -> Source:
+    """A frozen GraphDef: its placeholders are inputs, what nobody reads its outputs. Raises UnreadableFile."""
+    tensorflow()
+    from tensorflow.core.framework import graph_pb2
+
+    raw = path.read_bytes()
+    try:
+        graph = graph_pb2.GraphDef.FromString(raw)
+    except Exception as error:
+        raise UnreadableFile(f"{path} is not a valid GraphDef: {error}") from error
+    if not graph.node:
+        raise UnreadableFile(f"{path} is not a valid GraphDef: it holds no node.")
+    source = _graph(str(path), graph)
+    read = {split(i.lstrip("^"))[0] for n in graph.node for i in n.input}
+    for node in graph.node:
+        if node.op == "Placeholder":
+            dims = dims_of(node.attr["shape"].shape) if "shape" in node.attr else None
+            source.inputs.append(Port(node.name, node.name, dtype_of(node.attr["dtype"].type), dims))
+        elif node.name not in read and node.op not in ("NoOp", "Const", "Assert"):
+            source.outputs.append(Port(node.name, node.name))
+    source.metadata = {"bridge.sha256": hashlib.sha256(raw).hexdigest()}
+    return source
+
+
+def read_function(function: Any, what: str) -> Source:
+    """A ConcreteFunction: its captured variables as they are now."""
+    tf = tensorflow()
+    graph = function.graph.as_graph_def(add_shapes=False)
+    source = _graph(what, graph)
+    captured = {placeholder.name: outer for outer, placeholder in function.graph.captures}
+    variables = {id(v.handle): v for v in function.graph.variables}
+    for name, outer in captured.items():
+        node = split(name)[0]
+        owner = variables.get(id(outer))
+        if owner is not None:
+            source.variables[node] = owner.numpy
+        elif outer.dtype not in (tf.resource, tf.variant):
+            source.bound[node] = outer.numpy()
+    arguments, keywords = function.structured_input_signature
+    specs = [s for s in tf.nest.flatten((arguments, keywords), expand_composites=True)]
+    own = [t for t in function.inputs if t.name not in captured]
+    for spec, tensor in zip(specs, own, strict=False):
+        name = getattr(spec, "name", None) or split(tensor.name)[0]
+        source.inputs.append(_port(name, tensor))
+    results = function.structured_outputs
+    named = _output_names(results)
+    for index, tensor in enumerate(function.outputs):
+        source.outputs.append(_port(named[index] if index < len(named) else f"output_{index}", tensor))
+    return source
+
+
+def _output_names(results: Any) -> list[str]:
+    if isinstance(results, dict):
+        return [str(k) for k in sorted(results)]
+    count = len(tensorflow().nest.flatten(results))
+    return [f"output_{i}" for i in range(count)]
+
+
+def _port(name: str, tensor: Any) -> Port:
+    dims = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
+    return Port(name, tensor.name, dtype_of(tensor.dtype.as_datatype_enum), dims)
+
+
+def _ports(fields: Any, places: dict[str, int]) -> list[Port]:
+    """Inputs and outputs in the order of their nodes, then of a node's outputs."""
+    made = []
+    for name, info in fields.items():
+        if info.WhichOneof("encoding") != "name":
+            raise UnreadableFile(
+                f"{name} of the signature is a sparse or composite tensor.", "Export dense tensors."
+            )
+        made.append(Port(name, info.name, dtype_of(info.dtype), dims_of(info.tensor_shape)))
+    return sorted(made, key=lambda p: (places.get(split(p.tensor)[0], 0), split(p.tensor)[1]))
+
+
+def _apply_facts(source: Source, meta: Any) -> None:
+    """Order and dimension names bridge wrote down when it wrote the file."""
+    if "bridge" not in meta.collection_def:
+        return
+    facts = json.loads(meta.collection_def["bridge"].bytes_list.value[0])
+    for role in ("inputs", "outputs"):
+        ports = {p.name: p for p in getattr(source, role)}
+        if sorted(ports) != sorted(f["name"] for f in facts[role]):
+            return
+        made = [
+            Port(f["name"], ports[f["name"]].tensor, ports[f["name"]].dtype, _named(f["shape"]))
+            for f in facts[role]
+        ]
+        setattr(source, role, made)
+    source.metadata.update({str(k): str(v) for k, v in facts.get("metadata", {}).items()} | source.metadata)
+
+
+def _named(dims: Any) -> tuple[Any, ...] | None:
+    return None if dims is None else tuple(d if isinstance(d, int) or d != "None" else None for d in dims)

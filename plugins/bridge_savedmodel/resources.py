@@ -1,0 +1,191 @@
+"""What variables and tables of a SavedModel hold, as the graph's own operators would fill them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bridge.errors import UnreadableFile
+from bridge_savedmodel.tensorflow import tensorflow
+
+if TYPE_CHECKING:
+    from bridge_savedmodel.reader import Source
+
+FILLING = ("LookupTableImportV2", "InitializeTableV2", "InitializeTableFromTextFileV2", "InitializeTable")
+RESTORING = ("AssignVariableOp", "Assign")
+WHOLE_LINE, LINE_NUMBER = -2, -1
+
+
+@dataclass(frozen=True)
+class Body:
+    """The nodes of the graph or of a function called from it; `outer` gives what the function's arguments are."""
+
+    nodes: dict[str, Any]
+    outer: dict[str, tuple[Body, str]]
+
+    def origin(self, reference: str) -> tuple[Body, str]:
+        """Where a tensor comes from, identities and calls aside: the body, and the reference there."""
+        body, found = self, reference
+        while True:
+            name = found.split(":")[0]
+            if name in body.outer and name not in body.nodes:
+                body, found = body.outer[name]
+            elif name in body.nodes and body.nodes[name].op == "Identity":
+                found = body.nodes[name].input[0]
+            else:
+                return body, found
+
+    def node(self, reference: str) -> Any:
+        """The node a tensor comes from; None for an argument of the whole graph."""
+        body, found = self.origin(reference)
+        return body.nodes.get(found.split(":")[0])
+
+
+def _bodies(source: Source, wanted: tuple[str, ...]) -> Iterator[Body]:
+    """The graph, and every function called from it that holds one of the operators."""
+    main = Body(source.nodes, {})
+    yield main
+    holding = {name for name, f in source.functions.items() if any(n.op in wanted for n in f.node_def)}
+    for call in source.nodes.values():
+        name = call.attr["f"].func.name if call.op.endswith("PartitionedCall") else ""
+        if name in holding:
+            function = source.functions[name]
+            arguments = [a.name for a in function.signature.input_arg]
+            outer = {a: (main, i) for a, i in zip(arguments, call.input, strict=False)}
+            yield Body({n.name: n for n in function.node_def}, outer)
+
+
+def variables(path: Path, source: Source) -> dict[str, Callable[[], np.ndarray]]:
+    """How to read each variable, by the node of its handle. Raises UnreadableFile where the file misses parts."""
+    handles = [n for n in source.nodes.values() if n.op in ("VarHandleOp", "VariableV2", "Variable")]
+    if not handles:
+        return {}
+    keys = dict(_restored(source))
+    prefix = path / "variables" / "variables"
+    if not prefix.with_suffix(".index").exists():
+        if not keys:
+            return {}
+        raise UnreadableFile(
+            f"{path} holds variables but variables/variables.index is missing.",
+            "Copy the whole folder, with variables/.",
+        )
+    try:
+        checkpoint = tensorflow().train.load_checkpoint(str(prefix))
+        shapes = checkpoint.get_variable_to_shape_map()
+    except Exception as error:
+        raise UnreadableFile(
+            f"The variables of {path} cannot be read: {str(error).splitlines()[0]}", "Is the folder complete?"
+        ) from error
+    names = {n.name: keys.get(n.name, n.name) for n in handles}
+    return {node: _reader(path, checkpoint, key) for node, key in names.items() if key in shapes}
+
+
+def _reader(path: Path, checkpoint: Any, key: str) -> Callable[[], np.ndarray]:
+    def read() -> np.ndarray:
+        try:
+            return checkpoint.get_tensor(key)
+        except Exception as error:
+            first = str(error).splitlines()[0]
+            raise UnreadableFile(
+                f"The variable {key} of {path} cannot be read: {first}", "Is the folder complete?"
+            ) from error
+
+    return read
+
+
+def _restored(source: Source) -> Iterator[tuple[str, str]]:
+    """Pairs of a variable's node and its key in the checkpoint."""
+    for body in _bodies(source, ("RestoreV2",)):
+        for node in body.nodes.values():
+            key = _key(body, node.input[1]) if node.op in RESTORING else None
+            target = body.node(node.input[0]) if key is not None else None
+            if target is not None:
+                yield target.name, key
+
+
+def _key(body: Body, reference: str) -> str | None:
+    """The checkpoint key a value is restored from."""
+    where, found = body.origin(reference)
+    node = where.nodes.get(found.split(":")[0])
+    if node is None or node.op != "RestoreV2":
+        return None
+    names = where.node(node.input[1])
+    if names is None or names.op != "Const":
+        return None
+    listed = tensorflow().make_ndarray(names.attr["value"].tensor).reshape(-1)
+    place = found.split(":")[-1]
+    index = int(place) if place.isdigit() else 0
+    return listed[index].decode() if index < len(listed) else None
+
+
+def tables(path: Path, source: Source, assets: dict[str, str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Keys and values of the hash tables that constants or asset files fill, by the node of the handle."""
+    made = {}
+    for body in _bodies(source, FILLING):
+        for node in body.nodes.values():
+            target = body.node(node.input[0]) if node.op in FILLING else None
+            filled = None if target is None else _filled(path, source, body, node, assets)
+            if filled is not None:
+                made[target.name] = filled
+    return made
+
+
+def _filled(path: Path, source: Source, body: Body, node: Any, assets: dict[str, str]) -> Any:
+    if node.op == "InitializeTableFromTextFileV2":
+        name = _file_name(source, body, node.input[1], assets)
+        return None if name is None else _lines(_asset(path, name), node)
+    found = [body.node(i) for i in node.input[1:3]]
+    if any(n is None or n.op != "Const" for n in found):
+        return None
+    keys, values = (tensorflow().make_ndarray(n.attr["value"].tensor).reshape(-1) for n in found)
+    return keys, values
+
+
+def _file_name(source: Source, body: Body, reference: str, assets: dict[str, str]) -> str | None:
+    """The asset a file name stands for: named by the graph's list of assets, or by a constant."""
+    node = body.node(reference)
+    if node is not None and node.op == "ReadVariableOp":
+        handle = Body(source.nodes, {}).node(node.input[0])
+        writers = [
+            n for n in source.nodes.values() if n.op == "AssignVariableOp" and n.input[0] == handle.name
+        ]
+        node = Body(source.nodes, {}).node(writers[0].input[1]) if writers else None
+    if node is None:
+        return None
+    if node.name in assets:
+        return assets[node.name]
+    if node.op != "Const":
+        return None
+    return Path(tensorflow().make_ndarray(node.attr["value"].tensor).reshape(-1)[0].decode()).name
+
+
+def _asset(path: Path, name: str) -> bytes:
+    folder = (path / "assets").resolve()
+    file = (folder / name).resolve()
+    if not file.is_relative_to(folder) or not file.is_file():
+        raise UnreadableFile(
+            f"{path} reads a table from assets/{name}, which is missing.", "Copy the whole folder."
+        )
+    return file.read_bytes()
+
+
+def _lines(raw: bytes, node: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Columns of a text file: a number of a column, -1 for the number of the line, -2 for the whole line."""
+    lines = raw.split(b"\n")
+    lines = lines[:-1] if lines and not lines[-1] else lines
+    delimiter = node.attr["delimiter"].s or b"\t"
+    size = node.attr["vocab_size"].i
+    lines = lines[:size] if size > 0 else lines
+
+    def column(index: int) -> np.ndarray:
+        if index == LINE_NUMBER:
+            return np.arange(len(lines), dtype=np.int64)
+        if index == WHOLE_LINE:
+            return np.array(lines, object)
+        return np.array([line.split(delimiter)[index] for line in lines], object)
+
+    return column(node.attr["key_index"].i), column(node.attr["value_index"].i)

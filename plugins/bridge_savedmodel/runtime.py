@@ -1,0 +1,105 @@
+"""Run a SavedModel in TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import ExecutionFailed, InvalidInput, UnreadableFile
+from bridge.runtime import Outputs
+from bridge_savedmodel.tensorflow import FILES, tensorflow
+
+
+def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Outputs:
+    """Outputs by name for arrays by name, of the signature named, of serving_default, or of the only one.
+
+    Raises UnreadableFile, InvalidInput for names, dtypes or shapes the signature does not take, ExecutionFailed in
+    TensorFlow's words.
+    """
+    tf = tensorflow()
+    if not any((path / name).is_file() for name in FILES):
+        raise UnreadableFile(f"{path} is not a SavedModel: there is no file saved_model.pb in it.")
+    try:
+        loaded = tf.saved_model.load(str(path))
+        function = loaded.signatures[chosen(list(loaded.signatures), signature)]
+    except UnreadableFile:
+        raise
+    except Exception as error:
+        raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
+    tensors = _tensors(tf, function.structured_input_signature[1], inputs)
+    try:
+        results = function(**tensors)
+        values = {name: _array(value) for name, value in results.items()}
+    except Exception as error:
+        raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
+    order = output_order(path)
+    return Outputs(
+        {n: values[n] for n in [*(n for n in order if n in values), *(n for n in values if n not in order)]},
+        f"TensorFlow {tf.__version__}",
+    )
+
+
+def chosen(names: list[str], asked: str | None) -> str:
+    """The signature asked for, else serving_default, else the only one. Raises UnreadableFile."""
+    public = [n for n in names if not n.startswith("__")]
+    if asked is None and "serving_default" in public:
+        return "serving_default"
+    if asked in public:
+        return asked  # type: ignore[return-value]
+    if asked is None and len(public) == 1:
+        return public[0]
+    listed = ", ".join(public) or "none"
+    problem = f"no signature {asked!r}" if asked else "several signatures" if public else "no signature"
+    raise UnreadableFile(
+        f"The SavedModel has {problem}; its signatures: {listed}.", "Name one with signature=…."
+    )
+
+
+def output_order(path: Path) -> list[str]:
+    """Names of the outputs in the order bridge wrote down; none where another tool wrote the file."""
+    import json
+
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    file = path / "saved_model.pb"
+    if not file.is_file():
+        return []
+    collection = saved_model_pb2.SavedModel.FromString(file.read_bytes()).meta_graphs[0].collection_def
+    if "bridge" not in collection:
+        return []
+    return [v["name"] for v in json.loads(collection["bridge"].bytes_list.value[0])["outputs"]]
+
+
+def _tensors(tf: Any, specs: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+    missing, extra = [n for n in specs if n not in inputs], [n for n in inputs if n not in specs]
+    if missing or extra:
+        wrong = [f"missing: {', '.join(missing)}"] * bool(missing)
+        wrong += [f"unknown: {', '.join(extra)}"] * bool(extra)
+        raise InvalidInput(f"The model's inputs are {', '.join(specs) or 'none'}; {'; '.join(wrong)}")
+    made = {}
+    for name, spec in specs.items():
+        array = np.asarray(inputs[name])
+        if spec.dtype == tf.string:
+            array = np.vectorize(lambda v: v if isinstance(v, bytes) else str(v).encode(), otypes=[object])(
+                array
+            )
+        elif array.dtype != spec.dtype.as_numpy_dtype:
+            raise InvalidInput(f"Input {name} takes {spec.dtype.name}, not {array.dtype}.")
+        if not spec.shape.is_compatible_with(array.shape):
+            raise InvalidInput(f"Input {name} takes shape {spec.shape}, not {list(array.shape)}.")
+        made[name] = tf.constant(array, spec.dtype)
+    return made
+
+
+def _array(tensor: Any) -> np.ndarray:
+    array = np.asarray(tensor.numpy())
+    if array.dtype.kind in "OS":
+        return np.vectorize(lambda v: v.decode() if isinstance(v, bytes) else v, otypes=[object])(array)
+    return array
+
+
+def _words(error: Exception) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return " ".join(lines[:6]) or type(error).__name__

@@ -1,0 +1,129 @@
+"""TensorFlow without its log lines, and what its kernels take on a CPU."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge.ops import Need
+
+FILES = ("saved_model.pb", "saved_model.pbtxt")
+TYPES = {
+    ir.DataType.FLOAT: "DT_FLOAT",
+    ir.DataType.DOUBLE: "DT_DOUBLE",
+    ir.DataType.FLOAT16: "DT_HALF",
+    ir.DataType.BFLOAT16: "DT_BFLOAT16",
+    ir.DataType.BOOL: "DT_BOOL",
+    ir.DataType.STRING: "DT_STRING",
+    ir.DataType.INT4: "DT_INT4",
+    ir.DataType.INT8: "DT_INT8",
+    ir.DataType.INT16: "DT_INT16",
+    ir.DataType.INT32: "DT_INT32",
+    ir.DataType.INT64: "DT_INT64",
+    ir.DataType.UINT4: "DT_UINT4",
+    ir.DataType.UINT8: "DT_UINT8",
+    ir.DataType.UINT16: "DT_UINT16",
+    ir.DataType.UINT32: "DT_UINT32",
+    ir.DataType.UINT64: "DT_UINT64",
+    ir.DataType.FLOAT8E4M3FN: "DT_FLOAT8_E4M3FN",
+    ir.DataType.FLOAT8E5M2: "DT_FLOAT8_E5M2",
+}
+
+
+@functools.cache
+def tensorflow() -> Any:
+    """The module, imported in silence. Raises ModuleNotFoundError where it is not installed."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" in sys.modules:
+        return sys.modules["tensorflow"]
+    with _silence():
+        import tensorflow as tf
+    tf.get_logger().setLevel("ERROR")
+    return tf
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What C++ code writes to the standard error stream before logging is set up goes nowhere."""
+    try:
+        kept = os.dup(2)
+    except OSError:
+        yield
+        return
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(sink)
+
+
+def dtype_of(dtype: ir.DataType) -> Any:
+    """TensorFlow's dtype."""
+    from tensorflow.core.framework import types_pb2
+
+    return tensorflow().dtypes.as_dtype(types_pb2.DataType.Value(TYPES[dtype]))
+
+
+@functools.cache
+def _kernels(operator: str) -> tuple[dict[str, frozenset[str]], ...]:
+    """The type attributes each CPU kernel of `operator` is registered for."""
+    tensorflow()
+    from tensorflow.core.framework import types_pb2
+    from tensorflow.python.framework import kernels
+
+    found = []
+    for kernel in kernels.get_registered_kernels_for_op(operator).kernel:
+        if kernel.device_type == "CPU":
+            found.append(
+                {
+                    c.name: frozenset(types_pb2.DataType.Name(t) for t in c.allowed_values.list.type)
+                    for c in kernel.constraint
+                    if c.allowed_values.list.type
+                }
+            )
+    return tuple(found)
+
+
+@functools.cache
+def _inputs(operator: str) -> tuple[str, ...]:
+    """The type attribute of each input of `operator`."""
+    tensorflow()
+    from tensorflow.python.framework import op_def_registry
+
+    return tuple(arg.type_attr for arg in op_def_registry.get(operator).input_arg)
+
+
+def computes(operator: str, types: dict[str, Any]) -> bool:
+    """Whether a CPU kernel of `operator` takes hub dtypes by type attribute."""
+    wanted = {name: TYPES.get(dtype) for name, dtype in types.items()}
+    return None not in wanted.values() and any(
+        all(wanted[name] in allowed for name, allowed in kernel.items() if name in wanted)
+        for kernel in _kernels(operator)
+    )
+
+
+def kernel(operator: str, **attributes: int) -> Need:
+    """The dtypes of a node's inputs are those of a CPU kernel of `operator`.
+
+    `attributes` say which input each type attribute is the dtype of; without them the node's inputs are the operator's.
+    """
+
+    def holds(node: ir.Node) -> bool:
+        places = list(attributes.items()) or [(name, i) for i, name in enumerate(_inputs(operator))]
+        types: dict[str, Any] = {}
+        for name, index in places:
+            value = node.inputs[index] if index < len(node.inputs) else None
+            if value is not None and name and types.setdefault(name, value.dtype) != value.dtype:
+                return False
+        return computes(operator, types)
+
+    return Need(f"a dtype TensorFlow has a CPU kernel of {operator} for", holds)

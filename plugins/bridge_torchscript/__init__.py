@@ -1,0 +1,46 @@
+"""TorchScript archives, run by torch.jit."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from bridge.formats import Format
+from bridge.hookspecs import hookimpl
+
+
+def detect(src: Any) -> bool:
+    """A zip with TorchScript code and constants."""
+    if not isinstance(src, (str, Path)) or not Path(src).is_file():
+        return False
+    with open(src, "rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return False
+    try:
+        with zipfile.ZipFile(src) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
+    inside = {name.partition("/")[2] for name in names}
+    return "constants.pkl" in inside and any(n.startswith("code/") for n in inside)
+
+
+TORCHSCRIPT = Format(
+    name="torchscript",
+    title="TorchScript",
+    suffixes=(".pt", ".ptl", ".pth"),
+    importer="bridge_torchscript.importer:importer",
+    exporter="bridge_torchscript.exporter:exporter",
+    runtime="bridge_torchscript.runtime:run",
+    versions="archive version 10, torch 1.12 and later",
+    extra="torchscript",
+    requires=("torch",),
+    packages=("torch",),
+    detect=detect,
+)
+
+
+@hookimpl
+def bridge_formats() -> list[Format]:
+    return [TORCHSCRIPT]

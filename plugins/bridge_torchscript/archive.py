@@ -1,0 +1,161 @@
+"""A TorchScript archive written record by record: source as it stands, weights straight from their memory.
+
+The layout is that of torch.jit.save, archive version 10 (an older one would give operators their meaning of old): `code/` holds classes and functions in the language of torch.jit,
+`data.pkl` the module objects, `data/N` the bytes of each storage.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.errors import BridgeError
+from bridge_torchscript.dtypes import STAND_IN, held
+
+ROOT = "Model"
+EMPTY = b"\x80\x02)."
+VERSION = 10
+
+
+@dataclass
+class Weight:
+    """A parameter (learned) or buffer of a module."""
+
+    tensor: ir.TensorProtocol
+    parameter: bool
+
+
+@dataclass
+class Module:
+    """A module of the archive: its class, its weights and modules by name, and the source of its methods."""
+
+    cls: str = ROOT
+    weights: dict[str, Weight] = field(default_factory=dict)
+    modules: dict[str, Module] = field(default_factory=dict)
+    methods: str = ""
+
+    def walk(self) -> Iterator[Module]:
+        yield self
+        for inner in self.modules.values():
+            yield from inner.walk()
+
+    def source(self) -> str:
+        """The class in the language of the archive."""
+        names = {True: [n for n, w in self.weights.items() if w.parameter]}
+        names[False] = [n for n in self.weights if n not in names[True]]
+        rows = [f"class {self.cls}(Module):"]
+        for title, kept in (("__parameters__", names[True]), ("__buffers__", names[False])):
+            listed = "".join(f'"{name}", ' for name in kept)
+            rows.append(f"  {title} = [{listed}]")
+        kinds = {**dict.fromkeys(self.weights, "Tensor"), "training": "bool"}
+        kinds |= {n: f"__torch__.{m.cls}" for n, m in self.modules.items()}
+        rows += [f"  {n} : {k}" if n.isidentifier() else f'  __annotations__["{n}"] = {k}' for n, k in kinds.items()]  # fmt: skip
+        return "\n".join(rows) + "\n" + self.methods
+
+
+def write(path: Path, root: Module, library: str, extra: dict[str, bytes]) -> None:
+    """Write the archive, after torch has compiled its code. Raises BridgeError in torch's words when it cannot be."""
+    import torch
+
+    trial = io.BytesIO()
+    _records(torch._C.PyTorchFileWriter(trial), root, library, {}, weights=False)
+    trial.seek(0)
+    try:
+        torch.jit.load(trial)
+    except RuntimeError as error:
+        raise BridgeError(
+            f"The TorchScript written for this model does not compile:\n{error}",
+            "Please report it, with the model.",
+        ) from error
+    with open(path, "wb") as file:
+        _records(torch._C.PyTorchFileWriter(file), root, library, extra, weights=True)
+
+
+def _records(archive: Any, root: Module, library: str, extra: dict[str, bytes], weights: bool) -> None:
+
+    code = "\n".join(module.source() for module in reversed(list(root.walk())))
+    pickle = Pickle(weights)
+    texts = {"data.pkl": b"\x80\x02" + pickle.module(root) + b".", "constants.pkl": EMPTY}
+    texts["code/__torch__.py"] = spelled(code).encode()
+    if library:
+        texts["code/__torch__/lib.py"] = spelled(library).encode()
+    for name, data in {**texts, **{f"extra/{n}": d for n, d in extra.items()}}.items():
+        archive.write_record(name, data, len(data))
+    for index, tensor in enumerate(pickle.storages if weights else []):
+        array = np.ascontiguousarray(stored(tensor)).reshape(-1).view(np.uint8)
+        archive.write_record(f"data/{index}", _storage(array), array.size)
+    archive.set_min_version(VERSION)
+    archive.write_end_of_file()
+
+
+def _storage(array: np.ndarray) -> Any:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given buffer is not writable")
+        return torch.frombuffer(array, dtype=torch.uint8).untyped_storage() if array.size else b""
+
+
+def stored(tensor: ir.TensorProtocol) -> np.ndarray:
+    """Elements in the dtype they are held in."""
+    array = tensor.numpy()
+    return array.astype(STAND_IN[tensor.dtype].numpy()) if tensor.dtype in STAND_IN else array
+
+
+def spelled(code: str) -> str:
+    """Dtypes by number: the language of archives has no names for them."""
+    from bridge_torchscript.dtypes import CODES
+
+    return re.sub(r"\btorch\.(\w+)\b", lambda m: str(CODES.get(m[1], m[0])), code)
+
+
+class Pickle:
+    """Emits module objects; tensors refer to `storages` by their position."""
+
+    def __init__(self, weights: bool) -> None:
+        self.weights = weights
+        self.storages: list[ir.TensorProtocol] = []
+
+    def module(self, module: Module) -> bytes:
+        items = {name: self._tensor(w.tensor) for name, w in module.weights.items()}
+        items["training"] = b"\x89"
+        items |= {name: self.module(m) for name, m in module.modules.items()}
+        state = b"".join(_text(name) + value for name, value in items.items())
+        return _global("__torch__", module.cls) + b")\x81}(" + state + b"ub"
+
+    def _tensor(self, tensor: ir.TensorProtocol) -> bytes:
+        shape = [int(d) for d in tensor.shape] if self.weights else [0]
+        strides = [int(np.prod(shape[i + 1 :], dtype=np.int64)) for i in range(len(shape))]
+        count = int(np.prod(shape, dtype=np.int64))
+        kind = _global("torch", held(tensor.dtype).storage)
+        key = str(len(self.storages))
+        self.storages.append(tensor)
+        storage = b"(" + _text("storage") + kind + _text(key) + _text("cpu") + _int(count) + b"tQ"
+        hooks = _global("collections", "OrderedDict") + b")R"
+        parts = storage + _int(0) + _ints(shape) + _ints(strides) + b"\x89" + hooks
+        return _global("torch._utils", "_rebuild_tensor_v2") + b"(" + parts + b"tR"
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return b"X" + len(data).to_bytes(4, "little") + data
+
+
+def _int(number: int) -> bytes:
+    return b"\x8a\x08" + number.to_bytes(8, "little", signed=True)
+
+
+def _ints(numbers: list[int]) -> bytes:
+    return b"(" + b"".join(_int(n) for n in numbers) + b"t"
+
+
+def _global(module: str, name: str) -> bytes:
+    return f"c{module}\n{name}\n".encode()

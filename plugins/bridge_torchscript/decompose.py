@@ -1,0 +1,149 @@
+"""Operators without a rule, spelled out by torch itself in operators that have one.
+
+torch runs the operator on tensors without data, of the shapes and dtypes the hub knows, and records what it is made of.
+That record holds for these shapes alone, so they must be static.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from bridge import hub
+from bridge.hub import shape_of
+from bridge_torchscript.import_ops.common import code_of
+from bridge_torchscript.values import Items, Sequence, Sym, Unsupported, Var
+
+
+@functools.cache
+def decompositions() -> Any:
+    """torch's own, but those of operators that have a rule."""
+    from torch._decomp import decomposition_table
+
+    from bridge_torchscript.import_ops import ops
+
+    return {
+        op: rule
+        for op, rule in decomposition_table.items()
+        if op.namespace == "aten" and f"aten::{op._schema.name.partition('::')[2]}" not in ops
+    }
+
+
+def operator(kind: str, schema: str) -> Any:
+    """The torch.ops overload of a TorchScript operator."""
+    import torch
+
+    space, _, name = kind.partition("::")
+    parsed = torch._C.parse_schema(schema)
+    return getattr(getattr(getattr(torch.ops, space), name), parsed.overload_name or "default")
+
+
+def decomposed(reader: Any, op: hub.Builder, kind: str, schema: str, inputs: list[Any]) -> Any:
+    """The operator by the parts torch makes it of. Raises Unsupported where torch cannot, or a part has no rule."""
+    import torch
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    target = operator(kind, schema)
+    formal = target._schema.arguments
+    if any(a.alias_info is not None and a.alias_info.is_write for a in formal):
+        raise Unsupported("is not supported")
+    found: list[Any] = []
+    arguments = [_stand_in(op, v, found) for v in inputs]
+
+    def call(*tensors: Any) -> Any:
+        queue = iter(tensors)
+        filled = [_filled(a, queue) for a in arguments]
+        positional = [v for v, a in zip(filled, formal, strict=True) if not a.kwarg_only]
+        named = {a.name: v for v, a in zip(filled, formal, strict=True) if a.kwarg_only}
+        return target(*positional, **named)
+
+    examples = [torch.empty(shape_of(v.read(op)), dtype=code_of(v.read(op).dtype)) for v in found]
+    try:
+        graph = make_fx(call, decomposition_table=decompositions(), tracing_mode="fake")(*examples)
+    except Exception as error:
+        raise Unsupported(
+            f"is not supported ({type(error).__name__} from torch's own decomposition)"
+        ) from error
+    if any(n.target is target for n in graph.graph.nodes):
+        raise Unsupported("is not supported")
+    return _played(reader, op, graph, found)
+
+
+def _stand_in(op: hub.Builder, value: Any, found: list[Any]) -> Any:
+    if isinstance(value, Var):
+        if shape_of(value.read(op)) is None:
+            raise Unsupported(
+                "is not supported, nor can torch spell it out for shapes known at run time alone"
+            )
+        found.append(value)
+        return TENSOR
+    if isinstance(value, (list, tuple)):
+        return [_stand_in(op, v, found) for v in value]
+    if isinstance(value, (Sym, Sequence)):
+        raise Unsupported("is not supported, nor can torch spell it out for numbers known at run time alone")
+    return value
+
+
+TENSOR = object()
+
+
+def _filled(value: Any, queue: Any) -> Any:
+    if value is TENSOR:
+        return next(queue)
+    return [_filled(v, queue) for v in value] if isinstance(value, list) else value
+
+
+def _played(reader: Any, op: hub.Builder, module: Any, inputs: list[Any]) -> Any:
+    """Run the record on hub values."""
+    env: dict[Any, Any] = {}
+    queue = iter(inputs)
+
+    def held(value: Any) -> Any:
+        import torch
+
+        if isinstance(value, torch.fx.Node):
+            return env[value]
+        if isinstance(value, (list, tuple)):
+            return Items(held(v) for v in value)
+        if isinstance(value, torch.dtype):
+            return next(h.code for h in _held() if getattr(torch, h.name) == value)
+        return None if isinstance(value, (torch.device, torch.layout, torch.memory_format)) else value
+
+    for node in module.graph.nodes:
+        if node.op == "placeholder":
+            env[node] = next(queue)
+        elif node.op == "get_attr":
+            env[node] = reader.weight(getattr(module, node.target), "constant")
+        elif node.op == "output":
+            return _results(held(node.args[0]))
+        elif getattr(node.target, "__name__", "") == "getitem":
+            env[node] = held(node.args[0])[node.args[1]]
+        else:
+            env[node] = _call(reader, op, node, held)
+    return None
+
+
+def _results(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _held() -> Any:
+    from bridge_torchscript.dtypes import HELD
+
+    return HELD.values()
+
+
+def _call(reader: Any, op: hub.Builder, node: Any, held: Any) -> Any:
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        raise Unsupported(f"is made of {node.target}, which is not supported")
+    names, inputs = [], []
+    given = dict(zip([a.name for a in schema.arguments], node.args, strict=False)) | dict(node.kwargs)
+    for argument in schema.arguments:
+        names.append(argument.name)
+        default = argument.default_value if argument.has_default_value() else None
+        inputs.append(held(given.get(argument.name, default)))
+    kind = schema.name
+    if kind not in reader.table and kind not in reader.python:
+        raise Unsupported(f"is made of {kind}, which is not supported")
+    return reader.operator(op, kind, names, inputs)

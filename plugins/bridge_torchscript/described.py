@@ -1,0 +1,85 @@
+"""Inputs as their user describes them: `x:float32[batch,3,224,224]`, `rate=16000`, or arrays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.errors import InvalidOption
+from bridge_torchscript.dtypes import HELD
+
+ITEM = re.compile(r"\s*([\w.]+)\s*(?::\s*(\w+)\s*(?:\[([^\]]*)\])?|=\s*(\S+))\s*")
+BY_NAME = {held.name: dtype for dtype, held in HELD.items()} | {
+    "float": ir.DataType.FLOAT,
+    "int": ir.DataType.INT64,
+    "double": ir.DataType.DOUBLE,
+    "half": ir.DataType.FLOAT16,
+}
+FORM = (
+    'inputs=["NAME:DTYPE[DIMENSIONS]"], like "x:float32[batch,3,224,224]" or, to fix a number, "rate=16000"'
+)
+
+
+@dataclass(frozen=True)
+class Given:
+    """One input: its type and dimensions, or the number it is fixed to."""
+
+    type: ir.TypeProtocol | None = None
+    dims: tuple[int | str | None, ...] | None = None
+    fixed: Any = None
+
+    def value(self, name: str) -> ir.Value:
+        """The graph input."""
+        shape = None if self.dims is None else ir.Shape(list(self.dims))
+        return ir.Value(name=name, type=self.type, shape=shape)
+
+
+def parse(text: str) -> list[str]:
+    """Descriptions from the command line, parted by semicolons."""
+    return [item for item in text.split(";") if item.strip()]
+
+
+def described(inputs: Any) -> dict[str, Given]:
+    """Inputs by name from a list of texts, or a dict of arrays or texts. Raises InvalidOption."""
+    if inputs is None:
+        return {}
+    if isinstance(inputs, str):
+        inputs = parse(inputs)
+    pairs: Iterator[Any] = iter(
+        inputs.items() if isinstance(inputs, dict) else [(None, item) for item in inputs]
+    )
+    return dict(_one(name, item) for name, item in pairs)
+
+
+def _one(name: str | None, item: Any) -> tuple[str, Given]:
+    if isinstance(item, np.ndarray) and name:
+        return name, Given(ir.TensorType(ir.DataType.from_numpy(item.dtype)), item.shape)
+    if isinstance(item, (bool, int, float)) and name:
+        return name, Given(fixed=item)
+    found = ITEM.fullmatch(item if name is None else f"{name}:{item}") if isinstance(item, str) else None
+    if found is None:
+        raise InvalidOption(f"inputs: {item!r} describes no input.", f"Write {FORM}.")
+    key, dtype, dims, number = found.groups()
+    if number is not None:
+        return key, Given(fixed=_number(key, number))
+    if dtype not in BY_NAME:
+        raise InvalidOption(
+            f"inputs: {dtype!r} of {key} is no dtype.", f"One of: {', '.join(sorted(BY_NAME))}."
+        )
+    parts = [d.strip() for d in (dims or "").split(",") if d.strip()]
+    shape = tuple(int(d) if d.isdigit() else None if d == "?" else d for d in parts)
+    return key, Given(ir.TensorType(BY_NAME[dtype]), shape)
+
+
+def _number(name: str, text: str) -> Any:
+    if text in ("True", "False"):
+        return text == "True"
+    try:
+        return float(text) if re.search(r"[.en]", text) else int(text)
+    except ValueError:
+        raise InvalidOption(f"inputs: {text!r} of {name} is no number.", f"Write {FORM}.") from None

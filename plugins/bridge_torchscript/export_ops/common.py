@@ -1,0 +1,39 @@
+"""Dtypes that torch's kernels compute, and texts that several families write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge.hub import rank_of
+from bridge.needs import condition, dtype
+
+FLOAT_NAMES = ("float", "double", "float16", "bfloat16")
+INT_NAMES = ("int8", "int16", "int32", "int64", "uint8")
+FLOATS = dtype(*FLOAT_NAMES)
+INTS = dtype(*INT_NAMES)
+NUMBERS = dtype(*FLOAT_NAMES, *INT_NAMES)
+COMPUTED = dtype(*FLOAT_NAMES, *INT_NAMES, "bool")
+RANKED = condition("a known rank", lambda n: all(v is None or v.shape is not None for v in n.inputs))
+
+
+def same_dtype(node: ir.Node) -> bool:
+    return len({v.dtype for v in node.inputs if v is not None}) <= 1
+
+
+def texts(items: Iterable[Any]) -> str:
+    """A list literal."""
+    return f"[{', '.join(map(str, items))}]"
+
+
+def axis_of(axis: int, value: ir.Value) -> int:
+    """An axis counted from the start; as it is when the rank is unknown."""
+    rank = rank_of(value)
+    return axis % rank if rank else axis
+
+
+def flag(value: Any) -> str:
+    """A Python truth value in source."""
+    return str(bool(value))

@@ -1,0 +1,177 @@
+"""Branches, loops, sequences and optionals."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from bridge.hub import attr, rank_of
+from bridge.ops import OpTable
+from bridge_torchscript.export_ops.common import texts
+from bridge_torchscript.source import annotation
+
+ops = OpTable("TorchScript export: control")
+
+
+def fill(ts, graph: ir.Graph) -> None:
+    """Write the nodes of `graph` where `ts` stands."""
+    from bridge_torchscript.export_ops import ops as table
+
+    for node in graph:
+        rule = table.find(f"{node.domain}::{node.op_type}" if node.domain else node.op_type, node)
+        assert rule is not None, node.op_type
+        results = rule.handler(ts, node, *(None if v is None else ts.name(v) for v in node.inputs))
+        results = results if isinstance(results, (list, tuple)) else [results]
+        for value, expression in zip(node.outputs, results, strict=False):
+            ts.assign(value, expression)
+
+
+def kind_of(*values: ir.Value | None) -> str:
+    """The annotation of whatever takes the place of all `values`."""
+    kinds = {annotation(v.type) for v in values if v is not None}
+    return next((k for k in kinds if k.startswith("Optional")), next(iter(kinds), "Tensor"))
+
+
+@ops.op("If")
+def if_(ts, node, condition):
+    branches = [attr(node, name) for name in ("then_branch", "else_branch")]
+    names = [ts.names.fresh(v.name or "result") for v in node.outputs]
+    kinds = [kind_of(v, *(b.outputs[i] for b in branches)) for i, v in enumerate(node.outputs)]
+    for header, branch in zip((f"if bool({condition}):", "else:"), branches, strict=True):
+        with ts.block(header):
+            fill(ts, branch)
+            for name, kind, value in zip(names, kinds, branch.outputs, strict=True):
+                made = ts.name(value)
+                ts.set_name(name, made if kind == "Tensor" else f"annotate({kind}, {made})")
+    return names
+
+
+@ops.op("Loop")
+def loop(ts, node, limit=None, going=None, *states):
+    """A while over what is carried; what is scanned out is a list, stacked at the end."""
+    body = attr(node, "body")
+    count = len(body.inputs) - 2
+    step = ts.names.fresh("step")
+    go = ts.names.fresh("go")
+    ts.line(f"{step} = 0")
+    ts.line(f"{go} = {'True' if going is None else f'bool({going})'}")
+    carried = [ts.names.fresh(v.name or "state") for v in list(body.inputs)[2:]]
+    for name, value, inner, state in zip(
+        carried, node.inputs[2:], list(body.inputs)[2:], states, strict=True
+    ):
+        kind = kind_of(inner, value)
+        ts.line(f"{name} = {state if kind == 'Tensor' else f'annotate({kind}, {state})'}")
+        ts.set(inner, name)
+    scans = list(body.outputs)[1 + count :]
+    lists = [ts.names.fresh(f"{v.name}_all") for v in scans]
+    for name, value in zip(lists, scans, strict=True):
+        ts.line(f"{name} = annotate(List[{annotation(value.type)}], [])")
+    bound = "" if limit is None else f"{step} < {ts.int(node.inputs[0])} and "
+    with ts.block(f"while {bound}{go}:"):
+        ts.set(body.inputs[0], ts.let(f"torch.tensor({step})", body.inputs[0].name or "i"))
+        ts.set(body.inputs[1], ts.let(f"torch.tensor({go})", body.inputs[1].name or "again"))
+        fill(ts, body)
+        for name, value in zip(lists, scans, strict=True):
+            ts.line(f"{name}.append({ts.name(value)})")
+        again, *after = (ts.name(v) for v in list(body.outputs)[: 1 + count])
+        after = [
+            s if kind_of(v) == "Tensor" else f"annotate({kind_of(inner, v)}, {s})"
+            for s, v, inner in zip(after, list(body.outputs)[1:], list(body.inputs)[2:], strict=False)
+        ]
+        ts.line(f"{step} = {step} + 1")
+        ts.line(f"{', '.join([go, *carried])} = {', '.join([f'bool({again})', *after])}")
+    results = [
+        _held(ts, name, kind_of(inner, value), output)
+        for name, inner, value, output in zip(
+            carried, list(body.inputs)[2:], node.inputs[2:], node.outputs, strict=False
+        )
+    ]
+    return [*results, *(_stacked(ts, n, v) for n, v in zip(lists, scans, strict=True))]
+
+
+def _held(ts, name: str, kind: str, output: ir.Value) -> str:
+    """What is carried as an optional, as the value it is known to be in the end."""
+    if not kind.startswith("Optional") or isinstance(output.type, ir.OptionalType):
+        return name
+    return ts.lib("element" if isinstance(output.type, ir.TensorType) else "elements", name)
+
+
+def _stacked(ts, name: str, value: ir.Value) -> str:
+    """Elements of a list along a new first axis; of none, as far as their shape is known."""
+    lengths = [d if isinstance(d, int) else 0 for d in value.shape or ()]
+    like = f"torch.empty({texts([0, *lengths])}, dtype={ts.dtype(value)})"
+    return ts.lib("stack", name, like)
+
+
+@ops.op("SequenceEmpty")
+def sequence_empty(ts, node):
+    return "annotate(List[Tensor], [])"
+
+
+@ops.op("SequenceConstruct")
+def sequence_construct(ts, node, *inputs):
+    return texts(inputs)
+
+
+@ops.op("SequenceInsert")
+def sequence_insert(ts, node, sequence, tensor, position=None):
+    place = f"len({sequence})" if position is None else ts.int(node.inputs[2])
+    return ts.lib("insert", sequence, tensor, place)
+
+
+@ops.op("SequenceErase")
+def sequence_erase(ts, node, sequence, position=None):
+    return ts.lib("erase", sequence, "-1" if position is None else ts.int(node.inputs[1]))
+
+
+@ops.op("SequenceAt")
+def sequence_at(ts, node, sequence, position):
+    return f"{sequence}[{ts.int(node.inputs[1])}]"
+
+
+@ops.op("SequenceLength")
+def sequence_length(ts, node, sequence):
+    return f"torch.tensor(len({sequence}))"
+
+
+@ops.op("ConcatFromSequence")
+def concat_from_sequence(ts, node, sequence):
+    return f"torch.{'stack' if attr(node, 'new_axis', 0) else 'cat'}({sequence}, {attr(node, 'axis')})"
+
+
+@ops.op("SplitToSequence")
+def split_to_sequence(ts, node, x, split=None):
+    """By one length, by lengths, or into single elements."""
+    axis = attr(node, "axis", 0)
+    if split is None:
+        return f"torch.split({x}, 1, {axis})" if attr(node, "keepdims", 1) else f"torch.unbind({x}, {axis})"
+    if rank_of(node.inputs[1]) == 0:
+        return f"torch.split({x}, {ts.int(node.inputs[1])}, {axis})"
+    return f"torch.split_with_sizes({x}, {ts.ints(node.inputs[1])}, {axis})"
+
+
+@ops.op("Optional")
+def optional(ts, node, x=None):
+    kind = node.attributes.get("type")
+    wanted = annotation(node.outputs[0].type) if node.outputs[0].type is not None else None
+    if x is None:
+        return f"annotate({wanted or f'Optional[{annotation(kind.value.type)}]'}, None)"
+    return f"annotate(Optional[{annotation(node.inputs[0].type)}], {x})"
+
+
+@ops.op("OptionalHasElement")
+def has_element(ts, node, x=None):
+    if x is None:
+        return "torch.tensor(False)"
+    return (
+        f"torch.tensor({x} is not None)"
+        if isinstance(node.inputs[0].type, ir.OptionalType)
+        else "torch.tensor(True)"
+    )
+
+
+@ops.op("OptionalGetElement")
+def get_element(ts, node, x):
+    kind = node.inputs[0].type
+    if not isinstance(kind, ir.OptionalType):
+        return x
+    return ts.lib("element" if isinstance(kind.elem_type, ir.TensorType) else "elements", x)

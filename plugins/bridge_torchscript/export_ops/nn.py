@@ -1,0 +1,311 @@
+"""Layers: products, convolutions, pooling, normalization, sampling."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from bridge.hub import attr, rank_of, shape_of
+from bridge.needs import attribute, condition, dtype, unused_output
+from bridge.ops import OpTable
+from bridge_torchscript.export_ops.common import FLOATS, NUMBERS, RANKED, flag, same_dtype, texts
+
+ops = OpTable("TorchScript export: nn")
+
+T = ir.DataType
+SAME = condition("inputs of one dtype", same_dtype)
+SPATIAL = condition("1 to 3 spatial dimensions", lambda n: (rank_of(n.inputs[0]) or 0) in (3, 4, 5))
+EXPLICIT = attribute("auto_pad", "NOTSET", "VALID")
+SINGLE = dtype("float", "double")
+
+
+def spatial(node: ir.Node) -> int:
+    return rank_of(node.inputs[0]) - 2
+
+
+def pads_of(node: ir.Node) -> tuple[list[int], list[int]]:
+    """Padding before and after each spatial axis."""
+    count = spatial(node)
+    pads = attr(node, "pads") or [0] * 2 * count
+    if attr(node, "auto_pad", "NOTSET") == "VALID":
+        pads = [0] * 2 * count
+    return pads[:count], pads[count:]
+
+
+def each(node: ir.Node, name: str, default: int = 1) -> list[int]:
+    """An attribute with a number for each spatial axis."""
+    return attr(node, name) or [default] * spatial(node)
+
+
+def last_first(before: list[int], after: list[int]) -> list[int]:
+    """Padding in the order of torch.constant_pad_nd."""
+    return [p for pair in reversed(list(zip(before, after, strict=True))) for p in pair]
+
+
+def padded(ts, node, x: str, kernel: str) -> tuple[str, list[int]]:
+    """The input padded where both sides differ, and the padding the operator itself does."""
+    if attr(node, "auto_pad", "NOTSET").startswith("SAME"):
+        pads = ts.lib(
+            "same_pads",
+            x,
+            kernel,
+            each(node, "strides"),
+            each(node, "dilations"),
+            flag(attr(node, "auto_pad") == "SAME_UPPER"),
+        )
+        return f"torch.constant_pad_nd({x}, {pads}, 0)", [0] * spatial(node)
+    before, after = pads_of(node)
+    if before == after and min(before, default=0) >= 0:
+        return x, before
+    return f"torch.constant_pad_nd({x}, {last_first(before, after)}, 0)", [0] * spatial(node)
+
+
+@ops.op("Conv", needs=(FLOATS, SAME, SPATIAL))
+def conv(ts, node, x, w, bias=None):
+    x, pads = padded(ts, node, x, f"{w}.size()[2:]")
+    return (
+        f"torch.conv{spatial(node)}d({x}, {w}, {bias}, {each(node, 'strides')}, {pads}, "
+        f"{each(node, 'dilations')}, {attr(node, 'group', 1)})"
+    )
+
+
+@ops.op("ConvTranspose", needs=(FLOATS, SAME, SPATIAL))
+def conv_transpose(ts, node, x, w, bias=None):
+    count = spatial(node)
+    strides, dilations, extra = (
+        each(node, "strides"),
+        each(node, "dilations"),
+        each(node, "output_padding", 0),
+    )
+    mode, wanted = attr(node, "auto_pad", "NOTSET"), attr(node, "output_shape")
+    group = attr(node, "group", 1)
+    before, after = pads_of(node)
+    within = all(e < max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True))
+    if wanted is None and not mode.startswith("SAME") and before == after and min(before) >= 0 and within:
+        tail = f"{strides}, {before}, {extra}, {group}, {dilations}"
+        return f"torch.conv_transpose{count}d({x}, {w}, {bias}, {tail})"
+    zeros = [0] * count
+    whole = ts.let(
+        f"torch.conv_transpose{count}d({x}, {w}, None, {strides}, {zeros}, {zeros}, {group}, {dilations})",
+        "whole",
+    )
+    if wanted is not None:
+        crops = ts.lib("crops_to", f"{whole}.size()[2:]", wanted[-count:], flag(mode == "SAME_UPPER"), extra)
+    elif mode.startswith("SAME"):
+        goal = ts.lib("times", f"{x}.size()[2:]", strides)
+        crops = ts.lib("crops_to", f"{whole}.size()[2:]", goal, flag(mode == "SAME_UPPER"), extra)
+    else:
+        crops = last_first([-b for b in before], [e - a for a, e in zip(after, extra, strict=True)])
+    result = f"torch.constant_pad_nd({whole}, {crops}, 0)"
+    return result if bias is None else f"{result} + torch.reshape({bias}, {[-1, *[1] * count]})"
+
+
+def plain_window(node: ir.Node) -> bool:
+    """Padding alike on both sides and within half a window, no rounding up."""
+    if attr(node, "ceil_mode", 0) or not EXPLICIT.holds(node):
+        return False
+    before, after = pads_of(node)
+    return before == after and all(
+        0 <= 2 * p <= k for p, k in zip(before, attr(node, "kernel_shape"), strict=True)
+    )
+
+
+PLAIN = condition("padding alike on both sides, within half a window", plain_window)
+
+
+@ops.op("MaxPool", needs=(NUMBERS, SPATIAL, PLAIN, unused_output(1, "Indices")))
+def max_pool(ts, node, x):
+    window = f"{attr(node, 'kernel_shape')}, {each(node, 'strides')}, {pads_of(node)[0]}, {each(node, 'dilations')}"
+    return f"torch.max_pool{spatial(node)}d({x}, {window})"
+
+
+@ops.op("MaxPool", needs=(NUMBERS, SPATIAL))
+def any_max_pool(ts, node, x):
+    """Padded to exactly the windows there are; indices counted in the input as it was."""
+    count, kind = spatial(node), node.inputs[0].dtype
+    pads = ts.let(_window_pads(ts, node, x), "pads", "List[int]")
+    import numpy as np
+
+    least = np.iinfo(kind.numpy()).min if kind.is_integer() else "-inf"
+    wide = f"torch.constant_pad_nd({x}, {pads}, {least})"
+    window = (
+        f"{attr(node, 'kernel_shape')}, {each(node, 'strides')}, {[0] * count}, {each(node, 'dilations')}"
+    )
+    if len(node.outputs) == 1:
+        return f"torch.max_pool{count}d({wide}, {window})"
+    wide = ts.let(wide, "padded")
+    values, places = ts.unpack(f"torch.max_pool{count}d_with_indices({wide}, {window})", "largest", "places")
+    columns = flag(attr(node, "storage_order", 0))
+    return [values, ts.lib("pool_indices", places, f"{wide}.size()[2:]", f"{x}.size()[2:]", pads, columns)]
+
+
+def _window_pads(ts, node, x):
+    before, after = pads_of(node)
+    return ts.lib(
+        "window_pads",
+        f"{x}.size()[2:]",
+        attr(node, "kernel_shape"),
+        each(node, "strides"),
+        each(node, "dilations"),
+        before,
+        after,
+        f'"{attr(node, "auto_pad", "NOTSET")}"',
+        flag(attr(node, "ceil_mode", 0)),
+    )
+
+
+DENSE = condition("no dilations", lambda n: set(attr(n, "dilations") or [1]) == {1})
+
+
+@ops.op("AveragePool", needs=(FLOATS, SPATIAL, PLAIN, DENSE))
+def average_pool(ts, node, x):
+    window = f"{attr(node, 'kernel_shape')}, {each(node, 'strides')}, {pads_of(node)[0]}, False"
+    return f"torch.avg_pool{spatial(node)}d({x}, {window}, {flag(attr(node, 'count_include_pad', 0))})"
+
+
+@ops.op("GlobalAveragePool", needs=(FLOATS, RANKED))
+def global_average_pool(ts, node, x):
+    return f"torch.mean({x}, {list(range(2, rank_of(node.inputs[0])))}, True)"
+
+
+@ops.op("GlobalMaxPool", needs=(FLOATS, RANKED))
+def global_max_pool(ts, node, x):
+    return f"torch.amax({x}, {list(range(2, rank_of(node.inputs[0])))}, True)"
+
+
+INFERENCE = attribute("training_mode", 0)
+
+
+@ops.op("BatchNormalization", needs=(FLOATS, SAME, RANKED, INFERENCE))
+def batch_norm(ts, node, x, scale, bias, mean, variance):
+    epsilon = attr(node, "epsilon", 1e-5)
+    return f"torch.batch_norm({x}, {scale}, {bias}, {mean}, {variance}, False, 0.0, {epsilon}, False)"
+
+
+@ops.op("InstanceNormalization", needs=(SINGLE, SAME, RANKED))
+def instance_norm(ts, node, x, scale, bias):
+    epsilon = attr(node, "epsilon", 1e-5)
+    return f"torch.instance_norm({x}, {scale}, {bias}, None, None, True, 0.0, {epsilon}, False)"
+
+
+def over_last(node: ir.Node) -> bool:
+    """Scale and bias have the shape that is normalized."""
+    rank = rank_of(node.inputs[0])
+    if not rank or attr(node, "stash_type", 1) != 1:
+        return False
+    tail = list(node.inputs[0].shape)[attr(node, "axis", -1) % rank :]
+    return all(v is None or (v.shape is not None and list(v.shape) == tail) for v in list(node.inputs)[1:])
+
+
+LAST = condition("scale and bias of the normalized shape", over_last)
+
+
+@ops.op(
+    "LayerNormalization",
+    needs=(dtype("float"), SAME, LAST, unused_output(1, "Mean"), unused_output(2, "InvStdDev")),
+)
+def layer_norm(ts, node, x, scale, bias=None):
+    axis = attr(node, "axis", -1) % rank_of(node.inputs[0])
+    tail = _tail(node, x, axis)
+    return f"torch.layer_norm({x}, {tail}, {scale}, {bias}, {attr(node, 'epsilon', 1e-5)})"
+
+
+@ops.op("RMSNormalization", needs=(dtype("float"), SAME, LAST))
+def rms_norm(ts, node, x, scale):
+    axis = attr(node, "axis", -1) % rank_of(node.inputs[0])
+    return f"torch.rms_norm({x}, {_tail(node, x, axis)}, {scale}, {attr(node, 'epsilon', 1e-5)})"
+
+
+def _tail(node, x, axis):
+    return texts(
+        d if isinstance(d, int) else f"{x}.size({i + axis})"
+        for i, d in enumerate(list(node.inputs[0].shape)[axis:])
+    )
+
+
+def channels_known(node: ir.Node) -> bool:
+    scale = shape_of(node.inputs[1])
+    return (rank_of(node.inputs[0]) or 0) > 1 and scale is not None and scale == [node.inputs[0].shape[1]]
+
+
+@ops.op(
+    "GroupNormalization",
+    needs=(
+        dtype("float"),
+        SAME,
+        condition("a scale for each channel", channels_known),
+        attribute("stash_type", 1),
+    ),
+)
+def group_norm(ts, node, x, scale, bias):
+    return (
+        f"torch.group_norm({x}, {attr(node, 'num_groups')}, {scale}, {bias}, {attr(node, 'epsilon', 1e-5)})"
+    )
+
+
+@ops.op("MatMul", needs=(NUMBERS, SAME))
+def matmul(ts, node, x, y):
+    return f"torch.matmul({x}, {y})"
+
+
+@ops.op("Gemm", needs=(FLOATS, SAME))
+def gemm(ts, node, a, b, c=None):
+    alpha, beta = attr(node, "alpha", 1.0), attr(node, "beta", 1.0)
+    a = f"torch.t({a})" if attr(node, "transA", 0) else a
+    if attr(node, "transB", 0) and alpha == 1 and (c is None or (beta == 1 and rank_of(node.inputs[2]) == 1)):
+        return f"torch.linear({a}, {b}, {c})"
+    b = f"torch.t({b})" if attr(node, "transB", 0) else b
+    if c is None:
+        return f"torch.matmul({a}, {b})" + ("" if alpha == 1 else f" * {alpha}")
+    return f"torch.addmm({c}, {a}, {b}, beta={beta}, alpha={alpha})"
+
+
+@ops.op("Gemm", needs=(NUMBERS, SAME, attribute("alpha", 1.0), attribute("beta", 1.0)))
+def integer_gemm(ts, node, a, b, c=None):
+    a = f"torch.t({a})" if attr(node, "transA", 0) else a
+    b = f"torch.t({b})" if attr(node, "transB", 0) else b
+    return f"torch.matmul({a}, {b})" + ("" if c is None else f" + {c}")
+
+
+MODES = {"linear": 0, "bilinear": 0, "nearest": 1, "cubic": 2, "bicubic": 2}
+BORDERS = {"zeros": 0, "border": 1, "reflection": 2}
+
+
+def samples(node: ir.Node) -> bool:
+    rank, mode = rank_of(node.inputs[0]), MODES[attr(node, "mode", "linear")]
+    return rank == 4 or (rank == 5 and mode != 2)
+
+
+@ops.op("GridSample", needs=(SINGLE, SAME, condition("4 dimensions, or 5 unless cubic", samples)))
+def grid_sample(ts, node, x, grid):
+    mode, border = MODES[attr(node, "mode", "linear")], BORDERS[attr(node, "padding_mode", "zeros")]
+    return f"torch.grid_sampler({x}, {grid}, {mode}, {border}, {flag(attr(node, 'align_corners', 0))})"
+
+
+@ops.op("NonMaxSuppression", needs=(dtype("float"),))
+def non_max_suppression(ts, node, boxes, scores, most=None, overlap=None, least=None):
+    most = "0" if most is None else ts.int(node.inputs[2])
+    overlap = "0.0" if overlap is None else f"float({overlap})"
+    least = "-inf" if least is None else f"float({least})"
+    return ts.lib(
+        "non_max_suppression", boxes, scores, most, overlap, least, flag(attr(node, "center_point_box", 0))
+    )
+
+
+@ops.op("DFT", needs=(SINGLE, RANKED))
+def dft(ts, node, x, length=None, axis=None):
+    place = "-2" if axis is None else ts.int(node.inputs[2])
+    count = "0" if length is None else ts.int(node.inputs[1])
+    return ts.lib("dft", x, count, place, flag(attr(node, "inverse", 0)), flag(attr(node, "onesided", 0)))
+
+
+@ops.op("STFT", needs=(SINGLE, RANKED))
+def stft(ts, node, signal, step, window=None, length=None):
+    count = "0" if length is None else ts.int(node.inputs[3])
+    return ts.lib("stft", signal, ts.int(node.inputs[1]), window, count, flag(attr(node, "onesided", 1)))
+
+
+@ops.op("Col2Im", needs=(NUMBERS,))
+def col2im(ts, node, x, image, block):
+    lists = [ts.ints(v) for v in node.inputs[1:]]
+    given = [attr(node, name) or "annotate(List[int], [])" for name in ("strides", "dilations", "pads")]
+    return ts.lib("col2im", x, *lists, *given)

@@ -1,0 +1,45 @@
+"""Random numbers, drawn anew at each run."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from bridge.hub import attr
+from bridge.ops import OpTable
+from bridge_torchscript.export_ops.common import FLOATS
+
+ops = OpTable("TorchScript export: random")
+
+
+def _drawn(ts, node, function: str, default: ir.DataType) -> str:
+    kind = ts.dtype(ir.DataType(attr(node, "dtype", int(default))))
+    if "Normal" in node.op_type:
+        scale, offset = attr(node, "scale", 1.0), attr(node, "mean", 0.0)
+    else:
+        offset = attr(node, "low", 0.0)
+        scale = attr(node, "high", 1.0) - offset
+    return f"({function} * {scale} + {offset}).to({kind})"
+
+
+@ops.op("RandomNormal", "RandomUniform")
+def random(ts, node):
+    name = "randn" if node.op_type == "RandomNormal" else "rand"
+    return _drawn(ts, node, f"torch.{name}({attr(node, 'shape')}, dtype=torch.float32)", ir.DataType.FLOAT)
+
+
+@ops.op("RandomNormalLike", "RandomUniformLike")
+def random_like(ts, node, x):
+    name = "randn" if node.op_type == "RandomNormalLike" else "rand"
+    return _drawn(ts, node, f"torch.{name}_like({x}, dtype=torch.float32)", node.inputs[0].dtype)
+
+
+@ops.op("Bernoulli", needs=(FLOATS,))
+def bernoulli(ts, node, x):
+    kind = ts.dtype(ir.DataType(attr(node, "dtype", int(node.inputs[0].dtype))))
+    return f"torch.bernoulli({x}).to({kind})"
+
+
+@ops.op("Multinomial", needs=(FLOATS,))
+def multinomial(ts, node, x):
+    kind = ts.dtype(ir.DataType(attr(node, "dtype", int(ir.DataType.INT32))))
+    return f"torch.multinomial(torch.exp({x}), {attr(node, 'sample_size', 1)}, True).to({kind})"

@@ -1,0 +1,41 @@
+"""LSTM, GRU and RNN with their usual activations, as loops over time."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from bridge.hub import attr
+from bridge.needs import condition, dtype
+from bridge.ops import OpTable
+from bridge_torchscript.export_ops.common import flag
+
+ops = OpTable("TorchScript export: recurrent")
+
+USUAL = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RNN": ["tanh"]}
+
+
+def usual(node: ir.Node) -> bool:
+    """Default activations, no clipping, gates not coupled."""
+    names = [n.lower() for n in attr(node, "activations") or []]
+    plain = USUAL[node.op_type]
+    if "clip" in node.attributes or attr(node, "input_forget", 0):
+        return False
+    return not names or names == plain * (2 if attr(node, "direction", "forward") == "bidirectional" else 1)
+
+
+PLAIN = condition("the default activations without clipping", usual)
+
+
+@ops.op("LSTM", "GRU", "RNN", needs=(dtype("float", "double"), PLAIN))
+def recurrent(ts, node, x, w, r, bias=None, lengths=None, h=None, c=None, peepholes=None):
+    direction = attr(node, "direction", "forward")
+    common = [flag(direction == "reverse"), flag(attr(node, "layout", 0))]
+    if node.op_type == "LSTM":
+        made = ts.lib("lstm", x, w, r, bias, lengths, h, c, peepholes, *common)
+    elif node.op_type == "GRU":
+        made = ts.lib("gru", x, w, r, bias, lengths, h, flag(attr(node, "linear_before_reset", 0)), *common)
+    else:
+        made = ts.lib("rnn", x, w, r, bias, lengths, h, *common)
+    names = [v.name or "unused" for v in node.outputs]
+    parts = 3 if node.op_type == "LSTM" else 2
+    return ts.unpack(made, *[*names, *["unused"] * 3][:parts])[: len(node.outputs)]

@@ -1,0 +1,322 @@
+"""Shapes, indices, and elements moved."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, const, rank_of, shape_of
+from bridge.needs import condition, dtype
+from bridge.ops import OpTable
+from bridge_torchscript.dtypes import STAND_IN
+from bridge_torchscript.export_ops.common import (
+    COMPUTED,
+    FLOAT_NAMES,
+    INT_NAMES,
+    RANKED,
+    axis_of,
+    flag,
+    texts,
+)
+from bridge_torchscript.source import elements, literal
+
+ops = OpTable("TorchScript export: tensor")
+
+T = ir.DataType
+NUMERIC = condition("no strings", lambda n: all(v is None or v.dtype != T.STRING for v in n.inputs))
+
+
+def known_elements(node: ir.Node, index: int) -> np.ndarray | None:
+    return const(node.inputs[index]) if index < len(node.inputs) else None
+
+
+@ops.op("Reshape", needs=(NUMERIC,))
+def reshape(ts, node, x, shape):
+    wanted = known_elements(node, 1)
+    if wanted is None:
+        return ts.lib("reshape", x, ts.ints(node.inputs[1]), flag(attr(node, "allowzero", 0)))
+    copied = not attr(node, "allowzero", 0)
+    lengths = [f"{x}.size({i})" if d == 0 and copied else int(d) for i, d in enumerate(wanted)]
+    return f"torch.reshape({x}, {texts(lengths)})"
+
+
+@ops.op("Expand", needs=(NUMERIC,))
+def expand(ts, node, x, shape):
+    return ts.lib("expand", x, ts.ints(node.inputs[1]))
+
+
+@ops.op("Flatten", needs=(RANKED, NUMERIC))
+def flatten(ts, node, x):
+    rank, axis = rank_of(node.inputs[0]), attr(node, "axis", 1)
+    axis = axis + rank if axis < 0 else axis
+    if axis == 0:
+        return f"torch.reshape({x}, [1, {x}.numel()])"
+    if axis == rank:
+        return f"torch.reshape({x}, [{x}.numel(), 1])"
+    return (
+        f"torch.flatten({x}, 1)" if axis == 1 else f"torch.flatten(torch.flatten({x}, {axis}), 0, {axis - 1})"
+    )
+
+
+@ops.op("Squeeze", needs=(NUMERIC,))
+def squeeze(ts, node, x, axes=None):
+    return f"torch.squeeze({x})" if axes is None else f"torch.squeeze({x}, {ts.ints(node.inputs[1])})"
+
+
+@ops.op("Unsqueeze", needs=(NUMERIC,))
+def unsqueeze(ts, node, x, axes):
+    fixed = known_elements(node, 1)
+    rank = rank_of(node.inputs[0])
+    if fixed is None or (rank is None and (fixed < 0).any()):
+        return ts.lib("unsqueeze", x, ts.ints(node.inputs[1]))
+    rank = (rank or 0) + fixed.size if rank is not None else fixed.max() + 1
+    for axis in sorted(int(a) % rank for a in fixed.reshape(-1)):
+        x = f"torch.unsqueeze({x}, {axis})"
+    return x
+
+
+@ops.op(
+    "Transpose",
+    needs=(
+        NUMERIC,
+        condition("a known rank, or perm", lambda n: attr(n, "perm") or rank_of(n.inputs[0]) is not None),
+    ),
+)
+def transpose(ts, node, x):
+    order = attr(node, "perm") or list(range(rank_of(node.inputs[0])))[::-1]
+    return f"torch.permute({x}, {order})"
+
+
+@ops.op("Concat", needs=(NUMERIC,))
+def concat(ts, node, *inputs):
+    return f"torch.cat({texts(inputs)}, {attr(node, 'axis')})"
+
+
+@ops.op("Split", needs=(NUMERIC,))
+def split(ts, node, x, sizes=None):
+    count = len(node.outputs)
+    axis = attr(node, "axis", 0)
+    length = None if node.inputs[0].shape is None else node.inputs[0].shape[axis]
+    if sizes is not None:
+        lengths = ts.ints(node.inputs[1])
+    elif isinstance(length, int):
+        step = -(-length // count)
+        lengths = texts(max(min(step, length - i * step), 0) for i in range(count))
+    else:
+        lengths = ts.lib("even_parts", f"{x}.size({axis})", count)
+    return ts.unpack(
+        f"torch.split_with_sizes({x}, {lengths}, {axis})",
+        *(v.name or f"part_{i}" for i, v in enumerate(node.outputs)),
+    )
+
+
+@ops.op("Slice", needs=(NUMERIC,))
+def slice_(ts, node, x, starts, ends, axes=None, steps=None):
+    """One torch.slice an axis where the axes are known and steps go forward."""
+    given = list(node.inputs) + [None] * 2
+    count = shape_of(given[1]) or shape_of(given[2])
+    places, strides = (const(v) for v in given[3:5])
+    known = axes is None or places is not None
+    if count is None or not known or (steps is not None and (strides is None or (strides <= 0).any())):
+        listed = [ts.ints(v) for v in given[1:3]]
+        listed.append(f"list(range(len({listed[0]})))" if axes is None else ts.ints(given[3]))
+        listed.append(f"[1] * len({listed[0]})" if steps is None else ts.ints(given[4]))
+        return ts.lib("slices", x, *listed)
+    bounds = [_each(ts, v, count[0]) for v in given[1:3]]
+    for index in range(count[0]):
+        axis = index if places is None else int(places[index])
+        step = 1 if strides is None else int(strides[index])
+        x = f"torch.slice({x}, {axis}, {bounds[0][index]}, {bounds[1][index]}, {step})"
+    return x
+
+
+def _each(ts, value, count):
+    parts = elements(ts, value)
+    return parts if parts is not None else [f"{ts.ints(value)}[{i}]" for i in range(count)]
+
+
+@ops.op("Gather", needs=(RANKED, NUMERIC))
+def gather(ts, node, x, indices):
+    data, places = node.inputs
+    axis = axis_of(attr(node, "axis", 0), data)
+    fixed = const(places)
+    if fixed is not None and not fixed.ndim:
+        return f"torch.select({x}, {axis}, {int(fixed)})"
+    return f"{x}[{':, ' * axis}{indices}]"
+
+
+@ops.op("GatherElements", needs=(COMPUTED,))
+def gather_elements(ts, node, x, indices):
+    axis = attr(node, "axis", 0)
+    return f"torch.gather({x}, {axis}, {ts.lib('from_start', indices, f'{x}.size({axis})')})"
+
+
+@ops.op("GatherND", needs=(NUMERIC,))
+def gather_nd(ts, node, x, indices):
+    return ts.lib("gather_nd", x, indices, attr(node, "batch_dims", 0))
+
+
+REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
+
+
+@ops.op("ScatterElements", needs=(COMPUTED,))
+def scatter_elements(ts, node, x, indices, updates):
+    axis, reduction = attr(node, "axis", 0), attr(node, "reduction", "none")
+    places = ts.lib("from_start", indices, f"{x}.size({axis})")
+    if reduction == "none":
+        return f"torch.scatter({x}, {axis}, {places}, {updates})"
+    return f'torch.scatter_reduce({x}, {axis}, {places}, {updates}, "{REDUCTIONS[reduction]}")'
+
+
+@ops.op("ScatterND", needs=(COMPUTED,))
+def scatter_nd(ts, node, x, indices, updates):
+    reduction = attr(node, "reduction", "none")
+    return ts.lib("scatter_nd", x, indices, updates, f'"{REDUCTIONS.get(reduction, reduction)}"')
+
+
+@ops.op("Tile", needs=(NUMERIC,))
+def tile(ts, node, x, repeats):
+    return f"{x}.repeat({ts.ints(node.inputs[1])})"
+
+
+@ops.op("Where", needs=(NUMERIC,))
+def where(ts, node, condition, x, y):
+    return f"torch.where({condition}, {x}, {y})"
+
+
+@ops.op("Shape")
+def shape(ts, node, x):
+    start, end = attr(node, "start", 0), attr(node, "end", None)
+    value = node.inputs[0]
+    if value.shape is None:
+        return f"torch.tensor({x}.size()[{start}:{'' if end is None else end}], dtype=torch.int64)"
+    lengths = [d if isinstance(d, int) else f"{x}.size({i})" for i, d in enumerate(value.shape)][start:end]
+    return f"torch.tensor(annotate(List[int], {texts(lengths)}), dtype=torch.int64)"
+
+
+@ops.op("Size")
+def size(ts, node, x):
+    return f"torch.tensor({x}.numel())"
+
+
+@ops.op("ConstantOfShape", needs=(condition("no strings", lambda n: n.outputs[0].dtype != T.STRING),))
+def constant_of_shape(ts, node, shape):
+    tensor = attr(node, "value")
+    kind = T.FLOAT if tensor is None else tensor.dtype
+    number = 0.0 if tensor is None else tensor.numpy().reshape(-1)[0]
+    number = (
+        number.item()
+        if hasattr(number, "item") and kind not in STAND_IN and number.dtype.kind != "V"
+        else float(number)
+    )
+    return f"torch.full({ts.ints(node.inputs[0])}, {literal(number)}, dtype={ts.dtype(kind)})"
+
+
+@ops.op("Range", needs=(COMPUTED,))
+def range_(ts, node, start, limit, delta):
+    kind = ts.dtype(node.inputs[0])
+    if node.inputs[0].dtype == T.INT64:
+        return f"torch.arange({', '.join(ts.int(v) for v in node.inputs)}, dtype={kind})"
+    helper = "range_of_integers" if node.inputs[0].dtype.is_integer() else "range_of_floats"
+    return f"{ts.lib(helper, start, limit, delta)}.to({kind})"
+
+
+@ops.op("EyeLike", needs=(condition("a matrix", lambda n: rank_of(n.inputs[0]) == 2),))
+def eye_like(ts, node, x):
+    kind = ir.DataType(attr(node, "dtype", int(node.inputs[0].dtype)))
+    return f"{ts.lib('eye', f'{x}.size(0)', f'{x}.size(1)', attr(node, 'k', 0))}.to({ts.dtype(kind)})"
+
+
+@ops.op("OneHot", needs=(RANKED, NUMERIC))
+def one_hot(ts, node, indices, depth, values):
+    axis = attr(node, "axis", -1) % (rank_of(node.inputs[0]) + 1)
+    return ts.lib("one_hot", f"{indices}.to(torch.int64)", f"int({depth})", values, axis)
+
+
+@ops.op("NonZero", needs=(COMPUTED, condition("a rank of 1 or more", lambda n: bool(rank_of(n.inputs[0])))))
+def non_zero(ts, node, x):
+    return f"torch.t(torch.nonzero({x}))"
+
+
+@ops.op("Compress", needs=(NUMERIC,))
+def compress(ts, node, x, kept):
+    axis = attr(node, "axis")
+    places = f"torch.reshape(torch.nonzero({kept}), [-1])"
+    if axis is None:
+        return f"torch.index_select(torch.reshape({x}, [-1]), 0, {places})"
+    return f"torch.index_select({x}, {axis}, {places})"
+
+
+@ops.op("Unique", needs=(COMPUTED, RANKED))
+def unique(ts, node, x):
+    axis, ordered = attr(node, "axis"), flag(attr(node, "sorted", 1))
+    if axis is None:
+        made = ts.lib("unique", f"torch.reshape({x}, [-1])", 0, ordered)
+    else:
+        made = ts.lib("unique", x, axis_of(axis, node.inputs[0]), ordered)
+    names = [v.name or "unused" for v in node.outputs]
+    return ts.unpack(made, *[*names, *["unused"] * 4][:4])[: len(node.outputs)]
+
+
+@ops.op(
+    "TopK",
+    needs=(
+        dtype(*FLOAT_NAMES, *INT_NAMES, "uint16", "uint32", "uint64"),
+        RANKED,
+        condition("a rank of 1 or more", lambda n: bool(rank_of(n.inputs[0]))),
+    ),
+)
+def top_k(ts, node, x, k):
+    """The first of equals comes first, as a stable sort has it."""
+    axis, largest = attr(node, "axis", -1), flag(attr(node, "largest", 1))
+    values, places = ts.unpack(
+        f"torch.sort({x}, stable=True, dim={axis}, descending={largest})", "sorted_values", "order"
+    )
+    return [f"torch.slice({v}, {axis}, 0, {ts.int(node.inputs[1])})" for v in (values, places)]
+
+
+@ops.op("Trilu", needs=(COMPUTED,))
+def trilu(ts, node, x, k=None):
+    diagonal = "0" if k is None else ts.int(node.inputs[1])
+    return f"torch.{'triu' if attr(node, 'upper', 1) else 'tril'}({x}, {diagonal})"
+
+
+@ops.op("DepthToSpace", needs=(NUMERIC,))
+def depth_to_space(ts, node, x):
+    return ts.lib("depth_to_space", x, attr(node, "blocksize"), flag(attr(node, "mode", "DCR") == "DCR"))
+
+
+@ops.op("SpaceToDepth", needs=(NUMERIC,))
+def space_to_depth(ts, node, x):
+    return ts.lib("space_to_depth", x, attr(node, "blocksize"), flag(attr(node, "mode", "DCR") == "DCR"))
+
+
+@ops.op("ReverseSequence", needs=(COMPUTED,))
+def reverse_sequence(ts, node, x, lengths):
+    return ts.lib("reverse_sequence", x, lengths, attr(node, "time_axis", 0), attr(node, "batch_axis", 1))
+
+
+@ops.op("Pad", needs=(RANKED, NUMERIC))
+def pad(ts, node, x, pads, value=None, axes=None):
+    given = list(node.inputs) + [None] * 2
+    rank, mode = rank_of(node.inputs[0]), attr(node, "mode", "constant")
+    places = const(given[3]) if axes is not None else np.arange(rank)
+    amounts = elements(ts, given[1])
+    listed = ts.ints(given[3]) if axes is not None else texts(range(rank))
+    if mode != "constant":
+        return ts.lib("pad_by_place", x, ts.ints(given[1]), listed, f'"{mode}"')
+    filler = "0" if value is None else ts.number(given[2]) or _item(given[2], value)
+    if places is None or amounts is None:
+        order = ts.lib("from_last_axis", ts.ints(given[1]), listed, rank)
+    else:
+        count = len(places)
+        pairs = {int(a) % rank: (amounts[i], amounts[i + count]) for i, a in enumerate(places)}
+        order = texts(
+            p for axis in reversed(range(min(pairs, default=rank), rank)) for p in pairs.get(axis, (0, 0))
+        )
+    return f"torch.constant_pad_nd({x}, {order}, {filler})"
+
+
+def _item(value: ir.Value, name: str) -> str:
+    kind = value.dtype
+    return f"{'float' if kind.is_floating_point() else 'bool' if kind == T.BOOL else 'int'}({name})"

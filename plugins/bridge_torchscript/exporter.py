@@ -1,0 +1,63 @@
+"""Hub → TorchScript archive, driven by export_ops."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge.formats import Exporter
+from bridge.needs import condition
+from bridge.report import Report
+from bridge_torchscript.archive import Module
+from bridge_torchscript.archive import write as write_archive
+from bridge_torchscript.dtypes import STAND_IN, holds
+from bridge_torchscript.export_ops import ops
+from bridge_torchscript.export_ops.control import fill
+from bridge_torchscript.interface import INTERFACE, described
+from bridge_torchscript.legalize import passes
+from bridge_torchscript.library import library
+from bridge_torchscript.source import Source
+
+
+def element_type(value: ir.Value) -> ir.DataType | None:
+    return value.type.dtype if value.type is not None else None
+
+
+VALUES = condition("a dtype torch has", lambda value: value.type is None or holds(element_type(value)))
+
+
+def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
+    """Write a legal hub model: a module that owns its weights under their names, and its graph as the source of `forward`.
+
+    Names, dtypes and dimensions of inputs and outputs, and the model's metadata, are in the archive as `extra/bridge.json`.
+    """
+    root = Module()
+    ts = Source(root)
+    parameters = []
+    for value in model.graph.inputs:
+        ts.assign(value, ts.names.fresh(value.name or "input"))
+        parameters.append(f"{ts.name(value)}: {ts.type(value)}")
+    fill(ts, model.graph)
+    results = [ts.name(v) for v in model.graph.outputs]
+    kinds = [ts.type(v) for v in model.graph.outputs]
+    kind, result = kinds[0], results[0]
+    if len(results) > 1:
+        kind, result = f"Tuple[{', '.join(kinds)}]", ", ".join(results)
+    body = ts.code(results)
+    head = f"  def forward({', '.join([f'self: __torch__.{root.cls}', *parameters])}) -> {kind}:\n"
+    root.methods = f"{head}{body}\n    return {result}\n"
+    _note(model, report)
+    facts = json.dumps(described(model), indent=1, ensure_ascii=False).encode()
+    write_archive(path, root, library(ts.library), {INTERFACE: facts})
+
+
+def _note(model: ir.Model, report: Report) -> None:
+    values = [*model.graph.inputs, *model.graph.initializers.values(), *model.graph.outputs]
+    for kind in sorted({v.dtype for v in values if v.dtype in STAND_IN}):
+        report.notes.append(f"{kind.name.lower()} is held in {STAND_IN[kind].name.lower()}, which torch has")
+
+
+exporter = Exporter(table=ops, legalize=passes, write=write, values=VALUES)

@@ -1,0 +1,36 @@
+"""How every TorchScript operator becomes hub operators, by family."""
+
+from bridge_torchscript.import_ops import (
+    fourier,
+    indexing,
+    linalg,
+    math,
+    nn,
+    norm,
+    pool,
+    random,
+    reduce,
+    shapes,
+    special,
+)
+from bridge_torchscript.import_ops.common import ops
+from bridge_torchscript.import_ops.python import PYTHON as python
+from bridge_torchscript.import_ops.shapes import INPLACE, VIEWS
+
+__all__ = [
+    "INPLACE",
+    "VIEWS",
+    "fourier",
+    "indexing",
+    "linalg",
+    "math",
+    "nn",
+    "norm",
+    "ops",
+    "pool",
+    "python",
+    "random",
+    "reduce",
+    "shapes",
+    "special",
+]

@@ -1,0 +1,571 @@
+"""Gathering, scattering, masks and order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import const
+from bridge_torchscript.import_ops.common import (
+    T,
+    axis,
+    cast,
+    ints,
+    is_float,
+    known,
+    length,
+    number,
+    ops,
+    rank,
+    scalar,
+    sizes,
+    static,
+    tensor,
+    together,
+    zero,
+)
+from bridge_torchscript.import_ops.shapes import as_base, size_list, view
+from bridge_torchscript.values import Unsupported
+
+
+@ops.op("aten::gather")
+def gather(op, x, dim, index, sparse_grad=False):
+    if not rank(x):
+        return as_base(op, index, op.Expand(op.Reshape(x, ints(1)), op.Shape(op.Reshape(index, ints(-1)))))
+    if not rank(index):
+        return op.Reshape(
+            op.GatherElements(x, op.Reshape(index, ints(*[1] * rank(x))), axis=axis(x, dim)), ints()
+        )
+    return op.GatherElements(x, index, axis=axis(x, dim))
+
+
+@ops.op("aten::take_along_dim")
+def take_along_dim(op, x, indices, dim=None):
+    if dim is None:
+        return gather(op, op.Reshape(x, ints(-1)), 0, op.Reshape(indices, ints(-1)))
+    at = axis(x, dim)
+    one, two = static(x), static(indices)
+    target = [max(a, b) if i != at else None for i, (a, b) in enumerate(zip(one, two, strict=True))]
+    x = op.Expand(x, ints(*(one[i] if t is None else t for i, t in enumerate(target))))
+    indices = op.Expand(indices, ints(*(two[i] if t is None else t for i, t in enumerate(target))))
+    return op.GatherElements(x, indices, axis=at)
+
+
+@ops.op("aten::index_select")
+def index_select(op, x, dim, index):
+    if not rank(x):
+        return op.Identity(x)
+    return op.Gather(x, index if rank(index) else op.Reshape(index, ints(1)), axis=axis(x, dim))
+
+
+@ops.op("aten::take")
+def take(op, x, index):
+    return op.Gather(op.Reshape(x, ints(-1)), index, axis=0)
+
+
+@ops.op("aten::embedding")
+def embedding(op, weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False):
+    return op.Gather(weight, indices, axis=0)
+
+
+REDUCTIONS = {"sum": "add", "add": "add", "prod": "mul", "multiply": "mul", "amax": "max", "amin": "min"}
+
+
+NEUTRAL = {"sum": 0, "mean": 0, "prod": 1, "amax": -np.inf, "amin": np.inf}
+
+
+def _scattered(
+    op: Any, x: ir.Value, dim: int, index: ir.Value, src: ir.Value, reduction: str = "none"
+) -> ir.Value:
+    if not rank(x):
+        wide = op.ScatterElements(
+            op.Reshape(x, ints(1)),
+            op.Reshape(index, ints(1)),
+            op.Reshape(src, ints(1)),
+            axis=0,
+            reduction=reduction,
+        )
+        return op.Reshape(wide, ints())
+    if not rank(index):
+        index = op.Reshape(index, ints(*[1] * rank(x)))
+        src = op.Reshape(src, ints(*[1] * rank(x)))
+    parts = size_list(op, index)
+    if src.shape != index.shape:
+        count = rank(x)
+        src = op.Slice(src, ints(*[0] * count), sizes(op, parts), ints(*range(count)))
+    return op.ScatterElements(x, index, src, axis=axis(x, dim), reduction=reduction)
+
+
+@ops.op("aten::scatter")
+def scatter(op, x, dim, index, src=None, value=None, reduce=None):
+    if src is None:
+        src = op.Expand(number(op, value, x), op.Shape(index))
+    return _scattered(op, x, dim, index, src, REDUCTIONS[reduce] if reduce else "none")
+
+
+@ops.op("aten::scatter_add")
+def scatter_add(op, x, dim, index, src):
+    return _scattered(op, x, dim, index, src, "add")
+
+
+@ops.op("aten::scatter_reduce")
+def scatter_reduce(op, x, dim, index, src, reduce, include_self=True):
+    return reduced_into(op, x, dim, index, src, reduce, include_self)
+
+
+def reduced_into(
+    op: Any, x: ir.Value, dim: int, index: ir.Value, src: ir.Value, reduce: str, include_self: bool
+) -> ir.Value:
+    """Without the elements that are there, each place written to starts from the neutral element."""
+    wide = op.Expand(number(op, 1, src), op.Shape(index)) if rank(index) else number(op, 1, src)
+    hits = _scattered(
+        op,
+        op.Mul(x, zero(op, x)) if not is_float(x) else op.Expand(zero(op, x), op.Shape(x)),
+        dim,
+        index,
+        wide,
+        "add",
+    )
+    start = x
+    if not include_self:
+        neutral = NEUTRAL[reduce] if is_float(x) or reduce in ("sum", "mean", "prod") else None
+        if neutral is None:
+            info = np.iinfo(x.dtype.numpy())
+            neutral = info.min if reduce == "amax" else info.max
+        start = op.Where(op.Greater(hits, zero(op, hits)), number(op, neutral, x), x)
+    if reduce != "mean":
+        return _scattered(op, start, dim, index, src, REDUCTIONS[reduce])
+    total = _scattered(op, start, dim, index, src, "add")
+    count = op.Add(hits, number(op, 1, hits)) if include_self else op.Max(hits, number(op, 1, hits))
+    return op.Div(total, count) if is_float(x) else op.Div(op.Sub(total, op.Mod(total, count)), count)
+
+
+@ops.op("aten::index_reduce")
+def index_reduce(op, x, dim, index, source, reduce, include_self=True):
+    if not rank(x):
+        wide = [op.Reshape(v, ints(1)) for v in (x, index, source)]
+        return op.Reshape(index_reduce(op, wide[0], 0, wide[1], wide[2], reduce, include_self), ints())
+    return reduced_into(op, x, dim, _along(op, x, dim, index), source, reduce, include_self)
+
+
+def _along(op: Any, x: ir.Value, dim: int, index: ir.Value) -> ir.Value:
+    """An index vector as indices for every element along the other dimensions."""
+    at, count = axis(x, dim), rank(x)
+    shape = [1] * count
+    shape[at] = -1
+    flat = op.Reshape(index, ints(*shape))
+    parts = size_list(op, x)
+    parts[at] = 1
+    return op.Expand(flat, sizes(op, parts))
+
+
+@ops.op("aten::index_add")
+def index_add(op, x, dim, index, source, alpha=1):
+    source = source if alpha == 1 else op.Mul(source, number(op, alpha, source))
+    if not rank(x):
+        return op.Add(x, op.ReduceSum(source, keepdims=0))
+    return op.ScatterElements(x, _along(op, x, dim, index), source, axis=axis(x, dim), reduction="add")
+
+
+@ops.op("aten::index_copy")
+def index_copy(op, x, dim, index, source):
+    if not rank(x):
+        return op.Reshape(source, ints())
+    return op.ScatterElements(x, _along(op, x, dim, index), source, axis=axis(x, dim))
+
+
+@ops.op("aten::index_fill")
+def index_fill(op, x, dim, index, value):
+    if not rank(x):
+        return number(op, value, x)
+    places = _along(op, x, dim, index)
+    return op.ScatterElements(x, places, op.Expand(number(op, value, x), op.Shape(places)), axis=axis(x, dim))
+
+
+def _mask_places(op: Any, mask: ir.Value) -> list[ir.Value]:
+    """Coordinates of what is true, one vector a dimension."""
+    found = op.NonZero(mask)
+    return [op.Gather(found, np.array(i), axis=0) for i in range(rank(mask))]
+
+
+def _positions(op: Any, x: ir.Value, indices: list[Any]) -> list[Any]:
+    """Index tensors by dimension; masks as their coordinates."""
+    found: list[Any] = []
+    for index in indices:
+        if index is not None and index.dtype in (T.BOOL, T.UINT8):
+            found.extend(_mask_places(op, cast(op, index, T.BOOL)))
+        else:
+            found.append(None if index is None else cast(op, index, T.INT64))
+    return found + [None] * (rank(x) - len(found))
+
+
+def _front(op: Any, x: ir.Value, positions: list[Any]) -> tuple[list[int], ir.Value]:
+    """The dimensions that are indexed brought first, and their joint index [..., n]."""
+    used = [i for i, p in enumerate(positions) if p is not None]
+    order = used + [i for i in range(rank(x)) if i not in used]
+    given = [positions[i] for i in used]
+    if len(given) > 1:
+        target = given[0]
+        for other in given[1:]:
+            target = op.Add(target, other)
+        given = [op.Expand(g, op.Shape(target)) for g in given]
+    return order, op.Concat(*(op.Unsqueeze(g, ints(-1)) for g in given), axis=-1) if len(
+        given
+    ) > 1 else op.Unsqueeze(given[0], ints(-1))
+
+
+@ops.op("aten::index", "aten::_unsafe_index")
+def index(op, x, indices):
+    """Index tensors broadcast together; their dimensions stand where the first was, if they were side by side."""
+    if len(indices) == 1 and indices[0] is not None and indices[0].dtype != T.BOOL:
+        return op.Gather(x, cast(op, indices[0], T.INT64), axis=0)
+    positions = _positions(op, x, indices)
+    used = [i for i, p in enumerate(positions) if p is not None]
+    if not used:
+        return op.Identity(x)
+    if len(used) == 1:
+        return op.Gather(x, positions[used[0]], axis=used[0])
+    order, joint = _front(op, x, positions)
+    rows = op.GatherND(x if order == sorted(order) else op.Transpose(x, perm=order), joint)
+    first, count = used[0], rank(joint) - 1
+    if used != list(range(first, first + len(used))) or not first:
+        return rows
+    total = rank(rows)
+    rest = list(range(count, total))
+    return op.Transpose(rows, perm=[*rest[:first], *range(count), *rest[first:]])
+
+
+@ops.op("aten::index_put", "aten::_unsafe_index_put")
+def index_put(op, x, indices, values, accumulate=False, unsafe=False):
+    values = cast(op, values, x.dtype)
+    if (
+        len(indices) == 1
+        and indices[0] is not None
+        and indices[0].dtype == T.BOOL
+        and not accumulate
+        and not rank(values)
+    ):
+        mask = indices[0]
+        if rank(mask) < rank(x):
+            mask = op.Unsqueeze(mask, ints(*range(rank(mask), rank(x))))
+        return op.Where(mask, values, x)
+    positions = _positions(op, x, indices)
+    used = [i for i, p in enumerate(positions) if p is not None]
+    order, joint = _front(op, x, positions)
+    turned = x if order == sorted(order) else op.Transpose(x, perm=order)
+    target = op.GatherND(turned, joint)
+    first, count = used[0], rank(joint) - 1
+    if used == list(range(first, first + len(used))) and first:
+        total = rank(target)
+        wide = total - rank(values)
+        values = op.Unsqueeze(values, ints(*range(wide))) if wide > 0 else values
+        values = op.Transpose(
+            values, perm=[*range(first, first + count), *range(first), *range(first + count, total)]
+        )
+    spread = op.Expand(values, op.Shape(target))
+    made = op.ScatterND(turned, joint, spread, reduction="add" if accumulate else "none")
+    return (
+        made
+        if order == sorted(order)
+        else op.Transpose(made, perm=[order.index(i) for i in range(len(order))])
+    )
+
+
+@ops.op("aten::put")
+def put(op, x, index, source, accumulate=False):
+    flat = op.Reshape(x, ints(-1))
+    places = op.Reshape(index, ints(-1))
+    made = op.ScatterElements(
+        flat, places, op.Reshape(source, ints(-1)), axis=0, reduction="add" if accumulate else "none"
+    )
+    return as_base(op, x, made)
+
+
+@ops.op("aten::masked_fill")
+def masked_fill(op, x, mask, value):
+    return op.Where(cast(op, mask, T.BOOL), tensor(op, value, x.dtype), x)
+
+
+@ops.op("aten::masked_select")
+def masked_select(op, x, mask):
+    wide = op.Expand(mask, op.Shape(x))
+    x = op.Expand(x, op.Shape(wide))
+    return op.Compress(op.Reshape(x, ints(-1)), op.Reshape(wide, ints(-1)))
+
+
+@ops.op("aten::masked_scatter")
+def masked_scatter(op, x, mask, source):
+    """The n-th true place gets the n-th element of the source."""
+    mask = op.Expand(mask, op.Shape(x))
+    x = op.Expand(x, op.Shape(mask))
+    flat = op.Reshape(mask, ints(-1))
+    order = op.Sub(op.CumSum(op.Cast(flat, to=7), np.array(0)), np.array(1))
+    picked = op.Gather(op.Reshape(source, ints(-1)), op.Max(order, np.array(0)), axis=0)
+    return as_base(op, x, op.Where(flat, picked, op.Reshape(x, ints(-1))))
+
+
+@ops.op("aten::nonzero", "aten::argwhere")
+def nonzero(op, x):
+    if not rank(x):
+        found = op.Transpose(op.NonZero(cast(op, op.Reshape(x, ints(1)), T.BOOL)), perm=[1, 0])
+        return op.Gather(found, ints(), axis=1)
+    return op.Transpose(op.NonZero(cast(op, x, T.BOOL)), perm=[1, 0])
+
+
+@ops.op("aten::nonzero_numpy")
+def nonzero_numpy(op, x):
+    x = x if rank(x) else op.Reshape(x, ints(1))
+    return _mask_places(op, cast(op, x, T.BOOL))
+
+
+@ops.op("aten::count_nonzero")
+def count_nonzero(op, x, dim=None):
+    hits = op.Cast(cast(op, x, T.BOOL), to=7)
+    if dim is None or dim == [] or not rank(x):
+        return op.ReduceSum(hits, keepdims=0)
+    return op.ReduceSum(hits, ints(*([dim] if isinstance(dim, int) else dim)), keepdims=0)
+
+
+@ops.op("aten::one_hot")
+def one_hot(op, x, num_classes=-1):
+    if num_classes == -1:
+        raise Unsupported("needs num_classes")
+    return op.OneHot(x, np.array(known(num_classes, "num_classes")), ints(0, 1), axis=-1)
+
+
+def _band(op: Any, x: ir.Value, diagonal: Any, upper: int) -> ir.Value:
+    if x.dtype == T.BOOL:
+        return op.Cast(op.Trilu(op.Cast(x, to=7), scalar(op, diagonal), upper=upper), to=9)
+    return op.Trilu(x, scalar(op, diagonal), upper=upper)
+
+
+@ops.op("aten::tril")
+def tril(op, x, diagonal=0):
+    return _band(op, x, diagonal, 0)
+
+
+@ops.op("aten::triu")
+def triu(op, x, diagonal=0):
+    return _band(op, x, diagonal, 1)
+
+
+def _indices(name: str) -> None:
+    @ops.op(f"aten::{name}")
+    def make(op, row, col, offset=0):
+        made = getattr(np, name)(row, offset, col)
+        return op.const(np.stack(made).astype(np.int64))
+
+
+_indices("tril_indices")
+_indices("triu_indices")
+
+
+@ops.op("aten::topk")
+def topk(op, x, k, dim=-1, largest=True, sorted=True):
+    if not rank(x):
+        return (op.Identity(x), op.const(np.array(0)))
+    count = op.Reshape(scalar(op, k), ints(1))
+    return op.TopK(x, count, axis=axis(x, dim), largest=int(largest), _outputs=2)
+
+
+@ops.op("aten::sort")
+def sort(op, x, dim=-1, descending=False, stable=None):
+    if not rank(x):
+        return (op.Identity(x), op.const(np.array(0)))
+    at = axis(x, dim)
+    kind = x.dtype
+    wide = op.Cast(x, to=7) if kind in (T.BOOL, T.INT8, T.UINT8, T.INT16) else x
+    count = op.Reshape(scalar(op, length(op, x, at)), ints(1))
+    values, places = op.TopK(wide, count, axis=at, largest=int(bool(descending)), _outputs=2)
+    return cast(op, values, kind), places
+
+
+@ops.op("aten::msort")
+def msort(op, x):
+    return sort(op, x, 0)[0]
+
+
+@ops.op("aten::argsort")
+def argsort(op, x, dim=-1, descending=False, stable=False):
+    return sort(op, x, dim, descending)[1]
+
+
+@ops.op("aten::kthvalue")
+def kthvalue(op, x, k, dim=-1, keepdim=False):
+    values, places = sort(op, x, dim)
+    if not rank(x):
+        return values, places
+    at = axis(x, dim)
+    found = [op.Gather(v, np.array(k - 1), axis=at) for v in (values, places)]
+    return tuple(op.Unsqueeze(v, ints(at)) for v in found) if keepdim else tuple(found)
+
+
+@ops.op("aten::median")
+def median(op, x, dim=None, keepdim=False):
+    """The lower of the two in the middle."""
+    if dim is None:
+        flat = op.Reshape(x, ints(-1))
+        return kthvalue(op, flat, (static(flat)[0] + 1) // 2, 0)[0]
+    size = length(op, x, dim) if rank(x) else 1
+    return kthvalue(op, x, (known(size, "length") + 1) // 2, dim, keepdim)
+
+
+@ops.op("aten::nanmedian")
+def nanmedian(op, x, dim=None, keepdim=False):
+    """Of the numbers there are; no number where there are none."""
+    if dim is None:
+        return nanmedian(op, op.Reshape(x, ints(-1)), 0)[0]
+    if not rank(x):
+        return op.Identity(x), op.const(np.array(0))
+    at = axis(x, dim)
+    missing = op.IsNaN(x)
+    values, places = sort(op, op.Where(missing, number(op, np.inf, x), x), at)
+    count = op.ReduceSum(op.Cast(op.Not(missing), to=7), ints(at))
+    middle = op.Max(op.Div(op.Sub(count, np.array(1)), np.array(2)), np.array(0))
+    found = op.GatherElements(values, middle, axis=at)
+    found = op.Where(op.Equal(count, np.array(0)), number(op, np.nan, x), found)
+    place = op.GatherElements(places, middle, axis=at)
+    return (found, place) if keepdim else (op.Squeeze(found, ints(at)), op.Squeeze(place, ints(at)))
+
+
+@ops.op("aten::bucketize")
+def bucketize(op, x, boundaries, out_int32=False, right=False):
+    return searchsorted(op, boundaries, x, out_int32, right)
+
+
+@ops.op("aten::searchsorted")
+def searchsorted(op, sorted_sequence, x, out_int32=False, right=False, side=None, sorter=None):
+    """How many boundaries lie below (or at) each value."""
+    if side is not None:
+        right = side == "right"
+    if sorter is not None:
+        sorted_sequence = op.GatherElements(sorted_sequence, sorter, axis=-1)
+    values = tensor(op, x)
+    a, b = (
+        together(op, sorted_sequence, values)
+        if isinstance(x, ir.Value)
+        else (sorted_sequence, tensor(op, x, sorted_sequence.dtype))
+    )
+    table = a if rank(sorted_sequence) == 1 else op.Unsqueeze(a, ints(-2))
+    places = op.Unsqueeze(b, ints(-1))
+    hits = op.LessOrEqual(table, places) if right else op.Less(table, places)
+    return op.Cast(op.ReduceSum(op.Cast(hits, to=7), ints(-1), keepdims=0), to=6 if out_int32 else 7)
+
+
+@view("aten::diagonal", "aten::diagonal_copy", "aten::linalg_diagonal")
+def view_diagonal(op, x, offset=0, dim1=0, dim2=1):
+    one, two = axis(x, dim1), axis(x, dim2)
+    shape = static(x)
+    rows = min(shape[one], shape[two] - offset) if offset >= 0 else min(shape[one] + offset, shape[two])
+    rows = max(rows, 0)
+    places = np.stack([np.arange(rows) + max(-offset, 0), np.arange(rows) + max(offset, 0)], -1)
+    order = [one, two, *(i for i in range(len(shape)) if i not in (one, two))]
+    found = op.GatherND(op.Transpose(x, perm=order), op.const(places))
+    return op.Transpose(found, perm=[*range(1, len(shape) - 1), 0]) if len(shape) > 2 else found
+
+
+@ops.op("aten::diag")
+def diag(op, x, diagonal=0):
+    return diag_embed(op, x, diagonal) if rank(x) == 1 else view_diagonal(op, x, diagonal)
+
+
+@ops.op("aten::diag_embed")
+def diag_embed(op, x, offset=0, dim1=-2, dim2=-1):
+    size = static(x)[-1] + abs(offset)
+    wide = op.Pad(x, ints(*[0] * (rank(x) - 1), max(offset, 0), *[0] * (rank(x) - 1), max(-offset, 0)))
+    rows = np.arange(size)
+    mask = rows[None] - rows[:, None] == offset
+    grid = op.Where(op.const(mask), op.Unsqueeze(wide, ints(-2)), zero(op, x))
+    one, two = axis(grid, dim1), axis(grid, dim2)
+    if one > two:
+        one, two, grid = (
+            two,
+            one,
+            op.Transpose(grid, perm=[*range(rank(grid) - 2), rank(grid) - 1, rank(grid) - 2]),
+        )
+    order = list(range(rank(grid) - 2))
+    order.insert(one, rank(grid) - 2)
+    order.insert(two, rank(grid) - 1)
+    return op.Transpose(grid, perm=order)
+
+
+@ops.op("aten::diagflat")
+def diagflat(op, x, offset=0):
+    return diag_embed(op, op.Reshape(x, ints(-1)), offset)
+
+
+@ops.op("aten::trace")
+def trace(op, x):
+    return op.ReduceSum(view_diagonal(op, x), ints(0), keepdims=0)
+
+
+@ops.op("aten::select_scatter")
+def select_scatter(op, x, src, dim, index):
+    from bridge_torchscript.import_ops.shapes import _select_back
+
+    return _select_back(op, x, src, dim, index)
+
+
+@ops.op("aten::slice_scatter")
+def slice_scatter(op, x, src, dim=0, start=None, end=None, step=1):
+    from bridge_torchscript.import_ops.shapes import _slice_back
+
+    return _slice_back(op, x, src, dim, start, end, step)
+
+
+@ops.op("aten::diagonal_scatter")
+def diagonal_scatter(op, x, src, offset=0, dim1=0, dim2=1):
+    one, two = axis(x, dim1), axis(x, dim2)
+    shape = static(x)
+    rows = min(shape[one], shape[two] - offset) if offset >= 0 else min(shape[one] + offset, shape[two])
+    places = np.stack([np.arange(rows) + max(-offset, 0), np.arange(rows) + max(offset, 0)], -1)
+    order = [one, two, *(i for i in range(len(shape)) if i not in (one, two))]
+    back = [order.index(i) for i in range(len(order))]
+    first = op.Transpose(src, perm=[rank(src) - 1, *range(rank(src) - 1)])
+    return op.Transpose(op.ScatterND(op.Transpose(x, perm=order), op.const(places), first), perm=back)
+
+
+@ops.op("aten::repeat_interleave")
+def repeat_interleave(op, x=None, repeats=None, dim=None, output_size=None):
+    if isinstance(repeats, ir.Value):
+        array = const(repeats)
+        if array is None or x is None:
+            raise Unsupported("repeats a number of times known at run time alone")
+        repeats = [int(r) for r in array.reshape(-1)]
+        repeats = repeats[0] if len(repeats) == 1 else repeats
+    if dim is None:
+        x, dim = op.Reshape(x, ints(-1)), 0
+    if not rank(x):
+        x = op.Reshape(x, ints(1))
+    at = axis(x, dim)
+    size = known(length(op, x, at), "length")
+    return op.Gather(x, op.const(np.repeat(np.arange(size), repeats)), axis=at)
+
+
+@ops.op("aten::unfold")
+def unfold(op, x, dimension, size, step):
+    if not rank(x):
+        return op.Reshape(x, ints(*([1] if size else [0])))
+    at = axis(x, dimension)
+    total = known(length(op, x, at), "length")
+    places = np.arange(0, total - size + 1, step)[:, None] + np.arange(size)
+    made = op.Gather(x, op.const(places), axis=at)
+    order = [i for i in range(rank(made)) if i != at + 1]
+    return op.Transpose(made, perm=[*order, at + 1])
+
+
+def _uniques(op: Any, x: ir.Value, dim: Any) -> Any:
+    made = op.Unique(x, axis=dim, sorted=1, _outputs=4)
+    return made[0], made[2] if dim is not None else as_base(op, x, made[2]), made[3]
+
+
+@ops.op("aten::_unique2")
+def unique2(op, x, sorted=True, return_inverse=False, return_counts=False):
+    return _uniques(op, x, None)
+
+
+@ops.op("aten::unique_dim")
+def unique_dim(op, x, dim, sorted=True, return_inverse=False, return_counts=False):
+    return _uniques(op, x, axis(x, dim))

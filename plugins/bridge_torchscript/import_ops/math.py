@@ -1,0 +1,629 @@
+"""Element by element."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import const
+from bridge_torchscript.import_ops import fourier
+from bridge_torchscript.import_ops.common import (
+    T,
+    cast,
+    dtype_of,
+    floating,
+    is_float,
+    known,
+    number,
+    ops,
+    promoted,
+    rank,
+    tensor,
+    together,
+    zero,
+)
+from bridge_torchscript.values import Complex, Sym
+
+
+def unary(**names: str) -> None:
+    """Register functions of floats that differ in name alone; integers become float32."""
+    for name, hub_name in names.items():
+
+        @ops.op(f"aten::{name}")
+        def call(op, x, hub_name=hub_name):
+            return op.node(hub_name, floating(op, x))
+
+
+unary(
+    exp="Exp", log="Log", sqrt="Sqrt", sin="Sin", cos="Cos", tan="Tan", asin="Asin", acos="Acos", atan="Atan"
+)
+unary(
+    sinh="Sinh",
+    cosh="Cosh",
+    tanh="Tanh",
+    asinh="Asinh",
+    acosh="Acosh",
+    atanh="Atanh",
+    sigmoid="Sigmoid",
+    erf="Erf",
+)
+unary(reciprocal="Reciprocal", arcsin="Asin", arccos="Acos", arctan="Atan", arcsinh="Asinh", arccosh="Acosh")
+unary(arctanh="Atanh", hardswish="HardSwish", mish="Mish", special_expit="Sigmoid", special_erf="Erf")
+
+
+def same(**names: str) -> None:
+    for name, hub_name in names.items():
+
+        @ops.op(f"aten::{name}")
+        def call(op, x, hub_name=hub_name):
+            return op.node(hub_name, x)
+
+
+same(neg="Neg", negative="Neg", relu="Relu")
+
+
+@ops.op("aten::abs", "aten::absolute")
+def absolute(op, x):
+    return fourier.size(op, x) if isinstance(x, Complex) else op.Abs(x)
+
+
+@ops.op("aten::sign", "aten::sgn")
+def sign(op, x):
+    """0 for what is no number, as torch has it."""
+    if x.dtype == T.BOOL:
+        return op.Identity(x)
+    if not is_float(x):
+        return op.Sign(x)
+    up, down = (cast(op, c, x.dtype) for c in (op.Greater(x, zero(op, x)), op.Less(x, zero(op, x))))
+    return op.Sub(up, down)
+
+
+def rounding(**names: str) -> None:
+    for name, hub_name in names.items():
+
+        @ops.op(f"aten::{name}")
+        def call(op, x, hub_name=hub_name):
+            return op.node(hub_name, x) if is_float(x) else op.Identity(x)
+
+
+rounding(floor="Floor", ceil="Ceil")
+
+
+@ops.op("aten::round", "aten::special_round")
+def round_(op, x, decimals=0):
+    if not decimals:
+        return op.Round(x) if is_float(x) else op.Identity(x)
+    factor = number(op, 10.0 ** abs(decimals), x)
+    if decimals > 0:
+        return op.Div(op.Round(op.Mul(x, factor)), factor)
+    return op.Mul(op.Round(op.Div(x, factor)), factor)
+
+
+@ops.op("aten::trunc", "aten::fix")
+def trunc(op, x):
+    if not is_float(x):
+        return op.Identity(x)
+    return op.Where(op.Less(x, zero(op, x)), op.Ceil(x), op.Floor(x))
+
+
+@ops.op("aten::frac")
+def frac(op, x):
+    return op.Sub(x, trunc(op, x))
+
+
+@ops.op("aten::add")
+def add(op, x, other, alpha=1):
+    if isinstance(x, Complex) and isinstance(other, Complex) and alpha == 1:
+        return Complex(op.Add(x.value, other.value))
+    a, b = together(op, x, other)
+    if alpha != 1:
+        b = op.Mul(b, tensor(op, alpha, b.dtype))
+    return op.Or(a, b) if a.dtype == T.BOOL else op.Add(a, b)
+
+
+@ops.op("aten::sub", "aten::subtract")
+def sub(op, x, other, alpha=1):
+    if isinstance(x, Complex) and isinstance(other, Complex) and alpha == 1:
+        return Complex(op.Sub(x.value, other.value))
+    a, b = together(op, x, other)
+    return op.Sub(a, b if alpha == 1 else op.Mul(b, tensor(op, alpha, b.dtype)))
+
+
+@ops.op("aten::rsub")
+def rsub(op, x, other, alpha=1):
+    return sub(op, other, x, alpha)
+
+
+@ops.op("aten::mul", "aten::multiply")
+def mul(op, x, other):
+    if isinstance(x, Complex) or isinstance(other, Complex):
+        return fourier.product(op, x, other)
+    a, b = together(op, x, other)
+    return op.And(a, b) if a.dtype == T.BOOL else op.Mul(a, b)
+
+
+@ops.op("aten::div", "aten::divide", "aten::true_divide")
+def div(op, x, other, rounding_mode=None):
+    a, b = together(op, x, other)
+    if rounding_mode == "floor":
+        return floor_divide(op, a, b)
+    if rounding_mode == "trunc":
+        return trunc(op, op.Div(a, b))
+    return op.Div(floating(op, a), floating(op, b))
+
+
+@ops.op("aten::floor_divide")
+def floor_divide(op, x, other):
+    """By the exact rest of the division, which decides where the quotient is rounded."""
+    a, b = together(op, x, other)
+    if not is_float(a):
+        return op.Div(op.Sub(a, op.Mod(a, b)), b)
+    rest = op.Mod(a, b, fmod=1)
+    quotient = op.Div(op.Sub(a, rest), b)
+    nothing = zero(op, a)
+    apart = op.And(op.Not(op.Equal(rest, nothing)), op.Xor(op.Less(b, nothing), op.Less(rest, nothing)))
+    whole = op.Round(op.Sub(quotient, cast(op, apart, a.dtype)))
+    return op.Where(op.Equal(b, nothing), op.Div(a, b), whole)
+
+
+@ops.op("aten::remainder")
+def remainder(op, x, other):
+    a, b = together(op, x, other)
+    if not is_float(a):
+        return op.Mod(a, b)
+    rest = op.Mod(a, b, fmod=1)
+    nothing = zero(op, a)
+    apart = op.And(op.Not(op.Equal(rest, nothing)), op.Xor(op.Less(b, nothing), op.Less(rest, nothing)))
+    return op.Where(apart, op.Add(rest, b), rest)
+
+
+@ops.op("aten::fmod")
+def fmod(op, x, other):
+    a, b = together(op, x, other)
+    return op.Mod(a, b, fmod=1)
+
+
+@ops.op("aten::float_power")
+def float_power(op, x, exponent):
+    return op.Pow(tensor(op, x, T.DOUBLE), tensor(op, exponent, T.DOUBLE))
+
+
+@ops.op("aten::pow")
+def power(op, x, exponent):
+    a, b = together(op, x, exponent)
+    if not isinstance(exponent, (ir.Value, Sym)) and exponent == 2:
+        return op.Mul(a, a)
+    if not isinstance(exponent, (ir.Value, Sym)) and exponent == 0.5:
+        return op.Sqrt(a)
+    return op.Pow(a, b)
+
+
+@ops.op("aten::square")
+def square(op, x):
+    return op.Mul(x, x)
+
+
+@ops.op("aten::rsqrt")
+def rsqrt(op, x):
+    return op.Reciprocal(op.Sqrt(floating(op, x)))
+
+
+@ops.op("aten::exp2", "aten::special_exp2")
+def exp2(op, x):
+    x = floating(op, x)
+    return op.Pow(number(op, 2.0, x), x)
+
+
+@ops.op("aten::expm1", "aten::special_expm1")
+def expm1(op, x):
+    """tanh(x/2) · (exp(x) + 1), which loses nothing near zero."""
+    x = floating(op, x)
+    one = number(op, 1.0, x)
+    near = op.Mul(op.Tanh(op.Mul(x, number(op, 0.5, x))), op.Add(op.Exp(x), one))
+    return op.Where(op.Less(op.Abs(x), one), near, op.Sub(op.Exp(x), one))
+
+
+@ops.op("aten::log1p", "aten::special_log1p")
+def log1p(op, x):
+    """2 · atanh(x / (2 + x)) near zero."""
+    x = floating(op, x)
+    two, one = number(op, 2.0, x), number(op, 1.0, x)
+    small = op.Less(op.Abs(x), number(op, 0.5, x))
+    inside = op.Where(small, x, zero(op, x))
+    return op.Where(small, op.Mul(two, op.Atanh(op.Div(inside, op.Add(inside, two)))), op.Log(op.Add(x, one)))
+
+
+@ops.op("aten::log2")
+def log2(op, x):
+    x = floating(op, x)
+    return op.Div(op.Log(x), number(op, math.log(2), x))
+
+
+@ops.op("aten::log10")
+def log10(op, x):
+    x = floating(op, x)
+    return op.Div(op.Log(x), number(op, math.log(10), x))
+
+
+@ops.op("aten::erfc", "aten::special_erfc")
+def erfc(op, x):
+    x = floating(op, x)
+    return op.Sub(number(op, 1.0, x), op.Erf(x))
+
+
+@ops.op("aten::deg2rad")
+def deg2rad(op, x):
+    x = floating(op, x)
+    return op.Mul(x, number(op, math.pi / 180, x))
+
+
+@ops.op("aten::rad2deg")
+def rad2deg(op, x):
+    x = floating(op, x)
+    return op.Mul(x, number(op, 180 / math.pi, x))
+
+
+@ops.op("aten::sinc", "aten::special_sinc")
+def sinc(op, x):
+    x = floating(op, x)
+    angle = op.Mul(x, number(op, math.pi, x))
+    nothing = op.Equal(x, zero(op, x))
+    return op.Where(
+        nothing, number(op, 1.0, x), op.Div(op.Sin(angle), op.Where(nothing, number(op, 1.0, x), angle))
+    )
+
+
+@ops.op("aten::atan2", "aten::arctan2")
+def atan2(op, x, other):
+    """By quadrant, zeros with their sign as in C."""
+    y, x = (floating(op, v) for v in together(op, x, other))
+    nothing, pi, half = zero(op, x), number(op, math.pi, x), number(op, math.pi / 2, x)
+    plain = op.Atan(op.Div(y, x))
+    turned = op.Where(op.Less(y, nothing), op.Sub(plain, pi), op.Add(plain, pi))
+    result = op.Where(op.Less(x, nothing), turned, plain)
+    upright = op.Where(op.Greater(y, nothing), half, op.Where(op.Less(y, nothing), op.Neg(half), nothing))
+    return op.Where(op.Equal(x, nothing), upright, result)
+
+
+@ops.op("aten::hypot")
+def hypot(op, x, other):
+    a, b = together(op, x, other)
+    return op.Sqrt(op.Add(op.Mul(a, a), op.Mul(b, b)))
+
+
+@ops.op("aten::logaddexp")
+def logaddexp(op, x, other):
+    a, b = together(op, x, other)
+    high = op.Max(a, b)
+    near = op.Add(high, log1p(op, op.Exp(op.Neg(op.Abs(op.Sub(a, b))))))
+    return op.Where(op.Equal(a, b), op.Add(a, number(op, math.log(2), a)), near)
+
+
+@ops.op("aten::logaddexp2")
+def logaddexp2(op, x, other):
+    a, b = together(op, x, other)
+    scale = number(op, math.log(2), a)
+    return op.Div(logaddexp(op, op.Mul(a, scale), op.Mul(b, scale)), scale)
+
+
+@ops.op("aten::copysign")
+def copysign(op, x, other):
+    """The sign of a zero is that of one divided by it."""
+    a, b = (floating(op, v) for v in together(op, x, other))
+    negative = op.Or(op.Less(b, zero(op, b)), op.Less(op.Div(number(op, 1.0, b), b), zero(op, b)))
+    return op.Where(negative, op.Neg(op.Abs(a)), op.Abs(a))
+
+
+@ops.op("aten::signbit")
+def signbit(op, x):
+    if not is_float(x):
+        return op.Less(x, zero(op, x))
+    return op.Or(op.Less(x, zero(op, x)), op.Less(op.Div(number(op, 1.0, x), x), zero(op, x)))
+
+
+@ops.op("aten::xlogy", "aten::special_xlogy")
+def xlogy(op, x, other):
+    a, b = (floating(op, v) for v in together(op, x, other))
+    nothing = zero(op, a)
+    product = op.Where(op.Equal(a, nothing), nothing, op.Mul(a, op.Log(b)))
+    return op.Where(op.IsNaN(b), b, product)
+
+
+@ops.op("aten::special_xlog1py")
+def xlog1py(op, x, other):
+    a, b = (floating(op, v) for v in together(op, x, other))
+    nothing = zero(op, a)
+    return op.Where(op.IsNaN(b), b, op.Where(op.Equal(a, nothing), nothing, op.Mul(a, log1p(op, b))))
+
+
+@ops.op("aten::special_entr")
+def entr(op, x):
+    x = floating(op, x)
+    nothing = zero(op, x)
+    inside = op.Where(op.Greater(x, nothing), x, number(op, 1.0, x))
+    value = op.Where(
+        op.Greater(x, nothing),
+        op.Neg(op.Mul(x, op.Log(inside))),
+        op.Where(op.Less(x, nothing), number(op, -math.inf, x), nothing),
+    )
+    return op.Where(op.IsNaN(x), x, value)
+
+
+@ops.op("aten::logit", "aten::special_logit")
+def logit(op, x, eps=None):
+    x = floating(op, x)
+    if eps is not None:
+        x = op.Clip(x, number(op, eps, x), number(op, 1 - eps, x))
+    return op.Log(op.Div(x, op.Sub(number(op, 1.0, x), x)))
+
+
+@ops.op("aten::nan_to_num")
+def nan_to_num(op, x, nan=None, posinf=None, neginf=None):
+    if not is_float(x):
+        return op.Identity(x)
+    info = np.finfo(x.dtype.numpy())
+    high = number(op, float(info.max) if posinf is None else posinf, x)
+    low = number(op, float(info.min) if neginf is None else neginf, x)
+    result = op.Where(op.IsNaN(x), number(op, nan or 0.0, x), x)
+    result = op.Where(op.IsInf(x, detect_negative=0), high, result)
+    return op.Where(op.IsInf(x, detect_positive=0), low, result)
+
+
+def comparison(hub_name: str, *names: str) -> None:
+    @ops.op(*(f"aten::{n}" for n in names))
+    def compare(op, x, other):
+        a, b = together(op, x, other)
+        if a.dtype == T.BOOL and hub_name != "Equal":
+            a, b = (cast(op, v, T.INT32) for v in (a, b))
+        return op.node(hub_name, a, b)
+
+
+comparison("Equal", "eq")
+comparison("Less", "lt", "less")
+comparison("LessOrEqual", "le", "less_equal")
+comparison("Greater", "gt", "greater")
+comparison("GreaterOrEqual", "ge", "greater_equal")
+
+
+@ops.op("aten::ne", "aten::not_equal")
+def not_equal(op, x, other):
+    return op.Not(op.Equal(*together(op, x, other)))
+
+
+def truth(op, x):
+    return cast(op, tensor(op, x), T.BOOL)
+
+
+def logical(**names: str) -> None:
+    for name, hub_name in names.items():
+
+        @ops.op(f"aten::{name}")
+        def combine(op, x, other, hub_name=hub_name):
+            return op.node(hub_name, truth(op, x), truth(op, other))
+
+
+logical(logical_and="And", logical_or="Or", logical_xor="Xor")
+
+
+@ops.op("aten::logical_not")
+def logical_not(op, x):
+    return op.Not(truth(op, x))
+
+
+@ops.op("aten::bitwise_not")
+def bitwise_not(op, x):
+    return op.Not(x) if x.dtype == T.BOOL else op.BitwiseNot(x)
+
+
+def bitwise(hub_name: str, bool_name: str, *names: str) -> None:
+    @ops.op(*(f"aten::{n}" for n in names))
+    def combine(op, x, other):
+        a, b = together(op, x, other)
+        return op.node(bool_name if a.dtype == T.BOOL else hub_name, a, b)
+
+
+bitwise("BitwiseAnd", "And", "bitwise_and", "__and__")
+bitwise("BitwiseOr", "Or", "bitwise_or", "__or__")
+bitwise("BitwiseXor", "Xor", "bitwise_xor", "__xor__")
+
+
+@ops.op("aten::bitwise_left_shift", "aten::__lshift__")
+def left_shift(op, x, other):
+    a, b = together(op, x, other)
+    return (
+        op.Mul(a, cast(op, op.Pow(number(op, 2, a), b), a.dtype))
+        if not is_float(a)
+        else op.Mul(a, op.Pow(number(op, 2.0, a), b))
+    )
+
+
+@ops.op("aten::isnan")
+def isnan(op, x):
+    return op.IsNaN(x) if is_float(x) else op.Not(op.Equal(x, x))
+
+
+@ops.op("aten::isinf")
+def isinf(op, x):
+    return op.IsInf(x) if is_float(x) else op.Not(op.Equal(x, x))
+
+
+@ops.op("aten::isposinf")
+def isposinf(op, x):
+    return op.IsInf(x, detect_negative=0) if is_float(x) else op.Not(op.Equal(x, x))
+
+
+@ops.op("aten::isneginf")
+def isneginf(op, x):
+    return op.IsInf(x, detect_positive=0) if is_float(x) else op.Not(op.Equal(x, x))
+
+
+@ops.op("aten::isfinite")
+def isfinite(op, x):
+    return op.Not(op.Or(isnan(op, x), isinf(op, x)))
+
+
+@ops.op("aten::isreal")
+def isreal(op, x):
+    return op.Equal(x, x) if not is_float(x) else op.Or(op.IsNaN(x), op.Equal(x, x))
+
+
+@ops.op("aten::isclose")
+def isclose(op, x, other, rtol=1e-5, atol=1e-8, equal_nan=False):
+    a, b = together(op, x, other)
+    close = op.Equal(a, b)
+    if is_float(a):
+        bound = op.Add(number(op, atol, a), op.Mul(number(op, rtol, a), op.Abs(b)))
+        near = op.And(op.LessOrEqual(op.Abs(op.Sub(a, b)), bound), isfinite(op, b))
+        close = op.Or(close, near)
+        if equal_nan:
+            close = op.Or(close, op.And(op.IsNaN(a), op.IsNaN(b)))
+    return close
+
+
+def extreme(hub_name: str, *names: str) -> None:
+    @ops.op(*(f"aten::{n}" for n in names))
+    def pick(op, x, other):
+        a, b = together(op, x, other)
+        if a.dtype == T.BOOL:
+            return op.node("Or" if hub_name == "Max" else "And", a, b)
+        picked = op.node(hub_name, a, b)
+        return op.Where(op.IsNaN(a), a, op.Where(op.IsNaN(b), b, picked)) if is_float(a) else picked
+
+
+extreme("Max", "maximum")
+extreme("Min", "minimum")
+
+
+def extreme_of_numbers(hub_name: str, name: str) -> None:
+    @ops.op(f"aten::{name}")
+    def pick(op, x, other):
+        a, b = together(op, x, other)
+        if not is_float(a):
+            return (
+                op.node("Or" if hub_name == "Max" else "And", a, b)
+                if a.dtype == T.BOOL
+                else op.node(hub_name, a, b)
+            )
+        return op.Where(op.IsNaN(a), b, op.Where(op.IsNaN(b), a, op.node(hub_name, a, b)))
+
+
+extreme_of_numbers("Max", "fmax")
+extreme_of_numbers("Min", "fmin")
+
+
+@ops.op("aten::clamp", "aten::clip")
+def clamp(op, x, min=None, max=None):
+    kind = promoted(x, *(v for v in (min, max) if v is not None))
+    x = cast(op, x, kind)
+    plain = all(v is None or not isinstance(v, ir.Value) or rank(v) == 0 for v in (min, max))
+    low, high = (None if v is None else tensor(op, v, kind) for v in (min, max))
+    if plain and kind not in (T.INT16, T.UINT16) and not (is_float(x) and const(x) is not None):
+        return op.Clip(x, low, high)
+    x = x if low is None else op.Max(x, low)
+    return x if high is None else op.Min(x, high)
+
+
+@ops.op("aten::clamp_min")
+def clamp_min(op, x, min):
+    return clamp(op, x, min=min)
+
+
+@ops.op("aten::clamp_max")
+def clamp_max(op, x, max):
+    return clamp(op, x, max=max)
+
+
+@ops.op("aten::where")
+def where(op, condition, x, other):
+    a, b = together(op, x, other)
+    return op.Where(truth(op, condition), a, b)
+
+
+@ops.op("aten::lerp")
+def lerp(op, x, end, weight):
+    """From the nearer end, as torch rounds it."""
+    w = tensor(op, weight, x.dtype)
+    span = op.Sub(end, x)
+    near = op.Add(x, op.Mul(w, span))
+    far = op.Sub(end, op.Mul(span, op.Sub(number(op, 1.0, x), w)))
+    return op.Where(op.Less(op.Abs(w), number(op, 0.5, x)), near, far)
+
+
+@ops.op("aten::addcmul")
+def addcmul(op, x, tensor1, tensor2, value=1):
+    a, b, c = together(op, x, tensor1, tensor2)
+    product = op.Mul(b, c)
+    return op.Add(a, product if value == 1 else op.Mul(product, number(op, value, a)))
+
+
+@ops.op("aten::addcdiv")
+def addcdiv(op, x, tensor1, tensor2, value=1):
+    a, b, c = together(op, x, tensor1, tensor2)
+    product = op.Div(b, c)
+    return op.Add(a, product if value == 1 else op.Mul(product, number(op, value, a)))
+
+
+@ops.op("aten::heaviside")
+def heaviside(op, x, values):
+    nothing = zero(op, x)
+    step = cast(op, op.Greater(x, nothing), x.dtype)
+    return op.Where(op.Equal(x, nothing), values, step)
+
+
+@ops.op("aten::real")
+def real(op, x):
+    return fourier.part(op, x, 0) if isinstance(x, Complex) else op.Identity(x)
+
+
+@ops.op("aten::conj", "aten::conj_physical", "aten::resolve_conj", "aten::_conj")
+def conj(op, x):
+    return fourier.conjugate(op, x) if isinstance(x, Complex) else op.Identity(x)
+
+
+@ops.op("aten::resolve_neg", "aten::positive")
+def unchanged(op, x):
+    return op.Identity(x)
+
+
+@ops.op("aten::angle")
+def angle(op, x):
+    x = floating(op, x)
+    return op.Where(op.Less(x, zero(op, x)), number(op, math.pi, x), op.Where(op.IsNaN(x), x, zero(op, x)))
+
+
+@ops.op("aten::to", "aten::type_as", "aten::_to_copy")
+def to(op, x, dtype=None, other=None, device=None):
+    target = (
+        other.dtype
+        if isinstance(other, ir.Value)
+        else x.dtype
+        if dtype is None
+        else dtype_of(known(dtype, "dtype"))
+    )
+    return op.Identity(x) if target == x.dtype else cast(op, x, target)
+
+
+def converting(**names: ir.DataType) -> None:
+    for name, dtype in names.items():
+
+        @ops.op(f"aten::{name}")
+        def convert(op, x, dtype=dtype):
+            return op.Identity(x) if x.dtype == dtype else cast(op, x, dtype)
+
+
+converting(
+    float=T.FLOAT,
+    double=T.DOUBLE,
+    half=T.FLOAT16,
+    bfloat16=T.BFLOAT16,
+    int=T.INT32,
+    long=T.INT64,
+    bool=T.BOOL,
+)
+
+
+@ops.op("aten::clone", "aten::contiguous", "aten::cpu", "aten::detach", "aten::alias", "aten::requires_grad_", "aten::lift_fresh", "aten::alias_copy", "aten::detach_copy", "aten::lift_fresh_copy", "aten::pin_memory")  # fmt: skip
+def copied(op, x):
+    return op.Identity(x)

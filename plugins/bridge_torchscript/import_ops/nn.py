@@ -1,0 +1,587 @@
+"""Layers: products, convolutions, activations, recurrence, attention."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import const
+from bridge_torchscript.import_ops.common import (
+    T,
+    axes,
+    axis,
+    ints,
+    known,
+    length,
+    number,
+    ops,
+    rank,
+    spatial,
+    static,
+    zero,
+)
+from bridge_torchscript.import_ops.pool import batched
+from bridge_torchscript.values import Unsupported
+
+
+def _turned(op: Any, x: ir.Value) -> ir.Value:
+    """The last two dimensions swapped; constants swapped now."""
+    order = [*range(rank(x) - 2), rank(x) - 1, rank(x) - 2]
+    return op.Transpose(x, perm=order)
+
+
+@ops.op("aten::linear")
+def linear(op, x, weight, bias=None):
+    if rank(x) == 2 and rank(weight) == 2 and (bias is None or rank(bias) == 1):
+        return op.Gemm(x, weight, bias, transB=1)
+    made = op.MatMul(x, _turned(op, weight) if rank(weight) > 1 else weight)
+    return made if bias is None else op.Add(made, bias)
+
+
+@ops.op("aten::matmul", "aten::mm", "aten::bmm", "aten::mv", "aten::dot", "aten::vdot", "aten::linalg_matmul", "aten::chain_matmul", "aten::__rmatmul__")  # fmt: skip
+def matmul(op, x, other=None, mat2=None, vec=None, tensor=None, tensor2=None):
+    second = next(v for v in (other, mat2, vec, tensor, tensor2) if v is not None)
+    return op.MatMul(x, second)
+
+
+@ops.op("aten::inner")
+def inner(op, x, other):
+    if not rank(x) or not rank(other):
+        return op.Mul(x, other)
+    return (
+        op.MatMul(x, _turned(op, other) if rank(other) > 1 else other)
+        if rank(other) < 3
+        else _tensordot(op, x, other, [-1], [-1])
+    )
+
+
+@ops.op("aten::outer", "aten::ger")
+def outer(op, x, vec2):
+    return op.Mul(op.Unsqueeze(x, ints(1)), op.Unsqueeze(vec2, ints(0)))
+
+
+def _scaled(op: Any, value: ir.Value, factor: Any) -> ir.Value:
+    return value if factor == 1 else op.Mul(value, number(op, factor, value))
+
+
+def _sum_of(op: Any, x: ir.Value, product: ir.Value, beta: Any, alpha: Any) -> ir.Value:
+    product = _scaled(op, product, alpha)
+    return op.Identity(product) if beta == 0 else op.Add(_scaled(op, x, beta), product)
+
+
+@ops.op("aten::addmm", "aten::addmv", "aten::baddbmm", "aten::addr")
+def addmm(
+    op,
+    x,
+    mat1=None,
+    mat2=None,
+    mat=None,
+    vec=None,
+    batch1=None,
+    batch2=None,
+    vec1=None,
+    vec2=None,
+    beta=1,
+    alpha=1,
+):
+    if vec1 is not None:
+        return _sum_of(op, x, outer(op, vec1, vec2), beta, alpha)
+    first = next(v for v in (mat1, mat, batch1) if v is not None)
+    second = next(v for v in (mat2, vec, batch2) if v is not None)
+    return _sum_of(op, x, op.MatMul(first, second), beta, alpha)
+
+
+@ops.op("aten::addbmm")
+def addbmm(op, x, batch1, batch2, beta=1, alpha=1):
+    return _sum_of(op, x, op.ReduceSum(op.MatMul(batch1, batch2), ints(0), keepdims=0), beta, alpha)
+
+
+@ops.op("aten::linalg_multi_dot")
+def multi_dot(op, tensors):
+    result = tensors[0]
+    for value in tensors[1:]:
+        result = op.MatMul(result, value)
+    return result
+
+
+@ops.op("aten::linalg_vecdot")
+def vecdot(op, x, y, dim=-1):
+    made = op.Mul(x, y)
+    return op.ReduceSum(made, ints(axis(made, dim)), keepdims=0)
+
+
+@ops.op("aten::linalg_cross", "aten::cross")
+def cross(op, x, other, dim=-1):
+    if dim is None:
+        dim = static(x).index(3)
+    shape = [max(a, b) for a, b in zip(static(x), static(other), strict=True)]
+    x, other = (op.Expand(v, ints(*shape)) for v in (x, other))
+    at = axis(x, dim)
+    one, two = (np.array([1, 2, 0]), np.array([2, 0, 1]))
+    left = op.Mul(op.Gather(x, one, axis=at), op.Gather(other, two, axis=at))
+    return op.Sub(left, op.Mul(op.Gather(x, two, axis=at), op.Gather(other, one, axis=at)))
+
+
+@ops.op("aten::einsum")
+def einsum(op, equation, tensors, path=None):
+    equation = equation.replace(" ", "")
+    return op.Einsum(*tensors, equation=equation)
+
+
+def _tensordot(op: Any, x: ir.Value, other: ir.Value, dims_self: Any, dims_other: Any) -> ir.Value:
+    one, two = axes(x, dims_self) if dims_self else [], axes(other, dims_other) if dims_other else []
+    a, b = static(x), static(other)
+    free = [i for i in range(len(a)) if i not in one], [i for i in range(len(b)) if i not in two]
+    count = math.prod(a[i] for i in one)
+    left = op.Reshape(op.Transpose(x, perm=[*free[0], *one]), ints(math.prod(a[i] for i in free[0]), count))
+    right = op.Reshape(
+        op.Transpose(other, perm=[*two, *free[1]]), ints(count, math.prod(b[i] for i in free[1]))
+    )
+    return op.Reshape(op.MatMul(left, right), ints(*(a[i] for i in free[0]), *(b[i] for i in free[1])))
+
+
+@ops.op("aten::tensordot")
+def tensordot(op, x, other, dims_self, dims_other):
+    return _tensordot(op, x, other, dims_self, dims_other)
+
+
+@ops.op("aten::kron")
+def kron(op, x, other):
+    count = max(rank(x), rank(other))
+    one, two = ([1] * (count - rank(v)) + static(v) for v in (x, other))
+    left = op.Reshape(x, ints(*(n for size in one for n in (size, 1))))
+    right = op.Reshape(other, ints(*(n for size in two for n in (1, size))))
+    return op.Reshape(op.Mul(left, right), ints(*(a * b for a, b in zip(one, two, strict=True))))
+
+
+@ops.op("aten::bilinear")
+def bilinear(op, input1, input2, weight, bias=None):
+    made = op.Einsum(input1, weight, input2, equation="...i,oij,...j->...o")
+    return made if bias is None else op.Add(made, bias)
+
+
+@ops.op("aten::cdist")
+def cdist(op, x1, x2, p=2.0, compute_mode=None):
+    from bridge_torchscript.import_ops.reduce import norm_of
+
+    gap = op.Sub(op.Unsqueeze(x1, ints(-2)), op.Unsqueeze(x2, ints(-3)))
+    return norm_of(op, gap, p, [-1], False)
+
+
+@ops.op("aten::pdist")
+def pdist(op, x, p=2.0):
+    one, two = np.triu_indices(static(x)[0], 1)
+    from bridge_torchscript.import_ops.reduce import norm_of
+
+    gap = op.Sub(op.Gather(x, op.const(one), axis=0), op.Gather(x, op.const(two), axis=0))
+    return norm_of(op, gap, p, [-1], False)
+
+
+@ops.op("aten::matrix_power", "aten::linalg_matrix_power")
+def matrix_power(op, x, n):
+    if n < 0:
+        from bridge_torchscript.import_ops.linalg import inverse
+
+        return matrix_power(op, inverse(op, x), -n)
+    if n == 0:
+        eye = op.const(np.eye(static(x)[-1], dtype=x.dtype.numpy()))
+        return op.Expand(eye, op.Shape(x))
+    result = x
+    for _ in range(n - 1):
+        result = op.MatMul(result, x)
+    return op.Identity(result)
+
+
+@ops.op("aten::vander", "aten::linalg_vander")
+def vander(op, x, N=None, increasing=True):
+    x, count = (op.Reshape(x, ints(1)) if not rank(x) else x), N or static(x)[-1]
+    powers = [op.Expand(number(op, 1, x), op.Shape(x))]
+    for _ in range(count - 1):
+        powers.append(op.Mul(powers[-1], x))
+    powers = powers[:count] if increasing else powers[:count][::-1]
+    return op.Concat(*(op.Unsqueeze(p, ints(-1)) for p in powers), axis=-1)
+
+
+def convolved(
+    op: Any, x: ir.Value, weight: ir.Value, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
+    count = rank(weight) - 2
+    extra: dict[str, Any] = {}
+    if isinstance(padding, str):
+        if padding == "same":
+            reach = [d * (k - 1) for d, k in zip(spatial(dilation, count), static(weight)[2:], strict=True)]
+            extra["pads"] = [r // 2 for r in reach] + [r - r // 2 for r in reach]
+    else:
+        extra["pads"] = spatial(padding, count) * 2
+    return batched(
+        op,
+        x,
+        count,
+        lambda v: op.Conv(
+            v,
+            weight,
+            bias,
+            strides=spatial(stride, count),
+            dilations=spatial(dilation, count),
+            group=groups,
+            **extra,
+        ),
+    )
+
+
+@ops.op("aten::conv1d", "aten::conv2d", "aten::conv3d")
+def conv(op, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    return convolved(op, x, weight, bias, stride, padding, dilation, groups)
+
+
+@ops.op("aten::conv_transpose1d", "aten::conv_transpose2d", "aten::conv_transpose3d")
+def conv_transpose(op, x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    count = rank(weight) - 2
+    pads, extra = spatial(padding, count), spatial(output_padding, count)
+    steps = spatial(stride, count)
+    far = any(e >= s for e, s in zip(extra, steps, strict=True))
+    after = [p - e for p, e in zip(pads, extra, strict=True)] if far else pads
+    shared = {"strides": steps, "dilations": spatial(dilation, count), "group": groups}
+
+    def make(v: ir.Value) -> ir.Value:
+        if not far:
+            return op.ConvTranspose(v, weight, bias, pads=[*pads, *pads], output_padding=extra, **shared)
+        whole = op.ConvTranspose(v, weight, None, **shared)
+        cut = op.Pad(whole, ints(0, 0, *(-p for p in pads), 0, 0, *(-a for a in after)))
+        return cut if bias is None else op.Add(cut, op.Reshape(bias, ints(-1, *[1] * count)))
+
+    return batched(op, x, count, make)
+
+
+@ops.op("aten::_convolution", "aten::convolution", "aten::_convolution_mode")
+def convolution(
+    op, x, weight, bias=None, stride=1, padding=0, dilation=1, transposed=False, output_padding=0, groups=1
+):
+    if transposed:
+        return conv_transpose(op, x, weight, bias, stride, padding, output_padding, groups, dilation)
+    return convolved(op, x, weight, bias, stride, padding, dilation, groups)
+
+
+@ops.op("aten::dropout")
+def dropout(op, x, p=0.5, train=False):
+    """Drops only when the module was saved in training mode."""
+    if not train or not p:
+        return op.Identity(x)
+    if p == 1:
+        return op.Mul(x, zero(op, x))
+    return op.Dropout(x, np.array(p, np.float32), np.array(True))
+
+
+@ops.op("aten::feature_dropout")
+def feature_dropout(op, x, p=0.5, train=False):
+    """Whole channels at random."""
+    if not train or not p:
+        return op.Identity(x)
+    kept = _kept(op, [*static(x)[:2], *[1] * (rank(x) - 2)], p)
+    return op.Mul(x, op.Div(op.Cast(kept, to=int(x.dtype)), number(op, 1 - p, x)))
+
+
+def _kept(op: Any, shape: list[int], p: float) -> ir.Value:
+    return op.Less(op.RandomUniform(shape=shape or [1]), np.array(1 - p, np.float32))
+
+
+def alpha_dropped(name: str, whole: bool) -> None:
+    @ops.op(f"aten::{name}")
+    def drop(op, x, p=0.5, train=False):
+        """To the negative limit of SELU, mean and variance restored."""
+        if not train or not p:
+            return op.Identity(x)
+        limit = -1.7580993408473766
+        a = 1 / math.sqrt((1 - p) * (1 + p * limit**2)) if p < 1 else 0.0
+        kept = _kept(op, [*static(x)[:2], *[1] * (rank(x) - 2)] if whole else static(x), p)
+        mixed = op.Where(kept, x, number(op, limit, x))
+        return op.Add(op.Mul(mixed, number(op, a, x)), number(op, -a * p * limit, x))
+
+
+alpha_dropped("alpha_dropout", False)
+alpha_dropped("feature_alpha_dropout", True)
+
+
+@ops.op("aten::relu6")
+def relu6(op, x):
+    return op.Clip(x, number(op, 0, x), number(op, 6, x))
+
+
+@ops.op("aten::hardtanh")
+def hardtanh(op, x, min_val=-1, max_val=1):
+    return op.Clip(x, number(op, min_val, x), number(op, max_val, x))
+
+
+@ops.op("aten::hardsigmoid")
+def hardsigmoid(op, x):
+    return op.HardSigmoid(x, alpha=1 / 6, beta=0.5)
+
+
+@ops.op("aten::leaky_relu")
+def leaky_relu(op, x, negative_slope=0.01):
+    return op.LeakyRelu(x, alpha=float(negative_slope))
+
+
+@ops.op("aten::elu")
+def elu(op, x, alpha=1, scale=1, input_scale=1):
+    inner = (
+        op.Elu(_scaled(op, x, input_scale), alpha=float(alpha))
+        if input_scale != 1
+        else op.Elu(x, alpha=float(alpha))
+    )
+    return _scaled(op, inner if input_scale == 1 else op.Where(op.Greater(x, zero(op, x)), x, inner), scale)
+
+
+@ops.op("aten::selu")
+def selu(op, x):
+    return op.Selu(x)
+
+
+@ops.op("aten::celu")
+def celu(op, x, alpha=1.0):
+    return op.Celu(x, alpha=float(alpha))
+
+
+@ops.op("aten::gelu")
+def gelu(op, x, approximate="none"):
+    return op.Gelu(x, approximate=approximate)
+
+
+@ops.op("aten::silu")
+def silu(op, x):
+    return op.Mul(x, op.Sigmoid(x))
+
+
+@ops.op("aten::softplus")
+def softplus(op, x, beta=1, threshold=20):
+    made = op.Softplus(_scaled(op, x, beta))
+    made = made if beta == 1 else op.Div(made, number(op, beta, x))
+    return op.Where(op.Greater(_scaled(op, x, beta), number(op, threshold, x)), x, made)
+
+
+@ops.op("aten::softsign")
+def softsign(op, x):
+    return op.Softsign(x)
+
+
+@ops.op("aten::softshrink")
+def softshrink(op, x, lambd=0.5):
+    return op.Shrink(x, bias=float(lambd), lambd=float(lambd))
+
+
+@ops.op("aten::hardshrink")
+def hardshrink(op, x, lambd=0.5):
+    inside = op.LessOrEqual(op.Abs(x), number(op, lambd, x))
+    return op.Where(inside, zero(op, x), x)
+
+
+@ops.op("aten::tanhshrink")
+def tanhshrink(op, x):
+    return op.Sub(x, op.Tanh(x))
+
+
+@ops.op("aten::threshold")
+def threshold(op, x, threshold, value):
+    return op.Where(op.LessOrEqual(x, number(op, threshold, x)), number(op, value, x), x)
+
+
+@ops.op("aten::log_sigmoid")
+def log_sigmoid(op, x):
+    return op.Neg(op.Softplus(op.Neg(x)))
+
+
+@ops.op("aten::prelu")
+def prelu(op, x, weight):
+    if rank(weight) == 1 and rank(x) > 2:
+        weight = op.Reshape(weight, ints(-1, *[1] * (rank(x) - 2)))
+    return op.Where(
+        op.Greater(x, zero(op, x)), x, op.Mul(x, weight if rank(x) else op.Reshape(weight, ints()))
+    )
+
+
+@ops.op("aten::_prelu_kernel")
+def prelu_kernel(op, x, weight):
+    return op.Where(op.Greater(x, zero(op, x)), x, op.Mul(x, weight))
+
+
+@ops.op("aten::rrelu")
+def rrelu(op, x, lower=1 / 8, upper=1 / 3, training=False):
+    if not training:
+        return op.LeakyRelu(x, alpha=(lower + upper) / 2)
+    slopes = op.RandomUniform(shape=static(x) or [1], low=float(lower), high=float(upper))
+    slopes = slopes if rank(x) else op.Reshape(slopes, ints())
+    return op.Where(op.Less(x, zero(op, x)), op.Mul(x, slopes), x)
+
+
+@ops.op("aten::glu")
+def glu(op, x, dim=-1):
+    a, b = op.Split(x, axis=axis(x, dim), num_outputs=2, _outputs=2)
+    return op.Mul(a, op.Sigmoid(b))
+
+
+@ops.op("aten::scaled_dot_product_attention")
+def attention(
+    op, query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
+):
+    width = known(length(op, query, -1), "the width of heads")
+    factor = 1 / math.sqrt(width) if scale is None else scale
+    if enable_gqa:
+        times = static(query)[-3] // static(key)[-3]
+        places = np.repeat(np.arange(static(key)[-3]), times)
+        key, value = (op.Gather(v, op.const(places), axis=rank(v) - 3) for v in (key, value))
+    scores = op.MatMul(op.Mul(query, number(op, factor, query)), _turned(op, key))
+    if is_causal:
+        rows, columns = (
+            op.Range(
+                np.array(0), op.Squeeze(op.Shape(v, start=rank(v) - 2, end=rank(v) - 1), ints(0)), np.array(1)
+            )
+            for v in (query, key)
+        )
+        seen = op.LessOrEqual(columns, op.Unsqueeze(rows, ints(1)))
+        scores = op.Where(seen, scores, number(op, -math.inf, scores))
+    if attn_mask is not None and attn_mask.dtype == T.BOOL:
+        scores = op.Where(attn_mask, scores, number(op, -math.inf, scores))
+    elif attn_mask is not None:
+        scores = op.Add(scores, attn_mask)
+    weights = op.Softmax(scores, axis=-1)
+    if attn_mask is not None:
+        weights = op.Where(op.IsNaN(weights), zero(op, weights), weights)
+    return op.MatMul(dropout(op, weights, dropout_p, True), value)
+
+
+GATES = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn": [0]}
+
+
+def _gates(op: Any, kind: str, weight: ir.Value) -> ir.Value:
+    """Gates in the order of ONNX: input output forget cell; update reset hidden."""
+    order = GATES[kind]
+    if len(order) == 1:
+        return weight
+    array = const(weight)
+    if array is not None:
+        return op.const(np.concatenate([np.split(array, len(order))[i] for i in order]))
+    parts = op.Split(weight, axis=0, num_outputs=len(order), _outputs=len(order))
+    return op.Concat(*(parts[i] for i in order), axis=0)
+
+
+def _recurrent(
+    op: Any,
+    kind: str,
+    x: ir.Value,
+    hx: Any,
+    params: Any,
+    has_biases: bool,
+    num_layers: int,
+    bidirectional: bool,
+    batch_first: bool,
+    activation: str = "",
+) -> Any:
+    """Layer on layer; `params` are torch's flat list of weights."""
+    states = list(hx) if isinstance(hx, (list, tuple)) else [hx]
+    directions = 2 if bidirectional else 1
+    each = 4 if has_biases else 2
+    if len(params) != each * num_layers * directions:
+        raise Unsupported("projects its states")
+    x = op.Transpose(x, perm=[1, 0, 2]) if batch_first else x
+    last: list[list[ir.Value]] = [[] for _ in states]
+    for layer in range(num_layers):
+        chosen = [
+            params[each * (layer * directions + d) : each * (layer * directions + d + 1)]
+            for d in range(directions)
+        ]
+
+        def joined(index: int, chosen: Any = chosen) -> ir.Value:
+            parts = [op.Unsqueeze(_gates(op, kind, group[index]), ints(0)) for group in chosen]
+            return op.Concat(*parts, axis=0) if len(parts) > 1 else parts[0]
+
+        bias = op.Concat(joined(2), joined(3), axis=1) if has_biases else None
+        starts = [
+            op.Slice(s, ints(layer * directions), ints((layer + 1) * directions), ints(0))
+            if num_layers > 1
+            else s
+            for s in states
+        ]
+        size = static(chosen[0][1], "weights")[-1]
+        attributes: dict[str, Any] = {
+            "hidden_size": size,
+            "direction": "bidirectional" if bidirectional else "forward",
+        }
+        if kind == "gru":
+            attributes["linear_before_reset"] = 1
+        if activation:
+            attributes["activations"] = [activation] * directions
+        made = op.node(
+            kind.upper(), x, joined(0), joined(1), bias, None, *starts, _outputs=len(states) + 1, **attributes
+        )
+        outputs, *ends = made
+        for kept, value in zip(last, ends, strict=True):
+            kept.append(value)
+        x = op.Transpose(outputs, perm=[0, 2, 1, 3])
+        x = op.Reshape(x, ints(0, 0, directions * size))
+    x = op.Transpose(x, perm=[1, 0, 2]) if batch_first else x
+    return (x, *(op.Concat(*v, axis=0) if len(v) > 1 else v[0] for v in last))
+
+
+def recurrent(kind: str, name: str, activation: str = "") -> None:
+    @ops.op(f"aten::{name}")
+    def layers(
+        op,
+        x,
+        hx,
+        params,
+        has_biases,
+        num_layers,
+        dropout,
+        train,
+        bidirectional,
+        batch_first=False,
+        batch_sizes=None,
+        data=None,
+    ):
+        if train and dropout:
+            raise Unsupported("drops at random, as in training")
+        return _recurrent(
+            op, kind, x, hx, params, has_biases, num_layers, bidirectional, batch_first, activation
+        )
+
+
+recurrent("lstm", "lstm")
+recurrent("gru", "gru")
+recurrent("rnn", "rnn_tanh", "Tanh")
+recurrent("rnn", "rnn_relu", "Relu")
+
+
+def _projected(op: Any, x: ir.Value, weight: ir.Value, bias: Any) -> ir.Value:
+    return linear(op, x, weight, bias)
+
+
+@ops.op("aten::lstm_cell")
+def lstm_cell(op, x, hx, w_ih, w_hh, b_ih=None, b_hh=None):
+    h, c = hx
+    gates = op.Add(_projected(op, x, w_ih, b_ih), _projected(op, h, w_hh, b_hh))
+    i, f, g, o = op.Split(gates, axis=rank(gates) - 1, num_outputs=4, _outputs=4)
+    cell = op.Add(op.Mul(op.Sigmoid(f), c), op.Mul(op.Sigmoid(i), op.Tanh(g)))
+    return op.Mul(op.Sigmoid(o), op.Tanh(cell)), cell
+
+
+@ops.op("aten::gru_cell")
+def gru_cell(op, x, hx, w_ih, w_hh, b_ih=None, b_hh=None):
+    one, two = _projected(op, x, w_ih, b_ih), _projected(op, hx, w_hh, b_hh)
+    r1, z1, n1 = op.Split(one, axis=rank(one) - 1, num_outputs=3, _outputs=3)
+    r2, z2, n2 = op.Split(two, axis=rank(two) - 1, num_outputs=3, _outputs=3)
+    reset, update = op.Sigmoid(op.Add(r1, r2)), op.Sigmoid(op.Add(z1, z2))
+    new = op.Tanh(op.Add(n1, op.Mul(reset, n2)))
+    return op.Add(new, op.Mul(update, op.Sub(hx, new)))
+
+
+def simple_cell(name: str, activation: str) -> None:
+    @ops.op(f"aten::{name}")
+    def cell(op, x, hx, w_ih, w_hh, b_ih=None, b_hh=None):
+        return op.node(activation, op.Add(_projected(op, x, w_ih, b_ih), _projected(op, hx, w_hh, b_hh)))
+
+
+simple_cell("rnn_tanh_cell", "Tanh")
+simple_cell("rnn_relu_cell", "Relu")

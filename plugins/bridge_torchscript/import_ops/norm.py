@@ -1,0 +1,340 @@
+"""Normalization and losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge_torchscript.import_ops.common import T, axis, filled, ints, known, number, ops, rank, zero
+from bridge_torchscript.import_ops.reduce import norm_of
+from bridge_torchscript.import_ops.shapes import size_list
+from bridge_torchscript.values import Unsupported
+
+
+def _vector(op: Any, value: Any, x: ir.Value, fallback: float) -> ir.Value:
+    """A parameter for every channel, or one that changes nothing."""
+    return filled(op, [size_list(op, x)[1]], fallback, x.dtype) if value is None else value
+
+
+@ops.op("aten::batch_norm")
+def batch_norm(
+    op, x, weight=None, bias=None, running_mean=None, running_var=None, training=False, momentum=0.1, eps=1e-5
+):
+    scale, offset = _vector(op, weight, x, 1.0), _vector(op, bias, x, 0.0)
+    if training or running_mean is None:
+        where = [0, *range(2, rank(x))]
+        average = op.ReduceMean(x, ints(*where), keepdims=0)
+        spread = op.ReduceMean(x, ints(*where), keepdims=1)
+        centred = op.Sub(x, spread)
+        variance = op.ReduceMean(op.Mul(centred, centred), ints(*where), keepdims=0)
+        return op.BatchNormalization(x, scale, offset, average, variance, epsilon=eps)
+    return op.BatchNormalization(x, scale, offset, running_mean, running_var, epsilon=eps)
+
+
+@ops.op("aten::instance_norm")
+def instance_norm(
+    op,
+    x,
+    weight=None,
+    bias=None,
+    running_mean=None,
+    running_var=None,
+    use_input_stats=True,
+    momentum=0.1,
+    eps=1e-5,
+):
+    if not use_input_stats:
+        return batch_norm(op, x, weight, bias, running_mean, running_var, False, momentum, eps)
+    return op.InstanceNormalization(x, _vector(op, weight, x, 1.0), _vector(op, bias, x, 0.0), epsilon=eps)
+
+
+@ops.op("aten::layer_norm")
+def layer_norm(op, x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    shape = [int(known(s, "normalized_shape")) for s in normalized_shape]
+    scale = filled(op, shape, 1.0, x.dtype) if weight is None else weight
+    return op.LayerNormalization(x, scale, bias, axis=-len(shape), epsilon=eps)
+
+
+@ops.op("aten::native_layer_norm")
+def native_layer_norm(op, x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    where = ints(*range(rank(x) - len(normalized_shape), rank(x)))
+    average = op.ReduceMean(x, where)
+    centred = op.Sub(x, average)
+    rstd = op.Reciprocal(op.Sqrt(op.Add(op.ReduceMean(op.Mul(centred, centred), where), number(op, eps, x))))
+    return layer_norm(op, x, normalized_shape, weight, bias, eps), average, rstd
+
+
+@ops.op("aten::rms_norm")
+def rms_norm(op, x, normalized_shape, weight=None, eps=None):
+    shape = [int(known(s, "normalized_shape")) for s in normalized_shape]
+    scale = filled(op, shape, 1.0, x.dtype) if weight is None else weight
+    eps = float(np.finfo(x.dtype.numpy()).eps) if eps is None else eps
+    return op.RMSNormalization(x, scale, axis=-len(shape), epsilon=eps)
+
+
+@ops.op("aten::group_norm")
+def group_norm(op, x, num_groups, weight=None, bias=None, eps=1e-5):
+    return op.GroupNormalization(
+        x, _vector(op, weight, x, 1.0), _vector(op, bias, x, 0.0), num_groups=num_groups, epsilon=eps
+    )
+
+
+@ops.op("aten::native_batch_norm", "aten::_native_batch_norm_legit")
+def native_batch_norm(
+    op,
+    x,
+    weight=None,
+    bias=None,
+    running_mean=None,
+    running_var=None,
+    training=False,
+    momentum=0.1,
+    eps=1e-5,
+    eval=False,
+):
+    """With the mean and the inverse deviation used, which are empty outside training."""
+    if training:
+        where = ints(0, *range(2, rank(x)))
+        average = op.ReduceMean(x, where, keepdims=1)
+        centred = op.Sub(x, average)
+        variance = op.ReduceMean(op.Mul(centred, centred), where, keepdims=0)
+        rstd = op.Reciprocal(op.Sqrt(op.Add(variance, number(op, eps, x))))
+        kept = op.Squeeze(average, where)
+    else:
+        kept = rstd = op.const(np.zeros(0, x.dtype.numpy()))
+    return batch_norm(op, x, weight, bias, running_mean, running_var, training, momentum, eps), kept, rstd
+
+
+@ops.op("aten::native_group_norm")
+def native_group_norm(op, x, weight, bias, N, C, HxW, group, eps):
+    flat = op.Reshape(x, ints(N, group, -1))
+    average = op.ReduceMean(flat, ints(2))
+    centred = op.Sub(flat, average)
+    variance = op.ReduceMean(op.Mul(centred, centred), ints(2), keepdims=0)
+    rstd = op.Reciprocal(op.Sqrt(op.Add(variance, number(op, eps, x))))
+    return group_norm(op, x, group, weight, bias, eps), op.Squeeze(average, ints(2)), rstd
+
+
+@ops.op("aten::local_response_norm")
+def local_response_norm(op, x, size, alpha=1e-4, beta=0.75, k=1.0):
+    return op.LRN(x, size=size, alpha=alpha, beta=beta, bias=k)
+
+
+def apart(op: Any, loss: ir.Value, reduction: int) -> ir.Value:
+    """Losses as they are, their mean, or their sum (torch.nn._reduction)."""
+    if reduction == 0:
+        return op.Identity(loss)
+    return (
+        op.node("ReduceMean" if reduction == 1 else "ReduceSum", loss, keepdims=0)
+        if rank(loss)
+        else op.Identity(loss)
+    )
+
+
+def loss(name: str) -> Any:
+    def register(formula: Any) -> Any:
+        @ops.op(f"aten::{name}")
+        def compute(op, x, target, reduction=1):
+            return apart(op, formula(op, x, target), reduction)
+
+        return formula
+
+    return register
+
+
+@loss("mse_loss")
+def mse(op, x, target):
+    gap = op.Sub(x, target)
+    return op.Mul(gap, gap)
+
+
+@loss("l1_loss")
+def l1(op, x, target):
+    return op.Abs(op.Sub(x, target))
+
+
+@loss("soft_margin_loss")
+def soft_margin(op, x, target):
+    return op.Log(op.Add(op.Exp(op.Neg(op.Mul(target, x))), number(op, 1.0, x)))
+
+
+@ops.op("aten::smooth_l1_loss")
+def smooth_l1(op, x, target, reduction=1, beta=1.0):
+    size = op.Abs(op.Sub(x, target))
+    if not beta:
+        return apart(op, size, reduction)
+    bound = number(op, beta, x)
+    near = op.Div(op.Mul(op.Mul(size, size), number(op, 0.5, x)), bound)
+    far = op.Sub(size, number(op, 0.5 * beta, x))
+    return apart(op, op.Where(op.Less(size, bound), near, far), reduction)
+
+
+@ops.op("aten::huber_loss")
+def huber(op, x, target, reduction=1, delta=1.0):
+    size = op.Abs(op.Sub(x, target))
+    bound = number(op, delta, x)
+    near = op.Mul(op.Mul(size, size), number(op, 0.5, x))
+    far = op.Mul(op.Sub(size, number(op, 0.5 * delta, x)), bound)
+    return apart(op, op.Where(op.LessOrEqual(size, bound), near, far), reduction)
+
+
+@ops.op("aten::binary_cross_entropy")
+def binary_cross_entropy(op, x, target, weight=None, reduction=1):
+    floor, one = number(op, -100.0, x), number(op, 1.0, x)
+    hit, miss = op.Max(op.Log(x), floor), op.Max(op.Log(op.Sub(one, x)), floor)
+    made = op.Neg(op.Add(op.Mul(target, hit), op.Mul(op.Sub(one, target), miss)))
+    return apart(op, made if weight is None else op.Mul(made, weight), reduction)
+
+
+@ops.op("aten::binary_cross_entropy_with_logits")
+def binary_cross_entropy_with_logits(op, x, target, weight=None, pos_weight=None, reduction=1):
+    from bridge_torchscript.import_ops.math import log1p
+
+    one = number(op, 1.0, x)
+    tail = op.Add(log1p(op, op.Exp(op.Neg(op.Abs(x)))), op.Max(op.Neg(x), zero(op, x)))
+    if pos_weight is not None:
+        tail = op.Mul(tail, op.Add(op.Mul(op.Sub(pos_weight, one), target), one))
+    made = op.Add(op.Mul(op.Sub(one, target), x), tail)
+    return apart(op, made if weight is None else op.Mul(made, weight), reduction)
+
+
+@ops.op("aten::kl_div")
+def kl_div(op, x, target, reduction=1, log_target=False):
+    if log_target:
+        return apart(op, op.Mul(op.Exp(target), op.Sub(target, x)), reduction)
+    rest = op.Mul(target, x)
+    own = op.Where(op.Equal(target, zero(op, target)), zero(op, target), op.Mul(target, op.Log(target)))
+    return apart(op, op.Sub(own, rest), reduction)
+
+
+@ops.op("aten::poisson_nll_loss")
+def poisson_nll(op, x, target, log_input, full, eps, reduction):
+    import math
+
+    if log_input:
+        made = op.Sub(op.Exp(x), op.Mul(target, x))
+    else:
+        made = op.Sub(x, op.Mul(target, op.Log(op.Add(x, number(op, eps, x)))))
+    if full:
+        safe = op.Where(op.Greater(target, number(op, 1.0, x)), target, number(op, 1.0, x))
+        half = op.Mul(op.Log(op.Mul(safe, number(op, 2 * math.pi, x))), number(op, 0.5, x))
+        term = op.Add(op.Sub(op.Mul(safe, op.Log(safe)), safe), half)
+        made = op.Add(made, op.Where(op.Greater(target, number(op, 1.0, x)), term, zero(op, x)))
+    return apart(op, made, reduction)
+
+
+@ops.op("aten::hinge_embedding_loss")
+def hinge_embedding(op, x, target, margin=1.0, reduction=1):
+    one = number(op, 1, target)
+    away = op.Max(op.Sub(number(op, margin, x), x), zero(op, x))
+    first = op.Where(op.Equal(target, op.Neg(one)), away, zero(op, x))
+    second = op.Where(op.Equal(target, one), x, zero(op, x))
+    return apart(op, op.Add(first, second), reduction)
+
+
+@ops.op("aten::margin_ranking_loss")
+def margin_ranking(op, input1, input2, target, margin=0.0, reduction=1):
+    made = op.Add(op.Mul(op.Neg(target), op.Sub(input1, input2)), number(op, margin, input1))
+    return apart(op, op.Max(made, zero(op, made)), reduction)
+
+
+@ops.op("aten::cosine_similarity")
+def cosine_similarity(op, x1, x2, dim=1, eps=1e-8):
+    one, two = (norm_of(op, v, 2, [dim], True) for v in (x1, x2))
+    bound = number(op, eps, x1)
+    a, b = op.Div(x1, op.Max(one, bound)), op.Div(x2, op.Max(two, bound))
+    made = op.Mul(a, b)
+    return op.ReduceSum(made, ints(axis(made, dim)), keepdims=0)
+
+
+@ops.op("aten::cosine_embedding_loss")
+def cosine_embedding(op, input1, input2, target, margin=0.0, reduction=1):
+    """As torch sums it: products over norms with a small number within."""
+    last = ints(rank(input1) - 1)
+    tiny = number(op, 1e-12, input1)
+
+    def total(a: Any, b: Any) -> Any:
+        return op.ReduceSum(op.Mul(a, b), last, keepdims=0)
+
+    denominator = op.Sqrt(op.Mul(op.Add(total(input1, input1), tiny), op.Add(total(input2, input2), tiny)))
+    cosine = op.Div(total(input1, input2), denominator)
+    nothing, one = zero(op, cosine), number(op, 1, target)
+    near = op.Sub(number(op, 1.0, cosine), cosine)
+    far = op.Max(op.Sub(cosine, number(op, margin, cosine)), nothing)
+    first = op.Where(op.Equal(target, one), near, nothing)
+    return apart(op, op.Add(first, op.Where(op.Equal(target, op.Neg(one)), far, nothing)), reduction)
+
+
+@ops.op("aten::pairwise_distance")
+def pairwise_distance(op, x1, x2, p=2, eps=1e-6, keepdim=False):
+    gap = op.Add(op.Sub(x1, x2), number(op, eps, x1))
+    return norm_of(op, gap, p, [-1], keepdim)
+
+
+@ops.op("aten::triplet_margin_loss")
+def triplet_margin(op, anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, reduction=1):
+    near, far = (
+        pairwise_distance(op, anchor, positive, p, eps),
+        pairwise_distance(op, anchor, negative, p, eps),
+    )
+    if swap:
+        far = op.Min(far, pairwise_distance(op, positive, negative, p, eps))
+    made = op.Add(op.Sub(near, far), number(op, margin, near))
+    return apart(op, op.Max(made, zero(op, made)), reduction)
+
+
+WAYS = {0: "none", 1: "mean", 2: "sum"}
+
+
+@ops.op("aten::nll_loss", "aten::nll_loss_nd", "aten::nll_loss2d")
+def nll_loss(op, x, target, weight=None, reduction=1, ignore_index=-100):
+    single = rank(x) == 1
+    if single:
+        x, target = op.Unsqueeze(x, ints(0)), op.Unsqueeze(target, ints(0))
+    made = op.NegativeLogLikelihoodLoss(
+        x, target, weight, reduction=WAYS[reduction], ignore_index=ignore_index
+    )
+    return op.Reshape(made, ints()) if single else made
+
+
+def _of_probabilities(
+    op: Any,
+    x: ir.Value,
+    scores: ir.Value,
+    target: ir.Value,
+    weight: Any,
+    reduction: int,
+    smoothing: float,
+    at: int,
+) -> ir.Value:
+    if smoothing:
+        share = op.Add(
+            op.Mul(target, number(op, 1 - smoothing, x)), number(op, smoothing / int(x.shape[at]), x)
+        )
+    else:
+        share = target
+    made = op.Neg(op.Mul(scores, share))
+    if weight is not None:
+        made = op.Mul(made, op.Reshape(weight, ints(-1, *[1] * (rank(x) - 1 - at))))
+    summed = op.ReduceSum(made, ints(at), keepdims=0)
+    if reduction != 1:
+        return apart(op, summed, reduction)
+    return op.ReduceMean(summed, keepdims=0) if rank(summed) else op.Identity(summed)
+
+
+@ops.op("aten::cross_entropy_loss")
+def cross_entropy(op, x, target, weight=None, reduction=1, ignore_index=-100, label_smoothing=0.0):
+    at = 1 if rank(x) > 1 else 0
+    scores = op.LogSoftmax(x, axis=at)
+    if target.dtype in (T.FLOAT, T.DOUBLE):
+        return _of_probabilities(op, x, scores, target, weight, reduction, label_smoothing, at)
+    if label_smoothing:
+        raise Unsupported("reads smoothed labels of probabilities alone")
+    return nll_loss(op, scores, target, weight, reduction, ignore_index)
+
+
+@ops.op("aten::normalize")
+def normalize(op, x, p=2.0, dim=1, eps=1e-12):
+    return op.Div(x, op.Max(norm_of(op, x, p, [dim], True), number(op, eps, x)))

@@ -1,0 +1,470 @@
+"""Pooling, padding and resizing."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge_torchscript.import_ops.common import (
+    T,
+    ints,
+    known,
+    number,
+    ops,
+    rank,
+    sizes,
+    spatial,
+    static,
+    tensor,
+)
+from bridge_torchscript.values import Unsupported
+
+
+def batched(op: Any, x: ir.Value, count: int, make: Any) -> Any:
+    """Apply `make` to a batch: an input without one gets it, and the results lose it again."""
+    if rank(x) == count + 2:
+        return make(x)
+    made = make(op.Unsqueeze(x, ints(0)))
+    parts = made if isinstance(made, tuple) else (made,)
+    parts = tuple(op.Squeeze(p, ints(0)) for p in parts)
+    return parts if isinstance(made, tuple) else parts[0]
+
+
+def max_pool(count: int) -> None:
+    def pooled(
+        op: Any, x: ir.Value, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, outputs: int
+    ) -> Any:
+        window = spatial(kernel, count)
+        step = spatial(stride, count) if stride else window
+        pads = spatial(padding, count)
+        return op.MaxPool(
+            x,
+            kernel_shape=window,
+            strides=step,
+            pads=[*pads, *pads],
+            dilations=spatial(dilation, count),
+            ceil_mode=int(bool(ceil)),
+            _outputs=outputs,
+        )
+
+    @ops.op(f"aten::max_pool{count}d")
+    def pool(op, x, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False):
+        return batched(
+            op, x, count, lambda v: pooled(op, v, kernel_size, stride, padding, dilation, ceil_mode, 1)
+        )
+
+    @ops.op(f"aten::max_pool{count}d_with_indices")
+    def pool_with_indices(op, x, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False):
+        def make(v: ir.Value) -> Any:
+            values, places = pooled(op, v, kernel_size, stride, padding, dilation, ceil_mode, 2)
+            size = op.ReduceProd(op.Shape(v, start=2), keepdims=0)
+            return values, op.Mod(places, size)
+
+        return batched(op, x, count, make)
+
+
+for dims in (1, 2, 3):
+    max_pool(dims)
+
+
+def average_pool(count: int) -> None:
+    @ops.op(f"aten::avg_pool{count}d")
+    def pool(
+        op,
+        x,
+        kernel_size,
+        stride=(),
+        padding=0,
+        ceil_mode=False,
+        count_include_pad=True,
+        divisor_override=None,
+    ):
+        window = spatial(kernel_size, count)
+        step = spatial(stride, count) if stride else window
+        pads = spatial(padding, count)
+
+        def make(v: ir.Value) -> Any:
+            if ceil_mode and ((count_include_pad and any(pads)) or divisor_override is not None):
+                return exactly_averaged(op, v, window, step, pads, bool(count_include_pad), divisor_override)
+            shared = {
+                "kernel_shape": window,
+                "strides": step,
+                "pads": [*pads, *pads],
+                "ceil_mode": int(bool(ceil_mode)),
+            }
+            if divisor_override is None:
+                return op.AveragePool(v, count_include_pad=int(bool(count_include_pad)), **shared)
+            total = op.AveragePool(v, count_include_pad=1, **shared)
+            return op.Mul(total, number(op, math.prod(window) / divisor_override, v))
+
+        return batched(op, x, count, make)
+
+
+for dims in (1, 2, 3):
+    average_pool(dims)
+
+
+def exactly_averaged(
+    op: Any,
+    x: ir.Value,
+    window: list[int],
+    step: list[int],
+    pads: list[int],
+    padding_counts: bool,
+    divisor: Any,
+) -> ir.Value:
+    """Rounded up, as torch counts: sums along each axis, over sizes that end where the padding does."""
+    first, sums, sizes_ = rank(x) - len(window), [], []
+    for k, s, p, size in zip(window, step, pads, static(x)[first:], strict=True):
+        count = -(-(size + 2 * p - k) // s) + 1
+        count -= (count - 1) * s >= size + p
+        matrix, widths = np.zeros((size, count)), np.zeros(count)
+        for place in range(count):
+            low = place * s - p
+            high = min(low + k, size + p)
+            inside = max(low, 0), min(high, size)
+            matrix[inside[0] : inside[1], place] = 1
+            widths[place] = high - low if padding_counts else inside[1] - inside[0]
+        sums.append(matrix)
+        sizes_.append(widths)
+    for index, matrix in enumerate(sums):
+        x = _along(op, x, first + index, matrix.astype(x.dtype.numpy()))
+    total = functools.reduce(np.multiply.outer, sizes_) if divisor is None else np.array(divisor)
+    return op.Div(x, op.const(total.astype(x.dtype.numpy())))
+
+
+def adaptive_average(count: int) -> None:
+    @ops.op(f"aten::adaptive_avg_pool{count}d", f"aten::_adaptive_avg_pool{count}d")
+    def pool(op, x, output_size):
+        """A product along each axis with the matrix of averages; a mean where one is left."""
+        first = rank(x) - count
+        for index, target in enumerate(output_size):
+            at = first + index
+            target = known(target, "sizes")
+            if target is None or target == x.shape[at]:
+                continue
+            if target == 1:
+                x = op.ReduceMean(x, ints(at))
+                continue
+            size = x.shape[at]
+            if not isinstance(size, int):
+                raise Unsupported("averages over a dimension whose length is known at run time alone")
+            x = _along(op, x, at, _bins(size, int(target)).astype(x.dtype.numpy()))
+        return op.Identity(x)
+
+
+def _bins(size: int, target: int) -> np.ndarray:
+    """[size, target]: what each element weighs in each average."""
+    weights = np.zeros((size, target), np.float64)
+    for place in range(target):
+        low, high = place * size // target, -(-((place + 1) * size) // target)
+        weights[low:high, place] = 1 / (high - low)
+    return weights
+
+
+def _along(op: Any, x: ir.Value, at: int, matrix: np.ndarray) -> ir.Value:
+    order = [i for i in range(rank(x)) if i != at] + [at]
+    made = op.MatMul(op.Transpose(x, perm=order) if at != rank(x) - 1 else x, op.const(matrix))
+    return op.Transpose(made, perm=[order.index(i) for i in range(len(order))]) if at != rank(x) - 1 else made
+
+
+for dims in (1, 2, 3):
+    adaptive_average(dims)
+
+
+def adaptive_max(count: int) -> None:
+    @ops.op(f"aten::adaptive_max_pool{count}d")
+    def pool(op, x, output_size):
+        """Windows alike as a MaxPool."""
+        shape = static(x)[-count:]
+        target = spatial(output_size, count)
+        if any(n % t for n, t in zip(shape, target, strict=True)):
+            return windows_of_sizes(op, x, shape, target)
+        window = [n // t for n, t in zip(shape, target, strict=True)]
+        rule = ops.find(f"aten::max_pool{count}d_with_indices", {})
+        return rule.handler(op, x, window, window)
+
+
+for dims in (1, 2, 3):
+    adaptive_max(dims)
+
+
+def windows_of_sizes(op: Any, x: ir.Value, shape: list[int], target: list[int]) -> tuple[ir.Value, ir.Value]:
+    """The largest of windows of different sizes, the short ones filled up with their last element."""
+    count, first = len(target), rank(x) - len(target)
+    tables = []
+    for n, t in zip(shape, target, strict=True):
+        ends = [(i * n // t, -(-((i + 1) * n) // t)) for i in range(t)]
+        width = max(b - a for a, b in ends)
+        tables.append(np.array([[min(a + j, b - 1) for j in range(width)] for a, b in ends]))
+    for index, table in enumerate(tables):
+        x = op.Gather(x, op.const(table), axis=first + 2 * index)
+    order = [*range(first), *range(first, first + 2 * count, 2), *range(first + 1, first + 2 * count, 2)]
+    flat = op.Reshape(op.Transpose(x, perm=order), ints(*static(x)[:first], *target, -1))
+    place = np.zeros([1] * (2 * count), np.int64)
+    for index, (table, n) in enumerate(zip(tables, shape, strict=True)):
+        own = [1] * (2 * count)
+        own[index], own[count + index] = table.shape
+        place = place * n + table.reshape(own)
+    best = op.ArgMax(flat, axis=rank(flat) - 1, keepdims=1)
+    every = op.Expand(op.const(place.reshape([*target, -1])), op.Shape(flat))
+    last = ints(rank(flat) - 1)
+    return op.Squeeze(op.GatherElements(flat, best, axis=-1), last), op.Squeeze(
+        op.GatherElements(every, best, axis=-1), last
+    )
+
+
+def _pads(pad: Any, count: int) -> list[Any]:
+    """torch's padding, last axis first, as ONNX's."""
+    before, after = [0] * count, [0] * count
+    for index in range(len(pad) // 2):
+        before[count - 1 - index], after[count - 1 - index] = pad[2 * index], pad[2 * index + 1]
+    return [*before, *after]
+
+
+def padded(op: Any, x: ir.Value, pad: Any, mode: str, value: Any = 0) -> ir.Value:
+    amounts = _pads(list(pad), rank(x))
+    if all(isinstance(a, int) and a == 0 for a in amounts):
+        return op.Identity(x)
+    if mode == "edge" and any(isinstance(a, int) and a < 0 for a in amounts):
+        for at, size in enumerate(static(x)):
+            places = np.clip(np.arange(-amounts[at], size + amounts[at + rank(x)]), 0, size - 1)
+            x = op.Gather(x, op.const(places), axis=at) if len(places) != size else x
+        return op.Identity(x)
+    filler = tensor(op, value or 0, x.dtype) if mode == "constant" else None
+    if x.dtype == T.BOOL:
+        return op.Cast(
+            op.Pad(op.Cast(x, to=6), sizes(op, amounts), tensor(op, value or 0, T.INT32), mode=mode), to=9
+        )
+    return op.Pad(x, sizes(op, amounts), filler, mode=mode)
+
+
+@ops.op("aten::constant_pad_nd")
+def constant_pad(op, x, pad, value=0):
+    return padded(op, x, pad, "constant", value)
+
+
+PADDING = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+@ops.op("aten::pad")
+def pad(op, x, pad, mode="constant", value=None):
+    return padded(op, x, pad, PADDING[mode], value)
+
+
+for dims in (1, 2, 3):
+
+    @ops.op(f"aten::reflection_pad{dims}d")
+    def reflection_pad(op, x, padding):
+        return padded(op, x, padding, "reflect")
+
+    @ops.op(f"aten::replication_pad{dims}d")
+    def replication_pad(op, x, padding):
+        return padded(op, x, padding, "edge")
+
+
+def _scales(op: Any, x: ir.Value, output_size: Any, factors: Any, count: int) -> dict[str, Any]:
+    """The lengths wanted: as given, or the floor of the input's times its factor."""
+    if output_size is not None and output_size != []:
+        return {"sizes": [*([output_size] * count if isinstance(output_size, int) else output_size)]}
+    lengths = [x.shape[i + 2] for i in range(count)]
+    if not all(isinstance(n, int) for n in lengths):
+        raise Unsupported("resizes by factors what has lengths known at run time alone")
+    values = [
+        float(known(f, "factors")) for f in ([factors] * count if isinstance(factors, float) else factors)
+    ]
+    return {"sizes": [math.floor(n * f) for n, f in zip(lengths, values, strict=True)], "factors": values}
+
+
+def resized(
+    op: Any, x: ir.Value, count: int, mode: str, output_size: Any, factors: Any, **attributes: Any
+) -> ir.Value:
+    wanted = _scales(op, x, output_size, factors, count)
+    lengths = wanted["sizes"]
+    known_factors = wanted.get("factors")
+    if known_factors is None and factors not in (None, []) and not isinstance(factors, float):
+        known_factors = [None if f is None else float(f) for f in factors]
+    coordinate = attributes.get("coordinate_transformation_mode")
+    if known_factors and any(f is not None for f in known_factors) and coordinate != "align_corners":
+        exact = [
+            f is None
+            or (
+                isinstance(x.shape[i + 2], int)
+                and isinstance(lengths[i], int)
+                and math.isclose(x.shape[i + 2] * f, lengths[i], rel_tol=1e-9)
+            )
+            for i, f in enumerate(known_factors)
+        ]
+        if not all(exact):
+            raise Unsupported("resizes by factors that the lengths are not exact multiples by")
+    head = [x.shape[0], x.shape[1]]
+    if all(isinstance(n, int) for n in [*head, *lengths]):
+        return op.Resize(x, None, None, ints(*head, *lengths), mode=mode, **attributes)
+    whole = op.Concat(op.Shape(x, start=0, end=2), sizes(op, lengths), axis=0)
+    return op.Resize(x, None, None, whole, mode=mode, **attributes)
+
+
+def interpolation(count: int, name: str, mode: str) -> None:
+    @ops.op(f"aten::upsample_{name}")
+    def resize(
+        op,
+        x,
+        output_size=None,
+        align_corners=False,
+        scale_factors=None,
+        scales=None,
+        scales_d=None,
+        scales_h=None,
+        scales_w=None,
+    ):
+        given = [scales] if count == 1 else [scales_d, scales_h, scales_w][-count:]
+        factors = scale_factors if scale_factors is not None else given
+        corners = (
+            "align_corners" if align_corners else "pytorch_half_pixel" if mode == "linear" else "half_pixel"
+        )
+        if output_size in (None, []) and scale_factors is None:
+            raise Unsupported("resizes to no size")
+        extra = {"cubic_coeff_a": -0.75} if mode == "cubic" else {}
+        return resized(
+            op, x, count, mode, output_size, factors, coordinate_transformation_mode=corners, **extra
+        )
+
+
+interpolation(1, "linear1d", "linear")
+interpolation(2, "bilinear2d", "linear")
+interpolation(3, "trilinear3d", "linear")
+interpolation(2, "bicubic2d", "cubic")
+
+
+def nearest(count: int, exact: bool) -> None:
+    @ops.op(f"aten::{'_upsample_nearest_exact' if exact else 'upsample_nearest'}{count}d")
+    def resize(
+        op, x, output_size=None, scale_factors=None, scales=None, scales_d=None, scales_h=None, scales_w=None
+    ):
+        given = [scales] if count == 1 else [scales_d, scales_h, scales_w][-count:]
+        factors = scale_factors if scale_factors is not None else given
+        how = ("half_pixel", "round_prefer_ceil") if exact else ("asymmetric", "floor")
+        picked = _picked(op, x, count, output_size, factors, exact)
+        if picked is not None:
+            return picked
+        return resized(
+            op,
+            x,
+            count,
+            "nearest",
+            output_size,
+            factors,
+            coordinate_transformation_mode=how[0],
+            nearest_mode=how[1],
+        )
+
+
+def _picked(op: Any, x: ir.Value, count: int, output_size: Any, factors: Any, exact: bool) -> ir.Value | None:
+    """Elements picked by torch's own arithmetic, where all lengths are known."""
+    shape = [x.shape[i + 2] for i in range(count)]
+    wanted = _scales(op, x, output_size, factors, count)["sizes"]
+    if not all(isinstance(n, int) for n in [*shape, *wanted]):
+        return None
+    listed = factors if isinstance(factors, (list, tuple)) else [factors] * count
+    for index, (n, m) in enumerate(zip(shape, wanted, strict=True)):
+        factor = listed[index] if listed and listed[index] is not None else None
+        scale = np.float32(1.0 / factor) if factor else np.float32(n) / np.float32(m)
+        places = (np.arange(m, dtype=np.float32) + np.float32(0.5 if exact else 0)) * scale
+        x = op.Gather(x, op.const(np.minimum(np.floor(places).astype(np.int64), n - 1)), axis=index + 2)
+    return op.Identity(x)
+
+
+for dims in (1, 2, 3):
+    nearest(dims, False)
+    nearest(dims, True)
+
+MODES = {0: "linear", 1: "nearest", 2: "cubic"}
+BORDERS = {0: "zeros", 1: "border", 2: "reflection"}
+
+
+@ops.op("aten::grid_sampler", "aten::grid_sampler_2d", "aten::grid_sampler_3d")
+def grid_sampler(op, x, grid, interpolation_mode=0, padding_mode=0, align_corners=False):
+    return op.GridSample(
+        x,
+        grid,
+        mode=MODES[interpolation_mode],
+        padding_mode=BORDERS[padding_mode],
+        align_corners=int(bool(align_corners)),
+    )
+
+
+@ops.op("aten::affine_grid_generator")
+def affine_grid(op, theta, size, align_corners=False):
+    return op.AffineGrid(theta, sizes(op, size), align_corners=int(bool(align_corners)))
+
+
+@ops.op("aten::pixel_shuffle")
+def pixel_shuffle(op, x, upscale_factor):
+    wide = op.Reshape(x, ints(-1, *static(x)[-3:])) if rank(x) != 4 else x
+    made = op.DepthToSpace(wide, blocksize=upscale_factor, mode="CRD")
+    return made if rank(x) == 4 else op.Reshape(made, ints(*static(x)[:-3], *static(made)[1:]))
+
+
+@ops.op("aten::pixel_unshuffle")
+def pixel_unshuffle(op, x, downscale_factor):
+    *lead, c, h, w = static(x)
+    r = downscale_factor
+    count = len(lead)
+    cut = op.Reshape(x, ints(*lead, c, h // r, r, w // r, r))
+    order = [*range(count), count, count + 2, count + 4, count + 1, count + 3]
+    return op.Reshape(op.Transpose(cut, perm=order), ints(*lead, c * r * r, h // r, w // r))
+
+
+@ops.op("aten::channel_shuffle", "aten::native_channel_shuffle")
+def channel_shuffle(op, x, groups):
+    n, c, *rest = static(x)
+    cut = op.Reshape(x, ints(n, groups, c // groups, *rest))
+    turned = op.Transpose(cut, perm=[0, 2, 1, *range(3, 3 + len(rest))])
+    return op.Reshape(turned, ints(n, c, *rest))
+
+
+def _unfolded(
+    kernel: list[int], dilation: list[int], stride: list[int], lengths: list[int]
+) -> list[np.ndarray]:
+    """[kernel, places] of each axis: which padded element each place of a window reads."""
+    found = []
+    for k, d, s, n in zip(kernel, dilation, stride, lengths, strict=True):
+        starts = np.arange(0, n - d * (k - 1), s)
+        found.append(np.arange(k)[:, None] * d + starts[None])
+    return found
+
+
+@ops.op("aten::im2col")
+def im2col(op, x, kernel_size, dilation, padding, stride):
+    k, d, p, s = (spatial(v, 2) for v in (kernel_size, dilation, padding, stride))
+
+    def make(v: ir.Value) -> Any:
+        n, c, h, w = static(v)
+        wide = op.Pad(v, ints(0, 0, *p, 0, 0, *p)) if any(p) else v
+        rows, columns = _unfolded(k, d, s, [h + 2 * p[0], w + 2 * p[1]])
+        made = op.Gather(op.Gather(wide, op.const(rows), axis=2), op.const(columns), axis=4)
+        made = op.Transpose(made, perm=[0, 1, 2, 4, 3, 5])
+        return op.Reshape(made, ints(n, c * k[0] * k[1], rows.shape[1] * columns.shape[1]))
+
+    return batched(op, x, 2, make)
+
+
+@ops.op("aten::col2im")
+def col2im(op, x, output_size, kernel_size, dilation, padding, stride):
+    k, d, p, s = (spatial(v, 2) for v in (kernel_size, dilation, padding, stride))
+    wide = x if rank(x) == 3 else op.Unsqueeze(x, ints(0))
+    made = op.Col2Im(wide, ints(*output_size), ints(*k), dilations=d, pads=[*p, *p], strides=s)
+    return made if rank(x) == 3 else op.Squeeze(made, ints(0))
+
+
+@ops.op("aten::_upsample_bilinear2d_aa")
+def smoothed(op, x, output_size=None, align_corners=False, scale_factors=None, scales_h=None, scales_w=None):
+    factors = scale_factors if scale_factors is not None else [scales_h, scales_w]
+    corners = "align_corners" if align_corners else "half_pixel"
+    return resized(
+        op, x, 2, "linear", output_size, factors, coordinate_transformation_mode=corners, antialias=1
+    )

@@ -1,0 +1,452 @@
+"""Operators on Python values: computed where they are known, hub scalars where one is known at run time alone."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import const
+from bridge_torchscript.import_ops.common import length, rank, scalar, tensor
+from bridge_torchscript.values import Sequence, Sym, Unsupported, Var
+
+T = ir.DataType
+PYTHON: dict[str, Callable[..., Any]] = {}
+NUMBER = (bool, int, float, complex)
+
+
+def plain(value: Any) -> bool:
+    return isinstance(value, (*NUMBER, str, list, tuple, dict, type(None), Sym))
+
+
+def python(*names: str) -> Callable:
+    """Register a function of Python values; it returns NotImplemented for tensors."""
+
+    def register(function: Callable) -> Callable:
+        for name in names:
+            PYTHON[name] = function
+        return function
+
+    return register
+
+
+def sym(value: ir.Value) -> Any:
+    """A hub scalar, or the number it is known to be."""
+    array = const(value)
+    return array.reshape(()).item() if array is not None and array.size == 1 else Sym(value)
+
+
+def operands(op: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """Two numbers as scalars of one dtype: double when either is a float."""
+    kinds = [v.kind if isinstance(v, Sym) else type(v) for v in (x, y)]
+    kind = T.DOUBLE if float in kinds else T.INT64 if int in kinds else T.BOOL
+    return tensor(op, x, kind), tensor(op, y, kind)
+
+
+def arithmetic(name: str, function: Callable, hub_name: str) -> None:
+    @python(name)
+    def compute(op, x, y, alpha=1):
+        if (
+            isinstance(x, (list, tuple, str))
+            and not isinstance(x, Sym)
+            and name in ("aten::add", "aten::mul")
+        ):
+            return type(x)(function(x, y)) if isinstance(x, tuple) else function(x, y)
+        if not (isinstance(x, (*NUMBER, Sym)) and isinstance(y, (*NUMBER, Sym))) or alpha != 1:
+            return NotImplemented
+        if isinstance(x, Sym) or isinstance(y, Sym):
+            return sym(op.node(hub_name, *operands(op, x, y)))
+        return function(x, y)
+
+
+arithmetic("aten::add", operator.add, "Add")
+arithmetic("aten::sub", operator.sub, "Sub")
+arithmetic("aten::mul", operator.mul, "Mul")
+
+
+@python("aten::div")
+def div(op, x, y, rounding_mode=None):
+    if not (isinstance(x, (*NUMBER, Sym)) and isinstance(y, (*NUMBER, Sym))) or rounding_mode is not None:
+        return NotImplemented
+    if isinstance(x, Sym) or isinstance(y, Sym):
+        return sym(op.Div(tensor(op, x, T.DOUBLE), tensor(op, y, T.DOUBLE)))
+    return x / y
+
+
+@python("aten::floordiv")
+def floordiv(op, x, y):
+    if not isinstance(x, Sym) and not isinstance(y, Sym):
+        return x // y
+    a, b = operands(op, x, y)
+    if a.dtype == T.DOUBLE:
+        return sym(op.Floor(op.Div(a, b)))
+    return sym(op.Div(op.Sub(a, op.Mod(a, b)), b))
+
+
+@python("aten::remainder")
+def remainder(op, x, y):
+    if isinstance(x, Var) or isinstance(y, Var):
+        return NotImplemented
+    if not isinstance(x, Sym) and not isinstance(y, Sym):
+        return x % y
+    a, b = operands(op, x, y)
+    if a.dtype == T.DOUBLE:
+        return sym(op.Sub(a, op.Mul(op.Floor(op.Div(a, b)), b)))
+    return sym(op.Mod(a, b))
+
+
+def comparison(name: str, function: Callable, hub_name: str) -> None:
+    @python(name)
+    def compare(op, x, y):
+        if isinstance(x, Var) or isinstance(y, Var):
+            return NotImplemented
+        if isinstance(x, Sym) or isinstance(y, Sym):
+            made = op.node(hub_name if hub_name != "NotEqual" else "Equal", *operands(op, x, y))
+            return sym(op.Not(made) if hub_name == "NotEqual" else made)
+        if isinstance(x, list) and isinstance(y, list) and any(isinstance(v, (Var, Sym)) for v in [*x, *y]):
+            raise Unsupported("compares lists of values known at run time alone")
+        return function(x, y)
+
+
+comparison("aten::eq", operator.eq, "Equal")
+comparison("aten::ne", operator.ne, "NotEqual")
+comparison("aten::lt", operator.lt, "Less")
+comparison("aten::le", operator.le, "LessOrEqual")
+comparison("aten::gt", operator.gt, "Greater")
+comparison("aten::ge", operator.ge, "GreaterOrEqual")
+
+
+def logical(name: str, function: Callable, hub_name: str) -> None:
+    @python(name)
+    def combine(op, x, y):
+        if isinstance(x, Var) or isinstance(y, Var):
+            return NotImplemented
+        if not isinstance(x, Sym) and not isinstance(y, Sym):
+            return function(x, y)
+        return sym(op.node(hub_name, *(tensor(op, v, T.BOOL) for v in (x, y))))
+
+
+logical("aten::__and__", operator.and_, "And")
+logical("aten::__or__", operator.or_, "Or")
+logical("aten::__xor__", operator.xor, "Xor")
+
+
+@python("aten::__not__")
+def not_(op, x):
+    return sym(op.Not(tensor(op, x.value, T.BOOL))) if isinstance(x, Sym) else not x
+
+
+@python("aten::__is__")
+def is_(op, x, y):
+    return (
+        (x is None) == (y is None)
+        if None in (x, y) and not isinstance(x, Var) and not isinstance(y, Var)
+        else x is y
+    )
+
+
+@python("aten::__isnot__")
+def is_not(op, x, y):
+    return not is_(op, x, y)
+
+
+@python("aten::neg")
+def neg(op, x):
+    if isinstance(x, Sym):
+        return sym(op.Neg(x.value))
+    return -x if isinstance(x, NUMBER) else NotImplemented
+
+
+def converted(op: Any, x: Any, kind: type, dtype: ir.DataType) -> Any:
+    if isinstance(x, Var):
+        value = x.read(op)
+        array = const(value)
+        if array is not None:
+            return kind(array.reshape(()).item())
+        if rank(value):
+            value = op.Reshape(value, op.const(np.zeros(0, np.int64)))
+        return Sym(op.Cast(value, to=int(dtype)) if value.dtype != dtype else value)
+    if isinstance(x, Sym):
+        return sym(tensor(op, x, dtype))
+    return kind(x)
+
+
+@python("aten::Int", "aten::IntImplicit")
+def to_int(op, x):
+    return converted(op, x, int, T.INT64)
+
+
+@python("aten::Float", "aten::FloatImplicit")
+def to_float(op, x):
+    return converted(op, x, float, T.DOUBLE)
+
+
+@python("aten::Bool")
+def to_bool(op, x):
+    return converted(op, x, bool, T.BOOL)
+
+
+@python("aten::item", "aten::ScalarImplicit")
+def item(op, x):
+    value = x.read(op)
+    if value.dtype == T.BOOL:
+        return to_bool(op, x)
+    return to_int(op, x) if value.dtype.is_integer() else to_float(op, x)
+
+
+@python("aten::len")
+def len_(op, x):
+    if isinstance(x, Var):
+        return length(op, x.read(op), 0)
+    return Sym(op.SequenceLength(x.value)) if isinstance(x, Sequence) else len(x)
+
+
+@python("aten::dim", "prim::ndim")
+def dim(op, x):
+    return rank(x.read(op))
+
+
+@python("aten::size")
+def size(op, x, dim=None):
+    value = x.read(op)
+    if dim is None:
+        return [length(op, value, i) for i in range(rank(value))]
+    return length(op, value, dim)
+
+
+@python("aten::numel")
+def numel(op, x):
+    value = x.read(op)
+    parts = [length(op, value, i) for i in range(rank(value))]
+    return math.prod(parts) if all(isinstance(p, int) for p in parts) else Sym(op.Size(value))
+
+
+@python("aten::is_floating_point")
+def is_floating_point(op, x):
+    return x.read(op).dtype.is_floating_point()
+
+
+@python("aten::is_complex", "aten::is_quantized", "aten::is_sparse", "aten::is_nested", "aten::is_cuda")
+def never(op, x):
+    return False
+
+
+@python("aten::__getitem__")
+def getitem(op, x, index):
+    if isinstance(x, Sequence):
+        return Var(op.SequenceAt(x.value, scalar(op, index)))
+    if isinstance(index, Sym):
+        if isinstance(x, (list, tuple)) and all(isinstance(v, (int, Sym)) for v in x):
+            stacked = op.Concat(*(op.Reshape(tensor(op, v, T.INT64), np.array([1])) for v in x), axis=0)
+            return Sym(op.Gather(stacked, index.value))
+        raise Unsupported("picks from a list by an index known at run time alone")
+    try:
+        return x[index]
+    except (IndexError, KeyError) as error:
+        raise Unsupported(f"picks {index!r}, which is not there") from error
+
+
+@python("aten::__contains__")
+def contains(op, x, item):
+    if isinstance(item, (Sym, Var)) or (isinstance(x, list) and any(isinstance(v, (Sym, Var)) for v in x)):
+        if isinstance(item, Sym):
+            found: Any = False
+            for value in x:
+                same = PYTHON["aten::eq"](op, item, value)
+                found = PYTHON["aten::__or__"](op, found, same)
+            return found
+        raise Unsupported("looks for a value known at run time alone")
+    return item in x
+
+
+@python("aten::append", "aten::extend", "aten::insert", "aten::pop", "aten::_set_item", "aten::clear", "aten::reverse", "aten::Delete")  # fmt: skip
+def unnamed(op, x, *rest):
+    raise Unsupported("changes a list in a way that is not read")
+
+
+def changing(name: str, change: Callable) -> None:
+    @python(name)
+    def apply(op, x, *rest):
+        from bridge_torchscript.control import mutable
+
+        if not isinstance(x, (list, dict)):
+            return NotImplemented
+        mutable(x)
+        return change(x, *rest)
+
+
+def _insert(x: list, place: int, value: Any) -> list:
+    x.insert(place, value)
+    return x
+
+
+def _append(x: list, value: Any) -> list:
+    x.append(value)
+    return x
+
+
+def _extend(x: list, values: Any) -> None:
+    x.extend(values)
+
+
+def _set(x: Any, key: Any, value: Any) -> Any:
+    x[key] = value
+    return x
+
+
+changing("aten::append", _append)
+changing("aten::extend", _extend)
+changing("aten::insert", _insert)
+changing("aten::pop", lambda x, *rest: x.pop(*rest))
+changing("aten::_set_item", _set)
+changing("aten::clear", lambda x: x.clear())
+changing("aten::reverse", lambda x: x.reverse())
+
+
+@python("aten::keys")
+def keys(op, x):
+    return list(x)
+
+
+@python("aten::values")
+def values(op, x):
+    return list(x.values())
+
+
+@python("aten::items")
+def items(op, x):
+    return list(x.items())
+
+
+@python("aten::get")
+def get(op, x, key, default=None):
+    return x.get(key, default)
+
+
+@python("aten::list")
+def list_(op, x):
+    return NotImplemented if isinstance(x, Var) else list(x)
+
+
+@python("aten::copy")
+def copy(op, x):
+    return type(x)(x) if isinstance(x, (list, dict)) else NotImplemented
+
+
+@python("aten::dict")
+def dict_(op, x=()):
+    return dict(x)
+
+
+@python("aten::slice")
+def slice_(op, x, *bounds):
+    if not isinstance(x, (list, str)):
+        return NotImplemented
+    start, end, step = (*bounds, None, None, None)[:3]
+    return x[start : None if end is None or end > len(x) else end : step]
+
+
+@python("aten::format", "aten::percentFormat")
+def format_(op, text, *values):
+    return text
+
+
+@python("aten::__range_length")
+def range_length(op, low, high, step):
+    if any(isinstance(v, Sym) for v in (low, high, step)):
+        if isinstance(step, Sym) or step == 0:
+            raise Unsupported("counts in steps known at run time alone")
+        span = op.Sub(scalar(op, high), scalar(op, low))
+        up = op.Add(span, np.array(step - (1 if step > 0 else -1)))
+        return sym(op.Max(op.Div(up, np.array(step)), np.array(0)))
+    return len(range(low, high, step))
+
+
+@python("aten::__derive_index")
+def derive_index(op, index, start, step):
+    if all(isinstance(v, int) for v in (index, start, step)):
+        return start + index * step
+    return sym(op.Add(scalar(op, start), op.Mul(scalar(op, index), scalar(op, step))))
+
+
+def mathematics(**functions: Callable) -> None:
+    for name, function in functions.items():
+
+        @python(f"aten::{name}")
+        def compute(op, *inputs, function=function):
+            if not all(isinstance(v, NUMBER) for v in inputs):
+                return NotImplemented
+            return function(*inputs)
+
+
+mathematics(
+    sqrt=math.sqrt,
+    ceil=math.ceil,
+    floor=math.floor,
+    log=math.log,
+    exp=math.exp,
+    sin=math.sin,
+    cos=math.cos,
+    pow=operator.pow,
+    abs=abs,
+    round=round,
+    isnan=math.isnan,
+    isinf=math.isinf,
+    gcd=math.gcd,
+)
+
+
+def extremes(name: str, function: Callable, hub_name: str) -> None:
+    @python(f"prim::{name}")
+    def compute(op, *inputs):
+        if len(inputs) == 1 and isinstance(inputs[0], list):
+            inputs = tuple(inputs[0])
+        if any(isinstance(v, Var) for v in inputs):
+            return NotImplemented
+        if any(isinstance(v, Sym) for v in inputs):
+            result = inputs[0]
+            for value in inputs[1:]:
+                result = sym(op.node(hub_name, *operands(op, result, value)))
+            return result
+        return function(inputs)
+
+
+extremes("min", min, "Min")
+extremes("max", max, "Max")
+
+
+@python("prim::abs")
+def absolute(op, x):
+    return abs(x) if isinstance(x, NUMBER) else NotImplemented
+
+
+@python("aten::device", "prim::device")
+def device(op, *inputs):
+    return "cpu"
+
+
+@python("aten::warn", "aten::manual_seed", "aten::set_grad_enabled", "prim::Enter", "prim::Exit")
+def nothing(op, *inputs):
+    return None
+
+
+@python("aten::is_grad_enabled", "prim::is_cuda", "aten::is_autocast_enabled", "aten::is_autocast_cpu_enabled", "prim::is_meta", "prim::is_mkldnn", "prim::is_xpu", "prim::is_sparse", "prim::is_nested", "prim::is_quantized", "aten::is_scripting")  # fmt: skip
+def off(op, *inputs):
+    return False
+
+
+@python("prim::type", "prim::itemsize")
+def unread(op, *inputs):
+    raise Unsupported("is not read")
+
+
+@python("aten::tolist", "prim::tolist")
+def tolist(op, x, *rest):
+    value = x.read(op)
+    if rank(value) != 1 or not isinstance(value.shape[0], int) or not value.dtype.is_integer():
+        raise Unsupported("makes a list of a length known at run time alone")
+    return [sym(op.Gather(op.Cast(value, to=7), np.array(i))) for i in range(value.shape[0])]

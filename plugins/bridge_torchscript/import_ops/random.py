@@ -1,0 +1,162 @@
+"""Random numbers, drawn anew at each run."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge_torchscript.import_ops.common import (
+    T,
+    cast,
+    dtype_of,
+    filled,
+    ints,
+    number,
+    ops,
+    rank,
+    scalar,
+    sizes,
+    tensor,
+)
+from bridge_torchscript.import_ops.shapes import INPLACE, size_list
+
+for name in ("uniform", "normal", "exponential", "cauchy", "log_normal", "geometric", "bernoulli", "random"):
+    INPLACE[f"aten::{name}_"] = f"aten::{name}_in_place"
+
+
+def _drawn(op: Any, name: str, shape: Any, dtype: ir.DataType, **attributes: Any) -> ir.Value:
+    """Numbers of float32, or of the dtype when it is another float."""
+    kind = dtype if dtype in (T.FLOAT, T.DOUBLE, T.FLOAT16) else T.FLOAT
+    if all(isinstance(p, int) for p in shape):
+        made = op.node(name, shape=[int(p) for p in shape] or [1], dtype=int(kind), **attributes)
+        made = made if shape else op.Reshape(made, ints())
+    else:
+        blank = op.ConstantOfShape(sizes(op, shape))
+        made = op.node(f"{name}Like", blank, dtype=int(kind), **attributes)
+    return cast(op, made, dtype)
+
+
+def _kind(dtype: Any, fallback: ir.DataType) -> ir.DataType:
+    return fallback if dtype is None else dtype_of(dtype)
+
+
+@ops.op("aten::rand")
+def rand(op, size, dtype=None):
+    return _drawn(op, "RandomUniform", size, _kind(dtype, T.FLOAT))
+
+
+@ops.op("aten::randn")
+def randn(op, size, dtype=None):
+    return _drawn(op, "RandomNormal", size, _kind(dtype, T.FLOAT))
+
+
+@ops.op("aten::rand_like")
+def rand_like(op, x, dtype=None):
+    return _drawn(op, "RandomUniform", size_list(op, x), _kind(dtype, x.dtype))
+
+
+@ops.op("aten::randn_like")
+def randn_like(op, x, dtype=None):
+    return _drawn(op, "RandomNormal", size_list(op, x), _kind(dtype, x.dtype))
+
+
+def _integers(op: Any, low: Any, high: Any, shape: Any, dtype: ir.DataType) -> ir.Value:
+    spread = op.Sub(tensor(op, high, T.FLOAT), tensor(op, low, T.FLOAT))
+    whole = op.Floor(op.Mul(_drawn(op, "RandomUniform", shape, T.FLOAT), spread))
+    return cast(op, op.Add(whole, tensor(op, low, T.FLOAT)), dtype)
+
+
+@ops.op("aten::randint")
+def randint(op, high, size, low=0, dtype=None):
+    return _integers(op, low, high, size, _kind(dtype, T.INT64))
+
+
+@ops.op("aten::randint_like")
+def randint_like(op, x, high, low=0, dtype=None):
+    return _integers(op, low, high, size_list(op, x), _kind(dtype, x.dtype))
+
+
+@ops.op("aten::randperm")
+def randperm(op, n, dtype=None):
+    count = op.Reshape(scalar(op, n), ints(1))
+    keys = op.RandomUniformLike(op.ConstantOfShape(count), dtype=1)
+    return cast(op, op.TopK(keys, count, _outputs=2)[1], _kind(dtype, T.INT64))
+
+
+@ops.op("aten::normal")
+def normal(op, mean=0.0, std=1.0, size=None, dtype=None):
+    shape = (
+        size if size is not None else size_list(op, op.Add(*(tensor(op, v, T.FLOAT) for v in (mean, std))))
+    )
+    drawn = _drawn(op, "RandomNormal", shape, _kind(dtype, T.FLOAT))
+    return op.Add(op.Mul(drawn, tensor(op, std, drawn.dtype)), tensor(op, mean, drawn.dtype))
+
+
+@ops.op("aten::uniform_in_place", "aten::uniform")
+def uniform(op, x, low=0.0, high=1.0):
+    return _drawn(op, "RandomUniform", size_list(op, x), x.dtype, low=float(low), high=float(high))
+
+
+@ops.op("aten::normal_in_place", "aten::normal_functional")
+def normal_in_place(op, x, mean=0.0, std=1.0):
+    return _drawn(op, "RandomNormal", size_list(op, x), x.dtype, mean=float(mean), scale=float(std))
+
+
+@ops.op("aten::exponential_in_place", "aten::exponential")
+def exponential(op, x, lambd=1.0):
+    drawn = _drawn(op, "RandomUniform", size_list(op, x), x.dtype, low=1e-7)
+    return op.Div(op.Neg(op.Log(drawn)), number(op, lambd, x))
+
+
+@ops.op("aten::cauchy_in_place", "aten::cauchy")
+def cauchy(op, x, median=0.0, sigma=1.0):
+    drawn = _drawn(op, "RandomUniform", size_list(op, x), x.dtype, low=-0.49999, high=0.49999)
+    return op.Add(
+        op.Mul(op.Tan(op.Mul(drawn, number(op, math.pi, x))), number(op, sigma, x)), number(op, median, x)
+    )
+
+
+@ops.op("aten::log_normal_in_place", "aten::log_normal")
+def log_normal(op, x, mean=1.0, std=2.0):
+    return op.Exp(normal_in_place(op, x, mean, std))
+
+
+@ops.op("aten::geometric_in_place", "aten::geometric")
+def geometric(op, x, p):
+    drawn = _drawn(op, "RandomUniform", size_list(op, x), x.dtype, low=1e-7)
+    return op.Ceil(op.Div(op.Log(drawn), number(op, math.log1p(-p), x)))
+
+
+@ops.op("aten::bernoulli", "aten::bernoulli_in_place")
+def bernoulli(op, x, p=None):
+    chance = x if p is None else op.Expand(tensor(op, p, x.dtype), sizes(op, size_list(op, x)))
+    drawn = _drawn(op, "RandomUniform", size_list(op, chance), chance.dtype)
+    return cast(op, op.Less(drawn, chance), x.dtype)
+
+
+@ops.op("aten::multinomial")
+def multinomial(op, x, num_samples, replacement=False):
+    """Without replacement: the greatest of log(p) + Gumbel noise come first."""
+    noise = op.Neg(
+        op.Log(
+            op.Neg(op.Log(_drawn(op, "RandomUniform", size_list(op, x), x.dtype, low=1e-7, high=0.9999999)))
+        )
+    )
+    if not replacement:
+        keys = op.Add(op.Log(x), noise)
+        return op.TopK(keys, ints(num_samples), axis=rank(x) - 1, _outputs=2)[1]
+    wide = op.Unsqueeze(x, ints(0)) if rank(x) == 1 else x
+    made = op.Multinomial(op.Log(wide), sample_size=num_samples, dtype=7)
+    return op.Squeeze(made, ints(0)) if rank(x) == 1 else made
+
+
+@ops.op("aten::empty_permuted", "aten::empty_strided")
+def empty_permuted(op, size, physical_layout=None, stride=None, dtype=None):
+    return filled(op, size, 0, _kind(dtype, T.FLOAT))
+
+
+@ops.op("aten::new_empty_strided")
+def new_empty_strided(op, x, size, stride=None, dtype=None):
+    return filled(op, size, 0, _kind(dtype, x.dtype))

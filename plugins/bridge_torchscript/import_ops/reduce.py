@@ -1,0 +1,452 @@
+"""Reductions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import shape_of
+from bridge_torchscript.import_ops.common import (
+    FLOATS,
+    T,
+    axes,
+    axis,
+    cast,
+    dtype_of,
+    floating,
+    ints,
+    is_float,
+    known,
+    length,
+    number,
+    ops,
+    rank,
+    tensor,
+    zero,
+)
+from bridge_torchscript.values import Sym, Unsupported
+
+
+def reduced(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
+    """A reduction over some dimensions, or over all."""
+    if not rank(x):
+        return op.Identity(x)
+    if dim is None or dim == []:
+        return op.node(name, x, keepdims=int(bool(keepdim)))
+    return op.node(name, x, ints(*axes(x, dim)), keepdims=int(bool(keepdim)))
+
+
+def summed(x: ir.Value, dtype: Any) -> ir.DataType:
+    """The dtype a sum is made in: int64 for integers unless said."""
+    if dtype is not None:
+        return dtype_of(dtype)
+    assert x.dtype is not None
+    return x.dtype if x.dtype in FLOATS else T.INT64
+
+
+@ops.op("aten::sum")
+def sum_(op, x, dim=None, keepdim=False, dtype=None):
+    return reduced(op, "ReduceSum", cast(op, x, summed(x, dtype)), dim, keepdim)
+
+
+@ops.op("aten::nansum")
+def nansum(op, x, dim=None, keepdim=False, dtype=None):
+    x = cast(op, x, summed(x, dtype))
+    return reduced(op, "ReduceSum", op.Where(op.IsNaN(x), zero(op, x), x) if is_float(x) else x, dim, keepdim)
+
+
+@ops.op("aten::mean")
+def mean(op, x, dim=None, keepdim=False, dtype=None):
+    return average_of(op, cast(op, x, summed(x, dtype)) if dtype is not None else x, dim, keepdim)
+
+
+def average_of(op: Any, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
+    """The mean; of nothing it is no number."""
+    total = reduced(op, "ReduceMean", x, dim, keepdim)
+    if 0 not in (shape_of(x) or []):
+        return total
+    return op.Div(reduced(op, "ReduceSum", x, dim, keepdim), number(op, float(_count(op, x, dim)), x))
+
+
+@ops.op("aten::nanmean")
+def nanmean(op, x, dim=None, keepdim=False, dtype=None):
+    x = cast(op, x, summed(x, dtype))
+    count = reduced(op, "ReduceSum", op.Cast(op.Not(op.IsNaN(x)), to=int(x.dtype)), dim, keepdim)
+    return op.Div(nansum(op, x, dim, keepdim), count)
+
+
+@ops.op("aten::prod")
+def prod(op, x, dim=None, keepdim=False, dtype=None):
+    return reduced(op, "ReduceProd", cast(op, x, summed(x, dtype)), dim, keepdim)
+
+
+def _nan_aware(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
+    """The largest or smallest; no number where there is one that is none."""
+    if x.dtype == T.BOOL:
+        return op.Cast(reduced(op, name, op.Cast(x, to=6), dim, keepdim), to=9)
+    result = reduced(op, name, x, dim, keepdim)
+    if not is_float(x) or not rank(x):
+        return result
+    missing = reduced(op, "ReduceMax", op.Cast(op.IsNaN(x), to=6), dim, keepdim)
+    return op.Where(op.Cast(missing, to=9), number(op, math.nan, x), result)
+
+
+@ops.op("aten::amax")
+def amax(op, x, dim=(), keepdim=False):
+    return _nan_aware(op, "ReduceMax", x, list(dim) if not isinstance(dim, int) else dim, keepdim)
+
+
+@ops.op("aten::amin")
+def amin(op, x, dim=(), keepdim=False):
+    return _nan_aware(op, "ReduceMin", x, list(dim) if not isinstance(dim, int) else dim, keepdim)
+
+
+@ops.op("aten::aminmax")
+def aminmax(op, x, dim=None, keepdim=False):
+    return (_nan_aware(op, "ReduceMin", x, dim, keepdim), _nan_aware(op, "ReduceMax", x, dim, keepdim))
+
+
+def _extreme(name: str) -> None:
+    @ops.op(f"aten::{name}")
+    def pick(op, x, dim=None, keepdim=False, other=None):
+        from bridge_torchscript.import_ops import math as elementwise
+
+        if other is not None:
+            rule = ops.find(f"aten::{name}imum", {})
+            return rule.handler(op, x, other)
+        hub_name = "ReduceMax" if name == "max" else "ReduceMin"
+        if dim is None:
+            return _nan_aware(op, hub_name, x, None, False)
+        assert elementwise
+        return _nan_aware(op, hub_name, x, dim, keepdim), _place(
+            op, f"Arg{name.capitalize()}", x, dim, keepdim
+        )
+
+
+_extreme("max")
+_extreme("min")
+
+
+def _place(op: Any, name: str, x: ir.Value, dim: int, keepdim: bool) -> ir.Value:
+    if not rank(x):
+        return op.const(np.array(0))
+    wide = op.Cast(x, to=6) if x.dtype == T.BOOL else x
+    return op.node(name, wide, axis=axis(x, dim), keepdims=int(bool(keepdim)))
+
+
+def _arg(name: str, hub_name: str) -> None:
+    @ops.op(f"aten::{name}")
+    def pick(op, x, dim=None, keepdim=False):
+        if dim is None:
+            place = _place(op, hub_name, op.Reshape(x, ints(-1)), 0, False)
+            return op.Reshape(place, ints(*[1] * rank(x))) if keepdim else place
+        return _place(op, hub_name, x, dim, keepdim)
+
+
+_arg("argmax", "ArgMax")
+_arg("argmin", "ArgMin")
+
+
+def _quantifier(name: str, hub_name: str) -> None:
+    @ops.op(f"aten::{name}")
+    def decide(op, x, dim=None, keepdim=False):
+        hits = op.Cast(cast(op, x, T.BOOL), to=6)
+        made = op.Cast(reduced(op, hub_name, hits, dim, keepdim), to=9)
+        return op.Cast(made, to=2) if x.dtype == T.UINT8 else made
+
+
+_quantifier("all", "ReduceMin")
+_quantifier("any", "ReduceMax")
+
+
+@ops.op("aten::logsumexp", "aten::special_logsumexp")
+def logsumexp(op, x, dim, keepdim=False):
+    """Shifted by the largest, which may be infinite."""
+    x = floating(op, x)
+    if not rank(x):
+        return op.Identity(x)
+    where = ints(*axes(x, dim))
+    high = op.ReduceMax(x, where, keepdims=1)
+    high = op.Where(op.IsInf(high), zero(op, high), high)
+    total = op.Add(op.Log(op.ReduceSum(op.Exp(op.Sub(x, high)), where, keepdims=1)), high)
+    return total if keepdim else op.Squeeze(total, where)
+
+
+def _count(op: Any, x: ir.Value, dim: Any) -> Any:
+    total: Any = 1
+    for index in axes(x, dim):
+        size = length(op, x, index)
+        if isinstance(size, Sym):
+            total = (
+                size.value if isinstance(total, int) and total == 1 else op.Mul(tensor(op, total), size.value)
+            )
+        else:
+            total = total * size if isinstance(total, int) else op.Mul(total, np.array(size))
+    return total
+
+
+def _moments(op: Any, x: ir.Value, dim: Any, correction: Any, keepdim: bool) -> tuple[ir.Value, ir.Value]:
+    """Variance and mean."""
+    where = ints(*axes(x, dim)) if rank(x) else None
+    average = average_of(op, x, dim, True) if rank(x) else x
+    centred = op.Sub(x, average)
+    squares = (
+        op.ReduceSum(op.Mul(centred, centred), where, keepdims=int(bool(keepdim)))
+        if rank(x)
+        else op.Mul(centred, centred)
+    )
+    count = _count(op, x, dim)
+    if isinstance(count, int):
+        rest = max(count - correction, 0)
+        variance = op.Div(squares, number(op, float(rest), x))
+    else:
+        variance = op.Div(squares, op.Sub(cast(op, count, x.dtype), number(op, float(correction), x)))
+    kept = average if keepdim or where is None else op.Squeeze(average, where)
+    return variance, kept
+
+
+def _correction(unbiased: Any, correction: Any) -> Any:
+    if correction is not None:
+        return correction
+    return 1 if unbiased is None else int(bool(unbiased))
+
+
+@ops.op("aten::var")
+def var(op, x, dim=None, unbiased=None, keepdim=False, correction=None):
+    return _moments(op, x, dim, _correction(unbiased, correction), keepdim)[0]
+
+
+@ops.op("aten::std")
+def std(op, x, dim=None, unbiased=None, keepdim=False, correction=None):
+    return op.Sqrt(_moments(op, x, dim, _correction(unbiased, correction), keepdim)[0])
+
+
+@ops.op("aten::var_mean")
+def var_mean(op, x, dim=None, unbiased=None, keepdim=False, correction=None):
+    return _moments(op, x, dim, _correction(unbiased, correction), keepdim)
+
+
+@ops.op("aten::std_mean")
+def std_mean(op, x, dim=None, unbiased=None, keepdim=False, correction=None):
+    variance, average = _moments(op, x, dim, _correction(unbiased, correction), keepdim)
+    return op.Sqrt(variance), average
+
+
+def norm_of(op: Any, x: ir.Value, order: Any, dim: Any, keepdim: bool) -> ir.Value:
+    """The vector norm of an order."""
+    size = op.Abs(x)
+    if order in (math.inf, -math.inf):
+        return _nan_aware(op, "ReduceMax" if order > 0 else "ReduceMin", size, dim, keepdim)
+    if order == 0:
+        return reduced(
+            op, "ReduceSum", op.Cast(op.Not(op.Equal(x, zero(op, x))), to=int(x.dtype)), dim, keepdim
+        )
+    if order == 1:
+        return reduced(op, "ReduceSum", size, dim, keepdim)
+    if order == 2:
+        return op.Sqrt(reduced(op, "ReduceSum", op.Mul(x, x), dim, keepdim))
+    total = reduced(op, "ReduceSum", op.Pow(size, number(op, float(order), x)), dim, keepdim)
+    return op.Pow(total, number(op, 1.0 / order, x))
+
+
+@ops.op("aten::linalg_vector_norm")
+def linalg_vector_norm(op, x, ord=2, dim=None, keepdim=False, dtype=None):
+    x = floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
+    return norm_of(op, x, known(ord, "ord"), dim, keepdim)
+
+
+@ops.op("aten::norm")
+def norm(op, x, p=2, dim=None, keepdim=False, dtype=None):
+    x = floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
+    if isinstance(p, str):
+        raise Unsupported("reads a norm by name")
+    return norm_of(op, x, 2 if p is None else p, dim, keepdim)
+
+
+@ops.op("aten::frobenius_norm")
+def frobenius_norm(op, x, dim=None, keepdim=False):
+    return norm_of(op, x, 2, dim, keepdim)
+
+
+@ops.op("aten::linalg_norm")
+def linalg_norm(op, x, ord=None, dim=None, keepdim=False, dtype=None):
+    vector = (
+        (dim is None and rank(x) == 1) or isinstance(dim, int) or (isinstance(dim, list) and len(dim) == 1)
+    )
+    x = floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
+    if ord is None:
+        return norm_of(op, x, 2, dim, keepdim)
+    if vector:
+        return norm_of(op, x, ord, dim, keepdim)
+    return matrix_norm(op, x, ord, dim if dim is not None else [-2, -1], keepdim)
+
+
+@ops.op("aten::linalg_matrix_norm")
+def matrix_norm(op, x, ord="fro", dim=(-2, -1), keepdim=False, dtype=None):
+    where = axes(x, list(dim))
+    if ord == "fro":
+        return norm_of(op, x, 2, where, keepdim)
+    if ord in (1, -1, math.inf, -math.inf):
+        first, second = where if abs(ord) == 1 else where[::-1]
+        sums = op.ReduceSum(op.Abs(x), ints(first), keepdims=1)
+        made = _nan_aware(op, "ReduceMax" if ord > 0 else "ReduceMin", sums, [second], True)
+        return made if keepdim else op.Squeeze(made, ints(*where))
+    raise Unsupported(f"is read without ord={ord!r}")
+
+
+@ops.op("aten::dist")
+def dist(op, x, other, p=2):
+    return norm_of(op, op.Sub(x, other), p, None, False)
+
+
+def _running(name: str, hub_name: str) -> None:
+    @ops.op(f"aten::{name}")
+    def accumulate(op, x, dim, dtype=None):
+        x = cast(op, x, summed(x, dtype))
+        return op.node(hub_name, x, np.array(axis(x, dim))) if rank(x) else op.Identity(x)
+
+
+_running("cumsum", "CumSum")
+_running("cumprod", "CumProd")
+
+
+def _running_extreme(name: str, hub_name: str) -> None:
+    @ops.op(f"aten::{name}")
+    def accumulate(op, x, dim):
+        """Every element against all before it; the last of equals counts."""
+        if not rank(x):
+            return op.Identity(x), op.const(np.array(0))
+        at = axis(x, dim)
+        size = known(length(op, x, at), "length")
+        if size > 256 or not size:
+            raise Unsupported("runs over a dimension of at most 256")
+        values, places = [], []
+        best = op.Gather(x, np.array([0]), axis=at)
+        place = op.Expand(np.zeros([1] * rank(x), np.int64), op.Shape(best))
+        values.append(best)
+        places.append(place)
+        for index in range(1, size):
+            new = op.Gather(x, np.array([index]), axis=at)
+            better = op.node(hub_name, new, best)
+            if is_float(x):
+                better = op.Or(better, op.IsNaN(new))
+                better = op.And(better, op.Or(op.Not(op.IsNaN(best)), op.IsNaN(new)))
+            best = op.Where(better, new, best)
+            place = op.Where(better, op.const(np.array(index)), place)
+            values.append(best)
+            places.append(place)
+        return tuple(op.Concat(*v, axis=at) if size > 1 else v[0] for v in (values, places))
+
+
+_running_extreme("cummax", "GreaterOrEqual")
+_running_extreme("cummin", "LessOrEqual")
+
+
+@ops.op("aten::quantile")
+def quantile(op, x, q, dim=None, keepdim=False, interpolation="linear"):
+    """Between the neighbours in order; where one is no number, none."""
+    if interpolation != "linear":
+        raise Unsupported(f"is read without interpolation={interpolation!r}")
+    q = tensor(op, q, x.dtype)
+    if dim is None:
+        flat = op.Reshape(x, ints(-1))
+        made = quantile(op, flat, q, 0, False, interpolation)
+        ones = ints(*range(rank(q), rank(q) + rank(x)))
+        return op.Unsqueeze(made, ones) if keepdim and rank(x) else made
+    if not rank(x):
+        return quantile(op, op.Reshape(x, ints(1)), q, 0)
+    at = axis(x, dim)
+    size = known(length(op, x, at), "length")
+    order = [at, *(i for i in range(rank(x)) if i != at)]
+    values = op.TopK(
+        op.Transpose(x, perm=order) if order != [0] else x, ints(size), axis=0, largest=0, _outputs=2
+    )[0]
+    place = op.Mul(q, number(op, float(size - 1), x))
+    low = op.Floor(place)
+    part = op.Sub(place, low)
+    if rank(q):
+        part = op.Reshape(part, ints(-1, *[1] * (rank(x) - 1)))
+    below = op.Gather(values, op.Cast(low, to=7), axis=0)
+    above = op.Gather(values, op.Cast(op.Ceil(place), to=7), axis=0)
+    made = op.Add(below, op.Mul(part, op.Sub(above, below)))
+    missing = op.Cast(op.ReduceMax(op.Cast(op.IsNaN(x), to=6), ints(at), keepdims=0), to=9)
+    made = op.Where(missing, number(op, math.nan, x), made)
+    return op.Unsqueeze(made, ints(at + rank(q))) if keepdim else made
+
+
+@ops.op("aten::logcumsumexp")
+def logcumsumexp(op, x, dim):
+    if not rank(x):
+        return op.Identity(x)
+    at = axis(x, dim)
+    high = op.ReduceMax(x, ints(at), keepdims=1)
+    return op.Add(op.Log(op.CumSum(op.Exp(op.Sub(x, high)), np.array(at))), high)
+
+
+@ops.op("aten::diff")
+def diff(op, x, n=1, dim=-1, prepend=None, append=None):
+    at = axis(x, dim)
+    parts = [v for v in (prepend, x, append) if v is not None]
+    x = op.Concat(*parts, axis=at) if len(parts) > 1 else x
+    for _ in range(n):
+        later, earlier = op.Slice(x, ints(1), ints(2**62), ints(at)), op.Slice(x, ints(0), ints(-1), ints(at))
+        x = op.Xor(later, earlier) if x.dtype == T.BOOL else op.Sub(later, earlier)
+    return op.Identity(x)
+
+
+@ops.op("aten::trapezoid", "aten::trapz")
+def trapezoid(op, y, x=None, dx=1, dim=-1):
+    at = axis(y, dim)
+    pairs = op.Add(op.Slice(y, ints(1), ints(2**62), ints(at)), op.Slice(y, ints(0), ints(-1), ints(at)))
+    if x is None:
+        return op.Mul(op.ReduceSum(pairs, ints(at), keepdims=0), number(op, dx / 2, y))
+    where = axis(x, dim)
+    steps = op.Sub(
+        op.Slice(x, ints(1), ints(2**62), ints(where)), op.Slice(x, ints(0), ints(-1), ints(where))
+    )
+    if rank(x) == 1 and rank(y) > 1:
+        steps = op.Reshape(steps, ints(-1, *[1] * (rank(y) - 1 - at)))
+    return op.Mul(op.ReduceSum(op.Mul(pairs, steps), ints(at), keepdims=0), number(op, 0.5, y))
+
+
+def _softmax(hub_name: str, *names: str) -> None:
+    @ops.op(*(f"aten::{n}" for n in names))
+    def normalize(op, x, dim, dtype=None, half_to_float=False):
+        x = floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
+        if not rank(x):
+            return op.Reshape(op.node(hub_name, op.Reshape(x, ints(1)), axis=0), ints())
+        return op.node(hub_name, x, axis=axis(x, dim))
+
+
+_softmax("Softmax", "softmax", "special_softmax", "_softmax")
+_softmax("LogSoftmax", "log_softmax", "special_log_softmax", "_log_softmax")
+
+
+@ops.op("aten::corrcoef")
+def corrcoef(op, x):
+    if rank(x) < 2:
+        raise Unsupported("needs a matrix")
+    made = cov(op, x)
+    size = op.Sqrt(
+        op.ReduceSum(op.Mul(made, op.const(np.eye(int(made.shape[0]), dtype=made.dtype.numpy()))), ints(1))
+    )
+    return op.Clip(
+        op.Div(op.Div(made, size), op.Transpose(size, perm=[1, 0])), number(op, -1.0, x), number(op, 1.0, x)
+    )
+
+
+@ops.op("aten::cov")
+def cov(op, x, correction=1, fweights=None, aweights=None):
+    x = x if rank(x) == 2 else op.Reshape(x, ints(1, -1))
+    size = shape_of(x)
+    if size is None or fweights is not None or aweights is not None:
+        raise Unsupported("needs a static shape and no weights")
+    centred = op.Sub(x, op.ReduceMean(x, ints(1)))
+    made = op.Div(
+        op.MatMul(centred, op.Transpose(centred, perm=[1, 0])),
+        number(op, float(max(size[1] - correction, 0)), x),
+    )
+    return op.Squeeze(made) if size[0] == 1 else made

@@ -1,0 +1,282 @@
+"""TorchScript → hub: the graph of a method, read by the interpreter with the rules of import_ops."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import BridgeError, InvalidOption, UnsupportedModel
+from bridge.formats import Importer, Option
+from bridge.report import Blocker
+from bridge_torchscript import values
+from bridge_torchscript.described import FORM, Given, described, parse
+from bridge_torchscript.import_ops import ops, python
+from bridge_torchscript.interface import leaves, type_of
+from bridge_torchscript.interpreter import Raised, Reader, Refused, kinds, plain
+from bridge_torchscript.interpreter import described as native_name
+from bridge_torchscript.reading import open_archive
+from bridge_torchscript.values import Items, Object, Sequence, Sym, Unsupported, Var
+
+SCALARS = {"int": ir.DataType.INT64, "float": ir.DataType.DOUBLE, "bool": ir.DataType.BOOL}
+SKIPPED = frozenset(["prim::Loop", "prim::If"])
+
+
+def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
+    """Read a TorchScript archive, or a live module, into a hub model.
+
+    `inputs` describes the arguments where the archive does not: their dtypes, ranks and what is known of their lengths.
+    State that a call leaves behind becomes inputs of its name and outputs called `NAME.next`. Raises UnsupportedModel with
+    every operator that has no rule, or that is used in a way no rule takes; InvalidOption for an input that must be described.
+    """
+    import torch
+
+    given = described(inputs)
+    if isinstance(src, (str, Path)):
+        module, kept = open_archive(Path(src))
+        facts = {"format": "torchscript", "sha256": hashlib.sha256(Path(src).read_bytes()).hexdigest()}
+    else:
+        module, kept, facts = src, {}, {"format": "torchscript"}
+    native = module._c if isinstance(module, torch.jit.ScriptModule) else module
+    if not native._has_method(method):
+        found = ", ".join(native._method_names()) or "none"
+        raise InvalidOption(f"The module has no method {method!r}.", f"Its methods: {found}.")
+    model = Reading(native, method, given, kept if method == "forward" else {}, str(src)).model()
+    hub.stamp(model, **facts)
+    return model
+
+
+class Reading:
+    """One method of one module on the way to the hub."""
+
+    def __init__(
+        self, native: Any, method: str, given: dict[str, Given], kept: dict[str, Any], title: str
+    ) -> None:
+        self.native, self.given, self.kept = native, given, kept
+        self.title = title if len(title) < 200 else "the module"
+        self.function = native._get_method(method)
+        self.block = self.function.inlined_graph
+        self.arguments = self.function.schema.arguments[1:]
+
+    def model(self) -> ir.Model:
+        """Read once to see what state a call leaves; again with that state as inputs."""
+        blockers = list(self._blockers())
+        if blockers:
+            raise self._unsupported(blockers)
+        graph, reader, _ = self._read({})
+        state = self._state(reader)
+        if state:
+            graph, reader, _ = self._read(state)
+            self._next(reader, state, graph)
+        model = ir.Model(graph, ir_version=hub.IR_VERSION)
+        model.metadata_props.update({str(k): str(v) for k, v in self.kept.get("metadata", {}).items()})
+        return model
+
+    def _blockers(self) -> Iterator[Blocker]:
+        for node in kinds(self.block):
+            kind = node.kind()
+            plain_name = kind.removesuffix("_")
+            copied = kind.removesuffix("_copy") in ops
+            known = kind in ops or kind in python or plain_name in ops or kind in Reader.INPLACE or copied
+            known = known or (kind.startswith("aten::") and not kind.endswith("_"))
+            if known or (kind.startswith("prim::") and hasattr(Reader, f"_{kind.partition('::')[2]}")):
+                continue
+            yield Blocker(kind, native_name(node).partition(" ")[2], "", "is not supported")
+
+    def _unsupported(self, blockers: list[Blocker]) -> UnsupportedModel:
+        count = len(blockers)
+        return UnsupportedModel(
+            f"{count} operator{'s' * (count > 1)} of {self.title} cannot be read:",
+            blockers,
+            "Add a rule: plugins/README.md#one-operator",
+        )
+
+    def _read(self, state: dict[str, Any]) -> tuple[ir.Graph, Reader, Any]:
+        import torch
+
+        graph = ir.Graph(
+            [], [], nodes=[], name=self.kept.get("name") or "model", opset_imports={"": hub.HUB_OPSET}
+        )
+        op = hub.Builder(graph)
+        reader = Reader(graph, {path: self._state_input(path, v) for path, v in state.items()})
+        formal = list(self.block.inputs())
+        reader.env[formal[0].debugName()] = Object(self.native)
+        for value, argument in zip(formal[1:], self._arguments(graph, reader), strict=True):
+            reader.env[value.debugName()] = argument
+        graph.inputs.extend(v.value for v in reader.state.values())
+        try:
+            with torch.no_grad():
+                results = reader.block(op, self.block)
+        except Refused as refused:
+            raise self._unsupported([refused.blocker]) from refused
+        except Raised as raised:
+            raise UnsupportedModel(f"{self.title} raises for inputs as described: {raised}", []) from raised
+        self._outputs(graph, op, results[0] if len(results) == 1 else tuple(results))
+        return graph, reader, results
+
+    def _arguments(self, graph: ir.Graph, reader: Reader) -> Iterator[Any]:
+        declared = {v["name"]: v for v in self.kept.get("inputs", [])}
+        order = list(declared)
+        missing, made = [], []
+        for index, argument in enumerate(self.arguments):
+            name = order[index] if index < len(order) and len(order) == len(self.arguments) else argument.name
+            try:
+                made.append(self._argument(graph, name, argument, declared.get(name)))
+            except KeyError as error:
+                missing.append(str(error.args[0]))
+        unknown = [
+            n for n in self.given if n.split(".")[0] not in {*order, *(a.name for a in self.arguments)}
+        ]
+        if unknown:
+            listed = ", ".join(a.name for a in self.arguments) or "none"
+            raise InvalidOption(f"The method has no input {', '.join(unknown)}.", f"Its inputs: {listed}.")
+        if missing:
+            raise InvalidOption(
+                f"{self.title} does not say what {', '.join(missing)} is.", f"Describe it with {FORM}."
+            )
+        return iter(made)
+
+    def _argument(self, graph: ir.Graph, name: str, argument: Any, declared: Any) -> Any:
+        """The value of one argument; KeyError names what nothing describes."""
+        kind = str(argument.type)
+        inner = {k.partition(".")[2]: g for k, g in self.given.items() if k.startswith(f"{name}.")}
+        if name in self.given:
+            return self._leaf(graph, name, self.given[name], kind)
+        if inner:
+            return self._container(graph, name, inner, kind)
+        if declared is not None and type_of(declared.get("type", "")) is not None:
+            dims = declared.get("shape")
+            return self._leaf(
+                graph, name, Given(type_of(declared["type"]), None if dims is None else tuple(dims)), kind
+            )
+        if argument.has_default_value():
+            return Reader.literal(argument.default_value)
+        if kind.startswith("Optional"):
+            return None
+        if kind in SCALARS:
+            return self._leaf(graph, name, Given(ir.TensorType(SCALARS[kind]), ()), kind)
+        raise KeyError(name)
+
+    def _leaf(self, graph: ir.Graph, name: str, given: Given, kind: str) -> Any:
+        if given.fixed is not None:
+            return given.fixed
+        value = given.value(name)
+        graph.inputs.append(value)
+        if isinstance(given.type, ir.SequenceType):
+            return Sequence(value)
+        if isinstance(given.type, ir.OptionalType):
+            raise Unsupported("reads an optional input; describe it as a tensor or leave it out")
+        return Sym(value) if kind in SCALARS and not given.dims else Var(value)
+
+    def _container(self, graph: ir.Graph, name: str, inner: dict[str, Given], kind: str) -> Any:
+        parts = {}
+        for key in dict.fromkeys(k.partition(".")[0] for k in inner):
+            nested = {k.partition(".")[2]: g for k, g in inner.items() if k.startswith(f"{key}.")}
+            path = f"{name}.{key}"
+            inside = _element_kind(kind, key)
+            parts[key] = (
+                self._container(graph, path, nested, inside)
+                if nested
+                else self._leaf(graph, path, inner[key], inside)
+            )
+        if kind.startswith(("Dict", "Optional[Dict")):
+            return parts
+        if set(parts) != {str(i) for i in range(len(parts))}:
+            if kind.startswith("__torch__"):
+                made = Object(kind=kind)
+                made.attributes = parts
+                return made
+            raise InvalidOption(f"The parts of {name} are {', '.join(parts)}.", "Number them from 0.")
+        items = [parts[str(i)] for i in range(len(parts))]
+        return tuple(items) if kind.startswith(("Tuple", "Optional[Tuple")) else Items(items)
+
+    def _outputs(self, graph: ir.Graph, op: hub.Builder, result: Any) -> None:
+        from bridge_torchscript.control import _tensor
+
+        found = list(leaves(result, (list, tuple, dict)))
+        names = [v["name"] for v in self.kept.get("outputs", [])]
+        taken = {v.name for v in graph.inputs}
+        for index, (name, leaf) in enumerate(found):
+            value = _tensor(op, leaf) if leaf is not None else None
+            if value is None:
+                if leaf is None:
+                    continue
+                raise UnsupportedModel(
+                    f"{self.title} returns {name}, which is no tensor ({type(leaf).__name__}).", []
+                )
+            if isinstance(leaf, float):
+                value = op.const(np.array(leaf, np.float64))
+            kept = names[index] if len(names) == len(found) else name
+            value = op.Identity(value)
+            value.name = f"{kept}_output" if kept in taken else kept
+            graph.outputs.append(value)
+        if not graph.outputs:
+            raise UnsupportedModel(f"{self.title} returns no tensor.", [])
+
+    def _state(self, reader: Reader) -> dict[str, Any]:
+        """Attributes that a call changes and had read before, with their values now."""
+        changed = {var.label for var in values.WRITTEN if var.label and var in reader.weights.values()}
+        changed |= {path for path in reader.touched if path in reader.reads}
+        return {path: _native(self.native, path) for path in sorted(changed)}
+
+    def _state_input(self, path: str, value: Any) -> Any:
+        import torch
+
+        from bridge_torchscript.runtime import to_numpy
+
+        if isinstance(value, torch.Tensor):
+            array = to_numpy(value, None)
+            made = Given(ir.TensorType(ir.DataType.from_numpy(array.dtype)), array.shape).value(path)
+        elif isinstance(value, (bool, int, float)):
+            made = Given(ir.TensorType(SCALARS[type(value).__name__]), ()).value(path)
+        else:
+            raise UnsupportedModel(
+                f"{self.title} keeps {path} between calls, which is no tensor or number.", []
+            )
+        return Var(made, label=path) if isinstance(value, torch.Tensor) else Sym(made)
+
+    def _next(self, reader: Reader, state: dict[str, Any], graph: ir.Graph) -> None:
+        from bridge_torchscript.control import _tensor
+
+        op = hub.Builder(graph)
+        for path in state:
+            owner, name = reader.owner(path)
+            value = _tensor(op, owner.attributes.get(name, reader.state[path]))
+            if value is None:
+                raise UnsupportedModel(
+                    f"{self.title} keeps {path} between calls, which is no tensor or number.", []
+                )
+            value = op.Identity(value)
+            value.name = f"{path}.next"
+            graph.outputs.append(value)
+
+
+def _element_kind(kind: str, key: str) -> str:
+    inner = kind.partition("[")[2].removesuffix("]")
+    if kind.startswith("Tuple") and key.isdigit() and "[" not in inner:
+        parts = [p.strip() for p in inner.split(",")]
+        return parts[int(key)] if int(key) < len(parts) else "Tensor"
+    return inner if kind.startswith("List") else "Tensor"
+
+
+def _native(native: Any, path: str) -> Any:
+    for step in path.split("."):
+        native = native.getattr(step)
+    return native
+
+
+importer = Importer(
+    load=load,
+    table=ops,
+    options=(
+        Option("inputs", f"what the inputs are, where the file does not say: {FORM}", None, parse),
+        Option("method", "the method to read", "forward"),
+    ),
+)
+
+__all__ = ["BridgeError", "importer", "plain"]

@@ -1,0 +1,61 @@
+"""What TorchScript cannot say of inputs and outputs: their names, dtypes and dimensions, kept as a file in the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import onnx_ir as ir
+
+INTERFACE = "bridge.json"
+
+
+def described(model: ir.Model) -> dict[str, Any]:
+    """Inputs, outputs and metadata of a hub model as plain values."""
+    return {
+        "name": model.graph.name or "",
+        "inputs": [_value(v) for v in model.graph.inputs],
+        "outputs": [_value(v) for v in model.graph.outputs],
+        "metadata": dict(model.metadata_props),
+    }
+
+
+def _value(value: ir.Value) -> dict[str, Any]:
+    facts: dict[str, Any] = {"name": value.name, "type": type_text(value.type)}
+    if value.shape is not None:
+        facts["shape"] = [d if isinstance(d, int) else d.value for d in value.shape]
+    return facts | ({"doc": value.doc_string} if value.doc_string else {})
+
+
+def type_text(kind: ir.TypeProtocol | None) -> str:
+    """A type in the words of ONNX: `tensor(float)`, `seq(tensor(int64))`."""
+    if isinstance(kind, ir.SequenceType):
+        return f"seq({type_text(kind.elem_type)})"
+    if isinstance(kind, ir.OptionalType):
+        return f"optional({type_text(kind.elem_type)})"
+    return f"tensor({kind.dtype.name.lower()})" if kind is not None else "tensor"
+
+
+def type_of(text: str) -> ir.TypeProtocol | None:
+    """The type a text of `type_text` names; None when it names none."""
+    word, _, rest = text.partition("(")
+    inner = rest.removesuffix(")")
+    if word == "seq" and inner:
+        made = type_of(inner)
+        return ir.SequenceType(made) if made is not None else None
+    if word == "optional" and inner:
+        made = type_of(inner)
+        return ir.OptionalType(made) if made is not None else None
+    return ir.TensorType(ir.DataType[inner.upper()]) if inner.upper() in ir.DataType.__members__ else None
+
+
+def leaves(value: Any, containers: tuple[type, ...], name: str = "output") -> Iterator[tuple[str, Any]]:
+    """What a call returns, flat and named: `output`, `output_1`, … of a tuple or list, the keys of a dict."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, containers, str(key))
+    elif isinstance(value, containers):
+        for index, item in enumerate(value):
+            yield from leaves(item, containers, f"{name}_{index}" if index else name)
+    else:
+        yield name, value

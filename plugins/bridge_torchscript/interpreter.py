@@ -1,0 +1,480 @@
+"""Reads a TorchScript graph by running it on hub values: what is known is computed, what is not becomes hub operators."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.hub import const
+from bridge.passes.fold import RANDOM, evaluate
+from bridge.report import Blocker
+from bridge_torchscript import values
+from bridge_torchscript.import_ops.shapes import INPLACE
+from bridge_torchscript.values import Items, Object, Sequence, Sym, Unsupported, Var
+
+STEPS = 512
+SMALL = 16
+IGNORED = frozenset(
+    [
+        "generator",
+        "layout",
+        "device",
+        "pin_memory",
+        "memory_format",
+        "non_blocking",
+        "copy",
+        "benchmark",
+        "deterministic",
+        "cudnn_enabled",
+        "cudnn_enable",
+        "allow_tf32",
+        "unused",
+        "names",
+    ]
+)
+RENAMED = {"self": "x", "input": "x", "A": "x", "from": "low", "to": "high"}
+
+
+class Refused(Exception):
+    """The operator that stops the reading, and why."""
+
+    def __init__(self, blocker: Blocker) -> None:
+        super().__init__(blocker.reason)
+        self.blocker = blocker
+
+
+class Reader:
+    """State of one reading: the root graph, the module's attributes, and the value of every name."""
+
+    INPLACE = INPLACE
+
+    def __init__(self, graph: ir.Graph, state: dict[str, Any]) -> None:
+        from bridge_torchscript.import_ops import VIEWS, ops, python
+
+        self.graph, self.table, self.views, self.inplace, self.python = graph, ops, VIEWS, INPLACE, python
+        self.reads: set[str] = set()
+        self.owners: dict[str, tuple[Object, str]] = {}
+        self.env: dict[str, Any] = {}
+        self.weights: dict[int, Var] = {}
+        self.state = state
+        self.touched: dict[str, Any] = {}
+        self.notes: list[str] = []
+        values.JOURNALS.clear()
+        values.WRITTEN.clear()
+
+    def block(self, op: hub.Builder, block: Any) -> list[Any]:
+        """Run every node; the values of the block's outputs."""
+        for node in block.nodes():
+            self.node(op, node)
+        return [self.env[o.debugName()] for o in block.outputs()]
+
+    def node(self, op: hub.Builder, node: Any) -> None:
+        kind = node.kind()
+        inputs = [self.env[i.debugName()] for i in node.inputs()]
+        op.source = described(node)
+        try:
+            special = (
+                getattr(self, f"_{kind.partition('::')[2]}", None) if kind.startswith("prim::") else None
+            )
+            results = special(op, node, *inputs) if special else self.call(op, node, kind, inputs)
+        except Unsupported as error:
+            raise Refused(Blocker(kind, place(node), "", str(error))) from error
+        outputs = list(node.outputs())
+        for output, value in zip(outputs, [results] if len(outputs) == 1 else results or (), strict=True):
+            self.env[output.debugName()] = value
+
+    def call(self, op: hub.Builder, node: Any, kind: str, inputs: list[Any]) -> Any:
+        """An operator: on Python values in Python, else by its rule."""
+        kind = self.named(kind)
+        names = argument_names(node)
+        writes = kind in self.inplace or (kind.endswith("_") and not kind.endswith("__"))
+        if kind in self.python or kind in self.table or writes:
+            return self.operator(op, kind, names, inputs)
+        from bridge_torchscript.decompose import decomposed
+
+        return wrapped(decomposed(self, op, kind, node.schema(), inputs))
+
+    def named(self, kind: str) -> str:
+        """An operator that copies what another shows is that other one."""
+        base = kind.removesuffix("_copy")
+        return base if kind not in self.table and base in self.table else kind
+
+    def operator(self, op: hub.Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
+        """An operator that has a rule, by the names of its arguments."""
+        if kind in self.python:
+            result = self.python[kind](op, *inputs)
+            if result is not NotImplemented:
+                return result
+        if kind in self.inplace or (
+            kind.endswith("_") and not kind.endswith("__") and kind not in self.table
+        ):
+            return self._written(op, kind, names, inputs)
+        return self.apply(op, kind, names, inputs)
+
+    def apply(self, op: hub.Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
+        arguments = {RENAMED.get(n, n): plain(op, v) for n, v in zip(names, inputs, strict=True)}
+        rule = self.rule(kind, arguments)
+        made = folded(op, rule.handler(op, **fitting(rule.handler, arguments)), arguments)
+        inverse = self.views.get(kind)
+        if kind in self.views and isinstance(inputs[0], Var) and isinstance(made, (ir.Value, list, tuple)):
+            return self._viewed(inputs[0], rule.handler, arguments, made, inverse)
+        return wrapped(made)
+
+    def rule(self, kind: str, arguments: dict[str, Any]) -> Any:
+        reason = self.table.refusal(kind, arguments)
+        if reason is not None:
+            raise Unsupported(reason)
+        return self.table.find(kind, arguments)
+
+    def _viewed(self, base: Var, handler: Any, arguments: dict[str, Any], made: Any, inverse: Any) -> Any:
+        rest = fitting(handler, arguments)
+        first = next(iter(rest))
+
+        def part(index: int | None) -> Var:
+            def forward(op: Any, value: ir.Value) -> ir.Value:
+                again = handler(op, **{**rest, first: value})
+                return again if index is None else again[index]
+
+            def backward(op: Any, value: ir.Value, new: ir.Value) -> ir.Value:
+                kept = {k: v for k, v in rest.items() if k != first}
+                return (
+                    inverse(op, value, new, **kept)
+                    if index is None
+                    else inverse(op, value, new, index, **kept)
+                )
+
+            return Var(made if index is None else made[index], base, forward, backward if inverse else None)
+
+        return part(None) if isinstance(made, ir.Value) else [part(i) for i in range(len(made))]
+
+    def _written(self, op: hub.Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
+        """An operator in place is the operator, its result written back in the tensor's own dtype and shape."""
+        from bridge_torchscript.import_ops.common import cast, sizes
+        from bridge_torchscript.import_ops.shapes import size_list
+
+        target = inputs[0]
+        if not isinstance(target, Var):
+            raise Unsupported("writes to what is no tensor")
+        before = target.read(op)
+        made = self.apply(op, self.inplace.get(kind, kind.removesuffix("_")), names, inputs)
+        value = cast(op, made.read(op), before.dtype)
+        if value.shape != before.shape or value.shape is None:
+            value = op.Expand(value, sizes(op, size_list(op, before)))
+        target.write(op, value)
+        return target
+
+    # prim:: operators
+
+    def _Constant(self, op: hub.Builder, node: Any) -> Any:
+        output = node.output()
+        if not node.hasAttribute("value"):
+            return None
+        kind = node.kindOf("value")
+        if kind == "t":
+            return self.weight(node.t("value"), f"constant_{output.debugName()}")
+        if kind in ("s", "i", "f"):
+            value = getattr(node, kind)("value")
+            return bool(value) if str(output.type()) == "bool" else value
+        found = output.toIValue()
+        return self.known(found)
+
+    def known(self, value: Any) -> Any:
+        """A Python value that holds tensors, as the reader holds it."""
+        import torch
+
+        if isinstance(value, torch.Tensor):
+            return self.weight(value, "constant")
+        if isinstance(value, (list, tuple)):
+            return (
+                type(value)(self.known(v) for v in value)
+                if type(value) in (list, tuple)
+                else tuple(self.known(v) for v in value)
+            )
+        if isinstance(value, dict):
+            return {k: self.known(v) for k, v in value.items()}
+        if isinstance(value, torch.device):
+            return str(value)
+        return value
+
+    def weight(self, tensor: Any, name: str) -> Var:
+        """A stored tensor as an initializer of the root graph, its memory shared."""
+        key = (
+            tensor.data_ptr(),
+            tensor.storage_offset(),
+            tuple(tensor.shape),
+            tuple(tensor.stride()),
+            tensor.dtype,
+        )
+        key = hash(key) if tensor.numel() else id(tensor)
+        if key not in self.weights:
+            self.weights[key] = Var(initializer(self.graph, tensor, name), label=name)
+        return self.weights[key]
+
+    def _GetAttr(self, op: hub.Builder, node: Any, owner: Any) -> Any:
+        return self.attribute(owner, node.s("name"))
+
+    def attribute(self, owner: Object, name: str) -> Any:
+        import torch
+
+        path = f"{owner.path}.{name}" if owner.path else name
+        if path not in self.touched:
+            self.reads.add(path)
+        if name in owner.attributes:
+            return owner.attributes[name]
+        if owner.native is None:
+            raise Unsupported(f"reads the attribute {name}, which is not set")
+        self.owners[path] = (owner, name)
+        if path in self.state:
+            value = self.state[path]
+        else:
+            native = owner.native.getattr(name)
+            if isinstance(native, torch.Tensor):
+                value = self.weight(native, path)
+                value.label = path
+            elif isinstance(native, torch._C.ScriptObject):
+                value = Object(native if hasattr(native, "getattr") else None, path, str(type(native)))
+            else:
+                value = self.known(native)
+        owner.attributes[name] = value
+        return value
+
+    def owner(self, path: str) -> tuple[Object, str]:
+        """The object that holds an attribute, and its name there."""
+        return self.touched.get(path) or self.owners[path]
+
+    @staticmethod
+    def literal(value: Any) -> Any:
+        """A default value as the reader holds it."""
+        return Items(value) if isinstance(value, list) else value
+
+    def _SetAttr(self, op: hub.Builder, node: Any, owner: Object, value: Any) -> None:
+        name = node.s("name")
+        if owner.native is not None:
+            self.touched[f"{owner.path}.{name}" if owner.path else name] = (owner, name)
+        self.set_attribute(owner, name, value)
+
+    def set_attribute(self, owner: Object, name: str, value: Any) -> None:
+        """Remembered where it happens in a branch, whose attributes are merged with the other's."""
+        if values.JOURNALS:
+            journal = values.JOURNALS[-1]
+            if (owner, name) not in journal:
+                before = (
+                    self.attribute(owner, name) if owner.native is not None else owner.attributes.get(name)
+                )
+                journal[owner, name] = before
+        owner.attributes[name] = value
+
+    def _CreateObject(self, op: hub.Builder, node: Any) -> Object:
+        return Object(kind=str(node.output().type()))
+
+    def _ListConstruct(self, op: hub.Builder, node: Any, *items: Any) -> list[Any]:
+        return Items(items)
+
+    def _TupleConstruct(self, op: hub.Builder, node: Any, *items: Any) -> tuple[Any, ...]:
+        return tuple(items)
+
+    def _DictConstruct(self, op: hub.Builder, node: Any, *items: Any) -> dict[Any, Any]:
+        return dict(zip(items[::2], items[1::2], strict=True))
+
+    def _TupleUnpack(self, op: hub.Builder, node: Any, items: Any) -> Any:
+        return items[0] if len(items) == 1 else items
+
+    def _ListUnpack(self, op: hub.Builder, node: Any, items: Any) -> Any:
+        count = len(list(node.outputs()))
+        if isinstance(items, Sequence):
+            parts = [wrapped(op.SequenceAt(items.value, np.array(i, np.int64))) for i in range(count)]
+        else:
+            parts = items
+        return parts[0] if count == 1 else parts
+
+    def _TupleIndex(self, op: hub.Builder, node: Any, items: Any, index: int) -> Any:
+        return items[index]
+
+    def _TupleSlice(self, op: hub.Builder, node: Any, items: Any) -> Any:
+        return items[node.i("beg") : node.i("end")]
+
+    def _NumToTensor(self, op: hub.Builder, node: Any, x: Any) -> Any:
+        from bridge_torchscript.import_ops.common import tensor
+
+        return Var(tensor(op, x))
+
+    def _unchecked_cast(self, op: hub.Builder, node: Any, x: Any) -> Any:
+        return x
+
+    def _Uninitialized(self, op: hub.Builder, node: Any) -> Any:
+        return None
+
+    def _data(self, op: hub.Builder, node: Any, x: Any) -> Any:
+        return x
+
+    def _device(self, op: hub.Builder, node: Any, x: Any) -> Any:
+        return "cpu"
+
+    def _layout(self, op: hub.Builder, node: Any, x: Any) -> Any:
+        return 0
+
+    def _is_cuda(self, op: hub.Builder, node: Any, x: Any) -> Any:
+        return False
+
+    def _requires_grad(self, op: hub.Builder, node: Any, x: Any) -> Any:
+        return False
+
+    def _dtype(self, op: hub.Builder, node: Any, x: Any) -> Any:
+        from bridge_torchscript.dtypes import HELD
+
+        return HELD[plain(op, x).dtype].code
+
+    def _isinstance(self, op: hub.Builder, node: Any, x: Any) -> Any:
+        types = [str(t) for t in (node.tys("types") if node.hasAttribute("types") else [])]
+        names = {Var: "Tensor", str: "str", int: "int", float: "float", bool: "bool", type(None): "NoneType"}
+        name = names.get(type(x))
+        if name is None:
+            raise Unsupported("asks for the type of what is no plain value")
+        return name in types
+
+    def _RaiseException(self, op: hub.Builder, node: Any, *inputs: Any) -> Any:
+        raise Raised(str(inputs[0]) if inputs else "an exception")
+
+    def _Print(self, op: hub.Builder, node: Any, *inputs: Any) -> Any:
+        return None
+
+    def _If(self, op: hub.Builder, node: Any, condition: Any) -> Any:
+        from bridge_torchscript.control import branch
+
+        results = branch(self, op, node, condition)
+        return results[0] if len(results) == 1 else results
+
+    def _Loop(self, op: hub.Builder, node: Any, limit: Any, going: Any, *carried: Any) -> Any:
+        from bridge_torchscript.control import loop
+
+        results = loop(self, op, node, limit, going, list(carried))
+        return results[0] if len(results) == 1 else results
+
+
+class Raised(Exception):
+    """The model itself raises here."""
+
+
+def described(node: Any) -> str:
+    """Native operator and name, for provenance."""
+    outputs = list(node.outputs())
+    return f"{node.kind()} {outputs[0].debugName()}" if outputs else node.kind()
+
+
+def place(node: Any) -> str:
+    """Where in the source a node stands: the first line of its range, else its name."""
+    outputs = list(node.outputs())
+    return f"%{outputs[0].debugName()}" if outputs else ""
+
+
+def argument_names(node: Any) -> list[str]:
+    """Names of the arguments by the operator's schema; by position for one without."""
+    import torch
+
+    text = node.schema()
+    if text == "(no schema)":
+        return [f"_{i}" for i, _ in enumerate(node.inputs())]
+    return [a.name for a in torch._C.parse_schema(text).arguments]
+
+
+def plain(op: hub.Builder, value: Any) -> Any:
+    """What handlers compute with: hub values in place of tensors, in lists too."""
+    if isinstance(value, Var):
+        return value.read(op)
+    if isinstance(value, list):
+        return [plain(op, v) for v in value]
+    return tuple(plain(op, v) for v in value) if isinstance(value, tuple) else value
+
+
+def wrapped(value: Any) -> Any:
+    """What handlers return as what the reader holds."""
+    if isinstance(value, ir.Value):
+        return Sequence(value) if isinstance(value.type, ir.SequenceType) else Var(value)
+    if isinstance(value, list):
+        return Items(wrapped(v) for v in value)
+    return tuple(wrapped(v) for v in value) if isinstance(value, tuple) else value
+
+
+def folded(op: hub.Builder, made: Any, arguments: dict[str, Any]) -> Any:
+    """A small number computed from constants alone, as the constant it is: traced code computes sizes this way."""
+    tensors = [v for v in arguments.values() if isinstance(v, ir.Value)]
+    if not isinstance(made, ir.Value) or not tensors or const(made) is not None or made.dtype is None:
+        return made
+    known = [const(v) for v in tensors]
+    shape = hub.shape_of(made)
+    if any(a is None or a.size > SMALL for a in known) or shape is None or int(np.prod(shape)) > SMALL:
+        return made
+    results = computed(made)
+    return made if results is None else op.const(results)
+
+
+def computed(value: ir.Value) -> Any:
+    """The array a chain of nodes over constants makes; None where it starts from anything else."""
+    found = const(value)
+    node = value.producer()
+    if found is not None or node is None or node.op_type in RANDOM or node.domain or len(node.outputs) > 1:
+        return found
+    inputs = [None if v is None else computed(v) for v in node.inputs]
+    if not inputs or any(a is None for a, v in zip(inputs, node.inputs, strict=True) if v is not None):
+        return None
+    copy = ir.Node(
+        "",
+        node.op_type,
+        [None if a is None else hub.Builder(ir.Graph([], [], nodes=[])).const(a) for a in inputs],
+        list(node.attributes.values()),
+    )
+    results = evaluate(copy)
+    return None if results is None else np.asarray(results[0]).astype(value.dtype.numpy())
+
+
+_SIGNATURES: dict[Any, frozenset[str]] = {}
+
+
+def fitting(handler: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments a handler takes. One it does not take must be at rest: absent, False, or of no matter."""
+    if handler not in _SIGNATURES:
+        _SIGNATURES[handler] = frozenset(list(inspect.signature(handler).parameters)[1:])
+    taken = _SIGNATURES[handler]
+    for name, value in arguments.items():
+        if name not in taken and name not in IGNORED and value not in (None, False, []):
+            raise Unsupported(f"is read without {name}={value!r}"[:160])
+    return {n: v for n, v in arguments.items() if n in taken}
+
+
+def initializer(graph: ir.Graph, tensor: Any, name: str) -> ir.Value:
+    """A torch tensor as an initializer that shares its memory."""
+    from bridge_torchscript.runtime import to_numpy
+
+    tensor = tensor.detach()
+    if tensor.is_quantized or tensor.is_sparse or tensor.is_complex():
+        raise Unsupported("reads a quantized, sparse or complex tensor")
+    made = ir.tensor(to_numpy(tensor.cpu(), None))
+    value = ir.Value(
+        name=name if name not in graph.initializers else hub.fresh_name(graph, name),
+        shape=ir.Shape(made.shape),
+        type=ir.TensorType(made.dtype),
+        const_value=made,
+    )
+    graph.register_initializer(value)
+    return value
+
+
+def kinds(block: Any) -> Iterator[Any]:
+    """Every node, those of blocks inside too."""
+    for node in block.nodes():
+        yield node
+        for inner in node.blocks():
+            yield from kinds(inner)
+
+
+def truth(op: hub.Builder, condition: Any) -> bool | ir.Value:
+    """A condition as a Python bool where it is known, else as a hub scalar."""
+    if isinstance(condition, Sym):
+        found = const(condition.value)
+        return bool(found) if found is not None else condition.value
+    return bool(condition)

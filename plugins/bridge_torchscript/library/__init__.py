@@ -1,0 +1,35 @@
+"""Functions in the language of torch.jit that generated source calls: text of this folder's files, never run here.
+
+A function that is called, and what it calls itself, is written into the archive as `code/__torch__/lib.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+
+@functools.cache
+def functions() -> dict[str, str]:
+    """Source of every function by name."""
+    found = {}
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        if file.name != "__init__.py":
+            text = file.read_text()
+            nodes = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+            found.update({node.name: ast.get_source_segment(text, node) or "" for node in nodes})
+    return found
+
+
+def library(names: Iterable[str]) -> str:
+    """Source of the functions called `names` and of those they call, every call by its full name."""
+    known, wanted, texts = functions(), set(names), {}
+    call = re.compile(r"(?<![\w.])(?<!def )(" + "|".join(known) + r")\(")
+    while wanted:
+        name = wanted.pop()
+        texts[name] = call.sub(r"__torch__.lib.\1(", known[name])
+        wanted |= {m for m in call.findall(known[name]) if m not in texts}
+    return "\n\n".join(texts[name] for name in sorted(texts)) + "\n" if texts else ""

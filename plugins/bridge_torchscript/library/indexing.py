@@ -1,0 +1,139 @@
+"""Gathering, scattering, ordering."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import List, Optional, Tuple
+
+    import torch
+    from torch import Tensor
+
+
+def from_start(indices: Tensor, length: int) -> Tensor:
+    """Indices counted from the end made to count from the start."""
+    indices = indices.to(torch.int64)
+    return torch.where(indices < 0, indices + length, indices)
+
+
+def gather_nd(x: Tensor, indices: Tensor, batch: int) -> Tensor:
+    """ONNX operator GatherND."""
+    indices = indices.to(torch.int64)
+    depth = indices.size(-1)
+    count = 1
+    for i in range(batch):
+        count = count * x.size(i)
+    each = 1
+    for i in range(batch, indices.dim() - 1):
+        each = each * indices.size(i)
+    rows = torch.reshape(x, [count] + x.size()[batch:])
+    flat = torch.reshape(indices, [count, each, depth])
+    places: List[Optional[Tensor]] = [torch.unsqueeze(torch.arange(count), 1)]
+    for i in range(depth):
+        places.append(torch.select(flat, 2, i))
+    picked = torch.index(rows, places)
+    return torch.reshape(picked, indices.size()[:-1] + x.size()[batch + depth :])
+
+
+def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, reduction: str) -> Tensor:
+    """ONNX operator ScatterND."""
+    indices = indices.to(torch.int64)
+    depth = indices.size(-1)
+    inner = 1
+    for length in x.size()[depth:]:
+        inner = inner * length
+    rows = 1
+    for length in x.size()[:depth]:
+        rows = rows * length
+    place = torch.zeros(indices.size()[:-1], dtype=torch.int64)
+    for i in range(depth):
+        part = torch.select(indices, -1, i)
+        place = place * x.size(i) + torch.where(part < 0, part + x.size(i), part)
+    flat = torch.unsqueeze(torch.reshape(place, [place.numel()]), 1)
+    flat = torch.expand(flat, [place.numel(), inner])
+    values = torch.reshape(updates, [place.numel(), inner])
+    table = torch.reshape(x, [rows, inner])
+    if reduction == "none":
+        table = torch.scatter(table, 0, flat, values)
+    else:
+        table = torch.scatter_reduce(table, 0, flat, values, reduction)
+    return torch.reshape(table, x.size())
+
+
+def one_hot(indices: Tensor, depth: int, values: Tensor, axis: int) -> Tensor:
+    """ONNX operator OneHot; places outside the depth are off everywhere."""
+    wrapped = torch.where(indices < 0, indices + depth, indices)
+    shape = [1] * (indices.dim() + 1)
+    shape[axis] = depth
+    on = torch.unsqueeze(wrapped, axis) == torch.reshape(torch.arange(depth), shape)
+    return torch.where(on, torch.select(values, 0, 1), torch.select(values, 0, 0))
+
+
+def unique(x: Tensor, axis: int, ordered: bool) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Values, place of the first of each, inverse and counts (ONNX operator Unique); in order of appearance if not `ordered`."""
+    if x.dim() == 1:
+        values, inverse, counts = torch._unique2(x, True, True, True)
+    else:
+        values, inverse, counts = torch.unique_dim(x, axis, True, True, True)
+    length = x.size(axis)
+    places = torch.arange(length)
+    first = torch.full([values.size(axis)], length, dtype=torch.int64)
+    first = torch.scatter_reduce(first, 0, inverse, places, "amin")
+    if not ordered:
+        order = torch.argsort(first)
+        values = torch.index_select(values, axis, order)
+        counts = torch.index_select(counts, 0, order)
+        first = torch.index_select(first, 0, order)
+        inverse = torch.index_select(torch.argsort(order), 0, inverse)
+    return values, first, inverse, counts
+
+
+def reverse_sequence(x: Tensor, lengths: Tensor, time_axis: int, batch_axis: int) -> Tensor:
+    """ONNX operator ReverseSequence."""
+    shape = [1] * x.dim()
+    shape[time_axis] = x.size(time_axis)
+    steps = torch.reshape(torch.arange(x.size(time_axis)), shape)
+    shape = [1] * x.dim()
+    shape[batch_axis] = x.size(batch_axis)
+    ends = torch.reshape(lengths.to(torch.int64), shape)
+    places = torch.where(steps < ends, ends - 1 - steps, steps)
+    return torch.gather(x, time_axis, torch.expand(places, x.size()))
+
+
+def stack(parts: List[Tensor], empty: Tensor) -> Tensor:
+    """Parts along a new first axis; `empty` when there are none."""
+    if len(parts) == 0:
+        return empty
+    return torch.stack(parts)
+
+
+def insert(sequence: List[Tensor], tensor: Tensor, place: int) -> List[Tensor]:
+    """A new list with `tensor` before `place`."""
+    if place < 0:
+        place = place + len(sequence)
+    return sequence[:place] + [tensor] + sequence[place:]
+
+
+def erase(sequence: List[Tensor], place: int) -> List[Tensor]:
+    """A new list without the element at `place`."""
+    if place < 0:
+        place = place + len(sequence)
+    return sequence[:place] + sequence[place + 1 :]
+
+
+def element(value: Optional[Tensor]) -> Tensor:
+    """What an optional holds."""
+    assert value is not None
+    return value
+
+
+def elements(value: Optional[List[Tensor]]) -> List[Tensor]:
+    """What an optional holds."""
+    assert value is not None
+    return value
+
+
+def axes_or_all(axes: List[int], rank: int) -> List[int]:
+    """No axes mean all of them."""
+    return list(range(rank)) if len(axes) == 0 else axes

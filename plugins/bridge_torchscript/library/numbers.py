@@ -1,0 +1,108 @@
+"""Dtypes torch has no casts to, and exact-integer operands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from math import nan
+    from typing import Tuple
+
+    import torch
+    from torch import Tensor
+
+
+def to_int4(x: Tensor) -> Tensor:
+    """The low four bits, as signed numbers in int8."""
+    return torch.bitwise_and(x.to(torch.int64) + 8, 15).to(torch.int8) - 8
+
+
+def to_uint4(x: Tensor) -> Tensor:
+    """The low four bits, in uint8."""
+    return torch.bitwise_and(x.to(torch.int64), 15).to(torch.uint8)
+
+
+def to_int2(x: Tensor) -> Tensor:
+    """The low two bits, as signed numbers in int8."""
+    return torch.bitwise_and(x.to(torch.int64) + 2, 3).to(torch.int8) - 2
+
+
+def to_uint2(x: Tensor) -> Tensor:
+    """The low two bits, in uint8."""
+    return torch.bitwise_and(x.to(torch.int64), 3).to(torch.uint8)
+
+
+def to_float4(x: Tensor) -> Tensor:
+    """The nearest of ±{0, 0.5, 1, 1.5, 2, 3, 4, 6}, half to even, in float8_e4m3fn; what is no number becomes 0."""
+    x = x.to(torch.float32)
+    size = torch.abs(x)
+    step = torch.where(size < 2, 0.5, torch.where(size < 4, 1.0, 2.0))
+    near = torch.clamp(torch.round(size / step) * step, 0.0, 6.0)
+    near = torch.where(torch.isnan(x), torch.zeros_like(x), torch.copysign(near, x))
+    return near.to(torch.float8_e4m3fn)
+
+
+def bounded(x: Tensor, limit: float, saturate: bool) -> Tensor:
+    """Beyond the limit of a float8 dtype: the limit, or for 448, which torch stops at, no number."""
+    if saturate:
+        return torch.clamp(x, -limit, limit)
+    if limit == 448.0:
+        return torch.where(torch.abs(x) > 464.0, torch.full_like(x, nan), x)
+    return x
+
+
+def ordered(x: Tensor) -> Tensor:
+    """uint64 as int64 in the same order."""
+    return torch.bitwise_xor(torch.view_copy(x, dtype=torch.int64), -9223372036854775807 - 1)
+
+
+def shifted_left(x: Tensor, n: Tensor) -> Tensor:
+    """Bits of uint64 in int64; none are left of a shift by 64 or more."""
+    return torch.where(
+        torch.logical_and(n >= 0, n < 64),
+        torch.bitwise_left_shift(x, torch.clamp(n, 0, 63)),
+        torch.zeros_like(x),
+    )
+
+
+def shifted_right(x: Tensor, n: Tensor) -> Tensor:
+    """Bits of uint64 in int64, zeros from the left."""
+    count = torch.clamp(n, 1, 63)
+    mask = torch.bitwise_right_shift(torch.full_like(count, 9223372036854775807), count - 1)
+    kept = torch.bitwise_and(torch.bitwise_right_shift(x, count), mask)
+    some = torch.where(torch.logical_and(n > 0, n < 64), kept, torch.zeros_like(kept))
+    return torch.where(n == 0, x, some)
+
+
+def divided(x: Tensor, y: Tensor) -> Tuple[Tensor, Tensor]:
+    """Quotient and rest of uint64 held in int64, by half of x where it reaches into the sign."""
+    one = torch.ones_like(y)
+    half = torch.div(shifted_right(x, torch.ones_like(x)), torch.where(y > 0, y, one), rounding_mode="trunc")
+    quotient = torch.where(y > 0, half * 2, torch.zeros_like(half))
+    rest = x - quotient * y
+    more = ordered(torch.view_copy(rest, dtype=torch.uint64)) >= ordered(
+        torch.view_copy(y, dtype=torch.uint64)
+    )
+    return quotient + more.to(torch.int64), rest - torch.where(more, y, torch.zeros_like(y))
+
+
+def from_zero_of_rows(x: Tensor, zero: Tensor) -> Tensor:
+    """x - zero as int32; a vector of zeros has one for each row."""
+    if zero.dim() == 1:
+        zero = torch.unsqueeze(zero, 1)
+    return x.to(torch.int32) - zero.to(torch.int32)
+
+
+def to_float8_e8m0(x: Tensor, mode: str, saturate: bool) -> Tensor:
+    """The power of two above, below or nearest to the size of x (ONNX operator Cast, round_mode)."""
+    bits = torch.view_copy(x.to(torch.float32), dtype=torch.int32)
+    exponent = torch.bitwise_and(torch.bitwise_right_shift(bits, 23), 255)
+    fraction = torch.bitwise_and(bits, 8388607)
+    if mode == "up":
+        exponent = exponent + (fraction > 0).to(torch.int32)
+    elif mode == "nearest":
+        exponent = exponent + (fraction >= 4194304).to(torch.int32)
+    if saturate:
+        exponent = torch.where(torch.isfinite(x), torch.clamp(exponent, 0, 254), exponent)
+    exponent = torch.where(torch.isnan(x), torch.full_like(exponent, 255), exponent)
+    return torch.view_copy(torch.clamp(exponent, 0, 255).to(torch.uint8), dtype=torch.float8_e8m0fnu)

@@ -1,0 +1,48 @@
+"""Quantization, in float32."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Optional
+
+    import torch
+    from torch import Tensor
+
+
+def spread(parameter: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
+    """A scale or zero point against x, in float32: one for all, one for each place of the axis, or one for each block."""
+    parameter = parameter.to(torch.float32)
+    if block == 0 and parameter.numel() == 1:
+        return torch.reshape(parameter, [1] * max(x.dim(), 0))
+    if block == 0:
+        shape = [1] * x.dim()
+        shape[axis] = parameter.numel()
+        return torch.reshape(parameter, shape)
+    return torch.slice(torch.repeat_interleave(parameter, block, axis), axis, 0, x.size(axis))
+
+
+def scaled(x: Tensor, scale: Tensor, axis: int, block: int) -> Tensor:
+    """x / scale."""
+    return x.to(torch.float32) / spread(scale, x, axis, block)
+
+
+def whole(x: Tensor, zero: Optional[Tensor], axis: int, block: int, low: float, high: float) -> Tensor:
+    """Rounded half to even, the zero point added, within the limits."""
+    x = torch.round(x)
+    if zero is not None:
+        x = x + spread(zero, x, axis, block)
+    return torch.clamp(x, low, high)
+
+
+def dequantized(
+    x: Tensor, scale: Tensor, zero: Optional[Tensor], axis: int, block: int, integers: bool
+) -> Tensor:
+    """(x - zero) · scale."""
+    if zero is not None:
+        if integers:
+            x = x - spread(zero, x, axis, block).to(torch.int32)
+        else:
+            x = x.to(torch.float32) - spread(zero, x, axis, block)
+    return x.to(torch.float32) * spread(scale, x, axis, block)

@@ -1,0 +1,184 @@
+"""Recurrent layers, a step of all sequences at a time. Gates and layouts are those of ONNX."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import List, Optional, Tuple
+
+    import torch
+    from torch import Tensor
+
+
+def time_order(steps: int, lengths: Optional[Tensor], backwards: bool, batch: int) -> Tensor:
+    """[steps, batch]: which element each sequence shows at each step; reversed within its length."""
+    places = torch.expand(torch.unsqueeze(torch.arange(steps), 1), [steps, batch])
+    if not backwards:
+        return places
+    ends = torch.full([1, batch], steps, dtype=torch.int64)
+    if lengths is not None:
+        ends = torch.unsqueeze(lengths.to(torch.int64), 0)
+    return torch.where(places < ends, ends - 1 - places, places)
+
+
+def in_order(x: Tensor, order: Tensor) -> Tensor:
+    """Elements of [steps, batch, size] as `order` says."""
+    return torch.gather(x, 0, torch.expand(torch.unsqueeze(order, 2), x.size()))
+
+
+def running(step: int, lengths: Optional[Tensor], batch: int) -> Tensor:
+    """[batch, 1]: which sequences go on at this step."""
+    if lengths is None:
+        return torch.ones([batch, 1], dtype=torch.bool)
+    return torch.unsqueeze(lengths > step, 1)
+
+
+def first_state(state: Optional[Tensor], direction: int, x: Tensor, size: int, layout: bool) -> Tensor:
+    """[batch, size] of one direction; zeros when none is given."""
+    if state is None:
+        return torch.zeros([x.size(1), size], dtype=x.dtype)
+    return torch.select(state, 1 if layout else 0, direction)
+
+
+def last_states(states: List[Tensor], layout: bool) -> Tensor:
+    """Directions along their own axis."""
+    return torch.stack(states, 1 if layout else 0)
+
+
+def all_outputs(outputs: List[Tensor], layout: bool) -> Tensor:
+    """[steps, directions, batch, size], or [batch, steps, directions, size]."""
+    whole = torch.stack(outputs, 1)
+    return torch.permute(whole, [2, 0, 1, 3]) if layout else whole
+
+
+def two_biases(b: Optional[Tensor], direction: int, width: int, x: Tensor) -> Tuple[Tensor, Tensor]:
+    """Of the input's and of the state's gates."""
+    if b is None:
+        return torch.zeros([width], dtype=x.dtype), torch.zeros([width], dtype=x.dtype)
+    both = torch.select(b, 0, direction)
+    return both[:width], both[width:]
+
+
+def lstm(
+    x: Tensor,
+    w: Tensor,
+    r: Tensor,
+    b: Optional[Tensor],
+    lengths: Optional[Tensor],
+    h0: Optional[Tensor],
+    c0: Optional[Tensor],
+    p: Optional[Tensor],
+    reverse: bool,
+    layout: bool,
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """ONNX operator LSTM: gates input, output, forget, cell."""
+    if layout:
+        x = torch.transpose(x, 0, 1)
+    size = r.size(2)
+    steps, batch = x.size(0), x.size(1)
+    outputs: List[Tensor] = []
+    hidden: List[Tensor] = []
+    cells: List[Tensor] = []
+    for d in range(w.size(0)):
+        order = time_order(steps, lengths, reverse or d == 1, batch)
+        inner, outer = two_biases(b, d, 4 * size, x)
+        gates = torch.matmul(in_order(x, order), torch.t(w[d])) + (inner + outer)
+        recurrence = torch.t(r[d])
+        h = first_state(h0, d, x, size, layout)
+        c = first_state(c0, d, x, size, layout)
+        shown: List[Tensor] = []
+        for t in range(steps):
+            i, o, f, g = torch.unbind(
+                torch.reshape(gates[t] + torch.matmul(h, recurrence), [batch, 4, size]), 1
+            )
+            if p is not None:
+                i = i + p[d, :size] * c
+                f = f + p[d, 2 * size :] * c
+            cell = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            if p is not None:
+                o = o + p[d, size : 2 * size] * cell
+            state = torch.sigmoid(o) * torch.tanh(cell)
+            there = running(t, lengths, batch)
+            h, c = torch.where(there, state, h), torch.where(there, cell, c)
+            shown.append(torch.where(there, state, torch.zeros_like(state)))
+        outputs.append(in_order(torch.stack(shown), order))
+        hidden.append(h)
+        cells.append(c)
+    return all_outputs(outputs, layout), last_states(hidden, layout), last_states(cells, layout)
+
+
+def gru(
+    x: Tensor,
+    w: Tensor,
+    r: Tensor,
+    b: Optional[Tensor],
+    lengths: Optional[Tensor],
+    h0: Optional[Tensor],
+    reset_after: bool,
+    reverse: bool,
+    layout: bool,
+) -> Tuple[Tensor, Tensor]:
+    """ONNX operator GRU: gates update, reset, hidden."""
+    if layout:
+        x = torch.transpose(x, 0, 1)
+    size = r.size(2)
+    steps, batch = x.size(0), x.size(1)
+    outputs: List[Tensor] = []
+    hidden: List[Tensor] = []
+    for d in range(w.size(0)):
+        order = time_order(steps, lengths, reverse or d == 1, batch)
+        inner, outer = two_biases(b, d, 3 * size, x)
+        gates = torch.matmul(in_order(x, order), torch.t(w[d])) + inner
+        h = first_state(h0, d, x, size, layout)
+        both = torch.t(r[d, : 2 * size])
+        late = torch.t(r[d, 2 * size :])
+        shown: List[Tensor] = []
+        for t in range(steps):
+            zr = torch.sigmoid(gates[t, :, : 2 * size] + torch.matmul(h, both) + outer[: 2 * size])
+            z, reset = zr[:, :size], zr[:, size:]
+            if reset_after:
+                new = reset * (torch.matmul(h, late) + outer[2 * size :])
+            else:
+                new = torch.matmul(reset * h, late) + outer[2 * size :]
+            new = torch.tanh(gates[t, :, 2 * size :] + new)
+            state = (1 - z) * new + z * h
+            there = running(t, lengths, batch)
+            h = torch.where(there, state, h)
+            shown.append(torch.where(there, state, torch.zeros_like(state)))
+        outputs.append(in_order(torch.stack(shown), order))
+        hidden.append(h)
+    return all_outputs(outputs, layout), last_states(hidden, layout)
+
+
+def rnn(
+    x: Tensor,
+    w: Tensor,
+    r: Tensor,
+    b: Optional[Tensor],
+    lengths: Optional[Tensor],
+    h0: Optional[Tensor],
+    reverse: bool,
+    layout: bool,
+) -> Tuple[Tensor, Tensor]:
+    """ONNX operator RNN."""
+    if layout:
+        x = torch.transpose(x, 0, 1)
+    size = r.size(2)
+    steps, batch = x.size(0), x.size(1)
+    outputs: List[Tensor] = []
+    hidden: List[Tensor] = []
+    for d in range(w.size(0)):
+        order = time_order(steps, lengths, reverse or d == 1, batch)
+        inner, outer = two_biases(b, d, size, x)
+        gates = torch.matmul(in_order(x, order), torch.t(w[d])) + (inner + outer)
+        h = first_state(h0, d, x, size, layout)
+        shown: List[Tensor] = []
+        for t in range(steps):
+            state = torch.tanh(gates[t] + torch.matmul(h, torch.t(r[d])))
+            there = running(t, lengths, batch)
+            h = torch.where(there, state, h)
+            shown.append(torch.where(there, state, torch.zeros_like(state)))
+        outputs.append(in_order(torch.stack(shown), order))
+        hidden.append(h)
+    return all_outputs(outputs, layout), last_states(hidden, layout)

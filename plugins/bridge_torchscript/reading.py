@@ -1,0 +1,82 @@
+"""Opening archives that may be hostile: looked at before torch sees them, and never unpickled by Python."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from bridge.errors import UnreadableFile, UnsupportedModel
+from bridge_torchscript.interface import INTERFACE
+
+SPARE = 64 * 2**20
+REACHING_OUT = re.compile(rb"\b(?:torch|ops\.aten)\.(save|from_file|_load_for_lite|load)\(")
+
+
+def open_archive(path: Path) -> Any:
+    """The loaded module and the interface an archive of ours keeps.
+
+    Raises UnsupportedModel for pickles, which only their own program should open, UnreadableFile for everything else that
+    is no sound TorchScript archive.
+    """
+    import torch
+
+    inspect_archive(path)
+    extra = {INTERFACE: ""}
+    try:
+        module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
+    except (RuntimeError, ValueError, AttributeError, UnicodeDecodeError) as error:
+        raise UnreadableFile(f"{path} is not a valid TorchScript archive: {_first_line(error)}") from error
+    try:
+        kept = json.loads(extra[INTERFACE]) if extra[INTERFACE] else {}
+    except ValueError:
+        kept = {}
+    return module, kept if isinstance(kept, dict) else {}
+
+
+def inspect_archive(path: Path) -> None:
+    """Raise unless the file is a zip of TorchScript whose members stay inside it and are no larger than it is."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(4)
+        if start[:2] == b"\x80\x02" or start[:1] == b"\x80":
+            raise _pickled(path)
+        if start != b"PK\x03\x04":
+            raise UnreadableFile(f"{path} is not a TorchScript archive.", "Was it saved with torch.jit.save?")
+        with zipfile.ZipFile(path) as archive:
+            _members(path, archive)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise UnreadableFile(f"{path} is not a readable archive: {error}", "Is the file complete?") from error
+
+
+def _members(path: Path, archive: zipfile.ZipFile) -> None:
+    infos = archive.infolist()
+    names = [info.filename for info in infos]
+    for name in names:
+        if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or ":" in name.split("/")[0]:
+            raise UnreadableFile(f"{path} has a member {name!r} that leads out of the archive.")
+    if len(set(names)) != len(names):
+        raise UnreadableFile(f"{path} has two members of one name.")
+    if sum(info.file_size for info in infos) > path.stat().st_size + SPARE:
+        raise UnreadableFile(f"{path} claims to hold more than its own size.")
+    inside = {name.partition("/")[2] for name in names}
+    if "constants.pkl" not in inside or not any(n.startswith("code/") for n in inside):
+        raise _pickled(path)
+    for info in infos:
+        if info.filename.endswith(".py") and REACHING_OUT.search(archive.read(info)):
+            raise UnreadableFile(f"{path} has code that reads or writes files ({info.filename}).")
+
+
+def _pickled(path: Path) -> UnsupportedModel:
+    return UnsupportedModel(
+        f"{path} holds pickled Python objects, not TorchScript; bridge runs no code from files.",
+        [],
+        "In the program that made it, save the model with torch.jit.save(torch.jit.script(model), …), or hand the live "
+        "model to bridge.convert.",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

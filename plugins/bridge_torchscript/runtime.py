@@ -1,0 +1,139 @@
+"""Run a TorchScript archive in torch.jit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.errors import BridgeError, ExecutionFailed, InvalidInput
+from bridge.runtime import Outputs
+from bridge_torchscript.dtypes import HELD, STAND_IN, held
+from bridge_torchscript.interface import leaves, type_of
+from bridge_torchscript.reading import open_archive
+
+
+def run(path: Path, inputs: dict[str, Any]) -> Outputs:
+    """Outputs by name for arrays (lists of arrays, None) by name.
+
+    Names are those an archive of ours keeps, else the arguments of `forward` (`NAME.KEY` for what a container holds), and
+    `output`, `output_1`, … for results. Other names set attributes before the call, whose values after it are `NAME.next`.
+    Raises InvalidInput for names the module does not have, ExecutionFailed in torch's words.
+    """
+    import torch
+
+    try:
+        module, kept = open_archive(path)
+    except BridgeError:
+        raise
+    except Exception as error:
+        raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
+    names = [v["name"] for v in kept.get("inputs", [])] or _arguments(module)
+    state = [n for n in inputs if n.split(".")[0] not in names and _attribute(module, n) is not None]
+    missing = [n for n in names if n not in inputs and not any(i.startswith(f"{n}.") for i in inputs)]
+    extra = [n for n in inputs if n not in names and n.split(".")[0] not in names and n not in state]
+    if extra or (missing and kept):
+        raise InvalidInput(f"The file's inputs are {', '.join(names)}, not {', '.join(inputs)}.")
+    try:
+        with torch.no_grad():
+            for name in state:
+                _set(module, name, to_torch(inputs[name]))
+            result = module.eval()(*_given(module, names, inputs, kept))
+    except RuntimeError as error:
+        raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
+    values = _named(result, kept)
+    values |= {f"{name}.next": to_numpy(_attribute(module, name), None) for name in state}
+    return Outputs(values, f"torch.jit {torch.__version__}")
+
+
+def _named(result: Any, kept: dict[str, Any]) -> dict[str, Any]:
+    if "outputs" not in kept:
+        return {n: to_numpy(v, None) for n, v in leaves(result, (list, tuple)) if v is not None}
+    results = result if len(kept["outputs"]) > 1 else (result,)
+    return {v["name"]: to_numpy(r, type_of(v["type"])) for v, r in zip(kept["outputs"], results, strict=True)}
+
+
+def _given(module: Any, names: list[str], inputs: dict[str, Any], kept: dict[str, Any]) -> list[Any]:
+    """Arguments in order; those the caller leaves out at the end have their defaults."""
+    schema = module._c._get_method("forward").schema.arguments[1:]
+    found = []
+    for name, argument in zip(names, schema, strict=True):
+        kind = str(argument.type)
+        inner = {k.partition(".")[2]: to_torch(v) for k, v in inputs.items() if k.startswith(f"{name}.")}
+        if name in inputs:
+            value = to_torch(inputs[name])
+            found.append(value.item() if kind in ("int", "float", "bool") else value)
+        elif inner:
+            parts = [inner[str(i)] for i in range(len(inner))] if "0" in inner else inner
+            found.append(tuple(parts) if kind.startswith("Tuple") else parts)
+        else:
+            found.append(argument.default_value if argument.has_default_value() else None)
+    return found
+
+
+def _attribute(module: Any, path: str) -> Any:
+    for step in path.split("."):
+        module = getattr(module, step, None)
+    return module
+
+
+def _set(module: Any, path: str, value: Any) -> None:
+    *steps, last = path.split(".")
+    for step in steps:
+        module = getattr(module, step)
+    before = getattr(module, last)
+    if hasattr(before, "copy_") and before.shape == value.shape:
+        before.copy_(value)
+    else:
+        setattr(module, last, value.item() if isinstance(before, (bool, int, float)) else value)
+
+
+def _arguments(module: Any) -> list[str]:
+    return [a.name for a in module._c._get_method("forward").schema.arguments][1:]
+
+
+def to_torch(value: Any) -> Any:
+    """An array as a tensor of the dtype it is held in; lists and None as they are."""
+    import torch
+
+    if value is None or isinstance(value, (list, tuple)):
+        return value if value is None else [to_torch(v) for v in value]
+    array = np.asarray(value)
+    if array.dtype.kind in "OSU":
+        raise InvalidInput("TorchScript has no tensors of strings.")
+    kind = ir.DataType.from_numpy(array.dtype)
+    array = np.array(array.astype(STAND_IN[kind].numpy()) if kind in STAND_IN else array, order="C")
+    if array.dtype.kind in "biufc" and array.dtype.isbuiltin == 1:
+        return torch.from_numpy(array)
+    raw = torch.from_numpy(array.reshape(-1).view(np.uint8))
+    return raw.view(getattr(torch, held(kind).name)).reshape(array.shape)
+
+
+def to_numpy(value: Any, kind: Any) -> Any:
+    """A tensor as an array of the dtype the interface says, or else its own."""
+    import torch
+
+    if value is None:
+        return None
+    if isinstance(value, (list, tuple)):
+        inner = kind.elem_type if isinstance(kind, (ir.SequenceType, ir.OptionalType)) else None
+        inner = (
+            inner.elem_type
+            if isinstance(kind, ir.OptionalType) and isinstance(inner, ir.SequenceType)
+            else inner
+        )
+        return [to_numpy(v, inner) for v in value]
+    if not isinstance(value, torch.Tensor):
+        return np.asarray(value)
+    if value.is_complex():
+        value = torch.view_as_real(value.resolve_conj())
+    wanted = next(d for d, h in HELD.items() if getattr(torch, h.name) == value.dtype)
+    value = value.detach().contiguous()
+    if wanted.numpy().isbuiltin == 1:
+        array = value.numpy()
+    else:
+        array = value.reshape(-1).view(torch.uint8).numpy().view(wanted.numpy()).reshape(tuple(value.shape))
+    declared = getattr(kind, "dtype", None)
+    return array.astype(declared.numpy()) if declared in STAND_IN else array

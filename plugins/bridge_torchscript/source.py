@@ -1,0 +1,311 @@
+"""Generated TorchScript: the builder that export handlers write with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import const, rank_of
+from bridge_torchscript.archive import Module, Weight
+from bridge_torchscript.dtypes import held
+from bridge_torchscript.names import Names, weight_path
+
+WORD = re.compile(r"[A-Za-z_]\w*")
+INLINE = 64
+
+
+@dataclass
+class Line:
+    """A statement. One that only `makes` names is dropped when nothing reads them."""
+
+    text: str
+    makes: frozenset[str] = frozenset()
+
+
+@dataclass
+class Block:
+    """A statement with a body."""
+
+    header: str
+    body: list[Line | Block] = field(default_factory=list)
+
+
+class Source:
+    """The body of one method being written.
+
+    Handlers get the names of their inputs and return expressions; what takes more than an expression is written
+    with `let`, `line` and `block`. `name`, `ints` and `number` are the ways to read a hub value: as a tensor, as a list
+    of Python integers, as a number where it is a constant.
+    """
+
+    def __init__(self, root: Module) -> None:
+        self.root = root
+        self.names = Names()
+        self.body: list[Line | Block] = []
+        self.library: set[str] = set()
+        self._values: dict[ir.Value, str] = {}
+        self._lists: list[dict[ir.Value, str]] = [{}]
+
+    def line(self, text: str) -> None:
+        """A statement that is kept whatever reads it."""
+        self.body.append(Line(text))
+
+    def let(self, expression: str, wanted: str = "t", annotation: str = "") -> str:
+        """A name for `expression`."""
+        name = self.names.fresh(wanted)
+        kind = f": {annotation}" if annotation else ""
+        self.body.append(Line(f"{name}{kind} = {expression}", frozenset([name])))
+        return name
+
+    def set_name(self, name: str, expression: str) -> None:
+        """Give a name that was reserved its value, here as in another branch."""
+        self.body.append(Line(f"{name} = {expression}", frozenset([name])))
+
+    def unpack(self, expression: str, *wanted: str) -> list[str]:
+        """Names for the parts of a tuple."""
+        names = [self.names.fresh(w) for w in wanted]
+        self.body.append(Line(f"{', '.join(names)} = {expression}", frozenset(names)))
+        return names
+
+    @contextmanager
+    def block(self, header: str) -> Iterator[None]:
+        """What is written inside goes under `header`."""
+        outer, made = self.body, Block(header)
+        outer.append(made)
+        self.body = made.body
+        self._lists.append({})
+        try:
+            yield
+        finally:
+            self.body = outer
+            self._lists.pop()
+
+    def lib(self, function: str, *arguments: Any) -> str:
+        """A call of a function of library/."""
+        self.library.add(function)
+        return f"__torch__.lib.{function}({', '.join(map(str, arguments))})"
+
+    def set(self, value: ir.Value, expression: str) -> None:
+        """`expression` stands for `value` from here on."""
+        self._values[value] = expression
+
+    def assign(self, value: ir.Value, expression: str, annotation: str = "") -> None:
+        """A statement that names `value`; a name that exists already is used as it is."""
+        if expression.isidentifier():
+            self.set(value, expression)
+        else:
+            self.set(value, self.let(expression, value.name or "value", annotation))
+
+    def name(self, value: ir.Value) -> str:
+        """The tensor (list, optional) as an expression."""
+        if value not in self._values:
+            assert value.const_value is not None, f"{value.name} is read before it is made"
+            self._values[value] = self.weight(value.name or "const", value.const_value)
+        return self._values[value]
+
+    def weight(self, name: str, tensor: ir.TensorProtocol) -> str:
+        """`tensor` held by the module under its name, as an expression."""
+        learned = tensor.dtype.is_floating_point() and tensor.size > 1
+        *path, last = weight_path(name)
+        place, steps = self.root, []
+        for step in path:
+            if step in place.weights:
+                place, steps, last = self.root, [], "_".join([*path, last])
+                break
+            place = place.modules.setdefault(step, Module("_".join([place.cls, step])))
+            steps.append(step)
+        while last in place.weights or last in place.modules:
+            last += "_"
+        place.weights[last] = Weight(tensor, learned)
+        expression = "self"
+        for step in [*steps, last]:
+            expression = f"{expression}.{step}" if step.isidentifier() else f'getattr({expression}, "{step}")'
+        return expression
+
+    def type(self, value: ir.Value) -> str:
+        """The annotation of a value."""
+        return annotation(value.type)
+
+    def dtype(self, value: ir.Value | ir.DataType) -> str:
+        """`torch.float32`, …: the dtype a value is held in."""
+        kind = value.dtype if isinstance(value, ir.Value) else value
+        assert kind is not None
+        return f"torch.{held(kind).name}"
+
+    def number(self, value: ir.Value) -> str | None:
+        """A constant scalar as a literal; None for anything else."""
+        array = const(value)
+        if array is None or array.ndim:
+            return None
+        return literal(array.item()) if array.dtype.kind in "fiub" else None
+
+    def operand(self, value: ir.Value) -> str:
+        """A value in arithmetic: a literal for a finite scalar float, else the tensor."""
+        array = const(value)
+        if (
+            array is not None
+            and not array.ndim
+            and array.dtype in (np.float32, np.float64)
+            and np.isfinite(array)
+        ):
+            return literal(array.item())
+        return self.name(value)
+
+    def ints(self, value: ir.Value) -> str:
+        """A vector of integers as a list of ints, without a tensor where its elements are known or lengths."""
+        parts = elements(self, value)
+        if parts is not None:
+            return f"[{', '.join(map(str, parts))}]"
+        for known in self._lists:
+            if value in known:
+                return known[value]
+        flat = "" if rank_of(value) == 1 else ".reshape([-1])"
+        made = self.let(f"annotate(List[int], {self.name(value)}{flat}.tolist())", f"{value.name}_list")
+        self._lists[-1][value] = made
+        return made
+
+    def int(self, value: ir.Value) -> str:
+        """A scalar, or a vector of one, as an int."""
+        parts = elements(self, value)
+        return str(parts[0]) if parts else f"int({self.name(value)})"
+
+    def code(self, results: Sequence[str]) -> str:
+        """The statements whose results anything reads, indented under a method."""
+        return "\n".join(_rows(_needed(self.body, {w for r in results for w in WORD.findall(r)}), "    "))
+
+
+def annotation(kind: ir.TypeProtocol | None) -> str:
+    """The TorchScript type of a hub type."""
+    if isinstance(kind, ir.SequenceType):
+        return f"List[{annotation(kind.elem_type)}]"
+    if isinstance(kind, ir.OptionalType):
+        return f"Optional[{annotation(kind.elem_type)}]"
+    return "Tensor"
+
+
+def literal(number: Any) -> str:
+    """A number in source; infinities and NaN by the names archives have for them."""
+    if isinstance(number, float) and not np.isfinite(number):
+        return "nan" if number != number else "inf" if number > 0 else "-inf"
+    return repr(number)
+
+
+def _needed(body: list[Line | Block], live: set[str]) -> list[Line | Block]:
+    kept: list[Line | Block] = []
+    for item in reversed(body):
+        if isinstance(item, Block):
+            item.body = _needed(item.body, live)
+            live.update(WORD.findall(item.header))
+        elif item.makes and not item.makes & live:
+            continue
+        else:
+            live.update(WORD.findall(item.text))
+        kept.append(item)
+    return kept[::-1]
+
+
+def _rows(body: list[Line | Block], indent: str) -> Iterator[str]:
+    for item in body or [Line("pass")]:
+        if isinstance(item, Line):
+            yield indent + item.text
+        else:
+            yield indent + item.header
+            yield from _rows(item.body, indent + "  ")
+
+
+def elements(ts: Source, value: ir.Value) -> list[Any] | None:
+    """The elements of an integer scalar or vector as ints and int expressions; None when they take a tensor."""
+    array = const(value)
+    if array is not None:
+        return (
+            [int(v) for v in array.reshape(-1)] if array.dtype.kind in "iu" and array.size <= INLINE else None
+        )
+    node = value.producer()
+    if node is None or node.domain or rank_of(value) not in (0, 1) or value in ts._lists[0]:
+        return None
+    rule = ELEMENTS.get(node.op_type)
+    return rule(ts, node) if rule is not None else None
+
+
+def _shape(ts: Source, node: ir.Node) -> list[Any] | None:
+    x = node.inputs[0]
+    if x is None or x.shape is None or not isinstance(x.type, ir.TensorType):
+        return None
+    dims = list(x.shape)
+    start, end = node.attributes.get_int("start", 0), node.attributes.get_int("end", len(dims))
+    return [d if isinstance(d, int) else f"{ts.name(x)}.size({i})" for i, d in enumerate(dims)][start:end]
+
+
+def _size(ts: Source, node: ir.Node) -> list[Any] | None:
+    return [f"{ts.name(node.inputs[0])}.numel()"] if node.inputs[0] is not None else None
+
+
+def _same(ts: Source, node: ir.Node) -> list[Any] | None:
+    return elements(ts, node.inputs[0]) if node.inputs[0] is not None else None
+
+
+def _cast(ts: Source, node: ir.Node) -> list[Any] | None:
+    whole = (ir.DataType.INT64, ir.DataType.INT32)
+    both = node.inputs[0].dtype in whole and node.outputs[0].dtype == ir.DataType.INT64  # type: ignore[union-attr]
+    return _same(ts, node) if both else None
+
+
+def _concat(ts: Source, node: ir.Node) -> list[Any] | None:
+    parts = [elements(ts, v) for v in node.inputs if v is not None]
+    return None if any(p is None for p in parts) else [e for p in parts for e in p or ()]
+
+
+def _gather(ts: Source, node: ir.Node) -> list[Any] | None:
+    data, places = node.inputs
+    index, parts = const(places), None if data is None else elements(ts, data)
+    if index is None or parts is None or rank_of(data) != 1:
+        return None
+    wanted = index.reshape(-1)
+    return [parts[int(i)] for i in wanted] if all(-len(parts) <= i < len(parts) for i in wanted) else None
+
+
+def _slice(ts: Source, node: ir.Node) -> list[Any] | None:
+    bounds = [const(v) for v in list(node.inputs)[1:] if v is not None]
+    parts = _same(ts, node)
+    if parts is None or any(b is None or b.size != 1 for b in bounds):
+        return None
+    start, end = (int(b.reshape(())) for b in bounds[:2])  # type: ignore[union-attr]
+    step = int(bounds[3].reshape(())) if len(bounds) > 3 else 1  # type: ignore[union-attr]
+    return parts[start:end:step] if step > 0 else None
+
+
+def _arithmetic(sign: str) -> Any:
+    def combine(ts: Source, node: ir.Node) -> list[Any] | None:
+        one, other = (elements(ts, v) for v in node.inputs)  # type: ignore[arg-type]
+        if one is None or other is None or node.outputs[0].dtype != ir.DataType.INT64:
+            return None
+        if 1 not in (len(one), len(other)) and len(one) != len(other):
+            return None
+        count = max(len(one), len(other)) if one and other else 0
+        one, other = (p * count if len(p) == 1 else p for p in (one, other))
+        return [f"({a} {sign} {b})" for a, b in zip(one, other, strict=True)]
+
+    return combine
+
+
+ELEMENTS = {
+    "Shape": _shape,
+    "Size": _size,
+    "Identity": _same,
+    "Unsqueeze": _same,
+    "Squeeze": _same,
+    "Reshape": _same,
+    "Cast": _cast,
+    "Concat": _concat,
+    "Gather": _gather,
+    "Slice": _slice,
+    "Add": _arithmetic("+"),
+    "Sub": _arithmetic("-"),
+    "Mul": _arithmetic("*"),
+}

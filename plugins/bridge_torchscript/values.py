@@ -1,0 +1,122 @@
+"""What TorchScript computes with, while it is read: tensors with their views, and Python values known or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge import hub
+
+JOURNALS: list[dict[Any, Any]] = []
+WRITTEN: list[Any] = []
+
+
+class Unsupported(Exception):
+    """Why one operator cannot be read, in words that follow its name."""
+
+
+@dataclass(frozen=True)
+class Sym:
+    """A Python int, float or bool known only at run time: a hub scalar of int64, double or bool."""
+
+    value: ir.Value
+
+    @property
+    def kind(self) -> type:
+        dtype = self.value.dtype
+        return bool if dtype == ir.DataType.BOOL else int if dtype == ir.DataType.INT64 else float
+
+
+class Var:
+    """A tensor that may be written to. A view reads its base and writes through to it.
+
+    `forward(op, base)` makes the view's value; `backward(op, base, new)` the base's value after the view is written.
+    """
+
+    def __init__(
+        self,
+        value: ir.Value | None = None,
+        base: Var | None = None,
+        forward: Callable[[Any, ir.Value], ir.Value] | None = None,
+        backward: Callable[[Any, ir.Value, ir.Value], ir.Value] | None = None,
+        label: str = "",
+    ) -> None:
+        self.value, self.base, self.label = value, base, label
+        self.forward, self.backward = forward, backward
+        self.version = 0
+        self.depth = len(JOURNALS)
+        self.seen = base.current() if base is not None else 0
+
+    def current(self) -> int:
+        return self.version if self.base is None else self.base.current()
+
+    def read(self, op: hub.Builder) -> ir.Value:
+        """The hub value it has now."""
+        if self.base is not None and self.seen != self.base.current():
+            assert self.forward is not None
+            journal(self)
+            self.value, self.seen = self.forward(op, self.base.read(op)), self.base.current()
+        assert self.value is not None
+        return self.value
+
+    def write(self, op: hub.Builder, value: ir.Value) -> None:
+        """Give it a value; through a view the base gets it too."""
+        journal(self)
+        if self.base is None:
+            self.value, self.version = value, self.version + 1
+            WRITTEN.append(self)
+            return
+        if self.backward is None:
+            raise Unsupported("writes to a tensor whose memory it may share or not")
+        self.base.write(op, self.backward(op, self.base.read(op), value))
+        self.value, self.seen = value, self.base.current()
+
+
+def journal(var: Var) -> None:
+    """Remember what `var` was before the innermost branch or body that is being read."""
+    if JOURNALS:
+        JOURNALS[-1].setdefault(var, (var.value, var.version, var.seen))
+
+
+def restore(changes: dict[Any, Any]) -> None:
+    """Undo what a branch did to tensors and attributes, so that the other one starts where it did."""
+    for key, before in changes.items():
+        if isinstance(key, tuple):
+            owner, name = key
+            owner.attributes[name] = before
+        else:
+            journal(key)
+            key.value, key.version, key.seen = before
+
+
+class Object:
+    """An instance of a TorchScript class, the module itself among them: attributes by name."""
+
+    def __init__(self, native: Any = None, path: str = "", kind: str = "") -> None:
+        self.native, self.path, self.kind = native, path, kind
+        self.attributes: dict[str, Any] = {}
+
+
+class Items(list):
+    """A Python list that may be changed, and how many branches deep it was made."""
+
+    def __init__(self, items: Any = ()) -> None:
+        super().__init__(items)
+        self.depth = len(JOURNALS)
+
+
+class Sequence:
+    """A list of tensors whose length is known only at run time: a hub sequence."""
+
+    def __init__(self, value: ir.Value) -> None:
+        self.value = value
+
+
+@dataclass(frozen=True)
+class Complex:
+    """Complex numbers as a hub value of pairs of floats, [..., 2]."""
+
+    value: ir.Value
