@@ -69,6 +69,7 @@ RAW = frozenset(
         "UNIQUE",
         "WHERE",
         "STABLEHLO_CASE",
+        "STABLEHLO_WHILE",
         "STABLEHLO_COMPOSITE",
     ]
 )
@@ -77,9 +78,10 @@ CONTROL = {
     "CALL_ONCE": ["initSubgraphIndex"],
     "IF": ["thenSubgraphIndex", "elseSubgraphIndex"],
     "WHILE": ["condSubgraphIndex", "bodySubgraphIndex"],
+    "STABLEHLO_WHILE": ["condSubgraphIndex", "bodySubgraphIndex"],
     "STABLEHLO_COMPOSITE": ["decompositionSubgraphIndex"],
 }
-INNER = frozenset(["IF", "WHILE", "STABLEHLO_CASE"])
+INNER = frozenset(["IF", "WHILE", "STABLEHLO_CASE", "STABLEHLO_WHILE"])
 HANDLES = frozenset(
     [
         "CALL",
@@ -122,6 +124,39 @@ TEXT = frozenset(
         "CALL",
         "HASHTABLE_FIND",
         "HASHTABLE_IMPORT",
+    ]
+)
+SCALED = frozenset(
+    [
+        "ADD",
+        "SUB",
+        "MUL",
+        "SUM",
+        "MEAN",
+        "RELU",
+        "RELU6",
+        "RELU_N1_TO_1",
+        "RELU_0_TO_1",
+        "LOGISTIC",
+        "TANH",
+        "HARD_SWISH",
+        "GELU",
+        "ELU",
+        "EXP",
+        "LOG",
+        "RSQRT",
+        "LEAKY_RELU",
+        "PRELU",
+        "SOFTMAX",
+        "LOG_SOFTMAX",
+        "L2_NORMALIZATION",
+        "SQUARED_DIFFERENCE",
+        "AVERAGE_POOL_2D",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "FULLY_CONNECTED",
+        "BATCH_MATMUL",
+        "TRANSPOSE_CONV",
     ]
 )
 CUSTOM = "tflite.custom"
@@ -226,6 +261,20 @@ class Node:
                 return "has complex numbers"
             if tensor.kind == "STRING" and self.op not in TEXT and not self.operator.custom:
                 return "has strings, which the ONNX operator does not take"
+        if (
+            self.op in SCALED
+            and self.has(0)
+            and self.kind(0) in ("INT8", "UINT8")
+            and self.tensor(0).scale is None
+        ):
+            return "computes on 8-bit integers without a scale, to which LiteRT gives no meaning"
+        if (
+            self.op in ("SUM", "MEAN", "RELU")
+            and self.has(0)
+            and self.kind(0) == "INT16"
+            and self.tensor(0).scale is None
+        ):
+            return "computes on 16-bit integers without a scale, to which LiteRT gives no meaning"
         if inner and (self.op == "ASSIGN_VARIABLE" or any(t.variable for t in self.tensors())):
             return "changes a variable inside a branch or a loop"
         if self.operator.custom and self.rule not in ops:

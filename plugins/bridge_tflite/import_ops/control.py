@@ -17,7 +17,7 @@ def if_(op, node, condition, *inputs):
     return op.If(flag, then_branch=branches[0], else_branch=branches[1], _outputs=len(node.outputs))
 
 
-@ops.op("WHILE")
+@ops.op("WHILE", "STABLEHLO_WHILE")
 def while_(op, node, *inputs):
     condition, body = node.get("condSubgraphIndex", 0), node.get("bodySubgraphIndex", 0)
     go = op.Reshape(node.inline(op, condition, inputs)[0], [1])

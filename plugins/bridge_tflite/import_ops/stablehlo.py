@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.hub import rank_of
-from bridge_tflite.import_ops.common import BOOL, INT64, UINT64, bounded, ints, need, ops
+from bridge_tflite.import_ops.common import BOOL, INT32, INT64, UINT64, bounded, ints, need, ops
+from bridge_tflite.import_ops.reduce import COMBINED, WINDOWED, windows
 from bridge_tflite.import_ops.tensor import dynamic_update_slice
 
 ops.same(
@@ -145,8 +146,13 @@ def iota(op, node):
 
 @ops.op("STABLEHLO_PAD")
 def pad(op, node, x, value):
-    """Copies of the value between elements, then around; where an edge is negative, elements go."""
+    """Where an edge is negative, elements go."""
     low, high, inner = (numbers(node, n) for n in ("edgePaddingLow", "edgePaddingHigh", "interiorPadding"))
+    return padded(op, x, value, low, high, inner)
+
+
+def padded(op, x, value, low, high, inner):
+    """Copies of the value between elements, then around."""
     rank = rank_of(x)
     for axis, gap in enumerate(inner):
         if gap:
@@ -157,7 +163,77 @@ def pad(op, node, x, value):
             lengths[axis] = op.Mul(lengths[axis], ints(gap + 1))
             joined = op.Reshape(spaced, op.Concat(*lengths, axis=0))
             x = op.Slice(joined, ints(0), ints(-gap), ints(axis))
-    return op.Pad(x, ints(*low, *high), value)
+    return op.Pad(x, ints(*low, *high), value) if any((*low, *high)) else x
+
+
+FUNCTIONS = {
+    "ADD": 1,
+    "MUL": 2,
+    "MULTIPLY": 2,
+    "MINIMUM": 3,
+    "MAXIMUM": 4,
+    "LOGICAL_AND": 5,
+    "AND": 5,
+    "LOGICAL_OR": 6,
+    "OR": 6,
+}
+
+
+def function(node):
+    """The reduction whose body is one known operator on both of its inputs, as the schema numbers it; else 0."""
+    index = node.get("bodySubgraphIndex", -1)
+    body = node.file.subgraphs[index] if 0 <= index < len(node.file.subgraphs) else None
+    if body is None or len(body.operators) != 1 or sorted(body.operators[0].inputs) != sorted(body.inputs):
+        return 0
+    return FUNCTIONS.get(body.operators[0].name.removeprefix("STABLEHLO_"), 0)
+
+
+KNOWN = need("a body that adds, multiplies, compares or combines", lambda n: function(n) > 0)
+SINGLE = need("one operand", lambda n: len(n.operator.inputs) == 2)
+
+
+@ops.op("STABLEHLO_REDUCE_WINDOW", needs=(KNOWN, SINGLE))
+def reduce_window(op, node, x, start):
+    """Base dilations and padding are copies of the start value."""
+    edges, dilations = numbers(node, "padding"), numbers(node, "baseDilations")
+    rank = rank_of(x)
+    edges = edges or [0] * (2 * rank)
+    start = op.Reshape(start, ints())
+    x = padded(op, x, start, edges[::2], edges[1::2], [d - 1 for d in dilations])
+    shape, strides, apart = (
+        numbers(node, n) or [1] * rank for n in ("windowDimensions", "windowStrides", "windowDilations")
+    )
+    return windows(op, x, start, function(node), shape, strides, apart)
+
+
+@ops.op("STABLEHLO_REDUCE", needs=(KNOWN, SINGLE))
+def reduce(op, node, x, start):
+    kind, bits = function(node), int(x.dtype) == BOOL
+    values = op.Cast(x, to=INT32) if bits else x
+    found = op.node(WINDOWED[kind], values, ints(*numbers(node, "dimensions")), keepdims=0)
+    return op.node(COMBINED[kind], op.Cast(found, to=BOOL) if bits else found, op.Reshape(start, ints()))
+
+
+@ops.op("STABLEHLO_DOT_GENERAL")
+def dot_general(op, node, x, y):
+    """Batch dimensions, then what is left of each side."""
+    names = (
+        "lhsBatchingDimensions",
+        "rhsBatchingDimensions",
+        "lhsContractingDimensions",
+        "rhsContractingDimensions",
+    )
+    batch_x, batch_y, over_x, over_y = (numbers(node, n) for n in names)
+    letters = iter("abcdefghijklmnopqrstuvwxyz")
+    left = [next(letters) for _ in range(rank_of(x))]
+    right = [""] * rank_of(y)
+    for i, j in zip(batch_x + over_x, batch_y + over_y, strict=True):
+        right[j] = left[i]
+    right = [r or next(letters) for r in right]
+    kept = [left[i] for i in batch_x]
+    kept += [v for i, v in enumerate(left) if i not in batch_x + over_x]
+    kept += [v for i, v in enumerate(right) if i not in batch_y + over_y]
+    return op.Einsum(x, y, equation=f"{''.join(left)},{''.join(right)}->{''.join(kept)}")
 
 
 @ops.op("STABLEHLO_COMPOSITE")

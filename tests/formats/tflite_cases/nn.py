@@ -279,3 +279,12 @@ hybrid(
 )
 hybrid("DEPTHWISE_CONV_2D", f(2, 6, 7, 8), w8(1, 3, 3, 8, axis=3), [cf(8)], 3, depthMultiplier=1, **_plain)
 hybrid("BATCH_MATMUL", f(2, 3, 20), w8(2, 20, 5), [], 2)
+for _name, _padding in PADDINGS.items():
+    case(
+        "TRANSPOSE_CONV",
+        [T(np.int32([1, 9, 8, 3])), cf(3, 3, 3, 2), f(1, 4 + (not _padding), 4 - _padding, 2), cf(3)],
+        name=f"computed-{_name}",
+        padding=_padding,
+        strideH=2,
+        strideW=2,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from tflite_file import T, const
+from tflite_file import Op, Sub, T, const
 
 from tflite_cases.common import b, case, f, i
 
@@ -122,4 +122,70 @@ case(
     [o(2, 3, dtype=np.int32)],
     want=lambda: [np.tile(np.arange(3, dtype=np.int32), (2, 1))],
     iotaDimension=1,
+)
+
+
+def body(op: str, dtype: object = np.float32) -> Sub:
+    x, y, z = (T(np.zeros((), dtype)) for _ in range(3))
+    return Sub([x, y], [z], [Op(op, [x, y], [z])])
+
+
+for _body, _start in (
+    ("STABLEHLO_ADD", 0),
+    ("STABLEHLO_MULTIPLY", 1),
+    ("STABLEHLO_MAXIMUM", -9),
+    ("MINIMUM", 9),
+):
+    case(
+        "STABLEHLO_REDUCE_WINDOW",
+        [f(6, 7), const(np.float32(_start))],
+        subs=(body(_body),),
+        name=_body,
+        windowDimensions=[3, 2],
+        windowStrides=[1, 2],
+        baseDilations=[1, 2],
+        windowDilations=[2, 1],
+        padding=[1, 0, 2, 1],
+        bodySubgraphIndex=1,
+    )
+for _body, _want in (("STABLEHLO_ADD", np.sum), ("STABLEHLO_MAXIMUM", np.max), ("STABLEHLO_MINIMUM", np.min)):
+    formula(
+        "REDUCE",
+        [f(3, 4, 5), T(np.float32(0.5))],
+        lambda x, s, want=_want: want([want(x, (0, 2)), np.full(4, s)], 0),
+        o(4),
+        _body,
+        subs=(body(_body),),
+        dimensions=[0, 2],
+        bodySubgraphIndex=1,
+    )
+formula(
+    "DOT_GENERAL",
+    [f(2, 3, 4), f(4, 2, 5)],
+    lambda x, y: np.einsum("bik,kbj->bij", x, y),
+    o(2, 3, 5),
+    lhsBatchingDimensions=[0],
+    rhsBatchingDimensions=[1],
+    lhsContractingDimensions=[2],
+    rhsContractingDimensions=[0],
+)
+
+
+def counting() -> tuple[Sub, Sub]:
+    """While the first is below 5: one more, and the second doubled."""
+    n, x, go = T(np.int32(0)), o(3), T(np.array(False))
+    a, y, more, twice = T(np.int32(0)), o(3), T(np.int32(0)), o(3)
+    condition = Sub([n, x], [go], [Op("LESS", [n, const(np.int32(5))], [go])])
+    step = [Op("ADD", [a, const(np.int32(1))], [more]), Op("ADD", [y, y], [twice])]
+    return condition, Sub([a, y], [more, twice], step)
+
+
+case(
+    "STABLEHLO_WHILE",
+    [T(np.int32(3)), f(3)],
+    [T(np.int32(0)), o(3)],
+    subs=counting(),
+    want=lambda n, x: [np.int32(max(n, 5)), x * np.float32(2.0 ** max(5 - n, 0))],
+    condSubgraphIndex=1,
+    bodySubgraphIndex=2,
 )
