@@ -459,12 +459,3 @@ def col2im(op, x, output_size, kernel_size, dilation, padding, stride):
     wide = x if rank(x) == 3 else op.Unsqueeze(x, ints(0))
     made = op.Col2Im(wide, ints(*output_size), ints(*k), dilations=d, pads=[*p, *p], strides=s)
     return made if rank(x) == 3 else op.Squeeze(made, ints(0))
-
-
-@ops.op("aten::_upsample_bilinear2d_aa")
-def smoothed(op, x, output_size=None, align_corners=False, scale_factors=None, scales_h=None, scales_w=None):
-    factors = scale_factors if scale_factors is not None else [scales_h, scales_w]
-    corners = "align_corners" if align_corners else "half_pixel"
-    return resized(
-        op, x, 2, "linear", output_size, factors, coordinate_transformation_mode=corners, antialias=1
-    )
