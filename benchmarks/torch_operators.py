@@ -30,7 +30,16 @@ from bridge.runtime import Outputs
 from bridge.verify import compare
 
 SECONDS = 60
-UNDEFINED = ("empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided")
+SEEDED = ("cauchy", "exponential", "geometric", "log_normal", "normal", "uniform", "bernoulli")
+UNDEFINED = (
+    *SEEDED,
+    "empty",
+    "empty_like",
+    "empty_permuted",
+    "empty_strided",
+    "new_empty",
+    "new_empty_strided",
+)
 
 
 class Sample(torch.nn.Module):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.hub import shape_of
 from bridge_torchscript.import_ops.common import T, axis, filled, ints, known, number, ops, rank, zero
 from bridge_torchscript.import_ops.reduce import norm_of
 from bridge_torchscript.import_ops.shapes import size_list
@@ -76,6 +77,8 @@ def rms_norm(op, x, normalized_shape, weight=None, eps=None):
 
 @ops.op("aten::group_norm")
 def group_norm(op, x, num_groups, weight=None, bias=None, eps=1e-5):
+    if 0 in (shape_of(x) or []):
+        return op.Identity(x)
     return op.GroupNormalization(
         x, _vector(op, weight, x, 1.0), _vector(op, bias, x, 0.0), num_groups=num_groups, epsilon=eps
     )
@@ -109,7 +112,7 @@ def native_batch_norm(
 
 @ops.op("aten::native_group_norm")
 def native_group_norm(op, x, weight, bias, N, C, HxW, group, eps):
-    flat = op.Reshape(x, ints(N, group, -1))
+    flat = op.Reshape(x, ints(N, group, int(C) * int(HxW) // int(group)), allowzero=1)
     average = op.ReduceMean(flat, ints(2))
     centred = op.Sub(flat, average)
     variance = op.ReduceMean(op.Mul(centred, centred), ints(2), keepdims=0)
@@ -246,7 +249,7 @@ def cosine_similarity(op, x1, x2, dim=1, eps=1e-8):
     bound = number(op, eps, x1)
     a, b = op.Div(x1, op.Max(one, bound)), op.Div(x2, op.Max(two, bound))
     made = op.Mul(a, b)
-    return op.ReduceSum(made, ints(axis(made, dim)), keepdims=0)
+    return op.ReduceSum(made, ints(axis(made, dim)), keepdims=0) if rank(made) else made
 
 
 @ops.op("aten::cosine_embedding_loss")

@@ -233,7 +233,7 @@ def padded(op: Any, x: ir.Value, pad: Any, mode: str, value: Any = 0) -> ir.Valu
     if mode == "edge" and any(isinstance(a, int) and a < 0 for a in amounts):
         for at, size in enumerate(static(x)):
             places = np.clip(np.arange(-amounts[at], size + amounts[at + rank(x)]), 0, size - 1)
-            x = op.Gather(x, op.const(places), axis=at) if len(places) != size else x
+            x = op.Gather(x, op.const(places), axis=at) if places.tolist() != list(range(size)) else x
         return op.Identity(x)
     filler = tensor(op, value or 0, x.dtype) if mode == "constant" else None
     if x.dtype == T.BOOL:

@@ -388,6 +388,8 @@ def logcumsumexp(op, x, dim):
 
 @ops.op("aten::diff")
 def diff(op, x, n=1, dim=-1, prepend=None, append=None):
+    if not n:
+        return op.Identity(x)
     at = axis(x, dim)
     parts = [v for v in (prepend, x, append) if v is not None]
     x = op.Concat(*parts, axis=at) if len(parts) > 1 else x
