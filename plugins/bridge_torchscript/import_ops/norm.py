@@ -23,6 +23,8 @@ def _vector(op: Any, value: Any, x: ir.Value, fallback: float) -> ir.Value:
 def batch_norm(
     op, x, weight=None, bias=None, running_mean=None, running_var=None, training=False, momentum=0.1, eps=1e-5
 ):
+    if 0 in (shape_of(x) or []):
+        return op.Identity(x)
     scale, offset = _vector(op, weight, x, 1.0), _vector(op, bias, x, 0.0)
     if training or running_mean is None:
         where = [0, *range(2, rank(x))]
@@ -245,6 +247,9 @@ def margin_ranking(op, input1, input2, target, margin=0.0, reduction=1):
 
 @ops.op("aten::cosine_similarity")
 def cosine_similarity(op, x1, x2, dim=1, eps=1e-8):
+    if x1.shape != x2.shape:
+        both = op.Shape(op.Add(x1, x2))
+        x1, x2 = op.Expand(x1, both), op.Expand(x2, both)
     one, two = (norm_of(op, v, 2, [dim], True) for v in (x1, x2))
     bound = number(op, eps, x1)
     a, b = op.Div(x1, op.Max(one, bound)), op.Div(x2, op.Max(two, bound))
