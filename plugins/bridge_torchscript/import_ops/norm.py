@@ -234,8 +234,8 @@ def poisson_nll(op, x, target, log_input, full, eps, reduction):
 def hinge_embedding(op, x, target, margin=1.0, reduction=1):
     one = number(op, 1, target)
     away = op.Max(op.Sub(number(op, margin, x), x), zero(op, x))
-    first = op.Where(op.Equal(target, op.Neg(one)), away, zero(op, x))
-    second = op.Where(op.Equal(target, one), x, zero(op, x))
+    first = op.Where(op.Equal(target, one), zero(op, x), away)
+    second = op.Where(op.Equal(target, op.Neg(one)), zero(op, x), x)
     return apart(op, op.Add(first, second), reduction)
 
 

@@ -449,7 +449,12 @@ def off(op, *inputs):
     return False
 
 
-@python("prim::type", "prim::itemsize")
+@python("prim::type")
+def device_type(op, x):
+    return "cpu" if isinstance(x, str) else NotImplemented
+
+
+@python("prim::itemsize")
 def unread(op, *inputs):
     raise Unsupported("is not read")
 

@@ -492,7 +492,7 @@ def _at_least(op: Any, x: ir.Value, count: int) -> ir.Value:
         return op.Unsqueeze(x, ints(0, 2))
     if count == 3 and have == 2:
         return op.Unsqueeze(x, ints(2))
-    return op.Reshape(x, ints(*[1] * (count - have), -1)) if have < 2 else x
+    return op.Reshape(x, ints(*[1] * (count - 1), -1))
 
 
 def at_least(count: int) -> None:
@@ -697,9 +697,12 @@ def arange(op, end, start=0, step=1, dtype=None):
 def linspace(op, start, end, steps, dtype=None):
     import torch
 
-    if any(isinstance(v, (Sym, ir.Value)) for v in (start, end, steps)):
-        raise Unsupported("needs constant ends")
     kind = _kind(dtype, T.FLOAT)
+    if any(isinstance(v, (Sym, ir.Value)) for v in (start, end)):
+        count = known(steps, "steps")
+        low, high = (tensor(op, v, kind) for v in (start, end))
+        parts = np.linspace(0, 1, count).astype(kind.numpy())
+        return op.Add(op.Mul(low, op.const(1 - parts)), op.Mul(high, op.const(parts)))
     from bridge_torchscript.import_ops.common import code_of
 
     return op.const(torch.linspace(start, end, steps, dtype=code_of(kind)).numpy())
