@@ -14,6 +14,12 @@ from bridge_torchscript.import_ops.shapes import size_list
 from bridge_torchscript.values import Unsupported
 
 
+def shaped_as(made: ir.Value, x: ir.Value) -> ir.Value:
+    """A result nobody infers, typed as what it normalizes."""
+    made.shape, made.type = made.shape or x.shape, made.type or x.type
+    return made
+
+
 def _vector(op: Any, value: Any, x: ir.Value, fallback: float) -> ir.Value:
     """A parameter for every channel, or one that changes nothing."""
     return filled(op, [size_list(op, x)[1]], fallback, x.dtype) if value is None else value
@@ -74,16 +80,17 @@ def rms_norm(op, x, normalized_shape, weight=None, eps=None):
     shape = [int(known(s, "normalized_shape")) for s in normalized_shape]
     scale = filled(op, shape, 1.0, x.dtype) if weight is None else weight
     eps = float(np.finfo(x.dtype.numpy()).eps) if eps is None else eps
-    return op.RMSNormalization(x, scale, axis=-len(shape), epsilon=eps)
+    return shaped_as(op.RMSNormalization(x, scale, axis=-len(shape), epsilon=eps), x)
 
 
 @ops.op("aten::group_norm")
 def group_norm(op, x, num_groups, weight=None, bias=None, eps=1e-5):
     if 0 in (shape_of(x) or []):
         return op.Identity(x)
-    return op.GroupNormalization(
+    made = op.GroupNormalization(
         x, _vector(op, weight, x, 1.0), _vector(op, bias, x, 0.0), num_groups=num_groups, epsilon=eps
     )
+    return shaped_as(made, x)
 
 
 @ops.op("aten::native_batch_norm", "aten::_native_batch_norm_legit")
