@@ -3,7 +3,8 @@
     python benchmarks/torch_operators.py [NAME ...] [--samples 0] [--jsonl FILE] [--verbose]
 
 Entries are those of torch.testing._internal.common_methods_invocations.op_db that take float32 on CPU and can be traced
-(the package `expecttest` is needed). An entry passed when all its samples did; it is wrong when one gave other numbers.
+(the package `expecttest` is needed). Random and uninitialized numbers are compared by shape and dtype, complex ones as pairs
+of floats. An entry passed when all its samples did; it is wrong when one gave other numbers.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -29,7 +31,14 @@ from bridge.runtime import Outputs
 from bridge.verify import compare
 
 SECONDS = 60
-UNDEFINED = ("empty", "new_empty", "rand", "normal", "multinomial", "bernoulli", "dropout", "rrelu", "fractional_max_pool", "cauchy", "exponential", "geometric", "uniform")  # fmt: skip
+UNDEFINED = (
+    "empty",
+    "empty_like",
+    "empty_permuted",
+    "empty_strided",
+    "new_empty",
+    "new_empty_strided",
+)
 
 
 class Sample(torch.nn.Module):
@@ -78,6 +87,7 @@ def measure(info: Any, limit: int) -> tuple[str, str]:
             module = Sample(function, arguments, sample.kwargs).eval()
             torch.manual_seed(0)
             expected = module(*(t.clone() for t in tensors))
+            random = is_random(module, tensors)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 traced = torch.jit.trace(
@@ -88,15 +98,20 @@ def measure(info: Any, limit: int) -> tuple[str, str]:
         if any(t.layout != torch.strided for t in [*tensors, *_tensors(expected)]):
             return "refused", "sparse tensors"
         tried += 1
-        outcome, reason = imported(traced, tensors, expected, undefined(info.name, sample))
+        outcome, reason = imported(traced, tensors, expected, random or info.name in UNDEFINED)
         if outcome != "passed":
             return outcome, f"sample {tried}: {reason}"
     return ("passed", f"{tried} samples") if tried else ("untraced", "")
 
 
-def undefined(name: str, sample: Any) -> bool:
-    """Whether the operator gives random or uninitialized numbers: shapes and dtypes are compared alone."""
-    return any(word in name for word in UNDEFINED) or bool(sample.kwargs.get("dropout_p"))
+def is_random(module: Any, tensors: list[torch.Tensor]) -> bool:
+    """Whether two calls differ, once nothing sets the seed."""
+    results = []
+    with mock.patch("torch.manual_seed"):
+        for _ in range(2):
+            torch.rand(1)
+            results.append(list(_tensors(module(*(t.clone() for t in tensors)))))
+    return any(not torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(*results, strict=True))
 
 
 def imported(traced: Any, tensors: list[torch.Tensor], expected: Any, shapes_only: bool) -> tuple[str, str]:

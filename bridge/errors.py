@@ -68,4 +68,4 @@ class UnsupportedModel(BridgeError):
         from bridge.report import table
 
         self.blockers = tuple(blockers)
-        super().__init__(f"{headline}\n{table(self.blockers)}", hint)
+        super().__init__(f"{headline}\n{table(self.blockers)}" if blockers else headline, hint)

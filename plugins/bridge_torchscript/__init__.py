@@ -9,9 +9,13 @@ from typing import Any
 from bridge.formats import Format
 from bridge.hookspecs import hookimpl
 
+LIVE = (("torch.nn.modules.module", "Module"), ("torch.export.exported_program", "ExportedProgram"))
+
 
 def detect(src: Any) -> bool:
-    """A zip with TorchScript code and constants."""
+    """A zip with TorchScript code and constants, or a live module or exported program."""
+    if any((c.__module__, c.__name__) in LIVE for c in type(src).__mro__):
+        return True
     if not isinstance(src, (str, Path)) or not Path(src).is_file():
         return False
     with open(src, "rb") as file:
@@ -29,7 +33,7 @@ def detect(src: Any) -> bool:
 TORCHSCRIPT = Format(
     name="torchscript",
     title="TorchScript",
-    suffixes=(".pt", ".ptl", ".pth"),
+    suffixes=(".pt", ".ptl", ".pth", ".pt2"),
     importer="bridge_torchscript.importer:importer",
     exporter="bridge_torchscript.exporter:exporter",
     runtime="bridge_torchscript.runtime:run",

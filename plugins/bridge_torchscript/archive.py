@@ -79,6 +79,20 @@ def write(path: Path, root: Module, library: str, extra: dict[str, bytes]) -> No
         _records(torch._C.PyTorchFileWriter(file), root, library, extra, weights=True)
 
 
+def resave(path: Path, extra: dict[str, str], optimize: bool) -> None:
+    """The archive as torch itself writes it: with bytecode for mobile when it is called .ptl, frozen and fused if asked."""
+    import torch
+
+    module = torch.jit.load(str(path)).eval()
+    if optimize:
+        module = torch.jit.freeze(module)
+        torch.jit.run_frozen_optimizations(module)
+    if path.suffix.lower() == ".ptl":
+        module._save_for_lite_interpreter(str(path), _extra_files=extra)
+    else:
+        torch.jit.save(module, str(path), _extra_files=extra)
+
+
 def _records(archive: Any, root: Module, library: str, extra: dict[str, bytes], weights: bool) -> None:
 
     code = "\n".join(module.source() for module in reversed(list(root.walk())))

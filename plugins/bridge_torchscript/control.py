@@ -33,42 +33,47 @@ def branch(reader: Reader, op: hub.Builder, node: Any, condition: Any) -> list[A
 
 
 class Side:
-    """One branch, read: its graph, its results, and the tensors it wrote to with their values in it."""
+    """One branch, read: its graph, its results as they were returned and as hub values, the tensors and attributes it wrote."""
 
-    def __init__(
-        self, builder: hub.Builder, results: list[Any], written: dict[Var, Any], attributes: dict[Any, Any]
-    ) -> None:
-        self.builder, self.results, self.written, self.attributes = builder, results, written, attributes
+    def __init__(self, builder: hub.Builder) -> None:
+        self.builder = builder
+        self.raw: list[Any] = []
+        self.results: list[Any] = []
+        self.written: dict[Var, Any] = {}
+        self.attributes: dict[Any, Any] = {}
 
 
 def _side(reader: Reader, op: hub.Builder, block: Any) -> Side:
     graph = ir.Graph(
         [], [], nodes=[], name=hub.fresh_name(reader.graph, "branch"), opset_imports={"": hub.HUB_OPSET}
     )
-    builder = hub.Builder(graph, source=op.source)
+    side = Side(hub.Builder(graph, source=op.source))
     values.JOURNALS.append({})
     try:
-        results = reader.block(builder, block)
-    finally:
-        changes = values.JOURNALS.pop()
-        depth, before = len(values.JOURNALS), changes
-        attributes = {k: _settled(builder, k[0].attributes[k[1]]) for k in changes if isinstance(k, tuple)}
-        written = {
+        side.raw = reader.block(side.builder, block)
+        changes = values.JOURNALS[-1]
+        side.results = [_settled(side.builder, r) for r in side.raw]
+        side.attributes = {
+            k: _settled(side.builder, k[0].attributes[k[1]]) for k in changes if isinstance(k, tuple)
+        }
+        outside = len(values.JOURNALS) - 1
+        side.written = {
             v: v.value
             for v in _variables(changes)
-            if v.base is None and v.depth <= depth and v.version != before[v][1]
+            if v.base is None and v.depth <= outside and v.version != changes[v][1]
         }
-        values.restore(changes)
-    return Side(builder, [_settled(builder, r) for r in results], written, attributes)
+    finally:
+        values.restore(values.JOURNALS.pop())
+    return side
 
 
 def _settled(op: hub.Builder, value: Any) -> Any:
     """Tensors as they are now, before what the branch wrote is undone."""
     if isinstance(value, Var):
-        return value if value.depth <= len(values.JOURNALS) else Var(value.value)
+        return Var(value.read(op))
     if isinstance(value, tuple):
         return tuple(_settled(op, v) for v in value)
-    return value
+    return [_settled(op, v) for v in value] if isinstance(value, list) else value
 
 
 def _merged(reader: Reader, op: hub.Builder, condition: ir.Value, sides: list[Side]) -> list[Any]:
@@ -87,7 +92,17 @@ def _merged(reader: Reader, op: hub.Builder, condition: ir.Value, sides: list[Si
         outputs.append((pair[0], pair[1]))
         return lambda made: Sym(made[index]) if symbolic else wrapped(made[index])
 
-    placed = [place(a, b) for a, b in zip(sides[0].results, sides[1].results, strict=True)]
+    placed, lent = [], []
+    for raw, settled in zip(
+        zip(*(s.raw for s in sides), strict=True), zip(*(s.results for s in sides), strict=True), strict=True
+    ):
+        if raw[0] is raw[1]:
+            placed.append(lambda made, same=raw[0]: same)
+            continue
+        for value in raw:
+            if isinstance(value, Var) and value.depth <= len(values.JOURNALS):
+                lent.append(value)
+        placed.append(place(*settled))
     keys = list(dict.fromkeys([*sides[0].attributes, *sides[1].attributes]))
     kept = [place(*(s.attributes.get(k, k[0].attributes.get(k[1])) for s in sides)) for k in keys]
     changed = list(dict.fromkeys([*sides[0].written, *sides[1].written]))
@@ -99,7 +114,10 @@ def _merged(reader: Reader, op: hub.Builder, condition: ir.Value, sides: list[Si
         var.write(op, value)
     for (owner, name), merged in zip(keys, kept, strict=True):
         reader.set_attribute(owner, name, merged(made))
-    return [p(made) for p in placed]
+    results = [p(made) for p in placed]
+    for var in [*lent, *(r for r in results if isinstance(r, Var) and lent)]:
+        var.root().shared = True
+    return results
 
 
 def _variables(changes: dict[Any, Any]) -> list[Var]:
@@ -289,6 +307,8 @@ def _body(
         at = Sym(step if not first else builder.Add(step, np.array(first)))
         _bind(reader, block, at, bound)
         again, *after = reader.block(builder, block)
+        if any(isinstance(b, Var) and b.version for b in bound):
+            raise Unsupported("writes in place to a tensor that a loop carries")
         for i, value in fixed.items():
             if after[i] is not value and not (isinstance(value, (str, type(None))) and after[i] == value):
                 raise Unsupported("carries what is no tensor and changes")

@@ -7,6 +7,7 @@ That record holds for these shapes alone, so they must be static.
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 from bridge import hub
@@ -144,6 +145,11 @@ def _call(reader: Any, op: hub.Builder, node: Any, held: Any) -> Any:
         default = argument.default_value if argument.has_default_value() else None
         inputs.append(held(given.get(argument.name, default)))
     kind = schema.name
+    if kind.startswith("prims::") and f"aten::{kind[7:]}" in reader.table:
+        kind = f"aten::{kind[7:]}"
+        handler = reader.table.find(kind, {}).handler
+        names = list(inspect.signature(handler).parameters)[1 : len(inputs) + 1]
+        inputs = inputs[: len(names)]
     if kind not in reader.table and kind not in reader.python:
         raise Unsupported(f"is made of {kind}, which is not supported")
     return reader.operator(op, kind, names, inputs)

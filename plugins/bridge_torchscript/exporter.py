@@ -8,10 +8,10 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge.formats import Exporter
+from bridge.formats import Exporter, Option, flag
 from bridge.needs import condition
 from bridge.report import Report
-from bridge_torchscript.archive import Module
+from bridge_torchscript.archive import Module, resave
 from bridge_torchscript.archive import write as write_archive
 from bridge_torchscript.dtypes import STAND_IN, holds
 from bridge_torchscript.export_ops import ops
@@ -52,6 +52,8 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     _note(model, report)
     facts = json.dumps(described(model), indent=1, ensure_ascii=False).encode()
     write_archive(path, root, library(ts.library), {INTERFACE: facts})
+    if options["optimize"] or path.suffix.lower() == ".ptl":
+        resave(path, {INTERFACE: facts.decode()}, options["optimize"])
 
 
 def _note(model: ir.Model, report: Report) -> None:
@@ -60,4 +62,12 @@ def _note(model: ir.Model, report: Report) -> None:
         report.notes.append(f"{kind.name.lower()} is held in {STAND_IN[kind].name.lower()}, which torch has")
 
 
-exporter = Exporter(table=ops, legalize=passes, write=write, values=VALUES)
+exporter = Exporter(
+    table=ops,
+    legalize=passes,
+    write=write,
+    values=VALUES,
+    options=(
+        Option("optimize", "freeze the weights into the code and fuse operators for inference", False, flag),
+    ),
+)

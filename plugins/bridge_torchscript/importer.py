@@ -20,6 +20,7 @@ from bridge_torchscript.import_ops import ops, python
 from bridge_torchscript.interface import leaves, type_of
 from bridge_torchscript.interpreter import Raised, Reader, Refused, kinds, plain
 from bridge_torchscript.interpreter import described as native_name
+from bridge_torchscript.live import exported
 from bridge_torchscript.reading import open_archive
 from bridge_torchscript.values import Items, Object, Sequence, Sym, Unsupported, Var
 
@@ -37,6 +38,10 @@ def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
     import torch
 
     given = described(inputs)
+    if isinstance(src, torch.export.ExportedProgram) or (
+        isinstance(src, torch.nn.Module) and not isinstance(src, torch.jit.ScriptModule)
+    ):
+        return exported(src, given)
     if isinstance(src, (str, Path)):
         module, kept = open_archive(Path(src))
         facts = {"format": "torchscript", "sha256": hashlib.sha256(Path(src).read_bytes()).hexdigest()}

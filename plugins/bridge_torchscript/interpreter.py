@@ -84,6 +84,9 @@ class Reader:
             results = special(op, node, *inputs) if special else self.call(op, node, kind, inputs)
         except Unsupported as error:
             raise Refused(Blocker(kind, place(node), "", str(error))) from error
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            reason = f"is used in a way its rule does not read ({type(error).__name__}: {error})"
+            raise Refused(Blocker(kind, place(node), "", reason[:200])) from error
         outputs = list(node.outputs())
         for output, value in zip(outputs, [results] if len(outputs) == 1 else results or (), strict=True):
             self.env[output.debugName()] = value

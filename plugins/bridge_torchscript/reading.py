@@ -63,10 +63,18 @@ def _members(path: Path, archive: zipfile.ZipFile) -> None:
         raise UnreadableFile(f"{path} claims to hold more than its own size.")
     inside = {name.partition("/")[2] for name in names}
     if "constants.pkl" not in inside or not any(n.startswith("code/") for n in inside):
-        raise _pickled(path)
+        raise _exported(path) if any(n.startswith("models/") for n in inside) else _pickled(path)
     for info in infos:
         if info.filename.endswith(".py") and REACHING_OUT.search(archive.read(info)):
             raise UnreadableFile(f"{path} has code that reads or writes files ({info.filename}).")
+
+
+def _exported(path: Path) -> UnsupportedModel:
+    return UnsupportedModel(
+        f"{path} is an exported program, whose file may hold pickled Python objects; bridge runs no code from files.",
+        [],
+        "Load it with torch.export.load if you trust it, and hand the ExportedProgram to bridge.convert.",
+    )
 
 
 def _pickled(path: Path) -> UnsupportedModel:

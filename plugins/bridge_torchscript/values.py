@@ -48,10 +48,15 @@ class Var:
         self.forward, self.backward = forward, backward
         self.version = 0
         self.depth = len(JOURNALS)
+        self.shared = False
         self.seen = base.current() if base is not None else 0
 
     def current(self) -> int:
         return self.version if self.base is None else self.base.current()
+
+    def root(self) -> Var:
+        """The tensor whose memory it shows."""
+        return self if self.base is None else self.base.root()
 
     def read(self, op: hub.Builder) -> ir.Value:
         """The hub value it has now."""
@@ -65,6 +70,10 @@ class Var:
     def write(self, op: hub.Builder, value: ir.Value) -> None:
         """Give it a value; through a view the base gets it too."""
         journal(self)
+        if self.root().shared:
+            raise Unsupported(
+                "writes to a tensor that another one may be, as a condition decides at run time"
+            )
         if self.base is None:
             self.value, self.version = value, self.version + 1
             WRITTEN.append(self)

@@ -1,7 +1,184 @@
-"""TorchScript holds what every format must hold."""
+"""TorchScript holds what every format must hold; its files are readable code with weights under their names."""
 
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bridge
+from bridge.matrix import measure
 from bridge.testing import FormatTests
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+IF = """g (float[n] x, bool c) => (float[n] y) {
+  y = If (c) <then_branch = t () => (float[n] a) { a = Add (x, x) }, else_branch = e () => (float[n] b) { b = Neg (x) }>
+}"""
+LOOP = """g (float[n] x, int64 steps) => (float[n] y, float[k, n] all) {
+  yes = Constant <value = bool {1}> ()
+  y, all = Loop (steps, yes, x) <body = b (int64 i, bool go, float[n] s) => (bool again, float[n] t, float[n] u) {
+    again = Identity (go) t = Add (s, x) u = Mul (t, t)
+  }>
+}"""
+LAYER = """g (float[batch, 4] x) => (float[batch, 3] y)
+<float[3, 4] "fc.0.weight" = {1,2,3,4,5,6,7,8,9,10,11,12}, float[3] "fc.0.bias" = {1,2,3}>
+{ y = Gemm <transB = 1> (x, "fc.0.weight", "fc.0.bias") }"""
 
 
 class TestTorchscript(FormatTests):
     format = "torchscript"
+
+
+def written(model: Any, folder: Path, **options: Any) -> Any:
+    return torch.jit.load(str(bridge.convert(model, folder / "m.pt", **options).path))
+
+
+def layer() -> onnx.ModelProto:
+    w = np.arange(12, dtype=np.float32).reshape(3, 4)
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Gemm", ["x", "fc.0.weight", "fc.0.bias"], ["y"], transB=1)],
+        "g",
+        [onnx.helper.make_tensor_value_info("x", 1, ["batch", 4])],
+        [onnx.helper.make_tensor_value_info("y", 1, ["batch", 3])],
+        [
+            onnx.numpy_helper.from_array(w, "fc.0.weight"),
+            onnx.numpy_helper.from_array(w[:, 0].copy(), "fc.0.bias"),
+        ],
+    )
+    return onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 21)])
+
+
+def test_weights_keep_their_names_and_the_code_is_readable(tmp_path: Path) -> None:
+    module = written(layer(), tmp_path)
+    assert sorted(module.state_dict()) == ["fc.0.bias", "fc.0.weight"]
+    assert "torch.linear(x" in module.code
+    assert module(torch.ones(5, 4)).shape == (5, 3)
+
+
+def test_the_file_runs_where_bridge_is_not(tmp_path: Path) -> None:
+    bridge.convert(layer(), tmp_path / "m.pt")
+    code = "import sys, torch; sys.modules['bridge'] = None; m = torch.jit.load('m.pt'); print(m(torch.ones(2, 4)).shape)"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "torch.Size([2, 3])", done.stderr
+
+
+def test_branches_stay_branches_and_loops_loops(parse: Any, tmp_path: Path) -> None:
+    branch = written(parse(IF), tmp_path)
+    assert "if bool(c)" in branch.code
+    assert branch(torch.ones(2), torch.tensor(False)).tolist() == [-1, -1]
+    loop = written(parse(LOOP), tmp_path, overwrite=True)
+    assert "while" in loop.code
+    y, every = loop(torch.ones(3), torch.tensor(4))
+    assert y.tolist() == [5, 5, 5]
+    assert every.shape == (4, 3)
+    assert loop(torch.ones(3), torch.tensor(0))[1].shape[0] == 0
+
+
+def test_names_dtypes_and_dimensions_come_back(tmp_path: Path) -> None:
+    text = '<ir_version: 10, opset_import: ["" : 23]> g (int4[n] x) => (int4[n] y) { y = Identity (x) }'
+    path = bridge.convert(ir.to_proto(ir.from_onnx_text(text)), tmp_path / "m.pt").path
+    back = bridge.load(path)
+    assert [(v.name, str(v.shape)) for v in back.graph.inputs] == [("x", "[n]")]
+    found = bridge.run(path, {"x": np.array([-8, 7]).astype(ir.DataType.INT4.numpy())})
+    assert found["y"].dtype == ir.DataType.INT4.numpy()
+
+
+def test_mobile_and_optimized_files_give_the_same(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).standard_normal((2, 4)).astype(np.float32)
+    paths = [
+        bridge.convert(layer(), tmp_path / "m.pt").path,
+        bridge.convert(layer(), tmp_path / "m.ptl").path,
+        bridge.convert(layer(), tmp_path / "o.pt", optimize=True).path,
+    ]
+    first, *others = (bridge.run(p, {"x": x})["y"] for p in paths)
+    for other in others:
+        np.testing.assert_allclose(other, first, rtol=1e-5)
+
+
+CASES = [
+    "test_attention_4d_causal",
+    "test_bitshift_right_uint64",
+    "test_cast_FLOAT_to_INT4",
+    "test_col2im_5d",
+    "test_convtranspose_output_shape",
+    "test_dft_axis",
+    "test_gathernd_example_int32_batch_dim1",
+    "test_gru_batchwise",
+    "test_loop16_seq_none",
+    "test_lstm_with_peepholes",
+    "test_maxpool_with_argmax_2d_precomputed_strides",
+    "test_nonmaxsuppression_suppress_by_IOU_and_scores",
+    "test_quantizelinear_blocked_asymmetric",
+    "test_resize_upsample_scales_cubic",
+    "test_scan9_sum",
+    "test_scatternd_max",
+    "test_sequence_insert_at_front",
+    "test_unique_not_sorted_without_axis",
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_node_cases_survive(case: str) -> None:
+    result = measure("onnx:torchscript", case)
+    assert result.outcome in ("native", "expanded"), result.reason
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_slices_agree_with_the_hub(data: st.DataObject) -> None:
+    shape = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=3))
+    place = st.integers(-7, 7)
+    axes = data.draw(st.permutations(range(len(shape))))[: data.draw(st.integers(1, len(shape)))]
+    rows = [[data.draw(place), data.draw(place), data.draw(st.sampled_from([-2, -1, 1, 2]))] for _ in axes]
+    starts, ends, steps = (np.array(c, np.int64) for c in zip(*rows, strict=True))
+    _agrees(
+        "Slice",
+        [np.arange(np.prod(shape), dtype=np.float32).reshape(shape), starts, ends, np.array(axes), steps],
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_integers_divide_and_leave_rests_as_in_the_hub(data: st.DataObject) -> None:
+    dtype = data.draw(st.sampled_from([np.int8, np.int32, np.int64, np.uint8, np.uint16, np.uint32]))
+    info = np.iinfo(dtype)
+    numbers = st.integers(int(info.min), int(info.max))
+    x = np.array(data.draw(st.lists(numbers, min_size=3, max_size=3)), dtype)
+    y = np.array(
+        data.draw(st.lists(numbers.filter(lambda n: n not in (0, -1)), min_size=3, max_size=3)), dtype
+    )
+    _agrees(data.draw(st.sampled_from(["Div", "Mod", "Add", "Mul", "Max"])), [x, y])
+
+
+def _agrees(op_type: str, arrays: list[np.ndarray]) -> None:
+    import tempfile
+
+    names = [f"i{n}" for n in range(len(arrays))]
+    kinds = [onnx.helper.np_dtype_to_tensor_dtype(a.dtype) for a in arrays]
+    inputs = [
+        onnx.helper.make_tensor_value_info(n, k, a.shape)
+        for n, k, a in zip(names, kinds, arrays, strict=True)
+    ]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node(op_type, names, ["y"])],
+        "g",
+        inputs,
+        [onnx.helper.make_tensor_value_info("y", kinds[0], None)],
+    )
+    model = onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 21)])
+    with tempfile.TemporaryDirectory() as folder:
+        path = bridge.convert(model, Path(folder) / "m.pt").path
+        result = bridge.verify(bridge.load(model), path, dict(zip(names, arrays, strict=True)))
+    assert result.ok, str(result)

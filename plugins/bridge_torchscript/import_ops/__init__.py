@@ -2,6 +2,7 @@
 
 from bridge_torchscript.import_ops import (
     fourier,
+    functions,
     indexing,
     linalg,
     math,
@@ -21,6 +22,7 @@ __all__ = [
     "INPLACE",
     "VIEWS",
     "fourier",
+    "functions",
     "indexing",
     "linalg",
     "math",

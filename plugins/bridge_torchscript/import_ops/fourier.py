@@ -21,6 +21,9 @@ def part(op: Any, x: Complex, index: int) -> ir.Value:
 
 
 def pair(op: Any, real: ir.Value, imaginary: ir.Value) -> Complex:
+    if real.shape != imaginary.shape:
+        both = op.Shape(op.Equal(real, imaginary))
+        real, imaginary = op.Expand(real, both), op.Expand(imaginary, both)
     last = ints(rank(real))
     return Complex(op.Concat(op.Unsqueeze(real, last), op.Unsqueeze(imaginary, last), axis=rank(real)))
 

@@ -602,6 +602,13 @@ def to(op, x, dtype=None, other=None, device=None):
         if dtype is None
         else dtype_of(known(dtype, "dtype"))
     )
+    return retyped(op, x, target)
+
+
+def retyped(op, x, target):
+    """In another dtype; as complex numbers where that is one."""
+    if target in (T.COMPLEX64, T.COMPLEX128):
+        return fourier.as_complex(op, cast(op, x, T.FLOAT if target == T.COMPLEX64 else T.DOUBLE))
     return op.Identity(x) if target == x.dtype else cast(op, x, target)
 
 
@@ -610,7 +617,7 @@ def converting(**names: ir.DataType) -> None:
 
         @ops.op(f"aten::{name}")
         def convert(op, x, dtype=dtype):
-            return op.Identity(x) if x.dtype == dtype else cast(op, x, dtype)
+            return retyped(op, x, dtype)
 
 
 converting(
@@ -621,6 +628,8 @@ converting(
     int=T.INT32,
     long=T.INT64,
     bool=T.BOOL,
+    cfloat=T.COMPLEX64,
+    cdouble=T.COMPLEX128,
 )
 
 

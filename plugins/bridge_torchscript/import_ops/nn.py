@@ -133,6 +133,10 @@ def einsum(op, equation, tensors, path=None):
 
 def _tensordot(op: Any, x: ir.Value, other: ir.Value, dims_self: Any, dims_other: Any) -> ir.Value:
     one, two = axes(x, dims_self) if dims_self else [], axes(other, dims_other) if dims_other else []
+    for i, j in zip(one, two, strict=True):
+        if static(x)[i] != static(other)[j]:
+            x = op.ReduceSum(x, ints(i)) if static(x)[i] != 1 else x
+            other = op.ReduceSum(other, ints(j)) if static(other)[j] != 1 else other
     a, b = static(x), static(other)
     free = [i for i in range(len(a)) if i not in one], [i for i in range(len(b)) if i not in two]
     count = math.prod(a[i] for i in one)

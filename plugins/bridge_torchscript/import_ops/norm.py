@@ -7,10 +7,17 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.hub import shape_of
 from bridge_torchscript.import_ops.common import T, axis, filled, ints, known, number, ops, rank, zero
 from bridge_torchscript.import_ops.reduce import norm_of
 from bridge_torchscript.import_ops.shapes import size_list
 from bridge_torchscript.values import Unsupported
+
+
+def shaped_as(made: ir.Value, x: ir.Value) -> ir.Value:
+    """A result nobody infers, typed as what it normalizes."""
+    made.shape, made.type = made.shape or x.shape, made.type or x.type
+    return made
 
 
 def _vector(op: Any, value: Any, x: ir.Value, fallback: float) -> ir.Value:
@@ -22,6 +29,8 @@ def _vector(op: Any, value: Any, x: ir.Value, fallback: float) -> ir.Value:
 def batch_norm(
     op, x, weight=None, bias=None, running_mean=None, running_var=None, training=False, momentum=0.1, eps=1e-5
 ):
+    if 0 in (shape_of(x) or []):
+        return op.Identity(x)
     scale, offset = _vector(op, weight, x, 1.0), _vector(op, bias, x, 0.0)
     if training or running_mean is None:
         where = [0, *range(2, rank(x))]
@@ -71,14 +80,17 @@ def rms_norm(op, x, normalized_shape, weight=None, eps=None):
     shape = [int(known(s, "normalized_shape")) for s in normalized_shape]
     scale = filled(op, shape, 1.0, x.dtype) if weight is None else weight
     eps = float(np.finfo(x.dtype.numpy()).eps) if eps is None else eps
-    return op.RMSNormalization(x, scale, axis=-len(shape), epsilon=eps)
+    return shaped_as(op.RMSNormalization(x, scale, axis=-len(shape), epsilon=eps), x)
 
 
 @ops.op("aten::group_norm")
 def group_norm(op, x, num_groups, weight=None, bias=None, eps=1e-5):
-    return op.GroupNormalization(
+    if 0 in (shape_of(x) or []):
+        return op.Identity(x)
+    made = op.GroupNormalization(
         x, _vector(op, weight, x, 1.0), _vector(op, bias, x, 0.0), num_groups=num_groups, epsilon=eps
     )
+    return shaped_as(made, x)
 
 
 @ops.op("aten::native_batch_norm", "aten::_native_batch_norm_legit")
@@ -109,7 +121,7 @@ def native_batch_norm(
 
 @ops.op("aten::native_group_norm")
 def native_group_norm(op, x, weight, bias, N, C, HxW, group, eps):
-    flat = op.Reshape(x, ints(N, group, -1))
+    flat = op.Reshape(x, ints(N, group, int(C) * int(HxW) // int(group)), allowzero=1)
     average = op.ReduceMean(flat, ints(2))
     centred = op.Sub(flat, average)
     variance = op.ReduceMean(op.Mul(centred, centred), ints(2), keepdims=0)
@@ -229,8 +241,8 @@ def poisson_nll(op, x, target, log_input, full, eps, reduction):
 def hinge_embedding(op, x, target, margin=1.0, reduction=1):
     one = number(op, 1, target)
     away = op.Max(op.Sub(number(op, margin, x), x), zero(op, x))
-    first = op.Where(op.Equal(target, op.Neg(one)), away, zero(op, x))
-    second = op.Where(op.Equal(target, one), x, zero(op, x))
+    first = op.Where(op.Equal(target, one), zero(op, x), away)
+    second = op.Where(op.Equal(target, op.Neg(one)), zero(op, x), x)
     return apart(op, op.Add(first, second), reduction)
 
 
@@ -242,11 +254,14 @@ def margin_ranking(op, input1, input2, target, margin=0.0, reduction=1):
 
 @ops.op("aten::cosine_similarity")
 def cosine_similarity(op, x1, x2, dim=1, eps=1e-8):
+    if x1.shape != x2.shape:
+        both = op.Shape(op.Add(x1, x2))
+        x1, x2 = op.Expand(x1, both), op.Expand(x2, both)
     one, two = (norm_of(op, v, 2, [dim], True) for v in (x1, x2))
     bound = number(op, eps, x1)
     a, b = op.Div(x1, op.Max(one, bound)), op.Div(x2, op.Max(two, bound))
     made = op.Mul(a, b)
-    return op.ReduceSum(made, ints(axis(made, dim)), keepdims=0)
+    return op.ReduceSum(made, ints(axis(made, dim)), keepdims=0) if rank(made) else made
 
 
 @ops.op("aten::cosine_embedding_loss")

@@ -233,7 +233,7 @@ def padded(op: Any, x: ir.Value, pad: Any, mode: str, value: Any = 0) -> ir.Valu
     if mode == "edge" and any(isinstance(a, int) and a < 0 for a in amounts):
         for at, size in enumerate(static(x)):
             places = np.clip(np.arange(-amounts[at], size + amounts[at + rank(x)]), 0, size - 1)
-            x = op.Gather(x, op.const(places), axis=at) if len(places) != size else x
+            x = op.Gather(x, op.const(places), axis=at) if places.tolist() != list(range(size)) else x
         return op.Identity(x)
     filler = tensor(op, value or 0, x.dtype) if mode == "constant" else None
     if x.dtype == T.BOOL:
@@ -300,12 +300,32 @@ def resized(
             for i, f in enumerate(known_factors)
         ]
         if not all(exact):
-            raise Unsupported("resizes by factors that the lengths are not exact multiples by")
+            return weighted(op, x, mode, lengths, known_factors)
     head = [x.shape[0], x.shape[1]]
     if all(isinstance(n, int) for n in [*head, *lengths]):
         return op.Resize(x, None, None, ints(*head, *lengths), mode=mode, **attributes)
     whole = op.Concat(op.Shape(x, start=0, end=2), sizes(op, lengths), axis=0)
     return op.Resize(x, None, None, whole, mode=mode, **attributes)
+
+
+def weighted(op: Any, x: ir.Value, mode: str, lengths: list[Any], factors: list[Any]) -> ir.Value:
+    """A product along each axis with the weights torch computes from a factor that is no ratio of lengths."""
+    if mode != "linear":
+        raise Unsupported("resizes by factors that the lengths are not exact multiples by")
+    for index, (target, factor) in enumerate(zip(lengths, factors, strict=True)):
+        at = index + 2
+        size = x.shape[at]
+        if not isinstance(size, int) or not isinstance(target, int):
+            raise Unsupported("resizes by factors what has lengths known at run time alone")
+        scale = 1 / factor if factor else size / target
+        places = np.maximum((np.arange(target) + 0.5) * scale - 0.5, 0)
+        low = np.minimum(places.astype(np.int64), size - 1)
+        part = places - low
+        matrix = np.zeros((size, target))
+        np.add.at(matrix, (low, np.arange(target)), 1 - part)
+        np.add.at(matrix, (np.minimum(low + 1, size - 1), np.arange(target)), part)
+        x = _along(op, x, at, matrix.astype(x.dtype.numpy()))
+    return x
 
 
 def interpolation(count: int, name: str, mode: str) -> None:
@@ -413,6 +433,8 @@ def pixel_shuffle(op, x, upscale_factor):
 def pixel_unshuffle(op, x, downscale_factor):
     *lead, c, h, w = static(x)
     r = downscale_factor
+    if r == 1:
+        return op.Identity(x)
     count = len(lead)
     cut = op.Reshape(x, ints(*lead, c, h // r, r, w // r, r))
     order = [*range(count), count, count + 2, count + 4, count + 1, count + 3]
@@ -459,12 +481,3 @@ def col2im(op, x, output_size, kernel_size, dilation, padding, stride):
     wide = x if rank(x) == 3 else op.Unsqueeze(x, ints(0))
     made = op.Col2Im(wide, ints(*output_size), ints(*k), dilations=d, pads=[*p, *p], strides=s)
     return made if rank(x) == 3 else op.Squeeze(made, ints(0))
-
-
-@ops.op("aten::_upsample_bilinear2d_aa")
-def smoothed(op, x, output_size=None, align_corners=False, scale_factors=None, scales_h=None, scales_w=None):
-    factors = scale_factors if scale_factors is not None else [scales_h, scales_w]
-    corners = "align_corners" if align_corners else "half_pixel"
-    return resized(
-        op, x, 2, "linear", output_size, factors, coordinate_transformation_mode=corners, antialias=1
-    )

@@ -154,6 +154,16 @@ def is_not(op, x, y):
     return not is_(op, x, y)
 
 
+@python("aten::sum")
+def sum_(op, x, *rest):
+    if not isinstance(x, list) or rest:
+        return NotImplemented
+    result: Any = 0
+    for value in x:
+        result = PYTHON["aten::add"](op, result, value)
+    return result
+
+
 @python("aten::neg")
 def neg(op, x):
     if isinstance(x, Sym):
@@ -439,7 +449,12 @@ def off(op, *inputs):
     return False
 
 
-@python("prim::type", "prim::itemsize")
+@python("prim::type")
+def device_type(op, x):
+    return "cpu" if isinstance(x, str) else NotImplemented
+
+
+@python("prim::itemsize")
 def unread(op, *inputs):
     raise Unsupported("is not read")
 

@@ -348,8 +348,6 @@ _running_extreme("cummin", "LessOrEqual")
 @ops.op("aten::quantile")
 def quantile(op, x, q, dim=None, keepdim=False, interpolation="linear"):
     """Between the neighbours in order; where one is no number, none."""
-    if interpolation != "linear":
-        raise Unsupported(f"is read without interpolation={interpolation!r}")
     q = tensor(op, q, x.dtype)
     if dim is None:
         flat = op.Reshape(x, ints(-1))
@@ -367,6 +365,14 @@ def quantile(op, x, q, dim=None, keepdim=False, interpolation="linear"):
     place = op.Mul(q, number(op, float(size - 1), x))
     low = op.Floor(place)
     part = op.Sub(place, low)
+    if interpolation == "lower":
+        part = op.Mul(part, zero(op, x))
+    elif interpolation == "higher":
+        part = op.Ceil(part)
+    elif interpolation == "midpoint":
+        part = op.Mul(op.Ceil(part), number(op, 0.5, x))
+    elif interpolation == "nearest":
+        part = op.Sub(op.Round(place), low)
     if rank(q):
         part = op.Reshape(part, ints(-1, *[1] * (rank(x) - 1)))
     below = op.Gather(values, op.Cast(low, to=7), axis=0)
@@ -388,6 +394,8 @@ def logcumsumexp(op, x, dim):
 
 @ops.op("aten::diff")
 def diff(op, x, n=1, dim=-1, prepend=None, append=None):
+    if not n:
+        return op.Identity(x)
     at = axis(x, dim)
     parts = [v for v in (prepend, x, append) if v is not None]
     x = op.Concat(*parts, axis=at) if len(parts) > 1 else x
@@ -427,9 +435,9 @@ _softmax("LogSoftmax", "log_softmax", "special_log_softmax", "_log_softmax")
 
 @ops.op("aten::corrcoef")
 def corrcoef(op, x):
-    if rank(x) < 2:
-        raise Unsupported("needs a matrix")
     made = cov(op, x)
+    if not rank(made):
+        return op.Div(made, made)
     size = op.Sqrt(
         op.ReduceSum(op.Mul(made, op.const(np.eye(int(made.shape[0]), dtype=made.dtype.numpy()))), ints(1))
     )
@@ -440,7 +448,7 @@ def corrcoef(op, x):
 
 @ops.op("aten::cov")
 def cov(op, x, correction=1, fweights=None, aweights=None):
-    x = x if rank(x) == 2 else op.Reshape(x, ints(1, -1))
+    x = op.Reshape(x, ints(1, -1)) if rank(x) < 2 else x
     size = shape_of(x)
     if size is None or fweights is not None or aweights is not None:
         raise Unsupported("needs a static shape and no weights")
@@ -449,4 +457,4 @@ def cov(op, x, correction=1, fweights=None, aweights=None):
         op.MatMul(centred, op.Transpose(centred, perm=[1, 0])),
         number(op, float(max(size[1] - correction, 0)), x),
     )
-    return op.Squeeze(made) if size[0] == 1 else made
+    return op.Reshape(made, ints()) if size[0] == 1 else made

@@ -74,9 +74,21 @@ def shaped(op: Any, x: ir.Value, shape: Any) -> ir.Value:
     if not all(isinstance(p, int) for p in parts) and rank(x) == len(parts):
         same = [isinstance(p, Sym) and _is_length(p, x, i) for i, p in enumerate(parts)]
         parts = [0 if s else p for s, p in zip(same, parts, strict=True)]
-    return op.Reshape(
-        x, sizes(op, parts), allowzero=1 if any(p == 0 for p in shape if isinstance(p, int)) else None
-    )
+    zeros = any(p == 0 for p in shape if isinstance(p, int))
+    made = op.Reshape(x, sizes(op, parts), allowzero=1 if zeros else None)
+    if shape_of(made) is None:
+        made.shape = ir.Shape(_lengths(x, list(shape)))
+    return made
+
+
+def _lengths(x: ir.Value, shape: list[Any]) -> list[int | None]:
+    """What is known of the lengths asked for; a single unknown one is what the others leave."""
+    dims = [p if isinstance(p, int) and p >= 0 else None for p in shape]
+    own = shape_of(x)
+    if own is not None and dims.count(None) == 1:
+        rest = int(np.prod([d for d in dims if d is not None]))
+        dims[dims.index(None)] = int(np.prod(own)) // rest if rest else None
+    return dims
 
 
 def _is_length(part: Sym, x: ir.Value, index: int) -> bool:
@@ -492,7 +504,7 @@ def _at_least(op: Any, x: ir.Value, count: int) -> ir.Value:
         return op.Unsqueeze(x, ints(0, 2))
     if count == 3 and have == 2:
         return op.Unsqueeze(x, ints(2))
-    return op.Reshape(x, ints(*[1] * (count - have), -1)) if have < 2 else x
+    return op.Reshape(x, ints(*[1] * (count - 1), -1))
 
 
 def at_least(count: int) -> None:
@@ -697,9 +709,12 @@ def arange(op, end, start=0, step=1, dtype=None):
 def linspace(op, start, end, steps, dtype=None):
     import torch
 
-    if any(isinstance(v, (Sym, ir.Value)) for v in (start, end, steps)):
-        raise Unsupported("needs constant ends")
     kind = _kind(dtype, T.FLOAT)
+    if any(isinstance(v, (Sym, ir.Value)) for v in (start, end)):
+        count = known(steps, "steps")
+        low, high = (tensor(op, v, kind) for v in (start, end))
+        parts = np.linspace(0, 1, count).astype(kind.numpy())
+        return op.Add(op.Mul(low, op.const(1 - parts)), op.Mul(high, op.const(parts)))
     from bridge_torchscript.import_ops.common import code_of
 
     return op.const(torch.linspace(start, end, steps, dtype=code_of(kind)).numpy())

@@ -75,7 +75,7 @@ def slices(x: Tensor, starts: List[int], ends: List[int], axes: List[int], steps
         else:
             start = starts[i] + length if starts[i] < 0 else starts[i]
             end = ends[i] + length if ends[i] < 0 else ends[i]
-            start = min(max(start, -1), length - 1)
+            start = min(max(start, 0), length - 1)
             end = min(max(end, -1), length - 1)
             places = torch.arange(start, min(end, start), steps[i])
             x = torch.index_select(x, axis, places)

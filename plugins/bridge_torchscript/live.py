@@ -1,0 +1,93 @@
+"""Live PyTorch objects → hub: an nn.Module or ExportedProgram through torch's own exporter to ONNX."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import InvalidOption, UnsupportedModel
+from bridge.passes import opset
+from bridge.passes.constants import LiftConstants
+from bridge.passes.shapes import InferShapes
+from bridge_torchscript.described import FORM, Given
+from bridge_torchscript.dtypes import HELD
+
+EXAMPLE = 4
+
+
+def exported(src: Any, given: dict[str, Given]) -> ir.Model:
+    """The hub model of an nn.Module, whose inputs must be described, or of an ExportedProgram.
+
+    Named dimensions stay symbolic. Raises InvalidOption for inputs nothing describes, UnsupportedModel in torch's words.
+    """
+    import torch
+
+    arguments: dict[str, Any] = {}
+    if isinstance(src, torch.nn.Module):
+        names, examples, dims = _example(src, given)
+        arguments = {
+            "kwargs": dict(zip(names, examples, strict=True)),
+            "dynamic_shapes": dims,
+            "input_names": names,
+        }
+        src.eval()
+    try:
+        with _quiet():
+            program = torch.onnx.export(src, (), dynamo=True, verbose=False, **arguments)
+    except Exception as error:
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UnsupportedModel(
+            f"torch cannot export this {type(src).__name__}: {first}",
+            [],
+            "A scripted or traced module (torch.jit.script, torch.jit.trace) is read without torch's exporter.",
+        ) from error
+    model = program.model
+    LiftConstants()(model)
+    InferShapes()(model)
+    opset.lift(model)
+    blockers = opset.unknown_operators(model)
+    if blockers:
+        raise UnsupportedModel(f"{len(blockers)} operators torch wrote are unknown:", blockers)
+    hub.stamp(model, format="torch", version=torch.__version__)
+    return model
+
+
+def _example(module: Any, given: dict[str, Given]) -> tuple[list[str], list[Any], dict[str, Any]]:
+    """Names, tensors and dynamic dimensions of the inputs described."""
+    import torch
+
+    if not given:
+        raise InvalidOption(
+            f"{type(module).__name__} does not say what its inputs are.", f"Describe them with {FORM}."
+        )
+    symbols = {d for g in given.values() for d in g.dims or () if isinstance(d, str)}
+    named = {d: torch.export.Dim(d) for d in sorted(symbols)}
+    examples, dims = [], {}
+    for name, item in given.items():
+        if item.fixed is not None:
+            examples.append(item.fixed)
+            dims[name] = None
+            continue
+        held = HELD[item.type.dtype]  # type: ignore[union-attr]
+        sizes = [d if isinstance(d, int) else EXAMPLE for d in item.dims or ()]
+        examples.append(torch.ones(sizes, dtype=getattr(torch, held.name)))
+        dims[name] = {i: named[d] for i, d in enumerate(item.dims or ()) if isinstance(d, str)}
+    return list(given), examples, dims
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

@@ -1,0 +1,238 @@
+"""TorchScript is read: methods, containers, views and loops, state; live objects; hostile files."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import SHARED
+
+import bridge
+from bridge.errors import BridgeError, InvalidOption, UnreadableFile, UnsupportedModel
+from bridge.inputs import random_inputs
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"
+)
+
+ARCHIVES = {
+    "LaurentMazare_tch-rs/foo1.pt": ["x:float32[2,3]", "y:float32[2,3]"],
+    "LaurentMazare_tch-rs/foo2.pt": ["x:float32[n,3]", "y:float32[n,3]"],
+    "LaurentMazare_tch-rs/foo3.pt": ["x:float32[n]"],
+    "LaurentMazare_tch-rs/foo4.pt": ["x.0:float64", "x.1:float64", "x.2:int64"],
+    "dotnet_TorchSharp/exported.method.dat": ["x:float32[2]", "y:float32[2]"],
+    "dotnet_TorchSharp/func.script.dat": ["x:float32[2]", "y:float32[2]"],
+    "dotnet_TorchSharp/l1000_100_10.script.dat": ["input:float32[batch,1000]"],
+    "dotnet_TorchSharp/linrelu.script.dat": ["input:float32[batch,10]"],
+    "dotnet_TorchSharp/list_out.dat": ["x:float32[2]", "y:float32[2]"],
+    "dotnet_TorchSharp/tuple_out.dat": ["x:float32[2]", "y:float32[2]"],
+    "mlverse_torch/linear.pt": ["x:float32[batch,10]"],
+    "unitreerobotics_unitree_rl_gym/g1_motion.pt": ["x:float32[1,47]"],
+    "unitreerobotics_unitree_rl_gym/h1_motion.pt": ["x:float32[1,41]"],
+}
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_archives_of_others_agree_with_torch(name: str) -> None:
+    path = SHARED / "torchscript" / name
+    if not path.exists():
+        pytest.skip(f"{name} is not here")
+    model = bridge.load(path, source="torchscript", inputs=ARCHIVES[name])
+    result = bridge.verify(path, model, random_inputs(model), reference_source="torchscript")
+    assert result.ok, str(result)
+
+
+def test_state_is_carried_from_call_to_call() -> None:
+    path = SHARED / "torchscript/snakers4_silero-vad/silero_vad.jit"
+    if not path.exists():
+        pytest.skip("silero_vad.jit is not here")
+    model = bridge.load(path, source="torchscript", inputs=["x:float32[1,512]", "sr=16000"])
+    module = torch.jit.load(str(path))
+    state = {
+        "_context": np.zeros((0,), np.float32),
+        "_state": np.zeros((0,), np.float32),
+        "_last_sr": np.array(0),
+        "_last_batch_size": np.array(0),
+    }
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        chunk = rng.standard_normal((1, 512)).astype(np.float32)
+        with torch.no_grad():
+            expected = module(torch.from_numpy(chunk), 16000).numpy()
+        found = bridge.run(model, {"x": chunk, **state})
+        np.testing.assert_allclose(found["output"], expected, rtol=1e-3, atol=1e-4)
+        state = {name: np.asarray(found[f"{name}.next"]) for name in state}
+
+
+class Views(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x.clone()
+        y[:, 1] = 0
+        y[0] += 1
+        part = y[:, 1:]
+        part.mul_(2)
+        y.t().narrow(0, 0, 1).add_(5)
+        return y + part.sum()
+
+
+class Branch(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.zeros_like(x)
+        if bool(x.sum() > 0):
+            y = y + x
+            y[0] = 7
+        else:
+            y += 3
+        return y
+
+
+class Loops(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        steps, total = 0, torch.zeros(3)
+        while bool(total.sum() < 10):
+            total[0] += x[0].abs() + 1
+            steps += 1
+        for i in range(x.size(0)):
+            total = total + i
+        return total * steps
+
+
+class Lists(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        parts = []
+        for i in range(3):
+            parts.append(x * i)
+        left, right = torch.stack(parts).chunk(2)
+        return {"left": left, "right": right.to(torch.int64), "size": torch.tensor(x.shape[0])}
+
+
+@pytest.mark.parametrize("size", ["3", "n"])
+@pytest.mark.parametrize("module", [Views, Branch, Loops, Lists], ids=lambda m: m.__name__)
+def test_scripted_code_agrees_with_torch(module: Any, size: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    dims = f"[{size},3]" if module is Views else f"[{size}]" if module in (Branch, Loops, Lists) else ""
+    script = torch.jit.script(module())
+    torch.jit.save(script, path)
+    model = bridge.load(path, inputs=[f"x:float32{dims}"])
+    for sign in (1, -1):
+        value = sign * np.abs(
+            np.random.default_rng(0).standard_normal((3, 3) if module is Views else 3)
+        ).astype(np.float32)
+        result = bridge.verify(path, model, {"x": value})
+        assert result.ok, str(result)
+
+
+def test_methods_are_read_by_name(tmp_path: Path) -> None:
+    class Two(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+        @torch.jit.export
+        def double(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 2
+
+    torch.jit.save(torch.jit.script(Two()), tmp_path / "two.pt")
+    model = bridge.load(tmp_path / "two.pt", method="double", inputs=["x:float32[2]"])
+    assert bridge.run(model, {"x": np.ones(2, np.float32)})["output"].tolist() == [2, 2]
+    with pytest.raises(InvalidOption, match="forward, double"):
+        bridge.load(tmp_path / "two.pt", method="no", inputs=["x:float32[2]"])
+
+
+def test_what_cannot_be_known_is_asked_for(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(torch.nn.ReLU()), tmp_path / "relu.pt")
+    with pytest.raises(InvalidOption, match="does not say what input is"):
+        bridge.load(tmp_path / "relu.pt")
+    with pytest.raises(InvalidOption, match="has no input y"):
+        bridge.load(tmp_path / "relu.pt", inputs=["y:float32[2]"])
+    with pytest.raises(InvalidOption, match="no dtype"):
+        bridge.load(tmp_path / "relu.pt", inputs=["input:float31[2]"])
+
+
+def test_live_objects_are_read() -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh()).eval()
+    x = torch.randn(2, 4)
+    program = torch.export.export(module, (x,))
+    for source, options in (
+        (module, {"inputs": ["input:float32[batch,4]"]}),
+        (torch.jit.script(module), {"inputs": ["input:float32[batch,4]"]}),
+        (program, {}),
+    ):
+        model = bridge.load(source, **options)
+        (found,) = bridge.run(model, {"input": x.numpy()}).values()
+        np.testing.assert_allclose(found, module(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return Path.touch, (Path("executed"),)
+
+
+def archive(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+    return path
+
+
+def test_pickles_are_refused_and_run_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(Evil(), "zip.pt")
+    Path("old.pt").write_bytes(pickle.dumps(Evil()))
+    members = {
+        "a/data.pkl": pickle.dumps(Evil(), 2),
+        "a/constants.pkl": pickle.dumps(Evil(), 2),
+        "a/code/x.py": b"",
+    }
+    archive(Path("code.pt"), {**members, "a/version": b"3\n"})
+    for name in ("zip.pt", "old.pt", "code.pt"):
+        with pytest.raises(BridgeError):
+            bridge.load(name, source="torchscript", inputs=["x:float32[1]"])
+        with pytest.raises(BridgeError):
+            bridge.run(name, {"x": np.ones(1, np.float32)}, source="torchscript")
+    assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize("name", ["../escape", "/etc/passwd", "a/../../b", "C:/x"])
+def test_members_that_lead_out_are_refused(name: str, tmp_path: Path) -> None:
+    path = archive(tmp_path / "x.pt", {"a/constants.pkl": b"", "a/code/x.py": b"", name: b"x"})
+    with pytest.raises(UnreadableFile, match="out of the archive"):
+        bridge.load(path, source="torchscript")
+
+
+def test_code_that_writes_files_is_refused(tmp_path: Path) -> None:
+    members = {"a/constants.pkl": b"", "a/code/x.py": b"def f(x: Tensor):\n  torch.save(x, 'y')\n"}
+    with pytest.raises(UnreadableFile, match="reads or writes files"):
+        bridge.load(archive(tmp_path / "x.pt", members), source="torchscript")
+
+
+def test_damaged_archives_give_typed_errors(tmp_path: Path) -> None:
+    path = tmp_path / "whole.pt"
+    torch.jit.save(torch.jit.script(torch.nn.Linear(3, 2)), path)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for index in range(40):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), 8):
+            data[place] = rng.integers(0, 256)
+        damaged = tmp_path / f"{index}.pt"
+        damaged.write_bytes(bytes(data[: rng.integers(1, len(data))] if index % 2 else data))
+        try:
+            model = bridge.load(damaged, source="torchscript", inputs=["input:float32[1,3]"])
+        except BridgeError:
+            continue
+        assert model.graph.outputs
+
+
+def test_every_operator_without_a_rule_is_named(tmp_path: Path) -> None:
+    class Odd(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.eigvals(x).real + torch.linalg.svdvals(x)
+
+    torch.jit.save(torch.jit.script(Odd()), tmp_path / "odd.pt")
+    with pytest.raises(UnsupportedModel, match="linalg_eigvals"):
+        bridge.load(tmp_path / "odd.pt", inputs=["x:float32[3,3]"])
