@@ -52,6 +52,8 @@ def _model(source: Source) -> ir.Model:
     op = hub.Builder(graph)
     run = Run(source, op)
     frame = Frame(run, source.nodes, {})
+    for proto in source.nodes.values() if source.whole else ():
+        frame.check(proto)
     for port in source.inputs:
         frame.values[split(port.tensor)] = _input(graph, port)
     for name, array in source.bound.items():
@@ -248,9 +250,9 @@ class Frame:
         offset = 0
         for name, size in output_sizes(self.nodes[parts[0]]):
             if name == parts[1]:
-                break
+                return parts[0], offset + int(parts[2])
             offset += size
-        return parts[0], offset + int(parts[2])
+        return parts[0], int(parts[2])
 
     def evaluate(self, op: hub.Builder, references: Sequence[str]) -> list[Any]:
         """The values of tensors, the nodes they need added through `op`."""
@@ -344,6 +346,11 @@ class Frame:
             return table
         return None
 
+    def check(self, proto: Any) -> None:
+        """Refuse a node that a run would not leave without a trace."""
+        if proto.op in WRITES:
+            self.run.refuse(Node(self, proto, []), "changes a variable, which a hub model cannot")
+
     def call(self, op: hub.Builder, name: str, arguments: Sequence[Any]) -> list[Any]:
         """The results of a function given its arguments."""
         if self.depth > DEPTH:
@@ -354,8 +361,7 @@ class Frame:
         names = [a.name for a in function.signature.input_arg]
         nodes = {n.name: n for n in function.node_def}
         for proto in function.node_def:
-            if proto.op in WRITES:
-                self.run.refuse(Node(self, proto, []), "changes a variable, which a hub model cannot")
+            self.check(proto)
         inner = Frame(self.run, nodes, dict(zip(names, arguments, strict=True)), self.depth + 1)
         return inner.evaluate(op, [function.ret[o.name] for o in function.signature.output_arg])
 

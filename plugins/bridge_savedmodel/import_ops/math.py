@@ -58,7 +58,9 @@ def minimum(op, node, x, y):
         maker, known = inner.producer(), const(bound)
         if known is None or known.ndim or rank_of(inner) or maker is None or maker.op_type != "Max":
             continue
-        if any(v is not None and const(v) is not None and np.array_equal(const(v), known) for v in maker.inputs):
+        if any(
+            v is not None and const(v) is not None and np.array_equal(const(v), known) for v in maker.inputs
+        ):
             return bound
     return op.Min(x, y)
 
