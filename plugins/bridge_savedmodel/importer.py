@@ -12,6 +12,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import UnsupportedModel
 from bridge.formats import Importer, Option
+from bridge.passes.affine import FoldAffine
 from bridge.passes.fold import KEPT, evaluate
 from bridge.passes.transposes import SinkTransposes
 from bridge.report import Blocker
@@ -22,7 +23,7 @@ from bridge_savedmodel.reader import Port, Source, dims_of, dtype_of, read_folde
 from bridge_savedmodel.tensorflow import tensorflow
 
 DEPTH = 64
-SMALL = 64
+SMALL = 2**16
 
 
 def load(src: Any, signature: str | None = None, tags: str = "serve") -> ir.Model:
@@ -73,6 +74,7 @@ def _model(source: Source) -> ir.Model:
     _unique_names(graph)
     for _ in range(2):
         SinkTransposes()(model)
+    FoldAffine()(model)
     return model
 
 
