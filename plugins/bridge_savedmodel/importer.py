@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from bridge import hub
 from bridge.errors import UnsupportedModel
@@ -72,6 +73,7 @@ def _model(source: Source) -> ir.Model:
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(source.metadata)
     _unique_names(graph)
+    RemoveUnusedNodesPass()(model)
     for _ in range(2):
         SinkTransposes()(model)
     FoldAffine()(model)
