@@ -18,6 +18,7 @@ ML_OPSET = 5
 IR_VERSION = 13
 NHWC = "bridge.nhwc"
 SOURCE = "bridge.source"
+ARRAYS = (np.ndarray, np.generic, list, tuple, bool, int, float)
 PROVISIONAL = "__provisional_"
 
 STANDARD_OPSETS = {
@@ -183,7 +184,7 @@ class Builder:
     def const(self, value: Any, dtype: Any = None) -> ir.Value:
         """An initializer holding `value`: an array, a number, a list, or an ir tensor."""
         tensor = value
-        if not isinstance(value, ir.TensorProtocol):
+        if isinstance(value, ARRAYS) or not isinstance(value, ir.TensorProtocol):
             empty = np.int64 if isinstance(value, list) and not value else None
             array = np.asarray(value, empty if dtype is None else numpy_dtype(dtype))
             if array.dtype == np.float64 and dtype is None and not isinstance(value, np.ndarray):

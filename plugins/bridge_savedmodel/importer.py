@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from bridge import hub
 from bridge.errors import UnsupportedModel
 from bridge.formats import Importer, Option
+from bridge.passes.affine import FoldAffine
 from bridge.passes.fold import KEPT, evaluate
 from bridge.passes.transposes import SinkTransposes
 from bridge.report import Blocker
@@ -22,7 +24,7 @@ from bridge_savedmodel.reader import Port, Source, dims_of, dtype_of, read_folde
 from bridge_savedmodel.tensorflow import tensorflow
 
 DEPTH = 64
-SMALL = 64
+SMALL = 2**16
 
 
 def load(src: Any, signature: str | None = None, tags: str = "serve") -> ir.Model:
@@ -52,6 +54,8 @@ def _model(source: Source) -> ir.Model:
     op = hub.Builder(graph)
     run = Run(source, op)
     frame = Frame(run, source.nodes, {})
+    for proto in source.nodes.values() if source.whole else ():
+        frame.check(proto)
     for port in source.inputs:
         frame.values[split(port.tensor)] = _input(graph, port)
     for name, array in source.bound.items():
@@ -69,8 +73,10 @@ def _model(source: Source) -> ir.Model:
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(source.metadata)
     _unique_names(graph)
+    RemoveUnusedNodesPass()(model)
     for _ in range(2):
         SinkTransposes()(model)
+    FoldAffine()(model)
     return model
 
 
@@ -248,9 +254,9 @@ class Frame:
         offset = 0
         for name, size in output_sizes(self.nodes[parts[0]]):
             if name == parts[1]:
-                break
+                return parts[0], offset + int(parts[2])
             offset += size
-        return parts[0], offset + int(parts[2])
+        return parts[0], int(parts[2])
 
     def evaluate(self, op: hub.Builder, references: Sequence[str]) -> list[Any]:
         """The values of tensors, the nodes they need added through `op`."""
@@ -344,6 +350,11 @@ class Frame:
             return table
         return None
 
+    def check(self, proto: Any) -> None:
+        """Refuse a node that a run would not leave without a trace."""
+        if proto.op in WRITES:
+            self.run.refuse(Node(self, proto, []), "changes a variable, which a hub model cannot")
+
     def call(self, op: hub.Builder, name: str, arguments: Sequence[Any]) -> list[Any]:
         """The results of a function given its arguments."""
         if self.depth > DEPTH:
@@ -354,8 +365,7 @@ class Frame:
         names = [a.name for a in function.signature.input_arg]
         nodes = {n.name: n for n in function.node_def}
         for proto in function.node_def:
-            if proto.op in WRITES:
-                self.run.refuse(Node(self, proto, []), "changes a variable, which a hub model cannot")
+            self.check(proto)
         inner = Frame(self.run, nodes, dict(zip(names, arguments, strict=True)), self.depth + 1)
         return inner.evaluate(op, [function.ret[o.name] for o in function.signature.output_arg])
 

@@ -33,7 +33,8 @@ class Port:
 
 @dataclass
 class Source:
-    """A graph to import. `variables` and `tables` give contents by the name of the node that makes the handle."""
+    """A graph to import. `variables` and `tables` give contents by the name of the node that makes the handle; `bound` gives
+    what a function captured; every node of a `whole` graph runs when it does."""
 
     what: str
     nodes: dict[str, Any]
@@ -44,6 +45,7 @@ class Source:
     tables: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     bound: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
+    whole: bool = False
 
 
 def dtype_of(number: int) -> ir.DataType | None:
@@ -154,6 +156,7 @@ def read_function(function: Any, what: str) -> Source:
     tf = tensorflow()
     graph = function.graph.as_graph_def(add_shapes=False)
     source = _graph(what, graph)
+    source.whole = True
     captured = {placeholder.name: outer for outer, placeholder in function.graph.captures}
     variables = {id(v.handle): v for v in function.graph.variables}
     for name, outer in captured.items():

@@ -50,7 +50,7 @@ def chosen(names: list[str], asked: str | None) -> str:
         return asked  # type: ignore[return-value]
     if asked is None and len(public) == 1:
         return public[0]
-    listed = ", ".join(public) or "none"
+    listed = ", ".join(sorted(public)) or "none"
     problem = f"no signature {asked!r}" if asked else "several signatures" if public else "no signature"
     raise UnreadableFile(
         f"The SavedModel has {problem}; its signatures: {listed}.", "Name one with signature=…."

@@ -110,7 +110,8 @@ def _specs(tf: Any, model: Any) -> Any:
             f"{type(model).__name__} has no declared inputs.", "Call it once, or build it, before converting."
         )
     structure = getattr(model, "_inputs_struct", None)
-    structure = declared if structure is None else structure
+    if structure is None:
+        structure = declared[0] if len(declared) == 1 else declared
     return tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype, t.name.split(":")[0]), structure)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 import bridge
 from bridge import hub
 from bridge.inputs import random_inputs
+from bridge.passes.affine import FoldAffine
 from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.channels_last import ChannelsLast
 from bridge.passes.decompose import Decompose
@@ -220,3 +222,22 @@ def test_reshapes_join_and_transposes_of_ones_are_reshapes(dims, data):
     order = [p for p in perm if dims[p] != 1]
     assert order != sorted(order) or "Transpose" not in operators(model)
     assert len(set(operators(model)) - {"Transpose"}) <= 1
+
+
+def test_scales_and_offsets_of_channels_join_the_convolution() -> None:
+    graph = ir.Graph([], [], nodes=[], opset_imports={"": hub.HUB_OPSET})
+    op = hub.Builder(graph)
+    x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([1, 2, 5, 5]))
+    graph.inputs.append(x)
+    rng = np.random.default_rng(0)
+    made = op.Conv(x, op.const(rng.random((3, 2, 3, 3)).astype(np.float32)))
+    made = op.Mul(op.const(rng.random((1, 3, 1, 1)).astype(np.float32)), made)
+    made = op.Sub(made, op.const(rng.random((3, 1, 1)).astype(np.float32)))
+    made = op.Add(made, op.const(rng.random((1, 1, 3, 3)).astype(np.float32)))
+    made.name = "y"
+    graph.outputs.append(made)
+    model = ir.Model(graph, ir_version=hub.IR_VERSION)
+    before = model.clone()
+    FoldAffine()(model)
+    assert [n.op_type for n in model.graph] == ["Conv", "Add"]
+    assert bridge.verify(before, model).ok

@@ -145,6 +145,7 @@ def reshaped(op: Any, x: Any, shape: Any) -> Any:
     """`x` in the lengths of an int64 vector; what is known of them is known of the result."""
     made = op.Reshape(x, shape, allowzero=1 if 0 in (parts(shape) or []) else None)
     known = parts(shape)
-    if known is not None and (made.shape is None or len(made.shape) != len(known)):
-        made.shape = ir.Shape([d if d is not None and d >= 0 else None for d in known])
+    if known is not None:
+        own = made.shape if made.shape is not None and len(made.shape) == len(known) else [None] * len(known)
+        made.shape = ir.Shape([d if d is not None and d >= 0 else o for d, o in zip(known, own, strict=True)])
     return made

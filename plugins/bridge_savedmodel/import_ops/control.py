@@ -11,6 +11,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import const
 from bridge_savedmodel.import_ops.common import T, ints, need, ops, scalar
+from bridge_savedmodel.import_ops.lists import blank_known, filled
 from bridge_savedmodel.import_ops.values import Dead, TensorList
 
 V1 = ("Enter", "Exit", "NextIteration", "LoopCond", "RefEnter", "RefExit", "RefNextIteration")
@@ -241,16 +242,16 @@ class Loop:
         return made.input[2]
 
 
-def _no_unknown_lists(node: Any) -> bool:
+def _lists_fit(node: Any) -> bool:
     loop = Loop(node, node.inputs)
     return all(
-        loop.element(i) is not None
+        loop.element(i) is not None or blank_known(v)
         for i, v in enumerate(node.inputs)
         if isinstance(v, TensorList) and i not in loop.unchanged
     )
 
 
-LISTS = need("lists that get one element a step, in order", _no_unknown_lists)
+LISTS = need("lists that get one element a step, in order, or whose elements have a known shape", _lists_fit)
 TENSORS = need(
     "tensors, or handles that stay the same",
     lambda n: all(
@@ -264,7 +265,9 @@ TENSORS = need(
 def while_(op, node, *arguments):
     """A Loop that carries what changes, captures what does not, and collects the elements of lists."""
     loop = Loop(node, arguments)
-    lists = [i for i, v in enumerate(arguments) if isinstance(v, TensorList) and i not in loop.unchanged]
+    kept = [i for i, v in enumerate(arguments) if isinstance(v, TensorList) and i not in loop.unchanged]
+    lists = [i for i in kept if loop.element(i) is not None]
+    arguments = [filled(op, v) if i in kept and i not in lists else v for i, v in enumerate(arguments)]
     carried = [i for i in range(len(arguments)) if i not in loop.unchanged and i not in lists]
     going = _condition(op, node.call(op, node.get("cond"), arguments)[0])
     graph, inner = _subgraph(node.get("body"))
@@ -272,25 +275,26 @@ def while_(op, node, *arguments):
     inputs = [ir.Value(name=hub.fresh_name(graph, n), type=ir.TensorType(d), shape=s) for n, d, s in kinds]
     state: list[Any] = list(arguments)
     for i in carried:
-        value = arguments[i]
-        state[i] = ir.Value(
-            name=hub.fresh_name(graph, "carried"), type=value.type, shape=_invariant(node, i, value)
-        )
-        inputs.append(state[i])
+        value = _items(arguments[i])
+        shape = value.shape if i in kept else _invariant(node, i, value)
+        inputs.append(ir.Value(name=hub.fresh_name(graph, "carried"), type=value.type, shape=shape))
+        state[i] = TensorList(inputs[-1], None, value.dtype) if i in kept else inputs[-1]
     graph.inputs.extend(inputs)
     from bridge_savedmodel.importer import Frame
 
     frame = Frame(node.frame.run, loop.nodes, dict(zip(loop.names, state, strict=True)), node.frame.depth + 1)
     wanted = [*(loop.results[i] for i in carried), *(loop.element(i) for i in lists)]
-    found = frame.evaluate(inner, wanted)
+    found = [_items(v) for v in frame.evaluate(inner, wanted)]
     if any(not isinstance(v, ir.Value) for v in found):
         return NotImplemented
     after = list(state)
     for i, value in zip(carried, found, strict=False):
-        after[i] = value
+        after[i] = TensorList(value, None, value.dtype) if i in kept else value
     more = _condition(inner, node.call(inner, node.get("cond"), after)[0])
     _close(graph, inner, [more, *found])
     results = _emit_loop(op, graph, going, arguments, carried, lists)
+    for i in set(kept) - set(lists):
+        results[i] = TensorList(results[i], None, results[i].dtype)
     for i in lists:
         if loop.only(i) and loop.nodes[loop._through(loop.results[i])].op == "TensorListSetItem":
             items = results[i].items
@@ -299,10 +303,14 @@ def while_(op, node, *arguments):
     return results
 
 
+def _items(value: Any) -> Any:
+    return value.items if isinstance(value, TensorList) else value
+
+
 def _emit_loop(
     op: Any, graph: ir.Graph, going: Any, arguments: Any, carried: list[int], lists: list[int]
 ) -> list[Any]:
-    states = [arguments[i] for i in carried]
+    states = [_items(arguments[i]) for i in carried]
     made = ir.Node(
         "", "Loop", [None, going, *states], [ir.AttrGraph("body", graph)], num_outputs=len(graph.outputs) - 1
     )

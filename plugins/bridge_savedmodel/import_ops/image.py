@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from bridge.hub import const, rank_of
 from bridge_savedmodel.import_ops.common import (
@@ -151,7 +152,9 @@ def crop_and_resize(op, node, images, boxes, places, size):
     )
     inside = [op.And(op.GreaterOrEqual(v, 0.0), op.LessOrEqual(v, 1.0)) for v in (rows, columns)]
     kept = op.Unsqueeze(op.And(*inside), ints(1))
-    return last(op, op.Where(kept, made, float(node.get("extrapolation_value", 0.0))))
+    result = op.Where(kept, made, op.const(np.array(node.get("extrapolation_value", 0.0), np.float32)))
+    result.shape = ir.Shape([None, list(images.shape)[3], high, wide])
+    return last(op, result)
 
 
 SUPPRESS = ("NonMaxSuppression", "NonMaxSuppressionV2", "NonMaxSuppressionV3", "NonMaxSuppressionV4")

@@ -52,14 +52,25 @@ def stack(op, node, tensors, shape):
     return tensors.items
 
 
+def blank_known(tensors: Any) -> bool:
+    """Whether the list has elements, or elements of a known shape can be made."""
+    dims = tensors.shape
+    return tensors.items is not None or (dims is not None and None not in dims and tensors.length is not None)
+
+
+def filled(op: Any, tensors: Any) -> Any:
+    """The list with zeros where nothing was put yet."""
+    if tensors.items is not None:
+        return tensors
+    size = op.Concat(flat(op, tensors.length), ints(*tensors.shape), axis=0)
+    blank = op.Expand(op.const(np.zeros((), tensors.dtype.numpy())), size)
+    return replace(tensors, items=blank)
+
+
 @ops.op("TensorListStack")
 def stack_blank(op, node, tensors, shape):
-    """A list nothing was put into holds zeros."""
-    dims = tensors.shape if tensors.shape is not None else _dims(shape)
-    if dims is None or any(d is None for d in dims) or tensors.length is None:
-        return NotImplemented
-    size = op.Concat(flat(op, tensors.length), ints(*dims), axis=0)
-    return op.Expand(op.const(np.zeros((), tensors.dtype.numpy())), size)
+    known = tensors if tensors.shape is not None else replace(tensors, shape=_dims(shape))
+    return filled(op, known).items if blank_known(known) else NotImplemented
 
 
 @ops.op("TensorListGetItem", needs=(FILLED,))
@@ -71,6 +82,11 @@ def get_item(op, node, tensors, index, shape):
 def set_item(op, node, tensors, index, item):
     at = op.Reshape(as_int64(op, index), ints(1, 1))
     return replace(tensors, items=op.ScatterND(tensors.items, at, op.Unsqueeze(item, ints(0))))
+
+
+@ops.op("TensorListSetItem", needs=(need("elements of a known shape", lambda n: blank_known(n.inputs[0])),))
+def set_blank_item(op, node, tensors, index, item):
+    return set_item(op, node, filled(op, tensors), index, item)
 
 
 @ops.op(

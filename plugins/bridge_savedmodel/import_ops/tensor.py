@@ -409,13 +409,9 @@ def _batched_gather(op: Any, x: Any, indices: Any, axis: int, batch: int) -> Any
     if axis != batch:
         order = [*range(batch), axis, *range(batch, axis), *range(axis + 1, rank)]
         found = _batched_gather(op, op.Transpose(x, perm=order), indices, batch, batch)
-        moved, hidden = axis - batch, own - batch
-        back = [
-            *range(batch),
-            *range(own, own + moved),
-            *range(batch, own),
-            *range(own + moved, own + hidden * 0 + rank - 1),
-        ]
+        moved = axis - batch
+        between, rest = range(own, own + moved), range(own + moved, rank - 1 + own - batch)
+        back = [*range(batch), *between, *range(batch, own), *rest]
         return op.Transpose(found, perm=back)
     return op.GatherND(x, op.Unsqueeze(as_int64(op, indices), ints(-1)), batch_dims=batch)
 

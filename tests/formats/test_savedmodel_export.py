@@ -1,0 +1,130 @@
+"""What a written SavedModel is: names, variables, control flow, silence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import bridge
+from bridge.errors import InvalidInput, UnsupportedModel
+
+pytest.importorskip("tensorflow")
+
+import onnx_ir as ir
+from bridge_savedmodel.tensorflow import computes, tensorflow
+
+tf = tensorflow()
+
+
+def model(graph: str, opset: int = 24) -> onnx.ModelProto:
+    return onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : {opset}]> {graph}')
+
+
+def test_names_that_python_does_not_take_survive_in_their_order(tmp_path: Path) -> None:
+    names = ["z.1", "a:0", "b/c d", *(f"x{n}" for n in range(9))]
+    inputs = [onnx.helper.make_tensor_value_info(n, 1, ["batch", 2]) for n in names]
+    outputs = [onnx.helper.make_tensor_value_info(n, 1, ["batch", 2]) for n in ("out.2", "out:1")]
+    nodes = [
+        onnx.helper.make_node("Sub", ["z.1", "a:0"], ["out.2"]),
+        onnx.helper.make_node("Sum", names, ["out:1"]),
+    ]
+    proto = onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, "g", inputs, outputs),
+        opset_imports=[onnx.helper.make_opsetid("", 24)],
+        ir_version=10,
+    )
+    path = bridge.convert(proto, tmp_path / "m.savedmodel", verify=True).path
+    function = tf.saved_model.load(str(path)).signatures["serving_default"]
+    assert sorted(function.structured_input_signature[1]) == sorted(names)
+    assert sorted(function.structured_outputs) == ["out.2", "out:1"]
+    back = bridge.load(path)
+    assert [v.name for v in back.graph.inputs] == names
+    assert [v.name for v in back.graph.outputs] == ["out.2", "out:1"]
+    assert str(back.graph.inputs[0].shape[0]) == "batch"
+
+
+def test_weights_are_variables_to_train_or_constants(tmp_path: Path) -> None:
+    graph = "g (float[n, 3] x) => (float[n, 2] y) <float[3, 2] w = {1, 2, 3, 4, 5, 6}> { y = MatMul (x, w) }"
+    loaded = tf.saved_model.load(str(bridge.convert(model(graph), tmp_path / "v.savedmodel").path))
+    (weight,) = loaded.weights
+    assert weight.name.startswith("w")
+    with tf.GradientTape() as tape:
+        found = loaded.signatures["serving_default"](x=tf.ones([2, 3]))["y"]
+    assert tape.gradient(found, weight).numpy().tolist() == [[2.0, 2.0]] * 3
+    path = bridge.convert(model(graph), tmp_path / "c.savedmodel", weights="constants").path
+    assert len(tf.saved_model.load(str(path)).weights) == 0
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        """g (float[n] x, bool c) => (float[n] y) { y = If (c)
+             <then_branch = t () => (float[n] a) { a = Neg (x) }, else_branch = e () => (float[n] b) { b = Add (x, x) }> }""",
+        """g (float[2] x, int64 n) => (float[2] last, float[k, 2] all) {
+             go = Constant <value = bool {1}> () last, all = Loop (n, go, x)
+             <body = b (int64 i, bool c, float[2] s) => (bool d, float[2] t, float[2] u) {
+               d = Identity (c) f = Cast <to = 1> (i) t = Add (s, f) u = Mul (s, t) }> }""",
+    ],
+    ids=["If", "Loop"],
+)
+def test_control_flow_stays_functional(graph: str, tmp_path: Path) -> None:
+    conversion = bridge.convert(model(graph), tmp_path / "m.savedmodel", verify=True)
+    assert conversion.verification.ok
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel.FromString((conversion.path / "saved_model.pb").read_bytes())
+    found = {n.op for f in saved.meta_graphs[0].graph_def.library.function for n in f.node_def}
+    assert found & {"If", "StatelessIf", "While", "StatelessWhile"}
+
+
+def test_inputs_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    path = bridge.convert(
+        model("g (float[n, 3] x) => (float[n, 3] y) { y = Abs (x) }"), tmp_path / "m.savedmodel"
+    ).path
+    for inputs in ({}, {"z": np.zeros((1, 3), np.float32)}):
+        with pytest.raises(InvalidInput, match="x"):
+            bridge.run(path, inputs)
+    with pytest.raises(InvalidInput, match="float32"):
+        bridge.run(path, {"x": np.zeros((1, 3))})
+    with pytest.raises(InvalidInput, match="shape"):
+        bridge.run(path, {"x": np.zeros((1, 4), np.float32)})
+
+
+def test_sequences_at_the_boundary_are_refused(tmp_path: Path) -> None:
+    proto = model("g (float[2] x) => (seq(float[2]) y) { y = SequenceConstruct (x) }")
+    with pytest.raises(UnsupportedModel, match="SequenceConstruct"):
+        bridge.convert(proto, tmp_path / "m.savedmodel")
+
+
+def test_tensorflow_writes_nothing_on_the_terminal(tmp_path: Path) -> None:
+    source = tmp_path / "m.onnx"
+    onnx.save(model("g (float[n, 3] x) => (float[n, 3] y) { y = Softmax (x) }"), source)
+    command = [
+        sys.executable,
+        "-m",
+        "bridge",
+        "convert",
+        str(source),
+        str(tmp_path / "m.savedmodel"),
+        "--verify",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("operator", "dtype", "taken"),
+    [
+        ("AddV2", "UINT16", True),
+        ("Neg", "UINT8", False),
+        ("Conv2D", "BFLOAT16", True),
+        ("Erf", "INT32", False),
+    ],
+)
+def test_dtypes_are_asked_of_the_kernels(operator: str, dtype: str, taken: bool) -> None:
+    assert computes(operator, {"T": ir.DataType[dtype]}) is taken

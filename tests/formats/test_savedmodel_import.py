@@ -1,0 +1,221 @@
+"""TensorFlow operators, Keras layers, other people's models and damaged files, read into the hub."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bridge
+from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
+from bridge.inputs import random_inputs
+from bridge.runtime import Outputs
+from bridge.verify import compare
+
+pytest.importorskip("tensorflow")
+
+from bridge_savedmodel.runtime import run
+from bridge_savedmodel.tensorflow import tensorflow
+from savedmodel_layers import cases as layer_cases
+from savedmodel_operators import FAMILIES
+
+MODELS = Path("/work/shared/models/savedmodel")
+if not MODELS.is_dir():
+    MODELS = Path(__file__).parents[3] / "shared" / "models" / "savedmodel"
+
+tf = tensorflow()
+OPERATORS = {name: case for family in FAMILIES for name, case in family(tf).items()}
+
+
+def plain(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    return np.vectorize(lambda v: v.decode(), otypes=[object])(array) if array.dtype == object else array
+
+
+def spec(name: str, array: np.ndarray) -> Any:
+    dims = [None, *array.shape[1:]] if array.ndim > 1 else array.shape
+    return tf.TensorSpec(dims, tf.string if array.dtype == object else array.dtype, name)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operator_computes_what_tensorflow_computes(name: str) -> None:
+    function, *arrays = OPERATORS[name]
+    specs = [spec(f"in{n}", a) for n, a in enumerate(arrays)]
+    traced = tf.function(function, autograph=False).get_concrete_function(*specs)
+    values = [plain(t) for t in tf.nest.flatten(traced(*(tf.constant(a) for a in arrays)))]
+    model = bridge.load(traced)
+    found = bridge.run(model, {f"in{n}": a for n, a in enumerate(arrays)})
+    assert len(found) == len(values)
+    checked = compare(Outputs(dict(zip(found, values, strict=True)), "TensorFlow"), found)
+    assert checked.ok, str(checked)
+
+
+def filled(value: Any, rng: np.random.Generator) -> np.ndarray:
+    dims = [d if isinstance(d, int) else 2 if n == 0 else 9 for n, d in enumerate(value.shape)]
+    if value.dtype.name == "STRING":
+        return rng.choice(["a", "b", "zz"], dims).astype(object)
+    if value.dtype.is_floating_point():
+        return rng.standard_normal(dims).astype(value.dtype.numpy())
+    return rng.integers(0, 5, dims).astype(value.dtype.numpy())
+
+
+def test_keras_layers_compute_what_keras_computes() -> None:
+    keras = pytest.importorskip("keras")
+    keras.utils.set_random_seed(0)
+    wrong = {}
+    for name, (inputs, make) in layer_cases(keras).items():
+        model = keras.Model(inputs, make()(*inputs))
+        rng = np.random.default_rng(1)
+        for weight in model.weights:
+            if "seed" not in weight.path:
+                weight.assign(np.abs(rng.standard_normal(weight.shape)).astype(weight.dtype) * 0.5 + 0.1)
+        hub = bridge.load(model)
+        arrays = {v.name: filled(v, rng) for v in hub.graph.inputs}
+        tensors = [tf.constant(a) for a in arrays.values()]
+        values = [
+            plain(t)
+            for t in tf.nest.flatten(model(tensors if len(tensors) > 1 else tensors[0], training=False))
+        ]
+        found = bridge.run(hub, arrays)
+        checked = compare(Outputs(dict(zip(found, values, strict=True)), "Keras"), found)
+        if not checked.ok:
+            wrong[name] = str(checked)
+    assert not wrong
+
+
+def folders() -> list[str]:
+    return sorted(str(p.parent.relative_to(MODELS)) for p in MODELS.glob("*/*/saved_model.pb*"))
+
+
+REFUSED = {
+    "tensorflow_tfx/tft_tf2_saved_model": "StringToHashBucketFast",
+    "tensorflow_tfx/trained_saved_model": "ParseExample",
+    "tensorflow_java/using_python": "several signatures",
+    "tensorflow_rust/regression_savedmodel": "several signatures",
+}
+
+
+@pytest.mark.parametrize(
+    "name", folders() or [pytest.param("", marks=pytest.mark.skip("no models of others here"))]
+)
+def test_models_of_others_compute_the_same(name: str, tmp_path: Path) -> None:
+    if name in REFUSED:
+        with pytest.raises(BridgeError, match=REFUSED[name]):
+            bridge.load(MODELS / name)
+        return
+    model = bridge.load(MODELS / name)
+    inputs = random_inputs(model)
+    expected = run(MODELS / name, inputs)
+    assert compare(expected, bridge.run(model, inputs)).ok
+    written = bridge.save(model, tmp_path / "model.tflite").path
+    assert compare(expected, bridge.run(written, inputs)).ok
+
+
+def dense(path: Path) -> Path:
+    """A SavedModel of two signatures, neither the default one, with a variable."""
+    module = tf.Module()
+    module.w = tf.Variable(np.arange(6, dtype=np.float32).reshape(2, 3))
+    kinds = tf.TensorSpec([None, 2], tf.float32, "x")
+    once = tf.function(lambda x: {"y": x @ module.w}).get_concrete_function(kinds)
+    twice = tf.function(lambda x: {"y": x @ module.w * 2}).get_concrete_function(kinds)
+    tf.saved_model.save(module, str(path), signatures={"once": once, "twice": twice})
+    return path
+
+
+def test_a_signature_is_named_where_there_are_several(tmp_path: Path) -> None:
+    path = dense(tmp_path / "m")
+    with pytest.raises(UnreadableFile, match="once, twice"):
+        bridge.load(path)
+    with pytest.raises(UnreadableFile, match="thrice"):
+        bridge.load(path, signature="thrice")
+    model = bridge.load(path, signature="twice")
+    found = bridge.run(model, {"x": np.ones((1, 2), np.float32)})
+    assert found["y"].tolist() == [[6.0, 10.0, 14.0]]
+
+
+def test_missing_parts_are_named(tmp_path: Path) -> None:
+    path = dense(tmp_path / "m")
+    (path / "variables" / "variables.data-00000-of-00001").unlink()
+    with pytest.raises(UnreadableFile, match="variables"):
+        bridge.load(path, signature="once")
+    shutil.rmtree(path / "variables")
+    with pytest.raises(UnreadableFile, match=r"variables\.index is missing"):
+        bridge.load(path, signature="once")
+    (path / "saved_model.pb").unlink()
+    with pytest.raises(UnreadableFile, match=r"saved_model\.pb"):
+        bridge.load(path, source="savedmodel")
+
+
+def test_a_damaged_graph_gives_a_typed_error(tmp_path: Path) -> None:
+    path = dense(tmp_path / "m")
+    raw = (path / "saved_model.pb").read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        broken = bytearray(raw)
+        for place in rng.integers(0, len(raw), 8):
+            broken[place] = rng.integers(0, 256)
+        (path / "saved_model.pb").write_bytes(bytes(broken))
+        try:
+            bridge.load(path, source="savedmodel", signature="once")
+        except BridgeError:
+            continue
+
+
+def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
+    path = dense(tmp_path / "m")
+    raw = (path / "saved_model.pb").read_bytes()
+    (path / "saved_model.pb").write_bytes(raw.replace(b"MatMul", b"MyMul7"))
+    with pytest.raises(UnsupportedModel, match="MyMul7"):
+        bridge.load(path, signature="once")
+
+
+def test_what_changes_a_variable_is_refused() -> None:
+    counter = tf.Variable(0.0)
+    function = tf.function(lambda x: counter.assign_add(x), autograph=False)
+    with pytest.raises(UnsupportedModel, match="AssignAddVariableOp"):
+        bridge.load(function.get_concrete_function(tf.TensorSpec([], tf.float32)))
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_keras_files_are_read(suffix: str, tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    model = keras.Sequential(
+        [keras.Input((4,), name="x"), keras.layers.Dense(3, activation="relu", name="y")]
+    )
+    path = tmp_path / f"m{suffix}"
+    model.save(path)
+    array = np.ones((2, 4), np.float32)
+    found = bridge.run(bridge.load(path), {"x": array})
+    assert np.allclose(next(iter(found.values())), model(array).numpy(), atol=1e-5)
+
+
+def test_a_frozen_graph_is_read(tmp_path: Path) -> None:
+    graph = tf.Graph()
+    with graph.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [None, 2], "x")
+        tf.identity(tf.matmul(x, tf.constant([[1.0], [2.0]])), "y")
+    path = tmp_path / "frozen.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    model = bridge.load(path)
+    assert [v.name for v in model.graph.outputs] == ["y"]
+    assert bridge.run(model, {"x": np.ones((1, 2), np.float32)})["y"].tolist() == [[3.0]]
+
+
+def test_images_cross_without_transposes() -> None:
+    keras = pytest.importorskip("keras")
+    layer = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layer.Conv2D(4, 3),
+            layer.BatchNormalization(),
+            layer.ReLU(),
+            layer.MaxPooling2D(),
+        ]
+    )
+    hub = bridge.load(model)
+    assert sum(n.op_type == "Transpose" for n in hub.graph) == 2
+    assert [d if isinstance(d, int) else "?" for d in hub.graph.inputs[0].shape] == ["?", 8, 8, 3]
