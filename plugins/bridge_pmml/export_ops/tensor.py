@@ -22,10 +22,20 @@ def kept(node) -> bool:
     target, shape = [int(d) for d in wanted.ravel()], node.inputs[0].shape
     if picked(node.inputs[0]):
         return target in ([-1, 1], [-1])
+    if one_hot(node.inputs[0]) and shape is not None:
+        return target in ([-1, shape[len(shape) - 1]], [0, shape[len(shape) - 1]])
     if shape is None or len(shape) not in (1, 2):
         return False
     width = shape[1] if len(shape) == 2 else 1
     return target in ([-1, width], [0, width]) or (width == 1 and target == [-1])
+
+
+def one_hot(value) -> bool:
+    """A [N, 1, C] that OneHotEncoder makes, which is written as [N, C]."""
+    maker = value.producer()
+    while maker is not None and maker.op_type in ("Cast", "Identity"):
+        maker = maker.inputs[0].producer()
+    return maker is not None and maker.op_type == "OneHotEncoder"
 
 
 def picked(value) -> bool:
