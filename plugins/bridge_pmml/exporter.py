@@ -14,6 +14,7 @@ from bridge.errors import InvalidOption
 from bridge.formats import Exporter, Option
 from bridge.needs import condition
 from bridge.passes.decompose import Decompose
+from bridge.passes.fold import FoldConstants
 from bridge.report import Report
 from bridge_pmml.document import Cols, Document, Ref, kind_of
 from bridge_pmml.export_ops import ops
@@ -205,7 +206,7 @@ def output_names(value: ir.Value, columns: Cols, labels: list[Any], taken: set[s
 
 exporter = Exporter(
     table=ops,
-    legalize=lambda options: [Decompose(accepts)],
+    legalize=lambda options: [Decompose(accepts), FoldConstants()],
     write=write,
     values=VALUES,
     options=(

@@ -9,7 +9,7 @@ from bridge.hub import attr, const
 from bridge.needs import condition, constant
 from bridge.ops import OpTable
 from bridge_pmml.document import Cols, Ref, kind_of
-from bridge_pmml.export_ops.common import across, plain, scalars
+from bridge_pmml.export_ops.common import across, plain
 
 ops = OpTable("PMML export: tensor")
 
@@ -47,7 +47,7 @@ def picked(value) -> bool:
     return extracts and const(maker.inputs[0]) is not None
 
 
-@ops.op("Identity")
+@ops.op("Identity", needs=(condition("a value read from the record", lambda n: const(n.inputs[0]) is None),))
 def identity(doc, node, x):
     return x
 
@@ -83,10 +83,15 @@ def unsqueeze(doc, node, x, axes):
     return Cols(x.items)
 
 
-@ops.op("Concat", needs=(across(0),))
+@ops.op(
+    "Concat",
+    needs=(
+        across(0),
+        condition("columns read from the record", lambda n: all(const(v) is None for v in n.inputs)),
+    ),
+)
 def concat(doc, node, *given):
-    """Constants are the same for every record only when [1, F], which Concat does not broadcast: records alone."""
-    return Cols([a for x in given for a in (x.items if isinstance(x, Cols) else scalars(x, x.shape[-1]))])
+    return Cols([a for x in given for a in x.items])
 
 
 def gathers_columns(node) -> bool:
