@@ -15,7 +15,10 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import ExecutionFailed, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer
+from bridge.passes import clean
 from bridge.report import Blocker
+from bridge_sklearn.histogram import histogram
+from bridge_sklearn.histogram import model as boosted
 
 NAMES = "bridge.feature_names"
 TREES = ("sklearn.tree", "sklearn.ensemble", "xgboost", "lightgbm")
@@ -36,7 +39,7 @@ def load(src: Any) -> ir.Model:
         )
     names, count = features(src)
     reasons = []
-    for double in (False,) if grows(src) else (True, False):
+    for double in (False,) if grows(src) and not histogram(src) else (True, False):
         try:
             model = converted(src, names, count, double)
             checked(src, model, count)
@@ -89,6 +92,10 @@ def converted(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
     """The hub model of the converters' ONNX."""
     from bridge.convert import load as load_hub
 
+    if double and histogram(src):
+        built = boosted(src, count)
+        clean(built)
+        return built
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         proto = (

@@ -45,6 +45,7 @@ CLASSIFIERS = {
     "forest": ensemble.RandomForestClassifier(8, max_depth=4, random_state=0),
     "extra_trees": ensemble.ExtraTreesClassifier(8, max_depth=4, random_state=0),
     "boosting": ensemble.GradientBoostingClassifier(n_estimators=6, random_state=0),
+    "histogram": ensemble.HistGradientBoostingClassifier(max_iter=5, random_state=0),
     "mlp": neural_network.MLPClassifier(hidden_layer_sizes=(6,), max_iter=30, random_state=0),
     "scaled": pipeline.make_pipeline(preprocessing.StandardScaler(), linear_model.LogisticRegression()),
     "reduced": pipeline.make_pipeline(
@@ -66,6 +67,7 @@ REGRESSORS = {
     "forest": ensemble.RandomForestRegressor(8, max_depth=5, random_state=0),
     "extra_trees": ensemble.ExtraTreesRegressor(8, max_depth=5, random_state=0),
     "boosting": ensemble.GradientBoostingRegressor(n_estimators=10, random_state=0),
+    "histogram": ensemble.HistGradientBoostingRegressor(max_iter=8, loss="poisson", random_state=0),
     "mlp": neural_network.MLPRegressor(hidden_layer_sizes=(6,), max_iter=30, random_state=0),
     "pipeline": pipeline.make_pipeline(
         impute.SimpleImputer(),
