@@ -9,7 +9,7 @@ import pytest
 
 MODELS = Path(__file__).parent / "models"
 SHARED = Path(__file__).parents[2] / "shared" / "models"
-SIX = ["coreml", "onnx", "pmml", "savedmodel", "tflite", "torchscript"]
+FORMATS = ["coreml", "onnx", "pmml", "savedmodel", "sklearn", "tflite", "torchscript"]
 
 
 @pytest.fixture

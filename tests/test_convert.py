@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import SHARED, SIX
+from conftest import SHARED, FORMATS
 
 import bridge
 from bridge import errors
@@ -200,7 +200,7 @@ def test_dimensions_are_given_by_name(parse, tmp_path):
 
 
 def test_formats_are_listed_by_name():
-    assert [f.name for f in formats()] == SIX
+    assert [f.name for f in formats()] == FORMATS
 
 
 REAL = sorted(SHARED.glob("onnx/*/*.onnx")) if SHARED.exists() else []

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
 from click.testing import CliRunner
-from conftest import SIX
+from conftest import FORMATS
 
 from bridge.cli import main
 from bridge.formats import Format
@@ -86,4 +86,4 @@ def test_a_hook_that_raises_is_named_once(monkeypatch):
 def test_the_command_lists_plugins():
     done = CliRunner().invoke(main, ["plugins"])
     assert done.exit_code == 0
-    assert [line.split()[0] for line in done.output.splitlines()] == SIX
+    assert [line.split()[0] for line in done.output.splitlines()] == FORMATS

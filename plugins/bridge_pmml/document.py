@@ -156,8 +156,34 @@ class Document:
         early = [(r, n) for r, n in self.derived if not r.late]
         if early:
             self._dictionary(etree.SubElement(root, "TransformationDictionary"), early)
-        root.append(self._chain() if self.segments else self._last("RegressionModel"))
+        model = self._chain() if self.segments else self._last("RegressionModel")
+        if self.verification:
+            model.append(self._verification())
+        root.append(model)
         return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
+
+    def _verification(self) -> Any:
+        """The records as ModelVerification, columns c1, c2, …"""
+        names = [*self.fields, *(name for name, _, _ in self.outputs)]
+        count = len(self.verification)
+        node = etree.Element("ModelVerification", recordCount=str(count), fieldCount=str(len(names)))
+        held = etree.SubElement(node, "VerificationFields")
+        for index, name in enumerate(names):
+            etree.SubElement(
+                held,
+                "VerificationField",
+                field=name,
+                column=f"c{index + 1}",
+                precision="1e-3",
+                zeroThreshold="1e-4",
+            )
+        table = etree.SubElement(node, "InlineTable")
+        for record in self.verification:
+            row = etree.SubElement(table, "row")
+            for index, name in enumerate(names):
+                if name in record:
+                    etree.SubElement(row, f"c{index + 1}").text = literal(record[name])
+        return node
 
     def _dictionary(self, parent: Any, entries: list[tuple[Ref, Any]]) -> None:
         for ref, node in entries:

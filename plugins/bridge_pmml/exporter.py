@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
@@ -13,6 +14,7 @@ from bridge.errors import InvalidOption
 from bridge.formats import Exporter, Option
 from bridge.needs import condition
 from bridge.passes.decompose import Decompose
+from bridge.passes.fold import FoldConstants
 from bridge.report import Report
 from bridge_pmml.document import Cols, Document, Ref, kind_of
 from bridge_pmml.export_ops import ops
@@ -66,6 +68,8 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     """Write a legal hub model. Raises InvalidOption for names that do not fit, UnsupportedModel for models that read
     one another's answers."""
     document = built(model, options)
+    if options.get("verification"):
+        document.verification = records(model, document, int(options["verification"]))
     path.write_bytes(document.xml())
     report.notes.append("computed in double precision")
 
@@ -112,6 +116,24 @@ def built(model: ir.Model, options: dict[str, Any]) -> Document:
             )
         doc.interface["outputs"].append(described(value, fields))
     return doc
+
+
+def records(model: ir.Model, doc: Document, count: int) -> list[dict[str, Any]]:
+    """Seeded records and what the hub model makes of them, by field; what is missing is left out."""
+    from bridge.inputs import random_inputs
+    from bridge.runtime import run_hub
+
+    free = {d for v in model.graph.inputs for d in (v.shape or ())[:1] if not isinstance(d, int)}
+    inputs = random_inputs(model, 0, {str(d.value): count for d in free})
+    results = run_hub(model, inputs)
+    rows: list[dict[str, Any]] = [{} for _ in range(len(next(iter(inputs.values()))))]
+    for side, arrays in (("inputs", inputs), ("outputs", results)):
+        for entry in doc.interface[side]:
+            array = np.asarray(arrays[entry["name"]]).reshape(len(rows), -1)
+            for row, cells in zip(rows, array, strict=True):
+                pairs = zip(entry["fields"], cells, strict=True)
+                row.update({n: plain(c) for n, c in pairs if c == c and not isinstance(c, bytes)})
+    return rows
 
 
 def described(value: ir.Value, fields: list[str]) -> dict[str, Any]:
@@ -184,10 +206,11 @@ def output_names(value: ir.Value, columns: Cols, labels: list[Any], taken: set[s
 
 exporter = Exporter(
     table=ops,
-    legalize=lambda options: [Decompose(accepts)],
+    legalize=lambda options: [Decompose(accepts), FoldConstants()],
     write=write,
     values=VALUES,
     options=(
+        Option("verification", "how many records to write as ModelVerification", 0, int),
         Option(
             "feature_names",
             "names of the input columns, separated by commas; else the model's own, else x1, x2, …",

@@ -40,10 +40,11 @@ WHY = {
 }
 
 
-def load(src: Any, inputs: str = "fields", verify: bool = True) -> ir.Model:
+def load(src: Any, inputs: str = "fields", outputs: str = "all", verify: bool = True) -> ir.Model:
     """Read a PMML document into a hub model of one input [N, 1] per field and one output [N, 1] per output field.
 
-    With `inputs="matrix"` numeric fields are columns of one input `inputs` [N, F]. With `verify` a document's own
+    With `inputs="matrix"` numeric fields are columns of one input `inputs` [N, F]; with `outputs="numbers"` those that
+    are text are left out, for targets without text. With `verify` a document's own
     ModelVerification records are scored, and must come out as it says. Raises UnreadableFile for bytes that are no
     PMML, UnsupportedModel for what no function of a record gives.
     """
@@ -55,7 +56,7 @@ def load(src: Any, inputs: str = "fields", verify: bool = True) -> ir.Model:
             f"{path} says PMML version {version or 'nothing'}.", "Versions 3.0 to 4.4 are read."
         )
     try:
-        model = _model(root, inputs == "matrix")
+        model = _model(root, inputs == "matrix", outputs == "numbers")
     except (BridgeError, MemoryError):
         raise
     except Exception as error:
@@ -71,7 +72,7 @@ def load(src: Any, inputs: str = "fields", verify: bool = True) -> ir.Model:
     return model
 
 
-def _model(root: Element, packed: bool) -> ir.Model:
+def _model(root: Element, packed: bool, numbers: bool = False) -> ir.Model:
     node = model_of(root)
     refused = list(_blockers(root))
     if refused:
@@ -80,7 +81,7 @@ def _model(root: Element, packed: bool) -> ir.Model:
     graph = ir.Graph([], [], nodes=[], name=node.get("modelName") or node.tag, opset_imports=_opsets())
     fields = {f.name: f for f in map(Field.of, children(need(root, "DataDictionary"), "DataField"))}
     inputs = Inputs(graph, fields)
-    noted = {} if packed else interface(root.get(INTERFACE))
+    noted = {} if packed or numbers else interface(root.get(INTERFACE))
     if noted:
         for entry in noted["inputs"]:
             inputs.bundle(entry)
@@ -97,6 +98,7 @@ def _model(root: Element, packed: bool) -> ir.Model:
     found = results.outputs(scope, node, result)
     names = results.final_names(node)
     chosen = {n: v for n, v in found.items() if n in names} or results.defaults(scope, result)
+    chosen = {n: v for n, v in chosen.items() if not (numbers and v.text)}
     if not chosen:
         raise UnreadableFile(f"{describe(node)} has no outputs.")
     if noted:
@@ -201,6 +203,9 @@ importer = Importer(
             "fields",
             str,
             ("fields", "matrix"),
+        ),
+        Option(
+            "outputs", "all, or the numbers alone for targets without text", "all", str, ("all", "numbers")
         ),
         Option("verify", "score the document's own ModelVerification records", True, flag),
     ),

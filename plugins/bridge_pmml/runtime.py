@@ -50,7 +50,10 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
     count = max((len(c) for c in columns.values()), default=1)
     rows = [{n: c[i] for n, c in columns.items() if c[i] is not None} for i in range(count)]
     try:
-        found = json.loads(model.predict(json.dumps(rows)))
+        if any(isinstance(v, float) and math.isinf(v) for row in rows for v in row.values()):
+            found = [model.predict(row) for row in rows]
+        else:
+            found = json.loads(model.predict(json.dumps(rows)))
     except Exception as error:
         raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
     names = [f.name for f in model.outputFields]
@@ -109,15 +112,15 @@ def _columns(model: Any, names: list[str], inputs: dict[str, Any]) -> dict[str, 
 
 
 def _plain(value: Any) -> Any:
-    """A cell as JSON holds it; None for missing."""
+    """A cell as JSON holds it, infinity aside; None for missing."""
     if isinstance(value, (str, bytes)):
         return (value.decode() if isinstance(value, bytes) else value) or None
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     number = float(value)
-    if math.isnan(number) or math.isinf(number):
+    if math.isnan(number):
         return None
-    return int(number) if number.is_integer() else number
+    return int(number) if math.isfinite(number) and number.is_integer() else number
 
 
 def _array(cells: list[Any]) -> np.ndarray:

@@ -127,8 +127,12 @@ class Columns:
             if self.like is None:
                 self._ones = self.op.const(np.array([1, 1], np.int64))
             else:
-                count = self.op.Shape(self.like, start=0, end=1)
-                self._ones = self.op.Concat(count, np.array([1], np.int64), axis=0)
+                column, rank = self.like, len(self.like.shape or (0, 0))
+                if rank == 1:
+                    column = self.op.Unsqueeze(column, np.array([1]))
+                elif self.like.shape is None or self.like.shape[1] != 1:
+                    column = self.pick(column, 0)
+                self._ones = self.op.Shape(column)
         return self._ones
 
     def spread(self, single: ir.Value) -> ir.Value:

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from bridge.errors import UnreadableFile, VerificationFailed
 from bridge_pmml.models import model_of
-from bridge_pmml.reader import Element, child, children, number, table, text
+from bridge_pmml.reader import INTERFACE, Element, child, children, interface, number, table, text
 
 Row = dict[str, str]
 
@@ -58,8 +58,10 @@ def _double(cell: str | None) -> float:
 def check(path: Path, root: Element, model: ir.Model) -> None:
     """Raise VerificationFailed where the model disagrees with the document's own records."""
     rows, fields = records(root)
+    noted = interface(root.get(INTERFACE))
+    columns = {f: e for side in noted.values() for e in side for f in e["fields"]}
     outputs = {v.name for v in model.graph.outputs}
-    wanted = {name: how for name, how in fields.items() if name in outputs}
+    wanted = {f: how for f, how in fields.items() if (columns[f]["name"] if f in columns else f) in outputs}
     if not rows or not wanted or any(v.name == "inputs" for v in model.graph.inputs):
         return
     from bridge.passes import clean
@@ -69,23 +71,44 @@ def check(path: Path, root: Element, model: ir.Model) -> None:
     copy = model.clone()
     clean(copy)
     try:
-        found = run_hub(copy, feeds(copy, given))
+        found = run_hub(copy, bundled(copy, given, noted) if noted else feeds(copy, given))
     except ValueError as error:
         raise UnreadableFile(f"{path}: a record of its ModelVerification is no record: {error}") from error
     for name, (column, precision, zero) in wanted.items():
+        values = found[name][:, 0] if name in found else picked(found, columns[name], name)
         for index, row in enumerate(rows):
             cell = row.get(column)
-            if cell is not None and not agrees(cell, found[name][index, 0], precision, zero):
+            if cell is not None and not agrees(cell, values[index], precision, zero):
                 raise VerificationFailed(
-                    f"{path} says {name} is {cell} for record {index + 1}; its own model gives {found[name][index, 0]}.",
+                    f"{path} says {name} is {cell} for record {index + 1}; its own model gives {values[index]}.",
                     "Read it all the same with verify=False, if the document is known to be wrong.",
                 )
+
+
+def picked(found: dict[str, Any], entry: dict[str, Any], field: str) -> np.ndarray:
+    """One field of an output that holds several."""
+    array = np.asarray(found[entry["name"]])
+    return array.reshape(len(array), -1)[:, entry["fields"].index(field)]
+
+
+def bundled(model: ir.Model, rows: list[dict[str, str | None]], noted: dict[str, Any]) -> dict[str, Any]:
+    """Arrays for inputs that hold several fields."""
+    found = {}
+    for entry, value in zip(noted["inputs"], model.graph.inputs, strict=True):
+        text = value.dtype == ir.DataType.STRING
+        cells = [[(r.get(f) or "") if text else _double(r.get(f)) for f in entry["fields"]] for r in rows]
+        array = np.array(cells, object if text else np.float64)
+        array = array if text else array.astype(value.dtype.numpy())  # type: ignore[union-attr]
+        found[entry["name"]] = array[:, 0] if len(entry["shape"]) == 1 else array
+    return found
 
 
 def agrees(expected: str, found: Any, precision: float, zero: float) -> bool:
     """Equal text, or numbers within the relative precision, or both within the zero threshold."""
     if isinstance(found, str):
         return found == expected
+    if isinstance(found, (bool, np.bool_)):
+        return str(bool(found)).lower() == expected
     try:
         value = _double(expected)
     except ValueError:

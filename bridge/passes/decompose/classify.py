@@ -153,16 +153,15 @@ def kernel(op: Any, node: ir.Node, x: ir.Value, vectors: np.ndarray) -> ir.Value
     return op.Tanh(inner) if kind == "SIGMOID" else op.Pow(inner, float(degree))
 
 
-def regression_kind(node: ir.Node) -> bool:
-    return attr(node, "post_transform", "NONE") in ("NONE", "LOGISTIC") and len(attr(node, "rho") or []) == 1
-
-
 @ops.op(
     f"{ML}::SVMRegressor",
     needs=(
         MATRIX,
         dtype("float"),
-        condition("one rho, and post_transform NONE or LOGISTIC", regression_kind),
+        condition(
+            "one rho, and post_transform NONE, as ONNX Runtime leaves a single value whatever it says",
+            lambda n: attr(n, "post_transform", "NONE") == "NONE" and len(attr(n, "rho") or []) == 1,
+        ),
     ),
 )
 def svm_regressor(op, node, x):
@@ -176,7 +175,7 @@ def svm_regressor(op, node, x):
     value = op.Add(value, float(attr(node, "rho")[0]))
     if attr(node, "one_class", 0):
         return op.Where(op.Greater(value, 0.0), op.const(np.float32(1)), op.const(np.float32(-1)))
-    return op.Identity(transformed(op, node, value))
+    return value
 
 
 def voted(node: ir.Node) -> bool:

@@ -151,17 +151,20 @@ def softmax_zero(op: Any, scores: ir.Value) -> ir.Value:
 
 
 def probit(op: Any, scores: ir.Value) -> ir.Value:
-    """√2 · erf⁻¹(2p - 1) by Winitzki's formula with a = 0.147 and π = 3.14159."""
+    """√2 · erf⁻¹(2p - 1) by Winitzki's formula, in ONNX Runtime's constants and order: near ½ its last places are noise."""
+    a, pi = np.float32(0.147), np.float32(3.14159)
     y = op.Sub(op.Mul(scores, 2.0), op.const(1.0, scores.dtype))
     logged = op.Log(op.Mul(op.Sub(1.0, y), op.Add(y, 1.0)))
-    first = op.Add(op.Mul(logged, 0.5), 2 / (3.14159 * 0.147))
-    root = op.Sqrt(op.Sub(op.Mul(first, first), op.Mul(logged, 1 / 0.147)))
-    return op.Mul(op.Mul(op.Sign(y), op.Sqrt(op.Sub(root, first))), float(np.sqrt(2.0)))
+    first = op.Add(op.Mul(logged, 0.5), float(np.float32(2) / (pi * a)))
+    root = op.Sqrt(op.Sub(op.Mul(first, first), op.Mul(logged, float(np.float32(1) / a))))
+    return op.Mul(op.Mul(op.Sign(y), op.Sqrt(op.Sub(root, first))), float(np.float32(1.41421356)))
 
 
 CLEAR = condition(
     "post_transform NONE for a single target, which ONNX Runtime leaves as it is and the specification does not",
-    lambda n: attr(n, "n_targets", 1) > 1 or attr(n, "post_transform", "NONE") == "NONE",
+    lambda n: (
+        max(attr(n, "n_targets", 1), attr(n, "targets", 1)) > 1 or attr(n, "post_transform", "NONE") == "NONE"
+    ),
 )
 
 
@@ -259,7 +262,7 @@ def normalizer(op, node, x):
     return op.Div(wide, op.Where(zero, op.const(np.float32(1)), norm))
 
 
-@ops.op(f"{ML}::LinearRegressor", needs=(MATRIX, dtype("float", "int32", "int64")))
+@ops.op(f"{ML}::LinearRegressor", needs=(MATRIX, dtype("float", "int32", "int64"), CLEAR))
 def linear_regressor(op, node, x):
     count = attr(node, "targets", 1)
     weights = np.array(attr(node, "coefficients"), np.float32).reshape(count, -1).T

@@ -55,7 +55,15 @@ def row_constant(value: ir.Value | None) -> bool:
 
 def alike(node: ir.Node) -> bool:
     """Operands are records of one rank, or constants that are the same for every record."""
-    ranks = {hub.rank_of(v) for v in node.inputs if v is not None and hub.const(v) is None}
+    read = [v for v in node.inputs if v is not None and hub.const(v) is None]
+    ranks = {hub.rank_of(v) for v in read}
+    if (
+        len(
+            {v.shape[0] for v in read if v.shape is not None and len(v.shape) and isinstance(v.shape[0], int)}
+        )
+        > 1
+    ):
+        return False
     constants = all(row_constant(v) for v in node.inputs if v is not None and hub.const(v) is not None)
     if ranks == {1}:
         return constants and all(

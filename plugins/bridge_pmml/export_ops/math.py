@@ -132,6 +132,22 @@ def is_nan(doc, node, x):
     return Cols([doc.apply("isMissing", a, kind="boolean") for a in x.items], x.flat)
 
 
+LARGEST = 1.7976931348623157e308
+
+
+@ops.op("IsInf")
+def is_infinite(doc, node, x):
+    """Beyond the largest double, on the sides asked for."""
+    high, low = attr(node, "detect_positive", 1), attr(node, "detect_negative", 1)
+    items = []
+    for a in x.items:
+        above = doc.compare("greaterThan", a, LARGEST)
+        below = doc.compare("lessThan", a, -LARGEST)
+        both = doc.apply("or", above, below, kind="boolean") if high and low else above if high else below
+        items.append(both if high or low else doc.apply("and", above, below, kind="boolean"))
+    return Cols(items, x.flat)
+
+
 @ops.op("Where", needs=(RECORDS,))
 def where(doc, node, condition, x, y):
     items = [

@@ -146,6 +146,8 @@ class Trees:
             test = etree.Element("SimpleSetPredicate", field=name, booleanOperator="isIn")
             array = etree.SubElement(test, "Array", n=str(len(values)), type="real")
             array.text = " ".join(literal(v) for v in values)
+        elif mode == "BRANCH_LEQ" and np.isposinf(self.forest.value[at]):
+            test = etree.Element("SimplePredicate", field=name, operator="isNotMissing")
         else:
             value = literal(float(self.forest.value[at]))
             test = etree.Element("SimplePredicate", field=name, operator=OPERATORS[mode], value=value)

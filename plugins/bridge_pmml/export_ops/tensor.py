@@ -9,7 +9,7 @@ from bridge.hub import attr, const
 from bridge.needs import condition, constant
 from bridge.ops import OpTable
 from bridge_pmml.document import Cols, Ref, kind_of
-from bridge_pmml.export_ops.common import across, plain, scalars
+from bridge_pmml.export_ops.common import across, plain
 
 ops = OpTable("PMML export: tensor")
 
@@ -22,10 +22,20 @@ def kept(node) -> bool:
     target, shape = [int(d) for d in wanted.ravel()], node.inputs[0].shape
     if picked(node.inputs[0]):
         return target in ([-1, 1], [-1])
+    if one_hot(node.inputs[0]) and shape is not None:
+        return target in ([-1, shape[len(shape) - 1]], [0, shape[len(shape) - 1]])
     if shape is None or len(shape) not in (1, 2):
         return False
     width = shape[1] if len(shape) == 2 else 1
     return target in ([-1, width], [0, width]) or (width == 1 and target == [-1])
+
+
+def one_hot(value) -> bool:
+    """A [N, 1, C] that OneHotEncoder makes, which is written as [N, C]."""
+    maker = value.producer()
+    while maker is not None and maker.op_type in ("Cast", "Identity"):
+        maker = maker.inputs[0].producer()
+    return maker is not None and maker.op_type == "OneHotEncoder"
 
 
 def picked(value) -> bool:
@@ -37,7 +47,7 @@ def picked(value) -> bool:
     return extracts and const(maker.inputs[0]) is not None
 
 
-@ops.op("Identity")
+@ops.op("Identity", needs=(condition("a value read from the record", lambda n: const(n.inputs[0]) is None),))
 def identity(doc, node, x):
     return x
 
@@ -73,10 +83,15 @@ def unsqueeze(doc, node, x, axes):
     return Cols(x.items)
 
 
-@ops.op("Concat", needs=(across(0),))
+@ops.op(
+    "Concat",
+    needs=(
+        across(0),
+        condition("columns read from the record", lambda n: all(const(v) is None for v in n.inputs)),
+    ),
+)
 def concat(doc, node, *given):
-    """Constants are the same for every record only when [1, F], which Concat does not broadcast: records alone."""
-    return Cols([a for x in given for a in (x.items if isinstance(x, Cols) else scalars(x, x.shape[-1]))])
+    return Cols([a for x in given for a in x.items])
 
 
 def gathers_columns(node) -> bool:

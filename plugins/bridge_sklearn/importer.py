@@ -1,0 +1,284 @@
+"""Live estimator → hub, through skl2onnx and onnxmltools."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import ExecutionFailed, UnreadableFile, UnsupportedModel
+from bridge.formats import Importer
+from bridge.passes import clean
+from bridge.report import Blocker
+from bridge_sklearn.histogram import histogram
+from bridge_sklearn.histogram import model as boosted
+
+NAMES = "bridge.feature_names"
+TREES = ("sklearn.tree", "sklearn.ensemble", "xgboost", "lightgbm")
+OPSETS = {"": 21, "ai.onnx.ml": 3}
+
+
+def load(src: Any) -> ir.Model:
+    """A fitted estimator as a hub model: one input `X` [N, F], or one [N, 1] per column where a ColumnTransformer
+    picks columns by name; outputs `label` and `probabilities` of a classifier, `variable` of a regressor.
+
+    Computed in double where ONNX Runtime can, else in float, as trees are. Raises UnreadableFile for what is no fitted
+    model, UnsupportedModel for what the converters do not take.
+    """
+    if isinstance(src, (str, bytes)) or hasattr(src, "__fspath__"):
+        raise UnreadableFile(
+            f"{src} is a file; a scikit-learn model is handed over as an object.",
+            "Load it first, from a source you trust.",
+        )
+    names, count = features(src)
+    reasons = []
+    for double in (False,) if grows(src) and not histogram(src) else (True, False):
+        try:
+            model = converted(src, names, count, double)
+            checked(src, model, count)
+        except ModuleNotFoundError:
+            raise
+        except Exception as error:
+            reasons.append(f"{type(error).__name__}: {first_line(error)}")
+            continue
+        hub.stamp(model, format="sklearn", estimator=type(src).__name__)
+        if names:
+            model.metadata_props[NAMES] = json.dumps(names, ensure_ascii=False)
+        return model
+    blocker = Blocker(type(src).__name__, "", "", f"is not taken by its converter ({reasons[-1]})")
+    raise UnsupportedModel("The estimator cannot be read:", [blocker])
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip() or "no reason given").splitlines()[0][:200]
+
+
+def features(src: Any) -> tuple[list[str], int]:
+    """Names of the columns a model was fitted on, empty when they had none, and their number."""
+    names = getattr(src, "feature_names_in_", None)
+    booster = booster_of(src)
+    if names is None and booster is not None:
+        listed = booster.feature_names if hasattr(booster, "feature_names") else booster.feature_name()
+        generic = [f"Column_{i}" for i in range(len(listed or []))]
+        names = None if listed in (None, generic) else listed
+    count = getattr(src, "n_features_in_", None)
+    if count is None and booster is not None:
+        count = booster.num_features() if hasattr(booster, "num_features") else booster.num_feature()
+    if count is None:
+        raise UnreadableFile(
+            f"This {type(src).__name__} does not say how many features it takes.", "Is it fitted?"
+        )
+    return [str(n) for n in names] if names is not None else [], int(count)
+
+
+def booster_of(src: Any) -> Any:
+    """The booster of an XGBoost or LightGBM model, None for others."""
+    module = type(src).__module__.split(".")[0]
+    if module not in ("xgboost", "lightgbm"):
+        return None
+    if type(src).__name__ == "Booster":
+        return src
+    return src.get_booster() if module == "xgboost" else src.booster_
+
+
+def converted(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
+    """The hub model of the converters' ONNX."""
+    from bridge.convert import load as load_hub
+
+    if double and histogram(src):
+        built = boosted(src, count)
+        clean(built)
+        return built
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        proto = (
+            by_booster(src, count)
+            if type(src).__name__ == "Booster"
+            else by_sklearn(src, names, count, double)
+        )
+    return load_hub(proto, source="onnx")
+
+
+def by_booster(src: Any, count: int) -> Any:
+    import onnxmltools
+    from skl2onnx.common.data_types import FloatTensorType
+
+    types = [("X", FloatTensorType([None, count]))]
+    if type(src).__module__.startswith("xgboost"):
+        return onnxmltools.convert_xgboost(unnamed(src), initial_types=types, target_opset=15)
+    return onnxmltools.convert_lightgbm(src, initial_types=types, target_opset=15, zipmap=False)
+
+
+def unnamed(src: Any) -> Any:
+    """A copy of an XGBoost model whose features are numbered, as its converter needs them."""
+    again = copy.deepcopy(src)
+    booster = booster_of(again)
+    booster.feature_names = None
+    return again
+
+
+def by_sklearn(src: Any, names: list[str], count: int, double: bool) -> Any:
+    from skl2onnx import convert_sklearn
+
+    register()
+    final = src.steps[-1][1] if hasattr(src, "steps") else src
+    if type(final).__module__.startswith("xgboost"):
+        src = unnamed(src) if final is src else with_final(src, unnamed(final))
+        final = src.steps[-1][1] if hasattr(src, "steps") else src
+    types = list(columns(src, names, count, double))
+    attempts: list[Any] = [None]
+    if hasattr(final, "classes_") or hasattr(final, "predict_proba"):
+        attempts = [{id(final): {"zipmap": False}}, None, {id(final): {"raw_scores": False}}]
+    for index, options in enumerate(attempts):
+        try:
+            return convert_sklearn(src, initial_types=types, options=options, target_opset=OPSETS)
+        except NameError:
+            if index + 1 == len(attempts):
+                raise
+    return None
+
+
+def with_final(pipeline: Any, final: Any) -> Any:
+    again = copy.copy(pipeline)
+    again.steps = [*pipeline.steps[:-1], (pipeline.steps[-1][0], final)]
+    return again
+
+
+def columns(src: Any, names: list[str], count: int, double: bool) -> Iterator[tuple[str, Any]]:
+    """Inputs and their types: a matrix, or a column each where columns are picked by name."""
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
+
+    number = DoubleTensorType if double else FloatTensorType
+    picked = list(transformers(src))
+    if not (names and picked):
+        yield "X", number([None, count])
+        return
+    texts = {c for step, chosen in picked for c in text_columns(step, chosen)}
+    for name in names:
+        yield name, (StringTensorType if name in texts else number)([None, 1])
+
+
+def transformers(src: Any) -> Iterator[tuple[Any, list[str]]]:
+    """The steps of ColumnTransformers, with the names of the columns they take."""
+    for _, step in getattr(src, "steps", [("", src)]):
+        if type(step).__name__ == "ColumnTransformer":
+            for _, inner, chosen in step.transformers_:
+                if not isinstance(chosen, str) and all(isinstance(c, str) for c in chosen):
+                    yield inner, list(chosen)
+
+
+def text_columns(step: Any, chosen: list[str]) -> Iterator[str]:
+    """Columns whose categories are text."""
+    for _, inner in getattr(step, "steps", [("", step)]):
+        for name, values in zip(chosen, getattr(inner, "categories_", []), strict=False):
+            if values.dtype.kind in "OSU":
+                yield name
+
+
+def register() -> None:
+    """The converters of XGBoost and LightGBM for estimators inside pipelines, for those that are loaded."""
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common.shape_calculator import (
+        calculate_linear_classifier_output_shapes as classes,
+    )
+    from skl2onnx.common.shape_calculator import (
+        calculate_linear_regressor_output_shapes as values,
+    )
+
+    options = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
+    if "xgboost" in sys.modules:
+        from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
+
+        xgboost = sys.modules["xgboost"]
+        update_registered_converter(
+            xgboost.XGBClassifier, "XgbClassifier", classes, convert_xgboost, options=options
+        )
+        update_registered_converter(xgboost.XGBRegressor, "XgbRegressor", values, convert_xgboost)
+    if "lightgbm" in sys.modules:
+        from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
+
+        lightgbm = sys.modules["lightgbm"]
+        update_registered_converter(
+            lightgbm.LGBMClassifier, "LgbmClassifier", classes, convert_lightgbm, options=options
+        )
+        update_registered_converter(
+            lightgbm.LGBMRegressor, "LgbmRegressor", values, convert_lightgbm, options={"split": None}
+        )
+
+
+def grows(src: Any) -> bool:
+    """Whether trees are part of it: scikit-learn's read float32, so no more than that may reach them."""
+    steps = [step for _, step in getattr(src, "steps", [("", src)])]
+    return any(type(s).__module__.startswith(TREES) for s in steps)
+
+
+def checked(src: Any, model: ir.Model, count: int) -> None:
+    """Raise ExecutionFailed where ONNX Runtime has no kernels for the model, or it disagrees with the estimator.
+
+    The converters have been wrong before: numbers on seeded records must be the estimator's own.
+    """
+    from bridge.inputs import random_inputs
+    from bridge.passes.opset import for_runtime
+    from bridge.runtime import run_onnxruntime
+
+    proto = ir.to_proto(for_runtime(model))
+    inputs = random_inputs(model)
+    matrix = list(inputs) == ["X"]
+    if matrix:
+        inputs["X"] = probes(src, count).astype(inputs["X"].dtype)
+    found = list(run_onnxruntime(proto.SerializeToString(), None, inputs).values())
+    if matrix:
+        compared(src, inputs["X"], found)
+
+
+def probes(src: Any, count: int) -> np.ndarray:
+    """Seeded records: at three scales, and for classifiers between records of two classes where both are likely."""
+    rng = np.random.default_rng(0)
+    scale = np.repeat(10.0 ** np.arange(-1, 4), 20)[:, None]
+    spread = rng.normal(size=(100, count)) * scale
+    if not hasattr(src, "predict_proba") or grows(src):
+        return spread
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        classes = src.predict(spread)
+        others = rng.permutation(100)
+        apart = classes != classes[others]
+        low, high = spread[apart], spread[others][apart]
+        if not len(low):
+            return spread
+        own = np.searchsorted(src.classes_, classes[apart])
+        for _ in range(40):
+            middle = (low + high) / 2
+            likely = src.predict_proba(middle)[np.arange(len(middle)), own] > 0.75
+            low, high = np.where(likely[:, None], middle, low), np.where(likely[:, None], high, middle)
+    return np.concatenate([spread, low])
+
+
+def compared(src: Any, x: np.ndarray, found: list[np.ndarray]) -> None:
+    """Raise ExecutionFailed unless most rows of every kind agree: some may lie on a threshold."""
+    wide = x.astype(np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if hasattr(src, "predict_proba") and len(found) > 1:
+            expected, got = src.predict_proba(wide), found[1]
+        elif hasattr(src, "predict") and type(src).__name__ != "Booster":
+            expected, got = np.asarray(src.predict(wide)), found[0]
+        else:
+            return
+    got = got.reshape(expected.shape)
+    if expected.dtype.kind in "fc":
+        close = np.isclose(got, expected, rtol=1e-3, atol=1e-4 * max(1.0, float(np.abs(expected).max())))
+    else:
+        close = got.astype(str) == expected.astype(str)
+    if min(part.mean() for part in np.array_split(close, 6)) < 0.8:
+        raise ExecutionFailed("what it is converted to gives other numbers than the estimator itself")
+
+
+importer = Importer(load)

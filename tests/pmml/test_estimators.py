@@ -1,0 +1,209 @@
+"""Live estimators → PMML → PMML4S give the estimator's own predictions."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+import bridge
+from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
+
+pytest.importorskip("skl2onnx")
+pytest.importorskip("pypmml")
+
+from sklearn import (
+    cluster,
+    decomposition,
+    discriminant_analysis,
+    ensemble,
+    impute,
+    linear_model,
+    neural_network,
+    pipeline,
+    preprocessing,
+    svm,
+    tree,
+)
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.model_selection import train_test_split
+
+warnings.filterwarnings("ignore")
+
+CLASSIFIERS = {
+    "logistic": linear_model.LogisticRegression(max_iter=200),
+    "ridge": linear_model.RidgeClassifier(),
+    "sgd": linear_model.SGDClassifier(random_state=0),
+    "perceptron": linear_model.Perceptron(random_state=0),
+    "linear_svc": svm.LinearSVC(random_state=0),
+    "svc": svm.SVC(),
+    "svc_poly": svm.SVC(kernel="poly", degree=2),
+    "svc_linear": svm.SVC(kernel="linear"),
+    "tree": tree.DecisionTreeClassifier(max_depth=4, random_state=0),
+    "extra_tree": tree.ExtraTreeClassifier(max_depth=4, random_state=0),
+    "forest": ensemble.RandomForestClassifier(8, max_depth=4, random_state=0),
+    "extra_trees": ensemble.ExtraTreesClassifier(8, max_depth=4, random_state=0),
+    "boosting": ensemble.GradientBoostingClassifier(n_estimators=6, random_state=0),
+    "histogram": ensemble.HistGradientBoostingClassifier(max_iter=5, random_state=0),
+    "mlp": neural_network.MLPClassifier(hidden_layer_sizes=(6,), max_iter=30, random_state=0),
+    "scaled": pipeline.make_pipeline(preprocessing.StandardScaler(), linear_model.LogisticRegression()),
+    "reduced": pipeline.make_pipeline(
+        decomposition.PCA(2), tree.DecisionTreeClassifier(max_depth=3, random_state=0)
+    ),
+    "normalized": pipeline.make_pipeline(preprocessing.Normalizer(), svm.LinearSVC(random_state=0)),
+}
+REGRESSORS = {
+    "linear": linear_model.LinearRegression(),
+    "ridge": linear_model.Ridge(),
+    "lasso": linear_model.Lasso(),
+    "elastic": linear_model.ElasticNet(),
+    "bayesian": linear_model.BayesianRidge(),
+    "huber": linear_model.HuberRegressor(max_iter=500),
+    "poisson": linear_model.PoissonRegressor(),
+    "svr": svm.SVR(C=50),
+    "linear_svr": svm.LinearSVR(random_state=0),
+    "tree": tree.DecisionTreeRegressor(max_depth=4, random_state=0),
+    "forest": ensemble.RandomForestRegressor(8, max_depth=5, random_state=0),
+    "extra_trees": ensemble.ExtraTreesRegressor(8, max_depth=5, random_state=0),
+    "boosting": ensemble.GradientBoostingRegressor(n_estimators=10, random_state=0),
+    "histogram": ensemble.HistGradientBoostingRegressor(max_iter=8, loss="poisson", random_state=0),
+    "mlp": neural_network.MLPRegressor(hidden_layer_sizes=(6,), max_iter=30, random_state=0),
+    "pipeline": pipeline.make_pipeline(
+        impute.SimpleImputer(),
+        preprocessing.MinMaxScaler(),
+        preprocessing.PolynomialFeatures(2),
+        linear_model.Ridge(),
+    ),
+}
+
+
+def written(estimator, folder, **options):
+    path = folder / "model.pmml"
+    bridge.convert(estimator, path, to="pmml", **options)
+    return path
+
+
+def scored(estimator, path, x):
+    value = bridge.load(estimator).graph.inputs[0]
+    return list(bridge.run(path, {"X": x.astype(value.dtype.numpy())}).values())
+
+
+@pytest.mark.parametrize("data", [load_iris, load_breast_cancer], ids=["three", "two"])
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifiers_decide_as_their_estimators(name, data, tmp_path):
+    x, y = data(return_X_y=True)
+    x = x[:, :6]
+    train, test, labels, _ = train_test_split(x, y, random_state=1, test_size=60)
+    estimator = CLASSIFIERS[name].fit(train, labels)
+    found = scored(estimator, written(estimator, tmp_path), test)
+    assert found[0].ravel().tolist() == estimator.predict(test).tolist()
+    if hasattr(estimator, "predict_proba"):
+        np.testing.assert_allclose(found[1], estimator.predict_proba(test), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_regressors_predict_as_their_estimators(name, tmp_path):
+    x, y = load_diabetes(return_X_y=True)
+    train, test, target, _ = train_test_split(x, y, random_state=1, test_size=60)
+    estimator = REGRESSORS[name].fit(train, target)
+    found = scored(estimator, written(estimator, tmp_path), test)[0].ravel()
+    np.testing.assert_allclose(found, estimator.predict(test), rtol=1e-6)
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+@pytest.mark.parametrize("kind", ["Classifier", "Regressor"])
+def test_boosters_predict_as_they_do(library, kind, tmp_path):
+    module = pytest.importorskip(library)
+    settings = {"n_estimators": 12, "max_depth": 3, "random_state": 0}
+    settings |= {"verbose": -1} if library == "lightgbm" else {}
+    make = getattr(module, ("XGB" if library == "xgboost" else "LGBM") + kind)
+    x, y = (load_iris if kind == "Classifier" else load_diabetes)(return_X_y=True)
+    train, test, target, _ = train_test_split(x, y, random_state=1, test_size=50)
+    estimator = make(**settings).fit(train, target)
+    found = scored(estimator, written(estimator, tmp_path), test)
+    expected = estimator.predict(test)
+    if kind == "Classifier":
+        assert found[0].ravel().tolist() == expected.tolist()
+        np.testing.assert_allclose(found[1], estimator.predict_proba(test), atol=1e-6)
+    else:
+        np.testing.assert_allclose(found[0].ravel(), expected, rtol=1e-6)
+
+
+def test_clusters_are_the_nearest_centre(tmp_path):
+    x, _ = load_iris(return_X_y=True)
+    estimator = cluster.KMeans(3, n_init=1, random_state=0).fit(x)
+    found = scored(estimator, written(estimator, tmp_path), x)
+    assert found[0].ravel().tolist() == estimator.predict(x).tolist()
+
+
+def test_classes_may_be_text(tmp_path):
+    x, y = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    estimator = linear_model.LogisticRegression(max_iter=200).fit(x, names)
+    assert (
+        scored(estimator, written(estimator, tmp_path), x)[0].ravel().tolist()
+        == estimator.predict(x).tolist()
+    )
+
+
+def test_column_names_are_kept(tmp_path):
+    frame = load_iris(as_frame=True)
+    estimator = tree.DecisionTreeClassifier(max_depth=2).fit(frame.data, frame.target)
+    text = written(estimator, tmp_path).read_text()
+    assert all(f'<DataField name="{name}"' in text for name in frame.feature_names)
+    again = tmp_path / "named.pmml"
+    bridge.convert(estimator, again, to="pmml", feature_names="a,b,c,d")
+    assert '<DataField name="a"' in again.read_text()
+    with pytest.raises(BridgeError, match="3 names"):
+        bridge.convert(estimator, again, to="pmml", feature_names="a,b,c", overwrite=True)
+
+
+def test_columns_of_text_become_fields_of_text(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    from sklearn.compose import ColumnTransformer
+
+    frame = pandas.DataFrame({"size": [1.0, 2, 3, 4, 5, 6], "colour": ["r", "g", "r", "b", "g", "b"]})
+    encoded = [
+        ("one", preprocessing.OneHotEncoder(handle_unknown="ignore"), ["colour"]),
+        ("n", preprocessing.StandardScaler(), ["size"]),
+    ]
+    estimator = pipeline.make_pipeline(ColumnTransformer(encoded), linear_model.LinearRegression())
+    estimator.fit(frame, [1.0, 5, 2, 9, 8, 12])
+    path = written(estimator, tmp_path)
+    inputs = {"size": frame[["size"]].to_numpy(), "colour": frame[["colour"]].to_numpy(object)}
+    found = next(iter(bridge.run(path, inputs).values()))
+    np.testing.assert_allclose(found.ravel(), estimator.predict(frame), rtol=1e-6)
+
+
+def test_verify_compares_the_document_with_the_hub(tmp_path):
+    x, y = load_iris(return_X_y=True)
+    estimator = ensemble.RandomForestClassifier(5, random_state=0).fit(x, y)
+    done = bridge.convert(estimator, tmp_path / "model.pmml", to="pmml", verify=True)
+    assert done.verification.ok
+    assert "PMML4S" in done.verification.engines[1]
+
+
+def test_what_is_no_fitted_model_is_refused(tmp_path):
+    with pytest.raises(UnreadableFile, match="fitted"):
+        bridge.load(linear_model.LinearRegression())
+    file = tmp_path / "model.pkl"
+    file.write_bytes(b"x")
+    with pytest.raises(BridgeError):
+        bridge.load(file, source="sklearn")
+
+
+def test_a_converter_that_gives_other_numbers_is_not_believed():
+    """skl2onnx 1.20 doubles the scores of a discriminant analysis of two classes."""
+    x, y = load_breast_cancer(return_X_y=True)
+    estimator = discriminant_analysis.LinearDiscriminantAnalysis().fit(x[:, :6], y)
+    with pytest.raises(UnsupportedModel, match="other numbers"):
+        bridge.load(estimator)
+
+
+def test_what_a_record_cannot_tell_is_refused(tmp_path):
+    x, y = load_iris(return_X_y=True)
+    estimator = svm.SVC(probability=True).fit(x, y)
+    with pytest.raises(UnsupportedModel, match="SVMClassifier"):
+        written(estimator, tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,77 @@
+"""PMML goes on to other formats, and what is written carries what it is asked to carry."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from documents import document, rows, scores, write
+from test_models import kernel_machine, segmented, tree
+
+import bridge
+from bridge.errors import VerificationFailed
+
+MODELS = {
+    "tree": tree(),
+    "linear": segmented("sum"),
+    "machine": kernel_machine('<RadialBasisKernelType gamma="0.3"/>').replace('<MiningField name="c"/>', ""),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_numbers_reach_tflite(name, tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    text = document(MODELS[name].replace('<MiningField name="c"/>', ""))
+    model = bridge.load(write(tmp_path, text), outputs="numbers")
+    path = bridge.save(model, tmp_path / "model.tflite").path
+    result = bridge.verify(model, path, dims={"N": 9})
+    assert result.ok, str(result)
+
+
+def test_outputs_of_text_can_be_left_out(tmp_path):
+    text = document(tree(target="k", function="classification", left="yes", right="no"))
+    model = bridge.load(write(tmp_path, text))
+    assert [o.name for o in model.graph.outputs] == ["predicted_k", "node_id"]
+    table = "<RegressionTable targetCategory='yes' intercept='0.5'/><RegressionTable targetCategory='no' intercept='0'/>"
+    from documents import schema
+
+    classes = f'<RegressionModel functionName="classification" normalizationMethod="softmax">{schema(target="k")}{table}</RegressionModel>'
+    path = write(tmp_path, document(classes), "classes.pmml")
+    kept = bridge.load(path, outputs="numbers")
+    assert [o.name for o in kept.graph.outputs] == ["probability", "probability_no", "probability_yes"]
+
+
+def test_a_document_read_and_written_again_gives_the_same_numbers(tmp_path):
+    path = write(
+        tmp_path, document(tree("missingValueStrategy='defaultChild'").replace('<MiningField name="c"/>', ""))
+    )
+    again = tmp_path / "again.pmml"
+    bridge.convert(path, again, to="pmml")
+    given = rows([0.0, 0.1, 0.2, None])
+    assert scores(again, given) == scores(path, given)
+
+
+def test_verification_records_are_written_on_request(tmp_path):
+    path = write(tmp_path, document(segmented("sum").replace('<MiningField name="c"/>', "")))
+    again = tmp_path / "again.pmml"
+    bridge.convert(path, again, to="pmml", verification=5)
+    text = again.read_text()
+    assert text.count("<row>") == 5
+    bridge.load(again)
+    start = text.index("<c3>") + 4
+    broken = write(tmp_path, text[:start] + "12345" + text[text.index("</c3>") :], "broken.pmml")
+    with pytest.raises(VerificationFailed):
+        bridge.load(broken)
+
+
+def test_matrices_become_named_fields_and_come_back(tmp_path):
+    proto = bridge.load(__file__.replace("test_routes.py", "linear.onnxtxt"))
+    path = bridge.save(proto, tmp_path / "model.pmml", feature_names="a,b,c").path
+    text = path.read_text()
+    assert all(f'<DataField name="{n}"' in text for n in "abc")
+    back = bridge.load(path)
+    assert [(v.name, v.dtype, str(v.shape)) for v in back.graph.inputs] == [
+        (v.name, v.dtype, str(v.shape)) for v in proto.graph.inputs
+    ]
+    given = {"X": np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)}
+    np.testing.assert_allclose(bridge.run(back, given)["y"], bridge.run(proto, given)["y"], rtol=1e-5)
+    np.testing.assert_allclose(bridge.run(path, given)["y"], bridge.run(proto, given)["y"], rtol=1e-5)
