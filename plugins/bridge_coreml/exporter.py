@@ -203,6 +203,14 @@ exporter = Exporter(
     values=VALUES,
     options=(
         Option("minimum_deployment_target", "the oldest system the file is for", "iOS15", str, TARGETS),
+        Option(
+            "precision",
+            "of what is computed; inputs and outputs keep theirs",
+            "float32",
+            str,
+            ("float32", "float16"),
+        ),
+        Option("keep_float32", "names or kinds of operators that stay float32, with commas between them", ""),
         Option("upper_bound", "of dimensions whose range the source does not say", UPPER, int),
     ),
 )
