@@ -168,6 +168,23 @@ def test_metadata_crosses_both_ways(tmp_path: Path) -> None:
     assert (found["coreml.author"], found["coreml.license"], found["other"]) == ("Ada", "MIT", "kept")
 
 
+def test_image_inputs_are_images_to_core_ml(tmp_path: Path) -> None:
+    text = "g (float[1,3,4,6] x) => (float[1,3,4,6] y) { y = Relu (x) }"
+    path = saved(text, tmp_path / "m.mlpackage", image_inputs="x:BGR").path
+    assert bridge.load(path).metadata_props["coreml.image.x"] == "BGR 6x4"
+    with pytest.raises(InvalidOption, match="no GRAYSCALE image"):
+        saved(text, tmp_path / "n.mlpackage", image_inputs="x:GRAYSCALE")
+    with pytest.raises(InvalidOption, match="NAME:COLOUR"):
+        saved(text, tmp_path / "n.mlpackage", image_inputs="x:PURPLE")
+
+
+def test_class_labels_are_kept(tmp_path: Path) -> None:
+    graph = model("g (float[2] x) => (float[2] y) { y = Softmax (x) }")
+    graph.metadata_props["coreml.classes"] = '["a", "b"]'
+    path = bridge.save(graph, tmp_path / "m.mlpackage", to="coreml").path
+    assert bridge.load(path).metadata_props["coreml.classes"] == '["a", "b"]'
+
+
 def test_a_program_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidOption, match=r"Name the destination \.mlpackage"):
         saved("g (float[2] x) => (float[2] y) { y = Relu (x) }", tmp_path / "m.mlmodel")

@@ -73,7 +73,10 @@ def unclipped(node):
     if not node.has("clip"):
         return True
     dims, start = node.dims("x"), node.array("initial_c")
-    bounded = node.get("recurrent_activation", "sigmoid") == "sigmoid" and node.get("cell_activation", "tanh") == "tanh"
+    bounded = (
+        node.get("recurrent_activation", "sigmoid") == "sigmoid"
+        and node.get("cell_activation", "tanh") == "tanh"
+    )
     known = dims is not None and dims[0] is not None and start is not None
     return bounded and known and np.abs(start).max(initial=0) + dims[0] <= node.get("clip")
 
