@@ -25,6 +25,8 @@ SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
 ARRAYS = {"fp32": 65568, "fp16": 65552, "int32": 131104}
 WORDS = {"fp32": "float", "fp16": "float16", "int32": "int32", "bool": "int32"}
 UPPER = 2048
+OWN = ("coreml.range.", "coreml.shapes.", "coreml.image.", "coreml.description.")
+COLOURS = {"GRAYSCALE": (10, 1), "RGB": (20, 3), "BGR": (30, 3)}
 DESCRIBED = {"coreml.shortDescription", "coreml.author", "coreml.license", "coreml.versionString"}
 
 
@@ -135,6 +137,10 @@ def _message(
     message.mlProgram.CopyFrom(program)
     for port, _, held in inputs:
         feature = message.description.input.add(name=port.held)
+        colour = images(options["image_inputs"]).get(port.name)
+        if colour is not None:
+            _image(feature.type.imageType, port, colour, held)
+            continue
         array = feature.type.multiArrayType
         array.dataType = ARRAYS[held]
         _shape(array, port.dims or (1,), model, options)
@@ -147,7 +153,7 @@ def _message(
     for key, text in model.metadata_props.items():
         if key in DESCRIBED:
             setattr(held, key.removeprefix("coreml."), text)
-        elif not key.startswith("coreml."):
+        elif not key.startswith(OWN):
             held.userDefined[key] = text
     held.userDefined[interface.KEY] = interface.dumped([p for p, _, _ in inputs], [p for p, _ in outputs])
     return message
@@ -168,6 +174,36 @@ def _shape(array: Any, dims: tuple[Any, ...], model: ir.Model, options: dict[str
     if any(low != high for low, high in ranges):
         for low, high in ranges:
             array.shapeRange.sizeRanges.add(lowerBound=low, upperBound=high)
+
+
+def images(text: str) -> dict[str, str]:
+    """`name:RGB,other:GRAYSCALE` as colours by name. Raises InvalidOption for a colour Core ML has not."""
+    found = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name, _, colour = part.rpartition(":")
+        if colour not in COLOURS or not name:
+            raise InvalidOption(
+                f"image_inputs={part!r} is not NAME:COLOUR.", f"Colours: {', '.join(COLOURS)}."
+            )
+        found[name] = colour
+    return found
+
+
+def _image(image: Any, port: interface.Port, colour: str, held: str) -> None:
+    """An image in place of an array [1, channels, height, width] of floats from 0 to 255."""
+    number, channels = COLOURS[colour]
+    dims = port.dims or ()
+    if (
+        held != "fp32"
+        or len(dims) != 4
+        or dims[:2] != (1, channels)
+        or not all(isinstance(d, int) for d in dims)
+    ):
+        raise InvalidOption(
+            f"The input {port.name} is no {colour} image.",
+            f"It must be float32 [1, {channels}, height, width].",
+        )
+    image.height, image.width, image.colorSpace = dims[2], dims[3], number
 
 
 def _narrowed(model: ir.Model) -> list[str]:
@@ -203,6 +239,15 @@ exporter = Exporter(
     values=VALUES,
     options=(
         Option("minimum_deployment_target", "the oldest system the file is for", "iOS15", str, TARGETS),
+        Option(
+            "precision",
+            "of what is computed; inputs and outputs keep theirs",
+            "float32",
+            str,
+            ("float32", "float16"),
+        ),
+        Option("keep_float32", "names or kinds of operators that stay float32, with commas between them", ""),
+        Option("image_inputs", "inputs that take images, as NAME:COLOUR with commas between them", ""),
         Option("upper_bound", "of dimensions whose range the source does not say", UPPER, int),
     ),
 )

@@ -57,7 +57,10 @@ def predicted(path: Path, model: ir.Model, inputs: dict[str, Any]) -> Outputs:
     try:
         described = ct.models.MLModel(str(path))
         given = {p.name: p.held for p in before.values()}
-        values = described.predict({given.get(n, n): _plain(a) for n, a in inputs.items()})
+        pictures = {n for n in inputs if f"coreml.image.{given.get(n, n)}" in model.metadata_props}
+        values = described.predict(
+            {given.get(n, n): _picture(a) if n in pictures else _plain(a) for n, a in inputs.items()}
+        )
     except Exception as error:
         raise ExecutionFailed(f"Core ML: {str(error).strip()}") from error
     held = {p.name: p.held for p in after.values()}
@@ -76,3 +79,11 @@ def _plain(array: np.ndarray) -> np.ndarray:
     kinds = {"b": np.int32, "i": np.int32, "u": np.int32}
     kind = kinds.get(array.dtype.kind, np.float16 if array.dtype == np.float16 else np.float32)
     return np.atleast_1d(array.astype(kind))
+
+
+def _picture(array: np.ndarray) -> Any:
+    """[1, channels, height, width] from 0 to 255 as the image Core ML takes."""
+    from PIL import Image
+
+    pixels = np.clip(np.rint(array[0]), 0, 255).astype(np.uint8)
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bridge.ops import OpTable
-from bridge_coreml.export_ops import control, math, nn, recurrent, reduce, tensor
+from bridge_coreml.export_ops import control, math, nn, quantize, recurrent, reduce, tensor
 
 ops = OpTable("Core ML export")
-for family in (control, math, nn, recurrent, reduce, tensor):
+for family in (control, math, nn, quantize, recurrent, reduce, tensor):
     for rule in family.ops:
         ops.add(rule)

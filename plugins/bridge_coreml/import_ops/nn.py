@@ -237,8 +237,8 @@ def local_response_norm(op, node, x):
 
 
 def response_norm(op, x, size, alpha, beta, k):
-    """An even number of channels takes one more before than after; the hub's LRN the other way round."""
-    if size % 2:
+    """An even number of channels takes one more before than after; the hub's LRN the other way round, and images alone."""
+    if size % 2 and rank_of(x) == 4:
         return op.LRN(x, size=size, alpha=alpha, beta=beta, bias=k)
     rank, count = rank_of(x) or 0, int(x.shape[1])
     pads = [0, size // 2, *[0] * (rank - 2), 0, (size - 1) // 2, *[0] * (rank - 2)]

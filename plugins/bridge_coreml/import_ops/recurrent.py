@@ -68,12 +68,25 @@ NEEDS = (
 )
 
 
+def unclipped(node):
+    """No clip, or one that the cell cannot reach: every step adds at most 1 to it."""
+    if not node.has("clip"):
+        return True
+    dims, start = node.dims("x"), node.array("initial_c")
+    bounded = (
+        node.get("recurrent_activation", "sigmoid") == "sigmoid"
+        and node.get("cell_activation", "tanh") == "tanh"
+    )
+    known = dims is not None and dims[0] is not None and start is not None
+    return bounded and known and np.abs(start).max(initial=0) + dims[0] <= node.get("clip")
+
+
 @ops.op(
     "lstm",
     needs=(
         *NEEDS,
         one_of("cell_activation", *KNOWN, default="tanh"),
-        need("no clip", lambda n: not n.has("clip")),
+        need("no clip that the cell may reach", unclipped),
     ),
 )
 def lstm(op, node, x, initial_h, initial_c):

@@ -19,6 +19,7 @@ from bridge.passes.widen import ComputeWider
 from bridge_coreml.export_ops import ops
 from bridge_coreml.export_ops.common import HELD
 from bridge_coreml.legalize import reduce, tensor
+from bridge_coreml.legalize.precision import HalfPrecision
 from bridge_coreml.legalize.rank import LowerRank
 
 native = OpTable("Core ML operators")
@@ -59,10 +60,13 @@ MOVES = frozenset(
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     """In order: sequences as tensors; patterns raised while whole; dtypes MIL computes; operators it lacks; what it has
-    in a form of its own; dimensions beyond the fifth."""
+    in a form of its own; dimensions beyond the fifth;
+    half precision last."""
     from bridge_coreml.exporter import version
 
     takes = taker(version(options))
+    kept = [name.strip() for name in options["keep_float32"].split(",") if name.strip()]
+    half = [HalfPrecision(takes, kept), FoldConstants()] if options["precision"] == "float16" else []
     return [
         ResolveSequences(),
         FoldBatchNormalization(),
@@ -73,6 +77,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         Rewrite(native, keep=lambda node: ops.find(hub.qualified(node), node, version(options)) is not None),
         FoldConstants(),
         LowerRank(),
+        *half,
     ]
 
 

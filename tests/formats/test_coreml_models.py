@@ -1,0 +1,248 @@
+"""Networks and classical models built with coremltools' own builders mean in the hub what their formulas say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bridge
+from bridge.errors import UnsupportedModel
+
+
+@pytest.fixture(scope="module")
+def ct() -> Any:
+    pytest.importorskip("coremltools")
+    from bridge_coreml.apple import coremltools
+
+    return coremltools()
+
+
+def written(spec: Any, folder: Path) -> Path:
+    path = folder / "model.mlmodel"
+    path.write_bytes(spec.SerializeToString())
+    return path
+
+
+def network(ct: Any, inputs: dict[str, tuple], outputs: dict[str, tuple], exact: bool, **more: Any) -> Any:
+    arrays = ct.models.datatypes.Array
+    return ct.models.neural_network.NeuralNetworkBuilder(
+        [(n, arrays(*s)) for n, s in inputs.items()],
+        [(n, arrays(*s)) for n, s in outputs.items()],
+        disable_rank5_shape_mapping=exact,
+        **more,
+    )
+
+
+def test_a_legacy_network_of_images(ct: Any, tmp_path: Path) -> None:
+    """Convolution, scale, pooling with same padding, flattening channels last, a dense layer, softmax: shapes of rank 5."""
+    rng = np.random.default_rng(0)
+    kernel, dense = (
+        rng.standard_normal((3, 3, 2, 4)).astype(np.float32),
+        rng.standard_normal((3, 16)).astype(np.float32),
+    )
+    builder = network(ct, {"x": (2, 6, 6)}, {"y": (3,)}, False)
+    builder.add_convolution(
+        "c", 2, 4, 3, 3, 1, 1, "valid", 1, kernel, np.ones(4), True, input_name="x", output_name="a"
+    )
+    builder.add_activation("r", "LEAKYRELU", "a", "b", [0.2])
+    builder.add_pooling("p", 2, 2, 2, 2, "MAX", "VALID", "b", "d")
+    builder.add_flatten("f", 1, "d", "e")
+    builder.add_inner_product("i", dense, None, 16, 3, False, "e", "g")
+    builder.add_softmax("s", "g", "y")
+    x = rng.standard_normal((2, 6, 6)).astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))
+    z = np.einsum("cijkl,klco->oij", windows, kernel) + 1
+    z = np.where(z < 0, 0.2 * z, z).reshape(4, 2, 2, 2, 2).max((2, 4))
+    z = dense @ z.transpose(1, 2, 0).ravel()
+    expected = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+    found = bridge.run(written(builder.spec, tmp_path), {"x": x.astype(np.float64)})["y"]
+    np.testing.assert_allclose(found, expected, 1e-4, 1e-5)
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8, 16])
+def test_quantized_weights_of_a_network(ct: Any, tmp_path: Path, bits: int) -> None:
+    from coremltools.models.neural_network.quantization_utils import quantize_weights
+
+    weights = np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)
+    builder = network(ct, {"x": (8,)}, {"y": (4,)}, True)
+    builder.add_inner_product("i", weights, None, 8, 4, False, "x", "y")
+    spec = quantize_weights(ct.models.MLModel(builder.spec), bits, "linear")
+    spec = spec if hasattr(spec, "SerializeToString") else spec.get_spec()
+    x = np.eye(8)[2]
+    found = bridge.run(written(spec, tmp_path), {"x": x})["y"]
+    span = weights.max() - weights.min()
+    np.testing.assert_allclose(found, weights[:, 2], atol=1e-2 if bits == 16 else span / (2**bits - 1))
+
+
+def test_image_preprocessing_is_part_of_the_graph(ct: Any, tmp_path: Path) -> None:
+    builder = network(ct, {"x": (3, 2, 2)}, {"y": (3, 2, 2)}, True)
+    builder.add_activation("l", "LINEAR", "x", "y", [1.0, 0.0])
+    builder.set_pre_processing_parameters(
+        image_input_names=["x"], is_bgr=True, red_bias=1.0, green_bias=2.0, blue_bias=3.0, image_scale=0.5
+    )
+    model = bridge.load(written(builder.spec, tmp_path))
+    assert model.metadata_props["coreml.image.x"] == "BGR 2x2"
+    x = np.full((1, 3, 2, 2), 10, np.float32)
+    found = next(iter(bridge.run(model, {"x": x}).values()))
+    np.testing.assert_allclose(np.unique(found), [6, 7, 8])
+    np.testing.assert_allclose(found.reshape(3, 4)[:, 0], [8, 7, 6])
+
+
+def test_networks_inside_networks(ct: Any, tmp_path: Path) -> None:
+    """A loop that doubles while a sum stays below a number, and a branch after it."""
+    builder = network(ct, {"x": (3,)}, {"y": (3,)}, True)
+    builder.add_copy("start", "x", "v")
+    loop = builder.add_loop("loop", max_iterations=20, condition="go")
+    test = ct.models.neural_network.NeuralNetworkBuilder(
+        input_features=None, output_features=None, spec=None, nn_spec=loop.loop.conditionNetwork
+    )
+    test.add_reduce_sum("sum", "v", "total", reduce_all=True)
+    test.add_less_than("less", ["total"], "go", alpha=50.0)
+    body = ct.models.neural_network.NeuralNetworkBuilder(
+        input_features=None, output_features=None, spec=None, nn_spec=loop.loop.bodyNetwork
+    )
+    body.add_elementwise("twice", ["v"], "w", "MULTIPLY", alpha=2.0)
+    body.add_copy("back", "w", "v")
+    builder.add_copy("end", "v", "y")
+    found = bridge.run(written(builder.spec, tmp_path), {"x": np.array([1.0, 2.0, 3.0])})["y"]
+    np.testing.assert_allclose(found, [16, 32, 48])
+
+
+def tree(ct: Any, kind: str) -> Any:
+    from coremltools.models import datatypes
+    from coremltools.models.tree_ensemble import TreeEnsembleClassifier, TreeEnsembleRegressor
+
+    features = [("x", datatypes.Array(2))]
+    if kind == "regressor":
+        made = TreeEnsembleRegressor(features, "y")
+        made.set_default_prediction_value(0.5)
+    else:
+        made = TreeEnsembleClassifier(features, ["no", "yes"], "y")
+        made.set_default_prediction_value([0.0])
+        made.set_post_evaluation_transform("Regression_Logistic")
+    made.add_branch_node(0, 0, 0, 0.1, "BranchOnValueLessThanEqual", 1, 2)
+    made.add_leaf_node(0, 1, 1.0)
+    made.add_branch_node(0, 2, 1, 3.0, "BranchOnValueGreaterThan", 3, 4)
+    made.add_leaf_node(0, 3, -2.0)
+    made.add_leaf_node(0, 4, 4.0)
+    return made.spec
+
+
+def leaf(x: np.ndarray) -> float:
+    return 1.0 if x[0] <= 0.1 else -2.0 if x[1] > 3 else 4.0
+
+
+POINTS = ([0.1, 5], [np.nextafter(0.1, 1), 3], [0.2, 3.5], [-1, 0])
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_trees(ct: Any, tmp_path: Path, point: list) -> None:
+    x = np.array(point, float)
+    path = written(tree(ct, "regressor"), tmp_path)
+    np.testing.assert_allclose(bridge.run(path, {"x": x})["y"], [0.5 + leaf(x)])
+    path = written(tree(ct, "classifier"), tmp_path)
+    model = bridge.load(path, labels="output")
+    assert json.loads(model.metadata_props["coreml.classes"]) == ["no", "yes"]
+    found, chance = bridge.run(model, {"x": x}), 1 / (1 + np.exp(-leaf(x)))
+    assert found["y"].tolist() == ["yes" if chance > 0.5 else "no"]
+    np.testing.assert_allclose(next(v for n, v in found.items() if n != "y"), [1 - chance, chance], 1e-5)
+
+
+def message(ct: Any, inputs: dict[str, int], output: str, kind: str) -> Any:
+    from coremltools.proto import Model_pb2
+
+    made = Model_pb2.Model(specificationVersion=1)
+    for name, size in inputs.items():
+        array = made.description.input.add(name=name).type.multiArrayType
+        array.shape.append(size)
+        array.dataType = 65600
+    made.description.output.add(name=output).type.multiArrayType.dataType = 65600
+    getattr(made, kind).SetInParent()
+    return made
+
+
+def test_linear_models(ct: Any, tmp_path: Path) -> None:
+    made = message(ct, {"x": 3}, "y", "glmRegressor")
+    made.glmRegressor.weights.add().value.extend([1.0, -2.0, 0.5])
+    made.glmRegressor.offset.append(0.25)
+    made.glmRegressor.postEvaluationTransform = 1
+    x = np.array([0.5, 1.0, 2.0])
+    found = bridge.run(written(made, tmp_path), {"x": x})["y"]
+    np.testing.assert_allclose(found, [1 / (1 + np.exp(0.25))], 1e-6)
+
+
+@pytest.mark.parametrize("encoding", [0, 1])
+def test_linear_classifiers(ct: Any, tmp_path: Path, encoding: int) -> None:
+    made = message(ct, {"x": 2}, "y", "glmClassifier")
+    made.description.predictedProbabilitiesName = "y"
+    held = made.glmClassifier
+    held.classEncoding = encoding
+    weights = np.array([[1.0, 2.0], [-1.0, 0.5], [0.3, 0.1]])[encoding ^ 1 :]
+    for row in weights:
+        held.weights.add().value.extend(row)
+        held.offset.append(0.1)
+    held.int64ClassLabels.vector.extend([3, 5, 7])
+    scores = weights @ [0.5, -1.0] + 0.1
+    scores = np.exp([0.0, *scores]) if encoding == 0 else 1 / (1 + np.exp(-scores))
+    found = bridge.run(written(made, tmp_path), {"x": np.array([0.5, -1.0])})["y"]
+    np.testing.assert_allclose(found, scores / scores.sum(), 1e-6)
+
+
+def test_support_vectors(ct: Any, tmp_path: Path) -> None:
+    made = message(ct, {"x": 2}, "y", "supportVectorRegressor")
+    held = made.supportVectorRegressor
+    held.kernel.rbfKernel.gamma = 0.5
+    vectors = np.array([[0.0, 1.0], [2.0, -1.0], [0.5, 0.5]])
+    for row in vectors:
+        held.denseSupportVectors.vectors.add().values.extend(row)
+    held.coefficients.alpha.extend([1.0, -0.5, 2.0])
+    held.rho = 0.3
+    x = np.array([0.2, 0.4])
+    expected = np.exp(-0.5 * ((vectors - x) ** 2).sum(1)) @ [1.0, -0.5, 2.0] - 0.3
+    np.testing.assert_allclose(bridge.run(written(made, tmp_path), {"x": x})["y"], [expected], 1e-5)
+
+
+def test_a_pipeline_of_feature_steps(ct: Any, tmp_path: Path) -> None:
+    """A scaler, an imputer, a normalizer and an extractor, one after another."""
+    made = message(ct, {"x": 3}, "y", "pipeline")
+    names = ["x", "a", "b", "c", "y"]
+    for kind, source, result in zip(
+        ("imputer", "scaler", "normalizer", "arrayFeatureExtractor"), names[:-1], names[1:], strict=True
+    ):
+        made.pipeline.models.append(message(ct, {source: 3}, result, kind))
+    imputer, scaler, normalizer, extractor = made.pipeline.models
+    imputer.imputer.imputedDoubleValue, imputer.imputer.replaceDoubleValue = 2.0, float("nan")
+    scaler.scaler.shiftValue.extend([1.0, 1.0, 1.0])
+    scaler.scaler.scaleValue.extend([1.0, 2.0, 3.0])
+    normalizer.normalizer.normType = 2
+    extractor.arrayFeatureExtractor.extractIndex.extend([2, 0])
+    row = (np.array([1.0, 2.0, 4.0]) + 1) * [1, 2, 3]
+    found = bridge.run(written(made, tmp_path), {"x": np.array([1.0, np.nan, 4.0])})["y"]
+    np.testing.assert_allclose(found, (row / np.linalg.norm(row))[[2, 0]], 1e-6)
+
+
+def test_neighbours(ct: Any, tmp_path: Path) -> None:
+    made = message(ct, {"x": 2}, "p", "kNearestNeighborsClassifier")
+    made.description.predictedProbabilitiesName = "p"
+    held = made.kNearestNeighborsClassifier
+    for row in ([0, 0], [1, 0], [5, 5], [6, 5], [0, 1]):
+        held.nearestNeighborsIndex.floatSamples.add().vector.extend(row)
+    held.nearestNeighborsIndex.numberOfDimensions = 2
+    held.numberOfNeighbors.defaultValue = 3
+    held.stringClassLabels.vector.extend(["a", "a", "b", "b", "b"])
+    held.uniformWeighting.SetInParent()
+    found = bridge.run(written(made, tmp_path), {"x": np.array([0.2, 0.1])})["p"]
+    np.testing.assert_allclose(found, [2 / 3, 1 / 3], 1e-6)
+
+
+@pytest.mark.parametrize(
+    "kind", ["textClassifier", "wordTagger", "gazetteer", "visionFeaturePrint", "customModel"]
+)
+def test_what_only_apple_runs_is_refused_by_name(ct: Any, tmp_path: Path, kind: str) -> None:
+    made = message(ct, {"x": 2}, "y", kind)
+    with pytest.raises(UnsupportedModel, match=r"is an? "):
+        bridge.load(written(made, tmp_path), source="coreml")
