@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import SHARED, FORMATS
+from conftest import FORMATS, SHARED
 
 import bridge
 from bridge import errors
