@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bridge.matrix.cases import Case, all_cases, selected
+from bridge.matrix.crossing import measure
 from bridge.matrix.evidence import Evidence, Result, counts, read, summary
 from bridge.matrix.render import publish
 from bridge.matrix.runner import all_routes, run
@@ -14,6 +15,7 @@ __all__ = [
     "all_cases",
     "all_routes",
     "counts",
+    "measure",
     "publish",
     "read",
     "run",

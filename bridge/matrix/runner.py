@@ -83,7 +83,7 @@ def unit(name: str, frozen: bool, source: str, targets: tuple[str, ...]) -> list
     while left:
         arguments = {"name": name, "frozen": frozen, "source": source, "targets": left}
         try:
-            for record in workers.isolated("bridge.matrix.measure:measure", arguments):
+            for record in workers.isolated("bridge.matrix.crossing:cross", arguments):
                 found.append(Result(**record))
                 left.pop(0)
         except workers.WorkerLost as lost:

@@ -25,7 +25,14 @@ class Stopped(Exception):
         self.outcome = outcome
 
 
-def measure(name: str, frozen: bool, source: str, targets: list[str]) -> Iterator[dict[str, Any]]:
+def measure(route: str, name: str, frozen: bool = False) -> Result:
+    """One case over one route, in this process."""
+    source, _, target = route.partition(":")
+    (record,) = cross(name, frozen, source, [target])
+    return Result(**record | {"ops": tuple(record["ops"])})
+
+
+def cross(name: str, frozen: bool, source: str, targets: list[str]) -> Iterator[dict[str, Any]]:
     """Results of one case on the routes from `source` to `targets`, one by one."""
     from bridge.matrix.cases import case_of
     from bridge.matrix.cases import frozen as freeze
