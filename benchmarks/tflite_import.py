@@ -5,7 +5,8 @@
 Outcomes: passed, refused (with the reason), wrong, crashed, norun (LiteRT itself does not run the file: the file written back is
 then compared with the hub). An output agrees as
 `bridge.verify` says, quantized ones within one quantum. Where it does not, LiteRT's own kernels (XNNPACK, optimized, reference)
-are compared with one another: `spread` means that they differ among themselves by more than the hub from the nearest.
+are compared with one another: `spread` means that they differ among themselves by more than the hub from the nearest, or that
+the file written back means the same as the source when nothing is optimized, so that only kernels differ.
 Each file runs in a process of its own, because LiteRT aborts on some.
 """
 
@@ -161,8 +162,33 @@ def written(path: Path, inputs: Any, expected: Any, steps: Any) -> tuple[str, st
             outcome, detail = judged(path, inputs, expected, bridge.run(back, inputs), steps)
         except BridgeError as error:
             return "wrong", short(error)
+        if outcome == "wrong":
+            outcome, detail = meant(path, back, inputs, steps, detail)
         added = transposes(back) - transposes(path)
         return outcome, "; ".join([detail] * bool(detail) + [f"{added} TRANSPOSE more"] * (added > 0))
+
+
+def meant(path: Path, back: Path, inputs: Any, steps: Any, detail: str) -> tuple[str, str]:
+    """Whether both files mean the same: their hub models agree when ONNX Runtime optimizes nothing. Then only kernels differ."""
+    import onnx_ir as ir
+    import onnxruntime as ort
+
+    import bridge
+    from bridge.passes.opset import for_runtime
+    from bridge.runtime import Outputs
+    from bridge.verify import compare
+
+    settings = ort.SessionOptions()
+    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    found = []
+    for file, options in ((path, signature(path)), (back, {})):
+        model = bridge.load(file, source="tflite", **options)
+        proto = ir.to_proto(for_runtime(model)).SerializeToString()
+        session = ort.InferenceSession(proto, settings, providers=["CPUExecutionProvider"])
+        names = [v.name for v in model.graph.outputs]
+        found.append(Outputs(dict(zip(names, session.run(names, inputs), strict=True)), "ONNX Runtime"))
+    same = compare(*found, steps=steps).ok
+    return ("spread", f"{detail}; both files mean the same") if same else ("wrong", detail)
 
 
 def transposes(path: Path) -> int:

@@ -120,6 +120,8 @@ def evaluate(node: ir.Node) -> list[Any] | None:
         return None
     if any(isinstance(o.shape, ir.Shape) and o.shape.is_static() and _count(o) > LIMIT for o in node.outputs):
         return None
+    if _spread(node) > LIMIT:
+        return None
     plain = PLAIN.get(node.op_type)
     if plain is not None and not node.attributes:
         with np.errstate(all="ignore"):
@@ -132,6 +134,19 @@ def evaluate(node: ir.Node) -> list[Any] | None:
     except Exception:
         return None
     return results if all(isinstance(r, (np.ndarray, np.generic)) for r in results) else None
+
+
+def _spread(node: ir.Node) -> float:
+    """How many elements an operator makes whose constants say so, whatever their number."""
+    arrays = [hub.const(v) for v in node.inputs]
+    if node.op_type == "Range":
+        start, limit, step = (float(a.reshape(())) for a in arrays if a is not None)
+        return (limit - start) / step if step else np.inf
+    if node.op_type in ("ConstantOfShape", "Expand", "Tile"):
+        sizes = arrays[-1]
+        times = float(np.prod(sizes, dtype=np.float64)) if sizes is not None else 0.0
+        return times * (arrays[0].size if node.op_type == "Tile" and arrays[0] is not None else 1)
+    return 0.0
 
 
 def _count(value: ir.Value) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnx.reference
 import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from bridge.passes.affine import FoldAffine
 from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.channels_last import ChannelsLast
 from bridge.passes.decompose import Decompose
+from bridge.passes.fold import evaluate
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.raising import RaisePatterns
 from bridge.passes.reshapes import MergeReshapes
@@ -241,3 +243,34 @@ def test_scales_and_offsets_of_channels_join_the_convolution() -> None:
     FoldAffine()(model)
     assert [n.op_type for n in model.graph] == ["Conv", "Add"]
     assert bridge.verify(before, model).ok
+
+
+@pytest.mark.parametrize(
+    ("op", "arrays"),
+    [
+        ("Range", [np.int64(0), np.int64(2**31), np.int64(1)]),
+        ("Expand", [np.float32(1), np.int64([2**20, 2**20])]),
+        ("Tile", [np.float32([1, 2]), np.int64([2**31])]),
+    ],
+)
+def test_what_would_fill_the_memory_is_not_folded(op, arrays):
+    values = [ir.Value(name=f"v{i}", const_value=ir.tensor(np.asarray(a))) for i, a in enumerate(arrays)]
+    assert evaluate(ir.Node("", op, values, num_outputs=1)) is None
+
+
+def test_float_weights_between_quantized_activations_stay_float(parse):
+    """ONNX Runtime would quantize them to 8 bits by itself."""
+    rng = np.random.default_rng(0)
+    proto = parse(
+        "g (float[1,4,6,6] x) => (float[1,3,4,4] y) <float s = {0.01}, int8 z = {0}, float t = {0.0001}> "
+        "{ a = QuantizeLinear (x, s, z) b = DequantizeLinear (a, s, z) c = Conv (b, w) "
+        "d = QuantizeLinear (c, t, z) y = DequantizeLinear (d, t, z) }"
+    )
+    weights = (rng.standard_normal((3, 4, 3, 3)) * 1e-3).astype(np.float32)
+    weights[0, 0, 0, 0] = 1.0
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    x = (rng.standard_normal((1, 4, 6, 6)) * 0.5).astype(np.float32)
+    x[:, 0] = 0
+    found = bridge.run(bridge.load(proto), {"x": x})["y"]
+    want = onnx.reference.ReferenceEvaluator(proto).run(None, {"x": x})[0]
+    np.testing.assert_allclose(found, want, atol=1.01e-4)

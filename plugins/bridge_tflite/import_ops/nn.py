@@ -11,6 +11,7 @@ from bridge_tflite.import_ops.common import (
     INT64,
     activate,
     as_int64,
+    bounded,
     constant,
     counted,
     first,
@@ -238,6 +239,9 @@ def _corners(op, node, x, axis, wanted):
 
 
 def _length(op, size, place):
+    known = vector(size)
+    if known is not None:
+        return op.const(np.int64(bounded(known[place])))
     return op.Squeeze(op.Slice(as_int64(op, size), ints(place), ints(place + 1)), ints(0))
 
 

@@ -10,6 +10,7 @@ from bridge_tflite.import_ops.common import (
     INT32,
     INT64,
     as_int64,
+    bounded,
     constant,
     counted,
     ints,
@@ -133,6 +134,8 @@ def windows(op, x, start, function, shape, strides, dilations):
     for axis, (size, stride, dilation) in enumerate(zip(shape, strides, dilations, strict=True)):
         if size == 1 and stride == 1:
             continue
+        if values.shape is not None and isinstance(values.shape[axis], int):
+            bounded(values.shape[axis])
         length = op.Squeeze(op.Shape(values, start=axis, end=axis + 1), ints(0))
         last = op.Sub(length, np.int64((size - 1) * dilation))
         begins = op.Range(np.int64(0), last, np.int64(stride))

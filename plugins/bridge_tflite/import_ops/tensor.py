@@ -13,6 +13,7 @@ from bridge_tflite.import_ops.common import (
     INT64,
     activate,
     as_int64,
+    bounded,
     constant,
     counted,
     ints,
@@ -301,6 +302,10 @@ def rank(op, node, x):
 
 @ops.op("RANGE")
 def range_(op, node, start, limit, delta):
+    known = [const(v) for v in (start, limit, delta)]
+    if all(v is not None and v.size == 1 for v in known):
+        first, last, step = (float(v.ravel()[0]) for v in known)
+        bounded(max((last - first) / step, 0) if step and np.isfinite([first, last, step]).all() else -1)
     return op.Range(*(op.Reshape(v, ints()) for v in (start, limit, delta)))
 
 
@@ -395,7 +400,13 @@ def one_hot(op, node, indices, depth, on, off):
     """An index below zero or beyond the depth is off."""
     rank = len(node.shape(0))
     axis = node.get("axis", -1) % (rank + 1)
-    places = op.Range(np.int64(0), op.Reshape(op.Cast(depth, to=INT64), ints()), np.int64(1))
+    known = vector(depth)
+    count = (
+        op.Reshape(op.Cast(depth, to=INT64), ints())
+        if known is None
+        else op.const(np.int64(bounded(known[0])))
+    )
+    places = op.Range(np.int64(0), count, np.int64(1))
     lengths = op.Reshape(places, ints(-1, *[1] * (rank - axis)))
     same = op.Equal(op.Unsqueeze(op.Cast(indices, to=INT64), ints(axis)), lengths)
     return op.Where(same, op.Reshape(on, ints()), op.Reshape(off, ints()))
@@ -420,6 +431,9 @@ def _diagonal(op, rows, columns):
 
 def _length(op, x, axis):
     rank = rank_of(x)
+    size = x.shape[axis % rank]
+    if isinstance(size, int):
+        return op.const(np.int64(bounded(size)))
     return op.Squeeze(op.Shape(x, start=axis % rank, end=axis % rank + 1), ints(0))
 
 
