@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge_torchscript.import_ops.common import (
@@ -148,7 +149,7 @@ def multinomial(op, x, num_samples, replacement=False):
         keys = op.Add(op.Log(x), noise)
         return op.TopK(keys, ints(num_samples), axis=rank(x) - 1, _outputs=2)[1]
     last = rank(x) - 1
-    reached = op.CumSum(op.Div(x, op.ReduceSum(x, ints(last))), ints(last))
+    reached = op.CumSum(op.Div(x, op.ReduceSum(x, ints(last))), np.array(last))
     drawn = _drawn(op, "RandomUniform", [*size_list(op, x)[:-1], num_samples], x.dtype, high=0.999999)
     passed = op.Greater(op.Unsqueeze(drawn, ints(last + 1)), op.Unsqueeze(reached, ints(last)))
     return op.ReduceSum(op.Cast(passed, to=7), ints(last + 1), keepdims=0)
