@@ -31,6 +31,7 @@ from bridge.runtime import Outputs
 from bridge.verify import compare
 
 SECONDS = 60
+DRAWS = 6
 UNDEFINED = (
     "empty",
     "empty_like",
@@ -105,13 +106,17 @@ def measure(info: Any, limit: int) -> tuple[str, str]:
 
 
 def is_random(module: Any, tensors: list[torch.Tensor]) -> bool:
-    """Whether two calls differ, once nothing sets the seed."""
+    """Whether calls differ, once nothing sets the seed."""
     results = []
     with mock.patch("torch.manual_seed"):
-        for _ in range(2):
+        for _ in range(DRAWS):
             torch.rand(1)
             results.append(list(_tensors(module(*(t.clone() for t in tensors)))))
-    return any(not torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(*results, strict=True))
+    return any(
+        not torch.equal(a.nan_to_num(), b.nan_to_num())
+        for later in results[1:]
+        for a, b in zip(results[0], later, strict=True)
+    )
 
 
 def imported(traced: Any, tensors: list[torch.Tensor], expected: Any, shapes_only: bool) -> tuple[str, str]:

@@ -113,7 +113,7 @@ class Reading:
         reader.env[formal[0].debugName()] = Object(self.native)
         for value, argument in zip(formal[1:], self._arguments(graph, reader), strict=True):
             reader.env[value.debugName()] = argument
-        graph.inputs.extend(v.value for v in reader.state.values())
+        graph.inputs.extend(v.value for v in reader.state.values() if isinstance(v, (Var, Sym)))
         try:
             with torch.no_grad():
                 results = reader.block(op, self.block)
@@ -134,9 +134,8 @@ class Reading:
                 made.append(self._argument(graph, name, argument, declared.get(name)))
             except KeyError as error:
                 missing.append(str(error.args[0]))
-        unknown = [
-            n for n in self.given if n.split(".")[0] not in {*order, *(a.name for a in self.arguments)}
-        ]
+        names = {*order, *(a.name for a in self.arguments)}
+        unknown = [n for n in self.given if n.split(".")[0] not in names and not _has(self.native, n)]
         if unknown:
             listed = ", ".join(a.name for a in self.arguments) or "none"
             raise InvalidOption(f"The method has no input {', '.join(unknown)}.", f"Its inputs: {listed}.")
@@ -234,7 +233,11 @@ class Reading:
 
         from bridge_torchscript.runtime import to_numpy
 
-        if isinstance(value, torch.Tensor):
+        if path in self.given and self.given[path].fixed is not None:
+            return self.given[path].fixed
+        if path in self.given:
+            made = self.given[path].value(path)
+        elif isinstance(value, torch.Tensor):
             array = to_numpy(value, None)
             made = Given(ir.TensorType(ir.DataType.from_numpy(array.dtype)), array.shape).value(path)
         elif isinstance(value, (bool, int, float)):
@@ -250,11 +253,19 @@ class Reading:
 
         op = hub.Builder(graph)
         for path in state:
+            if not isinstance(reader.state[path], (Var, Sym)):
+                continue
             owner, name = reader.owner(path)
             value = _tensor(op, owner.attributes.get(name, reader.state[path]))
             if value is None:
                 raise UnsupportedModel(
                     f"{self.title} keeps {path} between calls, which is no tensor or number.", []
+                )
+            before = reader.state[path].value
+            if value.shape is not None and before.shape is not None and _changes(before.shape, value.shape):
+                raise InvalidOption(
+                    f"The state {path} has the shape {before.shape} at first and {value.shape} after a call.",
+                    f"Describe what it is between calls: inputs=[…, '{path}:DTYPE{value.shape}'].",
                 )
             value = op.Identity(value)
             value.name = f"{path}.next"
@@ -267,6 +278,20 @@ def _element_kind(kind: str, key: str) -> str:
         parts = [p.strip() for p in inner.split(",")]
         return parts[int(key)] if int(key) < len(parts) else "Tensor"
     return inner if kind.startswith("List") else "Tensor"
+
+
+def _changes(before: ir.Shape, after: ir.Shape) -> bool:
+    return len(before) != len(after) or any(
+        isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(before, after, strict=True)
+    )
+
+
+def _has(native: Any, path: str) -> bool:
+    try:
+        _native(native, path)
+    except (RuntimeError, AttributeError):
+        return False
+    return True
 
 
 def _native(native: Any, path: str) -> Any:

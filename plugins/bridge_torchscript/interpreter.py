@@ -88,7 +88,8 @@ class Reader:
             reason = f"is used in a way its rule does not read ({type(error).__name__}: {error})"
             raise Refused(Blocker(kind, place(node), "", reason[:200])) from error
         outputs = list(node.outputs())
-        for output, value in zip(outputs, [results] if len(outputs) == 1 else results or (), strict=True):
+        made = results if len(outputs) > 1 else [results] * len(outputs)
+        for output, value in zip(outputs, made, strict=True):
             self.env[output.debugName()] = value
 
     def call(self, op: hub.Builder, node: Any, kind: str, inputs: list[Any]) -> Any:

@@ -51,13 +51,15 @@ def test_state_is_carried_from_call_to_call() -> None:
     path = SHARED / "torchscript/snakers4_silero-vad/silero_vad.jit"
     if not path.exists():
         pytest.skip("silero_vad.jit is not here")
-    model = bridge.load(path, source="torchscript", inputs=["x:float32[1,512]", "sr=16000"])
+    described = ["x:float32[1,512]", "sr=16000"]
+    with pytest.raises(InvalidOption, match="_context"):
+        bridge.load(path, source="torchscript", inputs=described)
+    described += ["_context:float32[1,64]", "_state:float32[2,1,128]", "_last_sr=16000", "_last_batch_size=1"]
+    model = bridge.load(path, source="torchscript", inputs=described)
     module = torch.jit.load(str(path))
     state = {
-        "_context": np.zeros((0,), np.float32),
-        "_state": np.zeros((0,), np.float32),
-        "_last_sr": np.array(0),
-        "_last_batch_size": np.array(0),
+        "_context": np.zeros((1, 64), np.float32),
+        "_state": np.zeros((2, 1, 128), np.float32),
     }
     rng = np.random.default_rng(0)
     for _ in range(3):

@@ -284,6 +284,8 @@ def feature_dropout(op, x, p=0.5, train=False):
     """Whole channels at random."""
     if not train or not p:
         return op.Identity(x)
+    if p == 1:
+        return op.Mul(x, zero(op, x))
     kept = _kept(op, [*static(x)[:2], *[1] * (rank(x) - 2)], p)
     return op.Mul(x, op.Div(op.Cast(kept, to=int(x.dtype)), number(op, 1 - p, x)))
 

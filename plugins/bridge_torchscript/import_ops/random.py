@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge_torchscript.import_ops.common import (
@@ -147,9 +148,11 @@ def multinomial(op, x, num_samples, replacement=False):
     if not replacement:
         keys = op.Add(op.Log(x), noise)
         return op.TopK(keys, ints(num_samples), axis=rank(x) - 1, _outputs=2)[1]
-    wide = op.Unsqueeze(x, ints(0)) if rank(x) == 1 else x
-    made = op.Multinomial(op.Log(wide), sample_size=num_samples, dtype=7)
-    return op.Squeeze(made, ints(0)) if rank(x) == 1 else made
+    last = rank(x) - 1
+    reached = op.CumSum(op.Div(x, op.ReduceSum(x, ints(last))), np.array(last))
+    drawn = _drawn(op, "RandomUniform", [*size_list(op, x)[:-1], num_samples], x.dtype, high=0.999999)
+    passed = op.Greater(op.Unsqueeze(drawn, ints(last + 1)), op.Unsqueeze(reached, ints(last)))
+    return op.ReduceSum(op.Cast(passed, to=7), ints(last + 1), keepdims=0)
 
 
 @ops.op("aten::empty_permuted", "aten::empty_strided")
