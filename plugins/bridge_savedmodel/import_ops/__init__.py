@@ -9,9 +9,23 @@ from bridge_savedmodel.import_ops import (
     reduce,
     segment,
     signal,
+    sparse,
     tensor,
     text,
 )
 from bridge_savedmodel.import_ops.common import ops
 
-__all__ = ["control", "image", "lists", "math", "nn", "ops", "reduce", "segment", "signal", "tensor", "text"]
+__all__ = [
+    "control",
+    "image",
+    "lists",
+    "math",
+    "nn",
+    "ops",
+    "reduce",
+    "segment",
+    "signal",
+    "sparse",
+    "tensor",
+    "text",
+]

@@ -43,6 +43,10 @@ def const_(op, node):
     "CheckNumerics",
     "CheckNumericsV2",
     "Snapshot",
+    "GuaranteeConst",
+    "RefIdentity",
+    "DeepCopy",
+    "Copy",
     "PlaceholderWithDefault",
 )
 def identity(op, node, x, *rest):
@@ -99,7 +103,7 @@ def expand_dims(op, node, x, axis):
     return op.Unsqueeze(x, flat(op, axis))
 
 
-@ops.op("Transpose", needs=(constant(1, "permutation"),))
+@ops.op("Transpose", "ConjugateTranspose", needs=(constant(1, "permutation"),))
 def transpose(op, node, x, perm):
     order = vector(perm)
     return op.Transpose(x, perm=[p % len(order) for p in order])
@@ -452,7 +456,7 @@ def sparse_to_dense(op, node, indices, target, values, default):
     return op.ScatterND(op.Expand(default, size), at, values)
 
 
-@ops.op("MatrixBandPart", needs=(ranked(),))
+@ops.op("MatrixBandPart", "BatchMatrixBandPart", needs=(ranked(),))
 def matrix_band_part(op, node, x, lower, upper):
     """What lies at most so far under and over the diagonal; negative for all."""
     rows, columns = (as_int64(op, op.Shape(x, start=a, end=a + 1 or None)) for a in (-2, -1))
@@ -479,6 +483,7 @@ def _eye(op: Any, size: Any) -> Any:
 
 @ops.op(
     "MatrixDiag",
+    "BatchMatrixDiag",
     "MatrixDiagV2",
     "MatrixDiagV3",
     needs=(
@@ -498,7 +503,14 @@ def diag(op, node, x):
     return op.Where(_eye(op, op.Shape(x)), op.Unsqueeze(x, ints(-1)), like(op, x, 0))
 
 
-@ops.op("MatrixDiagPart", "MatrixDiagPartV2", "MatrixDiagPartV3", "DiagPart", needs=(MAIN, ranked()))
+@ops.op(
+    "MatrixDiagPart",
+    "BatchMatrixDiagPart",
+    "MatrixDiagPartV2",
+    "MatrixDiagPartV3",
+    "DiagPart",
+    needs=(MAIN, ranked()),
+)
 def matrix_diag_part(op, node, x, *rest):
     rank = rank_of(x)
     if node.op == "DiagPart" and rank != 2:
@@ -511,6 +523,7 @@ def matrix_diag_part(op, node, x, *rest):
 
 @ops.op(
     "MatrixSetDiag",
+    "BatchMatrixSetDiag",
     "MatrixSetDiagV2",
     "MatrixSetDiagV3",
     needs=(
@@ -529,7 +542,7 @@ def matrix_set_diag(op, node, x, diagonal, *rest):
     return op.Where(_eye(op, op.Shape(x, start=rank_of(x) - 1)), op.Unsqueeze(diagonal, ints(-1)), x)
 
 
-@ops.op("MatrixDeterminant")
+@ops.op("MatrixDeterminant", "BatchMatrixDeterminant")
 def determinant(op, node, x):
     return op.Det(x)
 
@@ -597,3 +610,17 @@ def multinomial(op, node, x, count):
     if known is None:
         return NotImplemented
     return as_dtype(op, op.Multinomial(x, sample_size=known[0], dtype=7), node.get("output_dtype", T.INT64))
+
+
+@ops.op("ToBool", needs=(ranked(),))
+def to_bool(op, node, x):
+    """A scalar other than zero, or any elements at all."""
+    if rank_of(x) == 0:
+        return x if x.dtype == T.BOOL else op.Not(op.Equal(x, like(op, x, 0)))
+    return op.Greater(op.Size(x), op.const(np.array(0, np.int64)))
+
+
+@ops.op("LogMatrixDeterminant")
+def log_determinant(op, node, x):
+    found = op.Det(x)
+    return op.Sign(found), op.Log(op.Abs(found))
