@@ -34,7 +34,7 @@ PLAIN: dict[str, Callable[..., Any]] = {
     "Less": np.less,
     "Greater": np.greater,
     "Where": np.where,
-    "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(axes.tolist())),
+    "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(axes.ravel().tolist())),
     "Identity": lambda x: x,
 }
 KEPT = ("DequantizeLinear", "QuantizeLinear", *RANDOM)
@@ -121,7 +121,8 @@ def evaluate(node: ir.Node) -> list[Any] | None:
     if any(isinstance(o.shape, ir.Shape) and o.shape.is_static() and _count(o) > LIMIT for o in node.outputs):
         return None
     plain = PLAIN.get(node.op_type)
-    if plain is not None and not node.attributes:
+    strings = any(v.dtype == ir.DataType.STRING for v in values)
+    if plain is not None and not node.attributes and not strings:
         with np.errstate(all="ignore"):
             return [plain(*(hub.const(v) for v in values))]
     from onnx.reference import ReferenceEvaluator
