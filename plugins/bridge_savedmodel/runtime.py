@@ -19,6 +19,9 @@ def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Out
     TensorFlow's words.
     """
     tf = tensorflow()
+    path = path.parent if path.name in FILES else path
+    if path.is_file():
+        return _run_file(path, inputs)
     if not any((path / name).is_file() for name in FILES):
         raise UnreadableFile(f"{path} is not a SavedModel: there is no file saved_model.pb in it.")
     try:
@@ -39,6 +42,22 @@ def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Out
         {n: values[n] for n in [*(n for n in order if n in values), *(n for n in values if n not in order)]},
         f"TensorFlow {tf.__version__}",
     )
+
+
+def _run_file(path: Path, inputs: dict[str, Any]) -> Outputs:
+    """A Keras file, or a frozen graph."""
+    from bridge_savedmodel.sources import call_file
+
+    try:
+        results = call_file(path, inputs)
+        values = {name: _array(value) for name, value in results.items()}
+    except UnreadableFile:
+        raise
+    except KeyError as error:
+        raise InvalidInput(f"The model has an input {error} that is missing.") from error
+    except Exception as error:
+        raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
+    return Outputs(values, f"TensorFlow {tensorflow().__version__}")
 
 
 def chosen(names: list[str], asked: str | None) -> str:
