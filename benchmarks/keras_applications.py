@@ -89,7 +89,11 @@ def measured(tf: Any, model: Any, place: Path, given: Any) -> Iterator[str]:
     folder = place / "m.savedmodel"
     model.export(folder, verbose=False)
     port = bridge.load(folder).graph.inputs[0].name or ""
-    image = np.random.default_rng(0).uniform(0, 1, (1, *model.input_shape[1:])).astype(np.float32)
+    image = (
+        np.random.default_rng(0)
+        .uniform(0, 1, (1, *(n or 224 for n in model.input_shape[1:])))
+        .astype(np.float32)
+    )
     expected = np.asarray(model(image, training=False))
     for suffix in (".onnx", ".tflite"):
         target = (place / "m").with_suffix(suffix)
