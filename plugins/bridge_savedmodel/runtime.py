@@ -72,7 +72,8 @@ def chosen(names: list[str], asked: str | None) -> str:
     listed = ", ".join(sorted(public)) or "none"
     problem = f"no signature {asked!r}" if asked else "several signatures" if public else "no signature"
     raise UnreadableFile(
-        f"The SavedModel has {problem}; its signatures: {listed}.", "Name one with signature=…."
+        f"The SavedModel has {problem}; its signatures: {listed}.",
+        "Name one with signature=… (-O signature=… on the command line).",
     )
 
 
