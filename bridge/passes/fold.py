@@ -34,7 +34,7 @@ PLAIN: dict[str, Callable[..., Any]] = {
     "Less": np.less,
     "Greater": np.greater,
     "Where": np.where,
-    "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(axes.tolist())),
+    "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(axes.ravel().tolist())),
     "Identity": lambda x: x,
 }
 KEPT = ("DequantizeLinear", "QuantizeLinear", *RANDOM)
@@ -123,7 +123,8 @@ def evaluate(node: ir.Node) -> list[Any] | None:
     if _spread(node) > LIMIT:
         return None
     plain = PLAIN.get(node.op_type)
-    if plain is not None and not node.attributes:
+    strings = any(v.dtype == ir.DataType.STRING for v in values)
+    if plain is not None and not node.attributes and not strings:
         with np.errstate(all="ignore"):
             return [plain(*(hub.const(v) for v in values))]
     from onnx.reference import ReferenceEvaluator

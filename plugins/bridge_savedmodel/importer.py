@@ -20,7 +20,7 @@ from bridge.report import Blocker
 from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.import_ops.control import V1, WRITES
 from bridge_savedmodel.import_ops.values import Dead, Poison, Table, Variable
-from bridge_savedmodel.reader import Port, Source, dims_of, dtype_of, read_folder, split
+from bridge_savedmodel.reader import Port, Source, array_of, dims_of, dtype_of, read_folder, split
 from bridge_savedmodel.tensorflow import tensorflow
 
 DEPTH = 64
@@ -181,7 +181,7 @@ def _plain(attribute: Any, kind: str) -> Any:
     if kind == "func":
         return value.name
     if kind == "tensor":
-        return tensorflow().make_ndarray(value)
+        return array_of(value)
     if kind == "list":
         if value.type:
             return [dtype_of(t) for t in value.type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from bridge.errors import UnreadableFile
 from bridge_savedmodel.resources import tables, variables
 from bridge_savedmodel.tensorflow import FILES, TYPES, tensorflow
 
+REPEATED = 2**28
 DTYPES = {name: dtype for dtype, name in TYPES.items()}
 DTYPES["DT_COMPLEX64"] = ir.DataType.COMPLEX64
 DTYPES["DT_COMPLEX128"] = ir.DataType.COMPLEX128
@@ -59,6 +61,16 @@ def dtype_of(number: int) -> ir.DataType | None:
 def dims_of(shape: Any) -> tuple[Any, ...] | None:
     """Dimensions of a TensorShapeProto."""
     return None if shape.unknown_rank else tuple(d.size if d.size >= 0 else None for d in shape.dim)
+
+
+def array_of(tensor: Any) -> np.ndarray:
+    """A stored tensor. Raises UnreadableFile for one that repeats a single number beyond reason."""
+    dims = [d.size for d in tensor.tensor_shape.dim]
+    if min(dims, default=1) < 0 or (not tensor.tensor_content and math.prod(dims) > REPEATED):
+        raise UnreadableFile(
+            f"A constant of shape {dims} is not stored in the file.", "Is the file complete?"
+        )
+    return tensorflow().make_ndarray(tensor)
 
 
 def split(reference: str) -> tuple[str, int]:

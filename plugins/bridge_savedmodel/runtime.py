@@ -19,6 +19,9 @@ def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Out
     TensorFlow's words.
     """
     tf = tensorflow()
+    path = path.parent if path.name in FILES else path
+    if path.is_file():
+        return _run_file(path, inputs)
     if not any((path / name).is_file() for name in FILES):
         raise UnreadableFile(f"{path} is not a SavedModel: there is no file saved_model.pb in it.")
     try:
@@ -41,6 +44,22 @@ def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Out
     )
 
 
+def _run_file(path: Path, inputs: dict[str, Any]) -> Outputs:
+    """A Keras file, or a frozen graph."""
+    from bridge_savedmodel.sources import call_file
+
+    try:
+        results = call_file(path, inputs)
+        values = {name: _array(value) for name, value in results.items()}
+    except UnreadableFile:
+        raise
+    except KeyError as error:
+        raise InvalidInput(f"The model has an input {error} that is missing.") from error
+    except Exception as error:
+        raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
+    return Outputs(values, f"TensorFlow {tensorflow().__version__}")
+
+
 def chosen(names: list[str], asked: str | None) -> str:
     """The signature asked for, else serving_default, else the only one. Raises UnreadableFile."""
     public = [n for n in names if not n.startswith("__")]
@@ -53,7 +72,8 @@ def chosen(names: list[str], asked: str | None) -> str:
     listed = ", ".join(sorted(public)) or "none"
     problem = f"no signature {asked!r}" if asked else "several signatures" if public else "no signature"
     raise UnreadableFile(
-        f"The SavedModel has {problem}; its signatures: {listed}.", "Name one with signature=…."
+        f"The SavedModel has {problem}; its signatures: {listed}.",
+        "Name one with signature=… (-O signature=… on the command line).",
     )
 
 

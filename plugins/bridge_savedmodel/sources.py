@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bridge.errors import BridgeError, UnreadableFile
+from bridge.errors import UnreadableFile
 from bridge_savedmodel.reader import Source, read_folder, read_function, read_graph, split
 from bridge_savedmodel.tensorflow import tensorflow
 
@@ -31,50 +31,74 @@ def _open_file(path: Path, signature: str | None, tags: str) -> Source:
     with path.open("rb") as file:
         head = file.read(8)
     if head[:2] == b"PK" or head == b"\x89HDF\r\n\x1a\n":
-        return _keras_file(path)
+        return _keras_model(load_keras(path), str(path))
     return read_graph(path)
 
 
-def _keras_file(path: Path) -> Source:
+def load_keras(path: Path) -> Any:
+    """The model of a Keras file, without running code it brings. Raises UnreadableFile."""
     tensorflow()
     import keras
 
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except BridgeError:
-        raise
+        return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UnreadableFile(
             f"{path} cannot be loaded by Keras: {first}",
             "A model with custom layers: load it yourself and hand the model object to bridge.",
         ) from error
-    return _keras_model(model, str(path))
 
 
-def _keras_model(model: Any, what: str) -> Source:
-    """A Keras model, traced for inference on its declared inputs."""
+def traced(model: Any) -> tuple[Any, list[str], list[str]]:
+    """A Keras model as a function, traced for inference on its declared inputs; their names, and those of its outputs."""
     tf = tensorflow()
     specs = _specs(tf, model)
-    names = [spec.name for spec in tf.nest.flatten(specs)]
+    leaves = tf.nest.flatten(specs)
 
     def infer(*tensors: Any) -> Any:
         return model(tf.nest.pack_sequence_as(specs, list(tensors)), training=False)
 
-    traced = tf.function(infer, autograph=False)
-    function = traced.get_concrete_function(*tf.nest.flatten(specs))
+    function = tf.function(infer, autograph=False).get_concrete_function(*leaves)
+    count, own = len(function.outputs), list(getattr(model, "output_names", None) or [])
+    names = own if len(own) == count == len(set(own)) else [f"output_{n}" for n in range(count)]
+    return function, [leaf.name for leaf in leaves], names
+
+
+def _keras_model(model: Any, what: str) -> Source:
+    function, inputs, outputs = traced(model)
     source = (
-        _with_tables(tf, model, function, what)
-        if _reads_tables(tf, function)
-        else read_function(function, what)
+        _with_tables(model, what) if _reads_tables(tensorflow(), function) else read_function(function, what)
     )
-    source.inputs = [replace(port, name=name) for port, name in zip(source.inputs, names, strict=True)]
-    outputs = getattr(model, "output_names", None)
-    if outputs and len(outputs) == len(source.outputs) == len(set(outputs)):
-        source.outputs = [
-            replace(port, name=name) for port, name in zip(source.outputs, outputs, strict=True)
-        ]
+    if len(source.inputs) == len(inputs):
+        by_name = {p.name: p for p in source.inputs}
+        ports = [by_name[n] for n in inputs] if set(inputs) == set(by_name) else source.inputs
+        source.inputs = [replace(p, name=n) for p, n in zip(ports, inputs, strict=True)]
+    source.outputs = [replace(p, name=n) for p, n in zip(source.outputs, outputs, strict=True)]
     return source
+
+
+def call_file(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
+    """The outputs of a Keras file or a frozen graph for arrays by input name."""
+    tf = tensorflow()
+    if path.suffix.lower() in KERAS:
+        function, inputs, outputs = traced(load_keras(path))
+    else:
+        source = read_graph(path)
+        inputs, outputs = [p.name for p in source.inputs], [p.name for p in source.outputs]
+        function = _wrapped(tf, path, source)
+    results = function(*(tf.constant(arrays[n]) for n in inputs))
+    return dict(zip(outputs, tf.nest.flatten(results), strict=True))
+
+
+def _wrapped(tf: Any, path: Path, source: Source) -> Any:
+    definition = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    whole = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(definition, name=""), [])
+    feeds, fetches = (
+        [f"{split(p.tensor)[0]}:{split(p.tensor)[1]}" for p in ports]
+        for ports in (source.inputs, source.outputs)
+    )
+    return whole.prune(feeds, fetches)
 
 
 def _reads_tables(tf: Any, function: Any) -> bool:
@@ -82,20 +106,15 @@ def _reads_tables(tf: Any, function: Any) -> bool:
     return any(outer.dtype == tf.resource and id(outer) not in own for outer, _ in function.graph.captures)
 
 
-def _with_tables(tf: Any, model: Any, function: Any, what: str) -> Source:
+def _with_tables(model: Any, what: str) -> Source:
     """By way of a SavedModel, which says what is in the tables."""
     import tempfile
 
-    holder = tf.Module()
-    holder.model = model
     with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(holder, folder, signatures=function)
+        model.export(folder, verbose=False)
         source = read_folder(Path(folder), None, "serve")
         source.variables = {name: _kept(read()) for name, read in source.variables.items()}
     source.what = what
-    traced = read_function(function, what)
-    places = {split(p.tensor)[0].removeprefix("serving_default_"): p for p in source.inputs}
-    source.inputs = [replace(p, tensor=places[p.name].tensor) for p in traced.inputs]
     return source
 
 

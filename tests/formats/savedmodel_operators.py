@@ -183,6 +183,7 @@ def shapes(tf: Any) -> dict[str, tuple]:
         "MatrixSetDiagV3": (lambda v, d: tf.linalg.set_diag(v, d), f(2, 3, 3), f(2, 3)),
         "Diag": (lambda v: raw.Diag(diagonal=v), f(4)),
         "DiagPart": (lambda v: raw.DiagPart(input=v), f(4, 4)),
+        "LogMatrixDeterminant": (lambda v: raw.LogMatrixDeterminant(input=v), f(2, 3, 3)),
         "MatrixDeterminant": (lambda v: raw.MatrixDeterminant(input=v), f(2, 3, 3)),
         "SparseToDense": (lambda v: raw.SparseToDense(sparse_indices=[[0, 1], [2, 2]], output_shape=[3, 4], sparse_values=v, default_value=-1.0), f(2)),
         "EnsureShape": (lambda v: raw.EnsureShape(input=v, shape=[2, 3, 4]) + 0, x),
@@ -264,6 +265,8 @@ def layers(tf: Any) -> dict[str, tuple]:
         "LRN": (lambda x: raw.LRN(input=x, depth_radius=1, bias=1.5, alpha=0.3, beta=0.6), f(1, 3, 4, 5)),
         "SpaceToDepth": (lambda x: raw.SpaceToDepth(input=x, block_size=2), f(1, 4, 6, 3)),
         "DepthToSpace": (lambda x: raw.DepthToSpace(input=x, block_size=2), f(1, 2, 3, 8)),
+        "SpaceToBatch": (lambda x: raw.SpaceToBatch(input=x, block_size=2, paddings=[[1, 0], [0, 0]]), f(2, 5, 8, 3)),
+        "BatchToSpace": (lambda x: raw.BatchToSpace(input=x, block_size=2, crops=[[1, 0], [0, 1]]), f(8, 3, 4, 3)),
         "SpaceToBatchND": (lambda x: raw.SpaceToBatchND(input=x, block_shape=[2, 3], paddings=[[1, 0], [0, 1]]), f(2, 5, 8, 3)),
         "BatchToSpaceND": (lambda x: raw.BatchToSpaceND(input=x, block_shape=[2, 2], crops=[[1, 0], [0, 1]]), f(8, 3, 4, 3)),
     }  # fmt: skip
@@ -286,6 +289,13 @@ def images(tf: Any) -> dict[str, tuple]:
         "NonMaxSuppressionV3": (lambda x: raw.NonMaxSuppressionV3(scores=x, score_threshold=0.0, **suppress), f(6)),
         "NonMaxSuppressionV4": (lambda x: raw.NonMaxSuppressionV4(scores=x, score_threshold=0.0, pad_to_max_output_size=True, **suppress), f(6)),
         "NonMaxSuppressionV5": (lambda x: raw.NonMaxSuppressionV5(scores=x, score_threshold=0.0, soft_nms_sigma=0.0, **suppress), f(6)),
+        "ResizeArea": (lambda x: raw.ResizeArea(images=x, size=[4, 13]), IMAGE),
+        **{f"ScaleAndTranslate {k}": (lambda x, k=k: raw.ScaleAndTranslate(images=x, size=[4, 13], scale=[4 / 7, 13 / 8], translation=[0.0, 0.5], kernel_type=k), IMAGE) for k in ["lanczos1", "lanczos3", "lanczos5", "triangle", "box", "keyscubic"]},
+        **{f"ExtractImagePatches {p}": (lambda x, p=p: raw.ExtractImagePatches(images=x, ksizes=[1, 3, 2, 1], strides=[1, 2, 1, 1], rates=[1, 1, 2, 1], padding=p), IMAGE) for p in ("SAME", "VALID")},
+        "AdjustHue": (lambda x: raw.AdjustHue(images=x, delta=0.3), f(5, 2, 3, low=0, high=1)),
+        "AdjustSaturation": (lambda x: raw.AdjustSaturation(images=x, scale=1.4), f(5, 2, 3, low=0, high=1)),
+        "CombinedNonMaxSuppression": (lambda x: raw.CombinedNonMaxSuppression(boxes=np.stack([boxes, boxes])[:, :, None], scores=x, max_output_size_per_class=3, max_total_size=7, iou_threshold=0.3, score_threshold=0.2), f(2, 6, 3, low=0, high=1)),
+        "CombinedNonMaxSuppression padded": (lambda x: raw.CombinedNonMaxSuppression(boxes=boxes[None, :, None], scores=x, max_output_size_per_class=9, max_total_size=30, iou_threshold=0.3, score_threshold=0.2, clip_boxes=False), f(1, 6, 2, low=0, high=1)),
         "AdjustContrastv2": (lambda x: raw.AdjustContrastv2(images=x, contrast_factor=1.5), IMAGE),
         "RGBToHSV": (lambda x: raw.RGBToHSV(images=x), f(5, 3, low=0, high=1)),
         "HSVToRGB": (lambda x: raw.HSVToRGB(images=x), f(5, 3, low=0, high=1)),
@@ -300,6 +310,15 @@ def segments(tf: Any) -> dict[str, tuple]:
     cases |= {f"UnsortedSegment{n}": (lambda x, n=n: getattr(raw, f"UnsortedSegment{n}")(data=x, segment_ids=[2, -1, 0, 2, 0], num_segments=4), rows) for n in ["Sum", "Prod", "Max", "Min"]}  # fmt: skip
     cases |= {f"SparseSegment{n}": (lambda x, n=n: getattr(raw, f"SparseSegment{n}")(data=x, indices=[4, 0, 1, 2], segment_ids=[0, 0, 1, 3]), rows) for n in ["Sum", "Mean", "SqrtN"]}  # fmt: skip
     return cases | {
+        "SparseReshape": (lambda x: raw.SparseReshape(input_indices=x, input_shape=[4, 6], new_shape=[3, -1, 4]), np.int64([[0, 1], [1, 5], [3, 2]])),
+        "SparseFillEmptyRows": (lambda v: raw.SparseFillEmptyRows(indices=np.int64([[0, 1], [0, 3], [3, 2]]), values=v, dense_shape=np.int64([5, 6]), default_value=-1.0), f(3)),
+        "SparseTensorDenseMatMul": (lambda v, d: raw.SparseTensorDenseMatMul(a_indices=np.int64([[0, 1], [2, 0]]), a_values=v, a_shape=np.int64([3, 2]), b=d), f(2), f(2, 4)),
+        "SparseTensorDenseAdd": (lambda v, d: raw.SparseTensorDenseAdd(a_indices=np.int64([[0, 1], [2, 0]]), a_values=v, a_shape=np.int64([3, 2]), b=d), f(2), f(3, 2)),
+        "SparseReorder": (lambda v: raw.SparseReorder(input_indices=np.int64([[2, 0], [0, 1]]), input_values=v, input_shape=np.int64([3, 2])), f(2)),
+        "embedding_lookup_sparse": (lambda n: tf.nn.embedding_lookup_sparse(f(9, 4), tf.SparseTensor(np.int64([[0, 0], [0, 1], [2, 0]]), n, np.int64([3, 2])), None, combiner="mean"), i(3, low=0, high=9, dtype=np.int64)),
+        "ListDiff": (lambda x, y: raw.ListDiff(x=x, y=y), i(8, low=0, high=9), i(4, low=0, high=9)),
+        "UnravelIndex": (lambda x: raw.UnravelIndex(indices=x, dims=[3, 4, 5]), i(6, low=0, high=60)),
+        "CTCGreedyDecoder": (lambda x: raw.CTCGreedyDecoder(inputs=x, sequence_length=[5, 3], merge_repeated=True), f(5, 2, 3)),
         "DynamicStitch": (lambda x, y: raw.DynamicStitch(indices=[[0, 3], [1, 2]], data=[x, y]), f(2, 3), f(2, 3)),
         "DynamicPartition": (lambda x: raw.DynamicPartition(data=x, partitions=[0, 1, 0, 2, 1], num_partitions=3), rows),
     }  # fmt: skip
@@ -317,6 +336,7 @@ def signals(tf: Any) -> dict[str, tuple]:
         "RFFT2D": (lambda v: raw.ComplexAbs(x=raw.RFFT2D(input=v, fft_length=[4, 6])), f(2, 4, 6)),
         "IRFFT": (lambda v: raw.IRFFT(input=raw.RFFT(input=v, fft_length=[16]), fft_length=[16]), x),
         "stft": (lambda v: tf.abs(tf.signal.stft(v, 8, 4)), f(2, 40)),
+        "Angle": (lambda v: raw.Angle(input=raw.Complex(real=v, imag=v * v - 1)), x),
         "Conj": (lambda v: raw.Imag(input=raw.Conj(input=raw.Complex(real=v, imag=v))), x),
     }
 
@@ -330,6 +350,7 @@ def texts(tf: Any) -> dict[str, tuple]:
         "StringUpper": (lambda x: raw.StringUpper(input=x, encoding="utf-8"), words),
         "StaticRegexFullMatch": (lambda x: raw.StaticRegexFullMatch(input=x, pattern="[a-z]+"), words),
         "StringToNumber": (lambda x: raw.StringToNumber(string_tensor=x), s("1.5", "-2", "3e2")),
+        "StringSplitV2": (lambda x: raw.StringSplitV2(input=x, sep=","), s("a,b", "c", "d,e,f")),
         "AsString": (lambda x: raw.AsString(input=x), i(4)),
         "Equal strings": (lambda x, y: raw.Equal(x=x, y=y), words, s("Ab", "x", "")),
     }

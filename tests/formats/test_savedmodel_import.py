@@ -190,6 +190,7 @@ def test_keras_files_are_read(suffix: str, tmp_path: Path) -> None:
     array = np.ones((2, 4), np.float32)
     found = bridge.run(bridge.load(path), {"x": array})
     assert np.allclose(next(iter(found.values())), model(array).numpy(), atol=1e-5)
+    assert bridge.convert(path, tmp_path / "m.onnx", verify=True).verification.ok
 
 
 def test_a_frozen_graph_is_read(tmp_path: Path) -> None:
@@ -202,6 +203,7 @@ def test_a_frozen_graph_is_read(tmp_path: Path) -> None:
     model = bridge.load(path)
     assert [v.name for v in model.graph.outputs] == ["y"]
     assert bridge.run(model, {"x": np.ones((1, 2), np.float32)})["y"].tolist() == [[3.0]]
+    assert bridge.verify(path, model).ok
 
 
 def test_images_cross_without_transposes() -> None:

@@ -5,13 +5,31 @@ from bridge_savedmodel.import_ops import (
     image,
     lists,
     math,
+    matrix,
     nn,
+    random,
     reduce,
     segment,
     signal,
+    sparse,
     tensor,
     text,
 )
 from bridge_savedmodel.import_ops.common import ops
 
-__all__ = ["control", "image", "lists", "math", "nn", "ops", "reduce", "segment", "signal", "tensor", "text"]
+__all__ = [
+    "control",
+    "image",
+    "lists",
+    "math",
+    "matrix",
+    "nn",
+    "ops",
+    "random",
+    "reduce",
+    "segment",
+    "signal",
+    "sparse",
+    "tensor",
+    "text",
+]

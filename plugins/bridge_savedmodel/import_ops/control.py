@@ -228,6 +228,16 @@ class Loop:
             return start is not None and not start.any()
         return self._number(name) == 0
 
+    def state(self, index: int) -> int | None:
+        """Of a list of one element: the variable whose new value that element is at every step, and which starts as zeros,
+        like the list."""
+        if not self.only(index):
+            return None
+        made = self.nodes[self._through(self.results[index])]
+        name = self._through(made.input[2])
+        same = [i for i, r in enumerate(self.results) if self._through(r) == name and i not in self.unchanged]
+        return next((i for i in same if _zeros(self.arguments[i])), None)
+
     def element(self, index: int) -> str | None:
         """Of a list that gets one element a step, at the place of the step or always at the first: the element; None for
         any other."""
@@ -240,6 +250,24 @@ class Loop:
         if made.op != "TensorListSetItem" or not own or not (self.only(index) or self.counts(made.input[1])):
             return None
         return made.input[2]
+
+
+def _zeros(value: Any) -> bool:
+    """Whether a value is surely zeros."""
+    if not isinstance(value, ir.Value):
+        return False
+    known, maker = const(value), value.producer()
+    if known is not None:
+        return not known.any()
+    moved = maker is not None and maker.op_type in (
+        "Expand",
+        "Identity",
+        "Reshape",
+        "Unsqueeze",
+        "Squeeze",
+        "Tile",
+    )
+    return moved and _zeros(maker.inputs[0])
 
 
 def _lists_fit(node: Any) -> bool:
@@ -266,9 +294,12 @@ def while_(op, node, *arguments):
     """A Loop that carries what changes, captures what does not, and collects the elements of lists."""
     loop = Loop(node, arguments)
     kept = [i for i, v in enumerate(arguments) if isinstance(v, TensorList) and i not in loop.unchanged]
-    lists = [i for i in kept if loop.element(i) is not None]
-    arguments = [filled(op, v) if i in kept and i not in lists else v for i, v in enumerate(arguments)]
-    carried = [i for i in range(len(arguments)) if i not in loop.unchanged and i not in lists]
+    alike = {i: loop.state(i) for i in kept if loop.state(i) is not None}
+    lists = [i for i in kept if loop.element(i) is not None and i not in alike]
+    arguments = [
+        filled(op, v) if i in kept and i not in (*lists, *alike) else v for i, v in enumerate(arguments)
+    ]
+    carried = [i for i in range(len(arguments)) if not ({i} & {*loop.unchanged, *lists, *alike})]
     going = _condition(op, node.call(op, node.get("cond"), arguments)[0])
     graph, inner = _subgraph(node.get("body"))
     kinds = [("step", T.INT64, ir.Shape([])), ("going", T.BOOL, ir.Shape([]))]
@@ -293,7 +324,9 @@ def while_(op, node, *arguments):
     more = _condition(inner, node.call(inner, node.get("cond"), after)[0])
     _close(graph, inner, [more, *found])
     results = _emit_loop(op, graph, going, arguments, carried, lists)
-    for i in set(kept) - set(lists):
+    for i, j in alike.items():
+        results[i] = TensorList(op.Unsqueeze(results[j], ints(0)), None, results[j].dtype)
+    for i in set(kept) - {*lists, *alike}:
         results[i] = TensorList(results[i], None, results[i].dtype)
     for i in lists:
         if loop.only(i) and loop.nodes[loop._through(loop.results[i])].op == "TensorListSetItem":

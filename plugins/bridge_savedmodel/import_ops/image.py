@@ -19,6 +19,7 @@ from bridge_savedmodel.import_ops.common import (
     need,
     ops,
     ranked,
+    scalar,
 )
 
 MODES = {"ResizeBilinear": "linear", "ResizeBicubic": "cubic", "ResizeNearestNeighbor": "nearest"}
@@ -238,3 +239,140 @@ def hsv_to_rgb(op, node, x):
     colours = [part(3.0, 1.0, -1.0), part(2.0, -1.0, 2.0), part(4.0, -1.0, 2.0)]
     rest = op.Sub(1.0, s)
     return op.Concat(*(op.Mul(op.Add(rest, op.Mul(s, c)), v) for c in colours), axis=-1)
+
+
+@ops.op("AdjustHue", "AdjustSaturation")
+def adjust_colours(op, node, x, amount):
+    h, s, v = op.Split(rgb_to_hsv(op, node, x), axis=-1, num_outputs=3, _outputs=3)
+    if node.op == "AdjustHue":
+        turned = op.Add(h, scalar(op, amount))
+        h = op.Sub(turned, op.Floor(turned))
+    else:
+        s = op.Clip(op.Mul(s, scalar(op, amount)), like(op, x, 0), like(op, x, 1))
+    return hsv_to_rgb(op, node, op.Concat(h, s, v, axis=-1))
+
+
+@ops.op(
+    "ResizeArea",
+    needs=(ranked(), SIZES, need("align_corners=False", lambda n: not n.get("align_corners", False))),
+)
+def resize_area(op, node, x, size):
+    """The mean of what each new element covers."""
+    pairs = zip(list(x.shape)[1:3], const(size).ravel(), strict=True)
+    return _by_weights(op, x, *(_areas(int(length), int(asked)) for length, asked in pairs))
+
+
+def _by_weights(op: Any, x: Any, rows: np.ndarray, columns: np.ndarray) -> Any:
+    source = first(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
+    return last(op, op.MatMul(op.MatMul(op.const(rows), source), op.const(np.ascontiguousarray(columns.T))))
+
+
+def _areas(length: int, asked: int) -> np.ndarray:
+    edges = np.arange(asked + 1) * (length / asked)
+    own = np.arange(length)
+    covered = np.minimum(edges[1:, None], own + 1) - np.maximum(edges[:-1, None], own)
+    return (np.maximum(covered, 0) * (asked / length)).astype(np.float32)
+
+
+KERNELS = {"triangle": 1.0, "keyscubic": 2.0, "lanczos1": 1.0, "lanczos3": 3.0, "lanczos5": 5.0, "box": 0.5}
+SCALED = need("constant scales and translations", lambda n: const(n.inputs[2]) is not None and const(n.inputs[3]) is not None)  # fmt: skip
+KNOWN_KERNEL = need("a kernel without parameters", lambda n: n.get("kernel_type", "lanczos3") in KERNELS)
+
+
+@ops.op("ScaleAndTranslate", needs=(ranked(), SIZES, SCALED, KNOWN_KERNEL))
+def scale_and_translate(op, node, x, size, scale, translation):
+    """Every new element weighs those within reach of a kernel, widened when shrinking."""
+    kind, wide = node.get("kernel_type", "lanczos3"), node.get("antialias", True)
+    pairs = zip(
+        list(x.shape)[1:3], const(size).ravel(), const(scale).ravel(), const(translation).ravel(), strict=True
+    )
+    return _by_weights(
+        op, x, *(_spans(int(n), int(m), float(s), float(t), kind, wide) for n, m, s, t in pairs)
+    )
+
+
+def _spans(length: int, asked: int, scale: float, translation: float, kind: str, wide: bool) -> np.ndarray:
+    made = np.zeros((asked, length), np.float64)
+    inverse, radius = 1.0 / scale, KERNELS[kind]
+    reach = max(inverse, 1.0) if wide else 1.0
+    for place in range(asked):
+        at = (place + 0.5) * inverse - translation * inverse
+        if not 0 <= at <= length:
+            continue
+        begin = max(int(np.ceil(at - reach * radius - 0.5)), 0)
+        end = min(int(np.floor(at + reach * radius - 0.5)), length - 1)
+        taps = np.arange(begin, end + 1)
+        weights = _weigh(np.abs(taps + 0.5 - at) / reach, kind, radius)
+        total = weights.sum()
+        if abs(total) >= 1000 * np.finfo(np.float32).tiny:
+            made[place, taps] = weights / total
+    return made.astype(np.float32)
+
+
+def _weigh(distance: np.ndarray, kind: str, radius: float) -> np.ndarray:
+    if kind == "triangle":
+        return np.maximum(1 - distance, 0)
+    if kind == "box":
+        return np.where(distance < 0.5, 1.0, np.where(distance == 0.5, 0.5, 0.0))
+    if kind == "keyscubic":
+        return np.where(distance >= 2, 0.0, np.where(distance >= 1, ((-0.5 * distance + 2.5) * distance - 4) * distance + 2, ((1.5 * distance - 2.5) * distance) * distance + 1))  # fmt: skip
+    return np.where(distance > radius, 0.0, np.sinc(distance) * np.sinc(distance / radius))
+
+
+PATCHES = need(
+    "images with a known number of channels", lambda n: isinstance(list(n.inputs[0].shape or [None])[-1], int)
+)
+
+
+@ops.op("ExtractImagePatches", needs=(PATCHES, ranked()))
+def extract_image_patches(op, node, x):
+    """A convolution whose filters each pick one element of the window."""
+    _, high, wide, _ = node.get("ksizes")
+    channels = list(x.shape)[-1]
+    picks = (
+        np.eye(high * wide * channels, dtype=np.float32)
+        .reshape(-1, high, wide, channels)
+        .transpose(0, 3, 1, 2)
+    )
+    made = op.Conv(
+        first(op, x),
+        op.const(np.ascontiguousarray(picks)),
+        strides=node.get("strides")[1:3],
+        dilations=node.get("rates")[1:3],
+        auto_pad="SAME_UPPER" if node.get("padding") == "SAME" else "VALID",
+    )
+    return last(op, made)
+
+
+ONE_BOX = need("boxes shared by all classes", lambda n: list(n.inputs[0].shape or [0, 0, 0])[2] == 1)
+LIMITS = need("a constant total size, and a known number of boxes and classes", lambda n: const(n.inputs[3]) is not None and const(n.inputs[2]) is not None and all(isinstance(d, int) for d in list(n.inputs[1].shape or [None])[1:]))  # fmt: skip
+
+
+@ops.op("CombinedNonMaxSuppression", needs=(ONE_BOX, LIMITS, FLOATS))
+def combined_non_max_suppression(op, node, boxes, scores, most, total, overlap, threshold):
+    """The best of what is kept of every class, zeros after the last."""
+    count, classes = list(scores.shape)[1:]
+    size, each = int(const(total).reshape(())), int(const(most).reshape(()))
+    size = min(size, each * classes) if node.get("pad_per_class", False) else size
+    flat_boxes = op.Squeeze(boxes, ints(2))
+    by_class = op.Transpose(scores, perm=[0, 2, 1])
+    kept = op.NonMaxSuppression(
+        flat_boxes, by_class, flat(op, most), op.Reshape(overlap, ints(1)), op.Reshape(threshold, ints(1))
+    )
+    lowest = op.Expand(op.const(np.array(-np.inf, np.float32)), op.Shape(by_class))
+    table = op.Reshape(op.ScatterND(lowest, kept, op.GatherND(by_class, kept)), ints(-1, classes * count))
+    taken = min(size, classes * count)
+    best, places = op.TopK(table, ints(taken), axis=1, _outputs=2)
+    valid = op.Not(op.IsInf(best))
+    zero = op.const(np.array(0, np.float32))
+    own = op.GatherND(flat_boxes, op.Unsqueeze(op.Mod(places, ints(count)), ints(2)), batch_dims=1)
+    own = op.Clip(own, zero, op.const(np.array(1, np.float32))) if node.get("clip_boxes", True) else own
+    results = [
+        op.Where(op.Unsqueeze(valid, ints(2)), own, zero),
+        op.Where(valid, best, zero),
+        op.Where(valid, op.Cast(op.Div(places, ints(count)), to=int(T.FLOAT)), zero),
+    ]
+    if taken < size:
+        ends = [ints(*[0] * (r + 1), size - taken, *[0] * (r - 2)) for r in (3, 2, 2)]
+        results = [op.Pad(v, e) for v, e in zip(results, ends, strict=True)]
+    return [*results, op.ReduceSum(op.Cast(valid, to=int(T.INT32)), ints(1), keepdims=0)]

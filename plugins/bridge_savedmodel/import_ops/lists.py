@@ -136,3 +136,22 @@ def concat(op, node, tensors, *rest):
 @ops.op("TensorListResize")
 def resize(op, node, tensors, size):
     return TensorList(None, size, tensors.dtype, tensors.shape) if tensors.items is None else NotImplemented
+
+
+@ops.op("TensorListGather", needs=(FILLED,))
+def gather(op, node, tensors, indices, shape):
+    return op.Gather(tensors.items, as_int64(op, indices), axis=0)
+
+
+@ops.op("TensorListPopBack", needs=(FILLED,))
+def pop_back(op, node, tensors, shape):
+    last = op.Gather(tensors.items, np.array(-1, np.int64), axis=0)
+    return replace(tensors, items=op.Slice(tensors.items, ints(0), ints(-1), ints(0))), last
+
+
+@ops.op(
+    "TensorListConcatLists",
+    needs=(FILLED, need("a second list whose elements are known", lambda n: n.inputs[1].items is not None)),
+)
+def concat_lists(op, node, first, second):
+    return replace(first, items=op.Concat(first.items, second.items, axis=0))

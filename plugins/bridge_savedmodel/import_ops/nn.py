@@ -330,3 +330,9 @@ def _vector(op: Any, values: list[Any]) -> Any:
     if len(unknown) == 1 and 0 not in values:
         return op.const(ints(*(v if isinstance(v, int) else -1 for v in values)))
     return op.Concat(*(op.const(ints(v)) if isinstance(v, int) else v for v in values), axis=0)
+
+
+@ops.op("SpaceToBatch", "BatchToSpace", needs=(CONSTANTS,))
+def square_blocks(op, node, x, amounts):
+    block = op.const(ints(node.get("block_size"), node.get("block_size")))
+    return (space_to_batch if node.op == "SpaceToBatch" else batch_to_space)(op, node, x, block, amounts)

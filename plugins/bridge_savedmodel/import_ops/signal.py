@@ -8,6 +8,7 @@ import numpy as np
 
 from bridge.hub import rank_of
 from bridge_savedmodel.import_ops.common import constant, ints, need, ops, vector
+from bridge_savedmodel.import_ops.math import atan2
 from bridge_savedmodel.import_ops.values import Pair
 
 COMPLEX = need("a complex input made of parts", lambda n: isinstance(n.inputs[0], Pair))
@@ -99,3 +100,8 @@ def irfft(op, node, x, length):
     other = op.Concat(imag, op.Neg(op.Gather(imag, op.const(mirrored), axis=-1)), axis=-1)
     made = op.DFT(_stacked(op, Pair(whole, other)), None, _axis(op, rank, 1), inverse=1)
     return _parts(op, made).real
+
+
+@ops.op("Angle", needs=(COMPLEX,))
+def angle(op, node, x):
+    return atan2(op, node, x.imag, x.real)

@@ -117,22 +117,22 @@ FEATURES = need(
 )
 
 
-@ops.op("ParseExample", "ParseExampleV2", "ParseSingleExample", "ParseSequenceExample", needs=(FEATURES,))
-def parse_example(op, node, *inputs):
-    return NotImplemented
-
-
-@ops.op(
+SERIALIZED = ("ParseExample", "ParseExampleV2", "ParseSingleExample", "ParseSequenceExample")
+NOT_IN_ONNX = (
     "StringToHashBucketFast",
     "StringToHashBucket",
-    "StringSplitV2",
+    "StringToHashBucketStrong",
     "RegexReplace",
     "StaticRegexReplace",
     "StringLength",
     "Substr",
     "UnicodeDecode",
     "StringStrip",
-    needs=(need("an operator on strings that ONNX has", lambda n: False),),
 )
-def no_counterpart(op, node, *inputs):
+REFUSED = (*SERIALIZED, *NOT_IN_ONNX)
+
+
+@ops.op(*SERIALIZED, needs=(FEATURES,))
+@ops.op(*NOT_IN_ONNX, needs=(need("an operator on strings that ONNX has", lambda n: False),))
+def refused(op, node, *inputs):
     return NotImplemented

@@ -1,0 +1,117 @@
+"""Matrices: diagonals, bands, determinants, products of vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bridge.hub import rank_of
+from bridge_savedmodel.import_ops.common import as_int64, ints, like, need, ops, ranked, scalar, vector
+
+
+@ops.op("MatrixBandPart", "BatchMatrixBandPart", needs=(ranked(),))
+def matrix_band_part(op, node, x, lower, upper):
+    """What lies at most so far under and over the diagonal; negative for all."""
+    rows, columns = (as_int64(op, op.Shape(x, start=a, end=a + 1 or None)) for a in (-2, -1))
+    zero, one = op.const(np.array(0, np.int64)), op.const(np.array(1, np.int64))
+    down, across = (op.Range(zero, op.Squeeze(n, ints(0)), one) for n in (rows, columns))
+    distance = op.Sub(op.Unsqueeze(down, ints(1)), op.Unsqueeze(across, ints(0)))
+    kept = None
+    for limit, far in ((lower, distance), (upper, op.Neg(distance))):
+        bound = scalar(op, as_int64(op, limit))
+        inside = op.Or(op.Less(bound, zero), op.LessOrEqual(far, bound))
+        kept = inside if kept is None else op.And(kept, inside)
+    return op.Where(kept, x, like(op, x, 0))
+
+
+MAIN = need("the main diagonal", lambda n: len(n.inputs) < 2 or not any(vector(n.inputs[1]) or [1]))
+
+
+def _eye(op: Any, size: Any) -> Any:
+    places = op.Range(
+        op.const(np.array(0, np.int64)), op.Squeeze(size, ints(0)), op.const(np.array(1, np.int64))
+    )
+    return op.Equal(op.Unsqueeze(places, ints(1)), op.Unsqueeze(places, ints(0)))
+
+
+@ops.op(
+    "MatrixDiag",
+    "BatchMatrixDiag",
+    "MatrixDiagV2",
+    "MatrixDiagV3",
+    needs=(
+        MAIN,
+        ranked(),
+        need("a square result", lambda n: all(set(vector(v) or [0]) <= {-1} for v in n.inputs[2:4])),
+    ),
+)
+def matrix_diag(op, node, x, *rest):
+    size = op.Shape(x, start=rank_of(x) - 1)
+    padding = rest[3] if len(rest) > 3 else like(op, x, 0)
+    return op.Where(_eye(op, size), op.Unsqueeze(x, ints(-1)), padding)
+
+
+@ops.op("Diag", needs=(need("a vector", lambda n: rank_of(n.inputs[0]) == 1),))
+def diag(op, node, x):
+    return op.Where(_eye(op, op.Shape(x)), op.Unsqueeze(x, ints(-1)), like(op, x, 0))
+
+
+@ops.op(
+    "MatrixDiagPart",
+    "BatchMatrixDiagPart",
+    "MatrixDiagPartV2",
+    "MatrixDiagPartV3",
+    "DiagPart",
+    needs=(MAIN, ranked()),
+)
+def matrix_diag_part(op, node, x, *rest):
+    rank = rank_of(x)
+    if node.op == "DiagPart" and rank != 2:
+        return NotImplemented
+    size = op.ReduceMin(op.Shape(x, start=rank - 2), keepdims=1)
+    square = op.Slice(x, ints(0, 0), op.Concat(size, size, axis=0), ints(-2, -1))
+    masked = op.Where(_eye(op, size), square, like(op, x, 0))
+    return op.ReduceSum(masked, ints(-1), keepdims=0)
+
+
+@ops.op(
+    "MatrixSetDiag",
+    "BatchMatrixSetDiag",
+    "MatrixSetDiagV2",
+    "MatrixSetDiagV3",
+    needs=(
+        need("the main diagonal", lambda n: len(n.inputs) < 3 or not any(vector(n.inputs[2]) or [1])),
+        ranked(),
+        need(
+            "square matrices",
+            lambda n: (
+                isinstance(list(n.inputs[0].shape)[-1], int)
+                and list(n.inputs[0].shape)[-1] == list(n.inputs[0].shape)[-2]
+            ),
+        ),
+    ),
+)
+def matrix_set_diag(op, node, x, diagonal, *rest):
+    return op.Where(_eye(op, op.Shape(x, start=rank_of(x) - 1)), op.Unsqueeze(diagonal, ints(-1)), x)
+
+
+@ops.op("MatrixDeterminant", "BatchMatrixDeterminant")
+def determinant(op, node, x):
+    return op.Det(x)
+
+
+@ops.op("Cross", needs=(ranked(),))
+def cross(op, node, a, b):
+    def turned(v: Any, *order: int) -> Any:
+        return op.Gather(v, ints(*order), axis=-1)
+
+    return op.Sub(
+        op.Mul(turned(a, 1, 2, 0), turned(b, 2, 0, 1)), op.Mul(turned(a, 2, 0, 1), turned(b, 1, 2, 0))
+    )
+
+
+@ops.op("LogMatrixDeterminant")
+def log_determinant(op, node, x):
+    found = op.Det(x)
+    return op.Sign(found), op.Log(op.Abs(found))

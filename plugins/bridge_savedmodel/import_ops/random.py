@@ -1,0 +1,33 @@
+"""Random numbers, drawn anew at every run; those of a key are not ONNX's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, ops, vector
+
+RANDOM = attribute("dtype", T.FLOAT, T.DOUBLE, T.FLOAT16)
+
+
+@ops.op("RandomUniform", "RandomStandardNormal", "TruncatedNormal", needs=(RANDOM,))
+def random(op, node, target):
+    if node.op == "TruncatedNormal":
+        return NotImplemented
+    like_ = op.Expand(op.const(np.zeros((), np.float32)), as_int64(op, target))
+    name = "RandomUniformLike" if node.op == "RandomUniform" else "RandomNormalLike"
+    return op.node(name, like_, dtype=int(node.get("dtype")))
+
+
+@ops.op("RandomUniformInt")
+def random_int(op, node, target, low, high):
+    drawn = op.RandomUniformLike(op.Expand(op.const(np.zeros((), np.float32)), as_int64(op, target)), dtype=1)
+    span = op.Cast(op.Sub(high, low), to=1)
+    return op.Add(op.Cast(op.Floor(op.Mul(drawn, span)), to=int(low.dtype)), low)
+
+
+@ops.op("Multinomial")
+def multinomial(op, node, x, count):
+    known = vector(count)
+    if known is None:
+        return NotImplemented
+    return as_dtype(op, op.Multinomial(x, sample_size=known[0], dtype=7), node.get("output_dtype", T.INT64))
