@@ -101,7 +101,10 @@ def interface_of(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 def child(node: Element, *names: str) -> Element | None:
     """The first child of one of these names."""
-    return next((c for c in node if c.tag in names), None)
+    for found in node:
+        if found.tag in names:
+            return found
+    return None
 
 
 def need(node: Element, *names: str) -> Element:
