@@ -227,6 +227,7 @@ def spelled(node: Element, entries: list[str]) -> tuple[str, ...]:
 def apply(scope: Scope, node: Element) -> Val | Truth:
     """A built-in or defined function of its arguments."""
     name, columns = text(node, "function"), scope.columns
+    columns.spend()
     given = [result(scope, each) for each in node if each.tag in (*TAGS, *FOREIGN)]
     if name in scope.functions:
         found: Any = called(scope, scope.functions[name], given)

@@ -40,11 +40,11 @@ WHY = {
 }
 
 
-def load(src: Any, inputs: str = "fields", outputs: str = "all", verify: bool = True) -> ir.Model:
+def load(src: Any, inputs: str = "fields", outputs: str = "all", self_check: bool = True) -> ir.Model:
     """Read a PMML document into a hub model of one input [N, 1] per field and one output [N, 1] per output field.
 
     With `inputs="matrix"` numeric fields are columns of one input `inputs` [N, F]; with `outputs="numbers"` those that
-    are text are left out, for targets without text. With `verify` a document's own
+    are text are left out, for targets without text. With `self_check` a document's own
     ModelVerification records are scored, and must come out as it says. Raises UnreadableFile for bytes that are no
     PMML, UnsupportedModel for what no function of a record gives.
     """
@@ -65,7 +65,7 @@ def load(src: Any, inputs: str = "fields", outputs: str = "all", verify: bool = 
         ) from error
     facts = {"format": "pmml", "version": version, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     hub.stamp(model, **facts)
-    if verify:
+    if self_check:
         from bridge_pmml.verification import check
 
         check(path, root, model)
@@ -207,7 +207,7 @@ importer = Importer(
         Option(
             "outputs", "all, or the numbers alone for targets without text", "all", str, ("all", "numbers")
         ),
-        Option("verify", "score the document's own ModelVerification records", True, flag),
+        Option("self_check", "score the document's own ModelVerification records", True, flag),
     ),
     table=ops,
 )

@@ -24,6 +24,8 @@ COMPARED = {
 
 def predicate_of(node: Element) -> Element:
     """The predicate of a Node, Segment, rule or attribute. Raises UnreadableFile without one."""
+    if len(node) and node[0].tag in PREDICATES:
+        return node[0]
     found = child(node, *PREDICATES)
     if found is None:
         raise UnreadableFile(f"{describe(node)} has no predicate.")

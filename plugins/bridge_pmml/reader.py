@@ -101,7 +101,10 @@ def interface_of(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 def child(node: Element, *names: str) -> Element | None:
     """The first child of one of these names."""
-    return next((c for c in node if c.tag in names), None)
+    for found in node:
+        if found.tag in names:
+            return found
+    return None
 
 
 def need(node: Element, *names: str) -> Element:
@@ -204,7 +207,7 @@ def matrix(node: Element) -> np.ndarray:
     size = max([len(rows), *(len(r) for r in rows), *(max(r, c) for r, c, _ in cells), 0])
     height = int(number(node, "nbRows", float(size)))
     width = int(number(node, "nbCols", float(size)))
-    if not (0 < height <= 2**14 and 0 < width <= 2**14):
+    if not (height > 0 and width > 0 and height * width <= 2**22):
         raise UnreadableFile(f"{describe(node)}: {height} × {width} is out of range.")
     found = np.full((height, width), number(node, "offDiagDefault", 0.0))
     np.fill_diagonal(found, number(node, "diagDefault", 0.0))

@@ -17,6 +17,7 @@ from bridge.errors import UnreadableFile
 
 ML = "ai.onnx.ml"
 DOUBLE, STRING, BOOL, INT64 = (ir.DataType.DOUBLE, ir.DataType.STRING, ir.DataType.BOOL, ir.DataType.INT64)
+LARGEST = 100_000
 NUMBERS = ("integer", "float", "double")
 COUNTED = (
     "dateDaysSince[0]",
@@ -120,6 +121,13 @@ class Columns:
         self.like = like
         self._ones: ir.Value | None = None
         self._memo: dict[Any, Any] = {}
+        self.budget = LARGEST
+
+    def spend(self) -> None:
+        """Count one function applied. Raises UnreadableFile for a document that expands beyond measure."""
+        self.budget -= 1
+        if self.budget < 0:
+            raise UnreadableFile(f"The document's functions expand to more than {LARGEST} applications.")
 
     def rows(self) -> ir.Value:
         """int64 [2]: the number of rows, 1."""

@@ -217,3 +217,23 @@ def test_a_field_defined_by_itself_is_an_error(tmp_path):
     model = f'<RegressionModel functionName="regression">{schema()}{local}{table}</RegressionModel>'
     with pytest.raises(BridgeError, match="defined by itself"):
         bridge.load(write(tmp_path, document(model)))
+
+
+def test_functions_that_double_over_and_over_are_stopped(tmp_path, monkeypatch):
+    from bridge_pmml import values
+    from documents import document, schema
+
+    monkeypatch.setattr(values, "LARGEST", 500)
+    inner = '<FieldRef field="p"/>'
+    functions = ""
+    for level in range(40):
+        functions += f'<DefineFunction name="f{level}" optype="continuous"><ParameterField name="p"/><Apply function="+">{inner}{inner}</Apply></DefineFunction>'
+        inner = f'<Apply function="f{level}"><FieldRef field="p"/></Apply>'
+    derived = '<DerivedField name="w" optype="continuous" dataType="double"><Apply function="f39"><FieldRef field="x"/></Apply></DerivedField>'
+    table = '<RegressionTable intercept="1"><NumericPredictor name="w" coefficient="1"/></RegressionTable>'
+    model = f'<RegressionModel functionName="regression">{schema()}{table}</RegressionModel>'
+    text = document(
+        model, dictionary=f"<TransformationDictionary>{functions}{derived}</TransformationDictionary>"
+    )
+    with pytest.raises(BridgeError, match="expand"):
+        bridge.load(write(tmp_path, text))

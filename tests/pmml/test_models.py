@@ -280,7 +280,7 @@ def test_a_document_is_checked_against_its_own_records(tmp_path):
     path = write(tmp_path, document(bad), "bad.pmml")
     with pytest.raises(VerificationFailed, match="record 2"):
         bridge.load(path)
-    bridge.load(path, verify=False)
+    bridge.load(path, self_check=False)
 
 
 @pytest.mark.parametrize(

@@ -164,8 +164,10 @@ KINDS = {"BOOL": "boolean", "STRING": "string"}
     "Cast",
     needs=(
         condition(
-            "no text on one side alone",
-            lambda n: (n.inputs[0].dtype.name == "STRING") == (attr(n, "to") == 8),
+            "a known dtype, and no text on one side alone",
+            lambda n: (
+                n.inputs[0].dtype is not None and (n.inputs[0].dtype.name == "STRING") == (attr(n, "to") == 8)
+            ),
         ),
     ),
 )
