@@ -81,10 +81,10 @@ class Held:
             path = Path(folder) / ("m.mlpackage" if spec.WhichOneof("Type") == "mlProgram" else "m.mlmodel")
             mlmodel.save(str(path))
             model = bridge.load(path)
-            inputs = {
-                v.name: np.asarray(input_key_values[v.name]).astype(v.dtype.numpy())
-                for v in model.graph.inputs
-            }
+            inputs = {}
+            for v in model.graph.inputs:
+                array = np.asarray(input_key_values[v.name]).astype(v.dtype.numpy())
+                inputs[v.name] = array.reshape([1] * len(v.shape)) if array.size == 1 else array
             found = bridge.run(model, inputs)
         missing = [n for n in expected_outputs or {} if n not in found]
         assert not missing, f"no output {missing}, but {list(found)}"
