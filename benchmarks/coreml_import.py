@@ -76,19 +76,20 @@ class Held:
 
         spec = mlmodel.get_spec()
         self.operators |= set(operators(spec))
+        half = spec.WhichOneof("Type") == "mlProgram" and "dataType: FLOAT16" in str(spec.mlProgram)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / ("m.mlpackage" if spec.WhichOneof("Type") == "mlProgram" else "m.mlmodel")
             mlmodel.save(str(path))
             model = bridge.load(path)
-            inputs = {
-                v.name: np.asarray(input_key_values[v.name]).astype(v.dtype.numpy())
-                for v in model.graph.inputs
-            }
+            inputs = {}
+            for v in model.graph.inputs:
+                array = np.asarray(input_key_values[v.name]).astype(v.dtype.numpy())
+                inputs[v.name] = array.reshape([1] * len(v.shape)) if array.size == 1 else array
             found = bridge.run(model, inputs)
         missing = [n for n in expected_outputs or {} if n not in found]
         assert not missing, f"no output {missing}, but {list(found)}"
         for name, value in (expected_outputs or {}).items():
-            if dtype == "fp16" or np.asarray(value).dtype == np.float16:
+            if dtype == "fp16" or half or np.asarray(value).dtype == np.float16:
                 atol, rtol = max(atol, 1e-2), max(rtol, 1e-2)
             np.testing.assert_allclose(found[name], value, atol=atol, rtol=rtol, err_msg=name)
         self.compared += 1

@@ -249,13 +249,10 @@ FLOATS8 = {T[name.upper()] for name in FLOAT8}
 
 
 def castable(node: ir.Node) -> bool:
-    """Eight-bit floats are held in 32 bits, and are not rounded: they may leave the model, not be computed with."""
+    """Floats of 8 bits are held in 32: they may be read, but nothing rounds to them."""
     source, target = node.inputs[0].dtype, T(attr(node, "to"))
     if source not in HELD or target not in HELD:
         return False
-    if target in FLOATS8:
-        result = node.outputs[0]
-        return result.is_graph_output() and not result.uses() and attr(node, "saturate", 1) == 1
     if target == T.BFLOAT16:
         return source not in FLOATS8
     return target in EXACT or target in WRAPPED

@@ -133,20 +133,7 @@ def scaled(op, x, node):
     return found
 
 
-WHOLE = need(
-    "factors that give whole lengths",
-    lambda n: (
-        all(f == int(f) for f in factors(n))
-        or (
-            n.dims("x") is not None
-            and None not in n.dims("x")[-2:]
-            and all((d * f) == int(d * f) for d, f in zip(n.dims("x")[-2:], factors(n), strict=True))
-        )
-    ),
-)
-
-
-@ops.op("upsample_nearest_neighbor", needs=(RANKED, WHOLE))
+@ops.op("upsample_nearest_neighbor", needs=(RANKED,))
 def upsample_nearest_neighbor(op, node, x):
     return resized(op, x, scaled(op, x, node), "nearest", "asymmetric")
 
@@ -164,6 +151,23 @@ def upsample_bilinear(op, node, x):
     align, half = corners(node)
     place = "align_corners" if align else "half_pixel" if half else "asymmetric"
     return resized(op, x, scaled(op, x, node), "linear", place)
+
+
+def nearest_places(size, count):
+    """The elements nearest to the samples; None where a sample lies halfway between two."""
+    places = np.arange(count) * size / count
+    halfway = np.isclose(places - np.floor(places), 0.5) & (places < size - 1)
+    return None if halfway.any() else np.minimum(np.floor(places + 0.5), size - 1).astype(np.int64)
+
+
+def told_apart(node):
+    """Whether the nearest elements are known: static lengths, and no sample halfway."""
+    if node.get("interpolation_mode", "LINEAR") == "LINEAR":
+        return True
+    asked, dims = lengths_asked(node), node.dims("x")
+    if asked is None or dims is None or None in dims:
+        return False
+    return all(nearest_places(s, a or s) is not None for s, a in zip(dims[-len(asked) :], asked, strict=True))
 
 
 def lengths_asked(node):
@@ -185,6 +189,7 @@ def lengths_asked(node):
                 or n.get("sampling_mode", "DEFAULT") == "DEFAULT"
             ),
         ),
+        need("static lengths, and no sample halfway between two neighbours", told_apart),
         need(
             "a constant shape and a static image for these corners",
             lambda n: (
@@ -209,7 +214,9 @@ def resize(op, node, x, shape):
     else:
         asked = [a or s for a, s in zip(asked, sizes, strict=True)]
     if node.get("interpolation_mode", "LINEAR") == "NEAREST_NEIGHBOR":
-        return resized(op, x, asked, "nearest", "asymmetric")
+        for i, (size, length) in enumerate(zip(sizes, asked, strict=True)):
+            x = op.Gather(x, op.const(nearest_places(size, length)), axis=i - count)
+        return x
     return bilinear(op, x, node.get("sampling_mode", "DEFAULT"), asked)
 
 
@@ -232,11 +239,13 @@ def resample(op, node, x, coordinates):
     sizes = vector(op, lengths(op, x)[:1:-1])
     size = op.Cast(sizes, to=FLOAT)
     pixels = in_pixels(op, wide, size, node.get("coordinates_mode"), node.get("align_corners", False))
+    mode = "linear" if node.get("sampling_mode") == "bilinear" else "nearest"
+    if mode == "nearest":
+        pixels = op.Floor(op.Add(pixels, 0.5))
     if align:
         places = op.Sub(op.Div(op.Mul(pixels, 2.0), op.Sub(size, 1.0)), 1.0)
     else:
         places = op.Sub(op.Div(op.Add(op.Mul(pixels, 2.0), 1.0), size), 1.0)
-    mode = "linear" if node.get("sampling_mode") == "bilinear" else "nearest"
     outside = {"constant": "zeros", "border": "border"}.get(padding, "reflection")
     value = node.get("padding_value", 0.0) if padding == "constant" else 0.0
     shifted = op.Sub(x, like(op, value, x)) if value else x
@@ -312,7 +321,18 @@ def weights(op, places, size):
     return op.Relu(op.Sub(1.0, distance))
 
 
+def ahead(node):
+    """Whether constant boxes end after they start; what Core ML makes of others is not said."""
+    given = node.array("boxes" if node.has("boxes") else "roi")
+    mode = node.get("box_coordinate_mode", "CORNERS_HEIGHT_FIRST")
+    if given is None or not mode.startswith("CORNERS") or node.get("sampling_mode") != "UNALIGN_CORNERS":
+        return True
+    corners = np.reshape(given, (given.shape[0], -1))[:, -4:]
+    return bool((corners[:, :2] <= corners[:, 2:]).all())
+
+
 BOXES = (
+    need("boxes that end after they start", ahead),
     need(
         "an image of static size",
         lambda n: n.dims("x") is not None and len(n.dims("x")) == 4 and None not in n.dims("x")[2:],
@@ -352,7 +372,7 @@ def cropped(op, node, image, boxes):
     made = op.MatMul(op.MatMul(rows, wide), op.Transpose(columns, perm=[0, 1, 3, 2]))
     if node.version >= IOS16:
         kept = op.And(op.Unsqueeze(inside[0], ints([1, 3])), op.Unsqueeze(inside[1], ints([1, 2])))
-        made = op.Where(kept, made, float(node.get("pad_value", 0.0)))
+        made = op.Where(kept, made, op.const(np.float32(node.get("pad_value", 0.0))))
     return cast(op, made, image.dtype)
 
 
@@ -366,7 +386,13 @@ def crop_resize(op, node, x, boxes, box_indices=None):
     return cropped(op, node, op.Gather(x, index(op, box_indices), axis=0), boxes)
 
 
-@ops.op("crop_resize", needs=(*BOXES, need("a known rank", lambda n: n.dims("roi") is not None)))
+def counted(node):
+    """Boxes that name their image, or a known number of images."""
+    dims = node.dims("roi")
+    return dims is not None and (dims[2] == 5 or node.dims("x")[0] is not None)
+
+
+@ops.op("crop_resize", needs=(*BOXES, need("a known number of images", counted)))
 def crop_resize_of_rois(op, node, x, roi):
     """Before iOS 17: boxes [N, 1, 4, 1, 1] for every image, or [N, 1, 5, 1, 1] with the image's number first."""
     flat = op.Squeeze(roi, ints([1, 3, 4]))
