@@ -37,16 +37,15 @@ def kind_of_value(value: ir.Value) -> str:
     return KINDS.get(value.dtype.name, "integer")
 
 
+DTYPES = frozenset(["FLOAT", "DOUBLE", "INT32", "INT64", "BOOL", "STRING"])
+
+
 def held(value: ir.Value) -> bool:
     """Records in rows: [N] or [N, F] of numbers, truth values or text."""
     maker = value.producer()
     if value.shape is None and maker is not None and maker.domain == "ai.onnx.ml":
         return True
-    if (
-        value.dtype is None
-        or value.shape is None
-        or value.dtype.name.startswith(("COMPLEX", "UINT4", "INT4"))
-    ):
+    if value.dtype is None or value.shape is None or value.dtype.name not in DTYPES:
         return False
     rank = len(value.shape)
     if value.is_graph_input() and rank == 2 and not isinstance(value.shape[1], int):
@@ -56,7 +55,8 @@ def held(value: ir.Value) -> bool:
 
 
 VALUES = condition(
-    "records in rows, [N] or [N, F] with F known: PMML holds fields of a record and no tensors", held
+    "records in rows, [N] or [N, F] with F known, of float, double, int32, int64, bool or string: PMML holds fields of a record and no tensors",
+    held,
 )
 
 

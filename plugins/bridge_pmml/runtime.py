@@ -47,8 +47,13 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
     noted = interface_of(path)
     names = [f.name for f in model.inputFields]
     columns = _columns(model, names, _spread(inputs, noted["inputs"]) if noted else inputs)
-    count = max((len(c) for c in columns.values()), default=1)
-    rows = [{n: c[i] for n, c in columns.items() if c[i] is not None} for i in range(count)]
+    columns = {n: c for n, c in columns.items() if c}
+    counts = {len(c) for c in columns.values()}
+    if len(counts) > 1:
+        raise InvalidInput(
+            f"The inputs have {', '.join(map(str, sorted(counts)))} rows; they need as many each."
+        )
+    rows = [{n: c[i] for n, c in columns.items() if c[i] is not None} for i in range(max(counts, default=1))]
     try:
         if any(isinstance(v, float) and math.isinf(v) for row in rows for v in row.values()):
             found = [model.predict(row) for row in rows]
@@ -62,6 +67,11 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
     return Outputs(values, f"PMML4S {importlib.metadata.version('pypmml')}")
 
 
+def _rows(array: np.ndarray) -> np.ndarray:
+    """[N, …] as [N, F]."""
+    return array.reshape(len(array), math.prod(array.shape[1:]))
+
+
 def _spread(inputs: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str, Any]:
     """Arrays by the hub's input names as arrays by field."""
     wanted = [e["name"] for e in entries]
@@ -70,7 +80,7 @@ def _spread(inputs: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str, 
     found = {}
     for entry in entries:
         array = np.asarray(inputs[entry["name"]])
-        array = array.reshape(len(array), -1)
+        array = _rows(array)
         if array.shape[1] != len(entry["fields"]):
             raise InvalidInput(
                 f"Input {entry['name']} has {array.shape[1]} columns, not {len(entry['fields'])}."
@@ -105,10 +115,7 @@ def _columns(model: Any, names: list[str], inputs: dict[str, Any]) -> dict[str, 
     unknown = [n for n in given if n not in names and names]
     if unknown and not set(names) & set(given):
         raise InvalidInput(f"The document's inputs are {', '.join(names)}, not {', '.join(given)}.")
-    return {
-        name: [_plain(v) for v in np.asarray(array).reshape(len(array), -1)[:, 0]]
-        for name, array in given.items()
-    }
+    return {name: [_plain(v) for v in _rows(np.asarray(array))[:, 0]] for name, array in given.items()}
 
 
 def _plain(value: Any) -> Any:
