@@ -10,7 +10,6 @@ import numpy as np
 
 from bridge.errors import ExecutionFailed, InvalidInput
 
-
 # What ONNX Runtime would quantize by itself: float weights between quantized activations
 APPROXIMATING = ["WeightBiasQuantization"]
 
