@@ -71,7 +71,13 @@ def _nothing(node: ir.Node) -> list[np.ndarray] | None:
     made = []
     for output in node.outputs:
         shape = hub.shape_of(output)
-        if shape is None or 0 not in shape or output.dtype is None or output.dtype == ir.DataType.STRING:
+        if (
+            shape is None
+            or 0 not in shape
+            or min(shape) < 0
+            or output.dtype is None
+            or output.dtype == ir.DataType.STRING
+        ):
             return None
         made.append(np.zeros(shape, output.dtype.numpy()))
     return made or None

@@ -26,6 +26,11 @@ FAR = 2**31 - 1
 REFLECT = 0
 
 
+def few(place):
+    """Input `place` is a shape of a rank that tensors have."""
+    return need("a shape of 64 dimensions at most", lambda n: all((d or 0) <= 64 for d in n.shape(place)))
+
+
 @ops.op("RESHAPE", needs=(need("a shape", lambda n: n.has(1) or n.get("newShape", None) is not None),))
 def reshape(op, node, x, shape=None):
     """A length of 0 is 0, not the input's."""
@@ -280,12 +285,12 @@ def tile(op, node, x, repeats):
     return op.Tile(x, as_int64(op, repeats))
 
 
-@ops.op("BROADCAST_TO")
+@ops.op("BROADCAST_TO", needs=(few(1),))
 def broadcast_to(op, node, x, shape):
     return op.Expand(x, as_int64(op, shape))
 
 
-@ops.op("FILL")
+@ops.op("FILL", needs=(few(0),))
 def fill(op, node, shape, value):
     return op.Expand(value, as_int64(op, shape))
 
