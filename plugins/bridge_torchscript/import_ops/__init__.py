@@ -1,10 +1,12 @@
 """How every TorchScript operator becomes hub operators, by family."""
 
 from bridge_torchscript.import_ops import (
+    creation,
     fourier,
     functions,
     indexing,
     linalg,
+    logic,
     math,
     nn,
     norm,
@@ -21,10 +23,12 @@ from bridge_torchscript.import_ops.shapes import INPLACE, VIEWS
 __all__ = [
     "INPLACE",
     "VIEWS",
+    "creation",
     "fourier",
     "functions",
     "indexing",
     "linalg",
+    "logic",
     "math",
     "nn",
     "norm",

@@ -79,6 +79,11 @@ def tensor(op: Any, x: Any, dtype: ir.DataType | None = None) -> ir.Value:
         return op.const(np.asarray(x).astype(kind.numpy()))
 
 
+def truth(op: Any, x: Any) -> ir.Value:
+    """What is not zero."""
+    return cast(op, tensor(op, x), T.BOOL)
+
+
 def number(op: Any, x: Any, like: ir.Value) -> ir.Value:
     """A number as a scalar of the dtype of `like`."""
     return tensor(op, x, like.dtype)
