@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import bridge
+
+pytest.importorskip("lxml")
 
 FIELDS = """
 <DataField name="x" optype="continuous" dataType="double"/>

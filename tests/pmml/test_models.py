@@ -319,6 +319,7 @@ SCORED = {
 
 @pytest.mark.parametrize("name", SCORED)
 def test_pmml4s_agrees(name, tmp_path):
+    pytest.importorskip("pypmml")
     path = write(tmp_path, document(SCORED[name]))
     rng = np.random.default_rng(0)
     given = rows(rng.normal(size=50), rng.normal(size=50), rng.choice(["a", "b"], 50))
