@@ -79,7 +79,8 @@ def main() -> None:
 
     for name in given.names:
         keras.utils.set_random_seed(0)
-        model = getattr(keras.applications, name)(weights=None, classifier_activation=None)
+        own = {"input_shape": (224, 224, 3)} if name.startswith("MobileNetV3") else {}
+        model = getattr(keras.applications, name)(weights=None, classifier_activation=None, **own)
         with tempfile.TemporaryDirectory() as place:
             print("  ".join([f"{name:<18}", *measured(tf, model, Path(place), given)]), flush=True)
 

@@ -41,7 +41,10 @@ def _weights(node: ir.Node, x: ir.Value) -> bool:
 
 
 def _conv(node: ir.Node, x: ir.Value) -> bool:
+    """Not a dilated one of three dimensions: TensorFlow's kernel ends the process on some."""
     group = attr(node, "group", 1)
+    if rank_of(x) == 5 and set(attr(node, "dilations") or [1]) != {1}:
+        return False
     if group > 1 and not computes("DepthwiseConv2dNative", {"T": x.dtype}):
         return False
     return _computes(x, "Conv2D", "Conv3D") and _weights(node, x) and _padded(node, x)
