@@ -243,7 +243,10 @@ NO_COMPLEX = need("real numbers", lambda n: n.get("DstT") not in COMPLEX and n.g
 @ops.op("Cast", needs=(NUMBERS, NO_COMPLEX))
 def cast(op, node, x):
     target = node.get("DstT")
-    return x if x.dtype == target and x.producer() is not None else op.Cast(x, to=int(target))
+    saturate = 0 if target.name.startswith("FLOAT8") else None
+    return (
+        x if x.dtype == target and x.producer() is not None else op.Cast(x, to=int(target), saturate=saturate)
+    )
 
 
 @ops.op("Cast", needs=(need("complex numbers of real ones", lambda n: n.get("DstT") in COMPLEX),))
