@@ -11,13 +11,14 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bridge
 from bridge.matrix import measure
 from bridge.testing import FormatTests
+
+torch = pytest.importorskip("torch")
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

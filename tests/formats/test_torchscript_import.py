@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from conftest import SHARED
 
 import bridge
 from bridge.errors import BridgeError, InvalidOption, UnreadableFile, UnsupportedModel
 from bridge.inputs import random_inputs
+
+torch = pytest.importorskip("torch")
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"
