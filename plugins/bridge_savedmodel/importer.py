@@ -19,9 +19,25 @@ from bridge.passes.transposes import SinkTransposes
 from bridge.report import Blocker
 from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.import_ops.control import V1, WRITES
-from bridge_savedmodel.import_ops.values import Dead, Poison, Table, Variable
+from bridge_savedmodel.import_ops.values import Dead, Pair, Poison, Table, Variable
 from bridge_savedmodel.reader import Port, Source, array_of, dims_of, dtype_of, read_folder, split
 from bridge_savedmodel.tensorflow import tensorflow
+
+MOVING = frozenset(
+    [
+        "ConcatV2",
+        "ExpandDims",
+        "Gather",
+        "GatherV2",
+        "Pack",
+        "Reshape",
+        "Slice",
+        "Squeeze",
+        "StridedSlice",
+        "Tile",
+        "Transpose",
+    ]
+)
 
 DEPTH = 64
 SMALL = 2**16
@@ -326,9 +342,15 @@ class Frame:
             self.run.refuse(node, reason)
             return Poison()
         op.source = f"{node.op} {node.name}"
+        if node.op in MOVING and any(isinstance(v, Pair) for v in node.inputs):
+            halves = [[getattr(v, part, v) for v in node.inputs] for part in ("real", "imag")]
+            return Pair(*(self._made(op, node, half) for half in halves))
+        return self._made(op, node, node.inputs)
+
+    def _made(self, op: hub.Builder, node: Node, inputs: Sequence[Any]) -> Any:
         for rule in ops.taking(node.op, node):
             since = len(op.nodes)
-            made = rule.handler(op, node, *node.inputs)
+            made = rule.handler(op, node, *inputs)
             if made is not NotImplemented:
                 return _folded(op, made, since)
         self.run.refuse(node, "is not supported with these inputs")
