@@ -307,7 +307,7 @@ def while_(op, node, *arguments):
     state: list[Any] = list(arguments)
     for i in carried:
         value = _items(arguments[i])
-        shape = value.shape if i in kept else _invariant(node, i, value)
+        shape = _of_list(loop, value) if i in kept else _invariant(node, i, value)
         inputs.append(ir.Value(name=hub.fresh_name(graph, "carried"), type=value.type, shape=shape))
         state[i] = TensorList(inputs[-1], None, value.dtype) if i in kept else inputs[-1]
     graph.inputs.extend(inputs)
@@ -334,6 +334,21 @@ def while_(op, node, *arguments):
             last = op.Slice(items, ints(-1), ints(2**31 - 1), ints(0))
             results[i] = TensorList(last, None, items.dtype)
     return results
+
+
+LENGTHENS = frozenset(
+    ["TensorListPopBack", "TensorListPushBack", "TensorListPushBackBatch", "TensorListResize"]
+)
+
+
+def _of_list(loop: Loop, items: Any) -> ir.Shape | None:
+    """The dimensions of a list's elements stacked, at every step: as many as before, unless one is empty or the body changes that."""
+    if items.shape is None or len(items.shape) == 0:
+        return None
+    changes = items.shape[0] == 0 or any(
+        n.op in LENGTHENS or n.attr["resize_if_index_out_of_bounds"].b for n in loop.nodes.values()
+    )
+    return ir.Shape([None, *list(items.shape)[1:]]) if changes else items.shape
 
 
 def _items(value: Any) -> Any:

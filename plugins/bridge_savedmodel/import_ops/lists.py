@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from bridge.hub import const, rank_of
 from bridge_savedmodel.import_ops.common import (
@@ -81,7 +82,18 @@ def get_item(op, node, tensors, index, shape):
 @ops.op("TensorListSetItem", needs=(FILLED,))
 def set_item(op, node, tensors, index, item):
     at = op.Reshape(as_int64(op, index), ints(1, 1))
-    return replace(tensors, items=op.ScatterND(tensors.items, at, op.Unsqueeze(item, ints(0))))
+    items = _reaching(op, tensors.items, at) if node.get("resize_if_index_out_of_bounds") else tensors.items
+    return replace(tensors, items=op.ScatterND(items, at, op.Unsqueeze(item, ints(0))))
+
+
+def _reaching(op: Any, items: Any, at: Any) -> Any:
+    """The list with as many zeros behind it as it takes to have a place `at` [1, 1]."""
+    there = op.Shape(items, start=0, end=1)
+    missing = op.Max(op.Sub(op.Add(op.Reshape(at, ints(1)), ints(1)), there), ints(0))
+    rest = len(items.shape) - 1
+    longer = op.Pad(items, op.Concat(ints(*[0] * (rest + 1)), missing, ints(*[0] * rest), axis=0))
+    longer.shape = ir.Shape([None, *list(items.shape)[1:]])
+    return longer
 
 
 @ops.op("TensorListSetItem", needs=(need("elements of a known shape", lambda n: blank_known(n.inputs[0])),))
