@@ -20,12 +20,14 @@ from bridge_savedmodel.legalize.images import as_image
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
-    """In order: sequences as tensors; dtypes without a kernel; operators TensorFlow lacks; channels last, as its CPU kernels
-    need them."""
+    """In order: sequences as tensors; dtypes without a kernel, float64 last of all, since simpler operators have kernels for it where
+    one lacks them; operators TensorFlow lacks; channels last, as its CPU kernels need them."""
     return [
         ResolveSequences(),
         FoldBatchNormalization(),
         Rewrite(quantize.native),
+        ComputeWider(takes, _of_doubles),
+        Decompose(takes),
         ComputeWider(takes),
         Decompose(takes),
         FoldConstants(),
@@ -33,6 +35,10 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         SinkTransposes(),
         FoldConstants(),
     ]
+
+
+def _of_doubles(node: ir.Node) -> bool:
+    return any(v is not None and v.dtype == ir.DataType.DOUBLE for v in (*node.inputs, *node.outputs))
 
 
 def takes(node: ir.Node) -> bool:
