@@ -22,7 +22,7 @@ class Result:
     """What became of one case on one route "a:b"; `error` is the worst absolute error, `ops` the operators the case is of.
 
     `outcome` is native, expanded or approximated where the case survived; refused, with the reason; untried, where the case cannot be
-    written as the route's first format; wrong; or failed, unrunnable, crashed, timeout.
+    written as the route's first format, or no runtime computes what it expects; wrong; or failed, unrunnable, crashed, timeout.
     """
 
     route: str
