@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,7 @@ def convert_all(
             )
         names[name] = source
     folder.mkdir(parents=True, exist_ok=True)
-    pool = executor or ThreadPoolExecutor(jobs)
-    try:
+    with workers.pool(jobs, executor) as pool:
         futures = {
             pool.submit(one, source, str(folder / name), options | {"to": to}): name
             for name, source in names.items()
@@ -96,9 +95,6 @@ def convert_all(
         for future in as_completed(futures):
             found[futures[future]] = future.result()
             progress(len(found), len(futures))
-    finally:
-        if executor is None:
-            pool.shutdown(wait=True, cancel_futures=True)
     return Batch(tuple(found[name] for name in names))
 
 

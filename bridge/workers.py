@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 TIMEOUT = 60.0
@@ -38,6 +40,19 @@ def isolated(target: str, arguments: dict[str, Any], timeout: float = TIMEOUT) -
         worker.close()
         raise
     _idle.append(worker)
+
+
+@contextmanager
+def pool(jobs: int, executor: Executor | None = None) -> Iterator[Executor]:
+    """`executor` as it is; without one, `jobs` threads, what they have not begun cancelled at the end."""
+    if executor is not None:
+        yield executor
+        return
+    own = ThreadPoolExecutor(jobs)
+    try:
+        yield own
+    finally:
+        own.shutdown(wait=True, cancel_futures=True)
 
 
 @atexit.register

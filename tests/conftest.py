@@ -25,3 +25,11 @@ def parse():
         return onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> {graph}')
 
     return parse
+
+
+def installed(package: Path) -> None:
+    """What an editable installation of the package of a format `toy` leaves: metadata with the entry point."""
+    info = package / "bridge_toy-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bridge-toy\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text("[bridge]\ntoy = bridge_toy\n")

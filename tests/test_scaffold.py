@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from conftest import installed
 
 from bridge.cli import main
 from bridge.errors import DestinationExists, InvalidOption, PluginError
@@ -23,10 +24,7 @@ def test_the_package_passes_the_kit(reads, writes, tmp_path):
         name: any(f.name == name for f in files) for name in ("importer.py", "exporter.py")
     }
     package = tmp_path / "bridge-toy"
-    info = package / "bridge_toy-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bridge-toy\nVersion: 0.1.0\n")
-    (info / "entry_points.txt").write_text("[bridge]\ntoy = bridge_toy\n")
+    installed(package)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(package), *sys.path])}
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
     done = subprocess.run(words, cwd=package, env=environment, capture_output=True, text=True)

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from conftest import installed
+
 import bridge.hookspecs
 
 PAGE = Path(__file__).parents[1] / "plugins" / "README.md"
@@ -47,7 +49,7 @@ def test_the_tutorial_leads_to_a_column_in_the_matrix(tmp_path, mnist):
             assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
             printed += done.stdout
             if line.startswith("pip"):
-                _installed(tmp_path / "bridge-toy")
+                installed(tmp_path / "bridge-toy")
     assert "format toy" in printed
     assert "agrees" in printed
     page = (tmp_path / "matrix" / "format_matrix.md").read_text()
@@ -58,14 +60,6 @@ def test_the_tutorial_leads_to_a_column_in_the_matrix(tmp_path, mnist):
 def _written(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
-
-
-def _installed(package: Path) -> None:
-    """What an editable installation leaves: metadata with the entry point."""
-    info = package / "bridge_toy-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bridge-toy\nVersion: 0.1.0\n")
-    (info / "entry_points.txt").write_text("[bridge]\ntoy = bridge_toy\n")
 
 
 def test_every_hook_is_documented():

@@ -88,7 +88,9 @@ def _case(case: Any) -> Case:
 
 
 def _operators(model: Any) -> tuple[str, ...]:
-    found = {f"{n.domain}::{n.op_type}" if n.domain else n.op_type for n in model.graph.node}
+    from bridge.hub import qualified
+
+    found = {qualified(node) for node in model.graph.node}
     return tuple(sorted(found - {"Constant"} or found))
 
 
@@ -140,9 +142,11 @@ def _covering(op: str, names: list[str], most: int, kept: set[str]) -> set[str]:
 
 def features(case: Case, op: str) -> set[Any]:
     """What tells a case of the operator from others: attribute values, which inputs are there, dtypes, ranks."""
+    from bridge.hub import qualified
+
     found: set[Any] = set()
     for node in case.model.graph.node:
-        if op == (f"{node.domain}::{node.op_type}" if node.domain else node.op_type):
+        if op == qualified(node):
             found |= {
                 ("attribute", a.name, a.SerializeToString()) for a in node.attribute if not a.HasField("g")
             }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,16 +50,12 @@ def run(
                 units.append((name, frozen, source, left))
     finished, total = len(done), len(order)
     progress(finished, total)
-    pool = executor or ThreadPoolExecutor(jobs)
-    try:
+    with workers.pool(jobs, executor) as pool:
         for results in _each(pool, units):
             for result in results:
                 journal.add(replace(result, ops=all_cases()[result.case].ops))
             finished += len(results)
             progress(finished, total)
-    finally:
-        if executor is None:
-            pool.shutdown(wait=True, cancel_futures=True)
     found = journal.finish(order)
     return Evidence(found.facts, [r for r in found.results if r.key in order])
 

@@ -11,7 +11,7 @@ SMALLEST = 1024
 
 
 class HalfWeights(ir.passes.InPlacePass):
-    """1. A float32 initializer of 1024 elements and two dimensions or more takes the nearest values float16 holds, and stays float32.
+    """1. A `weighty` initializer takes the nearest values float16 holds, and stays float32.
     2. One with a finite value beyond float16's range stays as it is.
     3. The operators that read a changed one are marked approximated.
     """
@@ -24,9 +24,19 @@ class HalfWeights(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, changed)
 
 
+def weighty(data: ir.TensorProtocol | None) -> bool:
+    """float32 of 1024 elements and two dimensions or more: what is worth holding as float16."""
+    return (
+        data is not None
+        and data.dtype == ir.DataType.FLOAT
+        and data.size >= SMALLEST
+        and len(data.shape) >= 2
+    )
+
+
 def _round(value: ir.Value) -> bool:
     data = value.const_value
-    if data is None or data.dtype != ir.DataType.FLOAT or data.size < SMALLEST or len(data.shape) < 2:
+    if data is None or not weighty(data):
         return False
     array = data.numpy()
     with np.errstate(over="ignore"):

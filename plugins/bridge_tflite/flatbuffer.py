@@ -14,6 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from bridge import hub
 from bridge.ops import Need
+from bridge.passes.half_weights import weighty
 from bridge_tflite import metadata
 
 ALIGNMENT = 16
@@ -317,8 +318,8 @@ class Tensors:
 
 
 def _half(data: Any) -> ir.TensorProtocol | None:
-    """float32 weights, of two dimensions or more, that float16 holds exactly, as float16."""
-    if data is None or data.dtype != ir.DataType.FLOAT or data.size < WEIGHTS or len(data.shape) < 2:
+    """Weights that float16 holds exactly, as float16."""
+    if not weighty(data):
         return None
     array = data.numpy()
     if not _survives(array.reshape(-1)[:WEIGHTS]) or not _survives(array):
