@@ -70,7 +70,7 @@ def _side(reader: Reader, op: hub.Builder, block: Any) -> Side:
 def _settled(op: hub.Builder, value: Any) -> Any:
     """Tensors as they are now, before what the branch wrote is undone."""
     if isinstance(value, Var):
-        return Var(value.read(op))
+        return Var(value.read(op), quantization=value.quantization)
     if isinstance(value, tuple):
         return tuple(_settled(op, v) for v in value)
     return [_settled(op, v) for v in value] if isinstance(value, list) else value
@@ -136,6 +136,8 @@ def as_value(op: hub.Builder, value: Any) -> ir.Value | None:
     from bridge_torchscript.import_ops.common import tensor
 
     if isinstance(value, Var):
+        if value.quantization is not None:
+            raise Unsupported("gives a quantized tensor; dequantize it before")
         return value.read(op)
     if isinstance(value, (Sequence, Complex)):
         return value.value

@@ -22,10 +22,9 @@ from bridge_torchscript.interpreter import Raised, Reader, Refused, kinds, plain
 from bridge_torchscript.interpreter import described as native_name
 from bridge_torchscript.live import exported
 from bridge_torchscript.reading import open_archive
-from bridge_torchscript.values import Items, Object, Sequence, Sym, Var
+from bridge_torchscript.values import Items, Object, Sequence, Sym, Unsupported, Var
 
 SCALARS = {"int": ir.DataType.INT64, "float": ir.DataType.DOUBLE, "bool": ir.DataType.BOOL}
-SKIPPED = frozenset(["prim::Loop", "prim::If"])
 
 
 def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
@@ -70,9 +69,6 @@ class Reading:
 
     def model(self) -> ir.Model:
         """Read once to see what state a call leaves; again with that state as inputs."""
-        blockers = list(self._blockers())
-        if blockers:
-            raise self._unsupported(blockers)
         graph, reader, _ = self._read({})
         state = self._state(reader)
         if state:
@@ -83,6 +79,7 @@ class Reading:
         return model
 
     def _blockers(self) -> Iterator[Blocker]:
+        """Every operator that has no rule, in branches that are never taken too."""
         for node in kinds(self.block):
             kind = node.kind()
             plain_name = kind.removesuffix("_")
@@ -118,10 +115,14 @@ class Reading:
             with torch.no_grad():
                 results = reader.block(op, self.block)
         except Refused as refused:
-            raise self._unsupported([refused.blocker]) from refused
+            rest = [b for b in self._blockers() if b.op != refused.blocker.op]
+            raise self._unsupported([refused.blocker, *rest]) from refused
         except Raised as raised:
             raise UnsupportedModel(f"{self.title} raises for inputs as described: {raised}", []) from raised
-        self._outputs(graph, op, results[0] if len(results) == 1 else tuple(results))
+        try:
+            self._outputs(graph, op, results[0] if len(results) == 1 else tuple(results))
+        except Unsupported as error:
+            raise UnsupportedModel(f"{self.title} {error}.", []) from error
         return graph, reader, results
 
     def _arguments(self, graph: ir.Graph, reader: Reader) -> Iterator[Any]:
