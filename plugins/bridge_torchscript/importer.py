@@ -21,14 +21,15 @@ from bridge_torchscript.interface import leaves, type_of
 from bridge_torchscript.interpreter import Raised, Reader, Refused, kinds, plain
 from bridge_torchscript.interpreter import described as native_name
 from bridge_torchscript.live import exported
-from bridge_torchscript.reading import open_archive
+from bridge_torchscript.program import open_program
+from bridge_torchscript.reading import is_program, open_archive
 from bridge_torchscript.values import Items, Object, Sequence, Sym, Unsupported, Var
 
 SCALARS = {"int": ir.DataType.INT64, "float": ir.DataType.DOUBLE, "bool": ir.DataType.BOOL}
 
 
 def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
-    """Read a TorchScript archive, or a live module, into a hub model.
+    """Read a TorchScript archive, an exported program, or a live module, into a hub model.
 
     `inputs` describes the arguments where the archive does not: their dtypes, ranks and what is known of their lengths.
     State that a call leaves behind becomes inputs of its name and outputs called `NAME.next`. Raises UnsupportedModel with
@@ -37,13 +38,19 @@ def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
     import torch
 
     given = described(inputs)
+    if isinstance(src, (str, Path)) and is_program(Path(src)):
+        if method != "forward":
+            raise InvalidOption("An exported program has no method but forward.")
+        model = exported(open_program(Path(src)), given)
+        hub.stamp(model, format="torchscript", sha256=digest(Path(src)))
+        return model
     if isinstance(src, torch.export.ExportedProgram) or (
         isinstance(src, torch.nn.Module) and not isinstance(src, torch.jit.ScriptModule)
     ):
         return exported(src, given)
     if isinstance(src, (str, Path)):
         module, kept = open_archive(Path(src))
-        facts = {"format": "torchscript", "sha256": hashlib.sha256(Path(src).read_bytes()).hexdigest()}
+        facts = {"format": "torchscript", "sha256": digest(Path(src))}
     else:
         module, kept, facts = src, {}, {"format": "torchscript"}
     native = module._c if isinstance(module, torch.jit.ScriptModule) else module
@@ -53,6 +60,11 @@ def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
     model = Reading(native, method, given, kept if method == "forward" else {}, str(src)).model()
     hub.stamp(model, **facts)
     return model
+
+
+def digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Reading:
