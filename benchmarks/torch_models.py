@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-SECONDS = 900
+SECONDS = 300
 SUFFIXES = {"onnx": "onnx", "tflite": "tflite", "torchscript": "pt"}
 SCHEMAS = {
     "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
