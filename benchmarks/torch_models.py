@@ -230,7 +230,7 @@ FAMILIES: dict[str, dict[str, Callable[[], Built]]] = {
         "r3d_18": video("r3d_18"),
         "mc3_18": video("mc3_18"),
         "r2plus1d_18": video("r2plus1d_18"),
-        "s3d": video("s3d", 16),
+        "s3d": video("s3d", 16, 224),
         "mvit_v1_b": video("mvit_v1_b", 16, 224),
         "swin3d_t": video("swin3d_t"),
     },
