@@ -260,6 +260,28 @@ def test_members_that_lead_out_are_refused(name: str, tmp_path: Path) -> None:
         bridge.load(path, source="torchscript")
 
 
+def test_archives_that_claim_absurd_sizes_are_refused(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a/constants.pkl", b"")
+        file.writestr("a/code/x.py", b"#" * (100 * 2**20))
+    with pytest.raises(UnreadableFile, match="more than its own size"):
+        bridge.load(bomb, source="torchscript")
+
+    plain = tmp_path / "plain.pt"
+    torch.jit.save(torch.jit.script(torch.nn.Linear(3, 2)), plain)
+    with zipfile.ZipFile(plain) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    pickled = next(name for name in members if name.endswith("/data.pkl"))
+    sizes = b"(K\x02K\x03t"
+    assert sizes in members[pickled]
+    members[pickled] = members[pickled].replace(sizes, b"(J\xff\xff\xff\x7fJ\xff\xff\xff\x7ft")
+    with pytest.raises(UnreadableFile):
+        bridge.load(
+            archive(tmp_path / "huge.pt", members), source="torchscript", inputs=["input:float32[1,3]"]
+        )
+
+
 def test_code_that_writes_files_is_refused(tmp_path: Path) -> None:
     members = {"a/constants.pkl": b"", "a/code/x.py": b"def f(x: Tensor):\n  torch.save(x, 'y')\n"}
     with pytest.raises(UnreadableFile, match="reads or writes files"):
