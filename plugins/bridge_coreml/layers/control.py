@@ -119,9 +119,7 @@ def step(op, layer, names, shapes):
     """The body of a loop that carries the blobs `names`, of these shapes."""
     p = layer.params
     carried = [
-        ir.Value(
-            name=hub.fresh_name(op.graph, "carried"), type=ir.TensorType(ir.DataType.FLOAT), shape=shape
-        )
+        ir.Value(name=hub.fresh_name(op.graph, "carried"), type=ir.TensorType(ir.DataType.FLOAT), shape=shape)
         for shape in shapes
     ]
     count = ir.Value(
