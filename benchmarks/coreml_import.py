@@ -69,7 +69,7 @@ class Held:
             outcome = "skipped"
         name = title(report)
         self.keep(name, outcome, sorted(self.operators))
-        reason = str(report.longrepr)[-700:] if report.failed else ""
+        reason = str(report.longrepr)[-1500:] if report.failed else ""
         if self.file:
             row = {"test": name, "outcome": outcome, "operators": sorted(self.operators), "reason": reason}
             self.file.write(json.dumps(row) + "\n")
