@@ -227,7 +227,7 @@ def chosen(options: dict[str, Any], path: Path | None) -> Exporter | None:
     """Core ML's own classical models where they were asked for, or where the destination is a file."""
     from bridge_coreml import pipeline
 
-    asked = options["model"]
+    asked = options["kind"]
     named = path is not None and path.name.lower().endswith(".mlmodel")
     return pipeline.exporter() if asked == "classical" or (asked == "auto" and named) else None
 
@@ -242,7 +242,7 @@ exporter = Exporter(
     values=VALUES,
     options=(
         Option(
-            "model",
+            "kind",
             "an ML Program, or Core ML's own trees, linear models, support vectors and feature steps (classical); auto: "
             "classical for a destination .mlmodel",
             "auto",
