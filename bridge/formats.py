@@ -90,7 +90,8 @@ class Format:
     """A format's declaration. The dotted "module:name" strings are resolved at first use.
 
     `importer` names an Importer, `exporter` an Exporter, `runtime` a function
-    `run(path, inputs) -> outputs`; `detect(src)` says whether a path or live object is of this format,
+    `run(path, inputs) -> outputs`, `cases` a function without arguments that returns the `bridge.matrix.NativeCase`s of its importer by name;
+    `detect(src)` says whether a path or live object is of this format,
     reading little and importing no framework. `requires` are the importable modules of `extra`.
     """
 
@@ -100,6 +101,7 @@ class Format:
     importer: str | None = None
     exporter: str | None = None
     runtime: str | None = None
+    cases: str | None = None
     versions: str = ""
     extra: str = ""
     requires: tuple[str, ...] = ()
@@ -108,10 +110,10 @@ class Format:
     override: bool = False
 
     def resolve(self, part: str) -> Any:
-        """The importer, exporter or runtime object. Raises UnknownFormat or MissingDependency."""
+        """The importer, exporter, runtime or cases. Raises UnknownFormat or MissingDependency."""
         where = getattr(self, part)
         if where is None:
-            verb = {"importer": "read", "exporter": "written", "runtime": "run"}[part]
+            verb = {"importer": "read", "exporter": "written", "runtime": "run", "cases": "measured"}[part]
             raise UnknownFormat(
                 f"{self.title} cannot be {verb}.", "`bridge formats` lists what each format can do."
             )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from flatbuffers import flexbuffers
-from tflite_file import Op, Sub, T, const, write
+from bridge_tflite.cases.file import Op, Sub, T, const, write
 
 from bridge.runtime import Outputs
 
@@ -47,6 +47,27 @@ class Case:
             t.dims = [-1] * (len(shape) - len(known)) + known if dynamic and shape else None
         op = Op(self.op, self.inputs, self.outputs, self.options, self.custom, self.version, "", self.hidden)
         return write(path, Sub(given, self.outputs, self.graph or [op]), *self.subs)
+
+    def make(self, folder: Path) -> Path:
+        """The file in `folder`, its outputs of the shapes LiteRT finds."""
+        path = folder / "native.tflite"
+        if self.want is None:
+            self._shape(self.file(path))
+        return self.file(path)
+
+    def _shape(self, path: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=plain)
+        found = interpreter.get_signature_runner()(**self.feed)
+        for index, output in enumerate(self.outputs):
+            output.value = np.zeros(np.shape(found[f"y{index}"]), np.asarray(output.value).dtype)
+
+    @property
+    def operator(self) -> str:
+        """The operator as the importer's table names it."""
+        return self.op if self.custom is None else f"custom::{self.op}"
 
     def expected(self) -> Outputs:
         """What `want` computes."""
