@@ -45,14 +45,14 @@ def cross(name: str, frozen: bool, source: str, targets: list[str]) -> Iterator[
     case = case_of(name)
     if frozen:
         case = freeze(case) or case
-    hold = _native if isinstance(case, NativeCase) else _held
+    native = isinstance(case, NativeCase)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         try:
             with _stopping():
-                held = hold(case, source, Path(folder))
+                held = _held(case, source, Path(folder))
         except Stopped as stop:
-            outcome = "untried" if stop.outcome == "refused" and hold is _held else stop.outcome
+            outcome = "untried" if stop.outcome == "refused" and not native else stop.outcome
             held, early = None, (outcome, f"as {source}: {stop}")
         else:
             early = ("", "")
@@ -104,7 +104,13 @@ class Held:
         return compare(expected, found, self.rtol, atol, self.steps)
 
 
-def _held(case: Case, source: str, folder: Path) -> Held:
+def _held(case: Case | NativeCase, source: str, folder: Path) -> Held:
+    if isinstance(case, NativeCase):
+        return _native(case, source, folder)
+    return _written(case, source, folder)
+
+
+def _written(case: Case, source: str, folder: Path) -> Held:
     """The hub model read from the case written as `source`."""
     import onnx
 
@@ -132,11 +138,12 @@ def _native(case: NativeCase, source: str, folder: Path) -> Held:
 
     made = case.make(folder)
     model = bridge.load(made, source=source, **case.options)
-    inputs = {v.name: v.const_value.numpy() for v in model.graph.inputs if v.const_value} | dict(case.inputs)
+    defaults = {v.name or "": v.const_value.numpy() for v in model.graph.inputs if v.const_value}
+    inputs = defaults | dict(case.inputs)
     if case.expected is None:
         expected = bridge.run(made, inputs, source=source, **case.options)
     else:
-        names = [value.name for value in model.graph.outputs]
+        names = [value.name or "" for value in model.graph.outputs]
         expected = Outputs(dict(zip(names, case.expected(), strict=True)), "expected")
     steps = {name: step * case.quanta for name, step in quanta(model).items()}
     excuse = functools.partial(_native_excuse, case)

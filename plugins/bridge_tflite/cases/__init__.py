@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bridge.matrix import NativeCase
-
 from bridge_tflite.cases import (
     control,
     custom,

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from flatbuffers import flexbuffers
-from bridge_tflite.cases.file import Op, Sub, T, const, write
 
 from bridge.runtime import Outputs
+from bridge_tflite.cases.file import Op, Sub, T, const, write
 
 RNG = np.random.default_rng(7)
 
