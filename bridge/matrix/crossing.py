@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from bridge.errors import ExecutionFailed, InvalidInput, UnsupportedModel
 from bridge.matrix.cases import Case
 from bridge.matrix.evidence import Result
-from bridge.matrix.native import NativeCase
+from bridge.matrix.native import Made, NativeCase
 from bridge.runtime import Outputs
 from bridge.verify import Verification, compare, last_place, quanta
 
@@ -136,18 +136,21 @@ def _native(case: NativeCase, source: str, folder: Path) -> Held:
     """The hub model read from a file of the format's own, and what the format's runtime makes of it."""
     import bridge
 
-    made = case.make(folder)
-    model = bridge.load(made, source=source, **case.options)
+    try:
+        made = case.make(folder)
+    except Exception as fault:
+        raise Stopped("untried", f"{type(fault).__name__}: {fault}") from fault
+    model = bridge.load(made.source, source=source, **made.options)
     defaults = {v.name or "": v.const_value.numpy() for v in model.graph.inputs if v.const_value}
-    inputs = defaults | dict(case.inputs)
-    if case.expected is None:
-        expected = bridge.run(made, inputs, source=source, **case.options)
+    inputs = defaults | dict(made.inputs)
+    if made.expected is None:
+        expected = bridge.run(made.source, inputs, source=source, **made.options)
     else:
         names = [value.name or "" for value in model.graph.outputs]
-        expected = Outputs(dict(zip(names, case.expected(), strict=True)), "expected")
-    steps = {name: step * case.quanta for name, step in quanta(model).items()}
-    excuse = functools.partial(_native_excuse, case)
-    return Held(model, [], [(inputs, expected)], excuse, case.rtol, case.atol, steps)
+        expected = Outputs(dict(zip(names, made.expected, strict=True)), "expected")
+    steps = {name: step * made.quanta for name, step in quanta(model).items()}
+    excuse = functools.partial(_native_excuse, made)
+    return Held(model, [], [(inputs, expected)], excuse, made.rtol, made.atol, steps)
 
 
 def _crossed(held: Held, target: str, folder: Path) -> tuple[str, str, float]:
@@ -181,10 +184,10 @@ def _named(folder: Path, stem: str, name: str) -> Path:
 
 
 def _native_excuse(
-    case: NativeCase, path: Path, inputs: dict[str, Any], expected: Outputs, checked: Verification
+    made: Made, path: Path, inputs: dict[str, Any], expected: Outputs, checked: Verification
 ) -> str:
     """Other numbers are not wrong where they are random."""
-    return _alike(checked) if case.random else ""
+    return _alike(checked) if made.random else ""
 
 
 def _excuse(case: Case, path: Path, inputs: dict[str, Any], expected: Outputs, checked: Verification) -> str:

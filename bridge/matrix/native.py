@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 
 @dataclass(frozen=True)
-class NativeCase:
-    """A file of one format, the format's operators it is a case of, and what it is run on.
+class Made:
+    """A file of a format (its path, or a live object), read with `options`, and what it is run on: arrays by the hub's names.
 
-    `make(folder)` writes the file and returns its path, or a live object, which is read with `options`. `inputs` are arrays by the hub's names.
-    `expected` computes the outputs, in order, where the format's own runtime has none to give. Numbers are held to `rtol` and `atol`, by default those of
-    `bridge.verify`, and where an output is quantized to `quanta` steps of it; of a `random` case dtype and shape alone.
+    `expected` are the outputs in order; without them the format's own runtime says. Numbers are held to `rtol` and `atol`, by default those of
+    `bridge.verify`, and where an output is quantized to `quanta` steps of it; `random` ones have a dtype and shape alone.
     """
 
-    ops: tuple[str, ...]
-    make: Callable[[Path], Any]
+    source: Any
     inputs: Mapping[str, Any]
     options: Mapping[str, Any] = field(default_factory=dict)
-    expected: Callable[[], Any] | None = None
+    expected: Sequence[Any] | None = None
     rtol: float | None = None
     atol: float | None = None
     quanta: int = 1
     random: bool = False
+
+
+@dataclass(frozen=True)
+class NativeCase:
+    """The format's operators it is a case of, and `make(folder)`, which writes its file there; where it raises, the case goes untried."""
+
+    ops: tuple[str, ...]
+    make: Callable[[Path], Made]
 
 
 def native_name(source: str, name: str) -> str:

@@ -32,9 +32,9 @@ OPERATORS = cases()
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_an_operator_computes_what_tensorflow_computes(name: str, tmp_path: Path) -> None:
-    case = OPERATORS[name]
-    found = bridge.run(bridge.load(case.make(tmp_path)), case.inputs)
-    checked = compare(Outputs(dict(zip(found, case.expected(), strict=True)), "TensorFlow"), found)
+    case = OPERATORS[name].make(tmp_path)
+    found = bridge.run(bridge.load(case.source), case.inputs)
+    checked = compare(Outputs(dict(zip(found, case.expected, strict=True)), "TensorFlow"), found)
     assert checked.ok, str(checked)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bridge.matrix import NativeCase
+from bridge.matrix import Made, NativeCase
 
 
 def cases() -> dict[str, NativeCase]:
@@ -24,17 +24,14 @@ def cases() -> dict[str, NativeCase]:
 def native(tf: Any, name: str, function: Callable[..., Any], *arrays: np.ndarray) -> NativeCase:
     """The case of a function of the arrays; the first word of its name is the operator."""
 
-    @functools.cache
-    def traced() -> Any:
+    def make(folder: Path) -> Made:
         specs = [_spec(tf, f"in{n}", a) for n, a in enumerate(arrays)]
-        return tf.function(function, autograph=False).get_concrete_function(*specs)
+        traced = tf.function(function, autograph=False).get_concrete_function(*specs)
+        found = tf.nest.flatten(traced(*(tf.constant(a) for a in arrays)))
+        inputs = {f"in{n}": a for n, a in enumerate(arrays)}
+        return Made(traced, inputs, expected=[plain(t) for t in found])
 
-    def expected() -> list[np.ndarray]:
-        found = traced()(*(tf.constant(a) for a in arrays))
-        return [plain(t) for t in tf.nest.flatten(found)]
-
-    inputs = {f"in{n}": a for n, a in enumerate(arrays)}
-    return NativeCase((name.split()[0],), lambda folder: traced(), inputs, expected=expected)
+    return NativeCase((name.split()[0],), make)
 
 
 def plain(value: Any) -> np.ndarray:

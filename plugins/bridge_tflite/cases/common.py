@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from flatbuffers import flexbuffers
 
+from bridge.matrix import Made
 from bridge.runtime import Outputs
 from bridge_tflite.cases.file import Op, Sub, T, const, write
 
@@ -54,6 +55,12 @@ class Case:
         if self.want is None:
             self._shape(self.file(path))
         return self.file(path)
+
+    def made(self, folder: Path) -> Made:
+        """The case as the matrix measures it."""
+        expected = None if self.want is None else list(self.expected().values())
+        path, feed = self.make(folder), self.feed
+        return Made(path, feed, {}, expected, atol=self.bound, quanta=self.quanta, random=self.random)
 
     def _shape(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
