@@ -89,11 +89,11 @@ class Sample(torch.nn.Module):
         """The traced archive, its inputs and what torch computes. Raises Untraceable."""
         self.eval()
         try:
-            torch.manual_seed(0)
-            expected = self(*self._fresh())
-            random = self.name in UNDEFINED or self._random()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                torch.manual_seed(0)
+                expected = self(*self._fresh())
+                random = self.name in UNDEFINED or self._random()
                 traced = torch.jit.trace(self, self._fresh(), check_trace=False, strict=False)
         except Exception as error:
             raise Untraceable(str(error)) from error
