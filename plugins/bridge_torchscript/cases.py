@@ -97,6 +97,8 @@ class Sample(torch.nn.Module):
                 traced = torch.jit.trace(self, self._fresh(), check_trace=False, strict=False)
         except Exception as error:
             raise Untraceable(str(error)) from error
+        if any(not isinstance(v, torch.Tensor) for _, v in leaves(expected, (list, tuple))):
+            raise Untraceable("it has results that are no tensors")
         if any(t.layout != torch.strided for t in [*self.tensors, *_tensors(expected)]):
             raise Untraceable("sparse tensors")
         path = folder / "native.pt"

@@ -276,7 +276,7 @@ def _transposed_pads(node: ir.Node, sizes: list, kernel: list, strides: list, di
 
 @ops.op("MaxUnpool", needs=(condition("a static shape", lambda n: shape_of(n.inputs[0]) is not None),))
 def max_unpool(op, node, x, indices, output_shape=None):
-    """Every value put back where its index in the flattened unpooled tensor says."""
+    """Every value put back where its index in the flattened unpooled tensor says: by the largest, as windows that overlap name a place twice."""
     shape, kernel = shape_of(x), attr(node, "kernel_shape")
     count = len(kernel)
     strides, pads = attr(node, "strides") or [1] * count, attr(node, "pads") or [0] * 2 * count
@@ -293,9 +293,12 @@ def max_unpool(op, node, x, indices, output_shape=None):
         at = _moved(op, indices, [*shape[:2], *plain], asked)
     else:
         asked, at = [*shape[:2], *plain], indices
-    total = op.const(np.zeros(int(np.prod(asked)), x.dtype.numpy()))
-    flat = op.ScatterND(total, reshape(op, at, [-1, 1]), reshape(op, x, [-1]))
-    return op.Reshape(flat, result)
+    at, parts = reshape(op, at, [-1, 1]), reshape(op, x, [-1])
+    none = np.zeros(int(np.prod(asked)), x.dtype.numpy())
+    one = op.const(1, x.dtype)
+    found = op.ScatterND(op.const(none - np.inf), at, parts, reduction="max")
+    named = op.ScatterND(op.const(none), at, op.Expand(one, op.Shape(parts)), reduction="max")
+    return op.Reshape(op.Where(op.Equal(named, one), found, op.const(none)), result)
 
 
 def _moved(op: Any, indices: ir.Value, before: list[int], after: list[int]) -> Any:
