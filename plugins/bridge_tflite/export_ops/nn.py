@@ -101,7 +101,10 @@ def transposed(tfl, node, x, weights, shape, bias):
     needs=(
         FLOAT,
         max_rank(4),
-        condition("a slope of no more dimensions", lambda n: (rank_of(n.inputs[1]) or 0) <= (rank_of(n.inputs[0]) or 0)),
+        condition(
+            "a slope of no more dimensions",
+            lambda n: (rank_of(n.inputs[1]) or 0) <= (rank_of(n.inputs[0]) or 0),
+        ),
     ),
 )
 def prelu(tfl, node, x, slope):

@@ -36,7 +36,7 @@ def fully_connected(op, node, x, weights):
     """Constant weights make a fully connected layer; a bias added to it alone goes in too."""
     array = const(weights)
     turned = op.const(np.ascontiguousarray(array.T))
-    bias = _bias(node, array.shape[1])
+    bias = added_bias(node, array.shape[1])
     if bias is None:
         return op.FullyConnected(x, turned, _domain=TFLITE)
     add, value = bias
@@ -49,7 +49,8 @@ def fully_connected(op, node, x, weights):
     return made
 
 
-def _bias(node: ir.Node, width: int) -> tuple[ir.Node, ir.Value] | None:
+def added_bias(node: ir.Node, width: int) -> tuple[ir.Node, ir.Value] | None:
+    """The Add that alone reads a product and adds a constant to each of `width` columns, and that constant."""
     uses = node.outputs[0].uses()
     if len(uses) != 1 or node.outputs[0].is_graph_output():
         return None
@@ -282,7 +283,15 @@ def _pads(node, lengths, spans, strides) -> list[int] | None:
 class FuseActivations(ir.passes.InPlacePass):
     """1. A Relu or Relu6 that alone reads an Add, Sub, Mul, Div, convolution or fully connected layer joins it."""
 
-    hosts = ("Add", "Sub", "Mul", "Div", "bridge.nhwc::Conv", "bridge.tflite::FullyConnected")
+    hosts = (
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "bridge.nhwc::Conv",
+        "bridge.tflite::FullyConnected",
+        "bridge.tflite::TransposeConv",
+    )
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False
