@@ -70,8 +70,8 @@ class Exporter:
 
     `legalize(options)` lists the passes that rewrite the hub into what the format holds; `table` says
     which operators it then takes at `version(options)`, `values` what every input, output and intermediate value
-    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator. `tolerance(options)` is the
-    (rtol, atol) files written with lossy options are verified to, None for the usual one.
+    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator. `tolerance(options)` is how far
+    files written with lossy options may be off, as a part of the largest element of each output; None for the usual tolerance.
     """
 
     table: OpTable
@@ -82,7 +82,7 @@ class Exporter:
     version_title: Callable[[int], str] = str
     values: Need | None = None
     opaque: bool = False
-    tolerance: Callable[[dict[str, Any]], tuple[float, float] | None] = lambda options: None
+    tolerance: Callable[[dict[str, Any]], float | None] = lambda options: None
 
 
 @dataclass(frozen=True)
