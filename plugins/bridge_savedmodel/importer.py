@@ -17,9 +17,10 @@ from bridge.passes.affine import FoldAffine
 from bridge.passes.fold import KEPT, evaluate
 from bridge.passes.transposes import SinkTransposes
 from bridge.report import Blocker
+from bridge_savedmodel.functional import raised
 from bridge_savedmodel.import_ops import ops
-from bridge_savedmodel.import_ops.control import V1, WRITES
-from bridge_savedmodel.import_ops.values import Dead, Pair, Poison, Table, Variable
+from bridge_savedmodel.import_ops.control import WRITES
+from bridge_savedmodel.import_ops.values import Pair, Poison, Table, Variable
 from bridge_savedmodel.reader import Port, Source, array_of, dims_of, dtype_of, read_folder, split
 from bridge_savedmodel.tensorflow import tensorflow
 
@@ -69,14 +70,15 @@ def _model(source: Source) -> ir.Model:
     )
     op = hub.Builder(graph)
     run = Run(source, op)
-    frame = Frame(run, source.nodes, {})
+    wanted = [p.tensor for p in source.outputs]
+    frame = Frame(run, raised(source.nodes, wanted, source.functions), {})
     for proto in source.nodes.values() if source.whole else ():
         frame.check(proto)
     for port in source.inputs:
         frame.values[split(port.tensor)] = _input(graph, port)
     for name, array in source.bound.items():
         frame.values[name, 0] = op.const(array)
-    results = frame.evaluate(op, [p.tensor for p in source.outputs])
+    results = frame.evaluate(op, wanted)
     if run.blockers:
         count = len(run.blockers)
         raise UnsupportedModel(
@@ -260,7 +262,6 @@ class Frame:
     def __init__(self, run: Run, nodes: dict[str, Any], arguments: dict[str, Any], depth: int = 0) -> None:
         self.run, self.nodes, self.arguments, self.depth = run, nodes, arguments, depth
         self.values: dict[tuple[str, int], Any] = {}
-        self.branches = any(n.op in ("Merge", "RefMerge") for n in nodes.values())
 
     def place(self, reference: str) -> tuple[str, int]:
         """Node and number of the output a reference names: `node:1` in a graph, `node:output:1` in a function."""
@@ -287,28 +288,18 @@ class Frame:
             proto = self.nodes.get(name)
             if proto is None:
                 raise ValueError(f"no node is called {name}")
-            if proto.op in V1:
-                self.run.refuse(Node(self, proto, []), "is control flow of version 1, which is not raised")
-                self.values[name, 0] = self.values[name, 1] = Poison()
-                continue
-            needed = [self.place(i)[0] for i in proto.input if not i.startswith("^")] + self._guards(proto)
+            needed = [self.place(i)[0] for i in proto.input if not i.startswith("^")]
             missing = [n for n in needed if not self._known(n)]
             if not missing:
                 pending.pop()
                 self._node(op, proto)
             elif name in open_nodes:
-                raise ValueError(f"{name} needs itself; loops of version 1 are not raised")
+                self.run.refuse(Node(self, proto, []), "is in a loop that has not TensorFlow's form")
+                self.values[name, 0] = self.values[name, 1] = Poison()
             else:
                 open_nodes.add(name)
                 pending.extend(reversed(missing))
         return [self._value(p) for p in places]
-
-    def _guards(self, proto: Any) -> list[str]:
-        """Nodes that tell whether a constant belongs to the branch taken, in graphs with control flow of version 1."""
-        if not self.branches or proto.op != "Const":
-            return []
-        names = [i[1:] for i in proto.input if i.startswith("^")]
-        return [n for n in names if n in self.nodes and self.nodes[n].op in ("Identity", "Switch")]
 
     def _known(self, name: str) -> bool:
         return name in self.arguments or (name, 0) in self.values
@@ -334,9 +325,6 @@ class Frame:
             return known
         if any(isinstance(v, Poison) for v in node.inputs):
             return Poison()
-        guards = [self.values[n, 0] for n in self._guards(node.proto)]
-        if any(isinstance(v, Dead) for v in [*node.inputs, *guards]) and node.op not in ("Merge", "RefMerge"):
-            return [Dead()] * max(node.outputs, 1)
         reason = ops.refusal(node.op, node)
         if reason is not None:
             self.run.refuse(node, reason)
@@ -385,11 +373,12 @@ class Frame:
         if function is None:
             raise ValueError(f"there is no function {name}")
         names = [a.name for a in function.signature.input_arg]
-        nodes = {n.name: n for n in function.node_def}
+        results = [function.ret[o.name] for o in function.signature.output_arg]
+        nodes = raised({n.name: n for n in function.node_def}, results, self.run.source.functions)
         for proto in function.node_def:
             self.check(proto)
         inner = Frame(self.run, nodes, dict(zip(names, arguments, strict=True)), self.depth + 1)
-        return inner.evaluate(op, [function.ret[o.name] for o in function.signature.output_arg])
+        return inner.evaluate(op, results)
 
 
 importer = Importer(

@@ -14,10 +14,12 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import UnreadableFile
+from bridge_savedmodel.functional import ENTERS, SWITCHES, outside_loops
 from bridge_savedmodel.resources import tables, variables
 from bridge_savedmodel.tensorflow import FILES, TYPES, tensorflow
 
 REPEATED = 2**28
+NO_RESULTS = ("NoOp", "Const", "Assert", "Print", "PrintV2", "TensorArrayCloseV3")
 DTYPES = {name: dtype for dtype, name in TYPES.items()}
 DTYPES["DT_COMPLEX64"] = ir.DataType.COMPLEX64
 DTYPES["DT_COMPLEX128"] = ir.DataType.COMPLEX128
@@ -153,14 +155,28 @@ def read_graph(path: Path) -> Source:
         raise UnreadableFile(f"{path} is not a valid GraphDef: it holds no node.")
     source = _graph(str(path), graph)
     read = {split(i.lstrip("^"))[0] for n in graph.node for i in n.input}
+    once = outside_loops(source.nodes)
     for node in graph.node:
-        if node.op == "Placeholder":
+        if node.op in ("Placeholder", "PlaceholderV2"):
             dims = dims_of(node.attr["shape"].shape) if "shape" in node.attr else None
             source.inputs.append(Port(node.name, node.name, dtype_of(node.attr["dtype"].type), dims))
-        elif node.name not in read and node.op not in ("NoOp", "Const", "Assert"):
+        elif (
+            node.name in once
+            and node.name not in read
+            and node.op not in NO_RESULTS
+            and not _pivot(source.nodes, node)
+        ):
             source.outputs.append(Port(node.name, node.name))
     source.metadata = {"bridge.sha256": hashlib.sha256(raw).hexdigest()}
     return source
+
+
+def _pivot(nodes: dict[str, Any], node: Any) -> bool:
+    """Whether a node is there to order the others of a branch or loop."""
+    if node.op in (*SWITCHES, *ENTERS):
+        return True
+    origin = nodes.get(split(node.input[0])[0]) if node.op == "Identity" and node.input else None
+    return origin is not None and origin.op in SWITCHES
 
 
 def read_function(function: Any, what: str) -> Source:

@@ -1,6 +1,7 @@
 """TensorFlow operators → hub, by family."""
 
 from bridge_savedmodel.import_ops import (
+    arrays,
     control,
     image,
     lists,
@@ -18,6 +19,7 @@ from bridge_savedmodel.import_ops import (
 from bridge_savedmodel.import_ops.common import ops
 
 __all__ = [
+    "arrays",
     "control",
     "image",
     "lists",

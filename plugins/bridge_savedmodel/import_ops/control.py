@@ -12,9 +12,7 @@ from bridge import hub
 from bridge.hub import const
 from bridge_savedmodel.import_ops.common import T, ints, need, ops, scalar
 from bridge_savedmodel.import_ops.lists import blank_known, filled
-from bridge_savedmodel.import_ops.values import Dead, TensorList
-
-V1 = ("Enter", "Exit", "NextIteration", "LoopCond", "RefEnter", "RefExit", "RefNextIteration")
+from bridge_savedmodel.import_ops.values import TensorList
 
 WRITES = frozenset(
     [
@@ -58,24 +56,14 @@ def initialized(op, node, variable):
     return op.const(np.array(True))
 
 
-KNOWN = need(
-    "a condition known before run time: branches of version 1 are not raised",
-    lambda n: const(n.inputs[1]) is not None,
-)
+RAISED = need("the form TensorFlow gives loops and branches of version 1", lambda n: False)
 
 
-@ops.op("Switch", "RefSwitch", needs=(KNOWN,))
-def switch(op, node, data, condition):
-    return (Dead(), data) if const(condition).any() else (data, Dead())
-
-
-@ops.op("Merge", "RefMerge")
-def merge(op, node, *inputs):
-    """The one input that is made, and which it is."""
-    alive = [i for i, v in enumerate(inputs) if not isinstance(v, Dead)]
-    if len(alive) != 1:
-        return NotImplemented
-    return inputs[alive[0]], op.const(np.array(alive[0], np.int32))
+@ops.op("Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond", needs=(RAISED,))
+@ops.op("RefSwitch", "RefMerge", "RefEnter", "RefExit", "RefNextIteration", needs=(RAISED,))
+def not_raised(op, node, *inputs):
+    """What bridge_savedmodel.functional left as it was."""
+    return NotImplemented
 
 
 def _subgraph(name: str) -> tuple[ir.Graph, hub.Builder]:
@@ -165,6 +153,9 @@ def _choose(op: Any, node: Any, index: Any, names: list[str], place: int, argume
     return _emit_if(op, op.Equal(index, op.const(np.array(place, index.dtype.numpy()))), graphs)
 
 
+SETTERS = {"TensorListSetItem": (0, 1, 2), "TensorArrayWriteV3": (3, 1, 2)}
+
+
 class Loop:
     """A While being read: which of its variables change, and which are lists filled step by step."""
 
@@ -219,9 +210,9 @@ class Loop:
         count = self.arguments[index].length
         made = self.nodes.get(self._through(self.results[index]))
         known = None if count is None else const(count)
-        if known is None or int(known.reshape(())) != 1 or made is None or made.op != "TensorListSetItem":
+        if known is None or int(known.reshape(())) != 1 or made is None or made.op not in SETTERS:
             return False
-        name = self._through(made.input[1])
+        name = self._through(made.input[SETTERS[made.op][1]])
         if name in self.names:
             place = self.names.index(name)
             start = const(self.arguments[place]) if place in self.unchanged else None
@@ -234,7 +225,7 @@ class Loop:
         if not self.only(index):
             return None
         made = self.nodes[self._through(self.results[index])]
-        name = self._through(made.input[2])
+        name = self._through(made.input[SETTERS[made.op][2]])
         same = [i for i, r in enumerate(self.results) if self._through(r) == name and i not in self.unchanged]
         return next((i for i in same if _zeros(self.arguments[i])), None)
 
@@ -244,12 +235,13 @@ class Loop:
         made = self.nodes.get(self._through(self.results[index]))
         if made is None:
             return None
-        own = self._through(made.input[0]) == self.names[index]
         if made.op == "TensorListPushBack":
-            return made.input[1] if own else None
-        if made.op != "TensorListSetItem" or not own or not (self.only(index) or self.counts(made.input[1])):
+            return made.input[1] if self._through(made.input[0]) == self.names[index] else None
+        if made.op not in SETTERS:
             return None
-        return made.input[2]
+        tensors, place, item = (made.input[i] for i in SETTERS[made.op])
+        own = self._through(tensors) == self.names[index]
+        return item if own and (self.only(index) or self.counts(place)) else None
 
 
 def _zeros(value: Any) -> bool:
@@ -329,7 +321,7 @@ def while_(op, node, *arguments):
     for i in set(kept) - {*lists, *alike}:
         results[i] = TensorList(results[i], None, results[i].dtype)
     for i in lists:
-        if loop.only(i) and loop.nodes[loop._through(loop.results[i])].op == "TensorListSetItem":
+        if loop.only(i) and loop.nodes[loop._through(loop.results[i])].op in SETTERS:
             items = results[i].items
             last = op.Slice(items, ints(-1), ints(2**31 - 1), ints(0))
             results[i] = TensorList(last, None, items.dtype)

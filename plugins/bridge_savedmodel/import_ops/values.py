@@ -52,6 +52,16 @@ class TensorList:
     shape: tuple[Any, ...] | None = None
 
 
+@dataclass(frozen=True)
+class ListHandle:
+    """What names a list of version 1, whose tensors flow beside it: their dtype, their shape if it is known, and whether
+    the list grows."""
+
+    dtype: ir.DataType | None
+    shape: tuple[Any, ...] | None
+    grows: bool = False
+
+
 def text(array: Any) -> np.ndarray:
     """Bytes as str."""
     return np.vectorize(
@@ -65,10 +75,6 @@ class Pair:
 
     real: Any
     imag: Any
-
-
-class Dead:
-    """What an operator of the branch not taken would have made."""
 
 
 def tensor_of(array: Any) -> Any:
