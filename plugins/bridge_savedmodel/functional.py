@@ -208,7 +208,7 @@ class _Branches:
 
     def outermost(self) -> Iterator[str]:
         """Merges that are inside no branch of another."""
-        for name, (key, true) in self.merges.items():
+        for name, (key, _) in self.merges.items():
             if not any(k == key or k in {self.merges[m][0] for m in self.merges} for k, _ in self.of[name]):
                 yield name
 
