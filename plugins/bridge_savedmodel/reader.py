@@ -38,7 +38,7 @@ class Port:
 @dataclass
 class Source:
     """A graph to import. `variables` and `tables` give contents by the name of the node that makes the handle; `bound` gives
-    what a function captured; every node of a `whole` graph runs when it does."""
+    what a function captured; `names` those variables have outside; `effects` the nodes that run whoever reads them."""
 
     what: str
     nodes: dict[str, Any]
@@ -49,7 +49,8 @@ class Source:
     tables: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     bound: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
-    whole: bool = False
+    names: dict[str, str] = field(default_factory=dict)
+    effects: list[str] = field(default_factory=list)
 
 
 def dtype_of(number: int) -> ir.DataType | None:
@@ -184,7 +185,7 @@ def read_function(function: Any, what: str) -> Source:
     tf = tensorflow()
     graph = function.graph.as_graph_def(add_shapes=False)
     source = _graph(what, graph)
-    source.whole = True
+    source.effects = [o.name for o in function.graph.control_outputs]
     captured = {placeholder.name: outer for outer, placeholder in function.graph.captures}
     variables = {id(v.handle): v for v in function.graph.variables}
     for name, outer in captured.items():
@@ -192,6 +193,7 @@ def read_function(function: Any, what: str) -> Source:
         owner = variables.get(id(outer))
         if owner is not None:
             source.variables[node] = owner.numpy
+            source.names[node] = split(owner.name)[0]
         elif outer.dtype not in (tf.resource, tf.variant):
             source.bound[node] = outer.numpy()
     arguments, keywords = function.structured_input_signature

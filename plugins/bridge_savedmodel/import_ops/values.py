@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
-
 
 class Poison:
     """Stands for what an operator that cannot be read would have made."""
-
-
-class Variable:
-    """A variable that is only read: its value, once, as an initializer of the graph."""
-
-    def __init__(self, name: str, content: Callable[[], np.ndarray], root: hub.Builder) -> None:
-        self.name, self._content, self._root = name, content, root
-        self._value: ir.Value | None = None
-
-    def read(self) -> ir.Value:
-        if self._value is None:
-            array = self._content()
-            self._value = self._root.const(
-                np.asarray(array) if array.dtype.kind not in "OSU" else text(array)
-            )
-            if self.name not in self._root.graph.initializers:  # type: ignore[union-attr]
-                self._value.name = self.name
-        return self._value
 
 
 @dataclass(frozen=True)
