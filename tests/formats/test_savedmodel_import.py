@@ -157,13 +157,6 @@ def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
         bridge.load(path, signature="once")
 
 
-def test_what_changes_a_variable_is_refused() -> None:
-    counter = tf.Variable(0.0)
-    function = tf.function(lambda x: counter.assign_add(x), autograph=False)
-    with pytest.raises(UnsupportedModel, match="AssignAddVariableOp"):
-        bridge.load(function.get_concrete_function(tf.TensorSpec([], tf.float32)))
-
-
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_keras_files_are_read(suffix: str, tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
