@@ -172,6 +172,7 @@ def check(
     settings = parse_options(
         writer.options, {k: v for k, v in options.items() if k not in reading}, target.title
     )
+    writer = writer.choose(settings, None) or writer
     report = Report(fmt.name, target.name)
     try:
         model = load(src, source=fmt.name, dims=dims, **{k: v for k, v in options.items() if k in reading})
@@ -199,6 +200,7 @@ def _save(
     from bridge.output import atomic
 
     writer = plugins.exporter(target)
+    writer = writer.choose(settings, path) or writer
     try:
         with _timed(report, "legalise"):
             _legalize(model, target, writer, settings, report)
@@ -212,7 +214,7 @@ def _save(
             raise UnsupportedModel(
                 f"{count} operator{'s' * (count > 1)} of {name} cannot be written as {label}:",
                 report.blockers,
-                "Add a rule: plugins/README.md#one-operator",
+                writer.way_out,
             )
         with atomic(path, overwrite) as temporary:
             with _timed(report, "export"):

@@ -72,6 +72,8 @@ class Exporter:
     which operators it then takes at `version(options)`, `values` what every input, output and intermediate value
     must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator. `tolerance(options)` is how far
     files written with lossy options may be off, as a part of the largest element of each output; None for the usual tolerance.
+    `choose(options, path)` is another exporter for these options and this destination (None when it is not known yet), or
+    None; `way_out` is what a refused model's user may do.
     """
 
     table: OpTable
@@ -83,6 +85,8 @@ class Exporter:
     values: Need | None = None
     opaque: bool = False
     tolerance: Callable[[dict[str, Any]], float | None] = lambda options: None
+    choose: Callable[[dict[str, Any], Path | None], Exporter | None] = lambda options, path: None
+    way_out: str = "Add a rule: plugins/README.md#one-operator"
 
 
 @dataclass(frozen=True)
