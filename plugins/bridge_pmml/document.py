@@ -255,9 +255,10 @@ def kind_of(item: Any) -> str:
 
 
 def literal(item: Any) -> str:
+    """As XML Schema and Java both spell it: infinity is a number that overflows, for they have no word in common."""
     if isinstance(item, (bool, np.bool_)):
         return "true" if item else "false"
     if isinstance(item, (float, np.floating)):
         number = float(item)
-        return "INF" if number == math.inf else "-INF" if number == -math.inf else repr(number)
+        return f"{'-' * (number < 0)}1e999" if math.isinf(number) else repr(number)
     return str(item)

@@ -43,6 +43,8 @@ DTYPES = frozenset(["FLOAT", "DOUBLE", "INT32", "INT64", "BOOL", "STRING"])
 def held(value: ir.Value) -> bool:
     """Records in rows: [N] or [N, F] of numbers, truth values or text."""
     maker = value.producer()
+    if not isinstance(value.type, ir.TensorType | None):
+        return False
     if value.shape is None and maker is not None and maker.domain == "ai.onnx.ml":
         return True
     if value.dtype is None or value.shape is None or value.dtype.name not in DTYPES:

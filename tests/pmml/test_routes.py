@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from documents import document, rows, scores, write
 from test_models import kernel_machine, segmented, tree
@@ -75,3 +76,17 @@ def test_matrices_become_named_fields_and_come_back(tmp_path):
     given = {"X": np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)}
     np.testing.assert_allclose(bridge.run(back, given)["y"], bridge.run(proto, given)["y"], rtol=1e-5)
     np.testing.assert_allclose(bridge.run(path, given)["y"], bridge.run(proto, given)["y"], rtol=1e-5)
+
+
+def test_infinite_constants_are_written_as_pmml4s_reads_them(tmp_path):
+    proto = bridge.load(
+        onnx.parser.parse_model(
+            """<ir_version: 10, opset_import: ["" : 21]> g (double[N] x) => (bool[N] y, double[N] z)
+            <double high = {inf}, double low = {-inf}> { y = Equal (x, high) z = Max (x, low) }"""
+        )
+    )
+    path = bridge.save(proto, tmp_path / "model.pmml").path
+    x = {"x": np.array([-np.inf, -1.0, 0.0, np.inf])}
+    for found in (bridge.run(path, x), bridge.run(bridge.load(path), x)):
+        assert found["y"].tolist() == [False, False, False, True]
+        np.testing.assert_array_equal(found["z"], x["x"])
