@@ -102,6 +102,7 @@ def _gathered(values: dict[str, np.ndarray], entries: list[dict[str, Any]]) -> d
     for entry in entries:
         array = np.concatenate([values[name] for name in entry["fields"]], axis=1)
         if entry["dtype"] != "STRING":
+            array = np.where(array == "", math.nan, array) if array.dtype == object else array
             array = array.astype(np.float64).astype(ir.DataType[entry["dtype"]].numpy())
         found[entry["name"]] = array[:, 0] if len(entry["shape"]) == 1 else array
     return found

@@ -86,7 +86,11 @@ def check(path: Path, root: Element, model: ir.Model) -> None:
     except ValueError as error:
         raise UnreadableFile(f"{path}: a record of its ModelVerification is no record: {error}") from error
     for name, (column, precision, zero) in wanted.items():
-        values = found[name][:, 0] if name in found else picked(found, columns[name], name)
+        values = (
+            np.asarray(found[name]).reshape(len(rows), -1)[:, 0]
+            if name in found
+            else picked(found, columns[name], name)
+        )
         for index, row in enumerate(rows):
             cell = row.get(column)
             if cell is not None and not agrees(cell, values[index], precision, zero):
