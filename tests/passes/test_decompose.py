@@ -214,6 +214,26 @@ def test_wider_arithmetic_gives_the_same_elements(operator, dtype):
     assert result.ok, str(result)
 
 
+@pytest.mark.parametrize("constant", [1.7e308, -1.7e308, 0.5])
+@pytest.mark.parametrize("operator", ["Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"])
+@pytest.mark.parametrize("operands", ["x, c", "c, x"])
+def test_a_float64_bound_beyond_float32_compares_as_before(operator, constant, operands):
+    text = f"g (double[6] x) => (bool[6] y) <double c = {{{constant}}}> {{ y = {operator} ({operands}) }}"
+    model = load(text)
+    largest = float(np.finfo(np.float32).max)
+    x = {"x": np.array([-np.inf, -largest, 0.5, largest, np.inf, np.nan])}
+    before = bridge.run(model, x)["y"]
+    ComputeWider(lambda node: node.inputs[0].dtype.name == "FLOAT")(model)
+    assert any(node.op_type == "Cast" for node in model.graph)
+    np.testing.assert_array_equal(bridge.run(model, x)["y"], before)
+
+
+def test_a_float64_constant_beyond_float32_is_not_made_infinite():
+    model = load("g (double[2] x) => (double[2] y) <double c = {1e300}> { y = Mul (x, c) }")
+    ComputeWider(lambda node: node.inputs[0].dtype.name == "FLOAT")(model)
+    assert [node.op_type for node in model.graph] == ["Mul"]
+
+
 def test_float64_computed_as_float32_is_reported_as_approximated(tmp_path):
     model = load("g (double[3] x) => (double[3] y) { y = Exp (x) }")
     report = bridge.save(model, tmp_path / "m.tflite").report
