@@ -24,7 +24,37 @@ VERSIONS = {
     "TopK": 11, "Unique": 10,
 }  # fmt: skip
 TRUTHS = frozenset(
-    ["Equal", "NotEqual", "Less", "LessEqual", "Greater", "GreaterEqual", "LogicalAnd", "LogicalOr", "LogicalXor", "LogicalNot", "IsNaN", "IsInf"]
+    [
+        "Equal",
+        "NotEqual",
+        "Less",
+        "LessEqual",
+        "Greater",
+        "GreaterEqual",
+        "LogicalAnd",
+        "LogicalOr",
+        "LogicalXor",
+        "LogicalNot",
+        "IsNaN",
+        "IsInf",
+    ]
+)
+
+BROADCASTING = TRUTHS - {"LogicalNot", "IsNaN", "IsInf"} | frozenset(
+    [
+        "Add",
+        "Subtract",
+        "Multiply",
+        "Divide",
+        "Mod",
+        "Power",
+        "Maximum",
+        "Minimum",
+        "Select",
+        "BitwiseAnd",
+        "BitwiseOr",
+        "BitwiseXor",
+    ]
 )
 
 
@@ -49,7 +79,8 @@ class Layers:
         """Append a layer; its port, or a tuple of them where it makes several."""
         ports = [self.port(x) for x in inputs]
         layer = Layer(kind, f"opset{VERSIONS.get(kind, 1)}", f"{kind}_{len(self.net.layers)}", inputs=ports)
-        layer.data = {name: text(value) for name, value in attributes.items() if value is not None}
+        layer.data = {name: text(value) for name, value in attributes.items()}
+        layer.data |= {"auto_broadcast": "numpy"} if kind in BROADCASTING else {}
         dtype = _dtype or (ir.DataType.BOOL if kind in TRUTHS else ports[0].dtype if ports else None)
         layer.outputs = [Port(layer, dtype) for _ in range(_outputs)]
         self.net.layers.append(layer)
@@ -73,6 +104,13 @@ class Layers:
         made = self.add("Const", element_type=kind, shape=list(array.shape))
         made.layer.array, made.dtype, made.dims = array, kind, array.shape
         return made
+
+    def scalar(self, x: Any) -> Port:
+        """`x`, of one element, without dimensions."""
+        array = hub.const(x) if isinstance(x, ir.Value) else None
+        if array is not None:
+            return self.const(array.reshape(()), x.dtype)
+        return self.Reshape(x, self.const(np.zeros(0, np.int64)), special_zero=False)
 
     def like(self, number: float, x: Any) -> Port:
         """A scalar of the dtype of `x`."""
@@ -142,7 +180,7 @@ def _holds(value: ir.Value) -> bool:
     return isinstance(value.type, ir.TensorType) and value.dtype in HELD and value.shape is not None and named
 
 
-HELD = frozenset(d for d in ELEMENTS if d.name not in ("UINT32", "UINT64", "INT4", "UINT4"))
+HELD = frozenset(d for d in ELEMENTS if d.name not in ("DOUBLE", "UINT32", "UINT64", "INT4", "UINT4"))
 VALUES = condition(
     "a tensor of known rank, of a dtype OpenVINO's CPU computes, with a printable name", _holds
 )

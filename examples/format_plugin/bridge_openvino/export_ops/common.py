@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of, shape_of
-from bridge.needs import condition, dtype
+from bridge.needs import condition, constant, dtype
 
 FLOAT = dtype("float")
 INTEGER = dtype("int32", "int64")
@@ -38,3 +38,6 @@ def axis_of(node: ir.Node, default: int = -1) -> int:
 
 def static(node: ir.Node, index: int = 0) -> bool:
     return index < len(node.inputs) and shape_of(node.inputs[index]) is not None
+
+
+AXES = constant(1, "axes")

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from bridge.hub import attr
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_openvino.document import Body, Port
+from bridge_openvino.document import Body
 from bridge_openvino.layers import VALUES, Layers, captured
 
 ops = OpTable("OpenVINO IR export: control")
@@ -38,7 +38,7 @@ HELD = condition("bodies that read what OpenVINO's CPU computes", _held)
 @ops.op("If", needs=(HELD,))
 def branch(ov, node, test):
     read = captured(node)
-    made = ov.If(_truth(ov, test), *read, _outputs=len(node.outputs))
+    made = ov.If(ov.scalar(test), *read, _outputs=len(node.outputs))
     results = made if isinstance(made, tuple) else (made,)
     for kind in ("then", "else"):
         body = body_of(ov, attr(node, f"{kind}_branch"), read)
@@ -50,20 +50,12 @@ def branch(ov, node, test):
     return results
 
 
-def _truth(ov, test) -> Port:
-    return ov.Reshape(test, ov.const(np.zeros(0, np.int64)), special_zero=False)
-
-
 @ops.op("Loop", needs=(HELD,))
-def loop(ov, node, count, test, *states):
+def loop(ov, node, count=None, test=None, *states):
     graph: ir.Graph = attr(node, "body")
     read = captured(node)
-    count = (
-        ov.const(np.array(-1))
-        if count is None
-        else ov.Reshape(count, ov.const(np.zeros(0, np.int64)), special_zero=False)
-    )
-    start = ov.const(np.array(True)) if test is None else _truth(ov, test)
+    count = ov.const(np.array(-1)) if count is None else ov.scalar(count)
+    start = ov.const(np.array(True)) if test is None else ov.scalar(test)
     made = ov.Loop(count, start, *states, *read, _outputs=len(node.outputs))
     results = made if isinstance(made, tuple) else (made,)
     layer = results[0].layer

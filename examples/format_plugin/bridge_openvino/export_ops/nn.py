@@ -71,9 +71,7 @@ def grouped(ov, weights, groups):
 def biased(ov, x, made, bias):
     if bias is None:
         return made
-    return ov.Add(
-        made, ov.Reshape(bias, [1, -1, *[1] * (rank_of(x) - 2)], special_zero=False), auto_broadcast="numpy"
-    )
+    return ov.Add(made, ov.Reshape(bias, [1, -1, *[1] * (rank_of(x) - 2)], special_zero=False))
 
 
 FLOORED = attribute("ceil_mode", 0)
@@ -106,7 +104,10 @@ def average_pool(ov, node, x):
     )
 
 
-@ops.op("MatMul", needs=(FLOAT,))
+MATRICES = condition("matrices", lambda n: all((rank_of(v) or 0) >= 2 for v in n.inputs))
+
+
+@ops.op("MatMul", needs=(FLOAT, MATRICES))
 def matmul(ov, node, a, b):
     return ov.MatMul(a, b, transpose_a=False, transpose_b=False)
 
@@ -119,19 +120,3 @@ def local_response(ov, node, x):
         "bias": attr(node, "bias", 1.0),
     }
     return ov.LRN(x, [1], size=attr(node, "size"), **wanted)
-
-
-@ops.op("RoiAlign", needs=(FLOAT,))
-def roi_align(ov, node, x, rois, batches):
-    aligned = {"half_pixel": "half_pixel", "output_half_pixel": "asymmetric"}
-    return ov.ROIAlign(
-        x,
-        rois,
-        batches,
-        pooled_h=attr(node, "output_height", 1),
-        pooled_w=attr(node, "output_width", 1),
-        sampling_ratio=attr(node, "sampling_ratio", 0),
-        spatial_scale=attr(node, "spatial_scale", 1.0),
-        mode=attr(node, "mode", "avg"),
-        aligned_mode=aligned[attr(node, "coordinate_transformation_mode", "half_pixel")],
-    )

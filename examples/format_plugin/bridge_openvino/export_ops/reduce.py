@@ -8,7 +8,7 @@ import onnx_ir as ir
 from bridge.hub import attr, const, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge_openvino.export_ops.common import FLOAT, NUMBER, RANKED, axis_of
+from bridge_openvino.export_ops.common import AXES, FLOAT, INTEGER, NUMBER, RANKED, axis_of
 
 ops = OpTable("OpenVINO IR export: reduce")
 
@@ -26,18 +26,41 @@ def _of_something(node: ir.Node) -> bool:
     return shape is not None and 0 not in list(shape)
 
 
-NEEDS = (RANKED, condition("axes to reduce", _axes_matter), condition("elements to reduce", _of_something))
+NEEDS = (
+    RANKED,
+    AXES,
+    condition("axes to reduce", _axes_matter),
+    condition("elements to reduce", _of_something),
+)
 NAMES = {
-    "ReduceSum": "ReduceSum", "ReduceMean": "ReduceMean", "ReduceMax": "ReduceMax", "ReduceMin": "ReduceMin",
-    "ReduceProd": "ReduceProd", "ReduceL1": "ReduceL1", "ReduceL2": "ReduceL2",
-}  # fmt: skip
+    "ReduceSum": "ReduceSum",
+    "ReduceMean": "ReduceMean",
+    "ReduceMax": "ReduceMax",
+    "ReduceMin": "ReduceMin",
+    "ReduceProd": "ReduceProd",
+    "ReduceL1": "ReduceL1",
+    "ReduceL2": "ReduceL2",
+}
 
 
-@ops.op("ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", needs=(NUMBER, *NEEDS))
-@ops.op("ReduceMean", "ReduceL1", "ReduceL2", needs=(FLOAT, *NEEDS))
+@ops.op(*NAMES, needs=(FLOAT, *NEEDS))
 def reduce(ov, node, x, axes=None):
     axes = list(range(rank_of(x))) if axes is None else axes
-    return ov.add(NAMES[node.op_type], x, axes, keep_dims=bool(attr(node, "keepdims", 1)))
+    return ov.add(node.op_type, x, axes, keep_dims=bool(attr(node, "keepdims", 1)))
+
+
+@ops.op("ReduceSum", "ReduceMax", "ReduceMin", needs=(INTEGER, *NEEDS))
+def reduce_whole(ov, node, x, axes=None):
+    """Axis by axis, exactly: OpenVINO's CPU reduces integers as float32, but adds up and sorts them as they are."""
+    rank = rank_of(x)
+    named = sorted({int(a) % rank for a in (range(rank) if axes is None else const(axes))})
+    for axis in named:
+        if node.op_type == "ReduceSum":
+            sums = ov.CumSum(x, ov.const(np.array(axis)), exclusive=False, reverse=False)
+            x = ov.Gather(sums, [-1], ov.const(np.array(axis)), batch_dims=0)
+        else:
+            x, _ = _top(ov, x, ov.const(np.array(1)), axis, node.op_type.removeprefix("Reduce").lower())
+    return x if attr(node, "keepdims", 1) else ov.Squeeze(x, named)
 
 
 @ops.op("ReduceMax", "ReduceMin", needs=(dtype("bool"), *NEEDS))
@@ -57,7 +80,7 @@ FIRST = condition("the first of equals", lambda n: not attr(n, "select_last_inde
 )
 def arg_extreme(ov, node, x):
     mode = "max" if node.op_type == "ArgMax" else "min"
-    _, found = _top(ov, x, ov.const(np.array(1)), axis_of(node, 0), mode, "value")
+    _, found = _top(ov, x, ov.const(np.array(1)), axis_of(node, 0), mode)
     if attr(node, "keepdims", 1):
         return found
     return ov.Squeeze(found, [axis_of(node, 0)])
@@ -66,15 +89,12 @@ def arg_extreme(ov, node, x):
 @ops.op("TopK", needs=(NUMBER, RANKED))
 def top_k(ov, node, x, k):
     mode = "max" if attr(node, "largest", 1) else "min"
-    count = ov.Reshape(k, ov.const(np.zeros(0, np.int64)), special_zero=False)
-    if const(k) is not None:
-        count = ov.const(const(k).reshape(()))
-    return _top(ov, x, count, axis_of(node), mode, "value")
+    return _top(ov, x, ov.scalar(k), axis_of(node), mode)
 
 
-def _top(ov, x, count, axis, mode, order):
+def _top(ov, x, count, axis, mode):
     values, indices = ov.TopK(
-        x, count, axis=axis, mode=mode, sort=order, index_element_type="i64", stable=True, _outputs=2
+        x, count, axis=axis, mode=mode, sort="value", index_element_type="i64", stable=True, _outputs=2
     )
     indices.dtype = ir.DataType.INT64
     return values, indices

@@ -6,9 +6,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of
-from bridge.needs import attribute, condition, dtype
+from bridge.needs import attribute, condition, constant, dtype
 from bridge.ops import OpTable
-from bridge_openvino.export_ops.common import ANY, FLOAT, IN_RANGE, NUMBER, RANKED, axis_of
+from bridge_openvino.export_ops.common import ANY, AXES, FLOAT, NUMBER, RANKED, axis_of
 
 ops = OpTable("OpenVINO IR export: tensor")
 
@@ -23,12 +23,12 @@ def transpose(ov, node, x):
     return ov.Transpose(x, attr(node, "perm") or list(range(rank_of(x)))[::-1])
 
 
-@ops.op("Squeeze", needs=(ANY,))
+@ops.op("Squeeze", needs=(ANY, AXES))
 def squeeze(ov, node, x, axes=None):
     return ov.Squeeze(x) if axes is None else ov.Squeeze(x, axes)
 
 
-@ops.op("Unsqueeze", needs=(ANY,))
+@ops.op("Unsqueeze", needs=(ANY, AXES))
 def unsqueeze(ov, node, x, axes):
     return ov.Unsqueeze(x, axes)
 
@@ -117,13 +117,14 @@ def expand(ov, node, x, shape):
     return ov.Broadcast(x, shape, mode="bidirectional")
 
 
-@ops.op("Tile", needs=(ANY,))
+@ops.op("Tile", needs=(ANY, constant(1, "repeats")))
 def tile(ov, node, x, repeats):
     return ov.Tile(x, repeats)
 
 
-@ops.op("Range", needs=(NUMBER, IN_RANGE))
+@ops.op("Range", needs=(NUMBER,))
 def range_(ov, node, start, limit, delta):
+    start, limit, delta = (ov.scalar(v) for v in (start, limit, delta))
     return ov.Range(start, limit, delta, output_type=start.dtype)
 
 
@@ -147,7 +148,7 @@ def _pads(node: ir.Node) -> bool:
 
 @ops.op(
     "Pad",
-    needs=(ANY, RANKED, attribute("mode", *MODES), condition("constant pads", _pads), IN_RANGE),
+    needs=(ANY, RANKED, attribute("mode", *MODES), condition("constant pads", _pads)),
 )
 def pad(ov, node, x, pads, value=None, axes=None):
     rank = rank_of(x)
