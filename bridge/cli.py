@@ -492,7 +492,8 @@ def matrix(
     if formats:
         wanted = set(formats.split(","))
         chosen = [route for route in chosen if wanted >= set(route.split(":"))]
-    names = selected(cases, tuple(ops.split(",")) if ops else (), most)
+    sources = {route.partition(":")[0] for route in chosen}
+    names = selected(cases, tuple(ops.split(",")) if ops else (), most, sorted(sources))
     with executor(scheduler) as pool, progress_bar("cases") as progress:
         found = run(
             chosen,

@@ -94,14 +94,12 @@ def convert(
         from bridge.verify import verify as compare
 
         with _timed(report, "verify"):
-            rtol, atol = plugins.exporter(target).tolerance(settings) or (None, None)
             chosen = {k: v for k, v in options.items() if k in reading}
             return compare(
                 reference,
                 written,
                 inputs,
-                rtol=rtol,
-                atol=atol,
+                lossy=plugins.exporter(target).tolerance(settings),
                 candidate_source=target.name,
                 target_options=settings,
                 reference_options=chosen,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass, TopologicalSortPass
 
 from bridge import hub
 from bridge.errors import InvalidOption
@@ -19,6 +20,7 @@ from bridge.report import Report
 from bridge_pmml.document import Cols, Document, Ref, kind_of
 from bridge_pmml.export_ops import ops
 from bridge_pmml.export_ops.common import plain
+from bridge_pmml.raising import RaiseModels
 
 KINDS = {
     "DOUBLE": "double",
@@ -43,6 +45,8 @@ DTYPES = frozenset(["FLOAT", "DOUBLE", "INT32", "INT64", "BOOL", "STRING"])
 def held(value: ir.Value) -> bool:
     """Records in rows: [N] or [N, F] of numbers, truth values or text."""
     maker = value.producer()
+    if not isinstance(value.type, ir.TensorType | None):
+        return False
     if value.shape is None and maker is not None and maker.domain == "ai.onnx.ml":
         return True
     if value.dtype is None or value.shape is None or value.dtype.name not in DTYPES:
@@ -65,8 +69,7 @@ def accepts(node: ir.Node) -> bool:
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
-    """Write a legal hub model. Raises InvalidOption for names that do not fit, UnsupportedModel for models that read
-    one another's answers."""
+    """Write a legal hub model. Raises InvalidOption for names that do not fit."""
     document = built(model, options)
     if options.get("verification"):
         document.verification = records(model, document, int(options["verification"]))
@@ -76,7 +79,10 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
 
 def built(model: ir.Model, options: dict[str, Any]) -> Document:
     """The document of a legal hub model."""
-    doc = Document(model.graph.name or "model")
+    doc = Document(model.metadata_props.get("bridge.estimator") or model.graph.name or "model")
+    model = model.clone()
+    for step in (RaiseModels(), RemoveUnusedNodesPass(), TopologicalSortPass()):
+        step(model)
     values: dict[ir.Value, Any] = {}
     names = feature_names(model, options.get("feature_names") or "")
     doc.interface = {"inputs": [], "outputs": []}
@@ -85,6 +91,7 @@ def built(model: ir.Model, options: dict[str, Any]) -> Document:
         kind = kind_of_value(value)
         values[value] = Cols([doc.data(n, kind) for n in fields], len(value.shape or ()) == 1)
         doc.interface["inputs"].append(described(value, fields))
+    labels = doc.labels = class_labels(model)
     for node in model.graph:
         rule = ops.find(hub.qualified(node), node)
         assert rule is not None
@@ -94,7 +101,6 @@ def built(model: ir.Model, options: dict[str, Any]) -> Document:
             node.outputs, found if isinstance(found, tuple) else (found,), strict=False
         ):
             values[output] = result
-    labels = class_labels(model)
     taken = set(doc.fields)
     for value in model.graph.outputs:
         columns = values.get(value)

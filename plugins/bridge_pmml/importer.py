@@ -16,6 +16,7 @@ from bridge.report import Blocker
 from bridge_pmml import expressions, results
 from bridge_pmml.fields import Field, Inputs, Scope, active
 from bridge_pmml.import_ops import ops
+from bridge_pmml.import_ops.association import basket_field
 from bridge_pmml.models import MODELS, handled, model_of, prepared
 from bridge_pmml.reader import (
     INTERFACE,
@@ -28,11 +29,12 @@ from bridge_pmml.reader import (
     need,
     read,
     text,
+    version_of,
 )
 from bridge_pmml.values import Columns, Val, negated
 
+ITEMS = "items"
 WHY = {
-    "AssociationModel": "reads a basket of items rather than fields of a record",
     "SequenceModel": "reads a sequence of events rather than fields of a record",
     "TimeSeriesModel": "forecasts from its own past, which no record holds",
     "BaselineModel": "keeps state between records",
@@ -50,7 +52,7 @@ def load(src: Any, inputs: str = "fields", outputs: str = "all", self_check: boo
     """
     path = Path(src)
     root = read(path)
-    version = text(root, "version") if root.get("version") else ""
+    version = root.get("version") or version_of(root)
     if not version.startswith(VERSIONS):
         raise UnreadableFile(
             f"{path} says PMML version {version or 'nothing'}.", "Versions 3.0 to 4.4 are read."
@@ -139,6 +141,10 @@ def _opsets() -> dict[str, int]:
 
 def _declare(node: Element, inputs: Inputs, packed: bool) -> None:
     """Inputs for the active fields of the model, in order."""
+    basket = basket_field(node) if node.tag == "AssociationModel" else ""
+    if basket:
+        inputs.declare(basket, ITEMS)
+        return
     names = []
     for item in active(child(node, "MiningSchema")):
         name = text(item, "name")
@@ -156,13 +162,13 @@ def _finish(graph: ir.Graph, columns: Columns, chosen: dict[str, Val], scope: Sc
     keep = negated(scope.invalid, columns.op)
     taken = {v.name for v in graph.inputs}
     for name, val in chosen.items():
-        val = columns.blank(val, keep)
-        value = columns.op.Identity(val.tensor)
+        width = val.width
+        value = columns.op.Identity(columns.blank(val, keep).tensor)
         while name in taken:
             name += "_output"
         taken.add(name)
         value.name = name
-        value.shape = ir.Shape([graph.inputs[0].shape[0] if graph.inputs else 1, 1])
+        value.shape = ir.Shape([graph.inputs[0].shape[0] if graph.inputs else 1, width])
         graph.outputs.append(value)
 
 

@@ -71,6 +71,12 @@ def plain(root: Element, path: Path) -> Element:
     return root
 
 
+def version_of(root: Element) -> str:
+    """The version a document's namespace names, for one without the attribute; "" for none."""
+    spaces = [s.rpartition("PMML-")[2].replace("_", ".") for s in root.nsmap.values() if "PMML-" in s]
+    return spaces[0] if spaces else ""
+
+
 def interface(text: str | None) -> dict[str, list[dict[str, Any]]]:
     """The hub's inputs and outputs a document was written from: names, dtypes, shapes and the fields that hold them.
 

@@ -36,7 +36,7 @@ COUNTED = (
 class Val:
     """A column. `kind` is its PMML data type; `values` its valid categories in order, where declared.
 
-    `checked`: no invalid value is left in it; `present`: no missing one.
+    `checked`: no invalid value is left in it; `present`: no missing one. `width`: 1, but for an output that holds a list.
     """
 
     tensor: ir.Value
@@ -46,6 +46,7 @@ class Val:
     checked: bool = False
     present: bool = False
     missing: bool = False
+    width: int = 1
 
     @property
     def text(self) -> bool:

@@ -16,6 +16,7 @@ from bridge import hub
 from bridge.errors import ExecutionFailed, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer
 from bridge.passes import clean
+from bridge.passes.rewrite import replace
 from bridge.report import Blocker
 from bridge_sklearn.histogram import histogram
 from bridge_sklearn.histogram import model as boosted
@@ -103,7 +104,22 @@ def converted(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
             if type(src).__name__ == "Booster"
             else by_sklearn(src, names, count, double)
         )
-    return load_hub(proto, source="onnx")
+    return abreast(load_hub(proto, source="onnx"))
+
+
+def abreast(model: ir.Model) -> ir.Model:
+    """Several targets side by side: skl2onnx 1.20 lays those of a multilayer perceptron one below the other."""
+    for value in model.graph.outputs:
+        node = value.producer()
+        shape = None if node is None or node.op_type != "Reshape" else hub.const(node.inputs[1])
+        source = None if node is None else node.inputs[0]
+        width = source.shape[-1] if source is not None and source.shape is not None else 1
+        if shape is not None and shape.tolist() == [-1, 1] and isinstance(width, int) and width > 1:
+            assert node is not None
+            op = hub.Builder(model.graph, before=node, source=hub.lineage(node))
+            value.shape = source.shape
+            replace(model.graph, node, [op.Identity(source)], op)
+    return model
 
 
 def by_booster(src: Any, count: int) -> Any:
@@ -272,6 +288,10 @@ def compared(src: Any, x: np.ndarray, found: list[np.ndarray]) -> None:
             expected, got = np.asarray(src.predict(wide)), found[0]
         else:
             return
+    if len(got) != len(expected):
+        raise ExecutionFailed(
+            "what it is converted to gives another number of rows than the estimator itself"
+        )
     got = got.reshape(expected.shape)
     if expected.dtype.kind in "fc":
         close = np.isclose(got, expected, rtol=1e-3, atol=1e-4 * max(1.0, float(np.abs(expected).max())))

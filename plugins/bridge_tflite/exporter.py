@@ -43,5 +43,5 @@ exporter = Exporter(
             ("source", "float16"),
         ),
     ),
-    tolerance=lambda options: (1e-2, 1e-2) if options["weights"] == "float16" else None,
+    tolerance=lambda options: 1e-2 if options["weights"] == "float16" else None,
 )

@@ -16,6 +16,7 @@ from bridge import hub
 from bridge.ops import Need
 from bridge.passes.half_weights import weighty
 from bridge_tflite import metadata
+from bridge_tflite.versions import Use, version
 
 ALIGNMENT = 16
 LARGEST = 2**31 - 2**20
@@ -26,6 +27,7 @@ OPTIONS = {
     "CONV_2D": "Conv2DOptions",
     "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
     "LOGISTIC": "",
+    "PRELU": "",
     "MAXIMUM": "MaximumMinimumOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",
@@ -63,9 +65,6 @@ DTYPES = {
 }
 
 
-VERSIONS = {schema.BuiltinOperator.BROADCAST_TO: 2}
-
-
 class AlignedBuffer(schema.BufferT):
     """A buffer whose bytes start at a multiple of 16, as kernels expect of weights; behind the flatbuffer when it is given an offset."""
 
@@ -92,7 +91,7 @@ class File:
     def __init__(self, model: ir.Model) -> None:
         self.model = model
         self.buffers: list[AlignedBuffer] = [AlignedBuffer()]
-        self.codes: dict[int, int] = {}
+        self.codes: dict[tuple[str, int], int] = {}
         self.subgraphs: list[Tensors] = []
         self._data: dict[bytes, int] = {}
 
@@ -133,7 +132,7 @@ class File:
         model.version = 3
         model.description = self.model.doc_string or "converted by bridge"
         model.subgraphs = [g.packed() for g in self.subgraphs]
-        model.operatorCodes = [_code(code) for code in self.codes]
+        model.operatorCodes = [_code(*code) for code in self.codes]
         model.signatureDefs = [self._signature()]
         model.metadata = [self._metadata(name, raw) for name, raw in metadata.written(self.model)]
         model.buffers = self.buffers
@@ -196,7 +195,7 @@ class Tensors:
         self.file = file
         self.graph = graph
         self.tensors: list[schema.TensorT] = []
-        self.operators: list[schema.OperatorT] = []
+        self.operators: list[tuple[str, schema.OperatorT]] = []
         self.node: ir.Node | None = None
         self._index: dict[ir.Value, int] = {}
         self._constants: dict[tuple, int] = {}
@@ -224,10 +223,8 @@ class Tensors:
 
     def _append(self, operator: str, inputs: list[int], outputs: list[int]) -> schema.OperatorT:
         made = schema.OperatorT()
-        code = getattr(schema.BuiltinOperator, operator)
-        made.opcodeIndex = self.file.codes.setdefault(code, len(self.file.codes))
         made.inputs, made.outputs = inputs, outputs
-        self.operators.append(made)
+        self.operators.append((operator, made))
         return made
 
     def index(self, value: Any) -> int:
@@ -306,15 +303,26 @@ class Tensors:
                 shape = hub.shape_of(value)
                 how = ("TRANSPOSE", range(len(value.shape or ()))) if shape is None else ("RESHAPE", shape)
                 self.add(how[0], value, np.array(how[1], np.int32), outputs=())
-                self.operators[-1].outputs = [index]
+                self.operators[-1][1].outputs = [index]
             self.outputs.append(index)
 
     def packed(self) -> schema.SubGraphT:
         made = schema.SubGraphT()
         made.name = self.graph.name or "main"
         made.inputs, made.outputs = self.inputs, self.outputs
-        made.tensors, made.operators = self.tensors, self.operators
+        made.tensors = self.tensors
+        made.operators = [self._coded(name, operator) for name, operator in self.operators]
         return made
+
+    def _coded(self, name: str, operator: schema.OperatorT) -> schema.OperatorT:
+        """The operator with the index of its name and version."""
+        inputs, outputs = (
+            [None if i < 0 else self.tensors[i] for i in indices]
+            for indices in (operator.inputs, operator.outputs)
+        )
+        key = name, version(name, Use(inputs, outputs, operator.builtinOptions))
+        operator.opcodeIndex = self.file.codes.setdefault(key, len(self.file.codes))
+        return operator
 
 
 def _half(data: Any) -> ir.TensorProtocol | None:
@@ -332,9 +340,10 @@ def _survives(array: np.ndarray) -> bool:
         return bool((array.astype(np.float16) == array).all())
 
 
-def _code(code: int) -> schema.OperatorCodeT:
+def _code(operator: str, number: int) -> schema.OperatorCodeT:
     made = schema.OperatorCodeT()
-    made.builtinCode, made.deprecatedBuiltinCode, made.version = code, min(code, 127), VERSIONS.get(code, 1)
+    code = getattr(schema.BuiltinOperator, operator)
+    made.builtinCode, made.deprecatedBuiltinCode, made.version = code, min(code, 127), number
     return made
 
 

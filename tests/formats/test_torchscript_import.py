@@ -14,6 +14,7 @@ from conftest import SHARED
 import bridge
 from bridge.errors import BridgeError, InvalidOption, UnreadableFile, UnsupportedModel
 from bridge.inputs import random_inputs
+from bridge.matrix import measure
 
 torch = pytest.importorskip("torch")
 
@@ -239,3 +240,24 @@ def test_every_operator_without_a_rule_is_named(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.script(Odd()), tmp_path / "odd.pt")
     with pytest.raises(UnsupportedModel, match="linalg_eigvals"):
         bridge.load(tmp_path / "odd.pt", inputs=["x:float32[3,3]"])
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "test_if_seq",
+        "test_split_to_sequence_nokeepdims",
+        "test_quantizelinear_int4",
+        "test_cast_FLOAT_to_FLOAT4E2M1",
+        "test_cast_no_saturate_FLOAT_to_FLOAT8E5M2FNUZ",
+        "test_constant_pad",
+    ],
+)
+def test_node_cases_come_back(case: str) -> None:
+    result = measure("torchscript:onnx", case)
+    assert result.outcome in ("native", "expanded"), result.reason
+
+
+def test_what_may_be_absent_at_run_time_is_asked_for() -> None:
+    result = measure("torchscript:onnx", "test_optional_get_element_optional_tensor")
+    assert result.outcome == "untried", result.reason

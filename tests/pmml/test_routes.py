@@ -93,3 +93,17 @@ def test_integers_are_equal_to_real_numbers(tmp_path):
     found = bridge.run(path, {"x": x, "z": z})
     for name, expected in {"one": x == 1, "same": x == z, "some": x != 0}.items():
         assert (found[name] == expected).all(), name
+
+
+def test_infinite_constants_are_written_as_pmml4s_reads_them(tmp_path):
+    proto = bridge.load(
+        onnx.parser.parse_model(
+            """<ir_version: 10, opset_import: ["" : 21]> g (double[N] x) => (bool[N] y, double[N] z)
+            <double high = {inf}, double low = {-inf}> { y = Equal (x, high) z = Max (x, low) }"""
+        )
+    )
+    path = bridge.save(proto, tmp_path / "model.pmml").path
+    x = {"x": np.array([-np.inf, -1.0, 0.0, np.inf])}
+    for found in (bridge.run(path, x), bridge.run(bridge.load(path), x)):
+        assert found["y"].tolist() == [False, False, False, True]
+        np.testing.assert_array_equal(found["z"], x["x"])

@@ -192,6 +192,9 @@ def cast(doc, node, x):
         return x
     items = []
     for a in x.items:
+        if kind_of(a) == "integer":
+            items.append(a)
+            continue
         low = doc.apply("lessThan", a, 0.0, kind="boolean")
         items.append(doc.choose(low, doc.apply("ceil", a), doc.apply("floor", a), "integer"))
     return Cols(items, x.flat)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bridge.ops import OpTable
 from bridge_pmml.import_ops import (
     anomaly,
+    association,
     bayes,
     clustering,
     general,
@@ -22,6 +23,7 @@ from bridge_pmml.import_ops import (
 ops = OpTable("PMML import")
 for family in (
     anomaly,
+    association,
     bayes,
     clustering,
     general,

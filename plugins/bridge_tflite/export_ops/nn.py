@@ -79,6 +79,45 @@ def convolve(tfl, node, x, kernel, layer):
         tfl.CONV_2D(x, *layer(kernel.transpose(0, 2, 3, 1), 0), **common)
 
 
+@ops.op(f"{TFLITE}::TransposeConv", needs=(FLOAT,))
+def transpose_conv(tfl, node, x, weights, shape, bias=None):
+    transposed(tfl, node, x, np.ascontiguousarray(const(weights).transpose(1, 2, 3, 0)), shape, bias)
+
+
+def transposed(tfl, node, x, weights, shape, bias):
+    strides = attr(node, "strides")
+    inputs = (shape, weights, x) if bias is None else (shape, weights, x, bias)
+    tfl.TRANSPOSE_CONV(
+        *inputs,
+        padding=padding(node),
+        stride_h=strides[0],
+        stride_w=strides[1],
+        fused_activation_function=fused(node),
+    )
+
+
+@ops.op(
+    "PRelu",
+    needs=(
+        FLOAT,
+        max_rank(4),
+        condition(
+            "a slope of no more dimensions",
+            lambda n: (rank_of(n.inputs[1]) or 0) <= (rank_of(n.inputs[0]) or 0),
+        ),
+    ),
+)
+def prelu(tfl, node, x, slope):
+    tfl.PRELU(x, slopes(const(slope)) if const(slope) is not None else slope)
+
+
+def slopes(array):
+    """Constant slopes without their leading dimensions of one."""
+    while array.ndim > 1 and array.shape[0] == 1:
+        array = array[0]
+    return np.ascontiguousarray(array)
+
+
 def pool(tfl, node, x, operator):
     strides, kernel = spatial(node, "strides", 1), attr(node, "kernel_shape")
     tfl.add(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -11,9 +12,12 @@ from bridge import hub
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
+from bridge.passes.decompose.common import vector
 from bridge_tflite.export_ops.common import FUSED, PADDING, TFLITE
 
 native = OpTable("TFLite operators: nn")
+
+INT32 = int(ir.DataType.INT32)
 
 
 def axes_of(values) -> np.ndarray:
@@ -32,7 +36,7 @@ def fully_connected(op, node, x, weights):
     """Constant weights make a fully connected layer; a bias added to it alone goes in too."""
     array = const(weights)
     turned = op.const(np.ascontiguousarray(array.T))
-    bias = _bias(node, array.shape[1])
+    bias = added_bias(node, array.shape[1])
     if bias is None:
         return op.FullyConnected(x, turned, _domain=TFLITE)
     add, value = bias
@@ -45,7 +49,8 @@ def fully_connected(op, node, x, weights):
     return made
 
 
-def _bias(node: ir.Node, width: int) -> tuple[ir.Node, ir.Value] | None:
+def added_bias(node: ir.Node, width: int) -> tuple[ir.Node, ir.Value] | None:
+    """The Add that alone reads a product and adds a constant to each of `width` columns, and that constant."""
     uses = node.outputs[0].uses()
     if len(uses) != 1 or node.outputs[0].is_graph_output():
         return None
@@ -109,6 +114,68 @@ def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
     return ("SAME", pads) if same else None
 
 
+@native.op("bridge.nhwc::ConvTranspose")
+def conv_transpose(op, node, x, weights, bias=None):
+    """TRANSPOSE_CONV to a size that it is told; what its padding cannot say is cut off behind it."""
+    word, (height, width), cut = transposed_plan(node, list(x.shape[1:3]))
+    channels = shape_of(weights)[1]
+    batch = x.shape[0] if isinstance(x.shape[0], int) else op.Shape(x, end=1)
+    shape = vector(op, [batch, height, width, channels])
+    made = op.TransposeConv(
+        x,
+        weights,
+        op.const(const(shape).astype(np.int32)) if const(shape) is not None else op.Cast(shape, to=INT32),
+        bias,
+        _domain=TFLITE,
+        _dtype=x.dtype,
+        _shape=[x.shape[0], height, width, channels],
+        strides=attr(node, "strides") or [1, 1],
+    )
+    made.producer().metadata_props[PADDING] = word
+    if cut is None:
+        return made
+    (top, left), (rows, columns) = cut
+    return op.Slice(made, [top, left], [top + rows, left + columns], [1, 2])
+
+
+def transposed_plan(node: ir.Node, sizes: list) -> tuple[str, list[int], Any] | None:
+    """SAME or VALID, the size to compute, and what to keep of it: (begin, lengths), or None for all.
+
+    None instead of a plan for what TRANSPOSE_CONV does not compute.
+    """
+    kernel = [int(d) for d in node.inputs[1].shape[2:]]  # type: ignore[union-attr]
+    strides, more = attr(node, "strides") or [1, 1], attr(node, "output_padding") or [0, 0]
+    pads = _transposed_pads(node, sizes, kernel, strides, more)
+    if pads is None or min(pads) < 0:
+        return None
+    full = [(n - 1) * s + k for n, k, s in zip(sizes, kernel, strides, strict=True)]
+    out = [f - pads[i] - pads[i + 2] + more[i] for i, f in enumerate(full)]
+    if min(out) < 1:
+        return None
+    same = [max((n - 1) * s + k - o, 0) // 2 for n, k, s, o in zip(sizes, kernel, strides, out, strict=True)]
+    if same == pads[:2] and all(-(-o // s) == n for n, s, o in zip(sizes, strides, out, strict=True)):
+        return "SAME", out, None
+    whole = [max(f, pads[i] + out[i]) for i, f in enumerate(full)]
+    if any((w - k + s) // s != n for n, w, k, s in zip(sizes, whole, kernel, strides, strict=True)):
+        return None
+    return "VALID", whole, None if whole == out else (pads[:2], out)
+
+
+def _transposed_pads(node: ir.Node, sizes: list, kernel: list, strides: list, more: list) -> list[int] | None:
+    """What is cut off before and behind: [top, left, bottom, right]."""
+    auto, asked = attr(node, "auto_pad", "NOTSET"), attr(node, "output_shape")
+    if not asked and not auto.startswith("SAME"):
+        return [0] * 4 if auto == "VALID" else attr(node, "pads") or [0] * 4
+    before, after = [], []
+    for i, (n, k, s) in enumerate(zip(sizes, kernel, strides, strict=True)):
+        total = s * (n - 1) + more[i] + k - (asked[i] if asked else n * s)
+        total = total if asked else max(total, 0)
+        small, large = total // 2, total - total // 2
+        before.append(small if auto == "SAME_UPPER" else large)
+        after.append(large if auto == "SAME_UPPER" else small)
+    return before + after
+
+
 def as_image(node: ir.Node) -> bool:
     """Nodes a channels-last kernel of two spatial dimensions computes."""
     x = node.inputs[0] if node.inputs else None
@@ -128,6 +195,15 @@ def _conv(node: ir.Node, x: ir.Value) -> bool:
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     constant = const(node.inputs[1]) is not None and (bias is None or const(bias) is not None)
     return constant and isinstance(x.shape[1], int) and _window(node, x)
+
+
+def _transposed(node: ir.Node, x: ir.Value) -> bool:
+    weights, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
+    constant = const(weights) is not None and (bias is None or const(bias) is not None)
+    plain = attr(node, "group", 1) == 1 and set(attr(node, "dilations") or [1]) == {1}
+    sizes = list(x.shape[2:])
+    known = all(isinstance(d, int) and d > 0 for d in sizes)
+    return constant and plain and known and transposed_plan(node, sizes) is not None
 
 
 def _blocks(node: ir.Node, x: ir.Value) -> bool:
@@ -161,6 +237,7 @@ def _resize(node: ir.Node, x: ir.Value) -> bool:
 
 IMAGES = {
     "Conv": _conv,
+    "ConvTranspose": _transposed,
     "MaxPool": _window,
     "AveragePool": _window,
     "DepthToSpace": _blocks,
@@ -206,7 +283,15 @@ def _pads(node, lengths, spans, strides) -> list[int] | None:
 class FuseActivations(ir.passes.InPlacePass):
     """1. A Relu or Relu6 that alone reads an Add, Sub, Mul, Div, convolution or fully connected layer joins it."""
 
-    hosts = ("Add", "Sub", "Mul", "Div", "bridge.nhwc::Conv", "bridge.tflite::FullyConnected")
+    hosts = (
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "bridge.nhwc::Conv",
+        "bridge.tflite::FullyConnected",
+        "bridge.tflite::TransposeConv",
+    )
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False

@@ -383,8 +383,8 @@ def _turned(op: Any, x: ir.Value) -> ir.Value:
     "ScatterND", needs=(condition("static shapes", lambda n: all(shape_of(v) is not None for v in n.inputs)),)
 )
 def scatter_nd(op, node, x, indices, updates):
-    """SCATTER_ND adds up updates of zeros; what is replaced is chosen by a scattered count. Products and extremes are
-    reduced by segments."""
+    """SCATTER_ND adds up updates of zeros; what is replaced is chosen by a scattered count, and divided by it where a place may be named twice.
+    Products and extremes are reduced by segments."""
     shape, (*_, depth) = shape_of(x), shape_of(indices)
     reduction = attr(node, "reduction", "none")
     rows, rest = int(np.prod(shape_of(indices)[:-1])), shape[depth:]
@@ -404,7 +404,18 @@ def scatter_nd(op, node, x, indices, updates):
         _shape=[*shape[:depth], *[1] * len(rest)],
     )
     found = op.ScatterND(parts, at, whole, _domain=TFLITE, _dtype=x.dtype, _shape=shape)
+    if x.dtype in (ir.DataType.FLOAT, ir.DataType.INT32) and not _distinct(indices):
+        found = op.Div(found, op.Cast(op.Max(count, np.int32(1)), to=int(x.dtype)))
     return op.Where(op.Greater(count, op.const(np.array(0, np.int32))), found, x)
+
+
+def _distinct(indices: ir.Value) -> bool:
+    """Whether the places are known, and each named once."""
+    known = const(indices)
+    if known is None:
+        return False
+    rows = known.reshape(-1, known.shape[-1])
+    return len(np.unique(rows, axis=0)) == len(rows)
 
 
 def _from_start(op: Any, indices: ir.Value, sizes: list[int]) -> ir.Value:
