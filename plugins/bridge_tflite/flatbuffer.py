@@ -49,6 +49,23 @@ OPTIONS = {
     "UNSORTED_SEGMENT_MIN": "UnsortedSegmentMinOptions",
     "UNSORTED_SEGMENT_PROD": "UnsortedSegmentProdOptions",
 }
+MOVING = frozenset(
+    [
+        "BROADCAST_TO",
+        "CONCATENATION",
+        "EXPAND_DIMS",
+        "GATHER",
+        "GATHER_ND",
+        "MIRROR_PAD",
+        "RESHAPE",
+        "REVERSE_V2",
+        "SPLIT_V",
+        "SQUEEZE",
+        "STRIDED_SLICE",
+        "TILE",
+        "TRANSPOSE",
+    ]
+)
 DTYPES = {
     "FLOAT": "FLOAT32",
     "FLOAT16": "FLOAT16",
@@ -99,7 +116,7 @@ class File:
 
     def buffer(self, tensor: Any) -> int:
         """Index of a buffer with the bytes of `tensor`; small equal ones are one."""
-        raw = memoryview(np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8))
+        raw = memoryview(_bytes(tensor))
         key = bytes(raw) if len(raw) <= 4096 else None
         if key is not None and key in self._data:
             return self._data[key]
@@ -160,6 +177,17 @@ class File:
         self.buffers.append(buffer)
         made.buffer = len(self.buffers) - 1
         return made
+
+
+def _bytes(tensor: Any) -> np.ndarray:
+    """A tensor as it lies in the file; text as its count, where each piece begins and the last ends, and the pieces."""
+    array = tensor.numpy()
+    if tensor.dtype != ir.DataType.STRING:
+        return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    pieces = [t if isinstance(t, bytes) else str(t).encode() for t in array.ravel()]
+    places = np.cumsum([4 * (len(pieces) + 2), *map(len, pieces)])
+    head = np.array([len(pieces), *places], np.int32).tobytes()
+    return np.frombuffer(head + b"".join(pieces), np.uint8)
 
 
 def _total(buffers: Iterable[AlignedBuffer]) -> int:
@@ -307,6 +335,22 @@ class Tensors:
                 self.add(how[0], value, np.array(how[1], np.int32), outputs=())
                 self.operators[-1][1].outputs = [index]
             self.outputs.append(index)
+        if main:
+            self._noted([*self.graph.inputs, *results])
+
+    def _noted(self, values: Sequence[ir.Value]) -> None:
+        """Give inputs and outputs the parameters their source noted, and hand them on, where nothing computes with them."""
+        for value in values:
+            found, index = metadata.quantization(value), self.index(value)
+            users = [n for n, o in self.operators if index in (*o.inputs, *o.outputs)]
+            if found is not None and self.tensors[index].quantization is None and MOVING.issuperset(users):
+                self.quantize(value, *found)
+        for name, operator in self.operators:
+            source = self.tensors[operator.inputs[0]] if name in MOVING else None
+            if source is not None and source.quantization is not None:
+                for index in operator.outputs:
+                    if self.tensors[index].quantization is None:
+                        self.tensors[index].quantization = source.quantization
 
     def packed(self) -> schema.SubGraphT:
         made = schema.SubGraphT()

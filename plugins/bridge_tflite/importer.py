@@ -84,6 +84,10 @@ def _model(file: File, key: str, how: str, allow_custom: bool) -> ir.Model:
         value.name = name
         value.shape = value.shape or ir.Shape([None] * len(scope.subgraph.tensors[number].dims))
         graph.outputs.append(value)
+    for (_, number), value in zip((*inputs, *outputs), (*graph.inputs, *graph.outputs), strict=False):
+        tensor = scope.subgraph.tensors[number]
+        if tensor.quantized and tensor.scale.size == 1:  # type: ignore[union-attr]
+            metadata.note_quantization(value, tensor.scale, tensor.zero_point)
     state.close(op)
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.doc_string = file.description or None

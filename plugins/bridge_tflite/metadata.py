@@ -24,6 +24,7 @@ PACKED = "TFLITE_METADATA"
 MODEL = "tflite.model"
 TENSOR = "tflite.tensor"
 FILE = "tflite.file:"
+QUANTIZATION = "tflite.quantization"
 DIMENSIONS = "bridge.dimensions"
 BINARY = "base64:"
 LARGEST = 2**26
@@ -78,6 +79,22 @@ def written(model: ir.Model) -> list[tuple[str, bytes]]:
     }
     known = any(isinstance(d, str) for dims in names.values() for shape in dims.values() for d in shape)
     return [*found, (DIMENSIONS, _json(names).encode())] if known else found
+
+
+def note_quantization(value: ir.Value, scale: Any, zero: Any) -> None:
+    """Remember what an input or output stands for, where no operator of the hub says it."""
+    facts = {"scale": [float(s) for s in scale], "zero": [int(z) for z in zero], "dtype": value.dtype.name}  # type: ignore[union-attr]
+    value.metadata_props[QUANTIZATION] = _json(facts)
+
+
+def quantization(value: ir.Value) -> tuple[list[float], list[int]] | None:
+    """What `note_quantization` noted, if the value is still of that dtype."""
+    try:
+        facts = json.loads(value.metadata_props.get(QUANTIZATION, "null"))
+        same = facts is not None and value.dtype is not None and facts["dtype"] == value.dtype.name
+        return ([float(s) for s in facts["scale"]], [int(z) for z in facts["zero"]]) if same else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def append_files(model: ir.Model, path: Path) -> None:

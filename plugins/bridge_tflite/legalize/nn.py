@@ -89,13 +89,20 @@ def batch_matmul(op, node, x, y):
     return op.BatchMatMul(x, source, _domain=TFLITE, _dtype=x.dtype, _shape=node.outputs[0].shape, adj_y=1)
 
 
+def _reshaped(node: ir.Node) -> list[int] | None:
+    """The static shape of a Reshape's result."""
+    asked = const(node.inputs[1])
+    known = asked is not None and bool((asked > 0).all())
+    return asked.tolist() if known else shape_of(node.outputs[0])  # type: ignore[union-attr]
+
+
 def blocked(node: ir.Node) -> tuple[str, ir.Value, list[int]] | None:
     """SpaceToBatch or BatchToSpace, its input and block, where Reshape, Transpose and `node` are one."""
     turn = node.inputs[0].producer() if node.inputs[0] is not None else None
     cut = turn.inputs[0].producer() if turn is not None and turn.op_type == "Transpose" else None
     if cut is None or cut.op_type != "Reshape" or turn.domain or cut.domain:  # type: ignore[union-attr]
         return None
-    shapes = [shape_of(v) for v in (cut.inputs[0], cut.outputs[0], node.outputs[0])]
+    shapes = [shape_of(cut.inputs[0]), shape_of(cut.outputs[0]), _reshaped(node)]
     if any(s is None or 0 in s for s in shapes):
         return None
     before, between, after = shapes
