@@ -51,14 +51,17 @@ OPTIONS = {
 }
 MOVING = frozenset(
     [
+        "BATCH_TO_SPACE_ND",
         "BROADCAST_TO",
-        "CONCATENATION",
+        "DEPTH_TO_SPACE",
         "EXPAND_DIMS",
         "GATHER",
         "GATHER_ND",
         "MIRROR_PAD",
         "RESHAPE",
         "REVERSE_V2",
+        "SPACE_TO_BATCH_ND",
+        "SPACE_TO_DEPTH",
         "SPLIT_V",
         "SQUEEZE",
         "STRIDED_SLICE",
@@ -341,16 +344,19 @@ class Tensors:
     def _noted(self, values: Sequence[ir.Value]) -> None:
         """Give inputs and outputs the parameters their source noted, and hand them on, where nothing computes with them."""
         for value in values:
-            found, index = metadata.quantization(value), self.index(value)
-            users = [n for n, o in self.operators if index in (*o.inputs, *o.outputs)]
-            if found is not None and self.tensors[index].quantization is None and MOVING.issuperset(users):
-                self.quantize(value, *found)
+            found = metadata.quantization(self.file.model, value)
+            if found is not None and self._moves(self.index(value)):
+                self.quantize(value, found[:1], found[1:])
         for name, operator in self.operators:
-            source = self.tensors[operator.inputs[0]] if name in MOVING else None
-            if source is not None and source.quantization is not None:
-                for index in operator.outputs:
-                    if self.tensors[index].quantization is None:
-                        self.tensors[index].quantization = source.quantization
+            given = self.tensors[operator.inputs[0]].quantization if name in MOVING else None
+            for index in operator.outputs if given is not None else ():
+                if self._moves(index):
+                    self.tensors[index].quantization = given
+
+    def _moves(self, index: int) -> bool:
+        """Whether a tensor without parameters is moved alone."""
+        users = [name for name, o in self.operators if index in (*o.inputs, *o.outputs)]
+        return self.tensors[index].quantization is None and MOVING.issuperset(users)
 
     def packed(self) -> schema.SubGraphT:
         made = schema.SubGraphT()

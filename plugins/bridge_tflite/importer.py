@@ -84,15 +84,19 @@ def _model(file: File, key: str, how: str, allow_custom: bool) -> ir.Model:
         value.name = name
         value.shape = value.shape or ir.Shape([None] * len(scope.subgraph.tensors[number].dims))
         graph.outputs.append(value)
-    for (_, number), value in zip((*inputs, *outputs), (*graph.inputs, *graph.outputs), strict=False):
-        tensor = scope.subgraph.tensors[number]
-        if tensor.quantized and tensor.scale.size == 1:  # type: ignore[union-attr]
-            metadata.note_quantization(value, tensor.scale, tensor.zero_point)
     state.close(op)
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.doc_string = file.description or None
     metadata.read({name: file.bytes(index) for name, index in file.metadata.items()}, model, Path(file.path))
     _unique_names(graph)
+    tensors = [scope.subgraph.tensors[i] for _, i in (*inputs, *outputs)]
+    values = [*graph.inputs[: len(inputs)], *graph.outputs[: len(outputs)]]
+    noted = {
+        str(v.name): (v.dtype.name, t.scale[0], t.zero_point[0])  # type: ignore[union-attr, index]
+        for t, v in zip(tensors, values, strict=True)
+        if t.quantized and t.scale.size == 1  # type: ignore[union-attr]
+    }
+    metadata.note_quantization(model, noted)
     for _ in range(2):
         SinkTransposes()(model)
     return model

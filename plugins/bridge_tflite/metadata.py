@@ -63,7 +63,7 @@ def read(entries: dict[str, bytes], model: ir.Model, path: Path) -> None:
 
 def written(model: ir.Model) -> list[tuple[str, bytes]]:
     """The metadata entries of a file with this model: what it read from one, and the names of its dimensions."""
-    derived = (MODEL, DIMENSIONS)
+    derived = (MODEL, DIMENSIONS, QUANTIZATION)
     found = [
         (name, raw(value))
         for name, value in sorted(model.metadata_props.items())
@@ -81,18 +81,18 @@ def written(model: ir.Model) -> list[tuple[str, bytes]]:
     return [*found, (DIMENSIONS, _json(names).encode())] if known else found
 
 
-def note_quantization(value: ir.Value, scale: Any, zero: Any) -> None:
-    """Remember what an input or output stands for, where no operator of the hub says it."""
-    facts = {"scale": [float(s) for s in scale], "zero": [int(z) for z in zero], "dtype": value.dtype.name}  # type: ignore[union-attr]
-    value.metadata_props[QUANTIZATION] = _json(facts)
+def note_quantization(model: ir.Model, found: dict[str, tuple[str, Any, Any]]) -> None:
+    """Remember what inputs and outputs stand for, where no operator of the hub says it: dtype, scale and zero point by name."""
+    facts = {name: [dtype, float(scale), int(zero)] for name, (dtype, scale, zero) in found.items()}
+    if facts:
+        model.metadata_props[QUANTIZATION] = _json(facts)
 
 
-def quantization(value: ir.Value) -> tuple[list[float], list[int]] | None:
-    """What `note_quantization` noted, if the value is still of that dtype."""
+def quantization(model: ir.Model, value: ir.Value) -> tuple[float, int] | None:
+    """Scale and zero point noted for an input or output, if it still is of that dtype."""
     try:
-        facts = json.loads(value.metadata_props.get(QUANTIZATION, "null"))
-        same = facts is not None and value.dtype is not None and facts["dtype"] == value.dtype.name
-        return ([float(s) for s in facts["scale"]], [int(z) for z in facts["zero"]]) if same else None
+        dtype, scale, zero = json.loads(model.metadata_props.get(QUANTIZATION, "{}"))[value.name]
+        return (float(scale), int(zero)) if value.dtype is not None and dtype == value.dtype.name else None
     except (ValueError, KeyError, TypeError):
         return None
 
