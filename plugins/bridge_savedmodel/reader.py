@@ -21,6 +21,7 @@ from bridge_savedmodel.tensorflow import FILES, TYPES, tensorflow
 REPEATED = 2**28
 NO_RESULTS = ("NoOp", "Const", "Assert", "Print", "PrintV2", "TensorArrayCloseV3")
 DTYPES = {name: dtype for dtype, name in TYPES.items()}
+DTYPES |= {f"DT_Q{name}": ir.DataType[name] for name in ("INT8", "UINT8", "INT16", "UINT16", "INT32")}
 DTYPES["DT_COMPLEX64"] = ir.DataType.COMPLEX64
 DTYPES["DT_COMPLEX128"] = ir.DataType.COMPLEX128
 

@@ -20,6 +20,7 @@ pytest.importorskip("tensorflow")
 from bridge_savedmodel.runtime import run
 from bridge_savedmodel.tensorflow import tensorflow
 from savedmodel_layers import cases as layer_cases
+from savedmodel_more_operators import MORE
 from savedmodel_operators import FAMILIES
 
 MODELS = Path("/work/shared/models/savedmodel")
@@ -27,7 +28,7 @@ if not MODELS.is_dir():
     MODELS = Path(__file__).parents[3] / "shared" / "models" / "savedmodel"
 
 tf = tensorflow()
-OPERATORS = {name: case for family in FAMILIES for name, case in family(tf).items()}
+OPERATORS = {name: case for family in (*FAMILIES, *MORE) for name, case in family(tf).items()}
 
 
 def plain(value: Any) -> np.ndarray:

@@ -20,6 +20,20 @@ def need(text: str, holds: Any) -> Need:
     return Need(text, holds)
 
 
+def _never(node: Any) -> bool:
+    return False
+
+
+def never(text: str) -> Need:
+    """What no node has: the reason an operator is refused."""
+    return Need(text, _never)
+
+
+def readable() -> set[str]:
+    """Operators with a rule that takes some nodes."""
+    return {rule.op for rule in ops if not any(n.holds is _never for n in rule.needs)}
+
+
 def _input(node: Any, index: int) -> Any:
     return node.inputs[index] if index < len(node.inputs) else None
 

@@ -376,3 +376,35 @@ def combined_non_max_suppression(op, node, boxes, scores, most, total, overlap, 
         ends = [ints(*[0] * (r + 1), size - taken, *[0] * (r - 2)) for r in (3, 2, 2)]
         results = [op.Pad(v, e) for v, e in zip(results, ends, strict=True)]
     return [*results, op.ReduceSum(op.Cast(valid, to=int(T.INT32)), ints(1), keepdims=0)]
+
+
+TRANSFORMS = need("images of known size, and constant transforms and size", lambda n: all(const(v) is not None for v in n.inputs[1:3]) and all(isinstance(d, int) for d in list(n.inputs[0].shape or [None] * 4)[1:3]) and n.inputs[0].dtype == T.FLOAT)  # fmt: skip
+CONSTANT = need("fill_mode=CONSTANT and a constant fill value", lambda n: n.get("fill_mode", "CONSTANT") == "CONSTANT" and all(const(v) is not None for v in n.inputs[3:]))  # fmt: skip
+
+
+@ops.op("ImageProjectiveTransformV2", "ImageProjectiveTransformV3", needs=(ranked(), TRANSFORMS, CONSTANT))
+def projective_transform(op, node, images, transforms, size, fill=None):
+    """Every new place looks up where it came from; outside of the image is the fill value."""
+    high, wide = (int(v) for v in const(size))
+    rows, columns = (int(d) for d in list(images.shape)[1:3])
+    table = const(transforms).astype(np.float32).reshape(-1, 8)
+    y, x = np.meshgrid(np.arange(high, dtype=np.float32), np.arange(wide, dtype=np.float32), indexing="ij")
+    a = table[:, :, None, None]
+    scale = a[:, 6] * x + a[:, 7] * y + 1
+    found_x, found_y = (
+        (a[:, 0] * x + a[:, 1] * y + a[:, 2]) / scale,
+        (a[:, 3] * x + a[:, 4] * y + a[:, 5]) / scale,
+    )
+    grid = np.stack([(2 * found_x + 1) / columns - 1, (2 * found_y + 1) / rows - 1], -1)
+    outer = 0.0 if fill is None else float(const(fill).reshape(()))
+    places = op.Expand(
+        op.const(grid.astype(np.float32)),
+        op.Concat(op.Shape(images, start=0, end=1), ints(high, wide, 2), axis=0),
+    )
+    source = op.Sub(first(op, images), outer) if outer else first(op, images)
+    mode = "nearest" if node.get("interpolation") == "NEAREST" else "linear"
+    if mode == "nearest":
+        return NotImplemented
+    made = op.GridSample(source, places, mode=mode, padding_mode="zeros", align_corners=0)
+    made.shape = ir.Shape([images.shape[0], list(images.shape)[3], high, wide])
+    return last(op, op.Add(made, outer) if outer else made)
