@@ -83,25 +83,37 @@ def split(reference: str) -> tuple[str, int]:
     return name, int(index or 0)
 
 
-def read_folder(path: Path, signature: str | None, tags: str) -> Source:
-    """A signature of a SavedModel folder. Raises UnreadableFile."""
-    from bridge_savedmodel.runtime import chosen
-
-    tensorflow()
-    from tensorflow.core.protobuf import saved_model_pb2
-
+def file_of(path: Path) -> Path:
+    """The file of a folder that holds the graph. Raises UnreadableFile."""
     file = next((path / n for n in FILES if (path / n).is_file()), None)
     if file is None:
         raise UnreadableFile(
             f"{path} is not a SavedModel: there is no file saved_model.pb in it.",
             "Name the folder that holds saved_model.pb.",
         )
+    return file
+
+
+def saved(path: Path) -> tuple[Any, str]:
+    """The message a folder holds, and the digest of its file. Raises UnreadableFile."""
+    tensorflow()
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    file = file_of(path)
     raw = file.read_bytes()
     try:
-        saved = saved_model_pb2.SavedModel.FromString(raw) if file.suffix == ".pb" else _parsed(raw)
+        model = saved_model_pb2.SavedModel.FromString(raw) if file.suffix == ".pb" else _parsed(raw)
     except Exception as error:
         raise UnreadableFile(f"{file} is not a valid SavedModel: {error}", "Is the file complete?") from error
-    meta = _meta_graph(path, saved, tags)
+    return model, hashlib.sha256(raw).hexdigest()
+
+
+def read_folder(path: Path, signature: str | None, tags: str) -> Source:
+    """A signature of a SavedModel folder. Raises UnreadableFile."""
+    from bridge_savedmodel.runtime import chosen
+
+    model, digest = saved(path)
+    meta = _meta_graph(path, model, tags)
     source = _graph(str(path), meta.graph_def)
     found = meta.signature_def[chosen(list(meta.signature_def), signature)]
     places = {name: i for i, name in enumerate(source.nodes)}
@@ -111,7 +123,7 @@ def read_folder(path: Path, signature: str | None, tags: str) -> Source:
     source.tables = tables(
         path, source, {split(a.tensor_info.name)[0]: a.filename for a in meta.asset_file_def}
     )
-    source.metadata = {"bridge.sha256": hashlib.sha256(raw).hexdigest()}
+    source.metadata = {"bridge.sha256": digest}
     _apply_facts(source, meta)
     return source
 

@@ -173,6 +173,7 @@ def rest(tf: Any) -> dict[str, tuple]:
         "ParallelConcat": (lambda x: raw.ParallelConcat(values=[tf.ensure_shape(x, [3, 4])[n : n + 1] for n in (2, 0)], shape=[2, 4]), X),
         "Case of a device": (lambda x: tf.switch_case(raw.DeviceIndex(device_names=["GPU", "CPU"]), [lambda: x, lambda: x * 2]), X),
         "Empty": (lambda x: raw.Empty(shape=tf.shape(x), dtype=tf.float32, init=True) + x, X),
+        "parts of a stored vector": (lambda x: x * tf.constant([0.5, 1.5, 2.5, 3.5])[1:3][0] + tf.gather(tf.constant([0.5, 1.5]), [1, 0, 1, 1]), X),
         "flags of rows": (lambda c, x: tf.boolean_mask(x, c), b(3), X),
     }  # fmt: skip
 

@@ -125,14 +125,15 @@ def permuted(op: Any, w: Any, perm: list[int]) -> Any:
 
 
 def parts(value: Any, depth: int = 8) -> list[int | None] | None:
-    """The elements of a vector, None for those known at run time alone; None when not even their number is known."""
-    known = vector(value)
+    """The elements of a vector of integers, None for those known at run time alone; None when not even their number is known."""
+    whole = value.dtype is not None and value.dtype.is_integer()
+    known = vector(value) if whole else None
     if known is not None:
         return list(known)
     size = shape_of(value)
     maker = value.producer()
     unknown = None if size is None or len(size) > 1 else [None] * (size[0] if size else 1)
-    if maker is None or depth == 0:
+    if maker is None or depth == 0 or not whole:
         return unknown
     if maker.op_type == "Concat":
         found = [parts(v, depth - 1) for v in maker.inputs]
