@@ -48,8 +48,11 @@ SMALL = 2**16
 class Run:
     """One import: what all frames share."""
 
-    def __init__(self, source: Source, root: hub.Builder, facts: Facts, explicit: bool) -> None:
-        self.source = source
+    def __init__(
+        self, source: Source, root: hub.Builder, facts: Facts, explicit: bool, features: bool = False
+    ) -> None:
+        self.source, self.features = source, features
+        self.parsed: dict[ir.Value, list[ir.Value]] = {}
         self.blockers: list[Blocker] = []
         taken = {p.name for p in (*source.inputs, *source.outputs)}
         self.state = State(root, facts, explicit, taken)
@@ -60,6 +63,10 @@ class Run:
         content = self.source.variables.get(node.name)
         name = self.source.names.get(node.name, node.name)
         return None if content is None else self.state.variable(name, content, node.op in REFERRED)
+
+    def features_of(self, serialized: ir.Value) -> list[ir.Value]:
+        """The inputs that stand for what is parsed from one."""
+        return self.parsed.setdefault(serialized, [])
 
     def writes(self, name: str) -> bool:
         """Whether a function writes to a variable, itself or through others."""

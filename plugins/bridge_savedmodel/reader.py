@@ -234,16 +234,30 @@ def _port(name: str, tensor: Any) -> Port:
     return Port(name, tensor.name, dtype_of(tensor.dtype.as_datatype_enum), dims)
 
 
+def _parts(name: str, info: Any) -> list[Port]:
+    """A tensor, or the parts of a sparse or ragged one under the names TensorFlow gives them."""
+    kind = info.WhichOneof("encoding")
+    if kind == "name":
+        return [Port(name, info.name, dtype_of(info.dtype), dims_of(info.tensor_shape))]
+    if kind == "coo_sparse":
+        parts, whole = info.coo_sparse, ir.DataType.INT64
+        rank = None if info.tensor_shape.unknown_rank else len(info.tensor_shape.dim)
+        return [
+            Port(f"{name}_indices", parts.indices_tensor_name, whole, (None, rank)),
+            Port(f"{name}_values", parts.values_tensor_name, dtype_of(info.dtype), (None,)),
+            Port(f"{name}_dense_shape", parts.dense_shape_tensor_name, whole, (rank,)),
+        ]
+    return [
+        Port(f"{name}_component_{n}", c.name, dtype_of(c.dtype), dims_of(c.tensor_shape))
+        for n, c in enumerate(info.composite_tensor.components)
+    ]
+
+
 def _ports(fields: Any, places: dict[str, int]) -> list[Port]:
-    """Inputs and outputs in the order of their nodes, then of a node's outputs."""
-    made = []
-    for name, info in fields.items():
-        if info.WhichOneof("encoding") != "name":
-            raise UnreadableFile(
-                f"{name} of the signature is a sparse or composite tensor.", "Export dense tensors."
-            )
-        made.append(Port(name, info.name, dtype_of(info.dtype), dims_of(info.tensor_shape)))
-    return sorted(made, key=lambda p: (places.get(split(p.tensor)[0], 0), split(p.tensor)[1]))
+    """Inputs or outputs in the order of their nodes, then of a node's outputs; parts of one stay together."""
+    made = [_parts(name, info) for name, info in fields.items()]
+    made.sort(key=lambda parts: min((places.get(split(p.tensor)[0], 0), split(p.tensor)[1]) for p in parts))
+    return [port for parts in made for port in parts]
 
 
 def _apply_facts(source: Source, meta: Any) -> None:

@@ -3,6 +3,7 @@
 from bridge_savedmodel.import_ops import (
     arrays,
     control,
+    examples,
     image,
     lists,
     loops,
@@ -29,6 +30,7 @@ from bridge_savedmodel.import_ops.common import ops
 __all__ = [
     "arrays",
     "control",
+    "examples",
     "image",
     "lists",
     "loops",

@@ -344,28 +344,34 @@ def extract_image_patches(op, node, x):
     return last(op, made)
 
 
-ONE_BOX = need("boxes shared by all classes", lambda n: list(n.inputs[0].shape or [0, 0, 0])[2] == 1)
-LIMITS = need("a constant total size, and a known number of boxes and classes", lambda n: const(n.inputs[3]) is not None and const(n.inputs[2]) is not None and all(isinstance(d, int) for d in list(n.inputs[1].shape or [None])[1:]))  # fmt: skip
+LIMITS = need("a constant total size, and a known number of boxes and classes", lambda n: n.inputs[0].shape is not None and isinstance(list(n.inputs[0].shape)[2], int) and const(n.inputs[3]) is not None and const(n.inputs[2]) is not None and all(isinstance(d, int) for d in list(n.inputs[1].shape or [None])[1:]))  # fmt: skip
 
 
-@ops.op("CombinedNonMaxSuppression", needs=(ONE_BOX, LIMITS, FLOATS))
+@ops.op("CombinedNonMaxSuppression", needs=(LIMITS, FLOATS))
 def combined_non_max_suppression(op, node, boxes, scores, most, total, overlap, threshold):
     """The best of what is kept of every class, zeros after the last."""
     count, classes = list(scores.shape)[1:]
     size, each = int(const(total).reshape(())), int(const(most).reshape(()))
     size = min(size, each * classes) if node.get("pad_per_class", False) else size
-    flat_boxes = op.Squeeze(boxes, ints(2))
     by_class = op.Transpose(scores, perm=[0, 2, 1])
-    kept = op.NonMaxSuppression(
-        flat_boxes, by_class, flat(op, most), op.Reshape(overlap, ints(1)), op.Reshape(threshold, ints(1))
-    )
+    shared = list(boxes.shape)[2] == 1
+    flat_boxes = op.Squeeze(boxes, ints(2)) if shared else op.Transpose(boxes, perm=[0, 2, 1, 3])
+    if not shared:
+        flat_boxes, by_class = (
+            op.Reshape(flat_boxes, ints(-1, count, 4)),
+            op.Reshape(by_class, ints(-1, 1, count)),
+        )
+    bounds = (op.Reshape(overlap, ints(1)), op.Reshape(threshold, ints(1)))
+    kept = op.NonMaxSuppression(flat_boxes, by_class, flat(op, most), *bounds)
     lowest = op.Expand(op.const(np.array(-np.inf, np.float32)), op.Shape(by_class))
     table = op.Reshape(op.ScatterND(lowest, kept, op.GatherND(by_class, kept)), ints(-1, classes * count))
+    flat_boxes = flat_boxes if shared else op.Reshape(flat_boxes, ints(-1, classes * count, 4))
     taken = min(size, classes * count)
     best, places = op.TopK(table, ints(taken), axis=1, _outputs=2)
     valid = op.Not(op.IsInf(best))
     zero = op.const(np.array(0, np.float32))
-    own = op.GatherND(flat_boxes, op.Unsqueeze(op.Mod(places, ints(count)), ints(2)), batch_dims=1)
+    box = op.Mod(places, ints(count)) if shared else places
+    own = op.GatherND(flat_boxes, op.Unsqueeze(box, ints(2)), batch_dims=1)
     own = op.Clip(own, zero, op.const(np.array(1, np.float32))) if node.get("clip_boxes", True) else own
     results = [
         op.Where(op.Unsqueeze(valid, ints(2)), own, zero),

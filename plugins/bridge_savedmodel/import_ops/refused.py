@@ -6,7 +6,7 @@ from bridge_savedmodel.import_ops.common import never, ops
 
 REASONS = {
     "features as tensors: export a signature that takes them, not serialized tf.Example text": """
-        ParseExample ParseExampleV2 ParseSingleExample ParseSequenceExample ParseSequenceExampleV2
+        ParseSingleExample ParseSequenceExample ParseSequenceExampleV2
         ParseSingleSequenceExample ParseTensor DecodeProtoV2 EncodeProto SerializeTensor SerializeSparse
         SerializeManySparse DeserializeSparse DeserializeManySparse""",
     "an operator on strings that ONNX has: do this before the model": """
