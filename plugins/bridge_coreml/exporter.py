@@ -225,11 +225,12 @@ VALUES = condition("a tensor of numbers or booleans, not empty, of at most 5 dim
 
 def chosen(options: dict[str, Any], path: Path | None) -> Exporter | None:
     """Core ML's own classical models where they were asked for, or where the destination is a file."""
+    named = path is not None and path.name.lower().endswith(".mlmodel")
+    if options["kind"] != "classical" and not (options["kind"] == "auto" and named):
+        return None
     from bridge_coreml import pipeline
 
-    asked = options["kind"]
-    named = path is not None and path.name.lower().endswith(".mlmodel")
-    return pipeline.exporter() if asked == "classical" or (asked == "auto" and named) else None
+    return pipeline.exporter()
 
 
 exporter = Exporter(
