@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,39 @@ def test_what_cannot_be_is_an_invalid_option(options: dict[str, Any], tmp_path: 
     with pytest.raises(InvalidOption):
         saved(FLEXIBLE, tmp_path, **options)
     assert not list(tmp_path.iterdir())
+
+
+QUANTIZED = """g (float[1,2,4,4] x) => (float[1,3,4,4] y)
+<float s = {0.1}, int8 z = {3}, int8[3,2,1,1] w = {1, -2, 3, -4, 5, -6}, float[3] ws = {0.1, 0.2, 0.3}> {
+    q = QuantizeLinear (x, s, z)
+    d = DequantizeLinear (q, s, z)
+    f = DequantizeLinear <axis = 0> (w, ws)
+    c = Conv (d, f)
+    p = QuantizeLinear (c, s, z)
+    y = DequantizeLinear (p, s, z)
+}"""
+BLOCKS = """g (float[2,4] x) => (float[2,2] y)
+<int4[4,2] w = {1, -2, 3, -4, 5, -6, 7, -8}, float[2,2] s = {0.1, 0.2, 0.3, 0.4}> {
+    f = DequantizeLinear <axis = 0, block_size = 2> (w, s)
+    y = MatMul (x, f)
+}"""
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "kept"),
+    [
+        (QUANTIZED, "iOS17", {"quantize": 2, "dequantize": 2, "constexpr_affine_dequantize": 1}),
+        (QUANTIZED, "iOS18", {"quantize": 2, "dequantize": 2, "constexpr_blockwise_shift_scale": 1}),
+        (BLOCKS, "iOS17", {}),
+        (BLOCKS, "iOS18", {"constexpr_blockwise_shift_scale": 1}),
+    ],
+)
+def test_what_is_quantized_stays_so_where_core_ml_can(
+    text: str, target: str, kept: dict, tmp_path: Path
+) -> None:
+    path = saved(text, tmp_path, minimum_deployment_target=target)
+    (body,) = read(path).message.mlProgram.functions["main"].block_specializations.values()
+    used = Counter(o.type for o in body.operations if "quantize" in o.type or "constexpr" in o.type)
+    assert used == kept
+    graph = bridge.load(ir.from_onnx_text(f'<ir_version: 10, opset_import: ["" : 21]> {text}'))
+    assert bridge.verify(graph, path).ok
