@@ -2,8 +2,9 @@
 
 Every test builds a program of a few MIL operators, has coremltools convert it, and says what Core ML must answer. Where
 they compare with Core ML on a Mac, this reads the package back and compares our numbers with what they expect.
+With --resume, tests whose results the file holds already are not run again.
 
-    python benchmarks/coreml_import.py [--most 8] [-k EXPRESSION] [--only test_pool.py] [-o results.jsonl]
+    python benchmarks/coreml_import.py [--most 8] [-k EXPRESSION] [--only test_pool.py] [-o results.jsonl] [--resume]
 """
 
 from __future__ import annotations
@@ -28,11 +29,19 @@ NEVER_IN_A_FILE = {
 class Held:
     """A pytest plugin: results by test, operators by test."""
 
-    def __init__(self, output: Path | None, most: int) -> None:
+    def __init__(self, output: Path | None, most: int, resume: bool) -> None:
         self.current, self.most = "", most
         self.seen: dict[str, list[str]] = defaultdict(list)
         self.outcomes: dict[str, str] = {}
-        self.file = output.open("w") if output else None
+        for line in output.read_text().splitlines() if output and resume and output.exists() else []:
+            row = json.loads(line)
+            self.keep(row["test"], row["outcome"], row["operators"])
+        self.file = output.open("a" if resume else "w") if output else None
+
+    def keep(self, name: str, outcome: str, found: list[str]) -> None:
+        self.outcomes[name] = outcome
+        for operator in found if outcome == "agrees" else ():
+            self.seen[operator].append(name)
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         """At most so many parameters of a test, spread over all of them."""
@@ -41,6 +50,7 @@ class Held:
             groups[item.nodeid.partition("[")[0]].append(item)
         if self.most:
             items[:] = [i for g in groups.values() for i in g[:: max(-(-len(g) // self.most), 1)]]
+        items[:] = [i for i in items if title(i) not in self.outcomes]
 
     def pytest_runtest_protocol(self, item: Any) -> None:
         self.current, self.compared, self.operators = item.nodeid, 0, set()
@@ -57,12 +67,9 @@ class Held:
         )
         if report.skipped:
             outcome = "skipped"
-        name = report.nodeid.rpartition("tests/")[2]
-        self.outcomes[name] = outcome
-        if outcome == "agrees":
-            for operator in self.operators:
-                self.seen[operator].append(name)
-        reason = str(report.longrepr)[-700:] if report.failed else ""
+        name = title(report)
+        self.keep(name, outcome, sorted(self.operators))
+        reason = str(report.longrepr)[-1500:] if report.failed else ""
         if self.file:
             row = {"test": name, "outcome": outcome, "operators": sorted(self.operators), "reason": reason}
             self.file.write(json.dumps(row) + "\n")
@@ -95,6 +102,10 @@ class Held:
         self.compared += 1
 
 
+def title(item: Any) -> str:
+    return item.nodeid.rpartition("tests/")[2]
+
+
 def operators(spec: Any) -> list[str]:
     """MIL operators, or NeuralNetwork layers, of a model."""
     found: list[str] = []
@@ -122,6 +133,7 @@ def main() -> int:
     parser.add_argument("-o", type=Path, help="results as JSON lines")
     parser.add_argument("--target", default="mlprogram", choices=("mlprogram", "neuralnetwork"))
     parser.add_argument("--most", type=int, default=0, help="parameters of one test to run; all without it")
+    parser.add_argument("--resume", action="store_true", help="keep the results of -o and run the rest")
     parser.add_argument("--fp16", action="store_true", help="half precision programs too")
     given = parser.parse_args()
     os.environ["PYMIL_TEST_TARGETS"] = given.target
@@ -130,7 +142,7 @@ def main() -> int:
     import pytest
     from coremltools.converters.mil.mil.ops.registry import SSAOpRegistry
 
-    held = Held(given.o, given.most)
+    held = Held(given.o, given.most, given.resume)
     utils.compare_backend = held.compare
     folder = Path(utils.__file__).parent
     files = sorted(str(p) for p in folder.rglob("test_*.py") if not given.only or p.name in given.only)

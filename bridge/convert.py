@@ -97,14 +97,12 @@ def convert(
         from bridge.verify import verify as compare
 
         with _timed(report, "verify"):
-            rtol, atol = plugins.exporter(target).tolerance(settings) or (None, None)
             chosen = {k: v for k, v in options.items() if k in reading}
             return compare(
                 reference,
                 written,
                 inputs,
-                rtol=rtol,
-                atol=atol,
+                lossy=plugins.exporter(target).tolerance(settings),
                 candidate_source=target.name,
                 target_options=settings,
                 reference_options=chosen,
@@ -177,6 +175,7 @@ def check(
     settings = parse_options(
         writer.options, {k: v for k, v in options.items() if k not in reading}, target.title
     )
+    writer = writer.choose(settings, None) or writer
     report = Report(fmt.name, target.name)
     try:
         model = load(src, source=fmt.name, dims=dims, **{k: v for k, v in options.items() if k in reading})
@@ -204,6 +203,7 @@ def _save(
     from bridge.output import atomic
 
     writer = plugins.exporter(target)
+    writer = writer.choose(settings, path) or writer
     try:
         with _timed(report, "legalise"):
             _legalize(model, target, writer, settings, report)
@@ -217,7 +217,7 @@ def _save(
             raise UnsupportedModel(
                 f"{count} operator{'s' * (count > 1)} of {name} cannot be written as {label}:",
                 report.blockers,
-                "Add a rule: plugins/README.md#one-operator",
+                writer.way_out,
             )
         with atomic(path, overwrite) as temporary:
             with _timed(report, "export"):

@@ -25,9 +25,7 @@ SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
 ARRAYS = {"fp32": 65568, "fp16": 65552, "int32": 131104}
 WORDS = {"fp32": "float", "fp16": "float16", "int32": "int32", "bool": "int32"}
 UPPER = 2048
-OWN = ("coreml.range.", "coreml.shapes.", "coreml.image.", "coreml.description.")
 COLOURS = {"GRAYSCALE": (10, 1), "RGB": (20, 3), "BGR": (30, 3)}
-DESCRIBED = {"coreml.shortDescription", "coreml.author", "coreml.license", "coreml.versionString"}
 
 
 def version(options: dict[str, Any]) -> int:
@@ -149,13 +147,7 @@ def _message(
         feature.type.multiArrayType.dataType = ARRAYS[mil.kind(made)]
         if all(isinstance(d, (int, np.integer)) for d in made.shape):
             feature.type.multiArrayType.shape.extend(int(d) for d in made.shape)
-    held = message.description.metadata
-    for key, text in model.metadata_props.items():
-        if key in DESCRIBED:
-            setattr(held, key.removeprefix("coreml."), text)
-        elif not key.startswith(OWN):
-            held.userDefined[key] = text
-    held.userDefined[interface.KEY] = interface.dumped([p for p, _, _ in inputs], [p for p, _ in outputs])
+    interface.describe(message.description, model, [p for p, _, _ in inputs], [p for p, _ in outputs])
     return message
 
 
@@ -230,14 +222,33 @@ def holdable(value: ir.Value) -> bool:
 
 VALUES = condition("a tensor of numbers or booleans, not empty, of at most 5 dimensions", holdable)
 
+
+def chosen(options: dict[str, Any], path: Path | None) -> Exporter | None:
+    """Core ML's own classical models where they were asked for, or where the destination is a file."""
+    from bridge_coreml import pipeline
+
+    asked = options["kind"]
+    named = path is not None and path.name.lower().endswith(".mlmodel")
+    return pipeline.exporter() if asked == "classical" or (asked == "auto" and named) else None
+
+
 exporter = Exporter(
     table=ops,
+    choose=chosen,
     legalize=passes,
     write=write,
     version=version,
     version_title=lambda number: f"iOS {number}",
     values=VALUES,
     options=(
+        Option(
+            "kind",
+            "an ML Program, or Core ML's own trees, linear models, support vectors and feature steps (classical); auto: "
+            "classical for a destination .mlmodel",
+            "auto",
+            str,
+            ("auto", "program", "classical"),
+        ),
         Option("minimum_deployment_target", "the oldest system the file is for", "iOS15", str, TARGETS),
         Option(
             "precision",

@@ -94,8 +94,15 @@ class Document:
         return self.apply("if", condition, then, otherwise, kind=kind)
 
     def compare(self, function: str, a: Any, b: Any) -> Ref:
-        """False where an operand is missing, as NaN compares."""
+        """False where an operand is missing, as NaN compares. To PMML4S no integer is equal to a double."""
+        if "integer" in (kind_of(a), kind_of(b)) and kind_of(a) != kind_of(b):
+            a, b = self.as_double(a), self.as_double(b)
         return self.apply(function, a, b, kind="boolean", mapMissingTo="false")
+
+    def as_double(self, item: Any) -> Any:
+        if kind_of(item) != "integer":
+            return item
+        return self.apply("+", item, 0.0) if isinstance(item, Ref) else float(item)
 
     def total(self, terms: Sequence[Any]) -> Any:
         """A sum in which a missing term makes the whole missing; a balanced tree, so that documents stay shallow."""

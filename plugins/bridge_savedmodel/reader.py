@@ -14,10 +14,12 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import UnreadableFile
+from bridge_savedmodel.functional import ENTERS, SWITCHES, outside_loops
 from bridge_savedmodel.resources import tables, variables
 from bridge_savedmodel.tensorflow import FILES, TYPES, tensorflow
 
 REPEATED = 2**28
+NO_RESULTS = ("NoOp", "Const", "Assert", "Print", "PrintV2", "TensorArrayCloseV3")
 DTYPES = {name: dtype for dtype, name in TYPES.items()}
 DTYPES["DT_COMPLEX64"] = ir.DataType.COMPLEX64
 DTYPES["DT_COMPLEX128"] = ir.DataType.COMPLEX128
@@ -36,7 +38,7 @@ class Port:
 @dataclass
 class Source:
     """A graph to import. `variables` and `tables` give contents by the name of the node that makes the handle; `bound` gives
-    what a function captured; every node of a `whole` graph runs when it does."""
+    what a function captured; `names` those variables have outside; `effects` the nodes that run whoever reads them."""
 
     what: str
     nodes: dict[str, Any]
@@ -47,7 +49,8 @@ class Source:
     tables: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     bound: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
-    whole: bool = False
+    names: dict[str, str] = field(default_factory=dict)
+    effects: list[str] = field(default_factory=list)
 
 
 def dtype_of(number: int) -> ir.DataType | None:
@@ -153,14 +156,28 @@ def read_graph(path: Path) -> Source:
         raise UnreadableFile(f"{path} is not a valid GraphDef: it holds no node.")
     source = _graph(str(path), graph)
     read = {split(i.lstrip("^"))[0] for n in graph.node for i in n.input}
+    once = outside_loops(source.nodes)
     for node in graph.node:
-        if node.op == "Placeholder":
+        if node.op in ("Placeholder", "PlaceholderV2"):
             dims = dims_of(node.attr["shape"].shape) if "shape" in node.attr else None
             source.inputs.append(Port(node.name, node.name, dtype_of(node.attr["dtype"].type), dims))
-        elif node.name not in read and node.op not in ("NoOp", "Const", "Assert"):
+        elif (
+            node.name in once
+            and node.name not in read
+            and node.op not in NO_RESULTS
+            and not _pivot(source.nodes, node)
+        ):
             source.outputs.append(Port(node.name, node.name))
     source.metadata = {"bridge.sha256": hashlib.sha256(raw).hexdigest()}
     return source
+
+
+def _pivot(nodes: dict[str, Any], node: Any) -> bool:
+    """Whether a node is there to order the others of a branch or loop."""
+    if node.op in (*SWITCHES, *ENTERS):
+        return True
+    origin = nodes.get(split(node.input[0])[0]) if node.op == "Identity" and node.input else None
+    return origin is not None and origin.op in SWITCHES
 
 
 def read_function(function: Any, what: str) -> Source:
@@ -168,7 +185,7 @@ def read_function(function: Any, what: str) -> Source:
     tf = tensorflow()
     graph = function.graph.as_graph_def(add_shapes=False)
     source = _graph(what, graph)
-    source.whole = True
+    source.effects = [o.name for o in function.graph.control_outputs]
     captured = {placeholder.name: outer for outer, placeholder in function.graph.captures}
     variables = {id(v.handle): v for v in function.graph.variables}
     for name, outer in captured.items():
@@ -176,6 +193,7 @@ def read_function(function: Any, what: str) -> Source:
         owner = variables.get(id(outer))
         if owner is not None:
             source.variables[node] = owner.numpy
+            source.names[node] = split(owner.name)[0]
         elif outer.dtype not in (tf.resource, tf.variant):
             source.bound[node] = outer.numpy()
     arguments, keywords = function.structured_input_signature

@@ -11,6 +11,8 @@ from bridge.errors import ExecutionFailed, InvalidInput, UnreadableFile
 from bridge.runtime import Outputs
 from bridge_savedmodel.tensorflow import FILES, tensorflow
 
+NEXT = "/next"
+
 
 def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Outputs:
     """Outputs by name for arrays by name, of the signature named, of serving_default, or of the only one.
@@ -18,6 +20,8 @@ def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Out
     Raises UnreadableFile, InvalidInput for names, dtypes or shapes the signature does not take, ExecutionFailed in
     TensorFlow's words.
     """
+    from bridge_savedmodel.importer import writes
+
     tf = tensorflow()
     path = path.parent if path.name in FILES else path
     if path.is_file():
@@ -27,14 +31,20 @@ def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Out
     try:
         loaded = tf.saved_model.load(str(path))
         function = loaded.signatures[chosen(list(loaded.signatures), signature)]
+        written = writes(path, signature)
     except UnreadableFile:
         raise
     except Exception as error:
         raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
-    tensors = _tensors(tf, function.structured_input_signature[1], inputs)
+    held = _held(function, written)
+    given = {n: v for n, v in inputs.items() if n not in held}
+    tensors = _tensors(tf, function.structured_input_signature[1], given)
     try:
+        for name, variable in held.items():
+            variable.assign(inputs.get(name, variable))
         results = function(**tensors)
         values = {name: _array(value) for name, value in results.items()}
+        values |= {f"{name}{NEXT}": _array(variable) for name, variable in held.items()}
     except Exception as error:
         raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
     order = output_order(path)
@@ -42,6 +52,11 @@ def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Out
         {n: values[n] for n in [*(n for n in order if n in values), *(n for n in values if n not in order)]},
         f"TensorFlow {tf.__version__}",
     )
+
+
+def _held(function: Any, written: dict[str, str]) -> dict[str, Any]:
+    by_name = {v.name.split(":")[0]: v for v in function.variables}
+    return {name: by_name[own] for name, own in written.items() if own in by_name}
 
 
 def _run_file(path: Path, inputs: dict[str, Any]) -> Outputs:

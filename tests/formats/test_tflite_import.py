@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bridge_tflite.cases import CASES
+from bridge_tflite.cases.file import Op, Sub, T, write
 from bridge_tflite.reader import read
-from tflite_cases import CASES
-from tflite_file import Op, Sub, T, write
 
 import bridge
 from bridge.errors import BridgeError, InvalidOption, UnsupportedModel

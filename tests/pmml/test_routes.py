@@ -146,6 +146,23 @@ def test_matrices_become_named_fields_and_come_back(tmp_path):
     np.testing.assert_allclose(bridge.run(path, given)["y"], bridge.run(proto, given)["y"], rtol=1e-5)
 
 
+def test_integers_are_equal_to_real_numbers(tmp_path):
+    graph = """<ir_version: 10, opset_import: ["" : 21]>
+    numbers (int32[N, 2] x, float[N, 2] z) => (bool[N, 2] one, bool[N, 2] same, bool[N, 2] some) {
+        number = Constant<value_float = 1.0>()
+        real = Cast<to = 1>(x)
+        one = Equal(real, number)
+        same = Equal(real, z)
+        some = Cast<to = 9>(x)
+    }"""
+    onnx.save(onnx.parser.parse_model(graph), tmp_path / "numbers.onnx")
+    path = bridge.convert(tmp_path / "numbers.onnx", tmp_path / "numbers.pmml").path
+    x, z = np.array([[0, 1], [2, 1]], np.int32), np.array([[0, 1], [1, 2]], np.float32)
+    found = bridge.run(path, {"x": x, "z": z})
+    for name, expected in {"one": x == 1, "same": x == z, "some": x != 0}.items():
+        assert (found[name] == expected).all(), name
+
+
 def test_infinite_constants_are_written_as_pmml4s_reads_them(tmp_path):
     proto = bridge.load(
         onnx.parser.parse_model(

@@ -1,9 +1,11 @@
 """TensorFlow operators → hub, by family."""
 
 from bridge_savedmodel.import_ops import (
+    arrays,
     control,
     image,
     lists,
+    loops,
     math,
     matrix,
     nn,
@@ -11,16 +13,20 @@ from bridge_savedmodel.import_ops import (
     reduce,
     segment,
     signal,
+    slices,
     sparse,
+    state,
     tensor,
     text,
 )
 from bridge_savedmodel.import_ops.common import ops
 
 __all__ = [
+    "arrays",
     "control",
     "image",
     "lists",
+    "loops",
     "math",
     "matrix",
     "nn",
@@ -29,7 +35,9 @@ __all__ = [
     "reduce",
     "segment",
     "signal",
+    "slices",
     "sparse",
+    "state",
     "tensor",
     "text",
 ]

@@ -13,6 +13,7 @@ from bridge.ops import Need, OpTable
 ops = OpTable("SavedModel import")
 
 T = ir.DataType
+FAR = 2**31 - 1
 
 
 def need(text: str, holds: Any) -> Need:

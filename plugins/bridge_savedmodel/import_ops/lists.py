@@ -81,8 +81,13 @@ def get_item(op, node, tensors, index, shape):
 
 @ops.op("TensorListSetItem", needs=(FILLED,))
 def set_item(op, node, tensors, index, item):
+    return placed(op, tensors, index, item, node.get("resize_if_index_out_of_bounds", False))
+
+
+def placed(op: Any, tensors: Any, index: Any, item: Any, grows: bool) -> Any:
+    """The list with an element set; one that grows is made as long as it takes."""
     at = op.Reshape(as_int64(op, index), ints(1, 1))
-    items = _reaching(op, tensors.items, at) if node.get("resize_if_index_out_of_bounds") else tensors.items
+    items = _reaching(op, tensors.items, at) if grows else tensors.items
     return replace(tensors, items=op.ScatterND(items, at, op.Unsqueeze(item, ints(0))))
 
 

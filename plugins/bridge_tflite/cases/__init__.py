@@ -1,6 +1,9 @@
 """One-operator TFLite files, by family: what LiteRT computes for each is what the hub must compute."""
 
-from tflite_cases import (
+from __future__ import annotations
+
+from bridge.matrix import NativeCase
+from bridge_tflite.cases import (
     control,
     custom,
     detection,
@@ -14,7 +17,7 @@ from tflite_cases import (
     stablehlo,
     tensor,
 )
-from tflite_cases.common import CASES, Case
+from bridge_tflite.cases.common import CASES, Case
 
 __all__ = [
     "CASES",
@@ -32,3 +35,8 @@ __all__ = [
     "stablehlo",
     "tensor",
 ]
+
+
+def cases() -> dict[str, NativeCase]:
+    """Every case, as the matrix measures them."""
+    return {name: NativeCase((case.operator,), case.made) for name, case in CASES.items()}

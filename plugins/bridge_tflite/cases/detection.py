@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from flatbuffers import flexbuffers
-from tflite_file import T, const
 
-from tflite_cases.common import RNG, c, case, f
+from bridge_tflite.cases.common import RNG, c, case, f
+from bridge_tflite.cases.file import T, const
 
 _corners = RNG.uniform(0, 1, (9, 2)).astype(np.float32)
 BOXES = np.concatenate([_corners, _corners + RNG.uniform(0.1, 0.5, (9, 2)).astype(np.float32)], 1)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from tflite_file import Op, Sub, T, const
 
-from tflite_cases.common import b, case, f, i
+from bridge_tflite.cases.common import b, case, f, i
+from bridge_tflite.cases.file import Op, Sub, T, const
 
 for _op in ("ADD", "MULTIPLY", "MAXIMUM", "MINIMUM"):
     case(f"STABLEHLO_{_op}", [f(2, 3), f(2, 3)])

@@ -6,9 +6,9 @@ import struct
 
 import numpy as np
 from flatbuffers import flexbuffers
-from tflite_file import T
 
-from tflite_cases.common import RNG, case, cf, f
+from bridge_tflite.cases.common import RNG, case, cf, f
+from bridge_tflite.cases.file import T
 
 SAME, VALID = 1, 2
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from tflite_file import Op, T, const
 
-from tflite_cases.common import case, f, q, qo
+from bridge_tflite.cases.common import case, f, q, qo
+from bridge_tflite.cases.file import Op, T, const
 
 case("QUANTIZE", [f(3, 9)], qo())
 case("QUANTIZE", [f(3, 9)], qo(np.uint8), name="uint8")

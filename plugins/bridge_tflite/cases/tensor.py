@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from tflite_file import T, const
 
-from tflite_cases.common import CASES, b, c, case, f, i, q, qo, s
+from bridge_tflite.cases.common import CASES, b, c, case, f, i, q, qo, s
+from bridge_tflite.cases.file import T, const
 
 case("RESHAPE", [f(2, 3, 4), c([4, -1])], newShape=[4, -1])
 case("RESHAPE", [f(2, 3, 4), T(np.int32([6, 4]))], name="computed", newShape=[6, 4])

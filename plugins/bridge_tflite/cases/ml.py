@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from tflite_file import T, const
 
-from tflite_cases.common import c, case, f, i
+from bridge_tflite.cases.common import c, case, f, i
+from bridge_tflite.cases.file import T, const
 
 case("EMBEDDING_LOOKUP", [T(np.int32([2, 0, 2])), const(f(4, 3, 2).value)])
 case(

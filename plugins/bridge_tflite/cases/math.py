@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from tflite_file import T, const
 
-from tflite_cases.common import CASES, INTS, TABLE, b, case, cf, f, i, q, qo, s
+from bridge_tflite.cases.common import CASES, INTS, TABLE, b, case, cf, f, i, q, qo, s
+from bridge_tflite.cases.file import T, const
 
 for _op in [
     "ABS",

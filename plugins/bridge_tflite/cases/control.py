@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from tflite_file import Op, Sub, T, const
 
-from tflite_cases.common import c, case, cf, f, s
+from bridge_tflite.cases.common import c, case, cf, f, s
+from bridge_tflite.cases.file import Op, Sub, T, const
 
 
 def z(*shape: int, dtype: object = np.float32) -> T:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from tflite_file import const
 
-from tflite_cases.common import RNG, T, case, cf, f, q, qo, w8
+from bridge_tflite.cases.common import RNG, T, case, cf, f, q, qo, w8
+from bridge_tflite.cases.file import const
 
 BATCH, INPUTS, CELLS, OUT = 2, 3, 4, 5
 

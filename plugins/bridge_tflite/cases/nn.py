@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from tflite_file import T, const
 
-from tflite_cases.common import RNG, TABLE, c, case, cf, f, q, qo, w8
+from bridge_tflite.cases.common import RNG, TABLE, c, case, cf, f, q, qo, w8
+from bridge_tflite.cases.file import T, const
 
 
 def bias(x: T, w: T, count: int, dtype: Any = np.int32) -> T:

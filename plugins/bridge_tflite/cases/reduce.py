@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from tflite_file import T, const
 
-from tflite_cases.common import b, c, case, f, i, q, qo
+from bridge_tflite.cases.common import b, c, case, f, i, q, qo
+from bridge_tflite.cases.file import T, const
 
 for _op in ["SUM", "MEAN", "REDUCE_PROD", "REDUCE_MAX", "REDUCE_MIN"]:
     case(_op, [f(2, 3, 4), c([1])])

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from flatbuffers import flexbuffers
-from tflite_file import Op, Sub, T, const, write
 
+from bridge.matrix import Made
 from bridge.runtime import Outputs
+from bridge_tflite.cases.file import Op, Sub, T, const, write
 
 RNG = np.random.default_rng(7)
 
@@ -47,6 +48,33 @@ class Case:
             t.dims = [-1] * (len(shape) - len(known)) + known if dynamic and shape else None
         op = Op(self.op, self.inputs, self.outputs, self.options, self.custom, self.version, "", self.hidden)
         return write(path, Sub(given, self.outputs, self.graph or [op]), *self.subs)
+
+    def make(self, folder: Path) -> Path:
+        """The file in `folder`, its outputs of the shapes LiteRT finds."""
+        path = folder / "native.tflite"
+        if self.want is None:
+            self._shape(self.file(path))
+        return self.file(path)
+
+    def made(self, folder: Path) -> Made:
+        """The case as the matrix measures it."""
+        expected = None if self.want is None else list(self.expected().values())
+        path, feed = self.make(folder), self.feed
+        return Made(path, feed, {}, expected, atol=self.bound, quanta=self.quanta, random=self.random)
+
+    def _shape(self, path: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=plain)
+        found = interpreter.get_signature_runner()(**self.feed)
+        for index, output in enumerate(self.outputs):
+            output.value = np.zeros(np.shape(found[f"y{index}"]), np.asarray(output.value).dtype)
+
+    @property
+    def operator(self) -> str:
+        """The operator as the importer's table names it."""
+        return self.op if self.custom is None else f"custom::{self.op}"
 
     def expected(self) -> Outputs:
         """What `want` computes."""

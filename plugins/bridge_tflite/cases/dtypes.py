@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tflite_file import T, const
 
-from tflite_cases.common import RNG, c, case
+from bridge_tflite.cases.common import RNG, c, case
+from bridge_tflite.cases.file import T, const
 
 EVERY = ("float32", "int8", "uint8", "int16", "int32", "int64", "bool")
 # What LiteRT has no kernel for, or computes only with a scale
