@@ -107,7 +107,7 @@ class Layers:
 
     def scalar(self, x: Any) -> Port:
         """`x`, of one element, without dimensions."""
-        array = hub.const(x) if isinstance(x, ir.Value) else None
+        array = hub.const(x) if isinstance(x, ir.Value) else self.port(x).layer.array
         if array is not None:
             return self.const(array.reshape(()), x.dtype)
         return self.Reshape(x, self.const(np.zeros(0, np.int64)), special_zero=False)

@@ -137,34 +137,40 @@ def non_zero(ov, node, x):
 MODES = {"constant": "constant", "edge": "edge", "reflect": "reflect"}
 
 
-def _pads(node: ir.Node) -> bool:
-    axes = node.inputs[3] if len(node.inputs) > 3 else None
-    return (
-        const(node.inputs[1]) is not None
-        if axes is None
-        else const(node.inputs[1]) is not None and const(axes) is not None
-    )
+KNOWN_AXES = constant(3, "axes")
 
 
-@ops.op(
-    "Pad",
-    needs=(ANY, RANKED, attribute("mode", *MODES), condition("constant pads", _pads)),
-)
+@ops.op("Pad", needs=(ANY, RANKED, attribute("mode", *MODES), KNOWN_AXES))
 def pad(ov, node, x, pads, value=None, axes=None):
-    rank = rank_of(x)
-    named = range(rank) if axes is None else [int(a) % rank for a in const(axes)]
-    widths = np.zeros((2, rank), np.int64)
-    widths[:, list(named)] = const(pads).reshape(2, -1)
-    fill = (
-        ov.like(0, x)
-        if value is None
-        else ov.Squeeze(value)
-        if value.shape is None or len(value.shape)
-        else value
+    rank, mode = rank_of(x), attr(node, "mode", "constant")
+    named = list(range(rank)) if axes is None else [int(a) % rank for a in const(axes)]
+    fill = [ov.like(0, x) if value is None else ov.scalar(value)] if mode == "constant" else []
+    return ov.Pad(x, *_widths(ov, pads, named, rank), *fill, pad_mode=MODES[mode])
+
+
+def _widths(ov, pads, named, rank):
+    """How much goes before and after each dimension, those not named getting nothing."""
+    known = const(pads)
+    if known is not None:
+        widths = np.zeros((2, rank), np.int64)
+        widths[:, named] = known.reshape(2, -1)
+        return widths[0], widths[1]
+    count = len(named)
+    halves = [ov.Slice(pads, [first], [first + count], [1]) for first in (0, count)]
+    if named == list(range(rank)):
+        return halves
+    nothing, along = [0] * rank, ov.const(np.array(0))
+    return [
+        ov.ScatterElementsUpdate(nothing, named, half, along, reduction="none", use_init_val=True)
+        for half in halves
+    ]
+
+
+@ops.op("ReverseSequence", needs=(ANY,))
+def reverse_sequence(ov, node, x, lengths):
+    return ov.ReverseSequence(
+        x, lengths, batch_axis=attr(node, "batch_axis", 1), seq_axis=attr(node, "time_axis", 0)
     )
-    mode = attr(node, "mode", "constant")
-    extra = [fill] if mode == "constant" else []
-    return ov.Pad(x, widths[0], widths[1], *extra, pad_mode=MODES[mode])
 
 
 @ops.op("Unique", needs=(NUMBER,))
@@ -197,3 +203,21 @@ def grid_sample(ov, node, x, grid):
         mode=modes[attr(node, "mode", "linear")],
         padding_mode=attr(node, "padding_mode", "zeros"),
     )
+
+
+@ops.op("NonMaxSuppression", needs=(FLOAT,))
+def non_max_suppression(ov, node, boxes, scores, *limits):
+    given = [ov.const(np.array(0)), ov.const(np.float32([0])), ov.const(np.float32([-np.inf]))]
+    given[: len(limits)] = [g if v is None else v for g, v in zip(given, limits, strict=False)]
+    coded = "center" if attr(node, "center_point_box", 0) else "corner"
+    made = ov.NonMaxSuppression(
+        boxes,
+        scores,
+        *map(ov.scalar, given),
+        box_encoding=coded,
+        sort_result_descending=False,
+        output_type="i64",
+        _outputs=3,
+    )
+    made[0].dtype = ir.DataType.INT64
+    return made[:1]
