@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,6 +33,12 @@ ELEMENTS = {
     T.UINT4: "u4",
 }
 DTYPES = {word: dtype for dtype, word in ELEMENTS.items()}
+PRECISIONS = {"FP32": T.FLOAT, "FP16": T.FLOAT16, "FP64": T.DOUBLE, "BOOL": T.BOOL} | {
+    word.upper(): dtype
+    for dtype, word in ELEMENTS.items()
+    if dtype not in (T.FLOAT, T.FLOAT16, T.DOUBLE, T.BOOL)
+}
+WORDS = {dtype: word for word, dtype in PRECISIONS.items()}
 ALIGNMENT = 64
 DEPTH = 64
 
@@ -84,14 +91,6 @@ class Net:
         return [layer for layer in self.layers if layer.type == kind]
 
 
-def precision(dtype: ir.DataType | None) -> str:
-    """What ports call an element type."""
-    word = ELEMENTS.get(dtype, "dynamic") if dtype is not None else "dynamic"
-    return {"boolean": "BOOL", "dynamic": "UNSPECIFIED"}.get(
-        word, word.upper().replace("F", "FP").replace("BFP", "BF")
-    )
-
-
 def write(net: Net, path: Path) -> None:
     """Write `net` to `path` and its constants to the same name with the suffix .bin."""
     with path.with_suffix(".bin").open("wb") as weights:
@@ -141,7 +140,10 @@ def _ports(element: ET.Element, layer: Layer) -> None:
             continue
         parent = ET.SubElement(element, tag)
         for index, port in enumerate(ports, first):
-            attributes = {"id": str(index), "precision": precision(port.dtype)}
+            attributes = {
+                "id": str(index),
+                "precision": WORDS.get(port.dtype, "UNSPECIFIED") if port.dtype else "UNSPECIFIED",
+            }
             if tag == "output" and port.name:
                 attributes["names"] = port.name.replace("\\", "\\\\").replace(",", "\\,")
             written = ET.SubElement(parent, "port", attributes)
@@ -245,10 +247,11 @@ def _layer(element: ET.Element, weights: np.ndarray, depth: int) -> Layer:
 
 def _port(layer: Layer, element: ET.Element) -> Port:
     dims = tuple(int(d.text or "") for d in element.findall("dim"))
-    words = (
-        element.get("names", "").replace("\\,", "\0").split(",")[0].replace("\0", ",").replace("\\\\", "\\")
+    names = re.split(r"(?<!\\),", element.get("names", ""))
+    name = min(n.replace("\\,", ",").replace("\\\\", "\\") for n in names)
+    return Port(
+        layer, PRECISIONS.get(element.get("precision", "")), tuple(None if d < 0 else d for d in dims), name
     )
-    return Port(layer, None, tuple(None if d < 0 else d for d in dims), words)
 
 
 def _array(layer: Layer, weights: np.ndarray) -> np.ndarray:

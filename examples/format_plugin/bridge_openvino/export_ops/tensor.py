@@ -9,6 +9,7 @@ from bridge.hub import attr, const, rank_of
 from bridge.needs import attribute, condition, constant, dtype
 from bridge.ops import OpTable
 from bridge_openvino.export_ops.common import ANY, AXES, FLOAT, NUMBER, RANKED, axis_of
+from bridge_openvino.names import PADDED, SAMPLED, SCATTERED
 
 ops = OpTable("OpenVINO IR export: tensor")
 
@@ -95,21 +96,18 @@ def gather_nd(ov, node, x, indices):
     return ov.GatherND(x, indices, batch_dims=attr(node, "batch_dims", 0))
 
 
-REDUCTIONS = {"none": "none", "add": "sum", "mul": "prod", "max": "max", "min": "min"}
-
-
 @ops.op("ScatterElements", needs=(ANY, attribute("reduction", "none")))
 @ops.op("ScatterElements", needs=(NUMBER,))
 def scatter_elements(ov, node, x, indices, updates):
     axis = ov.const(np.array(axis_of(node, 0)))
-    reduction = REDUCTIONS[attr(node, "reduction", "none")]
+    reduction = SCATTERED[attr(node, "reduction", "none")]
     return ov.ScatterElementsUpdate(x, indices, updates, axis, reduction=reduction, use_init_val=True)
 
 
 @ops.op("ScatterND", needs=(ANY, attribute("reduction", "none")))
 @ops.op("ScatterND", needs=(NUMBER,))
 def scatter_nd(ov, node, x, indices, updates):
-    return ov.ScatterNDUpdate(x, indices, updates, reduction=REDUCTIONS[attr(node, "reduction", "none")])
+    return ov.ScatterNDUpdate(x, indices, updates, reduction=SCATTERED[attr(node, "reduction", "none")])
 
 
 @ops.op("Expand", needs=(ANY,))
@@ -134,18 +132,15 @@ def non_zero(ov, node, x):
     return ov.NonZero(x, output_type="i64", _dtype=ir.DataType.INT64)
 
 
-MODES = {"constant": "constant", "edge": "edge", "reflect": "reflect"}
-
-
 KNOWN_AXES = constant(3, "axes")
 
 
-@ops.op("Pad", needs=(ANY, RANKED, attribute("mode", *MODES), KNOWN_AXES))
+@ops.op("Pad", needs=(ANY, RANKED, attribute("mode", *PADDED), KNOWN_AXES))
 def pad(ov, node, x, pads, value=None, axes=None):
     rank, mode = rank_of(x), attr(node, "mode", "constant")
     named = list(range(rank)) if axes is None else [int(a) % rank for a in const(axes)]
     fill = [ov.like(0, x) if value is None else ov.scalar(value)] if mode == "constant" else []
-    return ov.Pad(x, *_widths(ov, pads, named, rank), *fill, pad_mode=MODES[mode])
+    return ov.Pad(x, *_widths(ov, pads, named, rank), *fill, pad_mode=PADDED[mode])
 
 
 def _widths(ov, pads, named, rank):
@@ -189,18 +184,12 @@ def unique(ov, node, x):
 
 @ops.op("GridSample", needs=(FLOAT, condition("an image", lambda n: rank_of(n.inputs[0]) == 4)))
 def grid_sample(ov, node, x, grid):
-    modes = {
-        "linear": "bilinear",
-        "cubic": "bicubic",
-        "bilinear": "bilinear",
-        "bicubic": "bicubic",
-        "nearest": "nearest",
-    }
+    mode = attr(node, "mode", "linear").removeprefix("bi")
     return ov.GridSample(
         x,
         grid,
         align_corners=bool(attr(node, "align_corners", 0)),
-        mode=modes[attr(node, "mode", "linear")],
+        mode=SAMPLED[mode],
         padding_mode=attr(node, "padding_mode", "zeros"),
     )
 
