@@ -113,9 +113,9 @@ class Reading:
                 inputs = [self.values[port] for port in layer.inputs]
                 results = ops.find(layer.type, layer).handler(self, layer, *inputs)
                 results = results if isinstance(results, tuple) else (results,)
-                self.values.update(
-                    {p: v for p, v in zip(layer.outputs, results, strict=False) if v is not None}
-                )
+                for port, value in zip(layer.outputs, results, strict=False):
+                    if value is not None:
+                        self.values[port] = _described(value, port)
 
     def _constant(self, layer: Layer) -> ir.Value:
         assert layer.array is not None

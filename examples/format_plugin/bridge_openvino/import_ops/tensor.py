@@ -15,7 +15,10 @@ ops = OpTable("OpenVINO IR import: tensor")
 
 def whole(op, x):
     """Sizes and axes of any integer dtype as int64, of one dimension."""
-    return op.Reshape(op.Cast(x, to=7), [-1])
+    known = const(x)
+    return (
+        op.Reshape(op.Cast(x, to=7), [-1]) if known is None else op.const(known.astype(np.int64).reshape(-1))
+    )
 
 
 @ops.op("Reshape")
