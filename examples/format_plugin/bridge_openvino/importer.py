@@ -15,7 +15,7 @@ from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.formats import Importer
 from bridge.report import Blocker
 from bridge_openvino import document
-from bridge_openvino.document import DTYPES, Body, Layer, Net, Port
+from bridge_openvino.document import Body, Layer, Net, Port, element_type
 from bridge_openvino.import_ops import ops
 
 ENDS = ("Parameter", "Const", "Result")
@@ -35,10 +35,12 @@ def load(path: str | Path) -> ir.Model:
     for layer in net.of_type("Parameter"):
         graph.inputs.append(reading.parameter(layer, facts.get("dims", {})))
     reading.fill(net)
+    taken = {value.name for value in graph.inputs}
     for layer in net.of_type("Result"):
         port = layer.inputs[0]
         value = reading.builder.Identity(reading.values[port])
-        value.name = port.name or port.layer.name
+        value.name = next((n for n in (port.name, *port.others) if n not in taken), "") or layer.name
+        taken.add(value.name)
         graph.outputs.append(value)
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(facts.get("metadata", {}))
@@ -92,14 +94,14 @@ class Reading:
     def parameter(self, layer: Layer, names: dict[str, list[str]] | None = None) -> ir.Value:
         """A graph input; dimensions of any length are called as `names` says, or by their place."""
         port = layer.outputs[0]
-        name = port.name or layer.name
+        name = layer.name or port.name
         words = [w.strip() for w in layer.data.get("shape", "").split(",") if w.strip()]
         noted = (names or {}).get(name, [])
         dims = [
             int(w) if w.isdigit() else noted[i] if len(noted) == len(words) else None
             for i, w in enumerate(words)
         ]
-        dtype = DTYPES[layer.data["element_type"].lower()]
+        dtype = element_type(layer.data["element_type"])
         self.values[port] = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(dims))
         return self.values[port]
 
@@ -119,7 +121,7 @@ class Reading:
 
     def _constant(self, layer: Layer) -> ir.Value:
         assert layer.array is not None
-        dtype = DTYPES[layer.data["element_type"].lower()]
+        dtype = element_type(layer.data["element_type"])
         return self.builder.const(ir.tensor(np.asarray(layer.array), dtype=dtype))
 
     def graph_of(

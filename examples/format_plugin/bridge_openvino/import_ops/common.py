@@ -8,7 +8,7 @@ import numpy as np
 
 from bridge.needs import condition
 from bridge.ops import Need
-from bridge_openvino.document import DTYPES, Layer, ints
+from bridge_openvino.document import Layer, element_type, ints
 
 
 def flag(layer: Layer, name: str, default: bool = False) -> bool:
@@ -29,7 +29,7 @@ def listed(layer: Layer, name: str) -> list[int]:
 
 def element(layer: Layer, name: str, default: str = "i64") -> int:
     """The number of an element type among ONNX's."""
-    return int(DTYPES[layer.data.get(name, default).lower()])
+    return int(element_type(layer.data.get(name, default)))
 
 
 def known(layer: Layer, index: int) -> np.ndarray | None:
