@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bridge.matrix import NativeCase
-from bridge_pmml.cases import expressions, functions
+from bridge_pmml.cases import expressions, fields, functions, regression
 from bridge_pmml.cases.common import CASES
 
-__all__ = ["CASES", "expressions", "functions"]
+__all__ = ["CASES", "expressions", "fields", "functions", "regression"]
 
 
 def cases() -> dict[str, NativeCase]:

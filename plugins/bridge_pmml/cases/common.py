@@ -39,23 +39,46 @@ def document(model: str, fields: str = FIELDS, dictionary: str = "", version: st
     )
 
 
-def schema(active: str = ACTIVE, target: str = "y") -> str:
-    return f'<MiningSchema>{active}<MiningField name="{target}" usageType="target"/></MiningSchema>'
+def schema(fields: str = ACTIVE, target: str = "y") -> str:
+    return f'<MiningSchema>{fields}<MiningField name="{target}" usageType="target"/></MiningSchema>'
+
+
+def active(names: Iterable[str]) -> str:
+    """Mining fields of these names."""
+    return "".join(f'<MiningField name="{name}"/>' for name in names)
 
 
 def reads(names: str, target: str = "y") -> str:
     """A mining schema of fields of one letter each."""
-    return schema("".join(f'<MiningField name="{name}"/>' for name in names), target)
+    return schema(active(names), target)
 
 
-def transformed(expression: str, active: str = ACTIVE, kind: str = "double") -> str:
+def valued(expression: str, kind: str, columns: Iterable[str]) -> str:
+    """A document whose answer is the value of an expression of these fields; of text it is an output."""
+    if kind == "string":
+        return transformed(expression, active(columns), kind)
+    return derived(expression, "".join(columns), kind)
+
+
+def transformed(expression: str, fields: str = ACTIVE, kind: str = "double") -> str:
     """A regression document whose output `out` is the value of an expression."""
     output = f'<Output><OutputField name="out" feature="transformedValue" dataType="{kind}">{expression}</OutputField></Output>'
     table = '<RegressionTable intercept="0"/>'
     return document(
-        f'<RegressionModel functionName="regression">{schema(active)}{output}{table}</RegressionModel>',
+        f'<RegressionModel functionName="regression">{schema(fields)}{output}{table}</RegressionModel>',
         FIELDS + NUMBERS,
     )
+
+
+def derived(
+    expression: str, names: str, kind: str = "double", optype: str = "continuous", dictionary: str = ""
+) -> str:
+    """A regression document of the fields of one letter each, whose answer is the value of an expression."""
+    field = f'<DerivedField name="w" optype="{optype}" dataType="{kind}">{expression}</DerivedField>'
+    local = f"<LocalTransformations>{field}</LocalTransformations>"
+    table = '<RegressionTable intercept="0"><NumericPredictor name="w" coefficient="1"/></RegressionTable>'
+    model = f'<RegressionModel functionName="regression">{reads(names)}{local}{table}</RegressionModel>'
+    return document(model, FIELDS + NUMBERS, dictionary)
 
 
 def write(folder: Path, text: str, name: str = "model.pmml") -> Path:

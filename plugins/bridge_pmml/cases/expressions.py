@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge_pmml.cases.common import case, reads, transformed
-from bridge_pmml.cases.functions import fields_of
+import numpy as np
+
+from bridge_pmml.cases.common import case, derived, valued
 
 POINTS = '<LinearNorm orig="0" norm="0"/><LinearNorm orig="1" norm="10"/><LinearNorm orig="3" norm="20"/>'
 XS = [-1, 0, 0.5, 1, 2, 3, 4, None]
@@ -15,9 +16,8 @@ def expression(
     name: str, node: str, want: Any = None, kind: str = "double", words: bool = False, **columns: Any
 ) -> None:
     """A case of an expression, whose name begins with its element."""
-    text = transformed(node, fields_of(**columns), kind)
     wanted = None if want is None else [want]
-    case(name, name.split()[0], text, wanted, words=words, **columns)
+    case(name, name.split()[0], valued(node, kind, columns), wanted, words=words, **columns)
 
 
 for _how, _want in (
@@ -44,7 +44,9 @@ expression(
 
 expression("NormDiscrete", '<NormDiscrete field="n" value="2"/>', n=[1, 2, 3])
 expression("NormDiscrete of text", '<NormDiscrete field="c" value="b"/>', c=["a", "b", "d"])
-expression("NormDiscrete mapMissingTo", '<NormDiscrete field="n" value="2" mapMissingTo="0.5"/>', n=[1, 2, None])
+expression(
+    "NormDiscrete mapMissingTo", '<NormDiscrete field="n" value="2" mapMissingTo="0.5"/>', n=[1, 2, None]
+)
 expression("NormDiscrete missing", '<NormDiscrete field="n" value="2"/>', [0, 1, None], n=[1, 2, None])
 
 
@@ -58,30 +60,35 @@ def bins(*closures: str) -> str:
 
 
 _AT = [0, 1, 1.5, 2, 2.5, 3, 4]
-for _closures in (
-    ("openClosed", "openOpen", "closedOpen"),
-    ("openOpen", "closedClosed", "openOpen"),
-    ("openOpen", "closedOpen", "openOpen"),
+for _closures, _want in (
+    (("openClosed", "openOpen", "closedOpen"), [1, 1, 2, 9, 9, 3, 3]),
+    (("openOpen", "closedClosed", "openOpen"), [1, 2, 2, 2, 9, 9, 3]),
+    (("openOpen", "closedOpen", "openOpen"), [1, 2, 2, 9, 9, 9, 3]),
 ):
     expression(
         f"Discretize {' '.join(_closures)}",
         f'<Discretize field="x" defaultValue="9" dataType="double">{bins(*_closures)}</Discretize>',
+        _want,
         x=_AT,
     )
 _BINS = bins("openClosed", "openOpen", "closedOpen")
 expression(
-    "Discretize without default", f'<Discretize field="x" dataType="double">{_BINS}</Discretize>', x=[*_AT, None]
+    "Discretize without default",
+    f'<Discretize field="x" dataType="double">{_BINS}</Discretize>',
+    x=[*_AT, None],
 )
 expression(
     "Discretize mapMissingTo",
     f'<Discretize field="x" defaultValue="9" mapMissingTo="-1" dataType="double">{_BINS}</Discretize>',
+    [1, 2, 9, -1],
     x=[0, 1.5, 2.5, None],
 )
 _WORDS = _BINS.replace('"1">', '"low">').replace('"2">', '"mid">').replace('"3">', '"high">')
 expression(
     "Discretize to text",
     f'<Discretize field="x" defaultValue="none" dataType="string">{_WORDS}</Discretize>',
-    kind="string",
+    ["low", "low", "mid", "none", "none", "high", "high"],
+    "string",
     words=True,
     x=_AT,
 )
@@ -120,34 +127,21 @@ expression(
 expression("FieldRef", '<FieldRef field="x"/>', x=[0.5, None])
 expression("FieldRef mapMissingTo", '<FieldRef field="x" mapMissingTo="9"/>', x=[0.5, None])
 expression("FieldRef of text", '<FieldRef field="c"/>', kind="string", words=True, c=["a", "b", None])
-expression("Constant", '<Constant dataType="double">1.25</Constant>', x=[0.5, 1])
-expression("Constant integer", '<Constant dataType="integer">-3</Constant>', kind="integer", x=[0.5, 1])
-expression("Constant untyped", "<Constant>1e-3</Constant>", x=[0.5, 1])
+for _title, _node, _number in (
+    ("Constant", '<Constant dataType="double">1.25</Constant>', 1.25),
+    ("Constant integer", '<Constant dataType="integer">-3</Constant>', -3),
+    ("Constant untyped", "<Constant>1e-3</Constant>", 1e-3),
+):
+    _sum = f'<Apply function="+"><FieldRef field="x"/>{_node}</Apply>'
+    expression(_title, _sum, [0.5 + _number, 1 + _number], x=[0.5, 1])
 expression(
     "Constant missing",
     '<Apply function="sum"><FieldRef field="x"/><Constant dataType="double" missing="true"/></Apply>',
     [0.5, 1],
     x=[0.5, 1],
 )
-
-
-def derived(body: str, kind: str = "double", optype: str = "continuous") -> str:
-    """A regression on a field derived in the model."""
-    local = f'<LocalTransformations><DerivedField name="w" optype="{optype}" dataType="{kind}">{body}</DerivedField></LocalTransformations>'
-    table = '<RegressionTable intercept="1"><NumericPredictor name="w" coefficient="2"/></RegressionTable>'
-    return f'<RegressionModel functionName="regression">{reads("x")}{local}{table}</RegressionModel>'
-
-
-case("DerivedField", "DerivedField", derived('<FieldRef field="x"/>'), x=[0.5, -2, None])
-case(
-    "DerivedField of float",
-    "DerivedField",
-    derived('<FieldRef field="x"/>', "float"),
-    x=[0.1, -2.7],
-)
-case(
-    "DerivedField of integer",
-    "DerivedField",
-    derived('<Apply function="floor"><FieldRef field="x"/></Apply>', "integer"),
-    x=[0.1, -2.7],
-)
+for _kind, _want in (("double", [0.1, -2.7]), ("float", [float(np.float32(v)) for v in (0.1, -2.7)])):
+    _text = derived('<FieldRef field="x"/>', "x", _kind)
+    case(f"DerivedField of {_kind}", "DerivedField", _text, [_want], x=[0.1, -2.7])
+_text = derived('<Apply function="floor"><FieldRef field="x"/></Apply>', "x", "integer")
+case("DerivedField of integer", "DerivedField", _text, x=[0.1, -2.7])

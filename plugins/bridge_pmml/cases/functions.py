@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bridge_pmml.cases.common import case, reads, transformed
+from bridge_pmml.cases.common import case, reads, transformed, valued
 
 NORMAL = statistics.NormalDist()
 UNARY: dict[str, Callable[[float], float]] = {
@@ -54,7 +54,6 @@ AGGREGATES: dict[str, Callable[[list[float]], float]] = {
     "median": statistics.median,
     "product": math.prod,
 }
-RELATIONS = ("equal", "notEqual", "lessThan", "lessOrEqual", "greaterThan", "greaterOrEqual")
 XS = [0.3, 0.5, 1e-3, 0.99, 2.5, -0.7, -2.5, 7.25, None]
 PAIRS = ([5.5, 11, 14, 3, None, 1.5, -7], [2, 3, -5, None, 2, 1.5, 4])
 
@@ -77,10 +76,6 @@ def defined(function: Callable[..., float], *values: float | None) -> bool:
         return False
 
 
-def fields_of(**columns: Any) -> str:
-    return "".join(f'<MiningField name="{name}"/>' for name in columns)
-
-
 def function(
     name: str,
     expression: str,
@@ -91,9 +86,15 @@ def function(
     **columns: Any,
 ) -> None:
     """A case whose one output is the expression."""
-    text = transformed(expression, fields_of(**columns), kind)
     wanted = None if want is None else [want]
-    case(f"Apply {title or name}", f"Apply {name}", text, wanted, words=words, **columns)
+    case(
+        f"Apply {title or name}",
+        f"Apply {name}",
+        valued(expression, kind, columns),
+        wanted,
+        words=words,
+        **columns,
+    )
 
 
 for _name, _formula in UNARY.items():
@@ -127,32 +128,36 @@ for _name, _formula in (
     _said = [v if v is None else _formula(v) for v in _PS]
     function(_name, applied(_name, "x", "1.5", "2"), _said, x=_PS)
 
-for _name in RELATIONS:
-    function(
-        _name,
-        applied("if", applied(_name, "x", "z"), "1", "0"),
-        x=[1, 2, 3, None, 2],
-        z=[2, 2, 2, 2, None],
-    )
-    function(_name, applied(_name, "x", "1.5"), title=f"{_name} as number", x=[1, 1.5, 3], kind="double")
-for _name in ("equal", "notEqual"):
-    function(
-        _name,
-        applied("if", applied(_name, "c", '<Constant dataType="string">a</Constant>'), "1", "0"),
-        title=f"{_name} of text",
-        c=["a", "b", None],
-    )
+_ORDERS = ([1, 2, 3, None, 2], [2, 2, 2, 2, None])
+for _name, _said in (
+    ("equal", [0, 1, 0]),
+    ("notEqual", [1, 0, 1]),
+    ("lessThan", [1, 0, 0]),
+    ("lessOrEqual", [1, 1, 0]),
+    ("greaterThan", [0, 0, 1]),
+    ("greaterOrEqual", [0, 1, 1]),
+):
+    _inside = applied("if", applied(_name, "x", "z"), "1", "0")
+    function(_name, _inside, [*_said, None, None], x=_ORDERS[0], z=_ORDERS[1])
+    function(_name, applied(_name, "x", "1.5"), _said, title=f"{_name} as number", x=[1, 1.5, 3])
+for _name, _said in (("equal", [1, 0, None]), ("notEqual", [0, 1, None])):
+    _inside = applied("if", applied(_name, "c", '<Constant dataType="string">a</Constant>'), "1", "0")
+    function(_name, _inside, _said, title=f"{_name} of text", c=["a", "b", None])
 
 _SMALL, _LARGE = applied("lessThan", "x", "1"), applied("greaterThan", "z", "1")
 _TABLE = {"x": [0, 0, 0, 2, 2, 2, None, None, None], "z": [2, 0, None, 2, 0, None, 2, 0, None]}
-for _name in ("and", "or"):
-    function(_name, applied("if", applied(_name, _SMALL, _LARGE), "1", "0"), **_TABLE)
-function("not", applied("if", applied("not", _SMALL), "1", "0"), x=[0, 2, None])
-for _name in ("isIn", "isNotIn"):
-    function(_name, applied("if", applied(_name, "x", "2", "7"), "1", "0"), x=[2, 7, 3])
-function("if", applied("if", _SMALL, "10", "20"), x=[0, 2, None])
+for _name, _said in (
+    ("and", [1, 0, None, 0, 0, 0, None, 0, None]),
+    ("or", [1, 1, 1, 1, 0, None, 1, None, None]),
+):
+    function(_name, applied("if", applied(_name, _SMALL, _LARGE), "1", "0"), _said, **_TABLE)
+function("not", applied("if", applied("not", _SMALL), "1", "0"), [0, 1, None], x=[0, 2, None])
+for _name, _said in (("isIn", [1, 1, 0, None]), ("isNotIn", [0, 0, 1, None])):
+    function(_name, applied("if", applied(_name, "x", "2", "7"), "1", "0"), _said, x=[2, 7, 3, None])
+function("if", applied("if", _SMALL, "10", "20"), [10, 20, None], x=[0, 2, None])
 function("if", applied("if", _SMALL, "10"), [10, None, None], title="if without else", x=[0, 2, None])
-function("if", applied("if", _SMALL, "x", "z"), title="if of fields", **_TABLE)
+_SAID = [0, 0, 0, 2, 0, None, None, None, None]
+function("if", applied("if", _SMALL, "x", "z"), _SAID, title="if of fields", **_TABLE)
 
 for _name, _said in (
     ("isMissing", [0, 1]),
