@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bridge.matrix import NativeCase
-from bridge_pmml.cases import expressions, fields, functions, regression
+from bridge_pmml.cases import ensembles, expressions, fields, functions, regression, trees
 from bridge_pmml.cases.common import CASES
 
-__all__ = ["CASES", "expressions", "fields", "functions", "regression"]
+__all__ = ["CASES", "ensembles", "expressions", "fields", "functions", "regression", "trees"]
 
 
 def cases() -> dict[str, NativeCase]:
