@@ -36,6 +36,9 @@ def _turned(op: Any, x: ir.Value) -> ir.Value:
 
 @ops.op("aten::linear")
 def linear(op, x, weight, bias=None):
+    width, wanted = x.shape[-1] if x.shape else None, weight.shape[-1] if weight.shape else None
+    if isinstance(width, int) and isinstance(wanted, int) and width != wanted:
+        raise Unsupported(f"needs {wanted} columns, not {width}; describe the inputs so")
     if rank(x) == 2 and rank(weight) == 2 and (bias is None or rank(bias) == 1):
         return op.Gemm(x, weight, bias, transB=1)
     made = op.MatMul(x, _turned(op, weight) if rank(weight) > 1 else weight)
