@@ -175,3 +175,13 @@ def test_infinite_constants_are_written_as_pmml4s_reads_them(tmp_path):
     for found in (bridge.run(path, x), bridge.run(bridge.load(path), x)):
         assert found["y"].tolist() == [False, False, False, True]
         np.testing.assert_array_equal(found["z"], x["x"])
+
+
+def test_infinity_and_the_zero_below_zero_pass_pmml4s_both_ways(tmp_path):
+    graph = '<ir_version: 10, opset_import: ["" : 21]> g (double[N] x, double[N] y) => (double[N] z) { z = Div (x, y) }'
+    path = bridge.save(bridge.load(onnx.parser.parse_model(graph)), tmp_path / "model.pmml").path
+    records = {"x": np.array([1, -1, 0, 2, 1e300, 3]), "y": np.array([0, 0, 0, -0.0, 1e-300, 2])}
+    for found in (bridge.run(path, records), bridge.run(bridge.load(path), records)):
+        np.testing.assert_array_equal(
+            found["z"], [np.inf, -np.inf, np.nan, -np.inf, 1e300 / np.float64(1e-300), 1.5]
+        )
