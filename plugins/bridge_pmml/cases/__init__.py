@@ -11,6 +11,7 @@ from bridge_pmml.cases import (
     functions,
     networks,
     regression,
+    tables,
     trees,
 )
 from bridge_pmml.cases.common import CASES
@@ -24,6 +25,7 @@ __all__ = [
     "functions",
     "networks",
     "regression",
+    "tables",
     "trees",
 ]
 
