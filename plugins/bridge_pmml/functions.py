@@ -70,7 +70,7 @@ NUMERIC: dict[str, tuple[Callable, int]] = {
     "ln": (lambda op, x: op.Log(x), 1),
     "sqrt": (lambda op, x: op.Sqrt(x), 1),
     "abs": (lambda op, x: op.Abs(x), 1),
-    "exp": (lambda op, x: op.Exp(x), 1),
+    "exp": (special.exp, 1),
     "pow": (power, 2),
     "floor": (lambda op, x: op.Floor(x), 1),
     "ceil": (lambda op, x: op.Ceil(x), 1),

@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 from bridge.matrix import NativeCase
-from bridge_pmml.cases import ensembles, expressions, fields, functions, regression, trees
+from bridge_pmml.cases import (
+    distances,
+    ensembles,
+    expressions,
+    fields,
+    functions,
+    networks,
+    regression,
+    tables,
+    trees,
+)
 from bridge_pmml.cases.common import CASES
 
-__all__ = ["CASES", "ensembles", "expressions", "fields", "functions", "regression", "trees"]
+__all__ = [
+    "CASES",
+    "distances",
+    "ensembles",
+    "expressions",
+    "fields",
+    "functions",
+    "networks",
+    "regression",
+    "tables",
+    "trees",
+]
 
 
 def cases() -> dict[str, NativeCase]:
