@@ -11,10 +11,10 @@ def cases() -> dict[str, NativeCase]:
     coremltools()
     from coremltools.converters.mil.mil import Builder as mb
 
-    from bridge_coreml.cases import math, reduce, tensor
+    from bridge_coreml.cases import control, image, math, ml, network, nn, quantize, recurrent, reduce, tensor
     from bridge_coreml.cases.common import natives
 
     found: dict[str, NativeCase] = {}
-    for family in (math, reduce, tensor):
+    for family in (math, reduce, tensor, nn, recurrent, control, quantize, image):
         found |= natives(family.programs(mb))
-    return found
+    return found | network.cases() | ml.cases()
