@@ -123,7 +123,7 @@ class Features:
                 placed[at] = len(placed)
         self.order = placed
         if not parts:
-            parts = [columns.constant(0.0).tensor]
+            self.order, parts = {0: 0}, [columns.constant(0.0).tensor]
         return parts[0] if len(parts) == 1 else op.Concat(*parts, axis=1)
 
 

@@ -31,10 +31,11 @@ def engine() -> Any:
     return pypmml.Model
 
 
-def run(path: Path, inputs: dict[str, Any]) -> Outputs:
+def run(path: Path, inputs: dict[str, Any], outputs: str = "all") -> Outputs:
     """Outputs by name, [N, 1] each: doubles with NaN for missing, strings with "" for missing.
 
-    Inputs are arrays [N, 1] by field, or one `inputs` [N, F] of the numeric fields in order. Raises InvalidInput
+    Inputs are arrays [N, 1] by field, or one `inputs` [N, F] of the numeric fields in order; `outputs="numbers"` leaves out text,
+    as the importer does. Raises InvalidInput
     for names the document does not have, ExecutionFailed in PMML4S's words, MissingDependency without it.
     """
     import importlib.metadata
@@ -69,6 +70,8 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
     names = [f.name for f in model.outputFields]
     values = {name: _array([row.get(name) for row in found]) for name in dict.fromkeys(names)}
     values = _gathered(values, noted["outputs"]) if noted else values
+    if outputs == "numbers":
+        values = {name: array for name, array in values.items() if array.dtype.kind == "f"}
     return Outputs(values, f"PMML4S {importlib.metadata.version('pypmml')}")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import conftest
 import numpy as np
 import pytest
 from bridge_tflite import runtime
@@ -16,9 +17,7 @@ import bridge
 from bridge.errors import BridgeError, UnsupportedModel
 from bridge.verify import compare, quanta
 
-SHARED = Path(__file__).parents[4] / "shared" / "models" / "tflite"
-if not SHARED.is_dir():
-    SHARED = Path(__file__).parents[3] / "shared" / "models" / "tflite"
+SHARED = conftest.SHARED / "tflite"
 SMALL = 120_000
 
 NO_KERNEL = {
