@@ -55,7 +55,7 @@ def held(value: ir.Value) -> bool:
     rank = len(value.shape)
     if value.is_graph_input() and rank == 2 and not isinstance(value.shape[1], int):
         return False
-    unfolded = maker is not None and maker.op_type == "OneHotEncoder"
+    unfolded = maker is not None and maker.op_type == "OneHotEncoder" and not value.is_graph_output()
     return rank in (1, 2) or (unfolded and rank <= 3)
 
 

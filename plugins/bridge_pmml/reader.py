@@ -16,6 +16,7 @@ from bridge.errors import UnreadableFile
 
 Element = Any
 LIMIT = 2**31
+CHUNK = 2**20
 VERSIONS = ("3.0", "3.1", "3.2", "4.0", "4.1", "4.2", "4.3", "4.4")
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 INTERFACE = "bridge.interface"
@@ -42,7 +43,11 @@ def read(path: Path) -> Element:
         remove_pis=True,
     )
     try:
-        root = etree.fromstring(bare(path.read_bytes()), parser)
+        with path.open("rb") as file:
+            parser.feed(bare(file.read(CHUNK)))
+            while chunk := file.read(CHUNK):
+                parser.feed(chunk)
+        root = parser.close()
     except (etree.XMLSyntaxError, ValueError) as error:
         raise UnreadableFile(
             f"{path} is not well-formed XML: {str(error).splitlines()[0] if str(error) else 'it is empty'}",
