@@ -10,6 +10,8 @@ import numpy as np
 
 from bridge.errors import ExecutionFailed, InvalidInput
 
+__all__ = ["Outputs", "run"]
+
 # What ONNX Runtime would quantize by itself: float weights between quantized activations
 APPROXIMATING = ["WeightBiasQuantization"]
 

@@ -11,6 +11,8 @@ import numpy as np
 from bridge.errors import InvalidOption, VerificationFailed
 from bridge.runtime import Outputs, run
 
+__all__ = ["Comparison", "Verification", "compare", "verify"]
+
 TOLERANCE = {"float16": (1e-2, 1e-2), "bfloat16": (1e-2, 1e-2)}
 FLOAT = (1e-3, 1e-4)
 MOVING = frozenset(

@@ -54,7 +54,7 @@ def legalized(model: ir.Model, fmt: Format) -> ir.Model:
 
     writer, model = plugins.exporter(fmt), model.clone()
     options = parse_options(writer.options, {}, fmt.title)
-    table, version = plugins.rules(fmt, writer.table, "export"), writer.version(options)
+    table, version = writer.table, writer.version(options)
 
     def accepts(node: ir.Node) -> bool:
         return writer.opaque or table.refusal(hub.qualified(node), node, version) is None
