@@ -84,6 +84,7 @@ class Verification:
         return self
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
         return asdict(self) | {"ok": self.ok, "first_diverging": self.first_diverging}
 
     def __str__(self) -> str:

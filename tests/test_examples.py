@@ -25,7 +25,9 @@ def test_read_report(mnist):
     assert sum(counts.values()) > 0
 
 
-@pytest.mark.parametrize(("folder", "module"), [("format_plugin", "openvino"), ("operator_plugin", "ai_edge_litert")])
+@pytest.mark.parametrize(
+    ("folder", "module"), [("format_plugin", "openvino"), ("operator_plugin", "ai_edge_litert")]
+)
 def test_a_plugin_of_others_passes_its_tests(folder, module, tmp_path):
     """As installed: found through the entry points of its own distribution."""
     pytest.importorskip(module)
@@ -33,7 +35,9 @@ def test_a_plugin_of_others_passes_its_tests(folder, module, tmp_path):
     project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
     info = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
     points = "".join(f"{k} = {v}\n" for k, v in project["entry-points"]["bridge"].items())
     (info / "entry_points.txt").write_text(f"[bridge]\n{points}")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(package), *sys.path])}

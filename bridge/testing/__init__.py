@@ -88,6 +88,7 @@ class FormatTests:
         return bridge.run(path, inputs, source=self.format)
 
     def destination(self, folder: Path, stem: str = "model") -> Path:
+        """Where to write a file of the format."""
         return folder / f"{stem}{self.declaration.suffixes[0]}"
 
     def save(self, model: ir.Model, path: Path) -> Path:
