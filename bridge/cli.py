@@ -422,11 +422,12 @@ def _declaration(fmt: Any) -> dict[str, Any]:
 
 def _described(fmt: Any) -> str:
     from bridge.errors import MissingDependency
+    from bridge.plugins import registry
 
     lines = [f"{fmt.title}: {fmt.versions}"]
     lines += [f"  {package} {version or 'is not installed'}" for package, version in fmt.installed().items()]
     if not all(fmt.installed().values()) and fmt.extra:
-        lines.append(f"  install: pip install 'modelbridge[{fmt.extra}]'")
+        lines.append(f"  install: pip install '{registry().owner(fmt)}[{fmt.extra}]'")
     for part in ("importer", "exporter"):
         if getattr(fmt, part) is None:
             continue
@@ -534,7 +535,7 @@ def executor(scheduler: str | None) -> Iterator[Any]:
         yield None
         return
     from bridge.errors import ExecutionFailed, MissingDependency
-    from bridge.formats import DISTRIBUTION
+    from bridge.plugins import DISTRIBUTION
 
     try:
         from distributed import Client

@@ -237,7 +237,7 @@ def _legalize(
     from bridge import hub
     from bridge.passes import legalize
 
-    table = plugins.rules(target, writer.table, "export")
+    table = writer.table
     version = writer.version(settings)
 
     def accepts(node: ir.Node) -> bool:

@@ -13,6 +13,25 @@ from onnx_ir import traversal
 
 from bridge.errors import InvalidHub
 
+__all__ = [
+    "HUB_OPSET",
+    "IR_VERSION",
+    "ML_OPSET",
+    "NHWC",
+    "Builder",
+    "all_nodes",
+    "attr",
+    "const",
+    "lineage",
+    "origin",
+    "qualified",
+    "rank_of",
+    "schema",
+    "shape_of",
+    "stamp",
+    "subgraphs",
+]
+
 HUB_OPSET = 28
 ML_OPSET = 5
 IR_VERSION = 13

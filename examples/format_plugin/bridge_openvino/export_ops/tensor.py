@@ -196,8 +196,10 @@ def grid_sample(ov, node, x, grid):
 
 @ops.op("NonMaxSuppression", needs=(FLOAT,))
 def non_max_suppression(ov, node, boxes, scores, *limits):
+    """OpenVINO suppresses at the threshold too, which is why it is moved by its last bit."""
     given = [ov.const(np.array(0)), ov.const(np.float32([0])), ov.const(np.float32([-np.inf]))]
     given[: len(limits)] = [g if v is None else v for g, v in zip(given, limits, strict=False)]
+    given[1] = ov.Maximum(ov.Multiply(given[1], np.float32([1 + 2**-23])), np.float32([1e-30]))
     coded = "center" if attr(node, "center_point_box", 0) else "corner"
     made = ov.NonMaxSuppression(
         boxes,
