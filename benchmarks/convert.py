@@ -1,14 +1,8 @@
-<<<<<<< HEAD
-"""Time whole conversion processes to TFLite or Core ML, their peak memory, and the latency of TFLite files, against a peer.
+"""Time whole conversion processes to TFLite, TorchScript or Core ML, their peak memory, and the latency of the files, against a peer.
 
     python benchmarks/convert.py MODEL.onnx ... [--to tflite] [--peer "onnx2tf -i {src} -o {dir}"] [--pairs 5]
-=======
-"""Time whole conversion processes to TFLite or TorchScript, their peak memory, and the latency of the files, against a peer.
-
-    python benchmarks/convert.py MODEL.onnx ... [--peer "onnx2tf -i {src} -o {dir}"] [--pairs 5]
     python benchmarks/convert.py MODEL.onnx ... --to torchscript
         --peer "PEER_PYTHON benchmarks/onnx2torch_peer.py {src} {dir}/model.pt"
->>>>>>> torchscript
 
 Runs alternate between bridge and the peer; figures are medians, ratios are medians of the pairs' ratios.
 """
@@ -27,13 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-<<<<<<< HEAD
-OURS = "{python} -m bridge convert {src} {dir}/model.%s --to %s --overwrite"
-SUFFIXES = {"tflite": "tflite", "coreml": "mlpackage"}
-=======
 OURS = "{{python}} -m bridge convert {{src}} {{dir}}/model.{suffix} --to {to} --overwrite"
-SUFFIXES = {"tflite": "tflite", "torchscript": "pt"}
->>>>>>> torchscript
+SUFFIXES = {"tflite": "tflite", "torchscript": "pt", "coreml": "mlpackage"}
 
 
 @dataclass(frozen=True)
@@ -52,11 +41,7 @@ def convert(command: str, src: Path, folder: Path) -> Run:
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - start
-<<<<<<< HEAD
-    found = [p for suffix in SUFFIXES.values() for p in folder.rglob(f"*.{suffix}")]
-=======
     found = [file for suffix in SUFFIXES.values() for file in folder.rglob(f"*.{suffix}")]
->>>>>>> torchscript
     files = sorted(found, key=lambda p: ("float16" in p.name, p.name))
     return Run(seconds, usage.ru_maxrss / 1024, files[0] if files and not process.returncode else None)
 
@@ -119,12 +104,8 @@ def in_litert(file: Path) -> Callable[[], object]:
 def measure(command: str, src: Path) -> tuple[Run, float | None]:
     with tempfile.TemporaryDirectory() as folder:
         run = convert(command, src, Path(folder))
-<<<<<<< HEAD
-        return run, latency_ms(run.file) if run.file and run.file.suffix == ".tflite" else None
-=======
         Path(folder, "source.onnx").symlink_to(src.resolve())
-        return run, latency_ms(run.file) if run.file else None
->>>>>>> torchscript
+        return run, latency_ms(run.file) if run.file and run.file.is_file() else None
 
 
 def median(values: list[float]) -> float | None:
@@ -136,11 +117,7 @@ def show(value: float | None, unit: str = "") -> str:
 
 
 def compare(src: Path, to: str, peer: str | None, pairs: int) -> None:
-<<<<<<< HEAD
-    ours = OURS % (SUFFIXES[to], to)
-=======
     ours = OURS.format(to=to, suffix=SUFFIXES[to])
->>>>>>> torchscript
     rounds = [(measure(ours, src), measure(peer, src) if peer else None) for _ in range(pairs)]
     sides = [("bridge", [ours for ours, _ in rounds])]
     if peer:
@@ -164,13 +141,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="*", type=Path)
-<<<<<<< HEAD
-    parser.add_argument("--latency", type=Path, help="print the latency of one .tflite file and stop")
-    parser.add_argument("--to", default="tflite", choices=SUFFIXES)
-=======
     parser.add_argument("--to", choices=list(SUFFIXES), default="tflite")
     parser.add_argument("--latency", type=Path, help="print the latency of one file and stop")
->>>>>>> torchscript
     parser.add_argument("--peer", help="command of the peer, with {src} and {dir}")
     parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args()
