@@ -26,6 +26,7 @@ TENSOR = "tflite.tensor"
 FILE = "tflite.file:"
 QUANTIZATION = "tflite.quantization"
 DIMENSIONS = "bridge.dimensions"
+RUNTIME = "min_runtime_version"
 BINARY = "base64:"
 LARGEST = 2**26
 MEMBERS = 1000
@@ -62,8 +63,9 @@ def read(entries: dict[str, bytes], model: ir.Model, path: Path) -> None:
 
 
 def written(model: ir.Model) -> list[tuple[str, bytes]]:
-    """The metadata entries of a file with this model: what it read from one, and the names of its dimensions."""
-    derived = (MODEL, DIMENSIONS, QUANTIZATION)
+    """The metadata entries of a file with this model: what it read from one, less the runtime that file's operators asked for, and the
+    names of its dimensions."""
+    derived = (MODEL, DIMENSIONS, QUANTIZATION, RUNTIME)
     found = [
         (name, raw(value))
         for name, value in sorted(model.metadata_props.items())

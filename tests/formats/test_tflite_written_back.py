@@ -10,8 +10,8 @@ import conftest
 import numpy as np
 import pytest
 from bridge_tflite import runtime
+from bridge_tflite.cases import CASES
 from bridge_tflite.reader import read
-from tflite_cases import CASES
 
 import bridge
 from bridge.errors import BridgeError, UnsupportedModel

@@ -113,6 +113,12 @@ def bounded(size: int) -> int:
     return int(size)
 
 
+def spread(x: Any, axis: int, step: int) -> None:
+    """Raise UnreadableFile, as `bounded` does, where `step` places for each of `axis` are too many."""
+    length = x.shape[axis] if x.shape is not None else None
+    bounded(step * (length if isinstance(length, int) else 1))
+
+
 def counted(size: int) -> np.ndarray:
     """0, 1 … size - 1. Raises UnreadableFile as `bounded` does."""
     return np.arange(bounded(size))

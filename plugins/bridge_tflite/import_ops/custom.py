@@ -22,6 +22,56 @@ from bridge_tflite.import_ops.common import (
 from bridge_tflite.import_ops.math import atan2
 
 SAME = 1
+FLEX = {
+    "AddV2": "Add",
+    "RealDiv": "Div",
+    "Maximum": "Max",
+    "Minimum": "Min",
+    "LogicalAnd": "And",
+    "LogicalOr": "Or",
+    "LogicalNot": "Not",
+    "Inv": "Reciprocal",
+    **{
+        name: name
+        for name in [
+            "Abs",
+            "Acos",
+            "Acosh",
+            "Asin",
+            "Asinh",
+            "Atan",
+            "Atanh",
+            "Ceil",
+            "Cos",
+            "Cosh",
+            "Equal",
+            "Erf",
+            "Exp",
+            "Floor",
+            "Greater",
+            "Identity",
+            "IsInf",
+            "Less",
+            "Log",
+            "Mul",
+            "Neg",
+            "Pow",
+            "Reciprocal",
+            "Relu",
+            "Round",
+            "Sigmoid",
+            "Sign",
+            "Sin",
+            "Sinh",
+            "Softplus",
+            "Softsign",
+            "Sqrt",
+            "Sub",
+            "Tan",
+            "Tanh",
+        ]
+    },
+}
 
 
 def _whole(*places):
@@ -237,3 +287,9 @@ def _around(op, value, size):
 
 def _mixed(op, a, b, share):
     return op.Add(op.Mul(a, op.Sub(np.float32(1), share)), op.Mul(b, share))
+
+
+@ops.op(*(f"custom::Flex{name}" for name in FLEX))
+def flex(op, node, *inputs):
+    """TensorFlow's operators without attributes, which some converters leave in a file."""
+    return op.node(FLEX[node.op.removeprefix("Flex")], *inputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.hub import rank_of
-from bridge_tflite.import_ops.common import BOOL, INT32, INT64, bounded, ints, need, ops
+from bridge_tflite.import_ops.common import BOOL, INT32, INT64, bounded, ints, need, ops, spread
 from bridge_tflite.import_ops.reduce import COMBINED, WINDOWED, windows
 from bridge_tflite.import_ops.tensor import dynamic_update_slice
 
@@ -156,6 +156,7 @@ def padded(op, x, value, low, high, inner):
     """Copies of the value between elements, then around."""
     rank = rank_of(x)
     for axis, gap in enumerate(inner):
+        spread(x, axis, gap + 1)
         if gap:
             around = [0] * (2 * rank + 2)
             around[rank + 1 + axis + 1] = gap
@@ -164,6 +165,8 @@ def padded(op, x, value, low, high, inner):
             lengths[axis] = op.Mul(lengths[axis], ints(gap + 1))
             joined = op.Reshape(spaced, op.Concat(*lengths, axis=0))
             x = op.Slice(joined, ints(0), ints(-gap), ints(axis))
+    for amount in (*low, *high):
+        bounded(abs(amount))
     return op.Pad(x, ints(*low, *high), value) if any((*low, *high)) else x
 
 

@@ -19,6 +19,7 @@ from bridge_tflite.import_ops.common import (
     ints,
     need,
     ops,
+    spread,
     vector,
 )
 
@@ -503,6 +504,7 @@ def bucketize(op, node, x):
 def dilate(op, node, x, dilations, padding):
     """Every element but the last of an axis is followed by copies of the padding value."""
     for axis, step in enumerate(vector(dilations)):
+        spread(x, axis, max(step, 0))
         if step > 1:
             rank = len(node.shape(0))
             pads = [0] * (2 * rank + 2)

@@ -78,13 +78,19 @@ def swapped(value: ir.Value) -> bool:
     return attr(made, "perm") == [*range(rank - 2), rank - 1, rank - 2]
 
 
-@native.op("MatMul", needs=(condition("a transposed right operand", lambda n: swapped(n.inputs[1])),))
+def turned(node: ir.Node) -> bool:
+    """A product of two to four dimensions, not empty, by a transposed right operand."""
+    ranks = [rank_of(v) or 0 for v in node.inputs]
+    return min(ranks) >= 2 and max(ranks) <= 4 and not empty(node) and swapped(node.inputs[1])  # type: ignore[arg-type]
+
+
+def empty(node: ir.Node) -> bool:
+    return any(0 in list(v.shape or ()) for v in node.inputs if v is not None)
+
+
+@native.op("MatMul", needs=(dtype("float"), condition("a transposed right operand", turned)))
 def batch_matmul(op, node, x, y):
     """The kernel reads the right operand transposed as well."""
-    low = min(rank_of(x) or 0, rank_of(y) or 0)
-    empty = 0 in [*(x.shape or [0]), *(y.shape or [0])]
-    if x.dtype != ir.DataType.FLOAT or low < 2 or max(rank_of(x), rank_of(y)) > 4 or empty:
-        return NotImplemented
     source = y.producer().inputs[0]
     return op.BatchMatMul(x, source, _domain=TFLITE, _dtype=x.dtype, _shape=node.outputs[0].shape, adj_y=1)
 
