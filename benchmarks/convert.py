@@ -1,4 +1,4 @@
-"""Time whole conversion processes, to TFLite or as asked, their peak memory, and the latency of TFLite files, against a peer.
+"""Time whole conversion processes to TFLite, ONNX or Core ML, their peak memory, and the latency of TFLite files, against a peer.
 
     python benchmarks/convert.py MODEL.onnx ... [--to tflite] [--peer "onnx2tf -i {src} -o {dir}"] [--pairs 5]
 
@@ -18,7 +18,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-OURS = "{python} -m bridge convert {src} {dir}/model.{to} --to {to} --overwrite"
+OURS = "{python} -m bridge convert {src} {dir}/model.%s --to %s --overwrite"
+SUFFIXES = {"tflite": "tflite", "coreml": "mlpackage", "onnx": "onnx"}
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,15 @@ class Run:
     file: Path | None
 
 
-def convert(command: str, src: Path, folder: Path, to: str) -> Run:
-    words = shlex.split(command.format(python=sys.executable, src=src, dir=folder, to=to))
+def convert(command: str, src: Path, folder: Path) -> Run:
+    words = shlex.split(command.format(python=sys.executable, src=src, dir=folder))
     start = time.perf_counter()
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - start
-    files = sorted(folder.rglob(f"*.{to}"), key=lambda p: ("float16" in p.name, p.name))
+    found = [p for suffix in SUFFIXES.values() for p in folder.rglob(f"*.{suffix}")]
+    files = sorted(found, key=lambda p: ("float16" in p.name, p.name))
     return Run(seconds, usage.ru_maxrss / 1024, files[0] if files and not process.returncode else None)
 
 
@@ -65,10 +67,10 @@ def print_latency(file: Path, repeats: int = 20) -> None:
     print(statistics.median(times[1:]))
 
 
-def measure(command: str, src: Path, to: str) -> tuple[Run, float | None]:
+def measure(command: str, src: Path) -> tuple[Run, float | None]:
     with tempfile.TemporaryDirectory() as folder:
-        run = convert(command, src, Path(folder), to)
-        return run, latency_ms(run.file) if run.file and to == "tflite" else None
+        run = convert(command, src, Path(folder))
+        return run, latency_ms(run.file) if run.file and run.file.suffix == ".tflite" else None
 
 
 def median(values: list[float]) -> float | None:
@@ -79,8 +81,9 @@ def show(value: float | None, unit: str = "") -> str:
     return "—" if value is None else f"{value:.2f}{unit}"
 
 
-def compare(src: Path, peer: str | None, pairs: int, to: str) -> None:
-    rounds = [(measure(OURS, src, to), measure(peer, src, to) if peer else None) for _ in range(pairs)]
+def compare(src: Path, to: str, peer: str | None, pairs: int) -> None:
+    ours = OURS % (SUFFIXES[to], to)
+    rounds = [(measure(ours, src), measure(peer, src) if peer else None) for _ in range(pairs)]
     sides = [("bridge", [ours for ours, _ in rounds])]
     if peer:
         sides.append((Path(shlex.split(peer)[0]).name, [theirs for _, theirs in rounds if theirs]))
@@ -104,14 +107,14 @@ def main() -> None:
     )
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--latency", type=Path, help="print the latency of one .tflite file and stop")
+    parser.add_argument("--to", default="tflite", choices=SUFFIXES)
     parser.add_argument("--peer", help="command of the peer, with {src} and {dir}")
-    parser.add_argument("--to", default="tflite", help="the format to write (default: tflite)")
     parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args()
     if options.latency:
         print_latency(options.latency)
     for src in options.models:
-        compare(src, options.peer, options.pairs, options.to)
+        compare(src, options.to, options.peer, options.pairs)
 
 
 if __name__ == "__main__":

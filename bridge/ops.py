@@ -26,6 +26,12 @@ class Rule:
     since: int = 0
     needs: tuple[Need, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.needs, tuple):
+            raise PluginError(
+                f"The needs of the rule for {self.op} are no tuple.", "One need is written (need,)."
+            )
+
     def refusal(self, node: Any, version: int, title: Callable[[int], str] = str) -> str | None:
         """Why this rule does not take `node`, or None when it does."""
         if self.since > version:

@@ -10,8 +10,9 @@ import numpy as np
 
 from bridge.errors import ExecutionFailed, InvalidInput
 
-# What ONNX Runtime would quantize by itself: float weights between quantized activations
-APPROXIMATING = ["WeightBiasQuantization"]
+# What ONNX Runtime would quantize by itself, float weights between quantized activations; and the factor of a product of
+# double matrices, which it would keep as a float
+APPROXIMATING = ["WeightBiasQuantization", "MatMulScaleFusion"]
 
 
 class Outputs(dict[str, Any]):

@@ -14,7 +14,7 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
-from bridge_pmml import predicates, special
+from bridge_pmml import predicates, special, texts
 from bridge_pmml.reader import Element, describe
 from bridge_pmml.values import BOOL, DOUBLE, INT64, Columns, Truth, Val, either, joined, negated
 
@@ -227,6 +227,13 @@ def choice(scope, node, condition, then, otherwise=None):
     then, otherwise = (columns.truth(v) if isinstance(v, Truth) else v for v in (then, otherwise))
     gap = columns.constant("" if then.text else math.nan, then.kind)
     return columns.where(truth.true, then, columns.where(truth.false, otherwise or gap, gap))
+
+
+@functions.op("dateDaysSinceYear", "dateSecondsSinceYear", "dateSecondsSinceMidnight")
+def since(scope, node, x, year=None):
+    name = node.get("function")
+    expect(node, (x,) if year is None else (x, year), 1 if name.endswith("Midnight") else 2)
+    return texts.since(scope, node, name, x, year)
 
 
 @functions.op("concat")

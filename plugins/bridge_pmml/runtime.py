@@ -31,10 +31,11 @@ def engine() -> Any:
     return pypmml.Model
 
 
-def run(path: Path, inputs: dict[str, Any]) -> Outputs:
+def run(path: Path, inputs: dict[str, Any], outputs: str = "all") -> Outputs:
     """Outputs by name, [N, 1] each: doubles with NaN for missing, strings with "" for missing.
 
-    Inputs are arrays [N, 1] by field, or one `inputs` [N, F] of the numeric fields in order. Raises InvalidInput
+    Inputs are arrays [N, 1] by field, or one `inputs` [N, F] of the numeric fields in order; `outputs="numbers"` leaves out text,
+    as the importer does. Raises InvalidInput
     for names the document does not have, ExecutionFailed in PMML4S's words, MissingDependency without it.
     """
     import importlib.metadata
@@ -46,7 +47,11 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
         raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
     noted = interface_of(path)
     names = [f.name for f in model.inputFields]
-    columns = _columns(model, names, _spread(inputs, noted["inputs"]) if noted else inputs)
+    last = None
+    if model.modelElement == "AssociationModel":
+        columns, last = _baskets(names, inputs)
+    else:
+        columns = _columns(model, names, _spread(inputs, noted["inputs"]) if noted else inputs)
     columns = {n: c for n, c in columns.items() if c}
     counts = {len(c) for c in columns.values()}
     if len(counts) > 1:
@@ -61,9 +66,12 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
             found = json.loads(model.predict(json.dumps(rows)))
     except Exception as error:
         raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
+    found = found if last is None else [found[i] for i in last]
     names = [f.name for f in model.outputFields]
     values = {name: _array([row.get(name) for row in found]) for name in dict.fromkeys(names)}
     values = _gathered(values, noted["outputs"]) if noted else values
+    if outputs == "numbers":
+        values = {name: array for name, array in values.items() if array.dtype.kind == "f"}
     return Outputs(values, f"PMML4S {importlib.metadata.version('pypmml')}")
 
 
@@ -97,6 +105,7 @@ def _gathered(values: dict[str, np.ndarray], entries: list[dict[str, Any]]) -> d
     for entry in entries:
         array = np.concatenate([values[name] for name in entry["fields"]], axis=1)
         if entry["dtype"] != "STRING":
+            array = np.where(array == "", math.nan, array) if array.dtype == object else array
             array = array.astype(np.float64).astype(ir.DataType[entry["dtype"]].numpy())
         found[entry["name"]] = array[:, 0] if len(entry["shape"]) == 1 else array
     return found
@@ -116,6 +125,22 @@ def _columns(model: Any, names: list[str], inputs: dict[str, Any]) -> dict[str, 
     if unknown and not set(names) & set(given):
         raise InvalidInput(f"The document's inputs are {', '.join(names)}, not {', '.join(given)}.")
     return {name: [_plain(v) for v in _rows(np.asarray(array))[:, 0]] for name, array in given.items()}
+
+
+def _baskets(names: list[str], inputs: dict[str, Any]) -> tuple[dict[str, list[Any]], list[int]]:
+    """A row per item, told apart by the group field as PMML4S collects them, and the last row of each basket."""
+    groups = [n for n in names if n not in inputs]
+    if not groups or len(inputs) != 1:
+        raise ExecutionFailed("PMML4S tells baskets apart by a group field, which the document lacks.")
+    [(name, array)] = inputs.items()
+    columns: dict[str, list[Any]] = {name: [], groups[0]: []}
+    last = []
+    for index, row in enumerate(_rows(np.asarray(array))):
+        items = [c for c in map(_plain, row) if c is not None] or [None]
+        columns[name] += items
+        columns[groups[0]] += [f"basket {index}"] * len(items)
+        last.append(len(columns[name]) - 1)
+    return columns, last
 
 
 def _plain(value: Any) -> Any:

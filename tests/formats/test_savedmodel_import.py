@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import SHARED
 
 import bridge
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
@@ -17,40 +18,22 @@ from bridge.verify import compare
 
 pytest.importorskip("tensorflow")
 
+from bridge_savedmodel.cases import cases, plain
+from bridge_savedmodel.cases.layers import cases as layer_cases
 from bridge_savedmodel.runtime import run
 from bridge_savedmodel.tensorflow import tensorflow
-from savedmodel_layers import cases as layer_cases
-from savedmodel_more_operators import MORE
-from savedmodel_operators import FAMILIES
 
-MODELS = Path("/work/shared/models/savedmodel")
-if not MODELS.is_dir():
-    MODELS = Path(__file__).parents[3] / "shared" / "models" / "savedmodel"
+MODELS = SHARED / "savedmodel"
 
 tf = tensorflow()
-OPERATORS = {name: case for family in (*FAMILIES, *MORE) for name, case in family(tf).items()}
-
-
-def plain(value: Any) -> np.ndarray:
-    array = np.asarray(value)
-    return np.vectorize(lambda v: v.decode(), otypes=[object])(array) if array.dtype == object else array
-
-
-def spec(name: str, array: np.ndarray) -> Any:
-    dims = [None, *array.shape[1:]] if array.ndim > 1 else array.shape
-    return tf.TensorSpec(dims, tf.string if array.dtype == object else array.dtype, name)
+OPERATORS = cases()
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_an_operator_computes_what_tensorflow_computes(name: str) -> None:
-    function, *arrays = OPERATORS[name]
-    specs = [spec(f"in{n}", a) for n, a in enumerate(arrays)]
-    traced = tf.function(function, autograph=False).get_concrete_function(*specs)
-    values = [plain(t) for t in tf.nest.flatten(traced(*(tf.constant(a) for a in arrays)))]
-    model = bridge.load(traced)
-    found = bridge.run(model, {f"in{n}": a for n, a in enumerate(arrays)})
-    assert len(found) == len(values)
-    checked = compare(Outputs(dict(zip(found, values, strict=True)), "TensorFlow"), found)
+def test_an_operator_computes_what_tensorflow_computes(name: str, tmp_path: Path) -> None:
+    case = OPERATORS[name].make(tmp_path)
+    found = bridge.run(bridge.load(case.source), case.inputs)
+    checked = compare(Outputs(dict(zip(found, case.expected, strict=True)), "TensorFlow"), found)
     assert checked.ok, str(checked)
 
 

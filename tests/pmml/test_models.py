@@ -236,6 +236,31 @@ def test_clusters_by_every_measure(measure, tmp_path):
     assert found["cluster"][2] == "q"
 
 
+def test_naive_bayes_counts_its_target_where_its_output_lacks_the_counts(tmp_path):
+    def table(counts):
+        return "".join(f'<TargetValueCount value="{v}" count="{c}"/>' for v, c in counts)
+
+    pairs = "".join(
+        f'<PairCounts value="{v}"><TargetValueCounts>{table(c)}</TargetValueCounts></PairCounts>'
+        for v, c in (("a", [("no", 3), ("yes", 1)]), ("b", [("no", 3), ("yes", 5)]))
+    )
+    inputs = f'<BayesInputs><BayesInput fieldName="c">{pairs}</BayesInput></BayesInputs>'
+    output = f'<BayesOutput fieldName="k"><TargetValueCounts>{table([("no", 6), ("yes", 6)])}</TargetValueCounts></BayesOutput>'
+    text = f'<NaiveBayesModel functionName="classification" threshold="0.1">{schema(target="k")}{inputs}{output}</NaiveBayesModel>'
+    given = rows(c=["a", "b", None])
+    whole = scores(write(tmp_path, document(text)), given)
+    assert scores(write(tmp_path, document(text.replace(output, "")), "less.pmml"), given) == whole
+    assert whole["probability_no"] == pytest.approx([0.75, 0.375, 0.5])
+    uneven = text.replace(output, "").replace("</BayesInputs>", inputs[13:].replace('count="5"', 'count="6"'))
+    with pytest.raises(UnreadableFile, match="no counts of its target"):
+        bridge.load(write(tmp_path, document(uneven), "uneven.pmml"))
+
+
+def test_the_namespace_tells_the_version_a_document_leaves_out(tmp_path):
+    path = write(tmp_path, document(tree()).replace(' version="4.4"', ""))
+    assert bridge.load(path).metadata_props["bridge.version"] == "4.4"
+
+
 def test_a_gaussian_process_interpolates_with_its_kernel(tmp_path):
     table = "".join(f"<row><x>{x}</x><y>{y}</y></row>" for x, y in [(0, 1), (1, 3), (2, 2)])
     held = f'<TrainingInstances><InstanceFields><InstanceField field="x" column="x"/><InstanceField field="y" column="y"/></InstanceFields><InlineTable>{table}</InlineTable></TrainingInstances>'
@@ -299,10 +324,10 @@ def test_a_document_is_checked_against_its_own_records(tmp_path):
         (document(tree().replace('field="x"', 'field="nowhere"')), UnreadableFile),
         (document(tree().replace('value="0.1"', 'value="zero"')), BridgeError),
         (document(tree().replace('score="1"', 'score="one"')), BridgeError),
-        (document(f'<AssociationModel functionName="associationRules">{schema()}</AssociationModel>'), UnsupportedModel),
+        (document(f'<SequenceModel functionName="sequences">{schema()}</SequenceModel>'), UnsupportedModel),
         (document(f'<MiningModel functionName="regression">{schema()}</MiningModel>'), BridgeError),
     ],
-    ids=["empty", "cut", "html", "no-model", "version", "bomb", "external", "deep", "no-operator", "no-field", "unknown-field", "no-number", "no-score", "association", "no-segments"],
+    ids=["empty", "cut", "html", "no-model", "version", "bomb", "external", "deep", "no-operator", "no-field", "unknown-field", "no-number", "no-score", "sequences", "no-segments"],
 )  # fmt: skip
 def test_bad_documents_give_typed_errors(text, error, tmp_path):
     with pytest.raises(error):

@@ -309,7 +309,7 @@ def cumulative_log_sum_exp(op, node, x, axis):
     mine, others = op.Unsqueeze(places, np.array([1])), op.Unsqueeze(places, np.array([0]))
     mine, others = (others, mine) if node.get("reverse", False) else (mine, others)
     kept = (op.Less if node.get("exclusive", False) else op.LessOrEqual)(others, mine)
-    shape = np.array([*range(along + 2, rank + 1)], np.int64)
+    shape = np.arange(2, rank - along + 1)
     kept = op.Unsqueeze(kept, shape) if shape.size else kept
     lowest = like(op, x, np.finfo(x.dtype.numpy()).min if node.get("exclusive", False) else -np.inf)
     pairs = op.Where(kept, op.Unsqueeze(x, np.array([along])), lowest)

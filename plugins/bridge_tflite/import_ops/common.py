@@ -15,8 +15,8 @@ from bridge.passes.widen import APPROXIMATED
 
 ops = OpTable("TFLite import")
 
-INT32, INT64, BOOL, UINT64, FLOAT = (
-    int(ir.DataType[n]) for n in ("INT32", "INT64", "BOOL", "UINT64", "FLOAT")
+INT32, INT64, BOOL, UINT32, FLOAT = (
+    int(ir.DataType[n]) for n in ("INT32", "INT64", "BOOL", "UINT32", "FLOAT")
 )
 
 LARGEST = 2**26

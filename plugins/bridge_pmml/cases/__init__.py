@@ -1,0 +1,14 @@
+"""PMML documents of one element or function each, by family: what PMML4S, or the specification, says is what the hub must say."""
+
+from __future__ import annotations
+
+from bridge.matrix import NativeCase
+from bridge_pmml.cases import ensembles, expressions, fields, functions, regression, trees
+from bridge_pmml.cases.common import CASES
+
+__all__ = ["CASES", "ensembles", "expressions", "fields", "functions", "regression", "trees"]
+
+
+def cases() -> dict[str, NativeCase]:
+    """Every case, as the matrix measures them."""
+    return CASES
