@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,7 +95,12 @@ class Document:
         return self.apply("if", condition, then, otherwise, kind=kind)
 
     def compare(self, function: str, a: Any, b: Any) -> Ref:
-        """False where an operand is missing, as NaN compares. To PMML4S no integer is equal to a double."""
+        """False where an operand is missing, as NaN compares. To PMML4S no integer is equal to a double, and nothing to
+        infinity: what is beyond the largest double is."""
+        for one, other in ((a, b), (b, a)):
+            if function == "equal" and isinstance(one, (float, np.floating)) and np.isinf(one):
+                beyond = "greaterThan" if one > 0 else "lessThan"
+                return self.compare(beyond, other, float(np.copysign(sys.float_info.max, one)))
         if "integer" in (kind_of(a), kind_of(b)) and kind_of(a) != kind_of(b):
             a, b = self.as_double(a), self.as_double(b)
         return self.apply(function, a, b, kind="boolean", mapMissingTo="false")

@@ -175,3 +175,12 @@ def test_infinite_constants_are_written_as_pmml4s_reads_them(tmp_path):
     for found in (bridge.run(path, x), bridge.run(bridge.load(path), x)):
         assert found["y"].tolist() == [False, False, False, True]
         np.testing.assert_array_equal(found["z"], x["x"])
+
+
+def test_equal_to_infinity_is_beyond_the_largest_double(tmp_path):
+    graph = "g (float[4] x) => (bool[4] y) <float i = {0}> { y = Equal (x, i) }"
+    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> {graph}')
+    proto.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.array(np.inf, np.float32), "i"))
+    path = bridge.convert(proto, tmp_path / "m.pmml").path
+    found = bridge.run(path, {"x": np.array([1, np.inf, -np.inf, 2.5], np.float32)})
+    assert found["y"].tolist() == [False, True, False, False]
