@@ -1,4 +1,4 @@
-"""Time whole conversion processes to TFLite, TorchScript or Core ML, their peak memory, and the latency of the files, against a peer.
+"""Time whole conversion processes to TFLite, TorchScript, Core ML or ONNX, their peak memory, and the latency of the files, against a peer.
 
     python benchmarks/convert.py MODEL.onnx ... [--to tflite] [--peer "onnx2tf -i {src} -o {dir}"] [--pairs 5]
     python benchmarks/convert.py MODEL.onnx ... --to torchscript
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OURS = "{{python}} -m bridge convert {{src}} {{dir}}/model.{suffix} --to {to} --overwrite"
-SUFFIXES = {"tflite": "tflite", "torchscript": "pt", "coreml": "mlpackage"}
+SUFFIXES = {"tflite": "tflite", "torchscript": "pt", "coreml": "mlpackage", "onnx": "onnx"}
 
 
 @dataclass(frozen=True)

@@ -215,3 +215,25 @@ def test_images_cross_without_transposes() -> None:
     hub = bridge.load(model)
     assert sum(n.op_type == "Transpose" for n in hub.graph) == 2
     assert [d if isinstance(d, int) else "?" for d in hub.graph.inputs[0].shape] == ["?", 8, 8, 3]
+
+
+APPLICATIONS = {"MobileNetV2": (96, {"alpha": 0.35}), "MobileNetV3Small": (64, {"minimalistic": True})}
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_applications_reach_onnx_and_tflite(name: str, tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    keras.utils.set_random_seed(0)
+    size, more = APPLICATIONS[name]
+    make = getattr(keras.applications, name)
+    model = make(input_shape=(size, size, 3), weights=None, classes=10, classifier_activation=None, **more)
+    for weight in model.weights:
+        if weight.path.endswith("moving_variance"):
+            weight.assign(weight * 0.1)
+    image = np.random.default_rng(0).uniform(0, 1, (2, size, size, 3)).astype(np.float32)
+    expected = np.asarray(model(image, training=False))
+    hub = bridge.load(model)
+    for suffix in (".onnx", ".tflite"):
+        path = bridge.save(hub, tmp_path / f"m{suffix}").path
+        found = next(iter(bridge.run(path, {hub.graph.inputs[0].name: image}).values()))
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())

@@ -185,3 +185,12 @@ def test_infinity_and_the_zero_below_zero_pass_pmml4s_both_ways(tmp_path):
         np.testing.assert_array_equal(
             found["z"], [np.inf, -np.inf, np.nan, -np.inf, 1e300 / np.float64(1e-300), 1.5]
         )
+
+
+def test_equal_to_infinity_is_beyond_the_largest_double(tmp_path):
+    graph = "g (float[4] x) => (bool[4] y) <float i = {0}> { y = Equal (x, i) }"
+    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> {graph}')
+    proto.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.array(np.inf, np.float32), "i"))
+    path = bridge.convert(proto, tmp_path / "m.pmml").path
+    found = bridge.run(path, {"x": np.array([1, np.inf, -np.inf, 2.5], np.float32)})
+    assert found["y"].tolist() == [False, True, False, False]
