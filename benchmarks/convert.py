@@ -1,6 +1,6 @@
-"""Time whole conversion processes to TFLite or TorchScript, their peak memory, and the latency of the files, against a peer.
+"""Time whole conversion processes to TFLite, TorchScript, Core ML or ONNX, their peak memory, and the latency of the files, against a peer.
 
-    python benchmarks/convert.py MODEL.onnx ... [--peer "onnx2tf -i {src} -o {dir}"] [--pairs 5]
+    python benchmarks/convert.py MODEL.onnx ... [--to tflite] [--peer "onnx2tf -i {src} -o {dir}"] [--pairs 5]
     python benchmarks/convert.py MODEL.onnx ... --to torchscript
         --peer "PEER_PYTHON benchmarks/onnx2torch_peer.py {src} {dir}/model.pt"
 
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OURS = "{{python}} -m bridge convert {{src}} {{dir}}/model.{suffix} --to {to} --overwrite"
-SUFFIXES = {"tflite": "tflite", "torchscript": "pt"}
+SUFFIXES = {"tflite": "tflite", "torchscript": "pt", "coreml": "mlpackage", "onnx": "onnx"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def measure(command: str, src: Path) -> tuple[Run, float | None]:
     with tempfile.TemporaryDirectory() as folder:
         run = convert(command, src, Path(folder))
         Path(folder, "source.onnx").symlink_to(src.resolve())
-        return run, latency_ms(run.file) if run.file else None
+        return run, latency_ms(run.file) if run.file and run.file.is_file() else None
 
 
 def median(values: list[float]) -> float | None:

@@ -38,6 +38,7 @@ TORCHSCRIPT = Format(
     importer="bridge_torchscript.importer:importer",
     exporter="bridge_torchscript.exporter:exporter",
     runtime="bridge_torchscript.runtime:run",
+    cases="bridge_torchscript.cases:cases",
     versions="archive version 10, torch 1.12 and later",
     extra="torchscript",
     requires=("torch",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from typing import Any
 
 import numpy as np
@@ -127,8 +128,16 @@ def cross(op, x, other, dim=-1):
 
 @ops.op("aten::einsum")
 def einsum(op, equation, tensors, path=None):
-    equation = equation.replace(" ", "")
-    return op.Einsum(*tensors, equation=equation)
+    """torch sums over what an ellipsis stands for when the result has none; ONNX has to name it for that."""
+    terms, arrow, result = equation.replace(" ", "").partition("->")
+    if arrow and "..." in terms and "..." not in result:
+        free = [letter for letter in string.ascii_letters if letter not in equation]
+        named = []
+        for term, value in zip(terms.split(","), tensors, strict=True):
+            width = rank(value) - len(term.replace("...", ""))
+            named.append(term.replace("...", "".join(free[-width:] if width else "")))
+        terms = ",".join(named)
+    return op.Einsum(*tensors, equation=terms + arrow + result)
 
 
 def _tensordot(op: Any, x: ir.Value, other: ir.Value, dims_self: Any, dims_other: Any) -> ir.Value:
