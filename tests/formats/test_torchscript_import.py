@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -335,3 +337,29 @@ def test_node_cases_come_back(case: str) -> None:
 def test_what_may_be_absent_at_run_time_is_asked_for() -> None:
     result = measure("torchscript:onnx", "test_optional_get_element_optional_tensor")
     assert result.outcome == "untried", result.reason
+
+
+CALLS_TORCHVISION = """
+import sys, numpy as np, bridge
+boxes = np.array([[0, 0, 2, 2], [0, 0, 2, 1.9], [3, 3, 5, 5]], np.float32)
+model = bridge.load(sys.argv[1], inputs=["boxes:float32[n,4]", "scores:float32[n]"])
+print(bridge.run(model, {"boxes": boxes, "scores": np.array([0.5, 0.9, 0.1], np.float32)})["output"].tolist())
+"""
+
+
+def test_operators_of_torchvision_are_read_where_it_does_not_load(tmp_path: Path) -> None:
+    class Suppress(torch.nn.Module):
+        def forward(self, boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            return torch.minimum(boxes, scores)
+
+    torch.jit.save(torch.jit.script(Suppress()), tmp_path / "plain.pt")
+    with zipfile.ZipFile(tmp_path / "plain.pt") as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    called = {
+        name: data.replace(b"torch.minimum(boxes, scores)", b"ops.torchvision.nms(boxes, scores, 0.5)")
+        for name, data in members.items()
+    }
+    path = archive(tmp_path / "suppress.pt", called)
+    words = [sys.executable, "-W", "ignore", "-c", CALLS_TORCHVISION, str(path)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.stdout.strip().endswith("[1, 2]"), done.stderr[-2000:]
