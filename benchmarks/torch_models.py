@@ -27,6 +27,7 @@ import torch
 SECONDS = 300
 SUFFIXES = {"onnx": "onnx", "tflite": "tflite", "torchscript": "pt"}
 SCHEMAS = {
+    "box_iou_rotated": "(Tensor boxes1, Tensor boxes2) -> Tensor",
     "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "roi_align": "(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, int sampling_ratio, bool aligned) -> Tensor",
 }
@@ -64,7 +65,7 @@ def import_torchvision() -> None:
     from models import OPERATORS
 
     library = torch.library.Library("torchvision", "DEF")
-    for name in OPERATORS:
+    for name in dict.fromkeys([*OPERATORS, *SCHEMAS]):
         library.define(f"{name}{SCHEMAS.get(name, '() -> ()')}")
     library.impl("nms", nms, "CompositeExplicitAutograd")
     library.impl("roi_align", align, "CompositeExplicitAutograd")

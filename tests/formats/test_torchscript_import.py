@@ -169,6 +169,20 @@ class Lists(torch.nn.Module):
         return {"left": left, "right": right.to(torch.int64), "size": torch.tensor(x.shape[0])}
 
 
+def test_places_and_truths_are_found(tmp_path: Path) -> None:
+    class Found(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            rows, columns = torch.where(x > 0)
+            known = all([x.dim() == 2, x.size(1) == 3]) and any([x.size(0) > 0])
+            return rows * 10 + columns if known else rows
+
+    torch.jit.save(torch.jit.script(Found()), tmp_path / "found.pt")
+    x = np.array([[1, -1, 2], [-3, 4, -5]], np.float32)
+    for dims in ("2,3", "n,3"):
+        model = bridge.load(tmp_path / "found.pt", inputs=[f"x:float32[{dims}]"])
+        assert bridge.run(model, {"x": x})["output"].tolist() == [0, 2, 11]
+
+
 @pytest.mark.parametrize("size", ["3", "n"])
 @pytest.mark.parametrize("module", [Views, Branch, Loops, Lists], ids=lambda m: m.__name__)
 def test_scripted_code_agrees_with_torch(module: Any, size: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
-from bridge_torchscript.import_ops import fourier
+from bridge_torchscript.import_ops import fourier, indexing
 from bridge_torchscript.import_ops.common import (
     T,
     cast,
@@ -426,7 +426,10 @@ def clamp_max(op, x, max):
 
 
 @ops.op("aten::where")
-def where(op, condition, x, other):
+def where(op, condition, x=None, other=None):
+    """One of two; of a condition alone the places that hold, a tensor for each dimension."""
+    if x is None:
+        return indexing.nonzero_numpy(op, condition)
     a, b = together(op, x, other)
     return op.Where(truth(op, condition), a, b)
 
