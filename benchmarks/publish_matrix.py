@@ -1,6 +1,6 @@
 """Publish a measured matrix: keep its evidence, and write what is rendered from it.
 
-    bridge matrix --most 4 --mode both -o DIR
+    bridge matrix -o DIR
     python benchmarks/publish_matrix.py DIR
 
 Writes docs/matrix/results.jsonl.gz, format_matrix.md, bridge/matrix/measured.json, and the table between the marks in README.md. Refuses evidence

@@ -16,6 +16,7 @@ import onnx_ir as ir
 from bridge import hub
 
 KEY = "bridge.interface"
+UNITS = "bridge.compute_units"
 OWN = ("coreml.range.", "coreml.shapes.", "coreml.image.", "coreml.description.")
 DESCRIBED = {"coreml.shortDescription", "coreml.author", "coreml.license", "coreml.versionString"}
 

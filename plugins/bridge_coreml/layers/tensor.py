@@ -230,10 +230,11 @@ def constant_pad(op, layer, x, amounts=None):
     p, rank = layer.params, rank_of(x) or 1
     value = np.float32(p.value)
     if amounts is not None:
-        pads = op.Reshape(
-            op.Transpose(op.Reshape(as_int(op, amounts), ints([rank, 2])), perm=[1, 0]), ints([-1])
-        )
-        return op.Pad(x, pads, value)
+        pads = op.Transpose(op.Reshape(as_int(op, amounts), ints([rank, 2])), perm=[1, 0])
+        if p.padToGivenOutputSizeMode:
+            missing = op.Max(op.Sub(pads, op.Unsqueeze(vector(op, lengths(op, x)), ints([0]))), 0)
+            pads = op.Where(op.Equal(pads, 0), pads, missing)
+        return op.Pad(x, op.Reshape(pads, ints([-1])), value)
     pairs = np.array(p.padAmounts, np.int64).reshape(rank, 2)
     if p.padToGivenOutputSizeMode:
         parts = [[], []]
@@ -343,7 +344,9 @@ def gather(op, layer, x, indices):
 
 @layers.op("gatherND")
 def gather_nd(op, layer, x, indices):
-    return op.GatherND(x, as_int(op, indices))
+    made = op.GatherND(x, as_int(op, indices))
+    single = rank_of(indices) == 1 and indices.shape[0] == rank_of(x)
+    return op.Reshape(made, ints([1])) if single else made
 
 
 @layers.op("gatherAlongAxis")
