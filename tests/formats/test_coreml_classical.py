@@ -11,7 +11,7 @@ import pytest
 from bridge_coreml.proto import model as message
 
 import bridge
-from bridge.errors import InvalidOption, UnsupportedModel
+from bridge.errors import BridgeError, InvalidOption, UnsupportedModel
 
 skl2onnx = pytest.importorskip("skl2onnx")
 
@@ -176,3 +176,18 @@ def test_boxes_that_overlap_are_suppressed(tmp_path: Path) -> None:
     found = bridge.run(tmp_path / "m.mlmodel", {"scores": scores, "boxes": boxes})
     np.testing.assert_allclose(found["confidence"], scores[[1, 2]], 1e-6)
     np.testing.assert_allclose(found["coordinates"], boxes[[1, 2]], 1e-6)
+
+
+@pytest.mark.parametrize("name", ["forest of two", "machine", "steps"])
+def test_mutated_files_give_typed_errors(name: str, tmp_path: Path) -> None:
+    _, path = written(MODELS[name][0].fit(X, MODELS[name][1]), tmp_path)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(40):
+        raw = bytearray(whole)
+        for at in rng.integers(0, len(raw), 3):
+            raw[at] = rng.integers(0, 256)
+        path.write_bytes(bytes(raw[: rng.integers(1, len(raw) + 1)] if rng.random() < 0.3 else raw))
+        try:
+            bridge.load(path, source="coreml")
+        except BridgeError:
+            continue
