@@ -70,6 +70,8 @@ def convert(
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
     InvalidOption, WriteFailed, VerificationFailed: all BridgeErrors.
     """
+    from bridge import hub
+
     fmt = of_source(src, source)
     target = _target(dst, to)
     reading = {o.name for o in plugins.importer(fmt).options}
@@ -86,6 +88,7 @@ def convert(
     report = Report(fmt.name, target.name)
     with _timed(report, "import"):
         model = load(src, source=fmt.name, dims=dims, **{k: v for k, v in options.items() if k in reading})
+    report.notes.extend(hub.noted(model))
     reference, inputs = (
         (_reference(src, fmt, model, target), random_inputs(model)) if verify else (None, None)
     )
@@ -181,7 +184,7 @@ def check(
         return report
     measured = notes(f"{fmt.name}:{target.name}", [hub.qualified(node) for node in hub.all_nodes(model)])
     _legalize(model, target, writer, settings, report)
-    report.notes.extend(measured)
+    report.notes.extend([*hub.noted(model), *measured])
     return report
 
 
@@ -234,7 +237,7 @@ def _legalize(
     from bridge import hub
     from bridge.passes import legalize
 
-    table = plugins.rules(target, writer.table, "export")
+    table = writer.table
     version = writer.version(settings)
 
     def accepts(node: ir.Node) -> bool:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.errors import InvalidOption, MissingDependency, UnknownFormat
-from bridge.plugins import DISTRIBUTION
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from bridge.ops import Need, OpTable
     from bridge.report import Report
+
+__all__ = ["Exporter", "Format", "Importer", "Option", "flag"]
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,9 @@ class Format:
 
     `importer` names an Importer, `exporter` an Exporter, `runtime` a function
     `run(path, inputs) -> outputs`, `cases` a function without arguments that returns the `bridge.matrix.NativeCase`s of its importer by name;
-    `detect(src)` says whether a path or live object is of this format,
-    reading little and importing no framework. `requires` are the importable modules of `extra`.
+    `detect(src)` says whether a path or live object is of this format, reading little and importing no framework. `requires` are the
+    importable modules of `extra`, an extra of the plugin's own distribution; `packages` are the distributions behind them, whose
+    versions are shown.
     """
 
     name: str
@@ -131,9 +133,11 @@ class Format:
         """The MissingDependency for an import that failed; any other import error as it is."""
         if not self.extra or (error.name or "").split(".")[0] not in self.requires:
             return error
+        from bridge.plugins import registry
+
         return MissingDependency(
             f"{self.title} needs the package {error.name!r}, which is not installed.",
-            f"Install it with: pip install '{DISTRIBUTION}[{self.extra}]'",
+            f"Install it with: pip install '{registry().owner(self)}[{self.extra}]'",
         )
 
     def installed(self) -> dict[str, str]:
@@ -202,7 +206,13 @@ def of_source(src: Any, name: str | None = None) -> Format:
 
 
 def by_suffix(path: Path) -> Format | None:
-    """The format one of whose suffixes `path` has."""
+    """The format one of whose suffixes `path` has. Raises UnknownFormat when several have it."""
     from bridge.plugins import formats
 
-    return next((f for f in formats() if path.name.lower().endswith(f.suffixes)), None)
+    found = [f for f in formats() if f.suffixes and path.name.lower().endswith(f.suffixes)]
+    if len(found) > 1:
+        names = " and ".join(f.name for f in found)
+        raise UnknownFormat(
+            f"{path.name} may be a file of {names}.", "Name the format: to=… or source=… (--to, --from)."
+        )
+    return found[0] if found else None

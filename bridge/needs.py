@@ -11,6 +11,8 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.ops import Need
 
+__all__ = ["attribute", "condition", "constant", "dtype", "max_rank", "rank", "unused_output"]
+
 
 def _input(node: ir.Node, index: int) -> ir.Value | None:
     return node.inputs[index] if index < len(node.inputs) else None

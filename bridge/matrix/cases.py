@@ -14,7 +14,6 @@ from typing import Any
 from bridge.matrix.native import NativeCase, native_cases, source_of
 
 EXPANDED = re.compile(r"_expanded(_ver\d+)?$")
-PER_OPERATOR = 8
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,8 @@ def _sources(routes: list[str]) -> dict[str, list[str]]:
 
 def _facts(routes: list[str]) -> dict[str, Any]:
     """What a reader wants to know of the run: date and the versions of all that took part."""
-    from bridge.formats import DISTRIBUTION, by_name
+    from bridge.formats import by_name
+    from bridge.plugins import DISTRIBUTION
 
     names = dict.fromkeys(name.split("?")[0] for route in routes for name in route.split(":"))
     packages = {p: v for name in names for p, v in by_name(name).installed().items()}

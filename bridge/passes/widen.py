@@ -12,6 +12,8 @@ from bridge import hub
 from bridge.hub import subgraphs
 from bridge.passes.rewrite import Accepts, replace
 
+__all__ = ["ComputeWider"]
+
 APPROXIMATED = "bridge.approximated"
 WIDENED = "bridge.widened"
 

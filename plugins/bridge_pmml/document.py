@@ -94,7 +94,12 @@ class Document:
         return self.apply("if", condition, then, otherwise, kind=kind)
 
     def compare(self, function: str, a: Any, b: Any) -> Ref:
-        """False where an operand is missing, as NaN compares. To PMML4S no integer is equal to a double."""
+        """False where an operand is missing, as NaN compares; empty text is what is missing. To PMML4S no integer is equal to a double."""
+        for one, other in ((a, b), (b, a)):
+            if isinstance(one, str) and not one and isinstance(other, Ref):
+                return self.apply(
+                    "isMissing" if function == "equal" else "isNotMissing", other, kind="boolean"
+                )
         if "integer" in (kind_of(a), kind_of(b)) and kind_of(a) != kind_of(b):
             a, b = self.as_double(a), self.as_double(b)
         return self.apply(function, a, b, kind="boolean", mapMissingTo="false")

@@ -31,6 +31,7 @@ KINDS = {
     "BOOL": "boolean",
 }
 NAMES = "bridge.feature_names"
+CLASSES = "bridge.classes."
 
 
 def kind_of_value(value: ir.Value) -> str:
@@ -54,7 +55,7 @@ def held(value: ir.Value) -> bool:
     rank = len(value.shape)
     if value.is_graph_input() and rank == 2 and not isinstance(value.shape[1], int):
         return False
-    unfolded = maker is not None and maker.op_type == "OneHotEncoder"
+    unfolded = maker is not None and maker.op_type == "OneHotEncoder" and not value.is_graph_output()
     return rank in (1, 2) or (unfolded and rank <= 3)
 
 
@@ -172,8 +173,8 @@ def feature_names(model: ir.Model, given: str | list[str]) -> dict[ir.Value, lis
 
 
 def class_labels(model: ir.Model) -> list[Any]:
-    """The labels a classifier picks by place, when there is one such table."""
-    tables = []
+    """The labels the model's metadata lists, or a classifier picks by place, when there is one such table."""
+    tables = [json.loads(v) for k, v in model.metadata_props.items() if k.startswith(CLASSES)]
     for node in model.graph:
         table = (
             hub.const(node.inputs[0])
@@ -182,7 +183,7 @@ def class_labels(model: ir.Model) -> list[Any]:
         )
         if table is not None and table.size > 1 and any(reaches(o, model) for o in node.outputs):
             tables.append([plain(v) for v in table.ravel()])
-    return tables[0] if len(tables) == 1 else []
+    return tables[0] if tables and all(t == tables[0] for t in tables) else []
 
 
 def reaches(value: ir.Value, model: ir.Model) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,6 @@ from bridge_pmml.reader import (
     need,
     read,
     text,
-    version_of,
 )
 from bridge_pmml.values import Columns, Val, negated
 
@@ -51,14 +53,31 @@ def load(src: Any, inputs: str = "fields", outputs: str = "all", self_check: boo
     PMML, UnsupportedModel for what no function of a record gives.
     """
     path = Path(src)
+    with uncollected():
+        return _load(path, inputs == "matrix", outputs == "numbers", self_check)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without garbage collection: a forest is a million objects, all of them in use."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model:
     root = read(path)
-    version = root.get("version") or version_of(root)
+    version = root.get("version", "")
     if not version.startswith(VERSIONS):
         raise UnreadableFile(
             f"{path} says PMML version {version or 'nothing'}.", "Versions 3.0 to 4.4 are read."
         )
     try:
-        model = _model(root, inputs == "matrix", outputs == "numbers")
+        model = _model(root, packed, numbers)
     except (BridgeError, MemoryError):
         raise
     except Exception as error:

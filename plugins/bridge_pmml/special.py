@@ -41,6 +41,11 @@ def double(op: Any, value: float) -> Any:
     return op.const(np.array([[value]]))
 
 
+def exp(op: Any, x: Any) -> Any:
+    """e^x; missing where x is, which not every runtime's own exponential is."""
+    return op.Where(op.IsNaN(x), x, op.Exp(x))
+
+
 def clamped(op: Any, x: Any, low: float, high: float) -> Any:
     """Within limits; NaN stays."""
     x = op.Where(op.Less(x, double(op, low)), double(op, low), x)
@@ -85,18 +90,18 @@ def small(op: Any, x: Any, bound: float, near: Any, far: Any) -> Any:
 
 
 def sinh(op: Any, x: Any) -> Any:
-    far = op.Mul(op.Sub(op.Exp(x), op.Exp(op.Neg(x))), double(op, 0.5))
+    far = op.Mul(op.Sub(exp(op, x), exp(op, op.Neg(x))), double(op, 0.5))
     near = op.Mul(x, series(op, op.Mul(x, x), [1 / math.factorial(2 * k + 1) for k in range(10)]))
     return small(op, x, 1.0, near, far)
 
 
 def cosh(op: Any, x: Any) -> Any:
-    return op.Mul(op.Add(op.Exp(x), op.Exp(op.Neg(x))), double(op, 0.5))
+    return op.Mul(op.Add(exp(op, x), exp(op, op.Neg(x))), double(op, 0.5))
 
 
 def expm1(op: Any, x: Any) -> Any:
     near = op.Mul(x, series(op, x, [1 / math.factorial(k + 1) for k in range(18)]))
-    return small(op, x, 0.7, near, op.Sub(op.Exp(x), double(op, 1.0)))
+    return small(op, x, 0.7, near, op.Sub(exp(op, x), double(op, 1.0)))
 
 
 def log1p(op: Any, x: Any) -> Any:
@@ -112,7 +117,7 @@ def ratio(op: Any, x: Any, above: list[float], below: list[float]) -> Any:
 
 def erfc(op: Any, x: Any) -> Any:
     """The complement of the error function for x of 15/32 and more: exp(-x²) · P(x) / Q(x)."""
-    return op.Mul(op.Exp(op.Neg(op.Mul(x, x))), ratio(op, x, *FAR))
+    return op.Mul(exp(op, op.Neg(op.Mul(x, x))), ratio(op, x, *FAR))
 
 
 def erf(op: Any, x: Any) -> Any:
@@ -132,7 +137,7 @@ def normal_cdf(op: Any, x: Any) -> Any:
 
 
 def normal_pdf(op: Any, x: Any) -> Any:
-    bell = op.Exp(op.Mul(op.Mul(x, x), double(op, -0.5)))
+    bell = exp(op, op.Mul(op.Mul(x, x), double(op, -0.5)))
     return op.Mul(bell, double(op, 1 / math.sqrt(2 * math.pi)))
 
 

@@ -161,6 +161,11 @@ class Columns:
         missing = value == "" or value != value
         return Val(self._memo[key], kind, checked=True, present=not missing, missing=bool(missing))
 
+    def known(self, val: Val) -> Any:
+        """The value of a constant column; None for others."""
+        found = (k[1] for k, t in self._memo.items() if k[0] == "constant" and t is val.tensor)
+        return next(found, None)
+
     def scalar(self, value: Any) -> ir.Value:
         """A [1, 1] constant."""
         return self.op.const(held([[value]], isinstance(value, str)))

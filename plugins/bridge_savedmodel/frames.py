@@ -15,6 +15,7 @@ from bridge.passes.fold import KEPT, evaluate
 from bridge.report import Blocker
 from bridge_savedmodel.functional import raised
 from bridge_savedmodel.import_ops import ops
+from bridge_savedmodel.import_ops.signal import PARTWISE
 from bridge_savedmodel.import_ops.state import REFERENCES, WRITES
 from bridge_savedmodel.import_ops.values import Pair, Poison, Table
 from bridge_savedmodel.reader import Source, array_of, dims_of, dtype_of
@@ -47,8 +48,11 @@ SMALL = 2**16
 class Run:
     """One import: what all frames share."""
 
-    def __init__(self, source: Source, root: hub.Builder, facts: Facts, explicit: bool) -> None:
-        self.source = source
+    def __init__(
+        self, source: Source, root: hub.Builder, facts: Facts, explicit: bool, features: bool = False
+    ) -> None:
+        self.source, self.features = source, features
+        self.parsed: dict[ir.Value, list[ir.Value]] = {}
         self.blockers: list[Blocker] = []
         taken = {p.name for p in (*source.inputs, *source.outputs)}
         self.state = State(root, facts, explicit, taken)
@@ -59,6 +63,10 @@ class Run:
         content = self.source.variables.get(node.name)
         name = self.source.names.get(node.name, node.name)
         return None if content is None else self.state.variable(name, content, node.op in REFERRED)
+
+    def features_of(self, serialized: ir.Value) -> list[ir.Value]:
+        """The inputs that stand for what is parsed from one."""
+        return self.parsed.setdefault(serialized, [])
 
     def writes(self, name: str) -> bool:
         """Whether a function writes to a variable, itself or through others."""
@@ -203,6 +211,14 @@ def _dereferenced(operator: str, inputs: Sequence[Any]) -> Iterator[Any]:
         yield value.read() if isinstance(value, Variable) and value.reference and not kept else value
 
 
+def _paired(op: hub.Builder, inputs: Sequence[Any]) -> list[Any]:
+    """Real tensors beside complex ones as complex ones."""
+    return [
+        v if isinstance(v, Pair) else Pair(v, op.Expand(op.const(np.zeros((), v.dtype.numpy())), op.Shape(v)))
+        for v in inputs
+    ]
+
+
 class Frame:
     """The tensors of one graph or function body, computed as they are asked for."""
 
@@ -297,18 +313,24 @@ class Frame:
             return known
         if any(isinstance(v, Poison) for v in node.inputs):
             return Poison()
-        reason = ops.refusal(node.op, node)
-        if reason is not None:
-            self.run.refuse(node, reason)
-            return Poison()
+        if any(isinstance(v, Pair) for v in node.inputs) and f"complex::{node.op}" in ops:
+            return self._made(op, node, _paired(op, node.inputs), f"complex::{node.op}")
         op.source = f"{node.op} {node.name}"
-        if node.op in MOVING and any(isinstance(v, Pair) for v in node.inputs):
+        if node.op in (*MOVING, *PARTWISE) and any(isinstance(v, Pair) for v in node.inputs):
             halves = [[getattr(v, part, v) for v in node.inputs] for part in ("real", "imag")]
-            return Pair(*(self._made(op, node, half) for half in halves))
-        return self._made(op, node, node.inputs)
+            real, imag = (self._crossed(op, Node(self, node.proto, half)) for half in halves)
+            return list(map(Pair, real, imag)) if isinstance(real, (list, tuple)) else Pair(real, imag)
+        return self._crossed(op, node)
 
-    def _made(self, op: hub.Builder, node: Node, inputs: Sequence[Any]) -> Any:
-        for rule in ops.taking(node.op, node):
+    def _crossed(self, op: hub.Builder, node: Node) -> Any:
+        reason = ops.refusal(node.op, node)
+        if reason is None:
+            return self._made(op, node, node.inputs)
+        self.run.refuse(node, reason)
+        return Poison()
+
+    def _made(self, op: hub.Builder, node: Node, inputs: Sequence[Any], name: str = "") -> Any:
+        for rule in ops.taking(name or node.op, node):
             since = len(op.nodes)
             made = rule.handler(op, node, *inputs)
             if made is not NotImplemented:

@@ -24,11 +24,18 @@ from bridge_savedmodel.variables import HELD, Facts
 READINGS = 8
 
 
-def load(src: Any, signature: str | None = None, tags: str = "serve", state: str = "explicit") -> ir.Model:
+def load(
+    src: Any,
+    signature: str | None = None,
+    tags: str = "serve",
+    state: str = "explicit",
+    examples: str = "serialized",
+) -> ir.Model:
     """Read a TensorFlow model into a hub model; inputs and outputs are named by the signature.
 
     Variables the model writes are inputs (that default to their stored values) and outputs (`<name>/next`) of their own;
-    with `state="initial"` they begin at their stored values in every run.
+    with `state="initial"` they begin at their stored values in every run. With `examples="features"` the features of
+    serialized tf.Example messages are inputs in their place.
 
     Raises UnreadableFile for what is no TensorFlow model or misses parts, or has several signatures of which none is named;
     UnsupportedModel listing every operator without a rule.
@@ -38,7 +45,7 @@ def load(src: Any, signature: str | None = None, tags: str = "serve", state: str
     source = (
         open_source(src, signature, tags) if not _folder(src) else read_folder(Path(src), signature, tags)
     )
-    model = _model(source, state == "explicit")
+    model = _model(source, state == "explicit", examples == "features")
     hub.stamp(model, format="savedmodel", tensorflow=tensorflow().__version__)
     return model
 
@@ -58,23 +65,23 @@ def _folder(src: Any) -> bool:
     return isinstance(src, (str, Path)) and Path(src).is_dir()
 
 
-def _model(source: Source, explicit: bool) -> ir.Model:
+def _model(source: Source, explicit: bool, features: bool = False) -> ir.Model:
     """What variables a graph writes is known once it has been read, so such a graph is read again."""
     facts = Facts()
     for _ in range(READINGS):
         facts.grew = False
-        model = _read(source, facts, explicit)
+        model = _read(source, facts, explicit, features)
         if not facts.grew:
             break
     return model
 
 
-def _read(source: Source, facts: Facts, explicit: bool) -> ir.Model:
+def _read(source: Source, facts: Facts, explicit: bool, features: bool) -> ir.Model:
     graph = ir.Graph(
         [], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET}
     )
     op = hub.Builder(graph)
-    run = Run(source, op, facts, explicit)
+    run = Run(source, op, facts, explicit, features)
     wanted = [p.tensor for p in source.outputs]
     kept = [*wanted, *run.kept(wanted)]
     frame = Frame(run, raised(source.nodes, kept, source.functions), {})
@@ -90,6 +97,9 @@ def _read(source: Source, facts: Facts, explicit: bool) -> ir.Model:
             run.blockers,
             "Add a rule: plugins/README.md#one-operator",
         )
+    for serialized, values in run.parsed.items():
+        place = graph.inputs.index(serialized)
+        graph.inputs[place : place + 1] = values
     for port, value in zip(source.outputs, results, strict=True):
         _output(graph, op, port, value)
     run.state.close()
@@ -158,6 +168,13 @@ importer = Importer(
             "explicit",
             str,
             ("explicit", "initial"),
+        ),
+        Option(
+            "examples",
+            "features of serialized tf.Example messages as inputs in their place, or refused",
+            "serialized",
+            str,
+            ("serialized", "features"),
         ),
     ),
 )

@@ -20,6 +20,7 @@ from bridge.passes.rewrite import replace
 from bridge.report import Blocker
 from bridge_sklearn.histogram import histogram
 from bridge_sklearn.histogram import model as boosted
+from bridge_sklearn.naive_bayes import model as gaussian
 
 NAMES = "bridge.feature_names"
 TREES = ("sklearn.tree", "sklearn.ensemble", "xgboost", "lightgbm")
@@ -97,6 +98,10 @@ def converted(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
         built = boosted(src, count)
         clean(built)
         return built
+    if double and type(src).__name__ == "GaussianNB":
+        built = gaussian(src, count)
+        clean(built)
+        return built
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         proto = (
@@ -144,6 +149,7 @@ def by_sklearn(src: Any, names: list[str], count: int, double: bool) -> Any:
     from skl2onnx import convert_sklearn
 
     register()
+    src = plainer(src)
     final = src.steps[-1][1] if hasattr(src, "steps") else src
     if type(final).__module__.startswith("xgboost"):
         src = unnamed(src) if final is src else with_final(src, unnamed(final))
@@ -159,6 +165,28 @@ def by_sklearn(src: Any, names: list[str], count: int, double: bool) -> Any:
             if index + 1 == len(attempts):
                 raise
     return None
+
+
+def plainer(src: Any) -> Any:
+    """A model that predicts the same and that its converter takes.
+
+    How a vote is laid out as a transformation does not touch predictions; a discriminant analysis of two classes is a
+    logistic model, whose scores skl2onnx 1.20 doubles.
+    """
+    final = src.steps[-1][1] if hasattr(src, "steps") else src
+    name = type(final).__name__
+    if name == "VotingClassifier":
+        made = copy.copy(final)
+        made.flatten_transform = False
+    elif name == "LinearDiscriminantAnalysis" and len(final.classes_) == 2:
+        from sklearn.linear_model import LogisticRegression
+
+        made = LogisticRegression()
+        made.coef_, made.intercept_, made.classes_ = final.coef_, final.intercept_, final.classes_
+        made.n_features_in_ = final.n_features_in_
+    else:
+        return src
+    return made if final is src else with_final(src, made)
 
 
 def with_final(pipeline: Any, final: Any) -> Any:
@@ -257,6 +285,8 @@ def checked(src: Any, model: ir.Model, count: int) -> None:
 def probes(src: Any, count: int) -> np.ndarray:
     """Seeded records: at three scales, and for classifiers between records of two classes where both are likely."""
     rng = np.random.default_rng(0)
+    if hasattr(src, "n_categories_"):
+        return rng.integers(0, src.n_categories_, (100, count)).astype(np.float64)
     scale = np.repeat(10.0 ** np.arange(-1, 4), 20)[:, None]
     spread = rng.normal(size=(100, count)) * scale
     if not hasattr(src, "predict_proba") or grows(src):

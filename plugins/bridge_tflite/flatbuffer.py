@@ -24,6 +24,7 @@ WEIGHTS = 1024
 OPTIONS = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
+    "BATCH_TO_SPACE_ND": "BatchToSpaceNDOptions",
     "CONV_2D": "Conv2DOptions",
     "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
     "LOGISTIC": "",
@@ -41,12 +42,33 @@ OPTIONS = {
     "REDUCE_MIN": "ReducerOptions",
     "REDUCE_PROD": "ReducerOptions",
     "SELECT_V2": "SelectV2Options",
+    "SPACE_TO_BATCH_ND": "SpaceToBatchNDOptions",
     "SUM": "ReducerOptions",
     "TOPK_V2": "TopKV2Options",
     "UNSORTED_SEGMENT_MAX": "UnsortedSegmentMaxOptions",
     "UNSORTED_SEGMENT_MIN": "UnsortedSegmentMinOptions",
     "UNSORTED_SEGMENT_PROD": "UnsortedSegmentProdOptions",
 }
+MOVING = frozenset(
+    [
+        "BATCH_TO_SPACE_ND",
+        "BROADCAST_TO",
+        "DEPTH_TO_SPACE",
+        "EXPAND_DIMS",
+        "GATHER",
+        "GATHER_ND",
+        "MIRROR_PAD",
+        "RESHAPE",
+        "REVERSE_V2",
+        "SPACE_TO_BATCH_ND",
+        "SPACE_TO_DEPTH",
+        "SPLIT_V",
+        "SQUEEZE",
+        "STRIDED_SLICE",
+        "TILE",
+        "TRANSPOSE",
+    ]
+)
 DTYPES = {
     "FLOAT": "FLOAT32",
     "FLOAT16": "FLOAT16",
@@ -97,7 +119,7 @@ class File:
 
     def buffer(self, tensor: Any) -> int:
         """Index of a buffer with the bytes of `tensor`; small equal ones are one."""
-        raw = memoryview(np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8))
+        raw = memoryview(_bytes(tensor))
         key = bytes(raw) if len(raw) <= 4096 else None
         if key is not None and key in self._data:
             return self._data[key]
@@ -158,6 +180,17 @@ class File:
         self.buffers.append(buffer)
         made.buffer = len(self.buffers) - 1
         return made
+
+
+def _bytes(tensor: Any) -> np.ndarray:
+    """A tensor as it lies in the file; text as its count, where each piece begins and the last ends, and the pieces."""
+    array = tensor.numpy()
+    if tensor.dtype != ir.DataType.STRING:
+        return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    pieces = [t if isinstance(t, bytes) else str(t).encode() for t in array.ravel()]
+    places = np.cumsum([4 * (len(pieces) + 2), *map(len, pieces)])
+    head = np.array([len(pieces), *places], np.int32).tobytes()
+    return np.frombuffer(head + b"".join(pieces), np.uint8)
 
 
 def _total(buffers: Iterable[AlignedBuffer]) -> int:
@@ -305,6 +338,25 @@ class Tensors:
                 self.add(how[0], value, np.array(how[1], np.int32), outputs=())
                 self.operators[-1][1].outputs = [index]
             self.outputs.append(index)
+        if main:
+            self._noted([*self.graph.inputs, *results])
+
+    def _noted(self, values: Sequence[ir.Value]) -> None:
+        """Give inputs and outputs the parameters their source noted, and hand them on, where nothing computes with them."""
+        for value in values:
+            found = metadata.quantization(self.file.model, value)
+            if found is not None and self._moves(self.index(value)):
+                self.quantize(value, found[:1], found[1:])
+        for name, operator in self.operators:
+            given = self.tensors[operator.inputs[0]].quantization if name in MOVING else None
+            for index in operator.outputs if given is not None else ():
+                if self._moves(index):
+                    self.tensors[index].quantization = given
+
+    def _moves(self, index: int) -> bool:
+        """Whether a tensor without parameters is moved alone."""
+        users = [name for name, o in self.operators if index in (*o.inputs, *o.outputs)]
+        return self.tensors[index].quantization is None and MOVING.issuperset(users)
 
     def packed(self) -> schema.SubGraphT:
         made = schema.SubGraphT()

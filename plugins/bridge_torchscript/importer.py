@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,10 @@ class Reading:
             return None
         if kind in SCALARS:
             return self._leaf(graph, name, Given(ir.TensorType(SCALARS[kind]), ()), kind)
+        if "str" in re.findall(r"\w+", kind):
+            raise UnsupportedModel(
+                f"{self.title} takes text ({name}: {kind}), which the hub computes nothing with.", []
+            )
         raise KeyError(name)
 
     def _leaf(self, graph: ir.Graph, name: str, given: Given, kind: str) -> Any:
@@ -243,7 +248,7 @@ class Reading:
             for facts, part in zip(declared, parts, strict=True):
                 yield facts["name"], part, type_of(facts.get("type", ""))
             return
-        for name, leaf in leaves(result, (list, tuple, dict)):
+        for name, leaf in leaves(_opened(result), (list, tuple, dict)):
             yield name, leaf, None
 
     def _state(self, reader: Reader) -> dict[str, Any]:
@@ -294,6 +299,13 @@ class Reading:
             value = op.Identity(value)
             value.name = f"{path}.next"
             graph.outputs.append(value)
+
+
+def _opened(result: Any) -> Any:
+    """An object of a class as its attributes."""
+    if isinstance(result, Object):
+        return {name: _opened(v) for name, v in result.attributes.items()}
+    return type(result)(map(_opened, result)) if isinstance(result, (list, tuple)) else result
 
 
 def _value(op: hub.Builder, leaf: Any, kind: ir.TypeProtocol | None) -> ir.Value | None:

@@ -8,16 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import conftest
 import numpy as np
 import pytest
 
 import bridge
 from bridge.errors import BridgeError, InvalidOption, UnreadableFile, UnsupportedModel
 
-SHARED = next(
-    (p / "shared" / "models" / "coreml" for p in Path(__file__).parents if (p / "shared").is_dir()),
-    Path("none"),
-)
+SHARED = conftest.SHARED / "coreml"
 
 
 @pytest.fixture(scope="module")

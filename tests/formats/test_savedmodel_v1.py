@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import bridge
+from bridge.errors import UnsupportedModel
 from bridge.runtime import Outputs
 from bridge.verify import compare
 
@@ -157,3 +158,50 @@ def test_a_graph_of_version_1_computes_the_same(make: Any, tmp_path: Path) -> No
         kept = Outputs({n: expected[n] for n in names}, "TensorFlow")
         checked = compare(kept, Outputs({n: found[n] for n in names}, "bridge"))
         assert checked.ok, str(checked)
+
+
+def test_sparse_inputs_are_their_parts(tmp_path: Path) -> None:
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.sparse_placeholder(tf.float32, [None, 4], "x")
+        outputs = {"y": tf.sparse.to_dense(x) * 2, "z": tf.sparse.reorder(x)}
+        v1.saved_model.simple_save(session, str(tmp_path / "m"), {"x": x}, outputs)
+    model = bridge.load(tmp_path / "m")
+    assert [v.name for v in model.graph.inputs] == ["x_indices", "x_values", "x_dense_shape"]
+    arrays = {
+        "x_indices": np.array([[0, 3], [2, 1]]),
+        "x_values": np.float32([5, 6]),
+        "x_dense_shape": np.array([3, 4]),
+    }
+    assert bridge.verify(tmp_path / "m", model, arrays).ok
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_features_of_examples_are_inputs(version: int, tmp_path: Path) -> None:
+    spec = {
+        "a": tf.io.FixedLenFeature([2], tf.float32),
+        "b": tf.io.FixedLenFeature([], tf.int64, default_value=7),
+    }
+    with tf.Graph().as_default(), v1.Session() as session:
+        text = v1.placeholder(tf.string, [None], "examples")
+        if version == 1:
+            parsed = v1.io.parse_example(text, spec)
+        else:
+            keys = {
+                "sparse_keys": np.array([], object),
+                "dense_keys": ["a", "b"],
+                "ragged_keys": np.array([], object),
+            }
+            values = tf.raw_ops.ParseExampleV2(
+                serialized=text, names=np.array([], object), **keys, dense_defaults=[[], tf.constant(7, tf.int64)], num_sparse=0,
+                sparse_types=[], ragged_value_types=[], ragged_split_types=[], dense_shapes=[[2], []],
+            )[3]  # fmt: skip
+            parsed = dict(zip(["a", "b"], values, strict=True))
+        result = {"y": parsed["a"] * tf.cast(parsed["b"], tf.float32)[:, None]}
+        v1.saved_model.simple_save(session, str(tmp_path / "m"), {"examples": text}, result)
+    with pytest.raises(UnsupportedModel, match="examples=features"):
+        bridge.load(tmp_path / "m")
+    model = bridge.load(tmp_path / "m", examples="features")
+    assert sorted(v.name for v in model.graph.inputs) == ["a", "b"]
+    arrays = {"a": X[:, :2].copy(), "b": np.array([3, -2])}
+    np.testing.assert_allclose(bridge.run(model, arrays)["y"], X[:, :2] * np.float32([[3], [-2]]))
+    assert bridge.verify(tmp_path / "m", model, arrays).ok

@@ -33,6 +33,8 @@ ARCHIVES = {
     "dotnet_TorchSharp/linrelu.script.dat": ["input:float32[batch,10]"],
     "dotnet_TorchSharp/list_out.dat": ["x:float32[2]", "y:float32[2]"],
     "dotnet_TorchSharp/tuple_out.dat": ["x:float32[2]", "y:float32[2]"],
+    "dotnet_TorchSharp/scripted.script.dat": ["input:float32[6]"],
+    "haraduka_mevius/policy.pt": ["input:float32[batch,48]"],
     "mlverse_torch/linear.pt": ["x:float32[batch,10]"],
     "unitreerobotics_unitree_rl_gym/g1_motion.pt": ["x:float32[1,47]"],
     "unitreerobotics_unitree_rl_gym/h1_motion.pt": ["x:float32[1,41]"],
@@ -47,6 +49,56 @@ def test_archives_of_others_agree_with_torch(name: str) -> None:
     model = bridge.load(path, source="torchscript", inputs=ARCHIVES[name])
     result = bridge.verify(path, model, random_inputs(model), reference_source="torchscript")
     assert result.ok, str(result)
+
+
+METHODS = [
+    ("dotnet_TorchSharp/exported.method.dat", "predict", ["x:float32[10]"]),
+    ("dotnet_TorchSharp/exported.method.dat", "add_scalar", ["x:float32[2]", "i:int64"]),
+    ("LaurentMazare_tch-rs/foo8.pt", "generate", ["batch.foo:float32[2]", "batch.bar:float32[3]"]),
+    ("mlverse_torch/linear.pt", "trainforward", ["argument_1:float32[2,10]"]),
+]
+
+
+@pytest.mark.parametrize(("name", "method", "inputs"), METHODS)
+def test_methods_of_archives_of_others_agree_with_torch(name: str, method: str, inputs: list[str]) -> None:
+    path = SHARED / "torchscript" / name
+    if not path.exists():
+        pytest.skip(f"{name} is not here")
+    model = bridge.load(path, source="torchscript", method=method, inputs=inputs)
+    arrays = random_inputs(model)
+    tensors = {n: torch.from_numpy(np.asarray(a)) for n, a in arrays.items()}
+    if method == "generate":
+        given: list[Any] = [{n.split(".")[1]: t for n, t in tensors.items()}]
+    else:
+        given = [t.item() if not t.ndim else t for t in tensors.values()]
+    expected = getattr(torch.jit.load(path), method)(*given)
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    for found, wanted in zip(bridge.run(model, arrays).values(), expected, strict=True):
+        np.testing.assert_allclose(found, wanted.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_objects_are_their_attributes() -> None:
+    folder = SHARED / "torchscript/LaurentMazare_tch-rs"
+    if not folder.exists():
+        pytest.skip("the archives of tch-rs are not here")
+    inputs = ["data.foo:float32[2]", "data.bar:float32[2]"]
+    added = bridge.load(folder / "foo7.pt", method="add_them", inputs=inputs)
+    x = np.ones(2, np.float32)
+    assert bridge.run(added, {"data.foo": x, "data.bar": 2 * x})["output"].tolist() == [3, 3]
+    made = bridge.load(
+        folder / "foo7.pt", method="make_input_object", inputs=["foo:float32[2]", "bar:float32[2]"]
+    )
+    found = bridge.run(made, {"foo": x, "bar": 2 * x})
+    assert {n: v.tolist() for n, v in found.items()} == {"foo_output": [1, 1], "bar_output": [2, 2]}
+
+
+@pytest.mark.parametrize("name", ["LaurentMazare_tch-rs/foo5.pt", "uber_neuropod/model.pt"])
+def test_text_is_refused(name: str) -> None:
+    path = SHARED / "torchscript" / name
+    if not path.exists():
+        pytest.skip(f"{name} is not here")
+    with pytest.raises(UnsupportedModel, match="takes text"):
+        bridge.load(path, source="torchscript")
 
 
 def test_state_is_carried_from_call_to_call() -> None:

@@ -81,6 +81,7 @@ def graph(text: str):
 WEIGHTS = "float[2,2] w = {1, -2, 0.5, 3}, float[2] b = {0.1, -0.2}"
 DENSE = {
     "relu": f"g (float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ p = MatMul (x, w) s = Add (p, b) r = Relu (s) q = MatMul (r, w) y = Add (b, q) }}",
+    "the same row for every record": "g (float[2,2] x) => (float[2,2] y, float[2,2] z) <float[2,2] w = {1, -2, 0.5, 3}, float[2,2] c = {1, 2, 1, 2}> { y = Gemm (x, w, c) z = Add (c, x) }",
     "read twice": f"g (float[N,2] x) => (float[N,2] y, float[N,2] r) <{WEIGHTS}> {{ p = MatMul (x, w) s = Add (p, b) r = Relu (s) q = MatMul (r, w) y = Add (b, q) }}",
     "gemm": f"g (float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm <alpha = 2., beta = 3., transB = 1> (x, w, b) r = Tanh (s) y = Gemm (r, w) }}",
     "softmax of scores": f"g (float[N,2] x) => (float[N,2] y, float[N,2] s) <{WEIGHTS}> {{ s = Gemm (x, w, b) y = Softmax (s) }}",
@@ -96,7 +97,9 @@ def test_dense_layers_keep_what_they_compute(name, tmp_path):
     hub = graph(DENSE[name])
     done = bridge.save(hub, tmp_path / "model.pmml")
     assert_valid(done.path)
-    given = {"x": np.random.default_rng(1).normal(size=(20, 2)).astype(np.float32)}
+    count = hub.graph.inputs[0].shape[0]
+    rows = count if isinstance(count, int) else 20
+    given = {"x": np.random.default_rng(1).normal(size=(rows, 2)).astype(np.float32)}
     before = bridge.run(hub, given)
     for found in (bridge.run(done.path, given), bridge.run(bridge.load(done.path), given)):
         for key in before:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.errors import UnreadableFile
+from bridge.errors import UnreadableFile, UnsupportedModel
 
 T = ir.DataType
 ELEMENTS = {
@@ -30,20 +31,32 @@ ELEMENTS = {
     T.BOOL: "boolean",
     T.INT4: "i4",
     T.UINT4: "u4",
+    T.FLOAT8E4M3FN: "f8e4m3",
+    T.FLOAT8E5M2: "f8e5m2",
+    T.FLOAT8E8M0: "f8e8m0",
+    T.FLOAT4E2M1: "f4e2m1",
 }
 DTYPES = {word: dtype for dtype, word in ELEMENTS.items()}
+PRECISIONS = {"FP32": T.FLOAT, "FP16": T.FLOAT16, "FP64": T.DOUBLE, "BOOL": T.BOOL} | {
+    word.upper(): dtype
+    for dtype, word in ELEMENTS.items()
+    if dtype not in (T.FLOAT, T.FLOAT16, T.DOUBLE, T.BOOL)
+}
+WORDS = {dtype: word for word, dtype in PRECISIONS.items()}
 ALIGNMENT = 64
 DEPTH = 64
 
 
 @dataclass(eq=False)
 class Port:
-    """What a layer makes: its dtype, and its dimensions with None for those of any length, as far as they are known."""
+    """What a layer makes: its dtype, and its dimensions with None for those of any length, as far as they are known.
+    A file may give it `others` for names."""
 
     layer: Layer
     dtype: ir.DataType | None = None
     dims: tuple[int | None, ...] | None = None
     name: str = ""
+    others: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -82,14 +95,6 @@ class Net:
 
     def of_type(self, kind: str) -> list[Layer]:
         return [layer for layer in self.layers if layer.type == kind]
-
-
-def precision(dtype: ir.DataType | None) -> str:
-    """What ports call an element type."""
-    word = ELEMENTS.get(dtype, "dynamic") if dtype is not None else "dynamic"
-    return {"boolean": "BOOL", "dynamic": "UNSPECIFIED"}.get(
-        word, word.upper().replace("F", "FP").replace("BFP", "BF")
-    )
 
 
 def write(net: Net, path: Path) -> None:
@@ -141,7 +146,10 @@ def _ports(element: ET.Element, layer: Layer) -> None:
             continue
         parent = ET.SubElement(element, tag)
         for index, port in enumerate(ports, first):
-            attributes = {"id": str(index), "precision": precision(port.dtype)}
+            attributes = {
+                "id": str(index),
+                "precision": WORDS.get(port.dtype, "UNSPECIFIED") if port.dtype else "UNSPECIFIED",
+            }
             if tag == "output" and port.name:
                 attributes["names"] = port.name.replace("\\", "\\\\").replace(",", "\\,")
             written = ET.SubElement(parent, "port", attributes)
@@ -245,32 +253,45 @@ def _layer(element: ET.Element, weights: np.ndarray, depth: int) -> Layer:
 
 def _port(layer: Layer, element: ET.Element) -> Port:
     dims = tuple(int(d.text or "") for d in element.findall("dim"))
-    words = (
-        element.get("names", "").replace("\\,", "\0").split(",")[0].replace("\0", ",").replace("\\\\", "\\")
-    )
-    return Port(layer, None, tuple(None if d < 0 else d for d in dims), words)
+    names = re.split(r"(?<!\\),", element.get("names", ""))
+    words = sorted(n.replace("\\,", ",").replace("\\\\", "\\") for n in names if n)
+    dtype = PRECISIONS.get(element.get("precision", ""))
+    made = Port(layer, dtype, tuple(None if d < 0 else d for d in dims), words[0] if words else "")
+    made.others = tuple(words[1:])
+    return made
 
 
 def _array(layer: Layer, weights: np.ndarray) -> np.ndarray:
     """The constant of a layer, mapped from the file. Raises ValueError when it lies outside."""
-    dtype = DTYPES[layer.data["element_type"]]
+    dtype = element_type(layer.data["element_type"])
     shape = ints(layer.data.get("shape", ""))
     offset, size = int(layer.data["offset"]), int(layer.data["size"])
     count = int(np.prod(shape, dtype=object)) if shape else 1
     if (
         min([0, *shape]) < 0
         or offset < 0
-        or size != (count * dtype.bitwidth + 7) // 8
+        or (count and size != (count * dtype.bitwidth + 7) // 8)
         or offset + size > len(weights)
     ):
         raise ValueError(f"the constant {layer.name} does not lie in the .bin")
+    if count == 0:
+        return np.zeros(shape, dtype.numpy())
     raw = weights[offset : offset + size]
     if dtype.bitwidth == 4:
         halves = np.stack([raw & 15, raw >> 4], -1).reshape(-1)[:count]
+        if dtype == T.FLOAT4E2M1:
+            return halves.view(dtype.numpy()).reshape(shape)
         signed = dtype == T.INT4
         values = halves.astype(np.int8) - 16 * (halves > 7) if signed else halves
         return values.astype(dtype.numpy()).reshape(shape)
     return np.frombuffer(raw.tobytes() if offset % dtype.itemsize else raw, dtype.numpy()).reshape(shape)
+
+
+def element_type(word: str) -> ir.DataType:
+    """The dtype IR calls `word`. Raises UnsupportedModel for one the hub does not have."""
+    if word.lower() not in DTYPES:
+        raise UnsupportedModel(f"The element type {word} has no place in the hub.", [])
+    return DTYPES[word.lower()]
 
 
 def ints(text: str) -> list[int]:

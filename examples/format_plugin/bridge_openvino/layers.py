@@ -107,7 +107,7 @@ class Layers:
 
     def scalar(self, x: Any) -> Port:
         """`x`, of one element, without dimensions."""
-        array = hub.const(x) if isinstance(x, ir.Value) else None
+        array = hub.const(x) if isinstance(x, ir.Value) else self.port(x).layer.array
         if array is not None:
             return self.const(array.reshape(()), x.dtype)
         return self.Reshape(x, self.const(np.zeros(0, np.int64)), special_zero=False)
@@ -180,7 +180,10 @@ def _holds(value: ir.Value) -> bool:
     return isinstance(value.type, ir.TensorType) and value.dtype in HELD and value.shape is not None and named
 
 
-HELD = frozenset(d for d in ELEMENTS if d.name not in ("DOUBLE", "UINT32", "UINT64", "INT4", "UINT4"))
+HELD = frozenset(
+    ir.DataType[name]
+    for name in ["FLOAT", "FLOAT16", "BFLOAT16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "BOOL"]
+)
 VALUES = condition(
     "a tensor of known rank, of a dtype OpenVINO's CPU computes, with a printable name", _holds
 )

@@ -37,15 +37,15 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
         for index, tensor in enumerate(tensors):
             request.set_input_tensor(index, tensor)
         request.infer()
-        values = {_name(port): _array(request.get_output_tensor(i)) for i, port in enumerate(model.outputs)}
+        values: dict[str, np.ndarray] = {}
+        for index, port in enumerate(model.outputs):
+            name = next(
+                (n for n in sorted(port.names) if n not in (*names, *values)), port.node.friendly_name
+            )
+            values[name] = _array(request.get_output_tensor(index))
     except RuntimeError as error:
         raise ExecutionFailed(f"OpenVINO: {str(error).strip()}") from error
     return Outputs(values, f"OpenVINO {openvino.__version__.partition('-')[0]}")
-
-
-def _name(port: Any) -> str:
-    """Tensors may have several names or none; what makes them has one."""
-    return min(port.names) if port.names else port.node.input_value(0).node.friendly_name
 
 
 def _tensor(name: str, port: Any, array: np.ndarray) -> Any:

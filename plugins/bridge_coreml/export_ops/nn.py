@@ -186,7 +186,7 @@ def conv_transpose(mil, node, x, weights, bias=None):
 def inside(node: ir.Node) -> bool:
     """Pads smaller than the window, and, with ceil_mode, symmetric ones and no window that starts outside."""
     pads, kernel = pads_of(node), kernel_of(node)
-    if pads is None or kernel is None or min(pads, default=0) < 0:
+    if pads is None or kernel is None or min(pads, default=0) < 0 or len(pads) != 2 * len(kernel):
         return False
     pairs = list(zip(pads[::2], pads[1::2], kernel, window(node)[0], strict=True))
     if any(max(a, b) >= k for a, b, k, _ in pairs):

@@ -9,7 +9,7 @@ from bridge.hub import attr
 from bridge.needs import attribute, condition, constant
 from bridge.ops import OpTable
 from bridge_pmml.document import Cols
-from bridge_pmml.export_ops.common import across, plain, row_constant
+from bridge_pmml.export_ops.common import across, plain, repeated, row_constant
 from bridge_pmml.raising import vanishes
 
 ops = OpTable("PMML export: reduce")
@@ -49,7 +49,7 @@ def matmul(doc, node, x, weights):
 )  # fmt: skip
 def gemm(doc, node, x, weights, bias=None):
     weights = (weights.T if attr(node, "transB", 0) else weights) * attr(node, "alpha", 1.0)
-    given = bias * attr(node, "beta", 1.0) if isinstance(bias, np.ndarray) else None
+    given = repeated(bias) * attr(node, "beta", 1.0) if isinstance(bias, np.ndarray) else None
     return linear(doc, x, weights, given)
 
 

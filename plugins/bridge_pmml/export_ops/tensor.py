@@ -131,7 +131,7 @@ def by_place(doc, table: np.ndarray, place):
         return place
     kind, found = kind_of(entries[0]), entries[-1]
     for index in range(len(entries) - 2, -1, -1):
-        found = doc.choose(doc.apply("equal", place, index, kind="boolean"), entries[index], found, kind)
+        found = doc.choose(doc.compare("equal", place, index), entries[index], found, kind)
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
-from bridge_pmml import expressions
+from bridge_pmml import expressions, special
 from bridge_pmml.fields import Scope
 from bridge_pmml.import_ops.regression import softmax
 from bridge_pmml.reader import Element, child, children, describe, need, number, text
@@ -127,7 +127,7 @@ def density(columns: Any, x: Any, node: Element) -> Any:
     if normal is not None:
         mean, variance = number(normal, "mean"), number(normal, "variance")
         gap = op.Sub(x, columns.scalar(mean))
-        bell = op.Exp(op.Mul(op.Mul(gap, gap), columns.scalar(-0.5 / variance)))
+        bell = special.exp(op, op.Mul(op.Mul(gap, gap), columns.scalar(-0.5 / variance)))
         return op.Mul(bell, columns.scalar(1 / math.sqrt(2 * math.pi * variance)))
     if poisson is not None:
         mean = number(poisson, "mean")

@@ -295,6 +295,7 @@ def images(tf: Any) -> dict[str, tuple]:
         "AdjustHue": (lambda x: raw.AdjustHue(images=x, delta=0.3), f(5, 2, 3, low=0, high=1)),
         "AdjustSaturation": (lambda x: raw.AdjustSaturation(images=x, scale=1.4), f(5, 2, 3, low=0, high=1)),
         "CombinedNonMaxSuppression": (lambda x: raw.CombinedNonMaxSuppression(boxes=np.stack([boxes, boxes])[:, :, None], scores=x, max_output_size_per_class=3, max_total_size=7, iou_threshold=0.3, score_threshold=0.2), f(2, 6, 3, low=0, high=1)),
+        "CombinedNonMaxSuppression own boxes": (lambda x, y: raw.CombinedNonMaxSuppression(boxes=y, scores=x, max_output_size_per_class=3, max_total_size=7, iou_threshold=0.3, score_threshold=0.2), f(2, 6, 3, low=0, high=1), np.sort(f(2, 6, 3, 4, low=0, high=1), -1)[..., [0, 1, 2, 3]]),
         "CombinedNonMaxSuppression padded": (lambda x: raw.CombinedNonMaxSuppression(boxes=boxes[None, :, None], scores=x, max_output_size_per_class=9, max_total_size=30, iou_threshold=0.3, score_threshold=0.2, clip_boxes=False), f(1, 6, 2, low=0, high=1)),
         "AdjustContrastv2": (lambda x: raw.AdjustContrastv2(images=x, contrast_factor=1.5), IMAGE),
         "RGBToHSV": (lambda x: raw.RGBToHSV(images=x), f(5, 3, low=0, high=1)),

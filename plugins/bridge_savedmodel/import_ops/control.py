@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const
-from bridge_savedmodel.import_ops.common import T, need, ops, scalar
+from bridge_savedmodel.import_ops.common import T, never, ops, scalar
 
 
 @ops.op("PartitionedCall", "StatefulPartitionedCall")
@@ -24,7 +24,7 @@ def nothing(op, node, *inputs):
     return []
 
 
-RAISED = need("the form TensorFlow gives loops and branches of version 1", lambda n: False)
+RAISED = never("the form TensorFlow gives loops and branches of version 1")
 
 
 @ops.op("Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond", needs=(RAISED,))

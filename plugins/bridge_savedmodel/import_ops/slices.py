@@ -48,11 +48,9 @@ def _spec_known(node: Any) -> bool:
 def strided_slice(op, node, x, begin, end, strides):
     """Every entry of the specification is a slice of an axis, one element of it, a new axis, or the axes in between."""
     steps = vector(strides)
-    place = vector(begin)
-    if rank_of(x) == 1 and node.get("shrink_axis_mask", 0) == 1 and place is not None:
-        known = (parts(x) or [])[place[0] :]
-        if known and known[0] is not None:
-            return op.const(np.array(known[0], x.dtype.numpy()))
+    known = _known_part(node, x, vector(begin), vector(end), steps) if rank_of(x) == 1 else None
+    if known is not None:
+        return op.const(known)
     on = {m: [node.get(m, 0) >> i & 1 for i in range(len(steps))] for m in MASKS}
     used = sum(1 for i in range(len(steps)) if not on["new_axis_mask"][i] and not on["ellipsis_mask"][i])
     if any(on["ellipsis_mask"]) and rank_of(x) is None:
@@ -74,6 +72,30 @@ def strided_slice(op, node, x, begin, end, strides):
     made = _sliced(op, x, begin, end, plan, on) if plan else x
     made = op.Squeeze(made, ints(*shrunk)) if shrunk else made
     return op.Unsqueeze(made, ints(*new)) if new else made
+
+
+def _known_part(node: Any, x: Any, begin: Any, end: Any, steps: list[int]) -> np.ndarray | None:
+    """The chosen part of a vector, such as a shape, where all of it is known."""
+    values = parts(x)
+    if (
+        values is None
+        or begin is None
+        or len(steps) != 1
+        or node.get("new_axis_mask", 0)
+        or node.get("ellipsis_mask", 0)
+    ):
+        return None
+    if node.get("shrink_axis_mask", 0):
+        chosen = values[begin[0] :][:1]
+    elif end is None and not node.get("end_mask", 0):
+        return None
+    else:
+        start = None if node.get("begin_mask", 0) else begin[0]
+        chosen = values[start : None if node.get("end_mask", 0) else end[0] : steps[0]]
+    if not chosen or None in chosen:
+        return None
+    array = np.array(chosen, x.dtype.numpy())
+    return array.reshape(()) if node.get("shrink_axis_mask", 0) else array
 
 
 def _sliced(op: Any, x: Any, begin: Any, end: Any, plan: list, on: dict) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.hub import rank_of
-from bridge_savedmodel.import_ops.common import T, as_int64, like, need, ops
+from bridge_savedmodel.import_ops.common import T, as_int64, like, need, never, ops
 from bridge_savedmodel.import_ops.slices import written
 from bridge_savedmodel.variables import Variable
 
@@ -68,7 +68,7 @@ def assign_slice(op, node, variable, begin, end, strides, value):
     return made if made is NotImplemented else variable.write(made)
 
 
-TRAINING = need("a model that is not trained as it runs: export its inference function", lambda n: False)
+TRAINING = never("a model that is not trained as it runs: export its inference function")
 
 
 @ops.op(*(f"{p}Apply{k}" for p in ("Resource", "") for k in ("GradientDescent", "Momentum", "Adam", "Adagrad", "RMSProp", "Ftrl", "AdaMax", "Adadelta", "CenteredRMSProp", "AddSign", "PowerSign")), "ResourceApplyKerasMomentum", "ResourceApplyAdagradV2", "ResourceApplyAdamWithAmsgrad", needs=(TRAINING,))  # fmt: skip

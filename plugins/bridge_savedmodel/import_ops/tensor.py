@@ -17,6 +17,7 @@ from bridge_savedmodel.import_ops.common import (
     flat,
     ints,
     like,
+    need,
     ops,
     parts,
     ranked,
@@ -25,12 +26,16 @@ from bridge_savedmodel.import_ops.common import (
     static,
     vector,
 )
-from bridge_savedmodel.import_ops.values import tensor_of
+from bridge_savedmodel.import_ops.values import Pair, tensor_of
 
 
 @ops.op("Const", "HostConst")
 def const_(op, node):
-    return op.const(tensor_of(node.get("value")))
+    """A complex one as its two parts."""
+    array = node.get("value")
+    if np.iscomplexobj(array):
+        return Pair(op.const(np.ascontiguousarray(array.real)), op.const(np.ascontiguousarray(array.imag)))
+    return op.const(tensor_of(array))
 
 
 @ops.op(
@@ -57,7 +62,16 @@ def identity_n(op, node, *inputs):
 
 @ops.op("EnsureShape")
 def ensure_shape(op, node, x):
-    return x
+    """What the shape adds to what is known."""
+    dims, own = node.get("shape"), [None] if x.shape is None else list(x.shape)
+    if dims is None or (
+        len(own) == len(dims) and all(isinstance(o, int) or d is None for o, d in zip(own, dims, strict=True))
+    ):
+        return x
+    made = op.Identity(x)
+    known = own if len(own) == len(dims) else [None] * len(dims)
+    made.shape = ir.Shape([o if d is None else d for o, d in zip(known, dims, strict=True)])
+    return made
 
 
 @ops.op("Shape")
@@ -233,9 +247,13 @@ def reverse(op, node, x, axes):
 @ops.op("ReverseSequence")
 def reverse_sequence(op, node, x, lengths):
     batch, time = node.get("batch_dim", 0), node.get("seq_dim")
-    if {batch, time} != {0, 1}:
+    if {batch, time} == {0, 1}:
+        return op.ReverseSequence(x, as_int64(op, lengths), batch_axis=batch, time_axis=time)
+    if rank_of(x) is None:
         return NotImplemented
-    return op.ReverseSequence(x, as_int64(op, lengths), batch_axis=batch, time_axis=time)
+    order = [batch, time, *(i for i in range(rank_of(x)) if i not in (batch, time))]
+    made = op.ReverseSequence(op.Transpose(x, perm=order), as_int64(op, lengths), batch_axis=0, time_axis=1)
+    return op.Transpose(made, perm=[order.index(i) for i in range(len(order))])
 
 
 @ops.op("Roll", needs=(constant(1, "shift"), constant(2, "axis"), ranked()))
@@ -315,3 +333,71 @@ def to_bool(op, node, x):
     if rank_of(x) == 0:
         return x if x.dtype == T.BOOL else op.Not(op.Equal(x, like(op, x, 0)))
     return op.Greater(op.Size(x), op.const(np.array(0, np.int64)))
+
+
+@ops.op("ConcatOffset", needs=(constant(0, "axis"),))
+def concat_offset(op, node, axis, *shapes):
+    """Where each of several tensors begins once they are put together."""
+    along = np.zeros(shape_of(shapes[0]) or [1], shapes[0].dtype.numpy())
+    along[vector(axis)[0]] = 1
+    made = [op.const(np.zeros_like(along))]
+    for shape in shapes[:-1]:
+        made.append(op.Add(made[-1], op.Mul(shape, op.const(along))))
+    return made
+
+
+@ops.op("DataFormatDimMap")
+def data_format_dims(op, node, x):
+    """The number of each dimension in another layout."""
+    source, target = node.get("src_format", "NHWC"), node.get("dst_format", "NCHW")
+    table = np.array([target.index(c) for c in source], x.dtype.numpy())
+    return op.Gather(op.const(table), as_int64(op, x), axis=0)
+
+
+@ops.op("DataFormatVecPermute", needs=(ranked(),))
+def data_format_vector(op, node, x):
+    """One number, or pair, for each dimension, in the order of another layout."""
+    source, target = node.get("src_format", "NHWC"), node.get("dst_format", "NCHW")
+    size = x.shape[0] if x.shape is not None else None
+    if size == len(source) - 2:
+        source, target = ("".join(c for c in f if c not in "NC") for f in (source, target))
+    elif size != len(source):
+        return NotImplemented
+    return op.Gather(x, ints(*(source.index(c) for c in target)), axis=0)
+
+
+@ops.op("ParallelConcat")
+def parallel_concat(op, node, *inputs):
+    return op.Concat(*inputs, axis=0) if len(inputs) > 1 else op.Identity(inputs[0])
+
+
+@ops.op("Empty", needs=(need("numbers", lambda n: n.get("dtype") not in (None, T.STRING)),))
+def empty(op, node, target):
+    """Zeros, which any contents may be."""
+    return fill(op, node, target, op.const(np.zeros((), node.get("dtype").numpy())))
+
+
+@ops.op("FakeParam", needs=(need("a known shape", lambda n: None not in (n.get("shape") or (None,))),))
+def fake_param(op, node):
+    """Stands for what a branch does not make."""
+    return op.const(np.zeros(node.get("shape"), node.get("dtype").numpy()))
+
+
+@ops.op("DeviceIndex")
+def device_index(op, node):
+    names = node.get("device_names") or []
+    return op.const(np.array(names.index("CPU") if "CPU" in names else len(names), np.int32))
+
+
+@ops.op("HistogramFixedWidth")
+def histogram(op, node, x, bounds, bins):
+    """How many values fall into each bin; those outside of the bounds into the first and last."""
+    low, high = (op.Gather(bounds, np.array(i, np.int64), axis=0) for i in (0, 1))
+    count = flat(op, bins)
+    scaled = op.Div(op.Sub(op.Reshape(x, ints(-1)), low), op.Sub(high, low))
+    places = op.Floor(op.Mul(scaled, op.Cast(count, to=int(x.dtype))))
+    at = op.Min(op.Max(op.Cast(places, to=int(T.INT64)), ints(0)), op.Sub(count, ints(1)))
+    kind = node.get("dtype", T.INT32).numpy()
+    zeros = op.Expand(op.const(np.zeros((), kind)), count)
+    ones = op.Expand(op.const(np.ones((), kind)), op.Shape(at))
+    return op.ScatterND(zeros, op.Unsqueeze(at, ints(1)), ones, reduction="add")

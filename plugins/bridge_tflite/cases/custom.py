@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import struct
 
 import numpy as np
 from flatbuffers import flexbuffers
 
-from bridge_tflite.cases.common import RNG, case, cf, f
+from bridge_tflite.cases.common import RNG, b, case, cf, f
 from bridge_tflite.cases.file import T
 
 SAME, VALID = 1, 2
@@ -199,3 +200,61 @@ case(
     custom=bytes(flexbuffers.Dumps({"output_height": 4, "output_width": 5})),
     want=looked_up,
 )
+
+ERF = np.vectorize(math.erf, [np.float32])
+UNARY = {
+    "Abs": np.abs,
+    "Acos": np.arccos,
+    "Acosh": np.arccosh,
+    "Asin": np.arcsin,
+    "Asinh": np.arcsinh,
+    "Atan": np.arctan,
+    "Atanh": np.arctanh,
+    "Ceil": np.ceil,
+    "Cos": np.cos,
+    "Cosh": np.cosh,
+    "Erf": ERF,
+    "Exp": np.exp,
+    "Floor": np.floor,
+    "Identity": lambda x: x,
+    "Inv": np.reciprocal,
+    "IsInf": np.isinf,
+    "Log": np.log,
+    "Neg": np.negative,
+    "Reciprocal": np.reciprocal,
+    "Relu": lambda x: np.maximum(x, 0),
+    "Round": np.rint,
+    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "Sign": np.sign,
+    "Sin": np.sin,
+    "Sinh": np.sinh,
+    "Softplus": lambda x: np.log1p(np.exp(x)),
+    "Softsign": lambda x: x / (1 + np.abs(x)),
+    "Sqrt": np.sqrt,
+    "Tan": np.tan,
+    "Tanh": np.tanh,
+}
+BINARY = {
+    "AddV2": np.add,
+    "Equal": np.equal,
+    "Greater": np.greater,
+    "Less": np.less,
+    "LogicalAnd": np.logical_and,
+    "LogicalOr": np.logical_or,
+    "Maximum": np.maximum,
+    "Minimum": np.minimum,
+    "Mul": np.multiply,
+    "Pow": np.power,
+    "RealDiv": np.divide,
+    "Sub": np.subtract,
+}
+FLAGS = ("Equal", "Greater", "IsInf", "Less", "LogicalAnd", "LogicalOr", "LogicalNot")
+for _name, _formula in UNARY.items():
+    _given = T(np.linspace(0.1, 0.9, 6, dtype=np.float32) + np.float32(_name == "Acosh"))
+    _want = lambda x, g=_formula: [g(x)]  # noqa: E731
+    case(f"Flex{_name}", [_given], bool if _name in FLAGS else np.float32, custom=b"", want=_want)
+for _name, _formula in BINARY.items():
+    _pair = [b(2, 3), b(2, 3)] if _name.startswith("Logical") else [f(2, 3, low=0.5), f(3, low=0.5)]
+    _want = lambda x, y, g=_formula: [g(x, y)]  # noqa: E731
+    case(f"Flex{_name}", _pair, bool if _name in FLAGS else np.float32, custom=b"", want=_want)
+case("FlexLogicalNot", [b(2, 3)], bool, custom=b"", want=lambda x: [~x])

@@ -46,7 +46,7 @@ ops.same(
     Less="LESS",
     LessOrEqual="LESS_EQUAL",
 )
-ops.same(needs=(dtype("float", "bool", "int16", *INDEX), BROADCAST), Equal="EQUAL")
+ops.same(needs=(dtype("float", "bool", "int16", "string", *INDEX), BROADCAST), Equal="EQUAL")
 ops.same(needs=(dtype(*BITS), BROADCAST), BitwiseXor="BITWISE_XOR")
 
 
@@ -176,7 +176,10 @@ def cast(tfl, node, x):
 
 
 WIDTH = condition(
-    "dtypes of one width", lambda n: n.inputs[0].dtype.bitwidth == ir.DataType(attr(n, "to")).bitwidth
+    "dtypes of one width",
+    lambda n: (
+        n.inputs[0].dtype is not None and n.inputs[0].dtype.bitwidth == ir.DataType(attr(n, "to")).bitwidth
+    ),
 )
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of, shape_of
-from bridge.needs import attribute, condition, constant, max_rank, unused_output
+from bridge.needs import attribute, condition, constant, dtype, max_rank, unused_output
 from bridge.ops import OpTable
-from bridge_tflite.export_ops.common import FLOAT, PADDING, TFLITE, fused, i32
+from bridge_tflite.export_ops.common import BLOCKS, FLOAT, PADDING, TFLITE, fused, i32
 
 ops = OpTable("TFLite export: nn")
 
@@ -28,6 +28,25 @@ SAME, VALID = 0, 1
 )
 def matmul(tfl, node, x, y):
     tfl.BATCH_MATMUL(x, y)
+
+
+@ops.op(f"{TFLITE}::BatchMatMul", needs=(FLOAT,))
+def batch_matmul(tfl, node, x, y):
+    tfl.BATCH_MATMUL(x, y, adj_y=bool(attr(node, "adj_y", 0)))
+
+
+@ops.op(f"{TFLITE}::SpaceToBatch", f"{TFLITE}::BatchToSpace")
+def blocks(tfl, node, x):
+    """Nothing is padded or cut off."""
+    block = i32(attr(node, "block"))
+    word = "SPACE_TO_BATCH_ND" if node.op_type == "SpaceToBatch" else "BATCH_TO_SPACE_ND"
+    tfl.add(word, x, block, np.zeros((len(block), 2), np.int32))
+
+
+@ops.op(f"{TFLITE}::LRN", needs=(FLOAT,))
+def local_response_normalization(tfl, node, x):
+    kept = {name: attr(node, name) for name in ("radius", "alpha", "beta", "bias")}
+    tfl.LOCAL_RESPONSE_NORMALIZATION(x, **kept)
 
 
 @ops.op(f"{TFLITE}::FullyConnected", needs=(FLOAT,))
@@ -145,12 +164,12 @@ def average_pool(tfl, node, x):
     pool(tfl, node, x, "AVERAGE_POOL_2D")
 
 
-@ops.op("bridge.nhwc::SpaceToDepth", needs=(FLOAT, IMAGE, attribute("mode", "DCR")))
+@ops.op("bridge.nhwc::SpaceToDepth", needs=(dtype(*BLOCKS), IMAGE, attribute("mode", "DCR")))
 def space_to_depth(tfl, node, x):
     tfl.SPACE_TO_DEPTH(x, block_size=attr(node, "blocksize"))
 
 
-@ops.op("bridge.nhwc::DepthToSpace", needs=(FLOAT, IMAGE, attribute("mode", "DCR")))
+@ops.op("bridge.nhwc::DepthToSpace", needs=(dtype(*BLOCKS), IMAGE, attribute("mode", "DCR")))
 def depth_to_space(tfl, node, x):
     tfl.DEPTH_TO_SPACE(x, block_size=attr(node, "blocksize"))
 

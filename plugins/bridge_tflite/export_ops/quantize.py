@@ -45,7 +45,17 @@ ALIKE = {
         "Transpose",
         "Unsqueeze",
     ),
-    TFLITE: ("ExpandDims", "Gather", "MirrorPad", "Relu6", "Reverse", "StridedSlice"),
+    TFLITE: (
+        "BatchMatMul",
+        "BatchToSpace",
+        "ExpandDims",
+        "Gather",
+        "MirrorPad",
+        "Relu6",
+        "Reverse",
+        "SpaceToBatch",
+        "StridedSlice",
+    ),
     "bridge.nhwc": ("AveragePool", "DepthToSpace", "MaxPool", "SpaceToDepth"),
 }
 
@@ -142,8 +152,7 @@ def layer(
     scales = np.array(attr(node, "weight_scales"), np.float32)
     table, added = _own(weights, array), _own(bias, const(bias))
     tfl.quantize(table, scales, np.full(len(scales), attr(node, "weight_zero", 0), np.int64), axis)
-    products = np.float32(attr(node, "scales")[0]) * scales
-    tfl.quantize(added, products, np.zeros(len(scales), np.int64))
+    tfl.quantize(added, attr(node, "bias_scales"), np.zeros(len(scales), np.int64))
     return table, added
 
 

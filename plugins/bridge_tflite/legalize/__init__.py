@@ -50,6 +50,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         SinkTransposes(),
         MergeReshapes(),
         Rewrite(native),
+        SinkTransposes(),
         FoldConstants(),
         FuseActivations(),
         IntegerKernels(),

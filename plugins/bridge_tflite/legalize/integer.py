@@ -48,12 +48,14 @@ MOVERS = frozenset(
         f"{NHWC}::DepthToSpace",
         f"{NHWC}::MaxPool",
         f"{NHWC}::SpaceToDepth",
+        f"{TFLITE}::BatchToSpace",
         f"{TFLITE}::ExpandDims",
         f"{TFLITE}::Gather",
         f"{TFLITE}::MirrorPad",
         f"{TFLITE}::Pad",
         f"{TFLITE}::Reshape",
         f"{TFLITE}::Reverse",
+        f"{TFLITE}::SpaceToBatch",
         f"{TFLITE}::StridedSlice",
     ]
 )
@@ -86,7 +88,7 @@ KERNELS = {
     "Tanh": Kernel(fixed=TANH),
     "Softmax": Kernel(fixed=SOFTMAX),
     "LogSoftmax": Kernel(BYTES, fixed=LOG_SOFTMAX),
-    "MatMul": Kernel((T.INT8, T.INT16), data=None),
+    **dict.fromkeys(("MatMul", f"{TFLITE}::BatchMatMul"), Kernel((T.INT8, T.INT16), data=None)),
     "ReduceMean": Kernel(),
     f"{NHWC}::AveragePool": Kernel(alike=True),
     "Resize": Kernel(alike=True),
@@ -294,7 +296,7 @@ def _integer(graph: ir.Graph, node: ir.Node, below: ir.Node, asked: Parameters) 
     operands = [_operand(graph, v, asked.dtype) for v in node.inputs[:count]]
     if any(o is None for o in operands) or max(rank_of(v) or 0 for v in node.inputs[:count]) > kernel.ranks:
         return
-    if name == "MatMul" and min(rank_of(v) or 0 for v in node.inputs) < 2:
+    if name.endswith("MatMul") and min(rank_of(v) or 0 for v in node.inputs) < 2:
         return
     if name == "ReduceMean" and (len(node.inputs) < 2 or const(node.inputs[1]) is None):
         return
@@ -351,11 +353,13 @@ def _layer(graph: ir.Graph, node: ir.Node, asked: Parameters) -> Any:
         return None
     place = 3 if axis else 2
     bias = node.inputs[place] if len(node.inputs) > place else None
-    integers = _bias(bias, given.scale * held.scale, held.integers.shape[axis], WIDTH[given.dtype])
-    if integers is None:
+    found = _bias(bias, given.scale * held.scale, held.integers.shape[axis], WIDTH[given.dtype])
+    if found is None:
         return None
+    integers, steps = found
     op = hub.Builder(graph)
     node.attributes["weight_scales"] = ir.AttrFloat32s("weight_scales", [float(s) for s in held.scale])
+    node.attributes["bias_scales"] = ir.AttrFloat32s("bias_scales", [float(s) for s in steps])
     node.attributes["weight_zero"] = ir.AttrInt64("weight_zero", int(held.zero[0]))
     between = node.inputs[2:place]
     inputs = [x.producer().inputs[0], op.const(held.integers), *between, op.const(integers)]  # type: ignore[union-attr]
@@ -375,10 +379,13 @@ def _fitting(held: Weights, kind: ir.DataType, axis: int) -> Weights | None:
     return held if fits else None
 
 
-def _bias(bias: Any, scale: np.ndarray, width: int, kind: ir.DataType) -> np.ndarray | None:
-    """The bias in steps of `scale`: its own integers where it remembers them by that scale; None where it has no room."""
+def _bias(
+    bias: Any, scale: np.ndarray, width: int, kind: ir.DataType
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The bias in steps of `scale`, and these steps: its own integers and scale where it remembers them and they are those; None
+    where there is no room."""
     if bias is None:
-        return np.zeros(width, kind.numpy())
+        return np.zeros(width, kind.numpy()), scale
     if const(bias) is None:
         return None
     own = bias.meta.get(WEIGHTS)
@@ -387,11 +394,12 @@ def _bias(bias: Any, scale: np.ndarray, width: int, kind: ir.DataType) -> np.nda
         and own.integers.dtype == np.int32
         and np.allclose(own.scale, scale, rtol=1e-6, atol=0)
     ):
-        return own.integers.reshape(-1).astype(kind.numpy())
+        same = own.scale.shape == scale.shape
+        return own.integers.reshape(-1).astype(kind.numpy()), own.scale if same else scale
     numbers = np.asarray(const(bias), np.float64).reshape(-1)
     steps = np.rint(numbers / scale.astype(np.float64))
     room = 2.0**31 - 1 if kind == T.INT32 else 2.0**39
-    return None if np.abs(steps).max(initial=0) >= room else steps.astype(kind.numpy())
+    return None if np.abs(steps).max(initial=0) >= room else (steps.astype(kind.numpy()), scale)
 
 
 def _edge(graph: ir.Graph, node: ir.Node, kind: str) -> None:

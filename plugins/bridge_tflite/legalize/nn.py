@@ -10,14 +10,16 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import attr, const, rank_of, shape_of
-from bridge.needs import condition
+from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import vector
-from bridge_tflite.export_ops.common import FUSED, PADDING, TFLITE
+from bridge_tflite.export_ops.common import BLOCKS, FUSED, PADDING, TFLITE
 
 native = OpTable("TFLite operators: nn")
 
 INT32 = int(ir.DataType.INT32)
+BLOCK_TYPES = tuple(ir.DataType[name.upper()] for name in BLOCKS)
+BATCH_TYPES = (*BLOCK_TYPES, ir.DataType.INT16)
 
 
 def axes_of(values) -> np.ndarray:
@@ -66,6 +68,100 @@ def added_bias(node: ir.Node, width: int) -> tuple[ir.Node, ir.Value] | None:
         and array.ndim <= (rank_of(add.outputs[0]) or 0)
     )
     return (add, other) if fits else None
+
+
+def swapped(value: ir.Value) -> bool:
+    """Whether a Transpose of nothing but the last two dimensions makes `value`."""
+    made, rank = value.producer(), rank_of(value) or 0
+    if made is None or made.op_type != "Transpose" or made.domain or rank < 2:
+        return False
+    return attr(made, "perm") == [*range(rank - 2), rank - 1, rank - 2]
+
+
+def turned(node: ir.Node) -> bool:
+    """A product of two to four dimensions, not empty, by a transposed right operand."""
+    ranks = [rank_of(v) or 0 for v in node.inputs]
+    return min(ranks) >= 2 and max(ranks) <= 4 and not empty(node) and swapped(node.inputs[1])  # type: ignore[arg-type]
+
+
+def empty(node: ir.Node) -> bool:
+    return any(0 in list(v.shape or ()) for v in node.inputs if v is not None)
+
+
+@native.op("MatMul", needs=(dtype("float"), condition("a transposed right operand", turned)))
+def batch_matmul(op, node, x, y):
+    """The kernel reads the right operand transposed as well."""
+    source = y.producer().inputs[0]
+    return op.BatchMatMul(x, source, _domain=TFLITE, _dtype=x.dtype, _shape=node.outputs[0].shape, adj_y=1)
+
+
+def _reshaped(node: ir.Node) -> list[int] | None:
+    """The static shape of a Reshape's result."""
+    asked = const(node.inputs[1])
+    known = asked is not None and bool((asked > 0).all())
+    return asked.tolist() if known else shape_of(node.outputs[0])  # type: ignore[union-attr]
+
+
+def blocked(node: ir.Node) -> tuple[str, ir.Value, list[int]] | None:
+    """SpaceToBatch or BatchToSpace, its input and block, where Reshape, Transpose and `node` are one."""
+    turn = node.inputs[0].producer() if node.inputs[0] is not None else None
+    cut = turn.inputs[0].producer() if turn is not None and turn.op_type == "Transpose" else None
+    if cut is None or cut.op_type != "Reshape" or turn.domain or cut.domain:  # type: ignore[union-attr]
+        return None
+    shapes = [shape_of(cut.inputs[0]), shape_of(cut.outputs[0]), _reshaped(node)]
+    if any(s is None or 0 in s for s in shapes):
+        return None
+    before, between, after = shapes
+    rank, perm = len(before), attr(turn, "perm")  # type: ignore[arg-type]
+    count = len(between) - rank  # type: ignore[arg-type]
+    if count not in (1, 2) or rank != count + 2 or len(after) != rank:  # type: ignore[arg-type]
+        return None
+    pairs = list(range(1, 2 * count, 2))
+    if perm == [*(i + 1 for i in pairs), 0, *pairs, 2 * count + 1]:
+        block = [between[i + 1] for i in pairs]  # type: ignore[index]
+        whole = [between[0], *(between[i] * b for i, b in zip(pairs, block, strict=True)), between[-1]]  # type: ignore[index]
+        parts = [between[0] * math.prod(block), *(between[i] for i in pairs), between[-1]]  # type: ignore[index]
+        return ("SpaceToBatch", cut.inputs[0], block) if (before, after) == (whole, parts) else None
+    if perm == [count, *(v for i in range(count) for v in (count + 1 + i, i)), 2 * count + 1]:
+        block, rest = between[:count], between[count:]  # type: ignore[index]
+        whole = [rest[0], *(r * b for r, b in zip(rest[1:-1], block, strict=True)), rest[-1]]
+        parts = [rest[0] * math.prod(block), *rest[1:]]
+        return ("BatchToSpace", cut.inputs[0], block) if (before, after) == (parts, whole) else None
+    return None
+
+
+@native.op("Reshape", needs=(condition("blocks moved between space and batch", lambda n: blocked(n)),))
+def blocks(op, node, x, shape):
+    word, source, block = blocked(node)
+    if source.dtype not in BATCH_TYPES:
+        return NotImplemented
+    return op.node(
+        word, source, _domain=TFLITE, _dtype=source.dtype, _shape=node.outputs[0].shape, block=block
+    )
+
+
+def odd(node: ir.Node) -> bool:
+    return (
+        attr(node, "size") % 2 == 1 and rank_of(node.inputs[0]) == 4 and 0 not in list(node.inputs[0].shape)
+    )
+
+
+@native.op("LRN", needs=(condition("four dimensions and an odd size", odd), dtype("float")))
+def local_response(op, node, x):
+    """LiteRT sums along the last dimension; its alpha is of each element, ONNX's of their mean."""
+    size = attr(node, "size")
+    turned = op.Transpose(x, perm=[0, 2, 3, 1])
+    made = op.LRN(
+        turned,
+        _domain=TFLITE,
+        _dtype=x.dtype,
+        _shape=turned.shape,
+        radius=size // 2,
+        alpha=attr(node, "alpha", 1e-4) / size,
+        beta=attr(node, "beta", 0.75),
+        bias=attr(node, "bias", 1.0),
+    )
+    return op.Transpose(made, perm=[0, 3, 1, 2])
 
 
 @native.op("bridge.nhwc::Conv", "bridge.nhwc::MaxPool", "bridge.nhwc::AveragePool")
@@ -180,9 +276,10 @@ def as_image(node: ir.Node) -> bool:
     """Nodes a channels-last kernel of two spatial dimensions computes."""
     x = node.inputs[0] if node.inputs else None
     claim = IMAGES.get(node.op_type)
-    if claim is None or node.domain or x is None or x.dtype != ir.DataType.FLOAT or rank_of(x) != 4:
+    if claim is None or node.domain or x is None or rank_of(x) != 4:
         return False
-    return claim(node, x)
+    moved = node.op_type in ("DepthToSpace", "SpaceToDepth") and x.dtype in BLOCK_TYPES
+    return (moved or x.dtype == ir.DataType.FLOAT) and claim(node, x)
 
 
 def _window(node: ir.Node, x: ir.Value) -> bool:

@@ -1,6 +1,7 @@
 """How every TorchScript operator becomes hub operators, by family."""
 
 from bridge_torchscript.import_ops import (
+    attention,
     creation,
     fourier,
     functions,
@@ -24,6 +25,7 @@ from bridge_torchscript.import_ops.shapes import INPLACE, VIEWS
 __all__ = [
     "INPLACE",
     "VIEWS",
+    "attention",
     "creation",
     "fourier",
     "functions",

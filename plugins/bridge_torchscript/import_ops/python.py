@@ -164,6 +164,21 @@ def sum_(op, x, *rest):
     return result
 
 
+def quantified(name: str, function: Callable, combined: str) -> None:
+    @python(name)
+    def quantify(op, x, *rest):
+        if not isinstance(x, list) or rest:
+            return NotImplemented
+        result: Any = function([])
+        for value in x:
+            result = PYTHON[combined](op, result, to_bool(op, value))
+        return result
+
+
+quantified("aten::all", all, "aten::__and__")
+quantified("aten::any", any, "aten::__or__")
+
+
 @python("aten::neg")
 def neg(op, x):
     if isinstance(x, Sym):

@@ -10,34 +10,18 @@ from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge_openvino.export_ops.common import FLOAT, INTEGER, NUMBER, axis_of
 from bridge_openvino.layers import HELD
+from bridge_openvino.names import ARITHMETIC, BITWISE, COMPARED, EXTREMES, LOGICAL, NUMERIC, UNARY
 
 ops = OpTable("OpenVINO IR export: math")
 
-ops.same(
-    needs=(FLOAT,),
-    Acos="Acos", Acosh="Acosh", Asin="Asin", Asinh="Asinh", Atan="Atan", Atanh="Atanh", Ceil="Ceiling", Cos="Cos", Cosh="Cosh",
-    Erf="Erf", Exp="Exp", Floor="Floor", HardSwish="HSwish", Log="Log", Mish="Mish", Relu="ReLU", Sigmoid="Sigmoid", Sin="Sin",
-    Sinh="Sinh", Softplus="SoftPlus", Softsign="SoftSign", Sqrt="Sqrt", Tan="Tan", Tanh="Tanh", IsNaN="IsNaN",
-)  # fmt: skip
-ops.same(needs=(NUMBER,), Abs="Abs", Neg="Negative", Sign="Sign")
+ops.same(needs=(FLOAT,), **UNARY)
+ops.same(needs=(NUMBER,), **NUMERIC)
 ops.same(Not="LogicalNot", Identity="Identity")
-ops.same(needs=(dtype("int32"),), BitwiseNot="BitwiseNot")
-
-BINARY = {
-    "Add": "Add", "Sub": "Subtract", "Mul": "Multiply", "Max": "Maximum", "Min": "Minimum", "And": "LogicalAnd",
-    "Or": "LogicalOr", "Xor": "LogicalXor", "Equal": "Equal", "Greater": "Greater", "GreaterOrEqual": "GreaterEqual",
-    "Less": "Less", "LessOrEqual": "LessEqual", "BitwiseAnd": "BitwiseAnd", "BitwiseOr": "BitwiseOr", "BitwiseXor": "BitwiseXor",
-}  # fmt: skip
-TWO = condition("two inputs", lambda node: len(node.inputs) == 2)
-
-
-@ops.op("Add", "Sub", "Mul", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", needs=(NUMBER,))
-@ops.op("Max", "Min", needs=(NUMBER, TWO))
-@ops.op("Equal", needs=(dtype("float", "int32", "int64", "bool"),))
-@ops.op("And", "Or", "Xor")
-@ops.op("BitwiseAnd", "BitwiseOr", "BitwiseXor", needs=(dtype("int32"),))
-def binary(ov, node, x, y):
-    return ov.add(BINARY[node.op_type], x, y)
+ops.same(needs=(dtype("int32"),), BitwiseNot="BitwiseNot", **BITWISE)
+ops.same(needs=(NUMBER,), **ARITHMETIC, **COMPARED)
+ops.same(needs=(NUMBER, condition("two inputs", lambda node: len(node.inputs) == 2)), **EXTREMES)
+ops.same(needs=(dtype("float", "int32", "int64", "bool"),), Equal="Equal")
+ops.same(**LOGICAL)
 
 
 @ops.op("Div", needs=(FLOAT,))

@@ -8,10 +8,10 @@ from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import attribute, condition
 from bridge.ops import OpTable
 from bridge_openvino.export_ops.common import FLOAT
+from bridge_openvino.names import AUTO_PAD
 
 ops = OpTable("OpenVINO IR export: nn")
 
-AUTO = {"NOTSET": "explicit", "VALID": "valid", "SAME_UPPER": "same_upper", "SAME_LOWER": "same_lower"}
 SPATIAL = condition("1 to 3 spatial dimensions", lambda n: rank_of(n.inputs[0]) in (3, 4, 5))
 
 
@@ -24,7 +24,7 @@ def window(node: ir.Node) -> dict:
         "dilations": attr(node, "dilations") or [1] * n,
         "pads_begin": pads[:n],
         "pads_end": pads[n:],
-        "auto_pad": AUTO[attr(node, "auto_pad", "NOTSET")],
+        "auto_pad": AUTO_PAD[attr(node, "auto_pad", "NOTSET")],
     }
 
 

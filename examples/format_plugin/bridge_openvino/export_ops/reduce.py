@@ -32,21 +32,25 @@ NEEDS = (
     condition("axes to reduce", _axes_matter),
     condition("elements to reduce", _of_something),
 )
-NAMES = {
-    "ReduceSum": "ReduceSum",
-    "ReduceMean": "ReduceMean",
-    "ReduceMax": "ReduceMax",
-    "ReduceMin": "ReduceMin",
-    "ReduceProd": "ReduceProd",
-    "ReduceL1": "ReduceL1",
-    "ReduceL2": "ReduceL2",
-}
+NAMES = ("ReduceSum", "ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2")
 
 
 @ops.op(*NAMES, needs=(FLOAT, *NEEDS))
 def reduce(ov, node, x, axes=None):
     axes = list(range(rank_of(x))) if axes is None else axes
     return ov.add(node.op_type, x, axes, keep_dims=bool(attr(node, "keepdims", 1)))
+
+
+@ops.op("ReduceMax", "ReduceMin", needs=(FLOAT, *NEEDS))
+def extreme(ov, node, x, axes=None):
+    """OpenVINO's CPU begins with the largest finite number, so infinities alone are looked for."""
+    axes = list(range(rank_of(x))) if axes is None else axes
+    kept = bool(attr(node, "keepdims", 1))
+    made = ov.add(node.op_type, x, axes, keep_dims=kept)
+    limit = ov.like(-np.inf if node.op_type == "ReduceMax" else np.inf, x)
+    return ov.Select(
+        ov.ReduceLogicalAnd(ov.Equal(x, limit), axes, keep_dims=kept), limit, made, _dtype=made.dtype
+    )
 
 
 @ops.op("ReduceSum", "ReduceMax", "ReduceMin", needs=(INTEGER, *NEEDS))

@@ -9,6 +9,7 @@ from bridge.hub import attr, const, rank_of
 from bridge.needs import attribute, condition, constant, dtype
 from bridge.ops import OpTable
 from bridge_openvino.export_ops.common import ANY, AXES, FLOAT, NUMBER, RANKED, axis_of
+from bridge_openvino.names import PADDED, SAMPLED, SCATTERED
 
 ops = OpTable("OpenVINO IR export: tensor")
 
@@ -95,21 +96,18 @@ def gather_nd(ov, node, x, indices):
     return ov.GatherND(x, indices, batch_dims=attr(node, "batch_dims", 0))
 
 
-REDUCTIONS = {"none": "none", "add": "sum", "mul": "prod", "max": "max", "min": "min"}
-
-
 @ops.op("ScatterElements", needs=(ANY, attribute("reduction", "none")))
 @ops.op("ScatterElements", needs=(NUMBER,))
 def scatter_elements(ov, node, x, indices, updates):
     axis = ov.const(np.array(axis_of(node, 0)))
-    reduction = REDUCTIONS[attr(node, "reduction", "none")]
+    reduction = SCATTERED[attr(node, "reduction", "none")]
     return ov.ScatterElementsUpdate(x, indices, updates, axis, reduction=reduction, use_init_val=True)
 
 
 @ops.op("ScatterND", needs=(ANY, attribute("reduction", "none")))
 @ops.op("ScatterND", needs=(NUMBER,))
 def scatter_nd(ov, node, x, indices, updates):
-    return ov.ScatterNDUpdate(x, indices, updates, reduction=REDUCTIONS[attr(node, "reduction", "none")])
+    return ov.ScatterNDUpdate(x, indices, updates, reduction=SCATTERED[attr(node, "reduction", "none")])
 
 
 @ops.op("Expand", needs=(ANY,))
@@ -134,37 +132,40 @@ def non_zero(ov, node, x):
     return ov.NonZero(x, output_type="i64", _dtype=ir.DataType.INT64)
 
 
-MODES = {"constant": "constant", "edge": "edge", "reflect": "reflect"}
+KNOWN_AXES = constant(3, "axes")
 
 
-def _pads(node: ir.Node) -> bool:
-    axes = node.inputs[3] if len(node.inputs) > 3 else None
-    return (
-        const(node.inputs[1]) is not None
-        if axes is None
-        else const(node.inputs[1]) is not None and const(axes) is not None
-    )
-
-
-@ops.op(
-    "Pad",
-    needs=(ANY, RANKED, attribute("mode", *MODES), condition("constant pads", _pads)),
-)
+@ops.op("Pad", needs=(ANY, RANKED, attribute("mode", *PADDED), KNOWN_AXES))
 def pad(ov, node, x, pads, value=None, axes=None):
-    rank = rank_of(x)
-    named = range(rank) if axes is None else [int(a) % rank for a in const(axes)]
-    widths = np.zeros((2, rank), np.int64)
-    widths[:, list(named)] = const(pads).reshape(2, -1)
-    fill = (
-        ov.like(0, x)
-        if value is None
-        else ov.Squeeze(value)
-        if value.shape is None or len(value.shape)
-        else value
+    rank, mode = rank_of(x), attr(node, "mode", "constant")
+    named = list(range(rank)) if axes is None else [int(a) % rank for a in const(axes)]
+    fill = [ov.like(0, x) if value is None else ov.scalar(value)] if mode == "constant" else []
+    return ov.Pad(x, *_widths(ov, pads, named, rank), *fill, pad_mode=PADDED[mode])
+
+
+def _widths(ov, pads, named, rank):
+    """How much goes before and after each dimension, those not named getting nothing."""
+    known = const(pads)
+    if known is not None:
+        widths = np.zeros((2, rank), np.int64)
+        widths[:, named] = known.reshape(2, -1)
+        return widths[0], widths[1]
+    count = len(named)
+    halves = [ov.Slice(pads, [first], [first + count], [1]) for first in (0, count)]
+    if named == list(range(rank)):
+        return halves
+    nothing, along = [0] * rank, ov.const(np.array(0))
+    return [
+        ov.ScatterElementsUpdate(nothing, named, half, along, reduction="none", use_init_val=True)
+        for half in halves
+    ]
+
+
+@ops.op("ReverseSequence", needs=(ANY,))
+def reverse_sequence(ov, node, x, lengths):
+    return ov.ReverseSequence(
+        x, lengths, batch_axis=attr(node, "batch_axis", 1), seq_axis=attr(node, "time_axis", 0)
     )
-    mode = attr(node, "mode", "constant")
-    extra = [fill] if mode == "constant" else []
-    return ov.Pad(x, widths[0], widths[1], *extra, pad_mode=MODES[mode])
 
 
 @ops.op("Unique", needs=(NUMBER,))
@@ -183,17 +184,31 @@ def unique(ov, node, x):
 
 @ops.op("GridSample", needs=(FLOAT, condition("an image", lambda n: rank_of(n.inputs[0]) == 4)))
 def grid_sample(ov, node, x, grid):
-    modes = {
-        "linear": "bilinear",
-        "cubic": "bicubic",
-        "bilinear": "bilinear",
-        "bicubic": "bicubic",
-        "nearest": "nearest",
-    }
+    mode = attr(node, "mode", "linear").removeprefix("bi")
     return ov.GridSample(
         x,
         grid,
         align_corners=bool(attr(node, "align_corners", 0)),
-        mode=modes[attr(node, "mode", "linear")],
+        mode=SAMPLED[mode],
         padding_mode=attr(node, "padding_mode", "zeros"),
     )
+
+
+@ops.op("NonMaxSuppression", needs=(FLOAT,))
+def non_max_suppression(ov, node, boxes, scores, *limits):
+    """OpenVINO suppresses at the threshold too, which is why it is moved by its last bit."""
+    given = [ov.const(np.array(0)), ov.const(np.float32([0])), ov.const(np.float32([-np.inf]))]
+    given[: len(limits)] = [g if v is None else v for g, v in zip(given, limits, strict=False)]
+    given[1] = ov.Maximum(ov.Multiply(given[1], np.float32([1 + 2**-23])), np.float32([1e-30]))
+    coded = "center" if attr(node, "center_point_box", 0) else "corner"
+    made = ov.NonMaxSuppression(
+        boxes,
+        scores,
+        *map(ov.scalar, given),
+        box_encoding=coded,
+        sort_result_descending=False,
+        output_type="i64",
+        _outputs=3,
+    )
+    made[0].dtype = ir.DataType.INT64
+    return made[:1]
