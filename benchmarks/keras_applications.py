@@ -1,16 +1,17 @@
 """Every architecture family of keras.applications once, with seeded random weights, to ONNX and to TFLite.
 
-    python benchmarks/keras_applications.py [NAME ...] [--peers] [--tf2onnx PYTHON]
+    python benchmarks/keras_applications.py [NAME ...] [--write DIR]
 
-Both results run on the same image and are compared with Keras. With --peers, TensorFlow's own converter writes TFLite in this process and,
-in the Python given, tf2onnx writes ONNX: process CPU seconds, one after the other.
+Both results run on the same image and are compared with Keras; seconds are CPU seconds of this process. --write only exports the models, for
+whole processes in pairs:
+
+    python benchmarks/convert.py DIR/*.savedmodel --to onnx --peer "PYTHON -m tf2onnx.convert --saved-model {src} --output {dir}/m.onnx"
+    python benchmarks/convert.py DIR/*.savedmodel --peer "{python} -m tensorflow.lite.python.tflite_convert --saved_model_dir={src} --output_file={dir}/m.tflite"
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -54,38 +55,28 @@ def agrees(path: Path, name: str, image: np.ndarray, expected: np.ndarray) -> st
     return f"{np.abs(found - expected).max():.1e} {'agrees' if close else 'WRONG'}"
 
 
-def tf2onnx(python: str, folder: Path, target: Path) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [python, "-m", "tf2onnx.convert", "--saved-model", str(folder), "--output", str(target)]
-    done = subprocess.run(command, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (
-        float("nan")
-        if done.returncode
-        else after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", default=FAMILIES)
-    parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--tf2onnx", default="", metavar="PYTHON")
+    parser.add_argument("--write", type=Path, metavar="DIR", help="export the models into DIR and stop")
     given = parser.parse_args()
-    tf = tensorflow()
+    tensorflow()
     import keras
 
     for name in given.names:
         keras.utils.set_random_seed(0)
         own = {"input_shape": (224, 224, 3)} if name.startswith("MobileNetV3") else {}
         model = getattr(keras.applications, name)(weights=None, classifier_activation=None, **own)
+        if given.write:
+            model.export(given.write / f"{name}.savedmodel", verbose=False)
+            continue
         with tempfile.TemporaryDirectory() as place:
-            print("  ".join([f"{name:<18}", *measured(tf, model, Path(place), given)]), flush=True)
+            print("  ".join([f"{name:<18}", *measured(model, Path(place))]), flush=True)
 
 
-def measured(tf: Any, model: Any, place: Path, given: Any) -> Iterator[str]:
+def measured(model: Any, place: Path) -> Iterator[str]:
     """What each conversion took, and how far its result is from Keras."""
     folder = place / "m.savedmodel"
     model.export(folder, verbose=False)
@@ -100,11 +91,6 @@ def measured(tf: Any, model: Any, place: Path, given: Any) -> Iterator[str]:
         target = (place / "m").with_suffix(suffix)
         spent, _ = seconds(lambda: bridge.convert(folder, target))  # noqa: B023
         yield f"{suffix} {spent:.2f} s {agrees(target, port, image, expected)}"
-    if given.peers:
-        spent, _ = seconds(lambda: tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
-        yield f"TFLiteConverter {spent:.2f} s"
-    if given.tf2onnx:
-        yield f"tf2onnx {tf2onnx(given.tf2onnx, folder, place / 'peer.onnx'):.2f} s"
 
 
 if __name__ == "__main__":

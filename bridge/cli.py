@@ -454,12 +454,15 @@ def _described(fmt: Any) -> str:
     "--most",
     type=int,
     metavar="N",
+    default=8,
+    show_default=True,
     help="At most N cases of an operator, those that cover most of what it takes.",
 )
+@click.option("--all", "everything", is_flag=True, help="Every case, --most or not.")
 @click.option(
     "--mode",
     type=click.Choice(["as-is", "frozen", "both"]),
-    default="as-is",
+    default="both",
     show_default=True,
     help="Inputs read at run time, or all but the first made constants.",
 )
@@ -474,7 +477,8 @@ def matrix(
     formats: str | None,
     ops: str | None,
     cases: tuple[str, ...],
-    most: int | None,
+    most: int,
+    everything: bool,
     mode: str,
     jobs: int,
     scheduler: str | None,
@@ -493,7 +497,10 @@ def matrix(
     if formats:
         wanted = set(formats.split(","))
         chosen = [route for route in chosen if wanted >= set(route.split(":"))]
-    names = selected(cases, tuple(ops.split(",")) if ops else (), most)
+    sources = {route.partition(":")[0] for route in chosen}
+    names = selected(
+        cases, tuple(ops.split(",")) if ops else (), None if everything else most, sorted(sources)
+    )
     with executor(scheduler) as pool, progress_bar("cases") as progress:
         found = run(
             chosen,

@@ -70,6 +70,8 @@ def convert(
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
     InvalidOption, WriteFailed, VerificationFailed: all BridgeErrors.
     """
+    from bridge import hub
+
     fmt = of_source(src, source)
     target = _target(dst, to)
     reading = {o.name for o in plugins.importer(fmt).options}
@@ -86,6 +88,7 @@ def convert(
     report = Report(fmt.name, target.name)
     with _timed(report, "import"):
         model = load(src, source=fmt.name, dims=dims, **{k: v for k, v in options.items() if k in reading})
+    report.notes.extend(hub.noted(model))
     reference, inputs = (
         (_reference(src, fmt, model, target), random_inputs(model)) if verify else (None, None)
     )
@@ -94,14 +97,12 @@ def convert(
         from bridge.verify import verify as compare
 
         with _timed(report, "verify"):
-            rtol, atol = plugins.exporter(target).tolerance(settings) or (None, None)
             chosen = {k: v for k, v in options.items() if k in reading}
             return compare(
                 reference,
                 written,
                 inputs,
-                rtol=rtol,
-                atol=atol,
+                lossy=plugins.exporter(target).tolerance(settings),
                 candidate_source=target.name,
                 target_options=settings,
                 reference_options=chosen,
@@ -174,6 +175,7 @@ def check(
     settings = parse_options(
         writer.options, {k: v for k, v in options.items() if k not in reading}, target.title
     )
+    writer = writer.choose(settings, None) or writer
     report = Report(fmt.name, target.name)
     try:
         model = load(src, source=fmt.name, dims=dims, **{k: v for k, v in options.items() if k in reading})
@@ -182,7 +184,7 @@ def check(
         return report
     measured = notes(f"{fmt.name}:{target.name}", [hub.qualified(node) for node in hub.all_nodes(model)])
     _legalize(model, target, writer, settings, report)
-    report.notes.extend(measured)
+    report.notes.extend([*hub.noted(model), *measured])
     return report
 
 
@@ -201,6 +203,7 @@ def _save(
     from bridge.output import atomic
 
     writer = plugins.exporter(target)
+    writer = writer.choose(settings, path) or writer
     try:
         with _timed(report, "legalise"):
             _legalize(model, target, writer, settings, report)
@@ -214,7 +217,7 @@ def _save(
             raise UnsupportedModel(
                 f"{count} operator{'s' * (count > 1)} of {name} cannot be written as {label}:",
                 report.blockers,
-                "Add a rule: plugins/README.md#one-operator",
+                writer.way_out,
             )
         with atomic(path, overwrite) as temporary:
             with _timed(report, "export"):

@@ -71,8 +71,10 @@ class Exporter:
 
     `legalize(options)` lists the passes that rewrite the hub into what the format holds; `table` says
     which operators it then takes at `version(options)`, `values` what every input, output and intermediate value
-    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator. `tolerance(options)` is the
-    (rtol, atol) files written with lossy options are verified to, None for the usual one.
+    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator. `tolerance(options)` is how far
+    files written with lossy options may be off, as a part of the largest element of each output; None for the usual tolerance.
+    `choose(options, path)` is another exporter for these options and this destination (None when it is not known yet), or
+    None; `way_out` is what a refused model's user may do.
     """
 
     table: OpTable
@@ -83,7 +85,9 @@ class Exporter:
     version_title: Callable[[int], str] = str
     values: Need | None = None
     opaque: bool = False
-    tolerance: Callable[[dict[str, Any]], tuple[float, float] | None] = lambda options: None
+    tolerance: Callable[[dict[str, Any]], float | None] = lambda options: None
+    choose: Callable[[dict[str, Any], Path | None], Exporter | None] = lambda options, path: None
+    way_out: str = "Add a rule: plugins/README.md#one-operator"
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,10 @@ class Format:
     """A format's declaration. The dotted "module:name" strings are resolved at first use.
 
     `importer` names an Importer, `exporter` an Exporter, `runtime` a function
-    `run(path, inputs) -> outputs`; `detect(src)` says whether a path or live object is of this format,
-    reading little and importing no framework. `requires` are the importable modules of `extra`, an extra of the plugin's own
-    distribution; `packages` are the distributions behind them, whose versions are shown.
+    `run(path, inputs) -> outputs`, `cases` a function without arguments that returns the `bridge.matrix.NativeCase`s of its importer by name;
+    `detect(src)` says whether a path or live object is of this format, reading little and importing no framework. `requires` are the
+    importable modules of `extra`, an extra of the plugin's own distribution; `packages` are the distributions behind them, whose
+    versions are shown.
     """
 
     name: str
@@ -102,6 +107,7 @@ class Format:
     importer: str | None = None
     exporter: str | None = None
     runtime: str | None = None
+    cases: str | None = None
     versions: str = ""
     extra: str = ""
     requires: tuple[str, ...] = ()
@@ -110,10 +116,10 @@ class Format:
     override: bool = False
 
     def resolve(self, part: str) -> Any:
-        """The importer, exporter or runtime object. Raises UnknownFormat or MissingDependency."""
+        """The importer, exporter, runtime or cases. Raises UnknownFormat or MissingDependency."""
         where = getattr(self, part)
         if where is None:
-            verb = {"importer": "read", "exporter": "written", "runtime": "run"}[part]
+            verb = {"importer": "read", "exporter": "written", "runtime": "run", "cases": "measured"}[part]
             raise UnknownFormat(
                 f"{self.title} cannot be {verb}.", "`bridge formats` lists what each format can do."
             )

@@ -108,6 +108,7 @@ def verify(
     seed: int = 0,
     rtol: float | None = None,
     atol: float | None = None,
+    lossy: float | None = None,
     reference_source: str | None = None,
     candidate_source: str | None = None,
     target_options: dict[str, Any] | None = None,
@@ -117,8 +118,8 @@ def verify(
     """Run two models (hub models or paths) on `inputs`, or on seeded random ones, and compare every output.
 
     Names, shapes and dtypes must be the same. Floats agree within rtol 1e-3 and atol 1e-4 (1e-2 each for
-    16-bit floats) unless given; integers, strings and booleans exactly; NaN and infinity in the same places.
-    An output that the reference quantizes as its last step agrees within one step (`quanta`).
+    16-bit floats) unless given, or within `lossy` times the largest element of the output; integers, strings and booleans
+    exactly; NaN and infinity in the same places. An output that the reference quantizes as its last step agrees within one step (`quanta`).
     `dims` gives symbolic dimensions of random inputs their lengths, by name; others get 2. `target_options` are those the
     candidate was written with, `reference_options` those the reference is read with.
 
@@ -133,11 +134,11 @@ def verify(
         inputs = random_inputs(model, seed, dims)
     expected = run(reference, inputs, source=reference_source, **options)
     found = run(candidate, inputs, source=candidate_source)
-    result = compare(expected, found, rtol, atol)
+    result = compare(expected, found, rtol, atol, lossy=lossy)
     if result.ok:
         return result
     steps = quanta(_hub(reference, reference_source, options))
-    return compare(expected, found, rtol, atol, steps) if steps else result
+    return compare(expected, found, rtol, atol, steps, lossy) if steps else result
 
 
 def _hub(model: Any, source: str | None, options: dict[str, Any]) -> Any:
@@ -188,18 +189,30 @@ def compare(
     rtol: float | None = None,
     atol: float | None = None,
     steps: dict[str, float] | None = None,
+    lossy: float | None = None,
 ) -> Verification:
-    """The Verification of two results. `steps` are the quanta of quantized outputs."""
+    """The Verification of two results. `steps` are the quanta of quantized outputs; `lossy` is as `verify` says."""
     extra = [
         Comparison(n, np.inf, np.inf, 0.0, "is not in the reference") for n in found if n not in expected
     ]
     rows = [
-        _within_a_step(_compare(name, value, found[name], rtol, atol), (steps or {}).get(name, 0.0))
+        _within_a_step(
+            _compare(name, value, found[name], rtol, _allowed(value, atol, lossy)),
+            (steps or {}).get(name, 0.0),
+        )
         if name in found
         else Comparison(name, np.inf, np.inf, 0.0, "is missing")
         for name, value in expected.items()
     ]
     return Verification((*rows, *extra), (expected.engine, found.engine))
+
+
+def _allowed(value: Any, atol: float | None, lossy: float | None) -> float | None:
+    """The absolute tolerance of an output: `lossy` is a part of its largest finite element."""
+    if lossy is None or not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        return atol
+    sizes = np.abs(value.astype(np.float64))
+    return max(lossy * float(sizes[np.isfinite(sizes)].max(initial=0)), FLOAT[1] if atol is None else atol)
 
 
 def _within_a_step(row: Comparison, step: float) -> Comparison:

@@ -161,3 +161,13 @@ def test_a_quantized_output_agrees_within_one_step(off, ok):
     result = compare(Outputs({"y": F}, "A"), Outputs({"y": F + np.float32(off)}, "B"), steps={"y": 0.5})
     assert result.ok is ok
     assert ("quantum of 0.5" in str(result)) is ok
+
+
+def test_lossy_options_are_held_to_a_part_of_the_largest_element():
+    large = np.float32([100.0, 0.0, np.inf])
+    moved = large + np.float32([0.5, 0.5, 0])
+    assert not compare(Outputs({"y": large}, "A"), Outputs({"y": moved}, "B")).ok
+    assert compare(Outputs({"y": large}, "A"), Outputs({"y": moved}, "B"), lossy=1e-2).ok
+    assert not compare(
+        Outputs({"y": large}, "A"), Outputs({"y": large + np.float32([2, 0, 0])}, "B"), lossy=1e-2
+    ).ok

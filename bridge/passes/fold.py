@@ -133,8 +133,11 @@ def evaluate(node: ir.Node) -> list[Any] | None:
     plain = PLAIN.get(node.op_type)
     strings = any(v.dtype == ir.DataType.STRING for v in values)
     if plain is not None and not node.attributes and not strings:
-        with np.errstate(all="ignore"):
-            return [plain(*(hub.const(v) for v in values))]
+        try:
+            with np.errstate(all="ignore"):
+                return [plain(*(hub.const(v) for v in values))]
+        except ValueError:
+            return None
     from onnx.reference import ReferenceEvaluator
 
     inputs = {f"i{n}": hub.const(v) for n, v in enumerate(node.inputs) if v is not None}

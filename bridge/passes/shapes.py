@@ -11,6 +11,14 @@ from onnx_ir.passes.common import ShapeInferencePass
 from bridge import hub
 from bridge.hub import subgraphs
 
+LONG = 2**22
+
+
+def _endless(graph: ir.Graph) -> bool:
+    """Whether an input is so long that what is inferred of its elements, one by one, would not end."""
+    shapes = [v.shape for v in graph.inputs if v.shape is not None]
+    return any(isinstance(d, int) and d > LONG for shape in shapes for d in shape)
+
 
 class InferShapes(ir.passes.InPlacePass):
     """1. Types and shapes are inferred with partial data propagation; weights stay out of it.
@@ -31,7 +39,9 @@ class InferShapes(ir.passes.InPlacePass):
         level = quiet.level
         quiet.setLevel(logging.CRITICAL)
         try:
-            ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+            ShapeInferencePass(check_type=False, strict_mode=False, data_prop=not _endless(model.graph))(
+                model
+            )
         finally:
             quiet.setLevel(level)
         _retype_containers(model.graph, untyped)

@@ -112,12 +112,12 @@ def needs_of(table: OpTable, models: Iterable[ir.Model]) -> Iterator[tuple[Rule,
 def models_of(op: str) -> tuple[ir.Model, ...]:
     """Hub models of the operator's first cases."""
     import bridge
-    from bridge.matrix.cases import all_cases
+    from bridge.matrix.cases import kit_cases, node_cases
 
-    found = []
+    cases, found = node_cases() | kit_cases(), []
     for name in cases_of(op)[:2]:
         try:
-            found.append(bridge.load(all_cases()[name].model))
+            found.append(bridge.load(cases[name].model))
         except BridgeError:
             continue
     return tuple(found)

@@ -16,6 +16,7 @@ from bridge import hub
 from bridge.ops import Need
 from bridge.passes.half_weights import weighty
 from bridge_tflite import metadata
+from bridge_tflite.versions import Use, version
 
 ALIGNMENT = 16
 LARGEST = 2**31 - 2**20
@@ -23,9 +24,11 @@ WEIGHTS = 1024
 OPTIONS = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
+    "BATCH_TO_SPACE_ND": "BatchToSpaceNDOptions",
     "CONV_2D": "Conv2DOptions",
     "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
     "LOGISTIC": "",
+    "PRELU": "",
     "MAXIMUM": "MaximumMinimumOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",
@@ -39,12 +42,33 @@ OPTIONS = {
     "REDUCE_MIN": "ReducerOptions",
     "REDUCE_PROD": "ReducerOptions",
     "SELECT_V2": "SelectV2Options",
+    "SPACE_TO_BATCH_ND": "SpaceToBatchNDOptions",
     "SUM": "ReducerOptions",
     "TOPK_V2": "TopKV2Options",
     "UNSORTED_SEGMENT_MAX": "UnsortedSegmentMaxOptions",
     "UNSORTED_SEGMENT_MIN": "UnsortedSegmentMinOptions",
     "UNSORTED_SEGMENT_PROD": "UnsortedSegmentProdOptions",
 }
+MOVING = frozenset(
+    [
+        "BATCH_TO_SPACE_ND",
+        "BROADCAST_TO",
+        "DEPTH_TO_SPACE",
+        "EXPAND_DIMS",
+        "GATHER",
+        "GATHER_ND",
+        "MIRROR_PAD",
+        "RESHAPE",
+        "REVERSE_V2",
+        "SPACE_TO_BATCH_ND",
+        "SPACE_TO_DEPTH",
+        "SPLIT_V",
+        "SQUEEZE",
+        "STRIDED_SLICE",
+        "TILE",
+        "TRANSPOSE",
+    ]
+)
 DTYPES = {
     "FLOAT": "FLOAT32",
     "FLOAT16": "FLOAT16",
@@ -61,9 +85,6 @@ DTYPES = {
     "UINT32": "UINT32",
     "UINT64": "UINT64",
 }
-
-
-VERSIONS = {schema.BuiltinOperator.BROADCAST_TO: 2}
 
 
 class AlignedBuffer(schema.BufferT):
@@ -92,13 +113,13 @@ class File:
     def __init__(self, model: ir.Model) -> None:
         self.model = model
         self.buffers: list[AlignedBuffer] = [AlignedBuffer()]
-        self.codes: dict[int, int] = {}
+        self.codes: dict[tuple[str, int], int] = {}
         self.subgraphs: list[Tensors] = []
         self._data: dict[bytes, int] = {}
 
     def buffer(self, tensor: Any) -> int:
         """Index of a buffer with the bytes of `tensor`; small equal ones are one."""
-        raw = memoryview(np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8))
+        raw = memoryview(_bytes(tensor))
         key = bytes(raw) if len(raw) <= 4096 else None
         if key is not None and key in self._data:
             return self._data[key]
@@ -133,7 +154,7 @@ class File:
         model.version = 3
         model.description = self.model.doc_string or "converted by bridge"
         model.subgraphs = [g.packed() for g in self.subgraphs]
-        model.operatorCodes = [_code(code) for code in self.codes]
+        model.operatorCodes = [_code(*code) for code in self.codes]
         model.signatureDefs = [self._signature()]
         model.metadata = [self._metadata(name, raw) for name, raw in metadata.written(self.model)]
         model.buffers = self.buffers
@@ -159,6 +180,17 @@ class File:
         self.buffers.append(buffer)
         made.buffer = len(self.buffers) - 1
         return made
+
+
+def _bytes(tensor: Any) -> np.ndarray:
+    """A tensor as it lies in the file; text as its count, where each piece begins and the last ends, and the pieces."""
+    array = tensor.numpy()
+    if tensor.dtype != ir.DataType.STRING:
+        return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    pieces = [t if isinstance(t, bytes) else str(t).encode() for t in array.ravel()]
+    places = np.cumsum([4 * (len(pieces) + 2), *map(len, pieces)])
+    head = np.array([len(pieces), *places], np.int32).tobytes()
+    return np.frombuffer(head + b"".join(pieces), np.uint8)
 
 
 def _total(buffers: Iterable[AlignedBuffer]) -> int:
@@ -196,7 +228,7 @@ class Tensors:
         self.file = file
         self.graph = graph
         self.tensors: list[schema.TensorT] = []
-        self.operators: list[schema.OperatorT] = []
+        self.operators: list[tuple[str, schema.OperatorT]] = []
         self.node: ir.Node | None = None
         self._index: dict[ir.Value, int] = {}
         self._constants: dict[tuple, int] = {}
@@ -224,10 +256,8 @@ class Tensors:
 
     def _append(self, operator: str, inputs: list[int], outputs: list[int]) -> schema.OperatorT:
         made = schema.OperatorT()
-        code = getattr(schema.BuiltinOperator, operator)
-        made.opcodeIndex = self.file.codes.setdefault(code, len(self.file.codes))
         made.inputs, made.outputs = inputs, outputs
-        self.operators.append(made)
+        self.operators.append((operator, made))
         return made
 
     def index(self, value: Any) -> int:
@@ -306,15 +336,45 @@ class Tensors:
                 shape = hub.shape_of(value)
                 how = ("TRANSPOSE", range(len(value.shape or ()))) if shape is None else ("RESHAPE", shape)
                 self.add(how[0], value, np.array(how[1], np.int32), outputs=())
-                self.operators[-1].outputs = [index]
+                self.operators[-1][1].outputs = [index]
             self.outputs.append(index)
+        if main:
+            self._noted([*self.graph.inputs, *results])
+
+    def _noted(self, values: Sequence[ir.Value]) -> None:
+        """Give inputs and outputs the parameters their source noted, and hand them on, where nothing computes with them."""
+        for value in values:
+            found = metadata.quantization(self.file.model, value)
+            if found is not None and self._moves(self.index(value)):
+                self.quantize(value, found[:1], found[1:])
+        for name, operator in self.operators:
+            given = self.tensors[operator.inputs[0]].quantization if name in MOVING else None
+            for index in operator.outputs if given is not None else ():
+                if self._moves(index):
+                    self.tensors[index].quantization = given
+
+    def _moves(self, index: int) -> bool:
+        """Whether a tensor without parameters is moved alone."""
+        users = [name for name, o in self.operators if index in (*o.inputs, *o.outputs)]
+        return self.tensors[index].quantization is None and MOVING.issuperset(users)
 
     def packed(self) -> schema.SubGraphT:
         made = schema.SubGraphT()
         made.name = self.graph.name or "main"
         made.inputs, made.outputs = self.inputs, self.outputs
-        made.tensors, made.operators = self.tensors, self.operators
+        made.tensors = self.tensors
+        made.operators = [self._coded(name, operator) for name, operator in self.operators]
         return made
+
+    def _coded(self, name: str, operator: schema.OperatorT) -> schema.OperatorT:
+        """The operator with the index of its name and version."""
+        inputs, outputs = (
+            [None if i < 0 else self.tensors[i] for i in indices]
+            for indices in (operator.inputs, operator.outputs)
+        )
+        key = name, version(name, Use(inputs, outputs, operator.builtinOptions))
+        operator.opcodeIndex = self.file.codes.setdefault(key, len(self.file.codes))
+        return operator
 
 
 def _half(data: Any) -> ir.TensorProtocol | None:
@@ -332,9 +392,10 @@ def _survives(array: np.ndarray) -> bool:
         return bool((array.astype(np.float16) == array).all())
 
 
-def _code(code: int) -> schema.OperatorCodeT:
+def _code(operator: str, number: int) -> schema.OperatorCodeT:
     made = schema.OperatorCodeT()
-    made.builtinCode, made.deprecatedBuiltinCode, made.version = code, min(code, 127), VERSIONS.get(code, 1)
+    code = getattr(schema.BuiltinOperator, operator)
+    made.builtinCode, made.deprecatedBuiltinCode, made.version = code, min(code, 127), number
     return made
 
 

@@ -89,6 +89,14 @@ def _model(file: File, key: str, how: str, allow_custom: bool) -> ir.Model:
     model.doc_string = file.description or None
     metadata.read({name: file.bytes(index) for name, index in file.metadata.items()}, model, Path(file.path))
     _unique_names(graph)
+    tensors = [scope.subgraph.tensors[i] for _, i in (*inputs, *outputs)]
+    values = [*graph.inputs[: len(inputs)], *graph.outputs[: len(outputs)]]
+    noted = {
+        str(v.name): (v.dtype.name, t.scale[0], t.zero_point[0])  # type: ignore[union-attr, index]
+        for t, v in zip(tensors, values, strict=True)
+        if t.quantized and t.scale.size == 1  # type: ignore[union-attr]
+    }
+    metadata.note_quantization(model, noted)
     for _ in range(2):
         SinkTransposes()(model)
     return model

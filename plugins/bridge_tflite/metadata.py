@@ -24,7 +24,9 @@ PACKED = "TFLITE_METADATA"
 MODEL = "tflite.model"
 TENSOR = "tflite.tensor"
 FILE = "tflite.file:"
+QUANTIZATION = "tflite.quantization"
 DIMENSIONS = "bridge.dimensions"
+RUNTIME = "min_runtime_version"
 BINARY = "base64:"
 LARGEST = 2**26
 MEMBERS = 1000
@@ -61,8 +63,9 @@ def read(entries: dict[str, bytes], model: ir.Model, path: Path) -> None:
 
 
 def written(model: ir.Model) -> list[tuple[str, bytes]]:
-    """The metadata entries of a file with this model: what it read from one, and the names of its dimensions."""
-    derived = (MODEL, DIMENSIONS)
+    """The metadata entries of a file with this model: what it read from one, less the runtime that file's operators asked for, and the
+    names of its dimensions."""
+    derived = (MODEL, DIMENSIONS, QUANTIZATION, RUNTIME)
     found = [
         (name, raw(value))
         for name, value in sorted(model.metadata_props.items())
@@ -78,6 +81,22 @@ def written(model: ir.Model) -> list[tuple[str, bytes]]:
     }
     known = any(isinstance(d, str) for dims in names.values() for shape in dims.values() for d in shape)
     return [*found, (DIMENSIONS, _json(names).encode())] if known else found
+
+
+def note_quantization(model: ir.Model, found: dict[str, tuple[str, Any, Any]]) -> None:
+    """Remember what inputs and outputs stand for, where no operator of the hub says it: dtype, scale and zero point by name."""
+    facts = {name: [dtype, float(scale), int(zero)] for name, (dtype, scale, zero) in found.items()}
+    if facts:
+        model.metadata_props[QUANTIZATION] = _json(facts)
+
+
+def quantization(model: ir.Model, value: ir.Value) -> tuple[float, int] | None:
+    """Scale and zero point noted for an input or output, if it still is of that dtype."""
+    try:
+        dtype, scale, zero = json.loads(model.metadata_props.get(QUANTIZATION, "{}"))[value.name]
+        return (float(scale), int(zero)) if value.dtype is not None and dtype == value.dtype.name else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def append_files(model: ir.Model, path: Path) -> None:

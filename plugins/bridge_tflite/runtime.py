@@ -34,7 +34,17 @@ def run(path: Path, inputs: dict[str, Any], *, signature: str = "", resolver: An
             values = _invoke(interpreter, signatures, signature, inputs)
     except (RuntimeError, ValueError) as error:
         raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
+    values = {name: _decoded(value) for name, value in values.items()}
     return Outputs(values, f"LiteRT {importlib.metadata.version('ai-edge-litert')}")
+
+
+def _decoded(value: Any) -> Any:
+    """Text as str; LiteRT gives bytes."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "SO":
+        return value
+    found = np.empty(value.size, object)
+    found[:] = [t.decode("utf-8", "replace") if isinstance(t, bytes) else t for t in value.ravel()]
+    return found.reshape(value.shape)
 
 
 def _slots(interpreter: Any, signatures: Any, key: str) -> dict[str, Any]:

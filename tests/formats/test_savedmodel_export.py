@@ -128,3 +128,41 @@ def test_tensorflow_writes_nothing_on_the_terminal(tmp_path: Path) -> None:
 )
 def test_dtypes_are_asked_of_the_kernels(operator: str, dtype: str, taken: bool) -> None:
     assert computes(operator, {"T": ir.DataType[dtype]}) is taken
+
+
+ALONE = """
+import sys, tensorflow as tf
+loaded = tf.saved_model.load(sys.argv[1])
+made = loaded.signatures["serving_default"](x=tf.constant(["b", "a", "zz"]), s=tf.ones([1, 4, 3]))
+assert made["y"].numpy().tolist() == [20, 10, -1], made["y"]
+assert made["h"].shape == (4, 1, 1, 2), made["h"]
+assert not [name for name in sys.modules if name.startswith("bridge")]
+"""
+
+
+def test_a_folder_serves_without_bridge(tmp_path: Path) -> None:
+    """A table of words, and a recurrent layer, in a process of TensorFlow alone."""
+    rng = np.random.default_rng(0)
+    weights = {"w": (1, 8, 3), "r": (1, 8, 2)}
+    nodes = [
+        onnx.helper.make_node("LabelEncoder", ["x"], ["y"], domain="ai.onnx.ml", keys_strings=["a", "b"], values_int64s=[10, 20], default_int64=-1),
+        onnx.helper.make_node("Transpose", ["s"], ["t"], perm=[1, 0, 2]),
+        onnx.helper.make_node("LSTM", ["t", "w", "r"], ["h"], hidden_size=2),
+    ]  # fmt: skip
+    given = [("x", 8, ["n"]), ("s", 1, [1, "steps", 3])]
+    made = [("y", 7, ["n"]), ("h", 1, ["steps", 1, 1, 2])]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "g",
+        [onnx.helper.make_tensor_value_info(*v) for v in given],
+        [onnx.helper.make_tensor_value_info(*v) for v in made],
+        [
+            onnx.numpy_helper.from_array(rng.standard_normal(s).astype(np.float32), n)
+            for n, s in weights.items()
+        ],
+    )
+    domains = [onnx.helper.make_opsetid("", 22), onnx.helper.make_opsetid("ai.onnx.ml", 4)]
+    proto = onnx.helper.make_model(graph, opset_imports=domains, ir_version=10)
+    path = bridge.convert(proto, tmp_path / "m.savedmodel", verify=True).path
+    done = subprocess.run([sys.executable, "-c", ALONE, str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-800:]

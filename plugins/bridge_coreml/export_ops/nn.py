@@ -231,7 +231,7 @@ def average_pool(mil, node, x):
     "LpPool",
     needs=(
         FLOAT,
-        condition("one or two spatial dimensions", lambda n: rank_of(n.inputs[0]) in (3, 4)),
+        condition("two spatial dimensions", lambda n: rank_of(n.inputs[0]) == 4),
         INSIDE,
         UNDILATED,
         attribute("p", 2),
@@ -264,7 +264,7 @@ def batch_normalization(mil, node, x, scale, bias, mean, variance):
     "InstanceNormalization",
     needs=(
         FLOAT,
-        condition("one or two spatial dimensions", lambda n: rank_of(n.inputs[0]) in (3, 4)),
+        condition("two spatial dimensions", lambda n: rank_of(n.inputs[0]) == 4),
         all_constant(1, 2),
     ),
 )
@@ -304,7 +304,7 @@ def layer_normalization(mil, node, x, scale, bias=None):
     "LRN",
     needs=(
         FLOAT,
-        condition("one or two spatial dimensions", lambda n: rank_of(n.inputs[0]) in (3, 4)),
+        condition("two spatial dimensions", lambda n: rank_of(n.inputs[0]) == 4),
         condition("an odd size", lambda n: attr(n, "size") % 2 == 1),
     ),
 )

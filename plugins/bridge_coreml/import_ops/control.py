@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, shape_of
+from bridge.passes.decompose.common import arange
 from bridge_coreml.import_ops.common import (
     DTYPES,
     INT32,
@@ -160,7 +161,14 @@ def list_write(op, node, ls, index, value):
     ls = _rows(op, ls, value)
     if node.scope.growing and _grows(ls, place):
         ls = _grown(op, ls, place)
-    return op.ScatterND(ls, op.Unsqueeze(place, [0]), op.Unsqueeze(value, [0]))
+    return placed(op, ls, op.Equal(arange(op, lengths(op, ls)[0]), place), op.Unsqueeze(value, [0]))
+
+
+def placed(op, ls, here, values):
+    """The list with `values` where `here` [length] says."""
+    made = op.Where(op.Reshape(here, op.const(ints([-1, *[1] * ((rank_of(ls) or 1) - 1)]))), values, ls)
+    made.shape = ls.shape
+    return made
 
 
 @ops.op("list_scatter")
@@ -172,7 +180,11 @@ def list_scatter(op, node, ls, indices, value):
         ls = _rows(op, ls, op.Gather(value, op.const(ints(0)), axis=0))
     if node.scope.growing and _grows(ls, places):
         ls = _grown(op, ls, op.Reshape(op.ReduceMax(places, keepdims=1), [1]))
-    return op.ScatterND(ls, op.Unsqueeze(places, [-1]), value)
+    hits = op.Equal(op.Unsqueeze(arange(op, lengths(op, ls)[0]), [1]), op.Unsqueeze(places, [0]))
+    hits = op.Cast(hits, to=int(ir.DataType.INT32))
+    written = op.Greater(op.ReduceMax(hits, [1], keepdims=0), 0)
+    last = op.ArgMax(hits, axis=1, keepdims=0, select_last_index=1)
+    return placed(op, ls, written, op.Gather(value, last, axis=0))
 
 
 def _every(indices, length):

@@ -15,8 +15,21 @@ from bridge_pmml.document import Cols
 
 def scalars(array: np.ndarray, width: int) -> list[Any]:
     """A constant's entry for each of `width` columns, the same for every record."""
-    flat = np.broadcast_to(array.reshape(array.shape[-1:] if array.ndim else ()), (width,))
-    return [plain(v) for v in flat]
+    return [plain(v) for v in np.broadcast_to(repeated(array), (width,))]
+
+
+def repeated(array: np.ndarray) -> np.ndarray:
+    """The row a matrix repeats for every record."""
+    return array[0] if array.ndim == 2 else array
+
+
+def alone(array: np.ndarray) -> bool:
+    """Whether all records have the same row."""
+    first = array[:1]
+    same = array == first
+    if array.dtype.kind == "f":
+        same = same | (np.isnan(array) & np.isnan(first))
+    return bool(same.all())
 
 
 def plain(value: Any) -> Any:
@@ -34,6 +47,8 @@ def width_of(values: tuple[Any, ...]) -> int:
 
 def aligned(*values: Any) -> Iterator[tuple[Any, ...]]:
     """The columns of several values, broadcast."""
+    if all(v.flat for v in values if isinstance(v, Cols)):
+        values = tuple(v if isinstance(v, Cols) else np.asarray(v).ravel()[:1] for v in values)
     width = width_of(values)
     rows = []
     for value in values:
@@ -50,7 +65,7 @@ def shaped(items: list[Any], *values: Any) -> Cols:
 def row_constant(value: ir.Value | None) -> bool:
     """A constant that is the same for every record: a scalar, [F] or [1, F]."""
     array = hub.const(value)
-    return array is not None and (array.ndim < 2 or (array.ndim == 2 and array.shape[0] == 1))
+    return array is not None and (array.ndim < 2 or (array.ndim == 2 and array.size > 0 and alone(array)))
 
 
 def alike(node: ir.Node) -> bool:
@@ -66,11 +81,8 @@ def alike(node: ir.Node) -> bool:
         return False
     constants = all(row_constant(v) for v in node.inputs if v is not None and hub.const(v) is not None)
     if ranks == {1}:
-        return constants and all(
-            np.asarray(hub.const(v)).size == 1
-            for v in node.inputs
-            if v is not None and hub.const(v) is not None
-        )
+        held = [hub.const(v) for v in node.inputs if v is not None]
+        return all(c is None or (c.size == 1 and c.ndim < 2) or (c.ndim == 1 and alone(c)) for c in held)
     return constants and ranks == {2}
 
 

@@ -15,6 +15,8 @@ INDEX = ("int32", "int64")
 NUMBERS = ("float", *INDEX)
 BYTES = ("float", "bool", "int8", "uint8", *INDEX)
 COMMON = ("float16", "bfloat16", "int16", *BYTES)
+BLOCKS = ("float", "int8", "uint8", *INDEX)
+TEXT = ("string",)
 EVERY = ("double", "uint16", "uint32", "uint64", *COMMON)
 
 ACTIVATION = {"": 0, "Relu": 1, "Relu6": 3}

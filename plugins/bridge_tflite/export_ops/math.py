@@ -46,7 +46,7 @@ ops.same(
     Less="LESS",
     LessOrEqual="LESS_EQUAL",
 )
-ops.same(needs=(dtype("float", "bool", "int16", *INDEX), BROADCAST), Equal="EQUAL")
+ops.same(needs=(dtype("float", "bool", "int16", "string", *INDEX), BROADCAST), Equal="EQUAL")
 ops.same(needs=(dtype(*BITS), BROADCAST), BitwiseXor="BITWISE_XOR")
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of, shape_of
-from bridge.needs import attribute, condition, constant, max_rank, unused_output
+from bridge.needs import attribute, condition, constant, dtype, max_rank, unused_output
 from bridge.ops import OpTable
-from bridge_tflite.export_ops.common import FLOAT, PADDING, TFLITE, fused, i32
+from bridge_tflite.export_ops.common import BLOCKS, FLOAT, PADDING, TFLITE, fused, i32
 
 ops = OpTable("TFLite export: nn")
 
@@ -28,6 +28,25 @@ SAME, VALID = 0, 1
 )
 def matmul(tfl, node, x, y):
     tfl.BATCH_MATMUL(x, y)
+
+
+@ops.op(f"{TFLITE}::BatchMatMul", needs=(FLOAT,))
+def batch_matmul(tfl, node, x, y):
+    tfl.BATCH_MATMUL(x, y, adj_y=bool(attr(node, "adj_y", 0)))
+
+
+@ops.op(f"{TFLITE}::SpaceToBatch", f"{TFLITE}::BatchToSpace")
+def blocks(tfl, node, x):
+    """Nothing is padded or cut off."""
+    block = i32(attr(node, "block"))
+    word = "SPACE_TO_BATCH_ND" if node.op_type == "SpaceToBatch" else "BATCH_TO_SPACE_ND"
+    tfl.add(word, x, block, np.zeros((len(block), 2), np.int32))
+
+
+@ops.op(f"{TFLITE}::LRN", needs=(FLOAT,))
+def local_response_normalization(tfl, node, x):
+    kept = {name: attr(node, name) for name in ("radius", "alpha", "beta", "bias")}
+    tfl.LOCAL_RESPONSE_NORMALIZATION(x, **kept)
 
 
 @ops.op(f"{TFLITE}::FullyConnected", needs=(FLOAT,))
@@ -79,6 +98,45 @@ def convolve(tfl, node, x, kernel, layer):
         tfl.CONV_2D(x, *layer(kernel.transpose(0, 2, 3, 1), 0), **common)
 
 
+@ops.op(f"{TFLITE}::TransposeConv", needs=(FLOAT,))
+def transpose_conv(tfl, node, x, weights, shape, bias=None):
+    transposed(tfl, node, x, np.ascontiguousarray(const(weights).transpose(1, 2, 3, 0)), shape, bias)
+
+
+def transposed(tfl, node, x, weights, shape, bias):
+    strides = attr(node, "strides")
+    inputs = (shape, weights, x) if bias is None else (shape, weights, x, bias)
+    tfl.TRANSPOSE_CONV(
+        *inputs,
+        padding=padding(node),
+        stride_h=strides[0],
+        stride_w=strides[1],
+        fused_activation_function=fused(node),
+    )
+
+
+@ops.op(
+    "PRelu",
+    needs=(
+        FLOAT,
+        max_rank(4),
+        condition(
+            "a slope of no more dimensions",
+            lambda n: (rank_of(n.inputs[1]) or 0) <= (rank_of(n.inputs[0]) or 0),
+        ),
+    ),
+)
+def prelu(tfl, node, x, slope):
+    tfl.PRELU(x, slopes(const(slope)) if const(slope) is not None else slope)
+
+
+def slopes(array):
+    """Constant slopes without their leading dimensions of one."""
+    while array.ndim > 1 and array.shape[0] == 1:
+        array = array[0]
+    return np.ascontiguousarray(array)
+
+
 def pool(tfl, node, x, operator):
     strides, kernel = spatial(node, "strides", 1), attr(node, "kernel_shape")
     tfl.add(
@@ -106,12 +164,12 @@ def average_pool(tfl, node, x):
     pool(tfl, node, x, "AVERAGE_POOL_2D")
 
 
-@ops.op("bridge.nhwc::SpaceToDepth", needs=(FLOAT, IMAGE, attribute("mode", "DCR")))
+@ops.op("bridge.nhwc::SpaceToDepth", needs=(dtype(*BLOCKS), IMAGE, attribute("mode", "DCR")))
 def space_to_depth(tfl, node, x):
     tfl.SPACE_TO_DEPTH(x, block_size=attr(node, "blocksize"))
 
 
-@ops.op("bridge.nhwc::DepthToSpace", needs=(FLOAT, IMAGE, attribute("mode", "DCR")))
+@ops.op("bridge.nhwc::DepthToSpace", needs=(dtype(*BLOCKS), IMAGE, attribute("mode", "DCR")))
 def depth_to_space(tfl, node, x):
     tfl.DEPTH_TO_SPACE(x, block_size=attr(node, "blocksize"))
 

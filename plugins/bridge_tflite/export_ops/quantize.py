@@ -11,33 +11,52 @@ import onnx_ir as ir
 from bridge.hub import attr, const
 from bridge.ops import OpTable, Rule
 from bridge_tflite.export_ops.common import TFLITE, fused
-from bridge_tflite.export_ops.nn import convolve
+from bridge_tflite.export_ops.nn import convolve, resize_bilinear, resize_nearest, slopes, transposed
 
 ops = OpTable("TFLite export: quantize")
 
 INTEGER = "bridge.tflite.integer"
 ALIKE = {
     "": (
-        "Add",
-        "Sub",
-        "Mul",
-        "Sigmoid",
-        "Tanh",
-        "HardSwish",
-        "LeakyRelu",
-        "Relu",
-        "MatMul",
-        "ReduceMean",
-        "Softmax",
         "Concat",
-        "Transpose",
+        "Elu",
+        "Exp",
         "Flatten",
-        "Squeeze",
-        "Unsqueeze",
+        "Gelu",
+        "HardSwish",
         "Identity",
+        "LeakyRelu",
+        "Log",
+        "LogSoftmax",
+        "MatMul",
+        "Max",
+        "Min",
+        "Mul",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "Relu",
+        "Sigmoid",
+        "Softmax",
+        "Split",
+        "Squeeze",
+        "Tanh",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
     ),
-    TFLITE: ("Relu6", "ExpandDims", "StridedSlice"),
-    "bridge.nhwc": ("AveragePool", "MaxPool", "DepthToSpace", "SpaceToDepth"),
+    TFLITE: (
+        "BatchMatMul",
+        "BatchToSpace",
+        "ExpandDims",
+        "Gather",
+        "MirrorPad",
+        "Relu6",
+        "Reverse",
+        "SpaceToBatch",
+        "StridedSlice",
+    ),
+    "bridge.nhwc": ("AveragePool", "DepthToSpace", "MaxPool", "SpaceToDepth"),
 }
 
 
@@ -59,11 +78,31 @@ def alike(float_rules: Iterable[Rule]) -> Iterable[Rule]:
 
 def _integer(handler: Any) -> Any:
     def write(tfl: Any, node: ir.Node, *inputs: Any) -> None:
-        count = len(attr(node, "scales")) - 1
-        quantized(tfl, node, *inputs[:count], node.outputs[0])
+        count = len(attr(node, "scales")) - len(node.outputs)
+        quantized(tfl, node, *inputs[:count], *node.outputs)
         handler(tfl, node, *inputs)
 
     return write
+
+
+@ops.op(f"{INTEGER}::Add", f"{INTEGER}::Sub")
+def add(tfl, node, x, y):
+    """16-bit scales need not be powers of two."""
+    quantized(tfl, node, x, y, node.outputs[0])
+    tfl.add(node.op_type.upper(), x, y, fused_activation_function=fused(node), pot_scale_int16=False)
+
+
+@ops.op(f"{INTEGER}::PRelu")
+def prelu(tfl, node, x, slope):
+    turned = _own(slope, slopes(const(slope)))
+    quantized(tfl, node, x, turned, node.outputs[0])
+    tfl.PRELU(x, turned)
+
+
+@ops.op(f"{INTEGER}::Resize")
+def resize(tfl, node, x, *rest):
+    quantized(tfl, node, x, node.outputs[0])
+    (resize_bilinear if attr(node, "mode", "nearest") == "linear" else resize_nearest)(tfl, node, x, *rest)
 
 
 @ops.op(f"{INTEGER}::Reshape")
@@ -79,13 +118,15 @@ def pad(tfl, node, x, pads, value=None):
     if value is None:
         tfl.PAD(x, pads)
         return
-    tfl.quantize(value, attr(node, "scales")[:1], attr(node, "zeros")[:1])
-    tfl.PADV2(x, pads, value)
+    filling = _own(value, const(value))
+    tfl.quantize(filling, attr(node, "scales")[:1], attr(node, "zeros")[:1])
+    tfl.PADV2(x, pads, filling)
 
 
 @ops.op(f"{INTEGER}::Quantize")
 def quantize(tfl, node, x):
-    quantized(tfl, node, node.outputs[0])
+    """From float, or from integers of another scale."""
+    quantized(tfl, node, *[x][: len(attr(node, "scales")) - 1], node.outputs[0])
     tfl.QUANTIZE(x)
 
 
@@ -95,29 +136,40 @@ def dequantize(tfl, node, x):
     tfl.DEQUANTIZE(x)
 
 
-def layer(tfl: Any, node: ir.Node, x: Any, array: np.ndarray, bias: Any, axis: int) -> tuple[Any, Any]:
+def _own(value: Any, array: np.ndarray) -> ir.Value:
+    """A constant of the name of `value` that has parameters of its own."""
+    tensor = ir.tensor(np.ascontiguousarray(array))
+    return ir.Value(
+        name=value.name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
+
+
+def layer(
+    tfl: Any, node: ir.Node, x: Any, weights: Any, array: np.ndarray, bias: Any, axis: int
+) -> tuple[Any, Any]:
     """Weights and bias as tensors with their parameters; the output channels of the weights lie along `axis`."""
     quantized(tfl, node, x, node.outputs[0])
     scales = np.array(attr(node, "weight_scales"), np.float32)
-    weights = ir.Value(
-        name=node.inputs[1].name,
-        shape=ir.Shape(array.shape),
-        type=ir.TensorType(ir.DataType.INT8),
-        const_value=ir.tensor(np.ascontiguousarray(array)),
-    )
-    added = ir.Value(name=bias.name, shape=bias.shape, type=bias.type, const_value=bias.const_value)
-    tfl.quantize(weights, scales, np.zeros(len(scales), np.int64), axis)
-    products = np.float32(attr(node, "scales")[0]) * scales
-    tfl.quantize(added, products, np.zeros(len(scales), np.int64))
-    return weights, added
+    table, added = _own(weights, array), _own(bias, const(bias))
+    tfl.quantize(table, scales, np.full(len(scales), attr(node, "weight_zero", 0), np.int64), axis)
+    tfl.quantize(added, attr(node, "bias_scales"), np.zeros(len(scales), np.int64))
+    return table, added
 
 
 @ops.op(f"{INTEGER}::FullyConnected")
 def fully_connected(tfl, node, x, weights, bias):
-    weights, bias = layer(tfl, node, x, const(weights), bias, 0)
-    tfl.FULLY_CONNECTED(x, weights, bias, keep_num_dims=True, fused_activation_function=fused(node))
+    inputs = layer(tfl, node, x, weights, const(weights), bias, 0)
+    tfl.FULLY_CONNECTED(x, *inputs, keep_num_dims=True, fused_activation_function=fused(node))
 
 
 @ops.op(f"{INTEGER}::Conv")
 def conv(tfl, node, x, weights, bias):
-    convolve(tfl, node, x, const(weights), lambda turned, axis: layer(tfl, node, x, turned, bias, axis))
+    convolve(
+        tfl, node, x, const(weights), lambda turned, axis: layer(tfl, node, x, weights, turned, bias, axis)
+    )
+
+
+@ops.op(f"{INTEGER}::TransposeConv")
+def transpose_conv(tfl, node, x, weights, shape, bias):
+    table, added = layer(tfl, node, x, weights, const(weights).transpose(1, 2, 3, 0), bias, 0)
+    transposed(tfl, node, x, table, shape, added)

@@ -66,7 +66,7 @@ reduction(f"{TFLITE}::ReduceAll", "REDUCE_ALL", 6, "bool")
     "ArgMax",
     "ArgMin",
     needs=(
-        dtype("float", "int32", "int8", "uint8"),
+        dtype("float", "int32", "int8", "uint8", "bool"),
         attribute("select_last_index", 0),
         attribute("keepdims", 0),
         max_rank(8),

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, constant, dtype, max_rank
 from bridge.ops import OpTable
-from bridge_tflite.export_ops.common import BYTES, COMMON, EVERY, INDEX, TFLITE, axis_of, i32
+from bridge_tflite.export_ops.common import BYTES, COMMON, EVERY, INDEX, TEXT, TFLITE, axis_of, i32
 
 ops = OpTable("TFLite export: tensor")
 
@@ -33,14 +33,14 @@ def is_static(node: ir.Node) -> bool:
     "Identity",
     needs=(
         condition("at most one dynamic dimension in the result", lambda n: is_static(n) or one_unknown(n)),
-        dtype(*EVERY, "string"),
+        dtype(*TEXT, *EVERY),
     ),
 )
 def reshape(tfl, node, x, *rest):
     tfl.RESHAPE(x, i32([d if isinstance(d, int) else -1 for d in node.outputs[0].shape]))
 
 
-@ops.op(f"{TFLITE}::Reshape", needs=(dtype(*EVERY, "string"),))
+@ops.op(f"{TFLITE}::Reshape", needs=(dtype(*TEXT, *EVERY),))
 def reshape_to(tfl, node, x, shape):
     tfl.RESHAPE(x, shape)
 
@@ -52,7 +52,7 @@ def transpose(tfl, node, x):
     tfl.TRANSPOSE(x, i32(order))
 
 
-@ops.op("Squeeze", needs=(constant(1, "axes"), KNOWN_RANK, dtype(*EVERY)))
+@ops.op("Squeeze", needs=(constant(1, "axes"), KNOWN_RANK, dtype(*TEXT, *EVERY)))
 def squeeze(tfl, node, x, axes):
     tfl.SQUEEZE(x, squeeze_dims=[int(a) % rank_of(x) for a in const(axes)])
 
@@ -93,7 +93,7 @@ def split(tfl, node, x, sizes=None):
     tfl.SPLIT_V(x, i32(lengths), i32(axis), num_splits=count)
 
 
-GATHERED = dtype(*COMMON)
+GATHERED = dtype(*TEXT, *COMMON)
 AT = dtype(*INDEX, index=1)
 
 
@@ -112,7 +112,7 @@ def scatter_nd(tfl, node, updates, indices, shape):
     tfl.SCATTER_ND(indices, updates, shape)
 
 
-@ops.op(f"{TFLITE}::StridedSlice", needs=(dtype(*EVERY), RANK8))
+@ops.op(f"{TFLITE}::StridedSlice", needs=(dtype(*TEXT, *EVERY), RANK8))
 def strided_slice(tfl, node, x, begin, end, strides):
     tfl.STRIDED_SLICE(
         x, begin, end, strides, begin_mask=attr(node, "begin_mask", 0), end_mask=attr(node, "end_mask", 0)
@@ -147,7 +147,7 @@ def broadcast_args(tfl, node, x, y):
     tfl.BROADCAST_ARGS(x, y)
 
 
-@ops.op("Tile", needs=(dtype(*EVERY), RANK8))
+@ops.op("Tile", needs=(dtype(*TEXT, *EVERY), RANK8))
 def tile(tfl, node, x, repeats):
     tfl.TILE(x, i32(const(repeats)) if const(repeats) is not None else repeats)
 
@@ -164,7 +164,7 @@ def shape(tfl, node, x):
     tfl.SHAPE(x, out_type=4)
 
 
-@ops.op(f"{TFLITE}::Fill", needs=(dtype(*EVERY),))
+@ops.op(f"{TFLITE}::Fill", needs=(dtype(*TEXT, *EVERY),))
 def fill(tfl, node, value, shape):
     tfl.FILL(shape, value)
 
@@ -182,7 +182,7 @@ def where_true(tfl, node, x):
     tfl.WHERE(x)
 
 
-@ops.op(f"{TFLITE}::Reverse", needs=(GATHERED, RANK8))
+@ops.op(f"{TFLITE}::Reverse", needs=(dtype(*COMMON), RANK8))
 def reverse(tfl, node, x):
     tfl.REVERSE_V2(x, i32([axis_of(node)]))
 

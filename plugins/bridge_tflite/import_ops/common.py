@@ -15,8 +15,8 @@ from bridge.passes.widen import APPROXIMATED
 
 ops = OpTable("TFLite import")
 
-INT32, INT64, BOOL, UINT64, FLOAT = (
-    int(ir.DataType[n]) for n in ("INT32", "INT64", "BOOL", "UINT64", "FLOAT")
+INT32, INT64, BOOL, UINT32, FLOAT = (
+    int(ir.DataType[n]) for n in ("INT32", "INT64", "BOOL", "UINT32", "FLOAT")
 )
 
 LARGEST = 2**26
@@ -111,6 +111,12 @@ def bounded(size: int) -> int:
     if not 0 <= size <= LARGEST:
         raise UnreadableFile(f"An operator of the file asks for {size} elements at once.")
     return int(size)
+
+
+def spread(x: Any, axis: int, step: int) -> None:
+    """Raise UnreadableFile, as `bounded` does, where `step` places for each of `axis` are too many."""
+    length = x.shape[axis] if x.shape is not None else None
+    bounded(step * (length if isinstance(length, int) else 1))
 
 
 def counted(size: int) -> np.ndarray:

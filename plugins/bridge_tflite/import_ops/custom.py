@@ -22,6 +22,56 @@ from bridge_tflite.import_ops.common import (
 from bridge_tflite.import_ops.math import atan2
 
 SAME = 1
+FLEX = {
+    "AddV2": "Add",
+    "RealDiv": "Div",
+    "Maximum": "Max",
+    "Minimum": "Min",
+    "LogicalAnd": "And",
+    "LogicalOr": "Or",
+    "LogicalNot": "Not",
+    "Inv": "Reciprocal",
+    **{
+        name: name
+        for name in [
+            "Abs",
+            "Acos",
+            "Acosh",
+            "Asin",
+            "Asinh",
+            "Atan",
+            "Atanh",
+            "Ceil",
+            "Cos",
+            "Cosh",
+            "Equal",
+            "Erf",
+            "Exp",
+            "Floor",
+            "Greater",
+            "Identity",
+            "IsInf",
+            "Less",
+            "Log",
+            "Mul",
+            "Neg",
+            "Pow",
+            "Reciprocal",
+            "Relu",
+            "Round",
+            "Sigmoid",
+            "Sign",
+            "Sin",
+            "Sinh",
+            "Softplus",
+            "Softsign",
+            "Sqrt",
+            "Sub",
+            "Tan",
+            "Tanh",
+        ]
+    },
+}
 
 
 def _whole(*places):
@@ -61,19 +111,31 @@ def max_pooling_with_argmax(op, node, x):
         if padding == SAME:
             total = _before(size, -(-size // strides[i]), kernel[i], strides[i])
             pads[i], pads[i + 2] = total // 2, total - total // 2
-    best, places = op.MaxPool(first(op, x), kernel_shape=kernel, strides=strides, pads=pads, _outputs=2)
-    flat = op.Mod(last(op, places), np.int64(height * width))
-    if node.out_kind(1) != "FLOAT32":
-        inner = op.Add(op.Mul(flat, np.int64(channels)), counted(channels))
-        return last(op, best), op.Cast(inner, to=INT32)
-    row, column = op.Div(flat, np.int64(width)), op.Mod(flat, np.int64(width))
+    best = last(op, op.MaxPool(first(op, x), kernel_shape=kernel, strides=strides, pads=pads))
     rows, columns = (
         -(-(s + pads[i] + pads[i + 2] - kernel[i] + 1) // strides[i]) for i, s in enumerate((height, width))
     )
-    down = op.Sub(row, (counted(rows) * strides[0] - pads[0]).reshape(-1, 1, 1))
-    across = op.Sub(column, (counted(columns) * strides[1] - pads[1]).reshape(-1, 1))
-    inside = op.Add(op.Mul(down, np.int64(kernel[1])), across)
-    return last(op, best), op.Add(op.Cast(inside, to=FLOAT), np.float32(0.1))
+    inside = op.ArgMax(_windows(op, x, pads, kernel, strides, (rows, columns)), axis=0, keepdims=0)
+    if node.out_kind(1) == "FLOAT32":
+        return best, op.Add(op.Cast(inside, to=FLOAT), np.float32(0.1))
+    down, across = op.Div(inside, np.int64(kernel[1])), op.Mod(inside, np.int64(kernel[1]))
+    row = op.Add(down, (counted(rows) * strides[0] - pads[0]).reshape(-1, 1, 1))
+    column = op.Add(across, (counted(columns) * strides[1] - pads[1]).reshape(-1, 1))
+    flat = op.Add(op.Mul(row, np.int64(width)), column)
+    return best, op.Cast(op.Add(op.Mul(flat, np.int64(channels)), counted(channels)), to=INT32)
+
+
+def _windows(op, x, pads, kernel, strides, counts):
+    """For each place inside a window, what every window has there; below all numbers outside of the image."""
+    if any(pads):
+        x = op.Pad(x, ints(0, *pads[:2], 0, 0, *pads[2:], 0), np.float32(-np.inf))
+    found = []
+    for place in np.ndindex(*kernel):
+        ends = [p + (n - 1) * s + 1 for p, n, s in zip(place, counts, strides, strict=True)]
+        found.append(
+            op.Unsqueeze(op.Slice(x, ints(*place), ints(*ends), ints(1, 2), ints(*strides)), ints(0))
+        )
+    return op.Concat(*found, axis=0)
 
 
 APART = need("windows that do not overlap", lambda n: _pool(n)[1] == _pool(n)[2])
@@ -225,3 +287,9 @@ def _around(op, value, size):
 
 def _mixed(op, a, b, share):
     return op.Add(op.Mul(a, op.Sub(np.float32(1), share)), op.Mul(b, share))
+
+
+@ops.op(*(f"custom::Flex{name}" for name in FLEX))
+def flex(op, node, *inputs):
+    """TensorFlow's operators without attributes, which some converters leave in a file."""
+    return op.node(FLEX[node.op.removeprefix("Flex")], *inputs)

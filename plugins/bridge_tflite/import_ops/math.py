@@ -6,8 +6,7 @@ import numpy as np
 
 from bridge_tflite.import_ops.common import (
     FUSED,
-    INT64,
-    UINT64,
+    UINT32,
     activate,
     approximated,
     as_int64,
@@ -180,14 +179,13 @@ def _signed(op, x):
 @ops.op("RIGHT_SHIFT")
 def right_shift(op, node, x, y):
     """Arithmetic, by 0 up to the width less one."""
-    dtype = x.dtype
-    bits = dtype.numpy().itemsize * 8 - 1
-    wide, places = op.Cast(x, to=INT64), op.Clip(op.Cast(y, to=INT64), np.int64(0), np.int64(bits))
-    negative = op.Less(wide, np.int64(0))
-    positive = op.Where(negative, op.BitwiseNot(wide), wide)
-    shifted = op.BitShift(op.Cast(positive, to=UINT64), op.Cast(places, to=UINT64), direction="RIGHT")
-    back = op.Cast(shifted, to=INT64)
-    return op.Cast(op.Where(negative, op.BitwiseNot(back), back), to=int(dtype))
+    dtype = x.dtype.numpy()
+    zero, last = (np.array(n, dtype) for n in (0, dtype.itemsize * 8 - 1))
+    places = op.Cast(op.Max(op.Min(y, last), zero), to=UINT32)
+    negative = op.Less(x, zero)
+    positive = op.Cast(op.Where(negative, op.BitwiseNot(x), x), to=UINT32)
+    back = op.Cast(op.BitShift(positive, places, direction="RIGHT"), to=int(x.dtype))
+    return op.Where(negative, op.BitwiseNot(back), back)
 
 
 @ops.op("FAKE_QUANT")

@@ -131,7 +131,7 @@ def _transposed(op, node, x, w, bias, out, kernel, strides, dilations):
 
 
 def _transposed_to(op, node, x, w, bias, shape, kernel, strides, dilations):
-    """`_transposed` where the size of the result, or of the input, is known at run time only: cut out of the whole."""
+    """`_transposed` where the size of the result, or of the input, is known at run time only: cut out of the whole, channels last."""
     rank, same = len(kernel), node.get("padding", SAME) != VALID
     whole = op.ConvTranspose(first(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations)
     wanted = op.Slice(as_int64(op, shape), ints(1), ints(1 + rank), ints(0))
@@ -139,10 +139,9 @@ def _transposed_to(op, node, x, w, bias, shape, kernel, strides, dilations):
     steps = op.Div(op.Add(wanted, step - 1 if same else step - reach), step)
     over = op.Sub(op.Add(op.Mul(op.Sub(steps, ints(*[1] * rank)), step), reach), wanted)
     before = op.Div(op.Max(over, ints(*[0] * rank)), ints(*[2] * rank))
-    pads = op.Concat(ints(*[0] * (rank + 4)), wanted, axis=0)
-    axes = ints(*range(2, rank + 2))
-    y = op.Slice(op.Pad(whole, pads), before, op.Add(before, wanted), axes)
-    return y if bias is None else op.Add(y, op.Reshape(bias, ints(-1, *[1] * rank)))
+    pads = op.Concat(ints(*[0] * (rank + 3)), wanted, ints(0), axis=0)
+    y = op.Slice(op.Pad(last(op, whole), pads), before, op.Add(before, wanted), ints(*range(1, rank + 1)))
+    return y if bias is None else op.Add(y, bias)
 
 
 @ops.op("TRANSPOSE_CONV", needs=(FUSED, constant(0, "output shape"), STATIC))
@@ -156,8 +155,9 @@ def transpose_conv(op, node, shape, w, x, bias=None):
 @ops.op("TRANSPOSE_CONV", needs=(FUSED,))
 def transpose_conv_computed(op, node, shape, w, x, bias=None):
     turned, kernel = permuted(op, w, [3, 0, 1, 2]), node.shape(1)[1:3]
-    y = _transposed_to(op, node, x, turned, bias, shape, kernel, window(node)[0], [1, 1])
-    return last(op, activate(op, node, y))
+    return activate(
+        op, node, _transposed_to(op, node, x, turned, bias, shape, kernel, window(node)[0], [1, 1])
+    )
 
 
 @ops.op("MAX_POOL_2D", "AVERAGE_POOL_2D", needs=(FUSED,))
@@ -377,8 +377,7 @@ def conv_3d_transpose(op, node, shape, w, x, bias=None):
 @ops.op("CONV_3D_TRANSPOSE", needs=(FUSED,))
 def conv_3d_transpose_computed(op, node, shape, w, x, bias=None):
     turned, kernel = permuted(op, w, [4, 3, 0, 1, 2]), node.shape(1)[:3]
-    y = _transposed_to(op, node, x, turned, bias, shape, kernel, *_volume(node))
-    return last(op, activate(op, node, y))
+    return activate(op, node, _transposed_to(op, node, x, turned, bias, shape, kernel, *_volume(node)))
 
 
 @ops.op("RFFT2D", needs=(constant(1, "length"),))

@@ -134,6 +134,8 @@ def windows(op, x, start, function, shape, strides, dilations):
     for axis, (size, stride, dilation) in enumerate(zip(shape, strides, dilations, strict=True)):
         if size == 1 and stride == 1:
             continue
+        bounded(max(size, 0) * dilation)
+        bounded(stride - 1)
         if values.shape is not None and isinstance(values.shape[axis], int):
             bounded(values.shape[axis])
         length = op.Squeeze(op.Shape(values, start=axis, end=axis + 1), ints(0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.hub import rank_of
-from bridge_tflite.import_ops.common import BOOL, INT32, INT64, UINT64, bounded, ints, need, ops
+from bridge_tflite.import_ops.common import BOOL, INT32, INT64, bounded, ints, need, ops, spread
 from bridge_tflite.import_ops.reduce import COMBINED, WINDOWED, windows
 from bridge_tflite.import_ops.tensor import dynamic_update_slice
 
@@ -66,8 +66,9 @@ def shift_left(op, node, x, y):
     places = op.Cast(y, to=INT64)
     far = op.Or(op.Less(places, np.int64(0)), op.GreaterOrEqual(places, np.int64(bits)))
     safe = op.Where(far, np.int64(0), places)
-    moved = op.BitShift(op.Cast(op.Cast(x, to=INT64), to=UINT64), op.Cast(safe, to=UINT64), direction="LEFT")
-    return op.Cast(op.Where(far, np.int64(0), op.Cast(moved, to=INT64)), to=int(x.dtype))
+    powers = (np.uint64(1) << np.arange(64, dtype=np.uint64)).view(np.int64)
+    moved = op.Mul(op.Cast(x, to=INT64), op.Gather(op.const(powers), safe, axis=0))
+    return op.Cast(op.Where(far, np.int64(0), moved), to=int(x.dtype))
 
 
 @ops.op("STABLEHLO_COMPARE")
@@ -155,6 +156,7 @@ def padded(op, x, value, low, high, inner):
     """Copies of the value between elements, then around."""
     rank = rank_of(x)
     for axis, gap in enumerate(inner):
+        spread(x, axis, gap + 1)
         if gap:
             around = [0] * (2 * rank + 2)
             around[rank + 1 + axis + 1] = gap
@@ -163,6 +165,8 @@ def padded(op, x, value, low, high, inner):
             lengths[axis] = op.Mul(lengths[axis], ints(gap + 1))
             joined = op.Reshape(spaced, op.Concat(*lengths, axis=0))
             x = op.Slice(joined, ints(0), ints(-gap), ints(axis))
+    for amount in (*low, *high):
+        bounded(abs(amount))
     return op.Pad(x, ints(*low, *high), value) if any((*low, *high)) else x
 
 

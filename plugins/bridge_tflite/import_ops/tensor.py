@@ -19,6 +19,7 @@ from bridge_tflite.import_ops.common import (
     ints,
     need,
     ops,
+    spread,
     vector,
 )
 
@@ -101,12 +102,17 @@ def split_v(op, node, x, sizes, axis):
 
 @ops.op("PAD", "PADV2")
 def pad(op, node, x, paddings, value=None):
+    return op.Pad(x, _amounts(op, paddings), None if value is None else op.Reshape(value, ints()))
+
+
+def _amounts(op, paddings):
+    """A table of (before, after) of each axis as ONNX has it: all before, then all after."""
     table = const(paddings)
     if table is not None:
-        pads = op.const(table.T.ravel().astype(np.int64))
-    else:
-        pads = op.Reshape(op.Transpose(op.Cast(paddings, to=7), perm=[1, 0]), [-1])
-    return op.Pad(x, pads, None if value is None else op.Reshape(value, ints()))
+        return op.const(table.reshape(-1, 2).T.ravel().astype(np.int64))
+    wide = as_int64(op, paddings)
+    columns = (op.Slice(wide, ints(i), ints(i + 1), ints(1)) for i in (0, 1))
+    return op.Reshape(op.Concat(*columns, axis=0), ints(-1))
 
 
 @ops.op(
@@ -338,10 +344,7 @@ def reverse_sequence(op, node, x, lengths):
 def space_to_batch_nd(op, node, x, block, paddings):
     blocks, rank = vector(block), len(node.shape(0))
     count = len(blocks)
-    table = as_int64(op, paddings)
-    around = op.Transpose(op.Reshape(table, ints(count, 2)), perm=[1, 0])
-    pads = op.Reshape(op.Pad(around, ints(0, 1, 0, rank - 1 - count)), ints(-1))
-    padded = op.Pad(x, pads)
+    padded = op.Pad(x, _amounts(op, paddings), None, ints(*range(1, count + 1)))
     parts = [op.Shape(padded, start=i, end=i + 1) for i in range(rank)]
     inner = [v for i, b in enumerate(blocks) for v in (op.Div(parts[1 + i], ints(b)), op.const(ints(b)))]
     cut = op.Reshape(padded, op.Concat(parts[0], *inner, *parts[1 + count :], axis=0))
@@ -501,6 +504,7 @@ def bucketize(op, node, x):
 def dilate(op, node, x, dilations, padding):
     """Every element but the last of an axis is followed by copies of the padding value."""
     for axis, step in enumerate(vector(dilations)):
+        spread(x, axis, max(step, 0))
         if step > 1:
             rank = len(node.shape(0))
             pads = [0] * (2 * rank + 2)

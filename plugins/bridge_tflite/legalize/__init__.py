@@ -21,6 +21,7 @@ from bridge.passes.transposes import SinkTransposes
 from bridge.passes.widen import ComputeWider
 from bridge_tflite.export_ops import ops
 from bridge_tflite.legalize import control, detection, math, nn, quantize, reduce, tensor
+from bridge_tflite.legalize.integer import IntegerKernels
 from bridge_tflite.legalize.layout import NativeLayout
 from bridge_tflite.legalize.nn import FuseActivations
 
@@ -49,9 +50,10 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         SinkTransposes(),
         MergeReshapes(),
         Rewrite(native),
+        SinkTransposes(),
         FoldConstants(),
         FuseActivations(),
-        quantize.IntegerKernels(),
+        IntegerKernels(),
         *rounded,
     ]
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import attr, const, rank_of, shape_of
-from bridge.needs import condition
+from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge_tflite.export_ops.common import FUSED, PADDING, TFLITE
+from bridge.passes.decompose.common import vector
+from bridge_tflite.export_ops.common import BLOCKS, FUSED, PADDING, TFLITE
 
 native = OpTable("TFLite operators: nn")
+
+INT32 = int(ir.DataType.INT32)
+BLOCK_TYPES = tuple(ir.DataType[name.upper()] for name in BLOCKS)
+BATCH_TYPES = (*BLOCK_TYPES, ir.DataType.INT16)
 
 
 def axes_of(values) -> np.ndarray:
@@ -32,7 +38,7 @@ def fully_connected(op, node, x, weights):
     """Constant weights make a fully connected layer; a bias added to it alone goes in too."""
     array = const(weights)
     turned = op.const(np.ascontiguousarray(array.T))
-    bias = _bias(node, array.shape[1])
+    bias = added_bias(node, array.shape[1])
     if bias is None:
         return op.FullyConnected(x, turned, _domain=TFLITE)
     add, value = bias
@@ -45,7 +51,8 @@ def fully_connected(op, node, x, weights):
     return made
 
 
-def _bias(node: ir.Node, width: int) -> tuple[ir.Node, ir.Value] | None:
+def added_bias(node: ir.Node, width: int) -> tuple[ir.Node, ir.Value] | None:
+    """The Add that alone reads a product and adds a constant to each of `width` columns, and that constant."""
     uses = node.outputs[0].uses()
     if len(uses) != 1 or node.outputs[0].is_graph_output():
         return None
@@ -61,6 +68,100 @@ def _bias(node: ir.Node, width: int) -> tuple[ir.Node, ir.Value] | None:
         and array.ndim <= (rank_of(add.outputs[0]) or 0)
     )
     return (add, other) if fits else None
+
+
+def swapped(value: ir.Value) -> bool:
+    """Whether a Transpose of nothing but the last two dimensions makes `value`."""
+    made, rank = value.producer(), rank_of(value) or 0
+    if made is None or made.op_type != "Transpose" or made.domain or rank < 2:
+        return False
+    return attr(made, "perm") == [*range(rank - 2), rank - 1, rank - 2]
+
+
+def turned(node: ir.Node) -> bool:
+    """A product of two to four dimensions, not empty, by a transposed right operand."""
+    ranks = [rank_of(v) or 0 for v in node.inputs]
+    return min(ranks) >= 2 and max(ranks) <= 4 and not empty(node) and swapped(node.inputs[1])  # type: ignore[arg-type]
+
+
+def empty(node: ir.Node) -> bool:
+    return any(0 in list(v.shape or ()) for v in node.inputs if v is not None)
+
+
+@native.op("MatMul", needs=(dtype("float"), condition("a transposed right operand", turned)))
+def batch_matmul(op, node, x, y):
+    """The kernel reads the right operand transposed as well."""
+    source = y.producer().inputs[0]
+    return op.BatchMatMul(x, source, _domain=TFLITE, _dtype=x.dtype, _shape=node.outputs[0].shape, adj_y=1)
+
+
+def _reshaped(node: ir.Node) -> list[int] | None:
+    """The static shape of a Reshape's result."""
+    asked = const(node.inputs[1])
+    known = asked is not None and bool((asked > 0).all())
+    return asked.tolist() if known else shape_of(node.outputs[0])  # type: ignore[union-attr]
+
+
+def blocked(node: ir.Node) -> tuple[str, ir.Value, list[int]] | None:
+    """SpaceToBatch or BatchToSpace, its input and block, where Reshape, Transpose and `node` are one."""
+    turn = node.inputs[0].producer() if node.inputs[0] is not None else None
+    cut = turn.inputs[0].producer() if turn is not None and turn.op_type == "Transpose" else None
+    if cut is None or cut.op_type != "Reshape" or turn.domain or cut.domain:  # type: ignore[union-attr]
+        return None
+    shapes = [shape_of(cut.inputs[0]), shape_of(cut.outputs[0]), _reshaped(node)]
+    if any(s is None or 0 in s for s in shapes):
+        return None
+    before, between, after = shapes
+    rank, perm = len(before), attr(turn, "perm")  # type: ignore[arg-type]
+    count = len(between) - rank  # type: ignore[arg-type]
+    if count not in (1, 2) or rank != count + 2 or len(after) != rank:  # type: ignore[arg-type]
+        return None
+    pairs = list(range(1, 2 * count, 2))
+    if perm == [*(i + 1 for i in pairs), 0, *pairs, 2 * count + 1]:
+        block = [between[i + 1] for i in pairs]  # type: ignore[index]
+        whole = [between[0], *(between[i] * b for i, b in zip(pairs, block, strict=True)), between[-1]]  # type: ignore[index]
+        parts = [between[0] * math.prod(block), *(between[i] for i in pairs), between[-1]]  # type: ignore[index]
+        return ("SpaceToBatch", cut.inputs[0], block) if (before, after) == (whole, parts) else None
+    if perm == [count, *(v for i in range(count) for v in (count + 1 + i, i)), 2 * count + 1]:
+        block, rest = between[:count], between[count:]  # type: ignore[index]
+        whole = [rest[0], *(r * b for r, b in zip(rest[1:-1], block, strict=True)), rest[-1]]
+        parts = [rest[0] * math.prod(block), *rest[1:]]
+        return ("BatchToSpace", cut.inputs[0], block) if (before, after) == (parts, whole) else None
+    return None
+
+
+@native.op("Reshape", needs=(condition("blocks moved between space and batch", lambda n: blocked(n)),))
+def blocks(op, node, x, shape):
+    word, source, block = blocked(node)
+    if source.dtype not in BATCH_TYPES:
+        return NotImplemented
+    return op.node(
+        word, source, _domain=TFLITE, _dtype=source.dtype, _shape=node.outputs[0].shape, block=block
+    )
+
+
+def odd(node: ir.Node) -> bool:
+    return (
+        attr(node, "size") % 2 == 1 and rank_of(node.inputs[0]) == 4 and 0 not in list(node.inputs[0].shape)
+    )
+
+
+@native.op("LRN", needs=(condition("four dimensions and an odd size", odd), dtype("float")))
+def local_response(op, node, x):
+    """LiteRT sums along the last dimension; its alpha is of each element, ONNX's of their mean."""
+    size = attr(node, "size")
+    turned = op.Transpose(x, perm=[0, 2, 3, 1])
+    made = op.LRN(
+        turned,
+        _domain=TFLITE,
+        _dtype=x.dtype,
+        _shape=turned.shape,
+        radius=size // 2,
+        alpha=attr(node, "alpha", 1e-4) / size,
+        beta=attr(node, "beta", 0.75),
+        bias=attr(node, "bias", 1.0),
+    )
+    return op.Transpose(made, perm=[0, 3, 1, 2])
 
 
 @native.op("bridge.nhwc::Conv", "bridge.nhwc::MaxPool", "bridge.nhwc::AveragePool")
@@ -109,13 +210,76 @@ def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
     return ("SAME", pads) if same else None
 
 
+@native.op("bridge.nhwc::ConvTranspose")
+def conv_transpose(op, node, x, weights, bias=None):
+    """TRANSPOSE_CONV to a size that it is told; what its padding cannot say is cut off behind it."""
+    word, (height, width), cut = transposed_plan(node, list(x.shape[1:3]))
+    channels = shape_of(weights)[1]
+    batch = x.shape[0] if isinstance(x.shape[0], int) else op.Shape(x, end=1)
+    shape = vector(op, [batch, height, width, channels])
+    made = op.TransposeConv(
+        x,
+        weights,
+        op.const(const(shape).astype(np.int32)) if const(shape) is not None else op.Cast(shape, to=INT32),
+        bias,
+        _domain=TFLITE,
+        _dtype=x.dtype,
+        _shape=[x.shape[0], height, width, channels],
+        strides=attr(node, "strides") or [1, 1],
+    )
+    made.producer().metadata_props[PADDING] = word
+    if cut is None:
+        return made
+    (top, left), (rows, columns) = cut
+    return op.Slice(made, [top, left], [top + rows, left + columns], [1, 2])
+
+
+def transposed_plan(node: ir.Node, sizes: list) -> tuple[str, list[int], Any] | None:
+    """SAME or VALID, the size to compute, and what to keep of it: (begin, lengths), or None for all.
+
+    None instead of a plan for what TRANSPOSE_CONV does not compute.
+    """
+    kernel = [int(d) for d in node.inputs[1].shape[2:]]  # type: ignore[union-attr]
+    strides, more = attr(node, "strides") or [1, 1], attr(node, "output_padding") or [0, 0]
+    pads = _transposed_pads(node, sizes, kernel, strides, more)
+    if pads is None or min(pads) < 0:
+        return None
+    full = [(n - 1) * s + k for n, k, s in zip(sizes, kernel, strides, strict=True)]
+    out = [f - pads[i] - pads[i + 2] + more[i] for i, f in enumerate(full)]
+    if min(out) < 1:
+        return None
+    same = [max((n - 1) * s + k - o, 0) // 2 for n, k, s, o in zip(sizes, kernel, strides, out, strict=True)]
+    if same == pads[:2] and all(-(-o // s) == n for n, s, o in zip(sizes, strides, out, strict=True)):
+        return "SAME", out, None
+    whole = [max(f, pads[i] + out[i]) for i, f in enumerate(full)]
+    if any((w - k + s) // s != n for n, w, k, s in zip(sizes, whole, kernel, strides, strict=True)):
+        return None
+    return "VALID", whole, None if whole == out else (pads[:2], out)
+
+
+def _transposed_pads(node: ir.Node, sizes: list, kernel: list, strides: list, more: list) -> list[int] | None:
+    """What is cut off before and behind: [top, left, bottom, right]."""
+    auto, asked = attr(node, "auto_pad", "NOTSET"), attr(node, "output_shape")
+    if not asked and not auto.startswith("SAME"):
+        return [0] * 4 if auto == "VALID" else attr(node, "pads") or [0] * 4
+    before, after = [], []
+    for i, (n, k, s) in enumerate(zip(sizes, kernel, strides, strict=True)):
+        total = s * (n - 1) + more[i] + k - (asked[i] if asked else n * s)
+        total = total if asked else max(total, 0)
+        small, large = total // 2, total - total // 2
+        before.append(small if auto == "SAME_UPPER" else large)
+        after.append(large if auto == "SAME_UPPER" else small)
+    return before + after
+
+
 def as_image(node: ir.Node) -> bool:
     """Nodes a channels-last kernel of two spatial dimensions computes."""
     x = node.inputs[0] if node.inputs else None
     claim = IMAGES.get(node.op_type)
-    if claim is None or node.domain or x is None or x.dtype != ir.DataType.FLOAT or rank_of(x) != 4:
+    if claim is None or node.domain or x is None or rank_of(x) != 4:
         return False
-    return claim(node, x)
+    moved = node.op_type in ("DepthToSpace", "SpaceToDepth") and x.dtype in BLOCK_TYPES
+    return (moved or x.dtype == ir.DataType.FLOAT) and claim(node, x)
 
 
 def _window(node: ir.Node, x: ir.Value) -> bool:
@@ -128,6 +292,15 @@ def _conv(node: ir.Node, x: ir.Value) -> bool:
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     constant = const(node.inputs[1]) is not None and (bias is None or const(bias) is not None)
     return constant and isinstance(x.shape[1], int) and _window(node, x)
+
+
+def _transposed(node: ir.Node, x: ir.Value) -> bool:
+    weights, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
+    constant = const(weights) is not None and (bias is None or const(bias) is not None)
+    plain = attr(node, "group", 1) == 1 and set(attr(node, "dilations") or [1]) == {1}
+    sizes = list(x.shape[2:])
+    known = all(isinstance(d, int) and d > 0 for d in sizes)
+    return constant and plain and known and transposed_plan(node, sizes) is not None
 
 
 def _blocks(node: ir.Node, x: ir.Value) -> bool:
@@ -161,6 +334,7 @@ def _resize(node: ir.Node, x: ir.Value) -> bool:
 
 IMAGES = {
     "Conv": _conv,
+    "ConvTranspose": _transposed,
     "MaxPool": _window,
     "AveragePool": _window,
     "DepthToSpace": _blocks,
@@ -206,7 +380,15 @@ def _pads(node, lengths, spans, strides) -> list[int] | None:
 class FuseActivations(ir.passes.InPlacePass):
     """1. A Relu or Relu6 that alone reads an Add, Sub, Mul, Div, convolution or fully connected layer joins it."""
 
-    hosts = ("Add", "Sub", "Mul", "Div", "bridge.nhwc::Conv", "bridge.tflite::FullyConnected")
+    hosts = (
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "bridge.nhwc::Conv",
+        "bridge.tflite::FullyConnected",
+        "bridge.tflite::TransposeConv",
+    )
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False

@@ -11,7 +11,7 @@ from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import lengths, reshape, vector, wrapped
-from bridge_tflite.export_ops.common import COMMON, EVERY, TFLITE
+from bridge_tflite.export_ops.common import COMMON, EVERY, TEXT, TFLITE
 
 native = OpTable("TFLite operators: tensor")
 
@@ -149,8 +149,18 @@ def expand(op, node, x, shape):
     return op.BroadcastTo(x, whole, _domain=TFLITE)
 
 
+def deep_text(node: ir.Node) -> bool:
+    return node.inputs[0].dtype == ir.DataType.STRING and rank_of(node.inputs[0]) != 1  # type: ignore[union-attr]
+
+
 @native.op(
-    "Gather", needs=(dtype(*COMMON), condition("a known rank, not 0", lambda n: bool(rank_of(n.inputs[0]))))
+    "Gather",
+    needs=(
+        dtype(*TEXT, *COMMON),
+        condition(
+            "a known rank, not 0, for text 1", lambda n: bool(rank_of(n.inputs[0])) and not deep_text(n)
+        ),
+    ),
 )
 def gather(op, node, x, indices):
     """LiteRT takes no negative index."""
@@ -168,7 +178,7 @@ def gather(op, node, x, indices):
 @native.op(
     "GatherND",
     needs=(
-        dtype(*COMMON),
+        dtype(*TEXT, *COMMON),
         RANKED,
         condition("batch_dims=0", lambda n: not attr(n, "batch_dims", 0)),
         condition("indices of known depth", lambda n: isinstance(n.inputs[1].shape[-1], int)),
@@ -184,7 +194,7 @@ def gather_nd(op, node, x, indices):
 @native.op(
     "Slice",
     needs=(
-        dtype(*EVERY),
+        dtype(*TEXT, *EVERY),
         condition(
             "a known rank and number of axes",
             lambda n: rank_of(n.inputs[0]) is not None and shape_of(n.inputs[1]) is not None,
@@ -214,6 +224,25 @@ def strided_slice(op, node, x, starts, ends, axes=None, steps=None):
         else _spread(op, axes, rank, count, int32(op, steps), 1)
     )
     return op.StridedSlice(x, parts[0], parts[1], stride, _domain=TFLITE)
+
+
+@native.op(
+    "Expand",
+    "Gather",
+    "GatherElements",
+    "Transpose",
+    needs=(
+        dtype(*TEXT),
+        condition("a static shape", lambda n: shape_of(n.inputs[0]) is not None),
+    ),
+)
+def text(op, node, x, *rest):
+    """What moves text moves its places, by which the flat text is gathered."""
+    places = np.arange(int(np.prod(shape_of(x)))).reshape(shape_of(x))
+    kept = {name: attr(node, name) for name in node.attributes}
+    moved = op.node(node.op_type, op.const(places), *rest, **kept)
+    found = op.Gather(op.Reshape(x, [-1]), op.Reshape(moved, [-1]), axis=0)
+    return reshape(op, found, lengths(op, moved))
 
 
 def _spread(op: Any, axes: Any, rank: int, count: int, values: ir.Value, default: int) -> ir.Value:
@@ -379,36 +408,55 @@ def _turned(op: Any, x: ir.Value) -> ir.Value:
     return op.Neg(x) if x.dtype == ir.DataType.FLOAT else op.Sub(op.const(-1, x.dtype), x)
 
 
-@native.op(
-    "ScatterND", needs=(condition("static shapes", lambda n: all(shape_of(v) is not None for v in n.inputs)),)
-)
+def plain_scatter(node: ir.Node) -> bool:
+    """Products and extremes at places of several coordinates need static shapes."""
+    static = all(shape_of(v) is not None for v in node.inputs)
+    depth = node.inputs[1].shape[-1] if rank_of(node.inputs[1]) else None  # type: ignore[index, union-attr]
+    ranked = all(rank_of(v) is not None for v in node.inputs) and isinstance(depth, int)
+    return static or (ranked and (depth == 1 or attr(node, "reduction", "none") in ("none", "add")))
+
+
+@native.op("ScatterND", needs=(condition("static shapes, or places of a known depth", plain_scatter),))
 def scatter_nd(op, node, x, indices, updates):
-    """SCATTER_ND adds up updates of zeros; what is replaced is chosen by a scattered count. Products and extremes are
-    reduced by segments."""
-    shape, (*_, depth) = shape_of(x), shape_of(indices)
+    """SCATTER_ND adds up updates of zeros; what is replaced is chosen by a scattered count, and divided by it where a place may be named twice.
+    Products and extremes are reduced by segments."""
+    shape, depth = list(x.shape), indices.shape[-1]
     reduction = attr(node, "reduction", "none")
-    rows, rest = int(np.prod(shape_of(indices)[:-1])), shape[depth:]
-    at = plain(op, op.Reshape(_from_start(op, indices, shape[:depth]), [rows, depth]))
-    parts = op.Reshape(updates, np.array([rows, *rest]))
+    sizes = lengths(op, x)
+    rows = -1 if shape_of(indices) is None else int(np.prod(shape_of(indices)[:-1]))
+    at = plain(op, op.Reshape(_from_start(op, indices, vector(op, sizes[:depth])), [rows, depth]))
+    parts = reshape(op, updates, [rows, *sizes[depth:]])
     if reduction not in ("none", "add"):
-        return _by_segments(op, reduction, x, at, parts, shape, depth)
-    whole = op.const(np.array(shape, np.int32))
+        return _by_segments(op, reduction, x, at, parts, sizes, depth)
+    whole = plain(op, vector(op, sizes))
+    found = op.ScatterND(parts, at, whole, _domain=TFLITE, _dtype=x.dtype, _shape=shape)
     if reduction == "add":
-        return op.Add(x, op.ScatterND(parts, at, whole, _domain=TFLITE, _dtype=x.dtype, _shape=shape))
+        return op.Add(x, found)
+    ones = [1] * (len(shape) - depth)
     count = op.ScatterND(
-        op.const(np.ones([rows, *[1] * len(rest)], np.int32)),
+        op.Expand(op.const(np.ones([1, *ones], np.int32)), vector(op, [lengths(op, at)[0], *ones])),
         at,
-        op.const(np.array([*shape[:depth], *[1] * len(rest)], np.int32)),
+        plain(op, vector(op, [*sizes[:depth], *ones])),
         _domain=TFLITE,
         _dtype=ir.DataType.INT32,
-        _shape=[*shape[:depth], *[1] * len(rest)],
+        _shape=[*shape[:depth], *ones],
     )
-    found = op.ScatterND(parts, at, whole, _domain=TFLITE, _dtype=x.dtype, _shape=shape)
+    if x.dtype in (ir.DataType.FLOAT, ir.DataType.INT32) and not _distinct(indices):
+        found = op.Div(found, op.Cast(op.Max(count, np.int32(1)), to=int(x.dtype)))
     return op.Where(op.Greater(count, op.const(np.array(0, np.int32))), found, x)
 
 
-def _from_start(op: Any, indices: ir.Value, sizes: list[int]) -> ir.Value:
-    turned = op.Add(indices, op.const(np.array(sizes, np.int64)))
+def _distinct(indices: ir.Value) -> bool:
+    """Whether the places are known, and each named once."""
+    known = const(indices)
+    if known is None:
+        return False
+    rows = known.reshape(-1, known.shape[-1])
+    return len(np.unique(rows, axis=0)) == len(rows)
+
+
+def _from_start(op: Any, indices: ir.Value, sizes: ir.Value) -> ir.Value:
+    turned = op.Add(indices, sizes)
     return op.Where(op.Less(indices, op.const(np.array(0, np.int64))), turned, indices)
 
 
@@ -416,17 +464,23 @@ SEGMENTS = {"mul": ("SegmentProd", "Mul"), "max": ("SegmentMax", "Max"), "min": 
 
 
 def _by_segments(
-    op: Any, reduction: str, x: ir.Value, at: ir.Value, parts: ir.Value, shape: list[int], depth: int
+    op: Any, reduction: str, x: ir.Value, at: ir.Value, parts: ir.Value, sizes: list, depth: int
 ) -> Any:
+    """`sizes` of `x` are numbers, or values where places have one coordinate."""
     if x.dtype not in (ir.DataType.FLOAT, ir.DataType.INT32):
         return NotImplemented
-    steps = np.cumprod([1, *shape[1:depth][::-1]])[::-1].astype(np.int32)
-    segment = op.ReduceSum(op.Mul(at, op.const(steps)), [1], keepdims=0)
-    count, rest = int(np.prod(shape[:depth])), shape[depth:]
+    if depth == 1:
+        segment, total = op.Reshape(at, [-1]), sizes[0]
+    else:
+        steps = np.cumprod([1, *sizes[1:depth][::-1]])[::-1].astype(np.int32)
+        segment = op.ReduceSum(op.Mul(at, op.const(steps)), [1], keepdims=0)
+        total = int(np.prod(sizes[:depth]))
     word, combine = SEGMENTS[reduction]
-    total = op.const(np.array(count, np.int32))
-    found = op.node(word, parts, segment, total, _domain=TFLITE, _dtype=x.dtype, _shape=[count, *rest])
-    return op.node(combine, x, op.Reshape(found, np.array(shape)))
+    count = op.Reshape(plain(op, vector(op, [total])), [])
+    rest = [d if isinstance(d, int) else None for d in sizes[depth:]]
+    first = total if isinstance(total, int) else None
+    found = op.node(word, parts, segment, count, _domain=TFLITE, _dtype=x.dtype, _shape=[first, *rest])
+    return op.node(combine, x, reshape(op, found, sizes))
 
 
 @native.op("RandomUniformLike", needs=(RANKED,))

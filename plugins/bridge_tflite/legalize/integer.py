@@ -1,0 +1,421 @@
+"""DequantizeLinear → operator → QuantizeLinear as one integer kernel, scales and zero points kept.
+
+What is left between marked quantizations at the end is the operator as TFLite has it, and becomes its integer form in the domain of
+INTEGER. Such a node says in its attributes what each of its tensors is quantized by: `scales` and `zeros` of its data inputs, then
+of its outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.hub import const, rank_of
+from bridge_tflite.export_ops.common import TFLITE
+from bridge_tflite.export_ops.quantize import INTEGER
+from bridge_tflite.legalize.quantize import (
+    MARK,
+    WEIGHTS,
+    Parameters,
+    Weights,
+    is_quantize,
+    kept,
+    kept_input,
+    parameters,
+)
+
+T = ir.DataType
+NHWC = hub.NHWC
+BYTES = (T.INT8, T.UINT8)
+ALL = (*BYTES, T.INT16)
+MOVERS = frozenset(
+    [
+        "Flatten",
+        "Identity",
+        "ReduceMax",
+        "ReduceMin",
+        "Reshape",
+        "Split",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+        f"{NHWC}::DepthToSpace",
+        f"{NHWC}::MaxPool",
+        f"{NHWC}::SpaceToDepth",
+        f"{TFLITE}::BatchToSpace",
+        f"{TFLITE}::ExpandDims",
+        f"{TFLITE}::Gather",
+        f"{TFLITE}::MirrorPad",
+        f"{TFLITE}::Pad",
+        f"{TFLITE}::Reshape",
+        f"{TFLITE}::Reverse",
+        f"{TFLITE}::SpaceToBatch",
+        f"{TFLITE}::StridedSlice",
+    ]
+)
+JOINERS = frozenset(["Concat", "Max", "Min"])
+SOFTMAX = {T.INT8: (1 / 256, -128), T.UINT8: (1 / 256, 0), T.INT16: (1 / 32768, 0)}
+LOG_SOFTMAX = {T.INT8: (16 / 256, 127), T.UINT8: (16 / 256, 255)}
+SIGMOID = {T.INT8: (1 / 256, -128), T.UINT8: (1 / 256, 0), T.INT16: (1 / 32768, 0)}
+TANH = {T.INT16: (1 / 32768, 0)}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """An integer kernel: its dtypes, how many inputs are data (None: all), and its own parameters of the result:
+    those of `fixed`, those of its input where it is `alike`, else any."""
+
+    dtypes: Sequence[ir.DataType] = ALL
+    data: int | None = 1
+    fixed: dict[Any, tuple[float, int]] | None = None
+    alike: bool = False
+    ranks: int = 4
+
+
+KERNELS = {
+    **dict.fromkeys(("Add", "Sub", "Mul"), Kernel(data=None)),
+    **dict.fromkeys(("Relu", f"{TFLITE}::Relu6", "LeakyRelu"), Kernel()),
+    **dict.fromkeys(("HardSwish", "Gelu"), Kernel(BYTES)),
+    **dict.fromkeys(("Elu", "Exp", "Log"), Kernel((T.INT8,))),
+    "PRelu": Kernel(BYTES, data=2),
+    "Sigmoid": Kernel(fixed=SIGMOID),
+    "Tanh": Kernel(fixed=TANH),
+    "Softmax": Kernel(fixed=SOFTMAX),
+    "LogSoftmax": Kernel(BYTES, fixed=LOG_SOFTMAX),
+    **dict.fromkeys(("MatMul", f"{TFLITE}::BatchMatMul"), Kernel((T.INT8, T.INT16), data=None)),
+    "ReduceMean": Kernel(),
+    f"{NHWC}::AveragePool": Kernel(alike=True),
+    "Resize": Kernel(alike=True),
+}
+LAYERS: dict[str, int] = {f"{NHWC}::Conv": 0, f"{TFLITE}::FullyConnected": 0, f"{TFLITE}::TransposeConv": 1}
+WIDTH = {T.INT8: T.INT32, T.UINT8: T.INT32, T.INT16: T.INT64}
+
+
+class IntegerKernels(ir.passes.InPlacePass):
+    """1. A QuantizeLinear rises over an operator that only moves or joins elements, and a DequantizeLinear sinks below one.
+
+    2. Quantizing what was just dequantized alike is nothing; dequantized otherwise, it is a change of scale.
+    3. An operator between dequantized inputs and a quantized output, which LiteRT computes on integers with these
+       parameters, is computed so; where its kernel has parameters of its own no coarser than those asked for, a change of scale
+       follows.
+    4. What quantization is left between floats and integers is QUANTIZE or DEQUANTIZE.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        graph = model.graph
+        if not any(kept(n) for n in graph):
+            return ir.passes.PassResult(model, False)
+        for node in reversed(list(graph)):
+            if node.graph is graph and is_quantize(node, "Quantize") and kept(node):
+                _rise(graph, node)
+        for node in list(graph):
+            if node.graph is graph:
+                _step(graph, node)
+        _drop_unread(graph)
+        for node in list(graph):
+            for kind in ("Quantize", "Dequantize"):
+                if is_quantize(node, kind) and kept(node):
+                    _edge(graph, node, kind)
+        model.graph.opset_imports[INTEGER] = 1
+        return ir.passes.PassResult(model, True)
+
+
+def _drop_unread(graph: ir.Graph) -> None:
+    for node in reversed(list(graph)):
+        if not any(v.uses() or v.is_graph_output() for v in node.outputs):
+            graph.remove(node, safe=True)
+
+
+def _alone(value: ir.Value) -> bool:
+    return len(value.uses()) == 1 and not value.is_graph_output()
+
+
+def _rise(graph: ir.Graph, node: ir.Node) -> None:
+    """Quantize the inputs of what moves or joins elements, instead of its result."""
+    value = node.inputs[0]
+    above = value.producer()  # type: ignore[union-attr]
+    if above is None or not _alone(value) or len(above.outputs) > 1:  # type: ignore[arg-type]
+        return
+    name, given = hub.qualified(above), parameters(node)
+    joined = name in JOINERS and len(above.inputs) > 0
+    moved = name in MOVERS and name != "Tile" and not kept_input(above.inputs[0])
+    moved = moved and not (name == f"{TFLITE}::Pad" and len(above.inputs) > 2)
+    if given is None or not (joined or moved):
+        return
+    count = len(above.inputs) if joined else 1
+    op = hub.Builder(graph, before=above, source=hub.origin(node))
+    lows = [_lowered(op, v, node, given) for v in above.inputs[:count]]
+    made = _made(above, [*lows, *above.inputs[count:]], [given] * count, given)
+    _put(graph, made, above, node)
+    for low in lows:
+        if low.producer() is not None:
+            _rise(graph, low.producer())
+
+
+def _lowered(op: hub.Builder, value: Any, node: ir.Node, given: Parameters) -> ir.Value:
+    """`value` quantized as `node` does: a constant now."""
+    array = const(value)
+    if array is not None:
+        return op.const(given.quantized(array))
+    low = op.QuantizeLinear(value, *node.inputs[1:])
+    low.type, low.shape = ir.TensorType(given.dtype), value.shape
+    low.producer().metadata_props[MARK] = "1"
+    return low
+
+
+def _made(node: ir.Node, inputs: list, given: list[Parameters], out: Parameters) -> ir.Node:
+    """The integer form of `node`, whose results are quantized as `out`."""
+    made = ir.Node(
+        INTEGER,
+        node.op_type,
+        inputs,
+        list(node.attributes.values()),
+        num_outputs=len(node.outputs),
+        metadata_props=dict(node.metadata_props),
+    )
+    every = [*given, *[out] * len(node.outputs)]
+    made.attributes["scales"] = ir.AttrFloat32s("scales", [float(p.scale) for p in every])
+    made.attributes["zeros"] = ir.AttrInt64s("zeros", [p.zero for p in every])
+    for new, old in zip(made.outputs, node.outputs, strict=True):
+        new.type, new.shape = ir.TensorType(out.dtype), old.shape
+    return made
+
+
+def _put(graph: ir.Graph, made: ir.Node, node: ir.Node, below: ir.Node) -> None:
+    """`made` in place of `node` and of `below`, which quantized its result."""
+    new, old = made.outputs[0], below.outputs[0]
+    graph.insert_before(below, made)
+    new.name, old.name = old.name, None
+    ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
+    graph.remove(below, safe=True)
+    if not node.outputs[0].uses():
+        graph.remove(node, safe=True)
+
+
+def _step(graph: ir.Graph, node: ir.Node) -> None:
+    if is_quantize(node, "Quantize"):
+        if kept(node) and kept_input(node.inputs[0]):
+            _rescale(graph, node)
+        return
+    name = hub.qualified(node)
+    if not node.inputs or node.domain == INTEGER:
+        return
+    if name in ("ArgMax", "ArgMin") and kept_input(node.inputs[0]):
+        integers = node.inputs[0].producer().inputs[0]  # type: ignore[union-attr]
+        if integers.dtype in BYTES:  # type: ignore[union-attr]
+            node.replace_input_with(0, integers)
+    elif name in MOVERS and kept_input(node.inputs[0]):
+        _sink(graph, node, 1)
+    elif name in JOINERS and _same_below(node):
+        _sink(graph, node, len(node.inputs))
+    elif len(node.outputs) == 1 and _alone(node.outputs[0]):
+        below = next(iter(node.outputs[0].uses())).node
+        if is_quantize(below, "Quantize") and kept(below):
+            _integer(graph, node, below, parameters(below))  # type: ignore[arg-type]
+
+
+def _rescale(graph: ir.Graph, node: ir.Node) -> None:
+    """Quantizing what was dequantized alike is nothing, otherwise a change of scale."""
+    above, asked = node.inputs[0].producer(), parameters(node)  # type: ignore[union-attr]
+    source, given = above.inputs[0], parameters(above)  # type: ignore[union-attr, arg-type]
+    if given == asked and not node.outputs[0].is_graph_output():
+        ir.convenience.replace_all_uses_with(node.outputs[0], source)
+        graph.remove(node, safe=True)
+    elif given == asked:
+        plain = ir.Node("", "Identity", [source], num_outputs=1)
+        _put(graph, _made(_shaped(plain, source), [source], [given], asked), above, node)  # type: ignore[arg-type, list-item]
+    elif T.INT16 not in (given.dtype, asked.dtype) or asked.dtype != T.UINT8:  # type: ignore[union-attr]
+        made = _made(
+            _shaped(ir.Node("", "Quantize", [source], num_outputs=1), source), [source], [given], asked
+        )  # type: ignore[list-item, arg-type]
+        made.metadata_props.update(node.metadata_props)
+        _put(graph, made, above, node)  # type: ignore[arg-type]
+
+
+def _shaped(node: ir.Node, like: Any) -> ir.Node:
+    node.outputs[0].shape = like.shape
+    return node
+
+
+def _same_below(node: ir.Node) -> bool:
+    if not all(kept_input(v) for v in node.inputs):
+        return False
+    return len({parameters(v.producer()) for v in node.inputs}) == 1  # type: ignore[union-attr, arg-type]
+
+
+def _sink(graph: ir.Graph, node: ir.Node, count: int) -> None:
+    """Move the integers themselves, and dequantize what comes out."""
+    dequantize = node.inputs[0].producer()  # type: ignore[union-attr]
+    given = parameters(dequantize)  # type: ignore[arg-type]
+    rest: Any = list(node.inputs[count:])
+    if hub.qualified(node) == f"{TFLITE}::Pad" and len(rest) > 1 and rest[1] is not None:
+        rest[1] = _filling(graph, rest[1], given)  # type: ignore[arg-type]
+        if rest[1] is None:
+            return
+    data = [v.producer().inputs[0] for v in node.inputs[:count]]  # type: ignore[union-attr]
+    made = _made(node, [*data, *rest], [given] * count, given)  # type: ignore[list-item, arg-type]
+    graph.insert_before(node, made)
+    for new, old in zip(made.outputs, node.outputs, strict=True):
+        op = hub.Builder(graph, before=node, source=hub.origin(node))
+        result = op.DequantizeLinear(new, *dequantize.inputs[1:])  # type: ignore[union-attr]
+        result.type, result.shape = old.type, old.shape
+        result.producer().metadata_props[MARK] = "1"
+        result.name, old.name = old.name, None
+        ir.convenience.replace_all_uses_with(old, result, replace_graph_outputs=True)
+    graph.remove(node, safe=True)
+
+
+def _filling(graph: ir.Graph, value: ir.Value, given: Parameters) -> ir.Value | None:
+    """The padding value as an integer: the lowest for the lowest float, else one that stands for it exactly."""
+    number = const(value)
+    if number is None:
+        return None
+    made = given.quantized(number.reshape(()))
+    exact = np.float32(int(made) - given.zero) * given.scale == number.reshape(())
+    lowest = number.item() < -3e38
+    return hub.Builder(graph).const(made.reshape(())) if exact or lowest else None
+
+
+def _integer(graph: ir.Graph, node: ir.Node, below: ir.Node, asked: Parameters) -> None:
+    name = hub.qualified(node)
+    if name in LAYERS:
+        found = _layer(graph, node, asked)
+        if found is not None:
+            _put(graph, _made(node, *found, asked), node, below)
+        return
+    kernel = KERNELS.get(name)
+    if kernel is None or asked.dtype not in kernel.dtypes:
+        return
+    count = len(node.inputs) if kernel.data is None else kernel.data
+    operands = [_operand(graph, v, asked.dtype) for v in node.inputs[:count]]
+    if any(o is None for o in operands) or max(rank_of(v) or 0 for v in node.inputs[:count]) > kernel.ranks:
+        return
+    if name.endswith("MatMul") and min(rank_of(v) or 0 for v in node.inputs) < 2:
+        return
+    if name == "ReduceMean" and (len(node.inputs) < 2 or const(node.inputs[1]) is None):
+        return
+    given = [p for _, p in operands]  # type: ignore[misc]
+    own = given[0] if kernel.alike else _fixed(kernel, asked)
+    if own.scale > asked.scale * np.float32(1.0001):
+        return
+    made = _made(node, [*(v for v, _ in operands), *node.inputs[count:]], given, own)  # type: ignore[misc]
+    if own == asked:
+        _put(graph, made, node, below)
+        return
+    graph.insert_before(below, made)
+    change = ir.Node("", "Quantize", [made.outputs[0]], num_outputs=1)
+    _put(graph, _made(_shaped(change, made.outputs[0]), [made.outputs[0]], [own], asked), node, below)
+
+
+def _fixed(kernel: Kernel, asked: Parameters) -> Parameters:
+    """The kernel's own parameters: those asked for, unless it knows one pair only."""
+    if kernel.fixed is None or asked.dtype not in kernel.fixed:
+        return asked
+    scale, zero = kernel.fixed[asked.dtype]
+    return Parameters(np.float32(scale), zero, asked.dtype)
+
+
+def _operand(graph: ir.Graph, value: Any, kind: ir.DataType) -> tuple[ir.Value, Parameters] | None:
+    """An input as integers of dtype `kind`; a constant of one element, or one that remembers its integers, too."""
+    if kept_input(value):
+        given = parameters(value.producer())
+        return (value.producer().inputs[0], given) if given is not None and given.dtype == kind else None
+    array, held = const(value), value.meta.get(WEIGHTS)
+    op = hub.Builder(graph)
+    if held is not None and held.scale.size == 1 and held.integers.dtype == kind.numpy():
+        zero = int(held.zero[0])
+        valid = held.integers.shape == array.shape and (kind != T.INT16 or not zero)  # type: ignore[union-attr]
+        return (op.const(held.integers), Parameters(held.scale[0], zero, kind)) if valid else None
+    if array is None or array.size != 1 or not np.isfinite(array).all():
+        return None
+    number = array.astype(np.float32)
+    zero = 128 if kind == T.UINT8 else 0
+    scale = np.abs(number).reshape(())[()] or np.float32(1)
+    return op.const((np.sign(number) + zero).astype(kind.numpy())), Parameters(scale, zero, kind)
+
+
+def _layer(graph: ir.Graph, node: ir.Node, asked: Parameters) -> Any:
+    """Inputs and their parameters of a layer: int8 weights around zero, for uint8 ones with one zero point, and a bias by the
+    product of both scales."""
+    x, weights = node.inputs[:2]
+    held, axis = weights.meta.get(WEIGHTS), LAYERS[hub.qualified(node)]  # type: ignore[union-attr]
+    given = parameters(x.producer()) if kept_input(x) else None  # type: ignore[union-attr, arg-type]
+    if held is None or given is None or given.dtype != asked.dtype:
+        return None
+    held = _fitting(held, given.dtype, axis)
+    if held is None:
+        return None
+    place = 3 if axis else 2
+    bias = node.inputs[place] if len(node.inputs) > place else None
+    found = _bias(bias, given.scale * held.scale, held.integers.shape[axis], WIDTH[given.dtype])
+    if found is None:
+        return None
+    integers, steps = found
+    op = hub.Builder(graph)
+    node.attributes["weight_scales"] = ir.AttrFloat32s("weight_scales", [float(s) for s in held.scale])
+    node.attributes["bias_scales"] = ir.AttrFloat32s("bias_scales", [float(s) for s in steps])
+    node.attributes["weight_zero"] = ir.AttrInt64("weight_zero", int(held.zero[0]))
+    between = node.inputs[2:place]
+    inputs = [x.producer().inputs[0], op.const(held.integers), *between, op.const(integers)]  # type: ignore[union-attr]
+    return inputs, [given]
+
+
+def _fitting(held: Weights, kind: ir.DataType, axis: int) -> Weights | None:
+    """The weights as the kernel for activations of `kind` takes them."""
+    single = held.scale.size == 1
+    if kind == T.UINT8:
+        if held.integers.dtype == np.int8 and held.symmetric and single:
+            return Weights(
+                (held.integers.astype(np.int16) + 128).astype(np.uint8), held.scale, held.zero + 128, 0
+            )
+        return held if held.integers.dtype == np.uint8 and single else None
+    fits = held.integers.dtype == np.int8 and held.symmetric and (single or held.axis == axis)
+    return held if fits else None
+
+
+def _bias(
+    bias: Any, scale: np.ndarray, width: int, kind: ir.DataType
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The bias in steps of `scale`, and these steps: its own integers and scale where it remembers them and they are those; None
+    where there is no room."""
+    if bias is None:
+        return np.zeros(width, kind.numpy()), scale
+    if const(bias) is None:
+        return None
+    own = bias.meta.get(WEIGHTS)
+    if (
+        own is not None
+        and own.integers.dtype == np.int32
+        and np.allclose(own.scale, scale, rtol=1e-6, atol=0)
+    ):
+        same = own.scale.shape == scale.shape
+        return own.integers.reshape(-1).astype(kind.numpy()), own.scale if same else scale
+    numbers = np.asarray(const(bias), np.float64).reshape(-1)
+    steps = np.rint(numbers / scale.astype(np.float64))
+    room = 2.0**31 - 1 if kind == T.INT32 else 2.0**39
+    return None if np.abs(steps).max(initial=0) >= room else (steps.astype(kind.numpy()), scale)
+
+
+def _edge(graph: ir.Graph, node: ir.Node, kind: str) -> None:
+    given = parameters(node)
+    assert given is not None
+    op = hub.Builder(graph, before=node, source=hub.origin(node))
+    old = node.outputs[0]
+    result = op.node(
+        kind,
+        node.inputs[0],
+        _domain=INTEGER,
+        _dtype=old.dtype,
+        _shape=old.shape,
+        scales=[float(given.scale)],
+        zeros=[given.zero],
+    )
+    result.name, old.name = old.name, None
+    ir.convenience.replace_all_uses_with(old, result, replace_graph_outputs=True)
+    graph.remove(node, safe=True)
