@@ -11,7 +11,6 @@ from onnx_ir.passes.common import ShapeInferencePass
 from bridge import hub
 from bridge.hub import subgraphs
 
-
 LONG = 2**22
 
 
