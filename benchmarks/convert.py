@@ -1,6 +1,8 @@
-"""Time whole conversion processes to TFLite, their peak memory, and the latency of the files, against a peer.
+"""Time whole conversion processes to TFLite, TorchScript or Core ML, their peak memory, and the latency of the files, against a peer.
 
-    python benchmarks/convert.py MODEL.onnx ... [--peer "onnx2tf -i {src} -o {dir}"] [--pairs 5]
+    python benchmarks/convert.py MODEL.onnx ... [--to tflite] [--peer "onnx2tf -i {src} -o {dir}"] [--pairs 5]
+    python benchmarks/convert.py MODEL.onnx ... --to torchscript
+        --peer "PEER_PYTHON benchmarks/onnx2torch_peer.py {src} {dir}/model.pt"
 
 Runs alternate between bridge and the peer; figures are medians, ratios are medians of the pairs' ratios.
 """
@@ -15,10 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-OURS = "{python} -m bridge convert {src} {dir}/model.tflite --to tflite --overwrite"
+OURS = "{{python}} -m bridge convert {{src}} {{dir}}/model.{suffix} --to {to} --overwrite"
+SUFFIXES = {"tflite": "tflite", "torchscript": "pt", "coreml": "mlpackage"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ def convert(command: str, src: Path, folder: Path) -> Run:
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - start
-    files = sorted(folder.rglob("*.tflite"), key=lambda p: ("float16" in p.name, p.name))
+    found = [file for suffix in SUFFIXES.values() for file in folder.rglob(f"*.{suffix}")]
+    files = sorted(found, key=lambda p: ("float16" in p.name, p.name))
     return Run(seconds, usage.ru_maxrss / 1024, files[0] if files and not process.returncode else None)
 
 
@@ -49,7 +54,43 @@ def latency_ms(file: Path) -> float | None:
 
 
 def print_latency(file: Path, repeats: int = 20) -> None:
-    """Median latency of one invocation in LiteRT on two threads, in milliseconds."""
+    """Median latency of one invocation in LiteRT or torch.jit on two threads, in milliseconds."""
+    invoke = in_torch(file) if file.suffix == ".pt" else in_litert(file)
+    times = []
+    for _ in range(repeats + 3):
+        start = time.perf_counter()
+        invoke()
+        times.append((time.perf_counter() - start) * 1000)
+    print(statistics.median(times[3:]))
+
+
+def in_torch(file: Path) -> Callable[[], object]:
+    """A call of a TorchScript file on zeros, of the shapes its ONNX source next to it says."""
+    import onnx
+    import torch
+
+    torch.set_num_threads(2)
+    module = torch.jit.load(str(file)).eval()
+    graph = onnx.load(file.with_name("source.onnx"), load_external_data=False).graph
+    held = {v.name for v in graph.initializer}
+    kinds = [v.type.tensor_type for v in graph.input if v.name not in held]
+    inputs = [
+        torch.zeros(
+            [d.dim_value or 1 for d in k.shape.dim],
+            dtype=torch.int64 if k.elem_type == onnx.TensorProto.INT64 else torch.float32,
+        )
+        for k in kinds
+    ]
+
+    def invoke() -> object:
+        with torch.no_grad():
+            return module(*inputs)
+
+    return invoke
+
+
+def in_litert(file: Path) -> Callable[[], object]:
+    """An invocation of a TFLite file on zeros."""
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
@@ -57,18 +98,14 @@ def print_latency(file: Path, repeats: int = 20) -> None:
     interpreter.allocate_tensors()
     for detail in interpreter.get_input_details():
         interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        interpreter.invoke()
-        times.append((time.perf_counter() - start) * 1000)
-    print(statistics.median(times[1:]))
+    return interpreter.invoke
 
 
 def measure(command: str, src: Path) -> tuple[Run, float | None]:
     with tempfile.TemporaryDirectory() as folder:
         run = convert(command, src, Path(folder))
-        return run, latency_ms(run.file) if run.file else None
+        Path(folder, "source.onnx").symlink_to(src.resolve())
+        return run, latency_ms(run.file) if run.file and run.file.is_file() else None
 
 
 def median(values: list[float]) -> float | None:
@@ -79,8 +116,9 @@ def show(value: float | None, unit: str = "") -> str:
     return "—" if value is None else f"{value:.2f}{unit}"
 
 
-def compare(src: Path, peer: str | None, pairs: int) -> None:
-    rounds = [(measure(OURS, src), measure(peer, src) if peer else None) for _ in range(pairs)]
+def compare(src: Path, to: str, peer: str | None, pairs: int) -> None:
+    ours = OURS.format(to=to, suffix=SUFFIXES[to])
+    rounds = [(measure(ours, src), measure(peer, src) if peer else None) for _ in range(pairs)]
     sides = [("bridge", [ours for ours, _ in rounds])]
     if peer:
         sides.append((Path(shlex.split(peer)[0]).name, [theirs for _, theirs in rounds if theirs]))
@@ -103,14 +141,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="*", type=Path)
-    parser.add_argument("--latency", type=Path, help="print the latency of one .tflite file and stop")
+    parser.add_argument("--to", choices=list(SUFFIXES), default="tflite")
+    parser.add_argument("--latency", type=Path, help="print the latency of one file and stop")
     parser.add_argument("--peer", help="command of the peer, with {src} and {dir}")
     parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args()
     if options.latency:
         print_latency(options.latency)
     for src in options.models:
-        compare(src, options.peer, options.pairs)
+        compare(src, options.to, options.peer, options.pairs)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 Every test builds a program of a few MIL operators, has coremltools convert it, and says what Core ML must answer. Where
 they compare with Core ML on a Mac, this reads the package back and compares our numbers with what they expect.
+--target neuralnetwork holds the layers to the same tests, --target layers to the tests of the layers alone; they go into one
+file with --resume. With --resume, tests whose results the file holds already are not run again.
 
-    python benchmarks/coreml_import.py [--most 8] [-k EXPRESSION] [--only test_pool.py] [-o results.jsonl]
+    python benchmarks/coreml_import.py [--most 8] [-k EXPRESSION] [--only test_pool.py] [-o results.jsonl] [--resume]
 """
 
 from __future__ import annotations
@@ -19,6 +21,19 @@ from typing import Any
 
 import numpy as np
 
+TESTS = "tests/formats/test_coreml_import.py"
+OURS = {
+    "ceil": "test_elementwise_operators_answer_what_coremltools_infers",
+    "classify": "test_classifier_labels",
+    "conv_quantized": "test_a_convolution_of_quantized_weights",
+    "coreml_update_state": "test_states_are_inputs_and_outputs",
+    "logical_and": "test_truth_values_answer_what_coremltools_infers",
+    "logical_not": "test_truth_values_answer_what_coremltools_infers",
+    "logical_or": "test_truth_values_answer_what_coremltools_infers",
+    "logical_xor": "test_truth_values_answer_what_coremltools_infers",
+    "read_state": "test_states_are_inputs_and_outputs",
+}
+FRONT_END = ("tf_", "torch_")
 NEVER_IN_A_FILE = {
     "_const_symbolic": "a name for what is not known while converting",
     "const": "constants are read as weights",
@@ -28,11 +43,19 @@ NEVER_IN_A_FILE = {
 class Held:
     """A pytest plugin: results by test, operators by test."""
 
-    def __init__(self, output: Path | None, most: int) -> None:
+    def __init__(self, output: Path | None, most: int, resume: bool) -> None:
         self.current, self.most = "", most
         self.seen: dict[str, list[str]] = defaultdict(list)
         self.outcomes: dict[str, str] = {}
-        self.file = output.open("w") if output else None
+        for line in output.read_text().splitlines() if output and resume and output.exists() else []:
+            row = json.loads(line)
+            self.keep(row["test"], row["outcome"], row["operators"])
+        self.file = output.open("a" if resume else "w") if output else None
+
+    def keep(self, name: str, outcome: str, found: list[str]) -> None:
+        self.outcomes[name] = outcome
+        for operator in found if outcome == "agrees" else ():
+            self.seen[operator].append(name)
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         """At most so many parameters of a test, spread over all of them."""
@@ -41,6 +64,7 @@ class Held:
             groups[item.nodeid.partition("[")[0]].append(item)
         if self.most:
             items[:] = [i for g in groups.values() for i in g[:: max(-(-len(g) // self.most), 1)]]
+        items[:] = [i for i in items if title(i) not in self.outcomes]
 
     def pytest_runtest_protocol(self, item: Any) -> None:
         self.current, self.compared, self.operators = item.nodeid, 0, set()
@@ -57,16 +81,30 @@ class Held:
         )
         if report.skipped:
             outcome = "skipped"
-        name = report.nodeid.rpartition("tests/")[2]
-        self.outcomes[name] = outcome
-        if outcome == "agrees":
-            for operator in self.operators:
-                self.seen[operator].append(name)
-        reason = str(report.longrepr)[-700:] if report.failed else ""
+        name = title(report)
+        self.keep(name, outcome, sorted(self.operators))
+        reason = str(report.longrepr)[-1500:] if report.failed else ""
         if self.file:
             row = {"test": name, "outcome": outcome, "operators": sorted(self.operators), "reason": reason}
             self.file.write(json.dumps(row) + "\n")
             self.file.flush()
+
+    def predict(self, mlmodel: Any, data: Any, state: Any = None) -> Any:
+        """What MLModel.predict does on a Mac, with our importer and ONNX Runtime."""
+        import bridge
+
+        if isinstance(data, list):
+            return [self.predict(mlmodel, one) for one in data]
+        spec = mlmodel.get_spec()
+        self.operators |= set(operators(spec))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / ("m.mlpackage" if spec.WhichOneof("Type") == "mlProgram" else "m.mlmodel")
+            mlmodel.save(str(path))
+            model = bridge.load(path, labels="output")
+            inputs = {v.name: given(v, data[v.name]) for v in model.graph.inputs}
+            found = bridge.run(model, inputs)
+        self.compared += 1
+        return dict(found)
 
     def compare(
         self, mlmodel, input_key_values, expected_outputs, dtype="fp32", atol=1e-4, rtol=1e-5, **rest
@@ -95,6 +133,32 @@ class Held:
         self.compared += 1
 
 
+def given(value: Any, data: Any) -> np.ndarray:
+    """A test's input as our importer takes it."""
+    array = np.asarray(data).astype(value.dtype.numpy())
+    if array.ndim in (2, 3) and len(value.shape) == 4:
+        array = array[..., None] if array.ndim == 2 else array
+        return array.transpose(2, 0, 1)[None]
+    known = all(isinstance(d, int) for d in value.shape)
+    if known and array.size == np.prod(list(value.shape)):
+        return array.reshape(list(value.shape))
+    return array
+
+
+def pretend(held: Held) -> Path:
+    """Have coremltools' tests of NeuralNetwork layers think they run on a Mac; their folder."""
+    import coremltools
+    from coremltools.models import utils
+
+    utils._is_macos, utils._macos_version = (lambda: True), (lambda: (15, 0))
+    coremltools.models.MLModel.predict = lambda self, data, state=None: held.predict(self, data, state)
+    return Path(coremltools.__file__).parent / "test" / "neural_network"
+
+
+def title(item: Any) -> str:
+    return item.nodeid.rpartition("tests/")[2]
+
+
 def operators(spec: Any) -> list[str]:
     """MIL operators, or NeuralNetwork layers, of a model."""
     found: list[str] = []
@@ -120,19 +184,20 @@ def main() -> int:
     parser.add_argument("-k", default="", help="pytest's expression")
     parser.add_argument("--only", action="append", default=[], help="a test file's name, any number of times")
     parser.add_argument("-o", type=Path, help="results as JSON lines")
-    parser.add_argument("--target", default="mlprogram", choices=("mlprogram", "neuralnetwork"))
+    parser.add_argument("--target", default="mlprogram", choices=("mlprogram", "neuralnetwork", "layers"))
     parser.add_argument("--most", type=int, default=0, help="parameters of one test to run; all without it")
+    parser.add_argument("--resume", action="store_true", help="keep the results of -o and run the rest")
     parser.add_argument("--fp16", action="store_true", help="half precision programs too")
     given = parser.parse_args()
-    os.environ["PYMIL_TEST_TARGETS"] = given.target
+    os.environ["PYMIL_TEST_TARGETS"] = "mlprogram" if given.target == "mlprogram" else "neuralnetwork"
     os.environ["INCLUDE_MIL_FP32_UNIT_TESTS"] = "1"
     import coremltools.converters.mil.mil.ops.tests.testing_utils as utils
     import pytest
     from coremltools.converters.mil.mil.ops.registry import SSAOpRegistry
 
-    held = Held(given.o, given.most)
+    held = Held(given.o, given.most, given.resume)
     utils.compare_backend = held.compare
-    folder = Path(utils.__file__).parent
+    folder = pretend(held) if given.target == "layers" else Path(utils.__file__).parent
     files = sorted(str(p) for p in folder.rglob("test_*.py") if not given.only or p.name in given.only)
     expression = " and ".join(filter(None, [given.k and f"({given.k})", "" if given.fp16 else "not fp16"]))
     arguments = [
@@ -147,19 +212,44 @@ def main() -> int:
     arguments += ["-k", expression] if expression else []
     pytest.main([*arguments, "-o", "addopts=", "--rootdir", str(folder), "-W", "ignore"], plugins=[held])
     print(Counter(held.outcomes.values()))
-    if given.target == "mlprogram":
+    if given.target != "mlprogram":
+        layer_coverage(held)
+    else:
         names = [*SSAOpRegistry.core_ops, *SSAOpRegistry.dialect_ops]
         coverage(names, held)
     return 0
+
+
+def layer_coverage(held: Held) -> None:
+    """Every NeuralNetwork layer type: whether a rule reads it, and what showed that it reads it right."""
+    from bridge_coreml.layers import layers
+    from bridge_coreml.proto import messages
+
+    described = messages().NeuralNetwork_pb2.NeuralNetworkLayer.DESCRIPTOR
+    names = [field.name for field in described.oneofs_by_name["layer"].fields]
+    read = [n for n in names if n in layers]
+    print(
+        f"{len(read)} of {len(names)} layer types are read; {len(set(names) & set(held.seen))} agree with Apple's tests"
+    )
+    for name in sorted(names):
+        shown = held.seen.get(name, [])
+        print(
+            f"  {name:<42} {'read' if name in layers else 'NOT READ':<14} {len(shown):>5} tests  {shown[0] if shown else ''}"
+        )
 
 
 def coverage(names: list[str], held: Held) -> None:
     """Every MIL operator: whether a rule reads it, and what showed that it reads it right."""
     from bridge_coreml.import_ops import ops
 
+    for name, test in OURS.items():
+        held.seen[name].append(f"{TESTS}::{test}")
+    names = [n for n in names if not n.startswith(FRONT_END)]
     read = [n for n in names if n in ops or n in NEVER_IN_A_FILE or n.startswith("complex")]
+    shown = [n for n in names if held.seen.get(n)]
     print(
-        f"{len(read)} of {len(names)} MIL operators are read or never in a file; {len(held.seen)} agree with Apple's tests"
+        f"{len(read)} of {len(names)} MIL operators are read or never in a file; "
+        f"{len(shown)} are shown right, {len(set(shown) - set(OURS))} of them by Apple's tests"
     )
     for name in sorted(names):
         rule = NEVER_IN_A_FILE.get(name) or ("never in a file" if name.startswith("complex") else "")

@@ -212,7 +212,17 @@ def records(path: Path, model: Any, count: int) -> list[Row]:
     NEAREST.update(float(np.float32(float(m))) for values in marks.values() for m in values if number(m))
     names = [v.name for v in model.graph.inputs]
     drawn = {name: draw(rng, fields[name], marks[name], count) for name in names}
+    if model_of(root).tag == "AssociationModel":
+        drawn = {name: baskets(rng, [i.get("value") for i in root.iter("Item")], count) for name in names}
     return [{name: drawn[name][i] for name in names} for i in range(count)]
+
+
+def baskets(rng: Any, items: list[str], count: int) -> list[Any]:
+    """Up to five items each, some of them unknown."""
+    return [
+        [str(v) for v in rng.choice(np.array([*items, "no_such_value"], object), rng.integers(0, 6))]
+        for _ in range(count)
+    ]
 
 
 def literals(root: Any) -> dict[str, list[str]]:

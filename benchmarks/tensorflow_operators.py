@@ -2,7 +2,7 @@
 
     python benchmarks/tensorflow_operators.py [--missing] [--list FILE]
 
-Counted are operators with a CPU kernel, without those that train, read data, talk to devices, debug, or are private. With `--list`, the
+Every other one is refused with a reason, or is no operator of TensorFlow. Counted are operators with a CPU kernel, without those that train, read data, talk to devices, debug, or are private. With `--list`, the
 names in a file (one a line, such as another converter's list) are counted instead.
 """
 
@@ -12,11 +12,14 @@ import argparse
 import re
 from pathlib import Path
 
+from bridge_savedmodel.frames import REFERRED, TABLES
 from bridge_savedmodel.import_ops import ops
-from bridge_savedmodel.import_ops.text import REFUSED
+from bridge_savedmodel.import_ops.common import readable
 from bridge_savedmodel.tensorflow import tensorflow
 
-HANDLES = ("VarHandleOp", "VariableV2", "Variable", "HashTableV2", "MutableHashTableV2", "Placeholder")
+HANDLES = ("VarHandleOp", "Placeholder", "PlaceholderV2", *REFERRED, *TABLES)
+LOOPS = ("Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond")
+RAISED = {*LOOPS, *(f"Ref{name}" for name in LOOPS)}
 OUTSIDE = re.compile(
     r"Grad|Apply|^_|^Xla|Dataset|Iterator|Queue|Barrier|Summary|TPU|Tpu|Collective|Nccl|Infeed|Outfeed|Send|Recv|Save|Restore|"
     r"Reader|Record|File|Debug|Experimental|Quantized|Uniform(Quantize|Dequantize)|Mutex|Session|Stage|Unstage|Optional|MultiDevice|"
@@ -43,12 +46,23 @@ def main() -> None:
     parser.add_argument("--missing", action="store_true", help="print the names without a rule")
     parser.add_argument("--list", type=Path, help="count these names instead")
     given = parser.parse_args()
+    tensorflow()
+    from tensorflow.python.framework import op_def_registry
+
     wanted = set(given.list.read_text().split()) if given.list else inference()
-    rules = {rule.op for rule in ops} - set(REFUSED) | set(HANDLES)
+    rules = readable() | set(HANDLES) | RAISED
     covered = wanted & rules
-    print(f"{len(covered)} of {len(wanted)} operators; the importer has rules for {len(rules)}")
+    reasons = {rule.op: rule.needs[-1].text for rule in ops if rule.op not in rules}
+    refused = {n for n in wanted - covered if n in reasons}
+    foreign = {n for n in wanted - covered - refused if op_def_registry.get(n) is None}
+    silent = wanted - covered - refused - foreign
+    print(f"{len(covered)} of {len(wanted)} operators are read; {len(refused)} are refused with a reason; "
+          f"{len(foreign)} are no operators of this TensorFlow; {len(silent)} have no word")  # fmt: skip
     if given.missing:
-        print(" ".join(sorted(wanted - covered)))
+        for name in sorted(refused):
+            print(f"  {name:<40} needs {reasons[name]}")
+        for title, names in (("no operators of TensorFlow", foreign), ("no word", silent)):
+            print(f"  {title}: {' '.join(sorted(names))}")
 
 
 if __name__ == "__main__":

@@ -48,8 +48,7 @@ def main() -> int:
 
 def made(folder: Path) -> list[tuple[str, bytes]]:
     """The one-operator files of the tests."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "formats"))
-    from tflite_cases import CASES
+    from bridge_tflite.cases import CASES
 
     return [(name, case.file(folder / "case.tflite").read_bytes()) for name, case in CASES.items()]
 

@@ -422,11 +422,12 @@ def _declaration(fmt: Any) -> dict[str, Any]:
 
 def _described(fmt: Any) -> str:
     from bridge.errors import MissingDependency
+    from bridge.plugins import registry
 
     lines = [f"{fmt.title}: {fmt.versions}"]
     lines += [f"  {package} {version or 'is not installed'}" for package, version in fmt.installed().items()]
     if not all(fmt.installed().values()) and fmt.extra:
-        lines.append(f"  install: pip install 'modelbridge[{fmt.extra}]'")
+        lines.append(f"  install: pip install '{registry().owner(fmt)}[{fmt.extra}]'")
     for part in ("importer", "exporter"):
         if getattr(fmt, part) is None:
             continue
@@ -453,12 +454,15 @@ def _described(fmt: Any) -> str:
     "--most",
     type=int,
     metavar="N",
+    default=8,
+    show_default=True,
     help="At most N cases of an operator, those that cover most of what it takes.",
 )
+@click.option("--all", "everything", is_flag=True, help="Every case, --most or not.")
 @click.option(
     "--mode",
     type=click.Choice(["as-is", "frozen", "both"]),
-    default="as-is",
+    default="both",
     show_default=True,
     help="Inputs read at run time, or all but the first made constants.",
 )
@@ -473,7 +477,8 @@ def matrix(
     formats: str | None,
     ops: str | None,
     cases: tuple[str, ...],
-    most: int | None,
+    most: int,
+    everything: bool,
     mode: str,
     jobs: int,
     scheduler: str | None,
@@ -492,7 +497,10 @@ def matrix(
     if formats:
         wanted = set(formats.split(","))
         chosen = [route for route in chosen if wanted >= set(route.split(":"))]
-    names = selected(cases, tuple(ops.split(",")) if ops else (), most)
+    sources = {route.partition(":")[0] for route in chosen}
+    names = selected(
+        cases, tuple(ops.split(",")) if ops else (), None if everything else most, sorted(sources)
+    )
     with executor(scheduler) as pool, progress_bar("cases") as progress:
         found = run(
             chosen,
@@ -527,7 +535,7 @@ def executor(scheduler: str | None) -> Iterator[Any]:
         yield None
         return
     from bridge.errors import ExecutionFailed, MissingDependency
-    from bridge.formats import DISTRIBUTION
+    from bridge.plugins import DISTRIBUTION
 
     try:
         from distributed import Client

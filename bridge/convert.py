@@ -70,6 +70,8 @@ def convert(
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
     InvalidOption, WriteFailed, VerificationFailed: all BridgeErrors.
     """
+    from bridge import hub
+
     fmt = of_source(src, source)
     target = _target(dst, to)
     reading = {o.name for o in plugins.importer(fmt).options}
@@ -86,6 +88,7 @@ def convert(
     report = Report(fmt.name, target.name)
     with _timed(report, "import"):
         model = load(src, source=fmt.name, dims=dims, **{k: v for k, v in options.items() if k in reading})
+    report.notes.extend(hub.noted(model))
     reference, inputs = (
         (_reference(src, fmt, model, target), random_inputs(model)) if verify else (None, None)
     )
@@ -172,6 +175,7 @@ def check(
     settings = parse_options(
         writer.options, {k: v for k, v in options.items() if k not in reading}, target.title
     )
+    writer = writer.choose(settings, None) or writer
     report = Report(fmt.name, target.name)
     try:
         model = load(src, source=fmt.name, dims=dims, **{k: v for k, v in options.items() if k in reading})
@@ -180,7 +184,7 @@ def check(
         return report
     measured = notes(f"{fmt.name}:{target.name}", [hub.qualified(node) for node in hub.all_nodes(model)])
     _legalize(model, target, writer, settings, report)
-    report.notes.extend(measured)
+    report.notes.extend([*hub.noted(model), *measured])
     return report
 
 
@@ -199,6 +203,7 @@ def _save(
     from bridge.output import atomic
 
     writer = plugins.exporter(target)
+    writer = writer.choose(settings, path) or writer
     try:
         with _timed(report, "legalise"):
             _legalize(model, target, writer, settings, report)
@@ -212,7 +217,7 @@ def _save(
             raise UnsupportedModel(
                 f"{count} operator{'s' * (count > 1)} of {name} cannot be written as {label}:",
                 report.blockers,
-                "Add a rule: plugins/README.md#one-operator",
+                writer.way_out,
             )
         with atomic(path, overwrite) as temporary:
             with _timed(report, "export"):
@@ -232,7 +237,7 @@ def _legalize(
     from bridge import hub
     from bridge.passes import legalize
 
-    table = plugins.rules(target, writer.table, "export")
+    table = writer.table
     version = writer.version(settings)
 
     def accepts(node: ir.Node) -> bool:

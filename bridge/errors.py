@@ -8,6 +8,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bridge.report import Blocker
 
+__all__ = [
+    "BridgeError",
+    "DestinationExists",
+    "ExecutionFailed",
+    "InvalidHub",
+    "InvalidInput",
+    "InvalidOption",
+    "MissingDependency",
+    "PluginError",
+    "UnknownFormat",
+    "UnreadableFile",
+    "UnsupportedModel",
+    "VerificationFailed",
+    "WriteFailed",
+]
+
 
 class BridgeError(Exception):
     """Root of every error bridge raises on purpose. `hint` says what to do next."""

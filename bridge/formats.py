@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.errors import InvalidOption, MissingDependency, UnknownFormat
-from bridge.plugins import DISTRIBUTION
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from bridge.ops import Need, OpTable
     from bridge.report import Report
+
+__all__ = ["Exporter", "Format", "Importer", "Option", "flag"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Exporter:
     which operators it then takes at `version(options)`, `values` what every input, output and intermediate value
     must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator. `tolerance(options)` is how far
     files written with lossy options may be off, as a part of the largest element of each output; None for the usual tolerance.
+    `choose(options, path)` is another exporter for these options and this destination (None when it is not known yet), or
+    None; `way_out` is what a refused model's user may do.
     """
 
     table: OpTable
@@ -83,6 +86,8 @@ class Exporter:
     values: Need | None = None
     opaque: bool = False
     tolerance: Callable[[dict[str, Any]], float | None] = lambda options: None
+    choose: Callable[[dict[str, Any], Path | None], Exporter | None] = lambda options, path: None
+    way_out: str = "Add a rule: plugins/README.md#one-operator"
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,10 @@ class Format:
     """A format's declaration. The dotted "module:name" strings are resolved at first use.
 
     `importer` names an Importer, `exporter` an Exporter, `runtime` a function
-    `run(path, inputs) -> outputs`; `detect(src)` says whether a path or live object is of this format,
-    reading little and importing no framework. `requires` are the importable modules of `extra`.
+    `run(path, inputs) -> outputs`, `cases` a function without arguments that returns the `bridge.matrix.NativeCase`s of its importer by name;
+    `detect(src)` says whether a path or live object is of this format, reading little and importing no framework. `requires` are the
+    importable modules of `extra`, an extra of the plugin's own distribution; `packages` are the distributions behind them, whose
+    versions are shown.
     """
 
     name: str
@@ -100,6 +107,7 @@ class Format:
     importer: str | None = None
     exporter: str | None = None
     runtime: str | None = None
+    cases: str | None = None
     versions: str = ""
     extra: str = ""
     requires: tuple[str, ...] = ()
@@ -108,10 +116,10 @@ class Format:
     override: bool = False
 
     def resolve(self, part: str) -> Any:
-        """The importer, exporter or runtime object. Raises UnknownFormat or MissingDependency."""
+        """The importer, exporter, runtime or cases. Raises UnknownFormat or MissingDependency."""
         where = getattr(self, part)
         if where is None:
-            verb = {"importer": "read", "exporter": "written", "runtime": "run"}[part]
+            verb = {"importer": "read", "exporter": "written", "runtime": "run", "cases": "measured"}[part]
             raise UnknownFormat(
                 f"{self.title} cannot be {verb}.", "`bridge formats` lists what each format can do."
             )
@@ -125,9 +133,11 @@ class Format:
         """The MissingDependency for an import that failed; any other import error as it is."""
         if not self.extra or (error.name or "").split(".")[0] not in self.requires:
             return error
+        from bridge.plugins import registry
+
         return MissingDependency(
             f"{self.title} needs the package {error.name!r}, which is not installed.",
-            f"Install it with: pip install '{DISTRIBUTION}[{self.extra}]'",
+            f"Install it with: pip install '{registry().owner(self)}[{self.extra}]'",
         )
 
     def installed(self) -> dict[str, str]:
@@ -196,7 +206,13 @@ def of_source(src: Any, name: str | None = None) -> Format:
 
 
 def by_suffix(path: Path) -> Format | None:
-    """The format one of whose suffixes `path` has."""
+    """The format one of whose suffixes `path` has. Raises UnknownFormat when several have it."""
     from bridge.plugins import formats
 
-    return next((f for f in formats() if path.name.lower().endswith(f.suffixes)), None)
+    found = [f for f in formats() if f.suffixes and path.name.lower().endswith(f.suffixes)]
+    if len(found) > 1:
+        names = " and ".join(f.name for f in found)
+        raise UnknownFormat(
+            f"{path.name} may be a file of {names}.", "Name the format: to=… or source=… (--to, --from)."
+        )
+    return found[0] if found else None

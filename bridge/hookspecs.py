@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from bridge.formats import Format
     from bridge.ops import Rule
 
+__all__ = ["bridge_formats", "bridge_functions", "bridge_passes", "bridge_rules", "hookimpl"]
+
 hookspec = pluggy.HookspecMarker("bridge")
 hookimpl = pluggy.HookimplMarker("bridge")
 

@@ -13,11 +13,31 @@ from onnx_ir import traversal
 
 from bridge.errors import InvalidHub
 
+__all__ = [
+    "HUB_OPSET",
+    "IR_VERSION",
+    "ML_OPSET",
+    "NHWC",
+    "Builder",
+    "all_nodes",
+    "attr",
+    "const",
+    "lineage",
+    "origin",
+    "qualified",
+    "rank_of",
+    "schema",
+    "shape_of",
+    "stamp",
+    "subgraphs",
+]
+
 HUB_OPSET = 28
 ML_OPSET = 5
 IR_VERSION = 13
 NHWC = "bridge.nhwc"
 SOURCE = "bridge.source"
+NOTES = "bridge.notes"
 ARRAYS = (np.ndarray, np.generic, list, tuple, bool, int, float)
 PROVISIONAL = "__provisional_"
 
@@ -123,6 +143,17 @@ def lineage(node: ir.Node) -> str:
 def stamp(model: ir.Model, **facts: str) -> None:
     """Model-level provenance: source format, file digest, versions."""
     model.metadata_props.update({f"bridge.{key}": value for key, value in facts.items()})
+
+
+def note(model: ir.Model, notes: list[str]) -> None:
+    """What an importer changed, for the report of a conversion."""
+    if notes:
+        model.metadata_props[NOTES] = "\n".join([*noted(model), *notes])
+
+
+def noted(model: ir.Model) -> list[str]:
+    """What importers changed."""
+    return model.metadata_props.get(NOTES, "").splitlines()
 
 
 class Builder:

@@ -13,6 +13,8 @@ from bridge import hub
 from bridge.errors import InvalidInput
 from bridge.passes.dimensions import check_dimensions
 
+__all__ = ["random_inputs"]
+
 SYMBOLIC = 2
 PASSING = ("Cast", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten", "Transpose", "Expand")
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
 from bridge.ops import Need
+
+__all__ = ["attribute", "condition", "constant", "dtype", "max_rank", "rank", "unused_output"]
 
 
 def _input(node: ir.Node, index: int) -> ir.Value | None:
@@ -26,10 +29,26 @@ def constant(index: int, name: str) -> Need:
 
 
 def attribute(name: str, *allowed: Any, default: Any = None) -> Need:
-    """Attribute `name` (its default when absent) is one of `allowed`."""
+    """Attribute `name` is one of `allowed`. When absent it is `default`, else what the operator's schema says, else the first allowed."""
     words = " or ".join(str(a) for a in allowed)
-    fallback = allowed[0] if default is None else default
-    return Need(f"{name}={words}", lambda node: hub.attr(node, name, fallback) in allowed)
+
+    def holds(node: ir.Node) -> bool:
+        value = hub.attr(node, name)
+        if value is None:
+            value = _declared(node, name) if default is None else default
+        return value is None or value in allowed
+
+    return Need(f"{name}={words}", holds)
+
+
+def _declared(node: ir.Node, name: str) -> Any:
+    """The default a schema gives an attribute; a float as it is written."""
+    schema = hub.schema(node)
+    declared = schema.attributes.get(name) if schema is not None else None
+    if declared is None or not declared.default_value.type:
+        return None
+    value = ir.serde.deserialize_attribute(declared.default_value).value
+    return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 def dtype(*allowed: str, index: int = 0) -> Need:

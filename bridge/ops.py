@@ -8,6 +8,8 @@ from typing import Any
 
 from bridge.errors import PluginError
 
+__all__ = ["Need", "OpTable", "Rule"]
+
 
 @dataclass(frozen=True)
 class Need:
@@ -19,12 +21,20 @@ class Need:
 
 @dataclass(frozen=True)
 class Rule:
-    """How `op` crosses. `since` is the first version of the foreign format that has it."""
+    """How `op` crosses. `since` is the first version of the foreign format that has it. Of the rules several plugins add for one
+    operator to one format's table, those that `override` are used."""
 
     op: str
     handler: Callable
     since: int = 0
     needs: tuple[Need, ...] = ()
+    override: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.needs, tuple):
+            raise PluginError(
+                f"The needs of the rule for {self.op} are no tuple.", "One need is written (need,)."
+            )
 
     def refusal(self, node: Any, version: int, title: Callable[[int], str] = str) -> str | None:
         """Why this rule does not take `node`, or None when it does."""
@@ -44,6 +54,7 @@ class OpTable:
     def __init__(self, title: str) -> None:
         self.title = title
         self._rules: dict[str, list[Rule]] = {}
+        self._offered: dict[str, list[Rule]] = {}
 
     def op(self, *names: str, since: int = 0, needs: tuple[Need, ...] = ()) -> Callable:
         """Register the decorated handler for `names`. Handlers take (builder, node, *inputs)."""
@@ -63,18 +74,24 @@ class OpTable:
     def add(self, rule: Rule) -> None:
         self._rules.setdefault(rule.op, []).append(rule)
 
-    def extended(self, rules: Iterable[Rule]) -> OpTable:
-        """A copy in which `rules` come before the table's own."""
-        table = OpTable(self.title)
-        for rule in [*rules, *self]:
-            table.add(rule)
-        return table
+    def offer(self, rules: Iterable[Rule]) -> None:
+        """Let `rules`, of plugins other than the table's own, come before it; those offered earlier are dropped."""
+        self._offered = {}
+        for rule in rules:
+            self._offered.setdefault(rule.op, []).append(rule)
+
+    def _of(self, name: str) -> list[Rule]:
+        return (
+            [*self._offered.get(name, ()), *self._rules.get(name, ())]
+            if self._offered
+            else self._rules.get(name, [])
+        )
 
     def __iter__(self) -> Iterator[Rule]:
-        return (rule for rules in self._rules.values() for rule in rules)
+        return (rule for name in (self._offered | self._rules) for rule in self._of(name))
 
     def __contains__(self, name: str) -> bool:
-        return name in self._rules
+        return name in self._rules or name in self._offered
 
     def find(self, name: str, node: Any, version: int = 2**31) -> Rule | None:
         """The first rule that takes `node`."""
@@ -82,15 +99,15 @@ class OpTable:
 
     def taking(self, name: str, node: Any, version: int = 2**31) -> Iterator[Rule]:
         """Every rule that takes `node`, in order."""
-        return (r for r in self._rules.get(name, ()) if r.refusal(node, version) is None)
+        return (r for r in self._of(name) if r.refusal(node, version) is None)
 
     def refusal(
         self, name: str, node: Any, version: int = 2**31, title: Callable[[int], str] = str
     ) -> str | None:
         """Why no rule takes `node`, in words that follow the operator's name; None when one does."""
-        if name not in self._rules:
+        if name not in self:
             return "is not supported"
-        reasons = [rule.refusal(node, version, title) for rule in self._rules[name]]
+        reasons = [rule.refusal(node, version, title) for rule in self._of(name)]
         return None if None in reasons else ", or ".join(dict.fromkeys(r for r in reasons if r))
 
 

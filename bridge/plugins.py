@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from bridge.formats import Exporter, Format, Importer
-    from bridge.ops import OpTable
+    from bridge.ops import Rule
 
 GROUP = "bridge"
 DISTRIBUTION = "modelbridge"
@@ -103,9 +103,11 @@ class Plugins:
     def contents(self) -> list[Contents]:
         """What each plugin brings, by name."""
         formats = self.formats()
+        asked = [(f, d) for f in sorted(formats) for d in ("import", "export")]
+        for name, direction in asked:
+            self.rules(name, direction)
         found = []
         for name, distribution in sorted(self.distributions.items()):
-            asked = [(f, d) for f in sorted(formats) for d in ("import", "export")]
             rules = {f"{f} {d}": self._given(name, "bridge_rules", format=f, direction=d) for f, d in asked}
             passes = {f: len(self._given(name, "bridge_passes", format=f)) for f in sorted(formats)}
             claimed = self._given(name, "bridge_formats")
@@ -122,6 +124,10 @@ class Plugins:
             )
         return found
 
+    def owner(self, fmt: Format) -> str:
+        """The distribution a format comes from; bridge's own where no plugin declares it."""
+        return next((d for d, f in self.provided("bridge_formats") if f is fmt or f == fmt), DISTRIBUTION)
+
     def formats(self) -> dict[str, Format]:
         """Formats by name. Of several claims, one that overrides holds, else that of bridge itself, else none: see `clashes`."""
         claims: dict[str, list[tuple[str, Format]]] = {}
@@ -136,6 +142,23 @@ class Plugins:
                 self.clashes[name] = clash(f"The format {name!r}", first[0][0], first[1][0])
             if not any(c[1].override for c in made):
                 self._outvoted(name, made, first)
+        return chosen
+
+    def rules(self, name: str, direction: str) -> list[Rule]:
+        """Rules plugins add to a format's table. Of an operator that two distributions have rules for, those that override, else none:
+        see `clashes`."""
+        offered: dict[str, list[tuple[str, Rule]]] = {}
+        for distribution, rule in self.provided("bridge_rules", format=name, direction=direction):
+            offered.setdefault(rule.op, []).append((distribution, rule))
+        chosen = []
+        for op, made in offered.items():
+            first = [c for c in made if c[1].override] or made
+            owners = list(dict.fromkeys(distribution for distribution, _ in first))
+            if len(owners) == 1:
+                chosen += [rule for _, rule in first]
+            else:
+                what = f"The {name} {direction} rule for {op!r}"
+                self.clashes[f"{name} {direction} {op}"] = clash(what, *owners[:2])
         return chosen
 
     def _outvoted(self, name: str, made: list[tuple[str, Format]], first: list[tuple[str, Format]]) -> None:
@@ -161,23 +184,18 @@ def formats() -> tuple[Format, ...]:
 
 
 def importer(fmt: Format) -> Importer:
-    """A format's importer."""
-    return fmt.resolve("importer")
+    """A format's importer, its table with the rules other plugins add."""
+    found = fmt.resolve("importer")
+    if found.table is not None:
+        found.table.offer(registry().rules(fmt.name, "import"))
+    return found
 
 
 def exporter(fmt: Format) -> Exporter:
-    """A format's exporter."""
-    return fmt.resolve("exporter")
-
-
-def rules(fmt: Format, table: OpTable, direction: str) -> OpTable:
-    """`table` with the rules third parties add to it."""
-    offered = registry().provided("bridge_rules", format=fmt.name, direction=direction)
-    owners: dict[str, str] = {}
-    for distribution, rule in offered:
-        if owners.setdefault(rule.op, distribution) != distribution:
-            raise clash(f"The {fmt.name} {direction} rule for {rule.op!r}", owners[rule.op], distribution)
-    return table.extended(rule for _, rule in offered)
+    """A format's exporter, its table with the rules other plugins add."""
+    found = fmt.resolve("exporter")
+    found.table.offer(registry().rules(fmt.name, "export"))
+    return found
 
 
 def passes(fmt: Format) -> list[ir.passes.PassBase]:

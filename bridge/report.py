@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+__all__ = ["Blocker", "Crossing", "Outcome", "Report"]
+
 
 class Outcome(StrEnum):
     """How one operator crossed."""

@@ -10,8 +10,11 @@ import numpy as np
 
 from bridge.errors import ExecutionFailed, InvalidInput
 
-# What ONNX Runtime would quantize by itself: float weights between quantized activations
-APPROXIMATING = ["WeightBiasQuantization"]
+__all__ = ["Outputs", "run"]
+
+# What ONNX Runtime would quantize by itself, float weights between quantized activations; and the factor of a product of
+# double matrices, which it would keep as a float
+APPROXIMATING = ["WeightBiasQuantization", "MatMulScaleFusion"]
 
 
 class Outputs(dict[str, Any]):

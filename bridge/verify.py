@@ -11,6 +11,8 @@ import numpy as np
 from bridge.errors import InvalidOption, VerificationFailed
 from bridge.runtime import Outputs, run
 
+__all__ = ["Comparison", "Verification", "compare", "verify"]
+
 TOLERANCE = {"float16": (1e-2, 1e-2), "bfloat16": (1e-2, 1e-2)}
 FLOAT = (1e-3, 1e-4)
 MOVING = frozenset(
@@ -82,6 +84,7 @@ class Verification:
         return self
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
         return asdict(self) | {"ok": self.ok, "first_diverging": self.first_diverging}
 
     def __str__(self) -> str:

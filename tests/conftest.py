@@ -8,7 +8,10 @@ import onnx
 import pytest
 
 MODELS = Path(__file__).parent / "models"
-SHARED = Path(__file__).parents[2] / "shared" / "models"
+SHARED = next(
+    (p / "shared" / "models" for p in Path(__file__).parents if (p / "shared" / "models").is_dir()),
+    Path("none"),
+)
 FORMATS = ["coreml", "onnx", "pmml", "savedmodel", "sklearn", "tflite", "torchscript"]
 
 

@@ -90,7 +90,7 @@ def test_every_command_prints_json(bridge, mnist, tmp_path):
     outputs = json.loads(bridge("run", mnist, "--json").output)["outputs"]
     assert outputs["Plus214_Output_0"]["shape"] == [1, 10]
     assert json.loads(bridge("verify", mnist, mnist, "--json").output)["ok"] is True
-    words = ("matrix", "--routes", "onnx:onnx", "--cases", "test_add", "-o", tmp_path, "--jobs", 1, "--json")
+    words = ("matrix", "--routes", "onnx:onnx", "--cases", "test_abs", "-o", tmp_path, "--jobs", 1, "--json")
     assert json.loads(bridge(*words).stdout)["onnx:onnx"]["survived"] == 1
 
 

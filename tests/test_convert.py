@@ -204,16 +204,11 @@ def test_formats_are_listed_by_name():
 
 
 REAL = sorted(SHARED.glob("onnx/*/*.onnx")) if SHARED.exists() else []
-MAPS = ("lr_mnist.onnx",)
 
 
 @pytest.mark.skipif(not REAL, reason="no shared models here")
 @pytest.mark.parametrize("path", REAL, ids=lambda p: p.name)
 def test_real_onnx_models_come_round_the_hub(path, tmp_path):
-    if path.name in MAPS:
-        with pytest.raises(errors.UnsupportedModel, match="ZipMap"):
-            bridge.load(path)
-        return
     bridge.convert(path, tmp_path / "m.onnx")
     found = bridge.verify(path, tmp_path / "m.onnx", speech(path) if "silero" in path.name else None)
     assert found.ok, str(found)

@@ -6,13 +6,15 @@ import sys
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
+import pytest
 from click.testing import CliRunner
 from conftest import FORMATS
 
 from bridge.cli import main
+from bridge.errors import PluginError, UnknownFormat
 from bridge.formats import Format
 from bridge.hookspecs import hookimpl
-from bridge.ops import Rule
+from bridge.ops import Need, Rule
 from bridge.plugins import Plugins
 
 
@@ -71,6 +73,80 @@ def test_what_a_plugin_brings_is_told(monkeypatch):
     (extra,) = (c for c in found if c.name == "extra")
     assert extra.rules == {"tflite export": ["Relu"]}
     assert "tflite export of Relu" in str(extra)
+
+
+def ruled(name: str, monkeypatch, override: bool = False) -> EntryPoint:
+    def rules(format, direction):
+        mine = Rule("Relu", lambda *given: name, override=override)
+        return [mine] if (format, direction) == ("tflite", "export") else []
+
+    return point(name, monkeypatch, bridge_rules=rules)
+
+
+def test_two_plugins_of_one_operator_clash_unless_one_overrides(monkeypatch):
+    first, second = ruled("first", monkeypatch), ruled("second", monkeypatch)
+    found = Plugins([first, second])
+    assert found.rules("tflite", "export") == []
+    assert "both first and second" in str(found.clashes["tflite export Relu"])
+    (rule,) = Plugins([first, ruled("third", monkeypatch, override=True)]).rules("tflite", "export")
+    assert rule.handler() == "third"
+
+
+def test_clashes_over_operators_are_among_the_contents(monkeypatch):
+    ours = list(entry_points(group="bridge"))
+    found = Plugins([*ours, ruled("first", monkeypatch), ruled("second", monkeypatch)])
+    found.contents()
+    assert list(found.clashes) == ["tflite export Relu"]
+
+
+def test_rules_of_others_come_before_a_format_s_own_and_go_with_them(monkeypatch):
+    from bridge import plugins
+    from bridge.formats import by_name
+
+    fmt = by_name("onnx")
+    with monkeypatch.context() as patch:
+        offered = point(
+            "x", patch, bridge_rules=lambda format: [Rule("Relu", print)] if format == "onnx" else []
+        )
+        patch.setattr(plugins, "registry", lambda: Plugins([offered]))
+        assert [r.handler for r in plugins.exporter(fmt).table] == [print]
+    assert list(plugins.exporter(fmt).table) == []
+
+
+def test_hooks_may_take_fewer_arguments(monkeypatch):
+    mine = Rule("Relu", print)
+    for hook in (lambda: [mine], lambda format: [mine], lambda direction: [mine]):
+        found = Plugins([point("few", monkeypatch, bridge_rules=hook)])
+        assert found.rules("tflite", "export") == [mine]
+        assert found.broken == []
+    found = Plugins([point("few", monkeypatch, bridge_passes=lambda: ["a pass"])])
+    assert found.provided("bridge_passes", format="tflite") == [("few", "a pass")]
+
+
+def test_needs_that_are_no_tuple_are_told():
+    with pytest.raises(PluginError, match=r"write|written \(need,\)"):
+        Rule("Relu", print, needs=Need("x", bool))
+
+
+def test_a_missing_package_of_others_names_their_extra(monkeypatch):
+    from bridge import plugins
+
+    fmt = Format("mine", "Mine", (".mine",), extra="run", requires=("no_such_package",))
+    found = Plugins([point("their-distribution", monkeypatch, bridge_formats=lambda: [fmt])])
+    monkeypatch.setattr(plugins, "registry", lambda: found)
+    error = fmt.missing(ModuleNotFoundError(name="no_such_package"))
+    assert "pip install 'their-distribution[run]'" in str(error)
+
+
+def test_a_suffix_of_two_formats_asks_which(monkeypatch):
+    from pathlib import Path
+
+    from bridge import formats, plugins
+
+    both = tuple(Format(n, n, (".xml",)) for n in ("a", "b"))
+    monkeypatch.setattr(plugins, "formats", lambda: both)
+    with pytest.raises(UnknownFormat, match="a and b"):
+        formats.by_suffix(Path("model.xml"))
 
 
 def test_a_hook_that_raises_is_named_once(monkeypatch):

@@ -5,12 +5,15 @@ from __future__ import annotations
 from bridge.matrix.cases import Case, all_cases, selected
 from bridge.matrix.crossing import measure
 from bridge.matrix.evidence import Evidence, Result, counts, read, summary
+from bridge.matrix.native import Made, NativeCase
 from bridge.matrix.render import publish
 from bridge.matrix.runner import all_routes, run
 
 __all__ = [
     "Case",
     "Evidence",
+    "Made",
+    "NativeCase",
     "Result",
     "all_cases",
     "all_routes",

@@ -1,4 +1,4 @@
-"""What is measured: the ONNX package's backend node cases, and the kit's own, as-is and frozen."""
+"""What is measured: the ONNX package's backend node cases and the kit's own, as-is and frozen, and each format's native ones."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bridge.matrix.native import NativeCase, native_cases, source_of
+
 EXPANDED = re.compile(r"_expanded(_ver\d+)?$")
-PER_OPERATOR = 8
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,19 @@ class Case:
     ops: tuple[str, ...] = ()
 
 
-def case_of(name: str) -> Case:
+def case_of(name: str) -> Case | NativeCase:
     """The case called `name`."""
+    if source_of(name):
+        return native_cases(source_of(name))[name]
     return (kit_cases() if name.startswith("kit_") else node_cases())[name]
 
 
-@functools.cache
-def all_cases() -> dict[str, Case]:
-    """Every case by name, all inputs read at run time."""
-    return node_cases() | kit_cases()
+def all_cases(sources: Iterable[str] = ()) -> dict[str, Case | NativeCase]:
+    """Every case by name, all inputs read at run time; of native ones those of the formats `sources`."""
+    found: dict[str, Case | NativeCase] = {**node_cases(), **kit_cases()}
+    for source in sources:
+        found |= native_cases(source)
+    return found
 
 
 @functools.cache
@@ -106,29 +111,36 @@ def _array(value: Any) -> Any:
     return value if value is None else np.asarray(value)
 
 
-def selected(patterns: tuple[str, ...] = (), ops: tuple[str, ...] = (), most: int | None = None) -> list[str]:
+def selected(
+    patterns: tuple[str, ...] = (),
+    ops: tuple[str, ...] = (),
+    most: int | None = None,
+    sources: Iterable[str] = (),
+) -> list[str]:
     """Names of the cases that match any of the shell-style patterns and are of any of the operators; all without.
 
-    With `most`, at most so many of each operator: those that together cover most of its attributes, dtypes and ranks.
+    With `most`, at most so many of each operator: those that together cover most of its attributes, dtypes and ranks. Native cases are those of the
+    formats `sources`.
     """
-    names = [n for n in all_cases() if not patterns or any(fnmatch.fnmatch(n, p) for p in patterns)]
+    cases = all_cases(sources)
+    names = [n for n in cases if not patterns or any(fnmatch.fnmatch(n, p) for p in patterns)]
     by_op: dict[str, list[str]] = {}
     for name in names:
-        for op in all_cases()[name].ops:
-            by_op.setdefault(op, []).append(name)
+        for op in cases[name].ops:
+            by_op.setdefault(f"{source_of(name)}/{op}", []).append(name)
     if ops:
         wanted = {op.lower() for op in ops}
-        by_op = {op: mine for op, mine in by_op.items() if op.lower() in wanted}
+        by_op = {op: mine for op, mine in by_op.items() if op.partition("/")[2].lower() in wanted}
     kept: set[str] = set()
     for op, mine in sorted(by_op.items()):
-        kept |= set(mine) if most is None else _covering(op, mine, most, kept)
+        kept |= set(mine) if most is None else _covering(op.partition("/")[2], mine, most, kept)
     return [n for n in names if n in kept]
 
 
 def _covering(op: str, names: list[str], most: int, kept: set[str]) -> set[str]:
     """At most so many of the names, and of them those `kept` already first, that show most of what the operator takes."""
     whole = [n for n in names if not EXPANDED.search(n)] or names
-    left = {name: features(all_cases()[name], op) for name in whole}
+    left = {name: features(case_of(name), op) for name in whole}
     chosen = {n for n in whole if n in kept}
     covered: set[Any] = set().union(*(left.pop(n) for n in chosen))
     while left and len(chosen) < most:
@@ -140,10 +152,12 @@ def _covering(op: str, names: list[str], most: int, kept: set[str]) -> set[str]:
     return chosen
 
 
-def features(case: Case, op: str) -> set[Any]:
-    """What tells a case of the operator from others: attribute values, which inputs are there, dtypes, ranks."""
+def features(case: Case | NativeCase, op: str) -> set[Any]:
+    """What tells a case of the operator from others: attribute values, which inputs are there, dtypes, ranks; native ones all differ."""
     from bridge.hub import qualified
 
+    if isinstance(case, NativeCase):
+        return {id(case)}
     found: set[Any] = set()
     for node in case.model.graph.node:
         if op == qualified(node):
@@ -158,12 +172,12 @@ def features(case: Case, op: str) -> set[Any]:
     return found
 
 
-def frozen(case: Case) -> Case | None:
-    """The case with every input but the first made an initializer; None where that leaves nothing to do."""
+def frozen(case: Case | NativeCase) -> Case | None:
+    """The case with every input but the first made an initializer; None where that leaves nothing to do, or the case is native."""
     import numpy as np
     import onnx
 
-    if len(case.inputs) != 1 or len(case.inputs[0]) < 2:
+    if isinstance(case, NativeCase) or len(case.inputs) != 1 or len(case.inputs[0]) < 2:
         return None
     first, *rest = case.inputs[0]
     if any(not isinstance(case.inputs[0][name], np.ndarray) for name in rest):
@@ -181,5 +195,5 @@ def keys(names: Iterable[str], mode: str) -> list[tuple[str, bool]]:
     """(case, frozen) of what `mode` (as-is, frozen or both) measures."""
     found = [(n, False) for n in names] if mode != "frozen" else []
     if mode != "as-is":
-        found += [(n, True) for n in names if frozen(all_cases()[n])]
+        found += [(n, True) for n in names if frozen(case_of(n))]
     return found

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 from bridge.errors import ExecutionFailed, InvalidInput, UnsupportedModel
+from bridge.matrix.cases import Case
 from bridge.matrix.evidence import Result
+from bridge.matrix.native import Made, NativeCase
+from bridge.runtime import Outputs
+from bridge.verify import Verification, compare, last_place, quanta
 
 ORDER = ("native", "expanded", "approximated")
 
@@ -40,25 +45,26 @@ def cross(name: str, frozen: bool, source: str, targets: list[str]) -> Iterator[
     case = case_of(name)
     if frozen:
         case = freeze(case) or case
+    native = isinstance(case, NativeCase)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         try:
             with _stopping():
-                held, model = _held(case, source, Path(folder))
+                held = _held(case, source, Path(folder))
         except Stopped as stop:
-            outcome = "untried" if stop.outcome == "refused" else stop.outcome
-            held, model, early = [], None, (outcome, f"as {source}: {stop}")
+            outcome = "untried" if stop.outcome == "refused" and not native else stop.outcome
+            held, early = None, (outcome, f"as {source}: {stop}")
         else:
             early = ("", "")
         shared = (time.perf_counter() - start) / max(len(targets), 1)
         for target in targets:
             start, error = time.perf_counter(), 0.0
             try:
-                if early[0]:
+                if held is None:
                     outcome, reason = early
                 else:
                     with _stopping():
-                        outcome, reason, error = _crossed(case, model, held, target, Path(folder))
+                        outcome, reason, error = _crossed(held, target, Path(folder))
             except Stopped as stop:
                 outcome, reason = stop.outcome, str(stop)
             seconds = round(time.perf_counter() - start + shared, 3)
@@ -67,7 +73,7 @@ def cross(name: str, frozen: bool, source: str, targets: list[str]) -> Iterator[
             yield asdict(Result(route, name, outcome, reason[:500], error, seconds, frozen))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _stopping() -> Iterator[None]:
     """What is raised as the outcome it means."""
     try:
@@ -81,68 +87,94 @@ def _stopping() -> Iterator[None]:
         raise Stopped("failed", f"{type(fault).__name__}: {fault}") from fault
 
 
-def _held(case: Any, source: str, folder: Path) -> tuple[list[str], Any]:
-    """The hub model read from the case written as `source`, and how its operators crossed."""
+@dataclass
+class Held:
+    """A case read into the hub: how its operators crossed on the way, the runs to compare, and the excuses other numbers may have."""
+
+    model: Any
+    kinds: list[str]
+    runs: list[tuple[dict[str, Any], Outputs]]
+    excuse: Callable[[Path, dict[str, Any], Outputs, Verification], str]
+    rtol: float | None = None
+    atol: float | None = None
+    steps: dict[str, float] = field(default_factory=dict)
+
+    def compare(self, expected: Outputs, found: Outputs) -> Verification:
+        atol = None if self.atol is None else max(self.atol, last_place(expected))
+        return compare(expected, found, self.rtol, atol, self.steps)
+
+
+def _held(case: Case | NativeCase, source: str, folder: Path) -> Held:
+    if isinstance(case, NativeCase):
+        return _native(case, source, folder)
+    return _written(case, source, folder)
+
+
+def _written(case: Case, source: str, folder: Path) -> Held:
+    """The hub model read from the case written as `source`."""
     import onnx
 
     import bridge
 
     original = folder / "case.onnx"
     onnx.save(case.model, original)
-    if source == "onnx":
-        return [], bridge.load(original)
-    path = _named(folder, "source", source)
-    conversion = bridge.convert(original, path, to=source)
-    return list(conversion.report.counts()), bridge.load(path, source=source)
+    kinds: list[str] = []
+    path = original
+    if source != "onnx":
+        path = _named(folder, "source", source)
+        kinds = list(bridge.convert(original, path, to=source).report.counts())
+    names = [value.name for value in case.model.graph.output]
+    runs = [
+        (inputs, Outputs(dict(zip(names, values, strict=True)), "expected"))
+        for inputs, values in zip(case.inputs, case.expected, strict=True)
+    ]
+    model = bridge.load(path, source=source)
+    return Held(model, kinds, runs, functools.partial(_excuse, case), case.rtol, case.atol)
 
 
-def _crossed(case: Any, model: Any, held: list[str], target: str, folder: Path) -> tuple[str, str, float]:
-    """Outcome, remark and worst error of the case's hub model as `target`."""
+def _native(case: NativeCase, source: str, folder: Path) -> Held:
+    """The hub model read from a file of the format's own, and what the format's runtime makes of it."""
     import bridge
-    from bridge.runtime import Outputs
-    from bridge.verify import compare, last_place
+
+    try:
+        made = case.make(folder)
+    except Exception as fault:
+        raise Stopped("untried", f"{type(fault).__name__}: {fault}") from fault
+    model = bridge.load(made.source, source=source, **made.options)
+    defaults = {v.name or "": v.const_value.numpy() for v in model.graph.inputs if v.const_value}
+    inputs = defaults | dict(made.inputs)
+    if made.expected is None:
+        expected = bridge.run(made.source, inputs, source=source, **made.options)
+    else:
+        names = [value.name or "" for value in model.graph.outputs]
+        expected = Outputs(dict(zip(names, made.expected, strict=True)), "expected")
+    steps = {name: step * made.quanta for name, step in quanta(model).items()}
+    excuse = functools.partial(_native_excuse, made)
+    return Held(model, [], [(inputs, expected)], excuse, made.rtol, made.atol, steps)
+
+
+def _crossed(held: Held, target: str, folder: Path) -> tuple[str, str, float]:
+    """Outcome, remark and worst error of the hub model as `target`."""
+    import bridge
 
     target, _, options = target.partition("?")
     path = _named(folder, "target", target)
-    conversion = bridge.save(model, path, to=target, overwrite=True, **dict(parse_qsl(options)))
-    names = [value.name for value in case.model.graph.output]
+    conversion = bridge.save(held.model, path, to=target, overwrite=True, **dict(parse_qsl(options)))
     remark, worst = "", 0.0
-    for inputs, values in zip(case.inputs, case.expected, strict=True):
+    for inputs, expected in held.runs:
         try:
             found = bridge.run(path, inputs, source=target)
         except (ExecutionFailed, InvalidInput) as error:
             raise Stopped("unrunnable", str(error)) from error
-        expected = Outputs(dict(zip(names, values, strict=True)), "expected")
-        checked = compare(expected, found, case.rtol, max(case.atol, last_place(expected)))
+        checked = held.compare(expected, found)
         if checked.ok:
             worst = max([worst, *(o.max_abs for o in checked.outputs)])
             continue
-        remark = _excuse(path, case, inputs, expected, checked)
-        if not remark and target == "onnx" and _misses(case, inputs, expected):
-            raise Stopped("untried", "no runtime computes what the case expects, of the original neither")
+        remark = held.excuse(path, inputs, expected, checked)
         if not remark:
             raise Stopped("wrong", str(checked))
-    kinds = {*held, *conversion.report.counts()}
+    kinds = {*held.kinds, *conversion.report.counts()}
     return next((o for o in reversed(ORDER) if o in kinds), "native"), remark, worst
-
-
-def _misses(case: Any, inputs: dict[str, Any], expected: Any) -> bool:
-    """Neither ONNX Runtime nor the reference evaluator computes what is expected from the case as it came."""
-    from bridge.runtime import run_onnxruntime, run_reference
-    from bridge.verify import compare
-
-    names = [value.name for value in case.model.graph.output]
-    for compute in (
-        lambda: run_onnxruntime(case.model.SerializeToString(), names, inputs),
-        lambda: run_reference(case.model, inputs),
-    ):
-        try:
-            found = compute()
-        except Exception:
-            continue
-        if compare(expected, found, case.rtol, case.atol).ok:
-            return False
-    return True
 
 
 def _named(folder: Path, stem: str, name: str) -> Path:
@@ -151,23 +183,45 @@ def _named(folder: Path, stem: str, name: str) -> Path:
     return folder / f"{stem}{by_name(name).suffixes[0]}"
 
 
-def _excuse(path: Path, case: Any, inputs: dict[str, Any], expected: Any, checked: Any) -> str:
-    """Why other numbers are not wrong: the operator is random, or ONNX Runtime alone disagrees with the case."""
+def _native_excuse(
+    made: Made, path: Path, inputs: dict[str, Any], expected: Outputs, checked: Verification
+) -> str:
+    """Other numbers are not wrong where they are random."""
+    return _alike(checked) if made.random else ""
+
+
+def _excuse(case: Case, path: Path, inputs: dict[str, Any], expected: Outputs, checked: Verification) -> str:
+    """Why other numbers are not wrong: the operator is random, or ONNX Runtime alone disagrees with the case. Raises Stopped where no runtime
+    computes what is expected from the case as it came either."""
+    import onnx
+
     from bridge.passes.fold import RANDOM
+    from bridge.runtime import run_onnxruntime, run_reference
 
     training = any(node.op_type == "Dropout" and len(node.input) == 3 for node in case.model.graph.node)
     if training or {node.op_type for node in case.model.graph.node} & set(RANDOM):
-        same = all(o.problem in ("", "differs") for o in checked.outputs)
-        return "random: shape and dtype compared" if same else ""
-    if not checked.engines[1].startswith("ONNX Runtime"):
-        return ""
-    import onnx
+        return _alike(checked)
 
-    from bridge.runtime import run_reference
-    from bridge.verify import compare
+    def computed(run: Callable[[], Outputs]) -> bool:
+        with contextlib.suppress(Exception):
+            return compare(expected, run(), case.rtol, case.atol).ok
+        return False
 
-    try:
-        found = run_reference(onnx.load(path), inputs)
-    except Exception:
+    if path.suffix != ".onnx":
         return ""
-    return "agrees in onnx.reference alone" if compare(expected, found, case.rtol, case.atol).ok else ""
+    if checked.engines[1].startswith("ONNX Runtime") and computed(
+        lambda: run_reference(onnx.load(path), inputs)
+    ):
+        return "agrees in onnx.reference alone"
+    original = case.model.SerializeToString()
+    if not computed(lambda: run_onnxruntime(original, list(expected), inputs)) and not computed(
+        lambda: run_reference(case.model, inputs)
+    ):
+        raise Stopped("untried", "no runtime computes what the case expects, of the original neither")
+    return ""
+
+
+def _alike(checked: Verification) -> str:
+    """The remark on random numbers whose names, dtypes and shapes are as expected."""
+    same = all(o.problem in ("", "differs") for o in checked.outputs)
+    return "random: shape and dtype compared" if same else ""

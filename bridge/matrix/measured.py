@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bridge.matrix.evidence import Result
+from bridge.matrix.native import source_of
 
 FILE = Path(__file__).parent / "measured.json"
 
@@ -16,7 +17,7 @@ def condensed(results: Iterable[Result]) -> dict[str, dict[str, list[int]]]:
     """By route and operator, how many cases survive and how many were tried, as-is."""
     found: dict[str, dict[str, list[int]]] = {}
     for result in results:
-        if result.frozen or result.outcome == "untried":
+        if result.frozen or result.outcome == "untried" or source_of(result.case):
             continue
         for op in result.ops:
             count = found.setdefault(result.route, {}).setdefault(op, [0, 0])

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bridge.matrix.evidence import NAME, OUTCOMES, SURVIVED, Evidence, Result, read
+from bridge.matrix.native import source_of
 
 FAULTS = ("failed", "unrunnable", "crashed", "timeout")
 REASONS = 4
@@ -69,7 +70,8 @@ def markdown(evidence: Evidence, titles: dict[str, str]) -> str:
         "## Operators",
         "Of each format, what it takes from ONNX (*write*) and what comes back from it (*read*), as-is.",
         _table(["", ""], [[mark, text] for mark, text in LEGEND.items()]),
-        _operators(results, titles),
+        _operators([r for r in results if not source_of(r.case)], titles),
+        *_native_operators([r for r in results if source_of(r.case)], titles),
         "## Why not",
         "The reasons of the refusals, the most frequent first.",
         *_reasons(results, titles),
@@ -80,8 +82,12 @@ def markdown(evidence: Evidence, titles: dict[str, str]) -> str:
 
 
 def _routes(results: list[Result], titles: dict[str, str]) -> Iterable[str]:
-    for frozen, name in ((False, "As-is"), (True, "Frozen")):
-        mine = [r for r in results if r.frozen == frozen]
+    views = {
+        "As-is": [r for r in results if not r.frozen and not source_of(r.case)],
+        "Frozen": [r for r in results if r.frozen],
+        "Native, files in the first format's own operators": [r for r in results if source_of(r.case)],
+    }
+    for name, mine in views.items():
         if mine:
             yield f"{name}:\n\n{_shares(mine, titles)}"
 
@@ -123,6 +129,21 @@ def _operators(results: list[Result], titles: dict[str, str]) -> str:
         [op, *(cell(cells[op].get(route, ())) for route in columns)] for op in sorted(cells, key=_by_domain)
     ]
     return _table(["operator", *columns.values()], rows)
+
+
+def _native_operators(results: list[Result], titles: dict[str, str]) -> Iterable[str]:
+    for source in dict.fromkeys(source_of(r.case) for r in results):
+        mine = [r for r in results if source_of(r.case) == source]
+        routes = list(dict.fromkeys(r.route for r in mine))
+        cells: dict[str, dict[str, list[Result]]] = {}
+        for result in mine:
+            for op in result.ops:
+                cells.setdefault(op, {}).setdefault(result.route, []).append(result)
+        title = titles.get(source, source)
+        heads = [titles.get(to, to) for to in (route.partition(":")[2] for route in routes)]
+        rows = [[op, *(cell(cells[op].get(route, ())) for route in routes)] for op in sorted(cells)]
+        table = _table(["operator", *(f"→ {head}" for head in heads)], rows)
+        yield f"<details><summary>Operators of {title}</summary>\n\n{table}\n\n</details>"
 
 
 def _by_domain(op: str) -> tuple[str, str]:
@@ -196,7 +217,7 @@ def page(evidence: Evidence, titles: dict[str, str]) -> str:
         ]
         for r in evidence.results
     ]
-    ops = {r.case: r.ops for r in evidence.results}
+    ops = {r.case: [_own(op, r, titles) for op in r.ops] for r in evidence.results}
     data = {
         "facts": evidence.facts,
         "titles": titles,
@@ -210,6 +231,12 @@ def page(evidence: Evidence, titles: dict[str, str]) -> str:
     }
     template = (Path(__file__).parent / "page.html").read_text()
     return template.replace("{{data}}", json.dumps(data).replace("</", "<\\/"))
+
+
+def _own(op: str, result: Result, titles: dict[str, str]) -> str:
+    """The operator, with its format before it where it is a format's own."""
+    source = source_of(result.case)
+    return f"{titles.get(source, source)}: {op}" if source else op
 
 
 def readme(text: str, evidence: Evidence, titles: dict[str, str]) -> str:

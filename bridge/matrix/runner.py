@@ -30,22 +30,25 @@ def run(
 ) -> Evidence:
     """Every case of `names` over every route "a:b" or "a:b?option=value&…"; the evidence goes to `folder`/results.jsonl as it comes.
 
-    `mode` is as-is, frozen (every input but the first a constant; cases that cannot be frozen are left out) or both. With
+    A native case is run over the routes from its format. `mode` is as-is, frozen (every input but the first a constant; cases that cannot be frozen are left out) or both. With
     `resume`, what the file holds already is not run again. Work is done by `jobs` worker processes, or through `executor`, such as
     that of a Dask client. Raises InvalidOption for a bad route, WriteFailed.
     """
-    from bridge.matrix.cases import all_cases, keys
+    from bridge.matrix.cases import case_of, keys
+    from bridge.matrix.native import source_of
 
     sources = _sources(routes)
     folder.mkdir(parents=True, exist_ok=True)
     todo = keys(names, mode)
-    order = {(r, n, f): i for i, (r, n, f) in enumerate((r, *key) for r in routes for key in todo)}
+    asked = [(r, *key) for r in routes for key in todo if source_of(key[0]) in ("", r.partition(":")[0])]
+    order = {key: i for i, key in enumerate(asked)}
     journal = Journal(folder / NAME, _facts(routes), resume)
     done = {r.key for r in journal.evidence.results} & set(order)
     units = []
     for source, targets in sources.items():
         for name, frozen in todo:
-            left = tuple(t for t in targets if (f"{source}:{t}", name, frozen) not in done)
+            mine = ((t, (f"{source}:{t}", name, frozen)) for t in targets)
+            left = tuple(t for t, key in mine if key in order and key not in done)
             if left:
                 units.append((name, frozen, source, left))
     finished, total = len(done), len(order)
@@ -53,7 +56,7 @@ def run(
     with workers.pool(jobs, executor) as pool:
         for results in _each(pool, units):
             for result in results:
-                journal.add(replace(result, ops=all_cases()[result.case].ops))
+                journal.add(replace(result, ops=case_of(result.case).ops))
             finished += len(results)
             progress(finished, total)
     found = journal.finish(order)
@@ -125,7 +128,8 @@ def _sources(routes: list[str]) -> dict[str, list[str]]:
 
 def _facts(routes: list[str]) -> dict[str, Any]:
     """What a reader wants to know of the run: date and the versions of all that took part."""
-    from bridge.formats import DISTRIBUTION, by_name
+    from bridge.formats import by_name
+    from bridge.plugins import DISTRIBUTION
 
     names = dict.fromkeys(name.split("?")[0] for route in routes for name in route.split(":"))
     packages = {p: v for name in names for p, v in by_name(name).installed().items()}

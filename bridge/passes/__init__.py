@@ -19,6 +19,7 @@ from bridge.passes.expand import ExpandFunctions
 from bridge.passes.fold import FoldConstants
 from bridge.passes.identities import RemoveNoOps
 from bridge.passes.names import NameValues
+from bridge.passes.pads import ExplicitPads
 from bridge.passes.rewrite import Accepts
 from bridge.passes.shapes import InferShapes
 
@@ -34,7 +35,7 @@ def clean(model: ir.Model) -> None:
         if not InlineKnownIf()(model).modified:
             break
         _run(model, NameValues(), InferShapes(), FoldConstants())
-    _run(model, InferShapes(), FoldConstants(), *tidying(), RemoveUnusedFunctionsPass())
+    _run(model, InferShapes(), ExplicitPads(), FoldConstants(), *tidying(), RemoveUnusedFunctionsPass())
 
 
 def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:

@@ -11,6 +11,8 @@ from bridge import hub
 from bridge.hub import attr, const
 from bridge.passes.rewrite import replace
 
+__all__ = ["FoldBatchNormalization"]
+
 HOSTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 

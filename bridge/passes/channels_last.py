@@ -10,6 +10,8 @@ from bridge import hub
 from bridge.ops import OpTable
 from bridge.passes.rewrite import Accepts, Rewrite
 
+__all__ = ["ChannelsLast"]
+
 OPERATORS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "DepthToSpace", "SpaceToDepth")
 
 _table = OpTable("channels last")

@@ -11,6 +11,8 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import subgraphs
 
+__all__ = ["FoldConstants"]
+
 LIMIT = 2**24
 RANDOM = (
     "RandomNormal",

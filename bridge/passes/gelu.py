@@ -10,6 +10,8 @@ from bridge import hub
 from bridge.hub import const
 from bridge.passes.rewrite import replace
 
+__all__ = ["RaiseGelu"]
+
 
 class RaiseGelu(ir.passes.InPlacePass):
     """1. 0.5 · x · (1 + Erf(x / √2)), its factors in any order and grouping, becomes Gelu(x)."""

@@ -7,6 +7,8 @@ import onnx_ir as ir
 
 from bridge.passes.widen import APPROXIMATED
 
+__all__ = ["HalfWeights"]
+
 SMALLEST = 1024
 
 

@@ -9,6 +9,8 @@ from bridge import hub
 from bridge.passes.attention import RaiseAttention
 from bridge.passes.gelu import RaiseGelu
 
+__all__ = ["RaisePatterns"]
+
 
 class RaisePatterns(ir.passes.InPlacePass):
     """1. Gelu and attention, by our own passes.

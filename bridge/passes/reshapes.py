@@ -9,6 +9,8 @@ from bridge import hub
 from bridge.hub import attr, shape_of, subgraphs
 from bridge.passes.rewrite import replace
 
+__all__ = ["MergeReshapes"]
+
 RESHAPES = frozenset(["Reshape", "Flatten", "Squeeze", "Unsqueeze"])
 
 

@@ -10,6 +10,8 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.ops import OpTable
 
+__all__ = ["Rewrite"]
+
 DEPTH = 64
 
 Accepts = Callable[[ir.Node], bool]

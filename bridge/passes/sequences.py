@@ -14,6 +14,8 @@ from bridge.passes.decompose.control import unrollable, unrolled
 from bridge.passes.expand import copy_node
 from bridge.passes.rewrite import replace
 
+__all__ = ["ResolveSequences"]
+
 PARTS = 256
 
 

@@ -12,6 +12,8 @@ from bridge import hub
 from bridge.hub import attr, const
 from bridge.passes.channels_last import permuted
 
+__all__ = ["SinkTransposes"]
+
 UNARY = frozenset(
     [
         "Abs",

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import subgraphs
 from bridge.passes.rewrite import Accepts, replace
+
+__all__ = ["ComputeWider"]
 
 APPROXIMATED = "bridge.approximated"
 WIDENED = "bridge.widened"
@@ -25,6 +28,10 @@ WIDER: dict[ir.DataType, tuple[ir.DataType, ...]] = {
     T.UINT16: (T.INT32,),
     T.UINT32: (T.INT64,),
 }
+LARGEST = float(np.finfo(np.float32).max)
+# Comparisons, and whether a constant on the right is rounded up
+BOUNDS = {"Less": True, "LessOrEqual": False, "Greater": False, "GreaterOrEqual": True, "Equal": False}
+CLAMPS = ("Min", "Max", "Clip")
 EXACT_KINDS = frozenset(
     [
         "BitCast",
@@ -46,6 +53,8 @@ class ComputeWider(ir.passes.InPlacePass):
     2. Integers wrap as before, since the Cast back drops the high bits. float64 is marked as approximated.
     3. float32 rounded to float16 only to be widened again stays float32; bfloat16, of which 8 bits are left, is rounded.
     4. What a Cast, a quantization or an exact-integer operator does is its dtypes: these stay.
+    5. A float64 constant beyond float32's range becomes the bound a float32 is compared with to the same end; where it is
+       not compared or clamped with, the node stays.
     """
 
     def __init__(self, accepts: Accepts, moves: Callable[[ir.Node], bool] = lambda node: False) -> None:
@@ -72,12 +81,18 @@ class ComputeWider(ir.passes.InPlacePass):
             return False
         schema = hub.schema(node)
         assert schema is not None
+        targets = [wide.get(_formal(schema.inputs, i)) for i in range(len(node.inputs))]
+        beyond = [t == T.FLOAT and exceeds(v) for v, t in zip(node.inputs, targets, strict=True)]
+        if any(beyond) and node.op_type not in (*BOUNDS, *CLAMPS):
+            return False
         op = hub.Builder(graph, before=node, source=hub.lineage(node))
         inputs = [
             v
-            if v is None or wide.get(_formal(schema.inputs, i)) is None
-            else _cast(op, v, wide[_formal(schema.inputs, i)])
-            for i, v in enumerate(node.inputs)
+            if v is None or target is None
+            else op.const(bound(node.op_type, i, v))
+            if beyond[i] and node.op_type in BOUNDS
+            else _cast(op, v, target)
+            for i, (v, target) in enumerate(zip(node.inputs, targets, strict=True))
         ]
         made = ir.Node(
             "", node.op_type, inputs, list(node.attributes.values()), num_outputs=len(node.outputs)
@@ -109,6 +124,26 @@ class ComputeWider(ir.passes.InPlacePass):
                 each.metadata_props[APPROXIMATED] = "float64 computed as float32"
         replace(graph, node, results, op)
         return True
+
+
+def exceeds(value: ir.Value | None) -> bool:
+    """Whether a float64 constant has finite elements beyond float32's range."""
+    array = hub.const(value) if value is not None and value.dtype == T.DOUBLE else None
+    return array is not None and bool((np.isfinite(array) & (np.abs(array) > LARGEST)).any())
+
+
+def bound(operator: str, side: int, value: ir.Value) -> np.ndarray:
+    """The float32 constant on one side of a comparison that tells float32 values apart as a float64 does."""
+    array = hub.const(value)
+    assert array is not None
+    with np.errstate(over="ignore"):
+        near = array.astype(np.float32)
+    beyond = np.isinf(near) & np.isfinite(array)
+    if operator == "Equal":
+        return np.where(beyond, np.float32(np.nan), near)
+    up = BOUNDS[operator] == (side == 1)
+    edge = np.where(near > 0, np.float32(np.inf if up else LARGEST), np.float32(-LARGEST if up else -np.inf))
+    return np.where(beyond, edge, near)
 
 
 def _formal(formals: list, index: int) -> str:
@@ -145,7 +180,8 @@ def _cast(op: hub.Builder, value: ir.Value, to: ir.DataType) -> ir.Value:
         return value
     known = value.const_value if not value.is_graph_input() else None
     if known is not None and value.producer() is None and known.size <= 2**24:
-        return op.const(known.numpy().astype(to.numpy()))
+        with np.errstate(over="ignore"):
+            return op.const(known.numpy().astype(to.numpy()))
     producer = value.producer()
     if producer is not None and producer.op_type == "Cast" and WIDENED in producer.metadata_props:
         source = producer.inputs[0]

@@ -1,9 +1,27 @@
-"""The conformance kit: subclass FormatTests in a test module, and pytest runs what every format must hold."""
+"""The conformance kit: subclass FormatTests in a test module, and pytest runs what every format must hold.
+
+| test | holds |
+|---|---|
+| `test_declaration_is_valid` | a name, a title, suffixes; parts that resolve; `detect` that knows its own files alone |
+| `test_declaration_is_light` | no framework imported, loaded in 0.2 s of processor time |
+| `test_every_operator_of_the_table_has_a_case` | an operator with a rule crosses in a case of the onnx package, and none is wrong, fails or crashes |
+| `test_needs_are_told` | a need holds or does not, whatever is known of a node, and the refusal says it in its own words |
+| `test_export_runs_and_equals_the_reference` | what is written gives the numbers of the hub model |
+| `test_what_is_written_reads_back_the_same` | names, order, dtypes and dimensions of inputs and outputs, and the numbers |
+| `test_legalisation_keeps_the_meaning` | the hub model computes the same after the format's own passes |
+| `test_same_bytes_twice` | the same model gives the same files |
+| `test_saving_leaves_the_model_as_it_was` | the hub model handed in is not changed |
+| `test_an_existing_destination_is_refused` | and left as it is |
+| `test_all_problems_are_named_at_once_and_no_file_is_left` | a model with two foreign operators |
+| `test_garbage_gives_a_typed_error` | bytes that are no file of the format |
+"""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,10 +30,20 @@ import onnx_ir as ir
 import pytest
 
 import bridge
-from bridge.errors import BridgeError, DestinationExists, UnsupportedModel
-from bridge.formats import Format, by_name
+from bridge import hub
+from bridge.errors import BridgeError, DestinationExists, UnknownFormat, UnsupportedModel
+from bridge.formats import Exporter, Format, Importer, by_name
 from bridge.inputs import random_inputs
+from bridge.ops import Rule
+from bridge.runtime import Outputs
+from bridge.testing import coverage
+from bridge.verify import compare
 
+__all__ = ["FormatTests", "case_names"]
+
+HEAD = '<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 5]> '
+LIGHT = 0.2
+TRIES = 24
 CASES = Path(__file__).parent / "cases"
 FRAMEWORKS = (
     "tensorflow",
@@ -36,16 +64,18 @@ def case_names() -> list[str]:
 
 
 class FormatTests:
-    """What every format must hold. Set `format`; `known_failures` maps a case, or `test_name[case]`,
-    to its reason, strictly. Which cases apply is told by the exporter's table.
+    """What every format must hold. Set `format`; `known_failures` maps a case, `test_name[case]` or an operator of the exporter's
+    table to its reason, strictly: one that passes is told. Which cases apply is told by the exporter's table; `cases` maps operators to
+    graphs in ONNX text, for those the cases of the onnx package do not show in a form the format takes.
 
-    `rtol` and `atol` are those of `bridge.verify` when left None.
+    `rtol` and `atol` are those of `bridge.verify` when left None. Override `run` for a runtime the declaration does not name.
     """
 
     format: ClassVar[str]
     rtol: ClassVar[float | None] = None
     atol: ClassVar[float | None] = None
     known_failures: ClassVar[dict[str, str]] = {}
+    cases: ClassVar[dict[str, str]] = {}
 
     @property
     def declaration(self) -> Format:
@@ -58,6 +88,7 @@ class FormatTests:
         return bridge.run(path, inputs, source=self.format)
 
     def destination(self, folder: Path, stem: str = "model") -> Path:
+        """Where to write a file of the format."""
         return folder / f"{stem}{self.declaration.suffixes[0]}"
 
     def save(self, model: ir.Model, path: Path) -> Path:
@@ -82,13 +113,92 @@ class FormatTests:
                 return model
         pytest.skip("no case applies")
 
-    def test_declaration_imports_no_framework(self) -> None:
+    @property
+    def exporter(self) -> Exporter:
+        """The format's exporter, where it says what it takes."""
+        if self.declaration.exporter is None:
+            pytest.skip("the format is not written")
+        found = self.declaration.resolve("exporter")
+        if coverage.empty(found):
+            pytest.skip("the exporter's table says nothing")
+        return found
+
+    def test_declaration_is_valid(self, tmp_path: Path) -> None:
+        fmt = self.declaration
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", fmt.name)
+        assert fmt.title
+        assert fmt.importer or fmt.exporter
+        assert fmt.suffixes or not fmt.exporter
+        assert all(s.startswith(".") and s == s.lower() for s in fmt.suffixes)
+        assert bool(fmt.extra) == bool(fmt.requires)
+        for part, kind in (("importer", Importer), ("exporter", Exporter)):
+            if getattr(fmt, part):
+                assert isinstance(fmt.resolve(part), kind)
+        if fmt.runtime:
+            assert callable(fmt.resolve("runtime"))
+        else:
+            with pytest.raises(UnknownFormat):
+                fmt.resolve("runtime")
+        (tmp_path / "other").write_text("neither this nor that")
+        assert not any(fmt.detect(src) for src in (tmp_path / "other", tmp_path, tmp_path / "none", object()))
+
+    def test_declaration_is_light(self) -> None:
         code = (
-            "import sys; from bridge.formats import by_name; "
-            f"by_name({self.format!r}); print([m for m in {FRAMEWORKS!r} if m in sys.modules])"
+            "import sys, time; import bridge.plugins, bridge.formats, importlib.metadata as m; "
+            f"(point,) = [p for p in m.entry_points(group='bridge') if {self.format!r} in "
+            "[f.name for f in getattr(p.load(), 'bridge_formats', list)()]]; "
+            "[sys.modules.pop(n) for n in list(sys.modules) if n.split('.')[0] == point.module]; "
+            "start = time.process_time(); point.load(); "
+            f"print(time.process_time() - start, [n for n in {FRAMEWORKS!r} if n in sys.modules])"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == "[]"
+        seconds, _, imported = done.stdout.strip().partition(" ")
+        assert imported == "[]"
+        assert float(seconds) < LIGHT
+
+    def test_every_operator_of_the_table_has_a_case(self, tmp_path: Path) -> None:
+        problems = []
+        for op in coverage.operators(self.exporter.table):
+            own = self._own_case(op, tmp_path) if op in self.cases else None
+            outcome, reason = own or coverage.crossed(self.declaration, op, TRIES)
+            if op in self.known_failures:
+                problems += [f"{op} crosses now"] * (outcome in coverage.SURVIVED)
+            elif outcome not in (*coverage.SURVIVED, "unrunnable"):
+                problems.append(f"{op} {outcome}: {reason}")
+        assert not problems, "\n".join(problems)
+
+    def _own_case(self, op: str, folder: Path) -> tuple[str, str]:
+        """How the graph that `cases` gives an operator crosses."""
+        model = bridge.load(ir.to_proto(ir.from_onnx_text(HEAD + self.cases[op])))
+        if op not in {hub.qualified(node) for node in hub.all_nodes(model)}:
+            return "untried", "the graph does not have the operator"
+        inputs = random_inputs(model)
+        path = self.save(model, self.destination(folder, re.sub(r"\W", "_", op)))
+        result = compare(
+            bridge.run(model, inputs), Outputs(self.run(path, inputs), "the file"), self.rtol, self.atol
+        )
+        return ("native", "") if result.ok else ("wrong", str(result))
+
+    def test_needs_are_told(self) -> None:
+        table = self.exporter.table
+        problems = set()
+        for op in coverage.operators(table):
+            models = (v for model in coverage.models_of(op) for v in coverage.variants(model))
+            for rule, node in coverage.needs_of(table, models):
+                problems |= set(_untold(rule, node))
+        assert not problems, "\n".join(sorted(problems))
+
+    @pytest.mark.parametrize("case", case_names())
+    def test_legalisation_keeps_the_meaning(self, case: str) -> None:
+        model = bridge.load(CASES / f"{case}.onnxtxt")
+        if not self.exporter or not bridge.check(CASES / f"{case}.onnxtxt", to=self.format).ok:
+            pytest.skip("the format does not take the case")
+        legal = coverage.legalized(model, self.declaration)
+        if not coverage.runs(legal):
+            pytest.skip("the legal model has operators of the format's own")
+        inputs = random_inputs(model)
+        result = compare(bridge.run(model, inputs), bridge.run(legal, inputs), self.rtol, self.atol)
+        assert result.ok, str(result)
 
     @pytest.mark.parametrize("case", case_names())
     def test_export_runs_and_equals_the_reference(self, case: str, tmp_path: Path, request: Any) -> None:
@@ -97,10 +207,8 @@ class FormatTests:
         inputs = random_inputs(model)
         expected = bridge.run(model, inputs)
         found = self.run(self.save(model, self.destination(tmp_path)), inputs)
-        from bridge.verify import compare
-
         assert list(found) == list(expected)
-        result = compare(expected, found, self.rtol, self.atol)  # type: ignore[arg-type]
+        result = compare(expected, Outputs(found, "the file"), self.rtol, self.atol)
         assert result.ok, str(result)
 
     @pytest.mark.parametrize("case", case_names())
@@ -120,9 +228,15 @@ class FormatTests:
 
     def test_same_bytes_twice(self, tmp_path: Path) -> None:
         model = self.sample
-        first, second = (self.save(model, self.destination(tmp_path, s)) for s in ("a", "b"))
-        if first.is_file():
-            assert first.read_bytes() == second.read_bytes()
+        folders = [tmp_path / "a", tmp_path / "b"]
+        for folder in folders:
+            folder.mkdir()
+            self.save(model, self.destination(folder))
+        first, second = (
+            {p.relative_to(f): p.read_bytes() for p in f.rglob("*") if p.is_file()} for f in folders
+        )
+        assert [str(p) for p in first if first[p] != second.get(p)] == []
+        assert first.keys() == second.keys()
 
     def test_saving_leaves_the_model_as_it_was(self, tmp_path: Path) -> None:
         model = self.sample
@@ -163,7 +277,25 @@ class FormatTests:
         with pytest.raises(BridgeError):
             bridge.run(path, {"x": np.zeros(1, np.float32)}, source=self.format)
 
+    @pytest.fixture(autouse=True)
+    def _known_by_test(self, request: Any) -> None:
+        self._expect_known_failure("", request)
+
     def _expect_known_failure(self, case: str, request: Any) -> None:
         reason = self.known_failures.get(request.node.name) or self.known_failures.get(case)
         if reason:
             request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+
+
+def _untold(rule: Rule, node: ir.Node) -> Iterator[str]:
+    """What is amiss with the needs of a rule on one node."""
+    for need in rule.needs:
+        try:
+            held = need.holds(node)
+        except Exception as error:
+            yield f"{rule.op}: the need {need.text!r} raises {type(error).__name__}: {error}"
+            continue
+        if not need.text.strip():
+            yield f"{rule.op}: a need says nothing"
+        if not held and need.text not in (rule.refusal(node, 2**31) or ""):
+            yield f"{rule.op}: the refusal does not say {need.text!r}"

@@ -51,6 +51,7 @@ COREML = Format(
     extra="coreml",
     requires=("coremltools",),
     packages=("coremltools",),
+    cases="bridge_coreml.cases:cases",
     detect=detect,
 )
 

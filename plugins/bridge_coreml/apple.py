@@ -26,6 +26,8 @@ FRAMEWORKS = (
     "executorch",
     "libsvm",
     "torchvision",
+    "scipy",
+    "transformers",
 )
 
 

@@ -1,5 +1,6 @@
 """Trees, generalized linear models, support vectors, neighbours, feature steps and pipelines → ai.onnx.ml and tensor
-operators. Rows are single: a number is a vector of one, an array what the file declares."""
+operators. Core ML takes one record at a time: a number is a vector of one, an array what the file declares. With
+rows="many", and for files bridge wrote of models of rows, the model takes any number of records. Steps compute on [rows, features]."""
 
 from __future__ import annotations
 
@@ -11,10 +12,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.errors import UnreadableFile, UnsupportedModel
+from bridge.errors import InvalidOption, UnreadableFile, UnsupportedModel
 from bridge.report import Blocker
-from bridge_coreml import ensembles, features, network
-from bridge_coreml.ensembles import row, vector_of
+from bridge_coreml import ensembles, features, interface, network
+from bridge_coreml.ensembles import row
 from bridge_coreml.reader import File
 
 ML = "ai.onnx.ml"
@@ -39,19 +40,32 @@ def classical(file: File, options: dict[str, Any]) -> ir.Model:
     graph = ir.Graph([], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET, ML: hub.ML_OPSET})
     op = hub.Builder(graph)
     keys = dictionaries(message)
-    given = {
-        f.name: features.array_input(file, f, len(keys[f.name]) if f.name in keys else None)
-        for f in message.description.input
-    }
-    graph.inputs.extend(given.values())
-    found = answers(op, file, message, given, options)
+    before, after = interface.loaded(message.description.metadata.userDefined.get(interface.KEY, ""))
+    many = bool(before) or options.get("rows") == "many"
+    if many and (whole := sorted(kinds(message) & {*NETWORKS, "nonMaximumSuppression"})):
+        raise InvalidOption(
+            f"{file.path} holds a {whole[0]}, which takes one record at a time.", "Leave rows away."
+        )
+    given = {}
+    for feature in message.description.input:
+        count = len(keys[feature.name]) if feature.name in keys else None
+        value = features.array_input(file, feature, count)
+        outer = value
+        if many:
+            outer, value = in_rows(op, value, before.get(feature.name))
+        graph.inputs.append(outer)
+        given[feature.name] = value
+    found = answers(op, file, message, given, {**options, "many": many})
     taken, classes = {v.name for v in graph.inputs}, class_labels(message)
-    label = message.description.predictedFeatureName if classes is not None else ""
+    label = message.description.predictedFeatureName if classes is not None and not after else ""
     for feature in message.description.output:
         if feature.name not in found or (feature.name == label and options.get("labels") != "output"):
             continue
-        made = op.Identity(found[feature.name])
-        made.name = f"{feature.name}_output" if feature.name in taken else feature.name
+        made, name = found[feature.name], feature.name
+        if feature.name in after:
+            made, name = answered(op, made, after[feature.name]), after[feature.name].name
+        made = op.Identity(made)
+        made.name = f"{name}_output" if name in taken else name
         graph.outputs.append(made)
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(features.metadata(file, features.described(file)))
@@ -60,6 +74,43 @@ def classical(file: File, options: dict[str, Any]) -> ir.Model:
     if classes is not None:
         model.metadata_props["coreml.classes"] = json.dumps(classes)
     return model
+
+
+def in_rows(op: Any, value: ir.Value, remembered: interface.Port | None) -> tuple[ir.Value, ir.Value]:
+    """The input of many records, [rows, features], under the name and dtype of the source; and what steps read of it.
+
+    float32 stays float32: Core ML's doubles hold the same numbers.
+    """
+    width = list(value.shape or [1])[-1] if value.shape is not None and len(value.shape) == 1 else None
+    outer = ir.Value(name=value.name, type=value.type, shape=ir.Shape([f"{value.name}_rows", width]))
+    if remembered is not None:
+        outer = ir.Value(
+            name=remembered.name,
+            type=ir.TensorType(remembered.dtype),
+            shape=ir.Shape(remembered.dims or [None, width]),
+        )
+    inner = op.Unsqueeze(outer, [1]) if len(outer.shape or ()) == 1 else outer
+    if outer.dtype in (value.dtype, ir.DataType.FLOAT) or value.dtype == ir.DataType.STRING:
+        return outer, inner
+    return outer, op.Cast(inner, to=int(value.dtype or ir.DataType.DOUBLE))
+
+
+def answered(op: Any, value: ir.Value, remembered: interface.Port) -> ir.Value:
+    """An output of many records in the dtype and rank of the source."""
+    if remembered.dims is not None and len(remembered.dims) == 1:
+        value = op.Reshape(value, [-1])
+    if value.dtype != remembered.dtype:
+        value = op.Cast(value, to=int(remembered.dtype))
+    if remembered.dims is not None:
+        value = op.Identity(value)
+        value.shape = ir.Shape(remembered.dims)
+    return value
+
+
+def kinds(message: Any) -> set[str]:
+    """Kinds of the models of a pipeline, those inside it too."""
+    found = {message.WhichOneof("Type")}
+    return found.union(*(kinds(step) for step in steps(message)))
 
 
 def steps(message: Any) -> list[Any]:
@@ -103,7 +154,7 @@ def _blockers(message: Any, depth: int) -> Any:
         yield Blocker(kind, "", "", f"is {APPLE_ONLY[kind]}")
     elif kind in NOT_READ:
         yield Blocker(kind, "", "", f"is {NOT_READ[kind]}, and is not read")
-    elif kind not in STEPS and kind not in NETWORKS and kind not in PIPELINES:
+    elif kind not in STEPS and kind not in WHOLE and kind not in NETWORKS and kind not in PIPELINES:
         yield Blocker(str(kind), "", "", "is a kind of model that is not read")
     if kind in NETWORKS:
         yield from network._blockers(getattr(message, kind), message.specificationVersion)
@@ -127,7 +178,17 @@ def answers(op: hub.Builder, file: File, message: Any, given: Values, options: d
         if feature.name not in given:
             raise UnreadableFile(f"{file.path}: the feature {feature.name} is missing.")
         inputs.append(given[feature.name])
+    if kind in WHOLE:
+        return WHOLE[kind](op, message, inputs)
+    if not options.get("many"):
+        inputs = [op.Reshape(v, [1, -1]) for v in inputs]
     results = STEPS[kind](op, getattr(message, kind), inputs)
+    if not options.get("many"):
+        results = (
+            tuple(op.Reshape(r, [-1]) for r in results)
+            if isinstance(results, tuple)
+            else op.Reshape(results, [-1])
+        )
     return named(message, results)
 
 
@@ -164,10 +225,9 @@ def probit(op: Any, x: Any) -> Any:
 
 def glm_regressor(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     made = glm_scores(op, held, inputs)
-    made = {0: lambda: made, 1: lambda: op.Sigmoid(made), 2: lambda: probit(op, made)}[
+    return {0: lambda: made, 1: lambda: op.Sigmoid(made), 2: lambda: probit(op, made)}[
         held.postEvaluationTransform
     ]()
-    return vector_of(op, made)
 
 
 def glm_classifier(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
@@ -186,10 +246,9 @@ def glm_classifier(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
 
 
 def labelled(op: Any, held: Any, chances: Any) -> tuple[Any, Any]:
-    """The label of the largest of [1, classes], and the probabilities as a vector."""
-    flat = op.Reshape(chances, [-1])
-    best = op.ArgMax(flat, axis=0, keepdims=1)
-    return op.Gather(label_table(op, network.labels(held) or []), best, axis=0), flat
+    """The label of the largest of [rows, classes], and the probabilities."""
+    best = op.ArgMax(chances, axis=1, keepdims=0)
+    return op.Gather(label_table(op, network.labels(held) or []), best, axis=0), chances
 
 
 def label_table(op: Any, classes: list[Any]) -> Any:
@@ -253,16 +312,12 @@ def categorical_mapping(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
 def feature_vectorizer(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     kinds = {v.dtype for v in inputs}
     to = FLOAT if kinds == {ir.DataType.FLOAT} else DOUBLE
-    parts = [op.Cast(op.Reshape(v, [-1]), to=to) for v in inputs]
-    return parts[0] if len(parts) == 1 else op.Concat(*parts, axis=0)
+    parts = [op.Cast(v, to=to) for v in inputs]
+    return parts[0] if len(parts) == 1 else op.Concat(*parts, axis=1)
 
 
 def array_feature_extractor(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
-    return op.Gather(op.Reshape(inputs[0], [-1]), op.const(np.array(held.extractIndex, np.int64)), axis=0)
-
-
-def unchanged(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
-    return op.Identity(inputs[0])
+    return op.Gather(inputs[0], op.const(np.array(held.extractIndex, np.int64)), axis=1)
 
 
 def neighbours(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
@@ -271,30 +326,28 @@ def neighbours(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     samples = np.array([list(s.vector) for s in held.nearestNeighborsIndex.floatSamples], np.float32)
     classes = list(dict.fromkeys(network.labels(held) or []))
     own = np.array([classes.index(c) for c in network.labels(held) or []])
-    apart = op.Sub(op.const(samples), x)
-    distance = op.ReduceSum(op.Mul(apart, apart), [1], keepdims=0)
+    apart = op.Sub(op.const(samples[None]), op.Unsqueeze(x, [1]))
+    distance = op.ReduceSum(op.Mul(apart, apart), [2], keepdims=0)
     count = min(int(held.numberOfNeighbors.defaultValue), len(samples))
-    near, places = op.TopK(distance, np.array([count], np.int64), axis=0, largest=0, _outputs=2)
+    near, places = op.TopK(distance, np.array([count], np.int64), axis=1, largest=0, _outputs=2)
     votes = op.const(np.eye(len(classes), dtype=np.float32)[own])
     weights = op.Add(op.Mul(near, 0.0), 1.0)
     if held.WhichOneof("WeightingScheme") == "inverseDistanceWeighting":
         weights = op.Reciprocal(op.Add(op.Sqrt(near), 1e-6))
     total = op.ReduceSum(
-        op.Mul(op.Gather(votes, places, axis=0), op.Unsqueeze(weights, [1])), [0], keepdims=0
+        op.Mul(op.Gather(votes, places, axis=0), op.Unsqueeze(weights, [2])), [1], keepdims=0
     )
-    chances = op.Div(total, op.ReduceSum(total, [0], keepdims=1))
-    best = op.ArgMax(chances, axis=0, keepdims=1)
+    chances = op.Div(total, op.ReduceSum(total, [1], keepdims=1))
+    best = op.ArgMax(chances, axis=1, keepdims=0)
     return op.Gather(label_table(op, classes), best, axis=0), chances
 
 
 STEPS: dict[str, Callable[[Any, Any, list[ir.Value]], Any]] = {
     "arrayFeatureExtractor": array_feature_extractor,
     "categoricalMapping": categorical_mapping,
-    "dictVectorizer": unchanged,
     "featureVectorizer": feature_vectorizer,
     "glmClassifier": glm_classifier,
     "glmRegressor": glm_regressor,
-    "identity": unchanged,
     "imputer": imputer,
     "kNearestNeighborsClassifier": neighbours,
     "normalizer": normalizer,
@@ -304,4 +357,77 @@ STEPS: dict[str, Callable[[Any, Any, list[ir.Value]], Any]] = {
     "supportVectorRegressor": ensembles.vector_regressor,
     "treeEnsembleClassifier": ensembles.tree_classifier,
     "treeEnsembleRegressor": ensembles.tree_regressor,
+}
+
+
+def unchanged(op: Any, message: Any, inputs: list[ir.Value]) -> Values:
+    outputs = [f.name for f in message.description.output]
+    return {name: op.Identity(value) for name, value in zip(outputs, inputs, strict=False)}
+
+
+def suppressed(op: Any, message: Any, inputs: list[ir.Value]) -> Values:
+    """Boxes [N, 4] of which none overlaps one of more confidence, most confident first, and their confidences [N, C].
+
+    What an output of declared length is left with is zero. NonMaximumSuppression.proto: boxes are centre and size, and
+    a box below the threshold is out.
+    """
+    held = message.nonMaximumSuppression
+    given = {f.name: v for f, v in zip(message.description.input, inputs, strict=True)}
+    to = ir.DataType.FLOAT
+    confidence, boxes = (
+        op.Cast(given[n], to=int(to))
+        for n in (held.confidenceInputFeatureName, held.coordinatesInputFeatureName)
+    )
+    overlap, least = (
+        op.Reshape(op.Cast(given[name], to=int(to)), [1])
+        if name in given
+        else op.const(np.array([number], np.float32))
+        for name, number in (
+            (held.iouThresholdInputFeatureName, held.iouThreshold),
+            (held.confidenceThresholdInputFeatureName, held.confidenceThreshold),
+        )
+    )
+    top = op.ReduceMax(confidence, [1], keepdims=1)
+    own = confidence if held.pickTop.perClass else top
+    out = op.Less(own, least)
+    if held.pickTop.perClass:
+        labels = op.ArgMax(confidence, axis=1, keepdims=1)
+        count = op.Gather(op.Shape(confidence), np.array([1], np.int64))
+        places = op.Unsqueeze(op.Range(np.int64(0), op.Squeeze(count, [0]), np.int64(1)), [0])
+        out = op.Or(out, op.Not(op.Equal(labels, places)))
+    scores = op.Unsqueeze(op.Transpose(op.Where(out, op.const(np.float32(-1)), own), perm=[1, 0]), [0])
+    total = op.Gather(op.Shape(confidence), np.array([0], np.int64))
+    picked = op.NonMaxSuppression(
+        op.Unsqueeze(boxes, [0]), scores, total, overlap, np.array([-0.5], np.float32), center_point_box=1
+    )
+    kept = op.Reshape(op.Slice(picked, [2], [3], [1]), [-1])
+    _, order = op.TopK(op.Reshape(op.Gather(top, kept), [-1]), op.Shape(kept), axis=0, _outputs=2)
+    kept = op.Gather(kept, order)
+    wanted = {f.name: [int(d) for d in f.type.multiArrayType.shape] for f in message.description.output}
+    names = (held.confidenceOutputFeatureName, held.coordinatesOutputFeatureName)
+    length = next((wanted[n][0] for n in names if wanted.get(n)), 0)
+    return {
+        name: _of_length(op, op.Gather(given[source], kept, axis=0), length)
+        for name, source in zip(
+            names, (held.confidenceInputFeatureName, held.coordinatesInputFeatureName), strict=True
+        )
+    }
+
+
+def _of_length(op: Any, rows: ir.Value, length: int) -> ir.Value:
+    """So many rows, zeros after the last; all of them without a length."""
+    if not length:
+        return rows
+    first = op.Slice(rows, [0], [length], [0])
+    there = op.Gather(op.Shape(first), np.array([0], np.int64))
+    pads = op.Concat(
+        np.zeros(2, np.int64), op.Sub(np.array([length], np.int64), there), np.zeros(1, np.int64), axis=0
+    )
+    return op.Pad(first, pads, op.const(0, rows.dtype))
+
+
+WHOLE: dict[str, Callable[[Any, Any, list[ir.Value]], Values]] = {
+    "dictVectorizer": unchanged,
+    "identity": unchanged,
+    "nonMaximumSuppression": suppressed,
 }

@@ -17,19 +17,15 @@ LEAF = 6
 
 
 def row(op: Any, inputs: list[ir.Value], dtype: ir.DataType | None = None) -> Any:
-    """All features as one row [1, features]: float64 where one of them is more than float32."""
+    """All features side by side, [rows, features]: float64 where one of them is more than float32."""
     wide = ir.DataType.FLOAT if {v.dtype for v in inputs} <= {ir.DataType.FLOAT} else ir.DataType.DOUBLE
     to = dtype or wide
-    parts = [op.Reshape(v if v.dtype == to else op.Cast(v, to=int(to)), [1, -1]) for v in inputs]
+    parts = [v if v.dtype == to else op.Cast(v, to=int(to)) for v in inputs]
     return parts[0] if len(parts) == 1 else op.Concat(*parts, axis=1)
 
 
-def vector_of(op: Any, made: Any) -> Any:
-    return op.Reshape(made, [-1])
-
-
 def scores(op: Any, held: Any, x: ir.Value) -> Any:
-    """Sums of the leaves of every tree, [1, dimensions], with the base prediction."""
+    """Sums of the leaves of every tree, [rows, dimensions], with the base prediction."""
     trees = held.treeEnsemble
     double = x.dtype == ir.DataType.DOUBLE
     kind = np.float64 if double else np.float32
@@ -57,7 +53,7 @@ def scores(op: Any, held: Any, x: ir.Value) -> Any:
         x,
         _domain=ML,
         _dtype=ir.DataType.FLOAT,
-        _shape=[1, len(base)],
+        _shape=[next(iter(x.shape or [None])), len(base)],
         n_targets=len(base),
         nodes_treeids=[int(n.treeId) for n in nodes],
         nodes_nodeids=[int(n.nodeId) for n in nodes],
@@ -84,8 +80,7 @@ def transformed(op: Any, how: int, made: Any) -> Any:
 
 
 def tree_regressor(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
-    made = transformed(op, held.postEvaluationTransform, scores(op, held, row(op, inputs)))
-    return vector_of(op, made)
+    return transformed(op, held.postEvaluationTransform, scores(op, held, row(op, inputs)))
 
 
 def tree_classifier(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
@@ -135,18 +130,17 @@ def width_of(x: ir.Value) -> int:
 def vector_regressor(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     x = row(op, inputs, ir.DataType.FLOAT)
     vectors = supports(held, width_of(x))
-    made = op.SVMRegressor(
+    return op.SVMRegressor(
         x,
         _domain=ML,
         _dtype=ir.DataType.FLOAT,
-        _shape=[1, 1],
+        _shape=[next(iter(x.shape or [None])), 1],
         coefficients=[float(a) for a in held.coefficients.alpha],
         support_vectors=vectors.ravel().tolist(),
         n_supports=len(vectors),
         rho=[-float(held.rho)],
         **kernel(held),
     )
-    return vector_of(op, made)
 
 
 def vector_classifier(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
@@ -173,4 +167,4 @@ def vector_classifier(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
         ir.TensorType(ir.DataType.STRING if text else ir.DataType.INT64),
         ir.TensorType(ir.DataType.FLOAT),
     )
-    return label, vector_of(op, chances)
+    return label, chances

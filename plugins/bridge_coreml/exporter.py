@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,18 @@ from bridge.errors import InvalidOption
 from bridge.formats import Exporter, Option
 from bridge.needs import condition
 from bridge.report import Report
-from bridge_coreml import interface, package
+from bridge_coreml import contract, interface, package
 from bridge_coreml.apple import coremltools
 from bridge_coreml.builder import Mil
 from bridge_coreml.export_ops import ops
 from bridge_coreml.export_ops.common import HELD, NARROWED, ints
-from bridge_coreml.legalize import passes
+from bridge_coreml.legalize import kept_float32, passes
 
 TARGETS = ("iOS15", "iOS16", "iOS17", "iOS18")
 SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
 ARRAYS = {"fp32": 65568, "fp16": 65552, "int32": 131104}
 WORDS = {"fp32": "float", "fp16": "float16", "int32": "int32", "bool": "int32"}
-UPPER = 2048
-OWN = ("coreml.range.", "coreml.shapes.", "coreml.image.", "coreml.description.")
-COLOURS = {"GRAYSCALE": (10, 1), "RGB": (20, 3), "BGR": (30, 3)}
-DESCRIBED = {"coreml.shortDescription", "coreml.author", "coreml.license", "coreml.versionString"}
+UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
 
 
 def version(options: dict[str, Any]) -> int:
@@ -43,6 +41,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         raise InvalidOption(
             "An ML Program is a folder, which a file .mlmodel cannot be.", "Name the destination .mlpackage."
         )
+    contract.check_names(model, options)
     coremltools()
     from coremltools.converters.mil.backend.mil.load import MILProtoExporter
     from coremltools.converters.mil.mil import Builder, Program
@@ -51,21 +50,26 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     target = version(options)
     program = Program()
     mil = Mil(target)
-    function, inputs, outputs = _function(mil, model, target)
+    function, inputs, outputs = _function(mil, model, options)
     program.add_function("main", function)
     weights = path / package.WEIGHTS
     weights.mkdir(parents=True)
     exported = MILProtoExporter(program, str(weights), SPECIFICATION[target]).export()
-    message = _message(model, exported, inputs, outputs, target, mil, options)
+    message = _message(model, exported, inputs, outputs, mil, options)
     package.finish(path, message.SerializeToString(deterministic=True))
     report.notes.extend(_narrowed(model))
+    report.notes.extend(
+        f"input {name}: {picture.colour} pixels from 0 to 255, times {picture.scale:g}, plus {list(picture.bias) or 0}"
+        for name, picture in contract.pictures(options["image_inputs"]).items()
+    )
 
 
-def _function(mil: Mil, model: ir.Model, target: int) -> tuple[Any, list[Any], list[Any]]:
+def _function(mil: Mil, model: ir.Model, options: dict[str, Any]) -> tuple[Any, list[Any], list[Any]]:
     """The MIL function; its ports with the variables behind them."""
     import coremltools as ct
     from coremltools.converters.mil.mil import Function
 
+    target, pictures = version(options), contract.pictures(options["image_inputs"])
     symbols: dict[str, Any] = {}
     inputs = []
     for value in model.graph.inputs:
@@ -77,6 +81,7 @@ def _function(mil: Mil, model: ir.Model, target: int) -> tuple[Any, list[Any], l
     ) as function:
         for (port, _, _), value in zip(inputs, model.graph.inputs, strict=True):
             read = mil.cast_to(function.inputs[port.held], HELD[port.dtype])
+            read = pictures[port.name].read(mil, read) if port.name in pictures else read
             mil.variables[value] = mil.builder.squeeze(x=read, axes=ints([0])) if port.dims == () else read
         mil.write_all(model.graph, ops)
         answers: list[Any] = []
@@ -91,8 +96,24 @@ def _function(mil: Mil, model: ir.Model, target: int) -> tuple[Any, list[Any], l
             made.name = name
             answers.append(made)
             outputs.append((interface.port(name, value), made))
+        labels = contract.classes(model, options["class_labels"])
+        if labels:
+            answers, outputs = _classified(mil, answers[0], outputs[0][0], labels)
         function.set_outputs(answers)
     return function, inputs, outputs
+
+
+def _classified(
+    mil: Mil, scores: Any, port: interface.Port, labels: list[Any]
+) -> tuple[list[Any], list[Any]]:
+    """The label and the probabilities by label in place of the scores."""
+    from coremltools.converters.mil.mil import mil_list
+
+    listed = mil_list([np.int64(v) for v in labels] if isinstance(labels[0], int) else labels)
+    made = mil.builder.classify(probabilities=scores, classes=mil.builder.const(val=listed))
+    made[0].name = mil.unique(contract.LABEL)
+    made[1].name = mil.unique(f"{contract.LABEL}_probs")
+    return list(made), [(dataclasses.replace(port, held=made[1].name), made[1])]
 
 
 def _held(dtype: ir.DataType | None, target: int) -> str:
@@ -127,83 +148,35 @@ def _message(
     program: Any,
     inputs: list[Any],
     outputs: list[Any],
-    target: int,
     mil: Mil,
     options: dict[str, Any],
 ) -> Any:
     from coremltools.proto import Model_pb2
 
-    message = Model_pb2.Model(specificationVersion=SPECIFICATION[target])
+    message = Model_pb2.Model(specificationVersion=SPECIFICATION[mil.version])
+    pictures = contract.pictures(options["image_inputs"])
+    labels = contract.classes(model, options["class_labels"])
     message.mlProgram.CopyFrom(program)
     for port, _, held in inputs:
         feature = message.description.input.add(name=port.held)
-        colour = images(options["image_inputs"]).get(port.name)
-        if colour is not None:
-            _image(feature.type.imageType, port, colour, held)
+        if port.name in pictures:
+            contract.write_image(feature.type.imageType, port, pictures[port.name], held)
             continue
         array = feature.type.multiArrayType
         array.dataType = ARRAYS[held]
-        _shape(array, port.dims or (1,), model, options)
-    for port, made in outputs:
+        contract.write_shape(array, port, model, options)
+    if labels:
+        scores = outputs[0][1]
+        contract.write_classes(message.description, scores.op.outputs[0].name, scores.name, labels)
+    for port, made in [] if labels else outputs:
         feature = message.description.output.add(name=port.held)
         feature.type.multiArrayType.dataType = ARRAYS[mil.kind(made)]
         if all(isinstance(d, (int, np.integer)) for d in made.shape):
             feature.type.multiArrayType.shape.extend(int(d) for d in made.shape)
-    held = message.description.metadata
-    for key, text in model.metadata_props.items():
-        if key in DESCRIBED:
-            setattr(held, key.removeprefix("coreml."), text)
-        elif not key.startswith(OWN):
-            held.userDefined[key] = text
-    held.userDefined[interface.KEY] = interface.dumped([p for p, _, _ in inputs], [p for p, _ in outputs])
+    interface.describe(message.description, model, [p for p, _, _ in inputs], [p for p, _ in outputs])
+    if options["compute_units"] != "ALL":
+        message.description.metadata.userDefined[interface.UNITS] = options["compute_units"]
     return message
-
-
-def _shape(array: Any, dims: tuple[Any, ...], model: ir.Model, options: dict[str, Any]) -> None:
-    """Default shape, and ranges where it varies: those of the source, else from 1 to the option's upper bound."""
-    ranges = []
-    for dim in dims:
-        if isinstance(dim, int):
-            ranges.append((dim, dim))
-            continue
-        low, _, high = model.metadata_props.get(f"coreml.range.{dim}", "").partition("..")
-        ranges.append(
-            (int(low) if low.isdigit() else 1, int(high) if high.isdigit() else options["upper_bound"])
-        )
-    array.shape.extend(low for low, _ in ranges)
-    if any(low != high for low, high in ranges):
-        for low, high in ranges:
-            array.shapeRange.sizeRanges.add(lowerBound=low, upperBound=high)
-
-
-def images(text: str) -> dict[str, str]:
-    """`name:RGB,other:GRAYSCALE` as colours by name. Raises InvalidOption for a colour Core ML has not."""
-    found = {}
-    for part in filter(None, (p.strip() for p in text.split(","))):
-        name, _, colour = part.rpartition(":")
-        if colour not in COLOURS or not name:
-            raise InvalidOption(
-                f"image_inputs={part!r} is not NAME:COLOUR.", f"Colours: {', '.join(COLOURS)}."
-            )
-        found[name] = colour
-    return found
-
-
-def _image(image: Any, port: interface.Port, colour: str, held: str) -> None:
-    """An image in place of an array [1, channels, height, width] of floats from 0 to 255."""
-    number, channels = COLOURS[colour]
-    dims = port.dims or ()
-    if (
-        held != "fp32"
-        or len(dims) != 4
-        or dims[:2] != (1, channels)
-        or not all(isinstance(d, int) for d in dims)
-    ):
-        raise InvalidOption(
-            f"The input {port.name} is no {colour} image.",
-            f"It must be float32 [1, {channels}, height, width].",
-        )
-    image.height, image.width, image.colorSpace = dims[2], dims[3], number
 
 
 def _narrowed(model: ir.Model) -> list[str]:
@@ -230,24 +203,52 @@ def holdable(value: ir.Value) -> bool:
 
 VALUES = condition("a tensor of numbers or booleans, not empty, of at most 5 dimensions", holdable)
 
+
+def chosen(options: dict[str, Any], path: Path | None) -> Exporter | None:
+    """Core ML's own classical models where they were asked for, or where the destination is a file."""
+    named = path is not None and path.name.lower().endswith(".mlmodel")
+    if options["kind"] != "classical" and not (options["kind"] == "auto" and named):
+        return None
+    from bridge_coreml import pipeline
+
+    return pipeline.exporter()
+
+
 exporter = Exporter(
     table=ops,
+    choose=chosen,
     legalize=passes,
     write=write,
     version=version,
     version_title=lambda number: f"iOS {number}",
     values=VALUES,
+    tolerance=lambda options: None if kept_float32(options) is None else (1e-2, 1e-2),
     options=(
+        Option(
+            "kind",
+            "an ML Program, or Core ML's own trees, linear models, support vectors and feature steps (classical); auto: "
+            "classical for a destination .mlmodel",
+            "auto",
+            str,
+            ("auto", "program", "classical"),
+        ),
         Option("minimum_deployment_target", "the oldest system the file is for", "iOS15", str, TARGETS),
         Option(
             "precision",
-            "of what is computed; inputs and outputs keep theirs",
+            "of what is computed: float32, float16, or {'keep_float32': [...]} for float16 but for these operators; inputs "
+            "and outputs keep theirs",
             "float32",
-            str,
-            ("float32", "float16"),
         ),
         Option("keep_float32", "names or kinds of operators that stay float32, with commas between them", ""),
-        Option("image_inputs", "inputs that take images, as NAME:COLOUR with commas between them", ""),
-        Option("upper_bound", "of dimensions whose range the source does not say", UPPER, int),
+        Option(
+            "image_inputs",
+            "inputs that take images: NAME:COLOUR, or NAME:COLOUR:SCALE:BIAS/BIAS/BIAS, with commas between them",
+            "",
+        ),
+        Option("class_labels", "of the only output, with commas between them; else those of the source", ""),
+        Option("ranges", "of dimensions that vary, as NAME:LOWEST..HIGHEST with commas between them", ""),
+        Option("shapes", "an input may have, as NAME:SHAPE|SHAPE, such as x:1x3x224x224|1x3x256x256", ""),
+        Option("upper_bound", "of dimensions whose range nobody says", contract.UPPER, int),
+        Option("compute_units", "Core ML may use when bridge.run runs the file on a Mac", "ALL", str, UNITS),
     ),
 )

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option
-from bridge_coreml.classical import NETWORKS, NOT_READ, PIPELINES, STEPS, classical
+from bridge_coreml.classical import NETWORKS, NOT_READ, PIPELINES, STEPS, WHOLE, classical
 from bridge_coreml.import_ops import ops
 from bridge_coreml.network import network
 from bridge_coreml.program import program
@@ -32,7 +32,7 @@ APPLE_ONLY = {
 MODELS: dict[str, Callable[[File, dict[str, Any]], ir.Model]] = {
     "mlProgram": program,
     **dict.fromkeys(NETWORKS, network),
-    **dict.fromkeys((*PIPELINES, *STEPS), classical),
+    **dict.fromkeys((*PIPELINES, *STEPS, *WHOLE), classical),
 }
 
 
@@ -70,6 +70,13 @@ importer = Importer(
     load,
     (
         Option("function", "of a program that has several; the default one when not named", ""),
+        Option(
+            "rows",
+            "of a classical model: one record at a time, as Core ML takes them, or as many as are given",
+            "one",
+            str,
+            ("one", "many"),
+        ),
         Option(
             "labels",
             "of a classifier: kept as metadata, or also an output with the predicted label",

@@ -16,6 +16,9 @@ import onnx_ir as ir
 from bridge import hub
 
 KEY = "bridge.interface"
+UNITS = "bridge.compute_units"
+OWN = ("coreml.range.", "coreml.shapes.", "coreml.image.", "coreml.description.")
+DESCRIBED = {"coreml.shortDescription", "coreml.author", "coreml.license", "coreml.versionString"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,17 @@ def port(held: str, value: ir.Value) -> Port:
 
 def dumped(inputs: list[Port], outputs: list[Port]) -> str:
     return json.dumps({"inputs": [p.to_json() for p in inputs], "outputs": [p.to_json() for p in outputs]})
+
+
+def describe(description: Any, model: ir.Model, inputs: list[Port], outputs: list[Port]) -> None:
+    """What the file says of the whole model: author, licence and the like, and its own metadata with the interface."""
+    held = description.metadata
+    for key, text in model.metadata_props.items():
+        if key in DESCRIBED:
+            setattr(held, key.removeprefix("coreml."), text)
+        elif not key.startswith(OWN):
+            held.userDefined[key] = text
+    held.userDefined[KEY] = dumped(inputs, outputs)
 
 
 def loaded(text: str) -> tuple[dict[str, Port], dict[str, Port]]:

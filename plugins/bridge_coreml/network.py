@@ -239,6 +239,9 @@ class Scope:
             results = results if isinstance(results, (tuple, list)) else (results,)
             for name, made in zip(node.outputs, results, strict=False):
                 if made is not None:
-                    self.values[name] = (
-                        made if made.dtype == ir.DataType.FLOAT else self.op.Cast(made, to=FLOAT)
-                    )
+                    self.values[name] = self._blob(made)
+
+    def _blob(self, made: ir.Value) -> ir.Value:
+        """Blobs are floats, of rank 1 at least."""
+        made = made if made.dtype == ir.DataType.FLOAT else self.op.Cast(made, to=FLOAT)
+        return self.op.Reshape(made, np.array([1], np.int64)) if hub.rank_of(made) == 0 else made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import onnx_ir as ir
 
 from bridge.errors import ExecutionFailed, InvalidInput
 from bridge.runtime import Outputs, check_inputs, run_hub
-from bridge_coreml.interface import KEY, loaded
+from bridge_coreml.interface import KEY, UNITS, loaded
 
 
 def run(path: Path, inputs: dict[str, Any]) -> Outputs:
@@ -55,7 +56,8 @@ def predicted(path: Path, model: ir.Model, inputs: dict[str, Any]) -> Outputs:
     before, after = loaded(model.metadata_props.get(KEY, ""))
     ct = coremltools()
     try:
-        described = ct.models.MLModel(str(path))
+        units = getattr(ct.ComputeUnit, model.metadata_props.get(UNITS, ""), ct.ComputeUnit.ALL)
+        described = ct.models.MLModel(str(path), compute_units=units)
         given = {p.name: p.held for p in before.values()}
         pictures = {n for n in inputs if f"coreml.image.{given.get(n, n)}" in model.metadata_props}
         values = described.predict(
@@ -66,12 +68,20 @@ def predicted(path: Path, model: ir.Model, inputs: dict[str, Any]) -> Outputs:
     held = {p.name: p.held for p in after.values()}
     found = {}
     for value in model.graph.outputs:
-        array = np.asarray(values[held.get(value.name or "", value.name)])
+        array = _array(values[held.get(value.name or "", value.name)], model)
         array = array.astype(value.dtype.numpy()) if value.dtype else array
         found[value.name or ""] = (
             array.reshape(()) if value.shape is not None and not len(value.shape) else array
         )
     return Outputs(found, f"Core ML through coremltools {ct.__version__}")
+
+
+def _array(answer: Any, model: ir.Model) -> np.ndarray:
+    """Probabilities by class in the order of the classes; anything else as it is."""
+    if not isinstance(answer, dict):
+        return np.asarray(answer)
+    classes = json.loads(model.metadata_props.get("coreml.classes", "[]")) or list(answer)
+    return np.array([answer[c] for c in classes])
 
 
 def _plain(array: np.ndarray) -> np.ndarray:

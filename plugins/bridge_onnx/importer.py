@@ -18,8 +18,8 @@ from bridge.passes import opset
 from bridge.passes.constants import LiftConstants
 from bridge.passes.rewrite import Rewrite
 from bridge.passes.shapes import InferShapes
-from bridge.report import Blocker
 from bridge_onnx.import_attention import ops
+from bridge_onnx.maps import without_maps
 
 LIMIT = 2**31
 
@@ -50,12 +50,14 @@ def _parse(src: Any) -> tuple[ir.Model, str]:
     if isinstance(src, ir.Model):
         return src.clone(), ""
     if isinstance(src, onnx.ModelProto):
-        model = ir.from_proto(src)
+        proto, notes = without_maps(src)
+        model = ir.from_proto(proto)
+        hub.note(model, notes)
         _attach_external_data(model, None)
         return model, ""
     path = Path(src)
     proto, digest = read(path)
-    _refuse_maps(proto)
+    proto, notes = without_maps(proto)
     try:
         model = ir.from_proto(proto)
     except Exception as error:
@@ -64,6 +66,7 @@ def _parse(src: Any) -> tuple[ir.Model, str]:
         raise UnreadableFile(
             f"{path} is not a readable ONNX model: a name is not UTF-8.", "Is the file complete?"
         )
+    hub.note(model, notes)
     _attach_external_data(model, path.parent)
     return model, digest
 
@@ -102,18 +105,6 @@ def _unreadable(path: Path, error: Exception) -> UnreadableFile:
     return UnreadableFile(
         f"{path} is not a readable ONNX model: {_first_line(error)}", "Is the file complete?"
     )
-
-
-def _refuse_maps(proto: onnx.ModelProto) -> None:
-    """The hub's values are tensors, sequences and optionals."""
-    zips = [n for n in proto.graph.node if n.op_type in ("ZipMap", "CastMap", "DictVectorizer")]
-    if zips:
-        blockers = [
-            Blocker(n.op_type, n.name, "", "makes or reads maps, which the hub does not hold") for n in zips
-        ]
-        raise UnsupportedModel(
-            "The model holds maps:", blockers, "Export it without ZipMap (zipmap=False in skl2onnx)."
-        )
 
 
 def _attach_external_data(model: ir.Model, folder: Path | None) -> None:

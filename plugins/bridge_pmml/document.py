@@ -1,11 +1,12 @@
 """A PMML 4.4 document being written: data fields, derived fields, model segments and outputs.
 
 A hub value of N records is a row of columns, each a field or a constant. What only reads data fields is derived in the
-TransformationDictionary; what reads a model's answer is derived in the last segment of the chain.
+TransformationDictionary; what reads a model's answer is derived where it is read: in a later model, or in the outputs.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Sequence
@@ -15,8 +16,6 @@ from typing import Any
 import numpy as np
 from lxml import etree
 
-from bridge.errors import UnsupportedModel
-from bridge.report import Blocker
 from bridge_pmml.reader import INTERFACE
 
 NAMESPACE = "http://www.dmg.org/PMML-4_4"
@@ -51,6 +50,11 @@ class Document:
     fields: dict[str, str] = field(default_factory=dict)
     derived: list[tuple[Ref, Any]] = field(default_factory=list)
     segments: list[Any] = field(default_factory=list)
+    answers: int = 0
+    targets: dict[str, Sequence[str]] = field(default_factory=dict)
+    labels: list[Any] = field(default_factory=list)
+    given: dict[str, None] = field(default_factory=dict)
+    roots: dict[str, list[str]] = field(default_factory=dict)
     outputs: list[tuple[str, Any, str]] = field(default_factory=list)
     interface: dict[str, Any] = field(default_factory=dict)
     made: dict[Any, Ref] = field(default_factory=dict)
@@ -61,10 +65,10 @@ class Document:
         return Ref(name, kind)
 
     def fresh(self, stem: str) -> str:
-        taken = {*self.fields, *(ref.name for ref, _ in self.derived)}
-        index = len(self.derived) + len(self.segments) + 1
-        while f"{stem}{index}" in taken:
-            index += 1
+        """A name no data field has; those of derived fields and answers are numbered."""
+        index = len(self.derived) + self.answers
+        while f"{stem}{index}" in self.fields:
+            stem += "_"
         return f"{stem}{index}"
 
     def apply(self, function: str, *arguments: Any, kind: str = "double", **attributes: str) -> Ref:
@@ -90,8 +94,20 @@ class Document:
         return self.apply("if", condition, then, otherwise, kind=kind)
 
     def compare(self, function: str, a: Any, b: Any) -> Ref:
-        """False where an operand is missing, as NaN compares."""
+        """False where an operand is missing, as NaN compares; empty text is what is missing. To PMML4S no integer is equal to a double."""
+        for one, other in ((a, b), (b, a)):
+            if isinstance(one, str) and not one and isinstance(other, Ref):
+                return self.apply(
+                    "isMissing" if function == "equal" else "isNotMissing", other, kind="boolean"
+                )
+        if "integer" in (kind_of(a), kind_of(b)) and kind_of(a) != kind_of(b):
+            a, b = self.as_double(a), self.as_double(b)
         return self.apply(function, a, b, kind="boolean", mapMissingTo="false")
+
+    def as_double(self, item: Any) -> Any:
+        if kind_of(item) != "integer":
+            return item
+        return self.apply("+", item, 0.0) if isinstance(item, Ref) else float(item)
 
     def total(self, terms: Sequence[Any]) -> Any:
         """A sum in which a missing term makes the whole missing; a balanced tree, so that documents stay shallow."""
@@ -106,57 +122,117 @@ class Document:
             return x * factor
         return x if factor == 1 else 0.0 if factor == 0 else self.apply("*", x, float(factor))
 
-    def model(self, node: Any, reads: Sequence[Any], op: str, origin: str) -> Ref:
-        """The answer of a regression model as a field; the model becomes a segment of the chain."""
-        if any(isinstance(r, Ref) and r.late for r in reads):
-            reason = "reads what another model says, which a chain of PMML models does not hand on through formulas"
-            raise UnsupportedModel("The model cannot be written as PMML:", [Blocker(op, origin, "", reason)])
-        ref = Ref(self.fresh("m"), "double", True)
-        names = dict.fromkeys(name for r in reads if isinstance(r, Ref) for name in self.sources(r))
-        schema = etree.Element("MiningSchema")
-        for name in names:
-            etree.SubElement(schema, "MiningField", name=name)
+    def columns(self, x: Cols) -> list[Ref]:
+        """Columns as fields, for models read nothing else."""
+        return [a if isinstance(a, Ref) else self.apply("+", float(a), 0.0) for a in x.items]
+
+    def target(self, classes: Sequence[str] = ()) -> str:
+        """A new target field, of these classes, or a number without."""
+        name = f"target{len(self.targets) + 1}"
+        while name in self.fields or any(name == o for o, _, _ in self.outputs):
+            name += "_"
+        self.targets[name] = classes
+        return name
+
+    def classes(self, count: int) -> list[str]:
+        """The labels of the hub's classes, when there are so many of them; else numbers from 1."""
+        spelled = [literal(v) for v in self.labels]
+        return spelled if len(set(spelled)) == count == len(spelled) else [str(i + 1) for i in range(count)]
+
+    def model(self, node: Any, reads: Sequence[Ref], *wanted: dict[str, str], target: str = "") -> list[Ref]:
+        """The answers of a model as fields, the predicted value or those `wanted`; the model becomes a segment of the chain.
+
+        What it reads of earlier models' answers is derived inside it.
+        """
+        self.answers += 1
+        stem, many = self.fresh("m"), len(wanted) > 1
+        refs = [Ref(f"{stem}_{i + 1}" if many else stem, "double", True) for i in range(len(wanted) or 1)]
         output = etree.Element("Output")
-        etree.SubElement(
-            output,
-            "OutputField",
-            name=ref.name,
-            feature="predictedValue",
-            optype="continuous",
-            dataType="double",
-        )
-        node.insert(0, schema)
+        for ref, entry in zip(refs, wanted or ({"feature": "predictedValue"},), strict=True):
+            kinds = {"optype": "continuous", "dataType": "double"}
+            etree.SubElement(output, "OutputField", name=ref.name, **kinds, **entry)
+        late = self.behind(reads)
+        node.insert(0, self.schema([*reads, *(Ref(n) for r, _ in late for n in self.sources(r))]))
+        if target:
+            etree.SubElement(node[0], "MiningField", name=target, usageType="target")
         node.insert(1, output)
-        self.segments.append((ref, node))
-        return ref
+        if late:
+            local = etree.Element("LocalTransformations")
+            self._dictionary(local, [(r, copy.deepcopy(n)) for r, n in late])
+            node.insert(2, local)
+        self.given.update(dict.fromkeys(r.name for r in refs))
+        self.segments.append(node)
+        return refs
+
+    def schema(self, reads: Sequence[Ref]) -> Any:
+        """The mining schema of a model that reads these fields."""
+        schema = etree.Element("MiningSchema")
+        for name in dict.fromkeys(n for ref in reads for n in self.sources(ref)):
+            etree.SubElement(schema, "MiningField", name=name)
+        return schema
+
+    def behind(self, reads: Sequence[Ref]) -> list[tuple[Ref, Any]]:
+        """The derived fields among these, and those they are made of, that read a model's answer."""
+        known = {r.name: (r, n) for r, n in self.derived if r.late}
+        found: dict[str, None] = {}
+        pending = [r.name for r in reads]
+        while pending:
+            name = pending.pop()
+            if name in known and name not in found:
+                found[name] = None
+                pending += [f.get("field") for f in known[name][1].iter("FieldRef")]
+        return [entry for name, entry in known.items() if name in found]
 
     def sources(self, ref: Ref) -> list[str]:
-        """The data fields a field is made of."""
-        if ref.name in self.fields:
-            return [ref.name]
-        node = next(n for r, n in self.derived if r.name == ref.name)
-        known = {r.name: r for r, _ in self.derived}
-        found: dict[str, None] = {}
-        for used in node.iter("FieldRef"):
-            name = used.get("field")
-            found.update(dict.fromkeys([name] if name in self.fields else self.sources(known[name])))
-        return list(found)
+        """The data fields and models' answers a field is made of."""
+        if ref.name not in self.roots:
+            if ref.name in self.fields or ref.name in self.given:
+                self.roots[ref.name] = [ref.name]
+            else:
+                node = next(n for r, n in reversed(self.derived) if r.name == ref.name)
+                used = [Ref(f.get("field")) for f in node.iter("FieldRef")]
+                self.roots[ref.name] = list(dict.fromkeys(n for u in used for n in self.sources(u)))
+        return self.roots[ref.name]
+
+    def prune(self) -> None:
+        """Leave derived fields out that nothing reads."""
+        known = {r.name: n for r, n in self.derived}
+        pending = [item.name for _, item, _ in self.outputs if isinstance(item, Ref)]
+        for model in self.segments:
+            pending += [e.get(a) for e in model.iter() for a in ("field", "name") if e.get(a) in known]
+        found = set()
+        while pending:
+            name = pending.pop()
+            if name in known and name not in found:
+                found.add(name)
+                pending += [f.get("field") for f in known[name].iter("FieldRef")]
+        self.derived = [(r, n) for r, n in self.derived if r.name in found]
 
     def xml(self) -> bytes:
         """The whole document."""
+        self.prune()
         root = etree.Element("PMML", version="4.4", nsmap={None: NAMESPACE})
         header = etree.SubElement(root, "Header")
         etree.SubElement(
             header, "Extension", name=INTERFACE, value=json.dumps(self.interface, ensure_ascii=False)
         )
         etree.SubElement(header, "Application", name="bridge")
-        dictionary = etree.SubElement(root, "DataDictionary", numberOfFields=str(len(self.fields)))
+        dictionary = etree.SubElement(
+            root, "DataDictionary", numberOfFields=str(len(self.fields) + len(self.targets))
+        )
         for name, kind in self.fields.items():
             etree.SubElement(dictionary, "DataField", name=name, optype=optype(kind), dataType=kind)
+        for name, classes in self.targets.items():
+            kind = "string" if classes else "double"
+            declared = etree.SubElement(
+                dictionary, "DataField", name=name, optype=optype(kind), dataType=kind
+            )
+            for label in classes:
+                etree.SubElement(declared, "Value", value=label)
         early = [(r, n) for r, n in self.derived if not r.late]
         if early:
             self._dictionary(etree.SubElement(root, "TransformationDictionary"), early)
-        model = self._chain() if self.segments else self._last("RegressionModel")
+        model = self._chain() if len(self.segments) > 1 else self._alone() if self.segments else self._last()
         if self.verification:
             model.append(self._verification())
         root.append(model)
@@ -194,34 +270,49 @@ class Document:
 
     def _chain(self) -> Any:
         model = etree.Element("MiningModel", functionName="regression", modelName=self.name)
-        schema = etree.SubElement(model, "MiningSchema")
-        for name in self.fields:
-            etree.SubElement(schema, "MiningField", name=name)
+        model.append(self.schema([Ref(n) for n in self.fields]))
         held = etree.SubElement(model, "Segmentation", multipleModelMethod="modelChain")
-        last = ("", self._last("RegressionModel"))
-        for index, (_, node) in enumerate([*self.segments, last]):
+        for index, node in enumerate([*self.segments, self._last()]):
             segment = etree.SubElement(held, "Segment", id=str(index + 1))
             etree.SubElement(segment, "True")
             segment.append(node)
         return model
 
-    def _last(self, tag: str) -> Any:
+    def _alone(self) -> Any:
+        """The only model, whose answers and what is derived of them are outputs that do not leave the document."""
+        [model] = self.segments
+        model.set("modelName", self.name)
+        schema = self.schema([Ref(n) for n in self.fields])
+        schema.extend(m for m in model[0] if m.get("usageType") == "target")
+        model.replace(model[0], schema)
+        for entry in model[1]:
+            entry.set("isFinalResult", "false")
+        for ref, node in self.derived:
+            if ref.late:
+                self._output(model[1], ref.name, ref.kind, node, isFinalResult="false")
+        for name, item, kind in self.outputs:
+            self._output(model[1], name, kind, expression(item))
+        return model
+
+    def _output(self, parent: Any, name: str, kind: str, node: Any, **attributes: str) -> None:
+        entry = etree.SubElement(
+            parent,
+            "OutputField",
+            name=name,
+            feature="transformedValue",
+            optype=optype(kind),
+            dataType=kind,
+            **attributes,
+        )
+        entry.append(node)
+
+    def _last(self) -> Any:
         """The model whose outputs are the document's: everything is derived, so its own prediction is a constant."""
-        model = etree.Element(tag, functionName="regression", modelName=self.name)
-        schema = etree.SubElement(model, "MiningSchema")
-        for name in (*self.fields, *(ref.name for ref, _ in self.segments)):
-            etree.SubElement(schema, "MiningField", name=name)
+        model = etree.Element("RegressionModel", functionName="regression", modelName=self.name)
+        model.append(self.schema([Ref(n) for n in (*self.fields, *self.given)]))
         output = etree.SubElement(model, "Output")
         for name, item, kind in self.outputs:
-            entry = etree.SubElement(
-                output,
-                "OutputField",
-                name=name,
-                feature="transformedValue",
-                optype=optype(kind),
-                dataType=kind,
-            )
-            entry.append(expression(item))
+            self._output(output, name, kind, expression(item))
         late = [(r, n) for r, n in self.derived if r.late]
         if late:
             self._dictionary(etree.SubElement(model, "LocalTransformations"), late)
@@ -255,9 +346,10 @@ def kind_of(item: Any) -> str:
 
 
 def literal(item: Any) -> str:
+    """As XML Schema and Java both spell it: infinity is a number that overflows, for they have no word in common."""
     if isinstance(item, (bool, np.bool_)):
         return "true" if item else "false"
     if isinstance(item, (float, np.floating)):
         number = float(item)
-        return "INF" if number == math.inf else "-INF" if number == -math.inf else repr(number)
+        return f"{'-' * (number < 0)}1e999" if math.isinf(number) else repr(number)
     return str(item)

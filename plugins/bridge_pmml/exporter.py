@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass, TopologicalSortPass
 
 from bridge import hub
 from bridge.errors import InvalidOption
@@ -19,6 +20,7 @@ from bridge.report import Report
 from bridge_pmml.document import Cols, Document, Ref, kind_of
 from bridge_pmml.export_ops import ops
 from bridge_pmml.export_ops.common import plain
+from bridge_pmml.raising import RaiseModels
 
 KINDS = {
     "DOUBLE": "double",
@@ -29,6 +31,7 @@ KINDS = {
     "BOOL": "boolean",
 }
 NAMES = "bridge.feature_names"
+CLASSES = "bridge.classes."
 
 
 def kind_of_value(value: ir.Value) -> str:
@@ -43,6 +46,8 @@ DTYPES = frozenset(["FLOAT", "DOUBLE", "INT32", "INT64", "BOOL", "STRING"])
 def held(value: ir.Value) -> bool:
     """Records in rows: [N] or [N, F] of numbers, truth values or text."""
     maker = value.producer()
+    if not isinstance(value.type, ir.TensorType | None):
+        return False
     if value.shape is None and maker is not None and maker.domain == "ai.onnx.ml":
         return True
     if value.dtype is None or value.shape is None or value.dtype.name not in DTYPES:
@@ -50,7 +55,7 @@ def held(value: ir.Value) -> bool:
     rank = len(value.shape)
     if value.is_graph_input() and rank == 2 and not isinstance(value.shape[1], int):
         return False
-    unfolded = maker is not None and maker.op_type == "OneHotEncoder"
+    unfolded = maker is not None and maker.op_type == "OneHotEncoder" and not value.is_graph_output()
     return rank in (1, 2) or (unfolded and rank <= 3)
 
 
@@ -65,8 +70,7 @@ def accepts(node: ir.Node) -> bool:
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
-    """Write a legal hub model. Raises InvalidOption for names that do not fit, UnsupportedModel for models that read
-    one another's answers."""
+    """Write a legal hub model. Raises InvalidOption for names that do not fit."""
     document = built(model, options)
     if options.get("verification"):
         document.verification = records(model, document, int(options["verification"]))
@@ -76,7 +80,10 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
 
 def built(model: ir.Model, options: dict[str, Any]) -> Document:
     """The document of a legal hub model."""
-    doc = Document(model.graph.name or "model")
+    doc = Document(model.metadata_props.get("bridge.estimator") or model.graph.name or "model")
+    model = model.clone()
+    for step in (RaiseModels(), RemoveUnusedNodesPass(), TopologicalSortPass()):
+        step(model)
     values: dict[ir.Value, Any] = {}
     names = feature_names(model, options.get("feature_names") or "")
     doc.interface = {"inputs": [], "outputs": []}
@@ -85,6 +92,7 @@ def built(model: ir.Model, options: dict[str, Any]) -> Document:
         kind = kind_of_value(value)
         values[value] = Cols([doc.data(n, kind) for n in fields], len(value.shape or ()) == 1)
         doc.interface["inputs"].append(described(value, fields))
+    labels = doc.labels = class_labels(model)
     for node in model.graph:
         rule = ops.find(hub.qualified(node), node)
         assert rule is not None
@@ -94,7 +102,6 @@ def built(model: ir.Model, options: dict[str, Any]) -> Document:
             node.outputs, found if isinstance(found, tuple) else (found,), strict=False
         ):
             values[output] = result
-    labels = class_labels(model)
     taken = set(doc.fields)
     for value in model.graph.outputs:
         columns = values.get(value)
@@ -166,8 +173,8 @@ def feature_names(model: ir.Model, given: str | list[str]) -> dict[ir.Value, lis
 
 
 def class_labels(model: ir.Model) -> list[Any]:
-    """The labels a classifier picks by place, when there is one such table."""
-    tables = []
+    """The labels the model's metadata lists, or a classifier picks by place, when there is one such table."""
+    tables = [json.loads(v) for k, v in model.metadata_props.items() if k.startswith(CLASSES)]
     for node in model.graph:
         table = (
             hub.const(node.inputs[0])
@@ -176,7 +183,7 @@ def class_labels(model: ir.Model) -> list[Any]:
         )
         if table is not None and table.size > 1 and any(reaches(o, model) for o in node.outputs):
             tables.append([plain(v) for v in table.ravel()])
-    return tables[0] if len(tables) == 1 else []
+    return tables[0] if tables and all(t == tables[0] for t in tables) else []
 
 
 def reaches(value: ir.Value, model: ir.Model) -> bool:

@@ -11,16 +11,25 @@ import numpy as np
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
 from bridge.report import Blocker
+from bridge_pmml import texts
 from bridge_pmml.fields import Field, Scope, interval, within
 from bridge_pmml.functions import NUMERIC, TOLERANT, WHOLE, functions
 from bridge_pmml.reader import Element, child, children, describe, flag, number, table, text
 from bridge_pmml.values import Truth, Val, either, is_text, joined, negated, parse
 
 expressions = OpTable("PMML expressions")
-TAGS = ("FieldRef", "Constant", "NormContinuous", "NormDiscrete", "Discretize", "MapValues", "Apply")
-FOREIGN = ("TextIndex", "Aggregate", "Lag")
+TAGS = (
+    "FieldRef",
+    "Constant",
+    "NormContinuous",
+    "NormDiscrete",
+    "Discretize",
+    "MapValues",
+    "Apply",
+    "TextIndex",
+)
+FOREIGN = ("Aggregate", "Lag")
 WHY = {
-    "TextIndex": "counts words in text, which no tensor operator does",
     "Aggregate": "reads other records than the one scored",
     "Lag": "reads other records than the one scored",
 }
@@ -221,6 +230,12 @@ def spelled(node: Element, entries: list[str]) -> tuple[str, ...]:
     """Every value an expression can give, as written."""
     given = [node.get(a) for a in ("defaultValue", "mapMissingTo")]
     return tuple(dict.fromkeys([*entries, *(g for g in given if g is not None)]))
+
+
+@expressions.op("TextIndex")
+def text_index(scope: Scope, node: Element) -> Val:
+    """How often a term stands in a text."""
+    return texts.counted(scope, node, value(scope, expression_of(node)))
 
 
 @expressions.op("Apply")

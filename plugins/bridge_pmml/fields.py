@@ -128,10 +128,13 @@ class Inputs:
         )
         return column if value.dtype in (STRING, DOUBLE) else op.Cast(column, to=DOUBLE)
 
-    def declare(self, name: str) -> ir.Value:
-        return self._input(name, self.fields[name].dtype, 1)
+    def declare(self, name: str, width: int | str = 1) -> ir.Value:
+        """An input [N, width]; raises UnreadableFile for a field that is not there."""
+        if name not in self.fields:
+            raise UnreadableFile(f"The field {name!r} is not defined.")
+        return self._input(name, self.fields[name].dtype, width)
 
-    def _input(self, name: str, dtype: ir.DataType, width: int) -> ir.Value:
+    def _input(self, name: str, dtype: ir.DataType, width: int | str) -> ir.Value:
         value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(["N", width]))
         self.graph.inputs.append(value)
         return value
@@ -232,8 +235,10 @@ class Scope:
         """The scope of a model inside this one, its mining schema applied."""
         inner = Scope(self.columns, self)
         for node in children(schema, "MiningField"):
-            if node.get("usageType", "active") in ("active", "group", "order"):
-                name = text(node, "name")
+            usage, name = node.get("usageType", "active"), text(node, "name")
+            if usage in ("group", "order"):
+                inner.later[name] = lambda node=node, name=name: inner.treat(node, self.get(name))
+            elif usage == "active":
                 if self.knows(name):
                     inner.names[name] = inner.treat(node, self.get(name))
                 else:

@@ -18,7 +18,7 @@ from bridge.errors import UnreadableFile
 from bridge_pmml import predicates
 from bridge_pmml.fields import Scope
 from bridge_pmml.predicates import predicate_of
-from bridge_pmml.reader import Element, child, children, describe, number, text
+from bridge_pmml.reader import Element, child, describe, number, text
 from bridge_pmml.values import DOUBLE, ML, Columns, parse
 
 MODES = {"lessOrEqual": 0, "lessThan": 1, "greaterOrEqual": 2, "greaterThan": 3, "equal": 4}
@@ -31,6 +31,7 @@ OPPOSITE = {
     "notEqual": "equal",
 }
 LEQ, GEQ = 0, 2
+ASKING = ("lastPrediction", "nullPrediction", "defaultChild")
 LARGEST = 4_000_000
 Ref = tuple[bool, int]
 
@@ -122,7 +123,7 @@ class Features:
                 placed[at] = len(placed)
         self.order = placed
         if not parts:
-            parts = [columns.constant(0.0).tensor]
+            self.order, parts = {0: 0}, [columns.constant(0.0).tensor]
         return parts[0] if len(parts) == 1 else op.Concat(*parts, axis=1)
 
 
@@ -196,8 +197,40 @@ class Grower:
         return self.arrays.leaf(self.tree, self.rows[key])
 
     def _node(self, node: Element, known: frozenset[int], missed: int) -> Ref:
-        below = children(node, "Node")
-        return self._choose(node, below, 0, known, missed) if below else self._leaf(node, missed)
+        below = list(node.iterchildren("Node"))
+        if not below:
+            return self._leaf(node, missed)
+        found = self._halves(node, below, known, missed) if len(below) == 2 else None
+        return self._choose(node, below, 0, known, missed) if found is None else found
+
+    def _halves(self, node: Element, below: list[Element], known: frozenset[int], missed: int) -> Ref | None:
+        """Two children on either side of a threshold of a number, as most trees have; None for others."""
+        first, second = (dict(b[0].items()) if b[0].tag == "SimplePredicate" else {} for b in below)
+        operator, name = first.get("operator", ""), first.get("field", "")
+        if operator not in MODES or OPPOSITE[operator] != second.get("operator") or operator == "equal":
+            return None
+        if name != second.get("field") or first.get("value") != second.get("value") or "value" not in first:
+            return None
+        column = self.features.column(name)
+        if column is None:
+            return None
+        sure = column in known or column in self.features.present
+        if not sure and self.strategy in ASKING:
+            return None
+        split = parse(first["value"], "double")
+        if column in self.features.floats:
+            split = float(np.float32(split))
+        arrays, after = self.arrays, known if column in known else known | {column}
+        at = arrays.node(column, MODES[operator], split, False)
+        arrays.true[at] = self._node(below[0], after, missed)
+        if sure:
+            arrays.false[at] = self._node(below[1], after, missed)
+            return False, at
+        other = arrays.node(column, MODES[OPPOSITE[operator]], split, False)
+        arrays.false[at] = False, other
+        arrays.true[other] = self._node(below[1], after, missed)
+        arrays.false[other] = self._leaf(node if self.last else None, missed)
+        return False, at
 
     def _choose(
         self,

@@ -14,7 +14,7 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
-from bridge_pmml import predicates, special
+from bridge_pmml import predicates, special, texts
 from bridge_pmml.reader import Element, describe
 from bridge_pmml.values import BOOL, DOUBLE, INT64, Columns, Truth, Val, either, joined, negated
 
@@ -70,7 +70,7 @@ NUMERIC: dict[str, tuple[Callable, int]] = {
     "ln": (lambda op, x: op.Log(x), 1),
     "sqrt": (lambda op, x: op.Sqrt(x), 1),
     "abs": (lambda op, x: op.Abs(x), 1),
-    "exp": (lambda op, x: op.Exp(x), 1),
+    "exp": (special.exp, 1),
     "pow": (power, 2),
     "floor": (lambda op, x: op.Floor(x), 1),
     "ceil": (lambda op, x: op.Ceil(x), 1),
@@ -227,6 +227,13 @@ def choice(scope, node, condition, then, otherwise=None):
     then, otherwise = (columns.truth(v) if isinstance(v, Truth) else v for v in (then, otherwise))
     gap = columns.constant("" if then.text else math.nan, then.kind)
     return columns.where(truth.true, then, columns.where(truth.false, otherwise or gap, gap))
+
+
+@functions.op("dateDaysSinceYear", "dateSecondsSinceYear", "dateSecondsSinceMidnight")
+def since(scope, node, x, year=None):
+    name = node.get("function")
+    expect(node, (x,) if year is None else (x, year), 1 if name.endswith("Midnight") else 2)
+    return texts.since(scope, node, name, x, year)
 
 
 @functions.op("concat")

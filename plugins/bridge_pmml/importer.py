@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from bridge.report import Blocker
 from bridge_pmml import expressions, results
 from bridge_pmml.fields import Field, Inputs, Scope, active
 from bridge_pmml.import_ops import ops
+from bridge_pmml.import_ops.association import basket_field
 from bridge_pmml.models import MODELS, handled, model_of, prepared
 from bridge_pmml.reader import (
     INTERFACE,
@@ -31,8 +35,8 @@ from bridge_pmml.reader import (
 )
 from bridge_pmml.values import Columns, Val, negated
 
+ITEMS = "items"
 WHY = {
-    "AssociationModel": "reads a basket of items rather than fields of a record",
     "SequenceModel": "reads a sequence of events rather than fields of a record",
     "TimeSeriesModel": "forecasts from its own past, which no record holds",
     "BaselineModel": "keeps state between records",
@@ -49,14 +53,31 @@ def load(src: Any, inputs: str = "fields", outputs: str = "all", self_check: boo
     PMML, UnsupportedModel for what no function of a record gives.
     """
     path = Path(src)
+    with uncollected():
+        return _load(path, inputs == "matrix", outputs == "numbers", self_check)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without garbage collection: a forest is a million objects, all of them in use."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model:
     root = read(path)
-    version = text(root, "version") if root.get("version") else ""
+    version = root.get("version", "")
     if not version.startswith(VERSIONS):
         raise UnreadableFile(
             f"{path} says PMML version {version or 'nothing'}.", "Versions 3.0 to 4.4 are read."
         )
     try:
-        model = _model(root, inputs == "matrix", outputs == "numbers")
+        model = _model(root, packed, numbers)
     except (BridgeError, MemoryError):
         raise
     except Exception as error:
@@ -139,6 +160,10 @@ def _opsets() -> dict[str, int]:
 
 def _declare(node: Element, inputs: Inputs, packed: bool) -> None:
     """Inputs for the active fields of the model, in order."""
+    basket = basket_field(node) if node.tag == "AssociationModel" else ""
+    if basket:
+        inputs.declare(basket, ITEMS)
+        return
     names = []
     for item in active(child(node, "MiningSchema")):
         name = text(item, "name")
@@ -156,13 +181,13 @@ def _finish(graph: ir.Graph, columns: Columns, chosen: dict[str, Val], scope: Sc
     keep = negated(scope.invalid, columns.op)
     taken = {v.name for v in graph.inputs}
     for name, val in chosen.items():
-        val = columns.blank(val, keep)
-        value = columns.op.Identity(val.tensor)
+        width = val.width
+        value = columns.op.Identity(columns.blank(val, keep).tensor)
         while name in taken:
             name += "_output"
         taken.add(name)
         value.name = name
-        value.shape = ir.Shape([graph.inputs[0].shape[0] if graph.inputs else 1, 1])
+        value.shape = ir.Shape([graph.inputs[0].shape[0] if graph.inputs else 1, width])
         graph.outputs.append(value)
 
 

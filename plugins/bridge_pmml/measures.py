@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bridge.errors import UnreadableFile
+from bridge_pmml import special
 from bridge_pmml.reader import Element, child, describe, matrix, number
 from bridge_pmml.values import Columns
 
@@ -85,7 +86,7 @@ class Measure:
             return op.Abs(op.Sub(x, y))
         if name == "gaussSim":
             gap, scale = op.Sub(x, y), number(field, "similarityScale", 1.0)
-            return op.Exp(op.Mul(op.Mul(gap, gap), self.columns.scalar(-math.log(2) / scale**2)))
+            return special.exp(op, op.Mul(op.Mul(gap, gap), self.columns.scalar(-math.log(2) / scale**2)))
         if name in ("delta", "equal"):
             same = op.Equal(x, y)
             return op.Cast(same if name == "equal" else op.Not(same), to=11)

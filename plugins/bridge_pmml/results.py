@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,9 @@ ENTITY = ("entityId", "clusterId", "ruleId")
 
 @dataclass
 class Result:
-    """A model's answer. `labels` are the classes as written, `probabilities` and `confidences` [N, C] in their order."""
+    """A model's answer. `labels` are the classes as written, `probabilities` and `confidences` [N, C] in their order.
+
+    `outputs` gives what an OutputField asks of this kind of model alone."""
 
     function: str = "regression"
     value: Val | None = None
@@ -42,6 +45,7 @@ class Result:
     segments: dict[str, dict[str, Val]] = field(default_factory=dict)
     defaults: dict[str, Val] = field(default_factory=dict)
     scope: Scope | None = None
+    outputs: Callable[[Element], Val | None] = lambda item: None
 
     def probability(self, columns: Columns, label: str) -> Val:
         return self._of(columns, self.probabilities, label)
@@ -90,6 +94,7 @@ class Result:
             {s: {k: columns.blank(v, keep) for k, v in vals.items()} for s, vals in self.segments.items()},
             {k: columns.blank(v, keep) for k, v in self.defaults.items()},
             self.scope,
+            self.outputs,
         )
 
 
@@ -216,7 +221,7 @@ def outputs(scope: Scope, node: Element, result: Result) -> dict[str, Val]:
 
 def _typed(columns: Columns, val: Val, kind: str) -> Val:
     """Under the declared type, where the value can be; a class number keeps what it is when it spells no number."""
-    if is_text(kind) != val.text and val.text and not val.values:
+    if val.width > 1 or (is_text(kind) != val.text and val.text and not val.values):
         return val
     if is_text(kind) and not val.text and val.kind in ("double", "float") and not val.values:
         return val
@@ -239,6 +244,9 @@ def feature(scope: Scope, item: Element, result: Result) -> Val:
     segment = item.get("segmentId")
     if segment is not None and segment in result.segments:
         return _of_segment(columns, item, result.segments[segment], what)
+    own = result.outputs(item)
+    if own is not None:
+        return own
     held = result.others.get(item.get("targetField", ""), result)
     rank, value = int(number(item, "rank", 1)), item.get("value")
     empty = columns.constant("", "string")

@@ -16,6 +16,8 @@ from bridge.runtime import Outputs
 from bridge_pmml.reader import interface_of
 
 LOST = -(2**63)
+LONGEST = 1e90
+WHOLE = 2**53
 
 
 @functools.cache
@@ -31,10 +33,11 @@ def engine() -> Any:
     return pypmml.Model
 
 
-def run(path: Path, inputs: dict[str, Any]) -> Outputs:
+def run(path: Path, inputs: dict[str, Any], outputs: str = "all") -> Outputs:
     """Outputs by name, [N, 1] each: doubles with NaN for missing, strings with "" for missing.
 
-    Inputs are arrays [N, 1] by field, or one `inputs` [N, F] of the numeric fields in order. Raises InvalidInput
+    Inputs are arrays [N, 1] by field, or one `inputs` [N, F] of the numeric fields in order; `outputs="numbers"` leaves out text,
+    as the importer does. Raises InvalidInput
     for names the document does not have, ExecutionFailed in PMML4S's words, MissingDependency without it.
     """
     import importlib.metadata
@@ -46,7 +49,11 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
         raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
     noted = interface_of(path)
     names = [f.name for f in model.inputFields]
-    columns = _columns(model, names, _spread(inputs, noted["inputs"]) if noted else inputs)
+    last = None
+    if model.modelElement == "AssociationModel":
+        columns, last = _baskets(names, inputs)
+    else:
+        columns = _columns(model, names, _spread(inputs, noted["inputs"]) if noted else inputs)
     columns = {n: c for n, c in columns.items() if c}
     counts = {len(c) for c in columns.values()}
     if len(counts) > 1:
@@ -55,16 +62,34 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
         )
     rows = [{n: c[i] for n, c in columns.items() if c[i] is not None} for i in range(max(counts, default=1))]
     try:
-        if any(isinstance(v, float) and math.isinf(v) for row in rows for v in row.values()):
-            found = [model.predict(row) for row in rows]
-        else:
-            found = json.loads(model.predict(json.dumps(rows)))
+        found = _scored(model, rows)
     except Exception as error:
         raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
+    found = found if last is None else [found[i] for i in last]
     names = [f.name for f in model.outputFields]
     values = {name: _array([row.get(name) for row in found]) for name in dict.fromkeys(names)}
     values = _gathered(values, noted["outputs"]) if noted else values
+    if outputs == "numbers":
+        values = {name: array for name, array in values.items() if array.dtype.kind == "f"}
     return Outputs(values, f"PMML4S {importlib.metadata.version('pypmml')}")
+
+
+def _scored(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records are scored at once as JSON; those with numbers that JSON or its reader lose (infinite, huge, the zero below zero), or with results it
+    may have lost, one by one."""
+    kept = [i for i, row in enumerate(rows) if all(map(_carried, row.values()))]
+    found: list[Any] = [None] * len(rows)
+    if kept:
+        for i, answer in zip(
+            kept, json.loads(model.predict(json.dumps([rows[i] for i in kept]))), strict=True
+        ):
+            found[i] = None if None in answer.values() else answer
+    return [model.predict(row) if answer is None else answer for row, answer in zip(rows, found, strict=True)]
+
+
+def _carried(value: Any) -> bool:
+    """Whether JSON carries the value to PMML4S unchanged."""
+    return not isinstance(value, float) or (abs(value) < LONGEST and not _below(value))
 
 
 def _rows(array: np.ndarray) -> np.ndarray:
@@ -97,6 +122,7 @@ def _gathered(values: dict[str, np.ndarray], entries: list[dict[str, Any]]) -> d
     for entry in entries:
         array = np.concatenate([values[name] for name in entry["fields"]], axis=1)
         if entry["dtype"] != "STRING":
+            array = np.where(array == "", math.nan, array) if array.dtype == object else array
             array = array.astype(np.float64).astype(ir.DataType[entry["dtype"]].numpy())
         found[entry["name"]] = array[:, 0] if len(entry["shape"]) == 1 else array
     return found
@@ -118,8 +144,24 @@ def _columns(model: Any, names: list[str], inputs: dict[str, Any]) -> dict[str, 
     return {name: [_plain(v) for v in _rows(np.asarray(array))[:, 0]] for name, array in given.items()}
 
 
+def _baskets(names: list[str], inputs: dict[str, Any]) -> tuple[dict[str, list[Any]], list[int]]:
+    """A row per item, told apart by the group field as PMML4S collects them, and the last row of each basket."""
+    groups = [n for n in names if n not in inputs]
+    if not groups or len(inputs) != 1:
+        raise ExecutionFailed("PMML4S tells baskets apart by a group field, which the document lacks.")
+    [(name, array)] = inputs.items()
+    columns: dict[str, list[Any]] = {name: [], groups[0]: []}
+    last = []
+    for index, row in enumerate(_rows(np.asarray(array))):
+        items = [c for c in map(_plain, row) if c is not None] or [None]
+        columns[name] += items
+        columns[groups[0]] += [f"basket {index}"] * len(items)
+        last.append(len(columns[name]) - 1)
+    return columns, last
+
+
 def _plain(value: Any) -> Any:
-    """A cell as JSON holds it, infinity aside; None for missing."""
+    """A cell as PMML4S takes it: whole numbers as integers, the zero below zero aside; None for missing."""
     if isinstance(value, (str, bytes)):
         return (value.decode() if isinstance(value, bytes) else value) or None
     if isinstance(value, (bool, np.bool_)):
@@ -127,7 +169,12 @@ def _plain(value: Any) -> Any:
     number = float(value)
     if math.isnan(number):
         return None
-    return int(number) if math.isfinite(number) and number.is_integer() else number
+    return int(number) if abs(number) < WHOLE and number.is_integer() and not _below(number) else number
+
+
+def _below(number: float) -> bool:
+    """Whether it is the zero below zero."""
+    return number == 0 and math.copysign(1, number) < 0
 
 
 def _array(cells: list[Any]) -> np.ndarray:

@@ -36,7 +36,7 @@ COUNTED = (
 class Val:
     """A column. `kind` is its PMML data type; `values` its valid categories in order, where declared.
 
-    `checked`: no invalid value is left in it; `present`: no missing one.
+    `checked`: no invalid value is left in it; `present`: no missing one. `width`: 1, but for an output that holds a list.
     """
 
     tensor: ir.Value
@@ -46,6 +46,7 @@ class Val:
     checked: bool = False
     present: bool = False
     missing: bool = False
+    width: int = 1
 
     @property
     def text(self) -> bool:
@@ -159,6 +160,11 @@ class Columns:
             self._memo[key] = self.spread(self.scalar(value))
         missing = value == "" or value != value
         return Val(self._memo[key], kind, checked=True, present=not missing, missing=bool(missing))
+
+    def known(self, val: Val) -> Any:
+        """The value of a constant column; None for others."""
+        found = (k[1] for k, t in self._memo.items() if k[0] == "constant" and t is val.tensor)
+        return next(found, None)
 
     def scalar(self, value: Any) -> ir.Value:
         """A [1, 1] constant."""

@@ -36,14 +36,25 @@ def feeds(
     found: dict[str, Any] = {}
     for value in model.graph.inputs:
         name = value.name or ""
-        if value.dtype == ir.DataType.STRING:
-            cells: Any = np.array([[r.get(name) or ""] for r in rows], object)
+        if value.shape is not None and not isinstance(value.shape[-1], int):
+            cells: Any = baskets([r.get(name) or () for r in rows], value.dtype == ir.DataType.STRING)
+        elif value.dtype == ir.DataType.STRING:
+            cells = np.array([[r.get(name) or ""] for r in rows], object)
         elif pack and name == "inputs":
             cells = np.array([[_double(r.get(n)) for n in pack] for r in rows])
         else:
             assert value.dtype is not None
             cells = np.array([[_double(r.get(name))] for r in rows]).astype(value.dtype.numpy())
         found[name] = cells
+    return found
+
+
+def baskets(lists: list[Any], words: bool) -> np.ndarray:
+    """Lists side by side, as wide as the longest, the rest missing."""
+    gap: Any = "" if words else math.nan
+    found = np.full((len(lists), max([1, *map(len, lists)])), gap, object if words else np.float64)
+    for row, items in zip(found, lists, strict=True):
+        row[: len(items)] = items if words else [_double(i) for i in items]
     return found
 
 
@@ -75,7 +86,11 @@ def check(path: Path, root: Element, model: ir.Model) -> None:
     except ValueError as error:
         raise UnreadableFile(f"{path}: a record of its ModelVerification is no record: {error}") from error
     for name, (column, precision, zero) in wanted.items():
-        values = found[name][:, 0] if name in found else picked(found, columns[name], name)
+        values = (
+            np.asarray(found[name]).reshape(len(rows), -1)[:, 0]
+            if name in found
+            else picked(found, columns[name], name)
+        )
         for index, row in enumerate(rows):
             cell = row.get(column)
             if cell is not None and not agrees(cell, values[index], precision, zero):

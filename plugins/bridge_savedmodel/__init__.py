@@ -53,6 +53,7 @@ SAVEDMODEL = Format(
     importer="bridge_savedmodel.importer:importer",
     exporter="bridge_savedmodel.exporter:exporter",
     runtime="bridge_savedmodel.runtime:run",
+    cases="bridge_savedmodel.cases:cases",
     versions="TensorFlow 2.16 to 2.21",
     extra="savedmodel",
     requires=("tensorflow",),

@@ -14,11 +14,14 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import UnreadableFile
+from bridge_savedmodel.functional import ENTERS, SWITCHES, outside_loops
 from bridge_savedmodel.resources import tables, variables
 from bridge_savedmodel.tensorflow import FILES, TYPES, tensorflow
 
 REPEATED = 2**28
+NO_RESULTS = ("NoOp", "Const", "Assert", "Print", "PrintV2", "TensorArrayCloseV3")
 DTYPES = {name: dtype for dtype, name in TYPES.items()}
+DTYPES |= {f"DT_Q{name}": ir.DataType[name] for name in ("INT8", "UINT8", "INT16", "UINT16", "INT32")}
 DTYPES["DT_COMPLEX64"] = ir.DataType.COMPLEX64
 DTYPES["DT_COMPLEX128"] = ir.DataType.COMPLEX128
 
@@ -36,7 +39,7 @@ class Port:
 @dataclass
 class Source:
     """A graph to import. `variables` and `tables` give contents by the name of the node that makes the handle; `bound` gives
-    what a function captured; every node of a `whole` graph runs when it does."""
+    what a function captured; `names` those variables have outside; `effects` the nodes that run whoever reads them."""
 
     what: str
     nodes: dict[str, Any]
@@ -47,7 +50,8 @@ class Source:
     tables: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     bound: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
-    whole: bool = False
+    names: dict[str, str] = field(default_factory=dict)
+    effects: list[str] = field(default_factory=list)
 
 
 def dtype_of(number: int) -> ir.DataType | None:
@@ -79,25 +83,37 @@ def split(reference: str) -> tuple[str, int]:
     return name, int(index or 0)
 
 
-def read_folder(path: Path, signature: str | None, tags: str) -> Source:
-    """A signature of a SavedModel folder. Raises UnreadableFile."""
-    from bridge_savedmodel.runtime import chosen
-
-    tensorflow()
-    from tensorflow.core.protobuf import saved_model_pb2
-
+def file_of(path: Path) -> Path:
+    """The file of a folder that holds the graph. Raises UnreadableFile."""
     file = next((path / n for n in FILES if (path / n).is_file()), None)
     if file is None:
         raise UnreadableFile(
             f"{path} is not a SavedModel: there is no file saved_model.pb in it.",
             "Name the folder that holds saved_model.pb.",
         )
+    return file
+
+
+def saved(path: Path) -> tuple[Any, str]:
+    """The message a folder holds, and the digest of its file. Raises UnreadableFile."""
+    tensorflow()
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    file = file_of(path)
     raw = file.read_bytes()
     try:
-        saved = saved_model_pb2.SavedModel.FromString(raw) if file.suffix == ".pb" else _parsed(raw)
+        model = saved_model_pb2.SavedModel.FromString(raw) if file.suffix == ".pb" else _parsed(raw)
     except Exception as error:
         raise UnreadableFile(f"{file} is not a valid SavedModel: {error}", "Is the file complete?") from error
-    meta = _meta_graph(path, saved, tags)
+    return model, hashlib.sha256(raw).hexdigest()
+
+
+def read_folder(path: Path, signature: str | None, tags: str) -> Source:
+    """A signature of a SavedModel folder. Raises UnreadableFile."""
+    from bridge_savedmodel.runtime import chosen
+
+    model, digest = saved(path)
+    meta = _meta_graph(path, model, tags)
     source = _graph(str(path), meta.graph_def)
     found = meta.signature_def[chosen(list(meta.signature_def), signature)]
     places = {name: i for i, name in enumerate(source.nodes)}
@@ -107,7 +123,7 @@ def read_folder(path: Path, signature: str | None, tags: str) -> Source:
     source.tables = tables(
         path, source, {split(a.tensor_info.name)[0]: a.filename for a in meta.asset_file_def}
     )
-    source.metadata = {"bridge.sha256": hashlib.sha256(raw).hexdigest()}
+    source.metadata = {"bridge.sha256": digest}
     _apply_facts(source, meta)
     return source
 
@@ -153,14 +169,28 @@ def read_graph(path: Path) -> Source:
         raise UnreadableFile(f"{path} is not a valid GraphDef: it holds no node.")
     source = _graph(str(path), graph)
     read = {split(i.lstrip("^"))[0] for n in graph.node for i in n.input}
+    once = outside_loops(source.nodes)
     for node in graph.node:
-        if node.op == "Placeholder":
+        if node.op in ("Placeholder", "PlaceholderV2"):
             dims = dims_of(node.attr["shape"].shape) if "shape" in node.attr else None
             source.inputs.append(Port(node.name, node.name, dtype_of(node.attr["dtype"].type), dims))
-        elif node.name not in read and node.op not in ("NoOp", "Const", "Assert"):
+        elif (
+            node.name in once
+            and node.name not in read
+            and node.op not in NO_RESULTS
+            and not _pivot(source.nodes, node)
+        ):
             source.outputs.append(Port(node.name, node.name))
     source.metadata = {"bridge.sha256": hashlib.sha256(raw).hexdigest()}
     return source
+
+
+def _pivot(nodes: dict[str, Any], node: Any) -> bool:
+    """Whether a node is there to order the others of a branch or loop."""
+    if node.op in (*SWITCHES, *ENTERS):
+        return True
+    origin = nodes.get(split(node.input[0])[0]) if node.op == "Identity" and node.input else None
+    return origin is not None and origin.op in SWITCHES
 
 
 def read_function(function: Any, what: str) -> Source:
@@ -168,7 +198,7 @@ def read_function(function: Any, what: str) -> Source:
     tf = tensorflow()
     graph = function.graph.as_graph_def(add_shapes=False)
     source = _graph(what, graph)
-    source.whole = True
+    source.effects = [o.name for o in function.graph.control_outputs]
     captured = {placeholder.name: outer for outer, placeholder in function.graph.captures}
     variables = {id(v.handle): v for v in function.graph.variables}
     for name, outer in captured.items():
@@ -176,6 +206,7 @@ def read_function(function: Any, what: str) -> Source:
         owner = variables.get(id(outer))
         if owner is not None:
             source.variables[node] = owner.numpy
+            source.names[node] = split(owner.name)[0]
         elif outer.dtype not in (tf.resource, tf.variant):
             source.bound[node] = outer.numpy()
     arguments, keywords = function.structured_input_signature
@@ -203,16 +234,30 @@ def _port(name: str, tensor: Any) -> Port:
     return Port(name, tensor.name, dtype_of(tensor.dtype.as_datatype_enum), dims)
 
 
+def _parts(name: str, info: Any) -> list[Port]:
+    """A tensor, or the parts of a sparse or ragged one under the names TensorFlow gives them."""
+    kind = info.WhichOneof("encoding")
+    if kind == "name":
+        return [Port(name, info.name, dtype_of(info.dtype), dims_of(info.tensor_shape))]
+    if kind == "coo_sparse":
+        parts, whole = info.coo_sparse, ir.DataType.INT64
+        rank = None if info.tensor_shape.unknown_rank else len(info.tensor_shape.dim)
+        return [
+            Port(f"{name}_indices", parts.indices_tensor_name, whole, (None, rank)),
+            Port(f"{name}_values", parts.values_tensor_name, dtype_of(info.dtype), (None,)),
+            Port(f"{name}_dense_shape", parts.dense_shape_tensor_name, whole, (rank,)),
+        ]
+    return [
+        Port(f"{name}_component_{n}", c.name, dtype_of(c.dtype), dims_of(c.tensor_shape))
+        for n, c in enumerate(info.composite_tensor.components)
+    ]
+
+
 def _ports(fields: Any, places: dict[str, int]) -> list[Port]:
-    """Inputs and outputs in the order of their nodes, then of a node's outputs."""
-    made = []
-    for name, info in fields.items():
-        if info.WhichOneof("encoding") != "name":
-            raise UnreadableFile(
-                f"{name} of the signature is a sparse or composite tensor.", "Export dense tensors."
-            )
-        made.append(Port(name, info.name, dtype_of(info.dtype), dims_of(info.tensor_shape)))
-    return sorted(made, key=lambda p: (places.get(split(p.tensor)[0], 0), split(p.tensor)[1]))
+    """Inputs or outputs in the order of their nodes, then of a node's outputs; parts of one stay together."""
+    made = [_parts(name, info) for name, info in fields.items()]
+    made.sort(key=lambda parts: min((places.get(split(p.tensor)[0], 0), split(p.tensor)[1]) for p in parts))
+    return [port for parts in made for port in parts]
 
 
 def _apply_facts(source: Source, meta: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from bridge.errors import ExecutionFailed, InvalidInput, UnreadableFile
 from bridge.runtime import Outputs
 from bridge_savedmodel.tensorflow import FILES, tensorflow
 
+NEXT = "/next"
+
 
 def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Outputs:
     """Outputs by name for arrays by name, of the signature named, of serving_default, or of the only one.
@@ -18,6 +21,8 @@ def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Out
     Raises UnreadableFile, InvalidInput for names, dtypes or shapes the signature does not take, ExecutionFailed in
     TensorFlow's words.
     """
+    from bridge_savedmodel.importer import writes
+
     tf = tensorflow()
     path = path.parent if path.name in FILES else path
     if path.is_file():
@@ -27,14 +32,21 @@ def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Out
     try:
         loaded = tf.saved_model.load(str(path))
         function = loaded.signatures[chosen(list(loaded.signatures), signature)]
+        written = writes(path, signature)
     except UnreadableFile:
         raise
     except Exception as error:
         raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
-    tensors = _tensors(tf, function.structured_input_signature[1], inputs)
+    held = _held(function, written)
+    given = {n: v for n, v in inputs.items() if n not in held}
+    specs = function.structured_input_signature[1]
+    tensors = _tensors(tf, specs, _serialized(tf, specs, given))
     try:
+        for name, variable in held.items():
+            variable.assign(inputs.get(name, variable))
         results = function(**tensors)
-        values = {name: _array(value) for name, value in results.items()}
+        values = {name: _array(value) for name, value in _parts(tf, results)}
+        values |= {f"{name}{NEXT}": _array(variable) for name, variable in held.items()}
     except Exception as error:
         raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
     order = output_order(path)
@@ -42,6 +54,49 @@ def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Out
         {n: values[n] for n in [*(n for n in order if n in values), *(n for n in values if n not in order)]},
         f"TensorFlow {tf.__version__}",
     )
+
+
+def _parts(tf: Any, results: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Tensors, and the parts of sparse and ragged ones, by the names TensorFlow gives those of inputs."""
+    for name, value in results.items():
+        if isinstance(value, tf.SparseTensor):
+            parts = ("indices", "values", "dense_shape")
+            yield from ((f"{name}_{part}", getattr(value, part)) for part in parts)
+        elif isinstance(value, tf.RaggedTensor):
+            own = tf.nest.flatten(value, expand_composites=True)
+            yield from ((f"{name}_component_{n}", part) for n, part in enumerate(own))
+        else:
+            yield name, value
+
+
+def _serialized(tf: Any, specs: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+    """Features by name as tf.Example messages, where a signature takes one input that is such messages."""
+    name, spec = next(iter(specs.items()), ("", None))
+    if len(specs) != 1 or name in inputs or not inputs or getattr(spec, "dtype", None) != tf.string:
+        return inputs
+    rows = [
+        tf.train.Example(
+            features=tf.train.Features(
+                feature={n: _feature(tf, np.asarray(v)[row]) for n, v in inputs.items()}
+            )
+        )
+        for row in range(len(next(iter(inputs.values()))))
+    ]
+    return {name: np.array([r.SerializeToString() for r in rows], object)}
+
+
+def _feature(tf: Any, array: np.ndarray) -> Any:
+    flat = array.reshape(-1)
+    if flat.dtype.kind == "f":
+        return tf.train.Feature(float_list=tf.train.FloatList(value=flat))
+    if flat.dtype.kind in "iu":
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=flat))
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[str(v).encode() for v in flat]))
+
+
+def _held(function: Any, written: dict[str, str]) -> dict[str, Any]:
+    by_name = {v.name.split(":")[0]: v for v in function.variables}
+    return {name: by_name[own] for name, own in written.items() if own in by_name}
 
 
 def _run_file(path: Path, inputs: dict[str, Any]) -> Outputs:

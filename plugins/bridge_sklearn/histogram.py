@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
+from bridge_sklearn.graphs import finished, labelled, started
 
 LOGARITHMIC = ("HalfPoissonLoss", "HalfGammaLoss")
 
@@ -21,16 +21,7 @@ def model(src: Any, count: int) -> ir.Model:
 
     Raises ValueError for categorical splits.
     """
-    graph = ir.Graph(
-        [],
-        [],
-        nodes=[],
-        name=type(src).__name__,
-        opset_imports={"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET},
-    )
-    x = ir.Value(name="X", type=ir.TensorType(ir.DataType.DOUBLE), shape=ir.Shape(["N", count]))
-    graph.inputs.append(x)
-    op = hub.Builder(graph, source=type(src).__name__)
+    graph, op, x = started(src, count)
     trees = [(target, t.nodes) for row in src._predictors for target, t in enumerate(row)]
     width = len(src._predictors[0])
     raw = op.node(
@@ -52,13 +43,8 @@ def model(src: Any, count: int) -> ir.Model:
         else:
             shares = op.Softmax(raw, axis=-1)
             place = op.ArgMax(raw, axis=1, keepdims=0)
-        labels = np.asarray(src.classes_)
-        labels = labels.astype(object) if labels.dtype.kind in "OSU" else labels.astype(np.int64)
-        outputs = {"label": op.Gather(op.const(labels), place, axis=0), "probabilities": shares}
-    for name, value in outputs.items():
-        value.name = name
-        graph.outputs.append(value)
-    return ir.Model(graph, ir_version=hub.IR_VERSION)
+        outputs = {"label": labelled(op, src, place), "probabilities": shares}
+    return finished(graph, outputs)
 
 
 def arrays(trees: list[tuple[int, np.ndarray]], width: int) -> dict[str, Any]:

@@ -16,9 +16,11 @@ from bridge import hub
 from bridge.errors import ExecutionFailed, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer
 from bridge.passes import clean
+from bridge.passes.rewrite import replace
 from bridge.report import Blocker
 from bridge_sklearn.histogram import histogram
 from bridge_sklearn.histogram import model as boosted
+from bridge_sklearn.naive_bayes import model as gaussian
 
 NAMES = "bridge.feature_names"
 TREES = ("sklearn.tree", "sklearn.ensemble", "xgboost", "lightgbm")
@@ -96,6 +98,10 @@ def converted(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
         built = boosted(src, count)
         clean(built)
         return built
+    if double and type(src).__name__ == "GaussianNB":
+        built = gaussian(src, count)
+        clean(built)
+        return built
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         proto = (
@@ -103,7 +109,22 @@ def converted(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
             if type(src).__name__ == "Booster"
             else by_sklearn(src, names, count, double)
         )
-    return load_hub(proto, source="onnx")
+    return abreast(load_hub(proto, source="onnx"))
+
+
+def abreast(model: ir.Model) -> ir.Model:
+    """Several targets side by side: skl2onnx 1.20 lays those of a multilayer perceptron one below the other."""
+    for value in model.graph.outputs:
+        node = value.producer()
+        shape = None if node is None or node.op_type != "Reshape" else hub.const(node.inputs[1])
+        source = None if node is None else node.inputs[0]
+        width = source.shape[-1] if source is not None and source.shape is not None else 1
+        if shape is not None and shape.tolist() == [-1, 1] and isinstance(width, int) and width > 1:
+            assert node is not None
+            op = hub.Builder(model.graph, before=node, source=hub.lineage(node))
+            value.shape = source.shape
+            replace(model.graph, node, [op.Identity(source)], op)
+    return model
 
 
 def by_booster(src: Any, count: int) -> Any:
@@ -128,6 +149,7 @@ def by_sklearn(src: Any, names: list[str], count: int, double: bool) -> Any:
     from skl2onnx import convert_sklearn
 
     register()
+    src = plainer(src)
     final = src.steps[-1][1] if hasattr(src, "steps") else src
     if type(final).__module__.startswith("xgboost"):
         src = unnamed(src) if final is src else with_final(src, unnamed(final))
@@ -143,6 +165,28 @@ def by_sklearn(src: Any, names: list[str], count: int, double: bool) -> Any:
             if index + 1 == len(attempts):
                 raise
     return None
+
+
+def plainer(src: Any) -> Any:
+    """A model that predicts the same and that its converter takes.
+
+    How a vote is laid out as a transformation does not touch predictions; a discriminant analysis of two classes is a
+    logistic model, whose scores skl2onnx 1.20 doubles.
+    """
+    final = src.steps[-1][1] if hasattr(src, "steps") else src
+    name = type(final).__name__
+    if name == "VotingClassifier":
+        made = copy.copy(final)
+        made.flatten_transform = False
+    elif name == "LinearDiscriminantAnalysis" and len(final.classes_) == 2:
+        from sklearn.linear_model import LogisticRegression
+
+        made = LogisticRegression()
+        made.coef_, made.intercept_, made.classes_ = final.coef_, final.intercept_, final.classes_
+        made.n_features_in_ = final.n_features_in_
+    else:
+        return src
+    return made if final is src else with_final(src, made)
 
 
 def with_final(pipeline: Any, final: Any) -> Any:
@@ -241,6 +285,8 @@ def checked(src: Any, model: ir.Model, count: int) -> None:
 def probes(src: Any, count: int) -> np.ndarray:
     """Seeded records: at three scales, and for classifiers between records of two classes where both are likely."""
     rng = np.random.default_rng(0)
+    if hasattr(src, "n_categories_"):
+        return rng.integers(0, src.n_categories_, (100, count)).astype(np.float64)
     scale = np.repeat(10.0 ** np.arange(-1, 4), 20)[:, None]
     spread = rng.normal(size=(100, count)) * scale
     if not hasattr(src, "predict_proba") or grows(src):
@@ -272,6 +318,10 @@ def compared(src: Any, x: np.ndarray, found: list[np.ndarray]) -> None:
             expected, got = np.asarray(src.predict(wide)), found[0]
         else:
             return
+    if len(got) != len(expected):
+        raise ExecutionFailed(
+            "what it is converted to gives another number of rows than the estimator itself"
+        )
     got = got.reshape(expected.shape)
     if expected.dtype.kind in "fc":
         close = np.isclose(got, expected, rtol=1e-3, atol=1e-4 * max(1.0, float(np.abs(expected).max())))

@@ -24,6 +24,7 @@ TFLITE = Format(
     importer="bridge_tflite.importer:importer",
     exporter="bridge_tflite.exporter:exporter",
     runtime="bridge_tflite.runtime:run",
+    cases="bridge_tflite.cases:cases",
     versions="schema 3, builtin operators of LiteRT 2",
     extra="tflite",
     requires=("ai_edge_litert", "flatbuffers"),

@@ -13,7 +13,7 @@ LIVE = (("torch.nn.modules.module", "Module"), ("torch.export.exported_program",
 
 
 def detect(src: Any) -> bool:
-    """A zip with TorchScript code and constants, or a live module or exported program."""
+    """A zip with TorchScript code and constants or an exported program, or a live module or exported program."""
     if any((c.__module__, c.__name__) in LIVE for c in type(src).__mro__):
         return True
     if not isinstance(src, (str, Path)) or not Path(src).is_file():
@@ -27,7 +27,8 @@ def detect(src: Any) -> bool:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return False
     inside = {name.partition("/")[2] for name in names}
-    return "constants.pkl" in inside and any(n.startswith("code/") for n in inside)
+    program = "archive_format" in inside and any(n.startswith("models/") for n in inside)
+    return program or ("constants.pkl" in inside and any(n.startswith("code/") for n in inside))
 
 
 TORCHSCRIPT = Format(
@@ -37,6 +38,7 @@ TORCHSCRIPT = Format(
     importer="bridge_torchscript.importer:importer",
     exporter="bridge_torchscript.exporter:exporter",
     runtime="bridge_torchscript.runtime:run",
+    cases="bridge_torchscript.cases:cases",
     versions="archive version 10, torch 1.12 and later",
     extra="torchscript",
     requires=("torch",),

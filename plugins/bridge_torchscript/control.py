@@ -70,7 +70,7 @@ def _side(reader: Reader, op: hub.Builder, block: Any) -> Side:
 def _settled(op: hub.Builder, value: Any) -> Any:
     """Tensors as they are now, before what the branch wrote is undone."""
     if isinstance(value, Var):
-        return Var(value.read(op))
+        return Var(value.read(op), quantization=value.quantization)
     if isinstance(value, tuple):
         return tuple(_settled(op, v) for v in value)
     return [_settled(op, v) for v in value] if isinstance(value, list) else value
@@ -85,7 +85,7 @@ def _merged(reader: Reader, op: hub.Builder, condition: ir.Value, sides: list[Si
         if isinstance(one, (list, tuple)) and isinstance(two, (list, tuple)) and len(one) == len(two):
             parts = [place(a, b) for a, b in zip(one, two, strict=True)]
             return lambda made: type(one)(p(made) for p in parts)
-        pair = [_tensor(s.builder, v) for s, v in zip(sides, (one, two), strict=True)]
+        pair = [as_value(s.builder, v) for s, v in zip(sides, (one, two), strict=True)]
         if pair[0] is None or pair[1] is None:
             return lambda made: Poison("has a value in one branch and none in the other")
         index, symbolic = len(outputs), not isinstance(one, (Var, Sequence))
@@ -131,10 +131,13 @@ class Poison:
         self.reason = reason
 
 
-def _tensor(op: hub.Builder, value: Any) -> ir.Value | None:
+def as_value(op: hub.Builder, value: Any) -> ir.Value | None:
+    """A tensor, sequence or number as a hub value; None for anything else."""
     from bridge_torchscript.import_ops.common import tensor
 
     if isinstance(value, Var):
+        if value.quantization is not None:
+            raise Unsupported("gives a quantized tensor; dequantize it before")
         return value.read(op)
     if isinstance(value, (Sequence, Complex)):
         return value.value
@@ -142,6 +145,16 @@ def _tensor(op: hub.Builder, value: Any) -> ir.Value | None:
         kind = ir.DataType.DOUBLE if isinstance(value, float) else None
         return tensor(op, value, kind if not isinstance(value, Sym) else value.value.dtype)
     return None
+
+
+def sequence(op: hub.Builder, items: Any, dtype: ir.DataType | None = None) -> ir.Value | None:
+    """A list of tensors as a hub sequence; an empty one of `dtype`. None where it holds anything else."""
+    values = [v.read(op) for v in items if isinstance(v, Var)]
+    if len(values) < len(items) or not (values or dtype):
+        return None
+    if dtype is not None:
+        values = [v if v.dtype == dtype else op.Cast(v, to=int(dtype)) for v in values]
+    return op.SequenceConstruct(*values) if values else op.SequenceEmpty(dtype=int(dtype))  # type: ignore[arg-type]
 
 
 def _if(
@@ -262,7 +275,7 @@ def _looped(
 def _start(op: hub.Builder, value: Any) -> ir.Value | None:
     if value is None or isinstance(value, (str, list, tuple, dict, Poison)):
         return None
-    return _tensor(op, value)
+    return as_value(op, value)
 
 
 def _widened(declared: Any, found: Any) -> Any:
@@ -313,8 +326,8 @@ def _body(
             if after[i] is not value and not (isinstance(value, (str, type(None))) and after[i] == value):
                 raise Unsupported("carries what is no tensor and changes")
         results = [
-            _tensor(builder, again),
-            *(_tensor(builder, a) for i, a in enumerate(after) if i not in fixed),
+            as_value(builder, again),
+            *(as_value(builder, a) for i, a in enumerate(after) if i not in fixed),
         ]
         before = values.JOURNALS[-1]
         changes = _variables(before)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
@@ -16,20 +16,21 @@ from bridge.formats import Importer, Option
 from bridge.report import Blocker
 from bridge_torchscript import values
 from bridge_torchscript.described import FORM, Given, described, parse
+from bridge_torchscript.dtypes import STAND_IN
 from bridge_torchscript.import_ops import ops, python
 from bridge_torchscript.interface import leaves, type_of
 from bridge_torchscript.interpreter import Raised, Reader, Refused, kinds, plain
 from bridge_torchscript.interpreter import described as native_name
 from bridge_torchscript.live import exported
-from bridge_torchscript.reading import open_archive
+from bridge_torchscript.program import open_program
+from bridge_torchscript.reading import is_program, open_archive
 from bridge_torchscript.values import Items, Object, Sequence, Sym, Unsupported, Var
 
 SCALARS = {"int": ir.DataType.INT64, "float": ir.DataType.DOUBLE, "bool": ir.DataType.BOOL}
-SKIPPED = frozenset(["prim::Loop", "prim::If"])
 
 
 def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
-    """Read a TorchScript archive, or a live module, into a hub model.
+    """Read a TorchScript archive, an exported program, or a live module, into a hub model.
 
     `inputs` describes the arguments where the archive does not: their dtypes, ranks and what is known of their lengths.
     State that a call leaves behind becomes inputs of its name and outputs called `NAME.next`. Raises UnsupportedModel with
@@ -38,13 +39,19 @@ def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
     import torch
 
     given = described(inputs)
+    if isinstance(src, (str, Path)) and is_program(Path(src)):
+        if method != "forward":
+            raise InvalidOption("An exported program has no method but forward.")
+        model = exported(open_program(Path(src)), given)
+        hub.stamp(model, format="torchscript", sha256=digest(Path(src)))
+        return model
     if isinstance(src, torch.export.ExportedProgram) or (
         isinstance(src, torch.nn.Module) and not isinstance(src, torch.jit.ScriptModule)
     ):
         return exported(src, given)
     if isinstance(src, (str, Path)):
         module, kept = open_archive(Path(src))
-        facts = {"format": "torchscript", "sha256": hashlib.sha256(Path(src).read_bytes()).hexdigest()}
+        facts = {"format": "torchscript", "sha256": digest(Path(src))}
     else:
         module, kept, facts = src, {}, {"format": "torchscript"}
     native = module._c if isinstance(module, torch.jit.ScriptModule) else module
@@ -54,6 +61,11 @@ def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
     model = Reading(native, method, given, kept if method == "forward" else {}, str(src)).model()
     hub.stamp(model, **facts)
     return model
+
+
+def digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Reading:
@@ -70,9 +82,6 @@ class Reading:
 
     def model(self) -> ir.Model:
         """Read once to see what state a call leaves; again with that state as inputs."""
-        blockers = list(self._blockers())
-        if blockers:
-            raise self._unsupported(blockers)
         graph, reader, _ = self._read({})
         state = self._state(reader)
         if state:
@@ -83,6 +92,7 @@ class Reading:
         return model
 
     def _blockers(self) -> Iterator[Blocker]:
+        """Every operator that has no rule, in branches that are never taken too."""
         for node in kinds(self.block):
             kind = node.kind()
             plain_name = kind.removesuffix("_")
@@ -118,10 +128,14 @@ class Reading:
             with torch.no_grad():
                 results = reader.block(op, self.block)
         except Refused as refused:
-            raise self._unsupported([refused.blocker]) from refused
+            rest = [b for b in self._blockers() if b.op != refused.blocker.op]
+            raise self._unsupported([refused.blocker, *rest]) from refused
         except Raised as raised:
             raise UnsupportedModel(f"{self.title} raises for inputs as described: {raised}", []) from raised
-        self._outputs(graph, op, results[0] if len(results) == 1 else tuple(results))
+        try:
+            self._outputs(graph, op, results[0] if len(results) == 1 else tuple(results))
+        except Unsupported as error:
+            raise UnsupportedModel(f"{self.title} {error}.", []) from error
         return graph, reader, results
 
     def _arguments(self, graph: ir.Graph, reader: Reader) -> Iterator[Any]:
@@ -164,6 +178,10 @@ class Reading:
             return None
         if kind in SCALARS:
             return self._leaf(graph, name, Given(ir.TensorType(SCALARS[kind]), ()), kind)
+        if "str" in re.findall(r"\w+", kind):
+            raise UnsupportedModel(
+                f"{self.title} takes text ({name}: {kind}), which the hub computes nothing with.", []
+            )
         raise KeyError(name)
 
     def _leaf(self, graph: ir.Graph, name: str, given: Given, kind: str) -> Any:
@@ -174,7 +192,13 @@ class Reading:
         if isinstance(given.type, ir.SequenceType):
             return Sequence(value)
         if isinstance(given.type, ir.OptionalType):
-            raise Unsupported("reads an optional input; describe it as a tensor or leave it out")
+            raise UnsupportedModel(
+                f"{self.title} takes an optional {name}, which is there or not only at run time.",
+                [],
+                f"Describe what it is each time: inputs=['{name}:DTYPE[DIMENSIONS]'].",
+            )
+        if value.dtype in STAND_IN:
+            return Var(hub.Builder(graph).Cast(value, to=int(STAND_IN[value.dtype])))
         return Sym(value) if kind in SCALARS and not given.dims else Var(value)
 
     def _container(self, graph: ir.Graph, name: str, inner: dict[str, Given], kind: str) -> Any:
@@ -200,27 +224,32 @@ class Reading:
         return tuple(items) if kind.startswith(("Tuple", "Optional[Tuple")) else Items(items)
 
     def _outputs(self, graph: ir.Graph, op: hub.Builder, result: Any) -> None:
-        from bridge_torchscript.control import _tensor
-
-        found = list(leaves(result, (list, tuple, dict)))
-        names = [v["name"] for v in self.kept.get("outputs", [])]
+        found = list(self._results(result))
         taken = {v.name for v in graph.inputs}
-        for index, (name, leaf) in enumerate(found):
-            value = _tensor(op, leaf) if leaf is not None else None
+        for name, leaf, kind in found:
+            if leaf is None:
+                continue
+            value = _value(op, leaf, kind)
             if value is None:
-                if leaf is None:
-                    continue
                 raise UnsupportedModel(
                     f"{self.title} returns {name}, which is no tensor ({type(leaf).__name__}).", []
                 )
-            if isinstance(leaf, float):
-                value = op.const(np.array(leaf, np.float64))
-            kept = names[index] if len(names) == len(found) else name
             value = op.Identity(value)
-            value.name = f"{kept}_output" if kept in taken else kept
+            value.name = f"{name}_output" if name in taken else name
             graph.outputs.append(value)
         if not graph.outputs:
             raise UnsupportedModel(f"{self.title} returns no tensor.", [])
+
+    def _results(self, result: Any) -> Iterator[tuple[str, Any, ir.TypeProtocol | None]]:
+        """Name, value and declared type of every output: as an archive of ours keeps them, else flat."""
+        declared = self.kept.get("outputs", [])
+        parts = result if len(declared) > 1 else (result,)
+        if declared and isinstance(parts, tuple) and len(parts) == len(declared):
+            for facts, part in zip(declared, parts, strict=True):
+                yield facts["name"], part, type_of(facts.get("type", ""))
+            return
+        for name, leaf in leaves(_opened(result), (list, tuple, dict)):
+            yield name, leaf, None
 
     def _state(self, reader: Reader) -> dict[str, Any]:
         """Attributes that a call changes and had read before, with their values now."""
@@ -249,14 +278,14 @@ class Reading:
         return Var(made, label=path) if isinstance(value, torch.Tensor) else Sym(made)
 
     def _next(self, reader: Reader, state: dict[str, Any], graph: ir.Graph) -> None:
-        from bridge_torchscript.control import _tensor
+        from bridge_torchscript.control import as_value
 
         op = hub.Builder(graph)
         for path in state:
             if not isinstance(reader.state[path], (Var, Sym)):
                 continue
             owner, name = reader.owner(path)
-            value = _tensor(op, owner.attributes.get(name, reader.state[path]))
+            value = as_value(op, owner.attributes.get(name, reader.state[path]))
             if value is None:
                 raise UnsupportedModel(
                     f"{self.title} keeps {path} between calls, which is no tensor or number.", []
@@ -270,6 +299,26 @@ class Reading:
             value = op.Identity(value)
             value.name = f"{path}.next"
             graph.outputs.append(value)
+
+
+def _opened(result: Any) -> Any:
+    """An object of a class as its attributes."""
+    if isinstance(result, Object):
+        return {name: _opened(v) for name, v in result.attributes.items()}
+    return type(result)(map(_opened, result)) if isinstance(result, (list, tuple)) else result
+
+
+def _value(op: hub.Builder, leaf: Any, kind: ir.TypeProtocol | None) -> ir.Value | None:
+    """What is returned as a hub value of the declared type; None for what is no tensor, number or list of them."""
+    from bridge_torchscript.control import as_value, sequence
+
+    if isinstance(leaf, (list, tuple)) and isinstance(kind, ir.SequenceType):
+        return sequence(op, leaf, kind.elem_type.dtype)
+    value = as_value(op, leaf)
+    declared = kind.dtype if isinstance(kind, ir.TensorType) else None
+    if value is not None and declared in STAND_IN and value.dtype == STAND_IN[declared]:
+        return op.Cast(value, to=int(declared))
+    return value
 
 
 def _element_kind(kind: str, key: str) -> str:

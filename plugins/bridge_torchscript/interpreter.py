@@ -14,6 +14,7 @@ from bridge.hub import const
 from bridge.passes.fold import RANDOM, evaluate
 from bridge.report import Blocker
 from bridge_torchscript import values
+from bridge_torchscript.import_ops.quantize import carried, code_of, requantized, stored
 from bridge_torchscript.import_ops.shapes import INPLACE
 from bridge_torchscript.values import Items, Object, Sequence, Sym, Unsupported, Var
 
@@ -124,10 +125,12 @@ class Reader:
         arguments = {RENAMED.get(n, n): plain(op, v) for n, v in zip(names, inputs, strict=True)}
         rule = self.rule(kind, arguments)
         made = folded(op, rule.handler(op, **fitting(rule.handler, arguments)), arguments)
-        inverse = self.views.get(kind)
+        quantization = carried(op, kind, inputs)
         if kind in self.views and isinstance(inputs[0], Var) and isinstance(made, (ir.Value, list, tuple)):
-            return self._viewed(inputs[0], rule.handler, arguments, made, inverse)
-        return wrapped(made)
+            result = self._viewed(inputs[0], rule.handler, arguments, made, self.views.get(kind))
+        else:
+            result = wrapped(made)
+        return result if quantization is None else requantized(op, result, quantization)
 
     def rule(self, kind: str, arguments: dict[str, Any]) -> Any:
         reason = self.table.refusal(kind, arguments)
@@ -170,6 +173,7 @@ class Reader:
         if value.shape != before.shape or value.shape is None:
             value = op.Expand(value, sizes(op, size_list(op, before)))
         target.write(op, value)
+        target.quantization = made.quantization
         return target
 
     # prim:: operators
@@ -215,6 +219,8 @@ class Reader:
             tensor.dtype,
         )
         key = hash(key) if tensor.numel() else id(tensor)
+        if key not in self.weights and tensor.is_quantized:
+            self.weights[key] = stored(hub.Builder(self.graph), tensor)
         if key not in self.weights:
             self.weights[key] = Var(initializer(self.graph, tensor, name), label=name)
         return self.weights[key]
@@ -331,6 +337,8 @@ class Reader:
     def _dtype(self, op: hub.Builder, node: Any, x: Any) -> Any:
         from bridge_torchscript.dtypes import HELD
 
+        if isinstance(x, Var) and x.quantization is not None:
+            return code_of(x.quantization)
         return HELD[plain(op, x).dtype].code
 
     def _isinstance(self, op: hub.Builder, node: Any, x: Any) -> Any:
@@ -455,8 +463,8 @@ def initializer(graph: ir.Graph, tensor: Any, name: str) -> ir.Value:
     from bridge_torchscript.runtime import to_numpy
 
     tensor = tensor.detach()
-    if tensor.is_quantized or tensor.is_sparse or tensor.is_complex():
-        raise Unsupported("reads a quantized, sparse or complex tensor")
+    if tensor.is_sparse or tensor.is_complex():
+        raise Unsupported("reads a sparse or complex tensor")
     made = ir.tensor(to_numpy(tensor.cpu(), None))
     value = ir.Value(
         name=name if name not in graph.initializers else hub.fresh_name(graph, name),

@@ -17,6 +17,7 @@ from bridge.passes.constants import LiftConstants
 from bridge.passes.shapes import InferShapes
 from bridge_torchscript.described import FORM, Given
 from bridge_torchscript.dtypes import HELD
+from bridge_torchscript.program import names_of_results
 
 EXAMPLE = 4
 
@@ -48,6 +49,9 @@ def exported(src: Any, given: dict[str, Given]) -> ir.Model:
             "A scripted or traced module (torch.jit.script, torch.jit.trace) is read without torch's exporter.",
         ) from error
     model = program.model
+    names = names_of_results(program.exported_program)
+    if len(names) == len(model.graph.outputs):
+        _rename(model.graph, names)
     LiftConstants()(model)
     InferShapes()(model)
     opset.lift(model)
@@ -56,6 +60,15 @@ def exported(src: Any, given: dict[str, Given]) -> ir.Model:
         raise UnsupportedModel(f"{len(blockers)} operators torch wrote are unknown:", blockers)
     hub.stamp(model, format="torch", version=torch.__version__)
     return model
+
+
+def _rename(graph: ir.Graph, names: list[str]) -> None:
+    """Outputs by the names that running the program gives them."""
+    taken = {v.name for v in graph.inputs}
+    for output in graph.outputs:
+        output.name = hub.fresh_name(graph, "output")
+    for output, name in zip(graph.outputs, names, strict=True):
+        output.name = f"{name}_output" if name in taken else name
 
 
 def _example(module: Any, given: dict[str, Given]) -> tuple[list[str], list[Any], dict[str, Any]]:

@@ -28,7 +28,7 @@ def open_archive(path: Path) -> Any:
     try:
         module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
     except (RuntimeError, ValueError, AttributeError, UnicodeDecodeError) as error:
-        raise UnreadableFile(f"{path} is not a valid TorchScript archive: {_first_line(error)}") from error
+        raise UnreadableFile(f"{path} is not a valid TorchScript archive: {first_line(error)}") from error
     try:
         kept = json.loads(extra[INTERFACE]) if extra[INTERFACE] else {}
     except ValueError:
@@ -51,7 +51,18 @@ def inspect_archive(path: Path) -> None:
         raise UnreadableFile(f"{path} is not a readable archive: {error}", "Is the file complete?") from error
 
 
-def _members(path: Path, archive: zipfile.ZipFile) -> None:
+def is_program(path: Path) -> bool:
+    """Whether a zip holds an exported program."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = [name.partition("/")[2] for name in archive.namelist()]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
+    return any(n.startswith("models/") and n.endswith(".json") for n in inside)
+
+
+def checked_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The members of a zip. Raises UnreadableFile unless they stay inside it and are no larger than it is."""
     infos = archive.infolist()
     names = [info.filename for info in infos]
     for name in names:
@@ -61,20 +72,18 @@ def _members(path: Path, archive: zipfile.ZipFile) -> None:
         raise UnreadableFile(f"{path} has two members of one name.")
     if sum(info.file_size for info in infos) > path.stat().st_size + SPARE:
         raise UnreadableFile(f"{path} claims to hold more than its own size.")
+    return infos
+
+
+def _members(path: Path, archive: zipfile.ZipFile) -> None:
+    infos = checked_members(path, archive)
+    names = [info.filename for info in infos]
     inside = {name.partition("/")[2] for name in names}
     if "constants.pkl" not in inside or not any(n.startswith("code/") for n in inside):
-        raise _exported(path) if any(n.startswith("models/") for n in inside) else _pickled(path)
+        raise _pickled(path)
     for info in infos:
         if info.filename.endswith(".py") and REACHING_OUT.search(archive.read(info)):
             raise UnreadableFile(f"{path} has code that reads or writes files ({info.filename}).")
-
-
-def _exported(path: Path) -> UnsupportedModel:
-    return UnsupportedModel(
-        f"{path} is an exported program, whose file may hold pickled Python objects; bridge runs no code from files.",
-        [],
-        "Load it with torch.export.load if you trust it, and hand the ExportedProgram to bridge.convert.",
-    )
 
 
 def _pickled(path: Path) -> UnsupportedModel:
@@ -86,5 +95,6 @@ def _pickled(path: Path) -> UnsupportedModel:
     )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says first."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

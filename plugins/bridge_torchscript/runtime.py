@@ -12,7 +12,8 @@ from bridge.errors import BridgeError, ExecutionFailed, InvalidInput
 from bridge.runtime import Outputs
 from bridge_torchscript.dtypes import HELD, STAND_IN, held
 from bridge_torchscript.interface import leaves, type_of
-from bridge_torchscript.reading import open_archive
+from bridge_torchscript.program import call, open_program
+from bridge_torchscript.reading import is_program, open_archive
 
 
 def run(path: Path, inputs: dict[str, Any]) -> Outputs:
@@ -24,6 +25,8 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
     """
     import torch
 
+    if is_program(path):
+        return _run_program(path, inputs)
     try:
         module, kept = open_archive(path)
     except BridgeError:
@@ -46,6 +49,21 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
     values = _named(result, kept)
     values |= {f"{name}.next": to_numpy(_attribute(module, name), None) for name in state}
     return Outputs(values, f"torch.jit {torch.__version__}")
+
+
+def _run_program(path: Path, inputs: dict[str, Any]) -> Outputs:
+    import torch
+
+    program = open_program(path)
+    names = list(program.graph_signature.user_inputs)
+    if set(names) != set(inputs):
+        raise InvalidInput(f"The file's inputs are {', '.join(names)}, not {', '.join(inputs)}.")
+    try:
+        with torch.no_grad():
+            results = call(program, {n: to_torch(v) for n, v in inputs.items()})
+    except (RuntimeError, AssertionError) as error:
+        raise ExecutionFailed(f"torch.export: {str(error).strip()}") from error
+    return Outputs({n: to_numpy(v, None) for n, v in results.items()}, f"torch {torch.__version__}")
 
 
 def _named(result: Any, kept: dict[str, Any]) -> dict[str, Any]:

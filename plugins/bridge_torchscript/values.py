@@ -30,10 +30,35 @@ class Sym:
         return bool if dtype == ir.DataType.BOOL else int if dtype == ir.DataType.INT64 else float
 
 
+@dataclass(frozen=True)
+class Quantization:
+    """How a tensor is held in 8 bits: scale and zero point, along `axis` where each element of it has its own."""
+
+    scale: ir.Value
+    zero: ir.Value
+    axis: int | None = None
+
+    def integers(self, op: hub.Builder, x: ir.Value) -> ir.Value:
+        """What stands for the numbers of `x`."""
+        return op.QuantizeLinear(x, self.scale, self.zero, **self._along())
+
+    def numbers(self, op: hub.Builder, held: ir.Value) -> ir.Value:
+        """What the integers stand for."""
+        return op.DequantizeLinear(held, self.scale, self.zero, **self._along())
+
+    def through(self, op: hub.Builder, x: ir.Value) -> ir.Value:
+        """`x` as it comes back from 8 bits."""
+        return self.numbers(op, self.integers(op, x))
+
+    def _along(self) -> dict[str, int]:
+        return {} if self.axis is None else {"axis": self.axis}
+
+
 class Var:
     """A tensor that may be written to. A view reads its base and writes through to it.
 
     `forward(op, base)` makes the view's value; `backward(op, base, new)` the base's value after the view is written.
+    The value of a quantized tensor is what its integers stand for.
     """
 
     def __init__(
@@ -43,8 +68,10 @@ class Var:
         forward: Callable[[Any, ir.Value], ir.Value] | None = None,
         backward: Callable[[Any, ir.Value, ir.Value], ir.Value] | None = None,
         label: str = "",
+        quantization: Quantization | None = None,
     ) -> None:
         self.value, self.base, self.label = value, base, label
+        self.quantization = quantization
         self.forward, self.backward = forward, backward
         self.version = 0
         self.depth = len(JOURNALS)

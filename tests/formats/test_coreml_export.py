@@ -13,7 +13,7 @@ import onnx_ir as ir
 import pytest
 
 import bridge
-from bridge.errors import InvalidInput, InvalidOption
+from bridge.errors import InvalidInput, InvalidOption, UnsupportedModel
 from bridge.matrix import measure
 
 CASES = [
@@ -186,8 +186,11 @@ def test_class_labels_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_program_is_no_file(tmp_path: Path) -> None:
+    text = "g (float[2] x) => (float[2] y) { y = Relu (x) }"
+    with pytest.raises(UnsupportedModel, match=r"name the destination \.mlpackage"):
+        saved(text, tmp_path / "m.mlmodel")
     with pytest.raises(InvalidOption, match=r"Name the destination \.mlpackage"):
-        saved("g (float[2] x) => (float[2] y) { y = Relu (x) }", tmp_path / "m.mlmodel")
+        saved(text, tmp_path / "m.mlmodel", kind="program")
 
 
 def modules(code: str) -> set[str]:

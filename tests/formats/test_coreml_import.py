@@ -8,16 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import conftest
 import numpy as np
 import pytest
 
 import bridge
 from bridge.errors import BridgeError, InvalidOption, UnreadableFile, UnsupportedModel
 
-SHARED = next(
-    (p / "shared" / "models" / "coreml" for p in Path(__file__).parents if (p / "shared").is_dir()),
-    Path("none"),
-)
+SHARED = conftest.SHARED / "coreml"
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +122,42 @@ def test_elementwise_operators_answer_what_coremltools_infers(ct: Any, tmp_path:
     found = answers(package(ct, tmp_path, build, [(2, 3), (2, 3)], target), x, y)
     for (name, value), answer in zip(expected.items(), found, strict=True):
         np.testing.assert_allclose(answer, value.astype(np.float32), 1e-5, 1e-6, err_msg=name)
+
+
+def test_truth_values_answer_what_coremltools_infers(ct: Any, tmp_path: Path) -> None:
+    from coremltools.converters.mil.mil import Builder as mb
+    from coremltools.converters.mil.mil import Function
+
+    x, y = np.array([True, True, False, False]), np.array([True, False, True, False])
+    names = ["logical_and", "logical_or", "logical_xor"]
+    with Function({"p": mb.placeholder(shape=(1,))}, opset_version=ct.target.iOS15):
+        expected = [getattr(mb, n)(x=x, y=y).val for n in names] + [mb.logical_not(x=x).val]
+
+    def build(a: Any, b: Any) -> Any:
+        a, b = mb.greater(x=a, y=0.5), mb.greater(x=b, y=0.5)
+        found = [getattr(mb, n)(x=a, y=b) for n in names] + [mb.logical_not(x=a)]
+        return tuple(mb.cast(x=v, dtype="fp32") for v in found)
+
+    given = [v.astype(np.float32) for v in (x, y)]
+    found = answers(package(ct, tmp_path, build, [(4,), (4,)]), *given)
+    np.testing.assert_array_equal(np.array(found, bool), np.array(expected))
+
+
+def test_a_convolution_of_quantized_weights(ct: Any, tmp_path: Path) -> None:
+    from coremltools.converters.mil.mil import Builder as mb
+
+    stored = np.arange(16, dtype=np.uint8).reshape(2, 2, 2, 2)
+    scale, offset = np.array([0.5, 2], np.float32), np.array([-1, 1], np.float32)
+
+    def build(x: Any) -> Any:
+        return mb.conv_quantized(
+            x=x, weight=stored, quantization_type="linear", quant_scale=scale, quant_bias=offset
+        )
+
+    x = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
+    weights = stored * scale.reshape(2, 1, 1, 1) + offset.reshape(2, 1, 1, 1)
+    found = answers(package(ct, tmp_path, build, [(1, 2, 2, 2)]), x)[0]
+    np.testing.assert_allclose(found.ravel(), (weights * x).sum((1, 2, 3)), 1e-5)
 
 
 def test_a_torch_network_answers_as_torch(ct: Any, tmp_path: Path) -> None:

@@ -112,6 +112,25 @@ def test_networks_inside_networks(ct: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, [16, 32, 48])
 
 
+def test_a_blob_that_grows_in_a_loop(ct: Any, tmp_path: Path) -> None:
+    builder = network(ct, {"x": (1, 2)}, {"y": (3, 2)}, True)
+    builder.add_copy("start", "x", "v")
+    loop = builder.add_loop("loop", max_iterations=3)
+    body = ct.models.neural_network.NeuralNetworkBuilder(
+        input_features=None, output_features=None, spec=None, nn_spec=loop.loop.bodyNetwork
+    )
+    body.add_get_shape("shape", "v", "sizes")
+    body.add_slice_static("length", "sizes", "length", [0], [1], [1], [False], [False])
+    body.add_multiply_broadcastable("times", ["x", "length"], "row")
+    body.add_concat_nd("grown", ["v", "row"], "longer", axis=0)
+    body.add_copy("back", "longer", "v")
+    builder.add_load_constant_nd("from", "from", np.array([1, 0]), (2,))
+    builder.add_load_constant_nd("to", "to", np.array([4, 2]), (2,))
+    builder.add_slice_dynamic("end", ["v", "from", "to"], "y")
+    found = bridge.run(written(builder.spec, tmp_path), {"x": np.array([[1.0, 2.0]])})["y"]
+    np.testing.assert_allclose(found, [[1, 2], [2, 4], [3, 6]])
+
+
 def tree(ct: Any, kind: str) -> Any:
     from coremltools.models import datatypes
     from coremltools.models.tree_ensemble import TreeEnsembleClassifier, TreeEnsembleRegressor

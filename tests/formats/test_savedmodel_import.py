@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import SHARED
 
 import bridge
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
@@ -17,39 +18,22 @@ from bridge.verify import compare
 
 pytest.importorskip("tensorflow")
 
+from bridge_savedmodel.cases import cases, plain
+from bridge_savedmodel.cases.layers import cases as layer_cases
 from bridge_savedmodel.runtime import run
 from bridge_savedmodel.tensorflow import tensorflow
-from savedmodel_layers import cases as layer_cases
-from savedmodel_operators import FAMILIES
 
-MODELS = Path("/work/shared/models/savedmodel")
-if not MODELS.is_dir():
-    MODELS = Path(__file__).parents[3] / "shared" / "models" / "savedmodel"
+MODELS = SHARED / "savedmodel"
 
 tf = tensorflow()
-OPERATORS = {name: case for family in FAMILIES for name, case in family(tf).items()}
-
-
-def plain(value: Any) -> np.ndarray:
-    array = np.asarray(value)
-    return np.vectorize(lambda v: v.decode(), otypes=[object])(array) if array.dtype == object else array
-
-
-def spec(name: str, array: np.ndarray) -> Any:
-    dims = [None, *array.shape[1:]] if array.ndim > 1 else array.shape
-    return tf.TensorSpec(dims, tf.string if array.dtype == object else array.dtype, name)
+OPERATORS = cases()
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_an_operator_computes_what_tensorflow_computes(name: str) -> None:
-    function, *arrays = OPERATORS[name]
-    specs = [spec(f"in{n}", a) for n, a in enumerate(arrays)]
-    traced = tf.function(function, autograph=False).get_concrete_function(*specs)
-    values = [plain(t) for t in tf.nest.flatten(traced(*(tf.constant(a) for a in arrays)))]
-    model = bridge.load(traced)
-    found = bridge.run(model, {f"in{n}": a for n, a in enumerate(arrays)})
-    assert len(found) == len(values)
-    checked = compare(Outputs(dict(zip(found, values, strict=True)), "TensorFlow"), found)
+def test_an_operator_computes_what_tensorflow_computes(name: str, tmp_path: Path) -> None:
+    case = OPERATORS[name].make(tmp_path)
+    found = bridge.run(bridge.load(case.source), case.inputs)
+    checked = compare(Outputs(dict(zip(found, case.expected, strict=True)), "TensorFlow"), found)
     assert checked.ok, str(checked)
 
 
@@ -86,32 +70,49 @@ def test_keras_layers_compute_what_keras_computes() -> None:
     assert not wrong
 
 
-def folders() -> list[str]:
-    return sorted(str(p.parent.relative_to(MODELS)) for p in MODELS.glob("*/*/saved_model.pb*"))
+def signatures() -> list[str]:
+    """Every signature of every folder, as folder:signature."""
+    from bridge_savedmodel.reader import saved
+
+    paths = sorted(p.parent for p in MODELS.glob("*/*/saved_model.pb*"))
+    found = {p.relative_to(MODELS): saved(p)[0].meta_graphs[0].signature_def for p in paths}
+    return [f"{p}:{name}" for p, each in found.items() for name in sorted(each) if not name.startswith("__")]
 
 
+TEXT = "tensorflow_tfx/tft_tf2_saved_model:serving_default"
 REFUSED = {
-    "tensorflow_tfx/tft_tf2_saved_model": "StringToHashBucketFast",
-    "tensorflow_tfx/trained_saved_model": "ParseExample",
-    "tensorflow_java/using_python": "several signatures",
-    "tensorflow_rust/regression_savedmodel": "several signatures",
+    TEXT: "StringToHashBucketFast",
+    "tensorflow_rust/regression_savedmodel:train": "BroadcastGradientArgs",
 }
+HALVES = "tensorflow_serving/saved_model_half_plus_two"
+EXAMPLES = [
+    *(f"tensorflow_tfx/trained_saved_model:{n}" for n in ("classification", "predict", "regression", "serving_default")),
+    *(f"{HALVES}_{kind}:{n}_x_to_{y}" for kind in ("cpu", "tf2_cpu") for n, y in (("classify", "y"), ("regress", "y"), ("regress", "y2"))),
+]  # fmt: skip
+REFUSED |= dict.fromkeys(EXAMPLES, "ParseExample")
+NO_RANK = "tensorflow_java/using_python"
 
 
 @pytest.mark.parametrize(
-    "name", folders() or [pytest.param("", marks=pytest.mark.skip("no models of others here"))]
+    "name", signatures() or [pytest.param("", marks=pytest.mark.skip("no models of others here"))]
 )
 def test_models_of_others_compute_the_same(name: str, tmp_path: Path) -> None:
+    folder, _, signature = name.partition(":")
     if name in REFUSED:
-        with pytest.raises(BridgeError, match=REFUSED[name]):
-            bridge.load(MODELS / name)
+        with pytest.raises(UnsupportedModel, match=REFUSED[name]):
+            bridge.load(MODELS / folder, signature=signature)
         return
-    model = bridge.load(MODELS / name)
+    model = bridge.load(MODELS / folder, signature=signature)
     inputs = random_inputs(model)
-    expected = run(MODELS / name, inputs)
+    expected = run(MODELS / folder, inputs, signature)
     assert compare(expected, bridge.run(model, inputs)).ok
-    written = bridge.save(model, tmp_path / "model.tflite").path
-    assert compare(expected, bridge.run(written, inputs)).ok
+    for target in ("tflite", "torchscript"):
+        if folder == NO_RANK and target == "tflite":
+            with pytest.raises(UnsupportedModel, match="rank"):
+                bridge.save(model, tmp_path / "model.tflite")
+            continue
+        written = bridge.save(model, tmp_path / f"model.{target}", to=target).path
+        assert compare(expected, bridge.run(written, inputs)).ok, target
 
 
 def dense(path: Path) -> Path:
@@ -170,13 +171,6 @@ def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
     (path / "saved_model.pb").write_bytes(raw.replace(b"MatMul", b"MyMul7"))
     with pytest.raises(UnsupportedModel, match="MyMul7"):
         bridge.load(path, signature="once")
-
-
-def test_what_changes_a_variable_is_refused() -> None:
-    counter = tf.Variable(0.0)
-    function = tf.function(lambda x: counter.assign_add(x), autograph=False)
-    with pytest.raises(UnsupportedModel, match="AssignAddVariableOp"):
-        bridge.load(function.get_concrete_function(tf.TensorSpec([], tf.float32)))
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])

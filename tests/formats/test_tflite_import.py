@@ -6,18 +6,17 @@ import contextlib
 import json
 from pathlib import Path
 
+import conftest
 import numpy as np
 import pytest
-from tflite_cases import CASES
-from tflite_file import Op, Sub, T, write
+from bridge_tflite.cases import CASES
+from bridge_tflite.cases.file import Op, Sub, T, write
 
 import bridge
 from bridge.errors import BridgeError, InvalidOption, UnsupportedModel
 from bridge.inputs import random_inputs
 
-SHARED = Path(__file__).parents[3] / "shared" / "models" / "tflite"
-if not SHARED.is_dir():
-    SHARED = Path(__file__).parents[4] / "shared" / "models" / "tflite"
+SHARED = conftest.SHARED / "tflite"
 
 AGREEING = [
     "google-ai-edge_LiteRT/add_quantized.bin",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bridge_tflite.cases import CASES
 from bridge_tflite.runtime import Stateful
-from tflite_cases import CASES
 
 import bridge
 from bridge.errors import InvalidInput

@@ -6,19 +6,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import conftest
 import numpy as np
 import pytest
 from bridge_tflite import runtime
+from bridge_tflite.cases import CASES
 from bridge_tflite.reader import read
-from tflite_cases import CASES
 
 import bridge
 from bridge.errors import BridgeError, UnsupportedModel
 from bridge.verify import compare, quanta
 
-SHARED = Path(__file__).parents[4] / "shared" / "models" / "tflite"
-if not SHARED.is_dir():
-    SHARED = Path(__file__).parents[3] / "shared" / "models" / "tflite"
+SHARED = conftest.SHARED / "tflite"
 SMALL = 120_000
 
 NO_KERNEL = {

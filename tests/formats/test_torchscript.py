@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -34,10 +34,17 @@ LOOP = """g (float[n] x, int64 steps) => (float[n] y, float[k, n] all) {
 LAYER = """g (float[batch, 4] x) => (float[batch, 3] y)
 <float[3, 4] "fc.0.weight" = {1,2,3,4,5,6,7,8,9,10,11,12}, float[3] "fc.0.bias" = {1,2,3}>
 { y = Gemm <transB = 1> (x, "fc.0.weight", "fc.0.bias") }"""
+RANDOM = ("Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
+SEQUENCES = (
+    "ConcatFromSequence", "Optional", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceLength",
+)  # fmt: skip
 
 
 class TestTorchscript(FormatTests):
     format = "torchscript"
+    known_failures: ClassVar[dict[str, str]] = dict.fromkeys(
+        RANDOM, "no case says what a random number is"
+    ) | dict.fromkeys(SEQUENCES, "no node case has one by itself; tests of sequences are below")
 
 
 def written(model: Any, folder: Path, **options: Any) -> Any:

@@ -14,6 +14,7 @@ from conftest import SHARED
 import bridge
 from bridge.errors import BridgeError, InvalidOption, UnreadableFile, UnsupportedModel
 from bridge.inputs import random_inputs
+from bridge.matrix import measure
 
 torch = pytest.importorskip("torch")
 
@@ -32,6 +33,8 @@ ARCHIVES = {
     "dotnet_TorchSharp/linrelu.script.dat": ["input:float32[batch,10]"],
     "dotnet_TorchSharp/list_out.dat": ["x:float32[2]", "y:float32[2]"],
     "dotnet_TorchSharp/tuple_out.dat": ["x:float32[2]", "y:float32[2]"],
+    "dotnet_TorchSharp/scripted.script.dat": ["input:float32[6]"],
+    "haraduka_mevius/policy.pt": ["input:float32[batch,48]"],
     "mlverse_torch/linear.pt": ["x:float32[batch,10]"],
     "unitreerobotics_unitree_rl_gym/g1_motion.pt": ["x:float32[1,47]"],
     "unitreerobotics_unitree_rl_gym/h1_motion.pt": ["x:float32[1,41]"],
@@ -46,6 +49,56 @@ def test_archives_of_others_agree_with_torch(name: str) -> None:
     model = bridge.load(path, source="torchscript", inputs=ARCHIVES[name])
     result = bridge.verify(path, model, random_inputs(model), reference_source="torchscript")
     assert result.ok, str(result)
+
+
+METHODS = [
+    ("dotnet_TorchSharp/exported.method.dat", "predict", ["x:float32[10]"]),
+    ("dotnet_TorchSharp/exported.method.dat", "add_scalar", ["x:float32[2]", "i:int64"]),
+    ("LaurentMazare_tch-rs/foo8.pt", "generate", ["batch.foo:float32[2]", "batch.bar:float32[3]"]),
+    ("mlverse_torch/linear.pt", "trainforward", ["argument_1:float32[2,10]"]),
+]
+
+
+@pytest.mark.parametrize(("name", "method", "inputs"), METHODS)
+def test_methods_of_archives_of_others_agree_with_torch(name: str, method: str, inputs: list[str]) -> None:
+    path = SHARED / "torchscript" / name
+    if not path.exists():
+        pytest.skip(f"{name} is not here")
+    model = bridge.load(path, source="torchscript", method=method, inputs=inputs)
+    arrays = random_inputs(model)
+    tensors = {n: torch.from_numpy(np.asarray(a)) for n, a in arrays.items()}
+    if method == "generate":
+        given: list[Any] = [{n.split(".")[1]: t for n, t in tensors.items()}]
+    else:
+        given = [t.item() if not t.ndim else t for t in tensors.values()]
+    expected = getattr(torch.jit.load(path), method)(*given)
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    for found, wanted in zip(bridge.run(model, arrays).values(), expected, strict=True):
+        np.testing.assert_allclose(found, wanted.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_objects_are_their_attributes() -> None:
+    folder = SHARED / "torchscript/LaurentMazare_tch-rs"
+    if not folder.exists():
+        pytest.skip("the archives of tch-rs are not here")
+    inputs = ["data.foo:float32[2]", "data.bar:float32[2]"]
+    added = bridge.load(folder / "foo7.pt", method="add_them", inputs=inputs)
+    x = np.ones(2, np.float32)
+    assert bridge.run(added, {"data.foo": x, "data.bar": 2 * x})["output"].tolist() == [3, 3]
+    made = bridge.load(
+        folder / "foo7.pt", method="make_input_object", inputs=["foo:float32[2]", "bar:float32[2]"]
+    )
+    found = bridge.run(made, {"foo": x, "bar": 2 * x})
+    assert {n: v.tolist() for n, v in found.items()} == {"foo_output": [1, 1], "bar_output": [2, 2]}
+
+
+@pytest.mark.parametrize("name", ["LaurentMazare_tch-rs/foo5.pt", "uber_neuropod/model.pt"])
+def test_text_is_refused(name: str) -> None:
+    path = SHARED / "torchscript" / name
+    if not path.exists():
+        pytest.skip(f"{name} is not here")
+    with pytest.raises(UnsupportedModel, match="takes text"):
+        bridge.load(path, source="torchscript")
 
 
 def test_state_is_carried_from_call_to_call() -> None:
@@ -239,3 +292,24 @@ def test_every_operator_without_a_rule_is_named(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.script(Odd()), tmp_path / "odd.pt")
     with pytest.raises(UnsupportedModel, match="linalg_eigvals"):
         bridge.load(tmp_path / "odd.pt", inputs=["x:float32[3,3]"])
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "test_if_seq",
+        "test_split_to_sequence_nokeepdims",
+        "test_quantizelinear_int4",
+        "test_cast_FLOAT_to_FLOAT4E2M1",
+        "test_cast_no_saturate_FLOAT_to_FLOAT8E5M2FNUZ",
+        "test_constant_pad",
+    ],
+)
+def test_node_cases_come_back(case: str) -> None:
+    result = measure("torchscript:onnx", case)
+    assert result.outcome in ("native", "expanded"), result.reason
+
+
+def test_what_may_be_absent_at_run_time_is_asked_for() -> None:
+    result = measure("torchscript:onnx", "test_optional_get_element_optional_tensor")
+    assert result.outcome == "untried", result.reason

@@ -214,8 +214,57 @@ def test_wider_arithmetic_gives_the_same_elements(operator, dtype):
     assert result.ok, str(result)
 
 
+@pytest.mark.parametrize("constant", [1.7e308, -1.7e308, 0.5])
+@pytest.mark.parametrize("operator", ["Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"])
+@pytest.mark.parametrize("operands", ["x, c", "c, x"])
+def test_a_float64_bound_beyond_float32_compares_as_before(operator, constant, operands):
+    text = f"g (double[6] x) => (bool[6] y) <double c = {{{constant}}}> {{ y = {operator} ({operands}) }}"
+    model = load(text)
+    largest = float(np.finfo(np.float32).max)
+    x = {"x": np.array([-np.inf, -largest, 0.5, largest, np.inf, np.nan])}
+    before = bridge.run(model, x)["y"]
+    ComputeWider(lambda node: node.inputs[0].dtype.name == "FLOAT")(model)
+    assert any(node.op_type == "Cast" for node in model.graph)
+    np.testing.assert_array_equal(bridge.run(model, x)["y"], before)
+
+
+def test_a_float64_constant_beyond_float32_is_not_made_infinite():
+    model = load("g (double[2] x) => (double[2] y) <double c = {1e300}> { y = Mul (x, c) }")
+    ComputeWider(lambda node: node.inputs[0].dtype.name == "FLOAT")(model)
+    assert [node.op_type for node in model.graph] == ["Mul"]
+
+
 def test_float64_computed_as_float32_is_reported_as_approximated(tmp_path):
     model = load("g (double[3] x) => (double[3] y) { y = Exp (x) }")
     report = bridge.save(model, tmp_path / "m.tflite").report
     assert report.counts() == {"approximated": 1}
     assert "float64 computed as float32" in report.crossings[0].detail
+
+
+@pytest.mark.parametrize("mode", ["wrap", "reflect", "edge"])
+@pytest.mark.parametrize("pads", [(-2, 1), (1, -2), (-3, 2), (3, -1), (-1, -1)])
+def test_padding_cuts_before_it_repeats(mode, pads):
+    graph = f'g (float[6] x) => (float[n] y) {{ p = Constant <value_ints=[{pads[0]}, {pads[1]}]> () y = Pad <mode="{mode}"> (x, p) }}'
+    assert_same(graph, "Pad", {"x": np.arange(6, dtype=np.float32)})
+
+
+def test_overlapping_windows_unpool_a_place_once():
+    graph = (
+        "g (float[1,1,6] x) => (float[1,1,6] y) { p, i = MaxPool <kernel_shape=[3]> (x) "
+        "s = Constant <value_ints=[1, 1, 6]> () y = MaxUnpool <kernel_shape=[3]> (p, i, s) }"
+    )
+    x = np.float32([[[1, 5, 2, -3, -4, -5]]])
+    model = assert_same(graph, "MaxUnpool", {"x": x})
+    assert all(n.op_type != "ScatterND" or hub.attr(n, "reduction") == "max" for n in model.graph)
+
+
+def assert_same(graph: str, operator: str, inputs: dict) -> object:
+    """The model with `operator` spelled out computes what it did."""
+    model = bridge.load(onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 21]> {graph}'))
+    expected = bridge.run(model, inputs)
+    Decompose(lambda node: node.op_type != operator)(model)
+    assert operator not in {n.op_type for n in model.graph}
+    NameValues()(model)
+    result = compare(expected, bridge.run(model, inputs))
+    assert result.ok, str(result)
+    return model

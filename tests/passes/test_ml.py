@@ -10,8 +10,14 @@ from onnx import helper
 import bridge
 from bridge import hub
 from bridge.matrix.cases import node_cases
-from bridge.passes.decompose import Decompose
+from bridge.passes.decompose import Decompose, ml
 from bridge.verify import compare
+
+
+@pytest.fixture(params=[0, 9], ids=["walked", "products"], autouse=True)
+def way(request, monkeypatch):
+    """Trees are expanded both ways, whatever their depth."""
+    monkeypatch.setattr(ml, "SHALLOW", request.param)
 
 
 def forest(rng, modes, depth=3, trees=4, features=5):

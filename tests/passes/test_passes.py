@@ -274,3 +274,18 @@ def test_float_weights_between_quantized_activations_stay_float(parse):
     found = bridge.run(bridge.load(proto), {"x": x})["y"]
     want = onnx.reference.ReferenceEvaluator(proto).run(None, {"x": x})[0]
     np.testing.assert_allclose(found, want, atol=1.01e-4)
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+@pytest.mark.parametrize("auto", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_dilated_pools_with_automatic_padding_are_padded_by_their_reach(op, auto, stride):
+    graph = f'g (float[1,1,9] x) => (float[1,1,n] y) {{ y = {op} <kernel_shape=[4], dilations=[2], strides=[{stride}], auto_pad="{auto}"> (x) }}'
+    x = np.arange(9, dtype=np.float32)[None, None]
+    reach, combine = 7, np.nanmax if op == "MaxPool" else np.nanmean
+    total = (-(-9 // stride) - 1) * stride + reach - 9
+    before = total // 2 if auto == "SAME_UPPER" else -(-total // 2)
+    held = np.pad(x[0, 0], (before, total - before), constant_values=np.nan)
+    expected = [combine(held[at : at + reach : 2]) for at in range(0, len(held) - reach + 1, stride)]
+    found = bridge.run(load(graph), {"x": x})["y"]
+    np.testing.assert_allclose(found[0, 0], expected, rtol=1e-6)

@@ -13,41 +13,9 @@ import bridge
 
 pytest.importorskip("lxml")
 
-FIELDS = """
-<DataField name="x" optype="continuous" dataType="double"/>
-<DataField name="z" optype="continuous" dataType="double"/>
-<DataField name="c" optype="categorical" dataType="string"><Value value="a"/><Value value="b"/><Value value="d"/></DataField>
-<DataField name="y" optype="continuous" dataType="double"/>
-<DataField name="k" optype="categorical" dataType="string"><Value value="no"/><Value value="yes"/></DataField>
-"""
-ACTIVE = '<MiningField name="x"/><MiningField name="z"/><MiningField name="c"/>'
+from bridge_pmml.cases.common import ACTIVE, document, schema, transformed, write
 
-
-def document(model: str, fields: str = FIELDS, dictionary: str = "", version: str = "4.4") -> str:
-    space = "http://www.dmg.org/PMML-4_4"
-    return (
-        f'<?xml version="1.0"?><PMML xmlns="{space}" version="{version}"><Header/>'
-        f"<DataDictionary>{fields}</DataDictionary>{dictionary}{model}</PMML>"
-    )
-
-
-def schema(active: str = ACTIVE, target: str = "y") -> str:
-    return f'<MiningSchema>{active}<MiningField name="{target}" usageType="target"/></MiningSchema>'
-
-
-def transformed(expression: str, active: str = ACTIVE, kind: str = "double") -> str:
-    """A regression document whose output `out` is the value of an expression."""
-    output = f'<Output><OutputField name="out" feature="transformedValue" dataType="{kind}">{expression}</OutputField></Output>'
-    table = '<RegressionTable intercept="0"/>'
-    return document(
-        f'<RegressionModel functionName="regression">{schema(active)}{output}{table}</RegressionModel>'
-    )
-
-
-def write(folder: Path, text: str, name: str = "model.pmml") -> Path:
-    path = folder / name
-    path.write_text(text, encoding="utf-8")
-    return path
+__all__ = ["ACTIVE", "document", "rows", "schema", "scores", "transformed", "write"]
 
 
 def rows(x: Any = (), z: Any = (), c: Any = ()) -> dict[str, np.ndarray]:

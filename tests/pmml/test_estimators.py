@@ -13,13 +13,18 @@ from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 pytest.importorskip("skl2onnx")
 pytest.importorskip("pypmml")
 
+from bridge_sklearn import importer
 from sklearn import (
+    calibration,
     cluster,
+    cross_decomposition,
     decomposition,
     discriminant_analysis,
     ensemble,
     impute,
     linear_model,
+    multiclass,
+    naive_bayes,
     neural_network,
     pipeline,
     preprocessing,
@@ -51,6 +56,17 @@ CLASSIFIERS = {
     "reduced": pipeline.make_pipeline(
         decomposition.PCA(2), tree.DecisionTreeClassifier(max_depth=3, random_state=0)
     ),
+    "discriminant": discriminant_analysis.LinearDiscriminantAnalysis(),
+    "gaussian": naive_bayes.GaussianNB(),
+    "bernoulli": naive_bayes.BernoulliNB(),
+    "complement": naive_bayes.ComplementNB(),
+    "multinomial": naive_bayes.MultinomialNB(),
+    "bagging": ensemble.BaggingClassifier(n_estimators=4, random_state=0),
+    "voting": ensemble.VotingClassifier(
+        [("a", naive_bayes.BernoulliNB()), ("b", linear_model.LogisticRegression())], voting="soft"
+    ),
+    "one against the rest": multiclass.OneVsRestClassifier(linear_model.LogisticRegression()),
+    "calibrated": calibration.CalibratedClassifierCV(linear_model.LogisticRegression(), cv=2),
     "normalized": pipeline.make_pipeline(preprocessing.Normalizer(), svm.LinearSVC(random_state=0)),
 }
 REGRESSORS = {
@@ -61,6 +77,11 @@ REGRESSORS = {
     "bayesian": linear_model.BayesianRidge(),
     "huber": linear_model.HuberRegressor(max_iter=500),
     "poisson": linear_model.PoissonRegressor(),
+    "gamma": linear_model.GammaRegressor(),
+    "quantile": linear_model.QuantileRegressor(),
+    "components": cross_decomposition.PLSRegression(),
+    "bagging": ensemble.BaggingRegressor(n_estimators=4, random_state=0),
+    "voting": ensemble.VotingRegressor([("a", linear_model.Ridge()), ("b", linear_model.LinearRegression())]),
     "svr": svm.SVR(C=50),
     "linear_svr": svm.LinearSVR(random_state=0),
     "tree": tree.DecisionTreeRegressor(max_depth=4, random_state=0),
@@ -193,10 +214,11 @@ def test_what_is_no_fitted_model_is_refused(tmp_path):
         bridge.load(file, source="sklearn")
 
 
-def test_a_converter_that_gives_other_numbers_is_not_believed():
-    """skl2onnx 1.20 doubles the scores of a discriminant analysis of two classes."""
-    x, y = load_breast_cancer(return_X_y=True)
-    estimator = discriminant_analysis.LinearDiscriminantAnalysis().fit(x[:, :6], y)
+def test_a_converter_that_gives_other_numbers_is_not_believed(monkeypatch):
+    x, y = load_iris(return_X_y=True)
+    estimator = linear_model.LogisticRegression(max_iter=200).fit(x, y)
+    other = linear_model.LogisticRegression(max_iter=200).fit(x, 2 - y)
+    monkeypatch.setattr(importer, "plainer", lambda src: other)
     with pytest.raises(UnsupportedModel, match="other numbers"):
         bridge.load(estimator)
 

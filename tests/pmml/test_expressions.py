@@ -3,56 +3,21 @@
 from __future__ import annotations
 
 import math
-import statistics
 
 import numpy as np
 import pytest
+from bridge_pmml.cases.functions import AGGREGATES, BINARY, NORMAL, UNARY, applied, defined
 from documents import rows, scores, transformed, write
 
 import bridge
 from bridge.errors import BridgeError, UnsupportedModel
 
 X = [0.3, -0.7, 1.5, 0.99, 0.0, -2.5, None]
-NORMAL = statistics.NormalDist()
-
-
-def applied(name, *arguments):
-    inner = "".join(
-        f'<FieldRef field="{a}"/>' if a in "xzc" else f"<Constant>{a}</Constant>" for a in arguments
-    )
-    return f'<Apply function="{name}">{inner}</Apply>'
 
 
 def of_x(tmp_path, expression, xs=X, **others):
     path = write(tmp_path, transformed(expression, kind=others.pop("kind", "double")))
     return scores(path, rows(xs, **others))["out"]
-
-
-UNARY = {
-    "sqrt": math.sqrt,
-    "abs": abs,
-    "exp": math.exp,
-    "ln": math.log,
-    "log10": math.log10,
-    "floor": math.floor,
-    "ceil": math.ceil,
-    "round": lambda v: math.floor(v + 0.5),
-    "rint": round,
-    "sin": math.sin,
-    "cos": math.cos,
-    "tan": math.tan,
-    "asin": math.asin,
-    "acos": math.acos,
-    "atan": math.atan,
-    "sinh": math.sinh,
-    "cosh": math.cosh,
-    "tanh": math.tanh,
-    "expm1": math.expm1,
-    "ln1p": math.log1p,
-    "erf": math.erf,
-    "stdNormalCDF": NORMAL.cdf,
-    "stdNormalPDF": NORMAL.pdf,
-}
 
 
 @pytest.mark.parametrize("name", UNARY)
@@ -62,14 +27,6 @@ def test_functions_of_one_number_are_exact_to_twelve_digits(name, tmp_path):
     found = of_x(tmp_path, applied(name, "x"), xs)
     expected = [math.nan if v is None else UNARY[name](v) for v in xs]
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
-
-
-def defined(function, value):
-    try:
-        function(value)
-    except ValueError:
-        return False
-    return True
 
 
 def test_the_normal_quantile_inverts_the_distribution(tmp_path):
@@ -82,17 +39,6 @@ def test_the_normal_quantile_inverts_the_distribution(tmp_path):
     )
 
 
-BINARY = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "pow": lambda a, b: a**b,
-    "modulo": lambda a, b: a - b * math.floor(a / b),
-    "hypot": math.hypot,
-}
-
-
 @pytest.mark.parametrize("name", BINARY)
 def test_functions_of_two_numbers_are_missing_where_one_is(name, tmp_path):
     xs, zs = [5.5, 11, 14, 3, None], [2, 3, -5, None, 2]
@@ -100,16 +46,6 @@ def test_functions_of_two_numbers_are_missing_where_one_is(name, tmp_path):
     pairs = zip(xs, zs, strict=True)
     expected = [math.nan if None in p else BINARY[name](*p) for p in pairs]
     np.testing.assert_allclose(found, expected, rtol=1e-14)
-
-
-AGGREGATES = {
-    "min": min,
-    "max": max,
-    "sum": sum,
-    "avg": lambda v: sum(v) / len(v),
-    "median": statistics.median,
-    "product": math.prod,
-}
 
 
 @pytest.mark.parametrize("name", AGGREGATES)

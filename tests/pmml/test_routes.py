@@ -2,29 +2,100 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import onnx
 import pytest
-from documents import document, rows, scores, write
+from documents import document, rows, schema, scores, write
 from test_models import kernel_machine, segmented, tree
 
 import bridge
 from bridge.errors import VerificationFailed
 
+
+def network() -> str:
+    def neurons(depth: int, weights: list[list[float]]) -> str:
+        return "".join(
+            f'<Neuron id="{depth}{i}" bias="0.1">'
+            + "".join(f'<Con from="{depth - 1}{j}" weight="{w}"/>' for j, w in enumerate(row))
+            + "</Neuron>"
+            for i, row in enumerate(weights)
+        )
+
+    given = "".join(
+        f'<NeuralInput id="0{i}"><DerivedField optype="continuous" dataType="double"><NormContinuous field="{f}">'
+        '<LinearNorm orig="-1" norm="0"/><LinearNorm orig="1" norm="1"/></NormContinuous></DerivedField></NeuralInput>'
+        for i, f in enumerate("xz")
+    )
+    output = '<NeuralOutput outputNeuron="20"><DerivedField optype="continuous" dataType="double"><FieldRef field="y"/></DerivedField></NeuralOutput>'
+    return (
+        f'<NeuralNetwork functionName="regression" activationFunction="tanh">{schema()}<NeuralInputs>{given}</NeuralInputs>'
+        f"<NeuralLayer>{neurons(1, [[0.5, -1.5], [2, 0.3], [-0.2, 0.7]])}</NeuralLayer>"
+        f'<NeuralLayer activationFunction="identity">{neurons(2, [[1.5, -2, 0.25]])}</NeuralLayer>'
+        f"<NeuralOutputs>{output}</NeuralOutputs></NeuralNetwork>"
+    )
+
+
+def pipeline() -> str:
+    """Missing values replaced, scaled, binned, and read by a forest."""
+    derived = (
+        '<LocalTransformations><DerivedField name="s" optype="continuous" dataType="double"><Apply function="/">'
+        '<Apply function="-"><FieldRef field="x"/><Constant>0.25</Constant></Apply><Constant>1.5</Constant></Apply></DerivedField>'
+        '<DerivedField name="b" optype="continuous" dataType="double"><Discretize field="z" defaultValue="0" dataType="double">'
+        '<DiscretizeBin binValue="1"><Interval closure="openClosed" leftMargin="0"/></DiscretizeBin></Discretize></DerivedField>'
+        "</LocalTransformations>"
+    )
+    table = (
+        '<RegressionTable intercept="0.5"><NumericPredictor name="s" coefficient="2"/>'
+        '<NumericPredictor name="b" coefficient="-3"/></RegressionTable>'
+    )
+    active = '<MiningField name="x" missingValueReplacement="0.5"/><MiningField name="z"/>'
+    return f'<RegressionModel functionName="regression" normalizationMethod="logit">{schema(active)}{derived}{table}</RegressionModel>'
+
+
 MODELS = {
     "tree": tree(),
     "linear": segmented("sum"),
+    "network": network(),
+    "pipeline": pipeline(),
     "machine": kernel_machine('<RadialBasisKernelType gamma="0.3"/>').replace('<MiningField name="c"/>', ""),
 }
 
 
+SUFFIXES = {"tflite": "tflite", "torchscript": "pt", "savedmodel": "saved", "coreml": "mlpackage"}
+NEEDS = {
+    "tflite": "ai_edge_litert",
+    "torchscript": "torch",
+    "savedmodel": "tensorflow",
+    "coreml": "coremltools",
+}
+
+
+@pytest.mark.parametrize("target", SUFFIXES)
 @pytest.mark.parametrize("name", MODELS)
-def test_numbers_reach_tflite(name, tmp_path):
-    pytest.importorskip("ai_edge_litert")
+def test_numbers_reach_every_format(name, target, tmp_path):
+    pytest.importorskip(NEEDS[target])
     text = document(MODELS[name].replace('<MiningField name="c"/>', ""))
     model = bridge.load(write(tmp_path, text), outputs="numbers")
-    path = bridge.save(model, tmp_path / "model.tflite").path
-    result = bridge.verify(model, path, dims={"N": 9})
-    assert result.ok, str(result)
+    path = bridge.save(model, tmp_path / f"model.{SUFFIXES[target]}", to=target).path
+    rng = np.random.default_rng(3)
+    given = {v.name: rng.normal(size=(9, 1)) for v in model.graph.inputs}
+    before = bridge.run(model, given)
+    found = bridge.run(path, {k: v.astype(dtype(path, target)) for k, v in given.items()}, source=target)
+    for key, expected in before.items():
+        value = next(v for k, v in found.items() if alike(k, key))
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
+
+
+def dtype(path, target):
+    """What inputs of doubles have become."""
+    return bridge.load(path, source=target).graph.inputs[0].dtype.numpy()
+
+
+def alike(found: str, name: str) -> bool:
+    """Formats whose names are identifiers write others with underscores."""
+    return re.sub(r"\W", "_", found) == re.sub(r"\W", "_", name)
 
 
 def test_outputs_of_text_can_be_left_out(tmp_path):
@@ -32,8 +103,6 @@ def test_outputs_of_text_can_be_left_out(tmp_path):
     model = bridge.load(write(tmp_path, text))
     assert [o.name for o in model.graph.outputs] == ["predicted_k", "node_id"]
     table = "<RegressionTable targetCategory='yes' intercept='0.5'/><RegressionTable targetCategory='no' intercept='0'/>"
-    from documents import schema
-
     classes = f'<RegressionModel functionName="classification" normalizationMethod="softmax">{schema(target="k")}{table}</RegressionModel>'
     path = write(tmp_path, document(classes), "classes.pmml")
     kept = bridge.load(path, outputs="numbers")
@@ -75,3 +144,44 @@ def test_matrices_become_named_fields_and_come_back(tmp_path):
     given = {"X": np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)}
     np.testing.assert_allclose(bridge.run(back, given)["y"], bridge.run(proto, given)["y"], rtol=1e-5)
     np.testing.assert_allclose(bridge.run(path, given)["y"], bridge.run(proto, given)["y"], rtol=1e-5)
+
+
+def test_integers_are_equal_to_real_numbers(tmp_path):
+    graph = """<ir_version: 10, opset_import: ["" : 21]>
+    numbers (int32[N, 2] x, float[N, 2] z) => (bool[N, 2] one, bool[N, 2] same, bool[N, 2] some) {
+        number = Constant<value_float = 1.0>()
+        real = Cast<to = 1>(x)
+        one = Equal(real, number)
+        same = Equal(real, z)
+        some = Cast<to = 9>(x)
+    }"""
+    onnx.save(onnx.parser.parse_model(graph), tmp_path / "numbers.onnx")
+    path = bridge.convert(tmp_path / "numbers.onnx", tmp_path / "numbers.pmml").path
+    x, z = np.array([[0, 1], [2, 1]], np.int32), np.array([[0, 1], [1, 2]], np.float32)
+    found = bridge.run(path, {"x": x, "z": z})
+    for name, expected in {"one": x == 1, "same": x == z, "some": x != 0}.items():
+        assert (found[name] == expected).all(), name
+
+
+def test_infinite_constants_are_written_as_pmml4s_reads_them(tmp_path):
+    proto = bridge.load(
+        onnx.parser.parse_model(
+            """<ir_version: 10, opset_import: ["" : 21]> g (double[N] x) => (bool[N] y, double[N] z)
+            <double high = {inf}, double low = {-inf}> { y = Equal (x, high) z = Max (x, low) }"""
+        )
+    )
+    path = bridge.save(proto, tmp_path / "model.pmml").path
+    x = {"x": np.array([-np.inf, -1.0, 0.0, np.inf])}
+    for found in (bridge.run(path, x), bridge.run(bridge.load(path), x)):
+        assert found["y"].tolist() == [False, False, False, True]
+        np.testing.assert_array_equal(found["z"], x["x"])
+
+
+def test_infinity_and_the_zero_below_zero_pass_pmml4s_both_ways(tmp_path):
+    graph = '<ir_version: 10, opset_import: ["" : 21]> g (double[N] x, double[N] y) => (double[N] z) { z = Div (x, y) }'
+    path = bridge.save(bridge.load(onnx.parser.parse_model(graph)), tmp_path / "model.pmml").path
+    records = {"x": np.array([1, -1, 0, 2, 1e300, 3]), "y": np.array([0, 0, 0, -0.0, 1e-300, 2])}
+    for found in (bridge.run(path, records), bridge.run(bridge.load(path), records)):
+        np.testing.assert_array_equal(
+            found["z"], [np.inf, -np.inf, np.nan, -np.inf, 1e300 / np.float64(1e-300), 1.5]
+        )

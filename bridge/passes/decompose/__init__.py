@@ -23,6 +23,8 @@ from bridge.passes.decompose import (
 )
 from bridge.passes.rewrite import Accepts, Rewrite
 
+__all__ = ["Decompose"]
+
 DECOMPOSITIONS = OpTable("decomposition")
 for family in (
     classify,

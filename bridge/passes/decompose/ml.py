@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,7 @@ from bridge.passes.widen import APPROXIMATED
 ops = OpTable("decomposition: ml")
 
 ML = "ai.onnx.ml"
+SHALLOW = 4
 COMPARED = {
     "BRANCH_LEQ": "LessOrEqual",
     "BRANCH_LT": "Less",
@@ -78,23 +81,80 @@ class Forest:
         return steps
 
     def leaves(self, op: Any, x: ir.Value) -> ir.Value:
-        """The leaf every row ends in: [rows, trees], all trees walked a step at a time."""
+        """The leaf every row ends in, [rows, trees]: by products for trees so small that this costs less than a walk."""
+        return self.selected(op, x) if self.shallow else self.walked(op, x)
+
+    @property
+    def shallow(self) -> bool:
+        """Whether all tests at once, and a product of tests with paths, cost less than `depth` rounds of gathering.
+
+        Measured in LiteRT, TensorFlow, torch and ONNX Runtime by `benchmarks/forest_expansion.py`.
+        """
+        return self.depth <= SHALLOW and len(self.value) < 2**24
+
+    def paths(self) -> list[tuple[list[int], list[tuple[int, dict[int, int]]]]]:
+        """Per tree its tests, and its leaves with the way each test on their path goes: 1 where it holds, -1 where not."""
+        found = []
+        for root in self.roots.tolist():
+            tests: list[int] = []
+            ends: list[tuple[int, dict[int, int]]] = []
+            pending: list[tuple[int, dict[int, int]]] = [(root, {})]
+            while pending:
+                at, way = pending.pop()
+                if self.true[at] == at:
+                    ends.append((at, way))
+                    continue
+                tests.append(at)
+                pending += [(int(self.true[at]), {**way, at: 1}), (int(self.false[at]), {**way, at: -1})]
+            found.append((tests, ends))
+        return found
+
+    def selected(self, op: Any, x: ir.Value) -> ir.Value:
+        """Every test of every tree, then the leaf whose path they agree with, by matrix products.
+
+        Trees are padded to as many tests and leaves; tests are 1 and 0, so a path of p tests that hold adds up to p alone.
+        """
+        paths = self.paths()
+        high = max(1, *(len(t) for t, _ in paths))
+        wide = max(len(e) for _, e in paths)
+        tests = np.zeros((len(paths), high), np.int64)
+        along = np.zeros((len(paths), wide, high), np.float32)
+        needed = np.full((len(paths), wide, 1), -1.0 - high, np.float32)
+        ids = np.zeros((len(paths), 1, wide), np.float32)
+        for tree, (own, ends) in enumerate(paths):
+            tests[tree, : len(own)] = own
+            for place, (leaf, way) in enumerate(ends):
+                for node, side in way.items():
+                    along[tree, place, own.index(node)] = side
+                needed[tree, place], ids[tree, 0, place] = sum(s for s in way.values() if s > 0), leaf
+        flat = tests.ravel()
+        read = op.Gather(op.Transpose(x, perm=[1, 0]), op.const(self.feature[flat]), axis=0)
+        turn = op.Cast(self._turn(op, read, lambda held: op.const(held[flat][:, None])), to=1)
+        turn = op.Reshape(turn, op.const(np.array([len(paths), high, -1])))
+        hit = op.Cast(op.Equal(op.MatMul(op.const(along), turn), op.const(needed)), to=1)
+        leaf = op.Squeeze(op.MatMul(op.const(ids), hit), [1])
+        return op.Cast(op.Transpose(leaf, perm=[1, 0]), to=7)
+
+    def walked(self, op: Any, x: ir.Value) -> ir.Value:
+        """All trees walked a step at a time."""
         rows = lengths(op, x)[0]
         at = op.Expand(op.const(self.roots[None]), vector(op, [rows, len(self.roots)]))
         for _ in range(self.depth):
             read = op.GatherElements(x, op.Gather(op.const(self.feature), at, axis=0), axis=1)
-            turn = self._turn(op, read, at)
+            turn = self._turn(op, read, functools.partial(_gathered, op, at))
             left, right = (op.Gather(op.const(leads), at, axis=0) for leads in (self.true, self.false))
             at = op.Where(turn, left, right)
         return at
 
-    def _turn(self, op: Any, read: ir.Value, at: ir.Value) -> ir.Value:
-        bound = op.Gather(op.const(self.value), at, axis=0)
+    def _turn(self, op: Any, read: ir.Value, of: Callable[[np.ndarray], ir.Value]) -> ir.Value:
+        """Where tests hold; `of` gives what the tested nodes hold of an array by node."""
+        bound = of(self.value)
         turn = None
         for mode in sorted({m for m in self.mode if m != "LEAF"}):
             equal = op.Equal(read, bound)
             if mode == "BRANCH_MEMBER":
-                sets = op.Gather(op.const(self.members), at, axis=0)
+                assert self.members is not None
+                sets = of(self.members)
                 hits = op.Cast(op.Equal(op.Unsqueeze(read, [2]), sets), to=6)
                 equal = op.Greater(op.ReduceMax(hits, [2], keepdims=0), 0)
             found = (
@@ -104,10 +164,10 @@ class Forest:
                 if mode == "BRANCH_NEQ"
                 else op.node(COMPARED[mode], read, bound)
             )
-            here = op.Gather(op.const(np.array([m == mode for m in self.mode])), at, axis=0)
+            here = of(np.array([m == mode for m in self.mode]))
             turn = found if turn is None else op.Where(here, found, turn)
         if self.tracks.any():
-            missing = op.And(op.IsNaN(read), op.Gather(op.const(self.tracks), at, axis=0))
+            missing = op.And(op.IsNaN(read), of(self.tracks))
             turn = op.Or(turn, missing)
         return turn  # type: ignore[return-value]
 
@@ -126,6 +186,10 @@ class Forest:
             place = self.place[tree, leaf]
             table[place, column] = weight if table[place, column] == blank else table[place, column] + weight
         return table
+
+
+def _gathered(op: Any, at: ir.Value, held: np.ndarray) -> ir.Value:
+    return op.Gather(op.const(held), at, axis=0)
 
 
 POSTS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT")

@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of, shape_of
+from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import lengths, product, reshape
 
@@ -18,6 +19,70 @@ NEUTRAL = {
     "ReduceMin": np.inf,
     "ReduceMean": np.nan,
 }
+
+
+@ops.op("ReduceLogSumExp", needs=(dtype("float", "double", "float16", "bfloat16"),))
+def log_sum_exp(op, node, x, axes=None):
+    """The largest plus log Σ exp of what is left, so that no exponential overflows; infinities stay."""
+    if (
+        rank_of(x) is None
+        or (axes is None and attr(node, "noop_with_empty_axes", 0))
+        or 0 in (shape_of(x) or [])
+    ):
+        return NotImplemented
+    if axes is not None and (const(axes) is None or not const(axes).size):
+        return NotImplemented
+    top = op.ReduceMax(x, axes, keepdims=1)
+    held = op.Where(op.IsInf(top), op.const(0.0, x.dtype), top)
+    total = op.Log(op.ReduceSum(op.Exp(op.Sub(x, held)), axes, keepdims=1))
+    found = op.Add(total, held)
+    if attr(node, "keepdims", 1):
+        return found
+    return op.Squeeze(found, None if axes is None else const(axes))
+
+
+@ops.op("ReduceMean", "ReduceSum", needs=(condition("axes=[0], not kept", lambda n: not attr(n, "keepdims", 1) and len(n.inputs) > 1 and const(n.inputs[1]) is not None and const(n.inputs[1]).tolist() == [0]),))  # fmt: skip
+def mean_of_stacked(op, node, x, axes):
+    """Matrices stacked along a new first axis are added up side by side."""
+    parts = stacked(x)
+    if not parts:
+        return NotImplemented
+    total = parts[0] if len(parts) == 1 else op.Sum(*parts)
+    return (
+        op.Div(total, op.const(float(len(parts)), total.dtype))
+        if node.op_type == "ReduceMean"
+        else op.Identity(total)
+    )
+
+
+def stacked(value: ir.Value) -> list[ir.Value]:
+    """The [N, K] matrices of which a Concat along axis 0 of [1, N, K] is made; none for others."""
+    node = value.producer()
+    if node is None or node.op_type != "Concat" or attr(node, "axis") != 0:
+        return []
+    found = []
+    for part in node.inputs:
+        maker = None if part is None else part.producer()
+        shape = const(maker.inputs[1]) if maker is not None and maker.op_type == "Reshape" else None
+        if maker is None or shape is None or len(shape) != 3 or shape[:2].tolist() != [1, -1]:
+            return []
+        source = maker.inputs[0]
+        if source is None or width(source) != shape[2]:
+            return []
+        found.append(source)
+    return found
+
+
+def width(value: ir.Value) -> int | None:
+    """The columns of a matrix, or of a classifier's scores."""
+    maker = value.producer()
+    if value.shape is not None:
+        last = value.shape[-1] if len(value.shape) == 2 else None
+        return last if isinstance(last, int) else None
+    labels = (
+        [] if maker is None else attr(maker, "classlabels_int64s") or attr(maker, "classlabels_strings") or []
+    )
+    return len(labels) or None
 
 
 @ops.op(*NEUTRAL)

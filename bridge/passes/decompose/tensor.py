@@ -175,14 +175,20 @@ def wrapped_many(op: Any, indices: ir.Value, sizes: list[int]) -> ir.Value:
     ),
 )
 def pad_by_index(op, node, x, pads, value=None, axes=None):
-    """Each padded axis is gathered: at the clamped place for edge, the remainder for wrap, the mirrored one for reflect."""
+    """What negative amounts cut goes first. Then each axis is gathered: at the clamped place for edge, the remainder for wrap, the mirrored one
+    for reflect."""
     rank = rank_of(x)
     known = const(axes) if axes is not None else np.arange(rank)
     amounts = shape_of(pads)
     if known is None or amounts is None:
         return NotImplemented
+    values, axes = const(pads), [int(a) % rank for a in known]
+    if values is None or (values < 0).any():
+        firsts, lasts = op.Split(op.Min(pads, np.int64(0)), num_outputs=2, _outputs=2)
+        ends = op.Add(op.Gather(op.Shape(x), op.const(np.array(axes))), lasts)
+        x, pads = op.Slice(x, op.Neg(firsts), ends, axes), op.Max(pads, np.int64(0))
     sizes = lengths(op, x)
-    for index, axis in enumerate(int(a) % rank for a in known):
+    for index, axis in enumerate(axes):
         length = scalar(op, sizes[axis])
         before, after = (op.Slice(pads, [i], [i + 1], [0]) for i in (index, index + amounts[0] // 2))
         total = op.Add(length, op.Add(op.Reshape(before, []), op.Reshape(after, [])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,19 +42,12 @@ def windows_of(op: Any, node: ir.Node, sizes: list[Any], kernel: list[int]) -> l
     depends on lengths that are dynamic."""
     count = len(sizes)
     strides, dilations = (attr(node, name) or [1] * count for name in ("strides", "dilations"))
-    pads, auto = attr(node, "pads") or [0] * 2 * count, attr(node, "auto_pad", "NOTSET")
+    pads = explicit_pads(node, sizes, kernel)
+    if pads is None:
+        return None
     made = []
     for i, (size, k, s, d) in enumerate(zip(sizes, kernel, strides, dilations, strict=True)):
         span, before, after = (k - 1) * d + 1, pads[i], pads[i + count]
-        if auto == "VALID":
-            before = after = 0
-        elif auto.startswith("SAME"):
-            if not isinstance(size, int) and s != 1:
-                return None
-            total = max((-(-size // s) - 1) * s + span - size, 0) if isinstance(size, int) else span - 1
-            before, after = (
-                (total // 2, total - total // 2) if auto == "SAME_UPPER" else (total - total // 2, total // 2)
-            )
         if not isinstance(size, int):
             if attr(node, "ceil_mode", 0) and s != 1:
                 return None
@@ -63,6 +57,27 @@ def windows_of(op: Any, node: ir.Node, sizes: list[Any], kernel: list[int]) -> l
             places, extra = _places(node, size, span, s, before, after)
         made.append(Window(k, s, d, before, after, extra, places))
     return made
+
+
+def explicit_pads(node: ir.Node, sizes: Sequence[Any], kernel: Sequence[int]) -> list[int] | None:
+    """`pads` of a Conv or pool whatever its auto_pad; None where they depend on lengths that are dynamic."""
+    auto = attr(node, "auto_pad", "NOTSET")
+    if not auto.startswith("SAME"):
+        return (auto != "VALID" and attr(node, "pads")) or [0] * 2 * len(sizes)
+    before, after = [], []
+    strides, dilations = (attr(node, name) or [1] * len(sizes) for name in ("strides", "dilations"))
+    for size, k, s, d in zip(sizes, kernel, strides, dilations, strict=True):
+        span = (k - 1) * d + 1
+        if isinstance(size, int):
+            total = max((-(-size // s) - 1) * s + span - size, 0)
+        elif s == 1:
+            total = span - 1
+        else:
+            return None
+        less, more = total // 2, total - total // 2
+        before.append(less if auto == "SAME_UPPER" else more)
+        after.append(more if auto == "SAME_UPPER" else less)
+    return before + after
 
 
 def _places(node: ir.Node, size: int, span: int, stride: int, before: int, after: int) -> tuple[int, int]:
@@ -261,7 +276,7 @@ def _transposed_pads(node: ir.Node, sizes: list, kernel: list, strides: list, di
 
 @ops.op("MaxUnpool", needs=(condition("a static shape", lambda n: shape_of(n.inputs[0]) is not None),))
 def max_unpool(op, node, x, indices, output_shape=None):
-    """Every value put back where its index in the flattened unpooled tensor says."""
+    """Every value put back where its index in the flattened unpooled tensor says: by the largest, as windows that overlap name a place twice."""
     shape, kernel = shape_of(x), attr(node, "kernel_shape")
     count = len(kernel)
     strides, pads = attr(node, "strides") or [1] * count, attr(node, "pads") or [0] * 2 * count
@@ -278,9 +293,12 @@ def max_unpool(op, node, x, indices, output_shape=None):
         at = _moved(op, indices, [*shape[:2], *plain], asked)
     else:
         asked, at = [*shape[:2], *plain], indices
-    total = op.const(np.zeros(int(np.prod(asked)), x.dtype.numpy()))
-    flat = op.ScatterND(total, reshape(op, at, [-1, 1]), reshape(op, x, [-1]))
-    return op.Reshape(flat, result)
+    at, parts = reshape(op, at, [-1, 1]), reshape(op, x, [-1])
+    none = np.zeros(int(np.prod(asked)), x.dtype.numpy())
+    one = op.const(1, x.dtype)
+    found = op.ScatterND(op.const(none - np.inf), at, parts, reduction="max")
+    named = op.ScatterND(op.const(none), at, op.Expand(one, op.Shape(parts)), reduction="max")
+    return op.Reshape(op.Where(op.Equal(named, one), found, op.const(none)), result)
 
 
 def _moved(op: Any, indices: ir.Value, before: list[int], after: list[int]) -> Any:

@@ -186,7 +186,7 @@ def conv_transpose(mil, node, x, weights, bias=None):
 def inside(node: ir.Node) -> bool:
     """Pads smaller than the window, and, with ceil_mode, symmetric ones and no window that starts outside."""
     pads, kernel = pads_of(node), kernel_of(node)
-    if pads is None or kernel is None or min(pads, default=0) < 0:
+    if pads is None or kernel is None or min(pads, default=0) < 0 or len(pads) != 2 * len(kernel):
         return False
     pairs = list(zip(pads[::2], pads[1::2], kernel, window(node)[0], strict=True))
     if any(max(a, b) >= k for a, b, k, _ in pairs):
@@ -231,7 +231,7 @@ def average_pool(mil, node, x):
     "LpPool",
     needs=(
         FLOAT,
-        condition("one or two spatial dimensions", lambda n: rank_of(n.inputs[0]) in (3, 4)),
+        condition("two spatial dimensions", lambda n: rank_of(n.inputs[0]) == 4),
         INSIDE,
         UNDILATED,
         attribute("p", 2),
@@ -264,7 +264,7 @@ def batch_normalization(mil, node, x, scale, bias, mean, variance):
     "InstanceNormalization",
     needs=(
         FLOAT,
-        condition("one or two spatial dimensions", lambda n: rank_of(n.inputs[0]) in (3, 4)),
+        condition("two spatial dimensions", lambda n: rank_of(n.inputs[0]) == 4),
         all_constant(1, 2),
     ),
 )
@@ -304,7 +304,7 @@ def layer_normalization(mil, node, x, scale, bias=None):
     "LRN",
     needs=(
         FLOAT,
-        condition("one or two spatial dimensions", lambda n: rank_of(n.inputs[0]) in (3, 4)),
+        condition("two spatial dimensions", lambda n: rank_of(n.inputs[0]) == 4),
         condition("an odd size", lambda n: attr(n, "size") % 2 == 1),
     ),
 )

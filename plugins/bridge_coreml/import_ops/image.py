@@ -416,7 +416,10 @@ def crop_resize_of_rois(op, node, x, roi):
     needs=(need("a static shape", lambda n: n.dims("scores") is not None and None not in n.dims("scores")),),
 )
 def non_maximum_suppression(op, node, boxes, scores):
-    """Boxes chosen by their best class, those of other classes left alone where suppression is per class."""
+    """Boxes chosen by their best class, those of other classes left alone where suppression is per class.
+
+    Where no box of an image reaches the threshold its best one is chosen, as Apple's tests have it.
+    """
     new = node.version >= IOS17
     if new:
         boxes, scores = (op.Transpose(v, perm=[0, 2, 1]) for v in (boxes, scores))
@@ -425,9 +428,11 @@ def non_maximum_suppression(op, node, boxes, scores):
     best = op.ReduceMax(wide, ints([2]), keepdims=0)
     lowest = like(op, np.finfo(np.float32).min, best)
     if not new:
-        best = op.Where(
-            op.Less(best, like(op, node.get("score_threshold", 0.0), best)), like(op, -np.inf, best), best
-        )
+        low = op.Less(best, like(op, node.get("score_threshold", 0.0), best))
+        below = op.ReduceMin(op.Cast(low, to=int(ir.DataType.INT32)), ints([1]), keepdims=1)
+        first = op.Equal(op.const(np.arange(count)[None]), op.ArgMax(best, axis=1, keepdims=1))
+        saved = op.And(op.Equal(below, op.const(np.array(1, np.int32))), first)
+        best = op.Where(op.And(low, op.Not(saved)), like(op, -np.inf, best), best)
     offered = op.Unsqueeze(best, ints([1]))
     if node.get("per_class_suppression", False):
         own = op.Equal(

@@ -230,7 +230,18 @@ def l2_norm(op, node, x):
     return op.Div(x, op.Sqrt(op.Add(total, like(op, node.get("epsilon", 1e-6), x))))
 
 
-@ops.op("local_response_norm", needs=(RANKED, CHANNELS))
+@ops.op(
+    "local_response_norm",
+    needs=(
+        RANKED,
+        CHANNELS,
+        need(
+            "images of rank 4, as Apple's documents and its numbers disagree about others",
+            lambda n: len(n.dims("x") or []) == 4,
+        ),
+        need("an odd size", lambda n: n.get("size", 1) % 2 == 1),
+    ),
+)
 def local_response_norm(op, node, x):
     numbers = [node.get(n, d) for n, d in (("size", 1), ("alpha", 1e-4), ("beta", 0.75), ("k", 1.0))]
     return response_norm(op, x, *numbers)

@@ -16,15 +16,15 @@ def quantize(op, node, input):
     dtype = DTYPES[node.get("output_dtype")].numpy()
     zero = np.zeros(scale.shape, dtype) if zero is None else np.broadcast_to(zero, scale.shape).astype(dtype)
     axis = node.get("axis", 0) if scale.ndim else None
-    return op.QuantizeLinear(input, like(op, scale, input), op.const(np.ascontiguousarray(zero)), axis=axis)
+    return op.QuantizeLinear(input, like(op, scale, input), op.const(np.asarray(zero, order="C")), axis=axis)
 
 
 def dequantized(op, stored, scale, zero, axis):
     """DequantizeLinear; a zero point has the shape and dtype of what it belongs to."""
     if zero is not None:
-        zero = op.const(np.ascontiguousarray(np.broadcast_to(zero, scale.shape)))
+        zero = op.const(np.array(np.broadcast_to(zero, scale.shape)))
     return op.DequantizeLinear(
-        stored, op.const(np.ascontiguousarray(scale)), zero, axis=axis if scale.ndim else None
+        stored, op.const(np.asarray(scale, order="C")), zero, axis=axis if scale.ndim else None
     )
 
 

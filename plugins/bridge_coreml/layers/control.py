@@ -8,6 +8,8 @@ import onnx_ir as ir
 from bridge import hub
 from bridge_coreml.layers.common import as_bool, as_int, layers, need
 
+DEPTH = 4
+
 
 def written(network):
     """Names of blobs that a network writes, in order, those of networks inside it too."""
@@ -19,6 +21,20 @@ def written(network):
         for inner in nested(layer):
             found.update(dict.fromkeys(written(inner)))
     return list(found)
+
+
+def common(a, b):
+    """The shape of what may have either; None where their ranks differ or are unknown."""
+    if a is None or b is None or len(a) != len(b):
+        return None
+    return ir.Shape([m if isinstance(m, int) and m == n else None for m, n in zip(a, b, strict=True)])
+
+
+def forget(graph):
+    """Let go of what the nodes of a graph that is not used read of the graphs around it."""
+    for node in ir.traversal.RecursiveGraphIterator(graph):
+        for i in range(len(node.inputs)):
+            node.replace_input_with(i, None)
 
 
 def inside(scope, network):
@@ -46,8 +62,10 @@ def branch(op, layer, flag):
         graphs.append(graph)
     condition = op.Reshape(as_bool(op, flag), op.const([]))
     made = op.If(condition, then_branch=graphs[0], else_branch=graphs[1], _outputs=len(names))
-    for name, value in zip(names, made if isinstance(made, tuple) else (made,), strict=True):
+    made = made if isinstance(made, tuple) else (made,)
+    for name, value, *sides in zip(names, made, graphs[0].outputs, graphs[1].outputs, strict=True):
         value.type = value.type or ir.TensorType(ir.DataType.FLOAT)
+        value.shape = common(sides[0].shape, sides[1].shape)
         scope.values[name] = value
     return ()
 
@@ -76,29 +94,14 @@ def loop(op, layer, limit=None):
     if tested:
         scope.run(test.layers)
     names = [n for n in dict.fromkeys([*written(body), *written(test)]) if scope.has(n)]
-    carried = [
-        ir.Value(
-            name=hub.fresh_name(op.graph, "carried"),
-            type=ir.TensorType(ir.DataType.FLOAT),
-            shape=scope.value(n).shape,
-        )
-        for n in names
-    ]
-    count = ir.Value(
-        name=hub.fresh_name(op.graph, "count"), type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([])
-    )
-    going = ir.Value(
-        name=hub.fresh_name(op.graph, "going"), type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([])
-    )
-    graph, inner = inside(scope, body)
-    graph.inputs.extend([count, going, *carried])
-    inner.values.update(zip(names, carried, strict=True))
-    inner.run(body.layers)
-    again = inner.op.Identity(going)
-    if tested:
-        inner.run(test.layers)
-        again = inner.op.Reshape(as_bool(inner.op, inner.value(p.conditionVar)), inner.op.const([]))
-    graph.outputs.extend([again, *(inner.op.Identity(inner.value(n)) for n in names)])
+    shapes = [scope.value(n).shape for n in names]
+    if scope.depth > DEPTH:
+        shapes = [None if s is None else ir.Shape([None] * len(s)) for s in shapes]
+    graph = step(op, layer, names, shapes)
+    while (after := [common(a, v.shape) for a, v in zip(shapes, graph.outputs[1:], strict=True)]) != shapes:
+        forget(graph)
+        shapes = after
+        graph = step(op, layer, names, shapes)
     most = None
     if limit is not None:
         most = op.Reshape(as_int(op, limit), op.const([]))
@@ -106,7 +109,32 @@ def loop(op, layer, limit=None):
         most = op.const(np.array(p.maxLoopIterations, np.int64))
     first = op.Reshape(as_bool(op, scope.value(p.conditionVar)), op.const([])) if tested else None
     made = op.Loop(most, first, *(scope.value(n) for n in names), body=graph, _outputs=max(len(names), 1))
-    for name, value in zip(names, made if isinstance(made, tuple) else (made,), strict=False):
-        value.type = value.type or ir.TensorType(ir.DataType.FLOAT)
+    for name, value, shape in zip(names, made if isinstance(made, tuple) else (made,), shapes, strict=False):
+        value.type, value.shape = value.type or ir.TensorType(ir.DataType.FLOAT), shape
         scope.values[name] = value
     return ()
+
+
+def step(op, layer, names, shapes):
+    """The body of a loop that carries the blobs `names`, of these shapes."""
+    p = layer.params
+    carried = [
+        ir.Value(name=hub.fresh_name(op.graph, "carried"), type=ir.TensorType(ir.DataType.FLOAT), shape=shape)
+        for shape in shapes
+    ]
+    count = ir.Value(
+        name=hub.fresh_name(op.graph, "count"), type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([])
+    )
+    going = ir.Value(
+        name=hub.fresh_name(op.graph, "going"), type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([])
+    )
+    graph, inner = inside(layer.scope, p.bodyNetwork)
+    graph.inputs.extend([count, going, *carried])
+    inner.values.update(zip(names, carried, strict=True))
+    inner.run(p.bodyNetwork.layers)
+    again = inner.op.Identity(going)
+    if p.conditionVar and len(p.conditionNetwork.layers):
+        inner.run(p.conditionNetwork.layers)
+        again = inner.op.Reshape(as_bool(inner.op, inner.value(p.conditionVar)), inner.op.const([]))
+    graph.outputs.extend([again, *(inner.op.Identity(inner.value(n)) for n in names)])
+    return graph

@@ -48,6 +48,9 @@ def batched_matmul(op, layer, x, y=None):
         sides.append(
             op.Transpose(value, perm=[*range(rank - 2), rank - 1, rank - 2]) if turn and rank > 1 else value
         )
+    for i, axis in enumerate((0, 1)):
+        if rank_of(sides[i]) == 1:
+            sides[i] = op.Unsqueeze(sides[i], ints([axis]))
     return op.MatMul(*sides)
 
 

@@ -14,6 +14,7 @@ ACTIVATIONS = {
     "sigmoidHard": "HardSigmoid",
     "scaledTanh": "ScaledTanh",
 }
+DEFAULTS = {"linear": (1.0, 0.0), "sigmoidHard": (0.2, 0.5), "scaledTanh": (1.0, 1.0)}
 CLIP = 50.0
 
 
@@ -25,7 +26,7 @@ def activations(messages):
     """The hub's attributes for activations, with the numbers of those that have some."""
     kinds = [m.WhichOneof("NonlinearityType") for m in messages]
     numbers = [
-        getattr(m, k)
+        numbered(m)
         for m, k in zip(messages, kinds, strict=True)
         if k in ("linear", "sigmoidHard", "scaledTanh")
     ]
@@ -34,6 +35,15 @@ def activations(messages):
         found["activation_alpha"] = [n.alpha for n in numbers]
         found["activation_beta"] = [n.beta for n in numbers]
     return found
+
+
+def numbered(message):
+    """An activation with its numbers: coremltools writes none, and then Core ML takes these."""
+    kind = message.WhichOneof("NonlinearityType")
+    made = getattr(message, kind)
+    if kind not in DEFAULTS or made.alpha or made.beta:
+        return made
+    return type(made)(alpha=DEFAULTS[kind][0], beta=DEFAULTS[kind][1])
 
 
 def sequence(op, x, reverse=False):

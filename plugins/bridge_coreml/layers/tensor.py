@@ -134,7 +134,8 @@ def slice_blob(op, layer, x):
 
 
 def _masks(given, rank):
-    return [bool(v) for v in given] or [False] * rank
+    """One for each dimension; Apple's converter writes five of them, whatever the rank."""
+    return [bool(v) for v in given][:rank] or [False] * rank
 
 
 def _sliced(op, x, begin, end, strides, begin_masks, end_masks, squeezed):
@@ -162,11 +163,11 @@ def slice_static(op, layer, x):
     )
 
 
-@layers.op("sliceDynamic", needs=(need("steps that are parameters", lambda p: True),))
+@layers.op("sliceDynamic")
 def slice_dynamic(op, layer, x, begin, end=None, strides=None, *masks):
     """Masks are parameters; bounds and steps may be blobs."""
     p, rank = layer.params, rank_of(x) or 0
-    steps = [int(v) for v in p.strides] or [1] * rank
+    steps = [int(v) for v in p.strides][:rank] or [1] * rank
     if strides is not None:
         known = const(strides)
         if known is None:
@@ -174,7 +175,7 @@ def slice_dynamic(op, layer, x, begin, end=None, strides=None, *masks):
         steps = [int(v) for v in known]
     begin_masks, end_masks, squeezed = (_masks(m, rank) for m in (p.beginMasks, p.endMasks, p.squeezeMasks))
     first = as_int(op, begin)
-    last = op.const(ints(p.endIds)) if end is None else as_int(op, end)
+    last = op.const(ints(p.endIds[:rank])) if end is None else as_int(op, end)
     starts = op.Where(
         op.const(np.array(begin_masks)), op.const(ints([I64_MAX if s < 0 else 0 for s in steps])), first
     )
@@ -229,10 +230,11 @@ def constant_pad(op, layer, x, amounts=None):
     p, rank = layer.params, rank_of(x) or 1
     value = np.float32(p.value)
     if amounts is not None:
-        pads = op.Reshape(
-            op.Transpose(op.Reshape(as_int(op, amounts), ints([rank, 2])), perm=[1, 0]), ints([-1])
-        )
-        return op.Pad(x, pads, value)
+        pads = op.Transpose(op.Reshape(as_int(op, amounts), ints([rank, 2])), perm=[1, 0])
+        if p.padToGivenOutputSizeMode:
+            missing = op.Max(op.Sub(pads, op.Unsqueeze(vector(op, lengths(op, x)), ints([0]))), 0)
+            pads = op.Where(op.Equal(pads, 0), pads, missing)
+        return op.Pad(x, op.Reshape(pads, ints([-1])), value)
     pairs = np.array(p.padAmounts, np.int64).reshape(rank, 2)
     if p.padToGivenOutputSizeMode:
         parts = [[], []]
@@ -342,7 +344,9 @@ def gather(op, layer, x, indices):
 
 @layers.op("gatherND")
 def gather_nd(op, layer, x, indices):
-    return op.GatherND(x, as_int(op, indices))
+    made = op.GatherND(x, as_int(op, indices))
+    single = rank_of(indices) == 1 and indices.shape[0] == rank_of(x)
+    return op.Reshape(made, ints([1])) if single else made
 
 
 @layers.op("gatherAlongAxis")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.errors import InvalidOption
 from bridge.ops import OpTable
 from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.decompose import Decompose
@@ -65,8 +67,8 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     from bridge_coreml.exporter import version
 
     takes = taker(version(options))
-    kept = [name.strip() for name in options["keep_float32"].split(",") if name.strip()]
-    half = [HalfPrecision(takes, kept), FoldConstants()] if options["precision"] == "float16" else []
+    kept = kept_float32(options)
+    half = [] if kept is None else [HalfPrecision(takes, kept), FoldConstants()]
     return [
         ResolveSequences(),
         FoldBatchNormalization(),
@@ -79,6 +81,32 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         LowerRank(),
         *half,
     ]
+
+
+def kept_float32(options: dict[str, Any]) -> list[str] | None:
+    """Names and kinds of operators that stay float32 where the rest is computed in float16; None where all is float32.
+
+    Raises InvalidOption for a precision there is not.
+    """
+    asked = options["precision"]
+    if isinstance(asked, str) and asked.strip().startswith("{"):
+        try:
+            asked = json.loads(asked.replace("'", '"'))
+        except ValueError:
+            asked = None
+    kept = [name.strip() for name in options["keep_float32"].split(",") if name.strip()]
+    if (
+        isinstance(asked, dict)
+        and set(asked) == {"keep_float32"}
+        and isinstance(asked["keep_float32"], (list, tuple))
+    ):
+        return [*kept, *map(str, asked["keep_float32"])]
+    if asked not in ("float32", "float16"):
+        raise InvalidOption(
+            f"precision={options['precision']!r} is not valid.",
+            'It is float32, float16 or {"keep_float32": [names]}.',
+        )
+    return kept if asked == "float16" else None
 
 
 def taker(version: int) -> Callable[[ir.Node], bool]:

@@ -172,7 +172,7 @@ KINDS = {"BOOL": "boolean", "STRING": "string"}
     ),
 )
 def cast(doc, node, x):
-    """Real numbers are doubles whatever their width; integers are cut off towards zero."""
+    """Real numbers are doubles whatever their width; what is cut off towards zero is a double to PMML4S still."""
     import onnx_ir as ir
 
     before, after = node.inputs[0].dtype, ir.DataType(attr(node, "to"))
@@ -192,6 +192,9 @@ def cast(doc, node, x):
         return x
     items = []
     for a in x.items:
+        if kind_of(a) == "integer":
+            items.append(a)
+            continue
         low = doc.apply("lessThan", a, 0.0, kind="boolean")
-        items.append(doc.choose(low, doc.apply("ceil", a), doc.apply("floor", a), "integer"))
+        items.append(doc.choose(low, doc.apply("ceil", a), doc.apply("floor", a)))
     return Cols(items, x.flat)

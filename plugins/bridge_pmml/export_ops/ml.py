@@ -49,7 +49,7 @@ class Trees:
 
     def __init__(self, doc: Any, node: Any, forest: Forest, x: Cols) -> None:
         self.doc, self.node, self.forest = doc, node, forest
-        self.columns = [a if isinstance(a, Ref) else doc.apply("+", float(a), 0.0) for a in x.items]
+        self.columns = doc.columns(x)
 
     def targets(self, table: np.ndarray, how: str, base: np.ndarray) -> Cols:
         """A column per target: sums or means of leaves as one model, extremes as a choice among trees."""
@@ -94,7 +94,7 @@ class Trees:
         return self._model(model, roots)
 
     def _model(self, element: Any, roots: list[int]) -> Ref:
-        return self.doc.model(element, self._reads(roots), self.node.op_type, hub.origin(self.node))
+        return self.doc.model(element, self._reads(roots))[0]
 
     def _reads(self, roots: list[int]) -> list[Ref]:
         """The columns that trees test."""
@@ -109,10 +109,7 @@ class Trees:
         return [self.columns[f] for f in found]
 
     def _schema(self, roots: list[int]) -> Any:
-        schema = etree.Element("MiningSchema")
-        for name in dict.fromkeys(n for ref in self._reads(roots) for n in self.doc.sources(ref)):
-            etree.SubElement(schema, "MiningField", name=name)
-        return schema
+        return self.doc.schema(self._reads(roots))
 
     def _tree(self, root: int, weights: np.ndarray) -> Any:
         """A TreeModel whose every node is a test and its otherwise; missing values fail a test that does not take them."""
@@ -187,7 +184,7 @@ def svm_regressor(doc, node, x):
     etree.SubElement(model, KERNELS[kind], {k: literal(settings[k]) for k in used[kind]})
     dictionary = etree.SubElement(model, "VectorDictionary", numberOfVectors=str(len(vectors)))
     fields = etree.SubElement(dictionary, "VectorFields", numberOfFields=str(vectors.shape[1]))
-    columns = [a if isinstance(a, Ref) else doc.apply("+", float(a), 0.0) for a in x.items]
+    columns = doc.columns(x)
     for column in columns:
         etree.SubElement(fields, "FieldRef", field=column.name)
     for index, vector in enumerate(vectors):
@@ -204,7 +201,7 @@ def svm_regressor(doc, node, x):
     )
     for weight in weights:
         etree.SubElement(given, "Coefficient", value=literal(float(weight)))
-    value = doc.model(model, columns, node.op_type, hub.origin(node))
+    [value] = doc.model(model, columns)
     if attr(node, "one_class", 0):
         value = doc.choose(doc.compare("greaterThan", value, 0.0), 1.0, -1.0)
     return Cols([value])

@@ -10,6 +10,7 @@ from bridge.needs import attribute, condition, constant
 from bridge.ops import OpTable
 from bridge_pmml.document import Cols
 from bridge_pmml.export_ops.common import across, plain, row_constant
+from bridge_pmml.raising import vanishes
 
 ops = OpTable("PMML export: reduce")
 
@@ -33,9 +34,9 @@ def linear(doc, x: Cols, weights: np.ndarray, bias: np.ndarray | None) -> Cols:
     return Cols(items)
 
 
-@ops.op("MatMul", needs=(constant(1, "B"), condition("a matrix of records and a matrix B", lambda n: hub.rank_of(n.inputs[0]) == 2 and hub.rank_of(n.inputs[1]) == 2)))  # fmt: skip
+@ops.op("MatMul", needs=(constant(1, "B"), condition("a matrix of records and a matrix or a column B", lambda n: hub.rank_of(n.inputs[0]) == 2 and hub.rank_of(n.inputs[1]) in (1, 2))))  # fmt: skip
 def matmul(doc, node, x, weights):
-    return linear(doc, x, weights, None)
+    return Cols(linear(doc, x, weights.reshape(len(weights), -1), None).items, weights.ndim == 1)
 
 
 @ops.op(
@@ -43,12 +44,13 @@ def matmul(doc, node, x, weights):
     needs=(
         constant(1, "B"),
         attribute("transA", 0),
-        condition("C the same for every record", lambda n: len(n.inputs) < 3 or n.inputs[2] is None or row_constant(n.inputs[2])),
+        condition("C the same for every record", lambda n: len(n.inputs) < 3 or n.inputs[2] is None or row_constant(n.inputs[2]) or vanishes(n.inputs[2])),
     ),
 )  # fmt: skip
 def gemm(doc, node, x, weights, bias=None):
     weights = (weights.T if attr(node, "transB", 0) else weights) * attr(node, "alpha", 1.0)
-    return linear(doc, x, weights, None if bias is None else bias * attr(node, "beta", 1.0))
+    given = bias * attr(node, "beta", 1.0) if isinstance(bias, np.ndarray) else None
+    return linear(doc, x, weights, given)
 
 
 @ops.op("ReduceSum", "ReduceMean", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceSumSquare", "ReduceL1", "ReduceL2", needs=(COLUMNS,))  # fmt: skip

@@ -127,9 +127,11 @@ def by_place(doc, table: np.ndarray, place):
     entries = [plain(v) for v in table.ravel()]
     if not isinstance(place, Ref):
         return entries[int(place)]
+    if all(isinstance(e, int) and e == i for i, e in enumerate(entries)):
+        return place
     kind, found = kind_of(entries[0]), entries[-1]
     for index in range(len(entries) - 2, -1, -1):
-        found = doc.choose(doc.apply("equal", place, index, kind="boolean"), entries[index], found, kind)
+        found = doc.choose(doc.compare("equal", place, index), entries[index], found, kind)
     return found
 
 

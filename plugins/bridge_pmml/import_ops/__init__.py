@@ -5,11 +5,13 @@ from __future__ import annotations
 from bridge.ops import OpTable
 from bridge_pmml.import_ops import (
     anomaly,
+    association,
     bayes,
     clustering,
     general,
     mining,
     neighbors,
+    network,
     neural,
     process,
     regression,
@@ -22,11 +24,13 @@ from bridge_pmml.import_ops import (
 ops = OpTable("PMML import")
 for family in (
     anomaly,
+    association,
     bayes,
     clustering,
     general,
     mining,
     neighbors,
+    network,
     neural,
     process,
     regression,

@@ -6,6 +6,7 @@ import math
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
+from bridge_pmml import special
 from bridge_pmml.fields import Scope
 from bridge_pmml.models import model_of, scored
 from bridge_pmml.reader import Element, child, describe, number, numbers, text
@@ -25,7 +26,7 @@ def anomaly(scope: Scope, node: Element) -> Result:
         size = number(node, "sampleDataSize")
         depth = 2.0 * (math.log(size - 1.0) + EULER) - 2.0 * (size - 1.0) / size
         power = op.Div(inner.value.tensor, columns.scalar(-depth))
-        score = columns.number(op.Exp(op.Mul(power, columns.scalar(math.log(2.0)))))
+        score = columns.number(special.exp(op, op.Mul(power, columns.scalar(math.log(2.0)))))
     elif kind == "clusterMeanDist":
         means = child(node, "MeanClusterDistances")
         if means is None or inner.affinity is None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
-from bridge_pmml import expressions
+from bridge_pmml import expressions, special
 from bridge_pmml.fields import Scope
 from bridge_pmml.import_ops.regression import softmax
 from bridge_pmml.reader import Element, child, children, describe, need, number, text
@@ -36,8 +36,7 @@ def naive_bayes(scope: Scope, node: Element) -> Result:
     totals = counts(output) if output is not None and child(output, "TargetValueCounts") is not None else {}
     labels, kind = target_labels(scope, node, [*totals, *_seen(inputs)])
     keys = [parse(v, kind) for v in labels]
-    if not totals:
-        raise UnreadableFile(f"{describe(node)} has no counts of its target.")
+    totals = totals or counted(node, inputs)
     prior = {parse(v, kind): c for v, c in totals.items()}
     with np.errstate(divide="ignore"):
         total = op.const(np.log(np.array([[prior.get(k, 0.0) for k in keys]])))
@@ -56,6 +55,23 @@ def naive_bayes(scope: Scope, node: Element) -> Result:
     if total.shape is not None and total.shape[0] == 1:
         total = op.Add(columns.constant(0.0).tensor, total)
     return classified(columns, softmax(op, total), labels, kind)
+
+
+def counted(node: Element, inputs: list[Element]) -> dict[str, float]:
+    """Counts of the target, where BayesOutput lacks them: every discrete input counts each record once.
+
+    Raises UnreadableFile where there is none, or they disagree.
+    """
+    found: list[dict[str, float]] = []
+    for each in inputs:
+        pairs = [counts(p) for p in children(each, "PairCounts")]
+        if pairs:
+            found.append(
+                {v: sum(p.get(v, 0.0) for p in pairs) for v in dict.fromkeys(v for p in pairs for v in p)}
+            )
+    if not found or any(f != found[0] for f in found):
+        raise UnreadableFile(f"{describe(node)} has no counts of its target.")
+    return found[0]
 
 
 def _seen(inputs: list[Element]) -> list[str]:
@@ -111,7 +127,7 @@ def density(columns: Any, x: Any, node: Element) -> Any:
     if normal is not None:
         mean, variance = number(normal, "mean"), number(normal, "variance")
         gap = op.Sub(x, columns.scalar(mean))
-        bell = op.Exp(op.Mul(op.Mul(gap, gap), columns.scalar(-0.5 / variance)))
+        bell = special.exp(op, op.Mul(op.Mul(gap, gap), columns.scalar(-0.5 / variance)))
         return op.Mul(bell, columns.scalar(1 / math.sqrt(2 * math.pi * variance)))
     if poisson is not None:
         mean = number(poisson, "mean")

@@ -130,16 +130,16 @@ def linked(columns: Columns, node: Element, name: str, y: Any, parameter: float 
     if name in ("identity", "logit", "probit", "cloglog", "loglog", "cauchit"):
         return inverse(columns, name, y, node)
     if name == "log":
-        return op.Exp(y)
+        return special.exp(op, y)
     if name == "logc":
-        return op.Sub(one, op.Exp(y))
+        return op.Sub(one, special.exp(op, y))
     if name == "negbin":
         scale = columns.scalar(number(node, "distParameter"))
-        return op.Div(one, op.Mul(scale, op.Sub(op.Exp(op.Neg(y)), one)))
+        return op.Div(one, op.Mul(scale, op.Sub(special.exp(op, op.Neg(y)), one)))
     if name in ("power", "oddspower"):
         d = parameter if parameter is not None else number(node, "linkParameter")
         if name == "power":
-            return op.Exp(y) if d == 0 else power(columns, y, 1 / d)
+            return special.exp(op, y) if d == 0 else power(columns, y, 1 / d)
         if d == 0:
             return inverse(columns, "logit", y, node)
         raised = power(columns, op.Add(one, op.Mul(columns.scalar(d), y)), -1 / d)
@@ -222,8 +222,8 @@ def cox(scope: Scope, node: Element, parameters: Parameters) -> Result:
             hazard = op.Where(here, cumulative(columns, stratum, time), hazard)
     else:
         hazard = cumulative(columns, tables, time)
-    risk = op.Exp(op.Sub(parameters.total(category), columns.scalar(base)))
-    survival = op.Exp(op.Neg(op.Mul(hazard, risk)))
+    risk = special.exp(op, op.Sub(parameters.total(category), columns.scalar(base)))
+    survival = special.exp(op, op.Neg(op.Mul(hazard, risk)))
     return Result("regression", columns.number(survival), target=target_name(node))
 
 

@@ -145,7 +145,7 @@ def answer(scope: Scope, node: Element, training: Training, name: str, near: Any
         found = op.ReduceMean(values, np.array([1]))
     elif how == "median":
         width = int(values.shape[1])
-        found = median(op, values, columns.scalar(float(width)), width)
+        found = median(op, values, columns.constant(float(width)).tensor, width)
     elif how == "weightedAverage":
         found = op.Div(
             op.ReduceSum(op.Mul(weighted, values), np.array([1])), op.ReduceSum(weighted, np.array([1]))

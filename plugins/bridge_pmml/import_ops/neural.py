@@ -27,10 +27,10 @@ def activated(columns: Columns, name: str, z: Any, threshold: float, node: Eleme
         "logistic": lambda: sigmoid(op, z),
         "tanh": lambda: op.Tanh(z),
         "identity": lambda: z,
-        "exponential": lambda: op.Exp(z),
+        "exponential": lambda: special.exp(op, z),
         "reciprocal": lambda: op.Reciprocal(z),
         "square": lambda: op.Mul(z, z),
-        "Gauss": lambda: op.Exp(op.Neg(op.Mul(z, z))),
+        "Gauss": lambda: special.exp(op, op.Neg(op.Mul(z, z))),
         "sine": lambda: op.Sin(z),
         "cosine": lambda: op.Cos(z),
         "Elliott": lambda: op.Div(z, op.Add(one, op.Abs(z))),
@@ -118,7 +118,7 @@ class Network:
             width = number(neuron, "width", number(layer, "width", number(node, "width", math.nan)))
             altitude = number(neuron, "altitude", number(layer, "altitude", number(node, "altitude", 1.0)))
             z = op.Mul(total, columns.scalar(-1 / (2 * width * width)))
-            parts.append(op.Exp(op.Add(z, columns.scalar(len(cons) * math.log(altitude)))))
+            parts.append(special.exp(op, op.Add(z, columns.scalar(len(cons) * math.log(altitude)))))
         return op.Concat(*parts, axis=1)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
+from bridge_pmml import special
 from bridge_pmml.fields import Scope
 from bridge_pmml.import_ops.neighbors import Training
 from bridge_pmml.reader import Element, child, describe, need, number, numbers
@@ -74,4 +75,4 @@ def on_hub(op: Any, node: Element, gaps: Any) -> Any:
     raised = op.Pow(scaled, op.const(np.array(degree)))
     total = op.ReduceSum(raised, np.array([2]), keepdims=0)
     factor = -0.5 if node.tag in KERNELS[:2] else -1.0
-    return op.Mul(op.const(np.array(gamma)), op.Exp(op.Mul(total, op.const(np.array(factor)))))
+    return op.Mul(op.const(np.array(gamma)), special.exp(op, op.Mul(total, op.const(np.array(factor)))))

@@ -23,7 +23,7 @@ LINKS = ("logit", "probit", "cloglog", "loglog", "cauchit")
 def sigmoid(op: Any, x: Any) -> Any:
     """1 / (1 + exp(-x)), as PMML writes it."""
     one = special.double(op, 1.0)
-    return op.Div(one, op.Add(one, op.Exp(op.Neg(x))))
+    return op.Div(one, op.Add(one, special.exp(op, op.Neg(x))))
 
 
 def inverse(columns: Columns, name: str, x: Any, node: Element) -> Any:
@@ -34,13 +34,13 @@ def inverse(columns: Columns, name: str, x: Any, node: Element) -> Any:
     if name in ("logit", "softmax"):
         return sigmoid(op, x)
     if name == "exp":
-        return op.Exp(x)
+        return special.exp(op, x)
     if name == "probit":
         return special.normal_cdf(op, x)
     if name == "cloglog":
-        return op.Sub(one, op.Exp(op.Neg(op.Exp(x))))
+        return op.Sub(one, special.exp(op, op.Neg(special.exp(op, x))))
     if name == "loglog":
-        return op.Exp(op.Neg(op.Exp(op.Neg(x))))
+        return special.exp(op, op.Neg(special.exp(op, op.Neg(x))))
     if name == "cauchit":
         return op.Add(columns.scalar(0.5), op.Mul(columns.scalar(1 / math.pi), special.atan(op, x)))
     raise UnreadableFile(f"{describe(node)}: the normalization {name!r} is unknown.")
@@ -49,7 +49,7 @@ def inverse(columns: Columns, name: str, x: Any, node: Element) -> Any:
 def softmax(op: Any, matrix: Any) -> Any:
     """exp(y_i) / Σ exp(y_j), the largest taken off first."""
     top = op.ReduceMax(matrix, np.array([1]))
-    raised = op.Exp(op.Sub(matrix, top))
+    raised = special.exp(op, op.Sub(matrix, top))
     return op.Div(raised, op.ReduceSum(raised, np.array([1])))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
+from bridge_pmml import special
 from bridge_pmml.fields import Scope
 from bridge_pmml.import_ops.regression import ordered
 from bridge_pmml.reader import Element, child, children, describe, flag, need, number, numbers, text
@@ -25,7 +26,7 @@ def kernel(columns: Columns, node: Element, x: Any, vectors: np.ndarray) -> Any:
     if node.tag == "RadialBasisKernelType":
         gaps = op.Sub(op.Unsqueeze(x, np.array([1])), op.const(vectors[None]))
         square = op.ReduceSum(op.Mul(gaps, gaps), np.array([2]), keepdims=0)
-        return op.Exp(op.Mul(columns.scalar(-gamma), square))
+        return special.exp(op, op.Mul(columns.scalar(-gamma), square))
     product = op.MatMul(x, op.const(np.ascontiguousarray(vectors.T)))
     if node.tag == "LinearKernelType":
         return product

@@ -246,7 +246,7 @@ def as_string(tf, node, x):
 
 WIDTH = condition(
     "dtypes of one width of 8 bits or more",
-    lambda n: 8 <= n.inputs[0].dtype.bitwidth == T(attr(n, "to")).bitwidth,
+    lambda n: n.inputs[0].dtype is not None and 8 <= n.inputs[0].dtype.bitwidth == T(attr(n, "to")).bitwidth,
 )
 
 

@@ -53,7 +53,7 @@ def label_encoder(tf, node, x):
     keys, values = labels(node, "keys"), labels(node, "values")
     source = tf.tensor(x)
     if x.dtype.is_floating_point():
-        source, keys = _as_bits(tf, source), _as_bits(tf, tf.constant(keys.astype(x.dtype.numpy()), x.dtype))
+        source, keys = _as_bits(tf, source), _bits(keys.astype(x.dtype.numpy()))
     elif x.dtype != T.STRING:
         source, keys = tf.Cast(source, DstT=tf.api.int64), keys.astype(np.int64)
     place = tf.lookup(keys, source)
@@ -65,6 +65,12 @@ def _as_bits(tf: Any, x: Any) -> Any:
     one = tf.SelectV2(tf.IsNan(x), tf.api.constant(np.nan, x.dtype), tf.AddV2(x, tf.api.zeros([], x.dtype)))
     whole = {2: tf.api.int16, 4: tf.api.int32, 8: tf.api.int64}[x.dtype.size]
     return tf.Cast(tf.Bitcast(one, type=whole), DstT=tf.api.int64)
+
+
+def _bits(keys: np.ndarray) -> np.ndarray:
+    """Stored floats as int64, like `_as_bits`."""
+    one = np.where(np.isnan(keys), np.nan, keys + 0).astype(keys.dtype)
+    return one.view(f"i{keys.dtype.itemsize}").astype(np.int64)
 
 
 def _grams(node: ir.Node) -> list[tuple[int, np.ndarray, np.ndarray]]:

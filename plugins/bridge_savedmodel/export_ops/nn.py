@@ -22,9 +22,10 @@ MATRICES = condition("two operands of rank 2 or more", lambda n: min(rank_of(v) 
 
 @ops.op("MatMul", needs=(MATRICES, kernel("BatchMatMulV2")))
 def matmul(tf, node, x, y):
-    """Batches of two dimensions or more are spread out first: TensorFlow's kernel ends the process on some that differ."""
+    """Batches of two dimensions or more are spread out first: TensorFlow's kernel ends the process on some that differ, and so does the one for
+    matrices on products over nothing."""
     ranks = rank_of(x), rank_of(y)
-    if set(ranks) == {2}:
+    if set(ranks) == {2} and node.inputs[0].shape[-1] != 0:
         return tf.MatMul(x, y)
     if max(ranks) > 3 and list(x.shape)[:-2] != list(y.shape)[:-2]:
         x, y = _spread(tf, x, y)

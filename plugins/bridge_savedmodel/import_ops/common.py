@@ -13,10 +13,25 @@ from bridge.ops import Need, OpTable
 ops = OpTable("SavedModel import")
 
 T = ir.DataType
+FAR = 2**31 - 1
 
 
 def need(text: str, holds: Any) -> Need:
     return Need(text, holds)
+
+
+def _never(node: Any) -> bool:
+    return False
+
+
+def never(text: str) -> Need:
+    """What no node has: the reason an operator is refused."""
+    return Need(text, _never)
+
+
+def readable() -> set[str]:
+    """Operators with a rule that takes some nodes."""
+    return {rule.op for rule in ops if not any(n.holds is _never for n in rule.needs)}
 
 
 def _input(node: Any, index: int) -> Any:
@@ -110,14 +125,15 @@ def permuted(op: Any, w: Any, perm: list[int]) -> Any:
 
 
 def parts(value: Any, depth: int = 8) -> list[int | None] | None:
-    """The elements of a vector, None for those known at run time alone; None when not even their number is known."""
-    known = vector(value)
+    """The elements of a vector of integers, None for those known at run time alone; None when not even their number is known."""
+    whole = value.dtype is not None and value.dtype.is_integer()
+    known = vector(value) if whole else None
     if known is not None:
         return list(known)
     size = shape_of(value)
     maker = value.producer()
     unknown = None if size is None or len(size) > 1 else [None] * (size[0] if size else 1)
-    if maker is None or depth == 0:
+    if maker is None or depth == 0 or not whole:
         return unknown
     if maker.op_type == "Concat":
         found = [parts(v, depth - 1) for v in maker.inputs]

@@ -344,28 +344,34 @@ def extract_image_patches(op, node, x):
     return last(op, made)
 
 
-ONE_BOX = need("boxes shared by all classes", lambda n: list(n.inputs[0].shape or [0, 0, 0])[2] == 1)
-LIMITS = need("a constant total size, and a known number of boxes and classes", lambda n: const(n.inputs[3]) is not None and const(n.inputs[2]) is not None and all(isinstance(d, int) for d in list(n.inputs[1].shape or [None])[1:]))  # fmt: skip
+LIMITS = need("a constant total size, and a known number of boxes and classes", lambda n: n.inputs[0].shape is not None and isinstance(list(n.inputs[0].shape)[2], int) and const(n.inputs[3]) is not None and const(n.inputs[2]) is not None and all(isinstance(d, int) for d in list(n.inputs[1].shape or [None])[1:]))  # fmt: skip
 
 
-@ops.op("CombinedNonMaxSuppression", needs=(ONE_BOX, LIMITS, FLOATS))
+@ops.op("CombinedNonMaxSuppression", needs=(LIMITS, FLOATS))
 def combined_non_max_suppression(op, node, boxes, scores, most, total, overlap, threshold):
     """The best of what is kept of every class, zeros after the last."""
     count, classes = list(scores.shape)[1:]
     size, each = int(const(total).reshape(())), int(const(most).reshape(()))
     size = min(size, each * classes) if node.get("pad_per_class", False) else size
-    flat_boxes = op.Squeeze(boxes, ints(2))
     by_class = op.Transpose(scores, perm=[0, 2, 1])
-    kept = op.NonMaxSuppression(
-        flat_boxes, by_class, flat(op, most), op.Reshape(overlap, ints(1)), op.Reshape(threshold, ints(1))
-    )
+    shared = list(boxes.shape)[2] == 1
+    flat_boxes = op.Squeeze(boxes, ints(2)) if shared else op.Transpose(boxes, perm=[0, 2, 1, 3])
+    if not shared:
+        flat_boxes, by_class = (
+            op.Reshape(flat_boxes, ints(-1, count, 4)),
+            op.Reshape(by_class, ints(-1, 1, count)),
+        )
+    bounds = (op.Reshape(overlap, ints(1)), op.Reshape(threshold, ints(1)))
+    kept = op.NonMaxSuppression(flat_boxes, by_class, flat(op, most), *bounds)
     lowest = op.Expand(op.const(np.array(-np.inf, np.float32)), op.Shape(by_class))
     table = op.Reshape(op.ScatterND(lowest, kept, op.GatherND(by_class, kept)), ints(-1, classes * count))
+    flat_boxes = flat_boxes if shared else op.Reshape(flat_boxes, ints(-1, classes * count, 4))
     taken = min(size, classes * count)
     best, places = op.TopK(table, ints(taken), axis=1, _outputs=2)
     valid = op.Not(op.IsInf(best))
     zero = op.const(np.array(0, np.float32))
-    own = op.GatherND(flat_boxes, op.Unsqueeze(op.Mod(places, ints(count)), ints(2)), batch_dims=1)
+    box = op.Mod(places, ints(count)) if shared else places
+    own = op.GatherND(flat_boxes, op.Unsqueeze(box, ints(2)), batch_dims=1)
     own = op.Clip(own, zero, op.const(np.array(1, np.float32))) if node.get("clip_boxes", True) else own
     results = [
         op.Where(op.Unsqueeze(valid, ints(2)), own, zero),
@@ -376,3 +382,35 @@ def combined_non_max_suppression(op, node, boxes, scores, most, total, overlap, 
         ends = [ints(*[0] * (r + 1), size - taken, *[0] * (r - 2)) for r in (3, 2, 2)]
         results = [op.Pad(v, e) for v, e in zip(results, ends, strict=True)]
     return [*results, op.ReduceSum(op.Cast(valid, to=int(T.INT32)), ints(1), keepdims=0)]
+
+
+TRANSFORMS = need("images of known size, and constant transforms and size", lambda n: all(const(v) is not None for v in n.inputs[1:3]) and all(isinstance(d, int) for d in list(n.inputs[0].shape or [None] * 4)[1:3]) and n.inputs[0].dtype == T.FLOAT)  # fmt: skip
+CONSTANT = need("fill_mode=CONSTANT and a constant fill value", lambda n: n.get("fill_mode", "CONSTANT") == "CONSTANT" and all(const(v) is not None for v in n.inputs[3:]))  # fmt: skip
+
+
+@ops.op("ImageProjectiveTransformV2", "ImageProjectiveTransformV3", needs=(ranked(), TRANSFORMS, CONSTANT))
+def projective_transform(op, node, images, transforms, size, fill=None):
+    """Every new place looks up where it came from; outside of the image is the fill value."""
+    high, wide = (int(v) for v in const(size))
+    rows, columns = (int(d) for d in list(images.shape)[1:3])
+    table = const(transforms).astype(np.float32).reshape(-1, 8)
+    y, x = np.meshgrid(np.arange(high, dtype=np.float32), np.arange(wide, dtype=np.float32), indexing="ij")
+    a = table[:, :, None, None]
+    scale = a[:, 6] * x + a[:, 7] * y + 1
+    found_x, found_y = (
+        (a[:, 0] * x + a[:, 1] * y + a[:, 2]) / scale,
+        (a[:, 3] * x + a[:, 4] * y + a[:, 5]) / scale,
+    )
+    grid = np.stack([(2 * found_x + 1) / columns - 1, (2 * found_y + 1) / rows - 1], -1)
+    outer = 0.0 if fill is None else float(const(fill).reshape(()))
+    places = op.Expand(
+        op.const(grid.astype(np.float32)),
+        op.Concat(op.Shape(images, start=0, end=1), ints(high, wide, 2), axis=0),
+    )
+    source = op.Sub(first(op, images), outer) if outer else first(op, images)
+    mode = "nearest" if node.get("interpolation") == "NEAREST" else "linear"
+    if mode == "nearest":
+        return NotImplemented
+    made = op.GridSample(source, places, mode=mode, padding_mode="zeros", align_corners=0)
+    made.shape = ir.Shape([images.shape[0], list(images.shape)[3], high, wide])
+    return last(op, op.Add(made, outer) if outer else made)

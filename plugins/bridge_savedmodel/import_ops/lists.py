@@ -15,6 +15,7 @@ from bridge_savedmodel.import_ops.common import (
     as_int64,
     flat,
     ints,
+    like,
     need,
     ops,
     parts,
@@ -81,8 +82,13 @@ def get_item(op, node, tensors, index, shape):
 
 @ops.op("TensorListSetItem", needs=(FILLED,))
 def set_item(op, node, tensors, index, item):
+    return placed(op, tensors, index, item, node.get("resize_if_index_out_of_bounds", False))
+
+
+def placed(op: Any, tensors: Any, index: Any, item: Any, grows: bool) -> Any:
+    """The list with an element set; one that grows is made as long as it takes."""
     at = op.Reshape(as_int64(op, index), ints(1, 1))
-    items = _reaching(op, tensors.items, at) if node.get("resize_if_index_out_of_bounds") else tensors.items
+    items = _reaching(op, tensors.items, at) if grows else tensors.items
     return replace(tensors, items=op.ScatterND(items, at, op.Unsqueeze(item, ints(0))))
 
 
@@ -134,7 +140,7 @@ def length(op, node, tensors):
     return op.Cast(op.Squeeze(op.Shape(tensors.items, start=0, end=1), ints(0)), to=int(T.INT32))
 
 
-@ops.op("TensorListConcatV2", needs=(FILLED,))
+@ops.op("TensorListConcatV2", "TensorListConcat", needs=(FILLED,))
 def concat(op, node, tensors, *rest):
     shape = tensors.items.shape
     if shape is None or len(shape) < 2:
@@ -167,3 +173,42 @@ def pop_back(op, node, tensors, shape):
 )
 def concat_lists(op, node, first, second):
     return replace(first, items=op.Concat(first.items, second.items, axis=0))
+
+
+@ops.op("TensorListElementShape")
+def element_shape(op, node, tensors):
+    """As far as it is known."""
+    kind = node.get("shape_type", T.INT32).numpy()
+    dims = tensors.shape if tensors.items is None else list(tensors.items.shape)[1:]
+    if dims is None:
+        return op.const(np.array(-1, kind))
+    return op.const(np.array([d if isinstance(d, int) else -1 for d in dims], kind))
+
+
+@ops.op("TensorListScatterV2", "TensorListScatter")
+def scatter(op, node, x, indices, *rest):
+    """A list as long as the largest place, or as asked for."""
+    at = as_int64(op, indices)
+    known = vector(rest[1]) if len(rest) > 1 else [-1]
+    if known is None:
+        return NotImplemented
+    count = op.Add(op.ReduceMax(at, keepdims=1), ints(1)) if known[0] < 0 else op.const(ints(known[0]))
+    blank = op.Expand(like(op, x, 0), op.Concat(count, op.Shape(x, start=1), axis=0))
+    return TensorList(op.ScatterND(blank, op.Unsqueeze(at, ints(1)), x), None, x.dtype)
+
+
+@ops.op(
+    "TensorListScatterIntoExistingList",
+    needs=(need("a list whose elements are known", lambda n: blank_known(n.inputs[0])),),
+)
+def scatter_into(op, node, tensors, x, indices):
+    tensors = filled(op, tensors)
+    at = op.Unsqueeze(as_int64(op, indices), ints(1))
+    return replace(tensors, items=op.ScatterND(tensors.items, at, x))
+
+
+@ops.op("TensorListSplit", needs=(need("parts of one constant length", lambda n: len(set(vector(n.inputs[2]) or [])) == 1),))  # fmt: skip
+def split(op, node, x, shape, lengths):
+    count, size = len(vector(lengths)), vector(lengths)[0]
+    rest = op.Shape(x, start=1) if rank_of(x) > 1 else ints()
+    return TensorList(op.Reshape(x, op.Concat(ints(count, size), rest, axis=0)), None, x.dtype)

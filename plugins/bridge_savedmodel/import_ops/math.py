@@ -283,26 +283,6 @@ def filled_like(op, node, x):
     return op.Expand(like(op, x, number), static(op, x))
 
 
-@ops.op("FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel")
-def fake_quant(op, node, x, low=None, high=None):
-    """Rounded to integers and back, between bounds nudged so that zero is one of them."""
-    bounds = [node.get("min", -6.0), node.get("max", 6.0)] if low is None else [const(low), const(high)]
-    if any(b is None for b in bounds):
-        return NotImplemented
-    low, high = (np.asarray(b, np.float32) for b in bounds)
-    bottom, top = float(node.get("narrow_range", False)), float(2 ** node.get("num_bits", 8) - 1)
-    scale = ((high - low) / np.float32(top - bottom)).astype(np.float32)
-    zero = np.clip(np.floor(bottom - low / scale + 0.5), bottom, top).astype(np.float32)
-    if top == 255 and bottom == 0:
-        axis = rank_of(x) - 1 if scale.ndim else None
-        steps = op.const(scale), op.const(zero.astype(np.uint8))
-        return op.DequantizeLinear(op.QuantizeLinear(x, *steps, axis=axis), *steps, axis=axis)
-    lowest, highest = (bottom - zero) * scale, (top - zero) * scale
-    clamped = op.Min(op.Max(x, op.const(lowest)), op.const(highest))
-    steps = op.Floor(op.Add(op.Div(op.Sub(clamped, op.const(lowest)), op.const(scale)), 0.5))
-    return op.Add(op.Mul(steps, op.const(scale)), op.const(lowest))
-
-
 @ops.op(
     "Cumsum",
     "Cumprod",
@@ -313,3 +293,119 @@ def cumulative(op, node, x, axis):
     known = const(axis)
     place = axis if known is None else op.const(known.astype(np.int64).reshape(()))
     return op.node("CumSum" if node.op == "Cumsum" else "CumProd", x, place, **flags)
+
+
+@ops.op("CumulativeLogsumexp", needs=(ranked(), attribute("T", T.FLOAT, T.DOUBLE, T.FLOAT16)))
+def cumulative_log_sum_exp(op, node, x, axis):
+    """Of every element and those before it, with the largest of them taken out first."""
+    at = const(axis)
+    if at is None:
+        return NotImplemented
+    rank = rank_of(x)
+    along = int(at.reshape(())) % rank
+    size = op.Shape(x, start=along, end=along + 1)
+    zero, one = op.const(np.array(0, np.int64)), op.const(np.array(1, np.int64))
+    places = op.Range(zero, op.Squeeze(size, np.array([0])), one)
+    mine, others = op.Unsqueeze(places, np.array([1])), op.Unsqueeze(places, np.array([0]))
+    mine, others = (others, mine) if node.get("reverse", False) else (mine, others)
+    kept = (op.Less if node.get("exclusive", False) else op.LessOrEqual)(others, mine)
+    shape = np.arange(2, rank - along + 1)
+    kept = op.Unsqueeze(kept, shape) if shape.size else kept
+    lowest = like(op, x, np.finfo(x.dtype.numpy()).min if node.get("exclusive", False) else -np.inf)
+    pairs = op.Where(kept, op.Unsqueeze(x, np.array([along])), lowest)
+    return op.ReduceLogSumExp(pairs, np.array([along + 1]), keepdims=0)
+
+
+UNSIGNED = {8: T.UINT8, 16: T.UINT16, 32: T.UINT32, 64: T.UINT64}
+
+
+@ops.op("PopulationCount")
+def population_count(op, node, x):
+    """How many bits are set."""
+    width = x.dtype.bitwidth
+    bits = op.const(np.arange(width).astype(UNSIGNED[width].numpy()))
+    whole = op.Cast(x, to=int(UNSIGNED[width]))
+    each = op.BitShift(op.Unsqueeze(whole, np.array([-1])), bits, direction="RIGHT")
+    one = op.const(np.array(1, UNSIGNED[width].numpy()))
+    number = op.Cast(op.BitwiseAnd(each, one), to=int(T.INT32))
+    return op.Cast(op.ReduceSum(number, np.array([-1]), keepdims=0), to=int(T.UINT8))
+
+
+@ops.op("Erfinv", "Ndtri", needs=(attribute("T", T.FLOAT),))
+def inverse_error_function(op, node, x):
+    """Giles's polynomials for the inverse of erf in single precision."""
+    if node.op == "Ndtri":
+        return op.Mul(_erf_inverse(op, op.Sub(op.Mul(x, 2.0), 1.0)), math.sqrt(2.0))
+    return _erf_inverse(op, x)
+
+
+CENTRE = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)  # fmt: skip
+TAILS = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
+
+
+def _erf_inverse(op: Any, x: Any) -> Any:
+    far = op.Neg(op.Log(op.Mul(op.Sub(1.0, x), op.Add(1.0, x))))
+    near = op.Less(far, 5.0)
+    made = []
+    for table, at in ((CENTRE, op.Sub(far, 2.5)), (TAILS, op.Sub(op.Sqrt(far), 3.0))):
+        value: Any = op.const(np.array(table[0], np.float32))
+        for factor in table[1:]:
+            value = op.Add(op.Mul(value, at), factor)
+        made.append(op.Mul(value, x))
+    edge = op.Mul(x, op.const(np.array(np.inf, np.float32)))
+    return op.Where(op.Equal(op.Abs(x), 1.0), edge, op.Where(near, *made))
+
+
+LANCZOS = (0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059, 12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7)  # fmt: skip
+
+
+@ops.op("Lgamma", needs=(attribute("T", T.FLOAT),))
+def log_gamma(op, node, x):
+    """Lanczos's series in double precision, reflected for numbers under a half."""
+    wide = op.Cast(x, to=int(T.DOUBLE))
+    half, one = like(op, wide, 0.5), like(op, wide, 1)
+    low = op.Less(wide, half)
+    at = op.Sub(op.Where(low, op.Sub(one, wide), wide), one)
+    total: Any = like(op, wide, LANCZOS[0])
+    for index, factor in enumerate(LANCZOS[1:], 1):
+        total = op.Add(total, op.Div(like(op, wide, factor), op.Add(at, like(op, wide, index))))
+    base = op.Add(at, like(op, wide, 7.5))
+    series = op.Add(
+        op.Sub(op.Mul(op.Add(at, half), op.Log(base)), base),
+        op.Add(like(op, wide, 0.5 * math.log(2 * math.pi)), op.Log(total)),
+    )
+    rest = op.Sub(wide, op.Floor(wide))
+    sine = op.Abs(op.Sin(op.Mul(rest, like(op, wide, math.pi))))
+    mirrored = op.Sub(op.Sub(like(op, wide, math.log(math.pi)), op.Log(sine)), series)
+    made = op.Where(low, mirrored, series)
+    pole = op.And(op.Equal(rest, like(op, wide, 0)), op.LessOrEqual(wide, like(op, wide, 0)))
+    endless = op.Or(pole, op.IsInf(wide))
+    return op.Cast(op.Where(endless, like(op, wide, np.inf), made), to=int(T.FLOAT))
+
+
+STIRLING = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 5 / 660, -691 / 32760, 1 / 12)
+
+
+@ops.op("Digamma", needs=(attribute("T", T.FLOAT),))
+def digamma(op, node, x):
+    """Its recurrence up to ten, then its asymptotic series, in double precision; reflected for numbers under zero."""
+    wide = op.Cast(x, to=int(T.DOUBLE))
+    zero, one = like(op, wide, 0), like(op, wide, 1)
+    low = op.Less(wide, zero)
+    at = op.Where(low, op.Sub(one, wide), wide)
+    less: Any = zero
+    for step in range(10):
+        less = op.Add(less, op.Div(one, op.Add(at, like(op, wide, step))))
+    at = op.Add(at, like(op, wide, 10))
+    square = op.Div(one, op.Mul(at, at))
+    series: Any = zero
+    for factor in reversed(STIRLING):
+        series = op.Mul(op.Add(series, like(op, wide, factor)), square)
+    made = op.Sub(op.Sub(op.Log(at), op.Div(like(op, wide, 0.5), at)), op.Add(series, less))
+    angle = op.Mul(op.Sub(wide, op.Floor(wide)), like(op, wide, math.pi))
+    mirrored = op.Sub(made, op.Div(op.Mul(op.Cos(angle), like(op, wide, math.pi)), op.Sin(angle)))
+    whole = op.Equal(wide, op.Floor(wide))
+    poles = op.And(low, whole)
+    made = op.Where(poles, like(op, wide, np.nan), op.Where(low, mirrored, made))
+    made = op.Where(op.Equal(wide, zero), op.Neg(op.Div(one, wide)), made)
+    return op.Cast(made, to=int(T.FLOAT))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
-from bridge_savedmodel.import_ops.common import as_int64, ints, like, need, ops, ranked, scalar, vector
+from bridge_savedmodel.import_ops.common import FAR, as_int64, ints, like, need, ops, ranked, scalar, vector
 
 
 @ops.op("MatrixBandPart", "BatchMatrixBandPart", needs=(ranked(),))
@@ -115,3 +115,110 @@ def cross(op, node, a, b):
 def log_determinant(op, node, x):
     found = op.Det(x)
     return op.Sign(found), op.Log(op.Abs(found))
+
+
+@ops.op("TridiagonalMatMul", needs=(ranked(3),))
+def tridiagonal_product(op, node, upper, middle, lower, x):
+    """Every row is a sum of three: its own, the one below and the one above."""
+    rank = rank_of(x)
+    axis = rank - 2
+
+    def moved(by: int) -> Any:
+        begin, end = (1, FAR) if by > 0 else (0, -1)
+        pads = np.zeros((2, rank), np.int64)
+        pads[1 if by > 0 else 0, axis] = 1
+        return op.Pad(op.Slice(x, ints(begin), ints(end), ints(axis)), op.const(pads.ravel()))
+
+    sides = [(middle, x), (upper, moved(1)), (lower, moved(-1))]
+    products = [op.Mul(op.Transpose(d, perm=[*range(rank - 2), rank - 1, rank - 2]), v) for d, v in sides]
+    return op.Add(op.Add(products[0], products[1]), products[2])
+
+
+LARGEST = 32
+SQUARE = need(
+    f"square matrices of known size, at most {LARGEST}",
+    lambda n: (
+        (rank_of(n.inputs[0]) or 0) >= 2
+        and isinstance(list(n.inputs[0].shape)[-1], int)
+        and 0 < list(n.inputs[0].shape)[-1] <= LARGEST
+        and list(n.inputs[0].shape)[-1] == list(n.inputs[0].shape)[-2]
+    ),
+)
+
+
+def _row(op: Any, x: Any, index: int) -> Any:
+    return op.Gather(x, ints(index), axis=-2)
+
+
+def _column(op: Any, x: Any, index: int) -> Any:
+    return op.Gather(x, ints(index), axis=-1)
+
+
+def _turned(op: Any, x: Any) -> Any:
+    rank = rank_of(x)
+    return op.Transpose(x, perm=[*range(rank - 2), rank - 1, rank - 2])
+
+
+def _eliminated(op: Any, a: Any, b: Any) -> Any:
+    """The solution of a · x = b, by Gauss and Jordan with the largest pivot of each column."""
+    n = list(a.shape)[-1]
+    table = op.Concat(a, b, axis=-1)
+    places, zero = np.arange(n).reshape(n, 1), like(op, a, 0)
+    for k in range(n):
+        sizes = op.Where(op.const(places >= k), op.Abs(_column(op, table, k)), like(op, a, -1))
+        best = op.ArgMax(sizes, axis=-2, keepdims=1)
+        chosen = op.Equal(op.const(places), best)
+        picked = op.ReduceSum(op.Where(chosen, table, zero), ints(-2))
+        swapped = op.Where(op.const(places == k), picked, op.Where(chosen, _row(op, table, k), table))
+        scaled = op.Div(picked, _column(op, picked, k))
+        factors = op.Where(op.const(places == k), zero, _column(op, swapped, k))
+        table = op.Where(op.const(places == k), scaled, op.Sub(swapped, op.Mul(factors, scaled)))
+    return op.Slice(table, ints(n), ints(FAR), ints(-1))
+
+
+@ops.op("MatrixInverse", "BatchMatrixInverse", needs=(SQUARE,))
+def inverse(op, node, x):
+    source = _turned(op, x) if node.get("adjoint", False) else x
+    size = list(x.shape)[-1]
+    eye = op.const(np.eye(size, dtype=x.dtype.numpy()))
+    made = _eliminated(op, source, op.Expand(eye, op.Shape(x)))
+    made.shape = x.shape
+    return made
+
+
+@ops.op("MatrixSolve", "BatchMatrixSolve", needs=(SQUARE,))
+def solve(op, node, a, b):
+    return _eliminated(op, _turned(op, a) if node.get("adjoint", False) else a, b)
+
+
+SAME_BATCH = need("as many matrices on both sides", lambda n: list(n.inputs[0].shape)[:-2] == list(n.inputs[1].shape or [])[:-2])  # fmt: skip
+
+
+@ops.op("MatrixTriangularSolve", "BatchMatrixTriangularSolve", needs=(SQUARE, ranked(1), SAME_BATCH))
+def triangular_solve(op, node, a, b):
+    """Row by row; what is on the other side of the diagonal is not looked at."""
+    size, lower = list(a.shape)[-1], node.get("lower", True)
+    if node.get("adjoint", False):
+        a, lower = _turned(op, a), not lower
+    order = range(size) if lower else range(size - 1, -1, -1)
+    rows: dict[int, Any] = {}
+    for k in order:
+        rest = _row(op, b, k)
+        for j, done in rows.items():
+            rest = op.Sub(rest, op.Mul(_column(op, _row(op, a, k), j), done))
+        rows[k] = op.Div(rest, _column(op, _row(op, a, k), k))
+    return op.Concat(*(rows[k] for k in range(size)), axis=-2)
+
+
+@ops.op("Cholesky", "BatchCholesky", needs=(SQUARE,))
+def cholesky(op, node, x):
+    """Column by column."""
+    size = list(x.shape)[-1]
+    columns: list[Any] = []
+    for k in range(size):
+        rest = _column(op, x, k)
+        for made in columns:
+            rest = op.Sub(rest, op.Mul(made, _row(op, made, k)))
+        below = op.const((np.arange(size) >= k).astype(x.dtype.numpy()).reshape(size, 1))
+        columns.append(op.Mul(op.Div(rest, op.Sqrt(_row(op, rest, k))), below))
+    return op.Concat(*columns, axis=-1) if size > 1 else columns[0]

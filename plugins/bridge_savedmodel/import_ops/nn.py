@@ -121,8 +121,22 @@ def depthwise(op, node, x, w):
     return _convolve(op, node, x, weights, [h, width], channels)
 
 
+@ops.op("DepthwiseConv2dNativeBackpropInput", needs=(KERNEL, ranked(2)))
+def depthwise_backprop(op, node, sizes, w, x):
+    """A transposed convolution in as many groups as there are channels."""
+    h, width, channels, multiple = shape_of(w)
+    return conv_backprop(op, node, sizes, _grouped(op, w, [h, width, channels, multiple]), x, channels)
+
+
+def _grouped(op: Any, w: Any, shape: list[int]) -> Any:
+    """Filters of each channel apart: [height, width, 1, channels x multiple]."""
+    target = ints(*shape[:2], 1, shape[2] * shape[3])
+    known = const(w)
+    return op.const(known.reshape(target)) if known is not None else op.Reshape(w, target)
+
+
 @ops.op("Conv2DBackpropInput", "Conv3DBackpropInputV2", needs=(KERNEL, ranked(2)))
-def conv_backprop(op, node, sizes, w, x):
+def conv_backprop(op, node, sizes, w, x, group=1):
     """The padding that the convolution of the asked-for size would have had is cut off; what it left over is added."""
     rank, shape = rank_of(x), shape_of(w)
     strides, dilations = _spatial(node, "strides", rank), _spatial(node, "dilations", rank)
@@ -131,7 +145,7 @@ def conv_backprop(op, node, sizes, w, x):
     lengths = list(source.shape)[2:]
     wanted = None if asked is None else asked[1:-1] if channels_last(node) else asked[2:]
     channels = None if asked is None else asked[-1 if channels_last(node) else 1]
-    if wanted is None or (channels is not None and channels != shape[-2]):
+    if wanted is None or (channels is not None and channels != shape[-2] * group):
         return NotImplemented
     before, after, more = [], [], []
     for i, (size, out) in enumerate(zip(lengths, wanted, strict=True)):
@@ -157,6 +171,7 @@ def conv_backprop(op, node, sizes, w, x):
         dilations=dilations,
         pads=before + after,
         output_padding=more if any(more) else None,
+        group=group,
     )
     return _back(op, node, made)
 
@@ -336,3 +351,50 @@ def _vector(op: Any, values: list[Any]) -> Any:
 def square_blocks(op, node, x, amounts):
     block = op.const(ints(node.get("block_size"), node.get("block_size")))
     return (space_to_batch if node.op == "SpaceToBatch" else batch_to_space)(op, node, x, block, amounts)
+
+
+def _picks(sizes: list[int]) -> np.ndarray:
+    """Filters that each pick one element of a window: [elements, channels, ...]."""
+    count = math.prod(sizes)
+    return np.moveaxis(np.eye(count, dtype=np.float32).reshape(-1, *sizes), -1, 1)
+
+
+@ops.op("ExtractVolumePatches", needs=(ranked(), CHANNELS, need("float32", lambda n: n.get("T") == T.FLOAT)))
+def volume_patches(op, node, x):
+    sizes = [*node.get("ksizes")[1:4], list(x.shape)[-1]]
+    return _convolve(op, node, x, op.const(np.ascontiguousarray(_picks(sizes))), sizes[:3], 1)
+
+
+@ops.op("FusedPadConv2D", needs=(KERNEL, CHANNELS, constant(1, "paddings")))
+def padded_conv(op, node, x, paddings, w):
+    """Padded by reflection or symmetry, then convolved."""
+    from bridge_savedmodel.import_ops.tensor import mirror_pad
+
+    return conv(op, node, mirror_pad(op, node, x, paddings), w)
+
+
+@ops.op("Dilation2D", needs=(KERNEL, CHANNELS, ranked(), need("float32", lambda n: n.get("T") == T.FLOAT)))
+def dilation(op, node, x, w):
+    """The largest sum of window and filter, channel by channel; outside of the image nothing counts."""
+    high, wide, _ = shape_of(w)
+    sizes, steps, rates = [high, wide], node.get("strides")[1:3], node.get("rates")[1:3]
+    source = first(op, x)
+    padding = _padding(node, source, sizes, steps, rates)
+    if padding is None or "auto_pad" in padding:
+        return NotImplemented
+    lowest = op.const(np.array(np.finfo(np.float32).min, np.float32))
+    if padding:
+        ends = padding["pads"]
+        source = op.Pad(source, ints(0, 0, ends[0], ends[1], 0, 0, ends[2], ends[3]), lowest)
+    found = None
+    weights = permuted(op, w, [2, 0, 1])
+    for row in range(high):
+        for column in range(wide):
+            begin = ints(row * rates[0], column * rates[1])
+            ends = [-(high - 1 - row) * rates[0], -(wide - 1 - column) * rates[1]]
+            end = ints(*(e or 2**31 - 1 for e in ends))
+            part = op.Slice(source, begin, end, ints(2, 3), ints(*steps))
+            own = op.Slice(weights, ints(row, column), ints(row + 1, column + 1), ints(1, 2))
+            made = op.Add(part, own)
+            found = made if found is None else op.Max(found, made)
+    return last(op, found)

@@ -31,3 +31,11 @@ def multinomial(op, node, x, count):
     if known is None:
         return NotImplemented
     return as_dtype(op, op.Multinomial(x, sample_size=known[0], dtype=7), node.get("output_dtype", T.INT64))
+
+
+@ops.op("RandomShuffle")
+def shuffle(op, node, x):
+    """Rows in the order of numbers drawn for them."""
+    size = op.Shape(x, start=0, end=1)
+    drawn = op.RandomUniformLike(op.Expand(op.const(np.zeros((), np.float32)), size), dtype=int(T.FLOAT))
+    return op.Gather(x, op.TopK(drawn, size, _outputs=2)[1], axis=0)

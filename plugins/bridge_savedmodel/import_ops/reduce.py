@@ -133,3 +133,12 @@ def _row_counts(op: Any, node: Any, x: Any, size: Any, weights: Any) -> Any:
 @ops.op("LogSumExp")
 def log_sum_exp(op, node, x, axes):
     return op.ReduceLogSumExp(x, flat(op, axes), keepdims=int(node.get("keep_dims", False)))
+
+
+@ops.op("ApproxTopK", needs=(ranked(),))
+def approximate_top_k(op, node, x):
+    """The exact ones."""
+    axis = node.get("reduction_dimension", -1)
+    largest = int(node.get("is_max_k", True))
+    values, places = op.TopK(x, ints(node.get("k")), axis=axis, largest=largest, _outputs=2)
+    return values, op.Cast(places, to=int(T.INT32))

@@ -77,14 +77,14 @@ def _cut(op: Any, x: Any, axis: int, length: int) -> Any:
     return x
 
 
-@ops.op("RFFT", "RFFT2D", needs=(LENGTH,))
+@ops.op("RFFT", "RFFT2D", "RFFT3D", needs=(LENGTH,))
 def rfft(op, node, x, length):
     lengths, rank = vector(length), rank_of(x)
     for back, size in enumerate(reversed(lengths), 1):
         x = _cut(op, x, rank - back, size)
     made = op.DFT(op.Unsqueeze(x, ints(-1)), None, _axis(op, rank, 1), onesided=1)
-    if len(lengths) == 2:
-        made = op.DFT(made, None, _axis(op, rank, 2))
+    for back in range(2, len(lengths) + 1):
+        made = op.DFT(made, None, _axis(op, rank, back))
     return _parts(op, made)
 
 
@@ -105,3 +105,77 @@ def irfft(op, node, x, length):
 @ops.op("Angle", needs=(COMPLEX,))
 def angle(op, node, x):
     return atan2(op, node, x.imag, x.real)
+
+
+@ops.op("complex::Add", "complex::AddV2", "complex::Sub")
+def complex_sum(op, node, x, y):
+    name = "Sub" if node.op == "Sub" else "Add"
+    return Pair(op.node(name, x.real, y.real), op.node(name, x.imag, y.imag))
+
+
+@ops.op("complex::Mul")
+def complex_product(op, node, x, y):
+    real = op.Sub(op.Mul(x.real, y.real), op.Mul(x.imag, y.imag))
+    return Pair(real, op.Add(op.Mul(x.real, y.imag), op.Mul(x.imag, y.real)))
+
+
+@ops.op("complex::Div", "complex::RealDiv")
+def complex_quotient(op, node, x, y):
+    size = op.Add(op.Mul(y.real, y.real), op.Mul(y.imag, y.imag))
+    made = complex_product(op, node, x, Pair(y.real, op.Neg(y.imag)))
+    return Pair(op.Div(made.real, size), op.Div(made.imag, size))
+
+
+@ops.op("complex::Square")
+def complex_square(op, node, x):
+    return complex_product(op, node, x, x)
+
+
+@ops.op("complex::Exp")
+def complex_exp(op, node, x):
+    size = op.Exp(x.real)
+    return Pair(op.Mul(size, op.Cos(x.imag)), op.Mul(size, op.Sin(x.imag)))
+
+
+@ops.op("complex::MatMul", "complex::BatchMatMul", "complex::BatchMatMulV2", "complex::BatchMatMulV3")
+def complex_matmul(op, node, x, y):
+    sides = []
+    for value, names in ((x, ("transpose_a", "adj_x")), (y, ("transpose_b", "adj_y"))):
+        if any(node.get(n, False) for n in names):
+            rank = rank_of(value.real)
+            order = [*range(rank - 2), rank - 1, rank - 2]
+            real, imag = (op.Transpose(v, perm=order) for v in (value.real, value.imag))
+            value = Pair(real, op.Neg(imag) if node.get(names[1], False) else imag)
+        sides.append(value)
+    a, b = sides
+    real = op.Sub(op.MatMul(a.real, b.real), op.MatMul(a.imag, b.imag))
+    return Pair(real, op.Add(op.MatMul(a.real, b.imag), op.MatMul(a.imag, b.real)))
+
+
+PARTWISE = (
+    "Neg",
+    "Sum",
+    "Mean",
+    "Cumsum",
+    "ZerosLike",
+    "Fill",
+    "BroadcastTo",
+    "Roll",
+    "ReverseV2",
+    "Pad",
+    "Unpack",
+)
+
+
+@ops.op("IRFFT2D", "IRFFT3D", needs=(COMPLEX, LENGTH))
+def irfft_of_many(op, node, x, length):
+    """The outer dimensions in full, then the last from its half."""
+    lengths, rank = vector(length), rank_of(x.real)
+    parts = x
+    for back, size in enumerate(reversed(lengths[:-1]), 2):
+        parts = Pair(*(_cut(op, v, rank - back, size) for v in (parts.real, parts.imag)))
+    half = lengths[-1] // 2 + 1
+    made = _stacked(op, Pair(*(_cut(op, v, rank - 1, half) for v in (parts.real, parts.imag))))
+    for back in range(2, len(lengths) + 1):
+        made = op.DFT(made, None, _axis(op, rank, back), inverse=1)
+    return irfft(op, node, _parts(op, made), op.const(np.array(lengths[-1:], np.int64)))

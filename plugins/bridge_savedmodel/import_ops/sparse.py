@@ -26,14 +26,14 @@ COORDINATES = need(
 )
 
 
-def _strides(op: Any, shape: Any) -> Any:
+def strides(op: Any, shape: Any) -> Any:
     """How far apart neighbours along each dimension lie in the flattened tensor."""
     return op.CumProd(shape, op.const(np.array(0, np.int64)), exclusive=1, reverse=1)
 
 
-def _place(op: Any, indices: Any, shape: Any) -> Any:
+def place(op: Any, indices: Any, shape: Any) -> Any:
     """Where each row of indices lies in the flattened tensor."""
-    return op.ReduceSum(op.Mul(indices, _strides(op, shape)), ints(1), keepdims=0)
+    return op.ReduceSum(op.Mul(indices, strides(op, shape)), ints(1), keepdims=0)
 
 
 @ops.op(
@@ -45,8 +45,8 @@ def sparse_reshape(op, node, indices, shape, wanted):
     open_ = op.Equal(wanted, ints(-1))
     known = op.ReduceProd(op.Where(open_, ints(1), wanted), keepdims=1)
     target = op.Where(open_, op.Div(total, op.Max(known, ints(1))), wanted)
-    place = op.Unsqueeze(_place(op, indices, shape), ints(1))
-    return op.Mod(op.Div(place, _strides(op, target)), op.Max(target, ints(1))), target
+    at = op.Unsqueeze(place(op, indices, shape), ints(1))
+    return op.Mod(op.Div(at, strides(op, target)), op.Max(target, ints(1))), target
 
 
 @ops.op("SparseFillEmptyRows", needs=(COORDINATES,))
@@ -87,8 +87,8 @@ def sparse_add(op, node, indices, values, shape, dense):
 
 @ops.op("SparseReorder", needs=(COORDINATES,))
 def sparse_reorder(op, node, indices, values, shape):
-    place = _place(op, indices, shape)
-    order = op.TopK(place, op.Shape(place), largest=0, _outputs=2)[1]
+    at = place(op, indices, shape)
+    order = op.TopK(at, op.Shape(at), largest=0, _outputs=2)[1]
     return op.Gather(indices, order, axis=0), op.Gather(values, order, axis=0)
 
 
@@ -104,7 +104,7 @@ def list_diff(op, node, x, y):
 @ops.op("UnravelIndex")
 def unravel_index(op, node, indices, dims):
     shape = as_int64(op, dims)
-    made = op.Mod(op.Div(op.Reshape(as_int64(op, indices), ints(1, -1)), op.Unsqueeze(_strides(op, shape), ints(1))), op.Unsqueeze(shape, ints(1)))  # fmt: skip
+    made = op.Mod(op.Div(op.Reshape(as_int64(op, indices), ints(1, -1)), op.Unsqueeze(strides(op, shape), ints(1))), op.Unsqueeze(shape, ints(1)))  # fmt: skip
     return as_dtype(op, op.Squeeze(made, ints(1)) if rank_of(indices) == 0 else made, indices.dtype)
 
 

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from bridge.hub import const, rank_of, shape_of
 from bridge_savedmodel.import_ops.common import (
+    FAR,
     T,
     as_dtype,
     as_int64,
@@ -25,14 +26,16 @@ from bridge_savedmodel.import_ops.common import (
     static,
     vector,
 )
-from bridge_savedmodel.import_ops.values import tensor_of
-
-FAR = 2**31 - 1
+from bridge_savedmodel.import_ops.values import Pair, tensor_of
 
 
 @ops.op("Const", "HostConst")
 def const_(op, node):
-    return op.const(tensor_of(node.get("value")))
+    """A complex one as its two parts."""
+    array = node.get("value")
+    if np.iscomplexobj(array):
+        return Pair(op.const(np.ascontiguousarray(array.real)), op.const(np.ascontiguousarray(array.imag)))
+    return op.const(tensor_of(array))
 
 
 @ops.op(
@@ -59,7 +62,16 @@ def identity_n(op, node, *inputs):
 
 @ops.op("EnsureShape")
 def ensure_shape(op, node, x):
-    return x
+    """What the shape adds to what is known."""
+    dims, own = node.get("shape"), [None] if x.shape is None else list(x.shape)
+    if dims is None or (
+        len(own) == len(dims) and all(isinstance(o, int) or d is None for o, d in zip(own, dims, strict=True))
+    ):
+        return x
+    made = op.Identity(x)
+    known = own if len(own) == len(dims) else [None] * len(dims)
+    made.shape = ir.Shape([o if d is None else d for o, d in zip(known, dims, strict=True)])
+    return made
 
 
 @ops.op("Shape")
@@ -235,9 +247,13 @@ def reverse(op, node, x, axes):
 @ops.op("ReverseSequence")
 def reverse_sequence(op, node, x, lengths):
     batch, time = node.get("batch_dim", 0), node.get("seq_dim")
-    if {batch, time} != {0, 1}:
+    if {batch, time} == {0, 1}:
+        return op.ReverseSequence(x, as_int64(op, lengths), batch_axis=batch, time_axis=time)
+    if rank_of(x) is None:
         return NotImplemented
-    return op.ReverseSequence(x, as_int64(op, lengths), batch_axis=batch, time_axis=time)
+    order = [batch, time, *(i for i in range(rank_of(x)) if i not in (batch, time))]
+    made = op.ReverseSequence(op.Transpose(x, perm=order), as_int64(op, lengths), batch_axis=0, time_axis=1)
+    return op.Transpose(made, perm=[order.index(i) for i in range(len(order))])
 
 
 @ops.op("Roll", needs=(constant(1, "shift"), constant(2, "axis"), ranked()))
@@ -283,178 +299,6 @@ def mirror_pad(op, node, x, paddings):
     return op.Identity(x)
 
 
-@ops.op("Slice", needs=(need("a known number of axes", lambda n: shape_of(n.inputs[1]) is not None),))
-def slice_(op, node, x, begin, size):
-    sizes, begin = vector(size), as_int64(op, begin)
-    axes = op.const(np.arange(shape_of(begin)[0]))
-    start = const(begin)
-    if start is not None and sizes is not None:
-        ends = op.const(ints(*(FAR if s < 0 else b + s for b, s in zip(start.tolist(), sizes, strict=True))))
-    else:
-        whole = as_int64(op, size)
-        ends = op.Where(op.Less(whole, ints(0)), ints(FAR), op.Add(begin, whole))
-    made = op.Slice(x, begin, ends, axes)
-    if sizes is not None and x.shape is not None:
-        made.shape = ir.Shape([s if s >= 0 else d for s, d in zip(sizes, made.shape or x.shape, strict=True)])
-    return made
-
-
-MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
-
-
-def _spec_known(node: Any) -> bool:
-    return shape_of(node.inputs[1]) is not None and const(node.inputs[3]) is not None
-
-
-@ops.op("StridedSlice", needs=(need("a known number of axes, and constant strides", _spec_known),))
-def strided_slice(op, node, x, begin, end, strides):
-    """Every entry of the specification is a slice of an axis, one element of it, a new axis, or the axes in between."""
-    steps = vector(strides)
-    place = vector(begin)
-    if rank_of(x) == 1 and node.get("shrink_axis_mask", 0) == 1 and place is not None:
-        known = (parts(x) or [])[place[0] :]
-        if known and known[0] is not None:
-            return op.const(np.array(known[0], x.dtype.numpy()))
-    on = {m: [node.get(m, 0) >> i & 1 for i in range(len(steps))] for m in MASKS}
-    used = sum(1 for i in range(len(steps)) if not on["new_axis_mask"][i] and not on["ellipsis_mask"][i])
-    if any(on["ellipsis_mask"]) and rank_of(x) is None:
-        return NotImplemented
-    axis, plan, shrunk, new, out = 0, [], [], [], 0
-    for i, step in enumerate(steps):
-        if on["ellipsis_mask"][i]:
-            hidden = rank_of(x) - used
-            axis, out = axis + hidden, out + hidden
-            continue
-        if on["new_axis_mask"][i]:
-            new.append(out)
-            out += 1
-            continue
-        one = on["shrink_axis_mask"][i]
-        plan.append((axis, i, 1 if one else step, one))
-        shrunk += [axis] if one else []
-        axis, out = axis + 1, out + (0 if one else 1)
-    made = _sliced(op, x, begin, end, plan, on) if plan else x
-    made = op.Squeeze(made, ints(*shrunk)) if shrunk else made
-    return op.Unsqueeze(made, ints(*new)) if new else made
-
-
-def _sliced(op: Any, x: Any, begin: Any, end: Any, plan: list, on: dict) -> Any:
-    starts, ends = vector(begin), vector(end)
-    firsts, lasts = [], []
-    for _, i, step, one in plan:
-        if on["begin_mask"][i] and not one:
-            firsts.append(0 if step > 0 else FAR)
-        else:
-            firsts.append(starts[i] if starts is not None else _element(op, begin, i))
-        if one:
-            lasts.append(_next(op, firsts[-1]))
-        elif on["end_mask"][i]:
-            lasts.append(FAR if step > 0 else -FAR)
-        else:
-            lasts.append(ends[i] if ends is not None else _element(op, end, i))
-    if all(
-        f == 0 and e == FAR and s == 1
-        for f, e, (_, _, s, _) in zip(firsts, lasts, plan, strict=True)
-        if not _is_value(f, e)
-    ) and not any(_is_value(f, e) for f, e in zip(firsts, lasts, strict=True)):
-        return op.Identity(x)
-    axes, steps = ints(*(a for a, *_ in plan)), ints(*(s for _, _, s, _ in plan))
-    return op.Slice(x, _joined(op, firsts), _joined(op, lasts), axes, steps)
-
-
-def _is_value(*values: Any) -> bool:
-    return any(isinstance(v, ir.Value) for v in values)
-
-
-def _element(op: Any, values: Any, index: int) -> Any:
-    known = (parts(values) or [None] * (index + 1))[index]
-    return (
-        known if known is not None else op.Slice(as_int64(op, values), ints(index), ints(index + 1), ints(0))
-    )
-
-
-def _next(op: Any, start: Any) -> Any:
-    """The end of a slice of the one element at `start`."""
-    if isinstance(start, int):
-        return start + 1 if start != -1 else FAR
-    return op.Where(op.Equal(start, ints(-1)), ints(FAR), op.Add(start, ints(1)))
-
-
-def _joined(op: Any, values: list) -> Any:
-    if not _is_value(*values):
-        return op.const(ints(*values))
-    made = [v if isinstance(v, ir.Value) else op.const(ints(v)) for v in values]
-    return op.Concat(*made, axis=0) if len(made) > 1 else made[0]
-
-
-@ops.op("Gather", "GatherV2", "ResourceGather")
-def gather(op, node, x, indices, axis=None):
-    at = 0 if axis is None else vector(axis)[0] if const(axis) is not None else None
-    batch = node.get("batch_dims", 0)
-    if at is None:
-        return NotImplemented
-    x = x.read() if hasattr(x, "read") else x
-    if rank_of(x) == 1 and vector(indices) is not None:
-        known = [(parts(x) or [None] * (i + 1))[i] for i in vector(indices)]
-        if None not in known:
-            return op.const(np.array(known, x.dtype.numpy()).reshape(const(indices).shape))
-    if not batch:
-        return op.Gather(x, as_int64(op, indices), axis=at)
-    return _batched_gather(op, x, indices, at, batch)
-
-
-def _batched_gather(op: Any, x: Any, indices: Any, axis: int, batch: int) -> Any:
-    """Along the axis right after the batch dimensions: a GatherND of whole rows."""
-    rank, own = rank_of(x), rank_of(indices)
-    if rank is None or own is None:
-        return NotImplemented
-    axis, batch = axis % rank, batch % own if batch < 0 else batch
-    if axis != batch:
-        order = [*range(batch), axis, *range(batch, axis), *range(axis + 1, rank)]
-        found = _batched_gather(op, op.Transpose(x, perm=order), indices, batch, batch)
-        moved = axis - batch
-        between, rest = range(own, own + moved), range(own + moved, rank - 1 + own - batch)
-        back = [*range(batch), *between, *range(batch, own), *rest]
-        return op.Transpose(found, perm=back)
-    return op.GatherND(x, op.Unsqueeze(as_int64(op, indices), ints(-1)), batch_dims=batch)
-
-
-@ops.op("GatherNd", "ResourceGatherNd")
-def gather_nd(op, node, x, indices):
-    x = x.read() if hasattr(x, "read") else x
-    return op.GatherND(x, as_int64(op, indices))
-
-
-@ops.op("ScatterNd")
-def scatter_nd(op, node, indices, updates, target):
-    """What comes to one place is added."""
-    empty = op.Expand(like(op, updates, 0), as_int64(op, target))
-    return op.ScatterND(empty, as_int64(op, indices), updates, reduction="add")
-
-
-SCATTER = {"Update": "none", "Add": "add", "Max": "max", "Min": "min"}
-
-
-@ops.op("TensorScatterUpdate", "TensorScatterAdd", "TensorScatterMax", "TensorScatterMin", "TensorScatterSub")
-def tensor_scatter(op, node, x, indices, updates):
-    kind = node.op.removeprefix("TensorScatter")
-    if kind == "Sub":
-        kind, updates = "Add", op.Neg(updates)
-    return op.ScatterND(x, as_int64(op, indices), updates, reduction=SCATTER[kind])
-
-
-@ops.op("SparseToDense")
-def sparse_to_dense(op, node, indices, target, values, default):
-    size = as_int64(op, target)
-    at = as_int64(op, indices)
-    if rank_of(at) is None or rank_of(at) == 0:
-        return NotImplemented
-    at = op.Unsqueeze(at, ints(1)) if rank_of(at) == 1 else at
-    if rank_of(values) == 0:
-        values = op.Expand(values, op.Shape(at, start=0, end=1))
-    return op.ScatterND(op.Expand(default, size), at, values)
-
-
 @ops.op("LowerBound", "UpperBound", needs=(ranked(),))
 def bound(op, node, sorted_values, values):
     """How many of each row are smaller, or not larger."""
@@ -489,3 +333,71 @@ def to_bool(op, node, x):
     if rank_of(x) == 0:
         return x if x.dtype == T.BOOL else op.Not(op.Equal(x, like(op, x, 0)))
     return op.Greater(op.Size(x), op.const(np.array(0, np.int64)))
+
+
+@ops.op("ConcatOffset", needs=(constant(0, "axis"),))
+def concat_offset(op, node, axis, *shapes):
+    """Where each of several tensors begins once they are put together."""
+    along = np.zeros(shape_of(shapes[0]) or [1], shapes[0].dtype.numpy())
+    along[vector(axis)[0]] = 1
+    made = [op.const(np.zeros_like(along))]
+    for shape in shapes[:-1]:
+        made.append(op.Add(made[-1], op.Mul(shape, op.const(along))))
+    return made
+
+
+@ops.op("DataFormatDimMap")
+def data_format_dims(op, node, x):
+    """The number of each dimension in another layout."""
+    source, target = node.get("src_format", "NHWC"), node.get("dst_format", "NCHW")
+    table = np.array([target.index(c) for c in source], x.dtype.numpy())
+    return op.Gather(op.const(table), as_int64(op, x), axis=0)
+
+
+@ops.op("DataFormatVecPermute", needs=(ranked(),))
+def data_format_vector(op, node, x):
+    """One number, or pair, for each dimension, in the order of another layout."""
+    source, target = node.get("src_format", "NHWC"), node.get("dst_format", "NCHW")
+    size = x.shape[0] if x.shape is not None else None
+    if size == len(source) - 2:
+        source, target = ("".join(c for c in f if c not in "NC") for f in (source, target))
+    elif size != len(source):
+        return NotImplemented
+    return op.Gather(x, ints(*(source.index(c) for c in target)), axis=0)
+
+
+@ops.op("ParallelConcat")
+def parallel_concat(op, node, *inputs):
+    return op.Concat(*inputs, axis=0) if len(inputs) > 1 else op.Identity(inputs[0])
+
+
+@ops.op("Empty", needs=(need("numbers", lambda n: n.get("dtype") not in (None, T.STRING)),))
+def empty(op, node, target):
+    """Zeros, which any contents may be."""
+    return fill(op, node, target, op.const(np.zeros((), node.get("dtype").numpy())))
+
+
+@ops.op("FakeParam", needs=(need("a known shape", lambda n: None not in (n.get("shape") or (None,))),))
+def fake_param(op, node):
+    """Stands for what a branch does not make."""
+    return op.const(np.zeros(node.get("shape"), node.get("dtype").numpy()))
+
+
+@ops.op("DeviceIndex")
+def device_index(op, node):
+    names = node.get("device_names") or []
+    return op.const(np.array(names.index("CPU") if "CPU" in names else len(names), np.int32))
+
+
+@ops.op("HistogramFixedWidth")
+def histogram(op, node, x, bounds, bins):
+    """How many values fall into each bin; those outside of the bounds into the first and last."""
+    low, high = (op.Gather(bounds, np.array(i, np.int64), axis=0) for i in (0, 1))
+    count = flat(op, bins)
+    scaled = op.Div(op.Sub(op.Reshape(x, ints(-1)), low), op.Sub(high, low))
+    places = op.Floor(op.Mul(scaled, op.Cast(count, to=int(x.dtype))))
+    at = op.Min(op.Max(op.Cast(places, to=int(T.INT64)), ints(0)), op.Sub(count, ints(1)))
+    kind = node.get("dtype", T.INT32).numpy()
+    zeros = op.Expand(op.const(np.zeros((), kind)), count)
+    ones = op.Expand(op.const(np.ones((), kind)), op.Shape(at))
+    return op.ScatterND(zeros, op.Unsqueeze(at, ints(1)), ones, reduction="add")

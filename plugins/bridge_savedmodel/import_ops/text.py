@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
-from bridge_savedmodel.import_ops.common import T, as_dtype, need, ops
+from bridge_savedmodel.import_ops.common import T, as_dtype, constant, need, ops, vector
 from bridge_savedmodel.import_ops.values import Table, tensor_of, text
 
 ML = "ai.onnx.ml"
@@ -112,27 +112,17 @@ def table_size(op, node, table):
     return op.const(np.array(len(table.keys), np.int64))
 
 
-FEATURES = need(
-    "features as tensors: export a signature that takes them, not serialized tf.Example text", lambda n: False
-)
-
-
-SERIALIZED = ("ParseExample", "ParseExampleV2", "ParseSingleExample", "ParseSequenceExample")
-NOT_IN_ONNX = (
-    "StringToHashBucketFast",
-    "StringToHashBucket",
-    "StringToHashBucketStrong",
-    "RegexReplace",
-    "StaticRegexReplace",
-    "StringLength",
-    "Substr",
-    "UnicodeDecode",
-    "StringStrip",
-)
-REFUSED = (*SERIALIZED, *NOT_IN_ONNX)
-
-
-@ops.op(*SERIALIZED, needs=(FEATURES,))
-@ops.op(*NOT_IN_ONNX, needs=(need("an operator on strings that ONNX has", lambda n: False),))
-def refused(op, node, *inputs):
-    return NotImplemented
+@ops.op("ReduceJoin", needs=(constant(1, "axes"), need("a known number of strings to join", lambda n: n.inputs[0].shape is not None)))  # fmt: skip
+def reduce_join(op, node, x, axes):
+    """Joined along the axes in the order given; along all of them from the last."""
+    rank, at = rank_of(x), vector(axes)
+    places = [a % rank for a in at] if at else list(range(rank))[::-1] if rank else []
+    for axis in places:
+        size = x.shape[axis]
+        if not isinstance(size, int) or size == 0:
+            return NotImplemented
+        parts = op.Split(x, axis=axis, num_outputs=size, _outputs=size) if size > 1 else [x]
+        x = join(op, node, *parts)
+    if node.get("keep_dims", False) or not places:
+        return x
+    return op.Squeeze(x, np.array(sorted(places), np.int64))

@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
-
 
 class Poison:
     """Stands for what an operator that cannot be read would have made."""
-
-
-class Variable:
-    """A variable that is only read: its value, once, as an initializer of the graph."""
-
-    def __init__(self, name: str, content: Callable[[], np.ndarray], root: hub.Builder) -> None:
-        self.name, self._content, self._root = name, content, root
-        self._value: ir.Value | None = None
-
-    def read(self) -> ir.Value:
-        if self._value is None:
-            array = self._content()
-            self._value = self._root.const(
-                np.asarray(array) if array.dtype.kind not in "OSU" else text(array)
-            )
-            if self.name not in self._root.graph.initializers:  # type: ignore[union-attr]
-                self._value.name = self.name
-        return self._value
 
 
 @dataclass(frozen=True)
@@ -52,6 +31,16 @@ class TensorList:
     shape: tuple[Any, ...] | None = None
 
 
+@dataclass(frozen=True)
+class ListHandle:
+    """What names a list of version 1, whose tensors flow beside it: their dtype, their shape if it is known, and whether
+    the list grows."""
+
+    dtype: ir.DataType | None
+    shape: tuple[Any, ...] | None
+    grows: bool = False
+
+
 def text(array: Any) -> np.ndarray:
     """Bytes as str."""
     return np.vectorize(
@@ -65,10 +54,6 @@ class Pair:
 
     real: Any
     imag: Any
-
-
-class Dead:
-    """What an operator of the branch not taken would have made."""
 
 
 def tensor_of(array: Any) -> Any:

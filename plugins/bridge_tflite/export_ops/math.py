@@ -176,7 +176,10 @@ def cast(tfl, node, x):
 
 
 WIDTH = condition(
-    "dtypes of one width", lambda n: n.inputs[0].dtype.bitwidth == ir.DataType(attr(n, "to")).bitwidth
+    "dtypes of one width",
+    lambda n: (
+        n.inputs[0].dtype is not None and n.inputs[0].dtype.bitwidth == ir.DataType(attr(n, "to")).bitwidth
+    ),
 )
 
 

@@ -418,8 +418,8 @@ def plain_scatter(node: ir.Node) -> bool:
 
 @native.op("ScatterND", needs=(condition("static shapes, or places of a known depth", plain_scatter),))
 def scatter_nd(op, node, x, indices, updates):
-    """SCATTER_ND adds up updates of zeros; what is replaced is chosen by a scattered count. Products and extremes are
-    reduced by segments."""
+    """SCATTER_ND adds up updates of zeros; what is replaced is chosen by a scattered count, and divided by it where a place may be named twice.
+    Products and extremes are reduced by segments."""
     shape, depth = list(x.shape), indices.shape[-1]
     reduction = attr(node, "reduction", "none")
     sizes = lengths(op, x)
@@ -441,7 +441,18 @@ def scatter_nd(op, node, x, indices, updates):
         _dtype=ir.DataType.INT32,
         _shape=[*shape[:depth], *ones],
     )
+    if x.dtype in (ir.DataType.FLOAT, ir.DataType.INT32) and not _distinct(indices):
+        found = op.Div(found, op.Cast(op.Max(count, np.int32(1)), to=int(x.dtype)))
     return op.Where(op.Greater(count, op.const(np.array(0, np.int32))), found, x)
+
+
+def _distinct(indices: ir.Value) -> bool:
+    """Whether the places are known, and each named once."""
+    known = const(indices)
+    if known is None:
+        return False
+    rows = known.reshape(-1, known.shape[-1])
+    return len(np.unique(rows, axis=0)) == len(rows)
 
 
 def _from_start(op: Any, indices: ir.Value, sizes: ir.Value) -> ir.Value:

@@ -360,7 +360,8 @@ def converted(ts, x: str, source: ir.DataType, to: ir.DataType, saturate: int = 
 WIDTH = condition(
     "dtypes of one width, of eight bits or more",
     lambda n: (
-        n.inputs[0].dtype.bitwidth == ir.DataType(attr(n, "to")).bitwidth
+        n.inputs[0].dtype is not None
+        and n.inputs[0].dtype.bitwidth == ir.DataType(attr(n, "to")).bitwidth
         and not {n.inputs[0].dtype, ir.DataType(attr(n, "to"))} & {*STAND_IN}
     ),
 )

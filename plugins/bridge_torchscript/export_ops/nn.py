@@ -101,7 +101,7 @@ def conv_transpose(ts, node, x, w, bias=None):
 
 def plain_window(node: ir.Node) -> bool:
     """Padding alike on both sides and within half a window, no rounding up."""
-    if attr(node, "ceil_mode", 0) or not EXPLICIT.holds(node):
+    if attr(node, "ceil_mode", 0) or not EXPLICIT.holds(node) or rank_of(node.inputs[0]) is None:
         return False
     before, after = pads_of(node)
     return before == after and all(

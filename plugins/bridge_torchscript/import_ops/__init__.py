@@ -1,6 +1,7 @@
 """How every TorchScript operator becomes hub operators, by family."""
 
 from bridge_torchscript.import_ops import (
+    attention,
     creation,
     fourier,
     functions,
@@ -11,6 +12,7 @@ from bridge_torchscript.import_ops import (
     nn,
     norm,
     pool,
+    quantize,
     random,
     reduce,
     shapes,
@@ -23,6 +25,7 @@ from bridge_torchscript.import_ops.shapes import INPLACE, VIEWS
 __all__ = [
     "INPLACE",
     "VIEWS",
+    "attention",
     "creation",
     "fourier",
     "functions",
@@ -35,6 +38,7 @@ __all__ = [
     "ops",
     "pool",
     "python",
+    "quantize",
     "random",
     "reduce",
     "shapes",

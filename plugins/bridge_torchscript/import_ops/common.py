@@ -17,6 +17,7 @@ ops = OpTable("TorchScript import")
 T = ir.DataType
 BY_CODE = {held.code: dtype for dtype, held in HELD.items()}
 FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)
+FLOAT8 = (T.FLOAT8E4M3FN, T.FLOAT8E4M3FNUZ, T.FLOAT8E5M2, T.FLOAT8E5M2FNUZ)
 INT64 = np.int64
 
 __all__ = ["lengths", "product", "reshape", "vector"]
@@ -59,9 +60,9 @@ def cast(op: Any, x: ir.Value, to: ir.DataType) -> ir.Value:
     if x.dtype == to:
         return x
     known = const(x)
-    if known is not None and known.size <= 64 and to != T.BFLOAT16:
+    if known is not None and known.size <= 64 and to not in (T.BFLOAT16, *FLOAT8):
         return op.const(known.astype(to.numpy()))
-    return op.Cast(x, to=int(to))
+    return op.Cast(x, to=int(to), saturate=0) if to in FLOAT8 else op.Cast(x, to=int(to))
 
 
 def tensor(op: Any, x: Any, dtype: ir.DataType | None = None) -> ir.Value:

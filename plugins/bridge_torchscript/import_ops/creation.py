@@ -156,3 +156,8 @@ def eye(op, n, m=None, dtype=None):
     return op.const(
         np.eye(known(n, "size"), known(n if m is None else m, "size"), dtype=_kind(dtype, T.FLOAT).numpy())
     )
+
+
+@ops.op("aten::_shape_as_tensor")
+def shape_as_tensor(op, x):
+    return op.Shape(x)

@@ -180,8 +180,13 @@ def index_copy(op, x, dim, index, source):
 def index_fill(op, x, dim, index, value):
     if not rank(x):
         return number(op, value, x)
-    places = _along(op, x, dim, index)
-    return op.ScatterElements(x, places, op.Expand(number(op, value, x), op.Shape(places)), axis=axis(x, dim))
+    at = axis(x, dim)
+    size = op.Gather(op.Shape(x), scalar(op, at))
+    places = op.Range(scalar(op, 0), size, scalar(op, 1))
+    asked = op.Mod(op.Reshape(cast(op, index, T.INT64), ints(-1, 1)), size)
+    hits = op.ReduceSum(op.Cast(op.Equal(asked, places), to=T.INT64), ints(0), keepdims=0)
+    mask = op.Reshape(op.Greater(hits, scalar(op, 0)), ints(-1, *[1] * (rank(x) - at - 1)))
+    return op.Where(mask, number(op, value, x), x)
 
 
 def _mask_places(op: Any, mask: ir.Value) -> list[ir.Value]:

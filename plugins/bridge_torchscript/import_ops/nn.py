@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,9 @@ import onnx_ir as ir
 
 from bridge.hub import const
 from bridge_torchscript.import_ops.common import (
-    T,
     axes,
     axis,
     ints,
-    known,
-    length,
     number,
     ops,
     rank,
@@ -27,7 +25,7 @@ from bridge_torchscript.import_ops.pool import batched
 from bridge_torchscript.values import Unsupported
 
 
-def _turned(op: Any, x: ir.Value) -> ir.Value:
+def turned(op: Any, x: ir.Value) -> ir.Value:
     """The last two dimensions swapped; constants swapped now."""
     order = [*range(rank(x) - 2), rank(x) - 1, rank(x) - 2]
     return op.Transpose(x, perm=order)
@@ -35,9 +33,12 @@ def _turned(op: Any, x: ir.Value) -> ir.Value:
 
 @ops.op("aten::linear")
 def linear(op, x, weight, bias=None):
+    width, wanted = x.shape[-1] if x.shape else None, weight.shape[-1] if weight.shape else None
+    if isinstance(width, int) and isinstance(wanted, int) and width != wanted:
+        raise Unsupported(f"needs {wanted} columns, not {width}; describe the inputs so")
     if rank(x) == 2 and rank(weight) == 2 and (bias is None or rank(bias) == 1):
         return op.Gemm(x, weight, bias, transB=1)
-    made = op.MatMul(x, _turned(op, weight) if rank(weight) > 1 else weight)
+    made = op.MatMul(x, turned(op, weight) if rank(weight) > 1 else weight)
     return made if bias is None else op.Add(made, bias)
 
 
@@ -52,7 +53,7 @@ def inner(op, x, other):
     if not rank(x) or not rank(other):
         return op.Mul(x, other)
     return (
-        op.MatMul(x, _turned(op, other) if rank(other) > 1 else other)
+        op.MatMul(x, turned(op, other) if rank(other) > 1 else other)
         if rank(other) < 3
         else _tensordot(op, x, other, [-1], [-1])
     )
@@ -127,8 +128,16 @@ def cross(op, x, other, dim=-1):
 
 @ops.op("aten::einsum")
 def einsum(op, equation, tensors, path=None):
-    equation = equation.replace(" ", "")
-    return op.Einsum(*tensors, equation=equation)
+    """torch sums over what an ellipsis stands for when the result has none; ONNX has to name it for that."""
+    terms, arrow, result = equation.replace(" ", "").partition("->")
+    if arrow and "..." in terms and "..." not in result:
+        free = [letter for letter in string.ascii_letters if letter not in equation]
+        named = []
+        for term, value in zip(terms.split(","), tensors, strict=True):
+            width = rank(value) - len(term.replace("...", ""))
+            named.append(term.replace("...", "".join(free[-width:] if width else "")))
+        terms = ",".join(named)
+    return op.Einsum(*tensors, equation=terms + arrow + result)
 
 
 def _tensordot(op: Any, x: ir.Value, other: ir.Value, dims_self: Any, dims_other: Any) -> ir.Value:
@@ -426,36 +435,6 @@ def rrelu(op, x, lower=1 / 8, upper=1 / 3, training=False):
 def glu(op, x, dim=-1):
     a, b = op.Split(x, axis=axis(x, dim), num_outputs=2, _outputs=2)
     return op.Mul(a, op.Sigmoid(b))
-
-
-@ops.op("aten::scaled_dot_product_attention")
-def attention(
-    op, query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
-):
-    width = known(length(op, query, -1), "the width of heads")
-    factor = 1 / math.sqrt(width) if scale is None else scale
-    if enable_gqa:
-        times = static(query)[-3] // static(key)[-3]
-        places = np.repeat(np.arange(static(key)[-3]), times)
-        key, value = (op.Gather(v, op.const(places), axis=rank(v) - 3) for v in (key, value))
-    scores = op.MatMul(op.Mul(query, number(op, factor, query)), _turned(op, key))
-    if is_causal:
-        rows, columns = (
-            op.Range(
-                np.array(0), op.Squeeze(op.Shape(v, start=rank(v) - 2, end=rank(v) - 1), ints(0)), np.array(1)
-            )
-            for v in (query, key)
-        )
-        seen = op.LessOrEqual(columns, op.Unsqueeze(rows, ints(1)))
-        scores = op.Where(seen, scores, number(op, -math.inf, scores))
-    if attn_mask is not None and attn_mask.dtype == T.BOOL:
-        scores = op.Where(attn_mask, scores, number(op, -math.inf, scores))
-    elif attn_mask is not None:
-        scores = op.Add(scores, attn_mask)
-    weights = op.Softmax(scores, axis=-1)
-    if attn_mask is not None:
-        weights = op.Where(op.IsNaN(weights), zero(op, weights), weights)
-    return op.MatMul(dropout(op, weights, dropout_p, True), value)
 
 
 GATES = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn": [0]}

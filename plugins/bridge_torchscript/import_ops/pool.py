@@ -226,6 +226,14 @@ def _pads(pad: Any, count: int) -> list[Any]:
     return [*before, *after]
 
 
+def _cropped(op: Any, x: ir.Value, amounts: list[int]) -> tuple[ir.Value, list[int]]:
+    """What negative padding takes away, sliced off; the padding that is left."""
+    count = rank(x)
+    starts = [max(-a, 0) for a in amounts[:count]]
+    ends = [a if a < 0 else np.iinfo(np.int64).max for a in amounts[count:]]
+    return op.Slice(x, ints(*starts), ints(*ends), ints(*range(count))), [max(a, 0) for a in amounts]
+
+
 def padded(op: Any, x: ir.Value, pad: Any, mode: str, value: Any = 0) -> ir.Value:
     amounts = _pads(list(pad), rank(x))
     if all(isinstance(a, int) and a == 0 for a in amounts):
@@ -235,6 +243,8 @@ def padded(op: Any, x: ir.Value, pad: Any, mode: str, value: Any = 0) -> ir.Valu
             places = np.clip(np.arange(-amounts[at], size + amounts[at + rank(x)]), 0, size - 1)
             x = op.Gather(x, op.const(places), axis=at) if places.tolist() != list(range(size)) else x
         return op.Identity(x)
+    if mode == "constant" and all(isinstance(a, int) for a in amounts) and min(amounts) < 0:
+        x, amounts = _cropped(op, x, amounts)
     filler = tensor(op, value or 0, x.dtype) if mode == "constant" else None
     if x.dtype == T.BOOL:
         return op.Cast(

@@ -164,6 +164,21 @@ def sum_(op, x, *rest):
     return result
 
 
+def quantified(name: str, function: Callable, combined: str) -> None:
+    @python(name)
+    def quantify(op, x, *rest):
+        if not isinstance(x, list) or rest:
+            return NotImplemented
+        result: Any = function([])
+        for value in x:
+            result = PYTHON[combined](op, result, to_bool(op, value))
+        return result
+
+
+quantified("aten::all", all, "aten::__and__")
+quantified("aten::any", any, "aten::__or__")
+
+
 @python("aten::neg")
 def neg(op, x):
     if isinstance(x, Sym):
@@ -240,7 +255,7 @@ def is_floating_point(op, x):
     return x.read(op).dtype.is_floating_point()
 
 
-@python("aten::is_complex", "aten::is_quantized", "aten::is_sparse", "aten::is_nested", "aten::is_cuda")
+@python("aten::is_complex", "aten::is_sparse", "aten::is_nested", "aten::is_cuda")
 def never(op, x):
     return False
 
@@ -444,7 +459,7 @@ def nothing(op, *inputs):
     return None
 
 
-@python("aten::is_grad_enabled", "prim::is_cuda", "aten::is_autocast_enabled", "aten::is_autocast_cpu_enabled", "prim::is_meta", "prim::is_mkldnn", "prim::is_xpu", "prim::is_sparse", "prim::is_nested", "prim::is_quantized", "aten::is_scripting")  # fmt: skip
+@python("aten::is_grad_enabled", "prim::is_cuda", "aten::is_autocast_enabled", "aten::is_autocast_cpu_enabled", "prim::is_meta", "prim::is_mkldnn", "prim::is_xpu", "prim::is_sparse", "prim::is_nested", "aten::is_scripting")  # fmt: skip
 def off(op, *inputs):
     return False
 

@@ -95,11 +95,12 @@ def from_last_axis(pads: List[int], axes: List[int], rank: int) -> List[int]:
 
 
 def pad_by_place(x: Tensor, pads: List[int], axes: List[int], mode: str) -> Tensor:
-    """Padding that repeats elements: modes edge, wrap and reflect (ONNX operator Pad)."""
+    """What negative amounts cut goes first, then elements repeat: modes edge, wrap and reflect (ONNX operator Pad)."""
     for i in range(len(axes)):
         axis = axes[i]
+        x = torch.slice(x, axis, max(-pads[i], 0), x.size(axis) - max(-pads[i + len(axes)], 0))
         length = x.size(axis)
-        before, after = pads[i], pads[i + len(axes)]
+        before, after = max(pads[i], 0), max(pads[i + len(axes)], 0)
         if before == 0 and after == 0:
             continue
         places = torch.arange(-before, length + after)

@@ -1,0 +1,78 @@
+"""What pages of the site take from the project itself: files, help texts, declarations."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGES = {
+    "docs/architecture.md": "architecture.md",
+    "docs/pmml.md": "pmml.md",
+    "format_matrix.md": "matrix.md",
+}
+PAGES |= {"plugins/README.md": "plugins.md", "docs/api.md": "api.md"}
+MARK = re.compile(r"^\{\{ (\w+) ?(\S*) \}\}$", re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, **context: Any) -> str:
+    """Fill `{{ file PATH }}`, `{{ commands }}` and `{{ formats }}` on a line of their own."""
+    return MARK.sub(lambda found: FILLERS[found[1]](found[2]), markdown)
+
+
+def file(path: str) -> str:
+    """A file of the project. Links to what has a page become links to the page, others plain text; a dead one is an error."""
+    text = re.sub(r"<!-- .*? -->\n", "", (ROOT / path).read_text())
+    return re.sub(r"\[([^\]]*)\]\(([^)#:]+)(#[^)]*)?\)", lambda found: _linked(path, found), text)
+
+
+def _linked(path: str, found: re.Match) -> str:
+    place = (ROOT / path).parent.joinpath(found[2]).resolve()
+    if not place.exists():
+        raise ValueError(f"{path} links to {found[2]}, which is not there")
+    page = PAGES.get(str(place.relative_to(ROOT)))
+    return f"[{found[1]}]({page}{found[3] or ''})" if page else found[1]
+
+
+def commands(_: str) -> str:
+    """The help of every command."""
+    import click
+
+    from bridge.cli import main
+
+    context = click.Context(main, info_name="bridge")
+    parts = [f"```text\n{main.get_help(context)}\n```"]
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        shown = command.get_help(click.Context(command, info_name=f"bridge {name}"))
+        parts.append(f"## bridge {name}\n\n```text\n{shown}\n```")
+    return "\n\n".join(parts)
+
+
+def formats(_: str) -> str:
+    """What every format declares, and its options."""
+    import bridge
+    from bridge.plugins import exporter, importer
+
+    parts = []
+    for fmt in bridge.formats():
+        words = [word for word, part in (("read", fmt.importer), ("written", fmt.exporter)) if part]
+        words += ["run in a runtime of its own"] * bool(fmt.runtime)
+        parts.append(f"## {fmt.title}\n\n`{fmt.name}`: {', '.join(words)}. {fmt.versions}")
+        parts.append(f"Suffixes: {', '.join(f'`{s}`' for s in fmt.suffixes) or 'none'}.")
+        if fmt.extra:
+            parts.append(f"Needs `pip install 'modelbridge[{fmt.extra}]'`.")
+        sides = [("reading", importer, fmt.importer), ("writing", exporter, fmt.exporter)]
+        rows = [
+            f"| {verb} | `{o.name}` | {o.help} | {o.default} |"
+            for verb, get, part in sides
+            if part
+            for o in get(fmt).options
+        ]
+        if rows:
+            parts.append("\n".join(["| when | option | is | default |", "|---|---|---|---|", *rows]))
+    return "\n\n".join(parts)
+
+
+FILLERS = {"file": file, "commands": commands, "formats": formats}

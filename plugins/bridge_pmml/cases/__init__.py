@@ -1,0 +1,35 @@
+"""PMML documents of one element or function each, by family: what PMML4S, or the specification, says is what the hub must say."""
+
+from __future__ import annotations
+
+from bridge.matrix import NativeCase
+from bridge_pmml.cases import (
+    distances,
+    ensembles,
+    expressions,
+    fields,
+    functions,
+    networks,
+    regression,
+    tables,
+    trees,
+)
+from bridge_pmml.cases.common import CASES
+
+__all__ = [
+    "CASES",
+    "distances",
+    "ensembles",
+    "expressions",
+    "fields",
+    "functions",
+    "networks",
+    "regression",
+    "tables",
+    "trees",
+]
+
+
+def cases() -> dict[str, NativeCase]:
+    """Every case, as the matrix measures them."""
+    return CASES

@@ -1,0 +1,275 @@
+"""What a mining schema does to values, what Targets do to answers, and what an OutputField asks for."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from bridge_pmml.cases.common import case, reads, schema
+
+
+def regression(inside: str, table: str, before: str = "", target: str = "y") -> str:
+    return f'<RegressionModel functionName="regression">{schema(inside, target)}{before}{table}</RegressionModel>'
+
+
+def linear(name: str, coefficient: float = 1, intercept: float = 0) -> str:
+    return f'<RegressionTable intercept="{intercept}"><NumericPredictor name="{name}" coefficient="{coefficient}"/></RegressionTable>'
+
+
+def treated(title: str, field: str, attributes: str, want: Any, values: list[Any], table: str = "") -> None:
+    """A case of a MiningField whose value is the answer."""
+    item = f'<MiningField name="{field}" {attributes}/>'
+    wanted = None if want is None else [want]
+    model = regression(item, table or linear(field))
+    case(f"MiningField {title}", "MiningField", model, wanted, **{field: values})
+
+
+INVALID, REPLACED = "invalidValueTreatment", 'invalidValueReplacement="5"'
+_VALUES = [0, 10, 11, -1, 4.5, None]
+treated("returnInvalid", "v", f'{INVALID}="returnInvalid"', [0, 10, None, None, 4.5, None], _VALUES)
+treated("asIs", "v", f'{INVALID}="asIs"', [0, 10, 11, -1, 4.5, None], _VALUES)
+treated("asMissing", "v", f'{INVALID}="asMissing"', [0, 10, None, None, 4.5, None], _VALUES)
+treated(
+    "asMissing replaced",
+    "v",
+    f'{INVALID}="asMissing" missingValueReplacement="7"',
+    [0, 10, 7, 7, 4.5, 7],
+    _VALUES,
+)
+treated("asValue", "v", f'{INVALID}="asValue" {REPLACED}', [0, 10, 5, 5, 4.5, None], _VALUES)
+treated(
+    "asValue and missing replaced",
+    "v",
+    f'{INVALID}="asValue" {REPLACED} missingValueReplacement="7"',
+    [0, 10, 5, 5, 4.5, 7],
+    _VALUES,
+)
+_HOT = '<RegressionTable intercept="1"><CategoricalPredictor name="n" value="1" coefficient="1"/><CategoricalPredictor name="n" value="3" coefficient="3"/></RegressionTable>'
+treated("returnInvalid category", "n", "", [2, 1, 4, None, 1], [1, 2, 3, 9, None], _HOT)
+treated("asIs category", "n", f'{INVALID}="asIs"', [2, 1, 4, 1, 1], [1, 2, 3, 9, None], _HOT)
+treated(
+    "asMissing category",
+    "n",
+    f'{INVALID}="asMissing" missingValueReplacement="3"',
+    [2, 1, 4, 4, 4],
+    [1, 2, 3, 9, None],
+    _HOT,
+)
+_TEXT = '<RegressionTable intercept="1"><CategoricalPredictor name="c" value="a" coefficient="1"/></RegressionTable>'
+treated("returnInvalid text", "c", "", [2, 1, None, 1], ["a", "b", "zzz", None], _TEXT)
+treated(
+    "asValue text",
+    "c",
+    f'{INVALID}="asValue" invalidValueReplacement="a"',
+    [2, 1, 2, 1],
+    ["a", "b", "zzz", None],
+    _TEXT,
+)
+treated("missingValueReplacement", "x", 'missingValueReplacement="2.5"', None, [1, None])
+for _how in ("asIs", "asMean", "asMode", "asMedian", "asValue"):
+    treated(
+        f"missing {_how}",
+        "x",
+        f'missingValueReplacement="2.5" missingValueTreatment="{_how}"',
+        [1, 2.5],
+        [1, None],
+    )
+treated("missing returnInvalid", "x", 'missingValueTreatment="returnInvalid"', [1, None], [1, None])
+_BOUNDS = 'lowValue="0" highValue="3"'
+treated("outliers asIs", "x", f'outliers="asIs" {_BOUNDS}', None, [-5, 0, 1, 3, 9, None])
+treated(
+    "outliers asMissingValues",
+    "x",
+    f'outliers="asMissingValues" {_BOUNDS}',
+    [None, 0, 1, 3, None, None],
+    [-5, 0, 1, 3, 9, None],
+)
+treated(
+    "outliers asExtremeValues", "x", f'outliers="asExtremeValues" {_BOUNDS}', None, [-5, 0, 1, 3, 9, None]
+)
+treated(
+    "outliers asMissingValues replaced",
+    "x",
+    f'outliers="asMissingValues" {_BOUNDS} missingValueReplacement="2"',
+    [2, 0, 1, 3, 2, 2],
+    [-5, 0, 1, 3, 9, None],
+)
+treated("usageType supplementary", "x", '/><MiningField name="z" usageType="supplementary"', None, [1, None])
+
+_KINDS = """
+<DataField name="a" optype="continuous" dataType="double"><Interval closure="openOpen" leftMargin="0" rightMargin="1"/><Interval closure="closedOpen" leftMargin="5"/></DataField>
+<DataField name="b" optype="categorical" dataType="boolean"/>
+<DataField name="d" optype="continuous" dataType="double"><Value value="-999" property="missing"/><Value value="-1" property="invalid"/></DataField>
+<DataField name="f" optype="continuous" dataType="float"/>
+<DataField name="i" optype="continuous" dataType="integer"/>
+<DataField name="y" optype="continuous" dataType="double"/>
+"""
+case(
+    "DataField intervals",
+    "DataField",
+    regression('<MiningField name="a"/>', linear("a")),
+    [[None, 0.5, None, None, 5, 7, None]],
+    fields=_KINDS,
+    a=[0, 0.5, 1, 3, 5, 7, None],
+)
+case(
+    "DataField missing and invalid values",
+    "DataField",
+    regression('<MiningField name="d" missingValueReplacement="2"/>', linear("d")),
+    [[0.5, 2, None, 2]],
+    fields=_KINDS,
+    d=[0.5, -999, -1, None],
+)
+case(
+    "DataField integer",
+    "DataField",
+    regression('<MiningField name="i"/>', linear("i", 0.5)),
+    fields=_KINDS,
+    i=[1, -7, None],
+)
+case(
+    "DataField boolean",
+    "DataField",
+    regression(
+        '<MiningField name="b"/>',
+        '<RegressionTable intercept="1"><CategoricalPredictor name="b" value="true" coefficient="2"/></RegressionTable>',
+    ),
+    [[3, 1, 1]],
+    fields=_KINDS,
+    b=[1, 0, None],
+)
+
+
+def targeted(title: str, attributes: str, values: str = "", want: Any = None) -> None:
+    item = f'<Targets><Target field="y" {attributes}>{values}</Target></Targets>'
+    model = regression('<MiningField name="x"/>', linear("x"), item)
+    case(
+        f"Targets {title}",
+        "Targets",
+        model,
+        None if want is None else [want],
+        x=[-3, 1.5, 2.2, 99, -2.5, None],
+    )
+
+
+targeted("min and max", 'min="0" max="10"')
+targeted("min", 'min="0"')
+targeted("rescale", 'rescaleFactor="2" rescaleConstant="0.6"')
+for _how in ("round", "ceiling", "floor"):
+    targeted(f"castInteger {_how}", f'castInteger="{_how}"')
+targeted(
+    "all of it",
+    'min="0" max="10" rescaleFactor="2" rescaleConstant="0.6" castInteger="round"',
+)
+targeted("defaultValue", "", '<TargetValue defaultValue="-1"/>', [-3, 1.5, 2.2, 99, -2.5, -1])
+
+_CLASSES = (
+    '<RegressionTable targetCategory="1" intercept="0.5"><NumericPredictor name="x" coefficient="2"/></RegressionTable>'
+    '<RegressionTable targetCategory="0" intercept="0.25"/>'
+)
+_PRIORS = '<Targets><Target field="t"><TargetValue value="0" priorProbability="0.7"/><TargetValue value="1" priorProbability="0.3"/></Target></Targets>'
+
+
+def classification(output: str, before: str = "") -> str:
+    held = f"<Output>{output}</Output>" if output else ""
+    return (
+        '<RegressionModel functionName="classification" normalizationMethod="softmax">'
+        f"{reads('x', 't')}{held}{before}{_CLASSES}</RegressionModel>"
+    )
+
+
+def field(name: str, feature: str, more: str = "", kind: str = "double", inside: str = "") -> str:
+    return f'<OutputField name="{name}" feature="{feature}" dataType="{kind}" optype="continuous" {more}>{inside}</OutputField>'
+
+
+_XS = [0.5, -2, 0.125, -1]
+_CHANCES = [1 / (1 + math.exp(-v)) for v in (1.25, -3.75, 0.5, -1.75)]
+case(
+    "Targets priorProbability",
+    "Targets",
+    classification("", _PRIORS),
+    [
+        [1, 0, 1, 0, 0],
+        [*(max(p, 1 - p) for p in _CHANCES), 0.7],
+        [*(1 - p for p in _CHANCES), 0.7],
+        [*_CHANCES, 0.3],
+    ],
+    x=[*_XS, None],
+)
+case("OutputField predictedValue", "OutputField predictedValue", classification(field("p", "predictedValue", kind="integer")), x=_XS)  # fmt: skip
+case("OutputField probability", "OutputField probability", classification(field("p", "probability")), x=_XS)
+case(
+    "OutputField probability of a class",
+    "OutputField probability",
+    classification(field("p", "probability", 'value="1"') + field("q", "probability", 'value="0"')),
+    x=[*_XS, None],
+)
+case(
+    "OutputField transformedValue",
+    "OutputField transformedValue",
+    classification(
+        field("p", "probability", 'value="1"')
+        + field(
+            "q",
+            "transformedValue",
+            inside='<Apply function="*"><FieldRef field="p"/><Constant>100</Constant></Apply>',
+        )
+    ),
+    x=_XS,
+)
+case(
+    "OutputField not final",
+    "OutputField",
+    classification(
+        field("p", "probability", 'value="1" isFinalResult="false"')
+        + field(
+            "q",
+            "transformedValue",
+            inside='<Apply function="-"><Constant>1</Constant><FieldRef field="p"/></Apply>',
+        )
+    ),
+    [[1 - p for p in _CHANCES]],
+    x=_XS,
+)
+_DECISION = (
+    '<Apply function="if"><Apply function="greaterThan"><FieldRef field="p"/><Constant>0.5</Constant></Apply>'
+    "<Constant>1</Constant><Constant>0</Constant></Apply>"
+)
+case(
+    "OutputField decision",
+    "OutputField decision",
+    classification(field("p", "probability", 'value="1"') + field("d", "decision", "", "integer", _DECISION)),
+    [_CHANCES, [1, 0, 1, 0]],
+    x=_XS,
+)
+case(
+    "OutputField residual",
+    "OutputField residual",
+    regression(
+        '<MiningField name="x"/>',
+        linear("x"),
+        f"<Output>{field('p', 'predictedValue')}{field('r', 'residual')}</Output>",
+    ),
+    [[0.5, -1], [0.5, 1.5]],
+    x=[0.5, -1],
+    y=[1, 0.5],
+)
+_SHOWN = '<Targets><Target field="k"><TargetValue value="yes" displayValue="Yes!"/><TargetValue value="no" displayValue="No!"/></Target></Targets>'
+case(
+    "OutputField predictedDisplayValue",
+    "OutputField predictedDisplayValue",
+    classification(field("p", "predictedDisplayValue", kind="string"), _SHOWN)
+    .replace('name="t"', 'name="k"')
+    .replace('"1"', '"yes"')
+    .replace('"0"', '"no"'),
+    [["Yes!", "No!", "Yes!", "No!"]],
+    words=True,
+    x=_XS,
+)
+case(
+    "OutputField predictedValue of text",
+    "OutputField predictedValue",
+    classification("").replace('name="t"', 'name="k"').replace('"1"', '"yes"').replace('"0"', '"no"'),
+    words=True,
+    x=_XS,
+)

@@ -1,0 +1,280 @@
+"""RegressionModel and GeneralRegressionModel: predictors, normalizations, links."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from bridge_pmml.cases.common import case, reads
+
+NORMAL = statistics.NormalDist()
+XS = [0.3, 1.7, 0.0, -0.4, None]
+TWO = (
+    '<RegressionTable targetCategory="1" intercept="0.5"><NumericPredictor name="x" coefficient="2"/></RegressionTable>'
+    '<RegressionTable targetCategory="0" intercept="1.25"/>'
+)
+THREE = (
+    '<RegressionTable targetCategory="1" intercept="0.5"><NumericPredictor name="x" coefficient="0.25"/></RegressionTable>'
+    '<RegressionTable targetCategory="0" intercept="0.1"><NumericPredictor name="x" coefficient="0.125"/></RegressionTable>'
+    '<RegressionTable targetCategory="2" intercept="0.3"/>'
+)
+INVERSE: dict[str, Callable[[float], float]] = {
+    "none": lambda y: y,
+    "logit": lambda y: 1 / (1 + math.exp(-y)),
+    "exp": math.exp,
+    "probit": NORMAL.cdf,
+    "cloglog": lambda y: 1 - math.exp(-math.exp(y)),
+    "loglog": lambda y: math.exp(-math.exp(-y)),
+    "cauchit": lambda y: 0.5 + math.atan(y) / math.pi,
+}
+
+
+def model(tables: str, method: str = "", target: str = "y", names: str = "x") -> str:
+    function = "regression" if target == "y" else "classification"
+    normalized = f'normalizationMethod="{method}"' if method else ""
+    return f'<RegressionModel functionName="{function}" {normalized}>{reads(names, target)}{tables}</RegressionModel>'
+
+
+def table(inside: str, intercept: float = 0.5) -> str:
+    return f'<RegressionTable intercept="{intercept}">{inside}</RegressionTable>'
+
+
+def regression(name: str, text: str, want: Any = None, **columns: Any) -> None:
+    case(f"RegressionModel {name}", "RegressionModel", text, want, **columns)
+
+
+def scored(values: list[float | None], how: Callable[[float], float]) -> list[float | None]:
+    return [None if v is None else how(v) for v in values]
+
+
+for _method, _inverse in {**INVERSE, "softmax": INVERSE["logit"]}.items():
+    _text = model(table('<NumericPredictor name="x" coefficient="2"/>'), _method)
+    regression(f"of {_method}", _text, [scored(XS, lambda v, f=_inverse: f(0.5 + 2 * v))], x=XS)
+
+_NUMERIC = '<NumericPredictor name="{}" coefficient="{}"/>'
+regression(
+    "several predictors",
+    model(table(_NUMERIC.format("x", 2) + _NUMERIC.format("z", -0.5)), names="xz"),
+    x=[1, 2, None],
+    z=[3, -1, 1],
+)
+regression(
+    "exponent",
+    model(table('<NumericPredictor name="x" coefficient="2" exponent="3"/>')),
+    x=[1.5, -2, 0, None],
+)
+regression(
+    "negative exponent",
+    model(table('<NumericPredictor name="x" coefficient="2" exponent="-1"/>')),
+    x=[1.5, -2, None],
+)
+_CATEGORIES = "".join(
+    f'<CategoricalPredictor name="n" value="{v}" coefficient="{w}"/>' for v, w in ((1, 1.5), (3, -2))
+)
+regression("categories", model(table(_CATEGORIES), names="n"), n=[1, 2, 3])
+regression(
+    "categories missing", model(table(_CATEGORIES), names="n"), [[2, 0.5, -1.5, 0.5]], n=[1, 2, 3, None]
+)
+regression(
+    "categories of text",
+    model(table('<CategoricalPredictor name="c" value="b" coefficient="3"/>'), names="c"),
+    [[0.5, 3.5, 0.5]],
+    c=["a", "b", "d"],
+)
+regression(
+    "interaction",
+    model(table('<PredictorTerm coefficient="2"><FieldRef field="x"/><FieldRef field="z"/></PredictorTerm>'), names="xz"),
+    [[6.5, -3.5, None]],
+    x=[1, 2, None],
+    z=[3, -1, 1],
+)  # fmt: skip
+regression("intercept alone", model(table("", 7.25)), [[7.25, 7.25]], x=[1, 2])
+
+_SECOND = 1.25
+for _method in (*INVERSE, "softmax", "simplemax"):
+    if _method == "exp":
+        continue
+    _first = scored([v for v in XS if v is not None], lambda v: 0.5 + 2 * v)
+    if _method == "softmax":
+        _said = scored(_first, lambda a: 1 / (1 + math.exp(_SECOND - a)))
+    elif _method == "simplemax":
+        _said = scored(_first, lambda a: a / (a + _SECOND))
+    else:
+        _said = scored(_first, lambda a, f=INVERSE[_method]: min(1, max(0, f(a))))
+    _winner = [float(p > 0.5) for p in _said if p is not None]
+    _top = [max(p, 1 - p) for p in _said if p is not None]
+    _rest = [1 - p for p in _said if p is not None]
+    regression(f"two classes {_method}", model(TWO, _method, "t"), [_winner, _top, _rest, _said], x=XS[:-1])
+for _method in ("none", "softmax", "simplemax"):
+    regression(f"three classes {_method}", model(THREE, _method, "u"), x=[0.3, 1.7, 0.0, 0.8])
+for _method in ("logit", "probit", "cloglog", "loglog", "cauchit"):
+    _tables = "".join(
+        f'<RegressionTable targetCategory="{i}" intercept="{b}"><NumericPredictor name="x" coefficient="-0.5"/></RegressionTable>'
+        for i, b in enumerate((-0.5, 0.75))
+    )
+    _last = '<RegressionTable targetCategory="2" intercept="0"/>'
+    _parts = []
+    for _x in (0.3, 1.7, -2.0):
+        _low, _high = (INVERSE[_method](b - 0.5 * _x) for b in (-0.5, 0.75))
+        _parts.append([_low, _high - _low, 1 - _high])
+    _want = [
+        [float(p.index(max(p))) for p in _parts],
+        [max(p) for p in _parts],
+        *map(list, zip(*_parts, strict=True)),
+    ]
+    regression(f"ordinal {_method}", model(_tables + _last, _method, "o"), _want, x=[0.3, 1.7, -2.0])
+
+
+def general(kind: str, rest: str, attributes: str = "", target: str = "y", names: str = "xn") -> str:
+    """A GeneralRegressionModel of p0 = 1, p1 = x, p2 = 1 where n is 2."""
+    function = "regression" if target == "y" else "classification"
+    parameters = "".join(f'<Parameter name="p{i}" label="p{i}"/>' for i in range(3))
+    cells = '<PPCell value="1" predictorName="x" parameterName="p1"/><PPCell value="2" predictorName="n" parameterName="p2"/>'
+    return (
+        f'<GeneralRegressionModel functionName="{function}" modelType="{kind}" {attributes}>{reads(names, target)}'
+        f'<ParameterList>{parameters}</ParameterList><FactorList><Predictor name="n"/></FactorList>'
+        f'<CovariateList><Predictor name="x"/></CovariateList><PPMatrix>{cells}</PPMatrix>{rest}</GeneralRegressionModel>'
+    )
+
+
+def betas(*rows: tuple[float, ...], categories: tuple[str, ...] = ("",)) -> str:
+    cells = ""
+    for category, row in zip(categories, rows, strict=True):
+        target = f'targetCategory="{category}" ' if category else ""
+        cells += "".join(
+            f'<PCell {target}parameterName="p{i}" beta="{b}" df="1"/>' for i, b in enumerate(row)
+        )
+    return f"<ParamMatrix>{cells}</ParamMatrix>"
+
+
+GIVEN = {"x": [0.3, 1.5, -0.4, 0.9], "n": [1, 2, 3, 2]}
+ETA = [0.25 + 0.5 * x - 0.125 * (n == 2) for x, n in zip(GIVEN["x"], GIVEN["n"], strict=True)]
+ROW = (0.25, 0.5, -0.125)
+
+
+def generalized(name: str, text: str, want: Any = None, **columns: Any) -> None:
+    case(f"GeneralRegressionModel {name}", "GeneralRegressionModel", text, want, **(columns or GIVEN))
+
+
+for _kind in ("regression", "generalLinear"):
+    generalized(_kind, general(_kind, betas(ROW)), [ETA])
+generalized(
+    "of missing values",
+    general("regression", betas(ROW)),
+    [[0.4, None, None]],
+    x=[0.3, None, 0.3],
+    n=[1, 1, None],
+)
+LINKS: dict[str, tuple[str, Callable[[float], float]]] = {
+    "identity": ("normal", lambda y: y),
+    "log": ("poisson", math.exp),
+    "logc": ("binomial", lambda y: 1 - math.exp(y)),
+    "logit": ("binomial", INVERSE["logit"]),
+    "probit": ("binomial", INVERSE["probit"]),
+    "cloglog": ("binomial", INVERSE["cloglog"]),
+    "loglog": ("binomial", INVERSE["loglog"]),
+    "cauchit": ("binomial", INVERSE["cauchit"]),
+    "negbin": ("negbin", lambda y: 1 / (2.5 * (math.exp(-y) - 1))),
+    "power": ("gamma", lambda y: abs(y) ** (1 / 2)),
+    "oddspower": ("binomial", lambda y: 1 / (1 + (1 + 2 * y) ** (-1 / 2))),
+}
+for _link, (_distribution, _inverse) in LINKS.items():
+    _more = f'distribution="{_distribution}" linkFunction="{_link}" linkParameter="2" distParameter="2.5"'
+    generalized(
+        f"link {_link}",
+        general("generalizedLinear", betas(ROW), _more),
+        [scored(ETA, _inverse)],
+    )
+for _distribution, _link in (("gamma", "log"), ("igauss", "log"), ("tweedie", "log"), ("negbin", "log")):
+    generalized(
+        f"distribution {_distribution}",
+        general("generalizedLinear", betas(ROW), f'distribution="{_distribution}" linkFunction="{_link}"'),
+        [scored(ETA, math.exp)],
+    )
+generalized(
+    "offset and trials",
+    general("generalizedLinear", betas(ROW), 'linkFunction="logit" offsetValue="0.5" trialsValue="3"'),
+    [[3 * INVERSE["logit"](y + 0.5) for y in ETA]],
+)
+generalized(
+    "offset and trials of fields",
+    general(
+        "generalizedLinear",
+        betas(ROW),
+        'linkFunction="log" offsetVariable="z" trialsVariable="v"',
+        names="xnzv",
+    ),
+    [[v * math.exp(y + z) for y, z, v in zip(ETA, (0.5, 0, 1, -1), (1, 2, 3, 4), strict=True)]],
+    **GIVEN,
+    z=[0.5, 0, 1, -1],
+    v=[1, 2, 3, 4],
+)
+
+
+def chances(rows: list[list[float]], first: int = 0) -> list[list[float]]:
+    """Class, highest probability, and probabilities of the classes from `first`."""
+    winners = [float(first + row.index(max(row))) for row in rows]
+    return [winners, [max(row) for row in rows], *map(list, zip(*rows, strict=True))]
+
+
+generalized(
+    "two classes",
+    general(
+        "generalizedLinear",
+        betas(ROW, categories=("1",)),
+        'linkFunction="logit" distribution="binomial" targetReferenceCategory="0"',
+        "t",
+    ),
+    chances([[1 - INVERSE["logit"](y), INVERSE["logit"](y)] for y in ETA]),
+)
+_OTHER = (-0.5, 1.0, 0.75)
+_ODDS = [
+    [math.exp(y), math.exp(-0.5 + x + 0.75 * (n == 2)), 1.0]
+    for y, x, n in zip(ETA, GIVEN["x"], GIVEN["n"], strict=True)
+]
+generalized(
+    "multinomialLogistic",
+    general(
+        "multinomialLogistic",
+        betas(ROW, _OTHER, categories=("0", "1")),
+        'targetReferenceCategory="2"',
+        "u",
+    ),
+    chances([[v / sum(row) for v in row] for row in _ODDS]),
+)
+for _link in ("logit", "probit", "cloglog", "loglog", "cauchit"):
+    _rows = []
+    for _y in ETA:
+        _low, _high = INVERSE[_link](_y), INVERSE[_link](_y + 1)
+        _rows.append([_low, _high - _low, 1 - _high])
+    _cells = betas((0.25,), (1.25,), categories=("0", "1")).replace(
+        "</ParamMatrix>",
+        '<PCell parameterName="p1" beta="0.5"/><PCell parameterName="p2" beta="-0.125"/></ParamMatrix>',
+    )
+    generalized(
+        f"ordinalMultinomial {_link}",
+        general("ordinalMultinomial", _cells, f'cumulativeLink="{_link}"', "o"),
+        chances(_rows),
+    )
+_HAZARD = '<BaseCumHazardTables maxTime="9">' + "".join(
+    f'<BaselineCell time="{t}" cumHazard="{h}"/>' for t, h in ((1, 0.1), (4, 0.3), (7, 0.8))
+)
+_CENTRED = '<Parameter name="p1" label="p1" referencePoint="0.5"/>'
+_RISKS = [0.5 * (x - 0.5) for x in (0.3, 1.5, -0.4, 0.9)]
+_TIMES, _BASE = [0.5, 4, 8, 10], (0.0, 0.3, 0.8, None)
+generalized(
+    "CoxRegression",
+    general(
+        "CoxRegression",
+        betas((0, 0.5)) + _HAZARD + "</BaseCumHazardTables>",
+        'endTimeVariable="z"',
+        names="xz",
+    )
+    .replace('<Parameter name="p1" label="p1"/>', _CENTRED)
+    .replace('<PPCell value="2" predictorName="n" parameterName="p2"/>', ""),
+    [[None if h is None else math.exp(-h * math.exp(r)) for h, r in zip(_BASE, _RISKS, strict=True)]],
+    x=GIVEN["x"],
+    z=_TIMES,
+)

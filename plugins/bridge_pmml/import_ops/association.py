@@ -1,0 +1,210 @@
+"""AssociationModel: the rules whose items a basket holds, ranked. A record is a basket: its items are read side by side."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import UnreadableFile
+from bridge.ops import OpTable
+from bridge_pmml.fields import Scope, active
+from bridge_pmml.reader import Element, child, children, describe, flag, number, optional, text
+from bridge_pmml.results import Result
+from bridge_pmml.values import Val, parse
+
+ops = OpTable("PMML association import")
+MEASURES = ("confidence", "support", "lift", "leverage", "affinity")
+FEATURES = ("antecedent", "consequent", "rule", "ruleId", *MEASURES)
+ALGORITHMS = ("recommendation", "exclusiveRecommendation", "ruleAssociation")
+
+
+def basket_field(node: Element) -> str:
+    """The field that holds the items of a basket; "" where every item is a value of a field of its own.
+
+    Raises UnreadableFile where it cannot be told.
+    """
+    if all(i.get("field") for i in children(node, "Item")):
+        return ""
+    names = [
+        text(m, "name")
+        for m in active(child(node, "MiningSchema"))
+        if m.get("usageType") not in ("group", "order")
+    ]
+    if len(names) != 1:
+        raise UnreadableFile(
+            f"{describe(node)} has {len(names)} active fields; one holds the items of a basket."
+        )
+    return names[0]
+
+
+def presence(scope: Scope, node: Element) -> Any:
+    """Which items each basket holds, double [N, items]."""
+    columns, op, items = scope.columns, scope.columns.op, children(node, "Item")
+    name = basket_field(node)
+    if not name:
+        return columns.matrix([_flag(scope, item) for item in items])
+    val = scope.get(name)
+    if not isinstance(scope.invalid, bool):
+        found = op.ReduceMax(op.Cast(scope.invalid, to=6), np.array([1]))
+        scope.invalid = op.Greater(found, np.array([[0]], np.int32))
+    values = [parse(text(i, "value"), val.kind) for i in items]
+    places = columns.index(val, list(dict.fromkeys(values)), len(values))
+    held = op.Equal(op.Unsqueeze(places, np.array([2])), op.const(_first(values)[None, None]))
+    count = op.ReduceSum(op.Cast(held, to=11), np.array([1]), keepdims=0)
+    return op.Cast(op.Greater(count, columns.scalar(0.0)), to=11)
+
+
+def _first(values: list[Any]) -> np.ndarray:
+    """The place of each value among those that differ."""
+    order = {v: i for i, v in enumerate(dict.fromkeys(values))}
+    return np.array([order[v] for v in values], np.int64)
+
+
+def _flag(scope: Scope, item: Element) -> Val:
+    val = scope.get(text(item, "field"))
+    return scope.columns.lookup(val, {parse(text(item, "category"), val.kind): 1.0}, 0.0, 0.0)
+
+
+class Rules:
+    """The rules of a model on the baskets of a scope."""
+
+    def __init__(self, scope: Scope, node: Element) -> None:
+        self.columns = scope.columns
+        self.items = {text(i, "id"): place for place, i in enumerate(children(node, "Item"))}
+        self.words = [i.get("value") or i.get("category", "") for i in children(node, "Item")]
+        self.sets = {text(s, "id"): s for s in children(node, "Itemset")}
+        self.rules = children(node, "AssociationRule")
+        if not (self.items and self.rules):
+            raise UnreadableFile(f"{describe(node)} has no rules.")
+        self.held = self._contained(presence(scope, node))
+        self._ranked: dict[Any, Any] = {}
+
+    def _places(self, itemset: Element) -> list[int]:
+        names = [text(r, "itemRef") for r in children(itemset, "ItemRef")]
+        unknown = [n for n in names if n not in self.items]
+        if unknown:
+            raise UnreadableFile(f"{describe(itemset)} names an item {unknown[0]!r}, which is not there.")
+        return [self.items[n] for n in names]
+
+    def _contained(self, held: Any) -> dict[str, Any]:
+        """Where the antecedent and the consequent of each rule are part of the basket, bool [N, rules]."""
+        op, found = self.columns.op, {}
+        for side in ("antecedent", "consequent"):
+            table = np.zeros((len(self.items), len(self.rules)))
+            for index, rule in enumerate(self.rules):
+                table[self._places(self._set(rule, side)), index] = 1.0
+            found[side] = op.GreaterOrEqual(
+                op.MatMul(held, op.const(table)), op.const(table.sum(axis=0)[None])
+            )
+        return found
+
+    def _set(self, rule: Element, side: str) -> Element:
+        name = text(rule, side)
+        if name not in self.sets:
+            raise UnreadableFile(f"{describe(rule)} names an itemset {name!r}, which is not there.")
+        return self.sets[name]
+
+    def measure(self, rule: Element, name: str) -> float:
+        """As the rule says, else from the supports of its itemsets; missing where neither tells."""
+        given = optional(rule, name)
+        if given is not None:
+            return given
+        a, c = (number(self._set(rule, s), "support", math.nan) for s in ("antecedent", "consequent"))
+        both = number(rule, "support")
+        try:
+            return {
+                "lift": number(rule, "confidence") / c,
+                "leverage": both - a * c,
+                "affinity": both / (a + c - both),
+            }[name]
+        except ZeroDivisionError:
+            return math.nan
+
+    def spelled(self, rule: Element, side: str) -> str:
+        words = [self.words[i] for i in self._places(self._set(rule, side))]
+        return words[0] if len(words) == 1 else "{" + " , ".join(words) + "}"
+
+    def told(self, index: int, what: str) -> Any:
+        """What an output says of one rule."""
+        rule = self.rules[index]
+        if what in MEASURES:
+            return self.measure(rule, what)
+        if what == "ruleId":
+            return rule.get("id") or str(index + 1)
+        if what == "rule":
+            return f"{self.spelled(rule, 'antecedent')} -> {self.spelled(rule, 'consequent')}"
+        return self.spelled(rule, what)
+
+    def fires(self, algorithm: str) -> Any:
+        """Where a rule counts: its antecedent is held, and, as the algorithm asks, its consequent is not, or is."""
+        op, asked = self.columns.op, self.held["antecedent"]
+        if algorithm == "recommendation":
+            return asked
+        given = self.held["consequent"]
+        return op.And(asked, given if algorithm == "ruleAssociation" else op.Not(given))
+
+    def ranked(self, algorithm: str, basis: str, descending: bool) -> tuple[list[int], Any]:
+        """Rules from the best to the worst, and how far from last each that counts is, double [N, rules]."""
+        key = algorithm, basis, descending
+        if key not in self._ranked:
+            op = self.columns.op
+            scores = [self.measure(r, basis) for r in self.rules]
+            sign = -1.0 if descending else 1.0
+            order = sorted(
+                range(len(scores)),
+                key=lambda i: (math.isnan(scores[i]), sign * scores[i] if scores[i] == scores[i] else 0.0),
+            )
+            fired = op.Gather(self.fires(algorithm), np.array(order, np.int64), axis=1)
+            left = np.arange(len(order), 0, -1, dtype=np.float64)[None]
+            self._ranked[key] = order, op.Mul(op.Cast(fired, to=11), op.const(left))
+        return self._ranked[key]
+
+    def output(self, item: Element) -> Val | None:
+        """One OutputField, [N, 1], or [N, rank] where it is multi-valued; None for what says nothing of rules."""
+        what = item.get("feature", "predictedValue")
+        what = item.get("ruleFeature", "consequent") if what == "ruleValue" else what
+        what = "ruleId" if what == "entityId" else "consequent" if what == "predictedValue" else what
+        if what not in FEATURES:
+            return None
+        algorithm = item.get("algorithm", "exclusiveRecommendation")
+        basis = item.get("rankBasis", "confidence")
+        if algorithm not in ALGORITHMS or basis not in MEASURES:
+            raise UnreadableFile(
+                f"{describe(item)}: the algorithm {algorithm!r} or rankBasis {basis!r} is unknown."
+            )
+        several, rank = flag(item, "isMultiValued"), int(number(item, "rank", 1))
+        descending = item.get("rankOrder", "descending") == "descending"
+        return self.best(what, self.ranked(algorithm, basis, descending), rank, several)
+
+    def best(self, what: str, ranked: tuple[list[int], Any], rank: int, several: bool) -> Val:
+        columns, op = self.columns, self.columns.op
+        order, left = ranked
+        gap: Any = math.nan if what in MEASURES else ""
+        kind = "double" if what in MEASURES else "string"
+        if not several and not 1 <= rank <= len(order):
+            return columns.constant(gap, kind)
+        width = min(rank or len(order), len(order))
+        values, places = op.TopK(left, np.array([width]), axis=1, largest=1, sorted=1, _outputs=2)
+        if not several:
+            values, places = columns.pick(values, width - 1), columns.pick(places, width - 1)
+        there = op.Greater(values, columns.scalar(0.0))
+        places = op.Where(there, places, np.array([[len(order)]], np.int64))
+        found = columns.by_row(places, [*(self.told(i, what) for i in order), gap], kind)
+        return found.with_(width=width if several else 1)
+
+
+@ops.op("AssociationModel")
+def association(scope: Scope, node: Element) -> Result:
+    """The best rule that recommends something new, its consequent and its number, unless Output asks for others."""
+    rules = Rules(scope, node)
+    best = rules.ranked("exclusiveRecommendation", "confidence", True)
+    result = Result("associationRules", rules.best("consequent", best, 1, False), outputs=rules.output)
+    result.entities = [rules.best("ruleId", best, 1, False)]
+    result.defaults = {
+        "consequent": result.value,
+        "rule": rules.best("rule", best, 1, False),
+        "rule_id": result.entities[0],
+    }
+    return result

@@ -1,0 +1,65 @@
+"""Serialized tf.Example messages: their features as inputs of the model, where the user asks for that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge.hub import const, rank_of
+from bridge_savedmodel.import_ops.common import T, need, ops
+from bridge_savedmodel.import_ops.values import text
+
+FEATURES = need(
+    "features as tensors: read them as inputs with examples=features (-O examples=features), or export a signature that takes them",
+    lambda n: n.frame.run.features and n.inputs[0].is_graph_input(),
+)
+KEYS = need("constant names of features", lambda n: all(const(v) is not None for v in _keys(n)))
+
+
+def _keys(node: Any) -> list[Any]:
+    """The tensors that name features: sparse, then dense, then ragged ones."""
+    if node.op == "ParseExampleV2":
+        return list(node.inputs[2:5])
+    sparse, dense = node.get("Nsparse", 0), node.get("Ndense", 0)
+    return list(node.inputs[2 : 2 + sparse + dense])
+
+
+def _names(values: list[Any]) -> list[str]:
+    return [str(name) for v in values for name in text(const(v)).reshape(-1)]
+
+
+def _input(op: Any, node: Any, name: str, dtype: ir.DataType, dims: list[Any]) -> ir.Value:
+    value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(dims))
+    node.frame.run.features_of(node.inputs[0]).append(value)
+    return value
+
+
+def _sparse(op: Any, node: Any, name: str, dtype: Any, rank: int) -> tuple[Any, Any, Any]:
+    kinds = (("indices", T.INT64, [None, rank]), ("values", dtype, [None]), ("shape", T.INT64, [rank]))
+    return tuple(_input(op, node, f"{name}/{part}", kind, dims) for part, kind, dims in kinds)  # type: ignore[return-value]
+
+
+@ops.op("ParseExample", "ParseExampleV2", needs=(FEATURES, KEYS))
+def parse_example(op, node, serialized, *rest):
+    """Every feature is an input: a tensor, the parts of a sparse one, or values and row splits of a ragged one."""
+    batch = [None] if rank_of(serialized) else []
+    if node.op == "ParseExampleV2":
+        sparse, dense, ragged = (_names([v]) for v in _keys(node))
+    else:
+        count = node.get("Nsparse", 0)
+        sparse, dense, ragged = _names(_keys(node)[:count]), _names(_keys(node)[count:]), []
+    found = [
+        _sparse(op, node, n, t, len(batch) + 1)
+        for n, t in zip(sparse, node.get("sparse_types") or [], strict=True)
+    ]
+    made = [part for role in zip(*found, strict=True) for part in role]
+    shapes = node.get("dense_shapes") or [()] * len(dense)
+    for name, dtype, shape in zip(dense, node.get("Tdense") or [], shapes, strict=True):
+        made.append(_input(op, node, name, dtype, [*batch, *(shape or ())]))
+    values = node.get("ragged_value_types") or []
+    made += [_input(op, node, f"{n}/values", t, [None]) for n, t in zip(ragged, values, strict=True)]
+    splits = node.get("ragged_split_types") or []
+    return made + [
+        _input(op, node, f"{n}/row_splits", t, [None]) for n, t in zip(ragged, splits, strict=True)
+    ]

@@ -1,0 +1,267 @@
+"""Loops: which of their variables change, which are lists filled step by step, and the Loop they become."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.hub import const
+from bridge_savedmodel.import_ops.common import FAR, T, ints, need, ops
+from bridge_savedmodel.import_ops.control import close, common_shape, condition_of, subgraph
+from bridge_savedmodel.import_ops.lists import blank_known, filled
+from bridge_savedmodel.import_ops.values import TensorList
+
+SETTERS = {"TensorListSetItem": (0, 1, 2), "TensorArrayWriteV3": (3, 1, 2)}
+
+
+class Loop:
+    """A While being read: which of its variables change, and which are lists filled step by step."""
+
+    def __init__(self, node: Any, arguments: Sequence[Any]) -> None:
+        self.node, self.arguments = node, list(arguments)
+        self.body = node.function(node.get("body"))
+        self.nodes = {n.name: n for n in self.body.node_def}
+        self.names = [a.name for a in self.body.signature.input_arg]
+        self.results = [self.body.ret[o.name] for o in self.body.signature.output_arg]
+        self.effects = node.frame.run.effects(self.body)
+        self.unchanged = {i for i, r in enumerate(self.results) if self._through(r) == self.names[i]}
+        changing = [i for i in range(len(self.names)) if i not in self.unchanged]
+        tensors = [i for i in changing if isinstance(self.arguments[i], TensorList)]
+        self.alike = {i: j for i in tensors if (j := self.state(i)) is not None}
+        self.lists = [i for i in tensors if i not in self.alike and self.element(i) is not None]
+        self.carried = [i for i in changing if i not in self.alike and i not in self.lists]
+        self.stacked = [i for i in tensors if i in self.carried]
+
+    def maker(self, index: int) -> Any:
+        """The node of the body that makes what a variable is next; None for an argument."""
+        return self.nodes.get(self._through(self.results[index]))
+
+    def _through(self, reference: str) -> str:
+        """The argument or node a result comes from, identities aside."""
+        name = reference.split(":")[0]
+        while name in self.nodes and self.nodes[name].op == "Identity":
+            name = self.nodes[name].input[0].split(":")[0]
+        return name
+
+    def counts(self, reference: str) -> bool:
+        """Whether a value of the body is the number of the step: a variable that starts at 0 and grows by 1."""
+        name = self._through(reference)
+        if name not in self.names:
+            return False
+        index = self.names.index(name)
+        start = const(self.arguments[index]) if isinstance(self.arguments[index], ir.Value) else None
+        step = self.nodes.get(self._through(self.results[index]))
+        if start is None or start.any() or step is None or step.op not in ("AddV2", "Add"):
+            return False
+        sides = [self._through(i) for i in step.input[:2]]
+        other = next((s for s in sides if s != name), None)
+        return name in sides and other is not None and self._one(other)
+
+    def _one(self, name: str) -> bool:
+        if name in self.names:
+            index = self.names.index(name)
+            known = const(self.arguments[index]) if index in self.unchanged else None
+            return known is not None and bool((known == 1).all())
+        return self._number(name) == 1
+
+    def _number(self, name: str) -> Any:
+        """A scalar constant of the body."""
+        from bridge_savedmodel.tensorflow import tensorflow
+
+        made = self.nodes.get(name)
+        if made is None or made.op != "Const":
+            return None
+        array = tensorflow().make_ndarray(made.attr["value"].tensor)
+        return array.item() if array.size == 1 else None
+
+    def only(self, index: int) -> bool:
+        """Whether a list holds one element, set anew at every step."""
+        count = self.arguments[index].length
+        made = self.maker(index)
+        known = None if count is None else const(count)
+        if known is None or int(known.reshape(())) != 1 or made is None or made.op not in SETTERS:
+            return False
+        name = self._through(made.input[SETTERS[made.op][1]])
+        if name in self.names:
+            place = self.names.index(name)
+            start = const(self.arguments[place]) if place in self.unchanged else None
+            return start is not None and not start.any()
+        return self._number(name) == 0
+
+    def state(self, index: int) -> int | None:
+        """Of a list of one element: the variable whose new value that element is at every step, and which starts as zeros,
+        like the list."""
+        if not self.only(index):
+            return None
+        made = self.maker(index)
+        name = self._through(made.input[SETTERS[made.op][2]])
+        same = [i for i, r in enumerate(self.results) if self._through(r) == name and i not in self.unchanged]
+        return next((i for i in same if _zeros(self.arguments[i])), None)
+
+    def element(self, index: int) -> str | None:
+        """Of a list that gets one element a step, at the place of the step or always at the first: the element; None for
+        any other."""
+        made = self.maker(index)
+        if made is None:
+            return None
+        if made.op == "TensorListPushBack":
+            return made.input[1] if self._through(made.input[0]) == self.names[index] else None
+        if made.op not in SETTERS:
+            return None
+        tensors, place, item = (made.input[i] for i in SETTERS[made.op])
+        own = self._through(tensors) == self.names[index]
+        return item if own and (self.only(index) or self.counts(place)) else None
+
+
+def _zeros(value: Any) -> bool:
+    """Whether a value is surely zeros."""
+    if not isinstance(value, ir.Value):
+        return False
+    known, maker = const(value), value.producer()
+    if known is not None:
+        return not known.any()
+    moved = maker is not None and maker.op_type in (
+        "Expand",
+        "Identity",
+        "Reshape",
+        "Unsqueeze",
+        "Squeeze",
+        "Tile",
+    )
+    return moved and _zeros(maker.inputs[0])
+
+
+def _lists_fit(node: Any) -> bool:
+    loop = Loop(node, node.inputs)
+    return all(blank_known(loop.arguments[i]) for i in loop.stacked)
+
+
+LISTS = need("lists that get one element a step, in order, or whose elements have a known shape", _lists_fit)
+TENSORS = need(
+    "tensors, or handles that stay the same",
+    lambda n: all(
+        isinstance(v, (ir.Value, TensorList)) or i in Loop(n, n.inputs).unchanged
+        for i, v in enumerate(n.inputs)
+    ),
+)
+
+
+@ops.op("While", "StatelessWhile", needs=(LISTS, TENSORS))
+def while_(op, node, *arguments):
+    """A Loop that carries what changes, captures what does not, and collects the elements of lists."""
+    loop = Loop(node, arguments)
+    loop.arguments = [filled(op, v) if i in loop.stacked else v for i, v in enumerate(arguments)]
+    going = condition_of(op, node.call(op, node.get("cond"), loop.arguments)[0])
+    body = _Body(loop)
+    if not body.read():
+        return NotImplemented
+    states = [*(_items(loop.arguments[i]) for i in loop.carried), *body.variables.values()]
+    made = _emit_loop(op, body.graph, going, states)
+    body.state.now.update(zip(body.variables, made[len(loop.carried) :], strict=False))
+    del made[len(loop.carried) : len(states)]
+    return _results(op, loop, made)
+
+
+class _Body:
+    """The graph of a Loop: its inputs are the step, whether to go on, what is carried, and variables the body writes."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop, self.name = loop, loop.node.get("body")
+        self.graph, self.inner = subgraph(self.name)
+        self.state = loop.node.frame.run.state
+        self.before = dict(self.state.now)
+        self.variables = self.state.of_loop(self.name)
+        self.arguments: list[Any] = list(loop.arguments)
+        self._input("step", T.INT64, ir.Shape([]))
+        self._input("going", T.BOOL, ir.Shape([]))
+        for i in loop.carried:
+            value, stacked = _items(loop.arguments[i]), i in loop.stacked
+            shape = _of_list(loop, value) if stacked else _invariant(loop.node, i, value)
+            made = self._input("carried", value.dtype, shape)
+            self.arguments[i] = TensorList(made, None, made.dtype) if stacked else made
+        for name, value in self.variables.items():
+            self.state.now[name] = self._input("variable", value.dtype, value.shape)
+
+    def _input(self, stem: str, dtype: Any, shape: Any) -> ir.Value:
+        name = hub.fresh_name(self.graph, stem)
+        value = ir.Value(name=name, type=None if dtype is None else ir.TensorType(dtype), shape=shape)
+        self.graph.inputs.append(value)
+        return value
+
+    def read(self) -> bool:
+        """Fill the graph; False where it makes something other than tensors."""
+        loop, entered = self.loop, dict(self.state.now)
+        outer = loop.node.frame
+        frame = outer.within(loop.nodes, dict(zip(loop.names, self.arguments, strict=True)))
+        wanted = [*(loop.results[i] for i in loop.carried), *(loop.element(i) for i in loop.lists)]
+        found = [_items(v) for v in frame.evaluate(self.inner, wanted, loop.effects)]
+        if any(not isinstance(v, ir.Value) for v in found):
+            return False
+        after = list(self.arguments)
+        for i, value in zip(loop.carried, found, strict=False):
+            after[i] = TensorList(value, None, value.dtype) if i in loop.stacked else value
+        more = condition_of(self.inner, loop.node.call(self.inner, loop.node.get("cond"), after)[0])
+        ends = [self.state.now[n] for n in self.variables]
+        count = len(loop.carried)
+        close(self.graph, self.inner, [more, *found[:count], *ends, *found[count:]])
+        self.state.learn(self.name, entered)
+        self.state.now = self.before
+        return True
+
+
+def _results(op: Any, loop: Loop, made: list[Any]) -> list[Any]:
+    """What each argument is after the loop."""
+    results = list(loop.arguments)
+    for i, value in zip([*loop.carried, *loop.lists], made, strict=True):
+        results[i] = TensorList(value, None, value.dtype) if i in (*loop.lists, *loop.stacked) else value
+    for i, j in loop.alike.items():
+        results[i] = TensorList(op.Unsqueeze(results[j], ints(0)), None, results[j].dtype)
+    for i in loop.lists:
+        if loop.only(i) and loop.maker(i).op in SETTERS:
+            items = results[i].items
+            results[i] = TensorList(op.Slice(items, ints(-1), ints(FAR), ints(0)), None, items.dtype)
+    return results
+
+
+LENGTHENS = frozenset(
+    ["TensorListPopBack", "TensorListPushBack", "TensorListPushBackBatch", "TensorListResize"]
+)
+
+
+def _of_list(loop: Loop, items: Any) -> ir.Shape | None:
+    """The dimensions of a list's elements stacked, at every step: as many as before, unless one is empty or the body changes that."""
+    if items.shape is None or len(items.shape) == 0:
+        return None
+    changes = items.shape[0] == 0 or any(
+        n.op in LENGTHENS or n.attr["resize_if_index_out_of_bounds"].b for n in loop.nodes.values()
+    )
+    return ir.Shape([None, *list(items.shape)[1:]]) if changes else items.shape
+
+
+def _items(value: Any) -> Any:
+    return value.items if isinstance(value, TensorList) else value
+
+
+def _emit_loop(op: Any, graph: ir.Graph, going: Any, states: Sequence[Any]) -> list[Any]:
+    bodies = [ir.AttrGraph("body", graph)]
+    made = ir.Node("", "Loop", [None, going, *states], bodies, num_outputs=len(graph.outputs) - 1)
+    for index, (output, inside) in enumerate(zip(made.outputs, list(graph.outputs)[1:], strict=True)):
+        output.type = inside.type
+        if index < len(states):
+            output.shape = common_shape(inside.shape, graph.inputs[index + 2].shape)
+        elif inside.shape is not None:
+            output.shape = ir.Shape([None, *inside.shape])
+    op.insert(made)
+    return list(made.outputs)
+
+
+def _invariant(node: Any, index: int, value: Any) -> ir.Shape | None:
+    """The dimensions a carried value has at every step, as far as the While itself says."""
+    declared = node.get("output_shapes") or []
+    dims = declared[index] if index < len(declared) else None
+    if dims is not None:
+        return ir.Shape(list(dims))
+    return ir.Shape([None] * len(value.shape)) if value.shape is not None else None

@@ -1,0 +1,102 @@
+"""Numbers rounded to a grid and back, as QuantizeLinear and DequantizeLinear where ONNX has the grid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.hub import const, rank_of
+from bridge_savedmodel.import_ops.common import T, constant, like, need, ops
+
+
+@ops.op("FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel")
+def fake_quant(op, node, x, low=None, high=None):
+    """Rounded to integers and back, between bounds nudged so that zero is one of them."""
+    bounds = [node.get("min", -6.0), node.get("max", 6.0)] if low is None else [const(low), const(high)]
+    if any(b is None for b in bounds):
+        return NotImplemented
+    low, high = (np.asarray(b, np.float32) for b in bounds)
+    bottom, top = float(node.get("narrow_range", False)), float(2 ** node.get("num_bits", 8) - 1)
+    scale = ((high - low) / np.float32(top - bottom)).astype(np.float32)
+    zero = np.clip(np.floor(bottom - low / scale + 0.5), bottom, top).astype(np.float32)
+    if top == 255 and bottom == 0:
+        axis = rank_of(x) - 1 if scale.ndim else None
+        steps = op.const(scale), op.const(zero.astype(np.uint8))
+        return op.DequantizeLinear(op.QuantizeLinear(x, *steps, axis=axis), *steps, axis=axis)
+    lowest, highest = (bottom - zero) * scale, (top - zero) * scale
+    clamped = op.Min(op.Max(x, op.const(lowest)), op.const(highest))
+    steps = op.Floor(op.Add(op.Div(op.Sub(clamped, op.const(lowest)), op.const(scale)), 0.5))
+    return op.Add(op.Mul(steps, op.const(scale)), op.const(lowest))
+
+
+BOUNDS = need(
+    "bounds of the whole tensor, known before run time",
+    lambda n: (
+        n.get("range_given", False)
+        and all(const(v) is not None for v in n.inputs[1:3])
+        and n.get("axis", -1) == -1
+    ),
+)
+BITS = need(
+    "8 bits", lambda n: n.get("num_bits", 8) == 8 and (len(n.inputs) < 4 or (const(n.inputs[3]) == 8).all())
+)
+
+
+@ops.op("QuantizeAndDequantizeV2", "QuantizeAndDequantizeV3", "QuantizeAndDequantizeV4", needs=(BOUNDS, BITS))
+def quantize_and_dequantize(op, node, x, low, high, *bits):
+    """A grid around zero, fine enough for both bounds; what is outside of it is cut off before."""
+    least, most = (np.asarray(const(v), np.float32) for v in (low, high))
+    signed, narrow = node.get("signed_input", True), node.get("narrow_range", False)
+    bottom = (-127 if narrow else -128) if signed else 0
+    top = 127 if signed else 255
+    with np.errstate(divide="ignore", invalid="ignore"):
+        by_low = np.where(
+            bottom * least > 0, np.float32(bottom) / least, np.float32(np.finfo(np.float32).max)
+        )
+        by_high = np.where(top * most > 0, np.float32(top) / most, np.float32(np.finfo(np.float32).max))
+    factor = np.minimum(by_low, by_high).astype(np.float32)
+    step = (np.float32(1) / factor).astype(np.float32)
+    lowest, highest = (
+        (np.float32(bottom) * step, np.float32(top) * step)
+        if signed
+        else (np.zeros_like(step), np.float32(top) * step)
+    )
+    clamped = op.Min(op.Max(x, op.const(lowest.astype(np.float32))), op.const(highest.astype(np.float32)))
+    scaled = op.Mul(clamped, op.const(factor))
+    half_up = node.get("round_mode", "HALF_TO_EVEN") == "HALF_UP"
+    rounded = op.Floor(op.Add(scaled, 0.5)) if half_up else op.Round(scaled)
+    return op.Mul(rounded, op.const(step))
+
+
+KINDS = {T.UINT8: (0, 255), T.INT8: (-128, 127), T.UINT16: (0, 65535), T.INT16: (-32768, 32767)}
+RANGE = (constant(1, "lower bound"), constant(2, "upper bound"))
+SCALAR = need("bounds of the whole tensor", lambda n: n.get("axis", -1) == -1)
+
+
+@ops.op("Dequantize", needs=(*RANGE, SCALAR, need("mode=MIN_COMBINED or MIN_FIRST", lambda n: n.get("mode", "MIN_COMBINED") != "SCALED")))  # fmt: skip
+def dequantize(op, node, x, low, high):
+    """The bounds are what the smallest and the largest integer stand for."""
+    least, most = (float(const(v).reshape(())) for v in (low, high))
+    bottom, top = KINDS.get(x.dtype, (0, 0))
+    if top == 0:
+        return NotImplemented
+    step = np.float32((most - least) / (top - bottom))
+    return op.Add(op.Mul(op.Sub(op.Cast(x, to=int(T.FLOAT)), float(bottom)), op.const(step)), float(least))
+
+
+@ops.op("QuantizeV2", needs=(*RANGE, SCALAR, need("mode=MIN_FIRST or MIN_COMBINED of unsigned numbers", lambda n: n.get("mode", "MIN_COMBINED") == "MIN_COMBINED" and n.get("T") == T.UINT8)))  # fmt: skip
+def quantize(op, node, x, low, high):
+    """Between bounds at least a little apart, one of them zero or beyond it."""
+    least, most = (np.float32(const(v).reshape(())) for v in (low, high))
+    most = max(
+        np.float32(0), max(most, np.float32(least + max(node.get("ensure_minimum_range", 0.01), 1e-6)))
+    )
+    least = min(np.float32(0), least)
+    factor = np.float32(255 / (most - least))
+    clamped = op.Min(op.Max(x, like(op, x, least)), like(op, x, most))
+    moved = op.Mul(op.Sub(clamped, like(op, x, least)), op.const(factor))
+    away = (
+        op.Floor(op.Add(moved, 0.5))
+        if node.get("round_mode", "HALF_AWAY_FROM_ZERO") == "HALF_AWAY_FROM_ZERO"
+        else op.Round(moved)
+    )
+    return op.Cast(away, to=int(T.UINT8)), op.const(np.asarray(least)), op.const(np.asarray(most))

@@ -1,0 +1,89 @@
+"""Operators of inference that are refused, and why: what ONNX cannot say, in the words the user reads."""
+
+from __future__ import annotations
+
+from bridge_savedmodel.import_ops.common import never, ops
+
+REASONS = {
+    "features as tensors: export a signature that takes them, not serialized tf.Example text": """
+        ParseSingleExample ParseSequenceExample ParseSequenceExampleV2
+        ParseSingleSequenceExample ParseTensor DecodeProtoV2 EncodeProto SerializeTensor SerializeSparse
+        SerializeManySparse DeserializeSparse DeserializeManySparse""",
+    "an operator on strings that ONNX has: do this before the model": """
+        RegexReplace StaticRegexReplace StringLength Substr StringStrip StringFormat StringNGrams UnicodeDecode
+        UnicodeDecodeWithOffsets UnicodeEncode UnicodeScript UnicodeTranscode UnsortedSegmentJoin DecodeBase64
+        EncodeBase64 DecodeRaw DecodePaddedRaw DecodeCompressed DecodeCSV DecodeJSONExample EditDistance
+        RegexSplitWithOffsets WordpieceTokenizeWithOffsets SentencepieceOp SentencepieceTokenizeOp""",
+    "a hash that ONNX has: look words up in a vocabulary instead": """
+        StringToHashBucket StringToHashBucketFast StringToHashBucketStrong Fingerprint SparseCross SparseCrossV2
+        SparseCrossHashed RaggedCross""",
+    "images and sounds as tensors: decode them before the model": """
+        DecodeJpeg DecodePng DecodeGif DecodeBmp DecodeImage DecodeAndCropJpeg DecodeWav EncodeJpeg EncodePng
+        EncodeWav EncodeJpegVariableQuality ExtractJpegShape""",
+    "its own random numbers: those of a given key or seed are no ONNX operator's": """
+        StatelessRandomUniform StatelessRandomUniformV2 StatelessRandomNormal StatelessRandomNormalV2
+        StatelessTruncatedNormal StatelessTruncatedNormalV2 StatelessRandomUniformInt StatelessRandomUniformIntV2
+        StatelessRandomUniformFullInt StatelessRandomUniformFullIntV2 StatelessRandomBinomial StatelessRandomGammaV2
+        StatelessRandomGammaV3 StatelessRandomPoisson StatelessMultinomial StatelessParameterizedTruncatedNormal
+        StatelessShuffle StatelessSampleDistortedBoundingBox StatelessRandomGetKeyCounter StatelessRandomGetAlg
+        StatelessRandomGetKeyCounterAlg StatefulRandomBinomial StatefulStandardNormal StatefulStandardNormalV2
+        StatefulTruncatedNormal StatefulUniform StatefulUniformFullInt StatefulUniformInt NonDeterministicInts
+        RngReadAndSkip RngSkip RandomIndexShuffle RandomGamma RandomPoisson RandomPoissonV2
+        ParameterizedTruncatedNormal SampleDistortedBoundingBox SampleDistortedBoundingBoxV2 RandomCrop
+        FractionalAvgPool FractionalMaxPool KMC2ChainInitialization KmeansPlusPlusInitialization NegTrain Skipgram
+        ComputeAccidentalHits SobolSample StochasticCastToInt""",
+    "a model without an input pipeline: export the function that takes tensors": """
+        IteratorV2 Iterator IteratorGetNext IteratorGetNextSync OneShotIterator MakeIterator FIFOQueue FIFOQueueV2
+        QueueDequeue QueueDequeueV2 QueueDequeueMany QueueDequeueManyV2 QueueDequeueUpTo QueueDequeueUpToV2
+        QueueEnqueueV2 PaddingFIFOQueueV2 RandomShuffleQueueV2 Batch BatchFunction Unbatch ReadFile WriteFile
+        MatchingFiles TensorSliceDataset ReaderReadV2 AddSparseToTensorsMap AddManySparseToTensorsMap
+        TakeManySparseFromTensorsMap GenerateVocabRemapping LoadAndRemapMatrix ImmutableConst ComputeBatchSize
+        CompressElement UncompressElement GetElementAtIndex WindowOp GetOptions""",
+    "code that is in the file: Python functions and compiled extensions are not": """
+        PyFunc PyFuncStateless EagerPyFunc XlaCallModule XlaLaunch TPUPartitionedCall MlirPassthroughOp
+        ResourceCreateOp ResourceUsingOp""",
+    "the layer's own steps, which run on any device: train or export it with use_cudnn=False": """
+        CudnnRNN CudnnRNNV2 CudnnRNNV3 CudnnRNNParamsToCanonical CudnnRNNCanonicalToParams""",
+    "tables that stay the same: this one is written as the model runs": """
+        LookupTableInsert LookupTableInsertV2 LookupTableRemoveV2 LookupTableExport LookupTableExportV2
+        LookupTableImport LookupTableImportV2 InitializeTable InitializeTableV2 InitializeTableFromTextFileV2
+        MutableDenseHashTable MutableDenseHashTableV2 AnonymousMutableHashTable AnonymousMutableDenseHashTable
+        AnonymousMutableHashTableOfTensors MutableHashTableOfTensors MutableHashTableOfTensorsV2 TensorMapErase
+        TensorMapHasKey TensorMapInsert TensorMapLookup TensorMapSize TensorMapStackKeys EmptyTensorMap
+        StackV2 StackPushV2 StackPopV2 StackCloseV2 CountUpTo ResourceCountUpTo TemporaryVariable
+        DestroyTemporaryVariable""",
+    "a decomposition of matrices that ONNX has": """
+        Svd BatchSvd Qr Lu Eig SelfAdjointEig SelfAdjointEigV2 BatchSelfAdjointEig BatchSelfAdjointEigV2
+        MatrixExponential MatrixLogarithm MatrixSquareRoot MatrixSolveLs BatchMatrixSolveLs TridiagonalSolve
+        IsotonicRegression""",
+    "a special function that ONNX has": """
+        BesselI0 BesselI0e BesselI1 BesselI1e BesselJ0 BesselJ1 BesselK0 BesselK0e BesselK1 BesselK1e BesselY0
+        BesselY1 Betainc Dawsn Expint FresnelCos FresnelSin Igamma Igammac Polygamma Spence Zeta NextAfter""",
+    "a rule, which nobody has asked for yet: plugins/README.md#one-operator": """
+        DrawBoundingBoxes DrawBoundingBoxesV2 ExtractGlimpse ExtractGlimpseV2 Mfcc NearestNeighbors
+        NonMaxSuppressionWithOverlaps FusedResizeAndPadConv2D Fact For RefSelect DtypeWithDefaultOp StringSplit
+        BandedTriangularSolve DenseToSparseSetOperation SparseToSparseSetOperation DenseCountSparseOutput
+        RaggedCountSparseOutput SparseCountSparseOutput SparseReduceMaxSparse SparseReduceSumSparse
+        QuantizeAndDequantize""",
+    "a newer graph: TensorFlow has removed it": """
+        BatchNormWithGlobalNormalization Conv3DBackpropInput AdjustContrast""",
+    "sparse matrices as indices, values and shape": """
+        CSRSparseMatrixComponents CSRSparseMatrixToDense CSRSparseMatrixToSparseTensor DenseToCSRSparseMatrix
+        SparseMatrixAdd SparseMatrixMatMul SparseMatrixMul SparseMatrixNNZ SparseMatrixOrderingAMD SparseMatrixSoftmax
+        SparseMatrixSparseCholesky SparseMatrixSparseMatMul SparseMatrixTranspose SparseMatrixZeros
+        SparseTensorToCSRSparseMatrix""",
+    "float weights: export the model as it was before it was quantized, or with QuantizeAndDequantize": """
+        QuantizeDownAndShrinkRange RequantizationRange RequantizationRangePerChannel Requantize RequantizePerChannel
+        UniformRequantize CustomAggregator""",
+    "a graph for inference: these belong to training, devices or debugging": """
+        CTCLoss CTCLossV2 Dilation2DBackpropFilter Dilation2DBackpropInput Abort CheckPinned ConstructionFails
+        DevicePlacementOp DumpTensor GetDeadline ImportEvent IsResourceHandleRefCounting IsTensorFloat32Enabled
+        MakeWeakResourceHandle ThreadPoolHandle GraphDefVersion CompositeTensorVariantFromComponents
+        CompositeTensorVariantToComponents""",
+}
+
+for _reason, _names in REASONS.items():
+
+    @ops.op(*_names.split(), needs=(never(_reason),))
+    def refused(op, node, *inputs):
+        return NotImplemented

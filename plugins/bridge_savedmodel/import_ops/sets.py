@@ -1,0 +1,252 @@
+"""Sparse tensors put together, and sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bridge.hub import rank_of, shape_of
+from bridge_savedmodel.import_ops.common import (
+    FAR,
+    T,
+    as_int64,
+    attribute,
+    flat,
+    ints,
+    like,
+    need,
+    ops,
+    ranked,
+    vector,
+)
+from bridge_savedmodel.import_ops.sparse import COORDINATES, place, strides
+
+
+def apart(op: Any, places: Any, shape: Any) -> Any:
+    """Indices of places in a flattened tensor."""
+    return op.Mod(op.Div(op.Unsqueeze(places, ints(1)), strides(op, shape)), shape)
+
+
+@ops.op("SparseAdd", needs=(COORDINATES,))
+def sparse_add(op, node, *inputs):
+    """The sum wherever either has an element, in the order of places."""
+    return _joined(op, inputs[:6], "add")
+
+
+@ops.op("SparseSparseMaximum", "SparseSparseMinimum", needs=(COORDINATES,))
+def sparse_extreme(op, node, *inputs):
+    """Where one has no element, it counts as zero."""
+    return _joined(op, inputs[:6], "max" if node.op.endswith("Maximum") else "min")[:2]
+
+
+def _joined(op: Any, inputs: Any, how: str) -> tuple[Any, Any, Any]:
+    indices, values, shape, more, others, _ = inputs
+    first, second = place(op, indices, shape), place(op, more, shape)
+    whole = op.Concat(first, second, axis=0)
+    places, _, back, _ = op.Unique(whole, sorted=1, _outputs=4)
+    zeros = op.Expand(like(op, values, 0), op.Shape(places))
+    if how == "add":
+        made = op.ScatterND(
+            zeros, op.Unsqueeze(back, ints(1)), op.Concat(values, others, axis=0), reduction="add"
+        )
+        return apart(op, places, shape), made, shape
+    count = op.Shape(first)
+    halves = op.Slice(back, ints(0), count, ints(0)), op.Slice(back, count, ints(FAR), ints(0))
+    pair = [
+        op.ScatterND(zeros, op.Unsqueeze(h, ints(1)), v)
+        for h, v in zip(halves, (values, others), strict=True)
+    ]
+    return apart(op, places, shape), op.Max(*pair) if how == "max" else op.Min(*pair), shape
+
+
+@ops.op("SparseConcat", needs=(COORDINATES,))
+def sparse_concat(op, node, *inputs):
+    """Indices moved along one dimension, in the order of places."""
+    count = node.get("N")
+    indices, values, shapes = inputs[:count], inputs[count : 2 * count], inputs[2 * count :]
+    axis, depth = node.get("concat_dim"), list(indices[0].shape)[1]
+    along = np.eye(depth, dtype=np.int64)[axis % depth]
+    moved, offset = [], op.const(np.zeros(depth, np.int64))
+    for own, shape in zip(indices, shapes, strict=True):
+        moved.append(op.Add(own, offset))
+        offset = op.Add(offset, op.Mul(shape, op.const(along)))
+    size = op.Add(op.Mul(shapes[0], op.const(1 - along)), offset)
+    whole, items = op.Concat(*moved, axis=0), op.Concat(*values, axis=0)
+    number = op.Shape(items)
+    order = op.TopK(place(op, whole, size), number, largest=0, _outputs=2)[1]
+    return op.Gather(whole, order, axis=0), op.Gather(items, order, axis=0), size
+
+
+@ops.op("SparseSlice", needs=(COORDINATES,))
+def sparse_slice(op, node, indices, values, shape, start, size):
+    ends = op.Min(op.Add(start, size), shape)
+    inside = op.And(op.GreaterOrEqual(indices, start), op.Less(indices, ends))
+    every = op.ReduceMin(op.Cast(inside, to=int(T.INT32)), ints(1), keepdims=0)
+    kept = op.Reshape(op.NonZero(every), ints(-1))
+    moved = op.Sub(op.Gather(indices, kept, axis=0), start)
+    return moved, op.Gather(values, kept, axis=0), op.Max(op.Sub(ends, start), ints(0))
+
+
+def dense(op: Any, indices: Any, values: Any, shape: Any, rest: Any) -> Any:
+    """A sparse tensor written out, `rest` where it has no element."""
+    return op.ScatterND(op.Expand(rest, shape), indices, values)
+
+
+@ops.op("SparseReduceSum", needs=(COORDINATES,))
+def sparse_reduce_sum(op, node, indices, values, shape, axes):
+    whole = dense(op, indices, values, shape, like(op, values, 0))
+    return op.ReduceSum(whole, flat(op, axes), keepdims=int(node.get("keep_dims", False)))
+
+
+@ops.op("SparseReduceMax", needs=(COORDINATES, attribute("T", T.FLOAT, T.INT32, T.INT64, T.DOUBLE)))
+def sparse_reduce_max(op, node, indices, values, shape, axes):
+    """Of the elements there are; zero where there are none."""
+    kind = values.dtype.numpy()
+    lowest = np.array(-np.inf if kind.kind == "f" else np.iinfo(kind).min, kind)
+    whole = dense(op, indices, values, shape, op.const(lowest))
+    here = dense(
+        op,
+        indices,
+        op.Expand(op.const(np.array(1, np.int32)), op.Shape(values)),
+        shape,
+        op.const(np.array(0, np.int32)),
+    )
+    at, keep = flat(op, axes), int(node.get("keep_dims", False))
+    any_ = op.Greater(op.ReduceMax(here, at, keepdims=keep), op.const(np.array(0, np.int32)))
+    return op.Where(any_, op.ReduceMax(whole, at, keepdims=keep), like(op, values, 0))
+
+
+@ops.op("SparseDenseCwiseMul", "SparseDenseCwiseDiv", "SparseDenseCwiseAdd", needs=(COORDINATES,))
+def sparse_dense(op, node, indices, values, shape, other):
+    own = op.GatherND(op.Expand(other, shape), indices)
+    return op.node(node.op.removeprefix("SparseDenseCwise"), values, own)
+
+
+@ops.op("SparseSoftmax", needs=(COORDINATES,))
+def sparse_softmax(op, node, indices, values, shape):
+    """Over the elements each row has."""
+    lowest = op.const(np.array(-np.inf, values.dtype.numpy()))
+    whole = dense(op, indices, values, shape, lowest)
+    most = op.ReduceMax(whole, ints(-1))
+    centred = op.Exp(op.Sub(whole, op.Where(op.IsInf(most), like(op, values, 0), most)))
+    total = op.ReduceSum(centred, ints(-1))
+    return op.Div(op.GatherND(centred, indices), op.GatherND(op.Expand(total, shape), indices))
+
+
+@ops.op("SparseMatMul", needs=(ranked(), ranked(1)))
+def sparse_matmul(op, node, a, b):
+    """Of dense matrices that hold many zeros."""
+    turned = [
+        op.Transpose(v, perm=[1, 0]) if node.get(n, False) else v
+        for v, n in ((a, "transpose_a"), (b, "transpose_b"))
+    ]
+    floats = [v if v.dtype == T.FLOAT else op.Cast(v, to=int(T.FLOAT)) for v in turned]
+    return op.MatMul(*floats)
+
+
+OPERATIONS = ("a-b", "b-a", "intersection", "union")
+ROWS = need("sets that are rows of a matrix or a vector", lambda n: rank_of(n.inputs[0]) in (1, 2) and rank_of(n.inputs[0]) == rank_of(n.inputs[1]))  # fmt: skip
+
+
+@ops.op("DenseToDenseSetOperation", needs=(ROWS, need("numbers", lambda n: n.get("T") != T.STRING)))
+def set_operation(op, node, a, b):
+    """Of every row, the elements of the result once each, from small to large, as a sparse tensor."""
+    kind = node.get("set_operation")
+    if kind not in OPERATIONS:
+        return NotImplemented
+    rank = rank_of(a)
+    first, second = (op.Unsqueeze(v, ints(0)) if rank == 1 else v for v in (a, b))
+    if kind == "b-a":
+        first, second = second, first
+    whole = op.Concat(first, second, axis=1) if kind == "union" else first
+    own = op.Unsqueeze(whole, ints(2))
+    there = _some(op, op.Equal(own, op.Unsqueeze(second, ints(1))))
+    kept = {"intersection": there, "union": None}.get(kind, op.Not(there))
+    size = op.Shape(whole, start=1)
+    order = op.TopK(whole, size, axis=1, largest=0, _outputs=2)
+    values = order[0]
+    repeats = op.Equal(
+        op.Slice(values, ints(1), ints(FAR), ints(1)), op.Slice(values, ints(0), ints(-1), ints(1))
+    )
+    fresh = op.Not(
+        op.Concat(
+            op.Expand(op.const(np.array(False)), op.Concat(op.Shape(whole, end=1), ints(1), axis=0)),
+            repeats,
+            axis=1,
+        )
+    )
+    if kept is not None:
+        fresh = op.And(fresh, op.GatherElements(kept, order[1], axis=1))
+    return _sparse_rows(op, values, fresh, rank)
+
+
+def _some(op: Any, flags: Any) -> Any:
+    return op.Cast(op.ReduceMax(op.Cast(flags, to=int(T.INT32)), ints(2), keepdims=0), to=int(T.BOOL))
+
+
+def _sparse_rows(op: Any, values: Any, kept: Any, rank: int) -> tuple[Any, Any, Any]:
+    """The elements kept of every row, as indices, values and shape."""
+    number = op.Cast(kept, to=int(T.INT64))
+    place_ = op.Sub(op.CumSum(number, op.const(np.array(1, np.int64))), ints(1))
+    found = op.Transpose(op.NonZero(kept), perm=[1, 0])
+    columns = op.Unsqueeze(op.GatherND(place_, found), ints(1))
+    rows = op.Slice(found, ints(0), ints(1), ints(1))
+    most = op.ReduceMax(op.Concat(op.ReduceSum(number, ints(1), keepdims=0), ints(0), axis=0), keepdims=1)
+    if rank == 1:
+        return columns, op.GatherND(values, found), most
+    return (
+        op.Concat(rows, columns, axis=1),
+        op.GatherND(values, found),
+        op.Concat(op.Shape(values, end=1), most, axis=0),
+    )
+
+
+@ops.op("SetSize", needs=(need("indices of rows", lambda n: (shape_of(n.inputs[2]) or [0])[0] == 2),))
+def set_size(op, node, indices, values, shape):
+    """How many elements each row holds; they are taken to differ."""
+    rows = op.Slice(indices, ints(0), ints(1), ints(1))
+    zeros = op.Expand(op.const(np.array(0, np.int32)), op.Slice(shape, ints(0), ints(1), ints(0)))
+    ones = op.Expand(op.const(np.array(1, np.int32)), op.Shape(values))
+    return op.ScatterND(zeros, rows, ones, reduction="add")
+
+
+@ops.op(
+    "SparseBincount", needs=(need("a vector or rows", lambda n: (shape_of(n.inputs[2]) or [9])[0] in (1, 2)),)
+)
+def sparse_bincount(op, node, indices, values, shape, size, weights):
+    """How often each number under `size` occurs in a row, or the sum of its weights."""
+    kind, rank = node.get("T", T.INT32), shape_of(shape)[0]
+    at = as_int64(op, values)
+    kept = op.Reshape(op.NonZero(op.Less(at, flat(op, size))), ints(-1))
+    own, rows = op.Unsqueeze(at, ints(1)), op.Slice(indices, ints(0), ints(1), ints(1))
+    places = op.Concat(rows, own, axis=1) if rank == 2 else own
+    whole = (
+        op.Concat(op.Slice(shape, ints(0), ints(1), ints(0)), flat(op, size), axis=0)
+        if rank == 2
+        else flat(op, size)
+    )
+    binary = node.get("binary_output", False)
+    plain = binary or list(weights.shape or [None]) == [0]
+    number = op.Expand(op.const(np.ones((), kind.numpy())), op.Shape(at)) if plain else weights
+    zeros = op.Expand(op.const(np.zeros((), kind.numpy())), whole)
+    chosen = op.Gather(places, kept, axis=0), op.Gather(number, kept, axis=0)
+    return op.ScatterND(zeros, *chosen, reduction="none" if binary else "add")
+
+
+@ops.op("SparseSplit", needs=(need("constant axis and shape", lambda n: shape_of(n.inputs[3]) is not None),))
+def sparse_split(op, node, axis, indices, values, shape):
+    """Parts of nearly one length, the first ones longer."""
+    count, at, size = node.get("num_split"), vector(axis), vector(shape)
+    if at is None or size is None:
+        return NotImplemented
+    along = at[0] % len(size)
+    short, more = divmod(size[along], count)
+    lengths = [short + (n < more) for n in range(count)]
+    starts = np.cumsum([0, *lengths[:-1]])
+    parts = []
+    for start, length in zip(starts.tolist(), lengths, strict=True):
+        begin, extent = np.zeros(len(size), np.int64), np.array(size, np.int64)
+        begin[along], extent[along] = start, length
+        parts.append(sparse_slice(op, node, indices, values, shape, op.const(begin), op.const(extent)))
+    return [v for role in zip(*parts, strict=True) for v in role]

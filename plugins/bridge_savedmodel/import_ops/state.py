@@ -1,0 +1,84 @@
+"""Variables, and what writes to them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.hub import rank_of
+from bridge_savedmodel.import_ops.common import T, as_int64, like, need, never, ops
+from bridge_savedmodel.import_ops.slices import written
+from bridge_savedmodel.variables import Variable
+
+HANDLE = need("a variable of the model", lambda n: isinstance(n.inputs[0], Variable))
+
+
+@ops.op("ReadVariableOp", needs=(HANDLE,))
+def read_variable(op, node, variable):
+    return variable.read()
+
+
+@ops.op("VariableShape", needs=(HANDLE,))
+def variable_shape(op, node, variable):
+    shape = np.array(variable.read().shape, np.int32)
+    return op.const(shape if node.get("out_type", T.INT32) == T.INT32 else shape.astype(np.int64))
+
+
+@ops.op("DisableCopyOnRead", "VarIsInitializedOp", "IsVariableInitialized")
+def initialized(op, node, variable):
+    return op.const(np.array(True))
+
+
+@ops.op("AssignVariableOp", "Assign", needs=(HANDLE,))
+def assign(op, node, variable, value):
+    return variable.write(value)
+
+
+@ops.op("AssignAddVariableOp", "AssignAdd", needs=(HANDLE,))
+def assign_add(op, node, variable, value):
+    return variable.write(op.Add(variable.read(), value))
+
+
+@ops.op("AssignSubVariableOp", "AssignSub", needs=(HANDLE,))
+def assign_sub(op, node, variable, value):
+    return variable.write(op.Sub(variable.read(), value))
+
+
+KINDS = {"Update": "none", "Add": "add", "Sub": "add", "Mul": "mul", "Min": "min", "Max": "max"}
+ROWS = [f"{p}Scatter{k}" for p in ("Resource", "") for k in KINDS]
+PLACES = [f"{p}ScatterNd{k}" for p in ("Resource", "") for k in KINDS if k != "Mul"]
+
+
+@ops.op(*ROWS, *PLACES, needs=(HANDLE,))
+def scatter(op, node, variable, indices, updates):
+    """Rows, or elements at places, replaced or reduced; a scalar goes to every place."""
+    many = "ScatterNd" in node.op
+    kind = node.op.split("ScatterNd" if many else "Scatter")[1]
+    now, at = variable.read(), as_int64(op, indices)
+    at = at if many else op.Unsqueeze(at, np.array([-1]))
+    if rank_of(updates) == 0:
+        rows = op.Gather(now, as_int64(op, indices), axis=0)
+        updates = op.Expand(updates, op.Shape(rows))
+    updates = op.Sub(like(op, updates, 0), updates) if kind == "Sub" else updates
+    return variable.write(op.ScatterND(now, at, updates, reduction=KINDS[kind]))
+
+
+@ops.op("ResourceStridedSliceAssign", "StridedSliceAssign", needs=(HANDLE,))
+def assign_slice(op, node, variable, begin, end, strides, value):
+    made = written(op, node, variable.read(), begin, end, strides, value)
+    return made if made is NotImplemented else variable.write(made)
+
+
+TRAINING = never("a model that is not trained as it runs: export its inference function")
+
+
+@ops.op(*(f"{p}Apply{k}" for p in ("Resource", "") for k in ("GradientDescent", "Momentum", "Adam", "Adagrad", "RMSProp", "Ftrl", "AdaMax", "Adadelta", "CenteredRMSProp", "AddSign", "PowerSign")), "ResourceApplyKerasMomentum", "ResourceApplyAdagradV2", "ResourceApplyAdamWithAmsgrad", needs=(TRAINING,))  # fmt: skip
+def trains(op, node, *inputs):
+    return NotImplemented
+
+
+WRITES = frozenset(
+    rule.op for rule in ops if rule.handler in (assign, assign_add, assign_sub, scatter, assign_slice, trains)
+) | {"LookupTableInsertV2", "LookupTableRemoveV2", "LookupTableImportV2"}
+REFERENCES = frozenset(
+    name for name in WRITES if not name.startswith("Resource") and not name.endswith("VariableOp")
+)

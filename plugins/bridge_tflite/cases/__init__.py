@@ -1,0 +1,42 @@
+"""One-operator TFLite files, by family: what LiteRT computes for each is what the hub must compute."""
+
+from __future__ import annotations
+
+from bridge.matrix import NativeCase
+from bridge_tflite.cases import (
+    control,
+    custom,
+    detection,
+    dtypes,
+    math,
+    ml,
+    nn,
+    quantize,
+    recurrent,
+    reduce,
+    stablehlo,
+    tensor,
+)
+from bridge_tflite.cases.common import CASES, Case
+
+__all__ = [
+    "CASES",
+    "Case",
+    "control",
+    "custom",
+    "detection",
+    "dtypes",
+    "math",
+    "ml",
+    "nn",
+    "quantize",
+    "recurrent",
+    "reduce",
+    "stablehlo",
+    "tensor",
+]
+
+
+def cases() -> dict[str, NativeCase]:
+    """Every case, as the matrix measures them."""
+    return {name: NativeCase((case.operator,), case.made) for name, case in CASES.items()}

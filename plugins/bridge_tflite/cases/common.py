@@ -1,0 +1,153 @@
+"""How a case of one operator is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flatbuffers import flexbuffers
+
+from bridge.matrix import Made
+from bridge.runtime import Outputs
+from bridge_tflite.cases.file import Op, Sub, T, const, write
+
+RNG = np.random.default_rng(7)
+
+
+@dataclass
+class Case:
+    """An operator with inputs and examples of its outputs, whose shapes LiteRT finds.
+
+    `graph` are several operators in its place, `subs` further subgraphs; `want` computes what is expected where LiteRT has no
+    kernel, from the inputs in order; `bound` is how far floats may be apart; `random` results have a shape only; int outputs may be `quanta` steps off.
+    """
+
+    op: str
+    inputs: list[T | None]
+    outputs: list[T]
+    options: dict[str, Any] = field(default_factory=dict)
+    custom: bytes | None = None
+    random: bool = False
+    subs: tuple[Sub, ...] = ()
+    quanta: int = 1
+    graph: list[Op] | None = None
+    want: Callable[..., Any] | None = None
+    version: int = 1
+    hidden: tuple[float, int] | None = None
+    bound: float | None = None
+
+    def file(self, path: Path, dynamic: bool = False, kept: bool = False) -> Path:
+        """The file; with `dynamic`, every dimension of every input is known at run time only, but the last when `kept`."""
+        given = [t for t in self.inputs if t is not None and not t.const and not t.variable]
+        for t in given:
+            shape = list(np.shape(t.value))
+            known = shape[-1:] if kept and len(shape) > 2 else []
+            t.dims = [-1] * (len(shape) - len(known)) + known if dynamic and shape else None
+        op = Op(self.op, self.inputs, self.outputs, self.options, self.custom, self.version, "", self.hidden)
+        return write(path, Sub(given, self.outputs, self.graph or [op]), *self.subs)
+
+    def make(self, folder: Path) -> Path:
+        """The file in `folder`, its outputs of the shapes LiteRT finds."""
+        path = folder / "native.tflite"
+        if self.want is None:
+            self._shape(self.file(path))
+        return self.file(path)
+
+    def made(self, folder: Path) -> Made:
+        """The case as the matrix measures it."""
+        expected = None if self.want is None else list(self.expected().values())
+        path, feed = self.make(folder), self.feed
+        return Made(path, feed, {}, expected, atol=self.bound, quanta=self.quanta, random=self.random)
+
+    def _shape(self, path: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=plain)
+        found = interpreter.get_signature_runner()(**self.feed)
+        for index, output in enumerate(self.outputs):
+            output.value = np.zeros(np.shape(found[f"y{index}"]), np.asarray(output.value).dtype)
+
+    @property
+    def operator(self) -> str:
+        """The operator as the importer's table names it."""
+        return self.op if self.custom is None else f"custom::{self.op}"
+
+    def expected(self) -> Outputs:
+        """What `want` computes."""
+        found = self.want(*self.feed.values())  # type: ignore[misc]
+        return Outputs({f"y{i}": v for i, v in enumerate(found)}, "the formula")
+
+    @property
+    def feed(self) -> dict[str, np.ndarray]:
+        given = [t for t in self.inputs if t is not None and not t.const and not t.variable]
+        return {f"x{i}": np.asarray(t.value) for i, t in enumerate(given)}
+
+
+CASES: dict[str, Case] = {}
+
+
+def case(op: str, inputs: list, out: Any = "float32", name: str = "", **more: Any) -> None:
+    """Declare a case. `out` is a dtype, a tensor, or a list of them; options of the schema are keywords."""
+    kept = {
+        k: more.pop(k)
+        for k in ("custom", "random", "subs", "quanta", "graph", "want", "version", "hidden", "bound")
+        if k in more
+    }
+    outs = out if isinstance(out, list) else [out]
+    outputs = [o if isinstance(o, T) else T(np.zeros((), o)) for o in outs]
+    key = f"{op}-{name}" if name else op
+    while key in CASES:
+        key += "+"
+    if op == "STABLEHLO_COMPOSITE":
+        more |= {"name": key, "compositeAttributes": list(flexbuffers.Dumps({}))}
+    CASES[key] = Case(op, inputs, outputs, more, **kept)
+
+
+def f(*shape: int, low: float = -3, high: float = 3) -> T:
+    return T(RNG.uniform(low, high, shape).astype(np.float32))
+
+
+def cf(*shape: int, low: float = -3, high: float = 3) -> T:
+    return const(f(*shape, low=low, high=high).value)
+
+
+def i(*shape: int, low: int = -9, high: int = 9, dtype: Any = np.int32) -> T:
+    return T(RNG.integers(low, high, shape, dtype=dtype))
+
+
+def b(*shape: int) -> T:
+    return T(RNG.integers(0, 2, shape).astype(bool))
+
+
+def c(value: Any, dtype: Any = np.int32) -> T:
+    return const(value, dtype)
+
+
+def q(*shape: int, dtype: Any = np.int8, scale: float = 0.05, zero: int | None = None) -> T:
+    """A quantized input."""
+    info = np.iinfo(dtype)
+    middle = {"int8": -4, "uint8": 121}.get(np.dtype(dtype).name, 0) if zero is None else zero
+    return T(RNG.integers(info.min, info.max, shape, dtype=dtype, endpoint=True), scale, middle)
+
+
+def qo(dtype: Any = np.int8, scale: float = 0.05, zero: int | None = None) -> T:
+    """A quantized output."""
+    return T(np.zeros((), dtype), scale, q(dtype=dtype).zero if zero is None else zero)
+
+
+def s(*items: str) -> np.ndarray:
+    return np.array(items, object)
+
+
+TABLE = 12  # LiteRT computes these operators on int16 by tables and polynomials of its own
+INTS = (np.int8, np.int16, np.int32, np.int64)
+
+
+def w8(*shape: int, axis: int | None = None) -> T:
+    """Weights of symmetric int8, quantized per channel along `axis`."""
+    scale = 0.02 if axis is None else RNG.uniform(0.01, 0.03, shape[axis]).astype(np.float32)
+    return const(RNG.integers(-127, 128, shape, dtype=np.int8), scale=scale, zero=0, axis=axis or 0)

@@ -1,0 +1,156 @@
+"""Exported programs in files (`.pt2`): looked at word by word before torch builds anything of them.
+
+torch reads parts of such a file as Python: symbolic sizes, guards, names of functions, pickled objects. Here names must be
+names, functions operators of aten, sizes arithmetic on symbols, weights plain bytes; what else there is stays outside, and
+a file that needs it is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
+from bridge_torchscript.reading import checked_members, first_line
+
+WORD = re.compile(r"[\w.\-+: ]*")
+TARGET = re.compile(
+    r"torch\.ops\.aten\.(?!from_file\b|save\b|load\b)\w+\.\w+|torch\.ops\.(?:higher_order|torchvision)\.\w+(?:\.\w+)?|torch\.sym_\w+"
+    r"|_operator\.(?:add|sub|mul|floordiv|mod|neg|pos|pow|truediv|eq|ne|lt|le|gt|ge|and_|or_|getitem)|math\.(?:ceil|floor|trunc)"
+)
+SYMBOL = re.compile(r"Symbol\('[su]\d+'(?:, (?:positive|integer|nonnegative)=(?:True|False))*\)")
+POWER = re.compile(r"Pow\(s, Integer\([0-4]\)\)")
+SIZES = re.compile(
+    r"(?:s|p|-?\d{1,19}|True|False|[(), ]|Integer|Rational|Add|Mul|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|ModularIndexing"
+    r"|IntTrueDiv|FloatTrueDiv|TruncToInt|FloorToInt|CeilToInt|ToFloat)*"
+)
+CONTAINERS = (None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
+TEXTS = frozenset(["as_string", "as_strings"])
+DEEP = 200
+
+
+def open_program(path: Path) -> Any:
+    """The torch.export.ExportedProgram of a file.
+
+    Raises UnsupportedModel where it holds pickled objects, compiled code or operators of others, UnreadableFile for what is
+    no sound program.
+    """
+    import torch
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            checked_members(path, archive)
+            plain = _plain(path, archive)
+        return torch.export.load(plain)
+    except (BridgeError, MemoryError):
+        raise
+    except Exception as error:
+        raise UnreadableFile(f"{path} is not a valid exported program: {first_line(error)}") from error
+
+
+def _plain(path: Path, archive: zipfile.ZipFile) -> io.BytesIO:
+    """The archive with nothing in it but what was looked at."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as copy:
+        for name in archive.namelist():
+            inside = name.partition("/")[2]
+            if inside.startswith(("data/aotinductor", "data/xl", "data/weights/opaque")):
+                raise _foreign(path, "compiled code")
+            if inside.startswith("data/sample_inputs/"):
+                copy.writestr(name, b"")
+            elif inside.startswith("models/") and inside.endswith(".json"):
+                program = json.loads(archive.read(name))
+                program["guards_code"] = []
+                _look(path, program)
+                copy.writestr(name, json.dumps(program))
+            elif inside.endswith("_config.json"):
+                _weights(path, json.loads(archive.read(name)))
+                copy.writestr(name, archive.read(name))
+            elif not inside.startswith("extra/"):
+                copy.writestr(name, archive.read(name))
+    made.seek(0)
+    return made
+
+
+def _weights(path: Path, config: Any) -> None:
+    for name, facts in config["config"].items():
+        if facts.get("use_pickle") or facts.get("tensor_meta") is None:
+            raise _foreign(path, f"the pickled object {name}")
+        if not WORD.fullmatch(facts["path_name"]) or ".." in facts["path_name"]:
+            raise UnreadableFile(f"{path} has a weight in {facts['path_name']!r}.")
+
+
+def _look(path: Path, value: Any, key: str = "", depth: int = 0) -> None:
+    """Raise unless every word of the program is of the kind its place takes."""
+    if depth > DEEP:
+        raise UnreadableFile(f"{path} is nested deeper than any program.")
+    if isinstance(value, dict):
+        value.pop("stack_trace", None)
+        if "metadata" in value:
+            value["metadata"] = {}
+        for name, item in value.items():
+            if name == "as_custom_obj" or not WORD.fullmatch(name):
+                raise _foreign(path, f"{name[:80]!r}")
+            _look(path, item, name, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _look(path, item, key, depth + 1)
+    elif isinstance(value, str) and key not in TEXTS:
+        _word(path, value, key)
+
+
+def _word(path: Path, text: str, key: str) -> None:
+    if key in ("target", "as_operator"):
+        if not TARGET.fullmatch(text):
+            raise _foreign(path, f"the function {text[:80]!r}")
+    elif key == "expr_str":
+        known = POWER.sub("p", SYMBOL.sub("s", text))
+        if not SIZES.fullmatch(known) or len(text) > 4000:
+            raise _foreign(path, f"the size {text[:80]!r}")
+    elif key in ("in_spec", "out_spec"):
+        kinds = list(_kinds(json.loads(text)[1]))
+        if any(kind not in CONTAINERS for kind, _ in kinds):
+            raise _foreign(path, f"the container {next(k for k, _ in kinds if k not in CONTAINERS)!r}")
+        if any("__enum__" in str(context) for _, context in kinds):
+            raise _foreign(path, "an enumeration")
+    elif not WORD.fullmatch(text):
+        raise UnreadableFile(f"{path} has {text[:80]!r} in the place of a name ({key}).")
+
+
+def _kinds(spec: Any) -> Iterator[tuple[Any, Any]]:
+    yield spec["type"], spec["context"]
+    for child in spec["children_spec"]:
+        yield from _kinds(child)
+
+
+def _foreign(path: Path, what: str) -> UnsupportedModel:
+    return UnsupportedModel(
+        f"{path} holds {what}, which could run code; bridge runs no code from files.",
+        [],
+        "Load it with torch.export.load if you trust it, and hand the ExportedProgram to bridge.convert.",
+    )
+
+
+def names_of_results(program: Any) -> list[str]:
+    """Results by name: `output`, `output_1`, … of a tuple or list, the keys of a dict."""
+    from torch.utils import _pytree as pytree
+
+    from bridge_torchscript.interface import leaves
+
+    spec = program.call_spec.out_spec
+    return [name for name, _ in leaves(pytree.tree_unflatten(range(spec.num_leaves), spec), (list, tuple))]
+
+
+def call(program: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+    """Results by name for tensors by the names of the program's inputs."""
+    from torch.utils import _pytree as pytree
+
+    flat = [tensors[name] for name in program.graph_signature.user_inputs]
+    args, kwargs = pytree.tree_unflatten(flat, program.call_spec.in_spec)
+    found, _ = pytree.tree_flatten(program.module()(*args, **kwargs))
+    return dict(zip(names_of_results(program), found, strict=True))

@@ -1,0 +1,178 @@
+"""Trees, linear models, support vectors and feature steps as Core ML's own models, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from bridge_coreml.proto import model as message
+
+import bridge
+from bridge.errors import InvalidOption, UnsupportedModel
+
+skl2onnx = pytest.importorskip("skl2onnx")
+
+from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType  # noqa: E402
+from sklearn import ensemble, linear_model, preprocessing, svm, tree  # noqa: E402
+from sklearn.compose import make_column_transformer  # noqa: E402
+from sklearn.impute import SimpleImputer  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 4)).astype(np.float32)
+NUMBER = X[:, 0] * 2 - X[:, 1]
+TWO, THREE = (NUMBER > 0).astype(int), np.digitize(NUMBER, [-1, 1])
+NAMES = np.array(["low", "middle", "high"])[THREE]
+
+MODELS: dict[str, tuple[Any, Any, str]] = {
+    "tree": (tree.DecisionTreeRegressor(max_depth=4), NUMBER, "treeEnsembleRegressor"),
+    "forest": (ensemble.RandomForestRegressor(4, max_depth=3), NUMBER, "treeEnsembleRegressor"),
+    "boosted": (ensemble.GradientBoostingRegressor(n_estimators=4), NUMBER, "treeEnsembleRegressor"),
+    "tree of names": (tree.DecisionTreeClassifier(max_depth=3), NAMES, "treeEnsembleClassifier"),
+    "forest of two": (ensemble.RandomForestClassifier(4, max_depth=3), TWO, "treeEnsembleClassifier"),
+    "boosted of two": (ensemble.GradientBoostingClassifier(n_estimators=4), TWO, "treeEnsembleClassifier"),
+    "boosted of three": (
+        ensemble.GradientBoostingClassifier(n_estimators=4),
+        THREE,
+        "treeEnsembleClassifier",
+    ),
+    "line": (linear_model.LinearRegression(), NUMBER, "glmRegressor"),
+    "lines": (linear_model.LinearRegression(), np.stack([NUMBER, -NUMBER], 1), "glmRegressor"),
+    "logistic of two": (linear_model.LogisticRegression(), TWO, "glmClassifier"),
+    "logistic of names": (linear_model.LogisticRegression(), NAMES, "glmClassifier"),
+    "machine": (svm.SVR(), NUMBER, "supportVectorRegressor"),
+    "polynomial machine": (svm.NuSVR(kernel="poly"), NUMBER, "supportVectorRegressor"),
+    "scaler": (preprocessing.StandardScaler(), None, "scaler"),
+    "minmax": (preprocessing.MinMaxScaler(), None, "pipeline"),
+    "steps": (
+        make_pipeline(SimpleImputer(), preprocessing.Normalizer("l1"), linear_model.LinearRegression()),
+        NUMBER,
+        "pipelineRegressor",
+    ),
+}
+
+
+def written(fitted: Any, folder: Path, kinds: list[Any] | None = None, **options: Any) -> tuple[Path, Path]:
+    """An ONNX file of a scikit-learn model, and the .mlmodel made of it."""
+    kinds = kinds or [("X", FloatTensorType([None, 4]))]
+    choices = {id(fitted): {"zipmap": False}} if hasattr(fitted, "classes_") else None
+    made = skl2onnx.to_onnx(fitted, initial_types=kinds, options=choices)
+    onnx.save(made, folder / "m.onnx")
+    return folder / "m.onnx", bridge.convert(folder / "m.onnx", folder / "m.mlmodel", **options).path
+
+
+def read(path: Path) -> Any:
+    held = message()
+    held.ParseFromString(path.read_bytes())
+    return held
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_keep_their_kind_and_their_numbers(name: str, tmp_path: Path) -> None:
+    untrained, target, kind = MODELS[name]
+    source, path = written(untrained.fit(X, target), tmp_path)
+    assert read(path).WhichOneof("Type") == kind
+    expected, found = bridge.run(source, {"X": X}), bridge.run(path, {"X": X})
+    assert list(found) == list(expected)
+    for output, array in expected.items():
+        assert (found[output].dtype, found[output].shape) == (array.dtype, array.shape)
+        if array.dtype.kind == "f":
+            np.testing.assert_allclose(found[output], array, 1e-4, 1e-5)
+        else:
+            assert (found[output] == array).all()
+
+
+def test_columns_of_text_and_numbers(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {"c": RNG.choice(["red", "green"], 60), "k": RNG.integers(0, 3, 60), "n": X[:, 0]}
+    )
+    columns = make_column_transformer(
+        (preprocessing.OneHotEncoder(handle_unknown="ignore"), ["c", "k"]),
+        (preprocessing.StandardScaler(), ["n"]),
+    )
+    fitted = make_pipeline(columns, linear_model.LinearRegression()).fit(frame, NUMBER)
+    kinds = [
+        ("c", StringTensorType([None, 1])),
+        ("k", Int64TensorType([None, 1])),
+        ("n", FloatTensorType([None, 1])),
+    ]
+    source, path = written(fitted, tmp_path, kinds)
+    used = [s.WhichOneof("Type") for s in read(path).pipelineRegressor.pipeline.models]
+    assert used.count("oneHotEncoder") == 2
+    assert {"featureVectorizer", "scaler", "glmRegressor"} <= set(used)
+    given = {"c": np.array([["red"], ["blue"]], object), "k": np.array([[2], [9]]), "n": X[:2, :1]}
+    np.testing.assert_allclose(*(next(iter(bridge.run(p, given).values())) for p in (source, path)), 1e-4)
+
+
+def test_fitted_probabilities_of_machines(tmp_path: Path) -> None:
+    graph = """<ir_version: 10, opset_import: ["" : 18, "ai.onnx.ml" : 3]>
+    m (float[N, 2] X) => (int64[N] label, float[N, 2] scores) {
+        label, scores = ai.onnx.ml.SVMClassifier <
+            classlabels_ints = [3, 5], kernel_type = "RBF", kernel_params = [0.5, 0.0, 3.0], vectors_per_class = [1, 1],
+            support_vectors = [0.0, 0.0, 1.0, 1.0], coefficients = [1.0, -1.0], rho = [0.25],
+            prob_a = [-2.0], prob_b = [0.125] > (X)
+    }"""
+    onnx.save(onnx.parser.parse_model(graph), tmp_path / "m.onnx")
+    path = bridge.convert(tmp_path / "m.onnx", tmp_path / "m.mlmodel", verify=True).path
+    held = read(path).supportVectorClassifier
+    assert (list(held.rho), list(held.probA), list(held.int64ClassLabels.vector)) == ([-0.25], [-2.0], [3, 5])
+
+
+def test_a_file_of_rows_is_one_of_records_to_core_ml(tmp_path: Path) -> None:
+    _, path = written(tree.DecisionTreeRegressor(max_depth=2).fit(X, NUMBER), tmp_path)
+    described = read(path).description
+    assert list(described.input[0].type.multiArrayType.shape) == [4]
+    assert described.output[0].type.WhichOneof("Type") == "doubleType"
+
+
+def test_models_of_others_take_many_rows_when_asked(tmp_path: Path) -> None:
+    source, path = written(ensemble.RandomForestRegressor(3, max_depth=3).fit(X, NUMBER), tmp_path)
+    held = read(path)
+    held.description.metadata.Clear()
+    path.write_bytes(held.SerializeToString())
+    one, many = bridge.load(path), bridge.load(path, rows="many")
+    assert [list(m.graph.inputs[0].shape)[-1] for m in (one, many)] == [4, 4]
+    expected = next(iter(bridge.run(source, {"X": X}).values()))
+    np.testing.assert_allclose(bridge.run(many, {"X": X.astype(float)})["variable"], expected, 1e-5)
+    single = bridge.run(one, {"X": X[0].astype(float)})["variable"]
+    np.testing.assert_allclose(single, expected[0], 1e-5)
+
+
+def test_what_core_ml_has_no_model_of_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match="Binarizer") as caught:
+        written(preprocessing.Binarizer().fit(X), tmp_path)
+    assert "name the destination .mlpackage" in str(caught.value)
+    with pytest.raises(InvalidOption, match="which a file"):
+        written(preprocessing.StandardScaler().fit(X), tmp_path, kind="program")
+    package = bridge.convert(tmp_path / "m.onnx", tmp_path / "m.mlpackage", verify=True)
+    assert package.path.is_dir()
+
+
+def test_a_package_may_hold_a_classical_model(tmp_path: Path) -> None:
+    source, _ = written(linear_model.LinearRegression().fit(X, NUMBER), tmp_path)
+    path = bridge.convert(source, tmp_path / "p.mlpackage", kind="classical", verify=True).path
+    assert bridge.load(path).metadata_props["bridge.format"] == "coreml"
+
+
+def test_boxes_that_overlap_are_suppressed(tmp_path: Path) -> None:
+    held = message()
+    held.specificationVersion = 3
+    nms = held.nonMaximumSuppression
+    nms.iouThreshold, nms.confidenceThreshold, nms.pickTop.perClass = 0.5, 0.3, True
+    nms.confidenceInputFeatureName, nms.coordinatesInputFeatureName = "scores", "boxes"
+    nms.confidenceOutputFeatureName, nms.coordinatesOutputFeatureName = "confidence", "coordinates"
+    for name, width in (("scores", 2), ("boxes", 4)):
+        array = held.description.input.add(name=name).type.multiArrayType
+        array.dataType, array.shape[:] = 65600, [4, width]
+    for name in ("confidence", "coordinates"):
+        held.description.output.add(name=name).type.multiArrayType.dataType = 65600
+    (tmp_path / "m.mlmodel").write_bytes(held.SerializeToString())
+    scores = np.array([[0.6, 0.1], [0.9, 0.0], [0.1, 0.7], [0.2, 0.1]])
+    boxes = np.array([[1, 1, 2, 2], [1, 1, 2, 2.1], [1, 1, 2, 2], [9, 9, 2, 2]], float)
+    found = bridge.run(tmp_path / "m.mlmodel", {"scores": scores, "boxes": boxes})
+    np.testing.assert_allclose(found["confidence"], scores[[1, 2]], 1e-6)
+    np.testing.assert_allclose(found["coordinates"], boxes[[1, 2]], 1e-6)

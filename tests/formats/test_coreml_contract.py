@@ -1,0 +1,148 @@
+"""What a program's file promises beyond names and dtypes, as options ask for it or the source had it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from bridge_coreml.reader import read
+
+import bridge
+from bridge.errors import InvalidOption
+
+pytest.importorskip("coremltools")
+
+IMAGE = "g (float[1,3,2,2] x) => (float[1,3,2,2] y) { y = Identity (x) }"
+FLEXIBLE = "g (float[N,3,H,W] x) => (float[N,3,H,W] y) { y = Relu (x) }"
+SCORES = "g (float[1,3] x) => (float[1,3] y) { y = Softmax (x) }"
+
+
+def saved(text: str, folder: Path, metadata: dict[str, str] | None = None, **options: Any) -> Path:
+    graph = bridge.load(ir.from_onnx_text(f'<ir_version: 10, opset_import: ["" : 21]> {text}'))
+    graph.metadata_props.update(metadata or {})
+    return bridge.save(graph, folder / "m.mlpackage", to="coreml", overwrite=True, **options).path
+
+
+def description(path: Path) -> Any:
+    return read(path).message.description
+
+
+def test_images_are_scaled_and_shifted(tmp_path: Path) -> None:
+    path = saved(IMAGE, tmp_path, image_inputs="x:BGR:0.5:1/2/3")
+    assert description(path).input[0].type.imageType.colorSpace == 30
+    pixels = np.full((1, 3, 2, 2), 10, np.float32)
+    found = bridge.run(path, {"x": pixels})["y"]
+    np.testing.assert_allclose(found[0, :, 0, 0], [6, 7, 8])
+
+
+def test_dimensions_have_the_ranges_asked_for(tmp_path: Path) -> None:
+    path = saved(FLEXIBLE, tmp_path, ranges="N:1..4,H:32..512", upper_bound=99)
+    sizes = description(path).input[0].type.multiArrayType.shapeRange.sizeRanges
+    assert [(r.lowerBound, r.upperBound) for r in sizes] == [(1, 4), (3, 3), (32, 512), (1, 99)]
+    assert bridge.load(path).metadata_props["coreml.range.x_2"] == "32..512"
+
+
+def test_shapes_are_enumerated_and_come_back(tmp_path: Path) -> None:
+    path = saved(FLEXIBLE, tmp_path, shapes="x:1x3x8x8|1x3x16x16")
+    array = description(path).input[0].type.multiArrayType
+    listed = [list(s.shape) for s in array.enumeratedShapes.shapes]
+    assert listed == [[1, 3, 8, 8], [1, 3, 16, 16]]
+    assert list(array.shape) == listed[0]
+    again = bridge.convert(path, tmp_path / "n.mlpackage").path
+    array = description(again).input[0].type.multiArrayType
+    assert [list(s.shape) for s in array.enumeratedShapes.shapes] == listed
+
+
+def test_classes_make_a_classifier(tmp_path: Path) -> None:
+    path = saved(SCORES, tmp_path, class_labels="cat,dog,fish")
+    described = description(path)
+    assert described.predictedFeatureName == "classLabel"
+    assert [f.type.WhichOneof("Type") for f in described.output] == ["stringType", "dictionaryType"]
+    assert bridge.load(path).metadata_props["coreml.classes"] == '["cat", "dog", "fish"]'
+    found = bridge.run(path, {"x": np.array([[0, 2, 1]], np.float32)})
+    assert list(found) == ["y"]
+    assert found["y"].shape == (1, 3)
+    again = bridge.convert(path, tmp_path / "n.mlpackage", verify=True).path
+    assert description(again).predictedFeatureName == "classLabel"
+    numbered = saved(SCORES, tmp_path, {"coreml.classes": "[7, 8, 9]"})
+    assert description(numbered).output[0].type.WhichOneof("Type") == "int64Type"
+
+
+def test_metadata_and_units_are_kept(tmp_path: Path) -> None:
+    path = saved(SCORES, tmp_path, {"coreml.author": "Ada"}, compute_units="CPU_ONLY")
+    held = description(path).metadata
+    assert (held.author, held.userDefined["bridge.compute_units"]) == ("Ada", "CPU_ONLY")
+
+
+@pytest.mark.parametrize(
+    "precision", ["float16", {"keep_float32": ["Softmax"]}, '{"keep_float32": ["Softmax"]}']
+)
+def test_precision_says_what_stays_float32(precision: Any, tmp_path: Path) -> None:
+    text = "g (float[1,3] x) => (float[1,3] y) { a = Exp (x) y = Softmax (a) }"
+    block = read(saved(text, tmp_path, precision=precision)).message.mlProgram.functions["main"]
+    (body,) = block.block_specializations.values()
+    kinds = {o.type: o.outputs[0].type.tensorType.dataType for o in body.operations}
+    assert (kinds["exp"], kinds["softmax"]) == (10, 10 if precision == "float16" else 11)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"image_inputs": "x:PURPLE"},
+        {"image_inputs": "x:RGB:half"},
+        {"image_inputs": "nobody:RGB"},
+        {"image_inputs": "x:GRAYSCALE"},
+        {"ranges": "N:4..1"},
+        {"ranges": "Q:1..4"},
+        {"shapes": "x:1x2"},
+        {"shapes": "x:1x4x8x8"},
+        {"class_labels": "one,two"},
+        {"precision": "float8"},
+        {"precision": {"keep": []}},
+        {"compute_units": "TPU"},
+    ],
+)
+def test_what_cannot_be_is_an_invalid_option(options: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption):
+        saved(FLEXIBLE, tmp_path, **options)
+    assert not list(tmp_path.iterdir())
+
+
+QUANTIZED = """g (float[1,2,4,4] x) => (float[1,3,4,4] y)
+<float s = {0.1}, int8 z = {3}, int8[3,2,1,1] w = {1, -2, 3, -4, 5, -6}, float[3] ws = {0.1, 0.2, 0.3}> {
+    q = QuantizeLinear (x, s, z)
+    d = DequantizeLinear (q, s, z)
+    f = DequantizeLinear <axis = 0> (w, ws)
+    c = Conv (d, f)
+    p = QuantizeLinear (c, s, z)
+    y = DequantizeLinear (p, s, z)
+}"""
+BLOCKS = """g (float[2,4] x) => (float[2,2] y)
+<int4[4,2] w = {1, -2, 3, -4, 5, -6, 7, -8}, float[2,2] s = {0.1, 0.2, 0.3, 0.4}> {
+    f = DequantizeLinear <axis = 0, block_size = 2> (w, s)
+    y = MatMul (x, f)
+}"""
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "kept"),
+    [
+        (QUANTIZED, "iOS17", {"quantize": 2, "dequantize": 2, "constexpr_affine_dequantize": 1}),
+        (QUANTIZED, "iOS18", {"quantize": 2, "dequantize": 2, "constexpr_blockwise_shift_scale": 1}),
+        (BLOCKS, "iOS17", {}),
+        (BLOCKS, "iOS18", {"constexpr_blockwise_shift_scale": 1}),
+    ],
+)
+def test_what_is_quantized_stays_so_where_core_ml_can(
+    text: str, target: str, kept: dict, tmp_path: Path
+) -> None:
+    path = saved(text, tmp_path, minimum_deployment_target=target)
+    (body,) = read(path).message.mlProgram.functions["main"].block_specializations.values()
+    used = Counter(o.type for o in body.operations if "quantize" in o.type or "constexpr" in o.type)
+    assert used == kept
+    graph = bridge.load(ir.from_onnx_text(f'<ir_version: 10, opset_import: ["" : 21]> {text}'))
+    assert bridge.verify(graph, path).ok

@@ -1,0 +1,153 @@
+"""Variables a TensorFlow model writes are inputs and outputs of its hub model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bridge
+from bridge.errors import UnsupportedModel
+
+pytest.importorskip("tensorflow")
+
+from bridge_savedmodel.tensorflow import tensorflow
+
+tf = tensorflow()
+X = np.array([1.0, -2.0, 3.0], np.float32)
+
+
+class Holder(tf.Module):
+    def __init__(self) -> None:
+        self.total = tf.Variable([0.5, 1.0, 2.0], name="total")
+        self.steps = tf.Variable(7, name="steps")
+        self.fixed = tf.Variable([1.0, 2.0, 3.0], name="fixed")
+
+
+def added(m: Any, x: Any) -> Any:
+    m.total.assign_add(x * m.fixed)
+    m.steps.assign_add(1)
+    return m.total * 2.0
+
+
+def read_before_and_after(m: Any, x: Any) -> Any:
+    before = m.total + 0.0
+    m.total.assign_sub(x)
+    m.total.assign(m.total * 3.0)
+    return before - m.total
+
+
+def in_a_branch(m: Any, x: Any) -> Any:
+    def up() -> Any:
+        m.total.assign_add(x)
+        return tf.reduce_sum(m.total)
+
+    def down() -> Any:
+        m.steps.assign_sub(1)
+        return tf.cast(m.steps, tf.float32)
+
+    return tf.cond(tf.reduce_sum(x) > 0, up, down) + m.total
+
+
+def in_a_loop(m: Any, x: Any) -> Any:
+    def body(i: Any) -> Any:
+        m.total.assign(m.total * 0.5 + x)
+        m.steps.assign_add(i)
+        return i + 1
+
+    tf.while_loop(lambda i: i < m.steps - 4, body, [0], maximum_iterations=4)
+    return m.total + 0.0
+
+
+def in_a_function(m: Any, x: Any) -> Any:
+    @tf.function(autograph=False)
+    def once() -> Any:
+        m.total.assign_add(x)
+        return m.total * 1.0
+
+    return once() + once()
+
+
+def rows(m: Any, x: Any) -> Any:
+    m.total.scatter_nd_update([[0], [2]], x[:2])
+    m.total.scatter_add(tf.IndexedSlices(x[:2], tf.constant([1, 1])))
+    m.total[1:].assign(x[:2])
+    return m.total + x
+
+
+FUNCTIONS = [added, read_before_and_after, in_a_branch, in_a_loop, in_a_function, rows]
+
+
+def saved(body: Any, path: Path) -> Path:
+    module = Holder()
+    function = tf.function(lambda x: {"y": body(module, x)}, autograph=False)
+    tf.saved_model.save(
+        module, str(path), signatures=function.get_concrete_function(tf.TensorSpec([3], tf.float32, "x"))
+    )
+    return path
+
+
+@pytest.mark.parametrize("body", FUNCTIONS, ids=lambda body: body.__name__)
+def test_three_steps_in_a_row_are_those_of_tensorflow(body: Any, tmp_path: Path) -> None:
+    path = saved(body, tmp_path / "m")
+    model = bridge.load(path)
+    loaded = tf.saved_model.load(str(path))
+    own = {v.name.split(":")[0]: v for v in (loaded.total, loaded.steps)}
+    states = {v.name: v.const_value.numpy() for v in model.graph.inputs if v.const_value is not None}
+    assert states
+    for scale in (1.0, -1.0, 0.5):
+        expected = loaded.signatures["serving_default"](x=tf.constant(X * scale))
+        found = bridge.run(model, {"x": (X * scale).astype(np.float32), **states})
+        np.testing.assert_allclose(found["y"], expected["y"].numpy(), rtol=1e-5)
+        states = {n: found[f"{n}/next"] for n in states}
+        for name, value in states.items():
+            np.testing.assert_allclose(value, own[name].numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("body", [added, in_a_branch], ids=lambda body: body.__name__)
+def test_a_folder_that_writes_converts_and_verifies(body: Any, tmp_path: Path) -> None:
+    result = bridge.convert(saved(body, tmp_path / "m"), tmp_path / "m.onnx", verify=True)
+    assert result.verification is not None
+    assert result.verification.ok
+
+
+def test_variables_that_begin_anew_leave_the_interface_of_the_file(tmp_path: Path) -> None:
+    path = saved(added, tmp_path / "m")
+    model = bridge.load(path, state="initial")
+    assert [v.name for v in model.graph.inputs] == ["x"]
+    assert [v.name for v in model.graph.outputs] == ["y"]
+    expected = tf.saved_model.load(str(path)).signatures["serving_default"](x=tf.constant(X))
+    np.testing.assert_allclose(bridge.run(model, {"x": X})["y"], expected["y"].numpy())
+
+
+def test_variables_of_version_1_are_read_in_their_order(tmp_path: Path) -> None:
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [3], "x")
+        total = v1.get_variable("total", initializer=tf.constant([0.5, 1.0, 2.0]), use_resource=False)
+        before = total * 1.0
+        with tf.control_dependencies([before]):
+            after = v1.assign_add(total, x)
+        with tf.control_dependencies([after]):
+            later = total.read_value() * 2.0
+        session.run(v1.global_variables_initializer())
+        v1.saved_model.simple_save(session, str(tmp_path / "m"), {"x": x}, {"a": before, "b": later})
+    found = bridge.run(bridge.load(tmp_path / "m"), {"x": X})
+    total = np.array([0.5, 1.0, 2.0], np.float32)
+    assert np.allclose(found["a"], total)
+    assert np.allclose(found["b"], (total + X) * 2)
+    assert np.allclose(found["total/next"], total + X)
+
+
+def test_a_model_that_trains_as_it_runs_is_refused(tmp_path: Path) -> None:
+    weight = tf.Variable([1.0, 2.0, 3.0])
+
+    def step(x: Any) -> Any:
+        tf.raw_ops.ResourceApplyGradientDescent(var=weight.handle, alpha=0.1, delta=x)
+        return weight * x
+
+    function = tf.function(step, autograph=False).get_concrete_function(tf.TensorSpec([3], tf.float32))
+    with pytest.raises(UnsupportedModel, match="ResourceApplyGradientDescent"):
+        bridge.load(function)

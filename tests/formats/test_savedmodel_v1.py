@@ -1,0 +1,207 @@
+"""Graphs of TensorFlow 1: loops and branches of single operators, arrays of tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bridge
+from bridge.errors import UnsupportedModel
+from bridge.runtime import Outputs
+from bridge.verify import compare
+
+pytest.importorskip("tensorflow")
+
+from bridge_savedmodel.tensorflow import tensorflow
+
+tf = tensorflow()
+v1 = tf.compat.v1
+
+X = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
+
+
+def branch(x: Any) -> Any:
+    big = tf.reduce_sum(x) > 0
+    return v1.cond(big, lambda: (x * 2, tf.constant(3.0)), lambda: (x - 1, tf.constant(4.0)))
+
+
+def branch_of_constants(x: Any) -> Any:
+    return v1.cond(tf.reduce_sum(x) > 0, lambda: tf.constant(3.0), lambda: tf.constant(4.0))
+
+
+def branches_inside_branches(x: Any) -> Any:
+    total = tf.reduce_sum(x)
+    inner = lambda: v1.cond(total > 2, lambda: x * 2, lambda: x * 3)  # noqa: E731
+    return v1.cond(total > 0, inner, lambda: v1.cond(total < -2, lambda: -x, lambda: tf.exp(x)))
+
+
+def two_branches_of_one_condition(x: Any) -> Any:
+    big = tf.reduce_sum(x) > 0
+    first = v1.cond(big, lambda: x * 2, lambda: x - 1)
+    return v1.cond(big, lambda: first + 1, lambda: first * x)
+
+
+def choice(x: Any) -> Any:
+    total = tf.reduce_sum(x)
+    return v1.case([(total > 2, lambda: x * 2), (total > 0, lambda: x * 3)], default=lambda: x + 1)
+
+
+def loop(x: Any) -> Any:
+    return v1.while_loop(lambda i, v: i < 4, lambda i, v: (i + 1, v * 1.5 + tf.reduce_mean(x)), [0, x])
+
+
+def loop_of_unknown_length(x: Any) -> Any:
+    return v1.while_loop(lambda v: tf.reduce_sum(tf.abs(v)) < 50, lambda v: v * 2, [x])
+
+
+def loops_inside_loops(x: Any) -> Any:
+    def body(i: Any, v: Any) -> Any:
+        _, w = v1.while_loop(lambda j, _: j < i, lambda j, w: (j + 1, w + x), [0, v])
+        return i + 1, w * 0.5
+
+    return v1.while_loop(lambda i, v: i < 5, body, [0, x])[1]
+
+
+def branch_inside_loop(x: Any) -> Any:
+    body = lambda i, v: (i + 1, v1.cond(tf.equal(i % 2, 0), lambda: v + x, lambda: v * 2))  # noqa: E731
+    return v1.while_loop(lambda i, v: i < 5, body, [0, x])[1]
+
+
+def loop_inside_branch(x: Any) -> Any:
+    inner = lambda: v1.while_loop(lambda v: tf.reduce_sum(v) < 50, lambda v: v * 2, [x])  # noqa: E731
+    return v1.cond(tf.reduce_sum(x) > 0, inner, lambda: x)
+
+
+def loops_in_a_row(x: Any) -> Any:
+    first = v1.while_loop(lambda i, v: i < 2, lambda i, v: (i + 1, v + x), [0, x])[1]
+    return v1.while_loop(lambda i, v: i < 3, lambda i, v: (i + 1, v * first), [0, x])[1]
+
+
+def array(x: Any) -> Any:
+    rows = tf.TensorArray(tf.float32, size=tf.shape(x)[0]).unstack(x)
+    out = tf.TensorArray(tf.float32, size=tf.shape(x)[0])
+
+    def body(i: Any, state: Any, out: Any) -> Any:
+        state = tf.tanh(state + rows.read(i))
+        return i + 1, state, out.write(i, state)
+
+    _, last, out = v1.while_loop(
+        lambda i, *_: i < tf.shape(x)[0], body, [0, tf.zeros([3]), out], parallel_iterations=1
+    )
+    return last, out.stack()
+
+
+def array_in_a_row(x: Any) -> Any:
+    out = tf.TensorArray(tf.float32, size=2, element_shape=[3], clear_after_read=False)
+    out = out.write(1, x[0]).write(0, x[1])
+    return out.stack(), out.concat(), out.size(), out.read(1)
+
+
+def scan(x: Any) -> Any:
+    return v1.scan(lambda a, b: a + b, x), v1.map_fn(lambda r: r * 2, x)
+
+
+def recurrent(x: Any) -> Any:
+    steps = tf.reshape(x, [1, 2, 3])
+    weights = tf.constant(np.random.default_rng(0).standard_normal((7, 16)).astype(np.float32))
+
+    def cell(h: Any, c: Any, row: Any) -> Any:
+        i, j, f, o = tf.split(tf.concat([row, h], 1) @ weights, 4, axis=1)
+        c = tf.sigmoid(f + 1.0) * c + tf.sigmoid(i) * tf.tanh(j)
+        return tf.sigmoid(o) * tf.tanh(c), c
+
+    rows = tf.TensorArray(tf.float32, size=2).unstack(tf.transpose(steps, [1, 0, 2]))
+    out = tf.TensorArray(tf.float32, size=2, dynamic_size=True)
+
+    def body(i: Any, h: Any, c: Any, out: Any) -> Any:
+        h, c = cell(h, c, rows.read(i))
+        return i + 1, h, c, out.write(i, h)
+
+    zeros = tf.zeros([1, 4])
+    _, h, c, out = v1.while_loop(lambda i, *_: i < 2, body, [0, zeros, zeros, out])
+    return h, c, out.stack()
+
+
+GRAPHS = [
+    branch, branch_of_constants, branches_inside_branches, two_branches_of_one_condition, choice, loop, loop_of_unknown_length,
+    loops_inside_loops, branch_inside_loop, loop_inside_branch, loops_in_a_row, array, array_in_a_row, scan, recurrent,
+]  # fmt: skip
+
+
+def frozen(make: Any, path: Path) -> list[str]:
+    """Write the graph, its control flow in single operators; the names of its outputs."""
+    v1.disable_control_flow_v2()
+    try:
+        with tf.Graph().as_default() as graph:
+            x = v1.placeholder(tf.float32, [None, 3], "x")
+            made = [tf.identity(v, f"y{n}") for n, v in enumerate(tf.nest.flatten(make(x)))]
+    finally:
+        v1.enable_control_flow_v2()
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return [v.op.name for v in made]
+
+
+@pytest.mark.parametrize("make", GRAPHS, ids=lambda make: make.__name__)
+def test_a_graph_of_version_1_computes_the_same(make: Any, tmp_path: Path) -> None:
+    path = tmp_path / "frozen.pb"
+    names = frozen(make, path)
+    model = bridge.load(path)
+    assert not {"Switch", "Merge"} & {n.op_type for n in model.graph.all_nodes()}
+    for scale in (1.0, -0.5, 4.0):
+        arrays = {"x": X * scale + scale}
+        expected = bridge.run(path, arrays)
+        found = bridge.run(model, arrays)
+        assert [n for n in found if n in names] == names
+        kept = Outputs({n: expected[n] for n in names}, "TensorFlow")
+        checked = compare(kept, Outputs({n: found[n] for n in names}, "bridge"))
+        assert checked.ok, str(checked)
+
+
+def test_sparse_inputs_are_their_parts(tmp_path: Path) -> None:
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.sparse_placeholder(tf.float32, [None, 4], "x")
+        outputs = {"y": tf.sparse.to_dense(x) * 2, "z": tf.sparse.reorder(x)}
+        v1.saved_model.simple_save(session, str(tmp_path / "m"), {"x": x}, outputs)
+    model = bridge.load(tmp_path / "m")
+    assert [v.name for v in model.graph.inputs] == ["x_indices", "x_values", "x_dense_shape"]
+    arrays = {
+        "x_indices": np.array([[0, 3], [2, 1]]),
+        "x_values": np.float32([5, 6]),
+        "x_dense_shape": np.array([3, 4]),
+    }
+    assert bridge.verify(tmp_path / "m", model, arrays).ok
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_features_of_examples_are_inputs(version: int, tmp_path: Path) -> None:
+    spec = {
+        "a": tf.io.FixedLenFeature([2], tf.float32),
+        "b": tf.io.FixedLenFeature([], tf.int64, default_value=7),
+    }
+    with tf.Graph().as_default(), v1.Session() as session:
+        text = v1.placeholder(tf.string, [None], "examples")
+        if version == 1:
+            parsed = v1.io.parse_example(text, spec)
+        else:
+            keys = {
+                "sparse_keys": np.array([], object),
+                "dense_keys": ["a", "b"],
+                "ragged_keys": np.array([], object),
+            }
+            values = tf.raw_ops.ParseExampleV2(
+                serialized=text, names=np.array([], object), **keys, dense_defaults=[[], tf.constant(7, tf.int64)], num_sparse=0,
+                sparse_types=[], ragged_value_types=[], ragged_split_types=[], dense_shapes=[[2], []],
+            )[3]  # fmt: skip
+            parsed = dict(zip(["a", "b"], values, strict=True))
+        result = {"y": parsed["a"] * tf.cast(parsed["b"], tf.float32)[:, None]}
+        v1.saved_model.simple_save(session, str(tmp_path / "m"), {"examples": text}, result)
+    with pytest.raises(UnsupportedModel, match="examples=features"):
+        bridge.load(tmp_path / "m")
+    model = bridge.load(tmp_path / "m", examples="features")
+    assert sorted(v.name for v in model.graph.inputs) == ["a", "b"]
+    arrays = {"a": X[:, :2].copy(), "b": np.array([3, -2])}
+    np.testing.assert_allclose(bridge.run(model, arrays)["y"], X[:, :2] * np.float32([[3], [-2]]))
+    assert bridge.verify(tmp_path / "m", model, arrays).ok

@@ -1,0 +1,103 @@
+"""Words are counted, and dates told in days and seconds, as the specification says."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+
+import numpy as np
+import pytest
+from documents import document, write
+
+import bridge
+from bridge.errors import BridgeError, UnsupportedModel
+
+TEXTS = [
+    "The sun shines, the Sun is red.",
+    "sun",
+    "no such thing",
+    "Red sun red sun (red) sun!",
+    "sunny sunday",
+    " ",
+    "",
+]
+
+
+def model(expression: str, kind: str = "double", functions: str = "") -> str:
+    fields = '<DataField name="t" optype="categorical" dataType="string"/>'
+    output = f'<Output><OutputField name="out" feature="transformedValue" dataType="{kind}" optype="continuous">{expression}</OutputField></Output>'
+    text = f'<RegressionModel functionName="regression"><MiningSchema><MiningField name="t"/></MiningSchema>{output}<RegressionTable intercept="0"/></RegressionModel>'
+    return document(
+        text, fields, f"<TransformationDictionary>{functions}</TransformationDictionary>" if functions else ""
+    )
+
+
+def told(folder, text, values):
+    hub = bridge.load(write(folder, text))
+    return bridge.run(hub, {"t": np.array([[v] for v in values], object)})["out"][:, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "term", "counts"),
+    [
+        ("", "sun", [2, 1, 0, 3, 0, 0]),
+        ('isCaseSensitive="true"', "sun", [1, 1, 0, 3, 0, 0]),
+        ('localTermWeights="binary"', "sun", [1, 1, 0, 1, 0, 0]),
+        ("", "red sun", [0, 0, 0, 3, 0, 0]),
+        ("", "sun red sun", [0, 0, 0, 2, 0, 0]),
+        ("", "c++", [0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_terms_are_counted(attributes, term, counts, tmp_path):
+    text = model(f'<TextIndex textField="t" {attributes}><Constant>{term}</Constant></TextIndex>')
+    found = told(tmp_path, text, TEXTS)
+    assert found[:-1] == counts
+    assert math.isnan(found[-1])
+
+
+def test_terms_may_come_through_a_function(tmp_path):
+    function = (
+        '<DefineFunction name="f" optype="continuous"><ParameterField name="a"/><ParameterField name="term"/>'
+        '<TextIndex textField="a" localTermWeights="logarithmic"><FieldRef field="term"/></TextIndex></DefineFunction>'
+    )
+    text = model(
+        '<Apply function="f"><FieldRef field="t"/><Constant>sun</Constant></Apply>', functions=function
+    )
+    assert told(tmp_path, text, TEXTS[:3]) == pytest.approx([math.log10(3), math.log10(2), 0])
+
+
+@pytest.mark.parametrize(
+    "attributes", ['maxLevenshteinDistance="1"', 'tokenize="false"', 'wordSeparatorCharacterRE=","', 'localTermWeights="augmentedNormalizedTermFrequency"']
+)  # fmt: skip
+def test_other_ways_of_counting_are_refused(attributes, tmp_path):
+    text = model(f'<TextIndex textField="t" {attributes}><Constant>sun</Constant></TextIndex>')
+    with pytest.raises(UnsupportedModel, match="TextIndex"):
+        bridge.load(write(tmp_path, text))
+
+
+DAYS = ["2003-04-01", "1960-01-01", "1960-02-29", "1899-12-31", "2400-03-01", "0001-01-01", "1970-01-01"]
+CLOCK = "T12:34:56"
+
+
+@pytest.mark.parametrize("year", [1960, 1970, 2000])
+def test_days_since_a_year(year, tmp_path):
+    text = model(f'<Apply function="dateDaysSinceYear"><FieldRef field="t"/><Constant dataType="integer">{year}</Constant></Apply>', "integer")  # fmt: skip
+    wanted = [(dt.date.fromisoformat(d) - dt.date(year, 1, 1)).days for d in DAYS]
+    assert told(tmp_path, text, DAYS) == wanted
+    assert told(tmp_path, text, [d + CLOCK for d in DAYS]) == wanted
+    assert all(math.isnan(v) for v in told(tmp_path, text, ["", "yesterday", "12:00:00", "03-04-01"]))
+
+
+def test_seconds_since_a_year_and_since_midnight(tmp_path):
+    text = model('<Apply function="dateSecondsSinceYear"><FieldRef field="t"/><Constant dataType="integer">1960</Constant></Apply>', "integer")  # fmt: skip
+    start = dt.datetime(1960, 1, 1)
+    wanted = [(dt.datetime.fromisoformat(d + CLOCK) - start).total_seconds() for d in DAYS]
+    assert told(tmp_path, text, [d + CLOCK for d in DAYS]) == wanted
+    text = model('<Apply function="dateSecondsSinceMidnight"><FieldRef field="t"/></Apply>', "integer")
+    assert told(tmp_path, text, ["12:34:56", "1999-01-01T00:00:01", "1999-01-01"]) == [45296, 1, 0]
+
+
+def test_a_year_must_be_known(tmp_path):
+    text = model('<Apply function="dateDaysSinceYear"><FieldRef field="t"/><FieldRef field="t"/></Apply>')
+    with pytest.raises(BridgeError, match="constant year"):
+        bridge.load(write(tmp_path, text))

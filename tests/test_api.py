@@ -1,0 +1,102 @@
+"""What others may rely on stays, is documented, and is enough to write a plugin with."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+API = ROOT / "docs" / "api.md"
+PUBLIC = {
+    "bridge": """BridgeError Conversion Summary Verification check convert formats hookimpl inspect load run save verify""",
+    "bridge.errors": """BridgeError DestinationExists ExecutionFailed InvalidHub InvalidInput InvalidOption MissingDependency PluginError
+        UnknownFormat UnreadableFile UnsupportedModel VerificationFailed WriteFailed""",
+    "bridge.formats": "Exporter Format Importer Option flag",
+    "bridge.hookspecs": "bridge_formats bridge_functions bridge_passes bridge_rules hookimpl",
+    "bridge.hub": """Builder HUB_OPSET IR_VERSION ML_OPSET NHWC all_nodes attr const lineage origin qualified rank_of schema shape_of stamp
+        subgraphs""",
+    "bridge.inputs": "random_inputs",
+    "bridge.needs": "attribute condition constant dtype max_rank rank unused_output",
+    "bridge.ops": "Need OpTable Rule",
+    "bridge.passes.batch_norm": "FoldBatchNormalization",
+    "bridge.passes.channels_last": "ChannelsLast",
+    "bridge.passes.decompose": "Decompose",
+    "bridge.passes.fold": "FoldConstants",
+    "bridge.passes.gelu": "RaiseGelu",
+    "bridge.passes.half_weights": "HalfWeights",
+    "bridge.passes.raising": "RaisePatterns",
+    "bridge.passes.reshapes": "MergeReshapes",
+    "bridge.passes.rewrite": "Rewrite",
+    "bridge.passes.sequences": "ResolveSequences",
+    "bridge.passes.transposes": "SinkTransposes",
+    "bridge.passes.widen": "ComputeWider",
+    "bridge.report": "Blocker Crossing Outcome Report",
+    "bridge.runtime": "Outputs run",
+    "bridge.testing": "FormatTests case_names",
+    "bridge.verify": "Comparison Verification compare verify",
+}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_names_are_those_held_here(module):
+    """A name taken away, or added without a thought, changes this list."""
+    loaded = importlib.import_module(module)
+    assert sorted(loaded.__all__) == sorted(PUBLIC[module].split())
+    assert all(getattr(loaded, name) is not None for name in loaded.__all__)
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_public_name_is_documented(module):
+    loaded = importlib.import_module(module)
+    assert f"::: {module}\n" in API.read_text()
+    for name in loaded.__all__:
+        found = getattr(loaded, name)
+        if inspect.isclass(found) or inspect.isfunction(found):
+            assert inspect.getdoc(found), f"{module}.{name}"
+            methods = vars(found).values() if inspect.isclass(found) else ()
+            bare = [
+                m.__name__
+                for m in methods
+                if inspect.isfunction(m) and m.__name__[0] not in "_<" and not m.__doc__
+            ]
+            assert not [m for m in bare if m not in ("call", "add") and not m.startswith("test_")], (
+                f"{module}.{name}"
+            )
+        else:
+            assert f"`{name}`" in API.read_text(), f"{module}.{name}"
+
+
+def names_taken(text: str) -> list[tuple[str, str]]:
+    """(module, name) of what a source imports from bridge."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "bridge":
+            found += [(node.module, alias.name) for alias in node.names]
+        elif isinstance(node, ast.Import):
+            found += [(a.name, "") for a in node.names if a.name.split(".")[0] == "bridge"]
+    return found
+
+
+def sources() -> list[tuple[str, str]]:
+    examples = [p for p in (ROOT / "examples").rglob("*.py") if ".venv" not in p.parts]
+    templates = list((ROOT / "bridge" / "scaffold" / "templates").rglob("*.py.txt"))
+    found = [(str(p.relative_to(ROOT)), p.read_text()) for p in [*examples, *templates]]
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "plugins" / "README.md").read_text(), re.DOTALL)
+    return found + [(f"plugins/README.md[{i}]", block) for i, block in enumerate(blocks)]
+
+
+@pytest.mark.parametrize(("where", "text"), [pytest.param(*s, id=s[0]) for s in sources()])
+def test_examples_and_templates_take_public_names_alone(where, text):
+    for module, name in names_taken(text):
+        known = module in PUBLIC and (not name or name in PUBLIC[module].split())
+        assert known or f"{module}.{name}" in PUBLIC, f"{where}: {module} {name}"
+
+
+def test_the_deprecation_policy_is_written_down():
+    page = (ROOT / "plugins" / "README.md").read_text()
+    assert "DeprecationWarning" in page

@@ -1,0 +1,93 @@
+"""matrix.html in a real browser: filters, the cases behind a cell, a phone's width, dark mode."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.matrix import render
+from bridge.matrix.evidence import Evidence, Result
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+
+RESULTS = [
+    Result("onnx:tflite", "test_add", "native", error=1e-7, ops=("Add",)),
+    Result("onnx:tflite", "test_add_double", "refused", "Add takes no double", ops=("Add",)),
+    Result("onnx:tflite", "test_relu", "native", ops=("Relu",)),
+    Result("onnx:tflite", "test_relu", "native", frozen=True, ops=("Relu",)),
+    Result("tflite:onnx", "test_relu", "native", ops=("Relu",)),
+    Result("tflite:onnx", "tflite/RELU_N1_TO_1", "expanded", ops=("RELU_N1_TO_1",)),
+]
+TABLE = "[...document.querySelectorAll('#matrix tr')].map(r => [...r.children].map(c => c.textContent))"
+
+
+def seen(folder: Path, script: str, width: int = 1200, dark: bool = False) -> Any:
+    """What `script`, run in the page, returns."""
+    text = render.page(
+        Evidence({"date": "2026-01-31", "bridge": "1"}, RESULTS), {"onnx": "ONNX", "tflite": "TFLite"}
+    )
+    probe = f"<script>{{const found = (() => {{{script}}})(); const p = document.createElement('pre'); p.id = 'probe'; p.textContent = JSON.stringify(found); document.body.append(p);}}</script>"
+    page = folder / "matrix.html"
+    page.write_text(text.replace("</html>", f"{probe}</html>"))
+    words = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    words += [f"--window-size={width},900", *["--blink-settings=preferredColorScheme=0"] * dark, "--dump-dom"]
+    done = subprocess.run([*words, page.as_uri()], capture_output=True, text=True, timeout=60, check=True)
+    found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stdout[-500:] + done.stderr[-500:]
+    return json.loads(found[1].replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&"))
+
+
+def test_operators_by_format(tmp_path):
+    assert seen(tmp_path, f"return {TABLE}") == [
+        ["operator", "→ TFLite"],
+        ["all", "2/3"],
+        ["Add", "1/2"],
+        ["Relu", "1"],
+    ]
+
+
+def test_filters(tmp_path):
+    choose = (
+        "const set = (id, v) => { const e = document.getElementById(id); "
+        "if (e.type === 'checkbox') e.checked = v; else e.value = v; e.dispatchEvent(new Event('input')); };"
+    )
+    assert seen(tmp_path, f"{choose} set('outcome', 'refused'); return {TABLE}")[2:] == [["Add", "1/2"]]
+    assert seen(tmp_path, f"{choose} set('op', 'rel'); return {TABLE}")[2:] == [["Relu", "1"]]
+    assert seen(tmp_path, f"{choose} set('frozen', true); return {TABLE}")[1:] == [
+        ["all", "1"],
+        ["Relu", "1"],
+    ]
+    assert seen(tmp_path, f"{choose} set('source', 'tflite'); return {TABLE}") == [
+        ["operator", "→ ONNX"],
+        ["all", "2"],
+        ["Relu", "1"],
+        ["TFLite: RELU_N1_TO_1", "1"],
+    ]
+
+
+def test_a_click_on_a_cell_shows_its_cases(tmp_path):
+    script = "document.querySelectorAll('#matrix button')[1].click(); const d = document.getElementById('cases'); return [d.open, document.getElementById('title').textContent, ...[...d.querySelectorAll('tr')].slice(1).map(r => [...r.children].map(c => c.textContent))];"
+    assert seen(tmp_path, script) == [
+        True,
+        "Add, ONNX → TFLite",
+        ["test_add", "native", "1.0e-7", ""],
+        ["test_add_double", "refused", "0", "Add takes no double"],
+    ]
+
+
+def test_a_phone_scrolls_in_one_direction(tmp_path):
+    script = "document.querySelectorAll('#matrix button')[1].click(); const e = document.documentElement; return e.scrollWidth <= e.clientWidth;"
+    assert seen(tmp_path, script, width=500)
+
+
+def test_dark_mode_is_dark(tmp_path):
+    script = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);"
+    assert max(seen(tmp_path, script, dark=True)) < 64
+    assert min(seen(tmp_path, script)) > 192
