@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
@@ -454,5 +455,5 @@ def weighted_median(columns: Any, values: Any, weights: Any) -> Any:
     ordered, places = op.TopK(held, np.array([width]), axis=1, largest=0, sorted=1, _outputs=2)
     summed = op.CumSum(op.GatherElements(weights, places, axis=1), np.array(1))
     half = op.Mul(op.ReduceSum(weights, np.array([1])), columns.scalar(0.5))
-    reached = op.Cast(op.GreaterOrEqual(summed, half), to=INT64)
+    reached = op.Cast(op.GreaterOrEqual(summed, half), to=ir.DataType.INT32)
     return op.GatherElements(ordered, op.ArgMax(reached, axis=1, keepdims=1), axis=1)
