@@ -19,7 +19,9 @@ def test_the_wheel_contains_every_file_of_every_package(tmp_path):
     subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
     for package in packages["packages"]:
         folder = ROOT / package
         files = [p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
