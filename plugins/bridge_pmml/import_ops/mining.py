@@ -16,7 +16,7 @@ from bridge_pmml.forest import Arrays, Features, Grower, Leaf, ensemble, root_of
 from bridge_pmml.import_ops.composition import composed
 from bridge_pmml.import_ops.tree import spread
 from bridge_pmml.models import model_of, scored
-from bridge_pmml.reader import Element, child, children, describe, number, text
+from bridge_pmml.reader import Element, child, children, describe, number, text, to_number
 from bridge_pmml.results import Result, classified, target_labels
 from bridge_pmml.values import INT64, Val, parse
 
@@ -244,7 +244,7 @@ class Forest:
 
     def regression(self) -> Result:
         """Σ weight · score of the leaves reached; missing where one leaf has no score."""
-        scores = [[math.nan if s is None else float(s) for s in row] for row in self._scores()]
+        scores = [[math.nan if s is None else to_number(s, self.node) for s in row] for row in self._scores()]
         leaves = np.array([scores[t][r] * self.weights[t] for t, r in self.arrays.leaves])
         columns = self.scope.columns
         total = ensemble(columns, self.features, self.arrays, np.zeros(len(leaves), np.int64), leaves, 1)
