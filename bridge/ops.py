@@ -123,5 +123,5 @@ def clash(name: str, first: str, second: str) -> PluginError:
     """Two distributions claim one name."""
     return PluginError(
         f"{name} is provided by both {first} and {second}.",
-        f"Uninstall one of them, or let one declare {name} with override=True.",
+        "Uninstall one of them, or let one declare its own with override=True.",
     )

@@ -12,7 +12,7 @@ PAGES = {
     "docs/pmml.md": "pmml.md",
     "format_matrix.md": "matrix.md",
 }
-PAGES |= {"plugins/README.md": "plugins.md", "docs/api.md": "api.md"}
+PAGES |= {"plugins/README.md": "plugins.md", "docs/api.md": "api.md", "docs/formats.md": "formats.md"}
 MARK = re.compile(r"^\{\{ (\w+) ?(\S*) \}\}$", re.MULTILINE)
 
 

@@ -132,21 +132,22 @@ def test_a_missing_package_of_others_names_their_extra(monkeypatch):
     from bridge import plugins
 
     fmt = Format("mine", "Mine", (".mine",), extra="run", requires=("no_such_package",))
-    found = Plugins([point("their-distribution", monkeypatch, bridge_formats=lambda: [fmt])])
+    found = Plugins([point("theirs", monkeypatch, bridge_formats=lambda: [fmt])])
     monkeypatch.setattr(plugins, "registry", lambda: found)
     error = fmt.missing(ModuleNotFoundError(name="no_such_package"))
-    assert "pip install 'their-distribution[run]'" in str(error)
+    assert "pip install 'theirs[run]'" in str(error)
 
 
 def test_a_suffix_of_two_formats_asks_which(monkeypatch):
     from pathlib import Path
 
-    from bridge import formats, plugins
+    from bridge import plugins
+    from bridge.formats import by_suffix
 
     both = tuple(Format(n, n, (".xml",)) for n in ("a", "b"))
     monkeypatch.setattr(plugins, "formats", lambda: both)
     with pytest.raises(UnknownFormat, match="a and b"):
-        formats.by_suffix(Path("model.xml"))
+        by_suffix(Path("model.xml"))
 
 
 def test_a_hook_that_raises_is_named_once(monkeypatch):
