@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const
+from bridge.hub import attr, const, rank_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.classify import labels_of, sides
@@ -18,7 +18,16 @@ models = OpTable("Core ML models")
 MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")
 LEAF = 6
 NORMS = {"L1": 1, "L2": 2}
-NUMBERS = dtype("float", "double", "int32", "int64")
+
+
+def in_rows(node: ir.Node) -> bool:
+    """Numbers in rows: a vector would be one record, whole."""
+    x = node.inputs[0]
+    numeric = x is not None and x.dtype is not None and x.dtype.name in ("FLOAT", "DOUBLE", "INT32", "INT64")
+    return numeric and const(x) is None and rank_of(x) != 1
+
+
+NUMBERS = condition("float, double, int32 or int64 numbers in rows, read at run time", in_rows)
 
 
 def unread(value: ir.Value) -> bool:
@@ -314,6 +323,8 @@ def spread(values: Any, width: int) -> np.ndarray:
 
 
 def scaled(pipe: Any, node: ir.Node, x: Any, shift: Any, scale: Any) -> Any:
+    if any(np.size(v) not in (1, x.width) for v in (shift, scale)):
+        return NotImplemented
     made = pipe.array(node, x.width)
     held = pipe.step("scaler", [x], made)
     held.shiftValue.extend(spread(shift, x.width).tolist())
@@ -329,7 +340,7 @@ def scaler(pipe, node, x):
 def per_feature(node: ir.Node) -> bool:
     """A constant second operand with one number, or one for each feature."""
     array = const(node.inputs[1])
-    return array is not None and array.size == (array.shape[-1] if array.ndim else 1)
+    return array is not None and array.ndim <= 2 and array.size == (array.shape[-1] if array.ndim else 1)
 
 
 @models.op(
@@ -337,7 +348,7 @@ def per_feature(node: ir.Node) -> bool:
     "Sub",
     "Mul",
     "Div",
-    needs=(dtype("float", "double"), condition("a constant for each feature", per_feature)),
+    needs=(NUMBERS, dtype("float", "double"), condition("a constant for each feature", per_feature)),
 )
 def arithmetic(pipe, node, x, y):
     number = const(y)
@@ -353,6 +364,7 @@ def arithmetic(pipe, node, x, y):
 @models.op(
     f"{ML}::Imputer",
     needs=(
+        NUMBERS,
         dtype("float", "double"),
         condition("floats to put in", lambda n: bool(attr(n, "imputed_value_floats"))),
     ),
@@ -432,10 +444,12 @@ def label_encoder(pipe, node, x):
 
 def columns(node: ir.Node) -> bool:
     """Side by side along the last axis, all of them numbers made at run time."""
-    rank = max((len(v.shape) for v in node.inputs if v.shape is not None), default=2)
-    return attr(node, "axis", 1) in (-1, rank - 1) and all(
+    ranks = {rank_of(v) for v in node.inputs} - {None}
+    axis = 1 if node.op_type == "FeatureVectorizer" else attr(node, "axis", 1)
+    numbers_read = all(
         const(v) is None and v.dtype is not None and v.dtype != ir.DataType.STRING for v in node.inputs
     )
+    return 1 not in ranks and numbers_read and (axis == 1 if not ranks else axis in (-1, max(ranks) - 1))
 
 
 @models.op(
@@ -452,7 +466,9 @@ def vectorizer(pipe, node, *given):
 def picked(node: ir.Node) -> bool:
     """Constant places along the last axis of a matrix of numbers."""
     x, places = node.inputs[0], const(node.inputs[1])
-    last = node.op_type != "Gather" or attr(node, "axis", 0) in (1, -1)
+    last = node.op_type != "Gather" or (
+        attr(node, "axis", 0) in (1, -1) and places is not None and places.ndim < 2
+    )
     return places is not None and last and x.shape is not None and len(x.shape) == 2 and (places >= 0).all()
 
 
@@ -470,7 +486,10 @@ def widening(node: ir.Node) -> bool:
     before, after = node.inputs[0].dtype, ir.DataType(attr(node, "to"))
     if before is None or before == ir.DataType.STRING:
         return before == after
-    return before == after or (after.is_floating_point() and before not in (ir.DataType.DOUBLE,))
+    return before == after or (
+        after in (ir.DataType.FLOAT, ir.DataType.DOUBLE)
+        and before in (ir.DataType.FLOAT, ir.DataType.INT32, ir.DataType.INT64)
+    )
 
 
 @models.op("Cast", needs=(condition("a wider dtype", widening),))
@@ -492,5 +511,5 @@ def flat(node: ir.Node) -> bool:
 )
 def reshape(pipe, node, x, *shape):
     wanted = const(node.inputs[1]).ravel() if shape else [-1, -1]
-    same = x.width == 1 or (len(wanted) > 1 and int(wanted[1]) in (-1, x.width))
+    same = int(wanted[1]) in (-1, x.width) if len(wanted) > 1 else x.width == 1
     return x if same else NotImplemented
