@@ -2,6 +2,8 @@
 
     python benchmarks/tensorflow_operators.py [--missing] [--list FILE]
 
+and which of those tf2onnx 1.17 reads (tf2onnx_operators.txt: the names its handlers register, those for TFLite left out).
+
 Every other one is refused with a reason, or is no operator of TensorFlow. Counted are operators with a CPU kernel, without those that train, read data, talk to devices, debug, or are private. With `--list`, the
 names in a file (one a line, such as another converter's list) are counted instead.
 """
@@ -30,6 +32,9 @@ OUTSIDE = re.compile(
 )
 
 
+PEER = Path(__file__).parent / "tf2onnx_operators.txt"
+
+
 def inference() -> set[str]:
     """Operators with a CPU kernel that belong to inference."""
     tensorflow()
@@ -47,18 +52,26 @@ def main() -> None:
     parser.add_argument("--list", type=Path, help="count these names instead")
     given = parser.parse_args()
     tensorflow()
+    if given.list:
+        report(given.list.name, set(given.list.read_text().split()), given.missing)
+        return
+    report("TensorFlow", inference(), given.missing)
+    report("tf2onnx 1.17", set(PEER.read_text().split()), given.missing)
+
+
+def report(title: str, wanted: set[str], missing: bool) -> None:
+    """Print how many of the operators are read, refused with a reason, unknown to TensorFlow, or without a word."""
     from tensorflow.python.framework import op_def_registry
 
-    wanted = set(given.list.read_text().split()) if given.list else inference()
     rules = readable() | set(HANDLES) | RAISED
     covered = wanted & rules
     reasons = {rule.op: rule.needs[-1].text for rule in ops if rule.op not in rules}
     refused = {n for n in wanted - covered if n in reasons}
     foreign = {n for n in wanted - covered - refused if op_def_registry.get(n) is None}
     silent = wanted - covered - refused - foreign
-    print(f"{len(covered)} of {len(wanted)} operators are read; {len(refused)} are refused with a reason; "
+    print(f"{title}: {len(covered)} of {len(wanted)} operators are read; {len(refused)} are refused with a reason; "
           f"{len(foreign)} are no operators of this TensorFlow; {len(silent)} have no word")  # fmt: skip
-    if given.missing:
+    if missing:
         for name in sorted(refused):
             print(f"  {name:<40} needs {reasons[name]}")
         for title, names in (("no operators of TensorFlow", foreign), ("no word", silent)):

@@ -21,6 +21,7 @@ from bridge_coreml.reader import File
 ML = "ai.onnx.ml"
 DOUBLE, FLOAT, INT64 = (int(ir.DataType[n]) for n in ("DOUBLE", "FLOAT", "INT64"))
 DEPTH = 8
+ROWS = "coreml.rows"
 NOT_READ = {
     "bayesianProbitRegressor": "a Bayesian probit regressor, whose formula its format does not say in full",
     "itemSimilarityRecommender": "a recommender over similar items",
@@ -69,6 +70,8 @@ def classical(file: File, options: dict[str, Any]) -> ir.Model:
         graph.outputs.append(made)
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(features.metadata(file, features.described(file)))
+    if many:
+        model.metadata_props[ROWS] = "many"
     for name, listed in keys.items():
         model.metadata_props[f"coreml.keys.{name}"] = json.dumps(listed)
     if classes is not None:

@@ -19,7 +19,7 @@ from bridge_coreml.apple import coremltools
 from bridge_coreml.builder import Mil
 from bridge_coreml.export_ops import ops
 from bridge_coreml.export_ops.common import HELD, NARROWED, ints
-from bridge_coreml.legalize import kept_float32, passes
+from bridge_coreml.legalize import kept_float32, newer, passes
 
 TARGETS = ("iOS15", "iOS16", "iOS17", "iOS18")
 SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
@@ -57,7 +57,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     exported = MILProtoExporter(program, str(weights), SPECIFICATION[target]).export()
     message = _message(model, exported, inputs, outputs, mil, options)
     package.finish(path, message.SerializeToString(deterministic=True))
-    report.notes.extend(_narrowed(model))
+    report.notes.extend([*_narrowed(model), *newer.notes(model)])
     report.notes.extend(
         f"input {name}: {picture.colour} pixels from 0 to 255, times {picture.scale:g}, plus {list(picture.bias) or 0}"
         for name, picture in contract.pictures(options["image_inputs"]).items()

@@ -17,7 +17,14 @@ from bridge import hub
 
 KEY = "bridge.interface"
 UNITS = "bridge.compute_units"
-OWN = ("coreml.range.", "coreml.shapes.", "coreml.image.", "coreml.description.")
+OWN = (
+    "coreml.rows",
+    "coreml.newer.",
+    "coreml.range.",
+    "coreml.shapes.",
+    "coreml.image.",
+    "coreml.description.",
+)
 DESCRIBED = {"coreml.shortDescription", "coreml.author", "coreml.license", "coreml.versionString"}
 
 

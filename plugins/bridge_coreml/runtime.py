@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from bridge.errors import ExecutionFailed, InvalidInput
 from bridge.runtime import Outputs, check_inputs, run_hub
+from bridge_coreml.classical import ROWS
 from bridge_coreml.interface import KEY, UNITS, loaded
 
 
@@ -60,9 +61,12 @@ def predicted(path: Path, model: ir.Model, inputs: dict[str, Any]) -> Outputs:
         described = ct.models.MLModel(str(path), compute_units=units)
         given = {p.name: p.held for p in before.values()}
         pictures = {n for n in inputs if f"coreml.image.{given.get(n, n)}" in model.metadata_props}
-        values = described.predict(
-            {given.get(n, n): _picture(a) if n in pictures else _plain(a) for n, a in inputs.items()}
-        )
+        if ROWS in model.metadata_props:
+            values = _records(described, {given.get(n, n): a for n, a in inputs.items()}, model)
+        else:
+            values = described.predict(
+                {given.get(n, n): _picture(a) if n in pictures else _plain(a) for n, a in inputs.items()}
+            )
     except Exception as error:
         raise ExecutionFailed(f"Core ML: {str(error).strip()}") from error
     held = {p.name: p.held for p in after.values()}
@@ -70,10 +74,29 @@ def predicted(path: Path, model: ir.Model, inputs: dict[str, Any]) -> Outputs:
     for value in model.graph.outputs:
         array = _array(values[held.get(value.name or "", value.name)], model)
         array = array.astype(value.dtype.numpy()) if value.dtype else array
+        if ROWS in model.metadata_props and value.shape is not None and array.ndim != len(value.shape):
+            array = array.reshape([len(array), *[-1] * (len(value.shape) - 1)])
         found[value.name or ""] = (
             array.reshape(()) if value.shape is not None and not len(value.shape) else array
         )
     return Outputs(found, f"Core ML through coremltools {ct.__version__}")
+
+
+def _records(described: Any, inputs: dict[str, np.ndarray], model: ir.Model) -> dict[str, np.ndarray]:
+    """What a classical model answers to many records, which Core ML is given one by one."""
+    count = len(next(iter(inputs.values()), ()))
+    answers = [described.predict({n: _record(a[i]) for n, a in inputs.items()}) for i in range(count)]
+    return {
+        name: np.stack([_array(a[name], model) for a in answers]) for name in (answers[0] if answers else ())
+    }
+
+
+def _record(row: np.ndarray) -> Any:
+    """One record's features: a vector of doubles, or a single text or whole number."""
+    flat = np.ravel(row)
+    if len(flat) == 1 and flat.dtype.kind in "OUSi":
+        return flat[0] if flat.dtype.kind in "OUS" else int(flat[0])
+    return flat.astype(np.float64)
 
 
 def _array(answer: Any, model: ir.Model) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -252,6 +254,7 @@ def apply(scope: Scope, node: Element) -> Val | Truth:
             raise UnreadableFile(f"{describe(node)}: the function {name!r} is unknown.")
         if name not in ("and", "or", "not", "if"):
             given = [columns.truth(v) if isinstance(v, Truth) else v for v in given]
+        fitting(rule.handler, scope, node, given)
         found = rule.handler(scope, node, *given)
         if name in WHOLE or (
             name in "+-*" and all(isinstance(v, Val) and v.kind == "integer" for v in given)
@@ -265,6 +268,20 @@ def apply(scope: Scope, node: Element) -> Val | Truth:
         filler = columns.constant(parse(node.get("defaultValue"), found.kind), found.kind)
         found = columns.where(columns.missing(found), filler, found)
     return found
+
+
+signature = functools.cache(inspect.signature)
+
+
+def fitting(handler: Any, scope: Scope, node: Element, given: list[Any]) -> None:
+    """Raise UnreadableFile unless a function takes so many arguments."""
+    try:
+        signature(handler).bind(scope, node, *given)
+    except TypeError:
+        count = len(given)
+        raise UnreadableFile(
+            f"{describe(node)}: {node.get('function')} does not take {count} argument{'s' * (count != 1)}."
+        ) from None
 
 
 def _missing_arguments(scope: Scope, node: Element, found: Any, given: list[Any], name: str) -> Any:

@@ -18,7 +18,7 @@ from bridge.errors import UnreadableFile
 from bridge_pmml import predicates
 from bridge_pmml.fields import Scope
 from bridge_pmml.predicates import predicate_of
-from bridge_pmml.reader import Element, child, describe, number, text
+from bridge_pmml.reader import Element, child, describe, number, text, to_number
 from bridge_pmml.values import DOUBLE, ML, Columns, parse
 
 MODES = {"lessOrEqual": 0, "lessThan": 1, "greaterOrEqual": 2, "greaterThan": 3, "equal": 4}
@@ -407,11 +407,11 @@ class Leaf:
         total = sum(counts.values())
         given = {d.get("value"): d.get("probability") for d in spread}
         probabilities = {
-            v: float(p) if p is not None else counts[v] / total if total else math.nan
+            v: to_number(p, node) if p is not None else counts[v] / total if total else math.nan
             for v, p in given.items()
         }
         sure = {d.get("value"): d.get("confidence") for d in spread}
-        confidences = {v: probabilities[v] if c is None else float(c) for v, c in sure.items()}
+        confidences = {v: probabilities[v] if c is None else to_number(c, node) for v, c in sure.items()}
         score = node.get("score")
         if score is None and spread:
             score = max(counts, key=lambda v: counts[v] if counts[v] == counts[v] else probabilities[v])

@@ -17,6 +17,7 @@ from bridge.errors import UnreadableFile
 Element = Any
 LIMIT = 2**31
 CHUNK = 2**20
+SPECIAL = {"INF": math.inf, "-INF": -math.inf, "+INF": math.inf}
 VERSIONS = ("3.0", "3.1", "3.2", "4.0", "4.1", "4.2", "4.3", "4.4")
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 INTERFACE = "bridge.interface"
@@ -167,9 +168,8 @@ def optional(node: Element, name: str) -> float | None:
 
 def to_number(value: str, node: Element) -> float:
     word = value.strip()
-    special = {"INF": math.inf, "-INF": -math.inf, "+INF": math.inf}
     try:
-        return special[word] if word in special else float(word)
+        return SPECIAL[word] if word in SPECIAL else float(word)
     except ValueError:
         raise UnreadableFile(f"{describe(node)}: {value!r} is not a number.") from None
 
@@ -227,7 +227,9 @@ def matrix(node: Element) -> np.ndarray:
     size = max([len(rows), *(len(r) for r in rows), *(max(r, c) for r, c, _ in cells), 0])
     height = int(number(node, "nbRows", float(size)))
     width = int(number(node, "nbCols", float(size)))
-    if not (height > 0 and width > 0 and height * width <= 2**22):
+    fits = size <= max(height, width) and len(rows) <= height and all(len(r) <= width for r in rows)
+    inside = all(0 < r <= height and 0 < c <= width for r, c, _ in cells)
+    if not (height > 0 and width > 0 and height * width <= 2**22 and fits and inside):
         raise UnreadableFile(f"{describe(node)}: {height} × {width} is out of range.")
     found = np.full((height, width), number(node, "offDiagDefault", 0.0))
     np.fill_diagonal(found, number(node, "diagDefault", 0.0))

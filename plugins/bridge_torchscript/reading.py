@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import re
 import zipfile
@@ -12,6 +14,12 @@ from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge_torchscript.interface import INTERFACE
 
 SPARE = 64 * 2**20
+TORCHVISION = {
+    "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "roi_align": "(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width,"
+    " int sampling_ratio, bool aligned) -> Tensor",
+}
+LIBRARIES: list[Any] = []
 REACHING_OUT = re.compile(rb"\b(?:torch|ops\.aten)\.(save|from_file|_load_for_lite|load)\(")
 
 
@@ -24,6 +32,7 @@ def open_archive(path: Path) -> Any:
     import torch
 
     inspect_archive(path)
+    declare_torchvision(path)
     extra = {INTERFACE: ""}
     try:
         module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
@@ -49,6 +58,23 @@ def inspect_archive(path: Path) -> None:
             _members(path, archive)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise UnreadableFile(f"{path} is not a readable archive: {error}", "Is the file complete?") from error
+
+
+def declare_torchvision(path: Path) -> None:
+    """Have code that calls torchvision compile: by torchvision itself, or by the names of its operators where it does not load."""
+    import torch
+
+    with zipfile.ZipFile(path) as archive:
+        code = b"".join(archive.read(n) for n in archive.namelist() if n.endswith(".py"))
+    wanted = [name for name in TORCHVISION if f"ops.torchvision.{name}(".encode() in code]
+    if not wanted or all(hasattr(torch.ops.torchvision, name) for name in wanted):
+        return
+    with contextlib.suppress(Exception):
+        importlib.import_module("torchvision")
+    for name in wanted:
+        if not hasattr(torch.ops.torchvision, name):
+            LIBRARIES.append(torch.library.Library("torchvision", "FRAGMENT"))
+            LIBRARIES[-1].define(name + TORCHVISION[name])
 
 
 def is_program(path: Path) -> bool:

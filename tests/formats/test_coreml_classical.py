@@ -11,7 +11,7 @@ import pytest
 from bridge_coreml.proto import model as message
 
 import bridge
-from bridge.errors import InvalidOption, UnsupportedModel
+from bridge.errors import BridgeError, InvalidOption, UnsupportedModel
 
 skl2onnx = pytest.importorskip("skl2onnx")
 
@@ -142,6 +142,34 @@ def test_models_of_others_take_many_rows_when_asked(tmp_path: Path) -> None:
     np.testing.assert_allclose(single, expected[0], 1e-5)
 
 
+def test_on_a_mac_records_are_predicted_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bridge_coreml import runtime
+    from bridge_coreml.apple import coremltools
+
+    source, path = written(ensemble.RandomForestClassifier(3, max_depth=3).fit(X, NAMES), tmp_path)
+    one = bridge.load(path, rows="one")
+    classes = ["high", "low", "middle"]
+    expected = bridge.run(source, {"X": X[:5]})
+
+    class Model:
+        def __init__(self, *given: Any, **more: Any) -> None:
+            self.at = -1
+
+        def predict(self, given: dict[str, Any]) -> dict[str, Any]:
+            self.at += 1
+            assert given["X"].shape == (4,)
+            shares = expected["probabilities"][self.at]
+            return {
+                "label": expected["label"][self.at],
+                "probabilities": dict(zip(classes, shares, strict=True)),
+            }
+
+    monkeypatch.setattr(coremltools().models, "MLModel", Model)
+    found = runtime.predicted(path, one, {"X": X[:5]})
+    assert (found["label"] == expected["label"]).all()
+    np.testing.assert_array_equal(found["probabilities"], expected["probabilities"])
+
+
 def test_what_core_ml_has_no_model_of_is_refused_with_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match="Binarizer") as caught:
         written(preprocessing.Binarizer().fit(X), tmp_path)
@@ -176,3 +204,18 @@ def test_boxes_that_overlap_are_suppressed(tmp_path: Path) -> None:
     found = bridge.run(tmp_path / "m.mlmodel", {"scores": scores, "boxes": boxes})
     np.testing.assert_allclose(found["confidence"], scores[[1, 2]], 1e-6)
     np.testing.assert_allclose(found["coordinates"], boxes[[1, 2]], 1e-6)
+
+
+@pytest.mark.parametrize("name", ["forest of two", "machine", "steps"])
+def test_mutated_files_give_typed_errors(name: str, tmp_path: Path) -> None:
+    _, path = written(MODELS[name][0].fit(X, MODELS[name][1]), tmp_path)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(40):
+        raw = bytearray(whole)
+        for at in rng.integers(0, len(raw), 3):
+            raw[at] = rng.integers(0, 256)
+        path.write_bytes(bytes(raw[: rng.integers(1, len(raw) + 1)] if rng.random() < 0.3 else raw))
+        try:
+            bridge.load(path, source="coreml")
+        except BridgeError:
+            continue

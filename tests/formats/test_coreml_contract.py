@@ -146,3 +146,12 @@ def test_what_is_quantized_stays_so_where_core_ml_can(
     assert used == kept
     graph = bridge.load(ir.from_onnx_text(f'<ir_version: 10, opset_import: ["" : 21]> {text}'))
     assert bridge.verify(graph, path).ok
+
+
+def test_what_a_newer_target_would_hold_is_told(tmp_path: Path) -> None:
+    graph = bridge.load(ir.from_onnx_text(f'<ir_version: 10, opset_import: ["" : 21]> {QUANTIZED}'))
+    notes = bridge.save(graph, tmp_path / "m.mlpackage", to="coreml").report.notes
+    assert "minimum_deployment_target=iOS17 would hold as they are: DequantizeLinear, QuantizeLinear" in notes
+    graph = bridge.load(ir.from_onnx_text(f'<ir_version: 10, opset_import: ["" : 21]> {QUANTIZED}'))
+    newest = bridge.save(graph, tmp_path / "n.mlpackage", to="coreml", minimum_deployment_target="iOS18")
+    assert not any("would hold" in note for note in newest.report.notes)

@@ -131,6 +131,31 @@ def test_a_blob_that_grows_in_a_loop(ct: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, [[1, 2], [2, 4], [3, 6]])
 
 
+@pytest.mark.parametrize("kind", ["loop_break", "loop_continue"])
+def test_a_step_of_a_loop_is_left(ct: Any, tmp_path: Path, kind: str) -> None:
+    inner = ct.models.neural_network.NeuralNetworkBuilder
+    builder = network(ct, {"x": (2,)}, {"y": (2,)}, True)
+    builder.add_copy("start", "x", "v")
+    body = inner(nn_spec=builder.add_loop("loop", max_iterations=6).loop.bodyNetwork)
+    body.add_elementwise("twice", ["v"], "w", "MULTIPLY", alpha=2.0)
+    body.add_copy("back", "w", "v")
+    body.add_reduce_sum("sum", "v", "total", reduce_all=True)
+    body.add_greater_than("more", ["total"], "enough", alpha=20.0)
+    getattr(inner(nn_spec=body.add_branch("stop", "enough").branch.ifBranch), f"add_{kind}")("out")
+    body.add_elementwise("plus", ["v"], "u", "ADD", alpha=1.0)
+    body.add_copy("again", "u", "v")
+    builder.add_copy("end", "v", "y")
+    v = np.array([1.0, 2.0])
+    expected = v.copy()
+    for _ in range(6):
+        expected = expected * 2
+        if expected.sum() <= 20:
+            expected = expected + 1
+        elif kind == "loop_break":
+            break
+    np.testing.assert_allclose(bridge.run(written(builder.spec, tmp_path), {"x": v})["y"], expected)
+
+
 def tree(ct: Any, kind: str) -> Any:
     from coremltools.models import datatypes
     from coremltools.models.tree_ensemble import TreeEnsembleClassifier, TreeEnsembleRegressor

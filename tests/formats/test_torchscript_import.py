@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -260,6 +262,28 @@ def test_members_that_lead_out_are_refused(name: str, tmp_path: Path) -> None:
         bridge.load(path, source="torchscript")
 
 
+def test_archives_that_claim_absurd_sizes_are_refused(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a/constants.pkl", b"")
+        file.writestr("a/code/x.py", b"#" * (100 * 2**20))
+    with pytest.raises(UnreadableFile, match="more than its own size"):
+        bridge.load(bomb, source="torchscript")
+
+    plain = tmp_path / "plain.pt"
+    torch.jit.save(torch.jit.script(torch.nn.Linear(3, 2)), plain)
+    with zipfile.ZipFile(plain) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    pickled = next(name for name in members if name.endswith("/data.pkl"))
+    sizes = b"(K\x02K\x03t"
+    assert sizes in members[pickled]
+    members[pickled] = members[pickled].replace(sizes, b"(J\xff\xff\xff\x7fJ\xff\xff\xff\x7ft")
+    with pytest.raises(UnreadableFile):
+        bridge.load(
+            archive(tmp_path / "huge.pt", members), source="torchscript", inputs=["input:float32[1,3]"]
+        )
+
+
 def test_code_that_writes_files_is_refused(tmp_path: Path) -> None:
     members = {"a/constants.pkl": b"", "a/code/x.py": b"def f(x: Tensor):\n  torch.save(x, 'y')\n"}
     with pytest.raises(UnreadableFile, match="reads or writes files"):
@@ -313,3 +337,29 @@ def test_node_cases_come_back(case: str) -> None:
 def test_what_may_be_absent_at_run_time_is_asked_for() -> None:
     result = measure("torchscript:onnx", "test_optional_get_element_optional_tensor")
     assert result.outcome == "untried", result.reason
+
+
+CALLS_TORCHVISION = """
+import sys, numpy as np, bridge
+boxes = np.array([[0, 0, 2, 2], [0, 0, 2, 1.9], [3, 3, 5, 5]], np.float32)
+model = bridge.load(sys.argv[1], inputs=["boxes:float32[n,4]", "scores:float32[n]"])
+print(bridge.run(model, {"boxes": boxes, "scores": np.array([0.5, 0.9, 0.1], np.float32)})["output"].tolist())
+"""
+
+
+def test_operators_of_torchvision_are_read_where_it_does_not_load(tmp_path: Path) -> None:
+    class Suppress(torch.nn.Module):
+        def forward(self, boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            return torch.minimum(boxes, scores)
+
+    torch.jit.save(torch.jit.script(Suppress()), tmp_path / "plain.pt")
+    with zipfile.ZipFile(tmp_path / "plain.pt") as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    called = {
+        name: data.replace(b"torch.minimum(boxes, scores)", b"ops.torchvision.nms(boxes, scores, 0.5)")
+        for name, data in members.items()
+    }
+    path = archive(tmp_path / "suppress.pt", called)
+    words = [sys.executable, "-W", "ignore", "-c", CALLS_TORCHVISION, str(path)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.stdout.strip().endswith("[1, 2]"), done.stderr[-2000:]

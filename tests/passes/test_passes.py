@@ -289,3 +289,19 @@ def test_dilated_pools_with_automatic_padding_are_padded_by_their_reach(op, auto
     expected = [combine(held[at : at + reach : 2]) for at in range(0, len(held) - reach + 1, stride)]
     found = bridge.run(load(graph), {"x": x})["y"]
     np.testing.assert_allclose(found[0, 0], expected, rtol=1e-6)
+
+
+def test_an_input_of_many_elements_is_not_told_one_by_one():
+    model = bridge.load(
+        onnx.parser.parse_model(
+            '<ir_version: 10, opset_import: ["": 21]> g (int64[268435456] x) => (int64[k] y)'
+            " <int64[1] a = {1}> { u = Unsqueeze (x, a) y = Squeeze (u, a) }"
+        )
+    )
+    assert len(model.graph.outputs[0].shape) == 1
+
+
+def test_constants_that_do_not_fit_are_left_alone():
+    x = ir.Value(name="x", const_value=ir.tensor(np.zeros((2, 3), np.float32)))
+    y = ir.Value(name="y", const_value=ir.tensor(np.zeros((4,), np.float32)))
+    assert evaluate(ir.Node("", "Add", [x, y])) is None

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge_coreml.layers.common import as_bool, as_int, layers, need
+from bridge_coreml.layers.common import as_bool, as_int, layers
 
 DEPTH = 4
 
@@ -54,6 +54,8 @@ def branch(op, layer, flag):
         for n in dict.fromkeys([*listed[0], *listed[1]])
         if scope.has(n) or (n in listed[0] and n in listed[1])
     ]
+    if not names:
+        return ()
     graphs = []
     for side in sides:
         graph, inner = inside(scope, side)
@@ -70,22 +72,57 @@ def branch(op, layer, flag):
     return ()
 
 
-def stepwise(p):
-    """No layer leaves the loop from inside."""
-
-    def plain(network):
-        from bridge_coreml.network import nested
-
-        return all(
-            layer.WhichOneof("layer") not in ("loopBreak", "loopContinue")
-            and all(plain(n) for n in nested(layer))
-            for layer in network.layers
-        )
-
-    return plain(p.bodyNetwork)
+JUMPS = ("loopBreak", "loopContinue")
 
 
-@layers.op("loop", needs=(need("no loopBreak and no loopContinue", stepwise),))
+@layers.op(*JUMPS)
+def jump(op, layer):
+    """Taken care of by the loop around it."""
+    return NotImplemented
+
+
+def jumps(network):
+    """Whether a network leaves a step of the loop it is in."""
+    from bridge_coreml.network import nested
+
+    return any(
+        layer.WhichOneof("layer") in JUMPS
+        or (layer.WhichOneof("layer") == "branch" and any(jumps(n) for n in nested(layer)))
+        for layer in network.layers
+    )
+
+
+def flagged(listed, flags):
+    """Layers in which a jump sets its flag, and whatever comes after a branch that may have jumped is done unless a flag is set."""
+    from bridge_coreml.network import nested
+
+    made = []
+    for i, layer in enumerate(listed):
+        kind = layer.WhichOneof("layer")
+        if kind in JUMPS:
+            raised = type(layer)(name=layer.name, output=[flags[kind]])
+            raised.loadConstantND.shape.append(1)
+            raised.loadConstantND.data.floatValue.append(1.0)
+            return [*made, raised]
+        if kind != "branch" or not any(jumps(n) for n in nested(layer)):
+            made.append(layer)
+            continue
+        copied = type(layer)()
+        copied.CopyFrom(layer)
+        for side in nested(copied):
+            inner = flagged(list(side.layers), flags)
+            del side.layers[:]
+            side.layers.extend(inner)
+        either = type(layer)(name=layer.name, input=[flags[k] for k in JUMPS], output=[flags["either"]])
+        either.addBroadcastable.SetInParent()
+        rest = type(layer)(name=layer.name, input=[flags["either"]])
+        rest.branch.ifBranch.SetInParent()
+        rest.branch.elseBranch.layers.extend(flagged(list(listed[i + 1 :]), flags))
+        return [*made, copied, either, rest]
+    return made
+
+
+@layers.op("loop")
 def loop(op, layer, limit=None):
     """Blobs that were there before and that a step writes are carried from step to step."""
     scope, p = layer.scope, layer.params
@@ -131,10 +168,15 @@ def step(op, layer, names, shapes):
     graph, inner = inside(layer.scope, p.bodyNetwork)
     graph.inputs.extend([count, going, *carried])
     inner.values.update(zip(names, carried, strict=True))
-    inner.run(p.bodyNetwork.layers)
+    flags = {k: f"{layer.layer.name}/{k}" for k in (*JUMPS, "either")}
+    inner.values.update((flags[k], inner.op.const(np.zeros(1, np.float32))) for k in JUMPS)
+    inner.run(flagged(list(p.bodyNetwork.layers), flags))
     again = inner.op.Identity(going)
     if p.conditionVar and len(p.conditionNetwork.layers):
         inner.run(p.conditionNetwork.layers)
         again = inner.op.Reshape(as_bool(inner.op, inner.value(p.conditionVar)), inner.op.const([]))
+    if jumps(p.bodyNetwork):
+        left = inner.op.Reshape(as_bool(inner.op, inner.value(flags["loopBreak"])), inner.op.const([]))
+        again = inner.op.And(again, inner.op.Not(left))
     graph.outputs.extend([again, *(inner.op.Identity(inner.value(n)) for n in names)])
     return graph

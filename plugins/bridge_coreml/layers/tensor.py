@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
 
 from bridge.passes.decompose.common import along, arange
 from bridge_coreml.import_ops.image import non_maximum_suppression
@@ -92,9 +93,18 @@ def split(op, layer, x):
     sizes = ints(p.splitSizes) if layer.kind == "splitND" and p.splitSizes else None
     if count == 1:
         return op.Identity(x)
-    if sizes is not None:
-        return op.Split(x, sizes, axis=axis, _outputs=count)
-    return op.Split(x, axis=axis, num_outputs=count, _outputs=count)
+    if sizes is None:
+        sizes = alike(op, lengths(op, x)[axis], count)
+    return op.Split(x, sizes, axis=axis, _outputs=count)
+
+
+def alike(op, length, count):
+    """Lengths of so many parts, the first ones longer by one where they do not come out even."""
+    if isinstance(length, int):
+        return ints([length // count + (i < length % count) for i in range(count)])
+    rest = op.Mod(length, op.const(ints([count])))
+    longer = op.Cast(op.Less(op.const(ints(range(count))), rest), to=int(ir.DataType.INT64))
+    return op.Add(op.Div(length, op.const(ints([count]))), longer)
 
 
 @layers.op("sequenceRepeat")

@@ -21,6 +21,7 @@ from bridge.passes.widen import ComputeWider
 from bridge_coreml.export_ops import ops
 from bridge_coreml.export_ops.common import HELD
 from bridge_coreml.legalize import reduce, tensor
+from bridge_coreml.legalize.newer import NoteNewer
 from bridge_coreml.legalize.precision import HalfPrecision
 from bridge_coreml.legalize.rank import LowerRank
 
@@ -61,11 +62,12 @@ MOVES = frozenset(
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
-    """In order: sequences as tensors; patterns raised while whole; dtypes MIL computes; operators it lacks; what it has
+    """In order: sequences as tensors; patterns raised while whole; what a newer target would take of them; dtypes MIL computes; operators it lacks; what it has
     in a form of its own; dimensions beyond the fifth;
     half precision last."""
-    from bridge_coreml.exporter import version
+    from bridge_coreml.exporter import SPECIFICATION, version
 
+    newer = [number for number in SPECIFICATION if number > version(options)]
     takes = taker(version(options))
     kept = kept_float32(options)
     half = [] if kept is None else [HalfPrecision(takes, kept), FoldConstants()]
@@ -73,6 +75,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         ResolveSequences(),
         FoldBatchNormalization(),
         RaiseGelu(),
+        NoteNewer(taker, version(options), newer),
         ComputeWider(takes, moves),
         Decompose(takes),
         FoldConstants(),

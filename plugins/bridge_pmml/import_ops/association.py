@@ -92,7 +92,7 @@ class Rules:
         """Where the antecedent and the consequent of each rule are part of the basket, bool [N, rules]."""
         op, found = self.columns.op, {}
         for side in ("antecedent", "consequent"):
-            table = np.zeros((len(self.items), len(self.rules)))
+            table = np.zeros((len(self.words), len(self.rules)))
             for index, rule in enumerate(self.rules):
                 table[self._places(self._set(rule, side)), index] = 1.0
             found[side] = op.GreaterOrEqual(

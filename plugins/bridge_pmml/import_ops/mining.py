@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
@@ -15,7 +16,7 @@ from bridge_pmml.forest import Arrays, Features, Grower, Leaf, ensemble, root_of
 from bridge_pmml.import_ops.composition import composed
 from bridge_pmml.import_ops.tree import spread
 from bridge_pmml.models import model_of, scored
-from bridge_pmml.reader import Element, child, children, describe, number, text
+from bridge_pmml.reader import Element, child, children, describe, number, text, to_number
 from bridge_pmml.results import Result, classified, target_labels
 from bridge_pmml.values import INT64, Val, parse
 
@@ -243,7 +244,7 @@ class Forest:
 
     def regression(self) -> Result:
         """Σ weight · score of the leaves reached; missing where one leaf has no score."""
-        scores = [[math.nan if s is None else float(s) for s in row] for row in self._scores()]
+        scores = [[math.nan if s is None else to_number(s, self.node) for s in row] for row in self._scores()]
         leaves = np.array([scores[t][r] * self.weights[t] for t, r in self.arrays.leaves])
         columns = self.scope.columns
         total = ensemble(columns, self.features, self.arrays, np.zeros(len(leaves), np.int64), leaves, 1)
@@ -454,5 +455,5 @@ def weighted_median(columns: Any, values: Any, weights: Any) -> Any:
     ordered, places = op.TopK(held, np.array([width]), axis=1, largest=0, sorted=1, _outputs=2)
     summed = op.CumSum(op.GatherElements(weights, places, axis=1), np.array(1))
     half = op.Mul(op.ReduceSum(weights, np.array([1])), columns.scalar(0.5))
-    reached = op.Cast(op.GreaterOrEqual(summed, half), to=INT64)
+    reached = op.Cast(op.GreaterOrEqual(summed, half), to=ir.DataType.INT32)
     return op.GatherElements(ordered, op.ArgMax(reached, axis=1, keepdims=1), axis=1)

@@ -99,6 +99,8 @@ def _bias(machine: Element) -> float:
 def support_vector_machine(scope: Scope, node: Element) -> Result:
     columns, op = scope.columns, scope.columns.op
     machines, found = children(node, "SupportVectorMachine"), values(scope, node)
+    if not machines:
+        raise UnreadableFile(f"{describe(node)} has no SupportVectorMachine.")
     if node.get("functionName") != "classification":
         return Result("regression", columns.number(found[0]))
     categories = [text(m, "targetCategory") for m in machines]

@@ -13,7 +13,7 @@ from bridge_pmml import predicates
 from bridge_pmml.fields import Scope
 from bridge_pmml.forest import Arrays, Features, Grower, Leaf, ensemble, root_of
 from bridge_pmml.predicates import predicate_of
-from bridge_pmml.reader import Element, children, describe, number
+from bridge_pmml.reader import Element, children, describe, number, to_number
 from bridge_pmml.results import Result, target_labels, target_name, winner
 from bridge_pmml.values import INT64, Val, either, joined, negated, parse
 
@@ -45,7 +45,9 @@ def answered(scope: Scope, node: Element, grower: Grower, row: Any, penalty: flo
     given = [ids] if any(leaf and leaf.id for leaf in leaves) else []
     if function != "classification":
         kind = declared.kind if declared and not declared.text else "double"
-        scores = [math.nan if leaf is None or leaf.score is None else float(leaf.score) for leaf in leaves]
+        scores = [
+            math.nan if leaf is None or leaf.score is None else to_number(leaf.score, node) for leaf in leaves
+        ]
         return Result("regression", columns.by_row(row, scores, kind), entities=given)
     found = [leaf.score for leaf in leaves if leaf and leaf.score is not None]
     found += [v for leaf in leaves if leaf for v in leaf.counts]

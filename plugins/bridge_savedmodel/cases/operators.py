@@ -370,7 +370,25 @@ def control(tf: Any) -> dict[str, tuple]:
         )
         return for_each[1].stack()
 
+    def filled(x: Any, n: Any, start: Any) -> Any:
+        step = lambda k, a: [k + 1, a.write(k, x[k] * 2)]  # noqa: E731
+        return tf.while_loop(lambda k, a: k < n, step, [0, start])[1].stack()
+
+    def blank() -> Any:
+        return tf.TensorArray(tf.float32, 3, element_shape=[4])
+
+    def reread(x: Any) -> Any:
+        step = lambda k, a: [k + 1, a.write(k, a.read(k - 1) + x[k])]  # noqa: E731
+        return tf.while_loop(lambda k, a: k < 3, step, [1, blank().unstack(x)])[1].stack()
+
     return {
+        "While ends early": (lambda x, n: filled(x, n, blank()), X, np.array(2, np.int32)),
+        "While ends early over a list": (
+            lambda x, n: filled(x, n, blank().unstack(x)),
+            X,
+            np.array(2, np.int32),
+        ),
+        "While rereads its list": (reread, X),
         "If": (lambda x, c: tf.cond(c, lambda: x * 2, lambda: x - 1), X, np.array(True)),
         "If of a number": (
             lambda x, c: tf.cond(c > 0, lambda: x * 2, lambda: x - 1),

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const
-from bridge_savedmodel.import_ops.common import FAR, T, ints, need, ops
+from bridge_savedmodel.import_ops.common import FAR, T, flat, ints, need, ops
 from bridge_savedmodel.import_ops.control import close, common_shape, condition_of, subgraph
 from bridge_savedmodel.import_ops.lists import blank_known, filled
 from bridge_savedmodel.import_ops.values import TensorList
@@ -65,17 +65,7 @@ class Loop:
             index = self.names.index(name)
             known = const(self.arguments[index]) if index in self.unchanged else None
             return known is not None and bool((known == 1).all())
-        return self._number(name) == 1
-
-    def _number(self, name: str) -> Any:
-        """A scalar constant of the body."""
-        from bridge_savedmodel.tensorflow import tensorflow
-
-        made = self.nodes.get(name)
-        if made is None or made.op != "Const":
-            return None
-        array = tensorflow().make_ndarray(made.attr["value"].tensor)
-        return array.item() if array.size == 1 else None
+        return _stored(self.nodes.get(name)) == 1
 
     def only(self, index: int) -> bool:
         """Whether a list holds one element, set anew at every step."""
@@ -89,12 +79,12 @@ class Loop:
             place = self.names.index(name)
             start = const(self.arguments[place]) if place in self.unchanged else None
             return start is not None and not start.any()
-        return self._number(name) == 0
+        return _stored(self.nodes.get(name)) == 0
 
     def state(self, index: int) -> int | None:
         """Of a list of one element: the variable whose new value that element is at every step, and which starts as zeros,
         like the list."""
-        if not self.only(index):
+        if not self.only(index) or self._read(index):
             return None
         made = self.maker(index)
         name = self._through(made.input[SETTERS[made.op][2]])
@@ -104,16 +94,85 @@ class Loop:
     def element(self, index: int) -> str | None:
         """Of a list that gets one element a step, at the place of the step or always at the first: the element; None for
         any other."""
-        made = self.maker(index)
-        if made is None:
+        made, before = self.maker(index), self.arguments[index]
+        if made is None or self._read(index):
             return None
         if made.op == "TensorListPushBack":
-            return made.input[1] if self._through(made.input[0]) == self.names[index] else None
+            own = self._through(made.input[0]) == self.names[index]
+            return made.input[1] if own and (before.items is not None or same(before.length, 0)) else None
         if made.op not in SETTERS:
             return None
         tensors, place, item = (made.input[i] for i in SETTERS[made.op])
         own = self._through(tensors) == self.names[index]
         return item if own and (self.only(index) or self.counts(place)) else None
+
+    def _read(self, index: int) -> bool:
+        """Whether the body or the condition does more with a list than to set an element."""
+        made, test = self.maker(index), self.node.function(self.node.get("cond"))
+        name = test.signature.input_arg[index].name
+        if any(i.split(":")[0] == name for n in test.node_def for i in n.input):
+            return True
+        others = (n for n in self.nodes.values() if n is not made and n.op != "Identity")
+        return any(self._through(i) == self.names[index] for n in others for i in n.input)
+
+    def runs(self, length: Any) -> bool:
+        """Whether the steps are counted up to `length` and nothing else ends the loop."""
+        test = self.node.function(self.node.get("cond"))
+        nodes = {n.name: n for n in test.node_def}
+        names = [a.name for a in test.signature.input_arg]
+        pending = [test.ret[test.signature.output_arg[0].name]]
+        while pending:
+            name = pending.pop().split(":")[0]
+            made = nodes.get(name)
+            if made is None or made.op not in ("Identity", "LogicalAnd", "Less"):
+                return False
+            if made.op != "Less":
+                pending.extend(i for i in made.input if not i.startswith("^"))
+                continue
+            low, high = (i.split(":")[0] for i in made.input[:2])
+            if low not in names or not self.counts(self.names[names.index(low)]):
+                return False
+            place = names.index(high) if high in names else None
+            limit = _stored(nodes.get(high)) if place is None else self.arguments[place]
+            if (place is not None and place not in self.unchanged) or not same(limit, length):
+                return False
+        return True
+
+
+def _stored(made: Any) -> Any:
+    """A scalar constant of a function; None for any other node."""
+    from bridge_savedmodel.tensorflow import tensorflow
+
+    if made is None or made.op != "Const":
+        return None
+    array = tensorflow().make_ndarray(made.attr["value"].tensor)
+    return array.item() if array.size == 1 else None
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two numbers are surely the same: constants, or one value of the graph."""
+    values = [_number(v) for v in (one, other)]
+    if None not in values:
+        return values[0] == values[1]
+    return isinstance(one, ir.Value) and isinstance(other, ir.Value) and _origin(one) is _origin(other)
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, ir.Value):
+        return value
+    array = const(value)
+    return None if array is None or array.size != 1 else array.item()
+
+
+def _origin(value: ir.Value) -> ir.Value:
+    """Where a number comes from, casts and shapes of one element aside."""
+    made = value.producer()
+    while made is not None and made.op_type in ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"):
+        if made.inputs[0] is None:
+            break
+        value = made.inputs[0]
+        made = value.producer()
+    return value
 
 
 def _zeros(value: Any) -> bool:
@@ -212,7 +271,7 @@ class _Body:
         return True
 
 
-def _results(op: Any, loop: Loop, made: list[Any]) -> list[Any]:
+def _results(op: Any, loop: Loop, made: list[Any]) -> Any:
     """What each argument is after the loop."""
     results = list(loop.arguments)
     for i, value in zip([*loop.carried, *loop.lists], made, strict=True):
@@ -220,10 +279,33 @@ def _results(op: Any, loop: Loop, made: list[Any]) -> list[Any]:
     for i, j in loop.alike.items():
         results[i] = TensorList(op.Unsqueeze(results[j], ints(0)), None, results[j].dtype)
     for i in loop.lists:
+        items = results[i].items
         if loop.only(i) and loop.maker(i).op in SETTERS:
-            items = results[i].items
-            results[i] = TensorList(op.Slice(items, ints(-1), ints(FAR), ints(0)), None, items.dtype)
+            items = op.Slice(items, ints(-1), ints(FAR), ints(0))
+        else:
+            items = _completed(op, loop, i, items)
+            if items is NotImplemented:
+                return NotImplemented
+        results[i] = TensorList(items, None, items.dtype)
     return results
+
+
+def _completed(op: Any, loop: Loop, index: int, items: Any) -> Any:
+    """The elements of a list that got `items`, one a step: those it had before or behind them, or zeros."""
+    before = loop.arguments[index]
+    if loop.maker(index).op == "TensorListPushBack":
+        return items if before.items is None else op.Concat(before.items, items, axis=0)
+    count = op.Shape(items, start=0, end=1)
+    if before.items is not None:
+        return op.Concat(items, op.Slice(before.items, count, ints(FAR), ints(0)), axis=0)
+    if loop.runs(before.length):
+        return items
+    if items.shape is None or items.dtype == T.STRING:
+        return NotImplemented
+    missing, rest = op.Max(op.Sub(flat(op, before.length), count), ints(0)), [0] * (len(items.shape) - 1)
+    whole = op.Pad(items, op.Concat(ints(0, *rest), missing, ints(*rest), axis=0))
+    whole.shape = ir.Shape([None, *list(items.shape)[1:]])
+    return whole
 
 
 LENGTHENS = frozenset(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bridge.hub import const, rank_of
@@ -44,27 +46,24 @@ BITS = need(
 @ops.op("QuantizeAndDequantizeV2", "QuantizeAndDequantizeV3", "QuantizeAndDequantizeV4", needs=(BOUNDS, BITS))
 def quantize_and_dequantize(op, node, x, low, high, *bits):
     """A grid around zero, fine enough for both bounds; what is outside of it is cut off before."""
-    least, most = (np.asarray(const(v), np.float32) for v in (low, high))
-    signed, narrow = node.get("signed_input", True), node.get("narrow_range", False)
-    bottom = (-127 if narrow else -128) if signed else 0
-    top = 127 if signed else 255
-    with np.errstate(divide="ignore", invalid="ignore"):
-        by_low = np.where(
-            bottom * least > 0, np.float32(bottom) / least, np.float32(np.finfo(np.float32).max)
-        )
-        by_high = np.where(top * most > 0, np.float32(top) / most, np.float32(np.finfo(np.float32).max))
-    factor = np.minimum(by_low, by_high).astype(np.float32)
-    step = (np.float32(1) / factor).astype(np.float32)
-    lowest, highest = (
-        (np.float32(bottom) * step, np.float32(top) * step)
-        if signed
-        else (np.zeros_like(step), np.float32(top) * step)
-    )
-    clamped = op.Min(op.Max(x, op.const(lowest.astype(np.float32))), op.const(highest.astype(np.float32)))
-    scaled = op.Mul(clamped, op.const(factor))
-    half_up = node.get("round_mode", "HALF_TO_EVEN") == "HALF_UP"
-    rounded = op.Floor(op.Add(scaled, 0.5)) if half_up else op.Round(scaled)
-    return op.Mul(rounded, op.const(step))
+    signed = node.get("signed_input", True)
+    bottom = (-127 if node.get("narrow_range", False) else -128) if signed else 0
+    step = _step(const(low), const(high), bottom, 127 if signed else 255)
+    if node.get("round_mode", "HALF_TO_EVEN") == "HALF_TO_EVEN":
+        inside = op.Max(x, op.const(np.float32(bottom) * step)) if bottom == -127 else x
+        grid = op.const(step), op.const(np.zeros((), np.int8 if signed else np.uint8))
+        return op.DequantizeLinear(op.QuantizeLinear(inside, *grid), *grid)
+    lowest, highest = (op.const(np.float32(end) * step) for end in (bottom, 127 if signed else 255))
+    scaled = op.Div(op.Min(op.Max(x, lowest), highest), op.const(step))
+    return op.Mul(op.Floor(op.Add(scaled, 0.5)), op.const(step))
+
+
+def _step(low: Any, high: Any, bottom: int, top: int) -> np.ndarray:
+    """The distance of neighbours on a grid whose ends reach both bounds."""
+    ends = ((bottom, np.float32(low).reshape(())), (top, np.float32(high).reshape(())))
+    factors = [np.float32(end) / bound for end, bound in ends if end * bound > 0]
+    factor = min(factors, default=np.finfo(np.float32).max)
+    return np.asarray(np.float32(1) / np.float32(factor))
 
 
 KINDS = {T.UINT8: (0, 255), T.INT8: (-128, 127), T.UINT16: (0, 65535), T.INT16: (-32768, 32767)}

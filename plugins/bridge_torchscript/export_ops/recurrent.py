@@ -28,14 +28,11 @@ PLAIN = condition("the default activations without clipping", usual)
 
 @ops.op("LSTM", "GRU", "RNN", needs=(dtype("float", "double"), PLAIN))
 def recurrent(ts, node, x, w, r, bias=None, lengths=None, h=None, c=None, peepholes=None):
-    direction = attr(node, "direction", "forward")
-    common = [flag(direction == "reverse"), flag(attr(node, "layout", 0))]
-    if node.op_type == "LSTM":
-        made = ts.lib("lstm", x, w, r, bias, lengths, h, c, peepholes, *common)
-    elif node.op_type == "GRU":
-        made = ts.lib("gru", x, w, r, bias, lengths, h, flag(attr(node, "linear_before_reset", 0)), *common)
-    else:
-        made = ts.lib("rnn", x, w, r, bias, lengths, h, *common)
+    settings = [
+        flag(attr(node, "linear_before_reset", 0)),
+        flag(attr(node, "direction", "forward") == "reverse"),
+        flag(attr(node, "layout", 0)),
+    ]
+    made = ts.lib("recurrent", f'"{node.op_type}"', x, w, r, bias, lengths, h, c, peepholes, *settings)
     names = [v.name or "unused" for v in node.outputs]
-    parts = 3 if node.op_type == "LSTM" else 2
-    return ts.unpack(made, *[*names, *["unused"] * 3][:parts])[: len(node.outputs)]
+    return ts.unpack(made, *[*names, "unused", "unused"][:3])[: len(node.outputs)]

@@ -60,7 +60,37 @@ def two_biases(b: Optional[Tensor], direction: int, width: int, x: Tensor) -> Tu
     return both[:width], both[width:]
 
 
-def lstm(
+def lstm_step(
+    gates: Tensor, h: Tensor, c: Tensor, recurrence: Tensor, peepholes: Optional[Tensor]
+) -> Tuple[Tensor, Tensor]:
+    """Gates input, output, forget, cell; peepholes input, output, forget."""
+    size = h.size(1)
+    i, o, f, g = torch.unbind(torch.reshape(gates + torch.matmul(h, recurrence), [-1, 4, size]), 1)
+    if peepholes is not None:
+        i = i + peepholes[:size] * c
+        f = f + peepholes[2 * size :] * c
+    cell = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    if peepholes is not None:
+        o = o + peepholes[size : 2 * size] * cell
+    return torch.sigmoid(o) * torch.tanh(cell), cell
+
+
+def gru_step(gates: Tensor, h: Tensor, recurrence: Tensor, bias: Tensor, reset_after: bool) -> Tensor:
+    """Gates update, reset, hidden; `bias` is that of the state's gates."""
+    size = h.size(1)
+    both, late = recurrence[:, : 2 * size], recurrence[:, 2 * size :]
+    zr = torch.sigmoid(gates[:, : 2 * size] + torch.matmul(h, both) + bias[: 2 * size])
+    z, reset = zr[:, :size], zr[:, size:]
+    if reset_after:
+        new = reset * (torch.matmul(h, late) + bias[2 * size :])
+    else:
+        new = torch.matmul(reset * h, late) + bias[2 * size :]
+    new = torch.tanh(gates[:, 2 * size :] + new)
+    return (1 - z) * new + z * h
+
+
+def recurrent(
+    kind: str,
     x: Tensor,
     w: Tensor,
     r: Tensor,
@@ -69,10 +99,11 @@ def lstm(
     h0: Optional[Tensor],
     c0: Optional[Tensor],
     p: Optional[Tensor],
+    reset_after: bool,
     reverse: bool,
     layout: bool,
 ) -> Tuple[Tensor, Tensor, Tensor]:
-    """ONNX operator LSTM: gates input, output, forget, cell."""
+    """ONNX operators LSTM, GRU and RNN: outputs, last states, last cells."""
     if layout:
         x = torch.transpose(x, 0, 1)
     size = r.size(2)
@@ -82,23 +113,25 @@ def lstm(
     cells: List[Tensor] = []
     for d in range(w.size(0)):
         order = time_order(steps, lengths, reverse or d == 1, batch)
-        inner, outer = two_biases(b, d, 4 * size, x)
-        gates = torch.matmul(in_order(x, order), torch.t(w[d])) + (inner + outer)
+        inner, outer = two_biases(b, d, r.size(1), x)
+        gates = torch.matmul(in_order(x, order), torch.t(w[d])) + inner
+        if kind != "GRU":
+            gates = gates + outer
         recurrence = torch.t(r[d])
         h = first_state(h0, d, x, size, layout)
         c = first_state(c0, d, x, size, layout)
+        peepholes: Optional[Tensor] = None
+        if p is not None:
+            peepholes = p[d]
         shown: List[Tensor] = []
         for t in range(steps):
-            i, o, f, g = torch.unbind(
-                torch.reshape(gates[t] + torch.matmul(h, recurrence), [batch, 4, size]), 1
-            )
-            if p is not None:
-                i = i + p[d, :size] * c
-                f = f + p[d, 2 * size :] * c
-            cell = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-            if p is not None:
-                o = o + p[d, size : 2 * size] * cell
-            state = torch.sigmoid(o) * torch.tanh(cell)
+            cell = c
+            if kind == "LSTM":
+                state, cell = lstm_step(gates[t], h, c, recurrence, peepholes)
+            elif kind == "GRU":
+                state = gru_step(gates[t], h, recurrence, outer, reset_after)
+            else:
+                state = torch.tanh(gates[t] + torch.matmul(h, recurrence))
             there = running(t, lengths, batch)
             h, c = torch.where(there, state, h), torch.where(there, cell, c)
             shown.append(torch.where(there, state, torch.zeros_like(state)))
@@ -106,79 +139,3 @@ def lstm(
         hidden.append(h)
         cells.append(c)
     return all_outputs(outputs, layout), last_states(hidden, layout), last_states(cells, layout)
-
-
-def gru(
-    x: Tensor,
-    w: Tensor,
-    r: Tensor,
-    b: Optional[Tensor],
-    lengths: Optional[Tensor],
-    h0: Optional[Tensor],
-    reset_after: bool,
-    reverse: bool,
-    layout: bool,
-) -> Tuple[Tensor, Tensor]:
-    """ONNX operator GRU: gates update, reset, hidden."""
-    if layout:
-        x = torch.transpose(x, 0, 1)
-    size = r.size(2)
-    steps, batch = x.size(0), x.size(1)
-    outputs: List[Tensor] = []
-    hidden: List[Tensor] = []
-    for d in range(w.size(0)):
-        order = time_order(steps, lengths, reverse or d == 1, batch)
-        inner, outer = two_biases(b, d, 3 * size, x)
-        gates = torch.matmul(in_order(x, order), torch.t(w[d])) + inner
-        h = first_state(h0, d, x, size, layout)
-        both = torch.t(r[d, : 2 * size])
-        late = torch.t(r[d, 2 * size :])
-        shown: List[Tensor] = []
-        for t in range(steps):
-            zr = torch.sigmoid(gates[t, :, : 2 * size] + torch.matmul(h, both) + outer[: 2 * size])
-            z, reset = zr[:, :size], zr[:, size:]
-            if reset_after:
-                new = reset * (torch.matmul(h, late) + outer[2 * size :])
-            else:
-                new = torch.matmul(reset * h, late) + outer[2 * size :]
-            new = torch.tanh(gates[t, :, 2 * size :] + new)
-            state = (1 - z) * new + z * h
-            there = running(t, lengths, batch)
-            h = torch.where(there, state, h)
-            shown.append(torch.where(there, state, torch.zeros_like(state)))
-        outputs.append(in_order(torch.stack(shown), order))
-        hidden.append(h)
-    return all_outputs(outputs, layout), last_states(hidden, layout)
-
-
-def rnn(
-    x: Tensor,
-    w: Tensor,
-    r: Tensor,
-    b: Optional[Tensor],
-    lengths: Optional[Tensor],
-    h0: Optional[Tensor],
-    reverse: bool,
-    layout: bool,
-) -> Tuple[Tensor, Tensor]:
-    """ONNX operator RNN."""
-    if layout:
-        x = torch.transpose(x, 0, 1)
-    size = r.size(2)
-    steps, batch = x.size(0), x.size(1)
-    outputs: List[Tensor] = []
-    hidden: List[Tensor] = []
-    for d in range(w.size(0)):
-        order = time_order(steps, lengths, reverse or d == 1, batch)
-        inner, outer = two_biases(b, d, size, x)
-        gates = torch.matmul(in_order(x, order), torch.t(w[d])) + (inner + outer)
-        h = first_state(h0, d, x, size, layout)
-        shown: List[Tensor] = []
-        for t in range(steps):
-            state = torch.tanh(gates[t] + torch.matmul(h, torch.t(r[d])))
-            there = running(t, lengths, batch)
-            h = torch.where(there, state, h)
-            shown.append(torch.where(there, state, torch.zeros_like(state)))
-        outputs.append(in_order(torch.stack(shown), order))
-        hidden.append(h)
-    return all_outputs(outputs, layout), last_states(hidden, layout)
