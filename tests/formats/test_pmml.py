@@ -35,7 +35,7 @@ RECORDS = (
     | {op: records(SAME, f"y = {op} (x, c)") for op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum")}
     | {
         op: records(SAME, f"y = {op} (x)")
-        for op in ("Abs", "Neg", "Relu", "Sigmoid", "Tanh", "Exp", "Softmax")
+        for op in ("Identity", "Abs", "Neg", "Relu", "Sigmoid", "Tanh", "Exp", "Softmax")
     }
 )
 
