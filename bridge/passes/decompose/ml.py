@@ -88,7 +88,7 @@ class Forest:
     def shallow(self) -> bool:
         """Whether all tests at once, and a product of tests with paths, cost less than `depth` rounds of gathering.
 
-        Measured in LiteRT, TensorFlow, torch and ONNX Runtime by `benchmarks/forest_expansion.py`.
+        Measured in LiteRT, torch and ONNX Runtime by `benchmarks/forest_expansion.py`.
         """
         return self.depth <= SHALLOW and len(self.value) < 2**24
 
