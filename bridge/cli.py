@@ -454,7 +454,7 @@ def _described(fmt: Any) -> str:
     "--most",
     type=int,
     metavar="N",
-    default=8,
+    default=4,
     show_default=True,
     help="At most N cases of an operator, those that cover most of what it takes.",
 )
