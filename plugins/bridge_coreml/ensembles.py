@@ -129,26 +129,40 @@ def width_of(x: ir.Value) -> int:
 
 def vector_regressor(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     x = row(op, inputs, ir.DataType.FLOAT)
+    return machine(op, held, x, held.coefficients.alpha, held.rho)
+
+
+def machine(op: Any, held: Any, x: ir.Value, alpha: Any, rho: float) -> Any:
+    """The weighted sum over the support vectors, less rho: [rows, 1]."""
     vectors = supports(held, width_of(x))
     return op.SVMRegressor(
         x,
         _domain=ML,
         _dtype=ir.DataType.FLOAT,
         _shape=[next(iter(x.shape or [None])), 1],
-        coefficients=[float(a) for a in held.coefficients.alpha],
+        coefficients=[float(a) for a in alpha],
         support_vectors=vectors.ravel().tolist(),
         n_supports=len(vectors),
-        rho=[-float(held.rho)],
+        rho=[-float(rho)],
         **kernel(held),
     )
 
 
+def pair(op: Any, held: Any, x: ir.Value) -> Any:
+    """Probabilities of two classes, [rows, 2]: a logistic curve over the one machine there is, where ONNX's operator iterates."""
+    decision = machine(op, held, x, held.coefficients[0].alpha, held.rho[0])
+    place = op.Add(op.Mul(decision, float(held.probA[0])), float(held.probB[0]))
+    return op.Concat(op.Sigmoid(op.Neg(place)), op.Sigmoid(place), axis=1)
+
+
 def vector_classifier(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
-    from bridge_coreml import network
+    from bridge_coreml import classical, network
 
     x = row(op, inputs, ir.DataType.FLOAT)
     classes = network.labels(held) or []
     text = bool(classes) and isinstance(classes[0], str)
+    if len(classes) == 2 and len(held.probA) == 1:
+        return classical.labelled(op, held, pair(op, held, x))
     named = {"classlabels_strings" if text else "classlabels_ints": classes}
     if held.probA:
         named |= {"prob_a": list(held.probA), "prob_b": list(held.probB)}
