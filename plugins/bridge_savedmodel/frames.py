@@ -319,6 +319,8 @@ class Frame:
         if node.op in (*MOVING, *PARTWISE) and any(isinstance(v, Pair) for v in node.inputs):
             halves = [[getattr(v, part, v) for v in node.inputs] for part in ("real", "imag")]
             real, imag = (self._crossed(op, Node(self, node.proto, half)) for half in halves)
+            if isinstance(real, Poison) or isinstance(imag, Poison):
+                return Poison()
             return list(map(Pair, real, imag)) if isinstance(real, (list, tuple)) else Pair(real, imag)
         return self._crossed(op, node)
 

@@ -123,14 +123,18 @@ def gather_table(doc, node, table, places):
 
 
 def by_place(doc, table: np.ndarray, place):
-    """The entry of a row at a place: a chain of choices."""
+    """The entry of a row at a place, counted from its end below zero: a chain of choices."""
     entries = [plain(v) for v in table.ravel()]
     if not isinstance(place, Ref):
         return entries[int(place)]
     if all(isinstance(e, int) and e == i for i, e in enumerate(entries)):
         return place
-    kind, found = kind_of(entries[0]), entries[-1]
-    for index in range(len(entries) - 2, -1, -1):
+    kind, found, count = kind_of(entries[0]), entries[-1], len(entries)
+    counted = doc.apply(
+        "+", place, count if kind_of(place) == "integer" else float(count), kind=kind_of(place)
+    )
+    place = doc.choose(doc.compare("lessThan", place, 0), counted, place, kind_of(place))
+    for index in range(count - 2, -1, -1):
         found = doc.choose(doc.compare("equal", place, index), entries[index], found, kind)
     return found
 

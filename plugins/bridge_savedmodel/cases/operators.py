@@ -338,6 +338,7 @@ def signals(tf: Any) -> dict[str, tuple]:
         "IRFFT": (lambda v: raw.IRFFT(input=raw.RFFT(input=v, fft_length=[16]), fft_length=[16]), x),
         "stft": (lambda v: tf.abs(tf.signal.stft(v, 8, 4)), f(2, 40)),
         "Angle": (lambda v: raw.Angle(input=raw.Complex(real=v, imag=v * v - 1)), x),
+        "Shape of complex": (lambda v: raw.Shape(input=raw.Complex(real=v, imag=v)), x),
         "Conj": (lambda v: raw.Imag(input=raw.Conj(input=raw.Complex(real=v, imag=v))), x),
     }
 

@@ -79,6 +79,11 @@ def shape(op, node, x):
     return static(op, x, node.get("out_type", T.INT32))
 
 
+@ops.op("complex::Shape")
+def shape_of_pair(op, node, x):
+    return shape(op, node, x.real)
+
+
 @ops.op("ShapeN")
 def shape_n(op, node, *inputs):
     return [static(op, x, node.get("out_type", T.INT32)) for x in inputs]
