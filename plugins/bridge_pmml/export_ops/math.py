@@ -5,6 +5,7 @@ from __future__ import annotations
 from bridge.hub import attr
 from bridge.needs import condition
 from bridge.ops import OpTable
+from bridge.passes.decompose.math import fits_int32
 from bridge_pmml.document import Cols, Ref, kind_of
 from bridge_pmml.export_ops.common import RECORDS, aligned, shaped
 
@@ -160,6 +161,15 @@ def where(doc, node, condition, x, y):
 KINDS = {"BOOL": "boolean", "STRING": "string"}
 
 
+def wrapped(doc, item):
+    """A whole number as 32 bits hold it."""
+    if not isinstance(item, Ref):
+        return (int(item) + 2**31) % 2**32 - 2**31
+    number = doc.as_double(item)
+    turns = doc.apply("floor", doc.apply("/", doc.apply("+", number, 2.0**31), 2.0**32))
+    return doc.apply("-", number, doc.apply("*", turns, 2.0**32))
+
+
 @ops.op(
     "Cast",
     needs=(
@@ -189,7 +199,8 @@ def cast(doc, node, x):
         one, zero = (1, 0) if kind == "integer" else (1.0, 0.0)
         return Cols([doc.choose(a, one, zero, kind) for a in x.items], x.flat)
     if before.is_integer():
-        return x
+        narrow = after.name == "INT32" and before.name == "INT64" and not fits_int32(node.inputs[0])
+        return Cols([wrapped(doc, a) for a in x.items], x.flat) if narrow else x
     items = []
     for a in x.items:
         if kind_of(a) == "integer":
