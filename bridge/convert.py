@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge import plugins
-from bridge.errors import BridgeError, DestinationExists, UnknownFormat, UnreadableFile, UnsupportedModel
+from bridge.errors import BridgeError, UnknownFormat, UnreadableFile, UnsupportedModel
 from bridge.formats import Exporter, Format, by_name, by_suffix, of_source, parse_options
 from bridge.report import Blocker, Report
 
@@ -328,8 +328,9 @@ def _stem(src: Any, fmt: Format) -> str:
 
 
 def _check_destination(path: Path, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
-        raise DestinationExists(f"{path} exists already.", "Pass overwrite=True (--overwrite) to replace it.")
+    from bridge.output import free
+
+    free(path, overwrite)
     if not path.parent.is_dir():
         raise BridgeError(
             f"The folder {path.parent} does not exist.", "Create it first, or name another destination."

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bridge.errors import WriteFailed
+from bridge.errors import DestinationExists, WriteFailed
 
 
 @contextmanager
 def atomic(path: Path, overwrite: bool) -> Iterator[Path]:
     """A temporary path beside `path` to write a file or folder to; moved into place on success.
 
-    Files that a writer puts next to its main file under the main file's name plus a suffix (external
-    data) move along. Raises WriteFailed for any operating-system error, leaving nothing behind.
+    Files that a writer puts next to its main file (external data, weights) move along. Raises DestinationExists where one of them stands there already
+    and `overwrite` is not given, WriteFailed for any operating-system error, leaving nothing behind.
     """
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
@@ -25,6 +25,7 @@ def atomic(path: Path, overwrite: bool) -> Iterator[Path]:
             yield temporary
             written = sorted(Path(folder).iterdir(), key=lambda p: p.name == path.name)
             for item in written:
+                free(path.parent / item.name, overwrite)
                 _sync(item)
             for item in written:
                 _move(item, path.parent / item.name, overwrite)
@@ -32,6 +33,14 @@ def atomic(path: Path, overwrite: bool) -> Iterator[Path]:
         raise WriteFailed(
             f"{path} could not be written: {error.strerror or error}.", "Nothing was left behind."
         ) from error
+
+
+def free(place: Path, overwrite: bool) -> None:
+    """Raise DestinationExists for a place that is taken and not to be overwritten."""
+    if place.exists() and not overwrite:
+        raise DestinationExists(
+            f"{place} exists already.", "Pass overwrite=True (--overwrite) to replace it."
+        )
 
 
 def _sync(item: Path) -> None:

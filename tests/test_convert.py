@@ -55,6 +55,17 @@ def test_external_data_is_written_beside_the_model_and_read_back(mnist, tmp_path
     assert bridge.verify(mnist, path).ok
 
 
+def test_what_lies_beside_the_destination_is_not_overwritten_unasked(mnist, tmp_path):
+    beside = tmp_path / "m.onnx.data"
+    beside.write_bytes(b"mine")
+    with pytest.raises(errors.DestinationExists, match=r"m\.onnx\.data"):
+        bridge.convert(mnist, tmp_path / "m.onnx", external_data=True)
+    assert [p.name for p in tmp_path.iterdir()] == [beside.name]
+    assert beside.read_bytes() == b"mine"
+    bridge.convert(mnist, tmp_path / "m.onnx", external_data=True, overwrite=True)
+    assert beside.read_bytes() != b"mine"
+
+
 def external_model(folder: Path, location: str) -> Path:
     tensor = onnx.TensorProto(name="w", data_type=1, dims=[2], data_location=onnx.TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value=location)
