@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--slice", action="store_true", help="measure a slice of the published matrix again")
     options = parser.parse_args()
     if options.slice:
-        sys.exit(_told("The published matrix claims more", refuted(evidence.read(EVIDENCE).results)))
+        sys.exit(_told("The published matrix claims more", refuted(evidence.read(EVIDENCE).results)) or 0)
     if options.folder is None:
         parser.error("a folder, or --slice")
     publish(evidence.read(options.folder / evidence.NAME))
