@@ -5,13 +5,14 @@ Version 1 of the domain `example`: y = x · min(max(x + 3, 0), 6) / 6.
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-import onnx_ir as ir
+from typing import TYPE_CHECKING, Literal
 
 from bridge import hookimpl
-from bridge.needs import dtype
-from bridge.ops import OpTable, Rule
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from bridge.ops import Rule
 
 MODEL = """<ir_version: 10, opset_import: ["" : 21, "example" : 1]>
 g (float[N] x) => (float[N] y) { y = example.HardSwish (x) }
@@ -27,19 +28,16 @@ HardSwish (x) => (y) {
 }
 """
 
-native = OpTable("example operators in TFLite")
-
-
-@native.op("example::HardSwish", needs=(dtype("float"),))
-def hard_swish(tfl: Any, node: ir.Node, x: ir.Value) -> None:
-    tfl.HARD_SWISH(x)
-
 
 @hookimpl
 def bridge_functions() -> list[ir.Function]:
+    import onnx_ir as ir
+
     return list(ir.from_onnx_text(MODEL).functions.values())
 
 
 @hookimpl
 def bridge_rules(format: str, direction: Literal["import", "export"]) -> list[Rule]:
+    from bridge_hard_swish.rule import native
+
     return list(native) if (format, direction) == ("tflite", "export") else []
