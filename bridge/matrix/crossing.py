@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from bridge.errors import ExecutionFailed, InvalidInput, UnsupportedModel
-from bridge.matrix.cases import Case
+from bridge.matrix.cases import Case, case_of
+from bridge.matrix.cases import frozen as freeze
 from bridge.matrix.evidence import Result
 from bridge.matrix.native import Made, NativeCase
 from bridge.runtime import Outputs
@@ -39,23 +40,18 @@ def measure(route: str, name: str, frozen: bool = False) -> Result:
 
 def cross(name: str, frozen: bool, source: str, targets: list[str]) -> Iterator[dict[str, Any]]:
     """Results of one case on the routes from `source` to `targets`, one by one."""
-    from bridge.matrix.cases import case_of
-    from bridge.matrix.cases import frozen as freeze
-
     case = case_of(name)
     if frozen:
         case = freeze(case) or case
     native = isinstance(case, NativeCase)
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
+        start, early = time.perf_counter(), ("", "")
         try:
             with _stopping():
                 held = _held(case, source, Path(folder))
         except Stopped as stop:
             outcome = "untried" if stop.outcome == "refused" and not native else stop.outcome
             held, early = None, (outcome, f"as {source}: {stop}")
-        else:
-            early = ("", "")
         shared = (time.perf_counter() - start) / max(len(targets), 1)
         for target in targets:
             start, error = time.perf_counter(), 0.0

@@ -251,13 +251,7 @@ def glm_classifier(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
 def labelled(op: Any, held: Any, chances: Any) -> tuple[Any, Any]:
     """The label of the largest of [rows, classes], and the probabilities."""
     best = op.ArgMax(chances, axis=1, keepdims=0)
-    return op.Gather(label_table(op, network.labels(held) or []), best, axis=0), chances
-
-
-def label_table(op: Any, classes: list[Any]) -> Any:
-    if classes and isinstance(classes[0], str):
-        return op.const(ir.StringTensor(np.array([c.encode() for c in classes], object)))
-    return op.const(np.array(classes, np.int64))
+    return op.Gather(network.label_table(op, network.labels(held) or []), best, axis=0), chances
 
 
 def scaler(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
@@ -293,7 +287,7 @@ def imputer(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
 def one_hot(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     (x,) = inputs
     categories = getattr(held, held.WhichOneof("CategoryType")).vector
-    table = label_table(op, list(categories))
+    table = network.label_table(op, list(categories))
     if x.dtype != table.dtype:
         table = op.Cast(table, to=int(x.dtype))
     return op.Cast(op.Equal(x, table), to=DOUBLE)
@@ -342,7 +336,7 @@ def neighbours(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     )
     chances = op.Div(total, op.ReduceSum(total, [1], keepdims=1))
     best = op.ArgMax(chances, axis=1, keepdims=0)
-    return op.Gather(label_table(op, classes), best, axis=0), chances
+    return op.Gather(network.label_table(op, classes), best, axis=0), chances
 
 
 STEPS: dict[str, Callable[[Any, Any, list[ir.Value]], Any]] = {

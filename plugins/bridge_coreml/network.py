@@ -163,13 +163,14 @@ def _probabilities(scope: Scope, held: Any) -> ir.Value:
 
 def _label(scope: Scope, held: Any, classes: list[Any]) -> ir.Value:
     best = scope.op.ArgMax(scope.op.Reshape(_probabilities(scope, held), [-1]), axis=0, keepdims=1)
-    text = isinstance(classes[0], str) if classes else False
-    table = (
-        ir.StringTensor(np.array([c.encode() for c in classes], object))
-        if text
-        else np.array(classes, np.int64)
-    )
-    return scope.op.Gather(scope.op.const(table), best)
+    return scope.op.Gather(label_table(scope.op, classes), best)
+
+
+def label_table(op: Any, classes: list[Any]) -> ir.Value:
+    """Class labels as a constant row, of text or of int64."""
+    if classes and isinstance(classes[0], str):
+        return op.const(ir.StringTensor(np.array([c.encode() for c in classes], object)))
+    return op.const(np.array(classes, np.int64))
 
 
 def _shaped(scope: Scope, held: Any, feature: Any, value: ir.Value) -> ir.Value:
