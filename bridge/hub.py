@@ -55,12 +55,26 @@ def qualified(node: ir.Node) -> str:
 
 
 def attr(node: ir.Node, name: str, default: Any = None) -> Any:
-    """Value of an attribute as Python (int, float, str, list, tensor, graph), or `default`."""
+    """Value of an attribute as Python (int, float, str, list, tensor, graph); where the node has none, `default`, else the
+    default of the operator's schema at the hub's opset, else None."""
     found = node.attributes.get(name)
     if found is None or found.is_ref():
-        return default
-    value = found.value
+        value = _declared(node.domain, node.op_type, name) if default is None else default
+    else:
+        value = found.value
     return list(value) if isinstance(value, tuple) else value
+
+
+@functools.cache
+def _declared(domain: str, op: str, name: str) -> Any:
+    """The default a schema gives an attribute, a float as it is written; twins with channels last have their operator's."""
+    version = STANDARD_OPSETS.get(domain := "" if domain == NHWC else domain)
+    described = _schema(domain, op, version) if version else None
+    attribute = described.attributes.get(name) if described is not None else None
+    if attribute is None or not attribute.default_value.type:
+        return None
+    value = ir.serde.deserialize_attribute(attribute.default_value).value
+    return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 def const(value: ir.Value | None) -> np.ndarray | None:

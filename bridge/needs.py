@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
@@ -33,22 +32,10 @@ def attribute(name: str, *allowed: Any, default: Any = None) -> Need:
     words = " or ".join(str(a) for a in allowed)
 
     def holds(node: ir.Node) -> bool:
-        value = hub.attr(node, name)
-        if value is None:
-            value = _declared(node, name) if default is None else default
+        value = hub.attr(node, name, default)
         return value is None or value in allowed
 
     return Need(f"{name}={words}", holds)
-
-
-def _declared(node: ir.Node, name: str) -> Any:
-    """The default a schema gives an attribute; a float as it is written."""
-    schema = hub.schema(node)
-    declared = schema.attributes.get(name) if schema is not None else None
-    if declared is None or not declared.default_value.type:
-        return None
-    value = ir.serde.deserialize_attribute(declared.default_value).value
-    return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 def dtype(*allowed: str, index: int = 0) -> Need:

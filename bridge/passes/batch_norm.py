@@ -40,7 +40,7 @@ def _fold(graph: ir.Graph, node: ir.Node) -> bool:
     addend: Any = const(bias)
     parameters: list[Any] = [const(v) for v in node.inputs[1:]]
     unknown = weights is None or any(p is None for p in parameters) or (bias is not None and addend is None)
-    if unknown or attr(node, "training_mode", 0) or len(inner.uses()) > 1 or inner.is_graph_output():
+    if unknown or attr(node, "training_mode") or len(inner.uses()) > 1 or inner.is_graph_output():
         return False
     if host.op_type == "MatMul" and (weights.ndim != 2 or hub.rank_of(inner) != 2):
         return False
@@ -68,7 +68,7 @@ def _spread(host: ir.Node, weights: np.ndarray, factor: np.ndarray) -> np.ndarra
     if host.op_type == "Conv":
         return factor.reshape(-1, 1, *tail)
     if host.op_type == "ConvTranspose":
-        groups = attr(host, "group", 1)
+        groups = attr(host, "group")
         each = factor.reshape(groups, 1, -1)
         return np.repeat(each, weights.shape[0] // groups, axis=1).reshape(weights.shape[0], -1, *tail)
-    return factor.reshape(-1, 1) if attr(host, "transB", 0) else factor.reshape(1, -1)
+    return factor.reshape(-1, 1) if attr(host, "transB") else factor.reshape(1, -1)

@@ -115,7 +115,7 @@ def _read(node: ir.Node, stack: ir.Value) -> None:
     elif node.op_type == "SequenceAt":
         made = op.Gather(stack, node.inputs[1], axis=0)
     else:
-        made = _joined(op, stack, attr(node, "axis"), bool(attr(node, "new_axis", 0)))
+        made = _joined(op, stack, attr(node, "axis"), bool(attr(node, "new_axis")))
     replace(node.graph, node, [made], op)
 
 

@@ -107,7 +107,7 @@ def _nothing(node: ir.Node) -> list[np.ndarray] | None:
 def _shape_facts(node: ir.Node) -> list[np.ndarray] | None:
     shape = node.inputs[0].shape if node.inputs and node.inputs[0] is not None else None
     if node.op_type == "Shape" and shape is not None:
-        return _lengths(list(shape)[hub.attr(node, "start", 0) : hub.attr(node, "end", None)])
+        return _lengths(list(shape)[hub.attr(node, "start") : hub.attr(node, "end", None)])
     if node.op_type == "Size" and shape is not None and shape.is_static():
         return [np.array(np.prod(hub.shape_of(node.inputs[0]) or [], dtype=np.int64), np.int64)]
     if node.op_type in ("Gather", "Slice"):
@@ -138,7 +138,7 @@ def _picked(node: ir.Node) -> list[np.ndarray] | None:
     maker = node.inputs[0].producer() if node.inputs[0] is not None else None
     if maker is None or maker.op_type != "Shape" or maker.domain or maker.inputs[0].shape is None:
         return None
-    dims = list(maker.inputs[0].shape)[hub.attr(maker, "start", 0) : hub.attr(maker, "end", None)]
+    dims = list(maker.inputs[0].shape)[hub.attr(maker, "start") : hub.attr(maker, "end", None)]
     rest: list[Any] = [None if v is None else hub.const(v) for v in list(node.inputs)[1:]]
     if any(r is None for r, v in zip(rest, list(node.inputs)[1:], strict=True) if v is not None):
         return None

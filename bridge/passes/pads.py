@@ -55,7 +55,7 @@ def _join(node: ir.Node) -> bool:
     if turn is not None:
         padded = _alone(turn, "Pad")
     table = _zeros(padded) if padded is not None else None
-    if table is None or rank is None or attr(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+    if table is None or rank is None or attr(node, "auto_pad") not in ("NOTSET", "VALID"):
         return False
     if turn is not None:
         table = table[:, attr(turn, "perm") or list(range(rank))[::-1]]

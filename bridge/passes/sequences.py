@@ -139,7 +139,7 @@ def _concat(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     elements, axis = facts.sequences.get(node.inputs[0]), attr(node, "axis")
     if not elements:
         return None
-    return [_stacked(op, elements, axis) if attr(node, "new_axis", 0) else op.Concat(*elements, axis=axis)]
+    return [_stacked(op, elements, axis) if attr(node, "new_axis") else op.Concat(*elements, axis=axis)]
 
 
 def _get(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
@@ -175,7 +175,7 @@ def _split(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     parts: Any = (x,)
     if len(sizes) > 1:
         parts = op.Split(x, op.const(np.array(sizes, np.int64)), axis=axis, _outputs=len(sizes))
-    if given is None and not attr(node, "keepdims", 1):
+    if given is None and not attr(node, "keepdims"):
         parts = [op.Squeeze(v, op.const([axis])) for v in parts]
     return [op.SequenceConstruct(*parts)]
 

@@ -126,7 +126,7 @@ def _reduced(node: ir.Node) -> None:
         return
     rank, axes = hub.rank_of(node.inputs[0]), hub.shape_of(node.inputs[1])
     if rank is not None and axes is not None and axes[0]:
-        left = rank if hub.attr(node, "keepdims", 1) else rank - axes[0]
+        left = rank if hub.attr(node, "keepdims") else rank - axes[0]
         node.outputs[0].shape = ir.Shape([None] * left)
 
 

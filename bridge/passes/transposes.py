@@ -227,7 +227,7 @@ def _broadcasting(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
 
 def _on_axis(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
     rank, default = len(perm), -1 if "Softmax" in node.op_type or node.op_type == "Hardmax" else 0
-    if node.op_type == "CumSum" or (node.op_type in ("ArgMax", "ArgMin") and attr(node, "keepdims", 1) == 0):
+    if node.op_type == "CumSum" or (node.op_type in ("ArgMax", "ArgMin") and attr(node, "keepdims") == 0):
         return None
     inputs = _concatenated(op, node, perm, perms) if node.op_type == "Concat" else _from_below(node, perms)
     if inputs is None:
@@ -255,7 +255,7 @@ def _concatenated(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
 
 def _quantized(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
     """One scale for all elements."""
-    alike = all(v is None or hub.rank_of(v) == 0 for v in node.inputs[1:]) and not attr(node, "block_size", 0)
+    alike = all(v is None or hub.rank_of(v) == 0 for v in node.inputs[1:]) and not attr(node, "block_size")
     return _unary(op, node, perm, perms) if alike else None
 
 
@@ -266,7 +266,7 @@ def _reduce(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
     if perms[0] is None or (axes_input is not None and axes is None):
         return None
     if axes is None or axes.size == 0:
-        if attr(node, "noop_with_empty_axes", 0):
+        if attr(node, "noop_with_empty_axes"):
             return None
         named = list(range(rank))
     else:
@@ -275,7 +275,7 @@ def _reduce(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
         node.inputs[0].producer().inputs[0],
         op.const(np.array(sorted(perm[a] for a in named), np.int64)),
     ]
-    if attr(node, "keepdims", 1):
+    if attr(node, "keepdims"):
         return inputs, _attributes(node), perm
     left = [perm[a] for a in range(rank) if a not in named]
     order = sorted(left)

@@ -424,7 +424,7 @@ def unquantized(value: ir.Value) -> Any:
     if made is None or made.op_type != "DequantizeLinear":
         return None
     arrays = [hub.const(v) for v in made.inputs]
-    if arrays[0] is None or arrays[1] is None or hub.attr(made, "block_size", 0):
+    if arrays[0] is None or arrays[1] is None or hub.attr(made, "block_size"):
         return None
     stored, scale, zero = arrays[0].astype(np.float32), arrays[1], arrays[2] if len(arrays) > 2 else None
     spread = [-1 if i == hub.attr(made, "axis", 1) else 1 for i in range(stored.ndim)] if scale.ndim else []

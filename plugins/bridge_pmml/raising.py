@@ -157,11 +157,11 @@ def product(value: ir.Value | None) -> Layer | None:
         return None
     if node.op_type == "MatMul":
         return Layer(x, weights, np.zeros(weights.shape[1]))
-    weights = (weights.T if attr(node, "transB", 0) else weights) * attr(node, "alpha", 1.0)
+    weights = (weights.T if attr(node, "transB") else weights) * attr(node, "alpha", 1.0)
     bias: Any = np.zeros(weights.shape[1])
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         bias = row(node.inputs[2], weights.shape[1])
-    if attr(node, "transA", 0) or bias is None:
+    if attr(node, "transA") or bias is None:
         return None
     return Layer(x, weights, bias * attr(node, "beta", 1.0))
 
@@ -222,7 +222,7 @@ def divided(sigmoids: ir.Value) -> ir.Value | None:
     total = quotient.inputs[1].producer() if quotient.inputs[1] is not None else None
     summed = total is not None and total.op_type == "ReduceSum" and total.inputs[0] is absolute
     axes = const(total.inputs[1]) if summed and total is not None and len(total.inputs) > 1 else None
-    fits = axes is not None and axes.tolist() == [1] and total is not None and attr(total, "keepdims", 1)
+    fits = axes is not None and axes.tolist() == [1] and total is not None and attr(total, "keepdims")
     return quotient.outputs[0] if fits and quotient.inputs[0] is sigmoids and alone(absolute) else None
 
 
@@ -252,7 +252,7 @@ def distances(node: ir.Node) -> tuple[ir.Value, np.ndarray] | None:
 def norm(value: ir.Value | None) -> ir.Value | None:
     """What a column holds the squared lengths of."""
     node = None if value is None else value.producer()
-    if node is None or node.op_type != "ReduceSumSquare" or not attr(node, "keepdims", 1):
+    if node is None or node.op_type != "ReduceSumSquare" or not attr(node, "keepdims"):
         return None
     axes = const(node.inputs[1]) if len(node.inputs) > 1 else None
     return node.inputs[0] if axes is not None and axes.tolist() == [1] else None
@@ -264,9 +264,9 @@ def scaled_product(value: ir.Value | None) -> Layer | None:
     if node is not None and node.op_type == "Gemm" and len(node.inputs) > 2 and vanishes(node.inputs[2]):
         weights = matrix(node.inputs[1])
         x = node.inputs[0]
-        if weights is None or x is None or attr(node, "transA", 0):
+        if weights is None or x is None or attr(node, "transA"):
             return None
-        weights = (weights.T if attr(node, "transB", 0) else weights) * attr(node, "alpha", 1.0)
+        weights = (weights.T if attr(node, "transB") else weights) * attr(node, "alpha", 1.0)
         return Layer(x, weights, np.zeros(weights.shape[1]))
     found = product(value)
     return found if found is not None and not found.bias.any() else None

@@ -97,7 +97,7 @@ def split(node: ir.Node | None) -> tuple[ir.Value, np.ndarray] | None:
 
 def reduced(node: ir.Node | None, axis: int, keepdims: int) -> ir.Value | None:
     """What a node reduces along one axis."""
-    if node is None or len(node.inputs) < 2 or attr(node, "keepdims", 1) != keepdims:
+    if node is None or len(node.inputs) < 2 or attr(node, "keepdims") != keepdims:
         return None
     axes, rank = const(node.inputs[1]), rank_of(node.inputs[0])
     if axes is None or rank is None or [int(a) % rank for a in axes.ravel()] != [axis]:
@@ -148,7 +148,7 @@ def answers(value: ir.Value | None) -> tuple[ir.Node, np.ndarray] | None:
     near = None if node is None else made_by(node.inputs[1], "TopK")
     if node is None or near is None or table is None or table.ndim != 2 or attr(node, "axis", 0):
         return None
-    smallest = not attr(near, "largest", 1) and attr(near, "axis", -1) in (1, -1)
+    smallest = not attr(near, "largest") and attr(near, "axis", -1) in (1, -1)
     return (near, table) if smallest and node.inputs[1] is near.outputs[1] else None
 
 

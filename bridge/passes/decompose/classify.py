@@ -141,7 +141,7 @@ def linear_classifier(op, node, x):
 
 def kernel(op: Any, node: ir.Node, x: ir.Value, vectors: np.ndarray) -> ir.Value:
     """The kernel of every row of x with every vector, [N, vectors]."""
-    kind = attr(node, "kernel_type", "LINEAR")
+    kind = attr(node, "kernel_type")
     gamma, coef0, degree = (attr(node, "kernel_params") or [1.0, 0.0, 1.0])[:3]
     if kind == "RBF":
         gaps = op.Sub(op.Unsqueeze(x, [1]), op.const(vectors[None]))
@@ -166,14 +166,14 @@ def kernel(op: Any, node: ir.Node, x: ir.Value, vectors: np.ndarray) -> ir.Value
 )
 def svm_regressor(op, node, x):
     """Σ coefficient · K(vector, x) + rho; of one class, 1 where that is positive and -1 elsewhere."""
-    weights, count = np.array(attr(node, "coefficients"), np.float32), attr(node, "n_supports", 0)
+    weights, count = np.array(attr(node, "coefficients"), np.float32), attr(node, "n_supports")
     if count:
         vectors = np.array(attr(node, "support_vectors"), np.float32).reshape(count, -1)
         value = op.MatMul(kernel(op, node, x, vectors), op.const(weights[:, None]))
     else:
         value = op.MatMul(x, op.const(weights[:, None]))
     value = op.Add(value, float(attr(node, "rho")[0]))
-    if attr(node, "one_class", 0):
+    if attr(node, "one_class"):
         return op.Where(op.Greater(value, 0.0), op.const(np.float32(1)), op.const(np.float32(-1)))
     return value
 
@@ -231,7 +231,7 @@ def machine(
         _domain=ML,
         _dtype=ir.DataType.FLOAT,
         _shape=[next(iter(x.shape or [None])), 1],
-        kernel_type=attr(node, "kernel_type", "LINEAR"),
+        kernel_type=attr(node, "kernel_type"),
         kernel_params=attr(node, "kernel_params"),
         support_vectors=vectors.ravel().tolist(),
         coefficients=weights.tolist(),

@@ -59,7 +59,7 @@ def like(op: Any, x: ir.Value, number: float) -> ir.Value:
 
 @ops.op("HardSigmoid")
 def hard_sigmoid(op, node, x):
-    line = op.Add(op.Mul(x, attr(node, "alpha", 0.2)), attr(node, "beta", 0.5))
+    line = op.Add(op.Mul(x, attr(node, "alpha")), attr(node, "beta"))
     return op.Min(op.Max(line, 0.0), 1.0)
 
 
@@ -170,7 +170,7 @@ def sign(op, node, x):
     return op.Sub(above, below)
 
 
-@ops.op("Mod", needs=(condition("fmod=1", lambda n: attr(n, "fmod", 0) == 1),))
+@ops.op("Mod", needs=(condition("fmod=1", lambda n: attr(n, "fmod") == 1),))
 def fmod(op, node, x, y):
     """The remainder of the sizes, with the sign of x."""
     rest = op.Mod(op.Abs(x), op.Abs(y), fmod=0)
@@ -308,7 +308,7 @@ def softmax(op, node, x):
     rank = rank_of(x)
     if not rank:
         return NotImplemented
-    axis = attr(node, "axis", -1) % rank
+    axis = attr(node, "axis") % rank
     if axis != rank - 1:
         order = [*range(axis), *range(axis + 1, rank), axis]
         inverse = [order.index(i) for i in range(rank)]

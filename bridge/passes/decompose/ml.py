@@ -228,7 +228,7 @@ def probit(op: Any, scores: ir.Value) -> ir.Value:
 CLEAR = condition(
     "post_transform NONE for a single target, which ONNX Runtime leaves as it is and the specification does not",
     lambda n: (
-        max(attr(n, "n_targets", 1), attr(n, "targets", 1)) > 1 or attr(n, "post_transform", "NONE") == "NONE"
+        max(attr(n, "n_targets", 1), attr(n, "targets")) > 1 or attr(n, "post_transform", "NONE") == "NONE"
     ),
 )
 
@@ -299,7 +299,7 @@ def scaler(op, node, x):
 
 @ops.op(f"{ML}::Binarizer")
 def binarizer(op, node, x):
-    return op.Cast(op.Greater(x, op.const(attr(node, "threshold", 0.0), x.dtype)), to=int(x.dtype))
+    return op.Cast(op.Greater(x, op.const(attr(node, "threshold"), x.dtype)), to=int(x.dtype))
 
 
 @ops.op(
@@ -316,7 +316,7 @@ def array_feature_extractor(op, node, x, y):
 )
 def normalizer(op, node, x):
     """Divided by the largest, the sum of sizes, or the Euclidean norm of each row."""
-    wide, kind = op.Cast(x, to=1), attr(node, "norm", "MAX")
+    wide, kind = op.Cast(x, to=1), attr(node, "norm")
     if kind == "MAX":
         norm = op.ReduceMax(wide, [-1])
     elif kind == "L1":
@@ -329,7 +329,7 @@ def normalizer(op, node, x):
 
 @ops.op(f"{ML}::LinearRegressor", needs=(MATRIX, dtype("float", "int32", "int64"), CLEAR))
 def linear_regressor(op, node, x):
-    count = attr(node, "targets", 1)
+    count = attr(node, "targets")
     weights = np.array(attr(node, "coefficients"), np.float32).reshape(count, -1).T
     scores = op.MatMul(op.Cast(x, to=1), op.const(np.ascontiguousarray(weights)))
     offsets = attr(node, "intercepts")
@@ -419,7 +419,7 @@ def imputer(op, node, x):
     needs=(
         dtype("float", "int32", "int64"),
         condition("integer categories", lambda n: bool(attr(n, "cats_int64s"))),
-        condition("zeros=1", lambda n: attr(n, "zeros", 1) == 1),
+        condition("zeros=1", lambda n: attr(n, "zeros") == 1),
     ),
 )
 def one_hot_encoder(op, node, x):

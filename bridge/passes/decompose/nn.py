@@ -29,9 +29,9 @@ def global_max_pool(op, node, x):
 
 @ops.op("BatchNormalization", needs=(RANKED,))
 def batch_normalization(op, node, x, scale, bias, mean, variance):
-    rank, momentum = rank_of(x), attr(node, "momentum", 0.9)
+    rank, momentum = rank_of(x), attr(node, "momentum")
     running = ()
-    if attr(node, "training_mode", 0):
+    if attr(node, "training_mode"):
         axes = [0, *range(2, rank)]
         average = op.ReduceMean(x, axes, keepdims=0)
         centred = op.Sub(x, along(op, average, 1, rank))
@@ -39,7 +39,7 @@ def batch_normalization(op, node, x, scale, bias, mean, variance):
         pairs = (mean, average), (variance, spread)
         running = tuple(op.Add(op.Mul(old, momentum), op.Mul(new, 1 - momentum)) for old, new in pairs)
         mean, variance = average, spread
-    factor = op.Div(scale, op.Sqrt(op.Add(variance, attr(node, "epsilon", 1e-5))))
+    factor = op.Div(scale, op.Sqrt(op.Add(variance, attr(node, "epsilon"))))
     offset = op.Sub(bias, op.Mul(mean, factor))
     return op.Add(op.Mul(x, along(op, factor, 1, rank)), along(op, offset, 1, rank)), *running
 
@@ -50,31 +50,31 @@ def layer_normalization(op, node, x, scale, bias=None):
     if (
         rank is None
         or len(node.outputs) > 1
-        or attr(node, "stash_type", 1) != 1
+        or attr(node, "stash_type") != 1
         or x.dtype != ir.DataType.FLOAT
     ):
         return NotImplemented
-    axes = op.const(np.arange(attr(node, "axis", -1) % rank, rank))
+    axes = op.const(np.arange(attr(node, "axis") % rank, rank))
     centred = op.Sub(x, op.ReduceMean(x, axes))
     variance = op.ReduceMean(op.Mul(centred, centred), axes)
-    deviation = op.Sqrt(op.Add(variance, attr(node, "epsilon", 1e-5)))
+    deviation = op.Sqrt(op.Add(variance, attr(node, "epsilon")))
     scaled = op.Mul(op.Mul(centred, op.Reciprocal(deviation)), scale)
     return scaled if bias is None else op.Add(scaled, bias)
 
 
 @ops.op("Gemm")
 def gemm(op, node, a, b, c=None):
-    if attr(node, "transA", 0):
+    if attr(node, "transA"):
         a = op.Transpose(a, perm=[1, 0])
-    alpha, beta = attr(node, "alpha", 1.0), attr(node, "beta", 1.0)
+    alpha, beta = attr(node, "alpha"), attr(node, "beta")
     weights = const(b)
     if weights is not None:
-        turned = weights.T if attr(node, "transB", 0) else weights
+        turned = weights.T if attr(node, "transB") else weights
         product = op.MatMul(
             a, op.const(np.ascontiguousarray(turned * turned.dtype.type(alpha)) if alpha != 1 else turned)
         )
     else:
-        product = op.MatMul(a, op.Transpose(b, perm=[1, 0]) if attr(node, "transB", 0) else b)
+        product = op.MatMul(a, op.Transpose(b, perm=[1, 0]) if attr(node, "transB") else b)
         product = product if alpha == 1 else op.Mul(product, alpha)
     if c is None:
         return product
@@ -116,15 +116,15 @@ def instance_normalization(op, node, x, scale, bias):
     rank = rank_of(x)
     axes = list(range(2, rank))
     centred = op.Sub(x, op.ReduceMean(x, axes))
-    deviation = op.Sqrt(op.Add(op.ReduceMean(op.Mul(centred, centred), axes), attr(node, "epsilon", 1e-5)))
+    deviation = op.Sqrt(op.Add(op.ReduceMean(op.Mul(centred, centred), axes), attr(node, "epsilon")))
     return op.Add(op.Mul(op.Div(centred, deviation), along(op, scale, 1, rank)), along(op, bias, 1, rank))
 
 
 @ops.op("LpNormalization", needs=(RANKED,))
 def lp_normalization(op, node, x):
     """Divided by the norm along the axis; zero where that is zero."""
-    axis = attr(node, "axis", -1) % rank_of(x)
-    one = attr(node, "p", 2) == 1
+    axis = attr(node, "axis") % rank_of(x)
+    one = attr(node, "p") == 1
     norm = op.ReduceSum(op.Abs(x), [axis]) if one else op.Sqrt(op.ReduceSum(op.Mul(x, x), [axis]))
     return op.Div(x, op.Where(op.Equal(norm, zero(op, x)), zero(op, x, 1), norm))
 

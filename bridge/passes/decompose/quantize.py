@@ -38,7 +38,7 @@ def spread(op: Any, node: ir.Node, x: ir.Value, parameter: ir.Value) -> Any:
     rank = rank_of(x)
     assert rank is not None
     assert parameter.shape is not None
-    block = attr(node, "block_size", 0)
+    block = attr(node, "block_size")
     if len(parameter.shape) == 0 or (shape_of(parameter) == [1] and not block):
         return op.Reshape(parameter, op.const(np.zeros(0, np.int64))) if parameter.shape else parameter
     axis = attr(node, "axis", 1) % rank
@@ -69,12 +69,12 @@ def target(node: ir.Node) -> ir.DataType:
     zero_point = node.inputs[2] if len(node.inputs) > 2 else None
     if zero_point is not None and zero_point.dtype is not None:
         return zero_point.dtype
-    return T(attr(node, "output_dtype", 0) or int(T.UINT8))
+    return T(attr(node, "output_dtype") or int(T.UINT8))
 
 
 def precision(node: ir.Node) -> ir.DataType:
     """The dtype the division is rounded to: `precision`, else float32 as in ONNX Runtime."""
-    return T(attr(node, "precision", 0) or FLOAT)
+    return T(attr(node, "precision") or FLOAT)
 
 
 @ops.op(
@@ -108,7 +108,7 @@ def _rounded(op: Any, value: ir.Value, kind: ir.DataType) -> Any:
 @ops.op("DequantizeLinear", needs=(PARAMETERS, dtype(*NARROW, "int32")))
 def dequantize(op, node, x, scale, zero_point=None):
     """(x - zero_point) · scale; int32 is subtracted as int32 and rounded once to float32."""
-    result = T(attr(node, "output_dtype", 0) or int(scale.dtype))
+    result = T(attr(node, "output_dtype") or int(scale.dtype))
     if x.dtype == T.INT32:
         value = x if zero_point is None else op.Sub(x, spread(op, node, x, zero_point))
         value = as_float(op, value)
@@ -133,7 +133,7 @@ def known(op, node, x, scale, zero_point=None):
     if zero_point is not None:
         whole = op.Sub(whole, spread(op, node, x, op.const(const(zero_point).astype(np.float32))))
     value = op.Mul(whole, spread(op, node, x, op.const(const(scale).astype(np.float32))))
-    result = T(attr(node, "output_dtype", 0) or int(scale.dtype))
+    result = T(attr(node, "output_dtype") or int(scale.dtype))
     return value if result == T.FLOAT else op.Cast(value, to=int(result))
 
 
@@ -243,7 +243,7 @@ def conv_integer(op, node, x, w, x_zero=None, w_zero=None):
     if bound < EXACT:
         return op.Cast(op.Conv(value, weights, **kept), to=INT32)
     total = None
-    for left, right in _conv_parts(op, value, weights, shape, attr(node, "group", 1)):
+    for left, right in _conv_parts(op, value, weights, shape, attr(node, "group")):
         part = op.Cast(op.Conv(left, right, **kept), to=INT32)
         total = part if total is None else op.Add(total, part)
     return total

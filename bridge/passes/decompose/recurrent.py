@@ -38,14 +38,14 @@ def gates_known(node: ir.Node) -> bool:
 @ops.op("LSTM", "GRU", "RNN", needs=(condition("weights of static shape", gates_known),))
 def recurrent(op, node, x, w, r, b=None, ends=None, h=None, c=None, p=None):
     """Every direction by itself; sequences shorter than the others keep their last state and give zeros."""
-    first = attr(node, "layout", 0) == 1
+    first = attr(node, "layout") == 1
     if first:
         x, h, c = (None if v is None else op.Transpose(v, perm=[1, 0, 2]) for v in (x, h, c))
-    count = 2 if attr(node, "direction", "forward") == "bidirectional" else 1
+    count = 2 if attr(node, "direction") == "bidirectional" else 1
     made = []
     for d in range(count):
         parts = [None if v is None else op.Gather(v, np.array(d), axis=0) for v in (w, r, b, h, c, p)]
-        backwards = d == 1 or attr(node, "direction", "forward") == "reverse"
+        backwards = d == 1 or attr(node, "direction") == "reverse"
         made.append(_direction(op, node, x, parts, ends, Cell(node, d), backwards))
     whole = [op.Concat(*v, axis=1) if count > 1 else v[0] for v in ([op.Unsqueeze(m[0], [1]) for m in made],)]
     last = [[op.Unsqueeze(m[1][i], [0]) for m in made] for i in range(len(made[0][1]))]
@@ -72,8 +72,8 @@ class Cell:
                 drawn.append(activation(name, alpha, beta))
         self.activations = drawn
         self.clip = attr(node, "clip")
-        self.coupled = attr(node, "input_forget", 0)
-        self.reset_after = attr(node, "linear_before_reset", 0)
+        self.coupled = attr(node, "input_forget")
+        self.reset_after = attr(node, "linear_before_reset")
 
     def clipped(self, op: Any, value: Any) -> Any:
         return value if self.clip is None else op.Clip(value, float(-self.clip), float(self.clip))

@@ -26,7 +26,7 @@ def log_sum_exp(op, node, x, axes=None):
     """The largest plus log Σ exp of what is left, so that no exponential overflows; infinities stay."""
     if (
         rank_of(x) is None
-        or (axes is None and attr(node, "noop_with_empty_axes", 0))
+        or (axes is None and attr(node, "noop_with_empty_axes"))
         or 0 in (shape_of(x) or [])
     ):
         return NotImplemented
@@ -36,12 +36,12 @@ def log_sum_exp(op, node, x, axes=None):
     held = op.Where(op.IsInf(top), op.const(0.0, x.dtype), top)
     total = op.Log(op.ReduceSum(op.Exp(op.Sub(x, held)), axes, keepdims=1))
     found = op.Add(total, held)
-    if attr(node, "keepdims", 1):
+    if attr(node, "keepdims"):
         return found
     return op.Squeeze(found, None if axes is None else const(axes))
 
 
-@ops.op("ReduceMean", "ReduceSum", needs=(condition("axes=[0], not kept", lambda n: not attr(n, "keepdims", 1) and len(n.inputs) > 1 and const(n.inputs[1]) is not None and const(n.inputs[1]).tolist() == [0]),))  # fmt: skip
+@ops.op("ReduceMean", "ReduceSum", needs=(condition("axes=[0], not kept", lambda n: not attr(n, "keepdims") and len(n.inputs) > 1 and const(n.inputs[1]) is not None and const(n.inputs[1]).tolist() == [0]),))  # fmt: skip
 def mean_of_stacked(op, node, x, axes):
     """Matrices stacked along a new first axis are added up side by side."""
     parts = stacked(x)
@@ -88,10 +88,10 @@ def width(value: ir.Value) -> int | None:
 @ops.op(*NEUTRAL)
 def reduce(op, node, x, axes=None):
     """Reductions of nothing are their neutral element; empty axes mean all of them, or none."""
-    kept = {"keepdims": attr(node, "keepdims", 1)}
+    kept = {"keepdims": attr(node, "keepdims")}
     if axes is not None and shape_of(axes) == [0]:
-        return op.Identity(x) if attr(node, "noop_with_empty_axes", 0) else op.node(node.op_type, x, **kept)
-    if (axes is None and attr(node, "noop_with_empty_axes", 0)) or rank_of(x) == 0:
+        return op.Identity(x) if attr(node, "noop_with_empty_axes") else op.node(node.op_type, x, **kept)
+    if (axes is None and attr(node, "noop_with_empty_axes")) or rank_of(x) == 0:
         return op.Identity(x)
     if 0 in (shape_of(x) or []):
         return _of_nothing(op, node, x, axes)
@@ -111,7 +111,7 @@ def reduce(op, node, x, axes=None):
 
 def _of_nothing(op, node, x, axes):
     shape = shape_of(node.outputs[0])
-    if shape is None and not attr(node, "keepdims", 1):
+    if shape is None and not attr(node, "keepdims"):
         return NotImplemented
     info = np.iinfo(x.dtype.numpy()) if x.dtype.is_integer() else None
     number = NEUTRAL[node.op_type] if x.dtype != ir.DataType.BOOL else float(node.op_type == "ReduceMin")
@@ -132,11 +132,11 @@ def arg_extreme(op, node, x):
     rank = rank_of(x)
     if not rank:
         return NotImplemented
-    axis = attr(node, "axis", 0) % rank
-    if attr(node, "keepdims", 1):
-        kept = {"axis": axis, "select_last_index": attr(node, "select_last_index", 0)}
+    axis = attr(node, "axis") % rank
+    if attr(node, "keepdims"):
+        kept = {"axis": axis, "select_last_index": attr(node, "select_last_index")}
         return op.Unsqueeze(op.node(node.op_type, x, keepdims=0, **kept), [axis])
-    if not attr(node, "select_last_index", 0):
+    if not attr(node, "select_last_index"):
         return NotImplemented
     backwards = op.Slice(x, [-1], [-(2**31)], [axis], [-1])
     last = lengths(op, x)[axis]

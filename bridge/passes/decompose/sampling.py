@@ -60,8 +60,8 @@ def resize(op, node, x, roi=None, scales=None, sizes=None):
         ends = (
             None if roi is None else [op.Gather(roi, np.array(i), axis=0) for i in (index, index + len(axes))]
         )
-        at = _coordinate(line, attr(node, "coordinate_transformation_mode", "half_pixel"), ends)
-        if attr(node, "antialias", 0) and line.ratio is None and attr(node, "mode", "nearest") != "nearest":
+        at = _coordinate(line, attr(node, "coordinate_transformation_mode"), ends)
+        if attr(node, "antialias") and line.ratio is None and attr(node, "mode") != "nearest":
             x = _blended(op, node, x, axis, line, at)
         else:
             x = _read(op, x, axis, line, _taps(line, node, at))
@@ -71,7 +71,7 @@ def resize(op, node, x, roi=None, scales=None, sizes=None):
             )
             within = along(op, within, axis, rank)
             inside = within if inside is None else op.And(inside, within)
-    outside = zero(op, x, attr(node, "extrapolation_value", 0.0))
+    outside = zero(op, x, attr(node, "extrapolation_value"))
     made = op.Identity(x) if inside is None else op.Where(inside, x, outside)
     if attr(node, "coordinate_transformation_mode", "") == "align_corners" and _fraction(node, axes, scales):
         made.producer().metadata_props[APPROXIMATED] = FRACTION
@@ -110,7 +110,7 @@ def _factors(op: Any, node: ir.Node, x: ir.Value, axes: list[int], scales: Any, 
                 )
             made.append((scale, places))
         return made
-    known, policy = const(sizes), attr(node, "keep_aspect_ratio_policy", "stretch")
+    known, policy = const(sizes), attr(node, "keep_aspect_ratio_policy")
     if policy != "stretch":
         if known is None or not all(isinstance(static[a], int) for a in axes):
             return _alike(op, policy, sizes, [static[a] for a in axes])
@@ -201,7 +201,7 @@ def _taps(line: Line, node: ir.Node, at: ir.Value) -> list[tuple[Any, Any]]:
     """Element and weight (None for 1) of each tap."""
     op, mode = line.op, attr(node, "mode", "nearest")
     if mode == "nearest":
-        rounding, half = attr(node, "nearest_mode", "round_prefer_floor"), line.number(0.5)
+        rounding, half = attr(node, "nearest_mode"), line.number(0.5)
         place = {
             "round_prefer_floor": lambda: op.Ceil(op.Sub(at, half)),
             "round_prefer_ceil": lambda: op.Floor(op.Add(at, half)),
@@ -212,7 +212,7 @@ def _taps(line: Line, node: ir.Node, at: ir.Value) -> list[tuple[Any, Any]]:
     low = op.Floor(at)
     rest = op.Sub(at, low)
     shrunk = 1.0
-    if attr(node, "antialias", 0) and line.ratio is not None:
+    if attr(node, "antialias") and line.ratio is not None:
         shrunk = min(line.ratio, 1.0)
     reach = 1 if mode == "linear" else 2
     first = math.floor(-reach / shrunk) + 1
@@ -221,9 +221,9 @@ def _taps(line: Line, node: ir.Node, at: ir.Value) -> list[tuple[Any, Any]]:
     for offset in offsets:
         distance = op.Mul(op.Abs(op.Sub(line.number(offset), rest)), line.number(shrunk))
         taps.append((op.Add(low, line.number(offset)), _weight(line, node, distance)))
-    if attr(node, "exclude_outside", 0):
+    if attr(node, "exclude_outside"):
         taps = [(place, op.Where(_inside(line, place), weight, line.number(0))) for place, weight in taps]
-    if attr(node, "exclude_outside", 0) or shrunk < 1:
+    if attr(node, "exclude_outside") or shrunk < 1:
         total = taps[0][1]
         for _, weight in taps[1:]:
             total = op.Add(total, weight)
@@ -234,7 +234,7 @@ def _taps(line: Line, node: ir.Node, at: ir.Value) -> list[tuple[Any, Any]]:
 def _weight(line: Line, node: ir.Node, distance: ir.Value) -> ir.Value:
     if attr(node, "mode") == "linear":
         return _triangle(line, distance)
-    return _cubic(line, distance, attr(node, "cubic_coeff_a", -0.75))
+    return _cubic(line, distance, attr(node, "cubic_coeff_a"))
 
 
 def _blended(op: Any, node: ir.Node, x: ir.Value, axis: int, line: Line, at: ir.Value) -> ir.Value:
@@ -245,7 +245,7 @@ def _blended(op: Any, node: ir.Node, x: ir.Value, axis: int, line: Line, at: ir.
     places = op.Range(op.Neg(reach), op.Add(size, reach), line.number(1))
     distance = op.Mul(op.Abs(op.Sub(places, op.Unsqueeze(at, [1]))), shrunk)
     weights = _weight(line, node, distance)
-    if attr(node, "exclude_outside", 0):
+    if attr(node, "exclude_outside"):
         weights = op.Where(_inside(line, places), weights, line.number(0))
     weights = op.Div(weights, op.ReduceSum(weights, [1], keepdims=1))
     index = op.Cast(op.Min(op.Max(places, line.number(0)), op.Sub(size, line.number(1))), to=I64)
@@ -295,8 +295,8 @@ def grid_sample(op, node, x, grid):
     sizes, count = lengths(op, x), rank_of(x) - 2
     points, mode, padding = (
         lengths(op, grid)[1:-1],
-        attr(node, "mode", "linear"),
-        attr(node, "padding_mode", "zeros"),
+        attr(node, "mode"),
+        attr(node, "padding_mode"),
     )
     axes = []
     for axis in range(count):
@@ -320,7 +320,7 @@ def _grid_axis(
     op: Any, node: ir.Node, g: ir.Value, size: ir.Value, mode: str, padding: str
 ) -> list[tuple[Any, Any]]:
     """Element and weight of each tap along one axis of the image."""
-    corners = attr(node, "align_corners", 0)
+    corners = attr(node, "align_corners")
     at = op.Mul(op.Add(g, 1.0), 0.5)
     at = op.Mul(at, op.Sub(size, 1.0)) if corners else op.Sub(op.Mul(at, size), 0.5)
     cubic = mode in ("cubic", "bicubic")
@@ -404,7 +404,7 @@ def affine_grid(op, node, theta, size):
     spots = entries(op, size, range(2, 2 + count))
     columns = []
     for axis, length in reversed(list(enumerate(spots))):
-        line = along(op, _even(op, length, theta.dtype, attr(node, "align_corners", 0)), axis, count)
+        line = along(op, _even(op, length, theta.dtype, attr(node, "align_corners")), axis, count)
         columns.append(reshape(op, op.Expand(line, vector(op, spots)), [product(op, spots), 1]))
     turned = op.Transpose(theta, perm=[0, 2, 1])
     linear, shift = (op.Slice(turned, [a], [b], [1]) for a, b in ((0, count), (count, count + 1)))
@@ -423,14 +423,14 @@ def _even(op: Any, length: Any, dtype: ir.DataType, corners: int) -> ir.Value:
 
 @ops.op(
     "RoiAlign",
-    needs=(RANKED, condition("sampling_ratio of 1 or more", lambda n: attr(n, "sampling_ratio", 0) > 0)),
+    needs=(RANKED, condition("sampling_ratio of 1 or more", lambda n: attr(n, "sampling_ratio") > 0)),
 )
 def roi_align(op, node, x, rois, batch):
     """The average, or the largest, of `sampling_ratio`² bilinear samples of each bin."""
     count, sizes = attr(node, "sampling_ratio"), lengths(op, x)[2:]
-    bins = attr(node, "output_height", 1), attr(node, "output_width", 1)
-    shift = 0.5 if attr(node, "coordinate_transformation_mode", "half_pixel") == "half_pixel" else 0.0
-    scale, taps = attr(node, "spatial_scale", 1.0), []
+    bins = attr(node, "output_height"), attr(node, "output_width")
+    shift = 0.5 if attr(node, "coordinate_transformation_mode") == "half_pixel" else 0.0
+    scale, taps = attr(node, "spatial_scale"), []
     for axis, places in enumerate(bins):
         start, end = (
             op.Sub(op.Mul(op.Slice(rois, [i], [i + 1], [1]), scale), shift) for i in (1 - axis, 3 - axis)
@@ -443,7 +443,7 @@ def roi_align(op, node, x, rois, batch):
             [(op.Unsqueeze(p, [2 - axis]), op.Unsqueeze(w, [2 - axis])) for p, w in _roi_axis(op, at, size)]
         )
     last = op.Transpose(x, perm=[0, 2, 3, 1])
-    largest = attr(node, "mode", "avg") == "max"
+    largest = attr(node, "mode") == "max"
     found = bilinear(op, last, reshape(op, batch, [-1, 1, 1]), *taps, largest=largest)
     channels = lengths(op, x)[1]
     split = reshape(op, found, [lengths(op, rois)[0], bins[0], count, bins[1], count, channels])
@@ -474,7 +474,7 @@ def deform_conv(op, node, x, weights, offset, bias=None, mask=None):
     """Windows read at their places plus offsets, times the mask, as the rows of a matrix product."""
     (n, c, h, w), (out, depth, kh, kw) = shape_of(x), shape_of(weights)
     oh, ow = shape_of(offset)[2:]
-    groups, group = attr(node, "offset_group", 1), attr(node, "group", 1)
+    groups, group = attr(node, "offset_group"), attr(node, "group")
     strides, dilations = attr(node, "strides") or [1, 1], attr(node, "dilations") or [1, 1]
     pads = attr(node, "pads") or [0] * 4
     moved = op.Transpose(op.Reshape(offset, [n, groups, kh * kw, 2, oh, ow]), perm=[0, 1, 3, 4, 5, 2])

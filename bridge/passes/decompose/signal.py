@@ -40,7 +40,7 @@ def dft(op, node, x, length=None, axis=None):
 
 
 def _transformed(op: Any, node: ir.Node, x: ir.Value, length: Any, axis: int) -> ir.Value:
-    sizes, inverse, onesided = lengths(op, x), attr(node, "inverse", 0), attr(node, "onesided", 0)
+    sizes, inverse, onesided = lengths(op, x), attr(node, "inverse"), attr(node, "onesided", 0)
     size = sizes[axis]
     if length is not None:
         known = const(length)
@@ -144,7 +144,7 @@ def stft(op, node, signal, step, window=None, length=None):
     frames = op.Gather(signal, op.Add(op.Unsqueeze(starts, [1]), arange(op, size)), axis=1)
     if window is not None:
         frames = op.Mul(frames, reshape(op, window, [1, 1, -1, 1]))
-    onesided = attr(node, "onesided", 1)
+    onesided = attr(node, "onesided")
     return op.DFT(frames, None, op.const(np.array(2)), onesided=onesided)
 
 
@@ -169,7 +169,7 @@ def momentum(op, node, rate, step, *tensors):
 def adagrad(op, node, rate, step, *tensors):
     """H = H + G², X - r · G / (√H + ε), r = R / (1 + T · decay)."""
     count = len(tensors) // 3
-    slowed = op.Add(op.Mul(op.Cast(step, to=int(rate.dtype)), attr(node, "decay_factor", 0.0)), 1.0)
+    slowed = op.Add(op.Mul(op.Cast(step, to=int(rate.dtype)), attr(node, "decay_factor")), 1.0)
     rate = op.Div(rate, slowed)
     news, squares = [], []
     for x, g, h in (tensors[i::count] for i in range(count)):
@@ -192,7 +192,7 @@ def adam(op, node, rate, step, *tensors):
         op.Mul(rate, op.Div(op.Sqrt(fading[1]), op.Where(started, fading[0], op.const(1.0, rate.dtype)))),
         rate,
     )
-    after = 1 - attr(node, "norm_coefficient_post", 0.0)
+    after = 1 - attr(node, "norm_coefficient_post")
     news, means, squares = [], [], []
     for x, g, v, h in (tensors[i::count] for i in range(count)):
         g = op.Add(op.Mul(x, attr(node, "norm_coefficient", 0.0)), g)

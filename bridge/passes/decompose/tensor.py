@@ -48,14 +48,14 @@ def trilu(op, node, x, k=None):
     rows, columns = (along(op, arange(op, n), a, 2) for a, n in enumerate(lengths(op, x)[-2:]))
     distance = op.Sub(columns, rows)
     k = op.const(np.array(0, np.int64)) if k is None else k
-    kept = op.GreaterOrEqual(distance, k) if attr(node, "upper", 1) else op.LessOrEqual(distance, k)
+    kept = op.GreaterOrEqual(distance, k) if attr(node, "upper") else op.LessOrEqual(distance, k)
     return op.Where(kept, x, zero(op, x))
 
 
 @ops.op("EyeLike", needs=(RANKED,))
 def eye_like(op, node, x):
     rows, columns = (along(op, arange(op, n), a, 2) for a, n in enumerate(lengths(op, x)))
-    found = op.Equal(op.Sub(columns, rows), op.const(np.array(attr(node, "k", 0), np.int64)))
+    found = op.Equal(op.Sub(columns, rows), op.const(np.array(attr(node, "k"), np.int64)))
     return op.Cast(found, to=attr(node, "dtype") or int(x.dtype))
 
 
@@ -74,7 +74,7 @@ def size(op, node, x):
 @ops.op("Shape", needs=(RANKED,))
 def shape(op, node, x):
     rank = rank_of(x)
-    kept = range(rank)[attr(node, "start", 0) : attr(node, "end", None)]
+    kept = range(rank)[attr(node, "start") : attr(node, "end", None)]
     if not node.attributes:
         return NotImplemented
     whole = op.Shape(x)
@@ -86,7 +86,7 @@ def shape(op, node, x):
 @ops.op("OneHot", needs=(RANKED,))
 def one_hot(op, node, indices, depth, values):
     rank = rank_of(indices) + 1
-    axis = attr(node, "axis", -1) % rank
+    axis = attr(node, "axis") % rank
     count = op.Reshape(op.Cast(depth, to=7), [1])
     known = const(depth)
     places = arange(op, int(known.reshape(()))) if known is not None else arange(op, count)
@@ -98,7 +98,7 @@ def one_hot(op, node, indices, depth, values):
 @ops.op("Hardmax", needs=(RANKED,))
 def hardmax(op, node, x):
     rank = rank_of(x)
-    axis = attr(node, "axis", -1) % rank
+    axis = attr(node, "axis") % rank
     places = along(op, arange(op, lengths(op, x)[axis]), axis, rank)
     return op.Cast(op.Equal(op.ArgMax(x, axis=axis, keepdims=1), places), to=int(x.dtype))
 
@@ -149,13 +149,13 @@ def _flat(op: Any, node: ir.Node, x: ir.Value, indices: ir.Value) -> ir.Value:
 def scatter_elements(op, node, x, indices, updates):
     """A ScatterND into the flattened input."""
     at = reshape(op, _flat(op, node, x, indices), [-1, 1])
-    kept = {"reduction": attr(node, "reduction", "none")}
+    kept = {"reduction": attr(node, "reduction")}
     return reshape(
         op, op.ScatterND(reshape(op, x, [-1]), at, reshape(op, updates, [-1]), **kept), lengths(op, x)
     )
 
 
-@ops.op("GatherND", needs=(RANKED, condition("batch_dims", lambda n: attr(n, "batch_dims", 0) > 0)))
+@ops.op("GatherND", needs=(RANKED, condition("batch_dims", lambda n: attr(n, "batch_dims") > 0)))
 def gather_nd_in_batches(op, node, x, indices):
     shape = lengths(op, indices)[:-1]
     width = x.shape[attr(node, "batch_dims") :][: shape_of(indices)[-1]] if shape_of(indices) else None
@@ -174,7 +174,7 @@ def wrapped_many(op: Any, indices: ir.Value, sizes: list[int]) -> ir.Value:
     "Pad",
     needs=(
         RANKED,
-        condition("mode other than constant", lambda n: attr(n, "mode", "constant") != "constant"),
+        condition("mode other than constant", lambda n: attr(n, "mode") != "constant"),
     ),
 )
 def pad_by_index(op, node, x, pads, value=None, axes=None):
@@ -238,7 +238,7 @@ def cumulative(op, node, x, axis):
 
 def _doubled(op: Any, node: ir.Node, x: ir.Value, axis: int, length: int, neutral: ir.Value) -> ir.Value:
     combine = op.Mul if node.op_type == "CumProd" else op.Add
-    back, rank = attr(node, "reverse", 0), rank_of(x) or 0
+    back, rank = attr(node, "reverse"), rank_of(x) or 0
 
     def shifted(value: Any, step: int) -> Any:
         pads = np.zeros((2, rank), np.int64)
@@ -246,7 +246,7 @@ def _doubled(op: Any, node: ir.Node, x: ir.Value, axis: int, length: int, neutra
         ends = ([step], [length]) if back else ([0], [length - step])
         return op.Pad(op.Slice(value, *ends, [axis]), op.const(pads.ravel()), neutral)
 
-    if attr(node, "exclusive", 0) and length:
+    if attr(node, "exclusive") and length:
         x = shifted(x, 1)
     step = 1
     while step < length:
@@ -258,8 +258,8 @@ def _doubled(op: Any, node: ir.Node, x: ir.Value, axis: int, length: int, neutra
 def _masked(op: Any, node: ir.Node, x: ir.Value, axis: int, length: ir.Value, neutral: ir.Value) -> ir.Value:
     """Of each place all elements, those that are not its predecessors neutral."""
     places = arange(op, length)
-    first, last = (op.Unsqueeze(places, [i]) for i in ((0, 1) if not attr(node, "reverse", 0) else (1, 0)))
-    kept = (op.Less if attr(node, "exclusive", 0) else op.LessOrEqual)(first, last)
+    first, last = (op.Unsqueeze(places, [i]) for i in ((0, 1) if not attr(node, "reverse") else (1, 0)))
+    kept = (op.Less if attr(node, "exclusive") else op.LessOrEqual)(first, last)
     kept = op.Unsqueeze(kept, list(range(2, (rank_of(x) or 0) - axis + 1)))
     spread = op.Where(kept, op.Unsqueeze(x, [axis]), neutral)
     return op.node("ReduceProd" if node.op_type == "CumProd" else "ReduceSum", spread, [axis + 1], keepdims=0)
@@ -273,10 +273,10 @@ def depth_and_space(op, node, x):
         return NotImplemented
     if node.op_type == "SpaceToDepth":
         tall, wide = (d // b if isinstance(d, int) else op.Div(d, b) for d in (h, w))
-        order = [0, 3, 5, 1, 2, 4] if attr(node, "mode", "DCR") == "DCR" else [0, 1, 3, 5, 2, 4]
+        order = [0, 3, 5, 1, 2, 4] if attr(node, "mode") == "DCR" else [0, 1, 3, 5, 2, 4]
         blocks = op.Transpose(reshape(op, x, [n, c, tall, b, wide, b]), perm=order)
         return reshape(op, blocks, [n, c * b * b, tall, wide])
-    dcr = attr(node, "mode", "DCR") == "DCR"
+    dcr = attr(node, "mode") == "DCR"
     split = [n, b, b, c // (b * b), h, w] if dcr else [n, c // (b * b), b, b, h, w]
     blocks = op.Transpose(reshape(op, x, split), perm=[0, 3, 4, 1, 5, 2] if dcr else [0, 1, 4, 2, 5, 3])
     return reshape(
@@ -288,12 +288,12 @@ def depth_and_space(op, node, x):
 def tensor_scatter(op, node, cache, update, start=None):
     """Place p of the axis holds update p - start, counted round the cache when circular, where there is one."""
     rank = rank_of(cache)
-    axis = attr(node, "axis", -2) % rank
+    axis = attr(node, "axis") % rank
     sizes, count = lengths(op, cache), lengths(op, update)
     places = along(op, arange(op, sizes[axis]), axis, rank)
     if start is not None:
         places = op.Sub(places, along(op, start, 0, rank))
-    if attr(node, "mode", "linear") == "circular":
+    if attr(node, "mode") == "circular":
         places = op.Mod(places, scalar(op, sizes[axis]))
     limit = scalar(op, count[axis])
     new = op.And(op.GreaterOrEqual(places, 0), op.Less(places, limit))
@@ -321,7 +321,7 @@ def training_dropout(op, node, x, ratio=None, training=None):
 @ops.op("Split", needs=(RANKED,))
 def split(op, node, x, sizes=None):
     """A Slice for each part."""
-    axis, count = attr(node, "axis", 0) % rank_of(x), len(node.outputs)
+    axis, count = attr(node, "axis") % rank_of(x), len(node.outputs)
     length = lengths(op, x)[axis]
     if sizes is not None:
         parts = [op.Slice(sizes, [i], [i + 1], [0]) for i in range(count)]
@@ -352,7 +352,7 @@ def unique_slices(op, node, x):
     same = op.Sub(1, op.ReduceMax(differ, [2], keepdims=0))
     first, here = op.ArgMax(same, axis=1, keepdims=0), arange(op, sizes[axis])
     kept = op.Equal(first, here)
-    if not attr(node, "sorted", 1):
+    if not attr(node, "sorted"):
         before = op.Cast(op.Less(op.Unsqueeze(here, [1]), op.Unsqueeze(first, [0])), to=INT32)
     before = op.Mul(before, op.Unsqueeze(op.Cast(kept, to=INT32), [1]))
     inverse = op.ReduceSum(op.Cast(before, to=7), [0], keepdims=0)

@@ -16,7 +16,7 @@ ops = OpTable("decomposition: text")
 
 def literal(node: ir.Node) -> bool:
     """Whether stop words, if any, are compared as they are."""
-    return not attr(node, "stopwords") or bool(attr(node, "is_case_sensitive", 0))
+    return not attr(node, "stopwords") or bool(attr(node, "is_case_sensitive"))
 
 
 @ops.op(

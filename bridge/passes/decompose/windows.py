@@ -61,7 +61,7 @@ def windows_of(op: Any, node: ir.Node, sizes: list[Any], kernel: list[int]) -> l
     for i, (size, k, s, d) in enumerate(zip(sizes, kernel, strides, dilations, strict=True)):
         span, before, after = (k - 1) * d + 1, pads[i], pads[i + count]
         if not isinstance(size, int):
-            if attr(node, "ceil_mode", 0) and s != 1:
+            if attr(node, "ceil_mode") and s != 1:
                 return None
             free = op.Add(size, before + after - span)
             places, extra = op.Add(op.Div(free, s) if s != 1 else free, 1), 0
@@ -73,7 +73,7 @@ def windows_of(op: Any, node: ir.Node, sizes: list[Any], kernel: list[int]) -> l
 
 def explicit_pads(node: ir.Node, sizes: Sequence[Any], kernel: Sequence[int]) -> list[int] | None:
     """`pads` of a Conv or pool whatever its auto_pad; None where they depend on lengths that are dynamic."""
-    auto = attr(node, "auto_pad", "NOTSET")
+    auto = attr(node, "auto_pad")
     if not auto.startswith("SAME"):
         return (auto != "VALID" and attr(node, "pads")) or [0] * 2 * len(sizes)
     before, after = [], []
@@ -96,7 +96,7 @@ def same_at_run_time(node: ir.Node, sizes: Sequence[Any]) -> bool:
     """Whether padding is TensorFlow's and LiteRT's SAME over lengths known at run time alone: SAME_UPPER, of elements that do not count,
     and never less than nothing."""
     dynamic = not all(isinstance(n, int) for n in sizes)
-    if not dynamic or attr(node, "auto_pad") != "SAME_UPPER" or attr(node, "count_include_pad", 0):
+    if not dynamic or attr(node, "auto_pad") != "SAME_UPPER" or attr(node, "count_include_pad"):
         return False
     strides = attr(node, "strides") or [1] * len(sizes)
     kernel = attr(node, "kernel_shape") or [0] * len(sizes)
@@ -107,7 +107,7 @@ def _places(node: ir.Node, size: int, span: int, stride: int, before: int, after
     """How many windows there are, and how far the last one of ceil_mode reaches beyond the padding."""
     free = size + before + after - span
     places = free // stride + 1
-    if attr(node, "ceil_mode", 0):
+    if attr(node, "ceil_mode"):
         places = -(-free // stride) + 1
         if (places - 1) * stride >= size + before:
             places -= 1
@@ -151,7 +151,7 @@ def padded_at_run_time(node: ir.Node) -> bool:
     x, kernel = node.inputs[0], _kernel(node)
     if x is None or x.shape is None or len(x.shape) < 3 or kernel is None or len(node.outputs) > 1:
         return False
-    uneven = attr(node, "auto_pad", "").startswith("SAME") or attr(node, "ceil_mode", 0)
+    uneven = attr(node, "auto_pad", "").startswith("SAME") or attr(node, "ceil_mode")
     strides = attr(node, "strides") or [1] * len(kernel)
     return bool(uneven) and any(
         s != 1 and not isinstance(n, int) for n, s in zip(list(x.shape)[2:], strides, strict=True)
@@ -178,7 +178,7 @@ def padded_first(op, node, x, *rest):
     dropped = ("auto_pad", "pads", "ceil_mode")
     kept = {name: attr(node, name) for name in node.attributes if name not in dropped}
     made = op.node(node.op_type, wide, *rest, **kept)
-    counted = attr(node, "count_include_pad", 0)
+    counted = attr(node, "count_include_pad")
     if node.op_type != "AveragePool" or (counted and attr(node, "auto_pad", "").startswith("SAME")):
         return made
     ones = op.Expand(zero(op, x, 1), sizes_of(op, x))
@@ -190,7 +190,7 @@ def padded_first(op, node, x, *rest):
 
 def _ends(op: Any, node: ir.Node, index: int, length: Any, kernel: int) -> tuple[Any, Any]:
     """Padding before and after one spatial axis, as its length says."""
-    count, auto = (rank_of(node.inputs[0]) or 0) - 2, attr(node, "auto_pad", "NOTSET")
+    count, auto = (rank_of(node.inputs[0]) or 0) - 2, attr(node, "auto_pad")
     stride, dilation = ((attr(node, name) or [1] * count)[index] for name in ("strides", "dilations"))
     span = (kernel - 1) * dilation + 1
     if auto.startswith("SAME"):
@@ -231,7 +231,7 @@ def _with_places(op: Any, node: ir.Node, x: ir.Value, wide: ir.Value, windows: l
     if shape is None:
         return NotImplemented
     plane = np.arange(np.prod(shape[2:])).reshape(shape[2:])
-    if attr(node, "storage_order", 0):
+    if attr(node, "storage_order"):
         plane = np.arange(plane.size).reshape(shape[:1:-1]).T
     places = np.arange(shape[0] * shape[1]).reshape(*shape[:2], *[1] * len(windows)) * plane.size + plane
     ends = [(0, 0), (0, 0), *((w.before, w.after + w.extra) for w in windows)]
@@ -252,7 +252,7 @@ def average_pool(op, node, x):
         return NotImplemented
     total = combine(op, padded(op, x, windows, 0), windows, "ReduceSum")
     for axis, (window, size) in enumerate(zip(windows, sizes, strict=True)):
-        index, counted = window.index(op), attr(node, "count_include_pad", 0)
+        index, counted = window.index(op), attr(node, "count_include_pad")
         first = 0 if counted else window.before
         end = op.Add(scalar(op, size), window.before + (window.after if counted else 0))
         inside = op.And(op.GreaterOrEqual(index, first), op.Less(index, end))
@@ -266,14 +266,14 @@ def lp_pool(op, node, x):
     windows = windows_of(op, node, lengths(op, x)[2:], attr(node, "kernel_shape"))
     if windows is None:
         return NotImplemented
-    p = float(attr(node, "p", 2))
+    p = float(attr(node, "p"))
     powers = op.Pow(op.Abs(padded(op, x, windows, 0)), p)
     return op.Pow(combine(op, powers, windows, "ReduceSum"), 1 / p)
 
 
 @ops.op("GlobalLpPool", needs=(SPATIAL,))
 def global_lp_pool(op, node, x):
-    p = float(attr(node, "p", 2))
+    p = float(attr(node, "p"))
     return op.Pow(op.ReduceSum(op.Pow(op.Abs(x), p), list(range(2, rank_of(x)))), 1 / p)
 
 
@@ -286,8 +286,8 @@ def lrn(op, node, x):
     squares = op.Pad(op.Mul(x, x), op.const(pads.ravel()))
     index = Window(size, 1, 1, 0, 0, 0, channels).index(op)
     total = op.ReduceSum(op.Gather(squares, index, axis=1), [2], keepdims=0)
-    scale = op.Add(op.Mul(total, attr(node, "alpha", 1e-4) / size), attr(node, "bias", 1.0))
-    return op.Div(x, op.Pow(scale, attr(node, "beta", 0.75)))
+    scale = op.Add(op.Mul(total, attr(node, "alpha") / size), attr(node, "bias"))
+    return op.Div(x, op.Pow(scale, attr(node, "beta")))
 
 
 @ops.op(
@@ -299,7 +299,7 @@ def conv(op, node, x, weights, bias=None):
     windows = windows_of(op, node, sizes[2:], kernel)
     if windows is None:
         return NotImplemented
-    count, group = len(kernel), attr(node, "group", 1)
+    count, group = len(kernel), attr(node, "group")
     places = [w.places for w in windows]
     total = -1 if any(not isinstance(p, int) for p in places) else int(np.prod(places))
     size = int(np.prod(kernel))
@@ -320,7 +320,7 @@ def conv(op, node, x, weights, bias=None):
 def conv_transpose(op, node, x, weights, bias=None):
     """A convolution, with flipped weights, of the input spread out with zeros between."""
     sizes, (channels, depth, *kernel) = lengths(op, x), shape_of(weights)
-    count, group = len(kernel), attr(node, "group", 1)
+    count, group = len(kernel), attr(node, "group")
     strides, dilations = (attr(node, name) or [1] * count for name in ("strides", "dilations"))
     ends = _transposed_pads(node, sizes[2:], kernel, strides, dilations)
     if ends is None:
@@ -353,7 +353,7 @@ def _transposed_pads(node: ir.Node, sizes: list, kernel: list, strides: list, di
     """What the spread-out input is padded by before and after (cut where negative), an amount an axis."""
     count = len(kernel)
     pads, more = attr(node, "pads") or [0] * 2 * count, attr(node, "output_padding") or [0] * count
-    auto, asked = attr(node, "auto_pad", "NOTSET"), attr(node, "output_shape")
+    auto, asked = attr(node, "auto_pad"), attr(node, "output_shape")
     before, after = [], []
     for i, (size, k, s, d) in enumerate(zip(sizes, kernel, strides, dilations, strict=True)):
         span, begin, end = (k - 1) * d, pads[i], pads[i + count]

@@ -157,17 +157,17 @@ def clip(mil, node, x, *rest):
 
 @ops.op("LeakyRelu", needs=(FLOAT,))
 def leaky_relu(mil, node, x):
-    return mil.leaky_relu(x=x, alpha=mil.like(attr(node, "alpha", 0.01), x))
+    return mil.leaky_relu(x=x, alpha=mil.like(attr(node, "alpha"), x))
 
 
 @ops.op("Elu", needs=(FLOAT,))
 def elu(mil, node, x):
-    return mil.elu(x=x, alpha=mil.like(attr(node, "alpha", 1.0), x))
+    return mil.elu(x=x, alpha=mil.like(attr(node, "alpha"), x))
 
 
 @ops.op("HardSigmoid", needs=(FLOAT,))
 def hard_sigmoid(mil, node, x):
-    alpha, beta = attr(node, "alpha", 0.2), attr(node, "beta", 0.5)
+    alpha, beta = attr(node, "alpha"), attr(node, "beta")
     return mil.sigmoid_hard(x=x, alpha=mil.like(alpha, x), beta=mil.like(beta, x))
 
 
@@ -178,7 +178,7 @@ def swish(mil, node, x):
 
 @ops.op("Gelu", needs=(FLOAT,))
 def gelu(mil, node, x):
-    tanh = attr(node, "approximate", "none") == "tanh"
+    tanh = attr(node, "approximate") == "tanh"
     return mil.gelu(x=x, mode="TANH_APPROXIMATION" if tanh else "EXACT")
 
 

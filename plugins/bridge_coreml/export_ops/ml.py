@@ -182,7 +182,7 @@ def linear(held: Any, weights: np.ndarray, offsets: np.ndarray) -> None:
 
 @models.op(f"{ML}::LinearRegressor", needs=(NUMBERS, ALONE))
 def linear_regressor(pipe, node, x):
-    count = attr(node, "targets", 1)
+    count = attr(node, "targets")
     held = regressor(pipe, node, "glmRegressor", x, count)
     linear(held, *coefficients(node, count))
     return pipe.steps[-1].outputs[0]
@@ -209,7 +209,7 @@ def normalized(scores: ir.Value) -> bool:
     """Read by nothing but Normalizers to a sum of 1."""
     readers = {use.node for use in scores.uses()}
     return not scores.is_graph_output() and all(
-        r.op_type == "Normalizer" and attr(r, "norm", "MAX") == "L1" for r in readers
+        r.op_type == "Normalizer" and attr(r, "norm") == "L1" for r in readers
     )
 
 
@@ -241,7 +241,7 @@ KERNEL = plain("kernel_type", "LINEAR", "RBF", "POLY", "SIGMOID")
 
 def kernel(held: Any, node: ir.Node) -> None:
     gamma, coef0, degree = (attr(node, "kernel_params") or [1.0, 0.0, 1.0])[:3]
-    kind = str(attr(node, "kernel_type", "LINEAR"))
+    kind = str(attr(node, "kernel_type"))
     made = getattr(held.kernel, f"{kind.lower()}Kernel")
     made.SetInParent()
     if kind != "LINEAR":
@@ -258,7 +258,7 @@ def vectors(held: Any, node: ir.Node, count: int) -> None:
 
 
 def whole_degree(node: ir.Node) -> bool:
-    return attr(node, "kernel_type", "LINEAR") != "POLY" or float(attr(node, "kernel_params")[2]).is_integer()
+    return attr(node, "kernel_type") != "POLY" or float(attr(node, "kernel_params")[2]).is_integer()
 
 
 DEGREE = condition("a whole degree", whole_degree)
@@ -272,12 +272,12 @@ DEGREE = condition("a whole degree", whole_degree)
         KERNEL,
         DEGREE,
         condition(
-            "one machine, of regression", lambda n: not attr(n, "one_class", 0) and len(attr(n, "rho")) == 1
+            "one machine, of regression", lambda n: not attr(n, "one_class") and len(attr(n, "rho")) == 1
         ),
     ),
 )
 def vector_regressor(pipe, node, x):
-    count, rho = attr(node, "n_supports", 0), float(attr(node, "rho")[0])
+    count, rho = attr(node, "n_supports"), float(attr(node, "rho")[0])
     if not count:
         held = regressor(pipe, node, "glmRegressor", x, 1)
         linear(held, np.array([attr(node, "coefficients")], np.float32).astype(np.float64), np.array([rho]))
@@ -373,7 +373,7 @@ def imputer(pipe, node, x):
     made = pipe.array(node, x.width)
     held = pipe.step("imputer", [x], made)
     held.imputedDoubleArray.vector.extend(spread(attr(node, "imputed_value_floats"), x.width).tolist())
-    held.replaceDoubleValue = attr(node, "replaced_value_float", 0.0)
+    held.replaceDoubleValue = attr(node, "replaced_value_float")
     return made
 
 
@@ -383,7 +383,7 @@ def after_classes(node: ir.Node) -> bool:
     return (
         maker is not None
         and maker.op_type == "LinearClassifier"
-        and attr(node, "norm", "MAX") == "L1"
+        and attr(node, "norm") == "L1"
         and str(attr(maker, "post_transform", "NONE")) in ("SOFTMAX", "LOGISTIC")
     )
 
@@ -396,7 +396,7 @@ def to_one(pipe, node, x):
 @models.op(f"{ML}::Normalizer", needs=(NUMBERS, plain("norm", "L1", "L2")))
 def normalizer(pipe, node, x):
     made = pipe.array(node, x.width)
-    pipe.step("normalizer", [x], made).normType = NORMS[attr(node, "norm", "MAX")]
+    pipe.step("normalizer", [x], made).normType = NORMS[attr(node, "norm")]
     return made
 
 
@@ -417,7 +417,7 @@ def one_hot_encoder(pipe, node, x):
         held.stringCategories.vector.extend(str(t) for t in texts)
     else:
         held.int64Categories.vector.extend(integers)
-    held.handleUnknown = attr(node, "zeros", 1)
+    held.handleUnknown = attr(node, "zeros")
     return made
 
 
@@ -434,11 +434,11 @@ def label_encoder(pipe, node, x):
     held = pipe.step("categoricalMapping", [x], made)
     if keys:
         held.stringToInt64Map.map.update(dict(zip(map(str, keys), attr(node, "values_int64s"), strict=True)))
-        held.int64Value = attr(node, "default_int64", -1)
+        held.int64Value = attr(node, "default_int64")
     else:
         texts = map(str, attr(node, "values_strings"))
         held.int64ToStringMap.map.update(dict(zip(attr(node, "keys_int64s"), texts, strict=True)))
-        held.strValue = str(attr(node, "default_string", "_Unused"))
+        held.strValue = str(attr(node, "default_string"))
     return made
 
 

@@ -29,9 +29,9 @@ def plain_gemm(node: ir.Node) -> bool:
     weights = const(node.inputs[1])
     if weights is None or (len(node.inputs) > 2 and node.inputs[2] is not None and bias is None):
         return False
-    units = weights.shape[0 if attr(node, "transB", 0) else 1]
+    units = weights.shape[0 if attr(node, "transB") else 1]
     return (
-        not attr(node, "transA", 0)
+        not attr(node, "transA")
         and attr(node, "alpha", 1.0) == attr(node, "beta", 1.0) == 1.0
         and (bias is None or bias.size in (1, units))
         and (bias is None or bias.ndim < 2 or bias.shape[0] == 1)
@@ -42,7 +42,7 @@ def plain_gemm(node: ir.Node) -> bool:
     "Gemm", needs=(FLOAT, condition("constant weights and bias, alpha and beta of 1, transA=0", plain_gemm))
 )
 def gemm(mil, node, x, weights, bias=None):
-    kernel = const(weights) if attr(node, "transB", 0) else np.ascontiguousarray(const(weights).T)
+    kernel = const(weights) if attr(node, "transB") else np.ascontiguousarray(const(weights).T)
     added = (
         None
         if bias is None
@@ -75,7 +75,7 @@ def window(node: ir.Node) -> tuple[list[int], list[int]]:
 
 def pads_of(node: ir.Node) -> list[int] | None:
     """Pads before and after each spatial dimension, one after the other; None where auto_pad cannot be told."""
-    kind, count = attr(node, "auto_pad", "NOTSET"), spatial(node)
+    kind, count = attr(node, "auto_pad"), spatial(node)
     if kind in ("NOTSET", "VALID"):
         given = list(attr(node, "pads") or [0] * 2 * count) if kind == "NOTSET" else [0] * 2 * count
         return [v for i in range(count) for v in (given[i], given[i + count])]
@@ -118,7 +118,7 @@ def conv(mil, node, x, weights, bias=None):
         bias=bias,
         strides=ints(strides),
         dilations=ints(dilations),
-        groups=attr(node, "group", 1),
+        groups=attr(node, "group"),
         pad_type="custom",
         pad=ints(pads_of(node)),
     )
@@ -141,7 +141,7 @@ def transposed(node: ir.Node) -> tuple[list[int], list[int]] | None:
     pads = []
     for i, (k, s, d) in enumerate(zip(kernel, strides, dilations, strict=True)):
         span = (k - 1) * d + 1
-        kind, wanted = attr(node, "auto_pad", "NOTSET"), attr(node, "output_shape")
+        kind, wanted = attr(node, "auto_pad"), attr(node, "output_shape")
         if kind in ("SAME_UPPER", "SAME_LOWER") or wanted:
             total = (dims[2 + i] - 1) * s + extra[i] + span - after[2 + i]
             if total < 0:
@@ -177,7 +177,7 @@ def conv_transpose(mil, node, x, weights, bias=None):
         bias=bias,
         strides=ints(strides),
         dilations=ints(dilations),
-        groups=attr(node, "group", 1),
+        groups=attr(node, "group"),
         pad_type="custom",
         pad=ints(pads),
         output_shape=ints(after),
@@ -192,7 +192,7 @@ def inside(node: ir.Node) -> bool:
     pairs = list(zip(pads[::2], pads[1::2], kernel, window(node)[0], strict=True))
     if any(max(a, b) >= k for a, b, k, _ in pairs):
         return False
-    return not attr(node, "ceil_mode", 0) or (
+    return not attr(node, "ceil_mode") or (
         len(kernel) < 3 and all(a == b and s <= k for a, b, k, s in pairs)
     )
 
@@ -210,7 +210,7 @@ def pool(mil, node, x, name, **more):
         strides=ints(window(node)[0]),
         pad_type="custom",
         pad=ints(pads_of(node)),
-        ceil_mode=bool(attr(node, "ceil_mode", 0)),
+        ceil_mode=bool(attr(node, "ceil_mode")),
         **more,
     )
 
@@ -221,7 +221,7 @@ def max_pool(mil, node, x):
 
 
 def no_counting_beyond(node: ir.Node) -> bool:
-    return not (attr(node, "ceil_mode", 0) and attr(node, "count_include_pad", 0))
+    return not (attr(node, "ceil_mode") and attr(node, "count_include_pad"))
 
 
 @ops.op(
@@ -229,7 +229,7 @@ def no_counting_beyond(node: ir.Node) -> bool:
     needs=(FLOAT, IMAGE, INSIDE, UNDILATED, condition("no ceil_mode where pads count", no_counting_beyond)),
 )
 def average_pool(mil, node, x):
-    return pool(mil, node, x, "avg_pool", exclude_padding_from_average=not attr(node, "count_include_pad", 0))
+    return pool(mil, node, x, "avg_pool", exclude_padding_from_average=not attr(node, "count_include_pad"))
 
 
 @ops.op(
@@ -262,7 +262,7 @@ def batch_normalization(mil, node, x, scale, bias, mean, variance):
         n: const(v).astype(kind)
         for n, v in (("gamma", scale), ("beta", bias), ("mean", mean), ("variance", variance))
     }
-    return mil.batch_norm(x=x, **parts, epsilon=mil.like(attr(node, "epsilon", 1e-5), x))
+    return mil.batch_norm(x=x, **parts, epsilon=mil.like(attr(node, "epsilon"), x))
 
 
 @ops.op(
@@ -274,7 +274,7 @@ def batch_normalization(mil, node, x, scale, bias, mean, variance):
     ),
 )
 def instance_normalization(mil, node, x, scale, bias):
-    return mil.instance_norm(x=x, gamma=scale, beta=bias, epsilon=mil.like(attr(node, "epsilon", 1e-5), x))
+    return mil.instance_norm(x=x, gamma=scale, beta=bias, epsilon=mil.like(attr(node, "epsilon"), x))
 
 
 def normalized(node: ir.Node) -> bool:
@@ -299,9 +299,9 @@ def normalized(node: ir.Node) -> bool:
 )
 def layer_normalization(mil, node, x, scale, bias=None):
     rank = rank_of(x)
-    axes = list(range(attr(node, "axis", -1) % rank, rank))
+    axes = list(range(attr(node, "axis") % rank, rank))
     return mil.layer_norm(
-        x=x, axes=ints(axes), gamma=scale, beta=bias, epsilon=mil.like(attr(node, "epsilon", 1e-5), x)
+        x=x, axes=ints(axes), gamma=scale, beta=bias, epsilon=mil.like(attr(node, "epsilon"), x)
     )
 
 
@@ -329,7 +329,7 @@ def resized(node: ir.Node) -> list[int] | None:
     before, after = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     if before is None or after is None or len(before) not in (3, 4, 5) or before[:-2] != after[:-2]:
         return None
-    if attr(node, "antialias", 0) or attr(node, "exclude_outside", 0):
+    if attr(node, "antialias") or attr(node, "exclude_outside"):
         return None
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         scales = const(node.inputs[2])
@@ -340,7 +340,7 @@ def resized(node: ir.Node) -> list[int] | None:
 
 
 def linear(node: ir.Node) -> bool:
-    place = attr(node, "coordinate_transformation_mode", "half_pixel")
+    place = attr(node, "coordinate_transformation_mode")
     if attr(node, "mode", "nearest") != "linear" or resized(node) is None:
         return False
     if place == "pytorch_half_pixel":
@@ -351,8 +351,8 @@ def linear(node: ir.Node) -> bool:
 def nearest(node: ir.Node) -> bool:
     return (
         attr(node, "mode", "nearest") == "nearest"
-        and attr(node, "coordinate_transformation_mode", "half_pixel") == "asymmetric"
-        and attr(node, "nearest_mode", "round_prefer_floor") == "floor"
+        and attr(node, "coordinate_transformation_mode") == "asymmetric"
+        and attr(node, "nearest_mode") == "floor"
         and resized(node) is not None
     )
 
@@ -362,7 +362,7 @@ def nearest(node: ir.Node) -> bool:
     needs=(FLOAT, condition("linear interpolation of the last two axes, at places Core ML has", linear)),
 )
 def resize_bilinear(mil, node, x, *rest):
-    place = attr(node, "coordinate_transformation_mode", "half_pixel")
+    place = attr(node, "coordinate_transformation_mode")
     mode = PLACES[place.removeprefix("pytorch_")]
     height, width = resized(node)
     return mil.resize_bilinear(x=x, target_size_height=height, target_size_width=width, sampling_mode=mode)
@@ -375,14 +375,14 @@ def resize_nearest(mil, node, x, *rest):
 
 
 def sampled(node: ir.Node) -> bool:
-    mode, padding = attr(node, "mode", "linear"), attr(node, "padding_mode", "zeros")
+    mode, padding = attr(node, "mode", "linear"), attr(node, "padding_mode")
     return rank_of(node.inputs[0]) == 4 and mode == "linear" and padding in ("zeros", "border", "reflection")
 
 
 @ops.op("GridSample", needs=(FLOAT, condition("bilinear sampling of an image", sampled)))
 def grid_sample(mil, node, x, grid):
-    align = bool(attr(node, "align_corners", 0))
-    padding = attr(node, "padding_mode", "zeros")
+    align = bool(attr(node, "align_corners"))
+    padding = attr(node, "padding_mode")
     reflected = "reflection" if align else "symmetric"
     return mil.resample(
         x=x,

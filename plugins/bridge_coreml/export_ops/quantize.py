@@ -22,7 +22,7 @@ SMALL = (*BYTES, "int4", "uint4")
 def stepped(node: ir.Node) -> bool:
     """A constant scale, one or one for each place of an axis, of the dtype of the real numbers; the zero point constant too."""
     scale, zero = const(node.inputs[1]), const(node.inputs[2]) if len(node.inputs) > 2 else 0
-    if scale is None or zero is None or scale.ndim > 1 or attr(node, "block_size", 0):
+    if scale is None or zero is None or scale.ndim > 1 or attr(node, "block_size"):
         return False
     real = node.inputs[0] if node.op_type == "QuantizeLinear" else node.outputs[0]
     return (
@@ -91,7 +91,7 @@ def blocked(node: ir.Node) -> bool:
 
 def scales(node: ir.Node, values: np.ndarray, rank: int) -> np.ndarray:
     """Scales or zero points with the rank of the weights."""
-    if attr(node, "block_size", 0):
+    if attr(node, "block_size"):
         return values
     places = [1] * rank
     if values.ndim and values.size > 1:
@@ -121,7 +121,7 @@ def shift_scale(mil, node, x, scale, zero_point=None):
 def stored(node: ir.Node) -> bool:
     """Constant weights with one scale, or one for each place of an axis."""
     values = [const(v) for v in node.inputs if v is not None]
-    if any(v is None for v in values) or attr(node, "block_size", 0):
+    if any(v is None for v in values) or attr(node, "block_size"):
         return False
     scale = values[1]
     return values[0].ndim > 0 and scale.ndim <= 1 and scale.dtype in (np.float32, np.float16)
@@ -135,7 +135,7 @@ def stored(node: ir.Node) -> bool:
 def dequantize(mil, node, x, scale, zero_point=None):
     weights, factor = const(x), const(scale)
     zero = np.zeros(factor.shape, weights.dtype) if zero_point is None else const(zero_point)
-    axis = attr(node, "axis", 1) % weights.ndim if factor.size > 1 else 0
+    axis = attr(node, "axis") % weights.ndim if factor.size > 1 else 0
     if factor.size == 1:
         factor, zero = factor.ravel()[0], zero.ravel()[0]
     return mil.constexpr_affine_dequantize(

@@ -46,7 +46,7 @@ def plain(node: ir.Node) -> bool:
         known
         and optional(node, 4) is None
         and not attr(node, "clip", 0)
-        and not attr(node, "layout", 0)
+        and not attr(node, "layout")
         and shape is not None
         and isinstance(shape[1], int)
         and activations(node) is not None
@@ -99,7 +99,7 @@ def weights(node: ir.Node, order: list[int], kind: Any) -> list[dict[str, np.nda
 def lstm(mil, node, x, *rest):
     """Gates are input, output, forget, cell in the hub, input, forget, output, cell in Core ML."""
     order, kind = [0, 2, 1, 3], mil.like(0, x).dtype
-    direction = attr(node, "direction", "forward")
+    direction = attr(node, "direction")
     both = direction == "bidirectional"
     sides = weights(node, order, kind)
     hidden = sides[0]["weight_hh"].shape[1]
@@ -134,7 +134,7 @@ def turned(mil: Any, value: Any, direction: str) -> Any:
 @ops.op("GRU", needs=(dtype("float"), PLAIN, ONE_WAY, attribute("linear_before_reset", 0)))
 def gru(mil, node, x, *rest):
     """Gates are update, reset, hidden in the hub, reset, hidden, update in Core ML."""
-    kind, direction = mil.like(0, x).dtype, attr(node, "direction", "forward")
+    kind, direction = mil.like(0, x).dtype, attr(node, "direction")
     given = weights(node, [1, 2, 0], kind)[0]
     gate, out = activations(node)
     y, h = mil.gru(
@@ -150,7 +150,7 @@ def gru(mil, node, x, *rest):
 
 @ops.op("RNN", needs=(dtype("float"), PLAIN, ONE_WAY))
 def rnn(mil, node, x, *rest):
-    kind, direction = mil.like(0, x).dtype, attr(node, "direction", "forward")
+    kind, direction = mil.like(0, x).dtype, attr(node, "direction")
     given = weights(node, [0], kind)[0]
     (out,) = activations(node)
     y, h = mil.rnn(

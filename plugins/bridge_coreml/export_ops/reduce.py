@@ -29,7 +29,7 @@ def axes_of(node: ir.Node) -> list[int]:
     rank = rank_of(node.inputs[0]) or 0
     axes = const(node.inputs[1]) if len(node.inputs) > 1 else None
     if axes is None or not axes.size:
-        return [] if attr(node, "noop_with_empty_axes", 0) else list(range(rank))
+        return [] if attr(node, "noop_with_empty_axes") else list(range(rank))
     return [] if rank == 0 else [int(a) % rank for a in axes.ravel()]
 
 
@@ -38,7 +38,7 @@ def reduction(names: tuple[str, ...], *needs) -> None:
         *names, needs=(*needs, TENSOR, constant(1, "axes"), condition("axes", lambda n: bool(axes_of(n))))
     )
     def reduce(mil, node, x, axes=None):
-        keep = bool(attr(node, "keepdims", 1))
+        keep = bool(attr(node, "keepdims"))
         return getattr(mil, NAMES[node.op_type])(x=x, axes=ints(axes_of(node)), keep_dims=keep)
 
 
@@ -53,26 +53,26 @@ reduction(("ReduceMax", "ReduceMin"), dtype(*SMALL))
     needs=(dtype("bool"), TENSOR, constant(1, "axes"), condition("axes", lambda n: bool(axes_of(n)))),
 )
 def reduce_truth(mil, node, x, axes=None):
-    name, keep = NAMES[node.op_type], bool(attr(node, "keepdims", 1))
+    name, keep = NAMES[node.op_type], bool(attr(node, "keepdims"))
     return mil.as_numbers(x, lambda v: getattr(mil, name)(x=v, axes=ints(axes_of(node)), keep_dims=keep))
 
 
 @ops.op("ArgMax", "ArgMin", needs=(dtype(*FLOATS, *INTS, *SMALL), TENSOR, attribute("select_last_index", 0)))
 def arg_extreme(mil, node, x):
     name = "reduce_argmax" if node.op_type == "ArgMax" else "reduce_argmin"
-    return getattr(mil, name)(x=x, axis=axis_of(node), keep_dims=bool(attr(node, "keepdims", 1)))
+    return getattr(mil, name)(x=x, axis=axis_of(node), keep_dims=bool(attr(node, "keepdims")))
 
 
 @ops.op("CumSum", needs=(dtype(*FLOATS, *INTS), TENSOR, constant(1, "axis")))
 def cum_sum(mil, node, x, axis):
     place = int(const(axis).item()) % rank_of(x)
     return mil.cumsum(
-        x=x, axis=place, exclusive=bool(attr(node, "exclusive", 0)), reverse=bool(attr(node, "reverse", 0))
+        x=x, axis=place, exclusive=bool(attr(node, "exclusive")), reverse=bool(attr(node, "reverse"))
     )
 
 
 @ops.op("TopK", needs=(dtype(*FLOATS, *INTS, *SMALL), TENSOR, constant(1, "k")))
 def top_k(mil, node, x, k):
     return mil.topk(
-        x=x, k=int(const(k).item()), axis=axis_of(node, -1), ascending=not attr(node, "largest", 1)
+        x=x, k=int(const(k).item()), axis=axis_of(node, -1), ascending=not attr(node, "largest")
     )

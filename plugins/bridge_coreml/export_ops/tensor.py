@@ -277,7 +277,7 @@ def scattered(mil, data, updates, operate):
 
 @ops.op("ScatterND", needs=(*SCATTERED, ROWS))
 def scatter_nd(mil, node, data, indices, updates):
-    mode, places = MODES[attr(node, "reduction", "none")], wrapped_rows(mil, data, indices)
+    mode, places = MODES[attr(node, "reduction")], wrapped_rows(mil, data, indices)
     return scattered(
         mil, data, updates, lambda d, u: mil.scatter_nd(data=d, indices=places, updates=u, mode=mode)
     )
@@ -285,7 +285,7 @@ def scatter_nd(mil, node, data, indices, updates):
 
 @ops.op("ScatterElements", needs=SCATTERED)
 def scatter_elements(mil, node, data, indices, updates):
-    axis, mode = axis_of(node), MODES[attr(node, "reduction", "none")]
+    axis, mode = axis_of(node), MODES[attr(node, "reduction")]
     places = positive(mil, data, indices, axis)
     return scattered(
         mil,
@@ -389,7 +389,7 @@ def paddable(node: ir.Node) -> bool:
     ),
 )
 def pad(mil, node, x, pads, value=None, axes=None):
-    found, mode = pads_of(node), attr(node, "mode", "constant")
+    found, mode = pads_of(node), attr(node, "mode")
     if not found.any():
         return mil.identity(x=x)
     number = float(const(value).item()) if value is not None and mode == "constant" else 0.0
@@ -426,7 +426,7 @@ def pad_whole(mil, node, x, pads, value=None, axes=None):
 
 @ops.op("Shape", needs=(RANKED, TENSOR, MOVED))
 def shape(mil, node, x):
-    start, end = attr(node, "start", 0), attr(node, "end")
+    start, end = attr(node, "start"), attr(node, "end")
     rank = rank_of(x)
     first, last = (max(min(v + rank if v < 0 else v, rank), 0) for v in (start, rank if end is None else end))
     made = mil.shape(x=x)
@@ -448,7 +448,7 @@ def non_zero(mil, node, x):
 @ops.op("ReverseSequence", needs=(MOVED, RANKED, in_range(1)))
 def reverse_sequence(mil, node, x, lengths):
     return mil.reverse_sequence(
-        x=x, lengths=lengths, seq_axis=attr(node, "time_axis", 0), batch_axis=attr(node, "batch_axis", 1)
+        x=x, lengths=lengths, seq_axis=attr(node, "time_axis"), batch_axis=attr(node, "batch_axis")
     )
 
 
@@ -458,7 +458,7 @@ IMAGE = condition("two spatial dimensions", lambda n: rank_of(n.inputs[0]) == 4)
 @ops.op("DepthToSpace", needs=(dtype(*FLOATS), IMAGE))
 def depth_to_space(mil, node, x):
     size = attr(node, "blocksize")
-    if attr(node, "mode", "DCR") == "CRD":
+    if attr(node, "mode") == "CRD":
         return mil.pixel_shuffle(x=x, upscale_factor=size)
     return mil.depth_to_space(x=x, block_size=size)
 
@@ -487,7 +487,7 @@ def _band(node: ir.Node) -> tuple[int, int] | None:
     if given is not None and const(given) is None:
         return None
     k = 0 if given is None else int(const(given).item())
-    if attr(node, "upper", 1):
+    if attr(node, "upper"):
         return (-k, -1) if k <= 0 else None
     return (-1, k) if k >= 0 else None
 

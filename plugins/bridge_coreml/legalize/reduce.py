@@ -50,7 +50,7 @@ def reduce(op, node, x, axes):
         stride = op.Mul(stride, length)
     start = op.Expand(op.const(number, x.dtype), stride)
     flat = op.ScatterElements(start, places, op.Reshape(x, [-1]), axis=0, reduction=mode)
-    if attr(node, "keepdims", 1):
+    if attr(node, "keepdims"):
         made = op.Reshape(flat, result)
         made.shape = ir.Shape([None] * rank)
         return made
@@ -78,7 +78,7 @@ def _kept(op: Any, axes: ir.Value, sizes: list[int]) -> tuple[Any, Any]:
 @native.op("ReduceMean", needs=(dtype(*FLOATS), RUNNING, STATIC))
 def mean(op, node, x, axes):
     _, result = _kept(op, axes, shape_of(x) or [])
-    total = op.ReduceSum(x, axes, keepdims=attr(node, "keepdims", 1))
+    total = op.ReduceSum(x, axes, keepdims=attr(node, "keepdims"))
     count = op.ReduceProd(result, [0], keepdims=0)
     whole = op.const(float(np.prod(shape_of(x) or [1])), x.dtype)
     return op.Div(total, op.Div(whole, op.Cast(count, to=int(x.dtype))))

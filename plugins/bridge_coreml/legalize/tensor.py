@@ -139,8 +139,8 @@ def pad_at_run_time(op, node, x, pads, value=None, axes=None):
 )
 def top_k(op, node, x, k):
     """All of them in order, of which the first k are taken."""
-    axis = attr(node, "axis", -1) % (rank_of(x) or 1)
-    kept = {"axis": axis, "largest": attr(node, "largest", 1), "sorted": 1}
+    axis = attr(node, "axis") % (rank_of(x) or 1)
+    kept = {"axis": axis, "largest": attr(node, "largest"), "sorted": 1}
     values, places = op.TopK(x, op.const(np.array([_along(node)], np.int64)), **kept, _outputs=2)
     return tuple(op.Slice(v, [0], k, [axis]) for v in (values, places))
 

@@ -139,7 +139,7 @@ LARGEST = 1.7976931348623157e308
 @ops.op("IsInf")
 def is_infinite(doc, node, x):
     """Beyond the largest double, on the sides asked for."""
-    high, low = attr(node, "detect_positive", 1), attr(node, "detect_negative", 1)
+    high, low = attr(node, "detect_positive"), attr(node, "detect_negative")
     items = []
     for a in x.items:
         above = doc.compare("greaterThan", a, LARGEST)

@@ -190,7 +190,7 @@ KERNELS = {
 }
 
 
-@ops.op(f"{ML}::SVMRegressor", needs=(MATRIX, attribute("post_transform", "NONE"), condition("support vectors", lambda n: attr(n, "n_supports", 0) > 0)))  # fmt: skip
+@ops.op(f"{ML}::SVMRegressor", needs=(MATRIX, attribute("post_transform", "NONE"), condition("support vectors", lambda n: attr(n, "n_supports") > 0)))  # fmt: skip
 def svm_regressor(doc, node, x):
     """Σ coefficient · K(vector, x) + rho; of one class, whether that is positive."""
     vectors = np.array(attr(node, "support_vectors"), np.float32).reshape(attr(node, "n_supports"), -1)
@@ -203,11 +203,11 @@ def svm_regressor(doc, node, x):
         "SIGMOID": ("gamma", "coef0"),
         "POLY": ("gamma", "coef0", "degree"),
     }
-    kind = attr(node, "kernel_type", "LINEAR")
+    kind = attr(node, "kernel_type")
     kernel = etree.Element(KERNELS[kind], {k: literal(settings[k]) for k in used[kind]})
     rho = float((attr(node, "rho") or [0.0])[0])
     [value] = machine(doc, doc.columns(x), kernel, vectors, weights, rho)
-    if attr(node, "one_class", 0):
+    if attr(node, "one_class"):
         value = doc.choose(doc.compare("greaterThan", value, 0.0), 1.0, -1.0)
     return Cols([value])
 
@@ -227,7 +227,7 @@ def one_hot(doc, node, x):
     listed = [entry if isinstance(entry, str) else int(entry) for entry in categories(node)]
     hits = [doc.compare("equal", column, value) for value in listed]
     known: Any = True
-    if not attr(node, "zeros", 1):
+    if not attr(node, "zeros"):
         known = functools.reduce(lambda a, b: doc.apply("or", a, b, kind="boolean"), hits)
     for hit in hits:
         items.append(doc.choose(known, doc.choose(hit, 1.0, 0.0), math.nan))

@@ -48,8 +48,8 @@ def matmul(doc, node, x, weights):
     ),
 )  # fmt: skip
 def gemm(doc, node, x, weights, bias=None):
-    weights = (weights.T if attr(node, "transB", 0) else weights) * attr(node, "alpha", 1.0)
-    given = repeated(bias) * attr(node, "beta", 1.0) if isinstance(bias, np.ndarray) else None
+    weights = (weights.T if attr(node, "transB") else weights) * attr(node, "alpha")
+    given = repeated(bias) * attr(node, "beta") if isinstance(bias, np.ndarray) else None
     return linear(doc, x, weights, given)
 
 
@@ -72,7 +72,7 @@ def reduction(doc, node, x, axes):
         found = doc.apply("/", found, float(len(items)))
     if name == "ReduceL2":
         found = doc.apply("sqrt", found)
-    return Cols([found], not attr(node, "keepdims", 1))
+    return Cols([found], not attr(node, "keepdims"))
 
 
 def best(doc, items, function):
@@ -87,7 +87,7 @@ def best(doc, items, function):
 @ops.op("ArgMax", "ArgMin", needs=(across(0), attribute("select_last_index", 0)))
 def place_of_best(doc, node, x):
     function = "greaterOrEqual" if node.op_type == "ArgMax" else "lessOrEqual"
-    return Cols([best(doc, x.items, function)[1]], not attr(node, "keepdims", 1))
+    return Cols([best(doc, x.items, function)[1]], not attr(node, "keepdims"))
 
 
 @ops.op("Softmax", needs=(across(-1),))

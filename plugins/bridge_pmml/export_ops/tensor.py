@@ -17,7 +17,7 @@ ops = OpTable("PMML export: tensor")
 def kept(node) -> bool:
     """A shape of records with the same number of columns: [N, F] stays, [N, 1] and [N] and [1, N] are one column."""
     wanted = const(node.inputs[1])
-    if wanted is None or attr(node, "allowzero", 0):
+    if wanted is None or attr(node, "allowzero"):
         return False
     target, shape = [int(d) for d in wanted.ravel()], node.inputs[0].shape
     if picked(node.inputs[0]):
@@ -61,7 +61,7 @@ def reshape(doc, node, x, shape):
     return Cols(x.items, shape.size == 1)
 
 
-@ops.op("Flatten", needs=(condition("axis=1 of a matrix of records", lambda n: hub.rank_of(n.inputs[0]) == 2 and attr(n, "axis", 1) == 1),))  # fmt: skip
+@ops.op("Flatten", needs=(condition("axis=1 of a matrix of records", lambda n: hub.rank_of(n.inputs[0]) == 2 and attr(n, "axis") == 1),))  # fmt: skip
 def flatten(doc, node, x):
     return x
 

@@ -139,7 +139,7 @@ def clip(tf, node, x, low=None, high=None):
 
 @ops.op("LeakyRelu", needs=(kernel("LeakyRelu"), dtype(*REAL)))
 def leaky_relu(tf, node, x):
-    return tf.LeakyRelu(x, alpha=attr(node, "alpha", 0.01))
+    return tf.LeakyRelu(x, alpha=attr(node, "alpha"))
 
 
 @ops.op("Elu", needs=(kernel("Elu"), attribute("alpha", 1.0)))
@@ -158,7 +158,7 @@ def softmax(tf, node, x):
     return last(tf, x, axis_of(node, -1), lambda v: tf.call(node.op_type, v))
 
 
-BOTH = condition("both signs", lambda n: attr(n, "detect_positive", 1) == attr(n, "detect_negative", 1) == 1)
+BOTH = condition("both signs", lambda n: attr(n, "detect_positive") == attr(n, "detect_negative") == 1)
 
 
 @ops.op("IsInf", needs=(kernel("IsInf"), BOTH))
@@ -207,7 +207,7 @@ def cast(tf, node, x):
 
 def _to_eight_bits(tf: Any, node: ir.Node, x: ir.Value, target: ir.DataType) -> Any:
     """Beyond the largest number is the largest when saturating, else NaN or infinity."""
-    if attr(node, "saturate", 1):
+    if attr(node, "saturate"):
         import ml_dtypes
 
         top = x.dtype.numpy().type(ml_dtypes.finfo(target.numpy()).max)

@@ -95,7 +95,7 @@ def filters(tf: Any, node: ir.Node) -> Any:
 @ops.op("bridge.nhwc::Conv", needs=(RANKED,))
 def conv(tf, node, x, weights, bias=None):
     """One filter for each channel as a depthwise convolution, other groups one by one."""
-    rank, group = rank_of(x), attr(node, "group", 1)
+    rank, group = rank_of(x), attr(node, "group")
     strides, dilations = _wide(spatial(node, "strides")), _wide(spatial(node, "dilations"))
     word, pads = padding(node, x)
     source = _two(tf, padded(tf, x, pads), rank)
@@ -134,7 +134,7 @@ def _another_channel(tf: Any, x: Any, weights: Any, rank: int, group: int) -> tu
 @ops.op("bridge.nhwc::ConvTranspose", needs=(RANKED,))
 def conv_transpose(tf, node, x, weights, bias=None):
     """The gradient of a convolution, cut to the padding asked for."""
-    rank, group = rank_of(x), attr(node, "group", 1)
+    rank, group = rank_of(x), attr(node, "group")
     strides, dilations = spatial(node, "strides"), [1] * (rank - 2)
     begin, sizes, whole = transposed_pads(tf, node, x, weights)
     turned = filters(tf, node)
@@ -183,14 +183,14 @@ def average_pool(tf, node, x):
     made = pooled(x, pads)
     own = attr(node, "pads") or [0] * 2 * len(sizes)
     declared = list(zip(own[: len(sizes)], own[len(sizes) :], strict=True))
-    counted = attr(node, "count_include_pad", 0)
+    counted = attr(node, "count_include_pad")
     if not any(map(any, pads)) or (counted and pads == declared):
         return made
     inner = (
         [(0, 0)] * len(sizes)
         if not counted
         else declared
-        if attr(node, "auto_pad", "NOTSET") == "NOTSET"
+        if attr(node, "auto_pad") == "NOTSET"
         else pads
     )
     outer = [(a - b, c - d) for (a, c), (b, d) in zip(pads, inner, strict=True)]
@@ -218,7 +218,7 @@ LAST = condition("channels last", lambda n: n.metadata_props.get("bridge.layout"
 
 @ops.op("Resize", needs=(LAST, attribute("mode", "linear")))
 def resize_bilinear(tf, node, x, *rest):
-    mode = attr(node, "coordinate_transformation_mode", "half_pixel")
+    mode = attr(node, "coordinate_transformation_mode")
     size = np.array(shape_of(node.outputs[0])[1:3], np.int32)
     return tf.ResizeBilinear(
         x, size, align_corners=mode == "align_corners", half_pixel_centers=mode == "half_pixel"
@@ -240,7 +240,7 @@ def non_max_suppression(tf, node, boxes, scores, most=None, overlap=None, thresh
     api = tf.api
     batches, classes, count = shape_of(scores)
     corners = tf.tensor(boxes)
-    if attr(node, "center_point_box", 0):
+    if attr(node, "center_point_box"):
         x, y, w, h = api.unstack(corners, axis=2)
         corners = api.stack([y - h / 2, x - w / 2, y + h / 2, x + w / 2], 2)
     scalar = np.zeros(0, np.int32)

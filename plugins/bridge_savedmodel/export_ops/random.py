@@ -51,4 +51,4 @@ def uniform(tf, node, *like):
 @ops.op("Multinomial")
 def multinomial(tf, node, x):
     kind = tf.dtype(attr(node, "dtype", int(T.INT32)))
-    return tf.Multinomial(x, attr(node, "sample_size", 1), seed=_seed(node), output_dtype=kind)
+    return tf.Multinomial(x, attr(node, "sample_size"), seed=_seed(node), output_dtype=kind)

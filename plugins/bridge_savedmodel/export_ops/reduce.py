@@ -33,7 +33,7 @@ def axes_of(node: ir.Node) -> Any:
     if axes is None or shape_of(axes) == [0]:
         return (
             None
-            if attr(node, "noop_with_empty_axes", 0)
+            if attr(node, "noop_with_empty_axes")
             else np.arange(rank_of(node.inputs[0]), dtype=np.int32)
         )
     known = const(axes)
@@ -49,7 +49,7 @@ def reduction(hub_name: str, native: str, *kinds: str) -> None:
         return (
             tf.Identity(x)
             if axes is None
-            else tf.call(native, x, axes, keep_dims=bool(attr(node, "keepdims", 1)))
+            else tf.call(native, x, axes, keep_dims=bool(attr(node, "keepdims")))
         )
 
 
@@ -66,7 +66,7 @@ reduction("ReduceMin", "All", "bool")
 def arg_max(tf, node, x):
     axis = axis_of(node)
     found = tf.call(node.op_type, x, np.int64(axis), output_type=tf.api.int64)
-    return tf.ExpandDims(found, axis) if attr(node, "keepdims", 1) else found
+    return tf.ExpandDims(found, axis) if attr(node, "keepdims") else found
 
 
 @ops.op("CumSum", "CumProd", needs=(kernel("Cumsum", T=0),))

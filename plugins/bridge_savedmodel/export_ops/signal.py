@@ -53,7 +53,7 @@ def dft(tf, node, x, length=None, axis=None):
         np.arange(rank, dtype=np.int32), api.stack([[place], [rank - 1]]), api.stack([rank - 1, place])
     )
     signal = tf.Transpose(_complex(tf, tf.tensor(x), x.shape[-1]), order)
-    have, inverse, half = api.shape(signal)[-1], attr(node, "inverse", 0), attr(node, "onesided", 0)
+    have, inverse, half = api.shape(signal)[-1], attr(node, "inverse"), attr(node, "onesided")
     if inverse and half:
         wanted = 2 * (have - 1) if length is None else _scalar(tf, length)
         kind = api.float32 if signal.dtype == api.complex64 else api.float64
@@ -77,4 +77,4 @@ def stft(tf, node, x, step, window=None, length=None):
     if window is not None:
         frames = frames * api.cast(tf.tensor(window), frames.dtype)
     made = tf.FFT(frames)
-    return _real(tf, made[..., : size // 2 + 1] if attr(node, "onesided", 1) else made)
+    return _real(tf, made[..., : size // 2 + 1] if attr(node, "onesided") else made)

@@ -35,14 +35,14 @@ def size(tf, node, x):
         RANKED,
         condition(
             "a result of known rank, or allowzero",
-            lambda n: attr(n, "allowzero", 0) or shape_of(n.inputs[1]) is not None,
+            lambda n: attr(n, "allowzero") or shape_of(n.inputs[1]) is not None,
         ),
     ),
 )
 def reshape(tf, node, x, target):
     """A zero is the length the input has there."""
     sizes = known(target)
-    if attr(node, "allowzero", 0) or (sizes is not None and 0 not in sizes):
+    if attr(node, "allowzero") or (sizes is not None and 0 not in sizes):
         return tf.Reshape(x, target if sizes is None else np.array(sizes, np.int64))
     if sizes is not None:
         own = tf.lengths(x)
@@ -55,7 +55,7 @@ def reshape(tf, node, x, target):
 
 @ops.op("Flatten", needs=(RANKED,))
 def flatten(tf, node, x):
-    axis, rank = attr(node, "axis", 1), rank_of(x)
+    axis, rank = attr(node, "axis"), rank_of(x)
     sizes = tf.lengths(x)
     axis = axis + rank if axis < 0 else axis
     return tf.Reshape(x, tf.vector([_product(tf, sizes[:axis]), _product(tf, sizes[axis:])]))
@@ -226,7 +226,7 @@ def _scatters(node: ir.Node) -> bool:
 
 @ops.op("ScatterND", needs=(RANKED, DEPTH, condition("a reduction and dtype TensorFlow has", _scatters)))
 def scatter_nd(tf, node, x, indices, updates):
-    native = "TensorScatter" + SCATTER[attr(node, "reduction", "none")]
+    native = "TensorScatter" + SCATTER[attr(node, "reduction")]
     return tf.call(native, x, _wrapped_many(tf, x, indices), updates)
 
 
@@ -333,7 +333,7 @@ def _turned(tf: Any, x: Any, dtype: ir.DataType) -> Any:
 @ops.op("TopK", needs=(RANKED, kernel("TopKV2", T=0), dtype(*REAL, *INTEGERS)))
 def top_k(tf, node, x, k):
     largest, count = (
-        attr(node, "largest", 1),
+        attr(node, "largest"),
         tf.Cast(tf.Reshape(k, np.zeros(0, np.int32)), DstT=tf.api.int32),
     )
 
@@ -356,7 +356,7 @@ def non_zero(tf, node, x):
 @ops.op("ReverseSequence", needs=(kernel("ReverseSequence", T=0),))
 def reverse_sequence(tf, node, x, lengths):
     return tf.ReverseSequence(
-        x, lengths, seq_dim=attr(node, "time_axis", 0), batch_dim=attr(node, "batch_axis", 1)
+        x, lengths, seq_dim=attr(node, "time_axis"), batch_dim=attr(node, "batch_axis")
     )
 
 
@@ -370,7 +370,7 @@ def unique(tf, node, x):
     total = tf.Size(counts, out_type=api.int64)
     places = api.range(api.size(inverse, api.int64))
     first = tf.UnsortedSegmentMin(places, inverse, total)
-    if attr(node, "sorted", 1):
+    if attr(node, "sorted"):
         order = tf.Cast(_sorted_order(tf, values, along, x.dtype), DstT=api.int64)
         values = tf.GatherV2(values, order, along)
         first, counts = (tf.GatherV2(v, order, 0) for v in (first, counts))

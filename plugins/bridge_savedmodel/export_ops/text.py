@@ -46,9 +46,9 @@ def string_split(tf, node, x):
 @ops.op("StringNormalizer")
 def string_normalizer(tf, node, x):
     """Without stopwords, then in the case asked for; an empty string where nothing is left."""
-    action, stop = attr(node, "case_change_action", "NONE"), attr(node, "stopwords") or []
+    action, stop = attr(node, "case_change_action"), attr(node, "stopwords") or []
     cases = {"LOWER": tf.StringLower, "UPPER": tf.StringUpper}
-    strict = attr(node, "is_case_sensitive", 0)
+    strict = attr(node, "is_case_sensitive")
     compared = x if strict else tf.StringLower(x, encoding="utf-8")
     rows = len(node.inputs[0].shape) == 2
     if stop:

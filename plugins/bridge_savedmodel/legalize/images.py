@@ -46,7 +46,7 @@ def _weights(node: ir.Node, x: ir.Value) -> bool:
 
 def _conv(node: ir.Node, x: ir.Value) -> bool:
     """Not a dilated one of three dimensions: TensorFlow's kernel ends the process on some."""
-    group = attr(node, "group", 1)
+    group = attr(node, "group")
     if rank_of(x) == 5 and set(attr(node, "dilations") or [1]) != {1}:
         return False
     if group > 1 and not computes("DepthwiseConv2dNative", {"T": x.dtype}):
@@ -77,7 +77,7 @@ def _blocks(node: ir.Node, x: ir.Value) -> bool:
 def _resize(node: ir.Node, x: ir.Value) -> bool:
     """What ResizeBilinear and ResizeNearestNeighbor compute."""
     given, y = [*node.inputs, None, None][1:4], shape_of(node.outputs[0])
-    plain = attr(node, "antialias", 0) == attr(node, "exclude_outside", 0) == 0
+    plain = attr(node, "antialias") == attr(node, "exclude_outside") == 0
     if rank_of(x) != 4 or y is None or given[0] is not None or not plain:
         return False
     size = shape_of(x)
@@ -89,9 +89,9 @@ def _resize(node: ir.Node, x: ir.Value) -> bool:
         pairs = [] if scales is None else list(zip(axes, scales, strict=True))
         if scales is None or not all(math.isclose(y[a] / size[a], s, rel_tol=1e-6) for a, s in pairs):
             return False
-    elif attr(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
+    elif attr(node, "keep_aspect_ratio_policy") != "stretch":
         return False
-    mode, how = attr(node, "coordinate_transformation_mode", "half_pixel"), attr(node, "mode", "nearest")
+    mode, how = attr(node, "coordinate_transformation_mode"), attr(node, "mode", "nearest")
     if how == "linear":
         return mode in ("half_pixel", "asymmetric", "align_corners")
     return how == "nearest" and mode == "asymmetric" and attr(node, "nearest_mode", "") == "floor"

@@ -18,7 +18,7 @@ EIGHT = (T.FLOAT8E4M3FN, T.FLOAT8E5M2)
 BOUNDS = {T.INT4: (-8, 7), T.UINT4: (0, 15)}
 RANKED = condition("inputs of known rank", lambda n: all(v is None or v.shape is not None for v in n.inputs))
 WHOLE_BLOCKS = condition(
-    "one scale, or one for each place of the axis", lambda n: not attr(n, "block_size", 0)
+    "one scale, or one for each place of the axis", lambda n: not attr(n, "block_size")
 )
 
 
@@ -36,13 +36,13 @@ def dequantize(op, node, x, scale, zero=None):
 @native.op("QuantizeLinear", needs=(dtype("float", "float16", "bfloat16"), RANKED, WHOLE_BLOCKS))
 def quantize(op, node, x, scale, zero=None):
     target = node.outputs[0].dtype
-    if target not in (*EIGHT, *BOUNDS) or attr(node, "precision", 0) not in (0, 1):
+    if target not in (*EIGHT, *BOUNDS) or attr(node, "precision") not in (0, 1):
         return NotImplemented
     values = op.Div(_cast(op, x, 1), _placed(op, node, x, _cast(op, scale, 1)))
     offset = None if zero is None else _placed(op, node, x, op.Cast(zero, to=1))
     if target in EIGHT:
         values = values if offset is None else op.Add(values, offset)
-        return op.Cast(values, to=int(target), saturate=attr(node, "saturate", 1))
+        return op.Cast(values, to=int(target), saturate=attr(node, "saturate"))
     low, high = BOUNDS[target]
     values = op.Round(values) if offset is None else op.Add(op.Round(values), offset)
     return op.Cast(op.Cast(op.Min(op.Max(values, float(low)), float(high)), to=6), to=int(target))

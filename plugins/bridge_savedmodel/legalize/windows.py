@@ -22,7 +22,7 @@ def pads_of(node: ir.Node, sizes: list[Any], spans: list[int]) -> Pads | None:
     """Padding before and after each spatial dimension, what ceil_mode adds included; None where it depends on lengths
     known at run time alone."""
     count = len(sizes)
-    strides, auto = attr(node, "strides") or [1] * count, attr(node, "auto_pad", "NOTSET")
+    strides, auto = attr(node, "strides") or [1] * count, attr(node, "auto_pad")
     given = attr(node, "pads") or [0] * 2 * count
     made = []
     for i, (size, span, stride) in enumerate(zip(sizes, spans, strides, strict=True)):
@@ -35,7 +35,7 @@ def pads_of(node: ir.Node, sizes: list[Any], spans: list[int]) -> Pads | None:
             total = span - 1 if stride == 1 else max((-(-size // stride) - 1) * stride + span - size, 0)
             small = total // 2
             before, after = (small, total - small) if auto == "SAME_UPPER" else (total - small, small)
-        elif attr(node, "ceil_mode", 0) and stride != 1:
+        elif attr(node, "ceil_mode") and stride != 1:
             if not isinstance(size, int):
                 return None
             places = -(-(size + before + after - span) // stride) + 1
@@ -55,7 +55,7 @@ def transposed_pads(
     strides, kernel = attr(node, "strides") or [1] * count, [int(d) for d in list(weights.shape)[2:]]  # type: ignore[arg-type]
     dilations = attr(node, "dilations") or [1] * count
     pads, more = attr(node, "pads") or [0] * 2 * count, attr(node, "output_padding") or [0] * count
-    auto, asked = attr(node, "auto_pad", "NOTSET"), attr(node, "output_shape")
+    auto, asked = attr(node, "auto_pad"), attr(node, "output_shape")
     begins, sizes, wholes = [], [], []
     for i, length in enumerate(tf.lengths(x)[1:-1]):
         span = (kernel[i] - 1) * dilations[i] + 1
@@ -97,14 +97,14 @@ def transposes(node: ir.Node, x: ir.Value) -> bool:
     if min(pads, default=0) < 0:
         return False
     if asked is None and all(m < s for m, s in zip(more, strides, strict=True)):
-        return not attr(node, "auto_pad", "NOTSET").startswith("SAME") or _same_fits(node, dims, strides)
+        return not attr(node, "auto_pad").startswith("SAME") or _same_fits(node, dims, strides)
     if asked is None:
         return False
     dilations = attr(node, "dilations") or [1] * count
     for i, length in enumerate(list(x.shape)[2:]):  # type: ignore[arg-type]
         whole = (int(length) - 1) * strides[i] + (int(dims[i]) - 1) * dilations[i] + 1
         total = max(whole + more[i] - asked[i], 0)
-        before = total // 2 if attr(node, "auto_pad", "NOTSET") == "SAME_UPPER" else total - total // 2
+        before = total // 2 if attr(node, "auto_pad") == "SAME_UPPER" else total - total // 2
         if before + asked[i] - whole >= strides[i]:
             return False
     return True

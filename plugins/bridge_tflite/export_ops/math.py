@@ -123,7 +123,7 @@ def minimum(tfl, node, x, y):
 
 @ops.op("LeakyRelu", needs=(FLOAT,))
 def leaky_relu(tfl, node, x):
-    tfl.LEAKY_RELU(x, alpha=attr(node, "alpha", 0.01))
+    tfl.LEAKY_RELU(x, alpha=attr(node, "alpha"))
 
 
 @ops.op("Elu", needs=(FLOAT, attribute("alpha", 1.0)))
@@ -133,7 +133,7 @@ def elu(tfl, node, x):
 
 @ops.op("Gelu", needs=(FLOAT,))
 def gelu(tfl, node, x):
-    tfl.GELU(x, approximate=attr(node, "approximate", "none") == "tanh")
+    tfl.GELU(x, approximate=attr(node, "approximate") == "tanh")
 
 
 def last_axis(node: ir.Node) -> bool:

@@ -83,7 +83,7 @@ def convolve(tfl, node, x, kernel, layer):
     """DEPTHWISE_CONV_2D where each channel has filters of its own, else CONV_2D; `layer(turned kernel, axis of its output channels)` gives
     the weights and bias to write."""
     strides, dilations = spatial(node, "strides", 1), spatial(node, "dilations", 1)
-    group = attr(node, "group", 1)
+    group = attr(node, "group")
     common = {
         "padding": padding(node),
         "stride_h": strides[0],
@@ -211,7 +211,7 @@ LAST = condition(
 
 @ops.op("Resize", needs=(LAST, attribute("mode", "linear")))
 def resize_bilinear(tfl, node, x, *rest):
-    mode = attr(node, "coordinate_transformation_mode", "half_pixel")
+    mode = attr(node, "coordinate_transformation_mode")
     size = i32(shape_of(node.outputs[0])[1:3])
     tfl.RESIZE_BILINEAR(
         x, size, align_corners=mode == "align_corners", half_pixel_centers=mode == "half_pixel"

@@ -26,7 +26,7 @@ def reduces_all(node: ir.Node) -> bool:
 
 def really_reduces(node: ir.Node) -> bool:
     axes = node.inputs[1] if len(node.inputs) > 1 else None
-    return not attr(node, "noop_with_empty_axes", 0) or (shape_of(axes) or [0])[0] > 0
+    return not attr(node, "noop_with_empty_axes") or (shape_of(axes) or [0])[0] > 0
 
 
 def int32_axes(node: ir.Node) -> bool:
@@ -46,11 +46,11 @@ def reduction(hub_name: str, native: str, limit: int, *dtypes: str) -> None:
 
     @ops.op(hub_name, needs=(*needs, constant(1, "axes")))
     def reduce(tfl, node, x, axes=None):
-        tfl.add(native, x, reduced_axes(node), keep_dims=bool(attr(node, "keepdims", 1)))
+        tfl.add(native, x, reduced_axes(node), keep_dims=bool(attr(node, "keepdims")))
 
     @ops.op(hub_name, needs=(*needs, condition("int32 axes, not empty", int32_axes)))
     def reduce_over_runtime_axes(tfl, node, x, axes):
-        tfl.add(native, x, axes, keep_dims=bool(attr(node, "keepdims", 1)))
+        tfl.add(native, x, axes, keep_dims=bool(attr(node, "keepdims")))
 
 
 reduction("ReduceMean", "MEAN", 6, "float")
@@ -89,6 +89,6 @@ def cum_sum(tfl, node, x, axis):
     tfl.CUMSUM(
         x,
         axis if known is None else i32(known).reshape(()),
-        exclusive=bool(attr(node, "exclusive", 0)),
-        reverse=bool(attr(node, "reverse", 0)),
+        exclusive=bool(attr(node, "exclusive")),
+        reverse=bool(attr(node, "reverse")),
     )

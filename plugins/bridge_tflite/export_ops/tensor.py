@@ -203,7 +203,7 @@ def reverse(tfl, node, x):
 @ops.op("ReverseSequence", needs=(dtype("float", "int16", "uint8", *INDEX), max_rank(8)))
 def reverse_sequence(tfl, node, x, lengths):
     tfl.REVERSE_SEQUENCE(
-        x, lengths, seq_dim=attr(node, "time_axis", 0), batch_dim=attr(node, "batch_axis", 1)
+        x, lengths, seq_dim=attr(node, "time_axis"), batch_dim=attr(node, "batch_axis")
     )
 
 

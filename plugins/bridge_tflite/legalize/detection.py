@@ -36,7 +36,7 @@ def non_max_suppression(op, node, boxes, scores, most=None, overlap=None, thresh
     LiteRT suppresses from the threshold on, ONNX above it: the threshold is the next float32.
     """
     batches, classes, count = lengths(op, scores)
-    if attr(node, "center_point_box", 0):
+    if attr(node, "center_point_box"):
         x, y, w, h = (op.Slice(boxes, [i], [i + 1], [2]) for i in range(4))
         half = op.Mul(w, 0.5), op.Mul(h, 0.5)
         boxes = op.Concat(

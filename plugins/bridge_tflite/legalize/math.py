@@ -59,7 +59,7 @@ def squared_difference(op, node, x, y):
 @native.op(
     "Mod",
     needs=(
-        condition("fmod=0", lambda n: not attr(n, "fmod", 0)),
+        condition("fmod=0", lambda n: not attr(n, "fmod")),
         dtype("float", "int8", "int16", "int32", "int64"),
     ),
 )

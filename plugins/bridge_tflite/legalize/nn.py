@@ -186,9 +186,9 @@ def local_response(op, node, x):
         _dtype=x.dtype,
         _shape=turned.shape,
         radius=size // 2,
-        alpha=attr(node, "alpha", 1e-4) / size,
-        beta=attr(node, "beta", 0.75),
-        bias=attr(node, "bias", 1.0),
+        alpha=attr(node, "alpha") / size,
+        beta=attr(node, "beta"),
+        bias=attr(node, "bias"),
     )
     return op.Transpose(made, perm=[0, 3, 1, 2])
 
@@ -233,7 +233,7 @@ def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
     strides, dilations = attr(node, "strides") or ones, attr(node, "dilations") or ones
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     known = all(isinstance(n, int) for n in sizes)
-    if not known and attr(node, "auto_pad", "") == "SAME_UPPER" and not attr(node, "count_include_pad", 0):
+    if not known and attr(node, "auto_pad", "") == "SAME_UPPER" and not attr(node, "count_include_pad"):
         return "SAME", []
     pads = _pads(node, sizes, spans, strides)
     if pads is None or any(p < 0 for p in pads):
@@ -243,9 +243,9 @@ def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
     same = pads == _same(sizes, spans, strides)
     if node.op_type != "AveragePool":
         return ("SAME" if same else "VALID"), pads
-    counted = attr(node, "count_include_pad", 0)
+    counted = attr(node, "count_include_pad")
     if counted:
-        return None if attr(node, "ceil_mode", 0) else ("VALID", pads)
+        return None if attr(node, "ceil_mode") else ("VALID", pads)
     return ("SAME", pads) if same else None
 
 
@@ -300,7 +300,7 @@ def transposed_plan(node: ir.Node, sizes: list) -> tuple[str, list[int], Any] | 
 
 def _transposed_pads(node: ir.Node, sizes: list, kernel: list, strides: list, more: list) -> list[int] | None:
     """What is cut off before and behind: [top, left, bottom, right]."""
-    auto, asked = attr(node, "auto_pad", "NOTSET"), attr(node, "output_shape")
+    auto, asked = attr(node, "auto_pad"), attr(node, "output_shape")
     if not asked and not auto.startswith("SAME"):
         none = [0] * (2 * len(sizes))
         return none if auto == "VALID" else attr(node, "pads") or none
@@ -334,14 +334,14 @@ def _window(node: ir.Node, x: ir.Value) -> bool:
 def _conv(node: ir.Node, x: ir.Value) -> bool:
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     constant = const(node.inputs[1]) is not None and (bias is None or const(bias) is not None)
-    single = rank_of(x) == 4 or attr(node, "group", 1) == 1
+    single = rank_of(x) == 4 or attr(node, "group") == 1
     return constant and single and isinstance(x.shape[1], int) and _window(node, x)
 
 
 def _transposed(node: ir.Node, x: ir.Value) -> bool:
     weights, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
     constant = const(weights) is not None and (bias is None or const(bias) is not None)
-    plain = attr(node, "group", 1) == 1 and set(attr(node, "dilations") or [1]) == {1}
+    plain = attr(node, "group") == 1 and set(attr(node, "dilations") or [1]) == {1}
     sizes = list(x.shape[2:])
     known = all(isinstance(d, int) and d > 0 for d in sizes)
     return constant and plain and known and transposed_plan(node, sizes) is not None
@@ -354,7 +354,7 @@ def _blocks(node: ir.Node, x: ir.Value) -> bool:
 def _resize(node: ir.Node, x: ir.Value) -> bool:
     """What RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR compute."""
     given, y = [*node.inputs, None, None][1:4], shape_of(node.outputs[0])
-    plain = attr(node, "antialias", 0) == attr(node, "exclude_outside", 0) == 0
+    plain = attr(node, "antialias") == attr(node, "exclude_outside") == 0
     if y is None or given[0] is not None or not plain or shape_of(x) is None or y[:2] != shape_of(x)[:2]:
         return False
     axes = attr(node, "axes") or list(range(4))
@@ -364,9 +364,9 @@ def _resize(node: ir.Node, x: ir.Value) -> bool:
             math.isclose(y[a] / x.shape[a], s, rel_tol=1e-6) for a, s in zip(axes, scales, strict=True)
         ):
             return False
-    elif attr(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
+    elif attr(node, "keep_aspect_ratio_policy") != "stretch":
         return False
-    mode = attr(node, "coordinate_transformation_mode", "half_pixel")
+    mode = attr(node, "coordinate_transformation_mode")
     if attr(node, "mode", "nearest") == "linear":
         return mode in ("half_pixel", "asymmetric", "align_corners")
     return (
@@ -399,14 +399,14 @@ def _same(lengths, spans, strides) -> list[int] | None:
 
 def _pads(node, lengths, spans, strides) -> list[int] | None:
     """Explicit padding of the spatial dimensions, ceil_mode included; None where it depends on run time."""
-    mode, none = attr(node, "auto_pad", "NOTSET"), [0] * (2 * len(spans))
+    mode, none = attr(node, "auto_pad"), [0] * (2 * len(spans))
     if mode == "VALID":
         return none
     if mode.startswith("SAME"):
         same = _same(lengths, spans, strides)
         return same if same is None or mode == "SAME_UPPER" else same[len(spans) :] + same[: len(spans)]
     pads = attr(node, "pads") or none
-    if not attr(node, "ceil_mode", 0):
+    if not attr(node, "ceil_mode"):
         return pads
     if not all(isinstance(n, int) for n in lengths):
         return None

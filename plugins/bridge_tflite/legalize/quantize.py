@@ -64,9 +64,9 @@ def parameters(node: ir.Node) -> Parameters | None:
     offset = np.zeros((), np.int64) if zero is None else const(zero)
     if scale is None or offset is None or scale.size != 1 or scale.dtype != np.float32:
         return None
-    if attr(node, "block_size", 0) or attr(node, "precision", 0) or integers.dtype not in KINDS:  # type: ignore[union-attr]
+    if attr(node, "block_size") or attr(node, "precision") or integers.dtype not in KINDS:  # type: ignore[union-attr]
         return None
-    if is_quantize(node, "Dequantize") and attr(node, "output_dtype", 0) not in (0, int(T.FLOAT)):
+    if is_quantize(node, "Dequantize") and attr(node, "output_dtype") not in (0, int(T.FLOAT)):
         return None
     made = Parameters(np.float32(scale.reshape(())), int(offset.reshape(())), integers.dtype)  # type: ignore[union-attr, arg-type]
     valid = np.isfinite(made.scale) and made.scale > 0 and (made.dtype != T.INT16 or not made.zero)
@@ -118,8 +118,8 @@ def _remember(graph: ir.Graph, node: ir.Node) -> None:
         return
     if (
         scale.dtype != np.float32
-        or attr(node, "output_dtype", 0) not in (0, 1)
-        or attr(node, "block_size", 0)
+        or attr(node, "output_dtype") not in (0, 1)
+        or attr(node, "block_size")
     ):
         return
     if (
@@ -239,10 +239,10 @@ def _fully_connected(graph: ir.Graph, node: ir.Node) -> None:
     x, weights = node.inputs[:2]
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     held = weights.meta.get(WEIGHTS)  # type: ignore[union-attr]
-    plain = attr(node, "alpha", 1.0) == attr(node, "beta", 1.0) == 1.0 and not attr(node, "transA", 0)
+    plain = attr(node, "alpha", 1.0) == attr(node, "beta", 1.0) == 1.0 and not attr(node, "transA")
     if held is None or held.integers.ndim != 2 or not plain or not kept_input(x) or (rank_of(x) or 0) < 2:
         return
-    turned = attr(node, "transB", 0)
+    turned = attr(node, "transB")
     width = held.integers.shape[0 if turned else 1]
     if held.scale.size > 1 and held.axis != (0 if turned else 1):
         return

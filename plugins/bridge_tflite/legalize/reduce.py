@@ -37,7 +37,7 @@ def runtime_axes(op, node, x, axes=None):
 @native.op("ReduceMax", "ReduceMin", needs=(dtype("bool"), NOT_EMPTY))
 def logical(op, node, x, axes=None):
     word = "ReduceAny" if node.op_type == "ReduceMax" else "ReduceAll"
-    return op.node(word, x, axes, _domain=TFLITE, keepdims=attr(node, "keepdims", 1))
+    return op.node(word, x, axes, _domain=TFLITE, keepdims=attr(node, "keepdims"))
 
 
 @native.op(

@@ -69,7 +69,7 @@ def reshape_to(op, node, x, shape):
     count = shape_of(shape)
     if count is None:
         return NotImplemented
-    if not attr(node, "allowzero", 0):
+    if not attr(node, "allowzero"):
         shape = _without_zeros(op, x, shape, count[0])
     return op.Reshape(x, plain(op, shape), _domain=TFLITE)
 
@@ -109,7 +109,7 @@ def _may_hold_zero(shape: ir.Value) -> bool:
 def flatten(op, node, x):
     if static_result(node):
         return NotImplemented
-    axis = attr(node, "axis", 1)
+    axis = attr(node, "axis")
     rank = rank_of(x)
     axis = axis + rank if axis < 0 else axis
 
@@ -165,7 +165,7 @@ def deep_text(node: ir.Node) -> bool:
 )
 def gather(op, node, x, indices):
     """LiteRT takes no negative index."""
-    axis = attr(node, "axis", 0) % rank_of(x)
+    axis = attr(node, "axis") % rank_of(x)
     array, length = const(indices), x.shape[axis]
     if array is None or ((array < 0).any() and not isinstance(length, int)):
         at = wrapped(op, indices, lengths(op, x)[axis])
@@ -181,7 +181,7 @@ def gather(op, node, x, indices):
     needs=(
         dtype(*TEXT, *COMMON),
         RANKED,
-        condition("batch_dims=0", lambda n: not attr(n, "batch_dims", 0)),
+        condition("batch_dims=0", lambda n: not attr(n, "batch_dims")),
         condition("indices of known depth", lambda n: isinstance(n.inputs[1].shape[-1], int)),
     ),
 )
@@ -333,7 +333,7 @@ def _table(node: ir.Node) -> np.ndarray | None:
         dtype(*EVERY),
         condition(
             "mode reflect by less than each length",
-            lambda n: attr(n, "mode", "constant") == "reflect" and mirrored(n),
+            lambda n: attr(n, "mode") == "reflect" and mirrored(n),
         ),
     ),
 )
@@ -346,7 +346,7 @@ def mirror_pad(op, node, x, pads, value=None, axes=None):
     needs=(
         dtype(*COMMON),
         RANKED,
-        condition("mode constant", lambda n: attr(n, "mode", "constant") == "constant"),
+        condition("mode constant", lambda n: attr(n, "mode") == "constant"),
         condition("a known number of pads", lambda n: shape_of(n.inputs[1]) is not None),
     ),
 )
@@ -411,10 +411,10 @@ def non_zero(op, node, x):
 def top_k(op, node, x, k):
     """LiteRT takes the largest of the last axis."""
     rank = rank_of(x)
-    axis = attr(node, "axis", -1) % rank
+    axis = attr(node, "axis") % rank
     order = [*range(axis), *range(axis + 1, rank), axis]
     inverse = [order.index(i) for i in range(rank)]
-    largest = attr(node, "largest", 1)
+    largest = attr(node, "largest")
     last = x if axis == rank - 1 else op.Transpose(x, perm=order)
     if not largest:
         last = _turned(op, last)
@@ -448,7 +448,7 @@ def scatter_nd(op, node, x, indices, updates):
     """SCATTER_ND adds up updates of zeros; what is replaced is chosen by a scattered count, and divided by it where a place may be named twice.
     Products and extremes are reduced by segments."""
     shape, depth = list(x.shape), indices.shape[-1]
-    reduction = attr(node, "reduction", "none")
+    reduction = attr(node, "reduction")
     sizes = lengths(op, x)
     rows = -1 if shape_of(indices) is None else int(np.prod(shape_of(indices)[:-1]))
     at = plain(op, op.Reshape(_from_start(op, indices, vector(op, sizes[:depth])), [rows, depth]))
@@ -526,7 +526,7 @@ def random(op, node):
 def _drawn(op: Any, node: ir.Node, shape: ir.Value, dims: list) -> Any:
     """Standard numbers from the kernel, scaled and moved."""
     kind = node.op_type.removesuffix("Like")
-    seed, low = attr(node, "seed"), attr(node, "low", 0.0)
+    seed, low = attr(node, "seed"), attr(node, "low")
     made = op.node(
         kind,
         plain(op, shape),
@@ -536,9 +536,9 @@ def _drawn(op: Any, node: ir.Node, shape: ir.Value, dims: list) -> Any:
         seed=None if seed is None else int(abs(seed)) + 1,
     )
     scale, start = (
-        (attr(node, "high", 1.0) - low, low)
+        (attr(node, "high") - low, low)
         if kind == "RandomUniform"
-        else (attr(node, "scale", 1.0), attr(node, "mean", 0.0))
+        else (attr(node, "scale", 1.0), attr(node, "mean"))
     )
     return op.Cast(op.Add(op.Mul(made, float(scale)), float(start)), to=int(node.outputs[0].dtype or 1))
 
@@ -556,7 +556,7 @@ def unique(op, node, x):
     found, inverse = op.Unique(flat, _domain=TFLITE, _outputs=2)
     found.type, inverse.type = x.type, ir.TensorType(ir.DataType.INT64)
     found.shape, inverse.shape = ir.Shape([None]), flat.shape
-    if attr(node, "sorted", 1):
+    if attr(node, "sorted"):
         back, order = op.TopK(found, op.Shape(found), _outputs=2, largest=0)
         ranks = op.Cast(op.Equal(op.Unsqueeze(order, [0]), op.Unsqueeze(inverse, [1])), to=INT32)
         found, inverse = back, op.ArgMax(ranks, axis=1, keepdims=0)

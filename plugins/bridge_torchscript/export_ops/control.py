@@ -135,15 +135,15 @@ def sequence_length(ts, node, sequence):
 
 @ops.op("ConcatFromSequence")
 def concat_from_sequence(ts, node, sequence):
-    return f"torch.{'stack' if attr(node, 'new_axis', 0) else 'cat'}({sequence}, {attr(node, 'axis')})"
+    return f"torch.{'stack' if attr(node, 'new_axis') else 'cat'}({sequence}, {attr(node, 'axis')})"
 
 
 @ops.op("SplitToSequence")
 def split_to_sequence(ts, node, x, split=None):
     """By one length, by lengths, or into single elements."""
-    axis = attr(node, "axis", 0)
+    axis = attr(node, "axis")
     if split is None:
-        return f"torch.split({x}, 1, {axis})" if attr(node, "keepdims", 1) else f"torch.unbind({x}, {axis})"
+        return f"torch.split({x}, 1, {axis})" if attr(node, "keepdims") else f"torch.unbind({x}, {axis})"
     if rank_of(node.inputs[1]) == 0:
         return f"torch.split({x}, {ts.int(node.inputs[1])}, {axis})"
     return f"torch.split_with_sizes({x}, {ts.ints(node.inputs[1])}, {axis})"

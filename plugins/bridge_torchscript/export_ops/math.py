@@ -90,7 +90,7 @@ def divide_integers(ts, node, x, y):
 
 @ops.op("Mod", needs=(NUMBERS, SAME))
 def modulo(ts, node, x, y):
-    return f"torch.{'fmod' if attr(node, 'fmod', 0) else 'remainder'}({x}, {y})"
+    return f"torch.{'fmod' if attr(node, 'fmod') else 'remainder'}({x}, {y})"
 
 
 @ops.op("Pow", needs=(NUMBERS,))
@@ -205,7 +205,7 @@ def clip(ts, node, x, low=None, high=None):
 
 @ops.op("IsInf", needs=(FLOATS,))
 def is_infinite(ts, node, x):
-    both = attr(node, "detect_negative", 1), attr(node, "detect_positive", 1)
+    both = attr(node, "detect_negative"), attr(node, "detect_positive")
     if both == (0, 0):
         return f"torch.zeros_like({x}, dtype=torch.bool)"
     return f"torch.is{'' if all(both) else 'neg' if both[0] else 'pos'}inf({x})"
@@ -213,12 +213,12 @@ def is_infinite(ts, node, x):
 
 @ops.op("Elu", needs=(FLOATS,))
 def elu(ts, node, x):
-    return f"torch.elu({x}, {attr(node, 'alpha', 1.0)})"
+    return f"torch.elu({x}, {attr(node, 'alpha')})"
 
 
 @ops.op("Celu", needs=(FLOATS,))
 def celu(ts, node, x):
-    return f"torch.celu({x}, {attr(node, 'alpha', 1.0)})"
+    return f"torch.celu({x}, {attr(node, 'alpha')})"
 
 
 @ops.op("Selu", needs=(FLOATS,))
@@ -232,17 +232,17 @@ def selu(ts, node, x):
 
 @ops.op("Gelu", needs=(FLOATS,))
 def gelu(ts, node, x):
-    return f'torch.gelu({x}, approximate="{attr(node, "approximate", "none")}")'
+    return f'torch.gelu({x}, approximate="{attr(node, "approximate")}")'
 
 
 @ops.op("LeakyRelu", needs=(FLOATS,))
 def leaky_relu(ts, node, x):
-    return f"torch.leaky_relu({x}, {attr(node, 'alpha', 0.01)})"
+    return f"torch.leaky_relu({x}, {attr(node, 'alpha')})"
 
 
 @ops.op("ThresholdedRelu", needs=(FLOATS,))
 def thresholded_relu(ts, node, x):
-    return f"torch.threshold({x}, {attr(node, 'alpha', 1.0)}, 0.0)"
+    return f"torch.threshold({x}, {attr(node, 'alpha')}, 0.0)"
 
 
 @ops.op("PRelu", needs=(FLOATS, SAME))
@@ -252,7 +252,7 @@ def prelu(ts, node, x, slope):
 
 @ops.op("HardSigmoid", needs=(FLOATS,))
 def hard_sigmoid(ts, node, x):
-    return f"torch.clamp({x} * {attr(node, 'alpha', 0.2)} + {attr(node, 'beta', 0.5)}, 0.0, 1.0)"
+    return f"torch.clamp({x} * {attr(node, 'alpha')} + {attr(node, 'beta')}, 0.0, 1.0)"
 
 
 @ops.op("Softplus", needs=(FLOATS,))
@@ -273,13 +273,13 @@ def mish(ts, node, x):
 
 @ops.op("Swish", needs=(FLOATS,))
 def swish(ts, node, x):
-    alpha = attr(node, "alpha", 1.0)
+    alpha = attr(node, "alpha")
     return f"torch.silu({x})" if alpha == 1 else f"{x} * torch.sigmoid({x} * {alpha})"
 
 
 @ops.op("Shrink", needs=(NUMBERS,))
 def shrink(ts, node, x):
-    bias, limit = attr(node, "bias", 0.0), attr(node, "lambd", 0.5)
+    bias, limit = attr(node, "bias"), attr(node, "lambd")
     kind = ts.dtype(node.inputs[0])
     low = f"torch.where({x} < -{limit}, ({x} + {bias}).to({kind}), torch.zeros_like({x}))"
     return f"torch.where({x} > {limit}, ({x} - {bias}).to({kind}), {low})"
@@ -289,7 +289,7 @@ def shrink(ts, node, x):
 def softmax(ts, node, x):
     name = "softmax" if node.op_type == "Softmax" else "log_softmax"
     return (
-        f"torch.{name}({x}, {attr(node, 'axis', -1)})"
+        f"torch.{name}({x}, {attr(node, 'axis')})"
         if rank_of(node.inputs[0]) != 0
         else f"torch.{name}({x}, 0)"
     )
@@ -300,12 +300,12 @@ def cumulative(ts, node, x, axis):
     value = node.inputs[0]
     function = "cumsum" if node.op_type == "CumSum" else "cumprod"
     place = ts.int(node.inputs[1])
-    if attr(node, "reverse", 0):
+    if attr(node, "reverse"):
         x = f"torch.flip({x}, [{place}])"
-    if attr(node, "exclusive", 0):
+    if attr(node, "exclusive"):
         x = ts.lib("shifted", x, place, 0 if node.op_type == "CumSum" else 1)
     result = f"torch.{function}({x}, {place}, dtype={ts.dtype(value)})"
-    return f"torch.flip({result}, [{place}])" if attr(node, "reverse", 0) else result
+    return f"torch.flip({result}, [{place}])" if attr(node, "reverse") else result
 
 
 NARROW = {
@@ -331,7 +331,7 @@ def castable(node: ir.Node) -> bool:
 def cast(ts, node, x):
     to = ir.DataType(attr(node, "to"))
     return converted(
-        ts, x, node.inputs[0].dtype, to, attr(node, "saturate", 1), attr(node, "round_mode", "up")
+        ts, x, node.inputs[0].dtype, to, attr(node, "saturate"), attr(node, "round_mode")
     )
 
 

@@ -26,7 +26,7 @@ def pads_of(node: ir.Node) -> tuple[list[int], list[int]]:
     """Padding before and after each spatial axis."""
     count = spatial(node)
     pads = attr(node, "pads") or [0] * 2 * count
-    if attr(node, "auto_pad", "NOTSET") == "VALID":
+    if attr(node, "auto_pad") == "VALID":
         pads = [0] * 2 * count
     return pads[:count], pads[count:]
 
@@ -43,7 +43,7 @@ def last_first(before: list[int], after: list[int]) -> list[int]:
 
 def padded(ts, node, x: str, kernel: str) -> tuple[str, list[int]]:
     """The input padded where both sides differ, and the padding the operator itself does."""
-    if attr(node, "auto_pad", "NOTSET").startswith("SAME"):
+    if attr(node, "auto_pad").startswith("SAME"):
         pads = ts.lib(
             "same_pads",
             x,
@@ -64,7 +64,7 @@ def conv(ts, node, x, w, bias=None):
     x, pads = padded(ts, node, x, f"{w}.size()[2:]")
     return (
         f"torch.conv{spatial(node)}d({x}, {w}, {bias}, {each(node, 'strides')}, {pads}, "
-        f"{each(node, 'dilations')}, {attr(node, 'group', 1)})"
+        f"{each(node, 'dilations')}, {attr(node, 'group')})"
     )
 
 
@@ -76,8 +76,8 @@ def conv_transpose(ts, node, x, w, bias=None):
         each(node, "dilations"),
         each(node, "output_padding", 0),
     )
-    mode, wanted = attr(node, "auto_pad", "NOTSET"), attr(node, "output_shape")
-    group = attr(node, "group", 1)
+    mode, wanted = attr(node, "auto_pad"), attr(node, "output_shape")
+    group = attr(node, "group")
     before, after = pads_of(node)
     within = all(e < max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True))
     if wanted is None and not mode.startswith("SAME") and before == after and min(before) >= 0 and within:
@@ -101,7 +101,7 @@ def conv_transpose(ts, node, x, w, bias=None):
 
 def plain_window(node: ir.Node) -> bool:
     """Padding alike on both sides and within half a window, no rounding up."""
-    if attr(node, "ceil_mode", 0) or not EXPLICIT.holds(node) or rank_of(node.inputs[0]) is None:
+    if attr(node, "ceil_mode") or not EXPLICIT.holds(node) or rank_of(node.inputs[0]) is None:
         return False
     before, after = pads_of(node)
     return before == after and all(
@@ -134,7 +134,7 @@ def any_max_pool(ts, node, x):
         return f"torch.max_pool{count}d({wide}, {window})"
     wide = ts.let(wide, "padded")
     values, places = ts.unpack(f"torch.max_pool{count}d_with_indices({wide}, {window})", "largest", "places")
-    columns = flag(attr(node, "storage_order", 0))
+    columns = flag(attr(node, "storage_order"))
     return [values, ts.lib("pool_indices", places, f"{wide}.size()[2:]", f"{x}.size()[2:]", pads, columns)]
 
 
@@ -148,8 +148,8 @@ def _window_pads(ts, node, x):
         each(node, "dilations"),
         before,
         after,
-        f'"{attr(node, "auto_pad", "NOTSET")}"',
-        flag(attr(node, "ceil_mode", 0)),
+        f'"{attr(node, "auto_pad")}"',
+        flag(attr(node, "ceil_mode")),
     )
 
 
@@ -160,7 +160,7 @@ def roomy(node: ir.Node) -> bool:
     """torch.avg_pool3d compares its kernel with the input before padding it."""
     if rank_of(node.inputs[0]) is None:
         return False
-    if spatial(node) < 3 or attr(node, "count_include_pad", 0):
+    if spatial(node) < 3 or attr(node, "count_include_pad"):
         return True
     lengths = list(node.inputs[0].shape)[2:]
     kernel = attr(node, "kernel_shape")
@@ -173,7 +173,7 @@ ROOMY = condition("three axes that are no shorter than the kernel", roomy)
 @ops.op("AveragePool", needs=(FLOATS, SPATIAL, PLAIN, DENSE, ROOMY))
 def average_pool(ts, node, x):
     before, after = pads_of(node)
-    counted = attr(node, "count_include_pad", 0)
+    counted = attr(node, "count_include_pad")
     if counted and any(before) and spatial(node) == 3:
         x, before = f"torch.constant_pad_nd({x}, {last_first(before, after)}, 0)", [0] * 3
     window = f"{attr(node, 'kernel_shape')}, {each(node, 'strides')}, {before}, False"
@@ -195,20 +195,20 @@ INFERENCE = attribute("training_mode", 0)
 
 @ops.op("BatchNormalization", needs=(FLOATS, SAME, RANKED, INFERENCE))
 def batch_norm(ts, node, x, scale, bias, mean, variance):
-    epsilon = attr(node, "epsilon", 1e-5)
+    epsilon = attr(node, "epsilon")
     return f"torch.batch_norm({x}, {scale}, {bias}, {mean}, {variance}, False, 0.0, {epsilon}, False)"
 
 
 @ops.op("InstanceNormalization", needs=(SINGLE, SAME, RANKED))
 def instance_norm(ts, node, x, scale, bias):
-    epsilon = attr(node, "epsilon", 1e-5)
+    epsilon = attr(node, "epsilon")
     return f"torch.instance_norm({x}, {scale}, {bias}, None, None, True, 0.0, {epsilon}, False)"
 
 
 def over_last(node: ir.Node) -> bool:
     """Scale and bias have the shape that is normalized."""
     rank = rank_of(node.inputs[0])
-    if not rank or attr(node, "stash_type", 1) != 1:
+    if not rank or attr(node, "stash_type") != 1:
         return False
     tail = list(node.inputs[0].shape)[attr(node, "axis", -1) % rank :]
     return all(v is None or (v.shape is not None and list(v.shape) == tail) for v in list(node.inputs)[1:])
@@ -222,15 +222,15 @@ LAST = condition("scale and bias of the normalized shape", over_last)
     needs=(dtype("float"), SAME, LAST, unused_output(1, "Mean"), unused_output(2, "InvStdDev")),
 )
 def layer_norm(ts, node, x, scale, bias=None):
-    axis = attr(node, "axis", -1) % rank_of(node.inputs[0])
+    axis = attr(node, "axis") % rank_of(node.inputs[0])
     tail = _tail(node, x, axis)
-    return f"torch.layer_norm({x}, {tail}, {scale}, {bias}, {attr(node, 'epsilon', 1e-5)})"
+    return f"torch.layer_norm({x}, {tail}, {scale}, {bias}, {attr(node, 'epsilon')})"
 
 
 @ops.op("RMSNormalization", needs=(dtype("float"), SAME, LAST))
 def rms_norm(ts, node, x, scale):
-    axis = attr(node, "axis", -1) % rank_of(node.inputs[0])
-    return f"torch.rms_norm({x}, {_tail(node, x, axis)}, {scale}, {attr(node, 'epsilon', 1e-5)})"
+    axis = attr(node, "axis") % rank_of(node.inputs[0])
+    return f"torch.rms_norm({x}, {_tail(node, x, axis)}, {scale}, {attr(node, 'epsilon')})"
 
 
 def _tail(node, x, axis):
@@ -256,7 +256,7 @@ def channels_known(node: ir.Node) -> bool:
 )
 def group_norm(ts, node, x, scale, bias):
     return (
-        f"torch.group_norm({x}, {attr(node, 'num_groups')}, {scale}, {bias}, {attr(node, 'epsilon', 1e-5)})"
+        f"torch.group_norm({x}, {attr(node, 'num_groups')}, {scale}, {bias}, {attr(node, 'epsilon')})"
     )
 
 
@@ -267,11 +267,11 @@ def matmul(ts, node, x, y):
 
 @ops.op("Gemm", needs=(FLOATS, SAME))
 def gemm(ts, node, a, b, c=None):
-    alpha, beta = attr(node, "alpha", 1.0), attr(node, "beta", 1.0)
-    a = f"torch.t({a})" if attr(node, "transA", 0) else a
-    if attr(node, "transB", 0) and alpha == 1 and (c is None or (beta == 1 and rank_of(node.inputs[2]) == 1)):
+    alpha, beta = attr(node, "alpha"), attr(node, "beta")
+    a = f"torch.t({a})" if attr(node, "transA") else a
+    if attr(node, "transB") and alpha == 1 and (c is None or (beta == 1 and rank_of(node.inputs[2]) == 1)):
         return f"torch.linear({a}, {b}, {c})"
-    b = f"torch.t({b})" if attr(node, "transB", 0) else b
+    b = f"torch.t({b})" if attr(node, "transB") else b
     if c is None:
         return f"torch.matmul({a}, {b})" + ("" if alpha == 1 else f" * {alpha}")
     return f"torch.addmm({c}, {a}, {b}, beta={beta}, alpha={alpha})"
@@ -279,8 +279,8 @@ def gemm(ts, node, a, b, c=None):
 
 @ops.op("Gemm", needs=(NUMBERS, SAME, attribute("alpha", 1.0), attribute("beta", 1.0)))
 def integer_gemm(ts, node, a, b, c=None):
-    a = f"torch.t({a})" if attr(node, "transA", 0) else a
-    b = f"torch.t({b})" if attr(node, "transB", 0) else b
+    a = f"torch.t({a})" if attr(node, "transA") else a
+    b = f"torch.t({b})" if attr(node, "transB") else b
     return f"torch.matmul({a}, {b})" + ("" if c is None else f" + {c}")
 
 
@@ -295,8 +295,8 @@ def samples(node: ir.Node) -> bool:
 
 @ops.op("GridSample", needs=(SINGLE, SAME, condition("4 dimensions, or 5 unless cubic", samples)))
 def grid_sample(ts, node, x, grid):
-    mode, border = MODES[attr(node, "mode", "linear")], BORDERS[attr(node, "padding_mode", "zeros")]
-    return f"torch.grid_sampler({x}, {grid}, {mode}, {border}, {flag(attr(node, 'align_corners', 0))})"
+    mode, border = MODES[attr(node, "mode")], BORDERS[attr(node, "padding_mode")]
+    return f"torch.grid_sampler({x}, {grid}, {mode}, {border}, {flag(attr(node, 'align_corners'))})"
 
 
 @ops.op("NonMaxSuppression", needs=(dtype("float"),))
@@ -305,7 +305,7 @@ def non_max_suppression(ts, node, boxes, scores, most=None, overlap=None, least=
     overlap = "0.0" if overlap is None else f"float({overlap})"
     least = "-inf" if least is None else f"float({least})"
     return ts.lib(
-        "non_max_suppression", boxes, scores, most, overlap, least, flag(attr(node, "center_point_box", 0))
+        "non_max_suppression", boxes, scores, most, overlap, least, flag(attr(node, "center_point_box"))
     )
 
 
@@ -313,13 +313,13 @@ def non_max_suppression(ts, node, boxes, scores, most=None, overlap=None, least=
 def dft(ts, node, x, length=None, axis=None):
     place = "-2" if axis is None else ts.int(node.inputs[2])
     count = "0" if length is None else ts.int(node.inputs[1])
-    return ts.lib("dft", x, count, place, flag(attr(node, "inverse", 0)), flag(attr(node, "onesided", 0)))
+    return ts.lib("dft", x, count, place, flag(attr(node, "inverse")), flag(attr(node, "onesided")))
 
 
 @ops.op("STFT", needs=(SINGLE, RANKED))
 def stft(ts, node, signal, step, window=None, length=None):
     count = "0" if length is None else ts.int(node.inputs[3])
-    return ts.lib("stft", signal, ts.int(node.inputs[1]), window, count, flag(attr(node, "onesided", 1)))
+    return ts.lib("stft", signal, ts.int(node.inputs[1]), window, count, flag(attr(node, "onesided")))
 
 
 @ops.op("Col2Im", needs=(NUMBERS,))

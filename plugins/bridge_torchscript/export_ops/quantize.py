@@ -19,19 +19,19 @@ BYTES = (dtype("int8", "uint8"), dtype("int8", "uint8", index=1))
 def target(node: ir.Node) -> ir.DataType:
     """The dtype QuantizeLinear makes: that of the zero point, else `output_dtype`, else uint8."""
     zero = node.inputs[2] if len(node.inputs) > 2 else None
-    return zero.dtype if zero is not None else T(attr(node, "output_dtype", 0) or int(T.UINT8))
+    return zero.dtype if zero is not None else T(attr(node, "output_dtype") or int(T.UINT8))
 
 
-SINGLE = condition("precision float", lambda n: T(attr(n, "precision", 0) or int(T.FLOAT)) == T.FLOAT)
+SINGLE = condition("precision float", lambda n: T(attr(n, "precision") or int(T.FLOAT)) == T.FLOAT)
 
 
 @ops.op("QuantizeLinear", needs=(dtype("float", "float16", "bfloat16", "int32"), SINGLE))
 def quantize(ts, node, x, scale, zero=None):
     """saturate(round(x / scale) + zero point); float8 and float4 are rounded by their cast."""
-    made, along = target(node), (attr(node, "axis", 1), attr(node, "block_size", 0))
+    made, along = target(node), (attr(node, "axis"), attr(node, "block_size"))
     ratio = ts.lib("scaled", x, scale, *along)
     if not made.is_integer():
-        return converted(ts, ratio, T.FLOAT, made, attr(node, "saturate", 1))
+        return converted(ts, ratio, T.FLOAT, made, attr(node, "saturate"))
     low, high = limits(made)
     whole = ts.lib("whole", ratio, zero, *along, low, high)
     return converted(ts, whole, T.FLOAT, made)
@@ -46,9 +46,9 @@ def limits(kind: ir.DataType) -> tuple[float, float]:
 @ops.op("DequantizeLinear", needs=(dtype("float", "float16", "bfloat16", index=1),))
 def dequantize(ts, node, x, scale, zero=None):
     """(x - zero point) · scale in float32; int32 is subtracted as int32."""
-    kind = T(attr(node, "output_dtype", 0) or int(node.inputs[1].dtype))
+    kind = T(attr(node, "output_dtype") or int(node.inputs[1].dtype))
     whole = flag(node.inputs[0].dtype == T.INT32)
-    made = ts.lib("dequantized", x, scale, zero, attr(node, "axis", 1), attr(node, "block_size", 0), whole)
+    made = ts.lib("dequantized", x, scale, zero, attr(node, "axis"), attr(node, "block_size"), whole)
     return converted(ts, made, T.FLOAT, kind)
 
 

@@ -14,10 +14,10 @@ ops = OpTable("TorchScript export: random")
 def _drawn(ts, node, function: str, default: ir.DataType) -> str:
     kind = ts.dtype(ir.DataType(attr(node, "dtype", int(default))))
     if "Normal" in node.op_type:
-        scale, offset = attr(node, "scale", 1.0), attr(node, "mean", 0.0)
+        scale, offset = attr(node, "scale", 1.0), attr(node, "mean")
     else:
-        offset = attr(node, "low", 0.0)
-        scale = attr(node, "high", 1.0) - offset
+        offset = attr(node, "low")
+        scale = attr(node, "high") - offset
     return f"({function} * {scale} + {offset}).to({kind})"
 
 
@@ -42,4 +42,4 @@ def bernoulli(ts, node, x):
 @ops.op("Multinomial", needs=(FLOATS,))
 def multinomial(ts, node, x):
     kind = ts.dtype(ir.DataType(attr(node, "dtype", int(ir.DataType.INT32))))
-    return f"torch.multinomial(torch.exp({x}), {attr(node, 'sample_size', 1)}, True).to({kind})"
+    return f"torch.multinomial(torch.exp({x}), {attr(node, 'sample_size')}, True).to({kind})"

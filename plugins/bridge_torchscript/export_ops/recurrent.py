@@ -18,7 +18,7 @@ def usual(node: ir.Node) -> bool:
     """Default activations, no clipping, gates not coupled."""
     names = [n.lower() for n in attr(node, "activations") or []]
     plain = USUAL[node.op_type]
-    if "clip" in node.attributes or attr(node, "input_forget", 0):
+    if "clip" in node.attributes or attr(node, "input_forget"):
         return False
     return not names or names == plain * (2 if attr(node, "direction", "forward") == "bidirectional" else 1)
 
@@ -29,9 +29,9 @@ PLAIN = condition("the default activations without clipping", usual)
 @ops.op("LSTM", "GRU", "RNN", needs=(dtype("float", "double"), PLAIN))
 def recurrent(ts, node, x, w, r, bias=None, lengths=None, h=None, c=None, peepholes=None):
     settings = [
-        flag(attr(node, "linear_before_reset", 0)),
-        flag(attr(node, "direction", "forward") == "reverse"),
-        flag(attr(node, "layout", 0)),
+        flag(attr(node, "linear_before_reset")),
+        flag(attr(node, "direction") == "reverse"),
+        flag(attr(node, "layout")),
     ]
     made = ts.lib("recurrent", f'"{node.op_type}"', x, w, r, bias, lengths, h, c, peepholes, *settings)
     names = [v.name or "unused" for v in node.outputs]

@@ -30,9 +30,9 @@ OF_FLOATS = {
 def reduce(ts, node, x, axes, formula):
     """`formula` over the axes; empty or absent ones mean all, or none."""
     value, given = node.inputs[0], list(node.inputs)[1:]
-    kind = {"x": x, "kept": flag(attr(node, "keepdims", 1)), "dtype": ts.dtype(value)}
+    kind = {"x": x, "kept": flag(attr(node, "keepdims")), "dtype": ts.dtype(value)}
     everything = list(range(rank_of(value)))
-    nothing = attr(node, "noop_with_empty_axes", 0)
+    nothing = attr(node, "noop_with_empty_axes")
     fixed = const(given[0]) if given and given[0] is not None else None
     if axes is None or (fixed is not None and not fixed.size) or shape_of(given[0]) == [0]:
         chosen = texts([] if nothing else everything)
@@ -61,7 +61,7 @@ def fixed_axes(node: ir.Node) -> bool:
     """Whether there are axes is known before run time, where none at all would change nothing."""
     axes = node.inputs[1] if len(node.inputs) > 1 else None
     known = axes is None or const(axes) is not None or shape_of(axes) is not None
-    return known or not attr(node, "noop_with_empty_axes", 0)
+    return known or not attr(node, "noop_with_empty_axes")
 
 
 FIXED = condition("axes whose number is known", fixed_axes)
@@ -107,8 +107,8 @@ def integer_mean(ts, node, x, axes=None):
 
 @ops.op("ArgMax", "ArgMin", needs=(NUMBERS, RANK))
 def arg_extreme(ts, node, x):
-    name, axis, kept = node.op_type.lower(), attr(node, "axis", 0), flag(attr(node, "keepdims", 1))
-    if not attr(node, "select_last_index", 0):
+    name, axis, kept = node.op_type.lower(), attr(node, "axis"), flag(attr(node, "keepdims"))
+    if not attr(node, "select_last_index"):
         return f"torch.{name}({x}, {axis}, {kept})"
     if not rank_of(node.inputs[0]):
         return f"torch.{name}({x}, 0, {kept})"

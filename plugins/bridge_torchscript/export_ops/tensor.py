@@ -34,8 +34,8 @@ def known_elements(node: ir.Node, index: int) -> np.ndarray | None:
 def reshape(ts, node, x, shape):
     wanted = known_elements(node, 1)
     if wanted is None:
-        return ts.lib("reshape", x, ts.ints(node.inputs[1]), flag(attr(node, "allowzero", 0)))
-    copied = not attr(node, "allowzero", 0)
+        return ts.lib("reshape", x, ts.ints(node.inputs[1]), flag(attr(node, "allowzero")))
+    copied = not attr(node, "allowzero")
     lengths = [f"{x}.size({i})" if d == 0 and copied else int(d) for i, d in enumerate(wanted)]
     return f"torch.reshape({x}, {texts(lengths)})"
 
@@ -47,7 +47,7 @@ def expand(ts, node, x, shape):
 
 @ops.op("Flatten", needs=(RANKED, NUMERIC))
 def flatten(ts, node, x):
-    rank, axis = rank_of(node.inputs[0]), attr(node, "axis", 1)
+    rank, axis = rank_of(node.inputs[0]), attr(node, "axis")
     axis = axis + rank if axis < 0 else axis
     if axis == 0:
         return f"torch.reshape({x}, [1, {x}.numel()])"
@@ -95,7 +95,7 @@ def concat(ts, node, *inputs):
 @ops.op("Split", needs=(NUMERIC,))
 def split(ts, node, x, sizes=None):
     count = len(node.outputs)
-    axis = attr(node, "axis", 0)
+    axis = attr(node, "axis")
     length = None if node.inputs[0].shape is None else node.inputs[0].shape[axis]
     if sizes is not None:
         lengths = ts.ints(node.inputs[1])
@@ -138,7 +138,7 @@ def _each(ts, value, count):
 @ops.op("Gather", needs=(RANKED, NUMERIC))
 def gather(ts, node, x, indices):
     data, places = node.inputs
-    axis = axis_of(attr(node, "axis", 0), data)
+    axis = axis_of(attr(node, "axis"), data)
     fixed = const(places)
     if fixed is not None and not fixed.ndim:
         return f"torch.select({x}, {axis}, {int(fixed)})"
@@ -147,13 +147,13 @@ def gather(ts, node, x, indices):
 
 @ops.op("GatherElements", needs=(COMPUTED,))
 def gather_elements(ts, node, x, indices):
-    axis = attr(node, "axis", 0)
+    axis = attr(node, "axis")
     return f"torch.gather({x}, {axis}, {ts.lib('from_start', indices, f'{x}.size({axis})')})"
 
 
 @ops.op("GatherND", needs=(NUMERIC,))
 def gather_nd(ts, node, x, indices):
-    return ts.lib("gather_nd", x, indices, attr(node, "batch_dims", 0))
+    return ts.lib("gather_nd", x, indices, attr(node, "batch_dims"))
 
 
 REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
@@ -161,7 +161,7 @@ REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
 @ops.op("ScatterElements", needs=(COMPUTED,))
 def scatter_elements(ts, node, x, indices, updates):
-    axis, reduction = attr(node, "axis", 0), attr(node, "reduction", "none")
+    axis, reduction = attr(node, "axis"), attr(node, "reduction")
     places = ts.lib("from_start", indices, f"{x}.size({axis})")
     if reduction == "none":
         return f"torch.scatter({x}, {axis}, {places}, {updates})"
@@ -170,7 +170,7 @@ def scatter_elements(ts, node, x, indices, updates):
 
 @ops.op("ScatterND", needs=(COMPUTED,))
 def scatter_nd(ts, node, x, indices, updates):
-    reduction = attr(node, "reduction", "none")
+    reduction = attr(node, "reduction")
     return ts.lib("scatter_nd", x, indices, updates, f'"{REDUCTIONS.get(reduction, reduction)}"')
 
 
@@ -186,7 +186,7 @@ def where(ts, node, condition, x, y):
 
 @ops.op("Shape")
 def shape(ts, node, x):
-    start, end = attr(node, "start", 0), attr(node, "end", None)
+    start, end = attr(node, "start"), attr(node, "end", None)
     value = node.inputs[0]
     if value.shape is None:
         return f"torch.tensor({x}.size()[{start}:{'' if end is None else end}], dtype=torch.int64)"
@@ -224,12 +224,12 @@ def range_(ts, node, start, limit, delta):
 @ops.op("EyeLike", needs=(condition("a matrix", lambda n: rank_of(n.inputs[0]) == 2),))
 def eye_like(ts, node, x):
     kind = ir.DataType(attr(node, "dtype", int(node.inputs[0].dtype)))
-    return f"{ts.lib('eye', f'{x}.size(0)', f'{x}.size(1)', attr(node, 'k', 0))}.to({ts.dtype(kind)})"
+    return f"{ts.lib('eye', f'{x}.size(0)', f'{x}.size(1)', attr(node, 'k'))}.to({ts.dtype(kind)})"
 
 
 @ops.op("OneHot", needs=(RANKED, NUMERIC))
 def one_hot(ts, node, indices, depth, values):
-    axis = attr(node, "axis", -1) % (rank_of(node.inputs[0]) + 1)
+    axis = attr(node, "axis") % (rank_of(node.inputs[0]) + 1)
     return ts.lib("one_hot", f"{indices}.to(torch.int64)", f"int({depth})", values, axis)
 
 
@@ -249,7 +249,7 @@ def compress(ts, node, x, kept):
 
 @ops.op("Unique", needs=(COMPUTED, RANKED))
 def unique(ts, node, x):
-    axis, ordered = attr(node, "axis"), flag(attr(node, "sorted", 1))
+    axis, ordered = attr(node, "axis"), flag(attr(node, "sorted"))
     if axis is None:
         made = ts.lib("unique", f"torch.reshape({x}, [-1])", 0, ordered)
     else:
@@ -268,7 +268,7 @@ def unique(ts, node, x):
 )
 def top_k(ts, node, x, k):
     """The first of equals comes first, as a stable sort has it."""
-    axis, largest = attr(node, "axis", -1), flag(attr(node, "largest", 1))
+    axis, largest = attr(node, "axis"), flag(attr(node, "largest"))
     values, places = ts.unpack(
         f"torch.sort({x}, stable=True, dim={axis}, descending={largest})", "sorted_values", "order"
     )
@@ -278,28 +278,28 @@ def top_k(ts, node, x, k):
 @ops.op("Trilu", needs=(COMPUTED,))
 def trilu(ts, node, x, k=None):
     diagonal = "0" if k is None else ts.int(node.inputs[1])
-    return f"torch.{'triu' if attr(node, 'upper', 1) else 'tril'}({x}, {diagonal})"
+    return f"torch.{'triu' if attr(node, 'upper') else 'tril'}({x}, {diagonal})"
 
 
 @ops.op("DepthToSpace", needs=(NUMERIC,))
 def depth_to_space(ts, node, x):
-    return ts.lib("depth_to_space", x, attr(node, "blocksize"), flag(attr(node, "mode", "DCR") == "DCR"))
+    return ts.lib("depth_to_space", x, attr(node, "blocksize"), flag(attr(node, "mode") == "DCR"))
 
 
 @ops.op("SpaceToDepth", needs=(NUMERIC,))
 def space_to_depth(ts, node, x):
-    return ts.lib("space_to_depth", x, attr(node, "blocksize"), flag(attr(node, "mode", "DCR") == "DCR"))
+    return ts.lib("space_to_depth", x, attr(node, "blocksize"), flag(attr(node, "mode") == "DCR"))
 
 
 @ops.op("ReverseSequence", needs=(COMPUTED,))
 def reverse_sequence(ts, node, x, lengths):
-    return ts.lib("reverse_sequence", x, lengths, attr(node, "time_axis", 0), attr(node, "batch_axis", 1))
+    return ts.lib("reverse_sequence", x, lengths, attr(node, "time_axis"), attr(node, "batch_axis"))
 
 
 @ops.op("Pad", needs=(RANKED, NUMERIC))
 def pad(ts, node, x, pads, value=None, axes=None):
     given = list(node.inputs) + [None] * 2
-    rank, mode = rank_of(node.inputs[0]), attr(node, "mode", "constant")
+    rank, mode = rank_of(node.inputs[0]), attr(node, "mode")
     places = const(given[3]) if axes is not None else np.arange(rank)
     amounts = elements(ts, given[1])
     listed = ts.ints(given[3]) if axes is not None else texts(range(rank))
