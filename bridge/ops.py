@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,14 +50,26 @@ class OpTable:
     """The rules of one direction of one format.
 
     Operators are named `Op`, or `domain::Op` outside the format's default domain. Several rules may
-    share an operator; the first that takes a node crosses it.
+    share an operator; the first that takes a node crosses it. `attribute(node, name)` reads an attribute of a node; without
+    it nodes are the hub's.
     """
 
-    def __init__(self, title: str) -> None:
-        self.title = title
+    def __init__(self, attribute: Callable[[Any, str], Any] | None = None) -> None:
+        self._attribute = attribute or _attribute
         self._rules: dict[str, list[Rule]] = {}
         self._offered: dict[str, list[Rule]] = {}
         self._lacking: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, package: str) -> OpTable:
+        """The rules of every family of a package, a module each: those in its `ops`, in the order of the modules' names."""
+        table = cls()
+        for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+            family = getattr(importlib.import_module(f"{package}.{module.name}"), "ops", cls())
+            for rule in family:
+                table.add(rule)
+            table._lacking |= family._lacking
+        return table
 
     def op(self, *names: str, since: int = 0, needs: tuple[Need, ...] = ()) -> Callable:
         """Register the decorated handler for `names`. Handlers take (builder, node, *inputs)."""
@@ -67,10 +81,27 @@ class OpTable:
 
         return register
 
-    def same(self, since: int = 0, needs: tuple[Need, ...] = (), **names: str) -> None:
-        """Register operators that differ from their counterpart in name alone: hub="native"."""
+    def same(
+        self,
+        domain: str = "",
+        attributes: Mapping[str, str] | None = None,
+        since: int = 0,
+        needs: tuple[Need, ...] = (),
+        **names: str,
+    ) -> None:
+        """Register operators of `domain` that differ from their counterpart in name alone, hub="native", or in the names of
+        `attributes`, {"axis": "dim"}: the counterpart takes the value of each as that keyword."""
+        prefix = f"{domain}::" if domain else ""
         for name, native in names.items():
-            self.add(Rule(name, _call(native), since, needs))
+            self.add(Rule(prefix + name, self._call(native, attributes or {}), since, needs))
+
+    def _call(self, native: str, attributes: Mapping[str, str]) -> Callable:
+        def handler(builder: Any, node: Any, *inputs: Any) -> Any:
+            given = {keyword: self._attribute(node, name) for name, keyword in attributes.items()}
+            return getattr(builder, native)(*inputs, **given)
+
+        handler.__name__ = native
+        return handler
 
     def lacks(self, why: str, *names: str) -> None:
         """Say why `names` have no rule: what follows "is not supported: "."""
@@ -116,12 +147,10 @@ class OpTable:
         return None if None in reasons else ", or ".join(dict.fromkeys(r for r in reasons if r))
 
 
-def _call(native: str) -> Callable:
-    def handler(builder: Any, node: Any, *inputs: Any) -> Any:
-        return getattr(builder, native)(*inputs)
+def _attribute(node: Any, name: str) -> Any:
+    from bridge.hub import attr
 
-    handler.__name__ = native
-    return handler
+    return attr(node, name)
 
 
 def clash(name: str, first: str, second: str) -> PluginError:

@@ -14,7 +14,7 @@ __all__ = ["ChannelsLast"]
 
 OPERATORS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "DepthToSpace", "SpaceToDepth")
 
-_table = OpTable("channels last")
+_table = OpTable()
 
 
 class ChannelsLast(ir.passes.InPlacePass):

@@ -64,7 +64,7 @@ def _check(path: Path) -> None:
 
 
 exporter = Exporter(
-    table=OpTable("ONNX export"),
+    table=OpTable(),
     legalize=lambda options: [],
     write=write,
     opaque=True,

@@ -12,7 +12,7 @@ from bridge.hub import attr, const, rank_of
 from bridge.needs import attribute, condition, constant
 from bridge.ops import Need, OpTable
 
-ops = OpTable("ONNX import")
+ops = OpTable()
 MS = "com.microsoft::"
 
 

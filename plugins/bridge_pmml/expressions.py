@@ -19,7 +19,7 @@ from bridge_pmml.functions import NUMERIC, TOLERANT, WHOLE, functions
 from bridge_pmml.reader import Element, child, children, describe, flag, need, number, table, text
 from bridge_pmml.values import Truth, Val, either, is_text, joined, negated, parse
 
-expressions = OpTable("PMML expressions")
+expressions = OpTable()
 TAGS = (
     "FieldRef",
     "Constant",

@@ -18,7 +18,7 @@ from bridge_pmml import moments, numerals, predicates, special
 from bridge_pmml.reader import Element, describe
 from bridge_pmml.values import BOOL, DOUBLE, INT64, Columns, Truth, Val, either, joined, negated
 
-functions = OpTable("PMML functions")
+functions = OpTable()
 DECLARED = 10_000
 AGGREGATES = ("min", "max", "sum", "avg", "median", "product")
 TOLERANT = ("isMissing", "isNotMissing", "isValid", "isNotValid", "and", "or", "not", "if", *AGGREGATES)

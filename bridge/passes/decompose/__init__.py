@@ -7,43 +7,11 @@ otherwise: what is constant folds afterwards.
 from __future__ import annotations
 
 from bridge.ops import OpTable
-from bridge.passes.decompose import (
-    classify,
-    control,
-    math,
-    ml,
-    nn,
-    quantize,
-    recurrent,
-    reduce,
-    sampling,
-    signal,
-    tensor,
-    text,
-    windows,
-)
 from bridge.passes.rewrite import Accepts, Rewrite
 
 __all__ = ["Decompose"]
 
-DECOMPOSITIONS = OpTable("decomposition")
-for family in (
-    classify,
-    control,
-    math,
-    ml,
-    nn,
-    quantize,
-    recurrent,
-    reduce,
-    sampling,
-    signal,
-    tensor,
-    text,
-    windows,
-):
-    for rule in family.ops:
-        DECOMPOSITIONS.add(rule)
+DECOMPOSITIONS = OpTable.of(__name__)
 
 
 class Decompose(Rewrite):

@@ -17,7 +17,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.common import lengths, reshape
 from bridge.passes.decompose.ml import ML, numbers, transformed
 
-ops = OpTable("decomposition: classifiers")
+ops = OpTable()
 
 MATRIX = condition("a matrix of records", lambda n: rank_of(n.inputs[0]) == 2)
 TREE = ("nodes_", "aggregate")

@@ -16,7 +16,7 @@ from bridge.passes.decompose.common import lengths, scalar, wrapped
 from bridge.passes.expand import copy_node
 from bridge.passes.shapes import join_branches
 
-ops = OpTable("decomposition: control")
+ops = OpTable()
 
 STEPS = 64
 NODES = 2048

@@ -13,7 +13,7 @@ from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import lengths, product, reshape, vector, zero
 
-ops = OpTable("decomposition: math")
+ops = OpTable()
 
 REAL = dtype("float", "double", "float16", "bfloat16")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")

@@ -17,7 +17,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.common import lengths, vector
 from bridge.passes.widen import APPROXIMATED
 
-ops = OpTable("decomposition: ml")
+ops = OpTable()
 
 ML = "ai.onnx.ml"
 SHALLOW = 4

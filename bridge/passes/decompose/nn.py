@@ -11,7 +11,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.common import along, arange, lengths, product, reshape, zero
 from bridge.passes.decompose.matrices import LARGEST, determinant
 
-ops = OpTable("decomposition: nn")
+ops = OpTable()
 
 
 RANKED = condition("a known rank", lambda n: all(v is None or v.shape is not None for v in n.inputs))
@@ -47,12 +47,7 @@ def batch_normalization(op, node, x, scale, bias, mean, variance):
 @ops.op("LayerNormalization")
 def layer_normalization(op, node, x, scale, bias=None):
     rank = rank_of(x)
-    if (
-        rank is None
-        or len(node.outputs) > 1
-        or attr(node, "stash_type") != 1
-        or x.dtype != ir.DataType.FLOAT
-    ):
+    if rank is None or len(node.outputs) > 1 or attr(node, "stash_type") != 1 or x.dtype != ir.DataType.FLOAT:
         return NotImplemented
     axes = op.const(np.arange(attr(node, "axis") % rank, rank))
     centred = op.Sub(x, op.ReduceMean(x, axes))

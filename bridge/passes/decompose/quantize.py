@@ -17,7 +17,7 @@ from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along, lengths, reshape, vector
 
-ops = OpTable("decomposition: quantize")
+ops = OpTable()
 
 T = ir.DataType
 FLOAT, INT32 = int(T.FLOAT), int(T.INT32)

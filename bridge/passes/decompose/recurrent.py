@@ -15,7 +15,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.common import lengths, scalar, vector, zero
 from bridge.passes.decompose.control import STEPS
 
-ops = OpTable("decomposition: recurrent")
+ops = OpTable()
 
 DEFAULTS = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RNN": ["tanh"]}
 ALPHA = {

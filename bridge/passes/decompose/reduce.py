@@ -10,7 +10,7 @@ from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import lengths, product, reshape, wrapped
 
-ops = OpTable("decomposition: reduce")
+ops = OpTable()
 
 NEUTRAL = {
     "ReduceSum": 0.0,

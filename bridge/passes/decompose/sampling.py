@@ -26,7 +26,7 @@ from bridge.passes.decompose.common import (
 )
 from bridge.passes.widen import APPROXIMATED
 
-ops = OpTable("decomposition: sampling")
+ops = OpTable()
 
 RANKED = condition("a known rank", lambda n: rank_of(n.inputs[0]) is not None)
 FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE)

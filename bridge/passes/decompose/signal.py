@@ -13,7 +13,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.common import arange, between, lengths, reshape, scalar, vector, zero
 from bridge.passes.decompose.control import at_axis
 
-ops = OpTable("decomposition: signal")
+ops = OpTable()
 
 TRAINING = "ai.onnx.preview.training"
 

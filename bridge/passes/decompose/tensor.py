@@ -24,7 +24,7 @@ from bridge.passes.decompose.common import (
 )
 from bridge.passes.decompose.control import at_axis
 
-ops = OpTable("decomposition: tensor")
+ops = OpTable()
 
 INT32 = int(ir.DataType.INT32)
 

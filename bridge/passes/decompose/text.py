@@ -11,7 +11,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.common import reshape
 from bridge.passes.decompose.control import choice
 
-ops = OpTable("decomposition: text")
+ops = OpTable()
 
 
 def literal(node: ir.Node) -> bool:

@@ -26,7 +26,7 @@ from bridge.passes.decompose.common import (
     zero,
 )
 
-ops = OpTable("decomposition: windows")
+ops = OpTable()
 
 SPATIAL = condition("a known rank of 3 or more", lambda n: (rank_of(n.inputs[0]) or 0) >= 3)
 

@@ -18,7 +18,7 @@ from bridge.passes.sequences import ResolveSequences
 from bridge.passes.widen import ComputeWider
 from bridge_openvino.export_ops import ops
 
-own = OpTable("OpenVINO rewrites")
+own = OpTable()
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:

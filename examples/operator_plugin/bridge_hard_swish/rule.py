@@ -9,7 +9,7 @@ import onnx_ir as ir
 from bridge.needs import dtype
 from bridge.ops import OpTable
 
-native = OpTable("example operators in TFLite")
+native = OpTable()
 
 
 @native.op("example::HardSwish", needs=(dtype("float"),))

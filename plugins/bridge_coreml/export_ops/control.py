@@ -12,7 +12,7 @@ from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import HELD
 
-ops = OpTable("Core ML export: control")
+ops = OpTable()
 
 
 def block(mil: Any, graph: ir.Graph) -> list[Any]:

@@ -24,7 +24,7 @@ from bridge_coreml.export_ops.common import (
     axis_of,
 )
 
-ops = OpTable("Core ML export: math")
+ops = OpTable()
 
 UNARY = {
     "Acos": "acos", "Asin": "asin", "Atan": "atan", "Ceil": "ceil", "Cos": "cos", "Cosh": "cosh", "Erf": "erf",

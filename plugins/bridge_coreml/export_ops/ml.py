@@ -13,7 +13,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.classify import labels_of, sides
 from bridge.passes.decompose.ml import ML, Forest, ensemble, leaf_weights, numbers
 
-models = OpTable("Core ML models")
+models = OpTable()
 
 MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")
 LEAF = 6

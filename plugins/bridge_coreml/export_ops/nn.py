@@ -10,7 +10,7 @@ from bridge.needs import attribute, condition, constant, dtype, unused_output
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import FLOAT, FLOATS, IOS17, IOS18, ints
 
-ops = OpTable("Core ML export: nn")
+ops = OpTable()
 
 
 @ops.op(
@@ -192,9 +192,7 @@ def inside(node: ir.Node) -> bool:
     pairs = list(zip(pads[::2], pads[1::2], kernel, window(node)[0], strict=True))
     if any(max(a, b) >= k for a, b, k, _ in pairs):
         return False
-    return not attr(node, "ceil_mode") or (
-        len(kernel) < 3 and all(a == b and s <= k for a, b, k, s in pairs)
-    )
+    return not attr(node, "ceil_mode") or (len(kernel) < 3 and all(a == b and s <= k for a, b, k, s in pairs))
 
 
 UNDILATED = condition("dilations of 1", lambda n: set(window(n)[1]) == {1})

@@ -12,7 +12,7 @@ from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import IOS16, IOS17, IOS18, NUMPY
 
-ops = OpTable("Core ML export: quantize")
+ops = OpTable()
 
 
 BYTES = ("int8", "uint8")

@@ -12,7 +12,7 @@ from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import FLOAT, IOS17, ints
 
-ops = OpTable("Core ML export: recurrent")
+ops = OpTable()
 
 ACTIVATIONS = {"Sigmoid": "sigmoid", "Tanh": "tanh", "Relu": "relu"}
 DEFAULTS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}

@@ -9,7 +9,7 @@ from bridge.needs import attribute, condition, constant, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import FLOAT, FLOATS, INTS, SMALL, TENSOR, axis_of, ints
 
-ops = OpTable("Core ML export: reduce")
+ops = OpTable()
 
 NAMES = {
     "ReduceL1": "reduce_l1_norm",
@@ -73,6 +73,4 @@ def cum_sum(mil, node, x, axis):
 
 @ops.op("TopK", needs=(dtype(*FLOATS, *INTS, *SMALL), TENSOR, constant(1, "k")))
 def top_k(mil, node, x, k):
-    return mil.topk(
-        x=x, k=int(const(k).item()), axis=axis_of(node, -1), ascending=not attr(node, "largest")
-    )
+    return mil.topk(x=x, k=int(const(k).item()), axis=axis_of(node, -1), ascending=not attr(node, "largest"))

@@ -25,7 +25,7 @@ from bridge_coreml.export_ops.common import (
     ints,
 )
 
-ops = OpTable("Core ML export: tensor")
+ops = OpTable()
 
 
 @ops.op("Identity", needs=(MOVED,))

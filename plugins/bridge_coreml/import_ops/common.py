@@ -11,7 +11,7 @@ from bridge.hub import const, rank_of, shape_of
 from bridge.ops import Need, OpTable
 from bridge.passes.decompose.common import lengths, reshape, vector
 
-ops = OpTable("Core ML import")
+ops = OpTable()
 
 INT32, INT64, FLOAT = (int(ir.DataType[name]) for name in ("INT32", "INT64", "FLOAT"))
 IOS16, IOS17, IOS18 = 16, 17, 18

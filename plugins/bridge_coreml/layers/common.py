@@ -14,7 +14,7 @@ from bridge.hub import const, rank_of, shape_of
 from bridge.ops import Need, OpTable
 from bridge.passes.decompose.common import lengths, product, reshape, vector
 
-layers = OpTable("Core ML layers")
+layers = OpTable()
 
 FLOAT, INT64, BOOL = (int(ir.DataType[n]) for n in ("FLOAT", "INT64", "BOOL"))
 I64_MAX, I64_MIN = 2**63 - 1, -(2**63) + 1

@@ -25,7 +25,7 @@ from bridge_coreml.legalize.newer import NoteNewer
 from bridge_coreml.legalize.precision import HalfPrecision
 from bridge_coreml.legalize.rank import LowerRank
 
-native = OpTable("Core ML operators")
+native = OpTable()
 for family in (reduce, tensor):
     for rule in family.native:
         native.add(rule)

@@ -13,7 +13,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.common import reshape
 from bridge_coreml.export_ops.common import FLOATS, INTS, STATIC
 
-native = OpTable("Core ML operators: reduce")
+native = OpTable()
 
 GATHERED = {
     "ReduceSum": ("add", 0.0),

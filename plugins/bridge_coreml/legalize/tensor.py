@@ -14,7 +14,7 @@ from bridge.passes.decompose.common import lengths, vector
 from bridge.passes.pads import cuts_all
 from bridge_coreml.export_ops.common import FLOATS, MIL, TENSOR
 
-native = OpTable("Core ML operators: tensor")
+native = OpTable()
 
 
 def dynamic_zeros(node: ir.Node) -> bool:

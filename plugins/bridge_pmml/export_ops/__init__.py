@@ -5,7 +5,7 @@ from __future__ import annotations
 from bridge.ops import OpTable
 from bridge_pmml.export_ops import instances, math, ml, models, reduce, tensor
 
-ops = OpTable("PMML export")
+ops = OpTable()
 for family in (instances, math, ml, models, reduce, tensor):
     for rule in family.ops:
         ops.add(rule)

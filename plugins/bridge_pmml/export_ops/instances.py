@@ -13,7 +13,7 @@ from bridge.ops import OpTable
 from bridge_pmml.document import Cols, literal
 from bridge_pmml.raising import DOMAIN
 
-ops = OpTable("PMML export: instances")
+ops = OpTable()
 
 
 @ops.op(f"{DOMAIN}::Neighbors")

@@ -9,7 +9,7 @@ from bridge.passes.decompose.math import fits_int32
 from bridge_pmml.document import Cols, Ref, kind_of
 from bridge_pmml.export_ops.common import RECORDS, aligned, shaped
 
-ops = OpTable("PMML export: math")
+ops = OpTable()
 
 UNARY = {
     "Abs": "abs",

@@ -19,7 +19,7 @@ from bridge_pmml.document import Cols, Ref, kind_of, literal
 from bridge_pmml.export_ops.common import plain
 from bridge_pmml.export_ops.instances import machine
 
-ops = OpTable("PMML export: ml")
+ops = OpTable()
 
 OPERATORS = {
     "BRANCH_LEQ": "lessOrEqual",

@@ -12,7 +12,7 @@ from bridge.ops import OpTable
 from bridge_pmml.document import Cols, Ref, literal
 from bridge_pmml.raising import DOMAIN
 
-ops = OpTable("PMML export: models")
+ops = OpTable()
 
 
 def layers(node: Any) -> list[tuple[np.ndarray, np.ndarray, str]]:

@@ -12,7 +12,7 @@ from bridge_pmml.document import Cols
 from bridge_pmml.export_ops.common import across, plain, repeated, row_constant
 from bridge_pmml.raising import vanishes
 
-ops = OpTable("PMML export: reduce")
+ops = OpTable()
 
 
 def columns_alone(node) -> bool:

@@ -11,7 +11,7 @@ from bridge.ops import OpTable
 from bridge_pmml.document import Cols, Ref, kind_of
 from bridge_pmml.export_ops.common import across, plain
 
-ops = OpTable("PMML export: tensor")
+ops = OpTable()
 
 
 def kept(node) -> bool:

@@ -23,7 +23,7 @@ from bridge_pmml.import_ops import (
     tree,
 )
 
-ops = OpTable("PMML import")
+ops = OpTable()
 for family in (
     anomaly,
     association,

@@ -12,7 +12,7 @@ from bridge_pmml.models import model_of, scored
 from bridge_pmml.reader import Element, child, describe, number, numbers, text
 from bridge_pmml.results import Result
 
-ops = OpTable("PMML anomaly detection import")
+ops = OpTable()
 EULER = 0.57721566
 
 

@@ -14,7 +14,7 @@ from bridge_pmml.reader import Element, child, children, describe, flag, number,
 from bridge_pmml.results import Result
 from bridge_pmml.values import Val, parse
 
-ops = OpTable("PMML association import")
+ops = OpTable()
 MEASURES = ("confidence", "support", "lift", "leverage", "affinity")
 FEATURES = ("antecedent", "consequent", "rule", "ruleId", *MEASURES)
 ALGORITHMS = ("recommendation", "exclusiveRecommendation", "ruleAssociation")

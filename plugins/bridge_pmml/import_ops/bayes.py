@@ -16,7 +16,7 @@ from bridge_pmml.reader import Element, child, children, describe, need, number,
 from bridge_pmml.results import Result, classified, target_labels
 from bridge_pmml.values import Val, parse
 
-ops = OpTable("PMML naive Bayes import")
+ops = OpTable()
 
 
 def counts(node: Element) -> dict[str, float]:

@@ -14,7 +14,7 @@ from bridge_pmml.reader import Element, child, children, describe, need, number,
 from bridge_pmml.results import Result
 from bridge_pmml.values import Val
 
-ops = OpTable("PMML clustering import")
+ops = OpTable()
 
 
 def measured(scope: Scope, node: Element) -> Any:

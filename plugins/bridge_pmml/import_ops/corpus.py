@@ -18,7 +18,7 @@ from bridge_pmml.reader import Element, child, children, describe, matrix, need,
 from bridge_pmml.results import Result
 from bridge_pmml.values import DOUBLE, Columns
 
-ops = OpTable("PMML text model import")
+ops = OpTable()
 LOGARITHMS = ("inverseDocumentFrequency", "probabilisticInverse")
 
 

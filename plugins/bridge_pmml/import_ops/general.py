@@ -16,7 +16,7 @@ from bridge_pmml.reader import Element, child, children, describe, matrix, need,
 from bridge_pmml.results import Result, classified, target_labels, target_name
 from bridge_pmml.values import Columns, parse
 
-ops = OpTable("PMML general regression import")
+ops = OpTable()
 
 
 @ops.op("GeneralRegressionModel")

@@ -20,7 +20,7 @@ from bridge_pmml.reader import Element, child, children, describe, number, text,
 from bridge_pmml.results import Result, classified, target_labels
 from bridge_pmml.values import INT64, Val, parse
 
-ops = OpTable("PMML mining import")
+ops = OpTable()
 SUMS = ("sum", "average", "weightedAverage", "weightedSum", "x-weightedSum")
 VOTES = ("majorityVote", "weightedMajorityVote")
 WEIGHTED = (

@@ -21,7 +21,7 @@ from bridge_pmml.reader import Element, child, children, describe, need, number,
 from bridge_pmml.results import AFFINITY, Result, target_labels, targets_of, winner
 from bridge_pmml.values import Columns, Val, held, is_text, parse
 
-ops = OpTable("PMML nearest neighbour import")
+ops = OpTable()
 
 
 class Training:

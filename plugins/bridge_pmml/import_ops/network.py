@@ -18,7 +18,7 @@ from bridge_pmml.reader import Element, children, describe, need, number, text
 from bridge_pmml.results import Result, classified, target_labels, targets_of
 from bridge_pmml.values import parse
 
-ops = OpTable("PMML Bayesian network import")
+ops = OpTable()
 LARGEST = 200_000
 
 

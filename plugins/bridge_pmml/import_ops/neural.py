@@ -16,7 +16,7 @@ from bridge_pmml.reader import Element, children, describe, need, number, text
 from bridge_pmml.results import Result, classified, target_labels, targets_of
 from bridge_pmml.values import Columns, parse
 
-ops = OpTable("PMML neural network import")
+ops = OpTable()
 
 
 def activated(columns: Columns, name: str, z: Any, threshold: float, node: Element) -> Any:

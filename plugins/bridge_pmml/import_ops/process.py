@@ -15,7 +15,7 @@ from bridge_pmml.reader import Element, child, describe, need, number, numbers
 from bridge_pmml.results import Result, target_name
 from bridge_pmml.values import Val
 
-ops = OpTable("PMML Gaussian process import")
+ops = OpTable()
 KERNELS = (
     "RadialBasisKernel",
     "ARDSquaredExponentialKernel",

@@ -16,7 +16,7 @@ from bridge_pmml.reader import Element, children, describe, number, text
 from bridge_pmml.results import Result, classified, target_labels, target_name
 from bridge_pmml.values import Columns, parse
 
-ops = OpTable("PMML regression import")
+ops = OpTable()
 LINKS = ("logit", "probit", "cloglog", "loglog", "cauchit")
 
 

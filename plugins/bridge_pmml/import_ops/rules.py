@@ -15,7 +15,7 @@ from bridge_pmml.reader import Element, child, children, describe, need, number,
 from bridge_pmml.results import Result, target_labels
 from bridge_pmml.values import joined, parse
 
-ops = OpTable("PMML rule set import")
+ops = OpTable()
 
 
 def flattened(scope: Scope, node: Element, above: Any = True) -> list[tuple[Any, Element]]:

@@ -15,7 +15,7 @@ from bridge_pmml.reader import Element, child, children, describe, flag, need, n
 from bridge_pmml.results import Result
 from bridge_pmml.values import Columns, Val, joined, negated
 
-ops = OpTable("PMML scorecard import")
+ops = OpTable()
 
 
 @ops.op("Scorecard")

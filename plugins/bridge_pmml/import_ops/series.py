@@ -34,7 +34,7 @@ from bridge_pmml.reader import (
 from bridge_pmml.results import Result, target_name
 from bridge_pmml.values import INT64, Val
 
-ops = OpTable("PMML time series import")
+ops = OpTable()
 STEPS = 10_000
 LARGEST = 500
 LONGEST = 20_000

@@ -15,7 +15,7 @@ from bridge_pmml.reader import Element, child, children, describe, flag, need, n
 from bridge_pmml.results import Result, classified, target_labels, winner
 from bridge_pmml.values import Columns, parse
 
-ops = OpTable("PMML support vector machine import")
+ops = OpTable()
 KERNELS = ("LinearKernelType", "PolynomialKernelType", "RadialBasisKernelType", "SigmoidKernelType")
 
 

@@ -17,7 +17,7 @@ from bridge_pmml.reader import Element, children, describe, number, to_number
 from bridge_pmml.results import Result, target_labels, target_name, winner
 from bridge_pmml.values import INT64, Val, either, joined, negated, parse
 
-ops = OpTable("PMML tree import")
+ops = OpTable()
 SMALL = 2_000
 
 

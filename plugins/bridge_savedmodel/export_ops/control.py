@@ -11,7 +11,7 @@ from bridge.hub import attr
 from bridge.needs import condition
 from bridge.ops import OpTable
 
-ops = OpTable("SavedModel export: control")
+ops = OpTable()
 
 
 @ops.op("If")

@@ -13,7 +13,7 @@ from bridge.ops import OpTable, Rule
 from bridge_savedmodel.export_ops.common import T, axis_of, last
 from bridge_savedmodel.tensorflow import kernel
 
-ops = OpTable("SavedModel export: math")
+ops = OpTable()
 
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 REAL = ("float", "double", "float16", "bfloat16")

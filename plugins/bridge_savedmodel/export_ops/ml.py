@@ -13,7 +13,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.ml import grams
 from bridge_savedmodel.export_ops.common import T
 
-ops = OpTable("SavedModel export: ml")
+ops = OpTable()
 
 UNUSED = {"strings": "_Unused", "int64s": -1, "floats": -0.0}
 SINGULAR = {"strings": "default_string", "int64s": "default_int64", "floats": "default_float"}

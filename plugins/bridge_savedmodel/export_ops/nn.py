@@ -16,7 +16,7 @@ from bridge_savedmodel.graph import filter_order
 from bridge_savedmodel.legalize.windows import Pads, pads_of, spans_of, transposed_pads
 from bridge_savedmodel.tensorflow import kernel
 
-ops = OpTable("SavedModel export: nn")
+ops = OpTable()
 
 MATRICES = condition("two operands of rank 2 or more", lambda n: min(rank_of(v) or 0 for v in n.inputs) >= 2)
 
@@ -186,13 +186,7 @@ def average_pool(tf, node, x):
     counted = attr(node, "count_include_pad")
     if not any(map(any, pads)) or (counted and pads == declared):
         return made
-    inner = (
-        [(0, 0)] * len(sizes)
-        if not counted
-        else declared
-        if attr(node, "auto_pad") == "NOTSET"
-        else pads
-    )
+    inner = [(0, 0)] * len(sizes) if not counted else declared if attr(node, "auto_pad") == "NOTSET" else pads
     outer = [(a - b, c - d) for (a, c), (b, d) in zip(pads, inner, strict=True)]
     dims = tf.vector([1, *[_plus(tf, n, sum(p)) for n, p in zip(tf.lengths(x)[1:-1], inner, strict=True)], 1])
     ones = tf.Fill(dims, tf.constant(x.dtype.numpy().type(1), x.dtype))

@@ -13,7 +13,7 @@ from bridge.ops import OpTable
 from bridge_savedmodel.export_ops.common import T
 from bridge_savedmodel.tensorflow import computes
 
-ops = OpTable("SavedModel export: random")
+ops = OpTable()
 
 
 def _kind(node: ir.Node) -> ir.DataType:

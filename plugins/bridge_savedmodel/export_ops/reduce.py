@@ -13,7 +13,7 @@ from bridge.ops import OpTable
 from bridge_savedmodel.export_ops.common import RANKED, axis_of
 from bridge_savedmodel.tensorflow import kernel
 
-ops = OpTable("SavedModel export: reduce")
+ops = OpTable()
 
 REAL = ("float", "double", "float16", "bfloat16")
 
@@ -32,9 +32,7 @@ def axes_of(node: ir.Node) -> Any:
     axes = _axes_input(node)
     if axes is None or shape_of(axes) == [0]:
         return (
-            None
-            if attr(node, "noop_with_empty_axes")
-            else np.arange(rank_of(node.inputs[0]), dtype=np.int32)
+            None if attr(node, "noop_with_empty_axes") else np.arange(rank_of(node.inputs[0]), dtype=np.int32)
         )
     known = const(axes)
     return axes if known is None else known.astype(np.int32)

@@ -11,7 +11,7 @@ from bridge.hub import attr, const, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 
-ops = OpTable("SavedModel export: signal")
+ops = OpTable()
 
 REAL = dtype("float", "double")
 

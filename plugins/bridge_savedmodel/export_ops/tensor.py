@@ -13,7 +13,7 @@ from bridge.ops import OpTable
 from bridge_savedmodel.export_ops.common import RANKED, T, axis_of, known, last
 from bridge_savedmodel.tensorflow import computes, kernel
 
-ops = OpTable("SavedModel export: tensor")
+ops = OpTable()
 
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 REAL = ("float", "double", "float16", "bfloat16")
@@ -355,9 +355,7 @@ def non_zero(tf, node, x):
 
 @ops.op("ReverseSequence", needs=(kernel("ReverseSequence", T=0),))
 def reverse_sequence(tf, node, x, lengths):
-    return tf.ReverseSequence(
-        x, lengths, seq_dim=attr(node, "time_axis"), batch_dim=attr(node, "batch_axis")
-    )
+    return tf.ReverseSequence(x, lengths, seq_dim=attr(node, "time_axis"), batch_dim=attr(node, "batch_axis"))
 
 
 @ops.op("Unique", needs=(kernel("UniqueWithCountsV2", T=0), RANKED, dtype(*REAL, *INTEGERS)))

@@ -7,7 +7,7 @@ import numpy as np
 from bridge.hub import attr
 from bridge.ops import OpTable
 
-ops = OpTable("SavedModel export: text")
+ops = OpTable()
 
 
 @ops.op("StringConcat")

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from bridge.hub import const, rank_of, shape_of
 from bridge.ops import Need, OpTable
 
-ops = OpTable("SavedModel import")
+ops = OpTable()
 
 T = ir.DataType
 FAR = 2**31 - 1

@@ -11,15 +11,13 @@ from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along, reshape
 
-native = OpTable("SavedModel legalisation: quantize")
+native = OpTable()
 
 T = ir.DataType
 EIGHT = (T.FLOAT8E4M3FN, T.FLOAT8E5M2)
 BOUNDS = {T.INT4: (-8, 7), T.UINT4: (0, 15)}
 RANKED = condition("inputs of known rank", lambda n: all(v is None or v.shape is not None for v in n.inputs))
-WHOLE_BLOCKS = condition(
-    "one scale, or one for each place of the axis", lambda n: not attr(n, "block_size")
-)
+WHOLE_BLOCKS = condition("one scale, or one for each place of the axis", lambda n: not attr(n, "block_size"))
 
 
 @native.op(

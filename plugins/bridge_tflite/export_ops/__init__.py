@@ -8,7 +8,7 @@ from bridge import hub
 from bridge.ops import OpTable
 from bridge_tflite.export_ops import control, math, ml, nn, quantize, reduce, tensor
 
-ops = OpTable("TFLite export")
+ops = OpTable()
 for family in (control, math, ml, nn, tensor, reduce):
     for rule in family.ops:
         ops.add(rule)

@@ -10,7 +10,7 @@ from bridge.hub import attr, subgraphs
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import TFLITE
 
-ops = OpTable("TFLite export: control")
+ops = OpTable()
 
 
 def captured(node: ir.Node) -> list[ir.Value]:

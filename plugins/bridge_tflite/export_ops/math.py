@@ -9,7 +9,7 @@ from bridge.needs import attribute, condition, dtype, max_rank
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import FEW_BITS, FLOAT, INDEX, NUMBERS, TFLITE, fused
 
-ops = OpTable("TFLite export: math")
+ops = OpTable()
 
 BROADCAST = condition(
     "inputs of rank 8 at most",

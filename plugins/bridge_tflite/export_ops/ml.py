@@ -11,7 +11,7 @@ from bridge.hub import attr, decoded
 from bridge.needs import condition
 from bridge.ops import OpTable
 
-ops = OpTable("TFLite export: ml")
+ops = OpTable()
 
 KINDS = {"strings": object, "int64s": np.int64, "floats": np.float32}
 DEFAULTS = {

@@ -10,7 +10,7 @@ from bridge.needs import attribute, condition, constant, dtype, max_rank, unused
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import BLOCKS, FLOAT, PADDING, TFLITE, fused, i32
 
-ops = OpTable("TFLite export: nn")
+ops = OpTable()
 
 NO_ACTIVATION = 0
 SAME, VALID = 0, 1

@@ -13,7 +13,7 @@ from bridge.ops import OpTable, Rule
 from bridge_tflite.export_ops.common import TFLITE, fused
 from bridge_tflite.export_ops.nn import convolve, resize_bilinear, resize_nearest, slopes, transposed
 
-ops = OpTable("TFLite export: quantize")
+ops = OpTable()
 
 INTEGER = "bridge.tflite.integer"
 ALIKE = {

@@ -10,7 +10,7 @@ from bridge.needs import attribute, condition, constant, dtype, max_rank
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import INDEX, NOT_EMPTY, NUMBERS, TFLITE, axis_of, i32
 
-ops = OpTable("TFLite export: reduce")
+ops = OpTable()
 
 
 def reduced_axes(node: ir.Node) -> np.ndarray:

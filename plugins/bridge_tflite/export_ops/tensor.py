@@ -19,7 +19,7 @@ from bridge_tflite.export_ops.common import (
     i32,
 )
 
-ops = OpTable("TFLite export: tensor")
+ops = OpTable()
 
 KNOWN_RANK = condition("a known rank", lambda n: rank_of(n.inputs[0]) is not None)
 RANK8 = max_rank(8)
@@ -202,9 +202,7 @@ def reverse(tfl, node, x):
 
 @ops.op("ReverseSequence", needs=(dtype("float", "int16", "uint8", *INDEX), max_rank(8)))
 def reverse_sequence(tfl, node, x, lengths):
-    tfl.REVERSE_SEQUENCE(
-        x, lengths, seq_dim=attr(node, "time_axis"), batch_dim=attr(node, "batch_axis")
-    )
+    tfl.REVERSE_SEQUENCE(x, lengths, seq_dim=attr(node, "time_axis"), batch_dim=attr(node, "batch_axis"))
 
 
 @ops.op(f"{TFLITE}::Unique", needs=(dtype("float", "int8", "int16", "uint8", *INDEX),))

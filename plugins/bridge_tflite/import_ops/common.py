@@ -13,7 +13,7 @@ from bridge.hub import const, rank_of
 from bridge.ops import Need, OpTable
 from bridge.passes.widen import APPROXIMATED
 
-ops = OpTable("TFLite import")
+ops = OpTable()
 
 INT32, INT64, BOOL, UINT32, UINT64, FLOAT, DOUBLE = (
     int(ir.DataType[n]) for n in ("INT32", "INT64", "BOOL", "UINT32", "UINT64", "FLOAT", "DOUBLE")

@@ -26,7 +26,7 @@ from bridge_tflite.legalize.integer import IntegerKernels
 from bridge_tflite.legalize.layout import NativeLayout
 from bridge_tflite.legalize.nn import FuseActivations
 
-native = OpTable("TFLite operators")
+native = OpTable()
 for family in (control, detection, math, ml, nn, reduce, tensor):
     for rule in family.native:
         native.add(rule)

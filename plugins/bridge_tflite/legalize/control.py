@@ -15,7 +15,7 @@ from bridge.passes.decompose.common import vector
 from bridge.passes.decompose.control import unrollable
 from bridge_tflite.export_ops.common import TFLITE
 
-native = OpTable("TFLite operators: control")
+native = OpTable()
 
 
 def elements_known(node: ir.Node) -> bool:

@@ -15,7 +15,7 @@ from bridge.passes.decompose.common import sizes_of
 from bridge_tflite.export_ops.common import FEW_BITS, TFLITE
 from bridge_tflite.export_ops.math import CAST, CAST_TARGETS
 
-native = OpTable("TFLite operators: math")
+native = OpTable()
 
 BITS = ("int8", "int16", "int32", "uint8", "uint16", "uint32")
 

@@ -13,7 +13,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.ml import ML
 from bridge_tflite.export_ops.ml import Table, between
 
-native = OpTable("TFLite operators: ml")
+native = OpTable()
 
 
 def lookup(node: ir.Node) -> bool:

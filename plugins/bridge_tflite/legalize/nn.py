@@ -17,7 +17,7 @@ from bridge.passes.decompose.windows import same_at_run_time
 from bridge_tflite.export_ops.common import BLOCKS, FUSED, PADDING, TFLITE
 from bridge_tflite.legalize.ranges import never_negative
 
-native = OpTable("TFLite operators: nn")
+native = OpTable()
 
 INT32 = int(ir.DataType.INT32)
 BLOCK_TYPES = tuple(ir.DataType[name.upper()] for name in BLOCKS)

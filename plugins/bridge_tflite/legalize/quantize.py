@@ -116,11 +116,7 @@ def _remember(graph: ir.Graph, node: ir.Node) -> None:
     zero = const(given) if given is not None else np.zeros(1, np.int8)
     if array is None or scale is None or zero is None or node.outputs[0].is_graph_output():
         return
-    if (
-        scale.dtype != np.float32
-        or attr(node, "output_dtype") not in (0, 1)
-        or attr(node, "block_size")
-    ):
+    if scale.dtype != np.float32 or attr(node, "output_dtype") not in (0, 1) or attr(node, "block_size"):
         return
     if (
         array.dtype not in (np.int8, np.uint8, np.int16, np.int32)

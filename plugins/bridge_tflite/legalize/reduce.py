@@ -9,7 +9,7 @@ from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import NOT_EMPTY, TFLITE
 
-native = OpTable("TFLite operators: reduce")
+native = OpTable()
 
 INT32 = int(ir.DataType.INT32)
 

@@ -13,7 +13,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.common import lengths, product, reshape, vector, wrapped
 from bridge_tflite.export_ops.common import COMMON, EVERY, PADDED_RANK, TEXT, TFLITE
 
-native = OpTable("TFLite operators: tensor")
+native = OpTable()
 
 INT32 = int(ir.DataType.INT32)
 I32_MAX = 2**31 - 1

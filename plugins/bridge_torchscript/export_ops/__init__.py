@@ -3,7 +3,7 @@
 from bridge.ops import OpTable
 from bridge_torchscript.export_ops import control, math, nn, quantize, random, recurrent, reduce, tensor
 
-ops = OpTable("TorchScript export")
+ops = OpTable()
 for family in (control, math, nn, quantize, random, recurrent, reduce, tensor):
     for rule in family.ops:
         ops.add(rule)

@@ -9,7 +9,7 @@ from bridge.ops import OpTable
 from bridge_torchscript.export_ops.common import texts
 from bridge_torchscript.source import annotation
 
-ops = OpTable("TorchScript export: control")
+ops = OpTable()
 
 
 def fill(ts, graph: ir.Graph) -> None:

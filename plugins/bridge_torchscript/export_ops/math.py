@@ -11,7 +11,7 @@ from bridge_torchscript.dtypes import STAND_IN
 from bridge_torchscript.export_ops.common import COMPUTED, FLOATS, INTS, NUMBERS, flag, same_dtype
 from bridge_torchscript.source import literal
 
-ops = OpTable("TorchScript export: math")
+ops = OpTable()
 
 T = ir.DataType
 SAME = condition("inputs of one dtype", same_dtype)
@@ -330,9 +330,7 @@ def castable(node: ir.Node) -> bool:
 @ops.op("Cast", needs=(condition("no strings", lambda n: castable(n) and n.inputs[0].dtype != T.STRING),))
 def cast(ts, node, x):
     to = ir.DataType(attr(node, "to"))
-    return converted(
-        ts, x, node.inputs[0].dtype, to, attr(node, "saturate"), attr(node, "round_mode")
-    )
+    return converted(ts, x, node.inputs[0].dtype, to, attr(node, "saturate"), attr(node, "round_mode"))
 
 
 def converted(ts, x: str, source: ir.DataType, to: ir.DataType, saturate: int = 1, mode: str = "up") -> str:

@@ -9,7 +9,7 @@ from bridge.needs import attribute, condition, dtype, unused_output
 from bridge.ops import OpTable
 from bridge_torchscript.export_ops.common import FLOATS, NUMBERS, RANKED, flag, same_dtype, texts
 
-ops = OpTable("TorchScript export: nn")
+ops = OpTable()
 
 T = ir.DataType
 SAME = condition("inputs of one dtype", same_dtype)
@@ -255,9 +255,7 @@ def channels_known(node: ir.Node) -> bool:
     ),
 )
 def group_norm(ts, node, x, scale, bias):
-    return (
-        f"torch.group_norm({x}, {attr(node, 'num_groups')}, {scale}, {bias}, {attr(node, 'epsilon')})"
-    )
+    return f"torch.group_norm({x}, {attr(node, 'num_groups')}, {scale}, {bias}, {attr(node, 'epsilon')})"
 
 
 @ops.op("MatMul", needs=(NUMBERS, SAME))

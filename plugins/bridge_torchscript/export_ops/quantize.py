@@ -10,7 +10,7 @@ from bridge.ops import OpTable
 from bridge_torchscript.export_ops.common import flag
 from bridge_torchscript.export_ops.math import converted
 
-ops = OpTable("TorchScript export: quantize")
+ops = OpTable()
 
 T = ir.DataType
 BYTES = (dtype("int8", "uint8"), dtype("int8", "uint8", index=1))

@@ -8,7 +8,7 @@ from bridge.hub import attr
 from bridge.ops import OpTable
 from bridge_torchscript.export_ops.common import FLOATS
 
-ops = OpTable("TorchScript export: random")
+ops = OpTable()
 
 
 def _drawn(ts, node, function: str, default: ir.DataType) -> str:

@@ -9,7 +9,7 @@ from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_torchscript.export_ops.common import flag
 
-ops = OpTable("TorchScript export: recurrent")
+ops = OpTable()
 
 USUAL = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RNN": ["tanh"]}
 

@@ -10,7 +10,7 @@ from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_torchscript.export_ops.common import COMPUTED, FLOATS, NUMBERS, flag, texts
 
-ops = OpTable("TorchScript export: reduce")
+ops = OpTable()
 
 T = ir.DataType
 RANK = condition("an input of known rank", lambda n: rank_of(n.inputs[0]) is not None)

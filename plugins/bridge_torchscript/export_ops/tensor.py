@@ -20,7 +20,7 @@ from bridge_torchscript.export_ops.common import (
 )
 from bridge_torchscript.source import elements, literal
 
-ops = OpTable("TorchScript export: tensor")
+ops = OpTable()
 
 T = ir.DataType
 NUMERIC = condition("no strings", lambda n: all(v is None or v.dtype != T.STRING for v in n.inputs))

@@ -13,7 +13,7 @@ from bridge.passes.decompose.common import lengths, product, reshape, vector
 from bridge_torchscript.dtypes import HELD
 from bridge_torchscript.values import Poison, Sym, Unsupported
 
-ops = OpTable("TorchScript import")
+ops = OpTable()
 T = ir.DataType
 BY_CODE = {held.code: dtype for dtype, held in HELD.items()}
 FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)

@@ -6,7 +6,7 @@ from bridge.ops import OpTable
 from bridge_openvino.export_ops import control, math, nn, reduce, tensor
 from bridge_openvino.export_ops.common import IN_RANGE
 
-ops = OpTable("OpenVINO IR export")
+ops = OpTable()
 for family in (control, math, nn, reduce, tensor):
     for rule in family.ops:
         ops.add(rule if rule.op == "Slice" else replace(rule, needs=(*rule.needs, IN_RANGE)))

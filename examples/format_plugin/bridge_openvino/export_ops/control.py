@@ -11,7 +11,7 @@ from bridge.ops import OpTable
 from bridge_openvino.document import Body
 from bridge_openvino.layers import VALUES, Layers, captured
 
-ops = OpTable("OpenVINO IR export: control")
+ops = OpTable()
 
 
 def body_of(ov: Layers, graph: ir.Graph, inputs: list[ir.Value], stacked: int | None = None) -> Body:

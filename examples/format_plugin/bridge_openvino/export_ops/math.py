@@ -12,7 +12,7 @@ from bridge_openvino.export_ops.common import FLOAT, INTEGER, NUMBER, axis_of
 from bridge_openvino.layers import HELD
 from bridge_openvino.names import ARITHMETIC, BITWISE, COMPARED, EXTREMES, LOGICAL, NUMERIC, UNARY
 
-ops = OpTable("OpenVINO IR export: math")
+ops = OpTable()
 
 ops.same(needs=(FLOAT,), **UNARY)
 ops.same(needs=(NUMBER,), **NUMERIC)

@@ -10,7 +10,7 @@ from bridge.ops import OpTable
 from bridge_openvino.export_ops.common import FLOAT
 from bridge_openvino.names import AUTO_PAD
 
-ops = OpTable("OpenVINO IR export: nn")
+ops = OpTable()
 
 SPATIAL = condition("1 to 3 spatial dimensions", lambda n: rank_of(n.inputs[0]) in (3, 4, 5))
 

@@ -10,7 +10,7 @@ from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_openvino.export_ops.common import AXES, FLOAT, INTEGER, NUMBER, RANKED, axis_of
 
-ops = OpTable("OpenVINO IR export: reduce")
+ops = OpTable()
 
 
 def _axes_matter(node: ir.Node) -> bool:

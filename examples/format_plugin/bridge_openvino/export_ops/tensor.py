@@ -11,7 +11,7 @@ from bridge.ops import OpTable
 from bridge_openvino.export_ops.common import ANY, AXES, FLOAT, NUMBER, RANKED, axis_of
 from bridge_openvino.names import PADDED, SAMPLED, SCATTERED
 
-ops = OpTable("OpenVINO IR export: tensor")
+ops = OpTable()
 
 
 @ops.op("Reshape", needs=(ANY,))

@@ -6,7 +6,7 @@ from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_openvino.document import Layer
 
-ops = OpTable("OpenVINO IR import: control")
+ops = OpTable()
 
 
 @ops.op("If")

@@ -9,7 +9,7 @@ from bridge.ops import OpTable
 from bridge_openvino.import_ops.common import constant, element, flag, integer, is_, number
 from bridge_openvino.names import BINARY, NUMERIC, UNARY, backwards
 
-ops = OpTable("OpenVINO IR import: math")
+ops = OpTable()
 
 NUMPY = is_("auto_broadcast", "numpy", "none")
 ops.same(

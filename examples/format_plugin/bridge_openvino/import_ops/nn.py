@@ -9,7 +9,7 @@ from bridge_openvino.document import Layer
 from bridge_openvino.import_ops.common import constant, flag, integer, is_, known, listed, number
 from bridge_openvino.names import AUTO_PAD, SAMPLED, backwards
 
-ops = OpTable("OpenVINO IR import: nn")
+ops = OpTable()
 
 
 def window(layer: Layer) -> dict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bridge.ops import OpTable
 from bridge_openvino.import_ops.common import constant, element, flag, integer, is_
 
-ops = OpTable("OpenVINO IR import: reduce")
+ops = OpTable()
 
 REDUCED = {
     name: name

@@ -10,7 +10,7 @@ from bridge.ops import OpTable
 from bridge_openvino.import_ops.common import constant, element, flag, integer, is_, known, listed
 from bridge_openvino.names import PADDED, SCATTERED, backwards
 
-ops = OpTable("OpenVINO IR import: tensor")
+ops = OpTable()
 
 
 def whole(op, x):

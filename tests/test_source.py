@@ -1,0 +1,116 @@
+"""What the source itself must hold."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from bridge import hub
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = [ROOT / "bridge", *sorted(p for p in (ROOT / "plugins").iterdir() if p.is_dir())]
+# Text that goes into files, and text that becomes a package
+NO_PYTHON = ("library", "templates")
+# They read nodes of older opsets, or of vendors' domains
+OTHER_SCHEMAS = ("bridge/passes/opset/", "plugins/bridge_onnx/import_")
+
+
+def modules(package: Path) -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(package.rglob("*.py")):
+        if not set(path.parts) & set(NO_PYTHON):
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+
+
+def handles(function: ast.FunctionDef) -> list[ast.expr] | None:
+    """The operators a decorator of an OpTable names; None for what is no handler."""
+    calls = [d for d in function.decorator_list if isinstance(d, ast.Call)]
+    tables = [d for d in calls if isinstance(d.func, ast.Attribute) and d.func.attr == "op"]
+    return [name for d in tables for name in d.args] if tables else None
+
+
+def untyped(tree: ast.AST) -> Iterator[ast.FunctionDef]:
+    """Functions without annotations that are no handlers, nor within one."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef):
+            if handles(node) is not None:
+                continue
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            named = [a for a in arguments if a.arg not in ("self", "cls")]
+            if any(a.annotation is None for a in named) or node.returns is None:
+                yield node
+        yield from untyped(node)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
+def test_what_is_no_handler_has_types(package):
+    found = [f"{path}:{f.lineno} {f.name}" for path, tree in modules(package) for f in untyped(tree)]
+    assert not found, f"{len(found)} of them"
+
+
+def schemas() -> dict[str, onnx.defs.OpSchema]:
+    """The schemas of the hub's opset, by qualified name."""
+    found: dict[str, onnx.defs.OpSchema] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        name = f"{schema.domain}::{schema.name}" if schema.domain else schema.name
+        newest = found.get(name)
+        if schema.since_version <= hub.STANDARD_OPSETS.get(schema.domain, 0) and (
+            newest is None or newest.since_version < schema.since_version
+        ):
+            found[name] = schema
+    return found
+
+
+SCHEMAS = schemas()
+
+
+def declared(schema: onnx.defs.OpSchema, name: str) -> Any:
+    """The default of an attribute; None where it has none."""
+    attribute = schema.attributes.get(name)
+    if attribute is None or not attribute.default_value.type:
+        return None
+    value = onnx.helper.get_attribute_value(attribute.default_value)
+    if isinstance(value, float):
+        return float(str(np.float32(value)))
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def literals(tree: ast.AST, operators: list[str]) -> Iterator[tuple[ast.Call, str, Any, list[str]]]:
+    """Calls of hub.attr with a name and a default said in place, and the operators whose handler they stand in."""
+    for node in ast.iter_child_nodes(tree):
+        inner = operators
+        if isinstance(node, ast.FunctionDef):
+            named = handles(node) or []
+            inner = [str(a.value) for a in named if isinstance(a, ast.Constant)] or operators
+        if isinstance(node, ast.Call) and len(node.args) == 3:
+            called = ast.unparse(node.func)
+            try:
+                name, default = (ast.literal_eval(a) for a in node.args[1:])
+            except ValueError:
+                name = default = None
+            if called in ("attr", "hub.attr") and name is not None:
+                yield node, name, default, inner
+        yield from literals(node, inner)
+
+
+def test_no_default_of_a_schema_is_said_again():
+    """hub.attr knows them: a default in place is one that the operator's schema does not have."""
+    found = []
+    for package in PACKAGES:
+        for path, tree in modules(package):
+            if path.startswith(OTHER_SCHEMAS):
+                continue
+            for call, name, default, operators in literals(tree, []):
+                standard = [SCHEMAS[o] for o in operators if o in SCHEMAS]
+                if operators and not standard:
+                    continue
+                known = [declared(s, name) for s in standard or SCHEMAS.values() if name in s.attributes]
+                said = any(k is not None for k in known) if standard else default in known or default == ""
+                if said:
+                    found.append(f"{path}:{call.lineno} {ast.unparse(call)}")
+    assert not found, f"{len(found)} of them"
