@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,6 @@ def _frozen(path: Path) -> bool:
 
 def _keras(path: Path) -> bool:
     """A zip archive with a model's configuration, or an HDF5 file."""
-    import zipfile
-
     if not path.is_file() or path.suffix.lower() not in (".keras", ".h5", ".hdf5"):
         return False
     with path.open("rb") as file:

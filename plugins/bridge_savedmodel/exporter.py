@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,6 @@ def _spec(tf: Any, value: ir.Value, name: str) -> Any:
 def _name(model: ir.Model, path: Path) -> None:
     """Give inputs the hub's names, which a Python function cannot take, and keep what a SavedModel has no place
     for: their order, symbolic dimensions, and the model's provenance."""
-    import json
-
     from tensorflow.core.protobuf import saved_model_pb2
     from tensorflow.python.saved_model import fingerprinting_utils
 

@@ -17,9 +17,9 @@ from bridge_savedmodel.functional import raised
 from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.import_ops.signal import PARTWISE
 from bridge_savedmodel.import_ops.state import REFERENCES, WRITES
-from bridge_savedmodel.import_ops.values import Pair, Poison, Table
 from bridge_savedmodel.reader import Source, array_of, dims_of, dtype_of
 from bridge_savedmodel.stored import computed
+from bridge_savedmodel.values import Pair, Poison, Table
 from bridge_savedmodel.variables import Facts, State, Variable, changes
 
 MOVING = frozenset(

@@ -12,7 +12,9 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.ops import Need
+from bridge_savedmodel.export_ops import ops
 from bridge_savedmodel.tensorflow import TYPES, dtype_of, tensorflow
+from bridge_savedmodel.windows import filter_order
 
 FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
@@ -133,8 +135,6 @@ class Graph:
 
     def fill(self, graph: ir.Graph) -> list[Any]:
         """Add every node of `graph`; the tensors of its outputs."""
-        from bridge_savedmodel.export_ops import ops
-
         for node in graph:
             rule = ops.find(hub.qualified(node), node)
             assert rule is not None
@@ -142,15 +142,6 @@ class Graph:
             many = results if isinstance(results, (tuple, list)) else (results,)
             self.values.update(zip(node.outputs, many, strict=False))
         return [self.tensor(value) for value in graph.outputs]
-
-
-def filter_order(node: ir.Node, index: int) -> tuple[int, ...] | None:
-    """How the dimensions of a convolution's filters are turned: spatial ones first, then those of channels, the last
-    first."""
-    if index != 1 or node.domain != hub.NHWC or not node.op_type.startswith("Conv"):
-        return None
-    rank = hub.rank_of(node.inputs[1]) or 0
-    return (*range(2, rank), 1, 0)
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from bridge_savedmodel.frames import Frame, Run
 from bridge_savedmodel.functional import raised
 from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.reader import Port, Source, read_folder, split
+from bridge_savedmodel.sources import open_source
 from bridge_savedmodel.tensorflow import tensorflow
 from bridge_savedmodel.variables import HELD, Facts
 
@@ -44,8 +45,6 @@ def load(
     Raises UnreadableFile for what is no TensorFlow model or misses parts, or has several signatures of which none is named;
     UnsupportedModel listing every operator without a rule.
     """
-    from bridge_savedmodel.sources import open_source
-
     source = (
         open_source(src, signature, tags) if not _folder(src) else read_folder(Path(src), signature, tags)
     )

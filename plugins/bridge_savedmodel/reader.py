@@ -132,22 +132,36 @@ def saved(path: Path) -> tuple[Any, str]:
 
 def read_folder(path: Path, signature: str | None, tags: str) -> Source:
     """A signature of a SavedModel folder. Raises UnreadableFile."""
-    from bridge_savedmodel.runtime import chosen
-
     model, digest = saved(path)
     meta = _meta_graph(path, model, tags)
     source = _graph(str(path), meta.graph_def)
-    found = meta.signature_def[chosen(list(meta.signature_def), signature)]
+    found = meta.signature_def[signature_key(list(meta.signature_def), signature)]
     places = {name: i for i, name in enumerate(source.nodes)}
     source.inputs = _ports(found.inputs, places)
     source.outputs = _ports(found.outputs, places)
-    source.variables = variables(path, source)
-    source.tables = tables(
-        path, source, {split(a.tensor_info.name)[0]: a.filename for a in meta.asset_file_def}
-    )
+    assets = {split(a.tensor_info.name)[0]: a.filename for a in meta.asset_file_def}
+    source.variables = variables(path, source.nodes, source.functions)
+    source.tables = tables(path, source.nodes, source.functions, assets)
     source.metadata = {"bridge.sha256": digest}
     _apply_facts(source, meta)
     return source
+
+
+def signature_key(names: list[str], asked: str | None) -> str:
+    """The signature asked for, else serving_default, else the only one. Raises UnreadableFile."""
+    public = [n for n in names if not n.startswith("__")]
+    if asked is None and "serving_default" in public:
+        return "serving_default"
+    if asked in public:
+        return asked  # type: ignore[return-value]
+    if asked is None and len(public) == 1:
+        return public[0]
+    listed = ", ".join(sorted(public)) or "none"
+    problem = f"no signature {asked!r}" if asked else "several signatures" if public else "no signature"
+    raise UnreadableFile(
+        f"The SavedModel has {problem}; its signatures: {listed}.",
+        "Name one with signature=… (-O signature=… on the command line).",
+    )
 
 
 def _parsed(raw: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import numpy as np
 
 from bridge.errors import ExecutionFailed, InvalidInput, UnreadableFile
 from bridge.runtime import Outputs
+from bridge_savedmodel.importer import writes
+from bridge_savedmodel.reader import signature_key
+from bridge_savedmodel.sources import call_file
 from bridge_savedmodel.tensorflow import FILES, tensorflow
-
-NEXT = "/next"
+from bridge_savedmodel.variables import NEXT
 
 
 def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Outputs:
@@ -21,8 +24,6 @@ def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Out
     Raises UnreadableFile, InvalidInput for names, dtypes or shapes the signature does not take, ExecutionFailed in
     TensorFlow's words.
     """
-    from bridge_savedmodel.importer import writes
-
     tf = tensorflow()
     path = path.parent if path.name in FILES else path
     if path.is_file():
@@ -31,7 +32,7 @@ def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Out
         raise UnreadableFile(f"{path} is not a SavedModel: there is no file saved_model.pb in it.")
     try:
         loaded = tf.saved_model.load(str(path))
-        function = loaded.signatures[chosen(list(loaded.signatures), signature)]
+        function = loaded.signatures[signature_key(list(loaded.signatures), signature)]
         written = writes(path, signature)
     except UnreadableFile:
         raise
@@ -117,8 +118,6 @@ def _held(function: Any, written: dict[str, tuple[str, int | None]]) -> dict[str
 
 def _run_file(path: Path, inputs: dict[str, Any]) -> Outputs:
     """A Keras file, or a frozen graph."""
-    from bridge_savedmodel.sources import call_file
-
     try:
         results = call_file(path, inputs)
         values = {name: _array(value) for name, value in results.items()}
@@ -131,27 +130,8 @@ def _run_file(path: Path, inputs: dict[str, Any]) -> Outputs:
     return Outputs(values, f"TensorFlow {tensorflow().__version__}")
 
 
-def chosen(names: list[str], asked: str | None) -> str:
-    """The signature asked for, else serving_default, else the only one. Raises UnreadableFile."""
-    public = [n for n in names if not n.startswith("__")]
-    if asked is None and "serving_default" in public:
-        return "serving_default"
-    if asked in public:
-        return asked  # type: ignore[return-value]
-    if asked is None and len(public) == 1:
-        return public[0]
-    listed = ", ".join(sorted(public)) or "none"
-    problem = f"no signature {asked!r}" if asked else "several signatures" if public else "no signature"
-    raise UnreadableFile(
-        f"The SavedModel has {problem}; its signatures: {listed}.",
-        "Name one with signature=… (-O signature=… on the command line).",
-    )
-
-
 def output_order(path: Path) -> list[str]:
     """Names of the outputs in the order bridge wrote down; none where another tool wrote the file."""
-    import json
-
     from tensorflow.core.protobuf import saved_model_pb2
 
     file = path / "saved_model.pb"

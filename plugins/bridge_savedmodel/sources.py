@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,6 @@ def _reads_tables(tf: Any, function: Any) -> bool:
 
 def _with_tables(model: Any, what: str) -> Source:
     """By way of a SavedModel, which says what is in the tables."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         model.export(folder, verbose=False)
         source = read_folder(Path(folder), None, "serve")

@@ -9,8 +9,8 @@ import onnx_ir as ir
 
 from bridge.hub import const
 from bridge_savedmodel.import_ops.refused import COMPUTABLE
-from bridge_savedmodel.import_ops.values import tensor_of
 from bridge_savedmodel.tensorflow import tensorflow
+from bridge_savedmodel.values import tensor_of
 
 MOST = 2**16
 

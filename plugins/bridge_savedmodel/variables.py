@@ -10,10 +10,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge_savedmodel.import_ops.values import text
-from bridge_savedmodel.runtime import NEXT
+from bridge_savedmodel.values import text
 
 HELD = "bridge.savedmodel.variable"
+NEXT = "/next"
 
 
 @dataclass

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from bridge.matrix import Made, NativeCase
+from bridge_savedmodel.cases import audio, factor, graphs, older, operators, sparse, special, text
+from bridge_savedmodel.tensorflow import tensorflow
 
 
 def cases() -> dict[str, NativeCase]:
     """Every operator's cases, as the matrix measures them; leading dimensions are known at run time only."""
-    from bridge_savedmodel.cases import audio, factor, graphs, older, operators, sparse, special, text
-    from bridge_savedmodel.tensorflow import tensorflow
-
     tf = tensorflow()
     declared = {
         name: case

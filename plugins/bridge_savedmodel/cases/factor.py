@@ -8,8 +8,6 @@ import numpy as np
 
 from bridge_savedmodel.cases.operators import f
 
-DIAGONAL = 4 * np.eye(5, dtype=np.float32)
-
 
 def factors(tf: Any) -> dict[str, tuple]:
     raw = tf.raw_ops

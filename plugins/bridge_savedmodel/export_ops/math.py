@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
@@ -208,8 +209,6 @@ def cast(tf, node, x):
 def _to_eight_bits(tf: Any, node: ir.Node, x: ir.Value, target: ir.DataType) -> Any:
     """Beyond the largest number is the largest when saturating, else NaN or infinity."""
     if attr(node, "saturate"):
-        import ml_dtypes
-
         top = x.dtype.numpy().type(ml_dtypes.finfo(target.numpy()).max)
         x = tf.SelectV2(tf.Greater(x, top), top, tf.SelectV2(tf.Less(x, -top), -top, x))
     return tf.Cast(x, DstT=tf.dtype(target))

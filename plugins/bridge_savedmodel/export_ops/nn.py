@@ -12,9 +12,8 @@ from bridge.needs import attribute, condition, unused_output
 from bridge.ops import OpTable
 from bridge.passes.decompose.windows import same_at_run_time
 from bridge_savedmodel.export_ops.common import RANKED
-from bridge_savedmodel.graph import filter_order
-from bridge_savedmodel.legalize.windows import Pads, pads_of, spans_of, transposed_pads
 from bridge_savedmodel.tensorflow import kernel
+from bridge_savedmodel.windows import Pads, filter_order, pads_of, spans_of, transposed_pads
 
 ops = OpTable()
 

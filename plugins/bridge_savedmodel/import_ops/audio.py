@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
-from bridge_savedmodel.import_ops.common import constant, ints, need, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import constant, ints, need
+
+ops = OpTable()
 
 LEAST = 1e-12
 

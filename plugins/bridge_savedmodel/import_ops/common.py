@@ -1,4 +1,4 @@
-"""What the families share: the table, needs on a node's inputs and attributes, shapes, layout."""
+"""What the families share: needs on a node's inputs and attributes, shapes, layout."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import onnx_ir as ir
 
 from bridge.hub import const, rank_of, shape_of
 from bridge.ops import Need, OpTable
-
-ops = OpTable()
 
 T = ir.DataType
 FAR = 2**31 - 1
@@ -29,9 +27,9 @@ def never(text: str) -> Need:
     return Need(text, _never)
 
 
-def readable() -> set[str]:
+def readable(table: OpTable) -> set[str]:
     """Operators with a rule that takes some nodes."""
-    return {rule.op for rule in ops if not any(n.holds is _never for n in rule.needs)}
+    return {rule.op for rule in table if not any(n.holds is _never for n in rule.needs)}
 
 
 def _input(node: Any, index: int) -> Any:

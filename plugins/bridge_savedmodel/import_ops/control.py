@@ -11,7 +11,10 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const
-from bridge_savedmodel.import_ops.common import T, never, ops, scalar
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, never, scalar
+
+ops = OpTable()
 
 
 @ops.op("PartitionedCall", "StatefulPartitionedCall")

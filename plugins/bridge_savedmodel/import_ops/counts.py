@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of, shape_of
-from bridge_savedmodel.import_ops.common import T, as_int64, ints, need, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_int64, ints, need
 from bridge_savedmodel.import_ops.ragged import rows_of
+
+ops = OpTable()
 
 
 @ops.op("DenseCountSparseOutput", needs=(need("a vector or rows of numbers", lambda n: rank_of(n.inputs[0]) in (1, 2)),))  # fmt: skip

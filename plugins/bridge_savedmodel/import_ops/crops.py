@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, ints, need, ops, ranked
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, ints, need, ranked
+
+ops = OpTable()
 
 
 def uniform(op: Any, *size: int) -> Any:

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, shape_of
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ints, need, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ints, need
+
+ops = OpTable()
 
 ORDER = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn_tanh": [0], "rnn_relu": [0]}
 OPERATOR = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN", "rnn_relu": "RNN"}

@@ -7,8 +7,11 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of
-from bridge_savedmodel.import_ops.common import T, need, ops
-from bridge_savedmodel.import_ops.values import text
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, need
+from bridge_savedmodel.values import text
+
+ops = OpTable()
 
 FEATURES = need(
     "features as tensors: read them as inputs with examples=features (-O examples=features), or export a signature that takes them",

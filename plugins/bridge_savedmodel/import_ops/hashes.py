@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const
+from bridge.ops import OpTable
 from bridge.passes.decompose.farmhash import K2, Fingerprint, rotated, word
-from bridge_savedmodel.import_ops.common import T, ints, need, ops
+from bridge_savedmodel.import_ops.common import T, ints, need
 from bridge_savedmodel.import_ops.letters import LIMIT, SHORT, codes, lengths
-from bridge_savedmodel.import_ops.values import text
+from bridge_savedmodel.values import text
+
+ops = OpTable()
 
 HALF = 4
 """As many characters are summed at once: ONNX Runtime sums whole numbers as doubles."""

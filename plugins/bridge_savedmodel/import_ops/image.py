@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     as_int64,
@@ -17,13 +18,12 @@ from bridge_savedmodel.import_ops.common import (
     last,
     like,
     need,
-    ops,
     ranked,
     scalar,
 )
 from bridge_savedmodel.import_ops.nn import padding_of, trimmed
 
-MODES = {"ResizeBilinear": "linear", "ResizeBicubic": "cubic", "ResizeNearestNeighbor": "nearest"}
+ops = OpTable()
 
 
 def _coordinates(node: Any) -> str:

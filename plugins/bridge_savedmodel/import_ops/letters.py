@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, ints, need, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, ints, need
 from bridge_savedmodel.import_ops.ragged import ends_of
-from bridge_savedmodel.import_ops.values import tensor_of
+from bridge_savedmodel.values import tensor_of
+
+ops = OpTable()
 
 DIGITS = 20
 BITS = 7

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     as_dtype,
@@ -17,12 +18,13 @@ from bridge_savedmodel.import_ops.common import (
     ints,
     like,
     need,
-    ops,
     parts,
     scalar,
     vector,
 )
-from bridge_savedmodel.import_ops.values import TensorList
+from bridge_savedmodel.values import TensorList
+
+ops = OpTable()
 
 FILLED = need("a list whose elements are known", lambda n: n.inputs[0].items is not None)
 

@@ -9,10 +9,14 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const
-from bridge_savedmodel.import_ops.common import FAR, T, flat, ints, need, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import FAR, T, flat, ints, need
 from bridge_savedmodel.import_ops.control import close, common_shape, condition_of, subgraph
 from bridge_savedmodel.import_ops.lists import blank_known, filled
-from bridge_savedmodel.import_ops.values import TensorList
+from bridge_savedmodel.tensorflow import tensorflow
+from bridge_savedmodel.values import TensorList
+
+ops = OpTable()
 
 SETTERS = {"TensorListSetItem": (0, 1, 2), "TensorArrayWriteV3": (3, 1, 2)}
 
@@ -141,8 +145,6 @@ class Loop:
 
 def _stored(made: Any) -> Any:
     """A scalar constant of a function; None for any other node."""
-    from bridge_savedmodel.tensorflow import tensorflow
-
     if made is None or made.op != "Const":
         return None
     array = tensorflow().make_ndarray(made.attr["value"].tensor)

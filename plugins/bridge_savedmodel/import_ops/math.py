@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
+from bridge.ops import OpTable
 from bridge.passes.decompose.math import expm1, log1p
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, like, need, ops, ranked
-from bridge_savedmodel.import_ops.values import Pair
+from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, like, need, ranked, static
+from bridge_savedmodel.values import Pair
+
+ops = OpTable()
 
 ops.same(
     **{
@@ -303,8 +306,6 @@ def select(op, node, condition, x, y):
 @ops.op("ZerosLike", "OnesLike", needs=(need("numbers", lambda n: n.get("T") != T.STRING),))
 def filled_like(op, node, x):
     number = 0 if node.op == "ZerosLike" else 1
-    from bridge_savedmodel.import_ops.common import static
-
     return op.Expand(like(op, x, number), static(op, x))
 
 

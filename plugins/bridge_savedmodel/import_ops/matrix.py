@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.ops import OpTable
 from bridge.passes.decompose import matrices
 from bridge.passes.decompose.matrices import LARGEST, transposed
-from bridge_savedmodel.import_ops.common import FAR, as_int64, ints, like, need, ops, ranked, scalar, vector
+from bridge_savedmodel.import_ops.common import FAR, as_int64, ints, like, need, ranked, scalar, vector
+
+ops = OpTable()
 
 
 @ops.op("MatrixBandPart", "BatchMatrixBandPart", needs=(ranked(),))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of, shape_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     as_int64,
@@ -17,12 +18,14 @@ from bridge_savedmodel.import_ops.common import (
     ints,
     last,
     need,
-    ops,
     parts,
     permuted,
     ranked,
     vector,
 )
+from bridge_savedmodel.import_ops.tensor import mirror_pad
+
+ops = OpTable()
 
 
 @ops.op("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", needs=(ranked(), ranked(1)))
@@ -391,8 +394,6 @@ def volume_patches(op, node, x):
 @ops.op("FusedPadConv2D", needs=(KERNEL, CHANNELS, constant(1, "paddings")))
 def padded_conv(op, node, x, paddings, w):
     """Padded by reflection or symmetry, then convolved."""
-    from bridge_savedmodel.import_ops.tensor import mirror_pad
-
     return conv(op, node, mirror_pad(op, node, x, paddings), w)
 
 

@@ -10,9 +10,12 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const
-from bridge_savedmodel.import_ops.common import T, ints, need, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, ints, need
 from bridge_savedmodel.import_ops.control import close, subgraph
-from bridge_savedmodel.import_ops.values import tensor_of, text
+from bridge_savedmodel.values import tensor_of, text
+
+ops = OpTable()
 
 CLASSES = {"d": string.digits, "s": "\t\n\f\r ", "w": string.ascii_letters + string.digits + "_"}
 CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, ints, need, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, ints, need
+
+ops = OpTable()
 
 ROUNDS = 10
 WORD, HALF = 2**32, 2**16

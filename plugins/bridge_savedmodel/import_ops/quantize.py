@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
-from bridge_savedmodel.import_ops.common import T, attribute, constant, like, need, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, attribute, constant, like, need
+
+ops = OpTable()
 
 
 @ops.op("FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel")

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import rank_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     FAR,
     T,
@@ -17,10 +18,11 @@ from bridge_savedmodel.import_ops.common import (
     flat,
     ints,
     need,
-    ops,
     scalar,
     vector,
 )
+
+ops = OpTable()
 
 ZERO, ONE = np.array(0, np.int64), np.array(1, np.int64)
 

@@ -6,8 +6,11 @@ import math
 
 import numpy as np
 
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, ops, vector
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, vector
 from bridge_savedmodel.import_ops.math import erf_inverse
+
+ops = OpTable()
 
 RANDOM = attribute("dtype", T.FLOAT, T.DOUBLE, T.FLOAT16)
 

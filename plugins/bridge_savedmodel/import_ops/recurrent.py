@@ -10,8 +10,11 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import shape_of
-from bridge_savedmodel.import_ops.common import T, flat, ints, like, need, ops, scalar
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, flat, ints, like, need, scalar
 from bridge_savedmodel.import_ops.control import close, subgraph
+
+ops = OpTable()
 
 GATES = {"LSTMBlockCell": "ICFO", "BlockLSTM": "ICFO", "BlockLSTMV2": "IFCO"}
 FORGET = {"LSTMBlockCell": 1.0, "BlockLSTM": 1.0, "BlockLSTMV2": 0.0}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of, shape_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     as_int64,
@@ -14,10 +15,11 @@ from bridge_savedmodel.import_ops.common import (
     flat,
     ints,
     like,
-    ops,
     ranked,
     scalar,
 )
+
+ops = OpTable()
 
 SAME_KIND = {
     "Sum": "ReduceSum",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from bridge_savedmodel.import_ops.common import never, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import never
+
+ops = OpTable()
 
 REASONS = {
     "features as tensors: export a signature that takes them, not serialized tf.Example text": """

@@ -9,15 +9,17 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import rank_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     as_int64,
     flat,
     ints,
     like,
     need,
-    ops,
     ranked,
 )
+
+ops = OpTable()
 
 KINDS = {"Sum": "add", "Max": "max", "Min": "min", "Prod": "mul"}
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of, shape_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     FAR,
     T,
@@ -16,11 +17,12 @@ from bridge_savedmodel.import_ops.common import (
     ints,
     like,
     need,
-    ops,
     ranked,
     vector,
 )
 from bridge_savedmodel.import_ops.sparse import COORDINATES, place, strides
+
+ops = OpTable()
 
 
 def apart(op: Any, places: Any, shape: Any) -> Any:

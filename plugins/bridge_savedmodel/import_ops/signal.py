@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
-from bridge_savedmodel.import_ops.common import constant, ints, need, ops, vector
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import constant, ints, need, vector
 from bridge_savedmodel.import_ops.math import atan2
-from bridge_savedmodel.import_ops.values import Pair
+from bridge_savedmodel.values import Pair
+
+ops = OpTable()
 
 COMPLEX = need("a complex input made of parts", lambda n: isinstance(n.inputs[0], Pair))
 

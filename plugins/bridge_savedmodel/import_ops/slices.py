@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of, shape_of
+from bridge.ops import OpTable
 from bridge.passes.slices import python_slice
 from bridge_savedmodel.import_ops.common import (
     FAR,
@@ -16,10 +17,11 @@ from bridge_savedmodel.import_ops.common import (
     ints,
     like,
     need,
-    ops,
     parts,
     vector,
 )
+
+ops = OpTable()
 
 
 @ops.op("Slice", needs=(need("a known number of axes", lambda n: shape_of(n.inputs[1]) is not None),))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of, shape_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     as_dtype,
@@ -14,12 +15,13 @@ from bridge_savedmodel.import_ops.common import (
     ints,
     like,
     need,
-    ops,
     ranked,
     scalar,
 )
 from bridge_savedmodel.import_ops.patterns import compacted
-from bridge_savedmodel.import_ops.values import tensor_of, text
+from bridge_savedmodel.values import tensor_of, text
+
+ops = OpTable()
 
 COORDINATES = need(
     "indices of known rank",

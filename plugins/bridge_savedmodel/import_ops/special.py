@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_dtype, attribute
 from bridge_savedmodel.tensorflow import tensorflow
+
+ops = OpTable()
 
 DEGREE, PIECES = 12, 256
 ENDS = (-87.5, 88.5)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.hub import rank_of
-from bridge_savedmodel.import_ops.common import T, as_int64, like, need, never, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_int64, like, need, never
 from bridge_savedmodel.import_ops.slices import written
 from bridge_savedmodel.variables import Variable
+
+ops = OpTable()
 
 HANDLE = need("a variable of the model", lambda n: isinstance(n.inputs[0], Variable))
 

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of, shape_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     FAR,
     T,
@@ -18,7 +19,6 @@ from bridge_savedmodel.import_ops.common import (
     ints,
     like,
     need,
-    ops,
     parts,
     ranked,
     reshaped,
@@ -26,7 +26,9 @@ from bridge_savedmodel.import_ops.common import (
     static,
     vector,
 )
-from bridge_savedmodel.import_ops.values import Pair, tensor_of
+from bridge_savedmodel.values import Pair, tensor_of
+
+ops = OpTable()
 
 
 @ops.op("Const", "HostConst")

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
-from bridge_savedmodel.import_ops.common import T, as_dtype, constant, need, ops, vector
-from bridge_savedmodel.import_ops.values import Table, tensor_of, text
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_dtype, constant, need, vector
+from bridge_savedmodel.values import Table, tensor_of, text
+
+ops = OpTable()
 
 ML = "ai.onnx.ml"
 

@@ -15,6 +15,7 @@ from bridge.passes.rewrite import Rewrite
 from bridge.passes.sequences import ResolveSequences
 from bridge.passes.transposes import SinkTransposes
 from bridge.passes.widen import ComputeWider
+from bridge_savedmodel.export_ops import ops
 from bridge_savedmodel.legalize import quantize
 from bridge_savedmodel.legalize.images import as_image
 
@@ -43,6 +44,4 @@ def _of_doubles(node: ir.Node) -> bool:
 
 def takes(node: ir.Node) -> bool:
     """As it is, or as an image."""
-    from bridge_savedmodel.export_ops import ops
-
     return ops.find(hub.qualified(node), node) is not None or as_image(node)

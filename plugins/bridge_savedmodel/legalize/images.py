@@ -9,8 +9,8 @@ import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.passes.decompose.windows import same_at_run_time
-from bridge_savedmodel.legalize.windows import pads_of, spans_of, transposes
 from bridge_savedmodel.tensorflow import computes
+from bridge_savedmodel.windows import pads_of, spans_of, transposes
 
 
 def as_image(node: ir.Node) -> bool:

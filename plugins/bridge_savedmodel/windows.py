@@ -6,7 +6,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge.hub import attr, rank_of
+from bridge.hub import NHWC, attr, rank_of
 
 Pads = list[tuple[int, int]]
 
@@ -113,3 +113,12 @@ def transposes(node: ir.Node, x: ir.Value) -> bool:
 def _same_fits(node: ir.Node, kernel: list[Any], strides: list[int]) -> bool:
     dilations = attr(node, "dilations") or [1] * len(kernel)
     return all((int(k) - 1) * d + 1 >= s for k, d, s in zip(kernel, dilations, strides, strict=True))
+
+
+def filter_order(node: ir.Node, index: int) -> tuple[int, ...] | None:
+    """How the dimensions of a convolution's filters are turned: spatial ones first, then those of channels, the last
+    first."""
+    if index != 1 or node.domain != NHWC or not node.op_type.startswith("Conv"):
+        return None
+    rank = rank_of(node.inputs[1]) or 0
+    return (*range(2, rank), 1, 0)
