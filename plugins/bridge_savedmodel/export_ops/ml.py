@@ -15,7 +15,6 @@ from bridge_savedmodel.export_ops.common import T
 
 ops = OpTable()
 
-UNUSED = {"strings": "_Unused", "int64s": -1, "floats": -0.0}
 SINGULAR = {"strings": "default_string", "int64s": "default_int64", "floats": "default_float"}
 KINDS = {"strings": object, "int64s": np.int64, "floats": np.float32}
 
@@ -35,7 +34,7 @@ def default_label(node: ir.Node, values: np.ndarray) -> np.ndarray:
     if tensor is not None:
         return tensor.numpy().reshape(1)
     kind = "strings" if values.dtype == object else "floats" if values.dtype.kind == "f" else "int64s"
-    return np.array([attr(node, SINGULAR[kind], UNUSED[kind])], values.dtype)
+    return np.array([attr(node, SINGULAR[kind])], values.dtype)
 
 
 def _encodes(node: ir.Node) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import NHWC, attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, unused_output
 from bridge.ops import OpTable
 from bridge.passes.decompose.windows import same_at_run_time
@@ -38,9 +38,7 @@ def _spread(tf: Any, *operands: ir.Value) -> list[Any]:
     return [tf.BroadcastTo(v, tf.ConcatV2([batch, s[-2:]], 0)) for v, s in zip(operands, sizes, strict=True)]
 
 
-@ops.op("Det", needs=(kernel("MatrixDeterminant"),))
-def determinant(tf, node, x):
-    return tf.MatrixDeterminant(x)
+ops.same(needs=(kernel("MatrixDeterminant"),), Det="MatrixDeterminant")
 
 
 def spatial(node: ir.Node, name: str) -> list[int]:
@@ -196,14 +194,13 @@ def _plus(tf: Any, length: Any, amount: int) -> Any:
     return length + amount if isinstance(length, int) else tf.AddV2(length, np.int64(amount))
 
 
-@ops.op("bridge.nhwc::SpaceToDepth", needs=(attribute("mode", "DCR"),))
-def space_to_depth(tf, node, x):
-    return tf.SpaceToDepth(x, block_size=attr(node, "blocksize"))
-
-
-@ops.op("bridge.nhwc::DepthToSpace", needs=(attribute("mode", "DCR"),))
-def depth_to_space(tf, node, x):
-    return tf.DepthToSpace(x, block_size=attr(node, "blocksize"))
+ops.same(
+    domain=NHWC,
+    attributes={"blocksize": "block_size"},
+    needs=(attribute("mode", "DCR"),),
+    SpaceToDepth="SpaceToDepth",
+    DepthToSpace="DepthToSpace",
+)
 
 
 LAST = condition("channels last", lambda n: n.metadata_props.get("bridge.layout") == "last")

@@ -16,9 +16,7 @@ def string_concat(tf, node, x, y):
     return tf.StringJoin([tf.BroadcastTo(v, shape) for v in (x, y)])
 
 
-@ops.op("RegexFullMatch")
-def regex_full_match(tf, node, x):
-    return tf.StaticRegexFullMatch(x, pattern=attr(node, "pattern"))
+ops.same(attributes={"pattern": "pattern"}, RegexFullMatch="StaticRegexFullMatch")
 
 
 @ops.op("StringSplit")

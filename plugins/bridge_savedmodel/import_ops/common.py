@@ -14,6 +14,11 @@ T = ir.DataType
 FAR = 2**31 - 1
 
 
+def get(node: Any, name: str) -> Any:
+    """The attribute of a TensorFlow node."""
+    return node.get(name)
+
+
 def need(text: str, holds: Any) -> Need:
     return Need(text, holds)
 

@@ -16,38 +16,64 @@ from bridge_savedmodel.values import Pair
 
 ops = OpTable()
 
+NUMBERS = need("numbers", lambda n: n.get("T") != T.STRING)
+
+for name in [
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "BitwiseAnd",
+    "BitwiseOr",
+    "BitwiseXor",
+    "Ceil",
+    "Cos",
+    "Cosh",
+    "Div",
+    "Elu",
+    "Equal",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Greater",
+    "IsInf",
+    "Less",
+    "Log",
+    "Mul",
+    "Neg",
+    "Pow",
+    "Reciprocal",
+    "Relu",
+    "Selu",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Sub",
+    "Tan",
+    "Tanh",
+]:
+    ops.same(**{name: name})
 ops.same(
-    **{
-        name: name
-        for name in ("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Cos", "Cosh", "Erf")
-    },
-    **{
-        name: name for name in ("Exp", "Floor", "Log", "Neg", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sign")
-    },
-    **{
-        name: name
-        for name in ("Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Tan", "Tanh", "Sub", "Mul", "Equal")
-    },
-    **{name: name for name in ("Less", "Greater", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Elu")},
-    AddV2="Add",
-    Add="Add",
-    RealDiv="Div",
-    Maximum="Max",
-    LessEqual="LessOrEqual",
     GreaterEqual="GreaterOrEqual",
-    LogicalAnd="And",
-    LogicalOr="Or",
-    LogicalNot="Not",
     Inv="Reciprocal",
     Invert="BitwiseNot",
     IsNan="IsNaN",
-    IsInf="IsInf",
+    LessEqual="LessOrEqual",
+    LogicalAnd="And",
+    LogicalNot="Not",
+    LogicalOr="Or",
+    Maximum="Max",
+    RealDiv="Div",
 )
-
-
-@ops.op("Add", "AddV2", needs=(need("numbers", lambda n: n.get("T") != T.STRING),))
-def add(op, node, x, y):
-    return op.Add(x, y)
+ops.same(needs=(NUMBERS,), Add="Add", AddV2="Add")
+ops.same(needs=(ranked(),), LogSoftmax="LogSoftmax", Softmax="Softmax")
 
 
 @ops.op("Minimum")
@@ -75,12 +101,6 @@ def truncated_div(op, node, x, y):
     return found if x.dtype.is_integer() else op.Mul(op.Sign(found), op.Floor(op.Abs(found)))
 
 
-@ops.op("Div")
-def div(op, node, x, y):
-    """Of integers, towards zero."""
-    return op.Div(x, y)
-
-
 @ops.op("AddN")
 def add_n(op, node, *inputs):
     if len(inputs) == 1:
@@ -96,11 +116,6 @@ def not_equal(op, node, x, y):
 @ops.op("ApproximateEqual")
 def approximately(op, node, x, y):
     return op.Less(op.Abs(op.Sub(x, y)), like(op, x, node.get("tolerance", 1e-5)))
-
-
-@ops.op("Pow")
-def power(op, node, x, y):
-    return op.Pow(x, y)
 
 
 @ops.op("Square")
@@ -147,16 +162,6 @@ def leaky_relu(op, node, x):
 @ops.op("ClipByValue")
 def clip(op, node, x, low, high):
     return op.Min(op.Max(x, low), high)
-
-
-@ops.op("Softmax", needs=(ranked(),))
-def softmax(op, node, x):
-    return op.Softmax(x, axis=-1)
-
-
-@ops.op("LogSoftmax", needs=(ranked(),))
-def log_softmax(op, node, x):
-    return op.LogSoftmax(x, axis=-1)
 
 
 def _guarded(op: Any, divisor: Any, value: Any, at: Any) -> Any:
@@ -263,12 +268,12 @@ def right_shift(op, node, x, y):
 
 UNSIGNED = {8: T.UINT8, 16: T.UINT16, 32: T.UINT32, 64: T.UINT64}
 
-NUMBERS = need("a dtype ONNX has", lambda n: n.get("DstT") is not None and n.inputs[0].dtype is not None)
+CASTABLE = need("a dtype ONNX has", lambda n: n.get("DstT") is not None and n.inputs[0].dtype is not None)
 COMPLEX = (T.COMPLEX64, T.COMPLEX128)
 NO_COMPLEX = need("real numbers", lambda n: n.get("DstT") not in COMPLEX and n.get("SrcT") not in COMPLEX)
 
 
-@ops.op("Cast", needs=(NUMBERS, NO_COMPLEX))
+@ops.op("Cast", needs=(CASTABLE, NO_COMPLEX))
 def cast(op, node, x):
     target = node.get("DstT")
     saturate = 0 if target.name.startswith("FLOAT8") else None
@@ -303,7 +308,7 @@ def select(op, node, condition, x, y):
     return op.Where(condition, x, y)
 
 
-@ops.op("ZerosLike", "OnesLike", needs=(need("numbers", lambda n: n.get("T") != T.STRING),))
+@ops.op("ZerosLike", "OnesLike", needs=(NUMBERS,))
 def filled_like(op, node, x):
     number = 0 if node.op == "ZerosLike" else 1
     return op.Expand(like(op, x, number), static(op, x))

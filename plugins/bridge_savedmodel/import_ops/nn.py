@@ -15,6 +15,7 @@ from bridge_savedmodel.import_ops.common import (
     channels_last,
     constant,
     first,
+    get,
     ints,
     last,
     need,
@@ -25,7 +26,7 @@ from bridge_savedmodel.import_ops.common import (
 )
 from bridge_savedmodel.import_ops.tensor import mirror_pad
 
-ops = OpTable()
+ops = OpTable(get)
 
 
 @ops.op("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", needs=(ranked(), ranked(1)))
@@ -39,9 +40,7 @@ def matmul(op, node, x, y):
     return op.MatMul(*turned)
 
 
-@ops.op("Einsum", "XlaEinsum")
-def einsum(op, node, *inputs):
-    return op.Einsum(*inputs, equation=node.get("equation"))
+ops.same(attributes={"equation": "equation"}, Einsum="Einsum", XlaEinsum="Einsum")
 
 
 @ops.op("BiasAdd", "BiasAddV1", needs=(ranked(),))

@@ -8,17 +8,17 @@ import numpy as np
 
 from bridge.hub import const, rank_of
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, constant, need, vector
+from bridge_savedmodel.import_ops.common import T, as_dtype, constant, get, need, vector
 from bridge_savedmodel.values import Table, tensor_of, text
 
-ops = OpTable()
+ops = OpTable(get)
 
 ML = "ai.onnx.ml"
 
 
-@ops.op("AddV2", "Add", needs=(need("strings", lambda n: n.get("T") == T.STRING),))
-def concat(op, node, x, y):
-    return op.StringConcat(x, y)
+STRINGS = need("strings", lambda n: n.get("T") == T.STRING)
+
+ops.same(needs=(STRINGS,), Add="StringConcat", AddV2="StringConcat")
 
 
 @ops.op("StringJoin")
@@ -31,9 +31,7 @@ def join(op, node, first, *rest):
     return made if rest else op.Identity(made)
 
 
-@ops.op("StaticRegexFullMatch")
-def regex(op, node, x):
-    return op.RegexFullMatch(x, pattern=node.get("pattern"))
+ops.same(attributes={"pattern": "pattern"}, StaticRegexFullMatch="RegexFullMatch")
 
 
 @ops.op("RegexFullMatch", needs=(need("a constant pattern", lambda n: const(n.inputs[1]) is not None),))

@@ -26,7 +26,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     return [
         ResolveSequences(),
         FoldBatchNormalization(),
-        Rewrite(quantize.native),
+        Rewrite(quantize.ops),
         ComputeWider(takes, _of_doubles),
         Decompose(takes),
         ComputeWider(takes),

@@ -71,7 +71,7 @@ def _average_pool(node: ir.Node, x: ir.Value) -> bool:
 
 
 def _blocks(node: ir.Node, x: ir.Value) -> bool:
-    return rank_of(x) == 4 and attr(node, "mode", "DCR") == "DCR" and computes(node.op_type, {"T": x.dtype})
+    return rank_of(x) == 4 and attr(node, "mode") in (None, "DCR") and computes(node.op_type, {"T": x.dtype})
 
 
 def _resize(node: ir.Node, x: ir.Value) -> bool:
@@ -91,10 +91,10 @@ def _resize(node: ir.Node, x: ir.Value) -> bool:
             return False
     elif attr(node, "keep_aspect_ratio_policy") != "stretch":
         return False
-    mode, how = attr(node, "coordinate_transformation_mode"), attr(node, "mode", "nearest")
+    mode, how = attr(node, "coordinate_transformation_mode"), attr(node, "mode")
     if how == "linear":
         return mode in ("half_pixel", "asymmetric", "align_corners")
-    return how == "nearest" and mode == "asymmetric" and attr(node, "nearest_mode", "") == "floor"
+    return how == "nearest" and mode == "asymmetric" and attr(node, "nearest_mode") == "floor"
 
 
 IMAGES: dict[str, Callable[[ir.Node, ir.Value], bool]] = {
