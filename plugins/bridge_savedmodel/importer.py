@@ -16,7 +16,7 @@ from bridge.passes.dense import MergeFlattenedMatMul
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.transposes import SinkTransposes
 from bridge.report import Blocker
-from bridge_savedmodel.frames import Frame, Run
+from bridge_savedmodel.frames import Frame, ImportContext
 from bridge_savedmodel.functional import raised
 from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.reader import Port, Source, read_folder, split
@@ -58,8 +58,8 @@ def writes(path: Path, signature: str | None) -> dict[str, tuple[str, int | None
     the resources the signature's function captures."""
     source = read_folder(path, signature, "serve")
     graph = ir.Graph([], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET})
-    run = Run(source, hub.Builder(graph), Facts(), explicit=True)
-    if not run.kept([p.tensor for p in source.outputs]):
+    context = ImportContext(source, hub.Builder(graph), Facts(), explicit=True)
+    if not context.side_effects([p.tensor for p in source.outputs]):
         return {}
     inputs = _model(source, explicit=True).graph.inputs
     captured = _captured(source)
@@ -96,28 +96,28 @@ def _read(source: Source, facts: Facts, explicit: bool, features: bool, characte
         [], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET}
     )
     op = hub.Builder(graph)
-    run = Run(source, op, facts, explicit, features, characters)
+    context = ImportContext(source, op, facts, explicit, features, characters)
     wanted = [p.tensor for p in source.outputs]
-    kept = [*wanted, *run.kept(wanted)]
-    frame = Frame(run, raised(source.nodes, kept, source.functions), {})
+    roots = [*wanted, *context.side_effects(wanted)]
+    frame = Frame(context, raised(source.nodes, roots, source.functions), {})
     for port in source.inputs:
         frame.values[split(port.tensor)] = _input(graph, port)
     for name, array in source.bound.items():
         frame.values[name, 0] = op.const(array)
-    results = frame.evaluate(op, wanted, source.effects)
-    if run.blockers:
-        count = len(run.blockers)
+    results = frame.evaluate(op, wanted, source.control_outputs)
+    if context.blockers:
+        count = len(context.blockers)
         raise UnsupportedModel(
             f"{count} operator{'s' * (count > 1)} of {source.what} cannot be read:",
-            run.blockers,
+            context.blockers,
             "Add a rule: plugins/README.md#one-operator",
         )
-    for serialized, values in run.parsed.items():
+    for serialized, values in context.parsed.items():
         place = graph.inputs.index(serialized)
         graph.inputs[place : place + 1] = values
     for port, value in zip(source.outputs, results, strict=True):
         _output(graph, op, port, value)
-    run.state.close()
+    context.state.close()
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(source.metadata)
     _unique_names(graph)

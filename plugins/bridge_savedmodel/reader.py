@@ -61,7 +61,7 @@ class Port:
 @dataclass
 class Source:
     """A graph to import. `variables` and `tables` give contents by the name of the node that makes the handle; `bound` gives
-    what a function captured; `names` those variables have outside; `effects` the nodes that run whoever reads them."""
+    what a function captured; `names` those variables have outside; `control_outputs` the nodes that run whoever reads them."""
 
     what: str
     nodes: dict[str, Any]
@@ -73,7 +73,7 @@ class Source:
     bound: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
-    effects: list[str] = field(default_factory=list)
+    control_outputs: list[str] = field(default_factory=list)
 
 
 def dtype_of(number: int) -> ir.DataType | None:
@@ -255,7 +255,7 @@ def read_function(function: Any, what: str) -> Source:
     tf = tensorflow()
     graph = function.graph.as_graph_def(add_shapes=False)
     source = _graph(what, graph)
-    source.effects = [o.name for o in function.graph.control_outputs]
+    source.control_outputs = [o.name for o in function.graph.control_outputs]
     captured = {placeholder.name: outer for outer, placeholder in function.graph.captures}
     variables = {id(v.handle): v for v in function.graph.variables}
     for name, outer in captured.items():

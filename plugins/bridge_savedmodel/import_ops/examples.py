@@ -15,7 +15,7 @@ ops = OpTable()
 
 FEATURES = need(
     "features as tensors: read them as inputs with examples=features (-O examples=features), or export a signature that takes them",
-    lambda n: n.frame.run.features and n.inputs[0].is_graph_input(),
+    lambda n: n.frame.context.features and n.inputs[0].is_graph_input(),
 )
 KEYS = need("constant names of features", lambda n: all(const(v) is not None for v in _keys(n)))
 
@@ -34,7 +34,7 @@ def _names(values: list[Any]) -> list[str]:
 
 def _input(op: Any, node: Any, name: str, dtype: ir.DataType, dims: list[Any]) -> ir.Value:
     value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(dims))
-    node.frame.run.features_of(node.inputs[0]).append(value)
+    node.frame.context.features_of(node.inputs[0]).append(value)
     return value
 
 

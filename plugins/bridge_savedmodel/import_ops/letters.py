@@ -33,7 +33,7 @@ def _digits(value: Any) -> bool:
 
 def _most(node: Any) -> int:
     """How many characters a string is taken to have; 0 where nobody has said."""
-    return DIGITS if _digits(node.inputs[0]) else int(node.frame.run.characters)
+    return DIGITS if _digits(node.inputs[0]) else int(node.frame.context.characters)
 
 
 SHORT = need("the characters of strings, which ONNX has no operator for: say with characters=N (-O characters=32) that none has more than N, all of ASCII, or do this before the model", lambda n: _most(n) > 0)  # fmt: skip
@@ -141,9 +141,9 @@ def unicode_decode(op, node, x):
     return splits, values, op.Squeeze(op.Slice(places, ints(1), ints(2), ints(0)), ints(0))
 
 
-@ops.op("UnicodeEncode", needs=(need("characters=N, and output_encoding=UTF-8", lambda n: n.frame.run.characters > 0 and n.get("output_encoding") == "UTF-8"),))  # fmt: skip
+@ops.op("UnicodeEncode", needs=(need("characters=N, and output_encoding=UTF-8", lambda n: n.frame.context.characters > 0 and n.get("output_encoding") == "UTF-8"),))  # fmt: skip
 def unicode_encode(op, node, values, splits):
-    most, ends = int(node.frame.run.characters), as_int64(op, splits)
+    most, ends = int(node.frame.context.characters), as_int64(op, splits)
     begin, end = (op.Unsqueeze(op.Slice(ends, ints(a), ints(b), ints(0)), ints(1)) for a, b in ((0, -1), (1, 2**31 - 1)))  # fmt: skip
     every = op.Concat(as_int64(op, values), ints(0), axis=0)
     strange = op.Or(op.Less(every, ints(0)), op.GreaterOrEqual(every, ints(2**BITS)))

@@ -30,7 +30,7 @@ class Loop:
         self.nodes = {n.name: n for n in self.body.node_def}
         self.names = [a.name for a in self.body.signature.input_arg]
         self.results = [self.body.ret[o.name] for o in self.body.signature.output_arg]
-        self.effects = node.frame.run.effects(self.body)
+        self.control_outputs = node.frame.context.control_outputs(self.body)
         self.unchanged = {i for i, r in enumerate(self.results) if self._through(r) == self.names[i]}
         changing = [i for i in range(len(self.names)) if i not in self.unchanged]
         tensors = [i for i in changing if isinstance(self.arguments[i], TensorList)]
@@ -233,7 +233,7 @@ class _Body:
     def __init__(self, loop: Loop) -> None:
         self.loop, self.name = loop, loop.node.get("body")
         self.graph, self.inner = subgraph(self.name)
-        self.state = loop.node.frame.run.state
+        self.state = loop.node.frame.context.state
         self.before = dict(self.state.now)
         self.variables = self.state.of_loop(self.name)
         self.arguments: list[Any] = list(loop.arguments)
@@ -259,7 +259,7 @@ class _Body:
         outer = loop.node.frame
         frame = outer.within(loop.nodes, dict(zip(loop.names, self.arguments, strict=True)))
         wanted = [*(loop.results[i] for i in loop.carried), *(loop.element(i) for i in loop.lists)]
-        found = [_items(v) for v in frame.evaluate(self.inner, wanted, loop.effects)]
+        found = [_items(v) for v in frame.evaluate(self.inner, wanted, loop.control_outputs)]
         if any(not isinstance(v, ir.Value) for v in found):
             return False
         for i, value in zip(loop.lists, found[len(loop.carried) :], strict=True):

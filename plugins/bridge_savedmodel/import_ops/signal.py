@@ -155,19 +155,33 @@ def complex_matmul(op, node, x, y):
     return Pair(real, op.Add(op.MatMul(a.real, b.imag), op.MatMul(a.imag, b.real)))
 
 
-PARTWISE = (
-    "Neg",
-    "Sum",
-    "Mean",
-    "Cumsum",
-    "ZerosLike",
-    "Fill",
-    "BroadcastTo",
-    "Roll",
-    "ReverseV2",
-    "Pad",
-    "Unpack",
+PARTWISE = frozenset(
+    [
+        "BroadcastTo",
+        "ConcatV2",
+        "Cumsum",
+        "ExpandDims",
+        "Fill",
+        "Gather",
+        "GatherV2",
+        "Mean",
+        "Neg",
+        "Pack",
+        "Pad",
+        "Reshape",
+        "ReverseV2",
+        "Roll",
+        "Slice",
+        "Squeeze",
+        "StridedSlice",
+        "Sum",
+        "Tile",
+        "Transpose",
+        "Unpack",
+        "ZerosLike",
+    ]
 )
+"""Operators that compute the real and the imaginary part alike, each on its own."""
 
 
 @ops.op("IRFFT2D", "IRFFT3D", needs=(COMPLEX, LENGTH))
