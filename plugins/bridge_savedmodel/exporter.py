@@ -47,6 +47,7 @@ def place(index: int) -> str:
 
 
 def _spec(tf: Any, value: ir.Value, name: str) -> Any:
+    assert value.dtype is not None
     dims = None if value.shape is None else [d if isinstance(d, int) else None for d in value.shape]
     return tf.TensorSpec(dims, dtype_of(value.dtype), name)
 

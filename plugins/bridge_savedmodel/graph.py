@@ -63,11 +63,9 @@ class Graph:
         return self.values[value]
 
     def _initializer(self, value: ir.Value) -> Any:
-        return (
-            self.weights(value)
-            if value in self.trained
-            else self.constant(value.const_value.numpy(), value.dtype)
-        )  # type: ignore[union-attr]
+        if value in self.trained:
+            return self.weights(value)
+        return self.constant(value.const_value.numpy(), value.dtype)  # type: ignore[union-attr]
 
     def make_variables(self, model: ir.Model) -> None:
         """A variable for every initializer of floats, in the layout its readers take: TensorFlow's, for filters."""

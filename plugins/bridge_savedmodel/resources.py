@@ -129,7 +129,7 @@ def tables(
         for node in body.nodes.values():
             target = body.node(node.input[0]) if node.op in FILLING else None
             filled = None if target is None else _filled(path, main, body, node, assets)
-            if filled is not None:
+            if target is not None and filled is not None:
                 made[target.name] = filled
     return made
 

@@ -66,6 +66,7 @@ class State:
 
     def start(self, name: str, array: np.ndarray) -> ir.Value:
         graph = self.op.graph
+        assert isinstance(graph, ir.Graph)
         if not self.explicit or name not in self.facts.written:
             value = self.op.const(array)
             if name not in graph.initializers:
@@ -73,7 +74,10 @@ class State:
             return value
         tensor = ir.tensor(array)
         value = ir.Value(
-            name=self._free(name), type=ir.TensorType(tensor.dtype), shape=tensor.shape, const_value=tensor
+            name=self._free(name),
+            type=ir.TensorType(tensor.dtype),
+            shape=ir.Shape(array.shape),
+            const_value=tensor,
         )
         value.metadata_props[HELD] = name
         graph.inputs.append(value)

@@ -92,7 +92,8 @@ def transposes(node: ir.Node, x: ir.Value) -> bool:
     more = attr(node, "output_padding") or [0] * count
     pads = attr(node, "pads") or [0] * 2 * count
     asked = attr(node, "output_shape")
-    if asked is not None and not all(isinstance(d, int) for d in list(x.shape)[2:]):  # type: ignore[arg-type]
+    lengths = [d for d in list(x.shape or [])[2:] if isinstance(d, int)]
+    if asked is not None and len(lengths) < count:
         return False
     if min(pads, default=0) < 0:
         return False
@@ -101,8 +102,8 @@ def transposes(node: ir.Node, x: ir.Value) -> bool:
     if asked is None:
         return False
     dilations = attr(node, "dilations") or [1] * count
-    for i, length in enumerate(list(x.shape)[2:]):  # type: ignore[arg-type]
-        whole = (int(length) - 1) * strides[i] + (int(dims[i]) - 1) * dilations[i] + 1
+    for i, length in enumerate(lengths):
+        whole = (length - 1) * strides[i] + (int(dims[i]) - 1) * dilations[i] + 1
         total = max(whole + more[i] - asked[i], 0)
         before = total // 2 if attr(node, "auto_pad") == "SAME_UPPER" else total - total // 2
         if before + asked[i] - whole >= strides[i]:

@@ -146,7 +146,7 @@ def bit_shift(tf, node, x, y):
 EIGHT = (T.FLOAT8E4M3FN, T.FLOAT8E5M2)
 FOUR = (T.INT4, T.UINT4)
 FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)
-WHOLE = tuple(T[name.upper()] for name in INTEGERS)
+WHOLE = tuple(ir.DataType[name.upper()] for name in INTEGERS)
 
 
 def _casts(node: ir.Node) -> bool:

@@ -42,7 +42,7 @@ ops.same(needs=(kernel("MatrixDeterminant"),), Det="MatrixDeterminant")
 
 
 def spatial(node: ir.Node, name: str) -> list[int]:
-    return attr(node, name) or [1] * (rank_of(node.inputs[0]) - 2)
+    return attr(node, name) or [1] * ((rank_of(node.inputs[0]) or 2) - 2)
 
 
 def _wide(values: list[int]) -> list[int]:

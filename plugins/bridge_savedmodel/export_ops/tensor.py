@@ -201,7 +201,7 @@ DEPTH = condition("indices of known depth", _depth_known)
 
 
 def _wrapped_many(tf: Any, x: ir.Value, indices: ir.Value) -> Any:
-    sizes = _sizes(tf, x, indices.shape[-1])
+    sizes = _sizes(tf, x, list(indices.shape or [])[-1])
     return tf.SelectV2(tf.Less(indices, np.int64(0)), tf.AddV2(indices, sizes), indices)
 
 
@@ -343,7 +343,11 @@ def top_k(tf, node, x, k):
 
 @ops.op(
     "NonZero",
-    needs=(kernel("Where", T=0), RANKED, condition("a rank of 1 or more", lambda n: rank_of(n.inputs[0]))),
+    needs=(
+        kernel("Where", T=0),
+        RANKED,
+        condition("a rank of 1 or more", lambda n: bool(rank_of(n.inputs[0]))),
+    ),
 )
 def non_zero(tf, node, x):
     return tf.Transpose(tf.Where(x), [1, 0])

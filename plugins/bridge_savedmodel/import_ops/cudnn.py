@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.hub import const, shape_of
+from bridge.hub import const
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ints, need
 
@@ -84,7 +84,7 @@ def _run(op: Any, mode: str, both: int, x: Any, weights: list[Any], lengths: Any
         *weights,
         lengths,
         *states,
-        hidden_size=shape_of(weights[1])[2],
+        hidden_size=weights[1].shape[2],
         direction="bidirectional" if both == 2 else "forward",
         _outputs=1 + len(states),
         **more,

@@ -81,7 +81,7 @@ def segment(op, node, x, ids, count=None):
 
 
 def _spread(op: Any, flags: Any, x: Any) -> Any:
-    rank = rank_of(x)
+    rank = len(x.shape)
     return op.Unsqueeze(flags, np.arange(1, rank, dtype=np.int64)) if rank > 1 else flags
 
 

@@ -74,7 +74,7 @@ def _cut(op: Any, x: Any, axis: int, length: int) -> Any:
     if not isinstance(size, int) or size > length:
         x = op.Slice(x, ints(0), ints(length), ints(axis))
     if isinstance(size, int) and size < length:
-        pads = np.zeros((2, rank_of(x)), np.int64)
+        pads = np.zeros((2, len(x.shape)), np.int64)
         pads[1, axis] = length - size
         x = op.Pad(x, op.const(pads.ravel()))
     return x

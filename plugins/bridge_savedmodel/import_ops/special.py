@@ -27,13 +27,17 @@ def of_tensorflow(operator: str) -> Function:
 
 @functools.cache
 def table(name: str) -> tuple[float, float, np.ndarray]:
-    """Where pieces of equal width begin and end, and the coefficients of each in Chebyshev's polynomials, [pieces, degree + 1]."""
+    """Where pieces of equal width begin and end, and the coefficients of each in Chebyshev's polynomials,
+    [pieces, degree + 1]."""
     low, high, function = FITS[name]
     ends = np.linspace(low, high, PIECES + 1)
     half = (ends[1] - ends[0]) / 2
-    fit = np.polynomial.chebyshev.chebinterpolate
-    made = np.array([fit(lambda t, c=c: function(c + half * t), DEGREE) for c in ends[:-1] + half])
-    return low, high, made
+    fit: Any = np.polynomial.chebyshev.chebinterpolate
+
+    def coefficients(centre: float) -> np.ndarray:
+        return fit(lambda t: function(centre + half * t), DEGREE)
+
+    return low, high, np.array([coefficients(centre) for centre in ends[:-1] + half])
 
 
 def fitted(op: Any, name: str, at: Any) -> Any:
