@@ -13,6 +13,8 @@ import onnx_ir as ir
 
 from bridge.ops import Need
 
+DOMAIN = "bridge.savedmodel"
+"""Operators of TensorFlow's own, in a hub model made ready to be written."""
 FILES = ("saved_model.pb", "saved_model.pbtxt")
 TYPES = {
     ir.DataType.FLOAT: "DT_FLOAT",

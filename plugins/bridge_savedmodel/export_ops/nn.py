@@ -12,7 +12,7 @@ from bridge.needs import attribute, condition, unused_output
 from bridge.ops import OpTable
 from bridge.passes.decompose.windows import same_at_run_time
 from bridge_savedmodel.export_ops.common import RANKED
-from bridge_savedmodel.tensorflow import kernel
+from bridge_savedmodel.tensorflow import DOMAIN, kernel
 from bridge_savedmodel.windows import Pads, filter_order, pads_of, spans_of, transposed_pads
 
 ops = OpTable()
@@ -203,21 +203,16 @@ ops.same(
 )
 
 
-LAST = condition("channels last", lambda n: n.metadata_props.get("bridge.layout") == "last")
-
-
-@ops.op("Resize", needs=(LAST, attribute("mode", "linear")))
-def resize_bilinear(tf, node, x, *rest):
+@ops.op(f"{DOMAIN}::ResizeBilinear", f"{DOMAIN}::ResizeNearestNeighbor")
+def resize(tf, node, x, size):
     mode = attr(node, "coordinate_transformation_mode")
-    size = np.array(shape_of(node.outputs[0])[1:3], np.int32)
-    return tf.ResizeBilinear(
-        x, size, align_corners=mode == "align_corners", half_pixel_centers=mode == "half_pixel"
+    return tf.call(
+        node.op_type,
+        x,
+        size,
+        align_corners=mode == "align_corners",
+        half_pixel_centers=mode == "half_pixel",
     )
-
-
-@ops.op("Resize", needs=(LAST, attribute("mode", "nearest")))
-def resize_nearest(tf, node, x, *rest):
-    return tf.ResizeNearestNeighbor(x, np.array(shape_of(node.outputs[0])[1:3], np.int32))
 
 
 def _boxes_known(node: ir.Node) -> bool:

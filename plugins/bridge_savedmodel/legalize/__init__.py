@@ -16,8 +16,9 @@ from bridge.passes.sequences import ResolveSequences
 from bridge.passes.transposes import SinkTransposes
 from bridge.passes.widen import ComputeWider
 from bridge_savedmodel.export_ops import ops
-from bridge_savedmodel.legalize import quantize
+from bridge_savedmodel.legalize import quantize, resize
 from bridge_savedmodel.legalize.images import as_image
+from bridge_savedmodel.legalize.resize import NativeResize
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
@@ -33,6 +34,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         Decompose(takes),
         FoldConstants(),
         ChannelsLast(as_image),
+        NativeResize(),
         SinkTransposes(),
         FoldConstants(),
     ]
@@ -43,5 +45,6 @@ def _of_doubles(node: ir.Node) -> bool:
 
 
 def takes(node: ir.Node) -> bool:
-    """As it is, or as an image."""
-    return ops.find(hub.qualified(node), node) is not None or as_image(node)
+    """As it is, as an image, or as TensorFlow resizes it."""
+    name = hub.qualified(node)
+    return ops.find(name, node) is not None or as_image(node) or resize.ops.find(name, node) is not None
