@@ -26,8 +26,8 @@ def known(value: ir.Value | None) -> Any:
     return None if array is None else [int(v) for v in array.reshape(-1)]
 
 
-def last(tf: Any, x: ir.Value, axis: int, compute: Any) -> Any:
-    """`compute` along the last axis, brought there and back; its result, or a list of them."""
+def on_last_axis(tf: Any, x: ir.Value, axis: int, compute: Any) -> Any:
+    """Apply `compute` with `axis` transposed to be the last, and transpose its result, or each of several, back."""
     rank = rank_of(x) or 0
     if axis == rank - 1:
         return compute(x)

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
-from bridge_savedmodel.export_ops.common import INTEGERS, REAL, T, axis_of, last
+from bridge_savedmodel.export_ops.common import INTEGERS, REAL, T, axis_of, on_last_axis
 from bridge_savedmodel.tensorflow import kernel
 
 ops = OpTable()
@@ -74,13 +74,13 @@ ops.same(needs=(kernel("Elu"), attribute("alpha", 1.0)), Elu="Elu")
 
 @ops.op("Add", needs=(kernel("AddV2"),))
 def add(tf, node, x, y):
-    """Leading dimensions of length 1 that the other operand has too go: what TensorFlow makes of a product and a sum takes
-    vectors alone."""
-    first = _narrow(tf, x, y)
-    return tf.AddV2(first, _narrow(tf, y, x) if first is x else y)
+    """Add, with leading dimensions of length 1 dropped where broadcasting restores them: the kernel that fuses a
+    product and a sum takes a bias vector alone."""
+    left = _as_vector(tf, x, y)
+    return tf.AddV2(left, _as_vector(tf, y, x) if left is x else y)
 
 
-def _narrow(tf: Any, x: ir.Value, other: ir.Value) -> Any:
+def _as_vector(tf: Any, x: ir.Value, other: ir.Value) -> Any:
     sizes, rank = shape_of(x), rank_of(other)
     if (
         sizes is None
@@ -121,7 +121,7 @@ def _softmax_rank(node: ir.Node) -> bool:
 
 @ops.op("Softmax", "LogSoftmax", needs=(kernel("Softmax"), condition("a rank of 1 to 5", _softmax_rank)))
 def softmax(tf, node, x):
-    return last(tf, x, axis_of(node), lambda v: tf.call(node.op_type, v))
+    return on_last_axis(tf, x, axis_of(node), lambda v: tf.call(node.op_type, v))
 
 
 BOTH = condition("both signs", lambda n: attr(n, "detect_positive") == attr(n, "detect_negative") == 1)

@@ -22,17 +22,17 @@ MATRICES = condition("two operands of rank 2 or more", lambda n: min(rank_of(v) 
 
 @ops.op("MatMul", needs=(MATRICES, kernel("BatchMatMulV2")))
 def matmul(tf, node, x, y):
-    """Batches of two dimensions or more are spread out first: TensorFlow's kernel ends the process on some that differ, and so does the one for
-    matrices on products over nothing."""
+    """Multiply matrices. Batches of two dimensions or more that differ are broadcast first, and products over an
+    empty dimension go to the batched kernel: TensorFlow's kernels crash on some of these."""
     ranks = rank_of(x), rank_of(y)
     if set(ranks) == {2} and node.inputs[0].shape[-1] != 0:
         return tf.MatMul(x, y)
     if max(ranks) > 3 and list(x.shape)[:-2] != list(y.shape)[:-2]:
-        x, y = _spread(tf, x, y)
+        x, y = _broadcast_batches(tf, x, y)
     return tf.BatchMatMulV2(x, y)
 
 
-def _spread(tf: Any, *operands: ir.Value) -> list[Any]:
+def _broadcast_batches(tf: Any, *operands: ir.Value) -> list[Any]:
     sizes = [tf.Shape(v) for v in operands]
     batch = tf.BroadcastArgs(*(s[:-2] for s in sizes))
     return [tf.BroadcastTo(v, tf.ConcatV2([batch, s[-2:]], 0)) for v, s in zip(operands, sizes, strict=True)]

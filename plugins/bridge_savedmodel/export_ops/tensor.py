@@ -10,7 +10,7 @@ import onnx_ir as ir
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
-from bridge_savedmodel.export_ops.common import INTEGERS, RANKED, REAL, T, axis_of, known, last
+from bridge_savedmodel.export_ops.common import INTEGERS, RANKED, REAL, T, axis_of, known, on_last_axis
 from bridge_savedmodel.tensorflow import computes, kernel
 
 ops = OpTable()
@@ -338,7 +338,7 @@ def top_k(tf, node, x, k):
         values, at = tf.TopKV2(source, count, sorted=True, index_type=tf.api.int64)
         return [values if largest else _turned(tf, values, x.dtype), at]
 
-    return last(tf, x, axis_of(node), compute)
+    return on_last_axis(tf, x, axis_of(node), compute)
 
 
 @ops.op(

@@ -51,7 +51,7 @@ class Loop:
         return name
 
     def counts(self, reference: str) -> bool:
-        """Whether a value of the body is the number of the step: a variable that starts at 0 and grows by 1."""
+        """Whether a value of the body is the step number: a variable that starts at 0 and grows by 1."""
         name = self._through(reference)
         if name not in self.names:
             return False
@@ -86,8 +86,8 @@ class Loop:
         return _stored(self.nodes.get(name)) == 0
 
     def state(self, index: int) -> int | None:
-        """Of a list of one element: the variable whose new value that element is at every step, and which starts as zeros,
-        like the list."""
+        """Index of the loop variable that a list of one element mirrors: it starts as zeros and its new value is
+        set as the element at every step. None for any other list."""
         if not self.only(index) or self._read(index):
             return None
         made = self.maker(index)
@@ -96,8 +96,8 @@ class Loop:
         return next((i for i in same if _zeros(self.arguments[i])), None)
 
     def element(self, index: int) -> str | None:
-        """Of a list that gets one element a step, at the place of the step or always at the first: the element; None for
-        any other."""
+        """Reference of the element a list gets at every step, at the index of the step or always at the first; None
+        for any other list."""
         made, before = self.maker(index), self.arguments[index]
         if made is None or self._read(index):
             return None

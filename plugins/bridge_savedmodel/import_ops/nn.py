@@ -56,8 +56,8 @@ def _spatial(node: Any, name: str, rank: int) -> list[int]:
 
 
 def trimmed(op: Any, node: Any, x: Any, kernel: list[int], strides: list[int]) -> Any:
-    """The channels-first `x` without what lies between its last window and its end, where windows are less wide than steps: ONNX
-    Runtime takes it for padding of a negative length."""
+    """The channels-first `x` without the elements after its last window, where the kernel is smaller than the
+    stride: ONNX Runtime would compute a negative padding for them."""
     if node.get("padding") != "SAME":
         return x
     for axis, (size, k, s) in enumerate(zip(list(x.shape)[2:], kernel, strides, strict=True), 2):

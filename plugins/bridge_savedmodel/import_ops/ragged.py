@@ -35,8 +35,8 @@ class Ragged:
     values: Any
 
 
-def counted(op: Any, number: Any) -> Any:
-    """0, 1, … below a number [1]."""
+def arange(op: Any, number: Any) -> Any:
+    """The numbers 0, 1, … below `number` [1]."""
     return op.Range(op.const(ZERO), scalar(op, number), op.const(ONE))
 
 
@@ -56,7 +56,7 @@ def lengths_of(op: Any, splits: Any) -> Any:
 
 def rows_of(op: Any, splits: Any) -> tuple[Any, Any]:
     """The row of every element, and its place in that row."""
-    places = counted(op, _last(op, splits))
+    places = arange(op, _last(op, splits))
     ends = op.Slice(splits, ints(1), ints(FAR), ints(0))
     passed = op.LessOrEqual(op.Unsqueeze(ends, ints(0)), op.Unsqueeze(places, ints(1)))
     rows = op.ReduceSum(op.Cast(passed, to=int(T.INT64)), ints(1), keepdims=0)
@@ -152,7 +152,7 @@ def to_tensor(op, node, shape, values, default, *partitions):
 
 def _splits_of(op: Any, rows: Any, count: Any) -> Any:
     """Where rows begin and end, from the row of every value."""
-    places = counted(op, count)
+    places = arange(op, count)
     same = op.Equal(op.Unsqueeze(places, ints(1)), op.Unsqueeze(rows, ints(0)))
     return ends_of(op, op.ReduceSum(op.Cast(same, to=int(T.INT64)), ints(1), keepdims=0))
 
@@ -211,7 +211,7 @@ def fill_empty_rows(op, node, rows, values, count, default):
     whole = op.Concat(rows, blank, axis=0)
     filled = op.Concat(values, op.Expand(scalar(op, default), op.Shape(blank)), axis=0)
     size = op.Shape(whole)
-    keys = op.Add(op.Mul(whole, size), counted(op, size))
+    keys = op.Add(op.Mul(whole, size), arange(op, size))
     order = op.TopK(keys, size, largest=0, _outputs=2)[1]
     back = op.Slice(op.TopK(order, size, largest=0, _outputs=2)[1], ints(0), op.Shape(rows), ints(0))
     return op.Gather(whole, order, axis=0), op.Gather(filled, order, axis=0), empty, back
