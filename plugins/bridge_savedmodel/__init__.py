@@ -11,7 +11,8 @@ from bridge.hookspecs import hookimpl
 
 
 def detect(src: Any) -> bool:
-    """A folder with a saved_model.pb, a Keras file, a frozen graph, or a Keras model or TensorFlow function."""
+    """A folder with a saved_model.pb, a Keras file, a frozen graph, or a Keras model or TensorFlow
+    function."""
     if not isinstance(src, (str, Path)):
         family = {base.__module__.split(".")[0] for base in type(src).__mro__}
         return (

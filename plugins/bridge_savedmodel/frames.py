@@ -97,14 +97,16 @@ class ImportContext:
 
 
 class Node:
-    """One TensorFlow operator as handlers see it: `op`, `name`, `inputs` as hub values, attributes by `get`."""
+    """One TensorFlow operator as handlers see it: `op`, `name`, `inputs` as hub values, attributes by
+    `get`."""
 
     def __init__(self, frame: Frame, proto: Any, inputs: Sequence[Any]) -> None:
         self.frame, self.proto, self.inputs = frame, proto, list(inputs)
         self.op, self.name = proto.op, proto.name
 
     def get(self, name: str, default: Any = None) -> Any:
-        """An attribute as Python: numbers, text, dtypes of the hub, dimensions, function names, arrays, lists of them."""
+        """An attribute as Python: numbers, text, dtypes of the hub, dimensions, function names, arrays, lists
+        of them."""
         if name not in self.proto.attr:
             return default
         attribute = self.proto.attr[name]

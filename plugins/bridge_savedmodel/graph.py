@@ -20,11 +20,11 @@ FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataTyp
 
 
 class Graph:
-    """One hub graph being traced. `tf.AddV2(x, y)` adds the raw operator of that name, its inputs by position and its
-    attributes by name.
+    """One hub graph being traced. `tf.AddV2(x, y)` adds the raw operator of that name, its inputs by position
+    and its attributes by name.
 
-    Inputs are hub values, tensors an earlier call returned, arrays, numbers, or lists of them. Results are tensors.
-    Values of the graphs around it are captured.
+    Inputs are hub values, tensors an earlier call returned, arrays, numbers, or lists of them. Results are
+    tensors. Values of the graphs around it are captured.
     """
 
     def __init__(self, outer: Graph | None = None) -> None:
@@ -68,7 +68,8 @@ class Graph:
         return self.constant(value.const_value.numpy(), value.dtype)  # type: ignore[union-attr]
 
     def make_variables(self, model: ir.Model) -> None:
-        """A variable for every initializer of floats, in the layout its readers take: TensorFlow's, for filters."""
+        """A variable for every initializer of floats, in the layout its readers take: TensorFlow's, for
+        filters."""
         for value in model.graph.initializers.values():
             if value.dtype not in FLOATS or not value.shape or value.is_graph_input():
                 continue

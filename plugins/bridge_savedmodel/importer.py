@@ -37,13 +37,14 @@ def load(
 ) -> ir.Model:
     """Read a TensorFlow model into a hub model; inputs and outputs are named by the signature.
 
-    Variables the model writes are inputs (that default to their stored values) and outputs (`<name>/next`) of their own;
-    with `state="initial"` they begin at their stored values in every run. With `examples="features"` the features of
-    serialized tf.Example messages are inputs in their place. With `characters=n` strings are taken apart, which must then be of at most n
-    characters of ASCII: a run that meets another fails.
+    Variables the model writes are inputs (that default to their stored values) and outputs (`<name>/next`) of
+    their own; with `state="initial"` they begin at their stored values in every run. With
+    `examples="features"` the features of serialized tf.Example messages are inputs in their place. With
+    `characters=n` strings are taken apart, which must then be of at most n characters of ASCII: a run that
+    meets another fails.
 
-    Raises UnreadableFile for what is no TensorFlow model or misses parts, or has several signatures of which none is named;
-    UnsupportedModel listing every operator without a rule.
+    Raises UnreadableFile for what is no TensorFlow model or misses parts, or has several signatures of which
+    none is named; UnsupportedModel listing every operator without a rule.
     """
     source = (
         open_source(src, signature, tags) if not _folder(src) else read_folder(Path(src), signature, tags)
@@ -54,8 +55,8 @@ def load(
 
 
 def writes(path: Path, signature: str | None) -> dict[str, tuple[str, int | None]]:
-    """Variables a signature of a folder writes: their names as inputs of the hub model; TensorFlow's own, and their place among
-    the resources the signature's function captures."""
+    """Variables a signature of a folder writes: their names as inputs of the hub model; TensorFlow's own, and
+    their place among the resources the signature's function captures."""
     source = read_folder(path, signature, "serve")
     graph = ir.Graph([], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET})
     context = ImportContext(source, hub.Builder(graph), Facts(), explicit=True)

@@ -1,4 +1,5 @@
-"""What a SavedModel, a frozen graph or a traced function holds: nodes, functions, a signature, variables, tables."""
+"""What a SavedModel, a frozen graph or a traced function holds: nodes, functions, a signature, variables,
+tables."""
 
 from __future__ import annotations
 
@@ -60,8 +61,9 @@ class Port:
 
 @dataclass
 class Source:
-    """A graph to import. `variables` and `tables` give contents by the name of the node that makes the handle; `bound` gives
-    what a function captured; `names` those variables have outside; `control_outputs` the nodes that run whoever reads them."""
+    """A graph to import. `variables` and `tables` give contents by the name of the node that makes the
+    handle; `bound` gives what a function captured; `names` those variables have outside; `control_outputs`
+    the nodes that run whoever reads them."""
 
     what: str
     nodes: dict[str, Any]
@@ -192,8 +194,8 @@ def _graph(what: str, graph: Any) -> Source:
 
 
 def read_graph(path: Path) -> Source:
-    """A frozen GraphDef: its placeholders, and the elements an iterator or a queue gives, are inputs, what nobody reads its
-    outputs. Raises UnreadableFile."""
+    """A frozen GraphDef: its placeholders, and the elements an iterator or a queue gives, are inputs, what
+    nobody reads its outputs. Raises UnreadableFile."""
     tensorflow()
     from tensorflow.core.framework import graph_pb2
 
@@ -227,7 +229,8 @@ def read_graph(path: Path) -> Source:
 
 
 def _elements(nodes: dict[str, Any], node: Any) -> list[Port]:
-    """What an iterator or a queue gives, as inputs; queues give as many as are asked for along a first dimension."""
+    """What an iterator or a queue gives, as inputs; queues give as many as are asked for along a first
+    dimension."""
     many = "Many" in node.op or "UpTo" in node.op
     types = node.attr["output_types" if node.op in ELEMENTS[:2] else "component_types"].list.type
     maker = node if node.op in ELEMENTS[:2] else nodes.get(split(node.input[0])[0], node)

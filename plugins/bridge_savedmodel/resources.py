@@ -19,7 +19,8 @@ WHOLE_LINE, LINE_NUMBER = -2, -1
 
 @dataclass(frozen=True)
 class Body:
-    """The nodes of the graph or of a function called from it; `outer` gives what the function's arguments are."""
+    """The nodes of the graph or of a function called from it; `outer` gives what the function's arguments
+    are."""
 
     nodes: dict[str, Any]
     outer: dict[str, tuple[Body, str]]
@@ -58,7 +59,8 @@ def _bodies(main: Body, functions: dict[str, Any], wanted: tuple[str, ...]) -> I
 def variables(
     path: Path, nodes: dict[str, Any], functions: dict[str, Any]
 ) -> dict[str, Callable[[], np.ndarray]]:
-    """How to read each variable, by the node of its handle. Raises UnreadableFile where the file misses parts."""
+    """How to read each variable, by the node of its handle. Raises UnreadableFile where the file misses
+    parts."""
     handles = [n for n in nodes.values() if n.op in ("VarHandleOp", "VariableV2", "Variable")]
     if not handles:
         return {}

@@ -21,8 +21,8 @@ from bridge_savedmodel.variables import NEXT
 def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Outputs:
     """Outputs by name for arrays by name, of the signature named, of serving_default, or of the only one.
 
-    Raises UnreadableFile, InvalidInput for names, dtypes or shapes the signature does not take, ExecutionFailed in
-    TensorFlow's words.
+    Raises UnreadableFile, InvalidInput for names, dtypes or shapes the signature does not take,
+    ExecutionFailed in TensorFlow's words.
     """
     tf = tensorflow()
     path = path.parent if path.name in FILES else path
@@ -105,7 +105,8 @@ def _feature(tf: Any, array: np.ndarray) -> Any:
 
 
 def _held(function: Any, written: dict[str, tuple[str, int | None]]) -> dict[str, Any]:
-    """The variables by their names as inputs: those at their places among what is captured, or of their own names."""
+    """The variables by their names as inputs: those at their places among what is captured, or of their own
+    names."""
     by_name = {v.name.split(":")[0]: v for v in function.variables}
     by_handle = {id(v.handle): v for v in function.variables}
     places = [by_handle.get(id(t)) for t in function.captured_inputs if id(t) in by_handle]

@@ -52,7 +52,8 @@ def load_keras(path: Path) -> Any:
 
 
 def traced(model: Any) -> tuple[Any, list[str], list[str]]:
-    """A Keras model as a function, traced for inference on its declared inputs; their names, and those of its outputs."""
+    """A Keras model as a function, traced for inference on its declared inputs; their names, and those of its
+    outputs."""
     tf = tensorflow()
     specs = _specs(tf, model)
     leaves = tf.nest.flatten(specs)

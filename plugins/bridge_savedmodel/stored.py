@@ -1,4 +1,5 @@
-"""Operators that ONNX has not, of stored values alone: TensorFlow computes them once, as the model is read."""
+"""Operators that ONNX has not, of stored values alone: TensorFlow computes them once, as the model is
+read."""
 
 from __future__ import annotations
 

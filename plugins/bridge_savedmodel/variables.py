@@ -1,4 +1,5 @@
-"""Variables while a graph is read: what they hold at the point reached, and which of them the graph writes."""
+"""Variables while a graph is read: what they hold at the point reached, and which of them the graph
+writes."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ NEXT = "/next"
 
 @dataclass
 class Facts:
-    """What a first reading finds out and the next one builds on: variables written, in all and by each loop's body."""
+    """What a first reading finds out and the next one builds on: variables written, in all and by each loop's
+    body."""
 
     written: dict[str, str] = field(default_factory=dict)
     loops: dict[str, set[str]] = field(default_factory=dict)
@@ -51,8 +53,8 @@ class Variable:
 
 
 class State:
-    """The variables of one graph. One that is written is an input, with its stored value as default, and an output
-    `<name>/next`; when not `explicit`, it begins at its stored value in every run."""
+    """The variables of one graph. One that is written is an input, with its stored value as default, and an
+    output `<name>/next`; when not `explicit`, it begins at its stored value in every run."""
 
     def __init__(self, op: hub.Builder, facts: Facts, explicit: bool, taken: set[str]) -> None:
         self.op, self.facts, self.explicit, self.taken = op, facts, explicit, taken

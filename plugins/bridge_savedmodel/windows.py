@@ -19,8 +19,8 @@ def spans_of(node: ir.Node) -> list[int]:
 
 
 def pads_of(node: ir.Node, sizes: list[Any], spans: list[int]) -> Pads | None:
-    """Padding before and after each spatial dimension, what ceil_mode adds included; None where it depends on lengths
-    known at run time alone."""
+    """Padding before and after each spatial dimension, what ceil_mode adds included; None where it depends on
+    lengths known at run time alone."""
     count = len(sizes)
     strides, auto = attr(node, "strides") or [1] * count, attr(node, "auto_pad")
     given = attr(node, "pads") or [0] * 2 * count
@@ -49,8 +49,8 @@ def pads_of(node: ir.Node, sizes: list[Any], spans: list[int]) -> Pads | None:
 def transposed_pads(
     tf: Any, node: ir.Node, x: ir.Value, weights: ir.Value
 ) -> tuple[list[int], list[Any], list[Any]]:
-    """Of a ConvTranspose, for each spatial dimension: where in the whole result the one asked for begins, its length,
-    and the length of the whole."""
+    """Of a ConvTranspose, for each spatial dimension: where in the whole result the one asked for begins, its
+    length, and the length of the whole."""
     count = (rank_of(x) or 2) - 2
     strides, kernel = attr(node, "strides") or [1] * count, [int(d) for d in list(weights.shape)[2:]]  # type: ignore[arg-type]
     dilations = attr(node, "dilations") or [1] * count
@@ -75,14 +75,16 @@ def transposed_pads(
 
 
 def _larger(whole: Any, more: int, before: int, size: Any) -> Any:
-    """At least what is cut from it: the rest is zeros, which the gradient of a convolution gives beyond its windows."""
+    """At least what is cut from it: the rest is zeros, which the gradient of a convolution gives beyond its
+    windows."""
     if isinstance(whole, int) and isinstance(size, int):
         return max(whole, before + size)
     return whole + more
 
 
 def transposes(node: ir.Node, x: ir.Value) -> bool:
-    """Whether the gradient of a convolution is the ConvTranspose `node`: its length must give back that of `x`."""
+    """Whether the gradient of a convolution is the ConvTranspose `node`: its length must give back that of
+    `x`."""
     weights = node.inputs[1]
     count = (rank_of(x) or 2) - 2
     dims = list(weights.shape or [])[2:]  # type: ignore[union-attr]
@@ -117,8 +119,8 @@ def _same_fits(node: ir.Node, kernel: list[Any], strides: list[int]) -> bool:
 
 
 def filter_order(node: ir.Node, index: int) -> tuple[int, ...] | None:
-    """How the dimensions of a convolution's filters are turned: spatial ones first, then those of channels, the last
-    first."""
+    """How the dimensions of a convolution's filters are turned: spatial ones first, then those of channels,
+    the last first."""
     if index != 1 or node.domain != NHWC or not node.op_type.startswith("Conv"):
         return None
     rank = rank_of(node.inputs[1]) or 0

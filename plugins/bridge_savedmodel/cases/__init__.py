@@ -1,4 +1,5 @@
-"""TensorFlow functions of one operator each: what TensorFlow computes for them is what the hub must compute."""
+"""TensorFlow functions of one operator each: what TensorFlow computes for them is what the hub must
+compute."""
 
 from __future__ import annotations
 

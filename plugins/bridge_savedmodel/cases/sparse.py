@@ -1,4 +1,5 @@
-"""TensorFlow operators as functions of small inputs: ragged and sparse tensors, cells, matrices, quantization."""
+"""TensorFlow operators as functions of small inputs: ragged and sparse tensors, cells, matrices,
+quantization."""
 
 from __future__ import annotations
 

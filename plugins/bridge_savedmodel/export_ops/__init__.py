@@ -1,4 +1,5 @@
-"""Hub operators → TensorFlow raw operators, by family. Which dtypes they take is asked of TensorFlow's kernels."""
+"""Hub operators → TensorFlow raw operators, by family. Which dtypes they take is asked of TensorFlow's
+kernels."""
 
 from bridge.ops import OpTable
 

@@ -27,7 +27,8 @@ def known(value: ir.Value | None) -> Any:
 
 
 def on_last_axis(tf: Any, x: ir.Value, axis: int, compute: Any) -> Any:
-    """Apply `compute` with `axis` transposed to be the last, and transpose its result, or each of several, back."""
+    """Apply `compute` with `axis` transposed to be the last, and transpose its result, or each of several,
+    back."""
     rank = rank_of(x) or 0
     if axis == rank - 1:
         return compute(x)

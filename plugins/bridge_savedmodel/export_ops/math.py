@@ -74,8 +74,8 @@ ops.same(needs=(kernel("Elu"), attribute("alpha", 1.0)), Elu="Elu")
 
 @ops.op("Add", needs=(kernel("AddV2"),))
 def add(tf, node, x, y):
-    """Add, with leading dimensions of length 1 dropped where broadcasting restores them: the kernel that fuses a
-    product and a sum takes a bias vector alone."""
+    """Add, with leading dimensions of length 1 dropped where broadcasting restores them: the kernel that
+    fuses a product and a sum takes a bias vector alone."""
     left = _as_vector(tf, x, y)
     return tf.AddV2(left, _as_vector(tf, y, x) if left is x else y)
 

@@ -74,7 +74,8 @@ def _bits(keys: np.ndarray) -> np.ndarray:
 
 @ops.op("TfIdfVectorizer", needs=(condition("a rank of 1 or 2", lambda n: rank_of(n.inputs[0]) in (1, 2)),))
 def tf_idf(tf, node, x):
-    """How often each n-gram of the pool occurs in a row, at every skip; its weight where it occurs at all for IDF."""
+    """How often each n-gram of the pool occurs in a row, at every skip; its weight where it occurs at all for
+    IDF."""
     api = tf.api
     rows = tf.tensor(x) if rank_of(x) == 2 else tf.ExpandDims(x, 0)
     if x.dtype != T.STRING:

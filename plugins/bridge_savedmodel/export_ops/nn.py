@@ -22,8 +22,8 @@ MATRICES = condition("two operands of rank 2 or more", lambda n: min(rank_of(v) 
 
 @ops.op("MatMul", needs=(MATRICES, kernel("BatchMatMulV2")))
 def matmul(tf, node, x, y):
-    """Multiply matrices. Batches of two dimensions or more that differ are broadcast first, and products over an
-    empty dimension go to the batched kernel: TensorFlow's kernels crash on some of these."""
+    """Multiply matrices. Batches of two dimensions or more that differ are broadcast first, and products over
+    an empty dimension go to the batched kernel: TensorFlow's kernels crash on some of these."""
     ranks = rank_of(x), rank_of(y)
     if set(ranks) == {2} and node.inputs[0].shape[-1] != 0:
         return tf.MatMul(x, y)
@@ -119,7 +119,8 @@ def conv(tf, node, x, weights, bias=None):
 
 
 def _another_channel(tf: Any, x: Any, weights: Any, rank: int, group: int) -> tuple[Any, Any]:
-    """A second channel of zeros for each group: oneDNN's kernel for one channel is wrong for some strides that differ."""
+    """A second channel of zeros for each group: oneDNN's kernel for one channel is wrong for some strides
+    that differ."""
     shape = tf.Shape(x)
     spread = tf.Reshape(x, tf.ConcatV2([shape, np.ones(1, np.int32)], 0))
     wide = tf.Pad(spread, np.array([(0, 0)] * rank + [(0, 1)], np.int32))

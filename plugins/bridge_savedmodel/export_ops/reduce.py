@@ -26,7 +26,8 @@ def _countable(node: ir.Node) -> bool:
 
 
 def axes_of(node: ir.Node) -> Any:
-    """Axes as an array or a hub value; None where nothing is reduced. By int32: gradients of TensorFlow 2.16 read no other."""
+    """Axes as an array or a hub value; None where nothing is reduced. By int32: gradients of TensorFlow 2.16
+    read no other."""
     axes = _axes_input(node)
     if axes is None or shape_of(axes) == [0]:
         return (

@@ -372,7 +372,8 @@ def unique(tf, node, x):
 
 
 def _sorted_order(tf: Any, values: Any, axis: int, dtype: ir.DataType) -> Any:
-    """Places along `axis` in lexicographic order of what lies there: a stable sort by each column, the last first."""
+    """Places along `axis` in lexicographic order of what lies there: a stable sort by each column, the last
+    first."""
     api = tf.api
     rank = values.shape.rank
     turned = api.transpose(values, [axis, *(i for i in range(rank) if i != axis)])

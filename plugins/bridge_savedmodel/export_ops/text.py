@@ -21,7 +21,8 @@ ops.same(attributes={"pattern": "pattern"}, RegexFullMatch="StaticRegexFullMatch
 
 @ops.op("StringSplit")
 def string_split(tf, node, x):
-    """Parts of every string in a last dimension as long as the most parts, empty strings after fewer; and how many."""
+    """Parts of every string in a last dimension as long as the most parts, empty strings after fewer; and how
+    many."""
     api = tf.api
     flat = tf.Reshape(x, [-1])
     most = attr(node, "maxsplit")

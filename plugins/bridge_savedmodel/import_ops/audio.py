@@ -18,7 +18,8 @@ LEAST = 1e-12
 
 @ops.op("AudioSpectrogram", needs=(need("samples by channels", lambda n: rank_of(n.inputs[0]) == 2),))
 def spectrogram(op, node, sound):
-    """Powers of the frequencies of windows of Hann, filled up to a power of two: [channels, windows, frequencies]."""
+    """Powers of the frequencies of windows of Hann, filled up to a power of two: [channels, windows,
+    frequencies]."""
     width, step = node.get("window_size"), node.get("stride")
     whole = 2 ** math.ceil(math.log2(width))
     times, turns = np.arange(width), np.arange(whole // 2 + 1)
@@ -42,7 +43,8 @@ def _mel(frequency: Any) -> Any:
 
 
 def _bands(count: int, bins: int, rate: float, low: float, high: float) -> np.ndarray:
-    """How much each frequency counts for each band: triangles evenly spread on the mel scale, [bins, count]."""
+    """How much each frequency counts for each band: triangles evenly spread on the mel scale, [bins,
+    count]."""
     each = 0.5 * rate / (bins - 1)
     centres = _mel(low) + (_mel(high) - _mel(low)) / (count + 1) * np.arange(1, count + 2)
     made = np.zeros((bins, count))
@@ -58,7 +60,9 @@ def _bands(count: int, bins: int, rate: float, low: float, high: float) -> np.nd
     return made
 
 
-SOUND = need("a known number of frequencies", lambda n: isinstance((list(n.inputs[0].shape or []) or [None])[-1], int))  # fmt: skip
+SOUND = need(
+    "a known number of frequencies", lambda n: isinstance((list(n.inputs[0].shape or []) or [None])[-1], int)
+)
 
 
 @ops.op("Mfcc", needs=(SOUND, constant(1, "rate of samples")))

@@ -72,7 +72,8 @@ def _branch(op: Any, node: Any, condition: Any, names: Sequence[str], arguments:
 
 
 def _either(op: Any, node: Any, condition: Any, names: Sequence[str], makers: Sequence[Callable]) -> Any:
-    """An If of two branches that are made in graphs of their own; a variable written in either has a result too."""
+    """An If of two branches that are made in graphs of their own; a variable written in either has a result
+    too."""
     state = node.frame.context.state
     before, bodies = dict(state.now), []
     for name, make in zip(names, makers, strict=True):

@@ -1,4 +1,5 @@
-"""Recurrent layers of cuDNN, which no CPU runs: layers of LSTM, GRU or RNN, their weights cut from one vector."""
+"""Recurrent layers of cuDNN, which no CPU runs: layers of LSTM, GRU or RNN, their weights cut from one
+vector."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ from bridge_savedmodel.values import text
 ops = OpTable()
 
 FEATURES = need(
-    "features as tensors: read them as inputs with examples=features (-O examples=features), or export a signature that takes them",
+    "features as tensors: read them as inputs with examples=features (-O examples=features), or export a "
+    "signature that takes them",
     lambda n: n.frame.context.features and n.inputs[0].is_graph_input(),
 )
 KEYS = need("constant names of features", lambda n: all(const(v) is not None for v in _keys(n)))
@@ -48,8 +49,8 @@ RANKED = need("messages of known rank", lambda n: n.op == "ParseExample" or rank
 
 @ops.op("ParseExample", "ParseExampleV2", needs=(FEATURES, KEYS, RANKED))
 def parse_example(op, node, serialized, *rest):
-    """Every feature is an input: a tensor, the parts of a sparse one, or values and row splits of a ragged one. The first
-    version takes a vector of messages, whatever the graph knows of it."""
+    """Every feature is an input: a tensor, the parts of a sparse one, or values and row splits of a ragged
+    one. The first version takes a vector of messages, whatever the graph knows of it."""
     batch = [None] if node.op == "ParseExample" or rank_of(serialized) else []
     if node.op == "ParseExampleV2":
         sparse, dense, ragged = (_names([v]) for v in _keys(node))

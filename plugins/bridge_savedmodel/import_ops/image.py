@@ -42,7 +42,8 @@ def resize_bilinear(op, node, x, size):
 
 @ops.op("ResizeNearestNeighbor", needs=(ranked(),))
 def resize_nearest(op, node, x, size):
-    """With half-pixel centres the place is rounded down after the half is added; with aligned corners, rounded half up."""
+    """With half-pixel centres the place is rounded down after the half is added; with aligned corners,
+    rounded half up."""
     mode = _coordinates(node)
     if mode == "half_pixel":
         return last(op, _nearest_centres(op, first(op, x), size))
@@ -67,7 +68,8 @@ STEPS = 1024
 
 @ops.op("ResizeBicubic", needs=(ranked(), SIZES))
 def resize_bicubic(op, node, x, size):
-    """A product with the weights of every row, then of every column. TensorFlow rounds distances to 1/1024."""
+    """A product with the weights of every row, then of every column. TensorFlow rounds distances to
+    1/1024."""
     rows, columns = (
         _cubic(int(length), int(asked), _coordinates(node))
         for length, asked in zip(list(x.shape)[1:3], const(size).ravel(), strict=True)
@@ -127,7 +129,10 @@ def _nearest_centres(op: Any, x: Any, size: Any) -> Any:
 
 CROP = need("a constant crop size", lambda n: const(n.inputs[3]) is not None)
 BILINEAR = need("method=bilinear", lambda n: n.get("method", "bilinear") == "bilinear")
-SIZED = need("images of known size over 1", lambda n: all(isinstance(d, int) and d > 1 for d in list(n.inputs[0].shape or [0, 0, 0])[1:3]))  # fmt: skip
+SIZED = need(
+    "images of known size over 1",
+    lambda n: all(isinstance(d, int) and d > 1 for d in list(n.inputs[0].shape or [0, 0, 0])[1:3]),
+)
 
 
 @ops.op("CropAndResize", needs=(CROP, BILINEAR, SIZED))
@@ -276,7 +281,10 @@ def _areas(length: int, asked: int) -> np.ndarray:
 
 
 KERNELS = {"triangle": 1.0, "keyscubic": 2.0, "lanczos1": 1.0, "lanczos3": 3.0, "lanczos5": 5.0, "box": 0.5}
-SCALED = need("constant scales and translations", lambda n: const(n.inputs[2]) is not None and const(n.inputs[3]) is not None)  # fmt: skip
+SCALED = need(
+    "constant scales and translations",
+    lambda n: const(n.inputs[2]) is not None and const(n.inputs[3]) is not None,
+)
 KNOWN_KERNEL = need("a kernel without parameters", lambda n: n.get("kernel_type", "lanczos3") in KERNELS)
 
 
@@ -316,7 +324,15 @@ def _weigh(distance: np.ndarray, kind: str, radius: float) -> np.ndarray:
     if kind == "box":
         return np.where(distance < 0.5, 1.0, np.where(distance == 0.5, 0.5, 0.0))
     if kind == "keyscubic":
-        return np.where(distance >= 2, 0.0, np.where(distance >= 1, ((-0.5 * distance + 2.5) * distance - 4) * distance + 2, ((1.5 * distance - 2.5) * distance) * distance + 1))  # fmt: skip
+        return np.where(
+            distance >= 2,
+            0.0,
+            np.where(
+                distance >= 1,
+                ((-0.5 * distance + 2.5) * distance - 4) * distance + 2,
+                ((1.5 * distance - 2.5) * distance) * distance + 1,
+            ),
+        )
     return np.where(distance > radius, 0.0, np.sinc(distance) * np.sinc(distance / radius))
 
 
@@ -326,7 +342,10 @@ PATCHES = need(
 
 
 NARROW = (T.UINT8, T.INT8, T.UINT16, T.INT16)
-WITHIN = need("floats, or whole numbers of 16 bits or less", lambda n: n.inputs[0].dtype.is_floating_point() or n.inputs[0].dtype in NARROW)  # fmt: skip
+WITHIN = need(
+    "floats, or whole numbers of 16 bits or less",
+    lambda n: n.inputs[0].dtype.is_floating_point() or n.inputs[0].dtype in NARROW,
+)
 
 
 @ops.op("ExtractImagePatches", needs=(PATCHES, ranked(), WITHIN))
@@ -346,7 +365,16 @@ def extract_image_patches(op, node, x):
     return op.Cast(made, to=int(x.dtype)) if x.dtype in NARROW else made
 
 
-LIMITS = need("a constant total size, and a known number of boxes and classes", lambda n: n.inputs[0].shape is not None and isinstance(list(n.inputs[0].shape)[2], int) and const(n.inputs[3]) is not None and const(n.inputs[2]) is not None and all(isinstance(d, int) for d in list(n.inputs[1].shape or [None])[1:]))  # fmt: skip
+LIMITS = need(
+    "a constant total size, and a known number of boxes and classes",
+    lambda n: (
+        n.inputs[0].shape is not None
+        and isinstance(list(n.inputs[0].shape)[2], int)
+        and const(n.inputs[3]) is not None
+        and const(n.inputs[2]) is not None
+        and all(isinstance(d, int) for d in list(n.inputs[1].shape or [None])[1:])
+    ),
+)
 
 
 @ops.op("CombinedNonMaxSuppression", needs=(LIMITS, FLOATS))
@@ -386,8 +414,20 @@ def combined_non_max_suppression(op, node, boxes, scores, most, total, overlap, 
     return [*results, op.ReduceSum(op.Cast(valid, to=int(T.INT32)), ints(1), keepdims=0)]
 
 
-TRANSFORMS = need("images of known size, and constant transforms and size", lambda n: all(const(v) is not None for v in n.inputs[1:3]) and all(isinstance(d, int) for d in list(n.inputs[0].shape or [None] * 4)[1:3]) and n.inputs[0].dtype == T.FLOAT)  # fmt: skip
-CONSTANT = need("fill_mode=CONSTANT and a constant fill value", lambda n: n.get("fill_mode", "CONSTANT") == "CONSTANT" and all(const(v) is not None for v in n.inputs[3:]))  # fmt: skip
+TRANSFORMS = need(
+    "images of known size, and constant transforms and size",
+    lambda n: (
+        all(const(v) is not None for v in n.inputs[1:3])
+        and all(isinstance(d, int) for d in list(n.inputs[0].shape or [None] * 4)[1:3])
+        and n.inputs[0].dtype == T.FLOAT
+    ),
+)
+CONSTANT = need(
+    "fill_mode=CONSTANT and a constant fill value",
+    lambda n: (
+        n.get("fill_mode", "CONSTANT") == "CONSTANT" and all(const(v) is not None for v in n.inputs[3:])
+    ),
+)
 
 
 @ops.op("ImageProjectiveTransformV2", "ImageProjectiveTransformV3", needs=(ranked(), TRANSFORMS, CONSTANT))

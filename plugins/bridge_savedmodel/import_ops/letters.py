@@ -1,7 +1,9 @@
-"""The characters of strings, which ONNX has no operator for: each bit of each is asked of a regular expression.
+"""The characters of strings, which ONNX has no operator for: each bit of each is asked of a regular
+expression.
 
-So it goes for whole numbers that were written as text, and with characters=N for strings of at most N characters of ASCII. The run of a model that
-meets another string fails: it takes an element from a place that there is not.
+So it goes for whole numbers that were written as text, and with characters=N for strings of at most N
+characters of ASCII. The run of a model that meets another string fails: it takes an element from a place that
+there is not.
 """
 
 from __future__ import annotations
@@ -36,7 +38,11 @@ def _most(node: Any) -> int:
     return DIGITS if _digits(node.inputs[0]) else int(node.frame.context.characters)
 
 
-SHORT = need("the characters of strings, which ONNX has no operator for: say with characters=N (-O characters=32) that none has more than N, all of ASCII, or do this before the model", lambda n: _most(n) > 0)  # fmt: skip
+SHORT = need(
+    "the characters of strings, which ONNX has no operator for: say with characters=N (-O "
+    "characters=32) that none has more than N, all of ASCII, or do this before the model",
+    lambda n: _most(n) > 0,
+)
 LIMIT = need("characters=64 or less", lambda n: _most(n) <= 64)
 
 
@@ -125,7 +131,10 @@ def strip(op, node, x):
     return _like(op, assembled(op, op.Where(inside, found, ints(0)), most), x)
 
 
-ENCODED = need("input_encoding of UTF-8 or ASCII", lambda n: str(n.get("input_encoding", "")).upper() in ("UTF-8", "UTF8", "US-ASCII", "ASCII"))  # fmt: skip
+ENCODED = need(
+    "input_encoding of UTF-8 or ASCII",
+    lambda n: str(n.get("input_encoding", "")).upper() in ("UTF-8", "UTF8", "US-ASCII", "ASCII"),
+)
 
 
 @ops.op("UnicodeDecode", "UnicodeDecodeWithOffsets", needs=(SHORT, ENCODED))
@@ -141,10 +150,20 @@ def unicode_decode(op, node, x):
     return splits, values, op.Squeeze(op.Slice(places, ints(1), ints(2), ints(0)), ints(0))
 
 
-@ops.op("UnicodeEncode", needs=(need("characters=N, and output_encoding=UTF-8", lambda n: n.frame.context.characters > 0 and n.get("output_encoding") == "UTF-8"),))  # fmt: skip
+@ops.op(
+    "UnicodeEncode",
+    needs=(
+        need(
+            "characters=N, and output_encoding=UTF-8",
+            lambda n: n.frame.context.characters > 0 and n.get("output_encoding") == "UTF-8",
+        ),
+    ),
+)
 def unicode_encode(op, node, values, splits):
     most, ends = int(node.frame.context.characters), as_int64(op, splits)
-    begin, end = (op.Unsqueeze(op.Slice(ends, ints(a), ints(b), ints(0)), ints(1)) for a, b in ((0, -1), (1, 2**31 - 1)))  # fmt: skip
+    begin, end = (
+        op.Unsqueeze(op.Slice(ends, ints(a), ints(b), ints(0)), ints(1)) for a, b in ((0, -1), (1, 2**31 - 1))
+    )
     every = op.Concat(as_int64(op, values), ints(0), axis=0)
     strange = op.Or(op.Less(every, ints(0)), op.GreaterOrEqual(every, ints(2**BITS)))
     long = op.Greater(op.Sub(end, begin), ints(most))

@@ -209,7 +209,10 @@ def scatter_into(op, node, tensors, x, indices):
     return replace(tensors, items=op.ScatterND(tensors.items, at, x))
 
 
-@ops.op("TensorListSplit", needs=(need("parts of one constant length", lambda n: len(set(vector(n.inputs[2]) or [])) == 1),))  # fmt: skip
+@ops.op(
+    "TensorListSplit",
+    needs=(need("parts of one constant length", lambda n: len(set(vector(n.inputs[2]) or [])) == 1),),
+)
 def split(op, node, x, shape, lengths):
     count, size = len(vector(lengths)), vector(lengths)[0]
     rest = op.Shape(x, start=1) if rank_of(x) > 1 else ints()

@@ -86,8 +86,8 @@ class Loop:
         return _stored(self.nodes.get(name)) == 0
 
     def state(self, index: int) -> int | None:
-        """Index of the loop variable that a list of one element mirrors: it starts as zeros and its new value is
-        set as the element at every step. None for any other list."""
+        """Index of the loop variable that a list of one element mirrors: it starts as zeros and its new value
+        is set as the element at every step. None for any other list."""
         if not self.only(index) or self._read(index):
             return None
         made = self.maker(index)
@@ -96,8 +96,8 @@ class Loop:
         return next((i for i in same if _zeros(self.arguments[i])), None)
 
     def element(self, index: int) -> str | None:
-        """Reference of the element a list gets at every step, at the index of the step or always at the first; None
-        for any other list."""
+        """Reference of the element a list gets at every step, at the index of the step or always at the
+        first; None for any other list."""
         made, before = self.maker(index), self.arguments[index]
         if made is None or self._read(index):
             return None
@@ -228,7 +228,8 @@ def while_(op, node, *arguments):
 
 
 class _Body:
-    """The graph of a Loop: its inputs are the step, whether to go on, what is carried, and variables the body writes."""
+    """The graph of a Loop: its inputs are the step, whether to go on, what is carried, and variables the body
+    writes."""
 
     def __init__(self, loop: Loop) -> None:
         self.loop, self.name = loop, loop.node.get("body")
@@ -298,7 +299,8 @@ def _results(op: Any, loop: Loop, made: list[Any], runs: bool) -> Any:
 
 
 def _last(op: Any, before: Any, items: Any, runs: bool) -> Any:
-    """The one element of a list that got `items` in turn: the last of them, or, after no step, what it was before, or zeros."""
+    """The one element of a list that got `items` in turn: the last of them, or, after no step, what it was
+    before, or zeros."""
     last = op.Slice(items, ints(-1), ints(FAR), ints(0))
     if runs:
         return last
@@ -337,7 +339,8 @@ LENGTHENS = frozenset(
 
 
 def _of_list(loop: Loop, items: Any) -> ir.Shape | None:
-    """The dimensions of a list's elements stacked, at every step: as many as before, unless one is empty or the body changes that."""
+    """The dimensions of a list's elements stacked, at every step: as many as before, unless one is empty or
+    the body changes that."""
     if items.shape is None or len(items.shape) == 0:
         return None
     changes = items.shape[0] == 0 or any(

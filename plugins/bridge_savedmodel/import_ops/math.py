@@ -367,8 +367,14 @@ def inverse_error_function(op, node, x):
     return erf_inverse(op, x)
 
 
-CENTRE = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)  # fmt: skip
-TAILS = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
+CENTRE = (
+    2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+    -0.00125372503, -0.00417768164, 0.246640727, 1.50140941,
+)  # fmt: skip
+TAILS = (
+    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
+    -0.0076224613, 0.00943887047, 1.00167406, 2.83297682,
+)  # fmt: skip
 
 
 def erf_inverse(op: Any, x: Any) -> Any:
@@ -384,7 +390,10 @@ def erf_inverse(op: Any, x: Any) -> Any:
     return op.Where(op.Equal(op.Abs(x), 1.0), edge, op.Where(near, *made))
 
 
-LANCZOS = (0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059, 12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7)  # fmt: skip
+LANCZOS = (
+    0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
+    12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
+)  # fmt: skip
 
 
 @ops.op("Lgamma", needs=(attribute("T", T.FLOAT),))
@@ -416,7 +425,8 @@ STIRLING = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 5 / 660, -691 / 32760, 1 / 12)
 
 @ops.op("Digamma", needs=(attribute("T", T.FLOAT),))
 def digamma(op, node, x):
-    """Its recurrence up to ten, then its asymptotic series, in double precision; reflected for numbers under zero."""
+    """Its recurrence up to ten, then its asymptotic series, in double precision; reflected for numbers under
+    zero."""
     wide = op.Cast(x, to=int(T.DOUBLE))
     zero, one = like(op, wide, 0), like(op, wide, 1)
     low = op.Less(wide, zero)

@@ -158,7 +158,10 @@ def solve(op, node, a, b):
     return matrices.eliminated(op, transposed(op, a) if node.get("adjoint", False) else a, b)
 
 
-SAME_BATCH = need("as many matrices on both sides", lambda n: list(n.inputs[0].shape)[:-2] == list(n.inputs[1].shape or [])[:-2])  # fmt: skip
+SAME_BATCH = need(
+    "as many matrices on both sides",
+    lambda n: list(n.inputs[0].shape)[:-2] == list(n.inputs[1].shape or [])[:-2],
+)
 
 
 @ops.op("MatrixTriangularSolve", "BatchMatrixTriangularSolve", needs=(SQUARE, ranked(1), SAME_BATCH))

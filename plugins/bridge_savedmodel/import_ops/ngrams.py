@@ -31,7 +31,17 @@ def ngrams(op, node, words, splits):
         pad = min(node.get("pad_width", 0) if node.get("pad_width", 0) >= 0 else width - 1, width - 1)
         count = op.Max(op.Add(lengths, ints(2 * pad - width + 1)), ints(0))
         rows, nth = rows_of(op, ends_of(op, count))
-        made.append(_joined(op, node.get("separator", ""), width, nth, pad, table, *(op.Gather(v, rows, axis=0) for v in (begins, lengths))))  # fmt: skip
+        made.append(
+            _joined(
+                op,
+                node.get("separator", ""),
+                width,
+                nth,
+                pad,
+                table,
+                *(op.Gather(v, rows, axis=0) for v in (begins, lengths)),
+            )
+        )
         places.append((rows, nth))
         counts.append(count)
     ends = ends_of(op, functools.reduce(op.Add, counts))
@@ -44,13 +54,17 @@ def ngrams(op, node, words, splits):
     return op.Gather(whole, order, axis=0), as_dtype(op, ends, node.get("Tsplits", T.INT64))
 
 
-def _joined(op: Any, separator: str, width: int, nth: Any, pad: int, table: Any, begins: Any, lengths: Any) -> Any:  # fmt: skip
+def _joined(
+    op: Any, separator: str, width: int, nth: Any, pad: int, table: Any, begins: Any, lengths: Any
+) -> Any:
     """The words from the `nth` on of rows that begin and are as long as given, padded on both sides."""
     left, right = (op.Add(op.Shape(table), ints(n)) for n in (-2, -1))
     made: Any = None
     for step in range(width):
         at = op.Add(nth, ints(step - pad))
-        place = op.Where(op.Less(at, ints(0)), left, op.Where(op.Less(at, lengths), op.Add(begins, at), right))  # fmt: skip
+        place = op.Where(
+            op.Less(at, ints(0)), left, op.Where(op.Less(at, lengths), op.Add(begins, at), right)
+        )
         word = op.Gather(table, place, axis=0)
         joint = word if made is None or not separator else op.StringConcat(_word(op, separator), word)
         made = word if made is None else op.StringConcat(made, joint)

@@ -71,7 +71,8 @@ def trimmed(op: Any, node: Any, x: Any, kernel: list[int], strides: list[int]) -
 def padding_of(
     node: Any, x: Any, kernel: list[int], strides: list[int], dilations: list[int]
 ) -> dict[str, Any] | None:
-    """ONNX attributes for the padding of a window over the channels-first `x`; None where dynamic lengths forbid it."""
+    """ONNX attributes for the padding of a window over the channels-first `x`; None where dynamic lengths
+    forbid it."""
     if node.get("padding") == "VALID":
         return {}
     if node.get("padding") == "EXPLICIT":
@@ -102,9 +103,21 @@ def _back(op: Any, node: Any, y: Any) -> Any:
 
 
 FLOATS = need("floats", lambda n: n.inputs[0].dtype.is_floating_point())
-POOLED = need("floats, or whole numbers of 8 bits", lambda n: n.inputs[0].dtype.is_floating_point() or (n.op.startswith("Max") and n.inputs[0].dtype in (T.INT8, T.UINT8)))  # fmt: skip
+POOLED = need(
+    "floats, or whole numbers of 8 bits",
+    lambda n: (
+        n.inputs[0].dtype.is_floating_point()
+        or (n.op.startswith("Max") and n.inputs[0].dtype in (T.INT8, T.UINT8))
+    ),
+)
 KERNEL = need("filters of static shape", lambda n: shape_of(n.inputs[1]) is not None)
-CHANNELS = need("a known number of channels", lambda n: n.inputs[0].shape is not None and isinstance(list(n.inputs[0].shape)[-1 if channels_last(n) else 1], int))  # fmt: skip
+CHANNELS = need(
+    "a known number of channels",
+    lambda n: (
+        n.inputs[0].shape is not None
+        and isinstance(list(n.inputs[0].shape)[-1 if channels_last(n) else 1], int)
+    ),
+)
 
 
 def _convolve(op: Any, node: Any, x: Any, weights: Any, kernel: list[int], group: int) -> Any:
@@ -154,7 +167,8 @@ def _grouped(op: Any, w: Any, shape: list[int]) -> Any:
 
 @ops.op("Conv2DBackpropInput", "Conv3DBackpropInputV2", needs=(KERNEL, ranked(2)))
 def conv_backprop(op, node, sizes, w, x, group=1):
-    """The padding that the convolution of the asked-for size would have had is cut off; what it left over is added."""
+    """The padding that the convolution of the asked-for size would have had is cut off; what it left over is
+    added."""
     rank, shape = rank_of(x), shape_of(w)
     strides, dilations = _spatial(node, "strides", rank), _spatial(node, "dilations", rank)
     source = _channels_first(op, node, x)
@@ -219,7 +233,10 @@ def max_pool_v2(op, node, x, ksize, strides):
     return made if made is NotImplemented else _back(op, node, made)
 
 
-IMAGE_KNOWN = need("images of known size", lambda n: n.inputs[0].shape is not None and all(isinstance(d, int) for d in list(n.inputs[0].shape)[1:]))  # fmt: skip
+IMAGE_KNOWN = need(
+    "images of known size",
+    lambda n: n.inputs[0].shape is not None and all(isinstance(d, int) for d in list(n.inputs[0].shape)[1:]),
+)
 
 
 @ops.op("MaxPoolWithArgmax", needs=(ranked(), POOLED, IMAGE_KNOWN))

@@ -141,7 +141,10 @@ def _replace(op: Any, x: Any, steps: list[str], rewrite: str, everywhere: bool) 
     return flattened(op, x, work)
 
 
-PLAIN = "a pattern of one text, or of a class of characters, and a rewrite without groups: ONNX has no operator that replaces by an expression"
+PLAIN = (
+    "a pattern of one text, or of a class of characters, and a rewrite without groups: ONNX has no "
+    "operator that replaces by an expression"
+)
 
 
 def _static(node: Any) -> bool:
@@ -180,7 +183,9 @@ def replace(op, node, x, *rest):
     return _replace(op, x, _steps(*given), *given[1:])
 
 
-@ops.op("StringLower", "StringUpper", needs=(need("encoding=utf-8", lambda n: n.get("encoding", "") == "utf-8"),))  # fmt: skip
+@ops.op(
+    "StringLower", "StringUpper", needs=(need("encoding=utf-8", lambda n: n.get("encoding", "") == "utf-8"),)
+)
 def case(op, node, x):
     action = "LOWER" if node.op == "StringLower" else "UPPER"
     return flattened(op, x, lambda flat: op.StringNormalizer(flat, case_change_action=action))
@@ -188,7 +193,8 @@ def case(op, node, x):
 
 @ops.op("StringLower", "StringUpper", needs=(need("encoding of bytes", lambda n: not n.get("encoding", "")),))
 def ascii_case(op, node, x):
-    """Without an encoding TensorFlow changes the letters of ASCII alone, which StringNormalizer does not do."""
+    """Without an encoding TensorFlow changes the letters of ASCII alone, which StringNormalizer does not
+    do."""
     before, after = string.ascii_uppercase, string.ascii_lowercase
     pairs = zip(before, after, strict=True) if node.op == "StringLower" else zip(after, before, strict=True)
 

@@ -1,6 +1,8 @@
-"""Random numbers of a key and a counter, which are the same at every run: Philox 4x32-10, word by word in int64.
+"""Random numbers of a key and a counter, which are the same at every run: Philox 4x32-10, word by word in
+int64.
 
-Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC11). TensorFlow counts blocks of four words up from the counter.
+Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC11). TensorFlow counts blocks of four words up
+from the counter.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ def _products(op: Any, words: Any) -> tuple[Any, Any]:
 
 
 def blocks(op: Any, key: Any, even: Any, odd: Any) -> Any:
-    """[n, 4] words: of a key of shape [2, 1], and counters as words 0 and 2, and words 1 and 3, each [2, n]."""
+    """[n, 4] words: of a key of shape [2, 1], and counters as words 0 and 2, and words 1 and 3, each [2,
+    n]."""
     swap = ints(1, 0)
     for turn in range(ROUNDS):
         own = key if turn == 0 else op.Mod(op.Add(key, op.const(WEYL * turn % WORD)), _number(op, WORD))
@@ -166,8 +169,20 @@ def _known_algorithm(node: Any) -> bool:
 ALGORITHM = need("the Philox algorithm", _known_algorithm)
 
 
-@ops.op("StatelessRandomUniform", "StatelessRandomUniformV2", "StatelessRandomNormal", "StatelessRandomNormalV2", needs=(FLOATS, ALGORITHM))  # fmt: skip
-@ops.op("StatelessRandomUniformInt", "StatelessRandomUniformIntV2", "StatelessRandomUniformFullInt", "StatelessRandomUniformFullIntV2", needs=(INTEGERS, ALGORITHM))  # fmt: skip
+@ops.op(
+    "StatelessRandomUniform",
+    "StatelessRandomUniformV2",
+    "StatelessRandomNormal",
+    "StatelessRandomNormalV2",
+    needs=(FLOATS, ALGORITHM),
+)
+@ops.op(
+    "StatelessRandomUniformInt",
+    "StatelessRandomUniformIntV2",
+    "StatelessRandomUniformFullInt",
+    "StatelessRandomUniformFullIntV2",
+    needs=(INTEGERS, ALGORITHM),
+)
 def stateless(op, node, shape, *rest):
     """As many blocks of four words as the shape asks for."""
     wide = node.get("dtype") in WIDE

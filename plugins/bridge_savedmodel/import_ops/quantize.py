@@ -46,7 +46,12 @@ BITS = need(
 )
 
 
-@ops.op("QuantizeAndDequantizeV2", "QuantizeAndDequantizeV3", "QuantizeAndDequantizeV4", needs=(attribute("T", T.FLOAT), BOUNDS, BITS))  # fmt: skip
+@ops.op(
+    "QuantizeAndDequantizeV2",
+    "QuantizeAndDequantizeV3",
+    "QuantizeAndDequantizeV4",
+    needs=(attribute("T", T.FLOAT), BOUNDS, BITS),
+)
 def quantize_and_dequantize(op, node, x, low, high, *bits):
     """A grid around zero, fine enough for both bounds; what is outside of it is cut off before."""
     signed = node.get("signed_input", True)
@@ -74,7 +79,14 @@ RANGE = (constant(1, "lower bound"), constant(2, "upper bound"))
 SCALAR = need("bounds of the whole tensor", lambda n: n.get("axis", -1) == -1)
 
 
-@ops.op("Dequantize", needs=(*RANGE, SCALAR, need("mode=MIN_COMBINED or MIN_FIRST", lambda n: n.get("mode", "MIN_COMBINED") != "SCALED")))  # fmt: skip
+@ops.op(
+    "Dequantize",
+    needs=(
+        *RANGE,
+        SCALAR,
+        need("mode=MIN_COMBINED or MIN_FIRST", lambda n: n.get("mode", "MIN_COMBINED") != "SCALED"),
+    ),
+)
 def dequantize(op, node, x, low, high):
     """The bounds are what the smallest and the largest integer stand for."""
     least, most = (float(const(v).reshape(())) for v in (low, high))
@@ -85,7 +97,17 @@ def dequantize(op, node, x, low, high):
     return op.Add(op.Mul(op.Sub(op.Cast(x, to=int(T.FLOAT)), float(bottom)), op.const(step)), float(least))
 
 
-@ops.op("QuantizeV2", needs=(*RANGE, SCALAR, need("mode=MIN_FIRST or MIN_COMBINED of unsigned numbers", lambda n: n.get("mode", "MIN_COMBINED") == "MIN_COMBINED" and n.get("T") == T.UINT8)))  # fmt: skip
+@ops.op(
+    "QuantizeV2",
+    needs=(
+        *RANGE,
+        SCALAR,
+        need(
+            "mode=MIN_FIRST or MIN_COMBINED of unsigned numbers",
+            lambda n: n.get("mode", "MIN_COMBINED") == "MIN_COMBINED" and n.get("T") == T.UINT8,
+        ),
+    ),
+)
 def quantize(op, node, x, low, high):
     """Between bounds at least a little apart, one of them zero or beyond it."""
     least, most = (np.float32(const(v).reshape(())) for v in (low, high))

@@ -94,7 +94,8 @@ def ragged_gather(op, node, *inputs):
 
 
 def coordinates(op: Any, splits: list[Any]) -> Any:
-    """Of every flat value, the place in each dimension that is ragged or outside of those: [values, dimensions]."""
+    """Of every flat value, the place in each dimension that is ragged or outside of those: [values,
+    dimensions]."""
     rows, places = rows_of(op, splits[-1])
     found = [places]
     for own in reversed(splits[:-1]):

@@ -17,7 +17,8 @@ RANDOM = attribute("dtype", T.FLOAT, T.DOUBLE, T.FLOAT16)
 
 @ops.op("TruncatedNormal", needs=(RANDOM,))
 def truncated_normal(op, node, target):
-    """Normal numbers that lie at most two deviations from zero, as those of uniform ones of the same share."""
+    """Normal numbers that lie at most two deviations from zero, as those of uniform ones of the same
+    share."""
     zeros = op.Expand(op.const(np.zeros((), np.float32)), as_int64(op, target))
     drawn = op.Mul(op.Sub(op.Mul(op.RandomUniformLike(zeros), 2.0), 1.0), math.erf(math.sqrt(2.0)))
     return as_dtype(op, op.Mul(erf_inverse(op, drawn), math.sqrt(2.0)), node.get("dtype"))

@@ -81,7 +81,28 @@ REASONS = {
         GraphDefVersion CompositeTensorVariantFromComponents CompositeTensorVariantToComponents""",
 }
 
-PARTLY = frozenset(["StringToHashBucketFast", "StringToHashBucketStrong", "StringLength", "Substr", "StringStrip", "UnicodeDecode", "UnicodeDecodeWithOffsets", "UnicodeEncode", "StringNGrams", "Svd", "BatchSvd", "Qr", "Lu", "SelfAdjointEigV2", "BatchSelfAdjointEigV2", "MatrixSolveLs", "MatrixInverse", "Cholesky"])  # fmt: skip
+PARTLY = frozenset(
+    [
+        "StringToHashBucketFast",
+        "StringToHashBucketStrong",
+        "StringLength",
+        "Substr",
+        "StringStrip",
+        "UnicodeDecode",
+        "UnicodeDecodeWithOffsets",
+        "UnicodeEncode",
+        "StringNGrams",
+        "Svd",
+        "BatchSvd",
+        "Qr",
+        "Lu",
+        "SelfAdjointEigV2",
+        "BatchSelfAdjointEigV2",
+        "MatrixSolveLs",
+        "MatrixInverse",
+        "Cholesky",
+    ]
+)
 FUNCTIONS = ("characters of strings", "hash of the bytes", "matrices", "special function")
 
 COMPUTABLE = PARTLY | frozenset(

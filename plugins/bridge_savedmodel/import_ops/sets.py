@@ -147,7 +147,9 @@ def sparse_matmul(op, node, a, b):
     return op.MatMul(*floats)
 
 
-OPERATIONS = need("one of four operations", lambda n: n.get("set_operation") in ("a-b", "b-a", "intersection", "union"))  # fmt: skip
+OPERATIONS = need(
+    "one of four operations", lambda n: n.get("set_operation") in ("a-b", "b-a", "intersection", "union")
+)
 DENSE = need("sets that are rows of a known number of dimensions", lambda n: bool(rank_of(n.inputs[0])))
 SHAPED = need("a known number of dimensions", lambda n: shape_of(n.inputs[-1]) is not None)
 
@@ -234,7 +236,11 @@ def _kept_axes(node: Any) -> list[int] | None:
 PARTLY = need("constant axes, and one at least that stays", lambda n: bool(_kept_axes(n)))
 
 
-@ops.op("SparseReduceSumSparse", "SparseReduceMaxSparse", needs=(PARTLY, attribute("T", T.FLOAT, T.DOUBLE, T.INT32, T.INT64)))  # fmt: skip
+@ops.op(
+    "SparseReduceSumSparse",
+    "SparseReduceMaxSparse",
+    needs=(PARTLY, attribute("T", T.FLOAT, T.DOUBLE, T.INT32, T.INT64)),
+)
 def sparse_reduce_sparse(op, node, indices, values, shape, axes):
     """The elements there are, put together where they share what stays of their indices."""
     kept = ints(*(_kept_axes(node) or []))
@@ -250,8 +256,16 @@ def sparse_reduce_sparse(op, node, indices, values, shape, axes):
         return found, made, outer
     depth = shape_of(shape)[0]
     order = [kept.tolist().index(n) if n in kept else len(kept) for n in range(depth)]
-    wide = op.Concat(found, op.Sub(op.Slice(found, ints(0), ints(1), ints(1)), op.Slice(found, ints(0), ints(1), ints(1))), axis=1)  # fmt: skip
-    return op.Gather(wide, ints(*order), axis=1), made, op.Gather(op.Concat(outer, ints(1), axis=0), ints(*order), axis=0)  # fmt: skip
+    wide = op.Concat(
+        found,
+        op.Sub(op.Slice(found, ints(0), ints(1), ints(1)), op.Slice(found, ints(0), ints(1), ints(1))),
+        axis=1,
+    )
+    return (
+        op.Gather(wide, ints(*order), axis=1),
+        made,
+        op.Gather(op.Concat(outer, ints(1), axis=0), ints(*order), axis=0),
+    )
 
 
 @ops.op("SetSize", needs=(need("indices of rows", lambda n: (shape_of(n.inputs[2]) or [0])[0] == 2),))

@@ -55,7 +55,8 @@ def _spec_known(node: Any) -> bool:
 
 @ops.op("StridedSlice", needs=(need("a known number of axes, and constant strides", _spec_known),))
 def strided_slice(op, node, x, begin, end, strides):
-    """Every entry of the specification is a slice of an axis, one element of it, a new axis, or the axes in between."""
+    """Every entry of the specification is a slice of an axis, one element of it, a new axis, or the axes in
+    between."""
     steps = vector(strides)
     known = _known_part(node, x, vector(begin), vector(end), steps) if rank_of(x) == 1 else None
     if known is not None:

@@ -107,14 +107,25 @@ def list_diff(op, node, x, y):
 @ops.op("UnravelIndex")
 def unravel_index(op, node, indices, dims):
     shape = as_int64(op, dims)
-    made = op.Mod(op.Div(op.Reshape(as_int64(op, indices), ints(1, -1)), op.Unsqueeze(strides(op, shape), ints(1))), op.Unsqueeze(shape, ints(1)))  # fmt: skip
+    made = op.Mod(
+        op.Div(op.Reshape(as_int64(op, indices), ints(1, -1)), op.Unsqueeze(strides(op, shape), ints(1))),
+        op.Unsqueeze(shape, ints(1)),
+    )
     return as_dtype(op, op.Squeeze(made, ints(1)) if rank_of(indices) == 0 else made, indices.dtype)
 
 
-@ops.op("StringSplitV2", needs=(need("a vector and a constant separator", lambda n: rank_of(n.inputs[0]) == 1 and const(n.inputs[1]) is not None),))  # fmt: skip
+@ops.op(
+    "StringSplitV2",
+    needs=(
+        need(
+            "a vector and a constant separator",
+            lambda n: rank_of(n.inputs[0]) == 1 and const(n.inputs[1]) is not None,
+        ),
+    ),
+)
 def string_split(op, node, x, separator):
-    """Places, parts and shape of the table of parts. A separator parts an empty string into one that is empty, where ONNX Runtime
-    finds none."""
+    """Places, parts and shape of the table of parts. A separator parts an empty string into one that is
+    empty, where ONNX Runtime finds none."""
     by = str(text(const(separator)).reshape(()))
     most = node.get("maxsplit", -1)
     if most >= 0 and not by:
@@ -133,7 +144,13 @@ def string_split(op, node, x, separator):
     return indices, op.GatherND(table, indices), op.Concat(op.Shape(x), width, axis=0)
 
 
-@ops.op("CTCGreedyDecoder", needs=(ranked(), need("a known number of classes", lambda n: isinstance(list(n.inputs[0].shape)[2], int))))  # fmt: skip
+@ops.op(
+    "CTCGreedyDecoder",
+    needs=(
+        ranked(),
+        need("a known number of classes", lambda n: isinstance(list(n.inputs[0].shape)[2], int)),
+    ),
+)
 def ctc_greedy_decoder(op, node, logits, lengths):
     """The best class of every step, repetitions and blanks left out."""
     classes = list(logits.shape)[2]

@@ -1,4 +1,5 @@
-"""Special functions of one number: polynomials fitted, piece by piece, to what TensorFlow computes for them in double precision."""
+"""Special functions of one number: polynomials fitted, piece by piece, to what TensorFlow computes for them
+in double precision."""
 
 from __future__ import annotations
 
@@ -157,7 +158,8 @@ def decaying(op, node, x):
 
 @ops.op("BesselJ0", "BesselJ1", "BesselY0", "BesselY1", needs=(KIND,))
 def waves(op, node, x):
-    """A modulus and a phase, which both kinds share; near zero the first kind of order one by itself, which is small there."""
+    """A modulus and a phase, which both kinds share; near zero the first kind of order one by itself, which
+    is small there."""
     wide, size, at = _parts(op, x)
     size = op.Min(size, number(op, np.exp(ENDS[1])))
     order, first = node.op[-1], node.op.startswith("BesselJ")

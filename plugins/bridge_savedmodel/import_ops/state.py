@@ -74,7 +74,18 @@ def assign_slice(op, node, variable, begin, end, strides, value):
 TRAINING = never("a model that is not trained as it runs: export its inference function")
 
 
-@ops.op(*(f"{p}Apply{k}" for p in ("Resource", "") for k in ("GradientDescent", "Momentum", "Adam", "Adagrad", "RMSProp", "Ftrl", "AdaMax", "Adadelta", "CenteredRMSProp", "AddSign", "PowerSign")), "ResourceApplyKerasMomentum", "ResourceApplyAdagradV2", "ResourceApplyAdamWithAmsgrad", needs=(TRAINING,))  # fmt: skip
+TRAINERS = (
+    "AdaMax Adadelta Adagrad Adam AddSign CenteredRMSProp Ftrl GradientDescent Momentum PowerSign RMSProp"
+)
+
+
+@ops.op(
+    *(f"{p}Apply{k}" for p in ("Resource", "") for k in TRAINERS.split()),
+    "ResourceApplyKerasMomentum",
+    "ResourceApplyAdagradV2",
+    "ResourceApplyAdamWithAmsgrad",
+    needs=(TRAINING,),
+)
 def trains(op, node, *inputs):
     return NotImplemented
 

@@ -101,7 +101,13 @@ def table_size(op, node, table):
     return op.const(np.array(len(table.keys), np.int64))
 
 
-@ops.op("ReduceJoin", needs=(constant(1, "axes"), need("a known number of strings to join", lambda n: n.inputs[0].shape is not None)))  # fmt: skip
+@ops.op(
+    "ReduceJoin",
+    needs=(
+        constant(1, "axes"),
+        need("a known number of strings to join", lambda n: n.inputs[0].shape is not None),
+    ),
+)
 def reduce_join(op, node, x, axes):
     """Joined along the axes in the order given; along all of them from the last."""
     rank, at = rank_of(x), vector(axes)

@@ -23,8 +23,9 @@ BODIES = {BILINEAR: {"mode": "linear"}, NEAREST: {"mode": "nearest", "nearest_mo
 
 
 class NativeResize(Rewrite):
-    """1. A Resize that ResizeBilinear or ResizeNearestNeighbor computes becomes `bridge.savedmodel::ResizeBilinear` or
-       `bridge.savedmodel::ResizeNearestNeighbor` (image, size), between two Transposes.
+    """1. A Resize that ResizeBilinear or ResizeNearestNeighbor computes becomes
+       `bridge.savedmodel::ResizeBilinear` or `bridge.savedmodel::ResizeNearestNeighbor` (image, size),
+       between two Transposes.
 
     2. Both have a function body, so the hub still runs.
     """
