@@ -65,7 +65,7 @@ class Graph:
     def _initializer(self, value: ir.Value) -> Any:
         if value in self.trained:
             return self.weights(value)
-        return self.constant(value.const_value.numpy(), value.dtype)  # type: ignore[union-attr]
+        return self.constant(_array(value), value.dtype)
 
     def make_variables(self, model: ir.Model) -> None:
         """A variable for every initializer of floats, in the layout its readers take: TensorFlow's, for
@@ -73,7 +73,7 @@ class Graph:
         for value in model.graph.initializers.values():
             if value.dtype not in FLOATS or not value.shape or value.is_graph_input():
                 continue
-            array = value.const_value.numpy()  # type: ignore[union-attr]
+            array = _array(value)
             for order in dict.fromkeys(filter_order(use.node, use.idx) for use in value.uses()):
                 turned = array if order is None else np.ascontiguousarray(array.transpose(order))
                 self.variables[value, order] = self.api.Variable(
@@ -86,7 +86,7 @@ class Graph:
         made = self.variables.get((value, order))
         if made is not None:
             return made.read_value()
-        array = value.const_value.numpy()  # type: ignore[union-attr]
+        array = _array(value)
         return self.constant(
             array if order is None else np.ascontiguousarray(array.transpose(order)), value.dtype
         )
@@ -141,6 +141,12 @@ class Graph:
             many = results if isinstance(results, (tuple, list)) else (results,)
             self.values.update(zip(node.outputs, many, strict=False))
         return [self.tensor(value) for value in graph.outputs]
+
+
+def _array(value: ir.Value) -> np.ndarray:
+    """Contents of an initializer."""
+    assert value.const_value is not None
+    return value.const_value.numpy()
 
 
 @functools.cache

@@ -154,8 +154,8 @@ def signature_key(names: list[str], asked: str | None) -> str:
     public = [n for n in names if not n.startswith("__")]
     if asked is None and "serving_default" in public:
         return "serving_default"
-    if asked in public:
-        return asked  # type: ignore[return-value]
+    if asked is not None and asked in public:
+        return asked
     if asked is None and len(public) == 1:
         return public[0]
     listed = ", ".join(sorted(public)) or "none"

@@ -6,14 +6,14 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge.hub import NHWC, attr, rank_of
+from bridge.hub import NHWC, attr, rank_of, shape_of
 
 Pads = list[tuple[int, int]]
 
 
 def spans_of(node: ir.Node) -> list[int]:
     """How far each window reaches."""
-    kernel = attr(node, "kernel_shape") or [int(d) for d in list(node.inputs[1].shape)[2:]]  # type: ignore[union-attr,arg-type]
+    kernel = attr(node, "kernel_shape") or (shape_of(node.inputs[1]) or [])[2:]
     dilations = attr(node, "dilations") or [1] * len(kernel)
     return [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
 
@@ -52,7 +52,7 @@ def transposed_pads(
     """Of a ConvTranspose, for each spatial dimension: where in the whole result the one asked for begins, its
     length, and the length of the whole."""
     count = (rank_of(x) or 2) - 2
-    strides, kernel = attr(node, "strides") or [1] * count, [int(d) for d in list(weights.shape)[2:]]  # type: ignore[arg-type]
+    strides, kernel = attr(node, "strides") or [1] * count, (shape_of(weights) or [])[2:]
     dilations = attr(node, "dilations") or [1] * count
     pads, more = attr(node, "pads") or [0] * 2 * count, attr(node, "output_padding") or [0] * count
     auto, asked = attr(node, "auto_pad"), attr(node, "output_shape")
@@ -85,10 +85,9 @@ def _larger(whole: Any, more: int, before: int, size: Any) -> Any:
 def transposes(node: ir.Node, x: ir.Value) -> bool:
     """Whether the gradient of a convolution is the ConvTranspose `node`: its length must give back that of
     `x`."""
-    weights = node.inputs[1]
     count = (rank_of(x) or 2) - 2
-    dims = list(weights.shape or [])[2:]  # type: ignore[union-attr]
-    if len(dims) != count or not all(isinstance(d, int) for d in dims):
+    kernel = (shape_of(node.inputs[1]) or [])[2:]
+    if len(kernel) != count:
         return False
     strides = attr(node, "strides") or [1] * count
     more = attr(node, "output_padding") or [0] * count
@@ -100,12 +99,12 @@ def transposes(node: ir.Node, x: ir.Value) -> bool:
     if min(pads, default=0) < 0:
         return False
     if asked is None and all(m < s for m, s in zip(more, strides, strict=True)):
-        return not attr(node, "auto_pad").startswith("SAME") or _same_fits(node, dims, strides)
+        return not attr(node, "auto_pad").startswith("SAME") or _same_fits(node, kernel, strides)
     if asked is None:
         return False
     dilations = attr(node, "dilations") or [1] * count
     for i, length in enumerate(lengths):
-        whole = (length - 1) * strides[i] + (int(dims[i]) - 1) * dilations[i] + 1
+        whole = (length - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1
         total = max(whole + more[i] - asked[i], 0)
         before = total // 2 if attr(node, "auto_pad") == "SAME_UPPER" else total - total // 2
         if before + asked[i] - whole >= strides[i]:
@@ -113,9 +112,9 @@ def transposes(node: ir.Node, x: ir.Value) -> bool:
     return True
 
 
-def _same_fits(node: ir.Node, kernel: list[Any], strides: list[int]) -> bool:
+def _same_fits(node: ir.Node, kernel: list[int], strides: list[int]) -> bool:
     dilations = attr(node, "dilations") or [1] * len(kernel)
-    return all((int(k) - 1) * d + 1 >= s for k, d, s in zip(kernel, dilations, strides, strict=True))
+    return all((k - 1) * d + 1 >= s for k, d, s in zip(kernel, dilations, strides, strict=True))
 
 
 def filter_order(node: ir.Node, index: int) -> tuple[int, ...] | None:

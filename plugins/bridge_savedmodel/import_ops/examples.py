@@ -39,9 +39,9 @@ def _input(op: Any, node: Any, name: str, dtype: ir.DataType, dims: list[Any]) -
     return value
 
 
-def _sparse(op: Any, node: Any, name: str, dtype: Any, rank: int) -> tuple[Any, Any, Any]:
+def _sparse(op: Any, node: Any, name: str, dtype: Any, rank: int) -> list[Any]:
     kinds = (("indices", T.INT64, [None, rank]), ("values", dtype, [None]), ("shape", T.INT64, [rank]))
-    return tuple(_input(op, node, f"{name}/{part}", kind, dims) for part, kind, dims in kinds)  # type: ignore[return-value]
+    return [_input(op, node, f"{name}/{part}", kind, dims) for part, kind, dims in kinds]
 
 
 RANKED = need("messages of known rank", lambda n: n.op == "ParseExample" or rank_of(n.inputs[0]) is not None)

@@ -30,7 +30,7 @@ def _alone(node: ir.Node) -> bool:
 
 
 def _padded(node: ir.Node, x: ir.Value) -> bool:
-    sizes = list(x.shape)[2:]  # type: ignore[arg-type]
+    sizes = list(x.shape or [])[2:]
     if same_at_run_time(node, sizes):
         return True
     pads = pads_of(node, sizes, spans_of(node))
@@ -39,8 +39,8 @@ def _padded(node: ir.Node, x: ir.Value) -> bool:
 
 def _weights(node: ir.Node, x: ir.Value) -> bool:
     """Weights of static shape, and as many channels as they say."""
-    shape = shape_of(node.inputs[1])
-    return shape is not None and 0 not in shape and len(shape) == rank_of(x) and isinstance(x.shape[1], int)  # type: ignore[index]
+    shape, dims = shape_of(node.inputs[1]), list(x.shape or [])
+    return shape is not None and 0 not in shape and len(shape) == len(dims) and isinstance(dims[1], int)
 
 
 def _conv(node: ir.Node, x: ir.Value) -> bool:
