@@ -105,12 +105,10 @@ class Node:
         self.op, self.name = proto.op, proto.name
 
     def get(self, name: str, default: Any = None) -> Any:
-        """An attribute as Python: numbers, text, dtypes of the hub, dimensions, function names, arrays, lists
-        of them."""
-        if name not in self.proto.attr:
-            return default
-        attribute = self.proto.attr[name]
-        kind = attribute.WhichOneof("value")
+        """An attribute as Python: numbers, text, dtypes of the hub, dimensions, function names, arrays, lists of
+        them; where the node has none, the default its operator is registered with, else `default`."""
+        attribute = self.proto.attr[name] if name in self.proto.attr else _registered(self.op, name)
+        kind = None if attribute is None else attribute.WhichOneof("value")
         return default if kind is None else _attribute_value(attribute, kind)
 
     def call(self, op: Any, function: str, arguments: Sequence[Any]) -> list[Any]:
@@ -124,6 +122,16 @@ class Node:
     @property
     def outputs(self) -> int:
         return output_count(self.proto)
+
+
+@functools.cache
+def _registered(operator: str, name: str) -> Any:
+    """The default of an attribute, as TensorFlow registers it (an AttrValue); None where there is none."""
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(operator)
+    declared = () if definition is None else definition.attr
+    return next((a.default_value for a in declared if a.name == name), None)
 
 
 def _attribute_value(attribute: Any, kind: str) -> Any:

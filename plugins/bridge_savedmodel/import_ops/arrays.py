@@ -23,7 +23,7 @@ FILLED = need("a list whose elements are known", lambda n: n.inputs[-1].items is
 @ops.op("TensorArrayV3", "TensorArrayV2")
 def tensor_array(op, node, size):
     shape = node.get("element_shape")
-    handle = ListHandle(node.get("dtype"), shape, node.get("dynamic_size", False))
+    handle = ListHandle(node.get("dtype"), shape, node.get("dynamic_size"))
     return handle, TensorList(None, size, handle.dtype, shape)
 
 

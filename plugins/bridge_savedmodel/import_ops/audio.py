@@ -35,7 +35,7 @@ def spectrogram(op, node, sound):
         part = op.MatMul(frames, op.const((hann[:, None] * wave(angles)).astype(np.float32)))
         square = op.Mul(part, part)
         power = square if power is None else op.Add(power, square)
-    return power if node.get("magnitude_squared", False) else op.Sqrt(power)
+    return power if node.get("magnitude_squared") else op.Sqrt(power)
 
 
 def _mel(frequency: Any) -> Any:
@@ -68,8 +68,8 @@ SOUND = need(
 @ops.op("Mfcc", needs=(SOUND, constant(1, "rate of samples")))
 def cepstral_coefficients(op, node, power, rate):
     """The cosine transform of the logarithms of mel bands of magnitudes."""
-    count, kept = node.get("filterbank_channel_count", 40), node.get("dct_coefficient_count", 13)
-    limits = node.get("lower_frequency_limit", 20.0), node.get("upper_frequency_limit", 4000.0)
+    count, kept = node.get("filterbank_channel_count"), node.get("dct_coefficient_count")
+    limits = node.get("lower_frequency_limit"), node.get("upper_frequency_limit")
     bands = _bands(count, list(power.shape)[-1], float(const(rate).reshape(())), *limits)
     waves = math.sqrt(2 / count) * np.cos(np.pi / count * np.outer(np.arange(count) + 0.5, np.arange(kept)))
     found = op.Max(op.MatMul(op.Sqrt(power), op.const(bands.astype(np.float32))), LEAST)

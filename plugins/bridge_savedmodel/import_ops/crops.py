@@ -38,7 +38,7 @@ def _boxes(node: Any) -> bool:
 
 WANTED = need(
     "boxes, or use_image_if_no_bounding_boxes",
-    lambda n: n.get("use_image_if_no_bounding_boxes", False) or _boxes(n),
+    lambda n: n.get("use_image_if_no_bounding_boxes") or _boxes(n),
 )
 
 
@@ -83,7 +83,7 @@ def sample_distorted_bounding_box(op, node, size, boxes, covered=None):
 def _attempts(op: Any, node: Any, high: Any, wide: Any) -> tuple[Any, Any, Any]:
     """Of every attempt whether its area is within bounds, and its upper left corner and size as rows and
     columns."""
-    count = node.get("max_attempts", 100)
+    count = node.get("max_attempts")
     flattest, widest = node.get("aspect_ratio_range") or (0.75, 1.33)
     smallest, largest = node.get("area_range") or (0.05, 1.0)
     ratio = op.Add(op.Mul(uniform(op, count), widest - flattest), flattest)

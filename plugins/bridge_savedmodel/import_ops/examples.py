@@ -25,7 +25,7 @@ def _keys(node: Any) -> list[Any]:
     """The tensors that name features: sparse, then dense, then ragged ones."""
     if node.op == "ParseExampleV2":
         return list(node.inputs[2:5])
-    sparse, dense = node.get("Nsparse", 0), node.get("Ndense", 0)
+    sparse, dense = node.get("Nsparse"), node.get("Ndense")
     return list(node.inputs[2 : 2 + sparse + dense])
 
 
@@ -55,7 +55,7 @@ def parse_example(op, node, serialized, *rest):
     if node.op == "ParseExampleV2":
         sparse, dense, ragged = (_names([v]) for v in _keys(node))
     else:
-        count = node.get("Nsparse", 0)
+        count = node.get("Nsparse")
         sparse, dense, ragged = _names(_keys(node)[:count]), _names(_keys(node)[count:]), []
     found = [
         _sparse(op, node, n, t, len(batch) + 1)

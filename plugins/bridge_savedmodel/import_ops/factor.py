@@ -35,19 +35,19 @@ def lower_upper(op, node, x):
     """Factors in one matrix, below and above its diagonal, and the row that each row was; by the largest
     pivot of each column."""
     packed, _, order = matrices.factored(op, x)
-    return packed, op.Cast(op.Squeeze(order, ints(-1)), to=int(node.get("output_idx_type", T.INT32)))
+    return packed, op.Cast(op.Squeeze(order, ints(-1)), to=int(node.get("output_idx_type")))
 
 
 @ops.op("Qr", needs=(SIZED, REAL))
 def orthogonal_upper(op, node, x):
-    return matrices.orthogonal_upper(op, x, node.get("full_matrices", False))
+    return matrices.orthogonal_upper(op, x, node.get("full_matrices"))
 
 
 VALUES_ALONE = "the values alone: each library chooses the signs of the vectors by itself"
 
 
 def _alone(*names: str) -> Any:
-    return need(VALUES_ALONE, lambda n: not any(n.get(name, True) for name in names))
+    return need(VALUES_ALONE, lambda n: not any(n.get(name) for name in names))
 
 
 @ops.op("SelfAdjointEigV2", "BatchSelfAdjointEigV2", needs=(TURNED, REAL, _alone("compute_v")))
@@ -112,7 +112,7 @@ def _bands(node: Any) -> bool:
 def banded_triangular_solve(op, node, bands, right):
     """Bands from the upper to the lower one in a matrix, column by column."""
     count, size = list(bands.shape)
-    lower = node.get("lower", True)
+    lower = node.get("lower")
     whole: Any = None
     for n in range(count):
         by = -n if lower else count - 1 - n
@@ -123,6 +123,6 @@ def banded_triangular_solve(op, node, bands, right):
             )
         whole = own if whole is None else op.Add(whole, own)
     whole.shape = ir.Shape([size, size])
-    if node.get("adjoint", False):
+    if node.get("adjoint"):
         whole, lower = transposed(op, whole), not lower
     return matrices.substituted(op, whole, right, lower)

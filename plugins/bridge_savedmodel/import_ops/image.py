@@ -27,9 +27,9 @@ ops = OpTable()
 
 
 def _coordinates(node: Any) -> str:
-    if node.get("align_corners", False):
+    if node.get("align_corners"):
         return "align_corners"
-    return "half_pixel" if node.get("half_pixel_centers", False) else "asymmetric"
+    return "half_pixel" if node.get("half_pixel_centers") else "asymmetric"
 
 
 @ops.op("ResizeBilinear", needs=(ranked(),))
@@ -128,7 +128,7 @@ def _nearest_centres(op: Any, x: Any, size: Any) -> Any:
 
 
 CROP = need("a constant crop size", lambda n: const(n.inputs[3]) is not None)
-BILINEAR = need("method=bilinear", lambda n: n.get("method", "bilinear") == "bilinear")
+BILINEAR = need("method=bilinear", lambda n: n.get("method") == "bilinear")
 SIZED = need(
     "images of known size over 1",
     lambda n: all(isinstance(d, int) and d > 1 for d in list(n.inputs[0].shape or [0, 0, 0])[1:3]),
@@ -159,7 +159,7 @@ def crop_and_resize(op, node, images, boxes, places, size):
     )
     inside = [op.And(op.GreaterOrEqual(v, 0.0), op.LessOrEqual(v, 1.0)) for v in (rows, columns)]
     kept = op.Unsqueeze(op.And(*inside), ints(1))
-    result = op.Where(kept, made, op.const(np.array(node.get("extrapolation_value", 0.0), np.float32)))
+    result = op.Where(kept, made, op.const(np.array(node.get("extrapolation_value"), np.float32)))
     result.shape = ir.Shape([None, list(images.shape)[3], high, wide])
     return last(op, result)
 
@@ -193,14 +193,14 @@ def non_max_suppression(op, node, boxes, scores, most, overlap=None, threshold=N
     places = op.Cast(kept, to=int(T.INT32))
     count = op.Cast(op.Size(kept), to=int(T.INT32))
     padded = places
-    if node.get("pad_to_max_output_size", False):
+    if node.get("pad_to_max_output_size"):
         missing = op.Sub(flat(op, most), op.Shape(kept))
         padded = op.Pad(places, op.Concat(ints(0), missing, axis=0))
     if node.op == "NonMaxSuppressionV4":
         return padded, count
     if node.op == "NonMaxSuppressionV5":
         taken = op.Gather(scores, kept, axis=0)
-        if node.get("pad_to_max_output_size", False):
+        if node.get("pad_to_max_output_size"):
             taken = op.Pad(taken, op.Concat(ints(0), op.Sub(flat(op, most), op.Shape(kept)), axis=0))
         return padded, taken, count
     return padded
@@ -260,7 +260,7 @@ def adjust_colours(op, node, x, amount):
 
 @ops.op(
     "ResizeArea",
-    needs=(ranked(), SIZES, need("align_corners=False", lambda n: not n.get("align_corners", False))),
+    needs=(ranked(), SIZES, need("align_corners=False", lambda n: not n.get("align_corners"))),
 )
 def resize_area(op, node, x, size):
     """The mean of what each new element covers."""
@@ -285,13 +285,13 @@ SCALED = need(
     "constant scales and translations",
     lambda n: const(n.inputs[2]) is not None and const(n.inputs[3]) is not None,
 )
-KNOWN_KERNEL = need("a kernel without parameters", lambda n: n.get("kernel_type", "lanczos3") in KERNELS)
+KNOWN_KERNEL = need("a kernel without parameters", lambda n: n.get("kernel_type") in KERNELS)
 
 
 @ops.op("ScaleAndTranslate", needs=(ranked(), SIZES, SCALED, KNOWN_KERNEL))
 def scale_and_translate(op, node, x, size, scale, translation):
     """Every new element weighs those within reach of a kernel, widened when shrinking."""
-    kind, wide = node.get("kernel_type", "lanczos3"), node.get("antialias", True)
+    kind, wide = node.get("kernel_type"), node.get("antialias")
     pairs = zip(
         list(x.shape)[1:3], const(size).ravel(), const(scale).ravel(), const(translation).ravel(), strict=True
     )
@@ -382,7 +382,7 @@ def combined_non_max_suppression(op, node, boxes, scores, most, total, overlap, 
     """The best of what is kept of every class, zeros after the last."""
     count, classes = list(scores.shape)[1:]
     size, each = int(const(total).reshape(())), int(const(most).reshape(()))
-    size = min(size, each * classes) if node.get("pad_per_class", False) else size
+    size = min(size, each * classes) if node.get("pad_per_class") else size
     by_class = op.Transpose(scores, perm=[0, 2, 1])
     shared = list(boxes.shape)[2] == 1
     flat_boxes = op.Squeeze(boxes, ints(2)) if shared else op.Transpose(boxes, perm=[0, 2, 1, 3])
@@ -402,7 +402,7 @@ def combined_non_max_suppression(op, node, boxes, scores, most, total, overlap, 
     zero = op.const(np.array(0, np.float32))
     box = op.Mod(places, ints(count)) if shared else places
     own = op.GatherND(flat_boxes, op.Unsqueeze(box, ints(2)), batch_dims=1)
-    own = op.Clip(own, zero, op.const(np.array(1, np.float32))) if node.get("clip_boxes", True) else own
+    own = op.Clip(own, zero, op.const(np.array(1, np.float32))) if node.get("clip_boxes") else own
     results = [
         op.Where(op.Unsqueeze(valid, ints(2)), own, zero),
         op.Where(valid, best, zero),
@@ -424,9 +424,7 @@ TRANSFORMS = need(
 )
 CONSTANT = need(
     "fill_mode=CONSTANT and a constant fill value",
-    lambda n: (
-        n.get("fill_mode", "CONSTANT") == "CONSTANT" and all(const(v) is not None for v in n.inputs[3:])
-    ),
+    lambda n: n.get("fill_mode") == "CONSTANT" and all(const(v) is not None for v in n.inputs[3:]),
 )
 
 

@@ -133,7 +133,7 @@ def strip(op, node, x):
 
 ENCODED = need(
     "input_encoding of UTF-8 or ASCII",
-    lambda n: str(n.get("input_encoding", "")).upper() in ("UTF-8", "UTF8", "US-ASCII", "ASCII"),
+    lambda n: str(n.get("input_encoding")).upper() in ("UTF-8", "UTF8", "US-ASCII", "ASCII"),
 )
 
 
@@ -144,7 +144,7 @@ def unicode_decode(op, node, x):
     splits = ends_of(op, op.Squeeze(lengths(op, found), ints(1)))
     places = op.NonZero(found)
     values = op.Cast(op.GatherND(found, op.Transpose(places, perm=[1, 0])), to=int(T.INT32))
-    splits = as_dtype(op, splits, node.get("Tsplits", T.INT64))
+    splits = as_dtype(op, splits, node.get("Tsplits"))
     if node.op == "UnicodeDecode":
         return splits, values
     return splits, values, op.Squeeze(op.Slice(places, ints(1), ints(2), ints(0)), ints(0))

@@ -84,7 +84,7 @@ def get_item(op, node, tensors, index, shape):
 
 @ops.op("TensorListSetItem", needs=(FILLED,))
 def set_item(op, node, tensors, index, item):
-    return placed(op, tensors, index, item, node.get("resize_if_index_out_of_bounds", False))
+    return placed(op, tensors, index, item, node.get("resize_if_index_out_of_bounds"))
 
 
 def placed(op: Any, tensors: Any, index: Any, item: Any, grows: bool) -> Any:
@@ -180,7 +180,7 @@ def concat_lists(op, node, first, second):
 @ops.op("TensorListElementShape")
 def element_shape(op, node, tensors):
     """As far as it is known."""
-    kind = node.get("shape_type", T.INT32).numpy()
+    kind = node.get("shape_type").numpy()
     dims = tensors.shape if tensors.items is None else list(tensors.items.shape)[1:]
     if dims is None:
         return op.const(np.array(-1, kind))

@@ -115,7 +115,7 @@ def not_equal(op, node, x, y):
 
 @ops.op("ApproximateEqual")
 def approximately(op, node, x, y):
-    return op.Less(op.Abs(op.Sub(x, y)), like(op, x, node.get("tolerance", 1e-5)))
+    return op.Less(op.Abs(op.Sub(x, y)), like(op, x, node.get("tolerance")))
 
 
 @ops.op("Square")
@@ -156,7 +156,7 @@ def relu6(op, node, x):
 
 @ops.op("LeakyRelu")
 def leaky_relu(op, node, x):
-    return op.LeakyRelu(x, alpha=node.get("alpha", 0.2))
+    return op.LeakyRelu(x, alpha=node.get("alpha"))
 
 
 @ops.op("ClipByValue")
@@ -320,7 +320,7 @@ def filled_like(op, node, x):
     needs=(attribute("T", T.FLOAT, T.DOUBLE, T.INT32, T.INT64, T.FLOAT16, T.BFLOAT16, T.UINT32, T.UINT64),),
 )
 def cumulative(op, node, x, axis):
-    flags = {name: int(node.get(name, False)) for name in ("exclusive", "reverse")}
+    flags = {name: int(node.get(name)) for name in ("exclusive", "reverse")}
     known = const(axis)
     place = axis if known is None else op.const(known.astype(np.int64).reshape(()))
     return op.node("CumSum" if node.op == "Cumsum" else "CumProd", x, place, **flags)
@@ -338,11 +338,11 @@ def cumulative_log_sum_exp(op, node, x, axis):
     zero, one = op.const(np.array(0, np.int64)), op.const(np.array(1, np.int64))
     places = op.Range(zero, op.Squeeze(size, np.array([0])), one)
     mine, others = op.Unsqueeze(places, np.array([1])), op.Unsqueeze(places, np.array([0]))
-    mine, others = (others, mine) if node.get("reverse", False) else (mine, others)
-    kept = (op.Less if node.get("exclusive", False) else op.LessOrEqual)(others, mine)
+    mine, others = (others, mine) if node.get("reverse") else (mine, others)
+    kept = (op.Less if node.get("exclusive") else op.LessOrEqual)(others, mine)
     shape = np.arange(2, rank - along + 1)
     kept = op.Unsqueeze(kept, shape) if shape.size else kept
-    lowest = like(op, x, np.finfo(x.dtype.numpy()).min if node.get("exclusive", False) else -np.inf)
+    lowest = like(op, x, np.finfo(x.dtype.numpy()).min if node.get("exclusive") else -np.inf)
     pairs = op.Where(kept, op.Unsqueeze(x, np.array([along])), lowest)
     return op.ReduceLogSumExp(pairs, np.array([along + 1]), keepdims=0)
 

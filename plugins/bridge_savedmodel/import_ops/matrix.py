@@ -150,12 +150,12 @@ SQUARE = need(
 
 @ops.op("MatrixInverse", "BatchMatrixInverse", needs=(SQUARE,))
 def inverse(op, node, x):
-    return matrices.inverse(op, transposed(op, x) if node.get("adjoint", False) else x)
+    return matrices.inverse(op, transposed(op, x) if node.get("adjoint") else x)
 
 
 @ops.op("MatrixSolve", "BatchMatrixSolve", needs=(SQUARE,))
 def solve(op, node, a, b):
-    return matrices.eliminated(op, transposed(op, a) if node.get("adjoint", False) else a, b)
+    return matrices.eliminated(op, transposed(op, a) if node.get("adjoint") else a, b)
 
 
 SAME_BATCH = need(
@@ -167,8 +167,8 @@ SAME_BATCH = need(
 @ops.op("MatrixTriangularSolve", "BatchMatrixTriangularSolve", needs=(SQUARE, ranked(1), SAME_BATCH))
 def triangular_solve(op, node, a, b):
     """What is on the other side of the diagonal is not looked at."""
-    lower = node.get("lower", True)
-    if node.get("adjoint", False):
+    lower = node.get("lower")
+    if node.get("adjoint"):
         a, lower = transposed(op, a), not lower
     return matrices.substituted(op, a, b, lower)
 

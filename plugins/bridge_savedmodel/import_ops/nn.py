@@ -33,7 +33,7 @@ ops = OpTable(get)
 def matmul(op, node, x, y):
     turned = []
     for value, names in ((x, ("transpose_a", "adj_x")), (y, ("transpose_b", "adj_y"))):
-        if any(node.get(n, False) for n in names):
+        if any(node.get(n) for n in names):
             rank = rank_of(value)
             value = permuted(op, value, [*range(rank - 2), rank - 1, rank - 2])
         turned.append(value)
@@ -250,19 +250,17 @@ def max_pool_with_places(op, node, x):
     plane = op.Mod(flat, ints(h * w))
     channel = op.Mod(op.Div(flat, ints(h * w)), ints(c))
     places = op.Add(op.Mul(plane, ints(c)), channel)
-    if node.get("include_batch_in_index", False):
+    if node.get("include_batch_in_index"):
         places = op.Add(places, op.Mul(op.Div(flat, ints(h * w * c)), ints(h * w * c)))
     places = last(op, places)
-    return last(op, values), places if node.get("Targmax", T.INT64) == T.INT64 else op.Cast(
-        places, to=int(T.INT32)
-    )
+    return last(op, values), places if node.get("Targmax") == T.INT64 else op.Cast(places, to=int(T.INT32))
 
 
 @ops.op("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", needs=(ranked(),))
 def batch_norm(op, node, x, scale, offset, mean, variance):
-    epsilon = node.get("epsilon", 1e-4)
+    epsilon = node.get("epsilon")
     source = _channels_first(op, node, x)
-    if not node.get("is_training", True):
+    if not node.get("is_training"):
         made = op.BatchNormalization(source, scale, offset, mean, variance, epsilon=epsilon)
         return [_back(op, node, made), mean, variance, mean, variance, op.const(np.zeros(0, np.float32))]
     axes = ints(0, *range(2, rank_of(x)))
@@ -283,13 +281,13 @@ def older_batch_norm(op, node, x, mean, variance, shift, scale):
 
 @ops.op("LRN", needs=(ranked(),))
 def lrn(op, node, x):
-    size = 2 * node.get("depth_radius", 5) + 1
+    size = 2 * node.get("depth_radius") + 1
     made = op.LRN(
         first(op, x),
         size=size,
-        alpha=node.get("alpha", 1.0) * size,
-        beta=node.get("beta", 0.5),
-        bias=node.get("bias", 1.0),
+        alpha=node.get("alpha") * size,
+        beta=node.get("beta"),
+        bias=node.get("bias"),
     )
     return last(op, made)
 
@@ -313,7 +311,7 @@ def sparse_softmax_cross_entropy(op, node, logits, labels):
     "DepthToSpace",
     needs=(
         ranked(),
-        need("data_format=NHWC or NCHW", lambda n: n.get("data_format", "NHWC") in ("NHWC", "NCHW")),
+        need("data_format=NHWC or NCHW", lambda n: n.get("data_format") in ("NHWC", "NCHW")),
     ),
 )
 def blocks(op, node, x):

@@ -148,17 +148,15 @@ PLAIN = (
 
 
 def _static(node: Any) -> bool:
-    return (
-        _steps(node.get("pattern", ""), node.get("rewrite", ""), node.get("replace_global", True)) is not None
-    )
+    return _steps(node.get("pattern"), node.get("rewrite"), node.get("replace_global")) is not None
 
 
 @ops.op("StaticRegexReplace", needs=(need(PLAIN, _static),))
 def static_replace(op, node, x):
     pattern, rewrite, everywhere = (
         node.get("pattern"),
-        node.get("rewrite", ""),
-        node.get("replace_global", True),
+        node.get("rewrite"),
+        node.get("replace_global"),
     )
     return _replace(op, x, _steps(pattern, rewrite, everywhere), rewrite, everywhere)
 
@@ -169,7 +167,7 @@ def _given(node: Any) -> tuple[str, str, bool] | None:
     if any(f is None for f in found):
         return None
     pattern, rewrite = (str(text(f).reshape(())) for f in found)
-    return pattern, rewrite, node.get("replace_global", True)
+    return pattern, rewrite, node.get("replace_global")
 
 
 def _dynamic(node: Any) -> bool:
@@ -183,15 +181,13 @@ def replace(op, node, x, *rest):
     return _replace(op, x, _steps(*given), *given[1:])
 
 
-@ops.op(
-    "StringLower", "StringUpper", needs=(need("encoding=utf-8", lambda n: n.get("encoding", "") == "utf-8"),)
-)
+@ops.op("StringLower", "StringUpper", needs=(need("encoding=utf-8", lambda n: n.get("encoding") == "utf-8"),))
 def case(op, node, x):
     action = "LOWER" if node.op == "StringLower" else "UPPER"
     return flattened(op, x, lambda flat: op.StringNormalizer(flat, case_change_action=action))
 
 
-@ops.op("StringLower", "StringUpper", needs=(need("encoding of bytes", lambda n: not n.get("encoding", "")),))
+@ops.op("StringLower", "StringUpper", needs=(need("encoding of bytes", lambda n: not n.get("encoding")),))
 def ascii_case(op, node, x):
     """Without an encoding TensorFlow changes the letters of ASCII alone, which StringNormalizer does not
     do."""
@@ -221,7 +217,7 @@ def split(op, node, x, delimiter):
     places = op.Range(op.const(ZERO), op.Squeeze(op.Shape(table, start=1), ints(0)), op.const(ONE))
     kept = op.Less(op.Unsqueeze(places, ints(0)), op.Unsqueeze(counts, ints(1)))
     kept = op.And(kept, op.Unsqueeze(op.Not(op.Equal(x, _word(op, ""))), ints(1)))
-    if node.get("skip_empty", True):
+    if node.get("skip_empty"):
         kept = op.And(kept, op.Not(op.Equal(table, _word(op, ""))))
     return compacted(op, table, kept)
 

@@ -65,7 +65,7 @@ def rows_of(op: Any, splits: Any) -> tuple[Any, Any]:
 
 @ops.op("RaggedRange")
 def ragged_range(op, node, starts, limits, deltas):
-    kind = node.get("T", T.INT32)
+    kind = node.get("T")
     starts, limits, deltas = (op.Reshape(v, ints(-1)) for v in (starts, limits, deltas))
     span = op.Sub(limits, starts)
     if kind.is_floating_point():
@@ -77,7 +77,7 @@ def ragged_range(op, node, starts, limits, deltas):
     rows, places = rows_of(op, splits)
     first, step = (op.Gather(op.Expand(v, op.Shape(number)), rows, axis=0) for v in (starts, deltas))
     values = op.Add(first, op.Mul(as_dtype(op, places, kind), step))
-    return as_dtype(op, splits, node.get("Tsplits", T.INT64)), values
+    return as_dtype(op, splits, node.get("Tsplits")), values
 
 
 @ops.op("RaggedGather", needs=(need("a vector of indices", lambda n: rank_of(n.inputs[-1]) == 1),))
@@ -88,7 +88,7 @@ def ragged_gather(op, node, *inputs):
         first = op.Gather(own, at, axis=0)
         ends = ends_of(op, op.Sub(op.Gather(own, op.Add(at, op.const(ONE)), axis=0), first))
         rows, places = rows_of(op, ends)
-        made.append(as_dtype(op, ends, node.get("Tsplits", T.INT64)))
+        made.append(as_dtype(op, ends, node.get("Tsplits")))
         at = op.Add(op.Gather(first, rows, axis=0), places)
     return [*made, op.Gather(values, at, axis=0)]
 
@@ -166,9 +166,7 @@ def to_sparse(op, node, *inputs):
     return coordinates(op, splits), op.Identity(inputs[-1]), bounds(op, splits)
 
 
-@ops.op(
-    "RaggedTensorToVariant", needs=(need("batched_input=False", lambda n: not n.get("batched_input", False)),)
-)
+@ops.op("RaggedTensorToVariant", needs=(need("batched_input=False", lambda n: not n.get("batched_input")),))
 def to_variant(op, node, *inputs):
     return Ragged(tuple(inputs[:-1]), inputs[-1])
 
@@ -184,16 +182,16 @@ def from_variant(op, node, x):
 @ops.op("RaggedBincount")
 def ragged_bincount(op, node, splits, values, size, weights):
     """How often each number under `size` occurs in a row, or the sum of its weights."""
-    kind, own = node.get("T", T.INT32), as_int64(op, splits)
+    kind, own = node.get("T"), as_int64(op, splits)
     rows, _ = rows_of(op, own)
     at = as_int64(op, values)
     kept = op.Reshape(op.NonZero(op.Less(at, flat(op, size))), ints(-1))
     places = op.Concat(op.Unsqueeze(rows, ints(1)), op.Unsqueeze(at, ints(1)), axis=1)
     shape = op.Concat(op.Sub(op.Shape(own), ints(1)), flat(op, size), axis=0)
     zeros = op.Expand(op.const(np.zeros((), kind.numpy())), shape)
-    plain = list(weights.shape or [None]) == [0] or node.get("binary_output", False)
+    plain = list(weights.shape or [None]) == [0] or node.get("binary_output")
     number = op.Expand(op.const(np.ones((), kind.numpy())), op.Shape(at)) if plain else weights
-    how = "none" if node.get("binary_output", False) else "add"
+    how = "none" if node.get("binary_output") else "add"
     return op.ScatterND(
         zeros, op.Gather(places, kept, axis=0), op.Gather(number, kept, axis=0), reduction=how
     )

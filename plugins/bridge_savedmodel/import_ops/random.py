@@ -43,7 +43,7 @@ def multinomial(op, node, x, count):
     known = vector(count)
     if known is None:
         return NotImplemented
-    return as_dtype(op, op.Multinomial(x, sample_size=known[0], dtype=7), node.get("output_dtype", T.INT64))
+    return as_dtype(op, op.Multinomial(x, sample_size=known[0], dtype=7), node.get("output_dtype"))
 
 
 @ops.op("RandomShuffle")

@@ -98,7 +98,7 @@ def dense(op: Any, indices: Any, values: Any, shape: Any, rest: Any) -> Any:
 @ops.op("SparseReduceSum", needs=(COORDINATES,))
 def sparse_reduce_sum(op, node, indices, values, shape, axes):
     whole = dense(op, indices, values, shape, like(op, values, 0))
-    return op.ReduceSum(whole, flat(op, axes), keepdims=int(node.get("keep_dims", False)))
+    return op.ReduceSum(whole, flat(op, axes), keepdims=int(node.get("keep_dims")))
 
 
 @ops.op("SparseReduceMax", needs=(COORDINATES, attribute("T", T.FLOAT, T.INT32, T.INT64, T.DOUBLE)))
@@ -114,7 +114,7 @@ def sparse_reduce_max(op, node, indices, values, shape, axes):
         shape,
         op.const(np.array(0, np.int32)),
     )
-    at, keep = flat(op, axes), int(node.get("keep_dims", False))
+    at, keep = flat(op, axes), int(node.get("keep_dims"))
     any_ = op.Greater(op.ReduceMax(here, at, keepdims=keep), op.const(np.array(0, np.int32)))
     return op.Where(any_, op.ReduceMax(whole, at, keepdims=keep), like(op, values, 0))
 
@@ -140,7 +140,7 @@ def sparse_softmax(op, node, indices, values, shape):
 def sparse_matmul(op, node, a, b):
     """Of dense matrices that hold many zeros."""
     turned = [
-        op.Transpose(v, perm=[1, 0]) if node.get(n, False) else v
+        op.Transpose(v, perm=[1, 0]) if node.get(n) else v
         for v, n in ((a, "transpose_a"), (b, "transpose_b"))
     ]
     floats = [v if v.dtype == T.FLOAT else op.Cast(v, to=int(T.FLOAT)) for v in turned]
@@ -252,7 +252,7 @@ def sparse_reduce_sparse(op, node, indices, values, shape, axes):
     start = op.Expand(op.const(np.array(least, kind)), op.Shape(places))
     made = op.ScatterND(start, op.Unsqueeze(back, ints(1)), values, reduction=how)
     found = apart(op, places, outer)
-    if not node.get("keep_dims", False):
+    if not node.get("keep_dims"):
         return found, made, outer
     depth = shape_of(shape)[0]
     order = [kept.tolist().index(n) if n in kept else len(kept) for n in range(depth)]
@@ -290,7 +290,7 @@ def numbered(op: Any, values: Any) -> Any:
 )
 def sparse_bincount(op, node, indices, values, shape, size, weights):
     """How often each number under `size` occurs in a row, or the sum of its weights."""
-    kind, rank = node.get("T", T.INT32), shape_of(shape)[0]
+    kind, rank = node.get("T"), shape_of(shape)[0]
     at = as_int64(op, values)
     kept = op.Reshape(op.NonZero(op.Less(at, flat(op, size))), ints(-1))
     own, rows = op.Unsqueeze(at, ints(1)), op.Slice(indices, ints(0), ints(1), ints(1))
@@ -300,7 +300,7 @@ def sparse_bincount(op, node, indices, values, shape, size, weights):
         if rank == 2
         else flat(op, size)
     )
-    binary = node.get("binary_output", False)
+    binary = node.get("binary_output")
     plain = binary or list(weights.shape or [None]) == [0]
     number = op.Expand(op.const(np.ones((), kind.numpy())), op.Shape(at)) if plain else weights
     zeros = op.Expand(op.const(np.zeros((), kind.numpy())), whole)

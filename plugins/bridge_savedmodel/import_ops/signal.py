@@ -144,11 +144,11 @@ def complex_exp(op, node, x):
 def complex_matmul(op, node, x, y):
     sides = []
     for value, names in ((x, ("transpose_a", "adj_x")), (y, ("transpose_b", "adj_y"))):
-        if any(node.get(n, False) for n in names):
+        if any(node.get(n) for n in names):
             rank = rank_of(value.real)
             order = [*range(rank - 2), rank - 1, rank - 2]
             real, imag = (op.Transpose(v, perm=order) for v in (value.real, value.imag))
-            value = Pair(real, op.Neg(imag) if node.get(names[1], False) else imag)
+            value = Pair(real, op.Neg(imag) if node.get(names[1]) else imag)
         sides.append(value)
     a, b = sides
     real = op.Sub(op.MatMul(a.real, b.real), op.MatMul(a.imag, b.imag))

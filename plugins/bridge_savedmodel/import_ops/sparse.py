@@ -77,7 +77,7 @@ def sparse_fill_empty_rows(op, node, indices, values, shape, default):
 
 @ops.op("SparseTensorDenseMatMul", needs=(COORDINATES,))
 def sparse_matmul(op, node, indices, values, shape, dense):
-    if node.get("adjoint_a", False) or node.get("adjoint_b", False):
+    if node.get("adjoint_a") or node.get("adjoint_b"):
         return NotImplemented
     empty = op.Expand(like(op, values, 0), as_int64(op, shape))
     return op.MatMul(op.ScatterND(empty, as_int64(op, indices), values, reduction="add"), dense)
@@ -101,7 +101,7 @@ def list_diff(op, node, x, y):
     same = op.Cast(op.Equal(op.Unsqueeze(x, ints(1)), op.Unsqueeze(y, ints(0))), to=int(T.INT64))
     kept = op.Equal(op.ReduceSum(same, ints(1), keepdims=0), op.const(np.array(0, np.int64)))
     places = op.Reshape(op.NonZero(kept), ints(-1))
-    return op.Gather(x, places, axis=0), as_dtype(op, places, node.get("out_idx", T.INT32))
+    return op.Gather(x, places, axis=0), as_dtype(op, places, node.get("out_idx"))
 
 
 @ops.op("UnravelIndex")
@@ -127,7 +127,7 @@ def string_split(op, node, x, separator):
     """Places, parts and shape of the table of parts. A separator parts an empty string into one that is
     empty, where ONNX Runtime finds none."""
     by = str(text(const(separator)).reshape(()))
-    most = node.get("maxsplit", -1)
+    most = node.get("maxsplit")
     if most >= 0 and not by:
         return NotImplemented
     table, counts = op.StringSplit(x, delimiter=by or None, maxsplit=most if most >= 0 else None, _outputs=2)
@@ -154,7 +154,7 @@ def string_split(op, node, x, separator):
 def ctc_greedy_decoder(op, node, logits, lengths):
     """The best class of every step, repetitions and blanks left out."""
     classes = list(logits.shape)[2]
-    blank = node.get("blank_index", -1) % classes
+    blank = node.get("blank_index") % classes
     best = op.Transpose(op.ArgMax(logits, axis=2, keepdims=0), perm=[1, 0])
     steps = op.Range(
         op.const(np.array(0, np.int64)),
@@ -163,7 +163,7 @@ def ctc_greedy_decoder(op, node, logits, lengths):
     )
     inside = op.Less(op.Unsqueeze(steps, ints(0)), op.Unsqueeze(as_int64(op, lengths), ints(1)))
     kept = op.And(inside, op.Not(op.Equal(best, op.const(np.array(blank, np.int64)))))
-    if node.get("merge_repeated", False):
+    if node.get("merge_repeated"):
         before = op.Slice(
             op.Pad(best, ints(0, 1, 0, 0), op.const(np.array(-1, np.int64))), ints(0), ints(-1), ints(1)
         )

@@ -23,7 +23,7 @@ def read_variable(op, node, variable):
 @ops.op("VariableShape", needs=(HANDLE,))
 def variable_shape(op, node, variable):
     shape = np.array(variable.read().shape, np.int32)
-    return op.const(shape if node.get("out_type", T.INT32) == T.INT32 else shape.astype(np.int64))
+    return op.const(shape if node.get("out_type") == T.INT32 else shape.astype(np.int64))
 
 
 @ops.op("DisableCopyOnRead", "VarIsInitializedOp", "IsVariableInitialized")

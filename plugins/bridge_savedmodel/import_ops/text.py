@@ -23,7 +23,7 @@ ops.same(needs=(STRINGS,), Add="StringConcat", AddV2="StringConcat")
 
 @ops.op("StringJoin")
 def join(op, node, first, *rest):
-    made, separator = first, node.get("separator", "")
+    made, separator = first, node.get("separator")
     for value in rest:
         if separator:
             made = op.StringConcat(made, op.const(tensor_of(np.array(separator, object))))
@@ -41,7 +41,7 @@ def regex_of(op, node, x, pattern):
 
 @ops.op("StringToNumber")
 def to_number(op, node, x):
-    return op.Cast(x, to=int(node.get("out_type", T.FLOAT)))
+    return op.Cast(x, to=int(node.get("out_type")))
 
 
 @ops.op(
@@ -49,7 +49,7 @@ def to_number(op, node, x):
     needs=(
         need(
             "integers, plainly written",
-            lambda n: n.inputs[0].dtype.is_integer() and not n.get("fill") and n.get("width", -1) == -1,
+            lambda n: n.inputs[0].dtype.is_integer() and not n.get("fill") and n.get("width") == -1,
         ),
     ),
 )
@@ -118,6 +118,6 @@ def reduce_join(op, node, x, axes):
             return NotImplemented
         parts = op.Split(x, axis=axis, num_outputs=size, _outputs=size) if size > 1 else [x]
         x = join(op, node, *parts)
-    if node.get("keep_dims", False) or not places:
+    if node.get("keep_dims") or not places:
         return x
     return op.Squeeze(x, np.array(sorted(places), np.int64))
