@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from bridge.geometry import same_at_run_time
 from bridge.hub import attr, rank_of, shape_of
-from bridge.passes.decompose.windows import same_at_run_time
 from bridge_savedmodel.tensorflow import computes
 from bridge_savedmodel.windows import pads_of, spans_of, transposes
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.geometry import plain_resize
+from bridge.hub import attr, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.channels_last import to_first, to_last
@@ -44,22 +43,8 @@ class NativeResize(Rewrite):
 
 
 def _computed(node: ir.Node) -> bool:
-    x, size, result = node.inputs[0], shape_of(node.inputs[0]), shape_of(node.outputs[0])
-    roi, scales, _ = [*node.inputs, None, None, None][1:4]
-    if rank_of(x) != 4 or size is None or result is None or roi is not None:
-        return False
-    if result[:2] != size[:2] or 0 in size or 0 in result:
-        return False
-    if attr(node, "antialias") or attr(node, "exclude_outside"):
-        return False
-    if scales is not None:
-        factors = const(scales)
-        axes = attr(node, "axes") or list(range(4))
-        if factors is None or not all(
-            math.isclose(result[a] / size[a], f, rel_tol=1e-6) for a, f in zip(axes, factors, strict=True)
-        ):
-            return False
-    elif attr(node, "keep_aspect_ratio_policy") != "stretch":
+    size, result = shape_of(node.inputs[0]), plain_resize(node)
+    if size is None or result is None or len(result) != 4 or result[:2] != size[:2] or 0 in result:
         return False
     if attr(node, "mode") == "linear":
         return attr(node, MODE) in ("half_pixel", "asymmetric", "align_corners")
