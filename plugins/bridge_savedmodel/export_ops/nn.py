@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.geometry import same_at_run_time
+from bridge.geometry import pads_of, same_at_run_time, spatial_lengths
 from bridge.hub import NHWC, attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, unused_output
 from bridge.ops import OpTable
 from bridge_savedmodel.export_ops.common import RANKED
 from bridge_savedmodel.tensorflow import DOMAIN, kernel
-from bridge_savedmodel.windows import Pads, filter_order, pads_of, spans_of, transposed_pads
+from bridge_savedmodel.windows import filter_order, transposed_lengths
 
 ops = OpTable()
 
@@ -72,14 +72,11 @@ def padded(tf: Any, x: Any, pads: list[tuple[int, int]], number: Any = None) -> 
     return made
 
 
-def padding(node: ir.Node, x: Any) -> tuple[str, Pads]:
+def padding(node: ir.Node) -> tuple[str, list[tuple[int, int]]]:
     """TensorFlow's word, and what is padded before."""
-    sizes = list(x.shape[1:-1])
-    return (
-        ("SAME", [])
-        if same_at_run_time(node, sizes)
-        else ("VALID", pads_of(node, sizes, spans_of(node)) or [])
-    )
+    if same_at_run_time(node, spatial_lengths(node)):
+        return "SAME", []
+    return "VALID", pads_of(node, ceil=True) or []
 
 
 def filters(tf: Any, node: ir.Node) -> Any:
@@ -94,7 +91,7 @@ def conv(tf, node, x, weights, bias=None):
     """One filter for each channel as a depthwise convolution, other groups one by one."""
     rank, group = rank_of(x), attr(node, "group")
     strides, dilations = _wide(spatial(node, "strides")), _wide(spatial(node, "dilations"))
-    word, pads = padding(node, x)
+    word, pads = padding(node)
     source = _two(tf, padded(tf, x, pads), rank)
     turned = filters(tf, node)
     common = {"strides": strides, "padding": word, "dilations": dilations}
@@ -136,7 +133,7 @@ def conv_transpose(tf, node, x, weights, bias=None):
     """The gradient of a convolution, cut to the padding asked for."""
     rank, group = rank_of(x), attr(node, "group")
     strides, dilations = spatial(node, "strides"), [1] * (rank - 2)
-    begin, sizes, whole = transposed_pads(tf, node, x, weights)
+    begin, sizes, whole = transposed_lengths(tf, node, x)
     turned = filters(tf, node)
     lengths = tf.lengths(x)
     out = weights.shape[1]
@@ -155,7 +152,7 @@ def conv_transpose(tf, node, x, weights, bias=None):
 def max_pool(tf, node, x):
     rank = rank_of(x)
     lowest = x.dtype.numpy().type(-np.inf) if x.dtype.is_floating_point() else np.iinfo(x.dtype.numpy()).min
-    word, pads = padding(node, x)
+    word, pads = padding(node)
     source = _two(tf, padded(tf, x, pads, tf.constant(lowest, x.dtype)), rank)
     common = {
         "ksize": _window(node),
@@ -169,7 +166,7 @@ def max_pool(tf, node, x):
 def average_pool(tf, node, x):
     """Where padding does not count, sums are divided by the share of each window that lies inside."""
     rank, sizes = rank_of(x), list(x.shape[1:-1])
-    word, pads = padding(node, x)
+    word, pads = padding(node)
     common = {
         "ksize": _window(node),
         "strides": _wide(spatial(node, "strides")),

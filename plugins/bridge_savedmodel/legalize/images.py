@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from bridge.geometry import same_at_run_time
+from bridge.geometry import pads_of, same_at_run_time, spatial_lengths
 from bridge.hub import attr, rank_of, shape_of
 from bridge_savedmodel.tensorflow import computes
-from bridge_savedmodel.windows import pads_of, spans_of, transposes
+from bridge_savedmodel.windows import transposes
 
 
 def as_image(node: ir.Node) -> bool:
@@ -29,11 +29,10 @@ def _alone(node: ir.Node) -> bool:
     return all(not (o.uses() or o.is_graph_output()) for o in node.outputs[1:])
 
 
-def _padded(node: ir.Node, x: ir.Value) -> bool:
-    sizes = list(x.shape or [])[2:]
-    if same_at_run_time(node, sizes):
+def _padded(node: ir.Node) -> bool:
+    if same_at_run_time(node, spatial_lengths(node)):
         return True
-    pads = pads_of(node, sizes, spans_of(node))
+    pads = pads_of(node, ceil=True)
     return pads is not None and all(min(p) >= 0 for p in pads)
 
 
@@ -50,23 +49,23 @@ def _conv(node: ir.Node, x: ir.Value) -> bool:
         return False
     if group > 1 and not computes("DepthwiseConv2dNative", {"T": x.dtype}):
         return False
-    return _computes(x, "Conv2D", "Conv3D") and _weights(node, x) and _padded(node, x)
+    return _computes(x, "Conv2D", "Conv3D") and _weights(node, x) and _padded(node)
 
 
 def _conv_transpose(node: ir.Node, x: ir.Value) -> bool:
     backwards = _computes(x, "Conv2DBackpropInput", "Conv3DBackpropInputV2")
     plain = set(attr(node, "dilations") or [1]) == {1}
-    return backwards and plain and _weights(node, x) and transposes(node, x)
+    return backwards and plain and _weights(node, x) and transposes(node)
 
 
 def _max_pool(node: ir.Node, x: ir.Value) -> bool:
     undilated = set(attr(node, "dilations") or [1]) == {1}
-    return undilated and _alone(node) and _computes(x, "MaxPool", "MaxPool3D") and _padded(node, x)
+    return undilated and _alone(node) and _computes(x, "MaxPool", "MaxPool3D") and _padded(node)
 
 
 def _average_pool(node: ir.Node, x: ir.Value) -> bool:
     undilated = set(attr(node, "dilations") or [1]) == {1}
-    return undilated and _computes(x, "AvgPool", "AvgPool3D") and _padded(node, x)
+    return undilated and _computes(x, "AvgPool", "AvgPool3D") and _padded(node)
 
 
 def _blocks(node: ir.Node, x: ir.Value) -> bool:
