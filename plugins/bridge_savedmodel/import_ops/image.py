@@ -21,7 +21,7 @@ from bridge_savedmodel.import_ops.common import (
     ranked,
     scalar,
 )
-from bridge_savedmodel.import_ops.nn import padding_of, trimmed
+from bridge_savedmodel.import_ops.nn import padding_of
 
 ops = OpTable()
 
@@ -355,13 +355,9 @@ def extract_image_patches(op, node, x):
     channels, count = list(x.shape)[-1], high * wide * list(x.shape)[-1]
     given = op.Cast(x, to=int(T.FLOAT)) if x.dtype in NARROW else x
     every = np.eye(count, dtype=given.dtype.numpy()).reshape(-1, high, wide, channels)
-    kernel, strides, rates = [high, wide], node.get("strides")[1:3], node.get("rates")[1:3]
-    source = trimmed(op, node, first(op, given), kernel, strides)
-    padding = padding_of(node, source, kernel, strides, rates)
-    if padding is None:
-        return NotImplemented
+    strides, rates = node.get("strides")[1:3], node.get("rates")[1:3]
     picks = op.const(np.ascontiguousarray(every.transpose(0, 3, 1, 2)))
-    made = last(op, op.Conv(source, picks, strides=strides, dilations=rates, **padding))
+    made = last(op, op.Conv(first(op, given), picks, strides=strides, dilations=rates, **padding_of(node)))
     return op.Cast(made, to=int(x.dtype)) if x.dtype in NARROW else made
 
 

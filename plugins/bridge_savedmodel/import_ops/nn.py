@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from bridge import dims, geometry
+from bridge.geometry import halves, same_total
 from bridge.hub import const, rank_of, shape_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
@@ -55,43 +57,16 @@ def _spatial(node: Any, name: str, rank: int) -> list[int]:
     return list(values[1:-1] if channels_last(node) else values[2:])
 
 
-def trimmed(op: Any, node: Any, x: Any, kernel: list[int], strides: list[int]) -> Any:
-    """The channels-first `x` without the elements after its last window, where the kernel is smaller than the
-    stride: ONNX Runtime would compute a negative padding for them."""
-    if node.get("padding") != "SAME":
-        return x
-    for axis, (size, k, s) in enumerate(zip(list(x.shape)[2:], kernel, strides, strict=True), 2):
-        if not isinstance(size, int) and 1 < k < s:
-            length = op.Shape(x, start=axis, end=axis + 1)
-            rest = op.Add(op.Mod(op.Sub(length, ints(1)), ints(s)), ints(1 - k))
-            x = op.Slice(x, ints(0), op.Sub(length, op.Max(rest, ints(0))), ints(axis))
-    return x
-
-
-def padding_of(
-    node: Any, x: Any, kernel: list[int], strides: list[int], dilations: list[int]
-) -> dict[str, Any] | None:
-    """ONNX attributes for the padding of a window over the channels-first `x`; None where dynamic lengths
-    forbid it."""
-    if node.get("padding") == "VALID":
-        return {}
+def padding_of(node: Any) -> dict[str, Any]:
+    """Padding of a window as ONNX attributes."""
+    if node.get("padding") == "SAME":
+        return {"auto_pad": "SAME_UPPER"}
     if node.get("padding") == "EXPLICIT":
         own = node.get("explicit_paddings")
         pairs = list(zip(own[::2], own[1::2], strict=True))
         pairs = pairs[1:-1] if channels_last(node) else pairs[2:]
         return {"pads": [p[0] for p in pairs] + [p[1] for p in pairs]}
-    begin, end = [], []
-    for size, k, s, d in zip(list(x.shape)[2:], kernel, strides, dilations, strict=True):
-        span = (k - 1) * d + 1
-        if not isinstance(size, int):
-            if s != 1 and k != 1:
-                return {"auto_pad": "SAME_UPPER"} if set(dilations) == {1} else None
-            total = 0 if k == 1 else span - 1
-        else:
-            total = max((-(-size // s) - 1) * s + span - size, 0)
-        begin.append(total // 2)
-        end.append(total - total // 2)
-    return {"pads": begin + end} if any(begin + end) else {}
+    return {}
 
 
 def _channels_first(op: Any, node: Any, x: Any) -> Any:
@@ -123,14 +98,16 @@ CHANNELS = need(
 def _convolve(op: Any, node: Any, x: Any, weights: Any, kernel: list[int], group: int) -> Any:
     rank = rank_of(x)
     strides, dilations = _spatial(node, "strides", rank), _spatial(node, "dilations", rank)
-    source = trimmed(op, node, _channels_first(op, node, x), kernel, strides)
-    padding = padding_of(node, source, kernel, strides, dilations)
-    if padding is None:
-        return NotImplemented
-    made = op.Conv(
-        source, weights, kernel_shape=kernel, strides=strides, dilations=dilations, group=group, **padding
+    result = op.Conv(
+        _channels_first(op, node, x),
+        weights,
+        kernel_shape=kernel,
+        strides=strides,
+        dilations=dilations,
+        group=group,
+        **padding_of(node),
     )
-    return _back(op, node, made)
+    return _back(op, node, result)
 
 
 @ops.op("Conv2D", "Conv3D", "Conv", needs=(ranked(), FLOATS, KERNEL, CHANNELS))
@@ -213,11 +190,8 @@ def _pool(op: Any, node: Any, native: str, x: Any, ksize: list[int], strides: li
     if set(outer) != {1}:
         return NotImplemented
     kernel, steps = ksize[inner], strides[inner]
-    source = trimmed(op, node, _channels_first(op, node, x), kernel, steps)
-    padding = padding_of(node, source, kernel, steps, [1] * len(kernel))
-    if padding is None:
-        return NotImplemented
-    return op.node(native, source, kernel_shape=kernel, strides=steps, **padding, **more)
+    source = _channels_first(op, node, x)
+    return op.node(native, source, kernel_shape=kernel, strides=steps, **padding_of(node), **more)
 
 
 @ops.op("MaxPool", "MaxPool3D", "AvgPool", "AvgPool3D", needs=(ranked(), POOLED))
@@ -332,31 +306,31 @@ def space_to_batch(op, node, x, block, paddings):
     table = np.zeros((rank_of(x), 2), np.int64)
     table[1 : count + 1] = const(paddings)
     x = op.Pad(x, op.const(np.ascontiguousarray(table.T).ravel())) if table.any() else x
-    dims = _lengths(op, x)
-    inner = [p for i, b in enumerate(sizes) for p in (_over(op, dims[i + 1], b), b)]
-    rest = dims[count + 1 :]
-    split = op.Reshape(x, _vector(op, [dims[0], *inner, *rest]))
+    lengths = dims.lengths(op, x)
+    inner = [p for i, b in enumerate(sizes) for p in (lengths[i + 1] // b, b)]
+    rest = lengths[count + 1 :]
+    split = dims.reshape(op, x, [lengths[0], *inner, *rest])
     order = [
         *range(2, 2 * count + 1, 2),
         0,
         *range(1, 2 * count, 2),
         *range(2 * count + 1, 2 * count + 1 + len(rest)),
     ]
-    batch = _times(op, dims[0], math.prod(sizes))
-    return op.Reshape(op.Transpose(split, perm=order), _vector(op, [batch, *inner[::2], *rest]))
+    batch = lengths[0] * math.prod(sizes)
+    return dims.reshape(op, op.Transpose(split, perm=order), [batch, *inner[::2], *rest])
 
 
 @ops.op("BatchToSpaceND", needs=(CONSTANTS,))
 def batch_to_space(op, node, x, block, crops):
     sizes, count = vector(block), len(vector(block))
-    dims = _lengths(op, x)
-    rest = dims[count + 1 :]
-    batch = _over(op, dims[0], math.prod(sizes))
-    split = op.Reshape(x, _vector(op, [*sizes, batch, *dims[1 : count + 1], *rest]))
+    lengths = dims.lengths(op, x)
+    rest = lengths[count + 1 :]
+    batch = lengths[0] // math.prod(sizes)
+    split = dims.reshape(op, x, [*sizes, batch, *lengths[1 : count + 1], *rest])
     pairs = [a for i in range(count) for a in (count + 1 + i, i)]
     order = [count, *pairs, *range(2 * count + 1, 2 * count + 1 + len(rest))]
-    grown = [_times(op, d, b) for d, b in zip(dims[1 : count + 1], sizes, strict=True)]
-    made = op.Reshape(op.Transpose(split, perm=order), _vector(op, [batch, *grown, *rest]))
+    grown = [d * b for d, b in zip(lengths[1 : count + 1], sizes, strict=True)]
+    made = dims.reshape(op, op.Transpose(split, perm=order), [batch, *grown, *rest])
     table = const(crops)
     if not table.any():
         return made
@@ -364,27 +338,6 @@ def batch_to_space(op, node, x, block, crops):
     return op.Slice(
         made, op.const(table[:, 0].astype(np.int64)), ints(*ends), np.arange(1, count + 1, dtype=np.int64)
     )
-
-
-def _lengths(op: Any, x: Any) -> list[Any]:
-    return [d if isinstance(d, int) else op.Shape(x, start=i, end=i + 1) for i, d in enumerate(x.shape)]
-
-
-def _over(op: Any, length: Any, number: int) -> Any:
-    return length // number if isinstance(length, int) else op.Div(length, ints(number))
-
-
-def _times(op: Any, length: Any, number: int) -> Any:
-    return length * number if isinstance(length, int) else op.Mul(length, ints(number))
-
-
-def _vector(op: Any, values: list[Any]) -> Any:
-    if all(isinstance(v, int) for v in values):
-        return op.const(ints(*values))
-    unknown = [i for i, v in enumerate(values) if not isinstance(v, int)]
-    if len(unknown) == 1 and 0 not in values:
-        return op.const(ints(*(v if isinstance(v, int) else -1 for v in values)))
-    return op.Concat(*(op.const(ints(v)) if isinstance(v, int) else v for v in values), axis=0)
 
 
 @ops.op("SpaceToBatch", "BatchToSpace", needs=(CONSTANTS,))
@@ -417,13 +370,12 @@ def dilation(op, node, x, w):
     high, wide, _ = shape_of(w)
     sizes, steps, rates = [high, wide], node.get("strides")[1:3], node.get("rates")[1:3]
     source = first(op, x)
-    padding = padding_of(node, source, sizes, steps, rates)
-    if padding is None or "auto_pad" in padding:
-        return NotImplemented
-    lowest = op.const(np.array(np.finfo(np.float32).min, np.float32))
-    if padding:
-        ends = padding["pads"]
-        source = op.Pad(source, ints(0, 0, ends[0], ends[1], 0, 0, ends[2], ends[3]), lowest)
+    if node.get("padding") == "SAME":
+        lowest = op.const(np.array(np.finfo(np.float32).min, np.float32))
+        window = geometry.Window(sizes, steps, rates)
+        rows = zip(dims.lengths(op, source)[2:], window.spans, steps, strict=True)
+        before, after = zip(*(halves(same_total(*row), True) for row in rows), strict=True)
+        source = op.Pad(source, dims.vector(op, [0, 0, *before, 0, 0, *after]), lowest)
     found = None
     weights = permuted(op, w, [2, 0, 1])
     for row in range(high):
