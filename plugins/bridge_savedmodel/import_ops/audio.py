@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge.dims import arange
 from bridge.hub import const, rank_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import constant, ints, need
@@ -26,8 +27,7 @@ def spectrogram(op, node, sound):
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * times / width)
     angles = 2 * np.pi * np.outer(times, turns) / whole
     length = op.Add(op.Div(op.Sub(op.Shape(sound, end=1), ints(width)), ints(step)), ints(1))
-    count = op.Squeeze(op.Max(length, ints(0)), ints(0))
-    starts = op.Range(op.const(np.array(0, np.int64)), count, op.const(np.array(1, np.int64)))
+    starts = arange(op, op.Max(length, ints(0)))
     places = op.Add(op.Unsqueeze(op.Mul(starts, ints(step)), ints(1)), op.const(times))
     frames = op.Gather(op.Transpose(sound, perm=[1, 0]), places, axis=1)
     power: Any = None

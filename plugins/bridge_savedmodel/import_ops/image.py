@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import arange
 from bridge.hub import const, rank_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
@@ -119,8 +120,7 @@ def _nearest_centres(op: Any, x: Any, size: Any) -> Any:
     for index, axis in enumerate((2, 3)):
         asked = op.Slice(flat(op, size), ints(index), ints(index + 1), ints(0))
         length = op.Cast(op.Shape(x, start=axis, end=axis + 1), to=int(T.FLOAT))
-        zero, one = op.const(np.array(0, np.int64)), op.const(np.array(1, np.int64))
-        places = op.Cast(op.Range(zero, op.Squeeze(asked, ints(0)), one), to=int(T.FLOAT))
+        places = op.Cast(arange(op, asked), to=int(T.FLOAT))
         scale = op.Div(length, op.Cast(asked, to=int(T.FLOAT)))
         at = op.Floor(op.Mul(op.Add(places, 0.5), scale))
         x = op.Gather(x, op.Cast(op.Min(at, op.Sub(length, 1.0)), to=int(T.INT64)), axis=axis)

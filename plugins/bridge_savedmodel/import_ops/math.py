@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge.dims import arange
 from bridge.hub import const, rank_of
 from bridge.ops import OpTable
 from bridge.passes.decompose.math import expm1, log1p
@@ -335,8 +336,7 @@ def cumulative_log_sum_exp(op, node, x, axis):
     rank = rank_of(x)
     along = int(at.reshape(())) % rank
     size = op.Shape(x, start=along, end=along + 1)
-    zero, one = op.const(np.array(0, np.int64)), op.const(np.array(1, np.int64))
-    places = op.Range(zero, op.Squeeze(size, np.array([0])), one)
+    places = arange(op, size)
     mine, others = op.Unsqueeze(places, np.array([1])), op.Unsqueeze(places, np.array([0]))
     mine, others = (others, mine) if node.get("reverse") else (mine, others)
     kept = (op.Less if node.get("exclusive") else op.LessOrEqual)(others, mine)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge.dims import arange
 from bridge.hub import rank_of
 from bridge.ops import OpTable
 from bridge.passes.decompose import matrices
@@ -19,8 +20,8 @@ ops = OpTable()
 def matrix_band_part(op, node, x, lower, upper):
     """What lies at most so far under and over the diagonal; negative for all."""
     rows, columns = (as_int64(op, op.Shape(x, start=a, end=a + 1 or None)) for a in (-2, -1))
-    zero, one = op.const(np.array(0, np.int64)), op.const(np.array(1, np.int64))
-    down, across = (op.Range(zero, op.Squeeze(n, ints(0)), one) for n in (rows, columns))
+    zero = op.const(np.array(0, np.int64))
+    down, across = (arange(op, n) for n in (rows, columns))
     distance = op.Sub(op.Unsqueeze(down, ints(1)), op.Unsqueeze(across, ints(0)))
     kept = None
     for limit, far in ((lower, distance), (upper, op.Neg(distance))):
@@ -34,9 +35,7 @@ MAIN = need("the main diagonal", lambda n: len(n.inputs) < 2 or not any(vector(n
 
 
 def _eye(op: Any, size: Any) -> Any:
-    places = op.Range(
-        op.const(np.array(0, np.int64)), op.Squeeze(size, ints(0)), op.const(np.array(1, np.int64))
-    )
+    places = arange(op, size)
     return op.Equal(op.Unsqueeze(places, ints(1)), op.Unsqueeze(places, ints(0)))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import arange
 from bridge.hub import const
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import T, ints, need
@@ -214,7 +215,7 @@ def split(op, node, x, delimiter):
     for other in others:
         x = _replaced(op, x, other, first)
     table, counts = op.StringSplit(x, delimiter=first, _outputs=2)
-    places = op.Range(op.const(ZERO), op.Squeeze(op.Shape(table, start=1), ints(0)), op.const(ONE))
+    places = arange(op, op.Shape(table, start=1))
     kept = op.Less(op.Unsqueeze(places, ints(0)), op.Unsqueeze(counts, ints(1)))
     kept = op.And(kept, op.Unsqueeze(op.Not(op.Equal(x, _word(op, ""))), ints(1)))
     if node.get("skip_empty"):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge.dims import arange
 from bridge.hub import const
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, ints, need
@@ -74,7 +75,7 @@ def blocks(op: Any, key: Any, even: Any, odd: Any) -> Any:
 def _counted(op: Any, counter: Any, count: Any) -> tuple[Any, Any]:
     """Counters from `counter`, four words as [2, 2], upwards, a carry from word to word."""
     flat = op.Reshape(counter, ints(4, 1))
-    more = op.Unsqueeze(op.Range(_number(op, 0), count, _number(op, 1)), ints(0))
+    more = op.Unsqueeze(arange(op, count), ints(0))
     words, word = [], _number(op, WORD)
     for n in range(4):
         total = op.Add(op.Slice(flat, ints(n), ints(n + 1), ints(0)), more)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import arange
 from bridge.hub import rank_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
@@ -33,11 +34,6 @@ class Ragged:
 
     splits: tuple[Any, ...]
     values: Any
-
-
-def arange(op: Any, number: Any) -> Any:
-    """The numbers 0, 1, … below `number` [1]."""
-    return op.Range(op.const(ZERO), scalar(op, number), op.const(ONE))
 
 
 def ends_of(op: Any, lengths: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge.dims import arange
 from bridge.hub import rank_of, shape_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
@@ -178,9 +179,7 @@ def _plain(op: Any, values: Any) -> Any:
 def _of_dense(op: Any, x: Any) -> tuple[Any, Any]:
     """The row of every element, counted through all dimensions but the last; and the elements."""
     flat = op.Reshape(x, ints(-1))
-    zero, one = op.const(np.array(0, np.int64)), op.const(np.array(1, np.int64))
-    places = op.Range(zero, op.Squeeze(op.Shape(flat), ints(0)), one)
-    return op.Div(places, op.Max(op.Shape(x, start=-1), ints(1))), _plain(op, flat)
+    return op.Div(arange(op, op.Shape(flat)), op.Max(op.Shape(x, start=-1), ints(1))), _plain(op, flat)
 
 
 def _of_sparse(op: Any, indices: Any, values: Any, shape: Any) -> tuple[Any, Any]:

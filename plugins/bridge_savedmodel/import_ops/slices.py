@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import arange
 from bridge.hub import const, rank_of, shape_of
 from bridge.ops import OpTable
 from bridge.passes.slices import python_slice
@@ -238,8 +239,7 @@ def written(op: Any, node: Any, x: Any, begin: Any, end: Any, strides: Any, valu
     if rank_of(x) is None:
         return NotImplemented
     flat = op.Reshape(x, ints(-1))
-    zero, one = op.const(np.array(0, np.int64)), op.const(np.array(1, np.int64))
-    numbers = op.Reshape(op.Range(zero, op.Size(x), one), op.Shape(x))
+    numbers = op.Reshape(arange(op, op.Size(x)), op.Shape(x))
     numbers.shape = x.shape
     chosen = strided_slice(op, node, numbers, begin, end, strides)
     if chosen is NotImplemented:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge.dims import arange
 from bridge.hub import const, rank_of, shape_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
@@ -67,7 +68,7 @@ def sparse_fill_empty_rows(op, node, indices, values, shape, default):
     whole = op.Concat(indices, more, axis=0)
     filled = op.Concat(values, op.Expand(scalar(op, default), op.Shape(blank, start=0, end=1)), axis=0)
     number = op.Shape(whole, start=0, end=1)
-    places = op.Range(zero, op.Squeeze(number, ints(0)), one)
+    places = arange(op, number)
     first = op.Squeeze(op.Slice(whole, ints(0), ints(1), ints(1)), ints(1))
     order = op.TopK(op.Add(op.Mul(first, number), places), number, largest=0, _outputs=2)[1]
     inverse = op.TopK(order, number, largest=0, _outputs=2)[1]
@@ -136,9 +137,7 @@ def string_split(op, node, x, separator):
         column = op.Expand(op.const(tensor_of(np.array("", object))), op.Concat(op.Shape(x), ints(1), axis=0))
         table, counts = op.Concat(table, column, axis=1), op.Max(counts, one)
     width = op.ReduceMax(op.Concat(counts, ints(0), axis=0), keepdims=1)
-    places = op.Range(
-        op.const(np.array(0, np.int64)), op.Squeeze(width, ints(0)), op.const(np.array(1, np.int64))
-    )
+    places = arange(op, width)
     filled = op.Less(op.Unsqueeze(places, ints(0)), op.Unsqueeze(counts, ints(1)))
     indices = op.Transpose(op.NonZero(filled), perm=[1, 0])
     return indices, op.GatherND(table, indices), op.Concat(op.Shape(x), width, axis=0)
@@ -156,11 +155,7 @@ def ctc_greedy_decoder(op, node, logits, lengths):
     classes = list(logits.shape)[2]
     blank = node.get("blank_index") % classes
     best = op.Transpose(op.ArgMax(logits, axis=2, keepdims=0), perm=[1, 0])
-    steps = op.Range(
-        op.const(np.array(0, np.int64)),
-        op.Squeeze(op.Shape(best, start=1), ints(0)),
-        op.const(np.array(1, np.int64)),
-    )
+    steps = arange(op, op.Shape(best, start=1))
     inside = op.Less(op.Unsqueeze(steps, ints(0)), op.Unsqueeze(as_int64(op, lengths), ints(1)))
     kept = op.And(inside, op.Not(op.Equal(best, op.const(np.array(blank, np.int64)))))
     if node.get("merge_repeated"):
