@@ -107,7 +107,7 @@ class Node:
     def get(self, name: str, default: Any = None) -> Any:
         """An attribute as Python: numbers, text, dtypes of the hub, dimensions, function names, arrays, lists of
         them; where the node has none, the default its operator is registered with, else `default`."""
-        attribute = self.proto.attr[name] if name in self.proto.attr else _registered(self.op, name)
+        attribute = self.proto.attr[name] if name in self.proto.attr else registered_default(self.op, name)
         kind = None if attribute is None else attribute.WhichOneof("value")
         return default if kind is None else _attribute_value(attribute, kind)
 
@@ -125,7 +125,7 @@ class Node:
 
 
 @functools.cache
-def _registered(operator: str, name: str) -> Any:
+def registered_default(operator: str, name: str) -> Any:
     """The default of an attribute, as TensorFlow registers it (an AttrValue); None where there is none."""
     from tensorflow.python.framework import op_def_registry
 
