@@ -25,6 +25,7 @@ def windows(tf: Any) -> dict[str, tuple]:
     def convolution(high: int, wide: int) -> Callable[[Any], Any]:
         return loose(lambda x: raw.Conv2D(input=x, filter=np.ones((high, wide, 3, 2), np.float32), **steps))
 
+    grown = f(3, 2, 3)
     cases: dict[str, tuple] = {}
     for high, wide in ((1, 1), (2, 1), (2, 3), (3, 2)):
         for size in (5, 6, 7):
@@ -38,6 +39,10 @@ def windows(tf: Any) -> dict[str, tuple]:
     return cases | {
         "ResizeBilinear any size": (loose(lambda x: raw.ResizeBilinear(images=x, size=[7, 3], align_corners=True)), f(2, 4, 5, 3)),
         "ExtractImagePatches any size": (loose(lambda x: raw.ExtractImagePatches(images=x, ksizes=[1, 2, 2, 1], strides=[1, 3, 1, 1], rates=[1, 1, 1, 1], padding="SAME")), f(2, 5, 6, 2)),
+        "Dilation2D any size": (
+            loose(lambda x: raw.Dilation2D(input=x, filter=grown, strides=[1, 2, 2, 1], rates=[1, 2, 1, 1], padding="SAME")),
+            f(2, 6, 5, 3),
+        ),
         "UniqueWithCounts of whole numbers": (lambda x: raw.UniqueWithCounts(x=x), i(20, dtype=np.int32)),
     }  # fmt: skip
 
