@@ -76,6 +76,15 @@ def test_a_residual_block_keeps_only_the_boundary_transposes():
     assert operators(model).count("Transpose") == 1
 
 
+def test_twins_with_and_without_a_bias_share_a_body():
+    model = load(
+        """g (float[1,2,6,6] x, float[2,2,3,3] w, float[2] b) => (float[1,2,2,2] y)
+        { a = Conv (x, w) y = Conv (a, w, b) }"""
+    )
+    assert_kept(model, ChannelsLast())
+    assert len(model.functions) == 1
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.permutations(range(4)),
