@@ -91,8 +91,9 @@ def open_session(path: Path, signature: str | None = None) -> Session:
 
 def _port(name: str, spec: Any) -> Port:
     dims = getattr(spec, "shape", None)
-    known = dims is not None and dims.rank is not None
-    shape = tuple("?" if d is None else int(d) for d in dims) if known else None
+    shape = None
+    if dims is not None and dims.rank is not None:
+        shape = tuple("?" if d is None else int(d) for d in dims)
     return Port(name, getattr(getattr(spec, "dtype", None), "name", ""), shape)
 
 

@@ -13,7 +13,7 @@ import pytest
 import bridge
 from bridge import hub
 from bridge.errors import InvalidInput, UnsupportedModel
-from bridge.formats import by_name
+from bridge.detect import by_name
 from bridge.testing.coverage import legalized
 
 pytest.importorskip("tensorflow")
