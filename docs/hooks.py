@@ -53,7 +53,6 @@ def commands(_: str) -> str:
 def formats(_: str) -> str:
     """What every format declares, and its options."""
     import bridge
-    from bridge.plugins import exporter, importer
 
     parts = []
     for fmt in bridge.formats():
@@ -63,12 +62,12 @@ def formats(_: str) -> str:
         parts.append(f"Suffixes: {', '.join(f'`{s}`' for s in fmt.suffixes) or 'none'}.")
         if fmt.extra:
             parts.append(f"Needs `pip install 'modelbridge[{fmt.extra}]'`.")
-        sides = [("reading", importer, fmt.importer), ("writing", exporter, fmt.exporter)]
+        sides = [("reading", "importer", fmt.importer), ("writing", "exporter", fmt.exporter)]
         rows = [
             f"| {verb} | `{o.name}` | {o.help} | {o.default} |"
-            for verb, get, part in sides
+            for verb, name, part in sides
             if part
-            for o in get(fmt).options
+            for o in fmt.resolve(name).options
         ]
         if rows:
             parts.append("\n".join(["| when | option | is | default |", "|---|---|---|---|", *rows]))
