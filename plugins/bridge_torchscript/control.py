@@ -87,7 +87,7 @@ class Side:
 
 def _side(reader: Reader, op: hub.Builder, block: Any) -> Side:
     graph = ir.Graph(
-        [], [], nodes=[], name=hub.fresh_name(reader.graph, "branch"), opset_imports={"": hub.HUB_OPSET}
+        [], [], nodes=[], name="branch", opset_imports={"": hub.HUB_OPSET}
     )
     side = Side(hub.Builder(graph, source=op.source))
     values.JOURNALS.append({})
@@ -341,7 +341,7 @@ def _body(
         for v, s in zip(moving, shapes, strict=True)
     ]
     graph = ir.Graph(
-        [step, flag, *inner], [], nodes=[], name=fresh("body"), opset_imports={"": hub.HUB_OPSET}
+        [step, flag, *inner], [], nodes=[], name="body", opset_imports={"": hub.HUB_OPSET}
     )
     builder = hub.Builder(graph, source=op.source)
     values.JOURNALS.append({})
