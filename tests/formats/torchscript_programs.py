@@ -11,7 +11,11 @@ torch = pytest.importorskip("torch")
 # What a program writes to and where, by name: its arguments, their description, its code
 WRITING = {
     "views": ("x: Tensor", ["x:float32[3,4]"], "y = x * 2\ny[1:].t().add_(1)\ny[0] = y[2]\nreturn y"),
-    "turned": ("x: Tensor", ["x:float32[3,4]"], "y = x + 1\nz = y[0]\nz.unsqueeze_(1)\nz.mul_(3)\nreturn y, z"),
+    "turned": (
+        "x: Tensor",
+        ["x:float32[3,4]"],
+        "y = x + 1\nz = y[0]\nz.unsqueeze_(1)\nz.mul_(3)\nreturn y, z",
+    ),
     "branches": (
         "x: Tensor",
         ["x:float32[n]"],

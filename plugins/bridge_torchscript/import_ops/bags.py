@@ -9,18 +9,20 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     cast,
     ints,
     number,
-    ops,
     rank,
     scalar,
     shape_vector,
     static,
 )
 from bridge_torchscript.values import Poison, Unsupported
+
+ops = OpTable()
 
 SUM, MEAN, MAX = range(3)
 NEUTRAL = {"add": 0.0, "max": -np.inf}

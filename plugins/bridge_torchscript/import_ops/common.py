@@ -1,4 +1,4 @@
-"""What the families share: the table, dtypes, numbers as tensors, promotion."""
+"""What the families share: dtypes, numbers as tensors, promotion."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of, shape_of
-from bridge.ops import OpTable
 from bridge.passes.decompose.common import lengths, product, reshape, vector
 from bridge_torchscript.dtypes import HELD
 from bridge_torchscript.values import Poison, Sym, Unsupported
 
-ops = OpTable()
 T = ir.DataType
 BY_CODE = {held.code: dtype for dtype, held in HELD.items()}
 FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)
@@ -152,11 +150,6 @@ def ints(*values: int) -> np.ndarray:
 def sizes(op: Any, parts: Any) -> ir.Value:
     """A list of ints and run-time ints as an int64 vector."""
     return vector(op, [op.Reshape(p.value, ints(1)) if isinstance(p, Sym) else int(p) for p in parts])
-
-
-def whole_parts(op: Any, parts: Any) -> list[Any]:
-    """A list of ints and run-time ints as the lengths of bridge.passes.decompose.common."""
-    return [op.Reshape(p.value, ints(1)) if isinstance(p, Sym) else int(p) for p in parts]
 
 
 def length(op: Any, x: ir.Value, dim: int) -> Any:

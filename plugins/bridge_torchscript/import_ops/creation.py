@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     cast,
@@ -14,13 +15,14 @@ from bridge_torchscript.import_ops.common import (
     filled,
     ints,
     known,
-    ops,
     promoted,
     sizes,
     tensor,
 )
 from bridge_torchscript.import_ops.shapes import size_list
 from bridge_torchscript.values import Sym, Unsupported
+
+ops = OpTable()
 
 
 def _kind(dtype: Any, fallback: ir.DataType) -> ir.DataType:

@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     floating,
     ints,
     known,
     length,
     number,
-    ops,
     rank,
     shape_vector,
     zero,
 )
 from bridge_torchscript.values import Complex, Unsupported
+
+ops = OpTable()
 
 BACK = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
 

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops import fourier, indexing
 from bridge_torchscript.import_ops.common import (
     T,
@@ -17,7 +18,6 @@ from bridge_torchscript.import_ops.common import (
     is_float,
     known,
     number,
-    ops,
     promoted,
     rank,
     tensor,
@@ -26,6 +26,8 @@ from bridge_torchscript.import_ops.common import (
     zero,
 )
 from bridge_torchscript.values import Complex, Sym
+
+ops = OpTable()
 
 
 def unary(**names: str) -> None:

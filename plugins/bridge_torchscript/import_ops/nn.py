@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     axes,
     axis,
     ints,
     number,
-    ops,
     rank,
     shape_vector,
     spatial,
@@ -23,6 +23,8 @@ from bridge_torchscript.import_ops.common import (
 )
 from bridge_torchscript.import_ops.pool import batched
 from bridge_torchscript.values import Unsupported
+
+ops = OpTable()
 
 
 def turned(op: Any, x: ir.Value) -> ir.Value:

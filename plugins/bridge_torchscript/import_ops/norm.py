@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     axis,
@@ -15,7 +16,6 @@ from bridge_torchscript.import_ops.common import (
     ints,
     known,
     number,
-    ops,
     rank,
     shape_vector,
     zero,
@@ -23,6 +23,8 @@ from bridge_torchscript.import_ops.common import (
 from bridge_torchscript.import_ops.reduce import norm_of
 from bridge_torchscript.import_ops.shapes import size_list
 from bridge_torchscript.values import Unsupported
+
+ops = OpTable()
 
 
 def shaped_as(made: ir.Value, x: ir.Value) -> ir.Value:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     axis,
@@ -19,8 +20,11 @@ from bridge_torchscript.import_ops.common import (
     scalar,
     sizes,
 )
-from bridge_torchscript.import_ops.shapes import view
+from bridge_torchscript.import_ops.shapes import Views
 from bridge_torchscript.values import Sym, Unsupported
+
+ops = OpTable()
+views = Views(ops)
 
 
 def _placed(op: Any, base: ir.Value, new: ir.Value, dim: int, start: Any, end: Any) -> ir.Value:
@@ -62,7 +66,7 @@ def _set_places(op: Any, base: ir.Value, new: ir.Value, at: int, places: ir.Valu
     return op.Transpose(rows, perm=[order.index(i) for i in range(len(order))])
 
 
-@view("aten::slice", inverse=slice_back)
+@views.op("aten::slice", inverse=slice_back)
 def slice_(op, x, dim=0, start=None, end=None, step=1):
     at = axis(x, dim)
     low, high = _bounds(op, x, at, start, end)
@@ -78,7 +82,7 @@ def _narrow_back(op: Any, base: ir.Value, new: ir.Value, dim: int, start: Any, l
     return slice_back(op, base, new, dim, start, end if start >= 0 or end else 2**62)
 
 
-@view("aten::narrow", inverse=_narrow_back)
+@views.op("aten::narrow", inverse=_narrow_back)
 def narrow(op, x, dim, start, length):
     at = axis(x, dim)
     if isinstance(start, ir.Value):
@@ -98,7 +102,7 @@ def select_back(op: Any, base: ir.Value, new: ir.Value, dim: int, index: Any) ->
     return _set_places(op, base, op.Unsqueeze(new, ints(at)), at, sizes(op, [index]))
 
 
-@view("aten::select", inverse=select_back)
+@views.op("aten::select", inverse=select_back)
 def select(op, x, dim, index):
     return op.Gather(x, scalar(op, index), axis=axis(x, dim))
 
@@ -133,7 +137,7 @@ def split_into(op: Any, x: ir.Value, at: int, counts: list[Any]) -> list[ir.Valu
     return list(op.Split(x, sizes(op, counts), axis=at, _outputs=len(counts)))
 
 
-@view(
+@views.op(
     "aten::split",
     "aten::split_with_sizes",
     inverse=_part_back,
@@ -146,13 +150,13 @@ def split(op, x, split_size=None, dim=0, split_sizes=None):
     return split_into(op, x, at, _part_sizes(x, at, split_size, split_sizes))
 
 
-@view("aten::chunk", inverse=_part_back)
+@views.op("aten::chunk", inverse=_part_back)
 def chunk(op, x, chunks, dim=0):
     at = axis(x, dim)
     return split_into(op, x, at, _part_sizes(x, at, chunks=chunks))
 
 
-@view("aten::tensor_split")
+@views.op("aten::tensor_split")
 def tensor_split(op, x, sections=None, indices=None, dim=0, tensor_indices_or_sections=None):
     at = axis(x, dim)
     size = x.shape[at]
@@ -174,7 +178,7 @@ def tensor_split(op, x, sections=None, indices=None, dim=0, tensor_indices_or_se
 
 
 def _halves(name: str, default: int) -> None:
-    @view(f"aten::{name}")
+    @views.op(f"aten::{name}")
     def divide(op, x, sections=None, indices=None):
         dim = default if name != "hsplit" or rank(x) > 1 else 0
         return tensor_split(op, x, sections, indices, dim)
@@ -189,7 +193,7 @@ def _row_back(op: Any, base: ir.Value, new: ir.Value, index: int, dim: int = 0) 
     return select_back(op, base, new, dim, index)
 
 
-@view("aten::unbind", inverse=_row_back)
+@views.op("aten::unbind", inverse=_row_back)
 def unbind(op, x, dim=0):
     at = axis(x, dim)
     size = x.shape[at]
@@ -198,6 +202,6 @@ def unbind(op, x, dim=0):
     return [op.Gather(x, np.array(i), axis=at) for i in range(size)]
 
 
-@view("aten::unsafe_split", "aten::unsafe_chunk")
+@views.op("aten::unsafe_split", "aten::unsafe_chunk")
 def unsafe_split(op, x, split_size=None, dim=0, chunks=None):
     return split(op, x, split_size, dim) if chunks is None else chunk(op, x, chunks, dim)

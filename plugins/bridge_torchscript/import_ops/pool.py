@@ -10,13 +10,13 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     ints,
     is_float,
     known,
     number,
-    ops,
     rank,
     shape_vector,
     sizes,
@@ -25,6 +25,8 @@ from bridge_torchscript.import_ops.common import (
     tensor,
 )
 from bridge_torchscript.values import Unsupported
+
+ops = OpTable()
 
 
 def batched(op: Any, x: ir.Value, count: int, make: Any) -> Any:

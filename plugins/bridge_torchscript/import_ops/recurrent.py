@@ -8,9 +8,12 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
-from bridge_torchscript.import_ops.common import T, ints, number, ops, rank, scalar, static
+from bridge.ops import OpTable
+from bridge_torchscript.import_ops.common import T, ints, number, rank, scalar, static
 from bridge_torchscript.import_ops.nn import linear
 from bridge_torchscript.values import Unsupported
+
+ops = OpTable()
 
 SEQUENCES = "bridge.sequences"
 GATES = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn": [0]}

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     FLOATS,
     T,
@@ -22,13 +23,14 @@ from bridge_torchscript.import_ops.common import (
     known,
     length,
     number,
-    ops,
     rank,
     shape_vector,
     tensor,
     zero,
 )
 from bridge_torchscript.values import Sym, Unsupported
+
+ops = OpTable()
 
 
 def reduced(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:

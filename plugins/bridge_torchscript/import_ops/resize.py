@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge_torchscript.import_ops.common import ints, known, ops, sizes
+from bridge.ops import OpTable
+from bridge_torchscript.import_ops.common import ints, known, sizes
 from bridge_torchscript.import_ops.pool import multiplied
 from bridge_torchscript.values import Unsupported
+
+ops = OpTable()
 
 
 def _scales(op: Any, x: ir.Value, output_size: Any, factors: Any, count: int) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from bridge_torchscript.import_ops.common import ints, ops, shape_vector
+from bridge.ops import OpTable
+from bridge_torchscript.import_ops.common import ints, shape_vector
+
+ops = OpTable()
 
 
 @ops.op("torchvision::nms")
