@@ -24,9 +24,10 @@ def decompositions() -> Any:
     """torch's own, but those of operators that have a rule."""
     from torch._decomp import decomposition_table
 
+    table: dict[Any, Any] = decomposition_table
     return {
         op: rule
-        for op, rule in decomposition_table.items()
+        for op, rule in table.items()
         if op.namespace == "aten" and f"aten::{op._schema.name.partition('::')[2]}" not in ops
     }
 
@@ -59,7 +60,7 @@ def decomposed(reader: Any, op: Builder, kind: str, schema: str, inputs: list[An
         named = {a.name: v for v, a in zip(filled, formal, strict=True) if a.kwarg_only}
         return target(*positional, **named)
 
-    examples = [torch.empty(shape_of(v.read(op)), dtype=code_of(v.read(op).dtype)) for v in found]
+    examples = [torch.empty(shape_of(v.read(op)) or [], dtype=code_of(v.read(op).dtype)) for v in found]
     try:
         graph = make_fx(call, decomposition_table=decompositions(), tracing_mode="fake")(*examples)
     except Exception as error:
@@ -142,8 +143,8 @@ def _call(reader: Any, op: Builder, node: Any, held: Any) -> Any:
     kind = reader.named(schema.name)
     if kind.startswith("prims::") and f"aten::{kind[7:]}" in ops:
         kind = f"aten::{kind[7:]}"
-        handler = ops.find(kind, {}).handler
-        names = list(inspect.signature(handler).parameters)[1 : len(inputs) + 1]
+        rule = reader.rule(kind, {})
+        names = list(inspect.signature(rule.handler).parameters)[1 : len(inputs) + 1]
         inputs = inputs[: len(names)]
     known = (ops, PYTHON, INPLACE)
     if not any(kind in names for names in known) and kind.removesuffix("_") not in ops:

@@ -204,6 +204,7 @@ class Interpreter:
             return target
         before = target.read(op)
         made = self.apply(op, INPLACE.get(kind, kind.removesuffix("_")), names, inputs)
+        assert before.dtype is not None
         value = cast(op, made.read(op), before.dtype)
         if value.shape != before.shape or value.shape is None:
             value = op.Expand(value, sizes(op, size_list(op, before)))
@@ -482,7 +483,9 @@ def computed(value: ir.Value) -> Any:
         list(node.attributes.values()),
     )
     results = evaluate(copy)
-    return None if results is None else np.asarray(results[0]).astype(value.dtype.numpy())
+    if results is None or value.dtype is None:
+        return None
+    return np.asarray(results[0]).astype(value.dtype.numpy())
 
 
 _SIGNATURES: dict[Any, frozenset[str]] = {}
@@ -504,7 +507,7 @@ def initializer(graph: ir.Graph, tensor: Any, name: str) -> ir.Value:
     tensor = tensor.detach()
     if tensor.is_sparse or tensor.is_complex():
         raise Unsupported("reads a sparse or complex tensor")
-    made = ir.tensor(to_numpy(tensor.cpu(), None))
+    made = ir.Tensor(to_numpy(tensor.cpu(), None))
     value = ir.Value(
         name=name if name not in graph.initializers else hub.fresh_name(graph, name),
         shape=ir.Shape(made.shape),

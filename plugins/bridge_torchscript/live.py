@@ -49,6 +49,7 @@ def exported(src: Any, given: dict[str, Given]) -> ir.Model:
             [],
             "A scripted or traced module (torch.jit.script, torch.jit.trace) is read without torch's exporter.",
         ) from error
+    assert program is not None
     model = program.model
     names = names_of_results(program.exported_program)
     if len(names) == len(model.graph.outputs):
@@ -90,7 +91,8 @@ def _example(module: Any, given: dict[str, Given]) -> tuple[list[str], list[Any]
         )
     symbols = {d for g in given.values() for d in g.dims or () if isinstance(d, str)}
     named = {d: torch.export.Dim(d) for d in sorted(symbols)}
-    examples, dims = [], {}
+    examples: list[Any] = []
+    dims: dict[str, Any] = {}
     for name, item in given.items():
         if item.fixed is not None:
             examples.append(item.fixed)

@@ -20,7 +20,7 @@ def usual(node: ir.Node) -> bool:
     plain = USUAL[node.op_type]
     if "clip" in node.attributes or attr(node, "input_forget"):
         return False
-    return not names or names == plain * (2 if attr(node, "direction", "forward") == "bidirectional" else 1)
+    return not names or names == plain * (2 if attr(node, "direction") == "bidirectional" else 1)
 
 
 PLAIN = condition("the default activations without clipping", usual)

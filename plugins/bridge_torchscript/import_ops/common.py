@@ -36,6 +36,12 @@ def rank(x: ir.Value) -> int:
     return found
 
 
+def dims_of(x: ir.Value) -> list[Any]:
+    """The lengths, as ints or symbols, of a tensor whose rank must be known."""
+    rank(x)
+    return list(x.shape or ())
+
+
 def axis(x: ir.Value, dim: int, extra: int = 0) -> int:
     """A dimension counted from the start."""
     count = rank(x) + extra
@@ -154,11 +160,10 @@ def sizes(op: Any, parts: Any) -> ir.Value:
 
 def length(op: Any, x: ir.Value, dim: int) -> Any:
     """A dimension as an int, or a run-time int."""
-    assert x.shape is not None
-    found = x.shape[axis(x, dim)]
+    at = axis(x, dim)
+    found = dims_of(x)[at]
     if isinstance(found, int):
         return int(found)
-    at = axis(x, dim)
     return Sym(op.Squeeze(op.Shape(x, start=at, end=at + 1), ints(0)))
 
 

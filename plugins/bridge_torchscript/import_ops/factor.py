@@ -13,7 +13,6 @@ import onnx_ir as ir
 
 from bridge.ops import OpTable
 from bridge.passes.decompose.matrices import (
-    LARGEST,
     WIDEST,
     column_lengths,
     eigenvalues,
@@ -27,13 +26,12 @@ from bridge.passes.decompose.matrices import (
     reflected,
     reflections,
     row,
-    singular_values,
     spread,
     symmetric,
     transposed,
 )
 from bridge_torchscript.import_ops.common import T, cast, ints, known, number, rank, static, tensor
-from bridge_torchscript.import_ops.linalg import Matrices, solved, triangle
+from bridge_torchscript.import_ops.linalg import Matrices, sides, singular, solved, triangle
 from bridge_torchscript.import_ops.reduce import matrix_norm
 from bridge_torchscript.values import Poison, Unsupported
 
@@ -41,14 +39,6 @@ ops = OpTable()
 matrices = Matrices(ops)
 
 SIGNS = "holds {0} vectors, whose signs every library chooses in its own way; what does not depend on them is read"
-
-
-def sides(x: ir.Value, most: int = LARGEST) -> tuple[int, int]:
-    """Rows and columns, of which there may be so many."""
-    *_, rows, columns = static(x)
-    if max(rows, columns) > most:
-        raise Unsupported(f"needs matrices of at most {most} rows and columns")
-    return rows, columns
 
 
 def lower(op: Any, x: ir.Value, rows: int, columns: int) -> ir.Value:
@@ -174,12 +164,6 @@ def linalg_qr(op, x, mode="reduced"):
 @matrices.op("aten::qr")
 def qr(op, x, some=True):
     return linalg_qr(op, x, "reduced" if some else "complete")
-
-
-def singular(op: Any, x: ir.Value) -> ir.Value:
-    """Singular values, the largest first."""
-    sides(x, WIDEST)
-    return cast(op, singular_values(op, x), x.dtype)
 
 
 @matrices.op("aten::linalg_svdvals")

@@ -25,6 +25,7 @@ from bridge_torchscript.import_ops.common import (
     tensor,
     zero,
 )
+from bridge_torchscript.import_ops.parts import select_back, slice_back
 from bridge_torchscript.import_ops.shapes import Views, as_base, reshape_keeping_empty, size_list
 from bridge_torchscript.values import Sym, Unsupported
 
@@ -415,15 +416,11 @@ def trace(op, x):
 
 @ops.op("aten::select_scatter")
 def select_scatter(op, x, src, dim, index):
-    from bridge_torchscript.import_ops.parts import select_back
-
     return select_back(op, x, src, dim, index)
 
 
 @ops.op("aten::slice_scatter")
 def slice_scatter(op, x, src, dim=0, start=None, end=None, step=1):
-    from bridge_torchscript.import_ops.parts import slice_back
-
     return slice_back(op, x, src, dim, start, end, step)
 
 

@@ -11,8 +11,16 @@ import onnx_ir as ir
 
 from bridge.hub import shape_of
 from bridge.ops import OpTable
-from bridge.passes.decompose.matrices import LARGEST, cholesky, eliminated, inverse, transposed
-from bridge_torchscript.import_ops.common import code_of, ints, number, rank, static
+from bridge.passes.decompose.matrices import (
+    LARGEST,
+    WIDEST,
+    cholesky,
+    eliminated,
+    inverse,
+    singular_values,
+    transposed,
+)
+from bridge_torchscript.import_ops.common import cast, code_of, ints, number, rank, static
 from bridge_torchscript.values import Unsupported
 
 ops = OpTable()
@@ -52,6 +60,20 @@ def empty(op: Any, name: str, arguments: dict[str, Any]) -> Any:
         return None
     found = tuple(op.const(p.numpy()) for p in parts)
     return found if len(found) > 1 else found[0]
+
+
+def sides(x: ir.Value, most: int = LARGEST) -> tuple[int, int]:
+    """Rows and columns, of which there may be so many."""
+    *_, rows, columns = static(x)
+    if max(rows, columns) > most:
+        raise Unsupported(f"needs matrices of at most {most} rows and columns")
+    return rows, columns
+
+
+def singular(op: Any, x: ir.Value) -> ir.Value:
+    """Singular values, the largest first."""
+    sides(x, WIDEST)
+    return cast(op, singular_values(op, x), x.dtype)
 
 
 def hollow(name: str, arguments: dict[str, Any]) -> list[Any]:

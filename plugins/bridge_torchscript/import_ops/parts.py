@@ -13,6 +13,7 @@ from bridge_torchscript.import_ops.common import (
     T,
     axis,
     cast,
+    dims_of,
     ints,
     known,
     length,
@@ -38,7 +39,7 @@ def _placed(op: Any, base: ir.Value, new: ir.Value, dim: int, start: Any, end: A
 
 
 def _bounds(op: Any, x: ir.Value, dim: int, start: Any, end: Any) -> tuple[Any, Any]:
-    size = x.shape[dim]
+    size = dims_of(x)[dim]
     start, end = 0 if start is None else start, 2**62 if end is None else end
     if isinstance(size, int) and isinstance(start, int) and isinstance(end, int):
         low, high, _ = slice(start, end).indices(size)
@@ -51,7 +52,7 @@ def slice_back(
 ) -> ir.Value:
     at = axis(base, dim)
     low, high = _bounds(op, base, at, start, end)
-    if step == 1 and isinstance(base.shape[at], int):
+    if step == 1 and isinstance(dims_of(base)[at], int):
         return _placed(op, base, new, at, low, high)
     every = op.Range(np.array(0), scalar(op, length(op, base, at)), np.array(1))
     places = op.Slice(every, sizes(op, [low]), sizes(op, [high]), ints(0), ints(step))
@@ -96,8 +97,9 @@ def narrow(op, x, dim, start, length):
 
 def select_back(op: Any, base: ir.Value, new: ir.Value, dim: int, index: Any) -> ir.Value:
     at = axis(base, dim)
-    if isinstance(index, int) and isinstance(base.shape[at], int):
-        index %= base.shape[at]
+    size = dims_of(base)[at]
+    if isinstance(index, int) and isinstance(size, int):
+        index %= size
         return _placed(op, base, op.Unsqueeze(new, ints(at)), at, index, index + 1)
     return _set_places(op, base, op.Unsqueeze(new, ints(at)), at, sizes(op, [index]))
 
@@ -120,7 +122,7 @@ def _part_sizes(
         return [int(known(s, "lengths")) for s in split_sizes]
     if isinstance(split_size, list):
         return [int(known(s, "lengths")) for s in split_size]
-    size = x.shape[at]
+    size = dims_of(x)[at]
     if not isinstance(size, int):
         raise Unsupported("splits a dimension whose length is known at run time alone")
     step = (
@@ -159,7 +161,7 @@ def chunk(op, x, chunks, dim=0):
 @views.op("aten::tensor_split")
 def tensor_split(op, x, sections=None, indices=None, dim=0, tensor_indices_or_sections=None):
     at = axis(x, dim)
-    size = x.shape[at]
+    size = dims_of(x)[at]
     if isinstance(tensor_indices_or_sections, ir.Value):
         array = const(tensor_indices_or_sections)
         if array is None:
@@ -196,7 +198,7 @@ def _row_back(op: Any, base: ir.Value, new: ir.Value, index: int, dim: int = 0) 
 @views.op("aten::unbind", inverse=_row_back)
 def unbind(op, x, dim=0):
     at = axis(x, dim)
-    size = x.shape[at]
+    size = dims_of(x)[at]
     if not isinstance(size, int):
         raise Unsupported("takes apart a dimension whose length is known at run time alone")
     return [op.Gather(x, np.array(i), axis=at) for i in range(size)]

@@ -98,7 +98,7 @@ def _lengths(x: ir.Value, shape: list[Any]) -> list[int | None]:
     dims = [p if isinstance(p, int) and p >= 0 else None for p in shape]
     if x.shape is None:
         return dims
-    left = list(x.shape)
+    left: list[Any] = list(x.shape)
     for part in shape:
         if isinstance(part, Sym):
             kept = [i for i in range(len(left)) if left[i] is not None and _is_length(part, x, i)]
