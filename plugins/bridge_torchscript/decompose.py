@@ -16,6 +16,7 @@ from bridge_torchscript.import_ops import ops
 from bridge_torchscript.import_ops.common import code_of
 from bridge_torchscript.import_ops.python import PYTHON
 from bridge_torchscript.import_ops.shapes import INPLACE
+from bridge_torchscript.tracing import TRACER
 from bridge_torchscript.values import Builder, Items, Sequence, Sym, Unsupported, Var
 
 
@@ -62,7 +63,8 @@ def decomposed(reader: Any, op: Builder, kind: str, schema: str, inputs: list[An
 
     examples = [torch.empty(shape_of(v.read(op)) or [], dtype=code_of(v.read(op).dtype)) for v in found]
     try:
-        graph = make_fx(call, decomposition_table=decompositions(), tracing_mode="fake")(*examples)
+        with TRACER:
+            graph = make_fx(call, decomposition_table=decompositions(), tracing_mode="fake")(*examples)
     except Exception as error:
         raise Unsupported(
             f"is not supported ({type(error).__name__} from torch's own decomposition)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -488,14 +489,15 @@ def computed(value: ir.Value) -> Any:
     return np.asarray(results[0]).astype(value.dtype.numpy())
 
 
-_SIGNATURES: dict[Any, frozenset[str]] = {}
+@functools.cache
+def _parameters(handler: Callable[..., Any]) -> frozenset[str]:
+    """The arguments a handler takes, but the builder."""
+    return frozenset(list(inspect.signature(handler).parameters)[1:])
 
 
 def fitting(handler: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments a handler takes. One it does not take must be at rest: absent, False, or of no matter."""
-    if handler not in _SIGNATURES:
-        _SIGNATURES[handler] = frozenset(list(inspect.signature(handler).parameters)[1:])
-    taken = _SIGNATURES[handler]
+    taken = _parameters(handler)
     for name, value in arguments.items():
         if name not in taken and name not in IGNORED and value not in (None, False, []):
             raise Unsupported(f"is read without {name}={value!r}"[:160])

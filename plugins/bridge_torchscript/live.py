@@ -18,6 +18,7 @@ from bridge.passes.shapes import InferShapes
 from bridge_torchscript.described import FORM, Given
 from bridge_torchscript.dtypes import HELD
 from bridge_torchscript.program import names_of_results
+from bridge_torchscript.tracing import TRACER
 
 EXAMPLE = 4
 PLACES = "coordinate_transformation_mode"
@@ -40,7 +41,7 @@ def exported(src: Any, given: dict[str, Given]) -> ir.Model:
         }
         src.eval()
     try:
-        with _quiet():
+        with TRACER, _quiet():
             program = torch.onnx.export(src, (), dynamo=True, verbose=False, **arguments)
     except Exception as error:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

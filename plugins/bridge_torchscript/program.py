@@ -18,6 +18,7 @@ from typing import Any
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge_torchscript.interface import leaves
 from bridge_torchscript.reading import checked_members, first_line
+from bridge_torchscript.tracing import TRACER
 
 WORD = re.compile(r"[\w.\-+: ]*")
 TARGET = re.compile(
@@ -47,7 +48,8 @@ def open_program(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             checked_members(path, archive)
             plain = _plain(path, archive)
-        return torch.export.load(plain)
+        with TRACER:
+            return torch.export.load(plain)
     except (BridgeError, MemoryError):
         raise
     except Exception as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 import pytest
-from torchscript_programs import WRITING, scripted
+from torchscript_programs import WRITING, Counting, scripted, torch
 
 import bridge
 
@@ -48,6 +48,8 @@ def programs(folder: Path) -> Iterator[Load]:
         (folder / name).mkdir()
         path = scripted(arguments, code, folder / name)
         yield lambda path=path, inputs=described: bridge.load(path, source="torchscript", inputs=inputs)
+    torch.jit.save(torch.jit.script(Counting()), folder / "counting.pt")
+    yield lambda: bridge.load(folder / "counting.pt", inputs=["x:float32[n,3]"])
 
 
 def estimators() -> list:
@@ -85,14 +87,14 @@ def content(load: Load) -> bytes:
     return ir.to_proto(load()).SerializeToString(deterministic=True)
 
 
-def side_by_side(every: list[Load], alone: list[bytes], threads: int) -> list[str]:
-    """What went otherwise than alone, in `threads` threads that each load every model again and again."""
+def side_by_side(every: list[Load], alone: list[bytes], threads: int, repeats: int = REPEATS) -> list[str]:
+    """What went otherwise than alone, in `threads` threads that each load every model `repeats` times."""
     barrier, wrong = threading.Barrier(threads), []
 
     def work(first: int) -> None:
         order = [(first + i) % len(every) for i in range(len(every))]
         barrier.wait()
-        for index in order * REPEATS:
+        for index in order * repeats:
             try:
                 if content(every[index]) != alone[index]:
                     wrong.append(f"model {index} differs")
@@ -125,3 +127,12 @@ def test_threads_read_what_each_reads_alone(source: str, threads: int, tmp_path:
     assert alone == [content(load) for load in every]
     wrong = side_by_side(every, alone, threads)
     assert not wrong, f"{len(wrong)} of {threads * len(every) * REPEATS}: {wrong[0]}"
+
+
+@pytest.mark.usefixtures("switching")
+def test_threads_read_live_modules() -> None:
+    linear, relu = torch.nn.Linear(3, 4), torch.nn.ReLU()
+    modules = [torch.nn.Sequential(linear, relu), torch.nn.Sequential(relu, linear)]
+    every: list[Load] = [lambda m=m: bridge.load(m, inputs=["input:float32[n,3]"]) for m in modules]
+    alone = [content(load) for load in every]
+    assert not side_by_side(every, alone, threads=2, repeats=1)

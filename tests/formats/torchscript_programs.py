@@ -40,7 +40,27 @@ WRITING = {
         ["x:float32[4]"],
         "y = x.clone()\nfor i in range(3):\n  if bool(y[i] > 0):\n    y[i] = y[i] * 2\n  y[i + 1].add_(1)\nreturn y",
     ),
+    "spelled out by torch": (
+        "x: Tensor",
+        ["x:float32[3,4]"],
+        "y = torch.renorm(x, 2.0, 0, 1.0)\ny.add_(torch.mvlgamma(x + 4, 2))\nreturn y",
+    ),
 }
+
+
+class Counting(torch.nn.Module):
+    """What it has seen stays between calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.register_buffer("seen", torch.zeros(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if bool(x.sum() > 0):
+            self.seen.add_(x.sum(0))
+        return self.seen * self.calls
 
 
 def scripted(arguments: str, code: str, folder: Path) -> Path:
