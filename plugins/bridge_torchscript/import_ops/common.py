@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of, shape_of
-from bridge.passes.decompose.common import lengths, product, reshape, vector
+from bridge.passes.decompose.common import vector
 from bridge_torchscript.dtypes import HELD
 from bridge_torchscript.values import Poison, Sym, Unsupported
 
@@ -17,8 +17,6 @@ BY_CODE = {held.code: dtype for dtype, held in HELD.items()}
 FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)
 FLOAT8 = (T.FLOAT8E4M3FN, T.FLOAT8E4M3FNUZ, T.FLOAT8E5M2, T.FLOAT8E5M2FNUZ)
 INT64 = np.int64
-
-__all__ = ["lengths", "product", "reshape", "vector"]
 
 
 def dtype_of(code: Any) -> ir.DataType:

@@ -177,7 +177,7 @@ def svd(op, x, full_matrices=True, compute_uv=True, driver=None, some=True):
     return vectors, singular(op, x), vectors
 
 
-def whole(op: Any, x: ir.Value, UPLO: str = "L") -> ir.Value:
+def symmetrize(op: Any, x: ir.Value, UPLO: str = "L") -> ir.Value:
     """The matrix one triangle stands for."""
     sides(x, WIDEST)
     return symmetric(op, x, UPLO.upper() == "L")
@@ -185,7 +185,7 @@ def whole(op: Any, x: ir.Value, UPLO: str = "L") -> ir.Value:
 
 @matrices.op("aten::linalg_eigvalsh")
 def eigvalsh(op, x, UPLO="L"):
-    return cast(op, eigenvalues(op, whole(op, x, UPLO)), x.dtype)
+    return cast(op, eigenvalues(op, symmetrize(op, x, UPLO)), x.dtype)
 
 
 @matrices.op("aten::linalg_eigh", "aten::_linalg_eigh")
@@ -211,7 +211,7 @@ def _bound(op: Any, value: Any, values: ir.Value) -> ir.Value:
 
 @matrices.op("aten::linalg_matrix_rank")
 def matrix_rank(op, x, tol=None, hermitian=False, atol=None, rtol=None):
-    values = singular(op, whole(op, x) if hermitian else x)
+    values = singular(op, symmetrize(op, x) if hermitian else x)
     hits = op.Greater(values, _limit(op, values, x, tol if tol is not None else atol, rtol))
     return op.ReduceSum(op.Cast(hits, to=int(T.INT64)), ints(rank(x) - 2), keepdims=0)
 
@@ -221,7 +221,7 @@ def pinv(op, x, rcond=None, hermitian=False, atol=None, rtol=None):
     """V · (W / σ²)ᵀ over the columns whose length σ is above the limit."""
     rows, columns = sides(x, WIDEST)
     if hermitian:
-        x = whole(op, x)
+        x = symmetrize(op, x)
     if columns > rows:
         return transposed(op, pinv(op, transposed(op, x), rcond, False, atol, rtol))
     w, v = orthogonal(op, x)

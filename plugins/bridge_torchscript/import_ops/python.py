@@ -314,11 +314,6 @@ def contains(op, x, item):
     return item in x
 
 
-@PYTHON.op("aten::extend", "aten::insert", "aten::pop", "aten::_set_item", "aten::clear", "aten::reverse", "aten::Delete")  # fmt: skip
-def unnamed(op, x, *rest):
-    raise Unsupported("changes a list in a way that is not read")
-
-
 def changing(name: str, change: Callable) -> None:
     @PYTHON.op(name)
     def apply(op, x, *rest):
