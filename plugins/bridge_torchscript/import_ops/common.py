@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import vector
 from bridge.hub import const, rank_of, shape_of
-from bridge.passes.decompose.common import vector
 from bridge_torchscript.dtypes import HELD
 from bridge_torchscript.values import Poison, Sym, Unsupported
 
