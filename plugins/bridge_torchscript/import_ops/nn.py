@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.geometry import halves
 from bridge.ops import OpTable
 from bridge.passes.decompose.matrices import inverse
 from bridge_torchscript.import_ops.common import (
@@ -224,7 +225,8 @@ def convolved(
     if isinstance(padding, str):
         if padding == "same":
             reach = [d * (k - 1) for d, k in zip(spatial(dilation, count), static(weight)[2:], strict=True)]
-            extra["pads"] = [r // 2 for r in reach] + [r - r // 2 for r in reach]
+            before, after = zip(*(halves(r, upper=True) for r in reach), strict=True)
+            extra["pads"] = [*before, *after]
     else:
         extra["pads"] = spatial(padding, count) * 2
     return batched(

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from bridge.hub import const
 from bridge.ops import OpTable
+from bridge.recurrent import GATES, order, reorder
 from bridge_torchscript.import_ops.common import T, ints, number, rank, scalar, static
 from bridge_torchscript.import_ops.nn import linear
 from bridge_torchscript.values import Unsupported
@@ -17,19 +18,19 @@ from bridge_torchscript.values import Unsupported
 ops = OpTable()
 
 SEQUENCES = "bridge.sequences"
-GATES = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn": [0]}
+ORDER = {"LSTM": "ifco", "GRU": "rzh", "RNN": "h"}
 
 
 def _gates(op: Any, kind: str, weight: ir.Value) -> ir.Value:
-    """Gates in the order of ONNX: input output forget cell; update reset hidden."""
-    order = GATES[kind]
-    if len(order) == 1:
+    """The gates of a weight or bias in the hub's order."""
+    before, after = ORDER[kind], GATES[kind]
+    if before == after:
         return weight
     array = const(weight)
     if array is not None:
-        return op.const(np.concatenate([np.split(array, len(order))[i] for i in order]))
-    parts = op.Split(weight, axis=0, num_outputs=len(order), _outputs=len(order))
-    return op.Concat(*(parts[i] for i in order), axis=0)
+        return op.const(reorder(array, before, after))
+    parts = op.Split(weight, axis=0, num_outputs=len(before), _outputs=len(before))
+    return op.Concat(*(parts[i] for i in order(before, after)), axis=0)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Layers:
         size = static(weights[0][1], "weights")[-1]
         w, r = (self._joined(op, weights, i) for i in (0, 1))
         outputs, *ends = op.node(
-            self.kind.upper(),
+            self.kind,
             x,
             w,
             r,
@@ -96,7 +97,7 @@ class Layers:
             _outputs=len(states) + 1,
             hidden_size=size,
             direction="bidirectional" if self.bidirectional else "forward",
-            linear_before_reset=1 if self.kind == "gru" else None,
+            linear_before_reset=1 if self.kind == "GRU" else None,
             activations=[self.activation] * self.directions if self.activation else None,
         )
         x = op.Transpose(outputs, perm=[0, 2, 1, 3])
@@ -194,10 +195,10 @@ def pad_packed(op, data, batch_sizes, batch_first=False, padding_value=0.0, tota
     return padded, op.ReduceSum(op.Cast(mask, to=int(T.INT64)), ints(0), keepdims=0)
 
 
-recurrent("lstm", "lstm")
-recurrent("gru", "gru")
-recurrent("rnn", "rnn_tanh", "Tanh")
-recurrent("rnn", "rnn_relu", "Relu")
+recurrent("LSTM", "lstm")
+recurrent("GRU", "gru")
+recurrent("RNN", "rnn_tanh", "Tanh")
+recurrent("RNN", "rnn_relu", "Relu")
 
 
 @ops.op("aten::lstm_cell")
