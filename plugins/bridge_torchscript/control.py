@@ -289,10 +289,10 @@ def _looped(
 
 
 class LoopBody:
-    """The body of a Loop: the values it carries from step to step, and what it keeps as it is (`fixed`, by position).
+    """Body of a Loop: the values it carries from step to step, and those that stay as they are (`fixed`).
 
-    Tensors from outside that it writes to (`written`) are carried after those the program carries. `shapes` are the
-    lengths that stay the same at every step, None for others, of everything carried.
+    Tensors from outside that it writes to (`written`) are carried after those the program carries. `shapes` are
+    the shapes of everything carried, None in place of lengths that change from step to step.
     """
 
     def __init__(self, reader: Reader, op: Builder, block: Any, carried: list[Any], first: int) -> None:
@@ -304,11 +304,11 @@ class LoopBody:
         self.shapes = [_dims(s) for s in self.starts]
 
     def initial(self) -> list[ir.Value]:
-        """The values it starts with, of everything carried."""
+        """Initial values of everything carried."""
         return [*self.starts, *(v.value for v in self.written if v.value is not None)]
 
     def bound(self, op: Builder, values: Iterable[ir.Value]) -> list[Any]:
-        """What the program carries, as `values` of everything carried; tensors from outside are given theirs."""
+        """The program's carried variables with these `values`; tensors from outside are written theirs."""
         queue = iter(values)
         bound = [
             c
@@ -323,7 +323,7 @@ class LoopBody:
         return bound
 
     def settled(self) -> tuple[ir.Graph, list[ir.Value]]:
-        """Its graph and results, read again until shapes and the tensors it writes to are the same as before."""
+        """Graph and results, read again until shapes and written tensors no longer change."""
         for _ in range(ROUNDS):
             graph, results, written = growing(self.op, self._read)
             shapes = [_widened(s, _dims(r)) for s, r in zip(self.shapes, results[1:], strict=True)]
@@ -335,7 +335,7 @@ class LoopBody:
         raise Unsupported("carries tensors whose shapes do not settle")
 
     def _read(self) -> tuple[ir.Graph, list[ir.Value], list[Var]]:
-        """Its graph, its results, and the tensors from outside that it writes to."""
+        """Graph, results, and the tensors from outside that it writes to."""
         inputs = self._inputs()
         builder = _inside(self.reader, self.op, "body", inputs)
         with self.reader.memory.branch() as changes:
@@ -374,7 +374,7 @@ class LoopBody:
                 raise Unsupported("carries what is no tensor and changes")
 
     def _outputs(self, builder: Builder, results: list[ir.Value | None]) -> list[ir.Value]:
-        """The results as outputs of the graph: the condition, then everything carried in the dtype it starts with."""
+        """Make the results outputs of the graph: the condition, then all carried, in its first dtype."""
         known = [builder.Identity(r) for r in results if r is not None]
         if len(known) < len(results):
             raise Unsupported("carries what is no tensor")

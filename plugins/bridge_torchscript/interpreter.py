@@ -74,7 +74,7 @@ class Refused(Exception):
 
 
 class Interpreter:
-    """State of one reading: the root graph, what was written to, the module's attributes, and the value of every name.
+    """State of one reading: root graph, memory of writes, attributes, and the value of every name.
 
     `state` are attributes that have another value than the one stored.
     """

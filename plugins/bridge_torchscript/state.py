@@ -56,7 +56,7 @@ def _source(value: ir.Value) -> ir.Value:
 
 
 def left(op: Builder, reader: Reader) -> dict[str, Any]:
-    """What a call leaves in attributes, where that is known before run time and holds no tensors, for the reading of `op`."""
+    """Attributes after a call, where known before run time and without tensors, for the reading of `op`."""
     found = {path: _known(op, owner.attributes.get(name)) for path, (owner, name) in reader.touched.items()}
     return {path: value for path, value in found.items() if value is not UNKNOWN}
 

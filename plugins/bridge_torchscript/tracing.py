@@ -1,4 +1,4 @@
-"""torch's tracer: state of the whole process, so that one thread at a time records what operators are made of."""
+"""Lock on torch's tracer, which is state of the whole process: one thread traces or exports at a time."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Changes:
 
 
 class Memory:
-    """The writes of one reading: every tensor that was written to, and the changes of each branch or body being read."""
+    """Writes of one reading: the tensors written to, and the changes of every branch or body being read."""
 
     def __init__(self) -> None:
         self.written: list[Var] = []
@@ -124,7 +124,7 @@ class Builder(hub.Builder):
 
 
 class Var:
-    """A tensor that may be written to, made in a block of a reading. A view reads its base and writes through to it.
+    """A tensor that may be written to, created with the builder `op`. A view reads and writes its base.
 
     `forward(op, base)` makes the view's value; `backward(op, base, new)` the base's value after the view is written.
     The value of a quantized tensor is what its integers stand for. Where torch may have copied instead (`doubtful`), what

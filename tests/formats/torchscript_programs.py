@@ -26,7 +26,8 @@ WRITING = {
     "loop": (
         "x: Tensor",
         ["x:float32[n,3]"],
-        "y = torch.zeros([3])\nfor i in range(x.size(0)):\n  y.add_(x[i])\n  if bool(y.sum() > 2):\n    y[0] = 0.0\n"
+        "y = torch.zeros([3])\nfor i in range(x.size(0)):\n  y.add_(x[i])\n"
+        "  if bool(y.sum() > 2):\n    y[0] = 0.0\n"
         "return y",
     ),
     "growing": (
@@ -38,7 +39,8 @@ WRITING = {
     "steps": (
         "x: Tensor",
         ["x:float32[4]"],
-        "y = x.clone()\nfor i in range(3):\n  if bool(y[i] > 0):\n    y[i] = y[i] * 2\n  y[i + 1].add_(1)\nreturn y",
+        "y = x.clone()\nfor i in range(3):\n  if bool(y[i] > 0):\n    y[i] = y[i] * 2\n"
+        "  y[i + 1].add_(1)\nreturn y",
     ),
     "spelled out by torch": (
         "x: Tensor",

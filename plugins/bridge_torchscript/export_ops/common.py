@@ -21,7 +21,7 @@ RANKED = condition("a known rank", lambda n: all(v is None or v.shape is not Non
 
 
 def functions(table: OpTable, *needs: Need, attributes: tuple[str, ...] = (), **names: str) -> None:
-    """Register operators that are one function of torch, over the same inputs and then the values of `attributes`."""
+    """Register operators that are one function of torch, of the same inputs and then of `attributes`."""
     for name, function in names.items():
 
         @table.op(name, needs=needs)

@@ -27,7 +27,7 @@ ops = OpTable()
 
 
 class Matrices:
-    """Registers in a family's table functions of matrices. What holds no numbers is as torch makes it of matrices without any."""
+    """Registers functions of matrices in a family's table; results without elements are those torch gives."""
 
     def __init__(self, table: OpTable) -> None:
         self.table = table
@@ -51,7 +51,7 @@ matrices = Matrices(ops)
 
 
 def empty(op: Any, name: str, arguments: dict[str, Any]) -> Any:
-    """The result for matrices without numbers; None where it has some of its own, or they do."""
+    """Results for matrices without elements; None where results or matrices have some."""
     tensors = [v for v in arguments.values() if isinstance(v, ir.Value)]
     if not any(0 in (shape_of(v) or ()) for v in tensors):
         return None

@@ -35,7 +35,7 @@ def _gates(op: Any, kind: str, weight: ir.Value) -> ir.Value:
 
 @dataclass(frozen=True)
 class Layers:
-    """Recurrent layers one on another, as torch describes them: cells of a `kind`, in one direction or both."""
+    """Stacked recurrent layers of one `kind` of cell (LSTM, GRU, RNN), in one direction or both."""
 
     kind: str
     activation: str
@@ -49,7 +49,7 @@ class Layers:
         return 2 if self.bidirectional else 1
 
     def outputs(self, op: Any, x: ir.Value, hx: Any, params: Any, lengths: ir.Value | None = None) -> Any:
-        """The outputs of the last layer and the last states of all, of `x` [step, sequence, feature].
+        """Outputs of the last layer and last states of all layers for `x` [step, sequence, feature].
 
         `params` are torch's flat list of weights, `lengths` those of the sequences of the batch.
         """
@@ -65,7 +65,7 @@ class Layers:
         return (x, *(op.Concat(*v, axis=0) if len(v) > 1 else v[0] for v in last))
 
     def _weights(self, params: Any) -> list[list[Any]]:
-        """For every layer and direction: weights of the input and of the state, and their biases where there are any."""
+        """Weights of every layer and direction: of the input, of the state, and their biases if any."""
         each = 4 if self.has_biases else 2
         if len(params) != each * self.num_layers * self.directions:
             raise Unsupported("projects its states")
@@ -81,7 +81,7 @@ class Layers:
         states: list[Any],
         lengths: ir.Value | None,
     ) -> list[ir.Value]:
-        """Outputs [step, sequence, direction · hidden] and the last states [direction, sequence, hidden] of one layer."""
+        """Outputs [step, sequence, direction · hidden] and last states [direction, sequence, hidden]."""
         bias = op.Concat(*(self._joined(op, weights, i) for i in (2, 3)), axis=1) if self.has_biases else None
         starts = [self._start(op, s, layer) for s in states]
         size = static(weights[0][1], "weights")[-1]
@@ -109,7 +109,7 @@ class Layers:
         return op.Concat(*parts, axis=0) if len(parts) > 1 else parts[0]
 
     def _start(self, op: Any, state: ir.Value, layer: int) -> ir.Value:
-        """What a layer's directions start with, of the states of all layers."""
+        """Initial state of one layer, [direction, sequence, hidden], from those of all layers."""
         if self.num_layers == 1:
             return state
         first = layer * self.directions

@@ -102,7 +102,7 @@ def weighted(op: Any, x: ir.Value, mode: str, lengths: list[Any], factors: list[
 
 
 def interpolation(count: int, name: str, mode: str) -> None:
-    """Register torch's interpolation of `count` dimensions between neighbouring elements."""
+    """Register linear or cubic interpolation of `count` dimensions."""
 
     @ops.op(f"aten::upsample_{name}")
     def interpolate(
@@ -128,7 +128,7 @@ def interpolation(count: int, name: str, mode: str) -> None:
 
 
 def antialiased(name: str, mode: str) -> None:
-    """Register torch's interpolation of images that smoothes what it makes smaller."""
+    """Register interpolation of images with antialiasing."""
 
     @ops.op(f"aten::_upsample_{name}_aa")
     def interpolate_antialiased(
@@ -163,7 +163,7 @@ interpolation(2, "bicubic2d", "cubic")
 
 
 def nearest_neighbour(count: int, exact: bool) -> None:
-    """Register torch's choice of the nearest of `count` dimensions: `exact`, of pixels' centres, else of their corners."""
+    """Register nearest-neighbour resizing of `count` dimensions, by pixel centres if `exact`."""
 
     @ops.op(f"aten::{'_upsample_nearest_exact' if exact else 'upsample_nearest'}{count}d")
     def pick_nearest(

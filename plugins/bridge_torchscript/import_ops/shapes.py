@@ -57,8 +57,10 @@ class Views:
         self.table = table
 
     def op(self, *names: str, inverse: Any = None) -> Callable:
-        """Register the decorated handler for `names`. `inverse(op, base, new, …)` is the base's value after a write to the
-        view; without one a view is only read."""
+        """Register the decorated handler for `names`.
+
+        `inverse(op, base, new, …)` is the base's value after a write to the view; without it none is read.
+        """
         VIEWS.update(dict.fromkeys(names, inverse))
         return self.table.op(*names)
 
