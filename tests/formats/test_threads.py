@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -136,3 +138,32 @@ def test_threads_read_live_modules() -> None:
     every: list[Load] = [lambda m=m: bridge.load(m, inputs=["input:float32[n,3]"]) for m in modules]
     alone = [content(load) for load in every]
     assert not side_by_side(every, alone, threads=2, repeats=1)
+
+
+FIRST = """
+import hashlib, sys, threading
+import bridge, onnx_ir as ir
+
+def read(path):
+    model = ir.to_proto(bridge.load(path))
+    digest = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+    sys.stdout.write(f"{digest} {path}\\n")
+
+sys.setswitchinterval(1e-5)
+threads = [threading.Thread(target=read, args=(path,)) for path in sys.argv[1:] * 2]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_the_first_imports_of_a_process_may_be_in_threads(tmp_path: Path, parse) -> None:
+    paths = [tmp_path / f"m{suffix}" for suffix in SUFFIXES.values()]
+    for path in paths:
+        bridge.convert(parse(GRAPHS["row"], opset=20), path)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FIRST, *map(str, paths)], capture_output=True, text=True
+    )
+    alone = [hashlib.sha256(content(lambda p=p: bridge.load(p))).hexdigest() + f" {p}" for p in paths]
+    assert sorted(done.stdout.splitlines()) == sorted(alone * 2), done.stderr
