@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -37,16 +38,20 @@ TYPES = {
     ir.DataType.FLOAT8E5M2: "DT_FLOAT8_E5M2",
 }
 
+_IMPORTING = threading.Lock()
+
 
 @functools.cache
 def tensorflow() -> Any:
     """The module, imported in silence. Raises ModuleNotFoundError where it is not installed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "tensorflow" in sys.modules:
-        return sys.modules["tensorflow"]
-    with _silence():
-        import tensorflow as tf
-    tf.get_logger().setLevel("ERROR")
+    with _IMPORTING:
+        if "tensorflow" in sys.modules:
+            import tensorflow as tf
+        else:
+            with _silence():
+                import tensorflow as tf
+            tf.get_logger().setLevel("ERROR")
     return tf
 
 

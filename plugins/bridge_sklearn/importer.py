@@ -146,7 +146,9 @@ def converted(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
             if type(src).__name__ == "Booster"
             else by_sklearn(src, names, count, double)
         )
-    return abreast(even(load_hub(proto, source="onnx")))
+    model = load_hub(proto, source="onnx")
+    model.graph.name = type(src).__name__
+    return abreast(even(model))
 
 
 def even(model: ir.Model) -> ir.Model:
