@@ -223,7 +223,7 @@ exporter = Exporter(
     version=version,
     version_title=lambda number: f"iOS {number}",
     values=VALUES,
-    tolerance=lambda options: None if kept_float32(options) is None else (1e-2, 1e-2),
+    tolerance=lambda options: None if kept_float32(options) is None else 1e-2,
     options=(
         Option(
             "kind",
