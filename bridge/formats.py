@@ -22,13 +22,18 @@ __all__ = ["Exporter", "Format", "Importer", "Option", "flag"]
 
 @dataclass(frozen=True)
 class Option:
-    """One option of an importer or exporter. `kind` parses text from the command line."""
+    """One option of an importer or exporter: `help` is a phrase with a subject of its own.
+
+    `kind` parses text from the command line. `parser` makes the value that is read afterwards of what was given, text or
+    a Python object, and of the default; it raises InvalidOption.
+    """
 
     name: str
     help: str
     default: Any = None
     kind: Callable[[str], Any] = str
     choices: tuple[Any, ...] = ()
+    parser: Callable[[Any], Any] | None = None
 
     def parse(self, value: Any) -> Any:
         """`value` as this option's type. Raises InvalidOption."""
@@ -44,7 +49,12 @@ class Option:
             raise InvalidOption(
                 f"{self.name}={value!r} is not one of {allowed}.", f"{self.name}: {self.help}"
             )
-        return value
+        return self.parser(value) if self.parser else value
+
+    @property
+    def value(self) -> Any:
+        """The default as this option's type."""
+        return self.parser(self.default) if self.parser else self.default
 
 
 def flag(text: str) -> bool:
@@ -158,7 +168,7 @@ def parse_options(options: tuple[Option, ...], given: dict[str, Any], whose: str
         if name not in known:
             listed = ", ".join(sorted(known)) or "none"
             raise InvalidOption(f"{whose} has no option {name!r}.", f"Its options: {listed}.")
-    return {name: o.parse(given[name]) if name in given else o.default for name, o in known.items()}
+    return {name: o.parse(given[name]) if name in given else o.value for name, o in known.items()}
 
 
 def by_name(name: str) -> Format:
