@@ -11,22 +11,24 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import UnsupportedModel
+from bridge.ops import OpTable
 from bridge.report import Blocker
 from bridge_coreml.apple import coremltools
 from bridge_coreml.export_ops.common import HELD, I32_MAX, NUMPY
 
 
 class Mil:
-    """Calls MIL operators by name: `mil.conv(x=x, weight=w)`. Arguments may be hub values, MIL variables, arrays, numbers.
+    """Calls MIL operators by name: `mil.conv(x=x, weight=w)`, or by place for its `x` and `y`: `mil.add(a, b)`. Arguments may
+    be hub values, MIL variables, arrays, numbers.
 
-    `version` is the iOS version written for. Constants are written where they are first read.
+    `table` are the rules of hub operators, `version` is the iOS version written for. Constants are written where they are first read.
     """
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, table: OpTable, version: int) -> None:
         coremltools()
         from coremltools.converters.mil.mil import Builder
 
-        self.version = version
+        self.table, self.version = table, version
         self.builder = Builder
         self.variables: dict[ir.Value, Any] = {}
         self.blocks: list[dict[ir.Value, Any]] = [{}]
@@ -38,9 +40,12 @@ class Mil:
         if name.startswith("_"):
             raise AttributeError(name)
         operator = getattr(self.builder, name)
-        return lambda **arguments: operator(
-            **{k: self.argument(v) for k, v in arguments.items() if v is not None}
-        )
+
+        def call(*inputs: Any, **arguments: Any) -> Any:
+            given = {**dict(zip("xy", inputs, strict=False)), **arguments}
+            return operator(**{k: self.argument(v) for k, v in given.items() if v is not None})
+
+        return call
 
     def argument(self, value: Any) -> Any:
         if isinstance(value, ir.Value):
@@ -110,13 +115,14 @@ class Mil:
         """A number of the dtype of `value`."""
         return NUMPY[self.kind(value)](number)
 
-    def write_all(self, graph: Any, table: Any) -> None:
+    def write_all(self, graph: Any) -> None:
         """Write every node of a graph."""
         for node in graph:
-            self.write(node, table)
+            self.write(node)
 
-    def write(self, node: ir.Node, table: Any) -> None:
-        rule = table.find(hub.qualified(node), node, self.version)
+    def write(self, node: ir.Node) -> None:
+        rule = self.table.find(hub.qualified(node), node, self.version)
+        assert rule is not None
         self.node = node
         try:
             results = rule.handler(self, node, *node.inputs)

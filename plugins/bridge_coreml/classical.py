@@ -23,6 +23,17 @@ ML = "ai.onnx.ml"
 DOUBLE, FLOAT, INT64 = (int(ir.DataType[n]) for n in ("DOUBLE", "FLOAT", "INT64"))
 DEPTH = 8
 ROWS = "coreml.rows"
+APPLE_ONLY = {
+    "customModel": "a custom model, whose code is in the app that brings it",
+    "textClassifier": "a text classifier, which only Apple's Natural Language framework runs",
+    "wordTagger": "a word tagger, which only Apple's Natural Language framework runs",
+    "gazetteer": "a gazetteer, which only Apple's Natural Language framework runs",
+    "wordEmbedding": "a word embedding, which only Apple's Natural Language framework runs",
+    "visionFeaturePrint": "an image feature print, whose weights are part of Apple's systems",
+    "audioFeaturePrint": "a sound feature print, whose weights are part of Apple's systems",
+    "soundAnalysisPreprocessing": "a sound preprocessing step that is part of Apple's systems",
+    "serializedModel": "a serialized model of an undocumented kind",
+}
 NOT_READ = {
     "bayesianProbitRegressor": "a Bayesian probit regressor: it answers Φ(⟨w, x⟩ / β), and no field of its format holds β",
     "itemSimilarityRecommender": "a recommender over similar items",
@@ -146,8 +157,6 @@ def dictionaries(message: Any, depth: int = 0) -> dict[str, list[Any]]:
 
 
 def _blockers(file: File, message: Any, depth: int) -> Any:
-    from bridge_coreml.importer import APPLE_ONLY
-
     kind = message.WhichOneof("Type")
     if depth > DEPTH:
         yield Blocker("pipeline", "", "", "is nested too deep")
@@ -248,13 +257,7 @@ def glm_classifier(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     else:
         each = op.Sigmoid(scores)
         chances = op.Div(each, op.ReduceSum(each, [1], keepdims=1))
-    return labelled(op, held, chances)
-
-
-def labelled(op: Any, held: Any, chances: Any) -> tuple[Any, Any]:
-    """The label of the largest of [rows, classes], and the probabilities."""
-    best = op.ArgMax(chances, axis=1, keepdims=0)
-    return op.Gather(network.label_table(op, network.labels(held) or []), best, axis=0), chances
+    return network.labelled(op, held, chances)
 
 
 def scaler(op: Any, held: Any, inputs: list[ir.Value]) -> Any:

@@ -12,24 +12,13 @@ from bridge import hub
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option
 from bridge_coreml import links
-from bridge_coreml.classical import NETWORKS, NOT_READ, STEPS, WHOLE, classical
+from bridge_coreml.classical import APPLE_ONLY, NETWORKS, NOT_READ, STEPS, WHOLE, classical
 from bridge_coreml.import_ops import ops
 from bridge_coreml.links import PIPELINES
 from bridge_coreml.network import network
 from bridge_coreml.program import program
 from bridge_coreml.reader import File, read
 
-APPLE_ONLY = {
-    "customModel": "a custom model, whose code is in the app that brings it",
-    "textClassifier": "a text classifier, which only Apple's Natural Language framework runs",
-    "wordTagger": "a word tagger, which only Apple's Natural Language framework runs",
-    "gazetteer": "a gazetteer, which only Apple's Natural Language framework runs",
-    "wordEmbedding": "a word embedding, which only Apple's Natural Language framework runs",
-    "visionFeaturePrint": "an image feature print, whose weights are part of Apple's systems",
-    "audioFeaturePrint": "a sound feature print, whose weights are part of Apple's systems",
-    "soundAnalysisPreprocessing": "a sound preprocessing step that is part of Apple's systems",
-    "serializedModel": "a serialized model of an undocumented kind",
-}
 MODELS: dict[str, Callable[[File, dict[str, Any]], ir.Model]] = {
     "mlProgram": program,
     **dict.fromkeys(NETWORKS, network),

@@ -15,7 +15,8 @@ from bridge.formats import Exporter
 from bridge.needs import condition
 from bridge.report import Blocker, Report
 from bridge_coreml import interface, package
-from bridge_coreml.export_ops.ml import models
+from bridge_coreml.options import KIND
+from bridge_coreml.pipeline_ops import ops
 from bridge_coreml.proto import model as empty
 
 T = ir.DataType
@@ -147,7 +148,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     inputs = [feature_of(pipe, v) for v in model.graph.inputs]
     pipe.features.update(zip(model.graph.inputs, inputs, strict=True))
     for node in model.graph:
-        rule = models.find(hub.qualified(node), node)
+        rule = ops.find(hub.qualified(node), node)
         read = [pipe.features.get(v, v) for v in node.inputs if v is not None]
         results = rule.handler(pipe, node, *read)
         if results is NotImplemented:
@@ -203,12 +204,12 @@ def holdable(value: ir.Value) -> bool:
     return value.dtype in (T.FLOAT, T.DOUBLE, *COUNTED) or (value.dtype == T.STRING and width == 1)
 
 
-def exporter() -> Exporter:
-    return Exporter(
-        table=models,
-        legalize=lambda options: [],
-        write=write,
-        version_title=lambda number: "its classical models",
-        values=condition("records in rows: numbers of a known width, or one text each", holdable),
-        way_out=WAY_OUT,
-    )
+exporter = Exporter(
+    table=ops,
+    legalize=lambda options: [],
+    write=write,
+    version_title=lambda number: "its classical models",
+    values=condition("records in rows: numbers of a known width, or one text each", holdable),
+    options=(KIND,),
+    way_out=WAY_OUT,
+)

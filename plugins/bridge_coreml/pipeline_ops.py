@@ -13,7 +13,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.classify import labels_of, sides
 from bridge.passes.decompose.ml import ML, Forest, ensemble, leaf_weights, numbers
 
-models = OpTable()
+ops = OpTable()
 
 MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")
 LEAF = 6
@@ -83,9 +83,7 @@ def _node(made: Any, forest: Forest, place: int, own: dict[int, int], weights: n
         setattr(made, side, own.get(target, target))
 
 
-@models.op(
-    f"{ML}::TreeEnsembleRegressor", needs=(NUMBERS, ALONE, plain("aggregate_function", "SUM", "AVERAGE"))
-)
+@ops.op(f"{ML}::TreeEnsembleRegressor", needs=(NUMBERS, ALONE, plain("aggregate_function", "SUM", "AVERAGE")))
 def tree_regressor(pipe, node, x):
     forest, count = Forest.of(node), attr(node, "n_targets", 1)
     weights = forest.weights(node, "target", count, 0.0).astype(np.float64)
@@ -94,7 +92,7 @@ def tree_regressor(pipe, node, x):
     return _regressed(pipe, node, x, forest, weights, numbers(node, "base_values"))
 
 
-@models.op(
+@ops.op(
     f"{ML}::TreeEnsemble",
     needs=(
         NUMBERS,
@@ -149,7 +147,7 @@ def chances(node: ir.Node) -> bool:
     )
 
 
-@models.op(
+@ops.op(
     f"{ML}::TreeEnsembleClassifier",
     needs=(
         NUMBERS,
@@ -180,7 +178,7 @@ def linear(held: Any, weights: np.ndarray, offsets: np.ndarray) -> None:
     held.offset.extend(offsets.tolist())
 
 
-@models.op(f"{ML}::LinearRegressor", needs=(NUMBERS, ALONE))
+@ops.op(f"{ML}::LinearRegressor", needs=(NUMBERS, ALONE))
 def linear_regressor(pipe, node, x):
     count = attr(node, "targets")
     held = regressor(pipe, node, "glmRegressor", x, count)
@@ -213,7 +211,7 @@ def normalized(scores: ir.Value) -> bool:
     )
 
 
-@models.op(
+@ops.op(
     f"{ML}::LinearClassifier",
     needs=(
         NUMBERS,
@@ -264,7 +262,7 @@ def whole_degree(node: ir.Node) -> bool:
 DEGREE = condition("a whole degree", whole_degree)
 
 
-@models.op(
+@ops.op(
     f"{ML}::SVMRegressor",
     needs=(
         NUMBERS,
@@ -295,7 +293,7 @@ def fitted(node: ir.Node) -> bool:
     return known and (bool(attr(node, "prob_a")) or unread(node.outputs[1]))
 
 
-@models.op(
+@ops.op(
     f"{ML}::SVMClassifier",
     needs=(
         NUMBERS,
@@ -332,7 +330,7 @@ def scaled(pipe: Any, node: ir.Node, x: Any, shift: Any, scale: Any) -> Any:
     return made
 
 
-@models.op(f"{ML}::Scaler", needs=(NUMBERS,))
+@ops.op(f"{ML}::Scaler", needs=(NUMBERS,))
 def scaler(pipe, node, x):
     return scaled(pipe, node, x, -np.array(attr(node, "offset"), np.float32), attr(node, "scale"))
 
@@ -343,7 +341,7 @@ def per_feature(node: ir.Node) -> bool:
     return array is not None and array.ndim <= 2 and array.size == (array.shape[-1] if array.ndim else 1)
 
 
-@models.op(
+@ops.op(
     "Add",
     "Sub",
     "Mul",
@@ -361,7 +359,7 @@ def arithmetic(pipe, node, x, y):
     return scaled(pipe, node, x, shift, scale)
 
 
-@models.op(
+@ops.op(
     f"{ML}::Imputer",
     needs=(
         NUMBERS,
@@ -388,12 +386,12 @@ def after_classes(node: ir.Node) -> bool:
     )
 
 
-@models.op(f"{ML}::Normalizer", needs=(condition("probabilities of a linear classifier", after_classes),))
+@ops.op(f"{ML}::Normalizer", needs=(condition("probabilities of a linear classifier", after_classes),))
 def to_one(pipe, node, x):
     return x
 
 
-@models.op(f"{ML}::Normalizer", needs=(NUMBERS, plain("norm", "L1", "L2")))
+@ops.op(f"{ML}::Normalizer", needs=(NUMBERS, plain("norm", "L1", "L2")))
 def normalizer(pipe, node, x):
     made = pipe.array(node, x.width)
     pipe.step("normalizer", [x], made).normType = NORMS[attr(node, "norm")]
@@ -408,7 +406,7 @@ def single(node: ir.Node) -> bool:
 SINGLE = condition("one category a record", single)
 
 
-@models.op(f"{ML}::OneHotEncoder", needs=(dtype("string", "int64", "int32"), SINGLE))
+@ops.op(f"{ML}::OneHotEncoder", needs=(dtype("string", "int64", "int32"), SINGLE))
 def one_hot_encoder(pipe, node, x):
     texts, integers = attr(node, "cats_strings"), attr(node, "cats_int64s")
     made = pipe.array(node, len(texts or integers))
@@ -427,7 +425,7 @@ def between(node: ir.Node) -> bool:
     return any(attr(node, a) and attr(node, b) for a, b in pairs)
 
 
-@models.op(f"{ML}::LabelEncoder", needs=(SINGLE, condition("text to integers or integers to text", between)))
+@ops.op(f"{ML}::LabelEncoder", needs=(SINGLE, condition("text to integers or integers to text", between)))
 def label_encoder(pipe, node, x):
     keys = attr(node, "keys_strings")
     made = pipe.fresh(node.outputs[0].name or "label", "int64" if keys else "string")
@@ -452,9 +450,7 @@ def columns(node: ir.Node) -> bool:
     return 1 not in ranks and numbers_read and (axis == 1 if not ranks else axis in (-1, max(ranks) - 1))
 
 
-@models.op(
-    "Concat", f"{ML}::FeatureVectorizer", needs=(condition("columns of numbers side by side", columns),)
-)
+@ops.op("Concat", f"{ML}::FeatureVectorizer", needs=(condition("columns of numbers side by side", columns),))
 def vectorizer(pipe, node, *given):
     made = pipe.array(node, sum(f.width for f in given))
     held = pipe.step("featureVectorizer", given, made)
@@ -472,7 +468,7 @@ def picked(node: ir.Node) -> bool:
     return places is not None and last and x.shape is not None and len(x.shape) == 2 and (places >= 0).all()
 
 
-@models.op(f"{ML}::ArrayFeatureExtractor", "Gather", needs=(NUMBERS, condition("constant columns", picked)))
+@ops.op(f"{ML}::ArrayFeatureExtractor", "Gather", needs=(NUMBERS, condition("constant columns", picked)))
 def extractor(pipe, node, x, places):
     wanted = const(places).ravel()
     whole = len(wanted) == 1 and node.inputs[0].dtype.is_integer()
@@ -492,8 +488,8 @@ def widening(node: ir.Node) -> bool:
     )
 
 
-@models.op("Cast", needs=(condition("a wider dtype", widening),))
-@models.op("Identity")
+@ops.op("Cast", needs=(condition("a wider dtype", widening),))
+@ops.op("Identity")
 def unchanged(pipe, node, x):
     return x
 
@@ -506,7 +502,7 @@ def flat(node: ir.Node) -> bool:
     return shape is not None and len(shape) in (1, 2) and int(shape[0]) in (-1, 0)
 
 
-@models.op(
+@ops.op(
     "Reshape", "Flatten", needs=(attribute("allowzero", 0), condition("a shape of records in rows", flat))
 )
 def reshape(pipe, node, x, *shape):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.convert import load
 from bridge.errors import ExecutionFailed, InvalidInput
 from bridge.runtime import Outputs, check_inputs, run_hub
 from bridge_coreml.classical import ROWS
@@ -21,8 +22,6 @@ def run(path: Path, inputs: dict[str, Any]) -> Outputs:
 
     Raises InvalidInput, ExecutionFailed, and what reading the file raises.
     """
-    from bridge.convert import load
-
     model = load(path, source="coreml")
     check_range(model, inputs)
     if sys.platform == "darwin":

@@ -13,15 +13,13 @@ from bridge_coreml.export_ops.common import FLOAT, FLOATS, IOS17, IOS18, ints
 ops = OpTable()
 
 
-@ops.op(
-    "MatMul",
+ops.same(
     needs=(
         dtype(*FLOATS, "int32", "int64"),
         condition("operands of rank 2 or more", lambda n: all((rank_of(v) or 0) > 1 for v in n.inputs)),
     ),
+    MatMul="matmul",
 )
-def matmul(mil, node, x, y):
-    return mil.matmul(x=x, y=y)
 
 
 def plain_gemm(node: ir.Node) -> bool:

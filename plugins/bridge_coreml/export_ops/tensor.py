@@ -28,9 +28,7 @@ from bridge_coreml.export_ops.common import (
 ops = OpTable()
 
 
-@ops.op("Identity", needs=(MOVED,))
-def identity(mil, node, x):
-    return mil.identity(x=x)
+ops.same(needs=(MOVED,), Identity="identity")
 
 
 def one_unknown(node: ir.Node) -> bool:

@@ -8,10 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of, shape_of
-from bridge.ops import Need, OpTable
+from bridge.ops import Need
 from bridge.passes.decompose.common import lengths, reshape, vector
-
-ops = OpTable()
 
 INT32, INT64, FLOAT = (int(ir.DataType[name]) for name in ("INT32", "INT64", "FLOAT"))
 IOS16, IOS17, IOS18 = 16, 17, 18
@@ -109,5 +107,5 @@ def ints(values: Any) -> np.ndarray:
 __all__ = [
     "DTYPES", "FLOAT", "I64_MAX", "I64_MIN", "INT32", "INT64", "IOS16", "IOS17", "IOS18", "RANKED", "STATIC",
     "as_type", "cast", "channels", "const", "constant", "index", "int64", "ints", "lengths", "like", "need", "one_of",
-    "ops", "rank_of", "reshape", "shape_of", "transpose", "vector",
+    "rank_of", "reshape", "shape_of", "transpose", "vector",
 ]  # fmt: skip

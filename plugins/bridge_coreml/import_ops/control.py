@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, shape_of
+from bridge.ops import OpTable
 from bridge.passes.decompose.common import arange
 from bridge_coreml.import_ops.common import (
     DTYPES,
@@ -15,10 +16,11 @@ from bridge_coreml.import_ops.common import (
     ints,
     lengths,
     need,
-    ops,
     rank_of,
     vector,
 )
+
+ops = OpTable()
 
 
 @ops.op("cond")

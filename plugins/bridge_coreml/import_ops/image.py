@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from bridge.ops import OpTable
+from bridge.passes.decompose.common import arange
 from bridge_coreml.import_ops.common import (
     FLOAT,
     IOS16,
@@ -19,10 +21,11 @@ from bridge_coreml.import_ops.common import (
     like,
     need,
     one_of,
-    ops,
     rank_of,
     vector,
 )
+
+ops = OpTable()
 
 # sampling_mode of Core ML → how the hub's Resize finds a place
 PLACES = {
@@ -380,8 +383,6 @@ def cropped(op, node, image, boxes):
 def crop_resize(op, node, x, boxes, box_indices=None):
     count = lengths(op, boxes)[0]
     if box_indices is None:
-        from bridge.passes.decompose.common import arange
-
         box_indices = arange(op, count)
     return cropped(op, node, op.Gather(x, index(op, box_indices), axis=0), boxes)
 

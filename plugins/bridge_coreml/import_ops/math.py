@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from bridge.ops import OpTable
 from bridge_coreml.import_ops.common import (
     DTYPES,
     INT32,
@@ -14,9 +15,10 @@ from bridge_coreml.import_ops.common import (
     like,
     need,
     one_of,
-    ops,
     rank_of,
 )
+
+ops = OpTable(attribute=lambda node, name: node.get(name))
 
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 
@@ -27,6 +29,8 @@ ops.same(
     tan="Tan", tanh="Tanh",
 )  # fmt: skip
 ops.same(logical_and="And", logical_or="Or", logical_xor="Xor")
+ops.same(attributes={"alpha": "alpha"}, leaky_relu="LeakyRelu", elu="Elu")
+ops.same(attributes={"alpha": "alpha", "beta": "beta"}, sigmoid_hard="HardSigmoid")
 
 BINARY = {
     "add": "Add",
@@ -165,11 +169,6 @@ def scaled_tanh(op, node, x):
     return op.Mul(op.Tanh(op.Mul(x, like(op, node.get("beta"), x))), like(op, node.get("alpha"), x))
 
 
-@ops.op("sigmoid_hard")
-def sigmoid_hard(op, node, x):
-    return op.HardSigmoid(x, alpha=node.get("alpha"), beta=node.get("beta"))
-
-
 @ops.op("softplus_parametric", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
 def softplus_parametric(op, node, x):
     alpha, beta = channels(op, node, "alpha", x), channels(op, node, "beta", x)
@@ -179,16 +178,6 @@ def softplus_parametric(op, node, x):
 @ops.op("prelu", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
 def prelu(op, node, x):
     return op.PRelu(x, channels(op, node, "alpha", x))
-
-
-@ops.op("leaky_relu")
-def leaky_relu(op, node, x):
-    return op.LeakyRelu(x, alpha=node.get("alpha", 0.01))
-
-
-@ops.op("elu")
-def elu(op, node, x):
-    return op.Elu(x, alpha=node.get("alpha", 1.0))
 
 
 @ops.op("silu")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from bridge.ops import OpTable
 from bridge_coreml.import_ops.common import (
     IOS18,
     RANKED,
@@ -15,10 +16,11 @@ from bridge_coreml.import_ops.common import (
     like,
     need,
     one_of,
-    ops,
     rank_of,
     transpose,
 )
+
+ops = OpTable()
 
 PADDINGS = one_of("pad_type", "valid", "same", "same_lower", "custom")
 

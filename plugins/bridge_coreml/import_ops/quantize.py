@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge_coreml.import_ops.common import DTYPES, IOS16, IOS17, IOS18, like, need, ops
+from bridge.ops import OpTable
+from bridge_coreml.import_ops.common import DTYPES, IOS16, IOS17, IOS18, like, need
 from bridge_coreml.reader import NUMBER, unpacked
+
+ops = OpTable()
 
 KEPT = ("int8", "uint8", "int4", "uint4")
 

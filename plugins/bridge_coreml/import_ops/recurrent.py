@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge_coreml.import_ops.common import I64_MIN, IOS18, ints, like, need, one_of, ops
+from bridge.ops import OpTable
+from bridge_coreml.import_ops.common import I64_MIN, IOS18, ints, like, need, one_of
+
+ops = OpTable()
 
 ACTIVATIONS = {
     "sigmoid": ("Sigmoid", None, None),

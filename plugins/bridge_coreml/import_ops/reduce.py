@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bridge.ops import OpTable
 from bridge_coreml.import_ops.common import (
     DTYPES,
     INT32,
@@ -11,9 +12,10 @@ from bridge_coreml.import_ops.common import (
     constant,
     ints,
     need,
-    ops,
     rank_of,
 )
+
+ops = OpTable()
 
 REDUCTIONS = {
     "reduce_l1_norm": "ReduceL1",

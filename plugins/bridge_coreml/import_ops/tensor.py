@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bridge.ops import OpTable
 from bridge.passes.decompose.common import along, arange, product
 from bridge.passes.slices import python_slice
 from bridge_coreml.import_ops.common import (
@@ -22,11 +23,12 @@ from bridge_coreml.import_ops.common import (
     like,
     need,
     one_of,
-    ops,
     rank_of,
     reshape,
     transpose,
 )
+
+ops = OpTable()
 
 
 @ops.op("shape")

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge_coreml.import_ops.image import at_places, by_places, grid
+from bridge.ops import OpTable
+from bridge_coreml.import_ops.image import bilinear, crop_resize_of_rois, resized
 from bridge_coreml.import_ops.nn import response_norm
 from bridge_coreml.layers.common import (
     as_int,
     images,
     ints,
-    layers,
     lengths,
     need,
     rank_of,
     reshape,
     shape_of,
-    vector,
     weight,
 )
 
+ops = OpTable()
 
-@layers.op("innerProduct")
+
+@ops.op("innerProduct")
 def inner_product(op, layer, x):
     """Of a blob of rank 4 or 5 the last three dimensions are the vector."""
     p, rank = layer.params, rank_of(x) or 1
@@ -35,7 +36,7 @@ def inner_product(op, layer, x):
     return op.Unsqueeze(made, ints([rank - 2, rank - 1])) if rank >= 4 else made
 
 
-@layers.op("batchedMatmul")
+@ops.op("batchedMatmul")
 def batched_matmul(op, layer, x, y=None):
     p = layer.params
     if y is None:
@@ -54,7 +55,7 @@ def batched_matmul(op, layer, x, y=None):
     return op.MatMul(*sides)
 
 
-@layers.op("embedding")
+@ops.op("embedding")
 def embedding(op, layer, x):
     p, rank = layer.params, rank_of(x) or 4
     table = weight(p.weights, [p.outputChannels, p.inputDim]).T
@@ -65,7 +66,7 @@ def embedding(op, layer, x):
     return op.Unsqueeze(made, ints([rank - 2, rank - 1]))
 
 
-@layers.op("embeddingND")
+@ops.op("embeddingND")
 def embedding_nd(op, layer, x):
     p, rank = layer.params, rank_of(x) or 2
     table = weight(p.weights, [p.embeddingSize, p.vocabSize]).T
@@ -75,7 +76,7 @@ def embedding_nd(op, layer, x):
     return op.Add(made, op.const(weight(p.bias, [p.embeddingSize]))) if p.hasBias else made
 
 
-@layers.op("dot")
+@ops.op("dot")
 def dot(op, layer, x, y):
     def total(a, b):
         return op.ReduceSum(op.Mul(a, b), ints([-3]), keepdims=1)
@@ -125,7 +126,7 @@ def same(sizes, kernel, strides, dilations, upper=True):
     return begin + end
 
 
-@layers.op("convolution")
+@ops.op("convolution")
 def convolution(op, layer, x, kernel=None):
     p = layer.params
     x, back = images(op, x)
@@ -173,7 +174,7 @@ def _deconvolution(op, p, x, size, strides, dilations, groups):
     )
 
 
-@layers.op("convolution3d")
+@ops.op("convolution3d")
 def convolution_3d(op, layer, x):
     p = layer.params
     size, strides, dilations = (
@@ -204,7 +205,7 @@ def convolution_3d(op, layer, x):
 NAMES = {0: "Max", 1: "Average", 2: "L2"}
 
 
-@layers.op("pooling")
+@ops.op("pooling")
 def pooling(op, layer, x):
     p = layer.params
     kind, (x, back) = NAMES[p.type], images(op, x)
@@ -225,7 +226,7 @@ def _all_of(op, x, kind, axes):
     return op.node(name, x, axes, keepdims=1)
 
 
-@layers.op("pooling3d")
+@ops.op("pooling3d")
 def pooling_3d(op, layer, x):
     p = layer.params
     size, strides = (
@@ -244,12 +245,12 @@ def pooling_3d(op, layer, x):
     return op.AveragePool(x, count_include_pad=int(not p.countExcludePadding), **common)
 
 
-@layers.op("globalPooling3d")
+@ops.op("globalPooling3d")
 def global_pooling_3d(op, layer, x):
     return _all_of(op, x, NAMES[layer.params.type], ints([2, 3, 4]))
 
 
-@layers.op("batchnorm")
+@ops.op("batchnorm")
 def batchnorm(op, layer, x):
     p = layer.params
     x, back = images(op, x)
@@ -271,7 +272,7 @@ def of_batch(op, x):
     return op.ReduceMean(x, axes, keepdims=0), op.ReduceMean(op.Mul(centred, centred), axes, keepdims=0)
 
 
-@layers.op("mvn")
+@ops.op("mvn")
 def mvn(op, layer, x):
     p = layer.params
     axes = ints([-3, -2, -1] if p.acrossChannels else [-2, -1])
@@ -282,20 +283,20 @@ def mvn(op, layer, x):
     return op.Div(centred, op.Add(spread, np.float32(p.epsilon or 1e-6)))
 
 
-@layers.op("l2normalize")
+@ops.op("l2normalize")
 def l2_normalize(op, layer, x):
     total = op.ReduceSum(op.Mul(x, x), ints([-3, -2, -1]), keepdims=1)
     return op.Div(x, op.Sqrt(op.Add(total, np.float32(layer.params.epsilon or 1e-6))))
 
 
-@layers.op("lrn")
+@ops.op("lrn")
 def lrn(op, layer, x):
     p = layer.params
     x, back = images(op, x)
     return back(response_norm(op, x, int(p.localSize), p.alpha, p.beta, p.k or 1.0))
 
 
-@layers.op("layerNormalization")
+@ops.op("layerNormalization")
 def layer_normalization(op, layer, x):
     p = layer.params
     dims = [int(d) for d in p.normalizedShape]
@@ -310,27 +311,19 @@ def spread(op, shape, params, x):
     return op.const(made.reshape(-1, 1, 1) if len(dims) == 1 and (rank_of(x) or 0) >= 3 else made)
 
 
-@layers.op("scale")
+@ops.op("scale")
 def scale(op, layer, x):
     p = layer.params
     made = op.Mul(x, spread(op, p.shapeScale, p.scale, x))
     return op.Add(made, spread(op, p.shapeBias, p.bias, x)) if p.hasBias else made
 
 
-@layers.op("bias")
+@ops.op("bias")
 def bias(op, layer, x):
     return op.Add(x, spread(op, layer.params.shape, layer.params.bias, x))
 
 
-def resized(op, x, sizes, mode, place):
-    wanted = vector(op, [*lengths(op, x)[:-2], *sizes])
-    nearest = "floor" if mode == "nearest" else None
-    return op.Resize(
-        x, None, None, wanted, mode=mode, coordinate_transformation_mode=place, nearest_mode=nearest
-    )
-
-
-@layers.op(
+@ops.op(
     "upsample",
     needs=(
         need(
@@ -360,15 +353,13 @@ def upsample(op, layer, x):
 MODES = {0: "STRICT_ALIGN_CORNERS", 1: "ALIGN_CORNERS", 2: "DEFAULT", 3: "OFFSET_CORNERS"}
 
 
-@layers.op("resizeBilinear")
+@ops.op("resizeBilinear")
 def resize_bilinear(op, layer, x):
     counts, mode = [int(v) for v in pair(layer.params.targetSize)], MODES[layer.params.mode.samplingMethod]
-    dims = shape_of(x)
-    if dims is not None and any(by_places(mode, d, c) for d, c in zip(dims[-2:], counts, strict=True)):
-        for i, (size, count) in enumerate(zip(dims[-2:], counts, strict=True)):
-            x = at_places(op, x, i - 2, grid(mode, size, count))
-        return x
-    return resized(op, x, counts, "linear", "asymmetric" if mode == "DEFAULT" else "align_corners")
+    known = x.shape is not None and all(isinstance(d, int) for d in list(x.shape)[-2:])
+    if not known and (mode == "OFFSET_CORNERS" or (mode == "ALIGN_CORNERS" and 1 in counts)):
+        return NotImplemented
+    return bilinear(op, x, mode, counts)
 
 
 class Boxes:
@@ -397,10 +388,8 @@ class Boxes:
         return self.held.get(name, default)
 
 
-@layers.op("cropResize")
+@ops.op("cropResize")
 def crop_resize(op, layer, x, boxes):
-    from bridge_coreml.import_ops.image import crop_resize_of_rois
-
     flat, _ = images(op, x)
     if shape_of(flat) is None:
         return NotImplemented

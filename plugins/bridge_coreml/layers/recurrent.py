@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge_coreml.layers.common import I64_MIN, ints, layers, need, rank_of, reshape, weight
+from bridge.ops import OpTable
+from bridge_coreml.layers.common import I64_MIN, ints, need, rank_of, reshape, weight
+
+ops = OpTable()
 
 ACTIVATIONS = {
     "sigmoid": "Sigmoid",
@@ -71,7 +74,7 @@ def answer(op, x, y, last, whole):
 SIMPLE = (need("an activation the hub has", lambda p: known([p.activation])),)
 
 
-@layers.op("simpleRecurrent", needs=SIMPLE)
+@ops.op("simpleRecurrent", needs=SIMPLE)
 def simple_recurrent(op, layer, x, h=None):
     p = layer.params
     size, count = int(p.outputVectorSize), int(p.inputVectorSize)
@@ -91,7 +94,7 @@ def simple_recurrent(op, layer, x, h=None):
     return answer(op, x, op.Squeeze(y, ints([1])), last, p.sequenceOutput), blob(op, last, x)
 
 
-@layers.op("gru", needs=(need("activations the hub has", lambda p: known(p.activations)),))
+@ops.op("gru", needs=(need("activations the hub has", lambda p: known(p.activations)),))
 def gru(op, layer, x, h=None):
     """Gates in the hub's order: update, reset, output."""
     p = layer.params
@@ -165,7 +168,7 @@ def lstm(op, x, sides, states, messages, params, size, direction, reverse):
     )
 
 
-@layers.op(
+@ops.op(
     "uniDirectionalLSTM",
     needs=(
         need("activations the hub has", lambda p: known(p.activations)),
@@ -182,7 +185,7 @@ def unidirectional(op, layer, x, h=None, c=None):
     return whole, blob(op, last, x), blob(op, cell, x)
 
 
-@layers.op(
+@ops.op(
     "biDirectionalLSTM",
     needs=(
         need(
