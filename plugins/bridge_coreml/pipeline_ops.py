@@ -34,13 +34,13 @@ def unread(value: ir.Value) -> bool:
     return not value.uses() and not value.is_graph_output()
 
 
-def plain(name: str, *allowed: str) -> Any:
-    return condition(f"{name} {' or '.join(allowed)}", lambda n: str(attr(n, name, allowed[0])) in allowed)
+def one_of(name: str, *allowed: str) -> Any:
+    return condition(f"{name} {' or '.join(allowed)}", lambda n: str(attr(n, name)) in allowed)
 
 
 ALONE = condition(
     "post_transform NONE for a single target",
-    lambda n: attr(n, "post_transform", "NONE") == "NONE",
+    lambda n: attr(n, "post_transform") == "NONE",
 )
 
 
@@ -83,11 +83,11 @@ def _node(made: Any, forest: Forest, place: int, own: dict[int, int], weights: n
         setattr(made, side, own.get(target, target))
 
 
-@ops.op(f"{ML}::TreeEnsembleRegressor", needs=(NUMBERS, ALONE, plain("aggregate_function", "SUM", "AVERAGE")))
+@ops.op(f"{ML}::TreeEnsembleRegressor", needs=(NUMBERS, ALONE, one_of("aggregate_function", "SUM", "AVERAGE")))
 def tree_regressor(pipe, node, x):
     forest, count = Forest.of(node), attr(node, "n_targets", 1)
     weights = forest.weights(node, "target", count, 0.0).astype(np.float64)
-    if attr(node, "aggregate_function", "SUM") == "AVERAGE":
+    if attr(node, "aggregate_function") == "AVERAGE":
         weights /= len(forest.roots)
     return _regressed(pipe, node, x, forest, weights, numbers(node, "base_values"))
 
@@ -96,15 +96,15 @@ def tree_regressor(pipe, node, x):
     f"{ML}::TreeEnsemble",
     needs=(
         NUMBERS,
-        condition("post_transform=0", lambda n: not attr(n, "post_transform", 0)),
-        condition("sums or means", lambda n: attr(n, "aggregate_function", 1) in (0, 1)),
+        condition("post_transform=0", lambda n: not attr(n, "post_transform")),
+        condition("sums or means", lambda n: attr(n, "aggregate_function") in (0, 1)),
         condition("no sets of values", lambda n: 6 not in attr(n, "nodes_modes").numpy()),
     ),
 )
 def tree_ensemble(pipe, node, x):
     forest = ensemble(node)
     weights = leaf_weights(node, forest, 0.0).astype(np.float64)
-    if not attr(node, "aggregate_function", 1):
+    if not attr(node, "aggregate_function"):
         weights /= len(forest.roots)
     return _regressed(pipe, node, x, forest, weights, [])
 
@@ -135,7 +135,7 @@ def classifier(pipe: Any, node: ir.Node, kind: str, x: Any) -> tuple[Any, tuple[
 
 def chances(node: ir.Node) -> bool:
     """Trees whose largest entry is the class, as Core ML decides; ONNX Runtime decides otherwise for some pairs of classes."""
-    labels, post = labels_of(node), attr(node, "post_transform", "NONE")
+    labels, post = labels_of(node), attr(node, "post_transform")
     if len(labels) > 2:
         return post in ("NONE", "SOFTMAX")
     positive = numbers(node, "class_weights").min(initial=0) >= 0
@@ -159,7 +159,7 @@ def tree_classifier(pipe, node, x):
     forest, labels = Forest.of(node), labels_of(node)
     held, made = classifier(pipe, node, "treeEnsembleClassifier", x)
     weights = forest.weights(node, "class", 1 if len(labels) == 2 else len(labels), 0.0)
-    transform = {"NONE": 0, "SOFTMAX": 1, "LOGISTIC": 2}[attr(node, "post_transform", "NONE")]
+    transform = {"NONE": 0, "SOFTMAX": 1, "LOGISTIC": 2}[attr(node, "post_transform")]
     grow(held, forest, weights, numbers(node, "base_values"), transform)
     return made
 
@@ -188,7 +188,7 @@ def linear_regressor(pipe, node, x):
 
 def shares(node: ir.Node) -> bool:
     """Softmax; or logistic of two opposite scores or of a single one, or of each class and then to a sum of 1."""
-    labels, post = len(labels_of(node)), attr(node, "post_transform", "NONE")
+    labels, post = len(labels_of(node)), attr(node, "post_transform")
     count = len(attr(node, "intercepts") or [])
     if labels < 2 or count not in (labels, 1) or (count == 1 and labels != 2):
         return False
@@ -223,10 +223,10 @@ def linear_classifier(pipe, node, x):
     held, made = classifier(pipe, node, "glmClassifier", x)
     count, labels = len(attr(node, "intercepts")), len(labels_of(node))
     weights, offsets = coefficients(node, count)
-    rest = attr(node, "post_transform", "NONE") == "LOGISTIC" and labels > 2
+    rest = attr(node, "post_transform") == "LOGISTIC" and labels > 2
     if rest:
         held.classEncoding = 1
-    elif count > 1 and attr(node, "post_transform", "NONE") == "LOGISTIC":
+    elif count > 1 and attr(node, "post_transform") == "LOGISTIC":
         weights, offsets = weights[1:], offsets[1:]
     elif count > 1:
         weights, offsets = weights[1:] - weights[:1], offsets[1:] - offsets[:1]
@@ -234,7 +234,7 @@ def linear_classifier(pipe, node, x):
     return made
 
 
-KERNEL = plain("kernel_type", "LINEAR", "RBF", "POLY", "SIGMOID")
+KERNEL = one_of("kernel_type", "LINEAR", "RBF", "POLY", "SIGMOID")
 
 
 def kernel(held: Any, node: ir.Node) -> None:
@@ -289,7 +289,7 @@ def vector_regressor(pipe, node, x):
 
 
 def fitted(node: ir.Node) -> bool:
-    known = bool(attr(node, "support_vectors")) and attr(node, "post_transform", "NONE") == "NONE"
+    known = bool(attr(node, "support_vectors")) and attr(node, "post_transform") == "NONE"
     return known and (bool(attr(node, "prob_a")) or unread(node.outputs[1]))
 
 
@@ -382,7 +382,7 @@ def after_classes(node: ir.Node) -> bool:
         maker is not None
         and maker.op_type == "LinearClassifier"
         and attr(node, "norm") == "L1"
-        and str(attr(maker, "post_transform", "NONE")) in ("SOFTMAX", "LOGISTIC")
+        and str(attr(maker, "post_transform")) in ("SOFTMAX", "LOGISTIC")
     )
 
 
@@ -391,7 +391,7 @@ def to_one(pipe, node, x):
     return x
 
 
-@ops.op(f"{ML}::Normalizer", needs=(NUMBERS, plain("norm", "L1", "L2")))
+@ops.op(f"{ML}::Normalizer", needs=(NUMBERS, one_of("norm", "L1", "L2")))
 def normalizer(pipe, node, x):
     made = pipe.array(node, x.width)
     pipe.step("normalizer", [x], made).normType = NORMS[attr(node, "norm")]
@@ -443,7 +443,7 @@ def label_encoder(pipe, node, x):
 def columns(node: ir.Node) -> bool:
     """Side by side along the last axis, all of them numbers made at run time."""
     ranks = {rank_of(v) for v in node.inputs} - {None}
-    axis = 1 if node.op_type == "FeatureVectorizer" else attr(node, "axis", 1)
+    axis = 1 if node.op_type == "FeatureVectorizer" else attr(node, "axis")
     numbers_read = all(
         const(v) is None and v.dtype is not None and v.dtype != ir.DataType.STRING for v in node.inputs
     )
@@ -463,7 +463,7 @@ def picked(node: ir.Node) -> bool:
     """Constant places along the last axis of a matrix of numbers."""
     x, places = node.inputs[0], const(node.inputs[1])
     last = node.op_type != "Gather" or (
-        attr(node, "axis", 0) in (1, -1) and places is not None and places.ndim < 2
+        attr(node, "axis") in (1, -1) and places is not None and places.ndim < 2
     )
     return places is not None and last and x.shape is not None and len(x.shape) == 2 and (places >= 0).all()
 
@@ -498,7 +498,7 @@ def flat(node: ir.Node) -> bool:
     """Every record stays one, its numbers in order."""
     shape = const(node.inputs[1]) if len(node.inputs) > 1 else None
     if node.op_type == "Flatten":
-        return attr(node, "axis", 1) == 1
+        return attr(node, "axis") == 1
     return shape is not None and len(shape) in (1, 2) and int(shape[0]) in (-1, 0)
 
 

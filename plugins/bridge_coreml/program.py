@@ -427,7 +427,7 @@ def unquantized(value: ir.Value) -> Any:
     if arrays[0] is None or arrays[1] is None or hub.attr(made, "block_size"):
         return None
     stored, scale, zero = arrays[0].astype(np.float32), arrays[1], arrays[2] if len(arrays) > 2 else None
-    spread = [-1 if i == hub.attr(made, "axis", 1) else 1 for i in range(stored.ndim)] if scale.ndim else []
+    spread = [-1 if i == hub.attr(made, "axis") else 1 for i in range(stored.ndim)] if scale.ndim else []
     shifted = stored if zero is None else stored - zero.astype(np.float32).reshape(spread)
     return (shifted * scale.reshape(spread)).astype(scale.dtype)
 

@@ -67,9 +67,9 @@ def in_range(*indices: int) -> Need:
 IN_RANGE = in_range()
 
 
-def axis_of(node: ir.Node, default: int = 0, index: int = 0) -> int:
-    """The attribute `axis`, counted from the first dimension of an input."""
-    return attr(node, "axis", default) % max(rank_of(node.inputs[index]) or 1, 1)
+def axis_of(node: ir.Node) -> int:
+    """The attribute `axis`, counted from the first dimension of the first input."""
+    return attr(node, "axis") % max(rank_of(node.inputs[0]) or 1, 1)
 
 
 def ints(values: Any) -> np.ndarray:

@@ -158,7 +158,7 @@ def prelu(mil, node, x, slope):
     needs=(FLOAT, condition("an input of rank 1 or more", lambda n: (rank_of(n.inputs[0]) or 0) > 0)),
 )
 def softmax(mil, node, x):
-    return mil.softmax(x=x, axis=axis_of(node, -1))
+    return mil.softmax(x=x, axis=axis_of(node))
 
 
 def spread(node: ir.Node) -> bool:

@@ -30,7 +30,7 @@ def plain_gemm(node: ir.Node) -> bool:
     units = weights.shape[0 if attr(node, "transB") else 1]
     return (
         not attr(node, "transA")
-        and attr(node, "alpha", 1.0) == attr(node, "beta", 1.0) == 1.0
+        and attr(node, "alpha") == attr(node, "beta") == 1.0
         and (bias is None or bias.size in (1, units))
         and (bias is None or bias.ndim < 2 or bias.shape[0] == 1)
     )
@@ -278,7 +278,7 @@ def normalized(node: ir.Node) -> bool:
     rank = rank_of(node.inputs[0])
     if not rank:
         return False
-    dims = list(node.inputs[0].shape)[attr(node, "axis", -1) % rank :]
+    dims = list(node.inputs[0].shape)[attr(node, "axis") % rank :]
     arrays = [const(v) for v in list(node.inputs)[1:3] if v is not None]
     return all(a is not None and list(a.shape) == dims for a in arrays)
 
@@ -311,8 +311,8 @@ def layer_normalization(mil, node, x, scale, bias=None):
 )
 def lrn(mil, node, x):
     numbers = {
-        n: mil.like(attr(node, h, d), x)
-        for n, h, d in (("alpha", "alpha", 1e-4), ("beta", "beta", 0.75), ("k", "bias", 1.0))
+        n: mil.like(attr(node, h), x)
+        for n, h in (("alpha", "alpha"), ("beta", "beta"), ("k", "bias"))
     }
     return mil.local_response_norm(x=x, size=attr(node, "size"), **numbers)
 
@@ -337,7 +337,7 @@ def resized(node: ir.Node) -> list[int] | None:
 
 def linear(node: ir.Node) -> bool:
     place = attr(node, "coordinate_transformation_mode")
-    if attr(node, "mode", "nearest") != "linear" or resized(node) is None:
+    if attr(node, "mode") != "linear" or resized(node) is None:
         return False
     if place == "pytorch_half_pixel":
         return min(resized(node)) > 1
@@ -346,7 +346,7 @@ def linear(node: ir.Node) -> bool:
 
 def nearest(node: ir.Node) -> bool:
     return (
-        attr(node, "mode", "nearest") == "nearest"
+        attr(node, "mode") == "nearest"
         and attr(node, "coordinate_transformation_mode") == "asymmetric"
         and attr(node, "nearest_mode") == "floor"
         and resized(node) is not None
@@ -371,7 +371,7 @@ def resize_nearest(mil, node, x, *rest):
 
 
 def sampled(node: ir.Node) -> bool:
-    mode, padding = attr(node, "mode", "linear"), attr(node, "padding_mode")
+    mode, padding = attr(node, "mode"), attr(node, "padding_mode")
     return rank_of(node.inputs[0]) == 4 and mode == "linear" and padding in ("zeros", "border", "reflection")
 
 
@@ -419,12 +419,12 @@ def plain_attention(node: ir.Node) -> bool:
     if any(s is None or len(s) != 4 for s in shapes) or any(v is not None for v in list(node.inputs)[4:]):
         return False
     size, heads = shapes[0][3], [s[1] for s in shapes]
-    scale = attr(node, "scale", 0.0)
+    scale = attr(node, "scale")
     plain = isinstance(size, int) and (not scale or np.isclose(scale, 1 / np.sqrt(size), rtol=1e-6))
     alike = all(isinstance(h, int) and h == heads[0] for h in heads)
     extra = ("is_causal", "softcap", "softmax_precision", "qk_matmul_output_mode")
-    windows = all(attr(node, n, -1) == -1 for n in ("left_window_size", "right_window_size"))
+    windows = all(attr(node, n) == -1 for n in ("left_window_size", "right_window_size"))
     mask = node.inputs[3] if len(node.inputs) > 3 else None
     masked = mask is None or _every_row(const(mask))
     used = [o for o in list(node.outputs)[1:] if o.name and (o.uses() or o.is_graph_output())]
-    return plain and alike and windows and masked and not used and not any(attr(node, n, 0) for n in extra)
+    return plain and alike and windows and masked and not used and not any(attr(node, n) for n in extra)

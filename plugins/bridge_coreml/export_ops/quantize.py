@@ -57,7 +57,7 @@ def steps(mil: Any, node: ir.Node, dtype: Any) -> dict[str, Any]:
     scale = const(node.inputs[1]).astype(NUMPY[mil.kind(node.inputs[1])])
     zero = const(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
     rank = len(node.inputs[0].shape)
-    axis = np.int32(attr(node, "axis", 1) % max(rank, 1)) if scale.ndim else None
+    axis = np.int32(attr(node, "axis") % max(rank, 1)) if scale.ndim else None
     if scale.size == 1:
         scale, zero, axis = scale.ravel()[0], None if zero is None else zero.ravel()[0], None
     return {"scale": scale, "zero_point": None if zero is None else zero.astype(dtype), "axis": axis}
@@ -95,7 +95,7 @@ def scales(node: ir.Node, values: np.ndarray, rank: int) -> np.ndarray:
         return values
     places = [1] * rank
     if values.ndim and values.size > 1:
-        places[attr(node, "axis", 1) % rank] = values.size
+        places[attr(node, "axis") % rank] = values.size
     return values.reshape(places)
 
 

@@ -45,7 +45,7 @@ def plain(node: ir.Node) -> bool:
     return (
         known
         and optional(node, 4) is None
-        and not attr(node, "clip", 0)
+        and not attr(node, "clip")
         and not attr(node, "layout")
         and shape is not None
         and isinstance(shape[1], int)

@@ -363,7 +363,7 @@ PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
 
 
 def paddable(node: ir.Node) -> bool:
-    pads, mode = pads_of(node), attr(node, "mode", "constant")
+    pads, mode = pads_of(node), attr(node, "mode")
     if pads is None or (pads < 0).any() or mode not in PAD_MODES:
         return False
     shape = node.inputs[0].shape
@@ -512,13 +512,13 @@ LIKE = (
 
 @ops.op("RandomUniformLike", needs=LIKE)
 def random_uniform(mil, node, x):
-    low, high = (np.float32(attr(node, n, d)) for n, d in (("low", 0.0), ("high", 1.0)))
+    low, high = (np.float32(attr(node, n)) for n in ("low", "high"))
     return _random(mil, node, x, mil.random_uniform, low=low, high=high)
 
 
 @ops.op("RandomNormalLike", needs=LIKE)
 def random_normal(mil, node, x):
-    mean, deviation = (np.float32(attr(node, n, d)) for n, d in (("mean", 0.0), ("scale", 1.0)))
+    mean, deviation = (np.float32(attr(node, n)) for n in ("mean", "scale"))
     return _random(mil, node, x, mil.random_normal, mean=mean, stddev=deviation)
 
 

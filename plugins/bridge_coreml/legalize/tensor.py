@@ -97,7 +97,7 @@ def paddable(node: ir.Node) -> bool:
     inputs = list(node.inputs)
     axes = inputs[3] if len(inputs) > 3 else None
     count = length_of(inputs[1])
-    if attr(node, "mode", "constant") != "constant" or count is None or shape_of(inputs[0]) is None:
+    if attr(node, "mode") != "constant" or count is None or shape_of(inputs[0]) is None:
         return False
     known = const(inputs[1])
     if known is None or (axes is not None and const(axes) is None):
@@ -145,7 +145,7 @@ def top_k(op, node, x, k):
 
 def _along(node: ir.Node) -> Any:
     x = node.inputs[0]
-    return x.shape[attr(node, "axis", -1) % len(x.shape)] if x.shape else None
+    return x.shape[attr(node, "axis") % len(x.shape)] if x.shape else None
 
 
 @ops.op("CumSum", "CumProd", needs=(TENSOR, running(1)))
@@ -154,7 +154,7 @@ def cumulative(op, node, x, axis):
     rank = rank_of(x) or 1
     place = op.Reshape(op.Cast(axis, to=int(ir.DataType.INT64)), op.const([]))
     place = op.Where(op.Less(place, 0), op.Add(place, rank), place)
-    kept = {n: attr(node, n, 0) for n in ("exclusive", "reverse")}
+    kept = {n: attr(node, n) for n in ("exclusive", "reverse")}
     made = None
     for i in range(rank):
         found = op.node(node.op_type, x, op.const(np.int64(i)), **kept)
