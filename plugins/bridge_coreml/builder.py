@@ -144,5 +144,5 @@ def held(array: np.ndarray, dtype: ir.DataType | None) -> np.ndarray:
     kind = NUMPY[HELD[dtype or ir.DataType.FLOAT]]
     if kind is np.int32 and array.size and (int(array.min()) < -I32_MAX - 1 or int(array.max()) > I32_MAX):
         raise ValueError("a constant does not fit into 32 bits")
-    made = np.asarray(array, kind, order="C")
+    made: np.ndarray = np.asarray(array, kind, order="C")
     return made if made.ndim else made[()]

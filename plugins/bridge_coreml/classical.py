@@ -260,9 +260,14 @@ def glm_classifier(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     return network.labelled(op, held, chances)
 
 
+def numpy_of(x: ir.Value) -> Any:
+    """The NumPy dtype of a feature."""
+    return (x.dtype or ir.DataType.DOUBLE).numpy()
+
+
 def scaler(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     (x,) = inputs
-    kind = x.dtype.numpy()
+    kind = numpy_of(x)
     made = op.Add(x, op.const(np.array(held.shiftValue, kind))) if held.shiftValue else x
     return op.Mul(made, op.const(np.array(held.scaleValue, kind))) if held.scaleValue else op.Identity(made)
 
@@ -282,7 +287,7 @@ def imputer(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     if which not in ("imputedDoubleValue", "imputedInt64Value", "imputedDoubleArray", "imputedInt64Array"):
         raise UnsupportedModel("An imputer of texts or dictionaries is not read.", [])
     value = getattr(held, which)
-    value = np.array(value.vector if which.endswith("Array") else value, x.dtype.numpy())
+    value = np.array(value.vector if which.endswith("Array") else value, numpy_of(x))
     gone = getattr(held, replaced) if replaced else np.nan
     missing = (
         op.IsNaN(x) if isinstance(gone, float) and np.isnan(gone) else op.Equal(x, op.const(gone, x.dtype))
@@ -294,7 +299,7 @@ def one_hot(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     (x,) = inputs
     categories = getattr(held, held.WhichOneof("CategoryType")).vector
     table = network.label_table(op, list(categories))
-    if x.dtype != table.dtype:
+    if x.dtype is not None and x.dtype != table.dtype:
         table = op.Cast(table, to=int(x.dtype))
     return op.Cast(op.Equal(x, table), to=DOUBLE)
 

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import InvalidOption
 from bridge.formats import Exporter
-from bridge.needs import condition
+from bridge.ops import Need
 from bridge.report import Report
 from bridge_coreml import contract, interface, package, pipeline
 from bridge_coreml.apple import coremltools
@@ -196,7 +196,7 @@ def holdable(value: ir.Value) -> bool:
     return value.shape is not None and len(value.shape) <= 5 and 0 not in list(value.shape)
 
 
-VALUES = condition("a tensor of numbers or booleans, not empty, of at most 5 dimensions", holdable)
+VALUES = Need("a tensor of numbers or booleans, not empty, of at most 5 dimensions", holdable)
 
 
 def chosen(options: dict[str, Any], path: Path | None) -> Exporter | None:

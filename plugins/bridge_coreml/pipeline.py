@@ -12,7 +12,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import UnsupportedModel
 from bridge.formats import Exporter
-from bridge.needs import condition
+from bridge.ops import Need
 from bridge.report import Blocker, Report
 from bridge_coreml import interface, package
 from bridge_coreml.options import KIND
@@ -149,6 +149,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     pipe.features.update(zip(model.graph.inputs, inputs, strict=True))
     for node in model.graph:
         rule = ops.find(hub.qualified(node), node)
+        assert rule is not None
         read = [pipe.features.get(v, v) for v in node.inputs if v is not None]
         results = rule.handler(pipe, node, *read)
         if results is NotImplemented:
@@ -209,7 +210,7 @@ exporter = Exporter(
     legalize=lambda options: [],
     write=write,
     version_title=lambda number: "its classical models",
-    values=condition("records in rows: numbers of a known width, or one text each", holdable),
+    values=Need("records in rows: numbers of a known width, or one text each", holdable),
     options=(KIND,),
     way_out=WAY_OUT,
 )

@@ -20,6 +20,12 @@ LEAF = 6
 NORMS = {"L1": 1, "L2": 2}
 
 
+def first(node: ir.Node) -> ir.Value:
+    value = node.inputs[0]
+    assert value is not None
+    return value
+
+
 def in_rows(node: ir.Node) -> bool:
     """Numbers in rows: a vector would be one record, whole."""
     x = node.inputs[0]
@@ -83,7 +89,9 @@ def _node(made: Any, forest: Forest, place: int, own: dict[int, int], weights: n
         setattr(made, side, own.get(target, target))
 
 
-@ops.op(f"{ML}::TreeEnsembleRegressor", needs=(NUMBERS, ALONE, one_of("aggregate_function", "SUM", "AVERAGE")))
+@ops.op(
+    f"{ML}::TreeEnsembleRegressor", needs=(NUMBERS, ALONE, one_of("aggregate_function", "SUM", "AVERAGE"))
+)
 def tree_regressor(pipe, node, x):
     forest, count = Forest.of(node), attr(node, "n_targets", 1)
     weights = forest.weights(node, "target", count, 0.0).astype(np.float64)
@@ -399,7 +407,7 @@ def normalizer(pipe, node, x):
 
 
 def single(node: ir.Node) -> bool:
-    shape = node.inputs[0].shape
+    shape = first(node).shape
     return shape is not None and (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1))
 
 
@@ -442,10 +450,10 @@ def label_encoder(pipe, node, x):
 
 def columns(node: ir.Node) -> bool:
     """Side by side along the last axis, all of them numbers made at run time."""
-    ranks = {rank_of(v) for v in node.inputs} - {None}
+    ranks = {rank for v in node.inputs if (rank := rank_of(v)) is not None}
     axis = 1 if node.op_type == "FeatureVectorizer" else attr(node, "axis")
     numbers_read = all(
-        const(v) is None and v.dtype is not None and v.dtype != ir.DataType.STRING for v in node.inputs
+        v is not None and const(v) is None and v.dtype not in (None, ir.DataType.STRING) for v in node.inputs
     )
     return 1 not in ranks and numbers_read and (axis == 1 if not ranks else axis in (-1, max(ranks) - 1))
 
@@ -461,11 +469,17 @@ def vectorizer(pipe, node, *given):
 
 def picked(node: ir.Node) -> bool:
     """Constant places along the last axis of a matrix of numbers."""
-    x, places = node.inputs[0], const(node.inputs[1])
+    x, places = first(node), const(node.inputs[1])
     last = node.op_type != "Gather" or (
         attr(node, "axis") in (1, -1) and places is not None and places.ndim < 2
     )
-    return places is not None and last and x.shape is not None and len(x.shape) == 2 and (places >= 0).all()
+    return (
+        places is not None
+        and last
+        and x.shape is not None
+        and len(x.shape) == 2
+        and bool((places >= 0).all())
+    )
 
 
 @ops.op(f"{ML}::ArrayFeatureExtractor", "Gather", needs=(NUMBERS, condition("constant columns", picked)))
@@ -479,7 +493,7 @@ def extractor(pipe, node, x, places):
 
 def widening(node: ir.Node) -> bool:
     """A Cast that changes no value as Core ML holds it, in doubles."""
-    before, after = node.inputs[0].dtype, ir.DataType(attr(node, "to"))
+    before, after = first(node).dtype, ir.DataType(attr(node, "to"))
     if before is None or before == ir.DataType.STRING:
         return before == after
     return before == after or (

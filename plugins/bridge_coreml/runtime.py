@@ -71,7 +71,7 @@ def predicted(path: Path, model: ir.Model, inputs: dict[str, Any]) -> Outputs:
     held = {p.name: p.held for p in after.values()}
     found = {}
     for value in model.graph.outputs:
-        array = _array(values[held.get(value.name or "", value.name)], model)
+        array = _array(values[held.get(value.name or "", value.name or "")], model)
         array = array.astype(value.dtype.numpy()) if value.dtype else array
         if ROWS in model.metadata_props and value.shape is not None and array.ndim != len(value.shape):
             array = array.reshape([len(array), *[-1] * (len(value.shape) - 1)])

@@ -201,7 +201,9 @@ def test_mutated_files_give_typed_errors(name: str, tmp_path: Path) -> None:
             continue
 
 
-def test_a_normalizer_without_a_norm_divides_by_the_largest_which_core_ml_does_otherwise(tmp_path: Path) -> None:
+def test_a_normalizer_without_a_norm_divides_by_the_largest_which_core_ml_does_otherwise(
+    tmp_path: Path,
+) -> None:
     graph = """<ir_version: 10, opset_import: ["" : 18, "ai.onnx.ml" : 3]>
     m (float[N, 2] X) => (float[N, 2] y) { y = ai.onnx.ml.Normalizer (X) }"""
     with pytest.raises(UnsupportedModel, match="needs norm L1 or L2"):

@@ -294,7 +294,9 @@ def test_a_shared_package_with_loops_runs() -> None:
 
 
 @pytest.mark.parametrize("corners", ["STRICT_ALIGN_ENDPOINTS_MODE", "ROI_ALIGN_MODE"])
-def test_a_layer_that_samples_within_the_corners_needs_an_image_of_known_size(corners: str, tmp_path: Path) -> None:
+def test_a_layer_that_samples_within_the_corners_needs_an_image_of_known_size(
+    corners: str, tmp_path: Path
+) -> None:
     coremltools()
     from coremltools import models
     from coremltools.models.neural_network import flexible_shape_utils as utils

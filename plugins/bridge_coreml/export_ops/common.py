@@ -30,8 +30,8 @@ HELD: dict[ir.DataType, str] = {
     T.DOUBLE: "fp32",
     T.BFLOAT16: "fp32",
     T.BOOL: "bool",
-    **{T[name.upper()]: "fp32" for name in FLOAT8},
-    **{T[name.upper()]: "int32" for name in (*INTS, *SMALL, *UNSIGNED, *BITS4)},
+    **{ir.DataType[name.upper()]: "fp32" for name in FLOAT8},
+    **{ir.DataType[name.upper()]: "int32" for name in (*INTS, *SMALL, *UNSIGNED, *BITS4)},
 }
 NARROWED = {T.DOUBLE: "float32", T.INT64: "int32", T.UINT32: "int32", T.UINT64: "int32"}
 NUMPY = {"fp32": np.float32, "fp16": np.float16, "int32": np.int32, "bool": np.bool_}

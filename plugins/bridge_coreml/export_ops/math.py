@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
@@ -135,7 +137,7 @@ def gelu(mil, node, x):
 def per_channel(node: ir.Node) -> bool:
     """A constant slope for every channel of an image, or one slope for all."""
     rank, slope = rank_of(node.inputs[0]), const(node.inputs[1])
-    dims = node.inputs[0].shape
+    dims = list(node.inputs[0].shape or ())
     if slope is None or rank not in (3, 4, 5) or not isinstance(dims[1], int):
         return False
     shape = (1,) * (rank - slope.ndim) + slope.shape
@@ -197,8 +199,8 @@ WRAPPED = {
     T.INT2: (2, True),
     T.UINT2: (2, False),
 }
-EXACT = {T[name.upper()] for name in (*FLOATS, *INTS, *UNSIGNED, "bool", "double")}
-FLOATS8 = {T[name.upper()] for name in FLOAT8}
+EXACT = {ir.DataType[name.upper()] for name in (*FLOATS, *INTS, *UNSIGNED, "bool", "double")}
+FLOATS8 = {ir.DataType[name.upper()] for name in FLOAT8}
 
 
 def castable(node: ir.Node) -> bool:
@@ -227,7 +229,7 @@ def cast(mil, node, x):
     return made if made is not mil.var(x) else mil.identity(x=made)
 
 
-def _rounded(mil, x):
+def _rounded(mil: Any, x: Any) -> Any:
     """To the 8 bits of bfloat16: adding 2^16 times x leaves as many. Large ones are made smaller first."""
     size = mil.abs(x=x)
     scale = mil.select(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, constant, dtype, unused_output
-from bridge.ops import OpTable
+from bridge.ops import Need, OpTable
 from bridge_coreml.export_ops.common import FLOAT, FLOATS, IOS17, IOS18, ints
 
 ops = OpTable()
@@ -62,8 +64,8 @@ def kernel_of(node: ir.Node) -> list[int] | None:
 
 def lengths(value: ir.Value) -> list[int] | None:
     """Of the spatial dimensions; None where one is not known."""
-    dims = [None] if value.shape is None else list(value.shape)[2:]
-    return dims if all(isinstance(d, int) for d in dims) else None
+    dims = [] if value.shape is None else [d for d in list(value.shape)[2:] if isinstance(d, int)]
+    return dims if value.shape is not None and len(dims) == max(len(value.shape) - 2, 0) else None
 
 
 def window(node: ir.Node) -> tuple[list[int], list[int]]:
@@ -199,7 +201,7 @@ INSIDE = condition(
 )
 
 
-def pool(mil, node, x, name, **more):
+def pool(mil: Any, node: ir.Node, x: ir.Value, name: str, **more: Any) -> Any:
     return getattr(mil, name)(
         x=x,
         kernel_sizes=ints(attr(node, "kernel_shape")),
@@ -242,7 +244,7 @@ def lp_pool(mil, node, x):
     return pool(mil, node, x, "l2_pool")
 
 
-def all_constant(*indices):
+def all_constant(*indices: int) -> Need:
     return condition(
         "constant parameters",
         lambda n: all(
@@ -311,8 +313,7 @@ def layer_normalization(mil, node, x, scale, bias=None):
 )
 def lrn(mil, node, x):
     numbers = {
-        n: mil.like(attr(node, h), x)
-        for n, h in (("alpha", "alpha"), ("beta", "beta"), ("k", "bias"))
+        n: mil.like(attr(node, h), x) for n, h in (("alpha", "alpha"), ("beta", "beta"), ("k", "bias"))
     }
     return mil.local_response_norm(x=x, size=attr(node, "size"), **numbers)
 
@@ -415,8 +416,8 @@ def _every_row(mask: np.ndarray | None) -> bool:
 
 
 def plain_attention(node: ir.Node) -> bool:
-    shapes = [v.shape for v in list(node.inputs)[:3]]
-    if any(s is None or len(s) != 4 for s in shapes) or any(v is not None for v in list(node.inputs)[4:]):
+    shapes = [list(v.shape or ()) for v in list(node.inputs)[:3]]
+    if any(len(s) != 4 for s in shapes) or any(v is not None for v in list(node.inputs)[4:]):
         return False
     size, heads = shapes[0][3], [s[1] for s in shapes]
     scale = attr(node, "scale")

@@ -65,7 +65,7 @@ def gates(array: np.ndarray, order: list[int]) -> np.ndarray:
 
 def start(mil: Any, node: ir.Node, index: int, directions: int, hidden: int) -> Any:
     """An initial state as [batch, directions·hidden]."""
-    value, batch = optional(node, index), node.inputs[0].shape[1]
+    value, batch = optional(node, index), list(node.inputs[0].shape or ())[1]
     if value is None:
         return np.zeros((batch, directions * hidden), mil.like(0, node.inputs[0]).dtype)
     if directions == 1:
@@ -84,7 +84,8 @@ def apart(mil: Any, made: Any, directions: int, axis: int) -> Any:
 
 def weights(node: ir.Node, order: list[int], kind: Any) -> list[dict[str, np.ndarray]]:
     """Per direction: weights and biases with the gates in Core ML's order."""
-    w, r, b = (None if optional(node, i) is None else const(optional(node, i)) for i in (1, 2, 3))
+    w, r = (np.asarray(const(node.inputs[i])) for i in (1, 2))
+    b = const(optional(node, 3))
     found = []
     for d in range(w.shape[0]):
         made = {"weight_ih": gates(w[d], order), "weight_hh": gates(r[d], order)}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
+from bridge import hub
 from bridge.ops import OpTable
 from bridge_coreml.import_ops.common import (
     DTYPES,
@@ -46,7 +49,7 @@ BINARY = {
 }
 
 
-def together(op, node, x, y):
+def together(op: hub.Builder, node: Any, x: ir.Value, y: ir.Value) -> tuple[Any, Any]:
     """Both operands in one dtype: a constant takes the other's."""
     if x.dtype == y.dtype:
         return x, y
@@ -107,7 +110,7 @@ def exp2(op, node, x):
     return op.Pow(like(op, 2, x), x)
 
 
-def _shifted(op, node, x, default):
+def _shifted(op: hub.Builder, node: Any, x: ir.Value, default: float) -> Any:
     """`x` plus the operator's epsilon; one too small for the dtype is nothing."""
     epsilon = np.asarray(node.get("epsilon", default)).astype(x.dtype.numpy())
     return op.Add(x, op.const(epsilon)) if epsilon else x

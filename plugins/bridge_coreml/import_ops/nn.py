@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
+from bridge import hub
 from bridge.ops import OpTable
 from bridge_coreml.import_ops.common import (
     IOS18,
@@ -25,12 +28,14 @@ ops = OpTable()
 PADDINGS = one_of("pad_type", "valid", "same", "same_lower", "custom")
 
 
-def window(node, spatial):
+def window(node: Any, spatial: int) -> list[list[int]]:
     """Strides and dilations per spatial dimension."""
     return [np.ravel(node.get(n, [1] * spatial)).tolist() for n in ("strides", "dilations")]
 
 
-def padding(node, x, kernel, strides, dilations):
+def padding(
+    node: Any, x: ir.Value, kernel: list[int], strides: list[int], dilations: list[int]
+) -> dict[str, Any]:
     """The hub's attributes for pad_type and pad."""
     kind = node.get("pad_type", "valid")
     if kind == "custom":
@@ -38,7 +43,7 @@ def padding(node, x, kernel, strides, dilations):
         return {"pads": [int(v) for v in (*pad[:, 0], *pad[:, 1])]}
     if kind == "valid":
         return {}
-    dims = list(x.shape)[2:] if x.shape is not None else [None]
+    dims: list[Any] = list(x.shape)[2:] if x.shape is not None else [None]
     if not all(isinstance(d, int) for d in dims):
         return {"auto_pad": "SAME_UPPER" if kind == "same" else "SAME_LOWER"}
     begin, end = [], []
@@ -88,7 +93,9 @@ def conv_quantized(op, node, x, bias=None):
     return conv(op, node, x, like(op, stored * scale + offset, x), bias)
 
 
-def transposed(node, x, kernel, strides, dilations):
+def transposed(
+    node: Any, x: ir.Value, kernel: list[int], strides: list[int], dilations: list[int]
+) -> dict[str, Any]:
     """Pads and output padding of a transposed convolution whose output may be given."""
     kind = node.get("pad_type", "valid")
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
@@ -182,11 +189,15 @@ def einsum(op, node):
     return op.Einsum(*node.values("values"), equation=node.get("equation").replace(" ", ""))
 
 
-def _vector(op, node, name, x, default):
+def channel_count(x: ir.Value) -> int:
+    return int(list(x.shape or ())[1])
+
+
+def _vector(op: hub.Builder, node: Any, name: str, x: ir.Value, default: float) -> Any:
     array = node.array(name)
     if array is not None:
         return like(op, array, x)
-    return like(op, np.full(int(x.shape[1]), default), x)
+    return like(op, np.full(channel_count(x), default), x)
 
 
 CHANNELS = need("a known number of channels", lambda n: (n.dims("x") or [None, None])[1] is not None)
@@ -249,11 +260,11 @@ def local_response_norm(op, node, x):
     return response_norm(op, x, *numbers)
 
 
-def response_norm(op, x, size, alpha, beta, k):
+def response_norm(op: hub.Builder, x: ir.Value, size: int, alpha: float, beta: float, k: float) -> Any:
     """An even number of channels takes one more before than after; the hub's LRN the other way round, and images alone."""
     if size % 2 and rank_of(x) == 4:
         return op.LRN(x, size=size, alpha=alpha, beta=beta, bias=k)
-    rank, count = rank_of(x) or 0, int(x.shape[1])
+    rank, count = rank_of(x) or 0, channel_count(x)
     pads = [0, size // 2, *[0] * (rank - 2), 0, (size - 1) // 2, *[0] * (rank - 2)]
     wide = op.Pad(op.Mul(x, x), ints(pads))
     parts = [op.Slice(wide, ints([i]), ints([i + count]), ints([1])) for i in range(size)]

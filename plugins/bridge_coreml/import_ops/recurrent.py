@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
 from bridge.ops import OpTable
 from bridge_coreml.import_ops.common import I64_MIN, IOS18, ints, like, need, one_of
 
@@ -20,27 +24,27 @@ ACTIVATIONS = {
 KNOWN = tuple(ACTIVATIONS)
 
 
-def activations(*names, count=1):
+def activations(*names: str, count: int = 1) -> dict[str, Any]:
     """The hub's attributes for activations by name, repeated for every direction."""
     found = [ACTIVATIONS[n] for n in names] * count
-    attributes = {"activations": [f[0] for f in found]}
+    attributes: dict[str, Any] = {"activations": [f[0] for f in found]}
     if any(f[1] is not None for f in found):
         attributes["activation_alpha"] = [f[1] for f in found if f[1] is not None]
         attributes["activation_beta"] = [f[2] for f in found if f[2] is not None]
     return attributes
 
 
-def gates(array, order):
+def gates(array: np.ndarray, order: list[int]) -> np.ndarray:
     """Rows of stacked gates in another order."""
     parts = np.split(array, len(order), axis=0)
     return np.concatenate([parts[i] for i in order], axis=0)
 
 
-def reversed_time(op, x):
+def reversed_time(op: hub.Builder, x: ir.Value) -> Any:
     return op.Slice(x, ints([-1]), ints([I64_MIN]), ints([0]), ints([-1]))
 
 
-def states(op, value, directions):
+def states(op: hub.Builder, value: ir.Value, directions: int) -> Any:
     """[batch, directions·H] as [directions, batch, H]."""
     if directions == 1:
         return op.Unsqueeze(value, ints([0]))
@@ -49,7 +53,7 @@ def states(op, value, directions):
     )
 
 
-def joined(op, value, directions, axis):
+def joined(op: hub.Builder, value: ir.Value, directions: int, axis: int) -> Any:
     """A dimension of directions at `axis` joined into the last one."""
     if directions == 1:
         return op.Squeeze(value, ints([axis]))
@@ -57,7 +61,7 @@ def joined(op, value, directions, axis):
     return op.Concat(*(op.Squeeze(v, ints([axis])) for v in parts), axis=-1)
 
 
-def results(op, node, y, last, directions):
+def results(op: hub.Builder, node: Any, y: ir.Value, last: ir.Value, directions: int) -> tuple[Any, Any]:
     """The sequence or its last step, then the last state."""
     final = joined(op, last, directions, 0)
     if node.get("output_sequence", False):
@@ -71,7 +75,7 @@ NEEDS = (
 )
 
 
-def unclipped(node):
+def unclipped(node: Any) -> bool:
     """No clip, or one that the cell cannot reach: every step adds at most 1 to it."""
     if not node.has("clip"):
         return True
@@ -132,7 +136,16 @@ def lstm(op, node, x, initial_h, initial_c):
     return *results(op, node, y, h, count), joined(op, c, count, 0)
 
 
-def single(op, node, x, initial_h, kind, order, names, **more):
+def single(
+    op: hub.Builder,
+    node: Any,
+    x: ir.Value,
+    initial_h: ir.Value,
+    kind: str,
+    order: list[int],
+    names: tuple[str, ...],
+    **more: Any,
+) -> tuple[Any, Any]:
     """One direction of a GRU or RNN."""
     if node.get("direction", "forward") == "reverse":
         x = reversed_time(op, x)

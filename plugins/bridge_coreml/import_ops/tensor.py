@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along, arange, product
 from bridge.passes.slices import python_slice
@@ -137,7 +141,9 @@ def split(op, node, x):
     return op.Split(x, ints(sizes), axis=axis, _outputs=count)
 
 
-def bounds(op, node, x, begin, end, stride):
+def bounds(
+    op: hub.Builder, node: Any, x: ir.Value, begin: ir.Value, end: ir.Value, stride: ir.Value | None
+) -> tuple[Any, Any, np.ndarray, list[int]]:
     """Starts, ends, steps and squeezed axes of slice_by_index, each an array or a value of int64."""
     rank = rank_of(x) or 0
     steps = node.get("stride", [1] * rank)
@@ -161,7 +167,16 @@ def bounds(op, node, x, begin, end, stride):
     return ints(first), ints(last), ints(steps), [i for i in range(rank) if squeezed[i]]
 
 
-def _running_bounds(op, node, begin, end, steps, begin_mask, end_mask, squeezed):
+def _running_bounds(
+    op: hub.Builder,
+    node: Any,
+    begin: ir.Value,
+    end: ir.Value,
+    steps: list[int],
+    begin_mask: list[bool],
+    end_mask: list[bool],
+    squeezed: list[bool],
+) -> tuple[Any, Any, np.ndarray, list[int]]:
     rank = len(steps)
     starts, ends = int64(op, begin), int64(op, end)
     begin_for = ints([0 if s > 0 else I64_MAX for s in steps])
@@ -178,7 +193,9 @@ def _running_bounds(op, node, begin, end, steps, begin_mask, end_mask, squeezed)
     return starts, ends, ints(steps), [i for i in range(rank) if squeezed[i]]
 
 
-def sliced(op, node, x, begin, end, stride):
+def sliced(
+    op: hub.Builder, node: Any, x: ir.Value, begin: ir.Value, end: ir.Value, stride: ir.Value | None
+) -> Any:
     starts, ends, steps, squeezed = bounds(op, node, x, begin, end, stride)
     made = python_slice(op, x, starts, ends, range(rank_of(x) or 0), steps)
     return op.Squeeze(made, ints(squeezed)) if squeezed else made
@@ -274,7 +291,7 @@ def gather_nd(op, node, x, indices):
 REDUCED = {"add": "add", "sub": "add", "mul": "mul", "div": "mul", "max": "max", "min": "min", "update": None}
 
 
-def whole_division(node):
+def whole_division(node: Any) -> bool:
     return node.get("mode", "add") == "div" and node.kind("data") not in ("fp16", "fp32")
 
 
@@ -285,7 +302,7 @@ SCATTERED = (
 )
 
 
-def _mode(op, node, data, updates):
+def _mode(op: hub.Builder, node: Any, data: ir.Value, updates: ir.Value) -> tuple[Any, str | None]:
     """The reduction the hub knows, and updates that make it mean the mode."""
     mode, updates = node.get("mode", "add"), as_type(op, updates, data)
     if mode == "sub":

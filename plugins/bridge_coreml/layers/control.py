@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
@@ -14,7 +16,7 @@ ops = OpTable()
 DEPTH = 4
 
 
-def written(network):
+def written(network: Any) -> list[str]:
     """Names of blobs that a network writes, in order, those of networks inside it too."""
     found = {}
     for layer in network.layers:
@@ -24,14 +26,14 @@ def written(network):
     return list(found)
 
 
-def common(a, b):
+def common(a: ir.Shape | None, b: ir.Shape | None) -> ir.Shape | None:
     """The shape of what may have either; None where their ranks differ or are unknown."""
     if a is None or b is None or len(a) != len(b):
         return None
     return ir.Shape([m if isinstance(m, int) and m == n else None for m, n in zip(a, b, strict=True)])
 
 
-def forget(graph):
+def forget(graph: ir.Graph) -> None:
     """Let go of what the nodes of a graph that is not used read of the graphs around it."""
     for node in ir.traversal.RecursiveGraphIterator(graph):
         for i in range(len(node.inputs)):
@@ -75,7 +77,7 @@ def jump(op, layer):
     return NotImplemented
 
 
-def jumps(network):
+def jumps(network: Any) -> bool:
     """Whether a network leaves a step of the loop it is in."""
     return any(
         layer.WhichOneof("layer") in JUMPS
@@ -84,9 +86,9 @@ def jumps(network):
     )
 
 
-def flagged(listed, flags):
+def flagged(listed: list[Any], flags: dict[str, str]) -> list[Any]:
     """Layers in which a jump sets its flag, and whatever comes after a branch that may have jumped is done unless a flag is set."""
-    made = []
+    made: list[Any] = []
     for i, layer in enumerate(listed):
         kind = layer.WhichOneof("layer")
         if kind in JUMPS:
@@ -142,7 +144,7 @@ def loop(op, layer, limit=None):
     return ()
 
 
-def step(op, layer, names, shapes):
+def step(op: hub.Builder, layer: Any, names: list[str], shapes: list[ir.Shape | None]) -> ir.Graph:
     """The body of a loop that carries the blobs `names`, of these shapes."""
     p = layer.params
     carried = [

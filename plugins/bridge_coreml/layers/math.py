@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
 from bridge.ops import OpTable
 from bridge_coreml.layers.common import as_bool, rank_of, weight
 
@@ -66,12 +70,12 @@ def function(op, layer, x):
     }[p.type]()
 
 
-def activated(op, params, x, channel_axis=-3):
+def activated(op: hub.Builder, params: Any, x: ir.Value, channel_axis: int = -3) -> Any:
     """An ActivationParams message applied to a blob."""
     kind = params.WhichOneof("NonlinearityType")
     p = getattr(params, kind)
 
-    def per_channel(values):
+    def per_channel(values: Any) -> Any:
         array = weight(values, [max(len(values.floatValue), len(values.float16Value) // 2, 1)])
         spread = [1] * (rank_of(x) or 3)
         spread[channel_axis] = -1

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
 from bridge.ops import OpTable
 from bridge_coreml.import_ops.image import bilinear, crop_resize_of_rois, resized
 from bridge_coreml.import_ops.nn import response_norm
@@ -87,17 +92,19 @@ def dot(op, layer, x, y):
     return made
 
 
-def pair(values, default=1):
+def pair(values: Iterable[Any], default: int = 1) -> list[Any]:
     return list(values) or [default, default]
 
 
-def borders(amounts):
+def borders(amounts: Any) -> list[int]:
     """Before and after, of height and width."""
     found = [(e.startEdgeSize, e.endEdgeSize) for e in amounts.borderAmounts] or [(0, 0), (0, 0)]
     return [int(v) for edges in found for v in edges]
 
 
-def pads(sizes, p, kernel, strides, dilations):
+def pads(
+    sizes: list[Any], p: Any, kernel: list[int], strides: list[int], dilations: list[int]
+) -> dict[str, Any]:
     """The hub's attributes for the padding of a convolution or pool."""
     which = p.WhichOneof(
         "ConvolutionPaddingType" if "isDeconvolution" in p.DESCRIPTOR.fields_by_name else "PoolingPaddingType"
@@ -116,7 +123,9 @@ def pads(sizes, p, kernel, strides, dilations):
     return {"pads": same(sizes, kernel, strides, dilations, upper)}
 
 
-def same(sizes, kernel, strides, dilations, upper=True):
+def same(
+    sizes: list[Any], kernel: list[int], strides: list[int], dilations: list[int], upper: bool = True
+) -> list[int]:
     begin, end = [], []
     for size, k, s, d in zip(sizes, kernel, strides, dilations, strict=True):
         total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
@@ -146,7 +155,15 @@ def convolution(op, layer, x, kernel=None):
     return back(op.Conv(x, kernel, bias, group=groups, **common, **pads(dims, p, size, strides, dilations)))
 
 
-def _deconvolution(op, p, x, size, strides, dilations, groups):
+def _deconvolution(
+    op: hub.Builder,
+    p: Any,
+    x: ir.Value,
+    size: list[int],
+    strides: list[int],
+    dilations: list[int],
+    groups: int,
+) -> Any:
     """Same padding makes the output the input times the stride."""
     kernel = op.const(weight(p.weights, [p.kernelChannels, p.outputChannels // groups, *size]))
     bias = op.const(weight(p.bias, [p.outputChannels])) if p.hasBias else None
@@ -221,7 +238,7 @@ def pooling(op, layer, x):
     return back(op.AveragePool(x, count_include_pad=int(not p.avgPoolExcludePadding), **common))
 
 
-def _all_of(op, x, kind, axes):
+def _all_of(op: hub.Builder, x: ir.Value, kind: str, axes: np.ndarray) -> Any:
     name = {"Max": "ReduceMax", "Average": "ReduceMean", "L2": "ReduceL2"}[kind]
     return op.node(name, x, axes, keepdims=1)
 
@@ -265,7 +282,7 @@ def batchnorm(op, layer, x):
     return back(op.BatchNormalization(x, gamma, beta, mean, variance, epsilon=epsilon))
 
 
-def of_batch(op, x):
+def of_batch(op: hub.Builder, x: ir.Value) -> tuple[Any, Any]:
     """Mean and variance of each channel over the whole batch."""
     axes = ints([0, 2, 3])
     centred = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
@@ -304,7 +321,7 @@ def layer_normalization(op, layer, x):
     return op.LayerNormalization(x, gamma, beta, axis=-len(dims), epsilon=p.eps or 1e-5)
 
 
-def spread(op, shape, params, x):
+def spread(op: hub.Builder, shape: Iterable[int], params: Any, x: ir.Value) -> Any:
     """A weight of shape [1], [C], [1, H, W] or [C, H, W] that meets the last three dimensions."""
     dims = [int(d) for d in shape]
     made = weight(params, dims)
@@ -367,7 +384,7 @@ class Boxes:
 
     version = 15
 
-    def __init__(self, params):
+    def __init__(self, params: Any) -> None:
         order = [
             "CORNERS_HEIGHT_FIRST",
             "CORNERS_WIDTH_FIRST",
@@ -384,7 +401,7 @@ class Boxes:
             "box_coordinate_mode": order[params.boxIndicesMode.boxMode],
         }
 
-    def get(self, name, default=None):
+    def get(self, name: str, default: Any = None) -> Any:
         return self.held.get(name, default)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
 from bridge.ops import OpTable
 from bridge_coreml.layers.common import I64_MIN, ints, need, rank_of, reshape, weight
 
@@ -21,11 +25,11 @@ DEFAULTS = {"linear": (1.0, 0.0), "sigmoidHard": (0.2, 0.5), "scaledTanh": (1.0,
 CLIP = 50.0
 
 
-def known(messages):
+def known(messages: Any) -> bool:
     return all(m.WhichOneof("NonlinearityType") in ACTIVATIONS for m in messages)
 
 
-def activations(messages):
+def activations(messages: Any) -> dict[str, Any]:
     """The hub's attributes for activations, with the numbers of those that have some."""
     kinds = [m.WhichOneof("NonlinearityType") for m in messages]
     numbers = [
@@ -40,7 +44,7 @@ def activations(messages):
     return found
 
 
-def numbered(message):
+def numbered(message: Any) -> Any:
     """An activation with its numbers: coremltools writes none, and then Core ML takes these."""
     kind = message.WhichOneof("NonlinearityType")
     made = getattr(message, kind)
@@ -49,25 +53,25 @@ def numbered(message):
     return type(made)(alpha=DEFAULTS[kind][0], beta=DEFAULTS[kind][1])
 
 
-def sequence(op, x, reverse=False):
+def sequence(op: hub.Builder, x: ir.Value, reverse: bool = False) -> Any:
     """A blob as [sequence, batch, vector]; one of rank 3 is that already."""
     made = op.Squeeze(x, ints([3, 4])) if rank_of(x) == 5 else x
     return op.Slice(made, ints([-1]), ints([I64_MIN]), ints([0]), ints([-1])) if reverse else made
 
 
-def state(op, value, size):
+def state(op: hub.Builder, value: ir.Value | None, size: int) -> Any:
     """An initial state as [1, batch, size]."""
     if value is None:
         return None
     return reshape(op, value, [1, -1, size]) if rank_of(value) != 3 else value
 
 
-def blob(op, value, like):
+def blob(op: hub.Builder, value: ir.Value, like: ir.Value) -> Any:
     """[sequence, batch, vector] in the rank of the input."""
     return op.Unsqueeze(value, ints([3, 4])) if rank_of(like) == 5 else value
 
 
-def answer(op, x, y, last, whole):
+def answer(op: hub.Builder, x: ir.Value, y: ir.Value, last: ir.Value, whole: bool) -> Any:
     return blob(op, y, x) if whole else blob(op, last, x)
 
 
@@ -126,10 +130,12 @@ def gru(op, layer, x, h=None):
 PARTS = ("input", "output", "forget", "block")
 
 
-def stacked(p, params, size, count):
+def stacked(
+    p: Any, params: Any, size: int, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     """Weights of one direction, gates in the hub's order: input, output, forget, cell."""
 
-    def matrix(gate, kind):
+    def matrix(gate: str, kind: str) -> Any:
         name = "blockInput" if gate == "block" else f"{gate}Gate"
         return getattr(p, f"{name}{kind}")
 
@@ -146,12 +152,22 @@ def stacked(p, params, size, count):
     return w, r, np.concatenate([bias.ravel(), np.zeros(4 * size, np.float32)]), peephole
 
 
-def unclipped(p):
+def unclipped(p: Any) -> bool:
     """The hub clips what activations read, Core ML the cell: only where neither changes anything they are the same."""
     return p.params.cellClipThreshold == 0 or p.params.cellClipThreshold >= CLIP
 
 
-def lstm(op, x, sides, states, messages, params, size, direction, reverse):
+def lstm(
+    op: hub.Builder,
+    x: ir.Value,
+    sides: list[Any],
+    states: list[Any],
+    messages: Any,
+    params: Any,
+    size: int,
+    direction: str,
+    reverse: bool,
+) -> Any:
     parts = [np.stack(v) for v in zip(*(s[:3] for s in sides), strict=True)]
     peepholes = None if sides[0][3] is None else op.const(np.stack([s[3] for s in sides]))
     return op.LSTM(

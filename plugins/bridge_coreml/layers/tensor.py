@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
+from bridge import hub
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along, arange
 from bridge_coreml.import_ops.control import drawn
@@ -101,7 +105,7 @@ def split(op, layer, x):
     return op.Split(x, sizes, axis=axis, _outputs=count)
 
 
-def alike(op, length, count):
+def alike(op: hub.Builder, length: Any, count: int) -> Any:
     """Lengths of so many parts, the first ones longer by one where they do not come out even."""
     if isinstance(length, int):
         return ints([length // count + (i < length % count) for i in range(count)])
@@ -146,12 +150,21 @@ def slice_blob(op, layer, x):
     )
 
 
-def _masks(given, rank):
+def _masks(given: Iterable[Any], rank: int) -> list[bool]:
     """One for each dimension; Apple's converter writes five of them, whatever the rank."""
     return [bool(v) for v in given][:rank] or [False] * rank
 
 
-def _sliced(op, x, begin, end, strides, begin_masks, end_masks, squeezed):
+def _sliced(
+    op: hub.Builder,
+    x: ir.Value,
+    begin: list[int],
+    end: list[int],
+    strides: list[int],
+    begin_masks: list[bool],
+    end_masks: list[bool],
+    squeezed: list[bool],
+) -> Any:
     rank = rank_of(x) or 0
     starts, ends = [], []
     for i in range(rank):
@@ -370,7 +383,7 @@ def gather_along_axis(op, layer, x, indices):
 MODES = ("update", "add", "sub", "mul", "div", "max", "min")
 
 
-def _mode(op, layer, updates):
+def _mode(op: hub.Builder, layer: Any, updates: ir.Value) -> tuple[Any, str | None]:
     mode = MODES[layer.params.mode]
     updates = op.Neg(updates) if mode == "sub" else op.Reciprocal(updates) if mode == "div" else updates
     return updates, REDUCED[mode]
@@ -476,7 +489,7 @@ def band_part(op, layer, x):
     return op.Trilu(x, np.array(p.numUpper, np.int64), upper=0) if p.numUpper >= 0 else op.Identity(x)
 
 
-def _random(op, layer, frame):
+def _random(op: hub.Builder, layer: Any, frame: ir.Value) -> Any:
     p = layer.params
     seed = None if p.seed < 0 else float(p.seed)
     if "Normal" in layer.kind:
@@ -515,7 +528,7 @@ class Suppression:
 
     version = 15
 
-    def __init__(self, params):
+    def __init__(self, params: Any) -> None:
         self.held = {
             "max_boxes": int(params.maxBoxes),
             "score_threshold": params.scoreThreshold,
@@ -523,7 +536,7 @@ class Suppression:
             "per_class_suppression": params.perClassSuppression,
         }
 
-    def get(self, name, default=None):
+    def get(self, name: str, default: Any = None) -> Any:
         return self.held.get(name, default)
 
 

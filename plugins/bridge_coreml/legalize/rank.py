@@ -32,15 +32,16 @@ class LowerRank(ir.passes.InPlacePass):
             if node.op_type != "Transpose" or (rank_of(node.inputs[0]) or 0) <= MOST:
                 continue
             shape = shape_of(node.inputs[0])
-            merged = (
-                None if shape is None else joined(shape, attr(node, "perm") or list(range(len(shape)))[::-1])
-            )
-            if merged is None or len(merged[0]) > MOST:
+            if shape is None:
+                continue
+            perm = attr(node, "perm") or list(range(len(shape)))[::-1]
+            merged = joined(shape, perm)
+            if len(merged[0]) > MOST:
                 continue
             op = hub.Builder(graph, before=node, source=hub.origin(node))
             flat = op.Reshape(node.inputs[0], np.array(merged[0], np.int64))
             turned = op.Transpose(flat, perm=merged[1])
-            made = op.Reshape(turned, np.array([shape[p] for p in attr(node, "perm")], np.int64))
+            made = op.Reshape(turned, np.array([shape[p] for p in perm], np.int64))
             _take_over(graph, node, made)
             changed = True
         return changed
@@ -70,7 +71,7 @@ def _take_over(graph: ir.Graph, node: ir.Node, made: ir.Value) -> None:
     graph.remove(node, safe=True)
 
 
-def joined(shape: list[int], perm: list[int]) -> tuple[list[int], list[int]] | None:
+def joined(shape: list[int], perm: list[int]) -> tuple[list[int], list[int]]:
     """Lengths and order of a transpose with as few dimensions as it can be done with."""
     order = [p for p in perm if shape[p] != 1]
     groups: list[list[int]] = []
