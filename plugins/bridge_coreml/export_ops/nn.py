@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge import geometry
+from bridge.geometry import Window, plain_resize, window_of
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, constant, dtype, unused_output
 from bridge.ops import Need, OpTable
@@ -51,44 +53,16 @@ def gemm(mil, node, x, weights, bias=None):
     return mil.linear(x=x, weight=kernel, bias=None if added is None else np.ascontiguousarray(added))
 
 
-def spatial(node: ir.Node) -> int:
-    return (rank_of(node.inputs[0]) or 2) - 2
-
-
-def kernel_of(node: ir.Node) -> list[int] | None:
-    given = attr(node, "kernel_shape")
-    if given:
-        return list(given)
-    return lengths(node.inputs[1]) if len(node.inputs) > 1 else None
-
-
-def lengths(value: ir.Value) -> list[int] | None:
-    """Of the spatial dimensions; None where one is not known."""
-    dims = [] if value.shape is None else [d for d in list(value.shape)[2:] if isinstance(d, int)]
-    return dims if value.shape is not None and len(dims) == max(len(value.shape) - 2, 0) else None
-
-
-def window(node: ir.Node) -> tuple[list[int], list[int]]:
-    count = spatial(node)
-    return list(attr(node, "strides") or [1] * count), list(attr(node, "dilations") or [1] * count)
+def window(node: ir.Node) -> Window:
+    found = window_of(node)
+    assert found is not None
+    return found
 
 
 def pads_of(node: ir.Node) -> list[int] | None:
-    """Pads before and after each spatial dimension, one after the other; None where auto_pad cannot be told."""
-    kind, count = attr(node, "auto_pad"), spatial(node)
-    if kind in ("NOTSET", "VALID"):
-        given = list(attr(node, "pads") or [0] * 2 * count) if kind == "NOTSET" else [0] * 2 * count
-        return [v for i in range(count) for v in (given[i], given[i + count])]
-    dims, kernel = lengths(node.inputs[0]), kernel_of(node)
-    if dims is None or kernel is None:
-        return None
-    strides, dilations = window(node)
-    found = []
-    for size, k, s, d in zip(dims, kernel, strides, dilations, strict=True):
-        total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
-        less, more = total // 2, total - total // 2
-        found += [less, more] if kind == "SAME_UPPER" else [more, less]
-    return found
+    """Pads before and after each spatial dimension, one after the other; None where a length tells them that is not known."""
+    pads = geometry.pads_of(node)
+    return None if pads is None else [n for pair in pads for n in pair]
 
 
 def padded(node: ir.Node) -> bool:
@@ -111,13 +85,12 @@ PADDED = condition("pads that are known and not negative", padded)
     ),
 )
 def conv(mil, node, x, weights, bias=None):
-    strides, dilations = window(node)
     return mil.conv(
         x=x,
         weight=weights,
         bias=bias,
-        strides=ints(strides),
-        dilations=ints(dilations),
+        strides=ints(window(node).strides),
+        dilations=ints(window(node).dilations),
         groups=attr(node, "group"),
         pad_type="custom",
         pad=ints(pads_of(node)),
@@ -127,40 +100,20 @@ def conv(mil, node, x, weights, bias=None):
 def _weights(node: ir.Node) -> bool:
     if const(node.inputs[1]) is not None:
         return True
-    return shape_of(node.inputs[1]) is not None and set(window(node)[1]) == {1}
+    return shape_of(node.inputs[1]) is not None and set(window(node).dilations) == {1}
 
 
 def transposed(node: ir.Node) -> tuple[list[int], list[int]] | None:
     """Pads and output shape of a transposed convolution; None where they cannot be told."""
-    dims, kernel, count = shape_of(node.inputs[0]), kernel_of(node), spatial(node)
-    after = shape_of(node.outputs[0])
-    if dims is None or kernel is None or after is None:
+    before, after, shape = shape_of(node.inputs[0]), shape_of(node.outputs[0]), window_of(node)
+    pads = geometry.transposed_pads(node)
+    if before is None or after is None or shape is None or pads is None or attr(node, "output_shape"):
         return None
-    strides, dilations = window(node)
-    extra = attr(node, "output_padding") or [0] * count
-    pads = []
-    for i, (k, s, d) in enumerate(zip(kernel, strides, dilations, strict=True)):
-        span = (k - 1) * d + 1
-        kind, wanted = attr(node, "auto_pad"), attr(node, "output_shape")
-        if kind in ("SAME_UPPER", "SAME_LOWER") or wanted:
-            total = (dims[2 + i] - 1) * s + extra[i] + span - after[2 + i]
-            if total < 0:
-                return None
-            less, more = total // 2, total - total // 2
-            pads += [less, more] if kind == "SAME_UPPER" else [more, less]
-        elif kind == "VALID":
-            pads += [0, 0]
-        else:
-            given = attr(node, "pads") or [0] * 2 * count
-            pads += [given[i], given[i + count]]
-    natural = [
-        (dims[2 + i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - sum(pads[2 * i : 2 * i + 2])
-        for i in range(count)
-    ]
-    missing = [a - n for a, n in zip(after[2:], natural, strict=True)]
-    if min(pads, default=0) < 0 or min(missing, default=0) < 0:
+    rows = zip(before[2:], after[2:], shape.spans, shape.strides, pads, strict=True)
+    missing = [length - ((size - 1) * s + span - sum(pair)) for size, length, span, s, pair in rows]
+    if any(n < 0 for n in missing) or any(n < 0 for pair in pads for n in pair):
         return None
-    return pads, after
+    return [n for pair in pads for n in pair], after
 
 
 TRANSPOSED = condition("a static input, and pads that are not negative", lambda n: transposed(n) is not None)
@@ -169,14 +122,13 @@ TRANSPOSED = condition("a static input, and pads that are not negative", lambda 
 @ops.op("ConvTranspose", needs=(FLOAT, IMAGE, constant(1, "weights"), constant(2, "bias"), TRANSPOSED))
 @ops.op("ConvTranspose", since=IOS17, needs=(FLOAT, IMAGE, TRANSPOSED))
 def conv_transpose(mil, node, x, weights, bias=None):
-    strides, dilations = window(node)
     pads, after = transposed(node)
     return mil.conv_transpose(
         x=x,
         weight=weights,
         bias=bias,
-        strides=ints(strides),
-        dilations=ints(dilations),
+        strides=ints(window(node).strides),
+        dilations=ints(window(node).dilations),
         groups=attr(node, "group"),
         pad_type="custom",
         pad=ints(pads),
@@ -186,16 +138,16 @@ def conv_transpose(mil, node, x, weights, bias=None):
 
 def inside(node: ir.Node) -> bool:
     """Pads smaller than the window; with ceil_mode symmetric ones, no window that starts outside, and two axes at most."""
-    pads, kernel = pads_of(node), kernel_of(node)
-    if pads is None or kernel is None or min(pads, default=0) < 0 or len(pads) != 2 * len(kernel):
+    pads, shape = geometry.pads_of(node), window_of(node)
+    if pads is None or shape is None or not padded(node):
         return False
-    pairs = list(zip(pads[::2], pads[1::2], kernel, window(node)[0], strict=True))
-    if any(max(a, b) >= k for a, b, k, _ in pairs):
+    rows = [(*pair, k, s) for pair, k, s in zip(pads, shape.kernel, shape.strides, strict=True)]
+    if any(max(a, b) >= k for a, b, k, _ in rows):
         return False
-    return not attr(node, "ceil_mode") or (len(kernel) < 3 and all(a == b and s <= k for a, b, k, s in pairs))
+    return not attr(node, "ceil_mode") or (len(rows) < 3 and all(a == b and s <= k for a, b, k, s in rows))
 
 
-UNDILATED = condition("dilations of 1", lambda n: set(window(n)[1]) == {1})
+UNDILATED = condition("dilations of 1", lambda n: set(window(n).dilations) == {1})
 INSIDE = condition(
     "pads smaller than the window, and with ceil_mode symmetric and along two axes at most", inside
 )
@@ -205,7 +157,7 @@ def pool(mil: Any, node: ir.Node, x: ir.Value, name: str, **more: Any) -> Any:
     return getattr(mil, name)(
         x=x,
         kernel_sizes=ints(attr(node, "kernel_shape")),
-        strides=ints(window(node)[0]),
+        strides=ints(window(node).strides),
         pad_type="custom",
         pad=ints(pads_of(node)),
         ceil_mode=bool(attr(node, "ceil_mode")),
@@ -323,16 +275,9 @@ PLACES = {"asymmetric": "DEFAULT", "align_corners": "STRICT_ALIGN_CORNERS", "hal
 
 def resized(node: ir.Node) -> list[int] | None:
     """The last two lengths of the result, where the hub's Resize means what Core ML's does."""
-    before, after = shape_of(node.inputs[0]), shape_of(node.outputs[0])
+    before, after = shape_of(node.inputs[0]), plain_resize(node)
     if before is None or after is None or len(before) not in (3, 4, 5) or before[:-2] != after[:-2]:
         return None
-    if attr(node, "antialias") or attr(node, "exclude_outside"):
-        return None
-    if len(node.inputs) > 2 and node.inputs[2] is not None:
-        scales = const(node.inputs[2])
-        axes = attr(node, "axes") or range(len(before))
-        if scales is None or any(before[a] * float(s) != after[a] for a, s in zip(axes, scales, strict=True)):
-            return None
     return after[-2:]
 
 

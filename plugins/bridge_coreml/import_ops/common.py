@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, reshape, vector
 from bridge.hub import const, rank_of, shape_of
 from bridge.ops import Need
-from bridge.passes.decompose.common import lengths, reshape, vector
 
 INT32, INT64, FLOAT = (int(ir.DataType[name]) for name in ("INT32", "INT64", "FLOAT"))
 IOS16, IOS17, IOS18 = 16, 17, 18

@@ -8,9 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import arange
 from bridge.hub import const, shape_of
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import arange
 from bridge_coreml.import_ops.common import (
     DTYPES,
     INT32,

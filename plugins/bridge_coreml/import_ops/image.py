@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import arange
 from bridge.ops import Need, OpTable
-from bridge.passes.decompose.common import arange
 from bridge_coreml.import_ops.common import (
     FLOAT,
     IOS16,

@@ -33,26 +33,13 @@ def window(node: Any, spatial: int) -> list[list[int]]:
     return [np.ravel(node.get(n, [1] * spatial)).tolist() for n in ("strides", "dilations")]
 
 
-def padding(
-    node: Any, x: ir.Value, kernel: list[int], strides: list[int], dilations: list[int]
-) -> dict[str, Any]:
+def padding(node: Any, kernel: list[int]) -> dict[str, Any]:
     """The hub's attributes for pad_type and pad."""
     kind = node.get("pad_type", "valid")
     if kind == "custom":
         pad = np.reshape(node.get("pad", [0] * 2 * len(kernel)), (-1, 2))
         return {"pads": [int(v) for v in (*pad[:, 0], *pad[:, 1])]}
-    if kind == "valid":
-        return {}
-    dims: list[Any] = list(x.shape)[2:] if x.shape is not None else [None]
-    if not all(isinstance(d, int) for d in dims):
-        return {"auto_pad": "SAME_UPPER" if kind == "same" else "SAME_LOWER"}
-    begin, end = [], []
-    for size, k, s, d in zip(dims, kernel, strides, dilations, strict=True):
-        total = int(max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0))
-        less, more = total // 2, total - total // 2
-        begin.append(less if kind == "same" else more)
-        end.append(more if kind == "same" else less)
-    return {"pads": begin + end}
+    return {"auto_pad": {"same": "SAME_UPPER", "same_lower": "SAME_LOWER"}.get(kind)}
 
 
 STATIC_WINDOW = need(
@@ -78,7 +65,7 @@ def conv(op, node, x, weight, bias=None):
         strides=strides,
         dilations=dilations,
         group=node.get("groups", 1),
-        **padding(node, x, kernel, strides, dilations),
+        **padding(node, kernel),
     )
 
 
@@ -152,8 +139,8 @@ def conv_transpose(op, node, x, weight, bias=None):
 @ops.op("max_pool", "avg_pool", "l2_pool", needs=(RANKED, PADDINGS))
 def pool(op, node, x):
     kernel = [int(k) for k in np.ravel(node.get("kernel_sizes"))]
-    strides, dilations = window(node, len(kernel))
-    common = {"kernel_shape": kernel, "strides": strides, **padding(node, x, kernel, strides, dilations)}
+    strides, _ = window(node, len(kernel))
+    common = {"kernel_shape": kernel, "strides": strides, **padding(node, kernel)}
     common["ceil_mode"] = int(node.get("ceil_mode", False))
     if node.op == "max_pool":
         return op.MaxPool(x, **common)

@@ -8,8 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import arange, product
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import along, arange, product
+from bridge.passes.decompose.common import along
 from bridge.passes.slices import python_slice
 from bridge_coreml.import_ops.common import (
     I64_MAX,

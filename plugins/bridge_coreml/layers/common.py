@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, product, reshape, vector
 from bridge.errors import UnreadableFile
 from bridge.hub import const, rank_of, shape_of
 from bridge.ops import Need
-from bridge.passes.decompose.common import lengths, product, reshape, vector
 
 FLOAT, INT64, BOOL = (int(ir.DataType[n]) for n in ("FLOAT", "INT64", "BOOL"))
 I64_MAX, I64_MIN = 2**63 - 1, -(2**63) + 1

@@ -102,9 +102,7 @@ def borders(amounts: Any) -> list[int]:
     return [int(v) for edges in found for v in edges]
 
 
-def pads(
-    sizes: list[Any], p: Any, kernel: list[int], strides: list[int], dilations: list[int]
-) -> dict[str, Any]:
+def pads(p: Any) -> dict[str, Any]:
     """The hub's attributes for the padding of a convolution or pool."""
     which = p.WhichOneof(
         "ConvolutionPaddingType" if "isDeconvolution" in p.DESCRIPTOR.fields_by_name else "PoolingPaddingType"
@@ -115,24 +113,7 @@ def pads(
     if which == "includeLastPixel":
         top, left = [int(v) for v in pair(p.includeLastPixel.paddingAmounts, 0)]
         return {"pads": [top, left, top, left], "ceil_mode": 1}
-    if which is None:
-        return {}
-    upper = p.same.asymmetryMode == 0
-    if not all(isinstance(s, int) for s in sizes):
-        return {"auto_pad": "SAME_UPPER" if upper else "SAME_LOWER"}
-    return {"pads": same(sizes, kernel, strides, dilations, upper)}
-
-
-def same(
-    sizes: list[Any], kernel: list[int], strides: list[int], dilations: list[int], upper: bool = True
-) -> list[int]:
-    begin, end = [], []
-    for size, k, s, d in zip(sizes, kernel, strides, dilations, strict=True):
-        total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
-        less, more = total // 2, total - total // 2
-        begin.append(less if upper else more)
-        end.append(more if upper else less)
-    return begin + end
+    return {} if which is None else {"auto_pad": "SAME_LOWER" if p.same.asymmetryMode else "SAME_UPPER"}
 
 
 @ops.op("convolution")
@@ -151,8 +132,7 @@ def convolution(op, layer, x, kernel=None):
         "strides": [int(s) for s in strides],
         "dilations": [int(d) for d in dilations],
     }
-    dims = list(x.shape)[2:] if x.shape is not None else [None]
-    return back(op.Conv(x, kernel, bias, group=groups, **common, **pads(dims, p, size, strides, dilations)))
+    return back(op.Conv(x, kernel, bias, group=groups, **common, **pads(p)))
 
 
 def _deconvolution(
@@ -213,10 +193,8 @@ def convolution_3d(op, layer, x):
             begin, end = [max(t, 0) // 2 for t in total], [max(t, 0) - max(t, 0) // 2 for t in total]
         return op.ConvTranspose(x, kernel, bias, pads=[*begin, *end], **common)
     kernel = op.const(weight(p.weights, [count, int(p.inputChannels) // groups, *size]))
-    padded = [*custom[0], *custom[1]] if p.paddingType == 0 else [0] * 6
-    if p.paddingType == 2:
-        padded = same(list(x.shape)[2:], size, strides, dilations)
-    return op.Conv(x, kernel, bias, pads=padded, **common)
+    padding = {0: {"pads": [*custom[0], *custom[1]]}, 2: {"auto_pad": "SAME_UPPER"}}.get(p.paddingType, {})
+    return op.Conv(x, kernel, bias, **padding, **common)
 
 
 NAMES = {0: "Max", 1: "Average", 2: "L2"}
@@ -229,8 +207,7 @@ def pooling(op, layer, x):
     if p.globalPooling:
         return back(_all_of(op, x, kind, ints([2, 3])))
     size, strides = [int(v) for v in (p.kernelSize or [3, 3])], [int(v) for v in pair(p.stride)]
-    dims = list(x.shape)[2:] if x.shape is not None else [None]
-    common = {"kernel_shape": size, "strides": strides, **pads(dims, p, size, strides, [1, 1])}
+    common = {"kernel_shape": size, "strides": strides, **pads(p)}
     if kind == "L2":
         return back(op.LpPool(x, p=2, **common))
     if kind == "Max":
@@ -250,13 +227,10 @@ def pooling_3d(op, layer, x):
         [int(getattr(p, prefix + a)) or 1 for a in ("Depth", "Height", "Width")]
         for prefix in ("kernel", "stride")
     )
-    padded = [0] * 6
-    if p.paddingType == 0:
-        sides = ("Front", "Top", "Left", "Back", "Bottom", "Right")
-        padded = [int(getattr(p, f"customPadding{side}")) for side in sides]
-    elif p.paddingType == 2:
-        padded = same(list(x.shape)[2:], size, strides, [1, 1, 1])
-    common = {"kernel_shape": size, "strides": strides, "pads": padded}
+    sides = ("Front", "Top", "Left", "Back", "Bottom", "Right")
+    custom = [int(getattr(p, f"customPadding{side}")) for side in sides]
+    padding = {0: {"pads": custom}, 2: {"auto_pad": "SAME_UPPER"}}.get(p.paddingType, {})
+    common = {"kernel_shape": size, "strides": strides, **padding}
     if p.type == 0:
         return op.MaxPool(x, **common)
     return op.AveragePool(x, count_include_pad=int(not p.countExcludePadding), **common)

@@ -9,8 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import arange
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import along, arange
+from bridge.passes.decompose.common import along
 from bridge_coreml.import_ops.control import drawn
 from bridge_coreml.import_ops.image import non_maximum_suppression
 from bridge_coreml.import_ops.tensor import REDUCED
