@@ -24,8 +24,8 @@ __all__ = ["Exporter", "Format", "Importer", "Option", "flag"]
 class Option:
     """One option of an importer or exporter: `help` is a phrase with a subject of its own.
 
-    `kind` parses text from the command line. `parser` makes the value that is read afterwards of what was given, text or
-    a Python object, and of the default; it raises InvalidOption.
+    `kind` parses text from the command line. `parser` makes the value that is read afterwards of what was
+    given, text or a Python object, and of the default; it raises InvalidOption.
     """
 
     name: str
@@ -79,12 +79,13 @@ class Importer:
 class Exporter:
     """How a hub model becomes a file.
 
-    `legalize(options)` lists the passes that rewrite the hub into what the format holds; `table` says
-    which operators it then takes at `version(options)`, `values` what every input, output and intermediate value
-    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator. `tolerance(options)` is how far
-    files written with lossy options may be off, as a part of the largest element of each output; None for the usual tolerance.
-    `choose(options, path)` is another exporter for these options and this destination (None when it is not known yet), or
-    None; `way_out` is what a refused model's user may do.
+    `legalize(options)` lists the passes that rewrite the hub into what the format holds; `table` says which
+    operators it then takes at `version(options)`, `values` what every input, output and intermediate value
+    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator.
+    `tolerance(options)` is how far files written with lossy options may be off, as a part of the largest
+    element of each output; None for the usual tolerance. `choose(options, path)` is another exporter for
+    these options and this destination (None when it is not known yet), or None; `way_out` is what a refused
+    model's user may do.
     """
 
     table: OpTable
@@ -104,11 +105,11 @@ class Exporter:
 class Format:
     """A format's declaration. The dotted "module:name" strings are resolved at first use.
 
-    `importer` names an Importer, `exporter` an Exporter, `runtime` a function
-    `run(path, inputs) -> outputs`, `cases` a function without arguments that returns the `bridge.matrix.NativeCase`s of its importer by name;
-    `detect(src)` says whether a path or live object is of this format, reading little and importing no framework. `requires` are the
-    importable modules of `extra`, an extra of the plugin's own distribution; `packages` are the distributions behind them, whose
-    versions are shown.
+    `importer` names an Importer, `exporter` an Exporter, `runtime` a function `run(path, inputs) -> outputs`,
+    `cases` a function without arguments that returns the `bridge.matrix.NativeCase`s of its importer by name;
+    `detect(src)` says whether a path or live object is of this format, reading little and importing no
+    framework. `requires` are the importable modules of `extra`, an extra of the plugin's own distribution;
+    `packages` are the distributions behind them, whose versions are shown.
     """
 
     name: str
@@ -172,7 +173,8 @@ def parse_options(options: tuple[Option, ...], given: dict[str, Any], whose: str
 
 
 def by_name(name: str) -> Format:
-    """The format called `name`. Raises UnknownFormat, suggesting a near miss, and PluginError when two plugins claim it."""
+    """The format called `name`. Raises UnknownFormat, suggesting a near miss, and PluginError when two
+    plugins claim it."""
     from bridge.plugins import formats, registry
 
     for fmt in formats():

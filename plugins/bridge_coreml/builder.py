@@ -18,10 +18,11 @@ from bridge_coreml.export_ops.common import HELD, I32_MAX, NUMPY
 
 
 class Mil:
-    """Calls MIL operators by name: `mil.conv(x=x, weight=w)`, or by place for its `x` and `y`: `mil.add(a, b)`. Arguments may
-    be hub values, MIL variables, arrays, numbers.
+    """Calls MIL operators by name: `mil.conv(x=x, weight=w)`, or by place for its `x` and `y`:
+    `mil.add(a, b)`. Arguments may be hub values, MIL variables, arrays, numbers.
 
-    `table` are the rules of hub operators, `version` is the iOS version written for. Constants are written where they are first read.
+    `table` are the rules of hub operators, `version` is the iOS version written for. Constants are written
+    where they are first read.
     """
 
     def __init__(self, table: OpTable, version: int) -> None:
@@ -127,7 +128,8 @@ class Mil:
         try:
             results = rule.handler(self, node, *node.inputs)
         except (ValueError, TypeError, AssertionError, KeyError, IndexError, NotImplementedError) as error:
-            reason = f"was refused by coremltools: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = f"was refused by coremltools: {why}"
             blocker = Blocker(node.op_type, node.name or "", hub.origin(node), reason)
             raise UnsupportedModel("1 operator cannot be written as Core ML:", [blocker]) from error
         results = results if isinstance(results, (tuple, list)) else (results,)
@@ -140,7 +142,8 @@ class Mil:
 
 
 def held(array: np.ndarray, dtype: ir.DataType | None) -> np.ndarray:
-    """A constant in the dtype MIL computes with. Integers beyond 32 bits are an error: rules refuse them beforehand."""
+    """A constant in the dtype MIL computes with. Integers beyond 32 bits are an error: rules refuse them
+    beforehand."""
     kind = NUMPY[HELD[dtype or ir.DataType.FLOAT]]
     if kind is np.int32 and array.size and (int(array.min()) < -I32_MAX - 1 or int(array.max()) > I32_MAX):
         raise ValueError("a constant does not fit into 32 bits")

@@ -1,6 +1,7 @@
-"""Trees, generalized linear models, support vectors, neighbours, feature steps and pipelines → ai.onnx.ml and tensor
-operators. Core ML takes one record at a time: a number is a vector of one, an array what the file declares. With
-rows="many", and for files bridge wrote of models of rows, the model takes any number of records. Steps compute on [rows, features]."""
+"""Trees, generalized linear models, support vectors, neighbours, feature steps and pipelines → ai.onnx.ml and
+tensor operators. Core ML takes one record at a time: a number is a vector of one, an array what the file
+declares. With rows="many", and for files bridge wrote of models of rows, the model takes any number of
+records. Steps compute on [rows, features]."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ APPLE_ONLY = {
     "serializedModel": "a serialized model of an undocumented kind",
 }
 NOT_READ = {
-    "bayesianProbitRegressor": "a Bayesian probit regressor: it answers Φ(⟨w, x⟩ / β), and no field of its format holds β",
+    "bayesianProbitRegressor": "a Bayesian probit regressor: it answers Φ(⟨w, x⟩ / β), "
+    "and no field of its format holds β",
     "itemSimilarityRecommender": "a recommender over similar items",
 }
 NETWORKS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
@@ -91,7 +93,8 @@ def classical(file: File, options: dict[str, Any]) -> ir.Model:
 
 
 def in_rows(op: Any, value: ir.Value, remembered: interface.Port | None) -> tuple[ir.Value, ir.Value]:
-    """The input of many records, [rows, features], under the name and dtype of the source; and what steps read of it.
+    """The input of many records, [rows, features], under the name and dtype of the source; and what steps
+    read of it.
 
     float32 stays float32: Core ML's doubles hold the same numbers.
     """
@@ -376,10 +379,11 @@ def unchanged(op: Any, message: Any, inputs: list[ir.Value]) -> Values:
 
 
 def suppressed(op: Any, message: Any, inputs: list[ir.Value]) -> Values:
-    """Boxes [N, 4] of which none overlaps one of more confidence, most confident first, and their confidences [N, C].
+    """Boxes [N, 4] of which none overlaps one of more confidence, most confident first, and their confidences
+    [N, C].
 
-    What an output of declared length is left with is zero. NonMaximumSuppression.proto: boxes are centre and size, and
-    a box below the threshold is out.
+    What an output of declared length is left with is zero. NonMaximumSuppression.proto: boxes are centre and
+    size, and a box below the threshold is out.
     """
     held = message.nonMaximumSuppression
     given = {f.name: v for f, v in zip(message.description.input, inputs, strict=True)}
@@ -425,7 +429,8 @@ def suppressed(op: Any, message: Any, inputs: list[ir.Value]) -> Values:
 
 
 def thresholded(op: Any, message: Any, inputs: list[ir.Value]) -> Values:
-    """Confidences, and beneath them which classes are there: ClassConfidenceThresholding.proto takes all of them, for now."""
+    """Confidences, and beneath them which classes are there: ClassConfidenceThresholding.proto takes all of
+    them, for now."""
     row = op.Reshape(inputs[0], [1, -1])
     there = op.Expand(op.const(1, row.dtype), op.Shape(row))
     return {message.description.output[0].name: op.Concat(row, there, axis=0)}

@@ -1,4 +1,5 @@
-"""What a program's file promises of its inputs and outputs beyond names and dtypes: flexible shapes, images, class labels."""
+"""What a program's file promises of its inputs and outputs beyond names and dtypes: flexible shapes, images,
+class labels."""
 
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ def check_names(model: ir.Model, options: dict[str, Any]) -> None:
 
 
 def write_shape(array: Any, port: Port, model: ir.Model, options: dict[str, Any]) -> None:
-    """The default shape, and what else it may be: shapes one by one; or ranges, those of the option, else of the source, else
-    from 1 to the upper bound."""
+    """The default shape, and what else it may be: shapes one by one; or ranges, those of the option, else of
+    the source, else from 1 to the upper bound."""
     dims = port.dims or (1,)
     listed = options["shapes"].get(port.name) or _remembered(model, port.name)
     if listed and not all(isinstance(d, int) for d in dims):
@@ -88,7 +89,8 @@ def write_image(image: Any, port: Port, picture: Picture, held: str) -> None:
 
 
 def classes(model: ir.Model, asked: list[Any]) -> list[Any]:
-    """Labels of the only output, one of floats for each: the option's, else those of the source; none without them.
+    """Labels of the only output, one of floats for each: the option's, else those of the source; none without
+    them.
 
     Raises InvalidOption for labels that are asked for and do not fit.
     """

@@ -148,7 +148,8 @@ def machine(op: Any, held: Any, x: ir.Value, alpha: Any, rho: float) -> Any:
 
 
 def pair(op: Any, held: Any, x: ir.Value) -> Any:
-    """Probabilities of two classes, [rows, 2]: a logistic curve over the one machine there is, where ONNX's operator iterates."""
+    """Probabilities of two classes, [rows, 2]: a logistic curve over the one machine there is, where ONNX's
+    operator iterates."""
     decision = machine(op, held, x, held.coefficients[0].alpha, held.rho[0])
     place = op.Add(op.Mul(decision, float(held.probA[0])), float(held.probB[0]))
     return op.Concat(op.Sigmoid(op.Neg(place)), op.Sigmoid(place), axis=1)

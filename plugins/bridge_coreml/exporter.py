@@ -1,4 +1,5 @@
-"""Hub → ML Program, driven by export_ops over MIL's own builder, which checks every operator and infers every type."""
+"""Hub → ML Program, driven by export_ops over MIL's own builder, which checks every operator and infers every
+type."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     package.finish(path, message.SerializeToString(deterministic=True))
     report.notes.extend([*_narrowed(model), *newer.notes(model)])
     report.notes.extend(
-        f"input {name}: {picture.colour} pixels from 0 to 255, times {picture.scale:g}, plus {list(picture.bias) or 0}"
+        f"input {name}: {picture.colour} pixels from 0 to 255, times {picture.scale:g}, "
+        f"plus {list(picture.bias) or 0}"
         for name, picture in options["image_inputs"].items()
     )
 

@@ -29,8 +29,8 @@ MODELS: dict[str, Callable[[File, dict[str, Any]], ir.Model]] = {
 def load(src: Any, **options: Any) -> ir.Model:
     """Read a Core ML package or file into a hub model.
 
-    Raises UnreadableFile for bytes that are no Core ML model, UnsupportedModel for a model only Apple's systems run and
-    for operators without a rule, InvalidOption for a function the file does not have.
+    Raises UnreadableFile for bytes that are no Core ML model, UnsupportedModel for a model only Apple's
+    systems run and for operators without a rule, InvalidOption for a function the file does not have.
     """
     path = Path(src)
     file = read(path)
@@ -60,17 +60,21 @@ def load(src: Any, **options: Any) -> ir.Model:
 importer = Importer(
     load,
     (
-        Option("function", "of a program that has several; the default one when not named", ""),
+        Option(
+            "function",
+            "the function to read of a program that has several; the default one when not named",
+            "",
+        ),
         Option(
             "rows",
-            "of a classical model: one record at a time, as Core ML takes them, or as many as are given",
+            "the records a classical model takes: one at a time, as in Core ML, or as many as are given",
             "one",
             str,
             ("one", "many"),
         ),
         Option(
             "labels",
-            "of a classifier: kept as metadata, or also an output with the predicted label",
+            "where the labels of a classifier go: to metadata, or also to an output with the predicted label",
             "metadata",
             str,
             ("metadata", "output"),

@@ -1,4 +1,5 @@
-"""NeuralNetwork → hub, driven by layers: every blob is a float tensor, of rank 5 or of the rank the file gives it."""
+"""NeuralNetwork → hub, driven by layers: every blob is a float tensor, of rank 5 or of the rank the file
+gives it."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ DEPTH = 16
 def network(file: File, options: dict[str, Any]) -> ir.Model:
     """The hub model of a network, a classifier or a regressor made of layers.
 
-    Images are float tensors [1, channels, height, width] in the order of colours the file says, their scale and bias part of
-    the graph.
+    Images are float tensors [1, channels, height, width] in the order of colours the file says, their scale
+    and bias part of the graph.
     """
     held = getattr(file.message, file.message.WhichOneof("Type"))
     blockers = list(_blockers(held, file.message.specificationVersion))
@@ -171,7 +172,8 @@ def labelled(op: Any, held: Any, chances: Any) -> tuple[Any, Any]:
 
 
 def _shaped(scope: Scope, held: Any, feature: Any, value: ir.Value) -> ir.Value:
-    """An output as the file declares it; of rank 5 without a declaration, without the dimensions of 1 around it."""
+    """An output as the file declares it; of rank 5 without a declaration, without the dimensions of 1 around
+    it."""
     op = scope.op
     if feature.type.WhichOneof("Type") != "multiArrayType":
         return value

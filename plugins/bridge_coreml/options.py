@@ -1,4 +1,5 @@
-"""Options of the Core ML exporter: each is declared here, and parsed once into the value that the exporter reads."""
+"""Options of the Core ML exporter: each is declared here, and parsed once into the value that the exporter
+reads."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ UPPER = 2048
 
 @dataclass(frozen=True)
 class Picture:
-    """An input that takes an image: pixels from 0 to 255 are multiplied by `scale`, then `bias` is added per channel."""
+    """An input that takes an image: pixels from 0 to 255 are multiplied by `scale`, then `bias` is added per
+    channel."""
 
     colour: str
     scale: float = 1.0
@@ -50,7 +52,8 @@ def version(options: dict[str, Any]) -> int:
 
 
 def kept_float32(options: dict[str, Any]) -> list[str] | None:
-    """Names and kinds of operators that stay float32 where the rest is computed in float16; None where all is float32."""
+    """Names and kinds of operators that stay float32 where the rest is computed in float16; None where all is
+    float32."""
     asked: Precision = options["precision"]
     return [*options["keep_float32"], *asked.keep_float32] if asked.half else None
 
@@ -116,7 +119,8 @@ def _picture(name: str, form: Any) -> Picture:
         known = False
     if not known:
         raise InvalidOption(
-            f"image_inputs={f'{name}:{form}'!r} is not NAME:COLOUR, NAME:COLOUR:SCALE or NAME:COLOUR:SCALE:BIAS/BIAS/BIAS.",
+            f"image_inputs={f'{name}:{form}'!r} is not NAME:COLOUR, NAME:COLOUR:SCALE or "
+            "NAME:COLOUR:SCALE:BIAS/BIAS/BIAS.",
             f"Colours: {', '.join(COLOURS)}.",
         )
     return Picture(colour, scale, bias)
@@ -161,7 +165,8 @@ def _parts(text: str) -> list[str]:
 
 
 def _pairs(option: str, given: Any) -> Iterable[tuple[str, Any]]:
-    """Names and what belongs to each: of a dict, or of text NAME:FORM with commas between. A name may hold colons."""
+    """Names and what belongs to each: of a dict, or of text NAME:FORM with commas between. A name may hold
+    colons."""
     if isinstance(given, Mapping):
         return given.items()
     if not isinstance(given, str):
@@ -181,8 +186,8 @@ def _pair(option: str, part: str) -> tuple[str, str]:
 
 KIND = Option(
     "kind",
-    "The kind of model: `program` is an ML Program, `classical` Core ML's own trees, linear models, support vectors and "
-    "feature steps; `auto` is classical for a destination .mlmodel, and a program for any other",
+    "the kind of model: an ML Program, or classical: Core ML's own trees, linear models, support vectors "
+    "and feature steps; auto is classical for a destination .mlmodel, a program for any other",
     "auto",
     choices=("auto", "program", "classical"),
 )
@@ -190,55 +195,56 @@ PROGRAM = (
     KIND,
     Option(
         "minimum_deployment_target",
-        "The oldest system the file is for; the report tells which operators a newer one would hold as they are",
+        "the oldest system the file is for; the report tells which operators a newer one would hold as they "
+        "are",
         TARGETS[0],
         choices=TARGETS,
         parser=target,
     ),
     Option(
         "precision",
-        'The dtype of what is computed: float32, float16, or {"keep_float32": ["Softmax", "head/logits"]} for float16 '
-        "but for operators of these kinds or names; inputs and outputs keep theirs",
+        'the dtype of what is computed: float32, float16, or {"keep_float32": ["Softmax", "head/logits"]} '
+        "for float16 but for operators of these kinds or names; inputs and outputs keep theirs",
         "float32",
         parser=precision,
     ),
     Option(
         "keep_float32",
-        "Names or kinds of operators that stay float32 where precision is float16: NAME,NAME",
+        "names or kinds of operators that stay float32 where precision is float16: NAME,NAME",
         "",
         parser=names,
     ),
     Option(
         "image_inputs",
-        "Inputs that take an image in place of float32 [1, channels, height, width], whose pixels from 0 to 255 are "
-        "multiplied by a scale, then added to a bias: NAME:COLOUR, or NAME:COLOUR:SCALE:BIAS/BIAS/BIAS, such as "
-        "x:RGB:0.00392:-0.5/-0.5/-0.5",
+        "inputs that take an image in place of float32 [1, channels, height, width], whose pixels from 0 to "
+        "255 are multiplied by a scale, then added to a bias: NAME:COLOUR, or "
+        "NAME:COLOUR:SCALE:BIAS/BIAS/BIAS, such as x:RGB:0.00392:-0.5/-0.5/-0.5",
         "",
         parser=pictures,
     ),
     Option(
         "class_labels",
-        "Labels of a classifier over the only output, such as cat,dog; the source's own where none are given",
+        "labels of a classifier over the only output, such as cat,dog; the source's own where none are given",
         "",
         parser=labels,
     ),
     Option(
         "ranges",
-        "Ranges of dimensions that vary, such as N:1..64,H:32..512; for others those of the source, else from 1 to "
-        "upper_bound",
+        "ranges of dimensions that vary, such as N:1..64,H:32..512; for others those of the source, else "
+        "from 1 to upper_bound",
         "",
         parser=ranges,
     ),
     Option(
         "shapes",
-        "Shapes an input may have, one by one, such as x:1x3x224x224|1x3x256x256",
+        "shapes an input may have, one by one, such as x:1x3x224x224|1x3x256x256",
         "",
         parser=shapes,
     ),
-    Option("upper_bound", "The highest length of a dimension whose range nobody says", UPPER, int),
+    Option("upper_bound", "the highest length of a dimension whose range nobody says", UPPER, int),
     Option(
         "compute_units",
-        "The processors `bridge.run` lets Core ML use when it runs the file on a Mac, kept in its metadata",
+        "the processors bridge.run lets Core ML use when it runs the file on a Mac, kept in its metadata",
         "ALL",
         choices=UNITS,
     ),

@@ -1,4 +1,4 @@
-"""Hub → Core ML's own classical models: one model, or a pipeline of them, each holding one record at a time."""
+"""Hub → Core ML's own classical models: one model, or a pipeline of them, on one record at a time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ SIDES = {"string": "stringType", "int64": "int64Type", "double": "doubleType"}
 
 @dataclass(eq=False)
 class Feature:
-    """What models of a pipeline hand on: an array of `width` doubles, one number or text, or a `dictionary` by class."""
+    """What models of a pipeline hand on: an array of `width` doubles, one number or text, or a `dictionary`
+    by class."""
 
     name: str
     kind: str
@@ -83,7 +84,8 @@ class Pipeline:
 
 def feature_of(pipe: Pipeline, value: ir.Value) -> Feature:
     """An input of the model: text, a whole number, or a row of numbers."""
-    width = 1 if value.shape is None or len(value.shape) < 2 else int(value.shape[1])  # type: ignore[arg-type]
+    dims: list[Any] = list(value.shape or ())
+    width = 1 if len(dims) < 2 else int(dims[1])
     kind = (
         "string" if value.dtype == T.STRING else "int64" if width == 1 and value.dtype in COUNTED else "array"
     )
@@ -193,7 +195,8 @@ def _held(model: ir.Model, inputs: list[Feature]) -> list[str]:
 
 
 def holdable(value: ir.Value) -> bool:
-    """Rows of numbers of a known width, or one text a record; what is made on the way is the handlers' business."""
+    """Rows of numbers of a known width, or one text a record; what is made on the way is the handlers'
+    business."""
     if not value.is_graph_input():
         return True
     shape = value.shape

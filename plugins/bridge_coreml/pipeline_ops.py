@@ -1,4 +1,5 @@
-"""ai.onnx.ml, and the little around it, as Core ML's own classical models. Handlers take (pipeline, node, *features)."""
+"""ai.onnx.ml, and the little around it, as Core ML's own classical models. Handlers take (pipeline, node,
+*features)."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ ALONE = condition(
 
 
 def grow(held: Any, forest: Forest, weights: np.ndarray, base: Any, transform: int) -> None:
-    """The nodes of a forest, numbered as the source numbers them, with what each leaf [nodes, dimensions] adds."""
+    """The nodes of a forest, numbered as the source numbers them, with what each leaf [nodes, dimensions]
+    adds."""
     trees = held.treeEnsemble
     held.postEvaluationTransform = transform
     trees.numPredictionDimensions = weights.shape[1]
@@ -142,7 +144,8 @@ def classifier(pipe: Any, node: ir.Node, kind: str, x: Any) -> tuple[Any, tuple[
 
 
 def chances(node: ir.Node) -> bool:
-    """Trees whose largest entry is the class, as Core ML decides; ONNX Runtime decides otherwise for some pairs of classes."""
+    """Trees whose largest entry is the class, as Core ML decides; ONNX Runtime decides otherwise for some
+    pairs of classes."""
     labels, post = labels_of(node), attr(node, "post_transform")
     if len(labels) > 2:
         return post in ("NONE", "SOFTMAX")
@@ -195,7 +198,8 @@ def linear_regressor(pipe, node, x):
 
 
 def shares(node: ir.Node) -> bool:
-    """Softmax; or logistic of two opposite scores or of a single one, or of each class and then to a sum of 1."""
+    """Softmax; or logistic of two opposite scores or of a single one, or of each class and then to a sum of
+    1."""
     labels, post = len(labels_of(node)), attr(node, "post_transform")
     count = len(attr(node, "intercepts") or [])
     if labels < 2 or count not in (labels, 1) or (count == 1 and labels != 2):

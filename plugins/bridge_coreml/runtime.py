@@ -1,4 +1,4 @@
-"""Run a Core ML model: Apple's own runtime on a Mac, elsewhere the file is read back and run as a hub model."""
+"""Run a Core ML model: Apple's own runtime on a Mac, elsewhere the file is read back and run as a hub."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import Need
 
-IOS15, IOS16, IOS17, IOS18 = 15, 16, 17, 18
+IOS16, IOS17, IOS18 = 16, 17, 18
 
 T = ir.DataType
 FLOATS = ("float", "float16")

@@ -34,9 +34,9 @@ TWO = condition("two inputs", lambda n: len(n.inputs) == 2)
 
 ops.same(
     needs=(FLOAT,),
-    Acos="acos", Asin="asin", Atan="atan", Atanh="atanh", Ceil="ceil", Cos="cos", Cosh="cosh", Div="real_div", Erf="erf",
-    Exp="exp", Floor="floor", Relu="relu", Round="round", Sigmoid="sigmoid", Sin="sin", Sinh="sinh", Softplus="softplus",
-    Softsign="softsign", Sqrt="sqrt", Tan="tan", Tanh="tanh",
+    Acos="acos", Asin="asin", Atan="atan", Atanh="atanh", Ceil="ceil", Cos="cos", Cosh="cosh",
+    Div="real_div", Erf="erf", Exp="exp", Floor="floor", Relu="relu", Round="round", Sigmoid="sigmoid",
+    Sin="sin", Sinh="sinh", Softplus="softplus", Softsign="softsign", Sqrt="sqrt", Tan="tan", Tanh="tanh",
 )  # fmt: skip
 ops.same(needs=(NUMBER,), Abs="abs", Sign="sign")
 ops.same(needs=(dtype("bool"),), Not="logical_not")

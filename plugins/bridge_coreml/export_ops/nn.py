@@ -60,7 +60,8 @@ def window(node: ir.Node) -> Window:
 
 
 def pads_of(node: ir.Node) -> list[int] | None:
-    """Pads before and after each spatial dimension, one after the other; None where a length tells them that is not known."""
+    """Pads before and after each spatial dimension, one after the other; None where a length tells them that
+    is not known."""
     pads = geometry.pads_of(node)
     return None if pads is None else [n for pair in pads for n in pair]
 
@@ -137,7 +138,8 @@ def conv_transpose(mil, node, x, weights, bias=None):
 
 
 def inside(node: ir.Node) -> bool:
-    """Pads smaller than the window; with ceil_mode symmetric ones, no window that starts outside, and two axes at most."""
+    """Pads smaller than the window; with ceil_mode symmetric ones, no window that starts outside, and two
+    axes at most."""
     pads, shape = geometry.pads_of(node), window_of(node)
     if pads is None or shape is None or not padded(node):
         return False
@@ -353,7 +355,8 @@ def attention(mil, node, query, key, value, mask=None):
 
 
 def _every_row(mask: np.ndarray | None) -> bool:
-    """A constant mask that leaves something in every row: where nothing is left the hub answers 0, Core ML not a number."""
+    """A constant mask that leaves something in every row: where nothing is left the hub answers 0, Core ML
+    not a number."""
     if mask is None:
         return False
     left = mask if mask.dtype == bool else np.isfinite(mask)

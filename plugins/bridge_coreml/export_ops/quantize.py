@@ -21,7 +21,8 @@ SMALL = (*BYTES, "int4", "uint4")
 
 
 def stepped(node: ir.Node) -> bool:
-    """A constant scale, one or one for each place of an axis, of the dtype of the real numbers; the zero point constant too."""
+    """A constant scale, one or one for each place of an axis, of the dtype of the real numbers; the zero
+    point constant too."""
     scale, zero = const(node.inputs[1]), const(node.inputs[2]) if len(node.inputs) > 2 else 0
     if scale is None or zero is None or scale.ndim > 1 or attr(node, "block_size"):
         return False

@@ -390,7 +390,8 @@ def paddable(node: ir.Node) -> bool:
         TENSOR,
         constant(2, "value"),
         condition(
-            "constant pads that are not negative, smaller than the image and along its last two axes unless constant",
+            "constant pads that are not negative, smaller than the image and along its last two axes unless "
+            "constant",
             paddable,
         ),
     ),

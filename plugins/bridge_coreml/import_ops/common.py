@@ -105,7 +105,7 @@ def ints(values: Any) -> np.ndarray:
 
 
 __all__ = [
-    "DTYPES", "FLOAT", "I64_MAX", "I64_MIN", "INT32", "INT64", "IOS16", "IOS17", "IOS18", "RANKED", "STATIC",
-    "as_type", "cast", "channels", "const", "constant", "index", "int64", "ints", "lengths", "like", "need", "one_of",
-    "rank_of", "reshape", "shape_of", "transpose", "vector",
+    "DTYPES", "FLOAT", "I64_MAX", "I64_MIN", "INT32", "INT64", "IOS16", "IOS17", "IOS18", "RANKED",
+    "STATIC", "as_type", "cast", "channels", "const", "constant", "index", "int64", "ints", "lengths",
+    "like", "need", "one_of", "rank_of", "reshape", "shape_of", "transpose", "vector",
 ]  # fmt: skip

@@ -36,8 +36,8 @@ def cond(op, node, pred):
 
 @ops.op("while_loop")
 def while_loop(op, node):
-    """A list that nobody wrote yet takes the shape that one step, done beforehand, gives it. A loop that counts to a number
-    has that many steps, and lists written at the count alone do not grow."""
+    """A list that nobody wrote yet takes the shape that one step, done beforehand, gives it. A loop that
+    counts to a number has that many steps, and lists written at the count alone do not grow."""
     condition, body = node.operation.blocks
     inputs = node.values("loop_vars")
     if any(pristine(v) for v in inputs):
@@ -59,7 +59,8 @@ def while_loop(op, node):
 
 
 def counter(condition: Any, body: Any) -> int | None:
-    """Which loop variable the condition holds below a number, one more after every step; None for any other loop."""
+    """Which loop variable the condition holds below a number, one more after every step; None for any other
+    loop."""
     tests = [o for o in condition.operations if o.type != "const"]
     if len(tests) != 1 or tests[0].type != "less" or list(condition.outputs) != [tests[0].outputs[0].name]:
         return None
@@ -115,7 +116,7 @@ def element_dims(node: Any) -> list[int | None]:
 
 @ops.op("make_list")
 def make_list(op, node, init_length=None):
-    """A list is a tensor with its elements stacked; an element whose lengths are not known yet has length 0."""
+    """A list is a tensor with its elements stacked; an element of lengths not known yet has length 0."""
     dtype = DTYPES[node.get("dtype", "fp32")]
     dims = element_dims(node)
     count = const(init_length) if init_length is not None else np.array(1)

@@ -241,7 +241,8 @@ IMAGE = need("an input of rank 4", lambda n: n.dims("x") is not None and len(n.d
     ),
 )
 def resample(op, node, x, coordinates):
-    """Coordinates become pixels, then what the hub's GridSample takes: reflection about pixels needs aligned corners."""
+    """Coordinates become pixels, then what the hub's GridSample takes: reflection about pixels needs aligned
+    corners."""
     padding, align = node.get("padding_mode", "constant"), padding_align(node)
     wide = cast(op, coordinates, ir.DataType.FLOAT)
     sizes = vector(op, lengths(op, x)[:1:-1])
@@ -323,7 +324,8 @@ def edges(op: hub.Builder, boxes: ir.Value, mode: str) -> tuple[Any, Any, Any, A
 
 
 def weights(op: hub.Builder, places: ir.Value, size: int) -> Any:
-    """How much each of `size` elements counts for each place: 1 minus their distance. Places [N, T] → [N, T, size]."""
+    """How much each of `size` elements counts for each place: 1 minus their distance. Places [N, T] → [N, T,
+    size]."""
     elements = op.const(np.arange(size, dtype=np.float32))
     distance = op.Abs(op.Sub(op.Unsqueeze(places, ints([-1])), elements))
     return op.Relu(op.Sub(1.0, distance))
@@ -356,7 +358,8 @@ BOXES = (
 
 
 def cropped(op: hub.Builder, node: Any, image: ir.Value, boxes: ir.Value) -> Any:
-    """Samples of `image` [N, C, H, W], one box [N, 4] each. From iOS 16 samples outside the image have the pad value."""
+    """Samples of `image` [N, C, H, W], one box [N, 4] each. From iOS 16 samples outside the image have the
+    pad value."""
     height, width = (int(d) for d in list(image.shape or ())[2:])
     mode = node.get("sampling_mode", "DEFAULT")
     found = list(
@@ -400,7 +403,7 @@ def counted(node: Any) -> bool:
 
 @ops.op("crop_resize", needs=(*BOXES, need("a known number of images", counted)))
 def crop_resize_of_rois(op, node, x, roi):
-    """Before iOS 17: boxes [N, 1, 4, 1, 1] for every image, or [N, 1, 5, 1, 1] with the image's number first."""
+    """Before iOS 17: boxes [N, 1, 4, 1, 1] for every image, or [N, 1, 5, 1, 1] the image's number first."""
     flat = op.Squeeze(roi, ints([1, 3, 4]))
     if roi.shape[2] == 5:
         number = op.Cast(

@@ -28,8 +28,8 @@ FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 ops.same(
     abs="Abs", acos="Acos", asin="Asin", atan="Atan", atanh="Atanh", ceil="Ceil", cos="Cos", cosh="Cosh",
     erf="Erf", exp="Exp", floor="Floor", identity="Identity", logical_not="Not", relu="Relu", round="Round",
-    sigmoid="Sigmoid", sign="Sign", sin="Sin", sinh="Sinh", softplus="Softplus", softsign="Softsign", sqrt="Sqrt",
-    tan="Tan", tanh="Tanh",
+    sigmoid="Sigmoid", sign="Sign", sin="Sin", sinh="Sinh", softplus="Softplus", softsign="Softsign",
+    sqrt="Sqrt", tan="Tan", tanh="Tanh",
 )  # fmt: skip
 ops.same(logical_and="And", logical_or="Or", logical_xor="Xor")
 ops.same(attributes={"alpha": "alpha"}, leaky_relu="LeakyRelu", elu="Elu")

@@ -248,7 +248,8 @@ def local_response_norm(op, node, x):
 
 
 def response_norm(op: hub.Builder, x: ir.Value, size: int, alpha: float, beta: float, k: float) -> Any:
-    """An even number of channels takes one more before than after; the hub's LRN the other way round, and images alone."""
+    """An even number of channels takes one more before than after; the hub's LRN the other way round, and
+    images alone."""
     if size % 2 and rank_of(x) == 4:
         return op.LRN(x, size=size, alpha=alpha, beta=beta, bias=k)
     rank, count = rank_of(x) or 0, channel_count(x)

@@ -1,4 +1,5 @@
-"""Quantized values, and weights stored compressed: kept as DequantizeLinear where that is exact, else unpacked now."""
+"""Quantized values, and weights stored compressed: kept as DequantizeLinear where that is exact, else
+unpacked now."""
 
 from __future__ import annotations
 
@@ -93,7 +94,7 @@ def constexpr_cast(op, node):
 
 
 def looked_up(indices: np.ndarray, lut: np.ndarray, vector_axis: int) -> np.ndarray:
-    """Entries of a table, one for every block of the indices; entries longer than 1 lie along `vector_axis`."""
+    """Entries of a table, one for every block of the indices; longer ones than 1 lie along `vector_axis`."""
     rank = indices.ndim
     table = lut
     for axis in range(rank):

@@ -1,4 +1,5 @@
-"""LSTM, GRU and RNN layers. Core ML leaves the results of the direction `reverse` in the order they were computed."""
+"""LSTM, GRU and RNN layers. Core ML leaves the results of the direction `reverse` in the order they were
+computed."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def shape(op, node, x):
 
 @ops.op("reshape", needs=(RANKED,))
 def reshape_to(op, node, x, shape):
-    """0 copies a length: from the same place, or, from iOS 17 and with another rank, from the same place counted from the
-    end."""
+    """0 copies a length: from the same place, or, from iOS 17 and with another rank, from the same place
+    counted from the end."""
     array = const(shape)
     if array is None:
         return op.Reshape(x, int64(op, shape))

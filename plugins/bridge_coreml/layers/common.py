@@ -50,7 +50,8 @@ def ints(values: Any) -> np.ndarray:
 
 
 def weight(params: Any, shape: list[int]) -> np.ndarray:
-    """WeightParams as a float array; scale and bias of quantized ones are single, or one for each of the first dimension.
+    """WeightParams as a float array; scale and bias of quantized ones are single, or one for each of the
+    first dimension.
 
     Raises UnreadableFile for fewer values than the shape has places.
     """
@@ -108,6 +109,6 @@ def images(op: Any, x: ir.Value, rank: int = 4) -> tuple[Any, Callable[[Any], An
 
 
 __all__ = [
-    "BOOL", "FLOAT", "I64_MAX", "I64_MIN", "INT64", "as_bool", "as_float", "as_int", "const", "images", "ints",
-    "lengths", "need", "nested", "product", "rank_of", "reshape", "shape_of", "vector", "weight",
+    "BOOL", "FLOAT", "I64_MAX", "I64_MIN", "INT64", "as_bool", "as_float", "as_int", "const", "images",
+    "ints", "lengths", "need", "nested", "product", "rank_of", "reshape", "shape_of", "vector", "weight",
 ]  # fmt: skip

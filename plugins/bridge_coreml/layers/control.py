@@ -87,7 +87,8 @@ def jumps(network: Any) -> bool:
 
 
 def flagged(listed: list[Any], flags: dict[str, str]) -> list[Any]:
-    """Layers in which a jump sets its flag, and whatever comes after a branch that may have jumped is done unless a flag is set."""
+    """Layers in which a jump sets its flag, and whatever comes after a branch that may have jumped is done
+    unless a flag is set."""
     made: list[Any] = []
     for i, layer in enumerate(listed):
         kind = layer.WhichOneof("layer")

@@ -14,13 +14,13 @@ from bridge_coreml.layers.common import as_bool, rank_of, weight
 ops = OpTable(attribute=lambda layer, name: getattr(layer.params, name))
 
 ops.same(
-    ceil="Ceil", floor="Floor", sign="Sign", round="Round", sin="Sin", cos="Cos", tan="Tan", asin="Asin", acos="Acos",
-    atan="Atan", sinh="Sinh", cosh="Cosh", tanh="Tanh", asinh="Asinh", acosh="Acosh", atanh="Atanh", erf="Erf",
-    copy="Identity", average="Mean",
+    ceil="Ceil", floor="Floor", sign="Sign", round="Round", sin="Sin", cos="Cos", tan="Tan", asin="Asin",
+    acos="Acos", atan="Atan", sinh="Sinh", cosh="Cosh", tanh="Tanh", asinh="Asinh", acosh="Acosh",
+    atanh="Atanh", erf="Erf", copy="Identity", average="Mean",
 )  # fmt: skip
 ops.same(
-    addBroadcastable="Add", subtractBroadcastable="Sub", multiplyBroadcastable="Mul", divideBroadcastable="Div",
-    powBroadcastable="Pow", maxBroadcastable="Max", minBroadcastable="Min",
+    addBroadcastable="Add", subtractBroadcastable="Sub", multiplyBroadcastable="Mul",
+    divideBroadcastable="Div", powBroadcastable="Pow", maxBroadcastable="Max", minBroadcastable="Min",
 )  # fmt: skip
 ops.same(attributes={"axis": "axis"}, softmaxND="Softmax")
 

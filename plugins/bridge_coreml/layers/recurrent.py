@@ -1,4 +1,5 @@
-"""Recurrent layers over sequences [sequence, batch, vector, 1, 1]; in reverse, results stay in the order of computing."""
+"""Recurrent layers over sequences [sequence, batch, vector, 1, 1]; in reverse, results stay in the order of
+computing."""
 
 from __future__ import annotations
 
@@ -153,7 +154,8 @@ def stacked(
 
 
 def unclipped(p: Any) -> bool:
-    """The hub clips what activations read, Core ML the cell: only where neither changes anything they are the same."""
+    """The hub clips what activations read, Core ML the cell: only where neither changes anything they are the
+    same."""
     return p.params.cellClipThreshold == 0 or p.params.cellClipThreshold >= CLIP
 
 

@@ -33,7 +33,8 @@ def reduction(op, layer, x):
 
 LOGS = "the sum of logarithms"
 MODES = (
-    "ReduceSum", "ReduceMean", "ReduceProd", LOGS, "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMin",
+    "ReduceSum", "ReduceMean", "ReduceProd", LOGS, "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMax",
+    "ReduceMin",
 )  # fmt: skip
 AXES = ([-3, -2, -1], [-2, -1], [-3], [-2], [-1])
 

@@ -57,8 +57,8 @@ MOVES = frozenset(
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
-    """In order: sequences as tensors; patterns raised while whole; what a newer target would take of them; dtypes MIL computes; operators it lacks; what it has
-    in a form of its own; dimensions beyond the fifth;
+    """In order: sequences as tensors; patterns raised while whole; what a newer target would take of them;
+    dtypes MIL computes; operators it lacks; what it has in a form of its own; dimensions beyond the fifth;
     half precision last."""
     newer = [number for number in SPECIFICATION if number > version(options)]
     takes = taker(version(options))

@@ -13,8 +13,8 @@ SHAPING = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 
 class LowerRank(ir.passes.InPlacePass):
-    """1. A Transpose of more than 5 dimensions of static length is done with dimensions of 1 left out and those that stay
-    neighbours as one, between Reshapes.
+    """1. A Transpose of more than 5 dimensions of static length is done with dimensions of 1 left out and
+    those that stay neighbours as one, between Reshapes.
 
     2. A Reshape of what was only reshaped reads what was there before: the dimensions in between are gone.
     """

@@ -65,7 +65,8 @@ def reduce(op, node, x, axes):
 
 
 def _kept(op: Any, axes: ir.Value, sizes: list[int]) -> tuple[Any, Any]:
-    """1 for every axis that stays, 0 for one that is reduced; the lengths of the result with reduced axes kept."""
+    """1 for every axis that stays, 0 for one that is reduced; the lengths of the result with reduced axes
+    kept."""
     rank = len(sizes)
     places = op.Cast(axes, to=int(ir.DataType.INT64))
     places = op.Where(op.Less(places, 0), op.Add(places, rank), places)

@@ -107,7 +107,8 @@ def paddable(node: ir.Node) -> bool:
 
 @ops.op("Pad", needs=(TENSOR, condition("pads at run time, or negative ones that leave something", paddable)))
 def pad_at_run_time(op, node, x, pads, value=None, axes=None):
-    """What a negative pad takes away is sliced off first; other dtypes than floats are padded as floats, where that is exact."""
+    """What a negative pad takes away is sliced off first; other dtypes than floats are padded as floats,
+    where that is exact."""
     rank, count = rank_of(x) or 0, (length_of(pads) or 0) // 2
     zeros = op.const(np.zeros(rank, np.int64))
     begin, end = (
