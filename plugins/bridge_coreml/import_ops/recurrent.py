@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.ops import OpTable
+from bridge.recurrent import GATES, PEEPHOLES, reorder
 from bridge_coreml.import_ops.common import I64_MIN, IOS18, ints, like, need, one_of
 
 ops = OpTable()
@@ -23,6 +24,7 @@ ACTIVATIONS = {
     "sigmoid_hard": ("HardSigmoid", 0.2, 0.5),
 }
 KNOWN = tuple(ACTIVATIONS)
+LSTM, GRU = "ifoc", "rhz"
 
 
 def activations(*names: str, count: int = 1) -> dict[str, Any]:
@@ -33,12 +35,6 @@ def activations(*names: str, count: int = 1) -> dict[str, Any]:
         attributes["activation_alpha"] = [f[1] for f in found if f[1] is not None]
         attributes["activation_beta"] = [f[2] for f in found if f[2] is not None]
     return attributes
-
-
-def gates(array: np.ndarray, order: list[int]) -> np.ndarray:
-    """Rows of stacked gates in another order."""
-    parts = np.split(array, len(order), axis=0)
-    return np.concatenate([parts[i] for i in order], axis=0)
 
 
 def reversed_time(op: hub.Builder, x: ir.Value) -> Any:
@@ -98,27 +94,26 @@ def unclipped(node: Any) -> bool:
     ),
 )
 def lstm(op, node, x, initial_h, initial_c):
-    """Gates are input, forget, output, cell in Core ML, input, output, forget, cell in the hub."""
     direction = node.get("direction", "forward")
     both = direction == "bidirectional"
-    count, order = 1 + both, [0, 2, 1, 3]
+    count = 1 + both
     sides = ["", "_back"] if both else [""]
 
-    def stacked(name, missing, arrange):
+    def stacked(name, missing, before=LSTM, after=GATES["LSTM"]):
         found = [node.array(name + side) for side in sides]
         if all(v is None for v in found):
             return None
-        return np.stack([np.zeros(missing) if v is None else gates(v, arrange) for v in found])
+        return np.stack([np.zeros(missing) if v is None else reorder(v, before, after) for v in found])
 
     size = node.array("weight_hh").shape[1]
-    bias = stacked("bias", 4 * size, order)
-    peephole = stacked("peephole", 3 * size, [0, 2, 1])
+    bias = stacked("bias", 4 * size)
+    peephole = stacked("peephole", 3 * size, "ifo", PEEPHOLES)
     if direction == "reverse":
         x = reversed_time(op, x)
     y, h, c = op.LSTM(
         x,
-        like(op, stacked("weight_ih", 0, order), x),
-        like(op, stacked("weight_hh", 0, order), x),
+        like(op, stacked("weight_ih", 0), x),
+        like(op, stacked("weight_hh", 0), x),
         None if bias is None else like(op, np.concatenate([bias, np.zeros_like(bias)], axis=1), x),
         None,
         states(op, initial_h, count),
@@ -143,20 +138,20 @@ def single(
     x: ir.Value,
     initial_h: ir.Value,
     kind: str,
-    order: list[int],
+    order: str,
     names: tuple[str, ...],
     **more: Any,
 ) -> tuple[Any, Any]:
     """One direction of a GRU or RNN."""
     if node.get("direction", "forward") == "reverse":
         x = reversed_time(op, x)
-    weights = [gates(node.array(n), order)[None] for n in ("weight_ih", "weight_hh")]
+    weights = [reorder(node.array(n), order, GATES[kind])[None] for n in ("weight_ih", "weight_hh")]
     size = weights[1].shape[2]
     zeros = np.zeros(len(order) * size)
     own, other = node.array("bias"), node.array("input_bias")
     after = more.get("linear_before_reset")
     given, inner = (other, own) if after else (own, other)
-    biases = [zeros if b is None else gates(b, order) for b in (given, inner)]
+    biases = [zeros if b is None else reorder(b, order, GATES[kind]) for b in (given, inner)]
     y, h = op.node(
         kind,
         x,
@@ -174,12 +169,11 @@ def single(
 
 @ops.op("gru", needs=NEEDS)
 def gru(op, node, x, initial_h):
-    """Gates are reset, output, update in Core ML, update, reset, output in the hub."""
     names = (node.get("recurrent_activation", "sigmoid"), node.get("activation", "tanh"))
     after = int(node.version >= IOS18 and node.get("reset_after", False))
-    return single(op, node, x, initial_h, "GRU", [2, 0, 1], names, linear_before_reset=after)
+    return single(op, node, x, initial_h, "GRU", GRU, names, linear_before_reset=after)
 
 
 @ops.op("rnn", needs=(one_of("activation", *KNOWN, default="tanh"),))
 def rnn(op, node, x, initial_h):
-    return single(op, node, x, initial_h, "RNN", [0], (node.get("activation", "tanh"),))
+    return single(op, node, x, initial_h, "RNN", "h", (node.get("activation", "tanh"),))

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.ops import OpTable
+from bridge.recurrent import GATES, PEEPHOLES
 from bridge_coreml.layers.common import I64_MIN, ints, need, rank_of, reshape, weight
 
 ops = OpTable()
@@ -101,10 +102,9 @@ def simple_recurrent(op, layer, x, h=None):
 
 @ops.op("gru", needs=(need("activations the hub has", lambda p: known(p.activations)),))
 def gru(op, layer, x, h=None):
-    """Gates in the hub's order: update, reset, output."""
     p = layer.params
     size, count = int(p.outputVectorSize), int(p.inputVectorSize)
-    gates = ("update", "reset", "output")
+    gates = [GRU[letter] for letter in GATES["GRU"]]
     w, r = (
         np.concatenate([weight(getattr(p, f"{g}Gate{kind}Matrix"), [size, n]) for g in gates])[None]
         for kind, n in (("Weight", count), ("Recursion", size))
@@ -128,28 +128,29 @@ def gru(op, layer, x, h=None):
     return answer(op, x, op.Squeeze(y, ints([1])), last, p.sequenceOutput), blob(op, last, x)
 
 
-PARTS = ("input", "output", "forget", "block")
+GRU = {"z": "update", "r": "reset", "h": "output"}
+LSTM = {"i": "input", "o": "output", "f": "forget", "c": "block"}
 
 
 def stacked(
     p: Any, params: Any, size: int, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """Weights of one direction, gates in the hub's order: input, output, forget, cell."""
+    """Weights of one direction, gates in the hub's order."""
 
     def matrix(gate: str, kind: str) -> Any:
-        name = "blockInput" if gate == "block" else f"{gate}Gate"
+        name = "blockInput" if gate == "c" else f"{LSTM[gate]}Gate"
         return getattr(p, f"{name}{kind}")
 
-    w = np.concatenate([weight(matrix(g, "WeightMatrix"), [size, count]) for g in PARTS])
-    r = np.concatenate([weight(matrix(g, "RecursionMatrix"), [size, size]) for g in PARTS])
+    w = np.concatenate([weight(matrix(g, "WeightMatrix"), [size, count]) for g in GATES["LSTM"]])
+    r = np.concatenate([weight(matrix(g, "RecursionMatrix"), [size, size]) for g in GATES["LSTM"]])
     bias = np.zeros((4, size), np.float32)
     if params.hasBiasVectors:
-        bias = np.stack([weight(matrix(g, "BiasVector"), [size]) for g in PARTS])
+        bias = np.stack([weight(matrix(g, "BiasVector"), [size]) for g in GATES["LSTM"]])
     if params.forgetBias:
-        bias[2] += 1
+        bias[GATES["LSTM"].index("f")] += 1
     peephole = None
     if params.hasPeepholeVectors:
-        peephole = np.concatenate([weight(getattr(p, f"{g}GatePeepholeVector"), [size]) for g in PARTS[:3]])
+        peephole = np.concatenate([weight(matrix(g, "PeepholeVector"), [size]) for g in PEEPHOLES])
     return w, r, np.concatenate([bias.ravel(), np.zeros(4 * size, np.float32)]), peephole
 
 

@@ -16,6 +16,7 @@ from bridge.passes.gelu import RaiseGelu
 from bridge.passes.rewrite import Rewrite
 from bridge.passes.sequences import ResolveSequences
 from bridge.passes.widen import ComputeWider
+from bridge.traits import MOVES_DATA
 from bridge_coreml import export_ops
 from bridge_coreml.export_ops.common import HELD
 from bridge_coreml.legalize.newer import NoteNewer
@@ -25,35 +26,7 @@ from bridge_coreml.options import SPECIFICATION, kept_float32, version
 
 ops = OpTable.of(__name__)
 
-MOVES = frozenset(
-    [
-        "Concat",
-        "Expand",
-        "Flatten",
-        "Gather",
-        "GatherElements",
-        "GatherND",
-        "Identity",
-        "Pad",
-        "Reshape",
-        "ReverseSequence",
-        "Shape",
-        "Slice",
-        "Split",
-        "Squeeze",
-        "Tile",
-        "Transpose",
-        "Trilu",
-        "Unsqueeze",
-        "Where",
-        "If",
-        "Loop",
-        "Size",
-        "Compress",
-        "DepthToSpace",
-        "SpaceToDepth",
-    ]
-)
+MOVES = MOVES_DATA | {"If", "Loop", "Pad", "Shape", "Size", "Trilu", "Where"}
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:

@@ -7,9 +7,9 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import attr, rank_of, shape_of
+from bridge.traits import RESHAPES
 
 MOST = 5
-SHAPING = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 
 class LowerRank(ir.passes.InPlacePass):
@@ -49,11 +49,11 @@ class LowerRank(ir.passes.InPlacePass):
     def _reshapes(self, graph: ir.Graph) -> bool:
         changed = False
         for node in list(graph):
-            if node.op_type not in SHAPING or node.domain:
+            if node.op_type not in RESHAPES or node.domain:
                 continue
             first, wanted = node.inputs[0], shape_of(node.outputs[0])
             source = first
-            while source.producer() is not None and source.producer().op_type in SHAPING:
+            while source.producer() is not None and source.producer().op_type in RESHAPES:
                 source = source.producer().inputs[0]
             if wanted is None or source is first or max(rank_of(first) or 0, rank_of(source) or 0) <= MOST:
                 continue
