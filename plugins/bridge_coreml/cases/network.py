@@ -56,13 +56,10 @@ def network(build: Callable[..., Any], *arrays: np.ndarray, want: Callable[..., 
     return Network(build, arrays, want, **more)
 
 
-def cases() -> dict[str, NativeCase]:
-    """The layers by name, whose first word is the layer's type."""
-    from bridge_coreml.cases import dynamic, legacy
-
-    families = (
-        unary, activations, binary, reductions, shapes, slices, indexed, layers, images, recurrent, legacy.layers, dynamic.layers
-    )  # fmt: skip
+def cases(*others: Callable[[], dict[str, Network]]) -> dict[str, NativeCase]:
+    """The layers of these and `others` families by name, whose first word is the layer's type."""
+    own = (unary, activations, binary, reductions, shapes, slices, indexed, layers, images, recurrent)
+    families = (*own, *others)
     found = dict(itertools.chain.from_iterable(family().items() for family in families))
     return {f"{name} layer": NativeCase((name.split()[0],), each.made) for name, each in found.items()}
 

@@ -47,7 +47,12 @@ def one_of(name: str, *allowed: Any, default: Any = None) -> Need:
     return need(f"{name}={' or '.join(map(str, allowed))}", lambda n: n.get(name, fallback) in allowed)
 
 
-RANKED = need("a known rank", lambda n: n.dims("x") is not None)
+def ranked(name: str) -> Need:
+    """Input `name` has a known rank."""
+    return need("a known rank", lambda n: n.dims(name) is not None)
+
+
+RANKED = ranked("x")
 STATIC = need("a static shape", lambda n: n.dims("x") is not None and None not in n.dims("x"))
 
 
@@ -107,5 +112,5 @@ def ints(values: Any) -> np.ndarray:
 __all__ = [
     "DTYPES", "FLOAT", "I64_MAX", "I64_MIN", "INT32", "INT64", "IOS16", "IOS17", "IOS18", "RANKED",
     "STATIC", "as_type", "cast", "channels", "const", "constant", "index", "int64", "ints", "lengths",
-    "like", "need", "one_of", "rank_of", "reshape", "shape_of", "transpose", "vector",
+    "like", "need", "one_of", "rank_of", "ranked", "reshape", "shape_of", "transpose", "vector",
 ]  # fmt: skip

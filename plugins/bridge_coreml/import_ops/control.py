@@ -14,6 +14,7 @@ from bridge.ops import OpTable
 from bridge_coreml.import_ops.common import (
     DTYPES,
     INT32,
+    RANKED,
     cast,
     int64,
     ints,
@@ -289,7 +290,7 @@ def random_bernoulli(op, node, shape):
     return cast(op, made, node.out_dtype())
 
 
-@ops.op("random_categorical", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
+@ops.op("random_categorical", needs=(RANKED,))
 def random_categorical(op, node, x):
     """The largest of the logits, each with noise of a Gumbel distribution, is a sample."""
     logits = op.Log(x) if node.get("mode", "logits") == "probs" else x

@@ -12,6 +12,7 @@ from bridge.ops import OpTable
 from bridge_coreml.import_ops.common import (
     DTYPES,
     INT32,
+    RANKED,
     as_type,
     cast,
     channels,
@@ -172,13 +173,13 @@ def scaled_tanh(op, node, x):
     return op.Mul(op.Tanh(op.Mul(x, like(op, node.get("beta"), x))), like(op, node.get("alpha"), x))
 
 
-@ops.op("softplus_parametric", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
+@ops.op("softplus_parametric", needs=(RANKED,))
 def softplus_parametric(op, node, x):
     alpha, beta = channels(op, node, "alpha", x), channels(op, node, "beta", x)
     return op.Mul(op.Softplus(op.Mul(x, beta)), alpha)
 
 
-@ops.op("prelu", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
+@ops.op("prelu", needs=(RANKED,))
 def prelu(op, node, x):
     return op.PRelu(x, channels(op, node, "alpha", x))
 
@@ -196,7 +197,7 @@ def gelu(op, node, x):
     return op.Gelu(x, approximate="tanh" if mode == "TANH_APPROXIMATION" else None)
 
 
-@ops.op("softmax", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
+@ops.op("softmax", needs=(RANKED,))
 def softmax(op, node, x):
     return op.Softmax(x, axis=node.get("axis", -1) % max(rank_of(x) or 1, 1))
 
@@ -213,7 +214,7 @@ def select(op, node, cond, a, b):
     return op.Where(cast(op, cond, ir.DataType.BOOL), a, b)
 
 
-@ops.op("non_zero", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
+@ops.op("non_zero", needs=(RANKED,))
 def non_zero(op, node, x):
     found = op.Transpose(op.NonZero(x), perm=[1, 0])
     return op.Cast(found, to=INT32)

@@ -20,6 +20,7 @@ from bridge_coreml.import_ops.common import (
     need,
     one_of,
     rank_of,
+    ranked,
     transpose,
 )
 
@@ -160,7 +161,7 @@ def linear(op, node, x, weight, bias=None):
     return made if bias is None else op.Add(made, bias)
 
 
-@ops.op("matmul", needs=(RANKED, need("a known rank", lambda n: n.dims("y") is not None)))
+@ops.op("matmul", needs=(RANKED, ranked("y")))
 def matmul(op, node, x, y):
     x, y = (as_type(op, x, y), y) if node.array("x") is not None else (x, as_type(op, y, x))
     sides = []
@@ -263,7 +264,7 @@ def response_norm(op: hub.Builder, x: ir.Value, size: int, alpha: float, beta: f
 @ops.op(
     "scaled_dot_product_attention",
     since=IOS18,
-    needs=(need("a known rank", lambda n: n.dims("query") is not None),),
+    needs=(ranked("query"),),
 )
 def attention(op, node, query, key, value, attn_mask=None):
     if rank_of(query) == 4 and attn_mask is None:

@@ -9,15 +9,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.ops import OpTable
-from bridge_coreml.import_ops.common import (
-    DTYPES,
-    INT32,
-    cast,
-    constant,
-    ints,
-    need,
-    rank_of,
-)
+from bridge_coreml.import_ops.common import DTYPES, INT32, RANKED, cast, constant, ints, rank_of
 
 ops = OpTable()
 
@@ -33,7 +25,6 @@ REDUCTIONS = {
     "reduce_sum": "ReduceSum",
     "reduce_sum_square": "ReduceSumSquare",
 }
-RANKED = need("a known rank", lambda n: n.dims("x") is not None)
 
 
 @ops.op(*REDUCTIONS)

@@ -29,6 +29,7 @@ from bridge_coreml.import_ops.common import (
     need,
     one_of,
     rank_of,
+    ranked,
     reshape,
     transpose,
 )
@@ -110,7 +111,7 @@ def reverse_sequence(op, node, x, lengths):
     return transpose(op, turned, [order.index(i) for i in range(rank)])
 
 
-@ops.op("concat", needs=(need("a known rank", lambda n: n.dims("values") is not None),))
+@ops.op("concat", needs=(ranked("values"),))
 def concat(op, node):
     values, axis = node.values("values"), node.get("axis")
     if len(values) == 1:
@@ -124,7 +125,7 @@ def concat(op, node):
     return reshape(op, stacked, sizes)
 
 
-@ops.op("stack", needs=(need("a known rank", lambda n: n.dims("values") is not None),))
+@ops.op("stack", needs=(ranked("values"),))
 def stack(op, node):
     values, axis = node.values("values"), node.get("axis")
     axis %= (rank_of(values[0]) or 0) + 1
@@ -299,7 +300,7 @@ def whole_division(node: Any) -> bool:
 SCATTERED = (
     one_of("mode", "add", *REDUCED),
     need("floats where mode=div", lambda n: not whole_division(n)),
-    need("a known rank", lambda n: n.dims("data") is not None),
+    ranked("data"),
 )
 
 
@@ -364,7 +365,7 @@ def fill_like(op, node, ref_tensor):
     return op.Expand(op.const(value), op.Shape(ref_tensor))
 
 
-@ops.op("one_hot", needs=(need("a known rank", lambda n: n.dims("indices") is not None),))
+@ops.op("one_hot", needs=(ranked("indices"),))
 def one_hot(op, node, indices, one_hot_vector_size):
     """A place outside the vector leaves it all off."""
     rank = (rank_of(indices) or 0) + 1
