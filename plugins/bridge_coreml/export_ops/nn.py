@@ -59,16 +59,21 @@ def window(node: ir.Node) -> Window:
     return found
 
 
-def pads_of(node: ir.Node) -> list[int] | None:
-    """Pads before and after each spatial dimension, one after the other; None where a length tells them that
-    is not known."""
-    pads = geometry.pads_of(node)
-    return None if pads is None else [n for pair in pads for n in pair]
+def pads_of(node: ir.Node) -> geometry.Pads | None:
+    """Pads before and after each spatial dimension; None where they cannot be told."""
+    if rank_of(node.inputs[0]) is None:
+        return None
+    return geometry.transposed_pads(node) if node.op_type == "ConvTranspose" else geometry.pads_of(node)
+
+
+def flat(pads: geometry.Pads) -> list[int]:
+    """As Core ML lists them: before and after of one dimension after the other."""
+    return [n for pair in pads for n in pair]
 
 
 def padded(node: ir.Node) -> bool:
     pads = pads_of(node)
-    return pads is not None and min(pads, default=0) >= 0
+    return pads is not None and min(flat(pads), default=0) >= 0
 
 
 IMAGE = condition("one to three spatial dimensions", lambda n: rank_of(n.inputs[0]) in (3, 4, 5))
@@ -94,7 +99,7 @@ def conv(mil, node, x, weights, bias=None):
         dilations=ints(window(node).dilations),
         groups=attr(node, "group"),
         pad_type="custom",
-        pad=ints(pads_of(node)),
+        pad=ints(flat(pads_of(node))),
     )
 
 
@@ -107,14 +112,12 @@ def _weights(node: ir.Node) -> bool:
 def transposed(node: ir.Node) -> tuple[list[int], list[int]] | None:
     """Pads and output shape of a transposed convolution; None where they cannot be told."""
     before, after, shape = shape_of(node.inputs[0]), shape_of(node.outputs[0]), window_of(node)
-    pads = geometry.transposed_pads(node)
+    pads = pads_of(node)
     if before is None or after is None or shape is None or pads is None or attr(node, "output_shape"):
         return None
     rows = zip(before[2:], after[2:], shape.spans, shape.strides, pads, strict=True)
     missing = [length - ((size - 1) * s + span - sum(pair)) for size, length, span, s, pair in rows]
-    if any(n < 0 for n in missing) or any(n < 0 for pair in pads for n in pair):
-        return None
-    return [n for pair in pads for n in pair], after
+    return (flat(pads), after) if min([*missing, *flat(pads)], default=0) >= 0 else None
 
 
 TRANSPOSED = condition("a static input, and pads that are not negative", lambda n: transposed(n) is not None)
@@ -140,7 +143,7 @@ def conv_transpose(mil, node, x, weights, bias=None):
 def inside(node: ir.Node) -> bool:
     """Pads smaller than the window; with ceil_mode symmetric ones, no window that starts outside, and two
     axes at most."""
-    pads, shape = geometry.pads_of(node), window_of(node)
+    pads, shape = pads_of(node), window_of(node)
     if pads is None or shape is None or not padded(node):
         return False
     rows = [(*pair, k, s) for pair, k, s in zip(pads, shape.kernel, shape.strides, strict=True)]
@@ -161,7 +164,7 @@ def pool(mil: Any, node: ir.Node, x: ir.Value, name: str, **more: Any) -> Any:
         kernel_sizes=ints(attr(node, "kernel_shape")),
         strides=ints(window(node).strides),
         pad_type="custom",
-        pad=ints(pads_of(node)),
+        pad=ints(flat(pads_of(node))),
         ceil_mode=bool(attr(node, "ceil_mode")),
         **more,
     )
