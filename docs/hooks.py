@@ -73,7 +73,7 @@ def formats(_: str) -> str:
 
 def options(name: str) -> str:
     """A table of the options of a format, from their declarations; empty without any."""
-    from bridge.formats import by_name
+    from bridge.detect import by_name
     from bridge.plugins import exporter, importer
 
     fmt = by_name(name)

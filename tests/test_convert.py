@@ -13,8 +13,8 @@ import pytest
 from conftest import FORMATS, SHARED
 
 import bridge
-from bridge import errors
-from bridge.formats import by_name, parse_options
+from bridge import errors, route
+from bridge.detect import by_name
 from bridge.plugins import formats
 
 
@@ -48,10 +48,9 @@ def test_a_file_written_with_any_option_is_verified(name, parse, tmp_path):
     values = {o.name: o.choices or (False, True) * isinstance(o.default, bool) for o in exporter.options}
     alone = [{option: value} for option, choices in values.items() for value in choices]
     for i, options in enumerate([{}, *alone, *LOSSY.get(name, [])]):
-        settings = parse_options(exporter.options, options, name)
-        assert isinstance(exporter.tolerance(settings), float | None), options
         try:
             path = tmp_path / f"{i}{by_name(name).suffixes[0]}"
+            assert isinstance(route.writer(path, name, options).tolerance, float | None), options
             assert bridge.convert(model, path, to=name, verify=True, **options).verification.ok, options
         except (errors.UnsupportedModel, errors.InvalidOption):
             continue

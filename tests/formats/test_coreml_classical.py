@@ -165,7 +165,7 @@ def test_on_a_mac_records_are_predicted_one_by_one(tmp_path: Path, monkeypatch: 
             }
 
     monkeypatch.setattr(coremltools().models, "MLModel", Model)
-    found = runtime.predicted(path, one, {"X": X[:5]})
+    found = runtime.Apple(path, one).run({"X": X[:5]})
     assert (found["label"] == expected["label"]).all()
     np.testing.assert_array_equal(found["probabilities"], expected["probabilities"])
 
