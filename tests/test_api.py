@@ -32,7 +32,6 @@ PUBLIC = {
     "bridge.passes.fold": "FoldConstants",
     "bridge.passes.gelu": "RaiseGelu",
     "bridge.passes.half_weights": "HalfWeights",
-    "bridge.passes.raising": "RaisePatterns",
     "bridge.passes.reshapes": "MergeReshapes",
     "bridge.passes.rewrite": "Rewrite",
     "bridge.passes.sequences": "ResolveSequences",

@@ -133,7 +133,7 @@ def _zeros(node: ir.Node) -> np.ndarray | None:
     """How many zeros a Pad puts before and after each dimension; None where it does not, or takes some away."""
     pads, rank = const(node.inputs[1]), rank_of(node.inputs[0])
     value, axes = [*node.inputs, None, None][2:4]
-    plain = attr(node, "mode", "constant") == "constant" and axes is None
+    plain = attr(node, "mode") == "constant" and axes is None
     if pads is None or rank is None or not plain or (pads < 0).any():
         return None
     number = const(value)
