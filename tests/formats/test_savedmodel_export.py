@@ -12,8 +12,8 @@ import pytest
 
 import bridge
 from bridge import hub
-from bridge.errors import InvalidInput, UnsupportedModel
 from bridge.detect import by_name
+from bridge.errors import InvalidInput, UnsupportedModel
 from bridge.testing.coverage import legalized
 
 pytest.importorskip("tensorflow")
