@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +13,8 @@ import pytest
 from conftest import FORMATS, SHARED
 
 import bridge
-from bridge import errors
+from bridge import errors, route
+from bridge.detect import by_name
 from bridge.plugins import formats
 
 
@@ -21,6 +23,37 @@ def test_a_real_model_becomes_a_verified_tflite_file(mnist, tmp_path):
     assert conversion.path.read_bytes()[4:8] == b"TFL3"
     assert conversion.verification.ok
     assert conversion.report.ok
+
+
+LOSSY: dict[str, list[dict[str, Any]]] = {
+    "coreml": [
+        {"precision": "float16"},
+        {"precision": "float16", "minimum_deployment_target": "iOS18"},
+        {"precision": "float16", "keep_float32": "Softmax"},
+        {"precision": {"keep_float32": ["MatMul"]}},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_written_with_any_option_is_verified(name, parse, tmp_path):
+    """Every choice and flag of the exporter by itself, and what else makes a file less precise."""
+    if by_name(name).exporter is None:
+        pytest.skip("is not written")
+    model = parse(
+        "agraph (float[n, 3] x) => (float[n, 3] y) "
+        "<float[3, 3] w = {1.0, -0.5, 0.25, 3.0, 0.1, -1.5, 0.7, 2.0, -0.3}> { z = MatMul(x, w) y = Softmax(z) }"
+    )
+    exporter = by_name(name).resolve("exporter")
+    values = {o.name: o.choices or (False, True) * isinstance(o.default, bool) for o in exporter.options}
+    alone = [{option: value} for option, choices in values.items() for value in choices]
+    for i, options in enumerate([{}, *alone, *LOSSY.get(name, [])]):
+        try:
+            path = tmp_path / f"{i}{by_name(name).suffixes[0]}"
+            assert isinstance(route.writer(path, name, options).tolerance, float | None), options
+            assert bridge.convert(model, path, to=name, verify=True, **options).verification.ok, options
+        except (errors.UnsupportedModel, errors.InvalidOption):
+            continue
 
 
 def test_destination_is_named_after_the_source_in_the_current_directory(mnist, tmp_path, monkeypatch):

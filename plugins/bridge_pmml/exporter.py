@@ -61,7 +61,8 @@ def held(value: ir.Value) -> bool:
 
 
 VALUES = condition(
-    "records in rows, [N] or [N, F] with F known, of float, double, int32, int64, bool or string: PMML holds fields of a record and no tensors",
+    "records in rows, [N] or [N, F] with F known, of float, double, int32, int64, bool or string: PMML "
+    "holds fields of a record and no tensors",
     held,
 )
 
@@ -220,10 +221,16 @@ exporter = Exporter(
     write=write,
     values=VALUES,
     options=(
-        Option("verification", "how many records to write as ModelVerification", 0, int),
+        Option(
+            "verification",
+            "the number of seeded records to write as ModelVerification, with which readers can check "
+            "themselves",
+            0,
+            int,
+        ),
         Option(
             "feature_names",
-            "names of the input columns, separated by commas; else the model's own, else x1, x2, …",
+            "the names of the input columns, with commas between them; else the model's own, else x1, x2, …",
             "",
         ),
     ),

@@ -224,15 +224,24 @@ importer = Importer(
     options=(
         Option(
             "inputs",
-            "one input per field, or a matrix of the numeric ones",
+            "what the inputs are: one per field, or a matrix of the numeric ones",
             "fields",
             str,
             ("fields", "matrix"),
         ),
         Option(
-            "outputs", "all, or the numbers alone for targets without text", "all", str, ("all", "numbers")
+            "outputs",
+            "the outputs there are: all, or the numbers alone for targets without text",
+            "all",
+            str,
+            ("all", "numbers"),
         ),
-        Option("self_check", "score the document's own ModelVerification records", True, flag),
+        Option(
+            "self_check",
+            "whether the document's own ModelVerification records are scored, and must come out as it says",
+            True,
+            flag,
+        ),
     ),
     table=ops,
 )

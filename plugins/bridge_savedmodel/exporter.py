@@ -110,7 +110,7 @@ exporter = Exporter(
     options=(
         Option(
             "weights",
-            "variables, which can be trained further, or constants",
+            "what weights become: variables, which can be trained further, or constants",
             "variables",
             str,
             ("variables", "constants"),

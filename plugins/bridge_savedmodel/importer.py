@@ -175,28 +175,37 @@ importer = Importer(
     options=(
         Option(
             "signature",
-            "name of the signature to read; without it serving_default, or the only one",
+            "the signature to read; without it serving_default, or the only one",
             None,
             str,
         ),
-        Option("tags", "of the graph to read, with commas between", "serve", str),
+        Option(
+            "tags",
+            "the tags of the graph to read where a folder has several, with commas between them",
+            "serve",
+            str,
+        ),
         Option(
             "state",
-            "variables the model writes as inputs and outputs, or beginning at their stored values in every run",
+            "what variables that the model writes are: inputs, which begin at what is stored, and outputs "
+            "called NAME/next; or initial: they begin at what is stored in every run, and leave the "
+            "interface",
             "explicit",
             str,
             ("explicit", "initial"),
         ),
         Option(
             "examples",
-            "features of serialized tf.Example messages as inputs in their place, or refused",
+            "what becomes of serialized tf.Example messages: they are refused (serialized), or their "
+            "features are inputs in their place (features)",
             "serialized",
             str,
             ("serialized", "features"),
         ),
         Option(
             "characters",
-            "the most characters of ASCII of strings that are taken apart: hashed, measured, cut; the run fails on others",
+            "the most characters, all of ASCII, of strings that are taken apart: hashed, measured, cut, "
+            "split into characters; a run that meets another string fails, and gives no number",
             0,
             int,
             tuple(range(1025)),

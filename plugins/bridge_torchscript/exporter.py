@@ -67,6 +67,11 @@ exporter = Exporter(
     write=write,
     values=VALUES,
     options=(
-        Option("optimize", "freeze the weights into the code and fuse operators for inference", False, flag),
+        Option(
+            "optimize",
+            "whether the weights are frozen into the code and operators fused for inference",
+            False,
+            flag,
+        ),
     ),
 )

@@ -335,7 +335,7 @@ importer = Importer(
     table=ops,
     options=(
         Option("inputs", f"what the inputs are, where the file does not say: {FORM}", None, parse),
-        Option("method", "the method to read", "forward"),
+        Option("method", "the method to read, where another than forward is meant", "forward"),
     ),
 )
 
