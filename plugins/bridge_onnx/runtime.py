@@ -11,7 +11,7 @@ from bridge_onnx import maps
 
 
 def run(path: Path, inputs: dict[str, Any]) -> Outputs:
-    """Outputs by name for `inputs` by name; maps are handed over, and come back, as the columns that stand for them.
+    """Outputs by name for `inputs` by name; maps are given and returned as the columns that stand for them.
 
     Raises ExecutionFailed when neither runtime takes the model, UnreadableFile when it has no outputs.
     """
