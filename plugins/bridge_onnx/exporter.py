@@ -42,7 +42,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
 
 
 def _default_opset(model: ir.Model) -> int:
-    """The newest opset ONNX Runtime admits; the hub's where an operator would lose its dtype or form there."""
+    """The newest opset ONNX Runtime admits; the hub's where an operator would lose dtype or form there."""
     trial, newest = model.clone(), runtime_opset(model)
     widened = any(
         node.domain == "" and hub.schema(node, newest) is not None and valid(node, newest)

@@ -64,8 +64,8 @@ def without_maps(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
     """A model of tensors, and what was changed in words.
 
     The map of classes to scores that ZipMap makes of an output is its scores, [N, classes]; the map that
-    DictVectorizer, or CastMap in its sparse form, reads as an input is its columns, [1, keys], missing keys zero.
-    Class labels and keys become metadata. Raises UnsupportedModel for maps elsewhere.
+    DictVectorizer, or CastMap in its sparse form, reads as an input is its columns, [1, keys], missing keys
+    zero. Class labels and keys become metadata. Raises UnsupportedModel for maps elsewhere.
     """
     if not any(n.op_type in MAKERS for n in proto.graph.node):
         return proto, []
@@ -115,7 +115,10 @@ def _columns(proto: onnx.ModelProto, node: onnx.NodeProto, keys: list[Any]) -> s
     if target != value:
         node.attribute.append(onnx.helper.make_attribute("to", target))
     _note(proto, FEATURES, [str(k) for k in keys])
-    return f"input {given.name} is the values of its {len(keys)} keys, not a map of them; what is missing is zero"
+    return (
+        f"input {given.name} is the values of its {len(keys)} keys, not a map of them; "
+        "what is missing is zero"
+    )
 
 
 def _renamed(node: onnx.NodeProto, op_type: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from bridge.errors import ExecutionFailed, UnreadableFile
 from bridge.runtime import Outputs, run_onnxruntime, run_reference
 from bridge_onnx import maps
@@ -36,7 +38,5 @@ def _run(path: Path, inputs: dict[str, Any]) -> Outputs:
             raise ExecutionFailed(f"{refused}\nThe reference evaluator failed too: {error}") from error
 
 
-def _proto(path: Path, whole: bool = False) -> Any:
-    import onnx
-
+def _proto(path: Path, whole: bool = False) -> onnx.ModelProto:
     return onnx.load(path, load_external_data=whole)

@@ -198,6 +198,12 @@ CASES = {
     "QLinearGlobalAveragePool": ("QLinearGlobalAveragePool", [*Q, scale(0.02), zero(120)], {}, 1),
     "QLinearConcat": ("QLinearConcat", [scale(0.03), zero(110), *Q, *Q], {"axis": 1}, 1),
     "QLinearSoftmax": ("QLinearSoftmax", [*Q, scale(1 / 256), zero(0)], {"axis": -1, "opset": 13}, 1),
+    "QLinearSoftmax of opset 11": (
+        "QLinearSoftmax",
+        [*Q, scale(1 / 256), zero(0)],
+        {"axis": 2, "opset": 11},
+        1,
+    ),
     "QLinearWhere": (
         "QLinearWhere",
         [RNG.integers(0, 2, (2, 3, 4, 4)).astype(bool), *Q, *Q, scale(0.02), zero(120)],

@@ -42,7 +42,7 @@ def lengths_per_row(node: ir.Node, mask: ir.Value) -> int | None:
 
 
 def readable_layout(node: ir.Node) -> bool:
-    """Query, key and value of rank 3; all packed in one of rank 5; key and value packed; or key and value as a cache."""
+    """Query, key and value of rank 3; all packed in one of rank 5; key and value packed; both as a cache."""
     ranks = tuple(None if (v := optional(node, i)) is None else rank_of(v) for i in range(3))
     biased = optional(node, 3) is not None
     return ranks in ((3, 3, 3), (5, None, None), (3, 5, None)) or (ranks == (3, 4, 4) and not biased)
@@ -51,8 +51,8 @@ def readable_layout(node: ir.Node) -> bool:
 def float_mask(op: hub.Builder, node: ir.Node, mask: ir.Value, q: ir.Value, total: ir.Value) -> ir.Value:
     """A mask as a bias over heads, in the dtype of `q`.
 
-    Of rank 2 [batch, keys] or 3 [batch, queries, keys], 0 where a key is absent; of rank 1 [batch] the number of
-    keys of each row, or [2 * batch] the ends of its keys and then their starts.
+    Of rank 2 [batch, keys] or 3 [batch, queries, keys], 0 where a key is absent; of rank 1 [batch] the number
+    of keys of each row, or [2 * batch] the ends of its keys and then their starts.
     """
     if rank_of(mask) == 1:
         keys = op.Range(np.array(0, np.int64), total, np.array(1, np.int64))
@@ -80,7 +80,7 @@ def attend(
     past_key: ir.Value | None = None,
     past_value: ir.Value | None = None,
 ) -> Any:
-    """Attention of projected q, k and v of rank 3: the output, and keys and values [batch, heads, length, size]."""
+    """Attention of projected q, k and v of rank 3: output, keys and values [batch, heads, length, size]."""
     heads = attr(node, "num_heads")
     total = op.Squeeze(op.Shape(k, start=1, end=2), axes(0))
     if past_key is not None:

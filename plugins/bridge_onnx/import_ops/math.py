@@ -33,7 +33,8 @@ def fused_matmul(op, node, a, b):
 
 
 def fused_operand(op: hub.Builder, node: ir.Node, value: ir.Value, side: str) -> ir.Value | None:
-    """An operand with its first axis moved behind the batch (transBatch), its last two exchanged (trans). None where its rank is unknown."""
+    """An operand with its first axis moved behind the batch (transBatch) and its last two exchanged (trans).
+    None where its rank is unknown."""
     batch, last = attr(node, f"transBatch{side}"), attr(node, f"trans{side}")
     rank = rank_of(value)
     if rank is None:

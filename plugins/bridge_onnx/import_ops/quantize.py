@@ -84,7 +84,12 @@ def qlinear_unary(op, node, x, x_scale, x_zero, y_scale, y_zero=None):
 
 @ops.op(MS + "QLinearSoftmax")
 def qlinear_softmax(op, node, x, x_scale, x_zero, y_scale, y_zero=None):
-    y = op.Softmax(op.DequantizeLinear(x, x_scale, x_zero), axis=attr(node, "axis"))
+    """Before opset 13, of which `opset` tells, over all axes from `axis` on."""
+    data, axis = op.DequantizeLinear(x, x_scale, x_zero), attr(node, "axis", -1)
+    if attr(node, "opset", 13) < 13:
+        y = op.Reshape(op.Softmax(op.Flatten(data, axis=axis), axis=-1), op.Shape(x))
+    else:
+        y = op.Softmax(data, axis=axis)
     return op.QuantizeLinear(y, y_scale, y_zero)
 
 
