@@ -38,6 +38,6 @@ def bridge_functions() -> list[ir.Function]:
 
 @hookimpl
 def bridge_rules(format: str, direction: Literal["import", "export"]) -> list[Rule]:
-    from bridge_hard_swish.rule import native
+    from bridge_hard_swish.rule import ops
 
-    return list(native) if (format, direction) == ("tflite", "export") else []
+    return list(ops) if (format, direction) == ("tflite", "export") else []
