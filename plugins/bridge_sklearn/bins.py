@@ -38,7 +38,9 @@ def convert(scope: Any, operator: Any, container: Any) -> None:
         column = add("Gather", [given.full_name, constant(np.array([index]), 7)], axis=1)
         reached = add("Cast", [add("GreaterOrEqual", [column, constant(inner[None])])], to=kind)
         count = len(inner)
-        ways = np.ones((count, 1)) if src.encode == "ordinal" else np.eye(count + 1, dtype=dtype)[1:]
+        ways: np.ndarray = (
+            np.ones((count, 1)) if src.encode == "ordinal" else np.eye(count + 1, dtype=dtype)[1:]
+        )
         start = np.zeros((1, 1)) if src.encode == "ordinal" else np.eye(1, count + 1)
         if src.encode != "ordinal":
             ways = ways - np.eye(count, count + 1)

@@ -7,11 +7,10 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge import hub
 from bridge_sklearn import boosting, composed, densities, ensembles, histogram, neighbors, process
-from bridge_sklearn.graphs import Outputs
+from bridge_sklearn.graphs import Outputs, PartBuilder
 
-Build = Callable[[hub.Builder, Any, ir.Value], Outputs]
+Build = Callable[[PartBuilder, Any, ir.Value], Outputs]
 BUILDERS: dict[str, Build] = {
     "AdaBoostClassifier": boosting.classifier,
     "AdaBoostRegressor": boosting.regressor,

@@ -16,14 +16,18 @@ import onnx_ir as ir
 from onnx_ir import DataType
 
 from bridge import hub
+from bridge.convert import load as load_hub
 from bridge.errors import ExecutionFailed, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer
+from bridge.inputs import random_inputs
 from bridge.passes import clean
+from bridge.passes.opset import for_runtime
 from bridge.passes.rewrite import replace
 from bridge.report import Blocker
+from bridge.runtime import run_onnxruntime
 from bridge_sklearn import bins
 from bridge_sklearn.estimators import JOINED, builder
-from bridge_sklearn.graphs import Outputs, Unwritten, cast, embedded, finished, started
+from bridge_sklearn.graphs import Outputs, PartBuilder, Unwritten, cast, finished, started
 from bridge_sklearn.histogram import histogram
 from bridge_sklearn.targets import undone
 
@@ -137,8 +141,6 @@ def booster_of(src: Any) -> Any:
 
 def converted(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
     """The hub model of the converters' ONNX."""
-    from bridge.convert import load as load_hub
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         proto = (
@@ -156,7 +158,8 @@ def even(model: ir.Model) -> ir.Model:
         if node.op_type == "Concat" and kinds == {DataType.FLOAT, DataType.DOUBLE}:
             op = hub.Builder(model.graph, before=node, source=hub.lineage(node))
             for index, value in enumerate(node.inputs):
-                node.replace_input_with(index, cast(op, value, DataType.DOUBLE))
+                if value is not None:
+                    node.replace_input_with(index, cast(op, value, DataType.DOUBLE))
             node.outputs[0].dtype = DataType.DOUBLE
     return model
 
@@ -172,7 +175,7 @@ def built(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
         graph, x = before.graph, before.graph.outputs[0]
         graph.outputs.clear()
         x.name = hub.fresh_name(graph, "prepared")
-    op = hub.Builder(graph, source=type(final).__name__)
+    op = PartBuilder(graph, load, type(final).__name__)
     model = finished(graph, build(op, final, cast(op, x, DataType.DOUBLE)))
     kinds = {node.op_type for node in graph}
     if "TreeEnsemble" in kinds and kinds & {"TreeEnsembleClassifier", "TreeEnsembleRegressor"}:
@@ -181,9 +184,9 @@ def built(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
     return model
 
 
-def itself(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
+def itself(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     """An estimator as it is read alone: what comes before trees is computed in double, and cast to float for them."""
-    return embedded(op, load(src), x)
+    return op.part(src, x)
 
 
 def final_of(src: Any) -> Any:
@@ -195,11 +198,13 @@ def abreast(model: ir.Model) -> ir.Model:
     """Several targets side by side: skl2onnx 1.20 lays those of a multilayer perceptron one below the other."""
     for value in model.graph.outputs:
         node = value.producer()
-        shape = None if node is None or node.op_type != "Reshape" else hub.const(node.inputs[1])
-        source = None if node is None else node.inputs[0]
-        width = source.shape[-1] if source is not None and source.shape is not None else 1
-        if shape is not None and shape.tolist() == [-1, 1] and isinstance(width, int) and width > 1:
-            assert node is not None
+        if node is None or node.op_type != "Reshape":
+            continue
+        shape, source = hub.const(node.inputs[1]), node.inputs[0]
+        if shape is None or shape.tolist() != [-1, 1] or source is None or source.shape is None:
+            continue
+        width = source.shape[-1]
+        if isinstance(width, int) and width > 1:
             op = hub.Builder(model.graph, before=node, source=hub.lineage(node))
             value.shape = source.shape
             replace(model.graph, node, [op.Identity(source)], op)
@@ -380,10 +385,6 @@ def checked(src: Any, model: ir.Model, count: int) -> None:
 
     The converters have been wrong before: numbers on seeded records must be the estimator's own.
     """
-    from bridge.inputs import random_inputs
-    from bridge.passes.opset import for_runtime
-    from bridge.runtime import run_onnxruntime
-
     proto = ir.to_proto(for_runtime(model))
     rows = {
         str(v.shape[0].value): ROWS for v in model.graph.inputs if v.shape and not isinstance(v.shape[0], int)
