@@ -56,7 +56,7 @@ class Document:
     given: dict[str, None] = field(default_factory=dict)
     roots: dict[str, list[str]] = field(default_factory=dict)
     outputs: list[tuple[str, Any, str]] = field(default_factory=list)
-    interface: dict[str, Any] = field(default_factory=dict)
+    interface: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"inputs": [], "outputs": []})
     made: dict[Any, Ref] = field(default_factory=dict)
     verification: list[dict[str, Any]] = field(default_factory=list)
 

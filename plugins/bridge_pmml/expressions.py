@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
@@ -77,7 +78,7 @@ def define(scope: Scope, dictionary: Element | None) -> None:
         name = node.get("name")
         if name:
             scope.names.pop(name, None)
-            scope.later[name] = lambda node=node, scope=scope: derived(scope, node)
+            scope.later[name] = functools.partial(derived, scope, node)
 
 
 def derived(scope: Scope, node: Element) -> Val:
@@ -212,18 +213,20 @@ def map_values(scope: Scope, node: Element) -> Val:
     default = literal(node, "defaultValue", kind)
     gap: Any = "" if is_text(kind) else math.nan
     dense: list[Any] = [gap if default is None else default] * size
-    for index in reversed(range(len(rows))):
+    for row in reversed(range(len(rows))):
         place = 0
         for key, column in zip(keys, cells, strict=True):
-            place = place * (len(key) + 1) + key.index(column[index])
-        dense[place] = parse(rows[index][output], kind)
-    place, gone = None, False
+            place = place * (len(key) + 1) + key.index(column[row])
+        dense[place] = parse(rows[row][output], kind)
+    gone: Any = False
+    index: ir.Value | None = None
     for (val, _), key in zip(pairs, keys, strict=True):
         part = columns.index(val, key, len(key))
         step = np.array([[len(key) + 1]], np.int64)
-        place = part if place is None else op.Add(op.Mul(place, step), part)
+        index = part if index is None else op.Add(op.Mul(index, step), part)
         gone = either(gone, columns.missing(val), op)
-    found = columns.by_row(place, dense, kind)
+    assert index is not None
+    found = columns.by_row(index, dense, kind)
     found = columns.blank(found, negated(gone, op)).with_(kind=kind)
     return refilled(scope, found, gone, node).with_(values=spelled(node, [r[output] for r in rows]))
 

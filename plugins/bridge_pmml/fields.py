@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import UnreadableFile
+from bridge.ops import OpTable
 from bridge_pmml.reader import Element, children, describe, number, optional, text
 from bridge_pmml.values import DOUBLE, STRING, Columns, Val, either, is_text, joined, negated, parse
 
@@ -190,12 +192,19 @@ def invalid_mask(columns: Columns, val: Val, field: Field) -> Any:
 class Scope:
     """Names a model sees: its mining fields as treated, derived fields made when asked for, then its surroundings'.
 
-    `invalid`: where a field's treatment makes the whole result invalid.
+    `invalid`: where a field's treatment makes the whole result invalid. `models`: the rules that read the models inside.
     """
 
-    def __init__(self, columns: Columns, outer: Scope | None = None, inputs: Inputs | None = None) -> None:
+    def __init__(
+        self,
+        columns: Columns,
+        outer: Scope | None = None,
+        inputs: Inputs | None = None,
+        models: OpTable | None = None,
+    ) -> None:
         self.columns = columns
         self.outer = outer
+        self.models: OpTable | None = models or (outer.models if outer else None)
         self.inputs: Inputs | None = inputs or (outer.inputs if outer else None)
         self.names: dict[str, Val] = {}
         self.later: dict[str, Callable[[], Val]] = {}
@@ -237,13 +246,16 @@ class Scope:
         for node in children(schema, "MiningField"):
             usage, name = node.get("usageType", "active"), text(node, "name")
             if usage in ("group", "order"):
-                inner.later[name] = lambda node=node, name=name: inner.treat(node, self.get(name))
+                inner.later[name] = functools.partial(self._treated, inner, node, name)
             elif usage == "active":
                 if self.knows(name):
                     inner.names[name] = inner.treat(node, self.get(name))
                 else:
                     raise UnreadableFile(f"{describe(node)} is in no data dictionary.")
         return inner
+
+    def _treated(self, inner: Scope, node: Element, name: str) -> Val:
+        return inner.treat(node, self.get(name))
 
     def treat(self, node: Element, val: Val) -> Val:
         """A value after the invalid, outlier and missing value treatments of its MiningField."""

@@ -35,6 +35,7 @@ from bridge_pmml.reader import (
     text,
 )
 from bridge_pmml.values import Columns, Val, negated
+from bridge_pmml.verification import check
 
 ITEMS = "items"
 WHY = {
@@ -86,8 +87,6 @@ def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model
     facts = {"format": "pmml", "version": version, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     hub.stamp(model, **facts)
     if self_check:
-        from bridge_pmml.verification import check
-
         check(path, root, model)
     return model
 
@@ -110,7 +109,7 @@ def _model(root: Element, packed: bool, numbers: bool = False) -> ir.Model:
     op = hub.Builder(graph, source=describe(node).partition(" (")[0])
     columns = Columns(op, graph.inputs[0] if graph.inputs else None)
     inputs.columns = columns
-    outer = Scope(columns, None, inputs)
+    outer = Scope(columns, None, inputs, ops)
     for function in root.iterfind("TransformationDictionary/DefineFunction"):
         outer.functions[text(function, "name")] = function
     scope = prepared(_with_dictionary(outer, root, node), node)
@@ -187,7 +186,7 @@ def _finish(graph: ir.Graph, columns: Columns, chosen: dict[str, Val], scope: Sc
             name += "_output"
         taken.add(name)
         value.name = name
-        value.shape = ir.Shape([graph.inputs[0].shape[0] if graph.inputs else 1, width])
+        value.shape = ir.Shape([columns.rows_dim, width])
         graph.outputs.append(value)
 
 

@@ -17,7 +17,6 @@ from bridge_pmml.functions import rounded
 from bridge_pmml.reader import Element, child, children, describe, number, optional, text
 from bridge_pmml.values import Columns, Val, is_text, negated, parse
 
-FINAL = ("predictedValue", "probability")
 AFFINITY = ("affinity", "clusterAffinity", "entityAffinity")
 ENTITY = ("entityId", "clusterId", "ruleId")
 

@@ -130,6 +130,11 @@ class Columns:
         if self.budget < 0:
             raise UnreadableFile(f"The document's functions expand to more than {LARGEST} applications.")
 
+    @property
+    def rows_dim(self) -> int | ir.SymbolicDim:
+        """The number of rows as a dimension."""
+        return 1 if self.like is None or self.like.shape is None else self.like.shape[0]
+
     def rows(self) -> ir.Value:
         """int64 [2]: the number of rows, 1."""
         if self._ones is None:
@@ -144,10 +149,10 @@ class Columns:
                 self._ones = self.op.Shape(column)
         return self._ones
 
-    def spread(self, single: ir.Value) -> ir.Value:
+    def tile_rows(self, single: ir.Value) -> ir.Value:
         """A [1, 1] value in every row."""
         found = self.op.Expand(single, self.rows())
-        found.shape = ir.Shape([1 if self.like is None or self.like.shape is None else self.like.shape[0], 1])
+        found.shape = ir.Shape([self.rows_dim, 1])
         return found
 
     def constant(self, value: Any, kind: str = "") -> Val:
@@ -157,7 +162,7 @@ class Columns:
         )
         key = ("constant", value if value == value else "nan", kind)
         if key not in self._memo:
-            self._memo[key] = self.spread(self.scalar(value))
+            self._memo[key] = self.tile_rows(self.scalar(value))
         missing = value == "" or value != value
         return Val(self._memo[key], kind, checked=True, present=not missing, missing=bool(missing))
 
@@ -175,7 +180,7 @@ class Columns:
         if not isinstance(mask, bool):
             return mask
         if ("mask", mask) not in self._memo:
-            self._memo["mask", mask] = self.spread(self.op.const(np.array([[mask]])))
+            self._memo["mask", mask] = self.tile_rows(self.op.const(np.array([[mask]])))
         return self._memo["mask", mask]
 
     def missing(self, val: Val) -> Any:
@@ -230,7 +235,7 @@ class Columns:
         """int64 [N, 1]: the place of each value among `keys`, `other` for the rest (missing among them)."""
         keys = list(keys)
         if not keys:
-            return self.spread(self.op.const(np.array([[other]], np.int64)))
+            return self.tile_rows(self.op.const(np.array([[other]], np.int64)))
         return self.op.node(
             "LabelEncoder",
             val.tensor,

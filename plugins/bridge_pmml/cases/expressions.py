@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ def expression(
     case(name, name.split()[0], valued(node, kind, columns), wanted, words=words, **columns)
 
 
+_want: Sequence[float | None]
 for _how, _want in (
     ("asIs", [-10, 0, 5, 10, 15, 20, 25, None]),
     ("asMissingValues", [None, 0, 5, 10, 15, 20, None, None]),

@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 from lxml import etree
-from onnx_ir import DataType
 
 from bridge import hub
 from bridge.hub import attr
@@ -38,7 +38,7 @@ BLANK = {"sum": 0.0, "average": 0.0, "min": np.inf, "max": -np.inf}
 def tree_regressor(doc, node, x):
     trees, count = Forest.of(node), attr(node, "n_targets", 1)
     base = numbers(node, "base_values")
-    how = HOW[attr(node, "aggregate_function", "SUM")]
+    how = HOW[attr(node, "aggregate_function")]
     table = trees.weights(node, "target", count, BLANK[how])
     return Trees(doc, node, trees, x).targets(table, how, base)
 
@@ -46,13 +46,13 @@ def tree_regressor(doc, node, x):
 @ops.op(f"{ML}::TreeEnsemble", needs=(MATRIX, attribute("post_transform", 0)))
 def tree_ensemble(doc, node, x):
     trees = ensemble(node)
-    how = ("average", "sum", "min", "max")[attr(node, "aggregate_function", 1)]
+    how = ("average", "sum", "min", "max")[attr(node, "aggregate_function")]
     return Trees(doc, node, trees, x).targets(leaf_weights(node, trees, BLANK[how]), how, np.zeros(0))
 
 
 def edge(value: float, mode: str) -> float:
-    """The double with which a double compares as, rounded to float, it does with a float: the last that is rounded to it, or
-    the first."""
+    """Largest double that rounds to the float threshold (smallest for < and >=): comparisons in double then agree
+    with those of rounded floats."""
     near, last = np.float32(value), mode in ("BRANCH_LEQ", "BRANCH_GT")
     other = np.nextafter(near, np.float32(np.inf if last else -np.inf))
     if float(near) != value or not np.isfinite(other) or mode in ("BRANCH_EQ", "BRANCH_NEQ"):
@@ -68,7 +68,7 @@ class Trees:
     def __init__(self, doc: Any, node: Any, forest: Forest, x: Cols) -> None:
         self.doc, self.node, self.forest = doc, node, forest
         self.columns = doc.columns(x)
-        self.narrow = node.inputs[0].dtype == DataType.FLOAT
+        self.narrow = node.inputs[0].dtype == ir.DataType.FLOAT
 
     def _edge(self, value: float, mode: str) -> float:
         """What to compare with: documents are computed in double, and trees of floats read what is rounded to float."""
@@ -216,10 +216,12 @@ def categories(node: Any) -> list[Any]:
     return attr(node, "cats_int64s") or attr(node, "cats_strings") or []
 
 
-@ops.op(
-    f"{ML}::OneHotEncoder",
-    needs=(condition("one column of records", lambda n: hub.rank_of(n.inputs[0]) in (1, 2) and (hub.rank_of(n.inputs[0]) == 1 or n.inputs[0].shape[1] == 1)),),
-)  # fmt: skip
+def one_column(node: ir.Node) -> bool:
+    shape = node.inputs[0].shape if node.inputs[0] is not None else None
+    return shape is not None and (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1))
+
+
+@ops.op(f"{ML}::OneHotEncoder", needs=(condition("one column of records", one_column),))
 def one_hot(doc, node, x):
     """A column per category, missing where none but these is allowed; [N, 1, C] is written as [N, C], which the Reshape
     behind it expects."""
@@ -250,12 +252,8 @@ def unlisted(node: Any, values: list[Any]) -> Any:
     given = attr(node, "default_tensor")
     if given is not None:
         return plain(given.numpy().ravel()[0])
-    name, fallback = {
-        str: ("default_string", "_Unused"),
-        int: ("default_int64", -1),
-        float: ("default_float", -0.0),
-    }[type(values[0])]
-    return attr(node, name, fallback)
+    names = {str: "default_string", int: "default_int64", float: "default_float"}
+    return attr(node, names[type(values[0])])
 
 
 @ops.op(f"{ML}::LabelEncoder", needs=(condition("keys and values of one kind", lambda n: bool(table_of(n, "keys")) and bool(table_of(n, "values"))),))  # fmt: skip

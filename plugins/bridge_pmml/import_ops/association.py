@@ -200,10 +200,11 @@ def association(scope: Scope, node: Element) -> Result:
     """The best rule that recommends something new, its consequent and its number, unless Output asks for others."""
     rules = Rules(scope, node)
     best = rules.ranked("exclusiveRecommendation", "confidence", True)
-    result = Result("associationRules", rules.best("consequent", best, 1, False), outputs=rules.output)
+    consequent = rules.best("consequent", best, 1, False)
+    result = Result("associationRules", consequent, outputs=rules.output)
     result.entities = [rules.best("ruleId", best, 1, False)]
     result.defaults = {
-        "consequent": result.value,
+        "consequent": consequent,
         "rule": rules.best("rule", best, 1, False),
         "rule_id": result.entities[0],
     }

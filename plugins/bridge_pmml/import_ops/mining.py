@@ -13,8 +13,10 @@ from bridge.ops import OpTable
 from bridge_pmml import predicates, results
 from bridge_pmml.fields import Scope
 from bridge_pmml.forest import Arrays, Features, Grower, Leaf, ensemble, root_of
+from bridge_pmml.functions import median
 from bridge_pmml.import_ops.composition import composed
-from bridge_pmml.import_ops.tree import spread
+from bridge_pmml.import_ops.regression import ordered
+from bridge_pmml.import_ops.tree import leaf_table
 from bridge_pmml.models import model_of, scored
 from bridge_pmml.reader import Element, child, children, describe, number, text, to_number
 from bridge_pmml.results import Result, classified, target_labels
@@ -152,8 +154,6 @@ def select(scope: Scope, node: Element, segments: list[Element], method: str) ->
 
 def relabelled(scope: Scope, result: Result, labels: tuple[str, ...], kind: str) -> Result:
     """A classification over other labels, 0 for those it does not know."""
-    from bridge_pmml.import_ops.regression import ordered
-
     if result.function != "classification" or result.labels == labels:
         return result
     for name in ("probabilities", "confidences"):
@@ -285,7 +285,7 @@ class Forest:
         rows = np.array([starts[t] + r for t, r in self.arrays.leaves], np.float64)
         targets = np.array([t for t, _ in self.arrays.leaves], np.int64)
         place = ensemble(columns, self.features, self.arrays, targets, rows, len(self.growers))
-        table = np.concatenate([spread(row, labels, kind, "probabilities") for row in leaves])
+        table = np.concatenate([leaf_table(row, labels, kind, "probabilities") for row in leaves])
         for start, row, share in zip(starts, leaves, self.weights, strict=True):
             table[start : start + len(row)] *= share / sum(self.weights)
         picked = op.Gather(op.const(table), op.Cast(place, to=INT64), axis=0)
@@ -438,8 +438,6 @@ def combine(columns: Any, method: str, values: Any, weights: Any, node: Element)
         total = op.ReduceSum(op.Where(used, op.Mul(values, weights), zero), np.array([1]))
         return op.Div(total, op.ReduceSum(weights, np.array([1]))) if "verage" in method else total
     if method == "median":
-        from bridge_pmml.functions import median
-
         width = int(values.shape[1])
         held = op.Where(used, values, columns.scalar(math.inf))
         return median(op, held, op.ReduceSum(op.Cast(used, to=11), np.array([1])), width)

@@ -3,6 +3,7 @@ the densities of continuous nodes weigh what is left."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import Any
@@ -107,7 +108,7 @@ def bayesian_network(scope: Scope, node: Element) -> Result:
     inner = Scope(scope.columns, scope)
     for name, entry in {**network.nodes, **network.continuous}.items():
         if derived := children(entry, "DerivedField"):
-            inner.later[name] = lambda d=derived[0]: expressions.derived(scope, d)
+            inner.later[name] = functools.partial(expressions.derived, scope, derived[0])
     for name in names:
         unread(network, name)
     if len(names) == 1 and names[0] in network.continuous:
