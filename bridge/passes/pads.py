@@ -6,37 +6,84 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.geometry import pads_of, transposed_pads, transposed_total, window_of
 from bridge.hub import attr, const, rank_of, shape_of
-from bridge.passes.decompose.windows import explicit_pads
-
-POOLS = ("AveragePool", "LpPool", "MaxPool")
+from bridge.passes.decompose import windows
+from bridge.passes.rewrite import Rewrite
 
 
 class ExplicitPads(ir.passes.InPlacePass):
-    """1. A dilated AveragePool, LpPool or MaxPool with auto_pad SAME_… gets the pads that mean the same, where lengths are known.
+    """1. auto_pad of Conv, ConvInteger, ConvTranspose and pools becomes the pads that mean the same, wherever lengths tell them: VALID
+    always, SAME_… where the strided axes have known lengths.
 
-    ONNX Runtime pads such a pool as if it were not dilated.
+    2. output_shape of a ConvTranspose of known lengths becomes pads and output_padding.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        found = [node for node in hub.all_nodes(model) if _dilated(node)]
+        found = [node for node in hub.all_nodes(model) if not node.domain and _automatic(node)]
         return ir.passes.PassResult(model, any([_write(node) for node in found]))
 
 
-def _dilated(node: ir.Node) -> bool:
-    if node.domain or node.op_type not in POOLS or not attr(node, "auto_pad", "").startswith("SAME"):
-        return False
-    return any(step != 1 for step in attr(node, "dilations") or ())
+def _automatic(node: ir.Node) -> bool:
+    return attr(node, "auto_pad") not in (None, "NOTSET") or bool(attr(node, "output_shape"))
 
 
 def _write(node: ir.Node) -> bool:
-    shape = shape_of(node.inputs[0])
-    pads = explicit_pads(node, shape[2:], attr(node, "kernel_shape")) if shape else None
-    if pads is None:
+    if (rank_of(node.inputs[0]) or 0) < 3:
         return False
-    node.attributes.pop("auto_pad")
-    node.attributes["pads"] = ir.AttrInt64s("pads", pads)
+    transposed = node.op_type == "ConvTranspose"
+    pads = transposed_pads(node) if transposed else pads_of(node)
+    if pads is None or (transposed and not _sized(node)):
+        return False
+    node.attributes.pop("auto_pad", None)
+    flat = [pair[side] for side in (0, 1) for pair in pads]
+    node.attributes["pads"] = ir.AttrInt64s("pads", flat)
     return True
+
+
+def _sized(node: ir.Node) -> bool:
+    """Say the result's length by output_padding; no where output_shape asks for more than that can add."""
+    shape, asked, window = shape_of(node.inputs[0]), attr(node, "output_shape"), window_of(node)
+    if not asked:
+        return True
+    if shape is None or window is None:
+        return False
+    more = attr(node, "output_padding") or [0] * len(asked)
+    rows = list(zip(shape[2:], window.spans, window.strides, more, asked, strict=True))
+    missing = [max(-transposed_total(*row), 0) for row in rows]
+    if any(
+        m and m + given >= max(s, d)
+        for m, given, s, d in zip(missing, more, window.strides, window.dilations, strict=True)
+    ):
+        return False
+    node.attributes.pop("output_shape")
+    node.attributes["output_padding"] = ir.AttrInt64s(
+        "output_padding", [a + b for a, b in zip(more, missing, strict=True)]
+    )
+    return True
+
+
+class PadsAtRunTime(Rewrite):
+    """1. SAME padding of lengths known at run time alone is a Pad of amounts computed then, where a window is dilated or smaller than its
+    stride: ONNX Runtime pads as if it were not dilated, and refuses to pad by less than nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(windows.ops, keep=lambda node: not _beyond_onnxruntime(node))
+
+
+def _beyond_onnxruntime(node: ir.Node) -> bool:
+    if (
+        node.domain
+        or not (attr(node, "auto_pad") or "").startswith("SAME")
+        or not windows.padded_at_run_time(node)
+    ):
+        return False
+    window = window_of(node)
+    assert window is not None
+    return set(window.dilations) != {1} or any(
+        k < s for k, s in zip(window.kernel, window.strides, strict=True)
+    )
 
 
 class JoinPads(ir.passes.InPlacePass):

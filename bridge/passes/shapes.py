@@ -24,7 +24,8 @@ class InferShapes(ir.passes.InPlacePass):
     """1. Types and shapes are inferred with partial data propagation; weights stay out of it.
 
     2. Dimensions nobody named get names that are unique in the model.
-    3. What the source declared of inputs and outputs stays as it was declared, completed where it was silent.
+    3. What the source declared of inputs and outputs stays as it was declared, completed where it was silent, and a name where
+       the length turns out to be known.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -155,7 +156,7 @@ def _merged(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | 
         return inferred if declared is None else declared
     return ir.Shape(
         [
-            i if isinstance(d, ir.SymbolicDim) and d.value is None else d
+            i if isinstance(d, ir.SymbolicDim) and (isinstance(i, int) or d.value is None) else d
             for d, i in zip(declared, inferred, strict=True)
         ]
     )

@@ -16,7 +16,6 @@ from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.formats import Importer
 from bridge.passes import opset
 from bridge.passes.constants import LiftConstants
-from bridge.passes.pads import POOLS
 from bridge.passes.rewrite import Rewrite
 from bridge.passes.shapes import InferShapes
 from bridge_onnx.import_ops import ops
@@ -52,7 +51,7 @@ def _forget_shapes_behind_pools(model: ir.Model) -> None:
     """Drop every shape where a pool has ceil_mode and pads: before opset 22, inference counts windows that
     start in the padding, which pools leave out."""
     nodes = list(hub.all_nodes(model))
-    if any(n.op_type in POOLS and hub.attr(n, "ceil_mode") and any(hub.attr(n, "pads") or []) for n in nodes):
+    if any(hub.attr(n, "ceil_mode") and any(hub.attr(n, "pads") or []) for n in nodes):
         for node in nodes:
             for value in node.outputs:
                 value.shape = None

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, reshape
 from bridge.hub import attr, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, reshape
 from bridge.passes.decompose.ml import ML, numbers, transformed
 
 ops = OpTable()

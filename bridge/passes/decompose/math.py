@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, product, reshape, vector
 from bridge.hub import attr, const, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, product, reshape, vector, zero
+from bridge.passes.decompose.common import zero
 
 ops = OpTable()
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, vector
 from bridge.hub import attr, rank_of, strings
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, vector
 from bridge.passes.widen import APPROXIMATED
 
 ops = OpTable()
@@ -227,9 +227,7 @@ def probit(op: Any, scores: ir.Value) -> ir.Value:
 
 CLEAR = condition(
     "post_transform NONE for a single target, which ONNX Runtime leaves as it is and the specification does not",
-    lambda n: (
-        max(attr(n, "n_targets", 1), attr(n, "targets")) > 1 or attr(n, "post_transform", "NONE") == "NONE"
-    ),
+    lambda n: (attr(n, "n_targets") or attr(n, "targets") or 1) > 1 or attr(n, "post_transform") == "NONE",
 )
 
 

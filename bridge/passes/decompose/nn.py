@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import arange, lengths, product, reshape
 from bridge.hub import attr, const, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import along, arange, lengths, product, reshape, zero
+from bridge.passes.decompose.common import along, zero
 from bridge.passes.decompose.matrices import LARGEST, determinant
 
 ops = OpTable()

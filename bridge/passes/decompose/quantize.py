@@ -12,10 +12,11 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, reshape, vector
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import along, lengths, reshape, vector
+from bridge.passes.decompose.common import along
 
 ops = OpTable()
 

@@ -9,10 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import lengths, scalar, vector
 from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, scalar, vector, zero
+from bridge.passes.decompose.common import zero
 from bridge.passes.decompose.control import STEPS
 
 ops = OpTable()

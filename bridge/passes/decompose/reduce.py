@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, product, reshape
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, product, reshape, wrapped
+from bridge.passes.decompose.common import wrapped
 
 ops = OpTable()
 

@@ -9,21 +9,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import arange, entries, lengths, product, reshape, scalar, vector
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import (
-    along,
-    arange,
-    between,
-    entries,
-    lengths,
-    product,
-    reshape,
-    scalar,
-    vector,
-    zero,
-)
+from bridge.passes.decompose.common import along, zero
 from bridge.passes.widen import APPROXIMATED
 
 ops = OpTable()
@@ -100,7 +90,7 @@ def _factors(op: Any, node: ir.Node, x: ir.Value, axes: list[int], scales: Any, 
             n = static[axis]
             scale = float(known[i]) if known is not None else op.Slice(scales, [i], [i + 1], [0])
             if known is not None and isinstance(n, int):
-                places: Any = math.floor(n * scale)
+                places: Any = math.floor(np.float32(n) * np.float32(scale))
             elif result is not None and isinstance(result[axis], int):
                 places = int(result[axis])
             else:
@@ -414,7 +404,7 @@ def affine_grid(op, node, theta, size):
 
 def _even(op: Any, length: Any, dtype: ir.DataType, corners: int) -> ir.Value:
     """The middles of `length` equal parts of -1 to 1, or points from end to end; of these, a single one is the last."""
-    last = between(op, "Sub", length, 1)
+    last = length - 1
     before = op.Cast(op.Sub(scalar(op, last), arange(op, length)), to=int(dtype))
     whole = op.Cast(op.Max(scalar(op, last if corners else length), 1), to=int(dtype))
     place = op.Div(op.Mul(before, 2.0) if corners else op.Add(op.Mul(before, 2.0), 1.0), whole)

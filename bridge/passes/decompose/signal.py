@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of
+from bridge.dims import arange, length_of, lengths, reshape, scalar, vector
+from bridge.hub import attr, largest, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import arange, between, lengths, reshape, scalar, vector, zero
+from bridge.passes.decompose.common import zero
 from bridge.passes.decompose.control import at_axis
 
 ops = OpTable()
@@ -43,11 +44,10 @@ def _transformed(op: Any, node: ir.Node, x: ir.Value, length: Any, axis: int) ->
     sizes, inverse, onesided = lengths(op, x), attr(node, "inverse"), attr(node, "onesided", 0)
     size = sizes[axis]
     if length is not None:
-        known = const(length)
-        size = int(known.reshape(())) if known is not None else reshape(op, op.Cast(length, to=7), [1])
+        size = length_of(op, length)
     elif inverse and onesided:
-        size = between(op, "Mul", between(op, "Sub", size, 1), 2)
-    half = between(op, "Add", between(op, "Div", size, 2), 1)
+        size = (size - 1) * 2
+    half = size // 2 + 1
     rows, columns = (half if onesided and inverse else size), (half if onesided and not inverse else size)
     parts = [op.Gather(x, np.array(i), axis=-1) for i in range(sizes[-1])]
     parts = [_fitted(op, v, axis, sizes[axis], rows) for v in parts]
@@ -108,10 +108,7 @@ def _fitted(op: Any, v: ir.Value, axis: int, length: Any, size: Any) -> ir.Value
     """Cut, or followed by zeros, to the transform's length."""
     if size is length or (isinstance(size, int) and size == length):
         return v
-    if isinstance(size, int) and isinstance(length, int):
-        more: Any = max(size - length, 0)
-    else:
-        more = op.Max(between(op, "Sub", size, length), 0)
+    more = largest(size - length, 0)
     v = v if isinstance(more, int) and more else op.Slice(v, [0], vector(op, [size]), [axis])
     return op.Pad(v, vector(op, [0, more]), zero(op, v), op.const(np.array([axis])))
 
@@ -130,16 +127,8 @@ def _fitted(op: Any, v: ir.Value, axis: int, length: Any, size: Any) -> ir.Value
 def stft(op, node, signal, step, window=None, length=None):
     """Frames gathered, windowed and transformed."""
     signal = op.Unsqueeze(signal, [-1]) if rank_of(signal) == 2 else signal
-    size, hop = (
-        lengths(op, window)[0]
-        if v is None
-        else int(const(v).reshape(()))
-        if const(v) is not None
-        else reshape(op, op.Cast(v, to=7), [1])
-        for v in (length, step)
-    )
-    free = between(op, "Sub", lengths(op, signal)[1], size)
-    count = between(op, "Add", between(op, "Div", free, hop), 1)
+    size, hop = (lengths(op, window)[0] if v is None else length_of(op, v) for v in (length, step))
+    count = (lengths(op, signal)[1] - size) // hop + 1
     starts = op.Mul(arange(op, count), scalar(op, hop))
     frames = op.Gather(signal, op.Add(op.Unsqueeze(starts, [1]), arange(op, size)), axis=1)
     if window is not None:

@@ -7,21 +7,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import arange, lengths, product, reshape, scalar, sizes_of, vector
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import (
-    along,
-    arange,
-    lengths,
-    product,
-    reshape,
-    scalar,
-    sizes_of,
-    vector,
-    wrapped,
-    zero,
-)
+from bridge.passes.decompose.common import along, wrapped, zero
 from bridge.passes.decompose.control import at_axis
 
 ops = OpTable()

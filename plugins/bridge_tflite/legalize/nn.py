@@ -9,11 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import lengths, product, reshape, vector
+from bridge.geometry import plain_resize, same_at_run_time
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, product, reshape, vector
-from bridge.passes.decompose.windows import same_at_run_time
 from bridge_tflite.export_ops.common import BLOCKS, FUSED, PADDING, TFLITE
 from bridge_tflite.legalize.ranges import never_negative
 
@@ -353,27 +353,13 @@ def _blocks(node: ir.Node, x: ir.Value) -> bool:
 
 def _resize(node: ir.Node, x: ir.Value) -> bool:
     """What RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR compute."""
-    given, y = [*node.inputs, None, None][1:4], shape_of(node.outputs[0])
-    plain = attr(node, "antialias") == attr(node, "exclude_outside") == 0
-    if y is None or given[0] is not None or not plain or shape_of(x) is None or y[:2] != shape_of(x)[:2]:
+    y, size = plain_resize(node), shape_of(x)
+    if y is None or size is None or y[:2] != size[:2]:
         return False
-    axes = attr(node, "axes") or list(range(4))
-    scales = const(given[1])
-    if given[1] is not None:
-        if scales is None or not all(
-            math.isclose(y[a] / x.shape[a], s, rel_tol=1e-6) for a, s in zip(axes, scales, strict=True)
-        ):
-            return False
-    elif attr(node, "keep_aspect_ratio_policy") != "stretch":
-        return False
-    mode = attr(node, "coordinate_transformation_mode")
-    if attr(node, "mode", "nearest") == "linear":
+    mode, how = attr(node, "coordinate_transformation_mode"), attr(node, "mode")
+    if how == "linear":
         return mode in ("half_pixel", "asymmetric", "align_corners")
-    return (
-        attr(node, "mode", "nearest") == "nearest"
-        and mode == "asymmetric"
-        and attr(node, "nearest_mode", "") == "floor"
-    )
+    return how == "nearest" and mode == "asymmetric" and attr(node, "nearest_mode") == "floor"
 
 
 VOLUMES = ("Conv", "ConvTranspose")
