@@ -18,9 +18,17 @@ from bridge.passes.decompose import Decompose
 from bridge.runtime import Outputs
 from bridge.verify import compare
 
-Source = ir.Model | onnx.ModelProto | str
+SUFFIXES = {
+    "coreml": ".mlpackage",
+    "onnx": ".onnx",
+    "pmml": ".pmml",
+    "savedmodel": "",
+    "tflite": ".tflite",
+    "torchscript": ".pt",
+}
 Spec = onnx.TypeProto | tuple[Any, Sequence[int | str] | None]
-"""The type of a value: a TypeProto, or a dtype (of numpy, or a number of onnx.TensorProto) and a shape, None where it is unknown."""
+"""The type of a value: a TypeProto, or a dtype (of numpy, or a number of onnx.TensorProto) and a shape, None where it is
+unknown."""
 
 
 def model_from_text(
@@ -98,16 +106,17 @@ def hub_from_builder(build: Callable[..., Any], inputs: Mapping[str, Spec]) -> i
     return ir.Model(graph, ir_version=hub.IR_VERSION)
 
 
-def save_as(suffix: str, model: Source, folder: Path, **options: Any) -> Path:
-    """`folder`/model.`suffix`, written of a hub model, a ModelProto or the text of a graph."""
-    if not isinstance(model, ir.Model):
-        model = hub_from_text(model) if isinstance(model, str) else bridge.load(model)
-    return bridge.save(model, folder / f"model.{suffix}", **options).path
+def save_as(format: str, source: Any, folder: Path, **options: Any) -> Path:
+    """`folder`/model.*, in the format of this name: of the text of a graph, a hub model, or what `bridge.convert` reads."""
+    if isinstance(source, str):
+        source = model_from_text(source)
+    write = bridge.save if isinstance(source, ir.Model) else bridge.convert
+    return write(source, folder / f"model{SUFFIXES[format]}", to=format, overwrite=True, **options).path
 
 
-def run_in(suffix: str, model: Source, inputs: dict[str, Any], folder: Path, **options: Any) -> Outputs:
+def run_in(format: str, source: Any, inputs: dict[str, Any], folder: Path, **options: Any) -> Outputs:
     """Outputs of the file that `save_as` writes, in the runtime of its format."""
-    return bridge.run(save_as(suffix, model, folder, **options), inputs)
+    return bridge.run(save_as(format, source, folder, **options), inputs, source=format)
 
 
 def operators(model: ir.Model) -> list[str]:
