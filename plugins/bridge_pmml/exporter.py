@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx_ir as ir
@@ -128,7 +128,8 @@ def constant_columns(value: ir.Value) -> Cols:
 
 
 def declare_output(doc: Document, value: ir.Value, columns: Cols, fields: list[str]) -> None:
-    """Output fields of these names for a graph output; a column of text stays text, whatever the hub's dtype."""
+    """Output fields of these names for a graph output; a column of text stays text, whatever the hub's
+    dtype."""
     kind = kind_of_value(value)
     for name, item in zip(fields, columns.items, strict=True):
         text = kind == "integer" and isinstance(item, Ref) and item.kind == "string"
@@ -159,8 +160,10 @@ def described(value: ir.Value, fields: list[str]) -> dict[str, Any]:
 
 
 def feature_names(model: ir.Model, given: str | list[str]) -> dict[ir.Value, list[str]]:
-    """Field names by input: those given, those the model's metadata has, else x1, x2, …; a single column is its input."""
-    widths = {v: 1 if len(v.shape or ()) == 1 else int(v.shape[1]) for v in model.graph.inputs}  # type: ignore[index, arg-type]
+    """Field names by input: those given, those the model's metadata has, else x1, x2, …; a single column is
+    its input."""
+    shapes = {v: list(v.shape or ()) for v in model.graph.inputs}
+    widths = {v: 1 if len(dims) == 1 else int(cast(int, dims[1])) for v, dims in shapes.items()}
     total = sum(widths.values())
     listed = given if isinstance(given, list) else [n.strip() for n in given.split(",") if n.strip()]
     if not listed and NAMES in model.metadata_props:
@@ -168,7 +171,8 @@ def feature_names(model: ir.Model, given: str | list[str]) -> dict[ir.Value, lis
         listed = listed if len(listed) == total else []
     if listed and (len(listed) != total or len(set(listed)) != total):
         raise InvalidOption(
-            f"feature_names has {len(listed)} names, of which {len(set(listed))} differ; the model has {total} features."
+            f"feature_names has {len(listed)} names, of which {len(set(listed))} differ; "
+            f"the model has {total} features."
         )
     if not listed:
         alone = all(w == 1 for w in widths.values())

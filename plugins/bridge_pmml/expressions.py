@@ -1,4 +1,5 @@
-"""Expressions and derived fields: FieldRef, Constant, NormContinuous, NormDiscrete, Discretize, MapValues, Apply."""
+"""Expressions and derived fields: FieldRef, Constant, NormContinuous, NormDiscrete, Discretize, MapValues,
+Apply."""
 
 from __future__ import annotations
 
@@ -71,7 +72,8 @@ def expression_of(node: Element) -> Element:
 
 
 def define(scope: Scope, dictionary: Element | None) -> None:
-    """The derived fields and functions of a TransformationDictionary or LocalTransformations, made when asked for."""
+    """The derived fields and functions of a TransformationDictionary or LocalTransformations, made when asked
+    for."""
     for function in children(dictionary, "DefineFunction"):
         scope.functions = {**scope.functions, text(function, "name"): function}
     for node in children(dictionary, "DerivedField"):

@@ -1,4 +1,5 @@
-"""Fields: the data dictionary as hub inputs, what a mining schema does to values, and the names a model sees."""
+"""Fields: the data dictionary as hub inputs, what a mining schema does to values, and the names a model
+sees."""
 
 from __future__ import annotations
 
@@ -91,7 +92,8 @@ def within(columns: Columns, val: Val, bounds: tuple[str, float, float]) -> Any:
 
 
 class Inputs:
-    """Hub inputs made as fields are asked for. With `packed`, those numeric fields are columns of one matrix."""
+    """Hub inputs made as fields are asked for. With `packed`, those numeric fields are columns of one
+    matrix."""
 
     def __init__(self, graph: ir.Graph, fields: dict[str, Field]) -> None:
         self.graph = graph
@@ -190,9 +192,11 @@ def invalid_mask(columns: Columns, val: Val, field: Field) -> Any:
 
 
 class Scope:
-    """Names a model sees: its mining fields as treated, derived fields made when asked for, then its surroundings'.
+    """Names a model sees: its mining fields as treated, derived fields made when asked for, then its
+    surroundings'.
 
-    `invalid`: where a field's treatment makes the whole result invalid. `models`: the rules that read the models inside.
+    `invalid`: where a field's treatment makes the whole result invalid. `models`: the rules that read the
+    models inside.
     """
 
     def __init__(
@@ -213,7 +217,8 @@ class Scope:
         self.functions: dict[str, Element] = outer.functions if outer else {}
 
     def get(self, name: str) -> Val:
-        """The column of a field. Raises UnreadableFile for a name nobody defines, or one defined by itself."""
+        """The column of a field. Raises UnreadableFile for a name nobody defines, or one defined by
+        itself."""
         if name in self.names:
             return self.names[name]
         if name in self.later:

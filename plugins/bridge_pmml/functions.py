@@ -1,4 +1,5 @@
-"""The built-in functions of PMML expressions, by name: handlers take (scope, node, *arguments), columns all of them.
+"""The built-in functions of PMML expressions, by name: handlers take (scope, node, *arguments), columns all
+of them.
 
 A result is missing where an argument is, unless a function is listed in TOLERANT.
 """
@@ -143,7 +144,8 @@ def median(op: Any, held: Any, count: Any, width: int) -> Any:
 
 @functions.op("isMissing", "isNotMissing", "isValid", "isNotValid")
 def missing(scope: Scope, node: Element, x: Val) -> Truth:
-    """A value that reached an expression is valid unless its treatment let it through; what is missing is not valid."""
+    """A value that reached an expression is valid unless its treatment let it through; what is missing is not
+    valid."""
     columns, name = scope.columns, node.get("function")
     gone = columns.missing(x)
     if name.endswith("Valid") and not x.checked and x.values:

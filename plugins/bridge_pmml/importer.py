@@ -45,12 +45,13 @@ WHY = {
 
 
 def load(src: Any, inputs: str = "fields", outputs: str = "all", self_check: bool = True) -> ir.Model:
-    """Read a PMML document into a hub model of one input [N, 1] per field and one output [N, 1] per output field.
+    """Read a PMML document into a hub model of one input [N, 1] per field and one output [N, 1] per output
+    field.
 
-    With `inputs="matrix"` numeric fields are columns of one input `inputs` [N, F]; with `outputs="numbers"` those that
-    are text are left out, for targets without text. With `self_check` a document's own
-    ModelVerification records are scored, and must come out as it says. Raises UnreadableFile for bytes that are no
-    PMML, UnsupportedModel for what no function of a record gives.
+    With `inputs="matrix"` numeric fields are columns of one input `inputs` [N, F]; with `outputs="numbers"`
+    those that are text are left out, for targets without text. With `self_check` a document's own
+    ModelVerification records are scored, and must come out as it says. Raises UnreadableFile for bytes that
+    are no PMML, UnsupportedModel for what no function of a record gives.
     """
     path = Path(src)
     with uncollected():

@@ -34,10 +34,11 @@ class Layer:
 
 
 class RaiseModels(ir.passes.InPlacePass):
-    """1. Two and more dense layers in a row, an activation after each, become one Network; a Softmax at its end too.
-
-    2. A dense layer that no other model reads becomes a Regression: a model per column, or one of all classes where a
-       Softmax, or the Sigmoids of two opposite scores, follow. The largest score is then the largest probability.
+    """1. Two and more dense layers in a row, an activation after each, become one Network; a Softmax at its end
+       too.
+    2. A dense layer that no other model reads becomes a Regression: a model per column, or one of all classes
+       where a Softmax, or the Sigmoids of two opposite scores, follow. The largest score is then the largest
+       probability.
     3. Squared distances to constant centres, as |x|² - 2 x·c + |c|², become Clusters.
     """
 

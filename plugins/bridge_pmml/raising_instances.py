@@ -27,8 +27,8 @@ class Distance:
 
 
 class RaiseInstances(ir.passes.InPlacePass):
-    """1. The mean of the table rows of the k nearest stored records, or one weighted by 1 / (distance + threshold),
-       becomes Neighbors.
+    """1. The mean of the table rows of the k nearest stored records, or one weighted by
+       1 / (distance + threshold), becomes Neighbors.
     2. A constant matrix times exp(-gamma Σ (x - row)²) becomes Kernels.
 
     The model as it was stays with the new one, for nothing runs these.

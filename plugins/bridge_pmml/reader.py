@@ -70,8 +70,8 @@ def bare(content: bytes) -> bytes:
 def strip_namespaces(root: Element, path: Path) -> Element:
     """The tree with local names, and without its Extension elements.
 
-    The interface bridge notes in one becomes an attribute of the root; the BayesInput of PMML 4.1 stays in its place.
-    Raises UnreadableFile for entities and for another root than PMML.
+    The interface bridge notes in one becomes an attribute of the root; the BayesInput of PMML 4.1 stays in
+    its place. Raises UnreadableFile for entities and for another root than PMML.
     """
     entity = next(root.iter(etree.Entity), None)
     if entity is not None:
@@ -96,7 +96,8 @@ def strip_namespaces(root: Element, path: Path) -> Element:
 
 
 def interface(text: str | None) -> dict[str, list[dict[str, Any]]]:
-    """The hub's inputs and outputs a document was written from: names, dtypes, shapes and the fields that hold them.
+    """The hub's inputs and outputs a document was written from: names, dtypes, shapes and the fields that
+    hold them.
 
     Empty for a document of others. Raises UnreadableFile for an interface that is none.
     """
@@ -251,7 +252,8 @@ def matrix(node: Element) -> np.ndarray:
 
 
 def table(node: Element) -> list[dict[str, str]]:
-    """The rows of the InlineTable below `node`, cells by column name. Raises UnreadableFile for external tables."""
+    """The rows of the InlineTable below `node`, cells by column name. Raises UnreadableFile for external
+    tables."""
     inline = child(node, "InlineTable")
     if inline is None:
         raise UnreadableFile(f"{describe(node)} has no InlineTable; tables elsewhere are not fetched.")

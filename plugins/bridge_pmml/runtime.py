@@ -37,9 +37,9 @@ def engine() -> Any:
 def run(path: Path, inputs: dict[str, Any], outputs: str = "all") -> Outputs:
     """Outputs by name, [N, 1] each: doubles with NaN for missing, strings with "" for missing.
 
-    Inputs are arrays [N, 1] by field, or one `inputs` [N, F] of the numeric fields in order; `outputs="numbers"` leaves out text,
-    as the importer does. Raises InvalidInput
-    for names the document does not have, ExecutionFailed in PMML4S's words, MissingDependency without it.
+    Inputs are arrays [N, 1] by field, or one `inputs` [N, F] of the numeric fields in order;
+    `outputs="numbers"` leaves out text, as the importer does. Raises InvalidInput for names the document does
+    not have, ExecutionFailed in PMML4S's words, MissingDependency without it.
     """
     loader = engine()
     try:
@@ -74,8 +74,8 @@ def run(path: Path, inputs: dict[str, Any], outputs: str = "all") -> Outputs:
 
 
 def _scored(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Records are scored at once as JSON; those with numbers that JSON or its reader lose (infinite, huge, the zero below zero), or with results it
-    may have lost, one by one."""
+    """Records are scored at once as JSON; those with numbers that JSON or its reader lose (infinite, huge,
+    the zero below zero), or with results it may have lost, one by one."""
     kept = [i for i, row in enumerate(rows) if all(map(_carried, row.values()))]
     found: list[Any] = [None] * len(rows)
     if kept:
@@ -144,7 +144,8 @@ def _columns(model: Any, names: list[str], inputs: dict[str, Any]) -> dict[str, 
 
 
 def _baskets(names: list[str], inputs: dict[str, Any]) -> tuple[dict[str, list[Any]], list[int]]:
-    """A row per item, told apart by the group field as PMML4S collects them, and the last row of each basket."""
+    """A row per item, told apart by the group field as PMML4S collects them, and the last row of each
+    basket."""
     groups = [n for n in names if n not in inputs]
     if not groups or len(inputs) != 1:
         raise ExecutionFailed("PMML4S tells baskets apart by a group field, which the document lacks.")

@@ -1,6 +1,8 @@
-"""Values of a record as columns of the hub, [N, 1]: doubles with NaN for missing, strings with "" for missing.
+"""Values of a record as columns of the hub, [N, 1]: doubles with NaN for missing, strings with "" for
+missing.
 
-Booleans are doubles 1 and 0. Predicates have three values: a pair of boolean columns, what is true and what is false.
+Booleans are doubles 1 and 0. Predicates have three values: a pair of boolean columns, what is true and what
+is false.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ COUNTED = (
 class Val:
     """A column. `kind` is its PMML data type; `values` its valid categories in order, where declared.
 
-    `checked`: no invalid value is left in it; `present`: no missing one. `width`: 1, but for an output that holds a list.
+    `checked`: no invalid value is left in it; `present`: no missing one. `width`: 1, but for an output that
+    holds a list.
     """
 
     tensor: ir.Value
@@ -248,7 +251,8 @@ class Columns:
         )
 
     def lookup(self, val: Val, table: Mapping[Any, Any], default: Any = None, missing: Any = None) -> Val:
-        """Each value's entry in `table`, whose keys are as the column holds them; entries are all floats or all str.
+        """Each value's entry in `table`, whose keys are as the column holds them; entries are all floats or
+        all str.
 
         `default` for values not listed, `missing` for missing ones; both are missing when None.
         """

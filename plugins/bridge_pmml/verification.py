@@ -94,7 +94,8 @@ def check(path: Path, root: Element, model: ir.Model) -> None:
             cell = row.get(column)
             if cell is not None and not agrees(cell, values[index], precision, zero):
                 raise VerificationFailed(
-                    f"{path} says {name} is {cell} for record {index + 1}; its own model gives {values[index]}.",
+                    f"{path} says {name} is {cell} for record {index + 1}; "
+                    f"its own model gives {values[index]}.",
                     "Read it all the same with self_check=False, if the document is known to be wrong.",
                 )
 

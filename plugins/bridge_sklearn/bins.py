@@ -1,4 +1,5 @@
-"""KBinsDiscretizer for skl2onnx, whose own converter compares in float32: values on an edge, as quantiles are, would fall to either side."""
+"""KBinsDiscretizer for skl2onnx, whose own converter compares in float32: values on an edge, as quantiles
+are, would fall to either side."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ def shape(operator: Any) -> None:
 
 
 def convert(scope: Any, operator: Any, container: Any) -> None:
-    """The bin of a value is the number of inner edges it has reached; its indicators are differences of those steps."""
+    """The bin of a value is the number of inner edges it has reached; its indicators are differences of those
+    steps."""
     from skl2onnx.common.data_types import DoubleTensorType, guess_proto_type
 
     src, given = operator.raw_operator, operator.inputs[0]

@@ -52,7 +52,8 @@ def votes(op: PartBuilder, src: Any, each: Any, weight: float, x: ir.Value) -> i
 
 
 def regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
-    """Weighted median: the smallest prediction at which the weights of it and all smaller ones reach half of the sum."""
+    """Weighted median: the smallest prediction at which the weights of it and all smaller ones reach half of
+    the sum."""
     weights = src.estimator_weights_[: len(src.estimators_)]
     if grown(src):
         held = [(i, nodes(each.tree_, each.tree_.value[:, 0, 0])) for i, each in enumerate(src.estimators_)]
@@ -75,7 +76,8 @@ def grown(src: Any) -> bool:
 
 
 def nodes(tree: Any, values: np.ndarray) -> np.ndarray:
-    """A scikit-learn tree as the nodes `arrays` reads; thresholds as float32, rounded down, tell the same floats apart."""
+    """A scikit-learn tree as the nodes `arrays` reads; thresholds as float32, rounded down, tell the same
+    floats apart."""
     found = np.zeros(tree.node_count, NODE)
     found["left"], found["right"] = tree.children_left, tree.children_right
     found["is_leaf"] = tree.children_left < 0

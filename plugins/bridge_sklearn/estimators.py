@@ -1,4 +1,5 @@
-"""Estimators whose hub model is built from their own numbers; what the converters make of the others is taken."""
+"""Estimators whose hub model is built from their own numbers; what the converters make of the others is
+taken."""
 
 from __future__ import annotations
 

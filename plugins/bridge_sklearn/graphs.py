@@ -26,7 +26,8 @@ class PartBuilder(hub.Builder):
         self.load = load
 
     def part(self, estimator: Any, x: ir.Value) -> Outputs:
-        """The outputs of an estimator read alone, computed of `x`, [N, F]. Raises Unwritten as `embedded` does."""
+        """The outputs of an estimator read alone, computed of `x`, [N, F]. Raises Unwritten as `embedded`
+        does."""
         return embedded(self, self.load(estimator), x)
 
 

@@ -46,11 +46,12 @@ OPSETS = {"": 21, "ai.onnx.ml": 3}
 
 
 def load(src: Any) -> ir.Model:
-    """A fitted estimator as a hub model: one input `X` [N, F], or one [N, 1] per column where a ColumnTransformer
-    picks columns by name; outputs `label` and `probabilities` of a classifier, `variable` of a regressor.
+    """A fitted estimator as a hub model: one input `X` [N, F], or one [N, 1] per column where a
+    ColumnTransformer picks columns by name; outputs `label` and `probabilities` of a classifier, `variable`
+    of a regressor.
 
-    Computed in double where ONNX Runtime can, else in float, as trees are. Raises UnreadableFile for what is no fitted
-    model, UnsupportedModel for what the converters do not take.
+    Computed in double where ONNX Runtime can, else in float, as trees are. Raises UnreadableFile for what is
+    no fitted model, UnsupportedModel for what the converters do not take.
     """
     if isinstance(src, (str, bytes)) or hasattr(src, "__fspath__"):
         raise UnreadableFile(
@@ -152,7 +153,8 @@ def converted(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
 
 
 def even(model: ir.Model) -> ir.Model:
-    """Columns put side by side are all double where one is: skl2onnx 1.20 leaves one-hot columns and bins in float."""
+    """Columns put side by side are all double where one is: skl2onnx 1.20 leaves one-hot columns and bins in
+    float."""
     for node in list(model.graph):
         kinds = {v.dtype for v in node.inputs if v is not None}
         if node.op_type == "Concat" and kinds == {DataType.FLOAT, DataType.DOUBLE}:
@@ -185,7 +187,8 @@ def built(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
 
 
 def itself(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
-    """An estimator as it is read alone: what comes before trees is computed in double, and cast to float for them."""
+    """An estimator as it is read alone: what comes before trees is computed in double, and cast to float for
+    them."""
     return op.part(src, x)
 
 
@@ -195,7 +198,8 @@ def final_of(src: Any) -> Any:
 
 
 def abreast(model: ir.Model) -> ir.Model:
-    """Several targets side by side: skl2onnx 1.20 lays those of a multilayer perceptron one below the other."""
+    """Several targets side by side: skl2onnx 1.20 lays those of a multilayer perceptron one below the
+    other."""
     for value in model.graph.outputs:
         node = value.producer()
         if node is None or node.op_type != "Reshape":
@@ -252,7 +256,8 @@ def by_sklearn(src: Any, names: list[str], count: int, double: bool) -> Any:
 
 
 def plainer(src: Any) -> Any:
-    """A model that predicts the same and that its converter takes, every part of it; parts that need no change are shared."""
+    """A model that predicts the same and that its converter takes, every part of it; parts that need no
+    change are shared."""
     made = alike(src)
     changes = {name: rebuilt(vars(made)[name]) for name in PARTS if name in vars(made)}
     changes = {name: held for name, held in changes.items() if held is not vars(made)[name]}
@@ -275,7 +280,8 @@ def rebuilt(held: Any) -> Any:
 def alike(src: Any) -> Any:
     """One estimator in the form its converter takes.
 
-    How a vote is laid out as a transformation does not touch predictions; a discriminant analysis of two classes is a logistic model, whose scores skl2onnx 1.20 doubles.
+    How a vote is laid out as a transformation does not touch predictions; a discriminant analysis of two
+    classes is a logistic model, whose scores skl2onnx 1.20 doubles.
     """
     name = type(src).__name__
     if name == "VotingClassifier":
@@ -339,7 +345,8 @@ def categories(src: Any) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def register() -> None:
-    """Converters of our own, and those of XGBoost and LightGBM for estimators inside pipelines, where they are loaded."""
+    """Converters of our own, and those of XGBoost and LightGBM for estimators inside pipelines, where they
+    are loaded."""
     from skl2onnx import update_registered_converter
     from skl2onnx.common.shape_calculator import (
         calculate_linear_classifier_output_shapes as classes,
@@ -381,7 +388,8 @@ def grows(src: Any) -> bool:
 
 
 def checked(src: Any, model: ir.Model, count: int) -> None:
-    """Raise ExecutionFailed where ONNX Runtime has no kernels for the model, or it disagrees with the estimator.
+    """Raise ExecutionFailed where ONNX Runtime has no kernels for the model, or it disagrees with the
+    estimator.
 
     The converters have been wrong before: numbers on seeded records must be the estimator's own.
     """
@@ -410,7 +418,8 @@ def checked(src: Any, model: ir.Model, count: int) -> None:
 
 
 def probes(src: Any, count: int) -> np.ndarray:
-    """Seeded records: at three scales, and for classifiers between records of two classes where both are likely."""
+    """Seeded records: at three scales, and for classifiers between records of two classes where both are
+    likely."""
     rng = np.random.default_rng(0)
     if hasattr(src, "n_categories_"):
         return rng.integers(0, src.n_categories_, (ROWS, count)).astype(np.float64)

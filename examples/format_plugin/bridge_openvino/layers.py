@@ -59,8 +59,8 @@ BROADCASTING = TRUTHS - {"LogicalNot", "IsNaN", "IsInf"} | frozenset(
 
 
 class Layers:
-    """`net` grows with every layer, as the rules of `ops` write them. Inputs are hub values, ports, arrays or lists of
-    integers (int64); keywords are attributes."""
+    """`net` grows with every layer, as the rules of `ops` write them. Inputs are hub values, ports, arrays or
+    lists of integers (int64); keywords are attributes."""
 
     def __init__(self, graph: ir.Graph, inputs: list[ir.Value], ops: OpTable) -> None:
         self.ops = ops
@@ -130,8 +130,8 @@ class Layers:
         )
 
     def fill(self, graph: ir.Graph, stacked: int | None = None) -> None:
-        """Append the operators of `graph`, and a Result for each of its outputs; those from the number `stacked` on get a first
-        dimension of 1, along which a loop collects them."""
+        """Append the operators of `graph`, and a Result for each of its outputs; those from the number
+        `stacked` on get a first dimension of 1, along which a loop collects them."""
         for node in graph:
             rule = self.ops.find(hub.qualified(node), node)
             assert rule is not None

@@ -22,8 +22,8 @@ ops = OpTable()
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
-    """In order: sequences as tensors; dtypes OpenVINO's CPU computes; operators it lacks, quantizations divided exactly; what became
-    constant."""
+    """In order: sequences as tensors; dtypes OpenVINO's CPU computes; operators it lacks, quantizations
+    divided exactly; what became constant."""
     return [
         ResolveSequences(),
         ComputeWider(takes),
@@ -53,7 +53,8 @@ def _scaled(node: ir.Node) -> bool:
     needs=(dtype("float"), dtype("float", index=1), condition("a scale other than 1", _scaled)),
 )
 def quantize(op, node, x, scale, zero_point=None):
-    """OpenVINO's CPU multiplies by a reciprocal, which moves ties, so what is quantized is the exact quotient, at the scale 1."""
+    """OpenVINO's CPU multiplies by a reciprocal, which moves ties, so what is quantized is the exact
+    quotient, at the scale 1."""
     axis, rank, shape = attr(node, "axis"), rank_of(x), shape_of(scale)
     along = [] if shape in ([], [1]) else [-1 if i == axis % rank else 1 for i in range(rank)]
     ones = op.const(np.ones(shape, np.float32))
@@ -65,8 +66,8 @@ LIMIT = 2.0**24
 
 
 def quotient(op: Any, a: ir.Value, b: ir.Value) -> ir.Value:
-    """a / b to the last bit where it is below 2**24: the approximate one, and what is left of `a` after it over `b`. Both are split in halves,
-    whose products float32 holds."""
+    """a / b to the last bit where it is below 2**24: the approximate one, and what is left of `a` after it
+    over `b`. Both are split in halves, whose products float32 holds."""
     q = op.Clip(op.Div(a, b), op.const(-LIMIT), op.const(LIMIT))
     (q1, q2), (b1, b2) = halves(op, q), halves(op, b)
     rest = op.Sub(a, op.Mul(q1, b1))

@@ -18,7 +18,8 @@ LIMITS = np.iinfo(np.int32)
 def run(path: Path, inputs: dict[str, Any]) -> Outputs:
     """Outputs by name for arrays by name, floats computed as float32.
 
-    OpenVINO's CPU computes 64-bit integers in 32 bits: InvalidInput for numbers beyond. ExecutionFailed in OpenVINO's words.
+    OpenVINO's CPU computes 64-bit integers in 32 bits: InvalidInput for numbers beyond. ExecutionFailed in
+    OpenVINO's words.
     """
     import openvino
 

@@ -1,4 +1,5 @@
-"""`example::HardSwish`, an operator of one's own: a function body that every format gets, and a rule for TFLite, which has a kernel for it.
+"""`example::HardSwish`, an operator of one's own: a function body that every format gets, and a rule for
+TFLite, which has a kernel for it.
 
 Version 1 of the domain `example`: y = x · min(max(x + 3, 0), 6) / 6.
 """

@@ -1,5 +1,5 @@
-"""The native rule: HARD_SWISH, which LiteRT has a kernel for. Imported only when TFLite is written, which keeps
-every other command quick."""
+"""The native rule: HARD_SWISH, which LiteRT has a kernel for. Imported only when TFLite is written, which
+keeps every other command quick."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Expressions: constants, fields, normalizations, bins and tables, as PMML4S answers or the specification says."""
+"""Expressions: constants, fields, normalizations, bins and tables, as PMML4S answers or the specification
+says."""
 
 from __future__ import annotations
 

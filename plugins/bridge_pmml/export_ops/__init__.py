@@ -1,4 +1,5 @@
-"""Hub operators → PMML, by family. Handlers take (document, node, *inputs): columns, or arrays for constants."""
+"""Hub operators → PMML, by family. Handlers take (document, node, *inputs): columns, or arrays for
+constants."""
 
 from bridge.ops import OpTable
 

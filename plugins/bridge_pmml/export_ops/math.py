@@ -187,7 +187,8 @@ def wrapped(doc: Document, item: Any) -> Any:
     ),
 )
 def cast(doc, node, x):
-    """Real numbers are doubles whatever their width; what is cut off towards zero is a double to PMML4S still."""
+    """Real numbers are doubles whatever their width; what is cut off towards zero is a double to PMML4S
+    still."""
     before, after = node.inputs[0].dtype, ir.DataType(attr(node, "to"))
     if (
         before == after

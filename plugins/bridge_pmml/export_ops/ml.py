@@ -51,8 +51,8 @@ def tree_ensemble(doc, node, x):
 
 
 def edge(value: float, mode: str) -> float:
-    """Largest double that rounds to the float threshold (smallest for < and >=): comparisons in double then agree
-    with those of rounded floats."""
+    """Largest double that rounds to the float threshold (smallest for < and >=): comparisons in double then
+    agree with those of rounded floats."""
     near, last = np.float32(value), mode in ("BRANCH_LEQ", "BRANCH_GT")
     other = np.nextafter(near, np.float32(np.inf if last else -np.inf))
     if float(near) != value or not np.isfinite(other) or mode in ("BRANCH_EQ", "BRANCH_NEQ"):
@@ -71,7 +71,8 @@ class Trees:
         self.narrow = node.inputs[0].dtype == ir.DataType.FLOAT
 
     def _edge(self, value: float, mode: str) -> float:
-        """What to compare with: documents are computed in double, and trees of floats read what is rounded to float."""
+        """What to compare with: documents are computed in double, and trees of floats read what is rounded to
+        float."""
         return edge(value, mode) if self.narrow else value
 
     def targets(self, table: np.ndarray, how: str, base: np.ndarray) -> Cols:
@@ -138,7 +139,8 @@ class Trees:
         return self.doc.schema(self._reads(roots))
 
     def _tree(self, root: int, weights: np.ndarray) -> Any:
-        """A TreeModel whose every node is a test and its otherwise; missing values fail a test that does not take them."""
+        """A TreeModel whose every node is a test and its otherwise; missing values fail a test that does not
+        take them."""
         model = etree.Element(
             "TreeModel",
             functionName="regression",
@@ -190,7 +192,10 @@ KERNELS = {
 }
 
 
-@ops.op(f"{ML}::SVMRegressor", needs=(MATRIX, attribute("post_transform", "NONE"), condition("support vectors", lambda n: attr(n, "n_supports") > 0)))  # fmt: skip
+VECTORS = condition("support vectors", lambda n: attr(n, "n_supports") > 0)
+
+
+@ops.op(f"{ML}::SVMRegressor", needs=(MATRIX, attribute("post_transform", "NONE"), VECTORS))
 def svm_regressor(doc, node, x):
     """Σ coefficient · K(vector, x) + rho; of one class, whether that is positive."""
     vectors = np.array(attr(node, "support_vectors"), np.float32).reshape(attr(node, "n_supports"), -1)
@@ -223,8 +228,8 @@ def one_column(node: ir.Node) -> bool:
 
 @ops.op(f"{ML}::OneHotEncoder", needs=(condition("one column of records", one_column),))
 def one_hot(doc, node, x):
-    """A column per category, missing where none but these is allowed; [N, 1, C] is written as [N, C], which the Reshape
-    behind it expects."""
+    """A column per category, missing where none but these is allowed; [N, 1, C] is written as [N, C], which
+    the Reshape behind it expects."""
     column, items = x.items[0], []
     listed = [entry if isinstance(entry, str) else int(entry) for entry in categories(node)]
     hits = [doc.compare("equal", column, value) for value in listed]
@@ -256,7 +261,12 @@ def unlisted(node: Any, values: list[Any]) -> Any:
     return attr(node, names[type(values[0])])
 
 
-@ops.op(f"{ML}::LabelEncoder", needs=(condition("keys and values of one kind", lambda n: bool(table_of(n, "keys")) and bool(table_of(n, "values"))),))  # fmt: skip
+TABLES = condition(
+    "keys and values of one kind", lambda n: bool(table_of(n, "keys")) and bool(table_of(n, "values"))
+)
+
+
+@ops.op(f"{ML}::LabelEncoder", needs=(TABLES,))
 def label_encoder(doc, node, x):
     keys, values = table_of(node, "keys") or [], table_of(node, "values") or []
     default, kind = unlisted(node, values), kind_of(values[0])

@@ -37,26 +37,36 @@ def linear(doc: Document, x: Cols, weights: np.ndarray, bias: np.ndarray | None)
     return Cols(items)
 
 
-@ops.op("MatMul", needs=(constant(1, "B"), condition("a matrix of records and a matrix or a column B", lambda n: hub.rank_of(n.inputs[0]) == 2 and hub.rank_of(n.inputs[1]) in (1, 2))))  # fmt: skip
+FACTORS = condition(
+    "a matrix of records and a matrix or a column B",
+    lambda n: hub.rank_of(n.inputs[0]) == 2 and hub.rank_of(n.inputs[1]) in (1, 2),
+)
+
+
+@ops.op("MatMul", needs=(constant(1, "B"), FACTORS))
 def matmul(doc, node, x, weights):
     return Cols(linear(doc, x, weights.reshape(len(weights), -1), None).items, weights.ndim == 1)
 
 
-@ops.op(
-    "Gemm",
-    needs=(
-        constant(1, "B"),
-        attribute("transA", 0),
-        condition("C the same for every record", lambda n: len(n.inputs) < 3 or n.inputs[2] is None or row_constant(n.inputs[2]) or vanishes(n.inputs[2])),
-    ),
-)  # fmt: skip
+def same_bias(node: ir.Node) -> bool:
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    return bias is None or row_constant(bias) or vanishes(bias)
+
+
+BIAS = condition("C the same for every record", same_bias)
+
+
+@ops.op("Gemm", needs=(constant(1, "B"), attribute("transA", 0), BIAS))
 def gemm(doc, node, x, weights, bias=None):
     weights = (weights.T if attr(node, "transB") else weights) * attr(node, "alpha")
     given = repeated(bias) * attr(node, "beta") if isinstance(bias, np.ndarray) else None
     return linear(doc, x, weights, given)
 
 
-@ops.op("ReduceSum", "ReduceMean", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceSumSquare", "ReduceL1", "ReduceL2", needs=(COLUMNS,))  # fmt: skip
+REDUCTIONS = ("Sum", "Mean", "Prod", "Max", "Min", "SumSquare", "L1", "L2")
+
+
+@ops.op(*(f"Reduce{name}" for name in REDUCTIONS), needs=(COLUMNS,))
 def reduction(doc, node, x, axes):
     name, items = node.op_type, x.items
     if name == "ReduceL1":

@@ -18,7 +18,8 @@ ops = OpTable()
 
 
 def kept(node: ir.Node) -> bool:
-    """A shape of records with the same number of columns: [N, F] stays, [N, 1] and [N] and [1, N] are one column."""
+    """A shape of records with the same number of columns: [N, F] stays, [N, 1] and [N] and [1, N] are one
+    column."""
     wanted = const(node.inputs[1])
     if wanted is None or attr(node, "allowzero"):
         return False
@@ -34,7 +35,8 @@ def kept(node: ir.Node) -> bool:
 
 
 def one_hot(value: ir.Value) -> bool:
-    """A [N, 1, C] that OneHotEncoders make, side by side or some of their columns, which is written as [N, C]."""
+    """A [N, 1, C] that OneHotEncoders make, side by side or some of their columns, which is written as [N,
+    C]."""
     maker = value.producer()
     if maker is None or maker.op_type == "OneHotEncoder":
         return maker is not None
@@ -64,7 +66,7 @@ def reshape(doc, node, x, shape):
     return Cols(x.items, shape.size == 1)
 
 
-@ops.op("Flatten", needs=(condition("axis=1 of a matrix of records", lambda n: hub.rank_of(n.inputs[0]) == 2 and attr(n, "axis") == 1),))  # fmt: skip
+@ops.op("Flatten", needs=(ACROSS,))
 def flatten(doc, node, x):
     return x
 
@@ -85,7 +87,12 @@ def squeeze(doc, node, x, axes):
     return Cols(x.items, True)
 
 
-@ops.op("Unsqueeze", needs=(condition("axes=[1] of a flat column", lambda n: hub.rank_of(n.inputs[0]) == 1 and const(n.inputs[1]) is not None and int(const(n.inputs[1]).ravel()[0]) in (1, -1)),))  # fmt: skip
+def flat_column(node: ir.Node) -> bool:
+    axes = const(node.inputs[1])
+    return hub.rank_of(node.inputs[0]) == 1 and axes is not None and int(axes.ravel()[0]) in (1, -1)
+
+
+@ops.op("Unsqueeze", needs=(condition("axes=[1] of a flat column", flat_column),))
 def unsqueeze(doc, node, x, axes):
     return Cols(x.items)
 
@@ -145,12 +152,25 @@ def by_place(doc: Document, table: np.ndarray, place: Any) -> Any:
     return found
 
 
-@ops.op("ai.onnx.ml::ArrayFeatureExtractor", needs=(condition("constant places of columns", lambda n: hub.rank_of(n.inputs[0]) == 2 and const(n.inputs[1]) is not None),))  # fmt: skip
+COLUMNS = condition(
+    "constant places of columns",
+    lambda n: hub.rank_of(n.inputs[0]) == 2 and const(n.inputs[1]) is not None,
+)
+
+
+@ops.op("ai.onnx.ml::ArrayFeatureExtractor", needs=(COLUMNS,))
 def feature_extractor(doc, node, x, places):
     return Cols([x.items[int(i)] for i in places.ravel()])
 
 
-@ops.op("ai.onnx.ml::ArrayFeatureExtractor", needs=(condition("a constant row read by places", lambda n: const(n.inputs[0]) is not None and 1 in (len(const(n.inputs[0]).shape), const(n.inputs[0]).shape[0])),))  # fmt: skip
+def constant_row(node: ir.Node) -> bool:
+    table = const(node.inputs[0])
+    return table is not None and 1 in (table.ndim, table.shape[0])
+
+
+@ops.op(
+    "ai.onnx.ml::ArrayFeatureExtractor", needs=(condition("a constant row read by places", constant_row),)
+)
 def row_extractor(doc, node, table, places):
     return Cols([by_place(doc, table, p) for p in places.items], True)
 

@@ -63,7 +63,8 @@ def fires(scope: Scope, segment: Element) -> Any:
 
 
 def chain(scope: Scope, node: Element, segments: list[Element]) -> Result:
-    """Segments one after the other; each sees the outputs of those before. The last that takes part answers."""
+    """Segments one after the other; each sees the outputs of those before. The last that takes part
+    answers."""
     columns = scope.columns
     inner = Scope(columns, scope)
     kept: dict[str, dict[str, Val]] = {}
@@ -101,9 +102,11 @@ def merged(scope: Scope, here: Any, first: Result, other: Result) -> Result:
     def pick(a: Val | None, b: Val | None) -> Val | None:
         if a is not None and b is not None and a.text != b.text:
             return columns.blank(a, here)
-        if a is None or b is None:
-            return None if a is b else columns.blank(a or b, here if a else op.Not(here))  # type: ignore[arg-type]
-        return columns.where(here, a, b)
+        if a is not None and b is not None:
+            return columns.where(here, a, b)
+        if a is not None:
+            return columns.blank(a, here)
+        return None if b is None else columns.blank(b, op.Not(here))
 
     def wide(a: Any, b: Any) -> Any:
         gap = columns.scalar(math.nan)
@@ -176,7 +179,8 @@ def simple_tree(scope: Scope, model: Element) -> bool:
 def trees(
     scope: Scope, node: Element, segmentation: Element, segments: list[Element], method: str
 ) -> Result | None:
-    """All segments as one ensemble where they are plain trees that always take part; None where they are not."""
+    """All segments as one ensemble where they are plain trees that always take part; None where they are
+    not."""
     if (
         method not in (*SUMS, *VOTES)
         or segmentation.get("missingPredictionTreatment", "continue") != "continue"

@@ -81,8 +81,9 @@ def leaf_table(leaves: list[Leaf | None], labels: tuple[str, ...], kind: str, wh
 def weighed(scope: Scope, node: Element) -> Result:
     """Strategies that follow several children at once: every node's share of a record, then their sums.
 
-    `aggregateNodes` adds up the record counts of the leaves a record may reach; `weightedConfidence` stops where a
-    predicate is unknown and weighs the confidences of the children that are not excluded by their part of the records.
+    `aggregateNodes` adds up the record counts of the leaves a record may reach; `weightedConfidence` stops
+    where a predicate is unknown and weighs the confidences of the children that are not excluded by their
+    part of the records.
     """
     root = root_of(node)
     if sum(1 for _ in root.iter("Node")) > SMALL:

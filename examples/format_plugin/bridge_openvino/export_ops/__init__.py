@@ -1,4 +1,5 @@
-"""Hub operators → OpenVINO operators, by family. What a rule needs is what OpenVINO's CPU computes as ONNX says."""
+"""Hub operators → OpenVINO operators, by family. What a rule needs is what OpenVINO's CPU computes as ONNX
+says."""
 
 from dataclasses import replace
 

@@ -33,8 +33,8 @@ def divide(ov, node, x, y):
 
 
 def whole_quotient(ov, x, y):
-    """x / y toward zero, exactly, and x less y times it. OpenVINO's CPU divides integers as float32, so each of three rounds adds what that
-    makes of the rest, which leaves a difference of one at most."""
+    """x / y toward zero, exactly, and x less y times it. OpenVINO's CPU divides integers as float32, so each
+    of three rounds adds what that makes of the rest, which leaves a difference of one at most."""
     quotient, rest = ov.Divide(x, y), x
     for round_ in range(3):
         rest = ov.Subtract(x, ov.Multiply(quotient, y))

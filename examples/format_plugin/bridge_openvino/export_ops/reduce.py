@@ -55,7 +55,8 @@ def extreme(ov, node, x, axes=None):
 
 @ops.op("ReduceSum", "ReduceMax", "ReduceMin", needs=(INTEGER, *NEEDS))
 def reduce_whole(ov, node, x, axes=None):
-    """Axis by axis, exactly: OpenVINO's CPU reduces integers as float32, but adds up and sorts them as they are."""
+    """Axis by axis, exactly: OpenVINO's CPU reduces integers as float32, but adds up and sorts them as they
+    are."""
     rank = rank_of(x)
     named = sorted({int(a) % rank for a in (range(rank) if axes is None else const(axes))})
     for axis in named:
