@@ -44,7 +44,7 @@ CROSSED = [
 ]
 
 
-def model(case: Case, dynamic: bool, more: str = "") -> ir.Model:
+def hub_of(case: Case, dynamic: bool, more: str = "") -> ir.Model:
     length = "N" if dynamic else case.length
     weights = f", float[1,1,{case.kernel},1] w" if case.op == "Conv" else ""
     return hub_from_text(
@@ -80,7 +80,7 @@ def expected(case: Case) -> np.ndarray:
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("case", SAME, ids=str)
 def test_the_hub_pads_never_by_less_than_nothing(case, dynamic):
-    loaded = model(case, dynamic)
+    loaded = hub_of(case, dynamic)
     assert dynamic or not any("auto_pad" in node.attributes for node in hub.all_nodes(loaded))
     found = bridge.run(loaded, inputs(case))["y"]
     np.testing.assert_allclose(found, expected(case), rtol=1e-5, atol=1e-6)
@@ -91,7 +91,7 @@ def test_the_hub_pads_never_by_less_than_nothing(case, dynamic):
 def test_every_format_pads_as_the_hub(target, dynamic, tmp_path):
     for case in CROSSED:
         try:
-            path = save_as(target, model(case, dynamic), tmp_path)
+            path = save_as(target, hub_of(case, dynamic), tmp_path)
         except bridge.BridgeError:
             assert dynamic
             assert target == "coreml"
@@ -105,7 +105,7 @@ def test_every_format_pads_as_the_hub(target, dynamic, tmp_path):
 def test_ceil_mode_counts_where_padding_is_valid(target, length, tmp_path):
     """ONNX Runtime and the shape inference of onnx count the last, shorter window."""
     case = Case("MaxPool", length, 2, 2, 1, "VALID")
-    path = save_as(target, model(case, False, ", ceil_mode=1"), tmp_path)
+    path = save_as(target, hub_of(case, False, ", ceil_mode=1"), tmp_path)
     x = inputs(case)["x"]
     want = [x[:, :, i : i + 2].max(2, keepdims=True) for i in range(0, length, 2)]
     np.testing.assert_array_equal(bridge.run(path, {"x": x}, source=target)["y"], np.concatenate(want, 2))

@@ -19,7 +19,7 @@ ML = "ai.onnx.ml"
 MATRIX = (TensorProto.FLOAT, ["N", 2])
 
 
-def saved(folder: Path, nodes: Any, given: Spec, outputs: dict[str, Spec | None]) -> Path:
+def onnx_file(folder: Path, nodes: Any, given: Spec, outputs: dict[str, Spec | None]) -> Path:
     """An ONNX file of these nodes, whose input is `x`."""
     path = folder / "model.onnx"
     onnx.save(model_of_nodes(nodes, {"x": given}, outputs, opsets={"": 15, ML: 1}), path)
@@ -57,7 +57,7 @@ def test_a_map_of_classes_is_its_scores_in_their_order(labels, tmp_path):
     zipped = helper.make_sequence_type_proto(map_of(kind, TensorProto.FLOAT))
     nodes = classifier(labels)
     outputs = {"label": (kind, ["N"]), "zipped": zipped}
-    path = saved(tmp_path, nodes, MATRIX, outputs)
+    path = onnx_file(tmp_path, nodes, MATRIX, outputs)
     model = bridge.load(path)
     assert json.loads(model.metadata_props["bridge.classes.zipped"]) == names
     done = bridge.convert(path, tmp_path / "again.onnx", verify=True)
@@ -74,7 +74,7 @@ def test_class_names_reach_pmml(tmp_path):
     zipped = helper.make_sequence_type_proto(map_of(TensorProto.STRING, TensorProto.FLOAT))
     outputs = {"zipped": zipped}
     nodes = classifier({"classlabels_strings": ["z", "a", "m"]})
-    path = saved(tmp_path, nodes, MATRIX, outputs)
+    path = onnx_file(tmp_path, nodes, MATRIX, outputs)
     done = bridge.convert(path, tmp_path / "model.pmml", verify=True)
     text = done.path.read_text()
     assert 'name="zipped(a)"' in text
@@ -93,7 +93,7 @@ def test_class_names_reach_pmml(tmp_path):
 )  # fmt: skip
 def test_a_map_of_listed_keys_is_its_columns(node, given, kind, width, tmp_path):
     made = helper.make_node(inputs=["x"], outputs=["y"], domain=ML, **node)
-    path = saved(tmp_path, [made], given, {"y": (kind, [1, width])})
+    path = onnx_file(tmp_path, [made], given, {"y": (kind, [1, width])})
     model = bridge.load(path)
     assert [list(v.shape) for v in model.graph.inputs] == [[1, width]]
     assert len(json.loads(model.metadata_props["bridge.feature_names"])) == width
@@ -129,4 +129,4 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_maps_elsewhere_are_refused_by_name(name, tmp_path):
     with pytest.raises(UnsupportedModel, match=r"CastMap|ZipMap"):
-        bridge.load(saved(tmp_path, *REFUSED[name]))
+        bridge.load(onnx_file(tmp_path, *REFUSED[name]))
