@@ -15,25 +15,6 @@ __all__ = ["Comparison", "Verification", "compare", "verify"]
 
 TOLERANCE = {"float16": (1e-2, 1e-2), "bfloat16": (1e-2, 1e-2)}
 FLOAT = (1e-3, 1e-4)
-MOVING = frozenset(
-    [
-        "Concat",
-        "DepthToSpace",
-        "Flatten",
-        "Gather",
-        "GatherElements",
-        "GatherND",
-        "Identity",
-        "MaxPool",
-        "Reshape",
-        "Slice",
-        "SpaceToDepth",
-        "Split",
-        "Squeeze",
-        "Transpose",
-        "Unsqueeze",
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -163,6 +144,7 @@ def quanta(model: Any) -> dict[str, float]:
 
 def _quantum(value: Any) -> float:
     from bridge.hub import const
+    from bridge.traits import MOVES_DATA, is_a
 
     node = value.producer() if value is not None else None
     if node is None or node.domain:
@@ -173,7 +155,7 @@ def _quantum(value: Any) -> float:
         scale = const(node.inputs[1])
         return 0.0 if scale is None else _quantum(node.inputs[0]) * float(scale.max(initial=0))
     moved = node.inputs if node.op_type == "Concat" else node.inputs[:1]
-    return max(map(_quantum, moved)) if node.op_type in MOVING else 0.0
+    return max(map(_quantum, moved)) if is_a(node, MOVES_DATA, {"MaxPool"}) else 0.0
 
 
 def same_interface(target_options: dict[str, Any]) -> None:

@@ -11,18 +11,11 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import subgraphs
 from bridge.passes.pads import cuts_all
+from bridge.traits import RANDOM
 
 __all__ = ["FoldConstants"]
 
 LIMIT = 2**24
-RANDOM = (
-    "RandomNormal",
-    "RandomUniform",
-    "RandomNormalLike",
-    "RandomUniformLike",
-    "Multinomial",
-    "Bernoulli",
-)
 PLAIN: dict[str, Callable[..., Any]] = {
     "Add": np.add,
     "Sub": np.subtract,
@@ -40,7 +33,7 @@ PLAIN: dict[str, Callable[..., Any]] = {
     "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(axes.ravel().tolist())),
     "Identity": lambda x: x,
 }
-KEPT = ("DequantizeLinear", "QuantizeLinear", *RANDOM)
+KEPT = RANDOM | {"DequantizeLinear", "QuantizeLinear"}
 
 
 class FoldConstants(ir.passes.InPlacePass):
