@@ -174,7 +174,7 @@ def _crossed(held: Held, target: str, folder: Path) -> tuple[str, str, float]:
 
 
 def _named(folder: Path, stem: str, name: str) -> Path:
-    from bridge.formats import by_name
+    from bridge.detect import by_name
 
     return folder / f"{stem}{by_name(name).suffixes[0]}"
 

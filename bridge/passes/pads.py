@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.geometry import pads_of, transposed_pads, transposed_total, window_of
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, largest, rank_of, shape_of
 from bridge.passes.decompose import windows
 from bridge.passes.rewrite import Rewrite
 
@@ -50,16 +50,14 @@ def _sized(node: ir.Node) -> bool:
         return False
     more = attr(node, "output_padding") or [0] * len(asked)
     rows = list(zip(shape[2:], window.spans, window.strides, more, asked, strict=True))
-    missing = [max(-transposed_total(*row), 0) for row in rows]
+    wanted = [given + largest(0 - transposed_total(*row), 0) for given, row in zip(more, rows, strict=True)]
+    steps = zip(wanted, more, window.strides, window.dilations, strict=True)
     if any(
-        m and m + given >= max(s, d)
-        for m, given, s, d in zip(missing, more, window.strides, window.dilations, strict=True)
+        padding > given and padding >= max(stride, dilation) for padding, given, stride, dilation in steps
     ):
         return False
     node.attributes.pop("output_shape")
-    node.attributes["output_padding"] = ir.AttrInt64s(
-        "output_padding", [a + b for a, b in zip(more, missing, strict=True)]
-    )
+    node.attributes["output_padding"] = ir.AttrInt64s("output_padding", wanted)
     return True
 
 
@@ -135,7 +133,7 @@ def _zeros(node: ir.Node) -> np.ndarray | None:
     """How many zeros a Pad puts before and after each dimension; None where it does not, or takes some away."""
     pads, rank = const(node.inputs[1]), rank_of(node.inputs[0])
     value, axes = [*node.inputs, None, None][2:4]
-    plain = attr(node, "mode", "constant") == "constant" and axes is None
+    plain = attr(node, "mode") == "constant" and axes is None
     if pads is None or rank is None or not plain or (pads < 0).any():
         return None
     number = const(value)

@@ -136,7 +136,7 @@ def _parts(node: ir.Node) -> None:
     whole = node.inputs[0].shape  # type: ignore[union-attr]
     for part in node.outputs:
         if part.shape is None and whole is not None:
-            axis = hub.attr(node, "axis", 0) % len(whole)
+            axis = hub.attr(node, "axis") % len(whole)
             part.shape = ir.Shape([None if i == axis else d for i, d in enumerate(whole)])
 
 

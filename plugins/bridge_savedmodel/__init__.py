@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
-from bridge.formats import Format
+from bridge.formats import Format, Part
 from bridge.hookspecs import hookimpl
 
 
 def detect(src: Any) -> bool:
-    """A folder with a saved_model.pb, a Keras file, a frozen graph, or a Keras model or TensorFlow function."""
+    """A folder with a saved_model.pb, a Keras file, a frozen graph, or a Keras model or TensorFlow
+    function."""
     if not isinstance(src, (str, Path)):
         family = {base.__module__.split(".")[0] for base in type(src).__mro__}
         return (
@@ -38,8 +40,6 @@ def _frozen(path: Path) -> bool:
 
 def _keras(path: Path) -> bool:
     """A zip archive with a model's configuration, or an HDF5 file."""
-    import zipfile
-
     if not path.is_file() or path.suffix.lower() not in (".keras", ".h5", ".hdf5"):
         return False
     with path.open("rb") as file:
@@ -50,13 +50,12 @@ SAVEDMODEL = Format(
     name="savedmodel",
     title="SavedModel",
     suffixes=(".savedmodel",),
-    importer="bridge_savedmodel.importer:importer",
-    exporter="bridge_savedmodel.exporter:exporter",
-    runtime="bridge_savedmodel.runtime:run",
-    cases="bridge_savedmodel.cases:cases",
+    importer=Part("bridge_savedmodel.importer:importer", ("tensorflow",)),
+    exporter=Part("bridge_savedmodel.exporter:exporter", ("tensorflow",)),
+    runtime=Part("bridge_savedmodel.runtime:runtime", ("tensorflow",)),
+    cases=Part("bridge_savedmodel.cases:cases", ("tensorflow",)),
     versions="TensorFlow 2.16 to 2.21",
     extra="savedmodel",
-    requires=("tensorflow",),
     packages=("tensorflow",),
     detect=detect,
 )

@@ -13,6 +13,8 @@ import onnx_ir as ir
 
 from bridge.ops import Need
 
+DOMAIN = "bridge.savedmodel"
+"""Operators of TensorFlow's own, in a hub model made ready to be written."""
 FILES = ("saved_model.pb", "saved_model.pbtxt")
 TYPES = {
     ir.DataType.FLOAT: "DT_FLOAT",
@@ -114,7 +116,8 @@ def computes(operator: str, types: dict[str, Any]) -> bool:
 def kernel(operator: str, **attributes: int) -> Need:
     """The dtypes of a node's inputs are those of a CPU kernel of `operator`.
 
-    `attributes` say which input each type attribute is the dtype of; without them the node's inputs are the operator's.
+    `attributes` say which input each type attribute is the dtype of; without them the node's inputs are the
+    operator's.
     """
 
     def holds(node: ir.Node) -> bool:

@@ -16,10 +16,10 @@ import onnx_ir as ir
 from onnx_ir import DataType
 
 from bridge import hub
-from bridge.convert import load as load_hub
 from bridge.errors import ExecutionFailed, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer
 from bridge.inputs import random_inputs
+from bridge.load import load as load_hub
 from bridge.passes import clean
 from bridge.passes.opset import for_runtime
 from bridge.passes.rewrite import replace

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
@@ -110,7 +112,8 @@ def reduce(op, node, x, axes=None):
     return NotImplemented
 
 
-def _of_nothing(op, node, x, axes):
+def _of_nothing(op: Any, node: ir.Node, x: Any, axes: Any) -> Any:
+    """A reduction of no elements: the neutral one, everywhere."""
     shape = shape_of(node.outputs[0])
     if shape is None and not attr(node, "keepdims"):
         return NotImplemented

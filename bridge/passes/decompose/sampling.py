@@ -25,7 +25,7 @@ I64 = int(ir.DataType.INT64)
 
 def nearest_of_anything(node: ir.Node) -> bool:
     x = node.inputs[0]
-    return (x is not None and x.dtype in FLOATS) or attr(node, "mode", "nearest") == "nearest"
+    return (x is not None and x.dtype in FLOATS) or attr(node, "mode") == "nearest"
 
 
 @ops.op("Resize", needs=(RANKED, condition("floats, or mode nearest", nearest_of_anything)))
@@ -55,7 +55,7 @@ def resize(op, node, x, roi=None, scales=None, sizes=None):
             x = _blended(op, node, x, axis, line, at)
         else:
             x = _read(op, x, axis, line, _taps(line, node, at))
-        if attr(node, "coordinate_transformation_mode", "") == "tf_crop_and_resize":
+        if attr(node, "coordinate_transformation_mode") == "tf_crop_and_resize":
             within = op.And(
                 op.GreaterOrEqual(at, line.number(0)), op.LessOrEqual(at, op.Sub(line.size, line.number(1)))
             )
@@ -63,7 +63,7 @@ def resize(op, node, x, roi=None, scales=None, sizes=None):
             inside = within if inside is None else op.And(inside, within)
     outside = zero(op, x, attr(node, "extrapolation_value"))
     made = op.Identity(x) if inside is None else op.Where(inside, x, outside)
-    if attr(node, "coordinate_transformation_mode", "") == "align_corners" and _fraction(node, axes, scales):
+    if attr(node, "coordinate_transformation_mode") == "align_corners" and _fraction(node, axes, scales):
         made.producer().metadata_props[APPROXIMATED] = FRACTION
     return made
 
@@ -133,7 +133,7 @@ def _alike(op: Any, policy: str, sizes: ir.Value, before: list[Any]) -> list:
 
 
 def _untouched(node: ir.Node, scale: Any, length: Any, places: Any) -> bool:
-    crop = attr(node, "coordinate_transformation_mode", "") == "tf_crop_and_resize"
+    crop = attr(node, "coordinate_transformation_mode") == "tf_crop_and_resize"
     return (
         not crop
         and isinstance(scale, float)
@@ -189,7 +189,7 @@ def _coordinate(line: Line, mode: str, roi: list | None) -> ir.Value:
 
 def _taps(line: Line, node: ir.Node, at: ir.Value) -> list[tuple[Any, Any]]:
     """Element and weight (None for 1) of each tap."""
-    op, mode = line.op, attr(node, "mode", "nearest")
+    op, mode = line.op, attr(node, "mode")
     if mode == "nearest":
         rounding, half = attr(node, "nearest_mode"), line.number(0.5)
         place = {

@@ -41,7 +41,7 @@ def dft(op, node, x, length=None, axis=None):
 
 
 def _transformed(op: Any, node: ir.Node, x: ir.Value, length: Any, axis: int) -> ir.Value:
-    sizes, inverse, onesided = lengths(op, x), attr(node, "inverse"), attr(node, "onesided", 0)
+    sizes, inverse, onesided = lengths(op, x), attr(node, "inverse"), attr(node, "onesided")
     size = sizes[axis]
     if length is not None:
         size = length_of(op, length)
@@ -162,9 +162,9 @@ def adagrad(op, node, rate, step, *tensors):
     rate = op.Div(rate, slowed)
     news, squares = [], []
     for x, g, h in (tensors[i::count] for i in range(count)):
-        g = op.Add(op.Mul(x, attr(node, "norm_coefficient", 0.0)), g)
+        g = op.Add(op.Mul(x, attr(node, "norm_coefficient")), g)
         h = op.Add(h, op.Mul(g, g))
-        news.append(op.Sub(x, op.Div(op.Mul(g, rate), op.Add(op.Sqrt(h), attr(node, "epsilon", 1e-6)))))
+        news.append(op.Sub(x, op.Div(op.Mul(g, rate), op.Add(op.Sqrt(h), attr(node, "epsilon")))))
         squares.append(h)
     return [*news, *squares]
 
@@ -172,7 +172,7 @@ def adagrad(op, node, rate, step, *tensors):
 @ops.op(f"{TRAINING}::Adam")
 def adam(op, node, rate, step, *tensors):
     """Means of the gradient and of its square, the rate corrected for their start at zero while T > 0."""
-    alpha, beta, count = attr(node, "alpha", 0.9), attr(node, "beta", 0.999), len(tensors) // 4
+    alpha, beta, count = attr(node, "alpha"), attr(node, "beta"), len(tensors) // 4
     time = op.Cast(step, to=int(rate.dtype))
     fading = [op.Sub(1.0, op.Pow(op.const(base, rate.dtype), time)) for base in (alpha, beta)]
     started = op.Greater(step, op.const(np.array(0, np.int64)))
@@ -184,10 +184,10 @@ def adam(op, node, rate, step, *tensors):
     after = 1 - attr(node, "norm_coefficient_post")
     news, means, squares = [], [], []
     for x, g, v, h in (tensors[i::count] for i in range(count)):
-        g = op.Add(op.Mul(x, attr(node, "norm_coefficient", 0.0)), g)
+        g = op.Add(op.Mul(x, attr(node, "norm_coefficient")), g)
         v = op.Add(op.Mul(v, alpha), op.Mul(g, 1 - alpha))
         h = op.Add(op.Mul(h, beta), op.Mul(op.Mul(g, g), 1 - beta))
-        moved = op.Sub(x, op.Div(op.Mul(v, rate), op.Add(op.Sqrt(h), attr(node, "epsilon", 1e-6))))
+        moved = op.Sub(x, op.Div(op.Mul(v, rate), op.Add(op.Sqrt(h), attr(node, "epsilon"))))
         news.append(op.Mul(moved, after))
         means.append(v)
         squares.append(h)

@@ -64,7 +64,7 @@ def size(op, node, x):
 @ops.op("Shape", needs=(RANKED,))
 def shape(op, node, x):
     rank = rank_of(x)
-    kept = range(rank)[attr(node, "start") : attr(node, "end", None)]
+    kept = range(rank)[attr(node, "start") : attr(node, "end")]
     if not node.attributes:
         return NotImplemented
     whole = op.Shape(x)
@@ -123,7 +123,7 @@ def gather_elements(op, node, x, indices):
 def _flat(op: Any, node: ir.Node, x: ir.Value, indices: ir.Value) -> ir.Value:
     """Where in the flattened `x` each index along the axis points."""
     sizes, rank = lengths(op, x), rank_of(x) or 0
-    axis = attr(node, "axis", 0) % rank
+    axis = attr(node, "axis") % rank
     total = op.Cast(wrapped(op, indices, sizes[axis]), to=7)
     if (step := product(op, sizes[axis + 1 :])) != 1:
         total = op.Mul(total, step)
