@@ -43,7 +43,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
 
 
 def _default_opset(model: ir.Model) -> int:
-    """What ONNX Runtime has kernels for, unless an operator would lose its dtype there or has no form at all."""
+    """The newest opset ONNX Runtime admits; the hub's where an operator would lose dtype or form there."""
     trial, newest = model.clone(), runtime_opset(model)
     widened = any(
         node.domain == "" and hub.schema(node, newest) is not None and valid(node, newest)
