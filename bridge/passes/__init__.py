@@ -19,6 +19,7 @@ from bridge.passes.expand import ExpandFunctions
 from bridge.passes.fold import FoldConstants
 from bridge.passes.identities import RemoveNoOps
 from bridge.passes.names import NameValues
+from bridge.passes.order import require_order
 from bridge.passes.pads import ExplicitPads
 from bridge.passes.resizes import ResizeToLengths
 from bridge.passes.rewrite import Accepts
@@ -55,6 +56,7 @@ def clean(model: ir.Model) -> None:
 def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:
     """A target's own passes, then the function bodies of whatever `accepts` still refuses, until all is taken or
     nothing changes. Bodies that take a graph come first, so that no pass changes it to what a body cannot hold."""
+    require_order(passes)
     before: list[ir.Node] = []
     if ExpandFunctions(lambda node: not node.domain or not hub.subgraphs(node) or accepts(node))(
         model

@@ -26,6 +26,8 @@ class ChannelsLast(ir.passes.InPlacePass):
     3. Each twin has a function body per rank (its overload), so the hub still runs.
     """
 
+    followed_by = ("SinkTransposes",)
+
     def __init__(self, takes: Accepts = lambda node: True) -> None:
         super().__init__()
         self.takes = takes

@@ -33,6 +33,8 @@ class ResolveSequences(ir.passes.InPlacePass):
     Sequences that are inputs of the graph, or of unknown contents, stay as they are.
     """
 
+    precedes = ("ComputeWider", "Decompose")
+
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         collected = CollectSequences()(model).modified
         return ir.passes.PassResult(model, _graph(model.graph, Facts()) or collected)

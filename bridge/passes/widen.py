@@ -57,6 +57,8 @@ class ComputeWider(ir.passes.InPlacePass):
        not compared or clamped with, the node stays.
     """
 
+    precedes = ("Decompose", "ChannelsLast")
+
     def __init__(self, accepts: Accepts, moves: Callable[[ir.Node], bool] = lambda node: False) -> None:
         super().__init__()
         self.accepts = accepts

@@ -17,6 +17,8 @@ class NoteNewer(ir.passes.InPlacePass):
     model, under the first of `newer` that accepts them. The nodes stay as they are.
     """
 
+    precedes = ("ComputeWider", "Decompose")
+
     def __init__(
         self, takes: Callable[[int], Callable[[ir.Node], bool]], version: int, newer: list[int]
     ) -> None:
