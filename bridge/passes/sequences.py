@@ -60,7 +60,7 @@ def _graph(graph: ir.Graph, facts: Facts) -> bool:
         rule = RULES.get(hub.qualified(node))
         if rule is None:
             continue
-        op = hub.Builder(graph, before=node, source=hub.lineage(node))
+        op = hub.Builder(graph, before=node, source=hub.origin(node))
         results = rule(op, node, facts)
         if results is None:
             continue

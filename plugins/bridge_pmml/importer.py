@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
+from bridge import facts, hub
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option, flag
 from bridge.report import Blocker
@@ -85,8 +85,9 @@ def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model
         raise UnreadableFile(
             f"{path} is not a valid PMML document: {type(error).__name__}: {error}", "Is the file complete?"
         ) from error
-    facts = {"format": "pmml", "version": version, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    hub.stamp(model, **facts)
+    facts.FORMAT.set(model, "pmml")
+    facts.VERSION.set(model, version)
+    facts.SHA256.set(model, hashlib.sha256(path.read_bytes()).hexdigest())
     if self_check:
         check(path, root, model)
     return model

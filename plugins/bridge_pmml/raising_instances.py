@@ -71,7 +71,7 @@ class RaiseInstances(ir.passes.InPlacePass):
 
 
 def raised(graph: ir.Graph, node: ir.Node, kind: str, x: ir.Value, arrays: Any, settings: Any) -> bool:
-    op, out = hub.Builder(graph, before=node, source=hub.lineage(node)), node.outputs[0]
+    op, out = hub.Builder(graph, before=node, source=hub.origin(node)), node.outputs[0]
     tensors = {name: ir.tensor(np.asarray(array, np.float64)) for name, array in arrays.items()}
     attributes: dict[str, Any] = {**tensors, **settings}
     y = op.node(kind, x, _domain=DOMAIN, _dtype=out.dtype, _shape=out.shape, **attributes)

@@ -102,7 +102,8 @@ class Interpreter:
         inputs = [self.env[i.debugName()] for i in node.inputs()]
         if kind not in HANDING_ON:
             inputs = [current(op, v) for v in inputs]
-        op.source = described(node)
+        outputs = list(node.outputs())
+        op.begin(node.kind(), outputs[0].debugName() if outputs else "")
         try:
             special = (
                 getattr(self, f"_{kind.partition('::')[2]}", None) if kind.startswith("prim::") else None
@@ -392,12 +393,6 @@ class Interpreter:
 
 class Raised(Exception):
     """The model itself raises here."""
-
-
-def described(node: Any) -> str:
-    """Native operator and name, for provenance."""
-    outputs = list(node.outputs())
-    return f"{node.kind()} {outputs[0].debugName()}" if outputs else node.kind()
 
 
 def hinting(node: Any) -> bool:

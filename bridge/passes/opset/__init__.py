@@ -107,7 +107,7 @@ def _step(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tu
         step = up.STEPS.get((node.op_type, opset))
         if step is None:
             continue
-        op = hub.Builder(graph, before=node, source=hub.lineage(node))
+        op = hub.Builder(graph, before=node, source=hub.origin(node))
         results = step(op, node, *node.inputs)
         if results is not None:
             replace(graph, node, results, op)
@@ -118,7 +118,7 @@ def _step(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tu
 def unknown_operators(model: ir.Model) -> list[Blocker]:
     """Operators of a standard domain that no schema at the hub's opset describes."""
     return [
-        Blocker(node.op_type, node.name or "", hub.origin(node), "is no operator of this opset")
+        Blocker(node.op_type, node.name or "", str(hub.origin(node)), "is no operator of this opset")
         for node in hub.all_nodes(model)
         if node.domain in hub.STANDARD_OPSETS
         and hub.schema(node) is None
