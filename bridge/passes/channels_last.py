@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import onnx
 import onnx_ir as ir
 
 from bridge import hub
@@ -22,7 +23,7 @@ class ChannelsLast(ir.passes.InPlacePass):
     their `bridge.nhwc` twins between two Transposes; weights keep their ONNX layout.
 
     2. Resize stays an ONNX operator, its scales, sizes and axes permuted.
-    3. Each twin has a function body per rank (its overload), so the hub still runs.
+    3. Each twin has a function body per rank (its overload), so the hub still runs, whatever attributes a twin has.
     """
 
     def __init__(self, takes: Accepts = lambda node: True) -> None:
@@ -102,10 +103,12 @@ def _body(node: ir.Node) -> ir.Function:
     graph = ir.Graph(inputs, [], nodes=[], opset_imports={"": hub.HUB_OPSET})
     op = hub.Builder(graph)
     first = op.Transpose(inputs[0], perm=to_first(rank))
-    references = [ir.RefAttr(a.name, a.name, a.type) for a in node.attributes.values()]
+    schema = onnx.defs.get_schema(node.op_type, hub.HUB_OPSET)
+    types = {name: ir.AttributeType(int(a.type)) for name, a in schema.attributes.items()}
+    references = [ir.RefAttr(name, name, each) for name, each in types.items()]
     inner = op.insert(ir.Node("", node.op_type, [first, *inputs[1:]], references, num_outputs=1))
     graph.outputs.append(op.Transpose(inner, perm=to_last(rank)))
     for index, value in enumerate(v for n in graph for v in n.outputs):
         value.name = f"v{index}"
-    attributes = [ir.Attr(a.name, a.type, None) for a in node.attributes.values()]
+    attributes = [ir.Attr(name, each, None) for name, each in types.items()]
     return ir.Function(hub.NHWC, node.op_type, node.overload, graph=graph, attributes=attributes)
