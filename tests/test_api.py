@@ -18,7 +18,7 @@ PUBLIC = {
         UnknownFormat UnreadableFile UnsupportedModel VerificationFailed WriteFailed""",
     "bridge.formats": "Exporter Format Importer Option flag",
     "bridge.hookspecs": "bridge_formats bridge_functions bridge_passes bridge_rules hookimpl",
-    "bridge.hub": """Builder HUB_OPSET IR_VERSION ML_OPSET NHWC all_nodes attr const lineage origin qualified rank_of schema shape_of stamp
+    "bridge.hub": """Builder HUB_OPSET IR_VERSION ML_OPSET NHWC all_nodes attr const lineage of_target origin qualified rank_of schema shape_of stamp
         subgraphs""",
     "bridge.inputs": "random_inputs",
     "bridge.needs": "attribute condition constant dtype max_rank rank unused_output",

@@ -14,7 +14,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 import bridge
 from bridge import hub
 from bridge.inputs import random_inputs
-from bridge.passes import tidy
+from bridge.passes import legalize, tidy
 from bridge.passes.affine import FoldAffine
 from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.channels_last import ChannelsLast
@@ -61,6 +61,28 @@ def test_channels_last_keeps_the_numbers(op, rank):
     )
     assert_kept(model, ChannelsLast())
     assert any(node.domain == hub.NHWC for node in model.graph)
+
+
+def test_the_body_of_a_twin_serves_whatever_attributes_it_has():
+    graph = "g (float[1,2,7,7] x, float[4,2,3,3] w) => (float[1,4,h,v] y) {{ y = Conv {} (x, w) }}"
+    model, strided = (load(graph.format(a)) for a in ("", '<auto_pad = "SAME_UPPER", strides = [2, 2]>'))
+    ChannelsLast()(model)
+    twin = next(node for node in model.graph if node.domain == hub.NHWC)
+    twin.attributes["auto_pad"] = ir.AttrString("auto_pad", "SAME_UPPER")
+    twin.attributes["strides"] = ir.AttrInt64s("strides", [2, 2])
+    for node in model.graph:
+        node.outputs[0].shape = None
+    inputs = random_inputs(strided)
+    assert compare(bridge.run(strided, inputs), bridge.run(model, inputs)).ok
+
+
+def test_a_body_of_what_a_target_takes_is_nothing_to_fall_back_on():
+    model = load("g (float[2] x) => (float[2] y) { y = Abs (x) }")
+    body = ir.Function("bridge.some", "Abs", graph=model.graph.clone(), attributes=[])
+    model.functions[body.identifier()] = body
+    model.graph[0].domain = "bridge.some"
+    legalize(model, [], lambda node: False)
+    assert [hub.qualified(node) for node in model.graph] == ["bridge.some::Abs"]
 
 
 def test_a_residual_block_keeps_only_the_boundary_transposes():
