@@ -85,6 +85,21 @@ def test_a_body_of_what_a_target_takes_is_nothing_to_fall_back_on():
     assert [hub.qualified(node) for node in model.graph] == ["bridge.some::Abs"]
 
 
+def test_what_a_target_takes_keeps_the_shape_it_was_made_with():
+    model = load("g (float[N] x) => (float[N] y) { z = Abs (x) y = Neg (z) }")
+    body = load(
+        "g (float[A] x) => (float[B] y) { z = NonZero (x) f = Flatten (z) y = Cast <to = 1> (f) }"
+    ).graph
+    made = ir.Function("bridge.some", "Abs", graph=body, attributes=[])
+    model.functions[made.identifier()] = made
+    node = model.graph[0]
+    node.domain, before = "bridge.some", node.outputs[0].shape
+    model.graph.opset_imports["bridge.some"] = 1
+    InferShapes()(model)
+    assert node.outputs[0].shape == before
+    assert made.identifier() in model.functions
+
+
 def test_a_residual_block_keeps_only_the_boundary_transposes():
     model = load(
         """g (float[1,2,6,6] x, float[2,2,1,1] w) => (float[1,2] z) {
