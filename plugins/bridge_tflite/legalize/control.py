@@ -15,7 +15,7 @@ from bridge.passes.decompose.common import vector
 from bridge.passes.decompose.control import unrollable
 from bridge_tflite.export_ops.common import TFLITE
 
-native = OpTable()
+ops = OpTable()
 
 
 def elements_known(node: ir.Node) -> bool:
@@ -58,7 +58,7 @@ def steady(node: ir.Node) -> bool:
     return True
 
 
-@native.op(
+@ops.op(
     "Loop",
     needs=(
         condition("steps that are many or known at run time alone", lambda n: not unrollable(n)),

@@ -16,8 +16,8 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const, rank_of
-from bridge_tflite.export_ops.common import TFLITE
-from bridge_tflite.export_ops.quantize import INTEGER
+from bridge_tflite.bodies import give
+from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
 from bridge_tflite.legalize.quantize import (
     MARK,
     WEIGHTS,
@@ -30,7 +30,6 @@ from bridge_tflite.legalize.quantize import (
 )
 
 T = ir.DataType
-NHWC = hub.NHWC
 BYTES = (T.INT8, T.UINT8)
 ALL = (*BYTES, T.INT16)
 MOVERS = frozenset(
@@ -56,7 +55,6 @@ MOVERS = frozenset(
         f"{TFLITE}::MirrorPad",
         f"{TFLITE}::Pad",
         f"{TFLITE}::Reshape",
-        f"{TFLITE}::Reverse",
         f"{TFLITE}::SpaceToBatch",
         f"{TFLITE}::StridedSlice",
     ]
@@ -81,7 +79,10 @@ class Kernel:
 
 
 KERNELS = {
-    **dict.fromkeys(("Add", "Sub", "Mul"), Kernel(data=None)),
+    **dict.fromkeys(
+        [f"{domain}{name}" for domain in ("", f"{TFLITE}::") for name in ("Add", "Sub", "Mul")],
+        Kernel(data=None),
+    ),
     **dict.fromkeys(("Relu", f"{TFLITE}::Relu6", "LeakyRelu"), Kernel()),
     **dict.fromkeys(("HardSwish", "Gelu"), Kernel(BYTES)),
     **dict.fromkeys(("Elu", "Exp", "Log"), Kernel((T.INT8,))),
@@ -95,9 +96,15 @@ KERNELS = {
     "ReduceMean": Kernel(),
     "ReduceSum": Kernel(BYTES),
     f"{NHWC}::AveragePool": Kernel(alike=True),
-    "Resize": Kernel(alike=True),
+    f"{TFLITE}::ResizeBilinear": Kernel(alike=True),
+    f"{TFLITE}::ResizeNearestNeighbor": Kernel(alike=True),
 }
-LAYERS: dict[str, int] = {f"{NHWC}::Conv": 0, f"{TFLITE}::FullyConnected": 0, f"{TFLITE}::TransposeConv": 1}
+LAYERS: dict[str, int] = {
+    f"{NHWC}::Conv": 0,
+    f"{TFLITE}::Conv": 0,
+    f"{TFLITE}::FullyConnected": 0,
+    f"{TFLITE}::TransposeConv": 1,
+}
 WIDTH = {T.INT8: T.INT32, T.UINT8: T.INT32, T.INT16: T.INT64}
 
 
@@ -126,7 +133,7 @@ class IntegerKernels(ir.passes.InPlacePass):
             for kind in ("Quantize", "Dequantize"):
                 if is_quantize(node, kind) and kept(node):
                     _edge(graph, node, kind)
-        model.graph.opset_imports[INTEGER] = 1
+        give(model)
         return ir.passes.PassResult(model, True)
 
 
@@ -183,8 +190,12 @@ def _made(node: ir.Node, inputs: list, given: list[Parameters], out: Parameters)
         num_outputs=len(node.outputs),
         metadata_props=dict(node.metadata_props),
     )
+    for name, declared in (schema.attributes if (schema := hub.schema(node)) is not None else {}).items():
+        if declared.default_value.type:
+            made.attributes.setdefault(name, ir.serde.deserialize_attribute(declared.default_value))
     every = [*given, *[out] * len(node.outputs)]
     made.attributes["scales"] = ir.AttrFloat32s("scales", [float(p.scale) for p in every])
+    made.attributes["form"] = ir.AttrString("form", hub.qualified(node))
     made.attributes["zeros"] = ir.AttrInt64s("zeros", [p.zero for p in every])
     for new, old in zip(made.outputs, node.outputs, strict=True):
         new.type, new.shape = ir.TensorType(out.dtype), old.shape

@@ -13,7 +13,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.ml import ML
 from bridge_tflite.export_ops.ml import Table, between
 
-native = OpTable()
+ops = OpTable()
 
 
 def lookup(node: ir.Node) -> bool:
@@ -23,7 +23,7 @@ def lookup(node: ir.Node) -> bool:
     return text and len({*table.keys.tolist()}) == table.keys.size and not between(node)  # type: ignore[union-attr]
 
 
-@native.op(f"{ML}::LabelEncoder", needs=(condition("text as keys or values, no key twice", lookup),))
+@ops.op(f"{ML}::LabelEncoder", needs=(condition("text as keys or values, no key twice", lookup),))
 def label_encoder(op, node, x):
     """The place of the key among all, or the one behind the last; then the value there."""
     table = Table.of(node)

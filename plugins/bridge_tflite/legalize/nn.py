@@ -12,12 +12,15 @@ from bridge import hub
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
+from bridge.passes.channels_last import to_first, to_last
 from bridge.passes.decompose.common import lengths, product, reshape, vector
 from bridge.passes.decompose.windows import same_at_run_time
-from bridge_tflite.export_ops.common import BLOCKS, FUSED, PADDING, TFLITE
+from bridge_tflite.bodies import give
+from bridge_tflite.export_ops.common import BLOCKS, NHWC, TFLITE
+from bridge_tflite.export_ops.nn import padded
 from bridge_tflite.legalize.ranges import never_negative
 
-native = OpTable()
+ops = OpTable()
 
 INT32 = int(ir.DataType.INT32)
 BLOCK_TYPES = tuple(ir.DataType[name.upper()] for name in BLOCKS)
@@ -35,7 +38,7 @@ def constant_weights(node: ir.Node) -> bool:
     )
 
 
-@native.op("MatMul", needs=(condition("constant weights of two dimensions", constant_weights),))
+@ops.op("MatMul", needs=(condition("constant weights of two dimensions", constant_weights),))
 def fully_connected(op, node, x, weights):
     """Constant weights make a fully connected layer; a bias added to it alone goes in too."""
     array = const(weights)
@@ -90,7 +93,7 @@ def empty(node: ir.Node) -> bool:
     return any(0 in list(v.shape or ()) for v in node.inputs if v is not None)
 
 
-@native.op(
+@ops.op(
     "MatMul",
     needs=(
         dtype("float"),
@@ -117,7 +120,7 @@ def _broadcast(op: Any, one: Any, other: Any) -> Any:
     return next((n for n in (one, other) if isinstance(n, int)), None) or op.Max(one, other)
 
 
-@native.op("MatMul", needs=(dtype("float"), condition("a transposed right operand", turned)))
+@ops.op("MatMul", needs=(dtype("float"), condition("a transposed right operand", turned)))
 def batch_matmul(op, node, x, y):
     """The kernel reads the right operand transposed as well."""
     source = y.producer().inputs[0]
@@ -159,7 +162,7 @@ def blocked(node: ir.Node) -> tuple[str, ir.Value, list[int]] | None:
     return None
 
 
-@native.op("Reshape", needs=(condition("blocks moved between space and batch", lambda n: blocked(n)),))
+@ops.op("Reshape", needs=(condition("blocks moved between space and batch", lambda n: blocked(n)),))
 def blocks(op, node, x, shape):
     word, source, block = blocked(node)
     if source.dtype not in BATCH_TYPES:
@@ -175,7 +178,7 @@ def odd(node: ir.Node) -> bool:
     )
 
 
-@native.op("LRN", needs=(condition("four dimensions and an odd size", odd), dtype("float")))
+@ops.op("LRN", needs=(condition("four dimensions and an odd size", odd), dtype("float")))
 def local_response(op, node, x):
     """LiteRT sums along the last dimension; its alpha is of each element, ONNX's of their mean."""
     size = attr(node, "size")
@@ -193,14 +196,15 @@ def local_response(op, node, x):
     return op.Transpose(made, perm=[0, 3, 1, 2])
 
 
-@native.op("bridge.nhwc::Conv", "bridge.nhwc::MaxPool", "bridge.nhwc::AveragePool")
+@ops.op(f"{NHWC}::Conv", f"{NHWC}::MaxPool", f"{NHWC}::AveragePool")
 def padding(op, node, x, *rest):
-    """Padding becomes SAME or VALID, with a Pad before where it is neither: of zeros where they change no maximum, which XNNPACK fuses."""
-    plan = None if PADDING in node.metadata_props else pad_plan(node, list(x.shape[1:-1]))
-    if plan is None:
+    """Padding becomes what auto_pad alone says, with a Pad before where that is too little: of zeros where they change no maximum, which
+    XNNPACK fuses."""
+    plan = pad_plan(node, list(x.shape[1:-1]))
+    if plan is None or (padded(node) and plan[0] == attr(node, "auto_pad")):
         return NotImplemented
     word, pads = plan
-    dropped = ("pads", "auto_pad", "ceil_mode")
+    dropped = ("pads", "auto_pad", "ceil_mode", "count_include_pad")
     kept = {name: attr(node, name) for name in node.attributes if name not in dropped}
     if word == "VALID" and any(pads):
         table = np.array([[0, 0], *np.reshape(pads, (2, -1)).T, [0, 0]], np.int32)
@@ -212,21 +216,21 @@ def padding(op, node, x, *rest):
         hub.NHWC,
         node.op_type,
         [x, *rest],
-        ir.convenience.convert_attributes(kept),
+        ir.convenience.convert_attributes({**kept, "auto_pad": word}),
         overload=node.overload,
         num_outputs=1,
     )
-    made.metadata_props[PADDING] = word
     return op.insert(made)
 
 
 def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
-    """SAME, or VALID after padding by [top, left, bottom, right], with front and back in volumes; None for what LiteRT cannot say.
+    """auto_pad: SAME_UPPER, or VALID after padding by [top, left, bottom, right], with front and back in volumes; None for what
+    LiteRT cannot say.
 
-    Of lengths known at run time alone SAME is what auto_pad says; how much that is stays open.
+    Of lengths known at run time alone SAME_UPPER is what auto_pad says; how much that is stays open.
     """
     if same_at_run_time(node, sizes):
-        return "SAME", []
+        return "SAME_UPPER", []
     weights = node.inputs[1] if node.op_type == "Conv" else None
     kernel = attr(node, "kernel_shape") or [int(d) for d in weights.shape[2:]]  # type: ignore[union-attr]
     ones = [1] * len(kernel)
@@ -234,7 +238,7 @@ def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     known = all(isinstance(n, int) for n in sizes)
     if not known and attr(node, "auto_pad", "") == "SAME_UPPER" and not attr(node, "count_include_pad"):
-        return "SAME", []
+        return "SAME_UPPER", []
     pads = _pads(node, sizes, spans, strides)
     if pads is None or any(p < 0 for p in pads):
         return None
@@ -242,14 +246,14 @@ def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
         return "VALID", pads
     same = pads == _same(sizes, spans, strides)
     if node.op_type != "AveragePool":
-        return ("SAME" if same else "VALID"), pads
+        return ("SAME_UPPER" if same else "VALID"), pads
     counted = attr(node, "count_include_pad")
     if counted:
         return None if attr(node, "ceil_mode") else ("VALID", pads)
-    return ("SAME", pads) if same else None
+    return ("SAME_UPPER", pads) if same else None
 
 
-@native.op("bridge.nhwc::ConvTranspose")
+@ops.op(f"{NHWC}::ConvTranspose")
 def conv_transpose(op, node, x, weights, bias=None):
     """TRANSPOSE_CONV to a size that it is told; what its padding cannot say is cut off behind it."""
     word, sizes, cut = transposed_plan(node, list(x.shape[1:-1]))
@@ -265,8 +269,9 @@ def conv_transpose(op, node, x, weights, bias=None):
         _dtype=x.dtype,
         _shape=[x.shape[0], *sizes, channels],
         strides=attr(node, "strides") or [1] * len(sizes),
+        auto_pad=word,
+        output_shape=sizes,
     )
-    made.producer().metadata_props[PADDING] = word
     if cut is None:
         return made
     begins, kept = cut
@@ -275,7 +280,7 @@ def conv_transpose(op, node, x, weights, bias=None):
 
 
 def transposed_plan(node: ir.Node, sizes: list) -> tuple[str, list[int], Any] | None:
-    """SAME or VALID, the size to compute, and what to keep of it: (begin, lengths), or None for all.
+    """auto_pad, SAME_UPPER or VALID, the size to compute, and what to keep of it: (begin, lengths), or None for all.
 
     None instead of a plan for what TRANSPOSE_CONV does not compute.
     """
@@ -291,7 +296,7 @@ def transposed_plan(node: ir.Node, sizes: list) -> tuple[str, list[int], Any] | 
         return None
     same = [max((n - 1) * s + k - o, 0) // 2 for n, k, s, o in zip(sizes, kernel, strides, out, strict=True)]
     if same == pads[:rank] and all(-(-o // s) == n for n, s, o in zip(sizes, strides, out, strict=True)):
-        return "SAME", out, None
+        return "SAME_UPPER", out, None
     whole = [max(f, pads[i] + out[i]) for i, f in enumerate(full)]
     if any((w - k + s) // s != n for n, w, k, s in zip(sizes, whole, kernel, strides, strict=True)):
         return None
@@ -312,6 +317,54 @@ def _transposed_pads(node: ir.Node, sizes: list, kernel: list, strides: list, mo
         before.append(small if auto == "SAME_UPPER" else large)
         after.append(large if auto == "SAME_UPPER" else small)
     return before + after
+
+
+images = OpTable()
+
+
+def resized(node: ir.Node) -> bool:
+    """What RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR compute."""
+    x, y = shape_of(node.inputs[0]), shape_of(node.outputs[0])
+    roi, scales = [*node.inputs, None, None][1:3]
+    plain = attr(node, "antialias") == attr(node, "exclude_outside") == 0
+    if x is None or y is None or len(x) != 4 or x[:2] != y[:2] or roi is not None or not plain:
+        return False
+    axes, factors = attr(node, "axes") or list(range(4)), const(scales)
+    if scales is not None:
+        if factors is None or not all(
+            math.isclose(y[a] / x[a], f, rel_tol=1e-6) for a, f in zip(axes, factors, strict=True)
+        ):
+            return False
+    elif attr(node, "keep_aspect_ratio_policy") != "stretch":
+        return False
+    mode = attr(node, "coordinate_transformation_mode")
+    if attr(node, "mode") == "linear":
+        return mode in ("half_pixel", "asymmetric", "align_corners")
+    floored = attr(node, "nearest_mode") == "floor"
+    return attr(node, "mode") == "nearest" and mode == "asymmetric" and floored
+
+
+STATIC_IMAGE = condition(
+    "an image of known size, which RESIZE_BILINEAR or RESIZE_NEAREST_NEIGHBOR resizes", resized
+)
+
+
+@images.op("Resize", needs=(dtype("float"), STATIC_IMAGE))
+def resize(op, node, x, *rest):
+    """To a constant size, channels last."""
+    mode = attr(node, "coordinate_transformation_mode")
+    size = shape_of(node.outputs[0])
+    made = op.node(
+        "ResizeBilinear" if attr(node, "mode") == "linear" else "ResizeNearestNeighbor",
+        op.Transpose(x, perm=to_last(4)),
+        op.const(np.array(size[2:], np.int32)),
+        _domain=TFLITE,
+        _dtype=x.dtype,
+        _shape=[size[0], *size[2:], size[1]],
+        align_corners=int(mode == "align_corners"),
+        half_pixel_centers=int(mode == "half_pixel"),
+    )
+    return op.Transpose(made, perm=to_first(4))
 
 
 def as_image(node: ir.Node) -> bool:
@@ -351,31 +404,6 @@ def _blocks(node: ir.Node, x: ir.Value) -> bool:
     return attr(node, "mode", "DCR") == "DCR" and 0 not in list(x.shape)
 
 
-def _resize(node: ir.Node, x: ir.Value) -> bool:
-    """What RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR compute."""
-    given, y = [*node.inputs, None, None][1:4], shape_of(node.outputs[0])
-    plain = attr(node, "antialias") == attr(node, "exclude_outside") == 0
-    if y is None or given[0] is not None or not plain or shape_of(x) is None or y[:2] != shape_of(x)[:2]:
-        return False
-    axes = attr(node, "axes") or list(range(4))
-    scales = const(given[1])
-    if given[1] is not None:
-        if scales is None or not all(
-            math.isclose(y[a] / x.shape[a], s, rel_tol=1e-6) for a, s in zip(axes, scales, strict=True)
-        ):
-            return False
-    elif attr(node, "keep_aspect_ratio_policy") != "stretch":
-        return False
-    mode = attr(node, "coordinate_transformation_mode")
-    if attr(node, "mode", "nearest") == "linear":
-        return mode in ("half_pixel", "asymmetric", "align_corners")
-    return (
-        attr(node, "mode", "nearest") == "nearest"
-        and mode == "asymmetric"
-        and attr(node, "nearest_mode", "") == "floor"
-    )
-
-
 VOLUMES = ("Conv", "ConvTranspose")
 IMAGES = {
     "Conv": _conv,
@@ -384,7 +412,6 @@ IMAGES = {
     "AveragePool": _window,
     "DepthToSpace": _blocks,
     "SpaceToDepth": _blocks,
-    "Resize": _resize,
 }
 
 
@@ -422,39 +449,42 @@ def _pads(node, lengths, spans, strides) -> list[int] | None:
     return [pads[0], pads[1], pads[2] + extra[0], pads[3] + extra[1]]
 
 
-class FuseActivations(ir.passes.InPlacePass):
-    """1. A Relu or Relu6 that alone reads an Add, Sub, Mul, Div, convolution or fully connected layer joins it."""
+ACTIVATIONS = {"Relu": "Relu", f"{TFLITE}::Relu6": "Relu6"}
+HOSTS = ("Add", "Sub", "Mul", "Div", f"{NHWC}::Conv", f"{TFLITE}::FullyConnected", f"{TFLITE}::TransposeConv")
 
-    hosts = (
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "bridge.nhwc::Conv",
-        "bridge.tflite::FullyConnected",
-        "bridge.tflite::TransposeConv",
-    )
+
+class FuseActivations(ir.passes.InPlacePass):
+    """1. A Relu or Relu6 that alone reads an Add, Sub, Mul, Div, convolution or fully connected layer becomes the attribute `activation`
+    of its form in TFLite's own domain.
+    """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        changed = False
-        for node in list(model.graph):
-            host = (
-                node.inputs[0].producer()
-                if node.op_type in ("Relu", "Relu6") and node.inputs[0] is not None
-                else None
-            )
-            if (
-                host is None
-                or hub.qualified(host) not in self.hosts
-                or host.outputs[0].dtype != ir.DataType.FLOAT
-            ):
-                continue
-            inner, outer = host.outputs[0], node.outputs[0]
-            if len(inner.uses()) > 1 or inner.is_graph_output() or FUSED in host.metadata_props:
-                continue
-            host.metadata_props[FUSED] = node.op_type
-            inner.name, outer.name = outer.name, None
-            ir.convenience.replace_all_uses_with(outer, inner, replace_graph_outputs=True)
-            model.graph.remove(node, safe=True)
-            changed = True
+        changed = any([_fuse(model.graph, node) for node in list(model.graph)])
+        if changed:
+            give(model)
         return ir.passes.PassResult(model, changed)
+
+
+def _fuse(graph: ir.Graph, node: ir.Node) -> bool:
+    activation, inner = ACTIVATIONS.get(hub.qualified(node)), node.inputs[0] if node.inputs else None
+    host = inner.producer() if activation is not None and inner is not None else None
+    if inner is None or host is None or hub.qualified(host) not in HOSTS or inner.dtype != ir.DataType.FLOAT:
+        return False
+    if len(inner.uses()) > 1 or inner.is_graph_output() or attr(host, "activation") is not None:
+        return False
+    made = ir.Node(
+        TFLITE,
+        host.op_type,
+        host.inputs,
+        [*host.attributes.values(), ir.AttrString("activation", str(activation))],
+        num_outputs=1,
+        name=host.name,
+        metadata_props=dict(host.metadata_props),
+    )
+    result, outer = made.outputs[0], node.outputs[0]
+    result.type, result.shape = inner.type, inner.shape
+    graph.insert_before(host, made)
+    result.name, outer.name = outer.name, None
+    ir.convenience.replace_all_uses_with(outer, result, replace_graph_outputs=True)
+    graph.remove([node, host], safe=True)
+    return True

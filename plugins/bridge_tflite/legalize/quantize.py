@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import attr, const, rank_of, shape_of
+from bridge_tflite.bodies import give
 from bridge_tflite.export_ops.common import TFLITE
 from bridge_tflite.legalize.nn import added_bias
 
@@ -107,6 +108,7 @@ class QuantizedWeights(ir.passes.InPlacePass):
         for node in list(graph):
             if node.op_type in ("Gemm", "MatMul") and not node.domain:
                 _fully_connected(graph, node)
+        give(model)
         return ir.passes.PassResult(model, True)
 
 
