@@ -212,7 +212,7 @@ class File:
         return made
 
 
-def _bytes(tensor: Any) -> np.ndarray:
+def _bytes(tensor: Any) -> Any:
     """A tensor as it lies in the file; text as its count, where each piece begins and the last ends, and the pieces."""
     array = tensor.numpy()
     if tensor.dtype != ir.DataType.STRING:
@@ -460,10 +460,11 @@ def _camel(name: str) -> str:
 def _holds(value: ir.Value) -> bool:
     """LiteRT's interpreter can be given no tensor of int2, though it has them."""
     dtype = value.dtype
-    tensor = isinstance(value.type, ir.TensorType) and dtype is not None
+    if dtype is None or not isinstance(value.type, ir.TensorType):
+        return False
     if dtype == ir.DataType.INT2 and value.is_graph_input():
         return False
-    return tensor and dtype.name in DTYPES and hub.rank_of(value) is not None
+    return dtype.name in DTYPES and hub.rank_of(value) is not None
 
 
 VALUES = Need("a tensor of known rank and of a dtype TFLite has", _holds)

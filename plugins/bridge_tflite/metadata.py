@@ -270,7 +270,7 @@ def _file(record: Record) -> dict[str, Any]:
 
 def _tensor(record: Record) -> dict[str, Any]:
     stats = record.record(5)
-    made = {
+    made: dict[str, Any] = {
         "name": record.string(0),
         "description": record.string(1),
         "dimensions": record.strings(2),

@@ -107,12 +107,15 @@ class Stateful:
         )
         _, inputs, outputs = importer.interface(read(path), "")
         graph = importer.load(path).graph
-        self.inputs, self.outputs = dict(inputs), dict(outputs)
-        self.states = {v.name: v for v in graph.inputs if v.name not in self.inputs}
+        self.inputs: dict[str, int] = dict(inputs)
+        self.outputs: dict[str, int] = dict(outputs)
+        self.states = {v.name or "": v for v in graph.inputs if v.name not in self.inputs}
         self.held = {
             n: int(v.metadata_props[HELD]) for n, v in self.states.items() if HELD in v.metadata_props
         }
-        self.next = {v.name: int(v.metadata_props[HELD]) for v in graph.outputs if HELD in v.metadata_props}
+        self.next = {
+            v.name or "": int(v.metadata_props[HELD]) for v in graph.outputs if HELD in v.metadata_props
+        }
         self.fresh = True
 
     def run(self, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from bridge_tflite import bodies
 from bridge_tflite.export_ops.common import INTEGER, TFLITE
 from bridge_tflite.exporter import exporter
+from bridge_tflite.legalize.bodies import bodies
 
 import bridge
 from bridge import hub
@@ -266,7 +266,7 @@ def test_every_operator_of_its_own_has_a_body_that_means_the_same(parse, name) -
 def test_every_body_is_held_to_its_operator() -> None:
     elsewhere = {"Add", "Sub", "Mul", "Div", "Conv", "FullyConnected", "TransposeConv"}
     elsewhere |= {"ResizeBilinear", "ResizeNearestNeighbor"}
-    named = {rule.op for rule in bodies.ops if rule.op.startswith(f"{TFLITE}::")} - set(RANDOM)
+    named = {rule.op for rule in bodies if rule.op.startswith(f"{TFLITE}::")} - set(RANDOM)
     assert named == {f"{TFLITE}::{name}" for name in (*GRAPHS, *elsewhere)}
     written = {rule.op for rule in exporter.table if rule.op.startswith(f"{TFLITE}::")}
     assert written == named | set(RANDOM) | set(LOOPS)

@@ -13,7 +13,7 @@ ops = OpTable()
 
 BROADCAST = condition(
     "inputs of rank 8 at most",
-    lambda n: all((rank_of(v) if rank_of(v) is not None else 9) <= 8 for v in n.inputs),
+    lambda n: all((rank := rank_of(v)) is not None and rank <= 8 for v in n.inputs),
 )
 SAME_SHAPE = condition("inputs of one shape", lambda n: n.inputs[0].shape == n.inputs[1].shape)
 SHORT = ("int8", "int16", "int32")

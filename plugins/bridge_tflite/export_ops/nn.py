@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
@@ -88,7 +91,13 @@ def conv(tfl, node, x, weights, bias=None):
     convolve(tfl, node, x, kernel, lambda turned, _: (np.ascontiguousarray(turned), bias))
 
 
-def convolve(tfl, node, x, kernel, layer):
+def convolve(
+    tfl: Any,
+    node: ir.Node,
+    x: Any,
+    kernel: np.ndarray,
+    layer: Callable[[np.ndarray, int], tuple[Any, Any]],
+) -> None:
     """DEPTHWISE_CONV_2D where each channel has filters of its own, else CONV_2D; `layer(turned kernel, axis of its output channels)` gives
     the weights and bias to write."""
     strides, dilations = spatial(node, "strides", 1), spatial(node, "dilations", 1)
@@ -108,7 +117,7 @@ def convolve(tfl, node, x, kernel, layer):
         tfl.CONV_2D(x, *layer(kernel.transpose(0, 2, 3, 1), 0), **common)
 
 
-def volume(node, strides, dilations=(1, 1, 1)):
+def volume(node: ir.Node, strides: Sequence[int], dilations: Sequence[int] = (1, 1, 1)) -> dict[str, Any]:
     """What the options of a convolution of three spatial dimensions say."""
     found = {"padding": attr(node, "auto_pad"), "fused_activation_function": attr(node, "activation")}
     for axis, stride, dilation in zip("dhw", strides, dilations, strict=True):
@@ -116,7 +125,7 @@ def volume(node, strides, dilations=(1, 1, 1)):
     return found
 
 
-def filters(weights):
+def filters(weights: ir.Value) -> np.ndarray:
     """Constant weights with their spatial dimensions first, then the other two turned around."""
     return np.ascontiguousarray(const(weights).transpose(2, 3, 4, 1, 0))
 
@@ -141,7 +150,7 @@ def transpose_conv(tfl, node, x, weights, shape, bias=None):
     transposed(tfl, node, x, np.ascontiguousarray(const(weights).transpose(1, 2, 3, 0)), shape, bias)
 
 
-def transposed(tfl, node, x, weights, shape, bias):
+def transposed(tfl: Any, node: ir.Node, x: ir.Value, weights: Any, shape: ir.Value, bias: Any) -> None:
     strides = attr(node, "strides")
     inputs = (shape, weights, x) if bias is None else (shape, weights, x, bias)
     tfl.TRANSPOSE_CONV(
@@ -168,14 +177,14 @@ def prelu(tfl, node, x, slope):
     tfl.PRELU(x, slopes(const(slope)) if const(slope) is not None else slope)
 
 
-def slopes(array):
+def slopes(array: np.ndarray) -> np.ndarray:
     """Constant slopes without their leading dimensions of one."""
     while array.ndim > 1 and array.shape[0] == 1:
         array = array[0]
     return np.ascontiguousarray(array)
 
 
-def pool(tfl, node, x, operator):
+def pool(tfl: Any, node: ir.Node, x: ir.Value, operator: str) -> None:
     strides, kernel = spatial(node, "strides", 1), attr(node, "kernel_shape")
     tfl.add(
         operator,

@@ -11,7 +11,10 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import UnreadableFile
 from bridge.hub import const
-from bridge_tflite.import_ops.common import need, ops
+from bridge.ops import OpTable
+from bridge_tflite.import_ops.common import need
+
+ops = OpTable()
 
 NEXT = "/next"
 HELD = "bridge.tflite.held"
@@ -177,17 +180,17 @@ def hashtable_find(op, node, handle, keys, default):
     )
 
 
-def _plain(array):
+def _plain(array: np.ndarray) -> list[Any]:
     """Python strings or numbers."""
     return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in array.ravel().tolist()]
 
 
-def _table(node, handle):
+def _table(node: Any, handle: Any) -> Any:
     tables = node.scope.state.tables
     if handle.key not in tables:
         raise UnreadableFile(f"{node.file.path} reads a table before it is filled.")
     return tables[handle.key]
 
 
-def _text(raw):
+def _text(raw: Any) -> str:
     return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)

@@ -20,8 +20,8 @@ from bridge.passes.sequences import ResolveSequences
 from bridge.passes.transposes import SinkTransposes
 from bridge.passes.widen import ComputeWider
 from bridge_tflite import export_ops
-from bridge_tflite.bodies import Legalise
 from bridge_tflite.legalize import nn, quantize, tensor
+from bridge_tflite.legalize.bodies import Legalise
 from bridge_tflite.legalize.integer import IntegerKernels
 from bridge_tflite.legalize.layout import NativeLayout
 from bridge_tflite.legalize.nn import FuseActivations

@@ -42,7 +42,7 @@ def _nothing_yet(op: Any, node: ir.Node, value: ir.Value) -> ir.Value:
         return op.const(np.zeros([0, *found], value.dtype.numpy()))
     parts = [d if isinstance(d, int) else op.Shape(d[0], start=d[1], end=d[1] + 1) for d in found]
     made = op.Expand(op.const(0, value.dtype), vector(op, [0, *parts]))
-    made.shape = ir.Shape([0, *value.shape])
+    made.shape = ir.Shape([0, *(value.shape or ())])
     return made
 
 
@@ -117,7 +117,7 @@ def _collecting(body: ir.Graph, carried: int) -> None:
     body.outputs.append(op.Reshape(results[0], []))
     body.outputs.extend(results[1 : carried + 1])
     for value in results[carried + 1 :]:
-        dims = [None, *value.shape]
+        dims = [None, *(value.shape or ())]
         before = ir.Value(name=hub.fresh_name(body, "collected"), type=value.type, shape=ir.Shape(dims))
         body.inputs.append(before)
         whole = op.Concat(before, op.Unsqueeze(value, [0]), axis=0)

@@ -16,8 +16,8 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const, rank_of
-from bridge_tflite.bodies import give
 from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
+from bridge_tflite.legalize.bodies import give
 from bridge_tflite.legalize.quantize import (
     MARK,
     WEIGHTS,
@@ -222,8 +222,8 @@ def _step(graph: ir.Graph, node: ir.Node) -> None:
     if not node.inputs or node.domain == INTEGER:
         return
     if name in ("ArgMax", "ArgMin") and kept_input(node.inputs[0]):
-        integers = node.inputs[0].producer().inputs[0]  # type: ignore[union-attr]
-        if integers.dtype in BYTES:  # type: ignore[union-attr]
+        integers = node.inputs[0].producer().inputs[0]
+        if integers is not None and integers.dtype in BYTES:
             node.replace_input_with(0, integers)
     elif name in MOVERS and kept_input(node.inputs[0]):
         _sink(graph, node, 1)
@@ -239,18 +239,20 @@ def _rescale(graph: ir.Graph, node: ir.Node) -> None:
     """Quantizing what was dequantized alike is nothing, otherwise a change of scale."""
     above, asked = node.inputs[0].producer(), parameters(node)  # type: ignore[union-attr]
     source, given = above.inputs[0], parameters(above)  # type: ignore[union-attr, arg-type]
+    assert given is not None
+    assert asked is not None
     if given == asked and not node.outputs[0].is_graph_output():
         ir.convenience.replace_all_uses_with(node.outputs[0], source)
         graph.remove(node, safe=True)
     elif given == asked:
         plain = ir.Node("", "Identity", [source], num_outputs=1)
-        _put(graph, _made(_shaped(plain, source), [source], [given], asked), above, node)  # type: ignore[arg-type, list-item]
-    elif T.INT16 not in (given.dtype, asked.dtype) or asked.dtype != T.UINT8:  # type: ignore[union-attr]
+        _put(graph, _made(_shaped(plain, source), [source], [given], asked), above, node)
+    elif T.INT16 not in (given.dtype, asked.dtype) or asked.dtype != T.UINT8:
         made = _made(
             _shaped(ir.Node("", "Quantize", [source], num_outputs=1), source), [source], [given], asked
-        )  # type: ignore[list-item, arg-type]
+        )
         made.metadata_props.update(node.metadata_props)
-        _put(graph, made, above, node)  # type: ignore[arg-type]
+        _put(graph, made, above, node)
 
 
 def _shaped(node: ir.Node, like: Any) -> ir.Node:
@@ -302,7 +304,8 @@ def _integer(graph: ir.Graph, node: ir.Node, below: ir.Node, asked: Parameters) 
     if name in LAYERS:
         found = _layer(graph, node, asked)
         if found is not None:
-            _put(graph, _made(node, *found, asked), node, below)
+            inputs, given = found
+            _put(graph, _made(node, inputs, given, asked), node, below)
         return
     kernel = KERNELS.get(name)
     if kernel is None or asked.dtype not in kernel.dtypes:

@@ -38,7 +38,9 @@ def _root(node: ir.Node) -> ir.Value | None:
     return first.inputs[0] if first is not None and not first.domain and first.op_type == "Sqrt" else None
 
 
-@ops.op("Reciprocal", needs=(dtype("float"), condition("a square root before it", lambda n: _root(n))))
+@ops.op(
+    "Reciprocal", needs=(dtype("float"), condition("a square root before it", lambda n: _root(n) is not None))
+)
 def reciprocal(op, node, x):
     return op.Rsqrt(_root(node), _domain=TFLITE)
 

@@ -15,9 +15,9 @@ from bridge.ops import OpTable
 from bridge.passes.channels_last import to_first, to_last
 from bridge.passes.decompose.common import lengths, product, reshape, vector
 from bridge.passes.decompose.windows import same_at_run_time
-from bridge_tflite.bodies import give
 from bridge_tflite.export_ops.common import BLOCKS, NHWC, TFLITE
 from bridge_tflite.export_ops.nn import padded
+from bridge_tflite.legalize.bodies import give
 from bridge_tflite.legalize.ranges import never_negative
 
 ops = OpTable()
@@ -27,7 +27,7 @@ BLOCK_TYPES = tuple(ir.DataType[name.upper()] for name in BLOCKS)
 BATCH_TYPES = (*BLOCK_TYPES, ir.DataType.INT16)
 
 
-def axes_of(values) -> np.ndarray:
+def axes_of(values: Any) -> np.ndarray:
     return np.asarray(values, np.int64)
 
 
@@ -56,7 +56,7 @@ def fully_connected(op, node, x, weights):
     return made
 
 
-def added_bias(node: ir.Node, width: int) -> tuple[ir.Node, ir.Value] | None:
+def added_bias(node: ir.Node, width: int) -> tuple[ir.Node, Any] | None:
     """The Add that alone reads a product and adds a constant to each of `width` columns, and that constant."""
     uses = node.outputs[0].uses()
     if len(uses) != 1 or node.outputs[0].is_graph_output():
@@ -134,7 +134,7 @@ def _reshaped(node: ir.Node) -> list[int] | None:
     return asked.tolist() if known else shape_of(node.outputs[0])  # type: ignore[union-attr]
 
 
-def blocked(node: ir.Node) -> tuple[str, ir.Value, list[int]] | None:
+def blocked(node: ir.Node) -> tuple[str, Any, list[Any]] | None:
     """SpaceToBatch or BatchToSpace, its input and block, where Reshape, Transpose and `node` are one."""
     turn = node.inputs[0].producer() if node.inputs[0] is not None else None
     cut = turn.inputs[0].producer() if turn is not None and turn.op_type == "Transpose" else None
@@ -162,7 +162,9 @@ def blocked(node: ir.Node) -> tuple[str, ir.Value, list[int]] | None:
     return None
 
 
-@ops.op("Reshape", needs=(condition("blocks moved between space and batch", lambda n: blocked(n)),))
+@ops.op(
+    "Reshape", needs=(condition("blocks moved between space and batch", lambda n: blocked(n) is not None),)
+)
 def blocks(op, node, x, shape):
     word, source, block = blocked(node)
     if source.dtype not in BATCH_TYPES:
@@ -232,12 +234,12 @@ def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
     if same_at_run_time(node, sizes):
         return "SAME_UPPER", []
     weights = node.inputs[1] if node.op_type == "Conv" else None
-    kernel = attr(node, "kernel_shape") or [int(d) for d in weights.shape[2:]]  # type: ignore[union-attr]
+    kernel = attr(node, "kernel_shape") or (shape_of(weights) or [])[2:]
     ones = [1] * len(kernel)
     strides, dilations = attr(node, "strides") or ones, attr(node, "dilations") or ones
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     known = all(isinstance(n, int) for n in sizes)
-    if not known and attr(node, "auto_pad", "") == "SAME_UPPER" and not attr(node, "count_include_pad"):
+    if not known and attr(node, "auto_pad") == "SAME_UPPER" and not attr(node, "count_include_pad"):
         return "SAME_UPPER", []
     pads = _pads(node, sizes, spans, strides)
     if pads is None or any(p < 0 for p in pads):
@@ -284,7 +286,7 @@ def transposed_plan(node: ir.Node, sizes: list) -> tuple[str, list[int], Any] | 
 
     None instead of a plan for what TRANSPOSE_CONV does not compute.
     """
-    kernel = [int(d) for d in node.inputs[1].shape[2:]]  # type: ignore[union-attr]
+    kernel = (shape_of(node.inputs[1]) or [])[2:]
     rank = len(sizes)
     strides, more = attr(node, "strides") or [1] * rank, attr(node, "output_padding") or [0] * rank
     pads = _transposed_pads(node, sizes, kernel, strides, more)
@@ -378,20 +380,20 @@ def as_image(node: ir.Node) -> bool:
     return (moved or x.dtype == ir.DataType.FLOAT) and claim(node, x)
 
 
-def _window(node: ir.Node, x: ir.Value) -> bool:
+def _window(node: ir.Node, x: Any) -> bool:
     unused = all(not (o.uses() or o.is_graph_output()) for o in node.outputs[1:])
     undilated = set(attr(node, "dilations") or [1]) == {1} or node.op_type == "Conv"
     return unused and undilated and 0 not in list(x.shape) and pad_plan(node, list(x.shape[2:])) is not None
 
 
-def _conv(node: ir.Node, x: ir.Value) -> bool:
+def _conv(node: ir.Node, x: Any) -> bool:
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     constant = const(node.inputs[1]) is not None and (bias is None or const(bias) is not None)
     single = rank_of(x) == 4 or attr(node, "group") == 1
     return constant and single and isinstance(x.shape[1], int) and _window(node, x)
 
 
-def _transposed(node: ir.Node, x: ir.Value) -> bool:
+def _transposed(node: ir.Node, x: Any) -> bool:
     weights, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
     constant = const(weights) is not None and (bias is None or const(bias) is not None)
     plain = attr(node, "group") == 1 and set(attr(node, "dilations") or [1]) == {1}
@@ -400,8 +402,8 @@ def _transposed(node: ir.Node, x: ir.Value) -> bool:
     return constant and plain and known and transposed_plan(node, sizes) is not None
 
 
-def _blocks(node: ir.Node, x: ir.Value) -> bool:
-    return attr(node, "mode", "DCR") == "DCR" and 0 not in list(x.shape)
+def _blocks(node: ir.Node, x: Any) -> bool:
+    return attr(node, "mode") == "DCR" and 0 not in list(x.shape)
 
 
 VOLUMES = ("Conv", "ConvTranspose")
@@ -415,7 +417,7 @@ IMAGES = {
 }
 
 
-def _same(lengths, spans, strides) -> list[int] | None:
+def _same(lengths: list[Any], spans: list[int], strides: list[int]) -> list[int] | None:
     if not all(isinstance(n, int) for n in lengths):
         return (
             None if any(s != 1 for s in strides) else [(k - 1) // 2 for k in spans] + [k // 2 for k in spans]
@@ -424,7 +426,7 @@ def _same(lengths, spans, strides) -> list[int] | None:
     return [t // 2 for t in total] + [t - t // 2 for t in total]
 
 
-def _pads(node, lengths, spans, strides) -> list[int] | None:
+def _pads(node: ir.Node, lengths: list[Any], spans: list[int], strides: list[int]) -> list[int] | None:
     """Explicit padding of the spatial dimensions, ceil_mode included; None where it depends on run time."""
     mode, none = attr(node, "auto_pad"), [0] * (2 * len(spans))
     if mode == "VALID":

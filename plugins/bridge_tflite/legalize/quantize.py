@@ -13,8 +13,8 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import attr, const, rank_of, shape_of
-from bridge_tflite.bodies import give
 from bridge_tflite.export_ops.common import TFLITE
+from bridge_tflite.legalize.bodies import give
 from bridge_tflite.legalize.nn import added_bias
 
 T = ir.DataType
@@ -65,7 +65,7 @@ def parameters(node: ir.Node) -> Parameters | None:
     offset = np.zeros((), np.int64) if zero is None else const(zero)
     if scale is None or offset is None or scale.size != 1 or scale.dtype != np.float32:
         return None
-    if attr(node, "block_size") or attr(node, "precision") or integers.dtype not in KINDS:  # type: ignore[union-attr]
+    if attr(node, "block_size") or attr(node, "precision") or integers is None or integers.dtype not in KINDS:
         return None
     if is_quantize(node, "Dequantize") and attr(node, "output_dtype") not in (0, int(T.FLOAT)):
         return None
@@ -126,7 +126,7 @@ def _remember(graph: ir.Graph, node: ir.Node) -> None:
         or zero.size not in (1, scale.size)
     ):
         return
-    axis = attr(node, "axis", 1) % max(array.ndim, 1)
+    axis = attr(node, "axis") % max(array.ndim, 1)
     shape = [1] * array.ndim
     if scale.size > 1:
         shape[axis] = -1
@@ -237,7 +237,9 @@ def _fully_connected(graph: ir.Graph, node: ir.Node) -> None:
     x, weights = node.inputs[:2]
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     held = weights.meta.get(WEIGHTS)  # type: ignore[union-attr]
-    plain = attr(node, "alpha", 1.0) == attr(node, "beta", 1.0) == 1.0 and not attr(node, "transA")
+    plain = node.op_type == "MatMul" or (
+        attr(node, "alpha") == attr(node, "beta") == 1.0 and not attr(node, "transA")
+    )
     if held is None or held.integers.ndim != 2 or not plain or not kept_input(x) or (rank_of(x) or 0) < 2:
         return
     turned = attr(node, "transB")

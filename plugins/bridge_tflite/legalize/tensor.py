@@ -182,7 +182,7 @@ def gather(op, node, x, indices):
         dtype(*TEXT, *COMMON),
         RANKED,
         condition("batch_dims=0", lambda n: not attr(n, "batch_dims")),
-        condition("indices of known depth", lambda n: isinstance(n.inputs[1].shape[-1], int)),
+        condition("indices of known depth", lambda n: isinstance(list(n.inputs[1].shape or [None])[-1], int)),
     ),
 )
 def gather_nd(op, node, x, indices):
@@ -273,7 +273,7 @@ def _spread(op: Any, axes: Any, rank: int, count: int, values: ir.Value, default
     )
 
 
-def _constant_bounds(x: ir.Value, named, firsts, lasts, steps) -> Any:
+def _constant_bounds(x: ir.Value, named: Any, firsts: Any, lasts: Any, steps: Any) -> Any:
     rank = rank_of(x) or 0
     begin, end, stride = np.zeros(rank, np.int64), np.zeros(rank, np.int64), np.ones(rank, np.int64)
     begin_mask = end_mask = (1 << rank) - 1
@@ -440,7 +440,7 @@ def plain_scatter(node: ir.Node) -> bool:
     static = all(shape_of(v) is not None for v in node.inputs)
     depth = node.inputs[1].shape[-1] if rank_of(node.inputs[1]) else None  # type: ignore[index, union-attr]
     ranked = all(rank_of(v) is not None for v in node.inputs) and isinstance(depth, int)
-    return static or (ranked and (depth == 1 or attr(node, "reduction", "none") in ("none", "add")))
+    return static or (ranked and (depth == 1 or attr(node, "reduction") in ("none", "add")))
 
 
 @ops.op("ScatterND", needs=(condition("static shapes, or places of a known depth", plain_scatter),))
@@ -538,7 +538,7 @@ def _drawn(op: Any, node: ir.Node, shape: ir.Value, dims: list) -> Any:
     scale, start = (
         (attr(node, "high") - low, low)
         if kind == "RandomUniform"
-        else (attr(node, "scale", 1.0), attr(node, "mean"))
+        else (attr(node, "scale"), attr(node, "mean"))
     )
     return op.Cast(op.Add(op.Mul(made, float(scale)), float(start)), to=int(node.outputs[0].dtype or 1))
 

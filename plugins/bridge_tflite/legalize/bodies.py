@@ -18,7 +18,7 @@ from bridge.passes.channels_last import to_first, to_last
 from bridge.passes.rewrite import Rewrite
 from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
 
-ops = OpTable()
+bodies = OpTable()
 
 INT32, INT64 = int(ir.DataType.INT32), int(ir.DataType.INT64)
 FARTHEST = 2**31 - 1
@@ -42,8 +42,8 @@ def give(model: ir.Model) -> None:
         if node.domain not in (TFLITE, INTEGER):
             continue
         node.overload = ""
-        rule = ops.find(hub.qualified(node), node) or (
-            ops.find(INTEGER, node) if node.domain == INTEGER else None
+        rule = bodies.find(hub.qualified(node), node) or (
+            bodies.find(INTEGER, node) if node.domain == INTEGER else None
         )
         if rule is None:
             continue
@@ -118,23 +118,23 @@ def kept(node: ir.Node) -> dict[str, Any]:
     return {name: attr(node, name) for name in node.attributes if name not in ("activation", *QUANTIZATION)}
 
 
-@ops.op(*(f"{TFLITE}::{name}" for name in ("Add", "Sub", "Mul", "Div")))
+@bodies.op(*(f"{TFLITE}::{name}" for name in ("Add", "Sub", "Mul", "Div")))
 def arithmetic(op, node, x, y):
     return activated(op, node, op.node(node.op_type, x, y))
 
 
-@ops.op(f"{TFLITE}::Conv")
+@bodies.op(f"{TFLITE}::Conv")
 def conv(op, node, x, weights, bias=None):
     return activated(op, node, channels_last(op, node, x, weights, bias, **kept(node)))
 
 
-@ops.op(f"{TFLITE}::FullyConnected")
+@bodies.op(f"{TFLITE}::FullyConnected")
 def fully_connected(op, node, x, weights, bias=None):
     made = op.MatMul(x, op.Transpose(weights, perm=[1, 0]))
     return activated(op, node, made if bias is None else op.Add(made, bias))
 
 
-@ops.op(f"{TFLITE}::TransposeConv")
+@bodies.op(f"{TFLITE}::TransposeConv")
 def transpose_conv(op, node, x, weights, shape, bias=None):
     """SAME cuts off as much behind as before, or one more; what is beyond the reach of the kernel is the bias."""
     sizes, asked = list(node.inputs[0].shape)[1:-1], attr(node, "output_shape")
@@ -156,7 +156,7 @@ def transpose_conv(op, node, x, weights, shape, bias=None):
     return activated(op, node, made)
 
 
-@ops.op(f"{TFLITE}::ResizeBilinear", f"{TFLITE}::ResizeNearestNeighbor")
+@bodies.op(f"{TFLITE}::ResizeBilinear", f"{TFLITE}::ResizeNearestNeighbor")
 def resize(op, node, x, size):
     mode = "align_corners" if attr(node, "align_corners") else "asymmetric"
     mode = "half_pixel" if attr(node, "half_pixel_centers") else mode
@@ -171,21 +171,21 @@ def resize(op, node, x, size):
     )
 
 
-@ops.op(f"{TFLITE}::LRN")
+@bodies.op(f"{TFLITE}::LRN")
 def lrn(op, node, x):
     size = 2 * attr(node, "radius") + 1
     given = {name: attr(node, name) for name in ("beta", "bias")}
     return channels_last(op, node, x, size=size, alpha=attr(node, "alpha") * size, **given)
 
 
-@ops.op(f"{TFLITE}::BatchMatMul")
+@bodies.op(f"{TFLITE}::BatchMatMul")
 def batch_matmul(op, node, x, y):
     rank = rank_of(y)
     turned = [*range(rank - 2), rank - 1, rank - 2]
     return op.MatMul(x, op.Transpose(y, perm=turned) if attr(node, "adj_y") else y)
 
 
-@ops.op(f"{TFLITE}::SpaceToBatch")
+@bodies.op(f"{TFLITE}::SpaceToBatch")
 def space_to_batch(op, node, x):
     batch, *sizes, channels = (int(d) for d in node.inputs[0].shape)
     block = attr(node, "block")
@@ -198,7 +198,7 @@ def space_to_batch(op, node, x):
     )
 
 
-@ops.op(f"{TFLITE}::BatchToSpace")
+@bodies.op(f"{TFLITE}::BatchToSpace")
 def batch_to_space(op, node, x):
     batch, *sizes, channels = (int(d) for d in node.inputs[0].shape)
     block = attr(node, "block")
@@ -210,7 +210,7 @@ def batch_to_space(op, node, x):
     return op.Reshape(op.Transpose(cut, perm=order), ints(op, rest, *whole, channels))
 
 
-@ops.op(f"{TFLITE}::Suppress")
+@bodies.op(f"{TFLITE}::Suppress")
 def suppress(op, node, boxes, scores, most, overlap, threshold):
     """A box goes from the overlap on: ONNX suppresses above it."""
     below = float(np.nextafter(np.float32(1), np.float32(0)))
@@ -225,23 +225,23 @@ def suppress(op, node, boxes, scores, most, overlap, threshold):
     return places, op.Cast(op.Size(places), to=INT32)
 
 
-@ops.op(f"{TFLITE}::Relu6")
+@bodies.op(f"{TFLITE}::Relu6")
 def relu6(op, node, x):
     return op.Clip(x, 0.0, 6.0)
 
 
-@ops.op(f"{TFLITE}::Rsqrt")
+@bodies.op(f"{TFLITE}::Rsqrt")
 def rsqrt(op, node, x):
     return op.Reciprocal(op.Sqrt(x))
 
 
-@ops.op(f"{TFLITE}::SquaredDifference")
+@bodies.op(f"{TFLITE}::SquaredDifference")
 def squared_difference(op, node, x, y):
     difference = op.Sub(x, y)
     return op.Mul(difference, difference)
 
 
-@ops.op(f"{TFLITE}::RightShift")
+@bodies.op(f"{TFLITE}::RightShift")
 def right_shift(op, node, x, y):
     """Of signed numbers it is the quotient rounded down."""
     if x.dtype.name.startswith("U"):
@@ -251,7 +251,7 @@ def right_shift(op, node, x, y):
     return op.Cast(op.Div(op.Sub(number, op.Mod(number, power)), power), to=int(x.dtype))
 
 
-@ops.op(f"{TFLITE}::FloorMod")
+@bodies.op(f"{TFLITE}::FloorMod")
 def floor_mod(op, node, x, y):
     """The remainder has the sign of the divisor."""
     if not x.dtype.is_floating_point():
@@ -261,7 +261,7 @@ def floor_mod(op, node, x, y):
     return op.Where(op.And(other, op.Not(op.Equal(rest, none))), op.Add(rest, y), rest)
 
 
-@ops.op(f"{TFLITE}::Atan2")
+@bodies.op(f"{TFLITE}::Atan2")
 def atan2(op, node, y, x):
     zero, half, whole = (op.const(n, x.dtype) for n in (0, np.pi / 2, np.pi))
     below = op.Less(y, zero)
@@ -271,17 +271,17 @@ def atan2(op, node, y, x):
     return op.Where(op.Equal(x, zero), steep, op.Where(op.Less(x, zero), behind, level))
 
 
-@ops.op(f"{TFLITE}::And")
+@bodies.op(f"{TFLITE}::And")
 def bitwise_and(op, node, x, y):
     return op.BitwiseAnd(x, y)
 
 
-@ops.op(*(f"{TFLITE}::Reduce{name}" for name in ("Mean", "Sum", "Prod", "Max", "Min")))
+@bodies.op(*(f"{TFLITE}::Reduce{name}" for name in ("Mean", "Sum", "Prod", "Max", "Min")))
 def reduce(op, node, x, axes):
     return op.node(node.op_type, x, indices(op, axes), keepdims=attr(node, "keepdims"))
 
 
-@ops.op(f"{TFLITE}::ReduceAny", f"{TFLITE}::ReduceAll")
+@bodies.op(f"{TFLITE}::ReduceAny", f"{TFLITE}::ReduceAll")
 def reduce_logical(op, node, x, axes=None):
     kind = "ReduceMax" if node.op_type == "ReduceAny" else "ReduceMin"
     named = None if axes is None else indices(op, axes)
@@ -289,22 +289,22 @@ def reduce_logical(op, node, x, axes=None):
     return op.Cast(found, to=int(ir.DataType.BOOL))
 
 
-@ops.op(f"{TFLITE}::Reshape")
+@bodies.op(f"{TFLITE}::Reshape")
 def reshape(op, node, x, shape):
     return op.Reshape(x, indices(op, shape), allowzero=1)
 
 
-@ops.op(f"{TFLITE}::ExpandDims")
+@bodies.op(f"{TFLITE}::ExpandDims")
 def expand_dims(op, node, x):
     return op.Unsqueeze(x, ints(op, attr(node, "axis")))
 
 
-@ops.op(f"{TFLITE}::BroadcastTo", f"{TFLITE}::Fill")
+@bodies.op(f"{TFLITE}::BroadcastTo", f"{TFLITE}::Fill")
 def broadcast_to(op, node, x, shape):
     return op.Expand(x, indices(op, shape))
 
 
-@ops.op(f"{TFLITE}::BroadcastArgs")
+@bodies.op(f"{TFLITE}::BroadcastArgs")
 def broadcast_args(op, node, x, y):
     """The shorter shape begins with ones; a length of one gives way to the other."""
     counts = [op.Shape(v) for v in (x, y)]
@@ -315,17 +315,17 @@ def broadcast_args(op, node, x, y):
     return op.Where(op.Equal(first, one), second, first)
 
 
-@ops.op(f"{TFLITE}::Gather")
+@bodies.op(f"{TFLITE}::Gather")
 def gather(op, node, x, at):
     return op.Gather(x, at, axis=attr(node, "axis"))
 
 
-@ops.op(f"{TFLITE}::GatherND")
+@bodies.op(f"{TFLITE}::GatherND")
 def gather_nd(op, node, x, at):
     return op.GatherND(x, indices(op, at))
 
 
-@ops.op(f"{TFLITE}::ScatterND")
+@bodies.op(f"{TFLITE}::ScatterND")
 def scatter_nd(op, node, updates, at, shape):
     """Updates of one place are added up."""
     small = updates.dtype.bitwidth < 32 and not updates.dtype.is_floating_point()
@@ -336,7 +336,7 @@ def scatter_nd(op, node, updates, at, shape):
     return op.Cast(made, to=int(updates.dtype)) if small else made
 
 
-@ops.op(*(f"{TFLITE}::Segment{name}" for name in ("Prod", "Max", "Min")))
+@bodies.op(*(f"{TFLITE}::Segment{name}" for name in ("Prod", "Max", "Min")))
 def segment(op, node, x, ids, count):
     kind = node.op_type.removeprefix("Segment").lower()
     number = x.dtype.numpy()
@@ -347,7 +347,7 @@ def segment(op, node, x, ids, count):
     return op.ScatterND(op.Expand(start, sizes), at, x, reduction={"prod": "mul"}.get(kind, kind))
 
 
-@ops.op(f"{TFLITE}::StridedSlice")
+@bodies.op(f"{TFLITE}::StridedSlice")
 def strided_slice(op, node, x, begin, end, strides):
     """A masked bound is the first or the last in the direction of the stride."""
     axes, forward = range(rank_of(x)), op.Greater(strides, op.const(0, strides.dtype))
@@ -361,49 +361,49 @@ def strided_slice(op, node, x, begin, end, strides):
     return op.Slice(x, *bounds, ints(op, *axes), indices(op, strides))
 
 
-@ops.op(f"{TFLITE}::Pad", f"{TFLITE}::MirrorPad")
+@bodies.op(f"{TFLITE}::Pad", f"{TFLITE}::MirrorPad")
 def pad(op, node, x, pads, value=None):
     """`pads` is a row of two for each dimension."""
     amounts = op.Reshape(op.Transpose(indices(op, pads), perm=[1, 0]), ints(op, -1))
     return op.Pad(x, amounts, value, mode="reflect" if node.op_type == "MirrorPad" else "constant")
 
 
-@ops.op(f"{TFLITE}::Where")
+@bodies.op(f"{TFLITE}::Where")
 def where(op, node, x):
     return op.Transpose(op.NonZero(x), perm=[1, 0])
 
 
-@ops.op(f"{TFLITE}::TopK")
+@bodies.op(f"{TFLITE}::TopK")
 def top_k(op, node, x, k):
     values, places = op.TopK(x, op.Reshape(indices(op, k), ints(op, 1)), _outputs=2)
     return values, op.Cast(places, to=INT32)
 
 
-@ops.op(f"{TFLITE}::Unique")
+@bodies.op(f"{TFLITE}::Unique")
 def unique(op, node, x):
     values, _, inverse, _ = op.Unique(x, sorted=0, _outputs=4)
     return values, inverse
 
 
-@ops.op(f"{TFLITE}::RandomUniform", f"{TFLITE}::RandomNormal")
+@bodies.op(f"{TFLITE}::RandomUniform", f"{TFLITE}::RandomNormal")
 def random(op, node, shape):
     seed = attr(node, "seed")
     empty = op.Expand(op.const(np.zeros(1, np.float32)), indices(op, shape))
     return op.node(f"{node.op_type}Like", empty, seed=None if seed is None else float(seed))
 
 
-@ops.op(f"{INTEGER}::Quantize")
+@bodies.op(f"{INTEGER}::Quantize")
 def quantize(op, node, x):
     data = _dequantized(op, node, [x])[0] if len(attr(node, "scales")) > 1 else x
     return _quantized(op, node, [data])[0]
 
 
-@ops.op(f"{INTEGER}::Dequantize")
+@bodies.op(f"{INTEGER}::Dequantize")
 def dequantize(op, node, x):
     return _dequantized(op, node, [x])[0]
 
 
-@ops.op(INTEGER)
+@bodies.op(INTEGER)
 def integer(op, node, *inputs):
     """The operator on the numbers its integers stand for."""
     form, count = attr(node, "form"), len(attr(node, "scales")) - len(node.outputs)
@@ -413,7 +413,7 @@ def integer(op, node, *inputs):
     elif form == f"{TFLITE}::Pad" and len(data) > 2:
         data[2] = _dequantized(op, node, data[2:])[0]
     if form.startswith(f"{TFLITE}::"):
-        made = ops.find(form, node).handler(op, node, *data)
+        made = bodies.find(form, node).handler(op, node, *data)
     elif form.startswith(f"{NHWC}::"):
         made = channels_last(op, node, *data, **kept(node))
     else:
