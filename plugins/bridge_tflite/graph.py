@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from flatbuffers import flexbuffers
 
 from bridge import hub
 from bridge.errors import UnreadableFile
@@ -240,8 +241,6 @@ class Node:
     @functools.cached_property
     def custom(self) -> dict[str, Any]:
         """Options of a custom operator that are written as a flexbuffer map; empty where they are written otherwise."""
-        from flatbuffers import flexbuffers
-
         try:
             found = flexbuffers.Loads(self.operator.custom_options)
         except Exception:

@@ -92,9 +92,9 @@ def _model(file: File, key: str, how: str, allow_custom: bool) -> ir.Model:
     tensors = [scope.subgraph.tensors[i] for _, i in (*inputs, *outputs)]
     values = [*graph.inputs[: len(inputs)], *graph.outputs[: len(outputs)]]
     noted = {
-        str(v.name): (v.dtype.name, t.scale[0], t.zero_point[0])  # type: ignore[union-attr, index]
+        str(v.name): (v.dtype.name, t.scale[0], t.zero_point[0])  # type: ignore[union-attr]
         for t, v in zip(tensors, values, strict=True)
-        if t.quantized and t.scale.size == 1  # type: ignore[union-attr]
+        if t.quantized and t.scale.size == 1
     }
     metadata.note_quantization(model, noted)
     for _ in range(2):

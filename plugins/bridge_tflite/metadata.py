@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
+from flatbuffers.table import Table
 
 from bridge.errors import UnreadableFile
 
@@ -161,8 +162,6 @@ def _json(value: Any) -> str:
 
 def describe(packed: bytes) -> dict[str, Any]:
     """What the flatbuffer says of the model, its inputs and its outputs; nothing where it is broken."""
-    from flatbuffers.table import Table
-
     try:
         root = Record(Table(bytearray(packed), struct.unpack_from("<I", packed)[0]))
         graph = root.records(3)[:1]
@@ -209,14 +208,10 @@ class Record:
         return self.table.Bytes[place + self.table.Pos] if place else 0
 
     def record(self, field: int) -> Record | None:
-        from flatbuffers.table import Table
-
         place = self._at(field)
         return Record(Table(self.table.Bytes, self.table.Indirect(place + self.table.Pos))) if place else None
 
     def records(self, field: int) -> list[Record]:
-        from flatbuffers.table import Table
-
         place = self._at(field)
         if not place:
             return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 
 from bridge.errors import ExecutionFailed, InvalidInput
 from bridge.runtime import Outputs
+from bridge_tflite import importer
+from bridge_tflite.import_ops.state import HELD
+from bridge_tflite.reader import DTYPES, FEW_BITS, read
 
 
 def run(path: Path, inputs: dict[str, Any], *, signature: str = "", resolver: Any = None) -> Outputs:
@@ -19,8 +23,6 @@ def run(path: Path, inputs: dict[str, Any], *, signature: str = "", resolver: An
     LiteRT's kernels compute, its default ones when None. Raises InvalidInput for names or dtypes the signature does not
     have, ExecutionFailed in LiteRT's words.
     """
-    import importlib.metadata
-
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     try:
@@ -47,9 +49,6 @@ WHOLE = {np.dtype(ml_dtypes.int4): np.dtype(np.int8), np.dtype(ml_dtypes.uint4):
 
 def _of_few_bits(path: Path, signature: str) -> dict[str, Any]:
     """Outputs of less than a byte an element, which LiteRT hands out as bytes."""
-    from bridge_tflite import importer
-    from bridge_tflite.reader import DTYPES, FEW_BITS, read
-
     file = read(path)
     if not any(t.kind in FEW_BITS for graph in file.subgraphs for t in graph.tensors):
         return {}
@@ -95,10 +94,6 @@ class Stateful:
 
     def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        from bridge_tflite import importer
-        from bridge_tflite.import_ops.state import HELD
-        from bridge_tflite.reader import read
 
         self.interpreter = Interpreter(
             model_path=str(path),

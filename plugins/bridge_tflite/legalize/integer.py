@@ -150,8 +150,8 @@ def _alone(value: ir.Value) -> bool:
 def _rise(graph: ir.Graph, node: ir.Node) -> None:
     """Quantize the inputs of what moves or joins elements, instead of its result."""
     value = node.inputs[0]
-    above = value.producer()  # type: ignore[union-attr]
-    if above is None or not _alone(value) or len(above.outputs) > 1:  # type: ignore[arg-type]
+    above = value.producer()
+    if above is None or not _alone(value) or len(above.outputs) > 1:
         return
     name, given = hub.qualified(above), parameters(node)
     joined = name in JOINERS and len(above.inputs) > 0
@@ -232,13 +232,13 @@ def _step(graph: ir.Graph, node: ir.Node) -> None:
     elif len(node.outputs) == 1 and _alone(node.outputs[0]):
         below = next(iter(node.outputs[0].uses())).node
         if is_quantize(below, "Quantize") and kept(below):
-            _integer(graph, node, below, parameters(below))  # type: ignore[arg-type]
+            _integer(graph, node, below, parameters(below))
 
 
 def _rescale(graph: ir.Graph, node: ir.Node) -> None:
     """Quantizing what was dequantized alike is nothing, otherwise a change of scale."""
-    above, asked = node.inputs[0].producer(), parameters(node)  # type: ignore[union-attr]
-    source, given = above.inputs[0], parameters(above)  # type: ignore[union-attr, arg-type]
+    above, asked = node.inputs[0].producer(), parameters(node)
+    source, given = above.inputs[0], parameters(above)
     assert given is not None
     assert asked is not None
     if given == asked and not node.outputs[0].is_graph_output():
@@ -263,24 +263,24 @@ def _shaped(node: ir.Node, like: Any) -> ir.Node:
 def _same_below(node: ir.Node) -> bool:
     if not all(kept_input(v) for v in node.inputs):
         return False
-    return len({parameters(v.producer()) for v in node.inputs}) == 1  # type: ignore[union-attr, arg-type]
+    return len({parameters(v.producer()) for v in node.inputs}) == 1
 
 
 def _sink(graph: ir.Graph, node: ir.Node, count: int) -> None:
     """Move the integers themselves, and dequantize what comes out."""
-    dequantize = node.inputs[0].producer()  # type: ignore[union-attr]
-    given = parameters(dequantize)  # type: ignore[arg-type]
+    dequantize = node.inputs[0].producer()
+    given = parameters(dequantize)
     rest: Any = list(node.inputs[count:])
     if hub.qualified(node) == f"{TFLITE}::Pad" and len(rest) > 1 and rest[1] is not None:
-        rest[1] = _filling(graph, rest[1], given)  # type: ignore[arg-type]
+        rest[1] = _filling(graph, rest[1], given)
         if rest[1] is None:
             return
-    data = [v.producer().inputs[0] for v in node.inputs[:count]]  # type: ignore[union-attr]
-    made = _made(node, [*data, *rest], [given] * count, given)  # type: ignore[list-item, arg-type]
+    data = [v.producer().inputs[0] for v in node.inputs[:count]]
+    made = _made(node, [*data, *rest], [given] * count, given)  # type: ignore[list-item]
     graph.insert_before(node, made)
     for new, old in zip(made.outputs, node.outputs, strict=True):
         op = hub.Builder(graph, before=node, source=hub.origin(node))
-        result = op.DequantizeLinear(new, *dequantize.inputs[1:])  # type: ignore[union-attr]
+        result = op.DequantizeLinear(new, *dequantize.inputs[1:])
         result.type, result.shape = old.type, old.shape
         result.producer().metadata_props[MARK] = "1"
         result.name, old.name = old.name, None
@@ -348,7 +348,7 @@ def _operand(graph: ir.Graph, value: Any, kind: ir.DataType) -> tuple[ir.Value, 
     op = hub.Builder(graph)
     if held is not None and held.scale.size == 1 and held.integers.dtype == kind.numpy():
         zero = int(held.zero[0])
-        valid = held.integers.shape == array.shape and (kind != T.INT16 or not zero)  # type: ignore[union-attr]
+        valid = held.integers.shape == array.shape and (kind != T.INT16 or not zero)
         return (op.const(held.integers), Parameters(held.scale[0], zero, kind)) if valid else None
     if array is None or array.size != 1 or not np.isfinite(array).all():
         return None
@@ -364,8 +364,8 @@ def _layer(graph: ir.Graph, node: ir.Node, asked: Parameters) -> Any:
     x, weights = node.inputs[:2]
     if rank_of(weights) == 5:
         return None
-    held, axis = weights.meta.get(WEIGHTS), LAYERS[hub.qualified(node)]  # type: ignore[union-attr]
-    given = parameters(x.producer()) if kept_input(x) else None  # type: ignore[union-attr, arg-type]
+    held, axis = weights.meta.get(WEIGHTS), LAYERS[hub.qualified(node)]
+    given = parameters(x.producer()) if kept_input(x) else None
     if held is None or given is None or given.dtype != asked.dtype:
         return None
     held = _fitting(held, given.dtype, axis)
@@ -382,7 +382,7 @@ def _layer(graph: ir.Graph, node: ir.Node, asked: Parameters) -> Any:
     node.attributes["bias_scales"] = ir.AttrFloat32s("bias_scales", [float(s) for s in steps])
     node.attributes["weight_zero"] = ir.AttrInt64("weight_zero", int(held.zero[0]))
     between = node.inputs[2:place]
-    inputs = [x.producer().inputs[0], op.const(held.integers), *between, op.const(integers)]  # type: ignore[union-attr]
+    inputs = [x.producer().inputs[0], op.const(held.integers), *between, op.const(integers)]
     return inputs, [given]
 
 

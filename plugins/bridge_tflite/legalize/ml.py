@@ -20,7 +20,7 @@ def lookup(node: ir.Node) -> bool:
     """Text among keys or values, and no key twice."""
     table = Table.of(node)
     text = table is not None and object in (table.keys.dtype, table.values.dtype)
-    return text and len({*table.keys.tolist()}) == table.keys.size and not between(node)  # type: ignore[union-attr]
+    return text and len({*table.keys.tolist()}) == table.keys.size and not between(node)
 
 
 @ops.op(f"{ML}::LabelEncoder", needs=(condition("text as keys or values, no key twice", lookup),))

@@ -86,7 +86,7 @@ def swapped(value: ir.Value) -> bool:
 def turned(node: ir.Node) -> bool:
     """A product of two to four dimensions, not empty, by a transposed right operand."""
     ranks = [rank_of(v) or 0 for v in node.inputs]
-    return min(ranks) >= 2 and max(ranks) <= 4 and not empty(node) and swapped(node.inputs[1])  # type: ignore[arg-type]
+    return min(ranks) >= 2 and max(ranks) <= 4 and not empty(node) and swapped(node.inputs[1])
 
 
 def empty(node: ir.Node) -> bool:
@@ -131,22 +131,22 @@ def _reshaped(node: ir.Node) -> list[int] | None:
     """The static shape of a Reshape's result."""
     asked = const(node.inputs[1])
     known = asked is not None and bool((asked > 0).all())
-    return asked.tolist() if known else shape_of(node.outputs[0])  # type: ignore[union-attr]
+    return asked.tolist() if known else shape_of(node.outputs[0])
 
 
 def blocked(node: ir.Node) -> tuple[str, Any, list[Any]] | None:
     """SpaceToBatch or BatchToSpace, its input and block, where Reshape, Transpose and `node` are one."""
     turn = node.inputs[0].producer() if node.inputs[0] is not None else None
     cut = turn.inputs[0].producer() if turn is not None and turn.op_type == "Transpose" else None
-    if cut is None or cut.op_type != "Reshape" or turn.domain or cut.domain:  # type: ignore[union-attr]
+    if cut is None or cut.op_type != "Reshape" or turn.domain or cut.domain:
         return None
     shapes = [shape_of(cut.inputs[0]), shape_of(cut.outputs[0]), _reshaped(node)]
     if any(s is None or 0 in s for s in shapes):
         return None
     before, between, after = shapes
-    rank, perm = len(before), attr(turn, "perm")  # type: ignore[arg-type]
-    count = len(between) - rank  # type: ignore[arg-type]
-    if count not in (1, 2) or rank != count + 2 or len(after) != rank:  # type: ignore[arg-type]
+    rank, perm = len(before), attr(turn, "perm")
+    count = len(between) - rank
+    if count not in (1, 2) or rank != count + 2 or len(after) != rank:
         return None
     pairs = list(range(1, 2 * count, 2))
     if perm == [*(i + 1 for i in pairs), 0, *pairs, 2 * count + 1]:

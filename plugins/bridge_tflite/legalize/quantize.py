@@ -69,7 +69,7 @@ def parameters(node: ir.Node) -> Parameters | None:
         return None
     if is_quantize(node, "Dequantize") and attr(node, "output_dtype") not in (0, int(T.FLOAT)):
         return None
-    made = Parameters(np.float32(scale.reshape(())), int(offset.reshape(())), integers.dtype)  # type: ignore[union-attr, arg-type]
+    made = Parameters(np.float32(scale.reshape(())), int(offset.reshape(())), integers.dtype)
     valid = np.isfinite(made.scale) and made.scale > 0 and (made.dtype != T.INT16 or not made.zero)
     return made if valid else None
 
@@ -80,7 +80,7 @@ def kept(node: ir.Node) -> bool:
 
 
 def kept_input(value: ir.Value | None) -> bool:
-    return value is not None and is_quantize(value.producer(), "Dequantize") and kept(value.producer())  # type: ignore[arg-type]
+    return value is not None and is_quantize(value.producer(), "Dequantize") and kept(value.producer())
 
 
 class QuantizedWeights(ir.passes.InPlacePass):
@@ -142,11 +142,11 @@ def _remember(graph: ir.Graph, node: ir.Node) -> None:
 
 def _turned(graph: ir.Graph, node: ir.Node) -> None:
     """Weights whose axes are put in another order before they are used."""
-    held, array = node.inputs[0].meta[WEIGHTS], const(node.inputs[0])  # type: ignore[union-attr]
-    perm = attr(node, "perm") or list(range(array.ndim))[::-1]  # type: ignore[union-attr]
+    held, array = node.inputs[0].meta[WEIGHTS], const(node.inputs[0])
+    perm = attr(node, "perm") or list(range(array.ndim))[::-1]
     if node.outputs[0].is_graph_output() or held.integers.ndim < 1:
         return
-    made = hub.Builder(graph).const(np.ascontiguousarray(array.transpose(perm)))  # type: ignore[union-attr]
+    made = hub.Builder(graph).const(np.ascontiguousarray(array.transpose(perm)))
     integers = np.ascontiguousarray(held.integers.transpose(perm))
     made.meta[WEIGHTS] = Weights(integers, held.scale, held.zero, perm.index(held.axis))
     ir.convenience.replace_all_uses_with(node.outputs[0], made)
@@ -164,7 +164,7 @@ def _agreed(value: ir.Value) -> Parameters | None:
     """What every quantization that makes or reads `value` says of it."""
     nodes = [use.node for use in value.uses() if is_quantize(use.node, "Dequantize") and use.idx == 0]
     made = value.producer()
-    found = {parameters(n) for n in ([*nodes, made] if is_quantize(made, "Quantize") else nodes)}  # type: ignore[list-item]
+    found = {parameters(n) for n in ([*nodes, made] if is_quantize(made, "Quantize") else nodes)}
     return found.pop() if len(found) == 1 else None
 
 
@@ -178,9 +178,9 @@ def _signed(graph: ir.Graph, value: ir.Value) -> None:
     if not outside and is_quantize(made, "Quantize"):
         _retyped(graph, [made, *readers], value, given)  # type: ignore[list-item]
     elif is_quantize(made, "Quantize"):
-        op = hub.Builder(graph, before=made, source=hub.origin(made))  # type: ignore[arg-type]
-        low = _low(op, made.inputs[0], given)  # type: ignore[union-attr]
-        made.replace_input_with(0, op.DequantizeLinear(low, *low.producer().inputs[1:]))  # type: ignore[union-attr]
+        op = hub.Builder(graph, before=made, source=hub.origin(made))
+        low = _low(op, made.inputs[0], given)
+        made.replace_input_with(0, op.DequantizeLinear(low, *low.producer().inputs[1:]))
         _reread(graph, readers, low)
     elif readers:
         op = hub.Builder(graph, before=readers[0], source=hub.origin(readers[0]))
@@ -200,7 +200,7 @@ def _low(op: hub.Builder, x: ir.Value, given: Parameters) -> ir.Value:
 def _reread(graph: ir.Graph, readers: list[ir.Node], low: ir.Value) -> None:
     for reader in readers:
         reader.replace_input_with(0, low)
-        _with_zero(graph, reader, low.producer().inputs[2])  # type: ignore[union-attr]
+        _with_zero(graph, reader, low.producer().inputs[2])
 
 
 def _retyped(graph: ir.Graph, nodes: list[ir.Node], value: ir.Value, given: Parameters) -> None:
@@ -221,12 +221,12 @@ def _mark(graph: ir.Graph) -> None:
     flowing: set[ir.Value] = set()
     for node in graph:
         if is_quantize(node, "Dequantize"):
-            if const(node.inputs[0]) is None and _agreed(node.inputs[0]) is not None:  # type: ignore[arg-type]
+            if const(node.inputs[0]) is None and _agreed(node.inputs[0]) is not None:
                 node.metadata_props[MARK] = "1"
                 flowing.update(node.outputs)
         elif is_quantize(node, "Quantize"):
             read = any(is_quantize(use.node, "Dequantize") for use in node.outputs[0].uses())
-            whole = node.inputs[0].dtype == T.FLOAT and _agreed(node.outputs[0]) is not None  # type: ignore[union-attr]
+            whole = node.inputs[0].dtype == T.FLOAT and _agreed(node.outputs[0]) is not None
             if whole and (read or node.inputs[0] in flowing):
                 node.metadata_props[MARK] = "1"
         elif any(v in flowing for v in node.inputs):
@@ -236,7 +236,7 @@ def _mark(graph: ir.Graph) -> None:
 def _fully_connected(graph: ir.Graph, node: ir.Node) -> None:
     x, weights = node.inputs[:2]
     bias = node.inputs[2] if len(node.inputs) > 2 else None
-    held = weights.meta.get(WEIGHTS)  # type: ignore[union-attr]
+    held = weights.meta.get(WEIGHTS)
     plain = node.op_type == "MatMul" or (
         attr(node, "alpha") == attr(node, "beta") == 1.0 and not attr(node, "transA")
     )
@@ -250,15 +250,15 @@ def _fully_connected(graph: ir.Graph, node: ir.Node) -> None:
     if node.op_type == "MatMul" and (found := added_bias(node, width)) is not None:
         add, bias = found
         result, replaced = add.outputs[0], [add, node]
-    if bias is not None and (const(bias) is None or shape_of(bias) is None or const(bias).size != width):  # type: ignore[union-attr]
+    if bias is not None and (const(bias) is None or shape_of(bias) is None or const(bias).size != width):
         return
     op = hub.Builder(graph, before=replaced[0], source=hub.origin(node))
     array = const(weights)
-    table = op.const(np.ascontiguousarray(array if turned else array.T))  # type: ignore[union-attr]
+    table = op.const(np.ascontiguousarray(array if turned else array.T))
     integers = np.ascontiguousarray(held.integers if turned else held.integers.T)
     table.meta[WEIGHTS] = Weights(integers, held.scale, held.zero, 0)
     if bias is not None and rank_of(bias) != 1:
-        flat = op.const(const(bias).reshape(-1))  # type: ignore[union-attr]
+        flat = op.const(const(bias).reshape(-1))
         flat.meta.update(bias.meta)
         bias = flat
     made = op.FullyConnected(x, table, bias, _domain=TFLITE, _dtype=T.FLOAT, _shape=result.shape)

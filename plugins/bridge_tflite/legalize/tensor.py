@@ -151,7 +151,7 @@ def expand(op, node, x, shape):
 
 
 def deep_text(node: ir.Node) -> bool:
-    return node.inputs[0].dtype == ir.DataType.STRING and rank_of(node.inputs[0]) != 1  # type: ignore[union-attr]
+    return node.inputs[0].dtype == ir.DataType.STRING and rank_of(node.inputs[0]) != 1
 
 
 @ops.op(
@@ -321,7 +321,7 @@ def _table(node: ir.Node) -> np.ndarray | None:
     rank = rank_of(x)
     if rank is None or amounts is None or (axes is not None and const(axes) is None):
         return None
-    named = range(rank) if axes is None else [int(a) % rank for a in const(axes)]  # type: ignore[union-attr]
+    named = range(rank) if axes is None else [int(a) % rank for a in const(axes)]
     full = np.zeros((2, rank), np.int64)
     full[:, list(named)] = amounts.reshape(2, -1)
     return full
@@ -438,7 +438,7 @@ def _turned(op: Any, x: ir.Value) -> ir.Value:
 def plain_scatter(node: ir.Node) -> bool:
     """Products and extremes at places of several coordinates need static shapes."""
     static = all(shape_of(v) is not None for v in node.inputs)
-    depth = node.inputs[1].shape[-1] if rank_of(node.inputs[1]) else None  # type: ignore[index, union-attr]
+    depth = node.inputs[1].shape[-1] if rank_of(node.inputs[1]) else None  # type: ignore[index]
     ranked = all(rank_of(v) is not None for v in node.inputs) and isinstance(depth, int)
     return static or (ranked and (depth == 1 or attr(node, "reduction") in ("none", "add")))
 
