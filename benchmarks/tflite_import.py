@@ -237,7 +237,7 @@ def kernels(path: Path, inputs: Any) -> list[Any]:
     from bridge_tflite import runtime
 
     kinds = (OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES, OpResolverType.BUILTIN_REF)
-    return [runtime.run(path, inputs, resolver=kind) for kind in kinds]
+    return [runtime.LiteRTSession(path, resolver=kind).run(inputs) for kind in kinds]
 
 
 def distance(a: Any, b: Any) -> float:

@@ -8,9 +8,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bridge.convert import Conversion, check, convert, formats, load, save
+    from bridge.convert import Conversion, check, convert, save
     from bridge.errors import BridgeError
     from bridge.hookspecs import hookimpl
+    from bridge.load import load
+    from bridge.plugins import formats
     from bridge.runtime import run
     from bridge.summary import Summary, inspect
     from bridge.verify import Verification, verify
@@ -40,10 +42,10 @@ _HOMES = {
     "Verification": "verify",
     "check": "convert",
     "convert": "convert",
-    "formats": "convert",
+    "formats": "plugins",
     "hookimpl": "hookspecs",
     "inspect": "summary",
-    "load": "convert",
+    "load": "load",
     "run": "runtime",
     "save": "convert",
     "verify": "verify",

@@ -72,7 +72,7 @@ def convert_all(
     What cannot be converted is told in the result, and the rest goes on. Raises InvalidOption when two sources would
     become one file, UnknownFormat, WriteFailed.
     """
-    from bridge.formats import by_name
+    from bridge.detect import by_name
 
     target = by_name(to)
     names: dict[str, str] = {}

@@ -346,7 +346,7 @@ def inspect(model: str, source: str | None) -> Any:
 def formats(name: str | None) -> Any:
     """List the formats, or the options and versions of one."""
     import bridge
-    from bridge.formats import by_name
+    from bridge.detect import by_name
 
     if name:
         found = by_name(name)
@@ -422,12 +422,11 @@ def _declaration(fmt: Any) -> dict[str, Any]:
 
 def _described(fmt: Any) -> str:
     from bridge.errors import MissingDependency
-    from bridge.plugins import registry
 
     lines = [f"{fmt.title}: {fmt.versions}"]
     lines += [f"  {package} {version or 'is not installed'}" for package, version in fmt.installed().items()]
     if not all(fmt.installed().values()) and fmt.extra:
-        lines.append(f"  install: pip install '{registry().owner(fmt)}[{fmt.extra}]'")
+        lines.append(f"  install: pip install '{fmt.distribution}[{fmt.extra}]'")
     for part in ("importer", "exporter"):
         if getattr(fmt, part) is None:
             continue

@@ -1,9 +1,10 @@
-"""What a format plugin declares, and how a format is found: by name, by content, by suffix."""
+"""What a format plugin declares."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,19 +17,22 @@ if TYPE_CHECKING:
 
     from bridge.ops import Need, OpTable
     from bridge.report import Report
+    from bridge.runtime import Session
 
-__all__ = ["Exporter", "Format", "Importer", "Option", "flag"]
+__all__ = ["Exporter", "Format", "Importer", "Option", "Part", "Runtime", "flag"]
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option of an importer or exporter. `kind` parses text from the command line."""
+    """One option of an importer or exporter. `kind` parses text from the command line; where `reshapes`, any value but the default
+    gives the file other input or output shapes than its source has."""
 
     name: str
     help: str
     default: Any = None
     kind: Callable[[str], Any] = str
     choices: tuple[Any, ...] = ()
+    reshapes: bool = False
 
     def parse(self, value: Any) -> Any:
         """`value` as this option's type. Raises InvalidOption."""
@@ -91,53 +95,84 @@ class Exporter:
 
 
 @dataclass(frozen=True)
-class Format:
-    """A format's declaration. The dotted "module:name" strings are resolved at first use.
+class Runtime:
+    """The format's own runtime: `open(path, **options)` gives a `bridge.runtime.Session`; of the importer's options it takes those
+    named in `options`."""
 
-    `importer` names an Importer, `exporter` an Exporter, `runtime` a function
-    `run(path, inputs) -> outputs`, `cases` a function without arguments that returns the `bridge.matrix.NativeCase`s of its importer by name;
-    `detect(src)` says whether a path or live object is of this format, reading little and importing no framework. `requires` are the
-    importable modules of `extra`, an extra of the plugin's own distribution; `packages` are the distributions behind them, whose
-    versions are shown.
+    open: Callable[..., Session]
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a format: `where` is "module:name", imported at first use, `requires` the importable modules of the format's extra
+    without which it does not work."""
+
+    where: str
+    requires: tuple[str, ...] = ()
+
+    def missing(self) -> tuple[str, ...]:
+        """Those of the modules that are not installed."""
+        return tuple(name for name in self.requires if importlib.util.find_spec(name) is None)
+
+
+VERBS = {"importer": "read", "exporter": "written", "runtime": "run", "cases": "measured"}
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format's declaration. Parts are imported at first use: "module:name", or a Part that says what it needs.
+
+    `importer` names an Importer, `exporter` an Exporter, `runtime` a Runtime, `cases` a function without arguments that returns the
+    `bridge.matrix.NativeCase`s of its importer by name; `detect(src)` says whether a path or live object is of this format, reading
+    little and importing no framework. `extra` is an extra of the plugin's own `distribution`, which discovery fills in; `packages`
+    are the distributions behind it, whose versions are shown.
     """
 
     name: str
     title: str
     suffixes: tuple[str, ...]
-    importer: str | None = None
-    exporter: str | None = None
-    runtime: str | None = None
-    cases: str | None = None
+    importer: str | Part | None = None
+    exporter: str | Part | None = None
+    runtime: str | Part | None = None
+    cases: str | Part | None = None
     versions: str = ""
     extra: str = ""
-    requires: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     detect: Callable[[Any], bool] = field(default=lambda src: False)
     override: bool = False
+    distribution: str = ""
 
-    def resolve(self, part: str) -> Any:
-        """The importer, exporter, runtime or cases. Raises UnknownFormat or MissingDependency."""
-        where = getattr(self, part)
-        if where is None:
-            verb = {"importer": "read", "exporter": "written", "runtime": "run", "cases": "measured"}[part]
+    def part(self, name: str) -> Part | None:
+        """The importer, exporter, runtime or cases; None where the format has none."""
+        where = getattr(self, name)
+        return Part(where) if isinstance(where, str) else where
+
+    def resolve(self, name: str) -> Any:
+        """What a part names. Raises UnknownFormat or MissingDependency."""
+        part = self.part(name)
+        if part is None:
             raise UnknownFormat(
-                f"{self.title} cannot be {verb}.", "`bridge formats` lists what each format can do."
+                f"{self.title} cannot be {VERBS[name]}.", "`bridge formats` lists what each format can do."
             )
-        module, _, name = where.partition(":")
+        module, _, attribute = part.where.partition(":")
         try:
-            return getattr(importlib.import_module(module), name)
+            return getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
             raise self.missing(error) from error
 
+    def requires(self) -> set[str]:
+        """The modules that any part needs."""
+        parts = [self.part(name) for name in VERBS]
+        return {module for part in parts if part is not None for module in part.requires}
+
     def missing(self, error: ModuleNotFoundError) -> Exception:
         """The MissingDependency for an import that failed; any other import error as it is."""
-        if not self.extra or (error.name or "").split(".")[0] not in self.requires:
+        if not self.extra or (error.name or "").split(".")[0] not in self.requires():
             return error
-        from bridge.plugins import registry
-
         return MissingDependency(
             f"{self.title} needs the package {error.name!r}, which is not installed.",
-            f"Install it with: pip install '{registry().owner(self)}[{self.extra}]'",
+            f"Install it with: pip install '{self.distribution}[{self.extra}]'",
         )
 
     def installed(self) -> dict[str, str]:
@@ -159,60 +194,3 @@ def parse_options(options: tuple[Option, ...], given: dict[str, Any], whose: str
             listed = ", ".join(sorted(known)) or "none"
             raise InvalidOption(f"{whose} has no option {name!r}.", f"Its options: {listed}.")
     return {name: o.parse(given[name]) if name in given else o.default for name, o in known.items()}
-
-
-def by_name(name: str) -> Format:
-    """The format called `name`. Raises UnknownFormat, suggesting a near miss, and PluginError when two plugins claim it."""
-    from bridge.plugins import formats, registry
-
-    for fmt in formats():
-        if fmt.name == name.lower():
-            return fmt
-    if name.lower() in registry().clashes:
-        raise registry().clashes[name.lower()]
-    import difflib
-
-    names = [fmt.name for fmt in formats()]
-    near = difflib.get_close_matches(name.lower(), names, 1, 0.5)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    raise UnknownFormat(
-        f"No plugin provides the format {name!r}.", f"{hint}Known formats: {', '.join(names)}."
-    )
-
-
-def of_source(src: Any, name: str | None = None) -> Format:
-    """The format of a path or live object: as named, else by content, else by suffix.
-
-    Raises UnreadableFile when a path does not exist, UnknownFormat when nothing recognises it.
-    """
-    from bridge.errors import UnreadableFile
-    from bridge.plugins import formats
-
-    if isinstance(src, (str, Path)) and not Path(src).exists():
-        raise UnreadableFile(f"{src} does not exist.")
-    if name:
-        return by_name(name)
-    for fmt in formats():
-        if fmt.detect(src):
-            return fmt
-    if isinstance(src, (str, Path)):
-        found = by_suffix(Path(src))
-        if found:
-            return found
-    what = src if isinstance(src, (str, Path)) else type(src).__name__
-    raise UnknownFormat(
-        f"The format of {what} is not recognised.", "Name it with source=… (--from on the command line)."
-    )
-
-
-def by_suffix(path: Path) -> Format | None:
-    """The format one of whose suffixes `path` has. Raises UnknownFormat when several have it."""
-    from bridge.plugins import formats
-
-    found = [f for f in formats() if f.suffixes and path.name.lower().endswith(f.suffixes)]
-    if len(found) > 1:
-        names = " and ".join(f.name for f in found)
-        raise UnknownFormat(
-            f"{path.name} may be a file of {names}.", "Name the format: to=… or source=… (--to, --from)."
-        )
-    return found[0] if found else None

@@ -19,9 +19,12 @@ __all__ = [
     "ML_OPSET",
     "NHWC",
     "Builder",
+    "Dim",
+    "Length",
     "all_nodes",
     "attr",
     "const",
+    "largest",
     "lineage",
     "of_target",
     "origin",
@@ -29,6 +32,7 @@ __all__ = [
     "rank_of",
     "schema",
     "shape_of",
+    "smallest",
     "stamp",
     "subgraphs",
 ]
@@ -175,10 +179,68 @@ def noted(model: ir.Model) -> list[str]:
     return model.metadata_props.get(NOTES, "").splitlines()
 
 
+class Dim:
+    """A length known only at run time: `value` is int64 of shape [1]. Arithmetic with lengths, ints among them, gives lengths:
+    formulas read the same for both (`(n - 1) * stride + span`), and what is known is computed in Python."""
+
+    def __init__(self, op: Builder, value: ir.Value) -> None:
+        self.op, self.value = op, value
+
+    def _with(self, kind: str, one: Length, other: Length) -> Dim:
+        return Dim(
+            self.op,
+            self.op.node(kind, *(n if isinstance(n, Dim) else np.array([n], np.int64) for n in (one, other))),
+        )
+
+    def __add__(self, other: Length) -> Dim:
+        return self if isinstance(other, int) and other == 0 else self._with("Add", self, other)
+
+    def __radd__(self, other: int) -> Dim:
+        return self + other
+
+    def __sub__(self, other: Length) -> Dim:
+        return self if isinstance(other, int) and other == 0 else self._with("Sub", self, other)
+
+    def __rsub__(self, other: int) -> Dim:
+        return self._with("Sub", other, self)
+
+    def __mul__(self, other: Length) -> Dim:
+        return self if isinstance(other, int) and other == 1 else self._with("Mul", self, other)
+
+    def __rmul__(self, other: int) -> Dim:
+        return self * other
+
+    def __floordiv__(self, other: Length) -> Dim:
+        """Rounded towards zero, as ONNX's Div: for lengths that are not negative the floor."""
+        return self if isinstance(other, int) and other == 1 else self._with("Div", self, other)
+
+    def __rfloordiv__(self, other: int) -> Dim:
+        return self._with("Div", other, self)
+
+
+Length = int | Dim
+
+
+def largest(one: Length, other: Length) -> Length:
+    """The larger of two lengths."""
+    return _chosen("Max", max, one, other)
+
+
+def smallest(one: Length, other: Length) -> Length:
+    """The smaller of two lengths."""
+    return _chosen("Min", min, one, other)
+
+
+def _chosen(kind: str, known: Any, one: Length, other: Length) -> Length:
+    if isinstance(one, Dim):
+        return one._with(kind, one, other)
+    return other._with(kind, one, other) if isinstance(other, Dim) else known(one, other)
+
+
 class Builder:
     """Builds hub nodes: `op.Conv(x, w, strides=[2, 2])`.
 
-    Inputs may be values, arrays, Python numbers (typed like the first value among the inputs) or None.
+    Inputs may be values, lengths (Dim), arrays, Python numbers (typed like the first value among the inputs) or None.
     Keywords are attributes; `_outputs=n` asks for several results, `_domain=` for another domain, whose operators
     nobody can infer: `_dtype=` and `_shape=` then say what the results are.
     Nodes go before `before`, or at the end of `graph`; every result has its inferred type and shape.
@@ -253,6 +315,7 @@ class Builder:
         return result
 
     def _values(self, inputs: Sequence[Any]) -> list[ir.Value | None]:
+        inputs = [v.value if isinstance(v, Dim) else v for v in inputs]
         like = next((v.dtype for v in inputs if isinstance(v, ir.Value) and v.dtype), None)
         while inputs and inputs[-1] is None:
             inputs = inputs[:-1]

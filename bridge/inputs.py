@@ -12,11 +12,11 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import InvalidInput
 from bridge.passes.dimensions import check_dimensions
+from bridge.traits import MOVES_DATA, RESHAPES, is_a
 
 __all__ = ["random_inputs"]
 
 SYMBOLIC = 2
-PASSING = ("Cast", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten", "Transpose", "Expand")
 
 
 def random_inputs(model: ir.Model, seed: int = 0, dims: dict[str, int] | None = None) -> dict[str, Any]:
@@ -62,10 +62,10 @@ def _rows(value: ir.Value) -> Iterator[int]:
         node = use.node
         if node.op_type == "Gather" and use.idx == 1 and node.inputs[0] is not None:
             shape = node.inputs[0].shape
-            length = shape[hub.attr(node, "axis", 0)] if shape is not None else None
+            length = shape[hub.attr(node, "axis")] if shape is not None else None
             if isinstance(length, int):
                 yield length
-        elif node.op_type in PASSING and use.idx == 0:
+        elif is_a(node, MOVES_DATA, {"Cast"}) and use.idx == 0:
             yield from _rows(node.outputs[0])
 
 
@@ -76,7 +76,7 @@ def _features(value: ir.Value) -> Iterator[int]:
         ids = hub.attr(node, "nodes_featureids")
         if ids:
             yield max(ids) + 1
-        elif node.op_type in PASSING and use.idx == 0:
+        elif is_a(node, RESHAPES, {"Cast", "Identity"}) and use.idx == 0:
             yield from _features(node.outputs[0])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -124,10 +124,6 @@ class Plugins:
             )
         return found
 
-    def owner(self, fmt: Format) -> str:
-        """The distribution a format comes from; bridge's own where no plugin declares it."""
-        return next((d for d, f in self.provided("bridge_formats") if f is fmt or f == fmt), DISTRIBUTION)
-
     def formats(self) -> dict[str, Format]:
         """Formats by name. Of several claims, one that overrides holds, else that of bridge itself, else none: see `clashes`."""
         claims: dict[str, list[tuple[str, Format]]] = {}
@@ -137,7 +133,8 @@ class Plugins:
         for name, made in claims.items():
             first = [c for c in made if c[1].override] or [c for c in made if c[0] == DISTRIBUTION] or made
             if len(first) == 1:
-                chosen[name] = first[0][1]
+                distribution, fmt = first[0]
+                chosen[name] = replace(fmt, distribution=distribution)
             else:
                 self.clashes[name] = clash(f"The format {name!r}", first[0][0], first[1][0])
             if not any(c[1].override for c in made):

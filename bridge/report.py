@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -55,6 +57,13 @@ class Report:
     def ok(self) -> bool:
         """True when nothing stands in the way."""
         return not self.blockers
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Take the seconds a step needs."""
+        start = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - start, 4)
 
     def counts(self) -> dict[str, int]:
         """Number of operators per outcome, in the order of Outcome."""

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import inspect
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from bridge.errors import ExecutionFailed, InvalidInput
+from bridge.load import read
+from bridge.passes.opset import for_runtime
+from bridge.ports import Port, port_of
+from bridge.route import Reader, reader
 
-__all__ = ["Outputs", "run"]
+__all__ = ["HubSession", "Outputs", "Session", "open_session", "run"]
 
 # What ONNX Runtime would quantize by itself, float weights between quantized activations; and the factor of a product of
 # double matrices, which it would keep as a float
-APPROXIMATING = ["WeightBiasQuantization", "MatMulScaleFusion"]
+DISABLED_OPTIMIZERS = ["WeightBiasQuantization", "MatMulScaleFusion"]
 # A product with dequantized weights would quantize its other side to 8 bits: 1 computes it in float32
-EXACT = {"session.qdq_matmulnbits_accuracy_level": "1"}
+SESSION_CONFIG = {"session.qdq_matmulnbits_accuracy_level": "1"}
 
 
 class Outputs(dict[str, Any]):
@@ -27,6 +32,22 @@ class Outputs(dict[str, Any]):
         self.engine = engine
 
 
+class Session(ABC):
+    """A model opened in a runtime. It runs as often as asked, every time as if it had just been opened.
+
+    `engine` names the runtime and its version; `inputs` and `outputs` are those the runtime tells of, before the first run where
+    it can.
+    """
+
+    engine: str = ""
+    inputs: tuple[Port, ...] = ()
+    outputs: tuple[Port, ...] = ()
+
+    @abstractmethod
+    def run(self, inputs: dict[str, Any]) -> Outputs:
+        """Outputs by name for arrays by name. Raises InvalidInput, and ExecutionFailed in the runtime's words."""
+
+
 def run(model: Any, inputs: dict[str, np.ndarray], *, source: str | None = None, **options: Any) -> Outputs:
     """Run a hub model (`onnx_ir.Model`) or a model file on `inputs`, arrays by input name.
 
@@ -35,76 +56,94 @@ def run(model: Any, inputs: dict[str, np.ndarray], *, source: str | None = None,
     importer; a runtime is given those it knows (which signature, for example). Raises InvalidInput,
     ExecutionFailed, UnreadableFile, UnknownFormat, MissingDependency.
     """
-    return run_with(model, inputs, source, options)
+    return open_session(model if isinstance(model, ir.Model) else reader(model, source, options)).run(inputs)
 
 
-def run_with(
-    model: Any, inputs: dict[str, np.ndarray], source: str | None, options: dict[str, Any]
-) -> Outputs:
-    """`run`, its options in a dict: an importer may have one called `inputs`."""
-    import onnx_ir as ir
-
+def open_session(model: ir.Model | Reader) -> Session:
+    """A session of a hub model, or of what a Reader names in its format's own runtime. Raises as `run` does."""
     if isinstance(model, ir.Model):
-        return run_hub(model, inputs)
-    from bridge.formats import of_source
-
-    fmt = of_source(model, source)
-    if fmt.runtime is None or not isinstance(model, (str, Path)):
-        from bridge.convert import load
-
-        result = run_hub(load(model, source=fmt.name, **options), inputs)
-        result.engine = f"re-read, {result.engine}"
-        return result
+        return HubSession(model)
+    fmt = model.format
+    if fmt.runtime is None or not model.is_file:
+        return HubSession(read(model), "re-read, ")
+    runtime = fmt.resolve("runtime")
+    known = {name: model.options[name] for name in runtime.options}
     try:
-        runtime = fmt.resolve("runtime")
-        known = list(inspect.signature(runtime).parameters)[2:]
-        return runtime(Path(model), inputs, **{k: v for k, v in options.items() if k in known})
+        return runtime.open(Path(model.source), **known)
     except ModuleNotFoundError as error:
         raise fmt.missing(error) from error
 
 
-def run_hub(model: Any, inputs: dict[str, np.ndarray]) -> Outputs:
-    """Run a hub model. Bodies of own-domain operators travel with it."""
-    import onnx_ir as ir
+class HubSession(Session):
+    """A hub model in ONNX Runtime, or in onnx.reference where that has no kernel. Bodies of own-domain operators travel with it."""
 
-    from bridge.passes.opset import for_runtime
+    def __init__(self, model: ir.Model, prefix: str = "") -> None:
+        self._values = {v.name or "": v for v in model.graph.inputs}
+        self._model, self._prefix = model, prefix
+        self._session: OnnxRuntimeSession | None = None
+        self.inputs = tuple(map(port_of, model.graph.inputs))
+        self.outputs = tuple(map(port_of, model.graph.outputs))
 
-    check_inputs({v.name: v for v in model.graph.inputs}, inputs)
-    return run_proto(ir.to_proto(for_runtime(model)), ir.to_proto(model), inputs)
-
-
-def run_proto(proto: Any, reference: Any, inputs: dict[str, np.ndarray]) -> Outputs:
-    """Run `proto` in ONNX Runtime; if it has no kernel for it, `reference` in onnx.reference."""
-    try:
-        return run_onnxruntime(proto.SerializeToString(), [o.name for o in proto.graph.output], inputs)
-    except ExecutionFailed as refused:
+    def run(self, inputs: dict[str, Any]) -> Outputs:
+        """Outputs by name. Raises InvalidInput, ExecutionFailed."""
+        check_inputs(self._values, inputs)
         try:
-            return run_reference(reference, inputs)
+            if self._session is None:
+                proto = ir.to_proto(for_runtime(self._model))
+                self._session = OnnxRuntimeSession(proto.SerializeToString())
+            found = self._session.run(inputs, [port.name for port in self.outputs])
+        except ExecutionFailed as refused:
+            try:
+                found = run_reference(ir.to_proto(self._model), inputs)
+            except Exception as error:
+                raise ExecutionFailed(f"{refused}\nThe reference evaluator failed too: {error}") from error
+        self.engine = found.engine = f"{self._prefix}{found.engine}"
+        return found
+
+
+def run_hub(model: ir.Model, inputs: dict[str, Any]) -> Outputs:
+    """Run a hub model once."""
+    return HubSession(model).run(inputs)
+
+
+class OnnxRuntimeSession(Session):
+    """Serialized ONNX, or the file at a path, in ONNX Runtime on the CPU, computed as the operators say and not faster."""
+
+    def __init__(self, model: bytes | str) -> None:
+        import onnxruntime as ort
+
+        ort.set_default_logger_severity(4)
+        settings = ort.SessionOptions()
+        settings.log_severity_level = 4
+        for key, value in SESSION_CONFIG.items():
+            settings.add_session_config_entry(key, value)
+        try:
+            self._session = ort.InferenceSession(
+                model,
+                settings,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=DISABLED_OPTIMIZERS,
+            )
         except Exception as error:
-            raise ExecutionFailed(f"{refused}\nThe reference evaluator failed too: {error}") from error
+            raise ExecutionFailed(f"ONNX Runtime: {str(error).strip()}") from error
+        self.engine = f"ONNX Runtime {ort.__version__}"
+        self.inputs, self.outputs = (
+            tuple(Port(v.name, v.type, tuple(d if d is not None else "?" for d in v.shape)) for v in values)
+            for values in (self._session.get_inputs(), self._session.get_outputs())
+        )
+
+    def run(self, inputs: dict[str, Any], names: list[str] | None = None) -> Outputs:
+        names = names or [port.name for port in self.outputs]
+        try:
+            values = self._session.run(names, inputs)
+        except Exception as error:
+            raise ExecutionFailed(f"ONNX Runtime: {str(error).strip()}") from error
+        return Outputs(dict(zip(names, values, strict=True)), self.engine)
 
 
 def run_onnxruntime(model: bytes | str, names: list[str] | None, inputs: dict[str, Any]) -> Outputs:
-    """Run serialized ONNX, or the file at a path; all outputs without `names`.
-
-    Raises ExecutionFailed in ONNX Runtime's words.
-    """
-    import onnxruntime as ort
-
-    ort.set_default_logger_severity(4)
-    settings = ort.SessionOptions()
-    settings.log_severity_level = 4
-    for key, value in EXACT.items():
-        settings.add_session_config_entry(key, value)
-    try:
-        session = ort.InferenceSession(
-            model, settings, providers=["CPUExecutionProvider"], disabled_optimizers=APPROXIMATING
-        )
-        names = names or [o.name for o in session.get_outputs()]
-        values = session.run(names, inputs)
-    except Exception as error:
-        raise ExecutionFailed(f"ONNX Runtime: {str(error).strip()}") from error
-    return Outputs(dict(zip(names, values, strict=True)), f"ONNX Runtime {ort.__version__}")
+    """Run serialized ONNX, or the file at a path, once; all outputs without `names`. Raises ExecutionFailed."""
+    return OnnxRuntimeSession(model).run(inputs, names)
 
 
 def run_reference(proto: Any, inputs: dict[str, Any]) -> Outputs:
@@ -118,22 +157,19 @@ def run_reference(proto: Any, inputs: dict[str, Any]) -> Outputs:
     return Outputs(dict(zip(names, values, strict=True)), f"onnx.reference {onnx.__version__}")
 
 
-def check_inputs(expected: dict[str, Any], given: dict[str, np.ndarray]) -> None:
+def check_inputs(expected: dict[str, ir.Value], given: dict[str, Any]) -> None:
     """Raise InvalidInput unless names, dtypes and known dimensions agree with the typed values `expected`."""
-    import onnx_ir as ir
-
     missing = [name for name, v in expected.items() if name not in given and v.const_value is None]
     extra = [name for name in given if name not in expected]
     if missing or extra:
-        wrong = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(extra)}"] * bool(
-            extra
-        )
+        wrong = [f"missing: {', '.join(missing)}"] * bool(missing)
+        wrong += [f"unknown: {', '.join(extra)}"] * bool(extra)
         raise InvalidInput(f"The model's inputs are {', '.join(expected) or 'none'}; {'; '.join(wrong)}")
     for name, value in expected.items():
         array = given.get(name)
         if not isinstance(array, np.ndarray) or not isinstance(value.type, ir.TensorType):
             continue
-        wanted = value.dtype
+        wanted = value.type.dtype
         if wanted == ir.DataType.STRING:
             continue
         if array.dtype != wanted.numpy():

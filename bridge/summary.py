@@ -7,18 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output: its name, dtype, and dimensions (numbers, or names of symbolic ones)."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...] | None
-
-    def __str__(self) -> str:
-        dims = "?" if self.shape is None else ",".join(map(str, self.shape))
-        return f"{self.name}: {self.dtype}[{dims}]"
+from bridge.ports import Port, port_of
 
 
 @dataclass(frozen=True)
@@ -49,8 +38,8 @@ class Summary:
 def inspect(path: str | Path, *, source: str | None = None) -> Summary:
     """Summary of a model file as the hub reads it. Raises what `load` raises."""
     from bridge import hub
-    from bridge.convert import load
-    from bridge.formats import of_source
+    from bridge.detect import of_source
+    from bridge.load import load
 
     fmt = of_source(path, source)
     model = load(path, source=fmt.name)
@@ -60,8 +49,8 @@ def inspect(path: str | Path, *, source: str | None = None) -> Summary:
     ]
     return Summary(
         fmt.name,
-        tuple(_port(v) for v in model.graph.inputs),
-        tuple(_port(v) for v in model.graph.outputs),
+        tuple(port_of(v) for v in model.graph.inputs),
+        tuple(port_of(v) for v in model.graph.outputs),
         dict(counts.most_common()),
         sum(
             f.stat().st_size
@@ -71,10 +60,3 @@ def inspect(path: str | Path, *, source: str | None = None) -> Summary:
         sum(tensor.size for tensor in weights),
         dict(model.metadata_props),
     )
-
-
-def _port(value: Any) -> Port:
-    shape = (
-        None if value.shape is None else tuple(d if isinstance(d, int) else str(d.value) for d in value.shape)
-    )
-    return Port(value.name, value.dtype.name.lower() if value.dtype else str(value.type), shape)

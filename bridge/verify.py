@@ -6,34 +6,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
+import onnx_ir as ir
 
-from bridge.errors import BridgeError, InvalidOption, VerificationFailed
-from bridge.runtime import Outputs, run, run_with
+from bridge import hub, plugins
+from bridge.errors import BridgeError, VerificationFailed
+from bridge.inputs import random_inputs
+from bridge.load import read
+from bridge.route import Reader, Route, reader
+from bridge.runtime import Outputs, open_session
+from bridge.traits import MOVES_DATA, is_a
 
-__all__ = ["Comparison", "Verification", "compare", "verify"]
+__all__ = ["Comparison", "Proof", "Verification", "compare", "verify"]
 
 TOLERANCE = {"float16": (1e-2, 1e-2), "bfloat16": (1e-2, 1e-2)}
 FLOAT = (1e-3, 1e-4)
-MOVING = frozenset(
-    [
-        "Concat",
-        "DepthToSpace",
-        "Flatten",
-        "Gather",
-        "GatherElements",
-        "GatherND",
-        "Identity",
-        "MaxPool",
-        "Reshape",
-        "Slice",
-        "SpaceToDepth",
-        "Split",
-        "Squeeze",
-        "Transpose",
-        "Unsqueeze",
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -111,7 +99,6 @@ def verify(
     lossy: float | None = None,
     reference_source: str | None = None,
     candidate_source: str | None = None,
-    target_options: dict[str, Any] | None = None,
     dims: dict[str, int] | None = None,
     reference_options: dict[str, Any] | None = None,
 ) -> Verification:
@@ -119,37 +106,63 @@ def verify(
 
     Names, shapes and dtypes must be the same. Floats agree within rtol 1e-3 and atol 1e-4 (1e-2 each for
     16-bit floats) unless given, or within `lossy` times the largest element of the output; integers, strings and booleans
-    exactly; NaN and infinity in the same places. An output that the reference quantizes as its last step agrees within one step (`quanta`).
-    `dims` gives symbolic dimensions of random inputs their lengths, by name; others get 2. `target_options` are those the
-    candidate was written with, `reference_options` those the reference is read with.
+    exactly; NaN and infinity in the same places. An output that the reference quantizes as its last step agrees within one
+    step (`quanta`). `dims` gives symbolic dimensions of random inputs their lengths, by name; others get 2. The sources name
+    formats, `reference_options` are those the reference is read with.
 
-    Raises InvalidOption when the target's options change its interface, InvalidInput, ExecutionFailed and what `load` raises.
+    Raises InvalidInput, ExecutionFailed and what `load` raises.
     """
-    same_interface(target_options or {})
-    options = reference_options or {}
+    first = _model(reference, reference_source, reference_options)
     if inputs is None:
-        from bridge.inputs import random_inputs
+        inputs = random_inputs(_hub(first), seed, dims)
+    return _compared(first, _model(candidate, candidate_source), inputs, rtol, atol, lossy)
 
-        model = _hub(reference, reference_source, options)
-        inputs = random_inputs(model, seed, dims)
-    expected = run_with(reference, inputs, reference_source, options)
-    found = run(candidate, inputs, source=candidate_source)
+
+def _model(model: Any, source: str | None, options: dict[str, Any] | None = None) -> ir.Model | Reader:
+    return model if isinstance(model, ir.Model) else reader(model, source, options)
+
+
+def _hub(model: ir.Model | Reader) -> ir.Model:
+    return model if isinstance(model, ir.Model) else read(model)
+
+
+def _compared(
+    reference: ir.Model | Reader,
+    candidate: ir.Model | Reader,
+    inputs: dict[str, Any],
+    rtol: float | None = None,
+    atol: float | None = None,
+    lossy: float | None = None,
+) -> Verification:
+    expected = open_session(reference).run(inputs)
+    found = open_session(candidate).run(inputs)
     result = compare(expected, found, rtol, atol, lossy=lossy)
     if result.ok:
         return result
     try:
-        steps = quanta(_hub(reference, reference_source, options))
+        steps = quanta(_hub(reference))
     except BridgeError:
         steps = {}
     return compare(expected, found, rtol, atol, steps, lossy) if steps else result
 
 
-def _hub(model: Any, source: str | None, options: dict[str, Any]) -> Any:
-    import onnx_ir as ir
+class Proof:
+    """What a file about to take its place is compared with: the source in its own runtime, else the hub as imported, on random
+    inputs both can take."""
 
-    from bridge.convert import load
+    def __init__(self, route: Route, model: ir.Model) -> None:
+        self.writer = route.writer
+        # The source's runtime knows nothing of the operators whose bodies plugins bring
+        bodies = {function.identifier() for function in plugins.functions()}
+        foreign = any(node.op_identifier() in bodies for node in hub.all_nodes(model))
+        own = route.reader.is_file and route.reader.format.runtime and not foreign
+        self.reference = route.reader if own else model.clone()
+        self.inputs = random_inputs(model)
 
-    return model if isinstance(model, ir.Model) else load(model, source=source, **options)
+    def of(self, path: Path) -> Verification:
+        """How the file at `path`, written by the route's writer, compares."""
+        candidate = reader(path, self.writer.format.name)
+        return _compared(self.reference, candidate, self.inputs, lossy=self.writer.tolerance)
 
 
 def quanta(model: Any) -> dict[str, float]:
@@ -162,28 +175,16 @@ def quanta(model: Any) -> dict[str, float]:
 
 
 def _quantum(value: Any) -> float:
-    from bridge.hub import const
-
     node = value.producer() if value is not None else None
     if node is None or node.domain:
         return 0.0
     if node.op_type == "QuantizeLinear":
         return 1.0
     if node.op_type == "DequantizeLinear":
-        scale = const(node.inputs[1])
+        scale = hub.const(node.inputs[1])
         return 0.0 if scale is None else _quantum(node.inputs[0]) * float(scale.max(initial=0))
     moved = node.inputs if node.op_type == "Concat" else node.inputs[:1]
-    return max(map(_quantum, moved)) if node.op_type in MOVING else 0.0
-
-
-def same_interface(target_options: dict[str, Any]) -> None:
-    """Raise InvalidOption for options under which the file written has other input or output shapes."""
-    layout = target_options.get("layout", "source")
-    if layout != "source":
-        raise InvalidOption(
-            f"layout={layout} changes the shapes of inputs and outputs, so the result cannot be verified.",
-            "Verify with layout=source, or convert without verify.",
-        )
+    return max(map(_quantum, moved)) if is_a(node, MOVES_DATA, {"MaxPool"}) else 0.0
 
 
 def compare(
@@ -283,8 +284,6 @@ def _cosine(x: np.ndarray, y: np.ndarray) -> float:
 
 def last_place(values: dict[str, Any]) -> float:
     """One unit in the last place of the largest finite element: what the order of a sum may change anywhere in it."""
-    import ml_dtypes
-
     floats = [
         v
         for v in values.values()

@@ -16,10 +16,13 @@ PUBLIC = {
     "bridge": """BridgeError Conversion Summary Verification check convert formats hookimpl inspect load run save verify""",
     "bridge.errors": """BridgeError DestinationExists ExecutionFailed InvalidHub InvalidInput InvalidOption MissingDependency PluginError
         UnknownFormat UnreadableFile UnsupportedModel VerificationFailed WriteFailed""",
-    "bridge.formats": "Exporter Format Importer Option flag",
+    "bridge.dims": "arange entries known length_of lengths product reshape scalar sizes_of vector",
+    "bridge.formats": "Exporter Format Importer Option Part Runtime flag",
+    "bridge.geometry": """Window ceil_extra halves is_same pads_of plain_resize same_at_run_time same_total spatial_lengths transposed_pads
+        transposed_total window_of""",
     "bridge.hookspecs": "bridge_formats bridge_functions bridge_passes bridge_rules hookimpl",
-    "bridge.hub": """Builder HUB_OPSET IR_VERSION ML_OPSET NHWC all_nodes attr const lineage of_target origin qualified rank_of schema shape_of stamp
-        subgraphs""",
+    "bridge.hub": """Builder Dim HUB_OPSET IR_VERSION Length ML_OPSET NHWC all_nodes attr const largest lineage of_target origin qualified rank_of schema shape_of
+        smallest stamp subgraphs""",
     "bridge.inputs": "random_inputs",
     "bridge.needs": "attribute condition constant dtype max_rank rank unused_output",
     "bridge.ops": "Need OpTable Rule",
@@ -29,16 +32,17 @@ PUBLIC = {
     "bridge.passes.fold": "FoldConstants",
     "bridge.passes.gelu": "RaiseGelu",
     "bridge.passes.half_weights": "HalfWeights",
-    "bridge.passes.raising": "RaisePatterns",
     "bridge.passes.reshapes": "MergeReshapes",
     "bridge.passes.rewrite": "Rewrite",
     "bridge.passes.sequences": "ResolveSequences",
     "bridge.passes.transposes": "SinkTransposes",
     "bridge.passes.widen": "ComputeWider",
+    "bridge.ports": "Port port_of",
     "bridge.report": "Blocker Crossing Outcome Report",
-    "bridge.runtime": "Outputs run",
+    "bridge.runtime": "HubSession Outputs Session open_session run",
     "bridge.testing": "FormatTests case_names",
-    "bridge.verify": "Comparison Verification compare verify",
+    "bridge.traits": "BROADCASTING ELEMENTWISE MONOTONE MOVES_DATA NON_NEGATIVE ON_AXIS RANDOM REDUCTION RESHAPES is_a",
+    "bridge.verify": "Comparison Proof Verification compare verify",
 }
 
 

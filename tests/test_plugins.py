@@ -12,7 +12,7 @@ from conftest import FORMATS
 
 from bridge.cli import main
 from bridge.errors import PluginError, UnknownFormat
-from bridge.formats import Format
+from bridge.formats import Format, Part
 from bridge.hookspecs import hookimpl
 from bridge.ops import Need, Rule
 from bridge.plugins import Plugins
@@ -101,7 +101,7 @@ def test_clashes_over_operators_are_among_the_contents(monkeypatch):
 
 def test_rules_of_others_come_before_a_format_s_own_and_go_with_them(monkeypatch):
     from bridge import plugins
-    from bridge.formats import by_name
+    from bridge.detect import by_name
 
     fmt = by_name("onnx")
     with monkeypatch.context() as patch:
@@ -131,10 +131,12 @@ def test_needs_that_are_no_tuple_are_told():
 def test_a_missing_package_of_others_names_their_extra(monkeypatch):
     from bridge import plugins
 
-    fmt = Format("mine", "Mine", (".mine",), extra="run", requires=("no_such_package",))
+    fmt = Format(
+        "mine", "Mine", (".mine",), importer=Part("no_such_package:x", ("no_such_package",)), extra="run"
+    )
     found = Plugins([point("theirs", monkeypatch, bridge_formats=lambda: [fmt])])
     monkeypatch.setattr(plugins, "registry", lambda: found)
-    error = fmt.missing(ModuleNotFoundError(name="no_such_package"))
+    error = plugins.registry().formats()["mine"].missing(ModuleNotFoundError(name="no_such_package"))
     assert "pip install 'theirs[run]'" in str(error)
 
 
@@ -142,7 +144,7 @@ def test_a_suffix_of_two_formats_asks_which(monkeypatch):
     from pathlib import Path
 
     from bridge import plugins
-    from bridge.formats import by_suffix
+    from bridge.detect import by_suffix
 
     both = tuple(Format(n, n, (".xml",)) for n in ("a", "b"))
     monkeypatch.setattr(plugins, "formats", lambda: both)

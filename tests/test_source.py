@@ -28,10 +28,17 @@ def modules(package: Path) -> Iterator[tuple[str, ast.Module]]:
 
 
 def handles(function: ast.FunctionDef) -> list[ast.expr] | None:
-    """The operators a decorator of an OpTable names; None for what is no handler."""
+    """The operators a decorator registers the function for: that of an OpTable, or an opset step; None for what is no handler."""
     calls = [d for d in function.decorator_list if isinstance(d, ast.Call)]
-    tables = [d for d in calls if isinstance(d.func, ast.Attribute) and d.func.attr == "op"]
+    tables = [d for d in calls if ast.unparse(d.func).rpartition(".")[2] in ("op", "at")]
     return [name for d in tables for name in d.args] if tables else None
+
+
+def named(operator: ast.expr) -> str:
+    """An operator's name where it is written out, its domain where that is a name."""
+    if isinstance(operator, ast.JoinedStr) and isinstance(operator.values[-1], ast.Constant):
+        return next((n for n in SCHEMAS if n.endswith(str(operator.values[-1].value))), "")
+    return str(operator.value) if isinstance(operator, ast.Constant) else ""
 
 
 def untyped(tree: ast.AST) -> Iterator[ast.FunctionDef]:
@@ -85,8 +92,7 @@ def literals(tree: ast.AST, operators: list[str]) -> Iterator[tuple[ast.Call, st
     for node in ast.iter_child_nodes(tree):
         inner = operators
         if isinstance(node, ast.FunctionDef):
-            named = handles(node) or []
-            inner = [str(a.value) for a in named if isinstance(a, ast.Constant)] or operators
+            inner = [n for n in map(named, handles(node) or []) if n] or operators
         if isinstance(node, ast.Call) and len(node.args) == 3:
             called = ast.unparse(node.func)
             try:

@@ -174,7 +174,7 @@ def _crossed(held: Held, target: str, folder: Path) -> tuple[str, str, float]:
 
 
 def _named(folder: Path, stem: str, name: str) -> Path:
-    from bridge.formats import by_name
+    from bridge.detect import by_name
 
     return folder / f"{stem}{by_name(name).suffixes[0]}"
 
@@ -191,11 +191,11 @@ def _excuse(case: Case, path: Path, inputs: dict[str, Any], expected: Outputs, c
     computes what is expected from the case as it came either."""
     import onnx
 
-    from bridge.passes.fold import RANDOM
     from bridge.runtime import run_onnxruntime, run_reference
+    from bridge.traits import RANDOM
 
     training = any(node.op_type == "Dropout" and len(node.input) == 3 for node in case.model.graph.node)
-    if training or {node.op_type for node in case.model.graph.node} & set(RANDOM):
+    if training or {node.op_type for node in case.model.graph.node} & RANDOM:
         return _alike(checked)
 
     def computed(run: Callable[[], Outputs]) -> bool:

@@ -48,7 +48,7 @@ def source_of(name: str) -> str:
 @functools.cache
 def native_cases(source: str) -> dict[str, NativeCase]:
     """The cases of the format's own, by name among all; none where it declares none or its packages are not there."""
-    from bridge.formats import by_name
+    from bridge.detect import by_name
 
     declared = by_name(source)
     if declared.cases is None or not all(declared.installed().values()):

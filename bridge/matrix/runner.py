@@ -111,7 +111,7 @@ def all_routes() -> list[str]:
 
 def _sources(routes: list[str]) -> dict[str, list[str]]:
     """Targets by source; the source of a route is read, and unless it is ONNX, cases are first written as it."""
-    from bridge.formats import by_name
+    from bridge.detect import by_name
 
     found: dict[str, list[str]] = {}
     for route in routes:
@@ -128,7 +128,7 @@ def _sources(routes: list[str]) -> dict[str, list[str]]:
 
 def _facts(routes: list[str]) -> dict[str, Any]:
     """What a reader wants to know of the run: date and the versions of all that took part."""
-    from bridge.formats import by_name
+    from bridge.detect import by_name
     from bridge.plugins import DISTRIBUTION
 
     names = dict.fromkeys(name.split("?")[0] for route in routes for name in route.split(":"))

@@ -20,6 +20,7 @@ from bridge.passes.fold import FoldConstants
 from bridge.passes.identities import RemoveNoOps
 from bridge.passes.names import NameValues
 from bridge.passes.pads import ExplicitPads
+from bridge.passes.resizes import ResizeToLengths
 from bridge.passes.rewrite import Accepts
 from bridge.passes.shapes import InferShapes
 from bridge.passes.slices import ReachableStarts, RisingRanges
@@ -37,6 +38,8 @@ def clean(model: ir.Model) -> None:
         if not InlineKnownIf()(model).modified:
             break
         _run(model, NameValues(), InferShapes(), FoldConstants())
+    if ResizeToLengths()(model).modified:
+        _run(model, InferShapes(), FoldConstants())
     _run(
         model,
         RemoveUnusedNodesPass(),

@@ -45,10 +45,10 @@ def _fold(graph: ir.Graph, node: ir.Node) -> bool:
     if host.op_type == "MatMul" and (weights.ndim != 2 or hub.rank_of(inner) != 2):
         return False
     scale, shift, mean, variance = parameters
-    factor = scale / np.sqrt(variance + np.float32(attr(node, "epsilon", 1e-5)))
+    factor = scale / np.sqrt(variance + np.float32(attr(node, "epsilon")))
     offset = shift - mean * factor
     if bias is not None:
-        offset = offset + addend * np.float32(attr(host, "beta", 1.0)) * factor
+        offset = offset + addend * np.float32(attr(host, "beta")) * factor
     op = hub.Builder(graph, before=node, source=hub.origin(node))
     kept = {name: attr(host, name) for name in host.attributes if name != "beta"}
     dtype = weights.dtype

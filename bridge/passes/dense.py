@@ -80,7 +80,7 @@ def _extents(value: ir.Value | None, depth: int = 8) -> list[Extent] | None:
         return None if any(p is None for p in parts) else [d for p in parts for d in p or ()]
     if node.op_type == "Shape" and source is not None and source.shape is not None:
         whole: list[Extent] = [(source, n) for n in range(len(source.shape))]
-        return whole[slice(attr(node, "start"), attr(node, "end", None))]
+        return whole[slice(attr(node, "start"), attr(node, "end"))]
     if node.op_type == "Gather" and rank_of(source) == 1:
         found, at = _extents(source, depth - 1), const(node.inputs[1])
         if found is None or at is None or (at.size and np.abs(at * 2 + 1).max() > 2 * len(found)):

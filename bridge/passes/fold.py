@@ -11,18 +11,11 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import subgraphs
 from bridge.passes.pads import cuts_all
+from bridge.traits import RANDOM
 
 __all__ = ["FoldConstants"]
 
 LIMIT = 2**24
-RANDOM = (
-    "RandomNormal",
-    "RandomUniform",
-    "RandomNormalLike",
-    "RandomUniformLike",
-    "Multinomial",
-    "Bernoulli",
-)
 PLAIN: dict[str, Callable[..., Any]] = {
     "Add": np.add,
     "Sub": np.subtract,
@@ -40,7 +33,7 @@ PLAIN: dict[str, Callable[..., Any]] = {
     "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(axes.ravel().tolist())),
     "Identity": lambda x: x,
 }
-KEPT = ("DequantizeLinear", "QuantizeLinear", *RANDOM)
+KEPT = RANDOM | {"DequantizeLinear", "QuantizeLinear"}
 
 
 class FoldConstants(ir.passes.InPlacePass):
@@ -107,7 +100,7 @@ def _nothing(node: ir.Node) -> list[np.ndarray] | None:
 def _shape_facts(node: ir.Node) -> list[np.ndarray] | None:
     shape = node.inputs[0].shape if node.inputs and node.inputs[0] is not None else None
     if node.op_type == "Shape" and shape is not None:
-        return _lengths(list(shape)[hub.attr(node, "start") : hub.attr(node, "end", None)])
+        return _lengths(list(shape)[hub.attr(node, "start") : hub.attr(node, "end")])
     if node.op_type == "Size" and shape is not None and shape.is_static():
         return [np.array(np.prod(hub.shape_of(node.inputs[0]) or [], dtype=np.int64), np.int64)]
     if node.op_type in ("Gather", "Slice"):
@@ -117,7 +110,7 @@ def _shape_facts(node: ir.Node) -> list[np.ndarray] | None:
 
 def _filling(node: ir.Node) -> list[np.ndarray] | None:
     """The value of a Pad whose negative amounts leave nothing of its input."""
-    if node.op_type != "Pad" or hub.attr(node, "mode", "constant") != "constant":
+    if node.op_type != "Pad" or hub.attr(node, "mode") != "constant":
         return None
     made, dtype = hub.shape_of(node.outputs[0]), node.inputs[0].dtype  # type: ignore[union-attr]
     value = node.inputs[2] if len(node.inputs) > 2 else None
@@ -138,7 +131,7 @@ def _picked(node: ir.Node) -> list[np.ndarray] | None:
     maker = node.inputs[0].producer() if node.inputs[0] is not None else None
     if maker is None or maker.op_type != "Shape" or maker.domain or maker.inputs[0].shape is None:
         return None
-    dims = list(maker.inputs[0].shape)[hub.attr(maker, "start") : hub.attr(maker, "end", None)]
+    dims = list(maker.inputs[0].shape)[hub.attr(maker, "start") : hub.attr(maker, "end")]
     rest: list[Any] = [None if v is None else hub.const(v) for v in list(node.inputs)[1:]]
     if any(r is None for r, v in zip(rest, list(node.inputs)[1:], strict=True) if v is not None):
         return None

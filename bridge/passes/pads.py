@@ -6,37 +6,82 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const, rank_of, shape_of
-from bridge.passes.decompose.windows import explicit_pads
-
-POOLS = ("AveragePool", "LpPool", "MaxPool")
+from bridge.geometry import pads_of, transposed_pads, transposed_total, window_of
+from bridge.hub import attr, const, largest, rank_of, shape_of
+from bridge.passes.decompose import windows
+from bridge.passes.rewrite import Rewrite
 
 
 class ExplicitPads(ir.passes.InPlacePass):
-    """1. A dilated AveragePool, LpPool or MaxPool with auto_pad SAME_… gets the pads that mean the same, where lengths are known.
+    """1. auto_pad of Conv, ConvInteger, ConvTranspose and pools becomes the pads that mean the same, wherever lengths tell them: VALID
+    always, SAME_… where the strided axes have known lengths.
 
-    ONNX Runtime pads such a pool as if it were not dilated.
+    2. output_shape of a ConvTranspose of known lengths becomes pads and output_padding.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        found = [node for node in hub.all_nodes(model) if _dilated(node)]
+        found = [node for node in hub.all_nodes(model) if not node.domain and _automatic(node)]
         return ir.passes.PassResult(model, any([_write(node) for node in found]))
 
 
-def _dilated(node: ir.Node) -> bool:
-    if node.domain or node.op_type not in POOLS or not attr(node, "auto_pad", "").startswith("SAME"):
-        return False
-    return any(step != 1 for step in attr(node, "dilations") or ())
+def _automatic(node: ir.Node) -> bool:
+    return attr(node, "auto_pad") not in (None, "NOTSET") or bool(attr(node, "output_shape"))
 
 
 def _write(node: ir.Node) -> bool:
-    shape = shape_of(node.inputs[0])
-    pads = explicit_pads(node, shape[2:], attr(node, "kernel_shape")) if shape else None
-    if pads is None:
+    if (rank_of(node.inputs[0]) or 0) < 3:
         return False
-    node.attributes.pop("auto_pad")
-    node.attributes["pads"] = ir.AttrInt64s("pads", pads)
+    transposed = node.op_type == "ConvTranspose"
+    pads = transposed_pads(node) if transposed else pads_of(node)
+    if pads is None or (transposed and not _sized(node)):
+        return False
+    node.attributes.pop("auto_pad", None)
+    flat = [pair[side] for side in (0, 1) for pair in pads]
+    node.attributes["pads"] = ir.AttrInt64s("pads", flat)
     return True
+
+
+def _sized(node: ir.Node) -> bool:
+    """Say the result's length by output_padding; no where output_shape asks for more than that can add."""
+    shape, asked, window = shape_of(node.inputs[0]), attr(node, "output_shape"), window_of(node)
+    if not asked:
+        return True
+    if shape is None or window is None:
+        return False
+    more = attr(node, "output_padding") or [0] * len(asked)
+    rows = list(zip(shape[2:], window.spans, window.strides, more, asked, strict=True))
+    wanted = [given + largest(0 - transposed_total(*row), 0) for given, row in zip(more, rows, strict=True)]
+    steps = zip(wanted, more, window.strides, window.dilations, strict=True)
+    if any(
+        padding > given and padding >= max(stride, dilation) for padding, given, stride, dilation in steps
+    ):
+        return False
+    node.attributes.pop("output_shape")
+    node.attributes["output_padding"] = ir.AttrInt64s("output_padding", wanted)
+    return True
+
+
+class PadsAtRunTime(Rewrite):
+    """1. SAME padding of lengths known at run time alone is a Pad of amounts computed then, where a window is dilated or smaller than its
+    stride: ONNX Runtime pads as if it were not dilated, and refuses to pad by less than nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(windows.ops, keep=lambda node: not _beyond_onnxruntime(node))
+
+
+def _beyond_onnxruntime(node: ir.Node) -> bool:
+    if (
+        node.domain
+        or not (attr(node, "auto_pad") or "").startswith("SAME")
+        or not windows.padded_at_run_time(node)
+    ):
+        return False
+    window = window_of(node)
+    assert window is not None
+    return set(window.dilations) != {1} or any(
+        k < s for k, s in zip(window.kernel, window.strides, strict=True)
+    )
 
 
 class JoinPads(ir.passes.InPlacePass):
@@ -88,7 +133,7 @@ def _zeros(node: ir.Node) -> np.ndarray | None:
     """How many zeros a Pad puts before and after each dimension; None where it does not, or takes some away."""
     pads, rank = const(node.inputs[1]), rank_of(node.inputs[0])
     value, axes = [*node.inputs, None, None][2:4]
-    plain = attr(node, "mode", "constant") == "constant" and axes is None
+    plain = attr(node, "mode") == "constant" and axes is None
     if pads is None or rank is None or not plain or (pads < 0).any():
         return None
     number = const(value)

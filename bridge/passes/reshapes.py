@@ -8,10 +8,9 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import attr, shape_of, subgraphs
 from bridge.passes.rewrite import replace
+from bridge.traits import RESHAPES
 
 __all__ = ["MergeReshapes"]
-
-RESHAPES = frozenset(["Reshape", "Flatten", "Squeeze", "Unsqueeze"])
 
 
 class MergeReshapes(ir.passes.InPlacePass):

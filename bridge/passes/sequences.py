@@ -168,7 +168,7 @@ def _split(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     given = node.inputs[1] if len(node.inputs) > 1 else None
     if x is None or x.shape is None or not rank or (given is not None and const(given) is None):
         return None
-    axis = attr(node, "axis", 0) % rank
+    axis = attr(node, "axis") % rank
     sizes = _sizes(x.shape[axis], None if given is None else const(given))
     if sizes is None or not 0 < len(sizes) <= PARTS:
         return None

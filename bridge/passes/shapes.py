@@ -24,7 +24,8 @@ class InferShapes(ir.passes.InPlacePass):
     """1. Types and shapes are inferred with partial data propagation; weights stay out of it.
 
     2. Dimensions nobody named get names that are unique in the model.
-    3. What the source declared of inputs and outputs stays as it was declared, completed where it was silent.
+    3. What the source declared of inputs and outputs stays as it was declared, completed where it was silent, and a name where
+       the length turns out to be known.
     4. Operators a target takes keep the shapes they were made with: their bodies are not asked.
     """
 
@@ -140,7 +141,7 @@ def _parts(node: ir.Node) -> None:
     whole = node.inputs[0].shape  # type: ignore[union-attr]
     for part in node.outputs:
         if part.shape is None and whole is not None:
-            axis = hub.attr(node, "axis", 0) % len(whole)
+            axis = hub.attr(node, "axis") % len(whole)
             part.shape = ir.Shape([None if i == axis else d for i, d in enumerate(whole)])
 
 
@@ -160,7 +161,7 @@ def _merged(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | 
         return inferred if declared is None else declared
     return ir.Shape(
         [
-            i if isinstance(d, ir.SymbolicDim) and d.value is None else d
+            i if isinstance(d, ir.SymbolicDim) and (isinstance(i, int) or d.value is None) else d
             for d, i in zip(declared, inferred, strict=True)
         ]
     )

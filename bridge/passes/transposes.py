@@ -11,90 +11,9 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import attr, const
 from bridge.passes.channels_last import permuted
+from bridge.traits import BROADCASTING, ELEMENTWISE, ON_AXIS, REDUCTION
 
 __all__ = ["SinkTransposes"]
-
-UNARY = frozenset(
-    [
-        "Abs",
-        "Acos",
-        "Acosh",
-        "Asin",
-        "Asinh",
-        "Atan",
-        "Atanh",
-        "BitwiseNot",
-        "Cast",
-        "Ceil",
-        "Celu",
-        "Cos",
-        "Cosh",
-        "Elu",
-        "Erf",
-        "Exp",
-        "Floor",
-        "Gelu",
-        "HardSigmoid",
-        "HardSwish",
-        "Identity",
-        "IsInf",
-        "IsNaN",
-        "LeakyRelu",
-        "Log",
-        "Mish",
-        "Neg",
-        "Not",
-        "Reciprocal",
-        "Relu",
-        "Round",
-        "Selu",
-        "Shrink",
-        "Sigmoid",
-        "Sign",
-        "Sin",
-        "Sinh",
-        "Softplus",
-        "Softsign",
-        "Sqrt",
-        "Swish",
-        "Tan",
-        "Tanh",
-        "ThresholdedRelu",
-    ]
-)
-BROADCASTING = frozenset(
-    [
-        "Add",
-        "And",
-        "BitwiseAnd",
-        "BitwiseOr",
-        "BitwiseXor",
-        "Clip",
-        "Div",
-        "Equal",
-        "Greater",
-        "GreaterOrEqual",
-        "Less",
-        "LessOrEqual",
-        "Max",
-        "Mean",
-        "Min",
-        "Mod",
-        "Mul",
-        "Or",
-        "PRelu",
-        "Pow",
-        "Sub",
-        "Sum",
-        "Where",
-        "Xor",
-    ]
-)
-REDUCING = frozenset(
-    f"Reduce{name}"
-    for name in ["L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare"]
-)
-ON_AXIS = frozenset(["Softmax", "LogSoftmax", "Hardmax", "Concat", "Split", "ArgMax", "ArgMin", "CumSum"])
 
 
 class SinkTransposes(ir.passes.InPlacePass):
@@ -226,13 +145,15 @@ def _broadcasting(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
 
 
 def _on_axis(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
-    rank, default = len(perm), -1 if "Softmax" in node.op_type or node.op_type == "Hardmax" else 0
-    if node.op_type == "CumSum" or (node.op_type in ("ArgMax", "ArgMin") and attr(node, "keepdims") == 0):
+    rank = len(perm)
+    if node.op_type in ("CumProd", "CumSum") or (
+        node.op_type in ("ArgMax", "ArgMin") and attr(node, "keepdims") == 0
+    ):
         return None
     inputs = _concatenated(op, node, perm, perms) if node.op_type == "Concat" else _from_below(node, perms)
     if inputs is None:
         return None
-    axis = attr(node, "axis", default) % rank
+    axis = attr(node, "axis") % rank
     return inputs, {**_attributes(node), "axis": perm[axis]}, perm
 
 
@@ -314,9 +235,9 @@ def _slice(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
 
 
 _RENAMERS: dict[str, Callable] = {
-    **dict.fromkeys(UNARY, _unary),
+    **dict.fromkeys(ELEMENTWISE, _unary),
     **dict.fromkeys(BROADCASTING, _broadcasting),
-    **dict.fromkeys(REDUCING, _reduce),
+    **dict.fromkeys(REDUCTION, _reduce),
     **dict.fromkeys(ON_AXIS, _on_axis),
     "Pad": _pad,
     "Slice": _slice,

@@ -10,6 +10,7 @@
 | `test_random_graphs_keep_their_numbers` | graphs of several operators give the numbers of the hub model, or are refused |
 | `test_what_is_written_reads_back_the_same` | names, order, dtypes and dimensions of inputs and outputs, and the numbers |
 | `test_legalisation_keeps_the_meaning` | the hub model computes the same after the format's own passes |
+| `test_a_session_runs_again_as_if_it_had_just_been_opened` | a file opened once in the format's runtime answers the same again |
 | `test_same_bytes_twice` | the same model gives the same files |
 | `test_saving_leaves_the_model_as_it_was` | the hub model handed in is not changed |
 | `test_an_existing_destination_is_refused` | and left as it is |
@@ -33,11 +34,13 @@ import pytest
 
 import bridge
 from bridge import hub
+from bridge.detect import by_name
 from bridge.errors import BridgeError, DestinationExists, UnknownFormat, UnsupportedModel
-from bridge.formats import Exporter, Format, Importer, by_name
+from bridge.formats import Exporter, Format, Importer, Runtime
 from bridge.inputs import random_inputs
 from bridge.ops import Rule
-from bridge.runtime import Outputs
+from bridge.route import reader
+from bridge.runtime import Outputs, open_session
 from bridge.testing import coverage
 from bridge.testing.graphs import random_graph
 from bridge.verify import compare
@@ -134,12 +137,12 @@ class FormatTests:
         assert fmt.importer or fmt.exporter
         assert fmt.suffixes or not fmt.exporter
         assert all(s.startswith(".") and s == s.lower() for s in fmt.suffixes)
-        assert bool(fmt.extra) == bool(fmt.requires)
+        assert bool(fmt.extra) == bool(fmt.requires())
         for part, kind in (("importer", Importer), ("exporter", Exporter)):
             if getattr(fmt, part):
                 assert isinstance(fmt.resolve(part), kind)
         if fmt.runtime:
-            assert callable(fmt.resolve("runtime"))
+            assert isinstance(fmt.resolve("runtime"), Runtime)
         else:
             with pytest.raises(UnknownFormat):
                 fmt.resolve("runtime")
@@ -243,6 +246,18 @@ class FormatTests:
             assert [(v.name, v.dtype, v.shape) for v in after] == [(v.name, v.dtype, v.shape) for v in before]
         result = bridge.verify(model, back, rtol=self.rtol, atol=self.atol)
         assert result.ok, str(result)
+
+    def test_a_session_runs_again_as_if_it_had_just_been_opened(self, tmp_path: Path) -> None:
+        if self.declaration.runtime is None or self.declaration.exporter is None:
+            pytest.skip("the format has no runtime of its own, or is not written")
+        model = self.sample
+        first, second = random_inputs(model, 0), random_inputs(model, 1)
+        session = open_session(reader(self.save(model, self.destination(tmp_path)), self.format))
+        before = session.run(first)
+        assert compare(bridge.run(model, second), session.run(second), self.rtol, self.atol).ok
+        again = session.run(first)
+        assert again.engine == session.engine == before.engine
+        assert all(np.array_equal(before[name], again[name], equal_nan=True) for name in before)
 
     def test_same_bytes_twice(self, tmp_path: Path) -> None:
         model = self.sample

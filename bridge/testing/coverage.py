@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import onnx_ir as ir
 
-from bridge import hub, plugins
+from bridge import hub
 from bridge.errors import BridgeError
-from bridge.formats import Exporter, Format, parse_options
+from bridge.formats import Exporter, Format
 from bridge.ops import OpTable, Rule
+from bridge.passes import legalize
+from bridge.route import writer
 
 SURVIVED = ("native", "expanded", "approximated")
 UNMEASURED = ("unrunnable", "untried")
@@ -50,16 +53,12 @@ def crossed(fmt: Format, op: str, tries: int) -> tuple[str, str]:
 
 def legalized(model: ir.Model, fmt: Format) -> ir.Model:
     """A copy of a hub model as the format's own passes leave it, at default options."""
-    from bridge.passes import legalize
-
-    writer, model = plugins.exporter(fmt), model.clone()
-    options = parse_options(writer.options, {}, fmt.title)
-    table, version = writer.table, writer.version(options)
+    target, model = writer(Path(f"model{fmt.suffixes[0]}"), fmt.name), model.clone()
 
     def accepts(node: ir.Node) -> bool:
-        return writer.opaque or table.refusal(hub.qualified(node), node, version) is None
+        return target.refusal(hub.qualified(node), node) is None
 
-    legalize(model, [*plugins.passes(fmt), *writer.legalize(options)], accepts)
+    legalize(model, target.passes(), accepts)
     return model
 
 
@@ -123,6 +122,6 @@ def models_of(op: str) -> tuple[ir.Model, ...]:
     return tuple(found)
 
 
-def empty(writer: Exporter) -> bool:
+def empty(exporter: Exporter) -> bool:
     """An exporter that claims no operator: there is nothing to hold it to."""
-    return writer.opaque or not list(writer.table)
+    return exporter.opaque or not list(exporter.table)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bridge.formats import Format
+from bridge.formats import Format, Part
 from bridge.hookspecs import hookimpl
 
 
@@ -44,14 +44,13 @@ COREML = Format(
     name="coreml",
     title="Core ML",
     suffixes=(".mlpackage", ".mlmodel"),
-    importer="bridge_coreml.importer:importer",
-    exporter="bridge_coreml.exporter:exporter",
-    runtime="bridge_coreml.runtime:run",
+    importer=Part("bridge_coreml.importer:importer", ("coremltools",)),
+    exporter=Part("bridge_coreml.exporter:exporter", ("coremltools",)),
+    runtime=Part("bridge_coreml.runtime:runtime", ("coremltools",)),
     versions="ML Programs from iOS 15 to iOS 18",
     extra="coreml",
-    requires=("coremltools",),
     packages=("coremltools",),
-    cases="bridge_coreml.cases:cases",
+    cases=Part("bridge_coreml.cases:cases", ("coremltools",)),
     detect=detect,
 )
 

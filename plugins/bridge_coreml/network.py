@@ -10,8 +10,8 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import lengths, reshape
 from bridge.errors import UnreadableFile, UnsupportedModel
-from bridge.passes.decompose.common import lengths, reshape
 from bridge.report import Blocker
 from bridge_coreml import features
 from bridge_coreml.features import DTYPES

@@ -1,4 +1,4 @@
-"""Run a Core ML model: Apple's own runtime on a Mac, elsewhere the file is read back and run as a hub model."""
+"""Core ML models in Apple's own runtime on a Mac; elsewhere the file is read back and runs as a hub model."""
 
 from __future__ import annotations
 
@@ -11,25 +11,36 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import ExecutionFailed, InvalidInput
-from bridge.runtime import Outputs, check_inputs, run_hub
+from bridge.formats import Runtime
+from bridge.load import load
+from bridge.ports import port_of
+from bridge.runtime import HubSession, Outputs, Session, check_inputs
 from bridge_coreml.classical import ROWS
 from bridge_coreml.interface import KEY, UNITS, loaded
 
 
-def run(path: Path, inputs: dict[str, Any]) -> Outputs:
-    """Outputs by name, in the dtypes of the model that was converted where the file remembers them.
+class CoreMLSession(Session):
+    """A Core ML file, answering in the dtypes of the model that was converted where the file remembers them.
 
-    Raises InvalidInput, ExecutionFailed, and what reading the file raises.
+    Raises what reading the file raises.
     """
-    from bridge.convert import load
 
-    model = load(path, source="coreml")
-    check_range(model, inputs)
-    if sys.platform == "darwin":
-        return predicted(path, model, inputs)
-    found = run_hub(model, inputs)
-    found.engine = f"re-read, {found.engine}"
-    return found
+    def __init__(self, path: Path) -> None:
+        self.model = load(path, source="coreml")
+        self.inputs = tuple(map(port_of, self.model.graph.inputs))
+        self.outputs = tuple(map(port_of, self.model.graph.outputs))
+        self._apple = Apple(path, self.model) if sys.platform == "darwin" else None
+        self._hub = HubSession(self.model, "re-read, ")
+
+    def run(self, inputs: dict[str, Any]) -> Outputs:
+        """Raises InvalidInput, ExecutionFailed."""
+        check_range(self.model, inputs)
+        found = self._hub.run(inputs) if self._apple is None else self._apple.run(inputs)
+        self.engine = found.engine
+        return found
+
+
+runtime = Runtime(CoreMLSession)
 
 
 def check_range(model: ir.Model, inputs: dict[str, Any]) -> None:
@@ -49,37 +60,45 @@ def check_range(model: ir.Model, inputs: dict[str, Any]) -> None:
             )
 
 
-def predicted(path: Path, model: ir.Model, inputs: dict[str, Any]) -> Outputs:
-    """What Core ML answers, given under the names and in the dtypes of `model`, the file as it was read."""
-    from bridge_coreml.apple import coremltools
+class Apple(Session):
+    """The file at `path`, read as `model`, in Apple's own runtime: given and answering under its names and in its dtypes."""
 
-    check_inputs({v.name or "": v for v in model.graph.inputs}, inputs)
-    before, after = loaded(model.metadata_props.get(KEY, ""))
-    ct = coremltools()
-    try:
+    def __init__(self, path: Path, model: ir.Model) -> None:
+        from bridge_coreml.apple import coremltools
+
+        ct, self.model = coremltools(), model
         units = getattr(ct.ComputeUnit, model.metadata_props.get(UNITS, ""), ct.ComputeUnit.ALL)
-        described = ct.models.MLModel(str(path), compute_units=units)
+        try:
+            self.described = ct.models.MLModel(str(path), compute_units=units)
+        except Exception as error:
+            raise ExecutionFailed(f"Core ML: {str(error).strip()}") from error
+        self.engine = f"Core ML through coremltools {ct.__version__}"
+
+    def run(self, inputs: dict[str, Any]) -> Outputs:
+        model = self.model
+        check_inputs({v.name or "": v for v in model.graph.inputs}, inputs)
+        before, after = loaded(model.metadata_props.get(KEY, ""))
         given = {p.name: p.held for p in before.values()}
         pictures = {n for n in inputs if f"coreml.image.{given.get(n, n)}" in model.metadata_props}
-        if ROWS in model.metadata_props:
-            values = _records(described, {given.get(n, n): a for n, a in inputs.items()}, model)
-        else:
-            values = described.predict(
-                {given.get(n, n): _picture(a) if n in pictures else _plain(a) for n, a in inputs.items()}
-            )
-    except Exception as error:
-        raise ExecutionFailed(f"Core ML: {str(error).strip()}") from error
-    held = {p.name: p.held for p in after.values()}
-    found = {}
-    for value in model.graph.outputs:
-        array = _array(values[held.get(value.name or "", value.name)], model)
-        array = array.astype(value.dtype.numpy()) if value.dtype else array
-        if ROWS in model.metadata_props and value.shape is not None and array.ndim != len(value.shape):
-            array = array.reshape([len(array), *[-1] * (len(value.shape) - 1)])
-        found[value.name or ""] = (
-            array.reshape(()) if value.shape is not None and not len(value.shape) else array
-        )
-    return Outputs(found, f"Core ML through coremltools {ct.__version__}")
+        try:
+            if ROWS in model.metadata_props:
+                values = _records(self.described, {given.get(n, n): a for n, a in inputs.items()}, model)
+            else:
+                values = self.described.predict(
+                    {given.get(n, n): _picture(a) if n in pictures else _plain(a) for n, a in inputs.items()}
+                )
+        except Exception as error:
+            raise ExecutionFailed(f"Core ML: {str(error).strip()}") from error
+        held = {p.name: p.held for p in after.values()}
+        found = {}
+        for value in model.graph.outputs:
+            array = _array(values[held.get(value.name or "", value.name)], model)
+            array = array.astype(value.dtype.numpy()) if value.dtype else array
+            if ROWS in model.metadata_props and value.shape is not None and array.ndim != len(value.shape):
+                array = array.reshape([len(array), *[-1] * (len(value.shape) - 1)])
+            scalar = value.shape is not None and not len(value.shape)
+            found[value.name or ""] = array.reshape(()) if scalar else array
+        return Outputs(found, self.engine)
 
 
 def _records(described: Any, inputs: dict[str, np.ndarray], model: ir.Model) -> dict[str, np.ndarray]:

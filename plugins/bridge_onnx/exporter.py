@@ -14,6 +14,7 @@ from bridge.formats import Exporter, Option, flag
 from bridge.ops import OpTable
 from bridge.passes.opset import lower, runtime_opset
 from bridge.passes.opset.down import restamp, valid
+from bridge.passes.pads import PadsAtRunTime
 from bridge.report import Report
 
 LIMIT = 2**31 - 2**20
@@ -65,7 +66,7 @@ def _check(path: Path) -> None:
 
 exporter = Exporter(
     table=OpTable(),
-    legalize=lambda options: [],
+    legalize=lambda options: [PadsAtRunTime()],
     write=write,
     opaque=True,
     options=(

@@ -16,7 +16,6 @@ from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.formats import Importer
 from bridge.passes import opset
 from bridge.passes.constants import LiftConstants
-from bridge.passes.pads import POOLS
 from bridge.passes.rewrite import Rewrite
 from bridge.passes.shapes import InferShapes
 from bridge_onnx.import_attention import ops
@@ -51,7 +50,7 @@ def load(src: Any) -> ir.Model:
 def _forget_shapes_behind_pools(model: ir.Model) -> None:
     """Shape inference before opset 22 counts the windows of a pool with ceil_mode that start in the padding, which are left out."""
     nodes = list(hub.all_nodes(model))
-    if any(n.op_type in POOLS and hub.attr(n, "ceil_mode") and any(hub.attr(n, "pads") or []) for n in nodes):
+    if any(hub.attr(n, "ceil_mode") and any(hub.attr(n, "pads") or []) for n in nodes):
         for node in nodes:
             for value in node.outputs:
                 value.shape = None

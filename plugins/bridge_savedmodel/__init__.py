@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bridge.formats import Format
+from bridge.formats import Format, Part
 from bridge.hookspecs import hookimpl
 
 
@@ -50,13 +50,12 @@ SAVEDMODEL = Format(
     name="savedmodel",
     title="SavedModel",
     suffixes=(".savedmodel",),
-    importer="bridge_savedmodel.importer:importer",
-    exporter="bridge_savedmodel.exporter:exporter",
-    runtime="bridge_savedmodel.runtime:run",
-    cases="bridge_savedmodel.cases:cases",
+    importer=Part("bridge_savedmodel.importer:importer", ("tensorflow",)),
+    exporter=Part("bridge_savedmodel.exporter:exporter", ("tensorflow",)),
+    runtime=Part("bridge_savedmodel.runtime:runtime", ("tensorflow",)),
+    cases=Part("bridge_savedmodel.cases:cases", ("tensorflow",)),
     versions="TensorFlow 2.16 to 2.21",
     extra="savedmodel",
-    requires=("tensorflow",),
     packages=("tensorflow",),
     detect=detect,
 )

@@ -1,4 +1,4 @@
-"""Run a SavedModel in TensorFlow."""
+"""SavedModels in TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,51 +9,95 @@ from typing import Any
 import numpy as np
 
 from bridge.errors import ExecutionFailed, InvalidInput, UnreadableFile
-from bridge.runtime import Outputs
+from bridge.formats import Runtime
+from bridge.ports import Port
+from bridge.runtime import Outputs, Session
 from bridge_savedmodel.tensorflow import FILES, tensorflow
 
 NEXT = "/next"
 
 
-def run(path: Path, inputs: dict[str, Any], signature: str | None = None) -> Outputs:
-    """Outputs by name for arrays by name, of the signature named, of serving_default, or of the only one.
+class TensorFlowSession(Session):
+    """A signature of a SavedModel: the one named, serving_default, or the only one.
 
-    Raises UnreadableFile, InvalidInput for names, dtypes or shapes the signature does not take, ExecutionFailed in
-    TensorFlow's words.
+    Raises UnreadableFile, ExecutionFailed in TensorFlow's words.
     """
-    from bridge_savedmodel.importer import writes
 
-    tf = tensorflow()
+    def __init__(self, path: Path, signature: str | None = None) -> None:
+        from bridge_savedmodel.importer import writes
+
+        tf = tensorflow()
+        if not any((path / name).is_file() for name in FILES):
+            raise UnreadableFile(f"{path} is not a SavedModel: there is no file saved_model.pb in it.")
+        try:
+            # TensorFlow drops the variables of a module nobody holds
+            self.loaded = tf.saved_model.load(str(path))
+            self.function = self.loaded.signatures[chosen(list(self.loaded.signatures), signature)]
+            self.held = _held(self.function, writes(path, signature))
+        except UnreadableFile:
+            raise
+        except Exception as error:
+            raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
+        self.engine = f"TensorFlow {tf.__version__}"
+        self.order, self.specs = output_order(path), self.function.structured_input_signature[1]
+        self.initial = {name: variable.numpy() for name, variable in self.held.items()}
+        self.inputs = tuple(_port(name, spec) for name, spec in self.specs.items())
+        results = self.function.structured_outputs
+        self.outputs = tuple(_port(n, s) for n, s in results.items()) if isinstance(results, dict) else ()
+
+    def run(self, inputs: dict[str, Any]) -> Outputs:
+        """Variables that are no inputs start as stored. Raises InvalidInput for names, dtypes or shapes the signature does not take,
+        ExecutionFailed in TensorFlow's words."""
+        tf = tensorflow()
+        given = {n: v for n, v in inputs.items() if n not in self.held}
+        tensors = _tensors(tf, self.specs, _serialized(tf, self.specs, given))
+        try:
+            for name, variable in self.held.items():
+                variable.assign(inputs.get(name, self.initial[name]))
+            results = self.function(**tensors)
+            values = {name: _array(value) for name, value in _parts(tf, results)}
+            values |= {f"{name}{NEXT}": _array(variable) for name, variable in self.held.items()}
+        except Exception as error:
+            raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
+        first = [n for n in self.order if n in values]
+        return Outputs({n: values[n] for n in [*first, *(n for n in values if n not in first)]}, self.engine)
+
+
+class FileSession(Session):
+    """A Keras file, or a frozen graph."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.engine = path, f"TensorFlow {tensorflow().__version__}"
+
+    def run(self, inputs: dict[str, Any]) -> Outputs:
+        from bridge_savedmodel.sources import call_file
+
+        try:
+            results = call_file(self.path, inputs)
+            values = {name: _array(value) for name, value in results.items()}
+        except UnreadableFile:
+            raise
+        except KeyError as error:
+            raise InvalidInput(f"The model has an input {error} that is missing.") from error
+        except Exception as error:
+            raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
+        return Outputs(values, self.engine)
+
+
+def open_session(path: Path, signature: str | None = None) -> Session:
+    """A session of a folder, of the saved_model.pb in one, or of a file. Raises UnreadableFile, ExecutionFailed."""
     path = path.parent if path.name in FILES else path
-    if path.is_file():
-        return _run_file(path, inputs)
-    if not any((path / name).is_file() for name in FILES):
-        raise UnreadableFile(f"{path} is not a SavedModel: there is no file saved_model.pb in it.")
-    try:
-        loaded = tf.saved_model.load(str(path))
-        function = loaded.signatures[chosen(list(loaded.signatures), signature)]
-        written = writes(path, signature)
-    except UnreadableFile:
-        raise
-    except Exception as error:
-        raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
-    held = _held(function, written)
-    given = {n: v for n, v in inputs.items() if n not in held}
-    specs = function.structured_input_signature[1]
-    tensors = _tensors(tf, specs, _serialized(tf, specs, given))
-    try:
-        for name, variable in held.items():
-            variable.assign(inputs.get(name, variable))
-        results = function(**tensors)
-        values = {name: _array(value) for name, value in _parts(tf, results)}
-        values |= {f"{name}{NEXT}": _array(variable) for name, variable in held.items()}
-    except Exception as error:
-        raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
-    order = output_order(path)
-    return Outputs(
-        {n: values[n] for n in [*(n for n in order if n in values), *(n for n in values if n not in order)]},
-        f"TensorFlow {tf.__version__}",
-    )
+    return FileSession(path) if path.is_file() else TensorFlowSession(path, signature)
+
+
+def _port(name: str, spec: Any) -> Port:
+    dims = getattr(spec, "shape", None)
+    known = dims is not None and dims.rank is not None
+    shape = tuple("?" if d is None else int(d) for d in dims) if known else None
+    return Port(name, getattr(getattr(spec, "dtype", None), "name", ""), shape)
+
+
+runtime = Runtime(open_session, ("signature",))
 
 
 def _parts(tf: Any, results: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -113,22 +157,6 @@ def _held(function: Any, written: dict[str, tuple[str, int | None]]) -> dict[str
         for name, (own, place) in written.items()
     }
     return {name: variable for name, variable in found.items() if variable is not None}
-
-
-def _run_file(path: Path, inputs: dict[str, Any]) -> Outputs:
-    """A Keras file, or a frozen graph."""
-    from bridge_savedmodel.sources import call_file
-
-    try:
-        results = call_file(path, inputs)
-        values = {name: _array(value) for name, value in results.items()}
-    except UnreadableFile:
-        raise
-    except KeyError as error:
-        raise InvalidInput(f"The model has an input {error} that is missing.") from error
-    except Exception as error:
-        raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
-    return Outputs(values, f"TensorFlow {tensorflow().__version__}")
 
 
 def chosen(names: list[str], asked: str | None) -> str:

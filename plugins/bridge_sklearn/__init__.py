@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.formats import Format
+from bridge.formats import Format, Part
 from bridge.hookspecs import hookimpl
 
 PACKAGES = ("sklearn", "xgboost", "lightgbm")
@@ -22,10 +22,9 @@ SKLEARN = Format(
     name="sklearn",
     title="scikit-learn",
     suffixes=(),
-    importer="bridge_sklearn.importer:importer",
+    importer=Part("bridge_sklearn.importer:importer", ("sklearn", "skl2onnx", "onnxmltools")),
     versions="estimators, pipelines, XGBoost and LightGBM boosters in memory",
     extra="sklearn",
-    requires=("sklearn", "skl2onnx", "onnxmltools"),
     packages=("scikit-learn", "skl2onnx", "onnxmltools"),
     detect=detect,
 )

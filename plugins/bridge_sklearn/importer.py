@@ -137,7 +137,7 @@ def booster_of(src: Any) -> Any:
 
 def converted(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
     """The hub model of the converters' ONNX."""
-    from bridge.convert import load as load_hub
+    from bridge.load import load as load_hub
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

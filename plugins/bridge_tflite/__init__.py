@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bridge.formats import Format
+from bridge.formats import Format, Part
 from bridge.hookspecs import hookimpl
 
 
@@ -21,13 +21,12 @@ TFLITE = Format(
     name="tflite",
     title="TFLite",
     suffixes=(".tflite",),
-    importer="bridge_tflite.importer:importer",
-    exporter="bridge_tflite.exporter:exporter",
-    runtime="bridge_tflite.runtime:run",
-    cases="bridge_tflite.cases:cases",
+    importer=Part("bridge_tflite.importer:importer", ("flatbuffers",)),
+    exporter=Part("bridge_tflite.exporter:exporter", ("flatbuffers",)),
+    runtime=Part("bridge_tflite.runtime:runtime", ("ai_edge_litert",)),
+    cases=Part("bridge_tflite.cases:cases", ("flatbuffers",)),
     versions="schema 3, builtin operators of LiteRT 2",
     extra="tflite",
-    requires=("ai_edge_litert", "flatbuffers"),
     packages=("ai-edge-litert", "flatbuffers"),
     detect=detect,
 )

@@ -35,6 +35,7 @@ exporter = Exporter(
             "source",
             str,
             ("source", "native"),
+            reshapes=True,
         ),
         Option(
             "weights",

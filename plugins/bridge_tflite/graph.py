@@ -192,17 +192,6 @@ class Node:
         """The tensor of input `index`."""
         return self.subgraph.tensors[self.operator.inputs[index]]
 
-    def intermediate(self, index: int) -> float:
-        """Scale of a tensor that lives inside the operator."""
-        found = self.subgraph.tensors[self.operator.intermediates[index]].scale
-        assert found is not None
-        return float(found[0])
-
-    def intermediate_zero(self, index: int) -> int:
-        found = self.subgraph.tensors[self.operator.intermediates[index]].zero_point
-        assert found is not None
-        return int(found[0])
-
     def out(self, index: int) -> Tensor:
         """The tensor of output `index`."""
         return self.subgraph.tensors[self.outputs[index]]

@@ -1,4 +1,4 @@
-"""Run a TFLite file in LiteRT."""
+"""TFLite files in LiteRT."""
 
 from __future__ import annotations
 
@@ -10,39 +10,59 @@ import ml_dtypes
 import numpy as np
 
 from bridge.errors import ExecutionFailed, InvalidInput
-from bridge.runtime import Outputs
+from bridge.formats import Runtime
+from bridge.ports import Port
+from bridge.runtime import Outputs, Session
 from bridge_tflite import importer
 from bridge_tflite.import_ops.state import HELD
 from bridge_tflite.reader import DTYPES, FEW_BITS, read
 
 
-def run(path: Path, inputs: dict[str, Any], *, signature: str = "", resolver: Any = None) -> Outputs:
-    """Outputs by signature name for arrays by signature name; dynamic dimensions follow the arrays.
+class LiteRTSession(Session):
+    """A signature of a TFLite file; dynamic dimensions follow the arrays.
 
     A file that keeps state takes and gives that too, by the names its hub model has. `resolver` is an OpResolverType: which of
-    LiteRT's kernels compute, its default ones when None. Raises InvalidInput for names or dtypes the signature does not
-    have, ExecutionFailed in LiteRT's words.
+    LiteRT's kernels compute, its default ones when None. Raises InvalidInput for a signature the file does not have,
+    ExecutionFailed in LiteRT's words.
     """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    try:
-        kernels = OpResolverType.AUTO if resolver is None else resolver
-        interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=kernels)
-        signatures = interpreter.get_signature_list()
-        slots = _slots(interpreter, signatures, signature)
-        if set(inputs) > set(slots) and (not signature or len(signatures) < 2):
-            values = Stateful(path).run(inputs)
-        else:
-            small = _of_few_bits(path, signature)
-            inputs = {n: v.astype(WHOLE.get(v.dtype, v.dtype)) for n, v in inputs.items()}
-            _check(slots, inputs)
-            values = _invoke(interpreter, signatures, signature, inputs)
-            values |= {name: values[name].astype(kind) for name, kind in small.items()}
-    except (RuntimeError, ValueError) as error:
-        raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
-    values = {name: _decoded(value) for name, value in values.items()}
-    return Outputs(values, f"LiteRT {importlib.metadata.version('ai-edge-litert')}")
+    def __init__(self, path: Path, signature: str = "", resolver: Any = None) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+        self.path, self.signature = path, signature
+        self.engine = f"LiteRT {importlib.metadata.version('ai-edge-litert')}"
+        try:
+            kernels = OpResolverType.AUTO if resolver is None else resolver
+            self.interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=kernels)
+            self.signatures = self.interpreter.get_signature_list()
+            self.slots = _slots(self.interpreter, self.signatures, signature)
+        except (RuntimeError, ValueError) as error:
+            raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
+        self.inputs = tuple(Port(name, np.dtype(kind).name) for name, kind in self.slots.items())
+        self._ran = False
+
+    def run(self, inputs: dict[str, Any]) -> Outputs:
+        """Raises InvalidInput for names or dtypes the signature does not have, ExecutionFailed in LiteRT's words."""
+        try:
+            if set(inputs) > set(self.slots) and (not self.signature or len(self.signatures) < 2):
+                values = Stateful(self.path).run(inputs)
+            else:
+                values = self._invoked({n: v.astype(WHOLE.get(v.dtype, v.dtype)) for n, v in inputs.items()})
+        except (RuntimeError, ValueError) as error:
+            raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
+        return Outputs({name: _decoded(value) for name, value in values.items()}, self.engine)
+
+    def _invoked(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        _check(self.slots, inputs)
+        if self._ran:
+            self.interpreter.reset_all_variables()
+        self._ran = True
+        values = _invoke(self.interpreter, self.signatures, self.signature, inputs)
+        small = _of_few_bits(self.path, self.signature)
+        return values | {name: values[name].astype(kind) for name, kind in small.items()}
+
+
+runtime = Runtime(LiteRTSession, ("signature",))
 
 WHOLE = {np.dtype(ml_dtypes.int4): np.dtype(np.int8), np.dtype(ml_dtypes.uint4): np.dtype(np.uint8)}
 

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from bridge.formats import Format
+from bridge.formats import Format, Part
 from bridge.hookspecs import hookimpl
 
 LIVE = (("torch.nn.modules.module", "Module"), ("torch.export.exported_program", "ExportedProgram"))
@@ -35,13 +35,12 @@ TORCHSCRIPT = Format(
     name="torchscript",
     title="TorchScript",
     suffixes=(".pt", ".ptl", ".pth", ".pt2"),
-    importer="bridge_torchscript.importer:importer",
-    exporter="bridge_torchscript.exporter:exporter",
-    runtime="bridge_torchscript.runtime:run",
-    cases="bridge_torchscript.cases:cases",
+    importer=Part("bridge_torchscript.importer:importer", ("torch",)),
+    exporter=Part("bridge_torchscript.exporter:exporter", ("torch",)),
+    runtime=Part("bridge_torchscript.runtime:runtime", ("torch",)),
+    cases=Part("bridge_torchscript.cases:cases", ("torch",)),
     versions="archive version 10, torch 1.12 and later",
     extra="torchscript",
-    requires=("torch",),
     packages=("torch",),
     detect=detect,
 )

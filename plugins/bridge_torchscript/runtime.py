@@ -1,4 +1,4 @@
-"""Run a TorchScript archive in torch.jit."""
+"""TorchScript archives in torch.jit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import BridgeError, ExecutionFailed, InvalidInput, InvalidOption
-from bridge.runtime import Outputs
+from bridge.formats import Runtime
+from bridge.ports import Port
+from bridge.runtime import Outputs, Session
 from bridge_torchscript.described import described
 from bridge_torchscript.dtypes import HELD, STAND_IN, held
 from bridge_torchscript.interface import leaves, type_of
@@ -17,58 +19,91 @@ from bridge_torchscript.program import call, open_program
 from bridge_torchscript.reading import is_program, open_archive
 
 
-def run(path: Path, arrays: dict[str, Any], *, inputs: Any = None, method: str = "forward") -> Outputs:
-    """Outputs by name for arrays (lists of arrays, None) by name; `inputs` and `method` as the importer's options.
+class TorchJitSession(Session):
+    """A method of an archive; `inputs` and `method` as the importer's options.
 
     Names are those an archive of ours keeps, else the arguments of `forward` (`NAME.KEY` for what a container holds), and
-    `output`, `output_1`, … for results. Other names set attributes before the call, whose values after it are `NAME.next`.
-    Raises InvalidInput for names the module does not have, ExecutionFailed in torch's words.
+    `output`, `output_1`, … for results. Raises ExecutionFailed in torch's words, InvalidOption for a method the module lacks.
     """
-    import torch
 
-    if is_program(path):
-        return _run_program(path, arrays)
-    inputs = {n: g.fixed for n, g in described(inputs).items() if g.fixed is not None} | arrays
-    try:
-        module, kept = open_archive(path)
-    except BridgeError:
-        raise
-    except Exception as error:
-        raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
-    if not module._c._has_method(method):
-        raise InvalidOption(f"The module has no method {method!r}.")
-    kept = kept if method == "forward" else {}
-    names = [v["name"] for v in kept.get("inputs", [])] or _arguments(module, method)
-    state = [n for n in inputs if n.split(".")[0] not in names and _attribute(module, n) is not None]
-    missing = [n for n in names if n not in inputs and not any(i.startswith(f"{n}.") for i in inputs)]
-    extra = [n for n in inputs if n not in names and n.split(".")[0] not in names and n not in state]
-    if extra or (missing and kept):
-        raise InvalidInput(f"The file's inputs are {', '.join(names)}, not {', '.join(inputs)}.")
-    try:
-        with torch.no_grad():
-            for name in state:
-                _set(module, name, to_torch(inputs[name]))
-            result = getattr(module.eval(), method)(*_given(module, names, inputs, method))
-    except RuntimeError as error:
-        raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
-    values = _named(result, kept)
-    values |= {f"{name}.next": to_numpy(_attribute(module, name), None) for name in state if name in arrays}
-    return Outputs(values, f"torch.jit {torch.__version__}")
+    def __init__(self, path: Path, inputs: Any = None, method: str = "forward") -> None:
+        import torch
+
+        self.path, self.method, self.engine = path, method, f"torch.jit {torch.__version__}"
+        self.fixed = {n: g.fixed for n, g in described(inputs).items() if g.fixed is not None}
+        self.module, kept = self._opened()
+        if not self.module._c._has_method(method):
+            raise InvalidOption(f"The module has no method {method!r}.")
+        self.kept = kept if method == "forward" else {}
+        self.names = [v["name"] for v in self.kept.get("inputs", [])] or _arguments(self.module, method)
+        self.inputs = tuple(Port(name) for name in self.names)
+        self.outputs = tuple(Port(v["name"]) for v in self.kept.get("outputs", []))
+        self._ran = False
+
+    def _opened(self) -> tuple[Any, dict[str, Any]]:
+        try:
+            return open_archive(self.path)
+        except BridgeError:
+            raise
+        except Exception as error:
+            raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
+
+    def run(self, inputs: dict[str, Any]) -> Outputs:
+        """Arrays, lists of arrays and None by name. Other names than the arguments set attributes before the call, whose values after
+        it are `NAME.next`. Raises InvalidInput for names the module does not have, ExecutionFailed in torch's words."""
+        import torch
+
+        if self._ran:
+            # What a call leaves behind in the module would be there at the next
+            self.module, _ = self._opened()
+        self._ran, names, given = True, self.names, self.fixed | inputs
+        state = [n for n in given if n.split(".")[0] not in names and _attribute(self.module, n) is not None]
+        missing = [n for n in names if n not in given and not any(i.startswith(f"{n}.") for i in given)]
+        extra = [n for n in given if n not in names and n.split(".")[0] not in names and n not in state]
+        if extra or (missing and self.kept):
+            raise InvalidInput(f"The file's inputs are {', '.join(names)}, not {', '.join(given)}.")
+        try:
+            with torch.no_grad():
+                for name in state:
+                    _set(self.module, name, to_torch(given[name]))
+                call = getattr(self.module.eval(), self.method)
+                result = call(*_given(self.module, names, given, self.method))
+        except RuntimeError as error:
+            raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
+        values = _named(result, self.kept)
+        values |= {f"{n}.next": to_numpy(_attribute(self.module, n), None) for n in state if n in inputs}
+        return Outputs(values, self.engine)
 
 
-def _run_program(path: Path, inputs: dict[str, Any]) -> Outputs:
-    import torch
+class ProgramSession(Session):
+    """An exported program."""
 
-    program = open_program(path)
-    names = list(program.graph_signature.user_inputs)
-    if set(names) != set(inputs):
-        raise InvalidInput(f"The file's inputs are {', '.join(names)}, not {', '.join(inputs)}.")
-    try:
-        with torch.no_grad():
-            results = call(program, {n: to_torch(v) for n, v in inputs.items()})
-    except (RuntimeError, AssertionError) as error:
-        raise ExecutionFailed(f"torch.export: {str(error).strip()}") from error
-    return Outputs({n: to_numpy(v, None) for n, v in results.items()}, f"torch {torch.__version__}")
+    def __init__(self, path: Path) -> None:
+        import torch
+
+        self.program, self.engine = open_program(path), f"torch {torch.__version__}"
+        self.inputs = tuple(Port(name) for name in self.program.graph_signature.user_inputs)
+
+    def run(self, inputs: dict[str, Any]) -> Outputs:
+        import torch
+
+        names = [port.name for port in self.inputs]
+        if set(names) != set(inputs):
+            raise InvalidInput(f"The file's inputs are {', '.join(names)}, not {', '.join(inputs)}.")
+        try:
+            with torch.no_grad():
+                results = call(self.program, {n: to_torch(v) for n, v in inputs.items()})
+        except (RuntimeError, AssertionError) as error:
+            raise ExecutionFailed(f"torch.export: {str(error).strip()}") from error
+        return Outputs({n: to_numpy(v, None) for n, v in results.items()}, self.engine)
+
+
+def open_session(path: Path, inputs: Any = None, method: str = "forward") -> Session:
+    """A session of an archive or of an exported program."""
+    return ProgramSession(path) if is_program(path) else TorchJitSession(path, inputs, method)
+
+
+runtime = Runtime(open_session, ("inputs", "method"))
 
 
 def _named(result: Any, kept: dict[str, Any]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def test_more_dimensions_than_a_kernel_pads_are_padded_one_by_one(parse, tmp_pat
     proto = model(parse, text, pads=pads, **extra)
     path = bridge.convert(proto, tmp_path / "padded.tflite").path
     x = {"x": weights(2, 1, 2, 1, 2, 3)}
-    found = runtime.run(path, x, resolver=getattr(OpResolverType, kernels))
+    found = runtime.LiteRTSession(path, resolver=getattr(OpResolverType, kernels)).run(x)
     np.testing.assert_array_equal(found["y"], bridge.run(bridge.load(proto), x)["y"])
 
 

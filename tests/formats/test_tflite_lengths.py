@@ -160,5 +160,5 @@ def test_what_is_known_at_run_time_only_is_computed_then(name: str, tmp_path: An
     path = bridge.save(model, tmp_path / "m.tflite").path
     expected = bridge.run(model, feed)
     for kernels in KERNELS:
-        result = compare(expected, runtime.run(path, feed, resolver=kernels))
+        result = compare(expected, runtime.LiteRTSession(path, resolver=kernels).run(feed))
         assert result.ok, str(result)

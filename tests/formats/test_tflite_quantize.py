@@ -249,7 +249,7 @@ def test_less_than_a_byte_is_kept_between_operators(kind, kernels, tmp_path):
     )
     x = np.float32([0, 1, 2, 3, 7, 8, 9, 15, 16, -1, -8, -9])
     path = bridge.save(model, tmp_path / "few.tflite").path
-    found = runtime.run(path, {"x": x}, resolver=getattr(OpResolverType, kernels))
+    found = runtime.LiteRTSession(path, resolver=getattr(OpResolverType, kernels)).run({"x": x})
     dtype = np.dtype(getattr(ml_dtypes, kind))
     limits = ml_dtypes.iinfo(dtype)
     steps = np.clip(np.round(x / 0.5) + 1, limits.min, limits.max)

@@ -96,7 +96,7 @@ def test_labels_are_looked_up_in_hash_tables(name, kernels, tmp_path):
     path = bridge.save(model, tmp_path / "labels.tflite").path
     feed = {"x": KEYS[source]}
     expected = bridge.run(model, feed)["y"]
-    found = runtime.run(path, feed, resolver=getattr(OpResolverType, kernels))["y"]
+    found = runtime.LiteRTSession(path, resolver=getattr(OpResolverType, kernels)).run(feed)["y"]
     assert (found.dtype, found.tolist()) == (expected.dtype, expected.tolist())
     assert bridge.run(bridge.load(path), feed)["y"].tolist() == expected.tolist()
 
@@ -146,7 +146,7 @@ def test_stop_words_are_left_out(shape, stop, kernels, tmp_path):
     model, feed = load(graph), {"x": np.array(["a", "b", "zwölf", "a"], object)}
     feed["x"] = feed["x"].reshape([int(n) for n in shape.split(",")])
     path = bridge.save(model, tmp_path / "text.tflite").path
-    found = runtime.run(path, feed, resolver=getattr(OpResolverType, kernels))["y"]
+    found = runtime.LiteRTSession(path, resolver=getattr(OpResolverType, kernels)).run(feed)["y"]
     assert found.tolist() == bridge.run(model, feed)["y"].tolist()
 
 

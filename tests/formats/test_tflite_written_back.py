@@ -81,7 +81,7 @@ def test_an_operator_written_back(name: str, tmp_path: Path) -> None:
     assert (transposes(back) > transposes(path)) is (name in TURNED)
     steps = {n: s * case.quanta for n, s in quanta(bridge.load(path)).items()}
     for kind in (OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
-        found = runtime.run(back, feed, resolver=kind)
+        found = runtime.LiteRTSession(back, resolver=kind).run(feed)
         if case.random:
             assert [(v.dtype, v.shape) for v in found.values()] == [(v.dtype, v.shape) for v in want.values()]
         else:

@@ -22,7 +22,6 @@ from bridge.passes.decompose import Decompose
 from bridge.passes.dense import MergeFlattenedMatMul
 from bridge.passes.fold import FoldConstants, evaluate
 from bridge.passes.gelu import RaiseGelu
-from bridge.passes.raising import RaisePatterns
 from bridge.passes.reshapes import MergeReshapes
 from bridge.passes.shapes import InferShapes
 from bridge.passes.transposes import SinkTransposes
@@ -256,36 +255,6 @@ def test_batch_normalization_folds_into_the_weights(x, weights, host, y):
     )
     assert_kept(model, FoldBatchNormalization())
     assert "BatchNormalization" not in operators(model)
-
-
-RAISED = {
-    "LayerNormalization": "m = ReduceMean <keepdims: int = 1> (x, last) d = Sub (x, m) q = Pow (d, two) v = ReduceMean (q, last) e = Add (v, eps) "
-    "r = Sqrt (e) n = Div (d, r) y = Mul (n, s)",
-    "RMSNormalization": "q = Pow (x, two) v = ReduceMean <keepdims: int = 1> (q, last) e = Add (v, eps) r = Sqrt (e) i = Reciprocal (r) n = Mul (x, i) y = Mul (n, s)",
-    "HardSwish": "a = Add (x, three) c = Clip (a, zero, six) m = Mul (c, x) y = Div (m, six)",
-}
-
-
-@pytest.mark.parametrize("name", RAISED)
-def test_patterns_are_raised(name):
-    constants = "int64[1] last = {-1}, float two = {2.0}, float eps = {0.00001}, float[4] s = {1.0, 2.0, 0.5, 1.5}, float three = {3.0}, float zero = {0.0}, float six = {6.0}"
-    model = load(f"g (float[2,3,4] x) => (float[2,3,4] y) <{constants}> {{ {RAISED[name]} }}")
-    assert_kept(model, RaisePatterns())
-    assert name in operators(model)
-
-
-@pytest.mark.parametrize("mask", [True, False])
-@pytest.mark.parametrize("scale", ["Div", "Mul", ""])
-def test_attention_is_raised(mask, scale):
-    inputs = "float[2,3,5,4] q, float[2,3,6,4] k, float[2,3,6,7] v" + (", float[2,1,5,6] m" if mask else "")
-    steps = "t = Transpose <perm: ints = [0, 1, 3, 2]> (k) s0 = MatMul (q, t) "
-    steps += f"s1 = {scale} (s0, c) " if scale else "s1 = Identity (s0) "
-    steps += "s2 = Add (s1, m) " if mask else "s2 = Identity (s1) "
-    model = load(
-        f"g ({inputs}) => (float[2,3,5,7] y) <float c = {{1.7}}> {{ {steps} p = Softmax <axis: int = -1> (s2) y = MatMul (p, v) }}"
-    )
-    assert_kept(model, RaisePatterns())
-    assert "Attention" in operators(model)
 
 
 @settings(max_examples=60, deadline=None)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, reshape
 from bridge.hub import attr, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, reshape
 from bridge.passes.decompose.ml import ML, numbers, transformed
 
 ops = OpTable()
@@ -44,7 +44,7 @@ def either(op: Any, scores: ir.Value, bound: float, labels: np.ndarray) -> ir.Va
 
 def two_sided(op: Any, node: ir.Node, score: ir.Value, shares: bool) -> ir.Value:
     """Both classes' entries from the score of the second: logistic, complementary shares, or opposite signs."""
-    if attr(node, "post_transform", "NONE") == "LOGISTIC":
+    if attr(node, "post_transform") == "LOGISTIC":
         return op.Concat(op.Sigmoid(op.Neg(score)), op.Sigmoid(score), axis=1)
     return op.Concat(op.Sub(1.0, score) if shares else op.Neg(score), score, axis=1)
 
@@ -65,7 +65,7 @@ def decided(node: ir.Node) -> bool:
     """Several classes; or two whose leaves weigh the first alone, the second alone, or all of them both."""
     if len(labels_of(node)) != 2:
         return len(labels_of(node)) > 2
-    kind, base = attr(node, "post_transform", "NONE"), numbers(node, "base_values")
+    kind, base = attr(node, "post_transform"), numbers(node, "base_values")
     if sides(node) == {0}:
         return len(base) < 2 and kind != "PROBIT"
     if sides(node) == {1}:
@@ -116,9 +116,7 @@ def renamed(attribute: ir.Attr, name: str) -> ir.Attr:
 
 def linear_kind(node: ir.Node) -> bool:
     labels, count = len(labels_of(node)), len(attr(node, "intercepts") or [])
-    return count == labels > 1 or (
-        labels == 2 and count == 1 and attr(node, "post_transform", "NONE") != "PROBIT"
-    )
+    return count == labels > 1 or (labels == 2 and count == 1 and attr(node, "post_transform") != "PROBIT")
 
 
 @ops.op(
@@ -160,7 +158,7 @@ def kernel(op: Any, node: ir.Node, x: ir.Value, vectors: np.ndarray) -> ir.Value
         dtype("float"),
         condition(
             "one rho, and post_transform NONE, as ONNX Runtime leaves a single value whatever it says",
-            lambda n: attr(n, "post_transform", "NONE") == "NONE" and len(attr(n, "rho") or []) == 1,
+            lambda n: attr(n, "post_transform") == "NONE" and len(attr(n, "rho") or []) == 1,
         ),
     ),
 )
@@ -181,7 +179,7 @@ def svm_regressor(op, node, x):
 def voted(node: ir.Node) -> bool:
     two = len(labels_of(node)) == 2
     posts = ("NONE", "LOGISTIC") if two else ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO")
-    known = attr(node, "post_transform", "NONE") in posts
+    known = attr(node, "post_transform") in posts
     return known and not attr(node, "prob_a") and bool(attr(node, "support_vectors"))
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import lengths, scalar
 from bridge.hub import attr, const, rank_of
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, scalar, wrapped
+from bridge.passes.decompose.common import wrapped
 from bridge.passes.expand import copy_node
 from bridge.passes.shapes import join_branches
 

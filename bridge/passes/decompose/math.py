@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, product, reshape, vector
 from bridge.hub import attr, const, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, product, reshape, vector, zero
+from bridge.passes.decompose.common import zero
+from bridge.traits import MOVES_DATA, is_a
 
 ops = OpTable()
 
@@ -208,8 +210,7 @@ def fits_int32(value: ir.Value | None, depth: int = 12) -> bool:
         return False
     if node.op_type in ("Shape", "Size"):
         return True
-    moved = ("Gather", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Identity", "Cast", "Neg", "Abs")
-    if node.op_type in moved:
+    if is_a(node, MOVES_DATA - {"Concat"}, {"Cast", "Neg", "Abs"}):
         source = node.inputs[0]
         whole = source is not None and source.dtype is not None and source.dtype.is_integer()
         return whole and fits_int32(source, depth - 1)

@@ -13,8 +13,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import lengths, sizes_of, vector
 from bridge.hub import rank_of
-from bridge.passes.decompose.common import lengths, sizes_of, vector, zero
+from bridge.passes.decompose.common import zero
 
 LARGEST = 32
 WIDEST = 256

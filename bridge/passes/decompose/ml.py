@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, vector
 from bridge.hub import attr, rank_of, strings
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, vector
 from bridge.passes.widen import APPROXIMATED
 
 ops = OpTable()
@@ -199,7 +199,7 @@ FLOATS = condition("no double thresholds", lambda n: "nodes_values_as_tensor" no
 
 def transformed(op: Any, node: ir.Node, scores: ir.Value) -> ir.Value:
     """Scores after the operator's post_transform, as ONNX Runtime computes it."""
-    kind = attr(node, "post_transform", "NONE")
+    kind = attr(node, "post_transform")
     if kind == "LOGISTIC":
         return op.Sigmoid(scores)
     if kind == "SOFTMAX":
@@ -227,16 +227,14 @@ def probit(op: Any, scores: ir.Value) -> ir.Value:
 
 CLEAR = condition(
     "post_transform NONE for a single target, which ONNX Runtime leaves as it is and the specification does not",
-    lambda n: (
-        max(attr(n, "n_targets", 1), attr(n, "targets")) > 1 or attr(n, "post_transform", "NONE") == "NONE"
-    ),
+    lambda n: (attr(n, "n_targets") or attr(n, "targets") or 1) > 1 or attr(n, "post_transform") == "NONE",
 )
 
 
 @ops.op(f"{ML}::TreeEnsembleRegressor", needs=(MATRIX, dtype("float"), FLOATS, CLEAR))
 def tree_regressor(op, node, x):
     forest, count = Forest.of(node), attr(node, "n_targets", 1)
-    how = attr(node, "aggregate_function", "SUM")
+    how = attr(node, "aggregate_function")
     blank = {"MIN": np.inf, "MAX": -np.inf}.get(how, 0.0)
     table = op.const(forest.weights(node, "target", count, blank))
     given = op.Gather(table, forest.leaves(op, x), axis=0)
@@ -263,7 +261,7 @@ def parting(mode: str, value: float) -> float:
 
 KNOWN = condition(
     "post_transform NONE, LOGISTIC or SOFTMAX",
-    lambda n: attr(n, "post_transform", "NONE") in ("NONE", "LOGISTIC", "SOFTMAX"),
+    lambda n: attr(n, "post_transform") in ("NONE", "LOGISTIC", "SOFTMAX"),
 )
 
 
@@ -391,11 +389,11 @@ def leaf_weights(node: ir.Node, trees: Forest, blank: float) -> np.ndarray:
     needs=(
         MATRIX,
         dtype("float", "double"),
-        condition("post_transform=0", lambda n: not attr(n, "post_transform", 0)),
+        condition("post_transform=0", lambda n: not attr(n, "post_transform")),
     ),
 )
 def tree_ensemble(op, node, x):
-    trees, how = ensemble(node), attr(node, "aggregate_function", 1)
+    trees, how = ensemble(node), attr(node, "aggregate_function")
     table = leaf_weights(node, trees, {2: np.inf, 3: -np.inf}.get(how, 0.0))
     given = op.Gather(op.const(table), trees.leaves(op, x), axis=0)
     result = op.node({2: "ReduceMin", 3: "ReduceMax"}.get(how, "ReduceSum"), given, [1], keepdims=0)

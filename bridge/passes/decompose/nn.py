@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import arange, lengths, product, reshape
 from bridge.hub import attr, const, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import along, arange, lengths, product, reshape, zero
+from bridge.passes.decompose.common import along, zero
 from bridge.passes.decompose.matrices import LARGEST, determinant
 
 ops = OpTable()
@@ -158,7 +161,7 @@ def _labels(equation: str, ranks: list) -> tuple[list[list[str]], list[str]]:
     return terms, [*dots, *sorted(label for label in set(flat) if flat.count(label) == 1)]
 
 
-def _without_repeats(op, value, labels):
+def _without_repeats(op: Any, value: ir.Value, labels: list[str]) -> tuple[ir.Value, list[str]]:
     """The diagonal of axes that share a label."""
     for label in [name for name in dict.fromkeys(labels) if labels.count(name) > 1]:
         while labels.count(label) > 1:
@@ -172,7 +175,9 @@ def _without_repeats(op, value, labels):
     return value, labels
 
 
-def _pair(op, a, left, b, right, later):
+def _pair(
+    op: Any, a: ir.Value, left: list[str], b: ir.Value, right: list[str], later: Any
+) -> tuple[ir.Value, list[str]]:
     """The product of two operands, summed over the labels that nothing else has."""
     shared = [x for x in left if x in right]
     batch, summed = [x for x in shared if x in later], [x for x in shared if x not in later]
@@ -216,10 +221,11 @@ def det(op, node, x):
     return op.Identity(_cofactors(op, rows)) if size == 1 else _cofactors(op, rows)
 
 
-def _cofactors(op, rows):
+def _cofactors(op: Any, rows: list[list[ir.Value]]) -> ir.Value:
+    """Determinant by the cofactors of the first row."""
     if len(rows) == 1:
         return rows[0][0]
-    total = None
+    total: Any = None
     for j, pivot in enumerate(rows[0]):
         term = op.Mul(pivot, _cofactors(op, [row[:j] + row[j + 1 :] for row in rows[1:]]))
         total = term if total is None else op.Add(total, term) if j % 2 == 0 else op.Sub(total, term)

@@ -12,10 +12,11 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, reshape, vector
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import along, lengths, reshape, vector
+from bridge.passes.decompose.common import along
 
 ops = OpTable()
 
@@ -41,7 +42,7 @@ def spread(op: Any, node: ir.Node, x: ir.Value, parameter: ir.Value) -> Any:
     block = attr(node, "block_size")
     if len(parameter.shape) == 0 or (shape_of(parameter) == [1] and not block):
         return op.Reshape(parameter, op.const(np.zeros(0, np.int64))) if parameter.shape else parameter
-    axis = attr(node, "axis", 1) % rank
+    axis = attr(node, "axis") % rank
     if not block:
         return along(op, parameter, axis, rank)
     counts = lengths(op, parameter)

@@ -9,15 +9,16 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import lengths, scalar, vector
 from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, scalar, vector, zero
+from bridge.passes.decompose.common import zero
 from bridge.passes.decompose.control import STEPS
+from bridge.recurrent import activations
 
 ops = OpTable()
 
-DEFAULTS = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RNN": ["tanh"]}
 ALPHA = {
     "affine": 1.0,
     "leakyrelu": 0.01,
@@ -61,14 +62,14 @@ class Cell:
 
     def __init__(self, node: ir.Node, direction: int) -> None:
         self.kind = node.op_type
-        plain = DEFAULTS[node.op_type]
-        names = [n.lower() for n in attr(node, "activations") or plain * (direction + 1)]
+        named = activations(node)
+        names = [name.lower() for side in named for name in side]
         alphas, betas = (list(attr(node, n) or []) for n in ("activation_alpha", "activation_beta"))
         drawn: list[Activation] = []
         for index, name in enumerate(names):
             alpha = alphas.pop(0) if name in ALPHA and alphas else ALPHA.get(name, 0.0)
             beta = betas.pop(0) if (name in BETA or name == "affine") and betas else BETA.get(name, 0.0)
-            if index // len(plain) == direction:
+            if index // len(named[0]) == direction:
                 drawn.append(activation(name, alpha, beta))
         self.activations = drawn
         self.clip = attr(node, "clip")

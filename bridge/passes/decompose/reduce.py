@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, product, reshape
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, product, reshape, wrapped
+from bridge.passes.decompose.common import wrapped
 
 ops = OpTable()
 
@@ -109,7 +112,8 @@ def reduce(op, node, x, axes=None):
     return NotImplemented
 
 
-def _of_nothing(op, node, x, axes):
+def _of_nothing(op: Any, node: ir.Node, x: Any, axes: Any) -> Any:
+    """A reduction of no elements: the neutral one, everywhere."""
     shape = shape_of(node.outputs[0])
     if shape is None and not attr(node, "keepdims"):
         return NotImplemented

@@ -9,21 +9,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import arange, entries, lengths, product, reshape, scalar, vector
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import (
-    along,
-    arange,
-    between,
-    entries,
-    lengths,
-    product,
-    reshape,
-    scalar,
-    vector,
-    zero,
-)
+from bridge.passes.decompose.common import along, zero
 from bridge.passes.widen import APPROXIMATED
 
 ops = OpTable()
@@ -35,7 +25,7 @@ I64 = int(ir.DataType.INT64)
 
 def nearest_of_anything(node: ir.Node) -> bool:
     x = node.inputs[0]
-    return (x is not None and x.dtype in FLOATS) or attr(node, "mode", "nearest") == "nearest"
+    return (x is not None and x.dtype in FLOATS) or attr(node, "mode") == "nearest"
 
 
 @ops.op("Resize", needs=(RANKED, condition("floats, or mode nearest", nearest_of_anything)))
@@ -65,7 +55,7 @@ def resize(op, node, x, roi=None, scales=None, sizes=None):
             x = _blended(op, node, x, axis, line, at)
         else:
             x = _read(op, x, axis, line, _taps(line, node, at))
-        if attr(node, "coordinate_transformation_mode", "") == "tf_crop_and_resize":
+        if attr(node, "coordinate_transformation_mode") == "tf_crop_and_resize":
             within = op.And(
                 op.GreaterOrEqual(at, line.number(0)), op.LessOrEqual(at, op.Sub(line.size, line.number(1)))
             )
@@ -73,7 +63,7 @@ def resize(op, node, x, roi=None, scales=None, sizes=None):
             inside = within if inside is None else op.And(inside, within)
     outside = zero(op, x, attr(node, "extrapolation_value"))
     made = op.Identity(x) if inside is None else op.Where(inside, x, outside)
-    if attr(node, "coordinate_transformation_mode", "") == "align_corners" and _fraction(node, axes, scales):
+    if attr(node, "coordinate_transformation_mode") == "align_corners" and _fraction(node, axes, scales):
         made.producer().metadata_props[APPROXIMATED] = FRACTION
     return made
 
@@ -100,7 +90,7 @@ def _factors(op: Any, node: ir.Node, x: ir.Value, axes: list[int], scales: Any, 
             n = static[axis]
             scale = float(known[i]) if known is not None else op.Slice(scales, [i], [i + 1], [0])
             if known is not None and isinstance(n, int):
-                places: Any = math.floor(n * scale)
+                places: Any = math.floor(np.float32(n) * np.float32(scale))
             elif result is not None and isinstance(result[axis], int):
                 places = int(result[axis])
             else:
@@ -143,7 +133,7 @@ def _alike(op: Any, policy: str, sizes: ir.Value, before: list[Any]) -> list:
 
 
 def _untouched(node: ir.Node, scale: Any, length: Any, places: Any) -> bool:
-    crop = attr(node, "coordinate_transformation_mode", "") == "tf_crop_and_resize"
+    crop = attr(node, "coordinate_transformation_mode") == "tf_crop_and_resize"
     return (
         not crop
         and isinstance(scale, float)
@@ -199,7 +189,7 @@ def _coordinate(line: Line, mode: str, roi: list | None) -> ir.Value:
 
 def _taps(line: Line, node: ir.Node, at: ir.Value) -> list[tuple[Any, Any]]:
     """Element and weight (None for 1) of each tap."""
-    op, mode = line.op, attr(node, "mode", "nearest")
+    op, mode = line.op, attr(node, "mode")
     if mode == "nearest":
         rounding, half = attr(node, "nearest_mode"), line.number(0.5)
         place = {
@@ -414,7 +404,7 @@ def affine_grid(op, node, theta, size):
 
 def _even(op: Any, length: Any, dtype: ir.DataType, corners: int) -> ir.Value:
     """The middles of `length` equal parts of -1 to 1, or points from end to end; of these, a single one is the last."""
-    last = between(op, "Sub", length, 1)
+    last = length - 1
     before = op.Cast(op.Sub(scalar(op, last), arange(op, length)), to=int(dtype))
     whole = op.Cast(op.Max(scalar(op, last if corners else length), 1), to=int(dtype))
     place = op.Div(op.Mul(before, 2.0) if corners else op.Add(op.Mul(before, 2.0), 1.0), whole)

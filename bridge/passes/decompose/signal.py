@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of
+from bridge.dims import arange, length_of, lengths, reshape, scalar, vector
+from bridge.hub import attr, largest, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import arange, between, lengths, reshape, scalar, vector, zero
+from bridge.passes.decompose.common import zero
 from bridge.passes.decompose.control import at_axis
 
 ops = OpTable()
@@ -40,14 +41,13 @@ def dft(op, node, x, length=None, axis=None):
 
 
 def _transformed(op: Any, node: ir.Node, x: ir.Value, length: Any, axis: int) -> ir.Value:
-    sizes, inverse, onesided = lengths(op, x), attr(node, "inverse"), attr(node, "onesided", 0)
+    sizes, inverse, onesided = lengths(op, x), attr(node, "inverse"), attr(node, "onesided")
     size = sizes[axis]
     if length is not None:
-        known = const(length)
-        size = int(known.reshape(())) if known is not None else reshape(op, op.Cast(length, to=7), [1])
+        size = length_of(op, length)
     elif inverse and onesided:
-        size = between(op, "Mul", between(op, "Sub", size, 1), 2)
-    half = between(op, "Add", between(op, "Div", size, 2), 1)
+        size = (size - 1) * 2
+    half = size // 2 + 1
     rows, columns = (half if onesided and inverse else size), (half if onesided and not inverse else size)
     parts = [op.Gather(x, np.array(i), axis=-1) for i in range(sizes[-1])]
     parts = [_fitted(op, v, axis, sizes[axis], rows) for v in parts]
@@ -108,10 +108,7 @@ def _fitted(op: Any, v: ir.Value, axis: int, length: Any, size: Any) -> ir.Value
     """Cut, or followed by zeros, to the transform's length."""
     if size is length or (isinstance(size, int) and size == length):
         return v
-    if isinstance(size, int) and isinstance(length, int):
-        more: Any = max(size - length, 0)
-    else:
-        more = op.Max(between(op, "Sub", size, length), 0)
+    more = largest(size - length, 0)
     v = v if isinstance(more, int) and more else op.Slice(v, [0], vector(op, [size]), [axis])
     return op.Pad(v, vector(op, [0, more]), zero(op, v), op.const(np.array([axis])))
 
@@ -130,16 +127,8 @@ def _fitted(op: Any, v: ir.Value, axis: int, length: Any, size: Any) -> ir.Value
 def stft(op, node, signal, step, window=None, length=None):
     """Frames gathered, windowed and transformed."""
     signal = op.Unsqueeze(signal, [-1]) if rank_of(signal) == 2 else signal
-    size, hop = (
-        lengths(op, window)[0]
-        if v is None
-        else int(const(v).reshape(()))
-        if const(v) is not None
-        else reshape(op, op.Cast(v, to=7), [1])
-        for v in (length, step)
-    )
-    free = between(op, "Sub", lengths(op, signal)[1], size)
-    count = between(op, "Add", between(op, "Div", free, hop), 1)
+    size, hop = (lengths(op, window)[0] if v is None else length_of(op, v) for v in (length, step))
+    count = (lengths(op, signal)[1] - size) // hop + 1
     starts = op.Mul(arange(op, count), scalar(op, hop))
     frames = op.Gather(signal, op.Add(op.Unsqueeze(starts, [1]), arange(op, size)), axis=1)
     if window is not None:
@@ -173,9 +162,9 @@ def adagrad(op, node, rate, step, *tensors):
     rate = op.Div(rate, slowed)
     news, squares = [], []
     for x, g, h in (tensors[i::count] for i in range(count)):
-        g = op.Add(op.Mul(x, attr(node, "norm_coefficient", 0.0)), g)
+        g = op.Add(op.Mul(x, attr(node, "norm_coefficient")), g)
         h = op.Add(h, op.Mul(g, g))
-        news.append(op.Sub(x, op.Div(op.Mul(g, rate), op.Add(op.Sqrt(h), attr(node, "epsilon", 1e-6)))))
+        news.append(op.Sub(x, op.Div(op.Mul(g, rate), op.Add(op.Sqrt(h), attr(node, "epsilon")))))
         squares.append(h)
     return [*news, *squares]
 
@@ -183,7 +172,7 @@ def adagrad(op, node, rate, step, *tensors):
 @ops.op(f"{TRAINING}::Adam")
 def adam(op, node, rate, step, *tensors):
     """Means of the gradient and of its square, the rate corrected for their start at zero while T > 0."""
-    alpha, beta, count = attr(node, "alpha", 0.9), attr(node, "beta", 0.999), len(tensors) // 4
+    alpha, beta, count = attr(node, "alpha"), attr(node, "beta"), len(tensors) // 4
     time = op.Cast(step, to=int(rate.dtype))
     fading = [op.Sub(1.0, op.Pow(op.const(base, rate.dtype), time)) for base in (alpha, beta)]
     started = op.Greater(step, op.const(np.array(0, np.int64)))
@@ -195,10 +184,10 @@ def adam(op, node, rate, step, *tensors):
     after = 1 - attr(node, "norm_coefficient_post")
     news, means, squares = [], [], []
     for x, g, v, h in (tensors[i::count] for i in range(count)):
-        g = op.Add(op.Mul(x, attr(node, "norm_coefficient", 0.0)), g)
+        g = op.Add(op.Mul(x, attr(node, "norm_coefficient")), g)
         v = op.Add(op.Mul(v, alpha), op.Mul(g, 1 - alpha))
         h = op.Add(op.Mul(h, beta), op.Mul(op.Mul(g, g), 1 - beta))
-        moved = op.Sub(x, op.Div(op.Mul(v, rate), op.Add(op.Sqrt(h), attr(node, "epsilon", 1e-6))))
+        moved = op.Sub(x, op.Div(op.Mul(v, rate), op.Add(op.Sqrt(h), attr(node, "epsilon"))))
         news.append(op.Mul(moved, after))
         means.append(v)
         squares.append(h)

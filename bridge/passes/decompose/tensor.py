@@ -7,21 +7,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import arange, lengths, product, reshape, scalar, sizes_of, vector
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import (
-    along,
-    arange,
-    lengths,
-    product,
-    reshape,
-    scalar,
-    sizes_of,
-    vector,
-    wrapped,
-    zero,
-)
+from bridge.passes.decompose.common import along, wrapped, zero
 from bridge.passes.decompose.control import at_axis
 
 ops = OpTable()
@@ -74,7 +64,7 @@ def size(op, node, x):
 @ops.op("Shape", needs=(RANKED,))
 def shape(op, node, x):
     rank = rank_of(x)
-    kept = range(rank)[attr(node, "start") : attr(node, "end", None)]
+    kept = range(rank)[attr(node, "start") : attr(node, "end")]
     if not node.attributes:
         return NotImplemented
     whole = op.Shape(x)
@@ -133,7 +123,7 @@ def gather_elements(op, node, x, indices):
 def _flat(op: Any, node: ir.Node, x: ir.Value, indices: ir.Value) -> ir.Value:
     """Where in the flattened `x` each index along the axis points."""
     sizes, rank = lengths(op, x), rank_of(x) or 0
-    axis = attr(node, "axis", 0) % rank
+    axis = attr(node, "axis") % rank
     total = op.Cast(wrapped(op, indices, sizes[axis]), to=7)
     if (step := product(op, sizes[axis + 1 :])) != 1:
         total = op.Mul(total, step)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import reshape
 from bridge.hub import attr, shape_of
 from bridge.needs import attribute, condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import reshape
 from bridge.passes.decompose.control import choice
 
 ops = OpTable()

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import arange, entries, lengths, product, reshape, scalar, sizes_of, vector
+from bridge.geometry import pads_of, transposed_pads, window_of
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import (
-    along,
-    arange,
-    between,
-    entries,
-    lengths,
-    product,
-    reshape,
-    scalar,
-    sizes_of,
-    vector,
-    zero,
-)
+from bridge.passes.decompose.common import along, zero
 
 ops = OpTable()
 
@@ -32,8 +21,9 @@ SPATIAL = condition("a known rank of 3 or more", lambda n: (rank_of(n.inputs[0])
 
 
 @dataclass(frozen=True)
-class Window:
-    """One spatial axis: padding before and after, places (an int, or a one-element value), and the size of a window."""
+class Axis:
+    """The windows along one spatial axis: their size, padding before and after, what ceil_mode adds behind it, and how many
+    there are (a length)."""
 
     kernel: int
     stride: int
@@ -49,72 +39,22 @@ class Window:
         return op.Add(first, op.const(np.arange(self.kernel, dtype=np.int64)[None] * self.dilation))
 
 
-def windows_of(op: Any, node: ir.Node, sizes: list[Any], kernel: list[int]) -> list[Window] | None:
-    """A Window for each spatial axis, by the attributes of `node` (ONNX operators Conv, MaxPool, …); None where padding
-    depends on lengths that are dynamic."""
-    count = len(sizes)
-    strides, dilations = (attr(node, name) or [1] * count for name in ("strides", "dilations"))
-    pads = explicit_pads(node, sizes, kernel)
-    if pads is None:
+def axes_of(node: ir.Node, sizes: list[Any]) -> list[Axis] | None:
+    """An Axis for each spatial axis of a Conv or pool; None where padding depends on lengths that are dynamic."""
+    window = window_of(node)
+    static = [n if isinstance(n, int) else None for n in sizes]
+    pads, padded = pads_of(node, static), pads_of(node, static, ceil=True)
+    if window is None or pads is None or padded is None:
         return None
     made = []
-    for i, (size, k, s, d) in enumerate(zip(sizes, kernel, strides, dilations, strict=True)):
-        span, before, after = (k - 1) * d + 1, pads[i], pads[i + count]
-        if not isinstance(size, int):
-            if attr(node, "ceil_mode") and s != 1:
-                return None
-            free = op.Add(size, before + after - span)
-            places, extra = op.Add(op.Div(free, s) if s != 1 else free, 1), 0
-        else:
-            places, extra = _places(node, size, span, s, before, after)
-        made.append(Window(k, s, d, before, after, extra, places))
+    for i, (before, after) in enumerate(pads):
+        span, stride, extra = window.spans[i], window.strides[i], padded[i][1] - after
+        places = (sizes[i] + (before + after + extra - span)) // stride + 1
+        made.append(Axis(window.kernel[i], stride, window.dilations[i], before, after, extra, places))
     return made
 
 
-def explicit_pads(node: ir.Node, sizes: Sequence[Any], kernel: Sequence[int]) -> list[int] | None:
-    """`pads` of a Conv or pool whatever its auto_pad; None where they depend on lengths that are dynamic."""
-    auto = attr(node, "auto_pad")
-    if not auto.startswith("SAME"):
-        return (auto != "VALID" and attr(node, "pads")) or [0] * 2 * len(sizes)
-    before, after = [], []
-    strides, dilations = (attr(node, name) or [1] * len(sizes) for name in ("strides", "dilations"))
-    for size, k, s, d in zip(sizes, kernel, strides, dilations, strict=True):
-        span = (k - 1) * d + 1
-        if isinstance(size, int):
-            total = max((-(-size // s) - 1) * s + span - size, 0)
-        elif s == 1:
-            total = span - 1
-        else:
-            return None
-        less, more = total // 2, total - total // 2
-        before.append(less if auto == "SAME_UPPER" else more)
-        after.append(more if auto == "SAME_UPPER" else less)
-    return before + after
-
-
-def same_at_run_time(node: ir.Node, sizes: Sequence[Any]) -> bool:
-    """Whether padding is TensorFlow's and LiteRT's SAME over lengths known at run time alone: SAME_UPPER, of elements that do not count,
-    and never less than nothing."""
-    dynamic = not all(isinstance(n, int) for n in sizes)
-    if not dynamic or attr(node, "auto_pad") != "SAME_UPPER" or attr(node, "count_include_pad"):
-        return False
-    strides = attr(node, "strides") or [1] * len(sizes)
-    kernel = attr(node, "kernel_shape") or [0] * len(sizes)
-    return node.op_type == "Conv" or all(k >= s for k, s in zip(kernel, strides, strict=True))
-
-
-def _places(node: ir.Node, size: int, span: int, stride: int, before: int, after: int) -> tuple[int, int]:
-    """How many windows there are, and how far the last one of ceil_mode reaches beyond the padding."""
-    free = size + before + after - span
-    places = free // stride + 1
-    if attr(node, "ceil_mode"):
-        places = -(-free // stride) + 1
-        if (places - 1) * stride >= size + before:
-            places -= 1
-    return places, max((places - 1) * stride - free, 0)
-
-
-def padded(op: Any, x: ir.Value, windows: list[Window], number: Any) -> ir.Value:
+def padded(op: Any, x: ir.Value, windows: list[Axis], number: Any) -> ir.Value:
     """`x` with its spatial axes padded by `number`."""
     ends = [w.before for w in windows], [w.after + w.extra for w in windows]
     if not any(ends[0]) and not any(ends[1]):
@@ -123,14 +63,14 @@ def padded(op: Any, x: ir.Value, windows: list[Window], number: Any) -> ir.Value
     return op.Pad(x, op.const(pads), zero(op, x, number))
 
 
-def unfold(op: Any, x: ir.Value, windows: list[Window]) -> ir.Value:
+def unfold(op: Any, x: ir.Value, windows: list[Axis]) -> ir.Value:
     """[N, C, places, kernel, places, kernel, …] of a padded [N, C, spatial…]."""
     for axis in reversed(range(len(windows))):
         x = op.Gather(x, windows[axis].index(op), axis=axis + 2)
     return x
 
 
-def combine(op: Any, x: ir.Value, windows: list[Window], reduction: str) -> ir.Value:
+def combine(op: Any, x: ir.Value, windows: list[Axis], reduction: str) -> ir.Value:
     """A separable reduction of every window, an axis at a time."""
     for axis, window in enumerate(windows):
         if window.kernel == window.stride == 1 and not window.extra:
@@ -140,22 +80,12 @@ def combine(op: Any, x: ir.Value, windows: list[Window], reduction: str) -> ir.V
     return x
 
 
-def _kernel(node: ir.Node) -> list[int] | None:
-    """The lengths of a window; None where the weights of a Conv do not tell."""
-    shape = shape_of(node.inputs[1]) if node.op_type == "Conv" else None
-    return attr(node, "kernel_shape") or (None if shape is None else shape[2:])
-
-
 def padded_at_run_time(node: ir.Node) -> bool:
     """Whether the padding of a window of known size depends on a dynamic length."""
-    x, kernel = node.inputs[0], _kernel(node)
-    if x is None or x.shape is None or len(x.shape) < 3 or kernel is None or len(node.outputs) > 1:
+    rank, window = rank_of(node.inputs[0]), window_of(node)
+    if rank is None or rank < 3 or window is None or len(node.outputs) > 1:
         return False
-    uneven = attr(node, "auto_pad", "").startswith("SAME") or attr(node, "ceil_mode")
-    strides = attr(node, "strides") or [1] * len(kernel)
-    return bool(uneven) and any(
-        s != 1 and not isinstance(n, int) for n, s in zip(list(x.shape)[2:], strides, strict=True)
-    )
+    return pads_of(node, ceil=True) is None
 
 
 @ops.op(
@@ -167,11 +97,11 @@ def padded_at_run_time(node: ir.Node) -> bool:
 )
 def padded_first(op, node, x, *rest):
     """A Pad of amounts computed at run time. An average of fewer elements than its window has is divided by their share."""
-    count, kernel = rank_of(x) - 2, _kernel(node)
+    count = rank_of(x) - 2
     below = node.op_type == "MaxPool"
     lowest = -np.inf if x.dtype.is_floating_point() else np.iinfo(x.dtype.numpy()).min
     fixed = attr(node, "pads") or [0] * 2 * count
-    ends = [_ends(op, node, i, n, kernel[i]) for i, n in enumerate(lengths(op, x)[2:])]
+    ends = pads_of(node, lengths(op, x)[2:], ceil=True)
     axes = op.const(np.arange(2, 2 + count))
     table = vector(op, [pair[side] for side in (0, 1) for pair in ends])
     wide = op.Pad(x, table, zero(op, x, lowest if below else 0), axes)
@@ -179,7 +109,7 @@ def padded_first(op, node, x, *rest):
     kept = {name: attr(node, name) for name in node.attributes if name not in dropped}
     made = op.node(node.op_type, wide, *rest, **kept)
     counted = attr(node, "count_include_pad")
-    if node.op_type != "AveragePool" or (counted and attr(node, "auto_pad", "").startswith("SAME")):
+    if node.op_type != "AveragePool" or (counted and attr(node, "auto_pad").startswith("SAME")):
         return made
     ones = op.Expand(zero(op, x, 1), sizes_of(op, x))
     if counted:
@@ -188,35 +118,9 @@ def padded_first(op, node, x, *rest):
     return op.Div(made, op.AveragePool(op.Pad(ones, table, zero(op, x), axes), **kept))
 
 
-def _ends(op: Any, node: ir.Node, index: int, length: Any, kernel: int) -> tuple[Any, Any]:
-    """Padding before and after one spatial axis, as its length says."""
-    count, auto = (rank_of(node.inputs[0]) or 0) - 2, attr(node, "auto_pad")
-    stride, dilation = ((attr(node, name) or [1] * count)[index] for name in ("strides", "dilations"))
-    span = (kernel - 1) * dilation + 1
-    if auto.startswith("SAME"):
-        reach = between(op, "Mul", between(op, "Div", between(op, "Add", length, -1), stride), stride)
-        total = between(op, "Sub", between(op, "Add", reach, span), length)
-        total = max(total, 0) if isinstance(total, int) else op.Max(total, 0)
-        less = between(op, "Div", total, 2)
-        more = between(op, "Sub", total, less)
-        return (less, more) if auto == "SAME_UPPER" else (more, less)
-    pads = attr(node, "pads") or [0] * 2 * count
-    before, after = (0, 0) if auto == "VALID" else (pads[index], pads[index + count])
-    whole = between(op, "Add", length, before + after)
-    reach = between(
-        op, "Mul", between(op, "Div", between(op, "Add", whole, stride - 1 - span), stride), stride
-    )
-    inside = between(op, "Add", length, before)
-    if isinstance(reach, int):
-        reach -= stride if reach >= inside else 0
-        return before, after + max(reach + span - whole, 0)
-    reach = op.Where(op.GreaterOrEqual(reach, inside), op.Sub(reach, stride), reach)
-    return before, op.Add(op.Max(op.Sub(op.Add(reach, span), whole), 0), after)
-
-
 @ops.op("MaxPool", needs=(SPATIAL,))
 def max_pool(op, node, x):
-    windows = windows_of(op, node, lengths(op, x)[2:], attr(node, "kernel_shape"))
+    windows = axes_of(node, lengths(op, x)[2:])
     if windows is None:
         return NotImplemented
     lowest = -np.inf if x.dtype.is_floating_point() else np.iinfo(x.dtype.numpy()).min
@@ -225,7 +129,7 @@ def max_pool(op, node, x):
     return _with_places(op, node, x, wide, windows) if asked else combine(op, wide, windows, "ReduceMax")
 
 
-def _with_places(op: Any, node: ir.Node, x: ir.Value, wide: ir.Value, windows: list[Window]) -> Any:
+def _with_places(op: Any, node: ir.Node, x: ir.Value, wide: ir.Value, windows: list[Axis]) -> Any:
     """Values, and where in the flattened input the first of the largest was."""
     shape = shape_of(x)
     if shape is None:
@@ -247,7 +151,7 @@ def _with_places(op: Any, node: ir.Node, x: ir.Value, wide: ir.Value, windows: l
 @ops.op("AveragePool", needs=(SPATIAL,))
 def average_pool(op, node, x):
     sizes = lengths(op, x)[2:]
-    windows = windows_of(op, node, sizes, attr(node, "kernel_shape"))
+    windows = axes_of(node, sizes)
     if windows is None:
         return NotImplemented
     total = combine(op, padded(op, x, windows, 0), windows, "ReduceSum")
@@ -263,7 +167,7 @@ def average_pool(op, node, x):
 
 @ops.op("LpPool", needs=(SPATIAL,))
 def lp_pool(op, node, x):
-    windows = windows_of(op, node, lengths(op, x)[2:], attr(node, "kernel_shape"))
+    windows = axes_of(node, lengths(op, x)[2:])
     if windows is None:
         return NotImplemented
     p = float(attr(node, "p"))
@@ -284,7 +188,7 @@ def lrn(op, node, x):
     pads = np.zeros((2, rank_of(x)), np.int64)
     pads[:, 1] = (size - 1) // 2, size // 2
     squares = op.Pad(op.Mul(x, x), op.const(pads.ravel()))
-    index = Window(size, 1, 1, 0, 0, 0, channels).index(op)
+    index = Axis(size, 1, 1, 0, 0, 0, channels).index(op)
     total = op.ReduceSum(op.Gather(squares, index, axis=1), [2], keepdims=0)
     scale = op.Add(op.Mul(total, attr(node, "alpha") / size), attr(node, "bias"))
     return op.Div(x, op.Pow(scale, attr(node, "beta")))
@@ -296,7 +200,7 @@ def lrn(op, node, x):
 def conv(op, node, x, weights, bias=None):
     """Windows as the rows of a matrix product, a group at a time."""
     sizes, (out, depth, *kernel) = lengths(op, x), shape_of(weights)
-    windows = windows_of(op, node, sizes[2:], kernel)
+    windows = axes_of(node, sizes[2:])
     if windows is None:
         return NotImplemented
     count, group = len(kernel), attr(node, "group")
@@ -319,22 +223,28 @@ def conv(op, node, x, weights, bias=None):
 )
 def conv_transpose(op, node, x, weights, bias=None):
     """A convolution, with flipped weights, of the input spread out with zeros between."""
-    sizes, (channels, depth, *kernel) = lengths(op, x), shape_of(weights)
+    channels, depth, *kernel = shape_of(weights)
     count, group = len(kernel), attr(node, "group")
-    strides, dilations = (attr(node, name) or [1] * count for name in ("strides", "dilations"))
-    ends = _transposed_pads(node, sizes[2:], kernel, strides, dilations)
-    if ends is None:
+    window, cut = window_of(node), transposed_pads(node)
+    more = attr(node, "output_padding") or [0] * count
+    if cut is None:
         return NotImplemented
-    for axis, stride in enumerate(strides):
+    for axis, stride in enumerate(window.strides):
         x = _spread_out(op, x, axis + 2, stride)
-    pads = np.array([0, 0, *ends[0], 0, 0, *ends[1]], np.int64)
+    spans = [span - 1 for span in window.spans]
+    before = [span - first for span, (first, _) in zip(spans, cut, strict=True)]
+    after = [
+        span - last + extra - (stride - 1)
+        for span, (_, last), extra, stride in zip(spans, cut, more, window.strides, strict=True)
+    ]
+    pads = np.array([0, 0, *before, 0, 0, *after], np.int64)
     x = op.Pad(x, op.const(pads)) if pads.any() else x
     turned = reshape(op, weights, [group, channels // group, depth, *kernel])
     turned = op.Transpose(turned, perm=[0, 2, 1, *range(3, 3 + count)])
     turned = reshape(op, turned, [group * depth, channels // group, *kernel])
     spatial = list(range(2, 2 + count))
     flipped = op.Slice(turned, [-1] * count, [-(2**31)] * count, spatial, [-1] * count)
-    return op.Conv(x, flipped, bias, group=group, dilations=dilations, kernel_shape=kernel)
+    return op.Conv(x, flipped, bias, group=group, dilations=window.dilations, kernel_shape=kernel)
 
 
 def _spread_out(op: Any, x: ir.Value, axis: int, stride: int) -> ir.Value:
@@ -345,30 +255,7 @@ def _spread_out(op: Any, x: ir.Value, axis: int, stride: int) -> ir.Value:
     pads = np.zeros((2, len(sizes) + 1), np.int64)
     pads[1, axis + 1] = stride - 1
     wide = op.Pad(op.Unsqueeze(x, [axis + 1]), op.const(pads.ravel()))
-    length = sizes[axis] * stride if isinstance(sizes[axis], int) else op.Mul(sizes[axis], stride)
-    return reshape(op, wide, [*sizes[:axis], length, *sizes[axis + 1 :]])
-
-
-def _transposed_pads(node: ir.Node, sizes: list, kernel: list, strides: list, dilations: list) -> Any:
-    """What the spread-out input is padded by before and after (cut where negative), an amount an axis."""
-    count = len(kernel)
-    pads, more = attr(node, "pads") or [0] * 2 * count, attr(node, "output_padding") or [0] * count
-    auto, asked = attr(node, "auto_pad"), attr(node, "output_shape")
-    before, after = [], []
-    for i, (size, k, s, d) in enumerate(zip(sizes, kernel, strides, dilations, strict=True)):
-        span, begin, end = (k - 1) * d, pads[i], pads[i + count]
-        if auto == "VALID":
-            begin = end = 0
-        if asked or auto.startswith("SAME"):
-            if asked and not isinstance(size, int):
-                return None
-            total = s * (size - 1) + more[i] + span + 1 - asked[i] if asked else more[i] + span + 1 - s
-            total = max(total, 0) if not asked else total
-            small, large = total // 2, total - total // 2
-            begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
-        before.append(span - begin)
-        after.append(span - end + more[i] - (s - 1))
-    return before, after
+    return reshape(op, wide, [*sizes[:axis], sizes[axis] * stride, *sizes[axis + 1 :]])
 
 
 @ops.op("MaxUnpool", needs=(condition("a static shape", lambda n: shape_of(n.inputs[0]) is not None),))
@@ -423,22 +310,21 @@ def col2im(op, node, x, image, block):
     count = shape_of(image)[0]
     inner, kernel = (entries(op, v, range(count)) for v in (image, block))
     pads, dilations = attr(node, "pads") or [0] * 2 * count, attr(node, "dilations") or [1] * count
-    sizes = [between(op, "Add", n, pads[i] + pads[i + count]) for i, n in enumerate(inner)]
+    sizes = [n + (pads[i] + pads[i + count]) for i, n in enumerate(inner)]
     flat = op.const(np.zeros((), np.int64))
     for size, k, s, d in zip(sizes, kernel, attr(node, "strides") or [1] * count, dilations, strict=True):
-        free = between(op, "Sub", between(op, "Add", size, d - 1), between(op, "Mul", k, d))
-        places = between(op, "Add", between(op, "Div", free, s), 1)
+        places = (size + (d - 1) - k * d) // s + 1
         starts, steps = op.Mul(arange(op, places), s), op.Mul(arange(op, k), d)
         place = op.Add(op.Unsqueeze(steps, [1]), op.Unsqueeze(starts, [0]))
         flat = op.Add(op.Mul(op.Unsqueeze(flat, [-2, -1]), scalar(op, size)), place)
     flat = op.Transpose(flat, perm=[*range(0, 2 * count, 2), *range(1, 2 * count, 2)])
     batch, rows, columns = lengths(op, x)
     whole = product(op, kernel)
-    depth, total = between(op, "Div", rows, whole), between(op, "Mul", whole, columns)
+    depth, total = rows // whole, whole * columns
     parts = reshape(op, op.Transpose(x, perm=[1, 2, 0]), [depth, total, batch])
     empty = op.Expand(zero(op, x), vector(op, [product(op, sizes), depth, batch]))
     at = reshape(op, flat, [total, 1])
     summed = op.ScatterND(empty, at, op.Transpose(parts, perm=[1, 0, 2]), reduction="add")
     made = reshape(op, op.Transpose(summed, perm=[2, 1, 0]), [batch, depth, *sizes])
-    ends = vector(op, [between(op, "Add", n, pads[i]) for i, n in enumerate(inner)])
+    ends = vector(op, [n + pads[i] for i, n in enumerate(inner)])
     return op.Slice(made, pads[:count], ends, list(range(2, 2 + count)))

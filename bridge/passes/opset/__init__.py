@@ -7,6 +7,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import subgraphs
 from bridge.passes.opset import down, up
+from bridge.passes.pads import PadsAtRunTime
 from bridge.passes.rewrite import replace
 from bridge.report import Blocker
 
@@ -55,6 +56,7 @@ def lower(model: ir.Model, target: int) -> None:
 def for_runtime(model: ir.Model) -> ir.Model:
     """A copy, weights shared, at an opset and IR version ONNX Runtime admits."""
     copy = model.clone()
+    PadsAtRunTime()(copy)
     down.restamp(copy, runtime_opset(model))
     copy.ir_version = RUNTIME_IR_VERSION
     return copy

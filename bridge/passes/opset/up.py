@@ -161,7 +161,7 @@ def resize(op, node, x, scales):
     return resize_below_11(op, x, scales, attr(node, "mode", "nearest"))
 
 
-def resize_below_11(op, x, scales, mode):
+def resize_below_11(op: Any, x: ir.Value, scales: ir.Value, mode: str) -> ir.Value:
     return op.Resize(
         x,
         None,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge import hookimpl
-from bridge.formats import Format
+from bridge.formats import Format, Part
 
 
 def detect(src: Any) -> bool:
@@ -24,10 +24,9 @@ OPENVINO = Format(
     suffixes=(".xml",),
     importer="bridge_openvino.importer:importer",
     exporter="bridge_openvino.exporter:exporter",
-    runtime="bridge_openvino.runtime:run",
+    runtime=Part("bridge_openvino.runtime:runtime", ("openvino",)),
     versions="IR 10 and 11 read, IR 11 written",
     extra="run",
-    requires=("openvino",),
     packages=("openvino",),
     detect=detect,
 )

@@ -1,4 +1,4 @@
-"""Run an IR in OpenVINO, on the CPU."""
+"""OpenVINO IR on the CPU."""
 
 from __future__ import annotations
 
@@ -8,44 +8,52 @@ from typing import Any
 import numpy as np
 
 from bridge.errors import ExecutionFailed, InvalidInput
-from bridge.runtime import Outputs
+from bridge.formats import Runtime
+from bridge.ports import Port
+from bridge.runtime import Outputs, Session
 from bridge_openvino.document import DTYPES
 
 PRECISE = {"INFERENCE_PRECISION_HINT": "f32"}
 LIMITS = np.iinfo(np.int32)
 
 
-def run(path: Path, inputs: dict[str, Any]) -> Outputs:
-    """Outputs by name for arrays by name, floats computed as float32.
+class OpenVinoSession(Session):
+    """An IR compiled for the CPU, floats computed as float32. Raises ExecutionFailed in OpenVINO's words."""
 
-    OpenVINO's CPU computes 64-bit integers in 32 bits: InvalidInput for numbers beyond. ExecutionFailed in OpenVINO's words.
-    """
-    import openvino
+    def __init__(self, path: Path) -> None:
+        import openvino
 
-    try:
-        core = openvino.Core()
-        model = core.read_model(path)
-        names = [port.node.friendly_name for port in model.inputs]
+        try:
+            core = openvino.Core()
+            self.model = core.read_model(path)
+            self.compiled = core.compile_model(self.model, "CPU", PRECISE)
+        except RuntimeError as error:
+            raise ExecutionFailed(f"OpenVINO: {str(error).strip()}") from error
+        self.engine = f"OpenVINO {openvino.__version__.partition('-')[0]}"
+        self.inputs = tuple(Port(port.node.friendly_name) for port in self.model.inputs)
+
+    def run(self, inputs: dict[str, Any]) -> Outputs:
+        """OpenVINO's CPU computes 64-bit integers in 32 bits: InvalidInput for numbers beyond. ExecutionFailed in OpenVINO's words."""
+        names = [port.name for port in self.inputs]
         if set(names) != set(inputs):
             given, wanted = ", ".join(inputs) or "none", ", ".join(names) or "none"
             raise InvalidInput(f"The file's inputs are {wanted}, not {given}.")
-        tensors = [
-            _tensor(name, port, np.asarray(inputs[name]))
-            for name, port in zip(names, model.inputs, strict=True)
-        ]
-        request = core.compile_model(model, "CPU", PRECISE).create_infer_request()
-        for index, tensor in enumerate(tensors):
-            request.set_input_tensor(index, tensor)
-        request.infer()
-        values: dict[str, np.ndarray] = {}
-        for index, port in enumerate(model.outputs):
-            name = next(
-                (n for n in sorted(port.names) if n not in (*names, *values)), port.node.friendly_name
-            )
-            values[name] = _array(request.get_output_tensor(index))
-    except RuntimeError as error:
-        raise ExecutionFailed(f"OpenVINO: {str(error).strip()}") from error
-    return Outputs(values, f"OpenVINO {openvino.__version__.partition('-')[0]}")
+        try:
+            request = self.compiled.create_infer_request()
+            for index, (name, port) in enumerate(zip(names, self.model.inputs, strict=True)):
+                request.set_input_tensor(index, _tensor(name, port, np.asarray(inputs[name])))
+            request.infer()
+            values: dict[str, np.ndarray] = {}
+            for index, port in enumerate(self.model.outputs):
+                taken = (*names, *values)
+                name = next((n for n in sorted(port.names) if n not in taken), port.node.friendly_name)
+                values[name] = _array(request.get_output_tensor(index))
+        except RuntimeError as error:
+            raise ExecutionFailed(f"OpenVINO: {str(error).strip()}") from error
+        return Outputs(values, self.engine)
+
+
+runtime = Runtime(OpenVinoSession)
 
 
 def _tensor(name: str, port: Any, array: np.ndarray) -> Any:

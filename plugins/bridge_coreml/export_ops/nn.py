@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from bridge.geometry import plain_resize
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, constant, dtype, unused_output
 from bridge.ops import OpTable
@@ -324,22 +325,15 @@ PLACES = {"asymmetric": "DEFAULT", "align_corners": "STRICT_ALIGN_CORNERS", "hal
 
 def resized(node: ir.Node) -> list[int] | None:
     """The last two lengths of the result, where the hub's Resize means what Core ML's does."""
-    before, after = shape_of(node.inputs[0]), shape_of(node.outputs[0])
+    before, after = shape_of(node.inputs[0]), plain_resize(node)
     if before is None or after is None or len(before) not in (3, 4, 5) or before[:-2] != after[:-2]:
         return None
-    if attr(node, "antialias") or attr(node, "exclude_outside"):
-        return None
-    if len(node.inputs) > 2 and node.inputs[2] is not None:
-        scales = const(node.inputs[2])
-        axes = attr(node, "axes") or range(len(before))
-        if scales is None or any(before[a] * float(s) != after[a] for a, s in zip(axes, scales, strict=True)):
-            return None
     return after[-2:]
 
 
 def linear(node: ir.Node) -> bool:
     place = attr(node, "coordinate_transformation_mode")
-    if attr(node, "mode", "nearest") != "linear" or resized(node) is None:
+    if attr(node, "mode") != "linear" or resized(node) is None:
         return False
     if place == "pytorch_half_pixel":
         return min(resized(node)) > 1
@@ -348,7 +342,7 @@ def linear(node: ir.Node) -> bool:
 
 def nearest(node: ir.Node) -> bool:
     return (
-        attr(node, "mode", "nearest") == "nearest"
+        attr(node, "mode") == "nearest"
         and attr(node, "coordinate_transformation_mode") == "asymmetric"
         and attr(node, "nearest_mode") == "floor"
         and resized(node) is not None

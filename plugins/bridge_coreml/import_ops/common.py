@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, reshape, vector
 from bridge.hub import const, rank_of, shape_of
 from bridge.ops import Need, OpTable
-from bridge.passes.decompose.common import lengths, reshape, vector
 
 ops = OpTable()
 

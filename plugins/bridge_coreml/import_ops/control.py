@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import arange
 from bridge.hub import const, shape_of
-from bridge.passes.decompose.common import arange
 from bridge_coreml.import_ops.common import (
     DTYPES,
     INT32,

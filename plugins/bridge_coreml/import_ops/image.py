@@ -380,7 +380,7 @@ def cropped(op, node, image, boxes):
 def crop_resize(op, node, x, boxes, box_indices=None):
     count = lengths(op, boxes)[0]
     if box_indices is None:
-        from bridge.passes.decompose.common import arange
+        from bridge.dims import arange
 
         box_indices = arange(op, count)
     return cropped(op, node, op.Gather(x, index(op, box_indices), axis=0), boxes)

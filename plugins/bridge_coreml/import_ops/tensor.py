@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge.passes.decompose.common import along, arange, product
+from bridge.dims import arange, product
+from bridge.passes.decompose.common import along
 from bridge.passes.slices import python_slice
 from bridge_coreml.import_ops.common import (
     I64_MAX,

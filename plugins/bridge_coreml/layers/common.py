@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, product, reshape, vector
 from bridge.errors import UnreadableFile
 from bridge.hub import const, rank_of, shape_of
 from bridge.ops import Need, OpTable
-from bridge.passes.decompose.common import lengths, product, reshape, vector
 
 layers = OpTable()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bridge.passes.decompose.common import along, arange
+from bridge.dims import arange
+from bridge.passes.decompose.common import along
 from bridge_coreml.import_ops.image import non_maximum_suppression
 from bridge_coreml.import_ops.tensor import REDUCED
 from bridge_coreml.layers.common import (

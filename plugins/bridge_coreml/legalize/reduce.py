@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import reshape
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import reshape
 from bridge_coreml.export_ops.common import FLOATS, INTS, STATIC
 
 native = OpTable()

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, vector
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, vector
 from bridge.passes.pads import cuts_all
 from bridge_coreml.export_ops.common import FLOATS, MIL, TENSOR
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.geometry import same_at_run_time
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, unused_output
 from bridge.ops import OpTable
-from bridge.passes.decompose.windows import same_at_run_time
 from bridge_savedmodel.export_ops.common import RANKED
 from bridge_savedmodel.graph import filter_order
 from bridge_savedmodel.legalize.windows import Pads, pads_of, spans_of, transposed_pads
@@ -122,13 +122,15 @@ def conv(tf, node, x, weights, bias=None):
 
 
 def _another_channel(tf: Any, x: Any, weights: Any, rank: int, group: int) -> tuple[Any, Any]:
-    """A second channel of zeros for each group: oneDNN's kernel for one channel is wrong for some strides that differ."""
+    """A second channel of zeros for each group: oneDNN's kernel for one channel is wrong for some strides that differ.
+
+    The weights get theirs by no Pad: oneDNN ends the process where a Pad makes the filters of a convolution.
+    """
     shape = tf.Shape(x)
     spread = tf.Reshape(x, tf.ConcatV2([shape, np.ones(1, np.int32)], 0))
     wide = tf.Pad(spread, np.array([(0, 0)] * rank + [(0, 1)], np.int32))
     sizes = tf.ConcatV2([tf.Slice(shape, [0], [rank - 1]), np.array([2 * group], np.int32)], 0)
-    filled = tf.Pad(weights, np.array([(0, 0)] * (rank - 2) + [(0, 1), (0, 0)], np.int32))
-    return tf.Reshape(wide, sizes), filled
+    return tf.Reshape(wide, sizes), tf.ConcatV2([weights, tf.ZerosLike(weights)], rank - 2)
 
 
 @ops.op("bridge.nhwc::ConvTranspose", needs=(RANKED,))

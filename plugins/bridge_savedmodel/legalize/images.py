@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of, shape_of
-from bridge.passes.decompose.windows import same_at_run_time
+from bridge.geometry import plain_resize, same_at_run_time
+from bridge.hub import attr, rank_of, shape_of
 from bridge_savedmodel.legalize.windows import pads_of, spans_of, transposes
 from bridge_savedmodel.tensorflow import computes
 
@@ -76,25 +75,20 @@ def _blocks(node: ir.Node, x: ir.Value) -> bool:
 
 def _resize(node: ir.Node, x: ir.Value) -> bool:
     """What ResizeBilinear and ResizeNearestNeighbor compute."""
-    given, y = [*node.inputs, None, None][1:4], shape_of(node.outputs[0])
-    plain = attr(node, "antialias") == attr(node, "exclude_outside") == 0
-    if rank_of(x) != 4 or y is None or given[0] is not None or not plain:
+    y, size = plain_resize(node), shape_of(x)
+    if (
+        y is None
+        or size is None
+        or len(y) != 4
+        or y[:2] != size[:2]
+        or 0 in y
+        or x.dtype != ir.DataType.FLOAT
+    ):
         return False
-    size = shape_of(x)
-    if size is None or y[:2] != size[:2] or 0 in y or 0 in size or x.dtype != ir.DataType.FLOAT:
-        return False
-    axes = attr(node, "axes") or list(range(4))
-    if given[1] is not None:
-        scales = const(given[1])
-        pairs = [] if scales is None else list(zip(axes, scales, strict=True))
-        if scales is None or not all(math.isclose(y[a] / size[a], s, rel_tol=1e-6) for a, s in pairs):
-            return False
-    elif attr(node, "keep_aspect_ratio_policy") != "stretch":
-        return False
-    mode, how = attr(node, "coordinate_transformation_mode"), attr(node, "mode", "nearest")
+    mode, how = attr(node, "coordinate_transformation_mode"), attr(node, "mode")
     if how == "linear":
         return mode in ("half_pixel", "asymmetric", "align_corners")
-    return how == "nearest" and mode == "asymmetric" and attr(node, "nearest_mode", "") == "floor"
+    return how == "nearest" and mode == "asymmetric" and attr(node, "nearest_mode") == "floor"
 
 
 IMAGES: dict[str, Callable[[ir.Node, ir.Value], bool]] = {

@@ -6,10 +6,11 @@ from typing import Any
 
 import onnx_ir as ir
 
+from bridge.dims import reshape
 from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import along, reshape
+from bridge.passes.decompose.common import along
 
 native = OpTable()
 

@@ -12,6 +12,8 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import lengths, vector
+from bridge.geometry import pads_of
 from bridge.hub import attr, rank_of, shape_of
 from bridge.ops import OpTable
 from bridge.passes.channels_last import to_first, to_last
@@ -123,9 +125,19 @@ def arithmetic(op, node, x, y):
     return activated(op, node, op.node(node.op_type, x, y))
 
 
+def dilated(node: ir.Node) -> bool:
+    return set(attr(node, "dilations") or [1]) != {1}
+
+
 @bodies.op(f"{TFLITE}::Conv")
 def conv(op, node, x, weights, bias=None):
-    return activated(op, node, channels_last(op, node, x, weights, bias, **kept(node)))
+    """ONNX Runtime pads a dilated window by auto_pad as if it were not dilated."""
+    given = kept(node)
+    if dilated(node) and given["auto_pad"] == "SAME_UPPER":
+        pads = [(0, 0), *pads_of(node, lengths(op, x)[1:-1]), (0, 0)]
+        x = op.Pad(x, vector(op, [pair[side] for side in (0, 1) for pair in pads]))
+        given["auto_pad"] = "VALID"
+    return activated(op, node, channels_last(op, node, x, weights, bias, **given))
 
 
 @bodies.op(f"{TFLITE}::FullyConnected")

@@ -8,10 +8,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import vector
 from bridge.hub import attr, const
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import vector
 from bridge.passes.decompose.control import unrollable
 from bridge_tflite.export_ops.common import TFLITE
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, scalar
 from bridge.hub import attr, const
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, scalar
 from bridge_tflite.export_ops.common import TFLITE
 
 ops = OpTable()

@@ -8,10 +8,10 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import sizes_of
 from bridge.hub import attr, const
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import sizes_of
 from bridge_tflite.export_ops.common import FEW_BITS, TFLITE
 from bridge_tflite.export_ops.math import CAST, CAST_TARGETS
 

@@ -9,15 +9,15 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import lengths, product, reshape, vector
+from bridge.geometry import is_same, pads_of, plain_resize, same_at_run_time, transposed_pads, window_of
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.channels_last import to_first, to_last
-from bridge.passes.decompose.common import lengths, product, reshape, vector
-from bridge.passes.decompose.windows import same_at_run_time
 from bridge_tflite.export_ops.common import BLOCKS, NHWC, TFLITE
 from bridge_tflite.export_ops.nn import padded
-from bridge_tflite.legalize.bodies import give
+from bridge_tflite.legalize.bodies import dilated, give
 from bridge_tflite.legalize.ranges import never_negative
 
 ops = OpTable()
@@ -25,10 +25,6 @@ ops = OpTable()
 INT32 = int(ir.DataType.INT32)
 BLOCK_TYPES = tuple(ir.DataType[name.upper()] for name in BLOCKS)
 BATCH_TYPES = (*BLOCK_TYPES, ir.DataType.INT16)
-
-
-def axes_of(values: Any) -> np.ndarray:
-    return np.asarray(values, np.int64)
 
 
 def constant_weights(node: ir.Node) -> bool:
@@ -214,14 +210,16 @@ def padding(op, node, x, *rest):
         lowest = op.const(np.finfo(np.float32).min) if below else None
         dims = [d + int(sum(t)) if isinstance(d, int) else None for d, t in zip(x.shape, table, strict=True)]
         x = op.Pad(x, op.const(table), lowest, _domain=TFLITE, _dtype=x.dtype, _shape=dims)
+    own = node.op_type == "Conv" and dilated(node)
     made = ir.Node(
-        hub.NHWC,
+        TFLITE if own else NHWC,
         node.op_type,
         [x, *rest],
         ir.convenience.convert_attributes({**kept, "auto_pad": word}),
-        overload=node.overload,
+        overload="" if own else node.overload,
         num_outputs=1,
     )
+    made.outputs[0].type, made.outputs[0].shape = node.outputs[0].type, node.outputs[0].shape
     return op.insert(made)
 
 
@@ -233,26 +231,20 @@ def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
     """
     if same_at_run_time(node, sizes):
         return "SAME_UPPER", []
-    weights = node.inputs[1] if node.op_type == "Conv" else None
-    kernel = attr(node, "kernel_shape") or (shape_of(weights) or [])[2:]
-    ones = [1] * len(kernel)
-    strides, dilations = attr(node, "strides") or ones, attr(node, "dilations") or ones
-    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
-    known = all(isinstance(n, int) for n in sizes)
-    if not known and attr(node, "auto_pad") == "SAME_UPPER" and not attr(node, "count_include_pad"):
-        return "SAME_UPPER", []
-    pads = _pads(node, sizes, spans, strides)
-    if pads is None or any(p < 0 for p in pads):
+    window, pads = window_of(node), pads_of(node, sizes, ceil=True)
+    if window is None or pads is None or any(min(pair) < 0 for pair in pads):
         return None
-    if not any(pads):
-        return "VALID", pads
-    same = pads == _same(sizes, spans, strides)
+    flat = [pair[side] for side in (0, 1) for pair in pads]
+    if not any(flat):
+        return "VALID", flat
+    same = is_same(pads, window, sizes)
     if node.op_type != "AveragePool":
-        return ("SAME_UPPER" if same else "VALID"), pads
-    counted = attr(node, "count_include_pad")
-    if counted:
-        return None if attr(node, "ceil_mode") else ("VALID", pads)
-    return ("SAME_UPPER", pads) if same else None
+        return ("SAME_UPPER" if same else "VALID"), flat
+    if pads != pads_of(node, sizes):
+        return None
+    if attr(node, "count_include_pad"):
+        return None if attr(node, "ceil_mode") else ("VALID", flat)
+    return ("SAME_UPPER", flat) if same else None
 
 
 @ops.op(f"{NHWC}::ConvTranspose")
@@ -289,12 +281,13 @@ def transposed_plan(node: ir.Node, sizes: list) -> tuple[str, list[int], Any] | 
     kernel = (shape_of(node.inputs[1]) or [])[2:]
     rank = len(sizes)
     strides, more = attr(node, "strides") or [1] * rank, attr(node, "output_padding") or [0] * rank
-    pads = _transposed_pads(node, sizes, kernel, strides, more)
-    if pads is None or min(pads) < 0:
+    pairs = transposed_pads(node, sizes)
+    if pairs is None or any(min(pair) < 0 for pair in pairs):
         return None
+    pads = [pair[side] for side in (0, 1) for pair in pairs]
     full = [(n - 1) * s + k for n, k, s in zip(sizes, kernel, strides, strict=True)]
     out = [f - pads[i] - pads[i + rank] + more[i] for i, f in enumerate(full)]
-    if min(out) < 1:
+    if min(out) < 1 or out != (attr(node, "output_shape") or out):
         return None
     same = [max((n - 1) * s + k - o, 0) // 2 for n, k, s, o in zip(sizes, kernel, strides, out, strict=True)]
     if same == pads[:rank] and all(-(-o // s) == n for n, s, o in zip(sizes, strides, out, strict=True)):
@@ -305,45 +298,18 @@ def transposed_plan(node: ir.Node, sizes: list) -> tuple[str, list[int], Any] | 
     return "VALID", whole, None if whole == out else (pads[:rank], out)
 
 
-def _transposed_pads(node: ir.Node, sizes: list, kernel: list, strides: list, more: list) -> list[int] | None:
-    """What is cut off before and behind: [top, left, bottom, right]."""
-    auto, asked = attr(node, "auto_pad"), attr(node, "output_shape")
-    if not asked and not auto.startswith("SAME"):
-        none = [0] * (2 * len(sizes))
-        return none if auto == "VALID" else attr(node, "pads") or none
-    before, after = [], []
-    for i, (n, k, s) in enumerate(zip(sizes, kernel, strides, strict=True)):
-        total = s * (n - 1) + more[i] + k - (asked[i] if asked else n * s)
-        total = total if asked else max(total, 0)
-        small, large = total // 2, total - total // 2
-        before.append(small if auto == "SAME_UPPER" else large)
-        after.append(large if auto == "SAME_UPPER" else small)
-    return before + after
-
-
 images = OpTable()
 
 
 def resized(node: ir.Node) -> bool:
     """What RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR compute."""
-    x, y = shape_of(node.inputs[0]), shape_of(node.outputs[0])
-    roi, scales = [*node.inputs, None, None][1:3]
-    plain = attr(node, "antialias") == attr(node, "exclude_outside") == 0
-    if x is None or y is None or len(x) != 4 or x[:2] != y[:2] or roi is not None or not plain:
+    x, y = shape_of(node.inputs[0]), plain_resize(node)
+    if x is None or y is None or len(x) != 4 or x[:2] != y[:2]:
         return False
-    axes, factors = attr(node, "axes") or list(range(4)), const(scales)
-    if scales is not None:
-        if factors is None or not all(
-            math.isclose(y[a] / x[a], f, rel_tol=1e-6) for a, f in zip(axes, factors, strict=True)
-        ):
-            return False
-    elif attr(node, "keep_aspect_ratio_policy") != "stretch":
-        return False
-    mode = attr(node, "coordinate_transformation_mode")
-    if attr(node, "mode") == "linear":
+    mode, how = attr(node, "coordinate_transformation_mode"), attr(node, "mode")
+    if how == "linear":
         return mode in ("half_pixel", "asymmetric", "align_corners")
-    floored = attr(node, "nearest_mode") == "floor"
-    return attr(node, "mode") == "nearest" and mode == "asymmetric" and floored
+    return how == "nearest" and mode == "asymmetric" and attr(node, "nearest_mode") == "floor"
 
 
 STATIC_IMAGE = condition(
@@ -417,42 +383,15 @@ IMAGES = {
 }
 
 
-def _same(lengths: list[Any], spans: list[int], strides: list[int]) -> list[int] | None:
-    if not all(isinstance(n, int) for n in lengths):
-        return (
-            None if any(s != 1 for s in strides) else [(k - 1) // 2 for k in spans] + [k // 2 for k in spans]
-        )
-    total = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(lengths, spans, strides, strict=True)]
-    return [t // 2 for t in total] + [t - t // 2 for t in total]
-
-
-def _pads(node: ir.Node, lengths: list[Any], spans: list[int], strides: list[int]) -> list[int] | None:
-    """Explicit padding of the spatial dimensions, ceil_mode included; None where it depends on run time."""
-    mode, none = attr(node, "auto_pad"), [0] * (2 * len(spans))
-    if mode == "VALID":
-        return none
-    if mode.startswith("SAME"):
-        same = _same(lengths, spans, strides)
-        return same if same is None or mode == "SAME_UPPER" else same[len(spans) :] + same[: len(spans)]
-    pads = attr(node, "pads") or none
-    if not attr(node, "ceil_mode"):
-        return pads
-    if not all(isinstance(n, int) for n in lengths):
-        return None
-    extra = []
-    for i, (n, k, s) in enumerate(zip(lengths, spans, strides, strict=True)):
-        padded = n + pads[i] + pads[i + 2]
-        count = -(-(padded - k) // s) + 1
-        if (count - 1) * s >= n + pads[i]:
-            count -= 1
-        extra.append(max((count - 1) * s + k - padded, 0))
-    if node.op_type == "AveragePool" and any(extra):
-        return None
-    return [pads[0], pads[1], pads[2] + extra[0], pads[3] + extra[1]]
-
-
 ACTIVATIONS = {"Relu": "Relu", f"{TFLITE}::Relu6": "Relu6"}
-HOSTS = ("Add", "Sub", "Mul", "Div", f"{NHWC}::Conv", f"{TFLITE}::FullyConnected", f"{TFLITE}::TransposeConv")
+HOSTS = (
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    f"{NHWC}::Conv",
+    *(f"{TFLITE}::{name}" for name in ("Conv", "FullyConnected", "TransposeConv")),
+)
 
 
 class FuseActivations(ir.passes.InPlacePass):

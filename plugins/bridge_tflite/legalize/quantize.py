@@ -48,7 +48,8 @@ class Parameters:
 
     def quantized(self, array: np.ndarray) -> np.ndarray:
         """What QuantizeLinear makes of `array`."""
-        places = np.rint(np.asarray(array, np.float32) / self.scale).astype(np.float64) + self.zero
+        with np.errstate(over="ignore"):
+            places = np.rint(np.asarray(array, np.float32) / self.scale).astype(np.float64) + self.zero
         info = np.iinfo(self.dtype.numpy())
         return np.clip(places, info.min, info.max).astype(self.dtype.numpy())
 

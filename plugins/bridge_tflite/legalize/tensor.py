@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, product, reshape, vector
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, product, reshape, vector, wrapped
+from bridge.passes.decompose.common import wrapped
 from bridge_tflite.export_ops.common import COMMON, EVERY, PADDED_RANK, TEXT, TFLITE
 
 ops = OpTable()

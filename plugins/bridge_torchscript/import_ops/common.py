@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import lengths, product, reshape, vector
 from bridge.hub import const, rank_of, shape_of
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import lengths, product, reshape, vector
 from bridge_torchscript.dtypes import HELD
 from bridge_torchscript.values import Poison, Sym, Unsupported
 

@@ -1,0 +1,61 @@
+"""How a format is found: by name, by content, by suffix."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from bridge import plugins
+from bridge.errors import UnknownFormat, UnreadableFile
+from bridge.formats import Format
+
+__all__ = ["by_name", "by_suffix", "of_source"]
+
+
+def by_name(name: str) -> Format:
+    """The format called `name`. Raises UnknownFormat, suggesting a near miss, and PluginError when two plugins claim it."""
+    for fmt in plugins.formats():
+        if fmt.name == name.lower():
+            return fmt
+    if name.lower() in plugins.registry().clashes:
+        raise plugins.registry().clashes[name.lower()]
+    names = [fmt.name for fmt in plugins.formats()]
+    near = difflib.get_close_matches(name.lower(), names, 1, 0.5)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    raise UnknownFormat(
+        f"No plugin provides the format {name!r}.", f"{hint}Known formats: {', '.join(names)}."
+    )
+
+
+def of_source(src: Any, name: str | None = None) -> Format:
+    """The format of a path or live object: as named, else by content, else by suffix.
+
+    Raises UnreadableFile when a path does not exist, UnknownFormat when nothing recognises it.
+    """
+    if isinstance(src, (str, Path)) and not Path(src).exists():
+        raise UnreadableFile(f"{src} does not exist.")
+    if name:
+        return by_name(name)
+    for fmt in plugins.formats():
+        if fmt.detect(src):
+            return fmt
+    if isinstance(src, (str, Path)):
+        found = by_suffix(Path(src))
+        if found:
+            return found
+    what = src if isinstance(src, (str, Path)) else type(src).__name__
+    raise UnknownFormat(
+        f"The format of {what} is not recognised.", "Name it with source=… (--from on the command line)."
+    )
+
+
+def by_suffix(path: Path) -> Format | None:
+    """The format one of whose suffixes `path` has. Raises UnknownFormat when several have it."""
+    found = [f for f in plugins.formats() if f.suffixes and path.name.lower().endswith(f.suffixes)]
+    if len(found) > 1:
+        names = " and ".join(f.name for f in found)
+        raise UnknownFormat(
+            f"{path.name} may be a file of {names}.", "Name the format: to=… or source=… (--to, --from)."
+        )
+    return found[0] if found else None

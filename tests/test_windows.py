@@ -1,0 +1,154 @@
+"""SAME and VALID padding, ceil_mode and the lengths asked of a ConvTranspose mean one thing in the hub and in every format."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import pytest
+
+import bridge
+from bridge import hub
+from bridge.geometry import halves, same_total
+
+TARGETS = {
+    "tflite": ".tflite",
+    "savedmodel": "",
+    "torchscript": ".pt",
+    "coreml": ".mlpackage",
+    "onnx": ".onnx",
+}
+REDUCE = {"MaxPool": np.nanmax, "AveragePool": np.nanmean, "LpPool": lambda v: np.sqrt(np.nansum(v * v))}
+
+
+class Case(NamedTuple):
+    """A window along an axis of `length` elements."""
+
+    op: str
+    length: int
+    kernel: int
+    stride: int
+    dilation: int = 1
+    auto_pad: str = "SAME_UPPER"
+
+
+SAME = [
+    Case(op, length, kernel, stride, dilation, auto_pad)
+    for op in (*REDUCE, "Conv")
+    for auto_pad in ("SAME_UPPER", "SAME_LOWER")
+    for length in (4, 5)
+    for kernel, stride, dilation in ((1, 2, 1), (2, 3, 1), (3, 2, 1), (2, 1, 2), (2, 2, 2))
+]
+CROSSED = [
+    Case(op, length, *window)
+    for op in ("MaxPool", "AveragePool", "Conv")
+    for length in (4, 6)
+    for window in ((1, 2), (2, 3), (3, 2))
+]
+
+
+def model(case: Case, dynamic: bool, more: str = "") -> onnx.ModelProto:
+    length = "N" if dynamic else case.length
+    weights = f", float[1,1,{case.kernel},1] w" if case.op == "Conv" else ""
+    return onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 22]> g (float[1,1,{length},2] x{weights}) => (float[1,1,M,2] y) '
+        f"{{ y = {case.op} <kernel_shape=[{case.kernel},1], strides=[{case.stride},1], dilations=[{case.dilation},1], "
+        f'auto_pad="{case.auto_pad}"{more}> (x{", w" if weights else ""}) }}'
+    )
+
+
+def inputs(case: Case) -> dict[str, np.ndarray]:
+    found = {"x": np.random.default_rng(3).standard_normal((1, 1, case.length, 2)).astype(np.float32)}
+    if case.op == "Conv":
+        found["w"] = np.arange(1, case.kernel + 1, dtype=np.float32).reshape(1, 1, -1, 1)
+    return found
+
+
+def expected(case: Case) -> np.ndarray:
+    """ceil(length / stride) windows, the padding left out of what is reduced."""
+    given = inputs(case)
+    x, places = given["x"][0, 0], -(-case.length // case.stride)
+    span = (case.kernel - 1) * case.dilation + 1
+    total = max((places - 1) * case.stride + span - case.length, 0)
+    before = total // 2 if case.auto_pad == "SAME_UPPER" else total - total // 2
+    blank = 0.0 if case.op == "Conv" else np.nan
+    wide = np.pad(x, ((before, total - before + span), (0, 0)), constant_values=blank)
+    windows = [wide[i * case.stride : i * case.stride + span : case.dilation] for i in range(places)]
+    if case.op == "Conv":
+        return np.array([[(w * given["w"][0, 0]).sum(0) for w in windows]])[None]
+    return np.array([[[REDUCE[case.op](w[:, j]) for j in range(2)] for w in windows]])[None]
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("case", SAME, ids=str)
+def test_the_hub_pads_never_by_less_than_nothing(case, dynamic):
+    loaded = bridge.load(model(case, dynamic))
+    assert dynamic or not any("auto_pad" in node.attributes for node in hub.all_nodes(loaded))
+    found = bridge.run(loaded, inputs(case))["y"]
+    np.testing.assert_allclose(found, expected(case), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_every_format_pads_as_the_hub(target, dynamic, tmp_path):
+    for number, case in enumerate(CROSSED):
+        path = tmp_path / f"m{number}{TARGETS[target]}"
+        try:
+            bridge.save(bridge.load(model(case, dynamic)), path, to=target)
+        except bridge.BridgeError:
+            assert dynamic
+            assert target == "coreml"
+            continue
+        found = bridge.run(path, inputs(case), source=target)["y"]
+        np.testing.assert_allclose(found, expected(case), rtol=1e-5, atol=1e-6, err_msg=str(case))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("length", [5, 6, 7])
+def test_ceil_mode_counts_where_padding_is_valid(target, length, tmp_path):
+    """ONNX Runtime and the shape inference of onnx count the last, shorter window."""
+    case = Case("MaxPool", length, 2, 2, 1, "VALID")
+    path = tmp_path / f"m{TARGETS[target]}"
+    bridge.save(bridge.load(model(case, False, ", ceil_mode=1")), path, to=target)
+    x = inputs(case)["x"]
+    want = [x[:, :, i : i + 2].max(2, keepdims=True) for i in range(0, length, 2)]
+    np.testing.assert_array_equal(bridge.run(path, {"x": x}, source=target)["y"], np.concatenate(want, 2))
+
+
+TRANSPOSED = [
+    'strides=[2,1], auto_pad="SAME_UPPER"',
+    'strides=[2,1], auto_pad="SAME_LOWER"',
+    'strides=[4,1], auto_pad="SAME_UPPER"',
+    'strides=[2,1], auto_pad="VALID"',
+    "strides=[2,1], output_shape=[6,2]",
+    'strides=[2,1], output_shape=[6,2], auto_pad="SAME_UPPER"',
+    "strides=[2,1], output_shape=[8,2]",
+    "strides=[2,1], output_shape=[6,2], output_padding=[1,0]",
+    "strides=[2,1], output_shape=[5,2], dilations=[2,1]",
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("attributes", TRANSPOSED)
+def test_the_length_asked_of_a_transposed_convolution(attributes, target, tmp_path):
+    """As ONNX Runtime computes the model given."""
+    proto = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 22]> g (float[1,1,3,2] x) => (float[1,1,M,2] y) <float[1,1,3,1] w = {1,10,100}> '
+        f"{{ y = ConvTranspose <{attributes}> (x, w) }}"
+    )
+    x = np.arange(1, 7, dtype=np.float32).reshape(1, 1, 3, 2)
+    from bridge.runtime import run_onnxruntime
+
+    want = run_onnxruntime(proto.SerializeToString(), ["y"], {"x": x})["y"]
+    loaded = bridge.load(proto)
+    np.testing.assert_array_equal(bridge.run(loaded, {"x": x})["y"], want)
+    path = tmp_path / f"m{TARGETS[target]}"
+    bridge.save(loaded, path, to=target)
+    np.testing.assert_allclose(bridge.run(path, {"x": x}, source=target)["y"], want, rtol=1e-6)
+
+
+def test_padding_is_halved_with_the_rest_behind_or_before():
+    assert halves(same_total(5, 4, 2), True) == (1, 2)
+    assert halves(same_total(5, 4, 2), False) == (2, 1)
+    assert same_total(4, 1, 2) == 0
