@@ -199,7 +199,8 @@ def padding(op, node, x, *rest):
     """Padding becomes what auto_pad alone says, with a Pad before where that is too little: of zeros where they change no maximum, which
     XNNPACK fuses."""
     plan = pad_plan(node, list(x.shape[1:-1]))
-    if plan is None or (padded(node) and plan[0] == attr(node, "auto_pad")):
+    own = node.op_type == "Conv" and dilated(node)
+    if plan is None or (padded(node) and plan[0] == attr(node, "auto_pad") and not own):
         return NotImplemented
     word, pads = plan
     dropped = ("pads", "auto_pad", "ceil_mode", "count_include_pad")
@@ -210,7 +211,6 @@ def padding(op, node, x, *rest):
         lowest = op.const(np.finfo(np.float32).min) if below else None
         dims = [d + int(sum(t)) if isinstance(d, int) else None for d, t in zip(x.shape, table, strict=True)]
         x = op.Pad(x, op.const(table), lowest, _domain=TFLITE, _dtype=x.dtype, _shape=dims)
-    own = node.op_type == "Conv" and dilated(node)
     made = ir.Node(
         TFLITE if own else NHWC,
         node.op_type,
