@@ -210,19 +210,19 @@ def main() -> int:
 
 def layer_coverage(held: Held) -> None:
     """Every NeuralNetwork layer type: whether a rule reads it, and what showed that it reads it right."""
-    from bridge_coreml.layers import layers
+    from bridge_coreml.layers import ops
     from bridge_coreml.proto import messages
 
     described = messages().NeuralNetwork_pb2.NeuralNetworkLayer.DESCRIPTOR
     names = [field.name for field in described.oneofs_by_name["layer"].fields]
-    read = [n for n in names if n in layers]
+    read = [n for n in names if n in ops]
     own = cases(" layer")
     print(
         f"{len(read)} of {len(names)} layer types are read; {len(set(names) & set(held.seen))} agree with Apple's tests, "
         f"{len(set(names) & set(own))} with a case of ours"
     )
     for name in sorted(names):
-        print_row(name, "read" if name in layers else "NOT READ", held, own)
+        print_row(name, "read" if name in ops else "NOT READ", held, own)
 
 
 def coverage(names: list[str], held: Held) -> None:

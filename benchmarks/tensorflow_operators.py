@@ -65,7 +65,7 @@ def report(title: str, wanted: set[str], missing: bool) -> None:
     """Print how many of the operators are read, refused with a reason, unknown to TensorFlow, or without a word."""
     from tensorflow.python.framework import op_def_registry
 
-    rules = readable() | set(HANDLES) | RAISED
+    rules = readable(ops) | set(HANDLES) | RAISED
     covered = wanted & rules
     reasons = {rule.op: rule.needs[-1].text for rule in ops if rule.op not in rules}
     refused = {n for n in wanted - covered if n in reasons}

@@ -100,7 +100,8 @@ def check(
         report.blockers.extend(error.blockers)
         return report
     measured = notes(f"{report.source}:{report.target}", map(hub.qualified, hub.all_nodes(model)))
-    lower(model, way.writer, report)
+    with way.writer.extended():
+        lower(model, way.writer, report)
     report.notes.extend([*hub.noted(model), *measured])
     return report
 
@@ -117,7 +118,7 @@ def _write(
     """Lower the model called `name` and write it. If verification fails the file is discarded, unless `keep`."""
     verification = None
     try:
-        with report.timed("legalise"):
+        with target.extended(), report.timed("legalise"):
             lower(model, target, report)
         if report.blockers:
             count = len(report.blockers)
@@ -127,7 +128,7 @@ def _write(
                 target.exporter.way_out,
             )
         with atomic(target.path, overwrite) as temporary:
-            with report.timed("export"):
+            with target.extended(), report.timed("export"):
                 target.exporter.write(model, temporary, report, target.options)
             if proof is not None:
                 with report.timed("verify"):

@@ -24,8 +24,12 @@ __all__ = ["Exporter", "Format", "Importer", "Option", "Part", "Runtime", "flag"
 
 @dataclass(frozen=True)
 class Option:
-    """One option of an importer or exporter. `kind` parses text from the command line; where `reshapes`, any value but the default
-    gives the file other input or output shapes than its source has."""
+    """One option of an importer or exporter: `help` is a phrase with a subject of its own.
+
+    `kind` parses text from the command line; where `reshapes`, any value but the default gives the file other
+    input or output shapes than its source has. `parser` makes the value that is read afterwards of what was
+    given, text or a Python object, and of the default; it raises InvalidOption.
+    """
 
     name: str
     help: str
@@ -33,6 +37,7 @@ class Option:
     kind: Callable[[str], Any] = str
     choices: tuple[Any, ...] = ()
     reshapes: bool = False
+    parser: Callable[[Any], Any] | None = None
 
     def parse(self, value: Any) -> Any:
         """`value` as this option's type. Raises InvalidOption."""
@@ -48,7 +53,12 @@ class Option:
             raise InvalidOption(
                 f"{self.name}={value!r} is not one of {allowed}.", f"{self.name}: {self.help}"
             )
-        return value
+        return self.parser(value) if self.parser else value
+
+    @property
+    def value(self) -> Any:
+        """The default as this option's type."""
+        return self.parser(self.default) if self.parser else self.default
 
 
 def flag(text: str) -> bool:
@@ -193,4 +203,4 @@ def parse_options(options: tuple[Option, ...], given: dict[str, Any], whose: str
         if name not in known:
             listed = ", ".join(sorted(known)) or "none"
             raise InvalidOption(f"{whose} has no option {name!r}.", f"Its options: {listed}.")
-    return {name: o.parse(given[name]) if name in given else o.default for name, o in known.items()}
+    return {name: o.parse(given[name]) if name in given else o.value for name, o in known.items()}

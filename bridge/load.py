@@ -30,7 +30,8 @@ def load(
 def read(reader: Reader) -> ir.Model:
     """The hub model of what `reader` names, cleaned and verified. Raises as `load` does."""
     try:
-        model = reader.importer.load(reader.source, **reader.options)
+        with reader.extended():
+            model = reader.importer.load(reader.source, **reader.options)
         for function in plugins.functions():
             model.functions.setdefault(function.identifier(), function)
         clean(model)

@@ -77,6 +77,6 @@ def unused_output(index: int, name: str) -> Need:
     return Need(f"output {name} to be unused", holds)
 
 
-def condition(text: str, holds: Callable[[ir.Node], bool]) -> Need:
-    """Any other condition, with its own words."""
+def condition(text: str, holds: Callable[[Any], bool]) -> Need:
+    """Any other condition on a node, or on a value where an exporter's `values` asks for one, in words of its own."""
     return Need(text, holds)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +59,6 @@ class OpTable:
     def __init__(self, attribute: Callable[[Any, str], Any] | None = None) -> None:
         self._attribute = attribute or _attribute
         self._rules: dict[str, list[Rule]] = {}
-        self._offered: dict[str, list[Rule]] = {}
         self._lacking: dict[str, str] = {}
 
     @classmethod
@@ -110,24 +111,27 @@ class OpTable:
     def add(self, rule: Rule) -> None:
         self._rules.setdefault(rule.op, []).append(rule)
 
-    def offer(self, rules: Iterable[Rule]) -> None:
-        """Let `rules`, of plugins other than the table's own, come before it; those offered earlier are dropped."""
-        self._offered = {}
+    @contextmanager
+    def extended(self, rules: Iterable[Rule]) -> Iterator[None]:
+        """Within the context, and in its thread alone, `rules` of plugins other than the table's own come before it."""
+        offered: dict[str, list[Rule]] = {}
         for rule in rules:
-            self._offered.setdefault(rule.op, []).append(rule)
+            offered.setdefault(rule.op, []).append(rule)
+        token = _offered.set({**_offered.get(), self: offered})
+        try:
+            yield
+        finally:
+            _offered.reset(token)
 
-    def _of(self, name: str) -> list[Rule]:
-        return (
-            [*self._offered.get(name, ()), *self._rules.get(name, ())]
-            if self._offered
-            else self._rules.get(name, [])
-        )
+    def _rules_for(self, name: str) -> list[Rule]:
+        return [*_offered.get().get(self, {}).get(name, ()), *self._rules.get(name, ())]
 
     def __iter__(self) -> Iterator[Rule]:
-        return (rule for name in (self._offered | self._rules) for rule in self._of(name))
+        names = dict.fromkeys([*_offered.get().get(self, ()), *self._rules])
+        return (rule for name in names for rule in self._rules_for(name))
 
     def __contains__(self, name: str) -> bool:
-        return name in self._rules or name in self._offered
+        return name in self._rules or name in _offered.get().get(self, ())
 
     def find(self, name: str, node: Any, version: int = 2**31) -> Rule | None:
         """The first rule that takes `node`."""
@@ -135,7 +139,7 @@ class OpTable:
 
     def taking(self, name: str, node: Any, version: int = 2**31) -> Iterator[Rule]:
         """Every rule that takes `node`, in order."""
-        return (r for r in self._of(name) if r.refusal(node, version) is None)
+        return (r for r in self._rules_for(name) if r.refusal(node, version) is None)
 
     def refusal(
         self, name: str, node: Any, version: int = 2**31, title: Callable[[int], str] = str
@@ -143,8 +147,12 @@ class OpTable:
         """Why no rule takes `node`, in words that follow the operator's name; None when one does."""
         if name not in self:
             return "is not supported" + self._lacking.get(name, "")
-        reasons = [rule.refusal(node, version, title) for rule in self._of(name)]
+        reasons = [rule.refusal(node, version, title) for rule in self._rules_for(name)]
         return None if None in reasons else ", or ".join(dict.fromkeys(r for r in reasons if r))
+
+
+# Rules of other plugins, by the table they extend while it is used
+_offered: ContextVar[dict[OpTable, dict[str, list[Rule]]]] = ContextVar("offered", default={})  # noqa: B039
 
 
 def _attribute(node: Any, name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
@@ -16,7 +16,7 @@ from bridge.ops import clash
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from bridge.formats import Exporter, Format, Importer
+    from bridge.formats import Format
     from bridge.ops import Rule
 
 GROUP = "bridge"
@@ -180,19 +180,9 @@ def formats() -> tuple[Format, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-def importer(fmt: Format) -> Importer:
-    """A format's importer, its table with the rules other plugins add."""
-    found = fmt.resolve("importer")
-    if found.table is not None:
-        found.table.offer(registry().rules(fmt.name, "import"))
-    return found
-
-
-def exporter(fmt: Format) -> Exporter:
-    """A format's exporter, its table with the rules other plugins add."""
-    found = fmt.resolve("exporter")
-    found.table.offer(registry().rules(fmt.name, "export"))
-    return found
+def rules(fmt: Format, direction: Literal["import", "export"]) -> list[Rule]:
+    """Rules third parties add to a format's table."""
+    return registry().rules(fmt.name, direction)
 
 
 def passes(fmt: Format) -> list[ir.passes.PassBase]:

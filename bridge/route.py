@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,12 @@ class Reader:
     @property
     def importer(self) -> Importer:
         """The format's importer. Raises UnknownFormat where it is not read."""
-        return plugins.importer(self.format)
+        return self.format.resolve("importer")
+
+    def extended(self) -> AbstractContextManager[None]:
+        """The context in which the importer's table has the rules other plugins add."""
+        table = self.importer.table
+        return nullcontext() if table is None else table.extended(plugins.rules(self.format, "import"))
 
     @property
     def is_file(self) -> bool:
@@ -86,6 +92,11 @@ class Writer:
             return None
         return self.exporter.table.refusal(name, node, self.version, self.exporter.version_title)
 
+    def extended(self) -> AbstractContextManager[None]:
+        """The context in which the exporter's table has the rules other plugins add; those of a variant are its own."""
+        own = self.exporter is self.format.resolve("exporter")
+        return self.exporter.table.extended(plugins.rules(self.format, "export") if own else ())
+
     def require_interface(self) -> None:
         """Raise InvalidOption for options under which the file written has other input or output shapes than its source."""
         for option in self.exporter.options:
@@ -120,7 +131,7 @@ def route(
     Raises UnreadableFile, UnknownFormat, MissingDependency, InvalidOption.
     """
     fmt, target, given = of_source(src, source), _target(dst, to), options or {}
-    own = {option.name for option in plugins.importer(fmt).options}
+    own = {option.name for option in fmt.resolve("importer").options}
     first = reader(src, fmt.name, {k: v for k, v in given.items() if k in own}, dims)
     path = Path(dst) if dst is not None else Path(first.stem + target.suffixes[0])
     return Route(first, writer(path, target.name, {k: v for k, v in given.items() if k not in own}))
@@ -134,14 +145,14 @@ def reader(
 ) -> Reader:
     """Who reads `src`, and how. Raises as `route` does."""
     fmt = of_source(src, source)
-    declared = plugins.importer(fmt).options if fmt.importer else ()
+    declared = fmt.resolve("importer").options if fmt.importer else ()
     return Reader(src, fmt, parse_options(declared, options or {}, fmt.title), dims)
 
 
 def writer(dst: str | Path, to: str | None = None, options: dict[str, Any] | None = None) -> Writer:
     """Who writes `dst`, and how. Raises UnknownFormat, MissingDependency, InvalidOption."""
     target = _target(dst, to)
-    exporter = plugins.exporter(target)
+    exporter = target.resolve("exporter")
     settings = parse_options(exporter.options, options or {}, target.title)
     return Writer(target, exporter.choose(settings, Path(dst)) or exporter, settings, Path(dst))
 

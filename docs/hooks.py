@@ -1,4 +1,7 @@
-"""What pages of the site take from the project itself: files, help texts, declarations."""
+"""What pages of the site take from the project itself: files, help texts, declarations.
+
+`python docs/hooks.py` writes the tables of options into the pages anew.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ PAGES = {
 }
 PAGES |= {"plugins/README.md": "plugins.md", "docs/api.md": "api.md", "docs/formats.md": "formats.md"}
 MARK = re.compile(r"^\{\{ (\w+) ?(\S*) \}\}$", re.MULTILINE)
+OPTIONS = re.compile(r"(<!-- options (\w+) -->\n).*?(<!-- /options -->)", re.DOTALL)
 
 
 def on_page_markdown(markdown: str, **context: Any) -> str:
@@ -22,7 +26,8 @@ def on_page_markdown(markdown: str, **context: Any) -> str:
 
 
 def file(path: str) -> str:
-    """A file of the project. Links to what has a page become links to the page, others plain text; a dead one is an error."""
+    """A file of the project. Links to what has a page become links to the page, others plain text; a dead one
+    is an error."""
     text = re.sub(r"<!-- .*? -->\n", "", (ROOT / path).read_text())
     return re.sub(r"\[([^\]]*)\]\(([^)#:]+)(#[^)]*)?\)", lambda found: _linked(path, found), text)
 
@@ -53,7 +58,6 @@ def commands(_: str) -> str:
 def formats(_: str) -> str:
     """What every format declares, and its options."""
     import bridge
-    from bridge.plugins import exporter, importer
 
     parts = []
     for fmt in bridge.formats():
@@ -63,16 +67,57 @@ def formats(_: str) -> str:
         parts.append(f"Suffixes: {', '.join(f'`{s}`' for s in fmt.suffixes) or 'none'}.")
         if fmt.extra:
             parts.append(f"Needs `pip install 'modelbridge[{fmt.extra}]'`.")
-        sides = [("reading", importer, fmt.importer), ("writing", exporter, fmt.exporter)]
-        rows = [
-            f"| {verb} | `{o.name}` | {o.help} | {o.default} |"
-            for verb, get, part in sides
-            if part
-            for o in get(fmt).options
-        ]
-        if rows:
-            parts.append("\n".join(["| when | option | is | default |", "|---|---|---|---|", *rows]))
-    return "\n\n".join(parts)
+        parts.append(options(fmt.name))
+    return "\n\n".join(filter(None, parts))
+
+
+def options(name: str) -> str:
+    """A table of the options of a format, from their declarations; empty without any."""
+    from bridge.detect import by_name
+
+    fmt = by_name(name)
+    sides = [("reading", "importer", fmt.importer), ("writing", "exporter", fmt.exporter)]
+    rows = [
+        f"| {verb} | `{o.name}` | {_cell(o.help)} | {_values(o)} | {_code(o.default)} |"
+        for verb, name, part in sides
+        if part
+        for o in fmt.resolve(name).options
+    ]
+    head = ["| when | option | meaning | values | default |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows]) if rows else ""
+
+
+def _values(option: Any) -> str:
+    """What an option may be: its choices, a span of whole numbers where they are one, else the type of its
+    default."""
+    from bridge.formats import flag
+
+    choices = option.choices
+    if len(choices) > 4 and choices == tuple(range(choices[0], choices[-1] + 1)):
+        return f"{choices[0]} to {choices[-1]}"
+    if choices:
+        return ", ".join(map(_code, choices))
+    return {flag: "`true`, `false`", int: "a whole number"}.get(option.kind, "")
+
+
+def _code(value: Any) -> str:
+    if value is None or value == "":
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def with_options(page: str) -> str:
+    """A page with its tables of options, between `<!-- options NAME -->` and `<!-- /options -->`, as they are
+    declared now."""
+    return OPTIONS.sub(lambda found: f"{found[1]}\n{options(found[2])}\n\n{found[3]}", page)
 
 
 FILLERS = {"file": file, "commands": commands, "formats": formats}
+
+if __name__ == "__main__":
+    for path in sorted(Path(__file__).parent.glob("*.md")):
+        path.write_text(with_options(path.read_text()))

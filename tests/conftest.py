@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 import pytest
+from build import model_from_text
 
 MODELS = Path(__file__).parent / "models"
 SHARED = next(
@@ -21,13 +23,9 @@ def mnist() -> Path:
 
 
 @pytest.fixture
-def parse():
+def parse() -> Callable[..., onnx.ModelProto]:
     """ONNX text of a graph at opset 21 → ModelProto."""
-
-    def parse(graph: str, opset: int = 21) -> onnx.ModelProto:
-        return onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> {graph}')
-
-    return parse
+    return model_from_text
 
 
 def installed(package: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 
 import onnx
 import pytest
+from build import model_from_text
 from click.testing import CliRunner
 from conftest import FORMATS
 
@@ -94,9 +95,9 @@ def test_every_command_prints_json(bridge, mnist, tmp_path):
     assert json.loads(bridge(*words).stdout)["onnx:onnx"]["survived"] == 1
 
 
-def test_dimensions_of_random_inputs_are_given_by_name(bridge, parse, tmp_path):
+def test_dimensions_of_random_inputs_are_given_by_name(bridge, tmp_path):
     path = tmp_path / "m.onnx"
-    onnx.save(parse("g (float[n,3] x) => (float[n,3] y) { y = Relu (x) }"), path)
+    onnx.save(model_from_text("(float[n,3] x) => (float[n,3] y) { y = Relu (x) }"), path)
     printed = json.loads(bridge("run", path, "--dims", "n=5", "--json").output)
     assert printed["outputs"]["y"]["shape"] == [5, 3]
     assert "agrees" in bridge("verify", path, path, "--dims", "n=4").output

@@ -5,14 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from build import model_from_text, model_of_nodes
 from conftest import FORMATS, SHARED
 
 import bridge
-from bridge import errors
+from bridge import errors, route
+from bridge.detect import by_name
 from bridge.plugins import formats
 
 
@@ -21,6 +24,37 @@ def test_a_real_model_becomes_a_verified_tflite_file(mnist, tmp_path):
     assert conversion.path.read_bytes()[4:8] == b"TFL3"
     assert conversion.verification.ok
     assert conversion.report.ok
+
+
+LOSSY: dict[str, list[dict[str, Any]]] = {
+    "coreml": [
+        {"precision": "float16"},
+        {"precision": "float16", "minimum_deployment_target": "iOS18"},
+        {"precision": "float16", "keep_float32": "Softmax"},
+        {"precision": {"keep_float32": ["MatMul"]}},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_written_with_any_option_is_verified(name, parse, tmp_path):
+    """Every choice and flag of the exporter by itself, and what else makes a file less precise."""
+    if by_name(name).exporter is None:
+        pytest.skip("is not written")
+    model = parse(
+        "agraph (float[n, 3] x) => (float[n, 3] y) "
+        "<float[3, 3] w = {1.0, -0.5, 0.25, 3.0, 0.1, -1.5, 0.7, 2.0, -0.3}> { z = MatMul(x, w) y = Softmax(z) }"
+    )
+    exporter = by_name(name).resolve("exporter")
+    values = {o.name: o.choices or (False, True) * isinstance(o.default, bool) for o in exporter.options}
+    alone = [{option: value} for option, choices in values.items() for value in choices]
+    for i, options in enumerate([{}, *alone, *LOSSY.get(name, [])]):
+        try:
+            path = tmp_path / f"{i}{by_name(name).suffixes[0]}"
+            assert isinstance(route.writer(path, name, options).tolerance, float | None), options
+            assert bridge.convert(model, path, to=name, verify=True, **options).verification.ok, options
+        except (errors.UnsupportedModel, errors.InvalidOption):
+            continue
 
 
 def test_destination_is_named_after_the_source_in_the_current_directory(mnist, tmp_path, monkeypatch):
@@ -69,16 +103,12 @@ def test_what_lies_beside_the_destination_is_not_overwritten_unasked(mnist, tmp_
 def external_model(folder: Path, location: str) -> Path:
     tensor = onnx.TensorProto(name="w", data_type=1, dims=[2], data_location=onnx.TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value=location)
-    value = onnx.helper.make_tensor_value_info
-    graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("Add", ["x", "w"], ["y"])],
-        "g",
-        [value("x", 1, [2])],
-        [value("y", 1, [2])],
-        [tensor],
-    )
+    specs = {name: (np.float32, [2]) for name in "xy"}
+    node = onnx.helper.make_node("Add", ["x", "w"], ["y"])
+    proto = model_of_nodes(node, {"x": specs["x"]}, {"y": specs["y"]})
+    proto.graph.initializer.append(tensor)
     path = folder / "m.onnx"
-    path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    path.write_bytes(proto.SerializeToString())
     return path
 
 
@@ -180,9 +210,9 @@ def test_an_existing_destination_is_replaced_only_when_asked(mnist, tmp_path):
     assert path.stat().st_size > 1000
 
 
-def test_names_order_and_symbolic_dimensions_survive(parse, tmp_path):
-    model = parse(
-        "g (float[batch, 3] b, float[batch, 3] a) => (float[batch, 3] z, float[batch, 3] y) { y = Add (a, b) z = Sub (a, b) }"
+def test_names_order_and_symbolic_dimensions_survive(tmp_path):
+    model = model_from_text(
+        "(float[batch, 3] b, float[batch, 3] a) => (float[batch, 3] z, float[batch, 3] y) { y = Add (a, b) z = Sub (a, b) }"
     )
     bridge.convert(model, tmp_path / "m.onnx")
     summary = bridge.inspect(tmp_path / "m.onnx")
@@ -190,9 +220,9 @@ def test_names_order_and_symbolic_dimensions_survive(parse, tmp_path):
     assert [p.name for p in summary.outputs] == ["z", "y"]
 
 
-def test_native_layout_drops_the_boundary_transposes(parse, tmp_path):
-    model = parse(
-        "g (float[1,2,4,5] x) => (float[1,2,2,2] y) { y = MaxPool <kernel_shape: ints = [2,2], strides: ints = [2,2]> (x) }"
+def test_native_layout_drops_the_boundary_transposes(tmp_path):
+    model = model_from_text(
+        "(float[1,2,4,5] x) => (float[1,2,2,2] y) { y = MaxPool <kernel_shape: ints = [2,2], strides: ints = [2,2]> (x) }"
     )
     x = np.random.default_rng(0).standard_normal((1, 2, 4, 5)).astype(np.float32)
     for layout in ("source", "native"):
@@ -202,8 +232,8 @@ def test_native_layout_drops_the_boundary_transposes(parse, tmp_path):
     np.testing.assert_array_equal(same, turned.transpose(0, 3, 1, 2))
 
 
-def test_dimensions_are_given_by_name(parse, tmp_path):
-    model = parse("g (float[n,3] x) => (float[n,3] y) { y = Relu (x) }")
+def test_dimensions_are_given_by_name(tmp_path):
+    model = model_from_text("(float[n,3] x) => (float[n,3] y) { y = Relu (x) }")
     bridge.convert(model, tmp_path / "m.onnx", dims={"n": 5})
     assert [list(v.shape) for v in bridge.load(tmp_path / "m.onnx").graph.outputs] == [[5, 3]]
     with pytest.raises(errors.InvalidOption, match="Symbolic dimensions: n"):
@@ -272,9 +302,9 @@ def test_real_onnx_models_become_verified_tflite(path, tmp_path):
     bridge.convert(path, tmp_path / "m.tflite", verify=True)
 
 
-def test_a_convolution_net_keeps_only_the_boundary_transposes(parse, tmp_path):
-    model = parse(
-        "g (float[1,2,6,6] x) => (float[1,2,6,6] y) <float[2,2,1,1] w = {1.0, 2.0, 3.0, 4.0}, float lo = {0.0}, float hi = {6.0}> "
+def test_a_convolution_net_keeps_only_the_boundary_transposes(tmp_path):
+    model = model_from_text(
+        "(float[1,2,6,6] x) => (float[1,2,6,6] y) <float[2,2,1,1] w = {1.0, 2.0, 3.0, 4.0}, float lo = {0.0}, float hi = {6.0}> "
         "{ a = Conv (x, w) b = Clip (a, lo, hi) c = Conv (b, w) d = Add (c, b) e = HardSwish (d) y = Conv (e, w) }"
     )
     path = bridge.convert(model, tmp_path / "m.tflite", verify=True).path

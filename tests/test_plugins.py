@@ -102,6 +102,7 @@ def test_clashes_over_operators_are_among_the_contents(monkeypatch):
 def test_rules_of_others_come_before_a_format_s_own_and_go_with_them(monkeypatch):
     from bridge import plugins
     from bridge.detect import by_name
+    from bridge.route import writer
 
     fmt = by_name("onnx")
     with monkeypatch.context() as patch:
@@ -109,8 +110,11 @@ def test_rules_of_others_come_before_a_format_s_own_and_go_with_them(monkeypatch
             "x", patch, bridge_rules=lambda format: [Rule("Relu", print)] if format == "onnx" else []
         )
         patch.setattr(plugins, "registry", lambda: Plugins([offered]))
-        assert [r.handler for r in plugins.exporter(fmt).table] == [print]
-    assert list(plugins.exporter(fmt).table) == []
+        target = writer(f"model{fmt.suffixes[0]}", fmt.name)
+        with target.extended():
+            assert [r.handler for r in target.exporter.table] == [print]
+        assert list(target.exporter.table) == []
+    assert list(fmt.resolve("exporter").table) == []
 
 
 def test_hooks_may_take_fewer_arguments(monkeypatch):

@@ -18,7 +18,7 @@ PACKAGES = [ROOT / "bridge", *sorted(p for p in (ROOT / "plugins").iterdir() if 
 # Text that goes into files, and text that becomes a package
 NO_PYTHON = ("library", "templates")
 # They read nodes of older opsets, or of vendors' domains
-OTHER_SCHEMAS = ("bridge/passes/opset/", "plugins/bridge_onnx/import_")
+OTHER_SCHEMAS = ("bridge/passes/opset/", "plugins/bridge_onnx/import_ops/")
 
 
 def modules(package: Path) -> Iterator[tuple[str, ast.Module]]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from build import save_as
 from conftest import installed
 
 import bridge.hookspecs
@@ -29,10 +30,7 @@ def test_the_tutorial_leads_to_a_column_in_the_matrix(tmp_path, mnist):
     (tools / "pip").write_text("#!/bin/sh\nexit 0\n")
     (tools / "pip").chmod(0o755)
     shutil.copy(mnist, tmp_path / "mnist.onnx")
-    model = '<ir_version: 10, opset_import: ["" : 21]> g (float[N,3] x) => (float[N,3] y) { a = Relu (x) y = Add (a, x) }'
-    bridge.convert(
-        bridge.load(_written(tmp_path / "model.onnxtxt", model)), tmp_path / "model.onnx", to="onnx"
-    )
+    save_as("onnx", "(float[N,3] x) => (float[N,3] y) { a = Relu (x) y = Add (a, x) }", tmp_path)
     environment = os.environ | {
         "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([str(tmp_path / "bridge-toy"), *sys.path]),
@@ -55,11 +53,6 @@ def test_the_tutorial_leads_to_a_column_in_the_matrix(tmp_path, mnist):
     page = (tmp_path / "matrix" / "format_matrix.md").read_text()
     assert "| Toy write | Toy read |" in page
     assert re.search(r"\| Exp \| ● \| ● \| ● \|", page)
-
-
-def _written(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
 
 
 def test_every_hook_is_documented():

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import onnx_ir as ir
 import pytest
+from build import hub_from_text, model_from_text
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -138,22 +139,22 @@ def test_one_integer_changed_is_seen(a, index):
     assert not row(a, b).ok
 
 
-def test_native_layout_is_not_verified_and_nothing_is_written(parse, tmp_path):
+def test_native_layout_is_not_verified_and_nothing_is_written(tmp_path):
     pool = "y = MaxPool <kernel_shape: ints = [2,2]> (x)"
-    model = parse(f"g (float[1,2,4,5] x) => (float[1,2,3,4] y) {{ {pool} }}")
+    model = model_from_text(f"(float[1,2,4,5] x) => (float[1,2,3,4] y) {{ {pool} }}")
     with pytest.raises(InvalidOption, match="layout=source"):
         bridge.convert(model, tmp_path / "m.tflite", layout="native", verify=True)
     assert list(tmp_path.iterdir()) == []
 
 
 QUANTIZED = (
-    "g (float[4] x) => (float[2,2] y, int8[4] q, float[4] z) <float s = {0.5}, int8 p = {3}, int64[2] to = {2, 2}> "
+    "(float[4] x) => (float[2,2] y, int8[4] q, float[4] z) <float s = {0.5}, int8 p = {3}, int64[2] to = {2, 2}> "
     "{ q = QuantizeLinear (x, s, p) d = DequantizeLinear (q, s, p) y = Reshape (d, to) z = Neg (x) }"
 )
 
 
-def test_the_quanta_of_a_model_are_the_steps_of_its_quantized_outputs(parse):
-    assert quanta(bridge.load(parse(QUANTIZED))) == {"y": 0.5, "q": 1.0}
+def test_the_quanta_of_a_model_are_the_steps_of_its_quantized_outputs():
+    assert quanta(hub_from_text(QUANTIZED)) == {"y": 0.5, "q": 1.0}
 
 
 @pytest.mark.parametrize(("off", "ok"), [(0.5, True), (1.0, False)])
@@ -173,27 +174,23 @@ def test_lossy_options_are_held_to_a_part_of_the_largest_element():
     ).ok
 
 
-def test_onnx_runtime_does_not_quantize_what_meets_dequantized_weights(parse):
+def test_onnx_runtime_does_not_quantize_what_meets_dequantized_weights():
     """Left to itself it computes such a product in 8 bits."""
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(4, 64)).astype(np.float32), rng.integers(-128, 128, (64, 16)).astype(np.int8)
-    model = bridge.load(
-        parse(
-            "g (float[4,64] x, int8[64,16] w) => (float[4,16] y) <float s = {0.01}, int8 p = {3}> "
-            "{ d = DequantizeLinear (w, s, p) y = MatMul (x, d) }"
-        )
+    model = hub_from_text(
+        "(float[4,64] x) => (float[4,16] y) <float s = {0.01}, int8 p = {3}> "
+        "{ d = DequantizeLinear (w, s, p) y = MatMul (x, d) }",
+        w=w,
     )
-    value = model.graph.inputs.pop(1)
-    value.const_value = ir.tensor(w, name="w")
-    model.graph.register_initializer(value)
     exact = x.astype(float) @ ((w.astype(float) - 3) * np.float32(0.01))
     np.testing.assert_allclose(bridge.run(model, {"x": x})["y"], exact, 1e-4, 1e-4)
 
 
-def test_the_reference_evaluator_runs_loops_without_a_condition(parse):
+def test_the_reference_evaluator_runs_loops_without_a_condition():
     """Left to itself it takes none for one that does not hold."""
-    proto = parse(
-        "g (float[2] x, int64 n) => (float[2] y) { y = Loop (n, , x) "
+    proto = model_from_text(
+        "(float[2] x, int64 n) => (float[2] y) { y = Loop (n, , x) "
         "<body = b (int64 i, bool go, float[2] s) => (bool on, float[2] t) { on = Identity (go) "
         "k = Constant <value_int = 2> () t = Loop (k, , s) "
         "<body = c (int64 j, bool g2, float[2] u) => (bool o2, float[2] v) { o2 = Identity (g2) v = Add (u, x) }> }> }"

@@ -5,20 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 import pytest
+from build import hub_from_text, model_from_text, run_in, save_as
 
 import bridge
 from bridge import hub
 from bridge.geometry import halves, same_total
+from bridge.runtime import run_onnxruntime
 
-TARGETS = {
-    "tflite": ".tflite",
-    "savedmodel": "",
-    "torchscript": ".pt",
-    "coreml": ".mlpackage",
-    "onnx": ".onnx",
-}
+TARGETS = ("tflite", "savedmodel", "torchscript", "coreml", "onnx")
 REDUCE = {"MaxPool": np.nanmax, "AveragePool": np.nanmean, "LpPool": lambda v: np.sqrt(np.nansum(v * v))}
 
 
@@ -48,13 +44,14 @@ CROSSED = [
 ]
 
 
-def model(case: Case, dynamic: bool, more: str = "") -> onnx.ModelProto:
+def hub_of(case: Case, dynamic: bool, more: str = "") -> ir.Model:
     length = "N" if dynamic else case.length
     weights = f", float[1,1,{case.kernel},1] w" if case.op == "Conv" else ""
-    return onnx.parser.parse_model(
-        f'<ir_version: 8, opset_import: ["" : 22]> g (float[1,1,{length},2] x{weights}) => (float[1,1,M,2] y) '
+    return hub_from_text(
+        f"(float[1,1,{length},2] x{weights}) => (float[1,1,M,2] y) "
         f"{{ y = {case.op} <kernel_shape=[{case.kernel},1], strides=[{case.stride},1], dilations=[{case.dilation},1], "
-        f'auto_pad="{case.auto_pad}"{more}> (x{", w" if weights else ""}) }}'
+        f'auto_pad="{case.auto_pad}"{more}> (x{", w" if weights else ""}) }}',
+        opset=22,
     )
 
 
@@ -83,7 +80,7 @@ def expected(case: Case) -> np.ndarray:
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("case", SAME, ids=str)
 def test_the_hub_pads_never_by_less_than_nothing(case, dynamic):
-    loaded = bridge.load(model(case, dynamic))
+    loaded = hub_of(case, dynamic)
     assert dynamic or not any("auto_pad" in node.attributes for node in hub.all_nodes(loaded))
     found = bridge.run(loaded, inputs(case))["y"]
     np.testing.assert_allclose(found, expected(case), rtol=1e-5, atol=1e-6)
@@ -92,10 +89,9 @@ def test_the_hub_pads_never_by_less_than_nothing(case, dynamic):
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_every_format_pads_as_the_hub(target, dynamic, tmp_path):
-    for number, case in enumerate(CROSSED):
-        path = tmp_path / f"m{number}{TARGETS[target]}"
+    for case in CROSSED:
         try:
-            bridge.save(bridge.load(model(case, dynamic)), path, to=target)
+            path = save_as(target, hub_of(case, dynamic), tmp_path)
         except bridge.BridgeError:
             assert dynamic
             assert target == "coreml"
@@ -109,8 +105,7 @@ def test_every_format_pads_as_the_hub(target, dynamic, tmp_path):
 def test_ceil_mode_counts_where_padding_is_valid(target, length, tmp_path):
     """ONNX Runtime and the shape inference of onnx count the last, shorter window."""
     case = Case("MaxPool", length, 2, 2, 1, "VALID")
-    path = tmp_path / f"m{TARGETS[target]}"
-    bridge.save(bridge.load(model(case, False, ", ceil_mode=1")), path, to=target)
+    path = save_as(target, hub_of(case, False, ", ceil_mode=1"), tmp_path)
     x = inputs(case)["x"]
     want = [x[:, :, i : i + 2].max(2, keepdims=True) for i in range(0, length, 2)]
     np.testing.assert_array_equal(bridge.run(path, {"x": x}, source=target)["y"], np.concatenate(want, 2))
@@ -133,19 +128,17 @@ TRANSPOSED = [
 @pytest.mark.parametrize("attributes", TRANSPOSED)
 def test_the_length_asked_of_a_transposed_convolution(attributes, target, tmp_path):
     """As ONNX Runtime computes the model given."""
-    proto = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 22]> g (float[1,1,3,2] x) => (float[1,1,M,2] y) <float[1,1,3,1] w = {1,10,100}> '
-        f"{{ y = ConvTranspose <{attributes}> (x, w) }}"
+    proto = model_from_text(
+        "(float[1,1,3,2] x) => (float[1,1,M,2] y) <float[1,1,3,1] w = {1,10,100}> "
+        f"{{ y = ConvTranspose <{attributes}> (x, w) }}",
+        opset=22,
     )
     x = np.arange(1, 7, dtype=np.float32).reshape(1, 1, 3, 2)
-    from bridge.runtime import run_onnxruntime
-
     want = run_onnxruntime(proto.SerializeToString(), ["y"], {"x": x})["y"]
     loaded = bridge.load(proto)
     np.testing.assert_array_equal(bridge.run(loaded, {"x": x})["y"], want)
-    path = tmp_path / f"m{TARGETS[target]}"
-    bridge.save(loaded, path, to=target)
-    np.testing.assert_allclose(bridge.run(path, {"x": x}, source=target)["y"], want, rtol=1e-6)
+    found = run_in(target, loaded, {"x": x}, tmp_path)["y"]
+    np.testing.assert_allclose(found, want, rtol=1e-6)
 
 
 def test_padding_is_halved_with_the_rest_behind_or_before():

@@ -99,7 +99,8 @@ def resize(op, node, x, roi=None, scales=None, sizes=None):
 
 def _body(node: ir.Node) -> ir.Function:
     rank = int(node.overload.removeprefix("rank"))
-    inputs = [ir.Value(name=f"x{i}") for i in range(len(node.inputs))]
+    count = onnx.defs.get_schema(node.op_type, hub.HUB_OPSET).max_input
+    inputs = [ir.Value(name=f"x{i}") for i in range(count)]
     graph = ir.Graph(inputs, [], nodes=[], opset_imports={"": hub.HUB_OPSET})
     op = hub.Builder(graph)
     first = op.Transpose(inputs[0], perm=to_first(rank))

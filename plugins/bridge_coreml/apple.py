@@ -1,9 +1,9 @@
 """coremltools, imported without the frameworks it would look for.
 
-Where torch and TensorFlow are installed, `import coremltools` imports them: seconds and hundreds of megabytes that
-writing an ML Program has no use for. They are hidden while it is imported, unless the process has them already. What it
-warns of (versions it was not tested with, parts that only a Mac has, integers it narrows) is nothing a user of bridge could act
-on, who reads bridge's own report: of its log the errors are left.
+Where torch and TensorFlow are installed, `import coremltools` imports them: seconds and hundreds of megabytes
+that writing an ML Program has no use for. They are hidden while it is imported, unless the process has them
+already. What it warns of (versions it was not tested with, parts that only a Mac has, integers it narrows) is
+nothing a user of bridge could act on, who reads bridge's own report: of its log the errors are left.
 """
 
 from __future__ import annotations

@@ -11,22 +11,25 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import UnsupportedModel
+from bridge.ops import OpTable
 from bridge.report import Blocker
 from bridge_coreml.apple import coremltools
 from bridge_coreml.export_ops.common import HELD, I32_MAX, NUMPY
 
 
 class Mil:
-    """Calls MIL operators by name: `mil.conv(x=x, weight=w)`. Arguments may be hub values, MIL variables, arrays, numbers.
+    """Calls MIL operators by name: `mil.conv(x=x, weight=w)`, or by place for its `x` and `y`:
+    `mil.add(a, b)`. Arguments may be hub values, MIL variables, arrays, numbers.
 
-    `version` is the iOS version written for. Constants are written where they are first read.
+    `table` are the rules of hub operators, `version` is the iOS version written for. Constants are written
+    where they are first read.
     """
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, table: OpTable, version: int) -> None:
         coremltools()
         from coremltools.converters.mil.mil import Builder
 
-        self.version = version
+        self.table, self.version = table, version
         self.builder = Builder
         self.variables: dict[ir.Value, Any] = {}
         self.blocks: list[dict[ir.Value, Any]] = [{}]
@@ -38,9 +41,12 @@ class Mil:
         if name.startswith("_"):
             raise AttributeError(name)
         operator = getattr(self.builder, name)
-        return lambda **arguments: operator(
-            **{k: self.argument(v) for k, v in arguments.items() if v is not None}
-        )
+
+        def call(*inputs: Any, **arguments: Any) -> Any:
+            given = {**dict(zip("xy", inputs, strict=False)), **arguments}
+            return operator(**{k: self.argument(v) for k, v in given.items() if v is not None})
+
+        return call
 
     def argument(self, value: Any) -> Any:
         if isinstance(value, ir.Value):
@@ -110,18 +116,20 @@ class Mil:
         """A number of the dtype of `value`."""
         return NUMPY[self.kind(value)](number)
 
-    def write_all(self, graph: Any, table: Any) -> None:
+    def write_all(self, graph: Any) -> None:
         """Write every node of a graph."""
         for node in graph:
-            self.write(node, table)
+            self.write(node)
 
-    def write(self, node: ir.Node, table: Any) -> None:
-        rule = table.find(hub.qualified(node), node, self.version)
+    def write(self, node: ir.Node) -> None:
+        rule = self.table.find(hub.qualified(node), node, self.version)
+        assert rule is not None
         self.node = node
         try:
             results = rule.handler(self, node, *node.inputs)
         except (ValueError, TypeError, AssertionError, KeyError, IndexError, NotImplementedError) as error:
-            reason = f"was refused by coremltools: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = f"was refused by coremltools: {why}"
             blocker = Blocker(node.op_type, node.name or "", hub.origin(node), reason)
             raise UnsupportedModel("1 operator cannot be written as Core ML:", [blocker]) from error
         results = results if isinstance(results, (tuple, list)) else (results,)
@@ -134,9 +142,10 @@ class Mil:
 
 
 def held(array: np.ndarray, dtype: ir.DataType | None) -> np.ndarray:
-    """A constant in the dtype MIL computes with. Integers beyond 32 bits are an error: rules refuse them beforehand."""
+    """A constant in the dtype MIL computes with. Integers beyond 32 bits are an error: rules refuse them
+    beforehand."""
     kind = NUMPY[HELD[dtype or ir.DataType.FLOAT]]
     if kind is np.int32 and array.size and (int(array.min()) < -I32_MAX - 1 or int(array.max()) > I32_MAX):
         raise ValueError("a constant does not fit into 32 bits")
-    made = np.asarray(array, kind, order="C")
+    made: np.ndarray = np.asarray(array, kind, order="C")
     return made if made.ndim else made[()]

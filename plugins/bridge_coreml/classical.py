@@ -1,6 +1,7 @@
-"""Trees, generalized linear models, support vectors, neighbours, feature steps and pipelines → ai.onnx.ml and tensor
-operators. Core ML takes one record at a time: a number is a vector of one, an array what the file declares. With
-rows="many", and for files bridge wrote of models of rows, the model takes any number of records. Steps compute on [rows, features]."""
+"""Trees, generalized linear models, support vectors, neighbours, feature steps and pipelines → ai.onnx.ml and
+tensor operators. Core ML takes one record at a time: a number is a vector of one, an array what the file
+declares. With rows="many", and for files bridge wrote of models of rows, the model takes any number of
+records. Steps compute on [rows, features]."""
 
 from __future__ import annotations
 
@@ -23,8 +24,20 @@ ML = "ai.onnx.ml"
 DOUBLE, FLOAT, INT64 = (int(ir.DataType[n]) for n in ("DOUBLE", "FLOAT", "INT64"))
 DEPTH = 8
 ROWS = "coreml.rows"
+APPLE_ONLY = {
+    "customModel": "a custom model, whose code is in the app that brings it",
+    "textClassifier": "a text classifier, which only Apple's Natural Language framework runs",
+    "wordTagger": "a word tagger, which only Apple's Natural Language framework runs",
+    "gazetteer": "a gazetteer, which only Apple's Natural Language framework runs",
+    "wordEmbedding": "a word embedding, which only Apple's Natural Language framework runs",
+    "visionFeaturePrint": "an image feature print, whose weights are part of Apple's systems",
+    "audioFeaturePrint": "a sound feature print, whose weights are part of Apple's systems",
+    "soundAnalysisPreprocessing": "a sound preprocessing step that is part of Apple's systems",
+    "serializedModel": "a serialized model of an undocumented kind",
+}
 NOT_READ = {
-    "bayesianProbitRegressor": "a Bayesian probit regressor: it answers Φ(⟨w, x⟩ / β), and no field of its format holds β",
+    "bayesianProbitRegressor": "a Bayesian probit regressor: it answers Φ(⟨w, x⟩ / β), "
+    "and no field of its format holds β",
     "itemSimilarityRecommender": "a recommender over similar items",
 }
 NETWORKS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
@@ -80,7 +93,8 @@ def classical(file: File, options: dict[str, Any]) -> ir.Model:
 
 
 def in_rows(op: Any, value: ir.Value, remembered: interface.Port | None) -> tuple[ir.Value, ir.Value]:
-    """The input of many records, [rows, features], under the name and dtype of the source; and what steps read of it.
+    """The input of many records, [rows, features], under the name and dtype of the source; and what steps
+    read of it.
 
     float32 stays float32: Core ML's doubles hold the same numbers.
     """
@@ -146,8 +160,6 @@ def dictionaries(message: Any, depth: int = 0) -> dict[str, list[Any]]:
 
 
 def _blockers(file: File, message: Any, depth: int) -> Any:
-    from bridge_coreml.importer import APPLE_ONLY
-
     kind = message.WhichOneof("Type")
     if depth > DEPTH:
         yield Blocker("pipeline", "", "", "is nested too deep")
@@ -248,18 +260,17 @@ def glm_classifier(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     else:
         each = op.Sigmoid(scores)
         chances = op.Div(each, op.ReduceSum(each, [1], keepdims=1))
-    return labelled(op, held, chances)
+    return network.labelled(op, held, chances)
 
 
-def labelled(op: Any, held: Any, chances: Any) -> tuple[Any, Any]:
-    """The label of the largest of [rows, classes], and the probabilities."""
-    best = op.ArgMax(chances, axis=1, keepdims=0)
-    return op.Gather(network.label_table(op, network.labels(held) or []), best, axis=0), chances
+def numpy_of(x: ir.Value) -> Any:
+    """The NumPy dtype of a feature."""
+    return (x.dtype or ir.DataType.DOUBLE).numpy()
 
 
 def scaler(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     (x,) = inputs
-    kind = x.dtype.numpy()
+    kind = numpy_of(x)
     made = op.Add(x, op.const(np.array(held.shiftValue, kind))) if held.shiftValue else x
     return op.Mul(made, op.const(np.array(held.scaleValue, kind))) if held.scaleValue else op.Identity(made)
 
@@ -279,7 +290,7 @@ def imputer(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     if which not in ("imputedDoubleValue", "imputedInt64Value", "imputedDoubleArray", "imputedInt64Array"):
         raise UnsupportedModel("An imputer of texts or dictionaries is not read.", [])
     value = getattr(held, which)
-    value = np.array(value.vector if which.endswith("Array") else value, x.dtype.numpy())
+    value = np.array(value.vector if which.endswith("Array") else value, numpy_of(x))
     gone = getattr(held, replaced) if replaced else np.nan
     missing = (
         op.IsNaN(x) if isinstance(gone, float) and np.isnan(gone) else op.Equal(x, op.const(gone, x.dtype))
@@ -291,7 +302,7 @@ def one_hot(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     (x,) = inputs
     categories = getattr(held, held.WhichOneof("CategoryType")).vector
     table = network.label_table(op, list(categories))
-    if x.dtype != table.dtype:
+    if x.dtype is not None and x.dtype != table.dtype:
         table = op.Cast(table, to=int(x.dtype))
     return op.Cast(op.Equal(x, table), to=DOUBLE)
 
@@ -368,10 +379,11 @@ def unchanged(op: Any, message: Any, inputs: list[ir.Value]) -> Values:
 
 
 def suppressed(op: Any, message: Any, inputs: list[ir.Value]) -> Values:
-    """Boxes [N, 4] of which none overlaps one of more confidence, most confident first, and their confidences [N, C].
+    """Boxes [N, 4] of which none overlaps one of more confidence, most confident first, and their confidences
+    [N, C].
 
-    What an output of declared length is left with is zero. NonMaximumSuppression.proto: boxes are centre and size, and
-    a box below the threshold is out.
+    What an output of declared length is left with is zero. NonMaximumSuppression.proto: boxes are centre and
+    size, and a box below the threshold is out.
     """
     held = message.nonMaximumSuppression
     given = {f.name: v for f, v in zip(message.description.input, inputs, strict=True)}
@@ -417,7 +429,8 @@ def suppressed(op: Any, message: Any, inputs: list[ir.Value]) -> Values:
 
 
 def thresholded(op: Any, message: Any, inputs: list[ir.Value]) -> Values:
-    """Confidences, and beneath them which classes are there: ClassConfidenceThresholding.proto takes all of them, for now."""
+    """Confidences, and beneath them which classes are there: ClassConfidenceThresholding.proto takes all of
+    them, for now."""
     row = op.Reshape(inputs[0], [1, -1])
     there = op.Expand(op.const(1, row.dtype), op.Shape(row))
     return {message.description.output[0].name: op.Concat(row, there, axis=0)}

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from bridge.errors import UnreadableFile
 from bridge.passes.decompose.ml import parting
+from bridge_coreml import network
 
 ML = "ai.onnx.ml"
 FLOAT = int(ir.DataType.FLOAT)
@@ -85,13 +86,11 @@ def tree_regressor(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
 
 def tree_classifier(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
     """A single dimension is the chance of the second class."""
-    from bridge_coreml.classical import labelled
-
     made = transformed(op, held.postEvaluationTransform, scores(op, held, row(op, inputs)))
     count = len(held.treeEnsemble.basePredictionValue) or int(held.treeEnsemble.numPredictionDimensions or 1)
     if count == 1 and held.postEvaluationTransform != 3:
         made = op.Concat(op.Sub(1.0, made), made, axis=1)
-    return labelled(op, held, made)
+    return network.labelled(op, held, made)
 
 
 def kernel(held: Any) -> dict[str, Any]:
@@ -149,20 +148,19 @@ def machine(op: Any, held: Any, x: ir.Value, alpha: Any, rho: float) -> Any:
 
 
 def pair(op: Any, held: Any, x: ir.Value) -> Any:
-    """Probabilities of two classes, [rows, 2]: a logistic curve over the one machine there is, where ONNX's operator iterates."""
+    """Probabilities of two classes, [rows, 2]: a logistic curve over the one machine there is, where ONNX's
+    operator iterates."""
     decision = machine(op, held, x, held.coefficients[0].alpha, held.rho[0])
     place = op.Add(op.Mul(decision, float(held.probA[0])), float(held.probB[0]))
     return op.Concat(op.Sigmoid(op.Neg(place)), op.Sigmoid(place), axis=1)
 
 
 def vector_classifier(op: Any, held: Any, inputs: list[ir.Value]) -> Any:
-    from bridge_coreml import classical, network
-
     x = row(op, inputs, ir.DataType.FLOAT)
     classes = network.labels(held) or []
     text = bool(classes) and isinstance(classes[0], str)
     if len(classes) == 2 and len(held.probA) == 1:
-        return classical.labelled(op, held, pair(op, held, x))
+        return network.labelled(op, held, pair(op, held, x))
     named = {"classlabels_strings" if text else "classlabels_ints": classes}
     if held.probA:
         named |= {"prob_a": list(held.probA), "prob_b": list(held.probB)}

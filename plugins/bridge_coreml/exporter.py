@@ -1,4 +1,5 @@
-"""Hub → ML Program, driven by export_ops over MIL's own builder, which checks every operator and infers every type."""
+"""Hub → ML Program, driven by export_ops over MIL's own builder, which checks every operator and infers every
+type."""
 
 from __future__ import annotations
 
@@ -11,25 +12,19 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import InvalidOption
-from bridge.formats import Exporter, Option
-from bridge.needs import condition
+from bridge.formats import Exporter
+from bridge.ops import Need
 from bridge.report import Report
-from bridge_coreml import contract, interface, package
+from bridge_coreml import contract, interface, package, pipeline
 from bridge_coreml.apple import coremltools
 from bridge_coreml.builder import Mil
 from bridge_coreml.export_ops import ops
 from bridge_coreml.export_ops.common import HELD, NARROWED, ints
-from bridge_coreml.legalize import kept_float32, newer, passes
+from bridge_coreml.legalize import newer, passes
+from bridge_coreml.options import PROGRAM, SPECIFICATION, kept_float32, version
 
-TARGETS = ("iOS15", "iOS16", "iOS17", "iOS18")
-SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
 ARRAYS = {"fp32": 65568, "fp16": 65552, "int32": 131104}
 WORDS = {"fp32": "float", "fp16": "float16", "int32": "int32", "bool": "int32"}
-UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
-
-
-def version(options: dict[str, Any]) -> int:
-    return int(options["minimum_deployment_target"].removeprefix("iOS"))
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
@@ -49,7 +44,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     Builder.name_count.clear()
     target = version(options)
     program = Program()
-    mil = Mil(target)
+    mil = Mil(ops, target)
     function, inputs, outputs = _function(mil, model, options)
     program.add_function("main", function)
     weights = path / package.WEIGHTS
@@ -59,8 +54,9 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     package.finish(path, message.SerializeToString(deterministic=True))
     report.notes.extend([*_narrowed(model), *newer.notes(model)])
     report.notes.extend(
-        f"input {name}: {picture.colour} pixels from 0 to 255, times {picture.scale:g}, plus {list(picture.bias) or 0}"
-        for name, picture in contract.pictures(options["image_inputs"]).items()
+        f"input {name}: {picture.colour} pixels from 0 to 255, times {picture.scale:g}, "
+        f"plus {list(picture.bias) or 0}"
+        for name, picture in options["image_inputs"].items()
     )
 
 
@@ -69,7 +65,7 @@ def _function(mil: Mil, model: ir.Model, options: dict[str, Any]) -> tuple[Any, 
     import coremltools as ct
     from coremltools.converters.mil.mil import Function
 
-    target, pictures = version(options), contract.pictures(options["image_inputs"])
+    target, pictures = version(options), options["image_inputs"]
     symbols: dict[str, Any] = {}
     inputs = []
     for value in model.graph.inputs:
@@ -83,7 +79,7 @@ def _function(mil: Mil, model: ir.Model, options: dict[str, Any]) -> tuple[Any, 
             read = mil.cast_to(function.inputs[port.held], HELD[port.dtype])
             read = pictures[port.name].read(mil, read) if port.name in pictures else read
             mil.variables[value] = mil.builder.squeeze(x=read, axes=ints([0])) if port.dims == () else read
-        mil.write_all(model.graph, ops)
+        mil.write_all(model.graph)
         answers: list[Any] = []
         outputs = []
         for value in model.graph.outputs:
@@ -155,7 +151,7 @@ def _message(
     from coremltools.proto import Model_pb2
 
     message = Model_pb2.Model(specificationVersion=SPECIFICATION[mil.version])
-    pictures = contract.pictures(options["image_inputs"])
+    pictures = options["image_inputs"]
     labels = contract.classes(model, options["class_labels"])
     message.mlProgram.CopyFrom(program)
     for port, _, held in inputs:
@@ -202,7 +198,7 @@ def holdable(value: ir.Value) -> bool:
     return value.shape is not None and len(value.shape) <= 5 and 0 not in list(value.shape)
 
 
-VALUES = condition("a tensor of numbers or booleans, not empty, of at most 5 dimensions", holdable)
+VALUES = Need("a tensor of numbers or booleans, not empty, of at most 5 dimensions", holdable)
 
 
 def chosen(options: dict[str, Any], path: Path | None) -> Exporter | None:
@@ -210,9 +206,7 @@ def chosen(options: dict[str, Any], path: Path | None) -> Exporter | None:
     named = path is not None and path.name.lower().endswith(".mlmodel")
     if options["kind"] != "classical" and not (options["kind"] == "auto" and named):
         return None
-    from bridge_coreml import pipeline
-
-    return pipeline.exporter()
+    return pipeline.exporter
 
 
 exporter = Exporter(
@@ -223,33 +217,6 @@ exporter = Exporter(
     version=version,
     version_title=lambda number: f"iOS {number}",
     values=VALUES,
-    tolerance=lambda options: None if kept_float32(options) is None else (1e-2, 1e-2),
-    options=(
-        Option(
-            "kind",
-            "an ML Program, or Core ML's own trees, linear models, support vectors and feature steps (classical); auto: "
-            "classical for a destination .mlmodel",
-            "auto",
-            str,
-            ("auto", "program", "classical"),
-        ),
-        Option("minimum_deployment_target", "the oldest system the file is for", "iOS15", str, TARGETS),
-        Option(
-            "precision",
-            "of what is computed: float32, float16, or {'keep_float32': [...]} for float16 but for these operators; inputs "
-            "and outputs keep theirs",
-            "float32",
-        ),
-        Option("keep_float32", "names or kinds of operators that stay float32, with commas between them", ""),
-        Option(
-            "image_inputs",
-            "inputs that take images: NAME:COLOUR, or NAME:COLOUR:SCALE:BIAS/BIAS/BIAS, with commas between them",
-            "",
-        ),
-        Option("class_labels", "of the only output, with commas between them; else those of the source", ""),
-        Option("ranges", "of dimensions that vary, as NAME:LOWEST..HIGHEST with commas between them", ""),
-        Option("shapes", "an input may have, as NAME:SHAPE|SHAPE, such as x:1x3x224x224|1x3x256x256", ""),
-        Option("upper_bound", "of dimensions whose range nobody says", contract.UPPER, int),
-        Option("compute_units", "Core ML may use when bridge.run runs the file on a Mac", "ALL", str, UNITS),
-    ),
+    tolerance=lambda options: None if kept_float32(options) is None else 1e-2,
+    options=PROGRAM,
 )

@@ -48,8 +48,8 @@ def input_value(file: File, given: Any) -> ir.Value:
 
 
 def array_input(file: File, feature: Any, keys: int | None = None) -> ir.Value:
-    """The hub input of a feature: numbers and texts are vectors of one, images [1, channels, height, width], dictionaries
-    vectors with a place for each of `keys`."""
+    """The hub input of a feature: numbers and texts are vectors of one, images [1, channels, height, width],
+    dictionaries vectors with a place for each of `keys`."""
     kind = feature.type.WhichOneof("Type")
     if kind in SCALARS:
         return _typed(feature.name, SCALARS[kind], [1])

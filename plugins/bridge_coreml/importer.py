@@ -12,24 +12,13 @@ from bridge import hub
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option
 from bridge_coreml import links
-from bridge_coreml.classical import NETWORKS, NOT_READ, STEPS, WHOLE, classical
+from bridge_coreml.classical import APPLE_ONLY, NETWORKS, NOT_READ, STEPS, WHOLE, classical
 from bridge_coreml.import_ops import ops
 from bridge_coreml.links import PIPELINES
 from bridge_coreml.network import network
 from bridge_coreml.program import program
 from bridge_coreml.reader import File, read
 
-APPLE_ONLY = {
-    "customModel": "a custom model, whose code is in the app that brings it",
-    "textClassifier": "a text classifier, which only Apple's Natural Language framework runs",
-    "wordTagger": "a word tagger, which only Apple's Natural Language framework runs",
-    "gazetteer": "a gazetteer, which only Apple's Natural Language framework runs",
-    "wordEmbedding": "a word embedding, which only Apple's Natural Language framework runs",
-    "visionFeaturePrint": "an image feature print, whose weights are part of Apple's systems",
-    "audioFeaturePrint": "a sound feature print, whose weights are part of Apple's systems",
-    "soundAnalysisPreprocessing": "a sound preprocessing step that is part of Apple's systems",
-    "serializedModel": "a serialized model of an undocumented kind",
-}
 MODELS: dict[str, Callable[[File, dict[str, Any]], ir.Model]] = {
     "mlProgram": program,
     **dict.fromkeys(NETWORKS, network),
@@ -40,8 +29,8 @@ MODELS: dict[str, Callable[[File, dict[str, Any]], ir.Model]] = {
 def load(src: Any, **options: Any) -> ir.Model:
     """Read a Core ML package or file into a hub model.
 
-    Raises UnreadableFile for bytes that are no Core ML model, UnsupportedModel for a model only Apple's systems run and
-    for operators without a rule, InvalidOption for a function the file does not have.
+    Raises UnreadableFile for bytes that are no Core ML model, UnsupportedModel for a model only Apple's
+    systems run and for operators without a rule, InvalidOption for a function the file does not have.
     """
     path = Path(src)
     file = read(path)
@@ -71,17 +60,21 @@ def load(src: Any, **options: Any) -> ir.Model:
 importer = Importer(
     load,
     (
-        Option("function", "of a program that has several; the default one when not named", ""),
+        Option(
+            "function",
+            "the function to read of a program that has several; the default one when not named",
+            "",
+        ),
         Option(
             "rows",
-            "of a classical model: one record at a time, as Core ML takes them, or as many as are given",
+            "the records a classical model takes: one at a time, as in Core ML, or as many as are given",
             "one",
             str,
             ("one", "many"),
         ),
         Option(
             "labels",
-            "of a classifier: kept as metadata, or also an output with the predicted label",
+            "where the labels of a classifier go: to metadata, or also to an output with the predicted label",
             "metadata",
             str,
             ("metadata", "output"),

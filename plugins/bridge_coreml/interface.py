@@ -1,7 +1,8 @@
-"""What a file written by bridge remembers of its model's interface: names, dtypes and dimensions Core ML cannot hold.
+"""What a file written by bridge remembers of its model's interface: names, dtypes and dimensions Core ML
+cannot hold.
 
-It is kept as JSON in the model's own metadata, so that a file read back, or run, answers under the names and in the
-dtypes of its source.
+It is kept as JSON in the model's own metadata, so that a file read back, or run, answers under the names and
+in the dtypes of its source.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def dumped(inputs: list[Port], outputs: list[Port]) -> str:
 
 
 def describe(description: Any, model: ir.Model, inputs: list[Port], outputs: list[Port]) -> None:
-    """What the file says of the whole model: author, licence and the like, and its own metadata with the interface."""
+    """What the file says of the whole model: author, licence and the like, and its own metadata with the
+    interface."""
     held = description.metadata
     for key, text in model.metadata_props.items():
         if key in DESCRIBED:

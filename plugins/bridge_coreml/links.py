@@ -1,7 +1,8 @@
 """Models that stand in a file of their own, beside the one that names them.
 
-LinkedModel.proto: a link names a compiled model and where to look for it. What a compiled model holds is Apple's secret, so the
-model it was compiled from, `<stem>.mlpackage` or `<stem>.mlmodel`, is read in its place.
+LinkedModel.proto: a link names a compiled model and where to look for it. What a compiled model holds is
+Apple's secret, so the model it was compiled from, `<stem>.mlpackage` or `<stem>.mlmodel`, is read in its
+place.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def steps(message: Any) -> list[Any]:
 def follow(file: File) -> None:
     """Put every model that is linked to in the place of its link.
 
-    Raises UnsupportedModel for a link whose model is not there, UnreadableFile for one that leads outside its folder or in a circle.
+    Raises UnsupportedModel for a link whose model is not there, UnreadableFile for one that leads outside its
+    folder or in a circle.
     """
     _follow(file, file.message, 0)
 
@@ -49,7 +51,8 @@ def _follow(file: File, message: Any, depth: int) -> None:
 
 
 def _place(file: File, link: Any) -> Path:
-    """The model a link names. Looked for in the folder of the file, and in those inside it that the link lists."""
+    """The model a link names. Looked for in the folder of the file, and in those inside it that the link
+    lists."""
     name = PurePosixPath(link.linkedModelFileName.defaultValue)
     around = file.path.resolve().parent
     if str(name) in ("", ".", "..") or len(name.parts) != 1:

@@ -1,4 +1,5 @@
-"""NeuralNetwork → hub, driven by layers: every blob is a float tensor, of rank 5 or of the rank the file gives it."""
+"""NeuralNetwork → hub, driven by layers: every blob is a float tensor, of rank 5 or of the rank the file
+gives it."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.report import Blocker
 from bridge_coreml import features
 from bridge_coreml.features import DTYPES
-from bridge_coreml.layers import layers
-from bridge_coreml.layers.common import FLOAT, as_float
+from bridge_coreml.layers import ops
+from bridge_coreml.layers.common import FLOAT, as_float, nested
 from bridge_coreml.reader import File
 
 EXACT = 1
@@ -27,8 +28,8 @@ DEPTH = 16
 def network(file: File, options: dict[str, Any]) -> ir.Model:
     """The hub model of a network, a classifier or a regressor made of layers.
 
-    Images are float tensors [1, channels, height, width] in the order of colours the file says, their scale and bias part of
-    the graph.
+    Images are float tensors [1, channels, height, width] in the order of colours the file says, their scale
+    and bias part of the graph.
     """
     held = getattr(file.message, file.message.WhichOneof("Type"))
     blockers = list(_blockers(held, file.message.specificationVersion))
@@ -74,22 +75,13 @@ def _blockers(held: Any, version: int) -> Iterator[Blocker]:
         if kind is None:
             yield Blocker("layer", layer.name, "", "is of a kind newer than this reader")
             continue
-        reason = layers.refusal(kind, Layer(layer, None), version)
+        reason = ops.refusal(kind, Layer(layer, None), version)
         if kind == "custom":
             reason = f"is the custom layer {layer.custom.className}, whose code is in the app that brings it"
         if reason:
             yield Blocker(kind, layer.name, "", reason)
         for inner in nested(layer):
             yield from _blockers(inner, version)
-
-
-def nested(layer: Any) -> list[Any]:
-    """Networks inside a layer."""
-    if layer.WhichOneof("layer") == "branch":
-        return [layer.branch.ifBranch, layer.branch.elseBranch]
-    if layer.WhichOneof("layer") == "loop":
-        return [layer.loop.conditionNetwork, layer.loop.bodyNetwork]
-    return []
 
 
 def answers(
@@ -173,8 +165,15 @@ def label_table(op: Any, classes: list[Any]) -> ir.Value:
     return op.const(np.array(classes, np.int64))
 
 
+def labelled(op: Any, held: Any, chances: Any) -> tuple[Any, Any]:
+    """The label of the largest of [rows, classes], and the probabilities."""
+    best = op.ArgMax(chances, axis=1, keepdims=0)
+    return op.Gather(label_table(op, labels(held) or []), best, axis=0), chances
+
+
 def _shaped(scope: Scope, held: Any, feature: Any, value: ir.Value) -> ir.Value:
-    """An output as the file declares it; of rank 5 without a declaration, without the dimensions of 1 around it."""
+    """An output as the file declares it; of rank 5 without a declaration, without the dimensions of 1 around
+    it."""
     op = scope.op
     if feature.type.WhichOneof("Type") != "multiArrayType":
         return value
@@ -210,6 +209,11 @@ class Scope:
             raise UnreadableFile(f"{file.path}: networks are nested more than {DEPTH} deep.")
         self.values: dict[str, ir.Value] = {}
 
+    def inside(self, network: Any) -> tuple[ir.Graph, Scope]:
+        """A graph of its own for a network inside this one, and its blobs."""
+        graph = ir.Graph([], [], nodes=[], name="block", opset_imports={"": hub.HUB_OPSET})
+        return graph, Scope(self.file, hub.Builder(graph), network, self)
+
     def around(self) -> Iterable[Scope]:
         scope: Scope | None = self
         while scope is not None:
@@ -229,7 +233,7 @@ class Scope:
         for layer in listed:
             node = Layer(layer, self)
             self.op.source = f"{node.kind} {layer.name}".strip()
-            rule = layers.find(node.kind, node, self.file.message.specificationVersion)
+            rule = ops.find(node.kind, node, self.file.message.specificationVersion)
             assert rule is not None
             results = rule.handler(self.op, node, *(self.value(n) for n in layer.input))
             if results is NotImplemented:

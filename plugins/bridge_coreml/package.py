@@ -12,7 +12,8 @@ MODEL = FOLDER / "model.mlmodel"
 
 
 def finish(package: Path, model: bytes) -> None:
-    """Write the model and the manifest; weights are there already, if there are any. The same model gives the same bytes."""
+    """Write the model and the manifest; weights are there already, if there are any. The same model gives the
+    same bytes."""
     (package / FOLDER).mkdir(parents=True, exist_ok=True)
     (package / MODEL).write_bytes(model)
     items = [("Model Specification", MODEL)]

@@ -1,4 +1,4 @@
-"""Hub → Core ML's own classical models: one model, or a pipeline of them, each holding one record at a time."""
+"""Hub → Core ML's own classical models: one model, or a pipeline of them, on one record at a time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import UnsupportedModel
 from bridge.formats import Exporter
-from bridge.needs import condition
+from bridge.ops import Need
 from bridge.report import Blocker, Report
 from bridge_coreml import interface, package
-from bridge_coreml.export_ops.ml import models
+from bridge_coreml.options import KIND
+from bridge_coreml.pipeline_ops import ops
 from bridge_coreml.proto import model as empty
 
 T = ir.DataType
@@ -30,7 +31,8 @@ SIDES = {"string": "stringType", "int64": "int64Type", "double": "doubleType"}
 
 @dataclass(eq=False)
 class Feature:
-    """What models of a pipeline hand on: an array of `width` doubles, one number or text, or a `dictionary` by class."""
+    """What models of a pipeline hand on: an array of `width` doubles, one number or text, or a `dictionary`
+    by class."""
 
     name: str
     kind: str
@@ -82,7 +84,8 @@ class Pipeline:
 
 def feature_of(pipe: Pipeline, value: ir.Value) -> Feature:
     """An input of the model: text, a whole number, or a row of numbers."""
-    width = 1 if value.shape is None or len(value.shape) < 2 else int(value.shape[1])  # type: ignore[arg-type]
+    dims: list[Any] = list(value.shape or ())
+    width = 1 if len(dims) < 2 else int(dims[1])
     kind = (
         "string" if value.dtype == T.STRING else "int64" if width == 1 and value.dtype in COUNTED else "array"
     )
@@ -147,7 +150,8 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     inputs = [feature_of(pipe, v) for v in model.graph.inputs]
     pipe.features.update(zip(model.graph.inputs, inputs, strict=True))
     for node in model.graph:
-        rule = models.find(hub.qualified(node), node)
+        rule = ops.find(hub.qualified(node), node)
+        assert rule is not None
         read = [pipe.features.get(v, v) for v in node.inputs if v is not None]
         results = rule.handler(pipe, node, *read)
         if results is NotImplemented:
@@ -191,7 +195,8 @@ def _held(model: ir.Model, inputs: list[Feature]) -> list[str]:
 
 
 def holdable(value: ir.Value) -> bool:
-    """Rows of numbers of a known width, or one text a record; what is made on the way is the handlers' business."""
+    """Rows of numbers of a known width, or one text a record; what is made on the way is the handlers'
+    business."""
     if not value.is_graph_input():
         return True
     shape = value.shape
@@ -203,12 +208,12 @@ def holdable(value: ir.Value) -> bool:
     return value.dtype in (T.FLOAT, T.DOUBLE, *COUNTED) or (value.dtype == T.STRING and width == 1)
 
 
-def exporter() -> Exporter:
-    return Exporter(
-        table=models,
-        legalize=lambda options: [],
-        write=write,
-        version_title=lambda number: "its classical models",
-        values=condition("records in rows: numbers of a known width, or one text each", holdable),
-        way_out=WAY_OUT,
-    )
+exporter = Exporter(
+    table=ops,
+    legalize=lambda options: [],
+    write=write,
+    version_title=lambda number: "its classical models",
+    values=Need("records in rows: numbers of a known width, or one text each", holdable),
+    options=(KIND,),
+    way_out=WAY_OUT,
+)

@@ -220,8 +220,8 @@ class Node:
         return not self.has(name) or self.array(name) is not None
 
     def array(self, name: str) -> Any:
-        """A constant input or attribute as an array (a list of them for a tuple); None when absent or known at run time
-        alone."""
+        """A constant input or attribute as an array (a list of them for a tuple); None when absent or known
+        at run time alone."""
         assert self.scope is not None
         if name in self.operation.attributes:
             return value_array(self.scope.file, self.operation.attributes[name])
@@ -264,8 +264,8 @@ class Node:
         return graph
 
     def loop(self, condition: Any, body: Any, inputs: list[ir.Value], fixed: bool = False) -> ir.Graph:
-        """A Loop body: the block `body`, then the block `condition`, if there is one, on its results; with `fixed`, lists
-        keep their lengths."""
+        """A Loop body: the block `body`, then the block `condition`, if there is one, on its results; with
+        `fixed`, lists keep their lengths."""
         assert self.scope is not None
         carried = []
         for given, declared in zip(inputs, body.inputs, strict=True):
@@ -296,7 +296,8 @@ class Node:
 
 
 class Scope:
-    """One block being built into a hub graph: hub values, constants and states by name, those of outer blocks visible."""
+    """One block being built into a hub graph: hub values, constants and states by name, those of outer blocks
+    visible."""
 
     def __init__(
         self, file: File, op: hub.Builder, version: int, options: dict[str, Any], outer: Scope | None = None
@@ -368,7 +369,7 @@ class Scope:
         return made
 
     def outputs(self, block: Any) -> list[str]:
-        """Names of what a block returns; a classifier's label and dictionary stand for what they are made of."""
+        """Names of what a block returns; a classifier's label and dictionary stand for their sources."""
         return [n for n in block.outputs if n in self.values or self.array(n) is not None]
 
     def block(self, block: Any, inputs: list[ir.Value]) -> list[ir.Value]:
@@ -427,7 +428,7 @@ def unquantized(value: ir.Value) -> Any:
     if arrays[0] is None or arrays[1] is None or hub.attr(made, "block_size"):
         return None
     stored, scale, zero = arrays[0].astype(np.float32), arrays[1], arrays[2] if len(arrays) > 2 else None
-    spread = [-1 if i == hub.attr(made, "axis", 1) else 1 for i in range(stored.ndim)] if scale.ndim else []
+    spread = [-1 if i == hub.attr(made, "axis") else 1 for i in range(stored.ndim)] if scale.ndim else []
     shifted = stored if zero is None else stored - zero.astype(np.float32).reshape(spread)
     return (shifted * scale.reshape(spread)).astype(scale.dtype)
 

@@ -80,7 +80,8 @@ BLOB_KINDS = dict(
 
 @dataclass
 class File:
-    """An open Core ML model: its message, and the blobs its values point to, in its own folder and in those of linked models."""
+    """An open Core ML model: its message, and the blobs its values point to, in its own folder and in those
+    of linked models."""
 
     path: Path
     message: Any
@@ -131,7 +132,8 @@ class File:
 
 
 def unpacked(data: Any, kind: int, count: int) -> np.ndarray:
-    """A vector of `count` elements of MIL dtype `kind`; elements below a byte are packed from the lowest bit up."""
+    """A vector of `count` elements of MIL dtype `kind`; elements below a byte are packed from the lowest bit
+    up."""
     title, bits, dtype = KINDS[kind]
     if bits >= 8:
         return np.frombuffer(data, dtype.numpy(), count)
@@ -146,8 +148,8 @@ def unpacked(data: Any, kind: int, count: int) -> np.ndarray:
 def read(path: Path) -> File:
     """Open a package or a file.
 
-    Raises UnreadableFile for what is no Core ML model, what is incomplete, what points outside its package, and what is
-    newer than this reader.
+    Raises UnreadableFile for what is no Core ML model, what is incomplete, what points outside its package,
+    and what is newer than this reader.
     """
     where, folder = (_root(path), None) if path.is_dir() else (path, None)
     if path.is_dir():

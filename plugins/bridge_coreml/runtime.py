@@ -61,7 +61,8 @@ def check_range(model: ir.Model, inputs: dict[str, Any]) -> None:
 
 
 class Apple(Session):
-    """The file at `path`, read as `model`, in Apple's own runtime: given and answering under its names and in its dtypes."""
+    """The file at `path`, read as `model`, in Apple's own runtime: given and answering under its names and in
+    its dtypes."""
 
     def __init__(self, path: Path, model: ir.Model) -> None:
         from bridge_coreml.apple import coremltools
@@ -92,7 +93,7 @@ class Apple(Session):
         held = {p.name: p.held for p in after.values()}
         found = {}
         for value in model.graph.outputs:
-            array = _array(values[held.get(value.name or "", value.name)], model)
+            array = _array(values[held.get(value.name or "", value.name or "")], model)
             array = array.astype(value.dtype.numpy()) if value.dtype else array
             if ROWS in model.metadata_props and value.shape is not None and array.ndim != len(value.shape):
                 array = array.reshape([len(array), *[-1] * (len(value.shape) - 1)])

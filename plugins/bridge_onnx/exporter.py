@@ -43,7 +43,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
 
 
 def _default_opset(model: ir.Model) -> int:
-    """What ONNX Runtime has kernels for, unless an operator would lose its dtype there or has no form at all."""
+    """The newest opset ONNX Runtime admits; the hub's where an operator would lose dtype or form there."""
     trial, newest = model.clone(), runtime_opset(model)
     widened = any(
         node.domain == "" and hub.schema(node, newest) is not None and valid(node, newest)
@@ -70,8 +70,17 @@ exporter = Exporter(
     write=write,
     opaque=True,
     options=(
-        Option("opset", "opset to write, 11 to 28", None, int, tuple(range(11, hub.HUB_OPSET + 1))),
-        Option("ir_version", "IR version to write; the lowest that fits the opset when omitted", None, int),
-        Option("external_data", "write weights to a file beside the model", False, flag),
+        Option(
+            "opset",
+            "the opset to write; without it the newest that ONNX Runtime admits, or the hub's where "
+            "operators need it",
+            None,
+            int,
+            tuple(range(11, hub.HUB_OPSET + 1)),
+        ),
+        Option(
+            "ir_version", "the IR version to write; the lowest that fits the opset when omitted", None, int
+        ),
+        Option("external_data", "whether weights are written to a file beside the model", False, flag),
     ),
 )

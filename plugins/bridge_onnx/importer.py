@@ -18,7 +18,7 @@ from bridge.passes import opset
 from bridge.passes.constants import LiftConstants
 from bridge.passes.rewrite import Rewrite
 from bridge.passes.shapes import InferShapes
-from bridge_onnx.import_attention import ops
+from bridge_onnx.import_ops import ops
 from bridge_onnx.maps import without_maps
 
 LIMIT = 2**31
@@ -48,7 +48,8 @@ def load(src: Any) -> ir.Model:
 
 
 def _forget_shapes_behind_pools(model: ir.Model) -> None:
-    """Shape inference before opset 22 counts the windows of a pool with ceil_mode that start in the padding, which are left out."""
+    """Drop every shape where a pool has ceil_mode and pads: before opset 22, inference counts windows that
+    start in the padding, which pools leave out."""
     nodes = list(hub.all_nodes(model))
     if any(hub.attr(n, "ceil_mode") and any(hub.attr(n, "pads") or []) for n in nodes):
         for node in nodes:
@@ -92,7 +93,7 @@ def _names(model: ir.Model) -> Iterator[Any]:
 
 
 def read(path: Path) -> tuple[onnx.ModelProto, str]:
-    """The protobuf of an ONNX file, external data left where it is, and the file's SHA-256. Raises UnreadableFile."""
+    """The protobuf of an ONNX file, without external data, and its SHA-256. Raises UnreadableFile."""
     if path.suffix != ".onnxtxt" and path.stat().st_size >= LIMIT:
         raise UnreadableFile(
             f"{path} is over 2 GB, which protobuf cannot hold.", "Store its weights as external data."
@@ -147,8 +148,9 @@ def _tensors(model: ir.Model) -> Iterator[tuple[str, Any]]:
     """Every tensor the model holds: initializers, and attributes of nodes in graphs and functions."""
     for graph in model.graphs():
         yield from ((v.name or "", v.const_value) for v in graph.initializers.values())
-    for graph in (model.graph, *model.functions.values()):
-        for node in ir.traversal.RecursiveGraphIterator(graph):
+    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for body in bodies:
+        for node in ir.traversal.RecursiveGraphIterator(body):
             for attribute in node.attributes.values():
                 if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
                     yield node.name or node.op_type, attribute.value

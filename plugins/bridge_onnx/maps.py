@@ -13,6 +13,7 @@ from bridge.report import Blocker
 
 CLASSES = "bridge.classes."
 FEATURES = "bridge.feature_names"
+INNER_MAP = "makes or reads a map inside the model, or one whose keys it does not list; the hub holds tensors"
 MAKERS = ("ZipMap", "CastMap", "DictVectorizer")
 
 
@@ -62,9 +63,9 @@ def sparse(proto: onnx.ModelProto, node: onnx.NodeProto) -> bool:
 def without_maps(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
     """A model of tensors, and what was changed in words.
 
-    The map of classes to scores that ZipMap makes of an output is its scores, [N, classes]; the map that DictVectorizer, or
-    CastMap in its sparse form, reads as an input is its columns, [1, keys], missing keys zero. Class labels and keys become
-    metadata. Raises UnsupportedModel for maps elsewhere.
+    The map of classes to scores that ZipMap makes of an output is its scores, [N, classes]; the map that
+    DictVectorizer, or CastMap in its sparse form, reads as an input is its columns, [1, keys], missing keys
+    zero. Class labels and keys become metadata. Raises UnsupportedModel for maps elsewhere.
     """
     if not any(n.op_type in MAKERS for n in proto.graph.node):
         return proto, []
@@ -79,8 +80,7 @@ def without_maps(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
         elif node.op_type in MAKERS and node.input[0] in columns and users.count(node.input[0]) == 1:
             notes.append(_columns(copy, node, columns[node.input[0]]))
         elif node.op_type in MAKERS:
-            reason = "makes or reads a map inside the model, or one whose keys it does not list; the hub holds tensors"
-            blockers.append(Blocker(node.op_type, node.name, "", reason))
+            blockers.append(Blocker(node.op_type, node.name, "", INNER_MAP))
     if blockers:
         raise UnsupportedModel(
             "The model holds maps:", blockers, "Export it without maps (zipmap=False in skl2onnx)."
@@ -99,7 +99,10 @@ def _zip(proto: onnx.ModelProto, node: onnx.NodeProto, names: list[Any]) -> str:
     output.type.CopyFrom(onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, ["N", len(names)]))
     _renamed(node, "Identity")
     _note(proto, CLASSES + output.name, names)
-    return f"output {output.name} is the scores of its {len(names)} classes, not a map of them; their labels are metadata"
+    return (
+        f"output {output.name} is the scores of its {len(names)} classes, not a map of them; "
+        "their labels are metadata"
+    )
 
 
 def _columns(proto: onnx.ModelProto, node: onnx.NodeProto, keys: list[Any]) -> str:
@@ -112,7 +115,10 @@ def _columns(proto: onnx.ModelProto, node: onnx.NodeProto, keys: list[Any]) -> s
     if target != value:
         node.attribute.append(onnx.helper.make_attribute("to", target))
     _note(proto, FEATURES, [str(k) for k in keys])
-    return f"input {given.name} is the values of its {len(keys)} keys, not a map of them; what is missing is zero"
+    return (
+        f"input {given.name} is the values of its {len(keys)} keys, not a map of them; "
+        "what is missing is zero"
+    )
 
 
 def _renamed(node: onnx.NodeProto, op_type: str) -> None:

@@ -28,7 +28,8 @@ class OnnxSession(Session):
             self.inputs, self.outputs = self._session.inputs, self._session.outputs
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
-        """Raises ExecutionFailed when neither runtime takes the model, UnreadableFile when it has no outputs."""
+        """Raises ExecutionFailed when neither runtime takes the model, UnreadableFile when it has no
+        outputs."""
         results = self._run(inputs)
         if not results:
             raise UnreadableFile(

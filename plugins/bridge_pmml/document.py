@@ -1,7 +1,8 @@
 """A PMML 4.4 document being written: data fields, derived fields, model segments and outputs.
 
-A hub value of N records is a row of columns, each a field or a constant. What only reads data fields is derived in the
-TransformationDictionary; what reads a model's answer is derived where it is read: in a later model, or in the outputs.
+A hub value of N records is a row of columns, each a field or a constant. What only reads data fields is
+derived in the TransformationDictionary; what reads a model's answer is derived where it is read: in a later
+model, or in the outputs.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Document:
     given: dict[str, None] = field(default_factory=dict)
     roots: dict[str, list[str]] = field(default_factory=dict)
     outputs: list[tuple[str, Any, str]] = field(default_factory=list)
-    interface: dict[str, Any] = field(default_factory=dict)
+    interface: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"inputs": [], "outputs": []})
     made: dict[Any, Ref] = field(default_factory=dict)
     verification: list[dict[str, Any]] = field(default_factory=list)
 
@@ -94,7 +95,8 @@ class Document:
         return self.apply("if", condition, then, otherwise, kind=kind)
 
     def compare(self, function: str, a: Any, b: Any) -> Ref:
-        """False where an operand is missing, as NaN compares; empty text is what is missing. To PMML4S no integer is equal to a double."""
+        """False where an operand is missing, as NaN compares; empty text is what is missing. To PMML4S no
+        integer is equal to a double."""
         for one, other in ((a, b), (b, a)):
             if isinstance(one, str) and not one and isinstance(other, Ref):
                 return self.apply(
@@ -110,7 +112,8 @@ class Document:
         return self.apply("+", item, 0.0) if isinstance(item, Ref) else float(item)
 
     def total(self, terms: Sequence[Any]) -> Any:
-        """A sum in which a missing term makes the whole missing; a balanced tree, so that documents stay shallow."""
+        """A sum in which a missing term makes the whole missing; a balanced tree, so that documents stay
+        shallow."""
         parts = [t for t in terms if isinstance(t, Ref) or t != 0] or [0.0]
         while len(parts) > 1:
             paired = [self.apply("+", *parts[i : i + 2]) for i in range(0, len(parts) - 1, 2)]
@@ -142,7 +145,8 @@ class Document:
     def model(
         self, node: Any, reads: Sequence[Ref], *wanted: dict[str, str], target: str | Sequence[str] = ()
     ) -> list[Ref]:
-        """The answers of a model as fields, the predicted value or those `wanted`; the model becomes a segment of the chain.
+        """The answers of a model as fields, the predicted value or those `wanted`; the model becomes a
+        segment of the chain.
 
         What it reads of earlier models' answers is derived inside it.
         """
@@ -271,7 +275,8 @@ class Document:
             derived.append(node)
 
     def _single(self) -> bool:
-        """Whether one model is all there is, of one target: PMML4S gives of several targets no more than their values."""
+        """Whether one model is all there is, of one target: PMML4S gives of several targets no more than
+        their values."""
         targets = [m for s in self.segments for m in s[0] if m.get("usageType") == "target"]
         return len(self.segments) == 1 and len(targets) < 2
 
@@ -286,7 +291,8 @@ class Document:
         return model
 
     def _alone(self) -> Any:
-        """The only model, whose answers and what is derived of them are outputs that do not leave the document."""
+        """The only model, whose answers and what is derived of them are outputs that do not leave the
+        document."""
         [model] = self.segments
         model.set("modelName", self.name)
         schema = self.schema([Ref(n) for n in self.fields])
@@ -314,7 +320,8 @@ class Document:
         entry.append(node)
 
     def _last(self) -> Any:
-        """The model whose outputs are the document's: everything is derived, so its own prediction is a constant."""
+        """The model whose outputs are the document's: everything is derived, so its own prediction is a
+        constant."""
         model = etree.Element("RegressionModel", functionName="regression", modelName=self.name)
         model.append(self.schema([Ref(n) for n in (*self.fields, *self.given)]))
         output = etree.SubElement(model, "Output")
@@ -353,7 +360,8 @@ def kind_of(item: Any) -> str:
 
 
 def literal(item: Any) -> str:
-    """As XML Schema and Java both spell it: infinity is a number that overflows, for they have no word in common."""
+    """As XML Schema and Java both spell it: infinity is a number that overflows, for they have no word in
+    common."""
     if isinstance(item, (bool, np.bool_)):
         return "true" if item else "false"
     if isinstance(item, (float, np.floating)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx_ir as ir
@@ -13,11 +13,13 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass, TopologicalSortPass
 from bridge import hub
 from bridge.errors import InvalidOption
 from bridge.formats import Exporter, Option
+from bridge.inputs import random_inputs
 from bridge.needs import condition
 from bridge.passes.decompose import Decompose
 from bridge.passes.fold import FoldConstants
 from bridge.report import Report
-from bridge_pmml.document import Cols, Document, Ref, kind_of
+from bridge.runtime import run_hub
+from bridge_pmml.document import Cols, Document, Ref
 from bridge_pmml.export_ops import ops
 from bridge_pmml.export_ops.common import plain
 from bridge_pmml.export_ops.tensor import one_hot
@@ -45,7 +47,7 @@ def kind_of_value(value: ir.Value) -> str:
 DTYPES = frozenset(["FLOAT", "DOUBLE", "INT32", "INT64", "BOOL", "STRING"])
 
 
-def held(value: ir.Value) -> bool:
+def is_record_tensor(value: ir.Value) -> bool:
     """Records in rows: [N] or [N, F] of numbers, truth values or text."""
     maker = value.producer()
     if not isinstance(value.type, ir.TensorType | None):
@@ -61,8 +63,9 @@ def held(value: ir.Value) -> bool:
 
 
 VALUES = condition(
-    "records in rows, [N] or [N, F] with F known, of float, double, int32, int64, bool or string: PMML holds fields of a record and no tensors",
-    held,
+    "records in rows, [N] or [N, F] with F known, of float, double, int32, int64, bool or string: "
+    "PMML holds fields of a record and no tensors",
+    is_record_tensor,
 )
 
 
@@ -72,7 +75,7 @@ def accepts(node: ir.Node) -> bool:
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
     """Write a legal hub model. Raises InvalidOption for names that do not fit."""
-    document = built(model, options)
+    document = document_of(model, options)
     if options.get("verification"):
         document.verification = records(
             model.meta.get(RUNNABLE, model), document, int(options["verification"])
@@ -81,58 +84,61 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     report.notes.append("computed in double precision")
 
 
-def built(model: ir.Model, options: dict[str, Any]) -> Document:
+def document_of(model: ir.Model, options: dict[str, Any]) -> Document:
     """The document of a legal hub model."""
     doc = Document(model.metadata_props.get("bridge.estimator") or model.graph.name or "model")
     model = model.clone()
     for step in (RaiseModels(), RemoveUnusedNodesPass(), TopologicalSortPass()):
         step(model)
+    values = declare_inputs(doc, feature_names(model, options.get("feature_names") or ""))
+    doc.labels = class_labels(model)
+    for node in model.graph:
+        values.update(translated(doc, node, values))
+    taken = set(doc.fields)
+    for value in model.graph.outputs:
+        columns = values[value] if value in values else constant_columns(value)
+        declare_output(doc, value, columns, output_names(value, columns, doc.labels, taken))
+    return doc
+
+
+def declare_inputs(doc: Document, names: dict[ir.Value, list[str]]) -> dict[ir.Value, Any]:
+    """Data fields of these names for each graph input; the inputs as columns of them."""
     values: dict[ir.Value, Any] = {}
-    names = feature_names(model, options.get("feature_names") or "")
-    doc.interface = {"inputs": [], "outputs": []}
-    for value in model.graph.inputs:
-        fields = names[value]
+    for value, fields in names.items():
         kind = kind_of_value(value)
         values[value] = Cols([doc.data(n, kind) for n in fields], len(value.shape or ()) == 1)
         doc.interface["inputs"].append(described(value, fields))
-    labels = doc.labels = class_labels(model)
-    for node in model.graph:
-        rule = ops.find(hub.qualified(node), node)
-        assert rule is not None
-        given = [None if v is None else values.get(v, hub.const(v)) for v in node.inputs]
-        found = rule.handler(doc, node, *given)
-        for output, result in zip(
-            node.outputs, found if isinstance(found, tuple) else (found,), strict=False
-        ):
-            values[output] = result
-    taken = set(doc.fields)
-    for value in model.graph.outputs:
-        columns = values.get(value)
-        if columns is None:
-            array = hub.const(value)
-            assert array is not None
-            columns = Cols([plain(v) for v in array.ravel()])
-        fields = output_names(value, columns, labels, taken)
-        for name, item in zip(fields, columns.items, strict=True):
-            kind = kind_of_value(value)
-            doc.outputs.append(
-                (
-                    name,
-                    item,
-                    kind_of(item)
-                    if kind == "integer" and isinstance(item, Ref) and item.kind == "string"
-                    else kind,
-                )
-            )
-        doc.interface["outputs"].append(described(value, fields))
-    return doc
+    return values
+
+
+def translated(doc: Document, node: ir.Node, values: dict[ir.Value, Any]) -> dict[ir.Value, Any]:
+    """The outputs of a node as columns of the document."""
+    rule = ops.find(hub.qualified(node), node)
+    assert rule is not None
+    inputs = [None if v is None else values.get(v, hub.const(v)) for v in node.inputs]
+    results = rule.handler(doc, node, *inputs)
+    results = results if isinstance(results, tuple) else (results,)
+    return dict(zip(node.outputs, results, strict=False))
+
+
+def constant_columns(value: ir.Value) -> Cols:
+    array = hub.const(value)
+    assert array is not None
+    return Cols([plain(v) for v in array.ravel()])
+
+
+def declare_output(doc: Document, value: ir.Value, columns: Cols, fields: list[str]) -> None:
+    """Output fields of these names for a graph output; a column of text stays text, whatever the hub's
+    dtype."""
+    kind = kind_of_value(value)
+    for name, item in zip(fields, columns.items, strict=True):
+        text = kind == "integer" and isinstance(item, Ref) and item.kind == "string"
+        doc.outputs.append((name, item, "string" if text else kind))
+    doc.interface["outputs"].append(described(value, fields))
 
 
 def records(model: ir.Model, doc: Document, count: int) -> list[dict[str, Any]]:
     """Seeded records and what the hub model makes of them, by field; what is missing is left out."""
-    from bridge.inputs import random_inputs
-    from bridge.runtime import run_hub
-
     free = {d for v in model.graph.inputs for d in (v.shape or ())[:1] if not isinstance(d, int)}
     inputs = random_inputs(model, 0, {str(d.value): count for d in free})
     results = run_hub(model, inputs)
@@ -154,8 +160,10 @@ def described(value: ir.Value, fields: list[str]) -> dict[str, Any]:
 
 
 def feature_names(model: ir.Model, given: str | list[str]) -> dict[ir.Value, list[str]]:
-    """Field names by input: those given, those the model's metadata has, else x1, x2, …; a single column is its input."""
-    widths = {v: 1 if len(v.shape or ()) == 1 else int(v.shape[1]) for v in model.graph.inputs}  # type: ignore[index, arg-type]
+    """Field names by input: those given, those the model's metadata has, else x1, x2, …; a single column is
+    its input."""
+    shapes = {v: list(v.shape or ()) for v in model.graph.inputs}
+    widths = {v: 1 if len(dims) == 1 else int(cast(int, dims[1])) for v, dims in shapes.items()}
     total = sum(widths.values())
     listed = given if isinstance(given, list) else [n.strip() for n in given.split(",") if n.strip()]
     if not listed and NAMES in model.metadata_props:
@@ -163,7 +171,8 @@ def feature_names(model: ir.Model, given: str | list[str]) -> dict[ir.Value, lis
         listed = listed if len(listed) == total else []
     if listed and (len(listed) != total or len(set(listed)) != total):
         raise InvalidOption(
-            f"feature_names has {len(listed)} names, of which {len(set(listed))} differ; the model has {total} features."
+            f"feature_names has {len(listed)} names, of which {len(set(listed))} differ; "
+            f"the model has {total} features."
         )
     if not listed:
         alone = all(w == 1 for w in widths.values())
@@ -220,10 +229,16 @@ exporter = Exporter(
     write=write,
     values=VALUES,
     options=(
-        Option("verification", "how many records to write as ModelVerification", 0, int),
+        Option(
+            "verification",
+            "the number of seeded records to write as ModelVerification, with which readers can check "
+            "themselves",
+            0,
+            int,
+        ),
         Option(
             "feature_names",
-            "names of the input columns, separated by commas; else the model's own, else x1, x2, …",
+            "the names of the input columns, with commas between them; else the model's own, else x1, x2, …",
             "",
         ),
     ),

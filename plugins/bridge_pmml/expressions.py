@@ -1,4 +1,5 @@
-"""Expressions and derived fields: FieldRef, Constant, NormContinuous, NormDiscrete, Discretize, MapValues, Apply."""
+"""Expressions and derived fields: FieldRef, Constant, NormContinuous, NormDiscrete, Discretize, MapValues,
+Apply."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
@@ -70,14 +72,15 @@ def expression_of(node: Element) -> Element:
 
 
 def define(scope: Scope, dictionary: Element | None) -> None:
-    """The derived fields and functions of a TransformationDictionary or LocalTransformations, made when asked for."""
+    """The derived fields and functions of a TransformationDictionary or LocalTransformations, made when asked
+    for."""
     for function in children(dictionary, "DefineFunction"):
         scope.functions = {**scope.functions, text(function, "name"): function}
     for node in children(dictionary, "DerivedField"):
         name = node.get("name")
         if name:
             scope.names.pop(name, None)
-            scope.later[name] = lambda node=node, scope=scope: derived(scope, node)
+            scope.later[name] = functools.partial(derived, scope, node)
 
 
 def derived(scope: Scope, node: Element) -> Val:
@@ -212,18 +215,20 @@ def map_values(scope: Scope, node: Element) -> Val:
     default = literal(node, "defaultValue", kind)
     gap: Any = "" if is_text(kind) else math.nan
     dense: list[Any] = [gap if default is None else default] * size
-    for index in reversed(range(len(rows))):
+    for row in reversed(range(len(rows))):
         place = 0
         for key, column in zip(keys, cells, strict=True):
-            place = place * (len(key) + 1) + key.index(column[index])
-        dense[place] = parse(rows[index][output], kind)
-    place, gone = None, False
+            place = place * (len(key) + 1) + key.index(column[row])
+        dense[place] = parse(rows[row][output], kind)
+    gone: Any = False
+    index: ir.Value | None = None
     for (val, _), key in zip(pairs, keys, strict=True):
         part = columns.index(val, key, len(key))
         step = np.array([[len(key) + 1]], np.int64)
-        place = part if place is None else op.Add(op.Mul(place, step), part)
+        index = part if index is None else op.Add(op.Mul(index, step), part)
         gone = either(gone, columns.missing(val), op)
-    found = columns.by_row(place, dense, kind)
+    assert index is not None
+    found = columns.by_row(index, dense, kind)
     found = columns.blank(found, negated(gone, op)).with_(kind=kind)
     return refilled(scope, found, gone, node).with_(values=spelled(node, [r[output] for r in rows]))
 

@@ -1,7 +1,9 @@
-"""Fields: the data dictionary as hub inputs, what a mining schema does to values, and the names a model sees."""
+"""Fields: the data dictionary as hub inputs, what a mining schema does to values, and the names a model
+sees."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import UnreadableFile
+from bridge.ops import OpTable
 from bridge_pmml.reader import Element, children, describe, number, optional, text
 from bridge_pmml.values import DOUBLE, STRING, Columns, Val, either, is_text, joined, negated, parse
 
@@ -89,7 +92,8 @@ def within(columns: Columns, val: Val, bounds: tuple[str, float, float]) -> Any:
 
 
 class Inputs:
-    """Hub inputs made as fields are asked for. With `packed`, those numeric fields are columns of one matrix."""
+    """Hub inputs made as fields are asked for. With `packed`, those numeric fields are columns of one
+    matrix."""
 
     def __init__(self, graph: ir.Graph, fields: dict[str, Field]) -> None:
         self.graph = graph
@@ -188,14 +192,23 @@ def invalid_mask(columns: Columns, val: Val, field: Field) -> Any:
 
 
 class Scope:
-    """Names a model sees: its mining fields as treated, derived fields made when asked for, then its surroundings'.
+    """Names a model sees: its mining fields as treated, derived fields made when asked for, then its
+    surroundings'.
 
-    `invalid`: where a field's treatment makes the whole result invalid.
+    `invalid`: where a field's treatment makes the whole result invalid. `models`: the rules that read the
+    models inside.
     """
 
-    def __init__(self, columns: Columns, outer: Scope | None = None, inputs: Inputs | None = None) -> None:
+    def __init__(
+        self,
+        columns: Columns,
+        outer: Scope | None = None,
+        inputs: Inputs | None = None,
+        models: OpTable | None = None,
+    ) -> None:
         self.columns = columns
         self.outer = outer
+        self.models: OpTable | None = models or (outer.models if outer else None)
         self.inputs: Inputs | None = inputs or (outer.inputs if outer else None)
         self.names: dict[str, Val] = {}
         self.later: dict[str, Callable[[], Val]] = {}
@@ -204,7 +217,8 @@ class Scope:
         self.functions: dict[str, Element] = outer.functions if outer else {}
 
     def get(self, name: str) -> Val:
-        """The column of a field. Raises UnreadableFile for a name nobody defines, or one defined by itself."""
+        """The column of a field. Raises UnreadableFile for a name nobody defines, or one defined by
+        itself."""
         if name in self.names:
             return self.names[name]
         if name in self.later:
@@ -237,13 +251,16 @@ class Scope:
         for node in children(schema, "MiningField"):
             usage, name = node.get("usageType", "active"), text(node, "name")
             if usage in ("group", "order"):
-                inner.later[name] = lambda node=node, name=name: inner.treat(node, self.get(name))
+                inner.later[name] = functools.partial(self._treated, inner, node, name)
             elif usage == "active":
                 if self.knows(name):
                     inner.names[name] = inner.treat(node, self.get(name))
                 else:
                     raise UnreadableFile(f"{describe(node)} is in no data dictionary.")
         return inner
+
+    def _treated(self, inner: Scope, node: Element, name: str) -> Val:
+        return inner.treat(node, self.get(name))
 
     def treat(self, node: Element, val: Val) -> Val:
         """A value after the invalid, outlier and missing value treatments of its MiningField."""

@@ -1,7 +1,7 @@
 """PMML trees as one TreeEnsemble of ai.onnx.ml over a matrix of doubles.
 
-Numbers are compared as they are. Every other predicate becomes a column that is 1, 0 or NaN for unknown, so a node
-tests one column. PMML nodes with several children become chains of tests.
+Numbers are compared as they are. Every other predicate becomes a column that is 1, 0 or NaN for unknown, so a
+node tests one column. PMML nodes with several children become chains of tests.
 """
 
 from __future__ import annotations
@@ -359,7 +359,8 @@ def ensemble(
 ) -> ir.Value:
     """Sums of leaf weights by target, double [N, count].
 
-    `targets` and `weights` [leaves, k] say what each leaf adds; a leaf of several targets is copied by the caller.
+    `targets` and `weights` [leaves, k] say what each leaf adds; a leaf of several targets is copied by the
+    caller.
     """
     matrix = features.matrix()
     column = [features.order[c] for c in arrays.column]
@@ -394,7 +395,8 @@ def ensemble(
 
 @dataclass(frozen=True)
 class Leaf:
-    """What a PMML node predicts: its score as written, and per class its probability, confidence, record count."""
+    """What a PMML node predicts: its score as written, and per class its probability, confidence, record
+    count."""
 
     score: str | None
     id: str

@@ -1,4 +1,5 @@
-"""The built-in functions of PMML expressions, by name: handlers take (scope, node, *arguments), columns all of them.
+"""The built-in functions of PMML expressions, by name: handlers take (scope, node, *arguments), columns all
+of them.
 
 A result is missing where an argument is, unless a function is listed in TOLERANT.
 """
@@ -15,8 +16,9 @@ import numpy as np
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
 from bridge_pmml import moments, numerals, predicates, special
+from bridge_pmml.fields import Scope
 from bridge_pmml.reader import Element, describe
-from bridge_pmml.values import BOOL, DOUBLE, INT64, Columns, Truth, Val, either, joined, negated
+from bridge_pmml.values import BOOL, DOUBLE, INT64, Columns, Truth, Val, either, joined, negated, parse
 
 functions = OpTable()
 DECLARED = 10_000
@@ -24,11 +26,11 @@ AGGREGATES = ("min", "max", "sum", "avg", "median", "product")
 TOLERANT = ("isMissing", "isNotMissing", "isValid", "isNotValid", "and", "or", "not", "if", *AGGREGATES)
 
 
-def plain(name: str, build: Callable, count: int) -> None:
+def numeric(name: str, build: Callable, count: int) -> None:
     """A function of `count` numbers."""
 
     @functions.op(name)
-    def handler(scope, node, *given):
+    def handler(scope: Scope, node: Element, *given: Val) -> Val:
         expect(node, given, count)
         columns = scope.columns
         return columns.number(build(columns.op, *(columns.to_number(v).tensor for v in given)))
@@ -99,19 +101,19 @@ NUMERIC: dict[str, tuple[Callable, int]] = {
     "normalIDF": (lambda op, p, m, s: op.Add(m, op.Mul(s, special.normal_idf(op, p))), 3),
 }
 for _name, (_build, _count) in NUMERIC.items():
-    plain(_name, _build, _count)
+    numeric(_name, _build, _count)
 
 WHOLE = ("floor", "ceil", "round")
 
 
 @functions.op("threshold")
-def threshold(scope, node, x, y):
+def threshold(scope: Scope, node: Element, x: Val, y: Val) -> Val:
     above = scope.columns.op.Greater(x.tensor, y.tensor)
     return scope.columns.number(scope.columns.op.Cast(above, to=DOUBLE))
 
 
 @functions.op(*AGGREGATES)
-def aggregate(scope, node, *given):
+def aggregate(scope: Scope, node: Element, *given: Val) -> Val:
     """Over the arguments that are not missing; missing when all are."""
     columns, op, name = scope.columns, scope.columns.op, node.get("function")
     expect(node, given, 1, 10_000)
@@ -141,8 +143,9 @@ def median(op: Any, held: Any, count: Any, width: int) -> Any:
 
 
 @functions.op("isMissing", "isNotMissing", "isValid", "isNotValid")
-def missing(scope, node, x):
-    """A value that reached an expression is valid unless its treatment let it through; what is missing is not valid."""
+def missing(scope: Scope, node: Element, x: Val) -> Truth:
+    """A value that reached an expression is valid unless its treatment let it through; what is missing is not
+    valid."""
     columns, name = scope.columns, node.get("function")
     gone = columns.missing(x)
     if name.endswith("Valid") and not x.checked and x.values:
@@ -154,8 +157,6 @@ def missing(scope, node, x):
 
 
 def _literals(val: Val) -> list[Any]:
-    from bridge_pmml.values import parse
-
     return [parse(v, val.kind) for v in val.values]
 
 
@@ -170,7 +171,7 @@ RELATIONS = {
 
 
 @functions.op(*RELATIONS)
-def relation(scope, node, x, y):
+def relation(scope: Scope, node: Element, x: Val, y: Val) -> Truth:
     columns, name = scope.columns, node.get("function")
     x, y = alike(columns, x, y)
     if x.text and name not in ("equal", "notEqual"):
@@ -194,23 +195,23 @@ def alike(columns: Columns, x: Val, y: Val) -> tuple[Val, Val]:
 
 
 @functions.op("and", "or")
-def both(scope, node, *given):
+def both(scope: Scope, node: Element, *given: Any) -> Truth:
     parts = [given_truth(scope, v) for v in given]
     return predicates.compound(scope.columns.op, node.get("function"), parts)
 
 
 @functions.op("not")
-def inverse(scope, node, x):
+def inverse(scope: Scope, node: Element, x: Val | Truth) -> Truth:
     truth = given_truth(scope, x)
     return Truth(truth.false, truth.true)
 
 
-def given_truth(scope: Any, given: Val | Truth) -> Truth:
+def given_truth(scope: Scope, given: Val | Truth) -> Truth:
     return given if isinstance(given, Truth) else scope.columns.as_truth(given)
 
 
 @functions.op("isIn", "isNotIn")
-def is_in(scope, node, x, *others):
+def is_in(scope: Scope, node: Element, x: Val, *others: Any) -> Truth:
     columns, op, hit = scope.columns, scope.columns.op, False
     for other in others:
         a, b = alike(columns, x, other)
@@ -221,24 +222,31 @@ def is_in(scope, node, x, *others):
 
 
 @functions.op("if")
-def choice(scope, node, condition, then, otherwise=None):
+def choice(
+    scope: Scope,
+    node: Element,
+    condition: Val | Truth,
+    then: Val | Truth,
+    otherwise: Val | Truth | None = None,
+) -> Val:
     """Missing where the condition is unknown."""
     columns = scope.columns
     truth = given_truth(scope, condition)
-    then, otherwise = (columns.truth(v) if isinstance(v, Truth) else v for v in (then, otherwise))
-    gap = columns.constant("" if then.text else math.nan, then.kind)
-    return columns.where(truth.true, then, columns.where(truth.false, otherwise or gap, gap))
+    yes = columns.truth(then) if isinstance(then, Truth) else then
+    gap = columns.constant("" if yes.text else math.nan, yes.kind)
+    no = columns.truth(otherwise) if isinstance(otherwise, Truth) else otherwise or gap
+    return columns.where(truth.true, yes, columns.where(truth.false, no, gap))
 
 
 @functions.op("dateDaysSinceYear", "dateSecondsSinceYear", "dateSecondsSinceMidnight")
-def since(scope, node, x, year=None):
+def since(scope: Scope, node: Element, x: Val, year: Val | None = None) -> Val:
     name = node.get("function")
     expect(node, (x,) if year is None else (x, year), 1 if name.endswith("Midnight") else 2)
     return moments.since(scope, node, name, x, year)
 
 
 @functions.op("concat")
-def concat(scope, node, *given):
+def concat(scope: Scope, node: Element, *given: Val) -> Val:
     columns = scope.columns
     texts = [columns.to_text(v) for v in given]
     tensor, spelled = texts[0].tensor, spellings(columns, texts[0])
@@ -256,17 +264,17 @@ def spellings(columns: Columns, val: Val) -> tuple[str, ...]:
 
 
 @functions.op("formatDatetime")
-def format_datetime(scope, node, x, pattern):
+def format_datetime(scope: Scope, node: Element, x: Val, pattern: Val) -> Val:
     return moments.spelled(scope, node, x, literal(node, pattern, 1))
 
 
 @functions.op("formatNumber")
-def format_number(scope, node, x, pattern):
+def format_number(scope: Scope, node: Element, x: Val, pattern: Val) -> Val:
     return numerals.spelled(scope, node, x, literal(node, pattern, 1))
 
 
 @functions.op("matches")
-def matches(scope, node, x, pattern):
+def matches(scope: Scope, node: Element, x: Val, pattern: Val) -> Truth:
     """Whether the regular expression is found anywhere in the text."""
     op = scope.columns.op
     found = op.RegexFullMatch(
@@ -289,7 +297,7 @@ def tabled(name: str, compute: Callable[..., Any], kind: str) -> None:
     """A function of text with constants, computed for each declared value."""
 
     @functions.op(name)
-    def handler(scope, node, x, *others):
+    def handler(scope: Scope, node: Element, x: Val, *others: Val) -> Val:
         if not x.text or not (x.values and x.checked):
             raise UnreadableFile(
                 f"{describe(node)}: {name} needs a field whose valid values are declared and checked."

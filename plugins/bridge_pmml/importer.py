@@ -35,6 +35,7 @@ from bridge_pmml.reader import (
     text,
 )
 from bridge_pmml.values import Columns, Val, negated
+from bridge_pmml.verification import check
 
 ITEMS = "items"
 WHY = {
@@ -44,12 +45,13 @@ WHY = {
 
 
 def load(src: Any, inputs: str = "fields", outputs: str = "all", self_check: bool = True) -> ir.Model:
-    """Read a PMML document into a hub model of one input [N, 1] per field and one output [N, 1] per output field.
+    """Read a PMML document into a hub model of one input [N, 1] per field and one output [N, 1] per output
+    field.
 
-    With `inputs="matrix"` numeric fields are columns of one input `inputs` [N, F]; with `outputs="numbers"` those that
-    are text are left out, for targets without text. With `self_check` a document's own
-    ModelVerification records are scored, and must come out as it says. Raises UnreadableFile for bytes that are no
-    PMML, UnsupportedModel for what no function of a record gives.
+    With `inputs="matrix"` numeric fields are columns of one input `inputs` [N, F]; with `outputs="numbers"`
+    those that are text are left out, for targets without text. With `self_check` a document's own
+    ModelVerification records are scored, and must come out as it says. Raises UnreadableFile for bytes that
+    are no PMML, UnsupportedModel for what no function of a record gives.
     """
     path = Path(src)
     with uncollected():
@@ -86,8 +88,6 @@ def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model
     facts = {"format": "pmml", "version": version, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     hub.stamp(model, **facts)
     if self_check:
-        from bridge_pmml.verification import check
-
         check(path, root, model)
     return model
 
@@ -110,7 +110,7 @@ def _model(root: Element, packed: bool, numbers: bool = False) -> ir.Model:
     op = hub.Builder(graph, source=describe(node).partition(" (")[0])
     columns = Columns(op, graph.inputs[0] if graph.inputs else None)
     inputs.columns = columns
-    outer = Scope(columns, None, inputs)
+    outer = Scope(columns, None, inputs, ops)
     for function in root.iterfind("TransformationDictionary/DefineFunction"):
         outer.functions[text(function, "name")] = function
     scope = prepared(_with_dictionary(outer, root, node), node)
@@ -187,7 +187,7 @@ def _finish(graph: ir.Graph, columns: Columns, chosen: dict[str, Val], scope: Sc
             name += "_output"
         taken.add(name)
         value.name = name
-        value.shape = ir.Shape([graph.inputs[0].shape[0] if graph.inputs else 1, width])
+        value.shape = ir.Shape([columns.rows_dim, width])
         graph.outputs.append(value)
 
 
@@ -224,15 +224,24 @@ importer = Importer(
     options=(
         Option(
             "inputs",
-            "one input per field, or a matrix of the numeric ones",
+            "what the inputs are: one per field, or a matrix of the numeric ones",
             "fields",
             str,
             ("fields", "matrix"),
         ),
         Option(
-            "outputs", "all, or the numbers alone for targets without text", "all", str, ("all", "numbers")
+            "outputs",
+            "the outputs there are: all, or the numbers alone for targets without text",
+            "all",
+            str,
+            ("all", "numbers"),
         ),
-        Option("self_check", "score the document's own ModelVerification records", True, flag),
+        Option(
+            "self_check",
+            "whether the document's own ModelVerification records are scored, and must come out as it says",
+            True,
+            flag,
+        ),
     ),
     table=ops,
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge_pmml import special
-from bridge_pmml.reader import Element, child, describe, matrix, number
+from bridge_pmml.reader import Element, child, describe, matrix, need, number
 from bridge_pmml.values import Columns
 
 MEASURES = (
@@ -91,7 +91,7 @@ class Measure:
             same = op.Equal(x, y)
             return op.Cast(same if name == "equal" else op.Not(same), to=11)
         if name == "table":
-            held = matrix(child(field, "Comparisons")[0])
+            held = matrix(need(field, "Comparisons")[0])
             rows = held[:, stored.astype(int)]
             at = op.Cast(op.Where(op.IsNaN(x), self.columns.scalar(0.0), x), to=7)
             return op.Gather(op.const(rows), op.Squeeze(at, np.array([1])), axis=0)

@@ -54,9 +54,7 @@ def scored(outer: Scope, node: Element) -> Result:
 
 def handled(scope: Scope, node: Element) -> Result:
     """The result of a model element whose scope is made."""
-    from bridge_pmml.import_ops import ops
-
-    rule = ops.find(node.tag, node)
+    rule = scope.models.find(node.tag, node) if scope.models is not None else None
     if rule is None:
         raise UnreadableFile(f"{describe(node)} is no model that is read.")
     found = rule.handler(scope, node)

@@ -124,7 +124,10 @@ def _named(names: Any, first: int = 0) -> dict[float, str]:
 
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")  # fmt: skip
+MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
 TABLES: dict[str, tuple[str, dict[float, str]]] = {
     "y": ("short_year", _numbered(100, "%02d")),
     "C": ("century", _numbered(100, "%02d")),
@@ -143,10 +146,11 @@ DATED = "YmdyCejaAuwbB"
 
 
 def spelled(scope: Scope, node: Element, val: Val, pattern: str) -> Val:
-    """formatDatetime: a date or time by a pattern of strftime, in English. Missing where it has no such part."""
+    """formatDatetime: a date or time by a pattern of strftime, in English. Missing where it has no such
+    part."""
     columns, op, moment = scope.columns, scope.columns.op, Moment(scope, node, val)
     for letter, whole in WHOLE_PATTERNS.items():
-        pattern = re.sub(rf"(?<!%)((?:%%)*)%{letter}", lambda m, w=whole: m[1] + w, pattern)
+        pattern = re.sub(rf"(?<!%)((?:%%)*)%{letter}", rf"\g<1>{whole}", pattern)
     parts = re.findall(r"%.?|[^%]+", pattern, re.DOTALL)
     there, found = moment.good, None
     for part in parts:
@@ -160,8 +164,8 @@ def spelled(scope: Scope, node: Element, val: Val, pattern: str) -> Val:
             text = columns.lookup(columns.number(numbered(moment, name)), entries).tensor
             there = op.And(there, op.Not(op.Equal(text, columns.scalar(""))))
         else:
-            text = moment.spelled.get(letter) if letter else None
-            text = columns.scalar(FIXED.get(letter, part)) if text is None else text
+            own = moment.spelled.get(letter) if letter else None
+            text = columns.scalar(FIXED.get(letter, part)) if own is None else own
         found = text if found is None else op.StringConcat(found, text)
     if found is None:
         return columns.constant("", "string")

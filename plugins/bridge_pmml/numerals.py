@@ -21,9 +21,11 @@ PATTERN = re.compile(
 
 
 def spelled(scope: Scope, node: Element, val: Val, pattern: str) -> Val:
-    """A number by a printf pattern of one directive: of declared values any, of integers also %d, %i, %u and %f.
+    """A number by a printf pattern of one directive: of declared values any, of integers also %d, %i, %u and
+    %f.
 
-    Raises UnreadableFile for a pattern that is none, UnsupportedModel for real numbers, which would have to be rounded.
+    Raises UnreadableFile for a pattern that is none, UnsupportedModel for real numbers, which would have to
+    be rounded.
     """
     columns = scope.columns
     found = PATTERN.fullmatch(pattern)

@@ -34,10 +34,11 @@ class Layer:
 
 
 class RaiseModels(ir.passes.InPlacePass):
-    """1. Two and more dense layers in a row, an activation after each, become one Network; a Softmax at its end too.
-
-    2. A dense layer that no other model reads becomes a Regression: a model per column, or one of all classes where a
-       Softmax, or the Sigmoids of two opposite scores, follow. The largest score is then the largest probability.
+    """1. Two and more dense layers in a row, an activation after each, become one Network; a Softmax at its end
+       too.
+    2. A dense layer that no other model reads becomes a Regression: a model per column, or one of all classes
+       where a Softmax, or the Sigmoids of two opposite scores, follow. The largest score is then the largest
+       probability.
     3. Squared distances to constant centres, as |x|² - 2 x·c + |c|², become Clusters.
     """
 
@@ -122,7 +123,7 @@ class RaiseModels(ir.passes.InPlacePass):
 
 
 def axis(node: ir.Node) -> int:
-    return int(attr(node, "axis", -1)) % (rank_of(node.inputs[0]) or 1)
+    return attr(node, "axis") % (rank_of(node.inputs[0]) or 1)
 
 
 def matrix(value: ir.Value | None) -> np.ndarray | None:
@@ -157,13 +158,13 @@ def product(value: ir.Value | None) -> Layer | None:
         return None
     if node.op_type == "MatMul":
         return Layer(x, weights, np.zeros(weights.shape[1]))
-    weights = (weights.T if attr(node, "transB") else weights) * attr(node, "alpha", 1.0)
+    weights = (weights.T if attr(node, "transB") else weights) * attr(node, "alpha")
     bias: Any = np.zeros(weights.shape[1])
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         bias = row(node.inputs[2], weights.shape[1])
     if attr(node, "transA") or bias is None:
         return None
-    return Layer(x, weights, bias * attr(node, "beta", 1.0))
+    return Layer(x, weights, bias * attr(node, "beta"))
 
 
 def dense(value: ir.Value | None) -> Layer | None:
@@ -266,7 +267,7 @@ def scaled_product(value: ir.Value | None) -> Layer | None:
         x = node.inputs[0]
         if weights is None or x is None or attr(node, "transA"):
             return None
-        weights = (weights.T if attr(node, "transB") else weights) * attr(node, "alpha", 1.0)
+        weights = (weights.T if attr(node, "transB") else weights) * attr(node, "alpha")
         return Layer(x, weights, np.zeros(weights.shape[1]))
     found = product(value)
     return found if found is not None and not found.bias.any() else None

@@ -27,8 +27,8 @@ class Distance:
 
 
 class RaiseInstances(ir.passes.InPlacePass):
-    """1. The mean of the table rows of the k nearest stored records, or one weighted by 1 / (distance + threshold),
-       becomes Neighbors.
+    """1. The mean of the table rows of the k nearest stored records, or one weighted by
+       1 / (distance + threshold), becomes Neighbors.
     2. A constant matrix times exp(-gamma Σ (x - row)²) becomes Kernels.
 
     The model as it was stays with the new one, for nothing runs these.
@@ -73,8 +73,9 @@ class RaiseInstances(ir.passes.InPlacePass):
 def raised(graph: ir.Graph, node: ir.Node, kind: str, x: ir.Value, arrays: Any, settings: Any) -> bool:
     op, out = hub.Builder(graph, before=node, source=hub.lineage(node)), node.outputs[0]
     tensors = {name: ir.tensor(np.asarray(array, np.float64)) for name, array in arrays.items()}
-    made = op.node(kind, x, _domain=DOMAIN, _dtype=out.dtype, _shape=out.shape, **tensors, **settings)
-    replace(graph, node, [made], op)
+    attributes: dict[str, Any] = {**tensors, **settings}
+    y = op.node(kind, x, _domain=DOMAIN, _dtype=out.dtype, _shape=out.shape, **attributes)
+    replace(graph, node, [y], op)
     return True
 
 
@@ -110,7 +111,8 @@ def gaps(value: ir.Value | None) -> tuple[ir.Value, np.ndarray] | None:
     node = made_by(value, "Sub")
     rows = None if node is None else const(node.inputs[1])
     wide = None if node is None else made_by(node.inputs[0], "Unsqueeze")
-    if rows is None or wide is None or const(wide.inputs[1]) is None or const(wide.inputs[1]).tolist() != [1]:
+    axes = None if wide is None else const(wide.inputs[1])
+    if rows is None or wide is None or axes is None or axes.tolist() != [1]:
         return None
     x = wide.inputs[0]
     if x is None or rank_of(x) != 2 or rows.ndim not in (2, 3) or (rows.ndim == 3 and len(rows) != 1):
@@ -148,7 +150,7 @@ def answers(value: ir.Value | None) -> tuple[ir.Node, np.ndarray] | None:
     near = None if node is None else made_by(node.inputs[1], "TopK")
     if node is None or near is None or table is None or table.ndim != 2 or attr(node, "axis", 0):
         return None
-    smallest = not attr(near, "largest") and attr(near, "axis", -1) in (1, -1)
+    smallest = not attr(near, "largest") and attr(near, "axis") in (1, -1)
     return (near, table) if smallest and node.inputs[1] is near.outputs[1] else None
 
 

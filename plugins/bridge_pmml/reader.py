@@ -54,7 +54,7 @@ def read(path: Path) -> Element:
             f"{path} is not well-formed XML: {str(error).splitlines()[0] if str(error) else 'it is empty'}",
             "Is the file complete?",
         ) from error
-    return plain(root, path)
+    return strip_namespaces(root, path)
 
 
 def bare(content: bytes) -> bytes:
@@ -67,9 +67,12 @@ def bare(content: bytes) -> bytes:
     return content[:start] + version + content[end:]
 
 
-def plain(root: Element, path: Path) -> Element:
-    """The tree with local names alone and without extensions, but for the interface bridge notes when it writes a
-    document, which becomes an attribute of the root; PMML 4.1 held naive Bayes' continuous inputs in one. Raises UnreadableFile for entities and for another root than PMML."""
+def strip_namespaces(root: Element, path: Path) -> Element:
+    """The tree with local names, and without its Extension elements.
+
+    The interface bridge notes in one becomes an attribute of the root; the BayesInput of PMML 4.1 stays in
+    its place. Raises UnreadableFile for entities and for another root than PMML.
+    """
     entity = next(root.iter(etree.Entity), None)
     if entity is not None:
         raise UnreadableFile(f"{path} uses the entity {entity.text}, which is not expanded.")
@@ -93,7 +96,8 @@ def plain(root: Element, path: Path) -> Element:
 
 
 def interface(text: str | None) -> dict[str, list[dict[str, Any]]]:
-    """The hub's inputs and outputs a document was written from: names, dtypes, shapes and the fields that hold them.
+    """The hub's inputs and outputs a document was written from: names, dtypes, shapes and the fields that
+    hold them.
 
     Empty for a document of others. Raises UnreadableFile for an interface that is none.
     """
@@ -239,8 +243,8 @@ def matrix(node: Element) -> np.ndarray:
     else:
         for index, row in enumerate(rows):
             found[index, : len(row)] = row
-    for row, column, cell in cells:
-        found[row - 1, column - 1] = to_number(cell.text or "", cell)
+    for y, x, cell in cells:
+        found[y - 1, x - 1] = to_number(cell.text or "", cell)
     if kind == "symmetric":
         lower = np.tril(found)
         found = lower + lower.T - np.diag(np.diag(found))
@@ -248,7 +252,8 @@ def matrix(node: Element) -> np.ndarray:
 
 
 def table(node: Element) -> list[dict[str, str]]:
-    """The rows of the InlineTable below `node`, cells by column name. Raises UnreadableFile for external tables."""
+    """The rows of the InlineTable below `node`, cells by column name. Raises UnreadableFile for external
+    tables."""
     inline = child(node, "InlineTable")
     if inline is None:
         raise UnreadableFile(f"{describe(node)} has no InlineTable; tables elsewhere are not fetched.")

@@ -17,14 +17,14 @@ from bridge_pmml.functions import rounded
 from bridge_pmml.reader import Element, child, children, describe, number, optional, text
 from bridge_pmml.values import Columns, Val, is_text, negated, parse
 
-FINAL = ("predictedValue", "probability")
 AFFINITY = ("affinity", "clusterAffinity", "entityAffinity")
 ENTITY = ("entityId", "clusterId", "ruleId")
 
 
 @dataclass
 class Result:
-    """A model's answer. `labels` are the classes as written, `probabilities` and `confidences` [N, C] in their order.
+    """A model's answer. `labels` are the classes as written, `probabilities` and `confidences` [N, C] in
+    their order.
 
     `outputs` gives what an OutputField asks of this kind of model alone."""
 
@@ -114,7 +114,8 @@ def targets_of(node: Element) -> list[str]:
 
 
 def target_labels(scope: Scope, node: Element, found: list[str]) -> tuple[tuple[str, ...], str]:
-    """The classes of a model's target, and their data type: as its Targets or data field list them, else as found."""
+    """The classes of a model's target, and their data type: as its Targets or data field list them, else as
+    found."""
     name = target_name(node)
     declared = scope.declared(name) if name else None
     kind = declared.kind if declared else "string"
@@ -143,7 +144,8 @@ def classified(columns: Columns, matrix: Any, labels: tuple[str, ...], kind: str
 
 
 def retarget(scope: Scope, node: Element, result: Result) -> Result:
-    """A result after its model's Targets: limits, rescaling, rounding, defaults for what is missing, display values."""
+    """A result after its model's Targets: limits, rescaling, rounding, defaults for what is missing, display
+    values."""
     columns = scope.columns
     for target in node.iterfind("Targets/Target"):
         name = target.get("field", "")
@@ -220,7 +222,8 @@ def outputs(scope: Scope, node: Element, result: Result) -> dict[str, Val]:
 
 
 def _typed(columns: Columns, val: Val, kind: str) -> Val:
-    """Under the declared type, where the value can be; a class number keeps what it is when it spells no number."""
+    """Under the declared type, where the value can be; a class number keeps what it is when it spells no
+    number."""
     if val.width > 1 or (is_text(kind) != val.text and val.text and not val.values):
         return val
     if is_text(kind) and not val.text and val.kind in ("double", "float") and not val.values:

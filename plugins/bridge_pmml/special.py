@@ -121,7 +121,8 @@ def erfc(op: Any, x: Any) -> Any:
 
 
 def erf(op: Any, x: Any) -> Any:
-    """Cody's rational approximations (Math. Comp. 23, 1969), within 4e-16; ±1 beyond 6. No power overflows a float32."""
+    """Cody's rational approximations (Math. Comp. 23, 1969), within 4e-16; ±1 beyond 6. No power overflows a
+    float32."""
     x = clamped(op, x, -6.0, 6.0)
     near = op.Mul(x, ratio(op, op.Mul(x, x), *NEAR))
     far = op.Mul(op.Sign(x), op.Sub(double(op, 1.0), erfc(op, op.Abs(x))))

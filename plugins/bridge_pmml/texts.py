@@ -28,8 +28,8 @@ def refused(node: Element, why: str) -> UnsupportedModel:
 def counted(scope: Scope, node: Element, term: Any) -> Val:
     """TextIndex: how often the words of `term`, a constant, stand in a text one after the other.
 
-    Punctuation around words does not count. A maximum Levenshtein distance is that of all the words together; with
-    countHits="bestHits" hits of the smallest distance alone count.
+    Punctuation around words does not count. A maximum Levenshtein distance is that of all the words together;
+    with countHits="bestHits" hits of the smallest distance alone count.
     """
     columns, op = scope.columns, scope.columns.op
     how = node.get("localTermWeights", "termFrequency")
@@ -89,7 +89,8 @@ def parted(scope: Scope, node: Element, given: Any, count: int) -> Any:
 
 
 def separated(pattern: str) -> set[str] | None:
-    """The characters of a regular expression that is one of them, or a set; white space is " ". None for others."""
+    """The characters of a regular expression that is one of them, or a set; white space is " ". None for
+    others."""
     inner = pattern.removesuffix("+")
     if len(inner) > 2 and inner[0] == "[" and inner[-1] == "]" and inner[1] != "^":
         inner = inner[1:-1]
@@ -118,7 +119,8 @@ def separated(pattern: str) -> set[str] | None:
 
 @dataclass(frozen=True)
 class Matcher:
-    """How words are compared: with case or without, with so many edits, and what else is normalized to a word."""
+    """How words are compared: with case or without, with so many edits, and what else is normalized to a
+    word."""
 
     folds: bool
     edits: int
@@ -172,7 +174,8 @@ class Matcher:
 
 
 def normalization(node: Element, folds: bool) -> tuple[dict[str, str], bool]:
-    """The words a TextIndexNormalization replaces, one at a time, and whether it goes on until nothing changes."""
+    """The words a TextIndexNormalization replaces, one at a time, and whether it goes on until nothing
+    changes."""
     names = [
         node.get(a, d) for a, d in (("inField", "string"), ("outField", "stem"), ("regexField", "regex"))
     ]
@@ -192,7 +195,8 @@ def normalization(node: Element, folds: bool) -> tuple[dict[str, str], bool]:
 
 
 def near(word: str, edits: int) -> str:
-    """A regular expression of the words that so many insertions, deletions and substitutions make of this one."""
+    """A regular expression of the words that so many insertions, deletions and substitutions make of this
+    one."""
     held: dict[tuple[int, int], str] = {}
     for left in range(edits + 1):
         for at in range(len(word), -1, -1):

@@ -1,6 +1,8 @@
-"""Values of a record as columns of the hub, [N, 1]: doubles with NaN for missing, strings with "" for missing.
+"""Values of a record as columns of the hub, [N, 1]: doubles with NaN for missing, strings with "" for
+missing.
 
-Booleans are doubles 1 and 0. Predicates have three values: a pair of boolean columns, what is true and what is false.
+Booleans are doubles 1 and 0. Predicates have three values: a pair of boolean columns, what is true and what
+is false.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ COUNTED = (
 class Val:
     """A column. `kind` is its PMML data type; `values` its valid categories in order, where declared.
 
-    `checked`: no invalid value is left in it; `present`: no missing one. `width`: 1, but for an output that holds a list.
+    `checked`: no invalid value is left in it; `present`: no missing one. `width`: 1, but for an output that
+    holds a list.
     """
 
     tensor: ir.Value
@@ -130,6 +133,11 @@ class Columns:
         if self.budget < 0:
             raise UnreadableFile(f"The document's functions expand to more than {LARGEST} applications.")
 
+    @property
+    def rows_dim(self) -> int | ir.SymbolicDim:
+        """The number of rows as a dimension."""
+        return 1 if self.like is None or self.like.shape is None else self.like.shape[0]
+
     def rows(self) -> ir.Value:
         """int64 [2]: the number of rows, 1."""
         if self._ones is None:
@@ -144,10 +152,10 @@ class Columns:
                 self._ones = self.op.Shape(column)
         return self._ones
 
-    def spread(self, single: ir.Value) -> ir.Value:
+    def tile_rows(self, single: ir.Value) -> ir.Value:
         """A [1, 1] value in every row."""
         found = self.op.Expand(single, self.rows())
-        found.shape = ir.Shape([1 if self.like is None or self.like.shape is None else self.like.shape[0], 1])
+        found.shape = ir.Shape([self.rows_dim, 1])
         return found
 
     def constant(self, value: Any, kind: str = "") -> Val:
@@ -157,7 +165,7 @@ class Columns:
         )
         key = ("constant", value if value == value else "nan", kind)
         if key not in self._memo:
-            self._memo[key] = self.spread(self.scalar(value))
+            self._memo[key] = self.tile_rows(self.scalar(value))
         missing = value == "" or value != value
         return Val(self._memo[key], kind, checked=True, present=not missing, missing=bool(missing))
 
@@ -175,7 +183,7 @@ class Columns:
         if not isinstance(mask, bool):
             return mask
         if ("mask", mask) not in self._memo:
-            self._memo["mask", mask] = self.spread(self.op.const(np.array([[mask]])))
+            self._memo["mask", mask] = self.tile_rows(self.op.const(np.array([[mask]])))
         return self._memo["mask", mask]
 
     def missing(self, val: Val) -> Any:
@@ -230,7 +238,7 @@ class Columns:
         """int64 [N, 1]: the place of each value among `keys`, `other` for the rest (missing among them)."""
         keys = list(keys)
         if not keys:
-            return self.spread(self.op.const(np.array([[other]], np.int64)))
+            return self.tile_rows(self.op.const(np.array([[other]], np.int64)))
         return self.op.node(
             "LabelEncoder",
             val.tensor,
@@ -243,7 +251,8 @@ class Columns:
         )
 
     def lookup(self, val: Val, table: Mapping[Any, Any], default: Any = None, missing: Any = None) -> Val:
-        """Each value's entry in `table`, whose keys are as the column holds them; entries are all floats or all str.
+        """Each value's entry in `table`, whose keys are as the column holds them; entries are all floats or
+        all str.
 
         `default` for values not listed, `missing` for missing ones; both are missing when None.
         """

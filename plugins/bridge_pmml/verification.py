@@ -10,6 +10,8 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import UnreadableFile, VerificationFailed
+from bridge.passes import clean
+from bridge.runtime import run_hub
 from bridge_pmml.models import model_of
 from bridge_pmml.reader import INTERFACE, Element, child, children, interface, number, table, text
 
@@ -75,9 +77,6 @@ def check(path: Path, root: Element, model: ir.Model) -> None:
     wanted = {f: how for f, how in fields.items() if (columns[f]["name"] if f in columns else f) in outputs}
     if not rows or not wanted or any(v.name == "inputs" for v in model.graph.inputs):
         return
-    from bridge.passes import clean
-    from bridge.runtime import run_hub
-
     given = [{name: row.get(column) for name, (column, _, _) in fields.items()} for row in rows]
     copy = model.clone()
     clean(copy)
@@ -95,7 +94,8 @@ def check(path: Path, root: Element, model: ir.Model) -> None:
             cell = row.get(column)
             if cell is not None and not agrees(cell, values[index], precision, zero):
                 raise VerificationFailed(
-                    f"{path} says {name} is {cell} for record {index + 1}; its own model gives {values[index]}.",
+                    f"{path} says {name} is {cell} for record {index + 1}; "
+                    f"its own model gives {values[index]}.",
                     "Read it all the same with self_check=False, if the document is known to be wrong.",
                 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from bridge.hookspecs import hookimpl
 
 
 def detect(src: Any) -> bool:
-    """A folder with a saved_model.pb, a Keras file, a frozen graph, or a Keras model or TensorFlow function."""
+    """A folder with a saved_model.pb, a Keras file, a frozen graph, or a Keras model or TensorFlow
+    function."""
     if not isinstance(src, (str, Path)):
         family = {base.__module__.split(".")[0] for base in type(src).__mro__}
         return (
@@ -38,8 +40,6 @@ def _frozen(path: Path) -> bool:
 
 def _keras(path: Path) -> bool:
     """A zip archive with a model's configuration, or an HDF5 file."""
-    import zipfile
-
     if not path.is_file() or path.suffix.lower() not in (".keras", ".h5", ".hdf5"):
         return False
     with path.open("rb") as file:

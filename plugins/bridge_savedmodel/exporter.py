@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ FACTS = "bridge"
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
-    """Write a legal hub model: one function, its weights as variables or constants, one signature with the hub's names."""
+    """Write a legal hub model: one function, its weights as variables or constants, one signature with the
+    hub's names."""
     tf = tensorflow()
     graph = Graph()
     if options["weights"] == "variables":
@@ -40,21 +42,20 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
 
 
 def place(index: int) -> str:
-    """A name for an input while it is traced. TensorFlow takes arguments in the order of their names, so these are in the
-    order of the hub's."""
+    """A name for an input while it is traced. TensorFlow takes arguments in the order of their names, so
+    these are in the order of the hub's."""
     return f"i{index:06}"
 
 
 def _spec(tf: Any, value: ir.Value, name: str) -> Any:
+    assert value.dtype is not None
     dims = None if value.shape is None else [d if isinstance(d, int) else None for d in value.shape]
     return tf.TensorSpec(dims, dtype_of(value.dtype), name)
 
 
 def _name(model: ir.Model, path: Path) -> None:
-    """Give inputs the hub's names, which a Python function cannot take, and keep what a SavedModel has no place
-    for: their order, symbolic dimensions, and the model's provenance."""
-    import json
-
+    """Give inputs the hub's names, which a Python function cannot take, and keep what a SavedModel has no
+    place for: their order, symbolic dimensions, and the model's provenance."""
     from tensorflow.core.protobuf import saved_model_pb2
     from tensorflow.python.saved_model import fingerprinting_utils
 
@@ -109,7 +110,7 @@ exporter = Exporter(
     options=(
         Option(
             "weights",
-            "variables, which can be trained further, or constants",
+            "what weights become: variables, which can be trained further, or constants",
             "variables",
             str,
             ("variables", "constants"),

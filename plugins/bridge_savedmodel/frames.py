@@ -17,38 +17,22 @@ from bridge_savedmodel.functional import raised
 from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.import_ops.signal import PARTWISE
 from bridge_savedmodel.import_ops.state import REFERENCES, WRITES
-from bridge_savedmodel.import_ops.values import Pair, Poison, Table
 from bridge_savedmodel.reader import Source, array_of, dims_of, dtype_of
 from bridge_savedmodel.stored import computed
+from bridge_savedmodel.values import Pair, Poison, Table
 from bridge_savedmodel.variables import Facts, State, Variable, changes
 
-MOVING = frozenset(
-    [
-        "ConcatV2",
-        "ExpandDims",
-        "Gather",
-        "GatherV2",
-        "Pack",
-        "Reshape",
-        "Slice",
-        "Squeeze",
-        "StridedSlice",
-        "Tile",
-        "Transpose",
-    ]
-)
-
-BROKEN = (TypeError, ValueError, AttributeError, LookupError, AssertionError)
+HANDLER_ERRORS = (TypeError, ValueError, AttributeError, LookupError, AssertionError)
 READS = frozenset(["ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableV2", "Variable"])
 REFERRED = ("VariableV2", "Variable")
-SILENT = frozenset(["Assert", "PrintV2"])
+WITHOUT_RESULT = frozenset(["Assert", "PrintV2"])
 TABLES = ("HashTable", "HashTableV2", "MutableHashTable", "MutableHashTableV2", "AnonymousHashTable")
-DEPTH = 64
-SMALL = 2**16
+MAX_CALLS = 64
+MAX_FOLDED = 2**16
 
 
-class Run:
-    """One import: what all frames share."""
+class ImportContext:
+    """State of one import, shared by its frames: the source, variables, blockers, parsed features."""
 
     def __init__(
         self,
@@ -85,27 +69,27 @@ class Run:
             self._writing[name] = any(changes(n, self.writes, WRITES) for n in nodes)
         return self._writing[name]
 
-    def kept(self, roots: Sequence[str]) -> list[str]:
+    def side_effects(self, roots: Sequence[str]) -> list[str]:
         """Nodes of the graph that write to variables before `roots` are computed, by data or by order."""
-        nodes, found, writing = self.source.nodes, set(), []
-        pending = [_source(r) for r in (*roots, *self.source.effects)]
+        nodes, visited, writing = self.source.nodes, set(), []
+        pending = [_node_name(r) for r in (*roots, *self.source.control_outputs)]
         while pending:
             name = pending.pop()
-            if name in found or name not in nodes:
+            if name in visited or name not in nodes:
                 continue
-            found.add(name)
-            pending.extend(_source(i) for i in nodes[name].input)
+            visited.add(name)
+            pending.extend(_node_name(i) for i in nodes[name].input)
             if changes(nodes[name], self.writes, WRITES):
                 writing.append(name)
         return writing
 
-    def effects(self, function: Any) -> list[str]:
-        """Nodes of a function that must run whoever reads them."""
+    def control_outputs(self, function: Any) -> list[str]:
+        """Nodes of a function that run whether or not anything reads them."""
         return list(function.control_ret.values()) if self.writes(function.signature.name) else []
 
     def table(self, name: str) -> Table | None:
-        found = self.source.tables.get(name)
-        return None if found is None else Table(*found)
+        contents = self.source.tables.get(name)
+        return None if contents is None else Table(*contents)
 
     def refuse(self, node: Node, reason: str) -> None:
         """One more operator that cannot be read."""
@@ -113,19 +97,19 @@ class Run:
 
 
 class Node:
-    """One TensorFlow operator as handlers see it: `op`, `name`, `inputs` as hub values, attributes by `get`."""
+    """One TensorFlow operator as handlers see it: `op`, `name`, `inputs` as hub values, attributes by
+    `get`."""
 
     def __init__(self, frame: Frame, proto: Any, inputs: Sequence[Any]) -> None:
         self.frame, self.proto, self.inputs = frame, proto, list(inputs)
         self.op, self.name = proto.op, proto.name
 
     def get(self, name: str, default: Any = None) -> Any:
-        """An attribute as Python: numbers, text, dtypes of the hub, dimensions, function names, arrays, lists of them."""
-        if name not in self.proto.attr:
-            return default
-        attribute = self.proto.attr[name]
-        kind = attribute.WhichOneof("value")
-        return default if kind is None else _plain(attribute, kind)
+        """An attribute as Python: numbers, text, dtypes of the hub, dimensions, function names, arrays, lists of
+        them; where the node has none, the default its operator is registered with, else `default`."""
+        attribute = self.proto.attr[name] if name in self.proto.attr else registered_default(self.op, name)
+        kind = None if attribute is None else attribute.WhichOneof("value")
+        return default if kind is None else _attribute_value(attribute, kind)
 
     def call(self, op: Any, function: str, arguments: Sequence[Any]) -> list[Any]:
         """The results of a function of the library, its nodes added through `op`."""
@@ -133,14 +117,24 @@ class Node:
 
     def function(self, name: str) -> Any:
         """The definition of a function."""
-        return self.frame.run.source.functions[name]
+        return self.frame.context.source.functions[name]
 
     @property
     def outputs(self) -> int:
         return output_count(self.proto)
 
 
-def _plain(attribute: Any, kind: str) -> Any:
+@functools.cache
+def registered_default(operator: str, name: str) -> Any:
+    """The default of an attribute, as TensorFlow registers it (an AttrValue); None where there is none."""
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(operator)
+    declared = () if definition is None else definition.attr
+    return next((a.default_value for a in declared if a.name == name), None)
+
+
+def _attribute_value(attribute: Any, kind: str) -> Any:
     value = getattr(attribute, kind)
     if kind == "s":
         return value.decode("utf-8", "surrogateescape")
@@ -173,42 +167,42 @@ def output_sizes(proto: Any) -> list[tuple[str, int]]:
     definition = op_def_registry.get(proto.op)
     if definition is None:
         return [("output", 1)]
-    made = []
+    sizes = []
     for argument in definition.output_arg:
         size = 1
         if argument.number_attr:
             size = proto.attr[argument.number_attr].i
         elif argument.type_list_attr:
             size = len(proto.attr[argument.type_list_attr].list.type)
-        made.append((argument.name, size))
-    return made
+        sizes.append((argument.name, size))
+    return sizes
 
 
-def _folded(op: hub.Builder, made: Any, since: int) -> Any:
+def _fold_constants(op: hub.Builder, results: Any, since: int) -> Any:
     """Small results of constants alone, as constants: shapes, axes and sizes that later operators ask for."""
-    found: dict[ir.Value, ir.Value] = {}
+    constants: dict[ir.Value, ir.Value] = {}
     for node in op.nodes[since:]:
         arrays = [hub.const(v) for v in node.inputs if v is not None]
         if (
             node.domain
             or node.op_type in KEPT
             or not arrays
-            or any(a is None or a.size > SMALL for a in arrays)
+            or any(a is None or a.size > MAX_FOLDED for a in arrays)
         ):
             continue
-        results = evaluate(node) or []
-        if any(v.type is None or v.dtype == ir.DataType.STRING for v in node.outputs):
+        computed_arrays = map(np.asarray, evaluate(node) or [])
+        if any(v.dtype in (None, ir.DataType.STRING) for v in node.outputs):
             continue
-        for old, array in zip(node.outputs, map(np.asarray, results), strict=False):
-            if array.size <= SMALL and array.dtype == old.dtype.numpy():
-                found[old] = op.const(array)
-                ir.convenience.replace_all_uses_with(old, found[old])
-    if isinstance(made, (list, tuple)):
-        return [found.get(v, v) if isinstance(v, ir.Value) else v for v in made]
-    return found.get(made, made) if isinstance(made, ir.Value) else made
+        for output, array in zip(node.outputs, computed_arrays, strict=False):
+            if output.dtype and array.size <= MAX_FOLDED and array.dtype == output.dtype.numpy():
+                constants[output] = op.const(array)
+                ir.convenience.replace_all_uses_with(output, constants[output])
+    if isinstance(results, (list, tuple)):
+        return [constants.get(v, v) if isinstance(v, ir.Value) else v for v in results]
+    return constants.get(results, results) if isinstance(results, ir.Value) else results
 
 
-def _source(reference: str) -> str:
+def _node_name(reference: str) -> str:
     return reference.lstrip("^").split(":")[0]
 
 
@@ -219,8 +213,8 @@ def _dereferenced(operator: str, inputs: Sequence[Any]) -> Iterator[Any]:
         yield value.read() if isinstance(value, Variable) and value.reference and not kept else value
 
 
-def _paired(op: hub.Builder, inputs: Sequence[Any]) -> list[Any]:
-    """Real tensors beside complex ones as complex ones."""
+def _as_complex(op: hub.Builder, inputs: Sequence[Any]) -> list[Any]:
+    """Inputs as complex tensors: a real one has an imaginary part of zeros."""
     return [
         v if isinstance(v, Pair) else Pair(v, op.Expand(op.const(np.zeros((), v.dtype.numpy())), op.Shape(v)))
         for v in inputs
@@ -230,38 +224,40 @@ def _paired(op: hub.Builder, inputs: Sequence[Any]) -> list[Any]:
 class Frame:
     """The tensors of one graph or function body, computed as they are asked for."""
 
-    def __init__(self, run: Run, nodes: dict[str, Any], arguments: dict[str, Any], depth: int = 0) -> None:
-        self.run, self.nodes, self.arguments, self.depth = run, nodes, arguments, depth
+    def __init__(
+        self, context: ImportContext, nodes: dict[str, Any], arguments: dict[str, Any], depth: int = 0
+    ) -> None:
+        self.context, self.nodes, self.arguments, self.depth = context, nodes, arguments, depth
         self.values: dict[tuple[str, int], Any] = {}
-        self.ordered = any(changes(n, run.writes, WRITES) for n in nodes.values())
+        self.writes_variables = any(changes(n, context.writes, WRITES) for n in nodes.values())
 
     def within(self, nodes: dict[str, Any], arguments: dict[str, Any]) -> Frame:
         """A frame for the body of a function called from this one."""
-        return Frame(self.run, nodes, arguments, self.depth + 1)
+        return Frame(self.context, nodes, arguments, self.depth + 1)
 
     @functools.cached_property
-    def touching(self) -> set[str]:
+    def stateful(self) -> set[str]:
         """Nodes that read or write a variable, or wait for one that does."""
-        order = TopologicalSorter({n.name: [_source(i) for i in n.input] for n in self.nodes.values()})
-        found: set[str] = set()
+        order = TopologicalSorter({n.name: [_node_name(i) for i in n.input] for n in self.nodes.values()})
+        names: set[str] = set()
         for name in order.static_order():
             proto = self.nodes.get(name)
-            if proto is None or proto.op in SILENT:
+            if proto is None or proto.op in WITHOUT_RESULT:
                 continue
-            own = proto.op in READS or changes(proto, self.run.writes, WRITES)
-            if own or any(_source(i) in found for i in proto.input):
-                found.add(name)
-        return found
+            own = proto.op in READS or changes(proto, self.context.writes, WRITES)
+            if own or any(_node_name(i) in names for i in proto.input):
+                names.add(name)
+        return names
 
     def _needs(self, proto: Any) -> list[str]:
         """Nodes whose results a node takes, and, where variables are written, those it is ordered after."""
-        names = [self.place(i)[0] for i in proto.input if not i.startswith("^")]
-        if self.ordered:
-            names += [i[1:] for i in proto.input if i.startswith("^") and i[1:] in self.touching]
+        names = [self.resolve(i)[0] for i in proto.input if not i.startswith("^")]
+        if self.writes_variables:
+            names += [i[1:] for i in proto.input if i.startswith("^") and i[1:] in self.stateful]
         return names
 
-    def place(self, reference: str) -> tuple[str, int]:
-        """Node and number of the output a reference names: `node:1` in a graph, `node:output:1` in a function."""
+    def resolve(self, reference: str) -> tuple[str, int]:
+        """Node and output index of a tensor reference: `node:1` in a graph, `node:output:1` in a function."""
         parts = reference.split(":")
         if len(parts) < 3:
             return parts[0], int(parts[1]) if len(parts) > 1 else 0
@@ -272,10 +268,15 @@ class Frame:
             offset += size
         return parts[0], int(parts[2])
 
-    def evaluate(self, op: hub.Builder, references: Sequence[str], effects: Sequence[str] = ()) -> list[Any]:
-        """The values of tensors, the nodes they need added through `op`; then those of `effects`."""
-        places = [self.place(r) for r in references]
-        pending = [*(e for e in effects if e in self.touching), *(name for name, _ in reversed(places))]
+    def evaluate(
+        self, op: hub.Builder, references: Sequence[str], control_outputs: Sequence[str] = ()
+    ) -> list[Any]:
+        """The values of tensors, the nodes they need added through `op`; then those of `control_outputs`."""
+        places = [self.resolve(r) for r in references]
+        pending = [
+            *(n for n in control_outputs if n in self.stateful),
+            *(name for name, _ in reversed(places)),
+        ]
         open_nodes: set[str] = set()
         while pending:
             name = pending[-1]
@@ -290,7 +291,7 @@ class Frame:
                 pending.pop()
                 self._node(op, proto)
             elif name in open_nodes:
-                self.run.refuse(Node(self, proto, []), "is in a loop that has not TensorFlow's form")
+                self.context.refuse(Node(self, proto, []), "is in a loop that has not TensorFlow's form")
                 self.values[name, 0] = self.values[name, 1] = Poison()
             else:
                 open_nodes.add(name)
@@ -304,7 +305,7 @@ class Frame:
         return self.arguments[place[0]] if place[0] in self.arguments else self.values[place]
 
     def _node(self, op: hub.Builder, proto: Any) -> None:
-        inputs = [self._value(self.place(i)) for i in proto.input if not i.startswith("^")]
+        inputs = [self._value(self.resolve(i)) for i in proto.input if not i.startswith("^")]
         node = Node(self, proto, list(_dereferenced(proto.op, inputs)))
         count = max(node.outputs, 1)
         results = self._results(op, node)
@@ -314,7 +315,7 @@ class Frame:
             self.values.setdefault((proto.name, index), value)
 
     def _results(self, op: hub.Builder, node: Node) -> Any:
-        if node.op in self.run.source.functions:
+        if node.op in self.context.source.functions:
             return self.call(op, node.op, node.inputs)
         known = self._handle(node)
         if known is not None:
@@ -322,63 +323,65 @@ class Frame:
         if any(isinstance(v, Poison) for v in node.inputs):
             return Poison()
         if any(isinstance(v, Pair) for v in node.inputs) and f"complex::{node.op}" in ops:
-            return self._made(op, node, _paired(op, node.inputs), f"complex::{node.op}")
+            return self._apply(op, node, _as_complex(op, node.inputs), f"complex::{node.op}")
         op.source = f"{node.op} {node.name}"
-        if node.op in (*MOVING, *PARTWISE) and any(isinstance(v, Pair) for v in node.inputs):
+        if node.op in PARTWISE and any(isinstance(v, Pair) for v in node.inputs):
             halves = [[getattr(v, part, v) for v in node.inputs] for part in ("real", "imag")]
-            real, imag = (self._crossed(op, Node(self, node.proto, half)) for half in halves)
+            real, imag = (self._import(op, Node(self, node.proto, half)) for half in halves)
             if isinstance(real, Poison) or isinstance(imag, Poison):
                 return Poison()
             return list(map(Pair, real, imag)) if isinstance(real, (list, tuple)) else Pair(real, imag)
-        return self._crossed(op, node)
+        return self._import(op, node)
 
-    def _crossed(self, op: hub.Builder, node: Node) -> Any:
+    def _import(self, op: hub.Builder, node: Node) -> Any:
         reason = ops.refusal(node.op, node)
         if reason is None:
-            return self._made(op, node, node.inputs)
-        found = computed(op, node)
-        if found is not None:
-            return found
-        self.run.refuse(node, reason)
+            return self._apply(op, node, node.inputs)
+        constants = computed(op, node)
+        if constants is not None:
+            return constants
+        self.context.refuse(node, reason)
         return Poison()
 
-    def _made(self, op: hub.Builder, node: Node, inputs: Sequence[Any], name: str = "") -> Any:
+    def _apply(self, op: hub.Builder, node: Node, inputs: Sequence[Any], name: str = "") -> Any:
         for rule in ops.taking(name or node.op, node):
             since = len(op.nodes)
             try:
-                made = rule.handler(op, node, *inputs)
-            except BROKEN as error:
-                self.run.refuse(node, f"is not supported with these inputs ({type(error).__name__}: {error})")
+                results = rule.handler(op, node, *inputs)
+            except HANDLER_ERRORS as error:
+                self.context.refuse(
+                    node, f"is not supported with these inputs ({type(error).__name__}: {error})"
+                )
                 return Poison()
-            if made is not NotImplemented:
-                return _folded(op, made, since)
-        self.run.refuse(node, "is not supported with these inputs")
+            if results is not NotImplemented:
+                return _fold_constants(op, results, since)
+        self.context.refuse(node, "is not supported with these inputs")
         return Poison()
 
     def _handle(self, node: Node) -> Any:
         """Variables and tables, which the graph alone can tell."""
-        if node.op in ("VarHandleOp", *REFERRED) or node.name in self.run.source.variables:
-            variable = self.run.variable(node)
+        if node.op in ("VarHandleOp", *REFERRED) or node.name in self.context.source.variables:
+            variable = self.context.variable(node)
             if variable is None:
-                self.run.refuse(node, "is a variable without a stored value")
+                self.context.refuse(node, "is a variable without a stored value")
             return variable or Poison()
         if node.op in TABLES:
-            table = self.run.table(node.name)
+            table = self.context.table(node.name)
             if table is None:
-                self.run.refuse(node, "is a table whose contents are not stored as constants or an asset")
+                self.context.refuse(node, "is a table whose contents are not stored as constants or an asset")
                 return Poison()
             return table
         return None
 
     def call(self, op: hub.Builder, name: str, arguments: Sequence[Any]) -> list[Any]:
         """The results of a function given its arguments."""
-        if self.depth > DEPTH:
+        if self.depth > MAX_CALLS:
             raise ValueError(f"the function {name} calls itself")
-        function = self.run.source.functions.get(name)
+        function = self.context.source.functions.get(name)
         if function is None:
             raise ValueError(f"there is no function {name}")
         names = [a.name for a in function.signature.input_arg]
         results = [function.ret[o.name] for o in function.signature.output_arg]
-        nodes = raised({n.name: n for n in function.node_def}, results, self.run.source.functions)
+        nodes = raised({n.name: n for n in function.node_def}, results, self.context.source.functions)
         inner = self.within(nodes, dict(zip(names, arguments, strict=True)))
-        return inner.evaluate(op, results, self.run.effects(function))
+        return inner.evaluate(op, results, self.context.control_outputs(function))

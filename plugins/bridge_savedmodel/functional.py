@@ -20,7 +20,8 @@ Condition = tuple[str, bool]
 
 
 def raised(nodes: Nodes, roots: Iterable[str], functions: dict[str, Any]) -> Nodes:
-    """The nodes a graph or function needs for `roots`, its loops and branches as functions added to `functions`.
+    """The nodes a graph or function needs for `roots`, its loops and branches as functions added to
+    `functions`.
 
     What has not the form TensorFlow gives loops and branches stays as it is.
     """
@@ -75,7 +76,8 @@ def outside_loops(nodes: Nodes) -> set[str]:
 
 
 class _Frame:
-    """One loop: its variables as the names of their Enter, Merge, Switch and NextIteration; what it only reads."""
+    """One loop: its variables as the names of their Enter, Merge, Switch and NextIteration; what it only
+    reads."""
 
     def __init__(self, nodes: Nodes, enters: list[Any]) -> None:
         names = {e.name for e in enters}
@@ -167,7 +169,8 @@ def _function(
 
 
 class _Branches:
-    """Under which conditions each node of a graph without loops is computed, and what each Merge chooses by."""
+    """Under which conditions each node of a graph without loops is computed, and what each Merge chooses
+    by."""
 
     def __init__(self, nodes: Nodes) -> None:
         self.nodes = nodes
@@ -266,7 +269,8 @@ def _branch(branches: _Branches, merges: list[str], functions: dict[str, Any]) -
 
 
 def _outside(branches: _Branches, merges: list[str], key: str, switches: set[str]) -> list[str]:
-    """Single values the branches read though no condition of theirs guards them, and that are no constants."""
+    """Single values the branches read though no condition of theirs guards them, and that are no
+    constants."""
     nodes = branches.nodes
     free = {
         n.name

@@ -12,17 +12,19 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.ops import Need
+from bridge_savedmodel.export_ops import ops
 from bridge_savedmodel.tensorflow import TYPES, dtype_of, tensorflow
+from bridge_savedmodel.windows import filter_order
 
 FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
 class Graph:
-    """One hub graph being traced. `tf.AddV2(x, y)` adds the raw operator of that name, its inputs by position and its
-    attributes by name.
+    """One hub graph being traced. `tf.AddV2(x, y)` adds the raw operator of that name, its inputs by position
+    and its attributes by name.
 
-    Inputs are hub values, tensors an earlier call returned, arrays, numbers, or lists of them. Results are tensors.
-    Values of the graphs around it are captured.
+    Inputs are hub values, tensors an earlier call returned, arrays, numbers, or lists of them. Results are
+    tensors. Values of the graphs around it are captured.
     """
 
     def __init__(self, outer: Graph | None = None) -> None:
@@ -61,18 +63,17 @@ class Graph:
         return self.values[value]
 
     def _initializer(self, value: ir.Value) -> Any:
-        return (
-            self.weights(value)
-            if value in self.trained
-            else self.constant(value.const_value.numpy(), value.dtype)
-        )  # type: ignore[union-attr]
+        if value in self.trained:
+            return self.weights(value)
+        return self.constant(_array(value), value.dtype)
 
     def make_variables(self, model: ir.Model) -> None:
-        """A variable for every initializer of floats, in the layout its readers take: TensorFlow's, for filters."""
+        """A variable for every initializer of floats, in the layout its readers take: TensorFlow's, for
+        filters."""
         for value in model.graph.initializers.values():
             if value.dtype not in FLOATS or not value.shape or value.is_graph_input():
                 continue
-            array = value.const_value.numpy()  # type: ignore[union-attr]
+            array = _array(value)
             for order in dict.fromkeys(filter_order(use.node, use.idx) for use in value.uses()):
                 turned = array if order is None else np.ascontiguousarray(array.transpose(order))
                 self.variables[value, order] = self.api.Variable(
@@ -85,7 +86,7 @@ class Graph:
         made = self.variables.get((value, order))
         if made is not None:
             return made.read_value()
-        array = value.const_value.numpy()  # type: ignore[union-attr]
+        array = _array(value)
         return self.constant(
             array if order is None else np.ascontiguousarray(array.transpose(order)), value.dtype
         )
@@ -133,8 +134,6 @@ class Graph:
 
     def fill(self, graph: ir.Graph) -> list[Any]:
         """Add every node of `graph`; the tensors of its outputs."""
-        from bridge_savedmodel.export_ops import ops
-
         for node in graph:
             rule = ops.find(hub.qualified(node), node)
             assert rule is not None
@@ -144,13 +143,10 @@ class Graph:
         return [self.tensor(value) for value in graph.outputs]
 
 
-def filter_order(node: ir.Node, index: int) -> tuple[int, ...] | None:
-    """How the dimensions of a convolution's filters are turned: spatial ones first, then those of channels, the last
-    first."""
-    if index != 1 or node.domain != hub.NHWC or not node.op_type.startswith("Conv"):
-        return None
-    rank = hub.rank_of(node.inputs[1]) or 0
-    return (*range(2, rank), 1, 0)
+def _array(value: ir.Value) -> np.ndarray:
+    """Contents of an initializer."""
+    assert value.const_value is not None
+    return value.const_value.numpy()
 
 
 @functools.cache

@@ -16,10 +16,11 @@ from bridge.passes.dense import MergeFlattenedMatMul
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.transposes import SinkTransposes
 from bridge.report import Blocker
-from bridge_savedmodel.frames import Frame, Run
+from bridge_savedmodel.frames import Frame, ImportContext
 from bridge_savedmodel.functional import raised
 from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.reader import Port, Source, read_folder, split
+from bridge_savedmodel.sources import open_source
 from bridge_savedmodel.tensorflow import tensorflow
 from bridge_savedmodel.variables import HELD, Facts
 
@@ -36,16 +37,15 @@ def load(
 ) -> ir.Model:
     """Read a TensorFlow model into a hub model; inputs and outputs are named by the signature.
 
-    Variables the model writes are inputs (that default to their stored values) and outputs (`<name>/next`) of their own;
-    with `state="initial"` they begin at their stored values in every run. With `examples="features"` the features of
-    serialized tf.Example messages are inputs in their place. With `characters=n` strings are taken apart, which must then be of at most n
-    characters of ASCII: a run that meets another fails.
+    Variables the model writes are inputs (that default to their stored values) and outputs (`<name>/next`) of
+    their own; with `state="initial"` they begin at their stored values in every run. With
+    `examples="features"` the features of serialized tf.Example messages are inputs in their place. With
+    `characters=n` strings are taken apart, which must then be of at most n characters of ASCII: a run that
+    meets another fails.
 
-    Raises UnreadableFile for what is no TensorFlow model or misses parts, or has several signatures of which none is named;
-    UnsupportedModel listing every operator without a rule.
+    Raises UnreadableFile for what is no TensorFlow model or misses parts, or has several signatures of which
+    none is named; UnsupportedModel listing every operator without a rule.
     """
-    from bridge_savedmodel.sources import open_source
-
     source = (
         open_source(src, signature, tags) if not _folder(src) else read_folder(Path(src), signature, tags)
     )
@@ -55,12 +55,12 @@ def load(
 
 
 def writes(path: Path, signature: str | None) -> dict[str, tuple[str, int | None]]:
-    """Variables a signature of a folder writes: their names as inputs of the hub model; TensorFlow's own, and their place among
-    the resources the signature's function captures."""
+    """Variables a signature of a folder writes: their names as inputs of the hub model; TensorFlow's own, and
+    their place among the resources the signature's function captures."""
     source = read_folder(path, signature, "serve")
     graph = ir.Graph([], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET})
-    run = Run(source, hub.Builder(graph), Facts(), explicit=True)
-    if not run.kept([p.tensor for p in source.outputs]):
+    context = ImportContext(source, hub.Builder(graph), Facts(), explicit=True)
+    if not context.side_effects([p.tensor for p in source.outputs]):
         return {}
     inputs = _model(source, explicit=True).graph.inputs
     captured = _captured(source)
@@ -97,28 +97,28 @@ def _read(source: Source, facts: Facts, explicit: bool, features: bool, characte
         [], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET}
     )
     op = hub.Builder(graph)
-    run = Run(source, op, facts, explicit, features, characters)
+    context = ImportContext(source, op, facts, explicit, features, characters)
     wanted = [p.tensor for p in source.outputs]
-    kept = [*wanted, *run.kept(wanted)]
-    frame = Frame(run, raised(source.nodes, kept, source.functions), {})
+    roots = [*wanted, *context.side_effects(wanted)]
+    frame = Frame(context, raised(source.nodes, roots, source.functions), {})
     for port in source.inputs:
         frame.values[split(port.tensor)] = _input(graph, port)
     for name, array in source.bound.items():
         frame.values[name, 0] = op.const(array)
-    results = frame.evaluate(op, wanted, source.effects)
-    if run.blockers:
-        count = len(run.blockers)
+    results = frame.evaluate(op, wanted, source.control_outputs)
+    if context.blockers:
+        count = len(context.blockers)
         raise UnsupportedModel(
             f"{count} operator{'s' * (count > 1)} of {source.what} cannot be read:",
-            run.blockers,
+            context.blockers,
             "Add a rule: plugins/README.md#one-operator",
         )
-    for serialized, values in run.parsed.items():
+    for serialized, values in context.parsed.items():
         place = graph.inputs.index(serialized)
         graph.inputs[place : place + 1] = values
     for port, value in zip(source.outputs, results, strict=True):
         _output(graph, op, port, value)
-    run.state.close()
+    context.state.close()
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(source.metadata)
     _unique_names(graph)
@@ -175,28 +175,37 @@ importer = Importer(
     options=(
         Option(
             "signature",
-            "name of the signature to read; without it serving_default, or the only one",
+            "the signature to read; without it serving_default, or the only one",
             None,
             str,
         ),
-        Option("tags", "of the graph to read, with commas between", "serve", str),
+        Option(
+            "tags",
+            "the tags of the graph to read where a folder has several, with commas between them",
+            "serve",
+            str,
+        ),
         Option(
             "state",
-            "variables the model writes as inputs and outputs, or beginning at their stored values in every run",
+            "what variables that the model writes are: inputs, which begin at what is stored, and outputs "
+            "called NAME/next; or initial: they begin at what is stored in every run, and leave the "
+            "interface",
             "explicit",
             str,
             ("explicit", "initial"),
         ),
         Option(
             "examples",
-            "features of serialized tf.Example messages as inputs in their place, or refused",
+            "what becomes of serialized tf.Example messages: they are refused (serialized), or their "
+            "features are inputs in their place (features)",
             "serialized",
             str,
             ("serialized", "features"),
         ),
         Option(
             "characters",
-            "the most characters of ASCII of strings that are taken apart: hashed, measured, cut; the run fails on others",
+            "the most characters, all of ASCII, of strings that are taken apart: hashed, measured, cut, "
+            "split into characters; a run that meets another string fails, and gives no number",
             0,
             int,
             tuple(range(1025)),

@@ -1,4 +1,5 @@
-"""What a SavedModel, a frozen graph or a traced function holds: nodes, functions, a signature, variables, tables."""
+"""What a SavedModel, a frozen graph or a traced function holds: nodes, functions, a signature, variables,
+tables."""
 
 from __future__ import annotations
 
@@ -60,8 +61,9 @@ class Port:
 
 @dataclass
 class Source:
-    """A graph to import. `variables` and `tables` give contents by the name of the node that makes the handle; `bound` gives
-    what a function captured; `names` those variables have outside; `effects` the nodes that run whoever reads them."""
+    """A graph to import. `variables` and `tables` give contents by the name of the node that makes the
+    handle; `bound` gives what a function captured; `names` those variables have outside; `control_outputs`
+    the nodes that run whoever reads them."""
 
     what: str
     nodes: dict[str, Any]
@@ -73,7 +75,7 @@ class Source:
     bound: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
-    effects: list[str] = field(default_factory=list)
+    control_outputs: list[str] = field(default_factory=list)
 
 
 def dtype_of(number: int) -> ir.DataType | None:
@@ -132,22 +134,36 @@ def saved(path: Path) -> tuple[Any, str]:
 
 def read_folder(path: Path, signature: str | None, tags: str) -> Source:
     """A signature of a SavedModel folder. Raises UnreadableFile."""
-    from bridge_savedmodel.runtime import chosen
-
     model, digest = saved(path)
     meta = _meta_graph(path, model, tags)
     source = _graph(str(path), meta.graph_def)
-    found = meta.signature_def[chosen(list(meta.signature_def), signature)]
+    found = meta.signature_def[signature_key(list(meta.signature_def), signature)]
     places = {name: i for i, name in enumerate(source.nodes)}
     source.inputs = _ports(found.inputs, places)
     source.outputs = _ports(found.outputs, places)
-    source.variables = variables(path, source)
-    source.tables = tables(
-        path, source, {split(a.tensor_info.name)[0]: a.filename for a in meta.asset_file_def}
-    )
+    assets = {split(a.tensor_info.name)[0]: a.filename for a in meta.asset_file_def}
+    source.variables = variables(path, source.nodes, source.functions)
+    source.tables = tables(path, source.nodes, source.functions, assets)
     source.metadata = {"bridge.sha256": digest}
     _apply_facts(source, meta)
     return source
+
+
+def signature_key(names: list[str], asked: str | None) -> str:
+    """The signature asked for, else serving_default, else the only one. Raises UnreadableFile."""
+    public = [n for n in names if not n.startswith("__")]
+    if asked is None and "serving_default" in public:
+        return "serving_default"
+    if asked is not None and asked in public:
+        return asked
+    if asked is None and len(public) == 1:
+        return public[0]
+    listed = ", ".join(sorted(public)) or "none"
+    problem = f"no signature {asked!r}" if asked else "several signatures" if public else "no signature"
+    raise UnreadableFile(
+        f"The SavedModel has {problem}; its signatures: {listed}.",
+        "Name one with signature=… (-O signature=… on the command line).",
+    )
 
 
 def _parsed(raw: bytes) -> Any:
@@ -178,8 +194,8 @@ def _graph(what: str, graph: Any) -> Source:
 
 
 def read_graph(path: Path) -> Source:
-    """A frozen GraphDef: its placeholders, and the elements an iterator or a queue gives, are inputs, what nobody reads its
-    outputs. Raises UnreadableFile."""
+    """A frozen GraphDef: its placeholders, and the elements an iterator or a queue gives, are inputs, what
+    nobody reads its outputs. Raises UnreadableFile."""
     tensorflow()
     from tensorflow.core.framework import graph_pb2
 
@@ -213,7 +229,8 @@ def read_graph(path: Path) -> Source:
 
 
 def _elements(nodes: dict[str, Any], node: Any) -> list[Port]:
-    """What an iterator or a queue gives, as inputs; queues give as many as are asked for along a first dimension."""
+    """What an iterator or a queue gives, as inputs; queues give as many as are asked for along a first
+    dimension."""
     many = "Many" in node.op or "UpTo" in node.op
     types = node.attr["output_types" if node.op in ELEMENTS[:2] else "component_types"].list.type
     maker = node if node.op in ELEMENTS[:2] else nodes.get(split(node.input[0])[0], node)
@@ -241,7 +258,7 @@ def read_function(function: Any, what: str) -> Source:
     tf = tensorflow()
     graph = function.graph.as_graph_def(add_shapes=False)
     source = _graph(what, graph)
-    source.effects = [o.name for o in function.graph.control_outputs]
+    source.control_outputs = [o.name for o in function.graph.control_outputs]
     captured = {placeholder.name: outer for outer, placeholder in function.graph.captures}
     variables = {id(v.handle): v for v in function.graph.variables}
     for name, outer in captured.items():

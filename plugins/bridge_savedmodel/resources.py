@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge_savedmodel.tensorflow import tensorflow
-
-if TYPE_CHECKING:
-    from bridge_savedmodel.reader import Source
 
 FILLING = ("LookupTableImportV2", "InitializeTableV2", "InitializeTableFromTextFileV2", "InitializeTable")
 RESTORING = ("AssignVariableOp", "Assign")
@@ -22,7 +19,8 @@ WHOLE_LINE, LINE_NUMBER = -2, -1
 
 @dataclass(frozen=True)
 class Body:
-    """The nodes of the graph or of a function called from it; `outer` gives what the function's arguments are."""
+    """The nodes of the graph or of a function called from it; `outer` gives what the function's arguments
+    are."""
 
     nodes: dict[str, Any]
     outer: dict[str, tuple[Body, str]]
@@ -45,26 +43,28 @@ class Body:
         return body.nodes.get(found.split(":")[0])
 
 
-def _bodies(source: Source, wanted: tuple[str, ...]) -> Iterator[Body]:
+def _bodies(main: Body, functions: dict[str, Any], wanted: tuple[str, ...]) -> Iterator[Body]:
     """The graph, and every function called from it that holds one of the operators."""
-    main = Body(source.nodes, {})
     yield main
-    holding = {name for name, f in source.functions.items() if any(n.op in wanted for n in f.node_def)}
-    for call in source.nodes.values():
+    holding = {name for name, f in functions.items() if any(n.op in wanted for n in f.node_def)}
+    for call in main.nodes.values():
         name = call.attr["f"].func.name if call.op.endswith("PartitionedCall") else ""
         if name in holding:
-            function = source.functions[name]
+            function = functions[name]
             arguments = [a.name for a in function.signature.input_arg]
             outer = {a: (main, i) for a, i in zip(arguments, call.input, strict=False)}
             yield Body({n.name: n for n in function.node_def}, outer)
 
 
-def variables(path: Path, source: Source) -> dict[str, Callable[[], np.ndarray]]:
-    """How to read each variable, by the node of its handle. Raises UnreadableFile where the file misses parts."""
-    handles = [n for n in source.nodes.values() if n.op in ("VarHandleOp", "VariableV2", "Variable")]
+def variables(
+    path: Path, nodes: dict[str, Any], functions: dict[str, Any]
+) -> dict[str, Callable[[], np.ndarray]]:
+    """How to read each variable, by the node of its handle. Raises UnreadableFile where the file misses
+    parts."""
+    handles = [n for n in nodes.values() if n.op in ("VarHandleOp", "VariableV2", "Variable")]
     if not handles:
         return {}
-    keys = dict(_restored(source))
+    keys = dict(_restored(nodes, functions))
     prefix = path / "variables" / "variables"
     if not prefix.with_suffix(".index").exists():
         if not keys:
@@ -97,13 +97,13 @@ def _reader(path: Path, checkpoint: Any, key: str) -> Callable[[], np.ndarray]:
     return read
 
 
-def _restored(source: Source) -> Iterator[tuple[str, str]]:
+def _restored(nodes: dict[str, Any], functions: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Pairs of a variable's node and its key in the checkpoint."""
-    for body in _bodies(source, ("RestoreV2",)):
+    for body in _bodies(Body(nodes, {}), functions, ("RestoreV2",)):
         for node in body.nodes.values():
             key = _key(body, node.input[1]) if node.op in RESTORING else None
             target = body.node(node.input[0]) if key is not None else None
-            if target is not None:
+            if key is not None and target is not None:
                 yield target.name, key
 
 
@@ -122,21 +122,23 @@ def _key(body: Body, reference: str) -> str | None:
     return listed[index].decode() if index < len(listed) else None
 
 
-def tables(path: Path, source: Source, assets: dict[str, str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def tables(
+    path: Path, nodes: dict[str, Any], functions: dict[str, Any], assets: dict[str, str]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Keys and values of the hash tables that constants or asset files fill, by the node of the handle."""
-    made = {}
-    for body in _bodies(source, FILLING):
+    made, main = {}, Body(nodes, {})
+    for body in _bodies(main, functions, FILLING):
         for node in body.nodes.values():
             target = body.node(node.input[0]) if node.op in FILLING else None
-            filled = None if target is None else _filled(path, source, body, node, assets)
-            if filled is not None:
+            filled = None if target is None else _filled(path, main, body, node, assets)
+            if target is not None and filled is not None:
                 made[target.name] = filled
     return made
 
 
-def _filled(path: Path, source: Source, body: Body, node: Any, assets: dict[str, str]) -> Any:
+def _filled(path: Path, main: Body, body: Body, node: Any, assets: dict[str, str]) -> Any:
     if node.op == "InitializeTableFromTextFileV2":
-        name = _file_name(source, body, node.input[1], assets)
+        name = _file_name(main, body, node.input[1], assets)
         return None if name is None else _lines(_asset(path, name), node)
     found = [body.node(i) for i in node.input[1:3]]
     if any(n is None or n.op != "Const" for n in found):
@@ -145,15 +147,14 @@ def _filled(path: Path, source: Source, body: Body, node: Any, assets: dict[str,
     return keys, values
 
 
-def _file_name(source: Source, body: Body, reference: str, assets: dict[str, str]) -> str | None:
+def _file_name(main: Body, body: Body, reference: str, assets: dict[str, str]) -> str | None:
     """The asset a file name stands for: named by the graph's list of assets, or by a constant."""
     node = body.node(reference)
     if node is not None and node.op == "ReadVariableOp":
-        handle = Body(source.nodes, {}).node(node.input[0])
-        writers = [
-            n for n in source.nodes.values() if n.op == "AssignVariableOp" and n.input[0] == handle.name
-        ]
-        node = Body(source.nodes, {}).node(writers[0].input[1]) if writers else None
+        handle = main.node(node.input[0])
+        name = "" if handle is None else handle.name
+        writers = [n for n in main.nodes.values() if n.op == "AssignVariableOp" and n.input[0] == name]
+        node = main.node(writers[0].input[1]) if writers else None
     if node is None:
         return None
     if node.name in assets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from bridge.errors import ExecutionFailed, InvalidInput, UnreadableFile
 from bridge.formats import Runtime
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
+from bridge_savedmodel.importer import writes
+from bridge_savedmodel.reader import signature_key
+from bridge_savedmodel.sources import call_file
 from bridge_savedmodel.tensorflow import FILES, tensorflow
-
-NEXT = "/next"
+from bridge_savedmodel.variables import NEXT
 
 
 class TensorFlowSession(Session):
@@ -24,15 +27,13 @@ class TensorFlowSession(Session):
     """
 
     def __init__(self, path: Path, signature: str | None = None) -> None:
-        from bridge_savedmodel.importer import writes
-
         tf = tensorflow()
         if not any((path / name).is_file() for name in FILES):
             raise UnreadableFile(f"{path} is not a SavedModel: there is no file saved_model.pb in it.")
         try:
             # TensorFlow drops the variables of a module nobody holds
             self.loaded = tf.saved_model.load(str(path))
-            self.function = self.loaded.signatures[chosen(list(self.loaded.signatures), signature)]
+            self.function = self.loaded.signatures[signature_key(list(self.loaded.signatures), signature)]
             self.held = _held(self.function, writes(path, signature))
         except UnreadableFile:
             raise
@@ -70,8 +71,6 @@ class FileSession(Session):
         self.path, self.engine = path, f"TensorFlow {tensorflow().__version__}"
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
-        from bridge_savedmodel.sources import call_file
-
         try:
             results = call_file(self.path, inputs)
             values = {name: _array(value) for name, value in results.items()}
@@ -92,8 +91,9 @@ def open_session(path: Path, signature: str | None = None) -> Session:
 
 def _port(name: str, spec: Any) -> Port:
     dims = getattr(spec, "shape", None)
-    known = dims is not None and dims.rank is not None
-    shape = tuple("?" if d is None else int(d) for d in dims) if known else None
+    shape = None
+    if dims is not None and dims.rank is not None:
+        shape = tuple("?" if d is None else int(d) for d in dims)
     return Port(name, getattr(getattr(spec, "dtype", None), "name", ""), shape)
 
 
@@ -148,7 +148,8 @@ def _feature(tf: Any, array: np.ndarray) -> Any:
 
 
 def _held(function: Any, written: dict[str, tuple[str, int | None]]) -> dict[str, Any]:
-    """The variables by their names as inputs: those at their places among what is captured, or of their own names."""
+    """The variables by their names as inputs: those at their places among what is captured, or of their own
+    names."""
     by_name = {v.name.split(":")[0]: v for v in function.variables}
     by_handle = {id(v.handle): v for v in function.variables}
     places = [by_handle.get(id(t)) for t in function.captured_inputs if id(t) in by_handle]
@@ -159,27 +160,8 @@ def _held(function: Any, written: dict[str, tuple[str, int | None]]) -> dict[str
     return {name: variable for name, variable in found.items() if variable is not None}
 
 
-def chosen(names: list[str], asked: str | None) -> str:
-    """The signature asked for, else serving_default, else the only one. Raises UnreadableFile."""
-    public = [n for n in names if not n.startswith("__")]
-    if asked is None and "serving_default" in public:
-        return "serving_default"
-    if asked in public:
-        return asked  # type: ignore[return-value]
-    if asked is None and len(public) == 1:
-        return public[0]
-    listed = ", ".join(sorted(public)) or "none"
-    problem = f"no signature {asked!r}" if asked else "several signatures" if public else "no signature"
-    raise UnreadableFile(
-        f"The SavedModel has {problem}; its signatures: {listed}.",
-        "Name one with signature=… (-O signature=… on the command line).",
-    )
-
-
 def output_order(path: Path) -> list[str]:
     """Names of the outputs in the order bridge wrote down; none where another tool wrote the file."""
-    import json
-
     from tensorflow.core.protobuf import saved_model_pb2
 
     file = path / "saved_model.pb"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ def load_keras(path: Path) -> Any:
 
 
 def traced(model: Any) -> tuple[Any, list[str], list[str]]:
-    """A Keras model as a function, traced for inference on its declared inputs; their names, and those of its outputs."""
+    """A Keras model as a function, traced for inference on its declared inputs; their names, and those of its
+    outputs."""
     tf = tensorflow()
     specs = _specs(tf, model)
     leaves = tf.nest.flatten(specs)
@@ -108,8 +110,6 @@ def _reads_tables(tf: Any, function: Any) -> bool:
 
 def _with_tables(model: Any, what: str) -> Source:
     """By way of a SavedModel, which says what is in the tables."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         model.export(folder, verbose=False)
         source = read_folder(Path(folder), None, "serve")

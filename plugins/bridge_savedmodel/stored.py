@@ -1,4 +1,5 @@
-"""Operators that ONNX has not, of stored values alone: TensorFlow computes them once, as the model is read."""
+"""Operators that ONNX has not, of stored values alone: TensorFlow computes them once, as the model is
+read."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ import onnx_ir as ir
 
 from bridge.hub import const
 from bridge_savedmodel.import_ops.refused import COMPUTABLE
-from bridge_savedmodel.import_ops.values import tensor_of
 from bridge_savedmodel.tensorflow import tensorflow
+from bridge_savedmodel.values import tensor_of
 
 MOST = 2**16
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,8 @@ import onnx_ir as ir
 
 from bridge.ops import Need
 
+DOMAIN = "bridge.savedmodel"
+"""Operators of TensorFlow's own, in a hub model made ready to be written."""
 FILES = ("saved_model.pb", "saved_model.pbtxt")
 TYPES = {
     ir.DataType.FLOAT: "DT_FLOAT",
@@ -35,16 +38,20 @@ TYPES = {
     ir.DataType.FLOAT8E5M2: "DT_FLOAT8_E5M2",
 }
 
+_IMPORTING = threading.Lock()
+
 
 @functools.cache
 def tensorflow() -> Any:
     """The module, imported in silence. Raises ModuleNotFoundError where it is not installed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "tensorflow" in sys.modules:
-        return sys.modules["tensorflow"]
-    with _silence():
-        import tensorflow as tf
-    tf.get_logger().setLevel("ERROR")
+    with _IMPORTING:
+        if "tensorflow" in sys.modules:
+            import tensorflow as tf
+        else:
+            with _silence():
+                import tensorflow as tf
+            tf.get_logger().setLevel("ERROR")
     return tf
 
 
@@ -114,7 +121,8 @@ def computes(operator: str, types: dict[str, Any]) -> bool:
 def kernel(operator: str, **attributes: int) -> Need:
     """The dtypes of a node's inputs are those of a CPU kernel of `operator`.
 
-    `attributes` say which input each type attribute is the dtype of; without them the node's inputs are the operator's.
+    `attributes` say which input each type attribute is the dtype of; without them the node's inputs are the
+    operator's.
     """
 
     def holds(node: ir.Node) -> bool:

@@ -1,4 +1,5 @@
-"""Variables while a graph is read: what they hold at the point reached, and which of them the graph writes."""
+"""Variables while a graph is read: what they hold at the point reached, and which of them the graph
+writes."""
 
 from __future__ import annotations
 
@@ -10,15 +11,16 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge_savedmodel.import_ops.values import text
-from bridge_savedmodel.runtime import NEXT
+from bridge_savedmodel.values import text
 
 HELD = "bridge.savedmodel.variable"
+NEXT = "/next"
 
 
 @dataclass
 class Facts:
-    """What a first reading finds out and the next one builds on: variables written, in all and by each loop's body."""
+    """What a first reading finds out and the next one builds on: variables written, in all and by each loop's
+    body."""
 
     written: dict[str, str] = field(default_factory=dict)
     loops: dict[str, set[str]] = field(default_factory=dict)
@@ -51,8 +53,8 @@ class Variable:
 
 
 class State:
-    """The variables of one graph. One that is written is an input, with its stored value as default, and an output
-    `<name>/next`; when not `explicit`, it begins at its stored value in every run."""
+    """The variables of one graph. One that is written is an input, with its stored value as default, and an
+    output `<name>/next`; when not `explicit`, it begins at its stored value in every run."""
 
     def __init__(self, op: hub.Builder, facts: Facts, explicit: bool, taken: set[str]) -> None:
         self.op, self.facts, self.explicit, self.taken = op, facts, explicit, taken
@@ -66,6 +68,7 @@ class State:
 
     def start(self, name: str, array: np.ndarray) -> ir.Value:
         graph = self.op.graph
+        assert isinstance(graph, ir.Graph)
         if not self.explicit or name not in self.facts.written:
             value = self.op.const(array)
             if name not in graph.initializers:
@@ -73,7 +76,10 @@ class State:
             return value
         tensor = ir.tensor(array)
         value = ir.Value(
-            name=self._free(name), type=ir.TensorType(tensor.dtype), shape=tensor.shape, const_value=tensor
+            name=self._free(name),
+            type=ir.TensorType(tensor.dtype),
+            shape=ir.Shape(array.shape),
+            const_value=tensor,
         )
         value.metadata_props[HELD] = name
         graph.inputs.append(value)

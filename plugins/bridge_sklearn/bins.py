@@ -1,4 +1,5 @@
-"""KBinsDiscretizer for skl2onnx, whose own converter compares in float32: values on an edge, as quantiles are, would fall to either side."""
+"""KBinsDiscretizer for skl2onnx, whose own converter compares in float32: values on an edge, as quantiles
+are, would fall to either side."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ def shape(operator: Any) -> None:
 
 
 def convert(scope: Any, operator: Any, container: Any) -> None:
-    """The bin of a value is the number of inner edges it has reached; its indicators are differences of those steps."""
+    """The bin of a value is the number of inner edges it has reached; its indicators are differences of those
+    steps."""
     from skl2onnx.common.data_types import DoubleTensorType, guess_proto_type
 
     src, given = operator.raw_operator, operator.inputs[0]
@@ -38,7 +40,9 @@ def convert(scope: Any, operator: Any, container: Any) -> None:
         column = add("Gather", [given.full_name, constant(np.array([index]), 7)], axis=1)
         reached = add("Cast", [add("GreaterOrEqual", [column, constant(inner[None])])], to=kind)
         count = len(inner)
-        ways = np.ones((count, 1)) if src.encode == "ordinal" else np.eye(count + 1, dtype=dtype)[1:]
+        ways: np.ndarray = (
+            np.ones((count, 1)) if src.encode == "ordinal" else np.eye(count + 1, dtype=dtype)[1:]
+        )
         start = np.zeros((1, 1)) if src.encode == "ordinal" else np.eye(1, count + 1)
         if src.encode != "ordinal":
             ways = ways - np.eye(count, count + 1)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge_sklearn.graphs import DOUBLE, Outputs, cast, decided, embedded, labels
+from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, cast, decided, labels
 from bridge_sklearn.histogram import arrays
 
 NODE = [
@@ -23,8 +23,8 @@ NODE = [
 ]
 
 
-def classifier(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
-    """A class has the weight of every classifier that says it, less a share of that of those that do not."""
+def classifier(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
+    """SAMME: score_c = Σ w_k [k predicts c] - 1/(C-1) Σ w_k [k does not]."""
     count = len(src.classes_)
     weights = src.estimator_weights_[: len(src.estimators_)] / src.estimator_weights_.sum()
     if grown(src):
@@ -44,25 +44,22 @@ def classifier(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
     )
 
 
-def votes(op: hub.Builder, src: Any, each: Any, weight: float, x: ir.Value) -> ir.Value:
-    from bridge_sklearn.importer import load
-
-    label = embedded(op, load(each), x)["label"]
+def votes(op: PartBuilder, src: Any, each: Any, weight: float, x: ir.Value) -> ir.Value:
+    label = op.part(each, x)["label"]
     hit = op.Equal(op.Unsqueeze(label, np.array([1])), op.const(labels(src)[None]))
     other = -weight / (len(src.classes_) - 1)
     return op.Where(hit, op.const(np.array([[weight]])), op.const(np.array([[other]])))
 
 
-def regressor(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
-    """The smallest prediction below which, itself included, half of the weight lies."""
-    from bridge_sklearn.importer import load
-
+def regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
+    """Weighted median: the smallest prediction at which the weights of it and all smaller ones reach half of
+    the sum."""
     weights = src.estimator_weights_[: len(src.estimators_)]
     if grown(src):
         held = [(i, nodes(each.tree_, each.tree_.value[:, 0, 0])) for i, each in enumerate(src.estimators_)]
         found = forest(op, x, held, len(held))
     else:
-        parts = [cast(op, embedded(op, load(each), x)["variable"], DOUBLE) for each in src.estimators_]
+        parts = [cast(op, op.part(each, x)["variable"], DOUBLE) for each in src.estimators_]
         found = op.Concat(*parts, axis=1)
     shares, reached = op.const(weights[:, None]), []
     for index in range(len(weights)):
@@ -79,7 +76,8 @@ def grown(src: Any) -> bool:
 
 
 def nodes(tree: Any, values: np.ndarray) -> np.ndarray:
-    """A scikit-learn tree as the nodes `arrays` reads; thresholds as float32, rounded down, tell the same floats apart."""
+    """A scikit-learn tree as the nodes `arrays` reads; thresholds as float32, rounded down, tell the same
+    floats apart."""
     found = np.zeros(tree.node_count, NODE)
     found["left"], found["right"] = tree.children_left, tree.children_right
     found["is_leaf"] = tree.children_left < 0

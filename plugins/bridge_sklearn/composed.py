@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
-from bridge_sklearn.graphs import DOUBLE, Outputs, Unwritten, cast, decided, embedded
+from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, Unwritten, cast, decided
 
 
-def one_against_one(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
+def one_against_one(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     """Votes by pairs of classes, plus c / 3 (|c| + 1) of the sum c of their confidences.
 
     Raises Unwritten for precomputed kernels, and for classifiers that tell no confidence.
@@ -32,7 +31,7 @@ def one_against_one(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
     return decided(op, src, op.Add(votes, op.Div(total, scale)))
 
 
-def confidence(op: hub.Builder, each: Any, x: ir.Value) -> tuple[ir.Value, ir.Value]:
+def confidence(op: PartBuilder, each: Any, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     """Whether a classifier of two says the second, 1 or 0, and how sure it is, [N, 1] both."""
     if hasattr(each, "coef_") and hasattr(each, "decision_function"):
         weights = op.const(np.asarray(each.coef_, np.float64).reshape(1, -1).T)
@@ -41,18 +40,14 @@ def confidence(op: hub.Builder, each: Any, x: ir.Value) -> tuple[ir.Value, ir.Va
         return op.Cast(op.Greater(score, op.const(np.array([0.0]))), to=DOUBLE), score
     if hasattr(each, "decision_function") or not hasattr(each, "predict_proba"):
         raise Unwritten(f"the decision function of {type(each).__name__} is not written")
-    from bridge_sklearn.importer import load
-
-    shares = cast(op, embedded(op, load(each), x)["probabilities"], DOUBLE)
+    shares = cast(op, op.part(each, x)["probabilities"], DOUBLE)
     first, second = (op.Gather(shares, np.array([i]), axis=1) for i in (0, 1))
     return op.Cast(op.Greater(second, first), to=DOUBLE), second
 
 
-def by_output(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
+def by_output(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     """The labels of all outputs side by side, and the probabilities of each."""
-    from bridge_sklearn.importer import load
-
-    parts = [embedded(op, load(each), x) for each in src.estimators_]
+    parts = [op.part(each, x) for each in src.estimators_]
     columns = [op.Unsqueeze(p["label"], np.array([1])) for p in parts]
     found = {"label": op.Concat(*columns, axis=1)}
     for index, part in enumerate(parts):

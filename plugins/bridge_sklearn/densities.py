@@ -16,7 +16,8 @@ def scored(op: hub.Builder, src: Any, scores: ir.Value) -> Outputs:
 
 
 def gaussian(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
-    """log P(class) - ½ Σ log 2πσ² - ½ Σ (x - θ)² / σ², and its softmax, a class at a time, so that records stay rows."""
+    """log P(class) - ½ Σ log 2πσ² - ½ Σ (x - θ)² / σ², and its softmax, a class at a time, so that records
+    stay rows."""
     scores = []
     for prior, mean, variance in zip(src.class_prior_, src.theta_, src.var_, strict=True):
         gap = op.Sub(x, op.const(mean[None]))
@@ -37,7 +38,8 @@ def quadratic(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
 
 
 def categorical(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
-    """log P(class) + Σ log P(category | class), and its softmax; a category that was never seen makes it missing."""
+    """log P(class) + Σ log P(category | class), and its softmax; a category that was never seen makes it
+    missing."""
     columns = [op.Gather(x, np.array([i]), axis=1) for i in range(src.n_features_in_)]
     scores = []
     for index, prior in enumerate(src.class_log_prior_):

@@ -8,16 +8,14 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge_sklearn.graphs import DOUBLE, Outputs, Unwritten, cast, decided, embedded, labelled
+from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, Unwritten, cast, decided, labelled
 
 
-def said(op: hub.Builder, each: Any, x: ir.Value, columns: Any = None) -> Outputs:
+def said(op: PartBuilder, each: Any, x: ir.Value, columns: Any = None) -> Outputs:
     """What a part says of the records, or of some of their columns."""
-    from bridge_sklearn.importer import load
-
     if columns is not None and not np.array_equal(columns, np.arange(each.n_features_in_)):
         x = op.Gather(x, np.asarray(columns, np.int64), axis=1)
-    return embedded(op, load(each), x)
+    return op.part(each, x)
 
 
 def shares(op: hub.Builder, each: Any, found: Outputs, count: int) -> ir.Value:
@@ -50,7 +48,7 @@ def mean(op: hub.Builder, parts: list[ir.Value], weights: Any = None) -> ir.Valu
     return op.Sum(*scaled) if len(scaled) > 1 else scaled[0]
 
 
-def voting_classifier(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
+def voting_classifier(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     """The class of the highest mean probability, or of the most votes, which are no probabilities."""
     count, weights = len(src.classes_), src._weights_not_none
     parts = [(e, said(op, e, x)) for e in src.estimators_]
@@ -60,24 +58,24 @@ def voting_classifier(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
     return decided(op, src, found, found)
 
 
-def voting_regressor(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
+def voting_regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     found = [value(op, said(op, e, x)) for e in src.estimators_]
     return {"variable": mean(op, found, src._weights_not_none)}
 
 
-def bagging_classifier(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
+def bagging_classifier(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     count = len(src.classes_)
     pairs = list(zip(src.estimators_, src.estimators_features_, strict=True))
     found = mean(op, [shares(op, e, said(op, e, x, c), count) for e, c in pairs])
     return decided(op, src, found, found)
 
 
-def bagging_regressor(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
+def bagging_regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     pairs = zip(src.estimators_, src.estimators_features_, strict=True)
     return {"variable": mean(op, [value(op, said(op, e, x, c)) for e, c in pairs])}
 
 
-def stacked(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
+def stacked(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     """What the last model says of what the others say, and of the record where it passes through.
 
     Raises Unwritten for parts asked for scores that are no probabilities.

@@ -1,4 +1,5 @@
-"""Estimators whose hub model is built from their own numbers; what the converters make of the others is taken."""
+"""Estimators whose hub model is built from their own numbers; what the converters make of the others is
+taken."""
 
 from __future__ import annotations
 
@@ -7,11 +8,10 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge import hub
 from bridge_sklearn import boosting, composed, densities, ensembles, histogram, neighbors, process
-from bridge_sklearn.graphs import Outputs
+from bridge_sklearn.graphs import Outputs, PartBuilder
 
-Build = Callable[[hub.Builder, Any, ir.Value], Outputs]
+Build = Callable[[PartBuilder, Any, ir.Value], Outputs]
 BUILDERS: dict[str, Build] = {
     "AdaBoostClassifier": boosting.classifier,
     "AdaBoostRegressor": boosting.regressor,

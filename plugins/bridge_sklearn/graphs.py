@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,19 @@ Outputs = dict[str, ir.Value]
 
 class Unwritten(ValueError):
     """What an estimator has that its hub model lacks, as the end of a sentence about it."""
+
+
+class PartBuilder(hub.Builder):
+    """Builds the hub model of an estimator in `graph`; `load` reads the estimators it is made of."""
+
+    def __init__(self, graph: ir.Graph, load: Callable[[Any], ir.Model], source: str) -> None:
+        super().__init__(graph, source=source)
+        self.load = load
+
+    def part(self, estimator: Any, x: ir.Value) -> Outputs:
+        """The outputs of an estimator read alone, computed of `x`, [N, F]. Raises Unwritten as `embedded`
+        does."""
+        return embedded(self, self.load(estimator), x)
 
 
 def started(name: str, count: int, dtype: ir.DataType) -> tuple[ir.Graph, ir.Value]:

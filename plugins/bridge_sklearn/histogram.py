@@ -47,7 +47,10 @@ def build(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
 
 def arrays(trees: list[tuple[int, np.ndarray]], width: int) -> dict[str, Any]:
     """The attributes of a TreeEnsemble: missing values go the way the tree says."""
-    found: dict[str, list[Any]] = {n: [] for n in ("columns", "splits", "true", "true_leaf", "false", "false_leaf", "tracks", "roots", "targets", "weights")}  # fmt: skip
+    names = (
+        "columns", "splits", "true", "true_leaf", "false", "false_leaf", "tracks", "roots", "targets", "weights"
+    )  # fmt: skip
+    found: dict[str, list[Any]] = {name: [] for name in names}
     for target, nodes in trees:
         if any(nodes["is_categorical"][nodes["is_leaf"] == 0]):
             raise Unwritten("it splits on categories")

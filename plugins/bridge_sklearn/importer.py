@@ -18,12 +18,16 @@ from onnx_ir import DataType
 from bridge import hub
 from bridge.errors import ExecutionFailed, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer
+from bridge.inputs import random_inputs
+from bridge.load import load as load_hub
 from bridge.passes import clean
+from bridge.passes.opset import for_runtime
 from bridge.passes.rewrite import replace
 from bridge.report import Blocker
+from bridge.runtime import run_onnxruntime
 from bridge_sklearn import bins
 from bridge_sklearn.estimators import JOINED, builder
-from bridge_sklearn.graphs import Outputs, Unwritten, cast, embedded, finished, started
+from bridge_sklearn.graphs import Outputs, PartBuilder, Unwritten, cast, finished, started
 from bridge_sklearn.histogram import histogram
 from bridge_sklearn.targets import undone
 
@@ -42,11 +46,12 @@ OPSETS = {"": 21, "ai.onnx.ml": 3}
 
 
 def load(src: Any) -> ir.Model:
-    """A fitted estimator as a hub model: one input `X` [N, F], or one [N, 1] per column where a ColumnTransformer
-    picks columns by name; outputs `label` and `probabilities` of a classifier, `variable` of a regressor.
+    """A fitted estimator as a hub model: one input `X` [N, F], or one [N, 1] per column where a
+    ColumnTransformer picks columns by name; outputs `label` and `probabilities` of a classifier, `variable`
+    of a regressor.
 
-    Computed in double where ONNX Runtime can, else in float, as trees are. Raises UnreadableFile for what is no fitted
-    model, UnsupportedModel for what the converters do not take.
+    Computed in double where ONNX Runtime can, else in float, as trees are. Raises UnreadableFile for what is
+    no fitted model, UnsupportedModel for what the converters do not take.
     """
     if isinstance(src, (str, bytes)) or hasattr(src, "__fspath__"):
         raise UnreadableFile(
@@ -137,8 +142,6 @@ def booster_of(src: Any) -> Any:
 
 def converted(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
     """The hub model of the converters' ONNX."""
-    from bridge.load import load as load_hub
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         proto = (
@@ -146,17 +149,21 @@ def converted(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
             if type(src).__name__ == "Booster"
             else by_sklearn(src, names, count, double)
         )
-    return abreast(even(load_hub(proto, source="onnx")))
+    model = load_hub(proto, source="onnx")
+    model.graph.name = type(src).__name__
+    return abreast(even(model))
 
 
 def even(model: ir.Model) -> ir.Model:
-    """Columns put side by side are all double where one is: skl2onnx 1.20 leaves one-hot columns and bins in float."""
+    """Columns put side by side are all double where one is: skl2onnx 1.20 leaves one-hot columns and bins in
+    float."""
     for node in list(model.graph):
         kinds = {v.dtype for v in node.inputs if v is not None}
         if node.op_type == "Concat" and kinds == {DataType.FLOAT, DataType.DOUBLE}:
             op = hub.Builder(model.graph, before=node, source=hub.lineage(node))
             for index, value in enumerate(node.inputs):
-                node.replace_input_with(index, cast(op, value, DataType.DOUBLE))
+                if value is not None:
+                    node.replace_input_with(index, cast(op, value, DataType.DOUBLE))
             node.outputs[0].dtype = DataType.DOUBLE
     return model
 
@@ -172,7 +179,7 @@ def built(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
         graph, x = before.graph, before.graph.outputs[0]
         graph.outputs.clear()
         x.name = hub.fresh_name(graph, "prepared")
-    op = hub.Builder(graph, source=type(final).__name__)
+    op = PartBuilder(graph, load, type(final).__name__)
     model = finished(graph, build(op, final, cast(op, x, DataType.DOUBLE)))
     kinds = {node.op_type for node in graph}
     if "TreeEnsemble" in kinds and kinds & {"TreeEnsembleClassifier", "TreeEnsembleRegressor"}:
@@ -181,9 +188,10 @@ def built(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
     return model
 
 
-def itself(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
-    """An estimator as it is read alone: what comes before trees is computed in double, and cast to float for them."""
-    return embedded(op, load(src), x)
+def itself(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
+    """An estimator as it is read alone: what comes before trees is computed in double, and cast to float for
+    them."""
+    return op.part(src, x)
 
 
 def final_of(src: Any) -> Any:
@@ -192,14 +200,17 @@ def final_of(src: Any) -> Any:
 
 
 def abreast(model: ir.Model) -> ir.Model:
-    """Several targets side by side: skl2onnx 1.20 lays those of a multilayer perceptron one below the other."""
+    """Several targets side by side: skl2onnx 1.20 lays those of a multilayer perceptron one below the
+    other."""
     for value in model.graph.outputs:
         node = value.producer()
-        shape = None if node is None or node.op_type != "Reshape" else hub.const(node.inputs[1])
-        source = None if node is None else node.inputs[0]
-        width = source.shape[-1] if source is not None and source.shape is not None else 1
-        if shape is not None and shape.tolist() == [-1, 1] and isinstance(width, int) and width > 1:
-            assert node is not None
+        if node is None or node.op_type != "Reshape":
+            continue
+        shape, source = hub.const(node.inputs[1]), node.inputs[0]
+        if shape is None or shape.tolist() != [-1, 1] or source is None or source.shape is None:
+            continue
+        width = source.shape[-1]
+        if isinstance(width, int) and width > 1:
             op = hub.Builder(model.graph, before=node, source=hub.lineage(node))
             value.shape = source.shape
             replace(model.graph, node, [op.Identity(source)], op)
@@ -247,7 +258,8 @@ def by_sklearn(src: Any, names: list[str], count: int, double: bool) -> Any:
 
 
 def plainer(src: Any) -> Any:
-    """A model that predicts the same and that its converter takes, every part of it; parts that need no change are shared."""
+    """A model that predicts the same and that its converter takes, every part of it; parts that need no
+    change are shared."""
     made = alike(src)
     changes = {name: rebuilt(vars(made)[name]) for name in PARTS if name in vars(made)}
     changes = {name: held for name, held in changes.items() if held is not vars(made)[name]}
@@ -270,7 +282,8 @@ def rebuilt(held: Any) -> Any:
 def alike(src: Any) -> Any:
     """One estimator in the form its converter takes.
 
-    How a vote is laid out as a transformation does not touch predictions; a discriminant analysis of two classes is a logistic model, whose scores skl2onnx 1.20 doubles.
+    How a vote is laid out as a transformation does not touch predictions; a discriminant analysis of two
+    classes is a logistic model, whose scores skl2onnx 1.20 doubles.
     """
     name = type(src).__name__
     if name == "VotingClassifier":
@@ -334,7 +347,8 @@ def categories(src: Any) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def register() -> None:
-    """Converters of our own, and those of XGBoost and LightGBM for estimators inside pipelines, where they are loaded."""
+    """Converters of our own, and those of XGBoost and LightGBM for estimators inside pipelines, where they
+    are loaded."""
     from skl2onnx import update_registered_converter
     from skl2onnx.common.shape_calculator import (
         calculate_linear_classifier_output_shapes as classes,
@@ -376,14 +390,11 @@ def grows(src: Any) -> bool:
 
 
 def checked(src: Any, model: ir.Model, count: int) -> None:
-    """Raise ExecutionFailed where ONNX Runtime has no kernels for the model, or it disagrees with the estimator.
+    """Raise ExecutionFailed where ONNX Runtime has no kernels for the model, or it disagrees with the
+    estimator.
 
     The converters have been wrong before: numbers on seeded records must be the estimator's own.
     """
-    from bridge.inputs import random_inputs
-    from bridge.passes.opset import for_runtime
-    from bridge.runtime import run_onnxruntime
-
     proto = ir.to_proto(for_runtime(model))
     rows = {
         str(v.shape[0].value): ROWS for v in model.graph.inputs if v.shape and not isinstance(v.shape[0], int)
@@ -409,7 +420,8 @@ def checked(src: Any, model: ir.Model, count: int) -> None:
 
 
 def probes(src: Any, count: int) -> np.ndarray:
-    """Seeded records: at three scales, and for classifiers between records of two classes where both are likely."""
+    """Seeded records: at three scales, and for classifiers between records of two classes where both are
+    likely."""
     rng = np.random.default_rng(0)
     if hasattr(src, "n_categories_"):
         return rng.integers(0, src.n_categories_, (ROWS, count)).astype(np.float64)

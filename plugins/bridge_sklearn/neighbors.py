@@ -15,7 +15,8 @@ POWERS = {"euclidean": 2.0, "sqeuclidean": 2.0, "l2": 2.0, "manhattan": 1.0, "ci
 
 
 def classifier(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
-    """Shares of the classes among the neighbours; of several targets, side by side the labels, and the shares of each."""
+    """Shares of the classes among the neighbours; of several targets, side by side the labels, and the shares
+    of each."""
     if not src.outputs_2d_:
         shares = said(op, src, x, np.eye(len(src.classes_))[src._y.ravel()])
         return {

@@ -35,7 +35,8 @@ def classifier(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
 
 
 def terms(kernel: Any) -> list[tuple[float, Any]]:
-    """A kernel as a sum of terms: a factor and a kernel, None for a constant. Noise is between equal records alone."""
+    """A kernel as a sum of terms: a factor and a kernel, None for a constant. Noise is between equal records
+    alone."""
     name = type(kernel).__name__
     if name == "WhiteKernel":
         return []

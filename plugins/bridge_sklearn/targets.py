@@ -1,4 +1,5 @@
-"""TransformedTargetRegressor: what undoes the transformation of the target, behind the regressor's own model."""
+"""TransformedTargetRegressor: what undoes the transformation of the target, behind the regressor's own
+model."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ INVERSES: dict[Any, Callable[[hub.Builder, ir.Value], ir.Value]] = {
 
 
 def undone(model: ir.Model, transformer: Any) -> None:
-    """The model's only output after the inverse of a fitted transformer. Raises Unwritten for one that is not known."""
+    """The model's only output after the inverse of a fitted transformer. Raises Unwritten for one that is not
+    known."""
     [output] = model.graph.outputs
     op = hub.Builder(model.graph, source="TransformedTargetRegressor")
     y = cast(op, output, DOUBLE)

@@ -31,7 +31,7 @@ exporter = Exporter(
     options=(
         Option(
             "layout",
-            "of image inputs and outputs: the source's, or native for channels last",
+            "the layout of image inputs and outputs: the source's, or native for channels last",
             "source",
             str,
             ("source", "native"),
@@ -39,15 +39,17 @@ exporter = Exporter(
         ),
         Option(
             "weights",
-            "as float16 where it holds them exactly, or float16 for all of them, rounded",
+            "how weights are stored: as float16 where it holds them exactly, or float16 for all of them, "
+            "rounded",
             "source",
             str,
             ("source", "float16"),
         ),
         Option(
             "select_tf_ops",
-            "TensorFlow's own operators (Flex) are never written: no Python runtime brings the delegate that runs them, so "
-            "that no such file could be checked. What LiteRT's builtin operators cannot express is refused",
+            "whether TensorFlow's own operators (Flex) are written: never, since no Python runtime brings "
+            "the delegate that runs them, so that no such file could be checked. What LiteRT's builtin "
+            "operators cannot express is refused",
             False,
             flag,
             (False,),

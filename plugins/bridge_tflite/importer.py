@@ -161,15 +161,15 @@ def _blockers(
 importer = Importer(
     load,
     (
-        Option("signature", "of a file that has several", ""),
+        Option("signature", "the signature to read of a file that has several", ""),
         Option(
             "state",
-            "variables as inputs and outputs of their own, or at their initial values in every run",
+            "what variables are: inputs and outputs of their own, or at their initial values in every run",
             "explicit",
             str,
             ("explicit", "initial"),
         ),
-        Option("allow_custom", "keep custom operators nobody has a rule for", False, flag),
+        Option("allow_custom", "whether custom operators nobody has a rule for are kept", False, flag),
     ),
     ops,
 )

@@ -18,7 +18,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import BridgeError
-from bridge_torchscript.dtypes import STAND_IN, held
+from bridge_torchscript.dtypes import CODES, STAND_IN, held
 
 ROOT = "Model"
 EMPTY = b"\x80\x02)."
@@ -126,8 +126,6 @@ def stored(tensor: ir.TensorProtocol) -> np.ndarray:
 
 def spelled(code: str) -> str:
     """Dtypes by number: the language of archives has no names for them."""
-    from bridge_torchscript.dtypes import CODES
-
     return re.sub(r"\btorch\.(\w+)\b", lambda m: str(CODES.get(m[1], m[0])), code)
 
 
@@ -146,7 +144,7 @@ class Pickle:
         return _global("__torch__", module.cls) + b")\x81}(" + state + b"ub"
 
     def _tensor(self, tensor: ir.TensorProtocol) -> bytes:
-        shape = [int(d) for d in tensor.shape] if self.weights else [0]
+        shape = [d for d in tensor.shape if isinstance(d, int)] if self.weights else [0]
         strides = [int(np.prod(shape[i + 1 :], dtype=np.int64)) for i in range(len(shape))]
         count = int(np.prod(shape, dtype=np.int64))
         kind = _global("torch", held(tensor.dtype).storage)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,11 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const
-from bridge_torchscript import values
-from bridge_torchscript.interpreter import STEPS, Raised, Reader, plain, truth, wrapped
+from bridge_torchscript.import_ops.common import scalar, tensor
+from bridge_torchscript.import_ops.shapes import reshape_keeping_empty
+from bridge_torchscript.interpreter import STEPS, Interpreter, Raised, truth, wrapped
 from bridge_torchscript.values import (
+    Builder,
     Complex,
     Grows,
     Items,
@@ -22,13 +23,27 @@ from bridge_torchscript.values import (
     Sym,
     Unsupported,
     Var,
+    collection_like,
     common_shape,
 )
 
 ENDLESS = 2**62
+ROUNDS = 4
 
 
-def branch(reader: Reader, op: hub.Builder, node: Any, condition: Any) -> list[Any]:
+class Reader(Interpreter):
+    """An interpreter of conditions and loops too."""
+
+    def _If(self, op: Builder, node: Any, condition: Any) -> Any:
+        results = branch(self, op, node, condition)
+        return results[0] if len(results) == 1 else results
+
+    def _Loop(self, op: Builder, node: Any, limit: Any, going: Any, *carried: Any) -> Any:
+        results = loop(self, op, node, limit, going, list(carried))
+        return results[0] if len(results) == 1 else results
+
+
+def branch(reader: Reader, op: Builder, node: Any, condition: Any) -> list[Any]:
     """The branch a known condition takes; else an If. A branch that only raises is taken never."""
     then, other = node.blocks()
     decided = truth(op, condition)
@@ -50,10 +65,8 @@ def branch(reader: Reader, op: hub.Builder, node: Any, condition: Any) -> list[A
 RESHAPING = ("prim::Constant", "prim::ListConstruct", "aten::reshape")
 
 
-def _reshaped(reader: Reader, op: hub.Builder, node: Any) -> Var | None:
+def _reshaped(reader: Reader, op: Builder, node: Any) -> Var | None:
     """`if n > 0: x = x.reshape(n, …)` reshapes always: without elements `x` only gets the rank it has otherwise."""
-    from bridge_torchscript.import_ops.shapes import counted
-
     test, (then, other) = node.inputsAt(0).node(), node.blocks()
     made, outputs = list(then.nodes()), list(then.outputs())
     if test.kind() != "aten::gt" or len(outputs) != 1 or any(n.kind() not in RESHAPING for n in made):
@@ -69,7 +82,8 @@ def _reshaped(reader: Reader, op: hub.Builder, node: Any) -> Var | None:
     for inner in made[:-1]:
         reader.node(op, inner)
     x = reader.env[last.inputsAt(0).debugName()]
-    result = Var(counted(op, x.read(op), reader.env[parts.output().debugName()]))
+    shape = reader.env[parts.output().debugName()]
+    result = Var(op, reshape_keeping_empty(op, x.read(op), shape))
     result.shared = True
     return result
 
@@ -77,7 +91,7 @@ def _reshaped(reader: Reader, op: hub.Builder, node: Any) -> Var | None:
 class Side:
     """One branch, read: its graph, its results as they were returned and as hub values, the tensors and attributes it wrote."""
 
-    def __init__(self, builder: hub.Builder) -> None:
+    def __init__(self, builder: Builder) -> None:
         self.builder = builder
         self.raw: list[Any] = []
         self.results: list[Any] = []
@@ -85,34 +99,29 @@ class Side:
         self.attributes: dict[Any, Any] = {}
 
 
-def _side(reader: Reader, op: hub.Builder, block: Any) -> Side:
-    graph = ir.Graph(
-        [], [], nodes=[], name=hub.fresh_name(reader.graph, "branch"), opset_imports={"": hub.HUB_OPSET}
-    )
-    side = Side(hub.Builder(graph, source=op.source))
-    values.JOURNALS.append({})
-    try:
+def _side(reader: Reader, op: Builder, block: Any) -> Side:
+    side = Side(_inside(reader, op, "branch"))
+    with reader.memory.branch() as changes:
         side.raw = reader.block(side.builder, block)
-        changes = values.JOURNALS[-1]
         side.results = [_settled(side.builder, r) for r in side.raw]
         side.attributes = {
-            k: _settled(side.builder, k[0].attributes[k[1]]) for k in changes if isinstance(k, tuple)
+            (owner, name): _settled(side.builder, owner.attributes[name])
+            for owner, name in changes.attributes
         }
-        outer = len(values.JOURNALS) - 1
-        side.written = {
-            v: v.value
-            for v in _variables(changes)
-            if v.base is None and v.depth <= outer and v.version != changes[v][1]
-        }
-    finally:
-        values.restore(values.JOURNALS.pop())
+        side.written = {v: v.value for v in changes.written()}
     return side
 
 
-def _settled(op: hub.Builder, value: Any) -> Any:
+def _inside(reader: Reader, op: Builder, name: str, inputs: list[ir.Value] | None = None) -> Builder:
+    """A builder of a new graph within the one `op` builds."""
+    graph = ir.Graph(inputs or [], [], nodes=[], name=name, opset_imports={"": hub.HUB_OPSET})
+    return Builder(graph, reader.memory, op.source)
+
+
+def _settled(op: Builder, value: Any) -> Any:
     """Tensors as they are now, before what the branch wrote is undone."""
     if isinstance(value, Var):
-        return Var(value.read(op), quantization=value.quantization)
+        return Var(op, value.read(op), quantization=value.quantization)
     if isinstance(value, Items) and value.held is not None:
         return Sequence(value.held.read(op), value.shape)
     if isinstance(value, tuple):
@@ -120,7 +129,7 @@ def _settled(op: hub.Builder, value: Any) -> Any:
     return [_settled(op, v) for v in value] if isinstance(value, list) else value
 
 
-def _merged(reader: Reader, op: hub.Builder, condition: ir.Value, sides: list[Side]) -> list[Any]:
+def _merged(reader: Reader, op: Builder, condition: ir.Value, sides: list[Side]) -> list[Any]:
     outputs: list[tuple[Any, Any]] = []
 
     def place(one: Any, two: Any) -> Any:
@@ -128,13 +137,13 @@ def _merged(reader: Reader, op: hub.Builder, condition: ir.Value, sides: list[Si
             return lambda made: one
         if isinstance(one, (list, tuple)) and isinstance(two, (list, tuple)) and len(one) == len(two):
             parts = [place(a, b) for a, b in zip(one, two, strict=True)]
-            return lambda made: type(one)(p(made) for p in parts)
+            return lambda made: collection_like(op, one, (p(made) for p in parts))
         pair = [as_value(s.builder, v) for s, v in zip(sides, (one, two), strict=True)]
         if pair[0] is None or pair[1] is None:
             return lambda made: Poison("has a value in one branch and none in the other")
         index, symbolic = len(outputs), not isinstance(one, (Var, Sequence))
         outputs.append((pair[0], pair[1]))
-        return lambda made: Sym(made[index]) if symbolic else wrapped(made[index])
+        return lambda made: Sym(made[index]) if symbolic else wrapped(op, made[index])
 
     placed, lent = [], []
     for raw, settled in zip(
@@ -144,7 +153,7 @@ def _merged(reader: Reader, op: hub.Builder, condition: ir.Value, sides: list[Si
             placed.append(lambda made, same=raw[0]: same)
             continue
         for value in raw:
-            if isinstance(value, Var) and value.depth <= len(values.JOURNALS):
+            if isinstance(value, Var) and value.depth <= reader.memory.depth:
                 lent.append(value)
         placed.append(place(*settled))
     keys = list(dict.fromkeys([*sides[0].attributes, *sides[1].attributes]))
@@ -164,14 +173,8 @@ def _merged(reader: Reader, op: hub.Builder, condition: ir.Value, sides: list[Si
     return results
 
 
-def _variables(changes: dict[Any, Any]) -> list[Var]:
-    return [key for key in changes if isinstance(key, Var)]
-
-
-def as_value(op: hub.Builder, value: Any) -> ir.Value | None:
+def as_value(op: Builder, value: Any) -> ir.Value | None:
     """A tensor, sequence or number as a hub value; None for anything else."""
-    from bridge_torchscript.import_ops.common import tensor
-
     if isinstance(value, Var):
         if value.quantization is not None:
             raise Unsupported("gives a quantized tensor; dequantize it before")
@@ -184,7 +187,7 @@ def as_value(op: hub.Builder, value: Any) -> ir.Value | None:
     return None
 
 
-def sequence(op: hub.Builder, items: Any, dtype: ir.DataType | None = None) -> ir.Value | None:
+def sequence(op: Builder, items: Any, dtype: ir.DataType | None = None) -> ir.Value | None:
     """A list of tensors as a hub sequence; an empty one of `dtype`. None where it holds anything else."""
     values = [v.read(op) for v in items if isinstance(v, Var)]
     if len(values) < len(items) or not (values or dtype):
@@ -195,7 +198,7 @@ def sequence(op: hub.Builder, items: Any, dtype: ir.DataType | None = None) -> i
 
 
 def _if(
-    op: hub.Builder, condition: ir.Value, builders: list[hub.Builder], outputs: list[tuple[Any, Any]]
+    op: Builder, condition: ir.Value, builders: list[Builder], outputs: list[tuple[Any, Any]]
 ) -> list[ir.Value]:
     for index, builder in enumerate(builders):
         builder.graph.outputs.extend(builder.Identity(pair[index]) for pair in outputs)
@@ -219,7 +222,7 @@ def _common(one: ir.Shape | None, two: ir.Shape | None) -> ir.Shape | None:
     return common_shape(one, two)
 
 
-def loop(reader: Reader, op: hub.Builder, node: Any, limit: Any, going: Any, carried: list[Any]) -> list[Any]:
+def loop(reader: Reader, op: Builder, node: Any, limit: Any, going: Any, carried: list[Any]) -> list[Any]:
     """Step by step where the number of steps is known, else a Loop."""
     (block,) = node.blocks()
     count = const(limit.value) if isinstance(limit, Sym) else limit
@@ -238,23 +241,20 @@ def _bind(reader: Reader, block: Any, step: Any, carried: list[Any]) -> None:
         reader.env[name.debugName()] = value
 
 
-def _decided(reader: Reader, op: hub.Builder, block: Any, carried: list[Any]) -> bool:
+def _decided(reader: Reader, op: Builder, block: Any, carried: list[Any]) -> bool:
     """Whether the body says before run time if it runs again: tried once, and undone."""
-    graph = ir.Graph([], [], nodes=[], name="trial", opset_imports={"": hub.HUB_OPSET})
-    builder = hub.Builder(graph, source=op.source)
-    values.JOURNALS.append({})
+    builder = _inside(reader, op, "trial")
     try:
-        _bind(reader, block, 0, carried)
-        again = reader.block(builder, block)[0]
-        return isinstance(truth(builder, again), bool)
+        with reader.memory.branch():
+            _bind(reader, block, 0, carried)
+            again = reader.block(builder, block)[0]
+            return isinstance(truth(builder, again), bool)
     except Grows:
         return False
-    finally:
-        values.restore(values.JOURNALS.pop())
 
 
 def _unrolled(
-    reader: Reader, op: hub.Builder, block: Any, count: int, going: bool, carried: list[Any]
+    reader: Reader, op: Builder, block: Any, count: int, going: bool, carried: list[Any]
 ) -> list[Any]:
     step = 0
     while going and step < count:
@@ -270,144 +270,145 @@ def _unrolled(
 
 
 def _looped(
-    reader: Reader, op: hub.Builder, block: Any, limit: Any, going: Any, carried: list[Any], first: int = 0
+    reader: Reader, op: Builder, block: Any, limit: Any, going: Any, carried: list[Any], first: int = 0
 ) -> list[Any]:
-    from bridge_torchscript.import_ops.common import scalar
-
-    starts = [_start(op, c) for c in carried]
-    fixed = {i: c for i, c in enumerate(carried) if starts[i] is None}
-    moving = [s for s in starts if s is not None]
-    shapes = [list(s.shape) if s.shape is not None else None for s in moving]
-    written: list[Var] = []
-    for _ in range(4):
-        read = partial(_body, reader, op, block, carried, fixed, moving, shapes, written, first)
-        body, results, found = growing(op, read)
-        again = [_widened(s, r) for s, r in zip(shapes, [r.shape for r in results[1:]], strict=False)]
-        if again == shapes and not set(found) - set(written):
-            break
-        shapes = again
-        written.extend(v for v in found if v not in written)
-        moving = [*[s for s in starts if s is not None], *(v.value for v in written)]
-        late = written[len(shapes) - len([s for s in starts if s is not None]) :]
-        shapes += [None if v.value.shape is None else list(v.value.shape) for v in late]  # type: ignore[union-attr]
-    else:
-        raise Unsupported("carries tensors whose shapes do not settle")
+    """A Loop of a number of steps known at run time alone, the first of them `first`."""
+    body = LoopBody(reader, op, block, carried, first)
+    graph, results = body.settled()
     trips = None if isinstance(limit, int) and limit >= ENDLESS else scalar(op, limit)
     start = op.const(np.array(going)) if isinstance(going, bool) else going
-    made = ir.Node("", "Loop", [trips, start, *moving], [ir.AttrGraph("body", body)], num_outputs=len(moving))
-    for output, inner, shape in zip(made.outputs, results[1:], shapes, strict=True):
+    initial = body.initial()
+    node = ir.Node(
+        "", "Loop", [trips, start, *initial], [ir.AttrGraph("body", graph)], num_outputs=len(initial)
+    )
+    for output, inner, shape in zip(node.outputs, results[1:], body.shapes, strict=True):
         output.type = inner.type
         output.shape = None if shape is None else ir.Shape(shape)
-    op.insert(made)
-    outputs = list(made.outputs)
-    for var, value in zip(written, outputs[len(outputs) - len(written) :], strict=True):
-        var.write(op, value)
-    left = iter(outputs)
-    return [
-        c if i in fixed else wrapped(next(left)) if isinstance(c, (Var, Sequence)) else Sym(next(left))
-        for i, c in enumerate(carried)
-    ]
+    op.insert(node)
+    return body.bound(op, node.outputs)
 
 
-def _start(op: hub.Builder, value: Any) -> ir.Value | None:
+class LoopBody:
+    """Body of a Loop: the values it carries from step to step, and those that stay as they are (`fixed`).
+
+    Tensors from outside that it writes to (`written`) are carried after those the program carries. `shapes` are
+    the shapes of everything carried, None in place of lengths that change from step to step.
+    """
+
+    def __init__(self, reader: Reader, op: Builder, block: Any, carried: list[Any], first: int) -> None:
+        self.reader, self.op, self.block, self.carried, self.first = reader, op, block, carried, first
+        starts = [_start(op, c) for c in carried]
+        self.fixed = {i: c for i, c in enumerate(carried) if starts[i] is None}
+        self.starts = [s for s in starts if s is not None]
+        self.written: list[Var] = []
+        self.shapes = [_dims(s) for s in self.starts]
+
+    def initial(self) -> list[ir.Value]:
+        """Initial values of everything carried."""
+        return [*self.starts, *(v.value for v in self.written if v.value is not None)]
+
+    def bound(self, op: Builder, values: Iterable[ir.Value]) -> list[Any]:
+        """The program's carried variables with these `values`; tensors from outside are written theirs."""
+        queue = iter(values)
+        bound = [
+            c
+            if i in self.fixed
+            else wrapped(op, next(queue))
+            if isinstance(c, (Var, Sequence))
+            else Sym(next(queue))
+            for i, c in enumerate(self.carried)
+        ]
+        for var, value in zip(self.written, queue, strict=True):
+            var.write(op, value)
+        return bound
+
+    def settled(self) -> tuple[ir.Graph, list[ir.Value]]:
+        """Graph and results, read again until shapes and written tensors no longer change."""
+        for _ in range(ROUNDS):
+            graph, results, written = growing(self.op, self._read)
+            shapes = [_widened(s, _dims(r)) for s, r in zip(self.shapes, results[1:], strict=True)]
+            late = [v for v in written if v not in self.written]
+            if shapes == self.shapes and not late:
+                return graph, results
+            self.written.extend(late)
+            self.shapes = [*shapes, *(_dims(v.value) for v in late)]
+        raise Unsupported("carries tensors whose shapes do not settle")
+
+    def _read(self) -> tuple[ir.Graph, list[ir.Value], list[Var]]:
+        """Graph, results, and the tensors from outside that it writes to."""
+        inputs = self._inputs()
+        builder = _inside(self.reader, self.op, "body", inputs)
+        with self.reader.memory.branch() as changes:
+            bound = self.bound(builder, inputs[2:])
+            step = builder.Add(inputs[0], np.array(self.first)) if self.first else inputs[0]
+            _bind(self.reader, self.block, Sym(step), bound)
+            again, *after = self.reader.block(builder, self.block)
+            self._check(bound, after)
+            moved = [a for i, a in enumerate(after) if i not in self.fixed]
+            results = [as_value(builder, v) for v in (again, *moved)]
+            if changes.attributes:
+                raise Unsupported("sets an attribute in a loop whose steps are known at run time alone")
+            written = changes.written()
+            results += [v.value for v in self.written]
+        return builder.graph, self._outputs(builder, results), written
+
+    def _inputs(self) -> list[ir.Value]:
+        """Step, condition and everything carried as inputs of the graph."""
+        carried = [
+            ("carried", v.type, None if s is None else ir.Shape(s))
+            for v, s in zip(self.initial(), self.shapes, strict=True)
+        ]
+        scalars = [("step", ir.DataType.INT64), ("going", ir.DataType.BOOL)]
+        described = [*((stem, ir.TensorType(t), ir.Shape([])) for stem, t in scalars), *carried]
+        return [
+            ir.Value(name=hub.fresh_name(self.reader.graph, stem), type=kind, shape=shape)
+            for stem, kind, shape in described
+        ]
+
+    def _check(self, bound: list[Any], after: list[Any]) -> None:
+        """Raise Unsupported where a carried tensor is written to, or what no tensor can hold changes."""
+        if any(isinstance(b, Var) and b.version for b in bound):
+            raise Unsupported("writes in place to a tensor that a loop carries")
+        for i, value in self.fixed.items():
+            if after[i] is not value and not (isinstance(value, (str, type(None))) and after[i] == value):
+                raise Unsupported("carries what is no tensor and changes")
+
+    def _outputs(self, builder: Builder, results: list[ir.Value | None]) -> list[ir.Value]:
+        """Make the results outputs of the graph: the condition, then all carried, in its first dtype."""
+        known = [builder.Identity(r) for r in results if r is not None]
+        if len(known) < len(results):
+            raise Unsupported("carries what is no tensor")
+        for value, initial in zip(known[1:], self.initial(), strict=True):
+            if value.dtype != initial.dtype:
+                raise Unsupported(f"carries {initial.dtype} that becomes {value.dtype}")
+        builder.graph.outputs.extend(known)
+        return known
+
+
+def _start(op: Builder, value: Any) -> ir.Value | None:
+    """The value something carried starts with; None for what is no tensor or number."""
     if value is None or isinstance(value, (str, list, tuple, dict, Poison)):
         return None
     return as_value(op, value)
 
 
-def _widened(declared: Any, found: Any) -> Any:
+def _dims(value: ir.Value | None) -> list[Any] | None:
+    return None if value is None or value.shape is None else list(value.shape)
+
+
+def _widened(declared: list[Any] | None, found: list[Any] | None) -> list[Any] | None:
+    """The lengths two shapes share, None for others; None for different ranks."""
     if declared is None or found is None or len(declared) != len(found):
         return None
     return [d if d == f else None for d, f in zip(declared, found, strict=True)]
 
 
-def _body(
-    reader: Reader,
-    op: hub.Builder,
-    block: Any,
-    carried: list[Any],
-    fixed: dict[int, Any],
-    moving: list[ir.Value],
-    shapes: list[Any],
-    written: list[Var],
-    first: int,
-) -> tuple[ir.Graph, list[ir.Value], list[Var]]:
-    """The body as a graph, its results, and the tensors from outside that it writes to."""
-    fresh = lambda stem: hub.fresh_name(reader.graph, stem)  # noqa: E731
-    step = ir.Value(name=fresh("step"), type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
-    flag = ir.Value(name=fresh("going"), type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([]))
-    inner = [
-        ir.Value(name=fresh("carried"), type=v.type, shape=None if s is None else ir.Shape(s))
-        for v, s in zip(moving, shapes, strict=True)
-    ]
-    graph = ir.Graph(
-        [step, flag, *inner], [], nodes=[], name=fresh("body"), opset_imports={"": hub.HUB_OPSET}
-    )
-    builder = hub.Builder(graph, source=op.source)
-    values.JOURNALS.append({})
-    depth = len(values.JOURNALS) - 1
-    try:
-        queue = iter(inner)
-        bound = [
-            c if i in fixed else wrapped(next(queue)) if isinstance(c, (Var, Sequence)) else Sym(next(queue))
-            for i, c in enumerate(carried)
-        ]
-        for var, value in zip(written, queue, strict=True):
-            var.write(builder, value)
-        at = Sym(step if not first else builder.Add(step, np.array(first)))
-        _bind(reader, block, at, bound)
-        again, *after = reader.block(builder, block)
-        if any(isinstance(b, Var) and b.version for b in bound):
-            raise Unsupported("writes in place to a tensor that a loop carries")
-        for i, value in fixed.items():
-            if after[i] is not value and not (isinstance(value, (str, type(None))) and after[i] == value):
-                raise Unsupported("carries what is no tensor and changes")
-        results = [
-            as_value(builder, again),
-            *(as_value(builder, a) for i, a in enumerate(after) if i not in fixed),
-        ]
-        before = values.JOURNALS[-1]
-        changes = _variables(before)
-        if len(changes) != len(values.JOURNALS[-1]):
-            raise Unsupported("sets an attribute in a loop whose steps are known at run time alone")
-        found = [
-            v
-            for v in _variables(changes)
-            if v.base is None and v.depth <= depth and v.version != before[v][1]
-        ]
-        results += [v.value for v in written]
-    finally:
-        values.restore(values.JOURNALS.pop())
-    if any(r is None for r in results):
-        raise Unsupported("carries what is no tensor")
-    kept = [builder.Identity(r) for r in results]
-    for value, initial in zip(kept[1:], moving, strict=True):
-        if value.dtype != initial.dtype:
-            raise Unsupported(f"carries {initial.dtype} that becomes {value.dtype}")
-    graph.outputs.extend(kept)
-    return graph, kept, found
-
-
-def growing(op: hub.Builder, attempt: Callable[[], Any]) -> Any:
+def growing(op: Builder, attempt: Callable[[], Any]) -> Any:
     """What `attempt` gives, once lists of this place that it appends to are sequences."""
     while True:
         try:
             return attempt()
         except Grows as grown:
-            if grown.items.depth < len(values.JOURNALS):
+            if grown.items.depth < op.memory.depth:
                 raise
             grown.items.hold(op, grown.dtype)
-
-
-def outside(items: Any) -> bool:
-    """Whether a list was made outside the condition or loop, known at run time alone, that is being read."""
-    return bool(values.JOURNALS) and not (isinstance(items, Items) and items.depth >= len(values.JOURNALS))
-
-
-def mutable(items: Any) -> None:
-    """Raise Unsupported where a list made outside would change under a condition known at run time alone."""
-    if outside(items) or getattr(items, "held", None) is not None:
-        raise Unsupported("changes a list inside a condition or loop known at run time alone")
-
-
-__all__ = ["branch", "loop", "mutable", "plain"]

@@ -10,10 +10,14 @@ import functools
 import inspect
 from typing import Any
 
-from bridge import hub
 from bridge.hub import shape_of
+from bridge_torchscript.dtypes import HELD
+from bridge_torchscript.import_ops import ops
 from bridge_torchscript.import_ops.common import code_of
-from bridge_torchscript.values import Items, Sequence, Sym, Unsupported, Var
+from bridge_torchscript.import_ops.python import PYTHON
+from bridge_torchscript.import_ops.shapes import INPLACE
+from bridge_torchscript.tracing import TRACER
+from bridge_torchscript.values import Builder, Items, Sequence, Sym, Unsupported, Var
 
 
 @functools.cache
@@ -21,11 +25,10 @@ def decompositions() -> Any:
     """torch's own, but those of operators that have a rule."""
     from torch._decomp import decomposition_table
 
-    from bridge_torchscript.import_ops import ops
-
+    table: dict[Any, Any] = decomposition_table
     return {
         op: rule
-        for op, rule in decomposition_table.items()
+        for op, rule in table.items()
         if op.namespace == "aten" and f"aten::{op._schema.name.partition('::')[2]}" not in ops
     }
 
@@ -39,7 +42,7 @@ def operator(kind: str, schema: str) -> Any:
     return getattr(getattr(getattr(torch.ops, space), name), parsed.overload_name or "default")
 
 
-def decomposed(reader: Any, op: hub.Builder, kind: str, schema: str, inputs: list[Any]) -> Any:
+def decomposed(reader: Any, op: Builder, kind: str, schema: str, inputs: list[Any]) -> Any:
     """The operator by the parts torch makes it of. Raises Unsupported where torch cannot, or a part has no rule."""
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
@@ -58,9 +61,10 @@ def decomposed(reader: Any, op: hub.Builder, kind: str, schema: str, inputs: lis
         named = {a.name: v for v, a in zip(filled, formal, strict=True) if a.kwarg_only}
         return target(*positional, **named)
 
-    examples = [torch.empty(shape_of(v.read(op)), dtype=code_of(v.read(op).dtype)) for v in found]
+    examples = [torch.empty(shape_of(v.read(op)) or [], dtype=code_of(v.read(op).dtype)) for v in found]
     try:
-        graph = make_fx(call, decomposition_table=decompositions(), tracing_mode="fake")(*examples)
+        with TRACER:
+            graph = make_fx(call, decomposition_table=decompositions(), tracing_mode="fake")(*examples)
     except Exception as error:
         raise Unsupported(
             f"is not supported ({type(error).__name__} from torch's own decomposition)"
@@ -70,7 +74,7 @@ def decomposed(reader: Any, op: hub.Builder, kind: str, schema: str, inputs: lis
     return _played(reader, op, graph, found)
 
 
-def _stand_in(op: hub.Builder, value: Any, found: list[Any]) -> Any:
+def _stand_in(op: Builder, value: Any, found: list[Any]) -> Any:
     if isinstance(value, Var):
         if shape_of(value.read(op)) is None:
             raise Unsupported(
@@ -94,7 +98,7 @@ def _filled(value: Any, queue: Any) -> Any:
     return [_filled(v, queue) for v in value] if isinstance(value, list) else value
 
 
-def _played(reader: Any, op: hub.Builder, module: Any, inputs: list[Any]) -> Any:
+def _played(reader: Any, op: Builder, module: Any, inputs: list[Any]) -> Any:
     """Run the record on hub values."""
     env: dict[Any, Any] = {}
     queue = iter(inputs)
@@ -105,9 +109,9 @@ def _played(reader: Any, op: hub.Builder, module: Any, inputs: list[Any]) -> Any
         if isinstance(value, torch.fx.Node):
             return env[value]
         if isinstance(value, (list, tuple)):
-            return Items(held(v) for v in value)
+            return Items(op, (held(v) for v in value))
         if isinstance(value, torch.dtype):
-            return next(h.code for h in _held() if getattr(torch, h.name) == value)
+            return next(h.code for h in HELD.values() if getattr(torch, h.name) == value)
         return None if isinstance(value, (torch.device, torch.layout, torch.memory_format)) else value
 
     for node in module.graph.nodes:
@@ -128,13 +132,7 @@ def _results(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _held() -> Any:
-    from bridge_torchscript.dtypes import HELD
-
-    return HELD.values()
-
-
-def _call(reader: Any, op: hub.Builder, node: Any, held: Any) -> Any:
+def _call(reader: Any, op: Builder, node: Any, held: Any) -> Any:
     schema = getattr(node.target, "_schema", None)
     if schema is None:
         raise Unsupported(f"is made of {node.target}, which is not supported")
@@ -145,12 +143,12 @@ def _call(reader: Any, op: hub.Builder, node: Any, held: Any) -> Any:
         default = argument.default_value if argument.has_default_value() else None
         inputs.append(held(given.get(argument.name, default)))
     kind = reader.named(schema.name)
-    if kind.startswith("prims::") and f"aten::{kind[7:]}" in reader.table:
+    if kind.startswith("prims::") and f"aten::{kind[7:]}" in ops:
         kind = f"aten::{kind[7:]}"
-        handler = reader.table.find(kind, {}).handler
-        names = list(inspect.signature(handler).parameters)[1 : len(inputs) + 1]
+        rule = reader.rule(kind, {})
+        names = list(inspect.signature(rule.handler).parameters)[1 : len(inputs) + 1]
         inputs = inputs[: len(names)]
-    known = (reader.table, reader.python, reader.inplace)
-    if not any(kind in names for names in known) and kind.removesuffix("_") not in reader.table:
+    known = (ops, PYTHON, INPLACE)
+    if not any(kind in names for names in known) and kind.removesuffix("_") not in ops:
         raise Unsupported(f"is made of {kind}, which is not supported")
     return reader.operator(op, kind, names, inputs)

@@ -9,13 +9,12 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge.formats import Exporter, Option, flag
-from bridge.needs import condition
+from bridge.ops import Need
 from bridge.report import Report
 from bridge_torchscript.archive import Module, resave
 from bridge_torchscript.archive import write as write_archive
 from bridge_torchscript.dtypes import STAND_IN, holds
 from bridge_torchscript.export_ops import ops
-from bridge_torchscript.export_ops.control import fill
 from bridge_torchscript.interface import INTERFACE, described
 from bridge_torchscript.legalize import passes
 from bridge_torchscript.library import library
@@ -26,7 +25,7 @@ def element_type(value: ir.Value) -> ir.DataType | None:
     return value.type.dtype if value.type is not None else None
 
 
-VALUES = condition("a dtype torch has", lambda value: value.type is None or holds(element_type(value)))
+VALUES = Need("a dtype torch has", lambda value: value.type is None or holds(element_type(value)))
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
@@ -35,12 +34,12 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     Names, dtypes and dimensions of inputs and outputs, and the model's metadata, are in the archive as `extra/bridge.json`.
     """
     root = Module()
-    ts = Source(root)
+    ts = Source(root, ops)
     parameters = []
     for value in model.graph.inputs:
         ts.assign(value, ts.names.fresh(value.name or "input"))
         parameters.append(f"{ts.name(value)}: {ts.type(value)}")
-    fill(ts, model.graph)
+    ts.graph(model.graph)
     results = [ts.name(v) for v in model.graph.outputs]
     kinds = [ts.type(v) for v in model.graph.outputs]
     kind, result = kinds[0], results[0]
@@ -68,6 +67,11 @@ exporter = Exporter(
     write=write,
     values=VALUES,
     options=(
-        Option("optimize", "freeze the weights into the code and fuse operators for inference", False, flag),
+        Option(
+            "optimize",
+            "whether the weights are frozen into the code and operators fused for inference",
+            False,
+            flag,
+        ),
     ),
 )

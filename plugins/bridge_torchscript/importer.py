@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,19 @@ from bridge.errors import BridgeError, InvalidOption, UnsupportedModel
 from bridge.formats import Importer, Option
 from bridge.report import Blocker
 from bridge_torchscript import state
+from bridge_torchscript.control import Reader, as_value, sequence
 from bridge_torchscript.described import FORM, Given, described, parse
 from bridge_torchscript.dtypes import SCALAR_TYPES, STAND_IN
-from bridge_torchscript.import_ops import ops, python
+from bridge_torchscript.import_ops import ops
+from bridge_torchscript.import_ops.python import PYTHON
+from bridge_torchscript.import_ops.shapes import INPLACE
 from bridge_torchscript.interface import leaves, type_of
-from bridge_torchscript.interpreter import Raised, Reader, Refused, kinds, plain
+from bridge_torchscript.interpreter import Raised, Refused, kinds
 from bridge_torchscript.interpreter import described as native_name
 from bridge_torchscript.live import exported
 from bridge_torchscript.program import open_program
 from bridge_torchscript.reading import is_program, open_archive
-from bridge_torchscript.values import Items, Object, Poison, Sequence, Sym, Unsupported, Var
+from bridge_torchscript.values import Builder, Items, Object, Poison, Sequence, Sym, Unsupported, Var
 
 
 def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
@@ -81,14 +85,19 @@ class Reading:
     def model(self) -> ir.Model:
         """Read once to see what state a call leaves; again as the next call would, which may make no difference; again with
         that state as inputs."""
-        graph, reader = self._read({})
+        graph, reader = self._read(lambda op: {})
         kept = state.changed(reader)
-        known = state.left(reader)
-        if set(known) & set(kept) and state.signature(self._read(known)[0]) == state.signature(graph):
-            kept = {path: before for path, before in kept.items() if path not in known}
+        known = state.left(reader.op, reader)
+        if set(known) & set(kept):
+            again, _ = self._read(partial(state.left, reader=reader))
+            if state.signature(again) == state.signature(graph):
+                kept = {path: before for path, before in kept.items() if path not in known}
         if kept:
             graph, reader = self._read(
-                {path: state.argument(self.title, path, v, self.given.get(path)) for path, v in kept.items()}
+                lambda op: {
+                    path: state.argument(op, self.title, path, v, self.given.get(path))
+                    for path, v in kept.items()
+                }
             )
             state.results(self.title, reader, kept, graph)
         model = ir.Model(graph, ir_version=hub.IR_VERSION)
@@ -107,7 +116,7 @@ class Reading:
             kind = node.kind()
             plain_name = kind.removesuffix("_")
             copied = kind.removesuffix("_copy") in ops
-            known = kind in ops or kind in python or plain_name in ops or kind in Reader.INPLACE or copied
+            known = kind in ops or kind in PYTHON or plain_name in ops or kind in INPLACE or copied
             known = known or (kind.startswith("aten::") and not kind.endswith("_"))
             if known or (kind.startswith("prim::") and hasattr(Reader, f"_{kind.partition('::')[2]}")):
                 continue
@@ -135,20 +144,22 @@ class Reading:
             "Add a rule: plugins/README.md#one-operator",
         )
 
-    def _read(self, state: dict[str, Any]) -> tuple[ir.Graph, Reader]:
-        """The graph, with `state` in place of what the module stores."""
+    def _read(self, changed: Callable[[Builder], dict[str, Any]]) -> tuple[ir.Graph, Reader]:
+        """The graph, with what `changed` makes for its builder in place of what the module stores."""
         import torch
 
         graph = ir.Graph(
             [], [], nodes=[], name=self.kept.get("name") or "model", opset_imports={"": hub.HUB_OPSET}
         )
-        op = hub.Builder(graph)
-        reader = Reader(graph, state)
+        reader = Reader(graph)
+        op = reader.op
+        reader.state = changed(op)
         formal = list(self.block.inputs())
         reader.env[formal[0].debugName()] = Object(self.native)
-        for value, argument in zip(formal[1:], self._arguments(graph, reader), strict=True):
+        for value, argument in zip(formal[1:], self._arguments(reader), strict=True):
             reader.env[value.debugName()] = argument
-        graph.inputs.extend(v.value for v in reader.state.values() if isinstance(v, (Var, Sym)))
+        held = [v.value for v in reader.state.values() if isinstance(v, (Var, Sym))]
+        graph.inputs.extend(v for v in held if v is not None)
         try:
             with torch.no_grad():
                 results = reader.block(op, self.block)
@@ -163,14 +174,14 @@ class Reading:
             raise UnsupportedModel(f"{self.title} {error}.", []) from error
         return graph, reader
 
-    def _arguments(self, graph: ir.Graph, reader: Reader) -> Iterator[Any]:
+    def _arguments(self, reader: Reader) -> Iterator[Any]:
         declared = {v["name"]: v for v in self.kept.get("inputs", [])}
         order = list(declared)
         missing, made = [], []
         for index, argument in enumerate(self.arguments):
             name = order[index] if index < len(order) and len(order) == len(self.arguments) else argument.name
             try:
-                made.append(self._argument(graph, name, argument, declared.get(name)))
+                made.append(self._argument(reader, name, argument, declared.get(name)))
             except KeyError as error:
                 missing.append(str(error.args[0]))
         names = {*order, *(a.name for a in self.arguments)}
@@ -184,36 +195,35 @@ class Reading:
             )
         return iter(made)
 
-    def _argument(self, graph: ir.Graph, name: str, argument: Any, declared: Any) -> Any:
+    def _argument(self, reader: Reader, name: str, argument: Any, declared: Any) -> Any:
         """The value of one argument; KeyError names what nothing describes."""
         kind = str(argument.type)
         inner = {k.partition(".")[2]: g for k, g in self.given.items() if k.startswith(f"{name}.")}
         if name in self.given:
-            return self._leaf(graph, name, self.given[name], kind)
+            return self._leaf(reader.op, name, self.given[name], kind)
         if inner:
-            return self._container(graph, name, inner, kind)
+            return self._container(reader.op, name, inner, kind)
         if declared is not None and type_of(declared.get("type", "")) is not None:
             dims = declared.get("shape")
-            return self._leaf(
-                graph, name, Given(type_of(declared["type"]), None if dims is None else tuple(dims)), kind
-            )
+            given = Given(type_of(declared["type"]), None if dims is None else tuple(dims))
+            return self._leaf(reader.op, name, given, kind)
         if argument.has_default_value():
-            return Reader.literal(argument.default_value)
+            return reader.literal(argument.default_value)
         if kind.startswith("Optional"):
             return None
         if kind in SCALAR_TYPES:
-            return self._leaf(graph, name, Given(ir.TensorType(SCALAR_TYPES[kind]), ()), kind)
+            return self._leaf(reader.op, name, Given(ir.TensorType(SCALAR_TYPES[kind]), ()), kind)
         if "str" in re.findall(r"\w+", kind):
             raise UnsupportedModel(
                 f"{self.title} takes text ({name}: {kind}), which the hub computes nothing with.", []
             )
         raise KeyError(name)
 
-    def _leaf(self, graph: ir.Graph, name: str, given: Given, kind: str) -> Any:
+    def _leaf(self, op: Builder, name: str, given: Given, kind: str) -> Any:
         if given.fixed is not None:
             return given.fixed
         value = given.value(name)
-        graph.inputs.append(value)
+        op.graph.inputs.append(value)
         if isinstance(given.type, ir.SequenceType):
             return Sequence(value)
         if isinstance(given.type, ir.OptionalType):
@@ -223,19 +233,19 @@ class Reading:
                 f"Describe what it is each time: inputs=['{name}:DTYPE[DIMENSIONS]'].",
             )
         if value.dtype in STAND_IN:
-            return Var(hub.Builder(graph).Cast(value, to=int(STAND_IN[value.dtype])))
-        return Sym(value) if kind in SCALAR_TYPES and not given.dims else Var(value)
+            return Var(op, op.Cast(value, to=int(STAND_IN[value.dtype])))
+        return Sym(value) if kind in SCALAR_TYPES and not given.dims else Var(op, value)
 
-    def _container(self, graph: ir.Graph, name: str, inner: dict[str, Given], kind: str) -> Any:
+    def _container(self, op: Builder, name: str, inner: dict[str, Given], kind: str) -> Any:
         parts = {}
         for key in dict.fromkeys(k.partition(".")[0] for k in inner):
             nested = {k.partition(".")[2]: g for k, g in inner.items() if k.startswith(f"{key}.")}
             path = f"{name}.{key}"
             inside = _element_kind(kind, key)
             parts[key] = (
-                self._container(graph, path, nested, inside)
+                self._container(op, path, nested, inside)
                 if nested
-                else self._leaf(graph, path, inner[key], inside)
+                else self._leaf(op, path, inner[key], inside)
             )
         if kind.startswith(("Dict", "Optional[Dict")):
             return parts
@@ -246,9 +256,9 @@ class Reading:
                 return made
             raise InvalidOption(f"The parts of {name} are {', '.join(parts)}.", "Number them from 0.")
         items = [parts[str(i)] for i in range(len(parts))]
-        return tuple(items) if kind.startswith(("Tuple", "Optional[Tuple")) else Items(items)
+        return tuple(items) if kind.startswith(("Tuple", "Optional[Tuple")) else Items(op, items)
 
-    def _outputs(self, graph: ir.Graph, op: hub.Builder, result: Any) -> None:
+    def _outputs(self, graph: ir.Graph, op: Builder, result: Any) -> None:
         found = list(self._results(result))
         taken = {v.name for v in graph.inputs}
         for name, leaf, kind in found:
@@ -282,13 +292,13 @@ def _opened(result: Any) -> Any:
         return Sequence(result.held.value, result.shape)  # type: ignore[arg-type]
     if isinstance(result, Object):
         return {name: _opened(v) for name, v in result.attributes.items()}
-    return type(result)(map(_opened, result)) if isinstance(result, (list, tuple)) else result
+    if isinstance(result, list):
+        return [_opened(v) for v in result]
+    return tuple(_opened(v) for v in result) if isinstance(result, tuple) else result
 
 
-def _value(op: hub.Builder, leaf: Any, kind: ir.TypeProtocol | None) -> ir.Value | None:
+def _value(op: Builder, leaf: Any, kind: ir.TypeProtocol | None) -> ir.Value | None:
     """What is returned as a hub value of the declared type; None for what is no tensor, number or list of them."""
-    from bridge_torchscript.control import as_value, sequence
-
     if isinstance(leaf, (list, tuple)) and isinstance(kind, ir.SequenceType):
         return sequence(op, leaf, kind.elem_type.dtype)
     value = as_value(op, leaf)
@@ -325,8 +335,8 @@ importer = Importer(
     table=ops,
     options=(
         Option("inputs", f"what the inputs are, where the file does not say: {FORM}", None, parse),
-        Option("method", "the method to read", "forward"),
+        Option("method", "the method to read, where another than forward is meant", "forward"),
     ),
 )
 
-__all__ = ["BridgeError", "importer", "plain"]
+__all__ = ["BridgeError", "importer"]

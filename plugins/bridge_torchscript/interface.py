@@ -63,7 +63,8 @@ def _nested(value: Any, containers: tuple[type, ...], name: str) -> Iterator[tup
         for key, item in value.items():
             yield from _nested(item, containers, str(key))
     elif isinstance(value, containers):
-        for index, item in enumerate(value):
+        items: Any = value
+        for index, item in enumerate(items):
             yield from _nested(item, containers, f"{name}_{index}" if index else name)
     else:
         yield name, value

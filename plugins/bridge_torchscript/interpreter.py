@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,11 +14,16 @@ from bridge import hub
 from bridge.hub import const
 from bridge.passes.fold import RANDOM, evaluate
 from bridge.report import Blocker
-from bridge_torchscript import values
+from bridge_torchscript.decompose import decomposed
+from bridge_torchscript.dtypes import HELD
+from bridge_torchscript.import_ops import ops
+from bridge_torchscript.import_ops.common import cast, sizes, tensor
+from bridge_torchscript.import_ops.python import PYTHON
 from bridge_torchscript.import_ops.quantize import carried, code_of, requantized, stored
-from bridge_torchscript.import_ops.shapes import INPLACE, MayCopy
+from bridge_torchscript.import_ops.shapes import INPLACE, VIEWS, MayCopy, size_list
+from bridge_torchscript.runtime import to_numpy
 from bridge_torchscript.slots import Slots, stored_attribute
-from bridge_torchscript.values import Items, Object, Sequence, Sym, Unsupported, Var
+from bridge_torchscript.values import Builder, Items, Memory, Object, Sequence, Sym, Unsupported, Var
 
 STEPS = 512
 SMALL = 16
@@ -67,33 +73,31 @@ class Refused(Exception):
         self.blocker = blocker
 
 
-class Reader:
-    """State of one reading: the root graph, the module's attributes, and the value of every name."""
+class Interpreter:
+    """State of one reading: root graph, memory of writes, attributes, and the value of every name.
 
-    INPLACE = INPLACE
+    `state` are attributes that have another value than the one stored.
+    """
 
-    def __init__(self, graph: ir.Graph, state: dict[str, Any]) -> None:
-        from bridge_torchscript.import_ops import VIEWS, ops, python
-
-        self.graph, self.table, self.views, self.inplace, self.python = graph, ops, VIEWS, INPLACE, python
+    def __init__(self, graph: ir.Graph) -> None:
+        self.graph, self.memory = graph, Memory()
+        self.op = Builder(graph, self.memory)
         self.reads: set[str] = set()
         self.owners: dict[str, tuple[Object, str]] = {}
         self.env: dict[str, Any] = {}
         self.weights: dict[int, Var] = {}
-        self.state = state
+        self.state: dict[str, Any] = {}
         self.stored: dict[str, Any] = {}
         self.touched: dict[str, Any] = {}
         self.notes: list[str] = []
-        values.JOURNALS.clear()
-        values.WRITTEN.clear()
 
-    def block(self, op: hub.Builder, block: Any) -> list[Any]:
+    def block(self, op: Builder, block: Any) -> list[Any]:
         """Run every node; the values of the block's outputs."""
         for node in block.nodes():
             self.node(op, node)
         return [self.env[o.debugName()] for o in block.outputs()]
 
-    def node(self, op: hub.Builder, node: Any) -> None:
+    def node(self, op: Builder, node: Any) -> None:
         kind = node.kind()
         inputs = [self.env[i.debugName()] for i in node.inputs()]
         if kind not in HANDING_ON:
@@ -114,38 +118,34 @@ class Reader:
         for output, value in zip(outputs, made, strict=True):
             self.env[output.debugName()] = value
 
-    def call(self, op: hub.Builder, node: Any, kind: str, inputs: list[Any]) -> Any:
+    def call(self, op: Builder, node: Any, kind: str, inputs: list[Any]) -> Any:
         """An operator: on Python values in Python, else by its rule."""
         if kind == "aten::Bool" and hinting(node):
             return False
         asked, kind = kind, self.named(kind)
         names = argument_names(node)
-        writes = kind in self.inplace or (kind.endswith("_") and not kind.endswith("__"))
-        if kind in self.python or kind in self.table or writes:
+        writes = kind in INPLACE or (kind.endswith("_") and not kind.endswith("__"))
+        if kind in PYTHON or kind in ops or writes:
             made = self.operator(op, kind, names, inputs)
             return made if kind == asked or not isinstance(made, (Var, list)) else copied(op, made)
-        from bridge_torchscript.decompose import decomposed
-
-        return wrapped(decomposed(self, op, kind, node.schema(), inputs))
+        return wrapped(op, decomposed(self, op, kind, node.schema(), inputs))
 
     def named(self, kind: str) -> str:
         """An operator that copies what another shows is that other one."""
         base = kind.removesuffix("_copy")
-        return base if kind not in self.table and base in self.table else kind
+        return base if kind not in ops and base in ops else kind
 
-    def operator(self, op: hub.Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
+    def operator(self, op: Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
         """An operator that has a rule, by the names of its arguments."""
-        if kind in self.python:
-            result = self.python[kind](op, *inputs)
+        if kind in PYTHON:
+            result = PYTHON[kind](op, *inputs)
             if result is not NotImplemented:
                 return result
-        if kind in self.inplace or (
-            kind.endswith("_") and not kind.endswith("__") and kind not in self.table
-        ):
+        if kind in INPLACE or (kind.endswith("_") and not kind.endswith("__") and kind not in ops):
             return self._written(op, kind, names, inputs)
         return self.apply(op, kind, names, inputs)
 
-    def apply(self, op: hub.Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
+    def apply(self, op: Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
         arguments: dict[str, Any] = {}
         for name, value in zip(names, inputs, strict=True):
             known = RENAMED.get(name, name)
@@ -153,26 +153,28 @@ class Reader:
         rule = self.rule(kind, arguments)
         made = folded(op, rule.handler(op, **fitting(rule.handler, arguments)), arguments)
         quantization = carried(op, kind, inputs)
-        if kind in self.views and isinstance(inputs[0], Var) and isinstance(made, (ir.Value, list, tuple)):
-            result = self._viewed(inputs[0], rule.handler, arguments, made, self.views.get(kind))
+        if kind in VIEWS and isinstance(inputs[0], Var) and isinstance(made, (ir.Value, list, tuple)):
+            result = self._viewed(op, inputs[0], rule.handler, arguments, made, VIEWS.get(kind))
         else:
-            result = wrapped(made)
+            result = wrapped(op, made)
         return result if quantization is None else requantized(op, result, quantization)
 
     def rule(self, kind: str, arguments: dict[str, Any]) -> Any:
-        reason = self.table.refusal(kind, arguments)
+        reason = ops.refusal(kind, arguments)
         if reason is not None:
             raise Unsupported(reason)
-        return self.table.find(kind, arguments)
+        return ops.find(kind, arguments)
 
-    def _viewed(self, base: Var, handler: Any, arguments: dict[str, Any], made: Any, inverse: Any) -> Any:
+    def _viewed(
+        self, op: Builder, base: Var, handler: Any, arguments: dict[str, Any], made: Any, inverse: Any
+    ) -> Any:
         rest = fitting(handler, arguments)
         first = next(iter(rest))
         doubtful = False
         if isinstance(inverse, MayCopy):
             shares, inverse = inverse.shares(base, made, arguments), inverse.inverse
             if shares is False:
-                return wrapped(made)
+                return wrapped(op, made)
             doubtful = shares is None
 
         def part(index: int | None) -> Var:
@@ -189,15 +191,12 @@ class Reader:
                 )
 
             value = made if index is None else made[index]
-            return Var(value, base, forward, backward if inverse else None, doubtful=doubtful)
+            return Var(op, value, base, forward, backward if inverse else None, doubtful=doubtful)
 
         return part(None) if isinstance(made, ir.Value) else [part(i) for i in range(len(made))]
 
-    def _written(self, op: hub.Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
+    def _written(self, op: Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
         """An operator in place is the operator, its result written back in the tensor's own dtype and shape."""
-        from bridge_torchscript.import_ops.common import cast, sizes
-        from bridge_torchscript.import_ops.shapes import size_list
-
         target = inputs[0]
         if not isinstance(target, Var):
             raise Unsupported("writes to what is no tensor")
@@ -205,7 +204,8 @@ class Reader:
             target.turn(lambda old: self.apply(op, kind.removesuffix("_"), names, [old, *inputs[1:]]))
             return target
         before = target.read(op)
-        made = self.apply(op, self.inplace.get(kind, kind.removesuffix("_")), names, inputs)
+        made = self.apply(op, INPLACE.get(kind, kind.removesuffix("_")), names, inputs)
+        assert before.dtype is not None
         value = cast(op, made.read(op), before.dtype)
         if value.shape != before.shape or value.shape is None:
             value = op.Expand(value, sizes(op, size_list(op, before)))
@@ -215,7 +215,7 @@ class Reader:
 
     # prim:: operators
 
-    def _Constant(self, op: hub.Builder, node: Any) -> Any:
+    def _Constant(self, op: Builder, node: Any) -> Any:
         output = node.output()
         if not node.hasAttribute("value"):
             return None
@@ -256,12 +256,12 @@ class Reader:
         """A stored tensor as an initializer of the root graph, its memory shared."""
         key = self.key(tensor)
         if key not in self.weights and tensor.is_quantized:
-            self.weights[key] = stored(hub.Builder(self.graph), tensor)
+            self.weights[key] = stored(Builder(self.graph, self.memory), tensor)
         if key not in self.weights:
-            self.weights[key] = Var(initializer(self.graph, tensor, name), label=name)
+            self.weights[key] = Var(self.op, initializer(self.graph, tensor, name), label=name)
         return self.weights[key]
 
-    def _GetAttr(self, op: hub.Builder, node: Any, owner: Any) -> Any:
+    def _GetAttr(self, op: Builder, node: Any, owner: Any) -> Any:
         return self.attribute(owner, node.s("name"), node.output().type())
 
     def attribute(self, owner: Object, name: str, kind: Any) -> Any:
@@ -298,12 +298,11 @@ class Reader:
         """The object that holds an attribute, and its name there."""
         return self.touched.get(path) or self.owners[path]
 
-    @staticmethod
-    def literal(value: Any) -> Any:
+    def literal(self, value: Any) -> Any:
         """A default value as the reader holds it."""
-        return Items(value) if isinstance(value, list) else value
+        return Items(self.op, value) if isinstance(value, list) else value
 
-    def _SetAttr(self, op: hub.Builder, node: Any, owner: Object, value: Any) -> None:
+    def _SetAttr(self, op: Builder, node: Any, owner: Object, value: Any) -> None:
         name = node.s("name")
         if owner.native is not None:
             self.touched[f"{owner.path}.{name}" if owner.path else name] = (owner, name)
@@ -311,33 +310,29 @@ class Reader:
 
     def set_attribute(self, owner: Object, name: str, value: Any, kind: Any = None) -> None:
         """Remembered where it happens in a branch, whose attributes are merged with the other's."""
-        if values.JOURNALS:
-            journal = values.JOURNALS[-1]
-            if (owner, name) not in journal:
-                before = (
-                    self.attribute(owner, name, kind)
-                    if owner.native is not None and name not in owner.attributes
-                    else owner.attributes.get(name)
-                )
-                journal[owner, name] = before
+        changes = self.memory.innermost
+        if changes is not None and (owner, name) not in changes.attributes:
+            unread = owner.native is not None and name not in owner.attributes
+            before = self.attribute(owner, name, kind) if unread else owner.attributes.get(name)
+            changes.attributes[owner, name] = before
         owner.attributes[name] = value
 
-    def _CreateObject(self, op: hub.Builder, node: Any) -> Object:
+    def _CreateObject(self, op: Builder, node: Any) -> Object:
         return Object(kind=str(node.output().type()))
 
-    def _ListConstruct(self, op: hub.Builder, node: Any, *items: Any) -> list[Any]:
-        return Items(items)
+    def _ListConstruct(self, op: Builder, node: Any, *items: Any) -> list[Any]:
+        return Items(op, items)
 
-    def _TupleConstruct(self, op: hub.Builder, node: Any, *items: Any) -> tuple[Any, ...]:
+    def _TupleConstruct(self, op: Builder, node: Any, *items: Any) -> tuple[Any, ...]:
         return tuple(items)
 
-    def _DictConstruct(self, op: hub.Builder, node: Any, *items: Any) -> dict[Any, Any]:
+    def _DictConstruct(self, op: Builder, node: Any, *items: Any) -> dict[Any, Any]:
         return dict(zip(items[::2], items[1::2], strict=True))
 
-    def _TupleUnpack(self, op: hub.Builder, node: Any, items: Any) -> Any:
+    def _TupleUnpack(self, op: Builder, node: Any, items: Any) -> Any:
         return items[0] if len(items) == 1 else items
 
-    def _ListUnpack(self, op: hub.Builder, node: Any, items: Any) -> Any:
+    def _ListUnpack(self, op: Builder, node: Any, items: Any) -> Any:
         count = len(list(node.outputs()))
         if isinstance(items, Sequence):
             parts = [items.at(op, op.const(np.array(i, np.int64))) for i in range(count)]
@@ -345,46 +340,42 @@ class Reader:
             parts = items
         return parts[0] if count == 1 else parts
 
-    def _TupleIndex(self, op: hub.Builder, node: Any, items: Any, index: int) -> Any:
+    def _TupleIndex(self, op: Builder, node: Any, items: Any, index: int) -> Any:
         return items[index]
 
-    def _TupleSlice(self, op: hub.Builder, node: Any, items: Any) -> Any:
+    def _TupleSlice(self, op: Builder, node: Any, items: Any) -> Any:
         return items[node.i("beg") : node.i("end")]
 
-    def _NumToTensor(self, op: hub.Builder, node: Any, x: Any) -> Any:
-        from bridge_torchscript.import_ops.common import tensor
+    def _NumToTensor(self, op: Builder, node: Any, x: Any) -> Any:
+        return Var(op, tensor(op, x))
 
-        return Var(tensor(op, x))
-
-    def _unchecked_cast(self, op: hub.Builder, node: Any, x: Any) -> Any:
+    def _unchecked_cast(self, op: Builder, node: Any, x: Any) -> Any:
         return x
 
-    def _Uninitialized(self, op: hub.Builder, node: Any) -> Any:
+    def _Uninitialized(self, op: Builder, node: Any) -> Any:
         return None
 
-    def _data(self, op: hub.Builder, node: Any, x: Any) -> Any:
+    def _data(self, op: Builder, node: Any, x: Any) -> Any:
         return x
 
-    def _device(self, op: hub.Builder, node: Any, x: Any) -> Any:
+    def _device(self, op: Builder, node: Any, x: Any) -> Any:
         return "cpu"
 
-    def _layout(self, op: hub.Builder, node: Any, x: Any) -> Any:
+    def _layout(self, op: Builder, node: Any, x: Any) -> Any:
         return 0
 
-    def _is_cuda(self, op: hub.Builder, node: Any, x: Any) -> Any:
+    def _is_cuda(self, op: Builder, node: Any, x: Any) -> Any:
         return False
 
-    def _requires_grad(self, op: hub.Builder, node: Any, x: Any) -> Any:
+    def _requires_grad(self, op: Builder, node: Any, x: Any) -> Any:
         return False
 
-    def _dtype(self, op: hub.Builder, node: Any, x: Any) -> Any:
-        from bridge_torchscript.dtypes import HELD
-
+    def _dtype(self, op: Builder, node: Any, x: Any) -> Any:
         if isinstance(x, Var) and x.quantization is not None:
             return code_of(x.quantization)
         return HELD[plain(op, x).dtype].code
 
-    def _isinstance(self, op: hub.Builder, node: Any, x: Any) -> Any:
+    def _isinstance(self, op: Builder, node: Any, x: Any) -> Any:
         types = [str(t) for t in (node.tys("types") if node.hasAttribute("types") else [])]
         names = {Var: "Tensor", str: "str", int: "int", float: "float", bool: "bool", type(None): "NoneType"}
         name = names.get(type(x))
@@ -392,23 +383,11 @@ class Reader:
             raise Unsupported("asks for the type of what is no plain value")
         return name in types
 
-    def _RaiseException(self, op: hub.Builder, node: Any, *inputs: Any) -> Any:
+    def _RaiseException(self, op: Builder, node: Any, *inputs: Any) -> Any:
         raise Raised(str(inputs[0]) if inputs else "an exception")
 
-    def _Print(self, op: hub.Builder, node: Any, *inputs: Any) -> Any:
+    def _Print(self, op: Builder, node: Any, *inputs: Any) -> Any:
         return None
-
-    def _If(self, op: hub.Builder, node: Any, condition: Any) -> Any:
-        from bridge_torchscript.control import branch
-
-        results = branch(self, op, node, condition)
-        return results[0] if len(results) == 1 else results
-
-    def _Loop(self, op: hub.Builder, node: Any, limit: Any, going: Any, *carried: Any) -> Any:
-        from bridge_torchscript.control import loop
-
-        results = loop(self, op, node, limit, going, list(carried))
-        return results[0] if len(results) == 1 else results
 
 
 class Raised(Exception):
@@ -443,7 +422,7 @@ def argument_names(node: Any) -> list[str]:
     return [a.name for a in torch._C.parse_schema(text).arguments]
 
 
-def plain(op: hub.Builder, value: Any) -> Any:
+def plain(op: Builder, value: Any) -> Any:
     """What handlers compute with: hub values in place of tensors, in lists too."""
     if isinstance(value, Var):
         return value.read(op)
@@ -453,30 +432,30 @@ def plain(op: hub.Builder, value: Any) -> Any:
     return tuple(plain(op, v) for v in value) if isinstance(value, tuple) else value
 
 
-def copied(op: hub.Builder, made: Any) -> Any:
+def copied(op: Builder, made: Any) -> Any:
     """Views as tensors of their own."""
     if isinstance(made, list):
-        return Items(copied(op, v) for v in made)
-    return Var(made.read(op), quantization=made.quantization) if isinstance(made, Var) else made
+        return Items(op, (copied(op, v) for v in made))
+    return Var(op, made.read(op), quantization=made.quantization) if isinstance(made, Var) else made
 
 
-def current(op: hub.Builder, value: Any) -> Any:
+def current(op: Builder, value: Any) -> Any:
     """A list whose length is known at run time alone as the sequence it is now."""
     if isinstance(value, Items) and value.held is not None:
         return Sequence(value.held.read(op), value.shape)
     return value
 
 
-def wrapped(value: Any) -> Any:
+def wrapped(op: Builder, value: Any) -> Any:
     """What handlers return as what the reader holds."""
     if isinstance(value, ir.Value):
-        return Sequence(value) if isinstance(value.type, ir.SequenceType) else Var(value)
+        return Sequence(value) if isinstance(value.type, ir.SequenceType) else Var(op, value)
     if isinstance(value, list):
-        return Items(wrapped(v) for v in value)
-    return tuple(wrapped(v) for v in value) if isinstance(value, tuple) else value
+        return Items(op, (wrapped(op, v) for v in value))
+    return tuple(wrapped(op, v) for v in value) if isinstance(value, tuple) else value
 
 
-def folded(op: hub.Builder, made: Any, arguments: dict[str, Any]) -> Any:
+def folded(op: Builder, made: Any, arguments: dict[str, Any]) -> Any:
     """A small number computed from constants alone, as the constant it is: traced code computes sizes this way."""
     tensors = [v for v in arguments.values() if isinstance(v, ir.Value)]
     if not isinstance(made, ir.Value) or not tensors or const(made) is not None or made.dtype is None:
@@ -505,17 +484,20 @@ def computed(value: ir.Value) -> Any:
         list(node.attributes.values()),
     )
     results = evaluate(copy)
-    return None if results is None else np.asarray(results[0]).astype(value.dtype.numpy())
+    if results is None or value.dtype is None:
+        return None
+    return np.asarray(results[0]).astype(value.dtype.numpy())
 
 
-_SIGNATURES: dict[Any, frozenset[str]] = {}
+@functools.cache
+def _parameters(handler: Callable[..., Any]) -> frozenset[str]:
+    """The arguments a handler takes, but the builder."""
+    return frozenset(list(inspect.signature(handler).parameters)[1:])
 
 
 def fitting(handler: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments a handler takes. One it does not take must be at rest: absent, False, or of no matter."""
-    if handler not in _SIGNATURES:
-        _SIGNATURES[handler] = frozenset(list(inspect.signature(handler).parameters)[1:])
-    taken = _SIGNATURES[handler]
+    taken = _parameters(handler)
     for name, value in arguments.items():
         if name not in taken and name not in IGNORED and value not in (None, False, []):
             raise Unsupported(f"is read without {name}={value!r}"[:160])
@@ -524,12 +506,10 @@ def fitting(handler: Any, arguments: dict[str, Any]) -> dict[str, Any]:
 
 def initializer(graph: ir.Graph, tensor: Any, name: str) -> ir.Value:
     """A torch tensor as an initializer that shares its memory."""
-    from bridge_torchscript.runtime import to_numpy
-
     tensor = tensor.detach()
     if tensor.is_sparse or tensor.is_complex():
         raise Unsupported("reads a sparse or complex tensor")
-    made = ir.tensor(to_numpy(tensor.cpu(), None))
+    made = ir.Tensor(to_numpy(tensor.cpu(), None))
     value = ir.Value(
         name=name if name not in graph.initializers else hub.fresh_name(graph, name),
         shape=ir.Shape(made.shape),
@@ -549,7 +529,7 @@ def kinds(block: Any, taken: Callable[[Any, int], bool] = lambda node, index: Tr
                 yield from kinds(inner, taken)
 
 
-def truth(op: hub.Builder, condition: Any) -> bool | ir.Value:
+def truth(op: Builder, condition: Any) -> bool | ir.Value:
     """A condition as a Python bool where it is known, else as a hub scalar."""
     if isinstance(condition, Sym):
         found = const(condition.value)

@@ -18,6 +18,7 @@ from bridge.passes.shapes import InferShapes
 from bridge_torchscript.described import FORM, Given
 from bridge_torchscript.dtypes import HELD
 from bridge_torchscript.program import names_of_results
+from bridge_torchscript.tracing import TRACER
 
 EXAMPLE = 4
 PLACES = "coordinate_transformation_mode"
@@ -40,7 +41,7 @@ def exported(src: Any, given: dict[str, Given]) -> ir.Model:
         }
         src.eval()
     try:
-        with _quiet():
+        with TRACER, _quiet():
             program = torch.onnx.export(src, (), dynamo=True, verbose=False, **arguments)
     except Exception as error:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
@@ -49,6 +50,7 @@ def exported(src: Any, given: dict[str, Given]) -> ir.Model:
             [],
             "A scripted or traced module (torch.jit.script, torch.jit.trace) is read without torch's exporter.",
         ) from error
+    assert program is not None
     model = program.model
     names = names_of_results(program.exported_program)
     if len(names) == len(model.graph.outputs):
@@ -90,7 +92,8 @@ def _example(module: Any, given: dict[str, Given]) -> tuple[list[str], list[Any]
         )
     symbols = {d for g in given.values() for d in g.dims or () if isinstance(d, str)}
     named = {d: torch.export.Dim(d) for d in sorted(symbols)}
-    examples, dims = [], {}
+    examples: list[Any] = []
+    dims: dict[str, Any] = {}
     for name, item in given.items():
         if item.fixed is not None:
             examples.append(item.fixed)

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
+from bridge_torchscript.interface import leaves
 from bridge_torchscript.reading import checked_members, first_line
+from bridge_torchscript.tracing import TRACER
 
 WORD = re.compile(r"[\w.\-+: ]*")
 TARGET = re.compile(
@@ -46,7 +48,8 @@ def open_program(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             checked_members(path, archive)
             plain = _plain(path, archive)
-        return torch.export.load(plain)
+        with TRACER:
+            return torch.export.load(plain)
     except (BridgeError, MemoryError):
         raise
     except Exception as error:
@@ -139,8 +142,6 @@ def _foreign(path: Path, what: str) -> UnsupportedModel:
 def names_of_results(program: Any) -> list[str]:
     """Results by name: `output`, `output_1`, … of a tuple or list, the keys of a dict."""
     from torch.utils import _pytree as pytree
-
-    from bridge_torchscript.interface import leaves
 
     spec = program.call_spec.out_spec
     return [name for name, _ in leaves(pytree.tree_unflatten(range(spec.num_leaves), spec), (list, tuple))]

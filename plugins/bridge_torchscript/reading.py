@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import re
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ TORCHVISION = {
     " SymInt offset_groups, bool use_mask) -> Tensor",
     "box_iou_rotated": "(Tensor boxes1, Tensor boxes2) -> Tensor",
 }
-LIBRARIES: list[Any] = []
+# What a library declares is gone with the object
+_LIBRARIES_CACHE: list[Any] = []
+_DECLARING = threading.Lock()
 REACHING_OUT = re.compile(rb"\b(?:torch|ops\.aten)\.(save|from_file|_load_for_lite|load)\(")
 
 
@@ -81,10 +84,12 @@ def declare_torchvision(path: Path) -> None:
         return
     with contextlib.suppress(Exception):
         importlib.import_module("torchvision")
-    for name in wanted:
-        if not hasattr(torch.ops.torchvision, name):
-            LIBRARIES.append(torch.library.Library("torchvision", "FRAGMENT"))
-            LIBRARIES[-1].define(name + TORCHVISION[name])
+    with _DECLARING:
+        for name in wanted:
+            if not hasattr(torch.ops.torchvision, name):
+                library = torch.library.Library("torchvision", "FRAGMENT")
+                library.define(name + TORCHVISION[name])
+                _LIBRARIES_CACHE.append(library)
 
 
 def is_program(path: Path) -> bool:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import const, rank_of
+from bridge.hub import const, qualified, rank_of
+from bridge.ops import OpTable
 from bridge_torchscript.archive import Module, Weight
 from bridge_torchscript.dtypes import held
 from bridge_torchscript.names import Names, weight_path
@@ -44,13 +45,23 @@ class Source:
     of Python integers, as a number where it is a constant.
     """
 
-    def __init__(self, root: Module) -> None:
-        self.root = root
+    def __init__(self, root: Module, rules: OpTable) -> None:
+        self.root, self.rules = root, rules
         self.names = Names()
         self.body: list[Line | Block] = []
         self.library: set[str] = set()
         self._values: dict[ir.Value, str] = {}
         self._lists: list[dict[ir.Value, str]] = [{}]
+
+    def graph(self, graph: ir.Graph) -> None:
+        """Every node of a graph by its rule."""
+        for node in graph:
+            rule = self.rules.find(qualified(node), node)
+            assert rule is not None, node.op_type
+            results = rule.handler(self, node, *(None if v is None else self.name(v) for v in node.inputs))
+            results = results if isinstance(results, (list, tuple)) else [results]
+            for value, expression in zip(node.outputs, results, strict=False):
+                self.assign(value, expression)
 
     def line(self, text: str) -> None:
         """A statement that is kept whatever reads it."""
@@ -113,7 +124,8 @@ class Source:
         """`tensor` held by the module under its name, as an expression."""
         learned = tensor.dtype.is_floating_point() and tensor.size > 1
         *path, last = weight_path(name)
-        place, steps = self.root, []
+        place = self.root
+        steps: list[str] = []
         for step in path:
             if step in place.weights:
                 place, steps, last = self.root, [], "_".join([*path, last])
@@ -251,8 +263,8 @@ def _same(ts: Source, node: ir.Node) -> list[Any] | None:
 
 
 def _cast(ts: Source, node: ir.Node) -> list[Any] | None:
-    whole = (ir.DataType.INT64, ir.DataType.INT32)
-    both = node.inputs[0].dtype in whole and node.outputs[0].dtype == ir.DataType.INT64  # type: ignore[union-attr]
+    x, whole = node.inputs[0], (ir.DataType.INT64, ir.DataType.INT32)
+    both = x is not None and x.dtype in whole and node.outputs[0].dtype == ir.DataType.INT64
     return _same(ts, node) if both else None
 
 

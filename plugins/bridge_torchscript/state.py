@@ -9,10 +9,11 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import InvalidOption, UnsupportedModel
-from bridge_torchscript import values
+from bridge_torchscript.control import Reader, as_value
+from bridge_torchscript.described import Given
 from bridge_torchscript.dtypes import SCALAR_TYPES
-from bridge_torchscript.interpreter import Reader
-from bridge_torchscript.values import Items, Object, Sym, Var
+from bridge_torchscript.runtime import to_numpy
+from bridge_torchscript.values import Builder, Items, Object, Sym, Var
 
 UNKNOWN = object()
 HASHED = 2**20
@@ -20,7 +21,7 @@ HASHED = 2**20
 
 def changed(reader: Reader) -> dict[str, Any]:
     """Attributes that a call changes and had read before, with what is stored in them."""
-    written = {var.label for var in values.WRITTEN if var.label and var in reader.weights.values()}
+    written = {var.label for var in reader.memory.written if var.label and var in reader.weights.values()}
     paths = written | {p for p in reader.touched if p in reader.reads and not _kept(reader, p)}
     return {path: reader.stored[path] for path in sorted(paths)}
 
@@ -38,39 +39,42 @@ def _same(reader: Reader, now: Any, before: Any) -> bool:
     """Whether a tensor is the stored one, or a constant of its elements."""
     import torch
 
-    from bridge_torchscript.runtime import to_numpy
-
     if not isinstance(before, torch.Tensor) or not isinstance(now, Var) or now.value is None:
         return False
-    weight, value = reader.weights.get(reader.key(before)), now.value
-    while value.producer() is not None and value.producer().op_type == "Identity":
-        value = value.producer().inputs[0]
-    known = hub.const(value)
+    weight, value = reader.weights.get(reader.key(before)), _source(now.value)
     if weight is not None and value is weight.value:
         return True
-    kept = to_numpy(before, None)
+    known, kept = hub.const(value), to_numpy(before, None)
     return known is not None and known.dtype == kept.dtype and np.array_equal(known, kept)
 
 
-def left(reader: Reader) -> dict[str, Any]:
-    """What a call leaves in attributes, where that is known before run time and holds no tensors."""
-    found = {path: _known(owner.attributes.get(name)) for path, (owner, name) in reader.touched.items()}
+def _source(value: ir.Value) -> ir.Value:
+    """The value that Identity nodes hand on."""
+    node = value.producer()
+    source = node.inputs[0] if node is not None and node.op_type == "Identity" else None
+    return value if source is None else _source(source)
+
+
+def left(op: Builder, reader: Reader) -> dict[str, Any]:
+    """Attributes after a call, where known before run time and without tensors, for the reading of `op`."""
+    found = {path: _known(op, owner.attributes.get(name)) for path, (owner, name) in reader.touched.items()}
     return {path: value for path, value in found.items() if value is not UNKNOWN}
 
 
-def _known(value: Any) -> Any:
+def _known(op: Builder, value: Any) -> Any:
     if isinstance(value, (bool, int, float, str, type(None))):
         return value
     if isinstance(value, Items) and value.held is not None:
         return UNKNOWN
     if isinstance(value, (list, tuple)):
-        parts = [_known(v) for v in value]
-        made = Items(parts) if isinstance(value, list) else tuple(parts)
-        return UNKNOWN if any(p is UNKNOWN for p in parts) else made
+        parts = [_known(op, v) for v in value]
+        if any(p is UNKNOWN for p in parts):
+            return UNKNOWN
+        return Items(op, parts) if isinstance(value, list) else tuple(parts)
     if isinstance(value, Object) and value.native is None:
-        made = Object(path=value.path, kind=value.kind)
-        made.attributes = {n: _known(v) for n, v in value.attributes.items()}
-        return UNKNOWN if UNKNOWN in made.attributes.values() else made
+        copy = Object(path=value.path, kind=value.kind)
+        copy.attributes = {n: _known(op, v) for n, v in value.attributes.items()}
+        return UNKNOWN if UNKNOWN in copy.attributes.values() else copy
     return UNKNOWN
 
 
@@ -104,12 +108,9 @@ def _signature(graph: ir.Graph, outer: dict[ir.Value, int], depth: int) -> tuple
     return tuple(found[v] if v in found else stored(v) for v in graph.outputs)
 
 
-def argument(title: str, path: str, value: Any, given: Any) -> Any:
+def argument(op: Builder, title: str, path: str, value: Any, given: Given | None) -> Any:
     """The input that stands for an attribute, as its description `given` or what is stored says."""
     import torch
-
-    from bridge_torchscript.described import Given
-    from bridge_torchscript.runtime import to_numpy
 
     if given is not None and given.fixed is not None:
         return given.fixed
@@ -122,14 +123,12 @@ def argument(title: str, path: str, value: Any, given: Any) -> Any:
         made = Given(ir.TensorType(SCALAR_TYPES[type(value).__name__]), ()).value(path)
     else:
         raise UnsupportedModel(f"{title} keeps {path} between calls, which is no tensor or number.", [])
-    return Var(made, label=path) if isinstance(value, torch.Tensor) else Sym(made)
+    return Var(op, made, label=path) if isinstance(value, torch.Tensor) else Sym(made)
 
 
 def results(title: str, reader: Reader, kept: dict[str, Any], graph: ir.Graph) -> None:
     """Add to the outputs what the call leaves in every attribute that is an input."""
-    from bridge_torchscript.control import as_value
-
-    op = hub.Builder(graph)
+    op = Builder(graph, reader.memory)
     for path in kept:
         if not isinstance(reader.state[path], (Var, Sym)):
             continue

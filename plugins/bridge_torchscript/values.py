@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,6 @@ import onnx_ir as ir
 
 from bridge import hub
 
-JOURNALS: list[dict[Any, Any]] = []
-WRITTEN: list[Any] = []
 DOUBT = "reads a tensor after another one was written to, whose memory it may share or not"
 
 
@@ -56,8 +55,76 @@ class Quantization:
         return {} if self.axis is None else {"axis": self.axis}
 
 
+class Changes:
+    """Tensors and attributes that a branch or body wrote to, with what they were before."""
+
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+        self.tensors: dict[Var, tuple[ir.Value | None, int, int]] = {}
+        self.attributes: dict[tuple[Object, str], Any] = {}
+
+    def written(self) -> list[Var]:
+        """Tensors made outside the branch that have another value now; views have it through their base."""
+        return [
+            var
+            for var, (_, version, _) in self.tensors.items()
+            if var.base is None and var.depth <= self.depth and var.version != version
+        ]
+
+    def undo(self) -> None:
+        """Restore every tensor and attribute."""
+        for var, before in self.tensors.items():
+            var.value, var.version, var.seen = before
+        for (owner, name), value in self.attributes.items():
+            owner.attributes[name] = value
+
+
+class Memory:
+    """Writes of one reading: the tensors written to, and the changes of every branch or body being read."""
+
+    def __init__(self) -> None:
+        self.written: list[Var] = []
+        self._branches: list[Changes] = []
+
+    @property
+    def depth(self) -> int:
+        """The number of branches and bodies, one inside another, that are being read."""
+        return len(self._branches)
+
+    @property
+    def innermost(self) -> Changes | None:
+        """The changes of the innermost branch or body that is being read."""
+        return self._branches[-1] if self._branches else None
+
+    @contextlib.contextmanager
+    def branch(self) -> Iterator[Changes]:
+        """Record what is written to from here on, and undo it at the end."""
+        changes = Changes(self.depth)
+        self._branches.append(changes)
+        try:
+            yield changes
+        finally:
+            self._branches.pop()
+            changes.undo()
+
+    def record(self, var: Var) -> None:
+        """Keep what `var` is before the innermost branch or body writes to it."""
+        if self._branches:
+            self._branches[-1].tensors.setdefault(var, (var.value, var.version, var.seen))
+
+
+class Builder(hub.Builder):
+    """Builds the nodes of one block; tensors and lists made in it belong to `memory`."""
+
+    graph: ir.Graph
+
+    def __init__(self, graph: ir.Graph, memory: Memory, source: str = "") -> None:
+        super().__init__(graph, source=source)
+        self.memory = memory
+
+
 class Var:
-    """A tensor that may be written to. A view reads its base and writes through to it.
+    """A tensor that may be written to, created with the builder `op`. A view reads and writes its base.
 
     `forward(op, base)` makes the view's value; `backward(op, base, new)` the base's value after the view is written.
     The value of a quantized tensor is what its integers stand for. Where torch may have copied instead (`doubtful`), what
@@ -66,7 +133,8 @@ class Var:
 
     def __init__(
         self,
-        value: ir.Value | None = None,
+        op: Builder,
+        value: ir.Value | None,
         base: Var | None = None,
         forward: Callable[[Any, ir.Value], ir.Value] | None = None,
         backward: Callable[[Any, ir.Value, ir.Value], ir.Value] | None = None,
@@ -78,7 +146,7 @@ class Var:
         self.quantization = quantization
         self.forward, self.backward, self.doubtful = forward, backward, doubtful
         self.version = 0
-        self.depth = len(JOURNALS)
+        self.memory, self.depth = op.memory, op.memory.depth
         self.shared = False
         self.viewed = False
         self.seen = 0
@@ -98,7 +166,7 @@ class Var:
             if self.doubtful:
                 raise Unsupported(DOUBT)
             assert self.forward is not None
-            journal(self)
+            self.memory.record(self)
             self.value, self.seen = self.forward(op, self.base.read(op)), self.base.current()
         if self.value is None:
             raise Unsupported(DOUBT)
@@ -106,14 +174,14 @@ class Var:
 
     def write(self, op: hub.Builder, value: ir.Value) -> None:
         """Give it a value; through a view the base gets it too."""
-        journal(self)
+        self.memory.record(self)
         if self.root().shared:
             raise Unsupported(
                 "writes to a tensor that another one may be, as a condition decides at run time"
             )
         if self.base is None:
             self.value, self.version = value, self.version + 1
-            WRITTEN.append(self)
+            self.memory.written.append(self)
             return
         if self.doubtful:
             self._part(value)
@@ -126,7 +194,7 @@ class Var:
 
     def turn(self, view: Callable[[Var], Var]) -> None:
         """Become a view of what it was, as operators do that change a shape in place."""
-        if self.viewed or self.depth < len(JOURNALS):
+        if self.viewed or self.depth < self.memory.depth:
             raise Unsupported("changes the shape of a tensor in place that another one shows")
         old = copy.copy(self)
         made = view(old)
@@ -141,9 +209,9 @@ class Var:
     def _part(self, value: ir.Value) -> None:
         """Take a value that the tensor it was made of may have taken too: that one is unknown from here on."""
         root = self.root()
-        if root.depth < len(JOURNALS):
+        if root.depth < self.memory.depth:
             raise Unsupported("writes to a tensor whose memory it may share or not")
-        journal(root)
+        self.memory.record(root)
         root.value, root.version = None, root.version + 1
         self.value, self.seen = value, self.current()
 
@@ -155,22 +223,6 @@ def kept_shape(new: ir.Value, before: ir.Value) -> ir.Value:
     pairs = zip(new.shape, before.shape, strict=True)
     new.shape = ir.Shape([a if isinstance(a, int) else b for a, b in pairs])
     return new
-
-
-def journal(var: Var) -> None:
-    """Remember what `var` was before the innermost branch or body that is being read."""
-    if JOURNALS:
-        JOURNALS[-1].setdefault(var, (var.value, var.version, var.seen))
-
-
-def restore(changes: dict[Any, Any]) -> None:
-    """Undo what a branch did to tensors and attributes, so that the other one starts where it did."""
-    for key, before in changes.items():
-        if isinstance(key, tuple):
-            owner, name = key
-            owner.attributes[name] = before
-        else:
-            key.value, key.version, key.seen = before
 
 
 class Object:
@@ -188,13 +240,13 @@ class Items(list):
     `shape` is what its elements have in common.
     """
 
-    def __init__(self, items: Any = ()) -> None:
+    def __init__(self, op: Builder, items: Iterable[Any] = ()) -> None:
         super().__init__(items)
-        self.depth = len(JOURNALS)
+        self.depth = op.memory.depth
         self.held: Var | None = None
         self.shape: ir.Shape | None = None
 
-    def hold(self, op: hub.Builder, dtype: ir.DataType) -> None:
+    def hold(self, op: Builder, dtype: ir.DataType) -> None:
         """Become a hub sequence of `dtype`. Raises Unsupported where it holds anything but such tensors."""
         parts = [v.read(op) if isinstance(v, Var) else None for v in self]
         if any(v is None or v.dtype != dtype for v in parts):
@@ -202,7 +254,7 @@ class Items(list):
         made = op.SequenceConstruct(*parts) if parts else op.SequenceEmpty(dtype=int(dtype))
         for index, part in enumerate(parts):
             self.shape = common_shape(self.shape, part.shape) if index else part.shape  # type: ignore[union-attr]
-        self.held, self.typed = Var(made), bool(parts)
+        self.held, self.typed = Var(op, made), bool(parts)
 
     def append_held(self, op: hub.Builder, value: ir.Value) -> None:
         """Append where it is a hub sequence."""
@@ -213,6 +265,23 @@ class Items(list):
         self.shape = common_shape(self.shape, value.shape) if self.typed else value.shape
         self.typed = True
         self.held.write(op, op.SequenceInsert(before, value))
+
+
+def collection_like(op: Builder, items: list[Any] | tuple[Any, ...], parts: Iterable[Any]) -> Any:
+    """A list or tuple of `parts`, of the kind that `items` is."""
+    return Items(op, parts) if isinstance(items, Items) else type(items)(parts)
+
+
+def outside(op: Builder, items: Any) -> bool:
+    """Whether a list was made outside the condition or loop, known at run time alone, that is being read."""
+    depth = op.memory.depth
+    return depth > 0 and not (isinstance(items, Items) and items.depth >= depth)
+
+
+def mutable(op: Builder, items: Any) -> None:
+    """Raise Unsupported where a list made outside would change under a condition known at run time alone."""
+    if outside(op, items) or getattr(items, "held", None) is not None:
+        raise Unsupported("changes a list inside a condition or loop known at run time alone")
 
 
 def common_shape(one: ir.Shape | None, two: ir.Shape | None) -> ir.Shape | None:
@@ -236,12 +305,12 @@ class Sequence:
     def __init__(self, value: ir.Value, shape: ir.Shape | None = None) -> None:
         self.value, self.shape = value, shape
 
-    def at(self, op: hub.Builder, index: ir.Value) -> Var:
+    def at(self, op: Builder, index: ir.Value) -> Var:
         """One element."""
         made = op.SequenceAt(self.value, index)
         if made.shape is None and self.shape is not None:
             made.shape = ir.Shape(list(self.shape))
-        return Var(made)
+        return Var(op, made)
 
     def joined(self, op: hub.Builder, dim: int, stacked: bool) -> ir.Value:
         """All elements one after another along `dim`, or along a new one."""

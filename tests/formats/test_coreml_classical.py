@@ -165,7 +165,7 @@ def test_on_a_mac_records_are_predicted_one_by_one(tmp_path: Path, monkeypatch: 
             }
 
     monkeypatch.setattr(coremltools().models, "MLModel", Model)
-    found = runtime.predicted(path, one, {"X": X[:5]})
+    found = runtime.Apple(path, one).run({"X": X[:5]})
     assert (found["label"] == expected["label"]).all()
     np.testing.assert_array_equal(found["probabilities"], expected["probabilities"])
 
@@ -199,3 +199,12 @@ def test_mutated_files_give_typed_errors(name: str, tmp_path: Path) -> None:
             bridge.load(path, source="coreml")
         except BridgeError:
             continue
+
+
+def test_a_normalizer_without_a_norm_divides_by_the_largest_which_core_ml_does_otherwise(
+    tmp_path: Path,
+) -> None:
+    graph = """<ir_version: 10, opset_import: ["" : 18, "ai.onnx.ml" : 3]>
+    m (float[N, 2] X) => (float[N, 2] y) { y = ai.onnx.ml.Normalizer (X) }"""
+    with pytest.raises(UnsupportedModel, match="needs norm L1 or L2"):
+        bridge.convert(onnx.parser.parse_model(graph), tmp_path / "m.mlmodel")

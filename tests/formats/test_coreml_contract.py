@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+from bridge_coreml.options import PROGRAM
 from bridge_coreml.reader import read
 
 import bridge
@@ -76,6 +77,22 @@ def test_classes_make_a_classifier(tmp_path: Path) -> None:
     assert description(numbered).output[0].type.WhichOneof("Type") == "int64Type"
 
 
+SAME = [
+    ("image_inputs", "x:RGB:0.5:1/2/3,y:a:GRAYSCALE", {"x": "RGB:0.5:1/2/3", "y:a": "GRAYSCALE"}),
+    ("ranges", "N:1..4,a:b:2..2", {"N": (1, 4), "a:b": [2, 2]}),
+    ("shapes", "x:1x3x8x8|1x3x16x16", {"x": [[1, 3, 8, 8], (1, 3, 16, 16)]}),
+    ("class_labels", "cat, dog", ["cat", "dog"]),
+    ("keep_float32", "Softmax,head/logits", ["Softmax", "head/logits"]),
+    ("precision", "{'keep_float32': ['Softmax']}", {"keep_float32": ["Softmax"]}),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "given"), SAME, ids=[name for name, *_ in SAME])
+def test_text_and_objects_of_python_are_one_value(name: str, text: str, given: Any) -> None:
+    (option,) = (o for o in PROGRAM if o.name == name)
+    assert option.parse(text) == option.parse(given) != option.value
+
+
 def test_metadata_and_units_are_kept(tmp_path: Path) -> None:
     path = saved(SCORES, tmp_path, {"coreml.author": "Ada"}, compute_units="CPU_ONLY")
     held = description(path).metadata
@@ -108,6 +125,18 @@ def test_precision_says_what_stays_float32(precision: Any, tmp_path: Path) -> No
         {"precision": "float8"},
         {"precision": {"keep": []}},
         {"compute_units": "TPU"},
+        {"image_inputs": ["x:RGB"]},
+        {"image_inputs": {"x": 3}},
+        {"ranges": {"N": (4, 1)}},
+        {"ranges": {"N": 4}},
+        {"ranges": "1..4"},
+        {"shapes": {"x": [1, 3, 8, 8]}},
+        {"shapes": {"x": "8x"}},
+        {"class_labels": ["one", 2]},
+        {"keep_float32": 3},
+        {"precision": {"keep_float32": 3}},
+        {"precision": 16},
+        {"minimum_deployment_target": "iOS14"},
     ],
 )
 def test_what_cannot_be_is_an_invalid_option(options: dict[str, Any], tmp_path: Path) -> None:

@@ -88,6 +88,15 @@ def test_names_core_ml_does_not_allow_come_back(tmp_path: Path) -> None:
     assert list(bridge.run(path, {"serving:0/in put": np.array([-1, 2], np.float32)})) == ["1-out"]
 
 
+def test_six_dimensions_that_only_turn_around_are_five(tmp_path: Path) -> None:
+    text = """g (float[2,3,4] x) => (float[4,3,2] y) <int64[6] s = {2, 1, 3, 1, 4, 1}, int64[3] u = {4, 3, 2}> {
+        a = Reshape (x, s)  b = Transpose (a)  y = Reshape (b, u)
+    }"""
+    model = bridge.load(ir.from_onnx_text(f'<ir_version: 10, opset_import: ["" : 21]> {text}'))
+    path = bridge.save(model, tmp_path / "m.mlpackage", to="coreml").path
+    assert bridge.verify(model, path).ok
+
+
 def test_dynamic_dimensions_have_ranges(tmp_path: Path) -> None:
     from bridge_coreml.reader import read
 

@@ -17,6 +17,7 @@ from bridge.errors import BridgeError, InvalidOption, UnreadableFile, Unsupporte
 
 pytest.importorskip("coremltools")
 
+from bridge_coreml.apple import coremltools
 from coreml_programs import converted
 
 SHARED = conftest.SHARED / "coreml"
@@ -25,7 +26,6 @@ SHARED = conftest.SHARED / "coreml"
 @pytest.fixture(scope="module")
 def ct() -> Any:
     pytest.importorskip("coremltools")
-    from bridge_coreml.apple import coremltools
 
     return coremltools()
 
@@ -291,3 +291,24 @@ def test_a_shared_package_with_loops_runs() -> None:
     one = bridge.run(path, {n: a[:1] for n, a in inputs.items()})
     np.testing.assert_allclose(both["Identity"][:1], one["Identity"], 1e-5, 1e-6)
     assert 0 < both["Identity"].mean() < 1
+
+
+@pytest.mark.parametrize("corners", ["STRICT_ALIGN_ENDPOINTS_MODE", "ROI_ALIGN_MODE"])
+def test_a_layer_that_samples_within_the_corners_needs_an_image_of_known_size(
+    corners: str, tmp_path: Path
+) -> None:
+    coremltools()
+    from coremltools import models
+    from coremltools.models.neural_network import flexible_shape_utils as utils
+
+    builder = models.neural_network.NeuralNetworkBuilder(
+        [("x", models.datatypes.Array(1, 3, 4, 5))], [("y", None)], disable_rank5_shape_mapping=True
+    )
+    builder.add_resize_bilinear("resize", "x", "y", 9, 5, corners)
+    utils.set_multiarray_ndshape_range(builder.spec, "x", [1, 3, 4, 5], [1, 3, 8, 9])
+    models.utils.save_spec(builder.spec, str(tmp_path / "m.mlmodel"))
+    if corners == "ROI_ALIGN_MODE":
+        with pytest.raises(UnsupportedModel, match="shapes and parameters known before run time"):
+            bridge.load(tmp_path / "m.mlmodel")
+    else:
+        assert [n.op_type for n in bridge.load(tmp_path / "m.mlmodel").graph].count("Resize") == 1

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from build import Spec, model_of_nodes
 from onnx import TensorProto, helper
 
 import bridge
 from bridge.errors import UnsupportedModel
 
 ML = "ai.onnx.ml"
+MATRIX = (TensorProto.FLOAT, ["N", 2])
 
 
-def written(folder, nodes, given, outputs):
-    graph = helper.make_graph(nodes, "g", [helper.make_value_info("x", given)], outputs)
-    opsets = [helper.make_opsetid("", 15), helper.make_opsetid(ML, 1)]
+def onnx_file(folder: Path, nodes: Any, given: Spec, outputs: dict[str, Spec | None]) -> Path:
+    """An ONNX file of these nodes, whose input is `x`."""
     path = folder / "model.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    onnx.save(model_of_nodes(nodes, {"x": given}, outputs, opsets={"": 15, ML: 1}), path)
     return path
 
 
-def tensor(kind, *shape):
-    return helper.make_tensor_type_proto(kind, shape)
+def map_of(key: int, value: int) -> onnx.TypeProto:
+    return helper.make_map_type_proto(key, helper.make_tensor_type_proto(value, []))
 
 
-def map_of(key, value):
-    return helper.make_map_type_proto(key, tensor(value))
-
-
-def classifier(labels: dict):
+def classifier(labels: dict[str, list]) -> list[onnx.NodeProto]:
     own = {name.replace("int64s", "ints"): value for name, value in labels.items()}
     return [
         helper.make_node(
@@ -57,8 +56,8 @@ def test_a_map_of_classes_is_its_scores_in_their_order(labels, tmp_path):
     kind = TensorProto.STRING if text else TensorProto.INT64
     zipped = helper.make_sequence_type_proto(map_of(kind, TensorProto.FLOAT))
     nodes = classifier(labels)
-    outputs = [helper.make_tensor_value_info("label", kind, ["N"]), helper.make_value_info("zipped", zipped)]
-    path = written(tmp_path, nodes, tensor(TensorProto.FLOAT, "N", 2), outputs)
+    outputs = {"label": (kind, ["N"]), "zipped": zipped}
+    path = onnx_file(tmp_path, nodes, MATRIX, outputs)
     model = bridge.load(path)
     assert json.loads(model.metadata_props["bridge.classes.zipped"]) == names
     done = bridge.convert(path, tmp_path / "again.onnx", verify=True)
@@ -73,9 +72,9 @@ def test_a_map_of_classes_is_its_scores_in_their_order(labels, tmp_path):
 def test_class_names_reach_pmml(tmp_path):
     pytest.importorskip("pypmml")
     zipped = helper.make_sequence_type_proto(map_of(TensorProto.STRING, TensorProto.FLOAT))
-    outputs = [helper.make_value_info("zipped", zipped)]
+    outputs = {"zipped": zipped}
     nodes = classifier({"classlabels_strings": ["z", "a", "m"]})
-    path = written(tmp_path, nodes, tensor(TensorProto.FLOAT, "N", 2), outputs)
+    path = onnx_file(tmp_path, nodes, MATRIX, outputs)
     done = bridge.convert(path, tmp_path / "model.pmml", verify=True)
     text = done.path.read_text()
     assert 'name="zipped(a)"' in text
@@ -94,7 +93,7 @@ def test_class_names_reach_pmml(tmp_path):
 )  # fmt: skip
 def test_a_map_of_listed_keys_is_its_columns(node, given, kind, width, tmp_path):
     made = helper.make_node(inputs=["x"], outputs=["y"], domain=ML, **node)
-    path = written(tmp_path, [made], given, [helper.make_tensor_value_info("y", kind, [1, width])])
+    path = onnx_file(tmp_path, [made], given, {"y": (kind, [1, width])})
     model = bridge.load(path)
     assert [list(v.shape) for v in model.graph.inputs] == [[1, width]]
     assert len(json.loads(model.metadata_props["bridge.feature_names"])) == width
@@ -104,33 +103,30 @@ def test_a_map_of_listed_keys_is_its_columns(node, given, kind, width, tmp_path)
     np.testing.assert_array_equal(found, expected)
 
 
-def refused():
-    dense = helper.make_node("CastMap", ["x"], ["y"], domain=ML)
-    yield (
-        [dense],
+WORDS = {"map_form": "SPARSE", "max_map": 2, "cast_to": "TO_STRING"}
+REFUSED = {
+    "dense": (
+        helper.make_node("CastMap", ["x"], ["y"], domain=ML),
         map_of(TensorProto.INT64, TensorProto.FLOAT),
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-    )
-    spelled = helper.make_node(
-        "CastMap", ["x"], ["y"], domain=ML, map_form="SPARSE", max_map=2, cast_to="TO_STRING"
-    )
-    yield (
-        [spelled],
+        {"y": (TensorProto.FLOAT, None)},
+    ),
+    "spelled": (
+        helper.make_node("CastMap", ["x"], ["y"], domain=ML, **WORDS),
         map_of(TensorProto.INT64, TensorProto.STRING),
-        [helper.make_tensor_value_info("y", TensorProto.STRING, None)],
-    )
-    inner = [
-        *classifier({"classlabels_strings": ["z", "a", "m"]}),
-        helper.make_node("SequenceLength", ["zipped"], ["y"]),
-    ]
-    yield (
-        inner,
-        tensor(TensorProto.FLOAT, "N", 2),
-        [helper.make_tensor_value_info("y", TensorProto.INT64, [])],
-    )
+        {"y": (TensorProto.STRING, None)},
+    ),
+    "inner": (
+        [
+            *classifier({"classlabels_strings": ["z", "a", "m"]}),
+            helper.make_node("SequenceLength", ["zipped"], ["y"]),
+        ],
+        MATRIX,
+        {"y": (TensorProto.INT64, [])},
+    ),
+}
 
 
-@pytest.mark.parametrize("parts", list(refused()), ids=["dense", "spelled", "inner"])
-def test_maps_elsewhere_are_refused_by_name(parts, tmp_path):
+@pytest.mark.parametrize("name", REFUSED)
+def test_maps_elsewhere_are_refused_by_name(name, tmp_path):
     with pytest.raises(UnsupportedModel, match=r"CastMap|ZipMap"):
-        bridge.load(written(tmp_path, *parts))
+        bridge.load(onnx_file(tmp_path, *REFUSED[name]))

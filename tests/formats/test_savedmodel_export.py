@@ -11,7 +11,10 @@ import onnx
 import pytest
 
 import bridge
+from bridge import hub
+from bridge.detect import by_name
 from bridge.errors import InvalidInput, UnsupportedModel
+from bridge.testing.coverage import legalized
 
 pytest.importorskip("tensorflow")
 
@@ -237,3 +240,51 @@ def test_serving_finds_a_tagged_signature_of_typed_tensors(tmp_path: Path) -> No
     assert (path / "fingerprint.pb").stat().st_size > 0
     names = {n.name for n in meta.graph_def.node}
     assert {t.name.split(":")[0] for t in (*signature.inputs.values(), *signature.outputs.values())} <= names
+
+
+def raw_operators(path: Path) -> set[str]:
+    """Names of the operators of the one function that computes."""
+    graphs = [f.graph for f in tf.saved_model.load(str(path)).signatures.values()]
+    definitions = [g.as_graph_def() for g in graphs]
+    return {n.op for d in definitions for f in d.library.function for n in f.node_def}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "operator"),
+    [
+        ('mode = "linear"', "ResizeBilinear"),
+        ('mode = "linear", coordinate_transformation_mode = "asymmetric"', "ResizeBilinear"),
+        ('mode = "linear", coordinate_transformation_mode = "align_corners"', "ResizeBilinear"),
+        (
+            'mode = "nearest", nearest_mode = "floor", coordinate_transformation_mode = "asymmetric"',
+            "ResizeNearestNeighbor",
+        ),
+    ],
+)
+def test_images_of_known_size_are_resized_by_an_operator_with_a_body(
+    attributes: str, operator: str, tmp_path: Path
+) -> None:
+    proto = model(
+        f"""g (float[2,3,4,6] x) => (float[2,3,8,9] y) <float[4] s = {{1, 1, 2, 1.5}}>
+        {{ y = Resize <{attributes}> (x, , s) }}"""
+    )
+    loaded = bridge.load(proto)
+    legal = legalized(loaded, by_name("savedmodel"))
+    assert f"bridge.savedmodel::{operator}" in {hub.qualified(n) for n in legal.graph}
+    inputs = {"x": np.random.default_rng(0).standard_normal((2, 3, 4, 6)).astype(np.float32)}
+    expected = bridge.run(loaded, inputs)["y"]
+    np.testing.assert_allclose(bridge.run(legal, inputs)["y"], expected, 1e-6, 1e-6)
+    path = bridge.convert(proto, tmp_path / "m.savedmodel").path
+    assert operator in raw_operators(path)
+    np.testing.assert_allclose(bridge.run(path, inputs)["y"], expected, 1e-5, 1e-5)
+
+
+def test_the_rounding_of_powers_of_two_does_not_concern_other_float8(tmp_path: Path) -> None:
+    proto = model(
+        'g (float[3] x) => (float[3] y) { a = Cast <to = 17, round_mode = "up"> (x) y = Cast <to = 1> (a) }',
+        25,
+    )
+    assert bridge.check(proto, to="savedmodel").counts() == {"native": 2}
+    path = bridge.convert(proto, tmp_path / "m.savedmodel").path
+    inputs = {"x": np.array([0.07, -1.3, 448.0], np.float32)}
+    np.testing.assert_array_equal(bridge.run(path, inputs)["y"], bridge.run(bridge.load(proto), inputs)["y"])

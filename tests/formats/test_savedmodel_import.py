@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,10 @@ from bridge.verify import compare
 
 pytest.importorskip("tensorflow")
 
+from bridge_savedmodel import import_ops
 from bridge_savedmodel.cases import cases, plain
 from bridge_savedmodel.cases.layers import cases as layer_cases
+from bridge_savedmodel.frames import registered_default
 from bridge_savedmodel.runtime import run
 from bridge_savedmodel.tensorflow import tensorflow
 
@@ -305,3 +309,26 @@ def test_applications_reach_onnx_and_tflite(name: str, tmp_path: Path) -> None:
         path = bridge.save(hub, tmp_path / f"m{suffix}").path
         found = next(iter(bridge.run(path, {hub.graph.inputs[0].name: image}).values()))
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def said_defaults(path: Path) -> Iterator[tuple[str, list[str], str]]:
+    """Reads of an attribute with a default, in handlers: the read, the operators, the attribute."""
+    for function in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        calls = [d for d in function.decorator_list if isinstance(d, ast.Call)]
+        operators = [str(a.value) for d in calls for a in d.args if isinstance(a, ast.Constant)]
+        for node in ast.walk(function):
+            if isinstance(node, ast.Call) and len(node.args) == 2 and ast.unparse(node.func) == "node.get":
+                yield f"{path.name}:{node.lineno}", operators, ast.literal_eval(node.args[0])
+
+
+def test_no_default_that_tensorflow_registers_is_said_again() -> None:
+    paths = Path(import_ops.__file__).parent.glob("*.py")
+    found = [
+        where
+        for path in paths
+        for where, operators, name in said_defaults(path)
+        if operators and all(registered_default(op, name) is not None for op in operators)
+    ]
+    assert not found

@@ -115,3 +115,7 @@ def test_layers_that_split_characters_are_read() -> None:
     array = np.array([["abcab ba"], [""], ["b"]], object)
     (found,) = bridge.run(hub, {hub.graph.inputs[0].name: array}).values()
     np.testing.assert_array_equal(found, model(tf.constant(array)).numpy())
+
+
+def test_a_sum_of_strings_joins_them() -> None:
+    same(lambda x: x + "-" + x, np.array(["a", "", "bc"], object))

@@ -311,3 +311,21 @@ def test_features_of_examples_are_inputs(version: int, tmp_path: Path) -> None:
     arrays = {"a": X[:, :2].copy(), "b": np.array([3, -2])}
     np.testing.assert_allclose(bridge.run(model, arrays)["y"], X[:, :2] * np.float32([[3], [-2]]))
     assert bridge.verify(tmp_path / "m", model, arrays).ok
+
+
+def test_attributes_that_are_left_out_have_their_registered_defaults(tmp_path: Path) -> None:
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [None, 4], name="x")
+        scores, places = tf.math.top_k(tf.nn.leaky_relu(x), 3)
+        tf.identity(tf.cumsum(scores, axis=1), name="y")
+        tf.cast(places, tf.int64, name="z")
+    definition = graph.as_graph_def()
+    for node in definition.node:
+        for name in {"alpha", "sorted", "index_type", "exclusive", "reverse", "Truncate"} & set(node.attr):
+            del node.attr[name]
+    (tmp_path / "m.pb").write_bytes(definition.SerializeToString())
+    array = np.float32([[-1, 2, -3, 0.5], [4, -2, 1, 3]])
+    found = bridge.run(bridge.load(tmp_path / "m.pb"), {"x": array})
+    leaky = -np.sort(-np.where(array < 0, array * np.float32(0.2), array), axis=1)[:, :3]
+    np.testing.assert_allclose(found["y"], np.cumsum(leaky, axis=1), rtol=1e-6)
+    np.testing.assert_array_equal(found["z"], [[1, 3, 0], [0, 3, 2]])

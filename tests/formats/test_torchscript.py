@@ -143,6 +143,12 @@ def test_node_cases_survive(case: str) -> None:
     assert result.outcome in ("native", "expanded"), result.reason
 
 
+@pytest.mark.parametrize("case", ["test_lstm_defaults", "test_gru_defaults", "test_simple_rnn_defaults"])
+def test_recurrent_layers_with_the_default_activations_are_native(case: str) -> None:
+    result = measure("onnx:torchscript", case)
+    assert result.outcome == "native", result.reason
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_slices_agree_with_the_hub(data: st.DataObject) -> None:

@@ -2,46 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
+from build import Spec, assert_unchanged, is_tensor_operator, model_of_nodes
+from onnx import helper
 
 import bridge
 from bridge import hub
 from bridge.passes.decompose import Decompose
-from bridge.verify import compare
 
 X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
 POSTS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO")
 KERNELS = ("LINEAR", "POLY", "RBF", "SIGMOID")
 
 
-def kept(op_type, attributes, outputs, atol=1e-6):
-    """The operators left after decomposing, once the answers have been compared."""
-    node = helper.make_node(op_type, ["x"], [o.name for o in outputs], domain="ai.onnx.ml", **attributes)
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])
-    graph = helper.make_graph([node], "g", [x], outputs)
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
-    model = bridge.load(helper.make_model(graph, opset_imports=opsets, ir_version=8))
-    before = bridge.run(model, {"x": X})
-    assert before.engine.startswith("ONNX Runtime")
-    Decompose(lambda node: node.domain == "")(model)
-    result = compare(before, bridge.run(model, {"x": X}), 1e-5, atol)
-    assert result.ok, str(result)
+def left_over(
+    op_type: str, attributes: dict[str, Any], outputs: dict[str, Spec], atol: float = 1e-6
+) -> set[str]:
+    """Classical operators that decomposing leaves, once the answers have been compared."""
+    node = helper.make_node(op_type, ["x"], list(outputs), domain="ai.onnx.ml", **attributes)
+    model = bridge.load(model_of_nodes(node, {"x": (np.float32, ["n", 3])}, outputs))
+    assert bridge.run(model, {"x": X}).engine.startswith("ONNX Runtime")
+    assert_unchanged(model, Decompose(is_tensor_operator), inputs={"x": X}, rtol=1e-5, atol=atol)
     return {node.op_type for node in hub.all_nodes(model) if node.domain}
 
 
-def value(name, kind, *shape):
-    return helper.make_tensor_value_info(name, kind, ["n", *shape])
+def answers(classes: int, columns: int | None = None, text: bool = False) -> dict[str, Spec]:
+    """The outputs of a classifier: labels, [n], and scores, [n, columns]."""
+    return {"l": (str if text else np.int64, ["n"]), "p": (np.float32, ["n", columns or classes])}
 
 
-def answers(classes, columns=None, text=False):
-    kind = onnx.TensorProto.STRING if text else onnx.TensorProto.INT64
-    return [value("l", kind), value("p", onnx.TensorProto.FLOAT, columns or classes)]
-
-
-def labels(classes, text=False, ints="classlabels_ints"):
+def labels(classes: int, text: bool = False, ints: str = "classlabels_ints") -> dict[str, list]:
     return {"classlabels_strings": ["a", "b", "c"][:classes]} if text else {ints: [10, 20, 30][:classes]}
 
 
@@ -56,13 +50,13 @@ def test_linear_classifiers(scores, classes, post, text):
         "post_transform": post,
         **labels(classes, text),
     }
-    assert not kept("LinearClassifier", attributes, answers(classes, text=text))
+    assert not left_over("LinearClassifier", attributes, answers(classes, text=text))
 
 
 def test_probit_is_that_of_onnx_runtime_away_from_one_half():
     rng = np.random.default_rng(3)
     attributes = {"coefficients": (rng.normal(size=9) * 0.03).tolist(), "intercepts": [0.2, 0.25, 0.8]}
-    assert not kept(
+    assert not left_over(
         "LinearClassifier", {**attributes, **labels(3), "post_transform": "PROBIT"}, answers(3), 1e-5
     )
 
@@ -84,7 +78,7 @@ def test_support_vector_classifiers_vote(classes, kernel, post):
         "post_transform": post,
         **labels(classes),
     }
-    assert not kept("SVMClassifier", attributes, answers(classes, 2 if classes == 2 else pairs), 1e-5)
+    assert not left_over("SVMClassifier", attributes, answers(classes, 2 if classes == 2 else pairs), 1e-5)
 
 
 @pytest.mark.parametrize("one_class", [0, 1])
@@ -100,10 +94,10 @@ def test_support_vector_regressors(kernel, one_class):
         "rho": [0.1],
         "one_class": one_class,
     }
-    assert not kept("SVMRegressor", attributes, [value("p", onnx.TensorProto.FLOAT, 1)], 1e-5)
+    assert not left_over("SVMRegressor", attributes, {"p": (np.float32, ["n", 1])}, 1e-5)
 
 
-def stumps(sides, positive):
+def stumps(sides: Sequence[int], positive: bool) -> dict[str, list]:
     """Three trees of one split whose leaves weigh the classes `sides`."""
     rng = np.random.default_rng(7)
     nodes = {
@@ -136,7 +130,7 @@ def test_tree_classifiers_of_every_kind(sides, positive, post, base):
         "post_transform": post,
         **({"base_values": base} if base else {}),
     }
-    left = kept("TreeEnsembleClassifier", attributes, answers(classes))
+    left = left_over("TreeEnsembleClassifier", attributes, answers(classes))
     refused = sides == (1,) and (bool(base) or post == "SOFTMAX_ZERO")
     assert left == ({"TreeEnsembleClassifier"} if refused else set())
 
@@ -145,28 +139,22 @@ def test_tree_classifiers_of_every_kind(sides, positive, post, base):
 def test_tree_classifiers_of_text(sides):
     classes = max(2, len(sides))
     attributes = {**stumps(sides, False), **labels(classes, True)}
-    assert not kept("TreeEnsembleClassifier", attributes, answers(classes, text=True))
+    assert not left_over("TreeEnsembleClassifier", attributes, answers(classes, text=True))
 
 
 @pytest.mark.parametrize("post", POSTS)
 def test_linear_regressors_of_two_targets(post):
     attributes = {"coefficients": [0.5, -1.0, 2.0, 1.0, 0.25, -0.5], "intercepts": [0.1, -0.2], "targets": 2}
-    outputs = [value("y", onnx.TensorProto.FLOAT, 2)]
-    assert not kept("LinearRegressor", {**attributes, "post_transform": post}, outputs)
+    outputs = {"y": (np.float32, ["n", 2])}
+    assert not left_over("LinearRegressor", {**attributes, "post_transform": post}, outputs)
 
 
 def test_feature_vectorizers_put_columns_side_by_side():
     node = helper.make_node(
         "FeatureVectorizer", ["a", "b"], ["y"], domain="ai.onnx.ml", inputdimensions=[2, 1]
     )
-    a = helper.make_tensor_value_info("a", TensorProto.FLOAT, ["n", 2])
-    b = helper.make_tensor_value_info("b", TensorProto.FLOAT, ["n", 1])
-    graph = helper.make_graph([node], "g", [a, b], [value("y", TensorProto.FLOAT, 3)])
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
-    model = bridge.load(helper.make_model(graph, opset_imports=opsets, ir_version=8))
+    given = {"a": (np.float32, ["n", 2]), "b": (np.float32, ["n", 1])}
+    model = bridge.load(model_of_nodes(node, given, {"y": (np.float32, ["n", 3])}))
     inputs = {"a": X[:, :2], "b": X[:, 2:]}
-    before = bridge.run(model, inputs)
-    Decompose(lambda node: node.domain == "")(model)
-    assert all(node.domain == "" for node in hub.all_nodes(model))
-    result = compare(before, bridge.run(model, inputs), 0, 0)
-    assert result.ok, str(result)
+    assert_unchanged(model, Decompose(is_tensor_operator), inputs=inputs, rtol=0, atol=0)
+    assert all(map(is_tensor_operator, hub.all_nodes(model)))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 import pytest
+from build import assert_unchanged, hub_from_text, operators, without
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import bridge
 from bridge import hub
 from bridge.errors import BridgeError
-from bridge.inputs import random_inputs
 from bridge.matrix.cases import frozen, node_cases
 from bridge.passes.decompose import DECOMPOSITIONS, Decompose
 from bridge.passes.names import NameValues
@@ -70,17 +70,16 @@ def test_the_node_cases_of_an_operator_survive_its_decomposition(operator):
         pytest.skip("no node case takes this decomposition")
 
 
-def load(graph: str):
-    return bridge.load(onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> {graph}'))
-
-
-def assert_kept(model, operator: str) -> None:
-    inputs = random_inputs(model)
-    before = bridge.run(model, inputs)
-    Decompose(lambda node: node.op_type != operator)(model)
-    assert all(node.op_type != operator for node in hub.all_nodes(model))
-    result = compare(before, bridge.run(model, inputs), 1e-4, 1e-5)
-    assert result.ok, str(result)
+def assert_decomposed(
+    model: ir.Model,
+    operator: str,
+    inputs: dict[str, np.ndarray] | None = None,
+    rtol: float | None = 1e-4,
+    atol: float | None = 1e-5,
+) -> None:
+    """The model without `operator` computes what it did."""
+    assert_unchanged(model, without(operator), NameValues(), inputs=inputs, rtol=rtol, atol=atol)
+    assert operator not in operators(model)
 
 
 @st.composite
@@ -111,16 +110,13 @@ def test_pools_of_any_geometry_by_gathering(shape, operator, ceil, counted, dyna
             for i, (n, k, d) in enumerate(zip(size, kernel, dilations, strict=True))
         )
     )
-    model = load(
-        f"""g (float[2,3,{dims}] x) => (float[2,3,{",".join("o" + str(i) for i in range(len(size)))}] y) {{
+    model = hub_from_text(
+        f"""(float[2,3,{dims}] x) => (float[2,3,{",".join("o" + str(i) for i in range(len(size)))}] y) {{
         y = {operator} <kernel_shape: ints = [{listed(kernel)}], strides: ints = [{listed(strides)}], pads: ints = [{listed(pads)}],
         dilations: ints = [{listed(dilations)}], ceil_mode: int = {int(ceil)}{extra}> (x) }}"""
     )
     inputs = {"x": np.random.default_rng(0).standard_normal([2, 3, *size]).astype(np.float32)}
-    before = bridge.run(model, inputs)
-    Decompose(lambda node: node.op_type != operator)(model)
-    result = compare(before, bridge.run(model, inputs), 1e-4, 1e-5)
-    assert result.ok, str(result)
+    assert_unchanged(model, without(operator), inputs=inputs, rtol=1e-4, atol=1e-5)
 
 
 @settings(max_examples=40, deadline=None)
@@ -135,12 +131,12 @@ def test_convolutions_of_any_geometry_as_products(shape, group, constant, operat
     )
     weights = [4, 2 // group, *kernel] if operator == "Conv" else [2, 4 // group, *kernel]
     spatial = ",".join(map(str, size))
-    model = load(
-        f"""g (float[1,2,{spatial}] x, float[{",".join(map(str, weights))}] w, float[4] b) => (float[1,4,{",".join("o" + str(i) for i in range(len(size)))}] y) {{
+    model = hub_from_text(
+        f"""(float[1,2,{spatial}] x, float[{",".join(map(str, weights))}] w, float[4] b) => (float[1,4,{",".join("o" + str(i) for i in range(len(size)))}] y) {{
         y = {operator} <strides: ints = [{listed(strides)}], pads: ints = [{listed(pads)}], group: int = {group},
         dilations: ints = [{listed(dilations)}]> (x, w, b) }}"""
     )
-    assert_kept(model, operator)
+    assert_decomposed(model, operator)
 
 
 @settings(max_examples=60, deadline=None)
@@ -153,15 +149,12 @@ def test_convolutions_of_any_geometry_as_products(shape, group, constant, operat
 )
 def test_resizes_of_any_mode_as_weighted_gathers(coordinate, mode, rounding, sizes, dynamic):
     dims = "h,w" if dynamic else "4,5"
-    model = load(
-        f"""g (float[1,2,{dims}] x) => (float[1,2,{sizes[0]},{sizes[1]}] y) <int64[4] s = {{1, 2, {sizes[0]}, {sizes[1]}}}> {{
+    model = hub_from_text(
+        f"""(float[1,2,{dims}] x) => (float[1,2,{sizes[0]},{sizes[1]}] y) <int64[4] s = {{1, 2, {sizes[0]}, {sizes[1]}}}> {{
         y = Resize <mode: string = "{mode}", coordinate_transformation_mode: string = "{coordinate}", nearest_mode: string = "{rounding}"> (x, , , s) }}"""
     )
     inputs = {"x": np.random.default_rng(1).standard_normal([1, 2, 4, 5]).astype(np.float32)}
-    before = bridge.run(model, inputs)
-    Decompose(lambda node: node.op_type != "Resize")(model)
-    result = compare(before, bridge.run(model, inputs), 1e-4, 1e-5)
-    assert result.ok, str(result)
+    assert_unchanged(model, without("Resize"), inputs=inputs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("equation", ["ij,jk->ik", "bij,bjk->bik", "...ij,...jk->...ik", "ii->i", "ii", "ij->ji", "i,j->ij", "bhwc,hkc->bhwk", "ij,ij->", "ij,jk,kl->il", "b...->b"])  # fmt: skip
@@ -178,8 +171,10 @@ def test_einsum_of_any_equation_as_products(equation):
     shape = ",".join(str(letters[c]) for c in result)
     names = ", ".join(f"x{i}" for i in range(len(shapes)))
     kind = f"float[{shape}]" if shape else "float"
-    assert_kept(
-        load(f'g ({inputs}) => ({kind} y) {{ y = Einsum <equation: string = "{equation}"> ({names}) }}'),
+    assert_decomposed(
+        hub_from_text(
+            f'({inputs}) => ({kind} y) {{ y = Einsum <equation: string = "{equation}"> ({names}) }}'
+        ),
         "Einsum",
     )
 
@@ -192,7 +187,7 @@ def test_einsum_of_any_equation_as_products(equation):
 def test_64_bit_division_is_exact(tops, bottoms):
     x, y = np.array(tops, np.int64), np.array([b or 3 for b in bottoms], np.int64)
     x = np.clip(x, -(2**62), 2**62)
-    model = load("g (int64[8] x, int64[8] y) => (int64[8] z) { z = Div (x, y) }")
+    model = hub_from_text("(int64[8] x, int64[8] y) => (int64[8] z) { z = Div (x, y) }")
     Decompose(lambda node: node.op_type != "Div" or node.inputs[0].dtype.name != "INT64")(model)
     assert len(model.graph) > 1
     exact = [
@@ -205,21 +200,18 @@ def test_64_bit_division_is_exact(tops, bottoms):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int8", "uint8", "int16", "uint16", "uint32"])
 @pytest.mark.parametrize("operator", ["Add", "Mul", "Sub"])
 def test_wider_arithmetic_gives_the_same_elements(operator, dtype):
-    model = load(f"g ({dtype}[6] x, {dtype}[6] y) => ({dtype}[6] z) {{ z = {operator} (x, y) }}")
-    inputs = random_inputs(model)
-    before = bridge.run(model, inputs)
-    ComputeWider(lambda node: node.inputs[0].dtype.name in ("FLOAT", "INT32", "INT64"))(model)
-    assert any(node.op_type == "Cast" for node in model.graph)
-    result = compare(before, bridge.run(model, inputs), 0.0, 0.0)
-    assert result.ok, str(result)
+    model = hub_from_text(f"({dtype}[6] x, {dtype}[6] y) => ({dtype}[6] z) {{ z = {operator} (x, y) }}")
+    wider = ComputeWider(lambda node: node.inputs[0].dtype.name in ("FLOAT", "INT32", "INT64"))
+    assert_unchanged(model, wider, rtol=0.0, atol=0.0)
+    assert "Cast" in operators(model)
 
 
 @pytest.mark.parametrize("constant", [1.7e308, -1.7e308, 0.5])
 @pytest.mark.parametrize("operator", ["Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"])
 @pytest.mark.parametrize("operands", ["x, c", "c, x"])
 def test_a_float64_bound_beyond_float32_compares_as_before(operator, constant, operands):
-    text = f"g (double[6] x) => (bool[6] y) <double c = {{{constant}}}> {{ y = {operator} ({operands}) }}"
-    model = load(text)
+    text = f"(double[6] x) => (bool[6] y) <double c = {{{constant}}}> {{ y = {operator} ({operands}) }}"
+    model = hub_from_text(text)
     largest = float(np.finfo(np.float32).max)
     x = {"x": np.array([-np.inf, -largest, 0.5, largest, np.inf, np.nan])}
     before = bridge.run(model, x)["y"]
@@ -229,13 +221,13 @@ def test_a_float64_bound_beyond_float32_compares_as_before(operator, constant, o
 
 
 def test_a_float64_constant_beyond_float32_is_not_made_infinite():
-    model = load("g (double[2] x) => (double[2] y) <double c = {1e300}> { y = Mul (x, c) }")
+    model = hub_from_text("(double[2] x) => (double[2] y) <double c = {1e300}> { y = Mul (x, c) }")
     ComputeWider(lambda node: node.inputs[0].dtype.name == "FLOAT")(model)
     assert [node.op_type for node in model.graph] == ["Mul"]
 
 
 def test_float64_computed_as_float32_is_reported_as_approximated(tmp_path):
-    model = load("g (double[3] x) => (double[3] y) { y = Exp (x) }")
+    model = hub_from_text("(double[3] x) => (double[3] y) { y = Exp (x) }")
     report = bridge.save(model, tmp_path / "m.tflite").report
     assert report.counts() == {"approximated": 1}
     assert "float64 computed as float32" in report.crossings[0].detail
@@ -244,27 +236,16 @@ def test_float64_computed_as_float32_is_reported_as_approximated(tmp_path):
 @pytest.mark.parametrize("mode", ["wrap", "reflect", "edge"])
 @pytest.mark.parametrize("pads", [(-2, 1), (1, -2), (-3, 2), (3, -1), (-1, -1)])
 def test_padding_cuts_before_it_repeats(mode, pads):
-    graph = f'g (float[6] x) => (float[n] y) {{ p = Constant <value_ints=[{pads[0]}, {pads[1]}]> () y = Pad <mode="{mode}"> (x, p) }}'
-    assert_same(graph, "Pad", {"x": np.arange(6, dtype=np.float32)})
+    graph = f'(float[6] x) => (float[n] y) {{ p = Constant <value_ints=[{pads[0]}, {pads[1]}]> () y = Pad <mode="{mode}"> (x, p) }}'
+    assert_decomposed(hub_from_text(graph), "Pad", {"x": np.arange(6, dtype=np.float32)}, None, None)
 
 
 def test_overlapping_windows_unpool_a_place_once():
     graph = (
-        "g (float[1,1,6] x) => (float[1,1,6] y) { p, i = MaxPool <kernel_shape=[3]> (x) "
+        "(float[1,1,6] x) => (float[1,1,6] y) { p, i = MaxPool <kernel_shape=[3]> (x) "
         "s = Constant <value_ints=[1, 1, 6]> () y = MaxUnpool <kernel_shape=[3]> (p, i, s) }"
     )
     x = np.float32([[[1, 5, 2, -3, -4, -5]]])
-    model = assert_same(graph, "MaxUnpool", {"x": x})
+    model = hub_from_text(graph)
+    assert_decomposed(model, "MaxUnpool", {"x": x}, None, None)
     assert all(n.op_type != "ScatterND" or hub.attr(n, "reduction") == "max" for n in model.graph)
-
-
-def assert_same(graph: str, operator: str, inputs: dict) -> object:
-    """The model with `operator` spelled out computes what it did."""
-    model = bridge.load(onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 21]> {graph}'))
-    expected = bridge.run(model, inputs)
-    Decompose(lambda node: node.op_type != operator)(model)
-    assert operator not in {n.op_type for n in model.graph}
-    NameValues()(model)
-    result = compare(expected, bridge.run(model, inputs))
-    assert result.ok, str(result)
-    return model

@@ -6,33 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 import pytest
+from build import hub_from_builder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bridge
-from bridge import hub
 from bridge.passes.decompose import matrices
 
 
 def computed(build: Callable, *arrays: np.ndarray) -> list[np.ndarray]:
     """What `build(op, *values)` computes; the batch is known at run time alone."""
-    values = [
-        ir.Value(
-            name=f"x{i}",
-            type=ir.TensorType(ir.DataType.DOUBLE),
-            shape=ir.Shape([*(f"n{d}" for d in range(a.ndim - 2)), *a.shape[-2:]]),
-        )
+    specs = {
+        f"x{i}": (a.dtype, [*(f"n{d}" for d in range(a.ndim - 2)), *a.shape[-2:]])
         for i, a in enumerate(arrays)
-    ]
-    graph = ir.Graph(values, [], nodes=[], name="g", opset_imports={"": hub.HUB_OPSET})
-    made = build(hub.Builder(graph), *values)
-    op = hub.Builder(graph)
-    graph.outputs.extend(op.Identity(v) for v in (made if isinstance(made, (tuple, list)) else [made]))
-    model = ir.Model(graph, ir_version=hub.IR_VERSION)
-    found = bridge.run(bridge.load(model), {v.name: a for v, a in zip(values, arrays, strict=True)})
-    return list(found.values())
+    }
+    model = bridge.load(hub_from_builder(build, specs))
+    return list(bridge.run(model, dict(zip(specs, arrays, strict=True))).values())
 
 
 @st.composite

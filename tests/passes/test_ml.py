@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import onnx
 import pytest
+from build import Spec, assert_unchanged, is_tensor_operator, model_of_nodes, spec_of
 from onnx import helper
 
 import bridge
 from bridge import hub
 from bridge.matrix.cases import node_cases
 from bridge.passes.decompose import Decompose, ml
-from bridge.verify import compare
 
 
 @pytest.fixture(params=[0, 9], ids=["walked", "products"], autouse=True)
@@ -20,7 +21,9 @@ def way(request, monkeypatch):
     monkeypatch.setattr(ml, "SHALLOW", request.param)
 
 
-def forest(rng, modes, depth=3, trees=4, features=5):
+def forest(
+    rng: np.random.Generator, modes: list[str], depth: int = 3, trees: int = 4, features: int = 5
+) -> tuple[dict[str, list], list[tuple[int, int]]]:
     """Attributes of complete trees with random splits, some thresholds met exactly by the inputs."""
     found = {name: [] for name in ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids", "missing_value_tracks_true")}  # fmt: skip
     leaves = []
@@ -36,21 +39,19 @@ def forest(rng, modes, depth=3, trees=4, features=5):
     return {f"nodes_{k}": v for k, v in found.items()}, leaves
 
 
-def assert_kept(op_type, attributes, outputs, inputs, **ml):
-    node = helper.make_node(op_type, ["x"], [o.name for o in outputs], domain="ai.onnx.ml", **attributes)
-    x = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", inputs.shape[1]])
-    graph = helper.make_graph([node], "g", [x], outputs)
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
-    model = bridge.load(helper.make_model(graph, opset_imports=opsets, ir_version=8))
-    before = bridge.run(model, {"x": inputs})
-    Decompose(lambda node: node.domain == "")(model)
-    assert all(node.domain == "" for node in hub.all_nodes(model))
-    result = compare(before, bridge.run(model, {"x": inputs}), 1e-5, 1e-6)
-    assert result.ok, str(result)
+def assert_decomposed(
+    op_type: str, attributes: dict[str, Any], outputs: dict[str, Spec], x: np.ndarray
+) -> None:
+    """A classical operator of `x` becomes tensor operators that compute the same."""
+    node = helper.make_node(op_type, ["x"], list(outputs), domain="ai.onnx.ml", **attributes)
+    model = bridge.load(model_of_nodes(node, {"x": spec_of(x, "n")}, outputs))
+    assert_unchanged(model, Decompose(is_tensor_operator), inputs={"x": x}, rtol=1e-5, atol=1e-6)
+    assert all(map(is_tensor_operator, hub.all_nodes(model)))
 
 
-def value(name, kind, *shape):
-    return helper.make_tensor_value_info(name, kind, ["n", *shape])
+def floats(name: str, *shape: int) -> dict[str, Spec]:
+    """An output of floats, [n, *shape]."""
+    return {name: (np.float32, ["n", *shape])}
 
 
 MODES = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"]
@@ -73,8 +74,8 @@ def test_tree_regressors_branch_and_add_up_alike(modes, how, post, count):
     }
     extra = {"n_targets": count, "aggregate_function": how, "post_transform": post}
     base = {"base_values": [0.25] * count}
-    assert_kept(
-        "TreeEnsembleRegressor", {**nodes, **targets, **extra, **base}, [value("y", 1, count)], inputs
+    assert_decomposed(
+        "TreeEnsembleRegressor", {**nodes, **targets, **extra, **base}, floats("y", count), inputs
     )
 
 
@@ -94,20 +95,22 @@ def test_tree_classifiers_decide_alike(classes, ids, post, positive):
         "post_transform": post,
     }
     inputs = np.round(rng.standard_normal((50, 5)), 1).astype(np.float32)
-    assert_kept("TreeEnsembleClassifier", attributes, [value("l", 7), value("p", 1, classes)], inputs)
+    assert_decomposed(
+        "TreeEnsembleClassifier", attributes, {"l": (np.int64, ["n"]), **floats("p", classes)}, inputs
+    )
 
 
 @pytest.mark.parametrize(("op_type", "attributes", "width"), [("Scaler", {"offset": [1.0, 2, 3], "scale": [0.5, 2, 4]}, 3), ("Normalizer", {"norm": "L2"}, 3), ("Normalizer", {"norm": "L1"}, 3), ("Binarizer", {"threshold": 0.2}, 3), ("LinearRegressor", {"coefficients": [1.0, 2, 3, 4, 5, 6], "intercepts": [0.5, 1], "targets": 2}, 2)])  # fmt: skip
 def test_linear_operators_compute_alike(op_type, attributes, width):
     inputs = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
-    assert_kept(op_type, attributes, [value("y", 1, width)], inputs)
+    assert_decomposed(op_type, attributes, floats("y", width), inputs)
 
 
 def test_a_tree_ensemble_tests_membership():
     (case,) = (c for name, c in node_cases().items() if name.endswith("tree_ensemble_set_membership"))
     model = bridge.load(case.model)
-    Decompose(lambda node: node.domain == "")(model)
-    assert all(node.domain == "" for node in hub.all_nodes(model))
+    Decompose(is_tensor_operator)(model)
+    assert all(map(is_tensor_operator, hub.all_nodes(model)))
     for given, expected in zip(case.inputs, case.expected, strict=True):
         found = bridge.run(model, given)
         np.testing.assert_allclose(next(iter(found.values())), expected[0], rtol=1e-6)
@@ -134,4 +137,4 @@ def test_encoders_and_imputers_compute_alike(op_type, attributes, shape):
     inputs = np.array([[0, 1, 2], [2, 7, 0], [3, 3, 1]], np.float32)
     if "OneHot" not in op_type:
         inputs[0, 1] = np.nan
-    assert_kept(op_type, attributes, [value("y", 1, *shape)], inputs)
+    assert_decomposed(op_type, attributes, floats("y", *shape), inputs)

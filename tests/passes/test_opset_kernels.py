@@ -7,21 +7,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_ir as ir
+from build import hub_from_builder
 
 import bridge
-from bridge import hub
 from bridge.passes.opset import runtime_opset
 
 
 def aligned() -> ir.Model:
     """RoiAlign, whose opset 22 ONNX Runtime has no kernel for."""
-    kinds = {"x": (ir.DataType.FLOAT, (1, 2, 8, 8)), "rois": (ir.DataType.FLOAT, ("n", 4)), "at": (ir.DataType.INT64, ("n",))}  # fmt: skip
-    inputs = [ir.Value(name=n, type=ir.TensorType(t), shape=ir.Shape(s)) for n, (t, s) in kinds.items()]
-    graph = ir.Graph(inputs, [], nodes=[], name="aligned", opset_imports={"": hub.HUB_OPSET})
-    made = hub.Builder(graph).RoiAlign(*inputs, output_height=2, output_width=2, sampling_ratio=2)
-    made.name = "output"
-    graph.outputs.append(made)
-    return ir.Model(graph, ir_version=hub.IR_VERSION)
+    inputs = {"x": (np.float32, [1, 2, 8, 8]), "rois": (np.float32, ["n", 4]), "at": (np.int64, ["n"])}
+    attributes = {"output_height": 2, "output_width": 2, "sampling_ratio": 2}
+    return hub_from_builder(lambda op, *values: op.RoiAlign(*values, **attributes), inputs)
 
 
 def test_an_operator_whose_newest_form_has_no_kernel_is_written_and_run_in_an_older_one(

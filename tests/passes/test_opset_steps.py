@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from build import model_from_text
 
 import bridge
 from bridge.passes.opset import up
@@ -122,7 +123,7 @@ CASES = [
 
 @pytest.mark.parametrize(("opset", "graph"), CASES, ids=lambda v: str(v)[:60])
 def test_a_lifted_model_computes_what_it_did_at_its_own_opset(opset, graph):
-    proto = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> g {graph}')
+    proto = model_from_text(graph, opset)
     session = onnxruntime.InferenceSession(proto.SerializeToString())
     rng = np.random.default_rng(0)
     inputs = {i.name: rng.standard_normal(i.shape).astype(np.float32) for i in session.get_inputs()}

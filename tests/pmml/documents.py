@@ -15,7 +15,7 @@ pytest.importorskip("lxml")
 
 from bridge_pmml.cases.common import ACTIVE, document, schema, transformed, write
 
-__all__ = ["ACTIVE", "document", "rows", "schema", "scores", "transformed", "write"]
+__all__ = ["ACTIVE", "column", "document", "rows", "schema", "scores", "transformed", "write"]
 
 
 def rows(x: Any = (), z: Any = (), c: Any = ()) -> dict[str, np.ndarray]:
@@ -23,10 +23,17 @@ def rows(x: Any = (), z: Any = (), c: Any = ()) -> dict[str, np.ndarray]:
     count = max(len(x), len(z), len(c))
     x, z, c = (list(v) or [None] * count for v in (x, z, c))
     return {
-        "x": np.array([[math.nan if v is None else float(v)] for v in x]),
-        "z": np.array([[math.nan if v is None else float(v)] for v in z]),
+        "x": column(x),
+        "z": column(z),
         "c": np.array([["" if v is None else v] for v in c], object),
     }
+
+
+def column(values: Any) -> np.ndarray:
+    """Text, or numbers of which None is missing, as an input [N, 1]."""
+    if any(isinstance(v, str) for v in values):
+        return np.array([[v] for v in values], object)
+    return np.array([[math.nan if v is None else float(v)] for v in values])
 
 
 def scores(path: Path, inputs: dict[str, np.ndarray], **options: Any) -> dict[str, list[Any]]:

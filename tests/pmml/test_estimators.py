@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from build import save_as
 
 import bridge
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
@@ -137,13 +140,8 @@ REGRESSORS = {
 }
 
 
-def written(estimator, folder, **options):
-    path = folder / "model.pmml"
-    bridge.convert(estimator, path, to="pmml", **options)
-    return path
-
-
-def scored(estimator, path, x):
+def predicted(estimator: Any, path: Path, x: np.ndarray) -> list[np.ndarray]:
+    """The outputs of a document of an estimator, in order."""
     value = bridge.load(estimator).graph.inputs[0]
     return list(bridge.run(path, {"X": x.astype(value.dtype.numpy())}).values())
 
@@ -155,7 +153,7 @@ def test_classifiers_decide_as_their_estimators(name, data, tmp_path):
     x = x[:, :6]
     train, test, labels, _ = train_test_split(x, y, random_state=1, test_size=60)
     estimator = CLASSIFIERS[name].fit(train, labels)
-    found = scored(estimator, written(estimator, tmp_path), test)
+    found = predicted(estimator, save_as("pmml", estimator, tmp_path), test)
     assert found[0].ravel().tolist() == estimator.predict(test).tolist()
     if hasattr(estimator, "predict_proba"):
         np.testing.assert_allclose(found[1], estimator.predict_proba(test), rtol=1e-6, atol=1e-6)
@@ -166,7 +164,7 @@ def test_regressors_predict_as_their_estimators(name, tmp_path):
     x, y = load_diabetes(return_X_y=True)
     train, test, target, _ = train_test_split(x, y, random_state=1, test_size=60)
     estimator = REGRESSORS[name].fit(train, target)
-    found = scored(estimator, written(estimator, tmp_path), test)[0].ravel()
+    found = predicted(estimator, save_as("pmml", estimator, tmp_path), test)[0].ravel()
     np.testing.assert_allclose(found, estimator.predict(test), rtol=1e-6)
 
 
@@ -180,7 +178,7 @@ def test_boosters_predict_as_they_do(library, kind, tmp_path):
     x, y = (load_iris if kind == "Classifier" else load_diabetes)(return_X_y=True)
     train, test, target, _ = train_test_split(x, y, random_state=1, test_size=50)
     estimator = make(**settings).fit(train, target)
-    found = scored(estimator, written(estimator, tmp_path), test)
+    found = predicted(estimator, save_as("pmml", estimator, tmp_path), test)
     expected = estimator.predict(test)
     if kind == "Classifier":
         assert found[0].ravel().tolist() == expected.tolist()
@@ -193,7 +191,7 @@ def test_categories_that_were_seen_decide(tmp_path):
     x, y = load_iris(return_X_y=True)
     x = x.round().clip(0, 6)
     estimator = naive_bayes.CategoricalNB(min_categories=8).fit(x, y)
-    label, shares = scored(estimator, written(estimator, tmp_path), x)
+    label, shares = predicted(estimator, save_as("pmml", estimator, tmp_path), x)
     assert label.ravel().tolist() == estimator.predict(x).tolist()
     np.testing.assert_allclose(shares, estimator.predict_proba(x), rtol=1e-9)
 
@@ -202,7 +200,7 @@ def test_every_output_has_its_classes(tmp_path):
     x, y = load_iris(return_X_y=True)
     labels = np.stack([y, y % 2], axis=1)
     estimator = multioutput.MultiOutputClassifier(linear_model.LogisticRegression()).fit(x, labels)
-    label, *shares = scored(estimator, written(estimator, tmp_path), x)
+    label, *shares = predicted(estimator, save_as("pmml", estimator, tmp_path), x)
     assert label.tolist() == estimator.predict(x).tolist()
     for found, expected in zip(shares, estimator.predict_proba(x), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -211,7 +209,7 @@ def test_every_output_has_its_classes(tmp_path):
 def test_clusters_are_the_nearest_centre(tmp_path):
     x, _ = load_iris(return_X_y=True)
     estimator = cluster.KMeans(3, n_init=1, random_state=0).fit(x)
-    found = scored(estimator, written(estimator, tmp_path), x)
+    found = predicted(estimator, save_as("pmml", estimator, tmp_path), x)
     assert found[0].ravel().tolist() == estimator.predict(x).tolist()
 
 
@@ -220,7 +218,7 @@ def test_classes_may_be_text(tmp_path):
     names = np.array(["setosa", "versicolor", "virginica"])[y]
     estimator = linear_model.LogisticRegression(max_iter=200).fit(x, names)
     assert (
-        scored(estimator, written(estimator, tmp_path), x)[0].ravel().tolist()
+        predicted(estimator, save_as("pmml", estimator, tmp_path), x)[0].ravel().tolist()
         == estimator.predict(x).tolist()
     )
 
@@ -228,7 +226,7 @@ def test_classes_may_be_text(tmp_path):
 def test_column_names_are_kept(tmp_path):
     frame = load_iris(as_frame=True)
     estimator = tree.DecisionTreeClassifier(max_depth=2).fit(frame.data, frame.target)
-    text = written(estimator, tmp_path).read_text()
+    text = save_as("pmml", estimator, tmp_path).read_text()
     assert all(f'<DataField name="{name}"' in text for name in frame.feature_names)
     again = tmp_path / "named.pmml"
     bridge.convert(estimator, again, to="pmml", feature_names="a,b,c,d")
@@ -248,7 +246,7 @@ def test_columns_of_text_become_fields_of_text(tmp_path):
     ]
     estimator = pipeline.make_pipeline(ColumnTransformer(encoded), linear_model.LinearRegression())
     estimator.fit(frame, [1.0, 5, 2, 9, 8, 12])
-    path = written(estimator, tmp_path)
+    path = save_as("pmml", estimator, tmp_path)
     inputs = {"size": frame[["size"]].to_numpy(), "colour": frame[["colour"]].to_numpy(object)}
     found = next(iter(bridge.run(path, inputs).values()))
     np.testing.assert_allclose(found.ravel(), estimator.predict(frame), rtol=1e-6)
@@ -327,7 +325,7 @@ def test_several_encoded_columns_beside_numbers(name, tmp_path):
     estimator.fit(frame, target > 3 if name == "classes" else target)
     held = {v.name: v.dtype.numpy() for v in bridge.load(estimator).graph.inputs}
     inputs = {n: frame[[n]].to_numpy(object if n in texts else held[n]) for n in held}
-    found = next(iter(bridge.run(written(estimator, tmp_path), inputs).values())).ravel()
+    found = next(iter(bridge.run(save_as("pmml", estimator, tmp_path), inputs).values())).ravel()
     if name == "classes":
         assert found.tolist() == estimator.predict(frame).tolist()
     else:
@@ -349,7 +347,7 @@ def test_columns_by_name_reach_neighbours_chosen_by_a_search(tmp_path):
     )
     estimator = model_selection.GridSearchCV(steps, {"near__n_neighbors": [3, 4]}, cv=2)
     estimator.fit(frame, frame["size"] ** 2 + (frame["colour"] == "r"))
-    path = written(estimator, tmp_path)
+    path = save_as("pmml", estimator, tmp_path)
     assert "NearestNeighborModel" in path.read_text()
     inputs = {"size": frame[["size"]].to_numpy(), "colour": frame[["colour"]].to_numpy(object)}
     found = next(iter(bridge.run(path, inputs).values()))
@@ -439,7 +437,7 @@ def test_neighbours_at_no_distance_weigh_alone(tmp_path):
     x = load_iris().data
     x = np.unique(x, axis=0)
     estimator = neighbors.KNeighborsRegressor(2, weights="distance").fit(x, x @ [1, 2, 3, 4])
-    path = written(estimator, tmp_path)
+    path = save_as("pmml", estimator, tmp_path)
     for model in (bridge.load(estimator), path, bridge.load(path)):
         found = next(iter(bridge.run(model, {"X": x}).values())).ravel()
         np.testing.assert_allclose(found, estimator.predict(x), rtol=1e-9)
@@ -452,7 +450,7 @@ def test_values_on_the_edge_of_a_bin_fall_as_they_do(encode, final, tmp_path):
     x = np.random.default_rng(0).normal(size=(60, 3)).round(1)
     bins = preprocessing.KBinsDiscretizer([3, 2, 5], encode=encode, quantile_method="averaged_inverted_cdf")
     estimator = pipeline.make_pipeline(preprocessing.MinMaxScaler(), bins, final).fit(x, x.sum(axis=1))
-    path = written(estimator, tmp_path)
+    path = save_as("pmml", estimator, tmp_path)
     for model in (bridge.load(estimator), path, bridge.load(path)):
         found = next(iter(bridge.run(model, {"X": x}).values())).ravel()
         np.testing.assert_allclose(found, estimator.predict(x), rtol=1e-6, atol=1e-6)
@@ -461,7 +459,7 @@ def test_values_on_the_edge_of_a_bin_fall_as_they_do(encode, final, tmp_path):
 def test_several_targets_of_neighbours(tmp_path):
     x, y = load_iris(return_X_y=True)
     estimator = neighbors.KNeighborsClassifier(4).fit(x, np.stack([y, y % 2], axis=1))
-    label, *shares = scored(estimator, written(estimator, tmp_path, verification=5), x)
+    label, *shares = predicted(estimator, save_as("pmml", estimator, tmp_path, verification=5), x)
     assert label.tolist() == estimator.predict(x).tolist()
     for found, expected in zip(shares, estimator.predict_proba(x), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-12)
@@ -471,5 +469,5 @@ def test_what_a_record_cannot_tell_is_refused(tmp_path):
     x, y = load_iris(return_X_y=True)
     estimator = svm.SVC(probability=True).fit(x, y)
     with pytest.raises(UnsupportedModel, match="SVMClassifier"):
-        written(estimator, tmp_path)
+        save_as("pmml", estimator, tmp_path)
     assert not list(tmp_path.iterdir())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +20,9 @@ from bridge.errors import BridgeError, UnsupportedModel
 X = [0.3, -0.7, 1.5, 0.99, 0.0, -2.5, None]
 
 
-def of_x(tmp_path, expression, xs=X, **others):
-    path = write(tmp_path, transformed(expression, kind=others.pop("kind", "double")))
+def evaluated(folder: Path, expression: str, xs: Sequence[float | None] = X, **others: Any) -> list[Any]:
+    """The values of an expression of x, and of z and c where `others` are theirs."""
+    path = write(folder, transformed(expression, kind=others.pop("kind", "double")))
     return scores(path, rows(xs, **others))["out"]
 
 
@@ -26,7 +30,7 @@ def of_x(tmp_path, expression, xs=X, **others):
 def test_functions_of_one_number_are_exact_to_twelve_digits(name, tmp_path):
     xs = [0.3, 1e-9, 0.99, 2.5, -0.7, -2.5, 7.25, None]
     xs = [v for v in xs if v is None or defined(UNARY[name], v)]
-    found = of_x(tmp_path, applied(name, "x"), xs)
+    found = evaluated(tmp_path, applied(name, "x"), xs)
     expected = [math.nan if v is None else UNARY[name](v) for v in xs]
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
 
@@ -34,7 +38,7 @@ def test_functions_of_one_number_are_exact_to_twelve_digits(name, tmp_path):
 def test_the_normal_quantile_inverts_the_distribution(tmp_path):
     ps = [0.001, 0.2, 0.5, 0.975, 0.9999]
     np.testing.assert_allclose(
-        of_x(tmp_path, applied("stdNormalIDF", "x"), ps),
+        evaluated(tmp_path, applied("stdNormalIDF", "x"), ps),
         [NORMAL.inv_cdf(p) for p in ps],
         rtol=1e-9,
         atol=1e-12,
@@ -44,7 +48,7 @@ def test_the_normal_quantile_inverts_the_distribution(tmp_path):
 @pytest.mark.parametrize("name", BINARY)
 def test_functions_of_two_numbers_are_missing_where_one_is(name, tmp_path):
     xs, zs = [5.5, 11, 14, 3, None], [2, 3, -5, None, 2]
-    found = of_x(tmp_path, applied(name, "x", "z"), xs, z=zs)
+    found = evaluated(tmp_path, applied(name, "x", "z"), xs, z=zs)
     pairs = zip(xs, zs, strict=True)
     expected = [math.nan if None in p else BINARY[name](*p) for p in pairs]
     np.testing.assert_allclose(found, expected, rtol=1e-14)
@@ -53,7 +57,7 @@ def test_functions_of_two_numbers_are_missing_where_one_is(name, tmp_path):
 @pytest.mark.parametrize("name", AGGREGATES)
 def test_aggregates_leave_missing_values_out(name, tmp_path):
     xs, zs = [5.5, None, 4, None], [2, 3, None, None]
-    found = of_x(tmp_path, applied(name, "x", "z", "7"), xs, z=zs)
+    found = evaluated(tmp_path, applied(name, "x", "z", "7"), xs, z=zs)
     known = [[v for v in (*pair, 7) if v is not None] for pair in zip(xs, zs, strict=True)]
     assert found == pytest.approx([AGGREGATES[name](v) for v in known])
 
@@ -74,7 +78,7 @@ def test_aggregates_leave_missing_values_out(name, tmp_path):
     ],
 )  # fmt: skip
 def test_conditions_know_three_values(expression, expected, tmp_path):
-    found = of_x(tmp_path, expression, [0.5, 2, None])
+    found = evaluated(tmp_path, expression, [0.5, 2, None])
     np.testing.assert_allclose(found, [math.nan if e is None else e for e in expected])
 
 
@@ -84,7 +88,7 @@ def test_conditions_know_three_values(expression, expected, tmp_path):
 )
 def test_norm_continuous_beyond_its_points(outliers, expected, tmp_path):
     node = f'<NormContinuous field="x" outliers="{outliers}"><LinearNorm orig="0" norm="0"/><LinearNorm orig="2" norm="20"/></NormContinuous>'
-    np.testing.assert_allclose(of_x(tmp_path, node, [-1, 4]), expected)
+    np.testing.assert_allclose(evaluated(tmp_path, node, [-1, 4]), expected)
 
 
 def test_discretize_takes_the_closures_as_written(tmp_path):
@@ -95,7 +99,7 @@ def test_discretize_takes_the_closures_as_written(tmp_path):
     node = (
         f'<Discretize field="x" defaultValue="high" mapMissingTo="none" dataType="string">{bins}</Discretize>'
     )
-    assert of_x(tmp_path, node, [1, 1.5, 2, None], kind="string") == ["low", "mid", "high", "none"]
+    assert evaluated(tmp_path, node, [1, 1.5, 2, None], kind="string") == ["low", "mid", "high", "none"]
 
 
 def test_map_values_looks_up_pairs(tmp_path):
@@ -106,7 +110,7 @@ def test_map_values_looks_up_pairs(tmp_path):
         '<MapValues outputColumn="o" defaultValue="-1" dataType="double"><FieldColumnPair field="c" column="k"/>'
         f'<FieldColumnPair field="x" column="v"/><InlineTable>{table}</InlineTable></MapValues>'
     )
-    found = of_x(tmp_path, node, [1, 1, 2, 2, None], c=["a", "b", "a", "b", "a"])
+    found = evaluated(tmp_path, node, [1, 1, 2, 2, None], c=["a", "b", "a", "b", "a"])
     np.testing.assert_array_equal(found, [10, 20, 30, -1, math.nan])
 
 
@@ -121,7 +125,7 @@ def test_map_values_looks_up_pairs(tmp_path):
 )
 def test_functions_of_text(name, more, expected, tmp_path):
     node = f'<Apply function="{name}"><FieldRef field="c"/>{more}</Apply>'
-    assert of_x(tmp_path, node, [1, 1, 1], c=["a", "d", None], kind="string") == expected
+    assert evaluated(tmp_path, node, [1, 1, 1], c=["a", "d", None], kind="string") == expected
 
 
 def test_defined_functions_bind_their_parameters(tmp_path):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from bridge_pmml.cases.common import FIELDS, document, write
+from bridge_pmml.cases.common import FIELDS
+from documents import column, document, scores, write
 
-import bridge
 from bridge.errors import BridgeError
 
 MORE = (
@@ -18,18 +21,19 @@ MORE = (
 )
 
 
-def asked(folder, expression, field, values, kind="string"):
+def evaluated(
+    folder: Path, expression: str, field: str, values: Sequence[Any], kind: str = "string"
+) -> list[Any]:
+    """The values of an expression of one field, by record."""
     output = f'<Output><OutputField name="out" feature="transformedValue" dataType="{kind}">{expression}</OutputField></Output>'
     model = (
         f'<RegressionModel functionName="regression"><MiningSchema><MiningField name="{field}"/></MiningSchema>'
         f'{output}<RegressionTable intercept="0"/></RegressionModel>'
     )
-    hub = bridge.load(write(folder, document(model, FIELDS + MORE)))
-    given = np.array([[v] for v in values], object if isinstance(values[0], str) else np.float64)
-    return bridge.run(hub, {field: given})["out"].ravel().tolist()
+    return scores(write(folder, document(model, FIELDS + MORE)), {field: column(values)})["out"]
 
 
-def applied(name, field, *constants):
+def applied(name: str, field: str, *constants: str) -> str:
     held = "".join(f'<Constant dataType="string">{c}</Constant>' for c in constants)
     inner = field if field.startswith("<") else f'<FieldRef field="{field}"/>'
     return f'<Apply function="{name}">{inner}{held}</Apply>'
@@ -41,18 +45,18 @@ def applied(name, field, *constants):
 )  # fmt: skip
 def test_integers_are_spelled_as_printf_does(pattern, tmp_path):
     values = [0, 7, -7, 10, 99999, -123456, 10**15]
-    found = asked(tmp_path, applied("formatNumber", "i", pattern), "i", [*map(float, values), np.nan])
+    found = evaluated(tmp_path, applied("formatNumber", "i", pattern), "i", [*map(float, values), np.nan])
     assert found == [*(pattern % v for v in values), ""]
 
 
 def test_declared_numbers_are_spelled_in_any_way(tmp_path):
-    found = asked(tmp_path, applied("formatNumber", "n", "%8.3e"), "n", [1.5, -2.25, np.nan])
+    found = evaluated(tmp_path, applied("formatNumber", "n", "%8.3e"), "n", [1.5, -2.25, np.nan])
     assert found == ["1.500e+00", "-2.250e+00", ""]
 
 
 def test_real_numbers_are_not_rounded_to_digits(tmp_path):
     with pytest.raises(BridgeError, match="rounds to digits"):
-        asked(tmp_path, applied("formatNumber", "x", "%.2f"), "x", [0.125])
+        evaluated(tmp_path, applied("formatNumber", "x", "%.2f"), "x", [0.125])
 
 
 MOMENTS = ["2004-08-20T00:00:00", "1999-12-31T23:59:59", "2000-02-29T12:00:01", "1970-01-01T01:02:03"]
@@ -63,21 +67,21 @@ MOMENTS = ["2004-08-20T00:00:00", "1999-12-31T23:59:59", "2000-02-29T12:00:01", 
     ["%Y", "%m/%d/%y", "%d.%m.%Y %H:%M:%S", "%A, %d %B", "%a %b %e", "%j", "%I:%M %p", "%u%w", "%D", "%F %T", "%c", "100%% %R"],
 )  # fmt: skip
 def test_moments_are_spelled_as_strftime_does(pattern, tmp_path):
-    found = asked(tmp_path, applied("formatDatetime", "t", pattern), "t", [*MOMENTS, "", "none"])
+    found = evaluated(tmp_path, applied("formatDatetime", "t", pattern), "t", [*MOMENTS, "", "none"])
     wanted = [datetime.datetime.fromisoformat(m).strftime(pattern) for m in MOMENTS]
     assert found == [*wanted, "", ""]
 
 
 def test_what_a_moment_lacks_is_missing(tmp_path):
     given = ["12:34:56", "2004-08-20", "2004-13-01"]
-    assert asked(tmp_path, applied("formatDatetime", "t", "%H:%M"), "t", given) == ["12:34", "00:00", ""]
-    assert asked(tmp_path, applied("formatDatetime", "t", "%B"), "t", given) == ["", "August", ""]
+    assert evaluated(tmp_path, applied("formatDatetime", "t", "%H:%M"), "t", given) == ["12:34", "00:00", ""]
+    assert evaluated(tmp_path, applied("formatDatetime", "t", "%B"), "t", given) == ["", "August", ""]
     with pytest.raises(BridgeError, match="%Z"):
-        asked(tmp_path, applied("formatDatetime", "t", "%Z"), "t", given)
+        evaluated(tmp_path, applied("formatDatetime", "t", "%Z"), "t", given)
 
 
 def test_functions_of_text_read_each_other(tmp_path):
     inner = applied("uppercase", applied("concat", applied("lowercase", "c"), "-z"))
-    assert asked(tmp_path, applied("substring", inner, "1", "2"), "c", ["a", "d", ""]) == ["A-", "D-", ""]
+    assert evaluated(tmp_path, applied("substring", inner, "1", "2"), "c", ["a", "d", ""]) == ["A-", "D-", ""]
     length = applied("stringLength", applied("concat", "c", "xyz"))
-    assert asked(tmp_path, length, "c", ["a", "d"], "double") == [4, 4]
+    assert evaluated(tmp_path, length, "c", ["a", "d"], "double") == [4, 4]

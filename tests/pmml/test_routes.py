@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from bridge_pmml.cases import cases
+from build import model_from_text, model_of_nodes, save_as
 from documents import document, rows, schema, scores, write
+from onnx import helper
 from test_models import kernel_machine, segmented, tree
 
 import bridge
@@ -64,7 +66,6 @@ MODELS = {
 }
 
 
-SUFFIXES = {"tflite": "tflite", "torchscript": "pt", "savedmodel": "saved", "coreml": "mlpackage"}
 NEEDS = {
     "tflite": "ai_edge_litert",
     "torchscript": "torch",
@@ -73,13 +74,13 @@ NEEDS = {
 }
 
 
-@pytest.mark.parametrize("target", SUFFIXES)
+@pytest.mark.parametrize("target", NEEDS)
 @pytest.mark.parametrize("name", MODELS)
 def test_numbers_reach_every_format(name, target, tmp_path):
     pytest.importorskip(NEEDS[target])
     text = document(MODELS[name].replace('<MiningField name="c"/>', ""))
     model = bridge.load(write(tmp_path, text), outputs="numbers")
-    path = bridge.save(model, tmp_path / f"model.{SUFFIXES[target]}", to=target).path
+    path = save_as(target, model, tmp_path)
     rng = np.random.default_rng(3)
     given = {v.name: rng.normal(size=(9, 1)) for v in model.graph.inputs}
     before = bridge.run(model, given)
@@ -108,7 +109,7 @@ def test_every_kind_of_model_reaches_other_formats(name, target, tmp_path):
     pytest.importorskip(NEEDS[target])
     made = cases()[name].make(tmp_path)
     model = bridge.load(made.source, outputs="numbers")
-    path = bridge.save(model, tmp_path / f"model.{SUFFIXES[target]}", to=target).path
+    path = save_as(target, model, tmp_path)
     before = bridge.run(model, made.inputs)
     found = bridge.run(path, {k: np.asarray(v).astype(dtype(path, target)) for k, v in made.inputs.items()})
     for key, expected in before.items():
@@ -116,7 +117,7 @@ def test_every_kind_of_model_reaches_other_formats(name, target, tmp_path):
         np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
 
 
-def dtype(path, target):
+def dtype(path: Path, target: str) -> np.dtype:
     """What inputs of doubles have become."""
     return bridge.load(path, source=target).graph.inputs[0].dtype.numpy()
 
@@ -175,16 +176,14 @@ def test_matrices_become_named_fields_and_come_back(tmp_path):
 
 
 def test_integers_are_equal_to_real_numbers(tmp_path):
-    graph = """<ir_version: 10, opset_import: ["" : 21]>
-    numbers (int32[N, 2] x, float[N, 2] z) => (bool[N, 2] one, bool[N, 2] same, bool[N, 2] some) {
+    graph = """(int32[N, 2] x, float[N, 2] z) => (bool[N, 2] one, bool[N, 2] same, bool[N, 2] some) {
         number = Constant<value_float = 1.0>()
         real = Cast<to = 1>(x)
         one = Equal(real, number)
         same = Equal(real, z)
         some = Cast<to = 9>(x)
     }"""
-    onnx.save(onnx.parser.parse_model(graph), tmp_path / "numbers.onnx")
-    path = bridge.convert(tmp_path / "numbers.onnx", tmp_path / "numbers.pmml").path
+    path = save_as("pmml", graph, tmp_path)
     x, z = np.array([[0, 1], [2, 1]], np.int32), np.array([[0, 1], [1, 2]], np.float32)
     found = bridge.run(path, {"x": x, "z": z})
     for name, expected in {"one": x == 1, "same": x == z, "some": x != 0}.items():
@@ -192,13 +191,9 @@ def test_integers_are_equal_to_real_numbers(tmp_path):
 
 
 def test_infinite_constants_are_written_as_pmml4s_reads_them(tmp_path):
-    proto = bridge.load(
-        onnx.parser.parse_model(
-            """<ir_version: 10, opset_import: ["" : 21]> g (double[N] x) => (bool[N] y, double[N] z)
-            <double high = {inf}, double low = {-inf}> { y = Equal (x, high) z = Max (x, low) }"""
-        )
-    )
-    path = bridge.save(proto, tmp_path / "model.pmml").path
+    graph = """(double[N] x) => (bool[N] y, double[N] z) <double high = {inf}, double low = {-inf}>
+        { y = Equal (x, high) z = Max (x, low) }"""
+    path = save_as("pmml", graph, tmp_path)
     x = {"x": np.array([-np.inf, -1.0, 0.0, np.inf])}
     for found in (bridge.run(path, x), bridge.run(bridge.load(path), x)):
         assert found["y"].tolist() == [False, False, False, True]
@@ -206,8 +201,7 @@ def test_infinite_constants_are_written_as_pmml4s_reads_them(tmp_path):
 
 
 def test_infinity_and_the_zero_below_zero_pass_pmml4s_both_ways(tmp_path):
-    graph = '<ir_version: 10, opset_import: ["" : 21]> g (double[N] x, double[N] y) => (double[N] z) { z = Div (x, y) }'
-    path = bridge.save(bridge.load(onnx.parser.parse_model(graph)), tmp_path / "model.pmml").path
+    path = save_as("pmml", "(double[N] x, double[N] y) => (double[N] z) { z = Div (x, y) }", tmp_path)
     records = {"x": np.array([1, -1, 0, 2, 1e300, 3]), "y": np.array([0, 0, 0, -0.0, 1e-300, 2])}
     for found in (bridge.run(path, records), bridge.run(bridge.load(path), records)):
         np.testing.assert_array_equal(
@@ -216,10 +210,9 @@ def test_infinity_and_the_zero_below_zero_pass_pmml4s_both_ways(tmp_path):
 
 
 def test_equal_to_infinity_is_beyond_the_largest_double(tmp_path):
-    graph = "g (float[4] x) => (bool[4] y) <float i = {0}> { y = Equal (x, i) }"
-    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> {graph}')
-    proto.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.array(np.inf, np.float32), "i"))
-    path = bridge.convert(proto, tmp_path / "m.pmml").path
+    infinite = np.array(np.inf, np.float32)
+    proto = model_from_text("(float[4] x) => (bool[4] y) { y = Equal (x, i) }", i=infinite)
+    path = save_as("pmml", proto, tmp_path)
     found = bridge.run(path, {"x": np.array([1, np.inf, -np.inf, 2.5], np.float32)})
     assert found["y"].tolist() == [False, True, False, False]
 
@@ -242,19 +235,12 @@ def test_trees_of_every_aggregation_are_written(how, mode, tmp_path):
         "base_values": [0.25],
         "n_targets": 1,
     }
-    node = onnx.helper.make_node(
-        "TreeEnsembleRegressor",
-        ["x"],
-        ["y"],
-        domain="ai.onnx.ml",
-        aggregate_function=how,
-        **nodes,
+    node = helper.make_node(
+        "TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml", aggregate_function=how, **nodes
     )
-    shown = [onnx.helper.make_tensor_value_info(n, 1, ["n", w]) for n, w in (("x", 2), ("y", 1))]
-    graph = onnx.helper.make_graph([node], "g", shown[:1], shown[1:])
-    opsets = [onnx.helper.make_opsetid("", 21), onnx.helper.make_opsetid("ai.onnx.ml", 3)]
-    model = bridge.load(onnx.helper.make_model(graph, opset_imports=opsets))
-    path = bridge.save(model, tmp_path / "m.pmml").path
+    specs = {name: (np.float32, ["n", width]) for name, width in (("x", 2), ("y", 1))}
+    model = bridge.load(model_of_nodes(node, {"x": specs["x"]}, {"y": specs["y"]}))
+    path = save_as("pmml", model, tmp_path)
     grid = np.array([[a, b] for a in (0, 0.5, 1, 1.5, 2) for b in (-2, -1, 0)], np.float32)
     found, again = (bridge.run(m, {"x": grid})["y"] for m in (path, bridge.load(path)))
     expected = bridge.run(model, {"x": grid})["y"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 import bridge
@@ -56,7 +59,7 @@ TEXTS = (
 )
 
 
-def loaded(text, folder):
+def hub_of(text: str, folder: Path) -> ir.Model:
     fields = corpus.FIELDS if "TextModel" in text else series.FIELDS
     return bridge.load(write(folder, document(text, fields)), source="pmml")
 
@@ -64,7 +67,7 @@ def loaded(text, folder):
 @pytest.mark.parametrize(("text", "why"), TEXTS, ids=lambda v: v[:30] if len(v) < 60 else "")
 def test_what_the_specification_leaves_open_is_refused(text, why, tmp_path):
     with pytest.raises(UnsupportedModel, match=why):
-        loaded(text, tmp_path)
+        hub_of(text, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,7 @@ def test_what_the_specification_leaves_open_is_refused(text, why, tmp_path):
 )
 def test_series_and_corpora_that_do_not_fit_are_unreadable(text, tmp_path):
     with pytest.raises(UnreadableFile):
-        loaded(text, tmp_path)
+        hub_of(text, tmp_path)
 
 
 def test_an_autoregression_says_the_same_as_its_states(tmp_path):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-from documents import document, write
+from documents import column, document, scores, write
 
 import bridge
 from bridge.errors import BridgeError, UnsupportedModel
@@ -32,9 +34,9 @@ def model(expression: str, kind: str = "double", functions: str = "") -> str:
     )
 
 
-def told(folder, text, values):
-    hub = bridge.load(write(folder, text))
-    return bridge.run(hub, {"t": np.array([[v] for v in values], object)})["out"][:, 0].tolist()
+def evaluated(folder: Path, text: str, values: Sequence[str]) -> list[Any]:
+    """The output of a document that reads the field `t`, by record."""
+    return scores(write(folder, text), {"t": column(values)})["out"]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def told(folder, text, values):
 )
 def test_terms_are_counted(attributes, term, counts, tmp_path):
     text = model(f'<TextIndex textField="t" {attributes}><Constant>{term}</Constant></TextIndex>')
-    found = told(tmp_path, text, TEXTS)
+    found = evaluated(tmp_path, text, TEXTS)
     assert found[:-1] == counts
     assert math.isnan(found[-1])
 
@@ -63,7 +65,7 @@ def test_terms_may_come_through_a_function(tmp_path):
     text = model(
         '<Apply function="f"><FieldRef field="t"/><Constant>sun</Constant></Apply>', functions=function
     )
-    assert told(tmp_path, text, TEXTS[:3]) == pytest.approx([math.log10(3), math.log10(2), 0])
+    assert evaluated(tmp_path, text, TEXTS[:3]) == pytest.approx([math.log10(3), math.log10(2), 0])
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_other_ways_of_counting_are_refused(attributes, inner, why, tmp_path):
         bridge.load(write(tmp_path, model(indexed(attributes, "sun", inner))))
 
 
-def indexed(attributes, term, rows="", more=""):
+def indexed(attributes: str, term: str, rows: str = "", more: str = "") -> str:
     table = f"<TextIndexNormalization {more}><InlineTable>{rows}</InlineTable></TextIndexNormalization>"
     return f'<TextIndex textField="t" {attributes}>{table if rows else ""}<Constant dataType="string">{term}</Constant></TextIndex>'
 
@@ -89,7 +91,7 @@ def indexed(attributes, term, rows="", more=""):
 WORDS = ["sun", "sum", "su", "suns", "nus", "s", "sunny", "snu", "SUN", "un.", "(gun)", "soon", "sn", "", "."]
 
 
-def edits(a, b):
+def edits(a: str, b: str) -> int:
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
         last, row[0] = row[0], i
@@ -108,7 +110,9 @@ def test_misspelt_words_count_within_a_distance(most, how, tmp_path):
         off = [edits(w, "sun") for w in words if w]
         hits = [d for d in off if d <= most]
         wanted.append(sum(d == min(hits) for d in hits) if how == "bestHits" else len(hits))
-    found = told(tmp_path, model(indexed(f'maxLevenshteinDistance="{most}" countHits="{how}"', "sun")), texts)
+    found = evaluated(
+        tmp_path, model(indexed(f'maxLevenshteinDistance="{most}" countHits="{how}"', "sun")), texts
+    )
     assert found == [
         w if t else pytest.approx(math.nan, nan_ok=True) for w, t in zip(wanted, texts, strict=True)
     ]
@@ -116,7 +120,7 @@ def test_misspelt_words_count_within_a_distance(most, how, tmp_path):
 
 def test_the_distance_of_a_phrase_is_that_of_all_its_words(tmp_path):
     texts = ["red sun", "rod sun", "rod sum", "rd su", "red moon", "a red sum b rod sun"]
-    assert told(tmp_path, model(indexed('maxLevenshteinDistance="1"', "red sun")), texts) == [
+    assert evaluated(tmp_path, model(indexed('maxLevenshteinDistance="1"', "red sun")), texts) == [
         1,
         1,
         0,
@@ -124,7 +128,7 @@ def test_the_distance_of_a_phrase_is_that_of_all_its_words(tmp_path):
         0,
         2,
     ]
-    assert told(tmp_path, model(indexed('maxLevenshteinDistance="2"', "red sun")), texts) == [
+    assert evaluated(tmp_path, model(indexed('maxLevenshteinDistance="2"', "red sun")), texts) == [
         1,
         1,
         1,
@@ -153,7 +157,7 @@ def test_words_are_parted_as_the_document_says(pattern, term, counts, tmp_path):
         return
     if pattern == r"[\s,;]+":
         counts = [1, 2, 0]
-    assert told(tmp_path, model(indexed(attributes, term)), texts) == counts
+    assert evaluated(tmp_path, model(indexed(attributes, term)), texts) == counts
 
 
 def test_words_are_normalized_one_by_one(tmp_path):
@@ -161,10 +165,10 @@ def test_words_are_normalized_one_by_one(tmp_path):
         "<row><string>suns</string><stem>sun</stem></row><row><string>moons</string><stem>suns</stem></row>"
     )
     texts = ["suns sun", "moons", "Suns, moons.", "stars"]
-    assert told(tmp_path, model(indexed("", "sun", rows)), texts) == [2, 0, 1, 0]
-    assert told(tmp_path, model(indexed("", "suns", rows)), texts) == [0, 1, 1, 0]
+    assert evaluated(tmp_path, model(indexed("", "sun", rows)), texts) == [2, 0, 1, 0]
+    assert evaluated(tmp_path, model(indexed("", "suns", rows)), texts) == [0, 1, 1, 0]
     again = 'recursive="true"'
-    assert told(tmp_path, model(indexed("", "sun", rows, again)), texts) == [2, 1, 2, 0]
+    assert evaluated(tmp_path, model(indexed("", "sun", rows, again)), texts) == [2, 1, 2, 0]
 
 
 DAYS = ["2003-04-01", "1960-01-01", "1960-02-29", "1899-12-31", "2400-03-01", "0001-01-01", "1970-01-01"]
@@ -175,18 +179,18 @@ CLOCK = "T12:34:56"
 def test_days_since_a_year(year, tmp_path):
     text = model(f'<Apply function="dateDaysSinceYear"><FieldRef field="t"/><Constant dataType="integer">{year}</Constant></Apply>', "integer")  # fmt: skip
     wanted = [(dt.date.fromisoformat(d) - dt.date(year, 1, 1)).days for d in DAYS]
-    assert told(tmp_path, text, DAYS) == wanted
-    assert told(tmp_path, text, [d + CLOCK for d in DAYS]) == wanted
-    assert all(math.isnan(v) for v in told(tmp_path, text, ["", "yesterday", "12:00:00", "03-04-01"]))
+    assert evaluated(tmp_path, text, DAYS) == wanted
+    assert evaluated(tmp_path, text, [d + CLOCK for d in DAYS]) == wanted
+    assert all(math.isnan(v) for v in evaluated(tmp_path, text, ["", "yesterday", "12:00:00", "03-04-01"]))
 
 
 def test_seconds_since_a_year_and_since_midnight(tmp_path):
     text = model('<Apply function="dateSecondsSinceYear"><FieldRef field="t"/><Constant dataType="integer">1960</Constant></Apply>', "integer")  # fmt: skip
     start = dt.datetime(1960, 1, 1)
     wanted = [(dt.datetime.fromisoformat(d + CLOCK) - start).total_seconds() for d in DAYS]
-    assert told(tmp_path, text, [d + CLOCK for d in DAYS]) == wanted
+    assert evaluated(tmp_path, text, [d + CLOCK for d in DAYS]) == wanted
     text = model('<Apply function="dateSecondsSinceMidnight"><FieldRef field="t"/></Apply>', "integer")
-    assert told(tmp_path, text, ["12:34:56", "1999-01-01T00:00:01", "1999-01-01"]) == [45296, 1, 0]
+    assert evaluated(tmp_path, text, ["12:34:56", "1999-01-01T00:00:01", "1999-01-01"]) == [45296, 1, 0]
 
 
 def test_a_year_must_be_known(tmp_path):

@@ -1,4 +1,5 @@
-"""An IR document in memory, written as and read from .xml and .bin. Nothing here knows what an operator means."""
+"""An IR document in memory, written as and read from .xml and .bin. Nothing here knows what an operator
+means."""
 
 from __future__ import annotations
 
@@ -49,8 +50,8 @@ DEPTH = 64
 
 @dataclass(eq=False)
 class Port:
-    """What a layer makes: its dtype, and its dimensions with None for those of any length, as far as they are known.
-    A file may give it `others` for names."""
+    """What a layer makes: its dtype, and its dimensions with None for those of any length, as far as they are
+    known. A file may give it `others` for names."""
 
     layer: Layer
     dtype: ir.DataType | None = None
@@ -61,8 +62,8 @@ class Port:
 
 @dataclass(eq=False)
 class Body:
-    """A graph inside a layer, and how its parameters and results are joined to the layer's ports: attributes of the port map, and of
-    the back edges."""
+    """A graph inside a layer, and how its parameters and results are joined to the layer's ports: attributes
+    of the port map, and of the back edges."""
 
     net: Net
     inputs: list[dict[str, str]] = field(default_factory=list)
@@ -72,7 +73,8 @@ class Body:
 
 @dataclass(eq=False)
 class Layer:
-    """One operator: its attributes as text, the ports it reads (None for one left out), the ports it makes."""
+    """One operator: its attributes as text, the ports it reads (None for one left out), the ports it
+    makes."""
 
     type: str
     version: str
@@ -86,7 +88,8 @@ class Layer:
 
 @dataclass(eq=False)
 class Net:
-    """Layers, each after those it reads. Parameters and results are in the order of the model's inputs and outputs."""
+    """Layers, each after those it reads. Parameters and results are in the order of the model's inputs and
+    outputs."""
 
     name: str = "model"
     layers: list[Layer] = field(default_factory=list)

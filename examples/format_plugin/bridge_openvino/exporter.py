@@ -22,8 +22,8 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
 
     Names of dimensions and the model's metadata, for which an IR has no place, are its rt_info/bridge.
     """
-    ov = Layers(model.graph, list(model.graph.inputs))
-    ov.fill(model.graph, ops)
+    ov = Layers(model.graph, list(model.graph.inputs), ops)
+    ov.fill(model.graph)
     kept = {v.name: list(map(str, v.shape or ())) for v in (*model.graph.inputs, *model.graph.outputs)}
     ov.net.metadata = json.dumps({"dims": kept, "metadata": dict(model.metadata_props)}, ensure_ascii=False)
     document.write(ov.net, path)

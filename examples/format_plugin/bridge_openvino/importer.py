@@ -22,7 +22,8 @@ ENDS = ("Parameter", "Const", "Result")
 
 
 def load(path: str | Path) -> ir.Model:
-    """Read an .xml with its .bin. Raises UnreadableFile for what is no IR, UnsupportedModel for operators without a rule."""
+    """Read an .xml with its .bin. Raises UnreadableFile for what is no IR, UnsupportedModel for operators
+    without a rule."""
     net = document.read(path)
     blockers = list(_blockers(net))
     if blockers:
@@ -48,7 +49,8 @@ def load(path: str | Path) -> ir.Model:
 
 
 def _facts(net: Net) -> dict[str, Any]:
-    """What bridge noted when it wrote the file: names of dimensions by input, metadata. Nothing where somebody else wrote it."""
+    """What bridge noted when it wrote the file: names of dimensions by input, metadata. Nothing where
+    somebody else wrote it."""
     if not net.metadata:
         return {}
     facts = json.loads(net.metadata)
@@ -73,7 +75,8 @@ def _blockers(net: Net) -> Iterator[Blocker]:
 
 
 def _described(value: ir.Value, port: Port) -> ir.Value:
-    """What the hub cannot tell of a value, which is so for results of branches and loops, as the file says it."""
+    """What the hub cannot tell of a value, which is so for results of branches and loops, as the file says
+    it."""
     if value.type is None and port.dtype is not None:
         value.type = ir.TensorType(port.dtype)
     if value.shape is None and port.dims is not None:
@@ -82,7 +85,8 @@ def _described(value: ir.Value, port: Port) -> ir.Value:
 
 
 class Reading:
-    """A hub graph being filled from layers. Handlers get it in the place of the builder: it builds, and reads bodies."""
+    """A hub graph being filled from layers. Handlers get it in the place of the builder: it builds, and reads
+    bodies."""
 
     def __init__(self, builder: hub.Builder, values: dict[Port, ir.Value]) -> None:
         self.builder = builder
@@ -132,9 +136,9 @@ class Reading:
         results: list[int],
         squeezed: int | None = None,
     ) -> ir.Graph:
-        """A body as a subgraph. `given` are values around for its parameters, `inputs` the parameters that stay inputs (None for one the
-        body does not have: a step's number, then its condition), `results` its results in order; those from `squeezed` on lose the
-        dimension they are stacked along."""
+        """A body as a subgraph. `given` are values around for its parameters, `inputs` the parameters that
+        stay inputs (None for one the body does not have: a step's number, then its condition), `results` its
+        results in order; those from `squeezed` on lose the dimension they are stacked along."""
         graph = ir.Graph([], [], nodes=[], name="body", opset_imports={"": hub.HUB_OPSET})
         inner = Reading(hub.Builder(graph), {body.net.by_id[p].outputs[0]: v for p, v in given.items()})
         for place, number in enumerate(inputs):

@@ -59,9 +59,11 @@ BROADCASTING = TRUTHS - {"LogicalNot", "IsNaN", "IsInf"} | frozenset(
 
 
 class Layers:
-    """`net` grows with every layer. Inputs are hub values, ports, arrays or lists of integers (int64); keywords are attributes."""
+    """`net` grows with every layer, as the rules of `ops` write them. Inputs are hub values, ports, arrays or
+    lists of integers (int64); keywords are attributes."""
 
-    def __init__(self, graph: ir.Graph, inputs: list[ir.Value]) -> None:
+    def __init__(self, graph: ir.Graph, inputs: list[ir.Value], ops: OpTable) -> None:
+        self.ops = ops
         self.net = Net(graph.name or "model")
         self.ports: dict[ir.Value, Port] = {}
         for value in inputs:
@@ -127,11 +129,11 @@ class Layers:
             None if value.shape is None else tuple(d if isinstance(d, int) else None for d in value.shape)
         )
 
-    def fill(self, graph: ir.Graph, ops: OpTable, stacked: int | None = None) -> None:
-        """Append the operators of `graph`, and a Result for each of its outputs; those from the number `stacked` on get a first
-        dimension of 1, along which a loop collects them."""
+    def fill(self, graph: ir.Graph, stacked: int | None = None) -> None:
+        """Append the operators of `graph`, and a Result for each of its outputs; those from the number
+        `stacked` on get a first dimension of 1, along which a loop collects them."""
         for node in graph:
-            rule = ops.find(hub.qualified(node), node)
+            rule = self.ops.find(hub.qualified(node), node)
             assert rule is not None
             results = rule.handler(self, node, *node.inputs)
             for value, port in zip(

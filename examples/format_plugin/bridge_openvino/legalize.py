@@ -16,20 +16,20 @@ from bridge.passes.fold import FoldConstants
 from bridge.passes.rewrite import Rewrite
 from bridge.passes.sequences import ResolveSequences
 from bridge.passes.widen import ComputeWider
-from bridge_openvino.export_ops import ops
+from bridge_openvino import export_ops
 
-own = OpTable()
+ops = OpTable()
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
-    """In order: sequences as tensors; dtypes OpenVINO's CPU computes; operators it lacks, quantizations divided exactly; what became
-    constant."""
+    """In order: sequences as tensors; dtypes OpenVINO's CPU computes; operators it lacks, quantizations
+    divided exactly; what became constant."""
     return [
         ResolveSequences(),
         ComputeWider(takes),
-        Rewrite(own),
+        Rewrite(ops),
         Decompose(takes),
-        Rewrite(own),
+        Rewrite(ops),
         Decompose(takes),
         FoldConstants(),
     ]
@@ -37,24 +37,25 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
 
 def takes(node: ir.Node) -> bool:
     name = hub.qualified(node)
-    return ops.find(name, node) is not None or own.find(name, node) is not None
+    return export_ops.ops.find(name, node) is not None or ops.find(name, node) is not None
 
 
 def _scaled(node: ir.Node) -> bool:
     """Divided by a scale other than 1, of one element or one along an axis."""
     shape, known = shape_of(node.inputs[1]), const(node.inputs[1])
-    if shape is None or len(shape) > 1 or attr(node, "block_size", 0) or rank_of(node.inputs[0]) is None:
+    if shape is None or len(shape) > 1 or attr(node, "block_size") or rank_of(node.inputs[0]) is None:
         return False
     return known is None or bool((known != 1).any())
 
 
-@own.op(
+@ops.op(
     "QuantizeLinear",
     needs=(dtype("float"), dtype("float", index=1), condition("a scale other than 1", _scaled)),
 )
 def quantize(op, node, x, scale, zero_point=None):
-    """OpenVINO's CPU multiplies by a reciprocal, which moves ties, so what is quantized is the exact quotient, at the scale 1."""
-    axis, rank, shape = attr(node, "axis", 1), rank_of(x), shape_of(scale)
+    """OpenVINO's CPU multiplies by a reciprocal, which moves ties, so what is quantized is the exact
+    quotient, at the scale 1."""
+    axis, rank, shape = attr(node, "axis"), rank_of(x), shape_of(scale)
     along = [] if shape in ([], [1]) else [-1 if i == axis % rank else 1 for i in range(rank)]
     ones = op.const(np.ones(shape, np.float32))
     kept = {name: a.value for name, a in node.attributes.items()}
@@ -65,8 +66,8 @@ LIMIT = 2.0**24
 
 
 def quotient(op: Any, a: ir.Value, b: ir.Value) -> ir.Value:
-    """a / b to the last bit where it is below 2**24: the approximate one, and what is left of `a` after it over `b`. Both are split in halves,
-    whose products float32 holds."""
+    """a / b to the last bit where it is below 2**24: the approximate one, and what is left of `a` after it
+    over `b`. Both are split in halves, whose products float32 holds."""
     q = op.Clip(op.Div(a, b), op.const(-LIMIT), op.const(LIMIT))
     (q1, q2), (b1, b2) = halves(op, q), halves(op, b)
     rest = op.Sub(a, op.Mul(q1, b1))

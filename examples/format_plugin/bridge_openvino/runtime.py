@@ -33,7 +33,8 @@ class OpenVinoSession(Session):
         self.inputs = tuple(Port(port.node.friendly_name) for port in self.model.inputs)
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
-        """OpenVINO's CPU computes 64-bit integers in 32 bits: InvalidInput for numbers beyond. ExecutionFailed in OpenVINO's words."""
+        """OpenVINO's CPU computes 64-bit integers in 32 bits: InvalidInput for numbers beyond.
+        ExecutionFailed in OpenVINO's words."""
         names = [port.name for port in self.inputs]
         if set(names) != set(inputs):
             given, wanted = ", ".join(inputs) or "none", ", ".join(names) or "none"

@@ -1,4 +1,5 @@
-"""`example::HardSwish`, an operator of one's own: a function body that every format gets, and a rule for TFLite, which has a kernel for it.
+"""`example::HardSwish`, an operator of one's own: a function body that every format gets, and a rule for
+TFLite, which has a kernel for it.
 
 Version 1 of the domain `example`: y = x · min(max(x + 3, 0), 6) / 6.
 """
@@ -38,6 +39,6 @@ def bridge_functions() -> list[ir.Function]:
 
 @hookimpl
 def bridge_rules(format: str, direction: Literal["import", "export"]) -> list[Rule]:
-    from bridge_hard_swish.rule import native
+    from bridge_hard_swish.rule import ops
 
-    return list(native) if (format, direction) == ("tflite", "export") else []
+    return list(ops) if (format, direction) == ("tflite", "export") else []

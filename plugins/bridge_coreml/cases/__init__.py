@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from bridge.matrix import NativeCase
 from bridge_coreml.apple import coremltools
+from bridge_coreml.cases import (
+    control,
+    dynamic,
+    image,
+    legacy,
+    math,
+    ml,
+    network,
+    nn,
+    quantize,
+    recurrent,
+    reduce,
+    tensor,
+)
 from bridge_coreml.cases.common import Program, natives
 
 
 def cases() -> dict[str, NativeCase]:
     """Every case, as the matrix measures them."""
-    from bridge_coreml.cases import ml, network
-
-    return natives(programs()) | network.cases() | ml.cases()
+    return natives(programs()) | network.cases(legacy.layers, dynamic.layers) | ml.cases()
 
 
 def programs() -> dict[str, Program]:
     """ML Programs by name, whose first word is the operator."""
     coremltools()
     from coremltools.converters.mil.mil import Builder as mb
-
-    from bridge_coreml.cases import control, image, math, nn, quantize, recurrent, reduce, tensor
 
     found: dict[str, Program] = {}
     for family in (math, reduce, tensor, nn, recurrent, control, quantize, image):

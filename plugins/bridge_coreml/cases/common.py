@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -211,5 +211,5 @@ def half(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float16)
 
 
-def ints(values: Iterable[int] | int) -> np.ndarray:
+def ints(values: Any) -> np.ndarray:
     return np.asarray(values, np.int32)

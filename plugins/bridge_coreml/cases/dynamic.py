@@ -192,6 +192,6 @@ def boxes() -> dict[str, Network]:
         b.add_nms("l", ["x0", "x1"], kept, iou_threshold=0.4, score_threshold=0.2, max_boxes=2)
 
     def want(boxes: np.ndarray, scores: np.ndarray) -> list[np.ndarray]:
-        return [scores[:, [0, 2]], np.float32([[0, 2]]), np.float32([2])]
+        return [scores[:, [0, 2]], np.array([[0, 2]], np.float32), np.array([2], np.float32)]
 
     return {"NonMaximumSuppression": network(build, held, scores, want=want)}

@@ -153,7 +153,7 @@ def resampled(mb: Any) -> dict[str, Program]:
 
 
 def boxes(mb: Any) -> dict[str, Program]:
-    edges = np.float32([[0.5, 1, 2.5, 4], [0, 0, 3, 5], [1, 2, 2, 2.5]])
+    edges = np.array([[0.5, 1, 2.5, 4], [0, 0, 3, 5], [1, 2, 2, 2.5]], np.float32)
     numbers = ints([1, 0, 1])
     centred = np.stack(
         [
@@ -164,7 +164,7 @@ def boxes(mb: Any) -> dict[str, Program]:
         ],
         1,
     )
-    shares = edges / np.float32([3, 5, 3, 5])
+    shares = edges / np.array([3, 5, 3, 5], np.float32)
     rois = np.concatenate([numbers[:, None].astype(np.float32), edges], 1).reshape(3, 1, 5, 1, 1)
 
     def cropped(x: np.ndarray, aligned: bool = True) -> np.ndarray:
@@ -206,8 +206,8 @@ def _inside(start: float, end: float, count: int, aligned: bool) -> np.ndarray:
 
 def suppressed(mb: Any) -> dict[str, Program]:
     """Boxes as centre and size; the first two and the last two overlap by more than half."""
-    given = np.float32([[[1, 1, 2, 2], [1, 1.1, 2, 2], [5, 5, 2, 2], [9, 9, 2, 2], [9, 9.1, 2, 2]]])
-    scores = np.float32([[[0.6, 0.1], [0.9, 0.2], [0.05, 0.7], [0.3, 0.1], [0.1, 0.4]]])
+    given = np.array([[[1, 1, 2, 2], [1, 1.1, 2, 2], [5, 5, 2, 2], [9, 9, 2, 2], [9, 9.1, 2, 2]]], np.float32)
+    scores = np.array([[[0.6, 0.1], [0.9, 0.2], [0.05, 0.7], [0.3, 0.1], [0.1, 0.4]]], np.float32)
     picked = [1, 2, 4]
 
     def chosen(boxes: np.ndarray, scores: np.ndarray, order: list[int], most: int = 4) -> list[np.ndarray]:

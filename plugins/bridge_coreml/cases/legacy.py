@@ -13,7 +13,7 @@ from bridge_coreml.cases.network import Network
 BLOB, VECTOR = f(4, 2, 3), f(4)
 
 
-def old(build: Callable[[Any], Any], *arrays: np.ndarray, want: Callable[..., Any]) -> Network:
+def old(build: Callable[..., Any], *arrays: np.ndarray, want: Callable[..., Any]) -> Network:
     return Network(build, arrays, want, legacy=True)
 
 

@@ -51,7 +51,7 @@ def unary(mb: Any) -> dict[str, Program]:
 
 def activations(mb: Any) -> dict[str, Program]:
     x, image = f(3, 4, low=-4, high=4), f(2, 3, 2, 4)
-    alpha, beta = np.float32([0.1, 0.5, -0.3]), np.float32([1, 0.5, 2])
+    alpha, beta = np.array([0.1, 0.5, -0.3], np.float32), np.array([1, 0.5, 2], np.float32)
     modes = ("EXACT", "TANH_APPROXIMATION", "SIGMOID_APPROXIMATION")
     clamped = by_torch(lambda F, x: F.leaky_relu(x, 0.2).clamp(max=1.5))
     parametric = lambda x: np.log1p(np.exp(x * beta.reshape(3, 1, 1))) * alpha.reshape(3, 1, 1)  # noqa: E731

@@ -364,7 +364,7 @@ def pipelines() -> dict[str, Classical]:
 
 def networks() -> dict[str, Classical]:
     """Networks with labels, and those that answer a number."""
-    weights = np.float32([[1, 2, 3], [-1, 0.5, 2]])
+    weights = np.array([[1, 2, 3], [-1, 0.5, 2]], np.float32)
     scores = weights @ ROW
 
     def build(kind: str) -> Callable[[Any], Any]:

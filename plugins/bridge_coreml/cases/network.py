@@ -52,19 +52,14 @@ class Network:
         return Made(path, inputs, {}, expected, random=self.random)
 
 
-def network(
-    build: Callable[[Any], Any], *arrays: np.ndarray, want: Callable[..., Any], **more: Any
-) -> Network:
+def network(build: Callable[..., Any], *arrays: np.ndarray, want: Callable[..., Any], **more: Any) -> Network:
     return Network(build, arrays, want, **more)
 
 
-def cases() -> dict[str, NativeCase]:
-    """The layers by name, whose first word is the layer's type."""
-    from bridge_coreml.cases import dynamic, legacy
-
-    families = (
-        unary, activations, binary, reductions, shapes, slices, indexed, layers, images, recurrent, legacy.layers, dynamic.layers
-    )  # fmt: skip
+def cases(*others: Callable[[], dict[str, Network]]) -> dict[str, NativeCase]:
+    """The layers of these and `others` families by name, whose first word is the layer's type."""
+    own = (unary, activations, binary, reductions, shapes, slices, indexed, layers, images, recurrent)
+    families = (*own, *others)
     found = dict(itertools.chain.from_iterable(family().items() for family in families))
     return {f"{name} layer": NativeCase((name.split()[0],), each.made) for name, each in found.items()}
 
@@ -93,15 +88,15 @@ def unary() -> dict[str, Network]:
             lambda b, m=mode: b.add_unary("l", "x0", "y", m, alpha=1.5, shift=0.5, scale=2.0), over, want=lambda x, w=want: w(2 * x + 0.5)
         )  # fmt: skip
 
-    def plain(b: Any, mode: str) -> None:
+    def unset(b: Any, mode: str) -> None:
         b.add_unary("l", "x0", "y", mode).unary.ClearField("epsilon")
 
     tiny = np.float32([1e-6, 2e-6, 1.0])
     found["unary rsqrt unset"] = network(
-        lambda b: plain(b, "rsqrt"), tiny, want=lambda x: 1 / np.sqrt(x + np.float32(1e-6))
+        lambda b: unset(b, "rsqrt"), tiny, want=lambda x: 1 / np.sqrt(x + np.float32(1e-6))
     )
     found["unary inverse unset"] = network(
-        lambda b: plain(b, "inverse"), tiny, want=lambda x: 1 / (x + np.float32(1e-6))
+        lambda b: unset(b, "inverse"), tiny, want=lambda x: 1 / (x + np.float32(1e-6))
     )
     return found | {
         "clip": network(lambda b: b.add_clip("l", "x0", "y", -0.5, 1.0), X, want=lambda x: x.clip(-0.5, 1)),

@@ -16,7 +16,11 @@ def programs(mb: Any) -> dict[str, Program]:
 
 
 def values(mb: Any) -> dict[str, Program]:
-    scale, scales, zeros = np.float32(0.1), np.float32([0.1, 0.02, 0.3]), np.int8([3, -5, 0])
+    scale, scales, zeros = (
+        np.float32(0.1),
+        np.array([0.1, 0.02, 0.3], np.float32),
+        np.array([3, -5, 0], np.int8),
+    )
     x = f(3, 4)
 
     def quantized(x: np.ndarray, scale: Any, zero: Any, low: int = -128, high: int = 127) -> np.ndarray:
@@ -51,7 +55,7 @@ def packed(numbers: np.ndarray, bits: int) -> np.ndarray:
 
 def weights16(mb: Any) -> dict[str, Program]:
     stored = RNG.integers(-127, 128, (4, 6)).astype(np.int8)
-    scales, zeros = f(4, low=0.01, high=0.05), np.int8([1, -3, 0, 9])
+    scales, zeros = f(4, low=0.01, high=0.05), np.array([1, -3, 0, 9], np.int8)
     shape = np.uint32([4, 6])
     table, places = f(4), RNG.integers(0, 4, (4, 6))
     mask = RNG.random((4, 6)) > 0.5

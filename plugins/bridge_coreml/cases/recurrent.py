@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,10 @@ def rnn(mb: Any) -> dict[str, Program]:
     held, h = parameters(1), f(2, SIZE)
 
     def case(sequence: bool, activation: str = "tanh", direction: str = "forward") -> Program:
-        active = {"tanh": np.tanh, "relu": lambda v: np.maximum(v, 0), "sigmoid": sigmoid}[activation]
+        known: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+            "tanh": np.tanh, "relu": lambda v: np.maximum(v, 0), "sigmoid": sigmoid,
+        }  # fmt: skip
+        active = known[activation]
         w, u, bias = held.values()
         return program(
             lambda x, h: mb.rnn(x=x, initial_h=h, direction=direction, output_sequence=sequence, activation=activation, **held),

@@ -118,7 +118,7 @@ def filled(mb: Any) -> dict[str, Program]:
         "one_hot values": program(lambda x: mb.one_hot(indices=x, one_hot_vector_size=5, on_value=2.0, off_value=-1.0), i(6, low=0, high=5), want=hot(5)),
         "one_hot axis": program(lambda x: mb.one_hot(indices=x, one_hot_vector_size=4, axis=0), i(3, low=0, high=4), want=lambda x: np.eye(4, dtype=np.int32)[x].T),
         "range_1d": program(lambda e: mb.range_1d(start=1, end=mb.squeeze(x=e), step=2), ints([8]), want=lambda e: np.arange(1, 8, 2)),
-        "range_1d floats": program(lambda e: mb.range_1d(start=0.5, end=mb.squeeze(x=e), step=0.5), np.float32([2.5]), want=lambda e: np.arange(0.5, 2.5, 0.5, np.float32)),
+        "range_1d floats": program(lambda e: mb.range_1d(start=0.5, end=mb.squeeze(x=e), step=0.5), np.float32([2.5]), want=lambda e: np.arange(0.5, 2.5, 0.5, dtype=np.float32)),
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import Need
 
-IOS15, IOS16, IOS17, IOS18 = 15, 16, 17, 18
+IOS16, IOS17, IOS18 = 16, 17, 18
 
 T = ir.DataType
 FLOATS = ("float", "float16")
@@ -30,8 +30,8 @@ HELD: dict[ir.DataType, str] = {
     T.DOUBLE: "fp32",
     T.BFLOAT16: "fp32",
     T.BOOL: "bool",
-    **{T[name.upper()]: "fp32" for name in FLOAT8},
-    **{T[name.upper()]: "int32" for name in (*INTS, *SMALL, *UNSIGNED, *BITS4)},
+    **{ir.DataType[name.upper()]: "fp32" for name in FLOAT8},
+    **{ir.DataType[name.upper()]: "int32" for name in (*INTS, *SMALL, *UNSIGNED, *BITS4)},
 }
 NARROWED = {T.DOUBLE: "float32", T.INT64: "int32", T.UINT32: "int32", T.UINT64: "int32"}
 NUMPY = {"fp32": np.float32, "fp16": np.float16, "int32": np.int32, "bool": np.bool_}
@@ -67,9 +67,9 @@ def in_range(*indices: int) -> Need:
 IN_RANGE = in_range()
 
 
-def axis_of(node: ir.Node, default: int = 0, index: int = 0) -> int:
-    """The attribute `axis`, counted from the first dimension of an input."""
-    return attr(node, "axis", default) % max(rank_of(node.inputs[index]) or 1, 1)
+def axis_of(node: ir.Node) -> int:
+    """The attribute `axis`, counted from the first dimension of the first input."""
+    return attr(node, "axis") % max(rank_of(node.inputs[0]) or 1, 1)
 
 
 def ints(values: Any) -> np.ndarray:

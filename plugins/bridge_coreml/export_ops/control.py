@@ -17,10 +17,8 @@ ops = OpTable()
 
 def block(mil: Any, graph: ir.Graph) -> list[Any]:
     """Results of a subgraph, written into the block MIL is building."""
-    from bridge_coreml.export_ops import ops as table
-
     mil.blocks.append({})
-    mil.write_all(graph, table)
+    mil.write_all(graph)
     results = [mil.var(v) for v in graph.outputs]
     mil.blocks.pop()
     return results

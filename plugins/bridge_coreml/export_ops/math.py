@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
@@ -26,32 +28,32 @@ from bridge_coreml.export_ops.common import (
 
 ops = OpTable()
 
-UNARY = {
-    "Acos": "acos", "Asin": "asin", "Atan": "atan", "Ceil": "ceil", "Cos": "cos", "Cosh": "cosh", "Erf": "erf",
-    "Exp": "exp", "Floor": "floor", "Relu": "relu", "Round": "round", "Sigmoid": "sigmoid", "Sin": "sin",
-    "Sinh": "sinh", "Softplus": "softplus", "Softsign": "softsign", "Sqrt": "sqrt", "Tan": "tan", "Tanh": "tanh",
-    "Atanh": "atanh",
-}  # fmt: skip
+WHOLE = (*INTS, *SMALL, *UNSIGNED)
+COMPARABLE = dtype(*FLOATS, *WHOLE)
+TWO = condition("two inputs", lambda n: len(n.inputs) == 2)
 
-
-@ops.op(*UNARY, needs=(FLOAT,))
-def unary(mil, node, x):
-    return getattr(mil, UNARY[node.op_type])(x=x)
-
-
-@ops.op("Abs", "Sign", needs=(NUMBER,))
-def magnitude(mil, node, x):
-    return getattr(mil, node.op_type.lower())(x=x)
+ops.same(
+    needs=(FLOAT,),
+    Acos="acos", Asin="asin", Atan="atan", Atanh="atanh", Ceil="ceil", Cos="cos", Cosh="cosh",
+    Div="real_div", Erf="erf", Exp="exp", Floor="floor", Relu="relu", Round="round", Sigmoid="sigmoid",
+    Sin="sin", Sinh="sinh", Softplus="softplus", Softsign="softsign", Sqrt="sqrt", Tan="tan", Tanh="tanh",
+)  # fmt: skip
+ops.same(needs=(NUMBER,), Abs="abs", Sign="sign")
+ops.same(needs=(dtype("bool"),), Not="logical_not")
+ops.same(needs=(dtype(*NUMBERS, *UNSIGNED), IN_RANGE), Add="add", Sub="sub", Mul="mul")
+ops.same(needs=(COMPARABLE, TWO, IN_RANGE), Max="maximum", Min="minimum")
+ops.same(needs=(COMPARABLE, attribute("fmod", 0), IN_RANGE), Mod="mod")
+ops.same(
+    needs=(COMPARABLE, IN_RANGE),
+    Greater="greater", GreaterOrEqual="greater_equal", Less="less", LessOrEqual="less_equal", Equal="equal",
+)  # fmt: skip
+ops.same(And="logical_and", Or="logical_or", Xor="logical_xor")
+ops.same(needs=(FLOAT, attribute("alpha", 1.0)), Swish="silu")
 
 
 @ops.op("Neg", needs=(NUMBER,))
 def negative(mil, node, x):
     return mil.mul(x=x, y=mil.like(-1, x))
-
-
-@ops.op("Not", needs=(dtype("bool"),))
-def negation(mil, node, x):
-    return mil.logical_not(x=x)
 
 
 @ops.op("Log", needs=(FLOAT,))
@@ -64,24 +66,6 @@ def reciprocal(mil, node, x):
     return mil.inverse(x=x, epsilon=mil.like(0, x))
 
 
-BINARY = {"Add": "add", "Sub": "sub", "Mul": "mul", "Max": "maximum", "Min": "minimum"}
-TWO = condition("two inputs", lambda n: len(n.inputs) == 2)
-
-
-WHOLE = (*INTS, *SMALL, *UNSIGNED)
-
-
-@ops.op("Add", "Sub", "Mul", needs=(dtype(*NUMBERS, *UNSIGNED), IN_RANGE))
-@ops.op("Max", "Min", needs=(dtype(*FLOATS, *WHOLE), TWO, IN_RANGE))
-def binary(mil, node, x, y):
-    return getattr(mil, BINARY[node.op_type])(x=x, y=y)
-
-
-@ops.op("Div", needs=(FLOAT,))
-def divide(mil, node, x, y):
-    return mil.real_div(x=x, y=y)
-
-
 @ops.op("Div", needs=(dtype(*WHOLE), IN_RANGE))
 def divide_whole(mil, node, x, y):
     """floor_div, and one more where it rounded a negative quotient down."""
@@ -91,41 +75,14 @@ def divide_whole(mil, node, x, y):
     return mil.add(x=quotient, y=mil.cast(x=up, dtype="int32"))
 
 
-@ops.op("Mod", needs=(dtype(*FLOATS, *WHOLE), attribute("fmod", 0), IN_RANGE))
-def modulo(mil, node, x, y):
-    return mil.mod(x=x, y=y)
-
-
 @ops.op("Pow", needs=(FLOAT, dtype(*FLOATS, *INTS, *SMALL, index=1), IN_RANGE))
 def power(mil, node, x, y):
     return mil.pow(x=x, y=mil.cast_to(y, mil.kind(x)))
 
 
-COMPARED = {
-    "Greater": "greater",
-    "GreaterOrEqual": "greater_equal",
-    "Less": "less",
-    "LessOrEqual": "less_equal",
-    "Equal": "equal",
-}
-
-
-@ops.op(*COMPARED, needs=(dtype(*FLOATS, *WHOLE), IN_RANGE))
-def compare(mil, node, x, y):
-    return getattr(mil, COMPARED[node.op_type])(x=x, y=y)
-
-
 @ops.op("Equal", needs=(dtype("bool"),))
 def same_truth(mil, node, x, y):
     return mil.logical_not(x=mil.logical_xor(x=x, y=y))
-
-
-LOGICAL = {"And": "logical_and", "Or": "logical_or", "Xor": "logical_xor"}
-
-
-@ops.op(*LOGICAL)
-def logical(mil, node, x, y):
-    return getattr(mil, LOGICAL[node.op_type])(x=x, y=y)
 
 
 def _bounds(node: ir.Node) -> tuple[float, float] | None:
@@ -171,11 +128,6 @@ def hard_sigmoid(mil, node, x):
     return mil.sigmoid_hard(x=x, alpha=mil.like(alpha, x), beta=mil.like(beta, x))
 
 
-@ops.op("Swish", needs=(FLOAT, attribute("alpha", 1.0)))
-def swish(mil, node, x):
-    return mil.silu(x=x)
-
-
 @ops.op("Gelu", needs=(FLOAT,))
 def gelu(mil, node, x):
     tanh = attr(node, "approximate") == "tanh"
@@ -185,7 +137,7 @@ def gelu(mil, node, x):
 def per_channel(node: ir.Node) -> bool:
     """A constant slope for every channel of an image, or one slope for all."""
     rank, slope = rank_of(node.inputs[0]), const(node.inputs[1])
-    dims = node.inputs[0].shape
+    dims = list(node.inputs[0].shape or ())
     if slope is None or rank not in (3, 4, 5) or not isinstance(dims[1], int):
         return False
     shape = (1,) * (rank - slope.ndim) + slope.shape
@@ -208,7 +160,7 @@ def prelu(mil, node, x, slope):
     needs=(FLOAT, condition("an input of rank 1 or more", lambda n: (rank_of(n.inputs[0]) or 0) > 0)),
 )
 def softmax(mil, node, x):
-    return mil.softmax(x=x, axis=axis_of(node, -1))
+    return mil.softmax(x=x, axis=axis_of(node))
 
 
 def spread(node: ir.Node) -> bool:
@@ -247,8 +199,8 @@ WRAPPED = {
     T.INT2: (2, True),
     T.UINT2: (2, False),
 }
-EXACT = {T[name.upper()] for name in (*FLOATS, *INTS, *UNSIGNED, "bool", "double")}
-FLOATS8 = {T[name.upper()] for name in FLOAT8}
+EXACT = {ir.DataType[name.upper()] for name in (*FLOATS, *INTS, *UNSIGNED, "bool", "double")}
+FLOATS8 = {ir.DataType[name.upper()] for name in FLOAT8}
 
 
 def castable(node: ir.Node) -> bool:
@@ -277,7 +229,7 @@ def cast(mil, node, x):
     return made if made is not mil.var(x) else mil.identity(x=made)
 
 
-def _rounded(mil, x):
+def _rounded(mil: Any, x: Any) -> Any:
     """To the 8 bits of bfloat16: adding 2^16 times x leaves as many. Large ones are made smaller first."""
     size = mil.abs(x=x)
     scale = mil.select(

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
-from bridge.geometry import plain_resize
+from bridge import geometry
+from bridge.geometry import Window, plain_resize, window_of
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, constant, dtype, unused_output
-from bridge.ops import OpTable
+from bridge.ops import Need, OpTable
 from bridge_coreml.export_ops.common import FLOAT, FLOATS, IOS17, IOS18, ints
 
 ops = OpTable()
 
 
-@ops.op(
-    "MatMul",
+ops.same(
     needs=(
         dtype(*FLOATS, "int32", "int64"),
         condition("operands of rank 2 or more", lambda n: all((rank_of(v) or 0) > 1 for v in n.inputs)),
     ),
+    MatMul="matmul",
 )
-def matmul(mil, node, x, y):
-    return mil.matmul(x=x, y=y)
 
 
 def plain_gemm(node: ir.Node) -> bool:
@@ -33,7 +34,7 @@ def plain_gemm(node: ir.Node) -> bool:
     units = weights.shape[0 if attr(node, "transB") else 1]
     return (
         not attr(node, "transA")
-        and attr(node, "alpha", 1.0) == attr(node, "beta", 1.0) == 1.0
+        and attr(node, "alpha") == attr(node, "beta") == 1.0
         and (bias is None or bias.size in (1, units))
         and (bias is None or bias.ndim < 2 or bias.shape[0] == 1)
     )
@@ -52,49 +53,27 @@ def gemm(mil, node, x, weights, bias=None):
     return mil.linear(x=x, weight=kernel, bias=None if added is None else np.ascontiguousarray(added))
 
 
-def spatial(node: ir.Node) -> int:
-    return (rank_of(node.inputs[0]) or 2) - 2
-
-
-def kernel_of(node: ir.Node) -> list[int] | None:
-    given = attr(node, "kernel_shape")
-    if given:
-        return list(given)
-    return lengths(node.inputs[1]) if len(node.inputs) > 1 else None
-
-
-def lengths(value: ir.Value) -> list[int] | None:
-    """Of the spatial dimensions; None where one is not known."""
-    dims = [None] if value.shape is None else list(value.shape)[2:]
-    return dims if all(isinstance(d, int) for d in dims) else None
-
-
-def window(node: ir.Node) -> tuple[list[int], list[int]]:
-    count = spatial(node)
-    return list(attr(node, "strides") or [1] * count), list(attr(node, "dilations") or [1] * count)
-
-
-def pads_of(node: ir.Node) -> list[int] | None:
-    """Pads before and after each spatial dimension, one after the other; None where auto_pad cannot be told."""
-    kind, count = attr(node, "auto_pad"), spatial(node)
-    if kind in ("NOTSET", "VALID"):
-        given = list(attr(node, "pads") or [0] * 2 * count) if kind == "NOTSET" else [0] * 2 * count
-        return [v for i in range(count) for v in (given[i], given[i + count])]
-    dims, kernel = lengths(node.inputs[0]), kernel_of(node)
-    if dims is None or kernel is None:
-        return None
-    strides, dilations = window(node)
-    found = []
-    for size, k, s, d in zip(dims, kernel, strides, dilations, strict=True):
-        total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
-        less, more = total // 2, total - total // 2
-        found += [less, more] if kind == "SAME_UPPER" else [more, less]
+def window(node: ir.Node) -> Window:
+    found = window_of(node)
+    assert found is not None
     return found
+
+
+def pads_of(node: ir.Node) -> geometry.Pads | None:
+    """Pads before and after each spatial dimension; None where they cannot be told."""
+    if rank_of(node.inputs[0]) is None:
+        return None
+    return geometry.transposed_pads(node) if node.op_type == "ConvTranspose" else geometry.pads_of(node)
+
+
+def flat(pads: geometry.Pads) -> list[int]:
+    """As Core ML lists them: before and after of one dimension after the other."""
+    return [n for pair in pads for n in pair]
 
 
 def padded(node: ir.Node) -> bool:
     pads = pads_of(node)
-    return pads is not None and min(pads, default=0) >= 0
+    return pads is not None and min(flat(pads), default=0) >= 0
 
 
 IMAGE = condition("one to three spatial dimensions", lambda n: rank_of(n.inputs[0]) in (3, 4, 5))
@@ -112,56 +91,33 @@ PADDED = condition("pads that are known and not negative", padded)
     ),
 )
 def conv(mil, node, x, weights, bias=None):
-    strides, dilations = window(node)
     return mil.conv(
         x=x,
         weight=weights,
         bias=bias,
-        strides=ints(strides),
-        dilations=ints(dilations),
+        strides=ints(window(node).strides),
+        dilations=ints(window(node).dilations),
         groups=attr(node, "group"),
         pad_type="custom",
-        pad=ints(pads_of(node)),
+        pad=ints(flat(pads_of(node))),
     )
 
 
 def _weights(node: ir.Node) -> bool:
     if const(node.inputs[1]) is not None:
         return True
-    return shape_of(node.inputs[1]) is not None and set(window(node)[1]) == {1}
+    return shape_of(node.inputs[1]) is not None and set(window(node).dilations) == {1}
 
 
 def transposed(node: ir.Node) -> tuple[list[int], list[int]] | None:
     """Pads and output shape of a transposed convolution; None where they cannot be told."""
-    dims, kernel, count = shape_of(node.inputs[0]), kernel_of(node), spatial(node)
-    after = shape_of(node.outputs[0])
-    if dims is None or kernel is None or after is None:
+    before, after, shape = shape_of(node.inputs[0]), shape_of(node.outputs[0]), window_of(node)
+    pads = pads_of(node)
+    if before is None or after is None or shape is None or pads is None or attr(node, "output_shape"):
         return None
-    strides, dilations = window(node)
-    extra = attr(node, "output_padding") or [0] * count
-    pads = []
-    for i, (k, s, d) in enumerate(zip(kernel, strides, dilations, strict=True)):
-        span = (k - 1) * d + 1
-        kind, wanted = attr(node, "auto_pad"), attr(node, "output_shape")
-        if kind in ("SAME_UPPER", "SAME_LOWER") or wanted:
-            total = (dims[2 + i] - 1) * s + extra[i] + span - after[2 + i]
-            if total < 0:
-                return None
-            less, more = total // 2, total - total // 2
-            pads += [less, more] if kind == "SAME_UPPER" else [more, less]
-        elif kind == "VALID":
-            pads += [0, 0]
-        else:
-            given = attr(node, "pads") or [0] * 2 * count
-            pads += [given[i], given[i + count]]
-    natural = [
-        (dims[2 + i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - sum(pads[2 * i : 2 * i + 2])
-        for i in range(count)
-    ]
-    missing = [a - n for a, n in zip(after[2:], natural, strict=True)]
-    if min(pads, default=0) < 0 or min(missing, default=0) < 0:
-        return None
-    return pads, after
+    rows = zip(before[2:], after[2:], shape.spans, shape.strides, pads, strict=True)
+    missing = [length - ((size - 1) * s + span - sum(pair)) for size, length, span, s, pair in rows]
+    return (flat(pads), after) if min([*missing, *flat(pads)], default=0) >= 0 else None
 
 
 TRANSPOSED = condition("a static input, and pads that are not negative", lambda n: transposed(n) is not None)
@@ -170,14 +126,13 @@ TRANSPOSED = condition("a static input, and pads that are not negative", lambda 
 @ops.op("ConvTranspose", needs=(FLOAT, IMAGE, constant(1, "weights"), constant(2, "bias"), TRANSPOSED))
 @ops.op("ConvTranspose", since=IOS17, needs=(FLOAT, IMAGE, TRANSPOSED))
 def conv_transpose(mil, node, x, weights, bias=None):
-    strides, dilations = window(node)
     pads, after = transposed(node)
     return mil.conv_transpose(
         x=x,
         weight=weights,
         bias=bias,
-        strides=ints(strides),
-        dilations=ints(dilations),
+        strides=ints(window(node).strides),
+        dilations=ints(window(node).dilations),
         groups=attr(node, "group"),
         pad_type="custom",
         pad=ints(pads),
@@ -186,29 +141,30 @@ def conv_transpose(mil, node, x, weights, bias=None):
 
 
 def inside(node: ir.Node) -> bool:
-    """Pads smaller than the window; with ceil_mode symmetric ones, no window that starts outside, and two axes at most."""
-    pads, kernel = pads_of(node), kernel_of(node)
-    if pads is None or kernel is None or min(pads, default=0) < 0 or len(pads) != 2 * len(kernel):
+    """Pads smaller than the window; with ceil_mode symmetric ones, no window that starts outside, and two
+    axes at most."""
+    pads, shape = pads_of(node), window_of(node)
+    if pads is None or shape is None or not padded(node):
         return False
-    pairs = list(zip(pads[::2], pads[1::2], kernel, window(node)[0], strict=True))
-    if any(max(a, b) >= k for a, b, k, _ in pairs):
+    rows = [(*pair, k, s) for pair, k, s in zip(pads, shape.kernel, shape.strides, strict=True)]
+    if any(max(a, b) >= k for a, b, k, _ in rows):
         return False
-    return not attr(node, "ceil_mode") or (len(kernel) < 3 and all(a == b and s <= k for a, b, k, s in pairs))
+    return not attr(node, "ceil_mode") or (len(rows) < 3 and all(a == b and s <= k for a, b, k, s in rows))
 
 
-UNDILATED = condition("dilations of 1", lambda n: set(window(n)[1]) == {1})
+UNDILATED = condition("dilations of 1", lambda n: set(window(n).dilations) == {1})
 INSIDE = condition(
     "pads smaller than the window, and with ceil_mode symmetric and along two axes at most", inside
 )
 
 
-def pool(mil, node, x, name, **more):
+def pool(mil: Any, node: ir.Node, x: ir.Value, name: str, **more: Any) -> Any:
     return getattr(mil, name)(
         x=x,
         kernel_sizes=ints(attr(node, "kernel_shape")),
-        strides=ints(window(node)[0]),
+        strides=ints(window(node).strides),
         pad_type="custom",
-        pad=ints(pads_of(node)),
+        pad=ints(flat(pads_of(node))),
         ceil_mode=bool(attr(node, "ceil_mode")),
         **more,
     )
@@ -245,7 +201,7 @@ def lp_pool(mil, node, x):
     return pool(mil, node, x, "l2_pool")
 
 
-def all_constant(*indices):
+def all_constant(*indices: int) -> Need:
     return condition(
         "constant parameters",
         lambda n: all(
@@ -281,7 +237,7 @@ def normalized(node: ir.Node) -> bool:
     rank = rank_of(node.inputs[0])
     if not rank:
         return False
-    dims = list(node.inputs[0].shape)[attr(node, "axis", -1) % rank :]
+    dims = list(node.inputs[0].shape)[attr(node, "axis") % rank :]
     arrays = [const(v) for v in list(node.inputs)[1:3] if v is not None]
     return all(a is not None and list(a.shape) == dims for a in arrays)
 
@@ -314,8 +270,7 @@ def layer_normalization(mil, node, x, scale, bias=None):
 )
 def lrn(mil, node, x):
     numbers = {
-        n: mil.like(attr(node, h, d), x)
-        for n, h, d in (("alpha", "alpha", 1e-4), ("beta", "beta", 0.75), ("k", "bias", 1.0))
+        n: mil.like(attr(node, h), x) for n, h in (("alpha", "alpha"), ("beta", "beta"), ("k", "bias"))
     }
     return mil.local_response_norm(x=x, size=attr(node, "size"), **numbers)
 
@@ -367,7 +322,7 @@ def resize_nearest(mil, node, x, *rest):
 
 
 def sampled(node: ir.Node) -> bool:
-    mode, padding = attr(node, "mode", "linear"), attr(node, "padding_mode")
+    mode, padding = attr(node, "mode"), attr(node, "padding_mode")
     return rank_of(node.inputs[0]) == 4 and mode == "linear" and padding in ("zeros", "border", "reflection")
 
 
@@ -403,7 +358,8 @@ def attention(mil, node, query, key, value, mask=None):
 
 
 def _every_row(mask: np.ndarray | None) -> bool:
-    """A constant mask that leaves something in every row: where nothing is left the hub answers 0, Core ML not a number."""
+    """A constant mask that leaves something in every row: where nothing is left the hub answers 0, Core ML
+    not a number."""
     if mask is None:
         return False
     left = mask if mask.dtype == bool else np.isfinite(mask)
@@ -411,16 +367,16 @@ def _every_row(mask: np.ndarray | None) -> bool:
 
 
 def plain_attention(node: ir.Node) -> bool:
-    shapes = [v.shape for v in list(node.inputs)[:3]]
-    if any(s is None or len(s) != 4 for s in shapes) or any(v is not None for v in list(node.inputs)[4:]):
+    shapes = [list(v.shape or ()) for v in list(node.inputs)[:3]]
+    if any(len(s) != 4 for s in shapes) or any(v is not None for v in list(node.inputs)[4:]):
         return False
     size, heads = shapes[0][3], [s[1] for s in shapes]
-    scale = attr(node, "scale", 0.0)
+    scale = attr(node, "scale")
     plain = isinstance(size, int) and (not scale or np.isclose(scale, 1 / np.sqrt(size), rtol=1e-6))
     alike = all(isinstance(h, int) and h == heads[0] for h in heads)
     extra = ("is_causal", "softcap", "softmax_precision", "qk_matmul_output_mode")
-    windows = all(attr(node, n, -1) == -1 for n in ("left_window_size", "right_window_size"))
+    windows = all(attr(node, n) == -1 for n in ("left_window_size", "right_window_size"))
     mask = node.inputs[3] if len(node.inputs) > 3 else None
     masked = mask is None or _every_row(const(mask))
     used = [o for o in list(node.outputs)[1:] if o.name and (o.uses() or o.is_graph_output())]
-    return plain and alike and windows and masked and not used and not any(attr(node, n, 0) for n in extra)
+    return plain and alike and windows and masked and not used and not any(attr(node, n) for n in extra)

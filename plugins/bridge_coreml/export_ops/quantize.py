@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const
+from bridge.hub import attr, const, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import IOS16, IOS17, IOS18, NUMPY
@@ -16,11 +16,13 @@ ops = OpTable()
 
 
 BYTES = ("int8", "uint8")
+HALVES = ("float32", "float16")
 SMALL = (*BYTES, "int4", "uint4")
 
 
 def stepped(node: ir.Node) -> bool:
-    """A constant scale, one or one for each place of an axis, of the dtype of the real numbers; the zero point constant too."""
+    """A constant scale, one or one for each place of an axis, of the dtype of the real numbers; the zero
+    point constant too."""
     scale, zero = const(node.inputs[1]), const(node.inputs[2]) if len(node.inputs) > 2 else 0
     if scale is None or zero is None or scale.ndim > 1 or attr(node, "block_size"):
         return False
@@ -54,10 +56,10 @@ STEPPED = condition("constant scales, one or one along an axis, of the dtype of 
 
 def steps(mil: Any, node: ir.Node, dtype: Any) -> dict[str, Any]:
     """Scale, zero point and axis as MIL takes them."""
-    scale = const(node.inputs[1]).astype(NUMPY[mil.kind(node.inputs[1])])
+    scale: Any = const(node.inputs[1]).astype(NUMPY[mil.kind(node.inputs[1])])
     zero = const(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
-    rank = len(node.inputs[0].shape)
-    axis = np.int32(attr(node, "axis", 1) % max(rank, 1)) if scale.ndim else None
+    rank = rank_of(node.inputs[0]) or 0
+    axis = np.int32(attr(node, "axis") % max(rank, 1)) if scale.ndim else None
     if scale.size == 1:
         scale, zero, axis = scale.ravel()[0], None if zero is None else zero.ravel()[0], None
     return {"scale": scale, "zero_point": None if zero is None else zero.astype(dtype), "axis": axis}
@@ -77,11 +79,7 @@ def dequantize_made(mil, node, x, scale, zero_point=None):
 def blocked(node: ir.Node) -> bool:
     """Constant weights with scales that divide them into equal blocks."""
     values = [const(v) for v in node.inputs if v is not None]
-    if (
-        any(v is None for v in values)
-        or not values[0].ndim
-        or values[1].dtype not in (np.float32, np.float16)
-    ):
+    if any(v is None for v in values) or not values[0].ndim or values[1].dtype.name not in HALVES:
         return False
     spread = scales(node, values[1], values[0].ndim)
     return spread.ndim == values[0].ndim and all(
@@ -95,7 +93,7 @@ def scales(node: ir.Node, values: np.ndarray, rank: int) -> np.ndarray:
         return values
     places = [1] * rank
     if values.ndim and values.size > 1:
-        places[attr(node, "axis", 1) % rank] = values.size
+        places[attr(node, "axis") % rank] = values.size
     return values.reshape(places)
 
 
@@ -124,7 +122,7 @@ def stored(node: ir.Node) -> bool:
     if any(v is None for v in values) or attr(node, "block_size"):
         return False
     scale = values[1]
-    return values[0].ndim > 0 and scale.ndim <= 1 and scale.dtype in (np.float32, np.float16)
+    return values[0].ndim > 0 and scale.ndim <= 1 and scale.dtype.name in HALVES
 
 
 @ops.op(

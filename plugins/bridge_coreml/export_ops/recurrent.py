@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge import recurrent
 from bridge.hub import attr, const
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
@@ -15,29 +16,23 @@ from bridge_coreml.export_ops.common import FLOAT, IOS17, ints
 ops = OpTable()
 
 ACTIVATIONS = {"Sigmoid": "sigmoid", "Tanh": "tanh", "Relu": "relu"}
-DEFAULTS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
+GATES = {"LSTM": "ifoc", "GRU": "rhz", "RNN": "h"}
+PEEPHOLES = "ifo"
+"""Orders of gates in Core ML, by the letters of `bridge.recurrent`."""
 
 
 def activations(node: ir.Node) -> list[str] | None:
     """Names of the activations of one direction, the same in both; None for ones Core ML has not."""
-    given = attr(node, "activations") or DEFAULTS[node.op_type] * 2
-    count = len(DEFAULTS[node.op_type])
-    first = given[:count]
-    if (
-        len(given) > count
-        and given[count : 2 * count] != first
-        and attr(node, "direction") == "bidirectional"
-    ):
-        return None
-    names = [ACTIVATIONS.get(n) for n in first]
-    return None if None in names else [n for n in names if n]
+    first, *others = recurrent.activations(node)
+    names = [ACTIVATIONS[n] for n in first if n in ACTIVATIONS]
+    return names if len(names) == len(first) and all(each == first for each in others) else None
 
 
 def optional(node: ir.Node, index: int) -> ir.Value | None:
     return node.inputs[index] if index < len(node.inputs) else None
 
 
-def plain(node: ir.Node) -> bool:
+def is_plain(node: ir.Node) -> bool:
     """Constant weights, no lengths, a known batch, no clipping."""
     weights = [optional(node, i) for i in (1, 2, 3, 7)]
     known = all(v is None or const(v) is not None for v in weights)
@@ -45,7 +40,7 @@ def plain(node: ir.Node) -> bool:
     return (
         known
         and optional(node, 4) is None
-        and not attr(node, "clip", 0)
+        and not attr(node, "clip")
         and not attr(node, "layout")
         and shape is not None
         and isinstance(shape[1], int)
@@ -54,18 +49,14 @@ def plain(node: ir.Node) -> bool:
 
 
 PLAIN = condition(
-    "constant weights, a known batch, no sequence lengths, no clip, activations Core ML has", plain
+    "constant weights, a known batch, no sequence lengths, no clip, activations Core ML has", is_plain
 )
 ONE_WAY = attribute("direction", "forward", "reverse", default="forward")
 
 
-def gates(array: np.ndarray, order: list[int]) -> np.ndarray:
-    return np.concatenate([np.split(array, len(order))[i] for i in order])
-
-
 def start(mil: Any, node: ir.Node, index: int, directions: int, hidden: int) -> Any:
     """An initial state as [batch, directions·hidden]."""
-    value, batch = optional(node, index), node.inputs[0].shape[1]
+    value, batch = optional(node, index), list(node.inputs[0].shape or ())[1]
     if value is None:
         return np.zeros((batch, directions * hidden), mil.like(0, node.inputs[0]).dtype)
     if directions == 1:
@@ -82,14 +73,16 @@ def apart(mil: Any, made: Any, directions: int, axis: int) -> Any:
     return mil.stack(values=list(parts), axis=axis)
 
 
-def weights(node: ir.Node, order: list[int], kind: Any) -> list[dict[str, np.ndarray]]:
+def weights(node: ir.Node, kind: Any) -> list[dict[str, np.ndarray]]:
     """Per direction: weights and biases with the gates in Core ML's order."""
-    w, r, b = (None if optional(node, i) is None else const(optional(node, i)) for i in (1, 2, 3))
+    w, r = (np.asarray(const(node.inputs[i])) for i in (1, 2))
+    b = const(optional(node, 3))
+    order = recurrent.GATES[node.op_type], GATES[node.op_type]
     found = []
     for d in range(w.shape[0]):
-        made = {"weight_ih": gates(w[d], order), "weight_hh": gates(r[d], order)}
+        made = {"weight_ih": recurrent.reorder(w[d], *order), "weight_hh": recurrent.reorder(r[d], *order)}
         if b is not None:
-            made["bias"] = gates(b[d, : b.shape[1] // 2] + b[d, b.shape[1] // 2 :], order)
+            made["bias"] = recurrent.reorder(b[d, : b.shape[1] // 2] + b[d, b.shape[1] // 2 :], *order)
         found.append({n: np.ascontiguousarray(v).astype(kind) for n, v in made.items()})
     return found
 
@@ -97,11 +90,9 @@ def weights(node: ir.Node, order: list[int], kind: Any) -> list[dict[str, np.nda
 @ops.op("LSTM", needs=(dtype("float"), PLAIN, attribute("input_forget", 0)))
 @ops.op("LSTM", since=IOS17, needs=(FLOAT, PLAIN, attribute("input_forget", 0)))
 def lstm(mil, node, x, *rest):
-    """Gates are input, output, forget, cell in the hub, input, forget, output, cell in Core ML."""
-    order, kind = [0, 2, 1, 3], mil.like(0, x).dtype
-    direction = attr(node, "direction")
+    kind, direction = mil.like(0, x).dtype, attr(node, "direction")
     both = direction == "bidirectional"
-    sides = weights(node, order, kind)
+    sides = weights(node, kind)
     hidden = sides[0]["weight_hh"].shape[1]
     arguments = dict(sides[0])
     if both:
@@ -109,10 +100,11 @@ def lstm(mil, node, x, *rest):
     peephole = optional(node, 7)
     if peephole is not None:
         for side, array in zip(("", "_back"), const(peephole), strict=False):
-            arguments[f"peephole{side}"] = gates(array, [0, 2, 1]).astype(kind)
+            ordered = recurrent.reorder(array, recurrent.PEEPHOLES, PEEPHOLES)
+            arguments[f"peephole{side}"] = ordered.astype(kind)
     gate, cell, out = activations(node)
     y, h, c = mil.lstm(
-        x=turned(mil, x, direction),
+        x=in_direction(mil, x, direction),
         initial_h=start(mil, node, 5, 1 + both, hidden),
         initial_c=start(mil, node, 6, 1 + both, hidden),
         **arguments,
@@ -122,42 +114,41 @@ def lstm(mil, node, x, *rest):
         cell_activation=cell,
         activation=out,
     )
-    y = turned(mil, y, direction)
+    y = in_direction(mil, y, direction)
     return apart(mil, y, 1 + both, 1), apart(mil, h, 1 + both, 0), apart(mil, c, 1 + both, 0)
 
 
-def turned(mil: Any, value: Any, direction: str) -> Any:
+def in_direction(mil: Any, value: Any, direction: str) -> Any:
     """In the direction reverse, the sequence from its end."""
     return mil.reverse(x=value, axes=ints([0])) if direction == "reverse" else value
 
 
 @ops.op("GRU", needs=(dtype("float"), PLAIN, ONE_WAY, attribute("linear_before_reset", 0)))
 def gru(mil, node, x, *rest):
-    """Gates are update, reset, hidden in the hub, reset, hidden, update in Core ML."""
     kind, direction = mil.like(0, x).dtype, attr(node, "direction")
-    given = weights(node, [1, 2, 0], kind)[0]
+    given = weights(node, kind)[0]
     gate, out = activations(node)
     y, h = mil.gru(
-        x=turned(mil, x, direction),
+        x=in_direction(mil, x, direction),
         initial_h=start(mil, node, 5, 1, given["weight_hh"].shape[1]),
         **given,
         output_sequence=True,
         recurrent_activation=gate,
         activation=out,
     )
-    return apart(mil, turned(mil, y, direction), 1, 1), apart(mil, h, 1, 0)
+    return apart(mil, in_direction(mil, y, direction), 1, 1), apart(mil, h, 1, 0)
 
 
 @ops.op("RNN", needs=(dtype("float"), PLAIN, ONE_WAY))
 def rnn(mil, node, x, *rest):
     kind, direction = mil.like(0, x).dtype, attr(node, "direction")
-    given = weights(node, [0], kind)[0]
+    given = weights(node, kind)[0]
     (out,) = activations(node)
     y, h = mil.rnn(
-        x=turned(mil, x, direction),
+        x=in_direction(mil, x, direction),
         initial_h=start(mil, node, 5, 1, given["weight_hh"].shape[1]),
         **given,
         output_sequence=True,
         activation=out,
     )
-    return apart(mil, turned(mil, y, direction), 1, 1), apart(mil, h, 1, 0)
+    return apart(mil, in_direction(mil, y, direction), 1, 1), apart(mil, h, 1, 0)

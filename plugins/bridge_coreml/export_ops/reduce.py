@@ -73,4 +73,4 @@ def cum_sum(mil, node, x, axis):
 
 @ops.op("TopK", needs=(dtype(*FLOATS, *INTS, *SMALL), TENSOR, constant(1, "k")))
 def top_k(mil, node, x, k):
-    return mil.topk(x=x, k=int(const(k).item()), axis=axis_of(node, -1), ascending=not attr(node, "largest"))
+    return mil.topk(x=x, k=int(const(k).item()), axis=axis_of(node), ascending=not attr(node, "largest"))

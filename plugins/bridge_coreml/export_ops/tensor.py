@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
@@ -28,9 +31,7 @@ from bridge_coreml.export_ops.common import (
 ops = OpTable()
 
 
-@ops.op("Identity", needs=(MOVED,))
-def identity(mil, node, x):
-    return mil.identity(x=x)
+ops.same(needs=(MOVED,), Identity="identity")
 
 
 def one_unknown(node: ir.Node) -> bool:
@@ -203,12 +204,12 @@ def slice_at_run_time(mil, node, x, starts, ends, axes=None, steps=None):
     return mil.slice_by_index(x=x, begin=held[0], end=held[1])
 
 
-def _clamped(mil, bounds):
+def _clamped(mil: Any, bounds: ir.Value) -> Any:
     array = const(bounds)
     return ints(clamped(array)) if array is not None else mil.var(bounds)
 
 
-def positive(mil, x, indices, axis):
+def positive(mil: Any, x: ir.Value, indices: ir.Value, axis: int) -> Any:
     """Indices counted from the start; from iOS 17 Core ML takes no others."""
     array, size = const(indices), x.shape[axis] if x.shape is not None else None
     if array is not None and (isinstance(size, int) or (array >= 0).all()):
@@ -246,11 +247,11 @@ def sized(node: ir.Node) -> bool:
     return isinstance(dims, int) and data is not None and all(isinstance(d, int) for d in list(data)[:dims])
 
 
-def wrapped_rows(mil, x, indices):
+def wrapped_rows(mil: Any, x: ir.Value, indices: ir.Value) -> Any:
     """The last axis of `indices` counts the dimensions of `x`."""
     array = const(indices)
-    count = (indices.shape or [0])[-1]
-    sizes = ints(list(x.shape)[:count])
+    count: Any = (indices.shape or [0])[-1]
+    sizes = ints(list(x.shape or ())[:count])
     if array is not None:
         return np.where(array < 0, array + sizes, array).astype(np.int32)
     found = mil.var(indices)
@@ -269,8 +270,8 @@ MODES = {"none": "update", "add": "add", "mul": "mul", "max": "max", "min": "min
 SCATTERED = (dtype(*FLOATS, *INTS, *SMALL, "bool", "double"), TENSOR, INDEX, IN_RANGE)
 
 
-def scattered(mil, data, updates, operate):
-    if HELD[data.dtype] != "bool":
+def scattered(mil: Any, data: ir.Value, updates: ir.Value, operate: Callable[[Any, Any], Any]) -> Any:
+    if data.dtype != ir.DataType.BOOL:
         return operate(mil.var(data), mil.var(updates))
     return mil.cast_to(operate(mil.cast_to(data, "int32"), mil.cast_to(updates, "int32")), "bool")
 
@@ -333,13 +334,19 @@ def expand_at_run_time(mil, node, x, shape):
     return mil.mul(x=x, y=frame)
 
 
+def repeated(node: ir.Node) -> bool:
+    """Every dimension is there once at least, as far as that is known."""
+    times = const(node.inputs[1])
+    return times is None or bool((times > 0).all())
+
+
 @ops.op(
     "Tile",
     needs=(
         MOVED,
         TENSOR,
         in_range(1),
-        condition("repeats", lambda n: const(n.inputs[1]) is None or (const(n.inputs[1]) > 0).all()),
+        condition("repeats", repeated),
     ),
 )
 def tile(mil, node, x, reps):
@@ -365,14 +372,14 @@ PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
 
 
 def paddable(node: ir.Node) -> bool:
-    pads, mode = pads_of(node), attr(node, "mode", "constant")
+    pads, mode = pads_of(node), attr(node, "mode")
     if pads is None or (pads < 0).any() or mode not in PAD_MODES:
         return False
-    shape = node.inputs[0].shape
+    shape = list(node.inputs[0].shape or ())
     padded = [i for i in range(len(pads)) if pads[i].any()]
     if mode == "constant":
         return True
-    fits = all(isinstance(shape[i], int) and pads[i].max() < shape[i] for i in padded)
+    fits = all(isinstance(d := shape[i], int) and pads[i].max() < d for i in padded)
     return fits and all(i >= len(pads) - 2 for i in padded)
 
 
@@ -383,7 +390,8 @@ def paddable(node: ir.Node) -> bool:
         TENSOR,
         constant(2, "value"),
         condition(
-            "constant pads that are not negative, smaller than the image and along its last two axes unless constant",
+            "constant pads that are not negative, smaller than the image and along its last two axes unless "
+            "constant",
             paddable,
         ),
     ),
@@ -492,7 +500,7 @@ def _band(node: ir.Node) -> tuple[int, int] | None:
     return (-1, k) if k >= 0 else None
 
 
-def _random(mil, node, x, operator, **more):
+def _random(mil: Any, node: ir.Node, x: ir.Value, operator: Callable[..., Any], **more: Any) -> Any:
     seed = attr(node, "seed")
     shape = shape_of(x)
     made = operator(
@@ -500,7 +508,7 @@ def _random(mil, node, x, operator, **more):
         seed=-1 if seed is None else int(seed),
         **more,
     )
-    return mil.cast_to(made, HELD[node.outputs[0].dtype])
+    return mil.cast_to(made, HELD[node.outputs[0].dtype or ir.DataType.FLOAT])
 
 
 LIKE = (
@@ -514,13 +522,13 @@ LIKE = (
 
 @ops.op("RandomUniformLike", needs=LIKE)
 def random_uniform(mil, node, x):
-    low, high = (np.float32(attr(node, n, d)) for n, d in (("low", 0.0), ("high", 1.0)))
+    low, high = (np.float32(attr(node, n)) for n in ("low", "high"))
     return _random(mil, node, x, mil.random_uniform, low=low, high=high)
 
 
 @ops.op("RandomNormalLike", needs=LIKE)
 def random_normal(mil, node, x):
-    mean, deviation = (np.float32(attr(node, n, d)) for n, d in (("mean", 0.0), ("scale", 1.0)))
+    mean, deviation = (np.float32(attr(node, n)) for n in ("mean", "scale"))
     return _random(mil, node, x, mil.random_normal, mean=mean, stddev=deviation)
 
 

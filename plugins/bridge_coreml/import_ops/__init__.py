@@ -1,6 +1,7 @@
-"""How every MIL operator becomes hub operators, by family."""
+"""MIL operators → hub operators, by family."""
 
-from bridge_coreml.import_ops import control, image, math, nn, quantize, recurrent, reduce, tensor
-from bridge_coreml.import_ops.common import ops
+from __future__ import annotations
 
-__all__ = ["control", "image", "math", "nn", "ops", "quantize", "recurrent", "reduce", "tensor"]
+from bridge.ops import OpTable
+
+ops = OpTable.of(__name__)

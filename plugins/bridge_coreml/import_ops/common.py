@@ -9,9 +9,7 @@ import onnx_ir as ir
 
 from bridge.dims import lengths, reshape, vector
 from bridge.hub import const, rank_of, shape_of
-from bridge.ops import Need, OpTable
-
-ops = OpTable()
+from bridge.ops import Need
 
 INT32, INT64, FLOAT = (int(ir.DataType[name]) for name in ("INT32", "INT64", "FLOAT"))
 IOS16, IOS17, IOS18 = 16, 17, 18
@@ -49,7 +47,12 @@ def one_of(name: str, *allowed: Any, default: Any = None) -> Need:
     return need(f"{name}={' or '.join(map(str, allowed))}", lambda n: n.get(name, fallback) in allowed)
 
 
-RANKED = need("a known rank", lambda n: n.dims("x") is not None)
+def ranked(name: str) -> Need:
+    """Input `name` has a known rank."""
+    return need("a known rank", lambda n: n.dims(name) is not None)
+
+
+RANKED = ranked("x")
 STATIC = need("a static shape", lambda n: n.dims("x") is not None and None not in n.dims("x"))
 
 
@@ -107,7 +110,7 @@ def ints(values: Any) -> np.ndarray:
 
 
 __all__ = [
-    "DTYPES", "FLOAT", "I64_MAX", "I64_MIN", "INT32", "INT64", "IOS16", "IOS17", "IOS18", "RANKED", "STATIC",
-    "as_type", "cast", "channels", "const", "constant", "index", "int64", "ints", "lengths", "like", "need", "one_of",
-    "ops", "rank_of", "reshape", "shape_of", "transpose", "vector",
+    "DTYPES", "FLOAT", "I64_MAX", "I64_MIN", "INT32", "INT64", "IOS16", "IOS17", "IOS18", "RANKED",
+    "STATIC", "as_type", "cast", "channels", "const", "constant", "index", "int64", "ints", "lengths",
+    "like", "need", "one_of", "rank_of", "ranked", "reshape", "shape_of", "transpose", "vector",
 ]  # fmt: skip

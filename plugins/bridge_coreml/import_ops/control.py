@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
+from bridge import hub
 from bridge.dims import arange
 from bridge.hub import const, shape_of
+from bridge.ops import OpTable
 from bridge_coreml.import_ops.common import (
     DTYPES,
     INT32,
+    RANKED,
     cast,
     int64,
     ints,
     lengths,
     need,
-    ops,
     rank_of,
     vector,
 )
+
+ops = OpTable()
 
 
 @ops.op("cond")
@@ -31,8 +37,8 @@ def cond(op, node, pred):
 
 @ops.op("while_loop")
 def while_loop(op, node):
-    """A list that nobody wrote yet takes the shape that one step, done beforehand, gives it. A loop that counts to a number
-    has that many steps, and lists written at the count alone do not grow."""
+    """A list that nobody wrote yet takes the shape that one step, done beforehand, gives it. A loop that
+    counts to a number has that many steps, and lists written at the count alone do not grow."""
     condition, body = node.operation.blocks
     inputs = node.values("loop_vars")
     if any(pristine(v) for v in inputs):
@@ -53,8 +59,9 @@ def while_loop(op, node):
     return op.Loop(op.Reshape(steps, op.const([])), None, *inputs, body=loop, _outputs=len(inputs))
 
 
-def counter(condition, body):
-    """Which loop variable the condition holds below a number, one more after every step; None for any other loop."""
+def counter(condition: Any, body: Any) -> int | None:
+    """Which loop variable the condition holds below a number, one more after every step; None for any other
+    loop."""
     tests = [o for o in condition.operations if o.type != "const"]
     if len(tests) != 1 or tests[0].type != "less" or list(condition.outputs) != [tests[0].outputs[0].name]:
         return None
@@ -72,12 +79,12 @@ def counter(condition, body):
     return None
 
 
-def _is_one(value):
+def _is_one(value: Any) -> bool:
     held = value.immediateValue.tensor
     return list(held.ints.values) == [1] and not value.type.tensorType.rank
 
 
-def keeps(node, body, place, bound, inputs):
+def keeps(node: Any, body: Any, place: int, bound: np.ndarray | None, inputs: list[ir.Value]) -> bool:
     """Whether the lists of a loop that counts to a known number keep their lengths."""
     writes = [o for o in body.operations if o.type in ("list_write", "list_scatter")]
     plain = all(
@@ -92,7 +99,7 @@ def keeps(node, body, place, bound, inputs):
     return plain and known and not any(o.blocks for o in body.operations)
 
 
-def element_dims(node):
+def element_dims(node: Any) -> list[int | None]:
     """Dimensions of a list's elements, as its type or its maker says; None where one is not known."""
     described = node.outputs[0].type.listType.type.tensorType
     dims = [
@@ -110,7 +117,7 @@ def element_dims(node):
 
 @ops.op("make_list")
 def make_list(op, node, init_length=None):
-    """A list is a tensor with its elements stacked; an element whose lengths are not known yet has length 0."""
+    """A list is a tensor with its elements stacked; an element of lengths not known yet has length 0."""
     dtype = DTYPES[node.get("dtype", "fp32")]
     dims = element_dims(node)
     count = const(init_length) if init_length is not None else np.array(1)
@@ -123,33 +130,33 @@ def make_list(op, node, init_length=None):
     return made
 
 
-def pristine(ls):
+def pristine(ls: ir.Value) -> bool:
     """Whether a list was made without knowing its elements, and never written."""
     made = ls.producer()
     return made is not None and "bridge.pristine" in made.metadata_props
 
 
-def _rows(op, ls, value):
+def _rows(op: hub.Builder, ls: ir.Value, value: ir.Value) -> Any:
     """The list with elements of the shape of `value` (of one element)."""
     if not pristine(ls):
         return ls
+    dims = list(ls.shape or ())
     sizes = [
-        d if isinstance(d, int) and d else size
-        for d, size in zip(ls.shape[1:], lengths(op, value), strict=True)
+        d if isinstance(d, int) and d else size for d, size in zip(dims[1:], lengths(op, value), strict=True)
     ]
-    first = ls.shape[0] if isinstance(ls.shape[0], int) else op.Shape(ls, start=0, end=1)
+    first = dims[0] if isinstance(dims[0], int) else op.Shape(ls, start=0, end=1)
     return op.Expand(op.const(0, ls.dtype), vector(op, [first, *sizes]))
 
 
-def _grown(op, ls, last):
+def _grown(op: hub.Builder, ls: ir.Value, last: ir.Value) -> Any:
     """The list, lengthened to hold place `last` (int64 of shape [1])."""
     missing = op.Max(op.Sub(op.Add(last, 1), op.Shape(ls, start=0, end=1)), 0)
-    rank = rank_of(ls)
+    rank = rank_of(ls) or 1
     pads = op.Concat(op.const(ints([0] * rank)), missing, op.const(ints([0] * (rank - 1))), axis=0)
     return op.Pad(ls, pads)
 
 
-def _grows(ls, indices):
+def _grows(ls: ir.Value, indices: ir.Value) -> bool:
     """Whether a write may go past the end."""
     known, size = const(indices), shape_of(ls)
     return known is None or size is None or int(np.max(known, initial=-1)) >= size[0]
@@ -164,7 +171,7 @@ def list_write(op, node, ls, index, value):
     return placed(op, ls, op.Equal(arange(op, lengths(op, ls)[0]), place), op.Unsqueeze(value, [0]))
 
 
-def placed(op, ls, here, values):
+def placed(op: hub.Builder, ls: ir.Value, here: ir.Value, values: Any) -> Any:
     """The list with `values` where `here` [length] says."""
     made = op.Where(op.Reshape(here, op.const(ints([-1, *[1] * ((rank_of(ls) or 1) - 1)]))), values, ls)
     made.shape = ls.shape
@@ -187,7 +194,7 @@ def list_scatter(op, node, ls, indices, value):
     return placed(op, ls, written, op.Gather(value, last, axis=0))
 
 
-def _every(indices, length):
+def _every(indices: np.ndarray | None, length: Any) -> bool:
     """Whether indices name every place once, in order."""
     return indices is not None and indices.size == length and (indices.ravel() == np.arange(length)).all()
 
@@ -207,7 +214,7 @@ def list_length(op, node, ls):
     return op.Cast(op.Reshape(op.Shape(ls, start=0, end=1), op.const([])), to=INT32)
 
 
-def _state(node):
+def _state(node: Any) -> str:
     return node.bindings("input")[0].name
 
 
@@ -231,7 +238,7 @@ def update_state(op, node, value):
     return op.Identity(value)
 
 
-def labels(node):
+def labels(node: Any) -> np.ndarray:
     """The classes of a classifier, as an array."""
     classes = node.array("classes")
     return np.ravel([np.ravel(c)[0] for c in classes]) if isinstance(classes, list) else np.ravel(classes)
@@ -254,12 +261,12 @@ def classify(op, node, probabilities):
     return op.Gather(op.const(table), best), made
 
 
-def _shape(op, node, shape):
+def _shape(op: hub.Builder, node: Any, shape: ir.Value) -> Any:
     array = const(shape)
     return op.const(array.astype(np.int64)) if array is not None else int64(op, shape)
 
 
-def _seed(node):
+def _seed(node: Any) -> float | None:
     seed = node.get("seed", -1)
     return None if seed < 0 else float(seed)
 
@@ -283,14 +290,14 @@ def random_bernoulli(op, node, shape):
     return cast(op, made, node.out_dtype())
 
 
-@ops.op("random_categorical", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
+@ops.op("random_categorical", needs=(RANKED,))
 def random_categorical(op, node, x):
     """The largest of the logits, each with noise of a Gumbel distribution, is a sample."""
     logits = op.Log(x) if node.get("mode", "logits") == "probs" else x
     return cast(op, drawn(op, logits, node.get("size", 1), _seed(node)), node.out_dtype())
 
 
-def drawn(op, logits, count, seed):
+def drawn(op: hub.Builder, logits: ir.Value, count: int, seed: float | None) -> Any:
     """`count` samples of the last dimension of logits."""
     wide = cast(op, logits, ir.DataType.FLOAT)
     sizes = lengths(op, wide)

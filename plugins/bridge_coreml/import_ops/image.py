@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
+from bridge import hub
+from bridge.dims import arange
+from bridge.ops import Need, OpTable
 from bridge_coreml.import_ops.common import (
     FLOAT,
     IOS16,
@@ -19,10 +25,11 @@ from bridge_coreml.import_ops.common import (
     like,
     need,
     one_of,
-    ops,
     rank_of,
     vector,
 )
+
+ops = OpTable()
 
 # sampling_mode of Core ML → how the hub's Resize finds a place
 PLACES = {
@@ -33,7 +40,7 @@ PLACES = {
 }
 
 
-def resized(op, x, spatial, mode, place):
+def resized(op: hub.Builder, x: ir.Value, spatial: Sequence[Any], mode: str, place: str) -> Any:
     """The last dimensions resized to `spatial` lengths (ints or int64 values)."""
     sizes = vector(op, [*lengths(op, x)[: (rank_of(x) or 0) - len(spatial)], *spatial])
     nearest = "floor" if mode == "nearest" else None
@@ -42,17 +49,18 @@ def resized(op, x, spatial, mode, place):
     )
 
 
-def at_places(op, x, axis, places):
+def at_places(op: hub.Builder, x: ir.Value, axis: int, places: np.ndarray) -> Any:
     """`x` read between its elements along `axis`, at constant places."""
+    dims: list[Any] = list(x.shape or ())
     low = np.floor(places).astype(np.int64)
-    high = np.minimum(low + 1, x.shape[axis] - 1)
-    spread = [-1 if i == axis % rank_of(x) else 1 for i in range(rank_of(x))]
+    high = np.minimum(low + 1, dims[axis] - 1)
+    spread = [-1 if i == axis % len(dims) else 1 for i in range(len(dims))]
     share = like(op, (places - low).reshape(spread), x)
     first, second = (op.Gather(x, op.const(p), axis=axis) for p in (low, high))
     return op.Add(first, op.Mul(op.Sub(second, first), share))
 
 
-def grid(mode, size, count):
+def grid(mode: str, size: int, count: int) -> np.ndarray:
     """Places of `count` samples among `size` elements."""
     i = np.arange(count, dtype=np.float64)
     if mode == "OFFSET_CORNERS":
@@ -68,15 +76,15 @@ def grid(mode, size, count):
     return np.clip(found, 0, size - 1)
 
 
-def by_places(mode, size, count):
+def by_places(mode: str, size: int, count: int) -> bool:
     """Whether the hub's Resize has no such places."""
     return mode == "OFFSET_CORNERS" or (mode == "ALIGN_CORNERS" and count == 1 and size != 1)
 
 
-def fixed(names):
+def fixed(names: Callable[[Any], list[int] | None]) -> Need:
     """OFFSET_CORNERS and single samples are read at constant places."""
 
-    def holds(node):
+    def holds(node: Any) -> bool:
         dims, mode = node.dims("x"), node.get("sampling_mode", "DEFAULT")
         counts = names(node)
         if dims is None or (mode == "OFFSET_CORNERS" and None in dims[-2:]):
@@ -86,7 +94,7 @@ def fixed(names):
     return need("a static image for this sampling mode", holds)
 
 
-def bilinear(op, x, mode, counts):
+def bilinear(op: hub.Builder, x: ir.Value, mode: str, counts: Sequence[Any]) -> Any:
     dims = list(x.shape)[-len(counts) :]
     if any(
         isinstance(d, int) and isinstance(c, int) and by_places(mode, d, c)
@@ -101,7 +109,7 @@ def bilinear(op, x, mode, counts):
 MODES = one_of("sampling_mode", "DEFAULT", *PLACES, "OFFSET_CORNERS")
 
 
-def targets(node):
+def targets(node: Any) -> list[int]:
     return [int(node.get("target_size_height", 1)), int(node.get("target_size_width", 1))]
 
 
@@ -115,11 +123,11 @@ def resize_nearest_neighbor(op, node, x):
     return resized(op, x, targets(node), "nearest", "asymmetric")
 
 
-def factors(node):
+def factors(node: Any) -> list[float]:
     return [float(node.get(n, 1)) for n in ("scale_factor_height", "scale_factor_width")]
 
 
-def scaled(op, x, node):
+def scaled(op: hub.Builder, x: ir.Value, node: Any) -> list[Any]:
     """floor(length · factor) of the last two dimensions."""
     found = []
     for size, factor in zip(lengths(op, x)[-2:], factors(node), strict=True):
@@ -138,7 +146,7 @@ def upsample_nearest_neighbor(op, node, x):
     return resized(op, x, scaled(op, x, node), "nearest", "asymmetric")
 
 
-def corners(node):
+def corners(node: Any) -> tuple[bool, bool]:
     align = node.get("align_corners", True)
     return align, node.get("half_pixel_centers", not align)
 
@@ -153,14 +161,14 @@ def upsample_bilinear(op, node, x):
     return resized(op, x, scaled(op, x, node), "linear", place)
 
 
-def nearest_places(size, count):
+def nearest_places(size: int, count: int) -> np.ndarray | None:
     """The elements nearest to the samples; None where a sample lies halfway between two."""
     places = np.arange(count) * size / count
     halfway = np.isclose(places - np.floor(places), 0.5) & (places < size - 1)
     return None if halfway.any() else np.minimum(np.floor(places + 0.5), size - 1).astype(np.int64)
 
 
-def told_apart(node):
+def told_apart(node: Any) -> bool:
     """Whether the nearest elements are known: static lengths, and no sample halfway."""
     if node.get("interpolation_mode", "LINEAR") == "LINEAR":
         return True
@@ -170,7 +178,7 @@ def told_apart(node):
     return all(nearest_places(s, a or s) is not None for s, a in zip(dims[-len(asked) :], asked, strict=True))
 
 
-def lengths_asked(node):
+def lengths_asked(node: Any) -> list[int] | None:
     shape = node.array("shape")
     return None if shape is None else [int(v) for v in np.ravel(shape)[-int(node.get("resized_dims")) :]]
 
@@ -233,7 +241,8 @@ IMAGE = need("an input of rank 4", lambda n: n.dims("x") is not None and len(n.d
     ),
 )
 def resample(op, node, x, coordinates):
-    """Coordinates become pixels, then what the hub's GridSample takes: reflection about pixels needs aligned corners."""
+    """Coordinates become pixels, then what the hub's GridSample takes: reflection about pixels needs aligned
+    corners."""
     padding, align = node.get("padding_mode", "constant"), padding_align(node)
     wide = cast(op, coordinates, ir.DataType.FLOAT)
     sizes = vector(op, lengths(op, x)[:1:-1])
@@ -255,11 +264,11 @@ def resample(op, node, x, coordinates):
     return op.Add(made, like(op, value, x)) if value else made
 
 
-def padding_align(node):
+def padding_align(node: Any) -> bool:
     return node.get("padding_mode") == "reflection"
 
 
-def in_pixels(op, places, size, mode, align):
+def in_pixels(op: hub.Builder, places: ir.Value, size: Any, mode: str, align: bool) -> Any:
     if mode == "unnormalized":
         return places
     unit = places if mode == "normalized_zero_to_one" else op.Mul(op.Add(places, 1.0), 0.5)
@@ -285,7 +294,7 @@ def affine(op, node, x, transform_matrix):
     return op.GridSample(x, places, mode="linear", padding_mode="zeros", align_corners=1)
 
 
-def box_places(op, start, end, count, mode):
+def box_places(op: hub.Builder, start: ir.Value, end: ir.Value, count: int, mode: str) -> Any:
     """Places of `count` samples between `start` and `end` (float [N, 1])."""
     size = op.Add(op.Sub(end, start), 1.0)
     steps = op.const(np.arange(count, dtype=np.float32)[None])
@@ -303,7 +312,7 @@ def box_places(op, start, end, count, mode):
     return op.Add(start, op.Mul(op.Div(op.Sub(end, start), float(count - 1)), steps))
 
 
-def edges(op, boxes, mode):
+def edges(op: hub.Builder, boxes: ir.Value, mode: str) -> tuple[Any, Any, Any, Any]:
     """Top, left, bottom, right of boxes [N, 4], each [N, 1]."""
     a, b, c, d = op.Split(boxes, axis=1, num_outputs=4, _outputs=4)
     if mode.endswith("WIDTH_FIRST"):
@@ -314,14 +323,15 @@ def edges(op, boxes, mode):
     return op.Sub(a, half[0]), op.Sub(b, half[1]), op.Add(a, half[0]), op.Add(b, half[1])
 
 
-def weights(op, places, size):
-    """How much each of `size` elements counts for each place: 1 minus their distance. Places [N, T] → [N, T, size]."""
+def weights(op: hub.Builder, places: ir.Value, size: int) -> Any:
+    """How much each of `size` elements counts for each place: 1 minus their distance. Places [N, T] → [N, T,
+    size]."""
     elements = op.const(np.arange(size, dtype=np.float32))
     distance = op.Abs(op.Sub(op.Unsqueeze(places, ints([-1])), elements))
     return op.Relu(op.Sub(1.0, distance))
 
 
-def ahead(node):
+def ahead(node: Any) -> bool:
     """Whether constant boxes end after they start; what Core ML makes of others is not said."""
     given = node.array("boxes" if node.has("boxes") else "roi")
     mode = node.get("box_coordinate_mode", "CORNERS_HEIGHT_FIRST")
@@ -347,9 +357,10 @@ BOXES = (
 )
 
 
-def cropped(op, node, image, boxes):
-    """Samples of `image` [N, C, H, W], one box [N, 4] each. From iOS 16 samples outside the image have the pad value."""
-    height, width = (int(d) for d in image.shape[2:])
+def cropped(op: hub.Builder, node: Any, image: ir.Value, boxes: ir.Value) -> Any:
+    """Samples of `image` [N, C, H, W], one box [N, 4] each. From iOS 16 samples outside the image have the
+    pad value."""
+    height, width = (int(d) for d in list(image.shape or ())[2:])
     mode = node.get("sampling_mode", "DEFAULT")
     found = list(
         edges(op, cast(op, boxes, ir.DataType.FLOAT), node.get("box_coordinate_mode", "CORNERS_HEIGHT_FIRST"))
@@ -380,13 +391,11 @@ def cropped(op, node, image, boxes):
 def crop_resize(op, node, x, boxes, box_indices=None):
     count = lengths(op, boxes)[0]
     if box_indices is None:
-        from bridge.dims import arange
-
         box_indices = arange(op, count)
     return cropped(op, node, op.Gather(x, index(op, box_indices), axis=0), boxes)
 
 
-def counted(node):
+def counted(node: Any) -> bool:
     """Boxes that name their image, or a known number of images."""
     dims = node.dims("roi")
     return dims is not None and (dims[2] == 5 or node.dims("x")[0] is not None)
@@ -394,7 +403,7 @@ def counted(node):
 
 @ops.op("crop_resize", needs=(*BOXES, need("a known number of images", counted)))
 def crop_resize_of_rois(op, node, x, roi):
-    """Before iOS 17: boxes [N, 1, 4, 1, 1] for every image, or [N, 1, 5, 1, 1] with the image's number first."""
+    """Before iOS 17: boxes [N, 1, 4, 1, 1] for every image, or [N, 1, 5, 1, 1] the image's number first."""
     flat = op.Squeeze(roi, ints([1, 3, 4]))
     if roi.shape[2] == 5:
         number = op.Cast(
@@ -468,7 +477,7 @@ def non_maximum_suppression(op, node, boxes, scores):
     return (*outputs, numbers, total)
 
 
-def _picked(op, values, order, there, missing):
+def _picked(op: hub.Builder, values: ir.Value, order: ir.Value, there: ir.Value, missing: int) -> Any:
     """Rows of [n, B, K] in the order found; zero where there is none, and up to the number asked for."""
     found = op.GatherND(values, op.Unsqueeze(order, ints([-1])), batch_dims=1)
     found = op.Where(op.Unsqueeze(there, ints([-1])), found, like(op, 0, values))

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
+from bridge import hub
+from bridge.ops import OpTable
 from bridge_coreml.import_ops.common import (
     DTYPES,
     INT32,
+    RANKED,
     as_type,
     cast,
     channels,
     like,
     need,
     one_of,
-    ops,
     rank_of,
 )
+
+ops = OpTable(attribute=lambda node, name: node.get(name))
 
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 
 ops.same(
     abs="Abs", acos="Acos", asin="Asin", atan="Atan", atanh="Atanh", ceil="Ceil", cos="Cos", cosh="Cosh",
     erf="Erf", exp="Exp", floor="Floor", identity="Identity", logical_not="Not", relu="Relu", round="Round",
-    sigmoid="Sigmoid", sign="Sign", sin="Sin", sinh="Sinh", softplus="Softplus", softsign="Softsign", sqrt="Sqrt",
-    tan="Tan", tanh="Tanh",
+    sigmoid="Sigmoid", sign="Sign", sin="Sin", sinh="Sinh", softplus="Softplus", softsign="Softsign",
+    sqrt="Sqrt", tan="Tan", tanh="Tanh",
 )  # fmt: skip
 ops.same(logical_and="And", logical_or="Or", logical_xor="Xor")
+ops.same(attributes={"alpha": "alpha"}, leaky_relu="LeakyRelu", elu="Elu")
+ops.same(attributes={"alpha": "alpha", "beta": "beta"}, sigmoid_hard="HardSigmoid")
 
 BINARY = {
     "add": "Add",
@@ -42,7 +50,7 @@ BINARY = {
 }
 
 
-def together(op, node, x, y):
+def together(op: hub.Builder, node: Any, x: ir.Value, y: ir.Value) -> tuple[Any, Any]:
     """Both operands in one dtype: a constant takes the other's."""
     if x.dtype == y.dtype:
         return x, y
@@ -103,7 +111,7 @@ def exp2(op, node, x):
     return op.Pow(like(op, 2, x), x)
 
 
-def _shifted(op, node, x, default):
+def _shifted(op: hub.Builder, node: Any, x: ir.Value, default: float) -> Any:
     """`x` plus the operator's epsilon; one too small for the dtype is nothing."""
     epsilon = np.asarray(node.get("epsilon", default)).astype(x.dtype.numpy())
     return op.Add(x, op.const(epsilon)) if epsilon else x
@@ -165,30 +173,15 @@ def scaled_tanh(op, node, x):
     return op.Mul(op.Tanh(op.Mul(x, like(op, node.get("beta"), x))), like(op, node.get("alpha"), x))
 
 
-@ops.op("sigmoid_hard")
-def sigmoid_hard(op, node, x):
-    return op.HardSigmoid(x, alpha=node.get("alpha"), beta=node.get("beta"))
-
-
-@ops.op("softplus_parametric", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
+@ops.op("softplus_parametric", needs=(RANKED,))
 def softplus_parametric(op, node, x):
     alpha, beta = channels(op, node, "alpha", x), channels(op, node, "beta", x)
     return op.Mul(op.Softplus(op.Mul(x, beta)), alpha)
 
 
-@ops.op("prelu", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
+@ops.op("prelu", needs=(RANKED,))
 def prelu(op, node, x):
     return op.PRelu(x, channels(op, node, "alpha", x))
-
-
-@ops.op("leaky_relu")
-def leaky_relu(op, node, x):
-    return op.LeakyRelu(x, alpha=node.get("alpha", 0.01))
-
-
-@ops.op("elu")
-def elu(op, node, x):
-    return op.Elu(x, alpha=node.get("alpha", 1.0))
 
 
 @ops.op("silu")
@@ -204,7 +197,7 @@ def gelu(op, node, x):
     return op.Gelu(x, approximate="tanh" if mode == "TANH_APPROXIMATION" else None)
 
 
-@ops.op("softmax", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
+@ops.op("softmax", needs=(RANKED,))
 def softmax(op, node, x):
     return op.Softmax(x, axis=node.get("axis", -1) % max(rank_of(x) or 1, 1))
 
@@ -221,7 +214,7 @@ def select(op, node, cond, a, b):
     return op.Where(cast(op, cond, ir.DataType.BOOL), a, b)
 
 
-@ops.op("non_zero", needs=(need("a known rank", lambda n: n.dims("x") is not None),))
+@ops.op("non_zero", needs=(RANKED,))
 def non_zero(op, node, x):
     found = op.Transpose(op.NonZero(x), perm=[1, 0])
     return op.Cast(found, to=INT32)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
+from bridge import hub
+from bridge.ops import OpTable
 from bridge_coreml.import_ops.common import (
     IOS18,
     RANKED,
@@ -15,37 +19,28 @@ from bridge_coreml.import_ops.common import (
     like,
     need,
     one_of,
-    ops,
     rank_of,
+    ranked,
     transpose,
 )
+
+ops = OpTable()
 
 PADDINGS = one_of("pad_type", "valid", "same", "same_lower", "custom")
 
 
-def window(node, spatial):
+def window(node: Any, spatial: int) -> list[list[int]]:
     """Strides and dilations per spatial dimension."""
     return [np.ravel(node.get(n, [1] * spatial)).tolist() for n in ("strides", "dilations")]
 
 
-def padding(node, x, kernel, strides, dilations):
+def padding(node: Any, kernel: list[int]) -> dict[str, Any]:
     """The hub's attributes for pad_type and pad."""
     kind = node.get("pad_type", "valid")
     if kind == "custom":
         pad = np.reshape(node.get("pad", [0] * 2 * len(kernel)), (-1, 2))
         return {"pads": [int(v) for v in (*pad[:, 0], *pad[:, 1])]}
-    if kind == "valid":
-        return {}
-    dims = list(x.shape)[2:] if x.shape is not None else [None]
-    if not all(isinstance(d, int) for d in dims):
-        return {"auto_pad": "SAME_UPPER" if kind == "same" else "SAME_LOWER"}
-    begin, end = [], []
-    for size, k, s, d in zip(dims, kernel, strides, dilations, strict=True):
-        total = int(max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0))
-        less, more = total // 2, total - total // 2
-        begin.append(less if kind == "same" else more)
-        end.append(more if kind == "same" else less)
-    return {"pads": begin + end}
+    return {"auto_pad": {"same": "SAME_UPPER", "same_lower": "SAME_LOWER"}.get(kind)}
 
 
 STATIC_WINDOW = need(
@@ -71,7 +66,7 @@ def conv(op, node, x, weight, bias=None):
         strides=strides,
         dilations=dilations,
         group=node.get("groups", 1),
-        **padding(node, x, kernel, strides, dilations),
+        **padding(node, kernel),
     )
 
 
@@ -86,7 +81,9 @@ def conv_quantized(op, node, x, bias=None):
     return conv(op, node, x, like(op, stored * scale + offset, x), bias)
 
 
-def transposed(node, x, kernel, strides, dilations):
+def transposed(
+    node: Any, x: ir.Value, kernel: list[int], strides: list[int], dilations: list[int]
+) -> dict[str, Any]:
     """Pads and output padding of a transposed convolution whose output may be given."""
     kind = node.get("pad_type", "valid")
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
@@ -143,8 +140,8 @@ def conv_transpose(op, node, x, weight, bias=None):
 @ops.op("max_pool", "avg_pool", "l2_pool", needs=(RANKED, PADDINGS))
 def pool(op, node, x):
     kernel = [int(k) for k in np.ravel(node.get("kernel_sizes"))]
-    strides, dilations = window(node, len(kernel))
-    common = {"kernel_shape": kernel, "strides": strides, **padding(node, x, kernel, strides, dilations)}
+    strides, _ = window(node, len(kernel))
+    common = {"kernel_shape": kernel, "strides": strides, **padding(node, kernel)}
     common["ceil_mode"] = int(node.get("ceil_mode", False))
     if node.op == "max_pool":
         return op.MaxPool(x, **common)
@@ -164,7 +161,7 @@ def linear(op, node, x, weight, bias=None):
     return made if bias is None else op.Add(made, bias)
 
 
-@ops.op("matmul", needs=(RANKED, need("a known rank", lambda n: n.dims("y") is not None)))
+@ops.op("matmul", needs=(RANKED, ranked("y")))
 def matmul(op, node, x, y):
     x, y = (as_type(op, x, y), y) if node.array("x") is not None else (x, as_type(op, y, x))
     sides = []
@@ -180,11 +177,15 @@ def einsum(op, node):
     return op.Einsum(*node.values("values"), equation=node.get("equation").replace(" ", ""))
 
 
-def _vector(op, node, name, x, default):
+def channel_count(x: ir.Value) -> int:
+    return int(list(x.shape or ())[1])
+
+
+def _vector(op: hub.Builder, node: Any, name: str, x: ir.Value, default: float) -> Any:
     array = node.array(name)
     if array is not None:
         return like(op, array, x)
-    return like(op, np.full(int(x.shape[1]), default), x)
+    return like(op, np.full(channel_count(x), default), x)
 
 
 CHANNELS = need("a known number of channels", lambda n: (n.dims("x") or [None, None])[1] is not None)
@@ -247,11 +248,12 @@ def local_response_norm(op, node, x):
     return response_norm(op, x, *numbers)
 
 
-def response_norm(op, x, size, alpha, beta, k):
-    """An even number of channels takes one more before than after; the hub's LRN the other way round, and images alone."""
+def response_norm(op: hub.Builder, x: ir.Value, size: int, alpha: float, beta: float, k: float) -> Any:
+    """An even number of channels takes one more before than after; the hub's LRN the other way round, and
+    images alone."""
     if size % 2 and rank_of(x) == 4:
         return op.LRN(x, size=size, alpha=alpha, beta=beta, bias=k)
-    rank, count = rank_of(x) or 0, int(x.shape[1])
+    rank, count = rank_of(x) or 0, channel_count(x)
     pads = [0, size // 2, *[0] * (rank - 2), 0, (size - 1) // 2, *[0] * (rank - 2)]
     wide = op.Pad(op.Mul(x, x), ints(pads))
     parts = [op.Slice(wide, ints([i]), ints([i + count]), ints([1])) for i in range(size)]
@@ -262,7 +264,7 @@ def response_norm(op, x, size, alpha, beta, k):
 @ops.op(
     "scaled_dot_product_attention",
     since=IOS18,
-    needs=(need("a known rank", lambda n: n.dims("query") is not None),),
+    needs=(ranked("query"),),
 )
 def attention(op, node, query, key, value, attn_mask=None):
     if rank_of(query) == 4 and attn_mask is None:

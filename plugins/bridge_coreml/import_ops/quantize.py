@@ -1,11 +1,19 @@
-"""Quantized values, and weights stored compressed: kept as DequantizeLinear where that is exact, else unpacked now."""
+"""Quantized values, and weights stored compressed: kept as DequantizeLinear where that is exact, else
+unpacked now."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from bridge_coreml.import_ops.common import DTYPES, IOS16, IOS17, IOS18, like, need, ops
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.ops import OpTable
+from bridge_coreml.import_ops.common import DTYPES, IOS16, IOS17, IOS18, like, need
 from bridge_coreml.reader import NUMBER, unpacked
+
+ops = OpTable()
 
 KEPT = ("int8", "uint8", "int4", "uint4")
 
@@ -19,12 +27,13 @@ def quantize(op, node, input):
     return op.QuantizeLinear(input, like(op, scale, input), op.const(np.asarray(zero, order="C")), axis=axis)
 
 
-def dequantized(op, stored, scale, zero, axis):
+def dequantized(
+    op: hub.Builder, stored: ir.Value, scale: np.ndarray, zero: np.ndarray | None, axis: int
+) -> Any:
     """DequantizeLinear; a zero point has the shape and dtype of what it belongs to."""
-    if zero is not None:
-        zero = op.const(np.array(np.broadcast_to(zero, scale.shape)))
+    point = None if zero is None else op.const(np.array(np.broadcast_to(zero, scale.shape)))
     return op.DequantizeLinear(
-        stored, op.const(np.asarray(scale, order="C")), zero, axis=axis if scale.ndim else None
+        stored, op.const(np.asarray(scale, order="C")), point, axis=axis if scale.ndim else None
     )
 
 
@@ -67,7 +76,7 @@ def blockwise(op, node):
     return expanded(data, scale, offset)
 
 
-def expanded(data, scale, offset):
+def expanded(data: np.ndarray, scale: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
     """scale · (data - offset), a scale and an offset for every block, in the dtype of the scale."""
     for axis in range(data.ndim):
         times = data.shape[axis] // scale.shape[axis]
@@ -84,8 +93,8 @@ def constexpr_cast(op, node):
     return node.array("source_val").astype(DTYPES[node.get("output_dtype")].numpy())
 
 
-def looked_up(indices, lut, vector_axis):
-    """Entries of a table, one for every block of the indices; entries longer than 1 lie along `vector_axis`."""
+def looked_up(indices: np.ndarray, lut: np.ndarray, vector_axis: int) -> np.ndarray:
+    """Entries of a table, one for every block of the indices; longer ones than 1 lie along `vector_axis`."""
     rank = indices.ndim
     table = lut
     for axis in range(rank):
@@ -120,13 +129,13 @@ def lut_with_shape(op, node):
     return lut.ravel()[_unpacked(packed, bits, int(np.prod(shape)))].reshape(shape)
 
 
-def _unpacked(raw, bits, count):
+def _unpacked(raw: bytes, bits: int, count: int) -> np.ndarray:
     if bits == 8:
         return np.frombuffer(raw, np.uint8, count)
     return unpacked(raw, NUMBER[f"uint{bits}"], count).astype(np.uint8)
 
 
-def dense(values, mask):
+def dense(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Values where the mask is set, zero elsewhere."""
     made = np.zeros(mask.shape, values.dtype)
     made[mask.astype(bool)] = values.ravel()

@@ -1,10 +1,19 @@
-"""LSTM, GRU and RNN layers. Core ML leaves the results of the direction `reverse` in the order they were computed."""
+"""LSTM, GRU and RNN layers. Core ML leaves the results of the direction `reverse` in the order they were
+computed."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from bridge_coreml.import_ops.common import I64_MIN, IOS18, ints, like, need, one_of, ops
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.ops import OpTable
+from bridge.recurrent import GATES, PEEPHOLES, reorder
+from bridge_coreml.import_ops.common import I64_MIN, IOS18, ints, like, need, one_of
+
+ops = OpTable()
 
 ACTIVATIONS = {
     "sigmoid": ("Sigmoid", None, None),
@@ -15,29 +24,24 @@ ACTIVATIONS = {
     "sigmoid_hard": ("HardSigmoid", 0.2, 0.5),
 }
 KNOWN = tuple(ACTIVATIONS)
+LSTM, GRU = "ifoc", "rhz"
 
 
-def activations(*names, count=1):
+def activations(*names: str, count: int = 1) -> dict[str, Any]:
     """The hub's attributes for activations by name, repeated for every direction."""
     found = [ACTIVATIONS[n] for n in names] * count
-    attributes = {"activations": [f[0] for f in found]}
+    attributes: dict[str, Any] = {"activations": [f[0] for f in found]}
     if any(f[1] is not None for f in found):
         attributes["activation_alpha"] = [f[1] for f in found if f[1] is not None]
         attributes["activation_beta"] = [f[2] for f in found if f[2] is not None]
     return attributes
 
 
-def gates(array, order):
-    """Rows of stacked gates in another order."""
-    parts = np.split(array, len(order), axis=0)
-    return np.concatenate([parts[i] for i in order], axis=0)
-
-
-def reversed_time(op, x):
+def reversed_time(op: hub.Builder, x: ir.Value) -> Any:
     return op.Slice(x, ints([-1]), ints([I64_MIN]), ints([0]), ints([-1]))
 
 
-def states(op, value, directions):
+def states(op: hub.Builder, value: ir.Value, directions: int) -> Any:
     """[batch, directions·H] as [directions, batch, H]."""
     if directions == 1:
         return op.Unsqueeze(value, ints([0]))
@@ -46,7 +50,7 @@ def states(op, value, directions):
     )
 
 
-def joined(op, value, directions, axis):
+def joined(op: hub.Builder, value: ir.Value, directions: int, axis: int) -> Any:
     """A dimension of directions at `axis` joined into the last one."""
     if directions == 1:
         return op.Squeeze(value, ints([axis]))
@@ -54,7 +58,7 @@ def joined(op, value, directions, axis):
     return op.Concat(*(op.Squeeze(v, ints([axis])) for v in parts), axis=-1)
 
 
-def results(op, node, y, last, directions):
+def results(op: hub.Builder, node: Any, y: ir.Value, last: ir.Value, directions: int) -> tuple[Any, Any]:
     """The sequence or its last step, then the last state."""
     final = joined(op, last, directions, 0)
     if node.get("output_sequence", False):
@@ -68,7 +72,7 @@ NEEDS = (
 )
 
 
-def unclipped(node):
+def unclipped(node: Any) -> bool:
     """No clip, or one that the cell cannot reach: every step adds at most 1 to it."""
     if not node.has("clip"):
         return True
@@ -90,27 +94,26 @@ def unclipped(node):
     ),
 )
 def lstm(op, node, x, initial_h, initial_c):
-    """Gates are input, forget, output, cell in Core ML, input, output, forget, cell in the hub."""
     direction = node.get("direction", "forward")
     both = direction == "bidirectional"
-    count, order = 1 + both, [0, 2, 1, 3]
+    count = 1 + both
     sides = ["", "_back"] if both else [""]
 
-    def stacked(name, missing, arrange):
+    def stacked(name, missing, before=LSTM, after=GATES["LSTM"]):
         found = [node.array(name + side) for side in sides]
         if all(v is None for v in found):
             return None
-        return np.stack([np.zeros(missing) if v is None else gates(v, arrange) for v in found])
+        return np.stack([np.zeros(missing) if v is None else reorder(v, before, after) for v in found])
 
     size = node.array("weight_hh").shape[1]
-    bias = stacked("bias", 4 * size, order)
-    peephole = stacked("peephole", 3 * size, [0, 2, 1])
+    bias = stacked("bias", 4 * size)
+    peephole = stacked("peephole", 3 * size, "ifo", PEEPHOLES)
     if direction == "reverse":
         x = reversed_time(op, x)
     y, h, c = op.LSTM(
         x,
-        like(op, stacked("weight_ih", 0, order), x),
-        like(op, stacked("weight_hh", 0, order), x),
+        like(op, stacked("weight_ih", 0), x),
+        like(op, stacked("weight_hh", 0), x),
         None if bias is None else like(op, np.concatenate([bias, np.zeros_like(bias)], axis=1), x),
         None,
         states(op, initial_h, count),
@@ -129,17 +132,26 @@ def lstm(op, node, x, initial_h, initial_c):
     return *results(op, node, y, h, count), joined(op, c, count, 0)
 
 
-def single(op, node, x, initial_h, kind, order, names, **more):
+def single(
+    op: hub.Builder,
+    node: Any,
+    x: ir.Value,
+    initial_h: ir.Value,
+    kind: str,
+    order: str,
+    names: tuple[str, ...],
+    **more: Any,
+) -> tuple[Any, Any]:
     """One direction of a GRU or RNN."""
     if node.get("direction", "forward") == "reverse":
         x = reversed_time(op, x)
-    weights = [gates(node.array(n), order)[None] for n in ("weight_ih", "weight_hh")]
+    weights = [reorder(node.array(n), order, GATES[kind])[None] for n in ("weight_ih", "weight_hh")]
     size = weights[1].shape[2]
     zeros = np.zeros(len(order) * size)
     own, other = node.array("bias"), node.array("input_bias")
     after = more.get("linear_before_reset")
     given, inner = (other, own) if after else (own, other)
-    biases = [zeros if b is None else gates(b, order) for b in (given, inner)]
+    biases = [zeros if b is None else reorder(b, order, GATES[kind]) for b in (given, inner)]
     y, h = op.node(
         kind,
         x,
@@ -157,12 +169,11 @@ def single(op, node, x, initial_h, kind, order, names, **more):
 
 @ops.op("gru", needs=NEEDS)
 def gru(op, node, x, initial_h):
-    """Gates are reset, output, update in Core ML, update, reset, output in the hub."""
     names = (node.get("recurrent_activation", "sigmoid"), node.get("activation", "tanh"))
     after = int(node.version >= IOS18 and node.get("reset_after", False))
-    return single(op, node, x, initial_h, "GRU", [2, 0, 1], names, linear_before_reset=after)
+    return single(op, node, x, initial_h, "GRU", GRU, names, linear_before_reset=after)
 
 
 @ops.op("rnn", needs=(one_of("activation", *KNOWN, default="tanh"),))
 def rnn(op, node, x, initial_h):
-    return single(op, node, x, initial_h, "RNN", [0], (node.get("activation", "tanh"),))
+    return single(op, node, x, initial_h, "RNN", "h", (node.get("activation", "tanh"),))

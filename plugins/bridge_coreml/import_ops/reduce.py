@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from bridge_coreml.import_ops.common import (
-    DTYPES,
-    INT32,
-    cast,
-    constant,
-    ints,
-    need,
-    ops,
-    rank_of,
-)
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.ops import OpTable
+from bridge_coreml.import_ops.common import DTYPES, INT32, RANKED, cast, constant, ints, rank_of
+
+ops = OpTable()
 
 REDUCTIONS = {
     "reduce_l1_norm": "ReduceL1",
@@ -27,7 +25,6 @@ REDUCTIONS = {
     "reduce_sum": "ReduceSum",
     "reduce_sum_square": "ReduceSumSquare",
 }
-RANKED = need("a known rank", lambda n: n.dims("x") is not None)
 
 
 @ops.op(*REDUCTIONS)
@@ -52,11 +49,11 @@ def cumsum(op, node, x):
     )
 
 
-def _ordered(op, node, x, count, largest):
+def _ordered(op: hub.Builder, node: Any, x: ir.Value, count: Any, largest: bool) -> Any:
     return op.TopK(x, count, axis=node.get("axis", -1), largest=int(largest), sorted=1, _outputs=2)
 
 
-def _length(op, node, x):
+def _length(op: hub.Builder, node: Any, x: ir.Value) -> Any:
     axis = node.get("axis", -1) % (rank_of(x) or 1)
     size = x.shape[axis] if x.shape is not None else None
     return np.array([size], np.int64) if isinstance(size, int) else op.Shape(x, start=axis, end=axis + 1)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
 from bridge.dims import arange, product
+from bridge.ops import OpTable
 from bridge.passes.decompose.common import along
 from bridge.passes.slices import python_slice
 from bridge_coreml.import_ops.common import (
@@ -23,11 +28,13 @@ from bridge_coreml.import_ops.common import (
     like,
     need,
     one_of,
-    ops,
     rank_of,
+    ranked,
     reshape,
     transpose,
 )
+
+ops = OpTable()
 
 
 @ops.op("shape")
@@ -37,8 +44,8 @@ def shape(op, node, x):
 
 @ops.op("reshape", needs=(RANKED,))
 def reshape_to(op, node, x, shape):
-    """0 copies a length: from the same place, or, from iOS 17 and with another rank, from the same place counted from the
-    end."""
+    """0 copies a length: from the same place, or, from iOS 17 and with another rank, from the same place
+    counted from the end."""
     array = const(shape)
     if array is None:
         return op.Reshape(x, int64(op, shape))
@@ -104,7 +111,7 @@ def reverse_sequence(op, node, x, lengths):
     return transpose(op, turned, [order.index(i) for i in range(rank)])
 
 
-@ops.op("concat", needs=(need("a known rank", lambda n: n.dims("values") is not None),))
+@ops.op("concat", needs=(ranked("values"),))
 def concat(op, node):
     values, axis = node.values("values"), node.get("axis")
     if len(values) == 1:
@@ -118,7 +125,7 @@ def concat(op, node):
     return reshape(op, stacked, sizes)
 
 
-@ops.op("stack", needs=(need("a known rank", lambda n: n.dims("values") is not None),))
+@ops.op("stack", needs=(ranked("values"),))
 def stack(op, node):
     values, axis = node.values("values"), node.get("axis")
     axis %= (rank_of(values[0]) or 0) + 1
@@ -136,7 +143,9 @@ def split(op, node, x):
     return op.Split(x, ints(sizes), axis=axis, _outputs=count)
 
 
-def bounds(op, node, x, begin, end, stride):
+def bounds(
+    op: hub.Builder, node: Any, x: ir.Value, begin: ir.Value, end: ir.Value, stride: ir.Value | None
+) -> tuple[Any, Any, np.ndarray, list[int]]:
     """Starts, ends, steps and squeezed axes of slice_by_index, each an array or a value of int64."""
     rank = rank_of(x) or 0
     steps = node.get("stride", [1] * rank)
@@ -160,7 +169,16 @@ def bounds(op, node, x, begin, end, stride):
     return ints(first), ints(last), ints(steps), [i for i in range(rank) if squeezed[i]]
 
 
-def _running_bounds(op, node, begin, end, steps, begin_mask, end_mask, squeezed):
+def _running_bounds(
+    op: hub.Builder,
+    node: Any,
+    begin: ir.Value,
+    end: ir.Value,
+    steps: list[int],
+    begin_mask: list[bool],
+    end_mask: list[bool],
+    squeezed: list[bool],
+) -> tuple[Any, Any, np.ndarray, list[int]]:
     rank = len(steps)
     starts, ends = int64(op, begin), int64(op, end)
     begin_for = ints([0 if s > 0 else I64_MAX for s in steps])
@@ -177,7 +195,9 @@ def _running_bounds(op, node, begin, end, steps, begin_mask, end_mask, squeezed)
     return starts, ends, ints(steps), [i for i in range(rank) if squeezed[i]]
 
 
-def sliced(op, node, x, begin, end, stride):
+def sliced(
+    op: hub.Builder, node: Any, x: ir.Value, begin: ir.Value, end: ir.Value, stride: ir.Value | None
+) -> Any:
     starts, ends, steps, squeezed = bounds(op, node, x, begin, end, stride)
     made = python_slice(op, x, starts, ends, range(rank_of(x) or 0), steps)
     return op.Squeeze(made, ints(squeezed)) if squeezed else made
@@ -273,18 +293,18 @@ def gather_nd(op, node, x, indices):
 REDUCED = {"add": "add", "sub": "add", "mul": "mul", "div": "mul", "max": "max", "min": "min", "update": None}
 
 
-def whole_division(node):
+def whole_division(node: Any) -> bool:
     return node.get("mode", "add") == "div" and node.kind("data") not in ("fp16", "fp32")
 
 
 SCATTERED = (
     one_of("mode", "add", *REDUCED),
     need("floats where mode=div", lambda n: not whole_division(n)),
-    need("a known rank", lambda n: n.dims("data") is not None),
+    ranked("data"),
 )
 
 
-def _mode(op, node, data, updates):
+def _mode(op: hub.Builder, node: Any, data: ir.Value, updates: ir.Value) -> tuple[Any, str | None]:
     """The reduction the hub knows, and updates that make it mean the mode."""
     mode, updates = node.get("mode", "add"), as_type(op, updates, data)
     if mode == "sub":
@@ -345,7 +365,7 @@ def fill_like(op, node, ref_tensor):
     return op.Expand(op.const(value), op.Shape(ref_tensor))
 
 
-@ops.op("one_hot", needs=(need("a known rank", lambda n: n.dims("indices") is not None),))
+@ops.op("one_hot", needs=(ranked("indices"),))
 def one_hot(op, node, indices, one_hot_vector_size):
     """A place outside the vector leaves it all off."""
     rank = (rank_of(indices) or 0) + 1

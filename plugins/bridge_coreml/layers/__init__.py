@@ -1,6 +1,7 @@
-"""How every layer of a NeuralNetwork becomes hub operators, by family."""
+"""Layers of a NeuralNetwork → hub operators, by family."""
 
-from bridge_coreml.layers import control, math, nn, recurrent, reduce, tensor
-from bridge_coreml.layers.common import layers
+from __future__ import annotations
 
-__all__ = ["control", "layers", "math", "nn", "recurrent", "reduce", "tensor"]
+from bridge.ops import OpTable
+
+ops = OpTable.of(__name__)

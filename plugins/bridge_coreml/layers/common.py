@@ -12,9 +12,7 @@ import onnx_ir as ir
 from bridge.dims import lengths, product, reshape, vector
 from bridge.errors import UnreadableFile
 from bridge.hub import const, rank_of, shape_of
-from bridge.ops import Need, OpTable
-
-layers = OpTable()
+from bridge.ops import Need
 
 FLOAT, INT64, BOOL = (int(ir.DataType[n]) for n in ("FLOAT", "INT64", "BOOL"))
 I64_MAX, I64_MIN = 2**63 - 1, -(2**63) + 1
@@ -22,6 +20,15 @@ I64_MAX, I64_MIN = 2**63 - 1, -(2**63) + 1
 
 def need(text: str, holds: Callable[[Any], bool]) -> Need:
     return Need(text, lambda layer: holds(layer.params))
+
+
+def nested(layer: Any) -> list[Any]:
+    """Networks inside a layer."""
+    if layer.WhichOneof("layer") == "branch":
+        return [layer.branch.ifBranch, layer.branch.elseBranch]
+    if layer.WhichOneof("layer") == "loop":
+        return [layer.loop.conditionNetwork, layer.loop.bodyNetwork]
+    return []
 
 
 def as_float(op: Any, value: ir.Value) -> Any:
@@ -43,7 +50,8 @@ def ints(values: Any) -> np.ndarray:
 
 
 def weight(params: Any, shape: list[int]) -> np.ndarray:
-    """WeightParams as a float array; scale and bias of quantized ones are single, or one for each of the first dimension.
+    """WeightParams as a float array; scale and bias of quantized ones are single, or one for each of the
+    first dimension.
 
     Raises UnreadableFile for fewer values than the shape has places.
     """
@@ -101,6 +109,6 @@ def images(op: Any, x: ir.Value, rank: int = 4) -> tuple[Any, Callable[[Any], An
 
 
 __all__ = [
-    "BOOL", "FLOAT", "I64_MAX", "I64_MIN", "INT64", "as_bool", "as_float", "as_int", "const", "images", "ints", "layers",
-    "lengths", "need", "product", "rank_of", "reshape", "shape_of", "vector", "weight",
+    "BOOL", "FLOAT", "I64_MAX", "I64_MIN", "INT64", "as_bool", "as_float", "as_int", "const", "images",
+    "ints", "lengths", "need", "nested", "product", "rank_of", "reshape", "shape_of", "vector", "weight",
 ]  # fmt: skip

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge_coreml.layers.common import as_bool, as_int, layers
+from bridge.ops import OpTable
+from bridge_coreml.layers.common import as_bool, as_int, nested
+
+ops = OpTable()
 
 DEPTH = 4
 
 
-def written(network):
+def written(network: Any) -> list[str]:
     """Names of blobs that a network writes, in order, those of networks inside it too."""
-    from bridge_coreml.network import nested
-
     found = {}
     for layer in network.layers:
         found.update(dict.fromkeys(layer.output))
@@ -23,28 +26,21 @@ def written(network):
     return list(found)
 
 
-def common(a, b):
+def common(a: ir.Shape | None, b: ir.Shape | None) -> ir.Shape | None:
     """The shape of what may have either; None where their ranks differ or are unknown."""
     if a is None or b is None or len(a) != len(b):
         return None
     return ir.Shape([m if isinstance(m, int) and m == n else None for m, n in zip(a, b, strict=True)])
 
 
-def forget(graph):
+def forget(graph: ir.Graph) -> None:
     """Let go of what the nodes of a graph that is not used read of the graphs around it."""
     for node in ir.traversal.RecursiveGraphIterator(graph):
         for i in range(len(node.inputs)):
             node.replace_input_with(i, None)
 
 
-def inside(scope, network):
-    from bridge_coreml.network import Scope
-
-    graph = ir.Graph([], [], nodes=[], name="block", opset_imports={"": hub.HUB_OPSET})
-    return graph, Scope(scope.file, hub.Builder(graph), network, scope)
-
-
-@layers.op("branch")
+@ops.op("branch")
 def branch(op, layer, flag):
     """What both networks write, or one of them and what was there before."""
     scope, sides = layer.scope, (layer.params.ifBranch, layer.params.elseBranch)
@@ -58,7 +54,7 @@ def branch(op, layer, flag):
         return ()
     graphs = []
     for side in sides:
-        graph, inner = inside(scope, side)
+        graph, inner = scope.inside(side)
         inner.run(side.layers)
         graph.outputs.extend(inner.op.Identity(inner.value(n)) for n in names)
         graphs.append(graph)
@@ -75,16 +71,14 @@ def branch(op, layer, flag):
 JUMPS = ("loopBreak", "loopContinue")
 
 
-@layers.op(*JUMPS)
+@ops.op(*JUMPS)
 def jump(op, layer):
     """Taken care of by the loop around it."""
     return NotImplemented
 
 
-def jumps(network):
+def jumps(network: Any) -> bool:
     """Whether a network leaves a step of the loop it is in."""
-    from bridge_coreml.network import nested
-
     return any(
         layer.WhichOneof("layer") in JUMPS
         or (layer.WhichOneof("layer") == "branch" and any(jumps(n) for n in nested(layer)))
@@ -92,11 +86,10 @@ def jumps(network):
     )
 
 
-def flagged(listed, flags):
-    """Layers in which a jump sets its flag, and whatever comes after a branch that may have jumped is done unless a flag is set."""
-    from bridge_coreml.network import nested
-
-    made = []
+def flagged(listed: list[Any], flags: dict[str, str]) -> list[Any]:
+    """Layers in which a jump sets its flag, and whatever comes after a branch that may have jumped is done
+    unless a flag is set."""
+    made: list[Any] = []
     for i, layer in enumerate(listed):
         kind = layer.WhichOneof("layer")
         if kind in JUMPS:
@@ -122,7 +115,7 @@ def flagged(listed, flags):
     return made
 
 
-@layers.op("loop")
+@ops.op("loop")
 def loop(op, layer, limit=None):
     """Blobs that were there before and that a step writes are carried from step to step."""
     scope, p = layer.scope, layer.params
@@ -152,7 +145,7 @@ def loop(op, layer, limit=None):
     return ()
 
 
-def step(op, layer, names, shapes):
+def step(op: hub.Builder, layer: Any, names: list[str], shapes: list[ir.Shape | None]) -> ir.Graph:
     """The body of a loop that carries the blobs `names`, of these shapes."""
     p = layer.params
     carried = [
@@ -165,7 +158,7 @@ def step(op, layer, names, shapes):
     going = ir.Value(
         name=hub.fresh_name(op.graph, "going"), type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([])
     )
-    graph, inner = inside(layer.scope, p.bodyNetwork)
+    graph, inner = layer.scope.inside(p.bodyNetwork)
     graph.inputs.extend([count, going, *carried])
     inner.values.update(zip(names, carried, strict=True))
     flags = {k: f"{layer.layer.name}/{k}" for k in (*JUMPS, "either")}

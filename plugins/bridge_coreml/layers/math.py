@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import onnx_ir as ir
 
-from bridge_coreml.layers.common import as_bool, layers, rank_of, weight
+from bridge import hub
+from bridge.ops import OpTable
+from bridge_coreml.layers.common import as_bool, rank_of, weight
 
-UNARY = {
-    "ceil": "Ceil", "floor": "Floor", "sign": "Sign", "round": "Round", "sin": "Sin", "cos": "Cos", "tan": "Tan",
-    "asin": "Asin", "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "tanh": "Tanh", "asinh": "Asinh",
-    "acosh": "Acosh", "atanh": "Atanh", "erf": "Erf", "copy": "Identity",
-}  # fmt: skip
+ops = OpTable(attribute=lambda layer, name: getattr(layer.params, name))
+
+ops.same(
+    ceil="Ceil", floor="Floor", sign="Sign", round="Round", sin="Sin", cos="Cos", tan="Tan", asin="Asin",
+    acos="Acos", atan="Atan", sinh="Sinh", cosh="Cosh", tanh="Tanh", asinh="Asinh", acosh="Acosh",
+    atanh="Atanh", erf="Erf", copy="Identity", average="Mean",
+)  # fmt: skip
+ops.same(
+    addBroadcastable="Add", subtractBroadcastable="Sub", multiplyBroadcastable="Mul",
+    divideBroadcastable="Div", powBroadcastable="Pow", maxBroadcastable="Max", minBroadcastable="Min",
+)  # fmt: skip
+ops.same(attributes={"axis": "axis"}, softmaxND="Softmax")
 
 
-@layers.op(*UNARY)
-def unary(op, layer, x):
-    return op.node(UNARY[layer.kind], x)
-
-
-@layers.op("exp2")
+@ops.op("exp2")
 def exp2(op, layer, x):
     return op.Pow(op.const(np.float32(2)), x)
 
 
-@layers.op("clip")
+@ops.op("clip")
 def clip(op, layer, x):
     return op.Clip(x, np.float32(layer.params.minVal), np.float32(layer.params.maxVal))
 
 
-@layers.op("clampedReLU")
+@ops.op("clampedReLU")
 def clamped_relu(op, layer, x):
     return op.Min(op.Where(op.Less(x, 0.0), op.Mul(x, layer.params.alpha), x), np.float32(layer.params.beta))
 
 
-@layers.op("gelu")
+@ops.op("gelu")
 def gelu(op, layer, x):
     if layer.params.mode == 2:
         return op.Mul(x, op.Sigmoid(op.Mul(x, 1.702)))
@@ -43,7 +50,7 @@ def gelu(op, layer, x):
 SQRT, RSQRT, INVERSE, POWER, EXP, LOG, ABS, THRESHOLD = range(8)
 
 
-@layers.op("unary")
+@ops.op("unary")
 def function(op, layer, x):
     p = layer.params
     x = op.Mul(x, p.scale) if p.scale not in (0.0, 1.0) else x
@@ -63,12 +70,12 @@ def function(op, layer, x):
     }[p.type]()
 
 
-def activated(op, params, x, channel_axis=-3):
+def activated(op: hub.Builder, params: Any, x: ir.Value, channel_axis: int = -3) -> Any:
     """An ActivationParams message applied to a blob."""
     kind = params.WhichOneof("NonlinearityType")
     p = getattr(params, kind)
 
-    def per_channel(values):
+    def per_channel(values: Any) -> Any:
         array = weight(values, [max(len(values.floatValue), len(values.float16Value) // 2, 1)])
         spread = [1] * (rank_of(x) or 3)
         spread[channel_axis] = -1
@@ -93,7 +100,7 @@ def activated(op, params, x, channel_axis=-3):
     }[kind]()
 
 
-@layers.op("activation")
+@ops.op("activation")
 def activation(op, layer, x):
     return activated(op, layer.params, x)
 
@@ -101,7 +108,7 @@ def activation(op, layer, x):
 MANY = {"add": "Add", "multiply": "Mul", "max": "Max", "min": "Min"}
 
 
-@layers.op(*MANY)
+@ops.op(*MANY)
 def combined(op, layer, *inputs):
     name = MANY[layer.kind]
     if len(inputs) == 1:
@@ -116,33 +123,12 @@ def combined(op, layer, *inputs):
     return total
 
 
-@layers.op("average")
-def average(op, layer, *inputs):
-    return op.Mean(*inputs)
-
-
-BROADCAST = {
-    "addBroadcastable": "Add",
-    "subtractBroadcastable": "Sub",
-    "multiplyBroadcastable": "Mul",
-    "divideBroadcastable": "Div",
-    "powBroadcastable": "Pow",
-    "maxBroadcastable": "Max",
-    "minBroadcastable": "Min",
-}
-
-
-@layers.op(*BROADCAST)
-def broadcast(op, layer, x, y):
-    return op.node(BROADCAST[layer.kind], x, y)
-
-
-@layers.op("floorDivBroadcastable")
+@ops.op("floorDivBroadcastable")
 def floor_div(op, layer, x, y):
     return op.Floor(op.Div(x, y))
 
 
-@layers.op("modBroadcastable")
+@ops.op("modBroadcastable")
 def mod(op, layer, x, y):
     rest = op.Mod(x, y, fmod=1)
     turned = op.And(op.Not(op.Equal(rest, 0.0)), op.Xor(op.Less(rest, 0.0), op.Less(y, 0.0)))
@@ -159,7 +145,7 @@ COMPARED = {
 }
 
 
-@layers.op(*COMPARED)
+@ops.op(*COMPARED)
 def compared(op, layer, x, y=None):
     made = op.node(COMPARED[layer.kind], x, np.float32(layer.params.alpha) if y is None else y)
     return op.Not(made) if layer.kind == "notEqual" else made
@@ -168,27 +154,22 @@ def compared(op, layer, x, y=None):
 LOGICAL = {"logicalAnd": "And", "logicalOr": "Or", "logicalXor": "Xor"}
 
 
-@layers.op(*LOGICAL)
+@ops.op(*LOGICAL)
 def logical(op, layer, x, y):
     return op.node(LOGICAL[layer.kind], as_bool(op, x), as_bool(op, y))
 
 
-@layers.op("logicalNot")
+@ops.op("logicalNot")
 def logical_not(op, layer, x):
     return op.Not(as_bool(op, x))
 
 
-@layers.op("whereBroadcastable")
+@ops.op("whereBroadcastable")
 def where(op, layer, flag, x, y):
     return op.Where(as_bool(op, flag), x, y)
 
 
-@layers.op("softmaxND")
-def softmax_nd(op, layer, x):
-    return op.Softmax(x, axis=layer.params.axis)
-
-
-@layers.op("softmax")
+@ops.op("softmax")
 def softmax(op, layer, x):
     """Along the channels: the third dimension from the end."""
     return op.Softmax(x, axis=(rank_of(x) or 3) - 3)

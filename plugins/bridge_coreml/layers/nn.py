@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterable
+from typing import Any
 
-from bridge_coreml.import_ops.image import at_places, by_places, grid
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.ops import OpTable
+from bridge_coreml.import_ops.image import bilinear, crop_resize_of_rois, resized
 from bridge_coreml.import_ops.nn import response_norm
 from bridge_coreml.layers.common import (
     as_int,
     images,
     ints,
-    layers,
     lengths,
     need,
     rank_of,
     reshape,
     shape_of,
-    vector,
     weight,
 )
 
+ops = OpTable()
 
-@layers.op("innerProduct")
+
+@ops.op("innerProduct")
 def inner_product(op, layer, x):
     """Of a blob of rank 4 or 5 the last three dimensions are the vector."""
     p, rank = layer.params, rank_of(x) or 1
@@ -35,7 +41,7 @@ def inner_product(op, layer, x):
     return op.Unsqueeze(made, ints([rank - 2, rank - 1])) if rank >= 4 else made
 
 
-@layers.op("batchedMatmul")
+@ops.op("batchedMatmul")
 def batched_matmul(op, layer, x, y=None):
     p = layer.params
     if y is None:
@@ -54,7 +60,7 @@ def batched_matmul(op, layer, x, y=None):
     return op.MatMul(*sides)
 
 
-@layers.op("embedding")
+@ops.op("embedding")
 def embedding(op, layer, x):
     p, rank = layer.params, rank_of(x) or 4
     table = weight(p.weights, [p.outputChannels, p.inputDim]).T
@@ -65,7 +71,7 @@ def embedding(op, layer, x):
     return op.Unsqueeze(made, ints([rank - 2, rank - 1]))
 
 
-@layers.op("embeddingND")
+@ops.op("embeddingND")
 def embedding_nd(op, layer, x):
     p, rank = layer.params, rank_of(x) or 2
     table = weight(p.weights, [p.embeddingSize, p.vocabSize]).T
@@ -75,7 +81,7 @@ def embedding_nd(op, layer, x):
     return op.Add(made, op.const(weight(p.bias, [p.embeddingSize]))) if p.hasBias else made
 
 
-@layers.op("dot")
+@ops.op("dot")
 def dot(op, layer, x, y):
     def total(a, b):
         return op.ReduceSum(op.Mul(a, b), ints([-3]), keepdims=1)
@@ -86,17 +92,17 @@ def dot(op, layer, x, y):
     return made
 
 
-def pair(values, default=1):
+def pair(values: Iterable[Any], default: int = 1) -> list[Any]:
     return list(values) or [default, default]
 
 
-def borders(amounts):
+def borders(amounts: Any) -> list[int]:
     """Before and after, of height and width."""
     found = [(e.startEdgeSize, e.endEdgeSize) for e in amounts.borderAmounts] or [(0, 0), (0, 0)]
     return [int(v) for edges in found for v in edges]
 
 
-def pads(sizes, p, kernel, strides, dilations):
+def pads(p: Any) -> dict[str, Any]:
     """The hub's attributes for the padding of a convolution or pool."""
     which = p.WhichOneof(
         "ConvolutionPaddingType" if "isDeconvolution" in p.DESCRIPTOR.fields_by_name else "PoolingPaddingType"
@@ -107,25 +113,10 @@ def pads(sizes, p, kernel, strides, dilations):
     if which == "includeLastPixel":
         top, left = [int(v) for v in pair(p.includeLastPixel.paddingAmounts, 0)]
         return {"pads": [top, left, top, left], "ceil_mode": 1}
-    if which is None:
-        return {}
-    upper = p.same.asymmetryMode == 0
-    if not all(isinstance(s, int) for s in sizes):
-        return {"auto_pad": "SAME_UPPER" if upper else "SAME_LOWER"}
-    return {"pads": same(sizes, kernel, strides, dilations, upper)}
+    return {} if which is None else {"auto_pad": "SAME_LOWER" if p.same.asymmetryMode else "SAME_UPPER"}
 
 
-def same(sizes, kernel, strides, dilations, upper=True):
-    begin, end = [], []
-    for size, k, s, d in zip(sizes, kernel, strides, dilations, strict=True):
-        total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
-        less, more = total // 2, total - total // 2
-        begin.append(less if upper else more)
-        end.append(more if upper else less)
-    return begin + end
-
-
-@layers.op("convolution")
+@ops.op("convolution")
 def convolution(op, layer, x, kernel=None):
     p = layer.params
     x, back = images(op, x)
@@ -141,11 +132,18 @@ def convolution(op, layer, x, kernel=None):
         "strides": [int(s) for s in strides],
         "dilations": [int(d) for d in dilations],
     }
-    dims = list(x.shape)[2:] if x.shape is not None else [None]
-    return back(op.Conv(x, kernel, bias, group=groups, **common, **pads(dims, p, size, strides, dilations)))
+    return back(op.Conv(x, kernel, bias, group=groups, **common, **pads(p)))
 
 
-def _deconvolution(op, p, x, size, strides, dilations, groups):
+def _deconvolution(
+    op: hub.Builder,
+    p: Any,
+    x: ir.Value,
+    size: list[int],
+    strides: list[int],
+    dilations: list[int],
+    groups: int,
+) -> Any:
     """Same padding makes the output the input times the stride."""
     kernel = op.const(weight(p.weights, [p.kernelChannels, p.outputChannels // groups, *size]))
     bias = op.const(weight(p.bias, [p.outputChannels])) if p.hasBias else None
@@ -173,7 +171,7 @@ def _deconvolution(op, p, x, size, strides, dilations, groups):
     )
 
 
-@layers.op("convolution3d")
+@ops.op("convolution3d")
 def convolution_3d(op, layer, x):
     p = layer.params
     size, strides, dilations = (
@@ -195,24 +193,21 @@ def convolution_3d(op, layer, x):
             begin, end = [max(t, 0) // 2 for t in total], [max(t, 0) - max(t, 0) // 2 for t in total]
         return op.ConvTranspose(x, kernel, bias, pads=[*begin, *end], **common)
     kernel = op.const(weight(p.weights, [count, int(p.inputChannels) // groups, *size]))
-    padded = [*custom[0], *custom[1]] if p.paddingType == 0 else [0] * 6
-    if p.paddingType == 2:
-        padded = same(list(x.shape)[2:], size, strides, dilations)
-    return op.Conv(x, kernel, bias, pads=padded, **common)
+    padding = {0: {"pads": [*custom[0], *custom[1]]}, 2: {"auto_pad": "SAME_UPPER"}}.get(p.paddingType, {})
+    return op.Conv(x, kernel, bias, **padding, **common)
 
 
 NAMES = {0: "Max", 1: "Average", 2: "L2"}
 
 
-@layers.op("pooling")
+@ops.op("pooling")
 def pooling(op, layer, x):
     p = layer.params
     kind, (x, back) = NAMES[p.type], images(op, x)
     if p.globalPooling:
         return back(_all_of(op, x, kind, ints([2, 3])))
     size, strides = [int(v) for v in (p.kernelSize or [3, 3])], [int(v) for v in pair(p.stride)]
-    dims = list(x.shape)[2:] if x.shape is not None else [None]
-    common = {"kernel_shape": size, "strides": strides, **pads(dims, p, size, strides, [1, 1])}
+    common = {"kernel_shape": size, "strides": strides, **pads(p)}
     if kind == "L2":
         return back(op.LpPool(x, p=2, **common))
     if kind == "Max":
@@ -220,36 +215,33 @@ def pooling(op, layer, x):
     return back(op.AveragePool(x, count_include_pad=int(not p.avgPoolExcludePadding), **common))
 
 
-def _all_of(op, x, kind, axes):
+def _all_of(op: hub.Builder, x: ir.Value, kind: str, axes: np.ndarray) -> Any:
     name = {"Max": "ReduceMax", "Average": "ReduceMean", "L2": "ReduceL2"}[kind]
     return op.node(name, x, axes, keepdims=1)
 
 
-@layers.op("pooling3d")
+@ops.op("pooling3d")
 def pooling_3d(op, layer, x):
     p = layer.params
     size, strides = (
         [int(getattr(p, prefix + a)) or 1 for a in ("Depth", "Height", "Width")]
         for prefix in ("kernel", "stride")
     )
-    padded = [0] * 6
-    if p.paddingType == 0:
-        sides = ("Front", "Top", "Left", "Back", "Bottom", "Right")
-        padded = [int(getattr(p, f"customPadding{side}")) for side in sides]
-    elif p.paddingType == 2:
-        padded = same(list(x.shape)[2:], size, strides, [1, 1, 1])
-    common = {"kernel_shape": size, "strides": strides, "pads": padded}
+    sides = ("Front", "Top", "Left", "Back", "Bottom", "Right")
+    custom = [int(getattr(p, f"customPadding{side}")) for side in sides]
+    padding = {0: {"pads": custom}, 2: {"auto_pad": "SAME_UPPER"}}.get(p.paddingType, {})
+    common = {"kernel_shape": size, "strides": strides, **padding}
     if p.type == 0:
         return op.MaxPool(x, **common)
     return op.AveragePool(x, count_include_pad=int(not p.countExcludePadding), **common)
 
 
-@layers.op("globalPooling3d")
+@ops.op("globalPooling3d")
 def global_pooling_3d(op, layer, x):
     return _all_of(op, x, NAMES[layer.params.type], ints([2, 3, 4]))
 
 
-@layers.op("batchnorm")
+@ops.op("batchnorm")
 def batchnorm(op, layer, x):
     p = layer.params
     x, back = images(op, x)
@@ -264,14 +256,14 @@ def batchnorm(op, layer, x):
     return back(op.BatchNormalization(x, gamma, beta, mean, variance, epsilon=epsilon))
 
 
-def of_batch(op, x):
+def of_batch(op: hub.Builder, x: ir.Value) -> tuple[Any, Any]:
     """Mean and variance of each channel over the whole batch."""
     axes = ints([0, 2, 3])
     centred = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
     return op.ReduceMean(x, axes, keepdims=0), op.ReduceMean(op.Mul(centred, centred), axes, keepdims=0)
 
 
-@layers.op("mvn")
+@ops.op("mvn")
 def mvn(op, layer, x):
     p = layer.params
     axes = ints([-3, -2, -1] if p.acrossChannels else [-2, -1])
@@ -282,20 +274,20 @@ def mvn(op, layer, x):
     return op.Div(centred, op.Add(spread, np.float32(p.epsilon or 1e-6)))
 
 
-@layers.op("l2normalize")
+@ops.op("l2normalize")
 def l2_normalize(op, layer, x):
     total = op.ReduceSum(op.Mul(x, x), ints([-3, -2, -1]), keepdims=1)
     return op.Div(x, op.Sqrt(op.Add(total, np.float32(layer.params.epsilon or 1e-6))))
 
 
-@layers.op("lrn")
+@ops.op("lrn")
 def lrn(op, layer, x):
     p = layer.params
     x, back = images(op, x)
     return back(response_norm(op, x, int(p.localSize), p.alpha, p.beta, p.k or 1.0))
 
 
-@layers.op("layerNormalization")
+@ops.op("layerNormalization")
 def layer_normalization(op, layer, x):
     p = layer.params
     dims = [int(d) for d in p.normalizedShape]
@@ -303,34 +295,26 @@ def layer_normalization(op, layer, x):
     return op.LayerNormalization(x, gamma, beta, axis=-len(dims), epsilon=p.eps or 1e-5)
 
 
-def spread(op, shape, params, x):
+def spread(op: hub.Builder, shape: Iterable[int], params: Any, x: ir.Value) -> Any:
     """A weight of shape [1], [C], [1, H, W] or [C, H, W] that meets the last three dimensions."""
     dims = [int(d) for d in shape]
     made = weight(params, dims)
     return op.const(made.reshape(-1, 1, 1) if len(dims) == 1 and (rank_of(x) or 0) >= 3 else made)
 
 
-@layers.op("scale")
+@ops.op("scale")
 def scale(op, layer, x):
     p = layer.params
     made = op.Mul(x, spread(op, p.shapeScale, p.scale, x))
     return op.Add(made, spread(op, p.shapeBias, p.bias, x)) if p.hasBias else made
 
 
-@layers.op("bias")
+@ops.op("bias")
 def bias(op, layer, x):
     return op.Add(x, spread(op, layer.params.shape, layer.params.bias, x))
 
 
-def resized(op, x, sizes, mode, place):
-    wanted = vector(op, [*lengths(op, x)[:-2], *sizes])
-    nearest = "floor" if mode == "nearest" else None
-    return op.Resize(
-        x, None, None, wanted, mode=mode, coordinate_transformation_mode=place, nearest_mode=nearest
-    )
-
-
-@layers.op(
+@ops.op(
     "upsample",
     needs=(
         need(
@@ -360,15 +344,13 @@ def upsample(op, layer, x):
 MODES = {0: "STRICT_ALIGN_CORNERS", 1: "ALIGN_CORNERS", 2: "DEFAULT", 3: "OFFSET_CORNERS"}
 
 
-@layers.op("resizeBilinear")
+@ops.op("resizeBilinear")
 def resize_bilinear(op, layer, x):
     counts, mode = [int(v) for v in pair(layer.params.targetSize)], MODES[layer.params.mode.samplingMethod]
-    dims = shape_of(x)
-    if dims is not None and any(by_places(mode, d, c) for d, c in zip(dims[-2:], counts, strict=True)):
-        for i, (size, count) in enumerate(zip(dims[-2:], counts, strict=True)):
-            x = at_places(op, x, i - 2, grid(mode, size, count))
-        return x
-    return resized(op, x, counts, "linear", "asymmetric" if mode == "DEFAULT" else "align_corners")
+    known = x.shape is not None and all(isinstance(d, int) for d in list(x.shape)[-2:])
+    if not known and (mode == "OFFSET_CORNERS" or (mode == "ALIGN_CORNERS" and 1 in counts)):
+        return NotImplemented
+    return bilinear(op, x, mode, counts)
 
 
 class Boxes:
@@ -376,7 +358,7 @@ class Boxes:
 
     version = 15
 
-    def __init__(self, params):
+    def __init__(self, params: Any) -> None:
         order = [
             "CORNERS_HEIGHT_FIRST",
             "CORNERS_WIDTH_FIRST",
@@ -393,14 +375,12 @@ class Boxes:
             "box_coordinate_mode": order[params.boxIndicesMode.boxMode],
         }
 
-    def get(self, name, default=None):
+    def get(self, name: str, default: Any = None) -> Any:
         return self.held.get(name, default)
 
 
-@layers.op("cropResize")
+@ops.op("cropResize")
 def crop_resize(op, layer, x, boxes):
-    from bridge_coreml.import_ops.image import crop_resize_of_rois
-
     flat, _ = images(op, x)
     if shape_of(flat) is None:
         return NotImplemented

@@ -1,10 +1,19 @@
-"""Recurrent layers over sequences [sequence, batch, vector, 1, 1]; in reverse, results stay in the order of computing."""
+"""Recurrent layers over sequences [sequence, batch, vector, 1, 1]; in reverse, results stay in the order of
+computing."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from bridge_coreml.layers.common import I64_MIN, ints, layers, need, rank_of, reshape, weight
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.ops import OpTable
+from bridge.recurrent import GATES, PEEPHOLES
+from bridge_coreml.layers.common import I64_MIN, ints, need, rank_of, reshape, weight
+
+ops = OpTable()
 
 ACTIVATIONS = {
     "sigmoid": "Sigmoid",
@@ -18,11 +27,11 @@ DEFAULTS = {"linear": (1.0, 0.0), "sigmoidHard": (0.2, 0.5), "scaledTanh": (1.0,
 CLIP = 50.0
 
 
-def known(messages):
+def known(messages: Any) -> bool:
     return all(m.WhichOneof("NonlinearityType") in ACTIVATIONS for m in messages)
 
 
-def activations(messages):
+def activations(messages: Any) -> dict[str, Any]:
     """The hub's attributes for activations, with the numbers of those that have some."""
     kinds = [m.WhichOneof("NonlinearityType") for m in messages]
     numbers = [
@@ -37,7 +46,7 @@ def activations(messages):
     return found
 
 
-def numbered(message):
+def numbered(message: Any) -> Any:
     """An activation with its numbers: coremltools writes none, and then Core ML takes these."""
     kind = message.WhichOneof("NonlinearityType")
     made = getattr(message, kind)
@@ -46,32 +55,32 @@ def numbered(message):
     return type(made)(alpha=DEFAULTS[kind][0], beta=DEFAULTS[kind][1])
 
 
-def sequence(op, x, reverse=False):
+def sequence(op: hub.Builder, x: ir.Value, reverse: bool = False) -> Any:
     """A blob as [sequence, batch, vector]; one of rank 3 is that already."""
     made = op.Squeeze(x, ints([3, 4])) if rank_of(x) == 5 else x
     return op.Slice(made, ints([-1]), ints([I64_MIN]), ints([0]), ints([-1])) if reverse else made
 
 
-def state(op, value, size):
+def state(op: hub.Builder, value: ir.Value | None, size: int) -> Any:
     """An initial state as [1, batch, size]."""
     if value is None:
         return None
     return reshape(op, value, [1, -1, size]) if rank_of(value) != 3 else value
 
 
-def blob(op, value, like):
+def blob(op: hub.Builder, value: ir.Value, like: ir.Value) -> Any:
     """[sequence, batch, vector] in the rank of the input."""
     return op.Unsqueeze(value, ints([3, 4])) if rank_of(like) == 5 else value
 
 
-def answer(op, x, y, last, whole):
+def answer(op: hub.Builder, x: ir.Value, y: ir.Value, last: ir.Value, whole: bool) -> Any:
     return blob(op, y, x) if whole else blob(op, last, x)
 
 
 SIMPLE = (need("an activation the hub has", lambda p: known([p.activation])),)
 
 
-@layers.op("simpleRecurrent", needs=SIMPLE)
+@ops.op("simpleRecurrent", needs=SIMPLE)
 def simple_recurrent(op, layer, x, h=None):
     p = layer.params
     size, count = int(p.outputVectorSize), int(p.inputVectorSize)
@@ -91,12 +100,11 @@ def simple_recurrent(op, layer, x, h=None):
     return answer(op, x, op.Squeeze(y, ints([1])), last, p.sequenceOutput), blob(op, last, x)
 
 
-@layers.op("gru", needs=(need("activations the hub has", lambda p: known(p.activations)),))
+@ops.op("gru", needs=(need("activations the hub has", lambda p: known(p.activations)),))
 def gru(op, layer, x, h=None):
-    """Gates in the hub's order: update, reset, output."""
     p = layer.params
     size, count = int(p.outputVectorSize), int(p.inputVectorSize)
-    gates = ("update", "reset", "output")
+    gates = [GRU[letter] for letter in GATES["GRU"]]
     w, r = (
         np.concatenate([weight(getattr(p, f"{g}Gate{kind}Matrix"), [size, n]) for g in gates])[None]
         for kind, n in (("Weight", count), ("Recursion", size))
@@ -120,35 +128,49 @@ def gru(op, layer, x, h=None):
     return answer(op, x, op.Squeeze(y, ints([1])), last, p.sequenceOutput), blob(op, last, x)
 
 
-PARTS = ("input", "output", "forget", "block")
+GRU = {"z": "update", "r": "reset", "h": "output"}
+LSTM = {"i": "input", "o": "output", "f": "forget", "c": "block"}
 
 
-def stacked(p, params, size, count):
-    """Weights of one direction, gates in the hub's order: input, output, forget, cell."""
+def stacked(
+    p: Any, params: Any, size: int, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Weights of one direction, gates in the hub's order."""
 
-    def matrix(gate, kind):
-        name = "blockInput" if gate == "block" else f"{gate}Gate"
+    def matrix(gate: str, kind: str) -> Any:
+        name = "blockInput" if gate == "c" else f"{LSTM[gate]}Gate"
         return getattr(p, f"{name}{kind}")
 
-    w = np.concatenate([weight(matrix(g, "WeightMatrix"), [size, count]) for g in PARTS])
-    r = np.concatenate([weight(matrix(g, "RecursionMatrix"), [size, size]) for g in PARTS])
+    w = np.concatenate([weight(matrix(g, "WeightMatrix"), [size, count]) for g in GATES["LSTM"]])
+    r = np.concatenate([weight(matrix(g, "RecursionMatrix"), [size, size]) for g in GATES["LSTM"]])
     bias = np.zeros((4, size), np.float32)
     if params.hasBiasVectors:
-        bias = np.stack([weight(matrix(g, "BiasVector"), [size]) for g in PARTS])
+        bias = np.stack([weight(matrix(g, "BiasVector"), [size]) for g in GATES["LSTM"]])
     if params.forgetBias:
-        bias[2] += 1
+        bias[GATES["LSTM"].index("f")] += 1
     peephole = None
     if params.hasPeepholeVectors:
-        peephole = np.concatenate([weight(getattr(p, f"{g}GatePeepholeVector"), [size]) for g in PARTS[:3]])
+        peephole = np.concatenate([weight(matrix(g, "PeepholeVector"), [size]) for g in PEEPHOLES])
     return w, r, np.concatenate([bias.ravel(), np.zeros(4 * size, np.float32)]), peephole
 
 
-def unclipped(p):
-    """The hub clips what activations read, Core ML the cell: only where neither changes anything they are the same."""
+def unclipped(p: Any) -> bool:
+    """The hub clips what activations read, Core ML the cell: only where neither changes anything they are the
+    same."""
     return p.params.cellClipThreshold == 0 or p.params.cellClipThreshold >= CLIP
 
 
-def lstm(op, x, sides, states, messages, params, size, direction, reverse):
+def lstm(
+    op: hub.Builder,
+    x: ir.Value,
+    sides: list[Any],
+    states: list[Any],
+    messages: Any,
+    params: Any,
+    size: int,
+    direction: str,
+    reverse: bool,
+) -> Any:
     parts = [np.stack(v) for v in zip(*(s[:3] for s in sides), strict=True)]
     peepholes = None if sides[0][3] is None else op.const(np.stack([s[3] for s in sides]))
     return op.LSTM(
@@ -165,7 +187,7 @@ def lstm(op, x, sides, states, messages, params, size, direction, reverse):
     )
 
 
-@layers.op(
+@ops.op(
     "uniDirectionalLSTM",
     needs=(
         need("activations the hub has", lambda p: known(p.activations)),
@@ -182,7 +204,7 @@ def unidirectional(op, layer, x, h=None, c=None):
     return whole, blob(op, last, x), blob(op, cell, x)
 
 
-@layers.op(
+@ops.op(
     "biDirectionalLSTM",
     needs=(
         need(

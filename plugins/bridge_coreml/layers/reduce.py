@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge_coreml.layers.common import FLOAT, as_int, ints, layers, rank_of
+from bridge.ops import OpTable
+from bridge_coreml.layers.common import FLOAT, as_int, ints, rank_of
+
+ops = OpTable()
 
 NAMES = {
     "reduceL1": "ReduceL1",
@@ -20,7 +23,7 @@ NAMES = {
 }
 
 
-@layers.op(*NAMES)
+@ops.op(*NAMES)
 def reduction(op, layer, x):
     p = layer.params
     axes = None if p.reduceAll else ints(p.axes)
@@ -30,12 +33,13 @@ def reduction(op, layer, x):
 
 LOGS = "the sum of logarithms"
 MODES = (
-    "ReduceSum", "ReduceMean", "ReduceProd", LOGS, "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMin",
+    "ReduceSum", "ReduceMean", "ReduceProd", LOGS, "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMax",
+    "ReduceMin",
 )  # fmt: skip
 AXES = ([-3, -2, -1], [-2, -1], [-3], [-2], [-1])
 
 
-@layers.op("reduce")
+@ops.op("reduce")
 def reduce_blob(op, layer, x):
     p = layer.params
     axes = AXES[p.axis]
@@ -46,7 +50,7 @@ def reduce_blob(op, layer, x):
     return op.node(MODES[p.mode], x, ints(axes), keepdims=1)
 
 
-@layers.op("argMax", "argMin")
+@ops.op("argMax", "argMin")
 def arg_extreme(op, layer, x):
     p = layer.params
     keep = not p.removeDim or (rank_of(x) or 1) == 1
@@ -54,7 +58,7 @@ def arg_extreme(op, layer, x):
     return op.Cast(op.node(name, x, axis=int(p.axis), keepdims=int(keep)), to=FLOAT)
 
 
-@layers.op("topK")
+@ops.op("topK")
 def top_k(op, layer, x, k=None):
     p = layer.params
     count = ints([int(p.K)]) if k is None else op.Reshape(as_int(op, k), ints([1]))
@@ -62,7 +66,7 @@ def top_k(op, layer, x, k=None):
     return values, op.Cast(places, to=FLOAT)
 
 
-@layers.op("argSort")
+@ops.op("argSort")
 def arg_sort(op, layer, x):
     p = layer.params
     axis = int(p.axis)
@@ -72,7 +76,7 @@ def arg_sort(op, layer, x):
     return op.Cast(places, to=FLOAT)
 
 
-@layers.op("cumSum")
+@ops.op("cumSum")
 def cum_sum(op, layer, x, axis=None):
     p = layer.params
     place = np.array(p.axis, np.int64) if axis is None else op.Reshape(as_int(op, axis), op.const([]))

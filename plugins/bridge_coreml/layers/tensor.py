@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
+from bridge import hub
 from bridge.dims import arange
+from bridge.ops import OpTable
 from bridge.passes.decompose.common import along
+from bridge_coreml.import_ops.control import drawn
 from bridge_coreml.import_ops.image import non_maximum_suppression
 from bridge_coreml.import_ops.tensor import REDUCED
 from bridge_coreml.layers.common import (
@@ -18,7 +24,6 @@ from bridge_coreml.layers.common import (
     const,
     images,
     ints,
-    layers,
     lengths,
     need,
     product,
@@ -28,14 +33,16 @@ from bridge_coreml.layers.common import (
     weight,
 )
 
+ops = OpTable()
 
-@layers.op("transpose")
+
+@ops.op("transpose")
 def transpose(op, layer, x):
     rank = rank_of(x) or 1
     return op.Transpose(x, perm=[int(a) % rank for a in layer.params.axes])
 
 
-@layers.op("permute")
+@ops.op("permute")
 def permute(op, layer, x):
     """Of sequence, channel, height, width; the batch stays."""
     order = list(layer.params.axis) or [0, 1, 2, 3]
@@ -44,7 +51,7 @@ def permute(op, layer, x):
     return op.Transpose(x, perm=[perm[0], 1, *perm[1:]])
 
 
-@layers.op("reshape")
+@ops.op("reshape")
 def reshape_blob(op, layer, x):
     p, target = layer.params, [int(d) for d in layer.params.targetShape]
     sizes = lengths(op, x)
@@ -56,7 +63,7 @@ def reshape_blob(op, layer, x):
     return op.Transpose(made, perm=[0, 1, 4, 2, 3])
 
 
-@layers.op("flatten")
+@ops.op("flatten")
 def flatten(op, layer, x):
     rank, sizes = rank_of(x) or 3, lengths(op, x)
     if layer.params.mode == 1:
@@ -65,12 +72,12 @@ def flatten(op, layer, x):
     return reshape(op, x, [*sizes[: rank - 3], product(op, sizes[rank - 3 :]), 1, 1])
 
 
-@layers.op("concat")
+@ops.op("concat")
 def concat(op, layer, *inputs):
     return op.Concat(*inputs, axis=-5 if layer.params.sequenceConcat else -3)
 
 
-@layers.op("concatND")
+@ops.op("concatND")
 def concat_nd(op, layer, *inputs):
     axis = layer.params.axis
     if not layer.params.interleave:
@@ -81,13 +88,13 @@ def concat_nd(op, layer, *inputs):
     return reshape(op, op.Concat(*(op.Unsqueeze(v, ints([axis + 1])) for v in inputs), axis=axis + 1), sizes)
 
 
-@layers.op("stack")
+@ops.op("stack")
 def stack(op, layer, *inputs):
     axis = layer.params.axis % ((rank_of(inputs[0]) or 0) + 1)
     return op.Concat(*(op.Unsqueeze(v, ints([axis])) for v in inputs), axis=axis)
 
 
-@layers.op("split", "splitND")
+@ops.op("split", "splitND")
 def split(op, layer, x):
     count, p = len(layer.outputs), layer.params
     axis = -3 if layer.kind == "split" else p.axis
@@ -99,7 +106,7 @@ def split(op, layer, x):
     return op.Split(x, sizes, axis=axis, _outputs=count)
 
 
-def alike(op, length, count):
+def alike(op: hub.Builder, length: Any, count: int) -> Any:
     """Lengths of so many parts, the first ones longer by one where they do not come out even."""
     if isinstance(length, int):
         return ints([length // count + (i < length % count) for i in range(count)])
@@ -108,12 +115,12 @@ def alike(op, length, count):
     return op.Add(op.Div(length, op.const(ints([count]))), longer)
 
 
-@layers.op("sequenceRepeat")
+@ops.op("sequenceRepeat")
 def sequence_repeat(op, layer, x):
     return op.Tile(x, ints([int(layer.params.nRepetitions) or 1, *[1] * ((rank_of(x) or 5) - 1)]))
 
 
-@layers.op("tile")
+@ops.op("tile")
 def tile(op, layer, x, reps=None):
     if reps is not None:
         return op.Tile(x, as_int(op, reps))
@@ -121,7 +128,7 @@ def tile(op, layer, x, reps=None):
     return op.Tile(x, ints([1] * ((rank_of(x) or len(given)) - len(given)) + given))
 
 
-@layers.op("reorganizeData")
+@ops.op("reorganizeData")
 def reorganize(op, layer, x):
     p = layer.params
     x, back = images(op, x)
@@ -131,7 +138,7 @@ def reorganize(op, layer, x):
     return back(op.DepthToSpace(x, blocksize=size, mode="CRD" if p.mode == 2 else "DCR"))
 
 
-@layers.op("slice")
+@ops.op("slice")
 def slice_blob(op, layer, x):
     p = layer.params
     end = int(p.endIndex)
@@ -144,12 +151,21 @@ def slice_blob(op, layer, x):
     )
 
 
-def _masks(given, rank):
+def _masks(given: Iterable[Any], rank: int) -> list[bool]:
     """One for each dimension; Apple's converter writes five of them, whatever the rank."""
     return [bool(v) for v in given][:rank] or [False] * rank
 
 
-def _sliced(op, x, begin, end, strides, begin_masks, end_masks, squeezed):
+def _sliced(
+    op: hub.Builder,
+    x: ir.Value,
+    begin: list[int],
+    end: list[int],
+    strides: list[int],
+    begin_masks: list[bool],
+    end_masks: list[bool],
+    squeezed: list[bool],
+) -> Any:
     rank = rank_of(x) or 0
     starts, ends = [], []
     for i in range(rank):
@@ -164,7 +180,7 @@ def _sliced(op, x, begin, end, strides, begin_masks, end_masks, squeezed):
     return op.Squeeze(made, ints(gone)) if gone and len(gone) < rank else made
 
 
-@layers.op("sliceStatic")
+@ops.op("sliceStatic")
 def slice_static(op, layer, x):
     p, rank = layer.params, rank_of(x) or 0
     lists = [[int(v) for v in values] for values in (p.beginIds, p.endIds)]
@@ -174,7 +190,7 @@ def slice_static(op, layer, x):
     )
 
 
-@layers.op("sliceDynamic")
+@ops.op("sliceDynamic")
 def slice_dynamic(op, layer, x, begin, end=None, strides=None, *masks):
     """Masks are parameters; bounds and steps may be blobs."""
     p, rank = layer.params, rank_of(x) or 0
@@ -203,14 +219,14 @@ def slice_dynamic(op, layer, x, begin, end=None, strides=None, *masks):
     return op.Squeeze(made, ints(gone)) if gone and len(gone) < rank else made
 
 
-@layers.op("sliceBySize")
+@ops.op("sliceBySize")
 def slice_by_size(op, layer, x, begin):
     p = layer.params
     first = op.Reshape(as_int(op, begin), ints([1]))
     return op.Slice(x, first, op.Add(first, ints([int(p.size)])), ints([int(p.axis)]))
 
 
-@layers.op("crop")
+@ops.op("crop")
 def crop(op, layer, x, like=None):
     p = layer.params
     if like is None:
@@ -222,7 +238,7 @@ def crop(op, layer, x, like=None):
     return op.Slice(x, ints(offset), op.Add(sizes, ints(offset)), ints([-2, -1]))
 
 
-@layers.op("padding")
+@ops.op("padding")
 def padding(op, layer, x):
     p, rank = layer.params, rank_of(x) or 2
     found = [(int(e.startEdgeSize), int(e.endEdgeSize)) for e in p.paddingAmounts.borderAmounts] or [
@@ -236,7 +252,7 @@ def padding(op, layer, x):
     return op.Pad(x, ints(pads), mode="reflect" if kind == "reflection" else "edge")
 
 
-@layers.op("constantPad")
+@ops.op("constantPad")
 def constant_pad(op, layer, x, amounts=None):
     p, rank = layer.params, rank_of(x) or 1
     value = np.float32(p.value)
@@ -260,7 +276,7 @@ def constant_pad(op, layer, x, amounts=None):
     return op.Pad(x, ints(pairs.T.ravel()), value)
 
 
-@layers.op("squeeze")
+@ops.op("squeeze")
 def squeeze(op, layer, x):
     p, rank = layer.params, rank_of(x)
     named = [int(a) for a in p.axes] if rank is None else [int(a) % rank for a in p.axes]
@@ -269,42 +285,42 @@ def squeeze(op, layer, x):
     return op.Squeeze(x, ints(gone)) if gone else op.Identity(x)
 
 
-@layers.op("expandDims")
+@ops.op("expandDims")
 def expand_dims(op, layer, x):
     return op.Unsqueeze(x, ints(layer.params.axes))
 
 
-@layers.op("flattenTo2D")
+@ops.op("flattenTo2D")
 def flatten_to_2d(op, layer, x):
     return op.Flatten(x, axis=layer.params.axis)
 
 
-@layers.op("reshapeStatic")
+@ops.op("reshapeStatic")
 def reshape_static(op, layer, x):
     return op.Reshape(x, ints(layer.params.targetShape))
 
 
-@layers.op("rankPreservingReshape")
+@ops.op("rankPreservingReshape")
 def rank_preserving_reshape(op, layer, x):
     return op.Reshape(x, ints(layer.params.targetShape))
 
 
-@layers.op("reshapeLike")
+@ops.op("reshapeLike")
 def reshape_like(op, layer, x, like):
     return reshape(op, x, lengths(op, like))
 
 
-@layers.op("reshapeDynamic")
+@ops.op("reshapeDynamic")
 def reshape_dynamic(op, layer, x, shape):
     return op.Reshape(x, as_int(op, shape))
 
 
-@layers.op("getShape")
+@ops.op("getShape")
 def get_shape(op, layer, x):
     return as_float(op, op.Shape(x))
 
 
-@layers.op("loadConstant")
+@ops.op("loadConstant")
 def load_constant(op, layer):
     dims = [int(d) for d in layer.params.shape]
     return op.Identity(
@@ -312,55 +328,55 @@ def load_constant(op, layer):
     )
 
 
-@layers.op("loadConstantND")
+@ops.op("loadConstantND")
 def load_constant_nd(op, layer):
     return op.Identity(op.const(weight(layer.params.data, [int(d) for d in layer.params.shape])))
 
 
-@layers.op("fillLike")
+@ops.op("fillLike")
 def fill_like(op, layer, like):
     return op.Expand(op.const(np.float32(layer.params.value)), op.Shape(like))
 
 
-@layers.op("fillStatic")
+@ops.op("fillStatic")
 def fill_static(op, layer):
     made = np.full([int(d) for d in layer.params.targetShape], layer.params.value, np.float32)
     return op.Identity(op.const(made))
 
 
-@layers.op("fillDynamic")
+@ops.op("fillDynamic")
 def fill_dynamic(op, layer, shape):
     return op.Expand(op.const(np.float32(layer.params.value)), as_int(op, shape))
 
 
-@layers.op("broadcastToLike")
+@ops.op("broadcastToLike")
 def broadcast_to_like(op, layer, x, like):
     return op.Expand(x, op.Shape(like))
 
 
-@layers.op("broadcastToStatic")
+@ops.op("broadcastToStatic")
 def broadcast_to_static(op, layer, x):
     return op.Expand(x, ints(layer.params.targetShape))
 
 
-@layers.op("broadcastToDynamic")
+@ops.op("broadcastToDynamic")
 def broadcast_to_dynamic(op, layer, x, shape):
     return op.Expand(x, as_int(op, shape))
 
 
-@layers.op("gather")
+@ops.op("gather")
 def gather(op, layer, x, indices):
     return op.Gather(x, as_int(op, indices), axis=int(layer.params.axis))
 
 
-@layers.op("gatherND")
+@ops.op("gatherND")
 def gather_nd(op, layer, x, indices):
     made = op.GatherND(x, as_int(op, indices))
     single = rank_of(indices) == 1 and indices.shape[0] == rank_of(x)
     return op.Reshape(made, ints([1])) if single else made
 
 
-@layers.op("gatherAlongAxis")
+@ops.op("gatherAlongAxis")
 def gather_along_axis(op, layer, x, indices):
     return op.GatherElements(x, as_int(op, indices), axis=int(layer.params.axis))
 
@@ -368,13 +384,13 @@ def gather_along_axis(op, layer, x, indices):
 MODES = ("update", "add", "sub", "mul", "div", "max", "min")
 
 
-def _mode(op, layer, updates):
+def _mode(op: hub.Builder, layer: Any, updates: ir.Value) -> tuple[Any, str | None]:
     mode = MODES[layer.params.mode]
     updates = op.Neg(updates) if mode == "sub" else op.Reciprocal(updates) if mode == "div" else updates
     return updates, REDUCED[mode]
 
 
-@layers.op("scatter")
+@ops.op("scatter")
 def scatter(op, layer, data, indices, updates):
     rank, own = rank_of(data) or 1, rank_of(indices) or 1
     axis = int(layer.params.axis) % rank
@@ -388,13 +404,13 @@ def scatter(op, layer, data, indices, updates):
     return op.Transpose(made, perm=[order.index(i) for i in range(rank)])
 
 
-@layers.op("scatterND")
+@ops.op("scatterND")
 def scatter_nd(op, layer, data, indices, updates):
     updates, reduction = _mode(op, layer, updates)
     return op.ScatterND(data, as_int(op, indices), updates, reduction=reduction)
 
 
-@layers.op("scatterAlongAxis")
+@ops.op("scatterAlongAxis")
 def scatter_along_axis(op, layer, data, indices, updates):
     updates, reduction = _mode(op, layer, updates)
     return op.ScatterElements(
@@ -402,7 +418,7 @@ def scatter_along_axis(op, layer, data, indices, updates):
     )
 
 
-@layers.op("reverse")
+@ops.op("reverse")
 def reverse(op, layer, x):
     axes = [i for i, flag in enumerate(layer.params.reverseDim) if flag]
     if not axes:
@@ -411,7 +427,7 @@ def reverse(op, layer, x):
     return op.Slice(x, ints([-1] * count), ints([I64_MIN] * count), ints(axes), ints([-1] * count))
 
 
-@layers.op("reverseSeq")
+@ops.op("reverseSeq")
 def reverse_seq(op, layer, x, sizes):
     rank = rank_of(x) or 2
     seq, batch = int(layer.params.sequenceAxis) % rank, int(layer.params.batchAxis) % rank
@@ -420,7 +436,7 @@ def reverse_seq(op, layer, x, sizes):
     return op.Transpose(turned, perm=[order.index(i) for i in range(rank)])
 
 
-@layers.op("slidingWindows")
+@ops.op("slidingWindows")
 def sliding_windows(op, layer, x):
     p, rank = layer.params, rank_of(x) or 1
     axis, size, step = int(p.axis) % rank, int(p.windowSize), int(p.step)
@@ -434,7 +450,7 @@ def sliding_windows(op, layer, x):
     return op.Gather(x, op.Add(firsts, offsets), axis=axis)
 
 
-@layers.op("rangeStatic")
+@ops.op("rangeStatic")
 def range_static(op, layer):
     p = layer.params
     return op.Identity(
@@ -442,7 +458,7 @@ def range_static(op, layer):
     )
 
 
-@layers.op("rangeDynamic")
+@ops.op("rangeDynamic")
 def range_dynamic(op, layer, end, start=None, step=None):
     p = layer.params
     first = op.const(np.float32(p.startValue)) if start is None else op.Reshape(start, op.const([]))
@@ -450,7 +466,7 @@ def range_dynamic(op, layer, end, start=None, step=None):
     return op.Range(first, op.Reshape(end, op.const([])), by)
 
 
-@layers.op("oneHot")
+@ops.op("oneHot")
 def one_hot(op, layer, indices, size=None):
     p, rank = layer.params, (rank_of(indices) or 0) + 1
     axis = int(p.axis) % rank
@@ -459,12 +475,12 @@ def one_hot(op, layer, indices, size=None):
     return op.Where(hit, op.const(np.float32(p.onValue)), op.const(np.float32(p.offValue)))
 
 
-@layers.op("whereNonZero")
+@ops.op("whereNonZero")
 def where_non_zero(op, layer, x):
     return op.Cast(op.Transpose(op.NonZero(x), perm=[1, 0]), to=FLOAT)
 
 
-@layers.op("matrixBandPart", "lowerTriangular", "upperTriangular")
+@ops.op("matrixBandPart", "lowerTriangular", "upperTriangular")
 def band_part(op, layer, x):
     p = layer.params
     if layer.kind != "matrixBandPart":
@@ -474,7 +490,7 @@ def band_part(op, layer, x):
     return op.Trilu(x, np.array(p.numUpper, np.int64), upper=0) if p.numUpper >= 0 else op.Identity(x)
 
 
-def _random(op, layer, frame):
+def _random(op: hub.Builder, layer: Any, frame: ir.Value) -> Any:
     p = layer.params
     seed = None if p.seed < 0 else float(p.seed)
     if "Normal" in layer.kind:
@@ -484,26 +500,24 @@ def _random(op, layer, frame):
     return op.Bernoulli(op.Add(op.Mul(frame, 0.0), p.prob), seed=seed)
 
 
-@layers.op("randomNormalLike", "randomUniformLike", "randomBernoulliLike")
+@ops.op("randomNormalLike", "randomUniformLike", "randomBernoulliLike")
 def random_like(op, layer, like):
     return _random(op, layer, like)
 
 
-@layers.op("randomNormalStatic", "randomUniformStatic", "randomBernoulliStatic")
+@ops.op("randomNormalStatic", "randomUniformStatic", "randomBernoulliStatic")
 def random_static(op, layer):
     frame = op.Expand(op.const(np.float32(0)), ints(layer.params.outputShape))
     return _random(op, layer, frame)
 
 
-@layers.op("randomNormalDynamic", "randomUniformDynamic", "randomBernoulliDynamic")
+@ops.op("randomNormalDynamic", "randomUniformDynamic", "randomBernoulliDynamic")
 def random_dynamic(op, layer, shape):
     return _random(op, layer, op.Expand(op.const(np.float32(0)), as_int(op, shape)))
 
 
-@layers.op("categoricalDistribution")
+@ops.op("categoricalDistribution")
 def categorical(op, layer, x):
-    from bridge_coreml.import_ops.control import drawn
-
     p = layer.params
     logits = x if p.isLogits else op.Log(op.Add(x, np.float32(p.eps or 1e-10)))
     logits = op.Div(logits, p.temperature) if p.temperature not in (0.0, 1.0) else logits
@@ -515,7 +529,7 @@ class Suppression:
 
     version = 15
 
-    def __init__(self, params):
+    def __init__(self, params: Any) -> None:
         self.held = {
             "max_boxes": int(params.maxBoxes),
             "score_threshold": params.scoreThreshold,
@@ -523,11 +537,11 @@ class Suppression:
             "per_class_suppression": params.perClassSuppression,
         }
 
-    def get(self, name, default=None):
+    def get(self, name: str, default: Any = None) -> Any:
         return self.held.get(name, default)
 
 
-@layers.op(
+@ops.op(
     "NonMaximumSuppression",
     needs=(need("thresholds and a number of boxes that are parameters", lambda p: p.maxBoxes > 0),),
 )

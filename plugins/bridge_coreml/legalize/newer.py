@@ -13,8 +13,8 @@ KEY = "coreml.newer."
 
 
 class NoteNewer(ir.passes.InPlacePass):
-    """1. Operators that `takes(version)` refuses and `takes` of a newer version accepts are noted on the model, under the first of
-    `newer` that accepts them. The nodes stay as they are.
+    """1. Operators that `takes(version)` refuses and `takes` of a newer version accepts are noted on the
+    model, under the first of `newer` that accepts them. The nodes stay as they are.
     """
 
     def __init__(
@@ -38,7 +38,8 @@ class NoteNewer(ir.passes.InPlacePass):
 def notes(model: ir.Model) -> list[str]:
     """One sentence for each newer target that would help."""
     return [
-        f"minimum_deployment_target=iOS{key.removeprefix(KEY)} would hold as they are: {', '.join(json.loads(text))}"
+        f"minimum_deployment_target=iOS{key.removeprefix(KEY)} would hold as they are: "
+        f"{', '.join(json.loads(text))}"
         for key, text in sorted(model.metadata_props.items())
         if key.startswith(KEY)
     ]

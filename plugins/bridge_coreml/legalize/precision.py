@@ -17,9 +17,11 @@ LEFT = ("Cast", "If", "Loop", "BitCast")
 
 
 class HalfPrecision(ir.passes.InPlacePass):
-    """1. Every operator that `accepts` takes in float16 reads and writes float16; inputs and outputs of the model stay float32.
+    """1. Every operator that `accepts` takes in float16 reads and writes float16; inputs and outputs of the
+    model stay float32.
 
-    2. Operators with constants beyond what float16 holds, and those whose name, result or kind is among `keep`, stay float32.
+    2. Operators with constants beyond what float16 holds, and those whose name, result or kind is among
+    `keep`, stay float32.
     """
 
     def __init__(self, accepts: Accepts, keep: Collection[str] = ()) -> None:

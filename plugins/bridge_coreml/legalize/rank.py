@@ -7,14 +7,14 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import attr, rank_of, shape_of
+from bridge.traits import RESHAPES
 
 MOST = 5
-SHAPING = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 
 class LowerRank(ir.passes.InPlacePass):
-    """1. A Transpose of more than 5 dimensions of static length is done with dimensions of 1 left out and those that stay
-    neighbours as one, between Reshapes.
+    """1. A Transpose of more than 5 dimensions of static length is done with dimensions of 1 left out and
+    those that stay neighbours as one, between Reshapes.
 
     2. A Reshape of what was only reshaped reads what was there before: the dimensions in between are gone.
     """
@@ -32,15 +32,16 @@ class LowerRank(ir.passes.InPlacePass):
             if node.op_type != "Transpose" or (rank_of(node.inputs[0]) or 0) <= MOST:
                 continue
             shape = shape_of(node.inputs[0])
-            merged = (
-                None if shape is None else joined(shape, attr(node, "perm") or list(range(len(shape)))[::-1])
-            )
-            if merged is None or len(merged[0]) > MOST:
+            if shape is None:
+                continue
+            perm = attr(node, "perm") or list(range(len(shape)))[::-1]
+            merged = joined(shape, perm)
+            if len(merged[0]) > MOST:
                 continue
             op = hub.Builder(graph, before=node, source=hub.origin(node))
             flat = op.Reshape(node.inputs[0], np.array(merged[0], np.int64))
             turned = op.Transpose(flat, perm=merged[1])
-            made = op.Reshape(turned, np.array([shape[p] for p in attr(node, "perm")], np.int64))
+            made = op.Reshape(turned, np.array([shape[p] for p in perm], np.int64))
             _take_over(graph, node, made)
             changed = True
         return changed
@@ -48,11 +49,11 @@ class LowerRank(ir.passes.InPlacePass):
     def _reshapes(self, graph: ir.Graph) -> bool:
         changed = False
         for node in list(graph):
-            if node.op_type not in SHAPING or node.domain:
+            if node.op_type not in RESHAPES or node.domain:
                 continue
             first, wanted = node.inputs[0], shape_of(node.outputs[0])
             source = first
-            while source.producer() is not None and source.producer().op_type in SHAPING:
+            while source.producer() is not None and source.producer().op_type in RESHAPES:
                 source = source.producer().inputs[0]
             if wanted is None or source is first or max(rank_of(first) or 0, rank_of(source) or 0) <= MOST:
                 continue
@@ -70,7 +71,7 @@ def _take_over(graph: ir.Graph, node: ir.Node, made: ir.Value) -> None:
     graph.remove(node, safe=True)
 
 
-def joined(shape: list[int], perm: list[int]) -> tuple[list[int], list[int]] | None:
+def joined(shape: list[int], perm: list[int]) -> tuple[list[int], list[int]]:
     """Lengths and order of a transpose with as few dimensions as it can be done with."""
     order = [p for p in perm if shape[p] != 1]
     groups: list[list[int]] = []

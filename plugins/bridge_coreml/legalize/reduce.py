@@ -13,7 +13,7 @@ from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import FLOATS, INTS, STATIC
 
-native = OpTable()
+ops = OpTable()
 
 GATHERED = {
     "ReduceSum": ("add", 0.0),
@@ -32,7 +32,7 @@ def running_axes(node: ir.Node) -> bool:
 RUNNING = condition("axes known at run time alone, of known number", running_axes)
 
 
-@native.op(*GATHERED, needs=(dtype(*FLOATS, *INTS), RUNNING, STATIC))
+@ops.op(*GATHERED, needs=(dtype(*FLOATS, *INTS), RUNNING, STATIC))
 def reduce(op, node, x, axes):
     """Every element is sent to its place in the result, where a scatter reduces what meets."""
     sizes, rank = shape_of(x) or [], rank_of(x) or 0
@@ -65,7 +65,8 @@ def reduce(op, node, x, axes):
 
 
 def _kept(op: Any, axes: ir.Value, sizes: list[int]) -> tuple[Any, Any]:
-    """1 for every axis that stays, 0 for one that is reduced; the lengths of the result with reduced axes kept."""
+    """1 for every axis that stays, 0 for one that is reduced; the lengths of the result with reduced axes
+    kept."""
     rank = len(sizes)
     places = op.Cast(axes, to=int(ir.DataType.INT64))
     places = op.Where(op.Less(places, 0), op.Add(places, rank), places)
@@ -75,7 +76,7 @@ def _kept(op: Any, axes: ir.Value, sizes: list[int]) -> tuple[Any, Any]:
     return kept, op.Where(op.Equal(reduced, 1), op.const(np.int64(1)), op.const(np.array(sizes, np.int64)))
 
 
-@native.op("ReduceMean", needs=(dtype(*FLOATS), RUNNING, STATIC))
+@ops.op("ReduceMean", needs=(dtype(*FLOATS), RUNNING, STATIC))
 def mean(op, node, x, axes):
     _, result = _kept(op, axes, shape_of(x) or [])
     total = op.ReduceSum(x, axes, keepdims=attr(node, "keepdims"))

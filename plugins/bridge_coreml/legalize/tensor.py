@@ -14,7 +14,7 @@ from bridge.ops import OpTable
 from bridge.passes.pads import cuts_all
 from bridge_coreml.export_ops.common import FLOATS, MIL, TENSOR
 
-native = OpTable()
+ops = OpTable()
 
 
 def dynamic_zeros(node: ir.Node) -> bool:
@@ -23,7 +23,7 @@ def dynamic_zeros(node: ir.Node) -> bool:
     return array is not None and (array == 0).any() and shape_of(node.inputs[0]) is None
 
 
-@native.op("Reshape", needs=(condition("zeros in a constant shape", dynamic_zeros), TENSOR))
+@ops.op("Reshape", needs=(condition("zeros in a constant shape", dynamic_zeros), TENSOR))
 def reshape_with_zeros(op, node, x, shape):
     sizes = lengths(op, x)
     return op.Reshape(x, vector(op, [sizes[i] if n == 0 else int(n) for i, n in enumerate(const(shape))]))
@@ -62,7 +62,7 @@ def sliceable(node: ir.Node) -> bool:
     return None not in known and any(v is not None and const(v) is None for v in inputs[1:])
 
 
-@native.op(
+@ops.op(
     "Slice",
     needs=(TENSOR, condition("bounds at run time, of known number", sliceable)),
 )
@@ -97,7 +97,7 @@ def paddable(node: ir.Node) -> bool:
     inputs = list(node.inputs)
     axes = inputs[3] if len(inputs) > 3 else None
     count = length_of(inputs[1])
-    if attr(node, "mode", "constant") != "constant" or count is None or shape_of(inputs[0]) is None:
+    if attr(node, "mode") != "constant" or count is None or shape_of(inputs[0]) is None:
         return False
     known = const(inputs[1])
     if known is None or (axes is not None and const(axes) is None):
@@ -105,11 +105,10 @@ def paddable(node: ir.Node) -> bool:
     return bool((known < 0).any()) and not cuts_all(node)
 
 
-@native.op(
-    "Pad", needs=(TENSOR, condition("pads at run time, or negative ones that leave something", paddable))
-)
+@ops.op("Pad", needs=(TENSOR, condition("pads at run time, or negative ones that leave something", paddable)))
 def pad_at_run_time(op, node, x, pads, value=None, axes=None):
-    """What a negative pad takes away is sliced off first; other dtypes than floats are padded as floats, where that is exact."""
+    """What a negative pad takes away is sliced off first; other dtypes than floats are padded as floats,
+    where that is exact."""
     rank, count = rank_of(x) or 0, (length_of(pads) or 0) // 2
     zeros = op.const(np.zeros(rank, np.int64))
     begin, end = (
@@ -133,7 +132,7 @@ def pad_at_run_time(op, node, x, pads, value=None, axes=None):
     return op.Add(made, number) if running_value else made
 
 
-@native.op(
+@ops.op(
     "TopK",
     needs=(TENSOR, running(1), condition("a known length", lambda n: isinstance(_along(n), int))),
 )
@@ -147,16 +146,16 @@ def top_k(op, node, x, k):
 
 def _along(node: ir.Node) -> Any:
     x = node.inputs[0]
-    return x.shape[attr(node, "axis", -1) % len(x.shape)] if x.shape else None
+    return x.shape[attr(node, "axis") % len(x.shape)] if x.shape else None
 
 
-@native.op("CumSum", "CumProd", needs=(TENSOR, running(1)))
+@ops.op("CumSum", "CumProd", needs=(TENSOR, running(1)))
 def cumulative(op, node, x, axis):
     """Along every axis, of which one is chosen."""
     rank = rank_of(x) or 1
     place = op.Reshape(op.Cast(axis, to=int(ir.DataType.INT64)), op.const([]))
     place = op.Where(op.Less(place, 0), op.Add(place, rank), place)
-    kept = {n: attr(node, n, 0) for n in ("exclusive", "reverse")}
+    kept = {n: attr(node, n) for n in ("exclusive", "reverse")}
     made = None
     for i in range(rank):
         found = op.node(node.op_type, x, op.const(np.int64(i)), **kept)

@@ -1,4 +1,5 @@
-"""PMML documents of one element or function each, by family: what PMML4S, or the specification, says is what the hub must say."""
+"""PMML documents of one element or function each, by family: what PMML4S, or the specification, says is what
+the hub must say."""
 
 from __future__ import annotations
 

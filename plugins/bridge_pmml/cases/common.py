@@ -108,8 +108,8 @@ def case(
 ) -> None:
     """Declare a case: a model element, or a whole document, and a column of values by field it reads.
 
-    `want` are its outputs, in order, where PMML4S does not say; text among them is compared only with `words`. Numbers agree to
-    1e-5 unless they are not `tight`.
+    `want` are its outputs, in order, where PMML4S does not say; text among them is compared only with
+    `words`. Numbers agree to 1e-5 unless they are not `tight`.
     """
     text = model if model.startswith("<?xml") else document(model, fields, dictionary)
     inputs = {f: column(v, f in GAP) for f, v in columns.items()}

@@ -190,7 +190,8 @@ for _name in ("majorityVote", "weightedMajorityVote"):
         _rows.append([v / sum(_votes) for v in _votes])
     _text = neighbors("u", f'categoricalScoringMethod="{_name}"', 4)
     _tie = [[r[0], r[1], r[2]] for r in _rows]
-    _win = [float(max(range(3), key=lambda i, r=r: (r[i], (2, 2, 1)[i] if _name == "majorityVote" else 0, -i))) for r in _rows]  # fmt: skip
+    _rank = (2, 2, 1) if _name == "majorityVote" else (0, 0, 0)
+    _win = [float(max(zip(r, _rank, (0, -1, -2), (0, 1, 2), strict=True))[-1]) for r in _rows]
     _top = [r[int(w)] for r, w in zip(_rows, _win, strict=True)]
     declare(_name, _text, [_win, _top, *map(list, zip(*_rows, strict=True))], "NearestNeighborModel", **ASKED)
 
@@ -215,14 +216,14 @@ _PROCESSES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     ),
 }
 for _name, (_element, _kernel) in _PROCESSES.items():
-    _rows = [(*k, s) for k, s in zip(_KNOWN.tolist(), _SEEN.tolist(), strict=True)]
+    _rows = [[*k, s] for k, s in zip(_KNOWN.tolist(), _SEEN.tolist(), strict=True)]
     _model = f'<GaussianProcessModel functionName="regression">{reads("xz")}{_element}{table("xzy", _rows)}</GaussianProcessModel>'
     _gram = _kernel(_KNOWN[:, None] - _KNOWN[None]) + 0.1 * np.eye(3)
     _asked = np.array(list(zip(_WHERE["x"], _WHERE["z"], strict=True)), float)
-    _found = _kernel(_asked[:, None] - _KNOWN[None]) @ np.linalg.solve(_gram, _SEEN)
+    _cross = _kernel(_asked[:, None] - _KNOWN[None])
+    _found = _cross @ np.linalg.solve(_gram, _SEEN)
     declare(_name, _model, [_found.tolist()], "GaussianProcessModel", **_WHERE)
-    _near = _kernel(_asked[:, None] - _KNOWN[None])
-    _deviation = np.sqrt(1.5 - np.einsum("ij,jk,ik->i", _near, np.linalg.inv(_gram), _near))
+    _deviation = np.sqrt(1.5 - np.einsum("ij,jk,ik->i", _cross, np.linalg.inv(_gram), _cross))
     _output = f"</MiningSchema><Output>{output('deviation', 'standardDeviation')}</Output>"
     declare(f"{_name} deviation", _model.replace("</MiningSchema>", _output), [_deviation.tolist()], "GaussianProcessModel", **_WHERE)  # fmt: skip
 

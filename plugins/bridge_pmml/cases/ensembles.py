@@ -77,11 +77,11 @@ _OTHER = (
     '<RegressionModel functionName="regression"><MiningSchema><MiningField name="z"/></MiningSchema>'
     '<RegressionTable intercept="1"><NumericPredictor name="z" coefficient="1"/></RegressionTable></RegressionModel>'
 )
-for _how, _said in (("continue", None), ("returnMissing", None), ("skipSegment", 1)):
+for _how, _last in (("continue", None), ("returnMissing", None), ("skipSegment", 1)):
     declare(
         f"missing {_how}",
         mining("average", [_LINEAR[0], f"<True/>{_OTHER}"], names="xz", attributes=f'missingPredictionTreatment="{_how}"'),
-        [[2, _said]],
+        [[2, _last]],
         x=[0.5, 0.5],
         z=[2, None],
     )  # fmt: skip

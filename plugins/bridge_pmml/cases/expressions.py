@@ -1,7 +1,9 @@
-"""Expressions: constants, fields, normalizations, bins and tables, as PMML4S answers or the specification says."""
+"""Expressions: constants, fields, normalizations, bins and tables, as PMML4S answers or the specification
+says."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ def expression(
     case(name, name.split()[0], valued(node, kind, columns), wanted, words=words, **columns)
 
 
+_want: Sequence[float | None]
 for _how, _want in (
     ("asIs", [-10, 0, 5, 10, 15, 20, 25, None]),
     ("asMissingValues", [None, 0, 5, 10, 15, 20, None, None]),

@@ -97,6 +97,7 @@ def function(
     )
 
 
+_said: Sequence[Any]
 for _name, _formula in UNARY.items():
     _xs = [v for v in XS if defined(_formula, v)]
     function(_name, applied(_name, "x"), [v if v is None else _formula(v) for v in _xs], x=_xs)
@@ -198,7 +199,7 @@ for _name, _said in (("matches", [1, 0]),):
 _NUMERALS = applied("formatNumber", "n", '<Constant dataType="string">no. %03d</Constant>')
 function("formatNumber", _NUMERALS, ["no. 002", "no. 003", ""], "string", words=True, n=[2, 3, None])
 _DAY = '<Constant dataType="date">2004-08-20</Constant>'
-for _name, _more, _said in (
+for _name, _pattern, _said in (
     ("formatDatetime", '<Constant dataType="string">%d.%m.%y</Constant>', ["20.08.04"]),
     ("dateDaysSinceYear", '<Constant dataType="integer">2004</Constant>', [232]),
     ("dateSecondsSinceYear", '<Constant dataType="integer">2004</Constant>', [232 * 86400]),
@@ -207,7 +208,7 @@ for _name, _more, _said in (
     case(
         f"Apply {_name}",
         f"Apply {_name}",
-        transformed(applied(_name, _DAY, _more), active("x"), _kind),
+        transformed(applied(_name, _DAY, _pattern), active("x"), _kind),
         [_said],
         words=True,
         x=[1],

@@ -109,7 +109,7 @@ _NORMED = derived('<NormContinuous field="x"><LinearNorm orig="-1" norm="0"/><Li
 declare(
     "of normalized numbers",
     network(inputs(_NORMED) + layer({"o": (0, {"i0": 4})}) + outputs(o=ref("y")), "identity"),
-    [[x + 1 for x in XS[:-1]]],
+    [[x + 1 for x in XS if x is not None]],
     x=XS[:-1],
 )
 
@@ -206,7 +206,7 @@ def value(kernel: str, weights: tuple[float, float], bias: float) -> list[float]
     ]
 
 
-for _name, (_kernel, _function) in KERNELS.items():
+for _name, (_kernel, _) in KERNELS.items():
     _text = machines(_kernel, machine((2, -3), 0.25))
     supported(_name, _text, [[*value(_name, (2, -3), 0.25), None]], x=[*AT["x"], None], z=[*AT["z"], 1])
 _COEFFICIENTS = (

@@ -51,7 +51,7 @@ def scored(values: list[float | None], how: Callable[[float], float]) -> list[fl
 
 for _method, _inverse in {**INVERSE, "softmax": INVERSE["logit"]}.items():
     _text = model(table('<NumericPredictor name="x" coefficient="2"/>'), _method)
-    regression(f"of {_method}", _text, [scored(XS, lambda v, f=_inverse: f(0.5 + 2 * v))], x=XS)
+    regression(f"of {_method}", _text, [scored(scored(XS, lambda v: 0.5 + 2 * v), _inverse)], x=XS)
 
 _NUMERIC = '<NumericPredictor name="{}" coefficient="{}"/>'
 regression(
@@ -102,7 +102,7 @@ for _method in (*INVERSE, "softmax", "simplemax"):
     elif _method == "simplemax":
         _said = scored(_first, lambda a: a / (a + _SECOND))
     else:
-        _said = scored(_first, lambda a, f=INVERSE[_method]: min(1, max(0, f(a))))
+        _said = scored(scored(_first, INVERSE[_method]), lambda p: min(1, max(0, p)))
     _winner = [float(p > 0.5) for p in _said if p is not None]
     _top = [max(p, 1 - p) for p in _said if p is not None]
     _rest = [1 - p for p in _said if p is not None]
@@ -149,7 +149,7 @@ def betas(*rows: tuple[float, ...], categories: tuple[str, ...] = ("",)) -> str:
     return f"<ParamMatrix>{cells}</ParamMatrix>"
 
 
-GIVEN = {"x": [0.3, 1.5, -0.4, 0.9], "n": [1, 2, 3, 2]}
+GIVEN: dict[str, list[float]] = {"x": [0.3, 1.5, -0.4, 0.9], "n": [1, 2, 3, 2]}
 ETA = [0.25 + 0.5 * x - 0.125 * (n == 2) for x, n in zip(GIVEN["x"], GIVEN["n"], strict=True)]
 ROW = (0.25, 0.5, -0.125)
 

@@ -298,7 +298,7 @@ _NODES += '</DiscreteNode><ContinuousNode name="x">' + "".join(
     for t, (m, v) in _OF_X.items()
 )
 _NODES += "</ContinuousNode>"
-_NS, _XS = [1, 3, None, 2], [0.5, None, -1, 0]
+_NS, _AT = [1, 3, None, 2], [0.5, None, -1, 0]
 _WEIGHTS = [
     [
         _BEFORE[t]
@@ -306,7 +306,7 @@ _WEIGHTS = [
         * (1 if x is None else math.exp(-0.5 * (x - _OF_X[t][0]) ** 2 / _OF_X[t][1]) / math.sqrt(_OF_X[t][1]))
         for t in (0, 1)
     ]
-    for n, x in zip(_NS, _XS, strict=True)
+    for n, x in zip(_NS, _AT, strict=True)
 ]
 case(
     "BayesianNetworkModel",
@@ -314,5 +314,5 @@ case(
     f'<BayesianNetworkModel functionName="classification">{reads("nx", "t")}<BayesianNetworkNodes>{_NODES}</BayesianNetworkNodes></BayesianNetworkModel>',
     chances(shared(_WEIGHTS)),
     n=_NS,
-    x=_XS,
+    x=_AT,
 )

@@ -104,12 +104,12 @@ _TRUTH = {
     "xor": [0, 1, None, 1, 0, None, None, None, None],
     "surrogate": [1, 1, 1, 0, 0, 0, 1, 0, None],
 }
-for _operator, _said in _TRUTH.items():
+for _operator, _truth in _TRUTH.items():
     _first = (
         f'<CompoundPredicate booleanOperator="{_operator}">{less("x", 1)}{less("z", 1)}</CompoundPredicate>'
     )
     _text = tree(leaf("a", 1, _first) + leaf("b", 2, "<True/>"), 'missingValueStrategy="nullPrediction"')
-    _want = [{1: 1, 0: 2, None: None}[s] for s in _said]
+    _want = [{1: 1, 0: 2, None: None}[t] for t in _truth]
     declare(
         _operator, _text, [_want], ops="CompoundPredicate", x=[p[0] for p in _PAIRS], z=[p[1] for p in _PAIRS]
     )

@@ -89,15 +89,7 @@ def alike(node: ir.Node) -> bool:
 RECORDS = condition("records in rows, and constants that are the same for every record", alike)
 
 
-def axis_of(node: ir.Node, name: str = "axis", default: int = 0) -> int:
-    """An axis counted from the front."""
-    axis = int(hub.attr(node, name, default))
-    rank = hub.rank_of(node.inputs[0]) or 0
-    return axis + rank if axis < 0 else axis
-
-
-def across(default: int) -> Any:
-    return condition(
-        "axis=1 of a matrix of records",
-        lambda n: hub.rank_of(n.inputs[0]) == 2 and axis_of(n, default=default) == 1,
-    )
+ACROSS = condition(
+    "axis=1 of a matrix of records",
+    lambda n: hub.rank_of(n.inputs[0]) == 2 and hub.attr(n, "axis") in (1, -1),
+)

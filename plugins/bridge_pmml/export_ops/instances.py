@@ -18,8 +18,8 @@ ops = OpTable()
 
 @ops.op(f"{DOMAIN}::Neighbors")
 def neighbors(doc, node, x):
-    """A target per column of the table. PMML4S divides weighted averages by the number of neighbours once more, so a last
-    target that is 1 in every row makes up for it."""
+    """A target per column of the table. PMML4S divides weighted averages by the number of neighbours once
+    more, so a last target that is 1 in every row makes up for it."""
     rows, table = attr(node, "rows").numpy(), attr(node, "table").numpy()
     threshold, columns = attr(node, "threshold"), doc.columns(x)
     weighted = threshold >= 0
@@ -81,7 +81,8 @@ def kernels(doc, node, x):
 def machine(
     doc: Any, columns: list[Any], kernel: Any, vectors: np.ndarray, weights: np.ndarray, rho: float
 ) -> Any:
-    """A SupportVectorMachineModel of these vectors as fields of the document: Σ weight · K(vector, x) + rho."""
+    """A SupportVectorMachineModel of these vectors as fields of the document: Σ weight · K(vector, x) +
+    rho."""
     model = etree.Element(
         "SupportVectorMachineModel", functionName="regression", svmRepresentation="SupportVectors"
     )

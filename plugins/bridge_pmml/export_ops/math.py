@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import onnx_ir as ir
+
 from bridge.hub import attr
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.math import fits_int32
-from bridge_pmml.document import Cols, Ref, kind_of
+from bridge_pmml.document import Cols, Document, Ref, kind_of
 from bridge_pmml.export_ops.common import RECORDS, aligned, shaped
 
 ops = OpTable()
@@ -86,7 +90,7 @@ def sigmoid(doc, node, x):
     return Cols([logistic(doc, a) for a in x.items], x.flat)
 
 
-def logistic(doc, a):
+def logistic(doc: Document, a: Any) -> Any:
     return doc.apply("/", 1.0, doc.apply("+", doc.apply("exp", doc.apply("*", a, -1.0)), 1.0))
 
 
@@ -161,7 +165,7 @@ def where(doc, node, condition, x, y):
 KINDS = {"BOOL": "boolean", "STRING": "string"}
 
 
-def wrapped(doc, item):
+def wrapped(doc: Document, item: Any) -> Any:
     """A whole number as 32 bits hold it."""
     if not isinstance(item, Ref):
         return (int(item) + 2**31) % 2**32 - 2**31
@@ -176,15 +180,15 @@ def wrapped(doc, item):
         condition(
             "a known dtype, and no text on one side alone",
             lambda n: (
-                n.inputs[0].dtype is not None and (n.inputs[0].dtype.name == "STRING") == (attr(n, "to") == 8)
+                n.inputs[0].dtype is not None
+                and (n.inputs[0].dtype.name == "STRING") == (attr(n, "to") == ir.DataType.STRING)
             ),
         ),
     ),
 )
 def cast(doc, node, x):
-    """Real numbers are doubles whatever their width; what is cut off towards zero is a double to PMML4S still."""
-    import onnx_ir as ir
-
+    """Real numbers are doubles whatever their width; what is cut off towards zero is a double to PMML4S
+    still."""
     before, after = node.inputs[0].dtype, ir.DataType(attr(node, "to"))
     if (
         before == after

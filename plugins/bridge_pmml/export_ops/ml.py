@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 from lxml import etree
-from onnx_ir import DataType
 
 from bridge import hub
 from bridge.hub import attr
@@ -38,7 +38,7 @@ BLANK = {"sum": 0.0, "average": 0.0, "min": np.inf, "max": -np.inf}
 def tree_regressor(doc, node, x):
     trees, count = Forest.of(node), attr(node, "n_targets", 1)
     base = numbers(node, "base_values")
-    how = HOW[attr(node, "aggregate_function", "SUM")]
+    how = HOW[attr(node, "aggregate_function")]
     table = trees.weights(node, "target", count, BLANK[how])
     return Trees(doc, node, trees, x).targets(table, how, base)
 
@@ -46,13 +46,13 @@ def tree_regressor(doc, node, x):
 @ops.op(f"{ML}::TreeEnsemble", needs=(MATRIX, attribute("post_transform", 0)))
 def tree_ensemble(doc, node, x):
     trees = ensemble(node)
-    how = ("average", "sum", "min", "max")[attr(node, "aggregate_function", 1)]
+    how = ("average", "sum", "min", "max")[attr(node, "aggregate_function")]
     return Trees(doc, node, trees, x).targets(leaf_weights(node, trees, BLANK[how]), how, np.zeros(0))
 
 
 def edge(value: float, mode: str) -> float:
-    """The double with which a double compares as, rounded to float, it does with a float: the last that is rounded to it, or
-    the first."""
+    """Largest double that rounds to the float threshold (smallest for < and >=): comparisons in double then
+    agree with those of rounded floats."""
     near, last = np.float32(value), mode in ("BRANCH_LEQ", "BRANCH_GT")
     other = np.nextafter(near, np.float32(np.inf if last else -np.inf))
     if float(near) != value or not np.isfinite(other) or mode in ("BRANCH_EQ", "BRANCH_NEQ"):
@@ -68,10 +68,11 @@ class Trees:
     def __init__(self, doc: Any, node: Any, forest: Forest, x: Cols) -> None:
         self.doc, self.node, self.forest = doc, node, forest
         self.columns = doc.columns(x)
-        self.narrow = node.inputs[0].dtype == DataType.FLOAT
+        self.narrow = node.inputs[0].dtype == ir.DataType.FLOAT
 
     def _edge(self, value: float, mode: str) -> float:
-        """What to compare with: documents are computed in double, and trees of floats read what is rounded to float."""
+        """What to compare with: documents are computed in double, and trees of floats read what is rounded to
+        float."""
         return edge(value, mode) if self.narrow else value
 
     def targets(self, table: np.ndarray, how: str, base: np.ndarray) -> Cols:
@@ -138,7 +139,8 @@ class Trees:
         return self.doc.schema(self._reads(roots))
 
     def _tree(self, root: int, weights: np.ndarray) -> Any:
-        """A TreeModel whose every node is a test and its otherwise; missing values fail a test that does not take them."""
+        """A TreeModel whose every node is a test and its otherwise; missing values fail a test that does not
+        take them."""
         model = etree.Element(
             "TreeModel",
             functionName="regression",
@@ -190,7 +192,10 @@ KERNELS = {
 }
 
 
-@ops.op(f"{ML}::SVMRegressor", needs=(MATRIX, attribute("post_transform", "NONE"), condition("support vectors", lambda n: attr(n, "n_supports") > 0)))  # fmt: skip
+VECTORS = condition("support vectors", lambda n: attr(n, "n_supports") > 0)
+
+
+@ops.op(f"{ML}::SVMRegressor", needs=(MATRIX, attribute("post_transform", "NONE"), VECTORS))
 def svm_regressor(doc, node, x):
     """Σ coefficient · K(vector, x) + rho; of one class, whether that is positive."""
     vectors = np.array(attr(node, "support_vectors"), np.float32).reshape(attr(node, "n_supports"), -1)
@@ -216,13 +221,15 @@ def categories(node: Any) -> list[Any]:
     return attr(node, "cats_int64s") or attr(node, "cats_strings") or []
 
 
-@ops.op(
-    f"{ML}::OneHotEncoder",
-    needs=(condition("one column of records", lambda n: hub.rank_of(n.inputs[0]) in (1, 2) and (hub.rank_of(n.inputs[0]) == 1 or n.inputs[0].shape[1] == 1)),),
-)  # fmt: skip
+def one_column(node: ir.Node) -> bool:
+    shape = node.inputs[0].shape if node.inputs[0] is not None else None
+    return shape is not None and (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1))
+
+
+@ops.op(f"{ML}::OneHotEncoder", needs=(condition("one column of records", one_column),))
 def one_hot(doc, node, x):
-    """A column per category, missing where none but these is allowed; [N, 1, C] is written as [N, C], which the Reshape
-    behind it expects."""
+    """A column per category, missing where none but these is allowed; [N, 1, C] is written as [N, C], which
+    the Reshape behind it expects."""
     column, items = x.items[0], []
     listed = [entry if isinstance(entry, str) else int(entry) for entry in categories(node)]
     hits = [doc.compare("equal", column, value) for value in listed]
@@ -250,15 +257,16 @@ def unlisted(node: Any, values: list[Any]) -> Any:
     given = attr(node, "default_tensor")
     if given is not None:
         return plain(given.numpy().ravel()[0])
-    name, fallback = {
-        str: ("default_string", "_Unused"),
-        int: ("default_int64", -1),
-        float: ("default_float", -0.0),
-    }[type(values[0])]
-    return attr(node, name, fallback)
+    names = {str: "default_string", int: "default_int64", float: "default_float"}
+    return attr(node, names[type(values[0])])
 
 
-@ops.op(f"{ML}::LabelEncoder", needs=(condition("keys and values of one kind", lambda n: bool(table_of(n, "keys")) and bool(table_of(n, "values"))),))  # fmt: skip
+TABLES = condition(
+    "keys and values of one kind", lambda n: bool(table_of(n, "keys")) and bool(table_of(n, "values"))
+)
+
+
+@ops.op(f"{ML}::LabelEncoder", needs=(TABLES,))
 def label_encoder(doc, node, x):
     keys, values = table_of(node, "keys") or [], table_of(node, "values") or []
     default, kind = unlisted(node, values), kind_of(values[0])

@@ -65,7 +65,8 @@ def classes(doc: Any, columns: list[Ref], weights: np.ndarray, bias: np.ndarray,
 
 @ops.op(f"{DOMAIN}::Network")
 def network(doc, node, x):
-    """Neurons are numbered layer by layer, from the inputs on; the output is a number, or there is one per class."""
+    """Neurons are numbered layer by layer, from the inputs on; the output is a number, or there is one per
+    class."""
     columns, held = doc.columns(x), layers(node)
     width = held[-1][0].shape[1]
     names = doc.classes(width) if width > 1 else []

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import attr
 from bridge.needs import attribute, condition, constant
 from bridge.ops import OpTable
-from bridge_pmml.document import Cols
-from bridge_pmml.export_ops.common import across, plain, repeated, row_constant
+from bridge_pmml.document import Cols, Document
+from bridge_pmml.export_ops.common import ACROSS, plain, repeated, row_constant
 from bridge_pmml.raising import vanishes
 
 ops = OpTable()
 
 
-def columns_alone(node) -> bool:
+def columns_alone(node: ir.Node) -> bool:
     axes = hub.const(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
     return hub.rank_of(node.inputs[0]) == 2 and axes is not None and [int(a) % 2 for a in axes.ravel()] == [1]
 
@@ -23,7 +26,7 @@ def columns_alone(node) -> bool:
 COLUMNS = condition("axes=[1] of a matrix of records", columns_alone)
 
 
-def linear(doc, x: Cols, weights: np.ndarray, bias: np.ndarray | None) -> Cols:
+def linear(doc: Document, x: Cols, weights: np.ndarray, bias: np.ndarray | None) -> Cols:
     """x · weights + bias, a sum of products per column."""
     items = []
     for index in range(weights.shape[1]):
@@ -34,26 +37,36 @@ def linear(doc, x: Cols, weights: np.ndarray, bias: np.ndarray | None) -> Cols:
     return Cols(items)
 
 
-@ops.op("MatMul", needs=(constant(1, "B"), condition("a matrix of records and a matrix or a column B", lambda n: hub.rank_of(n.inputs[0]) == 2 and hub.rank_of(n.inputs[1]) in (1, 2))))  # fmt: skip
+FACTORS = condition(
+    "a matrix of records and a matrix or a column B",
+    lambda n: hub.rank_of(n.inputs[0]) == 2 and hub.rank_of(n.inputs[1]) in (1, 2),
+)
+
+
+@ops.op("MatMul", needs=(constant(1, "B"), FACTORS))
 def matmul(doc, node, x, weights):
     return Cols(linear(doc, x, weights.reshape(len(weights), -1), None).items, weights.ndim == 1)
 
 
-@ops.op(
-    "Gemm",
-    needs=(
-        constant(1, "B"),
-        attribute("transA", 0),
-        condition("C the same for every record", lambda n: len(n.inputs) < 3 or n.inputs[2] is None or row_constant(n.inputs[2]) or vanishes(n.inputs[2])),
-    ),
-)  # fmt: skip
+def same_bias(node: ir.Node) -> bool:
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    return bias is None or row_constant(bias) or vanishes(bias)
+
+
+BIAS = condition("C the same for every record", same_bias)
+
+
+@ops.op("Gemm", needs=(constant(1, "B"), attribute("transA", 0), BIAS))
 def gemm(doc, node, x, weights, bias=None):
     weights = (weights.T if attr(node, "transB") else weights) * attr(node, "alpha")
     given = repeated(bias) * attr(node, "beta") if isinstance(bias, np.ndarray) else None
     return linear(doc, x, weights, given)
 
 
-@ops.op("ReduceSum", "ReduceMean", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceSumSquare", "ReduceL1", "ReduceL2", needs=(COLUMNS,))  # fmt: skip
+REDUCTIONS = ("Sum", "Mean", "Prod", "Max", "Min", "SumSquare", "L1", "L2")
+
+
+@ops.op(*(f"Reduce{name}" for name in REDUCTIONS), needs=(COLUMNS,))
 def reduction(doc, node, x, axes):
     name, items = node.op_type, x.items
     if name == "ReduceL1":
@@ -75,7 +88,7 @@ def reduction(doc, node, x, axes):
     return Cols([found], not attr(node, "keepdims"))
 
 
-def best(doc, items, function):
+def best(doc: Document, items: list[Any], function: str) -> tuple[Any, Any]:
     """The extreme of columns, and its place; the first of several."""
     value, place = items[0], 0
     for index, a in enumerate(items[1:], 1):
@@ -84,13 +97,13 @@ def best(doc, items, function):
     return value, place
 
 
-@ops.op("ArgMax", "ArgMin", needs=(across(0), attribute("select_last_index", 0)))
+@ops.op("ArgMax", "ArgMin", needs=(ACROSS, attribute("select_last_index", 0)))
 def place_of_best(doc, node, x):
     function = "greaterOrEqual" if node.op_type == "ArgMax" else "lessOrEqual"
     return Cols([best(doc, x.items, function)[1]], not attr(node, "keepdims"))
 
 
-@ops.op("Softmax", needs=(across(-1),))
+@ops.op("Softmax", needs=(ACROSS,))
 def softmax(doc, node, x):
     top = best(doc, x.items, "greaterOrEqual")[0]
     raised = [doc.apply("exp", doc.apply("-", a, top)) for a in x.items]

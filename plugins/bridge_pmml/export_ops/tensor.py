@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import attr, const
 from bridge.needs import condition, constant
 from bridge.ops import OpTable
-from bridge_pmml.document import Cols, Ref, kind_of
-from bridge_pmml.export_ops.common import across, plain
+from bridge_pmml.document import Cols, Document, Ref, kind_of
+from bridge_pmml.export_ops.common import ACROSS, plain
 
 ops = OpTable()
 
 
-def kept(node) -> bool:
-    """A shape of records with the same number of columns: [N, F] stays, [N, 1] and [N] and [1, N] are one column."""
+def kept(node: ir.Node) -> bool:
+    """A shape of records with the same number of columns: [N, F] stays, [N, 1] and [N] and [1, N] are one
+    column."""
     wanted = const(node.inputs[1])
     if wanted is None or attr(node, "allowzero"):
         return False
@@ -30,19 +34,20 @@ def kept(node) -> bool:
     return target in ([-1, width], [0, width]) or (width == 1 and target == [-1])
 
 
-def one_hot(value) -> bool:
-    """A [N, 1, C] that OneHotEncoders make, side by side or some of their columns, which is written as [N, C]."""
+def one_hot(value: ir.Value) -> bool:
+    """A [N, 1, C] that OneHotEncoders make, side by side or some of their columns, which is written as [N,
+    C]."""
     maker = value.producer()
     if maker is None or maker.op_type == "OneHotEncoder":
         return maker is not None
-    if maker.op_type in ("Concat", "Gather") and int(attr(maker, "axis", 0)) not in (-1, 2):
+    if maker.op_type in ("Concat", "Gather") and attr(maker, "axis") not in (-1, 2):
         return False
     if maker.op_type == "Concat":
         return all(one_hot(v) for v in maker.inputs)
     return maker.op_type in ("Cast", "Identity", "Gather") and one_hot(maker.inputs[0])
 
 
-def picked(value) -> bool:
+def picked(value: ir.Value) -> bool:
     """A [1, N] that ArrayFeatureExtractor makes of places."""
     maker = value.producer()
     while maker is not None and maker.op_type in ("Cast", "Identity"):
@@ -61,12 +66,12 @@ def reshape(doc, node, x, shape):
     return Cols(x.items, shape.size == 1)
 
 
-@ops.op("Flatten", needs=(condition("axis=1 of a matrix of records", lambda n: hub.rank_of(n.inputs[0]) == 2 and attr(n, "axis") == 1),))  # fmt: skip
+@ops.op("Flatten", needs=(ACROSS,))
 def flatten(doc, node, x):
     return x
 
 
-def one_column(node) -> bool:
+def one_column(node: ir.Node) -> bool:
     shape = node.inputs[0].shape
     axes = const(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
     return (
@@ -82,7 +87,12 @@ def squeeze(doc, node, x, axes):
     return Cols(x.items, True)
 
 
-@ops.op("Unsqueeze", needs=(condition("axes=[1] of a flat column", lambda n: hub.rank_of(n.inputs[0]) == 1 and const(n.inputs[1]) is not None and int(const(n.inputs[1]).ravel()[0]) in (1, -1)),))  # fmt: skip
+def flat_column(node: ir.Node) -> bool:
+    axes = const(node.inputs[1])
+    return hub.rank_of(node.inputs[0]) == 1 and axes is not None and int(axes.ravel()[0]) in (1, -1)
+
+
+@ops.op("Unsqueeze", needs=(condition("axes=[1] of a flat column", flat_column),))
 def unsqueeze(doc, node, x, axes):
     return Cols(x.items)
 
@@ -91,13 +101,13 @@ READ = condition("columns read from the record", lambda n: all(const(v) is None 
 
 
 @ops.op("Concat", needs=(condition("encoded columns", lambda n: one_hot(n.outputs[0])),))
-@ops.op("Concat", needs=(across(0), READ))
+@ops.op("Concat", needs=(ACROSS, READ))
 def concat(doc, node, *given):
     return Cols([a for x in given for a in x.items])
 
 
-def gathers_columns(node) -> bool:
-    indices, axis = const(node.inputs[1]), int(attr(node, "axis", 0))
+def gathers_columns(node: ir.Node) -> bool:
+    indices, axis = const(node.inputs[1]), attr(node, "axis")
     if indices is None:
         return False
     return (hub.rank_of(node.inputs[0]) == 2 and axis in (1, -1)) or (
@@ -110,12 +120,12 @@ def gather(doc, node, x, indices):
     return Cols([x.items[int(i)] for i in indices.ravel()], indices.ndim == 0)
 
 
-def reads_table(node) -> bool:
+def reads_table(node: ir.Node) -> bool:
     table = const(node.inputs[0])
     return (
         table is not None
         and table.ndim == 1
-        and int(attr(node, "axis", 0)) == 0
+        and attr(node, "axis") == 0
         and hub.rank_of(node.inputs[1]) in (1, 2)
     )
 
@@ -125,7 +135,7 @@ def gather_table(doc, node, table, places):
     return Cols([by_place(doc, table, p) for p in places.items], places.flat)
 
 
-def by_place(doc, table: np.ndarray, place):
+def by_place(doc: Document, table: np.ndarray, place: Any) -> Any:
     """The entry of a row at a place, counted from its end below zero: a chain of choices."""
     entries = [plain(v) for v in table.ravel()]
     if not isinstance(place, Ref):
@@ -142,17 +152,30 @@ def by_place(doc, table: np.ndarray, place):
     return found
 
 
-@ops.op("ai.onnx.ml::ArrayFeatureExtractor", needs=(condition("constant places of columns", lambda n: hub.rank_of(n.inputs[0]) == 2 and const(n.inputs[1]) is not None),))  # fmt: skip
+COLUMNS = condition(
+    "constant places of columns",
+    lambda n: hub.rank_of(n.inputs[0]) == 2 and const(n.inputs[1]) is not None,
+)
+
+
+@ops.op("ai.onnx.ml::ArrayFeatureExtractor", needs=(COLUMNS,))
 def feature_extractor(doc, node, x, places):
     return Cols([x.items[int(i)] for i in places.ravel()])
 
 
-@ops.op("ai.onnx.ml::ArrayFeatureExtractor", needs=(condition("a constant row read by places", lambda n: const(n.inputs[0]) is not None and 1 in (len(const(n.inputs[0]).shape), const(n.inputs[0]).shape[0])),))  # fmt: skip
+def constant_row(node: ir.Node) -> bool:
+    table = const(node.inputs[0])
+    return table is not None and 1 in (table.ndim, table.shape[0])
+
+
+@ops.op(
+    "ai.onnx.ml::ArrayFeatureExtractor", needs=(condition("a constant row read by places", constant_row),)
+)
 def row_extractor(doc, node, table, places):
     return Cols([by_place(doc, table, p) for p in places.items], True)
 
 
-def sliced(node) -> bool:
+def sliced(node: ir.Node) -> bool:
     parts = [None if v is None else const(v) for v in list(node.inputs)[1:]]
     there = all(p is not None for p, v in zip(parts, list(node.inputs)[1:], strict=True) if v is not None)
     return (
@@ -172,12 +195,12 @@ def slice_columns(doc, node, x, starts, ends, axes, steps=None):
     return Cols(items)
 
 
-def only_expands(node) -> bool:
+def only_expands(node: ir.Node) -> bool:
     uses = [u.node for u in node.outputs[0].uses()]
     return bool(uses) and all(u.op_type == "Expand" and fills(u) for u in uses)
 
 
-def fills(node) -> bool:
+def fills(node: ir.Node) -> bool:
     """A constant in every row of a matrix as high as another."""
     constant_of, shape = const(node.inputs[0]), node.outputs[0].shape
     source = node.inputs[1].producer()

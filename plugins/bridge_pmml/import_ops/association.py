@@ -1,4 +1,5 @@
-"""AssociationModel: the rules whose items a basket holds, ranked. A record is a basket: its items are read side by side."""
+"""AssociationModel: the rules whose items a basket holds, ranked. A record is a basket: its items are read
+side by side."""
 
 from __future__ import annotations
 
@@ -138,7 +139,8 @@ class Rules:
         return self.spelled(rule, what)
 
     def fires(self, algorithm: str) -> Any:
-        """Where a rule counts: its antecedent is held, and, as the algorithm asks, its consequent is not, or is."""
+        """Where a rule counts: its antecedent is held, and, as the algorithm asks, its consequent is not, or
+        is."""
         op, asked = self.columns.op, self.held["antecedent"]
         if algorithm == "recommendation":
             return asked
@@ -162,7 +164,8 @@ class Rules:
         return self._ranked[key]
 
     def output(self, item: Element) -> Val | None:
-        """One OutputField, [N, 1], or [N, rank] where it is multi-valued; None for what says nothing of rules."""
+        """One OutputField, [N, 1], or [N, rank] where it is multi-valued; None for what says nothing of
+        rules."""
         what = item.get("feature", "predictedValue")
         what = item.get("ruleFeature", "consequent") if what == "ruleValue" else what
         what = "ruleId" if what == "entityId" else "consequent" if what == "predictedValue" else what
@@ -197,13 +200,15 @@ class Rules:
 
 @ops.op("AssociationModel")
 def association(scope: Scope, node: Element) -> Result:
-    """The best rule that recommends something new, its consequent and its number, unless Output asks for others."""
+    """The best rule that recommends something new, its consequent and its number, unless Output asks for
+    others."""
     rules = Rules(scope, node)
     best = rules.ranked("exclusiveRecommendation", "confidence", True)
-    result = Result("associationRules", rules.best("consequent", best, 1, False), outputs=rules.output)
+    consequent = rules.best("consequent", best, 1, False)
+    result = Result("associationRules", consequent, outputs=rules.output)
     result.entities = [rules.best("ruleId", best, 1, False)]
     result.defaults = {
-        "consequent": result.value,
+        "consequent": consequent,
         "rule": rules.best("rule", best, 1, False),
         "rule_id": result.entities[0],
     }

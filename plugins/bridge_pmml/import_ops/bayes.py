@@ -104,7 +104,8 @@ def _shares(scope: Scope, val: Val, node: Element, keys: list[Any], kind: str, t
 
 
 def _densities(scope: Scope, val: Val, stats: Element, keys: list[Any], kind: str, threshold: float) -> Any:
-    """log of the density of each class; at least the threshold since PMML 4.2, which defined continuous inputs."""
+    """log of the density of each class; at least the threshold since PMML 4.2, which defined continuous
+    inputs."""
     columns, op = scope.columns, scope.columns.op
     given = {parse(text(s, "value"), kind): s for s in children(stats, "TargetValueStat")}
     x, parts = columns.to_number(val).tensor, []

@@ -1,7 +1,8 @@
 """TextModel: the document of a corpus most like one whose terms a record counts.
 
-A record has a numeric field for each term of the dictionary, named as the term: how often it stands in the document. The
-rows of the document-term matrix are counts of the same terms. Both are weighed alike before they are compared.
+A record has a numeric field for each term of the dictionary, named as the term: how often it stands in the
+document. The rows of the document-term matrix are counts of the same terms. Both are weighed alike before
+they are compared.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def normalized(held: Element | None) -> bool:
 
 
 def based(held: Element | None) -> bool:
-    """Whether a base of logarithms matters: it scales every weight, which a normalized document does not feel."""
+    """Whether a base of logarithms matters: it scales every weight, which a normalized document does not
+    feel."""
     how = "none" if held is None else held.get("globalTermWeights", "inverseDocumentFrequency")
     return how in LOGARITHMS and not normalized(held)
 

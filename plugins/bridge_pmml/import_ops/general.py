@@ -99,7 +99,8 @@ class Parameters:
         return op.Where(gone, columns.scalar(math.nan), found.tensor)
 
     def total(self, category: str = "") -> Any:
-        """Σ beta · parameter for one target category, double [N, 1]; parameters of no category are every one's."""
+        """Σ beta · parameter for one target category, double [N, 1]; parameters of no category are every
+        one's."""
         columns, op = self.columns, self.columns.op
         row = dict(self.betas.get("", {}))
         row.update(self.betas.get(category, {}))
@@ -185,7 +186,8 @@ def multinomial(scope: Scope, node: Element, parameters: Parameters) -> Result:
 
 
 def ordinal(scope: Scope, node: Element, parameters: Parameters) -> Result:
-    """Differences of cumulative probabilities, in the order of the target's categories; the last reaches 1."""
+    """Differences of cumulative probabilities, in the order of the target's categories; the last reaches
+    1."""
     columns, op = scope.columns, scope.columns.op
     given = [c for c in parameters.betas if c]
     labels, kind = target_labels(scope, node, given)
@@ -205,7 +207,8 @@ def ordinal(scope: Scope, node: Element, parameters: Parameters) -> Result:
 
 
 def cox(scope: Scope, node: Element, parameters: Parameters) -> Result:
-    """The survival function exp(-H0(t) · exp(r - s)) at the record's end time; missing beyond the last time."""
+    """The survival function exp(-H0(t) · exp(r - s)) at the record's end time; missing beyond the last
+    time."""
     columns, op = scope.columns, scope.columns.op
     references = {text(p, "name"): number(p, "referencePoint", 0.0) for p in need(node, "ParameterList")}
     category = _first(parameters)

@@ -13,8 +13,10 @@ from bridge.ops import OpTable
 from bridge_pmml import predicates, results
 from bridge_pmml.fields import Scope
 from bridge_pmml.forest import Arrays, Features, Grower, Leaf, ensemble, root_of
+from bridge_pmml.functions import median
 from bridge_pmml.import_ops.composition import composed
-from bridge_pmml.import_ops.tree import spread
+from bridge_pmml.import_ops.regression import ordered
+from bridge_pmml.import_ops.tree import leaf_table
 from bridge_pmml.models import model_of, scored
 from bridge_pmml.reader import Element, child, children, describe, number, text, to_number
 from bridge_pmml.results import Result, classified, target_labels
@@ -61,7 +63,8 @@ def fires(scope: Scope, segment: Element) -> Any:
 
 
 def chain(scope: Scope, node: Element, segments: list[Element]) -> Result:
-    """Segments one after the other; each sees the outputs of those before. The last that takes part answers."""
+    """Segments one after the other; each sees the outputs of those before. The last that takes part
+    answers."""
     columns = scope.columns
     inner = Scope(columns, scope)
     kept: dict[str, dict[str, Val]] = {}
@@ -99,9 +102,11 @@ def merged(scope: Scope, here: Any, first: Result, other: Result) -> Result:
     def pick(a: Val | None, b: Val | None) -> Val | None:
         if a is not None and b is not None and a.text != b.text:
             return columns.blank(a, here)
-        if a is None or b is None:
-            return None if a is b else columns.blank(a or b, here if a else op.Not(here))  # type: ignore[arg-type]
-        return columns.where(here, a, b)
+        if a is not None and b is not None:
+            return columns.where(here, a, b)
+        if a is not None:
+            return columns.blank(a, here)
+        return None if b is None else columns.blank(b, op.Not(here))
 
     def wide(a: Any, b: Any) -> Any:
         gap = columns.scalar(math.nan)
@@ -152,8 +157,6 @@ def select(scope: Scope, node: Element, segments: list[Element], method: str) ->
 
 def relabelled(scope: Scope, result: Result, labels: tuple[str, ...], kind: str) -> Result:
     """A classification over other labels, 0 for those it does not know."""
-    from bridge_pmml.import_ops.regression import ordered
-
     if result.function != "classification" or result.labels == labels:
         return result
     for name in ("probabilities", "confidences"):
@@ -176,7 +179,8 @@ def simple_tree(scope: Scope, model: Element) -> bool:
 def trees(
     scope: Scope, node: Element, segmentation: Element, segments: list[Element], method: str
 ) -> Result | None:
-    """All segments as one ensemble where they are plain trees that always take part; None where they are not."""
+    """All segments as one ensemble where they are plain trees that always take part; None where they are
+    not."""
     if (
         method not in (*SUMS, *VOTES)
         or segmentation.get("missingPredictionTreatment", "continue") != "continue"
@@ -285,7 +289,7 @@ class Forest:
         rows = np.array([starts[t] + r for t, r in self.arrays.leaves], np.float64)
         targets = np.array([t for t, _ in self.arrays.leaves], np.int64)
         place = ensemble(columns, self.features, self.arrays, targets, rows, len(self.growers))
-        table = np.concatenate([spread(row, labels, kind, "probabilities") for row in leaves])
+        table = np.concatenate([leaf_table(row, labels, kind, "probabilities") for row in leaves])
         for start, row, share in zip(starts, leaves, self.weights, strict=True):
             table[start : start + len(row)] *= share / sum(self.weights)
         picked = op.Gather(op.const(table), op.Cast(place, to=INT64), axis=0)
@@ -438,8 +442,6 @@ def combine(columns: Any, method: str, values: Any, weights: Any, node: Element)
         total = op.ReduceSum(op.Where(used, op.Mul(values, weights), zero), np.array([1]))
         return op.Div(total, op.ReduceSum(weights, np.array([1]))) if "verage" in method else total
     if method == "median":
-        from bridge_pmml.functions import median
-
         width = int(values.shape[1])
         held = op.Where(used, values, columns.scalar(math.inf))
         return median(op, held, op.ReduceSum(op.Cast(used, to=11), np.array([1])), width)

@@ -158,6 +158,7 @@ def answer(scope: Scope, node: Element, training: Training, name: str, near: Any
     if how == "average":
         found = op.ReduceMean(values, np.array([1]))
     elif how == "median":
+        assert values.shape is not None
         width = int(values.shape[1])
         found = median(op, values, columns.constant(float(width)).tensor, width)
     elif how == "weightedAverage":

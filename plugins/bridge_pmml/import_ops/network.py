@@ -1,8 +1,9 @@
-"""BayesianNetworkModel: the joint probabilities of discrete nodes are a table, and what a record tells selects from it;
-the densities of continuous nodes weigh what is left."""
+"""BayesianNetworkModel: the joint probabilities of discrete nodes are a table, and what a record tells
+selects from it; the densities of continuous nodes weigh what is left."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import Any
@@ -55,7 +56,8 @@ class Network:
         return here
 
     def distributions(self, name: str) -> tuple[list[Element], np.ndarray]:
-        """The distributions of a continuous node, and which of them each joint state has; one beyond for none."""
+        """The distributions of a continuous node, and which of them each joint state has; one beyond for
+        none."""
         found: list[Element] = []
         chosen = np.full(len(self.states), -1)
         node = self.continuous[name]
@@ -98,16 +100,17 @@ def _table(entries: list[Element], places: dict[str, int]) -> np.ndarray:
 
 @ops.op("BayesianNetworkModel")
 def bayesian_network(scope: Scope, node: Element) -> Result:
-    """Posterior of the target: Σ of the joint states a record allows, each with the densities of its continuous values.
+    """Posterior of the target: Σ of the joint states a record allows, each with the densities of its
+    continuous values.
 
-    A node that is missing, or no field, is summed over; where a continuous one is missing that others depend on, so is
-    the answer.
+    A node that is missing, or no field, is summed over; where a continuous one is missing that others depend
+    on, so is the answer.
     """
     network, names = Network(node), targets_of(node)
     inner = Scope(scope.columns, scope)
     for name, entry in {**network.nodes, **network.continuous}.items():
         if derived := children(entry, "DerivedField"):
-            inner.later[name] = lambda d=derived[0]: expressions.derived(scope, d)
+            inner.later[name] = functools.partial(expressions.derived, scope, derived[0])
     for name in names:
         unread(network, name)
     if len(names) == 1 and names[0] in network.continuous:
@@ -205,7 +208,8 @@ def density(scope: Scope, x: Any, node: Element) -> Any:
 
 
 def triangle(scope: Scope, x: Any, held: Element) -> Any:
-    """The density of a triangle between two ends: its peak is where its mean makes it, 3 mean - lower - upper.
+    """The density of a triangle between two ends: its peak is where its mean makes it, 3 mean - lower -
+    upper.
 
     Missing where that is not between them.
     """

@@ -85,7 +85,8 @@ class Network:
 
     def _sums(self, neurons: list[Element]) -> Any:
         """Σ weight · value + bias, for each matrix the layer reads."""
-        op, weights = self.columns.op, {}
+        op = self.columns.op
+        weights: dict[int, tuple[Any, np.ndarray]] = {}
         for column, neuron in enumerate(neurons):
             for con in children(neuron, "Con"):
                 matrix, index, width = self._source(con)

@@ -31,7 +31,8 @@ def lengths(node: Element) -> np.ndarray:
 
 
 def kernel(node: Element, gaps: Any, exp: Any, power: Any, total: Any) -> Any:
-    """The kernel of differences [.., F]: gamma · exp(-Σ (|d| / lambda)^degree), halved for the squared ones."""
+    """The kernel of differences [.., F]: gamma · exp(-Σ (|d| / lambda)^degree), halved for the squared
+    ones."""
     gamma, name, scales = number(node, "gamma", 1.0), node.tag, lengths(node)
     if name == "RadialBasisKernel":
         return gamma * exp(total(power(gaps, 2.0)) * (-0.5 / scales[0] ** 2))

@@ -71,7 +71,8 @@ def partial(scope: Scope, node: Element) -> tuple[Any, Val]:
 
 
 def ranked(columns: Columns, node: Element, parts: list, codes: list[str], wanted: int) -> list[Val]:
-    """Reason codes by how far their characteristics are from the baseline, farthest first; of equals the first listed.
+    """Reason codes by how far their characteristics are from the baseline, farthest first; of equals the
+    first listed.
 
     Those on the wrong side of the baseline explain nothing: the last that does stands in their place.
     """

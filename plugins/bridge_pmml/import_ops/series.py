@@ -1,8 +1,9 @@
 """TimeSeriesModel: forecasts as a table over the steps ahead, which a series ends with and no record changes.
 
-The conventions the schema leaves open are those of the Zementis server, whose makers wrote this part of PMML 4.4 and whose
-answers their R package `pmml` compares with `forecast`: coefficients of moving averages are added, an ARIMA's constant
-is the mean of the differenced series, residuals are listed oldest first, and a state vector is that of the first step ahead.
+The conventions the schema leaves open are those of the Zementis server, whose makers wrote this part of PMML
+4.4 and whose answers their R package `pmml` compares with `forecast`: coefficients of moving averages are
+added, an ARIMA's constant is the mean of the differenced series, residuals are listed oldest first, and a
+state vector is that of the first step ahead.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def refused(node: Element, why: str) -> UnsupportedModel:
 
 
 def horizon_field(node: Element) -> Element:
-    """The mining field that counts the steps ahead: the one field beside the target. Raises UnsupportedModel."""
+    """The mining field that counts the steps ahead: the one field beside the target. Raises
+    UnsupportedModel."""
     fields = children(need(node, "MiningSchema"), "MiningField")
     found = [f for f in fields if f.get("usageType", "active") in ("active", "supplementary")]
     if any(f.get("usageType") in ("order", "group") for f in fields):
@@ -160,8 +162,8 @@ def smoothing(node: Element, held: Element) -> Forecast:
 
 
 def factors_ahead(node: Element, season: Element) -> np.ndarray:
-    """Seasonal factors from the first step ahead on. Where the series holds whole seasons these are the factors as listed,
-    counted from its start or from its end alike."""
+    """Seasonal factors from the first step ahead on. Where the series holds whole seasons these are the
+    factors as listed, counted from its start or from its end alike."""
     period, factors = int(number(season, "period")), numbers(season)
     if period < 1 or len(factors) != period:
         raise UnreadableFile(f"{describe(season)}: {len(factors)} factors for a period of {period}.")
@@ -201,7 +203,8 @@ def order(node: Element | None, name: str) -> int:
 
 
 def arima(node: Element, held: Element) -> Forecast:
-    """ARIMA by conditional least squares: φ(B) Φ(Bˢ) ((1-B)ᵈ (1-Bˢ)ᴰ y - constant) = θ(B) Θ(Bˢ) e, errors to come zero."""
+    """ARIMA by conditional least squares: φ(B) Φ(Bˢ) ((1-B)ᵈ (1-Bˢ)ᴰ y - constant) = θ(B) Θ(Bˢ) e, errors to
+    come zero."""
     plain(held)
     if held.get("predictionMethod", "conditionalLeastSquares") != "conditionalLeastSquares":
         raise refused(
@@ -235,7 +238,8 @@ def arima(node: Element, held: Element) -> Forecast:
 
 
 def residuals(held: Element, count: int) -> np.ndarray:
-    """The last so many errors, oldest first; the longest list of the document holds them. Raises UnreadableFile."""
+    """The last so many errors, oldest first; the longest list of the document holds them. Raises
+    UnreadableFile."""
     lists = [numbers(r) for r in held.iter("Residuals")]
     longest = max(lists, key=len, default=np.zeros(0))
     if len(longest) < count:
@@ -282,7 +286,8 @@ def garch(node: Element, held: Element) -> Forecast:
 
 
 def state_space(node: Element, held: Element) -> Forecast:
-    """StateSpaceModel: G s + intercept at the first step, s ← F s (+ intercept of the state) from there on."""
+    """StateSpaceModel: G s + intercept at the first step, s ← F s (+ intercept of the state) from there
+    on."""
     if child(held, "DynamicRegressor") is not None or child(held, "PsiVector") is not None:
         raise refused(held, "has regressors, whose future no field of a record tells")
     move, look = (matrix(need(need(held, n), "Matrix")) for n in ("TransitionMatrix", "MeasurementMatrix"))
@@ -327,7 +332,8 @@ def states(move: np.ndarray, state: np.ndarray, drift: np.ndarray) -> Any:
 
 
 def spreads(move: np.ndarray, look: np.ndarray, spread: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """G P G' at each step ahead, P ← F P F' + V before each: the start's own part, and the noise of all steps since."""
+    """G P G' at each step ahead, P ← F P F' + V before each: the start's own part, and the noise of all steps
+    since."""
     root = np.linalg.eigh((spread + spread.T) / 2)
     seen, found, total = look, np.zeros(STEPS), 0.0
     for step in range(STEPS):

@@ -60,15 +60,15 @@ def values(scope: Scope, node: Element) -> list[Any]:
     gram = kernel(columns, kind, x, stacked) if len(stacked) else None
     found = []
     for machine in machines:
-        weights = np.zeros((len(stacked), 1))
+        column = np.zeros((len(stacked), 1))
         names = [text(v, "vectorId") for v in children(child(machine, "SupportVectors"), "SupportVector")]
         given = numbers_of(machine)
         if len(names) != len(given) or any(n not in order for n in names):
             raise UnreadableFile(f"{describe(machine)}: its vectors and coefficients do not match.")
         for name, weight in zip(names, given, strict=True):
-            weights[order[name], 0] += weight
+            column[order[name], 0] += weight
         bias = columns.scalar(_bias(machine))
-        total = columns.constant(0.0).tensor if gram is None else op.MatMul(gram, op.const(weights))
+        total = columns.constant(0.0).tensor if gram is None else op.MatMul(gram, op.const(column))
         found.append(op.Add(total, bias))
     return found
 

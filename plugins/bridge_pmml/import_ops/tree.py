@@ -57,7 +57,7 @@ def answered(scope: Scope, node: Element, grower: Grower, row: Any, penalty: flo
     value = columns.by_row(row, scores, kind).with_(values=labels)
     result = Result("classification", value, labels=labels, kind=kind, entities=given)
     if any(leaf and leaf.counts for leaf in leaves):
-        tables = [spread(leaves, labels, kind, what) for what in ("probabilities", "confidences")]
+        tables = [leaf_table(leaves, labels, kind, what) for what in ("probabilities", "confidences")]
         factor = np.array([[penalty**missed] for _, missed in grower.nodes])
         flat = columns.op.Squeeze(row, np.array([1]))
         result.probabilities, result.confidences = (
@@ -66,7 +66,7 @@ def answered(scope: Scope, node: Element, grower: Grower, row: Any, penalty: flo
     return result
 
 
-def spread(leaves: list[Leaf | None], labels: tuple[str, ...], kind: str, what: str) -> np.ndarray:
+def leaf_table(leaves: list[Leaf | None], labels: tuple[str, ...], kind: str, what: str) -> np.ndarray:
     """[leaves, classes] of what the score distributions say; a class that is not listed has 0."""
     place = {parse(label, kind): i for i, label in enumerate(labels)}
     table = np.full((len(leaves), len(labels)), math.nan)
@@ -81,8 +81,9 @@ def spread(leaves: list[Leaf | None], labels: tuple[str, ...], kind: str, what: 
 def weighed(scope: Scope, node: Element) -> Result:
     """Strategies that follow several children at once: every node's share of a record, then their sums.
 
-    `aggregateNodes` adds up the record counts of the leaves a record may reach; `weightedConfidence` stops where a
-    predicate is unknown and weighs the confidences of the children that are not excluded by their part of the records.
+    `aggregateNodes` adds up the record counts of the leaves a record may reach; `weightedConfidence` stops
+    where a predicate is unknown and weighs the confidences of the children that are not excluded by their
+    part of the records.
     """
     root = root_of(node)
     if sum(1 for _ in root.iter("Node")) > SMALL:
@@ -98,7 +99,7 @@ def weighed(scope: Scope, node: Element) -> Result:
     several = columns.column(joined_all([split for _, split, _ in reached], op))
     shares = op.Concat(*(op.Expand(share, columns.rows()) for share, _, _ in reached), axis=1)
     tables = {
-        w: np.nan_to_num(spread(list(leaves), labels, kind, w))
+        w: np.nan_to_num(leaf_table(list(leaves), labels, kind, w))
         for w in ("counts", "probabilities", "confidences")
     }
     what = "counts" if node.get("missingValueStrategy") == "aggregateNodes" else "confidences"

@@ -1,4 +1,5 @@
-"""TensorFlow functions of one operator each: what TensorFlow computes for them is what the hub must compute."""
+"""TensorFlow functions of one operator each: what TensorFlow computes for them is what the hub must
+compute."""
 
 from __future__ import annotations
 
@@ -9,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from bridge.matrix import Made, NativeCase
+from bridge_savedmodel.cases import audio, factor, graphs, older, operators, sparse, special, text
+from bridge_savedmodel.tensorflow import tensorflow
 
 
 def cases() -> dict[str, NativeCase]:
     """Every operator's cases, as the matrix measures them; leading dimensions are known at run time only."""
-    from bridge_savedmodel.cases import audio, factor, graphs, older, operators, sparse, special, text
-    from bridge_savedmodel.tensorflow import tensorflow
-
     tf = tensorflow()
     declared = {
         name: case

@@ -8,13 +8,11 @@ import numpy as np
 
 from bridge_savedmodel.cases.operators import f
 
-DIAGONAL = 4 * np.eye(5, dtype=np.float32)
-
 
 def factors(tf: Any) -> dict[str, tuple]:
     raw = tf.raw_ops
     square, tall, wide = f(2, 5, 5), f(2, 6, 4), f(2, 3, 5)
-    zeros = np.float32([[[0, 2, 0], [0, 0, 3], [4, 0, 0]], [[1, 2, 3], [2, 4, 7], [0, 0, 1]]])
+    zeros = np.array([[[0, 2, 0], [0, 0, 3], [4, 0, 0]], [[1, 2, 3], [2, 4, 7], [0, 0, 1]]], np.float32)
 
     def qr(x: Any, **more: Any) -> Any:
         return list(raw.Qr(input=x, **more))
@@ -25,7 +23,7 @@ def factors(tf: Any) -> dict[str, tuple]:
     def least(a: Any, b: Any, regular: float = 0.0) -> Any:
         return raw.MatrixSolveLs(matrix=a, rhs=b, l2_regularizer=np.float64(regular))
 
-    banded = f(3, 5) + np.float32([[4], [0], [0]])
+    banded = f(3, 5) + np.array([[4], [0], [0]], np.float32)
 
     def solved(a: Any, b: Any, **more: Any) -> Any:
         return raw.BandedTriangularSolve(matrix=tf.ensure_shape(a, [3, 5]), rhs=b, **more)
@@ -51,7 +49,7 @@ def factors(tf: Any) -> dict[str, tuple]:
         "MatrixSolveLs": (least, tall, f(2, 6, 2)),
         "MatrixSolveLs wide": (least, wide, f(2, 3, 2)),
         "MatrixSolveLs regular": (lambda a, b: least(a, b, 0.5), tall, f(2, 6, 2)),
-        "TridiagonalSolve": (lambda d, b: raw.TridiagonalSolve(diagonals=d, rhs=b), f(2, 3, 5) + np.float32([[0], [4], [0]]), f(2, 5, 2)),
+        "TridiagonalSolve": (lambda d, b: raw.TridiagonalSolve(diagonals=d, rhs=b), f(2, 3, 5) + np.array([[0], [4], [0]], np.float32), f(2, 5, 2)),
         "TridiagonalSolve turned rows": (lambda d, b: raw.TridiagonalSolve(diagonals=tf.ensure_shape(d, [3, 3]), rhs=b), np.float32([[2, 1, 0], [0, 3, 1], [0, 1, 5]]), f(3, 1)),
         "BandedTriangularSolve": (solved, banded, f(5, 2)),
         "BandedTriangularSolve upper": (lambda a, b: solved(a, b, lower=False), banded[::-1].copy(), f(5, 2)),

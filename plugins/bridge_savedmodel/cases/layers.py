@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 ACTIVATIONS = "selu celu softplus softsign silu gelu tanh sigmoid exponential hard_sigmoid mish relu6 log_softmax sparsemax"
@@ -156,9 +157,13 @@ def cases(keras: Any) -> dict[str, tuple[list[Any], Callable[[], Any]]]:
         "Discretization counts": (x(4), lambda: layer.Discretization(bin_boundaries=[-1.0, 0.0, 0.5], output_mode="count")),
         "Normalization backwards": (x(6), lambda: layer.Normalization(mean=[1.0] * 6, variance=[2.0] * 6, invert=True)),
     }  # fmt: skip
-    found |= {f"{n} at rest": (x(*image), lambda n=n, a=a: getattr(layer, n)(*a)) for n, a in RESTING.items()}
-    found |= {n: (x(5), lambda n=n: layer.Activation(n)) for n in ACTIVATIONS.split()}
-    found |= {n: (x(5, 6) + x(5, 6), lambda n=n: together(getattr(layer, n)())) for n in MERGES.split()}
+
+    def merging(name: str) -> Any:
+        return together(getattr(layer, name)())
+
+    found |= {f"{n} at rest": (x(*image), partial(getattr(layer, n), *a)) for n, a in RESTING.items()}
+    found |= {n: (x(5), partial(layer.Activation, n)) for n in ACTIVATIONS.split()}
+    found |= {n: (x(5, 6) + x(5, 6), partial(merging, n)) for n in MERGES.split()}
     return found
 
 

@@ -1,4 +1,5 @@
-"""Operators of several versions, and those TensorFlow writes beside what the model computes, as functions of small inputs."""
+"""Operators of several versions, and those TensorFlow writes beside what the model computes, as functions of
+small inputs."""
 
 from __future__ import annotations
 

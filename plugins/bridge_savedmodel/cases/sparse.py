@@ -1,4 +1,5 @@
-"""TensorFlow operators as functions of small inputs: ragged and sparse tensors, cells, matrices, quantization."""
+"""TensorFlow operators as functions of small inputs: ragged and sparse tensors, cells, matrices,
+quantization."""
 
 from __future__ import annotations
 
@@ -98,7 +99,7 @@ def matrices(tf: Any) -> dict[str, tuple]:
     positive = (square @ square.swapaxes(1, 2)).astype(np.float32)
     return {
         "MatrixInverse": (lambda x: raw.MatrixInverse(input=x, adjoint=True), square),
-        "MatrixInverse turned rows": (lambda x: raw.MatrixInverse(input=x), np.float32([[0, 2], [3, 0]])[None]),
+        "MatrixInverse turned rows": (lambda x: raw.MatrixInverse(input=x), np.array([[[0, 2], [3, 0]]], np.float32)),
         "MatrixSolve": (lambda a, x: raw.MatrixSolve(matrix=a, rhs=x), square, f(2, 5, 3)),
         "MatrixTriangularSolve": (lambda a, x: raw.MatrixTriangularSolve(matrix=a, rhs=x), square, f(2, 5, 3)),
         "MatrixTriangularSolve upper": (lambda a, x: raw.MatrixTriangularSolve(matrix=a, rhs=x, lower=False), square, f(2, 5, 3)),

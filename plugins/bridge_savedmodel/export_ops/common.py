@@ -11,11 +11,13 @@ from bridge.needs import condition
 
 RANKED = condition("a known rank", lambda n: all(v is None or v.shape is not None for v in n.inputs))
 T = ir.DataType
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+REAL = ("float", "double", "float16", "bfloat16")
 
 
-def axis_of(node: ir.Node, default: int = 0) -> int:
+def axis_of(node: ir.Node) -> int:
     """The attribute `axis`, counted from the first dimension of input 0."""
-    return attr(node, "axis", default) % (rank_of(node.inputs[0]) or 1)
+    return attr(node, "axis") % (rank_of(node.inputs[0]) or 1)
 
 
 def known(value: ir.Value | None) -> Any:
@@ -24,8 +26,9 @@ def known(value: ir.Value | None) -> Any:
     return None if array is None else [int(v) for v in array.reshape(-1)]
 
 
-def last(tf: Any, x: ir.Value, axis: int, compute: Any) -> Any:
-    """`compute` along the last axis, brought there and back; its result, or a list of them."""
+def on_last_axis(tf: Any, x: ir.Value, axis: int, compute: Any) -> Any:
+    """Apply `compute` with `axis` transposed to be the last, and transpose its result, or each of several,
+    back."""
     rank = rank_of(x) or 0
     if axis == rank - 1:
         return compute(x)

@@ -33,7 +33,8 @@ def _elements_known(node: ir.Node) -> bool:
 
 @ops.op("Loop", needs=(condition("collected values of known rank", _elements_known),))
 def loop(tf, node, limit=None, going=None, *states):
-    """A While over the step, whether to go on, what the loop carries, and a list of each thing it collects."""
+    """A While over the step, whether to go on, what the loop carries, and a list of each thing it
+    collects."""
     api, body = tf.api, attr(node, "body")
     scalar = np.zeros(0, np.int32)
     count = len(states)

@@ -4,87 +4,83 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype
-from bridge.ops import OpTable, Rule
-from bridge_savedmodel.export_ops.common import T, axis_of, last
+from bridge.ops import OpTable
+from bridge_savedmodel.export_ops.common import INTEGERS, REAL, T, axis_of, on_last_axis
 from bridge_savedmodel.tensorflow import kernel
 
 ops = OpTable()
 
-INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-REAL = ("float", "double", "float16", "bfloat16")
-ONE_TO_ONE = {
-    **{
-        n: n
-        for n in (
-            "Abs",
-            "Neg",
-            "Exp",
-            "Log",
-            "Sqrt",
-            "Sin",
-            "Cos",
-            "Tan",
-            "Asin",
-            "Acos",
-            "Atan",
-            "Sinh",
-            "Cosh",
-        )
-    },
-    **{n: n for n in ("Tanh", "Asinh", "Acosh", "Atanh", "Sigmoid", "Erf", "Floor", "Ceil", "Round", "Sign")},
-    **{
-        n: n
-        for n in (
-            "Reciprocal",
-            "Softplus",
-            "Softsign",
-            "Relu",
-            "Sub",
-            "Mul",
-            "Equal",
-            "Less",
-            "Greater",
-            "Pow",
-        )
-    },
-    **{n: n for n in ("BitwiseAnd", "BitwiseOr", "BitwiseXor")},
-    "And": "LogicalAnd",
-    "Or": "LogicalOr",
-    "Not": "LogicalNot",
-    "Xor": "NotEqual",
-    "LessOrEqual": "LessEqual",
-    "GreaterOrEqual": "GreaterEqual",
-    "BitwiseNot": "Invert",
-    "IsNaN": "IsNan",
-    "Identity": "Identity",
-}
-
-
-def _same(native: str) -> Any:
-    def handler(tf: Any, node: ir.Node, *inputs: Any) -> Any:
-        return tf.call(native, *inputs)
-
-    return handler
-
-
-for hub_name, native in ONE_TO_ONE.items():
-    ops.add(Rule(hub_name, _same(native), needs=(kernel(native),)))
+for name in [
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "BitwiseAnd",
+    "BitwiseOr",
+    "BitwiseXor",
+    "Ceil",
+    "Cos",
+    "Cosh",
+    "Equal",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Greater",
+    "Identity",
+    "Less",
+    "Log",
+    "Mul",
+    "Neg",
+    "Pow",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Sub",
+    "Tan",
+    "Tanh",
+]:
+    ops.same(needs=(kernel(name),), **{name: name})
+ops.same(needs=(kernel("LogicalAnd"),), And="LogicalAnd")
+ops.same(needs=(kernel("LogicalOr"),), Or="LogicalOr")
+ops.same(needs=(kernel("LogicalNot"),), Not="LogicalNot")
+ops.same(needs=(kernel("NotEqual"),), Xor="NotEqual")
+ops.same(needs=(kernel("LessEqual"),), LessOrEqual="LessEqual")
+ops.same(needs=(kernel("GreaterEqual"),), GreaterOrEqual="GreaterEqual")
+ops.same(needs=(kernel("Invert"),), BitwiseNot="Invert")
+ops.same(needs=(kernel("IsNan"),), IsNaN="IsNan")
+ops.same(needs=(dtype(*REAL), kernel("RealDiv")), Div="RealDiv")
+ops.same(needs=(dtype(*INTEGERS), kernel("TruncateDiv")), Div="TruncateDiv")
+ops.same(needs=(attribute("fmod", 0), kernel("FloorMod")), Mod="FloorMod")
+ops.same(needs=(attribute("fmod", 1), kernel("TruncateMod")), Mod="TruncateMod")
+ops.same(attributes={"alpha": "alpha"}, needs=(kernel("LeakyRelu"), dtype(*REAL)), LeakyRelu="LeakyRelu")
+ops.same(needs=(kernel("Elu"), attribute("alpha", 1.0)), Elu="Elu")
 
 
 @ops.op("Add", needs=(kernel("AddV2"),))
 def add(tf, node, x, y):
-    """Leading dimensions of length 1 that the other operand has too go: what TensorFlow makes of a product and a sum takes
-    vectors alone."""
-    first = _narrow(tf, x, y)
-    return tf.AddV2(first, _narrow(tf, y, x) if first is x else y)
+    """Add, with leading dimensions of length 1 dropped where broadcasting restores them: the kernel that
+    fuses a product and a sum takes a bias vector alone."""
+    left = _as_vector(tf, x, y)
+    return tf.AddV2(left, _as_vector(tf, y, x) if left is x else y)
 
 
-def _narrow(tf: Any, x: ir.Value, other: ir.Value) -> Any:
+def _as_vector(tf: Any, x: ir.Value, other: ir.Value) -> Any:
     sizes, rank = shape_of(x), rank_of(other)
     if (
         sizes is None
@@ -95,26 +91,6 @@ def _narrow(tf: Any, x: ir.Value, other: ir.Value) -> Any:
     ):
         return x
     return tf.Reshape(x, np.array(sizes[-1:], np.int32))
-
-
-@ops.op("Div", needs=(dtype(*REAL), kernel("RealDiv")))
-def divide(tf, node, x, y):
-    return tf.RealDiv(x, y)
-
-
-@ops.op("Div", needs=(dtype(*INTEGERS), kernel("TruncateDiv")))
-def divide_integers(tf, node, x, y):
-    return tf.TruncateDiv(x, y)
-
-
-@ops.op("Mod", needs=(attribute("fmod", 0), kernel("FloorMod")))
-def floor_mod(tf, node, x, y):
-    return tf.FloorMod(x, y)
-
-
-@ops.op("Mod", needs=(attribute("fmod", 1), kernel("TruncateMod")))
-def truncated_mod(tf, node, x, y):
-    return tf.TruncateMod(x, y)
 
 
 def _variadic(hub_name: str, native: str) -> None:
@@ -137,16 +113,6 @@ def clip(tf, node, x, low=None, high=None):
     return x if high is None else tf.Minimum(x, high)
 
 
-@ops.op("LeakyRelu", needs=(kernel("LeakyRelu"), dtype(*REAL)))
-def leaky_relu(tf, node, x):
-    return tf.LeakyRelu(x, alpha=attr(node, "alpha"))
-
-
-@ops.op("Elu", needs=(kernel("Elu"), attribute("alpha", 1.0)))
-def elu(tf, node, x):
-    return tf.Elu(x)
-
-
 def _softmax_rank(node: ir.Node) -> bool:
     """oneDNN's kernel takes five axes at most."""
     rank = rank_of(node.inputs[0]) or 0
@@ -155,15 +121,13 @@ def _softmax_rank(node: ir.Node) -> bool:
 
 @ops.op("Softmax", "LogSoftmax", needs=(kernel("Softmax"), condition("a rank of 1 to 5", _softmax_rank)))
 def softmax(tf, node, x):
-    return last(tf, x, axis_of(node, -1), lambda v: tf.call(node.op_type, v))
+    return on_last_axis(tf, x, axis_of(node), lambda v: tf.call(node.op_type, v))
 
 
 BOTH = condition("both signs", lambda n: attr(n, "detect_positive") == attr(n, "detect_negative") == 1)
 
 
-@ops.op("IsInf", needs=(kernel("IsInf"), BOTH))
-def is_inf(tf, node, x):
-    return tf.IsInf(x)
+ops.same(needs=(kernel("IsInf"), BOTH), IsInf="IsInf")
 
 
 @ops.op("BitShift", needs=(kernel("LeftShift"),))
@@ -182,7 +146,7 @@ def bit_shift(tf, node, x, y):
 EIGHT = (T.FLOAT8E4M3FN, T.FLOAT8E5M2)
 FOUR = (T.INT4, T.UINT4)
 FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)
-WHOLE = tuple(T[name.upper()] for name in INTEGERS)
+WHOLE = tuple(ir.DataType[name.upper()] for name in INTEGERS)
 
 
 def _casts(node: ir.Node) -> bool:
@@ -190,8 +154,6 @@ def _casts(node: ir.Node) -> bool:
     plain = (*FLOATS, *WHOLE, T.BOOL)
     if source in plain and target in plain:
         return True
-    if target in EIGHT and attr(node, "round_mode", "nearest") == "up":
-        return False
     return (source in EIGHT and target in FLOATS) or (target in EIGHT and source in FLOATS)
 
 
@@ -208,8 +170,6 @@ def cast(tf, node, x):
 def _to_eight_bits(tf: Any, node: ir.Node, x: ir.Value, target: ir.DataType) -> Any:
     """Beyond the largest number is the largest when saturating, else NaN or infinity."""
     if attr(node, "saturate"):
-        import ml_dtypes
-
         top = x.dtype.numpy().type(ml_dtypes.finfo(target.numpy()).max)
         x = tf.SelectV2(tf.Greater(x, top), top, tf.SelectV2(tf.Less(x, -top), -top, x))
     return tf.Cast(x, DstT=tf.dtype(target))
@@ -241,9 +201,9 @@ def parse(tf, node, x):
     return tf.StringToNumber(x, out_type=tf.dtype(attr(node, "to")))
 
 
-@ops.op("Cast", needs=(dtype(*INTEGERS), condition("a string", lambda n: T(attr(n, "to")) == T.STRING)))
-def as_string(tf, node, x):
-    return tf.AsString(x)
+ops.same(
+    needs=(dtype(*INTEGERS), condition("a string", lambda n: T(attr(n, "to")) == T.STRING)), Cast="AsString"
+)
 
 
 WIDTH = condition(

@@ -15,7 +15,6 @@ from bridge_savedmodel.export_ops.common import T
 
 ops = OpTable()
 
-UNUSED = {"strings": "_Unused", "int64s": -1, "floats": -0.0}
 SINGULAR = {"strings": "default_string", "int64s": "default_int64", "floats": "default_float"}
 KINDS = {"strings": object, "int64s": np.int64, "floats": np.float32}
 
@@ -35,7 +34,7 @@ def default_label(node: ir.Node, values: np.ndarray) -> np.ndarray:
     if tensor is not None:
         return tensor.numpy().reshape(1)
     kind = "strings" if values.dtype == object else "floats" if values.dtype.kind == "f" else "int64s"
-    return np.array([attr(node, SINGULAR[kind], UNUSED[kind])], values.dtype)
+    return np.array([attr(node, SINGULAR[kind])], values.dtype)
 
 
 def _encodes(node: ir.Node) -> bool:
@@ -75,7 +74,8 @@ def _bits(keys: np.ndarray) -> np.ndarray:
 
 @ops.op("TfIdfVectorizer", needs=(condition("a rank of 1 or 2", lambda n: rank_of(n.inputs[0]) in (1, 2)),))
 def tf_idf(tf, node, x):
-    """How often each n-gram of the pool occurs in a row, at every skip; its weight where it occurs at all for IDF."""
+    """How often each n-gram of the pool occurs in a row, at every skip; its weight where it occurs at all for
+    IDF."""
     api = tf.api
     rows = tf.tensor(x) if rank_of(x) == 2 else tf.ExpandDims(x, 0)
     if x.dtype != T.STRING:

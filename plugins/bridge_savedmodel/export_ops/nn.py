@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.geometry import same_at_run_time
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.geometry import pads_of, same_at_run_time, spatial_lengths
+from bridge.hub import NHWC, attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, unused_output
 from bridge.ops import OpTable
 from bridge_savedmodel.export_ops.common import RANKED
-from bridge_savedmodel.graph import filter_order
-from bridge_savedmodel.legalize.windows import Pads, pads_of, spans_of, transposed_pads
-from bridge_savedmodel.tensorflow import kernel
+from bridge_savedmodel.tensorflow import DOMAIN, kernel
+from bridge_savedmodel.windows import filter_order, transposed_lengths
 
 ops = OpTable()
 
@@ -23,29 +22,27 @@ MATRICES = condition("two operands of rank 2 or more", lambda n: min(rank_of(v) 
 
 @ops.op("MatMul", needs=(MATRICES, kernel("BatchMatMulV2")))
 def matmul(tf, node, x, y):
-    """Batches of two dimensions or more are spread out first: TensorFlow's kernel ends the process on some that differ, and so does the one for
-    matrices on products over nothing."""
+    """Multiply matrices. Batches of two dimensions or more that differ are broadcast first, and products over
+    an empty dimension go to the batched kernel: TensorFlow's kernels crash on some of these."""
     ranks = rank_of(x), rank_of(y)
     if set(ranks) == {2} and node.inputs[0].shape[-1] != 0:
         return tf.MatMul(x, y)
     if max(ranks) > 3 and list(x.shape)[:-2] != list(y.shape)[:-2]:
-        x, y = _spread(tf, x, y)
+        x, y = _broadcast_batches(tf, x, y)
     return tf.BatchMatMulV2(x, y)
 
 
-def _spread(tf: Any, *operands: ir.Value) -> list[Any]:
+def _broadcast_batches(tf: Any, *operands: ir.Value) -> list[Any]:
     sizes = [tf.Shape(v) for v in operands]
     batch = tf.BroadcastArgs(*(s[:-2] for s in sizes))
     return [tf.BroadcastTo(v, tf.ConcatV2([batch, s[-2:]], 0)) for v, s in zip(operands, sizes, strict=True)]
 
 
-@ops.op("Det", needs=(kernel("MatrixDeterminant"),))
-def determinant(tf, node, x):
-    return tf.MatrixDeterminant(x)
+ops.same(needs=(kernel("MatrixDeterminant"),), Det="MatrixDeterminant")
 
 
 def spatial(node: ir.Node, name: str) -> list[int]:
-    return attr(node, name) or [1] * (rank_of(node.inputs[0]) - 2)
+    return attr(node, name) or [1] * ((rank_of(node.inputs[0]) or 2) - 2)
 
 
 def _wide(values: list[int]) -> list[int]:
@@ -75,14 +72,11 @@ def padded(tf: Any, x: Any, pads: list[tuple[int, int]], number: Any = None) -> 
     return made
 
 
-def padding(node: ir.Node, x: Any) -> tuple[str, Pads]:
+def padding(node: ir.Node) -> tuple[str, list[tuple[int, int]]]:
     """TensorFlow's word, and what is padded before."""
-    sizes = list(x.shape[1:-1])
-    return (
-        ("SAME", [])
-        if same_at_run_time(node, sizes)
-        else ("VALID", pads_of(node, sizes, spans_of(node)) or [])
-    )
+    if same_at_run_time(node, spatial_lengths(node)):
+        return "SAME", []
+    return "VALID", pads_of(node, ceil=True) or []
 
 
 def filters(tf: Any, node: ir.Node) -> Any:
@@ -97,7 +91,7 @@ def conv(tf, node, x, weights, bias=None):
     """One filter for each channel as a depthwise convolution, other groups one by one."""
     rank, group = rank_of(x), attr(node, "group")
     strides, dilations = _wide(spatial(node, "strides")), _wide(spatial(node, "dilations"))
-    word, pads = padding(node, x)
+    word, pads = padding(node)
     source = _two(tf, padded(tf, x, pads), rank)
     turned = filters(tf, node)
     common = {"strides": strides, "padding": word, "dilations": dilations}
@@ -122,7 +116,8 @@ def conv(tf, node, x, weights, bias=None):
 
 
 def _another_channel(tf: Any, x: Any, weights: Any, rank: int, group: int) -> tuple[Any, Any]:
-    """A second channel of zeros for each group: oneDNN's kernel for one channel is wrong for some strides that differ.
+    """A second channel of zeros for each group: oneDNN's kernel for one channel is wrong for some strides
+    that differ.
 
     The weights get theirs by no Pad: oneDNN ends the process where a Pad makes the filters of a convolution.
     """
@@ -138,7 +133,7 @@ def conv_transpose(tf, node, x, weights, bias=None):
     """The gradient of a convolution, cut to the padding asked for."""
     rank, group = rank_of(x), attr(node, "group")
     strides, dilations = spatial(node, "strides"), [1] * (rank - 2)
-    begin, sizes, whole = transposed_pads(tf, node, x, weights)
+    begin, sizes, whole = transposed_lengths(tf, node, x)
     turned = filters(tf, node)
     lengths = tf.lengths(x)
     out = weights.shape[1]
@@ -157,7 +152,7 @@ def conv_transpose(tf, node, x, weights, bias=None):
 def max_pool(tf, node, x):
     rank = rank_of(x)
     lowest = x.dtype.numpy().type(-np.inf) if x.dtype.is_floating_point() else np.iinfo(x.dtype.numpy()).min
-    word, pads = padding(node, x)
+    word, pads = padding(node)
     source = _two(tf, padded(tf, x, pads, tf.constant(lowest, x.dtype)), rank)
     common = {
         "ksize": _window(node),
@@ -171,7 +166,7 @@ def max_pool(tf, node, x):
 def average_pool(tf, node, x):
     """Where padding does not count, sums are divided by the share of each window that lies inside."""
     rank, sizes = rank_of(x), list(x.shape[1:-1])
-    word, pads = padding(node, x)
+    word, pads = padding(node)
     common = {
         "ksize": _window(node),
         "strides": _wide(spatial(node, "strides")),
@@ -199,31 +194,25 @@ def _plus(tf: Any, length: Any, amount: int) -> Any:
     return length + amount if isinstance(length, int) else tf.AddV2(length, np.int64(amount))
 
 
-@ops.op("bridge.nhwc::SpaceToDepth", needs=(attribute("mode", "DCR"),))
-def space_to_depth(tf, node, x):
-    return tf.SpaceToDepth(x, block_size=attr(node, "blocksize"))
+ops.same(
+    domain=NHWC,
+    attributes={"blocksize": "block_size"},
+    needs=(attribute("mode", "DCR"),),
+    SpaceToDepth="SpaceToDepth",
+    DepthToSpace="DepthToSpace",
+)
 
 
-@ops.op("bridge.nhwc::DepthToSpace", needs=(attribute("mode", "DCR"),))
-def depth_to_space(tf, node, x):
-    return tf.DepthToSpace(x, block_size=attr(node, "blocksize"))
-
-
-LAST = condition("channels last", lambda n: n.metadata_props.get("bridge.layout") == "last")
-
-
-@ops.op("Resize", needs=(LAST, attribute("mode", "linear")))
-def resize_bilinear(tf, node, x, *rest):
+@ops.op(f"{DOMAIN}::ResizeBilinear", f"{DOMAIN}::ResizeNearestNeighbor")
+def resize(tf, node, x, size):
     mode = attr(node, "coordinate_transformation_mode")
-    size = np.array(shape_of(node.outputs[0])[1:3], np.int32)
-    return tf.ResizeBilinear(
-        x, size, align_corners=mode == "align_corners", half_pixel_centers=mode == "half_pixel"
+    return tf.call(
+        node.op_type,
+        x,
+        size,
+        align_corners=mode == "align_corners",
+        half_pixel_centers=mode == "half_pixel",
     )
-
-
-@ops.op("Resize", needs=(LAST, attribute("mode", "nearest")))
-def resize_nearest(tf, node, x, *rest):
-    return tf.ResizeNearestNeighbor(x, np.array(shape_of(node.outputs[0])[1:3], np.int32))
 
 
 def _boxes_known(node: ir.Node) -> bool:

@@ -36,7 +36,7 @@ def _shape(tf: Any, node: ir.Node) -> Any:
 def normal(tf, node, *like):
     kind = _kind(node)
     drawn = tf.RandomStandardNormal(_shape(tf, node), dtype=tf.dtype(kind), seed=_seed(node))
-    scale, mean = (kind.numpy().type(attr(node, name, d)) for name, d in (("scale", 1.0), ("mean", 0.0)))
+    scale, mean = (kind.numpy().type(attr(node, name)) for name in ("scale", "mean"))
     return tf.AddV2(tf.Mul(drawn, scale), mean)
 
 
@@ -44,11 +44,11 @@ def normal(tf, node, *like):
 def uniform(tf, node, *like):
     kind = _kind(node)
     drawn = tf.RandomUniform(_shape(tf, node), dtype=tf.dtype(kind), seed=_seed(node))
-    low, high = (kind.numpy().type(attr(node, name, d)) for name, d in (("low", 0.0), ("high", 1.0)))
+    low, high = (kind.numpy().type(attr(node, name)) for name in ("low", "high"))
     return tf.AddV2(tf.Mul(drawn, high - low), low)
 
 
 @ops.op("Multinomial")
 def multinomial(tf, node, x):
-    kind = tf.dtype(attr(node, "dtype", int(T.INT32)))
+    kind = tf.dtype(attr(node, "dtype"))
     return tf.Multinomial(x, attr(node, "sample_size"), seed=_seed(node), output_dtype=kind)

@@ -10,12 +10,10 @@ import onnx_ir as ir
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
-from bridge_savedmodel.export_ops.common import RANKED, axis_of
+from bridge_savedmodel.export_ops.common import RANKED, REAL, axis_of
 from bridge_savedmodel.tensorflow import kernel
 
 ops = OpTable()
-
-REAL = ("float", "double", "float16", "bfloat16")
 
 
 def _axes_input(node: ir.Node) -> ir.Value | None:
@@ -28,7 +26,8 @@ def _countable(node: ir.Node) -> bool:
 
 
 def axes_of(node: ir.Node) -> Any:
-    """Axes as an array or a hub value; None where nothing is reduced. By int32: gradients of TensorFlow 2.16 read no other."""
+    """Axes as an array or a hub value; None where nothing is reduced. By int32: gradients of TensorFlow 2.16
+    read no other."""
     axes = _axes_input(node)
     if axes is None or shape_of(axes) == [0]:
         return (
@@ -69,6 +68,6 @@ def arg_max(tf, node, x):
 
 @ops.op("CumSum", "CumProd", needs=(kernel("Cumsum", T=0),))
 def cumulative(tf, node, x, axis):
-    flags = {name: bool(attr(node, name, 0)) for name in ("exclusive", "reverse")}
+    flags = {name: bool(attr(node, name)) for name in ("exclusive", "reverse")}
     native = "Cumsum" if node.op_type == "CumSum" else "Cumprod"
     return tf.call(native, x, tf.Reshape(axis, np.zeros(0, np.int32)), **flags)

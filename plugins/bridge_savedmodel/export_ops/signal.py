@@ -41,7 +41,8 @@ def _real(tf: Any, x: Any) -> Any:
 
 @ops.op("DFT", needs=(REAL, PARTS))
 def dft(tf, node, x, length=None, axis=None):
-    """The axis is brought last, cut or filled with zeros to the length asked for, transformed, and put back."""
+    """The axis is brought last, cut or filled with zeros to the length asked for, transformed, and put
+    back."""
     api, rank = tf.api, rank_of(x) - 1
     at = -2 if axis is None else axis if const(axis) is None else int(const(axis).reshape(()))
     place = (

@@ -10,13 +10,10 @@ import onnx_ir as ir
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
-from bridge_savedmodel.export_ops.common import RANKED, T, axis_of, known, last
+from bridge_savedmodel.export_ops.common import INTEGERS, RANKED, REAL, T, axis_of, known, on_last_axis
 from bridge_savedmodel.tensorflow import computes, kernel
 
 ops = OpTable()
-
-INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-REAL = ("float", "double", "float16", "bfloat16")
 
 
 @ops.op("Shape", needs=(condition("the whole shape", lambda n: not n.attributes),))
@@ -128,9 +125,13 @@ def expand(tf, node, x, target):
     return tf.BroadcastTo(x, tf.BroadcastArgs(tf.Shape(x, out_type=tf.api.int64), target))
 
 
-@ops.op("Tile", needs=(kernel("Tile", T=0),))
-def tile(tf, node, x, repeats):
-    return tf.Tile(x, repeats)
+ops.same(needs=(kernel("Tile", T=0),), Tile="Tile")
+ops.same(needs=(kernel("SelectV2", T=1),), Where="SelectV2")
+ops.same(
+    attributes={"time_axis": "seq_dim", "batch_axis": "batch_dim"},
+    needs=(kernel("ReverseSequence", T=0),),
+    ReverseSequence="ReverseSequence",
+)
 
 
 @ops.op("Concat", needs=(kernel("ConcatV2", T=0), RANKED))
@@ -152,11 +153,6 @@ def split(tf, node, x, sizes=None):
     if count == 1:
         return tf.Identity(x)
     return tf.SplitV(x, sizes, np.int32(axis), num_split=count)
-
-
-@ops.op("Where", needs=(kernel("SelectV2", T=1),))
-def where(tf, node, condition, x, y):
-    return tf.SelectV2(condition, x, y)
 
 
 @ops.op("ConstantOfShape")
@@ -205,7 +201,7 @@ DEPTH = condition("indices of known depth", _depth_known)
 
 
 def _wrapped_many(tf: Any, x: ir.Value, indices: ir.Value) -> Any:
-    sizes = _sizes(tf, x, indices.shape[-1])
+    sizes = _sizes(tf, x, list(indices.shape or [])[-1])
     return tf.SelectV2(tf.Less(indices, np.int64(0)), tf.AddV2(indices, sizes), indices)
 
 
@@ -220,7 +216,7 @@ SCATTER = {"none": "Update", "add": "Add", "max": "Max", "min": "Min"}
 
 
 def _scatters(node: ir.Node) -> bool:
-    native = SCATTER.get(attr(node, "reduction", "none"))
+    native = SCATTER.get(attr(node, "reduction"))
     return native is not None and computes(f"TensorScatter{native}", {"T": node.inputs[0].dtype})
 
 
@@ -342,20 +338,19 @@ def top_k(tf, node, x, k):
         values, at = tf.TopKV2(source, count, sorted=True, index_type=tf.api.int64)
         return [values if largest else _turned(tf, values, x.dtype), at]
 
-    return last(tf, x, axis_of(node, -1), compute)
+    return on_last_axis(tf, x, axis_of(node), compute)
 
 
 @ops.op(
     "NonZero",
-    needs=(kernel("Where", T=0), RANKED, condition("a rank of 1 or more", lambda n: rank_of(n.inputs[0]))),
+    needs=(
+        kernel("Where", T=0),
+        RANKED,
+        condition("a rank of 1 or more", lambda n: bool(rank_of(n.inputs[0]))),
+    ),
 )
 def non_zero(tf, node, x):
     return tf.Transpose(tf.Where(x), [1, 0])
-
-
-@ops.op("ReverseSequence", needs=(kernel("ReverseSequence", T=0),))
-def reverse_sequence(tf, node, x, lengths):
-    return tf.ReverseSequence(x, lengths, seq_dim=attr(node, "time_axis"), batch_dim=attr(node, "batch_axis"))
 
 
 @ops.op("Unique", needs=(kernel("UniqueWithCountsV2", T=0), RANKED, dtype(*REAL, *INTEGERS)))
@@ -377,7 +372,8 @@ def unique(tf, node, x):
 
 
 def _sorted_order(tf: Any, values: Any, axis: int, dtype: ir.DataType) -> Any:
-    """Places along `axis` in lexicographic order of what lies there: a stable sort by each column, the last first."""
+    """Places along `axis` in lexicographic order of what lies there: a stable sort by each column, the last
+    first."""
     api = tf.api
     rank = values.shape.rank
     turned = api.transpose(values, [axis, *(i for i in range(rank) if i != axis)])

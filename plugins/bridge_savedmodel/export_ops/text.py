@@ -16,14 +16,13 @@ def string_concat(tf, node, x, y):
     return tf.StringJoin([tf.BroadcastTo(v, shape) for v in (x, y)])
 
 
-@ops.op("RegexFullMatch")
-def regex_full_match(tf, node, x):
-    return tf.StaticRegexFullMatch(x, pattern=attr(node, "pattern"))
+ops.same(attributes={"pattern": "pattern"}, RegexFullMatch="StaticRegexFullMatch")
 
 
 @ops.op("StringSplit")
 def string_split(tf, node, x):
-    """Parts of every string in a last dimension as long as the most parts, empty strings after fewer; and how many."""
+    """Parts of every string in a last dimension as long as the most parts, empty strings after fewer; and how
+    many."""
     api = tf.api
     flat = tf.Reshape(x, [-1])
     most = attr(node, "maxsplit")

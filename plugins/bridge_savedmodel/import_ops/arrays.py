@@ -9,18 +9,21 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops import lists
-from bridge_savedmodel.import_ops.common import as_int64, flat, ints, like, need, ops, scalar
-from bridge_savedmodel.import_ops.values import ListHandle, TensorList
+from bridge_savedmodel.import_ops.common import as_int64, flat, ints, like, need, scalar
+from bridge_savedmodel.values import ListHandle, TensorList
+
+ops = OpTable()
 
 FLOWS = need("a list that flows in", lambda n: isinstance(n.inputs[-1], TensorList))
 FILLED = need("a list whose elements are known", lambda n: n.inputs[-1].items is not None)
 
 
 @ops.op("TensorArrayV3", "TensorArrayV2")
-def made(op, node, size):
+def tensor_array(op, node, size):
     shape = node.get("element_shape")
-    handle = ListHandle(node.get("dtype"), shape, node.get("dynamic_size", False))
+    handle = ListHandle(node.get("dtype"), shape, node.get("dynamic_size"))
     return handle, TensorList(None, size, handle.dtype, shape)
 
 

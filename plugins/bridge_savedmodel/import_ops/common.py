@@ -1,4 +1,4 @@
-"""What the families share: the table, needs on a node's inputs and attributes, shapes, layout."""
+"""What the families share: needs on a node's inputs and attributes, shapes, layout."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import onnx_ir as ir
 
 from bridge.hub import const, rank_of, shape_of
 from bridge.ops import Need, OpTable
-
-ops = OpTable()
+from bridge.passes.channels_last import to_first, to_last
 
 T = ir.DataType
 FAR = 2**31 - 1
+
+
+def get(node: Any, name: str) -> Any:
+    """The attribute of a TensorFlow node."""
+    return node.get(name)
 
 
 def need(text: str, holds: Any) -> Need:
@@ -29,9 +33,9 @@ def never(text: str) -> Need:
     return Need(text, _never)
 
 
-def readable() -> set[str]:
+def readable(table: OpTable) -> set[str]:
     """Operators with a rule that takes some nodes."""
-    return {rule.op for rule in ops if not any(n.holds is _never for n in rule.needs)}
+    return {rule.op for rule in table if not any(n.holds is _never for n in rule.needs)}
 
 
 def _input(node: Any, index: int) -> Any:
@@ -103,13 +107,12 @@ def like(op: Any, x: Any, number: float) -> Any:
 
 def first(op: Any, x: Any) -> Any:
     """Channels last → channels first."""
-    rank = rank_of(x)
-    return op.Transpose(x, perm=[0, rank - 1, *range(1, rank - 1)])
+    return op.Transpose(x, perm=to_first(len(x.shape)))
 
 
 def last(op: Any, x: Any) -> Any:
     """Channels first → channels last."""
-    return op.Transpose(x, perm=[0, *range(2, rank_of(x)), 1])
+    return op.Transpose(x, perm=to_last(len(x.shape)))
 
 
 def channels_last(node: Any) -> bool:
@@ -125,24 +128,25 @@ def permuted(op: Any, w: Any, perm: list[int]) -> Any:
 
 
 def parts(value: Any, depth: int = 8) -> list[int | None] | None:
-    """The elements of a vector of integers, None for those known at run time alone; None when not even their number is known."""
+    """The elements of a vector of integers, None for those known at run time alone; None when not even their
+    number is known."""
     whole = value.dtype is not None and value.dtype.is_integer()
     known = vector(value) if whole else None
     if known is not None:
         return list(known)
     size = shape_of(value)
     maker = value.producer()
-    unknown = None if size is None or len(size) > 1 else [None] * (size[0] if size else 1)
+    unknown: list[int | None] | None = None
+    if size is not None and len(size) < 2:
+        unknown = [None] * (size[0] if size else 1)
     if maker is None or depth == 0 or not whole:
         return unknown
     if maker.op_type == "Concat":
-        found = [parts(v, depth - 1) for v in maker.inputs]
-        return None if any(f is None for f in found) else [d for f in found for d in f]  # type: ignore[union-attr]
+        pieces = [parts(v, depth - 1) for v in maker.inputs]
+        return None if None in pieces else [d for p in pieces for d in p or ()]
     if maker.op_type in ("Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape"):
-        found_one = parts(maker.inputs[0], depth - 1)
-        return (
-            found_one if unknown is None or found_one is None or len(found_one) == len(unknown) else unknown
-        )
+        elements = parts(maker.inputs[0], depth - 1)
+        return elements if unknown is None or elements is None or len(elements) == len(unknown) else unknown
     if maker.op_type == "Shape" and not maker.attributes and maker.inputs[0].shape is not None:
         return [d if isinstance(d, int) else None for d in maker.inputs[0].shape]
     return unknown

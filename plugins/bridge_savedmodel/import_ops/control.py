@@ -11,7 +11,10 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const
-from bridge_savedmodel.import_ops.common import T, never, ops, scalar
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, never, scalar
+
+ops = OpTable()
 
 
 @ops.op("PartitionedCall", "StatefulPartitionedCall")
@@ -69,8 +72,9 @@ def _branch(op: Any, node: Any, condition: Any, names: Sequence[str], arguments:
 
 
 def _either(op: Any, node: Any, condition: Any, names: Sequence[str], makers: Sequence[Callable]) -> Any:
-    """An If of two branches that are made in graphs of their own; a variable written in either has a result too."""
-    state = node.frame.run.state
+    """An If of two branches that are made in graphs of their own; a variable written in either has a result
+    too."""
+    state = node.frame.context.state
     before, bodies = dict(state.now), []
     for name, make in zip(names, makers, strict=True):
         state.now = dict(before)

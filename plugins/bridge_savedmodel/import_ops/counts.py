@@ -7,11 +7,17 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of, shape_of
-from bridge_savedmodel.import_ops.common import T, as_int64, ints, need, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import as_int64, ints, need
 from bridge_savedmodel.import_ops.ragged import rows_of
 
+ops = OpTable()
 
-@ops.op("DenseCountSparseOutput", needs=(need("a vector or rows of numbers", lambda n: rank_of(n.inputs[0]) in (1, 2)),))  # fmt: skip
+
+@ops.op(
+    "DenseCountSparseOutput",
+    needs=(need("a vector or rows of numbers", lambda n: rank_of(n.inputs[0]) in (1, 2)),),
+)
 def dense_counts(op, node, values, weights):
     flat = op.Reshape(as_int64(op, values), ints(-1))
     if rank_of(values) == 1:
@@ -21,7 +27,10 @@ def dense_counts(op, node, values, weights):
     return _counted(op, node, rows, flat, weights, op.Shape(values, end=1))
 
 
-@ops.op("SparseCountSparseOutput", needs=(need("a sparse vector or matrix", lambda n: (shape_of(n.inputs[2]) or [0])[0] in (1, 2)),))  # fmt: skip
+@ops.op(
+    "SparseCountSparseOutput",
+    needs=(need("a sparse vector or matrix", lambda n: (shape_of(n.inputs[2]) or [0])[0] in (1, 2)),),
+)
 def sparse_counts(op, node, indices, values, shape, weights):
     rows, count = None, None
     if (shape_of(shape) or [0])[0] == 2:
@@ -38,23 +47,26 @@ def ragged_counts(op, node, splits, values, weights):
 
 
 def _counted(op: Any, node: Any, rows: Any, values: Any, weights: Any, count: Any) -> tuple[Any, Any, Any]:
-    """Numbers and how often each occurs, or the sum of its weights, row by row; those of `maxlength` and more left out."""
+    """Numbers and how often each occurs, or the sum of its weights, row by row; those of `maxlength` and more
+    left out."""
     plain = shape_of(weights) is not None and 0 in (shape_of(weights) or [])
     given = None if plain else op.Reshape(weights, ints(-1))
-    most = node.get("maxlength", -1)
+    most = node.get("maxlength")
     if most >= 0:
         kept = op.Reshape(op.NonZero(op.Less(values, ints(most))), ints(-1))
-        values, rows, given = (None if v is None else op.Gather(v, kept, axis=0) for v in (values, rows, given))  # fmt: skip
+        values, rows, given = (
+            None if v is None else op.Gather(v, kept, axis=0) for v in (values, rows, given)
+        )
     highest = op.Add(op.ReduceMax(op.Concat(values, ints(0), axis=0), keepdims=1), ints(1))
-    size = ints(most) if most > 0 else op.Max(highest, ints(max(node.get("minlength", -1), 0)))
+    size = ints(most) if most > 0 else op.Max(highest, ints(max(node.get("minlength"), 0)))
     places = values if rows is None else op.Add(op.Mul(rows, size), values)
     unique, _, back, number = op.Unique(places, sorted=1, _outputs=4)
-    if node.get("binary_output", False):
+    if node.get("binary_output"):
         number = op.Sub(op.Add(number, ints(1)), number)
     elif given is not None:
         zeros = op.Expand(op.const(np.zeros((), weights.dtype.numpy())), op.Shape(unique))
         number = op.ScatterND(zeros, op.Unsqueeze(back, ints(1)), given, reduction="add")
-    kind = node.get("output_type", T.INT64)
+    kind = node.get("output_type")
     number = number if number.dtype == kind else op.Cast(number, to=int(kind))
     own = op.Unsqueeze(unique, ints(1))
     if rows is None:

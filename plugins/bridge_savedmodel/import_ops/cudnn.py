@@ -1,4 +1,5 @@
-"""Recurrent layers of cuDNN, which no CPU runs: layers of LSTM, GRU or RNN, their weights cut from one vector."""
+"""Recurrent layers of cuDNN, which no CPU runs: layers of LSTM, GRU or RNN, their weights cut from one
+vector."""
 
 from __future__ import annotations
 
@@ -7,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from bridge.hub import const, shape_of
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ints, need, ops
+from bridge.hub import const
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ints, need
+
+ops = OpTable()
 
 ORDER = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn_tanh": [0], "rnn_relu": [0]}
 OPERATOR = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN", "rnn_relu": "RNN"}
@@ -20,7 +24,7 @@ def _sizes(node: Any) -> tuple[int, int, int, int] | None:
     if x.shape is None or h.shape is None:
         return None
     stack, units, length = list(h.shape)[not node.get("time_major", True)], list(h.shape)[2], list(x.shape)[2]
-    both = 1 + (node.get("direction", "unidirectional") == "bidirectional")
+    both = 1 + (node.get("direction") == "bidirectional")
     known = all(isinstance(d, int) for d in (stack, units, length))
     return (stack // both, both, units, length) if known else None
 
@@ -81,7 +85,7 @@ def _run(op: Any, mode: str, both: int, x: Any, weights: list[Any], lengths: Any
         *weights,
         lengths,
         *states,
-        hidden_size=shape_of(weights[1])[2],
+        hidden_size=weights[1].shape[2],
         direction="bidirectional" if both == 2 else "forward",
         _outputs=1 + len(states),
         **more,
@@ -91,16 +95,16 @@ def _run(op: Any, mode: str, both: int, x: Any, weights: list[Any], lengths: Any
 
 NEEDS = (
     need("inputs of known length and states of known size", _sizes),
-    need("no dropout", lambda n: not n.get("is_training", True) or not n.get("dropout", 0.0)),
+    need("no dropout", lambda n: not n.get("is_training") or not n.get("dropout")),
     attribute("input_mode", "linear_input"),
-    need("num_proj=0", lambda n: not n.get("num_proj", 0)),
+    need("num_proj=0", lambda n: not n.get("num_proj")),
 )
 
 
 @ops.op("CudnnRNN", "CudnnRNNV2", "CudnnRNNV3", needs=NEEDS)
 def cudnn_rnn(op, node, x, h, c, params, lengths=None):
     """Gates in cuDNN's order: input, forget, candidate, output; reset, update, candidate."""
-    mode, sizes = node.get("rnn_mode", "lstm"), _sizes(node)
+    mode, sizes = node.get("rnn_mode"), _sizes(node)
     layers, both = sizes[:2]
     states = [h, c] if mode == "lstm" else [h]
     if not node.get("time_major", True):

@@ -7,12 +7,16 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of
-from bridge_savedmodel.import_ops.common import T, need, ops
-from bridge_savedmodel.import_ops.values import text
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, need
+from bridge_savedmodel.values import text
+
+ops = OpTable()
 
 FEATURES = need(
-    "features as tensors: read them as inputs with examples=features (-O examples=features), or export a signature that takes them",
-    lambda n: n.frame.run.features and n.inputs[0].is_graph_input(),
+    "features as tensors: read them as inputs with examples=features (-O examples=features), or export a "
+    "signature that takes them",
+    lambda n: n.frame.context.features and n.inputs[0].is_graph_input(),
 )
 KEYS = need("constant names of features", lambda n: all(const(v) is not None for v in _keys(n)))
 
@@ -21,7 +25,7 @@ def _keys(node: Any) -> list[Any]:
     """The tensors that name features: sparse, then dense, then ragged ones."""
     if node.op == "ParseExampleV2":
         return list(node.inputs[2:5])
-    sparse, dense = node.get("Nsparse", 0), node.get("Ndense", 0)
+    sparse, dense = node.get("Nsparse"), node.get("Ndense")
     return list(node.inputs[2 : 2 + sparse + dense])
 
 
@@ -31,13 +35,13 @@ def _names(values: list[Any]) -> list[str]:
 
 def _input(op: Any, node: Any, name: str, dtype: ir.DataType, dims: list[Any]) -> ir.Value:
     value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(dims))
-    node.frame.run.features_of(node.inputs[0]).append(value)
+    node.frame.context.features_of(node.inputs[0]).append(value)
     return value
 
 
-def _sparse(op: Any, node: Any, name: str, dtype: Any, rank: int) -> tuple[Any, Any, Any]:
+def _sparse(op: Any, node: Any, name: str, dtype: Any, rank: int) -> list[Any]:
     kinds = (("indices", T.INT64, [None, rank]), ("values", dtype, [None]), ("shape", T.INT64, [rank]))
-    return tuple(_input(op, node, f"{name}/{part}", kind, dims) for part, kind, dims in kinds)  # type: ignore[return-value]
+    return [_input(op, node, f"{name}/{part}", kind, dims) for part, kind, dims in kinds]
 
 
 RANKED = need("messages of known rank", lambda n: n.op == "ParseExample" or rank_of(n.inputs[0]) is not None)
@@ -45,13 +49,13 @@ RANKED = need("messages of known rank", lambda n: n.op == "ParseExample" or rank
 
 @ops.op("ParseExample", "ParseExampleV2", needs=(FEATURES, KEYS, RANKED))
 def parse_example(op, node, serialized, *rest):
-    """Every feature is an input: a tensor, the parts of a sparse one, or values and row splits of a ragged one. The first
-    version takes a vector of messages, whatever the graph knows of it."""
+    """Every feature is an input: a tensor, the parts of a sparse one, or values and row splits of a ragged
+    one. The first version takes a vector of messages, whatever the graph knows of it."""
     batch = [None] if node.op == "ParseExample" or rank_of(serialized) else []
     if node.op == "ParseExampleV2":
         sparse, dense, ragged = (_names([v]) for v in _keys(node))
     else:
-        count = node.get("Nsparse", 0)
+        count = node.get("Nsparse")
         sparse, dense, ragged = _names(_keys(node)[:count]), _names(_keys(node)[count:]), []
     found = [
         _sparse(op, node, n, t, len(batch) + 1)

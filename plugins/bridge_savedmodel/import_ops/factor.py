@@ -8,10 +8,13 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import rank_of, shape_of
+from bridge.ops import OpTable
 from bridge.passes.decompose import matrices
 from bridge.passes.decompose.matrices import LARGEST, WIDEST, row, transposed
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ints, need, ops, ranked
+from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ints, need, ranked
 from bridge_savedmodel.import_ops.matrix import SQUARE
+
+ops = OpTable()
 
 REAL = attribute("T", T.FLOAT, T.DOUBLE)
 
@@ -29,21 +32,22 @@ SIZED, TURNED = _sized(LARGEST), _sized(WIDEST)
 
 @ops.op("Lu", needs=(SQUARE, REAL))
 def lower_upper(op, node, x):
-    """Factors in one matrix, below and above its diagonal, and the row that each row was; by the largest pivot of each column."""
+    """Factors in one matrix, below and above its diagonal, and the row that each row was; by the largest
+    pivot of each column."""
     packed, _, order = matrices.factored(op, x)
-    return packed, op.Cast(op.Squeeze(order, ints(-1)), to=int(node.get("output_idx_type", T.INT32)))
+    return packed, op.Cast(op.Squeeze(order, ints(-1)), to=int(node.get("output_idx_type")))
 
 
 @ops.op("Qr", needs=(SIZED, REAL))
 def orthogonal_upper(op, node, x):
-    return matrices.orthogonal_upper(op, x, node.get("full_matrices", False))
+    return matrices.orthogonal_upper(op, x, node.get("full_matrices"))
 
 
 VALUES_ALONE = "the values alone: each library chooses the signs of the vectors by itself"
 
 
 def _alone(*names: str) -> Any:
-    return need(VALUES_ALONE, lambda n: not any(n.get(name, True) for name in names))
+    return need(VALUES_ALONE, lambda n: not any(n.get(name) for name in names))
 
 
 @ops.op("SelfAdjointEigV2", "BatchSelfAdjointEigV2", needs=(TURNED, REAL, _alone("compute_v")))
@@ -74,7 +78,8 @@ def least_squares(op, node, x, right, regular):
 
 
 def _shifted(op: Any, diagonal: Any, by: int, size: int) -> Any:
-    """A vector [..., 1, n] as the diagonal of [..., n, n] that lies `by` above the main one, its element k in row k."""
+    """A vector [..., 1, n] as the diagonal of [..., n, n] that lies `by` above the main one, its element k in
+    row k."""
     return op.Mul(transposed(op, diagonal), op.const(np.eye(size, k=by).astype(diagonal.dtype.numpy())))
 
 
@@ -83,12 +88,17 @@ def _diagonals(node: Any) -> bool:
     return len(size) >= 2 and size[-2] == 3 and isinstance(size[-1], int) and 0 < size[-1] <= LARGEST
 
 
-@ops.op("TridiagonalSolve", needs=(need(f"three diagonals of known size, at most {LARGEST}", _diagonals), ranked(1)))  # fmt: skip
+@ops.op(
+    "TridiagonalSolve",
+    needs=(need(f"three diagonals of known size, at most {LARGEST}", _diagonals), ranked(1)),
+)
 def tridiagonal_solve(op, node, diagonals, right):
     """The diagonals in a matrix, which is eliminated."""
     size = list(diagonals.shape)[-1]
     upper, main, lower = (row(op, diagonals, n) for n in range(3))
-    whole = op.Add(op.Add(_shifted(op, upper, 1, size), _shifted(op, main, 0, size)), _shifted(op, lower, -1, size))  # fmt: skip
+    whole = op.Add(
+        op.Add(_shifted(op, upper, 1, size), _shifted(op, main, 0, size)), _shifted(op, lower, -1, size)
+    )
     whole.shape = ir.Shape([*list(diagonals.shape)[:-2], size, size])
     return matrices.eliminated(op, whole, right)
 
@@ -102,15 +112,17 @@ def _bands(node: Any) -> bool:
 def banded_triangular_solve(op, node, bands, right):
     """Bands from the upper to the lower one in a matrix, column by column."""
     count, size = list(bands.shape)
-    lower = node.get("lower", True)
+    lower = node.get("lower")
     whole: Any = None
     for n in range(count):
         by = -n if lower else count - 1 - n
         own = _shifted(op, row(op, bands, n), by, size)
         if lower:
-            own = op.Mul(transposed(op, row(op, bands, n)), op.const(np.eye(size, k=by).astype(bands.dtype.numpy())))  # fmt: skip
+            own = op.Mul(
+                transposed(op, row(op, bands, n)), op.const(np.eye(size, k=by).astype(bands.dtype.numpy()))
+            )
         whole = own if whole is None else op.Add(whole, own)
     whole.shape = ir.Shape([size, size])
-    if node.get("adjoint", False):
+    if node.get("adjoint"):
         whole, lower = transposed(op, whole), not lower
     return matrices.substituted(op, whole, right, lower)

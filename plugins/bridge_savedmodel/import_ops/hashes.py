@@ -1,4 +1,5 @@
-"""Hashes of strings, of the numbers of their characters: FarmHash's Fingerprint64 and SipHash-2-4, word by word."""
+"""Hashes of strings, of the numbers of their characters: FarmHash's Fingerprint64 and SipHash-2-4, word by
+word."""
 
 from __future__ import annotations
 
@@ -7,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const
+from bridge.ops import OpTable
 from bridge.passes.decompose.farmhash import K2, Fingerprint, rotated, word
-from bridge_savedmodel.import_ops.common import T, ints, need, ops
+from bridge_savedmodel.import_ops.common import T, ints, need
 from bridge_savedmodel.import_ops.letters import LIMIT, SHORT, codes, lengths
-from bridge_savedmodel.import_ops.values import text
+from bridge_savedmodel.values import text
+
+ops = OpTable()
 
 HALF = 4
 """As many characters are summed at once: ONNX Runtime sums whole numbers as doubles."""
@@ -78,7 +82,9 @@ def sip_hash(op: Any, letters: Letters, key: list[int]) -> Any:
     whole = op.Div(letters.length, ints(8))
     for block in range(letters.most // 8 + 1):
         last = op.Equal(whole, ints(block))
-        own = op.Add(letters.word(8 * block), op.Where(last, op.Mul(letters.length, op.const(word(2**56))), ints(0)))  # fmt: skip
+        own = op.Add(
+            letters.word(8 * block), op.Where(last, op.Mul(letters.length, op.const(word(2**56))), ints(0))
+        )
         turn = [*state[:3], op.BitwiseXor(state[3], own)]
         for _ in range(2):
             turn = _round(op, turn)
@@ -97,7 +103,9 @@ def bucket(op, node, x):
     letters = Letters(op, node)
     strong = node.op.endswith("Strong")
     made = sip_hash(op, letters, node.get("key")) if strong else fingerprint(op, letters)
-    rest = op.Mod(op.BitCast(made, to=int(T.UINT64)), op.const(np.array([node.get("num_buckets")], np.uint64)))  # fmt: skip
+    rest = op.Mod(
+        op.BitCast(made, to=int(T.UINT64)), op.const(np.array([node.get("num_buckets")], np.uint64))
+    )
     return op.Reshape(op.Cast(rest, to=int(T.INT64)), op.Shape(x))
 
 

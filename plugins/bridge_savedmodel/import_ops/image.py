@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import arange
 from bridge.hub import const, rank_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     as_int64,
@@ -17,19 +19,18 @@ from bridge_savedmodel.import_ops.common import (
     last,
     like,
     need,
-    ops,
     ranked,
     scalar,
 )
-from bridge_savedmodel.import_ops.nn import padding_of, trimmed
+from bridge_savedmodel.import_ops.nn import padding_of
 
-MODES = {"ResizeBilinear": "linear", "ResizeBicubic": "cubic", "ResizeNearestNeighbor": "nearest"}
+ops = OpTable()
 
 
 def _coordinates(node: Any) -> str:
-    if node.get("align_corners", False):
+    if node.get("align_corners"):
         return "align_corners"
-    return "half_pixel" if node.get("half_pixel_centers", False) else "asymmetric"
+    return "half_pixel" if node.get("half_pixel_centers") else "asymmetric"
 
 
 @ops.op("ResizeBilinear", needs=(ranked(),))
@@ -42,7 +43,8 @@ def resize_bilinear(op, node, x, size):
 
 @ops.op("ResizeNearestNeighbor", needs=(ranked(),))
 def resize_nearest(op, node, x, size):
-    """With half-pixel centres the place is rounded down after the half is added; with aligned corners, rounded half up."""
+    """With half-pixel centres the place is rounded down after the half is added; with aligned corners,
+    rounded half up."""
     mode = _coordinates(node)
     if mode == "half_pixel":
         return last(op, _nearest_centres(op, first(op, x), size))
@@ -67,7 +69,8 @@ STEPS = 1024
 
 @ops.op("ResizeBicubic", needs=(ranked(), SIZES))
 def resize_bicubic(op, node, x, size):
-    """A product with the weights of every row, then of every column. TensorFlow rounds distances to 1/1024."""
+    """A product with the weights of every row, then of every column. TensorFlow rounds distances to
+    1/1024."""
     rows, columns = (
         _cubic(int(length), int(asked), _coordinates(node))
         for length, asked in zip(list(x.shape)[1:3], const(size).ravel(), strict=True)
@@ -117,8 +120,7 @@ def _nearest_centres(op: Any, x: Any, size: Any) -> Any:
     for index, axis in enumerate((2, 3)):
         asked = op.Slice(flat(op, size), ints(index), ints(index + 1), ints(0))
         length = op.Cast(op.Shape(x, start=axis, end=axis + 1), to=int(T.FLOAT))
-        zero, one = op.const(np.array(0, np.int64)), op.const(np.array(1, np.int64))
-        places = op.Cast(op.Range(zero, op.Squeeze(asked, ints(0)), one), to=int(T.FLOAT))
+        places = op.Cast(arange(op, asked), to=int(T.FLOAT))
         scale = op.Div(length, op.Cast(asked, to=int(T.FLOAT)))
         at = op.Floor(op.Mul(op.Add(places, 0.5), scale))
         x = op.Gather(x, op.Cast(op.Min(at, op.Sub(length, 1.0)), to=int(T.INT64)), axis=axis)
@@ -126,8 +128,11 @@ def _nearest_centres(op: Any, x: Any, size: Any) -> Any:
 
 
 CROP = need("a constant crop size", lambda n: const(n.inputs[3]) is not None)
-BILINEAR = need("method=bilinear", lambda n: n.get("method", "bilinear") == "bilinear")
-SIZED = need("images of known size over 1", lambda n: all(isinstance(d, int) and d > 1 for d in list(n.inputs[0].shape or [0, 0, 0])[1:3]))  # fmt: skip
+BILINEAR = need("method=bilinear", lambda n: n.get("method") == "bilinear")
+SIZED = need(
+    "images of known size over 1",
+    lambda n: all(isinstance(d, int) and d > 1 for d in list(n.inputs[0].shape or [0, 0, 0])[1:3]),
+)
 
 
 @ops.op("CropAndResize", needs=(CROP, BILINEAR, SIZED))
@@ -154,7 +159,7 @@ def crop_and_resize(op, node, images, boxes, places, size):
     )
     inside = [op.And(op.GreaterOrEqual(v, 0.0), op.LessOrEqual(v, 1.0)) for v in (rows, columns)]
     kept = op.Unsqueeze(op.And(*inside), ints(1))
-    result = op.Where(kept, made, op.const(np.array(node.get("extrapolation_value", 0.0), np.float32)))
+    result = op.Where(kept, made, op.const(np.array(node.get("extrapolation_value"), np.float32)))
     result.shape = ir.Shape([None, list(images.shape)[3], high, wide])
     return last(op, result)
 
@@ -188,14 +193,14 @@ def non_max_suppression(op, node, boxes, scores, most, overlap=None, threshold=N
     places = op.Cast(kept, to=int(T.INT32))
     count = op.Cast(op.Size(kept), to=int(T.INT32))
     padded = places
-    if node.get("pad_to_max_output_size", False):
+    if node.get("pad_to_max_output_size"):
         missing = op.Sub(flat(op, most), op.Shape(kept))
         padded = op.Pad(places, op.Concat(ints(0), missing, axis=0))
     if node.op == "NonMaxSuppressionV4":
         return padded, count
     if node.op == "NonMaxSuppressionV5":
         taken = op.Gather(scores, kept, axis=0)
-        if node.get("pad_to_max_output_size", False):
+        if node.get("pad_to_max_output_size"):
             taken = op.Pad(taken, op.Concat(ints(0), op.Sub(flat(op, most), op.Shape(kept)), axis=0))
         return padded, taken, count
     return padded
@@ -255,7 +260,7 @@ def adjust_colours(op, node, x, amount):
 
 @ops.op(
     "ResizeArea",
-    needs=(ranked(), SIZES, need("align_corners=False", lambda n: not n.get("align_corners", False))),
+    needs=(ranked(), SIZES, need("align_corners=False", lambda n: not n.get("align_corners"))),
 )
 def resize_area(op, node, x, size):
     """The mean of what each new element covers."""
@@ -276,14 +281,17 @@ def _areas(length: int, asked: int) -> np.ndarray:
 
 
 KERNELS = {"triangle": 1.0, "keyscubic": 2.0, "lanczos1": 1.0, "lanczos3": 3.0, "lanczos5": 5.0, "box": 0.5}
-SCALED = need("constant scales and translations", lambda n: const(n.inputs[2]) is not None and const(n.inputs[3]) is not None)  # fmt: skip
-KNOWN_KERNEL = need("a kernel without parameters", lambda n: n.get("kernel_type", "lanczos3") in KERNELS)
+SCALED = need(
+    "constant scales and translations",
+    lambda n: const(n.inputs[2]) is not None and const(n.inputs[3]) is not None,
+)
+KNOWN_KERNEL = need("a kernel without parameters", lambda n: n.get("kernel_type") in KERNELS)
 
 
 @ops.op("ScaleAndTranslate", needs=(ranked(), SIZES, SCALED, KNOWN_KERNEL))
 def scale_and_translate(op, node, x, size, scale, translation):
     """Every new element weighs those within reach of a kernel, widened when shrinking."""
-    kind, wide = node.get("kernel_type", "lanczos3"), node.get("antialias", True)
+    kind, wide = node.get("kernel_type"), node.get("antialias")
     pairs = zip(
         list(x.shape)[1:3], const(size).ravel(), const(scale).ravel(), const(translation).ravel(), strict=True
     )
@@ -316,7 +324,15 @@ def _weigh(distance: np.ndarray, kind: str, radius: float) -> np.ndarray:
     if kind == "box":
         return np.where(distance < 0.5, 1.0, np.where(distance == 0.5, 0.5, 0.0))
     if kind == "keyscubic":
-        return np.where(distance >= 2, 0.0, np.where(distance >= 1, ((-0.5 * distance + 2.5) * distance - 4) * distance + 2, ((1.5 * distance - 2.5) * distance) * distance + 1))  # fmt: skip
+        return np.where(
+            distance >= 2,
+            0.0,
+            np.where(
+                distance >= 1,
+                ((-0.5 * distance + 2.5) * distance - 4) * distance + 2,
+                ((1.5 * distance - 2.5) * distance) * distance + 1,
+            ),
+        )
     return np.where(distance > radius, 0.0, np.sinc(distance) * np.sinc(distance / radius))
 
 
@@ -326,7 +342,10 @@ PATCHES = need(
 
 
 NARROW = (T.UINT8, T.INT8, T.UINT16, T.INT16)
-WITHIN = need("floats, or whole numbers of 16 bits or less", lambda n: n.inputs[0].dtype.is_floating_point() or n.inputs[0].dtype in NARROW)  # fmt: skip
+WITHIN = need(
+    "floats, or whole numbers of 16 bits or less",
+    lambda n: n.inputs[0].dtype.is_floating_point() or n.inputs[0].dtype in NARROW,
+)
 
 
 @ops.op("ExtractImagePatches", needs=(PATCHES, ranked(), WITHIN))
@@ -336,17 +355,22 @@ def extract_image_patches(op, node, x):
     channels, count = list(x.shape)[-1], high * wide * list(x.shape)[-1]
     given = op.Cast(x, to=int(T.FLOAT)) if x.dtype in NARROW else x
     every = np.eye(count, dtype=given.dtype.numpy()).reshape(-1, high, wide, channels)
-    kernel, strides, rates = [high, wide], node.get("strides")[1:3], node.get("rates")[1:3]
-    source = trimmed(op, node, first(op, given), kernel, strides)
-    padding = padding_of(node, source, kernel, strides, rates)
-    if padding is None:
-        return NotImplemented
+    strides, rates = node.get("strides")[1:3], node.get("rates")[1:3]
     picks = op.const(np.ascontiguousarray(every.transpose(0, 3, 1, 2)))
-    made = last(op, op.Conv(source, picks, strides=strides, dilations=rates, **padding))
+    made = last(op, op.Conv(first(op, given), picks, strides=strides, dilations=rates, **padding_of(node)))
     return op.Cast(made, to=int(x.dtype)) if x.dtype in NARROW else made
 
 
-LIMITS = need("a constant total size, and a known number of boxes and classes", lambda n: n.inputs[0].shape is not None and isinstance(list(n.inputs[0].shape)[2], int) and const(n.inputs[3]) is not None and const(n.inputs[2]) is not None and all(isinstance(d, int) for d in list(n.inputs[1].shape or [None])[1:]))  # fmt: skip
+LIMITS = need(
+    "a constant total size, and a known number of boxes and classes",
+    lambda n: (
+        n.inputs[0].shape is not None
+        and isinstance(list(n.inputs[0].shape)[2], int)
+        and const(n.inputs[3]) is not None
+        and const(n.inputs[2]) is not None
+        and all(isinstance(d, int) for d in list(n.inputs[1].shape or [None])[1:])
+    ),
+)
 
 
 @ops.op("CombinedNonMaxSuppression", needs=(LIMITS, FLOATS))
@@ -354,7 +378,7 @@ def combined_non_max_suppression(op, node, boxes, scores, most, total, overlap, 
     """The best of what is kept of every class, zeros after the last."""
     count, classes = list(scores.shape)[1:]
     size, each = int(const(total).reshape(())), int(const(most).reshape(()))
-    size = min(size, each * classes) if node.get("pad_per_class", False) else size
+    size = min(size, each * classes) if node.get("pad_per_class") else size
     by_class = op.Transpose(scores, perm=[0, 2, 1])
     shared = list(boxes.shape)[2] == 1
     flat_boxes = op.Squeeze(boxes, ints(2)) if shared else op.Transpose(boxes, perm=[0, 2, 1, 3])
@@ -374,7 +398,7 @@ def combined_non_max_suppression(op, node, boxes, scores, most, total, overlap, 
     zero = op.const(np.array(0, np.float32))
     box = op.Mod(places, ints(count)) if shared else places
     own = op.GatherND(flat_boxes, op.Unsqueeze(box, ints(2)), batch_dims=1)
-    own = op.Clip(own, zero, op.const(np.array(1, np.float32))) if node.get("clip_boxes", True) else own
+    own = op.Clip(own, zero, op.const(np.array(1, np.float32))) if node.get("clip_boxes") else own
     results = [
         op.Where(op.Unsqueeze(valid, ints(2)), own, zero),
         op.Where(valid, best, zero),
@@ -386,8 +410,18 @@ def combined_non_max_suppression(op, node, boxes, scores, most, total, overlap, 
     return [*results, op.ReduceSum(op.Cast(valid, to=int(T.INT32)), ints(1), keepdims=0)]
 
 
-TRANSFORMS = need("images of known size, and constant transforms and size", lambda n: all(const(v) is not None for v in n.inputs[1:3]) and all(isinstance(d, int) for d in list(n.inputs[0].shape or [None] * 4)[1:3]) and n.inputs[0].dtype == T.FLOAT)  # fmt: skip
-CONSTANT = need("fill_mode=CONSTANT and a constant fill value", lambda n: n.get("fill_mode", "CONSTANT") == "CONSTANT" and all(const(v) is not None for v in n.inputs[3:]))  # fmt: skip
+TRANSFORMS = need(
+    "images of known size, and constant transforms and size",
+    lambda n: (
+        all(const(v) is not None for v in n.inputs[1:3])
+        and all(isinstance(d, int) for d in list(n.inputs[0].shape or [None] * 4)[1:3])
+        and n.inputs[0].dtype == T.FLOAT
+    ),
+)
+CONSTANT = need(
+    "fill_mode=CONSTANT and a constant fill value",
+    lambda n: n.get("fill_mode") == "CONSTANT" and all(const(v) is not None for v in n.inputs[3:]),
+)
 
 
 @ops.op("ImageProjectiveTransformV2", "ImageProjectiveTransformV3", needs=(ranked(), TRANSFORMS, CONSTANT))

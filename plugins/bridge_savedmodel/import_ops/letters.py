@@ -1,7 +1,9 @@
-"""The characters of strings, which ONNX has no operator for: each bit of each is asked of a regular expression.
+"""The characters of strings, which ONNX has no operator for: each bit of each is asked of a regular
+expression.
 
-So it goes for whole numbers that were written as text, and with characters=N for strings of at most N characters of ASCII. The run of a model that
-meets another string fails: it takes an element from a place that there is not.
+So it goes for whole numbers that were written as text, and with characters=N for strings of at most N
+characters of ASCII. The run of a model that meets another string fails: it takes an element from a place that
+there is not.
 """
 
 from __future__ import annotations
@@ -11,9 +13,12 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, ints, need, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, ints, need
 from bridge_savedmodel.import_ops.ragged import ends_of
-from bridge_savedmodel.import_ops.values import tensor_of
+from bridge_savedmodel.values import tensor_of
+
+ops = OpTable()
 
 DIGITS = 20
 BITS = 7
@@ -30,10 +35,14 @@ def _digits(value: Any) -> bool:
 
 def _most(node: Any) -> int:
     """How many characters a string is taken to have; 0 where nobody has said."""
-    return DIGITS if _digits(node.inputs[0]) else int(node.frame.run.characters)
+    return DIGITS if _digits(node.inputs[0]) else int(node.frame.context.characters)
 
 
-SHORT = need("the characters of strings, which ONNX has no operator for: say with characters=N (-O characters=32) that none has more than N, all of ASCII, or do this before the model", lambda n: _most(n) > 0)  # fmt: skip
+SHORT = need(
+    "the characters of strings, which ONNX has no operator for: say with characters=N (-O "
+    "characters=32) that none has more than N, all of ASCII, or do this before the model",
+    lambda n: _most(n) > 0,
+)
 LIMIT = need("characters=64 or less", lambda n: _most(n) <= 64)
 
 
@@ -122,7 +131,10 @@ def strip(op, node, x):
     return _like(op, assembled(op, op.Where(inside, found, ints(0)), most), x)
 
 
-ENCODED = need("input_encoding of UTF-8 or ASCII", lambda n: str(n.get("input_encoding", "")).upper() in ("UTF-8", "UTF8", "US-ASCII", "ASCII"))  # fmt: skip
+ENCODED = need(
+    "input_encoding of UTF-8 or ASCII",
+    lambda n: str(n.get("input_encoding")).upper() in ("UTF-8", "UTF8", "US-ASCII", "ASCII"),
+)
 
 
 @ops.op("UnicodeDecode", "UnicodeDecodeWithOffsets", needs=(SHORT, ENCODED))
@@ -132,16 +144,26 @@ def unicode_decode(op, node, x):
     splits = ends_of(op, op.Squeeze(lengths(op, found), ints(1)))
     places = op.NonZero(found)
     values = op.Cast(op.GatherND(found, op.Transpose(places, perm=[1, 0])), to=int(T.INT32))
-    splits = as_dtype(op, splits, node.get("Tsplits", T.INT64))
+    splits = as_dtype(op, splits, node.get("Tsplits"))
     if node.op == "UnicodeDecode":
         return splits, values
     return splits, values, op.Squeeze(op.Slice(places, ints(1), ints(2), ints(0)), ints(0))
 
 
-@ops.op("UnicodeEncode", needs=(need("characters=N, and output_encoding=UTF-8", lambda n: n.frame.run.characters > 0 and n.get("output_encoding") == "UTF-8"),))  # fmt: skip
+@ops.op(
+    "UnicodeEncode",
+    needs=(
+        need(
+            "characters=N, and output_encoding=UTF-8",
+            lambda n: n.frame.context.characters > 0 and n.get("output_encoding") == "UTF-8",
+        ),
+    ),
+)
 def unicode_encode(op, node, values, splits):
-    most, ends = int(node.frame.run.characters), as_int64(op, splits)
-    begin, end = (op.Unsqueeze(op.Slice(ends, ints(a), ints(b), ints(0)), ints(1)) for a, b in ((0, -1), (1, 2**31 - 1)))  # fmt: skip
+    most, ends = int(node.frame.context.characters), as_int64(op, splits)
+    begin, end = (
+        op.Unsqueeze(op.Slice(ends, ints(a), ints(b), ints(0)), ints(1)) for a, b in ((0, -1), (1, 2**31 - 1))
+    )
     every = op.Concat(as_int64(op, values), ints(0), axis=0)
     strange = op.Or(op.Less(every, ints(0)), op.GreaterOrEqual(every, ints(2**BITS)))
     long = op.Greater(op.Sub(end, begin), ints(most))

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     as_dtype,
@@ -17,12 +18,13 @@ from bridge_savedmodel.import_ops.common import (
     ints,
     like,
     need,
-    ops,
     parts,
     scalar,
     vector,
 )
-from bridge_savedmodel.import_ops.values import TensorList
+from bridge_savedmodel.values import TensorList
+
+ops = OpTable()
 
 FILLED = need("a list whose elements are known", lambda n: n.inputs[0].items is not None)
 
@@ -82,7 +84,7 @@ def get_item(op, node, tensors, index, shape):
 
 @ops.op("TensorListSetItem", needs=(FILLED,))
 def set_item(op, node, tensors, index, item):
-    return placed(op, tensors, index, item, node.get("resize_if_index_out_of_bounds", False))
+    return placed(op, tensors, index, item, node.get("resize_if_index_out_of_bounds"))
 
 
 def placed(op: Any, tensors: Any, index: Any, item: Any, grows: bool) -> Any:
@@ -178,7 +180,7 @@ def concat_lists(op, node, first, second):
 @ops.op("TensorListElementShape")
 def element_shape(op, node, tensors):
     """As far as it is known."""
-    kind = node.get("shape_type", T.INT32).numpy()
+    kind = node.get("shape_type").numpy()
     dims = tensors.shape if tensors.items is None else list(tensors.items.shape)[1:]
     if dims is None:
         return op.const(np.array(-1, kind))
@@ -207,7 +209,10 @@ def scatter_into(op, node, tensors, x, indices):
     return replace(tensors, items=op.ScatterND(tensors.items, at, x))
 
 
-@ops.op("TensorListSplit", needs=(need("parts of one constant length", lambda n: len(set(vector(n.inputs[2]) or [])) == 1),))  # fmt: skip
+@ops.op(
+    "TensorListSplit",
+    needs=(need("parts of one constant length", lambda n: len(set(vector(n.inputs[2]) or [])) == 1),),
+)
 def split(op, node, x, shape, lengths):
     count, size = len(vector(lengths)), vector(lengths)[0]
     rest = op.Shape(x, start=1) if rank_of(x) > 1 else ints()

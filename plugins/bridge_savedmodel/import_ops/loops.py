@@ -9,10 +9,14 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const
-from bridge_savedmodel.import_ops.common import FAR, T, flat, ints, need, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import FAR, T, flat, ints, need
 from bridge_savedmodel.import_ops.control import close, common_shape, condition_of, subgraph
 from bridge_savedmodel.import_ops.lists import blank_known, filled
-from bridge_savedmodel.import_ops.values import TensorList
+from bridge_savedmodel.tensorflow import tensorflow
+from bridge_savedmodel.values import TensorList
+
+ops = OpTable()
 
 SETTERS = {"TensorListSetItem": (0, 1, 2), "TensorArrayWriteV3": (3, 1, 2)}
 
@@ -26,7 +30,7 @@ class Loop:
         self.nodes = {n.name: n for n in self.body.node_def}
         self.names = [a.name for a in self.body.signature.input_arg]
         self.results = [self.body.ret[o.name] for o in self.body.signature.output_arg]
-        self.effects = node.frame.run.effects(self.body)
+        self.control_outputs = node.frame.context.control_outputs(self.body)
         self.unchanged = {i for i, r in enumerate(self.results) if self._through(r) == self.names[i]}
         changing = [i for i in range(len(self.names)) if i not in self.unchanged]
         tensors = [i for i in changing if isinstance(self.arguments[i], TensorList)]
@@ -47,7 +51,7 @@ class Loop:
         return name
 
     def counts(self, reference: str) -> bool:
-        """Whether a value of the body is the number of the step: a variable that starts at 0 and grows by 1."""
+        """Whether a value of the body is the step number: a variable that starts at 0 and grows by 1."""
         name = self._through(reference)
         if name not in self.names:
             return False
@@ -82,8 +86,8 @@ class Loop:
         return _stored(self.nodes.get(name)) == 0
 
     def state(self, index: int) -> int | None:
-        """Of a list of one element: the variable whose new value that element is at every step, and which starts as zeros,
-        like the list."""
+        """Index of the loop variable that a list of one element mirrors: it starts as zeros and its new value
+        is set as the element at every step. None for any other list."""
         if not self.only(index) or self._read(index):
             return None
         made = self.maker(index)
@@ -92,8 +96,8 @@ class Loop:
         return next((i for i in same if _zeros(self.arguments[i])), None)
 
     def element(self, index: int) -> str | None:
-        """Of a list that gets one element a step, at the place of the step or always at the first: the element; None for
-        any other."""
+        """Reference of the element a list gets at every step, at the index of the step or always at the
+        first; None for any other list."""
         made, before = self.maker(index), self.arguments[index]
         if made is None or self._read(index):
             return None
@@ -141,8 +145,6 @@ class Loop:
 
 def _stored(made: Any) -> Any:
     """A scalar constant of a function; None for any other node."""
-    from bridge_savedmodel.tensorflow import tensorflow
-
     if made is None or made.op != "Const":
         return None
     array = tensorflow().make_ndarray(made.attr["value"].tensor)
@@ -226,12 +228,13 @@ def while_(op, node, *arguments):
 
 
 class _Body:
-    """The graph of a Loop: its inputs are the step, whether to go on, what is carried, and variables the body writes."""
+    """The graph of a Loop: its inputs are the step, whether to go on, what is carried, and variables the body
+    writes."""
 
     def __init__(self, loop: Loop) -> None:
         self.loop, self.name = loop, loop.node.get("body")
         self.graph, self.inner = subgraph(self.name)
-        self.state = loop.node.frame.run.state
+        self.state = loop.node.frame.context.state
         self.before = dict(self.state.now)
         self.variables = self.state.of_loop(self.name)
         self.arguments: list[Any] = list(loop.arguments)
@@ -257,7 +260,7 @@ class _Body:
         outer = loop.node.frame
         frame = outer.within(loop.nodes, dict(zip(loop.names, self.arguments, strict=True)))
         wanted = [*(loop.results[i] for i in loop.carried), *(loop.element(i) for i in loop.lists)]
-        found = [_items(v) for v in frame.evaluate(self.inner, wanted, loop.effects)]
+        found = [_items(v) for v in frame.evaluate(self.inner, wanted, loop.control_outputs)]
         if any(not isinstance(v, ir.Value) for v in found):
             return False
         for i, value in zip(loop.lists, found[len(loop.carried) :], strict=True):
@@ -296,7 +299,8 @@ def _results(op: Any, loop: Loop, made: list[Any], runs: bool) -> Any:
 
 
 def _last(op: Any, before: Any, items: Any, runs: bool) -> Any:
-    """The one element of a list that got `items` in turn: the last of them, or, after no step, what it was before, or zeros."""
+    """The one element of a list that got `items` in turn: the last of them, or, after no step, what it was
+    before, or zeros."""
     last = op.Slice(items, ints(-1), ints(FAR), ints(0))
     if runs:
         return last
@@ -335,7 +339,8 @@ LENGTHENS = frozenset(
 
 
 def _of_list(loop: Loop, items: Any) -> ir.Shape | None:
-    """The dimensions of a list's elements stacked, at every step: as many as before, unless one is empty or the body changes that."""
+    """The dimensions of a list's elements stacked, at every step: as many as before, unless one is empty or
+    the body changes that."""
     if items.shape is None or len(items.shape) == 0:
         return None
     changes = items.shape[0] == 0 or any(

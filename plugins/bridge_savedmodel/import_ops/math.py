@@ -8,43 +8,73 @@ from typing import Any
 
 import numpy as np
 
+from bridge.dims import arange
 from bridge.hub import const, rank_of
+from bridge.ops import OpTable
 from bridge.passes.decompose.math import expm1, log1p
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, like, need, ops, ranked
-from bridge_savedmodel.import_ops.values import Pair
+from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, like, need, ranked, static
+from bridge_savedmodel.values import Pair
 
+ops = OpTable()
+
+NUMBERS = need("numbers", lambda n: n.get("T") != T.STRING)
+
+for name in [
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "BitwiseAnd",
+    "BitwiseOr",
+    "BitwiseXor",
+    "Ceil",
+    "Cos",
+    "Cosh",
+    "Div",
+    "Elu",
+    "Equal",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Greater",
+    "IsInf",
+    "Less",
+    "Log",
+    "Mul",
+    "Neg",
+    "Pow",
+    "Reciprocal",
+    "Relu",
+    "Selu",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Sub",
+    "Tan",
+    "Tanh",
+]:
+    ops.same(**{name: name})
 ops.same(
-    **{
-        name: name
-        for name in ("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Cos", "Cosh", "Erf")
-    },
-    **{
-        name: name for name in ("Exp", "Floor", "Log", "Neg", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sign")
-    },
-    **{
-        name: name
-        for name in ("Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Tan", "Tanh", "Sub", "Mul", "Equal")
-    },
-    **{name: name for name in ("Less", "Greater", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Elu")},
-    AddV2="Add",
-    Add="Add",
-    RealDiv="Div",
-    Maximum="Max",
-    LessEqual="LessOrEqual",
     GreaterEqual="GreaterOrEqual",
-    LogicalAnd="And",
-    LogicalOr="Or",
-    LogicalNot="Not",
     Inv="Reciprocal",
     Invert="BitwiseNot",
     IsNan="IsNaN",
-    IsInf="IsInf",
+    LessEqual="LessOrEqual",
+    LogicalAnd="And",
+    LogicalNot="Not",
+    LogicalOr="Or",
+    Maximum="Max",
+    RealDiv="Div",
 )
-
-
-@ops.op("Add", "AddV2", needs=(need("numbers", lambda n: n.get("T") != T.STRING),))
-def add(op, node, x, y):
-    return op.Add(x, y)
+ops.same(needs=(NUMBERS,), Add="Add", AddV2="Add")
+ops.same(needs=(ranked(),), LogSoftmax="LogSoftmax", Softmax="Softmax")
 
 
 @ops.op("Minimum")
@@ -72,12 +102,6 @@ def truncated_div(op, node, x, y):
     return found if x.dtype.is_integer() else op.Mul(op.Sign(found), op.Floor(op.Abs(found)))
 
 
-@ops.op("Div")
-def div(op, node, x, y):
-    """Of integers, towards zero."""
-    return op.Div(x, y)
-
-
 @ops.op("AddN")
 def add_n(op, node, *inputs):
     if len(inputs) == 1:
@@ -92,12 +116,7 @@ def not_equal(op, node, x, y):
 
 @ops.op("ApproximateEqual")
 def approximately(op, node, x, y):
-    return op.Less(op.Abs(op.Sub(x, y)), like(op, x, node.get("tolerance", 1e-5)))
-
-
-@ops.op("Pow")
-def power(op, node, x, y):
-    return op.Pow(x, y)
+    return op.Less(op.Abs(op.Sub(x, y)), like(op, x, node.get("tolerance")))
 
 
 @ops.op("Square")
@@ -138,22 +157,12 @@ def relu6(op, node, x):
 
 @ops.op("LeakyRelu")
 def leaky_relu(op, node, x):
-    return op.LeakyRelu(x, alpha=node.get("alpha", 0.2))
+    return op.LeakyRelu(x, alpha=node.get("alpha"))
 
 
 @ops.op("ClipByValue")
 def clip(op, node, x, low, high):
     return op.Min(op.Max(x, low), high)
-
-
-@ops.op("Softmax", needs=(ranked(),))
-def softmax(op, node, x):
-    return op.Softmax(x, axis=-1)
-
-
-@ops.op("LogSoftmax", needs=(ranked(),))
-def log_softmax(op, node, x):
-    return op.LogSoftmax(x, axis=-1)
 
 
 def _guarded(op: Any, divisor: Any, value: Any, at: Any) -> Any:
@@ -260,12 +269,12 @@ def right_shift(op, node, x, y):
 
 UNSIGNED = {8: T.UINT8, 16: T.UINT16, 32: T.UINT32, 64: T.UINT64}
 
-NUMBERS = need("a dtype ONNX has", lambda n: n.get("DstT") is not None and n.inputs[0].dtype is not None)
+CASTABLE = need("a dtype ONNX has", lambda n: n.get("DstT") is not None and n.inputs[0].dtype is not None)
 COMPLEX = (T.COMPLEX64, T.COMPLEX128)
 NO_COMPLEX = need("real numbers", lambda n: n.get("DstT") not in COMPLEX and n.get("SrcT") not in COMPLEX)
 
 
-@ops.op("Cast", needs=(NUMBERS, NO_COMPLEX))
+@ops.op("Cast", needs=(CASTABLE, NO_COMPLEX))
 def cast(op, node, x):
     target = node.get("DstT")
     saturate = 0 if target.name.startswith("FLOAT8") else None
@@ -300,11 +309,9 @@ def select(op, node, condition, x, y):
     return op.Where(condition, x, y)
 
 
-@ops.op("ZerosLike", "OnesLike", needs=(need("numbers", lambda n: n.get("T") != T.STRING),))
+@ops.op("ZerosLike", "OnesLike", needs=(NUMBERS,))
 def filled_like(op, node, x):
     number = 0 if node.op == "ZerosLike" else 1
-    from bridge_savedmodel.import_ops.common import static
-
     return op.Expand(like(op, x, number), static(op, x))
 
 
@@ -314,7 +321,7 @@ def filled_like(op, node, x):
     needs=(attribute("T", T.FLOAT, T.DOUBLE, T.INT32, T.INT64, T.FLOAT16, T.BFLOAT16, T.UINT32, T.UINT64),),
 )
 def cumulative(op, node, x, axis):
-    flags = {name: int(node.get(name, False)) for name in ("exclusive", "reverse")}
+    flags = {name: int(node.get(name)) for name in ("exclusive", "reverse")}
     known = const(axis)
     place = axis if known is None else op.const(known.astype(np.int64).reshape(()))
     return op.node("CumSum" if node.op == "Cumsum" else "CumProd", x, place, **flags)
@@ -329,14 +336,13 @@ def cumulative_log_sum_exp(op, node, x, axis):
     rank = rank_of(x)
     along = int(at.reshape(())) % rank
     size = op.Shape(x, start=along, end=along + 1)
-    zero, one = op.const(np.array(0, np.int64)), op.const(np.array(1, np.int64))
-    places = op.Range(zero, op.Squeeze(size, np.array([0])), one)
+    places = arange(op, size)
     mine, others = op.Unsqueeze(places, np.array([1])), op.Unsqueeze(places, np.array([0]))
-    mine, others = (others, mine) if node.get("reverse", False) else (mine, others)
-    kept = (op.Less if node.get("exclusive", False) else op.LessOrEqual)(others, mine)
+    mine, others = (others, mine) if node.get("reverse") else (mine, others)
+    kept = (op.Less if node.get("exclusive") else op.LessOrEqual)(others, mine)
     shape = np.arange(2, rank - along + 1)
     kept = op.Unsqueeze(kept, shape) if shape.size else kept
-    lowest = like(op, x, np.finfo(x.dtype.numpy()).min if node.get("exclusive", False) else -np.inf)
+    lowest = like(op, x, np.finfo(x.dtype.numpy()).min if node.get("exclusive") else -np.inf)
     pairs = op.Where(kept, op.Unsqueeze(x, np.array([along])), lowest)
     return op.ReduceLogSumExp(pairs, np.array([along + 1]), keepdims=0)
 
@@ -361,8 +367,14 @@ def inverse_error_function(op, node, x):
     return erf_inverse(op, x)
 
 
-CENTRE = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)  # fmt: skip
-TAILS = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
+CENTRE = (
+    2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+    -0.00125372503, -0.00417768164, 0.246640727, 1.50140941,
+)  # fmt: skip
+TAILS = (
+    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
+    -0.0076224613, 0.00943887047, 1.00167406, 2.83297682,
+)  # fmt: skip
 
 
 def erf_inverse(op: Any, x: Any) -> Any:
@@ -378,7 +390,10 @@ def erf_inverse(op: Any, x: Any) -> Any:
     return op.Where(op.Equal(op.Abs(x), 1.0), edge, op.Where(near, *made))
 
 
-LANCZOS = (0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059, 12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7)  # fmt: skip
+LANCZOS = (
+    0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
+    12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
+)  # fmt: skip
 
 
 @ops.op("Lgamma", needs=(attribute("T", T.FLOAT),))
@@ -410,7 +425,8 @@ STIRLING = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 5 / 660, -691 / 32760, 1 / 12)
 
 @ops.op("Digamma", needs=(attribute("T", T.FLOAT),))
 def digamma(op, node, x):
-    """Its recurrence up to ten, then its asymptotic series, in double precision; reflected for numbers under zero."""
+    """Its recurrence up to ten, then its asymptotic series, in double precision; reflected for numbers under
+    zero."""
     wide = op.Cast(x, to=int(T.DOUBLE))
     zero, one = like(op, wide, 0), like(op, wide, 1)
     low = op.Less(wide, zero)

@@ -6,18 +6,22 @@ from typing import Any
 
 import numpy as np
 
+from bridge.dims import arange
 from bridge.hub import rank_of
+from bridge.ops import OpTable
 from bridge.passes.decompose import matrices
 from bridge.passes.decompose.matrices import LARGEST, transposed
-from bridge_savedmodel.import_ops.common import FAR, as_int64, ints, like, need, ops, ranked, scalar, vector
+from bridge_savedmodel.import_ops.common import FAR, as_int64, ints, like, need, ranked, scalar, vector
+
+ops = OpTable()
 
 
 @ops.op("MatrixBandPart", "BatchMatrixBandPart", needs=(ranked(),))
 def matrix_band_part(op, node, x, lower, upper):
     """What lies at most so far under and over the diagonal; negative for all."""
     rows, columns = (as_int64(op, op.Shape(x, start=a, end=a + 1 or None)) for a in (-2, -1))
-    zero, one = op.const(np.array(0, np.int64)), op.const(np.array(1, np.int64))
-    down, across = (op.Range(zero, op.Squeeze(n, ints(0)), one) for n in (rows, columns))
+    zero = op.const(np.array(0, np.int64))
+    down, across = (arange(op, n) for n in (rows, columns))
     distance = op.Sub(op.Unsqueeze(down, ints(1)), op.Unsqueeze(across, ints(0)))
     kept = None
     for limit, far in ((lower, distance), (upper, op.Neg(distance))):
@@ -31,9 +35,7 @@ MAIN = need("the main diagonal", lambda n: len(n.inputs) < 2 or not any(vector(n
 
 
 def _eye(op: Any, size: Any) -> Any:
-    places = op.Range(
-        op.const(np.array(0, np.int64)), op.Squeeze(size, ints(0)), op.const(np.array(1, np.int64))
-    )
+    places = arange(op, size)
     return op.Equal(op.Unsqueeze(places, ints(1)), op.Unsqueeze(places, ints(0)))
 
 
@@ -98,9 +100,7 @@ def matrix_set_diag(op, node, x, diagonal, *rest):
     return op.Where(_eye(op, op.Shape(x, start=rank_of(x) - 1)), op.Unsqueeze(diagonal, ints(-1)), x)
 
 
-@ops.op("MatrixDeterminant", "BatchMatrixDeterminant")
-def determinant(op, node, x):
-    return op.Det(x)
+ops.same(MatrixDeterminant="Det", BatchMatrixDeterminant="Det")
 
 
 @ops.op("Cross", needs=(ranked(),))
@@ -149,22 +149,25 @@ SQUARE = need(
 
 @ops.op("MatrixInverse", "BatchMatrixInverse", needs=(SQUARE,))
 def inverse(op, node, x):
-    return matrices.inverse(op, transposed(op, x) if node.get("adjoint", False) else x)
+    return matrices.inverse(op, transposed(op, x) if node.get("adjoint") else x)
 
 
 @ops.op("MatrixSolve", "BatchMatrixSolve", needs=(SQUARE,))
 def solve(op, node, a, b):
-    return matrices.eliminated(op, transposed(op, a) if node.get("adjoint", False) else a, b)
+    return matrices.eliminated(op, transposed(op, a) if node.get("adjoint") else a, b)
 
 
-SAME_BATCH = need("as many matrices on both sides", lambda n: list(n.inputs[0].shape)[:-2] == list(n.inputs[1].shape or [])[:-2])  # fmt: skip
+SAME_BATCH = need(
+    "as many matrices on both sides",
+    lambda n: list(n.inputs[0].shape)[:-2] == list(n.inputs[1].shape or [])[:-2],
+)
 
 
 @ops.op("MatrixTriangularSolve", "BatchMatrixTriangularSolve", needs=(SQUARE, ranked(1), SAME_BATCH))
 def triangular_solve(op, node, a, b):
     """What is on the other side of the diagonal is not looked at."""
-    lower = node.get("lower", True)
-    if node.get("adjoint", False):
+    lower = node.get("lower")
+    if node.get("adjoint"):
         a, lower = transposed(op, a), not lower
     return matrices.substituted(op, a, b, lower)
 

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, ints, need, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import as_dtype, as_int64, ints, need
 from bridge_savedmodel.import_ops.ragged import ends_of, lengths_of, rows_of
-from bridge_savedmodel.import_ops.values import tensor_of
+from bridge_savedmodel.values import tensor_of
 
-WHOLE = need("preserve_short_sequences=False", lambda n: not n.get("preserve_short_sequences", False))
+ops = OpTable()
+
+WHOLE = need("preserve_short_sequences=False", lambda n: not n.get("preserve_short_sequences"))
 
 
 def _word(op: Any, *words: str) -> Any:
@@ -22,13 +25,24 @@ def _word(op: Any, *words: str) -> Any:
 def ngrams(op, node, words, splits):
     """All of one row, width by width, before those of the next."""
     begins, lengths = as_int64(op, splits), lengths_of(op, as_int64(op, splits))
-    table = op.Concat(words, _word(op, node.get("left_pad", ""), node.get("right_pad", "")), axis=0)
+    table = op.Concat(words, _word(op, node.get("left_pad"), node.get("right_pad")), axis=0)
     counts, made, places = [], [], []
     for width in node.get("ngram_widths"):
-        pad = min(node.get("pad_width", 0) if node.get("pad_width", 0) >= 0 else width - 1, width - 1)
+        asked = node.get("pad_width")
+        pad = min(asked, width - 1) if asked >= 0 else width - 1
         count = op.Max(op.Add(lengths, ints(2 * pad - width + 1)), ints(0))
         rows, nth = rows_of(op, ends_of(op, count))
-        made.append(_joined(op, node.get("separator", ""), width, nth, pad, table, *(op.Gather(v, rows, axis=0) for v in (begins, lengths))))  # fmt: skip
+        made.append(
+            _joined(
+                op,
+                node.get("separator"),
+                width,
+                nth,
+                pad,
+                table,
+                *(op.Gather(v, rows, axis=0) for v in (begins, lengths)),
+            )
+        )
         places.append((rows, nth))
         counts.append(count)
     ends = ends_of(op, functools.reduce(op.Add, counts))
@@ -38,16 +52,20 @@ def ngrams(op, node, words, splits):
         before = op.Add(before, op.Concat(count, ints(0), axis=0))
     whole, slot = (op.Concat(*v, axis=0) if len(v) > 1 else v[0] for v in (made, slots))
     order = op.TopK(slot, op.Shape(slot), largest=0, _outputs=2)[1]
-    return op.Gather(whole, order, axis=0), as_dtype(op, ends, node.get("Tsplits", T.INT64))
+    return op.Gather(whole, order, axis=0), as_dtype(op, ends, node.get("Tsplits"))
 
 
-def _joined(op: Any, separator: str, width: int, nth: Any, pad: int, table: Any, begins: Any, lengths: Any) -> Any:  # fmt: skip
+def _joined(
+    op: Any, separator: str, width: int, nth: Any, pad: int, table: Any, begins: Any, lengths: Any
+) -> Any:
     """The words from the `nth` on of rows that begin and are as long as given, padded on both sides."""
     left, right = (op.Add(op.Shape(table), ints(n)) for n in (-2, -1))
     made: Any = None
     for step in range(width):
         at = op.Add(nth, ints(step - pad))
-        place = op.Where(op.Less(at, ints(0)), left, op.Where(op.Less(at, lengths), op.Add(begins, at), right))  # fmt: skip
+        place = op.Where(
+            op.Less(at, ints(0)), left, op.Where(op.Less(at, lengths), op.Add(begins, at), right)
+        )
         word = op.Gather(table, place, axis=0)
         joint = word if made is None or not separator else op.StringConcat(_word(op, separator), word)
         made = word if made is None else op.StringConcat(made, joint)

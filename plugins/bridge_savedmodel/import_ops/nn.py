@@ -7,38 +7,42 @@ from typing import Any
 
 import numpy as np
 
+from bridge import dims, geometry
+from bridge.geometry import halves, same_total
 from bridge.hub import const, rank_of, shape_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     as_int64,
     channels_last,
     constant,
     first,
+    get,
     ints,
     last,
     need,
-    ops,
     parts,
     permuted,
     ranked,
     vector,
 )
+from bridge_savedmodel.import_ops.tensor import mirror_pad
+
+ops = OpTable(get)
 
 
 @ops.op("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", needs=(ranked(), ranked(1)))
 def matmul(op, node, x, y):
     turned = []
     for value, names in ((x, ("transpose_a", "adj_x")), (y, ("transpose_b", "adj_y"))):
-        if any(node.get(n, False) for n in names):
+        if any(node.get(n) for n in names):
             rank = rank_of(value)
             value = permuted(op, value, [*range(rank - 2), rank - 1, rank - 2])
         turned.append(value)
     return op.MatMul(*turned)
 
 
-@ops.op("Einsum", "XlaEinsum")
-def einsum(op, node, *inputs):
-    return op.Einsum(*inputs, equation=node.get("equation"))
+ops.same(attributes={"equation": "equation"}, Einsum="Einsum", XlaEinsum="Einsum")
 
 
 @ops.op("BiasAdd", "BiasAddV1", needs=(ranked(),))
@@ -53,42 +57,16 @@ def _spatial(node: Any, name: str, rank: int) -> list[int]:
     return list(values[1:-1] if channels_last(node) else values[2:])
 
 
-def trimmed(op: Any, node: Any, x: Any, kernel: list[int], strides: list[int]) -> Any:
-    """The channels-first `x` without what lies between its last window and its end, where windows are less wide than steps: ONNX
-    Runtime takes it for padding of a negative length."""
-    if node.get("padding") != "SAME":
-        return x
-    for axis, (size, k, s) in enumerate(zip(list(x.shape)[2:], kernel, strides, strict=True), 2):
-        if not isinstance(size, int) and 1 < k < s:
-            length = op.Shape(x, start=axis, end=axis + 1)
-            rest = op.Add(op.Mod(op.Sub(length, ints(1)), ints(s)), ints(1 - k))
-            x = op.Slice(x, ints(0), op.Sub(length, op.Max(rest, ints(0))), ints(axis))
-    return x
-
-
-def padding_of(
-    node: Any, x: Any, kernel: list[int], strides: list[int], dilations: list[int]
-) -> dict[str, Any] | None:
-    """ONNX attributes for the padding of a window over the channels-first `x`; None where dynamic lengths forbid it."""
-    if node.get("padding") == "VALID":
-        return {}
+def padding_of(node: Any) -> dict[str, Any]:
+    """Padding of a window as ONNX attributes."""
+    if node.get("padding") == "SAME":
+        return {"auto_pad": "SAME_UPPER"}
     if node.get("padding") == "EXPLICIT":
         own = node.get("explicit_paddings")
         pairs = list(zip(own[::2], own[1::2], strict=True))
         pairs = pairs[1:-1] if channels_last(node) else pairs[2:]
         return {"pads": [p[0] for p in pairs] + [p[1] for p in pairs]}
-    begin, end = [], []
-    for size, k, s, d in zip(list(x.shape)[2:], kernel, strides, dilations, strict=True):
-        span = (k - 1) * d + 1
-        if not isinstance(size, int):
-            if s != 1 and k != 1:
-                return {"auto_pad": "SAME_UPPER"} if set(dilations) == {1} else None
-            total = 0 if k == 1 else span - 1
-        else:
-            total = max((-(-size // s) - 1) * s + span - size, 0)
-        begin.append(total // 2)
-        end.append(total - total // 2)
-    return {"pads": begin + end} if any(begin + end) else {}
+    return {}
 
 
 def _channels_first(op: Any, node: Any, x: Any) -> Any:
@@ -100,22 +78,36 @@ def _back(op: Any, node: Any, y: Any) -> Any:
 
 
 FLOATS = need("floats", lambda n: n.inputs[0].dtype.is_floating_point())
-POOLED = need("floats, or whole numbers of 8 bits", lambda n: n.inputs[0].dtype.is_floating_point() or (n.op.startswith("Max") and n.inputs[0].dtype in (T.INT8, T.UINT8)))  # fmt: skip
+POOLED = need(
+    "floats, or whole numbers of 8 bits",
+    lambda n: (
+        n.inputs[0].dtype.is_floating_point()
+        or (n.op.startswith("Max") and n.inputs[0].dtype in (T.INT8, T.UINT8))
+    ),
+)
 KERNEL = need("filters of static shape", lambda n: shape_of(n.inputs[1]) is not None)
-CHANNELS = need("a known number of channels", lambda n: n.inputs[0].shape is not None and isinstance(list(n.inputs[0].shape)[-1 if channels_last(n) else 1], int))  # fmt: skip
+CHANNELS = need(
+    "a known number of channels",
+    lambda n: (
+        n.inputs[0].shape is not None
+        and isinstance(list(n.inputs[0].shape)[-1 if channels_last(n) else 1], int)
+    ),
+)
 
 
 def _convolve(op: Any, node: Any, x: Any, weights: Any, kernel: list[int], group: int) -> Any:
     rank = rank_of(x)
     strides, dilations = _spatial(node, "strides", rank), _spatial(node, "dilations", rank)
-    source = trimmed(op, node, _channels_first(op, node, x), kernel, strides)
-    padding = padding_of(node, source, kernel, strides, dilations)
-    if padding is None:
-        return NotImplemented
-    made = op.Conv(
-        source, weights, kernel_shape=kernel, strides=strides, dilations=dilations, group=group, **padding
+    result = op.Conv(
+        _channels_first(op, node, x),
+        weights,
+        kernel_shape=kernel,
+        strides=strides,
+        dilations=dilations,
+        group=group,
+        **padding_of(node),
     )
-    return _back(op, node, made)
+    return _back(op, node, result)
 
 
 @ops.op("Conv2D", "Conv3D", "Conv", needs=(ranked(), FLOATS, KERNEL, CHANNELS))
@@ -152,7 +144,8 @@ def _grouped(op: Any, w: Any, shape: list[int]) -> Any:
 
 @ops.op("Conv2DBackpropInput", "Conv3DBackpropInputV2", needs=(KERNEL, ranked(2)))
 def conv_backprop(op, node, sizes, w, x, group=1):
-    """The padding that the convolution of the asked-for size would have had is cut off; what it left over is added."""
+    """The padding that the convolution of the asked-for size would have had is cut off; what it left over is
+    added."""
     rank, shape = rank_of(x), shape_of(w)
     strides, dilations = _spatial(node, "strides", rank), _spatial(node, "dilations", rank)
     source = _channels_first(op, node, x)
@@ -197,11 +190,8 @@ def _pool(op: Any, node: Any, native: str, x: Any, ksize: list[int], strides: li
     if set(outer) != {1}:
         return NotImplemented
     kernel, steps = ksize[inner], strides[inner]
-    source = trimmed(op, node, _channels_first(op, node, x), kernel, steps)
-    padding = padding_of(node, source, kernel, steps, [1] * len(kernel))
-    if padding is None:
-        return NotImplemented
-    return op.node(native, source, kernel_shape=kernel, strides=steps, **padding, **more)
+    source = _channels_first(op, node, x)
+    return op.node(native, source, kernel_shape=kernel, strides=steps, **padding_of(node), **more)
 
 
 @ops.op("MaxPool", "MaxPool3D", "AvgPool", "AvgPool3D", needs=(ranked(), POOLED))
@@ -217,7 +207,10 @@ def max_pool_v2(op, node, x, ksize, strides):
     return made if made is NotImplemented else _back(op, node, made)
 
 
-IMAGE_KNOWN = need("images of known size", lambda n: n.inputs[0].shape is not None and all(isinstance(d, int) for d in list(n.inputs[0].shape)[1:]))  # fmt: skip
+IMAGE_KNOWN = need(
+    "images of known size",
+    lambda n: n.inputs[0].shape is not None and all(isinstance(d, int) for d in list(n.inputs[0].shape)[1:]),
+)
 
 
 @ops.op("MaxPoolWithArgmax", needs=(ranked(), POOLED, IMAGE_KNOWN))
@@ -231,19 +224,17 @@ def max_pool_with_places(op, node, x):
     plane = op.Mod(flat, ints(h * w))
     channel = op.Mod(op.Div(flat, ints(h * w)), ints(c))
     places = op.Add(op.Mul(plane, ints(c)), channel)
-    if node.get("include_batch_in_index", False):
+    if node.get("include_batch_in_index"):
         places = op.Add(places, op.Mul(op.Div(flat, ints(h * w * c)), ints(h * w * c)))
     places = last(op, places)
-    return last(op, values), places if node.get("Targmax", T.INT64) == T.INT64 else op.Cast(
-        places, to=int(T.INT32)
-    )
+    return last(op, values), places if node.get("Targmax") == T.INT64 else op.Cast(places, to=int(T.INT32))
 
 
 @ops.op("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", needs=(ranked(),))
 def batch_norm(op, node, x, scale, offset, mean, variance):
-    epsilon = node.get("epsilon", 1e-4)
+    epsilon = node.get("epsilon")
     source = _channels_first(op, node, x)
-    if not node.get("is_training", True):
+    if not node.get("is_training"):
         made = op.BatchNormalization(source, scale, offset, mean, variance, epsilon=epsilon)
         return [_back(op, node, made), mean, variance, mean, variance, op.const(np.zeros(0, np.float32))]
     axes = ints(0, *range(2, rank_of(x)))
@@ -264,13 +255,13 @@ def older_batch_norm(op, node, x, mean, variance, shift, scale):
 
 @ops.op("LRN", needs=(ranked(),))
 def lrn(op, node, x):
-    size = 2 * node.get("depth_radius", 5) + 1
+    size = 2 * node.get("depth_radius") + 1
     made = op.LRN(
         first(op, x),
         size=size,
-        alpha=node.get("alpha", 1.0) * size,
-        beta=node.get("beta", 0.5),
-        bias=node.get("bias", 1.0),
+        alpha=node.get("alpha") * size,
+        beta=node.get("beta"),
+        bias=node.get("bias"),
     )
     return last(op, made)
 
@@ -294,7 +285,7 @@ def sparse_softmax_cross_entropy(op, node, logits, labels):
     "DepthToSpace",
     needs=(
         ranked(),
-        need("data_format=NHWC or NCHW", lambda n: n.get("data_format", "NHWC") in ("NHWC", "NCHW")),
+        need("data_format=NHWC or NCHW", lambda n: n.get("data_format") in ("NHWC", "NCHW")),
     ),
 )
 def blocks(op, node, x):
@@ -315,31 +306,31 @@ def space_to_batch(op, node, x, block, paddings):
     table = np.zeros((rank_of(x), 2), np.int64)
     table[1 : count + 1] = const(paddings)
     x = op.Pad(x, op.const(np.ascontiguousarray(table.T).ravel())) if table.any() else x
-    dims = _lengths(op, x)
-    inner = [p for i, b in enumerate(sizes) for p in (_over(op, dims[i + 1], b), b)]
-    rest = dims[count + 1 :]
-    split = op.Reshape(x, _vector(op, [dims[0], *inner, *rest]))
+    lengths = dims.lengths(op, x)
+    inner = [p for i, b in enumerate(sizes) for p in (lengths[i + 1] // b, b)]
+    rest = lengths[count + 1 :]
+    split = dims.reshape(op, x, [lengths[0], *inner, *rest])
     order = [
         *range(2, 2 * count + 1, 2),
         0,
         *range(1, 2 * count, 2),
         *range(2 * count + 1, 2 * count + 1 + len(rest)),
     ]
-    batch = _times(op, dims[0], math.prod(sizes))
-    return op.Reshape(op.Transpose(split, perm=order), _vector(op, [batch, *inner[::2], *rest]))
+    batch = lengths[0] * math.prod(sizes)
+    return dims.reshape(op, op.Transpose(split, perm=order), [batch, *inner[::2], *rest])
 
 
 @ops.op("BatchToSpaceND", needs=(CONSTANTS,))
 def batch_to_space(op, node, x, block, crops):
     sizes, count = vector(block), len(vector(block))
-    dims = _lengths(op, x)
-    rest = dims[count + 1 :]
-    batch = _over(op, dims[0], math.prod(sizes))
-    split = op.Reshape(x, _vector(op, [*sizes, batch, *dims[1 : count + 1], *rest]))
+    lengths = dims.lengths(op, x)
+    rest = lengths[count + 1 :]
+    batch = lengths[0] // math.prod(sizes)
+    split = dims.reshape(op, x, [*sizes, batch, *lengths[1 : count + 1], *rest])
     pairs = [a for i in range(count) for a in (count + 1 + i, i)]
     order = [count, *pairs, *range(2 * count + 1, 2 * count + 1 + len(rest))]
-    grown = [_times(op, d, b) for d, b in zip(dims[1 : count + 1], sizes, strict=True)]
-    made = op.Reshape(op.Transpose(split, perm=order), _vector(op, [batch, *grown, *rest]))
+    grown = [d * b for d, b in zip(lengths[1 : count + 1], sizes, strict=True)]
+    made = dims.reshape(op, op.Transpose(split, perm=order), [batch, *grown, *rest])
     table = const(crops)
     if not table.any():
         return made
@@ -347,27 +338,6 @@ def batch_to_space(op, node, x, block, crops):
     return op.Slice(
         made, op.const(table[:, 0].astype(np.int64)), ints(*ends), np.arange(1, count + 1, dtype=np.int64)
     )
-
-
-def _lengths(op: Any, x: Any) -> list[Any]:
-    return [d if isinstance(d, int) else op.Shape(x, start=i, end=i + 1) for i, d in enumerate(x.shape)]
-
-
-def _over(op: Any, length: Any, number: int) -> Any:
-    return length // number if isinstance(length, int) else op.Div(length, ints(number))
-
-
-def _times(op: Any, length: Any, number: int) -> Any:
-    return length * number if isinstance(length, int) else op.Mul(length, ints(number))
-
-
-def _vector(op: Any, values: list[Any]) -> Any:
-    if all(isinstance(v, int) for v in values):
-        return op.const(ints(*values))
-    unknown = [i for i, v in enumerate(values) if not isinstance(v, int)]
-    if len(unknown) == 1 and 0 not in values:
-        return op.const(ints(*(v if isinstance(v, int) else -1 for v in values)))
-    return op.Concat(*(op.const(ints(v)) if isinstance(v, int) else v for v in values), axis=0)
 
 
 @ops.op("SpaceToBatch", "BatchToSpace", needs=(CONSTANTS,))
@@ -391,8 +361,6 @@ def volume_patches(op, node, x):
 @ops.op("FusedPadConv2D", needs=(KERNEL, CHANNELS, constant(1, "paddings")))
 def padded_conv(op, node, x, paddings, w):
     """Padded by reflection or symmetry, then convolved."""
-    from bridge_savedmodel.import_ops.tensor import mirror_pad
-
     return conv(op, node, mirror_pad(op, node, x, paddings), w)
 
 
@@ -402,13 +370,12 @@ def dilation(op, node, x, w):
     high, wide, _ = shape_of(w)
     sizes, steps, rates = [high, wide], node.get("strides")[1:3], node.get("rates")[1:3]
     source = first(op, x)
-    padding = padding_of(node, source, sizes, steps, rates)
-    if padding is None or "auto_pad" in padding:
-        return NotImplemented
-    lowest = op.const(np.array(np.finfo(np.float32).min, np.float32))
-    if padding:
-        ends = padding["pads"]
-        source = op.Pad(source, ints(0, 0, ends[0], ends[1], 0, 0, ends[2], ends[3]), lowest)
+    if node.get("padding") == "SAME":
+        lowest = op.const(np.array(np.finfo(np.float32).min, np.float32))
+        window = geometry.Window(sizes, steps, rates)
+        rows = zip(dims.lengths(op, source)[2:], window.spans, steps, strict=True)
+        before, after = zip(*(halves(same_total(*row), True) for row in rows), strict=True)
+        source = op.Pad(source, dims.vector(op, [0, 0, *before, 0, 0, *after]), lowest)
     found = None
     weights = permuted(op, w, [2, 0, 1])
     for row in range(high):

@@ -9,10 +9,14 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import arange
 from bridge.hub import const
-from bridge_savedmodel.import_ops.common import T, ints, need, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, ints, need
 from bridge_savedmodel.import_ops.control import close, subgraph
-from bridge_savedmodel.import_ops.values import tensor_of, text
+from bridge_savedmodel.values import tensor_of, text
+
+ops = OpTable()
 
 CLASSES = {"d": string.digits, "s": "\t\n\f\r ", "w": string.ascii_letters + string.digits + "_"}
 CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
@@ -138,21 +142,22 @@ def _replace(op: Any, x: Any, steps: list[str], rewrite: str, everywhere: bool) 
     return flattened(op, x, work)
 
 
-PLAIN = "a pattern of one text, or of a class of characters, and a rewrite without groups: ONNX has no operator that replaces by an expression"
+PLAIN = (
+    "a pattern of one text, or of a class of characters, and a rewrite without groups: ONNX has no "
+    "operator that replaces by an expression"
+)
 
 
 def _static(node: Any) -> bool:
-    return (
-        _steps(node.get("pattern", ""), node.get("rewrite", ""), node.get("replace_global", True)) is not None
-    )
+    return _steps(node.get("pattern"), node.get("rewrite"), node.get("replace_global")) is not None
 
 
 @ops.op("StaticRegexReplace", needs=(need(PLAIN, _static),))
 def static_replace(op, node, x):
     pattern, rewrite, everywhere = (
         node.get("pattern"),
-        node.get("rewrite", ""),
-        node.get("replace_global", True),
+        node.get("rewrite"),
+        node.get("replace_global"),
     )
     return _replace(op, x, _steps(pattern, rewrite, everywhere), rewrite, everywhere)
 
@@ -163,7 +168,7 @@ def _given(node: Any) -> tuple[str, str, bool] | None:
     if any(f is None for f in found):
         return None
     pattern, rewrite = (str(text(f).reshape(())) for f in found)
-    return pattern, rewrite, node.get("replace_global", True)
+    return pattern, rewrite, node.get("replace_global")
 
 
 def _dynamic(node: Any) -> bool:
@@ -177,15 +182,16 @@ def replace(op, node, x, *rest):
     return _replace(op, x, _steps(*given), *given[1:])
 
 
-@ops.op("StringLower", "StringUpper", needs=(need("encoding=utf-8", lambda n: n.get("encoding", "") == "utf-8"),))  # fmt: skip
+@ops.op("StringLower", "StringUpper", needs=(need("encoding=utf-8", lambda n: n.get("encoding") == "utf-8"),))
 def case(op, node, x):
     action = "LOWER" if node.op == "StringLower" else "UPPER"
     return flattened(op, x, lambda flat: op.StringNormalizer(flat, case_change_action=action))
 
 
-@ops.op("StringLower", "StringUpper", needs=(need("encoding of bytes", lambda n: not n.get("encoding", "")),))
+@ops.op("StringLower", "StringUpper", needs=(need("encoding of bytes", lambda n: not n.get("encoding")),))
 def ascii_case(op, node, x):
-    """Without an encoding TensorFlow changes the letters of ASCII alone, which StringNormalizer does not do."""
+    """Without an encoding TensorFlow changes the letters of ASCII alone, which StringNormalizer does not
+    do."""
     before, after = string.ascii_uppercase, string.ascii_lowercase
     pairs = zip(before, after, strict=True) if node.op == "StringLower" else zip(after, before, strict=True)
 
@@ -209,10 +215,10 @@ def split(op, node, x, delimiter):
     for other in others:
         x = _replaced(op, x, other, first)
     table, counts = op.StringSplit(x, delimiter=first, _outputs=2)
-    places = op.Range(op.const(ZERO), op.Squeeze(op.Shape(table, start=1), ints(0)), op.const(ONE))
+    places = arange(op, op.Shape(table, start=1))
     kept = op.Less(op.Unsqueeze(places, ints(0)), op.Unsqueeze(counts, ints(1)))
     kept = op.And(kept, op.Unsqueeze(op.Not(op.Equal(x, _word(op, ""))), ints(1)))
-    if node.get("skip_empty", True):
+    if node.get("skip_empty"):
         kept = op.And(kept, op.Not(op.Equal(table, _word(op, ""))))
     return compacted(op, table, kept)
 

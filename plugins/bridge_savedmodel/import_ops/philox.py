@@ -1,6 +1,8 @@
-"""Random numbers of a key and a counter, which are the same at every run: Philox 4x32-10, word by word in int64.
+"""Random numbers of a key and a counter, which are the same at every run: Philox 4x32-10, word by word in
+int64.
 
-Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC11). TensorFlow counts blocks of four words up from the counter.
+Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC11). TensorFlow counts blocks of four words up
+from the counter.
 """
 
 from __future__ import annotations
@@ -9,8 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from bridge.dims import arange
 from bridge.hub import const
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, ints, need, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, ints, need
+
+ops = OpTable()
 
 ROUNDS = 10
 WORD, HALF = 2**32, 2**16
@@ -54,7 +60,8 @@ def _products(op: Any, words: Any) -> tuple[Any, Any]:
 
 
 def blocks(op: Any, key: Any, even: Any, odd: Any) -> Any:
-    """[n, 4] words: of a key of shape [2, 1], and counters as words 0 and 2, and words 1 and 3, each [2, n]."""
+    """[n, 4] words: of a key of shape [2, 1], and counters as words 0 and 2, and words 1 and 3, each [2,
+    n]."""
     swap = ints(1, 0)
     for turn in range(ROUNDS):
         own = key if turn == 0 else op.Mod(op.Add(key, op.const(WEYL * turn % WORD)), _number(op, WORD))
@@ -68,7 +75,7 @@ def blocks(op: Any, key: Any, even: Any, odd: Any) -> Any:
 def _counted(op: Any, counter: Any, count: Any) -> tuple[Any, Any]:
     """Counters from `counter`, four words as [2, 2], upwards, a carry from word to word."""
     flat = op.Reshape(counter, ints(4, 1))
-    more = op.Unsqueeze(op.Range(_number(op, 0), count, _number(op, 1)), ints(0))
+    more = op.Unsqueeze(arange(op, count), ints(0))
     words, word = [], _number(op, WORD)
     for n in range(4):
         total = op.Add(op.Slice(flat, ints(n), ints(n + 1), ints(0)), more)
@@ -163,8 +170,20 @@ def _known_algorithm(node: Any) -> bool:
 ALGORITHM = need("the Philox algorithm", _known_algorithm)
 
 
-@ops.op("StatelessRandomUniform", "StatelessRandomUniformV2", "StatelessRandomNormal", "StatelessRandomNormalV2", needs=(FLOATS, ALGORITHM))  # fmt: skip
-@ops.op("StatelessRandomUniformInt", "StatelessRandomUniformIntV2", "StatelessRandomUniformFullInt", "StatelessRandomUniformFullIntV2", needs=(INTEGERS, ALGORITHM))  # fmt: skip
+@ops.op(
+    "StatelessRandomUniform",
+    "StatelessRandomUniformV2",
+    "StatelessRandomNormal",
+    "StatelessRandomNormalV2",
+    needs=(FLOATS, ALGORITHM),
+)
+@ops.op(
+    "StatelessRandomUniformInt",
+    "StatelessRandomUniformIntV2",
+    "StatelessRandomUniformFullInt",
+    "StatelessRandomUniformFullIntV2",
+    needs=(INTEGERS, ALGORITHM),
+)
 def stateless(op, node, shape, *rest):
     """As many blocks of four words as the shape asks for."""
     wide = node.get("dtype") in WIDE

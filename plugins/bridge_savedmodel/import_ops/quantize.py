@@ -7,17 +7,20 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
-from bridge_savedmodel.import_ops.common import T, attribute, constant, like, need, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, attribute, constant, like, need
+
+ops = OpTable()
 
 
 @ops.op("FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel")
 def fake_quant(op, node, x, low=None, high=None):
     """Rounded to integers and back, between bounds nudged so that zero is one of them."""
-    bounds = [node.get("min", -6.0), node.get("max", 6.0)] if low is None else [const(low), const(high)]
+    bounds = [node.get("min"), node.get("max")] if low is None else [const(low), const(high)]
     if any(b is None for b in bounds):
         return NotImplemented
     low, high = (np.asarray(b, np.float32) for b in bounds)
-    bottom, top = float(node.get("narrow_range", False)), float(2 ** node.get("num_bits", 8) - 1)
+    bottom, top = float(node.get("narrow_range")), float(2 ** node.get("num_bits") - 1)
     scale = ((high - low) / np.float32(top - bottom)).astype(np.float32)
     zero = np.clip(np.floor(bottom - low / scale + 0.5), bottom, top).astype(np.float32)
     if top == 255 and bottom == 0:
@@ -33,9 +36,7 @@ def fake_quant(op, node, x, low=None, high=None):
 BOUNDS = need(
     "bounds of the whole tensor, known before run time",
     lambda n: (
-        n.get("range_given", False)
-        and all(const(v) is not None for v in n.inputs[1:3])
-        and n.get("axis", -1) == -1
+        n.get("range_given") and all(const(v) is not None for v in n.inputs[1:3]) and n.get("axis") == -1
     ),
 )
 BITS = need(
@@ -43,11 +44,16 @@ BITS = need(
 )
 
 
-@ops.op("QuantizeAndDequantizeV2", "QuantizeAndDequantizeV3", "QuantizeAndDequantizeV4", needs=(attribute("T", T.FLOAT), BOUNDS, BITS))  # fmt: skip
+@ops.op(
+    "QuantizeAndDequantizeV2",
+    "QuantizeAndDequantizeV3",
+    "QuantizeAndDequantizeV4",
+    needs=(attribute("T", T.FLOAT), BOUNDS, BITS),
+)
 def quantize_and_dequantize(op, node, x, low, high, *bits):
     """A grid around zero, fine enough for both bounds; what is outside of it is cut off before."""
-    signed = node.get("signed_input", True)
-    bottom = (-127 if node.get("narrow_range", False) else -128) if signed else 0
+    signed = node.get("signed_input")
+    bottom = (-127 if node.get("narrow_range") else -128) if signed else 0
     step = _step(const(low), const(high), bottom, 127 if signed else 255)
     if node.get("round_mode", "HALF_TO_EVEN") == "HALF_TO_EVEN":
         inside = op.Max(x, op.const(np.float32(bottom) * step)) if bottom == -127 else x
@@ -68,10 +74,17 @@ def _step(low: Any, high: Any, bottom: int, top: int) -> np.ndarray:
 
 KINDS = {T.UINT8: (0, 255), T.INT8: (-128, 127), T.UINT16: (0, 65535), T.INT16: (-32768, 32767)}
 RANGE = (constant(1, "lower bound"), constant(2, "upper bound"))
-SCALAR = need("bounds of the whole tensor", lambda n: n.get("axis", -1) == -1)
+SCALAR = need("bounds of the whole tensor", lambda n: n.get("axis") == -1)
 
 
-@ops.op("Dequantize", needs=(*RANGE, SCALAR, need("mode=MIN_COMBINED or MIN_FIRST", lambda n: n.get("mode", "MIN_COMBINED") != "SCALED")))  # fmt: skip
+@ops.op(
+    "Dequantize",
+    needs=(
+        *RANGE,
+        SCALAR,
+        need("mode=MIN_COMBINED or MIN_FIRST", lambda n: n.get("mode") != "SCALED"),
+    ),
+)
 def dequantize(op, node, x, low, high):
     """The bounds are what the smallest and the largest integer stand for."""
     least, most = (float(const(v).reshape(())) for v in (low, high))
@@ -82,20 +95,26 @@ def dequantize(op, node, x, low, high):
     return op.Add(op.Mul(op.Sub(op.Cast(x, to=int(T.FLOAT)), float(bottom)), op.const(step)), float(least))
 
 
-@ops.op("QuantizeV2", needs=(*RANGE, SCALAR, need("mode=MIN_FIRST or MIN_COMBINED of unsigned numbers", lambda n: n.get("mode", "MIN_COMBINED") == "MIN_COMBINED" and n.get("T") == T.UINT8)))  # fmt: skip
+@ops.op(
+    "QuantizeV2",
+    needs=(
+        *RANGE,
+        SCALAR,
+        need(
+            "mode=MIN_FIRST or MIN_COMBINED of unsigned numbers",
+            lambda n: n.get("mode") == "MIN_COMBINED" and n.get("T") == T.UINT8,
+        ),
+    ),
+)
 def quantize(op, node, x, low, high):
     """Between bounds at least a little apart, one of them zero or beyond it."""
     least, most = (np.float32(const(v).reshape(())) for v in (low, high))
-    most = max(
-        np.float32(0), max(most, np.float32(least + max(node.get("ensure_minimum_range", 0.01), 1e-6)))
-    )
+    most = max(np.float32(0), max(most, np.float32(least + max(node.get("ensure_minimum_range"), 1e-6))))
     least = min(np.float32(0), least)
     factor = np.float32(255 / (most - least))
     clamped = op.Min(op.Max(x, like(op, x, least)), like(op, x, most))
     moved = op.Mul(op.Sub(clamped, like(op, x, least)), op.const(factor))
     away = (
-        op.Floor(op.Add(moved, 0.5))
-        if node.get("round_mode", "HALF_AWAY_FROM_ZERO") == "HALF_AWAY_FROM_ZERO"
-        else op.Round(moved)
+        op.Floor(op.Add(moved, 0.5)) if node.get("round_mode") == "HALF_AWAY_FROM_ZERO" else op.Round(moved)
     )
     return op.Cast(away, to=int(T.UINT8)), op.const(np.asarray(least)), op.const(np.asarray(most))

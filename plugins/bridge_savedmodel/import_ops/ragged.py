@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import arange
 from bridge.hub import rank_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     FAR,
     T,
@@ -17,10 +19,11 @@ from bridge_savedmodel.import_ops.common import (
     flat,
     ints,
     need,
-    ops,
     scalar,
     vector,
 )
+
+ops = OpTable()
 
 ZERO, ONE = np.array(0, np.int64), np.array(1, np.int64)
 
@@ -31,11 +34,6 @@ class Ragged:
 
     splits: tuple[Any, ...]
     values: Any
-
-
-def counted(op: Any, number: Any) -> Any:
-    """0, 1, … below a number [1]."""
-    return op.Range(op.const(ZERO), scalar(op, number), op.const(ONE))
 
 
 def ends_of(op: Any, lengths: Any) -> Any:
@@ -54,7 +52,7 @@ def lengths_of(op: Any, splits: Any) -> Any:
 
 def rows_of(op: Any, splits: Any) -> tuple[Any, Any]:
     """The row of every element, and its place in that row."""
-    places = counted(op, _last(op, splits))
+    places = arange(op, _last(op, splits))
     ends = op.Slice(splits, ints(1), ints(FAR), ints(0))
     passed = op.LessOrEqual(op.Unsqueeze(ends, ints(0)), op.Unsqueeze(places, ints(1)))
     rows = op.ReduceSum(op.Cast(passed, to=int(T.INT64)), ints(1), keepdims=0)
@@ -63,7 +61,7 @@ def rows_of(op: Any, splits: Any) -> tuple[Any, Any]:
 
 @ops.op("RaggedRange")
 def ragged_range(op, node, starts, limits, deltas):
-    kind = node.get("T", T.INT32)
+    kind = node.get("T")
     starts, limits, deltas = (op.Reshape(v, ints(-1)) for v in (starts, limits, deltas))
     span = op.Sub(limits, starts)
     if kind.is_floating_point():
@@ -75,7 +73,7 @@ def ragged_range(op, node, starts, limits, deltas):
     rows, places = rows_of(op, splits)
     first, step = (op.Gather(op.Expand(v, op.Shape(number)), rows, axis=0) for v in (starts, deltas))
     values = op.Add(first, op.Mul(as_dtype(op, places, kind), step))
-    return as_dtype(op, splits, node.get("Tsplits", T.INT64)), values
+    return as_dtype(op, splits, node.get("Tsplits")), values
 
 
 @ops.op("RaggedGather", needs=(need("a vector of indices", lambda n: rank_of(n.inputs[-1]) == 1),))
@@ -86,13 +84,14 @@ def ragged_gather(op, node, *inputs):
         first = op.Gather(own, at, axis=0)
         ends = ends_of(op, op.Sub(op.Gather(own, op.Add(at, op.const(ONE)), axis=0), first))
         rows, places = rows_of(op, ends)
-        made.append(as_dtype(op, ends, node.get("Tsplits", T.INT64)))
+        made.append(as_dtype(op, ends, node.get("Tsplits")))
         at = op.Add(op.Gather(first, rows, axis=0), places)
     return [*made, op.Gather(values, at, axis=0)]
 
 
 def coordinates(op: Any, splits: list[Any]) -> Any:
-    """Of every flat value, the place in each dimension that is ragged or outside of those: [values, dimensions]."""
+    """Of every flat value, the place in each dimension that is ragged or outside of those: [values,
+    dimensions]."""
     rows, places = rows_of(op, splits[-1])
     found = [places]
     for own in reversed(splits[:-1]):
@@ -150,7 +149,7 @@ def to_tensor(op, node, shape, values, default, *partitions):
 
 def _splits_of(op: Any, rows: Any, count: Any) -> Any:
     """Where rows begin and end, from the row of every value."""
-    places = counted(op, count)
+    places = arange(op, count)
     same = op.Equal(op.Unsqueeze(places, ints(1)), op.Unsqueeze(rows, ints(0)))
     return ends_of(op, op.ReduceSum(op.Cast(same, to=int(T.INT64)), ints(1), keepdims=0))
 
@@ -163,9 +162,7 @@ def to_sparse(op, node, *inputs):
     return coordinates(op, splits), op.Identity(inputs[-1]), bounds(op, splits)
 
 
-@ops.op(
-    "RaggedTensorToVariant", needs=(need("batched_input=False", lambda n: not n.get("batched_input", False)),)
-)
+@ops.op("RaggedTensorToVariant", needs=(need("batched_input=False", lambda n: not n.get("batched_input")),))
 def to_variant(op, node, *inputs):
     return Ragged(tuple(inputs[:-1]), inputs[-1])
 
@@ -181,16 +178,16 @@ def from_variant(op, node, x):
 @ops.op("RaggedBincount")
 def ragged_bincount(op, node, splits, values, size, weights):
     """How often each number under `size` occurs in a row, or the sum of its weights."""
-    kind, own = node.get("T", T.INT32), as_int64(op, splits)
+    kind, own = node.get("T"), as_int64(op, splits)
     rows, _ = rows_of(op, own)
     at = as_int64(op, values)
     kept = op.Reshape(op.NonZero(op.Less(at, flat(op, size))), ints(-1))
     places = op.Concat(op.Unsqueeze(rows, ints(1)), op.Unsqueeze(at, ints(1)), axis=1)
     shape = op.Concat(op.Sub(op.Shape(own), ints(1)), flat(op, size), axis=0)
     zeros = op.Expand(op.const(np.zeros((), kind.numpy())), shape)
-    plain = list(weights.shape or [None]) == [0] or node.get("binary_output", False)
+    plain = list(weights.shape or [None]) == [0] or node.get("binary_output")
     number = op.Expand(op.const(np.ones((), kind.numpy())), op.Shape(at)) if plain else weights
-    how = "none" if node.get("binary_output", False) else "add"
+    how = "none" if node.get("binary_output") else "add"
     return op.ScatterND(
         zeros, op.Gather(places, kept, axis=0), op.Gather(number, kept, axis=0), reduction=how
     )
@@ -209,7 +206,7 @@ def fill_empty_rows(op, node, rows, values, count, default):
     whole = op.Concat(rows, blank, axis=0)
     filled = op.Concat(values, op.Expand(scalar(op, default), op.Shape(blank)), axis=0)
     size = op.Shape(whole)
-    keys = op.Add(op.Mul(whole, size), counted(op, size))
+    keys = op.Add(op.Mul(whole, size), arange(op, size))
     order = op.TopK(keys, size, largest=0, _outputs=2)[1]
     back = op.Slice(op.TopK(order, size, largest=0, _outputs=2)[1], ints(0), op.Shape(rows), ints(0))
     return op.Gather(whole, order, axis=0), op.Gather(filled, order, axis=0), empty, back

@@ -6,15 +6,19 @@ import math
 
 import numpy as np
 
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, ops, vector
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, vector
 from bridge_savedmodel.import_ops.math import erf_inverse
+
+ops = OpTable()
 
 RANDOM = attribute("dtype", T.FLOAT, T.DOUBLE, T.FLOAT16)
 
 
 @ops.op("TruncatedNormal", needs=(RANDOM,))
 def truncated_normal(op, node, target):
-    """Normal numbers that lie at most two deviations from zero, as those of uniform ones of the same share."""
+    """Normal numbers that lie at most two deviations from zero, as those of uniform ones of the same
+    share."""
     zeros = op.Expand(op.const(np.zeros((), np.float32)), as_int64(op, target))
     drawn = op.Mul(op.Sub(op.Mul(op.RandomUniformLike(zeros), 2.0), 1.0), math.erf(math.sqrt(2.0)))
     return as_dtype(op, op.Mul(erf_inverse(op, drawn), math.sqrt(2.0)), node.get("dtype"))
@@ -39,7 +43,7 @@ def multinomial(op, node, x, count):
     known = vector(count)
     if known is None:
         return NotImplemented
-    return as_dtype(op, op.Multinomial(x, sample_size=known[0], dtype=7), node.get("output_dtype", T.INT64))
+    return as_dtype(op, op.Multinomial(x, sample_size=known[0], dtype=7), node.get("output_dtype"))
 
 
 @ops.op("RandomShuffle")

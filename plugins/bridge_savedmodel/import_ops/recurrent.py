@@ -10,12 +10,13 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import shape_of
-from bridge_savedmodel.import_ops.common import T, flat, ints, like, need, ops, scalar
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, flat, ints, like, need, scalar
 from bridge_savedmodel.import_ops.control import close, subgraph
 
+ops = OpTable()
+
 GATES = {"LSTMBlockCell": "ICFO", "BlockLSTM": "ICFO", "BlockLSTMV2": "IFCO"}
-FORGET = {"LSTMBlockCell": 1.0, "BlockLSTM": 1.0, "BlockLSTMV2": 0.0}
-CLIP = {"LSTMBlockCell": 3.0, "BlockLSTM": 3.0, "BlockLSTMV2": 0.0}
 
 
 def _cell(op: Any, node: Any, x: Any, c: Any, h: Any, weights: Sequence[Any]) -> list[Any]:
@@ -23,15 +24,15 @@ def _cell(op: Any, node: Any, x: Any, c: Any, h: Any, weights: Sequence[Any]) ->
     w, peek_i, peek_f, peek_o, bias = weights
     sums = op.Add(op.MatMul(op.Concat(x, h, axis=1), w), bias)
     parts = dict(zip(GATES[node.op], op.Split(sums, axis=1, num_outputs=4, _outputs=4), strict=True))
-    more = node.get("forget_bias", FORGET[node.op])
+    more = node.get("forget_bias")
     forget = op.Add(parts["F"], like(op, x, more)) if more else parts["F"]
     enter, leave = parts["I"], parts["O"]
-    peeks = node.get("use_peephole", False)
+    peeks = node.get("use_peephole")
     if peeks:
         enter, forget = op.Add(enter, op.Mul(c, peek_i)), op.Add(forget, op.Mul(c, peek_f))
     enter, forget, candidate = op.Sigmoid(enter), op.Sigmoid(forget), op.Tanh(parts["C"])
     state = op.Add(op.Mul(candidate, enter), op.Mul(c, forget))
-    limit = node.get("cell_clip", CLIP[node.op])
+    limit = node.get("cell_clip")
     if limit > 0:
         state = op.Clip(state, like(op, x, -limit), like(op, x, limit))
     leave = op.Sigmoid(op.Add(leave, op.Mul(state, peek_o)) if peeks else leave)

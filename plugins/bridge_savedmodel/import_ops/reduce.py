@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of, shape_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     as_int64,
@@ -14,10 +15,11 @@ from bridge_savedmodel.import_ops.common import (
     flat,
     ints,
     like,
-    ops,
     ranked,
     scalar,
 )
+
+ops = OpTable()
 
 SAME_KIND = {
     "Sum": "ReduceSum",
@@ -31,7 +33,7 @@ SAME_KIND = {
 
 def _reduce(op: Any, native: str, node: Any, x: Any, axes: Any) -> Any:
     known = const(axes)
-    keep = int(node.get("keep_dims", False))
+    keep = int(node.get("keep_dims"))
     if known is not None and known.size == 0 and known.ndim:
         return op.Identity(x)
     return op.node(native, x, flat(op, axes), keepdims=keep)
@@ -56,7 +58,7 @@ def l2_loss(op, node, x):
 def arg_max(op, node, x, axis):
     source = op.Cast(x, to=int(T.INT32)) if x.dtype == T.BOOL else x
     found = op.node(node.op, source, axis=int(const(axis).reshape(())), keepdims=0)
-    kind = node.get("output_type", T.INT64)
+    kind = node.get("output_type")
     return found if kind == T.INT64 else op.Cast(found, to=int(kind))
 
 
@@ -71,7 +73,7 @@ def top_k(op, node, x, k=None):
 @ops.op("NthElement", needs=(ranked(), constant(1, "n")))
 def nth_element(op, node, x, n):
     place = int(const(n).reshape(()))
-    values, _ = op.TopK(x, ints(place + 1), axis=-1, largest=int(node.get("reverse", False)), _outputs=2)
+    values, _ = op.TopK(x, ints(place + 1), axis=-1, largest=int(node.get("reverse")), _outputs=2)
     return op.Squeeze(op.Slice(values, ints(place), ints(place + 1), ints(-1)), ints(-1))
 
 
@@ -100,7 +102,7 @@ def unique(op, node, x, axis=None):
     source = op.Cast(x, to=int(T.INT64)) if narrow else x
     values, _, inverse, counts = op.Unique(source, axis=along, sorted=0, _outputs=4)
     values = op.Cast(values, to=int(x.dtype)) if narrow else values
-    kind = node.get("out_idx", T.INT32)
+    kind = node.get("out_idx")
     inverse, counts = (v if kind == T.INT64 else op.Cast(v, to=int(kind)) for v in (inverse, counts))
     return (values, inverse, counts) if "Counts" in node.op else (values, inverse)
 
@@ -112,7 +114,7 @@ def bincount(op, node, x, size, weights):
         return _row_counts(op, node, x, size, weights)
     places = op.Reshape(as_int64(op, x), ints(-1, 1))
     length = flat(op, size)
-    kind = node.get("T", T.INT32)
+    kind = node.get("T")
     weighted = shape_of(weights) != [0]
     values = (
         op.Reshape(weights, ints(-1))
@@ -122,25 +124,25 @@ def bincount(op, node, x, size, weights):
     inside = op.Less(op.Reshape(places, ints(-1)), length)
     kept = op.Where(inside, values, op.const(np.zeros((), kind.numpy())))
     safe = op.Min(places, op.Sub(length, ints(1)))
-    if node.get("binary_output", False):
+    if node.get("binary_output"):
         return NotImplemented
     return op.ScatterND(op.Expand(op.const(np.zeros((), kind.numpy())), length), safe, kept, reduction="add")
 
 
 def _row_counts(op: Any, node: Any, x: Any, size: Any, weights: Any) -> Any:
-    kind, count = node.get("T", T.INT32), const(size)
+    kind, count = node.get("T"), const(size)
     if count is None or shape_of(weights) != [0]:
         return NotImplemented
     places = op.const(np.arange(int(count.reshape(())), dtype=np.int64))
     same = op.Cast(op.Equal(op.Unsqueeze(as_int64(op, x), ints(2)), places), to=int(kind))
-    reduction = "ReduceMax" if node.get("binary_output", False) else "ReduceSum"
+    reduction = "ReduceMax" if node.get("binary_output") else "ReduceSum"
     return op.node(reduction, same, ints(1), keepdims=0)
 
 
 @ops.op("ApproxTopK", needs=(ranked(),))
 def approximate_top_k(op, node, x):
     """The exact ones."""
-    axis = node.get("reduction_dimension", -1)
-    largest = int(node.get("is_max_k", True))
+    axis = node.get("reduction_dimension")
+    largest = int(node.get("is_max_k"))
     values, places = op.TopK(x, ints(node.get("k")), axis=axis, largest=largest, _outputs=2)
     return values, op.Cast(places, to=int(T.INT32))

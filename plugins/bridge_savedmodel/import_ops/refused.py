@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from bridge_savedmodel.import_ops.common import never, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import never
+
+ops = OpTable()
 
 REASONS = {
     "features as tensors: export a signature that takes them, not serialized tf.Example text": """
@@ -78,7 +81,28 @@ REASONS = {
         GraphDefVersion CompositeTensorVariantFromComponents CompositeTensorVariantToComponents""",
 }
 
-PARTLY = frozenset(["StringToHashBucketFast", "StringToHashBucketStrong", "StringLength", "Substr", "StringStrip", "UnicodeDecode", "UnicodeDecodeWithOffsets", "UnicodeEncode", "StringNGrams", "Svd", "BatchSvd", "Qr", "Lu", "SelfAdjointEigV2", "BatchSelfAdjointEigV2", "MatrixSolveLs", "MatrixInverse", "Cholesky"])  # fmt: skip
+PARTLY = frozenset(
+    [
+        "StringToHashBucketFast",
+        "StringToHashBucketStrong",
+        "StringLength",
+        "Substr",
+        "StringStrip",
+        "UnicodeDecode",
+        "UnicodeDecodeWithOffsets",
+        "UnicodeEncode",
+        "StringNGrams",
+        "Svd",
+        "BatchSvd",
+        "Qr",
+        "Lu",
+        "SelfAdjointEigV2",
+        "BatchSelfAdjointEigV2",
+        "MatrixSolveLs",
+        "MatrixInverse",
+        "Cholesky",
+    ]
+)
 FUNCTIONS = ("characters of strings", "hash of the bytes", "matrices", "special function")
 
 COMPUTABLE = PARTLY | frozenset(

@@ -9,15 +9,17 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import rank_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     as_int64,
     flat,
     ints,
     like,
     need,
-    ops,
     ranked,
 )
+
+ops = OpTable()
 
 KINDS = {"Sum": "add", "Max": "max", "Min": "min", "Prod": "mul"}
 
@@ -75,11 +77,11 @@ def segment(op, node, x, ids, count=None):
         return made
     ones = op.Expand(op.const(np.ones((), np.int64)), op.Shape(as_int64(op, ids)))
     filled = op.Greater(_segments(op, ones, ids, size, "Sum"), ints(0))
-    return op.Where(_spread(op, filled, x), made, like(op, x, 0))
+    return op.Where(_unsqueeze_like(op, filled, x), made, like(op, x, 0))
 
 
-def _spread(op: Any, flags: Any, x: Any) -> Any:
-    rank = rank_of(x)
+def _unsqueeze_like(op: Any, flags: Any, x: Any) -> Any:
+    rank = len(x.shape)
     return op.Unsqueeze(flags, np.arange(1, rank, dtype=np.int64)) if rank > 1 else flags
 
 
@@ -87,7 +89,7 @@ def _means(op: Any, x: Any, ids: Any, size: Any) -> Any:
     total = _segments(op, x, ids, size, "Sum")
     ones = op.Expand(like(op, x, 1), op.Shape(as_int64(op, ids)))
     number = op.Max(_segments(op, ones, ids, size, "Sum"), like(op, x, 1))
-    return op.Div(total, _spread(op, number, x))
+    return op.Div(total, _unsqueeze_like(op, number, x))
 
 
 SPARSE = ("SparseSegmentSum", "SparseSegmentMean", "SparseSegmentSqrtN")
@@ -105,7 +107,7 @@ def sparse_segment(op, node, x, indices, ids, count=None):
         return _means(op, rows, ids, size)
     ones = op.Expand(like(op, x, 1), op.Shape(as_int64(op, ids)))
     number = op.Max(_segments(op, ones, ids, size, "Sum"), like(op, x, 1))
-    return op.Div(_segments(op, rows, ids, size, "Sum"), op.Sqrt(_spread(op, number, x)))
+    return op.Div(_segments(op, rows, ids, size, "Sum"), op.Sqrt(_unsqueeze_like(op, number, x)))
 
 
 @ops.op("DynamicStitch", "ParallelDynamicStitch")

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from bridge.dims import arange
 from bridge.hub import rank_of, shape_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     FAR,
     T,
@@ -16,11 +18,12 @@ from bridge_savedmodel.import_ops.common import (
     ints,
     like,
     need,
-    ops,
     ranked,
     vector,
 )
 from bridge_savedmodel.import_ops.sparse import COORDINATES, place, strides
+
+ops = OpTable()
 
 
 def apart(op: Any, places: Any, shape: Any) -> Any:
@@ -96,7 +99,7 @@ def dense(op: Any, indices: Any, values: Any, shape: Any, rest: Any) -> Any:
 @ops.op("SparseReduceSum", needs=(COORDINATES,))
 def sparse_reduce_sum(op, node, indices, values, shape, axes):
     whole = dense(op, indices, values, shape, like(op, values, 0))
-    return op.ReduceSum(whole, flat(op, axes), keepdims=int(node.get("keep_dims", False)))
+    return op.ReduceSum(whole, flat(op, axes), keepdims=int(node.get("keep_dims")))
 
 
 @ops.op("SparseReduceMax", needs=(COORDINATES, attribute("T", T.FLOAT, T.INT32, T.INT64, T.DOUBLE)))
@@ -112,7 +115,7 @@ def sparse_reduce_max(op, node, indices, values, shape, axes):
         shape,
         op.const(np.array(0, np.int32)),
     )
-    at, keep = flat(op, axes), int(node.get("keep_dims", False))
+    at, keep = flat(op, axes), int(node.get("keep_dims"))
     any_ = op.Greater(op.ReduceMax(here, at, keepdims=keep), op.const(np.array(0, np.int32)))
     return op.Where(any_, op.ReduceMax(whole, at, keepdims=keep), like(op, values, 0))
 
@@ -138,14 +141,16 @@ def sparse_softmax(op, node, indices, values, shape):
 def sparse_matmul(op, node, a, b):
     """Of dense matrices that hold many zeros."""
     turned = [
-        op.Transpose(v, perm=[1, 0]) if node.get(n, False) else v
+        op.Transpose(v, perm=[1, 0]) if node.get(n) else v
         for v, n in ((a, "transpose_a"), (b, "transpose_b"))
     ]
     floats = [v if v.dtype == T.FLOAT else op.Cast(v, to=int(T.FLOAT)) for v in turned]
     return op.MatMul(*floats)
 
 
-OPERATIONS = need("one of four operations", lambda n: n.get("set_operation") in ("a-b", "b-a", "intersection", "union"))  # fmt: skip
+OPERATIONS = need(
+    "one of four operations", lambda n: n.get("set_operation") in ("a-b", "b-a", "intersection", "union")
+)
 DENSE = need("sets that are rows of a known number of dimensions", lambda n: bool(rank_of(n.inputs[0])))
 SHAPED = need("a known number of dimensions", lambda n: shape_of(n.inputs[-1]) is not None)
 
@@ -174,9 +179,7 @@ def _plain(op: Any, values: Any) -> Any:
 def _of_dense(op: Any, x: Any) -> tuple[Any, Any]:
     """The row of every element, counted through all dimensions but the last; and the elements."""
     flat = op.Reshape(x, ints(-1))
-    zero, one = op.const(np.array(0, np.int64)), op.const(np.array(1, np.int64))
-    places = op.Range(zero, op.Squeeze(op.Shape(flat), ints(0)), one)
-    return op.Div(places, op.Max(op.Shape(x, start=-1), ints(1))), _plain(op, flat)
+    return op.Div(arange(op, op.Shape(flat)), op.Max(op.Shape(x, start=-1), ints(1))), _plain(op, flat)
 
 
 def _of_sparse(op: Any, indices: Any, values: Any, shape: Any) -> tuple[Any, Any]:
@@ -232,7 +235,11 @@ def _kept_axes(node: Any) -> list[int] | None:
 PARTLY = need("constant axes, and one at least that stays", lambda n: bool(_kept_axes(n)))
 
 
-@ops.op("SparseReduceSumSparse", "SparseReduceMaxSparse", needs=(PARTLY, attribute("T", T.FLOAT, T.DOUBLE, T.INT32, T.INT64)))  # fmt: skip
+@ops.op(
+    "SparseReduceSumSparse",
+    "SparseReduceMaxSparse",
+    needs=(PARTLY, attribute("T", T.FLOAT, T.DOUBLE, T.INT32, T.INT64)),
+)
 def sparse_reduce_sparse(op, node, indices, values, shape, axes):
     """The elements there are, put together where they share what stays of their indices."""
     kept = ints(*(_kept_axes(node) or []))
@@ -244,12 +251,20 @@ def sparse_reduce_sparse(op, node, indices, values, shape, axes):
     start = op.Expand(op.const(np.array(least, kind)), op.Shape(places))
     made = op.ScatterND(start, op.Unsqueeze(back, ints(1)), values, reduction=how)
     found = apart(op, places, outer)
-    if not node.get("keep_dims", False):
+    if not node.get("keep_dims"):
         return found, made, outer
     depth = shape_of(shape)[0]
     order = [kept.tolist().index(n) if n in kept else len(kept) for n in range(depth)]
-    wide = op.Concat(found, op.Sub(op.Slice(found, ints(0), ints(1), ints(1)), op.Slice(found, ints(0), ints(1), ints(1))), axis=1)  # fmt: skip
-    return op.Gather(wide, ints(*order), axis=1), made, op.Gather(op.Concat(outer, ints(1), axis=0), ints(*order), axis=0)  # fmt: skip
+    wide = op.Concat(
+        found,
+        op.Sub(op.Slice(found, ints(0), ints(1), ints(1)), op.Slice(found, ints(0), ints(1), ints(1))),
+        axis=1,
+    )
+    return (
+        op.Gather(wide, ints(*order), axis=1),
+        made,
+        op.Gather(op.Concat(outer, ints(1), axis=0), ints(*order), axis=0),
+    )
 
 
 @ops.op("SetSize", needs=(need("indices of rows", lambda n: (shape_of(n.inputs[2]) or [0])[0] == 2),))
@@ -274,7 +289,7 @@ def numbered(op: Any, values: Any) -> Any:
 )
 def sparse_bincount(op, node, indices, values, shape, size, weights):
     """How often each number under `size` occurs in a row, or the sum of its weights."""
-    kind, rank = node.get("T", T.INT32), shape_of(shape)[0]
+    kind, rank = node.get("T"), shape_of(shape)[0]
     at = as_int64(op, values)
     kept = op.Reshape(op.NonZero(op.Less(at, flat(op, size))), ints(-1))
     own, rows = op.Unsqueeze(at, ints(1)), op.Slice(indices, ints(0), ints(1), ints(1))
@@ -284,7 +299,7 @@ def sparse_bincount(op, node, indices, values, shape, size, weights):
         if rank == 2
         else flat(op, size)
     )
-    binary = node.get("binary_output", False)
+    binary = node.get("binary_output")
     plain = binary or list(weights.shape or [None]) == [0]
     number = op.Expand(op.const(np.ones((), kind.numpy())), op.Shape(at)) if plain else weights
     zeros = op.Expand(op.const(np.zeros((), kind.numpy())), whole)

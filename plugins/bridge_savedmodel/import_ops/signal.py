@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
-from bridge_savedmodel.import_ops.common import constant, ints, need, ops, vector
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import constant, ints, need, vector
 from bridge_savedmodel.import_ops.math import atan2
-from bridge_savedmodel.import_ops.values import Pair
+from bridge_savedmodel.values import Pair
+
+ops = OpTable()
 
 COMPLEX = need("a complex input made of parts", lambda n: isinstance(n.inputs[0], Pair))
 
@@ -71,7 +74,7 @@ def _cut(op: Any, x: Any, axis: int, length: int) -> Any:
     if not isinstance(size, int) or size > length:
         x = op.Slice(x, ints(0), ints(length), ints(axis))
     if isinstance(size, int) and size < length:
-        pads = np.zeros((2, rank_of(x)), np.int64)
+        pads = np.zeros((2, len(x.shape)), np.int64)
         pads[1, axis] = length - size
         x = op.Pad(x, op.const(pads.ravel()))
     return x
@@ -141,30 +144,44 @@ def complex_exp(op, node, x):
 def complex_matmul(op, node, x, y):
     sides = []
     for value, names in ((x, ("transpose_a", "adj_x")), (y, ("transpose_b", "adj_y"))):
-        if any(node.get(n, False) for n in names):
+        if any(node.get(n) for n in names):
             rank = rank_of(value.real)
             order = [*range(rank - 2), rank - 1, rank - 2]
             real, imag = (op.Transpose(v, perm=order) for v in (value.real, value.imag))
-            value = Pair(real, op.Neg(imag) if node.get(names[1], False) else imag)
+            value = Pair(real, op.Neg(imag) if node.get(names[1]) else imag)
         sides.append(value)
     a, b = sides
     real = op.Sub(op.MatMul(a.real, b.real), op.MatMul(a.imag, b.imag))
     return Pair(real, op.Add(op.MatMul(a.real, b.imag), op.MatMul(a.imag, b.real)))
 
 
-PARTWISE = (
-    "Neg",
-    "Sum",
-    "Mean",
-    "Cumsum",
-    "ZerosLike",
-    "Fill",
-    "BroadcastTo",
-    "Roll",
-    "ReverseV2",
-    "Pad",
-    "Unpack",
+PARTWISE = frozenset(
+    [
+        "BroadcastTo",
+        "ConcatV2",
+        "Cumsum",
+        "ExpandDims",
+        "Fill",
+        "Gather",
+        "GatherV2",
+        "Mean",
+        "Neg",
+        "Pack",
+        "Pad",
+        "Reshape",
+        "ReverseV2",
+        "Roll",
+        "Slice",
+        "Squeeze",
+        "StridedSlice",
+        "Sum",
+        "Tile",
+        "Transpose",
+        "Unpack",
+        "ZerosLike",
+    ]
 )
+"""Operators that compute the real and the imaginary part alike, each on its own."""
 
 
 @ops.op("IRFFT2D", "IRFFT3D", needs=(COMPLEX, LENGTH))

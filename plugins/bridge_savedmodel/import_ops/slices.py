@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import arange
 from bridge.hub import const, rank_of, shape_of
+from bridge.ops import OpTable
 from bridge.passes.slices import python_slice
 from bridge_savedmodel.import_ops.common import (
     FAR,
@@ -16,10 +18,11 @@ from bridge_savedmodel.import_ops.common import (
     ints,
     like,
     need,
-    ops,
     parts,
     vector,
 )
+
+ops = OpTable()
 
 
 @ops.op("Slice", needs=(need("a known number of axes", lambda n: shape_of(n.inputs[1]) is not None),))
@@ -53,12 +56,13 @@ def _spec_known(node: Any) -> bool:
 
 @ops.op("StridedSlice", needs=(need("a known number of axes, and constant strides", _spec_known),))
 def strided_slice(op, node, x, begin, end, strides):
-    """Every entry of the specification is a slice of an axis, one element of it, a new axis, or the axes in between."""
+    """Every entry of the specification is a slice of an axis, one element of it, a new axis, or the axes in
+    between."""
     steps = vector(strides)
     known = _known_part(node, x, vector(begin), vector(end), steps) if rank_of(x) == 1 else None
     if known is not None:
         return op.const(known)
-    on = {m: [node.get(m, 0) >> i & 1 for i in range(len(steps))] for m in MASKS}
+    on = {m: [node.get(m) >> i & 1 for i in range(len(steps))] for m in MASKS}
     used = sum(1 for i in range(len(steps)) if not on["new_axis_mask"][i] and not on["ellipsis_mask"][i])
     if any(on["ellipsis_mask"]) and rank_of(x) is None:
         return NotImplemented
@@ -88,21 +92,21 @@ def _known_part(node: Any, x: Any, begin: Any, end: Any, steps: list[int]) -> np
         values is None
         or begin is None
         or len(steps) != 1
-        or node.get("new_axis_mask", 0)
-        or node.get("ellipsis_mask", 0)
+        or node.get("new_axis_mask")
+        or node.get("ellipsis_mask")
     ):
         return None
-    if node.get("shrink_axis_mask", 0):
+    if node.get("shrink_axis_mask"):
         chosen = values[begin[0] :][:1]
-    elif end is None and not node.get("end_mask", 0):
+    elif end is None and not node.get("end_mask"):
         return None
     else:
-        start = None if node.get("begin_mask", 0) else begin[0]
-        chosen = values[start : None if node.get("end_mask", 0) else end[0] : steps[0]]
+        start = None if node.get("begin_mask") else begin[0]
+        chosen = values[start : None if node.get("end_mask") else end[0] : steps[0]]
     if not chosen or None in chosen:
         return None
     array = np.array(chosen, x.dtype.numpy())
-    return array.reshape(()) if node.get("shrink_axis_mask", 0) else array
+    return array.reshape(()) if node.get("shrink_axis_mask") else array
 
 
 def _sliced(op: Any, x: Any, begin: Any, end: Any, plan: list, on: dict) -> Any:
@@ -158,7 +162,7 @@ def _joined(op: Any, values: list) -> Any:
 @ops.op("Gather", "GatherV2", "ResourceGather")
 def gather(op, node, x, indices, axis=None):
     at = 0 if axis is None else vector(axis)[0] if const(axis) is not None else None
-    batch = node.get("batch_dims", 0)
+    batch = node.get("batch_dims")
     if at is None:
         return NotImplemented
     x = x.read() if hasattr(x, "read") else x
@@ -235,8 +239,7 @@ def written(op: Any, node: Any, x: Any, begin: Any, end: Any, strides: Any, valu
     if rank_of(x) is None:
         return NotImplemented
     flat = op.Reshape(x, ints(-1))
-    zero, one = op.const(np.array(0, np.int64)), op.const(np.array(1, np.int64))
-    numbers = op.Reshape(op.Range(zero, op.Size(x), one), op.Shape(x))
+    numbers = op.Reshape(arange(op, op.Size(x)), op.Shape(x))
     numbers.shape = x.shape
     chosen = strided_slice(op, node, numbers, begin, end, strides)
     if chosen is NotImplemented:

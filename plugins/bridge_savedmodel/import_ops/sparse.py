@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from bridge.dims import arange
 from bridge.hub import const, rank_of, shape_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     as_dtype,
@@ -14,12 +16,13 @@ from bridge_savedmodel.import_ops.common import (
     ints,
     like,
     need,
-    ops,
     ranked,
     scalar,
 )
 from bridge_savedmodel.import_ops.patterns import compacted
-from bridge_savedmodel.import_ops.values import tensor_of, text
+from bridge_savedmodel.values import tensor_of, text
+
+ops = OpTable()
 
 COORDINATES = need(
     "indices of known rank",
@@ -65,7 +68,7 @@ def sparse_fill_empty_rows(op, node, indices, values, shape, default):
     whole = op.Concat(indices, more, axis=0)
     filled = op.Concat(values, op.Expand(scalar(op, default), op.Shape(blank, start=0, end=1)), axis=0)
     number = op.Shape(whole, start=0, end=1)
-    places = op.Range(zero, op.Squeeze(number, ints(0)), one)
+    places = arange(op, number)
     first = op.Squeeze(op.Slice(whole, ints(0), ints(1), ints(1)), ints(1))
     order = op.TopK(op.Add(op.Mul(first, number), places), number, largest=0, _outputs=2)[1]
     inverse = op.TopK(order, number, largest=0, _outputs=2)[1]
@@ -75,7 +78,7 @@ def sparse_fill_empty_rows(op, node, indices, values, shape, default):
 
 @ops.op("SparseTensorDenseMatMul", needs=(COORDINATES,))
 def sparse_matmul(op, node, indices, values, shape, dense):
-    if node.get("adjoint_a", False) or node.get("adjoint_b", False):
+    if node.get("adjoint_a") or node.get("adjoint_b"):
         return NotImplemented
     empty = op.Expand(like(op, values, 0), as_int64(op, shape))
     return op.MatMul(op.ScatterND(empty, as_int64(op, indices), values, reduction="add"), dense)
@@ -99,22 +102,33 @@ def list_diff(op, node, x, y):
     same = op.Cast(op.Equal(op.Unsqueeze(x, ints(1)), op.Unsqueeze(y, ints(0))), to=int(T.INT64))
     kept = op.Equal(op.ReduceSum(same, ints(1), keepdims=0), op.const(np.array(0, np.int64)))
     places = op.Reshape(op.NonZero(kept), ints(-1))
-    return op.Gather(x, places, axis=0), as_dtype(op, places, node.get("out_idx", T.INT32))
+    return op.Gather(x, places, axis=0), as_dtype(op, places, node.get("out_idx"))
 
 
 @ops.op("UnravelIndex")
 def unravel_index(op, node, indices, dims):
     shape = as_int64(op, dims)
-    made = op.Mod(op.Div(op.Reshape(as_int64(op, indices), ints(1, -1)), op.Unsqueeze(strides(op, shape), ints(1))), op.Unsqueeze(shape, ints(1)))  # fmt: skip
+    made = op.Mod(
+        op.Div(op.Reshape(as_int64(op, indices), ints(1, -1)), op.Unsqueeze(strides(op, shape), ints(1))),
+        op.Unsqueeze(shape, ints(1)),
+    )
     return as_dtype(op, op.Squeeze(made, ints(1)) if rank_of(indices) == 0 else made, indices.dtype)
 
 
-@ops.op("StringSplitV2", needs=(need("a vector and a constant separator", lambda n: rank_of(n.inputs[0]) == 1 and const(n.inputs[1]) is not None),))  # fmt: skip
+@ops.op(
+    "StringSplitV2",
+    needs=(
+        need(
+            "a vector and a constant separator",
+            lambda n: rank_of(n.inputs[0]) == 1 and const(n.inputs[1]) is not None,
+        ),
+    ),
+)
 def string_split(op, node, x, separator):
-    """Places, parts and shape of the table of parts. A separator parts an empty string into one that is empty, where ONNX Runtime
-    finds none."""
+    """Places, parts and shape of the table of parts. A separator parts an empty string into one that is
+    empty, where ONNX Runtime finds none."""
     by = str(text(const(separator)).reshape(()))
-    most = node.get("maxsplit", -1)
+    most = node.get("maxsplit")
     if most >= 0 and not by:
         return NotImplemented
     table, counts = op.StringSplit(x, delimiter=by or None, maxsplit=most if most >= 0 else None, _outputs=2)
@@ -123,28 +137,28 @@ def string_split(op, node, x, separator):
         column = op.Expand(op.const(tensor_of(np.array("", object))), op.Concat(op.Shape(x), ints(1), axis=0))
         table, counts = op.Concat(table, column, axis=1), op.Max(counts, one)
     width = op.ReduceMax(op.Concat(counts, ints(0), axis=0), keepdims=1)
-    places = op.Range(
-        op.const(np.array(0, np.int64)), op.Squeeze(width, ints(0)), op.const(np.array(1, np.int64))
-    )
+    places = arange(op, width)
     filled = op.Less(op.Unsqueeze(places, ints(0)), op.Unsqueeze(counts, ints(1)))
     indices = op.Transpose(op.NonZero(filled), perm=[1, 0])
     return indices, op.GatherND(table, indices), op.Concat(op.Shape(x), width, axis=0)
 
 
-@ops.op("CTCGreedyDecoder", needs=(ranked(), need("a known number of classes", lambda n: isinstance(list(n.inputs[0].shape)[2], int))))  # fmt: skip
+@ops.op(
+    "CTCGreedyDecoder",
+    needs=(
+        ranked(),
+        need("a known number of classes", lambda n: isinstance(list(n.inputs[0].shape)[2], int)),
+    ),
+)
 def ctc_greedy_decoder(op, node, logits, lengths):
     """The best class of every step, repetitions and blanks left out."""
     classes = list(logits.shape)[2]
-    blank = node.get("blank_index", -1) % classes
+    blank = node.get("blank_index") % classes
     best = op.Transpose(op.ArgMax(logits, axis=2, keepdims=0), perm=[1, 0])
-    steps = op.Range(
-        op.const(np.array(0, np.int64)),
-        op.Squeeze(op.Shape(best, start=1), ints(0)),
-        op.const(np.array(1, np.int64)),
-    )
+    steps = arange(op, op.Shape(best, start=1))
     inside = op.Less(op.Unsqueeze(steps, ints(0)), op.Unsqueeze(as_int64(op, lengths), ints(1)))
     kept = op.And(inside, op.Not(op.Equal(best, op.const(np.array(blank, np.int64)))))
-    if node.get("merge_repeated", False):
+    if node.get("merge_repeated"):
         before = op.Slice(
             op.Pad(best, ints(0, 1, 0, 0), op.const(np.array(-1, np.int64))), ints(0), ints(-1), ints(1)
         )

@@ -1,4 +1,5 @@
-"""Special functions of one number: polynomials fitted, piece by piece, to what TensorFlow computes for them in double precision."""
+"""Special functions of one number: polynomials fitted, piece by piece, to what TensorFlow computes for them
+in double precision."""
 
 from __future__ import annotations
 
@@ -8,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_dtype, attribute
 from bridge_savedmodel.tensorflow import tensorflow
+
+ops = OpTable()
 
 DEGREE, PIECES = 12, 256
 ENDS = (-87.5, 88.5)
@@ -24,13 +28,17 @@ def of_tensorflow(operator: str) -> Function:
 
 @functools.cache
 def table(name: str) -> tuple[float, float, np.ndarray]:
-    """Where pieces of equal width begin and end, and the coefficients of each in Chebyshev's polynomials, [pieces, degree + 1]."""
+    """Where pieces of equal width begin and end, and the coefficients of each in Chebyshev's polynomials,
+    [pieces, degree + 1]."""
     low, high, function = FITS[name]
     ends = np.linspace(low, high, PIECES + 1)
     half = (ends[1] - ends[0]) / 2
-    fit = np.polynomial.chebyshev.chebinterpolate
-    made = np.array([fit(lambda t, c=c: function(c + half * t), DEGREE) for c in ends[:-1] + half])
-    return low, high, made
+    fit: Any = np.polynomial.chebyshev.chebinterpolate
+
+    def coefficients(centre: float) -> np.ndarray:
+        return fit(lambda t: function(centre + half * t), DEGREE)
+
+    return low, high, np.array([coefficients(centre) for centre in ends[:-1] + half])
 
 
 def fitted(op: Any, name: str, at: Any) -> Any:
@@ -150,7 +158,8 @@ def decaying(op, node, x):
 
 @ops.op("BesselJ0", "BesselJ1", "BesselY0", "BesselY1", needs=(KIND,))
 def waves(op, node, x):
-    """A modulus and a phase, which both kinds share; near zero the first kind of order one by itself, which is small there."""
+    """A modulus and a phase, which both kinds share; near zero the first kind of order one by itself, which
+    is small there."""
     wide, size, at = _parts(op, x)
     size = op.Min(size, number(op, np.exp(ENDS[1])))
     order, first = node.op[-1], node.op.startswith("BesselJ")

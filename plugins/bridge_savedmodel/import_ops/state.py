@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.hub import rank_of
-from bridge_savedmodel.import_ops.common import T, as_int64, like, need, never, ops
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_int64, like, need, never
 from bridge_savedmodel.import_ops.slices import written
 from bridge_savedmodel.variables import Variable
+
+ops = OpTable()
 
 HANDLE = need("a variable of the model", lambda n: isinstance(n.inputs[0], Variable))
 
@@ -20,7 +23,7 @@ def read_variable(op, node, variable):
 @ops.op("VariableShape", needs=(HANDLE,))
 def variable_shape(op, node, variable):
     shape = np.array(variable.read().shape, np.int32)
-    return op.const(shape if node.get("out_type", T.INT32) == T.INT32 else shape.astype(np.int64))
+    return op.const(shape if node.get("out_type") == T.INT32 else shape.astype(np.int64))
 
 
 @ops.op("DisableCopyOnRead", "VarIsInitializedOp", "IsVariableInitialized")
@@ -71,7 +74,18 @@ def assign_slice(op, node, variable, begin, end, strides, value):
 TRAINING = never("a model that is not trained as it runs: export its inference function")
 
 
-@ops.op(*(f"{p}Apply{k}" for p in ("Resource", "") for k in ("GradientDescent", "Momentum", "Adam", "Adagrad", "RMSProp", "Ftrl", "AdaMax", "Adadelta", "CenteredRMSProp", "AddSign", "PowerSign")), "ResourceApplyKerasMomentum", "ResourceApplyAdagradV2", "ResourceApplyAdamWithAmsgrad", needs=(TRAINING,))  # fmt: skip
+TRAINERS = (
+    "AdaMax Adadelta Adagrad Adam AddSign CenteredRMSProp Ftrl GradientDescent Momentum PowerSign RMSProp"
+)
+
+
+@ops.op(
+    *(f"{p}Apply{k}" for p in ("Resource", "") for k in TRAINERS.split()),
+    "ResourceApplyKerasMomentum",
+    "ResourceApplyAdagradV2",
+    "ResourceApplyAdamWithAmsgrad",
+    needs=(TRAINING,),
+)
 def trains(op, node, *inputs):
     return NotImplemented
 

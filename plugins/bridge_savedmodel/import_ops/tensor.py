@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of, shape_of
+from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     FAR,
     T,
@@ -18,7 +19,6 @@ from bridge_savedmodel.import_ops.common import (
     ints,
     like,
     need,
-    ops,
     parts,
     ranked,
     reshaped,
@@ -26,7 +26,9 @@ from bridge_savedmodel.import_ops.common import (
     static,
     vector,
 )
-from bridge_savedmodel.import_ops.values import Pair, tensor_of
+from bridge_savedmodel.values import Pair, tensor_of
+
+ops = OpTable()
 
 
 @ops.op("Const", "HostConst")
@@ -77,7 +79,7 @@ def ensure_shape(op, node, x):
 
 @ops.op("Shape")
 def shape(op, node, x):
-    return static(op, x, node.get("out_type", T.INT32))
+    return static(op, x, node.get("out_type"))
 
 
 @ops.op("complex::Shape")
@@ -87,12 +89,12 @@ def shape_of_pair(op, node, x):
 
 @ops.op("ShapeN")
 def shape_n(op, node, *inputs):
-    return [static(op, x, node.get("out_type", T.INT32)) for x in inputs]
+    return [static(op, x, node.get("out_type")) for x in inputs]
 
 
 @ops.op("Size")
 def size(op, node, x):
-    return as_dtype(op, op.Size(x), node.get("out_type", T.INT32))
+    return as_dtype(op, op.Size(x), node.get("out_type"))
 
 
 @ops.op("Rank", needs=(ranked(),))
@@ -152,7 +154,7 @@ def pack(op, node, *inputs):
 
 @ops.op("Unpack")
 def unpack(op, node, x):
-    axis, count = node.get("axis", 0), node.get("num")
+    axis, count = node.get("axis"), node.get("num")
     if count == 1:
         return [op.Squeeze(x, ints(axis))]
     return [op.Squeeze(p, ints(axis)) for p in op.Split(x, axis=axis, num_outputs=count, _outputs=count)]
@@ -208,7 +210,7 @@ def broadcast_to(op, node, x, target):
 @ops.op("BroadcastArgs", needs=(ranked(), ranked(1)))
 def broadcast_args(op, node, x, y):
     ones = [op.Expand(op.const(np.ones((), np.int64)), as_int64(op, v)) for v in (x, y)]
-    return as_dtype(op, op.Shape(op.Add(*ones)), node.get("T", T.INT32))
+    return as_dtype(op, op.Shape(op.Add(*ones)), node.get("T"))
 
 
 @ops.op("Range")
@@ -228,7 +230,7 @@ def one_hot(op, node, indices, depth, on, off):
     """Indices out of range, negative ones too, give a row of `off`."""
     count = int(const(depth).reshape(()))
     rank = rank_of(indices)
-    axis = node.get("axis", -1)
+    axis = node.get("axis")
     axis = rank if axis == -1 else axis
     at = op.Unsqueeze(as_int64(op, indices), ints(axis))
     places = np.arange(count, dtype=np.int64).reshape([-1 if i == axis else 1 for i in range(rank + 1)])
@@ -252,7 +254,7 @@ def reverse(op, node, x, axes):
 
 @ops.op("ReverseSequence")
 def reverse_sequence(op, node, x, lengths):
-    batch, time = node.get("batch_dim", 0), node.get("seq_dim")
+    batch, time = node.get("batch_dim"), node.get("seq_dim")
     if {batch, time} == {0, 1}:
         return op.ReverseSequence(x, as_int64(op, lengths), batch_axis=batch, time_axis=time)
     if rank_of(x) is None:
@@ -313,7 +315,7 @@ def bound(op, node, sorted_values, values):
     rows, queries = op.Unsqueeze(sorted_values, ints(1)), op.Unsqueeze(values, ints(2))
     under = op.Less(rows, queries) if node.op == "LowerBound" else op.LessOrEqual(rows, queries)
     count = op.ReduceSum(op.Cast(under, to=int(T.INT64)), ints(2), keepdims=0)
-    return as_dtype(op, count, node.get("out_type", T.INT32))
+    return as_dtype(op, count, node.get("out_type"))
 
 
 @ops.op("Bucketize")
@@ -360,7 +362,7 @@ def concat_offset(op, node, axis, *shapes):
 @ops.op("DataFormatDimMap")
 def data_format_dims(op, node, x):
     """The number of each dimension in another layout."""
-    source, target = node.get("src_format", "NHWC"), node.get("dst_format", "NCHW")
+    source, target = node.get("src_format"), node.get("dst_format")
     table = np.array([target.index(c) for c in source], x.dtype.numpy())
     return op.Gather(op.const(table), as_int64(op, x), axis=0)
 
@@ -368,7 +370,7 @@ def data_format_dims(op, node, x):
 @ops.op("DataFormatVecPermute", needs=(ranked(),))
 def data_format_vector(op, node, x):
     """One number, or pair, for each dimension, in the order of another layout."""
-    source, target = node.get("src_format", "NHWC"), node.get("dst_format", "NCHW")
+    source, target = node.get("src_format"), node.get("dst_format")
     size = x.shape[0] if x.shape is not None else None
     if size == len(source) - 2:
         source, target = ("".join(c for c in f if c not in "NC") for f in (source, target))
@@ -408,7 +410,7 @@ def histogram(op, node, x, bounds, bins):
     scaled = op.Div(op.Sub(op.Reshape(x, ints(-1)), low), op.Sub(high, low))
     places = op.Floor(op.Mul(scaled, op.Cast(count, to=int(x.dtype))))
     at = op.Min(op.Max(op.Cast(places, to=int(T.INT64)), ints(0)), op.Sub(count, ints(1)))
-    kind = node.get("dtype", T.INT32).numpy()
+    kind = node.get("dtype").numpy()
     zeros = op.Expand(op.const(np.zeros((), kind)), count)
     ones = op.Expand(op.const(np.ones((), kind)), op.Shape(at))
     return op.ScatterND(zeros, op.Unsqueeze(at, ints(1)), ones, reduction="add")

@@ -7,20 +7,23 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
-from bridge_savedmodel.import_ops.common import T, as_dtype, constant, need, ops, vector
-from bridge_savedmodel.import_ops.values import Table, tensor_of, text
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_dtype, constant, get, need, vector
+from bridge_savedmodel.values import Table, tensor_of, text
+
+ops = OpTable(get)
 
 ML = "ai.onnx.ml"
 
 
-@ops.op("AddV2", "Add", needs=(need("strings", lambda n: n.get("T") == T.STRING),))
-def concat(op, node, x, y):
-    return op.StringConcat(x, y)
+STRINGS = need("strings", lambda n: n.get("T") == T.STRING)
+
+ops.same(needs=(STRINGS,), Add="StringConcat", AddV2="StringConcat")
 
 
 @ops.op("StringJoin")
 def join(op, node, first, *rest):
-    made, separator = first, node.get("separator", "")
+    made, separator = first, node.get("separator")
     for value in rest:
         if separator:
             made = op.StringConcat(made, op.const(tensor_of(np.array(separator, object))))
@@ -28,9 +31,7 @@ def join(op, node, first, *rest):
     return made if rest else op.Identity(made)
 
 
-@ops.op("StaticRegexFullMatch")
-def regex(op, node, x):
-    return op.RegexFullMatch(x, pattern=node.get("pattern"))
+ops.same(attributes={"pattern": "pattern"}, StaticRegexFullMatch="RegexFullMatch")
 
 
 @ops.op("RegexFullMatch", needs=(need("a constant pattern", lambda n: const(n.inputs[1]) is not None),))
@@ -40,7 +41,7 @@ def regex_of(op, node, x, pattern):
 
 @ops.op("StringToNumber")
 def to_number(op, node, x):
-    return op.Cast(x, to=int(node.get("out_type", T.FLOAT)))
+    return op.Cast(x, to=int(node.get("out_type")))
 
 
 @ops.op(
@@ -48,7 +49,7 @@ def to_number(op, node, x):
     needs=(
         need(
             "integers, plainly written",
-            lambda n: n.inputs[0].dtype.is_integer() and not n.get("fill") and n.get("width", -1) == -1,
+            lambda n: n.inputs[0].dtype.is_integer() and not n.get("fill") and n.get("width") == -1,
         ),
     ),
 )
@@ -100,7 +101,13 @@ def table_size(op, node, table):
     return op.const(np.array(len(table.keys), np.int64))
 
 
-@ops.op("ReduceJoin", needs=(constant(1, "axes"), need("a known number of strings to join", lambda n: n.inputs[0].shape is not None)))  # fmt: skip
+@ops.op(
+    "ReduceJoin",
+    needs=(
+        constant(1, "axes"),
+        need("a known number of strings to join", lambda n: n.inputs[0].shape is not None),
+    ),
+)
 def reduce_join(op, node, x, axes):
     """Joined along the axes in the order given; along all of them from the last."""
     rank, at = rank_of(x), vector(axes)
@@ -111,6 +118,6 @@ def reduce_join(op, node, x, axes):
             return NotImplemented
         parts = op.Split(x, axis=axis, num_outputs=size, _outputs=size) if size > 1 else [x]
         x = join(op, node, *parts)
-    if node.get("keep_dims", False) or not places:
+    if node.get("keep_dims") or not places:
         return x
     return op.Squeeze(x, np.array(sorted(places), np.int64))

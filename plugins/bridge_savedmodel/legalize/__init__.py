@@ -15,23 +15,27 @@ from bridge.passes.rewrite import Rewrite
 from bridge.passes.sequences import ResolveSequences
 from bridge.passes.transposes import SinkTransposes
 from bridge.passes.widen import ComputeWider
-from bridge_savedmodel.legalize import quantize
+from bridge_savedmodel.export_ops import ops
+from bridge_savedmodel.legalize import quantize, resize
 from bridge_savedmodel.legalize.images import as_image
+from bridge_savedmodel.legalize.resize import NativeResize
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
-    """In order: sequences as tensors; dtypes without a kernel, float64 last of all, since simpler operators have kernels for it where
-    one lacks them; operators TensorFlow lacks; channels last, as its CPU kernels need them."""
+    """In order: sequences as tensors; dtypes without a kernel, float64 last of all, since simpler operators
+    have kernels for it where one lacks them; operators TensorFlow lacks; channels last, as its CPU kernels
+    need them."""
     return [
         ResolveSequences(),
         FoldBatchNormalization(),
-        Rewrite(quantize.native),
+        Rewrite(quantize.ops),
         ComputeWider(takes, _of_doubles),
         Decompose(takes),
         ComputeWider(takes),
         Decompose(takes),
         FoldConstants(),
         ChannelsLast(as_image),
+        NativeResize(),
         SinkTransposes(),
         FoldConstants(),
     ]
@@ -42,7 +46,6 @@ def _of_doubles(node: ir.Node) -> bool:
 
 
 def takes(node: ir.Node) -> bool:
-    """As it is, or as an image."""
-    from bridge_savedmodel.export_ops import ops
-
-    return ops.find(hub.qualified(node), node) is not None or as_image(node)
+    """As it is, as an image, or as TensorFlow resizes it."""
+    name = hub.qualified(node)
+    return ops.find(name, node) is not None or as_image(node) or resize.ops.find(name, node) is not None

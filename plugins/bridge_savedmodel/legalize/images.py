@@ -1,4 +1,4 @@
-"""Which nodes a channels-last kernel computes."""
+"""Which nodes move to `bridge.nhwc`, since a channels-last kernel computes them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from bridge.geometry import plain_resize, same_at_run_time
+from bridge.geometry import pads_of, same_at_run_time, spatial_lengths
 from bridge.hub import attr, rank_of, shape_of
-from bridge_savedmodel.legalize.windows import pads_of, spans_of, transposes
 from bridge_savedmodel.tensorflow import computes
+from bridge_savedmodel.windows import transposes
 
 
 def as_image(node: ir.Node) -> bool:
@@ -29,18 +29,17 @@ def _alone(node: ir.Node) -> bool:
     return all(not (o.uses() or o.is_graph_output()) for o in node.outputs[1:])
 
 
-def _padded(node: ir.Node, x: ir.Value) -> bool:
-    sizes = list(x.shape)[2:]  # type: ignore[arg-type]
-    if same_at_run_time(node, sizes):
+def _padded(node: ir.Node) -> bool:
+    if same_at_run_time(node, spatial_lengths(node)):
         return True
-    pads = pads_of(node, sizes, spans_of(node))
+    pads = pads_of(node, ceil=True)
     return pads is not None and all(min(p) >= 0 for p in pads)
 
 
 def _weights(node: ir.Node, x: ir.Value) -> bool:
     """Weights of static shape, and as many channels as they say."""
-    shape = shape_of(node.inputs[1])
-    return shape is not None and 0 not in shape and len(shape) == rank_of(x) and isinstance(x.shape[1], int)  # type: ignore[index]
+    shape, dims = shape_of(node.inputs[1]), list(x.shape or [])
+    return shape is not None and 0 not in shape and len(shape) == len(dims) and isinstance(dims[1], int)
 
 
 def _conv(node: ir.Node, x: ir.Value) -> bool:
@@ -50,45 +49,27 @@ def _conv(node: ir.Node, x: ir.Value) -> bool:
         return False
     if group > 1 and not computes("DepthwiseConv2dNative", {"T": x.dtype}):
         return False
-    return _computes(x, "Conv2D", "Conv3D") and _weights(node, x) and _padded(node, x)
+    return _computes(x, "Conv2D", "Conv3D") and _weights(node, x) and _padded(node)
 
 
 def _conv_transpose(node: ir.Node, x: ir.Value) -> bool:
     backwards = _computes(x, "Conv2DBackpropInput", "Conv3DBackpropInputV2")
     plain = set(attr(node, "dilations") or [1]) == {1}
-    return backwards and plain and _weights(node, x) and transposes(node, x)
+    return backwards and plain and _weights(node, x) and transposes(node)
 
 
 def _max_pool(node: ir.Node, x: ir.Value) -> bool:
     undilated = set(attr(node, "dilations") or [1]) == {1}
-    return undilated and _alone(node) and _computes(x, "MaxPool", "MaxPool3D") and _padded(node, x)
+    return undilated and _alone(node) and _computes(x, "MaxPool", "MaxPool3D") and _padded(node)
 
 
 def _average_pool(node: ir.Node, x: ir.Value) -> bool:
     undilated = set(attr(node, "dilations") or [1]) == {1}
-    return undilated and _computes(x, "AvgPool", "AvgPool3D") and _padded(node, x)
+    return undilated and _computes(x, "AvgPool", "AvgPool3D") and _padded(node)
 
 
 def _blocks(node: ir.Node, x: ir.Value) -> bool:
-    return rank_of(x) == 4 and attr(node, "mode", "DCR") == "DCR" and computes(node.op_type, {"T": x.dtype})
-
-
-def _resize(node: ir.Node, x: ir.Value) -> bool:
-    """What ResizeBilinear and ResizeNearestNeighbor compute."""
-    y, size = plain_resize(node), shape_of(x)
-    if (
-        y is None
-        or size is None
-        or len(y) != 4
-        or y[:2] != size[:2]
-        or 0 in y
-        or x.dtype != ir.DataType.FLOAT
-    ):
-        return False
-    mode, how = attr(node, "coordinate_transformation_mode"), attr(node, "mode")
-    if how == "linear":
-        return mode in ("half_pixel", "asymmetric", "align_corners")
-    return how == "nearest" and mode == "asymmetric" and attr(node, "nearest_mode") == "floor"
+    return rank_of(x) == 4 and attr(node, "mode") in (None, "DCR") and computes(node.op_type, {"T": x.dtype})
 
 
 IMAGES: dict[str, Callable[[ir.Node, ir.Value], bool]] = {
@@ -98,5 +79,4 @@ IMAGES: dict[str, Callable[[ir.Node, ir.Value], bool]] = {
     "AveragePool": _average_pool,
     "DepthToSpace": _blocks,
     "SpaceToDepth": _blocks,
-    "Resize": _resize,
 }

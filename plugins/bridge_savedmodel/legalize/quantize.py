@@ -12,7 +12,7 @@ from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along
 
-native = OpTable()
+ops = OpTable()
 
 T = ir.DataType
 EIGHT = (T.FLOAT8E4M3FN, T.FLOAT8E5M2)
@@ -21,7 +21,7 @@ RANKED = condition("inputs of known rank", lambda n: all(v is None or v.shape is
 WHOLE_BLOCKS = condition("one scale, or one for each place of the axis", lambda n: not attr(n, "block_size"))
 
 
-@native.op(
+@ops.op(
     "DequantizeLinear", needs=(dtype("float8e4m3fn", "float8e5m2", "int4", "uint4"), RANKED, WHOLE_BLOCKS)
 )
 def dequantize(op, node, x, scale, zero=None):
@@ -32,7 +32,7 @@ def dequantize(op, node, x, scale, zero=None):
     return _cast(op, op.Mul(values, _placed(op, node, x, _cast(op, scale, 1))), to)
 
 
-@native.op("QuantizeLinear", needs=(dtype("float", "float16", "bfloat16"), RANKED, WHOLE_BLOCKS))
+@ops.op("QuantizeLinear", needs=(dtype("float", "float16", "bfloat16"), RANKED, WHOLE_BLOCKS))
 def quantize(op, node, x, scale, zero=None):
     target = node.outputs[0].dtype
     if target not in (*EIGHT, *BOUNDS) or attr(node, "precision") not in (0, 1):
@@ -56,4 +56,4 @@ def _placed(op: Any, node: ir.Node, x: ir.Value, value: Any) -> Any:
     if rank_of(value) == 0 or shape_of(value) == [1]:
         return reshape(op, value, [])
     rank = rank_of(x) or 1
-    return along(op, value, attr(node, "axis", 1) % rank, rank)
+    return along(op, value, attr(node, "axis") % rank, rank)

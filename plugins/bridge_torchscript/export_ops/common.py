@@ -7,8 +7,9 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge.hub import rank_of
+from bridge.hub import attr, rank_of
 from bridge.needs import condition, dtype
+from bridge.ops import Need, OpTable
 
 FLOAT_NAMES = ("float", "double", "float16", "bfloat16")
 INT_NAMES = ("int8", "int16", "int32", "int64", "uint8")
@@ -17,6 +18,16 @@ INTS = dtype(*INT_NAMES)
 NUMBERS = dtype(*FLOAT_NAMES, *INT_NAMES)
 COMPUTED = dtype(*FLOAT_NAMES, *INT_NAMES, "bool")
 RANKED = condition("a known rank", lambda n: all(v is None or v.shape is not None for v in n.inputs))
+
+
+def functions(table: OpTable, *needs: Need, attributes: tuple[str, ...] = (), **names: str) -> None:
+    """Register operators that are one function of torch, of the same inputs and then of `attributes`."""
+    for name, function in names.items():
+
+        @table.op(name, needs=needs)
+        def call(ts, node, *inputs, function=function):
+            given = [*inputs, *(attr(node, a) for a in attributes)]
+            return f"torch.{function}({', '.join(map(str, given))})"
 
 
 def same_dtype(node: ir.Node) -> bool:

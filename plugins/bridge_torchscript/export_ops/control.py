@@ -7,22 +7,9 @@ import onnx_ir as ir
 from bridge.hub import attr, rank_of
 from bridge.ops import OpTable
 from bridge_torchscript.export_ops.common import texts
-from bridge_torchscript.source import annotation
+from bridge_torchscript.source import Source, annotation
 
 ops = OpTable()
-
-
-def fill(ts, graph: ir.Graph) -> None:
-    """Write the nodes of `graph` where `ts` stands."""
-    from bridge_torchscript.export_ops import ops as table
-
-    for node in graph:
-        rule = table.find(f"{node.domain}::{node.op_type}" if node.domain else node.op_type, node)
-        assert rule is not None, node.op_type
-        results = rule.handler(ts, node, *(None if v is None else ts.name(v) for v in node.inputs))
-        results = results if isinstance(results, (list, tuple)) else [results]
-        for value, expression in zip(node.outputs, results, strict=False):
-            ts.assign(value, expression)
 
 
 def kind_of(*values: ir.Value | None) -> str:
@@ -38,7 +25,7 @@ def if_(ts, node, condition):
     kinds = [kind_of(v, *(b.outputs[i] for b in branches)) for i, v in enumerate(node.outputs)]
     for header, branch in zip((f"if bool({condition}):", "else:"), branches, strict=True):
         with ts.block(header):
-            fill(ts, branch)
+            ts.graph(branch)
             for name, kind, value in zip(names, kinds, branch.outputs, strict=True):
                 made = ts.name(value)
                 ts.set_name(name, made if kind == "Tensor" else f"annotate({kind}, {made})")
@@ -69,7 +56,7 @@ def loop(ts, node, limit=None, going=None, *states):
     with ts.block(f"while {bound}{go}:"):
         ts.set(body.inputs[0], ts.let(f"torch.tensor({step})", body.inputs[0].name or "i"))
         ts.set(body.inputs[1], ts.let(f"torch.tensor({go})", body.inputs[1].name or "again"))
-        fill(ts, body)
+        ts.graph(body)
         for name, value in zip(lists, scans, strict=True):
             ts.line(f"{name}.append({ts.name(value)})")
         again, *after = (ts.name(v) for v in list(body.outputs)[: 1 + count])
@@ -88,14 +75,14 @@ def loop(ts, node, limit=None, going=None, *states):
     return [*results, *(_stacked(ts, n, v) for n, v in zip(lists, scans, strict=True))]
 
 
-def _held(ts, name: str, kind: str, output: ir.Value) -> str:
+def _held(ts: Source, name: str, kind: str, output: ir.Value) -> str:
     """What is carried as an optional, as the value it is known to be in the end."""
     if not kind.startswith("Optional") or isinstance(output.type, ir.OptionalType):
         return name
     return ts.lib("element" if isinstance(output.type, ir.TensorType) else "elements", name)
 
 
-def _stacked(ts, name: str, value: ir.Value) -> str:
+def _stacked(ts: Source, name: str, value: ir.Value) -> str:
     """Elements of a list along a new first axis; of none, as far as their shape is known."""
     lengths = [d if isinstance(d, int) else 0 for d in value.shape or ()]
     like = f"torch.empty({texts([0, *lengths])}, dtype={ts.dtype(value)})"

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of
 from bridge.needs import condition, dtype
-from bridge.ops import OpTable
+from bridge.ops import Need, OpTable
 from bridge_torchscript.dtypes import STAND_IN
-from bridge_torchscript.export_ops.common import COMPUTED, FLOATS, INTS, NUMBERS, flag, same_dtype
-from bridge_torchscript.source import literal
+from bridge_torchscript.export_ops.common import (
+    COMPUTED,
+    FLOATS,
+    INTS,
+    NUMBERS,
+    flag,
+    functions,
+    same_dtype,
+)
+from bridge_torchscript.source import Source, literal
 
 ops = OpTable()
 
@@ -18,16 +27,8 @@ SAME = condition("inputs of one dtype", same_dtype)
 BITS = dtype("int8", "int16", "int32", "int64", "uint8", "bool")
 
 
-def unary(need, **names: str) -> None:
-    """Register operators that are one function of torch."""
-    for name, function in names.items():
-
-        @ops.op(name, needs=(need,))
-        def call(ts, node, x, function=function):
-            return f"torch.{function}({x})"
-
-
-unary(
+functions(
+    ops,
     FLOATS,
     Acos="acos",
     Acosh="acosh",
@@ -49,16 +50,19 @@ unary(
     Sigmoid="sigmoid",
     Sin="sin",
     Sinh="sinh",
+    Softplus="softplus",
     Sqrt="sqrt",
     Tan="tan",
     Tanh="tanh",
 )
-unary(NUMBERS, Abs="abs", Neg="neg", Relu="relu", Sign="sign")
-unary(BITS, BitwiseNot="bitwise_not")
-unary(dtype("bool"), Not="logical_not")
+functions(ops, NUMBERS, Abs="abs", Neg="neg", Relu="relu", Sign="sign")
+functions(ops, BITS, BitwiseNot="bitwise_not")
+functions(ops, dtype("bool"), Not="logical_not")
+functions(ops, dtype("float", "double"), Det="det")
+functions(ops, FLOATS, attributes=("alpha",), Celu="celu", Elu="elu", LeakyRelu="leaky_relu")
 
 
-def binary(need, **signs: str) -> None:
+def binary(need: Need, **signs: str) -> None:
     """Register operators that are a sign between two operands of one dtype."""
     for name, sign in signs.items():
 
@@ -211,33 +215,16 @@ def is_infinite(ts, node, x):
     return f"torch.is{'' if all(both) else 'neg' if both[0] else 'pos'}inf({x})"
 
 
-@ops.op("Elu", needs=(FLOATS,))
-def elu(ts, node, x):
-    return f"torch.elu({x}, {attr(node, 'alpha')})"
-
-
-@ops.op("Celu", needs=(FLOATS,))
-def celu(ts, node, x):
-    return f"torch.celu({x}, {attr(node, 'alpha')})"
-
-
 @ops.op("Selu", needs=(FLOATS,))
 def selu(ts, node, x):
-    alpha, gamma = (
-        attr(node, "alpha", 1.67326319217681884765625),
-        attr(node, "gamma", 1.05070102214813232421875),
-    )
+    """The attributes are float32, for inputs of double too."""
+    alpha, gamma = (float(np.float32(attr(node, name))) for name in ("alpha", "gamma"))
     return f"torch.elu({x}, {alpha}, {gamma})"
 
 
 @ops.op("Gelu", needs=(FLOATS,))
 def gelu(ts, node, x):
     return f'torch.gelu({x}, approximate="{attr(node, "approximate")}")'
-
-
-@ops.op("LeakyRelu", needs=(FLOATS,))
-def leaky_relu(ts, node, x):
-    return f"torch.leaky_relu({x}, {attr(node, 'alpha')})"
 
 
 @ops.op("ThresholdedRelu", needs=(FLOATS,))
@@ -253,12 +240,6 @@ def prelu(ts, node, x, slope):
 @ops.op("HardSigmoid", needs=(FLOATS,))
 def hard_sigmoid(ts, node, x):
     return f"torch.clamp({x} * {attr(node, 'alpha')} + {attr(node, 'beta')}, 0.0, 1.0)"
-
-
-@ops.op("Softplus", needs=(FLOATS,))
-def softplus(ts, node, x):
-    """torch turns to the identity above a threshold, where the two are the same number."""
-    return f"torch.softplus({x})"
 
 
 @ops.op("Softsign", needs=(FLOATS,))
@@ -333,7 +314,9 @@ def cast(ts, node, x):
     return converted(ts, x, node.inputs[0].dtype, to, attr(node, "saturate"), attr(node, "round_mode"))
 
 
-def converted(ts, x: str, source: ir.DataType, to: ir.DataType, saturate: int = 1, mode: str = "up") -> str:
+def converted(
+    ts: Source, x: str, source: ir.DataType, to: ir.DataType, saturate: int = 1, mode: str = "up"
+) -> str:
     """`x` of dtype `source` as `to` (ONNX operator Cast)."""
     if source == to:
         return x
@@ -374,11 +357,6 @@ def bit_cast(ts, node, x):
 def einsum(ts, node, *inputs):
     equation = attr(node, "equation").replace(" ", "")
     return f'torch.einsum("{equation}", [{", ".join(inputs)}])'
-
-
-@ops.op("Det", needs=(dtype("float", "double"),))
-def determinant(ts, node, x):
-    return f"torch.det({x})"
 
 
 @ops.op("Identity")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype, unused_output
 from bridge.ops import OpTable
-from bridge_torchscript.export_ops.common import FLOATS, NUMBERS, RANKED, flag, same_dtype, texts
+from bridge_torchscript.export_ops.common import FLOATS, NUMBERS, RANKED, flag, functions, same_dtype, texts
+from bridge_torchscript.source import Source
 
 ops = OpTable()
 
@@ -19,7 +21,8 @@ SINGLE = dtype("float", "double")
 
 
 def spatial(node: ir.Node) -> int:
-    return rank_of(node.inputs[0]) - 2
+    """The number of spatial axes of the input."""
+    return (rank_of(node.inputs[0]) or 2) - 2
 
 
 def pads_of(node: ir.Node) -> tuple[list[int], list[int]]:
@@ -41,7 +44,7 @@ def last_first(before: list[int], after: list[int]) -> list[int]:
     return [p for pair in reversed(list(zip(before, after, strict=True))) for p in pair]
 
 
-def padded(ts, node, x: str, kernel: str) -> tuple[str, list[int]]:
+def padded(ts: Source, node: ir.Node, x: str, kernel: str) -> tuple[str, list[int]]:
     """The input padded where both sides differ, and the padding the operator itself does."""
     if attr(node, "auto_pad").startswith("SAME"):
         pads = ts.lib(
@@ -123,8 +126,6 @@ def any_max_pool(ts, node, x):
     """Padded to exactly the windows there are; indices counted in the input as it was."""
     count, kind = spatial(node), node.inputs[0].dtype
     pads = ts.let(_window_pads(ts, node, x), "pads", "List[int]")
-    import numpy as np
-
     least = np.iinfo(kind.numpy()).min if kind.is_integer() else "-inf"
     wide = f"torch.constant_pad_nd({x}, {pads}, {least})"
     window = (
@@ -138,7 +139,7 @@ def any_max_pool(ts, node, x):
     return [values, ts.lib("pool_indices", places, f"{wide}.size()[2:]", f"{x}.size()[2:]", pads, columns)]
 
 
-def _window_pads(ts, node, x):
+def _window_pads(ts: Source, node: ir.Node, x: str) -> str:
     before, after = pads_of(node)
     return ts.lib(
         "window_pads",
@@ -210,7 +211,7 @@ def over_last(node: ir.Node) -> bool:
     rank = rank_of(node.inputs[0])
     if not rank or attr(node, "stash_type") != 1:
         return False
-    tail = list(node.inputs[0].shape)[attr(node, "axis", -1) % rank :]
+    tail = list(node.inputs[0].shape)[attr(node, "axis") % rank :]
     return all(v is None or (v.shape is not None and list(v.shape) == tail) for v in list(node.inputs)[1:])
 
 
@@ -233,7 +234,7 @@ def rms_norm(ts, node, x, scale):
     return f"torch.rms_norm({x}, {_tail(node, x, axis)}, {scale}, {attr(node, 'epsilon')})"
 
 
-def _tail(node, x, axis):
+def _tail(node: ir.Node, x: str, axis: int) -> str:
     return texts(
         d if isinstance(d, int) else f"{x}.size({i + axis})"
         for i, d in enumerate(list(node.inputs[0].shape)[axis:])
@@ -241,8 +242,10 @@ def _tail(node, x, axis):
 
 
 def channels_known(node: ir.Node) -> bool:
-    scale = shape_of(node.inputs[1])
-    return (rank_of(node.inputs[0]) or 0) > 1 and scale is not None and scale == [node.inputs[0].shape[1]]
+    """The scale has an element for each channel."""
+    x, scale = node.inputs[0], shape_of(node.inputs[1])
+    dims = [] if x is None or x.shape is None else list(x.shape)
+    return len(dims) > 1 and scale == [dims[1]]
 
 
 @ops.op(
@@ -258,9 +261,7 @@ def group_norm(ts, node, x, scale, bias):
     return f"torch.group_norm({x}, {attr(node, 'num_groups')}, {scale}, {bias}, {attr(node, 'epsilon')})"
 
 
-@ops.op("MatMul", needs=(NUMBERS, SAME))
-def matmul(ts, node, x, y):
-    return f"torch.matmul({x}, {y})"
+functions(ops, NUMBERS, SAME, MatMul="matmul")
 
 
 @ops.op("Gemm", needs=(FLOATS, SAME))
@@ -287,7 +288,7 @@ BORDERS = {"zeros": 0, "border": 1, "reflection": 2}
 
 
 def samples(node: ir.Node) -> bool:
-    rank, mode = rank_of(node.inputs[0]), MODES[attr(node, "mode", "linear")]
+    rank, mode = rank_of(node.inputs[0]), MODES[attr(node, "mode")]
     return rank == 4 or (rank == 5 and mode != 2)
 
 

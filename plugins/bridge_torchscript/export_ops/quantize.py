@@ -19,7 +19,9 @@ BYTES = (dtype("int8", "uint8"), dtype("int8", "uint8", index=1))
 def target(node: ir.Node) -> ir.DataType:
     """The dtype QuantizeLinear makes: that of the zero point, else `output_dtype`, else uint8."""
     zero = node.inputs[2] if len(node.inputs) > 2 else None
-    return zero.dtype if zero is not None else T(attr(node, "output_dtype") or int(T.UINT8))
+    if zero is not None and zero.dtype is not None:
+        return zero.dtype
+    return T(attr(node, "output_dtype") or int(T.UINT8))
 
 
 SINGLE = condition("precision float", lambda n: T(attr(n, "precision") or int(T.FLOAT)) == T.FLOAT)

@@ -7,14 +7,16 @@ import onnx_ir as ir
 from bridge.hub import attr
 from bridge.ops import OpTable
 from bridge_torchscript.export_ops.common import FLOATS
+from bridge_torchscript.source import Source
 
 ops = OpTable()
 
 
-def _drawn(ts, node, function: str, default: ir.DataType) -> str:
+def _drawn(ts: Source, node: ir.Node, function: str, default: ir.DataType) -> str:
+    """`function`, of numbers from 0 to 1 or of mean 0 and deviation 1, as the node's attributes ask."""
     kind = ts.dtype(ir.DataType(attr(node, "dtype", int(default))))
     if "Normal" in node.op_type:
-        scale, offset = attr(node, "scale", 1.0), attr(node, "mean")
+        scale, offset = attr(node, "scale"), attr(node, "mean")
     else:
         offset = attr(node, "low")
         scale = attr(node, "high") - offset

@@ -7,20 +7,18 @@ import onnx_ir as ir
 from bridge.hub import attr
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
+from bridge.recurrent import DEFAULT_ACTIVATIONS, activations
 from bridge_torchscript.export_ops.common import flag
 
 ops = OpTable()
 
-USUAL = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RNN": ["tanh"]}
-
 
 def usual(node: ir.Node) -> bool:
     """Default activations, no clipping, gates not coupled."""
-    names = [n.lower() for n in attr(node, "activations") or []]
-    plain = USUAL[node.op_type]
     if "clip" in node.attributes or attr(node, "input_forget"):
         return False
-    return not names or names == plain * (2 if attr(node, "direction", "forward") == "bidirectional" else 1)
+    default = [name.lower() for name in DEFAULT_ACTIVATIONS[node.op_type]]
+    return all([name.lower() for name in names] == default for names in activations(node))
 
 
 PLAIN = condition("the default activations without clipping", usual)

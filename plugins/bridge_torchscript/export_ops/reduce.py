@@ -7,8 +7,9 @@ import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
-from bridge.ops import OpTable
+from bridge.ops import Need, OpTable
 from bridge_torchscript.export_ops.common import COMPUTED, FLOATS, NUMBERS, flag, texts
+from bridge_torchscript.source import Source
 
 ops = OpTable()
 
@@ -27,11 +28,11 @@ OF_FLOATS = {
 }
 
 
-def reduce(ts, node, x, axes, formula):
+def reduce(ts: Source, node: ir.Node, x: str, axes: str | None, formula: str) -> str:
     """`formula` over the axes; empty or absent ones mean all, or none."""
     value, given = node.inputs[0], list(node.inputs)[1:]
     kind = {"x": x, "kept": flag(attr(node, "keepdims")), "dtype": ts.dtype(value)}
-    everything = list(range(rank_of(value)))
+    everything = list(range(rank_of(value) or 0))
     nothing = attr(node, "noop_with_empty_axes")
     fixed = const(given[0]) if given and given[0] is not None else None
     if axes is None or (fixed is not None and not fixed.size) or shape_of(given[0]) == [0]:
@@ -67,7 +68,7 @@ def fixed_axes(node: ir.Node) -> bool:
 FIXED = condition("axes whose number is known", fixed_axes)
 
 
-def register(formulas: dict[str, str], need) -> None:
+def register(formulas: dict[str, str], need: Need) -> None:
     for name, formula in formulas.items():
 
         @ops.op(name, needs=(need, RANK, FIXED))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
@@ -16,14 +18,18 @@ from bridge_torchscript.export_ops.common import (
     RANKED,
     axis_of,
     flag,
+    functions,
     texts,
 )
-from bridge_torchscript.source import elements, literal
+from bridge_torchscript.source import Source, elements, literal
 
 ops = OpTable()
 
 T = ir.DataType
 NUMERIC = condition("no strings", lambda n: all(v is None or v.dtype != T.STRING for v in n.inputs))
+
+
+functions(ops, NUMERIC, Where="where")
 
 
 def known_elements(node: ir.Node, index: int) -> np.ndarray | None:
@@ -130,7 +136,8 @@ def slice_(ts, node, x, starts, ends, axes=None, steps=None):
     return x
 
 
-def _each(ts, value, count):
+def _each(ts: Source, value: ir.Value, count: int) -> list[Any]:
+    """The elements of a vector as ints and int expressions."""
     parts = elements(ts, value)
     return parts if parts is not None else [f"{ts.ints(value)}[{i}]" for i in range(count)]
 
@@ -177,11 +184,6 @@ def scatter_nd(ts, node, x, indices, updates):
 @ops.op("Tile", needs=(NUMERIC,))
 def tile(ts, node, x, repeats):
     return f"{x}.repeat({ts.ints(node.inputs[1])})"
-
-
-@ops.op("Where", needs=(NUMERIC,))
-def where(ts, node, condition, x, y):
-    return f"torch.where({condition}, {x}, {y})"
 
 
 @ops.op("Shape")

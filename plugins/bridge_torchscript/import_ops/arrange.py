@@ -7,18 +7,20 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     axes,
     axis,
     cast,
     ints,
-    ops,
     promoted,
     rank,
     together,
 )
 from bridge_torchscript.import_ops.shapes import as_base, transpose
 from bridge_torchscript.values import Sequence, Unsupported
+
+ops = OpTable()
 
 
 @ops.op("aten::cat", "aten::concat", "aten::concatenate")

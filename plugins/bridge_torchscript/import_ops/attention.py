@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     cast,
@@ -15,7 +16,6 @@ from bridge_torchscript.import_ops.common import (
     known,
     length,
     number,
-    ops,
     rank,
     static,
     tensor,
@@ -23,6 +23,8 @@ from bridge_torchscript.import_ops.common import (
 )
 from bridge_torchscript.import_ops.nn import dropout, linear, turned
 from bridge_torchscript.import_ops.norm import layer_norm
+
+ops = OpTable()
 
 HEADS_MASK, PADDING_MASK = 0, 1
 

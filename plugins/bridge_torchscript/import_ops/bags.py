@@ -9,18 +9,21 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     cast,
+    dims_of,
     ints,
     number,
-    ops,
     rank,
     scalar,
     shape_vector,
     static,
 )
 from bridge_torchscript.values import Poison, Unsupported
+
+ops = OpTable()
 
 SUM, MEAN, MAX = range(3)
 NEUTRAL = {"add": 0.0, "max": -np.inf}
@@ -82,7 +85,7 @@ def embedding_bag(
 
 def bags(op: Any, indices: ir.Value, offsets: ir.Value) -> Callable[[ir.Value, str], ir.Value]:
     """How values [element, column] are reduced to [bag, column]: the bags as one axis where all are of one known length."""
-    starts, count = const(offsets), indices.shape[0] if rank(indices) else None
+    starts, count = const(offsets), dims_of(indices)[0] if rank(indices) else None
     if starts is not None and isinstance(count, int) and starts.size:
         edges = np.diff([*starts.reshape(-1), count])
         if edges.min() == edges.max() > 0:

@@ -1,4 +1,4 @@
-"""What the families share: the table, dtypes, numbers as tensors, promotion."""
+"""What the families share: dtypes, numbers as tensors, promotion."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.dims import lengths, product, reshape, vector
+from bridge.dims import vector
 from bridge.hub import const, rank_of, shape_of
-from bridge.ops import OpTable
 from bridge_torchscript.dtypes import HELD
 from bridge_torchscript.values import Poison, Sym, Unsupported
 
-ops = OpTable()
 T = ir.DataType
 BY_CODE = {held.code: dtype for dtype, held in HELD.items()}
 FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)
 FLOAT8 = (T.FLOAT8E4M3FN, T.FLOAT8E4M3FNUZ, T.FLOAT8E5M2, T.FLOAT8E5M2FNUZ)
 INT64 = np.int64
-
-__all__ = ["lengths", "product", "reshape", "vector"]
 
 
 def dtype_of(code: Any) -> ir.DataType:
@@ -36,6 +32,12 @@ def rank(x: ir.Value) -> int:
     if found is None:
         raise Unsupported("needs a tensor whose rank can be known")
     return found
+
+
+def dims_of(x: ir.Value) -> list[Any]:
+    """The lengths, as ints or symbols, of a tensor whose rank must be known."""
+    rank(x)
+    return list(x.shape or ())
 
 
 def axis(x: ir.Value, dim: int, extra: int = 0) -> int:
@@ -154,18 +156,12 @@ def sizes(op: Any, parts: Any) -> ir.Value:
     return vector(op, [op.Reshape(p.value, ints(1)) if isinstance(p, Sym) else int(p) for p in parts])
 
 
-def whole_parts(op: Any, parts: Any) -> list[Any]:
-    """A list of ints and run-time ints as the lengths of bridge.passes.decompose.common."""
-    return [op.Reshape(p.value, ints(1)) if isinstance(p, Sym) else int(p) for p in parts]
-
-
 def length(op: Any, x: ir.Value, dim: int) -> Any:
     """A dimension as an int, or a run-time int."""
-    assert x.shape is not None
-    found = x.shape[axis(x, dim)]
+    at = axis(x, dim)
+    found = dims_of(x)[at]
     if isinstance(found, int):
         return int(found)
-    at = axis(x, dim)
     return Sym(op.Squeeze(op.Shape(x, start=at, end=at + 1), ints(0)))
 
 

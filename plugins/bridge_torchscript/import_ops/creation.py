@@ -7,20 +7,23 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     cast,
+    code_of,
     dtype_of,
     filled,
     ints,
     known,
-    ops,
     promoted,
     sizes,
     tensor,
 )
 from bridge_torchscript.import_ops.shapes import size_list
 from bridge_torchscript.values import Sym, Unsupported
+
+ops = OpTable()
 
 
 def _kind(dtype: Any, fallback: ir.DataType) -> ir.DataType:
@@ -135,16 +138,12 @@ def linspace(op, start, end, steps, dtype=None):
         low, high = (tensor(op, v, kind) for v in (start, end))
         parts = np.linspace(0, 1, count).astype(kind.numpy())
         return op.Add(op.Mul(low, op.const(1 - parts)), op.Mul(high, op.const(parts)))
-    from bridge_torchscript.import_ops.common import code_of
-
     return op.const(torch.linspace(start, end, steps, dtype=code_of(kind)).numpy())
 
 
 @ops.op("aten::logspace")
 def logspace(op, start, end, steps, base=10.0, dtype=None):
     import torch
-
-    from bridge_torchscript.import_ops.common import code_of
 
     if any(isinstance(v, (Sym, ir.Value)) for v in (start, end, steps)):
         raise Unsupported("needs constant ends")

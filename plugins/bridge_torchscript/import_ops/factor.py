@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.ops import OpTable
 from bridge.passes.decompose.matrices import (
-    LARGEST,
     WIDEST,
     column_lengths,
     eigenvalues,
@@ -26,25 +26,19 @@ from bridge.passes.decompose.matrices import (
     reflected,
     reflections,
     row,
-    singular_values,
     spread,
     symmetric,
     transposed,
 )
 from bridge_torchscript.import_ops.common import T, cast, ints, known, number, rank, static, tensor
-from bridge_torchscript.import_ops.linalg import matrices, solved, triangle
+from bridge_torchscript.import_ops.linalg import Matrices, sides, singular, solved, triangle
 from bridge_torchscript.import_ops.reduce import matrix_norm
 from bridge_torchscript.values import Poison, Unsupported
 
+ops = OpTable()
+matrices = Matrices(ops)
+
 SIGNS = "holds {0} vectors, whose signs every library chooses in its own way; what does not depend on them is read"
-
-
-def sides(x: ir.Value, most: int = LARGEST) -> tuple[int, int]:
-    """Rows and columns, of which there may be so many."""
-    *_, rows, columns = static(x)
-    if max(rows, columns) > most:
-        raise Unsupported(f"needs matrices of at most {most} rows and columns")
-    return rows, columns
 
 
 def lower(op: Any, x: ir.Value, rows: int, columns: int) -> ir.Value:
@@ -79,12 +73,12 @@ def _counted(op: Any, pivots: ir.Value) -> ir.Value:
     return op.Cast(op.Add(op.Squeeze(pivots, ints(-1)), np.array(1)), to=int(T.INT32))
 
 
-@matrices("aten::linalg_lu_factor")
+@matrices.op("aten::linalg_lu_factor")
 def lu_factor(op, x, pivot=True):
     return lu_factor_ex(op, x, pivot)[:2]
 
 
-@matrices("aten::linalg_lu_factor_ex", "aten::_lu_with_info")
+@matrices.op("aten::linalg_lu_factor_ex", "aten::_lu_with_info")
 def lu_factor_ex(op, x, pivot=True, check_errors=False):
     if not pivot:
         raise Unsupported("is read with pivoting alone")
@@ -92,7 +86,7 @@ def lu_factor_ex(op, x, pivot=True, check_errors=False):
     return made, _counted(op, pivots), op.const(np.zeros(static(x)[:-2], np.int32))
 
 
-@matrices("aten::linalg_lu")
+@matrices.op("aten::linalg_lu")
 def lu(op, x, pivot=True):
     rows, columns = sides(x)
     if not pivot:
@@ -105,7 +99,7 @@ def lu(op, x, pivot=True):
     )
 
 
-@matrices("aten::lu_unpack")
+@matrices.op("aten::lu_unpack")
 def lu_unpack(op, LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
     rows, columns = sides(LU_data)
     empty = op.const(np.zeros(0, LU_data.dtype.numpy()))
@@ -115,7 +109,7 @@ def lu_unpack(op, LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
     return permutation(op, ordered(op, LU_pivots, rows), rows, LU_data.dtype), *parts
 
 
-@matrices("aten::linalg_lu_solve")
+@matrices.op("aten::linalg_lu_solve")
 def linalg_lu_solve(op, LU, pivots, B, left=True, adjoint=False):
     rows, columns = sides(LU)
     p = permutation(op, ordered(op, pivots, rows), rows, LU.dtype)
@@ -123,12 +117,12 @@ def linalg_lu_solve(op, LU, pivots, B, left=True, adjoint=False):
     return solved(op, transposed(op, a) if adjoint else a, B, bool(left))
 
 
-@matrices("aten::lu_solve")
+@matrices.op("aten::lu_solve")
 def lu_solve(op, x, LU_data, LU_pivots):
     return linalg_lu_solve(op, LU_data, LU_pivots, x)
 
 
-@matrices("aten::triangular_solve")
+@matrices.op("aten::triangular_solve")
 def triangular_solve(op, x, A, upper=True, transpose=False, unitriangular=False):
     kept = triangle(op, A, bool(upper), bool(unitriangular))
     copy = op.Expand(
@@ -140,19 +134,19 @@ def triangular_solve(op, x, A, upper=True, transpose=False, unitriangular=False)
 # QR: Householder reflections with the signs of LAPACK's geqrf
 
 
-@matrices("aten::geqrf")
+@matrices.op("aten::geqrf")
 def geqrf(op, x):
     sides(x)
     return reflections(op, x)
 
 
-@matrices("aten::linalg_householder_product", "aten::orgqr")
+@matrices.op("aten::linalg_householder_product", "aten::orgqr")
 def householder_product(op, x, tau=None, input2=None):
     rows, columns = sides(x)
     return reflected(op, eye(op, x, rows, columns), x, tau if tau is not None else input2)
 
 
-@matrices("aten::ormqr")
+@matrices.op("aten::ormqr")
 def ormqr(op, x, input2, input3, left=True, transpose=False):
     sides(x)
     if not left:
@@ -160,47 +154,41 @@ def ormqr(op, x, input2, input3, left=True, transpose=False):
     return reflected(op, input3, x, input2, bool(transpose))
 
 
-@matrices("aten::linalg_qr")
+@matrices.op("aten::linalg_qr")
 def linalg_qr(op, x, mode="reduced"):
     sides(x)
     q, r = orthogonal_upper(op, x, mode == "complete")
     return (op.const(np.zeros(0, x.dtype.numpy())) if mode == "r" else q), r
 
 
-@matrices("aten::qr")
+@matrices.op("aten::qr")
 def qr(op, x, some=True):
     return linalg_qr(op, x, "reduced" if some else "complete")
 
 
-def singular(op: Any, x: ir.Value) -> ir.Value:
-    """Singular values, the largest first."""
-    sides(x, WIDEST)
-    return cast(op, singular_values(op, x), x.dtype)
-
-
-@matrices("aten::linalg_svdvals")
+@matrices.op("aten::linalg_svdvals")
 def svdvals(op, x, driver=None):
     return singular(op, x)
 
 
-@matrices("aten::linalg_svd", "aten::_linalg_svd", "aten::svd")
+@matrices.op("aten::linalg_svd", "aten::_linalg_svd", "aten::svd")
 def svd(op, x, full_matrices=True, compute_uv=True, driver=None, some=True):
     vectors = Poison(SIGNS.format("singular"))
     return vectors, singular(op, x), vectors
 
 
-def whole(op: Any, x: ir.Value, UPLO: str = "L") -> ir.Value:
+def symmetrize(op: Any, x: ir.Value, UPLO: str = "L") -> ir.Value:
     """The matrix one triangle stands for."""
     sides(x, WIDEST)
     return symmetric(op, x, UPLO.upper() == "L")
 
 
-@matrices("aten::linalg_eigvalsh")
+@matrices.op("aten::linalg_eigvalsh")
 def eigvalsh(op, x, UPLO="L"):
-    return cast(op, eigenvalues(op, whole(op, x, UPLO)), x.dtype)
+    return cast(op, eigenvalues(op, symmetrize(op, x, UPLO)), x.dtype)
 
 
-@matrices("aten::linalg_eigh", "aten::_linalg_eigh")
+@matrices.op("aten::linalg_eigh", "aten::_linalg_eigh")
 def eigh(op, x, UPLO="L", compute_v=True):
     return eigvalsh(op, x, UPLO), Poison(SIGNS.format("eigen"))
 
@@ -221,19 +209,19 @@ def _bound(op: Any, value: Any, values: ir.Value) -> ir.Value:
     return op.Unsqueeze(made, ints(-1)) if rank(made) else made
 
 
-@matrices("aten::linalg_matrix_rank")
+@matrices.op("aten::linalg_matrix_rank")
 def matrix_rank(op, x, tol=None, hermitian=False, atol=None, rtol=None):
-    values = singular(op, whole(op, x) if hermitian else x)
+    values = singular(op, symmetrize(op, x) if hermitian else x)
     hits = op.Greater(values, _limit(op, values, x, tol if tol is not None else atol, rtol))
     return op.ReduceSum(op.Cast(hits, to=int(T.INT64)), ints(rank(x) - 2), keepdims=0)
 
 
-@matrices("aten::linalg_pinv", "aten::pinverse")
+@matrices.op("aten::linalg_pinv", "aten::pinverse")
 def pinv(op, x, rcond=None, hermitian=False, atol=None, rtol=None):
     """V · (W / σ²)ᵀ over the columns whose length σ is above the limit."""
     rows, columns = sides(x, WIDEST)
     if hermitian:
-        x = whole(op, x)
+        x = symmetrize(op, x)
     if columns > rows:
         return transposed(op, pinv(op, transposed(op, x), rcond, False, atol, rtol))
     w, v = orthogonal(op, x)
@@ -247,7 +235,7 @@ def pinv(op, x, rcond=None, hermitian=False, atol=None, rtol=None):
     return cast(op, made, x.dtype)
 
 
-@matrices("aten::linalg_cond")
+@matrices.op("aten::linalg_cond")
 def cond(op, x, p=None):
     p = known(p, "p")
     if p in (None, 2, -2):
@@ -257,12 +245,7 @@ def cond(op, x, p=None):
     return op.Mul(matrix_norm(op, x, p), matrix_norm(op, inverse(op, x), p))
 
 
-def nuclear(op: Any, x: ir.Value) -> ir.Value:
-    """The sum of the singular values of the last two dimensions."""
-    return op.ReduceSum(singular(op, x), ints(rank(x) - 2), keepdims=0)
-
-
-@matrices("aten::linalg_lstsq")
+@matrices.op("aten::linalg_lstsq")
 def lstsq(op, x, b, rcond=None, driver=None):
     """The solution of least length. What else it returns only measures it."""
     vector = rank(b) == 1 or (rank(b) == rank(x) - 1 and static(b) == static(x)[:-1])

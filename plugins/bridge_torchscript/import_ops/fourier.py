@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     floating,
     ints,
     known,
     length,
     number,
-    ops,
     rank,
     shape_vector,
     zero,
 )
 from bridge_torchscript.values import Complex, Unsupported
+
+ops = OpTable()
 
 BACK = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
 
@@ -82,7 +84,7 @@ def half(op: Any, x: ir.Value, n: Any, at: int, norm: Any) -> Complex:
     return Complex(made if factor == 1 else op.Mul(made, number(op, factor, made)))
 
 
-def whole(op: Any, x: Complex, n: Any, at: int, norm: Any) -> ir.Value:
+def irfft_along(op: Any, x: Complex, n: Any, at: int, norm: Any) -> ir.Value:
     """Real numbers from half a spectrum: products with cosines and sines."""
     have = int(known(length(op, x.value, at), "length"))
     count = int(n) if n is not None else 2 * (have - 1)
@@ -131,7 +133,7 @@ def rfft(op, x, n=None, dim=-1, norm=None):
 @ops.op("aten::fft_irfft")
 def irfft(op, x, n=None, dim=-1, norm=None):
     x = as_complex(op, x)
-    return whole(op, x, n, _dims(x, dim, None)[0], norm)
+    return irfft_along(op, x, n, _dims(x, dim, None)[0], norm)
 
 
 @ops.op("aten::fft_hfft")
@@ -165,7 +167,7 @@ def irfftn(op, x, s=None, dim=None, norm=None):
     lengths = _sizes(s, dims)
     for at, n in zip(dims[:-1], lengths[:-1], strict=True):
         x = transformed(op, x, n, at, True, norm)
-    return whole(op, x, lengths[-1], dims[-1], norm)
+    return irfft_along(op, x, lengths[-1], dims[-1], norm)
 
 
 @ops.op("aten::fft_hfft2", "aten::fft_hfftn")

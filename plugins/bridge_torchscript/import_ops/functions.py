@@ -8,8 +8,11 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge_torchscript.import_ops.common import T, cast, floating, number, ops
+from bridge.ops import OpTable
+from bridge_torchscript.import_ops.common import T, cast, floating, number
 from bridge_torchscript.values import Unsupported
+
+ops = OpTable()
 
 # 9.4.1 to 9.4.6: J0, Y0, J1, Y1 in (x/3)² below 3, amplitude and phase in 3/x above
 J0 = (1, -2.2499997, 1.2656208, -0.3163866, 0.0444479, -0.0039444, 0.00021)

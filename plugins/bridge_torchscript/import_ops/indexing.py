@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     axis,
@@ -16,7 +17,6 @@ from bridge_torchscript.import_ops.common import (
     is_float,
     known,
     number,
-    ops,
     rank,
     scalar,
     shape_vector,
@@ -25,8 +25,12 @@ from bridge_torchscript.import_ops.common import (
     tensor,
     zero,
 )
-from bridge_torchscript.import_ops.shapes import as_base, counted, size_list, view
+from bridge_torchscript.import_ops.parts import select_back, slice_back
+from bridge_torchscript.import_ops.shapes import Views, as_base, reshape_keeping_empty, size_list
 from bridge_torchscript.values import Sym, Unsupported
+
+ops = OpTable()
+views = Views(ops)
 
 
 @ops.op("aten::gather")
@@ -363,7 +367,7 @@ _indices("tril_indices")
 _indices("triu_indices")
 
 
-@view("aten::diagonal", "aten::linalg_diagonal")
+@views.op("aten::diagonal", "aten::linalg_diagonal")
 def view_diagonal(op, x, offset=0, dim1=0, dim2=1):
     one, two = axis(x, dim1), axis(x, dim2)
     shape = static(x)
@@ -412,15 +416,11 @@ def trace(op, x):
 
 @ops.op("aten::select_scatter")
 def select_scatter(op, x, src, dim, index):
-    from bridge_torchscript.import_ops.parts import select_back
-
     return select_back(op, x, src, dim, index)
 
 
 @ops.op("aten::slice_scatter")
 def slice_scatter(op, x, src, dim=0, start=None, end=None, step=1):
-    from bridge_torchscript.import_ops.parts import slice_back
-
     return slice_back(op, x, src, dim, start, end, step)
 
 
@@ -454,7 +454,7 @@ def repeat_interleave(op, x=None, repeats=None, dim=None, output_size=None):
         wide = op.Unsqueeze(x, ints(at + 1))
         wide = op.Tile(wide, sizes(op, [1] * (at + 1) + [repeats] + [1] * (rank(x) - at - 1)))
         parts = size_list(op, x)
-        return counted(op, wide, [*parts[:at], -1, *parts[at + 1 :]])
+        return reshape_keeping_empty(op, wide, [*parts[:at], -1, *parts[at + 1 :]])
     if counts is not None and isinstance(size, int):
         return op.Gather(x, op.const(np.repeat(np.arange(size), counts.reshape(-1))), axis=at)
     return op.Gather(x, repeated_places(op, repeats), axis=at)

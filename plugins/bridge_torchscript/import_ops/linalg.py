@@ -10,29 +10,70 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import shape_of
-from bridge.passes.decompose.matrices import LARGEST, cholesky, eliminated, inverse, transposed
-from bridge_torchscript.import_ops.common import code_of, ints, number, ops, rank, static
+from bridge.ops import OpTable
+from bridge.passes.decompose.matrices import (
+    LARGEST,
+    WIDEST,
+    cholesky,
+    eliminated,
+    inverse,
+    singular_values,
+    transposed,
+)
+from bridge_torchscript.import_ops.common import cast, code_of, ints, number, rank, static
 from bridge_torchscript.values import Unsupported
 
+ops = OpTable()
 
-def matrices(*names: str) -> Callable:
-    """Register a function of matrices. What holds no numbers is as torch makes it of matrices without any."""
 
-    def register(handler: Callable) -> Callable:
-        @functools.wraps(handler)
-        def made(op: Any, **arguments: Any) -> Any:
-            tensors = [v for v in arguments.values() if isinstance(v, ir.Value)]
-            if any(0 in (shape_of(v) or ()) for v in tensors):
-                parts = hollow(names[0], {k: v for k, v in arguments.items() if v is not None})
-                if all(0 in static(v) for v in tensors) or not any(p.numel() for p in parts):
-                    found = tuple(op.const(p.numpy()) for p in parts)
-                    return found if len(found) > 1 else found[0]
-            return handler(op, **arguments)
+class Matrices:
+    """Registers functions of matrices in a family's table; results without elements are those torch gives."""
 
-        ops.op(*names)(made)
-        return handler
+    def __init__(self, table: OpTable) -> None:
+        self.table = table
 
-    return register
+    def op(self, *names: str) -> Callable:
+        """Register the decorated handler for `names`."""
+
+        def register(handler: Callable) -> Callable:
+            @functools.wraps(handler)
+            def guarded(op: Any, **arguments: Any) -> Any:
+                result = empty(op, names[0], arguments)
+                return handler(op, **arguments) if result is None else result
+
+            self.table.op(*names)(guarded)
+            return handler
+
+        return register
+
+
+matrices = Matrices(ops)
+
+
+def empty(op: Any, name: str, arguments: dict[str, Any]) -> Any:
+    """Results for matrices without elements; None where results or matrices have some."""
+    tensors = [v for v in arguments.values() if isinstance(v, ir.Value)]
+    if not any(0 in (shape_of(v) or ()) for v in tensors):
+        return None
+    parts = hollow(name, {k: v for k, v in arguments.items() if v is not None})
+    if any(0 not in static(v) for v in tensors) and any(p.numel() for p in parts):
+        return None
+    found = tuple(op.const(p.numpy()) for p in parts)
+    return found if len(found) > 1 else found[0]
+
+
+def sides(x: ir.Value, most: int = LARGEST) -> tuple[int, int]:
+    """Rows and columns, of which there may be so many."""
+    *_, rows, columns = static(x)
+    if max(rows, columns) > most:
+        raise Unsupported(f"needs matrices of at most {most} rows and columns")
+    return rows, columns
+
+
+def singular(op: Any, x: ir.Value) -> ir.Value:
+    """Singular values, the largest first."""
+    sides(x, WIDEST)
+    return cast(op, singular_values(op, x), x.dtype)
 
 
 def hollow(name: str, arguments: dict[str, Any]) -> list[Any]:
@@ -74,13 +115,13 @@ def size_of(x: ir.Value) -> int:
     return rows
 
 
-@matrices("aten::inverse", "aten::linalg_inv")
+@matrices.op("aten::inverse", "aten::linalg_inv")
 def inv(op, x):
     size_of(x)
     return inverse(op, x)
 
 
-@matrices("aten::linalg_inv_ex")
+@matrices.op("aten::linalg_inv_ex")
 def inv_ex(op, x, check_errors=False):
     return inv(op, x), op.const(np.zeros(static(x)[:-2], np.int32))
 
@@ -99,12 +140,12 @@ def solved(op: Any, a: ir.Value, b: ir.Value, left: bool = True) -> ir.Value:
     return op.Squeeze(made, ints(rank(made) - 1)) if vector else made
 
 
-@matrices("aten::linalg_solve")
+@matrices.op("aten::linalg_solve")
 def solve(op, x, B, left=True):
     return solved(op, x, B, left)
 
 
-@matrices("aten::linalg_solve_ex")
+@matrices.op("aten::linalg_solve_ex")
 def solve_ex(op, x, B, left=True, check_errors=False):
     return solved(op, x, B, left), op.const(np.zeros(static(x)[:-2], np.int32))
 
@@ -117,19 +158,19 @@ def triangle(op: Any, x: ir.Value, upper: bool, unitriangular: bool) -> ir.Value
     return op.Where(eye, number(op, 1, x), kept)
 
 
-@matrices("aten::linalg_solve_triangular")
+@matrices.op("aten::linalg_solve_triangular")
 def solve_triangular(op, x, B, upper, left=True, unitriangular=False):
     return solved(op, triangle(op, x, bool(upper), bool(unitriangular)), B, bool(left))
 
 
-@matrices("aten::linalg_cholesky", "aten::cholesky")
+@matrices.op("aten::linalg_cholesky", "aten::cholesky")
 def cholesky_factor(op, x, upper=False):
     size_of(x)
     made = cholesky(op, transposed(op, x) if upper else x)
     return transposed(op, made) if upper else made
 
 
-@matrices("aten::linalg_cholesky_ex")
+@matrices.op("aten::linalg_cholesky_ex")
 def cholesky_ex(op, x, upper=False, check_errors=False):
     return cholesky_factor(op, x, upper), op.const(np.zeros(static(x)[:-2], np.int32))
 
@@ -139,40 +180,40 @@ def _product(op: Any, x: ir.Value, upper: bool) -> ir.Value:
     return op.MatMul(transposed(op, kept), kept) if upper else op.MatMul(kept, transposed(op, kept))
 
 
-@matrices("aten::cholesky_inverse")
+@matrices.op("aten::cholesky_inverse")
 def cholesky_inverse(op, x, upper=False):
     return inv(op, _product(op, x, upper))
 
 
-@matrices("aten::cholesky_solve")
+@matrices.op("aten::cholesky_solve")
 def cholesky_solve(op, x, input2, upper=False):
     return solved(op, _product(op, input2, upper), x)
 
 
-@matrices("aten::det", "aten::linalg_det")
+@matrices.op("aten::det", "aten::linalg_det")
 def det(op, x):
     return op.Det(x)
 
 
-@matrices("aten::slogdet", "aten::linalg_slogdet")
+@matrices.op("aten::slogdet", "aten::linalg_slogdet")
 def slogdet(op, x):
     found = det(op, x)
     return op.Sign(found), op.Log(op.Abs(found))
 
 
-@matrices("aten::logdet")
+@matrices.op("aten::logdet")
 def logdet(op, x):
     return op.Log(det(op, x))
 
 
-@matrices("aten::linalg_tensorinv")
+@matrices.op("aten::linalg_tensorinv")
 def tensorinv(op, x, ind=2):
     shape = static(x)
     count = int(np.prod(shape[:ind]))
     return op.Reshape(inv(op, op.Reshape(x, ints(count, -1))), ints(*shape[ind:], *shape[:ind]))
 
 
-@matrices("aten::linalg_tensorsolve")
+@matrices.op("aten::linalg_tensorsolve")
 def tensorsolve(op, x, other, dims=None):
     if dims is not None:
         order = [i for i in range(rank(x)) if i not in [d % rank(x) for d in dims]]

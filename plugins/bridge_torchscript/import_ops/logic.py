@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     cast,
     is_float,
     number,
-    ops,
     together,
     truth,
 )
+
+ops = OpTable()
 
 
 def comparison(hub_name: str, *names: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops import fourier, indexing
 from bridge_torchscript.import_ops.common import (
     T,
@@ -17,7 +19,6 @@ from bridge_torchscript.import_ops.common import (
     is_float,
     known,
     number,
-    ops,
     promoted,
     rank,
     tensor,
@@ -26,6 +27,8 @@ from bridge_torchscript.import_ops.common import (
     zero,
 )
 from bridge_torchscript.values import Complex, Sym
+
+ops = OpTable()
 
 
 def unary(**names: str) -> None:
@@ -372,18 +375,23 @@ def nan_to_num(op, x, nan=None, posinf=None, neginf=None):
     return op.Where(op.IsInf(x, detect_positive=0), low, result)
 
 
-def extreme(hub_name: str, *names: str) -> None:
-    @ops.op(*(f"aten::{n}" for n in names))
-    def pick(op, x, other):
-        a, b = together(op, x, other)
-        if a.dtype == T.BOOL:
-            return op.node("Or" if hub_name == "Max" else "And", a, b)
-        picked = op.node(hub_name, a, b)
-        return op.Where(op.IsNaN(a), a, op.Where(op.IsNaN(b), b, picked)) if is_float(a) else picked
+def extreme(op: Any, hub_name: str, x: ir.Value, other: ir.Value) -> ir.Value:
+    """The greater (Max) or the lesser (Min) of two elements; NaN where one of them is."""
+    a, b = together(op, x, other)
+    if a.dtype == T.BOOL:
+        return op.node("Or" if hub_name == "Max" else "And", a, b)
+    picked = op.node(hub_name, a, b)
+    return op.Where(op.IsNaN(a), a, op.Where(op.IsNaN(b), b, picked)) if is_float(a) else picked
 
 
-extreme("Max", "maximum")
-extreme("Min", "minimum")
+@ops.op("aten::maximum")
+def maximum(op, x, other):
+    return extreme(op, "Max", x, other)
+
+
+@ops.op("aten::minimum")
+def minimum(op, x, other):
+    return extreme(op, "Min", x, other)
 
 
 def extreme_of_numbers(hub_name: str, name: str) -> None:
@@ -498,7 +506,7 @@ def to(op, x, dtype=None, other=None, device=None):
     return retyped(op, x, target)
 
 
-def retyped(op, x, target):
+def retyped(op: Any, x: ir.Value, target: ir.DataType) -> ir.Value | Complex:
     """In another dtype; as complex numbers where that is one."""
     if target in (T.COMPLEX64, T.COMPLEX128):
         return fourier.as_complex(op, cast(op, x, T.FLOAT if target == T.COMPLEX64 else T.DOUBLE))

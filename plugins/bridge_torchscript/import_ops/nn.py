@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.geometry import halves
+from bridge.ops import OpTable
+from bridge.passes.decompose.matrices import inverse
 from bridge_torchscript.import_ops.common import (
     axes,
     axis,
     ints,
     number,
-    ops,
     rank,
     shape_vector,
     spatial,
@@ -22,7 +24,10 @@ from bridge_torchscript.import_ops.common import (
     zero,
 )
 from bridge_torchscript.import_ops.pool import batched
+from bridge_torchscript.import_ops.reduce import norm_of
 from bridge_torchscript.values import Unsupported
+
+ops = OpTable()
 
 
 def turned(op: Any, x: ir.Value) -> ir.Value:
@@ -178,8 +183,6 @@ def bilinear(op, input1, input2, weight, bias=None):
 
 @ops.op("aten::cdist")
 def cdist(op, x1, x2, p=2.0, compute_mode=None):
-    from bridge_torchscript.import_ops.reduce import norm_of
-
     gap = op.Sub(op.Unsqueeze(x1, ints(-2)), op.Unsqueeze(x2, ints(-3)))
     return norm_of(op, gap, p, [-1], False)
 
@@ -187,8 +190,6 @@ def cdist(op, x1, x2, p=2.0, compute_mode=None):
 @ops.op("aten::pdist")
 def pdist(op, x, p=2.0):
     one, two = np.triu_indices(static(x)[0], 1)
-    from bridge_torchscript.import_ops.reduce import norm_of
-
     gap = op.Sub(op.Gather(x, op.const(one), axis=0), op.Gather(x, op.const(two), axis=0))
     return norm_of(op, gap, p, [-1], False)
 
@@ -196,8 +197,6 @@ def pdist(op, x, p=2.0):
 @ops.op("aten::matrix_power", "aten::linalg_matrix_power")
 def matrix_power(op, x, n):
     if n < 0:
-        from bridge_torchscript.import_ops.linalg import inverse
-
         return matrix_power(op, inverse(op, x), -n)
     if n == 0:
         eye = op.const(np.eye(static(x)[-1], dtype=x.dtype.numpy()))
@@ -226,7 +225,8 @@ def convolved(
     if isinstance(padding, str):
         if padding == "same":
             reach = [d * (k - 1) for d, k in zip(spatial(dilation, count), static(weight)[2:], strict=True)]
-            extra["pads"] = [r // 2 for r in reach] + [r - r // 2 for r in reach]
+            before, after = zip(*(halves(r, upper=True) for r in reach), strict=True)
+            extra["pads"] = [*before, *after]
     else:
         extra["pads"] = spatial(padding, count) * 2
     return batched(

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     axis,
+    dims_of,
     filled,
     ints,
     known,
     number,
-    ops,
     rank,
     shape_vector,
     zero,
 )
+from bridge_torchscript.import_ops.math import log1p
 from bridge_torchscript.import_ops.reduce import norm_of
 from bridge_torchscript.import_ops.shapes import size_list
 from bridge_torchscript.values import Unsupported
+
+ops = OpTable()
 
 
 def shaped_as(made: ir.Value, x: ir.Value) -> ir.Value:
@@ -156,8 +162,10 @@ def apart(op: Any, loss: ir.Value, reduction: int) -> ir.Value:
     )
 
 
-def loss(name: str) -> Any:
-    def register(formula: Any) -> Any:
+def loss(name: str) -> Callable:
+    """Register the decorated formula, of predictions and targets, as the loss torch calls `name`."""
+
+    def register(formula: Callable[[Any, ir.Value, ir.Value], ir.Value]) -> Callable:
         @ops.op(f"aten::{name}")
         def compute(op, x, target, reduction=1):
             return apart(op, formula(op, x, target), reduction)
@@ -168,18 +176,18 @@ def loss(name: str) -> Any:
 
 
 @loss("mse_loss")
-def mse(op, x, target):
+def mse(op: Any, x: ir.Value, target: ir.Value) -> ir.Value:
     gap = op.Sub(x, target)
     return op.Mul(gap, gap)
 
 
 @loss("l1_loss")
-def l1(op, x, target):
+def l1(op: Any, x: ir.Value, target: ir.Value) -> ir.Value:
     return op.Abs(op.Sub(x, target))
 
 
 @loss("soft_margin_loss")
-def soft_margin(op, x, target):
+def soft_margin(op: Any, x: ir.Value, target: ir.Value) -> ir.Value:
     return op.Log(op.Add(op.Exp(op.Neg(op.Mul(target, x))), number(op, 1.0, x)))
 
 
@@ -213,8 +221,6 @@ def binary_cross_entropy(op, x, target, weight=None, reduction=1):
 
 @ops.op("aten::binary_cross_entropy_with_logits")
 def binary_cross_entropy_with_logits(op, x, target, weight=None, pos_weight=None, reduction=1):
-    from bridge_torchscript.import_ops.math import log1p
-
     one = number(op, 1.0, x)
     tail = op.Add(log1p(op, op.Exp(op.Neg(op.Abs(x)))), op.Max(op.Neg(x), zero(op, x)))
     if pos_weight is not None:
@@ -234,8 +240,6 @@ def kl_div(op, x, target, reduction=1, log_target=False):
 
 @ops.op("aten::poisson_nll_loss")
 def poisson_nll(op, x, target, log_input, full, eps, reduction):
-    import math
-
     if log_input:
         made = op.Sub(op.Exp(x), op.Mul(target, x))
     else:
@@ -337,7 +341,7 @@ def _of_probabilities(
 ) -> ir.Value:
     if smoothing:
         share = op.Add(
-            op.Mul(target, number(op, 1 - smoothing, x)), number(op, smoothing / int(x.shape[at]), x)
+            op.Mul(target, number(op, 1 - smoothing, x)), number(op, smoothing / int(dims_of(x)[at]), x)
         )
     else:
         share = target

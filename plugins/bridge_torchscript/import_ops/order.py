@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     axis,
@@ -15,7 +16,6 @@ from bridge_torchscript.import_ops.common import (
     known,
     length,
     number,
-    ops,
     rank,
     sizes,
     static,
@@ -23,6 +23,8 @@ from bridge_torchscript.import_ops.common import (
     together,
 )
 from bridge_torchscript.import_ops.shapes import as_base
+
+ops = OpTable()
 
 
 @ops.op("aten::topk")

@@ -8,10 +8,12 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     axis,
     cast,
+    dims_of,
     ints,
     known,
     length,
@@ -19,8 +21,11 @@ from bridge_torchscript.import_ops.common import (
     scalar,
     sizes,
 )
-from bridge_torchscript.import_ops.shapes import view
+from bridge_torchscript.import_ops.shapes import Views
 from bridge_torchscript.values import Sym, Unsupported
+
+ops = OpTable()
+views = Views(ops)
 
 
 def _placed(op: Any, base: ir.Value, new: ir.Value, dim: int, start: Any, end: Any) -> ir.Value:
@@ -34,7 +39,7 @@ def _placed(op: Any, base: ir.Value, new: ir.Value, dim: int, start: Any, end: A
 
 
 def _bounds(op: Any, x: ir.Value, dim: int, start: Any, end: Any) -> tuple[Any, Any]:
-    size = x.shape[dim]
+    size = dims_of(x)[dim]
     start, end = 0 if start is None else start, 2**62 if end is None else end
     if isinstance(size, int) and isinstance(start, int) and isinstance(end, int):
         low, high, _ = slice(start, end).indices(size)
@@ -47,7 +52,7 @@ def slice_back(
 ) -> ir.Value:
     at = axis(base, dim)
     low, high = _bounds(op, base, at, start, end)
-    if step == 1 and isinstance(base.shape[at], int):
+    if step == 1 and isinstance(dims_of(base)[at], int):
         return _placed(op, base, new, at, low, high)
     every = op.Range(np.array(0), scalar(op, length(op, base, at)), np.array(1))
     places = op.Slice(every, sizes(op, [low]), sizes(op, [high]), ints(0), ints(step))
@@ -62,7 +67,7 @@ def _set_places(op: Any, base: ir.Value, new: ir.Value, at: int, places: ir.Valu
     return op.Transpose(rows, perm=[order.index(i) for i in range(len(order))])
 
 
-@view("aten::slice", inverse=slice_back)
+@views.op("aten::slice", inverse=slice_back)
 def slice_(op, x, dim=0, start=None, end=None, step=1):
     at = axis(x, dim)
     low, high = _bounds(op, x, at, start, end)
@@ -78,7 +83,7 @@ def _narrow_back(op: Any, base: ir.Value, new: ir.Value, dim: int, start: Any, l
     return slice_back(op, base, new, dim, start, end if start >= 0 or end else 2**62)
 
 
-@view("aten::narrow", inverse=_narrow_back)
+@views.op("aten::narrow", inverse=_narrow_back)
 def narrow(op, x, dim, start, length):
     at = axis(x, dim)
     if isinstance(start, ir.Value):
@@ -92,13 +97,14 @@ def narrow(op, x, dim, start, length):
 
 def select_back(op: Any, base: ir.Value, new: ir.Value, dim: int, index: Any) -> ir.Value:
     at = axis(base, dim)
-    if isinstance(index, int) and isinstance(base.shape[at], int):
-        index %= base.shape[at]
+    size = dims_of(base)[at]
+    if isinstance(index, int) and isinstance(size, int):
+        index %= size
         return _placed(op, base, op.Unsqueeze(new, ints(at)), at, index, index + 1)
     return _set_places(op, base, op.Unsqueeze(new, ints(at)), at, sizes(op, [index]))
 
 
-@view("aten::select", inverse=select_back)
+@views.op("aten::select", inverse=select_back)
 def select(op, x, dim, index):
     return op.Gather(x, scalar(op, index), axis=axis(x, dim))
 
@@ -116,7 +122,7 @@ def _part_sizes(
         return [int(known(s, "lengths")) for s in split_sizes]
     if isinstance(split_size, list):
         return [int(known(s, "lengths")) for s in split_size]
-    size = x.shape[at]
+    size = dims_of(x)[at]
     if not isinstance(size, int):
         raise Unsupported("splits a dimension whose length is known at run time alone")
     step = (
@@ -133,7 +139,7 @@ def split_into(op: Any, x: ir.Value, at: int, counts: list[Any]) -> list[ir.Valu
     return list(op.Split(x, sizes(op, counts), axis=at, _outputs=len(counts)))
 
 
-@view(
+@views.op(
     "aten::split",
     "aten::split_with_sizes",
     inverse=_part_back,
@@ -146,16 +152,16 @@ def split(op, x, split_size=None, dim=0, split_sizes=None):
     return split_into(op, x, at, _part_sizes(x, at, split_size, split_sizes))
 
 
-@view("aten::chunk", inverse=_part_back)
+@views.op("aten::chunk", inverse=_part_back)
 def chunk(op, x, chunks, dim=0):
     at = axis(x, dim)
     return split_into(op, x, at, _part_sizes(x, at, chunks=chunks))
 
 
-@view("aten::tensor_split")
+@views.op("aten::tensor_split")
 def tensor_split(op, x, sections=None, indices=None, dim=0, tensor_indices_or_sections=None):
     at = axis(x, dim)
-    size = x.shape[at]
+    size = dims_of(x)[at]
     if isinstance(tensor_indices_or_sections, ir.Value):
         array = const(tensor_indices_or_sections)
         if array is None:
@@ -174,7 +180,7 @@ def tensor_split(op, x, sections=None, indices=None, dim=0, tensor_indices_or_se
 
 
 def _halves(name: str, default: int) -> None:
-    @view(f"aten::{name}")
+    @views.op(f"aten::{name}")
     def divide(op, x, sections=None, indices=None):
         dim = default if name != "hsplit" or rank(x) > 1 else 0
         return tensor_split(op, x, sections, indices, dim)
@@ -189,15 +195,15 @@ def _row_back(op: Any, base: ir.Value, new: ir.Value, index: int, dim: int = 0) 
     return select_back(op, base, new, dim, index)
 
 
-@view("aten::unbind", inverse=_row_back)
+@views.op("aten::unbind", inverse=_row_back)
 def unbind(op, x, dim=0):
     at = axis(x, dim)
-    size = x.shape[at]
+    size = dims_of(x)[at]
     if not isinstance(size, int):
         raise Unsupported("takes apart a dimension whose length is known at run time alone")
     return [op.Gather(x, np.array(i), axis=at) for i in range(size)]
 
 
-@view("aten::unsafe_split", "aten::unsafe_chunk")
+@views.op("aten::unsafe_split", "aten::unsafe_chunk")
 def unsafe_split(op, x, split_size=None, dim=0, chunks=None):
     return split(op, x, split_size, dim) if chunks is None else chunk(op, x, chunks, dim)

@@ -10,13 +10,14 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
+    dims_of,
     ints,
     is_float,
     known,
     number,
-    ops,
     rank,
     shape_vector,
     sizes,
@@ -25,6 +26,8 @@ from bridge_torchscript.import_ops.common import (
     tensor,
 )
 from bridge_torchscript.values import Unsupported
+
+ops = OpTable()
 
 
 def batched(op: Any, x: ir.Value, count: int, make: Any) -> Any:
@@ -342,7 +345,7 @@ def _convolved_windows(
     op: Any, x: ir.Value, k: list[int], d: list[int], p: list[int], s: list[int]
 ) -> ir.Value:
     """The windows of lengths known at run time: a convolution of every channel with kernels of a single one."""
-    channels, size = x.shape[1], k[0] * k[1]
+    channels, size = dims_of(x)[1], k[0] * k[1]
     if not isinstance(channels, int) or not is_float(x):
         raise Unsupported("needs floats of a known number of channels, or a static shape")
     single = np.tile(np.eye(size).reshape(size, 1, *k), (channels, 1, 1, 1)).astype(x.dtype.numpy())

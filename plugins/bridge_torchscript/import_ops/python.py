@@ -13,26 +13,37 @@ import onnx_ir as ir
 
 from bridge.hub import const
 from bridge_torchscript.import_ops.common import length, rank, scalar, tensor
-from bridge_torchscript.values import Grows, Items, Poison, Sequence, Sym, Unsupported, Var
+from bridge_torchscript.values import (
+    Grows,
+    Items,
+    Poison,
+    Sequence,
+    Sym,
+    Unsupported,
+    Var,
+    collection_like,
+    mutable,
+    outside,
+)
 
 T = ir.DataType
-PYTHON: dict[str, Callable[..., Any]] = {}
 NUMBER = (bool, int, float, complex)
 
 
-def plain(value: Any) -> bool:
-    return isinstance(value, (*NUMBER, str, list, tuple, dict, type(None), Sym))
+class Functions(dict[str, Callable[..., Any]]):
+    """Functions of Python values by the operators they compute. They return NotImplemented for tensors."""
+
+    def op(self, *names: str) -> Callable:
+        """Register the decorated function for `names`."""
+
+        def register(function: Callable) -> Callable:
+            self.update(dict.fromkeys(names, function))
+            return function
+
+        return register
 
 
-def python(*names: str) -> Callable:
-    """Register a function of Python values; it returns NotImplemented for tensors."""
-
-    def register(function: Callable) -> Callable:
-        for name in names:
-            PYTHON[name] = function
-        return function
-
-    return register
+PYTHON = Functions()
 
 
 def sym(value: ir.Value) -> Any:
@@ -49,7 +60,7 @@ def operands(op: Any, x: Any, y: Any) -> tuple[Any, Any]:
 
 
 def arithmetic(name: str, function: Callable, hub_name: str) -> None:
-    @python(name)
+    @PYTHON.op(name)
     def compute(op, x, y, alpha=1):
         if (
             isinstance(x, (list, tuple, str))
@@ -71,7 +82,7 @@ arithmetic("aten::sub", operator.sub, "Sub")
 arithmetic("aten::mul", operator.mul, "Mul")
 
 
-@python("aten::div")
+@PYTHON.op("aten::div")
 def div(op, x, y, rounding_mode=None):
     if not (isinstance(x, (*NUMBER, Sym)) and isinstance(y, (*NUMBER, Sym))) or rounding_mode is not None:
         return NotImplemented
@@ -80,7 +91,7 @@ def div(op, x, y, rounding_mode=None):
     return x / y
 
 
-@python("aten::floordiv")
+@PYTHON.op("aten::floordiv")
 def floordiv(op, x, y):
     if not isinstance(x, Sym) and not isinstance(y, Sym):
         return x // y
@@ -90,7 +101,7 @@ def floordiv(op, x, y):
     return sym(op.Div(op.Sub(a, op.Mod(a, b)), b))
 
 
-@python("aten::remainder")
+@PYTHON.op("aten::remainder")
 def remainder(op, x, y):
     if isinstance(x, Var) or isinstance(y, Var):
         return NotImplemented
@@ -103,7 +114,7 @@ def remainder(op, x, y):
 
 
 def comparison(name: str, function: Callable, hub_name: str) -> None:
-    @python(name)
+    @PYTHON.op(name)
     def compare(op, x, y):
         if isinstance(x, Var) or isinstance(y, Var):
             return NotImplemented
@@ -140,7 +151,7 @@ comparison("aten::ge", operator.ge, "GreaterOrEqual")
 
 
 def logical(name: str, function: Callable, hub_name: str) -> None:
-    @python(name)
+    @PYTHON.op(name)
     def combine(op, x, y):
         if isinstance(x, Var) or isinstance(y, Var):
             return NotImplemented
@@ -154,22 +165,22 @@ logical("aten::__or__", operator.or_, "Or")
 logical("aten::__xor__", operator.xor, "Xor")
 
 
-@python("aten::__not__")
+@PYTHON.op("aten::__not__")
 def not_(op, x):
     return sym(op.Not(tensor(op, x.value, T.BOOL))) if isinstance(x, Sym) else not x
 
 
-@python("aten::__is__")
+@PYTHON.op("aten::__is__")
 def is_(op, x, y):
     return x is y
 
 
-@python("aten::__isnot__")
+@PYTHON.op("aten::__isnot__")
 def is_not(op, x, y):
     return not is_(op, x, y)
 
 
-@python("aten::sum")
+@PYTHON.op("aten::sum")
 def sum_(op, x, *rest):
     if not isinstance(x, list) or rest:
         return NotImplemented
@@ -180,7 +191,7 @@ def sum_(op, x, *rest):
 
 
 def quantified(name: str, function: Callable, combined: str) -> None:
-    @python(name)
+    @PYTHON.op(name)
     def quantify(op, x, *rest):
         if not isinstance(x, list) or rest:
             return NotImplemented
@@ -194,7 +205,7 @@ quantified("aten::all", all, "aten::__and__")
 quantified("aten::any", any, "aten::__or__")
 
 
-@python("aten::neg")
+@PYTHON.op("aten::neg")
 def neg(op, x):
     if isinstance(x, Sym):
         return sym(op.Neg(x.value))
@@ -215,22 +226,22 @@ def converted(op: Any, x: Any, kind: type, dtype: ir.DataType) -> Any:
     return kind(x)
 
 
-@python("aten::Int", "aten::IntImplicit")
+@PYTHON.op("aten::Int", "aten::IntImplicit")
 def to_int(op, x):
     return converted(op, x, int, T.INT64)
 
 
-@python("aten::Float", "aten::FloatImplicit")
+@PYTHON.op("aten::Float", "aten::FloatImplicit")
 def to_float(op, x):
     return converted(op, x, float, T.DOUBLE)
 
 
-@python("aten::Bool")
+@PYTHON.op("aten::Bool")
 def to_bool(op, x):
     return converted(op, x, bool, T.BOOL)
 
 
-@python("aten::item", "aten::ScalarImplicit")
+@PYTHON.op("aten::item", "aten::ScalarImplicit")
 def item(op, x):
     value = x.read(op)
     if value.dtype == T.BOOL:
@@ -238,19 +249,19 @@ def item(op, x):
     return to_int(op, x) if value.dtype.is_integer() else to_float(op, x)
 
 
-@python("aten::len")
+@PYTHON.op("aten::len")
 def len_(op, x):
     if isinstance(x, Var):
         return length(op, x.read(op), 0)
     return Sym(op.SequenceLength(x.value)) if isinstance(x, Sequence) else len(x)
 
 
-@python("aten::dim", "prim::ndim")
+@PYTHON.op("aten::dim", "prim::ndim")
 def dim(op, x):
     return rank(x.read(op))
 
 
-@python("aten::size")
+@PYTHON.op("aten::size")
 def size(op, x, dim=None):
     value = x.read(op)
     if dim is None:
@@ -258,24 +269,24 @@ def size(op, x, dim=None):
     return length(op, value, dim)
 
 
-@python("aten::numel")
+@PYTHON.op("aten::numel")
 def numel(op, x):
     value = x.read(op)
     parts = [length(op, value, i) for i in range(rank(value))]
     return math.prod(parts) if all(isinstance(p, int) for p in parts) else Sym(op.Size(value))
 
 
-@python("aten::is_floating_point")
+@PYTHON.op("aten::is_floating_point")
 def is_floating_point(op, x):
     return x.read(op).dtype.is_floating_point()
 
 
-@python("aten::is_complex", "aten::is_sparse", "aten::is_nested", "aten::is_cuda")
+@PYTHON.op("aten::is_complex", "aten::is_sparse", "aten::is_nested", "aten::is_cuda")
 def never(op, x):
     return False
 
 
-@python("aten::__getitem__")
+@PYTHON.op("aten::__getitem__")
 def getitem(op, x, index):
     if isinstance(x, Sequence):
         return x.at(op, scalar(op, index))
@@ -290,7 +301,7 @@ def getitem(op, x, index):
         raise Unsupported(f"picks {index!r}, which is not there") from error
 
 
-@python("aten::__contains__")
+@PYTHON.op("aten::__contains__")
 def contains(op, x, item):
     if isinstance(item, (Sym, Var)) or (isinstance(x, list) and any(isinstance(v, (Sym, Var)) for v in x)):
         if isinstance(item, Sym):
@@ -303,19 +314,12 @@ def contains(op, x, item):
     return item in x
 
 
-@python("aten::extend", "aten::insert", "aten::pop", "aten::_set_item", "aten::clear", "aten::reverse", "aten::Delete")  # fmt: skip
-def unnamed(op, x, *rest):
-    raise Unsupported("changes a list in a way that is not read")
-
-
 def changing(name: str, change: Callable) -> None:
-    @python(name)
+    @PYTHON.op(name)
     def apply(op, x, *rest):
-        from bridge_torchscript.control import mutable
-
         if not isinstance(x, (list, dict)):
             return NotImplemented
-        mutable(x)
+        mutable(op, x)
         return change(x, *rest)
 
 
@@ -324,18 +328,16 @@ def _insert(x: list, place: int, value: Any) -> list:
     return x
 
 
-@python("aten::append")
+@PYTHON.op("aten::append")
 def append(op, x, value):
-    from bridge_torchscript.control import mutable, outside
-
     if not isinstance(x, list):
         return NotImplemented
     if isinstance(x, Items) and x.held is not None and isinstance(value, Var):
         x.append_held(op, value.read(op))
         return x
-    if isinstance(x, Items) and outside(x) and isinstance(value, Var):
+    if isinstance(x, Items) and outside(op, x) and isinstance(value, Var):
         raise Grows(x, value.read(op).dtype)
-    mutable(x)
+    mutable(op, x)
     x.append(value)
     return x
 
@@ -360,42 +362,44 @@ changing("aten::Delete", lambda x, key: x.__delitem__(key))
 changing("aten::reverse", lambda x: x.reverse())
 
 
-@python("aten::keys")
+@PYTHON.op("aten::keys")
 def keys(op, x):
     return list(x)
 
 
-@python("aten::values")
+@PYTHON.op("aten::values")
 def values(op, x):
     return list(x.values())
 
 
-@python("aten::items")
+@PYTHON.op("aten::items")
 def items(op, x):
     return list(x.items())
 
 
-@python("aten::get")
+@PYTHON.op("aten::get")
 def get(op, x, key, default=None):
     return x.get(key, default)
 
 
-@python("aten::list")
+@PYTHON.op("aten::list")
 def list_(op, x):
     return NotImplemented if isinstance(x, Var) else list(x)
 
 
-@python("aten::copy")
+@PYTHON.op("aten::copy")
 def copy(op, x):
-    return type(x)(x) if isinstance(x, (list, dict)) else NotImplemented
+    if isinstance(x, list):
+        return collection_like(op, x, x)
+    return dict(x) if isinstance(x, dict) else NotImplemented
 
 
-@python("aten::dict")
+@PYTHON.op("aten::dict")
 def dict_(op, x=()):
     return dict(x)
 
 
-@python("aten::slice")
+@PYTHON.op("aten::slice")
 def slice_(op, x, *bounds):
     if not isinstance(x, (list, str)):
         return NotImplemented
@@ -406,7 +410,7 @@ def slice_(op, x, *bounds):
 def texts(name: str, function: Callable) -> None:
     """Text of known values. Text of others may only be printed or raised, which the hub does not."""
 
-    @python(name)
+    @PYTHON.op(name)
     def make(op, *inputs):
         if any(_unknown(v) for v in inputs):
             return Poison("uses text made of values known at run time alone")
@@ -427,7 +431,7 @@ texts("aten::percentFormat", lambda text, *values: text % values)
 texts("aten::join", lambda separator, parts: separator.join(parts))
 
 
-@python("aten::__range_length")
+@PYTHON.op("aten::__range_length")
 def range_length(op, low, high, step):
     if any(isinstance(v, Sym) for v in (low, high, step)):
         if isinstance(step, Sym) or step == 0:
@@ -438,7 +442,7 @@ def range_length(op, low, high, step):
     return len(range(low, high, step))
 
 
-@python("aten::__derive_index")
+@PYTHON.op("aten::__derive_index")
 def derive_index(op, index, start, step):
     if all(isinstance(v, int) for v in (index, start, step)):
         return start + index * step
@@ -448,7 +452,7 @@ def derive_index(op, index, start, step):
 def mathematics(**functions: Callable) -> None:
     for name, function in functions.items():
 
-        @python(f"aten::{name}")
+        @PYTHON.op(f"aten::{name}")
         def compute(op, *inputs, function=function):
             if not all(isinstance(v, NUMBER) for v in inputs):
                 return NotImplemented
@@ -473,7 +477,7 @@ mathematics(
 
 
 def extremes(name: str, function: Callable, hub_name: str) -> None:
-    @python(f"prim::{name}")
+    @PYTHON.op(f"prim::{name}")
     def compute(op, *inputs):
         if len(inputs) == 1 and isinstance(inputs[0], list):
             inputs = tuple(inputs[0])
@@ -491,37 +495,37 @@ extremes("min", min, "Min")
 extremes("max", max, "Max")
 
 
-@python("prim::abs")
+@PYTHON.op("prim::abs")
 def absolute(op, x):
     return abs(x) if isinstance(x, NUMBER) else NotImplemented
 
 
-@python("aten::device", "prim::device")
+@PYTHON.op("aten::device", "prim::device")
 def device(op, *inputs):
     return "cpu"
 
 
-@python("aten::warn", "aten::manual_seed", "aten::set_grad_enabled", "prim::Enter", "prim::Exit")
+@PYTHON.op("aten::warn", "aten::manual_seed", "aten::set_grad_enabled", "prim::Enter", "prim::Exit")
 def nothing(op, *inputs):
     return None
 
 
-@python("aten::is_grad_enabled", "prim::is_cuda", "aten::is_autocast_enabled", "aten::is_autocast_cpu_enabled", "prim::is_meta", "prim::is_mkldnn", "prim::is_xpu", "prim::is_sparse", "prim::is_nested", "aten::is_scripting")  # fmt: skip
+@PYTHON.op("aten::is_grad_enabled", "prim::is_cuda", "aten::is_autocast_enabled", "aten::is_autocast_cpu_enabled", "prim::is_meta", "prim::is_mkldnn", "prim::is_xpu", "prim::is_sparse", "prim::is_nested", "aten::is_scripting")  # fmt: skip
 def off(op, *inputs):
     return False
 
 
-@python("prim::type")
+@PYTHON.op("prim::type")
 def device_type(op, x):
     return "cpu" if isinstance(x, str) else NotImplemented
 
 
-@python("prim::itemsize")
+@PYTHON.op("prim::itemsize")
 def unread(op, *inputs):
     raise Unsupported("is not read")
 
 
-@python("aten::tolist", "prim::tolist")
+@PYTHON.op("aten::tolist", "prim::tolist")
 def tolist(op, x, *rest):
     value = x.read(op)
     if rank(value) != 1 or not isinstance(value.shape[0], int) or not value.dtype.is_integer():

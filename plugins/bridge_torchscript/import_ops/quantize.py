@@ -14,11 +14,14 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops import arrange, nn, norm
-from bridge_torchscript.import_ops.common import T, cast, known, ops, rank, tensor
+from bridge_torchscript.import_ops.common import T, cast, known, rank, tensor
 from bridge_torchscript.import_ops.math import clamp
-from bridge_torchscript.import_ops.python import python
-from bridge_torchscript.values import Object, Quantization, Unsupported, Var
+from bridge_torchscript.import_ops.python import PYTHON
+from bridge_torchscript.values import Builder, Object, Quantization, Unsupported, Var, collection_like
+
+ops = OpTable()
 
 CODES = {12: T.INT8, 13: T.UINT8}
 LIMITS = {T.INT8: (-128, 127), T.UINT8: (0, 255)}
@@ -122,9 +125,9 @@ def described(
     return Quantization(tensor(op, scale, T.FLOAT), tensor(op, zero, dtype), axis)
 
 
-def quantized(op: hub.Builder, value: ir.Value, by: Quantization) -> Var:
+def quantized(op: Builder, value: ir.Value, by: Quantization) -> Var:
     """A quantized tensor of what `value` comes back as."""
-    return Var(by.through(op, value), quantization=by)
+    return Var(op, by.through(op, value), quantization=by)
 
 
 def code_of(by: Quantization) -> int:
@@ -132,10 +135,10 @@ def code_of(by: Quantization) -> int:
     return next(code for code, dtype in CODES.items() if dtype == by.zero.dtype)
 
 
-def stored(op: hub.Builder, weight: Any) -> Var:
+def stored(op: Builder, weight: Any) -> Var:
     """A stored quantized tensor."""
     by, held = _parts(op, weight)
-    return Var(by.numbers(op, op.const(held)), quantization=by)
+    return Var(op, by.numbers(op, op.const(held)), quantization=by)
 
 
 def _parts(op: hub.Builder, weight: Any) -> tuple[Quantization, np.ndarray]:
@@ -248,15 +251,17 @@ def layer(kind: str, compute: Callable[[hub.Builder, ir.Value, Any], ir.Value]) 
     """A layer with packed parameters, with and without ReLU, its input quantized before or at run time."""
 
     def register(suffix: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
-        @python(f"quantized::{kind}{suffix}")
+        @PYTHON.op(f"quantized::{kind}{suffix}")
         def static(op, x, held, scale, zero):
             made = finish(op, compute(op, x.read(op), held))
             return quantized(op, made, like(op, x, scale, zero))
 
-        @python(f"quantized::{kind}{suffix}_dynamic")
+        @PYTHON.op(f"quantized::{kind}{suffix}_dynamic")
         def dynamic(op, x, held, reduce_range=False):
             value = x.read(op)
-            return Var(finish(op, compute(op, dynamically(op, value, reduce_range).through(op, value), held)))
+            return Var(
+                op, finish(op, compute(op, dynamically(op, value, reduce_range).through(op, value), held))
+            )
 
     register("", unchanged)
     register("_relu", rectified)
@@ -269,12 +274,12 @@ for name in LAYERS:
 def halved(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
     """A layer whose weights were rounded to float16 when they were packed."""
 
-    @python(f"quantized::{name}_dynamic_fp16")
+    @PYTHON.op(f"quantized::{name}_dynamic_fp16")
     def run(op, x, held):
         weight, bias = (
             None if v is None else op.const(v.float().numpy()) for v in unpacked("linear_unpack_fp16", held)
         )
-        return Var(finish(op, nn.linear(op, x.read(op), weight, bias)))
+        return Var(op, finish(op, nn.linear(op, x.read(op), weight, bias)))
 
 
 halved("linear", unchanged)
@@ -292,7 +297,7 @@ def finished(names: str, compute: Callable[..., ir.Value], relu: bool = False) -
     """An operator of numbers, then its result quantized as its last two arguments say; with a form that ends in ReLU."""
 
     def register(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
-        @python(f"quantized::{name}")
+        @PYTHON.op(f"quantized::{name}")
         def run(op, *inputs):
             *given, scale, zero = inputs
             values = [v.read(op) if isinstance(v, Var) else v for v in given]
@@ -322,27 +327,27 @@ finished(
 )
 
 
-@python("quantized::elu")
+@PYTHON.op("quantized::elu")
 def elu(op, x, scale, zero, alpha=1, outer=1, inner=1):
     return quantized(op, nn.elu(op, x.read(op), alpha, outer, inner), like(op, x, scale, zero))
 
 
-@python("quantized::celu")
+@PYTHON.op("quantized::celu")
 def celu(op, x, scale, zero, alpha=1):
     return quantized(op, nn.celu(op, x.read(op), alpha), like(op, x, scale, zero))
 
 
-@python("quantized::dropout")
+@PYTHON.op("quantized::dropout")
 def dropout(op, x, scale, zero, p=0.5, training=False):
     return quantized(op, nn.dropout(op, x.read(op), p, training), like(op, x, scale, zero))
 
 
-@python("quantized::relu6")
+@PYTHON.op("quantized::relu6")
 def relu6(op, x, inplace=False):
     return quantized(op, nn.relu6(op, x.read(op)), own(x))
 
 
-@python("quantized::clamp")
+@PYTHON.op("quantized::clamp")
 def clamped(op, x, low=None, high=None):
     return quantized(op, clamp(op, x.read(op), low, high), own(x))
 
@@ -355,7 +360,7 @@ def own(x: Any) -> Quantization:
 
 
 def joined(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
-    @python(f"quantized::{name}")
+    @PYTHON.op(f"quantized::{name}")
     def join(op, tensors, dim, scale=None, zero=None):
         by = own(tensors[0]) if scale is None else like(op, tensors[0], scale, zero)
         return quantized(op, finish(op, arrange.cat(op, [v.read(op) for v in tensors], dim)), by)
@@ -368,7 +373,7 @@ joined("cat_relu", rectified)
 def by_number(name: str, compute: Callable[..., tuple[ir.Value, Quantization]]) -> None:
     for suffix in ("", "_relu"):
 
-        @python(f"quantized::{name}_scalar{suffix}", f"quantized::{name}{suffix}_scalar")
+        @PYTHON.op(f"quantized::{name}_scalar{suffix}", f"quantized::{name}{suffix}_scalar")
         def run(op, x, number, suffix=suffix):
             value, by = compute(op, x.read(op), known(number, "number"), own(x))
             return quantized(op, op.Relu(value) if suffix else value, by)
@@ -414,7 +419,7 @@ def held_in(code: Any) -> ir.DataType | None:
     return CODES.get(known(code, "dtype"))
 
 
-@python("aten::quantize_per_tensor")
+@PYTHON.op("aten::quantize_per_tensor")
 def quantize_per_tensor(op, x, scale, zero, dtype):
     if isinstance(x, list):
         raise Unsupported("quantizes a list of tensors")
@@ -423,7 +428,7 @@ def quantize_per_tensor(op, x, scale, zero, dtype):
     return quantized(op, x.read(op), described(op, *parts, held_in(dtype)))
 
 
-@python("aten::quantize_per_channel")
+@PYTHON.op("aten::quantize_per_channel")
 def quantize_per_channel(op, x, scales, zeros, axis, dtype):
     points = zeros.read(op)
     if points.dtype.is_floating_point():
@@ -432,7 +437,7 @@ def quantize_per_channel(op, x, scales, zeros, axis, dtype):
     return quantized(op, x.read(op), by)
 
 
-@python("aten::quantize_per_tensor_dynamic")
+@PYTHON.op("aten::quantize_per_tensor_dynamic")
 def quantize_per_tensor_dynamic(op, x, dtype, reduce_range):
     kind = held_in(dtype)
     if kind is None:
@@ -440,10 +445,10 @@ def quantize_per_tensor_dynamic(op, x, dtype, reduce_range):
     return quantized(op, x.read(op), dynamically(op, x.read(op), reduce_range, kind))
 
 
-@python("aten::_make_per_tensor_quantized_tensor")
+@PYTHON.op("aten::_make_per_tensor_quantized_tensor")
 def make_per_tensor(op, x, scale, zero):
     by = described(op, scale, zero, x.read(op).dtype)
-    return Var(by.numbers(op, x.read(op)), quantization=by)
+    return Var(op, by.numbers(op, x.read(op)), quantization=by)
 
 
 def pretended(
@@ -481,43 +486,43 @@ def fake_quantize_channels(op, x, scale, zero_point, axis, quant_min, quant_max)
     return pretended(op, x, lambda dtype: described(op, scale, zero, dtype, axis), quant_min, quant_max)
 
 
-@python("aten::dequantize")
+@PYTHON.op("aten::dequantize")
 def dequantize(op, x):
     if isinstance(x, (list, tuple)):
-        return type(x)(dequantize(op, v) for v in x)
-    return Var(op.Identity(x.read(op)))
+        return collection_like(op, x, (dequantize(op, v) for v in x))
+    return Var(op, op.Identity(x.read(op)))
 
 
-@python("aten::int_repr")
+@PYTHON.op("aten::int_repr")
 def int_repr(op, x):
-    return Var(own(x).integers(op, x.read(op)))
+    return Var(op, own(x).integers(op, x.read(op)))
 
 
-@python("aten::is_quantized", "prim::is_quantized")
+@PYTHON.op("aten::is_quantized", "prim::is_quantized")
 def is_quantized(op, x):
     return isinstance(x, Var) and x.quantization is not None
 
 
-@python("aten::q_scale")
+@PYTHON.op("aten::q_scale")
 def q_scale(op, x):
     return _constants(own(x))[0]
 
 
-@python("aten::q_zero_point")
+@PYTHON.op("aten::q_zero_point")
 def q_zero_point(op, x):
     return _constants(own(x))[1]
 
 
-@python("aten::q_per_channel_scales")
+@PYTHON.op("aten::q_per_channel_scales")
 def q_per_channel_scales(op, x):
-    return Var(cast(op, own(x).scale, T.DOUBLE))
+    return Var(op, cast(op, own(x).scale, T.DOUBLE))
 
 
-@python("aten::q_per_channel_zero_points")
+@PYTHON.op("aten::q_per_channel_zero_points")
 def q_per_channel_zero_points(op, x):
-    return Var(cast(op, own(x).zero, T.INT64))
+    return Var(op, cast(op, own(x).zero, T.INT64))
 
 
-@python("aten::q_per_channel_axis")
+@PYTHON.op("aten::q_per_channel_axis")
 def q_per_channel_axis(op, x):
     return own(x).axis

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     cast,
@@ -15,13 +16,14 @@ from bridge_torchscript.import_ops.common import (
     filled,
     ints,
     number,
-    ops,
     rank,
     scalar,
     sizes,
     tensor,
 )
 from bridge_torchscript.import_ops.shapes import INPLACE, size_list
+
+ops = OpTable()
 
 for name in ("uniform", "normal", "exponential", "cauchy", "log_normal", "geometric", "bernoulli", "random"):
     INPLACE[f"aten::{name}_"] = f"aten::{name}_in_place"

@@ -2,100 +2,123 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
-from bridge_torchscript.import_ops.common import T, ints, number, ops, rank, scalar, static
+from bridge.ops import OpTable
+from bridge.recurrent import GATES, order, reorder
+from bridge_torchscript.import_ops.common import T, ints, number, rank, scalar, static
 from bridge_torchscript.import_ops.nn import linear
 from bridge_torchscript.values import Unsupported
 
+ops = OpTable()
+
 SEQUENCES = "bridge.sequences"
-GATES = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn": [0]}
+ORDER = {"LSTM": "ifco", "GRU": "rzh", "RNN": "h"}
 
 
 def _gates(op: Any, kind: str, weight: ir.Value) -> ir.Value:
-    """Gates in the order of ONNX: input output forget cell; update reset hidden."""
-    order = GATES[kind]
-    if len(order) == 1:
+    """The gates of a weight or bias in the hub's order."""
+    before, after = ORDER[kind], GATES[kind]
+    if before == after:
         return weight
     array = const(weight)
     if array is not None:
-        return op.const(np.concatenate([np.split(array, len(order))[i] for i in order]))
-    parts = op.Split(weight, axis=0, num_outputs=len(order), _outputs=len(order))
-    return op.Concat(*(parts[i] for i in order), axis=0)
+        return op.const(reorder(array, before, after))
+    parts = op.Split(weight, axis=0, num_outputs=len(before), _outputs=len(before))
+    return op.Concat(*(parts[i] for i in order(before, after)), axis=0)
 
 
-def _recurrent(
-    op: Any,
-    kind: str,
-    x: ir.Value,
-    hx: Any,
-    params: Any,
-    has_biases: bool,
-    num_layers: int,
-    bidirectional: bool,
-    batch_first: bool,
-    activation: str = "",
-    lengths: ir.Value | None = None,
-) -> Any:
-    """Layer on layer; `params` are torch's flat list of weights, `lengths` those of the sequences of the batch."""
-    states = list(hx) if isinstance(hx, (list, tuple)) else [hx]
-    directions = 2 if bidirectional else 1
-    each = 4 if has_biases else 2
-    if len(params) != each * num_layers * directions:
-        raise Unsupported("projects its states")
-    x = op.Transpose(x, perm=[1, 0, 2]) if batch_first else x
-    last: list[list[ir.Value]] = [[] for _ in states]
-    for layer in range(num_layers):
-        chosen = [
-            params[each * (layer * directions + d) : each * (layer * directions + d + 1)]
-            for d in range(directions)
-        ]
+@dataclass(frozen=True)
+class Layers:
+    """Stacked recurrent layers of one `kind` of cell (LSTM, GRU, RNN), in one direction or both."""
 
-        def joined(index: int, chosen: Any = chosen) -> ir.Value:
-            parts = [op.Unsqueeze(_gates(op, kind, group[index]), ints(0)) for group in chosen]
-            return op.Concat(*parts, axis=0) if len(parts) > 1 else parts[0]
+    kind: str
+    activation: str
+    has_biases: bool
+    num_layers: int
+    bidirectional: bool
+    batch_first: bool
 
-        bias = op.Concat(joined(2), joined(3), axis=1) if has_biases else None
-        starts = [
-            op.Slice(s, ints(layer * directions), ints((layer + 1) * directions), ints(0))
-            if num_layers > 1
-            else s
-            for s in states
-        ]
-        size = static(chosen[0][1], "weights")[-1]
-        attributes: dict[str, Any] = {
-            "hidden_size": size,
-            "direction": "bidirectional" if bidirectional else "forward",
-        }
-        if kind == "gru":
-            attributes["linear_before_reset"] = 1
-        if activation:
-            attributes["activations"] = [activation] * directions
-        made = op.node(
-            kind.upper(),
+    @property
+    def directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    def outputs(self, op: Any, x: ir.Value, hx: Any, params: Any, lengths: ir.Value | None = None) -> Any:
+        """Outputs of the last layer and last states of all layers for `x` [step, sequence, feature].
+
+        `params` are torch's flat list of weights, `lengths` those of the sequences of the batch.
+        """
+        weights = self._weights(params)
+        states = list(hx) if isinstance(hx, (list, tuple)) else [hx]
+        x = op.Transpose(x, perm=[1, 0, 2]) if self.batch_first else x
+        last: list[list[ir.Value]] = [[] for _ in states]
+        for layer, chosen in enumerate(weights):
+            x, *ends = self._layer(op, x, layer, chosen, states, lengths)
+            for kept, value in zip(last, ends, strict=True):
+                kept.append(value)
+        x = op.Transpose(x, perm=[1, 0, 2]) if self.batch_first else x
+        return (x, *(op.Concat(*v, axis=0) if len(v) > 1 else v[0] for v in last))
+
+    def _weights(self, params: Any) -> list[list[Any]]:
+        """Weights of every layer and direction: of the input, of the state, and their biases if any."""
+        each = 4 if self.has_biases else 2
+        if len(params) != each * self.num_layers * self.directions:
+            raise Unsupported("projects its states")
+        groups = [params[i : i + each] for i in range(0, len(params), each)]
+        return [groups[i : i + self.directions] for i in range(0, len(groups), self.directions)]
+
+    def _layer(
+        self,
+        op: Any,
+        x: ir.Value,
+        layer: int,
+        weights: list[Any],
+        states: list[Any],
+        lengths: ir.Value | None,
+    ) -> list[ir.Value]:
+        """Outputs [step, sequence, direction · hidden] and last states [direction, sequence, hidden]."""
+        bias = op.Concat(*(self._joined(op, weights, i) for i in (2, 3)), axis=1) if self.has_biases else None
+        starts = [self._start(op, s, layer) for s in states]
+        size = static(weights[0][1], "weights")[-1]
+        w, r = (self._joined(op, weights, i) for i in (0, 1))
+        outputs, *ends = op.node(
+            self.kind,
             x,
-            joined(0),
-            joined(1),
+            w,
+            r,
             bias,
             lengths,
             *starts,
             _outputs=len(states) + 1,
-            **attributes,
+            hidden_size=size,
+            direction="bidirectional" if self.bidirectional else "forward",
+            linear_before_reset=1 if self.kind == "GRU" else None,
+            activations=[self.activation] * self.directions if self.activation else None,
         )
-        outputs, *ends = made
-        for kept, value in zip(last, ends, strict=True):
-            kept.append(value)
         x = op.Transpose(outputs, perm=[0, 2, 1, 3])
-        x = op.Reshape(x, ints(0, 0, directions * size))
-    x = op.Transpose(x, perm=[1, 0, 2]) if batch_first else x
-    return (x, *(op.Concat(*v, axis=0) if len(v) > 1 else v[0] for v in last))
+        return [op.Reshape(x, ints(0, 0, self.directions * size)), *ends]
+
+    def _joined(self, op: Any, weights: list[Any], index: int) -> ir.Value:
+        """One weight or bias of a layer, [direction, …]."""
+        parts = [op.Unsqueeze(_gates(op, self.kind, group[index]), ints(0)) for group in weights]
+        return op.Concat(*parts, axis=0) if len(parts) > 1 else parts[0]
+
+    def _start(self, op: Any, state: ir.Value, layer: int) -> ir.Value:
+        """Initial state of one layer, [direction, sequence, hidden], from those of all layers."""
+        if self.num_layers == 1:
+            return state
+        first = layer * self.directions
+        return op.Slice(state, ints(first), ints(first + self.directions), ints(0))
 
 
 def recurrent(kind: str, name: str, activation: str = "") -> None:
+    """Register the layers torch calls `name`."""
+
     @ops.op(f"aten::{name}")
     def layers(
         op,
@@ -113,13 +136,13 @@ def recurrent(kind: str, name: str, activation: str = "") -> None:
     ):
         if train and dropout:
             raise Unsupported("drops at random, as in training")
-        how = (has_biases, num_layers, bidirectional, batch_first, activation)
+        stack = Layers(kind, activation, has_biases, num_layers, bidirectional, batch_first)
         if batch_sizes is None:
-            return _recurrent(op, kind, x, hx, params, *how)
+            return stack.outputs(op, x, hx, params)
         padded, mask = unpacked(op, data, batch_sizes)
         lengths = op.ReduceSum(op.Cast(mask, to=int(T.INT32)), ints(0), keepdims=0)
-        made, *last = _recurrent(op, kind, padded, hx, params, *how, lengths=lengths)
-        return packed(op, made, mask), *last
+        outputs, *last = stack.outputs(op, padded, hx, params, lengths)
+        return packed(op, outputs, mask), *last
 
 
 def unpacked(op: Any, data: ir.Value, batch_sizes: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -172,10 +195,10 @@ def pad_packed(op, data, batch_sizes, batch_first=False, padding_value=0.0, tota
     return padded, op.ReduceSum(op.Cast(mask, to=int(T.INT64)), ints(0), keepdims=0)
 
 
-recurrent("lstm", "lstm")
-recurrent("gru", "gru")
-recurrent("rnn", "rnn_tanh", "Tanh")
-recurrent("rnn", "rnn_relu", "Relu")
+recurrent("LSTM", "lstm")
+recurrent("GRU", "gru")
+recurrent("RNN", "rnn_tanh", "Tanh")
+recurrent("RNN", "rnn_relu", "Relu")
 
 
 @ops.op("aten::lstm_cell")

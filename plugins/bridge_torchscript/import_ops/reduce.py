@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     FLOATS,
     T,
@@ -22,13 +23,16 @@ from bridge_torchscript.import_ops.common import (
     known,
     length,
     number,
-    ops,
     rank,
     shape_vector,
     tensor,
     zero,
 )
+from bridge_torchscript.import_ops.linalg import singular
+from bridge_torchscript.import_ops.math import extreme
 from bridge_torchscript.values import Sym, Unsupported
+
+ops = OpTable()
 
 
 def reduced(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
@@ -113,15 +117,11 @@ def aminmax(op, x, dim=None, keepdim=False):
 def _extreme(name: str) -> None:
     @ops.op(f"aten::{name}")
     def pick(op, x, dim=None, keepdim=False, other=None):
-        from bridge_torchscript.import_ops import math as elementwise
-
         if other is not None:
-            rule = ops.find(f"aten::{name}imum", {})
-            return rule.handler(op, x, other)
+            return extreme(op, name.capitalize(), x, other)
         hub_name = "ReduceMax" if name == "max" else "ReduceMin"
         if dim is None:
             return _nan_aware(op, hub_name, x, None, False)
-        assert elementwise
         return _nan_aware(op, hub_name, x, dim, keepdim), _place(
             op, f"Arg{name.capitalize()}", x, dim, keepdim
         )
@@ -295,8 +295,6 @@ def matrix_norm(op, x, ord="fro", dim=(-2, -1), keepdim=False, dtype=None):
         sums = op.ReduceSum(op.Abs(x), ints(first), keepdims=1)
         made = _nan_aware(op, "ReduceMax" if ord > 0 else "ReduceMin", sums, [second], True)
         return made if keepdim else op.Squeeze(made, ints(*where))
-    from bridge_torchscript.import_ops.factor import singular
-
     order = [*(i for i in range(rank(x)) if i not in where), *where]
     values = singular(op, x if order == sorted(order) else op.Transpose(x, perm=order))
     last = ints(rank(x) - 2)

@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge_torchscript.import_ops.common import ints, known, ops, sizes
+from bridge.ops import OpTable
+from bridge_torchscript.import_ops.common import dims_of, ints, known, sizes
 from bridge_torchscript.import_ops.pool import multiplied
 from bridge_torchscript.values import Unsupported
+
+ops = OpTable()
 
 
 def _scales(op: Any, x: ir.Value, output_size: Any, factors: Any, count: int) -> dict[str, Any]:
     """The lengths wanted: as given, or the floor of the input's times its factor."""
     if output_size is not None and output_size != []:
         return {"sizes": [*([output_size] * count if isinstance(output_size, int) else output_size)]}
-    lengths = [x.shape[i + 2] for i in range(count)]
+    lengths = dims_of(x)[2 : count + 2]
     values = [
         float(known(f, "factors")) for f in ([factors] * count if isinstance(factors, float) else factors)
     ]
@@ -38,24 +41,23 @@ def resized(
         known_factors = [None if f is None else float(f) for f in factors]
     coordinate = attributes.get("coordinate_transformation_mode")
     if known_factors and any(f is not None for f in known_factors) and coordinate != "align_corners":
-        exact = [
-            f is None
-            or (
-                isinstance(x.shape[i + 2], int)
-                and isinstance(lengths[i], int)
-                and math.isclose(x.shape[i + 2] * f, lengths[i], rel_tol=1e-9)
-            )
-            for i, f in enumerate(known_factors)
-        ]
-        if not all(exact) and attributes.get("antialias"):
+        ratios = zip(dims_of(x)[2:], lengths, known_factors, strict=True)
+        exact = all(f is None or _multiple(size, target, f) for size, target, f in ratios)
+        if not exact and attributes.get("antialias"):
             raise Unsupported("resizes by factors that the lengths are not exact multiples by")
-        if not all(exact):
+        if not exact:
             return weighted(op, x, mode, lengths, known_factors)
-    head = [x.shape[0], x.shape[1]]
+    head = dims_of(x)[:2]
     if all(isinstance(n, int) for n in [*head, *lengths]):
         return op.Resize(x, None, None, ints(*head, *lengths), mode=mode, **attributes)
     whole = op.Concat(op.Shape(x, start=0, end=2), sizes(op, lengths), axis=0)
     return op.Resize(x, None, None, whole, mode=mode, **attributes)
+
+
+def _multiple(size: Any, target: Any, factor: float) -> bool:
+    """Whether a length known before run time is another one times a factor."""
+    known_ = isinstance(size, int) and isinstance(target, int)
+    return known_ and math.isclose(size * factor, target, rel_tol=1e-9)
 
 
 LONGEST = 8192
@@ -66,10 +68,9 @@ def _scaled(op: Any, x: ir.Value, mode: str, factors: list[float], **attributes:
     if any(float(np.float16(f)) != f or (mode == "nearest" and not _steady(f)) for f in factors):
         raise Unsupported("resizes lengths known at run time alone by factors that float32 rounds")
     made = op.Resize(x, None, op.const(np.array([1, 1, *factors], np.float32)), mode=mode, **attributes)
-    dims = [
-        math.floor(n * f) if isinstance(n, int) else None for n, f in zip(x.shape[2:], factors, strict=True)
-    ]
-    made.shape = ir.Shape([*x.shape[:2], *dims])
+    batch, channels, *sizes_ = dims_of(x)
+    dims = [math.floor(n * f) if isinstance(n, int) else None for n, f in zip(sizes_, factors, strict=True)]
+    made.shape = ir.Shape([batch, channels, *dims])
     return made
 
 
@@ -86,7 +87,7 @@ def weighted(op: Any, x: ir.Value, mode: str, lengths: list[Any], factors: list[
         raise Unsupported("resizes by factors that the lengths are not exact multiples by")
     for index, (target, factor) in enumerate(zip(lengths, factors, strict=True)):
         at = index + 2
-        size = x.shape[at]
+        size = dims_of(x)[at]
         if not isinstance(size, int) or not isinstance(target, int):
             raise Unsupported("resizes by factors what has lengths known at run time alone")
         scale = 1 / factor if factor else size / target
@@ -101,8 +102,10 @@ def weighted(op: Any, x: ir.Value, mode: str, lengths: list[Any], factors: list[
 
 
 def interpolation(count: int, name: str, mode: str) -> None:
+    """Register linear or cubic interpolation of `count` dimensions."""
+
     @ops.op(f"aten::upsample_{name}")
-    def resize(
+    def interpolate(
         op,
         x,
         output_size=None,
@@ -124,9 +127,11 @@ def interpolation(count: int, name: str, mode: str) -> None:
         )
 
 
-def smoothed(name: str, mode: str) -> None:
+def antialiased(name: str, mode: str) -> None:
+    """Register interpolation of images with antialiasing."""
+
     @ops.op(f"aten::_upsample_{name}_aa")
-    def resize(
+    def interpolate_antialiased(
         op, x, output_size=None, align_corners=False, scale_factors=None, scales_h=None, scales_w=None
     ):
         """With a filter as wide as what is left out, its weights inside of the image alone."""
@@ -149,17 +154,19 @@ def smoothed(name: str, mode: str) -> None:
         )
 
 
-smoothed("bilinear2d", "linear")
-smoothed("bicubic2d", "cubic")
+antialiased("bilinear2d", "linear")
+antialiased("bicubic2d", "cubic")
 interpolation(1, "linear1d", "linear")
 interpolation(2, "bilinear2d", "linear")
 interpolation(3, "trilinear3d", "linear")
 interpolation(2, "bicubic2d", "cubic")
 
 
-def nearest(count: int, exact: bool) -> None:
+def nearest_neighbour(count: int, exact: bool) -> None:
+    """Register nearest-neighbour resizing of `count` dimensions, by pixel centres if `exact`."""
+
     @ops.op(f"aten::{'_upsample_nearest_exact' if exact else 'upsample_nearest'}{count}d")
-    def resize(
+    def pick_nearest(
         op, x, output_size=None, scale_factors=None, scales=None, scales_d=None, scales_h=None, scales_w=None
     ):
         given = [scales] if count == 1 else [scales_d, scales_h, scales_w][-count:]
@@ -182,7 +189,7 @@ def nearest(count: int, exact: bool) -> None:
 
 def _picked(op: Any, x: ir.Value, count: int, output_size: Any, factors: Any, exact: bool) -> ir.Value | None:
     """Elements picked by torch's own arithmetic, where all lengths are known."""
-    shape = [x.shape[i + 2] for i in range(count)]
+    shape = dims_of(x)[2 : count + 2]
     wanted = _scales(op, x, output_size, factors, count)["sizes"]
     if wanted is None or not all(isinstance(n, int) for n in [*shape, *wanted]):
         return None
@@ -196,5 +203,5 @@ def _picked(op: Any, x: ir.Value, count: int, output_size: Any, factors: Any, ex
 
 
 for dims in (1, 2, 3):
-    nearest(dims, False)
-    nearest(dims, True)
+    nearest_neighbour(dims, False)
+    nearest_neighbour(dims, True)

@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     axes,
@@ -18,12 +19,13 @@ from bridge_torchscript.import_ops.common import (
     cast,
     ints,
     length,
-    ops,
     rank,
     shape_vector,
     sizes,
 )
 from bridge_torchscript.values import Sym, Unsupported
+
+ops = OpTable()
 
 VIEWS: dict[str, Any] = {}
 INPLACE: dict[str, str] = {
@@ -48,15 +50,22 @@ class MayCopy:
     inverse: Any = None
 
 
-def view(*names: str, inverse: Any = None) -> Any:
-    """Register operators whose result shares memory with their first argument, and how a write goes back."""
+class Views:
+    """Registers in a family's table operators whose result shares memory with their first argument."""
 
-    def register(handler: Any) -> Any:
-        for name in names:
-            VIEWS[name] = inverse
-        return ops.op(*names)(handler)
+    def __init__(self, table: OpTable) -> None:
+        self.table = table
 
-    return register
+    def op(self, *names: str, inverse: Any = None) -> Callable:
+        """Register the decorated handler for `names`.
+
+        `inverse(op, base, new, …)` is the base's value after a write to the view; without it none is read.
+        """
+        VIEWS.update(dict.fromkeys(names, inverse))
+        return self.table.op(*names)
+
+
+views = Views(ops)
 
 
 def size_list(op: Any, x: ir.Value) -> list[Any]:
@@ -91,7 +100,7 @@ def _lengths(x: ir.Value, shape: list[Any]) -> list[int | None]:
     dims = [p if isinstance(p, int) and p >= 0 else None for p in shape]
     if x.shape is None:
         return dims
-    left = list(x.shape)
+    left: list[Any] = list(x.shape)
     for part in shape:
         if isinstance(part, Sym):
             kept = [i for i in range(len(left)) if left[i] is not None and _is_length(part, x, i)]
@@ -105,7 +114,7 @@ def _lengths(x: ir.Value, shape: list[Any]) -> list[int | None]:
     return dims
 
 
-def counted(op: Any, x: ir.Value, shape: list[Any]) -> ir.Value:
+def reshape_keeping_empty(op: Any, x: ir.Value, shape: list[Any]) -> ir.Value:
     """Reshape that holds for no elements too: the length left open is counted, and is 0 where another one is."""
     given = [p for p in shape if not (isinstance(p, int) and p == -1)]
     parts = list(shape)
@@ -129,29 +138,29 @@ def _is_length(part: Sym, x: ir.Value, index: int) -> bool:
     )
 
 
-@view("aten::view", "aten::_unsafe_view", inverse=as_base)
+@views.op("aten::view", "aten::_unsafe_view", inverse=as_base)
 def view_(op, x, size=None, dtype=None):
     if size is None:
         raise Unsupported("reads bits as another dtype")
     return shaped(op, x, size)
 
 
-@view("aten::reshape", inverse=None)
+@views.op("aten::reshape", inverse=None)
 def reshape(op, x, shape):
     return shaped(op, x, shape)
 
 
-@view("aten::view_as", inverse=as_base)
+@views.op("aten::view_as", inverse=as_base)
 def view_as(op, x, other):
     return shaped(op, x, size_list(op, other))
 
 
-@view("aten::reshape_as", inverse=None)
+@views.op("aten::reshape_as", inverse=None)
 def reshape_as(op, x, other):
     return shaped(op, x, size_list(op, other))
 
 
-@view("aten::flatten", inverse=as_base)
+@views.op("aten::flatten", inverse=as_base)
 def flatten(op, x, start_dim=0, end_dim=-1):
     if rank(x) == 0:
         return op.Reshape(x, ints(1))
@@ -168,18 +177,18 @@ def flatten(op, x, start_dim=0, end_dim=-1):
     return shaped(op, x, [*parts[:first], total, *parts[last + 1 :]])
 
 
-@view("aten::ravel", inverse=None)
+@views.op("aten::ravel", inverse=None)
 def ravel(op, x):
     return flatten(op, x)
 
 
-@view("aten::unflatten", inverse=as_base)
+@views.op("aten::unflatten", inverse=as_base)
 def unflatten(op, x, dim, sizes):
     parts, at = size_list(op, x), axis(x, dim)
     return shaped(op, x, [*parts[:at], *sizes, *parts[at + 1 :]])
 
 
-@view("aten::squeeze", inverse=as_base)
+@views.op("aten::squeeze", inverse=as_base)
 def squeeze(op, x, dim=None):
     shape = x.shape
     every = list(range(rank(x)))
@@ -200,7 +209,7 @@ def squeeze(op, x, dim=None):
     return op.Squeeze(x, ints(*gone)) if gone else op.Identity(x)
 
 
-@view("aten::unsqueeze", inverse=as_base)
+@views.op("aten::unsqueeze", inverse=as_base)
 def unsqueeze(op, x, dim):
     return op.Unsqueeze(x, ints(axis(x, dim, 1)))
 
@@ -210,7 +219,7 @@ def _permuted_back(op: Any, base: ir.Value, new: ir.Value, dims: Any) -> ir.Valu
     return op.Transpose(new, perm=[order.index(i) for i in range(len(order))])
 
 
-@view("aten::permute", inverse=_permuted_back)
+@views.op("aten::permute", inverse=_permuted_back)
 def permute(op, x, dims):
     return op.Transpose(x, perm=[axis(x, d) for d in dims]) if rank(x) else op.Identity(x)
 
@@ -219,7 +228,7 @@ def _swapped_back(op: Any, base: ir.Value, new: ir.Value, dim0: int, dim1: int) 
     return transpose(op, new, dim0, dim1)
 
 
-@view("aten::transpose", "aten::swapaxes", "aten::swapdims", inverse=_swapped_back)
+@views.op("aten::transpose", "aten::swapaxes", "aten::swapdims", inverse=_swapped_back)
 def transpose(op, x, dim0=0, dim1=0, axis0=None, axis1=None):
     dim0, dim1 = (axis0 if axis0 is not None else dim0), (axis1 if axis1 is not None else dim1)
     if not rank(x):
@@ -230,7 +239,7 @@ def transpose(op, x, dim0=0, dim1=0, axis0=None, axis1=None):
     return op.Transpose(x, perm=order)
 
 
-@view(
+@views.op(
     "aten::t",
     "aten::numpy_T",
     "aten::mT",
@@ -249,7 +258,7 @@ def _last_two(op: Any, x: ir.Value) -> ir.Value:
     return op.Transpose(x, perm=order) if len(order) > 1 else op.Identity(x)
 
 
-@view("aten::movedim", "aten::moveaxis")
+@views.op("aten::movedim", "aten::moveaxis")
 def movedim(op, x, source, destination):
     count = rank(x)
     if not count:
@@ -262,7 +271,7 @@ def movedim(op, x, source, destination):
     return op.Transpose(x, perm=[next(rest) if o < 0 else o for o in order])
 
 
-@view("aten::expand", inverse=None)
+@views.op("aten::expand", inverse=None)
 def expand(op, x, size, implicit=False):
     extra = len(size) - rank(x)
     parts = []
@@ -278,7 +287,7 @@ def expand(op, x, size, implicit=False):
     return op.Expand(x, sizes(op, parts))
 
 
-@view("aten::expand_as", inverse=None)
+@views.op("aten::expand_as", inverse=None)
 def expand_as(op, x, other):
     return op.Expand(x, sizes(op, size_list(op, other)))
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from bridge_torchscript.import_ops.common import ints, ops, shape_vector
+import numpy as np
+
+from bridge.ops import OpTable
+from bridge_torchscript.import_ops.common import ints, shape_vector
+
+ops = OpTable()
 
 
 @ops.op("torchvision::nms")
 def nms(op, dets, scores, iou_threshold):
     """Indices of the boxes kept, best first."""
-    import numpy as np
-
     boxes = op.Unsqueeze(dets, ints(0))
     rows = op.NonMaxSuppression(
         boxes,
@@ -22,8 +25,6 @@ def nms(op, dets, scores, iou_threshold):
 
 @ops.op("torchvision::roi_align")
 def roi_align(op, x, rois, spatial_scale, pooled_height, pooled_width, sampling_ratio, aligned):
-    import numpy as np
-
     batch = op.Cast(op.Gather(rois, np.array(0), axis=1), to=7)
     boxes = op.Slice(rois, ints(1), ints(5), ints(1))
     return op.RoiAlign(

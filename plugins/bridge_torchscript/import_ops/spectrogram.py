@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge_torchscript.import_ops.common import ints, known, number, ops, rank, scalar, zero
+from bridge.ops import OpTable
+from bridge_torchscript.import_ops.common import ints, known, number, rank, scalar, zero
 from bridge_torchscript.import_ops.fourier import part
 from bridge_torchscript.import_ops.pool import PADDING, padded
 from bridge_torchscript.values import Complex, Unsupported
+
+ops = OpTable()
 
 
 def _window(op: Any, window: Any, size: int, width: int, dtype: ir.DataType) -> ir.Value:

@@ -8,10 +8,14 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, shape_of
-from bridge_torchscript.import_ops.common import axis, ints, known, length, ops, rank, scalar
-from bridge_torchscript.import_ops.python import python, sym
-from bridge_torchscript.import_ops.shapes import VIEWS, MayCopy, as_base, unchanged, view
+from bridge.ops import OpTable
+from bridge_torchscript.import_ops.common import axis, ints, known, length, rank, scalar
+from bridge_torchscript.import_ops.python import PYTHON, sym
+from bridge_torchscript.import_ops.shapes import VIEWS, MayCopy, Views, as_base, unchanged
 from bridge_torchscript.values import Unsupported, Var
+
+ops = OpTable()
+views = Views(ops)
 
 RESHAPED = frozenset(
     f"aten::{n}"
@@ -36,7 +40,7 @@ LINED = RESHAPED | {
 DEEP = 64
 
 
-@view("aten::unfold")
+@views.op("aten::unfold")
 def unfold(op, x, dimension, size, step):
     if not rank(x):
         return op.Reshape(x, ints(*([1] if size else [0])))
@@ -112,7 +116,7 @@ for name in ITSELF:
 VIEWS["aten::contiguous"] = MayCopy(_contiguous, unchanged)
 
 
-@python("aten::stride")
+@PYTHON.op("aten::stride")
 def stride(op, x, dim=None):
     """Of tensors whose elements lie in a row."""
     if not in_a_row(x):
@@ -126,7 +130,7 @@ def stride(op, x, dim=None):
     return made[: rank(value)] if dim is None else made[axis(value, dim)]
 
 
-@python("aten::as_strided")
+@PYTHON.op("aten::as_strided")
 def as_strided(op, x, size, stride, storage_offset=None):
     """Element `storage_offset + Σ index · stride` of the memory. What is written to it is refused."""
     value = x.read(op)
@@ -140,7 +144,7 @@ def as_strided(op, x, size, stride, storage_offset=None):
     def forward(op: Any, base: ir.Value) -> ir.Value:
         return op.Gather(op.Reshape(base, ints(-1)), places, axis=0)
 
-    return Var(forward(op, value), x, forward)
+    return Var(op, forward(op, value), x, forward)
 
 
 def _whole(op: Any, x: Var) -> bool:

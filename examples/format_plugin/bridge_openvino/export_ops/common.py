@@ -30,9 +30,9 @@ def _in_range(node: ir.Node) -> bool:
 IN_RANGE = condition("integer constants within 32 bits, in which OpenVINO's CPU computes", _in_range)
 
 
-def axis_of(node: ir.Node, default: int = -1) -> int:
+def axis_of(node: ir.Node) -> int:
     """The axis counted from the start."""
-    axis, rank = attr(node, "axis", default), rank_of(node.inputs[0])
+    axis, rank = attr(node, "axis"), rank_of(node.inputs[0])
     return axis if rank is None or axis >= 0 else axis + rank
 
 

@@ -16,10 +16,8 @@ ops = OpTable()
 
 def body_of(ov: Layers, graph: ir.Graph, inputs: list[ir.Value], stacked: int | None = None) -> Body:
     """`graph` as a body whose parameters are its own inputs, then `inputs` of the graphs around."""
-    from bridge_openvino.export_ops import ops as table
-
-    inner = Layers(graph, [*graph.inputs, *inputs])
-    inner.fill(graph, table, stacked)
+    inner = Layers(graph, [*graph.inputs, *inputs], ov.ops)
+    inner.fill(graph, stacked)
     return Body(inner.net)
 
 

@@ -22,6 +22,9 @@ ops.same(needs=(NUMBER,), **ARITHMETIC, **COMPARED)
 ops.same(needs=(NUMBER, condition("two inputs", lambda node: len(node.inputs) == 2)), **EXTREMES)
 ops.same(needs=(dtype("float", "int32", "int64", "bool"),), Equal="Equal")
 ops.same(**LOGICAL)
+ops.same(needs=(FLOAT, attribute("fmod", 1)), Mod="Mod")
+ops.same(needs=(FLOAT, dtype("float", index=1)), Pow="Power")
+ops.same(needs=(FLOAT,), attributes={"alpha": "alpha"}, Elu="Elu")
 
 
 @ops.op("Div", needs=(FLOAT,))
@@ -29,14 +32,9 @@ def divide(ov, node, x, y):
     return ov.Divide(x, y, m_pythondiv=False)
 
 
-@ops.op("Mod", needs=(FLOAT, attribute("fmod", 1)))
-def remainder(ov, node, x, y):
-    return ov.Mod(x, y)
-
-
 def whole_quotient(ov, x, y):
-    """x / y toward zero, exactly, and x less y times it. OpenVINO's CPU divides integers as float32, so each of three rounds adds what that
-    makes of the rest, which leaves a difference of one at most."""
+    """x / y toward zero, exactly, and x less y times it. OpenVINO's CPU divides integers as float32, so each
+    of three rounds adds what that makes of the rest, which leaves a difference of one at most."""
     quotient, rest = ov.Divide(x, y), x
     for round_ in range(3):
         rest = ov.Subtract(x, ov.Multiply(quotient, y))
@@ -61,17 +59,12 @@ def divide_whole(ov, node, x, y):
 def modulo(ov, node, x, y):
     """With the sign of x, or without fmod of y: one y more where the signs of rest and y are not the same."""
     rest = whole_quotient(ov, x, y)[1]
-    if attr(node, "fmod", 0):
+    if attr(node, "fmod"):
         return rest
     zero = ov.like(0, x)
     unlike = ov.LogicalXor(ov.Less(rest, zero), ov.Less(y, zero))
     moved = ov.LogicalAnd(unlike, ov.NotEqual(rest, zero))
     return ov.Select(moved, ov.Add(rest, y), rest, _dtype=rest.dtype)
-
-
-@ops.op("Pow", needs=(FLOAT, dtype("float", index=1)))
-def power(ov, node, x, y):
-    return ov.Power(x, y)
 
 
 @ops.op(
@@ -95,37 +88,32 @@ def clip(ov, node, x, low=None, high=None):
 
 @ops.op("IsInf", needs=(FLOAT,))
 def is_infinite(ov, node, x):
-    wanted = {word: bool(attr(node, word, 1)) for word in ("detect_negative", "detect_positive")}
+    wanted = {word: bool(attr(node, word)) for word in ("detect_negative", "detect_positive")}
     return ov.IsInf(x, **wanted)
-
-
-@ops.op("Elu", needs=(FLOAT,))
-def elu(ov, node, x):
-    return ov.Elu(x, alpha=attr(node, "alpha", 1.0))
 
 
 @ops.op("Selu", needs=(FLOAT,))
 def selu(ov, node, x):
     return ov.Selu(
         x,
-        ov.like(attr(node, "alpha", 1.67326319217681884765625), x),
-        ov.like(attr(node, "gamma", 1.05070102214813232421875), x),
+        ov.like(attr(node, "alpha"), x),
+        ov.like(attr(node, "gamma"), x),
     )
 
 
 @ops.op("HardSigmoid", needs=(FLOAT,))
 def hard_sigmoid(ov, node, x):
-    return ov.HardSigmoid(x, ov.like(attr(node, "alpha", 0.2), x), ov.like(attr(node, "beta", 0.5), x))
+    return ov.HardSigmoid(x, ov.like(attr(node, "alpha"), x), ov.like(attr(node, "beta"), x))
 
 
 @ops.op("LeakyRelu", needs=(FLOAT,))
 def leaky_relu(ov, node, x):
-    return ov.PReLU(x, ov.const(np.array([attr(node, "alpha", 0.01)], np.float32)))
+    return ov.PReLU(x, ov.const(np.array([attr(node, "alpha")], np.float32)))
 
 
 @ops.op("Gelu", needs=(FLOAT,))
 def gelu(ov, node, x):
-    return ov.Gelu(x, approximation_mode="TANH" if attr(node, "approximate", "none") == "tanh" else "ERF")
+    return ov.Gelu(x, approximation_mode="TANH" if attr(node, "approximate") == "tanh" else "ERF")
 
 
 @ops.op("Softmax", needs=(FLOAT,))
@@ -141,7 +129,7 @@ def log_softmax(ov, node, x):
 @ops.op("CumSum", needs=(NUMBER,))
 def cumulative(ov, node, x, axis):
     return ov.CumSum(
-        x, ov.scalar(axis), exclusive=bool(attr(node, "exclusive", 0)), reverse=bool(attr(node, "reverse", 0))
+        x, ov.scalar(axis), exclusive=bool(attr(node, "exclusive")), reverse=bool(attr(node, "reverse"))
     )
 
 

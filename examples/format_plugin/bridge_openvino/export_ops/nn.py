@@ -24,19 +24,19 @@ def window(node: ir.Node) -> dict:
         "dilations": attr(node, "dilations") or [1] * n,
         "pads_begin": pads[:n],
         "pads_end": pads[n:],
-        "auto_pad": AUTO_PAD[attr(node, "auto_pad", "NOTSET")],
+        "auto_pad": AUTO_PAD[attr(node, "auto_pad")],
     }
 
 
 GROUPS = condition(
     "one group, or weights of static shape",
-    lambda n: attr(n, "group", 1) == 1 or shape_of(n.inputs[1]) is not None,
+    lambda n: attr(n, "group") == 1 or shape_of(n.inputs[1]) is not None,
 )
 
 
 @ops.op("Conv", needs=(FLOAT, SPATIAL, GROUPS))
 def convolution(ov, node, x, weights, bias=None):
-    groups = attr(node, "group", 1)
+    groups = attr(node, "group")
     kind = "Convolution" if groups == 1 else "GroupConvolution"
     return biased(ov, x, ov.add(kind, x, grouped(ov, weights, groups), **window(node)), bias)
 
@@ -52,7 +52,7 @@ def convolution(ov, node, x, weights, bias=None):
     ),
 )
 def transposed(ov, node, x, weights, bias=None):
-    groups = attr(node, "group", 1)
+    groups = attr(node, "group")
     kind = "ConvolutionBackpropData" if groups == 1 else "GroupConvolutionBackpropData"
     extra = attr(node, "output_padding") or [0] * (rank_of(x) - 2)
     return biased(
@@ -98,7 +98,7 @@ FLAT = condition("no dilations", lambda n: set(attr(n, "dilations") or [1]) == {
 def average_pool(ov, node, x):
     described = window(node)
     del described["dilations"]
-    excluded = not attr(node, "count_include_pad", 0)
+    excluded = not attr(node, "count_include_pad")
     return ov.AvgPool(
         x, kernel=attr(node, "kernel_shape"), rounding_type="floor", **{"exclude-pad": excluded}, **described
     )
@@ -114,9 +114,4 @@ def matmul(ov, node, a, b):
 
 @ops.op("LRN", needs=(FLOAT,))
 def local_response(ov, node, x):
-    wanted = {
-        "alpha": attr(node, "alpha", 1e-4),
-        "beta": attr(node, "beta", 0.75),
-        "bias": attr(node, "bias", 1.0),
-    }
-    return ov.LRN(x, [1], size=attr(node, "size"), **wanted)
+    return ov.LRN(x, [1], **{name: attr(node, name) for name in ("size", "alpha", "beta", "bias")})

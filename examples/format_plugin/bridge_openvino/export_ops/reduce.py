@@ -17,7 +17,7 @@ def _axes_matter(node: ir.Node) -> bool:
     """Empty axes, which may mean all or none, are for a decomposition."""
     given = node.inputs[1] if len(node.inputs) > 1 else None
     if given is None:
-        return not attr(node, "noop_with_empty_axes", 0) and rank_of(node.inputs[0]) != 0
+        return not attr(node, "noop_with_empty_axes") and rank_of(node.inputs[0]) != 0
     return given.shape is not None and given.shape[0] != 0 and isinstance(given.shape[0], int)
 
 
@@ -38,14 +38,14 @@ NAMES = ("ReduceSum", "ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2")
 @ops.op(*NAMES, needs=(FLOAT, *NEEDS))
 def reduce(ov, node, x, axes=None):
     axes = list(range(rank_of(x))) if axes is None else axes
-    return ov.add(node.op_type, x, axes, keep_dims=bool(attr(node, "keepdims", 1)))
+    return ov.add(node.op_type, x, axes, keep_dims=bool(attr(node, "keepdims")))
 
 
 @ops.op("ReduceMax", "ReduceMin", needs=(FLOAT, *NEEDS))
 def extreme(ov, node, x, axes=None):
     """OpenVINO's CPU begins with the largest finite number, so infinities alone are looked for."""
     axes = list(range(rank_of(x))) if axes is None else axes
-    kept = bool(attr(node, "keepdims", 1))
+    kept = bool(attr(node, "keepdims"))
     made = ov.add(node.op_type, x, axes, keep_dims=kept)
     limit = ov.like(-np.inf if node.op_type == "ReduceMax" else np.inf, x)
     return ov.Select(
@@ -55,7 +55,8 @@ def extreme(ov, node, x, axes=None):
 
 @ops.op("ReduceSum", "ReduceMax", "ReduceMin", needs=(INTEGER, *NEEDS))
 def reduce_whole(ov, node, x, axes=None):
-    """Axis by axis, exactly: OpenVINO's CPU reduces integers as float32, but adds up and sorts them as they are."""
+    """Axis by axis, exactly: OpenVINO's CPU reduces integers as float32, but adds up and sorts them as they
+    are."""
     rank = rank_of(x)
     named = sorted({int(a) % rank for a in (range(rank) if axes is None else const(axes))})
     for axis in named:
@@ -64,17 +65,17 @@ def reduce_whole(ov, node, x, axes=None):
             x = ov.Gather(sums, [-1], ov.const(np.array(axis)), batch_dims=0)
         else:
             x, _ = _top(ov, x, ov.const(np.array(1)), axis, node.op_type.removeprefix("Reduce").lower())
-    return x if attr(node, "keepdims", 1) else ov.Squeeze(x, named)
+    return x if attr(node, "keepdims") else ov.Squeeze(x, named)
 
 
 @ops.op("ReduceMax", "ReduceMin", needs=(dtype("bool"), *NEEDS))
 def any_or_all(ov, node, x, axes=None):
     axes = list(range(rank_of(x))) if axes is None else axes
     kind = "ReduceLogicalOr" if node.op_type == "ReduceMax" else "ReduceLogicalAnd"
-    return ov.add(kind, x, axes, keep_dims=bool(attr(node, "keepdims", 1)))
+    return ov.add(kind, x, axes, keep_dims=bool(attr(node, "keepdims")))
 
 
-FIRST = condition("the first of equals", lambda n: not attr(n, "select_last_index", 0))
+FIRST = condition("the first of equals", lambda n: not attr(n, "select_last_index"))
 
 
 @ops.op(
@@ -84,15 +85,15 @@ FIRST = condition("the first of equals", lambda n: not attr(n, "select_last_inde
 )
 def arg_extreme(ov, node, x):
     mode = "max" if node.op_type == "ArgMax" else "min"
-    _, found = _top(ov, x, ov.const(np.array(1)), axis_of(node, 0), mode)
-    if attr(node, "keepdims", 1):
+    _, found = _top(ov, x, ov.const(np.array(1)), axis_of(node), mode)
+    if attr(node, "keepdims"):
         return found
-    return ov.Squeeze(found, [axis_of(node, 0)])
+    return ov.Squeeze(found, [axis_of(node)])
 
 
 @ops.op("TopK", needs=(NUMBER, RANKED))
 def top_k(ov, node, x, k):
-    mode = "max" if attr(node, "largest", 1) else "min"
+    mode = "max" if attr(node, "largest") else "min"
     return _top(ov, x, ov.scalar(k), axis_of(node), mode)
 
 

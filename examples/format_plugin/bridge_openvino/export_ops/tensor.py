@@ -13,10 +13,20 @@ from bridge_openvino.names import PADDED, SAMPLED, SCATTERED
 
 ops = OpTable()
 
+ops.same(needs=(ANY, AXES), Unsqueeze="Unsqueeze")
+ops.same(needs=(ANY, constant(1, "repeats")), Tile="Tile")
+ops.same(needs=(ANY,), attributes={"axis": "axis"}, Concat="Concat")
+ops.same(needs=(ANY,), attributes={"batch_dims": "batch_dims"}, GatherND="GatherND")
+ops.same(
+    needs=(ANY,),
+    attributes={"batch_axis": "batch_axis", "time_axis": "seq_axis"},
+    ReverseSequence="ReverseSequence",
+)
+
 
 @ops.op("Reshape", needs=(ANY,))
 def reshape(ov, node, x, shape):
-    return ov.Reshape(x, shape, special_zero=not attr(node, "allowzero", 0))
+    return ov.Reshape(x, shape, special_zero=not attr(node, "allowzero"))
 
 
 @ops.op("Transpose", needs=(ANY, RANKED))
@@ -29,14 +39,9 @@ def squeeze(ov, node, x, axes=None):
     return ov.Squeeze(x) if axes is None else ov.Squeeze(x, axes)
 
 
-@ops.op("Unsqueeze", needs=(ANY, AXES))
-def unsqueeze(ov, node, x, axes):
-    return ov.Unsqueeze(x, axes)
-
-
 @ops.op("Flatten", needs=(ANY, RANKED))
 def flatten(ov, node, x):
-    axis, dims = axis_of(node, 1), list(x.shape)
+    axis, dims = axis_of(node), list(x.shape)
     if axis in (0, 1):
         return ov.Reshape(x, [[1, -1], [0, -1]][axis], special_zero=True)
     if all(isinstance(d, int) for d in dims[:axis]):
@@ -53,14 +58,9 @@ def shape(ov, node, x):
     return ov.ShapeOf(x, output_type="i64", _dtype=ir.DataType.INT64)
 
 
-@ops.op("Concat", needs=(ANY,))
-def concat(ov, node, *parts):
-    return ov.Concat(*parts, axis=attr(node, "axis"))
-
-
 @ops.op("Split", needs=(ANY, condition("sizes", lambda n: len(n.inputs) > 1 and n.inputs[1] is not None)))
 def split(ov, node, x, sizes):
-    made = ov.VariadicSplit(x, ov.const(np.array(attr(node, "axis", 0))), sizes, _outputs=len(node.outputs))
+    made = ov.VariadicSplit(x, ov.const(np.array(attr(node, "axis"))), sizes, _outputs=len(node.outputs))
     return made if isinstance(made, tuple) else (made,)
 
 
@@ -83,41 +83,31 @@ def _clipped(ov, value):
 
 @ops.op("Gather", needs=(ANY,))
 def gather(ov, node, x, indices):
-    return ov.Gather(x, indices, ov.const(np.array(attr(node, "axis", 0))), batch_dims=0)
+    return ov.Gather(x, indices, ov.const(np.array(attr(node, "axis"))), batch_dims=0)
 
 
 @ops.op("GatherElements", needs=(ANY,))
 def gather_elements(ov, node, x, indices):
-    return ov.GatherElements(x, indices, axis=axis_of(node, 0))
-
-
-@ops.op("GatherND", needs=(ANY,))
-def gather_nd(ov, node, x, indices):
-    return ov.GatherND(x, indices, batch_dims=attr(node, "batch_dims", 0))
+    return ov.GatherElements(x, indices, axis=axis_of(node))
 
 
 @ops.op("ScatterElements", needs=(ANY, attribute("reduction", "none")))
 @ops.op("ScatterElements", needs=(NUMBER,))
 def scatter_elements(ov, node, x, indices, updates):
-    axis = ov.const(np.array(axis_of(node, 0)))
-    reduction = SCATTERED[attr(node, "reduction", "none")]
+    axis = ov.const(np.array(axis_of(node)))
+    reduction = SCATTERED[attr(node, "reduction")]
     return ov.ScatterElementsUpdate(x, indices, updates, axis, reduction=reduction, use_init_val=True)
 
 
 @ops.op("ScatterND", needs=(ANY, attribute("reduction", "none")))
 @ops.op("ScatterND", needs=(NUMBER,))
 def scatter_nd(ov, node, x, indices, updates):
-    return ov.ScatterNDUpdate(x, indices, updates, reduction=SCATTERED[attr(node, "reduction", "none")])
+    return ov.ScatterNDUpdate(x, indices, updates, reduction=SCATTERED[attr(node, "reduction")])
 
 
 @ops.op("Expand", needs=(ANY,))
 def expand(ov, node, x, shape):
     return ov.Broadcast(x, shape, mode="bidirectional")
-
-
-@ops.op("Tile", needs=(ANY, constant(1, "repeats")))
-def tile(ov, node, x, repeats):
-    return ov.Tile(x, repeats)
 
 
 @ops.op("Range", needs=(NUMBER,))
@@ -137,7 +127,7 @@ KNOWN_AXES = constant(3, "axes")
 
 @ops.op("Pad", needs=(ANY, RANKED, attribute("mode", *PADDED), KNOWN_AXES))
 def pad(ov, node, x, pads, value=None, axes=None):
-    rank, mode = rank_of(x), attr(node, "mode", "constant")
+    rank, mode = rank_of(x), attr(node, "mode")
     named = list(range(rank)) if axes is None else [int(a) % rank for a in const(axes)]
     fill = [ov.like(0, x) if value is None else ov.scalar(value)] if mode == "constant" else []
     return ov.Pad(x, *_widths(ov, pads, named, rank), *fill, pad_mode=PADDED[mode])
@@ -161,20 +151,13 @@ def _widths(ov, pads, named, rank):
     ]
 
 
-@ops.op("ReverseSequence", needs=(ANY,))
-def reverse_sequence(ov, node, x, lengths):
-    return ov.ReverseSequence(
-        x, lengths, batch_axis=attr(node, "batch_axis", 1), seq_axis=attr(node, "time_axis", 0)
-    )
-
-
 @ops.op("Unique", needs=(NUMBER,))
 def unique(ov, node, x):
     axis = attr(node, "axis")
     inputs = [x] if axis is None else [x, ov.const(np.array(axis))]
     made = ov.Unique(
         *inputs,
-        sorted=bool(attr(node, "sorted", 1)),
+        sorted=bool(attr(node, "sorted")),
         index_element_type="i64",
         count_element_type="i64",
         _outputs=4,
@@ -184,13 +167,13 @@ def unique(ov, node, x):
 
 @ops.op("GridSample", needs=(FLOAT, condition("an image", lambda n: rank_of(n.inputs[0]) == 4)))
 def grid_sample(ov, node, x, grid):
-    mode = attr(node, "mode", "linear").removeprefix("bi")
+    mode = attr(node, "mode").removeprefix("bi")
     return ov.GridSample(
         x,
         grid,
-        align_corners=bool(attr(node, "align_corners", 0)),
+        align_corners=bool(attr(node, "align_corners")),
         mode=SAMPLED[mode],
-        padding_mode=attr(node, "padding_mode", "zeros"),
+        padding_mode=attr(node, "padding_mode"),
     )
 
 
@@ -200,7 +183,7 @@ def non_max_suppression(ov, node, boxes, scores, *limits):
     given = [ov.const(np.array(0)), ov.const(np.float32([0])), ov.const(np.float32([-np.inf]))]
     given[: len(limits)] = [g if v is None else v for g, v in zip(given, limits, strict=False)]
     given[1] = ov.Maximum(ov.Multiply(given[1], np.float32([1 + 2**-23])), np.float32([1e-30]))
-    coded = "center" if attr(node, "center_point_box", 0) else "corner"
+    coded = "center" if attr(node, "center_point_box") else "corner"
     made = ov.NonMaxSuppression(
         boxes,
         scores,

@@ -33,7 +33,8 @@ def element(layer: Layer, name: str, default: str = "i64") -> int:
 
 
 def known(layer: Layer, index: int) -> np.ndarray | None:
-    """The constant a layer reads, a Convert of one included; None for what is known at run time only, or absent."""
+    """The constant a layer reads, a Convert of one included; None for what is known at run time only, or
+    absent."""
     if index >= len(layer.inputs):
         return None
     source = layer.inputs[index].layer

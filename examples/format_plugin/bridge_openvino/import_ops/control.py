@@ -23,7 +23,8 @@ def branch(op, layer, test, *values):
 
 
 def _plain(layer: Layer) -> bool:
-    """Everything a loop hands out at its end is a state, or is stacked one a step along the first dimension, from first to last."""
+    """Everything a loop hands out at its end is a state, or is stacked one a step along the first dimension,
+    from first to last."""
     body = layer.bodies[""]
     scans = [e for e in (*body.inputs, *body.outputs) if "axis" in e]
     taken = {"axis": "0", "start": "0", "end": "-1", "stride": "1", "part_size": "1"}

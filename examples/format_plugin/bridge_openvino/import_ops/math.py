@@ -15,7 +15,7 @@ NUMPY = is_("auto_broadcast", "numpy", "none")
 ops.same(
     **backwards(UNARY), **backwards(NUMERIC), LogicalNot="Not", BitwiseNot="BitwiseNot", Identity="Identity"
 )
-ops.same(needs=(NUMPY,), **backwards(BINARY), Power="Pow", Select="Where")
+ops.same(needs=(NUMPY,), **backwards(BINARY), Power="Pow", Select="Where", FloorMod="Mod")
 
 
 @ops.op("NotEqual", needs=(NUMPY,))
@@ -40,11 +40,6 @@ def divide(op, layer, x, y):
 @ops.op("Mod", needs=(NUMPY,))
 def remainder(op, layer, x, y):
     return op.Mod(x, y, fmod=1)
-
-
-@ops.op("FloorMod", needs=(NUMPY,))
-def modulo(op, layer, x, y):
-    return op.Mod(x, y)
 
 
 @ops.op("Round")

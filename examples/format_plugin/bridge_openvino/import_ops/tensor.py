@@ -10,7 +10,9 @@ from bridge.ops import OpTable
 from bridge_openvino.import_ops.common import constant, element, flag, integer, is_, known, listed
 from bridge_openvino.names import PADDED, SCATTERED, backwards
 
-ops = OpTable()
+ops = OpTable(attribute=integer)
+
+ops.same(attributes={"axis": "axis"}, Concat="Concat", GatherElements="GatherElements")
 
 
 def whole(op, x):
@@ -45,11 +47,6 @@ def unsqueeze(op, layer, x, axes):
 @ops.op("ShapeOf")
 def shape(op, layer, x):
     return op.Cast(op.Shape(x), to=element(layer, "output_type"))
-
-
-@ops.op("Concat")
-def concat(op, layer, *parts):
-    return op.Concat(*parts, axis=integer(layer, "axis"))
 
 
 @ops.op("Split", needs=(constant(1, "axis"),))
@@ -104,11 +101,6 @@ ALONE = condition("batch_dims=0", lambda n: integer(n, "batch_dims") == 0)
 @ops.op("Gather", needs=(ALONE, constant(2, "axis")))
 def gather(op, layer, x, indices, axis):
     return op.Gather(x, indices, axis=const(axis).item())
-
-
-@ops.op("GatherElements")
-def gather_elements(op, layer, x, indices):
-    return op.GatherElements(x, indices, axis=integer(layer, "axis"))
 
 
 @ops.op("GatherND")

@@ -33,8 +33,8 @@ class TensorList:
 
 @dataclass(frozen=True)
 class ListHandle:
-    """What names a list of version 1, whose tensors flow beside it: their dtype, their shape if it is known, and whether
-    the list grows."""
+    """What names a list of version 1, whose tensors flow beside it: their dtype, their shape if it is known,
+    and whether the list grows."""
 
     dtype: ir.DataType | None
     shape: tuple[Any, ...] | None

@@ -1,4 +1,5 @@
-"""ai.onnx.ml, and the little around it, as Core ML's own classical models. Handlers take (pipeline, node, *features)."""
+"""ai.onnx.ml, and the little around it, as Core ML's own classical models. Handlers take (pipeline, node,
+*features)."""
 
 from __future__ import annotations
 
@@ -13,11 +14,17 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.classify import labels_of, sides
 from bridge.passes.decompose.ml import ML, Forest, ensemble, leaf_weights, numbers
 
-models = OpTable()
+ops = OpTable()
 
 MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")
 LEAF = 6
 NORMS = {"L1": 1, "L2": 2}
+
+
+def first(node: ir.Node) -> ir.Value:
+    value = node.inputs[0]
+    assert value is not None
+    return value
 
 
 def in_rows(node: ir.Node) -> bool:
@@ -34,18 +41,19 @@ def unread(value: ir.Value) -> bool:
     return not value.uses() and not value.is_graph_output()
 
 
-def plain(name: str, *allowed: str) -> Any:
-    return condition(f"{name} {' or '.join(allowed)}", lambda n: str(attr(n, name, allowed[0])) in allowed)
+def one_of(name: str, *allowed: str) -> Any:
+    return condition(f"{name} {' or '.join(allowed)}", lambda n: str(attr(n, name)) in allowed)
 
 
 ALONE = condition(
     "post_transform NONE for a single target",
-    lambda n: attr(n, "post_transform", "NONE") == "NONE",
+    lambda n: attr(n, "post_transform") == "NONE",
 )
 
 
 def grow(held: Any, forest: Forest, weights: np.ndarray, base: Any, transform: int) -> None:
-    """The nodes of a forest, numbered as the source numbers them, with what each leaf [nodes, dimensions] adds."""
+    """The nodes of a forest, numbered as the source numbers them, with what each leaf [nodes, dimensions]
+    adds."""
     trees = held.treeEnsemble
     held.postEvaluationTransform = transform
     trees.numPredictionDimensions = weights.shape[1]
@@ -83,30 +91,30 @@ def _node(made: Any, forest: Forest, place: int, own: dict[int, int], weights: n
         setattr(made, side, own.get(target, target))
 
 
-@models.op(
-    f"{ML}::TreeEnsembleRegressor", needs=(NUMBERS, ALONE, plain("aggregate_function", "SUM", "AVERAGE"))
+@ops.op(
+    f"{ML}::TreeEnsembleRegressor", needs=(NUMBERS, ALONE, one_of("aggregate_function", "SUM", "AVERAGE"))
 )
 def tree_regressor(pipe, node, x):
     forest, count = Forest.of(node), attr(node, "n_targets", 1)
     weights = forest.weights(node, "target", count, 0.0).astype(np.float64)
-    if attr(node, "aggregate_function", "SUM") == "AVERAGE":
+    if attr(node, "aggregate_function") == "AVERAGE":
         weights /= len(forest.roots)
     return _regressed(pipe, node, x, forest, weights, numbers(node, "base_values"))
 
 
-@models.op(
+@ops.op(
     f"{ML}::TreeEnsemble",
     needs=(
         NUMBERS,
-        condition("post_transform=0", lambda n: not attr(n, "post_transform", 0)),
-        condition("sums or means", lambda n: attr(n, "aggregate_function", 1) in (0, 1)),
+        condition("post_transform=0", lambda n: not attr(n, "post_transform")),
+        condition("sums or means", lambda n: attr(n, "aggregate_function") in (0, 1)),
         condition("no sets of values", lambda n: 6 not in attr(n, "nodes_modes").numpy()),
     ),
 )
 def tree_ensemble(pipe, node, x):
     forest = ensemble(node)
     weights = leaf_weights(node, forest, 0.0).astype(np.float64)
-    if not attr(node, "aggregate_function", 1):
+    if not attr(node, "aggregate_function"):
         weights /= len(forest.roots)
     return _regressed(pipe, node, x, forest, weights, [])
 
@@ -136,8 +144,9 @@ def classifier(pipe: Any, node: ir.Node, kind: str, x: Any) -> tuple[Any, tuple[
 
 
 def chances(node: ir.Node) -> bool:
-    """Trees whose largest entry is the class, as Core ML decides; ONNX Runtime decides otherwise for some pairs of classes."""
-    labels, post = labels_of(node), attr(node, "post_transform", "NONE")
+    """Trees whose largest entry is the class, as Core ML decides; ONNX Runtime decides otherwise for some
+    pairs of classes."""
+    labels, post = labels_of(node), attr(node, "post_transform")
     if len(labels) > 2:
         return post in ("NONE", "SOFTMAX")
     positive = numbers(node, "class_weights").min(initial=0) >= 0
@@ -149,7 +158,7 @@ def chances(node: ir.Node) -> bool:
     )
 
 
-@models.op(
+@ops.op(
     f"{ML}::TreeEnsembleClassifier",
     needs=(
         NUMBERS,
@@ -161,7 +170,7 @@ def tree_classifier(pipe, node, x):
     forest, labels = Forest.of(node), labels_of(node)
     held, made = classifier(pipe, node, "treeEnsembleClassifier", x)
     weights = forest.weights(node, "class", 1 if len(labels) == 2 else len(labels), 0.0)
-    transform = {"NONE": 0, "SOFTMAX": 1, "LOGISTIC": 2}[attr(node, "post_transform", "NONE")]
+    transform = {"NONE": 0, "SOFTMAX": 1, "LOGISTIC": 2}[attr(node, "post_transform")]
     grow(held, forest, weights, numbers(node, "base_values"), transform)
     return made
 
@@ -180,7 +189,7 @@ def linear(held: Any, weights: np.ndarray, offsets: np.ndarray) -> None:
     held.offset.extend(offsets.tolist())
 
 
-@models.op(f"{ML}::LinearRegressor", needs=(NUMBERS, ALONE))
+@ops.op(f"{ML}::LinearRegressor", needs=(NUMBERS, ALONE))
 def linear_regressor(pipe, node, x):
     count = attr(node, "targets")
     held = regressor(pipe, node, "glmRegressor", x, count)
@@ -189,8 +198,9 @@ def linear_regressor(pipe, node, x):
 
 
 def shares(node: ir.Node) -> bool:
-    """Softmax; or logistic of two opposite scores or of a single one, or of each class and then to a sum of 1."""
-    labels, post = len(labels_of(node)), attr(node, "post_transform", "NONE")
+    """Softmax; or logistic of two opposite scores or of a single one, or of each class and then to a sum of
+    1."""
+    labels, post = len(labels_of(node)), attr(node, "post_transform")
     count = len(attr(node, "intercepts") or [])
     if labels < 2 or count not in (labels, 1) or (count == 1 and labels != 2):
         return False
@@ -213,7 +223,7 @@ def normalized(scores: ir.Value) -> bool:
     )
 
 
-@models.op(
+@ops.op(
     f"{ML}::LinearClassifier",
     needs=(
         NUMBERS,
@@ -225,10 +235,10 @@ def linear_classifier(pipe, node, x):
     held, made = classifier(pipe, node, "glmClassifier", x)
     count, labels = len(attr(node, "intercepts")), len(labels_of(node))
     weights, offsets = coefficients(node, count)
-    rest = attr(node, "post_transform", "NONE") == "LOGISTIC" and labels > 2
+    rest = attr(node, "post_transform") == "LOGISTIC" and labels > 2
     if rest:
         held.classEncoding = 1
-    elif count > 1 and attr(node, "post_transform", "NONE") == "LOGISTIC":
+    elif count > 1 and attr(node, "post_transform") == "LOGISTIC":
         weights, offsets = weights[1:], offsets[1:]
     elif count > 1:
         weights, offsets = weights[1:] - weights[:1], offsets[1:] - offsets[:1]
@@ -236,7 +246,7 @@ def linear_classifier(pipe, node, x):
     return made
 
 
-KERNEL = plain("kernel_type", "LINEAR", "RBF", "POLY", "SIGMOID")
+KERNEL = one_of("kernel_type", "LINEAR", "RBF", "POLY", "SIGMOID")
 
 
 def kernel(held: Any, node: ir.Node) -> None:
@@ -264,7 +274,7 @@ def whole_degree(node: ir.Node) -> bool:
 DEGREE = condition("a whole degree", whole_degree)
 
 
-@models.op(
+@ops.op(
     f"{ML}::SVMRegressor",
     needs=(
         NUMBERS,
@@ -291,11 +301,11 @@ def vector_regressor(pipe, node, x):
 
 
 def fitted(node: ir.Node) -> bool:
-    known = bool(attr(node, "support_vectors")) and attr(node, "post_transform", "NONE") == "NONE"
+    known = bool(attr(node, "support_vectors")) and attr(node, "post_transform") == "NONE"
     return known and (bool(attr(node, "prob_a")) or unread(node.outputs[1]))
 
 
-@models.op(
+@ops.op(
     f"{ML}::SVMClassifier",
     needs=(
         NUMBERS,
@@ -332,7 +342,7 @@ def scaled(pipe: Any, node: ir.Node, x: Any, shift: Any, scale: Any) -> Any:
     return made
 
 
-@models.op(f"{ML}::Scaler", needs=(NUMBERS,))
+@ops.op(f"{ML}::Scaler", needs=(NUMBERS,))
 def scaler(pipe, node, x):
     return scaled(pipe, node, x, -np.array(attr(node, "offset"), np.float32), attr(node, "scale"))
 
@@ -343,7 +353,7 @@ def per_feature(node: ir.Node) -> bool:
     return array is not None and array.ndim <= 2 and array.size == (array.shape[-1] if array.ndim else 1)
 
 
-@models.op(
+@ops.op(
     "Add",
     "Sub",
     "Mul",
@@ -361,7 +371,7 @@ def arithmetic(pipe, node, x, y):
     return scaled(pipe, node, x, shift, scale)
 
 
-@models.op(
+@ops.op(
     f"{ML}::Imputer",
     needs=(
         NUMBERS,
@@ -384,16 +394,16 @@ def after_classes(node: ir.Node) -> bool:
         maker is not None
         and maker.op_type == "LinearClassifier"
         and attr(node, "norm") == "L1"
-        and str(attr(maker, "post_transform", "NONE")) in ("SOFTMAX", "LOGISTIC")
+        and str(attr(maker, "post_transform")) in ("SOFTMAX", "LOGISTIC")
     )
 
 
-@models.op(f"{ML}::Normalizer", needs=(condition("probabilities of a linear classifier", after_classes),))
+@ops.op(f"{ML}::Normalizer", needs=(condition("probabilities of a linear classifier", after_classes),))
 def to_one(pipe, node, x):
     return x
 
 
-@models.op(f"{ML}::Normalizer", needs=(NUMBERS, plain("norm", "L1", "L2")))
+@ops.op(f"{ML}::Normalizer", needs=(NUMBERS, one_of("norm", "L1", "L2")))
 def normalizer(pipe, node, x):
     made = pipe.array(node, x.width)
     pipe.step("normalizer", [x], made).normType = NORMS[attr(node, "norm")]
@@ -401,14 +411,14 @@ def normalizer(pipe, node, x):
 
 
 def single(node: ir.Node) -> bool:
-    shape = node.inputs[0].shape
+    shape = first(node).shape
     return shape is not None and (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1))
 
 
 SINGLE = condition("one category a record", single)
 
 
-@models.op(f"{ML}::OneHotEncoder", needs=(dtype("string", "int64", "int32"), SINGLE))
+@ops.op(f"{ML}::OneHotEncoder", needs=(dtype("string", "int64", "int32"), SINGLE))
 def one_hot_encoder(pipe, node, x):
     texts, integers = attr(node, "cats_strings"), attr(node, "cats_int64s")
     made = pipe.array(node, len(texts or integers))
@@ -427,7 +437,7 @@ def between(node: ir.Node) -> bool:
     return any(attr(node, a) and attr(node, b) for a, b in pairs)
 
 
-@models.op(f"{ML}::LabelEncoder", needs=(SINGLE, condition("text to integers or integers to text", between)))
+@ops.op(f"{ML}::LabelEncoder", needs=(SINGLE, condition("text to integers or integers to text", between)))
 def label_encoder(pipe, node, x):
     keys = attr(node, "keys_strings")
     made = pipe.fresh(node.outputs[0].name or "label", "int64" if keys else "string")
@@ -444,17 +454,15 @@ def label_encoder(pipe, node, x):
 
 def columns(node: ir.Node) -> bool:
     """Side by side along the last axis, all of them numbers made at run time."""
-    ranks = {rank_of(v) for v in node.inputs} - {None}
-    axis = 1 if node.op_type == "FeatureVectorizer" else attr(node, "axis", 1)
+    ranks = {rank for v in node.inputs if (rank := rank_of(v)) is not None}
+    axis = 1 if node.op_type == "FeatureVectorizer" else attr(node, "axis")
     numbers_read = all(
-        const(v) is None and v.dtype is not None and v.dtype != ir.DataType.STRING for v in node.inputs
+        v is not None and const(v) is None and v.dtype not in (None, ir.DataType.STRING) for v in node.inputs
     )
     return 1 not in ranks and numbers_read and (axis == 1 if not ranks else axis in (-1, max(ranks) - 1))
 
 
-@models.op(
-    "Concat", f"{ML}::FeatureVectorizer", needs=(condition("columns of numbers side by side", columns),)
-)
+@ops.op("Concat", f"{ML}::FeatureVectorizer", needs=(condition("columns of numbers side by side", columns),))
 def vectorizer(pipe, node, *given):
     made = pipe.array(node, sum(f.width for f in given))
     held = pipe.step("featureVectorizer", given, made)
@@ -465,14 +473,20 @@ def vectorizer(pipe, node, *given):
 
 def picked(node: ir.Node) -> bool:
     """Constant places along the last axis of a matrix of numbers."""
-    x, places = node.inputs[0], const(node.inputs[1])
+    x, places = first(node), const(node.inputs[1])
     last = node.op_type != "Gather" or (
-        attr(node, "axis", 0) in (1, -1) and places is not None and places.ndim < 2
+        attr(node, "axis") in (1, -1) and places is not None and places.ndim < 2
     )
-    return places is not None and last and x.shape is not None and len(x.shape) == 2 and (places >= 0).all()
+    return (
+        places is not None
+        and last
+        and x.shape is not None
+        and len(x.shape) == 2
+        and bool((places >= 0).all())
+    )
 
 
-@models.op(f"{ML}::ArrayFeatureExtractor", "Gather", needs=(NUMBERS, condition("constant columns", picked)))
+@ops.op(f"{ML}::ArrayFeatureExtractor", "Gather", needs=(NUMBERS, condition("constant columns", picked)))
 def extractor(pipe, node, x, places):
     wanted = const(places).ravel()
     whole = len(wanted) == 1 and node.inputs[0].dtype.is_integer()
@@ -483,7 +497,7 @@ def extractor(pipe, node, x, places):
 
 def widening(node: ir.Node) -> bool:
     """A Cast that changes no value as Core ML holds it, in doubles."""
-    before, after = node.inputs[0].dtype, ir.DataType(attr(node, "to"))
+    before, after = first(node).dtype, ir.DataType(attr(node, "to"))
     if before is None or before == ir.DataType.STRING:
         return before == after
     return before == after or (
@@ -492,8 +506,8 @@ def widening(node: ir.Node) -> bool:
     )
 
 
-@models.op("Cast", needs=(condition("a wider dtype", widening),))
-@models.op("Identity")
+@ops.op("Cast", needs=(condition("a wider dtype", widening),))
+@ops.op("Identity")
 def unchanged(pipe, node, x):
     return x
 
@@ -502,11 +516,11 @@ def flat(node: ir.Node) -> bool:
     """Every record stays one, its numbers in order."""
     shape = const(node.inputs[1]) if len(node.inputs) > 1 else None
     if node.op_type == "Flatten":
-        return attr(node, "axis", 1) == 1
+        return attr(node, "axis") == 1
     return shape is not None and len(shape) in (1, 2) and int(shape[0]) in (-1, 0)
 
 
-@models.op(
+@ops.op(
     "Reshape", "Flatten", needs=(attribute("allowzero", 0), condition("a shape of records in rows", flat))
 )
 def reshape(pipe, node, x, *shape):

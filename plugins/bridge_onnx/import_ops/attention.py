@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
+from bridge import hub
 from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import attribute, condition
-from bridge.ops import Need
-from bridge_onnx.import_ops import MS, absent, axes, ops, unused
+from bridge.ops import Need, OpTable
+from bridge_onnx.import_ops.common import MS, absent, axes, unused
+
+ops = OpTable()
 
 
 def mask_of(index: int, multiples: tuple[int, ...]) -> Need:
     """The mask is of rank 2 or 3, or of rank 1 with a known multiple of the batch."""
 
     def holds(node: ir.Node) -> bool:
-        mask = given(node, index)
+        mask = optional(node, index)
         return mask is None or rank_of(mask) in (2, 3) or lengths_per_row(node, mask) in multiples
 
     return condition("a mask of rank 2 or 3, or lengths of every row", holds)
 
 
-def given(node: ir.Node, index: int) -> ir.Value | None:
+def optional(node: ir.Node, index: int) -> ir.Value | None:
     return node.inputs[index] if index < len(node.inputs) else None
 
 
 def lengths_per_row(node: ir.Node, mask: ir.Value) -> int | None:
     """How often the batch fits a mask of rank 1; None when nobody knows."""
     x = node.inputs[0]
-    if rank_of(mask) != 1 or x.shape is None:
+    if mask.shape is None or len(mask.shape) != 1 or x is None or x.shape is None:
         return None
     count, batch = mask.shape[0], x.shape[0]
     if isinstance(count, int) and isinstance(batch, int):
@@ -36,35 +41,46 @@ def lengths_per_row(node: ir.Node, mask: ir.Value) -> int | None:
     return 1 if count == batch else None
 
 
-def arranged(node: ir.Node) -> bool:
-    ranks = tuple(None if (v := given(node, i)) is None else rank_of(v) for i in range(3))
-    biased = given(node, 3) is not None
+def readable_layout(node: ir.Node) -> bool:
+    """Query, key and value of rank 3; all packed in one of rank 5; key and value packed; both as a cache."""
+    ranks = tuple(None if (v := optional(node, i)) is None else rank_of(v) for i in range(3))
+    biased = optional(node, 3) is not None
     return ranks in ((3, 3, 3), (5, None, None), (3, 5, None)) or (ranks == (3, 4, 4) and not biased)
 
 
-def float_mask(op, node, mask, q, total):
+def float_mask(op: hub.Builder, node: ir.Node, mask: ir.Value, q: ir.Value, total: ir.Value) -> ir.Value:
     """A mask as a bias over heads, in the dtype of `q`.
 
-    Of rank 2 [batch, keys] or 3 [batch, queries, keys], 0 where a key is absent; of rank 1 [batch] the number of keys of each row,
-    or [2 * batch] the ends of its keys and then their starts.
+    Of rank 2 [batch, keys] or 3 [batch, queries, keys], 0 where a key is absent; of rank 1 [batch] the number
+    of keys of each row, or [2 * batch] the ends of its keys and then their starts.
     """
     if rank_of(mask) == 1:
         keys = op.Range(np.array(0, np.int64), total, np.array(1, np.int64))
-        bounds = op.Unsqueeze(op.Cast(mask, to=7), axes(1))
+        bounds = op.Unsqueeze(op.Cast(mask, to=ir.DataType.INT64), axes(1))
         if lengths_per_row(node, mask) == 1:
-            there = op.Less(keys, bounds)
+            present = op.Less(keys, bounds)
         else:
             ends, starts = op.Split(bounds, axis=0, num_outputs=2, _outputs=2)
-            there = op.And(op.Less(keys, ends), op.GreaterOrEqual(keys, starts))
+            present = op.And(op.Less(keys, ends), op.GreaterOrEqual(keys, starts))
     else:
-        there = op.Greater(mask, op.CastLike(np.array(0, np.int32), mask))
-    wide = op.Unsqueeze(there, axes(1, 2) if rank_of(mask) < 3 else axes(1))
+        present = op.Greater(mask, op.CastLike(np.array(0, np.int32), mask))
+    by_head = op.Unsqueeze(present, axes(1) if rank_of(mask) == 3 else axes(1, 2))
     filtered = np.array(attr(node, "mask_filter_value", -10000.0), np.float32)
-    return op.Cast(op.Where(wide, np.array(0, np.float32), filtered), to=int(q.dtype))
+    return op.Cast(op.Where(by_head, np.array(0, np.float32), filtered), to=int(q.dtype))
 
 
-def attend(op, node, q, k, v, mask, attention_bias, past_key=None, past_value=None):
-    """Attention of projected q, k and v of rank 3; the output, and the keys and values seen if they are asked for."""
+def attend(
+    op: hub.Builder,
+    node: ir.Node,
+    q: ir.Value,
+    k: ir.Value,
+    v: ir.Value,
+    mask: ir.Value | None,
+    attention_bias: ir.Value | None,
+    past_key: ir.Value | None = None,
+    past_value: ir.Value | None = None,
+) -> Any:
+    """Attention of projected q, k and v of rank 3: output, keys and values [batch, heads, length, size]."""
     heads = attr(node, "num_heads")
     total = op.Squeeze(op.Shape(k, start=1, end=2), axes(0))
     if past_key is not None:
@@ -73,20 +89,20 @@ def attend(op, node, q, k, v, mask, attention_bias, past_key=None, past_value=No
     if attention_bias is not None:
         extra = attention_bias if extra is None else op.Add(extra, attention_bias)
     cached = past_key is not None
-    made = op.Attention(
+    results = op.Attention(
         q, k, v, extra, past_key, past_value,
         q_num_heads=heads,
         kv_num_heads=heads,
-        is_causal=attr(node, "unidirectional", 0),
+        is_causal=attr(node, "unidirectional"),
         scale=attr(node, "scale") or None,
         _outputs=3 if cached else 1,
     )  # fmt: skip
     if cached:
-        return made
-    return made, by_head(op, k, heads), by_head(op, v, heads)
+        return results
+    return results, split_heads(op, k, heads), split_heads(op, v, heads)
 
 
-def by_head(op, x, heads):
+def split_heads(op: hub.Builder, x: ir.Value, heads: int) -> ir.Value:
     """[batch, length, heads * size] as [batch, heads, length, size]."""
     return op.Transpose(op.Reshape(x, axes(0, 0, heads, -1)), perm=[0, 2, 1, 3])
 
@@ -115,7 +131,7 @@ def attention(op, node, x, weights, bias=None, mask=None, past=None, attention_b
 @ops.op(
     MS + "MultiHeadAttention",
     needs=(
-        condition("query, key and value apart, packed, or as a cache", arranged),
+        condition("query, key and value apart, packed, or as a cache", readable_layout),
         mask_of(4, multiples=(1,)),
         absent(8, "past_sequence_length"),
         absent(9, "cache_indirection"),
@@ -140,7 +156,29 @@ def multi_head_attention(
     return attend(op, node, q, k, v, mask, attention_bias, past_key, past_value)
 
 
-def unpacked_heads(op, x, count):
+def unpacked_heads(op: hub.Builder, x: ir.Value, count: int) -> list[ir.Value]:
     """[batch, length, heads, count, size] as `count` values [batch, length, heads * size]."""
     parts = op.Split(x, axis=3, num_outputs=count, _outputs=count)
     return [op.Reshape(part, axes(0, 0, -1)) for part in parts]
+
+
+@ops.op(
+    MS + "RotaryEmbedding",
+    needs=(attribute("is_packed_batching", 0), attribute("scale", 1.0), attribute("rotary_embedding_dim", 0)),
+)
+def rotary_embedding(op, node, x, positions, cos, sin):
+    if rank_of(positions) == 1:
+        if rank_of(x) is None:
+            return NotImplemented
+        length_axis = 2 if rank_of(x) == 4 else 1
+        length = op.Squeeze(op.Shape(x, start=length_axis, end=length_axis + 1), axes(0))
+        steps = op.Range(np.array(0, np.int64), length, np.array(1, np.int64))
+        shape = op.Concat(op.Shape(x, start=0, end=1), op.Unsqueeze(length, axes(0)), axis=0)
+        positions = op.Expand(op.Unsqueeze(op.Add(steps, positions), axes(0)), shape)
+    heads = attr(node, "num_heads")
+    if rank_of(x) == 3 and not heads:
+        width, half = x.shape[2], cos.shape[1] if cos.shape is not None else None
+        if not (isinstance(width, int) and isinstance(half, int)):
+            return NotImplemented
+        heads = width // (2 * half)
+    return op.RotaryEmbedding(x, cos, sin, positions, interleaved=attr(node, "interleaved"), num_heads=heads)

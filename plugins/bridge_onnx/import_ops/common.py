@@ -1,0 +1,39 @@
+"""Needs and small values that several families share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr
+from bridge.needs import condition
+from bridge.ops import Need
+
+DOMAIN = "com.microsoft"
+MS = f"{DOMAIN}::"
+# Of every layer normalization of com.microsoft that adds or embeds first; ONNX's own have 1e-5
+EPSILON = 1e-12
+
+
+def absent(index: int, name: str) -> Need:
+    """Input `index` is not given."""
+    return condition(f"no {name}", lambda n: len(n.inputs) <= index or n.inputs[index] is None)
+
+
+def unused(*indices: int) -> Need:
+    """Outputs that training alone needs are not asked for."""
+    return condition(
+        "the saved statistics to be unused",
+        lambda n: not any(o.uses() or o.is_graph_output() for i, o in enumerate(n.outputs) if i in indices),
+    )
+
+
+def axes(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+def given(node: ir.Node, *without: str) -> dict[str, Any]:
+    """The attributes a node has, without some."""
+    return {name: attr(node, name) for name in node.attributes if name not in without}
