@@ -25,6 +25,7 @@ from bridge.passes.gelu import RaiseGelu
 from bridge.passes.reshapes import MergeReshapes
 from bridge.passes.shapes import InferShapes
 from bridge.passes.transposes import SinkTransposes
+from bridge.verify import compare
 
 
 @pytest.mark.parametrize("rank", [3, 4, 5])
@@ -45,7 +46,9 @@ def test_channels_last_keeps_the_numbers(op, rank):
 
 def test_the_body_of_a_twin_serves_whatever_attributes_it_has():
     graph = "g (float[1,2,7,7] x, float[4,2,3,3] w) => (float[1,4,h,v] y) {{ y = Conv {} (x, w) }}"
-    model, strided = (load(graph.format(a)) for a in ("", '<auto_pad = "SAME_UPPER", strides = [2, 2]>'))
+    model, strided = (
+        hub_from_text(graph.format(a)) for a in ("", '<auto_pad = "SAME_UPPER", strides = [2, 2]>')
+    )
     ChannelsLast()(model)
     twin = next(node for node in model.graph if node.domain == hub.NHWC)
     twin.attributes["auto_pad"] = ir.AttrString("auto_pad", "SAME_UPPER")
@@ -57,7 +60,7 @@ def test_the_body_of_a_twin_serves_whatever_attributes_it_has():
 
 
 def test_a_body_of_what_a_target_takes_is_nothing_to_fall_back_on():
-    model = load("g (float[2] x) => (float[2] y) { y = Abs (x) }")
+    model = hub_from_text("g (float[2] x) => (float[2] y) { y = Abs (x) }")
     body = ir.Function("bridge.some", "Abs", graph=model.graph.clone(), attributes=[])
     model.functions[body.identifier()] = body
     model.graph[0].domain = "bridge.some"
@@ -66,8 +69,8 @@ def test_a_body_of_what_a_target_takes_is_nothing_to_fall_back_on():
 
 
 def test_what_a_target_takes_keeps_the_shape_it_was_made_with():
-    model = load("g (float[N] x) => (float[N] y) { z = Abs (x) y = Neg (z) }")
-    body = load(
+    model = hub_from_text("g (float[N] x) => (float[N] y) { z = Abs (x) y = Neg (z) }")
+    body = hub_from_text(
         "g (float[A] x) => (float[B] y) { z = NonZero (x) f = Flatten (z) y = Cast <to = 1> (f) }"
     ).graph
     made = ir.Function("bridge.some", "Abs", graph=body, attributes=[])
