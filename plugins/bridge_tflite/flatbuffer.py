@@ -272,7 +272,7 @@ class Tensors:
         return functools.partial(self.add, operator)
 
     def add(self, operator: str, *inputs: Any, outputs: Any = None, **options: Any) -> None:
-        """Append one builtin operator; options are the schema's fields in snake case, paddings and activations by name."""
+        """Append one builtin operator; options are the schema's fields in snake case, padding and activation by name."""
         results = outputs if outputs is not None else self.node.outputs  # type: ignore[union-attr]
         indices = [self.index(value) for value in inputs]
         made = self._append(operator, indices, [self.index(value) for value in results])

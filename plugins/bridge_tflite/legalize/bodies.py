@@ -1,6 +1,7 @@
 """What the operators of TFLite's own domains mean, in ONNX: the function bodies a legalised model runs by.
 
-A handler writes the body of one operator by its attributes, the dtypes and ranks of its inputs, and, where SIZED names it, their shapes.
+A handler writes the body of one operator by its attributes, the dtypes and ranks of its inputs, and, where
+SIZED names it, their shapes.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Legalise(Rewrite):
 
 
 def give(model: ir.Model) -> None:
-    """Give each operator of TFLite's domains the body that its attributes and inputs ask for, which its overload names."""
+    """Give each operator of TFLite's domains the body for its attributes and inputs, which its overload names."""
     for node in hub.all_nodes(model):
         if node.domain not in (TFLITE, INTEGER):
             continue
@@ -148,7 +149,7 @@ def fully_connected(op, node, x, weights, bias=None):
 
 @bodies.op(f"{TFLITE}::TransposeConv")
 def transpose_conv(op, node, x, weights, shape, bias=None):
-    """SAME cuts off as much behind as before, or one more; what is beyond the reach of the kernel is the bias."""
+    """SAME cuts off as much behind as before, or one more; beyond the reach of the kernel is the bias."""
     sizes, asked = list(node.inputs[0].shape)[1:-1], attr(node, "output_shape")
     kernel, strides = shape_of(node.inputs[1])[2:], attr(node, "strides")
     free = [(n - 1) * s + k - a for n, s, k, a in zip(sizes, strides, kernel, asked, strict=True)]
@@ -456,7 +457,7 @@ def _quantized(op: Any, node: ir.Node, values: Any) -> list[Any]:
 
 
 def _layer(op: Any, node: ir.Node, data: list[Any]) -> list[Any]:
-    """Weights, whose second axis is that of their channels where the layer is transposed, and the bias, which comes last."""
+    """Weights, scaled along axis 1 where the layer is transposed, else along 0, and the bias, the last input."""
     scales, rank = np.array(attr(node, "weight_scales"), np.float32), rank_of(node.inputs[1]) or 0
     shape = [1] * rank
     shape[1 if node.op_type == "TransposeConv" else 0] = -1

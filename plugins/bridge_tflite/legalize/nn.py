@@ -196,8 +196,8 @@ def local_response(op, node, x):
 
 @ops.op(f"{NHWC}::Conv", f"{NHWC}::MaxPool", f"{NHWC}::AveragePool")
 def padding(op, node, x, *rest):
-    """Padding becomes what auto_pad alone says, with a Pad before where that is too little: of zeros where they change no maximum, which
-    XNNPACK fuses."""
+    """Padding becomes what auto_pad alone says, with a Pad before where that is too little: of zeros where they
+    change no maximum, which XNNPACK fuses."""
     plan = pad_plan(node, list(x.shape[1:-1]))
     own = node.op_type == "Conv" and dilated(node)
     if plan is None or (padded(node) and plan[0] == attr(node, "auto_pad") and not own):
@@ -224,8 +224,8 @@ def padding(op, node, x, *rest):
 
 
 def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
-    """auto_pad: SAME_UPPER, or VALID after padding by [top, left, bottom, right], with front and back in volumes; None for what
-    LiteRT cannot say.
+    """auto_pad: SAME_UPPER, or VALID after padding by [top, left, bottom, right], with front and back in volumes;
+    None for what LiteRT cannot say.
 
     Of lengths known at run time alone SAME_UPPER is what auto_pad says; how much that is stays open.
     """
@@ -274,7 +274,7 @@ def conv_transpose(op, node, x, weights, bias=None):
 
 
 def transposed_plan(node: ir.Node, sizes: list) -> tuple[str, list[int], Any] | None:
-    """auto_pad, SAME_UPPER or VALID, the size to compute, and what to keep of it: (begin, lengths), or None for all.
+    """auto_pad (SAME_UPPER or VALID), the size to compute, and what to keep of it: (begin, lengths), None for all.
 
     None instead of a plan for what TRANSPOSE_CONV does not compute.
     """
@@ -395,8 +395,8 @@ HOSTS = (
 
 
 class FuseActivations(ir.passes.InPlacePass):
-    """1. A Relu or Relu6 that alone reads an Add, Sub, Mul, Div, convolution or fully connected layer becomes the attribute `activation`
-    of its form in TFLite's own domain.
+    """1. A Relu or Relu6 that alone reads an Add, Sub, Mul, Div, convolution or fully connected layer becomes the
+    attribute `activation` of its form in TFLite's own domain.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
