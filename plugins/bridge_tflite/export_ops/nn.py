@@ -98,8 +98,8 @@ def convolve(
     kernel: np.ndarray,
     layer: Callable[[np.ndarray, int], tuple[Any, Any]],
 ) -> None:
-    """DEPTHWISE_CONV_2D where each channel has filters of its own, else CONV_2D; `layer(turned kernel, axis of its
-    output channels)` gives the weights and bias to write."""
+    """DEPTHWISE_CONV_2D where each channel has filters of its own, else CONV_2D; `layer(turned kernel, axis of
+    its output channels)` gives the weights and bias to write."""
     strides, dilations = spatial(node, "strides", 1), spatial(node, "dilations", 1)
     group = attr(node, "group") or 1
     common = {

@@ -34,7 +34,7 @@ REDUCED: dict[str, tuple[Need, ...]] = {}
 
 
 def reduction(hub_name: str, native: str, *dtypes: str) -> None:
-    """Register a reduction over constant axes, and its form in TFLite's own domain over run-time int32 axes."""
+    """Register a reduction over constant axes, and TFLite's own form of it over run-time int32 axes."""
     own = f"{TFLITE}::{hub_name.removeprefix(f'{TFLITE}::')}"
     needs = REDUCED[own] = (
         condition("axes", really_reduces),

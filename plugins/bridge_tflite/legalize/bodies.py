@@ -40,7 +40,7 @@ class Legalise(Rewrite):
 
 
 def give(model: ir.Model) -> None:
-    """Give each operator of TFLite's domains the body for its attributes and inputs, which its overload names."""
+    """Give each operator of TFLite's domains the body for its attributes and inputs; the overload names it."""
     for node in hub.all_nodes(model):
         if node.domain not in (TFLITE, INTEGER):
             continue
@@ -457,7 +457,7 @@ def _quantized(op: Any, node: ir.Node, values: Any) -> list[Any]:
 
 
 def _layer(op: Any, node: ir.Node, data: list[Any]) -> list[Any]:
-    """Weights, scaled along axis 1 where the layer is transposed, else along 0, and the bias, the last input."""
+    """Weights, scaled along axis 1 where the layer is transposed, else along 0; and the bias, which is last."""
     scales, rank = np.array(attr(node, "weight_scales"), np.float32), rank_of(node.inputs[1]) or 0
     shape = [1] * rank
     shape[1 if node.op_type == "TransposeConv" else 0] = -1
