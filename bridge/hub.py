@@ -29,6 +29,7 @@ __all__ = [
     "attr",
     "const",
     "largest",
+    "of_target",
     "origin",
     "qualified",
     "rank_of",
@@ -129,6 +130,12 @@ def _schema(domain: str, op: str, version: int) -> onnx.defs.OpSchema | None:
         return onnx.defs.get_schema(op, version, domain)
     except onnx.defs.SchemaError:
         return None
+
+
+def of_target(domain: str) -> bool:
+    """Whether `domain` holds operators of the form a target takes, `bridge.<format>`: their bodies say what they mean, and are
+    nothing to fall back on."""
+    return domain.startswith("bridge.") and domain != NHWC
 
 
 def all_nodes(model: ir.Model) -> Iterator[ir.Node]:

@@ -108,7 +108,8 @@ def _model(root: Element, packed: bool, numbers: bool = False) -> ir.Model:
             inputs.bundle(entry)
     else:
         _declare(node, inputs, packed)
-    op = hub.Builder(graph, source=describe(node).partition(" (")[0])
+    op = hub.Builder(graph)
+    op.begin(*describe(node).partition(" (")[0].partition(" ")[::2])
     columns = Columns(op, graph.inputs[0] if graph.inputs else None)
     inputs.columns = columns
     outer = Scope(columns, None, inputs, ops)

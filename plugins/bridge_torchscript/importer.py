@@ -23,8 +23,7 @@ from bridge_torchscript.import_ops import ops
 from bridge_torchscript.import_ops.python import PYTHON
 from bridge_torchscript.import_ops.shapes import INPLACE
 from bridge_torchscript.interface import leaves, type_of
-from bridge_torchscript.interpreter import Raised, Refused, kinds
-from bridge_torchscript.interpreter import described as native_name
+from bridge_torchscript.interpreter import Raised, Refused, kinds, named
 from bridge_torchscript.live import exported
 from bridge_torchscript.program import open_program
 from bridge_torchscript.reading import is_program, open_archive
@@ -125,7 +124,7 @@ class Reading:
             known = known or (kind.startswith("aten::") and not kind.endswith("_"))
             if known or (kind.startswith("prim::") and hasattr(Reader, f"_{kind.partition('::')[2]}")):
                 continue
-            yield Blocker(kind, native_name(node).partition(" ")[2], "", "is not supported")
+            yield Blocker(kind, named(node), "", "is not supported")
 
     def _foreseen(self, reader: Reader, condition: Any) -> bool | None:
         """A condition that was met, or is an attribute (`training`) or its negation; None for any other."""

@@ -64,7 +64,8 @@ def for_runtime(model: ir.Model) -> ir.Model:
 
 def runtime_opset(model: ir.Model) -> int:
     """The newest opset at which ONNX Runtime has kernels for what a hub model consists of."""
-    late = any(not node.domain and node.op_type in LATE_KERNELS for node in hub.all_nodes(model))
+    inner = (node for function in model.functions.values() for node in function)
+    late = any(not n.domain and n.op_type in LATE_KERNELS for n in (*hub.all_nodes(model), *inner))
     return 21 if late and not down.restamp(model.clone(), 21) else RUNTIME_OPSET
 
 
