@@ -17,7 +17,8 @@ TIMEOUT = 3600.0
 
 @dataclass(frozen=True)
 class Done:
-    """What became of one file: `outcome` is converted, or the kind of the error; `report` is that of its conversion."""
+    """What became of one file: `outcome` is converted, or the kind of the error; `report` is that of its
+    conversion."""
 
     source: str
     destination: str
@@ -69,8 +70,8 @@ def convert_all(
 ) -> Batch:
     """Each source as `folder`/<its name><suffix of the target>; `options` are those of `bridge.convert`.
 
-    What cannot be converted is told in the result, and the rest goes on. Raises InvalidOption when two sources would
-    become one file, UnknownFormat, WriteFailed.
+    What cannot be converted is told in the result, and the rest goes on. Raises InvalidOption when two
+    sources would become one file, UnknownFormat, WriteFailed.
     """
     from bridge.detect import by_name
 

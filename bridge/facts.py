@@ -1,8 +1,9 @@
-"""Every entry of `metadata_props` that is written or read here, typed: what is known of a model, a value or a node beside what it
-computes.
+"""Every entry of `metadata_props` that is written or read here, typed: what is known of a model, a value or a
+node beside what it computes.
 
-An entry never says what a node computes: that is in its operator and attributes. `KEY.get(holder)` reads an entry of an ir.Model, ir.Value or
-ir.Node, `KEY.set(holder, value)` writes it, `KEY.drop(holder)` takes it away; a key that ends in a dot or colon is of a name: `KEY.of(name)`.
+An entry never says what a node computes: that is in its operator and attributes. `KEY.get(holder)` reads an
+entry of an ir.Model, ir.Value or ir.Node, `KEY.set(holder, value)` writes it, `KEY.drop(holder)` takes it
+away; a key that ends in a dot or colon is of a name: `KEY.of(name)`.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def _data(key: str) -> Fact[Any]:
 
 @dataclass(frozen=True)
 class Origin:
-    """The operator of the source that a node comes from: its place among those that nodes come from, its kind and its name."""
+    """The operator of the source that a node comes from: its place among those that nodes come from, its kind
+    and its name."""
 
     index: int
     op: str

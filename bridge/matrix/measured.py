@@ -1,4 +1,5 @@
-"""What the published matrix measured, at hand for `check`: measured.json beside, written by benchmarks/publish_matrix.py."""
+"""What the published matrix measured, at hand for `check`: measured.json beside, written by
+benchmarks/publish_matrix.py."""
 
 from __future__ import annotations
 

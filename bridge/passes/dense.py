@@ -17,8 +17,8 @@ Extent = int | tuple[ir.Value, int] | None
 
 
 class MergeFlattenedMatMul(ir.passes.InPlacePass):
-    """1. Reshape(MatMul(Reshape(x, [rows, k]), w), [leading dimensions of x, n]), with w of k rows and n columns, becomes
-    MatMul(x, w): the rows are taken together and apart again for nothing."""
+    """1. Reshape(MatMul(Reshape(x, [rows, k]), w), [leading dimensions of x, n]), with w of k rows and n
+    columns, becomes MatMul(x, w): the rows are taken together and apart again for nothing."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False

@@ -24,8 +24,8 @@ class InferShapes(ir.passes.InPlacePass):
     """1. Types and shapes are inferred with partial data propagation; weights stay out of it.
 
     2. Dimensions nobody named get names that are unique in the model.
-    3. What the source declared of inputs and outputs stays as it was declared, completed where it was silent, and a name where
-       the length turns out to be known.
+    3. What the source declared of inputs and outputs stays as it was declared, completed where it was silent,
+       and a name where the length turns out to be known.
     4. Operators a target takes keep the shapes they were made with: their bodies are not asked.
     """
 
@@ -99,7 +99,8 @@ def _complete(graph: ir.Graph) -> list[ir.Value]:
 
 
 def _loop(node: ir.Node) -> None:
-    """What a loop carries keeps its first shape, where the body makes it that shape again; so it is for what follows."""
+    """What a loop carries keeps its first shape, where the body makes it that shape again; so it is for what
+    follows."""
     body = hub.attr(node, "body")
     ends = zip(list(body.outputs)[1:], node.outputs, strict=True)
     pairs = list(zip(list(body.inputs)[2:], ends, list(node.inputs)[2:], strict=False))

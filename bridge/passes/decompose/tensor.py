@@ -168,8 +168,8 @@ def wrapped_many(op: Any, indices: ir.Value, sizes: list[int]) -> ir.Value:
     ),
 )
 def pad_by_index(op, node, x, pads, value=None, axes=None):
-    """What negative amounts cut goes first. Then each axis is gathered: at the clamped place for edge, the remainder for wrap, the mirrored one
-    for reflect."""
+    """What negative amounts cut goes first. Then each axis is gathered: at the clamped place for edge, the
+    remainder for wrap, the mirrored one for reflect."""
     rank = rank_of(x)
     known = const(axes) if axes is not None else np.arange(rank)
     amounts = shape_of(pads)
@@ -276,7 +276,8 @@ def depth_and_space(op, node, x):
 
 @ops.op("TensorScatter", needs=(RANKED,))
 def tensor_scatter(op, node, cache, update, start=None):
-    """Place p of the axis holds update p - start, counted round the cache when circular, where there is one."""
+    """Place p of the axis holds update p - start, counted round the cache when circular, where there is
+    one."""
     rank = rank_of(cache)
     axis = attr(node, "axis") % rank
     sizes, count = lengths(op, cache), lengths(op, update)
@@ -329,7 +330,8 @@ def split(op, node, x, sizes=None):
 
 @ops.op("Unique", needs=(RANKED, condition("an axis", lambda n: attr(n, "axis") is not None)))
 def unique_slices(op, node, x):
-    """Every slice compared with every other, by the first element in which they differ; the first of equals stands for all."""
+    """Every slice compared with every other, by the first element in which they differ; the first of equals
+    stands for all."""
     rank, sizes = rank_of(x), lengths(op, x)
     axis = attr(node, "axis") % rank
     turned = op.Transpose(x, perm=[axis, *range(axis), *range(axis + 1, rank)])
