@@ -17,7 +17,7 @@ TIMEOUT = 3600.0
 
 @dataclass(frozen=True)
 class Done:
-    """What became of one file: `outcome` is converted, or the kind of the error; `report` is that of its
+    """Result for one file: `outcome` is converted, or the kind of the error; `report` is that of its
     conversion."""
 
     source: str
@@ -110,7 +110,7 @@ def one(source: str, destination: str, options: dict[str, Any]) -> Done:
 
 
 def convert(source: str, destination: str, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """In the worker: the outcome of one conversion."""
+    """Outcome of one conversion, computed in the worker."""
     import bridge
 
     try:

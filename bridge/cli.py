@@ -401,7 +401,7 @@ def new_plugin(name: str, reads: bool, writes: bool) -> Any:
 
 
 def _declaration(fmt: Any) -> dict[str, Any]:
-    """What `formats` says of a format, for machines."""
+    """Declaration of a format, as `formats --json` prints it."""
     from bridge.errors import BridgeError
 
     options: dict[str, Any] = {}

@@ -87,7 +87,7 @@ def save(
 def check(
     src: Any, *, to: str, source: str | None = None, dims: dict[str, int] | None = None, **options: Any
 ) -> Report:
-    """What converting `src` would do to each operator; nothing is written.
+    """Report on what converting `src` would do to each operator; nothing is written.
 
     `blockers` of the report lists every operator that cannot cross; `notes` tells of operators not every
     measured case of which survives. Raises as `convert` does, but not UnsupportedModel for what the target

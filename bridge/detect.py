@@ -1,4 +1,4 @@
-"""How a format is found: by name, by content, by suffix."""
+"""Detection of formats: by name, by content, by suffix."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Fact(Generic[T]):
                 yield key[len(self.key) :], self.decode(text)
 
     def owns(self, key: str) -> bool:
-        """Whether `key` is this entry's, or that of a name among those that share it."""
+        """True if `key` is this entry's, or that of a name among those that share it."""
         return key == self.key or (self.key.endswith((".", ":")) and key.startswith(self.key))
 
 
@@ -131,7 +131,7 @@ ESTIMATOR = _text("bridge.estimator")
 """The class of the estimator it was read from."""
 
 NOTES = _data("bridge.notes")
-"""What its importer changed, for the report: a list of sentences."""
+"""Sentences on what its importer changed, for the report: a list."""
 
 FEATURE_NAMES = _data("bridge.feature_names")
 """Names of the columns of its only input: a list."""
@@ -170,7 +170,7 @@ COREML_IMAGE = _text("coreml.image.")
 """The colour layout and size of an input or output that is an image."""
 
 COREML_DESCRIPTION = _text("coreml.description.")
-"""What the file says of an input or output."""
+"""Description of an input or output."""
 
 COREML_ROWS = _text("coreml.rows")
 """A classical model whose source takes many records at once."""

@@ -1,4 +1,4 @@
-"""What a format plugin declares."""
+"""Declarations of format plugins."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def flag(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Importer:
-    """How a file becomes a hub model: `load(src, **options)`; `table` for formats driven by rules."""
+    """Importer of a format: `load(src, **options)` reads a file; `table` for formats driven by rules."""
 
     load: Callable[..., ir.Model]
     options: tuple[Option, ...] = ()
@@ -81,7 +81,7 @@ class Importer:
 
 @dataclass(frozen=True)
 class Exporter:
-    """How a hub model becomes a file.
+    """Exporter of a format: a hub model becomes a file.
 
     `legalize(options)` lists the passes that rewrite the hub into what the format holds; `table` says which
     operators it then takes at `version(options)`, `values` what every input, output and intermediate value
@@ -162,7 +162,7 @@ class Format:
         return Part(where) if isinstance(where, str) else where
 
     def resolve(self, name: str) -> Any:
-        """What a part names. Raises UnknownFormat or MissingDependency."""
+        """Object that a part names. Raises UnknownFormat or MissingDependency."""
         part = self.part(name)
         if part is None:
             raise UnknownFormat(

@@ -1,4 +1,4 @@
-"""What Conv, ConvTranspose and pools say of their windows, and Resize of its axes, in numbers.
+"""Geometry of the windows of Conv, ConvTranspose and pools, and of the axes of Resize.
 
 A length is an int, a hub.Dim, or anything else where it is not known. Formulas are those of the operators'
 pages (https://onnx.ai/onnx/operators/onnx__Conv.html, …ConvTranspose, …MaxPool, …Resize).
@@ -43,7 +43,7 @@ class Window:
 
     @property
     def spans(self) -> list[int]:
-        """How many elements each window reaches over: (kernel - 1) * dilation + 1."""
+        """Receptive length of a window: (kernel - 1) * dilation + 1."""
         return [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True)]
 
 
@@ -86,8 +86,8 @@ def halves(total: Length, upper: bool) -> tuple[Length, Length]:
 
 
 def ceil_extra(length: Length, span: int, stride: int, before: int, after: int) -> Length:
-    """How far the last window of ceil_mode reaches beyond the padding; one that would start there is left
-    out."""
+    """Elements by which the last window of ceil_mode reaches beyond the padding; one that would start
+    there is left out."""
     whole = length + (before + after)
     reach = (whole + (stride - 1 - span)) // stride * stride
     if isinstance(reach, Dim):
@@ -127,7 +127,7 @@ def pads_of(node: ir.Node, lengths: Sequence[Any] | None = None, ceil: bool = Fa
 
 
 def is_same(pads: Pads, window: Window, lengths: Sequence[Any]) -> bool:
-    """Whether pads are what SAME_UPPER is on these lengths."""
+    """True if pads are what SAME_UPPER is on these lengths."""
     rows = zip(pads, window.spans, window.strides, lengths, strict=True)
     return all(
         (stride == 1 or isinstance(length, int)) and pair == halves(same_total(length, span, stride), True)
@@ -136,20 +136,20 @@ def is_same(pads: Pads, window: Window, lengths: Sequence[Any]) -> bool:
 
 
 def same_at_run_time(node: ir.Node, lengths: Sequence[Any]) -> bool:
-    """Whether the padding is TensorFlow's and LiteRT's SAME of lengths known at run time alone: SAME_UPPER,
+    """True if the padding is TensorFlow's and LiteRT's SAME of lengths known at run time alone: SAME_UPPER,
     of elements that do not count."""
     dynamic = not all(isinstance(n, int) for n in lengths)
     return dynamic and attr(node, "auto_pad") == "SAME_UPPER" and not attr(node, "count_include_pad")
 
 
 def transposed_total(length: Length, span: int, stride: int, more: int, asked: Length) -> Length:
-    """What a ConvTranspose cuts from both ends together of (length - 1) * stride + span + `more`
+    """Elements a ConvTranspose cuts from both ends together of (length - 1) * stride + span + `more`
     (output_padding) for a result of length `asked`; below 0 where that is longer."""
     return (length - 1) * stride + (span + more) - asked
 
 
 def transposed_pads(node: ir.Node, lengths: Sequence[Any] | None = None) -> Pads | None:
-    """What a ConvTranspose cuts off before and after each spatial axis, whatever its auto_pad and
+    """Elements a ConvTranspose cuts off before and after each spatial axis, whatever its auto_pad and
     output_shape; None where that depends on a length that is not known."""
     window = window_of(node)
     if window is None:

@@ -134,7 +134,7 @@ def _schema(domain: str, op: str, version: int) -> onnx.defs.OpSchema | None:
 
 
 def of_target(domain: str) -> bool:
-    """Whether `domain` holds operators of the form a target takes, `bridge.<format>`: their bodies say what
+    """True if `domain` holds operators of the form a target takes, `bridge.<format>`: their bodies say what
     they mean, and are nothing to fall back on."""
     return domain.startswith("bridge.") and domain != NHWC
 
@@ -176,7 +176,7 @@ def note(model: ir.Model, notes: list[str]) -> None:
 
 
 def noted(model: ir.Model) -> list[str]:
-    """What importers changed."""
+    """Sentences on what importers changed."""
     return facts.NOTES.get(model) or []
 
 
@@ -388,8 +388,8 @@ WIDTHS = {
 
 
 def _infer_classical(node: ir.Node) -> None:
-    """What the schemas of ai.onnx.ml leave open: scores are rows of floats, extracted features as many as
-    places."""
+    """Infer what the schemas of ai.onnx.ml leave open: scores are rows of floats, extracted features as
+    many as places."""
     x, output = node.inputs[0], node.outputs[0]
     if x is None or x.dtype is None or x.shape is None:
         return

@@ -1,4 +1,4 @@
-"""How one operator crosses, declared once and read by dispatch, by errors and by the matrix."""
+"""Rules: how one operator crosses, declared once and read by dispatch, by errors and by the matrix."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Need:
 
 @dataclass(frozen=True)
 class Rule:
-    """How `op` crosses. `since` is the first version of the foreign format that has it. Of the rules several
-    plugins add for one operator to one format's table, those that `override` are used."""
+    """Rule for how `op` crosses. `since` is the first version of the foreign format that has it. Of the
+    rules several plugins add for one operator to one format's table, those that `override` are used."""
 
     op: str
     handler: Callable

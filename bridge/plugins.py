@@ -34,7 +34,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a plugin brings: formats, those of them that override another's, operators of its rules by "format
+    """Contents of a plugin: formats, those of them that override another's, operators of its rules by "format
     direction", number of passes by target, functions."""
 
     name: str
@@ -87,7 +87,7 @@ class Plugins:
         ]
 
     def _given(self, name: str, hook: str, **arguments: Any) -> list[Any]:
-        """What one plugin returns from a hook; one that raises is named among the broken."""
+        """Items one plugin returns from a hook; a plugin that raises is added to `broken`."""
         plugin = self.manager.get_plugin(name)
         if not hasattr(plugin, hook):
             return []
@@ -101,7 +101,7 @@ class Plugins:
             return []
 
     def contents(self) -> list[Contents]:
-        """What each plugin brings, by name."""
+        """Contents of each plugin, by name."""
         formats = self.formats()
         asked = [(f, d) for f in sorted(formats) for d in ("import", "export")]
         for name, direction in asked:

@@ -42,7 +42,7 @@ class Reader:
 
     @property
     def is_file(self) -> bool:
-        """Whether the source is a path, not an object in memory."""
+        """True if the source is a path, not an object in memory."""
         return isinstance(self.source, (str, Path))
 
     def __str__(self) -> str:
@@ -75,7 +75,7 @@ class Writer:
 
     @property
     def tolerance(self) -> float | None:
-        """How far results may be off, as a part of the largest element of each output; None for the usual
+        """Largest error allowed, as a part of the largest element of each output; None for the usual
         tolerance."""
         return self.exporter.tolerance(self.options)
 
@@ -85,7 +85,7 @@ class Writer:
         return f"{self.format.title} ({self.exporter.version_title(self.version)})"
 
     def passes(self) -> Sequence[ir.passes.PassBase]:
-        """What makes a hub model legal: passes of other plugins, then the format's own."""
+        """Passes that make a hub model legal: those of other plugins, then the format's own."""
         return [*plugins.passes(self.format), *self.exporter.legalize(self.options)]
 
     def refusal(self, name: str, node: ir.Node) -> str | None:

@@ -1,4 +1,4 @@
-"""What kinds of operators there are, by what they do to the elements of tensors.
+"""Traits of operators: what they do to the elements of tensors.
 
 Sets of names of the default domain; an operator of `bridge.nhwc` is of the kinds its twin is of.
 `tests/test_traits.py` holds each to the schemas and to the reference evaluator.
@@ -195,5 +195,5 @@ RANDOM = frozenset(
 
 
 def is_a(node: ir.Node, *kinds: Set[str]) -> bool:
-    """Whether the operator of `node` is of one of `kinds`."""
+    """True if the operator of `node` is of one of `kinds`."""
     return node.domain in ("", NHWC) and any(node.op_type in kind for kind in kinds)

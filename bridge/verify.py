@@ -153,7 +153,7 @@ def _compared(
 
 
 class Proof:
-    """What a file about to take its place is compared with: the source in its own runtime, else the hub as
+    """Reference for a file about to take its place: the source in its own runtime, else the hub as
     imported, on random inputs both can take."""
 
     def __init__(self, route: Route, model: ir.Model) -> None:
@@ -166,7 +166,7 @@ class Proof:
         self.inputs = random_inputs(model)
 
     def of(self, path: Path) -> Verification:
-        """How the file at `path`, written by the route's writer, compares."""
+        """Compare the file at `path`, written by the route's writer."""
         candidate = reader(path, self.writer.format.name)
         return _compared(self.reference, candidate, self.inputs, lossy=self.writer.tolerance)
 
@@ -282,7 +282,7 @@ def _measured(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float)
 
 
 def _cosine(x: np.ndarray, y: np.ndarray) -> float:
-    """Of finite vectors, scaled first so that no product overflows or vanishes."""
+    """Cosine similarity of finite vectors, scaled first so that no product overflows or vanishes."""
     sizes = [float(np.abs(v).max(initial=0)) for v in (x, y)]
     if not all(sizes):
         return float(np.array_equal(x, y))

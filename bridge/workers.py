@@ -29,7 +29,7 @@ class WorkerLost(Exception):
 
 
 def isolated(target: str, arguments: dict[str, Any], timeout: float = TIMEOUT) -> Iterator[Any]:
-    """What the generator function `target` ("module:name") yields for JSON `arguments`, computed in a worker
+    """Yield what the generator function `target` ("module:name") yields for JSON `arguments`, in a worker
     process of its own.
 
     Yielded values are JSON. `timeout` seconds is the most one of them may take. Raises WorkerLost when the

@@ -1,4 +1,4 @@
-"""What is measured: the ONNX package's backend node cases and the kit's own, as-is and frozen, and each
+"""Cases to measure: the ONNX package's backend node cases and the kit's own, as-is and frozen, and each
 format's native ones."""
 
 from __future__ import annotations
@@ -158,8 +158,8 @@ def _covering(op: str, names: list[str], most: int, kept: set[str]) -> set[str]:
 
 
 def features(case: Case | NativeCase, op: str) -> set[Any]:
-    """What tells a case of the operator from others: attribute values, which inputs are there, dtypes, ranks;
-    native ones all differ."""
+    """Features that tell a case of the operator from others: attribute values, which inputs are there,
+    dtypes, ranks; native ones all differ."""
     from bridge.hub import qualified
 
     if isinstance(case, NativeCase):

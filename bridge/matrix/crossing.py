@@ -71,7 +71,7 @@ def cross(name: str, frozen: bool, source: str, targets: list[str]) -> Iterator[
 
 @contextlib.contextmanager
 def _stopping() -> Iterator[None]:
-    """What is raised as the outcome it means."""
+    """Turn exceptions into the outcomes they mean."""
     try:
         yield
     except Stopped:

@@ -19,7 +19,7 @@ OUTCOMES = (*SURVIVED, "refused", "untried", "wrong", "failed", "unrunnable", "c
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one case on one route "a:b"; `error` is the worst absolute error, `ops` the operators
+    """Result of one case on one route "a:b"; `error` is the worst absolute error, `ops` the operators
     the case is of.
 
     `outcome` is native, expanded or approximated where the case survived; refused, with the reason; untried,
@@ -47,7 +47,7 @@ class Result:
 
 @dataclass
 class Evidence:
-    """What was measured: `facts` (date, versions of everything that ran) and the results."""
+    """Evidence of a run: `facts` (date, versions of everything that ran) and the results."""
 
     facts: dict[str, Any] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)

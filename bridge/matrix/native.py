@@ -39,7 +39,7 @@ class NativeCase:
 
 
 def native_name(source: str, name: str) -> str:
-    """What the case `name` of the format `source` is called among all."""
+    """Name among all cases of the case `name` of the format `source`."""
     return f"{source}/{name}"
 
 

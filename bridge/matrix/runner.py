@@ -131,7 +131,7 @@ def _sources(routes: list[str]) -> dict[str, list[str]]:
 
 
 def _facts(routes: list[str]) -> dict[str, Any]:
-    """What a reader wants to know of the run: date and the versions of all that took part."""
+    """Date of the run and the versions of all that took part."""
     from bridge.detect import by_name
     from bridge.plugins import DISTRIBUTION
 

@@ -32,7 +32,7 @@ __all__ = ["clean", "legalize", "tidy"]
 
 
 def clean(model: ir.Model) -> None:
-    """What every import ends with: sorted, typed, folded, nothing unused, every name unique."""
+    """Bring an imported model into order: sorted, typed, folded, nothing unused, every name unique."""
     _run(model, TopologicalSortPass(), LiftConstants(), NameValues(), InferShapes(), ReachableStarts())
     FoldConstants()(model)
     for _ in range(ROUNDS):

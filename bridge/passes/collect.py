@@ -111,7 +111,7 @@ def _loop(node: ir.Node, body: ir.Graph, inputs: list[Any]) -> ir.Node:
 
 
 def _read(node: ir.Node, stack: ir.Value) -> None:
-    """What a node read of the sequence, of the stacked elements."""
+    """Replace what a node read of the sequence by a read of the stacked elements."""
     op = hub.Builder(node.graph, before=node, source=hub.origin(node))
     if node.op_type == "SequenceLength":
         made = op.Squeeze(op.Shape(stack, start=0, end=1), np.array([0]))

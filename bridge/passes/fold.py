@@ -146,7 +146,7 @@ def _picked(node: ir.Node) -> list[np.ndarray] | None:
 
 
 def evaluate(node: ir.Node) -> list[Any] | None:
-    """What a node of constants computes; None for any other, and for more than 16 Mi elements."""
+    """Results of a node of constants; None for any other, and for more than 16 Mi elements."""
     values = [v for v in node.inputs if v is not None]
     if (
         not values
@@ -179,7 +179,7 @@ def evaluate(node: ir.Node) -> list[Any] | None:
 
 
 def _spread(node: ir.Node) -> float:
-    """How many elements an operator makes whose constants say so, whatever their number."""
+    """Number of elements an operator makes, where its constants tell."""
     arrays = [hub.const(v) for v in node.inputs]
     if node.op_type == "Range":
         start, limit, step = (float(a.reshape(())) for a in arrays if a is not None)

@@ -68,7 +68,7 @@ def _no_op(node: ir.Node) -> bool:
 
 
 def _neutral(node: ir.Node, place: int) -> bool:
-    """Whether input `place` is a constant that changes neither the elements nor the shape of the other."""
+    """True if input `place` is a constant that changes neither the elements nor the shape of the other."""
     other, amount = node.inputs[1 - place], const(node.inputs[place])
     if amount is None or other is None or other.shape is None or amount.ndim > len(other.shape):
         return False

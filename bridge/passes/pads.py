@@ -133,7 +133,7 @@ def _alone(node: ir.Node, kind: str) -> ir.Node | None:
 
 
 def _zeros(node: ir.Node) -> np.ndarray | None:
-    """How many zeros a Pad puts before and after each dimension; None where it does not, or takes some
+    """Zeros a Pad puts before and after each dimension; None where it does not, or takes some
     away."""
     pads, rank = const(node.inputs[1]), rank_of(node.inputs[0])
     value, axes = [*node.inputs, None, None][2:4]
@@ -151,7 +151,7 @@ def _transposed(value: ir.Value | None, perm: list[int] | None) -> ir.Shape | No
 
 
 def cuts_all(node: ir.Node) -> bool:
-    """Whether the negative amounts of a Pad leave nothing along an axis of known length; no where amounts or
+    """True if the negative amounts of a Pad leave nothing along an axis of known length; no where amounts or
     axes are unknown."""
     x, pads, _, axes = (*node.inputs, None, None)[:4]
     amounts, named = const(pads), const(axes)

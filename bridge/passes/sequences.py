@@ -43,7 +43,7 @@ class ResolveSequences(ir.passes.InPlacePass):
 
 
 class Facts:
-    """What is known of containers: the elements of sequences, and of optionals the element or None."""
+    """Known contents of containers: the elements of sequences, and of optionals the element or None."""
 
     def __init__(self) -> None:
         self.sequences: dict[ir.Value, list[Any]] = {}
@@ -263,7 +263,7 @@ def _if(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
 
 
 def _parts(pair: tuple[ir.Value, ...], facts: Facts) -> list[list[Any]] | None:
-    """What both branches' containers hold, where they are alike."""
+    """Contents of both branches' containers, where they are equal."""
     held = [facts.sequences.get(v) for v in pair]
     if any(h is None for h in held):
         elements = [facts.optionals.get(v) for v in pair]

@@ -128,7 +128,7 @@ class ComputeWider(ir.passes.InPlacePass):
 
 
 def exceeds(value: ir.Value | None) -> bool:
-    """Whether a float64 constant has finite elements beyond float32's range."""
+    """True if a float64 constant has finite elements beyond float32's range."""
     array = hub.const(value) if value is not None and value.dtype == T.DOUBLE else None
     return array is not None and bool((np.isfinite(array) & (np.abs(array) > LARGEST)).any())
 

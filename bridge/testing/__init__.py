@@ -71,7 +71,7 @@ def case_names() -> list[str]:
 
 
 class FormatTests:
-    """What every format must hold. Set `format`; `known_failures` maps a case, `test_name[case]` or an
+    """Tests every format must pass. Set `format`; `known_failures` maps a case, `test_name[case]` or an
     operator of the exporter's table to its reason, strictly: one that passes is told. Which cases apply is
     told by the exporter's table; `cases` maps operators to graphs in ONNX text, for those the cases of the
     onnx package do not show in a form the format takes.
@@ -97,7 +97,7 @@ class FormatTests:
         return bridge.run(path, inputs, source=self.format)
 
     def destination(self, folder: Path, stem: str = "model") -> Path:
-        """Where to write a file of the format."""
+        """Path for a file of the format."""
         return folder / f"{stem}{self.declaration.suffixes[0]}"
 
     def save(self, model: ir.Model, path: Path) -> Path:
@@ -177,7 +177,7 @@ class FormatTests:
         assert not problems, "\n".join(problems)
 
     def _own_case(self, op: str, folder: Path) -> tuple[str, str]:
-        """How the graph that `cases` gives an operator crosses."""
+        """Outcome of the graph that `cases` gives an operator."""
         model = bridge.load(ir.to_proto(ir.from_onnx_text(HEAD + self.cases[op])))
         if op not in {hub.qualified(node) for node in hub.all_nodes(model)}:
             return "untried", "the graph does not have the operator"
@@ -321,7 +321,7 @@ class FormatTests:
 
 
 def _untold(rule: Rule, node: ir.Node) -> Iterator[str]:
-    """What is amiss with the needs of a rule on one node."""
+    """Problems with the needs of a rule on one node."""
     for need in rule.needs:
         try:
             held = need.holds(node)

@@ -37,9 +37,9 @@ def cases_of(op: str) -> tuple[str, ...]:
 
 
 def crossed(fmt: Format, op: str, tries: int) -> tuple[str, str]:
-    """How the operator's cases cross to the format, as-is or with constants for all but the first input: the
-    outcome of the first that survives, else of the last, and why. Any that is wrong, crashes or fails ends
-    it."""
+    """Outcome of the operator's cases on the way to the format, as-is or with constants for all but the
+    first input: the outcome of the first that survives, else of the last, and why. Any that is wrong,
+    crashes or fails ends it."""
     from bridge.matrix.cases import all_cases, frozen
     from bridge.matrix.crossing import measure
 
@@ -66,7 +66,7 @@ def legalized(model: ir.Model, fmt: Format) -> ir.Model:
 
 
 def runs(model: ir.Model) -> bool:
-    """Whether every operator of a legalised model is ONNX's, or has a body."""
+    """True if every operator of a legalised model is ONNX's, or has a body."""
     return all(
         n.domain in hub.STANDARD_OPSETS or n.op_identifier() in model.functions for n in hub.all_nodes(model)
     )

@@ -396,8 +396,8 @@ def gather(g: Graph, src: str, x: np.ndarray) -> str:
 
 @step(4)
 def resize(g: Graph, src: str, x: np.ndarray) -> str:
-    """Of whole lengths where corners are aligned: of others ONNX Runtime computes something else than ONNX's
-    own cases."""
+    """Resize to whole lengths where corners are aligned: of others ONNX Runtime computes something else
+    than ONNX's own cases."""
     scales = np.array([1, 1, *[g.pick(1, 2, 1.5, 3) for _ in x.shape[2:]]], np.float32)
     mode = g.pick("nearest", "linear")
     coordinate = g.pick("half_pixel", "asymmetric", "align_corners")

@@ -197,7 +197,7 @@ def orthogonal_upper(op: Any, x: ir.Value, complete: bool) -> tuple[ir.Value, ir
 
 
 def _tournament(count: int) -> np.ndarray:
-    """Where the columns go after a round: column i meets column i + count / 2; the first stays."""
+    """Permutation of the columns after a round: column i meets column i + count / 2; the first stays."""
     half = count // 2
     ring = [*range(1, half), *range(count - 1, half - 1, -1)]
     moved = dict(zip(ring, [ring[-1], *ring[:-1]], strict=True))
@@ -303,7 +303,7 @@ def symmetric(op: Any, x: ir.Value, lower: bool = True) -> ir.Value:
 
 
 def eigenvalues(op: Any, x: ir.Value) -> ir.Value:
-    """Of symmetric matrices, the smallest first, in float64.
+    """Eigenvalues of symmetric matrices, the smallest first, in float64.
 
     A shift by the largest sum of a row makes them all positive, and so singular values.
     """

@@ -183,8 +183,8 @@ def fmod(op, node, x, y):
 
 @ops.op("Div", needs=(dtype("int64"),))
 def divide_int64(op, node, x, y):
-    """By int32 where both surely fit; else each round adds what float32 makes of the rest, and the last sets
-    the sign right."""
+    """Divide in int32 where both surely fit; else each round adds what float32 makes of the rest, and the
+    last sets the sign right."""
     if fits_int32(x) and fits_int32(y):
         return op.Cast(op.Div(op.Cast(x, to=6), op.Cast(y, to=6)), to=7)
     divisor, quotient = op.Cast(y, to=1), None
@@ -202,7 +202,7 @@ def divide_int64(op, node, x, y):
 
 
 def fits_int32(value: ir.Value | None, depth: int = 12) -> bool:
-    """Whether a value is surely within int32: small constants, and what is computed from lengths of
+    """True if a value is surely within int32: small constants, and what is computed from lengths of
     tensors."""
     if value is None or depth == 0:
         return False
@@ -266,8 +266,8 @@ def power(op, node, x, y):
 
 
 def _whole_power(op: Any, x: ir.Value, y: ir.Value) -> ir.Value:
-    """By squaring, for each bit of an exponent of 64 at most: beyond that only 0, 1 and -1 have a power in 64
-    bits, and parity decides."""
+    """Raise to a power by squaring, for each bit of an exponent of 64 at most: beyond that only 0, 1 and
+    -1 have a power in 64 bits, and parity decides."""
     rest = op.Where(op.Greater(y, 64), op.Add(op.Mod(y, 2), 62), y)
     rest = op.Where(op.Less(y, 0), op.Mod(y, 2), rest)
     powers = [x]

@@ -89,7 +89,7 @@ class Forest:
 
     @property
     def shallow(self) -> bool:
-        """Whether all tests at once, and a product of tests with paths, cost less than `depth` rounds of
+        """True if all tests at once, and a product of tests with paths, cost less than `depth` rounds of
         gathering.
 
         Measured in LiteRT, torch and ONNX Runtime by `benchmarks/forest_expansion.py`.
@@ -153,7 +153,7 @@ class Forest:
         return at
 
     def _turn(self, op: Any, read: ir.Value, of: Callable[[np.ndarray], ir.Value]) -> ir.Value:
-        """Where tests hold; `of` gives what the tested nodes hold of an array by node."""
+        """Mask of the nodes whose tests hold; `of` reads an array by node at the tested nodes."""
         bound = of(self.value)
         turn = None
         for mode in sorted({m for m in self.mode if m != "LEAF"}):
@@ -178,7 +178,7 @@ class Forest:
         return turn  # type: ignore[return-value]
 
     def weights(self, node: ir.Node, kind: str, count: int, blank: float) -> np.ndarray:
-        """What each leaf gives each target (`kind` "target") or class ("class"): [nodes, count]."""
+        """Weights of each leaf for each target (`kind` "target") or class ("class"): [nodes, count]."""
         weights = numbers(node, f"{kind}_weights")
         table = np.full((len(self.feature), count), blank, weights.dtype)
         entries = zip(
@@ -386,7 +386,7 @@ def _members(node: ir.Node, kinds: list[str], count: int) -> np.ndarray | None:
 
 
 def leaf_weights(node: ir.Node, trees: Forest, blank: float) -> np.ndarray:
-    """What each leaf of a TreeEnsemble gives each target, [nodes, targets]."""
+    """Weights of each leaf of a TreeEnsemble for each target, [nodes, targets]."""
     weights, targets = attr(node, "leaf_weights").numpy(), np.array(attr(node, "leaf_targetids"))
     table = np.full((len(trees.feature), attr(node, "n_targets", 1)), blank, weights.dtype)
     table[len(table) - len(targets) + np.arange(len(targets)), targets] = weights
@@ -498,7 +498,7 @@ def grams(node: ir.Node) -> list[Grams]:
 
 
 def row_length(node: ir.Node) -> int | None:
-    """How many words a row of the input holds, where that is known."""
+    """Number of words in a row of the input, where that is known."""
     x = node.inputs[0]
     length = x.shape[-1] if x is not None and rank_of(x) in (1, 2) else None  # type: ignore[index]
     return length if isinstance(length, int) else None
@@ -509,7 +509,7 @@ def row_length(node: ir.Node) -> int | None:
     needs=(condition("one row or several, of a static length", lambda n: row_length(n) is not None),),
 )
 def tf_idf(op, node, x):
-    """How often each n-gram of the pool occurs in a row, at every skip; its weight where it occurs at all for
+    """Counts of each n-gram of the pool in a row, at every skip; its weight where it occurs at all for
     IDF."""
     places = attr(node, "ngram_indexes")
     width, length = max(places) + 1, row_length(node)

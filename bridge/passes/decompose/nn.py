@@ -212,7 +212,7 @@ def _pair(
     ),
 )
 def det(op, node, x):
-    """By cofactors of the first row up to 4 rows, by elimination beyond."""
+    """Determinant by cofactors of the first row up to 4 rows, by elimination beyond."""
     size = x.shape[-1]
     if size > 4:
         return determinant(op, x)

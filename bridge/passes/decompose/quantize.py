@@ -102,7 +102,7 @@ def quantize(op, node, x, scale, zero_point=None):
 
 
 def _rounded(op: Any, value: ir.Value, kind: ir.DataType) -> Any:
-    """As float32, holding no more than `kind` holds."""
+    """Saturate as float32 to the range of `kind`."""
     if kind == T.FLOAT or value.dtype == kind:
         return as_float(op, value)
     return op.Cast(op.Cast(value, to=int(kind)), to=FLOAT)
@@ -124,7 +124,7 @@ def dequantize(op, node, x, scale, zero_point=None):
 
 
 def constants(node: ir.Node) -> bool:
-    """Of a dtype that is no integer of 8 bits or more."""
+    """Round to a dtype that is no integer of 8 bits or more."""
     narrow = node.inputs[0].dtype.name.lower() not in (*NARROW, "int32")  # type: ignore[union-attr]
     return narrow and all(v is None or const(v) is not None for v in node.inputs)
 

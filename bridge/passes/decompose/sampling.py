@@ -75,7 +75,7 @@ FRACTION = (
 
 
 def _fraction(node: ir.Node, axes: list[int], scales: ir.Value | None) -> bool:
-    """Whether the scales surely ask for lengths that are no whole numbers."""
+    """True if the scales surely ask for lengths that are no whole numbers."""
     known, shape = const(scales), node.inputs[0].shape  # type: ignore[union-attr]
     lengths = [shape[axis] for axis in axes]  # type: ignore[index]
     return known is not None and any(

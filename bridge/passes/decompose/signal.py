@@ -22,7 +22,7 @@ RANKED = condition("a known rank", lambda n: rank_of(n.inputs[0]) is not None)
 
 
 def parts_known(node: ir.Node) -> bool:
-    """Whether the last dimension is surely real and imaginary parts, or real ones alone."""
+    """True if the last dimension is surely real and imaginary parts, or real ones alone."""
     shape = node.inputs[0].shape if node.inputs[0] is not None else None
     return shape is not None and len(shape) > 0 and isinstance(shape[-1], int)
 
@@ -77,7 +77,7 @@ def _roots(op: Any, size: Any, rows: Any, columns: Any, dtype: ir.DataType, inve
 
 
 def _doubled(op: Any, size: Any, rows: Any, dtype: ir.DataType) -> ir.Value:
-    """How often a frequency of the half spectrum of a real signal counts: the first and the middle one once,
+    """Multiplicity of a frequency in the half spectrum of a real signal: the first and the middle one once,
     the others for their mirror image too."""
     places = arange(op, rows)
     alone = op.Or(op.Equal(places, 0), op.Equal(op.Mul(places, 2), scalar(op, size)))

@@ -121,7 +121,7 @@ def gather_elements(op, node, x, indices):
 
 
 def _flat(op: Any, node: ir.Node, x: ir.Value, indices: ir.Value) -> ir.Value:
-    """Where in the flattened `x` each index along the axis points."""
+    """Indices into the flattened `x` for indices along an axis."""
     sizes, rank = lengths(op, x), rank_of(x) or 0
     axis = attr(node, "axis") % rank
     total = op.Cast(wrapped(op, indices, sizes[axis]), to=7)
@@ -168,7 +168,7 @@ def wrapped_many(op: Any, indices: ir.Value, sizes: list[int]) -> ir.Value:
     ),
 )
 def pad_by_index(op, node, x, pads, value=None, axes=None):
-    """What negative amounts cut goes first. Then each axis is gathered: at the clamped place for edge, the
+    """Crop by the negative amounts first. Then each axis is gathered: at the clamped place for edge, the
     remainder for wrap, the mirrored one for reflect."""
     rank = rank_of(x)
     known = const(axes) if axes is not None else np.arange(rank)
@@ -209,7 +209,8 @@ def _outside(op: Any, mode: str, place: ir.Value, length: ir.Value) -> ir.Value:
     needs=(RANKED, condition("a rank of 1 or more", lambda n: bool(rank_of(n.inputs[0])))),
 )
 def cumulative(op, node, x, axis):
-    """By doubling where the length is known: after step s every element holds s of its predecessors."""
+    """Accumulate by doubling, where the length is known: after step s every element holds s of its
+    predecessors."""
     rank = rank_of(x)
     axis = op.const(np.array(0)) if rank == 1 else axis
     known = const(axis)
@@ -246,7 +247,7 @@ def _doubled(op: Any, node: ir.Node, x: ir.Value, axis: int, length: int, neutra
 
 
 def _masked(op: Any, node: ir.Node, x: ir.Value, axis: int, length: ir.Value, neutral: ir.Value) -> ir.Value:
-    """Of each place all elements, those that are not its predecessors neutral."""
+    """All elements for each position, neutral where they are not its predecessors."""
     places = arange(op, length)
     first, last = (op.Unsqueeze(places, [i]) for i in ((0, 1) if not attr(node, "reverse") else (1, 0)))
     kept = (op.Less if attr(node, "exclusive") else op.LessOrEqual)(first, last)

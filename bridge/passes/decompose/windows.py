@@ -82,7 +82,7 @@ def combine(op: Any, x: ir.Value, windows: list[Axis], reduction: str) -> ir.Val
 
 
 def padded_at_run_time(node: ir.Node) -> bool:
-    """Whether the padding of a window of known size depends on a dynamic length."""
+    """True if the padding of a window of known size depends on a dynamic length."""
     rank, window = rank_of(node.inputs[0]), window_of(node)
     if rank is None or rank < 3 or window is None or len(node.outputs) > 1:
         return False

@@ -36,7 +36,7 @@ def lift(model: ir.Model) -> None:
 
 
 def reads_types(model: ir.Model) -> bool:
-    """Whether bringing a model to the hub's opset needs the types and shapes of its values."""
+    """True if bringing a model to the hub's opset needs the types and shapes of its values."""
     return any(
         node.domain not in hub.STANDARD_OPSETS
         or model.graph.opset_imports.get(node.domain, 1) < up.TYPED.get(node.op_type, 0)
