@@ -9,11 +9,11 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.errors import BridgeError, UnsupportedModel
+from bridge.errors import UnsupportedModel
 from bridge.load import read
 from bridge.lower import lower
 from bridge.matrix.measured import notes
-from bridge.output import atomic, free
+from bridge.output import atomic, require_free
 from bridge.report import Report
 from bridge.route import Writer, route, writer
 from bridge.verify import Proof, Verification
@@ -62,10 +62,8 @@ def convert(
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
     InvalidOption, WriteFailed, VerificationFailed: all BridgeErrors.
     """
-    way = route(src, dst, to=to, source=source, dims=dims, options=options)
-    _require_free(way.writer.path, overwrite)
-    if verify:
-        way.writer.require_interface()
+    way = route(src, dst, to=to, source=source, dims=dims, options=options, verify=verify)
+    require_free(way.writer.path, overwrite)
     report = Report(way.reader.format.name, way.writer.format.name)
     with report.timed("import"):
         model = read(way.reader)
@@ -79,7 +77,7 @@ def save(
 ) -> Conversion:
     """Write a hub model as a file. The model handed in is left as it was. Raises as `convert` does."""
     target = writer(dst, to, options)
-    _require_free(target.path, overwrite)
+    require_free(target.path, overwrite)
     report = Report("hub", target.format.name)
     return _write(model.clone(), target, report, model.graph.name or "model", overwrite)
 
@@ -101,7 +99,7 @@ def check(
         report.blockers.extend(error.blockers)
         return report
     measured = notes(f"{report.source}:{report.target}", map(hub.qualified, hub.all_nodes(model)))
-    with way.writer.extended():
+    with way.writer.extended:
         lower(model, way.writer, report)
     report.notes.extend([*hub.noted(model), *measured])
     return report
@@ -120,7 +118,7 @@ def _write(
     `keep`."""
     verification = None
     try:
-        with target.extended(), report.timed("legalise"):
+        with target.extended, report.timed("legalise"):
             lower(model, target, report)
         if report.blockers:
             count = len(report.blockers)
@@ -130,7 +128,7 @@ def _write(
                 target.exporter.way_out,
             )
         with atomic(target.path, overwrite) as temporary:
-            with target.extended(), report.timed("export"):
+            with target.extended, report.timed("export"):
                 target.exporter.write(model, temporary, report, target.options)
             if proof is not None:
                 with report.timed("verify"):
@@ -142,11 +140,3 @@ def _write(
     if verification is not None:
         verification.require(target.path, written=True)
     return Conversion(target.path, report, verification)
-
-
-def _require_free(path: Path, overwrite: bool) -> None:
-    free(path, overwrite)
-    if not path.parent.is_dir():
-        raise BridgeError(
-            f"The folder {path.parent} does not exist.", "Create it first, or name another destination."
-        )

@@ -197,13 +197,3 @@ class Format:
             except importlib.metadata.PackageNotFoundError:
                 found[package] = ""
         return found
-
-
-def parse_options(options: tuple[Option, ...], given: dict[str, Any], whose: str) -> dict[str, Any]:
-    """Given values over the declared defaults. Raises InvalidOption for one nobody declared."""
-    known = {option.name: option for option in options}
-    for name in given:
-        if name not in known:
-            listed = ", ".join(sorted(known)) or "none"
-            raise InvalidOption(f"{whose} has no option {name!r}.", f"Its options: {listed}.")
-    return {name: o.parse(given[name]) if name in given else o.value for name, o in known.items()}

@@ -31,7 +31,7 @@ def load(
 def read(reader: Reader) -> ir.Model:
     """The hub model of what `reader` names, cleaned and verified. Raises as `load` does."""
     try:
-        with reader.extended():
+        with reader.extended:
             model = reader.importer.load(reader.source, **reader.options)
         hub.stamp_origins(model)
         for function in plugins.functions():

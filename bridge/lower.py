@@ -31,7 +31,7 @@ def lower(model: ir.Model, writer: Writer, report: Report) -> None:
 
     hub.stamp_origins(model)
     before = [(hub.qualified(node), hub.origin(node)) for node in hub.all_nodes(model)]
-    passes = writer.passes()
+    passes = writer.passes
     legalize(model, passes, accepts)
     report.crossings.extend(_crossings(model, before))
     report.blockers.extend(

@@ -162,13 +162,13 @@ class Proof:
         bodies = {function.identifier() for function in plugins.functions()}
         foreign = any(node.op_identifier() in bodies for node in hub.all_nodes(model))
         own = route.reader.is_file and route.reader.format.runtime and not foreign
-        self.reference = route.reader if own else model.clone()
-        self.inputs = random_inputs(model)
+        self.model = model.clone()
+        self.reference = route.reader if own else self.model
 
     def of(self, path: Path) -> Verification:
         """Compare the file at `path`, written by the route's writer."""
         candidate = reader(path, self.writer.format.name)
-        return _compared(self.reference, candidate, self.inputs, lossy=self.writer.tolerance)
+        return _compared(self.reference, candidate, random_inputs(self.model), lossy=self.writer.tolerance)
 
 
 def quanta(model: Any) -> dict[str, float]:

@@ -60,8 +60,8 @@ def legalized(model: ir.Model, fmt: Format) -> ir.Model:
     def accepts(node: ir.Node) -> bool:
         return target.refusal(hub.qualified(node), node) is None
 
-    with target.extended():
-        legalize(model, target.passes(), accepts)
+    with target.extended:
+        legalize(model, target.passes, accepts)
     return model
 
 
