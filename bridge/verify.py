@@ -13,8 +13,8 @@ import onnx_ir as ir
 from bridge import hub, plugins
 from bridge.errors import BridgeError, VerificationFailed
 from bridge.inputs import random_inputs
-from bridge.load import read
-from bridge.route import Reader, Route, reader
+from bridge.load import Reader, reader
+from bridge.route import Route
 from bridge.runtime import Outputs, open_session
 from bridge.traits import MOVES_DATA, is_a
 
@@ -129,7 +129,7 @@ def _model(model: Any, source: str | None, options: dict[str, Any] | None = None
 
 
 def _hub(model: ir.Model | Reader) -> ir.Model:
-    return model if isinstance(model, ir.Model) else read(model)
+    return model if isinstance(model, ir.Model) else model.read()
 
 
 def _compared(
