@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, TypeGuard
 
 import ml_dtypes
 import numpy as np
@@ -195,12 +195,12 @@ def limits(dtype: ir.DataType) -> tuple[float, float]:
     return float(info.min), float(info.max)
 
 
-def is_quantize(node: ir.Node | None) -> bool:
+def is_quantize(node: ir.Node | None) -> TypeGuard[ir.Node]:
     """Whether `node` is a QuantizeLinear."""
     return node is not None and node.op_type == "QuantizeLinear" and not node.domain
 
 
-def is_dequantize(node: ir.Node | None) -> bool:
+def is_dequantize(node: ir.Node | None) -> TypeGuard[ir.Node]:
     """Whether `node` is a DequantizeLinear."""
     return node is not None and node.op_type == "DequantizeLinear" and not node.domain
 
