@@ -408,6 +408,15 @@ class Scope:
             raise UnreadableFile(f"{self.file.path}: {tensor.name} is computed in 64 bits and has a scale.")
         return op.const((array * tensor.scale.astype(np.float64)).astype(np.float32))  # type: ignore[union-attr]
 
+    def _integers(self, op: hub.Builder, tensor: Tensor, value: ir.Value) -> ir.Value:
+        """Numbers as the integers of a tensor, of 16 bits at most as QuantizeLinear makes them."""
+        if tensor.kind in ("INT32", "INT64"):
+            bits = tensor.kind.removeprefix("INT")
+            raise UnreadableFile(
+                f"{self.file.path}: {tensor.name} is computed in {bits} bits and has a scale."
+            )
+        return self._params(tensor).quantize_linear(op, value)
+
     def _params(self, tensor: Tensor) -> QuantParams:
         if tensor.kind == "INT32" and np.any(tensor.zero_point):
             raise UnreadableFile(f"{self.file.path}: {tensor.name} has a zero point in 32 bits.")
@@ -460,7 +469,7 @@ class Scope:
     def assign(self, op: hub.Builder, index: int, value: Any) -> None:
         tensor = self.subgraph.tensors[index]
         if tensor.quantized and value.dtype == ir.DataType.FLOAT:
-            value = self._params(tensor).quantize_linear(op, value)
+            value = self._integers(op, tensor, value)
         self.state.write((id(self.subgraph), index), tensor.name, value, index)
 
     def _store(self, op: hub.Builder, node: Node, results: Any, raw: bool) -> None:
@@ -477,7 +486,7 @@ class Scope:
                     dtype_of(tensor) if raw or not tensor.quantized else ir.DataType.FLOAT
                 )
             if tensor.quantized and value.dtype == ir.DataType.FLOAT:
-                value = self._params(tensor).quantize_linear(op, value)
+                value = self._integers(op, tensor, value)
             self.values[index] = value
 
 
