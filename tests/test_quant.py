@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
+import bridge
 from bridge import hub
 from bridge.quant import QuantParams, limits, quant_of, quant_params
 
@@ -185,10 +186,14 @@ MOVES = {
 
 @pytest.mark.parametrize(("move", "axis"), MOVES.values(), ids=MOVES)
 def test_data_that_moves_keeps_its_parameters_at_the_axis_they_vary_along(move, axis):
-    found = output_params(lambda op, x: move(op, PER_AXIS.dequantize_linear(op, x)))
+    spec = {"x": (np.int8, [2, 3, 4])}
+    numbers = hub_from_builder(lambda op, x: move(op, PER_AXIS.dequantize_linear(op, x)), spec)
+    found = quant_of(numbers.graph.outputs[0])
     assert (None if found is None else found.axis) == axis
     if found is not None:
-        assert found.scale.tolist() == [1, 2, 3]
+        x = np.random.default_rng(1).integers(-99, 99, (2, 3, 4)).astype(np.int8)
+        integers = bridge.run(hub_from_builder(move, spec), {"x": x})["y"]
+        np.testing.assert_array_equal(found.dequantize(integers), bridge.run(numbers, {"x": x})["y"])
     single = output_params(lambda op, x: move(op, SINGLE.dequantize_linear(op, x)))
     assert single == (None if move is MOVES["arithmetic"][0] else SINGLE)
 
