@@ -35,9 +35,10 @@ T = ir.DataType
 class QuantParams:
     """Scale and zero point of a tensor held in `dtype`: number = (integer - zero point) · scale.
 
-    `scale` is of a float dtype and has the shape [] per tensor, [n] per axis, and per block that of the tensor, but for
-    ceil(n / block_size) along `axis`; `zero_point` is of `dtype` and has the same shape. `axis` counts from the first
-    dimension and is None per tensor; `block_size` is 0 where there are no blocks. `of` makes one from other forms.
+    `scale` is of a float dtype. Its shape is [] per tensor, [n] per axis, and per block that of the tensor with
+    ceil(n / block_size) along `axis`. `zero_point` is of `dtype` and has the same shape. `axis` counts from the
+    first dimension and is None per tensor; `block_size` is 0 where there are no blocks. `of` makes one from
+    other forms.
 
     Raises ValueError for parameters that do not fit one another.
     """
@@ -52,7 +53,7 @@ class QuantParams:
         rank = self.scale.ndim
         if self.zero_point.shape != self.scale.shape or self.zero_point.dtype != self.dtype.numpy():
             raise ValueError(
-                f"a zero point has the shape of the scale, {list(self.scale.shape)}, and the dtype {self.dtype}"
+                f"a zero point has the shape of its scale, {list(self.scale.shape)}, and the dtype {self.dtype}"
             )
         if (self.axis is None) != (rank == 0) or (rank > 1 and not self.block_size):
             raise ValueError(
@@ -65,8 +66,11 @@ class QuantParams:
     def of(
         cls, scale: Any, zero_point: Any, dtype: ir.DataType, axis: int | None = None, block_size: int = 0
     ) -> QuantParams:
-        """Parameters from arrays or numbers, Python's as float32. No zero point is 0, one is broadcast to the shape of the
-        scale; a scale of one element without blocks is per tensor."""
+        """Parameters from arrays or numbers; a Python number as float32.
+
+        No zero point is 0, a single one is broadcast to the shape of the scale; a scale of one element without
+        blocks is per tensor.
+        """
         scale = np.asarray(scale, np.float32 if isinstance(scale, (int, float)) else None, order="C")
         zero_point = np.asarray(0 if zero_point is None else zero_point)
         if scale.size == 1 and not block_size:
@@ -92,17 +96,17 @@ class QuantParams:
 
     @property
     def per_tensor(self) -> bool:
-        """Whether one scale and zero point are those of every element."""
+        """True if every element has the same scale and zero point."""
         return self.axis is None
 
     @property
     def symmetric(self) -> bool:
-        """Whether every zero point is 0."""
+        """True if every zero point is 0."""
         return not self.zero_point.astype(np.float32).any()
 
     def aligned(self, rank: int) -> tuple[np.ndarray, np.ndarray]:
-        """Scale and zero point with `rank` dimensions, those they do not vary along of length 1; one element of them for
-        each block."""
+        """Scale and zero point with `rank` dimensions, of length 1 where they do not vary; one element for each
+        block."""
         if self.block_size:
             return self.scale, self.zero_point
         shape = [1] * rank
@@ -124,8 +128,8 @@ class QuantParams:
     ) -> np.ndarray:
         """saturate(round(x / scale) + zero point), half to even, in `dtype`.
 
-        The quotient is rounded to `precision`, else to the dtype of the scale (float64 where that is an integer's). Integers
-        saturate always, 8-bit floats if `saturate`; they and smaller floats are rounded by their cast alone.
+        The quotient is rounded to `precision`, else to the dtype of the scale (float64 for integers). Integers
+        saturate always, 8-bit floats if `saturate`; these and smaller floats are rounded by their cast alone.
         """
         scale, zero_point = self.broadcast(np.shape(array))
         divided = precision.numpy() if precision is not None else _precision(scale.dtype)
@@ -143,8 +147,8 @@ class QuantParams:
             return np.asarray(ratio.astype(made))
 
     def dequantize(self, array: np.ndarray, dtype: ir.DataType | None = None) -> np.ndarray:
-        """(x - zero point) · scale in float32, rounded once to `dtype`, else to the dtype of the scale. int32 is subtracted as
-        int32."""
+        """(x - zero point) · scale in float32, rounded once to `dtype`, else to the dtype of the scale. int32 is
+        subtracted as int32."""
         scale, zero_point = self.broadcast(np.shape(array))
         array = np.asarray(array)
         result = dtype.numpy() if dtype is not None else _precision(scale.dtype)
@@ -196,18 +200,18 @@ def limits(dtype: ir.DataType) -> tuple[float, float]:
 
 
 def is_quantize(node: ir.Node | None) -> TypeGuard[ir.Node]:
-    """Whether `node` is a QuantizeLinear."""
+    """True for a QuantizeLinear."""
     return node is not None and node.op_type == "QuantizeLinear" and not node.domain
 
 
 def is_dequantize(node: ir.Node | None) -> TypeGuard[ir.Node]:
-    """Whether `node` is a DequantizeLinear."""
+    """True for a DequantizeLinear."""
     return node is not None and node.op_type == "DequantizeLinear" and not node.domain
 
 
 def quantized_dtype(node: ir.Node) -> ir.DataType | None:
-    """The dtype a DequantizeLinear reads, None where it is unknown, or a QuantizeLinear makes: that of the zero point, else
-    `output_dtype`, else uint8."""
+    """The dtype a DequantizeLinear reads (None if unknown) or a QuantizeLinear makes: that of the zero point,
+    else `output_dtype`, else uint8."""
     if is_dequantize(node):
         return node.inputs[0].dtype if node.inputs[0] is not None else None
     zero_point = node.inputs[2] if len(node.inputs) > 2 else None
@@ -217,8 +221,8 @@ def quantized_dtype(node: ir.Node) -> ir.DataType | None:
 
 
 def quant_params(node: ir.Node) -> QuantParams | None:
-    """The parameters of a QuantizeLinear or DequantizeLinear; None where they are known only at run time, or the dtype or the
-    rank they belong to is unknown."""
+    """The parameters of a QuantizeLinear or DequantizeLinear; None if they, the dtype, or the rank that an axis
+    needs are known only at run time."""
     scale, dtype = const(node.inputs[1]), quantized_dtype(node)
     given = node.inputs[2] if len(node.inputs) > 2 else None
     zero_point = None if given is None else const(given)
@@ -237,9 +241,11 @@ def quant_params(node: ir.Node) -> QuantParams | None:
 
 
 def quant_of(value: ir.Value | None) -> QuantParams | None:
-    """The parameters of integers that a QuantizeLinear makes, or of numbers that a DequantizeLinear makes, both of constant
-    parameters; data that was moved or picked since has them where they are still those of every element, at the axis they
-    vary along now."""
+    """The parameters of a result of QuantizeLinear or DequantizeLinear, where they are constants.
+
+    They are seen through operators that move or pick elements, as long as they stay exact: at the axis they vary
+    along after the move, and from all inputs of a Concat the same. None for any other value.
+    """
     node = value.producer() if value is not None else None
     if node is None:
         return None
@@ -255,7 +261,8 @@ def quant_of(value: ir.Value | None) -> QuantParams | None:
 
 
 def _moved(params: QuantParams, node: ir.Node) -> QuantParams | None:
-    """The parameters of the results of a node that moves elements which have `params`; None where they are no longer told."""
+    """The parameters of the results of a node that moves elements of parameters `params`; None where these are
+    no longer along one axis, or cannot be told."""
     if params.axis is None or node.op_type == "Identity":
         return params
     x, rank = node.inputs[0], rank_of(node.inputs[0])
@@ -274,7 +281,8 @@ def _moved(params: QuantParams, node: ir.Node) -> QuantParams | None:
 
 
 def _reshaped(params: QuantParams, before: list[int] | None, after: list[int] | None) -> QuantParams | None:
-    """Parameters per axis of elements in another shape: the axis has its length, and as many elements before it."""
+    """Parameters per axis after a reshape: the axis is that of the same length with as many elements before
+    it."""
     if before is None or after is None or 0 in before:
         return None
     assert params.axis is not None

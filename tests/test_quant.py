@@ -1,4 +1,4 @@
-"""Quantization parameters compute what the specification says, and are those of a value wherever its elements went."""
+"""Quantization parameters: the arithmetic of the specification, and which ones a value has."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def cases(draw: Any, dtypes: list[ir.DataType]) -> tuple[QuantParams, np.ndarray
 
 
 def numbers(params: QuantParams, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Numbers whose quotients have all sizes below float16's largest, halves among them: from infinity the reference evaluator
-    makes any int32."""
+    """Numbers whose quotients have all sizes below float16's largest, halves among them: from infinity the
+    reference evaluator makes any int32."""
     ratio = np.clip(rng.standard_normal(shape) * np.exp2(rng.uniform(-4, 14, shape)), -3e4, 3e4)
     halves = rng.integers(-300, 300, shape) / 2
     scale, _ = params.broadcast(shape)
@@ -236,7 +236,8 @@ def test_nodes_have_the_parameters_they_were_made_of(params):
     [
         ("(float[4] x) => (uint8[4] y) <float s = {0.5}> { y = QuantizeLinear (x, s) }", T.UINT8),
         (
-            "(float[4] x) => (int4[4] y) <float s = {0.5}> { y = QuantizeLinear <output_dtype: int = 22> (x, s) }",
+            "(float[4] x) => (int4[4] y) <float s = {0.5}> "
+            "{ y = QuantizeLinear <output_dtype: int = 22> (x, s) }",
             T.INT4,
         ),
         ("(float[4] x, float s) => (uint8[4] y) { y = QuantizeLinear (x, s) }", None),

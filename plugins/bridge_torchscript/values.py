@@ -35,7 +35,7 @@ class Sym:
 
 @dataclass(frozen=True)
 class Quantization:
-    """Quantization parameters as values, which may be known only at run time: of one element, or along `axis`."""
+    """Quantization parameters as hub values, maybe known only at run time: per tensor, or along `axis`."""
 
     scale: ir.Value
     zero: ir.Value

@@ -38,8 +38,8 @@ class Weights:
 
 
 def kernel_params(node: ir.Node) -> QuantParams | None:
-    """The parameters of a QuantizeLinear or DequantizeLinear that TFLite's kernels compute with: int8, uint8 or int16 per tensor,
-    known before run time; None where they are others."""
+    """The parameters of a QuantizeLinear or DequantizeLinear that TFLite's kernels compute with: int8, uint8 or
+    int16 per tensor, known before run time; None for any other."""
     params = quant_params(node)
     if (
         params is None
