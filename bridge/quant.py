@@ -35,10 +35,10 @@ T = ir.DataType
 class QuantParams:
     """Scale and zero point of a tensor held in `dtype`: number = (integer - zero point) · scale.
 
-    `scale` is of a float dtype. Its shape is [] per tensor, [n] per axis, and per block that of the tensor with
-    ceil(n / block_size) along `axis`. `zero_point` is of `dtype` and has the same shape. `axis` counts from the
-    first dimension and is None per tensor; `block_size` is 0 where there are no blocks. `of` makes one from
-    other forms.
+    `scale` is of a float dtype. Its shape is [] per tensor, [n] per axis, and per block that of the tensor
+    with ceil(n / block_size) along `axis`. `zero_point` is of `dtype` and has the same shape. `axis` counts
+    from the first dimension and is None per tensor; `block_size` is 0 where there are no blocks. `of` makes
+    one from other forms.
 
     Raises ValueError for parameters that do not fit one another.
     """
@@ -50,17 +50,13 @@ class QuantParams:
     dtype: ir.DataType
 
     def __post_init__(self) -> None:
-        rank = self.scale.ndim
+        rank, shape = self.scale.ndim, list(self.scale.shape)
         if self.zero_point.shape != self.scale.shape or self.zero_point.dtype != self.dtype.numpy():
-            raise ValueError(
-                f"a zero point has the shape of its scale, {list(self.scale.shape)}, and the dtype {self.dtype}"
-            )
+            raise ValueError(f"zero point of another shape or dtype than a scale {shape} of {self.dtype} has")
         if (self.axis is None) != (rank == 0) or (rank > 1 and not self.block_size):
-            raise ValueError(
-                f"a scale of shape {list(self.scale.shape)} with axis {self.axis}, blocks of {self.block_size}"
-            )
+            raise ValueError(f"axis {self.axis} and blocks of {self.block_size} for a scale of shape {shape}")
         if self.axis is not None and (self.axis < 0 or (self.block_size and self.axis >= rank)):
-            raise ValueError(f"axis {self.axis} of a scale of shape {list(self.scale.shape)}")
+            raise ValueError(f"axis {self.axis} of a scale of shape {shape}")
 
     @classmethod
     def of(
@@ -68,8 +64,8 @@ class QuantParams:
     ) -> QuantParams:
         """Parameters from arrays or numbers; a Python number as float32.
 
-        No zero point is 0, a single one is broadcast to the shape of the scale; a scale of one element without
-        blocks is per tensor.
+        No zero point is 0, a single one is broadcast to the shape of the scale; a scale of one element
+        without blocks is per tensor.
         """
         scale = np.asarray(scale, np.float32 if isinstance(scale, (int, float)) else None, order="C")
         zero_point = np.asarray(0 if zero_point is None else zero_point)
@@ -105,8 +101,8 @@ class QuantParams:
         return not self.zero_point.astype(np.float32).any()
 
     def aligned(self, rank: int) -> tuple[np.ndarray, np.ndarray]:
-        """Scale and zero point with `rank` dimensions, of length 1 where they do not vary; one element for each
-        block."""
+        """Scale and zero point with `rank` dimensions, of length 1 where they do not vary; one element for
+        each block."""
         if self.block_size:
             return self.scale, self.zero_point
         shape = [1] * rank
@@ -128,8 +124,9 @@ class QuantParams:
     ) -> np.ndarray:
         """saturate(round(x / scale) + zero point), half to even, in `dtype`.
 
-        The quotient is rounded to `precision`, else to the dtype of the scale (float64 for integers). Integers
-        saturate always, 8-bit floats if `saturate`; these and smaller floats are rounded by their cast alone.
+        The quotient is rounded to `precision`, else to the dtype of the scale (float64 for integers).
+        Integers saturate always, 8-bit floats if `saturate`; these and smaller floats are rounded by their
+        cast alone.
         """
         scale, zero_point = self.broadcast(np.shape(array))
         divided = precision.numpy() if precision is not None else _precision(scale.dtype)
@@ -147,8 +144,8 @@ class QuantParams:
             return np.asarray(ratio.astype(made))
 
     def dequantize(self, array: np.ndarray, dtype: ir.DataType | None = None) -> np.ndarray:
-        """(x - zero point) · scale in float32, rounded once to `dtype`, else to the dtype of the scale. int32 is
-        subtracted as int32."""
+        """(x - zero point) · scale in float32, rounded once to `dtype`, else to the dtype of the scale. int32
+        is subtracted as int32."""
         scale, zero_point = self.broadcast(np.shape(array))
         array = np.asarray(array)
         result = dtype.numpy() if dtype is not None else _precision(scale.dtype)
@@ -221,8 +218,8 @@ def quantized_dtype(node: ir.Node) -> ir.DataType | None:
 
 
 def quant_params(node: ir.Node) -> QuantParams | None:
-    """The parameters of a QuantizeLinear or DequantizeLinear; None if they, the dtype, or the rank that an axis
-    needs are known only at run time."""
+    """The parameters of a QuantizeLinear or DequantizeLinear; None if they, the dtype, or the rank that an
+    axis needs are known only at run time."""
     scale, dtype = const(node.inputs[1]), quantized_dtype(node)
     given = node.inputs[2] if len(node.inputs) > 2 else None
     zero_point = None if given is None else const(given)
@@ -243,8 +240,8 @@ def quant_params(node: ir.Node) -> QuantParams | None:
 def quant_of(value: ir.Value | None) -> QuantParams | None:
     """The parameters of a result of QuantizeLinear or DequantizeLinear, where they are constants.
 
-    They are seen through operators that move or pick elements, as long as they stay exact: at the axis they vary
-    along after the move, and from all inputs of a Concat the same. None for any other value.
+    They are seen through operators that move or pick elements, as long as they stay exact: at the axis they
+    vary along after the move, and from all inputs of a Concat the same. None for any other value.
     """
     node = value.producer() if value is not None else None
     if node is None:
@@ -261,8 +258,8 @@ def quant_of(value: ir.Value | None) -> QuantParams | None:
 
 
 def _moved(params: QuantParams, node: ir.Node) -> QuantParams | None:
-    """The parameters of the results of a node that moves elements of parameters `params`; None where these are
-    no longer along one axis, or cannot be told."""
+    """The parameters of the results of a node that moves elements of parameters `params`; None where these
+    are no longer along one axis, or cannot be told."""
     if params.axis is None or node.op_type == "Identity":
         return params
     x, rank = node.inputs[0], rank_of(node.inputs[0])
