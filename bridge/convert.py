@@ -12,7 +12,7 @@ from bridge import hub
 from bridge.errors import BridgeError, UnsupportedModel
 from bridge.load import read
 from bridge.lower import lower
-from bridge.matrix.measured import notes
+from bridge.measured import notes
 from bridge.output import atomic, free
 from bridge.report import Report
 from bridge.route import Writer, route, writer

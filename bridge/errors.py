@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bridge.report import Blocker
+from bridge.report import Blocker, table
 
 __all__ = [
     "BridgeError",
@@ -81,7 +79,5 @@ class UnsupportedModel(BridgeError):
     """Operators of a model cannot cross. `blockers` lists them all."""
 
     def __init__(self, headline: str, blockers: Sequence[Blocker], hint: str = "") -> None:
-        from bridge.report import table
-
         self.blockers = tuple(blockers)
         super().__init__(f"{headline}\n{table(self.blockers)}" if blockers else headline, hint)

@@ -15,6 +15,7 @@ from bridge.formats import Runtime
 from bridge.load import load
 from bridge.ports import port_of
 from bridge.runtime import HubSession, Outputs, Session, check_inputs
+from bridge_coreml.apple import coremltools
 from bridge_coreml.classical import ROWS
 from bridge_coreml.interface import KEY, UNITS, loaded
 
@@ -65,8 +66,6 @@ class Apple(Session):
     its dtypes."""
 
     def __init__(self, path: Path, model: ir.Model) -> None:
-        from bridge_coreml.apple import coremltools
-
         ct, self.model = coremltools(), model
         units = getattr(ct.ComputeUnit, model.metadata_props.get(UNITS, ""), ct.ComputeUnit.ALL)
         try:
