@@ -76,7 +76,7 @@ def _step(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tu
         step = STEPS.get((node.op_type, opset))
         if step is None:
             continue
-        op = hub.Builder(graph, before=node, source=hub.lineage(node))
+        op = hub.Builder(graph, before=node, source=hub.origin(node))
         results = step(op, node, *node.inputs)
         if results is not None:
             replace(graph, node, results, op)
@@ -86,7 +86,7 @@ def _step(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tu
 
 def refuse(node: ir.Node, reason: str) -> None:
     """Raise UnsupportedModel for a form that later opsets cannot say."""
-    blocker = Blocker(node.op_type, node.name or "", hub.origin(node), reason)
+    blocker = Blocker(node.op_type, node.name or "", str(hub.origin(node)), reason)
     raise UnsupportedModel(f"An operator cannot be lifted to opset {hub.HUB_OPSET}:", [blocker])
 
 
