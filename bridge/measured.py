@@ -1,4 +1,5 @@
-"""What the published matrix measured, at hand for `check`: matrix/measured.json, written by benchmarks/publish_matrix.py."""
+"""Counts of the published matrix, for `check`: matrix/measured.json, written by
+benchmarks/publish_matrix.py."""
 
 from __future__ import annotations
 

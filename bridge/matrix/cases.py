@@ -1,4 +1,5 @@
-"""What is measured: the ONNX package's backend node cases and the kit's own, as-is and frozen, and each format's native ones."""
+"""Cases to measure: the ONNX package's backend node cases and the kit's own, as-is and frozen, and each
+format's native ones."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ EXPANDED = re.compile(r"_expanded(_ver\d+)?$")
 
 @dataclass(frozen=True)
 class Case:
-    """A model with inputs (by name) and expected outputs (in order), the tolerance they are held to, and the operators it is a case of."""
+    """A model with inputs (by name) and expected outputs (in order), the tolerance they are held to, and the
+    operators it is a case of."""
 
     name: str
     model: Any
@@ -54,7 +56,8 @@ def all_cases(sources: Iterable[str] = ()) -> dict[str, Case | NativeCase]:
 
 @functools.cache
 def node_cases() -> dict[str, Case]:
-    """The backend node cases of the onnx package. One `_expanded` into a function body is a case of the operator it expands."""
+    """The backend node cases of the onnx package. One `_expanded` into a function body is a case of the
+    operator it expands."""
     from onnx.backend.test.case.node import collect_testcases  # takes 0.1 s, and its cases seconds
 
     with warnings.catch_warnings():
@@ -115,10 +118,11 @@ def selected(
     most: int | None = None,
     sources: Iterable[str] = (),
 ) -> list[str]:
-    """Names of the cases that match any of the shell-style patterns and are of any of the operators; all without.
+    """Names of the cases that match any of the shell-style patterns and are of any of the operators; all
+    without.
 
-    With `most`, at most so many of each operator: those that together cover most of its attributes, dtypes and ranks. Native cases are those of the
-    formats `sources`.
+    With `most`, at most so many of each operator: those that together cover most of its attributes, dtypes
+    and ranks. Native cases are those of the formats `sources`.
     """
     cases = all_cases(sources)
     names = [n for n in cases if not patterns or any(fnmatch.fnmatch(n, p) for p in patterns)]
@@ -136,7 +140,8 @@ def selected(
 
 
 def _covering(op: str, names: list[str], most: int, kept: set[str]) -> set[str]:
-    """At most so many of the names, and of them those `kept` already first, that show most of what the operator takes."""
+    """At most so many of the names, and of them those `kept` already first, that show most of what the
+    operator takes."""
     whole = [n for n in names if not EXPANDED.search(n)] or names
     left = {name: features(case_of(name), op) for name in whole}
     chosen = {n for n in whole if n in kept}
@@ -151,7 +156,8 @@ def _covering(op: str, names: list[str], most: int, kept: set[str]) -> set[str]:
 
 
 def features(case: Case | NativeCase, op: str) -> set[Any]:
-    """What tells a case of the operator from others: attribute values, which inputs are there, dtypes, ranks; native ones all differ."""
+    """Features that tell a case of the operator from others: attribute values, which inputs are there,
+    dtypes, ranks; native ones all differ."""
     if isinstance(case, NativeCase):
         return {id(case)}
     found: set[Any] = set()
@@ -169,7 +175,8 @@ def features(case: Case | NativeCase, op: str) -> set[Any]:
 
 
 def frozen(case: Case | NativeCase) -> Case | None:
-    """The case with every input but the first made an initializer; None where that leaves nothing to do, or the case is native."""
+    """The case with every input but the first made an initializer; None where that leaves nothing to do, or
+    the case is native."""
     if isinstance(case, NativeCase) or len(case.inputs) != 1 or len(case.inputs[0]) < 2:
         return None
     first, *rest = case.inputs[0]

@@ -77,7 +77,7 @@ def cross(name: str, frozen: bool, source: str, targets: list[str]) -> Iterator[
 
 @contextlib.contextmanager
 def _stopping() -> Iterator[None]:
-    """What is raised as the outcome it means."""
+    """Turn exceptions into the outcomes they mean."""
     try:
         yield
     except Stopped:
@@ -91,7 +91,8 @@ def _stopping() -> Iterator[None]:
 
 @dataclass
 class Held:
-    """A case read into the hub: how its operators crossed on the way, the runs to compare, and the excuses other numbers may have."""
+    """A case read into the hub: how its operators crossed on the way, the runs to compare, and the excuses
+    other numbers may have."""
 
     model: Any
     kinds: list[str]
@@ -183,8 +184,8 @@ def _native_excuse(
 
 
 def _excuse(case: Case, path: Path, inputs: dict[str, Any], expected: Outputs, checked: Verification) -> str:
-    """Why other numbers are not wrong: the operator is random, or ONNX Runtime alone disagrees with the case. Raises Stopped where no runtime
-    computes what is expected from the case as it came either."""
+    """Why other numbers are not wrong: the operator is random, or ONNX Runtime alone disagrees with the case.
+    Raises Stopped where no runtime computes what is expected from the case as it came either."""
     training = any(node.op_type == "Dropout" and len(node.input) == 3 for node in case.model.graph.node)
     if training or {node.op_type for node in case.model.graph.node} & RANDOM:
         return _alike(checked)

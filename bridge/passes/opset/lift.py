@@ -12,7 +12,8 @@ from bridge.report import Blocker
 def lift(model: ir.Model) -> None:
     """Bring a model of any opset to the hub's, in place.
 
-    Raises UnsupportedModel when an operator has a form that later opsets cannot say, or is newer than the hub.
+    Raises UnsupportedModel when an operator has a form that later opsets cannot say, or is newer than the
+    hub.
     """
     _lift(model.graph)
     for function in model.functions.values():
@@ -23,7 +24,7 @@ def lift(model: ir.Model) -> None:
 
 
 def reads_types(model: ir.Model) -> bool:
-    """Whether bringing a model to the hub's opset needs the types and shapes of its values."""
+    """True if bringing a model to the hub's opset needs the types and shapes of its values."""
     return any(
         node.domain not in hub.STANDARD_OPSETS
         or model.graph.opset_imports.get(node.domain, 1) < up.TYPED.get(node.op_type, 0)

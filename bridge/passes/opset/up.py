@@ -70,7 +70,8 @@ def _lift_graph(graph: ir.Graph | ir.Function, versions: dict[str, int]) -> None
 
 
 def _step(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tuple[ir.Node, int]]:
-    """Take `node` over every opset above `version` that changed it; nodes that replace it, with their opset."""
+    """Take `node` over every opset above `version` that changed it; nodes that replace it, with their
+    opset."""
     node.attributes.pop("consumed_inputs", None)
     for opset in range(version + 1, hub.STANDARD_OPSETS[node.domain] + 1):
         step = STEPS.get((node.op_type, opset))
@@ -276,7 +277,8 @@ def dropout(op, node, x):
 
 @at(7, "Dropout", "BatchNormalization")
 def training_flag(op, node, *inputs):
-    """Below 7 `is_test` is 0 unless given; BatchNormalization then trains when its statistics are asked for."""
+    """Below 7 `is_test` is 0 unless given; BatchNormalization then trains when its statistics are asked
+    for."""
     training = pop(node, "is_test", 0) == 0
     if training and (node.op_type == "Dropout" or len(node.outputs) > 1):
         refuse(node, "is in training mode (is_test=0)")
