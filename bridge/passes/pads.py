@@ -8,8 +8,12 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.geometry import pads_of, transposed_pads, transposed_total, window_of
 from bridge.hub import attr, const, largest, rank_of, shape_of
-from bridge.passes.decompose import windows
+from bridge.ops import OpTable
+from bridge.passes.decompose.pool import PADDED_AT_RUN_TIME, pad_at_run_time, padded_at_run_time
 from bridge.passes.rewrite import Rewrite
+
+_padded = OpTable()
+_padded.op("Conv", "MaxPool", "AveragePool", "LpPool", needs=(PADDED_AT_RUN_TIME,))(pad_at_run_time)
 
 
 class ExplicitPads(ir.passes.InPlacePass):
@@ -68,15 +72,11 @@ class PadsAtRunTime(Rewrite):
     """
 
     def __init__(self) -> None:
-        super().__init__(windows.ops, keep=lambda node: not _beyond_onnxruntime(node))
+        super().__init__(_padded, keep=lambda node: not _beyond_onnxruntime(node))
 
 
 def _beyond_onnxruntime(node: ir.Node) -> bool:
-    if (
-        node.domain
-        or not (attr(node, "auto_pad") or "").startswith("SAME")
-        or not windows.padded_at_run_time(node)
-    ):
+    if node.domain or not (attr(node, "auto_pad") or "").startswith("SAME") or not padded_at_run_time(node):
         return False
     window = window_of(node)
     assert window is not None
