@@ -20,8 +20,8 @@ class ResizeToLengths(ir.passes.InPlacePass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        found = [node for node in hub.all_nodes(model) if node.op_type == "Resize" and not node.domain]
-        modified = any([_write(node) for node in found])
+        nodes = [node for node in hub.all_nodes(model) if node.op_type == "Resize" and not node.domain]
+        modified = any([_write(node) for node in nodes])
         if modified:
             for node in hub.all_nodes(model):
                 for value in node.outputs:

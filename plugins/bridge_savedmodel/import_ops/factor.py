@@ -10,7 +10,7 @@ import onnx_ir as ir
 from bridge.hub import rank_of, shape_of
 from bridge.ops import OpTable
 from bridge.passes.decompose import linalg as matrices
-from bridge.passes.decompose.linalg import LARGEST, WIDEST, row, transposed
+from bridge.passes.decompose.linalg import LARGEST, WIDEST, row, swap_last_axes
 from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ints, need, ranked
 from bridge_savedmodel.import_ops.matrix import SQUARE
 
@@ -69,7 +69,7 @@ def least_squares(op, node, x, right, regular):
     rows, columns = list(x.shape)[-2:]
     size = min(rows, columns)
     eye = op.Mul(op.Cast(regular, to=int(x.dtype)), op.const(np.eye(size, dtype=x.dtype.numpy())))
-    other = transposed(op, x)
+    other = swap_last_axes(op, x)
     whole = op.Add(op.MatMul(other, x) if rows >= columns else op.MatMul(x, other), eye)
     whole.shape = ir.Shape([*list(x.shape)[:-2], size, size])
     if rows >= columns:
@@ -80,7 +80,7 @@ def least_squares(op, node, x, right, regular):
 def _shifted(op: Any, diagonal: Any, by: int, size: int) -> Any:
     """A vector [..., 1, n] as the diagonal of [..., n, n] that lies `by` above the main one, its element k in
     row k."""
-    return op.Mul(transposed(op, diagonal), op.const(np.eye(size, k=by).astype(diagonal.dtype.numpy())))
+    return op.Mul(swap_last_axes(op, diagonal), op.const(np.eye(size, k=by).astype(diagonal.dtype.numpy())))
 
 
 def _diagonals(node: Any) -> bool:
@@ -119,10 +119,10 @@ def banded_triangular_solve(op, node, bands, right):
         own = _shifted(op, row(op, bands, n), by, size)
         if lower:
             own = op.Mul(
-                transposed(op, row(op, bands, n)), op.const(np.eye(size, k=by).astype(bands.dtype.numpy()))
+                swap_last_axes(op, row(op, bands, n)), op.const(np.eye(size, k=by).astype(bands.dtype.numpy()))
             )
         whole = own if whole is None else op.Add(whole, own)
     whole.shape = ir.Shape([size, size])
     if node.get("adjoint"):
-        whole, lower = transposed(op, whole), not lower
+        whole, lower = swap_last_axes(op, whole), not lower
     return matrices.substituted(op, whole, right, lower)

@@ -10,7 +10,7 @@ from bridge.dims import arange
 from bridge.hub import rank_of
 from bridge.ops import OpTable
 from bridge.passes.decompose import linalg as matrices
-from bridge.passes.decompose.linalg import LARGEST, transposed
+from bridge.passes.decompose.linalg import LARGEST, swap_last_axes
 from bridge_savedmodel.import_ops.common import FAR, as_int64, ints, like, need, ranked, scalar, vector
 
 ops = OpTable()
@@ -149,12 +149,12 @@ SQUARE = need(
 
 @ops.op("MatrixInverse", "BatchMatrixInverse", needs=(SQUARE,))
 def inverse(op, node, x):
-    return matrices.inverse(op, transposed(op, x) if node.get("adjoint") else x)
+    return matrices.inverse(op, swap_last_axes(op, x) if node.get("adjoint") else x)
 
 
 @ops.op("MatrixSolve", "BatchMatrixSolve", needs=(SQUARE,))
 def solve(op, node, a, b):
-    return matrices.eliminated(op, transposed(op, a) if node.get("adjoint") else a, b)
+    return matrices.eliminated(op, swap_last_axes(op, a) if node.get("adjoint") else a, b)
 
 
 SAME_BATCH = need(
@@ -168,7 +168,7 @@ def triangular_solve(op, node, a, b):
     """What is on the other side of the diagonal is not looked at."""
     lower = node.get("lower")
     if node.get("adjoint"):
-        a, lower = transposed(op, a), not lower
+        a, lower = swap_last_axes(op, a), not lower
     return matrices.substituted(op, a, b, lower)
 
 

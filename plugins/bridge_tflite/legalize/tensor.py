@@ -11,7 +11,7 @@ from bridge.dims import lengths, product, reshape, vector
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import wrapped
+from bridge.passes.decompose.common import wrap_indices
 from bridge_tflite.export_ops.common import COMMON, EVERY, PADDED_RANK, TEXT, TFLITE
 
 ops = OpTable()
@@ -169,7 +169,7 @@ def gather(op, node, x, indices):
     axis = attr(node, "axis") % rank_of(x)
     array, length = const(indices), x.shape[axis]
     if array is None or ((array < 0).any() and not isinstance(length, int)):
-        at = wrapped(op, indices, lengths(op, x)[axis])
+        at = wrap_indices(op, indices, lengths(op, x)[axis])
     else:
         at = op.const(
             np.where(array < 0, array + (length if isinstance(length, int) else 0), array).astype(np.int32)
@@ -263,7 +263,7 @@ def _spread(op: Any, axes: Any, rank: int, count: int, values: ir.Value, default
         whole = op.Concat(values, op.const(np.array([default], np.int32)), axis=0)
         at = [order.index(a) if a in order else count for a in range(rank)]
         return op.Gather(whole, op.const(np.array(at, np.int64)), axis=0)
-    turned = op.Unsqueeze(wrapped(op, op.Cast(axes, to=INT32), rank), [1])
+    turned = op.Unsqueeze(wrap_indices(op, op.Cast(axes, to=INT32), rank), [1])
     hit = op.Equal(turned, op.const(np.arange(rank, dtype=np.int32)[None]))
     summed = op.ReduceSum(
         op.Where(hit, op.Unsqueeze(values, [1]), op.const(np.array(0, np.int32))), [0], keepdims=0

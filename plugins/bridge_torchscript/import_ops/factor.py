@@ -25,10 +25,10 @@ from bridge.passes.decompose.linalg import (
     orthogonal_upper,
     reflected,
     reflections,
+    repeat_for_batch,
     row,
-    spread,
+    swap_last_axes,
     symmetric,
-    transposed,
 )
 from bridge_torchscript.import_ops.common import T, cast, ints, known, number, rank, static, tensor
 from bridge_torchscript.import_ops.linalg import Matrices, sides, singular, solved, triangle
@@ -57,13 +57,13 @@ def upper(op: Any, x: ir.Value, rows: int, columns: int) -> ir.Value:
 
 def permutation(op: Any, order: ir.Value, rows: int, dtype: ir.DataType) -> ir.Value:
     """P of A = P · L · U: row `order[j]` of A is row j of L · U."""
-    return cast(op, op.Equal(op.const(np.arange(rows).reshape(rows, 1)), transposed(op, order)), dtype)
+    return cast(op, op.Equal(op.const(np.arange(rows).reshape(rows, 1)), swap_last_axes(op, order)), dtype)
 
 
 def ordered(op: Any, pivots: ir.Value, rows: int) -> ir.Value:
     """The order of rows that swaps make: pivots [..., k] counted from 1."""
     steps = op.Sub(cast(op, op.Unsqueeze(pivots, ints(-1)), T.INT64), np.array(1))
-    order = spread(op, np.arange(rows, dtype=np.int64).reshape(rows, 1), steps)
+    order = repeat_for_batch(op, np.arange(rows, dtype=np.int64).reshape(rows, 1), steps)
     for k in range(static(pivots)[-1]):
         order = exchanged(op, order, row(op, steps, k), k, rows)
     return order
@@ -114,7 +114,7 @@ def linalg_lu_solve(op, LU, pivots, B, left=True, adjoint=False):
     rows, columns = sides(LU)
     p = permutation(op, ordered(op, pivots, rows), rows, LU.dtype)
     a = op.MatMul(p, op.MatMul(lower(op, LU, rows, columns), upper(op, LU, rows, columns)))
-    return solved(op, transposed(op, a) if adjoint else a, B, bool(left))
+    return solved(op, swap_last_axes(op, a) if adjoint else a, B, bool(left))
 
 
 @matrices.op("aten::lu_solve")
@@ -128,7 +128,7 @@ def triangular_solve(op, x, A, upper=True, transpose=False, unitriangular=False)
     copy = op.Expand(
         A, ints(*np.broadcast_shapes(tuple(static(x)[:-2]), tuple(static(A)[:-2])), *static(A)[-2:])
     )
-    return solved(op, transposed(op, kept) if transpose else kept, x), copy
+    return solved(op, swap_last_axes(op, kept) if transpose else kept, x), copy
 
 
 # QR: Householder reflections with the signs of LAPACK's geqrf
@@ -150,7 +150,7 @@ def householder_product(op, x, tau=None, input2=None):
 def ormqr(op, x, input2, input3, left=True, transpose=False):
     sides(x)
     if not left:
-        return transposed(op, ormqr(op, x, input2, transposed(op, input3), True, not transpose))
+        return swap_last_axes(op, ormqr(op, x, input2, swap_last_axes(op, input3), True, not transpose))
     return reflected(op, input3, x, input2, bool(transpose))
 
 
@@ -223,7 +223,7 @@ def pinv(op, x, rcond=None, hermitian=False, atol=None, rtol=None):
     if hermitian:
         x = symmetrize(op, x)
     if columns > rows:
-        return transposed(op, pinv(op, transposed(op, x), rcond, False, atol, rtol))
+        return swap_last_axes(op, pinv(op, swap_last_axes(op, x), rcond, False, atol, rtol))
     w, v = orthogonal(op, x)
     sizes = column_lengths(op, w)
     relative = rtol if rcond is None else rcond
@@ -231,7 +231,7 @@ def pinv(op, x, rcond=None, hermitian=False, atol=None, rtol=None):
     one = number(op, 1, w)
     squares = op.Where(kept, op.Mul(sizes, sizes), one)
     shares = op.Where(kept, op.Div(one, squares), number(op, 0, w))
-    made = op.MatMul(v, transposed(op, op.Mul(w, op.Unsqueeze(shares, ints(-2)))))
+    made = op.MatMul(v, swap_last_axes(op, op.Mul(w, op.Unsqueeze(shares, ints(-2)))))
     return cast(op, made, x.dtype)
 
 

@@ -18,7 +18,7 @@ from bridge.passes.decompose.linalg import (
     eliminated,
     inverse,
     singular_values,
-    transposed,
+    swap_last_axes,
 )
 from bridge_torchscript.import_ops.common import cast, code_of, ints, number, rank, static
 from bridge_torchscript.values import Unsupported
@@ -131,7 +131,7 @@ def solved(op: Any, a: ir.Value, b: ir.Value, left: bool = True) -> ir.Value:
     vector = rank(b) == 1 or (rank(b) == rank(a) - 1 and static(b) == static(a)[:-1])
     size_of(a)
     if not left:
-        return transposed(op, solved(op, transposed(op, a), transposed(op, b)))
+        return swap_last_axes(op, solved(op, swap_last_axes(op, a), swap_last_axes(op, b)))
     if vector:
         b = op.Unsqueeze(b, ints(rank(b)))
     lead = list(np.broadcast_shapes(tuple(static(a)[:-2]), tuple(static(b)[:-2])))
@@ -166,8 +166,8 @@ def solve_triangular(op, x, B, upper, left=True, unitriangular=False):
 @matrices.op("aten::linalg_cholesky", "aten::cholesky")
 def cholesky_factor(op, x, upper=False):
     size_of(x)
-    made = cholesky(op, transposed(op, x) if upper else x)
-    return transposed(op, made) if upper else made
+    made = cholesky(op, swap_last_axes(op, x) if upper else x)
+    return swap_last_axes(op, made) if upper else made
 
 
 @matrices.op("aten::linalg_cholesky_ex")
@@ -177,7 +177,7 @@ def cholesky_ex(op, x, upper=False, check_errors=False):
 
 def _product(op: Any, x: ir.Value, upper: bool) -> ir.Value:
     kept = op.Trilu(x, upper=int(upper))
-    return op.MatMul(transposed(op, kept), kept) if upper else op.MatMul(kept, transposed(op, kept))
+    return op.MatMul(swap_last_axes(op, kept), kept) if upper else op.MatMul(kept, swap_last_axes(op, kept))
 
 
 @matrices.op("aten::cholesky_inverse")
