@@ -27,10 +27,10 @@ def random_inputs(model: ir.Model, seed: int = 0, dims: dict[str, int] | None = 
     table they index, else in [0, 2). Raises InvalidOption for a name of `dims` that no input has.
     """
     rng = np.random.default_rng(seed)
-    given = dims or {}
-    check_dimensions(model, given)
+    lengths = dims or {}
+    check_dimensions(model, lengths)
     return {
-        value.name or "": _random(value, rng, given)
+        value.name or "": _random(value, rng, lengths)
         if value.const_value is None
         else value.const_value.numpy()
         for value in model.graph.inputs
@@ -82,7 +82,7 @@ def _features(value: ir.Value) -> Iterator[int]:
 
 def read_inputs(files: list[str], names: list[str]) -> dict[str, Any]:
     """Arrays from one `.npz` (keys are input names) or several `.npy` (NAME=FILE, or in input order)."""
-    found: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     for index, item in enumerate(files):
         name, _, path = item.rpartition("=")
         try:
@@ -92,7 +92,7 @@ def read_inputs(files: list[str], names: list[str]) -> dict[str, Any]:
         if isinstance(loaded, np.ndarray):
             if not name and index >= len(names):
                 raise InvalidInput(f"{path} is one file too many: the model's inputs are {', '.join(names)}.")
-            found[name or names[index]] = loaded
+            arrays[name or names[index]] = loaded
         else:
-            found.update(loaded)
-    return found
+            arrays.update(loaded)
+    return arrays

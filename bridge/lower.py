@@ -141,12 +141,12 @@ def target_format(dst: str | Path | None, to: str | None) -> Format:
     """The format to write: as named, else by the suffix of `dst`. Raises UnknownFormat."""
     if to:
         return by_name(to)
-    found = by_suffix(Path(dst)) if dst is not None else None
-    if found is None:
+    fmt = by_suffix(Path(dst)) if dst is not None else None
+    if fmt is None:
         raise UnknownFormat(
             "Which format to write is not said.", "Name it with to=… (--to on the command line)."
         )
-    return found
+    return fmt
 
 
 def _custom(model: ir.Model) -> Iterator[str]:
@@ -168,8 +168,8 @@ def _reason(node: ir.Node, writer: Writer, passes: Sequence[ir.passes.PassBase])
     name, table = hub.qualified(node), writer.exporter.table
     rewrites = [p.table for p in passes if isinstance(p, Rewrite) and name in p.table and name not in table]
     title = writer.exporter.version_title
-    found = [reason for t in rewrites if (reason := t.refusal(name, node, writer.version, title))]
-    return ", or ".join(dict.fromkeys(found)) or writer.refusal(name, node) or ""
+    reasons = [reason for t in rewrites if (reason := t.refusal(name, node, writer.version, title))]
+    return ", or ".join(dict.fromkeys(reasons)) or writer.refusal(name, node) or ""
 
 
 def _value_blockers(model: ir.Model, need: Need) -> Iterator[Blocker]:

@@ -83,10 +83,10 @@ class Plugins:
         return [
             (self.distributions[name], item)
             for name in sorted(self.distributions)
-            for item in self._given(name, hook, **arguments)
+            for item in self._hook_items(name, hook, **arguments)
         ]
 
-    def _given(self, name: str, hook: str, **arguments: Any) -> list[Any]:
+    def _hook_items(self, name: str, hook: str, **arguments: Any) -> list[Any]:
         """Items one plugin returns from a hook; a plugin that raises is added to `broken`."""
         plugin = self.manager.get_plugin(name)
         if not hasattr(plugin, hook):
@@ -108,9 +108,11 @@ class Plugins:
             self.rules(name, direction)
         found = []
         for name, distribution in sorted(self.distributions.items()):
-            rules = {f"{f} {d}": self._given(name, "bridge_rules", format=f, direction=d) for f, d in asked}
-            passes = {f: len(self._given(name, "bridge_passes", format=f)) for f in sorted(formats)}
-            claimed = self._given(name, "bridge_formats")
+            rules = {
+                f"{f} {d}": self._hook_items(name, "bridge_rules", format=f, direction=d) for f, d in asked
+            }
+            passes = {f: len(self._hook_items(name, "bridge_passes", format=f)) for f in sorted(formats)}
+            claimed = self._hook_items(name, "bridge_formats")
             found.append(
                 Contents(
                     name,
@@ -119,7 +121,7 @@ class Plugins:
                     tuple(f.name for f in claimed if f.override),
                     {where: [rule.op for rule in given] for where, given in rules.items() if given},
                     {f: n for f, n in passes.items() if n},
-                    tuple(f"{f.domain}::{f.name}" for f in self._given(name, "bridge_functions")),
+                    tuple(f"{f.domain}::{f.name}" for f in self._hook_items(name, "bridge_functions")),
                 )
             )
         return found

@@ -71,8 +71,8 @@ class Report:
 
     def counts(self) -> dict[str, int]:
         """Number of operators per outcome, in the order of Outcome."""
-        found = Counter(c.outcome for c in self.crossings)
-        return {o.value: found[o] for o in Outcome if found[o]}
+        outcomes = Counter(c.outcome for c in self.crossings)
+        return {o.value: outcomes[o] for o in Outcome if outcomes[o]}
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""

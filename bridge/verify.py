@@ -142,15 +142,15 @@ def _compared(
     lossy: float | None = None,
 ) -> Verification:
     expected = open_session(reference).run(inputs)
-    found = open_session(candidate).run(inputs)
-    result = compare(expected, found, rtol, atol, lossy=lossy)
+    actual = open_session(candidate).run(inputs)
+    result = compare(expected, actual, rtol, atol, lossy=lossy)
     if result.ok:
         return result
     try:
         steps = quanta(_hub(reference))
     except BridgeError:
         steps = {}
-    return compare(expected, found, rtol, atol, steps, lossy) if steps else result
+    return compare(expected, actual, rtol, atol, steps, lossy) if steps else result
 
 
 class Proof:
@@ -178,8 +178,8 @@ def quanta(model: Any) -> dict[str, float]:
 
     Integer kernels of different runtimes round differently, so such an output agrees within one step.
     """
-    found = {value.name or "": _step(value) for value in model.graph.outputs}
-    return {name: step for name, step in found.items() if step}
+    steps = {value.name or "": _step(value) for value in model.graph.outputs}
+    return {name: step for name, step in steps.items() if step}
 
 
 def _step(value: ir.Value | None) -> float:
@@ -198,7 +198,7 @@ def _step(value: ir.Value | None) -> float:
 
 def compare(
     expected: Outputs,
-    found: Outputs,
+    actual: Outputs,
     rtol: float | None = None,
     atol: float | None = None,
     steps: dict[str, float] | None = None,
@@ -207,18 +207,18 @@ def compare(
     """The Verification of two results. `steps` are the quanta of quantized outputs; `lossy` is as `verify`
     says."""
     extra = [
-        Comparison(n, np.inf, np.inf, 0.0, "is not in the reference") for n in found if n not in expected
+        Comparison(n, np.inf, np.inf, 0.0, "is not in the reference") for n in actual if n not in expected
     ]
     rows = [
         _within_a_step(
-            _compare(name, value, found[name], rtol, _allowed(value, atol, lossy)),
+            _compare(name, value, actual[name], rtol, _allowed(value, atol, lossy)),
             (steps or {}).get(name, 0.0),
         )
-        if name in found
+        if name in actual
         else Comparison(name, np.inf, np.inf, 0.0, "is missing")
         for name, value in expected.items()
     ]
-    return Verification((*rows, *extra), (expected.engine, found.engine))
+    return Verification((*rows, *extra), (expected.engine, actual.engine))
 
 
 def _allowed(value: Any, atol: float | None, lossy: float | None) -> float | None:

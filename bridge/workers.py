@@ -91,10 +91,10 @@ class Worker:
         except OSError as error:
             raise WorkerLost("crashed", f"worker ended with code {self.process.wait(5)}") from error
         while True:
-            kind, value = json.loads(self._line(timeout))
-            if kind == "end":
+            message, value = json.loads(self._line(timeout))
+            if message == "end":
                 return
-            if kind == "error":
+            if message == "error":
                 raise RuntimeError(value)
             yield value
 
@@ -119,8 +119,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
-    def answer(kind: str, value: Any = None) -> None:
-        answers.write(json.dumps([kind, value]) + "\n")
+    def answer(message: str, value: Any = None) -> None:
+        answers.write(json.dumps([message, value]) + "\n")
         answers.flush()
 
     for line in sys.stdin:

@@ -186,7 +186,9 @@ def _projected(op: Any, node: ir.Node, x: Any, w: Any, b: Any, size: int, cell: 
     input_bias, recurrent_bias = op.Split(b, axis=0, num_outputs=2, _outputs=2)
     if node.op_type != "GRU" or not cell.reset_after:
         return op.Add(gates, op.Add(input_bias, recurrent_bias)), None
-    update_reset, hidden_bias = op.Split(recurrent_bias, op.const(np.array([2 * size, size])), axis=0, _outputs=2)
+    update_reset, hidden_bias = op.Split(
+        recurrent_bias, op.const(np.array([2 * size, size])), axis=0, _outputs=2
+    )
     return op.Add(gates, op.Add(input_bias, op.Pad(update_reset, op.const(np.array([0, size]))))), hidden_bias
 
 
