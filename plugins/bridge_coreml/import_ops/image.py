@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import arange
+from bridge.interpolation import ResizeAxis, linear_taps, nearest_index, original_coordinates, within
 from bridge.ops import Need, OpTable
 from bridge_coreml.import_ops.common import (
     FLOAT,
@@ -31,8 +32,8 @@ from bridge_coreml.import_ops.common import (
 
 ops = OpTable()
 
-# sampling_mode of Core ML → how the hub's Resize finds a place
-PLACES = {
+# sampling_mode of Core ML → coordinate_transformation_mode
+COORDINATES = {
     "DEFAULT": "asymmetric",
     "STRICT_ALIGN_CORNERS": "align_corners",
     "ALIGN_CORNERS": "align_corners",
@@ -40,49 +41,48 @@ PLACES = {
 }
 
 
-def resized(op: hub.Builder, x: ir.Value, spatial: Sequence[Any], mode: str, place: str) -> Any:
+def resized(op: hub.Builder, x: ir.Value, spatial: Sequence[Any], mode: str, coordinates: str) -> Any:
     """The last dimensions resized to `spatial` lengths (ints or int64 values)."""
     sizes = vector(op, [*lengths(op, x)[: (rank_of(x) or 0) - len(spatial)], *spatial])
     nearest = "floor" if mode == "nearest" else None
     return op.Resize(
-        x, None, None, sizes, mode=mode, coordinate_transformation_mode=place, nearest_mode=nearest
+        x, None, None, sizes, mode=mode, coordinate_transformation_mode=coordinates, nearest_mode=nearest
     )
 
 
-def at_places(op: hub.Builder, x: ir.Value, axis: int, places: np.ndarray) -> Any:
-    """`x` read between its elements along `axis`, at constant places."""
+def sampled(op: hub.Builder, x: ir.Value, axis: int, x_original: np.ndarray) -> Any:
+    """`x` read between its elements along `axis`, at constant coordinates."""
     dims: list[Any] = list(x.shape or ())
-    low = np.floor(places).astype(np.int64)
-    high = np.minimum(low + 1, dims[axis] - 1)
-    spread = [-1 if i == axis % len(dims) else 1 for i in range(len(dims))]
-    share = like(op, (places - low).reshape(spread), x)
-    first, second = (op.Gather(x, op.const(p), axis=axis) for p in (low, high))
-    return op.Add(first, op.Mul(op.Sub(second, first), share))
+    (low, _), (high, share) = linear_taps(x_original)
+    column = [-1 if i == axis % len(dims) else 1 for i in range(len(dims))]
+    first, second = (
+        op.Gather(x, op.const(within(p, dims[axis]).astype(np.int64)), axis=axis) for p in (low, high)
+    )
+    return op.Add(first, op.Mul(op.Sub(second, first), like(op, share.reshape(column), x)))
 
 
-def grid(mode: str, size: int, count: int) -> np.ndarray:
-    """Places of `count` samples among `size` elements."""
-    i = np.arange(count, dtype=np.float64)
+def coordinates_of(mode: str, length_original: int, length_resized: int) -> np.ndarray:
+    """Coordinates of OFFSET_CORNERS and ALIGN_CORNERS: a single aligned sample is in the middle."""
+    axis = ResizeAxis.static(length_original, length_resized)
     if mode == "OFFSET_CORNERS":
-        delta = max(1, size - 1) / count
-        found = 0.5 * delta + i * delta
-    elif mode == "UNALIGN_CORNERS":
-        found = (i + 0.5) * size / count - 0.5
-    elif mode == "DEFAULT":
-        found = i * size / count
+        delta = max(1, length_original - 1) / length_resized
+        found = 0.5 * delta + axis.x_resized * delta
+    elif length_resized == 1:
+        found = np.array([(length_original - 1) / 2])
     else:
-        centre = (size - 1) / 2 if mode == "ALIGN_CORNERS" else 0.0
-        found = i * (size - 1) / (count - 1) if count > 1 else np.array([centre])
-    return np.clip(found, 0, size - 1)
+        found = original_coordinates(axis, "align_corners")
+    return within(found, length_original)
 
 
-def by_places(mode: str, size: int, count: int) -> bool:
-    """Whether the hub's Resize has no such places."""
-    return mode == "OFFSET_CORNERS" or (mode == "ALIGN_CORNERS" and count == 1 and size != 1)
+def beyond_resize(mode: str, length_original: int, length_resized: int) -> bool:
+    """Whether the hub's Resize has no such coordinates."""
+    return mode == "OFFSET_CORNERS" or (
+        mode == "ALIGN_CORNERS" and length_resized == 1 and length_original != 1
+    )
 
 
-def fixed(names: Callable[[Any], list[int] | None]) -> Need:
-    """OFFSET_CORNERS and single samples are read at constant places."""
+def sampled_statically(names: Callable[[Any], list[int] | None]) -> Need:
+    """OFFSET_CORNERS and single samples are read at constant coordinates."""
 
     def holds(node: Any) -> bool:
         dims, mode = node.dims("x"), node.get("sampling_mode", "DEFAULT")
@@ -97,23 +97,23 @@ def fixed(names: Callable[[Any], list[int] | None]) -> Need:
 def bilinear(op: hub.Builder, x: ir.Value, mode: str, counts: Sequence[Any]) -> Any:
     dims = list(x.shape)[-len(counts) :]
     if any(
-        isinstance(d, int) and isinstance(c, int) and by_places(mode, d, c)
+        isinstance(d, int) and isinstance(c, int) and beyond_resize(mode, d, c)
         for d, c in zip(dims, counts, strict=True)
     ):
         for i, (size, count) in enumerate(zip(dims, counts, strict=True)):
-            x = at_places(op, x, i - len(counts), grid(mode, size, count))
+            x = sampled(op, x, i - len(counts), coordinates_of(mode, size, count))
         return x
-    return resized(op, x, counts, "linear", PLACES[mode])
+    return resized(op, x, counts, "linear", COORDINATES[mode])
 
 
-MODES = one_of("sampling_mode", "DEFAULT", *PLACES, "OFFSET_CORNERS")
+MODES = one_of("sampling_mode", "DEFAULT", *COORDINATES, "OFFSET_CORNERS")
 
 
 def targets(node: Any) -> list[int]:
     return [int(node.get("target_size_height", 1)), int(node.get("target_size_width", 1))]
 
 
-@ops.op("resize_bilinear", needs=(RANKED, MODES, fixed(targets)))
+@ops.op("resize_bilinear", needs=(RANKED, MODES, sampled_statically(targets)))
 def resize_bilinear(op, node, x):
     return bilinear(op, x, node.get("sampling_mode", "DEFAULT"), targets(node))
 
@@ -161,21 +161,22 @@ def upsample_bilinear(op, node, x):
     return resized(op, x, scaled(op, x, node), "linear", place)
 
 
-def nearest_places(size: int, count: int) -> np.ndarray | None:
-    """The elements nearest to the samples; None where a sample lies halfway between two."""
-    places = np.arange(count) * size / count
-    halfway = np.isclose(places - np.floor(places), 0.5) & (places < size - 1)
-    return None if halfway.any() else np.minimum(np.floor(places + 0.5), size - 1).astype(np.int64)
+def nearest_elements(length_original: int, length_resized: int) -> np.ndarray | None:
+    """Index of the element nearest to each sample; None where a sample lies halfway between two."""
+    x_original = original_coordinates(ResizeAxis.static(length_original, length_resized), "asymmetric")
+    halfway = np.isclose(x_original - np.floor(x_original), 0.5) & (x_original < length_original - 1)
+    return None if halfway.any() else nearest_index(x_original, "round_prefer_ceil", length_original)
 
 
-def told_apart(node: Any) -> bool:
+def nearest_known(node: Any) -> bool:
     """Whether the nearest elements are known: static lengths, and no sample halfway."""
     if node.get("interpolation_mode", "LINEAR") == "LINEAR":
         return True
     asked, dims = lengths_asked(node), node.dims("x")
     if asked is None or dims is None or None in dims:
         return False
-    return all(nearest_places(s, a or s) is not None for s, a in zip(dims[-len(asked) :], asked, strict=True))
+    pairs = zip(dims[-len(asked) :], asked, strict=True)
+    return all(nearest_elements(s, a or s) is not None for s, a in pairs)
 
 
 def lengths_asked(node: Any) -> list[int] | None:
@@ -197,7 +198,7 @@ def lengths_asked(node: Any) -> list[int] | None:
                 or n.get("sampling_mode", "DEFAULT") == "DEFAULT"
             ),
         ),
-        need("static lengths, and no sample halfway between two neighbours", told_apart),
+        need("static lengths, and no sample halfway between two neighbours", nearest_known),
         need(
             "a constant shape and a static image for these corners",
             lambda n: (
@@ -223,7 +224,7 @@ def resize(op, node, x, shape):
         asked = [a or s for a, s in zip(asked, sizes, strict=True)]
     if node.get("interpolation_mode", "LINEAR") == "NEAREST_NEIGHBOR":
         for i, (size, length) in enumerate(zip(sizes, asked, strict=True)):
-            x = op.Gather(x, op.const(nearest_places(size, length)), axis=i - count)
+            x = op.Gather(x, op.const(nearest_elements(size, length)), axis=i - count)
         return x
     return bilinear(op, x, node.get("sampling_mode", "DEFAULT"), asked)
 
