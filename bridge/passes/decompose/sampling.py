@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge import facts
 from bridge.arrays import HubArray
 from bridge.dims import arange, entries, lengths, on_last_axis, product, reshape, scalar, vector
 from bridge.hub import attr, const, rank_of, shape_of
@@ -31,7 +32,6 @@ from bridge.interpolation import (
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along, zero
-from bridge.passes.widen import APPROXIMATED
 
 ops = OpTable()
 
@@ -72,7 +72,7 @@ def resize(op, node, x, roi=None, scales=None, sizes=None):
     outside = zero(op, x, attr(node, "extrapolation_value"))
     made = op.Identity(x) if within_roi is None else op.Where(within_roi, x, outside)
     if mode == "align_corners" and _fraction(node, axes, scales):
-        made.producer().metadata_props[APPROXIMATED] = FRACTION
+        facts.APPROXIMATED.set(made.producer(), FRACTION)
     return made
 
 

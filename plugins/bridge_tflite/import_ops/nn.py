@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bridge.hub import rank_of, shape_of
+from bridge.interpolation import ResizeAxis, nearest_index, original_coordinates, step_between
+from bridge.ops import OpTable
 from bridge_tflite.import_ops.common import (
     FLOAT,
     FUSED,
@@ -13,21 +17,21 @@ from bridge_tflite.import_ops.common import (
     as_int64,
     bounded,
     constant,
-    counted,
     first,
     ints,
     last,
     need,
-    ops,
     permuted,
     told,
     vector,
 )
 
+ops = OpTable()
+
 SAME, VALID = 0, 1
 
 
-def padding(node, x, kernel, strides, dilations):
+def padding(node: Any, x: Any, kernel: list[int], strides: list[int], dilations: list[int]) -> dict[str, Any]:
     """ONNX attributes for TFLite's SAME or VALID on the channels-last input `x`."""
     if node.get("padding", SAME) == VALID:
         return {}
@@ -42,7 +46,7 @@ def padding(node, x, kernel, strides, dilations):
     return {"pads": begin + end} if any(begin + end) else {}
 
 
-def window(node):
+def window(node: Any) -> tuple[list[int], list[int]]:
     return [node.get("strideH", 1), node.get("strideW", 1)], [
         node.get("dilationHFactor", 1),
         node.get("dilationWFactor", 1),
@@ -108,7 +112,17 @@ STATIC_VOLUME = need(
 )
 
 
-def _transposed(op, node, x, w, bias, out, kernel, strides, dilations):
+def _transposed(
+    op: Any,
+    node: Any,
+    x: Any,
+    w: Any,
+    bias: Any,
+    out: list[int],
+    kernel: list[int],
+    strides: list[int],
+    dilations: list[int],
+) -> Any:
     """ConvTranspose to the size `out`: cut before as the convolution of `out` is padded, cut or padded behind."""
     begin, end, extra = [], [], []
     rank = len(out)
@@ -130,7 +144,17 @@ def _transposed(op, node, x, w, bias, out, kernel, strides, dilations):
     return y if bias is None else op.Add(y, op.Reshape(bias, ints(-1, *[1] * rank)))
 
 
-def _transposed_to(op, node, x, w, bias, shape, kernel, strides, dilations):
+def _transposed_to(
+    op: Any,
+    node: Any,
+    x: Any,
+    w: Any,
+    bias: Any,
+    shape: Any,
+    kernel: list[int],
+    strides: list[int],
+    dilations: list[int],
+) -> Any:
     """`_transposed` where the size of the result, or of the input, is known at run time only: cut out of the whole, channels last."""
     rank, same = len(kernel), node.get("padding", SAME) != VALID
     whole = op.ConvTranspose(first(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations)
@@ -216,13 +240,13 @@ def space_to_depth(op, node, x):
     return last(op, op.SpaceToDepth(first(op, x), blocksize=node.get("blockSize", 1)))
 
 
-def _mode(node):
+def _mode(node: Any) -> str:
     if node.get("alignCorners", False):
         return "align_corners"
     return "half_pixel" if node.get("halfPixelCenters", False) else "asymmetric"
 
 
-def _corners(op, node, x, axis, wanted):
+def _corners(op: Any, node: Any, x: Any, axis: int, wanted: Any) -> tuple[Any, Any]:
     """Where each of `wanted` places lies between the rows of `axis`: lower, upper, and how far from the lower."""
     align, half = node.get("alignCorners", False), node.get("halfPixelCenters", False)
     number = op.Cast(wanted, to=FLOAT)
@@ -238,7 +262,7 @@ def _corners(op, node, x, axis, wanted):
     return op.Mul(places, ratio), have
 
 
-def _length(op, size, place):
+def _length(op: Any, size: Any, place: int) -> Any:
     known = vector(size)
     if known is not None:
         return op.const(np.int64(bounded(known[place])))
@@ -285,18 +309,15 @@ def resize_bilinear_computed(op, node, x, size):
     needs=(constant(1, "size"), need("a static input", lambda n: None not in n.tensor(0).dims[1:3])),
 )
 def resize_nearest(op, node, x, size):
-    """Rows and columns are gathered: TFLite rounds otherwise than ONNX."""
-    for axis, wanted in zip((1, 2), vector(size), strict=True):
-        have = node.shape(0)[axis]
-        align, half = node.get("alignCorners", False), node.get("halfPixelCenters", False)
-        ratio = (
-            np.float32(have - 1) / np.float32(wanted - 1)
-            if align and wanted > 1
-            else np.float32(have) / np.float32(wanted)
-        )
-        place = (counted(wanted).astype(np.float32) + np.float32(0.5 if half else 0)) * ratio
-        index = np.floor(place + np.float32(0.5)) if align else np.floor(place)
-        x = op.Gather(x, np.clip(index, 0, have - 1).astype(np.int64), axis=axis)
+    """Rows and columns are gathered: coordinates are of float32, rounded half up where corners are aligned, else down."""
+    align, half = node.get("alignCorners", False), node.get("halfPixelCenters", False)
+    for axis, length_resized in zip((1, 2), vector(size), strict=True):
+        length_original = node.shape(0)[axis]
+        step = step_between(length_original, bounded(length_resized), align)
+        resized = ResizeAxis.static(length_original, length_resized, np.float32, step=step)
+        x_original = original_coordinates(resized, "tf_half_pixel_for_nn" if half else "asymmetric")
+        index = nearest_index(x_original, "round_prefer_ceil" if align else "floor", length_original)
+        x = op.Gather(x, index, axis=axis)
     return x
 
 
@@ -334,7 +355,7 @@ def local_response_normalization(op, node, x):
     return last(op, y)
 
 
-def _volume(node):
+def _volume(node: Any) -> tuple[list[int], list[int]]:
     strides = [node.get("strideD", 1), node.get("strideH", 1), node.get("strideW", 1)]
     names = ("dilationDFactor", "dilationHFactor", "dilationWFactor")
     return strides, [node.get(n, 1) for n in names]
@@ -397,8 +418,8 @@ def rfft2d(op, node, x, length):
     return op.DFT(across, None, np.int64(rank - 2))
 
 
-def _part(op, x, place):
-    return op.Gather(x, np.int64(place), axis=rank_of(x) - 1)
+def _part(op: Any, x: Any, place: int) -> Any:
+    return op.Gather(x, np.int64(place), axis=-1)
 
 
 @ops.op("REAL")
