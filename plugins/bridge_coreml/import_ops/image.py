@@ -10,25 +10,11 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import arange
+from bridge.importing import as_int64, attribute, constant, ints, like
 from bridge.interpolation import ResizeAxis, linear_taps, nearest_index, original_coordinates, within
+from bridge.needs import condition
 from bridge.ops import Need, OpTable
-from bridge_coreml.import_ops.common import (
-    FLOAT,
-    IOS16,
-    IOS17,
-    RANKED,
-    cast,
-    constant,
-    index,
-    int64,
-    ints,
-    lengths,
-    like,
-    need,
-    one_of,
-    rank_of,
-    vector,
-)
+from bridge_coreml.import_ops.common import FLOAT, IOS16, IOS17, RANKED, cast, index, lengths, rank_of, vector
 
 ops = OpTable()
 
@@ -58,7 +44,7 @@ def sampled(op: hub.Builder, x: ir.Value, axis: int, x_original: np.ndarray) -> 
     first, second = (
         op.Gather(x, op.const(within(p, dims[axis]).astype(np.int64)), axis=axis) for p in (low, high)
     )
-    return op.Add(first, op.Mul(op.Sub(second, first), like(op, share.reshape(column), x)))
+    return op.Add(first, op.Mul(op.Sub(second, first), like(op, x, share.reshape(column))))
 
 
 def coordinates_of(mode: str, length_original: int, length_resized: int) -> np.ndarray:
@@ -91,7 +77,7 @@ def sampled_statically(names: Callable[[Any], list[int] | None]) -> Need:
             return False
         return mode != "ALIGN_CORNERS" or counts is None or 1 not in counts or None not in dims[-2:]
 
-    return need("a static image for this sampling mode", holds)
+    return condition("a static image for this sampling mode", holds)
 
 
 def bilinear(op: hub.Builder, x: ir.Value, mode: str, counts: Sequence[Any]) -> Any:
@@ -106,7 +92,7 @@ def bilinear(op: hub.Builder, x: ir.Value, mode: str, counts: Sequence[Any]) -> 
     return resized(op, x, counts, "linear", COORDINATES[mode])
 
 
-MODES = one_of("sampling_mode", "DEFAULT", *COORDINATES, "OFFSET_CORNERS")
+MODES = attribute("sampling_mode", "DEFAULT", *COORDINATES, "OFFSET_CORNERS")
 
 
 def targets(node: Any) -> list[int]:
@@ -153,7 +139,10 @@ def corners(node: Any) -> tuple[bool, bool]:
 
 @ops.op(
     "upsample_bilinear",
-    needs=(RANKED, need("half_pixel_centers that differ from align_corners", lambda n: not all(corners(n)))),
+    needs=(
+        RANKED,
+        condition("half_pixel_centers that differ from align_corners", lambda n: not all(corners(n))),
+    ),
 )
 def upsample_bilinear(op, node, x):
     align, half = corners(node)
@@ -190,16 +179,16 @@ def lengths_asked(node: Any) -> list[int] | None:
     needs=(
         RANKED,
         MODES,
-        one_of("interpolation_mode", "LINEAR", "NEAREST_NEIGHBOR"),
-        need(
+        attribute("interpolation_mode", "LINEAR", "NEAREST_NEIGHBOR"),
+        condition(
             "DEFAULT sampling of the nearest neighbour",
             lambda n: (
                 n.get("interpolation_mode", "LINEAR") == "LINEAR"
                 or n.get("sampling_mode", "DEFAULT") == "DEFAULT"
             ),
         ),
-        need("static lengths, and no sample halfway between two neighbours", nearest_known),
-        need(
+        condition("static lengths, and no sample halfway between two neighbours", nearest_known),
+        condition(
             "a constant shape and a static image for these corners",
             lambda n: (
                 n.get("sampling_mode", "DEFAULT") in ("DEFAULT", "STRICT_ALIGN_CORNERS", "UNALIGN_CORNERS")
@@ -213,13 +202,14 @@ def resize(op, node, x, shape):
     sizes = lengths(op, x)[rank - count :]
     asked = lengths_asked(node)
     if asked is None:
-        last = int64(op, shape)
+        last = as_int64(op, shape)
         total = int(shape.shape[0])
-        parts = [
-            op.Slice(last, ints([total - count + i]), ints([total - count + i + 1])) for i in range(count)
+        parts = [op.Slice(last, ints(total - count + i), ints(total - count + i + 1)) for i in range(count)]
+        own = [op.const(ints(s)) if isinstance(s, int) else s for s in sizes]
+        asked = [
+            op.Where(op.Equal(p, op.const(np.array(0, np.int64))), s, p)
+            for p, s in zip(parts, own, strict=True)
         ]
-        own = [op.const(ints([s])) if isinstance(s, int) else s for s in sizes]
-        asked = [op.Where(op.Equal(p, op.const(ints(0))), s, p) for p, s in zip(parts, own, strict=True)]
     else:
         asked = [a or s for a, s in zip(asked, sizes, strict=True)]
     if node.get("interpolation_mode", "LINEAR") == "NEAREST_NEIGHBOR":
@@ -229,16 +219,18 @@ def resize(op, node, x, shape):
     return bilinear(op, x, node.get("sampling_mode", "DEFAULT"), asked)
 
 
-IMAGE = need("an input of rank 4", lambda n: n.dims("x") is not None and len(n.dims("x")) == 4)
+IMAGE = condition("an input of rank 4", lambda n: n.dims("x") is not None and len(n.dims("x")) == 4)
 
 
 @ops.op(
     "resample",
     needs=(
         IMAGE,
-        one_of("sampling_mode", "bilinear", "nearest"),
-        one_of("padding_mode", "constant", "border", "reflection", "symmetric"),
-        one_of("coordinates_mode", "unnormalized", "normalized_minus_one_to_one", "normalized_zero_to_one"),
+        attribute("sampling_mode", "bilinear", "nearest"),
+        attribute("padding_mode", "constant", "border", "reflection", "symmetric"),
+        attribute(
+            "coordinates_mode", "unnormalized", "normalized_minus_one_to_one", "normalized_zero_to_one"
+        ),
     ),
 )
 def resample(op, node, x, coordinates):
@@ -258,11 +250,11 @@ def resample(op, node, x, coordinates):
         places = op.Sub(op.Div(op.Add(op.Mul(pixels, 2.0), 1.0), size), 1.0)
     outside = {"constant": "zeros", "border": "border"}.get(padding, "reflection")
     value = node.get("padding_value", 0.0) if padding == "constant" else 0.0
-    shifted = op.Sub(x, like(op, value, x)) if value else x
+    shifted = op.Sub(x, like(op, x, value)) if value else x
     made = op.GridSample(
         shifted, cast(op, places, x.dtype), mode=mode, padding_mode=outside, align_corners=int(align)
     )
-    return op.Add(made, like(op, value, x)) if value else made
+    return op.Add(made, like(op, x, value)) if value else made
 
 
 def padding_align(node: Any) -> bool:
@@ -280,16 +272,16 @@ def in_pixels(op: hub.Builder, places: ir.Value, size: Any, mode: str, align: bo
     "affine",
     needs=(
         IMAGE,
-        one_of("sampling_mode", "bilinear"),
-        one_of("padding_mode", "constant"),
-        one_of("coordinates_mode", "normalized_minus_one_to_one"),
-        need("align_corners", lambda n: n.get("align_corners", True)),
-        need("a padding value of 0", lambda n: not n.get("padding_value", 0.0)),
+        attribute("sampling_mode", "bilinear"),
+        attribute("padding_mode", "constant"),
+        attribute("coordinates_mode", "normalized_minus_one_to_one"),
+        condition("align_corners", lambda n: n.get("align_corners", True)),
+        condition("a padding value of 0", lambda n: not n.get("padding_value", 0.0)),
     ),
 )
 def affine(op, node, x, transform_matrix):
     n, c = lengths(op, x)[:2]
-    theta = op.Expand(op.Reshape(transform_matrix, ints([-1, 2, 3])), vector(op, [n, 1, 1]))
+    theta = op.Expand(op.Reshape(transform_matrix, ints(-1, 2, 3)), vector(op, [n, 1, 1]))
     size = vector(op, [n, c, node.get("output_height"), node.get("output_width")])
     places = op.AffineGrid(theta, size, align_corners=1)
     return op.GridSample(x, places, mode="linear", padding_mode="zeros", align_corners=1)
@@ -328,7 +320,7 @@ def weights(op: hub.Builder, places: ir.Value, size: int) -> Any:
     """How much each of `size` elements counts for each place: 1 minus their distance. Places [N, T] → [N, T,
     size]."""
     elements = op.const(np.arange(size, dtype=np.float32))
-    distance = op.Abs(op.Sub(op.Unsqueeze(places, ints([-1])), elements))
+    distance = op.Abs(op.Sub(op.Unsqueeze(places, ints(-1)), elements))
     return op.Relu(op.Sub(1.0, distance))
 
 
@@ -343,13 +335,13 @@ def ahead(node: Any) -> bool:
 
 
 BOXES = (
-    need("boxes that end after they start", ahead),
-    need(
+    condition("boxes that end after they start", ahead),
+    condition(
         "an image of static size",
         lambda n: n.dims("x") is not None and len(n.dims("x")) == 4 and None not in n.dims("x")[2:],
     ),
     MODES,
-    one_of(
+    attribute(
         "box_coordinate_mode",
         *(f"{a}_{b}_FIRST" for a in ("CORNERS", "CENTER_SIZE") for b in ("HEIGHT", "WIDTH")),
         default="CORNERS_HEIGHT_FIRST",
@@ -378,12 +370,12 @@ def cropped(op: hub.Builder, node: Any, image: ir.Value, boxes: ir.Value) -> Any
     ]
     held = [op.Clip(p, 0.0, float(n - 1)) for p, n in zip(places, (height, width), strict=True)]
     rows, columns = (
-        op.Unsqueeze(weights(op, p, n), ints([1])) for p, n in zip(held, (height, width), strict=True)
+        op.Unsqueeze(weights(op, p, n), ints(1)) for p, n in zip(held, (height, width), strict=True)
     )
     wide = cast(op, image, ir.DataType.FLOAT)
     made = op.MatMul(op.MatMul(rows, wide), op.Transpose(columns, perm=[0, 1, 3, 2]))
     if node.version >= IOS16:
-        kept = op.And(op.Unsqueeze(inside[0], ints([1, 3])), op.Unsqueeze(inside[1], ints([1, 2])))
+        kept = op.And(op.Unsqueeze(inside[0], ints(1, 3)), op.Unsqueeze(inside[1], ints(1, 2)))
         made = op.Where(kept, made, op.const(np.float32(node.get("pad_value", 0.0))))
     return cast(op, made, image.dtype)
 
@@ -402,28 +394,30 @@ def counted(node: Any) -> bool:
     return dims is not None and (dims[2] == 5 or node.dims("x")[0] is not None)
 
 
-@ops.op("crop_resize", needs=(*BOXES, need("a known number of images", counted)))
+@ops.op("crop_resize", needs=(*BOXES, condition("a known number of images", counted)))
 def crop_resize_of_rois(op, node, x, roi):
     """Before iOS 17: boxes [N, 1, 4, 1, 1] for every image, or [N, 1, 5, 1, 1] the image's number first."""
-    flat = op.Squeeze(roi, ints([1, 3, 4]))
+    flat = op.Squeeze(roi, ints(1, 3, 4))
     if roi.shape[2] == 5:
         number = op.Cast(
-            op.Squeeze(op.Slice(flat, ints([0]), ints([1]), ints([1])), ints([1])), to=int(ir.DataType.INT64)
+            op.Squeeze(op.Slice(flat, ints(0), ints(1), ints(1)), ints(1)), to=int(ir.DataType.INT64)
         )
-        boxes = op.Slice(flat, ints([1]), ints([5]), ints([1]))
-        return op.Unsqueeze(cropped(op, node, op.Gather(x, number, axis=0), boxes), ints([1]))
+        boxes = op.Slice(flat, ints(1), ints(5), ints(1))
+        return op.Unsqueeze(cropped(op, node, op.Gather(x, number, axis=0), boxes), ints(1))
     made = []
     batch, count = int(x.shape[0]), lengths(op, flat)[0]
     for i in range(batch):
-        one = op.Slice(x, ints([i]), ints([i + 1]), ints([0]))
+        one = op.Slice(x, ints(i), ints(i + 1), ints(0))
         sizes = vector(op, [count, *lengths(op, x)[1:]])
-        made.append(op.Unsqueeze(cropped(op, node, op.Expand(one, sizes), flat), ints([1])))
+        made.append(op.Unsqueeze(cropped(op, node, op.Expand(one, sizes), flat), ints(1)))
     return made[0] if len(made) == 1 else op.Concat(*made, axis=1)
 
 
 @ops.op(
     "non_maximum_suppression",
-    needs=(need("a static shape", lambda n: n.dims("scores") is not None and None not in n.dims("scores")),),
+    needs=(
+        condition("a static shape", lambda n: n.dims("scores") is not None and None not in n.dims("scores")),
+    ),
 )
 def non_maximum_suppression(op, node, boxes, scores):
     """Boxes chosen by their best class, those of other classes left alone where suppression is per class.
@@ -435,51 +429,51 @@ def non_maximum_suppression(op, node, boxes, scores):
         boxes, scores = (op.Transpose(v, perm=[0, 2, 1]) for v in (boxes, scores))
     wide, most = cast(op, scores, ir.DataType.FLOAT), int(node.get("max_boxes"))
     batch, count, classes = (int(d) for d in scores.shape)
-    best = op.ReduceMax(wide, ints([2]), keepdims=0)
-    lowest = like(op, np.finfo(np.float32).min, best)
+    best = op.ReduceMax(wide, ints(2), keepdims=0)
+    lowest = like(op, best, np.finfo(np.float32).min)
     if not new:
-        low = op.Less(best, like(op, node.get("score_threshold", 0.0), best))
-        below = op.ReduceMin(op.Cast(low, to=int(ir.DataType.INT32)), ints([1]), keepdims=1)
+        low = op.Less(best, like(op, best, node.get("score_threshold", 0.0)))
+        below = op.ReduceMin(op.Cast(low, to=int(ir.DataType.INT32)), ints(1), keepdims=1)
         first = op.Equal(op.const(np.arange(count)[None]), op.ArgMax(best, axis=1, keepdims=1))
         saved = op.And(op.Equal(below, op.const(np.array(1, np.int32))), first)
-        best = op.Where(op.And(low, op.Not(saved)), like(op, -np.inf, best), best)
-    offered = op.Unsqueeze(best, ints([1]))
+        best = op.Where(op.And(low, op.Not(saved)), like(op, best, -np.inf), best)
+    offered = op.Unsqueeze(best, ints(1))
     if node.get("per_class_suppression", False):
         own = op.Equal(
-            op.Unsqueeze(op.ArgMax(wide, axis=2, keepdims=0), ints([1])),
+            op.Unsqueeze(op.ArgMax(wide, axis=2, keepdims=0), ints(1)),
             op.const(np.arange(classes)[None, :, None]),
         )
-        offered = op.Where(own, offered, like(op, -np.inf, best))
+        offered = op.Where(own, offered, like(op, best, -np.inf))
     chosen = op.NonMaxSuppression(
         cast(op, boxes, ir.DataType.FLOAT),
         offered,
-        op.const(ints([count])),
+        op.const(ints(count)),
         op.const(np.array([node.get("iou_threshold")], np.float32)),
-        op.Reshape(lowest, ints([1])),
+        op.Reshape(lowest, ints(1)),
         center_point_box=1,
     )
-    places = op.Gather(chosen, op.const(ints([0, 2])), axis=1)
+    places = op.Gather(chosen, op.const(ints(0, 2)), axis=1)
     hits = op.ScatterND(
         op.const(np.zeros((batch, count), np.float32)),
         places,
-        op.Expand(op.const(np.array(1, np.float32)), op.Slice(op.Shape(places), ints([0]), ints([1]))),
+        op.Expand(op.const(np.array(1, np.float32)), op.Slice(op.Shape(places), ints(0), ints(1))),
     )
     kept = op.Cast(hits, to=int(ir.DataType.BOOL))
     taken = min(most, count)
-    ordered, order = op.TopK(op.Where(kept, best, like(op, -np.inf, best)), ints([taken]), axis=1, _outputs=2)
+    ordered, order = op.TopK(op.Where(kept, best, like(op, best, -np.inf)), ints(taken), axis=1, _outputs=2)
     there = op.Greater(ordered, op.const(np.array(-np.inf, np.float32)))
     outputs = [_picked(op, v, order, there, most - taken) for v in (boxes, scores)]
     numbers = op.Where(there, op.Cast(order, to=int(ir.DataType.INT32)), op.const(np.array(-1, np.int32)))
     if most > taken:
-        numbers = op.Pad(numbers, ints([0, 0, 0, most - taken]), op.const(np.array(-1, np.int32)))
+        numbers = op.Pad(numbers, ints(0, 0, 0, most - taken), op.const(np.array(-1, np.int32)))
     if new:
         return (*(op.Transpose(v, perm=[0, 2, 1]) for v in outputs), numbers)
-    total = op.ReduceSum(op.Cast(there, to=int(ir.DataType.INT32)), ints([1]), keepdims=0)
+    total = op.ReduceSum(op.Cast(there, to=int(ir.DataType.INT32)), ints(1), keepdims=0)
     return (*outputs, numbers, total)
 
 
 def _picked(op: hub.Builder, values: ir.Value, order: ir.Value, there: ir.Value, missing: int) -> Any:
     """Rows of [n, B, K] in the order found; zero where there is none, and up to the number asked for."""
-    found = op.GatherND(values, op.Unsqueeze(order, ints([-1])), batch_dims=1)
-    found = op.Where(op.Unsqueeze(there, ints([-1])), found, like(op, 0, values))
-    return op.Pad(found, ints([0, 0, 0, 0, missing, 0])) if missing else found
+    found = op.GatherND(values, op.Unsqueeze(order, ints(-1)), batch_dims=1)
+    found = op.Where(op.Unsqueeze(there, ints(-1)), found, like(op, values, 0))
+    return op.Pad(found, ints(0, 0, 0, 0, missing, 0)) if missing else found

@@ -9,8 +9,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.importing import like
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_coreml.import_ops.common import DTYPES, IOS16, IOS17, IOS18, like, need
+from bridge_coreml.import_ops.common import DTYPES, IOS16, IOS17, IOS18
 from bridge_coreml.reader import NUMBER, unpacked
 
 ops = OpTable()
@@ -24,7 +26,7 @@ def quantize(op, node, input):
     dtype = DTYPES[node.get("output_dtype")].numpy()
     zero = np.zeros(scale.shape, dtype) if zero is None else np.broadcast_to(zero, scale.shape).astype(dtype)
     axis = node.get("axis", 0) if scale.ndim else None
-    return op.QuantizeLinear(input, like(op, scale, input), op.const(np.asarray(zero, order="C")), axis=axis)
+    return op.QuantizeLinear(input, like(op, input, scale), op.const(np.asarray(zero, order="C")), axis=axis)
 
 
 def dequantized(
@@ -119,7 +121,7 @@ def lut_to_dense(op, node):
 @ops.op(
     "constexpr_lut_to_dense",
     since=IOS16,
-    needs=(need("a shape", lambda n: "shape" in n.operation.attributes),),
+    needs=(condition("a shape", lambda n: "shape" in n.operation.attributes),),
 )
 def lut_with_shape(op, node):
     """Before iOS 18: packed indices, one table."""
@@ -150,7 +152,7 @@ def sparse_to_dense(op, node):
 @ops.op(
     "constexpr_sparse_to_dense",
     since=IOS16,
-    needs=(need("a shape", lambda n: "shape" in n.operation.attributes),),
+    needs=(condition("a shape", lambda n: "shape" in n.operation.attributes),),
 )
 def sparse_with_shape(op, node):
     """Before iOS 18: the mask is packed."""

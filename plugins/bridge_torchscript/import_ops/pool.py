@@ -10,16 +10,15 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.importing import ints, shape_tensor
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     dims_of,
-    ints,
     is_float,
     known,
     number,
     rank,
-    shape_vector,
     sizes,
     spatial,
     static,
@@ -217,7 +216,7 @@ def windows_of_sizes(op: Any, x: ir.Value, shape: list[int], target: list[int]) 
         own[index], own[count + index] = table.shape
         place = place * n + table.reshape(own)
     best = op.ArgMax(flat, axis=rank(flat) - 1, keepdims=1)
-    every = op.Expand(op.const(place.reshape([*target, -1])), shape_vector(op, flat))
+    every = op.Expand(op.const(place.reshape([*target, -1])), shape_tensor(op, flat))
     last = ints(rank(flat) - 1)
     return op.Squeeze(op.GatherElements(flat, best, axis=-1), last), op.Squeeze(
         op.GatherElements(every, best, axis=-1), last

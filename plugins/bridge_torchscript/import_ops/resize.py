@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints
 from bridge.interpolation import (
     ResizeAxis,
     dense,
@@ -17,7 +18,7 @@ from bridge.interpolation import (
     step_between,
 )
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import dims_of, ints, known, sizes
+from bridge_torchscript.import_ops.common import dims_of, known, sizes
 from bridge_torchscript.import_ops.pool import multiplied
 from bridge_torchscript.values import Unsupported
 
