@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import lengths, reshape, vector
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along
@@ -67,7 +67,7 @@ PARAMETERS = condition("inputs of known rank", described)
 
 def target(node: ir.Node) -> ir.DataType:
     """The dtype QuantizeLinear makes: that of the zero point, else `output_dtype`, else uint8."""
-    zero_point = node.inputs[2] if len(node.inputs) > 2 else None
+    zero_point = input_at(node, 2)
     if zero_point is not None and zero_point.dtype is not None:
         return zero_point.dtype
     return T(attr(node, "output_dtype") or int(T.UINT8))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, const, input_at, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import IOS16, IOS17, IOS18, NUMPY
@@ -57,7 +57,7 @@ STEPPED = condition("constant scales, one or one along an axis, of the dtype of 
 def steps(mil: Any, node: ir.Node, dtype: Any) -> dict[str, Any]:
     """Scale, zero point and axis as MIL takes them."""
     scale: Any = const(node.inputs[1]).astype(NUMPY[mil.kind(node.inputs[1])])
-    zero = const(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
+    zero = const(input_at(node, 2))
     rank = rank_of(node.inputs[0]) or 0
     axis = np.int32(attr(node, "axis") % max(rank, 1)) if scale.ndim else None
     if scale.size == 1:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, rank_of, shape_of
+from bridge.hub import attr, input_at, rank_of, shape_of
 from bridge.needs import attribute, condition
 from bridge.ops import Need, OpTable
 from bridge_onnx.import_ops.common import MS, absent, axes, unused
@@ -20,14 +20,10 @@ def mask_of(index: int, multiples: tuple[int, ...]) -> Need:
     """The mask is of rank 2 or 3, or of rank 1 with a known multiple of the batch."""
 
     def holds(node: ir.Node) -> bool:
-        mask = optional(node, index)
+        mask = input_at(node, index)
         return mask is None or rank_of(mask) in (2, 3) or lengths_per_row(node, mask) in multiples
 
     return condition("a mask of rank 2 or 3, or lengths of every row", holds)
-
-
-def optional(node: ir.Node, index: int) -> ir.Value | None:
-    return node.inputs[index] if index < len(node.inputs) else None
 
 
 def lengths_per_row(node: ir.Node, mask: ir.Value) -> int | None:
@@ -43,8 +39,8 @@ def lengths_per_row(node: ir.Node, mask: ir.Value) -> int | None:
 
 def readable_layout(node: ir.Node) -> bool:
     """Query, key and value of rank 3; all packed in one of rank 5; key and value packed; both as a cache."""
-    ranks = tuple(None if (v := optional(node, i)) is None else rank_of(v) for i in range(3))
-    biased = optional(node, 3) is not None
+    ranks = tuple(None if (v := input_at(node, i)) is None else rank_of(v) for i in range(3))
+    biased = input_at(node, 3) is not None
     return ranks in ((3, 3, 3), (5, None, None), (3, 5, None)) or (ranks == (3, 4, 4) and not biased)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr
+from bridge.hub import attr, input_at
 from bridge.needs import condition
 from bridge.ops import Need
 
@@ -19,7 +19,7 @@ EPSILON = 1e-12
 
 def absent(index: int, name: str) -> Need:
     """Input `index` is not given."""
-    return condition(f"no {name}", lambda n: len(n.inputs) <= index or n.inputs[index] is None)
+    return condition(f"no {name}", lambda n: input_at(n, index) is None)
 
 
 def unused(*indices: int) -> Need:

@@ -6,7 +6,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge.hub import const, rank_of, shape_of
+from bridge.hub import const, input_at, rank_of, shape_of
 from bridge.importing import constant_ints, ints
 from bridge.needs import condition
 from bridge.ops import Need, OpTable
@@ -34,13 +34,9 @@ def readable(table: OpTable) -> set[str]:
     return {rule.op for rule in table if not any(n.holds is _never for n in rule.needs)}
 
 
-def _input(node: Any, index: int) -> Any:
-    return node.inputs[index] if index < len(node.inputs) else None
-
-
 def ranked(index: int = 0) -> Need:
     """Input `index` has a known rank."""
-    return condition(f"input {index} of known rank", lambda n: rank_of(_input(n, index)) is not None)
+    return condition(f"input {index} of known rank", lambda n: rank_of(input_at(n, index)) is not None)
 
 
 def scalar(op: Any, value: Any) -> Any:

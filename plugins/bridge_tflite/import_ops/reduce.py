@@ -80,13 +80,7 @@ def cumsum(op, node, x, axis):
 
 @ops.op("TOPK_V2")
 def topk_v2(op, node, x, k):
-    values, indices = op.TopK(
-        x,
-        int64_vector(op, op.Reshape(k, [1]))
-        if rank_of(k) == 0 and constant_ints(k) is None
-        else int64_vector(op, k),
-        _outputs=2,
-    )
+    values, indices = op.TopK(x, int64_vector(op, k), _outputs=2)
     return values, op.Cast(indices, to=int(node.out_dtype(1)))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
-from bridge.importing import constant, constant_ints, int64_vector, ints
+from bridge.importing import as_int64, constant, constant_ints, int64_vector, ints
 from bridge.needs import condition
 from bridge.ops import Need, OpTable
 from bridge.passes.slices import python_slice
@@ -114,7 +114,7 @@ def _amounts(op: Any, paddings: Any) -> Any:
     table = const(paddings)
     if table is not None:
         return op.const(table.reshape(-1, 2).T.ravel().astype(np.int64))
-    wide = int64_vector(op, paddings)
+    wide = as_int64(op, paddings)
     columns = (op.Slice(wide, ints(i), ints(i + 1), ints(1)) for i in (0, 1))
     return op.Reshape(op.Concat(*columns, axis=0), ints(-1))
 
@@ -419,7 +419,7 @@ def batch_to_space_nd(op, node, x, block, crops):
     ]
     outer = [op.Mul(parts[1 + i], ints(b)) for i, b in enumerate(blocks)]
     whole = op.Reshape(op.Transpose(cut, perm=perm), op.Concat(batch, *outer, *parts[1 + count :], axis=0))
-    table = op.Reshape(int64_vector(op, crops), ints(count, 2))
+    table = op.Reshape(as_int64(op, crops), ints(count, 2))
     starts = op.Reshape(op.Slice(table, ints(0), ints(1), ints(1)), ints(-1))
     ends = op.Sub(op.Concat(*outer, axis=0), op.Reshape(op.Slice(table, ints(1), ints(2), ints(1)), ints(-1)))
     return op.Slice(whole, starts, ends, op.const(np.arange(1, count + 1)))

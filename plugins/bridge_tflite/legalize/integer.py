@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.facts import QUANTIZED
-from bridge.hub import const, rank_of
+from bridge.hub import const, input_at, rank_of
 from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
 from bridge_tflite.legalize.bodies import give
 from bridge_tflite.legalize.quantize import (
@@ -372,7 +372,7 @@ def _layer(graph: ir.Graph, node: ir.Node, asked: Parameters) -> Any:
     if held is None:
         return None
     place = 3 if axis else 2
-    bias = node.inputs[place] if len(node.inputs) > place else None
+    bias = input_at(node, place)
     found = _bias(bias, given.scale * held.scale, held.integers.shape[axis], WIDTH[given.dtype])
     if found is None:
         return None

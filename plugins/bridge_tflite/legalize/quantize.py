@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.facts import QUANTIZED
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge_tflite.export_ops.common import TFLITE
 from bridge_tflite.legalize.bodies import give
 from bridge_tflite.legalize.nn import added_bias
@@ -62,7 +62,7 @@ def parameters(node: ir.Node) -> Parameters | None:
     """Of a QuantizeLinear or DequantizeLinear of all elements alike, known before run time; None where it is another."""
     integers = node.inputs[0] if is_quantize(node, "Dequantize") else node.outputs[0]
     scale = const(node.inputs[1])
-    zero = node.inputs[2] if len(node.inputs) > 2 else None
+    zero = input_at(node, 2)
     offset = np.zeros((), np.int64) if zero is None else const(zero)
     if scale is None or offset is None or scale.size != 1 or scale.dtype != np.float32:
         return None
@@ -115,7 +115,7 @@ class QuantizedWeights(ir.passes.InPlacePass):
 
 def _remember(graph: ir.Graph, node: ir.Node) -> None:
     array, scale = const(node.inputs[0]), const(node.inputs[1])
-    given = node.inputs[2] if len(node.inputs) > 2 else None
+    given = input_at(node, 2)
     zero = const(given) if given is not None else np.zeros(1, np.int8)
     if array is None or scale is None or zero is None or node.outputs[0].is_graph_output():
         return
@@ -236,7 +236,7 @@ def _mark(graph: ir.Graph) -> None:
 
 def _fully_connected(graph: ir.Graph, node: ir.Node) -> None:
     x, weights = node.inputs[:2]
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    bias = input_at(node, 2)
     held = weights.meta.get(WEIGHTS)
     plain = node.op_type == "MatMul" or (
         attr(node, "alpha") == attr(node, "beta") == 1.0 and not attr(node, "transA")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from bridge.hub import attr
+from bridge.hub import attr, input_at
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_torchscript.export_ops.common import flag
@@ -18,7 +18,7 @@ BYTES = (dtype("int8", "uint8"), dtype("int8", "uint8", index=1))
 
 def target(node: ir.Node) -> ir.DataType:
     """The dtype QuantizeLinear makes: that of the zero point, else `output_dtype`, else uint8."""
-    zero = node.inputs[2] if len(node.inputs) > 2 else None
+    zero = input_at(node, 2)
     if zero is not None and zero.dtype is not None:
         return zero.dtype
     return T(attr(node, "output_dtype") or int(T.UINT8))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import on_last_axis
 from bridge.hub import shape_of
 from bridge.importing import ints, shape_tensor
 from bridge.ops import OpTable
@@ -172,9 +173,9 @@ def _bins(size: int, target: int) -> np.ndarray:
 
 
 def multiplied(op: Any, x: ir.Value, at: int, matrix: np.ndarray) -> ir.Value:
-    order = [i for i in range(rank(x)) if i != at] + [at]
-    made = op.MatMul(op.Transpose(x, perm=order) if at != rank(x) - 1 else x, op.const(matrix))
-    return op.Transpose(made, perm=[order.index(i) for i in range(len(order))]) if at != rank(x) - 1 else made
+    """The product along an axis of `x`, whose rank must be known, with a constant matrix."""
+    rank(x)
+    return on_last_axis(op, x, at, lambda rows: op.MatMul(rows, op.const(matrix)))
 
 
 for dims in (1, 2, 3):
