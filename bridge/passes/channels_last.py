@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import onnx
 import onnx_ir as ir
@@ -84,7 +85,7 @@ def _body(node: ir.Node) -> ir.Function:
     op = hub.Builder(graph)
     first = op.Transpose(inputs[0], perm=to_first(rank))
     schema = onnx.defs.get_schema(node.op_type, hub.HUB_OPSET)
-    types = {name: ir.AttributeType(int(a.type.value)) for name, a in schema.attributes.items()}
+    types = {name: ir.AttributeType(cast(int, a.type)) for name, a in schema.attributes.items()}
     references = [ir.RefAttr(name, name, each) for name, each in types.items()]
     inner = op.insert(ir.Node("", node.op_type, [first, *inputs[1:]], references, num_outputs=1))
     graph.outputs.append(op.Transpose(inner, perm=to_last(rank)))
