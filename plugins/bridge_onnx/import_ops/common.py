@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, input_at
@@ -28,10 +27,6 @@ def unused(*indices: int) -> Need:
         "the saved statistics to be unused",
         lambda n: not any(o.uses() or o.is_graph_output() for i, o in enumerate(n.outputs) if i in indices),
     )
-
-
-def axes(*values: int) -> np.ndarray:
-    return np.array(values, np.int64)
 
 
 def given(node: ir.Node, *without: str) -> dict[str, Any]:
