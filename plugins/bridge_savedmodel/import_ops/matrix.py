@@ -11,8 +11,8 @@ from bridge.hub import rank_of
 from bridge.importing import as_int64, constant_ints, ints, like
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose import matrices
-from bridge.passes.decompose.matrices import LARGEST, transposed
+from bridge.passes.decompose import linalg as matrices
+from bridge.passes.decompose.linalg import LARGEST, transposed
 from bridge_savedmodel.import_ops.common import FAR, ranked, scalar
 
 ops = OpTable()

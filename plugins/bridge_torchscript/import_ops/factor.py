@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from bridge.importing import ints
 from bridge.ops import OpTable
-from bridge.passes.decompose.matrices import (
+from bridge.passes.decompose.linalg import (
     WIDEST,
     column_lengths,
     eigenvalues,

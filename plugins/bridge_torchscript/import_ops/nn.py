@@ -12,7 +12,7 @@ import onnx_ir as ir
 from bridge.geometry import halves
 from bridge.importing import ints, like, shape_tensor
 from bridge.ops import OpTable
-from bridge.passes.decompose.matrices import inverse
+from bridge.passes.decompose.linalg import inverse
 from bridge_torchscript.import_ops.common import axes, axis, number, rank, spatial, static
 from bridge_torchscript.import_ops.pool import batched
 from bridge_torchscript.import_ops.reduce import norm_of
