@@ -1,4 +1,5 @@
-"""Hub values in numpy's formulas: one text of a formula computes arrays, or builds the nodes that compute them."""
+"""Hub values in numpy's formulas: one text of a formula computes arrays, or builds the nodes that compute
+them."""
 
 from __future__ import annotations
 
@@ -35,8 +36,8 @@ OPERATORS: dict[Any, str] = {
 
 
 class HubArray(np.lib.mixins.NDArrayOperatorsMixin):
-    """A hub value of the float type `dtype`, or a comparison of such. Python's operators, numpy's universal functions and
-    numpy.where build nodes of it, in which numbers and arrays are constants of that type."""
+    """A hub value of the float type `dtype`, or a comparison of such. Python's operators, numpy's universal
+    functions and numpy.where build nodes of it, in which numbers and arrays are constants of that type."""
 
     def __init__(self, op: Builder, value: ir.Value, dtype: ir.DataType | None = None) -> None:
         self.op, self.value = op, value

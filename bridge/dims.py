@@ -90,8 +90,8 @@ def known(parts: Sequence[Any]) -> list[int]:
 
 
 def on_last_axis(op: Builder, x: ir.Value, axis: int, compute: Callable[[Any], Any]) -> Any:
-    """`compute` of `x` with `axis` brought last, and its result, of the same rank, with that axis brought back; of one result
-    or of a tuple of them. The rank of `x` must be known."""
+    """`compute` of `x` with `axis` brought last, and its result, of the same rank, with that axis brought
+    back; of one result or of a tuple of them. The rank of `x` must be known."""
     rank = rank_of(x) or 0
     if (axis := axis % max(rank, 1)) >= rank - 1:
         return compute(x)

@@ -1,6 +1,7 @@
 """What importers of several formats share: needs on native nodes, constants of the hub, layout.
 
-A native node answers `get(name, default)` for its attributes and `constant(key)` for whether an input is stored in the file.
+A native node answers `get(name, default)` for its attributes and `constant(key)` for whether an input is
+stored in the file.
 """
 
 from __future__ import annotations
@@ -100,7 +101,8 @@ def to_channels_last(op: Builder, x: Any) -> Any:
 
 
 def permuted(op: Builder, x: Any, perm: Sequence[int]) -> Any:
-    """`x` with its axes in another order; constants are reordered now, quantized ones before they are dequantized."""
+    """`x` with its axes in another order; constants are reordered now, quantized ones before they are
+    dequantized."""
     perm = list(perm)
     if perm == sorted(perm):
         return x

@@ -1,8 +1,9 @@
 """Where the samples of a resized axis lie in the original one, and what the elements around them weigh.
 
-Names and formulas are those of ONNX's Resize (https://onnx.ai/onnx/operators/onnx__Resize.html). They are written with numpy's
-operators and functions alone: what is known at run time alone is a HubArray among their arguments. A tap is an element that a
-sample reads and the weight it has there; its position may lie outside of the axis, where the element at the end is meant.
+Names and formulas are those of ONNX's Resize (https://onnx.ai/onnx/operators/onnx__Resize.html). They are
+written with numpy's operators and functions alone: what is known at run time alone is a HubArray among their
+arguments. A tap is an element that a sample reads and the weight it has there; its position may lie outside
+of the axis, where the element at the end is meant.
 """
 
 from __future__ import annotations
@@ -39,10 +40,12 @@ Tap = tuple[Any, Any]
 
 @dataclass(frozen=True)
 class ResizeAxis:
-    """One axis being resized: its lengths, and the positions 0, 1, … of the resized one in the float type to compute in.
+    """One axis being resized: its lengths, and the positions 0, 1, … of the resized one in the float type to
+    compute in.
 
-    `scale` is length_resized / length_original, or near it where the length was rounded. Without it positions are multiplied by
-    `step`, their distance in the original as a framework computes it, or else by one length and divided by the other.
+    `scale` is length_resized / length_original, or near it where the length was rounded. Without it positions
+    are multiplied by `step`, their distance in the original as a framework computes it, or else by one length
+    and divided by the other.
     """
 
     length_original: Any
@@ -73,8 +76,8 @@ class ResizeAxis:
 def step_between(
     length_original: int, length_resized: int, align_corners: bool = False, dtype: Any = np.float32
 ) -> Any:
-    """Distance of samples in the original axis: the quotient of the lengths, of one less each where corners are aligned and
-    there is more than one sample."""
+    """Distance of samples in the original axis: the quotient of the lengths, of one less each where corners
+    are aligned and there is more than one sample."""
     less = 1 if align_corners and length_resized > 1 else 0
     return dtype(length_original - less) / dtype(length_resized - less)
 
@@ -82,8 +85,8 @@ def step_between(
 def original_coordinates(
     axis: ResizeAxis, coordinate_transformation_mode: str, roi: Sequence[Any] = ()
 ) -> Any:
-    """x_original of every x_resized; `roi` is the start and the end of tf_crop_and_resize. Of the modes that ONNX had once,
-    tf_half_pixel_for_nn is known as well."""
+    """x_original of every x_resized; `roi` is the start and the end of tf_crop_and_resize. Of the modes that
+    ONNX had once, tf_half_pixel_for_nn is known as well."""
     mode, single = coordinate_transformation_mode, axis.length_resized == 1
     if mode == "asymmetric":
         return axis.unscaled(axis.x_resized)
@@ -136,7 +139,8 @@ def linear_kernel(distance: Any) -> Any:
 
 
 def cubic_kernel(distance: Any, cubic_coeff_a: float) -> Any:
-    """Keys' kernel, t the distance: ((a + 2) t - (a + 3)) t² + 1 up to 1, ((a t - 5 a) t + 8 a) t - 4 a up to 2, then 0."""
+    """Keys' kernel, t the distance: ((a + 2) t - (a + 3)) t² + 1 up to 1, ((a t - 5 a) t + 8 a) t - 4 a up to
+    2, then 0."""
     t, a = distance, cubic_coeff_a
     near = (t * (a + 2) - (a + 3)) * (t * t) + 1.0
     far = ((t * a - 5 * a) * t + 8 * a) * t - 4 * a
@@ -156,7 +160,8 @@ def cubic_taps(x_original: Any, cubic_coeff_a: float) -> list[Tap]:
 
 
 def filter_taps(x_original: Any, kernel: Callable[[Any], Any], radius: int, scale: float = 1.0) -> list[Tap]:
-    """The elements that a kernel of `radius` reaches; one that is widened by 1 / scale, for antialias, below a scale of 1."""
+    """The elements that a kernel of `radius` reaches; one that is widened by 1 / scale, for antialias, below
+    a scale of 1."""
     scale = min(scale, 1.0)
     low = np.floor(x_original)
     share = x_original - low

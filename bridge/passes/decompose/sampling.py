@@ -137,7 +137,8 @@ def _factors(op: Any, node: ir.Node, x: ir.Value, axes: list[int], scales: Any, 
 
 
 def _common_scale(op: Any, policy: str, sizes: ir.Value, static: list[Any]) -> list:
-    """One scale for all axes, the smallest or the largest of those that `sizes` ask for, known at run time."""
+    """One scale for all axes, the smallest or the largest of those that `sizes` ask for, known at run
+    time."""
     length_original = op.Cast(vector(op, static), to=1)
     ratios = op.Div(op.Cast(sizes, to=1), length_original)
     scale = (op.ReduceMin if policy == "not_larger" else op.ReduceMax)(ratios, [0])
@@ -201,7 +202,8 @@ def _kernel(node: ir.Node) -> tuple[Callable[[Any], Any], int]:
 
 
 def _filtered(op: Any, node: ir.Node, x: ir.Value, axis: int, resized: ResizeAxis, x_original: Any) -> Any:
-    """Each sample a weighted sum of the whole axis and of its ends repeated: how far a filter reaches is known at run time."""
+    """Each sample a weighted sum of the whole axis and of its ends repeated: how far a filter reaches is
+    known at run time."""
     kernel, radius = _kernel(node)
     scale = np.minimum(resized.scale, 1.0)
     reach = op.Reshape(np.ceil(radius / scale).value, [])
