@@ -85,9 +85,9 @@ def convert_all(
             )
         names[name] = source
     folder.mkdir(parents=True, exist_ok=True)
-    with workers.pool(jobs, executor) as pool:
+    with workers.worker_pool(jobs, executor) as pool:
         futures = {
-            pool.submit(one, source, str(folder / name), options | {"to": to}): name
+            pool.submit(convert_one, source, str(folder / name), options | {"to": to}): name
             for name, source in names.items()
         }
         finished: dict[str, Done] = {}
@@ -98,7 +98,7 @@ def convert_all(
     return Batch(tuple(finished[name] for name in names))
 
 
-def one(source: str, destination: str, options: dict[str, Any]) -> Done:
+def convert_one(source: str, destination: str, options: dict[str, Any]) -> Done:
     """One file, in this thread's worker process."""
     arguments = {"source": source, "destination": destination, "options": options}
     try:

@@ -282,7 +282,7 @@ def verify(
     """Run two models on the same inputs and compare every output."""
     import bridge
 
-    arrays = _read(reference, inputs) if inputs else None
+    arrays = _read_arrays(reference, inputs) if inputs else None
     result = bridge.verify(
         reference, candidate, arrays, seed=seed, rtol=rtol, atol=atol, dims=parsed_dims(dims)
     )
@@ -305,7 +305,9 @@ def run(model: str, inputs: tuple[str, ...], seed: int, output: str | None, dims
     import bridge
     from bridge.inputs import random_inputs
 
-    arrays = _read(model, inputs) if inputs else random_inputs(bridge.load(model), seed, parsed_dims(dims))
+    arrays = (
+        _read_arrays(model, inputs) if inputs else random_inputs(bridge.load(model), seed, parsed_dims(dims))
+    )
     results = bridge.run(model, arrays)
     if output:
         np.savez(output, **results)
@@ -330,7 +332,7 @@ def _listed(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def _read(model: str, files: tuple[str, ...]) -> dict[str, Any]:
+def _read_arrays(model: str, files: tuple[str, ...]) -> dict[str, Any]:
     import bridge
     from bridge.inputs import read_inputs
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from bridge.errors import Blocker, UnsupportedModel, table
+from bridge.errors import Blocker, UnsupportedModel, blocker_table
 
 __all__ = ["Blocker", "Crossing", "Outcome", "Report"]
 
@@ -81,4 +81,4 @@ class Report:
     def __str__(self) -> str:
         counts = ", ".join(f"{n} {o}" for o, n in self.counts().items()) or "no operators"
         lines = [f"{self.source} → {self.target}: {counts}", *(f"  note: {n}" for n in self.notes)]
-        return "\n".join([*lines, table(self.blockers)] if self.blockers else lines)
+        return "\n".join([*lines, blocker_table(self.blockers)] if self.blockers else lines)

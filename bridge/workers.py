@@ -46,7 +46,7 @@ def isolated(target: str, arguments: dict[str, Any], timeout: float = TIMEOUT) -
 
 
 @contextmanager
-def pool(jobs: int, executor: Executor | None = None) -> Iterator[Executor]:
+def worker_pool(jobs: int, executor: Executor | None = None) -> Iterator[Executor]:
     """`executor` as it is; without one, `jobs` threads, what they have not begun cancelled at the end."""
     if executor is not None:
         yield executor

@@ -56,7 +56,7 @@ def run(
                 units.append((name, frozen, source, left))
     finished, total = len(done), len(order)
     progress(finished, total)
-    with workers.pool(jobs, executor) as pool:
+    with workers.worker_pool(jobs, executor) as pool:
         for results in _each(pool, units):
             for result in results:
                 journal.add(replace(result, ops=case_of(result.case).ops))

@@ -67,7 +67,7 @@ def resize(op, node, x, roi=None, scales=None, sizes=None):
             x = _sum_of_taps(op, x, axis, resized, _taps(node, resized, x_original))
         if mode == "tf_crop_and_resize":
             covered = np.logical_and(x_original >= 0.0, x_original <= resized.length_original - 1)
-            covered = along(op, _value(op, covered), axis, rank)
+            covered = along(op, _as_value(op, covered), axis, rank)
             within_roi = covered if within_roi is None else op.And(within_roi, covered)
     outside = zero(op, x, attr(node, "extrapolation_value"))
     result = op.Identity(x) if within_roi is None else op.Where(within_roi, x, outside)
@@ -174,7 +174,7 @@ def _roi_end(op: Any, roi: ir.Value, index: int, axis: ResizeAxis) -> HubArray:
     return HubArray(op, op.Cast(op.Gather(roi, np.array(index), axis=0), to=int(dtype)), dtype)
 
 
-def _value(op: Any, array: Any) -> ir.Value:
+def _as_value(op: Any, array: Any) -> ir.Value:
     return array.value if isinstance(array, HubArray) else op.const(np.asarray(array))
 
 
@@ -207,7 +207,7 @@ def _filtered(op: Any, node: ir.Node, x: ir.Value, axis: int, resized: ResizeAxi
     kernel, radius = _kernel(node)
     scale = np.minimum(resized.scale, 1.0)
     reach = op.Reshape(np.ceil(radius / scale).value, [])
-    length_original = HubArray(op, op.Reshape(_value(op, resized.length_original + 0.0 * scale), []))
+    length_original = HubArray(op, op.Reshape(_as_value(op, resized.length_original + 0.0 * scale), []))
     end = op.Add(length_original.value, reach)
     positions = HubArray(op, op.Range(op.Neg(reach), end, op.const(np.float32(1))))
     column = HubArray(op, op.Unsqueeze(x_original.value, [1]))
@@ -224,10 +224,10 @@ def _filtered(op: Any, node: ir.Node, x: ir.Value, axis: int, resized: ResizeAxi
 def _sum_of_taps(op: Any, x: ir.Value, axis: int, resized: ResizeAxis, taps: list[Tap]) -> Any:
     total, rank = None, rank_of(x) or 0
     for position, weight in taps:
-        index = _value(op, within(position, resized.length_original))
+        index = _as_value(op, within(position, resized.length_original))
         read = op.Gather(x, op.Cast(index, to=I64), axis=axis)
         if weight is not None:
-            factor = op.Cast(_value(op, weight), to=int(x.dtype))  # type: ignore[arg-type]
+            factor = op.Cast(_as_value(op, weight), to=int(x.dtype))  # type: ignore[arg-type]
             read = op.Mul(read, along(op, factor, axis, rank))
         total = read if total is None else op.Add(total, read)
     return total

@@ -150,7 +150,7 @@ class Forest:
         at = op.Expand(op.const(self.roots[None]), vector(op, [rows, len(self.roots)]))
         for _ in range(self.depth):
             read = op.GatherElements(x, op.Gather(op.const(self.feature), at, axis=0), axis=1)
-            turn = self._turn(op, read, functools.partial(_gathered, op, at))
+            turn = self._turn(op, read, functools.partial(_gather_nodes, op, at))
             left, right = (op.Gather(op.const(leads), at, axis=0) for leads in (self.true, self.false))
             at = op.Where(turn, left, right)
         return at
@@ -197,7 +197,7 @@ class Forest:
         return table
 
 
-def _gathered(op: Any, indices: ir.Value, array: np.ndarray) -> ir.Value:
+def _gather_nodes(op: Any, indices: ir.Value, array: np.ndarray) -> ir.Value:
     return op.Gather(op.const(array), indices, axis=0)
 
 
@@ -205,7 +205,7 @@ POSTS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT")
 FLOATS = condition("no double thresholds", lambda n: "nodes_values_as_tensor" not in n.attributes)
 
 
-def transformed(op: Any, node: ir.Node, scores: ir.Value) -> ir.Value:
+def post_transformed(op: Any, node: ir.Node, scores: ir.Value) -> ir.Value:
     """Scores after the operator's post_transform, as ONNX Runtime computes it."""
     post_transform = attr(node, "post_transform")
     if post_transform == "LOGISTIC":
@@ -262,7 +262,7 @@ def tree_regressor(op, node, x):
         reduced = op.Div(reduced, float(len(forest.roots)))
     base = attr(node, "base_values")
     scores = reduced if not base else op.Add(reduced, op.const(np.array(base, np.float32)))
-    return op.Identity(transformed(op, node, scores))
+    return op.Identity(post_transformed(op, node, scores))
 
 
 LOWER, UPPER = ("BRANCH_LEQ", "BRANCH_GT"), ("BRANCH_LT", "BRANCH_GTE")
@@ -352,7 +352,7 @@ def linear_regressor(op, node, x):
     scores = op.MatMul(op.Cast(x, to=1), op.const(np.ascontiguousarray(weights)))
     offsets = attr(node, "intercepts")
     scores = op.Add(scores, op.const(np.array(offsets, np.float32))) if offsets else scores
-    return op.Identity(transformed(op, node, scores))
+    return op.Identity(post_transformed(op, node, scores))
 
 
 MODES = (*COMPARED, "BRANCH_NEQ", "BRANCH_MEMBER")

@@ -15,7 +15,7 @@ from bridge.dims import lengths, reshape
 from bridge.hub import attr, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.ml import ML, numbers, transformed
+from bridge.passes.decompose.ml import ML, numbers, post_transformed
 
 ops = OpTable()
 
@@ -107,17 +107,17 @@ def tree_classifier(op, node, x):
     )
     scores = op.insert(regressor)
     if len(labels) > 2:
-        return largest(op, scores, labels), op.Identity(transformed(op, node, scores))
+        return largest(op, scores, labels), op.Identity(post_transformed(op, node, scores))
     weights, base = numbers(node, "class_weights"), numbers(node, "base_values")
     positive = weights.min() >= 0 and (not len(base) or base.min() >= 0)
     if not single:
         second = op.Gather(scores, np.array([1]), axis=1)
-        return either(op, second, 0.0, np.array([0, 1])), op.Identity(transformed(op, node, scores))
+        return either(op, second, 0.0, np.array([0, 1])), op.Identity(post_transformed(op, node, scores))
     label = either(op, scores, 0.5 if positive else 0.0, labels)
     if sides(node) == {0}:
         return label, two_sided(op, node, scores, bool(positive))
     both = op.Concat(op.Mul(scores, op.const(0.0, scores.dtype)), scores, axis=1)
-    return label, op.Identity(transformed(op, node, both))
+    return label, op.Identity(post_transformed(op, node, both))
 
 
 def renamed(attribute: ir.Attr, name: str) -> ir.Attr:
@@ -144,7 +144,7 @@ def linear_classifier(op, node, x):
     scores = op.Add(product, op.const(intercepts))
     if len(intercepts) == 1:
         return either(op, scores, 0.0, labels), two_sided(op, node, scores, True)
-    return largest(op, scores, labels), op.Identity(transformed(op, node, scores))
+    return largest(op, scores, labels), op.Identity(post_transformed(op, node, scores))
 
 
 def kernel_products(op: Any, node: ir.Node, x: ir.Value, vectors: np.ndarray) -> ir.Value:
@@ -226,7 +226,7 @@ def svm_classifier(op, node, x):
     label = largest(op, votes, labels)
     if len(counts) == 2:
         return label, two_sided(op, node, values[0], False)
-    return label, op.Identity(transformed(op, node, op.Concat(*values, axis=1)))
+    return label, op.Identity(post_transformed(op, node, op.Concat(*values, axis=1)))
 
 
 def machine(

@@ -123,21 +123,21 @@ def dequantize(op, node, x, scale, zero_point=None):
     return value if result == T.FLOAT else op.Cast(value, to=int(result))
 
 
-def constants(node: ir.Node) -> bool:
+def is_low_bit_constant(node: ir.Node) -> bool:
     """True for known numbers and parameters of a dtype that is no integer of 8 bits or more."""
     narrow = node.inputs[0].dtype.name.lower() not in (*NARROW, "int32")  # type: ignore[union-attr]
     return narrow and const(node.inputs[0]) is not None and quant_params(node) is not None
 
 
-@ops.op("DequantizeLinear", needs=(condition("constants of a dtype of fewer bits", constants),))
-def known(op, node, x, scale, zero_point=None):
+@ops.op("DequantizeLinear", needs=(condition("constants of a dtype of fewer bits", is_low_bit_constant),))
+def dequantize_constant(op, node, x, scale, zero_point=None):
     """Constants of any dtype."""
     dtype = T(attr(node, "output_dtype") or int(scale.dtype))
     return op.const(quant_params(node).dequantize(const(x), dtype))
 
 
 @ops.op("DequantizeLinear", needs=(PARAMETERS, dtype(*FEW_BITS)))
-def of_few_bits(op, node, x, scale, zero_point=None):
+def dequantize_few_bits(op, node, x, scale, zero_point=None):
     return dequantize(op, node, x, scale, zero_point)
 
 

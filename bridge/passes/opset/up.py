@@ -66,10 +66,10 @@ def _lift_graph(graph: ir.Graph | ir.Function, versions: dict[str, int]) -> None
             node.domain = ""
         node.version = None
         if version:
-            pending.extend(_step(graph, node, version))
+            pending.extend(_lift_node(graph, node, version))
 
 
-def _step(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tuple[ir.Node, int]]:
+def _lift_node(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tuple[ir.Node, int]]:
     """Take `node` over every opset above `version` that changed it; nodes that replace it, with their
     opset."""
     node.attributes.pop("consumed_inputs", None)
