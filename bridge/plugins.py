@@ -186,8 +186,8 @@ def registry() -> Plugins:
 @functools.cache
 def formats() -> tuple[Format, ...]:
     """Every format, ordered by name."""
-    found = registry().formats()
-    return tuple(found[name] for name in sorted(found))
+    by_name = registry().formats()
+    return tuple(by_name[name] for name in sorted(by_name))
 
 
 def rules(fmt: Format, direction: Literal["import", "export"]) -> list[Rule]:

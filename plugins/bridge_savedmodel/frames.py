@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.passes.fold import KEPT, evaluate
+from bridge.passes.fold import UNFOLDED, evaluate
 from bridge.report import Blocker
 from bridge_savedmodel.functional import raised
 from bridge_savedmodel.import_ops import ops
@@ -185,7 +185,7 @@ def _fold_constants(op: hub.Builder, results: Any, since: int) -> Any:
         arrays = [hub.const(v) for v in node.inputs if v is not None]
         if (
             node.domain
-            or node.op_type in KEPT
+            or node.op_type in UNFOLDED
             or not arrays
             or any(a is None or a.size > MAX_FOLDED for a in arrays)
         ):
