@@ -145,8 +145,8 @@ def same_at_run_time(node: ir.Node, lengths: Sequence[Any]) -> bool:
 def transposed_total(
     length: Length, span: int, stride: int, output_padding: int, output_length: Length
 ) -> Length:
-    """Elements a ConvTranspose cuts from both ends together of (length - 1) * stride + span + `output_padding`
-    (output_padding) for a result of length `output_length`; below 0 where that is longer."""
+    """Elements a ConvTranspose cuts from both ends of (length - 1) * stride + span + `output_padding`
+    together, for a result of length `output_length`; below 0 where that is longer."""
     return (length - 1) * stride + (span + output_padding) - output_length
 
 

@@ -76,12 +76,14 @@ class Writer:
         return self.exporter.table.extended(plugins.rules(self.format, "export") if own else ())
 
     def require_interface(self) -> None:
-        """Raise InvalidOption for options under which the file has other input or output shapes than its source."""
+        """Raise InvalidOption for options that give the file other input or output shapes than its source
+        has."""
         for option in self.exporter.options:
             value = self.options[option.name]
             if option.reshapes and value != option.default:
                 raise InvalidOption(
-                    f"{option.name}={value} changes the shapes of inputs and outputs, so the result cannot be verified.",
+                    f"{option.name}={value} changes the shapes of inputs and outputs, "
+                    "so the result cannot be verified.",
                     f"Verify with {option.name}={option.default}, or convert without verify.",
                 )
 

@@ -143,12 +143,12 @@ def counts(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
 def summary(results: Iterable[Result]) -> str:
     """`counts` in words, a line a route."""
     report_lines = []
-    for route, route_counts in counts(results).items():
-        share = 100 * route_counts["survived"] / max(route_counts["cases"], 1)
-        listed = ", ".join(f"{n} {o}" for o, n in route_counts["outcomes"].items())
-        if "approximated" in route_counts["outcomes"]:
-            listed += f" (within {route_counts['worst_approximated']:.1e})"
+    for route, tally in counts(results).items():
+        share = 100 * tally["survived"] / max(tally["cases"], 1)
+        listed = ", ".join(f"{n} {o}" for o, n in tally["outcomes"].items())
+        if "approximated" in tally["outcomes"]:
+            listed += f" (within {tally['worst_approximated']:.1e})"
         report_lines.append(
-            f"{route}: {route_counts['survived']} of {route_counts['cases']} survived ({share:.1f} %): {listed}"
+            f"{route}: {tally['survived']} of {tally['cases']} survived ({share:.1f} %): {listed}"
         )
     return "\n".join(report_lines)

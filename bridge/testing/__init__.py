@@ -4,7 +4,7 @@
 |---|---|
 | `test_declaration_is_valid` | names, suffixes and parts that resolve; `detect` knows its own files alone |
 | `test_declaration_is_light` | no framework imported, loaded in 0.2 s of processor time |
-| `test_every_operator_of_the_table_has_a_case` | an operator with a rule crosses in a case of the onnx package |
+| `test_every_operator_of_the_table_has_a_case` | an operator with a rule crosses in a case of onnx |
 | `test_needs_are_told` | needs hold or do not, whatever is known of a node, and refusals name them |
 | `test_export_runs_and_equals_the_reference` | what is written gives the numbers of the hub model |
 | `test_random_graphs_keep_their_numbers` | graphs of several operators keep their numbers, or are refused |
