@@ -25,7 +25,7 @@ from bridge.interpolation import (
     linear_kernel,
     linear_taps,
     nearest,
-    normalized,
+    normalize_taps,
     original_coordinates,
     within,
 )
@@ -190,7 +190,7 @@ def _taps(node: ir.Node, axis: ResizeAxis, x_original: Any) -> list[Tap]:
         taps = filter_taps(x_original, *_kernel(node), scale)
     if attr(node, "exclude_outside"):
         return excluding_outside(taps, length_original)
-    return normalized(taps) if scale < 1 else taps
+    return normalize_taps(taps) if scale < 1 else taps
 
 
 def _kernel(node: ir.Node) -> tuple[Callable[[Any], Any], int]:
