@@ -15,7 +15,7 @@ import argparse
 import re
 from pathlib import Path
 
-from bridge_savedmodel.frames import REFERRED, TABLES
+from bridge_savedmodel.import_context import REFERRED, TABLES
 from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.import_ops.common import readable
 from bridge_savedmodel.reader import PIPELINES

@@ -12,9 +12,9 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.ops import Need
+from bridge_savedmodel.convolution import filter_order
 from bridge_savedmodel.export_ops import ops
 from bridge_savedmodel.tensorflow import TYPES, dtype_of, tensorflow
-from bridge_savedmodel.windows import filter_order
 
 FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 

@@ -16,11 +16,11 @@ from bridge.passes.dense import MergeFlattenedMatMul
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.transposes import SinkTransposes
 from bridge.report import Blocker
-from bridge_savedmodel.frames import Frame, ImportContext
-from bridge_savedmodel.functional import raised
+from bridge_savedmodel.control_flow_v1 import raised
+from bridge_savedmodel.import_context import Frame, ImportContext
 from bridge_savedmodel.import_ops import ops
+from bridge_savedmodel.keras_and_frozen import open_source
 from bridge_savedmodel.reader import Port, Source, read_folder, split
-from bridge_savedmodel.sources import open_source
 from bridge_savedmodel.tensorflow import tensorflow
 from bridge_savedmodel.variables import Facts
 

@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from bridge.errors import UnreadableFile
 from bridge.facts import SHA256
-from bridge_savedmodel.functional import ENTERS, SWITCHES, outside_loops
+from bridge_savedmodel.control_flow_v1 import ENTERS, SWITCHES, outside_loops
 from bridge_savedmodel.resources import tables, variables
 from bridge_savedmodel.tensorflow import FILES, TYPES, tensorflow
 

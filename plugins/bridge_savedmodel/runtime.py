@@ -14,8 +14,8 @@ from bridge.formats import Runtime
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
 from bridge_savedmodel.importer import writes
+from bridge_savedmodel.keras_and_frozen import call_file
 from bridge_savedmodel.reader import signature_key
-from bridge_savedmodel.sources import call_file
 from bridge_savedmodel.tensorflow import FILES, tensorflow
 from bridge_savedmodel.variables import NEXT
 

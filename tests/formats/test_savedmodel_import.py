@@ -25,7 +25,7 @@ pytest.importorskip("tensorflow")
 from bridge_savedmodel import import_ops
 from bridge_savedmodel.cases import cases, plain
 from bridge_savedmodel.cases.layers import cases as layer_cases
-from bridge_savedmodel.frames import registered_default
+from bridge_savedmodel.import_context import registered_default
 from bridge_savedmodel.runtime import run
 from bridge_savedmodel.tensorflow import tensorflow
 

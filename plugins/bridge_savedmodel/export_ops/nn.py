@@ -11,9 +11,9 @@ from bridge.geometry import pads_of, same_at_run_time, spatial_lengths
 from bridge.hub import NHWC, attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, unused_output
 from bridge.ops import OpTable
+from bridge_savedmodel.convolution import filter_order, transposed_lengths
 from bridge_savedmodel.export_ops.common import RANKED
 from bridge_savedmodel.tensorflow import DOMAIN, kernel
-from bridge_savedmodel.windows import filter_order, transposed_lengths
 
 ops = OpTable()
 

@@ -33,7 +33,7 @@ RAISED = never("the form TensorFlow gives loops and branches of version 1")
 @ops.op("Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond", needs=(RAISED,))
 @ops.op("RefSwitch", "RefMerge", "RefEnter", "RefExit", "RefNextIteration", needs=(RAISED,))
 def not_raised(op, node, *inputs):
-    """What bridge_savedmodel.functional left as it was."""
+    """What bridge_savedmodel.control_flow_v1 left as it was."""
     return NotImplemented
 
 

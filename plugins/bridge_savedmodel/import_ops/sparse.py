@@ -19,7 +19,7 @@ from bridge_savedmodel.import_ops.common import (
     ranked,
     scalar,
 )
-from bridge_savedmodel.import_ops.patterns import compacted
+from bridge_savedmodel.import_ops.text_regex import compacted
 from bridge_savedmodel.values import tensor_of, text
 
 ops = OpTable()

@@ -7,7 +7,7 @@ import numpy as np
 from bridge.hub import rank_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import T, as_int64, like, need, never
-from bridge_savedmodel.import_ops.slices import written
+from bridge_savedmodel.import_ops.index import written
 from bridge_savedmodel.variables import Variable
 
 ops = OpTable()

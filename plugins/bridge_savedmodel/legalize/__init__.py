@@ -17,7 +17,7 @@ from bridge.passes.transposes import SinkTransposes
 from bridge.passes.widen import ComputeWider
 from bridge_savedmodel.export_ops import ops
 from bridge_savedmodel.legalize import quantize, resize
-from bridge_savedmodel.legalize.images import as_image
+from bridge_savedmodel.legalize.channels_last import as_image
 from bridge_savedmodel.legalize.resize import NativeResize
 
 

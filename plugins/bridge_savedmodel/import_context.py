@@ -13,12 +13,12 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.passes.fold import KEPT, evaluate
 from bridge.report import Blocker
-from bridge_savedmodel.functional import raised
+from bridge_savedmodel.control_flow_v1 import raised
+from bridge_savedmodel.eager_eval import computed
 from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.import_ops.signal import PARTWISE
 from bridge_savedmodel.import_ops.state import REFERENCES, WRITES
 from bridge_savedmodel.reader import Source, array_of, dims_of, dtype_of
-from bridge_savedmodel.stored import computed
 from bridge_savedmodel.values import Pair, Poison, Table
 from bridge_savedmodel.variables import Facts, State, Variable, changes
 

@@ -12,7 +12,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose import matrices
 from bridge.passes.decompose.matrices import LARGEST, WIDEST, row, transposed
 from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ints, need, ranked
-from bridge_savedmodel.import_ops.matrix import SQUARE
+from bridge_savedmodel.import_ops.linalg import SQUARE
 
 ops = OpTable()
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from bridge.hub import const
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops import lists
+from bridge_savedmodel.import_ops import sequence
 from bridge_savedmodel.import_ops.common import as_int64, flat, ints, like, need, scalar
 from bridge_savedmodel.values import ListHandle, TensorList
 
@@ -30,11 +30,11 @@ def tensor_array(op, node, size):
 @ops.op("TensorArrayWriteV3", needs=(FLOWS,))
 def write(op, node, handle, index, value, flow):
     if flow.items is not None:
-        return lists.placed(op, flow, index, value, handle.grows)
+        return sequence.placed(op, flow, index, value, handle.grows)
     known = flow if flow.shape is not None else replace(flow, shape=_dims(value))
-    if not lists.blank_known(known):
+    if not sequence.blank_known(known):
         return NotImplemented
-    return lists.placed(op, lists.filled(op, known), index, value, handle.grows)
+    return sequence.placed(op, sequence.filled(op, known), index, value, handle.grows)
 
 
 def _dims(value: ir.Value) -> tuple[Any, ...] | None:
@@ -50,9 +50,9 @@ def read(op, node, handle, index, flow):
 @ops.op("TensorArrayGatherV3", needs=(FLOWS,))
 def gather(op, node, handle, indices, flow):
     known = flow if flow.shape is not None else replace(flow, shape=node.get("element_shape"))
-    if not lists.blank_known(known):
+    if not sequence.blank_known(known):
         return NotImplemented
-    items = lists.filled(op, known).items
+    items = sequence.filled(op, known).items
     return items if _every(indices) else op.Gather(items, as_int64(op, indices), axis=0)
 
 
@@ -82,7 +82,7 @@ def scatter(op, node, handle, indices, value, flow):
 
 @ops.op("TensorArraySizeV3", needs=(FLOWS,))
 def size(op, node, handle, flow):
-    return lists.length(op, node, flow)
+    return sequence.length(op, node, flow)
 
 
 @ops.op("TensorArrayConcatV3", needs=(FLOWS, FILLED))

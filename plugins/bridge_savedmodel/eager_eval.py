@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
-from bridge_savedmodel.import_ops.refused import COMPUTABLE
+from bridge_savedmodel.import_ops.unsupported import COMPUTABLE
 from bridge_savedmodel.tensorflow import tensorflow
 from bridge_savedmodel.values import tensor_of
 

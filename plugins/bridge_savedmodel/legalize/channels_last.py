@@ -8,8 +8,8 @@ import onnx_ir as ir
 
 from bridge.geometry import pads_of, same_at_run_time, spatial_lengths
 from bridge.hub import attr, rank_of, shape_of
+from bridge_savedmodel.convolution import transposes
 from bridge_savedmodel.tensorflow import computes
-from bridge_savedmodel.windows import transposes
 
 
 def as_image(node: ir.Node) -> bool:

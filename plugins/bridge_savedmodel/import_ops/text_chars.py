@@ -15,7 +15,7 @@ import numpy as np
 from bridge.hub import const, rank_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, ints, need
-from bridge_savedmodel.import_ops.ragged import ends_of
+from bridge_savedmodel.import_ops.sparse_ragged import ends_of
 from bridge_savedmodel.values import tensor_of
 
 ops = OpTable()

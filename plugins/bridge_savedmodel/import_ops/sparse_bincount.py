@@ -9,7 +9,7 @@ import numpy as np
 from bridge.hub import rank_of, shape_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import as_int64, ints, need
-from bridge_savedmodel.import_ops.ragged import rows_of
+from bridge_savedmodel.import_ops.sparse_ragged import rows_of
 
 ops = OpTable()
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import as_dtype, as_int64, ints, need
-from bridge_savedmodel.import_ops.ragged import ends_of, lengths_of, rows_of
+from bridge_savedmodel.import_ops.sparse_ragged import ends_of, lengths_of, rows_of
 from bridge_savedmodel.values import tensor_of
 
 ops = OpTable()

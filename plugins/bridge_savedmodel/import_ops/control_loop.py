@@ -12,7 +12,7 @@ from bridge.hub import const
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import FAR, T, flat, ints, need
 from bridge_savedmodel.import_ops.control import close, common_shape, condition_of, subgraph
-from bridge_savedmodel.import_ops.lists import blank_known, filled
+from bridge_savedmodel.import_ops.sequence import blank_known, filled
 from bridge_savedmodel.tensorflow import tensorflow
 from bridge_savedmodel.values import TensorList
 
