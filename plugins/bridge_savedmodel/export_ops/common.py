@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
+from bridge.geometry import pads_of, same_at_run_time, spatial_lengths
 from bridge.hub import attr, const, rank_of
 from bridge.needs import condition
 
@@ -38,3 +40,40 @@ def on_last_axis(tf: Any, x: ir.Value, axis: int, compute: Any) -> Any:
     if isinstance(made, (tuple, list)):
         return [tf.Transpose(v, inverse) for v in made]
     return tf.Transpose(made, inverse)
+
+
+def spatial_attribute(node: ir.Node, name: str) -> list[int]:
+    """Strides or dilations, one for each spatial dimension; ones where the node has none."""
+    return attr(node, name) or [1] * ((rank_of(node.inputs[0]) or 2) - 2)
+
+
+def with_batch_and_channels(values: list[int]) -> list[int]:
+    """One number for each of two or three spatial dimensions, between ones for batch and channels. A single number
+    counts for height and width."""
+    return [1, *(values * 2 if len(values) == 1 else values), 1]
+
+
+def with_height(tf: Any, x: Any, rank: int) -> Any:
+    """A height of 1 for images of one spatial dimension."""
+    return tf.ExpandDims(x, 1) if rank == 3 else x
+
+
+def without_height(tf: Any, x: Any, rank: int) -> Any:
+    return tf.Squeeze(x, axis=[1]) if rank == 3 else x
+
+
+def pad_spatial(tf: Any, x: Any, pads: list[tuple[int, int]], number: Any = None) -> Any:
+    """Pad the spatial dimensions. The amounts are int32: the kernel in which oneDNN fuses Pad and Conv2D takes no
+    other dtype."""
+    if not any(map(any, pads)):
+        return x
+    table = np.array([(0, 0), *pads, (0, 0)], np.int32)
+    paddings = np.maximum(table, 0)
+    return tf.Pad(x, paddings) if number is None else tf.PadV2(x, paddings, number)
+
+
+def padding_mode(node: ir.Node) -> tuple[str, list[tuple[int, int]]]:
+    """TensorFlow's attribute `padding`, and pads (before, after) of each spatial dimension to add before."""
+    if same_at_run_time(node, spatial_lengths(node)):
+        return "SAME", []
+    return "VALID", pads_of(node, ceil=True) or []

@@ -169,3 +169,31 @@ def reshaped(op: Any, x: Any, shape: Any) -> Any:
         own = made.shape if made.shape is not None and len(made.shape) == len(known) else [None] * len(known)
         made.shape = ir.Shape([d if d is not None and d >= 0 else o for d, o in zip(known, own, strict=True)])
     return made
+
+
+def spatial_attribute(node: Any, name: str, rank: int) -> list[int]:
+    """Strides or dilations of the spatial dimensions; ones where the node has none."""
+    values = node.get(name) or [1] * rank
+    return list(values[1:-1] if channels_last(node) else values[2:])
+
+
+def window_padding(node: Any) -> dict[str, Any]:
+    """Padding of a window as ONNX attributes."""
+    if node.get("padding") == "SAME":
+        return {"auto_pad": "SAME_UPPER"}
+    if node.get("padding") == "EXPLICIT":
+        own = node.get("explicit_paddings")
+        pairs = list(zip(own[::2], own[1::2], strict=True))
+        pairs = pairs[1:-1] if channels_last(node) else pairs[2:]
+        return {"pads": [p[0] for p in pairs] + [p[1] for p in pairs]}
+    return {}
+
+
+def to_channels_first(op: Any, node: Any, x: Any) -> Any:
+    """`x` with channels first, from the data_format of the node."""
+    return first(op, x) if channels_last(node) else x
+
+
+def from_channels_first(op: Any, node: Any, y: Any) -> Any:
+    """`y`, whose channels are first, in the data_format of the node."""
+    return last(op, y) if channels_last(node) else y

@@ -21,8 +21,8 @@ from bridge_savedmodel.import_ops.common import (
     need,
     ranked,
     scalar,
+    window_padding,
 )
-from bridge_savedmodel.import_ops.nn import padding_of
 
 ops = OpTable()
 
@@ -357,7 +357,9 @@ def extract_image_patches(op, node, x):
     every = np.eye(count, dtype=given.dtype.numpy()).reshape(-1, high, wide, channels)
     strides, rates = node.get("strides")[1:3], node.get("rates")[1:3]
     picks = op.const(np.ascontiguousarray(every.transpose(0, 3, 1, 2)))
-    made = last(op, op.Conv(first(op, given), picks, strides=strides, dilations=rates, **padding_of(node)))
+    made = last(
+        op, op.Conv(first(op, given), picks, strides=strides, dilations=rates, **window_padding(node))
+    )
     return op.Cast(made, to=int(x.dtype)) if x.dtype in NARROW else made
 
 

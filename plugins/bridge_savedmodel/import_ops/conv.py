@@ -1,0 +1,180 @@
+"""Convolutions, plain, depthwise and transposed, and what is computed as one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from bridge import dims, geometry
+from bridge.geometry import halves, same_total
+from bridge.hub import const, rank_of, shape_of
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import (
+    T,
+    channels_last,
+    constant,
+    first,
+    from_channels_first,
+    ints,
+    last,
+    need,
+    parts,
+    permuted,
+    ranked,
+    spatial_attribute,
+    to_channels_first,
+    window_padding,
+)
+from bridge_savedmodel.import_ops.tensor import mirror_pad
+
+ops = OpTable()
+
+
+FLOATS = need("floats", lambda n: n.inputs[0].dtype.is_floating_point())
+
+
+KERNEL = need("filters of static shape", lambda n: shape_of(n.inputs[1]) is not None)
+
+
+CHANNELS = need(
+    "a known number of channels",
+    lambda n: (
+        n.inputs[0].shape is not None
+        and isinstance(list(n.inputs[0].shape)[-1 if channels_last(n) else 1], int)
+    ),
+)
+
+
+def _convolve(op: Any, node: Any, x: Any, weights: Any, kernel: list[int], group: int) -> Any:
+    rank = rank_of(x)
+    strides, dilations = spatial_attribute(node, "strides", rank), spatial_attribute(node, "dilations", rank)
+    result = op.Conv(
+        to_channels_first(op, node, x),
+        weights,
+        kernel_shape=kernel,
+        strides=strides,
+        dilations=dilations,
+        group=group,
+        **window_padding(node),
+    )
+    return from_channels_first(op, node, result)
+
+
+@ops.op("Conv2D", "Conv3D", "Conv", needs=(ranked(), FLOATS, KERNEL, CHANNELS))
+def conv(op, node, x, w):
+    rank, sizes = rank_of(x), shape_of(w)
+    channels = list(x.shape)[-1 if channels_last(node) else 1]
+    weights = permuted(op, w, [rank - 1, rank - 2, *range(rank - 2)])
+    return _convolve(op, node, x, weights, sizes[:-2], channels // sizes[-2])
+
+
+@ops.op("DepthwiseConv2dNative", needs=(ranked(), FLOATS, KERNEL))
+def depthwise(op, node, x, w):
+    h, width, channels, multiple = shape_of(w)
+    turned = permuted(op, w, [2, 3, 0, 1])
+    known = const(turned)
+    shape = [channels * multiple, 1, h, width]
+    weights = op.const(known.reshape(shape)) if known is not None else op.Reshape(turned, ints(*shape))
+    return _convolve(op, node, x, weights, [h, width], channels)
+
+
+@ops.op("DepthwiseConv2dNativeBackpropInput", needs=(KERNEL, ranked(2)))
+def depthwise_backprop(op, node, sizes, w, x):
+    """A transposed convolution in as many groups as there are channels."""
+    h, width, channels, multiple = shape_of(w)
+    return conv_backprop(op, node, sizes, _grouped(op, w, [h, width, channels, multiple]), x, channels)
+
+
+def _grouped(op: Any, w: Any, shape: list[int]) -> Any:
+    """Filters of each channel apart: [height, width, 1, channels x multiple]."""
+    target = ints(*shape[:2], 1, shape[2] * shape[3])
+    known = const(w)
+    return op.const(known.reshape(target)) if known is not None else op.Reshape(w, target)
+
+
+@ops.op("Conv2DBackpropInput", "Conv3DBackpropInputV2", needs=(KERNEL, ranked(2)))
+def conv_backprop(op, node, sizes, w, x, group=1):
+    """The padding that the convolution of the asked-for size would have had is cut off; what it left over is
+    added."""
+    rank, shape = rank_of(x), shape_of(w)
+    strides, dilations = spatial_attribute(node, "strides", rank), spatial_attribute(node, "dilations", rank)
+    source = to_channels_first(op, node, x)
+    asked = parts(sizes)
+    lengths = list(source.shape)[2:]
+    wanted = None if asked is None else asked[1:-1] if channels_last(node) else asked[2:]
+    channels = None if asked is None else asked[-1 if channels_last(node) else 1]
+    if wanted is None or (channels is not None and channels != shape[-2] * group):
+        return NotImplemented
+    before, after, more = [], [], []
+    for i, (size, out) in enumerate(zip(lengths, wanted, strict=True)):
+        span = (shape[i] - 1) * dilations[i] + 1
+        if isinstance(size, int) and out is not None:
+            left = (size - 1) * strides[i] + span - out
+        elif node.get("padding") == "VALID":
+            return NotImplemented
+        else:
+            left = span - strides[i]
+        if node.get("padding") == "EXPLICIT":
+            return NotImplemented
+        total = max(left, 0)
+        before.append(total // 2)
+        after.append(total - total // 2)
+        more.append(max(-left, 0))
+    weights = permuted(op, w, [rank - 1, rank - 2, *range(rank - 2)])
+    made = op.ConvTranspose(
+        source,
+        weights,
+        kernel_shape=shape[:-2],
+        strides=strides,
+        dilations=dilations,
+        pads=before + after,
+        output_padding=more if any(more) else None,
+        group=group,
+    )
+    return from_channels_first(op, node, made)
+
+
+def _picks(sizes: list[int]) -> np.ndarray:
+    """Filters that each pick one element of a window: [elements, channels, ...]."""
+    count = math.prod(sizes)
+    return np.moveaxis(np.eye(count, dtype=np.float32).reshape(-1, *sizes), -1, 1)
+
+
+@ops.op("ExtractVolumePatches", needs=(ranked(), CHANNELS, need("float32", lambda n: n.get("T") == T.FLOAT)))
+def volume_patches(op, node, x):
+    sizes = [*node.get("ksizes")[1:4], list(x.shape)[-1]]
+    return _convolve(op, node, x, op.const(np.ascontiguousarray(_picks(sizes))), sizes[:3], 1)
+
+
+@ops.op("FusedPadConv2D", needs=(KERNEL, CHANNELS, constant(1, "paddings")))
+def padded_conv(op, node, x, paddings, w):
+    """Padded by reflection or symmetry, then convolved."""
+    return conv(op, node, mirror_pad(op, node, x, paddings), w)
+
+
+@ops.op("Dilation2D", needs=(KERNEL, CHANNELS, ranked(), need("float32", lambda n: n.get("T") == T.FLOAT)))
+def dilation(op, node, x, w):
+    """The largest sum of window and filter, channel by channel; outside of the image nothing counts."""
+    high, wide, _ = shape_of(w)
+    sizes, steps, rates = [high, wide], node.get("strides")[1:3], node.get("rates")[1:3]
+    source = first(op, x)
+    if node.get("padding") == "SAME":
+        lowest = op.const(np.array(np.finfo(np.float32).min, np.float32))
+        window = geometry.Window(sizes, steps, rates)
+        rows = zip(dims.lengths(op, source)[2:], window.spans, steps, strict=True)
+        before, after = zip(*(halves(same_total(*row), True) for row in rows), strict=True)
+        source = op.Pad(source, dims.vector(op, [0, 0, *before, 0, 0, *after]), lowest)
+    found = None
+    weights = permuted(op, w, [2, 0, 1])
+    for row in range(high):
+        for column in range(wide):
+            begin = ints(row * rates[0], column * rates[1])
+            ends = [-(high - 1 - row) * rates[0], -(wide - 1 - column) * rates[1]]
+            end = ints(*(e or 2**31 - 1 for e in ends))
+            part = op.Slice(source, begin, end, ints(2, 3), ints(*steps))
+            own = op.Slice(weights, ints(row, column), ints(row + 1, column + 1), ints(1, 2))
+            made = op.Add(part, own)
+            found = made if found is None else op.Max(found, made)
+    return last(op, found)

@@ -1,0 +1,68 @@
+"""Normalization by batch and by neighbouring channels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.hub import rank_of
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import (
+    first,
+    from_channels_first,
+    ints,
+    last,
+    ranked,
+    to_channels_first,
+)
+
+ops = OpTable()
+
+
+@ops.op("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", needs=(ranked(),))
+def batch_norm(op, node, x, scale, offset, mean, variance):
+    epsilon = node.get("epsilon")
+    source = to_channels_first(op, node, x)
+    if not node.get("is_training"):
+        made = op.BatchNormalization(source, scale, offset, mean, variance, epsilon=epsilon)
+        return [
+            from_channels_first(op, node, made),
+            mean,
+            variance,
+            mean,
+            variance,
+            op.const(np.zeros(0, np.float32)),
+        ]
+    axes = ints(0, *range(2, rank_of(x)))
+    average = op.ReduceMean(source, axes, keepdims=0)
+    centred = op.Sub(source, op.ReduceMean(source, axes))
+    spread = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=0)
+    made = op.BatchNormalization(source, scale, offset, average, spread, epsilon=epsilon)
+    return [
+        from_channels_first(op, node, made),
+        average,
+        spread,
+        average,
+        spread,
+        op.const(np.zeros(0, np.float32)),
+    ]
+
+
+@ops.op("BatchNormWithGlobalNormalization")
+def older_batch_norm(op, node, x, mean, variance, shift, scale):
+    """Channels last, as the first graphs of TensorFlow have it."""
+    factor = op.Reciprocal(op.Sqrt(op.Add(variance, float(node.get("variance_epsilon")))))
+    factor = op.Mul(factor, scale) if node.get("scale_after_normalization") else factor
+    return op.Add(op.Mul(op.Sub(x, mean), factor), shift)
+
+
+@ops.op("LRN", needs=(ranked(),))
+def lrn(op, node, x):
+    size = 2 * node.get("depth_radius") + 1
+    made = op.LRN(
+        first(op, x),
+        size=size,
+        alpha=node.get("alpha") * size,
+        beta=node.get("beta"),
+        bias=node.get("bias"),
+    )
+    return last(op, made)

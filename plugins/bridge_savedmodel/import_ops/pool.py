@@ -1,0 +1,77 @@
+"""Pooling, with and without the indices of maxima."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import (
+    T,
+    channels_last,
+    constant,
+    from_channels_first,
+    ints,
+    last,
+    need,
+    ranked,
+    to_channels_first,
+    vector,
+    window_padding,
+)
+
+ops = OpTable()
+
+
+POOLED = need(
+    "floats, or whole numbers of 8 bits",
+    lambda n: (
+        n.inputs[0].dtype.is_floating_point()
+        or (n.op.startswith("Max") and n.inputs[0].dtype in (T.INT8, T.UINT8))
+    ),
+)
+
+
+def _pool(op: Any, node: Any, native: str, x: Any, ksize: list[int], strides: list[int], **more: Any) -> Any:
+    inner = slice(1, -1) if channels_last(node) else slice(2, None)
+    outer = [v for i, v in enumerate(ksize + strides) if i % len(ksize) not in range(len(ksize))[inner]]
+    if set(outer) != {1}:
+        return NotImplemented
+    kernel, steps = ksize[inner], strides[inner]
+    source = to_channels_first(op, node, x)
+    return op.node(native, source, kernel_shape=kernel, strides=steps, **window_padding(node), **more)
+
+
+@ops.op("MaxPool", "MaxPool3D", "AvgPool", "AvgPool3D", needs=(ranked(), POOLED))
+def pool(op, node, x):
+    native = "MaxPool" if node.op.startswith("Max") else "AveragePool"
+    made = _pool(op, node, native, x, node.get("ksize"), node.get("strides"))
+    return made if made is NotImplemented else from_channels_first(op, node, made)
+
+
+@ops.op("MaxPoolV2", needs=(ranked(), POOLED, constant(1, "ksize"), constant(2, "strides")))
+def max_pool_v2(op, node, x, ksize, strides):
+    made = _pool(op, node, "MaxPool", x, vector(ksize), vector(strides))
+    return made if made is NotImplemented else from_channels_first(op, node, made)
+
+
+IMAGE_KNOWN = need(
+    "images of known size",
+    lambda n: n.inputs[0].shape is not None and all(isinstance(d, int) for d in list(n.inputs[0].shape)[1:]),
+)
+
+
+@ops.op("MaxPoolWithArgmax", needs=(ranked(), POOLED, IMAGE_KNOWN))
+def max_pool_with_places(op, node, x):
+    """Places count rows, columns, then channels."""
+    made = _pool(op, node, "MaxPool", x, node.get("ksize"), node.get("strides"), _outputs=2)
+    if made is NotImplemented:
+        return made
+    values, flat = made
+    _, h, w, c = list(x.shape)
+    plane = op.Mod(flat, ints(h * w))
+    channel = op.Mod(op.Div(flat, ints(h * w)), ints(c))
+    places = op.Add(op.Mul(plane, ints(c)), channel)
+    if node.get("include_batch_in_index"):
+        places = op.Add(places, op.Mul(op.Div(flat, ints(h * w * c)), ints(h * w * c)))
+    places = last(op, places)
+    return last(op, values), places if node.get("Targmax") == T.INT64 else op.Cast(places, to=int(T.INT32))
