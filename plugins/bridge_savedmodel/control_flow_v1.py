@@ -19,7 +19,7 @@ Nodes = dict[str, Any]
 Condition = tuple[str, bool]
 
 
-def raised(nodes: Nodes, roots: Iterable[str], functions: dict[str, Any]) -> Nodes:
+def functionalize(nodes: Nodes, roots: Iterable[str], functions: dict[str, Any]) -> Nodes:
     """The nodes a graph or function needs for `roots`, its loops and branches as functions added to
     `functions`.
 
@@ -28,44 +28,48 @@ def raised(nodes: Nodes, roots: Iterable[str], functions: dict[str, Any]) -> Nod
     if not any(n.op in MERGES for n in nodes.values()):
         return nodes
     wanted = list(roots)
-    found = _with_loops(_needed(nodes, wanted, ()), wanted, functions)
-    return _needed(_with_branches(found, functions), wanted, ())
+    found = _functionalize_loops(_subgraph_of(nodes, wanted, ()), wanted, functions)
+    return _subgraph_of(_functionalize_branches(found, functions), wanted, ())
 
 
-def _name(reference: str) -> str:
+def _node_name(reference: str) -> str:
     return reference.lstrip("^").split(":")[0]
 
 
-def _output(reference: str) -> int:
+def _output_index(reference: str) -> int:
     place = reference.split(":")[-1]
     if reference.count(":") == 2:
         return 1 if ":output_true:" in reference else 0
     return int(place) if ":" in reference else 0
 
 
-def _reads(node: Any) -> list[str]:
+def _dependencies(node: Any) -> list[str]:
     """What a node waits for: its inputs, and, where it has none, what it is ordered after."""
     data = [i for i in node.input if not i.startswith("^")]
     return data or list(node.input)
 
 
-def _needed(nodes: Nodes, roots: Iterable[str], stops: Iterable[str]) -> Nodes:
+def _subgraph_of(nodes: Nodes, roots: Iterable[str], stops: Iterable[str]) -> Nodes:
     """The nodes `roots` are computed from, those before `stops` left out."""
     found: Nodes = {}
-    pending, closed = [_name(r) for r in roots], set(stops)
+    pending, closed = [_node_name(r) for r in roots], set(stops)
     while pending:
         name = pending.pop()
         if name in found or name in closed or name not in nodes:
             continue
         found[name] = nodes[name]
-        pending.extend(_name(i) for i in _reads(nodes[name]))
+        pending.extend(_node_name(i) for i in _dependencies(nodes[name]))
     return found
 
 
 def outside_loops(nodes: Nodes) -> set[str]:
     """Nodes that are computed once."""
     order = {
-        n.name: [_name(i) for i in n.input if (m := nodes.get(_name(i))) is not None and m.op not in NEXTS]
+        n.name: [
+            _node_name(i)
+            for i in n.input
+            if (m := nodes.get(_node_name(i))) is not None and m.op not in NEXTS
+        ]
         for n in nodes.values()
     }
     depth: dict[str, int] = {}
@@ -75,54 +79,56 @@ def outside_loops(nodes: Nodes) -> set[str]:
     return {name for name, d in depth.items() if d - (nodes[name].op in EXITS) <= 0}
 
 
-class _Frame:
+class _LoopNodes:
     """One loop: its variables as the names of their Enter, Merge, Switch and NextIteration; what it only
     reads."""
 
     def __init__(self, nodes: Nodes, enters: list[Any]) -> None:
         names = {e.name for e in enters}
-        switches = {_name(n.input[0]): n for n in nodes.values() if n.op in SWITCHES}
+        switches = {_node_name(n.input[0]): n for n in nodes.values() if n.op in SWITCHES}
         self.variables: list[tuple[str, str, str, str]] = []
         self.constants = [e.name for e in enters if e.attr["is_constant"].b]
         self.test = ""
         for merge in nodes.values():
-            ends = [_name(i) for i in merge.input]
+            ends = [_node_name(i) for i in merge.input]
             if merge.op not in MERGES or len(ends) != 2 or ends[0] not in names:
                 continue
             switch = switches.get(merge.name)
             if nodes.get(ends[1]) is None or nodes[ends[1]].op not in NEXTS or switch is None:
                 continue
             self.variables.append((ends[0], merge.name, switch.name, ends[1]))
-            self.test = _name(switch.input[1])
+            self.test = _node_name(switch.input[1])
 
 
-def _with_loops(nodes: Nodes, roots: list[str], functions: dict[str, Any]) -> Nodes:
+def _functionalize_loops(nodes: Nodes, roots: list[str], functions: dict[str, Any]) -> Nodes:
     """Loops that are inside no other: the body of each is raised on its own."""
     frames: dict[str, list[Any]] = {}
     for node in nodes.values():
         if node.op in ENTERS:
             frames.setdefault(node.attr["frame_name"].s.decode(), []).append(node)
-    inside = {f: _within(nodes, e) for f, e in frames.items()}
+    inside = {f: _nodes_in_loop(nodes, e) for f, e in frames.items()}
     made = dict(nodes)
     for frame, enters in frames.items():
         nested = any(e.name in names for e in enters for other, names in inside.items() if other != frame)
-        loop = _Frame(nodes, enters)
+        loop = _LoopNodes(nodes, enters)
         if nested or not loop.variables or nodes[loop.test].op != "LoopCond":
             continue
-        made |= _loop(nodes, frame, loop, functions)
-    return _needed(made, roots, ())
+        made |= _emit_while(nodes, frame, loop, functions)
+    return _subgraph_of(made, roots, ())
 
 
-def _within(nodes: Nodes, enters: list[Any]) -> set[str]:
+def _nodes_in_loop(nodes: Nodes, enters: list[Any]) -> set[str]:
     """What a loop computes, loops inside it included."""
-    loop = _Frame(nodes, enters)
+    loop = _LoopNodes(nodes, enters)
     stops = {e.name for e in enters}
     return (
-        set(_needed(nodes, [loop.test, *(v[3] for v in loop.variables)], stops)) if loop.variables else set()
+        set(_subgraph_of(nodes, [loop.test, *(v[3] for v in loop.variables)], stops))
+        if loop.variables
+        else set()
     )
 
 
-def _loop(nodes: Nodes, frame: str, loop: _Frame, functions: dict[str, Any]) -> Nodes:
+def _emit_while(nodes: Nodes, frame: str, loop: _LoopNodes, functions: dict[str, Any]) -> Nodes:
     starts = [*(v[0] for v in loop.variables), *loop.constants]
     before = [*(v[1] for v in loop.variables), *loop.constants]
     inner = [*(v[2] for v in loop.variables), *loop.constants]
@@ -136,7 +142,7 @@ def _loop(nodes: Nodes, frame: str, loop: _Frame, functions: dict[str, Any]) -> 
     made = {whole.name: whole}
     for index, (*_, switch, _) in enumerate(loop.variables):
         for node in nodes.values():
-            if node.op in EXITS and _name(node.input[0]) == switch:
+            if node.op in EXITS and _node_name(node.input[0]) == switch:
                 made[node.name] = _node("Identity", node.name, [f"{whole.name}:{index}"])
     return made
 
@@ -163,7 +169,7 @@ def _function(
     for index, result in enumerate(results):
         made.signature.output_arg.add(name=f"r{index}")
         made.ret[f"r{index}"] = result
-    own = raised(_needed(nodes, results, arguments), results, functions)
+    own = functionalize(_subgraph_of(nodes, results, arguments), results, functions)
     made.node_def.extend(own.values())
     return name
 
@@ -176,31 +182,31 @@ class _Branches:
         self.nodes = nodes
         self.of: dict[str, frozenset[Condition]] = {}
         self.merges: dict[str, tuple[str, int]] = {}
-        order = TopologicalSorter({n.name: {_name(i) for i in _reads(n)} for n in nodes.values()})
+        order = TopologicalSorter({n.name: {_node_name(i) for i in _dependencies(n)} for n in nodes.values()})
         for name in order.static_order():
             if name in nodes:
                 self.of[name] = self._conditions(nodes[name])
 
     def key(self, reference: str) -> str:
         """Where a condition comes from, identities aside."""
-        name = _name(reference)
+        name = _node_name(reference)
         while name in self.nodes and self.nodes[name].op == "Identity":
             reference = self.nodes[name].input[0]
-            name = _name(reference)
-        return f"{name}:{_output(reference)}"
+            name = _node_name(reference)
+        return f"{name}:{_output_index(reference)}"
 
     def under(self, reference: str) -> frozenset[Condition]:
         """The conditions of one output."""
-        node = self.nodes.get(_name(reference))
+        node = self.nodes.get(_node_name(reference))
         if node is None:
             return frozenset()
         own = self.of[node.name]
         if node.op not in SWITCHES or reference.startswith("^"):
             return own
-        return own | {(self.key(node.input[1]), _output(reference) == 1)}
+        return own | {(self.key(node.input[1]), _output_index(reference) == 1)}
 
     def _conditions(self, node: Any) -> frozenset[Condition]:
-        each = [self.under(i) for i in _reads(node)]
+        each = [self.under(i) for i in _dependencies(node)]
         if node.op in MERGES and len(each) == 2:
             chosen = [(key, side) for key, side in each[0] if (key, not side) in each[1]]
             if len(chosen) == 1:
@@ -216,7 +222,7 @@ class _Branches:
                 yield name
 
 
-def _with_branches(nodes: Nodes, functions: dict[str, Any]) -> Nodes:
+def _functionalize_branches(nodes: Nodes, functions: dict[str, Any]) -> Nodes:
     try:
         branches = _Branches(nodes)
     except CycleError:
@@ -226,9 +232,9 @@ def _with_branches(nodes: Nodes, functions: dict[str, Any]) -> Nodes:
         groups.setdefault((branches.merges[name][0], *_predicates(branches, name)), []).append(name)
     made = dict(nodes)
     for merges in groups.values():
-        apart = any(set(_needed(nodes, list(nodes[m].input), ())) & set(merges) for m in merges)
+        apart = any(set(_subgraph_of(nodes, list(nodes[m].input), ())) & set(merges) for m in merges)
         for together in [[m] for m in merges] if apart else [merges]:
-            made |= _branch(branches, together, functions)
+            made |= _emit_if(branches, together, functions)
     return made
 
 
@@ -236,16 +242,16 @@ def _switches(branches: _Branches, merge: str) -> list[Any]:
     """The Switch nodes that bring values into the branches of a Merge."""
     key = branches.merges[merge][0]
     chosen = {n.name for n in branches.nodes.values() if n.op in SWITCHES and branches.key(n.input[1]) == key}
-    inner = _needed(branches.nodes, branches.nodes[merge].input, chosen)
-    read = {_name(i) for n in [branches.nodes[merge], *inner.values()] for i in _reads(n)}
+    inner = _subgraph_of(branches.nodes, branches.nodes[merge].input, chosen)
+    read = {_node_name(i) for n in [branches.nodes[merge], *inner.values()] for i in _dependencies(n)}
     return [branches.nodes[n] for n in sorted(chosen & read)]
 
 
 def _predicates(branches: _Branches, merge: str) -> list[str]:
-    return sorted({_name(s.input[1]) for s in _switches(branches, merge) if s.input[0] != s.input[1]})
+    return sorted({_node_name(s.input[1]) for s in _switches(branches, merge) if s.input[0] != s.input[1]})
 
 
-def _branch(branches: _Branches, merges: list[str], functions: dict[str, Any]) -> Nodes:
+def _emit_if(branches: _Branches, merges: list[str], functions: dict[str, Any]) -> Nodes:
     """An If for what is chosen by one condition: values from outside the branches are its arguments."""
     nodes, key = branches.nodes, branches.merges[merges[0]][0]
     switches = {s.name: s for m in merges for s in _switches(branches, m)}
@@ -277,9 +283,11 @@ def _outside(branches: _Branches, merges: list[str], key: str, switches: set[str
         for n in nodes.values()
         if n.op != "Const" and not any(k == key for k, _ in branches.of[n.name])
     }
-    inner = _needed(nodes, [i for m in merges for i in nodes[m].input], switches)
-    read = {i for n in [*inner.values(), *(nodes[m] for m in merges)] for i in _reads(n)}
-    free -= {_name(i) for i in read if _output(i)}
-    reached = _needed(nodes, [i for m in merges for i in nodes[m].input], switches | free)
-    edges = {_name(i) for n in [*reached.values(), *(nodes[m] for m in merges)] for i in _reads(n)}
+    inner = _subgraph_of(nodes, [i for m in merges for i in nodes[m].input], switches)
+    read = {i for n in [*inner.values(), *(nodes[m] for m in merges)] for i in _dependencies(n)}
+    free -= {_node_name(i) for i in read if _output_index(i)}
+    reached = _subgraph_of(nodes, [i for m in merges for i in nodes[m].input], switches | free)
+    edges = {
+        _node_name(i) for n in [*reached.values(), *(nodes[m] for m in merges)] for i in _dependencies(n)
+    }
     return sorted(n for n in edges - switches if n in free or n not in nodes)

@@ -11,7 +11,7 @@ from bridge.geometry import spatial_lengths, window_of
 from bridge.hub import NHWC, attr, rank_of
 
 
-def transposes(node: ir.Node) -> bool:
+def is_conv_gradient(node: ir.Node) -> bool:
     """Whether the gradient of a convolution is the ConvTranspose `node`: a convolution of its result must give
     back the lengths of its input."""
     window = window_of(node)
@@ -27,12 +27,12 @@ def transposes(node: ir.Node) -> bool:
     return pads is not None and all(
         before + size - whole < stride
         for (before, _), size, whole, stride in zip(
-            pads, asked, _wholes(lengths, window), window.strides, strict=True
+            pads, asked, _full_lengths(lengths, window), window.strides, strict=True
         )
     )
 
 
-def _wholes(lengths: list[Any], window: geometry.Window) -> list[Any]:
+def _full_lengths(lengths: list[Any], window: geometry.Window) -> list[Any]:
     """Lengths of the result of a transposed convolution before it is cut."""
     rows = zip(lengths, window.spans, window.strides, strict=True)
     return [(length - 1) * stride + span for length, span, stride in rows]
@@ -45,15 +45,15 @@ def transposed_lengths(tf: Any, node: ir.Node, x: ir.Value) -> tuple[list[Any], 
     assert window is not None
     assert pads is not None
     more, asked = attr(node, "output_padding") or [0] * len(pads), attr(node, "output_shape")
-    wholes = _wholes(lengths, window)
+    wholes = _full_lengths(lengths, window)
     sizes = asked or [
         whole + (m - before - after) for whole, m, (before, after) in zip(wholes, more, pads, strict=True)
     ]
     begins = [before for before, _ in pads]
-    return begins, sizes, [_larger(*row) for row in zip(wholes, more, begins, sizes, strict=True)]
+    return begins, sizes, [_at_least(*row) for row in zip(wholes, more, begins, sizes, strict=True)]
 
 
-def _larger(whole: Any, more: int, before: int, size: Any) -> Any:
+def _at_least(whole: Any, more: int, before: int, size: Any) -> Any:
     """At least what is cut from it: the rest is zeros, as the gradient of a convolution is beyond its windows."""
     if isinstance(whole, int) and isinstance(size, int):
         return max(whole, before + size)

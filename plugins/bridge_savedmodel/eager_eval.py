@@ -13,15 +13,15 @@ from bridge_savedmodel.import_ops.unsupported import COMPUTABLE
 from bridge_savedmodel.tensorflow import tensorflow
 from bridge_savedmodel.values import tensor_of
 
-MOST = 2**16
+MAX_ELEMENTS = 2**16
 
 
-def computed(op: Any, node: Any) -> list[Any] | None:
+def eval_eagerly(op: Any, node: Any) -> list[Any] | None:
     """The outputs as constants; None where an input is not stored, or TensorFlow has no kernel for them."""
     if node.op not in COMPUTABLE or not node.inputs:
         return None
     arrays = [const(v) if isinstance(v, ir.Value) else None for v in node.inputs]
-    if any(a is None or a.size > MOST for a in arrays):
+    if any(a is None or a.size > MAX_ELEMENTS for a in arrays):
         return None
     tf = tensorflow()
     definition = type(node.proto)()

@@ -42,7 +42,7 @@ class Graph:
 
     def call(self, operator: str, *inputs: Any, **attributes: Any) -> Any:
         """One raw operator; its tensor, or a tuple of them by name."""
-        made, names = _raw(operator)
+        made, names = _raw_operator(operator)
         given = {name: self.tensor(value) for name, value in zip(names, inputs, strict=False)}
         return made(**given, **attributes)
 
@@ -150,7 +150,7 @@ def _array(value: ir.Value) -> np.ndarray:
 
 
 @functools.cache
-def _raw(operator: str) -> tuple[Callable, tuple[str, ...]]:
+def _raw_operator(operator: str) -> tuple[Callable, tuple[str, ...]]:
     made = getattr(tensorflow().raw_ops, operator)
     return made, tuple(inspect.signature(made).parameters)
 
@@ -165,8 +165,8 @@ def _identifier(name: str) -> str:
     return kept if kept[:1].isalnum() else f"v{kept}"
 
 
-def _holds(value: ir.Value) -> bool:
+def _has_tensorflow_dtype(value: ir.Value) -> bool:
     return isinstance(value.type, ir.TensorType) and value.dtype in TYPES
 
 
-VALUES = Need("a tensor of a dtype TensorFlow has", _holds)
+VALUES = Need("a tensor of a dtype TensorFlow has", _has_tensorflow_dtype)

@@ -13,19 +13,19 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.passes.fold import KEPT, evaluate
 from bridge.report import Blocker
-from bridge_savedmodel.control_flow_v1 import raised
-from bridge_savedmodel.eager_eval import computed
+from bridge_savedmodel.control_flow_v1 import functionalize
+from bridge_savedmodel.eager_eval import eval_eagerly
 from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.import_ops.signal import PARTWISE
 from bridge_savedmodel.import_ops.state import REFERENCES, WRITES
 from bridge_savedmodel.reader import Source, array_of, dims_of, dtype_of
 from bridge_savedmodel.values import Pair, Poison, Table
-from bridge_savedmodel.variables import Facts, State, Variable, changes
+from bridge_savedmodel.variables import Facts, State, Variable, writes_variable
 
 HANDLER_ERRORS = (TypeError, ValueError, AttributeError, LookupError, AssertionError)
-READS = frozenset(["ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableV2", "Variable"])
-REFERRED = ("VariableV2", "Variable")
-WITHOUT_RESULT = frozenset(["Assert", "PrintV2"])
+VARIABLE_READS = frozenset(["ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableV2", "Variable"])
+REFERENCE_VARIABLES = ("VariableV2", "Variable")
+NO_RESULT = frozenset(["Assert", "PrintV2"])
 TABLES = ("HashTable", "HashTableV2", "MutableHashTable", "MutableHashTableV2", "AnonymousHashTable")
 MAX_CALLS = 64
 MAX_FOLDED = 2**16
@@ -54,7 +54,7 @@ class ImportContext:
         """The variable whose handle a node makes."""
         content = self.source.variables.get(node.name)
         name = self.source.names.get(node.name, node.name)
-        return None if content is None else self.state.variable(name, content, node.op in REFERRED)
+        return None if content is None else self.state.variable(name, content, node.op in REFERENCE_VARIABLES)
 
     def features_of(self, serialized: ir.Value) -> list[ir.Value]:
         """The inputs that stand for what is parsed from one."""
@@ -66,7 +66,7 @@ class ImportContext:
             self._writing[name] = False
             function = self.source.functions.get(name)
             nodes = () if function is None else function.node_def
-            self._writing[name] = any(changes(n, self.writes, WRITES) for n in nodes)
+            self._writing[name] = any(writes_variable(n, self.writes, WRITES) for n in nodes)
         return self._writing[name]
 
     def side_effects(self, roots: Sequence[str]) -> list[str]:
@@ -79,7 +79,7 @@ class ImportContext:
                 continue
             visited.add(name)
             pending.extend(_node_name(i) for i in nodes[name].input)
-            if changes(nodes[name], self.writes, WRITES):
+            if writes_variable(nodes[name], self.writes, WRITES):
                 writing.append(name)
         return writing
 
@@ -206,7 +206,7 @@ def _node_name(reference: str) -> str:
     return reference.lstrip("^").split(":")[0]
 
 
-def _dereferenced(operator: str, inputs: Sequence[Any]) -> Iterator[Any]:
+def _read_references(operator: str, inputs: Sequence[Any]) -> Iterator[Any]:
     """Variables of version 1 as what they hold, but for the operators that write to them."""
     for index, value in enumerate(inputs):
         kept = index == 0 and operator in REFERENCES
@@ -229,7 +229,7 @@ class Frame:
     ) -> None:
         self.context, self.nodes, self.arguments, self.depth = context, nodes, arguments, depth
         self.values: dict[tuple[str, int], Any] = {}
-        self.writes_variables = any(changes(n, context.writes, WRITES) for n in nodes.values())
+        self.writes_variables = any(writes_variable(n, context.writes, WRITES) for n in nodes.values())
 
     def within(self, nodes: dict[str, Any], arguments: dict[str, Any]) -> Frame:
         """A frame for the body of a function called from this one."""
@@ -242,9 +242,9 @@ class Frame:
         names: set[str] = set()
         for name in order.static_order():
             proto = self.nodes.get(name)
-            if proto is None or proto.op in WITHOUT_RESULT:
+            if proto is None or proto.op in NO_RESULT:
                 continue
-            own = proto.op in READS or changes(proto, self.context.writes, WRITES)
+            own = proto.op in VARIABLE_READS or writes_variable(proto, self.context.writes, WRITES)
             if own or any(_node_name(i) in names for i in proto.input):
                 names.add(name)
         return names
@@ -306,7 +306,7 @@ class Frame:
 
     def _node(self, op: hub.Builder, proto: Any) -> None:
         inputs = [self._value(self.resolve(i)) for i in proto.input if not i.startswith("^")]
-        node = Node(self, proto, list(_dereferenced(proto.op, inputs)))
+        node = Node(self, proto, list(_read_references(proto.op, inputs)))
         count = max(node.outputs, 1)
         results = self._results(op, node)
         many = list(results) if isinstance(results, (list, tuple)) else [results]
@@ -337,7 +337,7 @@ class Frame:
         reason = ops.refusal(node.op, node)
         if reason is None:
             return self._apply(op, node, node.inputs)
-        constants = computed(op, node)
+        constants = eval_eagerly(op, node)
         if constants is not None:
             return constants
         self.context.refuse(node, reason)
@@ -360,7 +360,7 @@ class Frame:
 
     def _handle(self, node: Node) -> Any:
         """Variables and tables, which the graph alone can tell."""
-        if node.op in ("VarHandleOp", *REFERRED) or node.name in self.context.source.variables:
+        if node.op in ("VarHandleOp", *REFERENCE_VARIABLES) or node.name in self.context.source.variables:
             variable = self.context.variable(node)
             if variable is None:
                 self.context.refuse(node, "is a variable without a stored value")
@@ -382,6 +382,6 @@ class Frame:
             raise ValueError(f"there is no function {name}")
         names = [a.name for a in function.signature.input_arg]
         results = [function.ret[o.name] for o in function.signature.output_arg]
-        nodes = raised({n.name: n for n in function.node_def}, results, self.context.source.functions)
+        nodes = functionalize({n.name: n for n in function.node_def}, results, self.context.source.functions)
         inner = self.within(nodes, dict(zip(names, arguments, strict=True)))
         return inner.evaluate(op, results, self.context.control_outputs(function))

@@ -16,7 +16,7 @@ from bridge.passes.dense import MergeFlattenedMatMul
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.transposes import SinkTransposes
 from bridge.report import Blocker
-from bridge_savedmodel.control_flow_v1 import raised
+from bridge_savedmodel.control_flow_v1 import functionalize
 from bridge_savedmodel.import_context import Frame, ImportContext
 from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.keras_and_frozen import open_source
@@ -24,7 +24,7 @@ from bridge_savedmodel.reader import Port, Source, read_folder, split
 from bridge_savedmodel.tensorflow import tensorflow
 from bridge_savedmodel.variables import Facts
 
-READINGS = 8
+MAX_READINGS = 8
 
 
 def load(
@@ -55,7 +55,7 @@ def load(
     return model
 
 
-def writes(path: Path, signature: str | None) -> dict[str, tuple[str, int | None]]:
+def written_variables(path: Path, signature: str | None) -> dict[str, tuple[str, int | None]]:
     """Variables a signature of a folder writes: their names as inputs of the hub model; TensorFlow's own, and
     their place among the resources the signature's function captures."""
     source = read_folder(path, signature, "serve")
@@ -64,12 +64,12 @@ def writes(path: Path, signature: str | None) -> dict[str, tuple[str, int | None
     if not context.side_effects([p.tensor for p in source.outputs]):
         return {}
     inputs = _model(source, explicit=True).graph.inputs
-    captured = _captured(source)
+    captured = _captured_handles(source)
     held = {v.name or "": name for v in inputs if (name := facts.SAVEDMODEL_VARIABLE.get(v))}
     return {name: (own, captured.index(own) if own in captured else None) for name, own in held.items()}
 
 
-def _captured(source: Source) -> list[str]:
+def _captured_handles(source: Source) -> list[str]:
     """The handles that the one call a signature is takes after its inputs."""
     calls = {split(p.tensor)[0] for p in source.outputs}
     nodes = [source.nodes[name] for name in calls if name in source.nodes]
@@ -85,7 +85,7 @@ def _folder(src: Any) -> bool:
 def _model(source: Source, explicit: bool, features: bool = False, characters: int = 0) -> ir.Model:
     """What variables a graph writes is known once it has been read, so such a graph is read again."""
     facts = Facts()
-    for _ in range(READINGS):
+    for _ in range(MAX_READINGS):
         facts.grew = False
         model = _read(source, facts, explicit, features, characters)
         if not facts.grew:
@@ -101,7 +101,7 @@ def _read(source: Source, facts: Facts, explicit: bool, features: bool, characte
     context = ImportContext(source, op, facts, explicit, features, characters)
     wanted = [p.tensor for p in source.outputs]
     roots = [*wanted, *context.side_effects(wanted)]
-    frame = Frame(context, raised(source.nodes, roots, source.functions), {})
+    frame = Frame(context, functionalize(source.nodes, roots, source.functions), {})
     for port in source.inputs:
         frame.values[split(port.tensor)] = _input(graph, port)
     for name, array in source.bound.items():

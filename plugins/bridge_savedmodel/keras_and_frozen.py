@@ -22,7 +22,7 @@ def open_source(src: Any, signature: str | None, tags: str) -> Source:
     if isinstance(src, tf.types.experimental.ConcreteFunction):
         return read_function(src, "the function")
     if hasattr(src, "get_concrete_function"):
-        return read_function(_concrete(src), "the function")
+        return read_function(_concrete_function(src), "the function")
     return _keras_model(src, type(src).__name__)
 
 
@@ -51,7 +51,7 @@ def load_keras(path: Path) -> Any:
         ) from error
 
 
-def traced(model: Any) -> tuple[Any, list[str], list[str]]:
+def trace_keras(model: Any) -> tuple[Any, list[str], list[str]]:
     """A Keras model as a function, traced for inference on its declared inputs; their names, and those of its
     outputs."""
     tf = tensorflow()
@@ -68,9 +68,11 @@ def traced(model: Any) -> tuple[Any, list[str], list[str]]:
 
 
 def _keras_model(model: Any, what: str) -> Source:
-    function, inputs, outputs = traced(model)
+    function, inputs, outputs = trace_keras(model)
     source = (
-        _with_tables(model, what) if _reads_tables(tensorflow(), function) else read_function(function, what)
+        _source_from_export(model, what)
+        if _reads_tables(tensorflow(), function)
+        else read_function(function, what)
     )
     if len(source.inputs) == len(inputs):
         by_name = {p.name: p for p in source.inputs}
@@ -84,16 +86,16 @@ def call_file(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
     """The outputs of a Keras file or a frozen graph for arrays by input name."""
     tf = tensorflow()
     if path.suffix.lower() in KERAS:
-        function, inputs, outputs = traced(load_keras(path))
+        function, inputs, outputs = trace_keras(load_keras(path))
     else:
         source = read_graph(path)
         inputs, outputs = [p.name for p in source.inputs], [p.name for p in source.outputs]
-        function = _wrapped(tf, path, source)
+        function = _frozen_function(tf, path, source)
     results = function(*(tf.constant(arrays[n]) for n in inputs))
     return dict(zip(outputs, tf.nest.flatten(results), strict=True))
 
 
-def _wrapped(tf: Any, path: Path, source: Source) -> Any:
+def _frozen_function(tf: Any, path: Path, source: Source) -> Any:
     definition = tf.compat.v1.GraphDef.FromString(path.read_bytes())
     whole = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(definition, name=""), [])
     feeds, fetches = (
@@ -108,17 +110,17 @@ def _reads_tables(tf: Any, function: Any) -> bool:
     return any(outer.dtype == tf.resource and id(outer) not in own for outer, _ in function.graph.captures)
 
 
-def _with_tables(model: Any, what: str) -> Source:
+def _source_from_export(model: Any, what: str) -> Source:
     """By way of a SavedModel, which says what is in the tables."""
     with tempfile.TemporaryDirectory() as folder:
         model.export(folder, verbose=False)
         source = read_folder(Path(folder), None, "serve")
-        source.variables = {name: _kept(read()) for name, read in source.variables.items()}
+        source.variables = {name: _return_array(read()) for name, read in source.variables.items()}
     source.what = what
     return source
 
 
-def _kept(array: Any) -> Any:
+def _return_array(array: Any) -> Any:
     return lambda: array
 
 
@@ -134,7 +136,7 @@ def _specs(tf: Any, model: Any) -> Any:
     return tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype, t.name.split(":")[0]), structure)
 
 
-def _concrete(function: Any) -> Any:
+def _concrete_function(function: Any) -> Any:
     """The only trace of a tf.function, or the one its signature describes."""
     try:
         return function.get_concrete_function()

@@ -20,7 +20,7 @@ from bridge_savedmodel.control_flow_v1 import ENTERS, SWITCHES, outside_loops
 from bridge_savedmodel.resources import tables, variables
 from bridge_savedmodel.tensorflow import FILES, TYPES, tensorflow
 
-REPEATED = 2**28
+MAX_REPEATED = 2**28
 NO_RESULTS = frozenset(
     [
         "NoOp",
@@ -95,7 +95,7 @@ def dims_of(shape: Any) -> tuple[Any, ...] | None:
 def array_of(tensor: Any) -> np.ndarray:
     """A stored tensor. Raises UnreadableFile for one that repeats a single number beyond reason."""
     dims = [d.size for d in tensor.tensor_shape.dim]
-    if min(dims, default=1) < 0 or (not tensor.tensor_content and math.prod(dims) > REPEATED):
+    if min(dims, default=1) < 0 or (not tensor.tensor_content and math.prod(dims) > MAX_REPEATED):
         raise UnreadableFile(
             f"A constant of shape {dims} is not stored in the file.", "Is the file complete?"
         )
@@ -119,7 +119,7 @@ def file_of(path: Path) -> Path:
     return file
 
 
-def saved(path: Path) -> tuple[Any, str]:
+def read_message(path: Path) -> tuple[Any, str]:
     """The message a folder holds, and the digest of its file. Raises UnreadableFile."""
     tensorflow()
     from tensorflow.core.protobuf import saved_model_pb2
@@ -127,7 +127,7 @@ def saved(path: Path) -> tuple[Any, str]:
     file = file_of(path)
     raw = file.read_bytes()
     try:
-        model = saved_model_pb2.SavedModel.FromString(raw) if file.suffix == ".pb" else _parsed(raw)
+        model = saved_model_pb2.SavedModel.FromString(raw) if file.suffix == ".pb" else _parse_text(raw)
     except Exception as error:
         raise UnreadableFile(f"{file} is not a valid SavedModel: {error}", "Is the file complete?") from error
     return model, hashlib.sha256(raw).hexdigest()
@@ -135,7 +135,7 @@ def saved(path: Path) -> tuple[Any, str]:
 
 def read_folder(path: Path, signature: str | None, tags: str) -> Source:
     """A signature of a SavedModel folder. Raises UnreadableFile."""
-    model, digest = saved(path)
+    model, digest = read_message(path)
     meta = _meta_graph(path, model, tags)
     source = _graph(str(path), meta.graph_def)
     found = meta.signature_def[signature_key(list(meta.signature_def), signature)]
@@ -167,7 +167,7 @@ def signature_key(names: list[str], asked: str | None) -> str:
     )
 
 
-def _parsed(raw: bytes) -> Any:
+def _parse_text(raw: bytes) -> Any:
     """The text form."""
     from google.protobuf import text_format
     from tensorflow.core.protobuf import saved_model_pb2
@@ -215,21 +215,21 @@ def read_graph(path: Path) -> Source:
             dims = dims_of(node.attr["shape"].shape) if "shape" in node.attr else None
             source.inputs.append(Port(node.name, node.name, dtype_of(node.attr["dtype"].type), dims))
         elif node.op in ELEMENTS:
-            source.inputs += _elements(source.nodes, node)
+            source.inputs += _element_ports(source.nodes, node)
         elif (
             node.name in once
             and node.name not in read
             and node.op not in NO_RESULTS
             and not node.op.startswith("Iterator")
             and "Dataset" not in node.op
-            and not _pivot(source.nodes, node)
+            and not _is_ordering_node(source.nodes, node)
         ):
             source.outputs.append(Port(node.name, node.name))
     source.metadata = {SHA256.key: hashlib.sha256(raw).hexdigest()}
     return source
 
 
-def _elements(nodes: dict[str, Any], node: Any) -> list[Port]:
+def _element_ports(nodes: dict[str, Any], node: Any) -> list[Port]:
     """What an iterator or a queue gives, as inputs; queues give as many as are asked for along a first
     dimension."""
     many = "Many" in node.op or "UpTo" in node.op
@@ -246,7 +246,7 @@ def _elements(nodes: dict[str, Any], node: Any) -> list[Port]:
     return ports
 
 
-def _pivot(nodes: dict[str, Any], node: Any) -> bool:
+def _is_ordering_node(nodes: dict[str, Any], node: Any) -> bool:
     """Whether a node is there to order the others of a branch or loop."""
     if node.op in (*SWITCHES, *ENTERS):
         return True
@@ -295,7 +295,7 @@ def _port(name: str, tensor: Any) -> Port:
     return Port(name, tensor.name, dtype_of(tensor.dtype.as_datatype_enum), dims)
 
 
-def _parts(name: str, info: Any) -> list[Port]:
+def _component_ports(name: str, info: Any) -> list[Port]:
     """A tensor, or the parts of a sparse or ragged one under the names TensorFlow gives them."""
     kind = info.WhichOneof("encoding")
     if kind == "name":
@@ -316,7 +316,7 @@ def _parts(name: str, info: Any) -> list[Port]:
 
 def _ports(fields: Any, places: dict[str, int]) -> list[Port]:
     """Inputs or outputs in the order of their nodes, then of a node's outputs; parts of one stay together."""
-    made = [_parts(name, info) for name, info in fields.items()]
+    made = [_component_ports(name, info) for name, info in fields.items()]
     made.sort(key=lambda parts: min((places.get(split(p.tensor)[0], 0), split(p.tensor)[1]) for p in parts))
     return [port for parts in made for port in parts]
 
@@ -331,12 +331,12 @@ def _apply_facts(source: Source, meta: Any) -> None:
         if sorted(ports) != sorted(f["name"] for f in facts[role]):
             return
         made = [
-            Port(f["name"], ports[f["name"]].tensor, ports[f["name"]].dtype, _named(f["shape"]))
+            Port(f["name"], ports[f["name"]].tensor, ports[f["name"]].dtype, _dimensions_of_facts(f["shape"]))
             for f in facts[role]
         ]
         setattr(source, role, made)
     source.metadata.update({str(k): str(v) for k, v in facts.get("metadata", {}).items()} | source.metadata)
 
 
-def _named(dims: Any) -> tuple[Any, ...] | None:
+def _dimensions_of_facts(dims: Any) -> tuple[Any, ...] | None:
     return None if dims is None else tuple(d if isinstance(d, int) or d != "None" else None for d in dims)

@@ -12,8 +12,13 @@ import numpy as np
 from bridge.errors import UnreadableFile
 from bridge_savedmodel.tensorflow import tensorflow
 
-FILLING = ("LookupTableImportV2", "InitializeTableV2", "InitializeTableFromTextFileV2", "InitializeTable")
-RESTORING = ("AssignVariableOp", "Assign")
+TABLE_WRITES = (
+    "LookupTableImportV2",
+    "InitializeTableV2",
+    "InitializeTableFromTextFileV2",
+    "InitializeTable",
+)
+VARIABLE_WRITES = ("AssignVariableOp", "Assign")
 WHOLE_LINE, LINE_NUMBER = -2, -1
 
 
@@ -64,7 +69,7 @@ def variables(
     handles = [n for n in nodes.values() if n.op in ("VarHandleOp", "VariableV2", "Variable")]
     if not handles:
         return {}
-    keys = dict(_restored(nodes, functions))
+    keys = dict(_checkpoint_keys(nodes, functions))
     prefix = path / "variables" / "variables"
     if not prefix.with_suffix(".index").exists():
         if not keys:
@@ -97,17 +102,17 @@ def _reader(path: Path, checkpoint: Any, key: str) -> Callable[[], np.ndarray]:
     return read
 
 
-def _restored(nodes: dict[str, Any], functions: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _checkpoint_keys(nodes: dict[str, Any], functions: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Pairs of a variable's node and its key in the checkpoint."""
     for body in _bodies(Body(nodes, {}), functions, ("RestoreV2",)):
         for node in body.nodes.values():
-            key = _key(body, node.input[1]) if node.op in RESTORING else None
+            key = _checkpoint_key(body, node.input[1]) if node.op in VARIABLE_WRITES else None
             target = body.node(node.input[0]) if key is not None else None
             if key is not None and target is not None:
                 yield target.name, key
 
 
-def _key(body: Body, reference: str) -> str | None:
+def _checkpoint_key(body: Body, reference: str) -> str | None:
     """The checkpoint key a value is restored from."""
     where, found = body.origin(reference)
     node = where.nodes.get(found.split(":")[0])
@@ -127,19 +132,19 @@ def tables(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Keys and values of the hash tables that constants or asset files fill, by the node of the handle."""
     made, main = {}, Body(nodes, {})
-    for body in _bodies(main, functions, FILLING):
+    for body in _bodies(main, functions, TABLE_WRITES):
         for node in body.nodes.values():
-            target = body.node(node.input[0]) if node.op in FILLING else None
-            filled = None if target is None else _filled(path, main, body, node, assets)
+            target = body.node(node.input[0]) if node.op in TABLE_WRITES else None
+            filled = None if target is None else _table_contents(path, main, body, node, assets)
             if target is not None and filled is not None:
                 made[target.name] = filled
     return made
 
 
-def _filled(path: Path, main: Body, body: Body, node: Any, assets: dict[str, str]) -> Any:
+def _table_contents(path: Path, main: Body, body: Body, node: Any, assets: dict[str, str]) -> Any:
     if node.op == "InitializeTableFromTextFileV2":
         name = _file_name(main, body, node.input[1], assets)
-        return None if name is None else _lines(_asset(path, name), node)
+        return None if name is None else _text_columns(_read_asset(path, name), node)
     found = [body.node(i) for i in node.input[1:3]]
     if any(n is None or n.op != "Const" for n in found):
         return None
@@ -164,7 +169,7 @@ def _file_name(main: Body, body: Body, reference: str, assets: dict[str, str]) -
     return Path(tensorflow().make_ndarray(node.attr["value"].tensor).reshape(-1)[0].decode()).name
 
 
-def _asset(path: Path, name: str) -> bytes:
+def _read_asset(path: Path, name: str) -> bytes:
     folder = (path / "assets").resolve()
     file = (folder / name).resolve()
     if not file.is_relative_to(folder) or not file.is_file():
@@ -174,7 +179,7 @@ def _asset(path: Path, name: str) -> bytes:
     return file.read_bytes()
 
 
-def _lines(raw: bytes, node: Any) -> tuple[np.ndarray, np.ndarray]:
+def _text_columns(raw: bytes, node: Any) -> tuple[np.ndarray, np.ndarray]:
     """Columns of a text file: a number of a column, -1 for the number of the line, -2 for the whole line."""
     lines = raw.split(b"\n")
     lines = lines[:-1] if lines and not lines[-1] else lines

@@ -13,7 +13,7 @@ from bridge.errors import ExecutionFailed, InvalidInput, UnreadableFile
 from bridge.formats import Runtime
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
-from bridge_savedmodel.importer import writes
+from bridge_savedmodel.importer import written_variables
 from bridge_savedmodel.keras_and_frozen import call_file
 from bridge_savedmodel.reader import signature_key
 from bridge_savedmodel.tensorflow import FILES, tensorflow
@@ -34,11 +34,11 @@ class TensorFlowSession(Session):
             # TensorFlow drops the variables of a module nobody holds
             self.loaded = tf.saved_model.load(str(path))
             self.function = self.loaded.signatures[signature_key(list(self.loaded.signatures), signature)]
-            self.held = _held(self.function, writes(path, signature))
+            self.held = _written_variables(self.function, written_variables(path, signature))
         except UnreadableFile:
             raise
         except Exception as error:
-            raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
+            raise ExecutionFailed(f"TensorFlow: {_error_text(error)}") from error
         self.engine = f"TensorFlow {tf.__version__}"
         self.order, self.specs = output_order(path), self.function.structured_input_signature[1]
         self.initial = {name: variable.numpy() for name, variable in self.held.items()}
@@ -56,10 +56,10 @@ class TensorFlowSession(Session):
             for name, variable in self.held.items():
                 variable.assign(inputs.get(name, self.initial[name]))
             results = self.function(**tensors)
-            values = {name: _array(value) for name, value in _parts(tf, results)}
+            values = {name: _array(value) for name, value in _components(tf, results)}
             values |= {f"{name}{NEXT}": _array(variable) for name, variable in self.held.items()}
         except Exception as error:
-            raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
+            raise ExecutionFailed(f"TensorFlow: {_error_text(error)}") from error
         first = [n for n in self.order if n in values]
         return Outputs({n: values[n] for n in [*first, *(n for n in values if n not in first)]}, self.engine)
 
@@ -79,7 +79,7 @@ class FileSession(Session):
         except KeyError as error:
             raise InvalidInput(f"The model has an input {error} that is missing.") from error
         except Exception as error:
-            raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
+            raise ExecutionFailed(f"TensorFlow: {_error_text(error)}") from error
         return Outputs(values, self.engine)
 
 
@@ -100,7 +100,7 @@ def _port(name: str, spec: Any) -> Port:
 runtime = Runtime(open_session, ("signature",))
 
 
-def _parts(tf: Any, results: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _components(tf: Any, results: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Tensors, and the parts of sparse and ragged ones, by the names TensorFlow gives those of inputs."""
     for name, value in results.items():
         if isinstance(value, tf.SparseTensor):
@@ -147,7 +147,7 @@ def _feature(tf: Any, array: np.ndarray) -> Any:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=[str(v).encode() for v in flat]))
 
 
-def _held(function: Any, written: dict[str, tuple[str, int | None]]) -> dict[str, Any]:
+def _written_variables(function: Any, written: dict[str, tuple[str, int | None]]) -> dict[str, Any]:
     """The variables by their names as inputs: those at their places among what is captured, or of their own
     names."""
     by_name = {v.name.split(":")[0]: v for v in function.variables}
@@ -201,6 +201,6 @@ def _array(tensor: Any) -> np.ndarray:
     return array
 
 
-def _words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return " ".join(lines[:6]) or type(error).__name__

@@ -101,7 +101,7 @@ def _kernels(operator: str) -> tuple[dict[str, frozenset[str]], ...]:
 
 
 @functools.cache
-def _inputs(operator: str) -> tuple[str, ...]:
+def _input_types(operator: str) -> tuple[str, ...]:
     """The type attribute of each input of `operator`."""
     tensorflow()
     from tensorflow.python.framework import op_def_registry
@@ -109,7 +109,7 @@ def _inputs(operator: str) -> tuple[str, ...]:
     return tuple(arg.type_attr for arg in op_def_registry.get(operator).input_arg)
 
 
-def computes(operator: str, types: dict[str, Any]) -> bool:
+def has_kernel(operator: str, types: dict[str, Any]) -> bool:
     """Whether a CPU kernel of `operator` takes hub dtypes by type attribute."""
     wanted = {name: TYPES.get(dtype) for name, dtype in types.items()}
     return None not in wanted.values() and any(
@@ -126,12 +126,12 @@ def kernel(operator: str, **attributes: int) -> Need:
     """
 
     def holds(node: ir.Node) -> bool:
-        places = list(attributes.items()) or [(name, i) for i, name in enumerate(_inputs(operator))]
+        places = list(attributes.items()) or [(name, i) for i, name in enumerate(_input_types(operator))]
         types: dict[str, Any] = {}
         for name, index in places:
             value = node.inputs[index] if index < len(node.inputs) else None
             if value is not None and name and types.setdefault(name, value.dtype) != value.dtype:
                 return False
-        return computes(operator, types)
+        return has_kernel(operator, types)
 
     return Need(f"a dtype TensorFlow has a CPU kernel of {operator} for", holds)

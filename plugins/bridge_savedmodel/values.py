@@ -41,7 +41,7 @@ class ListHandle:
     grows: bool = False
 
 
-def text(array: Any) -> np.ndarray:
+def decode_strings(array: Any) -> np.ndarray:
     """Bytes as str."""
     return np.vectorize(
         lambda v: v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v), otypes=[object]

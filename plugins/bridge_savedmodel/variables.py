@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.facts import SAVEDMODEL_VARIABLE
-from bridge_savedmodel.values import text
+from bridge_savedmodel.values import decode_strings
 
 NEXT = "/next"
 
@@ -39,7 +39,7 @@ class Variable:
         """What it holds before the run: an initializer, or an input where the graph writes the variable."""
         if self._first is None:
             array = self._content()
-            values = np.asarray(array) if array.dtype.kind not in "OSU" else text(array)
+            values = np.asarray(array) if array.dtype.kind not in "OSU" else decode_strings(array)
             self._first = self._state.start(self.name, values)
         return self._first
 
@@ -129,7 +129,7 @@ class State:
             graph.outputs.append(value)
 
 
-def changes(node: Any, writes: Callable[[str], bool], operators: frozenset[str]) -> bool:
+def writes_variable(node: Any, writes: Callable[[str], bool], operators: frozenset[str]) -> bool:
     """Whether a node writes to a variable, or calls a function that does."""
     if node.op in operators:
         return True

@@ -19,7 +19,7 @@ from bridge.testing.coverage import legalized
 pytest.importorskip("tensorflow")
 
 import onnx_ir as ir
-from bridge_savedmodel.tensorflow import computes, tensorflow
+from bridge_savedmodel.tensorflow import has_kernel, tensorflow
 
 tf = tensorflow()
 
@@ -130,7 +130,7 @@ def test_tensorflow_writes_nothing_on_the_terminal(tmp_path: Path) -> None:
     ],
 )
 def test_dtypes_are_asked_of_the_kernels(operator: str, dtype: str, taken: bool) -> None:
-    assert computes(operator, {"T": ir.DataType[dtype]}) is taken
+    assert has_kernel(operator, {"T": ir.DataType[dtype]}) is taken
 
 
 ALONE = """

@@ -22,7 +22,7 @@ def axis_of(node: ir.Node) -> int:
     return attr(node, "axis") % (rank_of(node.inputs[0]) or 1)
 
 
-def known(value: ir.Value | None) -> Any:
+def constant_ints(value: ir.Value | None) -> Any:
     """A constant as a list of ints; None for what is absent or known at run time alone."""
     array = None if value is None else const(value)
     return None if array is None else [int(v) for v in array.reshape(-1)]

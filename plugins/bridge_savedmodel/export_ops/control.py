@@ -26,12 +26,12 @@ def _branch(tf: Any, graph: ir.Graph) -> list[Any]:
     return [tf.api.identity(t) for t in tf.inner(graph, [])]
 
 
-def _elements_known(node: ir.Node) -> bool:
+def _has_known_elements(node: ir.Node) -> bool:
     collected = list(attr(node, "body").outputs)[len(node.inputs) - 1 :]
     return all(v.dtype is not None and v.shape is not None for v in collected)
 
 
-@ops.op("Loop", needs=(condition("collected values of known rank", _elements_known),))
+@ops.op("Loop", needs=(condition("collected values of known rank", _has_known_elements),))
 def loop(tf, node, limit=None, going=None, *states):
     """A While over the step, whether to go on, what the loop carries, and a list of each thing it
     collects."""
@@ -49,7 +49,7 @@ def loop(tf, node, limit=None, going=None, *states):
     ]  # fmt: skip
 
     shapes = [
-        _common(api, t, a, b)
+        _invariant_shape(api, t, a, b)
         for t, a, b in zip(carried, list(body.inputs)[2:], list(body.outputs)[1:], strict=False)
     ]
 
@@ -74,7 +74,7 @@ def _shape(api: Any, value: ir.Value) -> Any:
     return api.TensorShape([d if isinstance(d, int) else None for d in value.shape])
 
 
-def _common(api: Any, first: Any, before: ir.Value, after: ir.Value) -> Any:
+def _invariant_shape(api: Any, first: Any, before: ir.Value, after: ir.Value) -> Any:
     """The dimensions a carried value has at every step."""
     known = [v.shape for v in (before, after) if v.shape is not None]
     if len(known) < 2 or first.shape.rank is None or len({first.shape.rank, *map(len, known)}) > 1:

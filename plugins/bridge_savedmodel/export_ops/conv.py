@@ -44,7 +44,7 @@ def conv(tf, node, x, weights, bias=None):
     common = {"strides": strides, "padding": word, "dilations": dilations}
     depth, out = weights.shape[1], weights.shape[0]
     if rank > 3 and depth == 1 and len({*strides[1:-1]}) > 1:
-        source, turned = _another_channel(tf, source, turned, rank, group)
+        source, turned = _add_zero_channel(tf, source, turned, rank, group)
     if group == 1:
         made = tf.Conv3D(source, turned, **common) if rank == 5 else tf.Conv2D(source, turned, **common)
     elif depth == 1 and rank < 5 and len({*strides[1:3]}) == 1:
@@ -62,7 +62,7 @@ def conv(tf, node, x, weights, bias=None):
     return made if bias is None else tf.BiasAdd(made, bias)
 
 
-def _another_channel(tf: Any, x: Any, weights: Any, rank: int, group: int) -> tuple[Any, Any]:
+def _add_zero_channel(tf: Any, x: Any, weights: Any, rank: int, group: int) -> tuple[Any, Any]:
     """A second channel of zeros for each group: oneDNN's kernel for one channel is wrong for some strides
     that differ.
 

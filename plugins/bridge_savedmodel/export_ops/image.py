@@ -25,11 +25,11 @@ def resize(tf, node, x, size):
     )
 
 
-def _boxes_known(node: ir.Node) -> bool:
+def _has_static_boxes(node: ir.Node) -> bool:
     return all(shape_of(v) is not None for v in node.inputs[:2])
 
 
-@ops.op("NonMaxSuppression", needs=(condition("static shapes of boxes and scores", _boxes_known),))
+@ops.op("NonMaxSuppression", needs=(condition("static shapes of boxes and scores", _has_static_boxes),))
 def non_max_suppression(tf, node, boxes, scores, most=None, overlap=None, threshold=None):
     """A suppression for each class of each image; what they select is put together."""
     api = tf.api

@@ -143,31 +143,31 @@ def bit_shift(tf, node, x, y):
     return tf.SelectV2(gone, zero, shifted) if x.dtype.name.startswith("U") else shifted
 
 
-EIGHT = (T.FLOAT8E4M3FN, T.FLOAT8E5M2)
-FOUR = (T.INT4, T.UINT4)
+FLOAT8 = (T.FLOAT8E4M3FN, T.FLOAT8E5M2)
+INT4 = (T.INT4, T.UINT4)
 FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)
-WHOLE = tuple(ir.DataType[name.upper()] for name in INTEGERS)
+INTEGER_DTYPES = tuple(ir.DataType[name.upper()] for name in INTEGERS)
 
 
-def _casts(node: ir.Node) -> bool:
+def _is_supported_cast(node: ir.Node) -> bool:
     source, target = node.inputs[0].dtype, T(attr(node, "to"))
-    plain = (*FLOATS, *WHOLE, T.BOOL)
+    plain = (*FLOATS, *INTEGER_DTYPES, T.BOOL)
     if source in plain and target in plain:
         return True
-    return (source in EIGHT and target in FLOATS) or (target in EIGHT and source in FLOATS)
+    return (source in FLOAT8 and target in FLOATS) or (target in FLOAT8 and source in FLOATS)
 
 
-@ops.op("Cast", needs=(condition("dtypes TensorFlow casts between", _casts),))
+@ops.op("Cast", needs=(condition("dtypes TensorFlow casts between", _is_supported_cast),))
 def cast(tf, node, x):
     source, target = x.dtype, T(attr(node, "to"))
-    if target in EIGHT:
-        return _to_eight_bits(tf, node, x, target)
-    if source in FLOATS and target in (*WHOLE,) and target.bitwidth < 32:
+    if target in FLOAT8:
+        return _to_float8(tf, node, x, target)
+    if source in FLOATS and target in (*INTEGER_DTYPES,) and target.bitwidth < 32:
         return tf.Cast(tf.Cast(x, DstT=tf.api.int32), DstT=tf.dtype(target))
     return tf.Cast(x, DstT=tf.dtype(target))
 
 
-def _to_eight_bits(tf: Any, node: ir.Node, x: ir.Value, target: ir.DataType) -> Any:
+def _to_float8(tf: Any, node: ir.Node, x: ir.Value, target: ir.DataType) -> Any:
     """Beyond the largest number is the largest when saturating, else NaN or infinity."""
     if attr(node, "saturate"):
         top = x.dtype.numpy().type(ml_dtypes.finfo(target.numpy()).max)
@@ -175,15 +175,15 @@ def _to_eight_bits(tf: Any, node: ir.Node, x: ir.Value, target: ir.DataType) -> 
     return tf.Cast(x, DstT=tf.dtype(target))
 
 
-def _nibble(node: ir.Node) -> bool:
+def _is_int4_cast(node: ir.Node) -> bool:
     source, target = node.inputs[0].dtype, T(attr(node, "to"))
-    return (source in FOUR and target in (*WHOLE, *FLOATS, *FOUR)) or (
-        target in FOUR and source in (*WHOLE, *FLOATS)
+    return (source in INT4 and target in (*INTEGER_DTYPES, *FLOATS, *INT4)) or (
+        target in INT4 and source in (*INTEGER_DTYPES, *FLOATS)
     )
 
 
-@ops.op("Cast", needs=(condition("dtypes TensorFlow casts between", _nibble),))
-def cast_nibbles(tf, node, x):
+@ops.op("Cast", needs=(condition("dtypes TensorFlow casts between", _is_int4_cast),))
+def cast_int4(tf, node, x):
     """Four bits to and from int32, and from there on."""
     target = T(attr(node, "to"))
     whole = tf.Cast(x, DstT=tf.api.int32)
@@ -206,7 +206,7 @@ ops.same(
 )
 
 
-WIDTH = condition(
+SAME_WIDTH = condition(
     "dtypes of one width of 8 bits or more",
     lambda n: n.inputs[0].dtype is not None and 8 <= n.inputs[0].dtype.bitwidth == T(attr(n, "to")).bitwidth,
 )
@@ -215,9 +215,9 @@ WIDTH = condition(
 @ops.op(
     "BitCast",
     needs=(
-        WIDTH,
+        SAME_WIDTH,
         dtype(*REAL, *INTEGERS),
-        condition("a number", lambda n: T(attr(n, "to")) in (*FLOATS, *WHOLE)),
+        condition("a number", lambda n: T(attr(n, "to")) in (*FLOATS, *INTEGER_DTYPES)),
     ),
 )
 def bit_cast(tf, node, x):

@@ -15,8 +15,8 @@ from bridge_savedmodel.export_ops.common import T
 
 ops = OpTable()
 
-SINGULAR = {"strings": "default_string", "int64s": "default_int64", "floats": "default_float"}
-KINDS = {"strings": object, "int64s": np.int64, "floats": np.float32}
+DEFAULT_ATTRIBUTES = {"strings": "default_string", "int64s": "default_int64", "floats": "default_float"}
+LABEL_DTYPES = {"strings": object, "int64s": np.int64, "floats": np.float32}
 
 
 def labels(node: ir.Node, role: str) -> np.ndarray | None:
@@ -25,7 +25,12 @@ def labels(node: ir.Node, role: str) -> np.ndarray | None:
     if tensor is not None:
         return tensor.numpy().reshape(-1)
     return next(
-        (np.array(found, KINDS[k]) for k in KINDS if (found := attr(node, f"{role}_{k}")) is not None), None
+        (
+            np.array(found, LABEL_DTYPES[k])
+            for k in LABEL_DTYPES
+            if (found := attr(node, f"{role}_{k}")) is not None
+        ),
+        None,
     )
 
 
@@ -34,10 +39,10 @@ def default_label(node: ir.Node, values: np.ndarray) -> np.ndarray:
     if tensor is not None:
         return tensor.numpy().reshape(1)
     kind = "strings" if values.dtype == object else "floats" if values.dtype.kind == "f" else "int64s"
-    return np.array([attr(node, SINGULAR[kind])], values.dtype)
+    return np.array([attr(node, DEFAULT_ATTRIBUTES[kind])], values.dtype)
 
 
-def _encodes(node: ir.Node) -> bool:
+def _has_unique_keys(node: ir.Node) -> bool:
     keys = labels(node, "keys")
     return keys is not None and labels(node, "values") is not None and len({*map(_key, keys)}) == len(keys)
 
@@ -46,13 +51,16 @@ def _key(value: Any) -> Any:
     return "nan" if isinstance(value, (float, np.floating)) and np.isnan(value) else value
 
 
-@ops.op("ai.onnx.ml::LabelEncoder", needs=(condition("keys that are all different, and values", _encodes),))
+@ops.op(
+    "ai.onnx.ml::LabelEncoder",
+    needs=(condition("keys that are all different, and values", _has_unique_keys),),
+)
 def label_encoder(tf, node, x):
     """A hash table gives the place of the value; the default comes after the last."""
     keys, values = labels(node, "keys"), labels(node, "values")
     source = tf.tensor(x)
     if x.dtype.is_floating_point():
-        source, keys = _as_bits(tf, source), _bits(keys.astype(x.dtype.numpy()))
+        source, keys = _as_bits(tf, source), _constant_bits(keys.astype(x.dtype.numpy()))
     elif x.dtype != T.STRING:
         source, keys = tf.Cast(source, DstT=tf.api.int64), keys.astype(np.int64)
     place = tf.lookup(keys, source)
@@ -66,7 +74,7 @@ def _as_bits(tf: Any, x: Any) -> Any:
     return tf.Cast(tf.Bitcast(one, type=whole), DstT=tf.api.int64)
 
 
-def _bits(keys: np.ndarray) -> np.ndarray:
+def _constant_bits(keys: np.ndarray) -> np.ndarray:
     """Stored floats as int64, like `_as_bits`."""
     one = np.where(np.isnan(keys), np.nan, keys + 0).astype(keys.dtype)
     return one.view(f"i{keys.dtype.itemsize}").astype(np.int64)

@@ -23,7 +23,7 @@ from bridge_savedmodel.export_ops.common import (
 ops = OpTable()
 
 
-def _window(node: ir.Node) -> list[int]:
+def _kernel_size(node: ir.Node) -> list[int]:
     sizes = attr(node, "kernel_shape")
     return [1, *([1] if len(sizes) == 1 else []), *sizes, 1]
 
@@ -35,7 +35,7 @@ def max_pool(tf, node, x):
     word, pads = padding_mode(node)
     source = with_height(tf, pad_spatial(tf, x, pads, tf.constant(lowest, x.dtype)), rank)
     common = {
-        "ksize": _window(node),
+        "ksize": _kernel_size(node),
         "strides": with_batch_and_channels(spatial_attribute(node, "strides")),
         "padding": word,
     }
@@ -48,7 +48,7 @@ def average_pool(tf, node, x):
     rank, sizes = rank_of(x), list(x.shape[1:-1])
     word, pads = padding_mode(node)
     common = {
-        "ksize": _window(node),
+        "ksize": _kernel_size(node),
         "strides": with_batch_and_channels(spatial_attribute(node, "strides")),
         "padding": word,
     }
@@ -65,10 +65,12 @@ def average_pool(tf, node, x):
         return made
     inner = [(0, 0)] * len(sizes) if not counted else declared if attr(node, "auto_pad") == "NOTSET" else pads
     outer = [(a - b, c - d) for (a, c), (b, d) in zip(pads, inner, strict=True)]
-    dims = tf.vector([1, *[_plus(tf, n, sum(p)) for n, p in zip(tf.lengths(x)[1:-1], inner, strict=True)], 1])
+    dims = tf.vector(
+        [1, *[_add_length(tf, n, sum(p)) for n, p in zip(tf.lengths(x)[1:-1], inner, strict=True)], 1]
+    )
     ones = tf.Fill(dims, tf.constant(x.dtype.numpy().type(1), x.dtype))
     return tf.RealDiv(made, pooled(ones, outer))
 
 
-def _plus(tf: Any, length: Any, amount: int) -> Any:
+def _add_length(tf: Any, length: Any, amount: int) -> Any:
     return length + amount if isinstance(length, int) else tf.AddV2(length, np.int64(amount))

@@ -11,17 +11,19 @@ from bridge.hub import attr
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_savedmodel.export_ops.common import T
-from bridge_savedmodel.tensorflow import computes
+from bridge_savedmodel.tensorflow import has_kernel
 
 ops = OpTable()
 
 
-def _kind(node: ir.Node) -> ir.DataType:
+def _output_dtype(node: ir.Node) -> ir.DataType:
     like = node.inputs[0].dtype if node.inputs else T.FLOAT
     return T(attr(node, "dtype") or like)
 
 
-DRAWN = condition("a dtype TensorFlow draws", lambda n: computes("RandomUniform", {"dtype": _kind(n)}))
+DRAWN = condition(
+    "a dtype TensorFlow draws", lambda n: has_kernel("RandomUniform", {"dtype": _output_dtype(n)})
+)
 
 
 def _seed(node: ir.Node) -> int:
@@ -34,7 +36,7 @@ def _shape(tf: Any, node: ir.Node) -> Any:
 
 @ops.op("RandomNormal", "RandomNormalLike", needs=(DRAWN,))
 def normal(tf, node, *like):
-    kind = _kind(node)
+    kind = _output_dtype(node)
     drawn = tf.RandomStandardNormal(_shape(tf, node), dtype=tf.dtype(kind), seed=_seed(node))
     scale, mean = (kind.numpy().type(attr(node, name)) for name in ("scale", "mean"))
     return tf.AddV2(tf.Mul(drawn, scale), mean)
@@ -42,7 +44,7 @@ def normal(tf, node, *like):
 
 @ops.op("RandomUniform", "RandomUniformLike", needs=(DRAWN,))
 def uniform(tf, node, *like):
-    kind = _kind(node)
+    kind = _output_dtype(node)
     drawn = tf.RandomUniform(_shape(tf, node), dtype=tf.dtype(kind), seed=_seed(node))
     low, high = (kind.numpy().type(attr(node, name)) for name in ("low", "high"))
     return tf.AddV2(tf.Mul(drawn, high - low), low)

@@ -20,7 +20,7 @@ def _axes_input(node: ir.Node) -> ir.Value | None:
     return node.inputs[1] if len(node.inputs) > 1 else None
 
 
-def _countable(node: ir.Node) -> bool:
+def _has_known_axes(node: ir.Node) -> bool:
     axes = _axes_input(node)
     return axes is None or shape_of(axes) is not None
 
@@ -38,7 +38,7 @@ def axes_of(node: ir.Node) -> Any:
 
 
 def reduction(hub_name: str, native: str, *kinds: str) -> None:
-    needs = (RANKED, condition("a known number of axes", _countable), kernel(native, T=0))
+    needs = (RANKED, condition("a known number of axes", _has_known_axes), kernel(native, T=0))
 
     @ops.op(hub_name, needs=(*needs, dtype(*kinds)) if kinds else needs)
     def reduce(tf, node, x, axes=None):

@@ -16,12 +16,12 @@ ops = OpTable()
 REAL = dtype("float", "double")
 
 
-def _parts(node: ir.Node) -> bool:
+def _has_real_or_complex_elements(node: ir.Node) -> bool:
     x = node.inputs[0]
     return x is not None and x.shape is not None and x.shape[-1] in (1, 2)
 
 
-PARTS = condition("a known rank, and real or complex elements", _parts)
+ELEMENTS = condition("a known rank, and real or complex elements", _has_real_or_complex_elements)
 
 
 def _scalar(tf: Any, value: Any) -> Any:
@@ -39,7 +39,7 @@ def _real(tf: Any, x: Any) -> Any:
     return tf.api.stack([tf.Real(x, Tout=kind), tf.Imag(x, Tout=kind)], -1)
 
 
-@ops.op("DFT", needs=(REAL, PARTS))
+@ops.op("DFT", needs=(REAL, ELEMENTS))
 def dft(tf, node, x, length=None, axis=None):
     """The axis is brought last, cut or filled with zeros to the length asked for, transformed, and put
     back."""
@@ -66,7 +66,7 @@ def dft(tf, node, x, length=None, axis=None):
     return _real(tf, tf.Transpose(made[..., : wanted // 2 + 1] if half else made, order))
 
 
-@ops.op("STFT", needs=(REAL, PARTS))
+@ops.op("STFT", needs=(REAL, ELEMENTS))
 def stft(tf, node, x, step, window=None, length=None):
     """Frames of the signal, windowed and transformed."""
     api = tf.api

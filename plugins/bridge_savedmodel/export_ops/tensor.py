@@ -10,8 +10,16 @@ import onnx_ir as ir
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
-from bridge_savedmodel.export_ops.common import INTEGERS, RANKED, REAL, T, axis_of, known, on_last_axis
-from bridge_savedmodel.tensorflow import computes, kernel
+from bridge_savedmodel.export_ops.common import (
+    INTEGERS,
+    RANKED,
+    REAL,
+    T,
+    axis_of,
+    constant_ints,
+    on_last_axis,
+)
+from bridge_savedmodel.tensorflow import has_kernel, kernel
 
 ops = OpTable()
 
@@ -38,7 +46,7 @@ def size(tf, node, x):
 )
 def reshape(tf, node, x, target):
     """A zero is the length the input has there."""
-    sizes = known(target)
+    sizes = constant_ints(target)
     if attr(node, "allowzero") or (sizes is not None and 0 not in sizes):
         return tf.Reshape(x, target if sizes is None else np.array(sizes, np.int64))
     if sizes is not None:
@@ -66,12 +74,12 @@ def _product(tf: Any, parts: list[Any]) -> Any:
 
 @ops.op("Unsqueeze", needs=(RANKED,))
 def unsqueeze(tf, node, x, axes):
-    at, rank = known(axes), rank_of(x)
+    at, rank = constant_ints(axes), rank_of(x)
     if at is None:
         return (
             tf.ExpandDims(x, tf.Reshape(axes, np.zeros(0, np.int32)))
             if shape_of(axes) == [1]
-            else _widen(tf, x, axes)
+            else _insert_axes(tf, x, axes)
         )
     whole = rank + len(at)
     sizes, places = iter(tf.lengths(x)), {a % whole for a in at}
@@ -80,16 +88,16 @@ def unsqueeze(tf, node, x, axes):
     return tf.Reshape(x, tf.vector([1 if i in places else next(sizes) for i in range(whole)]))
 
 
-def _widen(tf: Any, x: ir.Value, axes: ir.Value) -> Any:
+def _insert_axes(tf: Any, x: ir.Value, axes: ir.Value) -> Any:
     """Ones at axes known at run time alone."""
     whole = rank_of(x) + shape_of(axes)[0]  # type: ignore[operator,index]
-    flags = _flags(tf, axes, whole)
+    flags = _axis_flags(tf, axes, whole)
     index = tf.Maximum(tf.Sub(tf.Cumsum(tf.Sub(1, flags), 0), 1), 0)
     own = tf.Shape(x) if rank_of(x) else np.ones(1, np.int32)
     return tf.Reshape(x, tf.SelectV2(tf.Equal(flags, 1), 1, tf.GatherV2(own, index, 0)))
 
 
-def _flags(tf: Any, axes: ir.Value, rank: int) -> Any:
+def _axis_flags(tf: Any, axes: ir.Value, rank: int) -> Any:
     """A one at every axis of `rank`."""
     at = tf.FloorMod(axes, np.int64(rank))
     return tf.TensorScatterUpdate(
@@ -99,12 +107,12 @@ def _flags(tf: Any, axes: ir.Value, rank: int) -> Any:
 
 @ops.op("Squeeze", needs=(RANKED,))
 def squeeze(tf, node, x, axes=None):
-    at, rank = known(axes), rank_of(x)
+    at, rank = constant_ints(axes), rank_of(x)
     if axes is None:
         return tf.Squeeze(x)
     if at is not None:
         return tf.Squeeze(x, axis=[a % rank for a in at]) if at else tf.Identity(x)
-    kept = tf.Reshape(tf.Where(tf.Equal(_flags(tf, axes, rank), 0)), [-1])
+    kept = tf.Reshape(tf.Where(tf.Equal(_axis_flags(tf, axes, rank), 0)), [-1])
     made = tf.Reshape(x, tf.GatherV2(tf.Shape(x), kept, 0))
     if shape_of(axes) is not None:
         made.set_shape([None] * (rank - shape_of(axes)[0]))
@@ -170,7 +178,7 @@ def range_(tf, node, start, limit, delta):
 WIDE_INDEX = dtype("int32", "int64", index=1)
 
 
-def wrapped(tf: Any, indices: ir.Value, length: Any) -> Any:
+def wrap_indices(tf: Any, indices: ir.Value, length: Any) -> Any:
     """Indices counted from the end made to count from the start."""
     array = const(indices)
     if array is not None and isinstance(length, int):
@@ -184,7 +192,7 @@ def wrapped(tf: Any, indices: ir.Value, length: Any) -> Any:
 @ops.op("Gather", needs=(RANKED, WIDE_INDEX, kernel("GatherV2", Tparams=0, Tindices=1)))
 def gather(tf, node, x, indices):
     axis = axis_of(node)
-    return tf.GatherV2(x, wrapped(tf, indices, tf.lengths(x)[axis]), axis)
+    return tf.GatherV2(x, wrap_indices(tf, indices, tf.lengths(x)[axis]), axis)
 
 
 def _sizes(tf: Any, x: ir.Value, depth: Any) -> Any:
@@ -192,15 +200,15 @@ def _sizes(tf: Any, x: ir.Value, depth: Any) -> Any:
     return np.array(sizes, np.int64) if all(isinstance(s, int) for s in sizes) else tf.vector(sizes)
 
 
-def _depth_known(node: ir.Node) -> bool:
+def _has_known_depth(node: ir.Node) -> bool:
     shape = node.inputs[1].shape
     return shape is not None and len(shape) > 0 and isinstance(shape[-1], int)
 
 
-DEPTH = condition("indices of known depth", _depth_known)
+DEPTH = condition("indices of known depth", _has_known_depth)
 
 
-def _wrapped_many(tf: Any, x: ir.Value, indices: ir.Value) -> Any:
+def _wrap_nd_indices(tf: Any, x: ir.Value, indices: ir.Value) -> Any:
     sizes = _sizes(tf, x, list(indices.shape or [])[-1])
     return tf.SelectV2(tf.Less(indices, np.int64(0)), tf.AddV2(indices, sizes), indices)
 
@@ -209,21 +217,21 @@ def _wrapped_many(tf: Any, x: ir.Value, indices: ir.Value) -> Any:
     "GatherND", needs=(RANKED, DEPTH, attribute("batch_dims", 0), kernel("GatherNd", Tparams=0, Tindices=1))
 )
 def gather_nd(tf, node, x, indices):
-    return tf.GatherNd(x, _wrapped_many(tf, x, indices))
+    return tf.GatherNd(x, _wrap_nd_indices(tf, x, indices))
 
 
 SCATTER = {"none": "Update", "add": "Add", "max": "Max", "min": "Min"}
 
 
-def _scatters(node: ir.Node) -> bool:
+def _has_kernel(node: ir.Node) -> bool:
     native = SCATTER.get(attr(node, "reduction"))
-    return native is not None and computes(f"TensorScatter{native}", {"T": node.inputs[0].dtype})
+    return native is not None and has_kernel(f"TensorScatter{native}", {"T": node.inputs[0].dtype})
 
 
-@ops.op("ScatterND", needs=(RANKED, DEPTH, condition("a reduction and dtype TensorFlow has", _scatters)))
+@ops.op("ScatterND", needs=(RANKED, DEPTH, condition("a reduction and dtype TensorFlow has", _has_kernel)))
 def scatter_nd(tf, node, x, indices, updates):
     native = "TensorScatter" + SCATTER[attr(node, "reduction")]
-    return tf.call(native, x, _wrapped_many(tf, x, indices), updates)
+    return tf.call(native, x, _wrap_nd_indices(tf, x, indices), updates)
 
 
 @ops.op(
@@ -236,7 +244,7 @@ def scatter_products(tf, node, x, indices, updates):
     sizes = _sizes(tf, x, rank_of(x))
     lead = tf.StridedSlice(sizes, [0], [depth], [1])
     steps = tf.Cumprod(lead, 0, exclusive=True, reverse=True)
-    flat = tf.Reshape(tf.Sum(tf.Mul(_wrapped_many(tf, x, indices), steps), -1), [-1])
+    flat = tf.Reshape(tf.Sum(tf.Mul(_wrap_nd_indices(tf, x, indices), steps), -1), [-1])
     rest = tf.StridedSlice(sizes, [depth], [rank_of(x)], [1])
     rows = (
         tf.Reshape(updates, tf.ConcatV2([np.array([-1], np.int64), rest], 0))
@@ -247,18 +255,18 @@ def scatter_products(tf, node, x, indices, updates):
     return tf.Mul(x, tf.Reshape(found, sizes))
 
 
-def _slice_axes_fit(node: ir.Node) -> bool:
+def _has_known_axes(node: ir.Node) -> bool:
     starts = shape_of(node.inputs[1])
     return starts is not None and rank_of(node.inputs[0]) is not None
 
 
-@ops.op("Slice", needs=(condition("a known number of axes", _slice_axes_fit), kernel("StridedSlice", T=0)))
+@ops.op("Slice", needs=(condition("a known number of axes", _has_known_axes), kernel("StridedSlice", T=0)))
 def slice_(tf, node, x, starts, ends, axes=None, steps=None):
     rank, count = rank_of(x), shape_of(starts)[0]
     if count == 0 or rank == 0:
         return tf.Identity(x)
-    plan = [known(v) for v in (starts, ends, steps)]
-    at = list(range(count)) if axes is None else known(axes)
+    plan = [constant_ints(v) for v in (starts, ends, steps)]
+    at = list(range(count)) if axes is None else constant_ints(axes)
     whole = np.zeros(rank, np.int64), np.full(rank, np.iinfo(np.int64).max), np.ones(rank, np.int64)
     if at is not None:
         at = [a % rank for a in at]
@@ -279,7 +287,7 @@ def slice_(tf, node, x, starts, ends, axes=None, steps=None):
     return tf.StridedSlice(x, *rows, **masks)
 
 
-def _pads_fit(node: ir.Node) -> bool:
+def _has_known_pads(node: ir.Node) -> bool:
     return shape_of(node.inputs[1]) is not None and rank_of(node.inputs[0]) is not None
 
 
@@ -287,14 +295,14 @@ def _pads_fit(node: ir.Node) -> bool:
     "Pad",
     needs=(
         attribute("mode", "constant"),
-        condition("a known number of axes", _pads_fit),
+        condition("a known number of axes", _has_known_pads),
         kernel("PadV2", T=0),
     ),
 )
 def pad(tf, node, x, pads, value=None, axes=None):
     """Amounts below zero cut."""
     rank, count = rank_of(x), shape_of(pads)[0] // 2
-    amounts, at = known(pads), list(range(rank)) if axes is None else known(axes)
+    amounts, at = constant_ints(pads), list(range(rank)) if axes is None else constant_ints(axes)
     number = (
         tf.api.zeros([], tf.dtype(x.dtype)) if value is None else tf.Reshape(value, np.zeros(0, np.int32))
     )
@@ -306,22 +314,22 @@ def pad(tf, node, x, pads, value=None, axes=None):
         table = np.zeros((rank, 2), np.int32)
         table[[a % rank for a in at]] = np.array(amounts).reshape(2, count).T
         made = tf.PadV2(x, np.maximum(table, 0), number) if (table > 0).any() else tf.Identity(x)
-        return made if (table >= 0).all() else _cut(tf, made, np.maximum(-table, 0).astype(np.int64))
+        return made if (table >= 0).all() else _crop(tf, made, np.maximum(-table, 0).astype(np.int64))
     rows = tf.Transpose(tf.Reshape(pads, [2, count]), [1, 0])
     if axes is not None:
         places = tf.FloorMod(tf.Cast(axes, DstT=tf.api.int64), np.int64(rank))
         rows = tf.TensorScatterUpdate(np.zeros((rank, 2), np.int64), tf.Reshape(places, [-1, 1]), rows)
     made = tf.PadV2(x, tf.Cast(tf.Maximum(rows, np.int64(0)), DstT=tf.api.int32), number)
-    return _cut(tf, made, tf.Maximum(tf.Neg(rows), np.int64(0)))
+    return _crop(tf, made, tf.Maximum(tf.Neg(rows), np.int64(0)))
 
 
-def _cut(tf: Any, x: Any, rows: Any) -> Any:
+def _crop(tf: Any, x: Any, rows: Any) -> Any:
     """`x` without the amounts before and after each axis."""
     before, after = tf.Unpack(rows, num=2, axis=1)
     return tf.Slice(x, before, tf.Sub(tf.Sub(tf.Shape(x, out_type=tf.api.int64), before), after))
 
 
-def _turned(tf: Any, x: Any, dtype: ir.DataType) -> Any:
+def _reverse_order(tf: Any, x: Any, dtype: ir.DataType) -> Any:
     """Numbers in the opposite order."""
     return tf.Neg(x) if dtype.is_floating_point() else tf.Invert(x)
 
@@ -334,9 +342,9 @@ def top_k(tf, node, x, k):
     )
 
     def compute(v: Any) -> Any:
-        source = v if largest else _turned(tf, v, x.dtype)
+        source = v if largest else _reverse_order(tf, v, x.dtype)
         values, at = tf.TopKV2(source, count, sorted=True, index_type=tf.api.int64)
-        return [values if largest else _turned(tf, values, x.dtype), at]
+        return [values if largest else _reverse_order(tf, values, x.dtype), at]
 
     return on_last_axis(tf, x, axis_of(node), compute)
 
@@ -385,7 +393,7 @@ def _sorted_order(tf: Any, values: Any, axis: int, dtype: ir.DataType) -> Any:
 
     def step(i: Any, order: Any) -> Any:
         column = api.gather(api.gather(columns, width - 1 - i, axis=1), order)
-        _, at = tf.TopKV2(_turned(tf, column, dtype), count, sorted=True)
+        _, at = tf.TopKV2(_reverse_order(tf, column, dtype), count, sorted=True)
         return i + 1, api.gather(order, at)
 
     start = (api.constant(0), api.range(count))

@@ -24,18 +24,18 @@ def need(text: str, holds: Any) -> Need:
     return Need(text, holds)
 
 
-def _never(node: Any) -> bool:
+def _no_node(node: Any) -> bool:
     return False
 
 
-def never(text: str) -> Need:
+def unsupported(text: str) -> Need:
     """What no node has: the reason an operator is refused."""
-    return Need(text, _never)
+    return Need(text, _no_node)
 
 
 def readable(table: OpTable) -> set[str]:
     """Operators with a rule that takes some nodes."""
-    return {rule.op for rule in table if not any(n.holds is _never for n in rule.needs)}
+    return {rule.op for rule in table if not any(n.holds is _no_node for n in rule.needs)}
 
 
 def _input(node: Any, index: int) -> Any:
@@ -105,12 +105,12 @@ def like(op: Any, x: Any, number: float) -> Any:
     return op.const(np.array(number).astype(x.dtype.numpy()))
 
 
-def first(op: Any, x: Any) -> Any:
+def to_nchw(op: Any, x: Any) -> Any:
     """Channels last → channels first."""
     return op.Transpose(x, perm=to_first(len(x.shape)))
 
 
-def last(op: Any, x: Any) -> Any:
+def to_nhwc(op: Any, x: Any) -> Any:
     """Channels first → channels last."""
     return op.Transpose(x, perm=to_last(len(x.shape)))
 
@@ -119,7 +119,7 @@ def channels_last(node: Any) -> bool:
     return str(node.get("data_format", "NHWC")).endswith("C")
 
 
-def permuted(op: Any, w: Any, perm: list[int]) -> Any:
+def permute(op: Any, w: Any, perm: list[int]) -> Any:
     """Weights with their axes in another order; stored ones are reordered now."""
     array = const(w)
     if array is not None:
@@ -127,7 +127,7 @@ def permuted(op: Any, w: Any, perm: list[int]) -> Any:
     return op.Transpose(w, perm=perm)
 
 
-def parts(value: Any, depth: int = 8) -> list[int | None] | None:
+def known_elements(value: Any, depth: int = 8) -> list[int | None] | None:
     """The elements of a vector of integers, None for those known at run time alone; None when not even their
     number is known."""
     whole = value.dtype is not None and value.dtype.is_integer()
@@ -142,17 +142,17 @@ def parts(value: Any, depth: int = 8) -> list[int | None] | None:
     if maker is None or depth == 0 or not whole:
         return unknown
     if maker.op_type == "Concat":
-        pieces = [parts(v, depth - 1) for v in maker.inputs]
+        pieces = [known_elements(v, depth - 1) for v in maker.inputs]
         return None if None in pieces else [d for p in pieces for d in p or ()]
     if maker.op_type in ("Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape"):
-        elements = parts(maker.inputs[0], depth - 1)
+        elements = known_elements(maker.inputs[0], depth - 1)
         return elements if unknown is None or elements is None or len(elements) == len(unknown) else unknown
     if maker.op_type == "Shape" and not maker.attributes and maker.inputs[0].shape is not None:
         return [d if isinstance(d, int) else None for d in maker.inputs[0].shape]
     return unknown
 
 
-def static(op: Any, x: Any, dtype: ir.DataType = T.INT64) -> Any:
+def static_shape(op: Any, x: Any, dtype: ir.DataType = T.INT64) -> Any:
     """The shape of `x`, constant where it is static."""
     size = shape_of(x)
     if size is not None:
@@ -161,10 +161,10 @@ def static(op: Any, x: Any, dtype: ir.DataType = T.INT64) -> Any:
     return made if dtype == T.INT64 else op.Cast(made, to=int(dtype))
 
 
-def reshaped(op: Any, x: Any, shape: Any) -> Any:
+def reshape_to(op: Any, x: Any, shape: Any) -> Any:
     """`x` in the lengths of an int64 vector; what is known of them is known of the result."""
-    made = op.Reshape(x, shape, allowzero=1 if 0 in (parts(shape) or []) else None)
-    known = parts(shape)
+    made = op.Reshape(x, shape, allowzero=1 if 0 in (known_elements(shape) or []) else None)
+    known = known_elements(shape)
     if known is not None:
         own = made.shape if made.shape is not None and len(made.shape) == len(known) else [None] * len(known)
         made.shape = ir.Shape([d if d is not None and d >= 0 else o for d, o in zip(known, own, strict=True)])
@@ -191,9 +191,9 @@ def window_padding(node: Any) -> dict[str, Any]:
 
 def to_channels_first(op: Any, node: Any, x: Any) -> Any:
     """`x` with channels first, from the data_format of the node."""
-    return first(op, x) if channels_last(node) else x
+    return to_nchw(op, x) if channels_last(node) else x
 
 
 def from_channels_first(op: Any, node: Any, y: Any) -> Any:
     """`y`, whose channels are first, in the data_format of the node."""
-    return last(op, y) if channels_last(node) else y
+    return to_nhwc(op, y) if channels_last(node) else y

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import const
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, never, scalar
+from bridge_savedmodel.import_ops.common import T, scalar, unsupported
 
 ops = OpTable()
 
@@ -23,16 +23,16 @@ def call(op, node, *arguments):
 
 
 @ops.op("NoOp", "Assert", "PrintV2", "ScalarSummary", "HistogramSummary")
-def nothing(op, node, *inputs):
+def no_op(op, node, *inputs):
     return []
 
 
-RAISED = never("the form TensorFlow gives loops and branches of version 1")
+STRUCTURED = unsupported("the form TensorFlow gives loops and branches of version 1")
 
 
-@ops.op("Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond", needs=(RAISED,))
-@ops.op("RefSwitch", "RefMerge", "RefEnter", "RefExit", "RefNextIteration", needs=(RAISED,))
-def not_raised(op, node, *inputs):
+@ops.op("Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond", needs=(STRUCTURED,))
+@ops.op("RefSwitch", "RefMerge", "RefEnter", "RefExit", "RefNextIteration", needs=(STRUCTURED,))
+def unstructured_control_flow(op, node, *inputs):
     """What bridge_savedmodel.control_flow_v1 left as it was."""
     return NotImplemented
 
@@ -44,14 +44,14 @@ def subgraph(name: str) -> tuple[ir.Graph, hub.Builder]:
     return graph, hub.Builder(graph)
 
 
-def close(graph: ir.Graph, op: hub.Builder, values: Sequence[ir.Value]) -> None:
+def add_outputs(graph: ir.Graph, op: hub.Builder, values: Sequence[ir.Value]) -> None:
     """Results of a subgraph, each of which it must make itself, once."""
     for value in values:
         own = value.producer() in op.nodes and value not in graph.outputs
         graph.outputs.append(value if own else op.Identity(value))
 
 
-def condition_of(op: Any, value: Any) -> Any:
+def as_bool(op: Any, value: Any) -> Any:
     """What TensorFlow takes for true: a bool, a number other than zero."""
     value = scalar(op, value) if hub.rank_of(value) != 0 else value
     return value if value.dtype == T.BOOL else op.Cast(value, to=int(T.BOOL))
@@ -63,15 +63,17 @@ def if_(op, node, condition, *arguments):
     names = node.get("then_branch"), node.get("else_branch")
     if known is not None:
         return node.call(op, names[0] if known.any() else names[1], arguments)
-    return _branch(op, node, condition_of(op, condition), names, arguments)
+    return _if_of_functions(op, node, as_bool(op, condition), names, arguments)
 
 
-def _branch(op: Any, node: Any, condition: Any, names: Sequence[str], arguments: Sequence[Any]) -> Any:
+def _if_of_functions(
+    op: Any, node: Any, condition: Any, names: Sequence[str], arguments: Sequence[Any]
+) -> Any:
     makers = [functools.partial(node.call, function=name, arguments=arguments) for name in names]
-    return _either(op, node, condition, names, makers)
+    return _build_if(op, node, condition, names, makers)
 
 
-def _either(op: Any, node: Any, condition: Any, names: Sequence[str], makers: Sequence[Callable]) -> Any:
+def _build_if(op: Any, node: Any, condition: Any, names: Sequence[str], makers: Sequence[Callable]) -> Any:
     """An If of two branches that are made in graphs of their own; a variable written in either has a result
     too."""
     state = node.frame.context.state
@@ -85,7 +87,7 @@ def _either(op: Any, node: Any, condition: Any, names: Sequence[str], makers: Se
         bodies.append((graph, inner, list(results), state.now))
     changed = state.changed(before, *(after for *_, after in bodies))
     for graph, inner, results, after in bodies:
-        close(graph, inner, [*results, *(after.get(v) or state.variables[v].first() for v in changed)])
+        add_outputs(graph, inner, [*results, *(after.get(v) or state.variables[v].first() for v in changed)])
     made = _emit_if(op, condition, [graph for graph, *_ in bodies])
     count = len(made) - len(changed)
     state.now = before | dict(zip(changed, made[count:], strict=True))
@@ -117,15 +119,17 @@ def case(op, node, index, *arguments):
     if known is not None:
         place = int(known.reshape(()))
         return node.call(op, names[place if 0 <= place < len(names) else -1], arguments)
-    return _choose(op, node, scalar(op, index), names, 0, arguments)
+    return _build_case(op, node, scalar(op, index), names, 0, arguments)
 
 
-def _choose(op: Any, node: Any, index: Any, names: list[str], place: int, arguments: Sequence[Any]) -> Any:
+def _build_case(
+    op: Any, node: Any, index: Any, names: list[str], place: int, arguments: Sequence[Any]
+) -> Any:
     if place == len(names) - 1:
         return node.call(op, names[place], arguments)
     makers = (
         lambda inner: node.call(inner, names[place], arguments),
-        lambda inner: _choose(inner, node, index, names, place + 1, arguments),
+        lambda inner: _build_case(inner, node, index, names, place + 1, arguments),
     )
     chosen = op.Equal(index, op.const(np.array(place, index.dtype.numpy())))
-    return _either(op, node, chosen, (names[place], f"{names[place]}_else"), makers)
+    return _build_if(op, node, chosen, (names[place], f"{names[place]}_else"), makers)

@@ -11,8 +11,8 @@ from bridge import hub
 from bridge.hub import const
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import FAR, T, flat, ints, need
-from bridge_savedmodel.import_ops.control import close, common_shape, condition_of, subgraph
-from bridge_savedmodel.import_ops.sequence import blank_known, filled
+from bridge_savedmodel.import_ops.control import add_outputs, as_bool, common_shape, subgraph
+from bridge_savedmodel.import_ops.sequence import fill_with_zeros, has_known_elements
 from bridge_savedmodel.tensorflow import tensorflow
 from bridge_savedmodel.values import TensorList
 
@@ -69,7 +69,7 @@ class Loop:
             index = self.names.index(name)
             known = const(self.arguments[index]) if index in self.unchanged else None
             return known is not None and bool((known == 1).all())
-        return _stored(self.nodes.get(name)) == 1
+        return _scalar_constant(self.nodes.get(name)) == 1
 
     def only(self, index: int) -> bool:
         """Whether a list holds one element, set anew at every step."""
@@ -83,7 +83,7 @@ class Loop:
             place = self.names.index(name)
             start = const(self.arguments[place]) if place in self.unchanged else None
             return start is not None and not start.any()
-        return _stored(self.nodes.get(name)) == 0
+        return _scalar_constant(self.nodes.get(name)) == 0
 
     def state(self, index: int) -> int | None:
         """Index of the loop variable that a list of one element mirrors: it starts as zeros and its new value
@@ -93,7 +93,7 @@ class Loop:
         made = self.maker(index)
         name = self._through(made.input[SETTERS[made.op][2]])
         same = [i for i, r in enumerate(self.results) if self._through(r) == name and i not in self.unchanged]
-        return next((i for i in same if _zeros(self.arguments[i])), None)
+        return next((i for i in same if _is_zeros(self.arguments[i])), None)
 
     def element(self, index: int) -> str | None:
         """Reference of the element a list gets at every step, at the index of the step or always at the
@@ -103,7 +103,11 @@ class Loop:
             return None
         if made.op == "TensorListPushBack":
             own = self._through(made.input[0]) == self.names[index]
-            return made.input[1] if own and (before.items is not None or same(before.length, 0)) else None
+            return (
+                made.input[1]
+                if own and (before.items is not None or is_same_number(before.length, 0))
+                else None
+            )
         if made.op not in SETTERS:
             return None
         tensors, place, item = (made.input[i] for i in SETTERS[made.op])
@@ -137,13 +141,13 @@ class Loop:
             if low not in names or not self.counts(self.names[names.index(low)]):
                 return False
             place = names.index(high) if high in names else None
-            limit = _stored(nodes.get(high)) if place is None else self.arguments[place]
-            if (place is not None and place not in self.unchanged) or not same(limit, length):
+            limit = _scalar_constant(nodes.get(high)) if place is None else self.arguments[place]
+            if (place is not None and place not in self.unchanged) or not is_same_number(limit, length):
                 return False
         return True
 
 
-def _stored(made: Any) -> Any:
+def _scalar_constant(made: Any) -> Any:
     """A scalar constant of a function; None for any other node."""
     if made is None or made.op != "Const":
         return None
@@ -151,15 +155,15 @@ def _stored(made: Any) -> Any:
     return array.item() if array.size == 1 else None
 
 
-def same(one: Any, other: Any) -> bool:
+def is_same_number(one: Any, other: Any) -> bool:
     """Whether two numbers are surely the same: constants, or one value of the graph."""
-    values = [_number(v) for v in (one, other)]
+    values = [_constant_number(v) for v in (one, other)]
     if None not in values:
         return values[0] == values[1]
     return isinstance(one, ir.Value) and isinstance(other, ir.Value) and _origin(one) is _origin(other)
 
 
-def _number(value: Any) -> Any:
+def _constant_number(value: Any) -> Any:
     if not isinstance(value, ir.Value):
         return value
     array = const(value)
@@ -177,7 +181,7 @@ def _origin(value: ir.Value) -> ir.Value:
     return value
 
 
-def _zeros(value: Any) -> bool:
+def _is_zeros(value: Any) -> bool:
     """Whether a value is surely zeros."""
     if not isinstance(value, ir.Value):
         return False
@@ -192,15 +196,17 @@ def _zeros(value: Any) -> bool:
         "Squeeze",
         "Tile",
     )
-    return moved and _zeros(maker.inputs[0])
+    return moved and _is_zeros(maker.inputs[0])
 
 
-def _lists_fit(node: Any) -> bool:
+def _has_readable_lists(node: Any) -> bool:
     loop = Loop(node, node.inputs)
-    return all(blank_known(loop.arguments[i]) for i in loop.stacked)
+    return all(has_known_elements(loop.arguments[i]) for i in loop.stacked)
 
 
-LISTS = need("lists that get one element a step, in order, or whose elements have a known shape", _lists_fit)
+LISTS = need(
+    "lists that get one element a step, in order, or whose elements have a known shape", _has_readable_lists
+)
 TENSORS = need(
     "tensors, or handles that stay the same",
     lambda n: all(
@@ -214,8 +220,8 @@ TENSORS = need(
 def while_(op, node, *arguments):
     """A Loop that carries what changes, captures what does not, and collects the elements of lists."""
     loop = Loop(node, arguments)
-    loop.arguments = [filled(op, v) if i in loop.stacked else v for i, v in enumerate(arguments)]
-    going = condition_of(op, node.call(op, node.get("cond"), loop.arguments)[0])
+    loop.arguments = [fill_with_zeros(op, v) if i in loop.stacked else v for i, v in enumerate(arguments)]
+    going = as_bool(op, node.call(op, node.get("cond"), loop.arguments)[0])
     body = _Body(loop)
     if not body.read():
         return NotImplemented
@@ -224,7 +230,7 @@ def while_(op, node, *arguments):
     body.state.now.update(zip(body.variables, made[len(loop.carried) :], strict=False))
     del made[len(loop.carried) : len(states)]
     known = const(going)
-    return _results(op, loop, made, known is not None and bool(known.all()))
+    return _loop_results(op, loop, made, known is not None and bool(known.all()))
 
 
 class _Body:
@@ -242,7 +248,7 @@ class _Body:
         self._input("going", T.BOOL, ir.Shape([]))
         for i in loop.carried:
             value, stacked = _items(loop.arguments[i]), i in loop.stacked
-            shape = _of_list(loop, value) if stacked else _invariant(loop.node, i, value)
+            shape = _list_shape(loop, value) if stacked else _invariant_shape(loop.node, i, value)
             made = self._input("carried", value.dtype, shape)
             self.arguments[i] = TensorList(made, None, made.dtype) if stacked else made
         for name, value in self.variables.items():
@@ -270,16 +276,16 @@ class _Body:
         after = list(self.arguments)
         for i, value in zip(loop.carried, found, strict=False):
             after[i] = TensorList(value, None, value.dtype) if i in loop.stacked else value
-        more = condition_of(self.inner, loop.node.call(self.inner, loop.node.get("cond"), after)[0])
+        more = as_bool(self.inner, loop.node.call(self.inner, loop.node.get("cond"), after)[0])
         ends = [self.state.now[n] for n in self.variables]
         count = len(loop.carried)
-        close(self.graph, self.inner, [more, *found[:count], *ends, *found[count:]])
+        add_outputs(self.graph, self.inner, [more, *found[:count], *ends, *found[count:]])
         self.state.learn(self.name, entered)
         self.state.now = self.before
         return True
 
 
-def _results(op: Any, loop: Loop, made: list[Any], runs: bool) -> Any:
+def _loop_results(op: Any, loop: Loop, made: list[Any], runs: bool) -> Any:
     """What each argument is after the loop, which surely runs once where `runs` holds."""
     results = list(loop.arguments)
     for i, value in zip([*loop.carried, *loop.lists], made, strict=True):
@@ -289,16 +295,16 @@ def _results(op: Any, loop: Loop, made: list[Any], runs: bool) -> Any:
     for i in loop.lists:
         items = results[i].items
         if loop.only(i) and loop.maker(i).op in SETTERS:
-            items = _last(op, loop.arguments[i], items, runs)
+            items = _final_element(op, loop.arguments[i], items, runs)
         else:
-            items = _completed(op, loop, i, items)
+            items = _list_elements(op, loop, i, items)
         if items is NotImplemented:
             return NotImplemented
         results[i] = TensorList(items, None, items.dtype)
     return results
 
 
-def _last(op: Any, before: Any, items: Any, runs: bool) -> Any:
+def _final_element(op: Any, before: Any, items: Any, runs: bool) -> Any:
     """The one element of a list that got `items` in turn: the last of them, or, after no step, what it was
     before, or zeros."""
     last = op.Slice(items, ints(-1), ints(FAR), ints(0))
@@ -315,7 +321,7 @@ def _last(op: Any, before: Any, items: Any, runs: bool) -> Any:
     return found
 
 
-def _completed(op: Any, loop: Loop, index: int, items: Any) -> Any:
+def _list_elements(op: Any, loop: Loop, index: int, items: Any) -> Any:
     """The elements of a list that got `items`, one a step: those it had before or behind them, or zeros."""
     before = loop.arguments[index]
     if loop.maker(index).op == "TensorListPushBack":
@@ -333,18 +339,18 @@ def _completed(op: Any, loop: Loop, index: int, items: Any) -> Any:
     return whole
 
 
-LENGTHENS = frozenset(
+RESIZES_LIST = frozenset(
     ["TensorListPopBack", "TensorListPushBack", "TensorListPushBackBatch", "TensorListResize"]
 )
 
 
-def _of_list(loop: Loop, items: Any) -> ir.Shape | None:
+def _list_shape(loop: Loop, items: Any) -> ir.Shape | None:
     """The dimensions of a list's elements stacked, at every step: as many as before, unless one is empty or
     the body changes that."""
     if items.shape is None or len(items.shape) == 0:
         return None
     changes = items.shape[0] == 0 or any(
-        n.op in LENGTHENS or n.attr["resize_if_index_out_of_bounds"].b for n in loop.nodes.values()
+        n.op in RESIZES_LIST or n.attr["resize_if_index_out_of_bounds"].b for n in loop.nodes.values()
     )
     return ir.Shape([None, *list(items.shape)[1:]]) if changes else items.shape
 
@@ -366,7 +372,7 @@ def _emit_loop(op: Any, graph: ir.Graph, going: Any, states: Sequence[Any]) -> l
     return list(made.outputs)
 
 
-def _invariant(node: Any, index: int, value: Any) -> ir.Shape | None:
+def _invariant_shape(node: Any, index: int, value: Any) -> ir.Shape | None:
     """The dimensions a carried value has at every step, as far as the While itself says."""
     declared = node.get("output_shapes") or []
     dims = declared[index] if index < len(declared) else None

@@ -15,16 +15,16 @@ from bridge_savedmodel.import_ops.common import (
     T,
     channels_last,
     constant,
-    first,
     from_channels_first,
     ints,
-    last,
+    known_elements,
     need,
-    parts,
-    permuted,
+    permute,
     ranked,
     spatial_attribute,
     to_channels_first,
+    to_nchw,
+    to_nhwc,
     window_padding,
 )
 from bridge_savedmodel.import_ops.tensor import mirror_pad
@@ -66,14 +66,14 @@ def _convolve(op: Any, node: Any, x: Any, weights: Any, kernel: list[int], group
 def conv(op, node, x, w):
     rank, sizes = rank_of(x), shape_of(w)
     channels = list(x.shape)[-1 if channels_last(node) else 1]
-    weights = permuted(op, w, [rank - 1, rank - 2, *range(rank - 2)])
+    weights = permute(op, w, [rank - 1, rank - 2, *range(rank - 2)])
     return _convolve(op, node, x, weights, sizes[:-2], channels // sizes[-2])
 
 
 @ops.op("DepthwiseConv2dNative", needs=(ranked(), FLOATS, KERNEL))
 def depthwise(op, node, x, w):
     h, width, channels, multiple = shape_of(w)
-    turned = permuted(op, w, [2, 3, 0, 1])
+    turned = permute(op, w, [2, 3, 0, 1])
     known = const(turned)
     shape = [channels * multiple, 1, h, width]
     weights = op.const(known.reshape(shape)) if known is not None else op.Reshape(turned, ints(*shape))
@@ -84,10 +84,12 @@ def depthwise(op, node, x, w):
 def depthwise_backprop(op, node, sizes, w, x):
     """A transposed convolution in as many groups as there are channels."""
     h, width, channels, multiple = shape_of(w)
-    return conv_backprop(op, node, sizes, _grouped(op, w, [h, width, channels, multiple]), x, channels)
+    return conv_backprop(
+        op, node, sizes, _one_group_per_channel(op, w, [h, width, channels, multiple]), x, channels
+    )
 
 
-def _grouped(op: Any, w: Any, shape: list[int]) -> Any:
+def _one_group_per_channel(op: Any, w: Any, shape: list[int]) -> Any:
     """Filters of each channel apart: [height, width, 1, channels x multiple]."""
     target = ints(*shape[:2], 1, shape[2] * shape[3])
     known = const(w)
@@ -101,7 +103,7 @@ def conv_backprop(op, node, sizes, w, x, group=1):
     rank, shape = rank_of(x), shape_of(w)
     strides, dilations = spatial_attribute(node, "strides", rank), spatial_attribute(node, "dilations", rank)
     source = to_channels_first(op, node, x)
-    asked = parts(sizes)
+    asked = known_elements(sizes)
     lengths = list(source.shape)[2:]
     wanted = None if asked is None else asked[1:-1] if channels_last(node) else asked[2:]
     channels = None if asked is None else asked[-1 if channels_last(node) else 1]
@@ -122,7 +124,7 @@ def conv_backprop(op, node, sizes, w, x, group=1):
         before.append(total // 2)
         after.append(total - total // 2)
         more.append(max(-left, 0))
-    weights = permuted(op, w, [rank - 1, rank - 2, *range(rank - 2)])
+    weights = permute(op, w, [rank - 1, rank - 2, *range(rank - 2)])
     made = op.ConvTranspose(
         source,
         weights,
@@ -136,7 +138,7 @@ def conv_backprop(op, node, sizes, w, x, group=1):
     return from_channels_first(op, node, made)
 
 
-def _picks(sizes: list[int]) -> np.ndarray:
+def _one_hot_filters(sizes: list[int]) -> np.ndarray:
     """Filters that each pick one element of a window: [elements, channels, ...]."""
     count = math.prod(sizes)
     return np.moveaxis(np.eye(count, dtype=np.float32).reshape(-1, *sizes), -1, 1)
@@ -145,11 +147,11 @@ def _picks(sizes: list[int]) -> np.ndarray:
 @ops.op("ExtractVolumePatches", needs=(ranked(), CHANNELS, need("float32", lambda n: n.get("T") == T.FLOAT)))
 def volume_patches(op, node, x):
     sizes = [*node.get("ksizes")[1:4], list(x.shape)[-1]]
-    return _convolve(op, node, x, op.const(np.ascontiguousarray(_picks(sizes))), sizes[:3], 1)
+    return _convolve(op, node, x, op.const(np.ascontiguousarray(_one_hot_filters(sizes))), sizes[:3], 1)
 
 
 @ops.op("FusedPadConv2D", needs=(KERNEL, CHANNELS, constant(1, "paddings")))
-def padded_conv(op, node, x, paddings, w):
+def pad_conv(op, node, x, paddings, w):
     """Padded by reflection or symmetry, then convolved."""
     return conv(op, node, mirror_pad(op, node, x, paddings), w)
 
@@ -159,7 +161,7 @@ def dilation(op, node, x, w):
     """The largest sum of window and filter, channel by channel; outside of the image nothing counts."""
     high, wide, _ = shape_of(w)
     sizes, steps, rates = [high, wide], node.get("strides")[1:3], node.get("rates")[1:3]
-    source = first(op, x)
+    source = to_nchw(op, x)
     if node.get("padding") == "SAME":
         lowest = op.const(np.array(np.finfo(np.float32).min, np.float32))
         window = geometry.Window(sizes, steps, rates)
@@ -167,7 +169,7 @@ def dilation(op, node, x, w):
         before, after = zip(*(halves(same_total(*row), True) for row in rows), strict=True)
         source = op.Pad(source, dims.vector(op, [0, 0, *before, 0, 0, *after]), lowest)
     found = None
-    weights = permuted(op, w, [2, 0, 1])
+    weights = permute(op, w, [2, 0, 1])
     for row in range(high):
         for column in range(wide):
             begin = ints(row * rates[0], column * rates[1])
@@ -177,4 +179,4 @@ def dilation(op, node, x, w):
             own = op.Slice(weights, ints(row, column), ints(row + 1, column + 1), ints(1, 2))
             made = op.Add(part, own)
             found = made if found is None else op.Max(found, made)
-    return last(op, found)
+    return to_nhwc(op, found)

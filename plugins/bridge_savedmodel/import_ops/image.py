@@ -13,14 +13,14 @@ from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     as_int64,
-    first,
     flat,
     ints,
-    last,
     like,
     need,
     ranked,
     scalar,
+    to_nchw,
+    to_nhwc,
     window_padding,
 )
 
@@ -35,10 +35,10 @@ def _coordinates(node: Any) -> str:
 
 @ops.op("ResizeBilinear", needs=(ranked(),))
 def resize_bilinear(op, node, x, size):
-    source = first(op, x if x.dtype.is_floating_point() else op.Cast(x, to=int(T.FLOAT)))
+    source = to_nchw(op, x if x.dtype.is_floating_point() else op.Cast(x, to=int(T.FLOAT)))
     source = source if source.dtype == T.FLOAT else op.Cast(source, to=int(T.FLOAT))
     mode = _coordinates(node)
-    return last(op, _resize(op, source, size, mode="linear", coordinate_transformation_mode=mode))
+    return to_nhwc(op, _resize(op, source, size, mode="linear", coordinate_transformation_mode=mode))
 
 
 @ops.op("ResizeNearestNeighbor", needs=(ranked(),))
@@ -47,12 +47,17 @@ def resize_nearest(op, node, x, size):
     rounded half up."""
     mode = _coordinates(node)
     if mode == "half_pixel":
-        return last(op, _nearest_centres(op, first(op, x), size))
+        return to_nhwc(op, _nearest_centres(op, to_nchw(op, x), size))
     rounding = "round_prefer_ceil" if mode == "align_corners" else "floor"
-    return last(
+    return to_nhwc(
         op,
         _resize(
-            op, first(op, x), size, mode="nearest", coordinate_transformation_mode=mode, nearest_mode=rounding
+            op,
+            to_nchw(op, x),
+            size,
+            mode="nearest",
+            coordinate_transformation_mode=mode,
+            nearest_mode=rounding,
         ),
     )
 
@@ -75,8 +80,10 @@ def resize_bicubic(op, node, x, size):
         _cubic(int(length), int(asked), _coordinates(node))
         for length, asked in zip(list(x.shape)[1:3], const(size).ravel(), strict=True)
     )
-    source = first(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
-    return last(op, op.MatMul(op.MatMul(op.const(rows), source), op.const(np.ascontiguousarray(columns.T))))
+    source = to_nchw(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
+    return to_nhwc(
+        op, op.MatMul(op.MatMul(op.const(rows), source), op.const(np.ascontiguousarray(columns.T)))
+    )
 
 
 def _cubic(length: int, asked: int, mode: str) -> np.ndarray:
@@ -140,7 +147,7 @@ def crop_and_resize(op, node, images, boxes, places, size):
     """Sampled on a grid laid into each box; outside the image is the extrapolation value."""
     high, wide = (int(v) for v in const(size))
     source = images if images.dtype == T.FLOAT else op.Cast(images, to=int(T.FLOAT))
-    chosen = op.Gather(first(op, source), as_int64(op, places), axis=0)
+    chosen = op.Gather(to_nchw(op, source), as_int64(op, places), axis=0)
     y1, x1, y2, x2 = op.Split(boxes, axis=1, num_outputs=4, _outputs=4)
 
     def along(low: Any, end: Any, count: int) -> Any:
@@ -161,7 +168,7 @@ def crop_and_resize(op, node, images, boxes, places, size):
     kept = op.Unsqueeze(op.And(*inside), ints(1))
     result = op.Where(kept, made, op.const(np.array(node.get("extrapolation_value"), np.float32)))
     result.shape = ir.Shape([None, list(images.shape)[3], high, wide])
-    return last(op, result)
+    return to_nhwc(op, result)
 
 
 SUPPRESS = ("NonMaxSuppression", "NonMaxSuppressionV2", "NonMaxSuppressionV3", "NonMaxSuppressionV4")
@@ -269,8 +276,10 @@ def resize_area(op, node, x, size):
 
 
 def _by_weights(op: Any, x: Any, rows: np.ndarray, columns: np.ndarray) -> Any:
-    source = first(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
-    return last(op, op.MatMul(op.MatMul(op.const(rows), source), op.const(np.ascontiguousarray(columns.T))))
+    source = to_nchw(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
+    return to_nhwc(
+        op, op.MatMul(op.MatMul(op.const(rows), source), op.const(np.ascontiguousarray(columns.T)))
+    )
 
 
 def _areas(length: int, asked: int) -> np.ndarray:
@@ -357,8 +366,8 @@ def extract_image_patches(op, node, x):
     every = np.eye(count, dtype=given.dtype.numpy()).reshape(-1, high, wide, channels)
     strides, rates = node.get("strides")[1:3], node.get("rates")[1:3]
     picks = op.const(np.ascontiguousarray(every.transpose(0, 3, 1, 2)))
-    made = last(
-        op, op.Conv(first(op, given), picks, strides=strides, dilations=rates, **window_padding(node))
+    made = to_nhwc(
+        op, op.Conv(to_nchw(op, given), picks, strides=strides, dilations=rates, **window_padding(node))
     )
     return op.Cast(made, to=int(x.dtype)) if x.dtype in NARROW else made
 
@@ -445,10 +454,10 @@ def projective_transform(op, node, images, transforms, size, fill=None):
         op.const(grid.astype(np.float32)),
         op.Concat(op.Shape(images, start=0, end=1), ints(high, wide, 2), axis=0),
     )
-    source = op.Sub(first(op, images), outer) if outer else first(op, images)
+    source = op.Sub(to_nchw(op, images), outer) if outer else to_nchw(op, images)
     mode = "nearest" if node.get("interpolation") == "NEAREST" else "linear"
     if mode == "nearest":
         return NotImplemented
     made = op.GridSample(source, places, mode=mode, padding_mode="zeros", align_corners=0)
     made.shape = ir.Shape([images.shape[0], list(images.shape)[3], high, wide])
-    return last(op, op.Add(made, outer) if outer else made)
+    return to_nhwc(op, op.Add(made, outer) if outer else made)

@@ -18,7 +18,7 @@ def uniform(op: Any, *size: int) -> Any:
     return op.RandomUniformLike(op.const(np.zeros(size, np.float32)))
 
 
-def _below(op: Any, limit: Any) -> Any:
+def _random_below(op: Any, limit: Any) -> Any:
     """A whole number under each of the `limit`, all of them above zero."""
     drawn = op.Floor(op.Mul(op.RandomUniformLike(limit), limit))
     return op.Min(drawn, op.Sub(limit, 1.0))
@@ -27,22 +27,22 @@ def _below(op: Any, limit: Any) -> Any:
 @ops.op("RandomCrop", needs=(ranked(), need("a constant size", lambda n: const(n.inputs[1]) is not None)))
 def random_crop(op, node, image, size):
     room = op.Sub(op.Shape(image, end=2), as_int64(op, size))
-    begin = as_int64(op, _below(op, op.Cast(op.Add(room, ints(1)), to=int(T.FLOAT))))
+    begin = as_int64(op, _random_below(op, op.Cast(op.Add(room, ints(1)), to=int(T.FLOAT))))
     return op.Slice(image, begin, op.Add(begin, as_int64(op, size)), ints(0, 1))
 
 
-def _boxes(node: Any) -> bool:
+def _has_boxes(node: Any) -> bool:
     given = const(node.inputs[1])
     return (given is None or given.size > 0) and list(node.inputs[1].shape or [])[1:2] != [0]
 
 
-WANTED = need(
+BOXES = need(
     "boxes, or use_image_if_no_bounding_boxes",
-    lambda n: n.get("use_image_if_no_bounding_boxes") or _boxes(n),
+    lambda n: n.get("use_image_if_no_bounding_boxes") or _has_boxes(n),
 )
 
 
-@ops.op("SampleDistortedBoundingBox", "SampleDistortedBoundingBoxV2", needs=(WANTED, ranked(1)))
+@ops.op("SampleDistortedBoundingBox", "SampleDistortedBoundingBoxV2", needs=(BOXES, ranked(1)))
 def sample_distorted_bounding_box(op, node, size, boxes, covered=None):
     """All attempts at once, and the first of them whose area and overlap are those asked for; else the whole
     image."""
@@ -98,7 +98,7 @@ def _attempts(op: Any, node: Any, high: Any, wide: Any) -> tuple[Any, Any, Any]:
     fitting = op.Where(op.Greater(width(fitting), wide), op.Sub(fitting, 1.0), fitting)
     limit = op.Min(op.Where(op.Greater(width(limit), wide), fitting, limit), high)
     rows = op.Min(rows, limit)
-    rows = op.Add(rows, _below(op, op.Add(op.Sub(limit, rows), 1.0)))
+    rows = op.Add(rows, _random_below(op, op.Add(op.Sub(limit, rows), 1.0)))
     for bound, step in ((low, 1.0), (most, -1.0)):
         area = op.Mul(rows, width(rows))
         off = op.Less(area, bound) if step > 0 else op.Greater(area, bound)
@@ -109,7 +109,8 @@ def _attempts(op: Any, node: Any, high: Any, wide: Any) -> tuple[Any, Any, Any]:
     for value, bound in ((rows, high), (columns, wide)):
         fits = op.And(fits, op.And(op.Greater(value, 0.0), op.LessOrEqual(value, bound)))
     corner = [
-        _below(op, op.Max(op.Sub(bound, value), 1.0)) for value, bound in ((rows, high), (columns, wide))
+        _random_below(op, op.Max(op.Sub(bound, value), 1.0))
+        for value, bound in ((rows, high), (columns, wide))
     ]
     pairs = [
         op.Concat(*(op.Unsqueeze(v, ints(1)) for v in pair), axis=1) for pair in (corner, (rows, columns))

@@ -16,9 +16,9 @@ from bridge_savedmodel.import_ops.common import (
     as_int64,
     flat,
     ints,
+    known_elements,
     like,
     need,
-    parts,
     vector,
 )
 
@@ -50,16 +50,16 @@ def slice_(op, node, x, begin, size):
 MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
 
 
-def _spec_known(node: Any) -> bool:
+def _has_known_spec(node: Any) -> bool:
     return shape_of(node.inputs[1]) is not None and const(node.inputs[3]) is not None
 
 
-@ops.op("StridedSlice", needs=(need("a known number of axes, and constant strides", _spec_known),))
+@ops.op("StridedSlice", needs=(need("a known number of axes, and constant strides", _has_known_spec),))
 def strided_slice(op, node, x, begin, end, strides):
     """Every entry of the specification is a slice of an axis, one element of it, a new axis, or the axes in
     between."""
     steps = vector(strides)
-    known = _known_part(node, x, vector(begin), vector(end), steps) if rank_of(x) == 1 else None
+    known = _constant_slice(node, x, vector(begin), vector(end), steps) if rank_of(x) == 1 else None
     if known is not None:
         return op.const(known)
     on = {m: [node.get(m) >> i & 1 for i in range(len(steps))] for m in MASKS}
@@ -80,14 +80,14 @@ def strided_slice(op, node, x, begin, end, strides):
         plan.append((axis, i, 1 if one else step, one))
         shrunk += [axis] if one else []
         axis, out = axis + 1, out + (0 if one else 1)
-    made = _sliced(op, x, begin, end, plan, on) if plan else x
+    made = _apply_spec(op, x, begin, end, plan, on) if plan else x
     made = op.Squeeze(made, ints(*shrunk)) if shrunk else made
     return op.Unsqueeze(made, ints(*new)) if new else made
 
 
-def _known_part(node: Any, x: Any, begin: Any, end: Any, steps: list[int]) -> np.ndarray | None:
+def _constant_slice(node: Any, x: Any, begin: Any, end: Any, steps: list[int]) -> np.ndarray | None:
     """The chosen part of a vector, such as a shape, where all of it is known."""
-    values = parts(x)
+    values = known_elements(x)
     if (
         values is None
         or begin is None
@@ -109,7 +109,7 @@ def _known_part(node: Any, x: Any, begin: Any, end: Any, steps: list[int]) -> np
     return array.reshape(()) if node.get("shrink_axis_mask") else array
 
 
-def _sliced(op: Any, x: Any, begin: Any, end: Any, plan: list, on: dict) -> Any:
+def _apply_spec(op: Any, x: Any, begin: Any, end: Any, plan: list, on: dict) -> Any:
     starts, ends = vector(begin), vector(end)
     firsts, lasts = [], []
     for _, i, step, one in plan:
@@ -118,7 +118,7 @@ def _sliced(op: Any, x: Any, begin: Any, end: Any, plan: list, on: dict) -> Any:
         else:
             firsts.append(starts[i] if starts is not None else _element(op, begin, i))
         if one:
-            lasts.append(_next(op, firsts[-1]))
+            lasts.append(_next_index(op, firsts[-1]))
         elif on["end_mask"][i]:
             lasts.append(FAR if step > 0 else -FAR)
         else:
@@ -126,34 +126,34 @@ def _sliced(op: Any, x: Any, begin: Any, end: Any, plan: list, on: dict) -> Any:
     chosen = [
         (f, e, axis, step)
         for f, e, (axis, _, step, _) in zip(firsts, lasts, plan, strict=True)
-        if _is_value(f, e) or (f, e, step) != (0, FAR, 1)
+        if _has_value(f, e) or (f, e, step) != (0, FAR, 1)
     ]
     if not chosen:
         return op.Identity(x)
     first, last, axes, steps = (list(v) for v in zip(*chosen, strict=True))
-    return python_slice(op, x, _joined(op, first), _joined(op, last), axes, steps)
+    return python_slice(op, x, _concat_lengths(op, first), _concat_lengths(op, last), axes, steps)
 
 
-def _is_value(*values: Any) -> bool:
+def _has_value(*values: Any) -> bool:
     return any(isinstance(v, ir.Value) for v in values)
 
 
 def _element(op: Any, values: Any, index: int) -> Any:
-    known = (parts(values) or [None] * (index + 1))[index]
+    known = (known_elements(values) or [None] * (index + 1))[index]
     return (
         known if known is not None else op.Slice(as_int64(op, values), ints(index), ints(index + 1), ints(0))
     )
 
 
-def _next(op: Any, start: Any) -> Any:
+def _next_index(op: Any, start: Any) -> Any:
     """The end of a slice of the one element at `start`."""
     if isinstance(start, int):
         return start + 1 if start != -1 else FAR
     return op.Where(op.Equal(start, ints(-1)), ints(FAR), op.Add(start, ints(1)))
 
 
-def _joined(op: Any, values: list) -> Any:
-    if not _is_value(*values):
+def _concat_lengths(op: Any, values: list) -> Any:
+    if not _has_value(*values):
         return op.const(ints(*values))
     made = [v if isinstance(v, ir.Value) else op.const(ints(v)) for v in values]
     return op.Concat(*made, axis=0) if len(made) > 1 else made[0]
@@ -167,7 +167,7 @@ def gather(op, node, x, indices, axis=None):
         return NotImplemented
     x = x.read() if hasattr(x, "read") else x
     if rank_of(x) == 1 and vector(indices) is not None:
-        known = [(parts(x) or [None] * (i + 1))[i] for i in vector(indices)]
+        known = [(known_elements(x) or [None] * (i + 1))[i] for i in vector(indices)]
         if None not in known:
             return op.const(np.array(known, x.dtype.numpy()).reshape(const(indices).shape))
     if not batch:
@@ -228,13 +228,13 @@ def sparse_to_dense(op, node, indices, target, values, default):
 
 
 @ops.op(
-    "TensorStridedSliceUpdate", needs=(need("a known number of axes, and constant strides", _spec_known),)
+    "TensorStridedSliceUpdate", needs=(need("a known number of axes, and constant strides", _has_known_spec),)
 )
 def strided_slice_update(op, node, x, begin, end, strides, value):
-    return written(op, node, x, begin, end, strides, value)
+    return update_slice(op, node, x, begin, end, strides, value)
 
 
-def written(op: Any, node: Any, x: Any, begin: Any, end: Any, strides: Any, value: Any) -> Any:
+def update_slice(op: Any, node: Any, x: Any, begin: Any, end: Any, strides: Any, value: Any) -> Any:
     """`x` with `value`, broadcast, at the elements a StridedSlice would choose."""
     if rank_of(x) is None:
         return NotImplemented

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from bridge.hub import const, rank_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import T, need
-from bridge_savedmodel.values import text
+from bridge_savedmodel.values import decode_strings
 
 ops = OpTable()
 
@@ -30,7 +30,7 @@ def _keys(node: Any) -> list[Any]:
 
 
 def _names(values: list[Any]) -> list[str]:
-    return [str(name) for v in values for name in text(const(v)).reshape(-1)]
+    return [str(name) for v in values for name in decode_strings(const(v)).reshape(-1)]
 
 
 def _input(op: Any, node: Any, name: str, dtype: ir.DataType, dims: list[Any]) -> ir.Value:

@@ -31,7 +31,7 @@ def matrix_band_part(op, node, x, lower, upper):
     return op.Where(kept, x, like(op, x, 0))
 
 
-MAIN = need("the main diagonal", lambda n: len(n.inputs) < 2 or not any(vector(n.inputs[1]) or [1]))
+MAIN_DIAGONAL = need("the main diagonal", lambda n: len(n.inputs) < 2 or not any(vector(n.inputs[1]) or [1]))
 
 
 def _eye(op: Any, size: Any) -> Any:
@@ -45,7 +45,7 @@ def _eye(op: Any, size: Any) -> Any:
     "MatrixDiagV2",
     "MatrixDiagV3",
     needs=(
-        MAIN,
+        MAIN_DIAGONAL,
         ranked(),
         need("a square result", lambda n: all(set(vector(v) or [0]) <= {-1} for v in n.inputs[2:4])),
     ),
@@ -67,7 +67,7 @@ def diag(op, node, x):
     "MatrixDiagPartV2",
     "MatrixDiagPartV3",
     "DiagPart",
-    needs=(MAIN, ranked()),
+    needs=(MAIN_DIAGONAL, ranked()),
 )
 def matrix_diag_part(op, node, x, *rest):
     rank = rank_of(x)

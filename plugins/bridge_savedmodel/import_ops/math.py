@@ -12,7 +12,7 @@ from bridge.dims import arange
 from bridge.hub import const, rank_of
 from bridge.ops import OpTable
 from bridge.passes.decompose.math import expm1, log1p
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, like, need, ranked, static
+from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, like, need, ranked, static_shape
 from bridge_savedmodel.values import Pair
 
 ops = OpTable()
@@ -97,7 +97,7 @@ def round_half_even(op, node, x):
 
 
 @ops.op("TruncateDiv")
-def truncated_div(op, node, x, y):
+def truncate_div(op, node, x, y):
     found = op.Div(x, y)
     return found if x.dtype.is_integer() else op.Mul(op.Sign(found), op.Floor(op.Abs(found)))
 
@@ -115,7 +115,7 @@ def not_equal(op, node, x, y):
 
 
 @ops.op("ApproximateEqual")
-def approximately(op, node, x, y):
+def approximate_equal(op, node, x, y):
     return op.Less(op.Abs(op.Sub(x, y)), like(op, x, node.get("tolerance")))
 
 
@@ -131,7 +131,7 @@ def squared_difference(op, node, x, y):
 
 
 @ops.op("Rsqrt")
-def reciprocal_root(op, node, x):
+def rsqrt(op, node, x):
     return op.Reciprocal(op.Sqrt(x))
 
 
@@ -165,38 +165,38 @@ def clip(op, node, x, low, high):
     return op.Min(op.Max(x, low), high)
 
 
-def _guarded(op: Any, divisor: Any, value: Any, at: Any) -> Any:
+def _zero_where_zero(op: Any, divisor: Any, value: Any, at: Any) -> Any:
     """Zero where `at` is zero, `value` elsewhere; `divisor` is what is safe to divide by."""
     return op.Where(op.Equal(at, like(op, at, 0)), like(op, value, 0), value)
 
 
-def _safe(op: Any, y: Any) -> Any:
+def _nonzero_divisor(op: Any, y: Any) -> Any:
     return op.Where(op.Equal(y, like(op, y, 0)), like(op, y, 1), y)
 
 
 @ops.op("DivNoNan")
 def div_no_nan(op, node, x, y):
-    return _guarded(op, y, op.Div(x, _safe(op, y)), y)
+    return _zero_where_zero(op, y, op.Div(x, _nonzero_divisor(op, y)), y)
 
 
 @ops.op("MulNoNan")
 def mul_no_nan(op, node, x, y):
-    return _guarded(op, x, op.Mul(x, y), y)
+    return _zero_where_zero(op, x, op.Mul(x, y), y)
 
 
 @ops.op("Xdivy")
 def xdivy(op, node, x, y):
-    return _guarded(op, y, op.Div(x, y), x)
+    return _zero_where_zero(op, y, op.Div(x, y), x)
 
 
 @ops.op("Xlogy")
 def xlogy(op, node, x, y):
-    return _guarded(op, y, op.Mul(x, op.Log(y)), x)
+    return _zero_where_zero(op, y, op.Mul(x, op.Log(y)), x)
 
 
 @ops.op("Xlog1py")
 def xlog1py(op, node, x, y):
-    return _guarded(op, y, op.Mul(x, log1p(op, y)), x)
+    return _zero_where_zero(op, y, op.Mul(x, log1p(op, y)), x)
 
 
 @ops.op("FloorDiv")
@@ -312,7 +312,7 @@ def select(op, node, condition, x, y):
 @ops.op("ZerosLike", "OnesLike", needs=(NUMBERS,))
 def filled_like(op, node, x):
     number = 0 if node.op == "ZerosLike" else 1
-    return op.Expand(like(op, x, number), static(op, x))
+    return op.Expand(like(op, x, number), static_shape(op, x))
 
 
 @ops.op(

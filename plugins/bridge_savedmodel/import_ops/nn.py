@@ -17,7 +17,7 @@ from bridge_savedmodel.import_ops.common import (
     get,
     ints,
     need,
-    permuted,
+    permute,
     ranked,
     to_channels_first,
     vector,
@@ -32,7 +32,7 @@ def matmul(op, node, x, y):
     for value, names in ((x, ("transpose_a", "adj_x")), (y, ("transpose_b", "adj_y"))):
         if any(node.get(n) for n in names):
             rank = rank_of(value)
-            value = permuted(op, value, [*range(rank - 2), rank - 1, rank - 2])
+            value = permute(op, value, [*range(rank - 2), rank - 1, rank - 2])
         turned.append(value)
     return op.MatMul(*turned)
 
@@ -74,11 +74,11 @@ def blocks(op, node, x):
     return from_channels_first(op, node, op.node(node.op, source, blocksize=node.get("block_size")))
 
 
-def _static_tail(node: Any) -> bool:
+def _has_constant_arguments(node: Any) -> bool:
     return rank_of(node.inputs[0]) is not None and all(const(v) is not None for v in node.inputs[1:])
 
 
-CONSTANTS = need("constant block sizes and amounts", _static_tail)
+CONSTANTS = need("constant block sizes and amounts", _has_constant_arguments)
 
 
 @ops.op("SpaceToBatchND", needs=(CONSTANTS,))

@@ -7,12 +7,12 @@ import numpy as np
 from bridge.hub import rank_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
-    first,
     from_channels_first,
     ints,
-    last,
     ranked,
     to_channels_first,
+    to_nchw,
+    to_nhwc,
 )
 
 ops = OpTable()
@@ -59,10 +59,10 @@ def older_batch_norm(op, node, x, mean, variance, shift, scale):
 def lrn(op, node, x):
     size = 2 * node.get("depth_radius") + 1
     made = op.LRN(
-        first(op, x),
+        to_nchw(op, x),
         size=size,
         alpha=node.get("alpha") * size,
         beta=node.get("beta"),
         bias=node.get("bias"),
     )
-    return last(op, made)
+    return to_nhwc(op, made)

@@ -11,10 +11,10 @@ from bridge_savedmodel.import_ops.common import (
     constant,
     from_channels_first,
     ints,
-    last,
     need,
     ranked,
     to_channels_first,
+    to_nhwc,
     vector,
     window_padding,
 )
@@ -61,7 +61,7 @@ IMAGE_KNOWN = need(
 
 
 @ops.op("MaxPoolWithArgmax", needs=(ranked(), POOLED, IMAGE_KNOWN))
-def max_pool_with_places(op, node, x):
+def max_pool_with_argmax(op, node, x):
     """Places count rows, columns, then channels."""
     made = _pool(op, node, "MaxPool", x, node.get("ksize"), node.get("strides"), _outputs=2)
     if made is NotImplemented:
@@ -73,5 +73,5 @@ def max_pool_with_places(op, node, x):
     places = op.Add(op.Mul(plane, ints(c)), channel)
     if node.get("include_batch_in_index"):
         places = op.Add(places, op.Mul(op.Div(flat, ints(h * w * c)), ints(h * w * c)))
-    places = last(op, places)
-    return last(op, values), places if node.get("Targmax") == T.INT64 else op.Cast(places, to=int(T.INT32))
+    places = to_nhwc(op, places)
+    return to_nhwc(op, values), places if node.get("Targmax") == T.INT64 else op.Cast(places, to=int(T.INT32))

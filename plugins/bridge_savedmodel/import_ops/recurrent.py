@@ -12,14 +12,14 @@ from bridge import hub
 from bridge.hub import shape_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import T, flat, ints, like, need, scalar
-from bridge_savedmodel.import_ops.control import close, subgraph
+from bridge_savedmodel.import_ops.control import add_outputs, subgraph
 
 ops = OpTable()
 
 GATES = {"LSTMBlockCell": "ICFO", "BlockLSTM": "ICFO", "BlockLSTMV2": "IFCO"}
 
 
-def _cell(op: Any, node: Any, x: Any, c: Any, h: Any, weights: Sequence[Any]) -> list[Any]:
+def _lstm_step(op: Any, node: Any, x: Any, c: Any, h: Any, weights: Sequence[Any]) -> list[Any]:
     """Input gate, state, forget gate, output gate, candidate, activated state and output of one step."""
     w, peek_i, peek_f, peek_o, bias = weights
     sums = op.Add(op.MatMul(op.Concat(x, h, axis=1), w), bias)
@@ -42,7 +42,7 @@ def _cell(op: Any, node: Any, x: Any, c: Any, h: Any, weights: Sequence[Any]) ->
 
 @ops.op("LSTMBlockCell")
 def lstm_cell(op, node, x, c, h, *weights):
-    return _cell(op, node, x, c, h, weights)
+    return _lstm_step(op, node, x, c, h, weights)
 
 
 @ops.op("GRUBlockCell")
@@ -55,10 +55,10 @@ def gru_cell(op, node, x, h, w_gates, w_candidate, b_gates, b_candidate):
     return reset, update, candidate, made
 
 
-KNOWN = need("weights of known size", lambda n: shape_of(n.inputs[4]) is not None)
+STATIC_WEIGHTS = need("weights of known size", lambda n: shape_of(n.inputs[4]) is not None)
 
 
-@ops.op("BlockLSTM", "BlockLSTMV2", needs=(KNOWN,))
+@ops.op("BlockLSTM", "BlockLSTMV2", needs=(STATIC_WEIGHTS,))
 def block_lstm(op, node, steps, x, c, h, *weights):
     """A Loop over the steps; zeros after the last."""
     units = shape_of(weights[0])[1] // 4
@@ -73,8 +73,8 @@ def block_lstm(op, node, steps, x, c, h, *weights):
         name = hub.fresh_name(graph, stem)
         graph.inputs.append(ir.Value(name=name, type=ir.TensorType(dtype), shape=shape))
     step, going, before, out = graph.inputs
-    made = _cell(inner, node, inner.Gather(x, step, axis=0), before, out, weights)
-    close(graph, inner, [inner.Identity(going), made[1], made[6], *made])
+    made = _lstm_step(inner, node, inner.Gather(x, step, axis=0), before, out, weights)
+    add_outputs(graph, inner, [inner.Identity(going), made[1], made[6], *made])
     bodies = [ir.AttrGraph("body", graph)]
     count = scalar(op, flat(op, steps))
     loop = ir.Node("", "Loop", [count, op.const(np.array(True)), c, h], bodies, num_outputs=9)

@@ -48,7 +48,7 @@ class _Weights:
         return self.op.Concat(*(found[n] for n in order), axis=0) if len(found) > 1 else found[0]
 
 
-def _layers(op: Any, mode: str, params: Any, sizes: tuple[int, int, int, int]) -> list[list[Any]]:
+def _layer_weights(op: Any, mode: str, params: Any, sizes: tuple[int, int, int, int]) -> list[list[Any]]:
     """Input weights, recurrent weights and biases of each layer, for all its directions."""
     layers, both, units, length = sizes
     cut, order = _Weights(op, params), ORDER[mode]
@@ -74,7 +74,9 @@ def _layers(op: Any, mode: str, params: Any, sizes: tuple[int, int, int, int]) -
     ]
 
 
-def _run(op: Any, mode: str, both: int, x: Any, weights: list[Any], lengths: Any, states: list[Any]) -> Any:
+def _run_layer(
+    op: Any, mode: str, both: int, x: Any, weights: list[Any], lengths: Any, states: list[Any]
+) -> Any:
     """Outputs [steps, batch, directions · units], then the last states, of one layer."""
     more: dict[str, Any] = {"linear_before_reset": 1} if mode == "gru" else {}
     if mode == "rnn_relu":
@@ -111,9 +113,9 @@ def cudnn_rnn(op, node, x, h, c, params, lengths=None):
         x, *states = (op.Transpose(v, perm=[1, 0, 2]) for v in (x, *states))
     lengths = None if lengths is None else as_dtype(op, lengths, T.INT32)
     kept: list[list[Any]] = []
-    for n, weights in enumerate(_layers(op, mode, params, sizes)):
+    for n, weights in enumerate(_layer_weights(op, mode, params, sizes)):
         own = [op.Slice(s, ints(n * both), ints((n + 1) * both), ints(0)) for s in states]
-        x, last = _run(op, mode, both, x, weights, lengths, own)
+        x, last = _run_layer(op, mode, both, x, weights, lengths, own)
         kept.append(last)
     found = [op.Concat(*parts, axis=0) if layers > 1 else parts[0] for parts in zip(*kept, strict=True)]
     if not node.get("time_major", True):

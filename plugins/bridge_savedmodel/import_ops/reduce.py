@@ -87,7 +87,7 @@ def in_top_k(op, node, predictions, targets, k=None):
     return op.And(op.Less(above, count), finite)
 
 
-KERNELS = (T.INT8, T.INT64, T.UINT64)
+UNIQUE_DTYPES = (T.INT8, T.INT64, T.UINT64)
 """Integers that ONNX Runtime finds the distinct ones of, and what int64 cannot hold."""
 
 
@@ -98,7 +98,7 @@ def unique(op, node, x, axis=None):
     if axis is not None and (known is None or known.size > 1):
         return NotImplemented
     along = None if known is None or known.size == 0 or rank_of(x) == 1 else int(known.reshape(()))
-    narrow = x.dtype.is_integer() and x.dtype not in KERNELS
+    narrow = x.dtype.is_integer() and x.dtype not in UNIQUE_DTYPES
     source = op.Cast(x, to=int(T.INT64)) if narrow else x
     values, _, inverse, counts = op.Unique(source, axis=along, sorted=0, _outputs=4)
     values = op.Cast(values, to=int(x.dtype)) if narrow else values

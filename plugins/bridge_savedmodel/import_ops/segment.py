@@ -21,10 +21,10 @@ from bridge_savedmodel.import_ops.common import (
 
 ops = OpTable()
 
-KINDS = {"Sum": "add", "Max": "max", "Min": "min", "Prod": "mul"}
+REDUCTIONS = {"Sum": "add", "Max": "max", "Min": "min", "Prod": "mul"}
 
 
-def _lowest(x: Any, kind: str) -> float:
+def _identity_element(x: Any, kind: str) -> float:
     if kind in ("Sum", "Mean"):
         return 0
     if kind == "Prod":
@@ -34,7 +34,7 @@ def _lowest(x: Any, kind: str) -> float:
     return found.min if kind == "Max" else found.max
 
 
-def _segments(op: Any, x: Any, ids: Any, count: Any, kind: str) -> Any:
+def _segment_reduce(op: Any, x: Any, ids: Any, count: Any, kind: str) -> Any:
     """Rows of `x` reduced by segment, `count` of them; rows of a negative segment are left out."""
     rank, own = rank_of(x), rank_of(ids)
     if rank is None or own is None:
@@ -44,15 +44,15 @@ def _segments(op: Any, x: Any, ids: Any, count: Any, kind: str) -> Any:
     rows = op.Reshape(x, op.Concat(ints(-1), rest, axis=0)) if own > 1 else x
     kept = op.Reshape(op.NonZero(op.GreaterOrEqual(at, ints(0))), ints(-1))
     rows, at = op.Gather(rows, kept, axis=0), op.Gather(at, kept, axis=0)
-    empty = op.Expand(like(op, x, _lowest(x, kind)), op.Concat(count, rest, axis=0))
-    made = op.ScatterND(empty, op.Unsqueeze(at, ints(1)), rows, reduction=KINDS[kind])
+    empty = op.Expand(like(op, x, _identity_element(x, kind)), op.Concat(count, rest, axis=0))
+    made = op.ScatterND(empty, op.Unsqueeze(at, ints(1)), rows, reduction=REDUCTIONS[kind])
     made.shape = ir.Shape([None] * (rank - own + 1)) if made.shape is None else made.shape
     return made
 
 
 @ops.op("UnsortedSegmentSum", "UnsortedSegmentMax", "UnsortedSegmentMin", "UnsortedSegmentProd")
 def unsorted_segment(op, node, x, ids, count):
-    return _segments(op, x, ids, flat(op, count), node.op.removeprefix("UnsortedSegment"))
+    return _segment_reduce(op, x, ids, flat(op, count), node.op.removeprefix("UnsortedSegment"))
 
 
 @ops.op(
@@ -71,12 +71,12 @@ def segment(op, node, x, ids, count=None):
     kind = node.op.removeprefix("Segment").removesuffix("V2")
     size = op.Add(op.ReduceMax(as_int64(op, ids), keepdims=1), ints(1)) if count is None else flat(op, count)
     if kind == "Mean":
-        return _means(op, x, ids, size)
-    made = _segments(op, x, ids, size, kind)
+        return _segment_mean(op, x, ids, size)
+    made = _segment_reduce(op, x, ids, size, kind)
     if made is NotImplemented or kind in ("Sum", "Prod") or count is not None:
         return made
     ones = op.Expand(op.const(np.ones((), np.int64)), op.Shape(as_int64(op, ids)))
-    filled = op.Greater(_segments(op, ones, ids, size, "Sum"), ints(0))
+    filled = op.Greater(_segment_reduce(op, ones, ids, size, "Sum"), ints(0))
     return op.Where(_unsqueeze_like(op, filled, x), made, like(op, x, 0))
 
 
@@ -85,10 +85,10 @@ def _unsqueeze_like(op: Any, flags: Any, x: Any) -> Any:
     return op.Unsqueeze(flags, np.arange(1, rank, dtype=np.int64)) if rank > 1 else flags
 
 
-def _means(op: Any, x: Any, ids: Any, size: Any) -> Any:
-    total = _segments(op, x, ids, size, "Sum")
+def _segment_mean(op: Any, x: Any, ids: Any, size: Any) -> Any:
+    total = _segment_reduce(op, x, ids, size, "Sum")
     ones = op.Expand(like(op, x, 1), op.Shape(as_int64(op, ids)))
-    number = op.Max(_segments(op, ones, ids, size, "Sum"), like(op, x, 1))
+    number = op.Max(_segment_reduce(op, ones, ids, size, "Sum"), like(op, x, 1))
     return op.Div(total, _unsqueeze_like(op, number, x))
 
 
@@ -102,12 +102,12 @@ def sparse_segment(op, node, x, indices, ids, count=None):
     size = op.Add(op.ReduceMax(as_int64(op, ids), keepdims=1), ints(1)) if count is None else flat(op, count)
     kind = node.op.removeprefix("SparseSegment").removesuffix("WithNumSegments")
     if kind == "Sum":
-        return _segments(op, rows, ids, size, "Sum")
+        return _segment_reduce(op, rows, ids, size, "Sum")
     if kind == "Mean":
-        return _means(op, rows, ids, size)
+        return _segment_mean(op, rows, ids, size)
     ones = op.Expand(like(op, x, 1), op.Shape(as_int64(op, ids)))
-    number = op.Max(_segments(op, ones, ids, size, "Sum"), like(op, x, 1))
-    return op.Div(_segments(op, rows, ids, size, "Sum"), op.Sqrt(_unsqueeze_like(op, number, x)))
+    number = op.Max(_segment_reduce(op, ones, ids, size, "Sum"), like(op, x, 1))
+    return op.Div(_segment_reduce(op, rows, ids, size, "Sum"), op.Sqrt(_unsqueeze_like(op, number, x)))
 
 
 @ops.op("DynamicStitch", "ParallelDynamicStitch")

@@ -16,9 +16,9 @@ from bridge_savedmodel.import_ops.common import (
     as_int64,
     flat,
     ints,
+    known_elements,
     like,
     need,
-    parts,
     scalar,
     vector,
 )
@@ -40,7 +40,7 @@ def empty(op, node, shape, most):
 
 
 def _dims(shape: Any) -> tuple[Any, ...] | None:
-    known = parts(shape)
+    known = known_elements(shape)
     if known is None or (len(known) == 1 and known[0] == -1 and rank_of(shape) == 0):
         return None
     return tuple(d if d is not None and d >= 0 else None for d in known)
@@ -56,13 +56,13 @@ def stack(op, node, tensors, shape):
     return tensors.items
 
 
-def blank_known(tensors: Any) -> bool:
+def has_known_elements(tensors: Any) -> bool:
     """Whether the list has elements, or elements of a known shape can be made."""
     dims = tensors.shape
     return tensors.items is not None or (dims is not None and None not in dims and tensors.length is not None)
 
 
-def filled(op: Any, tensors: Any) -> Any:
+def fill_with_zeros(op: Any, tensors: Any) -> Any:
     """The list with zeros where nothing was put yet."""
     if tensors.items is not None:
         return tensors
@@ -74,7 +74,7 @@ def filled(op: Any, tensors: Any) -> Any:
 @ops.op("TensorListStack")
 def stack_blank(op, node, tensors, shape):
     known = tensors if tensors.shape is not None else replace(tensors, shape=_dims(shape))
-    return filled(op, known).items if blank_known(known) else NotImplemented
+    return fill_with_zeros(op, known).items if has_known_elements(known) else NotImplemented
 
 
 @ops.op("TensorListGetItem", needs=(FILLED,))
@@ -84,17 +84,17 @@ def get_item(op, node, tensors, index, shape):
 
 @ops.op("TensorListSetItem", needs=(FILLED,))
 def set_item(op, node, tensors, index, item):
-    return placed(op, tensors, index, item, node.get("resize_if_index_out_of_bounds"))
+    return set_element(op, tensors, index, item, node.get("resize_if_index_out_of_bounds"))
 
 
-def placed(op: Any, tensors: Any, index: Any, item: Any, grows: bool) -> Any:
+def set_element(op: Any, tensors: Any, index: Any, item: Any, grows: bool) -> Any:
     """The list with an element set; one that grows is made as long as it takes."""
     at = op.Reshape(as_int64(op, index), ints(1, 1))
-    items = _reaching(op, tensors.items, at) if grows else tensors.items
+    items = _pad_to_index(op, tensors.items, at) if grows else tensors.items
     return replace(tensors, items=op.ScatterND(items, at, op.Unsqueeze(item, ints(0))))
 
 
-def _reaching(op: Any, items: Any, at: Any) -> Any:
+def _pad_to_index(op: Any, items: Any, at: Any) -> Any:
     """The list with as many zeros behind it as it takes to have a place `at` [1, 1]."""
     there = op.Shape(items, start=0, end=1)
     missing = op.Max(op.Sub(op.Add(op.Reshape(at, ints(1)), ints(1)), there), ints(0))
@@ -104,9 +104,11 @@ def _reaching(op: Any, items: Any, at: Any) -> Any:
     return longer
 
 
-@ops.op("TensorListSetItem", needs=(need("elements of a known shape", lambda n: blank_known(n.inputs[0])),))
+@ops.op(
+    "TensorListSetItem", needs=(need("elements of a known shape", lambda n: has_known_elements(n.inputs[0])),)
+)
 def set_blank_item(op, node, tensors, index, item):
-    return set_item(op, node, filled(op, tensors), index, item)
+    return set_item(op, node, fill_with_zeros(op, tensors), index, item)
 
 
 @ops.op(
@@ -201,10 +203,10 @@ def scatter(op, node, x, indices, *rest):
 
 @ops.op(
     "TensorListScatterIntoExistingList",
-    needs=(need("a list whose elements are known", lambda n: blank_known(n.inputs[0])),),
+    needs=(need("a list whose elements are known", lambda n: has_known_elements(n.inputs[0])),),
 )
 def scatter_into(op, node, tensors, x, indices):
-    tensors = filled(op, tensors)
+    tensors = fill_with_zeros(op, tensors)
     at = op.Unsqueeze(as_int64(op, indices), ints(1))
     return replace(tensors, items=op.ScatterND(tensors.items, at, x))
 

@@ -30,11 +30,11 @@ def tensor_array(op, node, size):
 @ops.op("TensorArrayWriteV3", needs=(FLOWS,))
 def write(op, node, handle, index, value, flow):
     if flow.items is not None:
-        return sequence.placed(op, flow, index, value, handle.grows)
+        return sequence.set_element(op, flow, index, value, handle.grows)
     known = flow if flow.shape is not None else replace(flow, shape=_dims(value))
-    if not sequence.blank_known(known):
+    if not sequence.has_known_elements(known):
         return NotImplemented
-    return sequence.placed(op, sequence.filled(op, known), index, value, handle.grows)
+    return sequence.set_element(op, sequence.fill_with_zeros(op, known), index, value, handle.grows)
 
 
 def _dims(value: ir.Value) -> tuple[Any, ...] | None:
@@ -50,13 +50,13 @@ def read(op, node, handle, index, flow):
 @ops.op("TensorArrayGatherV3", needs=(FLOWS,))
 def gather(op, node, handle, indices, flow):
     known = flow if flow.shape is not None else replace(flow, shape=node.get("element_shape"))
-    if not sequence.blank_known(known):
+    if not sequence.has_known_elements(known):
         return NotImplemented
-    items = sequence.filled(op, known).items
-    return items if _every(indices) else op.Gather(items, as_int64(op, indices), axis=0)
+    items = sequence.fill_with_zeros(op, known).items
+    return items if _is_range(indices) else op.Gather(items, as_int64(op, indices), axis=0)
 
 
-def _every(indices: ir.Value) -> bool:
+def _is_range(indices: ir.Value) -> bool:
     """Whether places count from 0, one by one."""
     array, maker = const(indices), indices.producer()
     if array is not None:
@@ -70,7 +70,7 @@ def _every(indices: ir.Value) -> bool:
 @ops.op("TensorArrayScatterV3", needs=(FLOWS,))
 def scatter(op, node, handle, indices, value, flow):
     """Into an empty list at every place: the list."""
-    if flow.items is None and _every(indices):
+    if flow.items is None and _is_range(indices):
         return TensorList(value, None, value.dtype)
     at = op.Unsqueeze(flat(op, indices), ints(1))
     items = flow.items

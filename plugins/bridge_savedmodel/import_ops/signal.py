@@ -42,31 +42,31 @@ def conjugate(op, node, x):
     return Pair(x.real, op.Neg(x.imag))
 
 
-def _stacked(op: Any, x: Pair) -> Any:
+def _stack_parts(op: Any, x: Pair) -> Any:
     return op.Concat(op.Unsqueeze(x.real, ints(-1)), op.Unsqueeze(x.imag, ints(-1)), axis=-1)
 
 
-def _parts(op: Any, x: Any) -> Pair:
+def _split_parts(op: Any, x: Any) -> Pair:
     real, imag = op.Split(x, axis=-1, num_outputs=2, _outputs=2)
     return Pair(op.Squeeze(real, ints(-1)), op.Squeeze(imag, ints(-1)))
 
 
-def _axis(op: Any, rank: int, back: int) -> Any:
+def _axis_from_end(op: Any, rank: int, back: int) -> Any:
     return op.const(np.array(rank - back, np.int64))
 
 
 @ops.op("FFT", "IFFT", "FFT2D", "IFFT2D", "FFT3D", "IFFT3D", needs=(COMPLEX,))
 def fft(op, node, x):
-    made, rank = _stacked(op, x), rank_of(x.real)
+    made, rank = _stack_parts(op, x), rank_of(x.real)
     for back in range(1, int(node.op[-2]) + 1 if node.op.endswith("D") else 2):
-        made = op.DFT(made, None, _axis(op, rank, back), inverse=int(node.op.startswith("I")))
-    return _parts(op, made)
+        made = op.DFT(made, None, _axis_from_end(op, rank, back), inverse=int(node.op.startswith("I")))
+    return _split_parts(op, made)
 
 
 LENGTH = constant(1, "fft_length")
 
 
-def _cut(op: Any, x: Any, axis: int, length: int) -> Any:
+def _fit_length(op: Any, x: Any, axis: int, length: int) -> Any:
     """Cut or filled with zeros to a length."""
     size = x.shape[axis]
     if size == length:
@@ -84,11 +84,11 @@ def _cut(op: Any, x: Any, axis: int, length: int) -> Any:
 def rfft(op, node, x, length):
     lengths, rank = vector(length), rank_of(x)
     for back, size in enumerate(reversed(lengths), 1):
-        x = _cut(op, x, rank - back, size)
-    made = op.DFT(op.Unsqueeze(x, ints(-1)), None, _axis(op, rank, 1), onesided=1)
+        x = _fit_length(op, x, rank - back, size)
+    made = op.DFT(op.Unsqueeze(x, ints(-1)), None, _axis_from_end(op, rank, 1), onesided=1)
     for back in range(2, len(lengths) + 1):
-        made = op.DFT(made, None, _axis(op, rank, back))
-    return _parts(op, made)
+        made = op.DFT(made, None, _axis_from_end(op, rank, back))
+    return _split_parts(op, made)
 
 
 @ops.op("IRFFT", needs=(COMPLEX, LENGTH))
@@ -96,13 +96,13 @@ def irfft(op, node, x, length):
     """The half that is left out is the conjugate of the other, backwards."""
     size, rank = vector(length)[0], rank_of(x.real)
     half = size // 2 + 1
-    real, imag = (_cut(op, v, rank - 1, half) for v in (x.real, x.imag))
+    real, imag = (_fit_length(op, v, rank - 1, half) for v in (x.real, x.imag))
     tail = list(range(half - 1 if size % 2 == 0 else half, 1, -1))
     mirrored = np.array([i - 1 for i in tail], np.int64)
     whole = op.Concat(real, op.Gather(real, op.const(mirrored), axis=-1), axis=-1)
     other = op.Concat(imag, op.Neg(op.Gather(imag, op.const(mirrored), axis=-1)), axis=-1)
-    made = op.DFT(_stacked(op, Pair(whole, other)), None, _axis(op, rank, 1), inverse=1)
-    return _parts(op, made).real
+    made = op.DFT(_stack_parts(op, Pair(whole, other)), None, _axis_from_end(op, rank, 1), inverse=1)
+    return _split_parts(op, made).real
 
 
 @ops.op("Angle", needs=(COMPLEX,))
@@ -185,14 +185,14 @@ PARTWISE = frozenset(
 
 
 @ops.op("IRFFT2D", "IRFFT3D", needs=(COMPLEX, LENGTH))
-def irfft_of_many(op, node, x, length):
+def irfft_nd(op, node, x, length):
     """The outer dimensions in full, then the last from its half."""
     lengths, rank = vector(length), rank_of(x.real)
     parts = x
     for back, size in enumerate(reversed(lengths[:-1]), 2):
-        parts = Pair(*(_cut(op, v, rank - back, size) for v in (parts.real, parts.imag)))
+        parts = Pair(*(_fit_length(op, v, rank - back, size) for v in (parts.real, parts.imag)))
     half = lengths[-1] // 2 + 1
-    made = _stacked(op, Pair(*(_cut(op, v, rank - 1, half) for v in (parts.real, parts.imag))))
+    made = _stack_parts(op, Pair(*(_fit_length(op, v, rank - 1, half) for v in (parts.real, parts.imag))))
     for back in range(2, len(lengths) + 1):
-        made = op.DFT(made, None, _axis(op, rank, back), inverse=1)
-    return irfft(op, node, _parts(op, made), op.const(np.array(lengths[-1:], np.int64)))
+        made = op.DFT(made, None, _axis_from_end(op, rank, back), inverse=1)
+    return irfft(op, node, _split_parts(op, made), op.const(np.array(lengths[-1:], np.int64)))

@@ -14,7 +14,7 @@ from bridge_savedmodel.import_ops.common import constant, ints, need
 
 ops = OpTable()
 
-LEAST = 1e-12
+MIN_ENERGY = 1e-12
 
 
 @ops.op("AudioSpectrogram", needs=(need("samples by channels", lambda n: rank_of(n.inputs[0]) == 2),))
@@ -38,20 +38,20 @@ def spectrogram(op, node, sound):
     return power if node.get("magnitude_squared") else op.Sqrt(power)
 
 
-def _mel(frequency: Any) -> Any:
+def _to_mel(frequency: Any) -> Any:
     return 1127.0 * np.log1p(np.asarray(frequency, np.float64) / 700.0)
 
 
-def _bands(count: int, bins: int, rate: float, low: float, high: float) -> np.ndarray:
+def _mel_filterbank(count: int, bins: int, rate: float, low: float, high: float) -> np.ndarray:
     """How much each frequency counts for each band: triangles evenly spread on the mel scale, [bins,
     count]."""
     each = 0.5 * rate / (bins - 1)
-    centres = _mel(low) + (_mel(high) - _mel(low)) / (count + 1) * np.arange(1, count + 2)
+    centres = _to_mel(low) + (_to_mel(high) - _to_mel(low)) / (count + 1) * np.arange(1, count + 2)
     made = np.zeros((bins, count))
     for n in range(int(1.5 + low / each), min(int(high / each), bins - 1) + 1):
-        own = _mel(n * each)
+        own = _to_mel(n * each)
         band = int(np.searchsorted(centres[:count], own)) - 1
-        below = _mel(low) if band < 0 else centres[band]
+        below = _to_mel(low) if band < 0 else centres[band]
         share = (centres[band + 1] - own) / (centres[band + 1] - below)
         if band >= 0:
             made[n, band] += share
@@ -70,7 +70,7 @@ def cepstral_coefficients(op, node, power, rate):
     """The cosine transform of the logarithms of mel bands of magnitudes."""
     count, kept = node.get("filterbank_channel_count"), node.get("dct_coefficient_count")
     limits = node.get("lower_frequency_limit"), node.get("upper_frequency_limit")
-    bands = _bands(count, list(power.shape)[-1], float(const(rate).reshape(())), *limits)
+    bands = _mel_filterbank(count, list(power.shape)[-1], float(const(rate).reshape(())), *limits)
     waves = math.sqrt(2 / count) * np.cos(np.pi / count * np.outer(np.arange(count) + 0.5, np.arange(kept)))
-    found = op.Max(op.MatMul(op.Sqrt(power), op.const(bands.astype(np.float32))), LEAST)
+    found = op.Max(op.MatMul(op.Sqrt(power), op.const(bands.astype(np.float32))), MIN_ENERGY)
     return op.MatMul(op.Log(found), op.const(waves.astype(np.float32)))

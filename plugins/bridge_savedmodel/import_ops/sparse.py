@@ -19,8 +19,8 @@ from bridge_savedmodel.import_ops.common import (
     ranked,
     scalar,
 )
-from bridge_savedmodel.import_ops.text_regex import compacted
-from bridge_savedmodel.values import tensor_of, text
+from bridge_savedmodel.import_ops.text_regex import compact_rows
+from bridge_savedmodel.values import decode_strings, tensor_of
 
 ops = OpTable()
 
@@ -35,7 +35,7 @@ def strides(op: Any, shape: Any) -> Any:
     return op.CumProd(shape, op.const(np.array(0, np.int64)), exclusive=1, reverse=1)
 
 
-def place(op: Any, indices: Any, shape: Any) -> Any:
+def flat_indices(op: Any, indices: Any, shape: Any) -> Any:
     """Where each row of indices lies in the flattened tensor."""
     return op.ReduceSum(op.Mul(indices, strides(op, shape)), ints(1), keepdims=0)
 
@@ -49,7 +49,7 @@ def sparse_reshape(op, node, indices, shape, wanted):
     open_ = op.Equal(wanted, ints(-1))
     known = op.ReduceProd(op.Where(open_, ints(1), wanted), keepdims=1)
     target = op.Where(open_, op.Div(total, op.Max(known, ints(1))), wanted)
-    at = op.Unsqueeze(place(op, indices, shape), ints(1))
+    at = op.Unsqueeze(flat_indices(op, indices, shape), ints(1))
     return op.Mod(op.Div(at, strides(op, target)), op.Max(target, ints(1))), target
 
 
@@ -91,7 +91,7 @@ def sparse_add(op, node, indices, values, shape, dense):
 
 @ops.op("SparseReorder", needs=(COORDINATES,))
 def sparse_reorder(op, node, indices, values, shape):
-    at = place(op, indices, shape)
+    at = flat_indices(op, indices, shape)
     order = op.TopK(at, op.Shape(at), largest=0, _outputs=2)[1]
     return op.Gather(indices, order, axis=0), op.Gather(values, order, axis=0)
 
@@ -127,7 +127,7 @@ def unravel_index(op, node, indices, dims):
 def string_split(op, node, x, separator):
     """Places, parts and shape of the table of parts. A separator parts an empty string into one that is
     empty, where ONNX Runtime finds none."""
-    by = str(text(const(separator)).reshape(()))
+    by = str(decode_strings(const(separator)).reshape(()))
     most = node.get("maxsplit")
     if most >= 0 and not by:
         return NotImplemented
@@ -163,7 +163,7 @@ def ctc_greedy_decoder(op, node, logits, lengths):
             op.Pad(best, ints(0, 1, 0, 0), op.const(np.array(-1, np.int64))), ints(0), ints(-1), ints(1)
         )
         kept = op.And(kept, op.Not(op.Equal(best, before)))
-    indices, values, shape = compacted(op, best, kept)
+    indices, values, shape = compact_rows(op, best, kept)
     scores = op.Transpose(op.ReduceMax(logits, ints(2), keepdims=0), perm=[1, 0])
     total = op.Neg(op.ReduceSum(op.Where(inside, scores, like(op, logits, 0)), ints(1)))
     return indices, values, shape, total

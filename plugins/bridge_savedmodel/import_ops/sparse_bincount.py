@@ -9,7 +9,7 @@ import numpy as np
 from bridge.hub import rank_of, shape_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import as_int64, ints, need
-from bridge_savedmodel.import_ops.sparse_ragged import rows_of
+from bridge_savedmodel.import_ops.sparse_ragged import row_coordinates
 
 ops = OpTable()
 
@@ -21,10 +21,10 @@ ops = OpTable()
 def dense_counts(op, node, values, weights):
     flat = op.Reshape(as_int64(op, values), ints(-1))
     if rank_of(values) == 1:
-        return _counted(op, node, None, flat, weights, None)
+        return _count_by_row(op, node, None, flat, weights, None)
     places = op.NonZero(op.Expand(op.const(np.array(True)), op.Shape(values)))
     rows = op.Squeeze(op.Slice(places, ints(0), ints(1), ints(0)), ints(0))
-    return _counted(op, node, rows, flat, weights, op.Shape(values, end=1))
+    return _count_by_row(op, node, rows, flat, weights, op.Shape(values, end=1))
 
 
 @ops.op(
@@ -36,17 +36,19 @@ def sparse_counts(op, node, indices, values, shape, weights):
     if (shape_of(shape) or [0])[0] == 2:
         rows = op.Squeeze(op.Slice(indices, ints(0), ints(1), ints(1)), ints(1))
         count = op.Slice(shape, ints(0), ints(1), ints(0))
-    return _counted(op, node, rows, as_int64(op, values), weights, count)
+    return _count_by_row(op, node, rows, as_int64(op, values), weights, count)
 
 
 @ops.op("RaggedCountSparseOutput")
 def ragged_counts(op, node, splits, values, weights):
-    rows, _ = rows_of(op, as_int64(op, splits))
+    rows, _ = row_coordinates(op, as_int64(op, splits))
     count = op.Sub(op.Shape(splits), ints(1))
-    return _counted(op, node, rows, as_int64(op, values), weights, count)
+    return _count_by_row(op, node, rows, as_int64(op, values), weights, count)
 
 
-def _counted(op: Any, node: Any, rows: Any, values: Any, weights: Any, count: Any) -> tuple[Any, Any, Any]:
+def _count_by_row(
+    op: Any, node: Any, rows: Any, values: Any, weights: Any, count: Any
+) -> tuple[Any, Any, Any]:
     """Numbers and how often each occurs, or the sum of its weights, row by row; those of `maxlength` and more
     left out."""
     plain = shape_of(weights) is not None and 0 in (shape_of(weights) or [])

@@ -36,23 +36,23 @@ class Ragged:
     values: Any
 
 
-def ends_of(op: Any, lengths: Any) -> Any:
+def row_splits(op: Any, lengths: Any) -> Any:
     """Where rows of the given lengths end, after where the first begins."""
     sums = op.CumSum(lengths, op.const(ZERO))
     return op.Concat(ints(0), sums, axis=0)
 
 
-def _last(op: Any, x: Any) -> Any:
+def _last_element(op: Any, x: Any) -> Any:
     return op.Slice(x, ints(-1), ints(FAR), ints(0))
 
 
-def lengths_of(op: Any, splits: Any) -> Any:
+def row_lengths(op: Any, splits: Any) -> Any:
     return op.Sub(op.Slice(splits, ints(1), ints(FAR), ints(0)), op.Slice(splits, ints(0), ints(-1), ints(0)))
 
 
-def rows_of(op: Any, splits: Any) -> tuple[Any, Any]:
+def row_coordinates(op: Any, splits: Any) -> tuple[Any, Any]:
     """The row of every element, and its place in that row."""
-    places = arange(op, _last(op, splits))
+    places = arange(op, _last_element(op, splits))
     ends = op.Slice(splits, ints(1), ints(FAR), ints(0))
     passed = op.LessOrEqual(op.Unsqueeze(ends, ints(0)), op.Unsqueeze(places, ints(1)))
     rows = op.ReduceSum(op.Cast(passed, to=int(T.INT64)), ints(1), keepdims=0)
@@ -69,8 +69,8 @@ def ragged_range(op, node, starts, limits, deltas):
     else:
         steps = as_int64(op, deltas)
         number = op.Div(op.Add(as_int64(op, span), op.Sub(steps, op.Sign(steps))), steps)
-    splits = ends_of(op, op.Max(number, ints(0)))
-    rows, places = rows_of(op, splits)
+    splits = row_splits(op, op.Max(number, ints(0)))
+    rows, places = row_coordinates(op, splits)
     first, step = (op.Gather(op.Expand(v, op.Shape(number)), rows, axis=0) for v in (starts, deltas))
     values = op.Add(first, op.Mul(as_dtype(op, places, kind), step))
     return as_dtype(op, splits, node.get("Tsplits")), values
@@ -82,8 +82,8 @@ def ragged_gather(op, node, *inputs):
     made = []
     for own in splits:
         first = op.Gather(own, at, axis=0)
-        ends = ends_of(op, op.Sub(op.Gather(own, op.Add(at, op.const(ONE)), axis=0), first))
-        rows, places = rows_of(op, ends)
+        ends = row_splits(op, op.Sub(op.Gather(own, op.Add(at, op.const(ONE)), axis=0), first))
+        rows, places = row_coordinates(op, ends)
         made.append(as_dtype(op, ends, node.get("Tsplits")))
         at = op.Add(op.Gather(first, rows, axis=0), places)
     return [*made, op.Gather(values, at, axis=0)]
@@ -92,29 +92,29 @@ def ragged_gather(op, node, *inputs):
 def coordinates(op: Any, splits: list[Any]) -> Any:
     """Of every flat value, the place in each dimension that is ragged or outside of those: [values,
     dimensions]."""
-    rows, places = rows_of(op, splits[-1])
+    rows, places = row_coordinates(op, splits[-1])
     found = [places]
     for own in reversed(splits[:-1]):
-        outer, inner = rows_of(op, own)
+        outer, inner = row_coordinates(op, own)
         found.insert(0, op.Gather(inner, rows, axis=0))
         rows = op.Gather(outer, rows, axis=0)
     return op.Concat(*(op.Unsqueeze(v, ints(1)) for v in (rows, *found)), axis=1)
 
 
-def bounds(op: Any, splits: list[Any]) -> Any:
+def bounding_shape(op: Any, splits: list[Any]) -> Any:
     """The number of rows, and the most elements of a row in every ragged dimension."""
     rows = op.Sub(op.Shape(splits[0]), ints(1))
-    most = [op.ReduceMax(op.Concat(ints(0), lengths_of(op, s), axis=0), keepdims=1) for s in splits]
+    most = [op.ReduceMax(op.Concat(ints(0), row_lengths(op, s), axis=0), keepdims=1) for s in splits]
     return op.Concat(rows, *most, axis=0)
 
 
 PARTITIONS = need(
     "rows given by splits, or by a number and the row of each value",
-    lambda n: _kind(n.get("row_partition_types")) is not None,
+    lambda n: _partition_encoding(n.get("row_partition_types")) is not None,
 )
 
 
-def _kind(types: Any) -> str | None:
+def _partition_encoding(types: Any) -> str | None:
     own = list(types or [])
     if own and set(own) == {"ROW_SPLITS"}:
         return "splits"
@@ -123,12 +123,12 @@ def _kind(types: Any) -> str | None:
 
 @ops.op("RaggedTensorToTensor", needs=(PARTITIONS,))
 def to_tensor(op, node, shape, values, default, *partitions):
-    if _kind(node.get("row_partition_types")) == "splits":
+    if _partition_encoding(node.get("row_partition_types")) == "splits":
         splits = [as_int64(op, p) for p in partitions]
     else:
-        splits = [_splits_of(op, as_int64(op, partitions[1]), flat(op, partitions[0]))]
+        splits = [_splits_from_row_ids(op, as_int64(op, partitions[1]), flat(op, partitions[0]))]
     depth = len(splits) + 1
-    found, size = coordinates(op, splits), bounds(op, splits)
+    found, size = coordinates(op, splits), bounding_shape(op, splits)
     wanted = vector(shape) if rank_of(shape) else [-1]
     if wanted is None or len(wanted) not in (1, depth + rank_of(values) - 1):
         return NotImplemented
@@ -147,11 +147,11 @@ def to_tensor(op, node, shape, values, default, *partitions):
     return made
 
 
-def _splits_of(op: Any, rows: Any, count: Any) -> Any:
+def _splits_from_row_ids(op: Any, rows: Any, count: Any) -> Any:
     """Where rows begin and end, from the row of every value."""
     places = arange(op, count)
     same = op.Equal(op.Unsqueeze(places, ints(1)), op.Unsqueeze(rows, ints(0)))
-    return ends_of(op, op.ReduceSum(op.Cast(same, to=int(T.INT64)), ints(1), keepdims=0))
+    return row_splits(op, op.ReduceSum(op.Cast(same, to=int(T.INT64)), ints(1), keepdims=0))
 
 
 @ops.op(
@@ -159,7 +159,7 @@ def _splits_of(op: Any, rows: Any, count: Any) -> Any:
 )
 def to_sparse(op, node, *inputs):
     splits = [as_int64(op, v) for v in inputs[:-1]]
-    return coordinates(op, splits), op.Identity(inputs[-1]), bounds(op, splits)
+    return coordinates(op, splits), op.Identity(inputs[-1]), bounding_shape(op, splits)
 
 
 @ops.op("RaggedTensorToVariant", needs=(need("batched_input=False", lambda n: not n.get("batched_input")),))
@@ -179,7 +179,7 @@ def from_variant(op, node, x):
 def ragged_bincount(op, node, splits, values, size, weights):
     """How often each number under `size` occurs in a row, or the sum of its weights."""
     kind, own = node.get("T"), as_int64(op, splits)
-    rows, _ = rows_of(op, own)
+    rows, _ = row_coordinates(op, own)
     at = as_int64(op, values)
     kept = op.Reshape(op.NonZero(op.Less(at, flat(op, size))), ints(-1))
     places = op.Concat(op.Unsqueeze(rows, ints(1)), op.Unsqueeze(at, ints(1)), axis=1)

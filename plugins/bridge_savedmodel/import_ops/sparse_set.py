@@ -21,12 +21,12 @@ from bridge_savedmodel.import_ops.common import (
     ranked,
     vector,
 )
-from bridge_savedmodel.import_ops.sparse import COORDINATES, place, strides
+from bridge_savedmodel.import_ops.sparse import COORDINATES, flat_indices, strides
 
 ops = OpTable()
 
 
-def apart(op: Any, places: Any, shape: Any) -> Any:
+def unravel(op: Any, places: Any, shape: Any) -> Any:
     """Indices of places in a flattened tensor."""
     return op.Mod(op.Div(op.Unsqueeze(places, ints(1)), strides(op, shape)), shape)
 
@@ -34,18 +34,18 @@ def apart(op: Any, places: Any, shape: Any) -> Any:
 @ops.op("SparseAdd", needs=(COORDINATES,))
 def sparse_add(op, node, *inputs):
     """The sum wherever either has an element, in the order of places."""
-    return _joined(op, inputs[:6], "add")
+    return _combine(op, inputs[:6], "add")
 
 
 @ops.op("SparseSparseMaximum", "SparseSparseMinimum", needs=(COORDINATES,))
 def sparse_extreme(op, node, *inputs):
     """Where one has no element, it counts as zero."""
-    return _joined(op, inputs[:6], "max" if node.op.endswith("Maximum") else "min")[:2]
+    return _combine(op, inputs[:6], "max" if node.op.endswith("Maximum") else "min")[:2]
 
 
-def _joined(op: Any, inputs: Any, how: str) -> tuple[Any, Any, Any]:
+def _combine(op: Any, inputs: Any, how: str) -> tuple[Any, Any, Any]:
     indices, values, shape, more, others, _ = inputs
-    first, second = place(op, indices, shape), place(op, more, shape)
+    first, second = flat_indices(op, indices, shape), flat_indices(op, more, shape)
     whole = op.Concat(first, second, axis=0)
     places, _, back, _ = op.Unique(whole, sorted=1, _outputs=4)
     zeros = op.Expand(like(op, values, 0), op.Shape(places))
@@ -53,14 +53,14 @@ def _joined(op: Any, inputs: Any, how: str) -> tuple[Any, Any, Any]:
         made = op.ScatterND(
             zeros, op.Unsqueeze(back, ints(1)), op.Concat(values, others, axis=0), reduction="add"
         )
-        return apart(op, places, shape), made, shape
+        return unravel(op, places, shape), made, shape
     count = op.Shape(first)
     halves = op.Slice(back, ints(0), count, ints(0)), op.Slice(back, count, ints(FAR), ints(0))
     pair = [
         op.ScatterND(zeros, op.Unsqueeze(h, ints(1)), v)
         for h, v in zip(halves, (values, others), strict=True)
     ]
-    return apart(op, places, shape), op.Max(*pair) if how == "max" else op.Min(*pair), shape
+    return unravel(op, places, shape), op.Max(*pair) if how == "max" else op.Min(*pair), shape
 
 
 @ops.op("SparseConcat", needs=(COORDINATES,))
@@ -77,7 +77,7 @@ def sparse_concat(op, node, *inputs):
     size = op.Add(op.Mul(shapes[0], op.const(1 - along)), offset)
     whole, items = op.Concat(*moved, axis=0), op.Concat(*values, axis=0)
     number = op.Shape(items)
-    order = op.TopK(place(op, whole, size), number, largest=0, _outputs=2)[1]
+    order = op.TopK(flat_indices(op, whole, size), number, largest=0, _outputs=2)[1]
     return op.Gather(whole, order, axis=0), op.Gather(items, order, axis=0), size
 
 
@@ -91,14 +91,14 @@ def sparse_slice(op, node, indices, values, shape, start, size):
     return moved, op.Gather(values, kept, axis=0), op.Max(op.Sub(ends, start), ints(0))
 
 
-def dense(op: Any, indices: Any, values: Any, shape: Any, rest: Any) -> Any:
+def to_dense(op: Any, indices: Any, values: Any, shape: Any, rest: Any) -> Any:
     """A sparse tensor written out, `rest` where it has no element."""
     return op.ScatterND(op.Expand(rest, shape), indices, values)
 
 
 @ops.op("SparseReduceSum", needs=(COORDINATES,))
 def sparse_reduce_sum(op, node, indices, values, shape, axes):
-    whole = dense(op, indices, values, shape, like(op, values, 0))
+    whole = to_dense(op, indices, values, shape, like(op, values, 0))
     return op.ReduceSum(whole, flat(op, axes), keepdims=int(node.get("keep_dims")))
 
 
@@ -107,8 +107,8 @@ def sparse_reduce_max(op, node, indices, values, shape, axes):
     """Of the elements there are; zero where there are none."""
     kind = values.dtype.numpy()
     lowest = np.array(-np.inf if kind.kind == "f" else np.iinfo(kind).min, kind)
-    whole = dense(op, indices, values, shape, op.const(lowest))
-    here = dense(
+    whole = to_dense(op, indices, values, shape, op.const(lowest))
+    here = to_dense(
         op,
         indices,
         op.Expand(op.const(np.array(1, np.int32)), op.Shape(values)),
@@ -130,7 +130,7 @@ def sparse_dense(op, node, indices, values, shape, other):
 def sparse_softmax(op, node, indices, values, shape):
     """Over the elements each row has."""
     lowest = op.const(np.array(-np.inf, values.dtype.numpy()))
-    whole = dense(op, indices, values, shape, lowest)
+    whole = to_dense(op, indices, values, shape, lowest)
     most = op.ReduceMax(whole, ints(-1))
     centred = op.Exp(op.Sub(whole, op.Where(op.IsInf(most), like(op, values, 0), most)))
     total = op.ReduceSum(centred, ints(-1))
@@ -157,39 +157,45 @@ SHAPED = need("a known number of dimensions", lambda n: shape_of(n.inputs[-1]) i
 
 @ops.op("DenseToDenseSetOperation", needs=(OPERATIONS, DENSE))
 def dense_sets(op, node, a, b):
-    return _operated(op, node, _of_dense(op, a), _of_dense(op, b), op.Shape(a), rank_of(a))
+    return _set_operation(op, node, _rows_of_dense(op, a), _rows_of_dense(op, b), op.Shape(a), rank_of(a))
 
 
 @ops.op("DenseToSparseSetOperation", needs=(OPERATIONS, DENSE, SHAPED))
 def dense_and_sparse_sets(op, node, a, *sparse):
-    return _operated(op, node, _of_dense(op, a), _of_sparse(op, *sparse), op.Shape(a), rank_of(a))
+    return _set_operation(
+        op, node, _rows_of_dense(op, a), _rows_of_sparse(op, *sparse), op.Shape(a), rank_of(a)
+    )
 
 
 @ops.op("SparseToSparseSetOperation", needs=(OPERATIONS, SHAPED))
 def sparse_sets(op, node, *inputs):
-    first, second = (_of_sparse(op, *inputs[n : n + 3]) for n in (0, 3))
-    return _operated(op, node, first, second, inputs[2], shape_of(inputs[5])[0])
+    first, second = (_rows_of_sparse(op, *inputs[n : n + 3]) for n in (0, 3))
+    return _set_operation(op, node, first, second, inputs[2], shape_of(inputs[5])[0])
 
 
-def _plain(op: Any, values: Any) -> Any:
+def _as_unique_dtype(op: Any, values: Any) -> Any:
     """Elements as ONNX Runtime finds the distinct ones of: strings, or int64."""
     return values if values.dtype == T.STRING else as_int64(op, values)
 
 
-def _of_dense(op: Any, x: Any) -> tuple[Any, Any]:
+def _rows_of_dense(op: Any, x: Any) -> tuple[Any, Any]:
     """The row of every element, counted through all dimensions but the last; and the elements."""
     flat = op.Reshape(x, ints(-1))
-    return op.Div(arange(op, op.Shape(flat)), op.Max(op.Shape(x, start=-1), ints(1))), _plain(op, flat)
+    return op.Div(arange(op, op.Shape(flat)), op.Max(op.Shape(x, start=-1), ints(1))), _as_unique_dtype(
+        op, flat
+    )
 
 
-def _of_sparse(op: Any, indices: Any, values: Any, shape: Any) -> tuple[Any, Any]:
+def _rows_of_sparse(op: Any, indices: Any, values: Any, shape: Any) -> tuple[Any, Any]:
     if shape_of(shape) == [1]:
-        return op.Squeeze(op.Sub(indices, indices), ints(1)), _plain(op, values)
+        return op.Squeeze(op.Sub(indices, indices), ints(1)), _as_unique_dtype(op, values)
     outer = op.Slice(indices, ints(0), ints(-1), ints(1))
-    return place(op, outer, op.Slice(shape, ints(0), ints(-1), ints(0))), _plain(op, values)
+    return flat_indices(op, outer, op.Slice(shape, ints(0), ints(-1), ints(0))), _as_unique_dtype(op, values)
 
 
-def _operated(op: Any, node: Any, first: Any, second: Any, shape: Any, rank: int) -> tuple[Any, Any, Any]:
+def _set_operation(
+    op: Any, node: Any, first: Any, second: Any, shape: Any, rank: int
+) -> tuple[Any, Any, Any]:
     """Of every row, the elements of the result once each, from small to large, as a sparse tensor."""
     kind = node.get("set_operation")
     first, second = (second, first) if kind == "b-a" else (first, second)
@@ -199,20 +205,20 @@ def _operated(op: Any, node: Any, first: Any, second: Any, shape: Any, rank: int
     own, other = op.Slice(keys, ints(0), count, ints(0)), op.Slice(keys, count, ints(FAR), ints(0))
     found = op.Unique(keys if kind == "union" else own, sorted=1, _outputs=4)[0]
     if kind != "union":
-        there = _some(op, op.Equal(op.Unsqueeze(found, ints(1)), op.Unsqueeze(other, ints(0))))
+        there = _any_in_row(op, op.Equal(op.Unsqueeze(found, ints(1)), op.Unsqueeze(other, ints(0))))
         kept = op.NonZero(there if kind == "intersection" else op.Not(there))
         found = op.Gather(found, op.Reshape(kept, ints(-1)), axis=0)
     values = op.Gather(known, op.Mod(found, total), axis=0)
     values = values if values.dtype == node.get("T") else op.Cast(values, to=int(node.get("T")))
-    return _in_rows(op, op.Div(found, total), values, op.Slice(shape, ints(0), ints(-1), ints(0)), rank)
+    return _sparse_rows(op, op.Div(found, total), values, op.Slice(shape, ints(0), ints(-1), ints(0)), rank)
 
 
-def _some(op: Any, flags: Any) -> Any:
+def _any_in_row(op: Any, flags: Any) -> Any:
     """Whether any of each row is true; none is, where there is none."""
     return op.Greater(op.ReduceSum(op.Cast(flags, to=int(T.INT64)), ints(1), keepdims=0), ints(0))
 
 
-def _in_rows(op: Any, rows: Any, values: Any, outer: Any, rank: int) -> tuple[Any, Any, Any]:
+def _sparse_rows(op: Any, rows: Any, values: Any, outer: Any, rank: int) -> tuple[Any, Any, Any]:
     """Elements in the order of their rows, as indices, values and shape."""
     own = op.Unsqueeze(rows, ints(1))
     before = op.Cast(op.Less(op.Unsqueeze(rows, ints(0)), own), to=int(T.INT64))
@@ -222,17 +228,17 @@ def _in_rows(op: Any, rows: Any, values: Any, outer: Any, rank: int) -> tuple[An
     column = op.Unsqueeze(columns, ints(1))
     if rank == 1:
         return column, values, most
-    return op.Concat(apart(op, rows, outer), column, axis=1), values, op.Concat(outer, most, axis=0)
+    return op.Concat(unravel(op, rows, outer), column, axis=1), values, op.Concat(outer, most, axis=0)
 
 
-def _kept_axes(node: Any) -> list[int] | None:
+def _remaining_axes(node: Any) -> list[int] | None:
     axes, depth = vector(node.inputs[3]), shape_of(node.inputs[2])
     if axes is None or depth is None:
         return None
     return [n for n in range(depth[0]) if n not in {a % depth[0] for a in axes}]
 
 
-PARTLY = need("constant axes, and one at least that stays", lambda n: bool(_kept_axes(n)))
+PARTLY = need("constant axes, and one at least that stays", lambda n: bool(_remaining_axes(n)))
 
 
 @ops.op(
@@ -242,15 +248,15 @@ PARTLY = need("constant axes, and one at least that stays", lambda n: bool(_kept
 )
 def sparse_reduce_sparse(op, node, indices, values, shape, axes):
     """The elements there are, put together where they share what stays of their indices."""
-    kept = ints(*(_kept_axes(node) or []))
+    kept = ints(*(_remaining_axes(node) or []))
     own, outer = op.Gather(indices, kept, axis=1), op.Gather(shape, kept, axis=0)
-    places, _, back, _ = op.Unique(place(op, own, outer), sorted=1, _outputs=4)
+    places, _, back, _ = op.Unique(flat_indices(op, own, outer), sorted=1, _outputs=4)
     how = "add" if "Sum" in node.op else "max"
     kind = values.dtype.numpy()
     least = 0 if how == "add" else -np.inf if kind.kind == "f" else np.iinfo(kind).min
     start = op.Expand(op.const(np.array(least, kind)), op.Shape(places))
     made = op.ScatterND(start, op.Unsqueeze(back, ints(1)), values, reduction=how)
-    found = apart(op, places, outer)
+    found = unravel(op, places, outer)
     if not node.get("keep_dims"):
         return found, made, outer
     depth = shape_of(shape)[0]
@@ -270,14 +276,14 @@ def sparse_reduce_sparse(op, node, indices, values, shape, axes):
 @ops.op("SetSize", needs=(need("indices of rows", lambda n: (shape_of(n.inputs[2]) or [0])[0] == 2),))
 def set_size(op, node, indices, values, shape):
     """How many elements that differ each row holds."""
-    rows, own = op.Slice(indices, ints(0), ints(1), ints(1)), op.Unsqueeze(numbered(op, values), ints(1))
+    rows, own = op.Slice(indices, ints(0), ints(1), ints(1)), op.Unsqueeze(ordinals(op, values), ints(1))
     pairs = op.Unique(op.Concat(rows, own, axis=1), axis=0, sorted=1, _outputs=4)[0]
     zeros = op.Expand(op.const(np.array(0, np.int32)), op.Slice(shape, ints(0), ints(1), ints(0)))
     ones = op.Expand(op.const(np.array(1, np.int32)), op.Shape(pairs, end=1))
     return op.ScatterND(zeros, op.Slice(pairs, ints(0), ints(1), ints(1)), ones, reduction="add")
 
 
-def numbered(op: Any, values: Any) -> Any:
+def ordinals(op: Any, values: Any) -> Any:
     """Whole numbers that differ where the values do, and are in their order."""
     if values.dtype == T.STRING:
         return op.Unique(values, sorted=1, _outputs=4)[2]

@@ -17,13 +17,13 @@ from bridge_savedmodel.import_ops.common import (
     constant,
     flat,
     ints,
+    known_elements,
     like,
     need,
-    parts,
     ranked,
-    reshaped,
+    reshape_to,
     scalar,
-    static,
+    static_shape,
     vector,
 )
 from bridge_savedmodel.values import Pair, tensor_of
@@ -79,7 +79,7 @@ def ensure_shape(op, node, x):
 
 @ops.op("Shape")
 def shape(op, node, x):
-    return static(op, x, node.get("out_type"))
+    return static_shape(op, x, node.get("out_type"))
 
 
 @ops.op("complex::Shape")
@@ -89,7 +89,7 @@ def shape_of_pair(op, node, x):
 
 @ops.op("ShapeN")
 def shape_n(op, node, *inputs):
-    return [static(op, x, node.get("out_type")) for x in inputs]
+    return [static_shape(op, x, node.get("out_type")) for x in inputs]
 
 
 @ops.op("Size")
@@ -104,7 +104,7 @@ def rank(op, node, x):
 
 @ops.op("Reshape")
 def reshape(op, node, x, target):
-    return reshaped(op, x, flat(op, target) if rank_of(target) != 1 else as_int64(op, target))
+    return reshape_to(op, x, flat(op, target) if rank_of(target) != 1 else as_int64(op, target))
 
 
 @ops.op("Squeeze")
@@ -192,7 +192,7 @@ def tile(op, node, x, repeats):
 @ops.op("Fill")
 def fill(op, node, dims, value):
     made = op.Expand(value, as_int64(op, dims))
-    known = parts(dims)
+    known = known_elements(dims)
     if known is not None and made.shape is None:
         made.shape = ir.Shape(known)
     return made
@@ -201,7 +201,7 @@ def fill(op, node, dims, value):
 @ops.op("BroadcastTo")
 def broadcast_to(op, node, x, target):
     made = op.Expand(x, as_int64(op, target))
-    known = parts(target)
+    known = known_elements(target)
     if known is not None and (made.shape is None or len(made.shape) != len(known)):
         made.shape = ir.Shape(known)
     return made
@@ -269,7 +269,7 @@ def roll(op, node, x, shift, axis):
     """The last elements of each axis, as many as the remainder of the shift, before the others."""
     shifts, at = flat(op, shift), vector(axis)
     for n, place in enumerate(at):
-        length = static(op, x)
+        length = static_shape(op, x)
         size = op.Max(op.Slice(length, ints(place % rank_of(x)), ints(place % rank_of(x) + 1)), ints(1))
         amount = shifts if len(at) == 1 else op.Slice(shifts, ints(n), ints(n + 1))
         cut = op.Sub(size, op.Mod(amount, size))

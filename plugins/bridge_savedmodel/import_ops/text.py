@@ -9,7 +9,7 @@ import numpy as np
 from bridge.hub import const, rank_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import T, as_dtype, constant, get, need, vector
-from bridge_savedmodel.values import Table, tensor_of, text
+from bridge_savedmodel.values import Table, decode_strings, tensor_of
 
 ops = OpTable(get)
 
@@ -35,8 +35,8 @@ ops.same(attributes={"pattern": "pattern"}, StaticRegexFullMatch="RegexFullMatch
 
 
 @ops.op("RegexFullMatch", needs=(need("a constant pattern", lambda n: const(n.inputs[1]) is not None),))
-def regex_of(op, node, x, pattern):
-    return op.RegexFullMatch(x, pattern=str(text(const(pattern)).reshape(())))
+def regex_full_match(op, node, x, pattern):
+    return op.RegexFullMatch(x, pattern=str(decode_strings(const(pattern)).reshape(())))
 
 
 @ops.op("StringToNumber")
@@ -57,24 +57,24 @@ def as_string(op, node, x):
     return op.Cast(x, to=int(T.STRING))
 
 
-def _kinds(array: np.ndarray) -> str:
+def _label_type(array: np.ndarray) -> str:
     if array.dtype.kind in "OSU":
         return "strings"
     return "floats" if array.dtype.kind == "f" else "int64s"
 
 
-def _fits(node: Any) -> bool:
+def _has_constant_table(node: Any) -> bool:
     return isinstance(node.inputs[0], Table) and len(node.inputs) > 2 and const(node.inputs[2]) is not None
 
 
 @ops.op(
     "LookupTableFindV2",
     "LookupTableFind",
-    needs=(need("a table of constants and a constant default", _fits),),
+    needs=(need("a table of constants and a constant default", _has_constant_table),),
 )
-def find(op, node, table, keys, default):
+def lookup(op, node, table, keys, default):
     """A LabelEncoder: integers as int64, floats as float32."""
-    own, values = (text(a) if a.dtype.kind in "OSU" else a for a in (table.keys, table.values))
+    own, values = (decode_strings(a) if a.dtype.kind in "OSU" else a for a in (table.keys, table.values))
     wanted = node.get("Tout")
     if values.dtype.kind in "OSU" and wanted != T.STRING:
         values = np.array([v for v in values], wanted.numpy())
@@ -84,14 +84,14 @@ def find(op, node, table, keys, default):
         keys if keys.dtype == T.STRING else as_dtype(op, keys, T.FLOAT if own.dtype.kind == "f" else T.INT64)
     )
     fallback = const(default).reshape(())
-    fallback = text(np.array([fallback]))[0] if values.dtype.kind in "OSU" else fallback.item()
+    fallback = decode_strings(np.array([fallback]))[0] if values.dtype.kind in "OSU" else fallback.item()
     singular = {"strings": "default_string", "floats": "default_float", "int64s": "default_int64"}
     attributes = {
-        f"keys_{_kinds(own)}": own.tolist(),
-        f"values_{_kinds(values)}": values.tolist(),
-        singular[_kinds(values)]: fallback,
+        f"keys_{_label_type(own)}": own.tolist(),
+        f"values_{_label_type(values)}": values.tolist(),
+        singular[_label_type(values)]: fallback,
     }
-    kind = {"strings": T.STRING, "floats": T.FLOAT, "int64s": T.INT64}[_kinds(values)]
+    kind = {"strings": T.STRING, "floats": T.FLOAT, "int64s": T.INT64}[_label_type(values)]
     made = op.LabelEncoder(source, _domain=ML, _dtype=kind, _shape=source.shape, **attributes)
     return made if kind == wanted else op.Cast(made, to=int(wanted))
 

@@ -15,7 +15,7 @@ import numpy as np
 from bridge.hub import const, rank_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, ints, need
-from bridge_savedmodel.import_ops.sparse_ragged import ends_of
+from bridge_savedmodel.import_ops.sparse_ragged import row_splits
 from bridge_savedmodel.values import tensor_of
 
 ops = OpTable()
@@ -25,7 +25,7 @@ BITS = 7
 CHARACTERS = np.array([chr(n) if n else "" for n in range(2**BITS)], object)
 
 
-def _digits(value: Any) -> bool:
+def _are_integers(value: Any) -> bool:
     """Whether strings are whole numbers."""
     maker = value.producer()
     while maker is not None and maker.op_type in ("Identity", "Reshape", "Squeeze", "Unsqueeze"):
@@ -33,28 +33,28 @@ def _digits(value: Any) -> bool:
     return maker is not None and maker.op_type == "Cast" and maker.inputs[0].dtype.is_integer()
 
 
-def _most(node: Any) -> int:
+def _max_length(node: Any) -> int:
     """How many characters a string is taken to have; 0 where nobody has said."""
-    return DIGITS if _digits(node.inputs[0]) else int(node.frame.context.characters)
+    return DIGITS if _are_integers(node.inputs[0]) else int(node.frame.context.characters)
 
 
 SHORT = need(
     "the characters of strings, which ONNX has no operator for: say with characters=N (-O "
     "characters=32) that none has more than N, all of ASCII, or do this before the model",
-    lambda n: _most(n) > 0,
+    lambda n: _max_length(n) > 0,
 )
-LIMIT = need("characters=64 or less", lambda n: _most(n) <= 64)
+LIMIT = need("characters=64 or less", lambda n: _max_length(n) <= 64)
 
 
-def _guard(op: Any, wrong: Any) -> Any:
+def _fail_if(op: Any, wrong: Any) -> Any:
     """Zero, [1]; a run that finds anything wrong fails."""
     flags = op.Concat(op.Reshape(op.Cast(wrong, to=int(T.INT64)), ints(-1)), ints(0), axis=0)
     return op.Gather(ints(0), op.ReduceMax(flags, keepdims=1), axis=0)
 
 
-def codes(op: Any, node: Any) -> Any:
+def char_codes(op: Any, node: Any) -> Any:
     """Of a vector of strings, [strings, most]: the number of every character, and 0 after the last."""
-    x, most = op.Reshape(node.inputs[0], ints(-1)), _most(node)
+    x, most = op.Reshape(node.inputs[0], ints(-1)), _max_length(node)
     sets = [[n for n in range(2**BITS) if n >> bit & 1] for bit in range(BITS)]
     classes = ["".join(f"\\x{n:02X}" for n in each) for each in sets]
     asked = [
@@ -64,18 +64,18 @@ def codes(op: Any, node: Any) -> Any:
     ]
     flags = op.Reshape(op.Cast(op.Concat(*asked, axis=1), to=int(T.INT64)), ints(-1, most, BITS))
     found = op.ReduceSum(op.Mul(flags, op.const(2 ** np.arange(BITS))), ints(2), keepdims=0)
-    if _digits(node.inputs[0]):
+    if _are_integers(node.inputs[0]):
         return found
     fits = op.RegexFullMatch(x, pattern=f"[\\x01-\\x7F]{{0,{most}}}")
-    return op.Add(found, _guard(op, op.Not(fits)))
+    return op.Add(found, _fail_if(op, op.Not(fits)))
 
 
-def lengths(op: Any, found: Any) -> Any:
+def string_lengths(op: Any, found: Any) -> Any:
     """How many characters each string has, [strings, 1]."""
     return op.ReduceSum(op.Cast(op.Greater(found, op.const(np.array(0))), to=int(T.INT64)), ints(1))
 
 
-def assembled(op: Any, found: Any, most: int) -> Any:
+def join_chars(op: Any, found: Any, most: int) -> Any:
     """Strings of [strings, most] characters, those numbered 0 left out."""
     table = op.const(tensor_of(CHARACTERS))
     letters = op.Gather(table, found, axis=0)
@@ -86,34 +86,34 @@ def assembled(op: Any, found: Any, most: int) -> Any:
     return made
 
 
-def _like(op: Any, value: Any, x: Any) -> Any:
+def _reshape_like(op: Any, value: Any, x: Any) -> Any:
     """A vector in the shape of `x`."""
     return value if rank_of(x) == 1 else op.Reshape(value, op.Shape(x))
 
 
 @ops.op("StringLength", needs=(SHORT,))
 def string_length(op, node, x):
-    made = op.Squeeze(lengths(op, codes(op, node)), ints(1))
-    return as_dtype(op, _like(op, made, x), T.INT32)
+    made = op.Squeeze(string_lengths(op, char_codes(op, node)), ints(1))
+    return as_dtype(op, _reshape_like(op, made, x), T.INT32)
 
 
-def _scalars(node: Any) -> bool:
+def _has_scalar_arguments(node: Any) -> bool:
     return all(const(v) is not None and const(v).size == 1 for v in node.inputs[1:3])
 
 
-@ops.op("Substr", needs=(SHORT, need("one place and one length, both constants", _scalars)))
+@ops.op("Substr", needs=(SHORT, need("one place and one length, both constants", _has_scalar_arguments)))
 def substr(op, node, x, place, length):
     """A place past either end fails, as it does in TensorFlow."""
-    found, most = codes(op, node), _most(node)
+    found, most = char_codes(op, node), _max_length(node)
     begin, count = (int(const(v).reshape(())) for v in (place, length))
-    total = lengths(op, found)
+    total = string_lengths(op, found)
     first = op.Add(total, ints(begin)) if begin < 0 else op.Add(op.Sub(total, total), ints(begin))
     outside = op.Or(op.Less(first, ints(0)), op.Greater(first, total))
     kept = max(min(count, most), 1)
-    at = op.Add(op.Add(first, op.const(np.arange(kept))), _guard(op, outside))
+    at = op.Add(op.Add(first, op.const(np.arange(kept))), _fail_if(op, outside))
     inside = op.And(op.Less(at, total), op.const(np.arange(kept) < count))
     letters = op.GatherElements(found, op.Min(at, ints(most - 1)), axis=1)
-    return _like(op, assembled(op, op.Where(inside, letters, ints(0)), kept), x)
+    return _reshape_like(op, join_chars(op, op.Where(inside, letters, ints(0)), kept), x)
 
 
 SPACES = ints(*b" \t\n\v\f\r")
@@ -121,14 +121,14 @@ SPACES = ints(*b" \t\n\v\f\r")
 
 @ops.op("StringStrip", needs=(SHORT,))
 def strip(op, node, x):
-    found, most = codes(op, node), _most(node)
+    found, most = char_codes(op, node), _max_length(node)
     space = op.Cast(op.Equal(op.Unsqueeze(found, ints(2)), op.const(SPACES)), to=int(T.INT64))
     empty = op.Or(op.Equal(found, ints(0)), op.Greater(op.ReduceSum(space, ints(2), keepdims=0), ints(0)))
     filled, axis = op.Cast(op.Not(empty), to=int(T.INT64)), op.const(np.array(1))
     begun = op.CumSum(filled, axis)
     ending = op.CumSum(filled, axis, reverse=1)
     inside = op.And(op.Greater(begun, ints(0)), op.Greater(ending, ints(0)))
-    return _like(op, assembled(op, op.Where(inside, found, ints(0)), most), x)
+    return _reshape_like(op, join_chars(op, op.Where(inside, found, ints(0)), most), x)
 
 
 ENCODED = need(
@@ -140,8 +140,8 @@ ENCODED = need(
 @ops.op("UnicodeDecode", "UnicodeDecodeWithOffsets", needs=(SHORT, ENCODED))
 def unicode_decode(op, node, x):
     """Of all strings the characters in a row, where those of each begin, and where each is in its string."""
-    found = codes(op, node)
-    splits = ends_of(op, op.Squeeze(lengths(op, found), ints(1)))
+    found = char_codes(op, node)
+    splits = row_splits(op, op.Squeeze(string_lengths(op, found), ints(1)))
     places = op.NonZero(found)
     values = op.Cast(op.GatherND(found, op.Transpose(places, perm=[1, 0])), to=int(T.INT32))
     splits = as_dtype(op, splits, node.get("Tsplits"))
@@ -167,8 +167,8 @@ def unicode_encode(op, node, values, splits):
     every = op.Concat(as_int64(op, values), ints(0), axis=0)
     strange = op.Or(op.Less(every, ints(0)), op.GreaterOrEqual(every, ints(2**BITS)))
     long = op.Greater(op.Sub(end, begin), ints(most))
-    fine = op.Add(_guard(op, strange), _guard(op, long))
+    fine = op.Add(_fail_if(op, strange), _fail_if(op, long))
     at = op.Add(begin, op.const(np.arange(most)))
     last = op.Sub(op.Shape(every), ints(1))
     kept = op.Where(op.Less(at, end), at, last)
-    return assembled(op, op.Add(op.Gather(every, kept, axis=0), fine), most)
+    return join_chars(op, op.Add(op.Gather(every, kept, axis=0), fine), most)

@@ -11,8 +11,8 @@ from bridge.hub import const
 from bridge.ops import OpTable
 from bridge.passes.decompose.farmhash import K2, Fingerprint, rotated, word
 from bridge_savedmodel.import_ops.common import T, ints, need
-from bridge_savedmodel.import_ops.text_chars import LIMIT, SHORT, codes, lengths
-from bridge_savedmodel.values import text
+from bridge_savedmodel.import_ops.text_chars import LIMIT, SHORT, char_codes, string_lengths
+from bridge_savedmodel.values import decode_strings
 
 ops = OpTable()
 
@@ -20,13 +20,13 @@ HALF = 4
 """As many characters are summed at once: ONNX Runtime sums whole numbers as doubles."""
 
 
-class Letters(Fingerprint):
+class Characters(Fingerprint):
     """The characters of strings, as a hash reads them: words at a place, as columns [strings, 1]."""
 
     def __init__(self, op: Any, node: Any) -> None:
-        self.found = codes(op, node)
+        self.found = char_codes(op, node)
         self.most = int(self.found.shape[1])
-        super().__init__(op, lengths(op, self.found))
+        super().__init__(op, string_lengths(op, self.found))
 
     def word(self, at: int, size: int = 8) -> Any:
         return self.at(self.op.Add(self.length, ints(at)) if at < 0 else ints(at), size)
@@ -48,7 +48,7 @@ class Letters(Fingerprint):
         return op.Add(low, op.Mul(high, word(2**32)))
 
 
-def fingerprint(op: Any, letters: Letters) -> Any:
+def fingerprint(op: Any, letters: Characters) -> Any:
     """FarmHash's Fingerprint64 of at most 64 characters, by length, [strings, 1]."""
     length = letters.length
     few = letters.upto3(letters.at(op.Div(length, ints(2)), 1))
@@ -63,7 +63,7 @@ def fingerprint(op: Any, letters: Letters) -> Any:
 START = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
 
 
-def _round(op: Any, v: list[Any]) -> list[Any]:
+def _sip_round(op: Any, v: list[Any]) -> list[Any]:
     a, b, c, d = v
     a, c = op.Add(a, b), op.Add(c, d)
     b, d = op.BitwiseXor(rotated(op, b, 51), a), op.BitwiseXor(rotated(op, d, 48), c)
@@ -76,7 +76,7 @@ def _round(op: Any, v: list[Any]) -> list[Any]:
     ]
 
 
-def sip_hash(op: Any, letters: Letters, key: list[int]) -> Any:
+def sip_hash(op: Any, letters: Characters, key: list[int]) -> Any:
     """SipHash-2-4 of the characters under a key of two words, [strings, 1]."""
     state = [op.const(word(s ^ (key[n % 2] % 2**64))) for n, s in enumerate(START)]
     whole = op.Div(letters.length, ints(8))
@@ -87,20 +87,20 @@ def sip_hash(op: Any, letters: Letters, key: list[int]) -> Any:
         )
         turn = [*state[:3], op.BitwiseXor(state[3], own)]
         for _ in range(2):
-            turn = _round(op, turn)
+            turn = _sip_round(op, turn)
         turn[0] = op.BitwiseXor(turn[0], own)
         here = op.GreaterOrEqual(whole, ints(block))
         state = [op.Where(here, new, old) for new, old in zip(turn, state, strict=True)]
     state[2] = op.BitwiseXor(state[2], ints(0xFF))
     for _ in range(4):
-        state = _round(op, state)
+        state = _sip_round(op, state)
     return op.BitwiseXor(op.BitwiseXor(state[0], state[1]), op.BitwiseXor(state[2], state[3]))
 
 
 @ops.op("StringToHashBucketFast", "StringToHashBucketStrong", needs=(SHORT, LIMIT))
-def bucket(op, node, x):
+def hash_bucket(op, node, x):
     """The rest of the hash, taken as an unsigned number."""
-    letters = Letters(op, node)
+    letters = Characters(op, node)
     strong = node.op.endswith("Strong")
     made = sip_hash(op, letters, node.get("key")) if strong else fingerprint(op, letters)
     rest = op.Mod(
@@ -109,16 +109,16 @@ def bucket(op, node, x):
     return op.Reshape(op.Cast(rest, to=int(T.INT64)), op.Shape(x))
 
 
-def _named(node: Any) -> bool:
+def _is_farmhash(node: Any) -> bool:
     method = const(node.inputs[1])
-    return method is not None and str(text(method).reshape(-1)[0]) == "farmhash64"
+    return method is not None and str(decode_strings(method).reshape(-1)[0]) == "farmhash64"
 
 
-@ops.op("Fingerprint", needs=(SHORT, LIMIT, need("method=farmhash64 of a vector of strings", _named)))
-def fingerprint_of(op, node, x, method):
+@ops.op("Fingerprint", needs=(SHORT, LIMIT, need("method=farmhash64 of a vector of strings", _is_farmhash)))
+def fingerprint_bytes(op, node, x, method):
     """Its eight bytes, the lowest first."""
     if x.dtype != T.STRING:
         return NotImplemented
-    made = op.BitCast(fingerprint(op, Letters(op, node)), to=int(T.UINT64))
+    made = op.BitCast(fingerprint(op, Characters(op, node)), to=int(T.UINT64))
     bytes_ = op.BitShift(made, op.const(8 * np.arange(8, dtype=np.uint64)), direction="RIGHT")
     return op.Cast(op.BitwiseAnd(bytes_, op.const(np.array([255], np.uint64))), to=int(T.UINT8))

@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import as_dtype, as_int64, ints, need
-from bridge_savedmodel.import_ops.sparse_ragged import ends_of, lengths_of, rows_of
+from bridge_savedmodel.import_ops.sparse_ragged import row_coordinates, row_lengths, row_splits
 from bridge_savedmodel.values import tensor_of
 
 ops = OpTable()
@@ -17,23 +17,23 @@ ops = OpTable()
 WHOLE = need("preserve_short_sequences=False", lambda n: not n.get("preserve_short_sequences"))
 
 
-def _word(op: Any, *words: str) -> Any:
+def _words(op: Any, *words: str) -> Any:
     return op.const(tensor_of(np.array(words, object)))
 
 
 @ops.op("StringNGrams", needs=(WHOLE,))
 def ngrams(op, node, words, splits):
     """All of one row, width by width, before those of the next."""
-    begins, lengths = as_int64(op, splits), lengths_of(op, as_int64(op, splits))
-    table = op.Concat(words, _word(op, node.get("left_pad"), node.get("right_pad")), axis=0)
+    begins, lengths = as_int64(op, splits), row_lengths(op, as_int64(op, splits))
+    table = op.Concat(words, _words(op, node.get("left_pad"), node.get("right_pad")), axis=0)
     counts, made, places = [], [], []
     for width in node.get("ngram_widths"):
         asked = node.get("pad_width")
         pad = min(asked, width - 1) if asked >= 0 else width - 1
         count = op.Max(op.Add(lengths, ints(2 * pad - width + 1)), ints(0))
-        rows, nth = rows_of(op, ends_of(op, count))
+        rows, nth = row_coordinates(op, row_splits(op, count))
         made.append(
-            _joined(
+            _join_words(
                 op,
                 node.get("separator"),
                 width,
@@ -45,7 +45,7 @@ def ngrams(op, node, words, splits):
         )
         places.append((rows, nth))
         counts.append(count)
-    ends = ends_of(op, functools.reduce(op.Add, counts))
+    ends = row_splits(op, functools.reduce(op.Add, counts))
     before, slots = ends, []
     for (rows, nth), count in zip(places, counts, strict=True):
         slots.append(op.Add(op.Gather(before, rows, axis=0), nth))
@@ -55,7 +55,7 @@ def ngrams(op, node, words, splits):
     return op.Gather(whole, order, axis=0), as_dtype(op, ends, node.get("Tsplits"))
 
 
-def _joined(
+def _join_words(
     op: Any, separator: str, width: int, nth: Any, pad: int, table: Any, begins: Any, lengths: Any
 ) -> Any:
     """The words from the `nth` on of rows that begin and are as long as given, padded on both sides."""
@@ -67,6 +67,6 @@ def _joined(
             op.Less(at, ints(0)), left, op.Where(op.Less(at, lengths), op.Add(begins, at), right)
         )
         word = op.Gather(table, place, axis=0)
-        joint = word if made is None or not separator else op.StringConcat(_word(op, separator), word)
+        joint = word if made is None or not separator else op.StringConcat(_words(op, separator), word)
         made = word if made is None else op.StringConcat(made, joint)
     return made

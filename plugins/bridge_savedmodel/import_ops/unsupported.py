@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import never
+from bridge_savedmodel.import_ops.common import unsupported
 
 ops = OpTable()
 
@@ -81,7 +81,7 @@ REASONS = {
         GraphDefVersion CompositeTensorVariantFromComponents CompositeTensorVariantToComponents""",
 }
 
-PARTLY = frozenset(
+PARTLY_SUPPORTED = frozenset(
     [
         "StringToHashBucketFast",
         "StringToHashBucketStrong",
@@ -105,7 +105,7 @@ PARTLY = frozenset(
 )
 FUNCTIONS = ("characters of strings", "hash of the bytes", "matrices", "special function")
 
-COMPUTABLE = PARTLY | frozenset(
+COMPUTABLE = PARTLY_SUPPORTED | frozenset(
     name
     for reason, names in REASONS.items()
     for name in names.split()
@@ -115,6 +115,6 @@ COMPUTABLE = PARTLY | frozenset(
 
 for _reason, _names in REASONS.items():
 
-    @ops.op(*_names.split(), needs=(never(_reason),))
+    @ops.op(*_names.split(), needs=(unsupported(_reason),))
     def refused(op, node, *inputs):
         return NotImplemented

@@ -8,8 +8,8 @@ import onnx_ir as ir
 
 from bridge.geometry import pads_of, same_at_run_time, spatial_lengths
 from bridge.hub import attr, rank_of, shape_of
-from bridge_savedmodel.convolution import transposes
-from bridge_savedmodel.tensorflow import computes
+from bridge_savedmodel.convolution import is_conv_gradient
+from bridge_savedmodel.tensorflow import has_kernel
 
 
 def as_image(node: ir.Node) -> bool:
@@ -21,22 +21,22 @@ def as_image(node: ir.Node) -> bool:
     return claim(node, x)
 
 
-def _computes(x: ir.Value, two: str, three: str) -> bool:
-    return x.dtype is not None and computes(three if rank_of(x) == 5 else two, {"T": x.dtype})
+def _has_kernel(x: ir.Value, two: str, three: str) -> bool:
+    return x.dtype is not None and has_kernel(three if rank_of(x) == 5 else two, {"T": x.dtype})
 
 
-def _alone(node: ir.Node) -> bool:
+def _is_only_output_used(node: ir.Node) -> bool:
     return all(not (o.uses() or o.is_graph_output()) for o in node.outputs[1:])
 
 
-def _padded(node: ir.Node) -> bool:
+def _has_supported_padding(node: ir.Node) -> bool:
     if same_at_run_time(node, spatial_lengths(node)):
         return True
     pads = pads_of(node, ceil=True)
     return pads is not None and all(min(p) >= 0 for p in pads)
 
 
-def _weights(node: ir.Node, x: ir.Value) -> bool:
+def _has_static_weights(node: ir.Node, x: ir.Value) -> bool:
     """Weights of static shape, and as many channels as they say."""
     shape, dims = shape_of(node.inputs[1]), list(x.shape or [])
     return shape is not None and 0 not in shape and len(shape) == len(dims) and isinstance(dims[1], int)
@@ -47,29 +47,38 @@ def _conv(node: ir.Node, x: ir.Value) -> bool:
     group = attr(node, "group")
     if rank_of(x) == 5 and set(attr(node, "dilations") or [1]) != {1}:
         return False
-    if group > 1 and not computes("DepthwiseConv2dNative", {"T": x.dtype}):
+    if group > 1 and not has_kernel("DepthwiseConv2dNative", {"T": x.dtype}):
         return False
-    return _computes(x, "Conv2D", "Conv3D") and _weights(node, x) and _padded(node)
+    return (
+        _has_kernel(x, "Conv2D", "Conv3D") and _has_static_weights(node, x) and _has_supported_padding(node)
+    )
 
 
 def _conv_transpose(node: ir.Node, x: ir.Value) -> bool:
-    backwards = _computes(x, "Conv2DBackpropInput", "Conv3DBackpropInputV2")
+    backwards = _has_kernel(x, "Conv2DBackpropInput", "Conv3DBackpropInputV2")
     plain = set(attr(node, "dilations") or [1]) == {1}
-    return backwards and plain and _weights(node, x) and transposes(node)
+    return backwards and plain and _has_static_weights(node, x) and is_conv_gradient(node)
 
 
 def _max_pool(node: ir.Node, x: ir.Value) -> bool:
     undilated = set(attr(node, "dilations") or [1]) == {1}
-    return undilated and _alone(node) and _computes(x, "MaxPool", "MaxPool3D") and _padded(node)
+    return (
+        undilated
+        and _is_only_output_used(node)
+        and _has_kernel(x, "MaxPool", "MaxPool3D")
+        and _has_supported_padding(node)
+    )
 
 
 def _average_pool(node: ir.Node, x: ir.Value) -> bool:
     undilated = set(attr(node, "dilations") or [1]) == {1}
-    return undilated and _computes(x, "AvgPool", "AvgPool3D") and _padded(node)
+    return undilated and _has_kernel(x, "AvgPool", "AvgPool3D") and _has_supported_padding(node)
 
 
-def _blocks(node: ir.Node, x: ir.Value) -> bool:
-    return rank_of(x) == 4 and attr(node, "mode") in (None, "DCR") and computes(node.op_type, {"T": x.dtype})
+def _is_block_rearrangement(node: ir.Node, x: ir.Value) -> bool:
+    return (
+        rank_of(x) == 4 and attr(node, "mode") in (None, "DCR") and has_kernel(node.op_type, {"T": x.dtype})
+    )
 
 
 IMAGES: dict[str, Callable[[ir.Node, ir.Value], bool]] = {
@@ -77,6 +86,6 @@ IMAGES: dict[str, Callable[[ir.Node, ir.Value], bool]] = {
     "ConvTranspose": _conv_transpose,
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
-    "DepthToSpace": _blocks,
-    "SpaceToDepth": _blocks,
+    "DepthToSpace": _is_block_rearrangement,
+    "SpaceToDepth": _is_block_rearrangement,
 }

@@ -28,8 +28,8 @@ def dequantize(op, node, x, scale, zero=None):
     to = attr(node, "output_dtype") or int(scale.dtype)
     values = op.Cast(x, to=1)
     if zero is not None:
-        values = op.Sub(values, _placed(op, node, x, op.Cast(zero, to=1)))
-    return _cast(op, op.Mul(values, _placed(op, node, x, _cast(op, scale, 1))), to)
+        values = op.Sub(values, _broadcast_to_axis(op, node, x, op.Cast(zero, to=1)))
+    return _cast(op, op.Mul(values, _broadcast_to_axis(op, node, x, _cast(op, scale, 1))), to)
 
 
 @ops.op("QuantizeLinear", needs=(dtype("float", "float16", "bfloat16"), RANKED, WHOLE_BLOCKS))
@@ -37,8 +37,8 @@ def quantize(op, node, x, scale, zero=None):
     target = node.outputs[0].dtype
     if target not in (*EIGHT, *BOUNDS) or attr(node, "precision") not in (0, 1):
         return NotImplemented
-    values = op.Div(_cast(op, x, 1), _placed(op, node, x, _cast(op, scale, 1)))
-    offset = None if zero is None else _placed(op, node, x, op.Cast(zero, to=1))
+    values = op.Div(_cast(op, x, 1), _broadcast_to_axis(op, node, x, _cast(op, scale, 1)))
+    offset = None if zero is None else _broadcast_to_axis(op, node, x, op.Cast(zero, to=1))
     if target in EIGHT:
         values = values if offset is None else op.Add(values, offset)
         return op.Cast(values, to=int(target), saturate=attr(node, "saturate"))
@@ -51,7 +51,7 @@ def _cast(op: Any, value: Any, to: int) -> Any:
     return value if int(value.dtype) == to else op.Cast(value, to=to)
 
 
-def _placed(op: Any, node: ir.Node, x: ir.Value, value: Any) -> Any:
+def _broadcast_to_axis(op: Any, node: ir.Node, x: ir.Value, value: Any) -> Any:
     """A scale or zero point along the axis of `x` it belongs to."""
     if rank_of(value) == 0 or shape_of(value) == [1]:
         return reshape(op, value, [])

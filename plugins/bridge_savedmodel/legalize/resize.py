@@ -42,7 +42,7 @@ class NativeResize(Rewrite):
         return result
 
 
-def _computed(node: ir.Node) -> bool:
+def _is_native_resize(node: ir.Node) -> bool:
     size, result = shape_of(node.inputs[0]), plain_resize(node)
     if size is None or result is None or len(result) != 4 or result[:2] != size[:2] or 0 in result:
         return False
@@ -52,7 +52,9 @@ def _computed(node: ir.Node) -> bool:
     return attr(node, "mode") == "nearest" and floored
 
 
-IMAGE = condition("an image of known size, which ResizeBilinear or ResizeNearestNeighbor resizes", _computed)
+IMAGE = condition(
+    "an image of known size, which ResizeBilinear or ResizeNearestNeighbor resizes", _is_native_resize
+)
 
 
 @ops.op("Resize", needs=(dtype("float"), IMAGE))
