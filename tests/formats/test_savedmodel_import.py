@@ -84,6 +84,8 @@ def test_keras_layers_compute_what_keras_computes() -> None:
 def signatures() -> list[str]:
     """Every signature of every folder, as folder:signature."""
 
+    from bridge_savedmodel.reader import read_message
+
     paths = sorted(p.parent for p in MODELS.glob("*/*/saved_model.pb*"))
     found = {p.relative_to(MODELS): read_message(p)[0].meta_graphs[0].signature_def for p in paths}
     return [f"{p}:{name}" for p, each in found.items() for name in sorted(each) if not name.startswith("__")]

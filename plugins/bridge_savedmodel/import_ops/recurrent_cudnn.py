@@ -10,12 +10,15 @@ import numpy as np
 
 from bridge.hub import const
 from bridge.ops import OpTable
+from bridge.recurrent import GATES as HUB_GATES
+from bridge.recurrent import order as gate_order
 from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ints, need
 
 ops = OpTable()
 
-ORDER = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn_tanh": [0], "rnn_relu": [0]}
 OPERATOR = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN", "rnn_relu": "RNN"}
+GATES = {"LSTM": "ifco", "GRU": "rzh", "RNN": "h"}
+"""cuDNN's order of gates, by the letters of bridge.recurrent."""
 
 
 def _sizes(node: Any) -> tuple[int, int, int, int] | None:
@@ -51,7 +54,7 @@ class _Weights:
 def _layer_weights(op: Any, mode: str, params: Any, sizes: tuple[int, int, int, int]) -> list[list[Any]]:
     """Input weights, recurrent weights and biases of each layer, for all its directions."""
     layers, both, units, length = sizes
-    cut, order = _Weights(op, params), ORDER[mode]
+    cut, order = _Weights(op, params), gate_order(GATES[OPERATOR[mode]], HUB_GATES[OPERATOR[mode]])
     matrices = [
         [
             (cut.gates(order, units, length if layer == 0 else units * both), cut.gates(order, units, units))
