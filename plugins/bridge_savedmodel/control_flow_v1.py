@@ -1,5 +1,5 @@
-"""Control flow of version 1 as functions: loops of Enter, Merge, Switch, NextIteration and Exit as While, and
-what Switch and Merge choose as If."""
+"""Control flow of version 1 as functions: loops (Enter, Merge, Switch, NextIteration, Exit) become While, and
+conditionals (Switch, Merge) become If."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ Condition = tuple[str, bool]
 
 
 def functionalize(nodes: Nodes, roots: Iterable[str], functions: dict[str, Any]) -> Nodes:
-    """The nodes a graph or function needs for `roots`, its loops and branches as functions added to
+    """The nodes a graph or function needs for `roots`, its loops and conditionals as functions added to
     `functions`.
 
-    What has not the form TensorFlow gives loops and branches stays as it is.
-    """
+    Nodes that do not have TensorFlow's form of a loop or conditional stay unchanged."""
     if not any(n.op in MERGES for n in nodes.values()):
         return nodes
-    wanted = list(roots)
-    found = _functionalize_loops(_subgraph_of(nodes, wanted, ()), wanted, functions)
-    return _subgraph_of(_functionalize_branches(found, functions), wanted, ())
+    outputs = list(roots)
+    without_loops = _functionalize_loops(_subgraph_of(nodes, outputs, ()), outputs, functions)
+    return _subgraph_of(_functionalize_branches(without_loops, functions), outputs, ())
 
 
 def _node_name(reference: str) -> str:
@@ -37,33 +36,33 @@ def _node_name(reference: str) -> str:
 
 
 def _output_index(reference: str) -> int:
-    place = reference.split(":")[-1]
+    index = reference.split(":")[-1]
     if reference.count(":") == 2:
         return 1 if ":output_true:" in reference else 0
-    return int(place) if ":" in reference else 0
+    return int(index) if ":" in reference else 0
 
 
 def _dependencies(node: Any) -> list[str]:
-    """What a node waits for: its inputs, and, where it has none, what it is ordered after."""
+    """The inputs of a node; its control inputs where it has no data inputs."""
     data = [i for i in node.input if not i.startswith("^")]
     return data or list(node.input)
 
 
 def _subgraph_of(nodes: Nodes, roots: Iterable[str], stops: Iterable[str]) -> Nodes:
-    """The nodes `roots` are computed from, those before `stops` left out."""
-    found: Nodes = {}
+    """The nodes that `roots` are computed from; the walk ends at `stops`, which are left out."""
+    subgraph: Nodes = {}
     pending, closed = [_node_name(r) for r in roots], set(stops)
     while pending:
         name = pending.pop()
-        if name in found or name in closed or name not in nodes:
+        if name in subgraph or name in closed or name not in nodes:
             continue
-        found[name] = nodes[name]
+        subgraph[name] = nodes[name]
         pending.extend(_node_name(i) for i in _dependencies(nodes[name]))
-    return found
+    return subgraph
 
 
 def outside_loops(nodes: Nodes) -> set[str]:
-    """Nodes that are computed once."""
+    """Names of nodes that are in no loop."""
     order = {
         n.name: [
             _node_name(i)
@@ -80,8 +79,8 @@ def outside_loops(nodes: Nodes) -> set[str]:
 
 
 class _LoopNodes:
-    """One loop: its variables as the names of their Enter, Merge, Switch and NextIteration; what it only
-    reads."""
+    """The nodes of one loop: per variable the names of its Enter, Merge, Switch and NextIteration; and the
+    names of Enter nodes of loop constants."""
 
     def __init__(self, nodes: Nodes, enters: list[Any]) -> None:
         names = {e.name for e in enters}
@@ -90,35 +89,35 @@ class _LoopNodes:
         self.constants = [e.name for e in enters if e.attr["is_constant"].b]
         self.test = ""
         for merge in nodes.values():
-            ends = [_node_name(i) for i in merge.input]
-            if merge.op not in MERGES or len(ends) != 2 or ends[0] not in names:
+            sources = [_node_name(i) for i in merge.input]
+            if merge.op not in MERGES or len(sources) != 2 or sources[0] not in names:
                 continue
             switch = switches.get(merge.name)
-            if nodes.get(ends[1]) is None or nodes[ends[1]].op not in NEXTS or switch is None:
+            if nodes.get(sources[1]) is None or nodes[sources[1]].op not in NEXTS or switch is None:
                 continue
-            self.variables.append((ends[0], merge.name, switch.name, ends[1]))
+            self.variables.append((sources[0], merge.name, switch.name, sources[1]))
             self.test = _node_name(switch.input[1])
 
 
 def _functionalize_loops(nodes: Nodes, roots: list[str], functions: dict[str, Any]) -> Nodes:
-    """Loops that are inside no other: the body of each is raised on its own."""
+    """Replace the outermost loops by While nodes; inner loops are replaced in the bodies of these."""
     frames: dict[str, list[Any]] = {}
     for node in nodes.values():
         if node.op in ENTERS:
             frames.setdefault(node.attr["frame_name"].s.decode(), []).append(node)
     inside = {f: _nodes_in_loop(nodes, e) for f, e in frames.items()}
-    made = dict(nodes)
+    result = dict(nodes)
     for frame, enters in frames.items():
         nested = any(e.name in names for e in enters for other, names in inside.items() if other != frame)
         loop = _LoopNodes(nodes, enters)
         if nested or not loop.variables or nodes[loop.test].op != "LoopCond":
             continue
-        made |= _emit_while(nodes, frame, loop, functions)
-    return _subgraph_of(made, roots, ())
+        result |= _emit_while(nodes, frame, loop, functions)
+    return _subgraph_of(result, roots, ())
 
 
 def _nodes_in_loop(nodes: Nodes, enters: list[Any]) -> set[str]:
-    """What a loop computes, loops inside it included."""
+    """Nodes of a loop, those of inner loops included."""
     loop = _LoopNodes(nodes, enters)
     stops = {e.name for e in enters}
     return (
@@ -129,22 +128,25 @@ def _nodes_in_loop(nodes: Nodes, enters: list[Any]) -> set[str]:
 
 
 def _emit_while(nodes: Nodes, frame: str, loop: _LoopNodes, functions: dict[str, Any]) -> Nodes:
-    starts = [*(v[0] for v in loop.variables), *loop.constants]
-    before = [*(v[1] for v in loop.variables), *loop.constants]
-    inner = [*(v[2] for v in loop.variables), *loop.constants]
-    after = [*(nodes[v[3]].input[0] for v in loop.variables), *loop.constants]
-    types = [nodes[s].attr["T"].type for s in starts]
-    whole = _node("While", f"{frame}/raised", [nodes[s].input[0] for s in starts])
-    whole.attr["T"].list.type.extend(types)
+    """A While for one loop, and an Identity for each of its Exit nodes."""
+    initial = [*(v[0] for v in loop.variables), *loop.constants]
+    merged = [*(v[1] for v in loop.variables), *loop.constants]
+    switched = [*(v[2] for v in loop.variables), *loop.constants]
+    updated = [*(nodes[v[3]].input[0] for v in loop.variables), *loop.constants]
+    types = [nodes[s].attr["T"].type for s in initial]
+    loop_node = _node("While", f"{frame}/raised", [nodes[s].input[0] for s in initial])
+    loop_node.attr["T"].list.type.extend(types)
     test = [nodes[loop.test].input[0]]
-    whole.attr["cond"].func.name = _function(nodes, f"{whole.name}/cond", before, test, functions)
-    whole.attr["body"].func.name = _function(nodes, f"{whole.name}/body", inner, after, functions)
-    made = {whole.name: whole}
+    loop_node.attr["cond"].func.name = _function(nodes, f"{loop_node.name}/cond", merged, test, functions)
+    loop_node.attr["body"].func.name = _function(
+        nodes, f"{loop_node.name}/body", switched, updated, functions
+    )
+    result = {loop_node.name: loop_node}
     for index, (*_, switch, _) in enumerate(loop.variables):
         for node in nodes.values():
             if node.op in EXITS and _node_name(node.input[0]) == switch:
-                made[node.name] = _node("Identity", node.name, [f"{whole.name}:{index}"])
-    return made
+                result[node.name] = _node("Identity", node.name, [f"{loop_node.name}:{index}"])
+    return result
 
 
 def _node(op: str, name: str, inputs: Iterable[str]) -> Any:
@@ -156,27 +158,27 @@ def _node(op: str, name: str, inputs: Iterable[str]) -> Any:
 def _function(
     nodes: Nodes, name: str, arguments: list[str], results: list[str], functions: dict[str, Any]
 ) -> str:
-    """A function whose arguments bear the names of the nodes they stand for."""
+    """Add a function whose arguments bear the names of the nodes they replace; its name."""
     from tensorflow.core.framework import function_pb2
 
     name = next(
         n for n in itertools.chain([name], (f"{name}_{i}" for i in itertools.count())) if n not in functions
     )
-    made = functions[name] = function_pb2.FunctionDef()
-    made.signature.name = name
+    function = functions[name] = function_pb2.FunctionDef()
+    function.signature.name = name
     for argument in arguments:
-        made.signature.input_arg.add(name=argument)
+        function.signature.input_arg.add(name=argument)
     for index, result in enumerate(results):
-        made.signature.output_arg.add(name=f"r{index}")
-        made.ret[f"r{index}"] = result
-    own = functionalize(_subgraph_of(nodes, results, arguments), results, functions)
-    made.node_def.extend(own.values())
+        function.signature.output_arg.add(name=f"r{index}")
+        function.ret[f"r{index}"] = result
+    body = functionalize(_subgraph_of(nodes, results, arguments), results, functions)
+    function.node_def.extend(body.values())
     return name
 
 
 class _Branches:
-    """Under which conditions each node of a graph without loops is computed, and what each Merge chooses
-    by."""
+    """Conditions under which each node of a graph without loops is computed, and the condition each Merge
+    selects by."""
 
     def __init__(self, nodes: Nodes) -> None:
         self.nodes = nodes
@@ -188,7 +190,7 @@ class _Branches:
                 self.of[name] = self._conditions(nodes[name])
 
     def key(self, reference: str) -> str:
-        """Where a condition comes from, identities aside."""
+        """The tensor that a condition comes from, through Identity nodes."""
         name = _node_name(reference)
         while name in self.nodes and self.nodes[name].op == "Identity":
             reference = self.nodes[name].input[0]
@@ -200,29 +202,31 @@ class _Branches:
         node = self.nodes.get(_node_name(reference))
         if node is None:
             return frozenset()
-        own = self.of[node.name]
+        conditions = self.of[node.name]
         if node.op not in SWITCHES or reference.startswith("^"):
-            return own
-        return own | {(self.key(node.input[1]), _output_index(reference) == 1)}
+            return conditions
+        return conditions | {(self.key(node.input[1]), _output_index(reference) == 1)}
 
     def _conditions(self, node: Any) -> frozenset[Condition]:
-        each = [self.under(i) for i in _dependencies(node)]
-        if node.op in MERGES and len(each) == 2:
-            chosen = [(key, side) for key, side in each[0] if (key, not side) in each[1]]
-            if len(chosen) == 1:
-                key, side = chosen[0]
+        """The union of the conditions of all inputs; a Merge removes the condition it selects by."""
+        conditions = [self.under(i) for i in _dependencies(node)]
+        if node.op in MERGES and len(conditions) == 2:
+            opposite = [(key, side) for key, side in conditions[0] if (key, not side) in conditions[1]]
+            if len(opposite) == 1:
+                key, side = opposite[0]
                 self.merges[node.name] = key, 0 if side else 1
-                return (each[0] | each[1]) - {(key, True), (key, False)}
-        return frozenset().union(*each)
+                return (conditions[0] | conditions[1]) - {(key, True), (key, False)}
+        return frozenset().union(*conditions)
 
     def outermost(self) -> Iterator[str]:
-        """Merges that are inside no branch of another."""
+        """Merges that are in no branch of another Merge."""
         for name, (key, _) in self.merges.items():
             if not any(k == key or k in {self.merges[m][0] for m in self.merges} for k, _ in self.of[name]):
                 yield name
 
 
 def _functionalize_branches(nodes: Nodes, functions: dict[str, Any]) -> Nodes:
+    """Replace Merge nodes by If nodes; those of one condition share an If unless one depends on another."""
     try:
         branches = _Branches(nodes)
     except CycleError:
@@ -230,21 +234,23 @@ def _functionalize_branches(nodes: Nodes, functions: dict[str, Any]) -> Nodes:
     groups: dict[tuple[str, ...], list[str]] = {}
     for name in branches.outermost():
         groups.setdefault((branches.merges[name][0], *_predicates(branches, name)), []).append(name)
-    made = dict(nodes)
+    result = dict(nodes)
     for merges in groups.values():
-        apart = any(set(_subgraph_of(nodes, list(nodes[m].input), ())) & set(merges) for m in merges)
-        for together in [[m] for m in merges] if apart else [merges]:
-            made |= _emit_if(branches, together, functions)
-    return made
+        dependent = any(set(_subgraph_of(nodes, list(nodes[m].input), ())) & set(merges) for m in merges)
+        for group in [[m] for m in merges] if dependent else [merges]:
+            result |= _emit_if(branches, group, functions)
+    return result
 
 
 def _switches(branches: _Branches, merge: str) -> list[Any]:
-    """The Switch nodes that bring values into the branches of a Merge."""
+    """The Switch nodes through which values enter the branches of a Merge."""
     key = branches.merges[merge][0]
-    chosen = {n.name for n in branches.nodes.values() if n.op in SWITCHES and branches.key(n.input[1]) == key}
-    inner = _subgraph_of(branches.nodes, branches.nodes[merge].input, chosen)
+    candidates = {
+        n.name for n in branches.nodes.values() if n.op in SWITCHES and branches.key(n.input[1]) == key
+    }
+    inner = _subgraph_of(branches.nodes, branches.nodes[merge].input, candidates)
     read = {_node_name(i) for n in [branches.nodes[merge], *inner.values()] for i in _dependencies(n)}
-    return [branches.nodes[n] for n in sorted(chosen & read)]
+    return [branches.nodes[n] for n in sorted(candidates & read)]
 
 
 def _predicates(branches: _Branches, merge: str) -> list[str]:
@@ -252,42 +258,40 @@ def _predicates(branches: _Branches, merge: str) -> list[str]:
 
 
 def _emit_if(branches: _Branches, merges: list[str], functions: dict[str, Any]) -> Nodes:
-    """An If for what is chosen by one condition: values from outside the branches are its arguments."""
+    """An If for the Merge nodes of one condition; values from outside the branches are its arguments."""
     nodes, key = branches.nodes, branches.merges[merges[0]][0]
     switches = {s.name: s for m in merges for s in _switches(branches, m)}
     outside = _outside(branches, merges, key, set(switches))
     predicate = key if not switches else next(iter(switches.values())).input[1]
-    given = [*(s.input[0] for s in switches.values()), *outside]
-    whole = _node("If", f"{merges[0]}/raised", [predicate, *given])
-    whole.attr["Tout"].list.type.extend(nodes[m].attr["T"].type for m in merges)
+    inputs = [*(s.input[0] for s in switches.values()), *outside]
+    if_node = _node("If", f"{merges[0]}/raised", [predicate, *inputs])
+    if_node.attr["Tout"].list.type.extend(nodes[m].attr["T"].type for m in merges)
     for attribute, side in (("then_branch", True), ("else_branch", False)):
         results = []
         for merge in merges:
             true = branches.merges[merge][1]
             results.append(nodes[merge].input[true if side else 1 - true])
         arguments = [*switches, *outside]
-        name = f"{whole.name}/{attribute}"
-        whole.attr[attribute].func.name = _function(nodes, name, arguments, results, functions)
-    made = {whole.name: whole}
+        name = f"{if_node.name}/{attribute}"
+        if_node.attr[attribute].func.name = _function(nodes, name, arguments, results, functions)
+    result = {if_node.name: if_node}
     for index, merge in enumerate(merges):
-        made[merge] = _node("Identity", merge, [f"{whole.name}:{index}"])
-    return made
+        result[merge] = _node("Identity", merge, [f"{if_node.name}:{index}"])
+    return result
 
 
 def _outside(branches: _Branches, merges: list[str], key: str, switches: set[str]) -> list[str]:
-    """Single values the branches read though no condition of theirs guards them, and that are no
-    constants."""
+    """Single-output nodes, no constants, that the branches read although their condition does not guard
+    them."""
     nodes = branches.nodes
-    free = {
+    unguarded = {
         n.name
         for n in nodes.values()
         if n.op != "Const" and not any(k == key for k, _ in branches.of[n.name])
     }
     inner = _subgraph_of(nodes, [i for m in merges for i in nodes[m].input], switches)
     read = {i for n in [*inner.values(), *(nodes[m] for m in merges)] for i in _dependencies(n)}
-    free -= {_node_name(i) for i in read if _output_index(i)}
-    reached = _subgraph_of(nodes, [i for m in merges for i in nodes[m].input], switches | free)
-    edges = {
-        _node_name(i) for n in [*reached.values(), *(nodes[m] for m in merges)] for i in _dependencies(n)
-    }
-    return sorted(n for n in edges - switches if n in free or n not in nodes)
+    unguarded -= {_node_name(i) for i in read if _output_index(i)}
+    inside = _subgraph_of(nodes, [i for m in merges for i in nodes[m].input], switches | unguarded)
+    edges = {_node_name(i) for n in [*inside.values(), *(nodes[m] for m in merges)] for i in _dependencies(n)}
+    return sorted(n for n in edges - switches if n in unguarded or n not in nodes)

@@ -1,4 +1,4 @@
-"""Operators that ONNX has not, of stored values alone: TensorFlow computes them once, as the model is
+"""Eager evaluation by TensorFlow: operators that ONNX lacks, applied to stored values while the model is
 read."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_ELEMENTS = 2**16
 
 
 def eval_eagerly(op: Any, node: Any) -> list[Any] | None:
-    """The outputs as constants; None where an input is not stored, or TensorFlow has no kernel for them."""
+    """Outputs as constants; None if an input is not stored, or if TensorFlow has no kernel for the node."""
     if node.op not in COMPUTABLE or not node.inputs:
         return None
     arrays = [const(v) if isinstance(v, ir.Value) else None for v in node.inputs]
@@ -29,14 +29,14 @@ def eval_eagerly(op: Any, node: Any) -> list[Any] | None:
     definition.name, definition.device = "made", ""
     definition.ClearField("input")
     with tf.Graph().as_default() as graph:
-        stored = [tf.constant(a) for a in arrays]
-        definition.input.extend(t.op.name for t in stored)
-        whole = graph.as_graph_def()
-        whole.node.append(definition)
+        constants = [tf.constant(a) for a in arrays]
+        definition.input.extend(t.op.name for t in constants)
+        definitions = graph.as_graph_def()
+        definitions.node.append(definition)
     try:
         with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
-            tf.import_graph_def(whole, name="")
-            found = session.run(graph.get_operation_by_name("made").outputs)
+            tf.import_graph_def(definitions, name="")
+            results = session.run(graph.get_operation_by_name("made").outputs)
     except Exception:
         return None
-    return [op.const(tensor_of(np.asarray(v))) for v in found]
+    return [op.const(tensor_of(np.asarray(v))) for v in results]

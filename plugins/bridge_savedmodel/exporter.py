@@ -42,8 +42,8 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
 
 
 def input_name(index: int) -> str:
-    """A name for an input while it is traced. TensorFlow takes arguments in the order of their names, so
-    these are in the order of the hub's."""
+    """The name of an input during tracing. TensorFlow sorts arguments by name, so these sort in the hub's
+    order."""
     return f"i{index:06}"
 
 
@@ -54,8 +54,8 @@ def _tensor_spec(tf: Any, value: ir.Value, name: str) -> Any:
 
 
 def _restore_names(model: ir.Model, path: Path) -> None:
-    """Give inputs the hub's names, which a Python function cannot take, and keep what a SavedModel has no
-    place for: their order, symbolic dimensions, and the model's provenance."""
+    """Give inputs the hub's names, which a Python function cannot take, and record what a SavedModel cannot
+    hold: their order, symbolic dimensions, and the model's provenance."""
     from tensorflow.core.protobuf import saved_model_pb2
     from tensorflow.python.saved_model import fingerprinting_utils
 
@@ -89,11 +89,11 @@ def _restore_names(model: ir.Model, path: Path) -> None:
 
 
 def _rename_keys(fields: Any, names: dict[str, str]) -> None:
-    """Keys of a protobuf map renamed."""
-    kept = {key: type(fields[key]).FromString(fields[key].SerializeToString()) for key in fields}
-    for key in kept:
+    """Rename the keys of a protobuf map in place."""
+    copies = {key: type(fields[key]).FromString(fields[key].SerializeToString()) for key in fields}
+    for key in copies:
         del fields[key]
-    for key, value in kept.items():
+    for key, value in copies.items():
         fields[names.get(key, key)].CopyFrom(value)
 
 

@@ -1,4 +1,4 @@
-"""Walking a TensorFlow graph: frames of tensors, and nodes as handlers see them."""
+"""The walk over a TensorFlow graph: frames of tensors, and nodes as handlers see them."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ class ImportContext:
         self.source, self.features, self.characters = source, features, characters
         self.parsed: dict[ir.Value, list[ir.Value]] = {}
         self.blockers: list[Blocker] = []
-        taken = {p.name for p in (*source.inputs, *source.outputs)}
-        self.state = State(root, facts, explicit, taken)
+        names = {p.name for p in (*source.inputs, *source.outputs)}
+        self.state = State(root, facts, explicit, names)
         self._writing: dict[str, bool] = {}
 
     def variable(self, node: Node) -> Variable | None:
-        """The variable whose handle a node makes."""
+        """The variable behind the handle that a node returns; None without stored content."""
         content = self.source.variables.get(node.name)
         name = self.source.names.get(node.name, node.name)
         return None if content is None else self.state.variable(name, content, node.op in REFERENCE_VARIABLES)
 
     def features_of(self, serialized: ir.Value) -> list[ir.Value]:
-        """The inputs that stand for what is parsed from one."""
+        """The list of graph inputs that replace the features parsed from `serialized`."""
         return self.parsed.setdefault(serialized, [])
 
     def writes(self, name: str) -> bool:
-        """Whether a function writes to a variable, itself or through others."""
+        """True if a function writes to a variable, itself or through the functions it calls."""
         if name not in self._writing:
             self._writing[name] = False
             function = self.source.functions.get(name)
@@ -70,8 +70,9 @@ class ImportContext:
         return self._writing[name]
 
     def side_effects(self, roots: Sequence[str]) -> list[str]:
-        """Nodes of the graph that write to variables before `roots` are computed, by data or by order."""
-        nodes, visited, writing = self.source.nodes, set(), []
+        """Nodes of the graph that write to variables and that `roots` depend on, by data or by control
+        dependency."""
+        nodes, visited, writers = self.source.nodes, set(), []
         pending = [_node_name(r) for r in (*roots, *self.source.control_outputs)]
         while pending:
             name = pending.pop()
@@ -80,19 +81,20 @@ class ImportContext:
             visited.add(name)
             pending.extend(_node_name(i) for i in nodes[name].input)
             if writes_variable(nodes[name], self.writes, WRITES):
-                writing.append(name)
-        return writing
+                writers.append(name)
+        return writers
 
     def control_outputs(self, function: Any) -> list[str]:
-        """Nodes of a function that run whether or not anything reads them."""
+        """Nodes of a function that run even if no result depends on them."""
         return list(function.control_ret.values()) if self.writes(function.signature.name) else []
 
     def table(self, name: str) -> Table | None:
+        """The constant content of a hash table; None where it is not stored."""
         contents = self.source.tables.get(name)
         return None if contents is None else Table(*contents)
 
     def refuse(self, node: Node, reason: str) -> None:
-        """One more operator that cannot be read."""
+        """Record an operator that cannot be imported."""
         self.blockers.append(Blocker(node.op, node.name, "", reason))
 
 
@@ -105,14 +107,15 @@ class Node:
         self.op, self.name = proto.op, proto.name
 
     def get(self, name: str, default: Any = None) -> Any:
-        """An attribute as Python: numbers, text, dtypes of the hub, dimensions, function names, arrays, lists of
-        them; where the node has none, the default its operator is registered with, else `default`."""
+        """An attribute as Python: numbers, text, hub dtypes, dimensions, function names, arrays, or lists of
+        them. Without it in the node, the default that TensorFlow registers for the operator, else
+        `default`."""
         attribute = self.proto.attr[name] if name in self.proto.attr else registered_default(self.op, name)
-        kind = None if attribute is None else attribute.WhichOneof("value")
-        return default if kind is None else _attribute_value(attribute, kind)
+        field = None if attribute is None else attribute.WhichOneof("value")
+        return default if field is None else _attribute_value(attribute, field)
 
     def call(self, op: Any, function: str, arguments: Sequence[Any]) -> list[Any]:
-        """The results of a function of the library, its nodes added through `op`."""
+        """Results of a function of the library; its nodes are added through `op`."""
         return self.frame.call(op, function, arguments)
 
     def function(self, name: str) -> Any:
@@ -134,19 +137,20 @@ def registered_default(operator: str, name: str) -> Any:
     return next((a.default_value for a in declared if a.name == name), None)
 
 
-def _attribute_value(attribute: Any, kind: str) -> Any:
-    value = getattr(attribute, kind)
-    if kind == "s":
+def _attribute_value(attribute: Any, field: str) -> Any:
+    """The value of one field of an AttrValue (`s`, `type`, `shape`, …) as Python."""
+    value = getattr(attribute, field)
+    if field == "s":
         return value.decode("utf-8", "surrogateescape")
-    if kind == "type":
+    if field == "type":
         return dtype_of(value)
-    if kind == "shape":
+    if field == "shape":
         return dims_of(value)
-    if kind == "func":
+    if field == "func":
         return value.name
-    if kind == "tensor":
+    if field == "tensor":
         return array_of(value)
-    if kind == "list":
+    if field == "list":
         if value.type:
             return [dtype_of(t) for t in value.type]
         if value.s:
@@ -156,12 +160,12 @@ def _attribute_value(attribute: Any, kind: str) -> Any:
 
 
 def output_count(proto: Any) -> int:
-    """How many outputs a node has."""
+    """Number of output tensors of a node."""
     return sum(size for _, size in output_sizes(proto))
 
 
 def output_sizes(proto: Any) -> list[tuple[str, int]]:
-    """The named outputs of a node, and how many tensors each is."""
+    """Named outputs of a node, each with its number of tensors."""
     from tensorflow.python.framework import op_def_registry
 
     definition = op_def_registry.get(proto.op)
@@ -179,7 +183,8 @@ def output_sizes(proto: Any) -> list[tuple[str, int]]:
 
 
 def _fold_constants(op: hub.Builder, results: Any, since: int) -> Any:
-    """Small results of constants alone, as constants: shapes, axes and sizes that later operators ask for."""
+    """Evaluate the nodes added since index `since` whose inputs are small constants, and return `results`
+    with these constants in place: shapes, axes and sizes that later operators need before run time."""
     constants: dict[ir.Value, ir.Value] = {}
     for node in op.nodes[since:]:
         arrays = [hub.const(v) for v in node.inputs if v is not None]
@@ -190,10 +195,10 @@ def _fold_constants(op: hub.Builder, results: Any, since: int) -> Any:
             or any(a is None or a.size > MAX_FOLDED for a in arrays)
         ):
             continue
-        computed_arrays = map(np.asarray, evaluate(node) or [])
+        folded = map(np.asarray, evaluate(node) or [])
         if any(v.dtype in (None, ir.DataType.STRING) for v in node.outputs):
             continue
-        for output, array in zip(node.outputs, computed_arrays, strict=False):
+        for output, array in zip(node.outputs, folded, strict=False):
             if output.dtype and array.size <= MAX_FOLDED and array.dtype == output.dtype.numpy():
                 constants[output] = op.const(array)
                 ir.convenience.replace_all_uses_with(output, constants[output])
@@ -207,14 +212,15 @@ def _node_name(reference: str) -> str:
 
 
 def _read_references(operator: str, inputs: Sequence[Any]) -> Iterator[Any]:
-    """Variables of version 1 as what they hold, but for the operators that write to them."""
+    """Inputs with reference variables of version 1 replaced by their values, unless the operator writes to
+    them."""
     for index, value in enumerate(inputs):
-        kept = index == 0 and operator in REFERENCES
-        yield value.read() if isinstance(value, Variable) and value.reference and not kept else value
+        is_reference = index == 0 and operator in REFERENCES
+        yield value.read() if isinstance(value, Variable) and value.reference and not is_reference else value
 
 
 def _as_complex(op: hub.Builder, inputs: Sequence[Any]) -> list[Any]:
-    """Inputs as complex tensors: a real one has an imaginary part of zeros."""
+    """Inputs as complex tensors; a real one gets an imaginary part of zeros."""
     return [
         v if isinstance(v, Pair) else Pair(v, op.Expand(op.const(np.zeros((), v.dtype.numpy())), op.Shape(v)))
         for v in inputs
@@ -222,7 +228,7 @@ def _as_complex(op: hub.Builder, inputs: Sequence[Any]) -> list[Any]:
 
 
 class Frame:
-    """The tensors of one graph or function body, computed as they are asked for."""
+    """The tensors of one graph or function body, computed on demand."""
 
     def __init__(
         self, context: ImportContext, nodes: dict[str, Any], arguments: dict[str, Any], depth: int = 0
@@ -232,25 +238,26 @@ class Frame:
         self.writes_variables = any(writes_variable(n, context.writes, WRITES) for n in nodes.values())
 
     def within(self, nodes: dict[str, Any], arguments: dict[str, Any]) -> Frame:
-        """A frame for the body of a function called from this one."""
+        """A frame for the body of a function that this frame calls."""
         return Frame(self.context, nodes, arguments, self.depth + 1)
 
     @functools.cached_property
     def stateful(self) -> set[str]:
-        """Nodes that read or write a variable, or wait for one that does."""
+        """Nodes that read or write a variable, or depend on one that does."""
         order = TopologicalSorter({n.name: [_node_name(i) for i in n.input] for n in self.nodes.values()})
         names: set[str] = set()
         for name in order.static_order():
             proto = self.nodes.get(name)
             if proto is None or proto.op in NO_RESULT:
                 continue
-            own = proto.op in VARIABLE_READS or writes_variable(proto, self.context.writes, WRITES)
-            if own or any(_node_name(i) in names for i in proto.input):
+            is_stateful = proto.op in VARIABLE_READS or writes_variable(proto, self.context.writes, WRITES)
+            if is_stateful or any(_node_name(i) in names for i in proto.input):
                 names.add(name)
         return names
 
     def _needs(self, proto: Any) -> list[str]:
-        """Nodes whose results a node takes, and, where variables are written, those it is ordered after."""
+        """Nodes that a node depends on: its inputs and, where variables are written, its stateful control
+        inputs."""
         names = [self.resolve(i)[0] for i in proto.input if not i.startswith("^")]
         if self.writes_variables:
             names += [i[1:] for i in proto.input if i.startswith("^") and i[1:] in self.stateful]
@@ -258,24 +265,24 @@ class Frame:
 
     def resolve(self, reference: str) -> tuple[str, int]:
         """Node and output index of a tensor reference: `node:1` in a graph, `node:output:1` in a function."""
-        parts = reference.split(":")
-        if len(parts) < 3:
-            return parts[0], int(parts[1]) if len(parts) > 1 else 0
+        fields = reference.split(":")
+        if len(fields) < 3:
+            return fields[0], int(fields[1]) if len(fields) > 1 else 0
         offset = 0
-        for name, size in output_sizes(self.nodes[parts[0]]):
-            if name == parts[1]:
-                return parts[0], offset + int(parts[2])
+        for name, size in output_sizes(self.nodes[fields[0]]):
+            if name == fields[1]:
+                return fields[0], offset + int(fields[2])
             offset += size
-        return parts[0], int(parts[2])
+        return fields[0], int(fields[2])
 
     def evaluate(
         self, op: hub.Builder, references: Sequence[str], control_outputs: Sequence[str] = ()
     ) -> list[Any]:
-        """The values of tensors, the nodes they need added through `op`; then those of `control_outputs`."""
-        places = [self.resolve(r) for r in references]
+        """Values of tensors, then those of `control_outputs`; the nodes they need are added through `op`."""
+        outputs = [self.resolve(r) for r in references]
         pending = [
             *(n for n in control_outputs if n in self.stateful),
-            *(name for name, _ in reversed(places)),
+            *(name for name, _ in reversed(outputs)),
         ]
         open_nodes: set[str] = set()
         while pending:
@@ -296,38 +303,38 @@ class Frame:
             else:
                 open_nodes.add(name)
                 pending.extend(reversed(missing))
-        return [self._value(p) for p in places]
+        return [self._value(p) for p in outputs]
 
     def _known(self, name: str) -> bool:
         return name in self.arguments or (name, 0) in self.values
 
-    def _value(self, place: tuple[str, int]) -> Any:
-        return self.arguments[place[0]] if place[0] in self.arguments else self.values[place]
+    def _value(self, output: tuple[str, int]) -> Any:
+        return self.arguments[output[0]] if output[0] in self.arguments else self.values[output]
 
     def _node(self, op: hub.Builder, proto: Any) -> None:
         inputs = [self._value(self.resolve(i)) for i in proto.input if not i.startswith("^")]
         node = Node(self, proto, list(_read_references(proto.op, inputs)))
         count = max(node.outputs, 1)
         results = self._results(op, node)
-        many = list(results) if isinstance(results, (list, tuple)) else [results]
-        many += [Poison()] * (count - len(many))
-        for index, value in enumerate(many):
+        outputs = list(results) if isinstance(results, (list, tuple)) else [results]
+        outputs += [Poison()] * (count - len(outputs))
+        for index, value in enumerate(outputs):
             self.values.setdefault((proto.name, index), value)
 
     def _results(self, op: hub.Builder, node: Node) -> Any:
         if node.op in self.context.source.functions:
             return self.call(op, node.op, node.inputs)
-        known = self._handle(node)
-        if known is not None:
-            return known
+        resource = self._handle(node)
+        if resource is not None:
+            return resource
         if any(isinstance(v, Poison) for v in node.inputs):
             return Poison()
         if any(isinstance(v, Pair) for v in node.inputs) and f"complex::{node.op}" in ops:
             return self._apply(op, node, _as_complex(op, node.inputs), f"complex::{node.op}")
         op.begin(node.op, node.name)
         if node.op in PARTWISE and any(isinstance(v, Pair) for v in node.inputs):
-            halves = [[getattr(v, part, v) for v in node.inputs] for part in ("real", "imag")]
-            real, imag = (self._import(op, Node(self, node.proto, half)) for half in halves)
+            parts = [[getattr(v, part, v) for v in node.inputs] for part in ("real", "imag")]
+            real, imag = (self._import(op, Node(self, node.proto, inputs)) for inputs in parts)
             if isinstance(real, Poison) or isinstance(imag, Poison):
                 return Poison()
             return list(map(Pair, real, imag)) if isinstance(real, (list, tuple)) else Pair(real, imag)
@@ -359,7 +366,7 @@ class Frame:
         return Poison()
 
     def _handle(self, node: Node) -> Any:
-        """Variables and tables, which the graph alone can tell."""
+        """The variable or table a node stands for, from the source of the graph; None for any other node."""
         if node.op in ("VarHandleOp", *REFERENCE_VARIABLES) or node.name in self.context.source.variables:
             variable = self.context.variable(node)
             if variable is None:
@@ -374,7 +381,7 @@ class Frame:
         return None
 
     def call(self, op: hub.Builder, name: str, arguments: Sequence[Any]) -> list[Any]:
-        """The results of a function given its arguments."""
+        """Results of a function applied to `arguments`."""
         if self.depth > MAX_CALLS:
             raise ValueError(f"the function {name} calls itself")
         function = self.context.source.functions.get(name)

@@ -37,15 +37,14 @@ def load(
 ) -> ir.Model:
     """Read a TensorFlow model into a hub model; inputs and outputs are named by the signature.
 
-    Variables the model writes are inputs (that default to their stored values) and outputs (`<name>/next`) of
-    their own; with `state="initial"` they begin at their stored values in every run. With
-    `examples="features"` the features of serialized tf.Example messages are inputs in their place. With
-    `characters=n` strings are taken apart, which must then be of at most n characters of ASCII: a run that
-    meets another fails.
+    Variables the model writes are inputs (default: their stored values) and outputs (`<name>/next`) of their
+    own. With `state="initial"` they have their stored values at the beginning of every run instead. With
+    `examples="features"` the features of serialized tf.Example messages are inputs in place of the messages.
+    With `characters=n` operators on characters are imported for strings of at most n ASCII characters; a run
+    with any other string fails.
 
-    Raises UnreadableFile for what is no TensorFlow model or misses parts, or has several signatures of which
-    none is named; UnsupportedModel listing every operator without a rule.
-    """
+    Raises UnreadableFile if the source is no TensorFlow model, if a part is missing, or if it has several
+    signatures and none is named; UnsupportedModel with every operator that no rule imports."""
     source = (
         open_source(src, signature, tags) if not _folder(src) else read_folder(Path(src), signature, tags)
     )
@@ -56,21 +55,22 @@ def load(
 
 
 def written_variables(path: Path, signature: str | None) -> dict[str, tuple[str, int | None]]:
-    """Variables a signature of a folder writes: their names as inputs of the hub model; TensorFlow's own, and
-    their place among the resources the signature's function captures."""
+    """Variables that a signature of a folder writes. By the name of its input in the hub model: the name in
+    TensorFlow, and the index among the resources that the signature's function captures (None without
+    one)."""
     source = read_folder(path, signature, "serve")
     graph = ir.Graph([], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET})
     context = ImportContext(source, hub.Builder(graph), Facts(), explicit=True)
     if not context.side_effects([p.tensor for p in source.outputs]):
         return {}
     inputs = _model(source, explicit=True).graph.inputs
-    captured = _captured_handles(source)
-    held = {v.name or "": name for v in inputs if (name := facts.SAVEDMODEL_VARIABLE.get(v))}
-    return {name: (own, captured.index(own) if own in captured else None) for name, own in held.items()}
+    handles = _captured_handles(source)
+    variables = {v.name or "": name for v in inputs if (name := facts.SAVEDMODEL_VARIABLE.get(v))}
+    return {name: (own, handles.index(own) if own in handles else None) for name, own in variables.items()}
 
 
 def _captured_handles(source: Source) -> list[str]:
-    """The handles that the one call a signature is takes after its inputs."""
+    """Handles that the single call in a signature takes after its inputs."""
     calls = {split(p.tensor)[0] for p in source.outputs}
     nodes = [source.nodes[name] for name in calls if name in source.nodes]
     if len(nodes) != 1 or not nodes[0].op.endswith("PartitionedCall"):
@@ -83,7 +83,8 @@ def _folder(src: Any) -> bool:
 
 
 def _model(source: Source, explicit: bool, features: bool = False, characters: int = 0) -> ir.Model:
-    """What variables a graph writes is known once it has been read, so such a graph is read again."""
+    """The hub model. Written variables are known only after a first reading, so such a graph is read
+    again."""
     facts = Facts()
     for _ in range(MAX_READINGS):
         facts.grew = False
@@ -99,14 +100,14 @@ def _read(source: Source, facts: Facts, explicit: bool, features: bool, characte
     )
     op = hub.Builder(graph)
     context = ImportContext(source, op, facts, explicit, features, characters)
-    wanted = [p.tensor for p in source.outputs]
-    roots = [*wanted, *context.side_effects(wanted)]
+    outputs = [p.tensor for p in source.outputs]
+    roots = [*outputs, *context.side_effects(outputs)]
     frame = Frame(context, functionalize(source.nodes, roots, source.functions), {})
     for port in source.inputs:
         frame.values[split(port.tensor)] = _input(graph, port)
     for name, array in source.bound.items():
         frame.values[name, 0] = op.const(array)
-    results = frame.evaluate(op, wanted, source.control_outputs)
+    results = frame.evaluate(op, outputs, source.control_outputs)
     if context.blockers:
         count = len(context.blockers)
         raise UnsupportedModel(
@@ -115,8 +116,8 @@ def _read(source: Source, facts: Facts, explicit: bool, features: bool, characte
             "Add a rule: plugins/README.md#one-operator",
         )
     for serialized, values in context.parsed.items():
-        place = graph.inputs.index(serialized)
-        graph.inputs[place : place + 1] = values
+        index = graph.inputs.index(serialized)
+        graph.inputs[index : index + 1] = values
     for port, value in zip(source.outputs, results, strict=True):
         _output(graph, op, port, value)
     context.state.close()
@@ -148,26 +149,26 @@ def _output(graph: ir.Graph, op: hub.Builder, port: Port, value: Any) -> None:
         value = op.Identity(value)
     value.name = port.name
     if port.dims is not None:
-        known = (
+        inferred = (
             list(value.shape) if value.shape is not None and len(value.shape) == len(port.dims) else port.dims
         )
-        own = [
+        dims = [
             d if d is not None else k if isinstance(k, int) else d
-            for d, k in zip(port.dims, known, strict=True)
+            for d, k in zip(port.dims, inferred, strict=True)
         ]
-        value.shape = ir.Shape(own)
+        value.shape = ir.Shape(dims)
     if value.type is None and port.dtype is not None:
         value.type = ir.TensorType(port.dtype)
     graph.outputs.append(value)
 
 
 def _unique_names(graph: ir.Graph) -> None:
-    """Inputs and outputs keep their names; an output that shares its name with an input is told apart."""
-    taken = {v.name for v in graph.inputs}
+    """Rename outputs that share a name with an input."""
+    names = {v.name for v in graph.inputs}
     for value in graph.outputs:
-        if value.name in taken:
+        if value.name in names:
             value.name = f"{value.name}_output"
-        taken.add(value.name)
+        names.add(value.name)
 
 
 importer = Importer(

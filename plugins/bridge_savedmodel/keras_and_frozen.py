@@ -15,7 +15,7 @@ KERAS = (".keras", ".h5", ".hdf5")
 
 
 def open_source(src: Any, signature: str | None, tags: str) -> Source:
-    """The graph behind a path or a live object. Raises UnreadableFile."""
+    """The graph of a path or a live object. Raises UnreadableFile."""
     if isinstance(src, (str, Path)):
         return _open_file(Path(src), signature, tags)
     tf = tensorflow()
@@ -37,7 +37,7 @@ def _open_file(path: Path, signature: str | None, tags: str) -> Source:
 
 
 def load_keras(path: Path) -> Any:
-    """The model of a Keras file, without running code it brings. Raises UnreadableFile."""
+    """The model of a Keras file, loaded without running code from the file. Raises UnreadableFile."""
     tensorflow()
     import keras
 
@@ -52,8 +52,7 @@ def load_keras(path: Path) -> Any:
 
 
 def trace_keras(model: Any) -> tuple[Any, list[str], list[str]]:
-    """A Keras model as a function, traced for inference on its declared inputs; their names, and those of its
-    outputs."""
+    """A Keras model as a function traced for inference, the names of its inputs and those of its outputs."""
     tf = tensorflow()
     specs = _specs(tf, model)
     leaves = tf.nest.flatten(specs)
@@ -62,8 +61,10 @@ def trace_keras(model: Any) -> tuple[Any, list[str], list[str]]:
         return model(tf.nest.pack_sequence_as(specs, list(tensors)), training=False)
 
     function = tf.function(infer, autograph=False).get_concrete_function(*leaves)
-    count, own = len(function.outputs), list(getattr(model, "output_names", None) or [])
-    names = own if len(own) == count == len(set(own)) else [f"output_{n}" for n in range(count)]
+    count, declared = len(function.outputs), list(getattr(model, "output_names", None) or [])
+    names = (
+        declared if len(declared) == count == len(set(declared)) else [f"output_{n}" for n in range(count)]
+    )
     return function, [leaf.name for leaf in leaves], names
 
 
@@ -83,7 +84,7 @@ def _keras_model(model: Any, what: str) -> Source:
 
 
 def call_file(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
-    """The outputs of a Keras file or a frozen graph for arrays by input name."""
+    """Outputs of a Keras file or a frozen graph for arrays by input name."""
     tf = tensorflow()
     if path.suffix.lower() in KERAS:
         function, inputs, outputs = trace_keras(load_keras(path))
@@ -96,22 +97,25 @@ def call_file(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
 
 
 def _frozen_function(tf: Any, path: Path, source: Source) -> Any:
+    """The frozen graph as a function of its inputs."""
     definition = tf.compat.v1.GraphDef.FromString(path.read_bytes())
-    whole = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(definition, name=""), [])
+    function = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(definition, name=""), [])
     feeds, fetches = (
         [f"{split(p.tensor)[0]}:{split(p.tensor)[1]}" for p in ports]
         for ports in (source.inputs, source.outputs)
     )
-    return whole.prune(feeds, fetches)
+    return function.prune(feeds, fetches)
 
 
 def _reads_tables(tf: Any, function: Any) -> bool:
-    own = {id(v.handle) for v in function.graph.variables}
-    return any(outer.dtype == tf.resource and id(outer) not in own for outer, _ in function.graph.captures)
+    handles = {id(v.handle) for v in function.graph.variables}
+    return any(
+        outer.dtype == tf.resource and id(outer) not in handles for outer, _ in function.graph.captures
+    )
 
 
 def _source_from_export(model: Any, what: str) -> Source:
-    """By way of a SavedModel, which says what is in the tables."""
+    """The model by way of a SavedModel, which contains the contents of tables."""
     with tempfile.TemporaryDirectory() as folder:
         model.export(folder, verbose=False)
         source = read_folder(Path(folder), None, "serve")
@@ -137,7 +141,7 @@ def _specs(tf: Any, model: Any) -> Any:
 
 
 def _concrete_function(function: Any) -> Any:
-    """The only trace of a tf.function, or the one its signature describes."""
+    """The only trace of a tf.function, or the one that its input signature describes."""
     try:
         return function.get_concrete_function()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What variables and tables of a SavedModel hold, as the graph's own operators would fill them."""
+"""Contents of the variables and tables of a SavedModel, as the graph's own operators would restore them."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ WHOLE_LINE, LINE_NUMBER = -2, -1
 
 @dataclass(frozen=True)
 class Body:
-    """The nodes of the graph or of a function called from it; `outer` gives what the function's arguments
-    are."""
+    """The nodes of the graph, or of a function called from it; `outer` maps the function's arguments to
+    tensors of the caller."""
 
     nodes: dict[str, Any]
     outer: dict[str, tuple[Body, str]]
 
     def origin(self, reference: str) -> tuple[Body, str]:
-        """Where a tensor comes from, identities and calls aside: the body, and the reference there."""
-        body, found = self, reference
+        """Body and reference that a tensor comes from, through Identity nodes and calls."""
+        body, source = self, reference
         while True:
-            name = found.split(":")[0]
+            name = source.split(":")[0]
             if name in body.outer and name not in body.nodes:
-                body, found = body.outer[name]
+                body, source = body.outer[name]
             elif name in body.nodes and body.nodes[name].op == "Identity":
-                found = body.nodes[name].input[0]
+                source = body.nodes[name].input[0]
             else:
-                return body, found
+                return body, source
 
     def node(self, reference: str) -> Any:
-        """The node a tensor comes from; None for an argument of the whole graph."""
-        body, found = self.origin(reference)
-        return body.nodes.get(found.split(":")[0])
+        """The node a tensor comes from; None for an argument of the main graph."""
+        body, source = self.origin(reference)
+        return body.nodes.get(source.split(":")[0])
 
 
-def _bodies(main: Body, functions: dict[str, Any], wanted: tuple[str, ...]) -> Iterator[Body]:
-    """The graph, and every function called from it that holds one of the operators."""
+def _bodies(main: Body, functions: dict[str, Any], operators: tuple[str, ...]) -> Iterator[Body]:
+    """The main graph, and every function called from it that contains one of the operators."""
     yield main
-    holding = {name for name, f in functions.items() if any(n.op in wanted for n in f.node_def)}
+    containing = {name for name, f in functions.items() if any(n.op in operators for n in f.node_def)}
     for call in main.nodes.values():
         name = call.attr["f"].func.name if call.op.endswith("PartitionedCall") else ""
-        if name in holding:
+        if name in containing:
             function = functions[name]
             arguments = [a.name for a in function.signature.input_arg]
             outer = {a: (main, i) for a, i in zip(arguments, call.input, strict=False)}
@@ -64,8 +64,8 @@ def _bodies(main: Body, functions: dict[str, Any], wanted: tuple[str, ...]) -> I
 def variables(
     path: Path, nodes: dict[str, Any], functions: dict[str, Any]
 ) -> dict[str, Callable[[], np.ndarray]]:
-    """How to read each variable, by the node of its handle. Raises UnreadableFile where the file misses
-    parts."""
+    """Functions that read each variable, by the node of its handle. Raises UnreadableFile if parts are
+    missing."""
     handles = [n for n in nodes.values() if n.op in ("VarHandleOp", "VariableV2", "Variable")]
     if not handles:
         return {}
@@ -113,47 +113,47 @@ def _checkpoint_keys(nodes: dict[str, Any], functions: dict[str, Any]) -> Iterat
 
 
 def _checkpoint_key(body: Body, reference: str) -> str | None:
-    """The checkpoint key a value is restored from."""
-    where, found = body.origin(reference)
-    node = where.nodes.get(found.split(":")[0])
+    """The checkpoint key that a value is restored from."""
+    owner, source = body.origin(reference)
+    node = owner.nodes.get(source.split(":")[0])
     if node is None or node.op != "RestoreV2":
         return None
-    names = where.node(node.input[1])
+    names = owner.node(node.input[1])
     if names is None or names.op != "Const":
         return None
-    listed = tensorflow().make_ndarray(names.attr["value"].tensor).reshape(-1)
-    place = found.split(":")[-1]
-    index = int(place) if place.isdigit() else 0
-    return listed[index].decode() if index < len(listed) else None
+    keys = tensorflow().make_ndarray(names.attr["value"].tensor).reshape(-1)
+    output = source.split(":")[-1]
+    index = int(output) if output.isdigit() else 0
+    return keys[index].decode() if index < len(keys) else None
 
 
 def tables(
     path: Path, nodes: dict[str, Any], functions: dict[str, Any], assets: dict[str, str]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Keys and values of the hash tables that constants or asset files fill, by the node of the handle."""
-    made, main = {}, Body(nodes, {})
+    """Keys and values of hash tables that constants or asset files initialize, by the node of the handle."""
+    contents, main = {}, Body(nodes, {})
     for body in _bodies(main, functions, TABLE_WRITES):
         for node in body.nodes.values():
             target = body.node(node.input[0]) if node.op in TABLE_WRITES else None
-            filled = None if target is None else _table_contents(path, main, body, node, assets)
-            if target is not None and filled is not None:
-                made[target.name] = filled
-    return made
+            content = None if target is None else _table_contents(path, main, body, node, assets)
+            if target is not None and content is not None:
+                contents[target.name] = content
+    return contents
 
 
 def _table_contents(path: Path, main: Body, body: Body, node: Any, assets: dict[str, str]) -> Any:
     if node.op == "InitializeTableFromTextFileV2":
         name = _file_name(main, body, node.input[1], assets)
         return None if name is None else _text_columns(_read_asset(path, name), node)
-    found = [body.node(i) for i in node.input[1:3]]
-    if any(n is None or n.op != "Const" for n in found):
+    constants = [body.node(i) for i in node.input[1:3]]
+    if any(n is None or n.op != "Const" for n in constants):
         return None
-    keys, values = (tensorflow().make_ndarray(n.attr["value"].tensor).reshape(-1) for n in found)
+    keys, values = (tensorflow().make_ndarray(n.attr["value"].tensor).reshape(-1) for n in constants)
     return keys, values
 
 
 def _file_name(main: Body, body: Body, reference: str, assets: dict[str, str]) -> str | None:
-    """The asset a file name stands for: named by the graph's list of assets, or by a constant."""
+    """The asset of a file name: from the graph's list of assets, or from a constant."""
     node = body.node(reference)
     if node is not None and node.op == "ReadVariableOp":
         handle = main.node(node.input[0])
@@ -180,7 +180,8 @@ def _read_asset(path: Path, name: str) -> bytes:
 
 
 def _text_columns(raw: bytes, node: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Columns of a text file: a number of a column, -1 for the number of the line, -2 for the whole line."""
+    """Key and value column of a text file. A column is an index, -1 for the line number or -2 for the whole
+    line."""
     lines = raw.split(b"\n")
     lines = lines[:-1] if lines and not lines[-1] else lines
     delimiter = node.attr["delimiter"].s or b"\t"

@@ -1,4 +1,4 @@
-"""TensorFlow without its log lines, and what its kernels take on a CPU."""
+"""TensorFlow without its log lines, and the dtypes its CPU kernels take."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def tensorflow() -> Any:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """What C++ code writes to the standard error stream before logging is set up goes nowhere."""
+    """Discard what C++ code writes to the standard error stream before logging is set up."""
     try:
-        kept = os.dup(2)
+        stream = os.dup(2)
     except OSError:
         yield
         return
@@ -68,8 +68,8 @@ def _silence() -> Iterator[None]:
         os.dup2(sink, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stream, 2)
+        os.close(stream)
         os.close(sink)
 
 
@@ -87,17 +87,17 @@ def _kernels(operator: str) -> tuple[dict[str, frozenset[str]], ...]:
     from tensorflow.core.framework import types_pb2
     from tensorflow.python.framework import kernels
 
-    found = []
+    constraints = []
     for kernel in kernels.get_registered_kernels_for_op(operator).kernel:
         if kernel.device_type == "CPU":
-            found.append(
+            constraints.append(
                 {
                     c.name: frozenset(types_pb2.DataType.Name(t) for t in c.allowed_values.list.type)
                     for c in kernel.constraint
                     if c.allowed_values.list.type
                 }
             )
-    return tuple(found)
+    return tuple(constraints)
 
 
 @functools.cache
@@ -110,25 +110,24 @@ def _input_types(operator: str) -> tuple[str, ...]:
 
 
 def has_kernel(operator: str, types: dict[str, Any]) -> bool:
-    """Whether a CPU kernel of `operator` takes hub dtypes by type attribute."""
-    wanted = {name: TYPES.get(dtype) for name, dtype in types.items()}
-    return None not in wanted.values() and any(
-        all(wanted[name] in allowed for name, allowed in kernel.items() if name in wanted)
+    """True if a CPU kernel of `operator` takes these hub dtypes, by type attribute."""
+    names = {name: TYPES.get(dtype) for name, dtype in types.items()}
+    return None not in names.values() and any(
+        all(names[name] in allowed for name, allowed in kernel.items() if name in names)
         for kernel in _kernels(operator)
     )
 
 
 def kernel(operator: str, **attributes: int) -> Need:
-    """The dtypes of a node's inputs are those of a CPU kernel of `operator`.
+    """The condition that a CPU kernel of `operator` takes the dtypes of a node's inputs.
 
-    `attributes` say which input each type attribute is the dtype of; without them the node's inputs are the
-    operator's.
-    """
+    `attributes` map each type attribute to the input whose dtype it is; without them the node's inputs are
+    the operator's."""
 
     def holds(node: ir.Node) -> bool:
-        places = list(attributes.items()) or [(name, i) for i, name in enumerate(_input_types(operator))]
+        pairs = list(attributes.items()) or [(name, i) for i, name in enumerate(_input_types(operator))]
         types: dict[str, Any] = {}
-        for name, index in places:
+        for name, index in pairs:
             value = node.inputs[index] if index < len(node.inputs) else None
             if value is not None and name and types.setdefault(name, value.dtype) != value.dtype:
                 return False

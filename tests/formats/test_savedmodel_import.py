@@ -83,7 +83,6 @@ def test_keras_layers_compute_what_keras_computes() -> None:
 
 def signatures() -> list[str]:
     """Every signature of every folder, as folder:signature."""
-
     from bridge_savedmodel.reader import read_message
 
     paths = sorted(p.parent for p in MODELS.glob("*/*/saved_model.pb*"))

@@ -42,10 +42,11 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
 
 
 def _of_doubles(node: ir.Node) -> bool:
+    """True if a node reads or computes float64."""
     return any(v is not None and v.dtype == ir.DataType.DOUBLE for v in (*node.inputs, *node.outputs))
 
 
 def takes(node: ir.Node) -> bool:
-    """As it is, as an image, or as TensorFlow resizes it."""
+    """True if TensorFlow has the node: unchanged, with channels last, or as its own resizing."""
     name = hub.qualified(node)
     return ops.find(name, node) is not None or as_image(node) or resize.ops.find(name, node) is not None

@@ -1,4 +1,4 @@
-"""Which nodes move to `bridge.nhwc`, since a channels-last kernel computes them."""
+"""The nodes that move to `bridge.nhwc` because a channels-last kernel computes them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bridge_savedmodel.tensorflow import has_kernel
 
 
 def as_image(node: ir.Node) -> bool:
-    """Nodes on one to three spatial dimensions whose twin of `bridge.nhwc` has a rule."""
+    """True for nodes with one to three spatial dimensions whose twin of `bridge.nhwc` has a rule."""
     x = node.inputs[0] if node.inputs else None
-    claim = IMAGES.get(node.op_type)
-    if claim is None or node.domain or x is None or (rank_of(x) or 0) not in (3, 4, 5):
+    condition = IMAGES.get(node.op_type)
+    if condition is None or node.domain or x is None or (rank_of(x) or 0) not in (3, 4, 5):
         return False
-    return claim(node, x)
+    return condition(node, x)
 
 
 def _has_kernel(x: ir.Value, two: str, three: str) -> bool:
@@ -37,13 +37,14 @@ def _has_supported_padding(node: ir.Node) -> bool:
 
 
 def _has_static_weights(node: ir.Node, x: ir.Value) -> bool:
-    """Weights of static shape, and as many channels as they say."""
+    """True for weights of static shape, over a known number of channels."""
     shape, dims = shape_of(node.inputs[1]), list(x.shape or [])
     return shape is not None and 0 not in shape and len(shape) == len(dims) and isinstance(dims[1], int)
 
 
 def _conv(node: ir.Node, x: ir.Value) -> bool:
-    """Not a dilated one of three dimensions: TensorFlow's kernel ends the process on some."""
+    """True unless it is dilated in three dimensions, where TensorFlow's kernel can end the process, or lacks
+    a kernel."""
     group = attr(node, "group")
     if rank_of(x) == 5 and set(attr(node, "dilations") or [1]) != {1}:
         return False
@@ -55,9 +56,9 @@ def _conv(node: ir.Node, x: ir.Value) -> bool:
 
 
 def _conv_transpose(node: ir.Node, x: ir.Value) -> bool:
-    backwards = _has_kernel(x, "Conv2DBackpropInput", "Conv3DBackpropInputV2")
-    plain = set(attr(node, "dilations") or [1]) == {1}
-    return backwards and plain and _has_static_weights(node, x) and is_conv_gradient(node)
+    has_gradient = _has_kernel(x, "Conv2DBackpropInput", "Conv3DBackpropInputV2")
+    undilated = set(attr(node, "dilations") or [1]) == {1}
+    return has_gradient and undilated and _has_static_weights(node, x) and is_conv_gradient(node)
 
 
 def _max_pool(node: ir.Node, x: ir.Value) -> bool:

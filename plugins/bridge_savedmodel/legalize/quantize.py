@@ -1,4 +1,4 @@
-"""Quantization to and from the float formats of 8 bits and the integers of 4 that TensorFlow only casts."""
+"""Quantization to and from 8-bit floats and 4-bit integers, which TensorFlow can only cast."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _cast(op: Any, value: Any, to: int) -> Any:
 
 
 def _broadcast_to_axis(op: Any, node: ir.Node, x: ir.Value, value: Any) -> Any:
-    """A scale or zero point along the axis of `x` it belongs to."""
+    """A scale or zero point shaped to broadcast along the quantization axis of `x`."""
     if rank_of(value) == 0 or shape_of(value) == [1]:
         return reshape(op, value, [])
     rank = rank_of(x) or 1

@@ -1,4 +1,4 @@
-"""Resize of images of known size, as TensorFlow's own operators: channels last, to a constant size."""
+"""Resize of images of known size as TensorFlow's own operators: channels last, constant size."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ IMAGE = condition(
 @ops.op("Resize", needs=(dtype("float"), IMAGE))
 def resize(op, node, x, *rest):
     batch, channels, *size = shape_of(node.outputs[0])
-    made = op.node(
+    resized = op.node(
         BILINEAR if attr(node, "mode") == "linear" else NEAREST,
         op.Transpose(x, perm=to_last(4)),
         op.const(np.array(size, np.int32)),
@@ -69,7 +69,7 @@ def resize(op, node, x, *rest):
         _shape=[batch, *size, channels],
         **{MODE: attr(node, MODE)},
     )
-    return op.Transpose(made, perm=to_first(4))
+    return op.Transpose(resized, perm=to_first(4))
 
 
 def _body(name: str, **attributes: str) -> ir.Function:
