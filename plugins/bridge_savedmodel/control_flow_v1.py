@@ -23,7 +23,8 @@ def functionalize(nodes: Nodes, roots: Iterable[str], functions: dict[str, Any])
     """The nodes a graph or function needs for `roots`, its loops and conditionals as functions added to
     `functions`.
 
-    Nodes that do not have TensorFlow's form of a loop or conditional stay unchanged."""
+    Nodes that do not have TensorFlow's form of a loop or conditional stay unchanged.
+    """
     if not any(n.op in MERGES for n in nodes.values()):
         return nodes
     outputs = list(roots)

@@ -44,7 +44,8 @@ def load(
     with any other string fails.
 
     Raises UnreadableFile if the source is no TensorFlow model, if a part is missing, or if it has several
-    signatures and none is named; UnsupportedModel with every operator that no rule imports."""
+    signatures and none is named; UnsupportedModel with every operator that no rule imports.
+    """
     source = (
         open_source(src, signature, tags) if not _folder(src) else read_folder(Path(src), signature, tags)
     )

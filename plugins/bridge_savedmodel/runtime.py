@@ -23,7 +23,8 @@ from bridge_savedmodel.variables import NEXT
 class TensorFlowSession(Session):
     """A signature of a SavedModel: the one named, serving_default, or the only one.
 
-    Raises UnreadableFile, or ExecutionFailed with TensorFlow's message."""
+    Raises UnreadableFile, or ExecutionFailed with TensorFlow's message.
+    """
 
     def __init__(self, path: Path, signature: str | None = None) -> None:
         tf = tensorflow()
@@ -49,7 +50,8 @@ class TensorFlowSession(Session):
         """Run the signature. Variables without an input begin at their stored values.
 
         Raises InvalidInput for names, dtypes or shapes that the signature does not take, ExecutionFailed with
-        TensorFlow's message."""
+        TensorFlow's message.
+        """
         tf = tensorflow()
         signature_inputs = {n: v for n, v in inputs.items() if n not in self.held}
         tensors = _tensors(tf, self.specs, _serialized(tf, self.specs, signature_inputs))

@@ -122,7 +122,8 @@ def kernel(operator: str, **attributes: int) -> Need:
     """The condition that a CPU kernel of `operator` takes the dtypes of a node's inputs.
 
     `attributes` map each type attribute to the input whose dtype it is; without them the node's inputs are
-    the operator's."""
+    the operator's.
+    """
 
     def holds(node: ir.Node) -> bool:
         pairs = list(attributes.items()) or [(name, i) for i, name in enumerate(_input_types(operator))]

@@ -1,4 +1,4 @@
-"""Matrices: diagonals, bands, determinants, products of vectors."""
+"""Matrices: diagonals, bands, determinants, inverses, and products with bands."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ ops = OpTable()
 
 @ops.op("MatrixBandPart", "BatchMatrixBandPart", needs=(ranked(),))
 def matrix_band_part(op, node, x, lower, upper):
-    """What lies at most so far under and over the diagonal; negative for all."""
+    """Zero outside the given numbers of diagonals below and above the main one; negative numbers keep all."""
     rows, columns = (as_int64(op, op.Shape(x, start=a, end=a + 1 or None)) for a in (-2, -1))
     zero = op.const(np.array(0, np.int64))
-    down, across = (arange(op, n) for n in (rows, columns))
-    distance = op.Sub(op.Unsqueeze(down, ints(1)), op.Unsqueeze(across, ints(0)))
-    kept = None
-    for limit, far in ((lower, distance), (upper, op.Neg(distance))):
+    row_index, column_index = (arange(op, n) for n in (rows, columns))
+    distance = op.Sub(op.Unsqueeze(row_index, ints(1)), op.Unsqueeze(column_index, ints(0)))
+    mask = None
+    for limit, offset in ((lower, distance), (upper, op.Neg(distance))):
         bound = scalar(op, as_int64(op, limit))
-        inside = op.Or(op.Less(bound, zero), op.LessOrEqual(far, bound))
-        kept = inside if kept is None else op.And(kept, inside)
-    return op.Where(kept, x, like(op, x, 0))
+        in_band = op.Or(op.Less(bound, zero), op.LessOrEqual(offset, bound))
+        mask = in_band if mask is None else op.And(mask, in_band)
+    return op.Where(mask, x, like(op, x, 0))
 
 
 MAIN_DIAGONAL = need("the main diagonal", lambda n: len(n.inputs) < 2 or not any(vector(n.inputs[1]) or [1]))
 
 
 def _eye(op: Any, size: Any) -> Any:
-    places = arange(op, size)
-    return op.Equal(op.Unsqueeze(places, ints(1)), op.Unsqueeze(places, ints(0)))
+    """The identity matrix [size, size] as bool."""
+    positions = arange(op, size)
+    return op.Equal(op.Unsqueeze(positions, ints(1)), op.Unsqueeze(positions, ints(0)))
 
 
 @ops.op(
@@ -105,34 +106,35 @@ ops.same(MatrixDeterminant="Det", BatchMatrixDeterminant="Det")
 
 @ops.op("Cross", needs=(ranked(),))
 def cross(op, node, a, b):
-    def turned(v: Any, *order: int) -> Any:
+    def permute_components(v: Any, *order: int) -> Any:
         return op.Gather(v, ints(*order), axis=-1)
 
     return op.Sub(
-        op.Mul(turned(a, 1, 2, 0), turned(b, 2, 0, 1)), op.Mul(turned(a, 2, 0, 1), turned(b, 1, 2, 0))
+        op.Mul(permute_components(a, 1, 2, 0), permute_components(b, 2, 0, 1)),
+        op.Mul(permute_components(a, 2, 0, 1), permute_components(b, 1, 2, 0)),
     )
 
 
 @ops.op("LogMatrixDeterminant")
 def log_determinant(op, node, x):
-    found = op.Det(x)
-    return op.Sign(found), op.Log(op.Abs(found))
+    determinant = op.Det(x)
+    return op.Sign(determinant), op.Log(op.Abs(determinant))
 
 
 @ops.op("TridiagonalMatMul", needs=(ranked(3),))
 def tridiagonal_product(op, node, upper, middle, lower, x):
-    """Every row is a sum of three: its own, the one below and the one above."""
+    """Sum of three products of a diagonal with rows: the same row, the one below and the one above."""
     rank = rank_of(x)
     axis = rank - 2
 
-    def moved(by: int) -> Any:
-        begin, end = (1, FAR) if by > 0 else (0, -1)
+    def shift_rows(step: int) -> Any:
+        begin, end = (1, FAR) if step > 0 else (0, -1)
         pads = np.zeros((2, rank), np.int64)
-        pads[1 if by > 0 else 0, axis] = 1
+        pads[1 if step > 0 else 0, axis] = 1
         return op.Pad(op.Slice(x, ints(begin), ints(end), ints(axis)), op.const(pads.ravel()))
 
-    sides = [(middle, x), (upper, moved(1)), (lower, moved(-1))]
-    products = [op.Mul(op.Transpose(d, perm=[*range(rank - 2), rank - 1, rank - 2]), v) for d, v in sides]
+    factors = [(middle, x), (upper, shift_rows(1)), (lower, shift_rows(-1))]
+    products = [op.Mul(op.Transpose(d, perm=[*range(rank - 2), rank - 1, rank - 2]), v) for d, v in factors]
     return op.Add(op.Add(products[0], products[1]), products[2])
 
 
@@ -165,7 +167,7 @@ SAME_BATCH = need(
 
 @ops.op("MatrixTriangularSolve", "BatchMatrixTriangularSolve", needs=(SQUARE, ranked(1), SAME_BATCH))
 def triangular_solve(op, node, a, b):
-    """What is on the other side of the diagonal is not looked at."""
+    """Substitution; elements on the other side of the diagonal are not read."""
     lower = node.get("lower")
     if node.get("adjoint"):
         a, lower = transposed(op, a), not lower

@@ -1,4 +1,4 @@
-"""Factors of matrices whose numbers are one choice alone, and systems solved by way of them."""
+"""Unique factorizations of matrices, and linear systems solved by them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ ops = OpTable()
 REAL = attribute("T", T.FLOAT, T.DOUBLE)
 
 
-def _static_matrices(most: int) -> Any:
+def _static_matrices(limit: int) -> Any:
+    """The condition that matrices have static sizes of at most `most`."""
+
     def holds(node: Any) -> bool:
         size = list(node.inputs[0].shape or [])[-2:]
-        return len(size) == 2 and all(isinstance(d, int) and 0 < d <= most for d in size)
+        return len(size) == 2 and all(isinstance(d, int) and 0 < d <= limit for d in size)
 
-    return need(f"matrices of known size, at most {most} × {most}", holds)
+    return need(f"matrices of known size, at most {limit} × {limit}", holds)
 
 
 STATIC_MATRICES, STATIC_FOR_JACOBI = _static_matrices(LARGEST), _static_matrices(WIDEST)
@@ -32,8 +34,8 @@ STATIC_MATRICES, STATIC_FOR_JACOBI = _static_matrices(LARGEST), _static_matrices
 
 @ops.op("Lu", needs=(SQUARE, REAL))
 def lu(op, node, x):
-    """Factors in one matrix, below and above its diagonal, and the row that each row was; by the largest
-    pivot of each column."""
+    """L and U in one matrix, below and above its diagonal, and the row permutation; pivots are the largest of
+    each column."""
     packed, _, order = matrices.factored(op, x)
     return packed, op.Cast(op.Squeeze(order, ints(-1)), to=int(node.get("output_idx_type")))
 
@@ -54,35 +56,36 @@ def _values_only(*names: str) -> Any:
     "SelfAdjointEigV2", "BatchSelfAdjointEigV2", needs=(STATIC_FOR_JACOBI, REAL, _values_only("compute_v"))
 )
 def eigenvalues(op, node, x):
-    """What is above the diagonal is not looked at."""
-    found = matrices.eigenvalues(op, matrices.symmetric(op, x))
-    return as_dtype(op, found, x.dtype), op.const(np.zeros(0, x.dtype.numpy()))
+    """Eigenvalues from the lower triangle; elements above the diagonal are not read."""
+    values = matrices.eigenvalues(op, matrices.symmetric(op, x))
+    return as_dtype(op, values, x.dtype), op.const(np.zeros(0, x.dtype.numpy()))
 
 
 @ops.op("Svd", "BatchSvd", needs=(STATIC_FOR_JACOBI, REAL, _values_only("compute_uv")))
 def singular_values(op, node, x):
-    none = op.const(np.zeros(0, x.dtype.numpy()))
-    return as_dtype(op, matrices.singular_values(op, x), x.dtype), none, none
+    empty = op.const(np.zeros(0, x.dtype.numpy()))
+    return as_dtype(op, matrices.singular_values(op, x), x.dtype), empty, empty
 
 
 @ops.op("MatrixSolveLs", "BatchMatrixSolveLs", needs=(STATIC_MATRICES, REAL, attribute("fast", True)))
-def least_squares(op, node, x, right, regular):
-    """By the normal equations; with fewer rows than columns, the smallest solution."""
+def least_squares(op, node, x, rhs, l2_regularizer):
+    """Normal equations; with fewer rows than columns the solution of least norm."""
     rows, columns = list(x.shape)[-2:]
     size = min(rows, columns)
-    eye = op.Mul(op.Cast(regular, to=int(x.dtype)), op.const(np.eye(size, dtype=x.dtype.numpy())))
-    other = transposed(op, x)
-    whole = op.Add(op.MatMul(other, x) if rows >= columns else op.MatMul(x, other), eye)
-    whole.shape = ir.Shape([*list(x.shape)[:-2], size, size])
+    regularizer = op.Mul(
+        op.Cast(l2_regularizer, to=int(x.dtype)), op.const(np.eye(size, dtype=x.dtype.numpy()))
+    )
+    adjoint = transposed(op, x)
+    gram = op.Add(op.MatMul(adjoint, x) if rows >= columns else op.MatMul(x, adjoint), regularizer)
+    gram.shape = ir.Shape([*list(x.shape)[:-2], size, size])
     if rows >= columns:
-        return matrices.eliminated(op, whole, op.MatMul(other, right))
-    return op.MatMul(other, matrices.eliminated(op, whole, right))
+        return matrices.eliminated(op, gram, op.MatMul(adjoint, rhs))
+    return op.MatMul(adjoint, matrices.eliminated(op, gram, rhs))
 
 
-def _off_diagonal(op: Any, diagonal: Any, by: int, size: int) -> Any:
-    """A vector [..., 1, n] as the diagonal of [..., n, n] that lies `by` above the main one, its element k in
-    row k."""
-    return op.Mul(transposed(op, diagonal), op.const(np.eye(size, k=by).astype(diagonal.dtype.numpy())))
+def _off_diagonal(op: Any, diagonal: Any, offset: int, size: int) -> Any:
+    """A vector [..., 1, n] as the diagonal at offset `by` of [..., n, n]; element k is in row k."""
+    return op.Mul(transposed(op, diagonal), op.const(np.eye(size, k=offset).astype(diagonal.dtype.numpy())))
 
 
 def _has_static_diagonals(node: Any) -> bool:
@@ -94,16 +97,16 @@ def _has_static_diagonals(node: Any) -> bool:
     "TridiagonalSolve",
     needs=(need(f"three diagonals of known size, at most {LARGEST}", _has_static_diagonals), ranked(1)),
 )
-def tridiagonal_solve(op, node, diagonals, right):
-    """The diagonals in a matrix, which is eliminated."""
+def tridiagonal_solve(op, node, diagonals, rhs):
+    """Eliminate the matrix with these three diagonals."""
     size = list(diagonals.shape)[-1]
     upper, main, lower = (row(op, diagonals, n) for n in range(3))
-    whole = op.Add(
+    matrix = op.Add(
         op.Add(_off_diagonal(op, upper, 1, size), _off_diagonal(op, main, 0, size)),
         _off_diagonal(op, lower, -1, size),
     )
-    whole.shape = ir.Shape([*list(diagonals.shape)[:-2], size, size])
-    return matrices.eliminated(op, whole, right)
+    matrix.shape = ir.Shape([*list(diagonals.shape)[:-2], size, size])
+    return matrices.eliminated(op, matrix, rhs)
 
 
 def _has_static_bands(node: Any) -> bool:
@@ -112,20 +115,21 @@ def _has_static_bands(node: Any) -> bool:
 
 
 @ops.op("BandedTriangularSolve", needs=(need("one matrix of bands of known size", _has_static_bands),))
-def banded_triangular_solve(op, node, bands, right):
-    """Bands from the upper to the lower one in a matrix, column by column."""
+def banded_triangular_solve(op, node, bands, rhs):
+    """Substitute in the matrix with these bands, from the upper to the lower one, aligned by column."""
     count, size = list(bands.shape)
     lower = node.get("lower")
-    whole: Any = None
+    matrix: Any = None
     for n in range(count):
-        by = -n if lower else count - 1 - n
-        own = _off_diagonal(op, row(op, bands, n), by, size)
+        offset = -n if lower else count - 1 - n
+        diagonal = _off_diagonal(op, row(op, bands, n), offset, size)
         if lower:
-            own = op.Mul(
-                transposed(op, row(op, bands, n)), op.const(np.eye(size, k=by).astype(bands.dtype.numpy()))
+            diagonal = op.Mul(
+                transposed(op, row(op, bands, n)),
+                op.const(np.eye(size, k=offset).astype(bands.dtype.numpy())),
             )
-        whole = own if whole is None else op.Add(whole, own)
-    whole.shape = ir.Shape([size, size])
+        matrix = diagonal if matrix is None else op.Add(matrix, diagonal)
+    matrix.shape = ir.Shape([size, size])
     if node.get("adjoint"):
-        whole, lower = transposed(op, whole), not lower
-    return matrices.substituted(op, whole, right, lower)
+        matrix, lower = transposed(op, matrix), not lower
+    return matrices.substituted(op, matrix, rhs, lower)

@@ -335,17 +335,17 @@ def cumulative_log_sum_exp(op, node, x, axis):
     if known is None:
         return NotImplemented
     rank = rank_of(x)
-    position = int(known.reshape(())) % rank
-    size = op.Shape(x, start=position, end=position + 1)
+    dim = int(known.reshape(())) % rank
+    size = op.Shape(x, start=dim, end=dim + 1)
     positions = arange(op, size)
-    outputs, others = op.Unsqueeze(positions, np.array([1])), op.Unsqueeze(positions, np.array([0]))
-    outputs, others = (others, outputs) if node.get("reverse") else (outputs, others)
-    mask = (op.Less if node.get("exclusive") else op.LessOrEqual)(others, outputs)
-    trailing_axes = np.arange(2, rank - position + 1)
+    queries, elements = op.Unsqueeze(positions, np.array([1])), op.Unsqueeze(positions, np.array([0]))
+    queries, elements = (elements, queries) if node.get("reverse") else (queries, elements)
+    mask = (op.Less if node.get("exclusive") else op.LessOrEqual)(elements, queries)
+    trailing_axes = np.arange(2, rank - dim + 1)
     mask = op.Unsqueeze(mask, trailing_axes) if trailing_axes.size else mask
     lowest = like(op, x, np.finfo(x.dtype.numpy()).min if node.get("exclusive") else -np.inf)
-    pairs = op.Where(mask, op.Unsqueeze(x, np.array([position])), lowest)
-    return op.ReduceLogSumExp(pairs, np.array([position + 1]), keepdims=0)
+    pairs = op.Where(mask, op.Unsqueeze(x, np.array([dim])), lowest)
+    return op.ReduceLogSumExp(pairs, np.array([dim + 1]), keepdims=0)
 
 
 @ops.op("PopulationCount")

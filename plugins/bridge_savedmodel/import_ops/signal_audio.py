@@ -1,4 +1,4 @@
-"""Sounds as spectrograms and cepstral coefficients, as products with tables of waves."""
+"""Spectrograms and cepstral coefficients of audio, as matrix products with tables of waves."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ MIN_ENERGY = 1e-12
 
 
 @ops.op("AudioSpectrogram", needs=(need("samples by channels", lambda n: rank_of(n.inputs[0]) == 2),))
-def spectrogram(op, node, sound):
-    """Powers of the frequencies of windows of Hann, filled up to a power of two: [channels, windows,
-    frequencies]."""
+def spectrogram(op, node, audio):
+    """Power (or magnitude) of Hann windows padded to a power of two: [channels, windows, frequencies]."""
     width, step = node.get("window_size"), node.get("stride")
-    whole = 2 ** math.ceil(math.log2(width))
-    times, turns = np.arange(width), np.arange(whole // 2 + 1)
+    fft_length = 2 ** math.ceil(math.log2(width))
+    times, frequencies = np.arange(width), np.arange(fft_length // 2 + 1)
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * times / width)
-    angles = 2 * np.pi * np.outer(times, turns) / whole
-    length = op.Add(op.Div(op.Sub(op.Shape(sound, end=1), ints(width)), ints(step)), ints(1))
+    angles = 2 * np.pi * np.outer(times, frequencies) / fft_length
+    length = op.Add(op.Div(op.Sub(op.Shape(audio, end=1), ints(width)), ints(step)), ints(1))
     starts = arange(op, op.Max(length, ints(0)))
-    places = op.Add(op.Unsqueeze(op.Mul(starts, ints(step)), ints(1)), op.const(times))
-    frames = op.Gather(op.Transpose(sound, perm=[1, 0]), places, axis=1)
+    indices = op.Add(op.Unsqueeze(op.Mul(starts, ints(step)), ints(1)), op.const(times))
+    frames = op.Gather(op.Transpose(audio, perm=[1, 0]), indices, axis=1)
     power: Any = None
-    for wave in (np.cos, np.sin):
-        part = op.MatMul(frames, op.const((hann[:, None] * wave(angles)).astype(np.float32)))
-        square = op.Mul(part, part)
+    for trigonometric in (np.cos, np.sin):
+        component = op.MatMul(frames, op.const((hann[:, None] * trigonometric(angles)).astype(np.float32)))
+        square = op.Mul(component, component)
         power = square if power is None else op.Add(power, square)
     return power if node.get("magnitude_squared") else op.Sqrt(power)
 
@@ -43,21 +42,20 @@ def _to_mel(frequency: Any) -> Any:
 
 
 def _mel_filterbank(count: int, bins: int, rate: float, low: float, high: float) -> np.ndarray:
-    """How much each frequency counts for each band: triangles evenly spread on the mel scale, [bins,
-    count]."""
-    each = 0.5 * rate / (bins - 1)
-    centres = _to_mel(low) + (_to_mel(high) - _to_mel(low)) / (count + 1) * np.arange(1, count + 2)
-    made = np.zeros((bins, count))
-    for n in range(int(1.5 + low / each), min(int(high / each), bins - 1) + 1):
-        own = _to_mel(n * each)
-        band = int(np.searchsorted(centres[:count], own)) - 1
-        below = _to_mel(low) if band < 0 else centres[band]
-        share = (centres[band + 1] - own) / (centres[band + 1] - below)
+    """Weight of each frequency in each band: triangles evenly spaced on the mel scale, [bins, count]."""
+    bin_width = 0.5 * rate / (bins - 1)
+    centers = _to_mel(low) + (_to_mel(high) - _to_mel(low)) / (count + 1) * np.arange(1, count + 2)
+    weights = np.zeros((bins, count))
+    for n in range(int(1.5 + low / bin_width), min(int(high / bin_width), bins - 1) + 1):
+        mel = _to_mel(n * bin_width)
+        band = int(np.searchsorted(centers[:count], mel)) - 1
+        below = _to_mel(low) if band < 0 else centers[band]
+        weight = (centers[band + 1] - mel) / (centers[band + 1] - below)
         if band >= 0:
-            made[n, band] += share
+            weights[n, band] += weight
         if band + 1 < count:
-            made[n, band + 1] += 1 - share
-    return made
+            weights[n, band + 1] += 1 - weight
+    return weights
 
 
 SOUND = need(
@@ -67,10 +65,12 @@ SOUND = need(
 
 @ops.op("Mfcc", needs=(SOUND, constant(1, "rate of samples")))
 def cepstral_coefficients(op, node, power, rate):
-    """The cosine transform of the logarithms of mel bands of magnitudes."""
-    count, kept = node.get("filterbank_channel_count"), node.get("dct_coefficient_count")
+    """Discrete cosine transform of the logarithms of mel band magnitudes."""
+    count, coefficients = node.get("filterbank_channel_count"), node.get("dct_coefficient_count")
     limits = node.get("lower_frequency_limit"), node.get("upper_frequency_limit")
     bands = _mel_filterbank(count, list(power.shape)[-1], float(const(rate).reshape(())), *limits)
-    waves = math.sqrt(2 / count) * np.cos(np.pi / count * np.outer(np.arange(count) + 0.5, np.arange(kept)))
-    found = op.Max(op.MatMul(op.Sqrt(power), op.const(bands.astype(np.float32))), MIN_ENERGY)
-    return op.MatMul(op.Log(found), op.const(waves.astype(np.float32)))
+    waves = math.sqrt(2 / count) * np.cos(
+        np.pi / count * np.outer(np.arange(count) + 0.5, np.arange(coefficients))
+    )
+    magnitudes = op.Max(op.MatMul(op.Sqrt(power), op.const(bands.astype(np.float32))), MIN_ENERGY)
+    return op.MatMul(op.Log(magnitudes), op.const(waves.astype(np.float32)))

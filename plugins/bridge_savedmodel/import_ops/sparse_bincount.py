@@ -1,4 +1,4 @@
-"""How often numbers occur, as sparse tensors."""
+"""Counts of numbers, as sparse tensors."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def dense_counts(op, node, values, weights):
     flat = op.Reshape(as_int64(op, values), ints(-1))
     if rank_of(values) == 1:
         return _count_by_row(op, node, None, flat, weights, None)
-    places = op.NonZero(op.Expand(op.const(np.array(True)), op.Shape(values)))
-    rows = op.Squeeze(op.Slice(places, ints(0), ints(1), ints(0)), ints(0))
+    indices = op.NonZero(op.Expand(op.const(np.array(True)), op.Shape(values)))
+    rows = op.Squeeze(op.Slice(indices, ints(0), ints(1), ints(0)), ints(0))
     return _count_by_row(op, node, rows, flat, weights, op.Shape(values, end=1))
 
 
@@ -49,29 +49,29 @@ def ragged_counts(op, node, splits, values, weights):
 def _count_by_row(
     op: Any, node: Any, rows: Any, values: Any, weights: Any, count: Any
 ) -> tuple[Any, Any, Any]:
-    """Numbers and how often each occurs, or the sum of its weights, row by row; those of `maxlength` and more
-    left out."""
-    plain = shape_of(weights) is not None and 0 in (shape_of(weights) or [])
-    given = None if plain else op.Reshape(weights, ints(-1))
-    most = node.get("maxlength")
-    if most >= 0:
-        kept = op.Reshape(op.NonZero(op.Less(values, ints(most))), ints(-1))
-        values, rows, given = (
-            None if v is None else op.Gather(v, kept, axis=0) for v in (values, rows, given)
+    """Indices, counts (or sums of weights) and shape of the numbers of each row; numbers from `maxlength` on
+    are dropped."""
+    unweighted = shape_of(weights) is not None and 0 in (shape_of(weights) or [])
+    row_weights = None if unweighted else op.Reshape(weights, ints(-1))
+    maxlength = node.get("maxlength")
+    if maxlength >= 0:
+        positions = op.Reshape(op.NonZero(op.Less(values, ints(maxlength))), ints(-1))
+        values, rows, row_weights = (
+            None if v is None else op.Gather(v, positions, axis=0) for v in (values, rows, row_weights)
         )
     highest = op.Add(op.ReduceMax(op.Concat(values, ints(0), axis=0), keepdims=1), ints(1))
-    size = ints(most) if most > 0 else op.Max(highest, ints(max(node.get("minlength"), 0)))
-    places = values if rows is None else op.Add(op.Mul(rows, size), values)
-    unique, _, back, number = op.Unique(places, sorted=1, _outputs=4)
+    size = ints(maxlength) if maxlength > 0 else op.Max(highest, ints(max(node.get("minlength"), 0)))
+    keys = values if rows is None else op.Add(op.Mul(rows, size), values)
+    unique, _, inverse, number = op.Unique(keys, sorted=1, _outputs=4)
     if node.get("binary_output"):
         number = op.Sub(op.Add(number, ints(1)), number)
-    elif given is not None:
+    elif row_weights is not None:
         zeros = op.Expand(op.const(np.zeros((), weights.dtype.numpy())), op.Shape(unique))
-        number = op.ScatterND(zeros, op.Unsqueeze(back, ints(1)), given, reduction="add")
-    kind = node.get("output_type")
-    number = number if number.dtype == kind else op.Cast(number, to=int(kind))
-    own = op.Unsqueeze(unique, ints(1))
+        number = op.ScatterND(zeros, op.Unsqueeze(inverse, ints(1)), row_weights, reduction="add")
+    dtype = node.get("output_type")
+    number = number if number.dtype == dtype else op.Cast(number, to=int(dtype))
+    key = op.Unsqueeze(unique, ints(1))
     if rows is None:
-        return own, number, op.Identity(size) if not isinstance(size, np.ndarray) else op.const(size)
-    indices = op.Concat(op.Div(own, size), op.Mod(own, size), axis=1)
+        return key, number, op.Identity(size) if not isinstance(size, np.ndarray) else op.const(size)
+    indices = op.Concat(op.Div(key, size), op.Mod(key, size), axis=1)
     return indices, number, op.Concat(count, size, axis=0)

@@ -1,5 +1,5 @@
-"""Special functions of one number: polynomials fitted, piece by piece, to what TensorFlow computes for them
-in double precision."""
+"""Special functions of one argument: piecewise polynomials fitted to TensorFlow's values in double
+precision."""
 
 from __future__ import annotations
 
@@ -22,51 +22,52 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 
 def tensorflow_function(operator: str) -> Function:
-    made = getattr(tensorflow().raw_ops, operator)
-    return lambda x: np.asarray(made(x=tensorflow().constant(x, "float64")))
+    """A raw operator of TensorFlow as a function of float64 arrays."""
+    operation = getattr(tensorflow().raw_ops, operator)
+    return lambda x: np.asarray(operation(x=tensorflow().constant(x, "float64")))
 
 
 @functools.cache
 def fit_coefficients(name: str) -> tuple[float, float, np.ndarray]:
-    """Where pieces of equal width begin and end, and the coefficients of each in Chebyshev's polynomials,
-    [pieces, degree + 1]."""
+    """Bounds of the fitted interval, and Chebyshev coefficients of its pieces of equal width: [pieces, degree
+    + 1]."""
     low, high, function = FITS[name]
-    ends = np.linspace(low, high, PIECES + 1)
-    half = (ends[1] - ends[0]) / 2
+    edges = np.linspace(low, high, PIECES + 1)
+    half = (edges[1] - edges[0]) / 2
     fit: Any = np.polynomial.chebyshev.chebinterpolate
 
     def coefficients(centre: float) -> np.ndarray:
         return fit(lambda t: function(centre + half * t), DEGREE)
 
-    return low, high, np.array([coefficients(centre) for centre in ends[:-1] + half])
+    return low, high, np.array([coefficients(centre) for centre in edges[:-1] + half])
 
 
-def evaluate_fit(op: Any, name: str, at: Any) -> Any:
-    """The function of a tensor of doubles."""
+def evaluate_fit(op: Any, name: str, x: Any) -> Any:
+    """The fitted function of a float64 tensor."""
     low, high, coefficients = fit_coefficients(name)
-    scaled = op.Div(op.Sub(at, op.const(np.array(low))), op.const(np.array((high - low) / PIECES)))
+    scaled = op.Div(op.Sub(x, op.const(np.array(low))), op.const(np.array((high - low) / PIECES)))
     scaled = op.Min(op.Max(scaled, op.const(np.array(0.0))), op.const(np.array(float(PIECES))))
     piece = op.Min(op.Floor(scaled), op.const(np.array(float(PIECES - 1))))
-    inner = op.Sub(op.Mul(op.Sub(scaled, piece), op.const(np.array(2.0))), op.const(np.array(1.0)))
-    last = np.array([-1])
-    angle = op.Unsqueeze(inner, last)
-    before, now = op.Sub(op.Add(angle, op.const(np.array(1.0))), angle), angle
-    terms = [before, now]
+    local = op.Sub(op.Mul(op.Sub(scaled, piece), op.const(np.array(2.0))), op.const(np.array(1.0)))
+    last_axis = np.array([-1])
+    angle = op.Unsqueeze(local, last_axis)
+    previous, current = op.Sub(op.Add(angle, op.const(np.array(1.0))), angle), angle
+    terms = [previous, current]
     for _ in range(DEGREE - 1):
-        before, now = now, op.Sub(op.Mul(op.Mul(angle, op.const(np.array(2.0))), now), before)
-        terms.append(now)
-    own = op.Gather(op.const(coefficients), op.Cast(piece, to=int(T.INT64)), axis=0)
-    return op.ReduceSum(op.Mul(op.Concat(*terms, axis=-1), own), last, keepdims=0)
+        previous, current = current, op.Sub(op.Mul(op.Mul(angle, op.const(np.array(2.0))), current), previous)
+        terms.append(current)
+    piece_coefficients = op.Gather(op.const(coefficients), op.Cast(piece, to=int(T.INT64)), axis=0)
+    return op.ReduceSum(op.Mul(op.Concat(*terms, axis=-1), piece_coefficients), last_axis, keepdims=0)
 
 
 def _log_scaled(name: str, scale: Function) -> tuple[float, float, Function]:
-    """log(f(x) · scale(x)) over log(x)."""
+    """log(f(x) · scale(x)) as a function of log(x)."""
     function = tensorflow_function
     return (*ENDS, lambda u: np.log(function(name)(np.exp(u)) * scale(np.exp(u))))
 
 
 def _modulus(order: int) -> Function:
-    """log((J² + Y²) · x) / 2."""
+    """log((J² + Y²) · x) / 2 as a function of log(x)."""
 
     def value(u: np.ndarray) -> np.ndarray:
         x = np.exp(u)
@@ -79,7 +80,7 @@ def _modulus(order: int) -> Function:
 
 
 def _phase(order: int) -> Function:
-    """How far the angle of J + iY is from x."""
+    """Angle of J + iY, less x, as a function of log(x)."""
 
     def value(u: np.ndarray) -> np.ndarray:
         x = np.exp(u)
@@ -98,7 +99,7 @@ def ones(x: np.ndarray) -> np.ndarray:
 
 
 def _spiral(u: np.ndarray) -> np.ndarray:
-    """What the integrals of Fresnel lack to a half, as complex numbers."""
+    """Fresnel integrals less 1/2, as complex numbers."""
     x = np.exp(u)
     return tensorflow_function("FresnelCos")(x) - 0.5 + 1j * (tensorflow_function("FresnelSin")(x) - 0.5)
 
@@ -127,77 +128,79 @@ def double(op: Any, value: float) -> Any:
 
 
 def _with_edge_values(
-    op: Any, x: Any, made: Any, below: float | None = None, zero: float | None = None
+    op: Any, x: Any, value: Any, below_zero: float | None = None, at_zero: float | None = None
 ) -> Any:
-    """What is not a number stays so; and the value at zero, and below it."""
-    none = double(op, 0)
-    made = made if zero is None else op.Where(op.Equal(x, none), double(op, zero), made)
-    made = made if below is None else op.Where(op.Less(x, none), double(op, below), made)
-    return op.Where(op.IsNaN(x), double(op, np.nan), made)
+    """`made` with NaN where `x` is NaN, and with given values at zero and below zero."""
+    origin = double(op, 0)
+    value = value if at_zero is None else op.Where(op.Equal(x, origin), double(op, at_zero), value)
+    value = value if below_zero is None else op.Where(op.Less(x, origin), double(op, below_zero), value)
+    return op.Where(op.IsNaN(x), double(op, np.nan), value)
 
 
 def _magnitude_and_log(op: Any, x: Any) -> tuple[Any, Any, Any]:
-    """A number in double precision, its size, and the size's logarithm, in bounds."""
+    """The argument in double precision, its magnitude, and the logarithm of that within the fitted bounds."""
     wide = as_dtype(op, x, T.DOUBLE)
-    size = op.Abs(op.Where(op.IsNaN(wide), double(op, 1), wide))
-    return wide, size, op.Min(op.Max(op.Log(size), double(op, ENDS[0])), double(op, ENDS[1]))
+    magnitude = op.Abs(op.Where(op.IsNaN(wide), double(op, 1), wide))
+    return wide, magnitude, op.Min(op.Max(op.Log(magnitude), double(op, ENDS[0])), double(op, ENDS[1]))
 
 
 @ops.op("BesselI0", "BesselI0e", "BesselI1", "BesselI1e", "Dawsn", needs=(KIND,))
 def bessel_i_and_dawsn(op, node, x):
-    wide, size, at = _magnitude_and_log(op, x)
+    x64, magnitude, log = _magnitude_and_log(op, x)
     name = node.op if node.op == "Dawsn" or node.op.endswith("e") else f"{node.op}e"
-    made = evaluate_fit(op, name, at)
-    made = op.Exp(made if name == node.op else op.Add(made, size))
-    made = made if "I0" in name else op.Mul(op.Sign(wide), made)
-    return as_dtype(op, _with_edge_values(op, wide, made), x.dtype)
+    value = evaluate_fit(op, name, log)
+    value = op.Exp(value if name == node.op else op.Add(value, magnitude))
+    value = value if "I0" in name else op.Mul(op.Sign(x64), value)
+    return as_dtype(op, _with_edge_values(op, x64, value), x.dtype)
 
 
 @ops.op("BesselK0", "BesselK0e", "BesselK1", "BesselK1e", needs=(KIND,))
 def bessel_k(op, node, x):
-    wide, size, at = _magnitude_and_log(op, x)
+    x64, magnitude, log = _magnitude_and_log(op, x)
     name = node.op if node.op.endswith("e") else f"{node.op}e"
-    made = evaluate_fit(op, name, at)
-    made = op.Exp(made if name == node.op else op.Sub(made, size))
-    return as_dtype(op, _with_edge_values(op, wide, made, np.inf, np.inf), x.dtype)
+    value = evaluate_fit(op, name, log)
+    value = op.Exp(value if name == node.op else op.Sub(value, magnitude))
+    return as_dtype(op, _with_edge_values(op, x64, value, np.inf, np.inf), x.dtype)
 
 
 @ops.op("BesselJ0", "BesselJ1", "BesselY0", "BesselY1", needs=(KIND,))
 def bessel_j_and_y(op, node, x):
-    """A modulus and a phase, which both kinds share; near zero the first kind of order one by itself, which
-    is small there."""
-    wide, size, at = _magnitude_and_log(op, x)
-    size = op.Min(size, double(op, np.exp(ENDS[1])))
-    order, first = node.op[-1], node.op.startswith("BesselJ")
-    angle = op.Add(size, evaluate_fit(op, f"Phase{order}", at))
-    length = op.Exp(op.Sub(evaluate_fit(op, f"Modulus{order}", at), op.Mul(at, double(op, 0.5))))
-    made = op.Mul(length, op.Cos(angle) if first else op.Sin(angle))
+    """Modulus and phase, which J and Y share. J1 near zero has a fit of its own, as its values are small
+    there."""
+    x64, magnitude, log = _magnitude_and_log(op, x)
+    magnitude = op.Min(magnitude, double(op, np.exp(ENDS[1])))
+    order, is_first_kind = node.op[-1], node.op.startswith("BesselJ")
+    angle = op.Add(magnitude, evaluate_fit(op, f"Phase{order}", log))
+    modulus = op.Exp(op.Sub(evaluate_fit(op, f"Modulus{order}", log), op.Mul(log, double(op, 0.5))))
+    value = op.Mul(modulus, op.Cos(angle) if is_first_kind else op.Sin(angle))
     if node.op == "BesselJ1":
-        near = op.Less(at, double(op, SMALL))
-        made = op.Mul(op.Where(near, op.Exp(evaluate_fit(op, "BesselJ1", at)), made), op.Sign(wide))
-    limits = (None, None) if first else (-np.inf, -np.inf)
-    return as_dtype(op, _with_edge_values(op, wide, made, *limits), x.dtype)
+        is_near_zero = op.Less(log, double(op, SMALL))
+        value = op.Mul(op.Where(is_near_zero, op.Exp(evaluate_fit(op, "BesselJ1", log)), value), op.Sign(x64))
+    limits = (None, None) if is_first_kind else (-np.inf, -np.inf)
+    return as_dtype(op, _with_edge_values(op, x64, value, *limits), x.dtype)
 
 
 @ops.op("Expint", "Spence", needs=(KIND,))
 def expint_and_spence(op, node, x):
-    wide, size, at = _magnitude_and_log(op, x)
-    made = evaluate_fit(op, node.op, at)
+    x64, magnitude, log = _magnitude_and_log(op, x)
+    value = evaluate_fit(op, node.op, log)
     if node.op == "Spence":
-        return as_dtype(op, _with_edge_values(op, wide, made, np.nan), x.dtype)
-    made = op.Mul(made, op.Exp(op.Min(size, double(op, 700))))
-    return as_dtype(op, _with_edge_values(op, wide, made, np.nan, -np.inf), x.dtype)
+        return as_dtype(op, _with_edge_values(op, x64, value, np.nan), x.dtype)
+    value = op.Mul(value, op.Exp(op.Min(magnitude, double(op, 700))))
+    return as_dtype(op, _with_edge_values(op, x64, value, np.nan, -np.inf), x.dtype)
 
 
 @ops.op("FresnelCos", "FresnelSin", needs=(KIND,))
 def fresnel(op, node, x):
-    """The spiral of Cornu, from its end."""
-    wide, size, at = _magnitude_and_log(op, x)
-    size = op.Min(size, double(op, 1e9))
-    turn = op.Add(op.Mul(op.Mul(size, size), double(op, np.pi / 2)), evaluate_fit(op, "SpiralPhase", at))
-    far = op.Div(
-        op.Exp(evaluate_fit(op, "Spiral", at)), op.Add(op.Mul(size, double(op, np.pi)), double(op, 1))
+    """Cornu's spiral, from its limit point."""
+    x64, magnitude, log = _magnitude_and_log(op, x)
+    magnitude = op.Min(magnitude, double(op, 1e9))
+    angle = op.Add(
+        op.Mul(op.Mul(magnitude, magnitude), double(op, np.pi / 2)), evaluate_fit(op, "SpiralPhase", log)
     )
-    made = op.Mul(far, op.Cos(turn) if node.op.endswith("Cos") else op.Sin(turn))
-    made = op.Mul(op.Sign(wide), op.Add(made, double(op, 0.5)))
-    return as_dtype(op, _with_edge_values(op, wide, made), x.dtype)
+    radius = op.Div(
+        op.Exp(evaluate_fit(op, "Spiral", log)), op.Add(op.Mul(magnitude, double(op, np.pi)), double(op, 1))
+    )
+    value = op.Mul(radius, op.Cos(angle) if node.op.endswith("Cos") else op.Sin(angle))
+    value = op.Mul(op.Sign(x64), op.Add(value, double(op, 0.5)))
+    return as_dtype(op, _with_edge_values(op, x64, value), x.dtype)
