@@ -72,25 +72,25 @@ def conv(op, node, x, w):
 
 @ops.op("DepthwiseConv2dNative", needs=(ranked(), FLOATS, KERNEL))
 def depthwise(op, node, x, w):
-    h, width, channels, multiple = shape_of(w)
-    turned = permute(op, w, [2, 3, 0, 1])
-    known = const(turned)
-    shape = [channels * multiple, 1, h, width]
-    weights = op.const(known.reshape(shape)) if known is not None else op.Reshape(turned, ints(*shape))
+    h, width, channels, multiplier = shape_of(w)
+    transposed = permute(op, w, [2, 3, 0, 1])
+    known = const(transposed)
+    shape = [channels * multiplier, 1, h, width]
+    weights = op.const(known.reshape(shape)) if known is not None else op.Reshape(transposed, ints(*shape))
     return _convolve(op, node, x, weights, [h, width], channels)
 
 
 @ops.op("DepthwiseConv2dNativeBackpropInput", needs=(KERNEL, ranked(2)))
 def depthwise_backprop(op, node, sizes, w, x):
-    """A transposed convolution in as many groups as there are channels."""
-    h, width, channels, multiple = shape_of(w)
+    """A transposed convolution with one group per channel."""
+    h, width, channels, multiplier = shape_of(w)
     return conv_backprop(
-        op, node, sizes, _one_group_per_channel(op, w, [h, width, channels, multiple]), x, channels
+        op, node, sizes, _one_group_per_channel(op, w, [h, width, channels, multiplier]), x, channels
     )
 
 
 def _one_group_per_channel(op: Any, w: Any, shape: list[int]) -> Any:
-    """Filters of each channel apart: [height, width, 1, channels x multiple]."""
+    """Filters [height, width, 1, channels × multiplier]."""
     target = ints(*shape[:2], 1, shape[2] * shape[3])
     known = const(w)
     return op.const(known.reshape(target)) if known is not None else op.Reshape(w, target)
@@ -98,48 +98,49 @@ def _one_group_per_channel(op: Any, w: Any, shape: list[int]) -> Any:
 
 @ops.op("Conv2DBackpropInput", "Conv3DBackpropInputV2", needs=(KERNEL, ranked(2)))
 def conv_backprop(op, node, sizes, w, x, group=1):
-    """The padding that the convolution of the asked-for size would have had is cut off; what it left over is
-    added."""
+    """ConvTranspose with the padding that the convolution of an input of the requested size would have."""
     rank, shape = rank_of(x), shape_of(w)
     strides, dilations = spatial_attribute(node, "strides", rank), spatial_attribute(node, "dilations", rank)
     source = to_channels_first(op, node, x)
-    asked = known_elements(sizes)
+    output_shape = known_elements(sizes)
     lengths = list(source.shape)[2:]
-    wanted = None if asked is None else asked[1:-1] if channels_last(node) else asked[2:]
-    channels = None if asked is None else asked[-1 if channels_last(node) else 1]
-    if wanted is None or (channels is not None and channels != shape[-2] * group):
+    output_lengths = (
+        None if output_shape is None else output_shape[1:-1] if channels_last(node) else output_shape[2:]
+    )
+    channels = None if output_shape is None else output_shape[-1 if channels_last(node) else 1]
+    if output_lengths is None or (channels is not None and channels != shape[-2] * group):
         return NotImplemented
-    before, after, more = [], [], []
-    for i, (size, out) in enumerate(zip(lengths, wanted, strict=True)):
+    before, after, output_padding = [], [], []
+    for i, (input_length, output_length) in enumerate(zip(lengths, output_lengths, strict=True)):
         span = (shape[i] - 1) * dilations[i] + 1
-        if isinstance(size, int) and out is not None:
-            left = (size - 1) * strides[i] + span - out
+        if isinstance(input_length, int) and output_length is not None:
+            excess = (input_length - 1) * strides[i] + span - output_length
         elif node.get("padding") == "VALID":
             return NotImplemented
         else:
-            left = span - strides[i]
+            excess = span - strides[i]
         if node.get("padding") == "EXPLICIT":
             return NotImplemented
-        total = max(left, 0)
+        total = max(excess, 0)
         before.append(total // 2)
         after.append(total - total // 2)
-        more.append(max(-left, 0))
+        output_padding.append(max(-excess, 0))
     weights = permute(op, w, [rank - 1, rank - 2, *range(rank - 2)])
-    made = op.ConvTranspose(
+    result = op.ConvTranspose(
         source,
         weights,
         kernel_shape=shape[:-2],
         strides=strides,
         dilations=dilations,
         pads=before + after,
-        output_padding=more if any(more) else None,
+        output_padding=output_padding if any(output_padding) else None,
         group=group,
     )
-    return from_channels_first(op, node, made)
+    return from_channels_first(op, node, result)
 
 
 def _one_hot_filters(sizes: list[int]) -> np.ndarray:
-    """Filters that each pick one element of a window: [elements, channels, ...]."""
+    """Filters that select one element of a window each: [elements, channels, ...]."""
     count = math.prod(sizes)
     return np.moveaxis(np.eye(count, dtype=np.float32).reshape(-1, *sizes), -1, 1)
 
@@ -152,15 +153,16 @@ def volume_patches(op, node, x):
 
 @ops.op("FusedPadConv2D", needs=(KERNEL, CHANNELS, constant(1, "paddings")))
 def pad_conv(op, node, x, paddings, w):
-    """Padded by reflection or symmetry, then convolved."""
+    """A reflecting or symmetric pad, then a convolution."""
     return conv(op, node, mirror_pad(op, node, x, paddings), w)
 
 
 @ops.op("Dilation2D", needs=(KERNEL, CHANNELS, ranked(), need("float32", lambda n: n.get("T") == T.FLOAT)))
 def dilation(op, node, x, w):
-    """The largest sum of window and filter, channel by channel; outside of the image nothing counts."""
-    high, wide, _ = shape_of(w)
-    sizes, steps, rates = [high, wide], node.get("strides")[1:3], node.get("rates")[1:3]
+    """Morphological dilation: the maximum over a window of image plus filter; pixels beyond the image are
+    ignored."""
+    height, width, _ = shape_of(w)
+    sizes, steps, rates = [height, width], node.get("strides")[1:3], node.get("rates")[1:3]
     source = to_nchw(op, x)
     if node.get("padding") == "SAME":
         lowest = op.const(np.array(np.finfo(np.float32).min, np.float32))
@@ -168,15 +170,15 @@ def dilation(op, node, x, w):
         rows = zip(dims.lengths(op, source)[2:], window.spans, steps, strict=True)
         before, after = zip(*(halves(same_total(*row), True) for row in rows), strict=True)
         source = op.Pad(source, dims.vector(op, [0, 0, *before, 0, 0, *after]), lowest)
-    found = None
+    largest = None
     weights = permute(op, w, [2, 0, 1])
-    for row in range(high):
-        for column in range(wide):
+    for row in range(height):
+        for column in range(width):
             begin = ints(row * rates[0], column * rates[1])
-            ends = [-(high - 1 - row) * rates[0], -(wide - 1 - column) * rates[1]]
+            ends = [-(height - 1 - row) * rates[0], -(width - 1 - column) * rates[1]]
             end = ints(*(e or 2**31 - 1 for e in ends))
-            part = op.Slice(source, begin, end, ints(2, 3), ints(*steps))
-            own = op.Slice(weights, ints(row, column), ints(row + 1, column + 1), ints(1, 2))
-            made = op.Add(part, own)
-            found = made if found is None else op.Max(found, made)
-    return to_nhwc(op, found)
+            pixels = op.Slice(source, begin, end, ints(2, 3), ints(*steps))
+            weight = op.Slice(weights, ints(row, column), ints(row + 1, column + 1), ints(1, 2))
+            total = op.Add(pixels, weight)
+            largest = total if largest is None else op.Max(largest, total)
+    return to_nhwc(op, largest)

@@ -1,4 +1,4 @@
-"""Choosing elements by range and by index, and putting elements in their places."""
+"""Slicing, gathering and scattering."""
 
 from __future__ import annotations
 
@@ -33,18 +33,20 @@ def slice_(op, node, x, begin, size):
         pairs = list(zip(start.tolist(), sizes, strict=True))
         axes = [n for n, pair in enumerate(pairs) if pair != (0, -1)]
         ends = [FAR if s < 0 else b + s for b, s in pairs]
-        made = (
+        sliced = (
             op.Slice(x, *(ints(*(v[n] for n in axes)) for v in (start.tolist(), ends)), ints(*axes))
             if axes
             else op.Identity(x)
         )
     else:
-        whole = as_int64(op, size)
-        ends = op.Where(op.Less(whole, ints(0)), ints(FAR), op.Add(begin, whole))
-        made = op.Slice(x, begin, ends, op.const(np.arange(shape_of(begin)[0])))
+        size_int64 = as_int64(op, size)
+        ends = op.Where(op.Less(size_int64, ints(0)), ints(FAR), op.Add(begin, size_int64))
+        sliced = op.Slice(x, begin, ends, op.const(np.arange(shape_of(begin)[0])))
     if sizes is not None and x.shape is not None:
-        made.shape = ir.Shape([s if s >= 0 else d for s, d in zip(sizes, made.shape or x.shape, strict=True)])
-    return made
+        sliced.shape = ir.Shape(
+            [s if s >= 0 else d for s, d in zip(sizes, sliced.shape or x.shape, strict=True)]
+        )
+    return sliced
 
 
 MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
@@ -56,37 +58,39 @@ def _has_known_spec(node: Any) -> bool:
 
 @ops.op("StridedSlice", needs=(need("a known number of axes, and constant strides", _has_known_spec),))
 def strided_slice(op, node, x, begin, end, strides):
-    """Every entry of the specification is a slice of an axis, one element of it, a new axis, or the axes in
-    between."""
+    """Slice, squeeze and unsqueeze: an entry of the specification slices an axis, selects one of its
+    elements, adds an axis, or (ellipsis) skips axes."""
     steps = vector(strides)
-    known = _constant_slice(node, x, vector(begin), vector(end), steps) if rank_of(x) == 1 else None
-    if known is not None:
-        return op.const(known)
-    on = {m: [node.get(m) >> i & 1 for i in range(len(steps))] for m in MASKS}
-    used = sum(1 for i in range(len(steps)) if not on["new_axis_mask"][i] and not on["ellipsis_mask"][i])
-    if any(on["ellipsis_mask"]) and rank_of(x) is None:
+    constant = _constant_slice(node, x, vector(begin), vector(end), steps) if rank_of(x) == 1 else None
+    if constant is not None:
+        return op.const(constant)
+    masks = {m: [node.get(m) >> i & 1 for i in range(len(steps))] for m in MASKS}
+    consumed = sum(
+        1 for i in range(len(steps)) if not masks["new_axis_mask"][i] and not masks["ellipsis_mask"][i]
+    )
+    if any(masks["ellipsis_mask"]) and rank_of(x) is None:
         return NotImplemented
-    axis, plan, shrunk, new, out = 0, [], [], [], 0
+    axis, plan, squeezed, new_axes, output_axis = 0, [], [], [], 0
     for i, step in enumerate(steps):
-        if on["ellipsis_mask"][i]:
-            hidden = rank_of(x) - used
-            axis, out = axis + hidden, out + hidden
+        if masks["ellipsis_mask"][i]:
+            skipped = rank_of(x) - consumed
+            axis, output_axis = axis + skipped, output_axis + skipped
             continue
-        if on["new_axis_mask"][i]:
-            new.append(out)
-            out += 1
+        if masks["new_axis_mask"][i]:
+            new_axes.append(output_axis)
+            output_axis += 1
             continue
-        one = on["shrink_axis_mask"][i]
-        plan.append((axis, i, 1 if one else step, one))
-        shrunk += [axis] if one else []
-        axis, out = axis + 1, out + (0 if one else 1)
-    made = _apply_spec(op, x, begin, end, plan, on) if plan else x
-    made = op.Squeeze(made, ints(*shrunk)) if shrunk else made
-    return op.Unsqueeze(made, ints(*new)) if new else made
+        is_element = masks["shrink_axis_mask"][i]
+        plan.append((axis, i, 1 if is_element else step, is_element))
+        squeezed += [axis] if is_element else []
+        axis, output_axis = axis + 1, output_axis + (0 if is_element else 1)
+    sliced = _apply_spec(op, x, begin, end, plan, masks) if plan else x
+    sliced = op.Squeeze(sliced, ints(*squeezed)) if squeezed else sliced
+    return op.Unsqueeze(sliced, ints(*new_axes)) if new_axes else sliced
 
 
 def _constant_slice(node: Any, x: Any, begin: Any, end: Any, steps: list[int]) -> np.ndarray | None:
-    """The chosen part of a vector, such as a shape, where all of it is known."""
+    """The slice of a vector such as a shape, if all its elements are known."""
     values = known_elements(x)
     if (
         values is None
@@ -97,41 +101,43 @@ def _constant_slice(node: Any, x: Any, begin: Any, end: Any, steps: list[int]) -
     ):
         return None
     if node.get("shrink_axis_mask"):
-        chosen = values[begin[0] :][:1]
+        selected = values[begin[0] :][:1]
     elif end is None and not node.get("end_mask"):
         return None
     else:
         start = None if node.get("begin_mask") else begin[0]
-        chosen = values[start : None if node.get("end_mask") else end[0] : steps[0]]
-    if not chosen or None in chosen:
+        selected = values[start : None if node.get("end_mask") else end[0] : steps[0]]
+    if not selected or None in selected:
         return None
-    array = np.array(chosen, x.dtype.numpy())
+    array = np.array(selected, x.dtype.numpy())
     return array.reshape(()) if node.get("shrink_axis_mask") else array
 
 
-def _apply_spec(op: Any, x: Any, begin: Any, end: Any, plan: list, on: dict) -> Any:
-    starts, ends = vector(begin), vector(end)
-    firsts, lasts = [], []
-    for _, i, step, one in plan:
-        if on["begin_mask"][i] and not one:
-            firsts.append(0 if step > 0 else FAR)
+def _apply_spec(op: Any, x: Any, begin: Any, end: Any, plan: list, masks: dict) -> Any:
+    starts, stops = vector(begin), vector(end)
+    begins, ends = [], []
+    for _, i, step, is_element in plan:
+        if masks["begin_mask"][i] and not is_element:
+            begins.append(0 if step > 0 else FAR)
         else:
-            firsts.append(starts[i] if starts is not None else _element(op, begin, i))
-        if one:
-            lasts.append(_next_index(op, firsts[-1]))
-        elif on["end_mask"][i]:
-            lasts.append(FAR if step > 0 else -FAR)
+            begins.append(starts[i] if starts is not None else _element(op, begin, i))
+        if is_element:
+            ends.append(_next_index(op, begins[-1]))
+        elif masks["end_mask"][i]:
+            ends.append(FAR if step > 0 else -FAR)
         else:
-            lasts.append(ends[i] if ends is not None else _element(op, end, i))
-    chosen = [
+            ends.append(stops[i] if stops is not None else _element(op, end, i))
+    slices = [
         (f, e, axis, step)
-        for f, e, (axis, _, step, _) in zip(firsts, lasts, plan, strict=True)
+        for f, e, (axis, _, step, _) in zip(begins, ends, plan, strict=True)
         if _has_value(f, e) or (f, e, step) != (0, FAR, 1)
     ]
-    if not chosen:
+    if not slices:
         return op.Identity(x)
-    first, last, axes, steps = (list(v) for v in zip(*chosen, strict=True))
-    return python_slice(op, x, _concat_lengths(op, first), _concat_lengths(op, last), axes, steps)
+    begin_values, end_values, axes, steps = (list(v) for v in zip(*slices, strict=True))
+    return python_slice(
+        op, x, _concat_lengths(op, begin_values), _concat_lengths(op, end_values), axes, steps
+    )
 
 
 def _has_value(*values: Any) -> bool:
@@ -146,7 +152,7 @@ def _element(op: Any, values: Any, index: int) -> Any:
 
 
 def _next_index(op: Any, start: Any) -> Any:
-    """The end of a slice of the one element at `start`."""
+    """The exclusive end of the slice of one element at `start`."""
     if isinstance(start, int):
         return start + 1 if start != -1 else FAR
     return op.Where(op.Equal(start, ints(-1)), ints(FAR), op.Add(start, ints(1)))
@@ -155,39 +161,42 @@ def _next_index(op: Any, start: Any) -> Any:
 def _concat_lengths(op: Any, values: list) -> Any:
     if not _has_value(*values):
         return op.const(ints(*values))
-    made = [v if isinstance(v, ir.Value) else op.const(ints(v)) for v in values]
-    return op.Concat(*made, axis=0) if len(made) > 1 else made[0]
+    vectors = [v if isinstance(v, ir.Value) else op.const(ints(v)) for v in values]
+    return op.Concat(*vectors, axis=0) if len(vectors) > 1 else vectors[0]
 
 
 @ops.op("Gather", "GatherV2", "ResourceGather")
 def gather(op, node, x, indices, axis=None):
-    at = 0 if axis is None else vector(axis)[0] if const(axis) is not None else None
-    batch = node.get("batch_dims")
-    if at is None:
+    constant_axis = 0 if axis is None else vector(axis)[0] if const(axis) is not None else None
+    batch_dims = node.get("batch_dims")
+    if constant_axis is None:
         return NotImplemented
     x = x.read() if hasattr(x, "read") else x
     if rank_of(x) == 1 and vector(indices) is not None:
-        known = [(known_elements(x) or [None] * (i + 1))[i] for i in vector(indices)]
-        if None not in known:
-            return op.const(np.array(known, x.dtype.numpy()).reshape(const(indices).shape))
-    if not batch:
-        return op.Gather(x, as_int64(op, indices), axis=at)
-    return _batched_gather(op, x, indices, at, batch)
+        selected = [(known_elements(x) or [None] * (i + 1))[i] for i in vector(indices)]
+        if None not in selected:
+            return op.const(np.array(selected, x.dtype.numpy()).reshape(const(indices).shape))
+    if not batch_dims:
+        return op.Gather(x, as_int64(op, indices), axis=constant_axis)
+    return _batched_gather(op, x, indices, constant_axis, batch_dims)
 
 
 def _batched_gather(op: Any, x: Any, indices: Any, axis: int, batch: int) -> Any:
-    """Along the axis right after the batch dimensions: a GatherND of whole rows."""
-    rank, own = rank_of(x), rank_of(indices)
-    if rank is None or own is None:
+    """Gather along the axis after the batch dimensions, by GatherND."""
+    rank, indices_rank = rank_of(x), rank_of(indices)
+    if rank is None or indices_rank is None:
         return NotImplemented
-    axis, batch = axis % rank, batch % own if batch < 0 else batch
+    axis, batch = axis % rank, batch % indices_rank if batch < 0 else batch
     if axis != batch:
         order = [*range(batch), axis, *range(batch, axis), *range(axis + 1, rank)]
-        found = _batched_gather(op, op.Transpose(x, perm=order), indices, batch, batch)
-        moved = axis - batch
-        between, rest = range(own, own + moved), range(own + moved, rank - 1 + own - batch)
-        back = [*range(batch), *between, *range(batch, own), *rest]
-        return op.Transpose(found, perm=back)
+        gathered = _batched_gather(op, op.Transpose(x, perm=order), indices, batch, batch)
+        distance = axis - batch
+        between, trailing = (
+            range(indices_rank, indices_rank + distance),
+            range(indices_rank + distance, rank - 1 + indices_rank - batch),
+        )
+        perm = [*range(batch), *between, *range(batch, indices_rank), *trailing]
+        return op.Transpose(gathered, perm=perm)
     return op.GatherND(x, op.Unsqueeze(as_int64(op, indices), ints(-1)), batch_dims=batch)
 
 
@@ -199,9 +208,9 @@ def gather_nd(op, node, x, indices):
 
 @ops.op("ScatterNd")
 def scatter_nd(op, node, indices, updates, target):
-    """What comes to one place is added."""
-    empty = op.Expand(like(op, updates, 0), as_int64(op, target))
-    return op.ScatterND(empty, as_int64(op, indices), updates, reduction="add")
+    """Scatter into zeros; updates of the same index are added."""
+    zeros = op.Expand(like(op, updates, 0), as_int64(op, target))
+    return op.ScatterND(zeros, as_int64(op, indices), updates, reduction="add")
 
 
 SCATTER = {"Update": "none", "Add": "add", "Max": "max", "Min": "min"}
@@ -209,22 +218,22 @@ SCATTER = {"Update": "none", "Add": "add", "Max": "max", "Min": "min"}
 
 @ops.op("TensorScatterUpdate", "TensorScatterAdd", "TensorScatterMax", "TensorScatterMin", "TensorScatterSub")
 def tensor_scatter(op, node, x, indices, updates):
-    kind = node.op.removeprefix("TensorScatter")
-    if kind == "Sub":
-        kind, updates = "Add", op.Neg(updates)
-    return op.ScatterND(x, as_int64(op, indices), updates, reduction=SCATTER[kind])
+    reduction = node.op.removeprefix("TensorScatter")
+    if reduction == "Sub":
+        reduction, updates = "Add", op.Neg(updates)
+    return op.ScatterND(x, as_int64(op, indices), updates, reduction=SCATTER[reduction])
 
 
 @ops.op("SparseToDense")
 def sparse_to_dense(op, node, indices, target, values, default):
     size = as_int64(op, target)
-    at = as_int64(op, indices)
-    if rank_of(at) is None or rank_of(at) == 0:
+    coordinates = as_int64(op, indices)
+    if rank_of(coordinates) is None or rank_of(coordinates) == 0:
         return NotImplemented
-    at = op.Unsqueeze(at, ints(1)) if rank_of(at) == 1 else at
+    coordinates = op.Unsqueeze(coordinates, ints(1)) if rank_of(coordinates) == 1 else coordinates
     if rank_of(values) == 0:
-        values = op.Expand(values, op.Shape(at, start=0, end=1))
-    return op.ScatterND(op.Expand(default, size), at, values)
+        values = op.Expand(values, op.Shape(coordinates, start=0, end=1))
+    return op.ScatterND(op.Expand(default, size), coordinates, values)
 
 
 @ops.op(
@@ -235,25 +244,25 @@ def strided_slice_update(op, node, x, begin, end, strides, value):
 
 
 def update_slice(op: Any, node: Any, x: Any, begin: Any, end: Any, strides: Any, value: Any) -> Any:
-    """`x` with `value`, broadcast, at the elements a StridedSlice would choose."""
+    """`x` with `value`, broadcast, in place of the elements a StridedSlice selects."""
     if rank_of(x) is None:
         return NotImplemented
     flat = op.Reshape(x, ints(-1))
-    numbers = op.Reshape(arange(op, op.Size(x)), op.Shape(x))
-    numbers.shape = x.shape
-    chosen = strided_slice(op, node, numbers, begin, end, strides)
-    if chosen is NotImplemented:
-        return chosen
-    values = op.Reshape(op.Expand(value, op.Shape(chosen)), ints(-1))
-    return op.Reshape(op.ScatterElements(flat, op.Reshape(chosen, ints(-1)), values), op.Shape(x))
+    positions = op.Reshape(arange(op, op.Size(x)), op.Shape(x))
+    positions.shape = x.shape
+    selected = strided_slice(op, node, positions, begin, end, strides)
+    if selected is NotImplemented:
+        return selected
+    values = op.Reshape(op.Expand(value, op.Shape(selected)), ints(-1))
+    return op.Reshape(op.ScatterElements(flat, op.Reshape(selected, ints(-1)), values), op.Shape(x))
 
 
 @ops.op("InplaceUpdate", "InplaceAdd", "InplaceSub")
 def in_place(op, node, x, rows, values):
     """Rows replaced, or added to."""
-    at = op.Unsqueeze(flat(op, rows), ints(1))
+    coordinates = op.Unsqueeze(flat(op, rows), ints(1))
     values = values if node.op != "InplaceSub" else op.Sub(like(op, values, 0), values)
-    return op.ScatterND(x, at, values, reduction="none" if node.op == "InplaceUpdate" else "add")
+    return op.ScatterND(x, coordinates, values, reduction="none" if node.op == "InplaceUpdate" else "add")
 
 
 @ops.op("ScatterNdNonAliasingAdd")

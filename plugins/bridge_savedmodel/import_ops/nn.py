@@ -28,13 +28,13 @@ ops = OpTable(get)
 
 @ops.op("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", needs=(ranked(), ranked(1)))
 def matmul(op, node, x, y):
-    turned = []
+    operands = []
     for value, names in ((x, ("transpose_a", "adj_x")), (y, ("transpose_b", "adj_y"))):
         if any(node.get(n) for n in names):
             rank = rank_of(value)
             value = permute(op, value, [*range(rank - 2), rank - 1, rank - 2])
-        turned.append(value)
-    return op.MatMul(*turned)
+        operands.append(value)
+    return op.MatMul(*operands)
 
 
 ops.same(attributes={"equation": "equation"}, Einsum="Einsum", XlaEinsum="Einsum")
@@ -57,8 +57,8 @@ def softmax_cross_entropy(op, node, logits, labels):
 @ops.op("SparseSoftmaxCrossEntropyWithLogits")
 def sparse_softmax_cross_entropy(op, node, logits, labels):
     logs = op.LogSoftmax(logits, axis=-1)
-    own = op.GatherElements(logs, op.Unsqueeze(as_int64(op, labels), ints(-1)), axis=1)
-    return op.Neg(op.Squeeze(own, ints(-1)))
+    label_logs = op.GatherElements(logs, op.Unsqueeze(as_int64(op, labels), ints(-1)), axis=1)
+    return op.Neg(op.Squeeze(label_logs, ints(-1)))
 
 
 @ops.op(
@@ -88,36 +88,36 @@ def space_to_batch(op, node, x, block, paddings):
     table[1 : count + 1] = const(paddings)
     x = op.Pad(x, op.const(np.ascontiguousarray(table.T).ravel())) if table.any() else x
     lengths = dims.lengths(op, x)
-    inner = [p for i, b in enumerate(sizes) for p in (lengths[i + 1] // b, b)]
-    rest = lengths[count + 1 :]
-    split = dims.reshape(op, x, [lengths[0], *inner, *rest])
+    split_lengths = [p for i, b in enumerate(sizes) for p in (lengths[i + 1] // b, b)]
+    other_lengths = lengths[count + 1 :]
+    split = dims.reshape(op, x, [lengths[0], *split_lengths, *other_lengths])
     order = [
         *range(2, 2 * count + 1, 2),
         0,
         *range(1, 2 * count, 2),
-        *range(2 * count + 1, 2 * count + 1 + len(rest)),
+        *range(2 * count + 1, 2 * count + 1 + len(other_lengths)),
     ]
     batch = lengths[0] * math.prod(sizes)
-    return dims.reshape(op, op.Transpose(split, perm=order), [batch, *inner[::2], *rest])
+    return dims.reshape(op, op.Transpose(split, perm=order), [batch, *split_lengths[::2], *other_lengths])
 
 
 @ops.op("BatchToSpaceND", needs=(CONSTANTS,))
 def batch_to_space(op, node, x, block, crops):
     sizes, count = vector(block), len(vector(block))
     lengths = dims.lengths(op, x)
-    rest = lengths[count + 1 :]
+    other_lengths = lengths[count + 1 :]
     batch = lengths[0] // math.prod(sizes)
-    split = dims.reshape(op, x, [*sizes, batch, *lengths[1 : count + 1], *rest])
+    split = dims.reshape(op, x, [*sizes, batch, *lengths[1 : count + 1], *other_lengths])
     pairs = [a for i in range(count) for a in (count + 1 + i, i)]
-    order = [count, *pairs, *range(2 * count + 1, 2 * count + 1 + len(rest))]
-    grown = [d * b for d, b in zip(lengths[1 : count + 1], sizes, strict=True)]
-    made = dims.reshape(op, op.Transpose(split, perm=order), [batch, *grown, *rest])
+    order = [count, *pairs, *range(2 * count + 1, 2 * count + 1 + len(other_lengths))]
+    merged_lengths = [d * b for d, b in zip(lengths[1 : count + 1], sizes, strict=True)]
+    merged = dims.reshape(op, op.Transpose(split, perm=order), [batch, *merged_lengths, *other_lengths])
     table = const(crops)
     if not table.any():
-        return made
+        return merged
     ends = [2**31 - 1 if not c else -int(c) for c in table[:, 1]]
     return op.Slice(
-        made, op.const(table[:, 0].astype(np.int64)), ints(*ends), np.arange(1, count + 1, dtype=np.int64)
+        merged, op.const(table[:, 0].astype(np.int64)), ints(*ends), np.arange(1, count + 1, dtype=np.int64)
     )
 
 

@@ -23,9 +23,9 @@ def batch_norm(op, node, x, scale, offset, mean, variance):
     epsilon = node.get("epsilon")
     source = to_channels_first(op, node, x)
     if not node.get("is_training"):
-        made = op.BatchNormalization(source, scale, offset, mean, variance, epsilon=epsilon)
+        normalized = op.BatchNormalization(source, scale, offset, mean, variance, epsilon=epsilon)
         return [
-            from_channels_first(op, node, made),
+            from_channels_first(op, node, normalized),
             mean,
             variance,
             mean,
@@ -33,23 +33,23 @@ def batch_norm(op, node, x, scale, offset, mean, variance):
             op.const(np.zeros(0, np.float32)),
         ]
     axes = ints(0, *range(2, rank_of(x)))
-    average = op.ReduceMean(source, axes, keepdims=0)
-    centred = op.Sub(source, op.ReduceMean(source, axes))
-    spread = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=0)
-    made = op.BatchNormalization(source, scale, offset, average, spread, epsilon=epsilon)
+    batch_mean = op.ReduceMean(source, axes, keepdims=0)
+    centered = op.Sub(source, op.ReduceMean(source, axes))
+    batch_variance = op.ReduceMean(op.Mul(centered, centered), axes, keepdims=0)
+    normalized = op.BatchNormalization(source, scale, offset, batch_mean, batch_variance, epsilon=epsilon)
     return [
-        from_channels_first(op, node, made),
-        average,
-        spread,
-        average,
-        spread,
+        from_channels_first(op, node, normalized),
+        batch_mean,
+        batch_variance,
+        batch_mean,
+        batch_variance,
         op.const(np.zeros(0, np.float32)),
     ]
 
 
 @ops.op("BatchNormWithGlobalNormalization")
 def older_batch_norm(op, node, x, mean, variance, shift, scale):
-    """Channels last, as the first graphs of TensorFlow have it."""
+    """Batch normalization with channels last, of the earliest TensorFlow graphs."""
     factor = op.Reciprocal(op.Sqrt(op.Add(variance, float(node.get("variance_epsilon")))))
     factor = op.Mul(factor, scale) if node.get("scale_after_normalization") else factor
     return op.Add(op.Mul(op.Sub(x, mean), factor), shift)
@@ -58,11 +58,11 @@ def older_batch_norm(op, node, x, mean, variance, shift, scale):
 @ops.op("LRN", needs=(ranked(),))
 def lrn(op, node, x):
     size = 2 * node.get("depth_radius") + 1
-    made = op.LRN(
+    normalized = op.LRN(
         to_nchw(op, x),
         size=size,
         alpha=node.get("alpha") * size,
         beta=node.get("beta"),
         bias=node.get("bias"),
     )
-    return to_nhwc(op, made)
+    return to_nhwc(op, normalized)

@@ -44,14 +44,14 @@ def _pool(op: Any, node: Any, native: str, x: Any, ksize: list[int], strides: li
 @ops.op("MaxPool", "MaxPool3D", "AvgPool", "AvgPool3D", needs=(ranked(), POOLED))
 def pool(op, node, x):
     native = "MaxPool" if node.op.startswith("Max") else "AveragePool"
-    made = _pool(op, node, native, x, node.get("ksize"), node.get("strides"))
-    return made if made is NotImplemented else from_channels_first(op, node, made)
+    pooled = _pool(op, node, native, x, node.get("ksize"), node.get("strides"))
+    return pooled if pooled is NotImplemented else from_channels_first(op, node, pooled)
 
 
 @ops.op("MaxPoolV2", needs=(ranked(), POOLED, constant(1, "ksize"), constant(2, "strides")))
 def max_pool_v2(op, node, x, ksize, strides):
-    made = _pool(op, node, "MaxPool", x, vector(ksize), vector(strides))
-    return made if made is NotImplemented else from_channels_first(op, node, made)
+    pooled = _pool(op, node, "MaxPool", x, vector(ksize), vector(strides))
+    return pooled if pooled is NotImplemented else from_channels_first(op, node, pooled)
 
 
 IMAGE_KNOWN = need(
@@ -62,16 +62,18 @@ IMAGE_KNOWN = need(
 
 @ops.op("MaxPoolWithArgmax", needs=(ranked(), POOLED, IMAGE_KNOWN))
 def max_pool_with_argmax(op, node, x):
-    """Places count rows, columns, then channels."""
-    made = _pool(op, node, "MaxPool", x, node.get("ksize"), node.get("strides"), _outputs=2)
-    if made is NotImplemented:
-        return made
-    values, flat = made
+    """Maxima and their flat indices in the order row, column, channel."""
+    outputs = _pool(op, node, "MaxPool", x, node.get("ksize"), node.get("strides"), _outputs=2)
+    if outputs is NotImplemented:
+        return outputs
+    values, flat = outputs
     _, h, w, c = list(x.shape)
     plane = op.Mod(flat, ints(h * w))
     channel = op.Mod(op.Div(flat, ints(h * w)), ints(c))
-    places = op.Add(op.Mul(plane, ints(c)), channel)
+    indices = op.Add(op.Mul(plane, ints(c)), channel)
     if node.get("include_batch_in_index"):
-        places = op.Add(places, op.Mul(op.Div(flat, ints(h * w * c)), ints(h * w * c)))
-    places = to_nhwc(op, places)
-    return to_nhwc(op, values), places if node.get("Targmax") == T.INT64 else op.Cast(places, to=int(T.INT32))
+        indices = op.Add(indices, op.Mul(op.Div(flat, ints(h * w * c)), ints(h * w * c)))
+    indices = to_nhwc(op, indices)
+    return to_nhwc(op, values), indices if node.get("Targmax") == T.INT64 else op.Cast(
+        indices, to=int(T.INT32)
+    )

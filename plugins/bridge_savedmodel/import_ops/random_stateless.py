@@ -1,8 +1,7 @@
-"""Random numbers of a key and a counter, which are the same at every run: Philox 4x32-10, word by word in
-int64.
+"""Random numbers from a key and a counter, the same at every run: Philox 4x32-10, with 32-bit words in int64.
 
-Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC11). TensorFlow counts blocks of four words up
-from the counter.
+Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC11). TensorFlow increments the counter for every
+block of four words.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def _int64(op: Any, value: int) -> Any:
 
 
 def _split_words(op: Any, value: Any) -> Any:
-    """The low and the high word of int64 or uint64 numbers, side by side as [n, 2] int64."""
+    """Low and high word of int64 or uint64 numbers: [n, 2] int64."""
     word = _int64(op, WORD)
     if WORDS in value.meta:
         return value.meta[WORDS]
@@ -51,59 +50,64 @@ def _split_words(op: Any, value: Any) -> Any:
 
 
 def _multiply_words(op: Any, words: Any) -> tuple[Any, Any]:
-    """High and low words of the products with the two factors, no step beyond 64 bits."""
+    """High and low words of the products with the two factors, without exceeding 64 bits in any step."""
     half = _int64(op, HALF)
-    small = op.Mul(words, op.const(FACTORS % HALF))
-    large = op.Add(op.Mul(words, op.const(FACTORS // HALF)), op.Div(small, half))
-    low = op.Add(op.Mul(op.Mod(large, half), half), op.Mod(small, half))
-    return op.Div(large, half), low
+    low_products = op.Mul(words, op.const(FACTORS % HALF))
+    high_products = op.Add(op.Mul(words, op.const(FACTORS // HALF)), op.Div(low_products, half))
+    low = op.Add(op.Mul(op.Mod(high_products, half), half), op.Mod(low_products, half))
+    return op.Div(high_products, half), low
 
 
 def philox_blocks(op: Any, key: Any, even: Any, odd: Any) -> Any:
-    """[n, 4] words: of a key of shape [2, 1], and counters as words 0 and 2, and words 1 and 3, each [2,
-    n]."""
+    """Random words [n, 4] from a key [2, 1] and counters [2, n]: `even` holds words 0 and 2, `odd` words 1
+    and 3."""
     swap = ints(1, 0)
-    for turn in range(ROUNDS):
-        own = key if turn == 0 else op.Mod(op.Add(key, op.const(WEYL * turn % WORD)), _int64(op, WORD))
+    for iteration in range(ROUNDS):
+        round_key = (
+            key
+            if iteration == 0
+            else op.Mod(op.Add(key, op.const(WEYL * iteration % WORD)), _int64(op, WORD))
+        )
         high, low = _multiply_words(op, even)
-        even = op.BitwiseXor(op.BitwiseXor(op.Gather(high, swap, axis=0), odd), own)
+        even = op.BitwiseXor(op.BitwiseXor(op.Gather(high, swap, axis=0), odd), round_key)
         odd = op.Gather(low, swap, axis=0)
-    both = op.Concat(op.Unsqueeze(even, ints(1)), op.Unsqueeze(odd, ints(1)), axis=1)
-    return op.Reshape(op.Transpose(both, perm=[2, 0, 1]), ints(-1, 4))
+    stacked = op.Concat(op.Unsqueeze(even, ints(1)), op.Unsqueeze(odd, ints(1)), axis=1)
+    return op.Reshape(op.Transpose(stacked, perm=[2, 0, 1]), ints(-1, 4))
 
 
 def _counters(op: Any, counter: Any, count: Any) -> tuple[Any, Any]:
-    """Counters from `counter`, four words as [2, 2], upwards, a carry from word to word."""
+    """`count` counters from `counter` (four words as [2, 2]) on, with carry: their even words and odd
+    words."""
     flat = op.Reshape(counter, ints(4, 1))
-    more = op.Unsqueeze(arange(op, count), ints(0))
+    carry = op.Unsqueeze(arange(op, count), ints(0))
     words, word = [], _int64(op, WORD)
     for n in range(4):
-        total = op.Add(op.Slice(flat, ints(n), ints(n + 1), ints(0)), more)
+        total = op.Add(op.Slice(flat, ints(n), ints(n + 1), ints(0)), carry)
         words.append(op.Mod(total, word))
-        more = op.Div(total, word)
+        carry = op.Div(total, word)
     return op.Concat(words[0], words[2], axis=0), op.Concat(words[1], words[3], axis=0)
 
 
 def _key_and_counter(op: Any, seed: Any) -> tuple[Any, Any]:
-    """The key [2, 1] and the counter [2, 2] that TensorFlow makes of a seed of two numbers."""
+    """Key [2, 1] and counter [2, 2] that TensorFlow derives from a seed of two numbers."""
     words = op.Reshape(_split_words(op, seed), ints(4, 1))
-    even, odd = (op.Gather(words, ints(*at), axis=0) for at in ((0, 2), (1, 3)))
-    mix = op.Reshape(philox_blocks(op, op.const(MIXING), even, odd), ints(2, 2))
-    key = op.Transpose(op.Slice(mix, ints(0), ints(1), ints(0)), perm=[1, 0])
+    even, odd = (op.Gather(words, ints(*positions), axis=0) for positions in ((0, 2), (1, 3)))
+    mixed = op.Reshape(philox_blocks(op, op.const(MIXING), even, odd), ints(2, 2))
+    key = op.Transpose(op.Slice(mixed, ints(0), ints(1), ints(0)), perm=[1, 0])
     counter = op.Concat(
-        op.const(np.zeros((1, 2), np.int64)), op.Slice(mix, ints(1), ints(2), ints(0)), axis=0
+        op.const(np.zeros((1, 2), np.int64)), op.Slice(mixed, ints(1), ints(2), ints(0)), axis=0
     )
     return key, counter
 
 
 def _join_words(op: Any, words: Any) -> Any:
-    """Pairs of words, low first, as uint64."""
-    found = op.Cast(words, to=int(T.UINT64))
-    low, high = op.Split(found, axis=1, num_outputs=2, _outputs=2)
-    whole = op.BitwiseOr(low, op.BitShift(high, op.const(np.array(32, np.uint64)), direction="LEFT"))
-    made = op.Squeeze(whole, ints(1))
-    made.meta[WORDS] = words
-    return made
+    """Pairs of words, low first, as uint64 [n]."""
+    words_64 = op.Cast(words, to=int(T.UINT64))
+    low, high = op.Split(words_64, axis=1, num_outputs=2, _outputs=2)
+    joined = op.BitwiseOr(low, op.BitShift(high, op.const(np.array(32, np.uint64)), direction="LEFT"))
+    values = op.Squeeze(joined, ints(1))
+    values.meta[WORDS] = words
+    return values
 
 
 @ops.op("StatelessRandomGetKeyCounter")
@@ -125,25 +129,25 @@ def key_counter_and_algorithm(op, node, seed):
 
 
 def _unit_uniform(op: Any, words: Any) -> Any:
-    """Float32 of [0, 1) of the low 23 bits."""
+    """float32 in [0, 1) from the low 23 bits."""
     return op.Mul(op.Cast(op.Mod(words, _int64(op, 2**23)), to=int(T.FLOAT)), np.float32(2**-23))
 
 
 def _normal(op: Any, words: Any) -> Any:
-    """Two normal numbers of each two words, by Box and Muller."""
+    """Two normal numbers from each two words (Box-Muller)."""
     first, second = op.Split(
         _unit_uniform(op, op.Reshape(words, ints(-1, 2))), axis=1, num_outputs=2, _outputs=2
     )
-    length = op.Sqrt(op.Mul(op.Log(op.Max(first, MIN_UNIFORM)), np.float32(-2)))
+    radius = op.Sqrt(op.Mul(op.Log(op.Max(first, MIN_UNIFORM)), np.float32(-2)))
     angle = op.Mul(second, np.float32(2 * np.pi))
-    return op.Concat(op.Mul(op.Sin(angle), length), op.Mul(op.Cos(angle), length), axis=1)
+    return op.Concat(op.Mul(op.Sin(angle), radius), op.Mul(op.Cos(angle), radius), axis=1)
 
 
 def _full_range(op: Any, words: Any, dtype: Any) -> Any:
-    """All bits of an integer."""
+    """Integers from all bits of the words."""
     if dtype in (T.INT64, T.UINT64):
-        whole = _join_words(op, op.Reshape(words, ints(-1, 2)))
-        return whole if dtype == T.UINT64 else op.Cast(whole, to=int(T.INT64))
+        values = _join_words(op, op.Reshape(words, ints(-1, 2)))
+        return values if dtype == T.UINT64 else op.Cast(values, to=int(T.INT64))
     if dtype == T.UINT32:
         return op.Cast(words, to=int(T.UINT32))
     signed = op.Where(op.Less(words, _int64(op, 2**31)), words, op.Sub(words, _int64(op, WORD)))
@@ -151,11 +155,11 @@ def _full_range(op: Any, words: Any, dtype: Any) -> Any:
 
 
 def _in_range(op: Any, words: Any, low: Any, high: Any) -> Any:
-    """Integers from `low` to below `high`, by the remainder."""
+    """Integers in [low, high), by the remainder."""
     if low.dtype in (T.INT64, T.UINT64):
         span = op.Cast(op.Sub(high, low), to=int(T.UINT64))
-        rest = op.Mod(_join_words(op, op.Reshape(words, ints(-1, 2))), span)
-        return op.Add(low, op.Cast(rest, to=int(low.dtype)))
+        remainder = op.Mod(_join_words(op, op.Reshape(words, ints(-1, 2))), span)
+        return op.Add(low, op.Cast(remainder, to=int(low.dtype)))
     low, high = as_int64(op, low), as_int64(op, high)
     return op.Add(low, op.Mod(words, op.Sub(high, low)))
 
@@ -168,8 +172,8 @@ INTEGERS = attribute("dtype", T.INT32, T.INT64, T.UINT32, T.UINT64)
 def _is_philox(node: Any) -> bool:
     if not node.op.endswith("V2"):
         return True
-    found = const(node.inputs[3])
-    return found is not None and int(found.reshape(())) in (PHILOX, AUTO_SELECT)
+    number = const(node.inputs[3])
+    return number is not None and int(algorithm_.reshape(())) in (PHILOX, AUTO_SELECT)
 
 
 ALGORITHM = need("the Philox algorithm", _is_philox)
@@ -190,24 +194,24 @@ ALGORITHM = need("the Philox algorithm", _is_philox)
     needs=(INTEGERS, ALGORITHM),
 )
 def stateless(op, node, shape, *rest):
-    """As many blocks of four words as the shape asks for."""
-    wide = node.get("dtype") in WIDE
+    """Random numbers from as many blocks of four words as the shape needs."""
+    is_64_bit = node.get("dtype") in WIDE
     key, counter = (
         _key_and_counter(op, rest[0]) if not node.op.endswith("V2") else _words_of_state(op, *rest[:2])
     )
     size = as_int64(op, shape)
     count = op.ReduceProd(size, keepdims=0)
-    each = _int64(op, 2 if wide else 4)
-    many = op.Div(op.Add(count, op.Sub(each, _int64(op, 1))), each)
-    words = philox_blocks(op, key, *_counters(op, counter, many))
-    kind = node.op.removeprefix("StatelessRandom").removesuffix("V2")
-    if kind == "UniformInt":
-        made = as_dtype(op, _in_range(op, words, *rest[-2:]), node.get("dtype"))
-    elif kind == "UniformFullInt":
-        made = _full_range(op, words, node.get("dtype"))
+    per_block = _int64(op, 2 if is_64_bit else 4)
+    block_count = op.Div(op.Add(count, op.Sub(per_block, _int64(op, 1))), per_block)
+    words = philox_blocks(op, key, *_counters(op, counter, block_count))
+    distribution = node.op.removeprefix("StatelessRandom").removesuffix("V2")
+    if distribution == "UniformInt":
+        numbers = as_dtype(op, _in_range(op, words, *rest[-2:]), node.get("dtype"))
+    elif distribution == "UniformFullInt":
+        numbers = _full_range(op, words, node.get("dtype"))
     else:
-        made = _unit_uniform(op, words) if kind == "Uniform" else _normal(op, words)
-    flat = op.Slice(op.Reshape(made, ints(-1)), ints(0), op.Reshape(count, ints(1)))
+        numbers = _unit_uniform(op, words) if distribution == "Uniform" else _normal(op, words)
+    flat = op.Slice(op.Reshape(numbers, ints(-1)), ints(0), op.Reshape(count, ints(1)))
     return op.Reshape(flat, size)
 
 

@@ -1,4 +1,4 @@
-"""Recurrent layers of cuDNN, which no CPU runs: layers of LSTM, GRU or RNN, their weights cut from one
+"""Recurrent layers of cuDNN, which has no CPU kernel: LSTM, GRU or RNN layers, their weights sliced from one
 vector."""
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ GATES = {"LSTM": "ifco", "GRU": "rzh", "RNN": "h"}
 
 
 def _sizes(node: Any) -> tuple[int, int, int, int] | None:
-    """Layers, directions, units, and the length of an input."""
+    """Number of layers, directions, units, and input features."""
     x, h = node.inputs[:2]
     if x.shape is None or h.shape is None:
         return None
     stack, units, length = list(h.shape)[not node.get("time_major", True)], list(h.shape)[2], list(x.shape)[2]
-    both = 1 + (node.get("direction") == "bidirectional")
-    known = all(isinstance(d, int) for d in (stack, units, length))
-    return (stack // both, both, units, length) if known else None
+    directions = 1 + (node.get("direction") == "bidirectional")
+    is_static = all(isinstance(d, int) for d in (stack, units, length))
+    return (stack // directions, directions, units, length) if is_static else None
 
 
 class _Weights:
-    """The vector of all weights, then of all biases, read from its beginning."""
+    """The vector of all weights, then all biases, read from its beginning."""
 
     def __init__(self, op: Any, params: Any) -> None:
         self.op, self.params, self.place = op, params, 0
@@ -46,44 +46,47 @@ class _Weights:
         return self.op.Reshape(self.op.Slice(self.params, ints(since), ints(self.place)), ints(*shape))
 
     def gates(self, order: list[int], *shape: int) -> Any:
-        """The matrices or vectors of each gate, in the order ONNX has them, as one."""
-        found = [self.take(*shape) for _ in order]
-        return self.op.Concat(*(found[n] for n in order), axis=0) if len(found) > 1 else found[0]
+        """Matrices or vectors of all gates, concatenated in ONNX's order."""
+        blocks = [self.take(*shape) for _ in order]
+        return self.op.Concat(*(blocks[n] for n in order), axis=0) if len(blocks) > 1 else blocks[0]
 
 
 def _layer_weights(op: Any, mode: str, params: Any, sizes: tuple[int, int, int, int]) -> list[list[Any]]:
-    """Input weights, recurrent weights and biases of each layer, for all its directions."""
-    layers, both, units, length = sizes
-    cut, order = _Weights(op, params), gate_order(GATES[OPERATOR[mode]], HUB_GATES[OPERATOR[mode]])
+    """W, R and B of each layer, over its directions."""
+    layers, directions, units, length = sizes
+    reader, order = _Weights(op, params), gate_order(GATES[OPERATOR[mode]], HUB_GATES[OPERATOR[mode]])
     matrices = [
         [
-            (cut.gates(order, units, length if layer == 0 else units * both), cut.gates(order, units, units))
-            for _ in range(both)
+            (
+                reader.gates(order, units, length if layer == 0 else units * directions),
+                reader.gates(order, units, units),
+            )
+            for _ in range(directions)
         ]
         for layer in range(layers)
     ]
     biases = [
-        [op.Concat(cut.gates(order, units), cut.gates(order, units), axis=0) for _ in range(both)]
+        [op.Concat(reader.gates(order, units), reader.gates(order, units), axis=0) for _ in range(directions)]
         for _ in range(layers)
     ]
 
-    def stacked(values: list[Any]) -> Any:
-        parts = [op.Unsqueeze(v, ints(0)) for v in values]
-        return op.Concat(*parts, axis=0) if len(parts) > 1 else parts[0]
+    def stack(values: list[Any]) -> Any:
+        rows = [op.Unsqueeze(v, ints(0)) for v in values]
+        return op.Concat(*rows, axis=0) if len(rows) > 1 else rows[0]
 
     return [
-        [stacked([w for w, _ in m]), stacked([r for _, r in m]), stacked(b)]
+        [stack([w for w, _ in m]), stack([r for _, r in m]), stack(b)]
         for m, b in zip(matrices, biases, strict=True)
     ]
 
 
 def _run_layer(
-    op: Any, mode: str, both: int, x: Any, weights: list[Any], lengths: Any, states: list[Any]
+    op: Any, mode: str, directions: int, x: Any, weights: list[Any], lengths: Any, states: list[Any]
 ) -> Any:
-    """Outputs [steps, batch, directions · units], then the last states, of one layer."""
-    more: dict[str, Any] = {"linear_before_reset": 1} if mode == "gru" else {}
+    """Y [steps, batch, directions · units] and the last states of one layer."""
+    attributes: dict[str, Any] = {"linear_before_reset": 1} if mode == "gru" else {}
     if mode == "rnn_relu":
-        more["activations"] = ["Relu"] * both
+        attributes["activations"] = ["Relu"] * directions
     y, *last = op.node(
         OPERATOR[mode],
         x,
@@ -91,9 +94,9 @@ def _run_layer(
         lengths,
         *states,
         hidden_size=weights[1].shape[2],
-        direction="bidirectional" if both == 2 else "forward",
+        direction="bidirectional" if directions == 2 else "forward",
         _outputs=1 + len(states),
-        **more,
+        **attributes,
     )
     return op.Reshape(op.Transpose(y, perm=[0, 2, 1, 3]), ints(0, 0, -1)), last
 
@@ -108,25 +111,29 @@ NEEDS = (
 
 @ops.op("CudnnRNN", "CudnnRNNV2", "CudnnRNNV3", needs=NEEDS)
 def cudnn_rnn(op, node, x, h, c, params, lengths=None):
-    """Gates in cuDNN's order: input, forget, candidate, output; reset, update, candidate."""
+    """Layers in turn; cuDNN's gates are input, forget, candidate, output (LSTM) or reset, update, candidate
+    (GRU)."""
     mode, sizes = node.get("rnn_mode"), _sizes(node)
-    layers, both = sizes[:2]
+    layers, directions = sizes[:2]
     states = [h, c] if mode == "lstm" else [h]
     if not node.get("time_major", True):
         x, *states = (op.Transpose(v, perm=[1, 0, 2]) for v in (x, *states))
     lengths = None if lengths is None else as_dtype(op, lengths, T.INT32)
-    kept: list[list[Any]] = []
+    last_states: list[list[Any]] = []
     for n, weights in enumerate(_layer_weights(op, mode, params, sizes)):
-        own = [op.Slice(s, ints(n * both), ints((n + 1) * both), ints(0)) for s in states]
-        x, last = _run_layer(op, mode, both, x, weights, lengths, own)
-        kept.append(last)
-    found = [op.Concat(*parts, axis=0) if layers > 1 else parts[0] for parts in zip(*kept, strict=True)]
+        initial = [op.Slice(s, ints(n * directions), ints((n + 1) * directions), ints(0)) for s in states]
+        x, last = _run_layer(op, mode, directions, x, weights, lengths, initial)
+        last_states.append(last)
+    final_states = [
+        op.Concat(*per_layer, axis=0) if layers > 1 else per_layer[0]
+        for per_layer in zip(*last_states, strict=True)
+    ]
     if not node.get("time_major", True):
-        x, *found = (op.Transpose(v, perm=[1, 0, 2]) for v in (x, *found))
+        x, *final_states = (op.Transpose(v, perm=[1, 0, 2]) for v in (x, *final_states))
     empty = [op.const(np.zeros(0, np.float32)) for _ in range(3)]
-    return [x, *found, *empty][: node.outputs]
+    return [x, *final_states, *empty][: node.outputs]
 
 
 @ops.op("CudnnRNNCanonicalToParams", "CudnnRNNCanonicalToParamsV2")
-def canonical_to_params(op, node, layers, units, length, *parts):
-    return op.Concat(*(op.Reshape(p, ints(-1)) for p in parts), axis=0)
+def canonical_to_params(op, node, layers, units, length, *params):
+    return op.Concat(*(op.Reshape(p, ints(-1)) for p in params), axis=0)

@@ -93,7 +93,7 @@ def sparse_slice(op, node, indices, values, shape, start, size):
 
 
 def to_dense(op: Any, indices: Any, values: Any, shape: Any, default: Any) -> Any:
-    """A sparse tensor as dense, `rest` where it has no element."""
+    """A sparse tensor as dense, with `default` where it has no element."""
     return op.ScatterND(op.Expand(default, shape), indices, values)
 
 

@@ -130,7 +130,7 @@ def double(op: Any, value: float) -> Any:
 def _with_edge_values(
     op: Any, x: Any, value: Any, below_zero: float | None = None, at_zero: float | None = None
 ) -> Any:
-    """`made` with NaN where `x` is NaN, and with given values at zero and below zero."""
+    """`value` with NaN where `x` is NaN, and with given values at zero and below zero."""
     origin = double(op, 0)
     value = value if at_zero is None else op.Where(op.Equal(x, origin), double(op, at_zero), value)
     value = value if below_zero is None else op.Where(op.Less(x, origin), double(op, below_zero), value)

@@ -1,4 +1,4 @@
-"""Variables, and what writes to them."""
+"""Variables: reading, assignment, scattered updates."""
 
 from __future__ import annotations
 
@@ -53,22 +53,22 @@ ELEMENT_SCATTERS = [f"{p}ScatterNd{k}" for p in ("Resource", "") for k in REDUCT
 
 @ops.op(*ROW_SCATTERS, *ELEMENT_SCATTERS, needs=(HANDLE,))
 def scatter(op, node, variable, indices, updates):
-    """Rows, or elements at places, replaced or reduced; a scalar goes to every place."""
-    many = "ScatterNd" in node.op
-    kind = node.op.split("ScatterNd" if many else "Scatter")[1]
-    now, at = variable.read(), as_int64(op, indices)
-    at = at if many else op.Unsqueeze(at, np.array([-1]))
+    """Replace or reduce rows, or elements at indices; a scalar update goes to all of them."""
+    by_coordinates = "ScatterNd" in node.op
+    reduction = node.op.split("ScatterNd" if by_coordinates else "Scatter")[1]
+    current, coordinates = variable.read(), as_int64(op, indices)
+    coordinates = coordinates if by_coordinates else op.Unsqueeze(coordinates, np.array([-1]))
     if rank_of(updates) == 0:
-        rows = op.Gather(now, as_int64(op, indices), axis=0)
+        rows = op.Gather(current, as_int64(op, indices), axis=0)
         updates = op.Expand(updates, op.Shape(rows))
-    updates = op.Sub(like(op, updates, 0), updates) if kind == "Sub" else updates
-    return variable.write(op.ScatterND(now, at, updates, reduction=REDUCTIONS[kind]))
+    updates = op.Sub(like(op, updates, 0), updates) if reduction == "Sub" else updates
+    return variable.write(op.ScatterND(current, coordinates, updates, reduction=REDUCTIONS[reduction]))
 
 
 @ops.op("ResourceStridedSliceAssign", "StridedSliceAssign", needs=(HANDLE,))
 def assign_slice(op, node, variable, begin, end, strides, value):
-    made = update_slice(op, node, variable.read(), begin, end, strides, value)
-    return made if made is NotImplemented else variable.write(made)
+    updated = update_slice(op, node, variable.read(), begin, end, strides, value)
+    return updated if updated is NotImplemented else variable.write(updated)
 
 
 TRAINING = unsupported("a model that is not trained as it runs: export its inference function")

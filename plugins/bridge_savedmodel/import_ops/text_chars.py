@@ -1,9 +1,8 @@
-"""The characters of strings, which ONNX has no operator for: each bit of each is asked of a regular
-expression.
+"""Operators on the characters of strings, for which ONNX has no operator: regular expressions test each bit
+of each character.
 
-So it goes for whole numbers that were written as text, and with characters=N for strings of at most N
-characters of ASCII. The run of a model that meets another string fails: it takes an element from a place that
-there is not.
+This is done for integers that were written as text and, with characters=N, for strings of at most N ASCII
+characters. A run with any other string fails: it reads an element at an index out of range.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ CHARACTERS = np.array([chr(n) if n else "" for n in range(2**BITS)], object)
 
 
 def _are_integers(value: Any) -> bool:
-    """Whether strings are whole numbers."""
-    maker = value.producer()
-    while maker is not None and maker.op_type in ("Identity", "Reshape", "Squeeze", "Unsqueeze"):
-        maker = maker.inputs[0].producer()
-    return maker is not None and maker.op_type == "Cast" and maker.inputs[0].dtype.is_integer()
+    """True if strings are integers written as text."""
+    producer = value.producer()
+    while producer is not None and producer.op_type in ("Identity", "Reshape", "Squeeze", "Unsqueeze"):
+        producer = producer.inputs[0].producer()
+    return producer is not None and producer.op_type == "Cast" and producer.inputs[0].dtype.is_integer()
 
 
 def _max_length(node: Any) -> int:
-    """How many characters a string is taken to have; 0 where nobody has said."""
+    """The largest number of characters of a string; 0 if it is unknown."""
     return DIGITS if _are_integers(node.inputs[0]) else int(node.frame.context.characters)
 
 
@@ -47,43 +46,43 @@ LIMIT = need("characters=64 or less", lambda n: _max_length(n) <= 64)
 
 
 def _fail_if(op: Any, wrong: Any) -> Any:
-    """Zero, [1]; a run that finds anything wrong fails."""
+    """Zero, [1]; a run in which any element of `wrong` is true fails."""
     flags = op.Concat(op.Reshape(op.Cast(wrong, to=int(T.INT64)), ints(-1)), ints(0), axis=0)
     return op.Gather(ints(0), op.ReduceMax(flags, keepdims=1), axis=0)
 
 
 def char_codes(op: Any, node: Any) -> Any:
-    """Of a vector of strings, [strings, most]: the number of every character, and 0 after the last."""
-    x, most = op.Reshape(node.inputs[0], ints(-1)), _max_length(node)
-    sets = [[n for n in range(2**BITS) if n >> bit & 1] for bit in range(BITS)]
-    classes = ["".join(f"\\x{n:02X}" for n in each) for each in sets]
-    asked = [
-        op.Unsqueeze(op.RegexFullMatch(x, pattern=f"(?s).{{{place}}}[{each}].*"), ints(1))
-        for place in range(most)
-        for each in classes
+    """Character codes of a vector of strings, 0 after the last character: [strings, max length]."""
+    x, length = op.Reshape(node.inputs[0], ints(-1)), _max_length(node)
+    codes_with_bit = [[n for n in range(2**BITS) if n >> bit & 1] for bit in range(BITS)]
+    classes = ["".join(f"\\x{n:02X}" for n in members) for members in codes_with_bit]
+    bits = [
+        op.Unsqueeze(op.RegexFullMatch(x, pattern=f"(?s).{{{position}}}[{members}].*"), ints(1))
+        for position in range(length)
+        for members in classes
     ]
-    flags = op.Reshape(op.Cast(op.Concat(*asked, axis=1), to=int(T.INT64)), ints(-1, most, BITS))
-    found = op.ReduceSum(op.Mul(flags, op.const(2 ** np.arange(BITS))), ints(2), keepdims=0)
+    flags = op.Reshape(op.Cast(op.Concat(*bits, axis=1), to=int(T.INT64)), ints(-1, length, BITS))
+    codes = op.ReduceSum(op.Mul(flags, op.const(2 ** np.arange(BITS))), ints(2), keepdims=0)
     if _are_integers(node.inputs[0]):
-        return found
-    fits = op.RegexFullMatch(x, pattern=f"[\\x01-\\x7F]{{0,{most}}}")
-    return op.Add(found, _fail_if(op, op.Not(fits)))
+        return codes
+    is_ascii = op.RegexFullMatch(x, pattern=f"[\\x01-\\x7F]{{0,{length}}}")
+    return op.Add(codes, _fail_if(op, op.Not(is_ascii)))
 
 
-def string_lengths(op: Any, found: Any) -> Any:
-    """How many characters each string has, [strings, 1]."""
-    return op.ReduceSum(op.Cast(op.Greater(found, op.const(np.array(0))), to=int(T.INT64)), ints(1))
+def string_lengths(op: Any, codes: Any) -> Any:
+    """Number of characters of each string, [strings, 1]."""
+    return op.ReduceSum(op.Cast(op.Greater(codes, op.const(np.array(0))), to=int(T.INT64)), ints(1))
 
 
-def join_chars(op: Any, found: Any, most: int) -> Any:
-    """Strings of [strings, most] characters, those numbered 0 left out."""
+def join_chars(op: Any, codes: Any, length: int) -> Any:
+    """Strings of character codes [strings, length]; code 0 is no character."""
     table = op.const(tensor_of(CHARACTERS))
-    letters = op.Gather(table, found, axis=0)
-    made: Any = None
-    for place in range(most):
-        letter = op.Gather(letters, op.const(np.array(place)), axis=1)
-        made = letter if made is None else op.StringConcat(made, letter)
-    return made
+    letters = op.Gather(table, codes, axis=0)
+    joined: Any = None
+    for position in range(length):
+        letter = op.Gather(letters, op.const(np.array(position)), axis=1)
+        joined = letter if joined is None else op.StringConcat(joined, letter)
+    return joined
 
 
 def _reshape_like(op: Any, value: Any, x: Any) -> Any:
@@ -93,8 +92,8 @@ def _reshape_like(op: Any, value: Any, x: Any) -> Any:
 
 @ops.op("StringLength", needs=(SHORT,))
 def string_length(op, node, x):
-    made = op.Squeeze(string_lengths(op, char_codes(op, node)), ints(1))
-    return as_dtype(op, _reshape_like(op, made, x), T.INT32)
+    lengths = op.Squeeze(string_lengths(op, char_codes(op, node)), ints(1))
+    return as_dtype(op, _reshape_like(op, lengths, x), T.INT32)
 
 
 def _has_scalar_arguments(node: Any) -> bool:
@@ -102,18 +101,18 @@ def _has_scalar_arguments(node: Any) -> bool:
 
 
 @ops.op("Substr", needs=(SHORT, need("one place and one length, both constants", _has_scalar_arguments)))
-def substr(op, node, x, place, length):
-    """A place past either end fails, as it does in TensorFlow."""
-    found, most = char_codes(op, node), _max_length(node)
-    begin, count = (int(const(v).reshape(())) for v in (place, length))
-    total = string_lengths(op, found)
-    first = op.Add(total, ints(begin)) if begin < 0 else op.Add(op.Sub(total, total), ints(begin))
-    outside = op.Or(op.Less(first, ints(0)), op.Greater(first, total))
-    kept = max(min(count, most), 1)
-    at = op.Add(op.Add(first, op.const(np.arange(kept))), _fail_if(op, outside))
-    inside = op.And(op.Less(at, total), op.const(np.arange(kept) < count))
-    letters = op.GatherElements(found, op.Min(at, ints(most - 1)), axis=1)
-    return _reshape_like(op, join_chars(op, op.Where(inside, letters, ints(0)), kept), x)
+def substr(op, node, x, position, length):
+    """A slice of each string; a position outside of the string fails, as in TensorFlow."""
+    codes, limit = char_codes(op, node), _max_length(node)
+    begin, count = (int(const(v).reshape(())) for v in (position, length))
+    total = string_lengths(op, codes)
+    start = op.Add(total, ints(begin)) if begin < 0 else op.Add(op.Sub(total, total), ints(begin))
+    outside = op.Or(op.Less(start, ints(0)), op.Greater(start, total))
+    width = max(min(count, limit), 1)
+    indices = op.Add(op.Add(start, op.const(np.arange(width))), _fail_if(op, outside))
+    is_inside = op.And(op.Less(indices, total), op.const(np.arange(width) < count))
+    letters = op.GatherElements(codes, op.Min(indices, ints(limit - 1)), axis=1)
+    return _reshape_like(op, join_chars(op, op.Where(is_inside, letters, ints(0)), width), x)
 
 
 SPACES = ints(*b" \t\n\v\f\r")
@@ -121,14 +120,16 @@ SPACES = ints(*b" \t\n\v\f\r")
 
 @ops.op("StringStrip", needs=(SHORT,))
 def strip(op, node, x):
-    found, most = char_codes(op, node), _max_length(node)
-    space = op.Cast(op.Equal(op.Unsqueeze(found, ints(2)), op.const(SPACES)), to=int(T.INT64))
-    empty = op.Or(op.Equal(found, ints(0)), op.Greater(op.ReduceSum(space, ints(2), keepdims=0), ints(0)))
-    filled, axis = op.Cast(op.Not(empty), to=int(T.INT64)), op.const(np.array(1))
-    begun = op.CumSum(filled, axis)
-    ending = op.CumSum(filled, axis, reverse=1)
-    inside = op.And(op.Greater(begun, ints(0)), op.Greater(ending, ints(0)))
-    return _reshape_like(op, join_chars(op, op.Where(inside, found, ints(0)), most), x)
+    codes, length = char_codes(op, node), _max_length(node)
+    is_space = op.Cast(op.Equal(op.Unsqueeze(codes, ints(2)), op.const(SPACES)), to=int(T.INT64))
+    is_empty = op.Or(
+        op.Equal(codes, ints(0)), op.Greater(op.ReduceSum(is_space, ints(2), keepdims=0), ints(0))
+    )
+    is_filled, axis = op.Cast(op.Not(is_empty), to=int(T.INT64)), op.const(np.array(1))
+    filled_before = op.CumSum(is_filled, axis)
+    filled_after = op.CumSum(is_filled, axis, reverse=1)
+    is_inside = op.And(op.Greater(filled_before, ints(0)), op.Greater(filled_after, ints(0)))
+    return _reshape_like(op, join_chars(op, op.Where(is_inside, codes, ints(0)), length), x)
 
 
 ENCODED = need(
@@ -139,15 +140,15 @@ ENCODED = need(
 
 @ops.op("UnicodeDecode", "UnicodeDecodeWithOffsets", needs=(SHORT, ENCODED))
 def unicode_decode(op, node, x):
-    """Of all strings the characters in a row, where those of each begin, and where each is in its string."""
-    found = char_codes(op, node)
-    splits = row_splits(op, op.Squeeze(string_lengths(op, found), ints(1)))
-    places = op.NonZero(found)
-    values = op.Cast(op.GatherND(found, op.Transpose(places, perm=[1, 0])), to=int(T.INT32))
+    """Characters of all strings in a row, the row splits, and the offset of each character in its string."""
+    codes = char_codes(op, node)
+    splits = row_splits(op, op.Squeeze(string_lengths(op, codes), ints(1)))
+    indices = op.NonZero(codes)
+    values = op.Cast(op.GatherND(codes, op.Transpose(indices, perm=[1, 0])), to=int(T.INT32))
     splits = as_dtype(op, splits, node.get("Tsplits"))
     if node.op == "UnicodeDecode":
         return splits, values
-    return splits, values, op.Squeeze(op.Slice(places, ints(1), ints(2), ints(0)), ints(0))
+    return splits, values, op.Squeeze(op.Slice(indices, ints(1), ints(2), ints(0)), ints(0))
 
 
 @ops.op(
@@ -160,15 +161,16 @@ def unicode_decode(op, node, x):
     ),
 )
 def unicode_encode(op, node, values, splits):
-    most, ends = int(node.frame.context.characters), as_int64(op, splits)
+    length, bounds = int(node.frame.context.characters), as_int64(op, splits)
     begin, end = (
-        op.Unsqueeze(op.Slice(ends, ints(a), ints(b), ints(0)), ints(1)) for a, b in ((0, -1), (1, 2**31 - 1))
+        op.Unsqueeze(op.Slice(bounds, ints(a), ints(b), ints(0)), ints(1))
+        for a, b in ((0, -1), (1, 2**31 - 1))
     )
-    every = op.Concat(as_int64(op, values), ints(0), axis=0)
-    strange = op.Or(op.Less(every, ints(0)), op.GreaterOrEqual(every, ints(2**BITS)))
-    long = op.Greater(op.Sub(end, begin), ints(most))
-    fine = op.Add(_fail_if(op, strange), _fail_if(op, long))
-    at = op.Add(begin, op.const(np.arange(most)))
-    last = op.Sub(op.Shape(every), ints(1))
-    kept = op.Where(op.Less(at, end), at, last)
-    return join_chars(op, op.Add(op.Gather(every, kept, axis=0), fine), most)
+    codes = op.Concat(as_int64(op, values), ints(0), axis=0)
+    is_not_ascii = op.Or(op.Less(codes, ints(0)), op.GreaterOrEqual(codes, ints(2**BITS)))
+    is_too_long = op.Greater(op.Sub(end, begin), ints(length))
+    zero = op.Add(_fail_if(op, is_not_ascii), _fail_if(op, is_too_long))
+    indices = op.Add(begin, op.const(np.arange(length)))
+    padding = op.Sub(op.Shape(codes), ints(1))
+    safe_indices = op.Where(op.Less(indices, end), indices, padding)
+    return join_chars(op, op.Add(op.Gather(codes, safe_indices, axis=0), zero), length)

@@ -1,5 +1,5 @@
-"""Hashes of strings, of the numbers of their characters: FarmHash's Fingerprint64 and SipHash-2-4, word by
-word."""
+"""Hashes of strings from their character codes: FarmHash Fingerprint64 and SipHash-2-4, one word at a
+time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HALF = 4
 
 
 class Characters(Fingerprint):
-    """The characters of strings, as a hash reads them: words at a place, as columns [strings, 1]."""
+    """Character codes of strings as a hash reads them: words at a position, as columns [strings, 1]."""
 
     def __init__(self, op: Any, node: Any) -> None:
         self.found = char_codes(op, node)
@@ -31,15 +31,15 @@ class Characters(Fingerprint):
     def word(self, at: int, size: int = 8) -> Any:
         return self.at(self.op.Add(self.length, ints(at)) if at < 0 else ints(at), size)
 
-    def at(self, place: Any, count: int) -> Any:
-        """The number of `count` characters that begin at a place [1] or [strings, 1]."""
+    def at(self, position: Any, count: int) -> Any:
+        """The little-endian number of `count` characters from a position [1] or [strings, 1]."""
         op = self.op
-        place = op.Add(op.Sub(self.length, self.length), place)
-        every = op.Min(op.Max(op.Add(place, op.const(np.arange(count))), ints(0)), ints(self.most - 1))
-        letters = op.GatherElements(self.found, every, axis=1)
-        past = op.GreaterOrEqual(op.Add(place, op.const(np.arange(count))), ints(self.most))
-        letters = op.Where(past, ints(0), letters)
-        scaled = op.Mul(letters, op.const(2 ** (8 * (np.arange(count) % HALF))))
+        position = op.Add(op.Sub(self.length, self.length), position)
+        indices = op.Min(op.Max(op.Add(position, op.const(np.arange(count))), ints(0)), ints(self.most - 1))
+        codes = op.GatherElements(self.found, indices, axis=1)
+        is_past_end = op.GreaterOrEqual(op.Add(position, op.const(np.arange(count))), ints(self.most))
+        codes = op.Where(is_past_end, ints(0), codes)
+        scaled = op.Mul(codes, op.const(2 ** (8 * (np.arange(count) % HALF))))
         if count <= HALF:
             return op.ReduceSum(scaled, ints(1))
         low, high = (
@@ -49,15 +49,15 @@ class Characters(Fingerprint):
 
 
 def fingerprint(op: Any, letters: Characters) -> Any:
-    """FarmHash's Fingerprint64 of at most 64 characters, by length, [strings, 1]."""
+    """FarmHash Fingerprint64 of at most 64 characters, by length: [strings, 1]."""
     length = letters.length
-    few = letters.upto3(letters.at(op.Div(length, ints(2)), 1))
-    made = op.Where(op.Equal(length, ints(0)), op.const(word(K2)), few)
-    made = op.Where(op.Less(length, ints(4)), made, letters.upto7())
-    for most, step in ((7, letters.upto16), (16, letters.upto32), (32, letters.upto64)):
-        if letters.most > most:
-            made = op.Where(op.LessOrEqual(length, ints(most)), made, step())
-    return made
+    up_to_3 = letters.upto3(letters.at(op.Div(length, ints(2)), 1))
+    hashed = op.Where(op.Equal(length, ints(0)), op.const(word(K2)), up_to_3)
+    hashed = op.Where(op.Less(length, ints(4)), hashed, letters.upto7())
+    for length_limit, long_hash in ((7, letters.upto16), (16, letters.upto32), (32, letters.upto64)):
+        if letters.most > length_limit:
+            hashed = op.Where(op.LessOrEqual(length, ints(length_limit)), hashed, long_hash())
+    return hashed
 
 
 START = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
@@ -77,20 +77,20 @@ def _sip_round(op: Any, v: list[Any]) -> list[Any]:
 
 
 def sip_hash(op: Any, letters: Characters, key: list[int]) -> Any:
-    """SipHash-2-4 of the characters under a key of two words, [strings, 1]."""
+    """SipHash-2-4 of the characters under a key of two 64-bit words: [strings, 1]."""
     state = [op.const(word(s ^ (key[n % 2] % 2**64))) for n, s in enumerate(START)]
-    whole = op.Div(letters.length, ints(8))
+    blocks = op.Div(letters.length, ints(8))
     for block in range(letters.most // 8 + 1):
-        last = op.Equal(whole, ints(block))
-        own = op.Add(
-            letters.word(8 * block), op.Where(last, op.Mul(letters.length, op.const(word(2**56))), ints(0))
+        is_last = op.Equal(blocks, ints(block))
+        message = op.Add(
+            letters.word(8 * block), op.Where(is_last, op.Mul(letters.length, op.const(word(2**56))), ints(0))
         )
-        turn = [*state[:3], op.BitwiseXor(state[3], own)]
+        updated = [*state[:3], op.BitwiseXor(state[3], message)]
         for _ in range(2):
-            turn = _sip_round(op, turn)
-        turn[0] = op.BitwiseXor(turn[0], own)
-        here = op.GreaterOrEqual(whole, ints(block))
-        state = [op.Where(here, new, old) for new, old in zip(turn, state, strict=True)]
+            updated = _sip_round(op, updated)
+        updated[0] = op.BitwiseXor(updated[0], message)
+        is_used = op.GreaterOrEqual(blocks, ints(block))
+        state = [op.Where(is_used, new, old) for new, old in zip(updated, state, strict=True)]
     state[2] = op.BitwiseXor(state[2], ints(0xFF))
     for _ in range(4):
         state = _sip_round(op, state)
@@ -99,14 +99,14 @@ def sip_hash(op: Any, letters: Characters, key: list[int]) -> Any:
 
 @ops.op("StringToHashBucketFast", "StringToHashBucketStrong", needs=(SHORT, LIMIT))
 def hash_bucket(op, node, x):
-    """The rest of the hash, taken as an unsigned number."""
+    """The hash as an unsigned number, modulo the number of buckets."""
     letters = Characters(op, node)
-    strong = node.op.endswith("Strong")
-    made = sip_hash(op, letters, node.get("key")) if strong else fingerprint(op, letters)
-    rest = op.Mod(
-        op.BitCast(made, to=int(T.UINT64)), op.const(np.array([node.get("num_buckets")], np.uint64))
+    is_strong = node.op.endswith("Strong")
+    hashed = sip_hash(op, letters, node.get("key")) if is_strong else fingerprint(op, letters)
+    bucket = op.Mod(
+        op.BitCast(hashed, to=int(T.UINT64)), op.const(np.array([node.get("num_buckets")], np.uint64))
     )
-    return op.Reshape(op.Cast(rest, to=int(T.INT64)), op.Shape(x))
+    return op.Reshape(op.Cast(bucket, to=int(T.INT64)), op.Shape(x))
 
 
 def _is_farmhash(node: Any) -> bool:
@@ -116,9 +116,9 @@ def _is_farmhash(node: Any) -> bool:
 
 @ops.op("Fingerprint", needs=(SHORT, LIMIT, need("method=farmhash64 of a vector of strings", _is_farmhash)))
 def fingerprint_bytes(op, node, x, method):
-    """Its eight bytes, the lowest first."""
+    """The eight bytes of the fingerprint, little-endian."""
     if x.dtype != T.STRING:
         return NotImplemented
-    made = op.BitCast(fingerprint(op, Characters(op, node)), to=int(T.UINT64))
-    bytes_ = op.BitShift(made, op.const(8 * np.arange(8, dtype=np.uint64)), direction="RIGHT")
-    return op.Cast(op.BitwiseAnd(bytes_, op.const(np.array([255], np.uint64))), to=int(T.UINT8))
+    hashed = op.BitCast(fingerprint(op, Characters(op, node)), to=int(T.UINT64))
+    shifted = op.BitShift(hashed, op.const(8 * np.arange(8, dtype=np.uint64)), direction="RIGHT")
+    return op.Cast(op.BitwiseAnd(shifted, op.const(np.array([255], np.uint64))), to=int(T.UINT8))

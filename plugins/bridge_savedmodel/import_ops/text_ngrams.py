@@ -1,4 +1,4 @@
-"""Words joined to n-grams, row by row."""
+"""N-grams of words, row by row."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def _words(op: Any, *words: str) -> Any:
 
 @ops.op("StringNGrams", needs=(WHOLE,))
 def ngrams(op, node, words, splits):
-    """All of one row, width by width, before those of the next."""
+    """N-grams of each row, sorted by width within the row."""
     begins, lengths = as_int64(op, splits), row_lengths(op, as_int64(op, splits))
     table = op.Concat(words, _words(op, node.get("left_pad"), node.get("right_pad")), axis=0)
-    counts, made, places = [], [], []
+    counts, grams, positions = [], [], []
     for width in node.get("ngram_widths"):
-        asked = node.get("pad_width")
-        pad = min(asked, width - 1) if asked >= 0 else width - 1
+        pad_width = node.get("pad_width")
+        pad = min(pad_width, width - 1) if pad_width >= 0 else width - 1
         count = op.Max(op.Add(lengths, ints(2 * pad - width + 1)), ints(0))
         rows, nth = row_coordinates(op, row_splits(op, count))
-        made.append(
+        grams.append(
             _join_words(
                 op,
                 node.get("separator"),
@@ -43,30 +43,32 @@ def ngrams(op, node, words, splits):
                 *(op.Gather(v, rows, axis=0) for v in (begins, lengths)),
             )
         )
-        places.append((rows, nth))
+        positions.append((rows, nth))
         counts.append(count)
-    ends = row_splits(op, functools.reduce(op.Add, counts))
-    before, slots = ends, []
-    for (rows, nth), count in zip(places, counts, strict=True):
-        slots.append(op.Add(op.Gather(before, rows, axis=0), nth))
-        before = op.Add(before, op.Concat(count, ints(0), axis=0))
-    whole, slot = (op.Concat(*v, axis=0) if len(v) > 1 else v[0] for v in (made, slots))
-    order = op.TopK(slot, op.Shape(slot), largest=0, _outputs=2)[1]
-    return op.Gather(whole, order, axis=0), as_dtype(op, ends, node.get("Tsplits"))
+    new_splits = row_splits(op, functools.reduce(op.Add, counts))
+    offsets, targets = new_splits, []
+    for (rows, nth), count in zip(positions, counts, strict=True):
+        targets.append(op.Add(op.Gather(offsets, rows, axis=0), nth))
+        offsets = op.Add(offsets, op.Concat(count, ints(0), axis=0))
+    all_grams, target = (op.Concat(*v, axis=0) if len(v) > 1 else v[0] for v in (grams, targets))
+    order = op.TopK(target, op.Shape(target), largest=0, _outputs=2)[1]
+    return op.Gather(all_grams, order, axis=0), as_dtype(op, new_splits, node.get("Tsplits"))
 
 
 def _join_words(
     op: Any, separator: str, width: int, nth: Any, pad: int, table: Any, begins: Any, lengths: Any
 ) -> Any:
-    """The words from the `nth` on of rows that begin and are as long as given, padded on both sides."""
+    """N-grams that begin at word `nth` of rows with these begins and lengths, padded on both sides."""
     left, right = (op.Add(op.Shape(table), ints(n)) for n in (-2, -1))
-    made: Any = None
+    joined: Any = None
     for step in range(width):
-        at = op.Add(nth, ints(step - pad))
-        place = op.Where(
-            op.Less(at, ints(0)), left, op.Where(op.Less(at, lengths), op.Add(begins, at), right)
+        position = op.Add(nth, ints(step - pad))
+        index = op.Where(
+            op.Less(position, ints(0)),
+            left,
+            op.Where(op.Less(position, lengths), op.Add(begins, position), right),
         )
-        word = op.Gather(table, place, axis=0)
-        joint = word if made is None or not separator else op.StringConcat(_words(op, separator), word)
-        made = word if made is None else op.StringConcat(made, joint)
-    return made
+        word = op.Gather(table, index, axis=0)
+        separated = word if joined is None or not separator else op.StringConcat(_words(op, separator), word)
+        joined = word if joined is None else op.StringConcat(joined, separated)
+    return joined
