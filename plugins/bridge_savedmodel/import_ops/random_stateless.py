@@ -173,7 +173,7 @@ def _is_philox(node: Any) -> bool:
     if not node.op.endswith("V2"):
         return True
     number = const(node.inputs[3])
-    return number is not None and int(algorithm_.reshape(())) in (PHILOX, AUTO_SELECT)
+    return number is not None and int(number.reshape(())) in (PHILOX, AUTO_SELECT)
 
 
 ALGORITHM = need("the Philox algorithm", _is_philox)

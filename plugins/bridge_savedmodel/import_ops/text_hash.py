@@ -24,9 +24,9 @@ class Characters(Fingerprint):
     """Character codes of strings as a hash reads them: words at a position, as columns [strings, 1]."""
 
     def __init__(self, op: Any, node: Any) -> None:
-        self.found = char_codes(op, node)
-        self.most = int(self.found.shape[1])
-        super().__init__(op, string_lengths(op, self.found))
+        self.codes = char_codes(op, node)
+        self.limit = int(self.codes.shape[1])
+        super().__init__(op, string_lengths(op, self.codes))
 
     def word(self, at: int, size: int = 8) -> Any:
         return self.at(self.op.Add(self.length, ints(at)) if at < 0 else ints(at), size)
@@ -35,9 +35,9 @@ class Characters(Fingerprint):
         """The little-endian number of `count` characters from a position [1] or [strings, 1]."""
         op = self.op
         position = op.Add(op.Sub(self.length, self.length), position)
-        indices = op.Min(op.Max(op.Add(position, op.const(np.arange(count))), ints(0)), ints(self.most - 1))
-        codes = op.GatherElements(self.found, indices, axis=1)
-        is_past_end = op.GreaterOrEqual(op.Add(position, op.const(np.arange(count))), ints(self.most))
+        indices = op.Min(op.Max(op.Add(position, op.const(np.arange(count))), ints(0)), ints(self.limit - 1))
+        codes = op.GatherElements(self.codes, indices, axis=1)
+        is_past_end = op.GreaterOrEqual(op.Add(position, op.const(np.arange(count))), ints(self.limit))
         codes = op.Where(is_past_end, ints(0), codes)
         scaled = op.Mul(codes, op.const(2 ** (8 * (np.arange(count) % HALF))))
         if count <= HALF:
@@ -55,7 +55,7 @@ def fingerprint(op: Any, letters: Characters) -> Any:
     hashed = op.Where(op.Equal(length, ints(0)), op.const(word(K2)), up_to_3)
     hashed = op.Where(op.Less(length, ints(4)), hashed, letters.upto7())
     for length_limit, long_hash in ((7, letters.upto16), (16, letters.upto32), (32, letters.upto64)):
-        if letters.most > length_limit:
+        if letters.limit > length_limit:
             hashed = op.Where(op.LessOrEqual(length, ints(length_limit)), hashed, long_hash())
     return hashed
 
@@ -80,7 +80,7 @@ def sip_hash(op: Any, letters: Characters, key: list[int]) -> Any:
     """SipHash-2-4 of the characters under a key of two 64-bit words: [strings, 1]."""
     state = [op.const(word(s ^ (key[n % 2] % 2**64))) for n, s in enumerate(START)]
     blocks = op.Div(letters.length, ints(8))
-    for block in range(letters.most // 8 + 1):
+    for block in range(letters.limit // 8 + 1):
         is_last = op.Equal(blocks, ints(block))
         message = op.Add(
             letters.word(8 * block), op.Where(is_last, op.Mul(letters.length, op.const(word(2**56))), ints(0))
