@@ -1,4 +1,4 @@
-"""Resizing, cropping, and choosing boxes."""
+"""Resizing, cropping, colour and boxes."""
 
 from __future__ import annotations
 
@@ -43,8 +43,7 @@ def resize_bilinear(op, node, x, size):
 
 @ops.op("ResizeNearestNeighbor", needs=(ranked(),))
 def resize_nearest(op, node, x, size):
-    """With half-pixel centres the place is rounded down after the half is added; with aligned corners,
-    rounded half up."""
+    """Half-pixel centers: floor after adding the half. Aligned corners: round half up. Else: floor."""
     mode = _coordinates(node)
     if mode == "half_pixel":
         return to_nhwc(op, _nearest_centres(op, to_nchw(op, x), size))
@@ -74,8 +73,7 @@ STEPS = 1024
 
 @ops.op("ResizeBicubic", needs=(ranked(), SIZES))
 def resize_bicubic(op, node, x, size):
-    """A product with the weights of every row, then of every column. TensorFlow rounds distances to
-    1/1024."""
+    """Matrix products with the weights of rows, then of columns. TensorFlow rounds distances to 1/1024."""
     rows, columns = (
         _cubic(int(length), int(asked), _coordinates(node))
         for length, asked in zip(list(x.shape)[1:3], const(size).ravel(), strict=True)

@@ -1,4 +1,4 @@
-"""Crops of images drawn at random, anew in every run."""
+"""Random crops of images, drawn anew at every run."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ ops = OpTable()
 
 
 def uniform(op: Any, *size: int) -> Any:
-    """Numbers of [0, 1)."""
+    """float32 in [0, 1) of shape `size`."""
     return op.RandomUniformLike(op.const(np.zeros(size, np.float32)))
 
 
 def _random_below(op: Any, limit: Any) -> Any:
-    """A whole number under each of the `limit`, all of them above zero."""
-    drawn = op.Floor(op.Mul(op.RandomUniformLike(limit), limit))
-    return op.Min(drawn, op.Sub(limit, 1.0))
+    """An integer-valued float below each element of `limit`, all of them positive."""
+    numbers = op.Floor(op.Mul(op.RandomUniformLike(limit), limit))
+    return op.Min(numbers, op.Sub(limit, 1.0))
 
 
 @ops.op("RandomCrop", needs=(ranked(), need("a constant size", lambda n: const(n.inputs[1]) is not None)))
 def random_crop(op, node, image, size):
-    room = op.Sub(op.Shape(image, end=2), as_int64(op, size))
-    begin = as_int64(op, _random_below(op, op.Cast(op.Add(room, ints(1)), to=int(T.FLOAT))))
+    slack = op.Sub(op.Shape(image, end=2), as_int64(op, size))
+    begin = as_int64(op, _random_below(op, op.Cast(op.Add(slack, ints(1)), to=int(T.FLOAT))))
     return op.Slice(image, begin, op.Add(begin, as_int64(op, size)), ints(0, 1))
 
 
 def _has_boxes(node: Any) -> bool:
-    given = const(node.inputs[1])
-    return (given is None or given.size > 0) and list(node.inputs[1].shape or [])[1:2] != [0]
+    """False only if the model is known to receive no boxes."""
+    known = const(node.inputs[1])
+    return (known is None or known.size > 0) and list(node.inputs[1].shape or [])[1:2] != [0]
 
 
 BOXES = need(
@@ -44,73 +45,79 @@ BOXES = need(
 
 @ops.op("SampleDistortedBoundingBox", "SampleDistortedBoundingBoxV2", needs=(BOXES, ranked(1)))
 def sample_distorted_bounding_box(op, node, size, boxes, covered=None):
-    """All attempts at once, and the first of them whose area and overlap are those asked for; else the whole
+    """Draw all attempts at once and take the first whose area and overlap fit; without one the whole
     image."""
-    least = (
+    min_covered = (
         op.const(np.array(node.get("min_object_covered", 0.1), np.float32)) if covered is None else covered
     )
-    sides = op.Cast(size, to=int(T.FLOAT))
-    high, wide = (op.Slice(sides, ints(n), ints(n + 1), ints(0)) for n in (0, 1))
-    fits, place, extent = _attempts(op, node, high, wide)
-    begin, end = place, op.Add(place, extent)
-    flat = op.Mul(op.Reshape(boxes, ints(-1, 4)), op.Concat(high, wide, high, wide, axis=0))
-    own = op.Unsqueeze(op.Floor(flat), ints(0))
-    low, far = (op.Slice(own, ints(a), ints(a + 2), ints(2)) for a in (0, 2))
-    shared = op.Max(
-        op.Sub(op.Min(far, op.Unsqueeze(end, ints(1))), op.Max(low, op.Unsqueeze(begin, ints(1)))), 0.0
+    lengths = op.Cast(size, to=int(T.FLOAT))
+    height, width = (op.Slice(lengths, ints(n), ints(n + 1), ints(0)) for n in (0, 1))
+    fits, corner, extent = _attempts(op, node, height, width)
+    begin, end = corner, op.Add(corner, extent)
+    box_pixels = op.Mul(op.Reshape(boxes, ints(-1, 4)), op.Concat(height, width, height, width, axis=0))
+    box_corners = op.Unsqueeze(op.Floor(box_pixels), ints(0))
+    box_begin, box_end = (op.Slice(box_corners, ints(a), ints(a + 2), ints(2)) for a in (0, 2))
+    overlap = op.Max(
+        op.Sub(op.Min(box_end, op.Unsqueeze(end, ints(1))), op.Max(box_begin, op.Unsqueeze(begin, ints(1)))),
+        0.0,
     )
-    area = op.ReduceProd(op.Sub(far, low), ints(2), keepdims=0)
-    enough = op.GreaterOrEqual(op.ReduceProd(shared, ints(2), keepdims=0), op.Mul(area, least))
-    enough = op.And(enough, op.Greater(area, 0.0))
-    none = op.Equal(op.Size(boxes), op.const(np.array(0, np.int64)))
-    some = op.Greater(
-        op.ReduceSum(op.Cast(enough, to=int(T.INT32)), ints(1), keepdims=0), op.const(np.array(0, np.int32))
+    area = op.ReduceProd(op.Sub(box_end, box_begin), ints(2), keepdims=0)
+    is_covered = op.GreaterOrEqual(op.ReduceProd(overlap, ints(2), keepdims=0), op.Mul(area, min_covered))
+    is_covered = op.And(is_covered, op.Greater(area, 0.0))
+    no_boxes = op.Equal(op.Size(boxes), op.const(np.array(0, np.int64)))
+    any_covered = op.Greater(
+        op.ReduceSum(op.Cast(is_covered, to=int(T.INT32)), ints(1), keepdims=0),
+        op.const(np.array(0, np.int32)),
     )
-    right = op.Cast(op.And(fits, op.Or(some, none)), to=int(T.INT32))
-    first = op.ArgMax(right, axis=0, keepdims=1)
-    found = op.Cast(op.ReduceMax(right, ints(0), keepdims=1), to=int(T.BOOL))
-    whole = op.Concat(high, wide, axis=0)
-    place = op.Where(found, op.Squeeze(op.Gather(place, first, axis=0), ints(0)), op.Sub(whole, whole))
-    extent = op.Where(found, op.Squeeze(op.Gather(extent, first, axis=0), ints(0)), whole)
-    corners = op.Div(op.Concat(place, op.Add(place, extent), axis=0), op.Concat(whole, whole, axis=0))
-    begin = op.Concat(as_dtype(op, place, size.dtype), op.const(np.zeros(1, size.dtype.numpy())), axis=0)
+    is_accepted = op.Cast(op.And(fits, op.Or(any_covered, no_boxes)), to=int(T.INT32))
+    first = op.ArgMax(is_accepted, axis=0, keepdims=1)
+    has_accepted = op.Cast(op.ReduceMax(is_accepted, ints(0), keepdims=1), to=int(T.BOOL))
+    image_size = op.Concat(height, width, axis=0)
+    corner = op.Where(
+        has_accepted, op.Squeeze(op.Gather(corner, first, axis=0), ints(0)), op.Sub(image_size, image_size)
+    )
+    extent = op.Where(has_accepted, op.Squeeze(op.Gather(extent, first, axis=0), ints(0)), image_size)
+    corners = op.Div(
+        op.Concat(corner, op.Add(corner, extent), axis=0), op.Concat(image_size, image_size, axis=0)
+    )
+    begin = op.Concat(as_dtype(op, corner, size.dtype), op.const(np.zeros(1, size.dtype.numpy())), axis=0)
     extent = op.Concat(
         as_dtype(op, extent, size.dtype), op.const(np.full(1, -1).astype(size.dtype.numpy())), axis=0
     )
     return begin, extent, op.Reshape(corners, ints(1, 1, 4))
 
 
-def _attempts(op: Any, node: Any, high: Any, wide: Any) -> tuple[Any, Any, Any]:
-    """Of every attempt whether its area is within bounds, and its upper left corner and size as rows and
-    columns."""
+def _attempts(op: Any, node: Any, height: Any, width: Any) -> tuple[Any, Any, Any]:
+    """Of each attempt: if its area is in range, its upper left corner and its size, both as (rows,
+    columns)."""
     count = node.get("max_attempts")
     flattest, widest = node.get("aspect_ratio_range") or (0.75, 1.33)
     smallest, largest = node.get("area_range") or (0.05, 1.0)
     ratio = op.Add(op.Mul(uniform(op, count), widest - flattest), flattest)
-    whole = op.Mul(high, wide)
-    low, most = op.Mul(whole, smallest), op.Mul(whole, largest)
+    image_area = op.Mul(height, width)
+    min_area, max_area = op.Mul(image_area, smallest), op.Mul(image_area, largest)
 
-    def width(rows: Any) -> Any:
+    def width_of(rows: Any) -> Any:
         return op.Round(op.Mul(rows, ratio))
 
-    rows, limit = (op.Round(op.Sqrt(op.Div(area, ratio))) for area in (low, most))
-    fitting = op.Floor(op.Div(op.Add(wide, 0.5 - 1e-7), ratio))
-    fitting = op.Where(op.Greater(width(fitting), wide), op.Sub(fitting, 1.0), fitting)
-    limit = op.Min(op.Where(op.Greater(width(limit), wide), fitting, limit), high)
+    rows, limit = (op.Round(op.Sqrt(op.Div(area, ratio))) for area in (min_area, max_area))
+    fitting = op.Floor(op.Div(op.Add(width, 0.5 - 1e-7), ratio))
+    fitting = op.Where(op.Greater(width_of(fitting), width), op.Sub(fitting, 1.0), fitting)
+    limit = op.Min(op.Where(op.Greater(width_of(limit), width), fitting, limit), height)
     rows = op.Min(rows, limit)
     rows = op.Add(rows, _random_below(op, op.Add(op.Sub(limit, rows), 1.0)))
-    for bound, step in ((low, 1.0), (most, -1.0)):
-        area = op.Mul(rows, width(rows))
-        off = op.Less(area, bound) if step > 0 else op.Greater(area, bound)
-        rows = op.Where(off, op.Add(rows, step), rows)
-    columns = width(rows)
+    for bound, step in ((min_area, 1.0), (max_area, -1.0)):
+        area = op.Mul(rows, width_of(rows))
+        is_outside = op.Less(area, bound) if step > 0 else op.Greater(area, bound)
+        rows = op.Where(is_outside, op.Add(rows, step), rows)
+    columns = width_of(rows)
     area = op.Mul(rows, columns)
-    fits = op.And(op.GreaterOrEqual(area, low), op.LessOrEqual(area, most))
-    for value, bound in ((rows, high), (columns, wide)):
+    fits = op.And(op.GreaterOrEqual(area, min_area), op.LessOrEqual(area, max_area))
+    for value, bound in ((rows, height), (columns, width)):
         fits = op.And(fits, op.And(op.Greater(value, 0.0), op.LessOrEqual(value, bound)))
     corner = [
         _random_below(op, op.Max(op.Sub(bound, value), 1.0))
-        for value, bound in ((rows, high), (columns, wide))
+        for value, bound in ((rows, height), (columns, width))
     ]
     pairs = [
         op.Concat(*(op.Unsqueeze(v, ints(1)) for v in pair), axis=1) for pair in (corner, (rows, columns))

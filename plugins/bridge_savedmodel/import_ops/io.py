@@ -1,4 +1,4 @@
-"""Serialized tf.Example messages: their features as inputs of the model, where the user asks for that."""
+"""Serialized tf.Example messages: their features as inputs of the model, if requested."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEYS = need("constant names of features", lambda n: all(const(v) is not None for
 
 
 def _keys(node: Any) -> list[Any]:
-    """The tensors that name features: sparse, then dense, then ragged ones."""
+    """The tensors with names of features: sparse, then dense, then ragged ones."""
     if node.op == "ParseExampleV2":
         return list(node.inputs[2:5])
     sparse, dense = node.get("Nsparse"), node.get("Ndense")
@@ -34,14 +34,19 @@ def _names(values: list[Any]) -> list[str]:
 
 
 def _input(op: Any, node: Any, name: str, dtype: ir.DataType, dims: list[Any]) -> ir.Value:
+    """A new input of the model in place of the messages."""
     value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(dims))
     node.frame.context.features_of(node.inputs[0]).append(value)
     return value
 
 
 def _sparse(op: Any, node: Any, name: str, dtype: Any, rank: int) -> list[Any]:
-    kinds = (("indices", T.INT64, [None, rank]), ("values", dtype, [None]), ("shape", T.INT64, [rank]))
-    return [_input(op, node, f"{name}/{part}", kind, dims) for part, kind, dims in kinds]
+    """Inputs for indices, values and shape of a sparse feature."""
+    components = (("indices", T.INT64, [None, rank]), ("values", dtype, [None]), ("shape", T.INT64, [rank]))
+    return [
+        _input(op, node, f"{name}/{component}", component_dtype, dims)
+        for component, component_dtype, dims in components
+    ]
 
 
 RANKED = need("messages of known rank", lambda n: n.op == "ParseExample" or rank_of(n.inputs[0]) is not None)
@@ -49,25 +54,25 @@ RANKED = need("messages of known rank", lambda n: n.op == "ParseExample" or rank
 
 @ops.op("ParseExample", "ParseExampleV2", needs=(FEATURES, KEYS, RANKED))
 def parse_example(op, node, serialized, *rest):
-    """Every feature is an input: a tensor, the parts of a sparse one, or values and row splits of a ragged
-    one. The first version takes a vector of messages, whatever the graph knows of it."""
+    """One input per feature: a tensor, the components of a sparse one, or values and row splits of a ragged
+    one. The first version takes a vector of messages, even if its rank is unknown."""
     batch = [None] if node.op == "ParseExample" or rank_of(serialized) else []
     if node.op == "ParseExampleV2":
         sparse, dense, ragged = (_names([v]) for v in _keys(node))
     else:
         count = node.get("Nsparse")
         sparse, dense, ragged = _names(_keys(node)[:count]), _names(_keys(node)[count:]), []
-    found = [
+    sparse_inputs = [
         _sparse(op, node, n, t, len(batch) + 1)
         for n, t in zip(sparse, node.get("sparse_types") or [], strict=True)
     ]
-    made = [part for role in zip(*found, strict=True) for part in role]
+    inputs = [component for role in zip(*sparse_inputs, strict=True) for component in role]
     shapes = node.get("dense_shapes") or [()] * len(dense)
     for name, dtype, shape in zip(dense, node.get("Tdense") or [], shapes, strict=True):
-        made.append(_input(op, node, name, dtype, [*batch, *(shape or ())]))
+        inputs.append(_input(op, node, name, dtype, [*batch, *(shape or ())]))
     values = node.get("ragged_value_types") or []
-    made += [_input(op, node, f"{n}/values", t, [None]) for n, t in zip(ragged, values, strict=True)]
+    inputs += [_input(op, node, f"{n}/values", t, [None]) for n, t in zip(ragged, values, strict=True)]
     splits = node.get("ragged_split_types") or []
-    return made + [
+    return inputs + [
         _input(op, node, f"{n}/row_splits", t, [None]) for n, t in zip(ragged, splits, strict=True)
     ]

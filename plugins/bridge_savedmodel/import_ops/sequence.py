@@ -1,4 +1,4 @@
-"""Lists of tensors."""
+"""Tensor lists: the elements stacked along a first axis."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def stack(op, node, tensors, shape):
 
 
 def has_known_elements(tensors: Any) -> bool:
-    """Whether the list has elements, or elements of a known shape can be made."""
+    """True if the list has elements, or if zeros of known shape can be made for them."""
     dims = tensors.shape
     return tensors.items is not None or (dims is not None and None not in dims and tensors.length is not None)
 
 
 def fill_with_zeros(op: Any, tensors: Any) -> Any:
-    """The list with zeros where nothing was put yet."""
+    """The list with zeros for elements that were never set."""
     if tensors.items is not None:
         return tensors
     size = op.Concat(flat(op, tensors.length), ints(*tensors.shape), axis=0)
@@ -88,20 +88,20 @@ def set_item(op, node, tensors, index, item):
 
 
 def set_element(op: Any, tensors: Any, index: Any, item: Any, grows: bool) -> Any:
-    """The list with an element set; one that grows is made as long as it takes."""
-    at = op.Reshape(as_int64(op, index), ints(1, 1))
-    items = _pad_to_index(op, tensors.items, at) if grows else tensors.items
-    return replace(tensors, items=op.ScatterND(items, at, op.Unsqueeze(item, ints(0))))
+    """The list with an element set; a list that grows is extended to the index first."""
+    position = op.Reshape(as_int64(op, index), ints(1, 1))
+    items = _pad_to_index(op, tensors.items, position) if grows else tensors.items
+    return replace(tensors, items=op.ScatterND(items, position, op.Unsqueeze(item, ints(0))))
 
 
-def _pad_to_index(op: Any, items: Any, at: Any) -> Any:
-    """The list with as many zeros behind it as it takes to have a place `at` [1, 1]."""
-    there = op.Shape(items, start=0, end=1)
-    missing = op.Max(op.Sub(op.Add(op.Reshape(at, ints(1)), ints(1)), there), ints(0))
-    rest = len(items.shape) - 1
-    longer = op.Pad(items, op.Concat(ints(*[0] * (rest + 1)), missing, ints(*[0] * rest), axis=0))
-    longer.shape = ir.Shape([None, *list(items.shape)[1:]])
-    return longer
+def _pad_to_index(op: Any, items: Any, position: Any) -> Any:
+    """Elements padded with zeros up to index `at` [1, 1]."""
+    length = op.Shape(items, start=0, end=1)
+    missing = op.Max(op.Sub(op.Add(op.Reshape(position, ints(1)), ints(1)), length), ints(0))
+    inner_rank = len(items.shape) - 1
+    padded = op.Pad(items, op.Concat(ints(*[0] * (inner_rank + 1)), missing, ints(*[0] * inner_rank), axis=0))
+    padded.shape = ir.Shape([None, *list(items.shape)[1:]])
+    return padded
 
 
 @ops.op(
@@ -121,7 +121,7 @@ def set_blank_item(op, node, tensors, index, item):
     ),
 )
 def first_item(op, node, tensors, index, item):
-    """The others are zeros of the same shape until they are set."""
+    """Set an element of an uninitialized list; the others are zeros of the same shape."""
     count = vector(tensors.length)[0]
     row = op.Unsqueeze(item, ints(0))
     zeros = op.Sub(row, row) if item.dtype != T.BOOL else op.And(row, op.Not(row))
@@ -181,24 +181,24 @@ def concat_lists(op, node, first, second):
 
 @ops.op("TensorListElementShape")
 def element_shape(op, node, tensors):
-    """As far as it is known."""
-    kind = node.get("shape_type").numpy()
+    """The dimensions of elements as far as they are known."""
+    dtype = node.get("shape_type").numpy()
     dims = tensors.shape if tensors.items is None else list(tensors.items.shape)[1:]
     if dims is None:
-        return op.const(np.array(-1, kind))
-    return op.const(np.array([d if isinstance(d, int) else -1 for d in dims], kind))
+        return op.const(np.array(-1, dtype))
+    return op.const(np.array([d if isinstance(d, int) else -1 for d in dims], dtype))
 
 
 @ops.op("TensorListScatterV2", "TensorListScatter")
 def scatter(op, node, x, indices, *rest):
-    """A list as long as the largest place, or as asked for."""
-    at = as_int64(op, indices)
+    """A list as long as the largest index, or as requested."""
+    positions = as_int64(op, indices)
     known = vector(rest[1]) if len(rest) > 1 else [-1]
     if known is None:
         return NotImplemented
-    count = op.Add(op.ReduceMax(at, keepdims=1), ints(1)) if known[0] < 0 else op.const(ints(known[0]))
+    count = op.Add(op.ReduceMax(positions, keepdims=1), ints(1)) if known[0] < 0 else op.const(ints(known[0]))
     blank = op.Expand(like(op, x, 0), op.Concat(count, op.Shape(x, start=1), axis=0))
-    return TensorList(op.ScatterND(blank, op.Unsqueeze(at, ints(1)), x), None, x.dtype)
+    return TensorList(op.ScatterND(blank, op.Unsqueeze(positions, ints(1)), x), None, x.dtype)
 
 
 @ops.op(
@@ -207,8 +207,8 @@ def scatter(op, node, x, indices, *rest):
 )
 def scatter_into(op, node, tensors, x, indices):
     tensors = fill_with_zeros(op, tensors)
-    at = op.Unsqueeze(as_int64(op, indices), ints(1))
-    return replace(tensors, items=op.ScatterND(tensors.items, at, x))
+    positions = op.Unsqueeze(as_int64(op, indices), ints(1))
+    return replace(tensors, items=op.ScatterND(tensors.items, positions, x))
 
 
 @ops.op(
@@ -217,5 +217,5 @@ def scatter_into(op, node, tensors, x, indices):
 )
 def split(op, node, x, shape, lengths):
     count, size = len(vector(lengths)), vector(lengths)[0]
-    rest = op.Shape(x, start=1) if rank_of(x) > 1 else ints()
-    return TensorList(op.Reshape(x, op.Concat(ints(count, size), rest, axis=0)), None, x.dtype)
+    inner_shape = op.Shape(x, start=1) if rank_of(x) > 1 else ints()
+    return TensorList(op.Reshape(x, op.Concat(ints(count, size), inner_shape, axis=0)), None, x.dtype)

@@ -1,4 +1,4 @@
-"""Arrays of tensors of version 1: the value called flow is the list itself."""
+"""TensorArray of version 1: its flow value is the list itself."""
 
 from __future__ import annotations
 
@@ -57,27 +57,27 @@ def gather(op, node, handle, indices, flow):
 
 
 def _is_range(indices: ir.Value) -> bool:
-    """Whether places count from 0, one by one."""
-    array, maker = const(indices), indices.producer()
+    """True if indices are 0, 1, 2, …."""
+    array, producer = const(indices), indices.producer()
     if array is not None:
         return bool((array == np.arange(array.size)).all())
-    if maker is None or maker.op_type != "Range":
+    if producer is None or producer.op_type != "Range":
         return False
-    start, step = (const(v) for v in (maker.inputs[0], maker.inputs[2]))
+    start, step = (const(v) for v in (producer.inputs[0], producer.inputs[2]))
     return start is not None and step is not None and int(start) == 0 and int(step) == 1
 
 
 @ops.op("TensorArrayScatterV3", needs=(FLOWS,))
 def scatter(op, node, handle, indices, value, flow):
-    """Into an empty list at every place: the list."""
+    """Set all elements of an empty array, or some elements of any other."""
     if flow.items is None and _is_range(indices):
         return TensorList(value, None, value.dtype)
-    at = op.Unsqueeze(flat(op, indices), ints(1))
+    coordinates = op.Unsqueeze(flat(op, indices), ints(1))
     items = flow.items
     if items is None:
         size = op.Concat(flat(op, flow.length), op.Shape(value, start=1), axis=0)
         items = op.Expand(like(op, value, 0), size)
-    return TensorList(op.ScatterND(items, at, value), None, value.dtype)
+    return TensorList(op.ScatterND(items, coordinates, value), None, value.dtype)
 
 
 @ops.op("TensorArraySizeV3", needs=(FLOWS,))
@@ -87,13 +87,13 @@ def size(op, node, handle, flow):
 
 @ops.op("TensorArrayConcatV3", needs=(FLOWS, FILLED))
 def concat(op, node, handle, flow):
-    """Elements of one length, so the lengths are the same number over and over."""
+    """Concatenate elements; all have the same length, so the lengths are one number repeated."""
     items = flow.items
     if items.shape is None or len(items.shape) < 2:
         return NotImplemented
-    rest = op.Shape(items, start=2)
+    inner_shape = op.Shape(items, start=2)
     lengths = op.Expand(op.Shape(items, start=1, end=2), op.Shape(items, start=0, end=1))
-    return op.Reshape(items, op.Concat(ints(-1), rest, axis=0)), lengths
+    return op.Reshape(items, op.Concat(ints(-1), inner_shape, axis=0)), lengths
 
 
 @ops.op("TensorArrayCloseV3")

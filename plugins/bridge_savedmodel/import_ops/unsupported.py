@@ -1,4 +1,4 @@
-"""Operators of inference that are refused, and why: what ONNX cannot say, in the words the user reads."""
+"""Operators of inference that are refused, with the reason as shown to the user."""
 
 from __future__ import annotations
 
