@@ -23,23 +23,23 @@ def axis_of(node: ir.Node) -> int:
 
 
 def constant_ints(value: ir.Value | None) -> Any:
-    """A constant as a list of ints; None for what is absent or known at run time alone."""
+    """A constant as a list of ints; None for a missing value or one known only at run time."""
     array = None if value is None else const(value)
     return None if array is None else [int(v) for v in array.reshape(-1)]
 
 
 def on_last_axis(tf: Any, x: ir.Value, axis: int, compute: Any) -> Any:
-    """Apply `compute` with `axis` transposed to be the last, and transpose its result, or each of several,
-    back."""
+    """Apply `compute` with `axis` moved to the last position, and move the axis of its result (or of each
+    result) back."""
     rank = rank_of(x) or 0
     if axis == rank - 1:
         return compute(x)
-    order = [*range(axis), *range(axis + 1, rank), axis]
-    inverse = [order.index(i) for i in range(rank)]
-    made = compute(tf.Transpose(x, order))
-    if isinstance(made, (tuple, list)):
-        return [tf.Transpose(v, inverse) for v in made]
-    return tf.Transpose(made, inverse)
+    perm = [*range(axis), *range(axis + 1, rank), axis]
+    inverse = [perm.index(i) for i in range(rank)]
+    result = compute(tf.Transpose(x, perm))
+    if isinstance(result, (tuple, list)):
+        return [tf.Transpose(v, inverse) for v in result]
+    return tf.Transpose(result, inverse)
 
 
 def spatial_attribute(node: ir.Node, name: str) -> list[int]:

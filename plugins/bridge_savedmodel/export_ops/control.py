@@ -16,10 +16,10 @@ ops = OpTable()
 
 @ops.op("If")
 def if_(tf, node, condition):
-    then, other = (attr(node, name) for name in ("then_branch", "else_branch"))
+    then, otherwise = (attr(node, name) for name in ("then_branch", "else_branch"))
     scalar = tf.Reshape(condition, np.zeros(0, np.int32))
-    made = tf.api.cond(scalar, lambda: _branch(tf, then), lambda: _branch(tf, other))
-    return list(made)
+    outputs = tf.api.cond(scalar, lambda: _branch(tf, then), lambda: _branch(tf, otherwise))
+    return list(outputs)
 
 
 def _branch(tf: Any, graph: ir.Graph) -> list[Any]:
@@ -32,15 +32,17 @@ def _has_known_elements(node: ir.Node) -> bool:
 
 
 @ops.op("Loop", needs=(condition("collected values of known rank", _has_known_elements),))
-def loop(tf, node, limit=None, going=None, *states):
-    """A While over the step, whether to go on, what the loop carries, and a list of each thing it
-    collects."""
+def loop(tf, node, max_trip_count=None, cond=None, *states):
+    """A While over the step, the condition, the carried values, and one TensorArray per collected output."""
     api, body = tf.api, attr(node, "body")
-    scalar = np.zeros(0, np.int32)
+    scalar_shape = np.zeros(0, np.int32)
     count = len(states)
     collected = list(body.outputs)[count + 1 :]
-    bound = None if limit is None else tf.Reshape(limit, scalar)
-    start = [api.constant(0, api.int64), api.constant(True) if going is None else tf.Reshape(going, scalar)]
+    bound = None if max_trip_count is None else tf.Reshape(max_trip_count, scalar_shape)
+    initial = [
+        api.constant(0, api.int64),
+        api.constant(True) if cond is None else tf.Reshape(cond, scalar_shape),
+    ]
     carried = [api.convert_to_tensor(tf.tensor(v)) for v in states]
     lists = [
         api.TensorArray(tf.dtype(v.dtype), 0, dynamic_size=True, clear_after_read=False, infer_shape=False,
@@ -58,16 +60,16 @@ def loop(tf, node, limit=None, going=None, *states):
 
     def run(step: Any, on: Any, *rest: Any) -> Any:
         results = tf.inner(body, [step, on, *rest[:count]])
-        kept = [api.ensure_shape(t, s) for t, s in zip(results[1 : count + 1], shapes, strict=True)]
-        filled = [
-            made.write(api.cast(step, api.int32), t)
-            for made, t in zip(rest[count:], results[count + 1 :], strict=True)
+        updated = [api.ensure_shape(t, s) for t, s in zip(results[1 : count + 1], shapes, strict=True)]
+        written = [
+            array.write(api.cast(step, api.int32), t)
+            for array, t in zip(rest[count:], results[count + 1 :], strict=True)
         ]
-        return [step + 1, tf.Reshape(results[0], scalar), *kept, *filled]
+        return [step + 1, tf.Reshape(results[0], scalar_shape), *updated, *written]
 
     invariants = [api.TensorShape([]), api.TensorShape([]), *shapes, *(api.TensorShape([]) for _ in lists)]
-    made = api.while_loop(test, run, [*start, *carried, *lists], shape_invariants=invariants)
-    return [*made[2 : count + 2], *(each.stack() for each in made[count + 2 :])]
+    outputs = api.while_loop(test, run, [*initial, *carried, *lists], shape_invariants=invariants)
+    return [*outputs[2 : count + 2], *(each.stack() for each in outputs[count + 2 :])]
 
 
 def _shape(api: Any, value: ir.Value) -> Any:

@@ -30,25 +30,35 @@ def _has_static_boxes(node: ir.Node) -> bool:
 
 
 @ops.op("NonMaxSuppression", needs=(condition("static shapes of boxes and scores", _has_static_boxes),))
-def non_max_suppression(tf, node, boxes, scores, most=None, overlap=None, threshold=None):
-    """A suppression for each class of each image; what they select is put together."""
+def non_max_suppression(
+    tf, node, boxes, scores, max_output_boxes=None, iou_threshold=None, score_threshold=None
+):
+    """One suppression for each class of each image, concatenated: [selected, 3] of batch, class, box."""
     api = tf.api
     batches, classes, count = shape_of(scores)
     corners = tf.tensor(boxes)
     if attr(node, "center_point_box"):
         x, y, w, h = api.unstack(corners, axis=2)
         corners = api.stack([y - h / 2, x - w / 2, y + h / 2, x + w / 2], 2)
-    scalar = np.zeros(0, np.int32)
-    limit = api.constant(0, api.int64) if most is None else tf.Reshape(most, scalar)
+    scalar_shape = np.zeros(0, np.int32)
+    limit = (
+        api.constant(0, api.int64) if max_output_boxes is None else tf.Reshape(max_output_boxes, scalar_shape)
+    )
     limit = api.cast(api.minimum(limit, count), api.int32)
-    overlap = api.constant(0.0) if overlap is None else tf.Reshape(overlap, scalar)
-    threshold = api.constant(-np.inf, api.float32) if threshold is None else tf.Reshape(threshold, scalar)
-    found = []
+    iou_threshold = api.constant(0.0) if iou_threshold is None else tf.Reshape(iou_threshold, scalar_shape)
+    score_threshold = (
+        api.constant(-np.inf, api.float32)
+        if score_threshold is None
+        else tf.Reshape(score_threshold, scalar_shape)
+    )
+    selected = []
     for batch in range(batches):
-        for each in range(classes):
-            own = tf.tensor(scores)[batch, each]
-            kept = tf.NonMaxSuppressionV3(corners[batch], own, limit, overlap, threshold)
-            rows = api.cast(kept, api.int64)[:, None]
-            place = api.zeros_like(rows) + np.array([[batch, each]], np.int64)
-            found.append(api.concat([place, rows], 1))
-    return api.concat(found, 0) if found else api.zeros([0, 3], api.int64)
+        for class_index in range(classes):
+            class_scores = tf.tensor(scores)[batch, class_index]
+            boxes_kept = tf.NonMaxSuppressionV3(
+                corners[batch], class_scores, limit, iou_threshold, score_threshold
+            )
+            rows = api.cast(boxes_kept, api.int64)[:, None]
+            prefix = api.zeros_like(rows) + np.array([[batch, class_index]], np.int64)
+            selected.append(api.concat([prefix, rows], 1))
+    return api.concat(selected, 0) if selected else api.zeros([0, 3], api.int64)

@@ -1,4 +1,4 @@
-"""Element by element."""
+"""Operators that compute element by element."""
 
 from __future__ import annotations
 
@@ -74,13 +74,14 @@ ops.same(needs=(kernel("Elu"), attribute("alpha", 1.0)), Elu="Elu")
 
 @ops.op("Add", needs=(kernel("AddV2"),))
 def add(tf, node, x, y):
-    """Add, with leading dimensions of length 1 dropped where broadcasting restores them: the kernel that
-    fuses a product and a sum takes a bias vector alone."""
+    """Add; leading dimensions of length 1 that broadcasting restores are dropped first. The kernel that fuses
+    a product and a sum takes a bias vector only."""
     left = _as_vector(tf, x, y)
     return tf.AddV2(left, _as_vector(tf, y, x) if left is x else y)
 
 
 def _as_vector(tf: Any, x: ir.Value, other: ir.Value) -> Any:
+    """`x` without leading dimensions of length 1, if `other` has at least its rank."""
     sizes, rank = shape_of(x), rank_of(other)
     if (
         sizes is None
@@ -114,7 +115,7 @@ def clip(tf, node, x, low=None, high=None):
 
 
 def _softmax_rank(node: ir.Node) -> bool:
-    """oneDNN's kernel takes five axes at most."""
+    """True for a rank of 1 to 5: oneDNN's kernel takes five axes at most."""
     rank = rank_of(node.inputs[0]) or 0
     return 0 < rank <= (5 if node.op_type == "Softmax" else rank)
 
@@ -132,15 +133,15 @@ ops.same(needs=(kernel("IsInf"), BOTH), IsInf="IsInf")
 
 @ops.op("BitShift", needs=(kernel("LeftShift"),))
 def bit_shift(tf, node, x, y):
-    """The kernel shifts by less than the width; a shift by more leaves the sign."""
-    kind, width = x.dtype.numpy(), x.dtype.bitwidth
-    zero, top = kind.type(0), kind.type(width - 1)
-    gone = tf.LogicalOr(tf.Less(y, zero), tf.Greater(y, top))
-    within = tf.SelectV2(gone, top, y)
+    """Kernels shift by less than the width; a larger shift leaves zero, or the sign."""
+    dtype, width = x.dtype.numpy(), x.dtype.bitwidth
+    zero, max_shift = dtype.type(0), dtype.type(width - 1)
+    is_out_of_range = tf.LogicalOr(tf.Less(y, zero), tf.Greater(y, max_shift))
+    amount = tf.SelectV2(is_out_of_range, max_shift, y)
     if attr(node, "direction") == "LEFT":
-        return tf.SelectV2(gone, zero, tf.LeftShift(x, within))
-    shifted = tf.RightShift(x, within)
-    return tf.SelectV2(gone, zero, shifted) if x.dtype.name.startswith("U") else shifted
+        return tf.SelectV2(is_out_of_range, zero, tf.LeftShift(x, amount))
+    shifted = tf.RightShift(x, amount)
+    return tf.SelectV2(is_out_of_range, zero, shifted) if x.dtype.name.startswith("U") else shifted
 
 
 FLOAT8 = (T.FLOAT8E4M3FN, T.FLOAT8E5M2)
@@ -151,8 +152,8 @@ INTEGER_DTYPES = tuple(ir.DataType[name.upper()] for name in INTEGERS)
 
 def _is_supported_cast(node: ir.Node) -> bool:
     source, target = node.inputs[0].dtype, T(attr(node, "to"))
-    plain = (*FLOATS, *INTEGER_DTYPES, T.BOOL)
-    if source in plain and target in plain:
+    common = (*FLOATS, *INTEGER_DTYPES, T.BOOL)
+    if source in common and target in common:
         return True
     return (source in FLOAT8 and target in FLOATS) or (target in FLOAT8 and source in FLOATS)
 
@@ -168,10 +169,11 @@ def cast(tf, node, x):
 
 
 def _to_float8(tf: Any, node: ir.Node, x: ir.Value, target: ir.DataType) -> Any:
-    """Beyond the largest number is the largest when saturating, else NaN or infinity."""
+    """A cast to float8. Values beyond the largest number become that number if saturating, else NaN or
+    infinity."""
     if attr(node, "saturate"):
-        top = x.dtype.numpy().type(ml_dtypes.finfo(target.numpy()).max)
-        x = tf.SelectV2(tf.Greater(x, top), top, tf.SelectV2(tf.Less(x, -top), -top, x))
+        largest = x.dtype.numpy().type(ml_dtypes.finfo(target.numpy()).max)
+        x = tf.SelectV2(tf.Greater(x, largest), largest, tf.SelectV2(tf.Less(x, -largest), -largest, x))
     return tf.Cast(x, DstT=tf.dtype(target))
 
 
@@ -184,10 +186,10 @@ def _is_int4_cast(node: ir.Node) -> bool:
 
 @ops.op("Cast", needs=(condition("dtypes TensorFlow casts between", _is_int4_cast),))
 def cast_int4(tf, node, x):
-    """Four bits to and from int32, and from there on."""
+    """A cast of 4-bit integers by way of int32."""
     target = T(attr(node, "to"))
-    whole = tf.Cast(x, DstT=tf.api.int32)
-    return tf.Cast(whole, DstT=tf.dtype(target)) if target != T.INT32 else whole
+    as_int32 = tf.Cast(x, DstT=tf.api.int32)
+    return tf.Cast(as_int32, DstT=tf.dtype(target)) if target != T.INT32 else as_int32
 
 
 NUMBER = {T.FLOAT: np.float32, T.DOUBLE: np.float64, T.INT32: np.int32, T.INT64: np.int64}

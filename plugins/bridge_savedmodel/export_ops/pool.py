@@ -24,6 +24,7 @@ ops = OpTable()
 
 
 def _kernel_size(node: ir.Node) -> list[int]:
+    """The window over batch, spatial dimensions and channels."""
     sizes = attr(node, "kernel_shape")
     return [1, *([1] if len(sizes) == 1 else []), *sizes, 1]
 
@@ -32,12 +33,12 @@ def _kernel_size(node: ir.Node) -> list[int]:
 def max_pool(tf, node, x):
     rank = rank_of(x)
     lowest = x.dtype.numpy().type(-np.inf) if x.dtype.is_floating_point() else np.iinfo(x.dtype.numpy()).min
-    word, pads = padding_mode(node)
+    padding, pads = padding_mode(node)
     source = with_height(tf, pad_spatial(tf, x, pads, tf.constant(lowest, x.dtype)), rank)
     common = {
         "ksize": _kernel_size(node),
         "strides": with_batch_and_channels(spatial_attribute(node, "strides")),
-        "padding": word,
+        "padding": padding,
     }
     return without_height(tf, (tf.MaxPool3D if rank == 5 else tf.MaxPool)(source, **common), rank)
 
@@ -46,30 +47,36 @@ def max_pool(tf, node, x):
 def average_pool(tf, node, x):
     """Where padding does not count, divide by the share of each window that lies inside the image."""
     rank, sizes = rank_of(x), list(x.shape[1:-1])
-    word, pads = padding_mode(node)
+    padding, pads = padding_mode(node)
     common = {
         "ksize": _kernel_size(node),
         "strides": with_batch_and_channels(spatial_attribute(node, "strides")),
-        "padding": word,
+        "padding": padding,
     }
     pool = tf.AvgPool3D if rank == 5 else tf.AvgPool
 
-    def pooled(v: Any, amounts: Any) -> Any:
+    def average(v: Any, amounts: Any) -> Any:
         return without_height(tf, pool(with_height(tf, pad_spatial(tf, v, amounts), rank), **common), rank)
 
-    made = pooled(x, pads)
-    own = attr(node, "pads") or [0] * 2 * len(sizes)
-    declared = list(zip(own[: len(sizes)], own[len(sizes) :], strict=True))
-    counted = attr(node, "count_include_pad")
-    if not any(map(any, pads)) or (counted and pads == declared):
-        return made
-    inner = [(0, 0)] * len(sizes) if not counted else declared if attr(node, "auto_pad") == "NOTSET" else pads
-    outer = [(a - b, c - d) for (a, c), (b, d) in zip(pads, inner, strict=True)]
+    mean = average(x, pads)
+    pads_attribute = attr(node, "pads") or [0] * 2 * len(sizes)
+    declared = list(zip(pads_attribute[: len(sizes)], pads_attribute[len(sizes) :], strict=True))
+    count_include_pad = attr(node, "count_include_pad")
+    if not any(map(any, pads)) or (count_include_pad and pads == declared):
+        return mean
+    included = (
+        [(0, 0)] * len(sizes)
+        if not count_include_pad
+        else declared
+        if attr(node, "auto_pad") == "NOTSET"
+        else pads
+    )
+    excluded = [(a - b, c - d) for (a, c), (b, d) in zip(pads, included, strict=True)]
     dims = tf.vector(
-        [1, *[_add_length(tf, n, sum(p)) for n, p in zip(tf.lengths(x)[1:-1], inner, strict=True)], 1]
+        [1, *[_add_length(tf, n, sum(p)) for n, p in zip(tf.lengths(x)[1:-1], included, strict=True)], 1]
     )
     ones = tf.Fill(dims, tf.constant(x.dtype.numpy().type(1), x.dtype))
-    return tf.RealDiv(made, pooled(ones, outer))
+    return tf.RealDiv(mean, average(ones, excluded))
 
 
 def _add_length(tf: Any, length: Any, amount: int) -> Any:

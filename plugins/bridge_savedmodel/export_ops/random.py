@@ -17,8 +17,8 @@ ops = OpTable()
 
 
 def _output_dtype(node: ir.Node) -> ir.DataType:
-    like = node.inputs[0].dtype if node.inputs else T.FLOAT
-    return T(attr(node, "dtype") or like)
+    default = node.inputs[0].dtype if node.inputs else T.FLOAT
+    return T(attr(node, "dtype") or default)
 
 
 DRAWN = condition(
@@ -36,21 +36,21 @@ def _shape(tf: Any, node: ir.Node) -> Any:
 
 @ops.op("RandomNormal", "RandomNormalLike", needs=(DRAWN,))
 def normal(tf, node, *like):
-    kind = _output_dtype(node)
-    drawn = tf.RandomStandardNormal(_shape(tf, node), dtype=tf.dtype(kind), seed=_seed(node))
-    scale, mean = (kind.numpy().type(attr(node, name)) for name in ("scale", "mean"))
-    return tf.AddV2(tf.Mul(drawn, scale), mean)
+    dtype = _output_dtype(node)
+    numbers = tf.RandomStandardNormal(_shape(tf, node), dtype=tf.dtype(dtype), seed=_seed(node))
+    scale, mean = (dtype.numpy().type(attr(node, name)) for name in ("scale", "mean"))
+    return tf.AddV2(tf.Mul(numbers, scale), mean)
 
 
 @ops.op("RandomUniform", "RandomUniformLike", needs=(DRAWN,))
 def uniform(tf, node, *like):
-    kind = _output_dtype(node)
-    drawn = tf.RandomUniform(_shape(tf, node), dtype=tf.dtype(kind), seed=_seed(node))
-    low, high = (kind.numpy().type(attr(node, name)) for name in ("low", "high"))
-    return tf.AddV2(tf.Mul(drawn, high - low), low)
+    dtype = _output_dtype(node)
+    numbers = tf.RandomUniform(_shape(tf, node), dtype=tf.dtype(dtype), seed=_seed(node))
+    low, high = (dtype.numpy().type(attr(node, name)) for name in ("low", "high"))
+    return tf.AddV2(tf.Mul(numbers, high - low), low)
 
 
 @ops.op("Multinomial")
 def multinomial(tf, node, x):
-    kind = tf.dtype(attr(node, "dtype"))
-    return tf.Multinomial(x, attr(node, "sample_size"), seed=_seed(node), output_dtype=kind)
+    dtype = tf.dtype(attr(node, "dtype"))
+    return tf.Multinomial(x, attr(node, "sample_size"), seed=_seed(node), output_dtype=dtype)

@@ -1,4 +1,4 @@
-"""Reductions, running sums, and the place of an extreme."""
+"""Reductions, cumulative sums, and indices of extremes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def _has_known_axes(node: ir.Node) -> bool:
 
 
 def axes_of(node: ir.Node) -> Any:
-    """Axes as an array or a hub value; None where nothing is reduced. By int32: gradients of TensorFlow 2.16
-    read no other."""
+    """Axes as an array or a hub value; None if nothing is reduced. Constant axes are int32, because gradients
+    of TensorFlow 2.16 take no other dtype."""
     axes = _axes_input(node)
     if axes is None or shape_of(axes) == [0]:
         return (
@@ -62,8 +62,8 @@ reduction("ReduceMin", "All", "bool")
 @ops.op("ArgMax", "ArgMin", needs=(RANKED, kernel("ArgMax", T=0), attribute("select_last_index", 0)))
 def arg_max(tf, node, x):
     axis = axis_of(node)
-    found = tf.call(node.op_type, x, np.int64(axis), output_type=tf.api.int64)
-    return tf.ExpandDims(found, axis) if attr(node, "keepdims") else found
+    indices = tf.call(node.op_type, x, np.int64(axis), output_type=tf.api.int64)
+    return tf.ExpandDims(indices, axis) if attr(node, "keepdims") else indices
 
 
 @ops.op("CumSum", "CumProd", needs=(kernel("Cumsum", T=0),))
