@@ -26,7 +26,7 @@ def eval_eagerly(op: Any, node: Any) -> list[Any] | None:
     tf = tensorflow()
     definition = type(node.proto)()
     definition.CopyFrom(node.proto)
-    definition.name, definition.device = "made", ""
+    definition.name, definition.device = "evaluated", ""
     definition.ClearField("input")
     with tf.Graph().as_default() as graph:
         constants = [tf.constant(a) for a in arrays]
@@ -36,7 +36,7 @@ def eval_eagerly(op: Any, node: Any) -> list[Any] | None:
     try:
         with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
             tf.import_graph_def(definitions, name="")
-            results = session.run(graph.get_operation_by_name("made").outputs)
+            results = session.run(graph.get_operation_by_name("evaluated").outputs)
     except Exception:
         return None
     return [op.const(tensor_of(np.asarray(v))) for v in results]

@@ -20,7 +20,7 @@ def get(node: Any, name: str) -> Any:
     return node.get(name)
 
 
-def need(text: str, holds: Any) -> Need:
+def condition(text: str, holds: Any) -> Need:
     return Need(text, holds)
 
 
@@ -44,27 +44,27 @@ def _input(node: Any, index: int) -> Any:
 
 def constant(index: int, name: str) -> Need:
     """Input `index`, called `name`, is known before run time."""
-    return need(
+    return condition(
         f"a constant {name}", lambda n: _input(n, index) is None or const(_input(n, index)) is not None
     )
 
 
 def ranked(index: int = 0) -> Need:
     """Input `index` has a known rank."""
-    return need(f"input {index} of known rank", lambda n: rank_of(_input(n, index)) is not None)
+    return condition(f"input {index} of known rank", lambda n: rank_of(_input(n, index)) is not None)
 
 
 def attribute(name: str, *allowed: Any) -> Need:
     """An attribute is absent, or one of `allowed`."""
     words = " or ".join(str(a) for a in allowed)
-    return need(f"{name}={words}", lambda n: n.get(name, allowed[0]) in allowed)
+    return condition(f"{name}={words}", lambda n: n.get(name, allowed[0]) in allowed)
 
 
 def ints(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
 
 
-def vector(value: Any) -> list[int] | None:
+def constant_ints(value: Any) -> list[int] | None:
     """A constant as a list of ints."""
     array = const(value)
     return None if array is None else [int(v) for v in array.ravel()]
@@ -86,7 +86,7 @@ def as_dtype(op: Any, value: Any, dtype: ir.DataType) -> Any:
     return value if value.dtype == dtype else op.Cast(value, to=int(dtype))
 
 
-def flat(op: Any, value: Any) -> Any:
+def int64_vector(op: Any, value: Any) -> Any:
     """An int64 vector of a scalar or vector."""
     known = const(value)
     if known is not None:
@@ -105,12 +105,12 @@ def like(op: Any, x: Any, number: float) -> Any:
     return op.const(np.array(number).astype(x.dtype.numpy()))
 
 
-def to_nchw(op: Any, x: Any) -> Any:
+def to_channels_first(op: Any, x: Any) -> Any:
     """Channels last → channels first."""
     return op.Transpose(x, perm=to_first(len(x.shape)))
 
 
-def to_nhwc(op: Any, x: Any) -> Any:
+def to_channels_last(op: Any, x: Any) -> Any:
     """Channels first → channels last."""
     return op.Transpose(x, perm=to_last(len(x.shape)))
 
@@ -119,7 +119,7 @@ def channels_last(node: Any) -> bool:
     return str(node.get("data_format", "NHWC")).endswith("C")
 
 
-def permute(op: Any, w: Any, perm: list[int]) -> Any:
+def permuted(op: Any, w: Any, perm: list[int]) -> Any:
     """Weights with their axes in another order; stored ones are reordered now."""
     array = const(w)
     if array is not None:
@@ -131,7 +131,7 @@ def known_elements(value: Any, depth: int = 8) -> list[int | None] | None:
     """The elements of a vector of integers, None for those known at run time alone; None when not even their
     number is known."""
     whole = value.dtype is not None and value.dtype.is_integer()
-    known = vector(value) if whole else None
+    known = constant_ints(value) if whole else None
     if known is not None:
         return list(known)
     size = shape_of(value)
@@ -152,7 +152,7 @@ def known_elements(value: Any, depth: int = 8) -> list[int | None] | None:
     return unknown
 
 
-def static_shape(op: Any, x: Any, dtype: ir.DataType = T.INT64) -> Any:
+def shape_tensor(op: Any, x: Any, dtype: ir.DataType = T.INT64) -> Any:
     """The shape of `x`, constant where it is static."""
     size = shape_of(x)
     if size is not None:
@@ -189,11 +189,11 @@ def window_padding(node: Any) -> dict[str, Any]:
     return {}
 
 
-def to_channels_first(op: Any, node: Any, x: Any) -> Any:
+def from_data_format(op: Any, node: Any, x: Any) -> Any:
     """`x` with channels first, from the data_format of the node."""
-    return to_nchw(op, x) if channels_last(node) else x
+    return to_channels_first(op, x) if channels_last(node) else x
 
 
-def from_channels_first(op: Any, node: Any, y: Any) -> Any:
+def to_data_format(op: Any, node: Any, y: Any) -> Any:
     """`y`, whose channels are first, in the data_format of the node."""
-    return to_nhwc(op, y) if channels_last(node) else y
+    return to_channels_last(op, y) if channels_last(node) else y

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import const
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import FAR, T, flat, ints, need
+from bridge_savedmodel.import_ops.common import FAR, T, condition, int64_vector, ints
 from bridge_savedmodel.import_ops.control import add_outputs, as_bool, common_shape, subgraph
 from bridge_savedmodel.import_ops.sequence import fill_with_zeros, has_known_elements
 from bridge_savedmodel.tensorflow import tensorflow
@@ -209,10 +209,10 @@ def _has_readable_lists(node: Any) -> bool:
     return all(has_known_elements(loop.arguments[i]) for i in loop.stacked)
 
 
-LISTS = need(
+LISTS = condition(
     "lists that get one element a step, in order, or whose elements have a known shape", _has_readable_lists
 )
-TENSORS = need(
+TENSORS = condition(
     "tensors, or handles that stay the same",
     lambda n: all(
         isinstance(v, (ir.Value, TensorList)) or i in Loop(n, n.inputs).unchanged
@@ -342,7 +342,7 @@ def _list_elements(op: Any, loop: Loop, index: int, items: Any) -> Any:
     if items.shape is None or items.dtype == T.STRING:
         return NotImplemented
     missing, other_pads = (
-        op.Max(op.Sub(flat(op, before.length), count), ints(0)),
+        op.Max(op.Sub(int64_vector(op, before.length), count), ints(0)),
         [0] * (len(items.shape) - 1),
     )
     padded = op.Pad(items, op.Concat(ints(0, *other_pads), missing, ints(*other_pads), axis=0))

@@ -14,17 +14,17 @@ from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     channels_last,
+    condition,
     constant,
-    from_channels_first,
+    from_data_format,
     ints,
     known_elements,
-    need,
-    permute,
+    permuted,
     ranked,
     spatial_attribute,
     to_channels_first,
-    to_nchw,
-    to_nhwc,
+    to_channels_last,
+    to_data_format,
     window_padding,
 )
 from bridge_savedmodel.import_ops.tensor import mirror_pad
@@ -32,13 +32,13 @@ from bridge_savedmodel.import_ops.tensor import mirror_pad
 ops = OpTable()
 
 
-FLOATS = need("floats", lambda n: n.inputs[0].dtype.is_floating_point())
+FLOATS = condition("floats", lambda n: n.inputs[0].dtype.is_floating_point())
 
 
-KERNEL = need("filters of static shape", lambda n: shape_of(n.inputs[1]) is not None)
+KERNEL = condition("filters of static shape", lambda n: shape_of(n.inputs[1]) is not None)
 
 
-CHANNELS = need(
+CHANNELS = condition(
     "a known number of channels",
     lambda n: (
         n.inputs[0].shape is not None
@@ -51,7 +51,7 @@ def _convolve(op: Any, node: Any, x: Any, weights: Any, kernel: list[int], group
     rank = rank_of(x)
     strides, dilations = spatial_attribute(node, "strides", rank), spatial_attribute(node, "dilations", rank)
     result = op.Conv(
-        to_channels_first(op, node, x),
+        from_data_format(op, node, x),
         weights,
         kernel_shape=kernel,
         strides=strides,
@@ -59,21 +59,21 @@ def _convolve(op: Any, node: Any, x: Any, weights: Any, kernel: list[int], group
         group=group,
         **window_padding(node),
     )
-    return from_channels_first(op, node, result)
+    return to_data_format(op, node, result)
 
 
 @ops.op("Conv2D", "Conv3D", "Conv", needs=(ranked(), FLOATS, KERNEL, CHANNELS))
 def conv(op, node, x, w):
     rank, sizes = rank_of(x), shape_of(w)
     channels = list(x.shape)[-1 if channels_last(node) else 1]
-    weights = permute(op, w, [rank - 1, rank - 2, *range(rank - 2)])
+    weights = permuted(op, w, [rank - 1, rank - 2, *range(rank - 2)])
     return _convolve(op, node, x, weights, sizes[:-2], channels // sizes[-2])
 
 
 @ops.op("DepthwiseConv2dNative", needs=(ranked(), FLOATS, KERNEL))
 def depthwise(op, node, x, w):
     h, width, channels, multiplier = shape_of(w)
-    transposed = permute(op, w, [2, 3, 0, 1])
+    transposed = permuted(op, w, [2, 3, 0, 1])
     known = const(transposed)
     shape = [channels * multiplier, 1, h, width]
     weights = op.const(known.reshape(shape)) if known is not None else op.Reshape(transposed, ints(*shape))
@@ -101,7 +101,7 @@ def conv_backprop(op, node, sizes, w, x, group=1):
     """ConvTranspose with the padding that the convolution of an input of the requested size would have."""
     rank, shape = rank_of(x), shape_of(w)
     strides, dilations = spatial_attribute(node, "strides", rank), spatial_attribute(node, "dilations", rank)
-    source = to_channels_first(op, node, x)
+    source = from_data_format(op, node, x)
     output_shape = known_elements(sizes)
     lengths = list(source.shape)[2:]
     output_lengths = (
@@ -125,7 +125,7 @@ def conv_backprop(op, node, sizes, w, x, group=1):
         before.append(total // 2)
         after.append(total - total // 2)
         output_padding.append(max(-excess, 0))
-    weights = permute(op, w, [rank - 1, rank - 2, *range(rank - 2)])
+    weights = permuted(op, w, [rank - 1, rank - 2, *range(rank - 2)])
     result = op.ConvTranspose(
         source,
         weights,
@@ -136,7 +136,7 @@ def conv_backprop(op, node, sizes, w, x, group=1):
         output_padding=output_padding if any(output_padding) else None,
         group=group,
     )
-    return from_channels_first(op, node, result)
+    return to_data_format(op, node, result)
 
 
 def _one_hot_filters(sizes: list[int]) -> np.ndarray:
@@ -145,7 +145,9 @@ def _one_hot_filters(sizes: list[int]) -> np.ndarray:
     return np.moveaxis(np.eye(count, dtype=np.float32).reshape(-1, *sizes), -1, 1)
 
 
-@ops.op("ExtractVolumePatches", needs=(ranked(), CHANNELS, need("float32", lambda n: n.get("T") == T.FLOAT)))
+@ops.op(
+    "ExtractVolumePatches", needs=(ranked(), CHANNELS, condition("float32", lambda n: n.get("T") == T.FLOAT))
+)
 def volume_patches(op, node, x):
     sizes = [*node.get("ksizes")[1:4], list(x.shape)[-1]]
     return _convolve(op, node, x, op.const(np.ascontiguousarray(_one_hot_filters(sizes))), sizes[:3], 1)
@@ -157,13 +159,15 @@ def pad_conv(op, node, x, paddings, w):
     return conv(op, node, mirror_pad(op, node, x, paddings), w)
 
 
-@ops.op("Dilation2D", needs=(KERNEL, CHANNELS, ranked(), need("float32", lambda n: n.get("T") == T.FLOAT)))
+@ops.op(
+    "Dilation2D", needs=(KERNEL, CHANNELS, ranked(), condition("float32", lambda n: n.get("T") == T.FLOAT))
+)
 def dilation(op, node, x, w):
     """Morphological dilation: the maximum over a window of image plus filter; pixels beyond the image are
     ignored."""
     height, width, _ = shape_of(w)
     sizes, steps, rates = [height, width], node.get("strides")[1:3], node.get("rates")[1:3]
-    source = to_nchw(op, x)
+    source = to_channels_first(op, x)
     if node.get("padding") == "SAME":
         lowest = op.const(np.array(np.finfo(np.float32).min, np.float32))
         window = geometry.Window(sizes, steps, rates)
@@ -171,7 +175,7 @@ def dilation(op, node, x, w):
         before, after = zip(*(halves(same_total(*row), True) for row in rows), strict=True)
         source = op.Pad(source, dims.vector(op, [0, 0, *before, 0, 0, *after]), lowest)
     largest = None
-    weights = permute(op, w, [2, 0, 1])
+    weights = permuted(op, w, [2, 0, 1])
     for row in range(height):
         for column in range(width):
             begin = ints(row * rates[0], column * rates[1])
@@ -181,4 +185,4 @@ def dilation(op, node, x, w):
             weight = op.Slice(weights, ints(row, column), ints(row + 1, column + 1), ints(1, 2))
             total = op.Add(pixels, weight)
             largest = total if largest is None else op.Max(largest, total)
-    return to_nhwc(op, largest)
+    return to_channels_last(op, largest)

@@ -13,14 +13,14 @@ from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     as_int64,
-    flat,
+    condition,
+    int64_vector,
     ints,
     like,
-    need,
     ranked,
     scalar,
-    to_nchw,
-    to_nhwc,
+    to_channels_first,
+    to_channels_last,
     window_padding,
 )
 
@@ -35,10 +35,10 @@ def _coordinates(node: Any) -> str:
 
 @ops.op("ResizeBilinear", needs=(ranked(),))
 def resize_bilinear(op, node, x, size):
-    source = to_nchw(op, x if x.dtype.is_floating_point() else op.Cast(x, to=int(T.FLOAT)))
+    source = to_channels_first(op, x if x.dtype.is_floating_point() else op.Cast(x, to=int(T.FLOAT)))
     source = source if source.dtype == T.FLOAT else op.Cast(source, to=int(T.FLOAT))
     mode = _coordinates(node)
-    return to_nhwc(op, _resize(op, source, size, mode="linear", coordinate_transformation_mode=mode))
+    return to_channels_last(op, _resize(op, source, size, mode="linear", coordinate_transformation_mode=mode))
 
 
 @ops.op("ResizeNearestNeighbor", needs=(ranked(),))
@@ -46,13 +46,13 @@ def resize_nearest(op, node, x, size):
     """Half-pixel centers: floor after adding the half. Aligned corners: round half up. Else: floor."""
     mode = _coordinates(node)
     if mode == "half_pixel":
-        return to_nhwc(op, _nearest_centres(op, to_nchw(op, x), size))
+        return to_channels_last(op, _nearest_centres(op, to_channels_first(op, x), size))
     rounding = "round_prefer_ceil" if mode == "align_corners" else "floor"
-    return to_nhwc(
+    return to_channels_last(
         op,
         _resize(
             op,
-            to_nchw(op, x),
+            to_channels_first(op, x),
             size,
             mode="nearest",
             coordinate_transformation_mode=mode,
@@ -61,7 +61,7 @@ def resize_nearest(op, node, x, size):
     )
 
 
-SIZES = need(
+SIZES = condition(
     "a constant size, and images of known size",
     lambda n: (
         const(n.inputs[1]) is not None
@@ -78,8 +78,8 @@ def resize_bicubic(op, node, x, size):
         _cubic(int(length), int(asked), _coordinates(node))
         for length, asked in zip(list(x.shape)[1:3], const(size).ravel(), strict=True)
     )
-    source = to_nchw(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
-    return to_nhwc(
+    source = to_channels_first(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
+    return to_channels_last(
         op, op.MatMul(op.MatMul(op.const(rows), source), op.const(np.ascontiguousarray(columns.T)))
     )
 
@@ -117,13 +117,13 @@ def _kernel(distance: float, a: float) -> float:
 
 
 def _resize(op: Any, x: Any, size: Any, **how: Any) -> Any:
-    return op.Resize(x, None, None, flat(op, size), axes=[2, 3], **how)
+    return op.Resize(x, None, None, int64_vector(op, size), axes=[2, 3], **how)
 
 
 def _nearest_centres(op: Any, x: Any, size: Any) -> Any:
     """Element floor((i + 0.5) · length / asked) for each place i."""
     for index, axis in enumerate((2, 3)):
-        asked = op.Slice(flat(op, size), ints(index), ints(index + 1), ints(0))
+        asked = op.Slice(int64_vector(op, size), ints(index), ints(index + 1), ints(0))
         length = op.Cast(op.Shape(x, start=axis, end=axis + 1), to=int(T.FLOAT))
         places = op.Cast(arange(op, asked), to=int(T.FLOAT))
         scale = op.Div(length, op.Cast(asked, to=int(T.FLOAT)))
@@ -132,9 +132,9 @@ def _nearest_centres(op: Any, x: Any, size: Any) -> Any:
     return x
 
 
-CROP = need("a constant crop size", lambda n: const(n.inputs[3]) is not None)
-BILINEAR = need("method=bilinear", lambda n: n.get("method") == "bilinear")
-SIZED = need(
+CROP = condition("a constant crop size", lambda n: const(n.inputs[3]) is not None)
+BILINEAR = condition("method=bilinear", lambda n: n.get("method") == "bilinear")
+SIZED = condition(
     "images of known size over 1",
     lambda n: all(isinstance(d, int) and d > 1 for d in list(n.inputs[0].shape or [0, 0, 0])[1:3]),
 )
@@ -145,7 +145,7 @@ def crop_and_resize(op, node, images, boxes, places, size):
     """Sampled on a grid laid into each box; outside the image is the extrapolation value."""
     high, wide = (int(v) for v in const(size))
     source = images if images.dtype == T.FLOAT else op.Cast(images, to=int(T.FLOAT))
-    chosen = op.Gather(to_nchw(op, source), as_int64(op, places), axis=0)
+    chosen = op.Gather(to_channels_first(op, source), as_int64(op, places), axis=0)
     y1, x1, y2, x2 = op.Split(boxes, axis=1, num_outputs=4, _outputs=4)
 
     def along(low: Any, end: Any, count: int) -> Any:
@@ -166,7 +166,7 @@ def crop_and_resize(op, node, images, boxes, places, size):
     kept = op.Unsqueeze(op.And(*inside), ints(1))
     result = op.Where(kept, made, op.const(np.array(node.get("extrapolation_value"), np.float32)))
     result.shape = ir.Shape([None, list(images.shape)[3], high, wide])
-    return to_nhwc(op, result)
+    return to_channels_last(op, result)
 
 
 SUPPRESS = ("NonMaxSuppression", "NonMaxSuppressionV2", "NonMaxSuppressionV3", "NonMaxSuppressionV4")
@@ -177,15 +177,15 @@ def _chosen(op: Any, boxes: Any, scores: Any, most: Any, overlap: Any, threshold
     found = op.NonMaxSuppression(
         op.Unsqueeze(boxes, ints(0)),
         op.Unsqueeze(scores, ints(0, 1)),
-        flat(op, most),
+        int64_vector(op, most),
         None if overlap is None else op.Reshape(overlap, ints(1)),
         None if threshold is None else op.Reshape(threshold, ints(1)),
     )
     return op.Squeeze(op.Slice(found, ints(2), ints(3), ints(1)), ints(1))
 
 
-FLOATS = need("boxes of float32", lambda n: n.inputs[0].dtype == T.FLOAT)
-HARD = need(
+FLOATS = condition("boxes of float32", lambda n: n.inputs[0].dtype == T.FLOAT)
+HARD = condition(
     "soft_nms_sigma=0",
     lambda n: len(n.inputs) < 6 or not np.any(const(n.inputs[5]) if const(n.inputs[5]) is not None else 1),
 )
@@ -199,14 +199,14 @@ def non_max_suppression(op, node, boxes, scores, most, overlap=None, threshold=N
     count = op.Cast(op.Size(kept), to=int(T.INT32))
     padded = places
     if node.get("pad_to_max_output_size"):
-        missing = op.Sub(flat(op, most), op.Shape(kept))
+        missing = op.Sub(int64_vector(op, most), op.Shape(kept))
         padded = op.Pad(places, op.Concat(ints(0), missing, axis=0))
     if node.op == "NonMaxSuppressionV4":
         return padded, count
     if node.op == "NonMaxSuppressionV5":
         taken = op.Gather(scores, kept, axis=0)
         if node.get("pad_to_max_output_size"):
-            taken = op.Pad(taken, op.Concat(ints(0), op.Sub(flat(op, most), op.Shape(kept)), axis=0))
+            taken = op.Pad(taken, op.Concat(ints(0), op.Sub(int64_vector(op, most), op.Shape(kept)), axis=0))
         return padded, taken, count
     return padded
 
@@ -265,7 +265,7 @@ def adjust_colours(op, node, x, amount):
 
 @ops.op(
     "ResizeArea",
-    needs=(ranked(), SIZES, need("align_corners=False", lambda n: not n.get("align_corners"))),
+    needs=(ranked(), SIZES, condition("align_corners=False", lambda n: not n.get("align_corners"))),
 )
 def resize_area(op, node, x, size):
     """The mean of what each new element covers."""
@@ -274,8 +274,8 @@ def resize_area(op, node, x, size):
 
 
 def _by_weights(op: Any, x: Any, rows: np.ndarray, columns: np.ndarray) -> Any:
-    source = to_nchw(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
-    return to_nhwc(
+    source = to_channels_first(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
+    return to_channels_last(
         op, op.MatMul(op.MatMul(op.const(rows), source), op.const(np.ascontiguousarray(columns.T)))
     )
 
@@ -288,11 +288,11 @@ def _areas(length: int, asked: int) -> np.ndarray:
 
 
 KERNELS = {"triangle": 1.0, "keyscubic": 2.0, "lanczos1": 1.0, "lanczos3": 3.0, "lanczos5": 5.0, "box": 0.5}
-SCALED = need(
+SCALED = condition(
     "constant scales and translations",
     lambda n: const(n.inputs[2]) is not None and const(n.inputs[3]) is not None,
 )
-KNOWN_KERNEL = need("a kernel without parameters", lambda n: n.get("kernel_type") in KERNELS)
+KNOWN_KERNEL = condition("a kernel without parameters", lambda n: n.get("kernel_type") in KERNELS)
 
 
 @ops.op("ScaleAndTranslate", needs=(ranked(), SIZES, SCALED, KNOWN_KERNEL))
@@ -343,13 +343,13 @@ def _weigh(distance: np.ndarray, kind: str, radius: float) -> np.ndarray:
     return np.where(distance > radius, 0.0, np.sinc(distance) * np.sinc(distance / radius))
 
 
-PATCHES = need(
+PATCHES = condition(
     "images with a known number of channels", lambda n: isinstance(list(n.inputs[0].shape or [None])[-1], int)
 )
 
 
 NARROW = (T.UINT8, T.INT8, T.UINT16, T.INT16)
-WITHIN = need(
+WITHIN = condition(
     "floats, or whole numbers of 16 bits or less",
     lambda n: n.inputs[0].dtype.is_floating_point() or n.inputs[0].dtype in NARROW,
 )
@@ -364,13 +364,16 @@ def extract_image_patches(op, node, x):
     every = np.eye(count, dtype=given.dtype.numpy()).reshape(-1, high, wide, channels)
     strides, rates = node.get("strides")[1:3], node.get("rates")[1:3]
     picks = op.const(np.ascontiguousarray(every.transpose(0, 3, 1, 2)))
-    made = to_nhwc(
-        op, op.Conv(to_nchw(op, given), picks, strides=strides, dilations=rates, **window_padding(node))
+    made = to_channels_last(
+        op,
+        op.Conv(
+            to_channels_first(op, given), picks, strides=strides, dilations=rates, **window_padding(node)
+        ),
     )
     return op.Cast(made, to=int(x.dtype)) if x.dtype in NARROW else made
 
 
-LIMITS = need(
+LIMITS = condition(
     "a constant total size, and a known number of boxes and classes",
     lambda n: (
         n.inputs[0].shape is not None
@@ -397,7 +400,7 @@ def combined_non_max_suppression(op, node, boxes, scores, most, total, overlap, 
             op.Reshape(by_class, ints(-1, 1, count)),
         )
     bounds = (op.Reshape(overlap, ints(1)), op.Reshape(threshold, ints(1)))
-    kept = op.NonMaxSuppression(flat_boxes, by_class, flat(op, most), *bounds)
+    kept = op.NonMaxSuppression(flat_boxes, by_class, int64_vector(op, most), *bounds)
     lowest = op.Expand(op.const(np.array(-np.inf, np.float32)), op.Shape(by_class))
     table = op.Reshape(op.ScatterND(lowest, kept, op.GatherND(by_class, kept)), ints(-1, classes * count))
     flat_boxes = flat_boxes if shared else op.Reshape(flat_boxes, ints(-1, classes * count, 4))
@@ -419,7 +422,7 @@ def combined_non_max_suppression(op, node, boxes, scores, most, total, overlap, 
     return [*results, op.ReduceSum(op.Cast(valid, to=int(T.INT32)), ints(1), keepdims=0)]
 
 
-TRANSFORMS = need(
+TRANSFORMS = condition(
     "images of known size, and constant transforms and size",
     lambda n: (
         all(const(v) is not None for v in n.inputs[1:3])
@@ -427,7 +430,7 @@ TRANSFORMS = need(
         and n.inputs[0].dtype == T.FLOAT
     ),
 )
-CONSTANT = need(
+CONSTANT = condition(
     "fill_mode=CONSTANT and a constant fill value",
     lambda n: n.get("fill_mode") == "CONSTANT" and all(const(v) is not None for v in n.inputs[3:]),
 )
@@ -452,10 +455,10 @@ def projective_transform(op, node, images, transforms, size, fill=None):
         op.const(grid.astype(np.float32)),
         op.Concat(op.Shape(images, start=0, end=1), ints(high, wide, 2), axis=0),
     )
-    source = op.Sub(to_nchw(op, images), outer) if outer else to_nchw(op, images)
+    source = op.Sub(to_channels_first(op, images), outer) if outer else to_channels_first(op, images)
     mode = "nearest" if node.get("interpolation") == "NEAREST" else "linear"
     if mode == "nearest":
         return NotImplemented
     made = op.GridSample(source, places, mode=mode, padding_mode="zeros", align_corners=0)
     made.shape = ir.Shape([images.shape[0], list(images.shape)[3], high, wide])
-    return to_nhwc(op, op.Add(made, outer) if outer else made)
+    return to_channels_last(op, op.Add(made, outer) if outer else made)

@@ -8,7 +8,7 @@ import numpy as np
 
 from bridge.hub import const
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, ints, need, ranked
+from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, condition, ints, ranked
 
 ops = OpTable()
 
@@ -24,7 +24,9 @@ def _random_below(op: Any, limit: Any) -> Any:
     return op.Min(numbers, op.Sub(limit, 1.0))
 
 
-@ops.op("RandomCrop", needs=(ranked(), need("a constant size", lambda n: const(n.inputs[1]) is not None)))
+@ops.op(
+    "RandomCrop", needs=(ranked(), condition("a constant size", lambda n: const(n.inputs[1]) is not None))
+)
 def random_crop(op, node, image, size):
     slack = op.Sub(op.Shape(image, end=2), as_int64(op, size))
     begin = as_int64(op, _random_below(op, op.Cast(op.Add(slack, ints(1)), to=int(T.FLOAT))))
@@ -37,7 +39,7 @@ def _has_boxes(node: Any) -> bool:
     return (known is None or known.size > 0) and list(node.inputs[1].shape or [])[1:2] != [0]
 
 
-BOXES = need(
+BOXES = condition(
     "boxes, or use_image_if_no_bounding_boxes",
     lambda n: n.get("use_image_if_no_bounding_boxes") or _has_boxes(n),
 )

@@ -14,20 +14,20 @@ from bridge.passes.slices import python_slice
 from bridge_savedmodel.import_ops.common import (
     FAR,
     as_int64,
-    flat,
+    condition,
+    constant_ints,
+    int64_vector,
     ints,
     known_elements,
     like,
-    need,
-    vector,
 )
 
 ops = OpTable()
 
 
-@ops.op("Slice", needs=(need("a known number of axes", lambda n: shape_of(n.inputs[1]) is not None),))
+@ops.op("Slice", needs=(condition("a known number of axes", lambda n: shape_of(n.inputs[1]) is not None),))
 def slice_(op, node, x, begin, size):
-    sizes, begin = vector(size), as_int64(op, begin)
+    sizes, begin = constant_ints(size), as_int64(op, begin)
     start = const(begin)
     if start is not None and sizes is not None:
         pairs = list(zip(start.tolist(), sizes, strict=True))
@@ -56,12 +56,14 @@ def _has_known_spec(node: Any) -> bool:
     return shape_of(node.inputs[1]) is not None and const(node.inputs[3]) is not None
 
 
-@ops.op("StridedSlice", needs=(need("a known number of axes, and constant strides", _has_known_spec),))
+@ops.op("StridedSlice", needs=(condition("a known number of axes, and constant strides", _has_known_spec),))
 def strided_slice(op, node, x, begin, end, strides):
     """Slice, squeeze and unsqueeze: an entry of the specification slices an axis, selects one of its
     elements, adds an axis, or (ellipsis) skips axes."""
-    steps = vector(strides)
-    constant = _constant_slice(node, x, vector(begin), vector(end), steps) if rank_of(x) == 1 else None
+    steps = constant_ints(strides)
+    constant = (
+        _constant_slice(node, x, constant_ints(begin), constant_ints(end), steps) if rank_of(x) == 1 else None
+    )
     if constant is not None:
         return op.const(constant)
     masks = {m: [node.get(m) >> i & 1 for i in range(len(steps))] for m in MASKS}
@@ -114,7 +116,7 @@ def _constant_slice(node: Any, x: Any, begin: Any, end: Any, steps: list[int]) -
 
 
 def _apply_spec(op: Any, x: Any, begin: Any, end: Any, plan: list, masks: dict) -> Any:
-    starts, stops = vector(begin), vector(end)
+    starts, stops = constant_ints(begin), constant_ints(end)
     begins, ends = [], []
     for _, i, step, is_element in plan:
         if masks["begin_mask"][i] and not is_element:
@@ -167,13 +169,13 @@ def _concat_lengths(op: Any, values: list) -> Any:
 
 @ops.op("Gather", "GatherV2", "ResourceGather")
 def gather(op, node, x, indices, axis=None):
-    constant_axis = 0 if axis is None else vector(axis)[0] if const(axis) is not None else None
+    constant_axis = 0 if axis is None else constant_ints(axis)[0] if const(axis) is not None else None
     batch_dims = node.get("batch_dims")
     if constant_axis is None:
         return NotImplemented
     x = x.read() if hasattr(x, "read") else x
-    if rank_of(x) == 1 and vector(indices) is not None:
-        selected = [(known_elements(x) or [None] * (i + 1))[i] for i in vector(indices)]
+    if rank_of(x) == 1 and constant_ints(indices) is not None:
+        selected = [(known_elements(x) or [None] * (i + 1))[i] for i in constant_ints(indices)]
         if None not in selected:
             return op.const(np.array(selected, x.dtype.numpy()).reshape(const(indices).shape))
     if not batch_dims:
@@ -237,7 +239,8 @@ def sparse_to_dense(op, node, indices, target, values, default):
 
 
 @ops.op(
-    "TensorStridedSliceUpdate", needs=(need("a known number of axes, and constant strides", _has_known_spec),)
+    "TensorStridedSliceUpdate",
+    needs=(condition("a known number of axes, and constant strides", _has_known_spec),),
 )
 def strided_slice_update(op, node, x, begin, end, strides, value):
     return update_slice(op, node, x, begin, end, strides, value)
@@ -260,7 +263,7 @@ def update_slice(op: Any, node: Any, x: Any, begin: Any, end: Any, strides: Any,
 @ops.op("InplaceUpdate", "InplaceAdd", "InplaceSub")
 def in_place(op, node, x, rows, values):
     """Rows replaced, or added to."""
-    coordinates = op.Unsqueeze(flat(op, rows), ints(1))
+    coordinates = op.Unsqueeze(int64_vector(op, rows), ints(1))
     values = values if node.op != "InplaceSub" else op.Sub(like(op, values, 0), values)
     return op.ScatterND(x, coordinates, values, reduction="none" if node.op == "InplaceUpdate" else "add")
 

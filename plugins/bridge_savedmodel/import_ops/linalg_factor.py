@@ -11,7 +11,7 @@ from bridge.hub import rank_of, shape_of
 from bridge.ops import OpTable
 from bridge.passes.decompose import linalg as matrices
 from bridge.passes.decompose.linalg import LARGEST, WIDEST, row, transposed
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ints, need, ranked
+from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, condition, ints, ranked
 from bridge_savedmodel.import_ops.linalg import SQUARE
 
 ops = OpTable()
@@ -26,7 +26,7 @@ def _static_matrices(limit: int) -> Any:
         size = list(node.inputs[0].shape or [])[-2:]
         return len(size) == 2 and all(isinstance(d, int) and 0 < d <= limit for d in size)
 
-    return need(f"matrices of known size, at most {limit} × {limit}", holds)
+    return condition(f"matrices of known size, at most {limit} × {limit}", holds)
 
 
 STATIC_MATRICES, STATIC_FOR_JACOBI = _static_matrices(LARGEST), _static_matrices(WIDEST)
@@ -49,7 +49,7 @@ VALUES_ALONE = "the values alone: each library chooses the signs of the vectors 
 
 
 def _values_only(*names: str) -> Any:
-    return need(VALUES_ALONE, lambda n: not any(n.get(name) for name in names))
+    return condition(VALUES_ALONE, lambda n: not any(n.get(name) for name in names))
 
 
 @ops.op(
@@ -95,7 +95,7 @@ def _has_static_diagonals(node: Any) -> bool:
 
 @ops.op(
     "TridiagonalSolve",
-    needs=(need(f"three diagonals of known size, at most {LARGEST}", _has_static_diagonals), ranked(1)),
+    needs=(condition(f"three diagonals of known size, at most {LARGEST}", _has_static_diagonals), ranked(1)),
 )
 def tridiagonal_solve(op, node, diagonals, rhs):
     """Eliminate the matrix with these three diagonals."""
@@ -114,7 +114,7 @@ def _has_static_bands(node: Any) -> bool:
     return size is not None and len(size) == 2 and rank_of(node.inputs[1]) == 2 and 0 < size[1] <= LARGEST
 
 
-@ops.op("BandedTriangularSolve", needs=(need("one matrix of bands of known size", _has_static_bands),))
+@ops.op("BandedTriangularSolve", needs=(condition("one matrix of bands of known size", _has_static_bands),))
 def banded_triangular_solve(op, node, bands, rhs):
     """Substitute in the matrix with these bands, from the upper to the lower one, aligned by column."""
     count, size = list(bands.shape)

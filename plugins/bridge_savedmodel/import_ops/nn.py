@@ -13,14 +13,14 @@ from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     as_int64,
     channels_last,
-    from_channels_first,
+    condition,
+    constant_ints,
+    from_data_format,
     get,
     ints,
-    need,
-    permute,
+    permuted,
     ranked,
-    to_channels_first,
-    vector,
+    to_data_format,
 )
 
 ops = OpTable(get)
@@ -32,7 +32,7 @@ def matmul(op, node, x, y):
     for value, names in ((x, ("transpose_a", "adj_x")), (y, ("transpose_b", "adj_y"))):
         if any(node.get(n) for n in names):
             rank = rank_of(value)
-            value = permute(op, value, [*range(rank - 2), rank - 1, rank - 2])
+            value = permuted(op, value, [*range(rank - 2), rank - 1, rank - 2])
         operands.append(value)
     return op.MatMul(*operands)
 
@@ -66,24 +66,24 @@ def sparse_softmax_cross_entropy(op, node, logits, labels):
     "DepthToSpace",
     needs=(
         ranked(),
-        need("data_format=NHWC or NCHW", lambda n: n.get("data_format") in ("NHWC", "NCHW")),
+        condition("data_format=NHWC or NCHW", lambda n: n.get("data_format") in ("NHWC", "NCHW")),
     ),
 )
 def blocks(op, node, x):
-    source = to_channels_first(op, node, x)
-    return from_channels_first(op, node, op.node(node.op, source, blocksize=node.get("block_size")))
+    source = from_data_format(op, node, x)
+    return to_data_format(op, node, op.node(node.op, source, blocksize=node.get("block_size")))
 
 
 def _has_constant_arguments(node: Any) -> bool:
     return rank_of(node.inputs[0]) is not None and all(const(v) is not None for v in node.inputs[1:])
 
 
-CONSTANTS = need("constant block sizes and amounts", _has_constant_arguments)
+CONSTANTS = condition("constant block sizes and amounts", _has_constant_arguments)
 
 
 @ops.op("SpaceToBatchND", needs=(CONSTANTS,))
 def space_to_batch(op, node, x, block, paddings):
-    sizes, count = vector(block), len(vector(block))
+    sizes, count = constant_ints(block), len(constant_ints(block))
     table = np.zeros((rank_of(x), 2), np.int64)
     table[1 : count + 1] = const(paddings)
     x = op.Pad(x, op.const(np.ascontiguousarray(table.T).ravel())) if table.any() else x
@@ -103,7 +103,7 @@ def space_to_batch(op, node, x, block, paddings):
 
 @ops.op("BatchToSpaceND", needs=(CONSTANTS,))
 def batch_to_space(op, node, x, block, crops):
-    sizes, count = vector(block), len(vector(block))
+    sizes, count = constant_ints(block), len(constant_ints(block))
     lengths = dims.lengths(op, x)
     other_lengths = lengths[count + 1 :]
     batch = lengths[0] // math.prod(sizes)

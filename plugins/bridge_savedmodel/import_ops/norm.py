@@ -7,12 +7,12 @@ import numpy as np
 from bridge.hub import rank_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
-    from_channels_first,
+    from_data_format,
     ints,
     ranked,
     to_channels_first,
-    to_nchw,
-    to_nhwc,
+    to_channels_last,
+    to_data_format,
 )
 
 ops = OpTable()
@@ -21,11 +21,11 @@ ops = OpTable()
 @ops.op("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", needs=(ranked(),))
 def batch_norm(op, node, x, scale, offset, mean, variance):
     epsilon = node.get("epsilon")
-    source = to_channels_first(op, node, x)
+    source = from_data_format(op, node, x)
     if not node.get("is_training"):
         normalized = op.BatchNormalization(source, scale, offset, mean, variance, epsilon=epsilon)
         return [
-            from_channels_first(op, node, normalized),
+            to_data_format(op, node, normalized),
             mean,
             variance,
             mean,
@@ -38,7 +38,7 @@ def batch_norm(op, node, x, scale, offset, mean, variance):
     batch_variance = op.ReduceMean(op.Mul(centered, centered), axes, keepdims=0)
     normalized = op.BatchNormalization(source, scale, offset, batch_mean, batch_variance, epsilon=epsilon)
     return [
-        from_channels_first(op, node, normalized),
+        to_data_format(op, node, normalized),
         batch_mean,
         batch_variance,
         batch_mean,
@@ -59,10 +59,10 @@ def older_batch_norm(op, node, x, mean, variance, shift, scale):
 def lrn(op, node, x):
     size = 2 * node.get("depth_radius") + 1
     normalized = op.LRN(
-        to_nchw(op, x),
+        to_channels_first(op, x),
         size=size,
         alpha=node.get("alpha") * size,
         beta=node.get("beta"),
         bias=node.get("bias"),
     )
-    return to_nhwc(op, normalized)
+    return to_channels_last(op, normalized)

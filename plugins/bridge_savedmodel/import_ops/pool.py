@@ -8,21 +8,21 @@ from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     channels_last,
+    condition,
     constant,
-    from_channels_first,
+    constant_ints,
+    from_data_format,
     ints,
-    need,
     ranked,
-    to_channels_first,
-    to_nhwc,
-    vector,
+    to_channels_last,
+    to_data_format,
     window_padding,
 )
 
 ops = OpTable()
 
 
-POOLED = need(
+POOLED = condition(
     "floats, or whole numbers of 8 bits",
     lambda n: (
         n.inputs[0].dtype.is_floating_point()
@@ -37,7 +37,7 @@ def _pool(op: Any, node: Any, native: str, x: Any, ksize: list[int], strides: li
     if set(outer) != {1}:
         return NotImplemented
     kernel, steps = ksize[inner], strides[inner]
-    source = to_channels_first(op, node, x)
+    source = from_data_format(op, node, x)
     return op.node(native, source, kernel_shape=kernel, strides=steps, **window_padding(node), **more)
 
 
@@ -45,16 +45,16 @@ def _pool(op: Any, node: Any, native: str, x: Any, ksize: list[int], strides: li
 def pool(op, node, x):
     native = "MaxPool" if node.op.startswith("Max") else "AveragePool"
     pooled = _pool(op, node, native, x, node.get("ksize"), node.get("strides"))
-    return pooled if pooled is NotImplemented else from_channels_first(op, node, pooled)
+    return pooled if pooled is NotImplemented else to_data_format(op, node, pooled)
 
 
 @ops.op("MaxPoolV2", needs=(ranked(), POOLED, constant(1, "ksize"), constant(2, "strides")))
 def max_pool_v2(op, node, x, ksize, strides):
-    pooled = _pool(op, node, "MaxPool", x, vector(ksize), vector(strides))
-    return pooled if pooled is NotImplemented else from_channels_first(op, node, pooled)
+    pooled = _pool(op, node, "MaxPool", x, constant_ints(ksize), constant_ints(strides))
+    return pooled if pooled is NotImplemented else to_data_format(op, node, pooled)
 
 
-IMAGE_KNOWN = need(
+IMAGE_KNOWN = condition(
     "images of known size",
     lambda n: n.inputs[0].shape is not None and all(isinstance(d, int) for d in list(n.inputs[0].shape)[1:]),
 )
@@ -73,7 +73,7 @@ def max_pool_with_argmax(op, node, x):
     indices = op.Add(op.Mul(plane, ints(c)), channel)
     if node.get("include_batch_in_index"):
         indices = op.Add(indices, op.Mul(op.Div(flat, ints(h * w * c)), ints(h * w * c)))
-    indices = to_nhwc(op, indices)
-    return to_nhwc(op, values), indices if node.get("Targmax") == T.INT64 else op.Cast(
+    indices = to_channels_last(op, indices)
+    return to_channels_last(op, values), indices if node.get("Targmax") == T.INT64 else op.Cast(
         indices, to=int(T.INT32)
     )

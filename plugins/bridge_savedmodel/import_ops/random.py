@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, vector
+from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, constant_ints
 from bridge_savedmodel.import_ops.math import erf_inverse
 
 ops = OpTable()
@@ -41,7 +41,7 @@ def random_int(op, node, target, low, high):
 
 @ops.op("Multinomial")
 def multinomial(op, node, x, count):
-    sample_size = vector(count)
+    sample_size = constant_ints(count)
     if sample_size is None:
         return NotImplemented
     return as_dtype(op, op.Multinomial(x, sample_size=sample_size[0], dtype=7), node.get("output_dtype"))

@@ -13,7 +13,7 @@ import numpy as np
 from bridge.dims import arange
 from bridge.hub import const
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, ints, need
+from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, condition, ints
 
 ops = OpTable()
 
@@ -176,7 +176,7 @@ def _is_philox(node: Any) -> bool:
     return number is not None and int(number.reshape(())) in (PHILOX, AUTO_SELECT)
 
 
-ALGORITHM = need("the Philox algorithm", _is_philox)
+ALGORITHM = condition("the Philox algorithm", _is_philox)
 
 
 @ops.op(

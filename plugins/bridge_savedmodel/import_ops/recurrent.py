@@ -11,7 +11,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import shape_of
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, flat, ints, like, need, scalar
+from bridge_savedmodel.import_ops.common import T, condition, int64_vector, ints, like, scalar
 from bridge_savedmodel.import_ops.control import add_outputs, subgraph
 
 ops = OpTable()
@@ -59,7 +59,7 @@ def gru_cell(op, node, x, h, w_gates, w_candidate, b_gates, b_candidate):
     return reset, update, candidate, hidden
 
 
-STATIC_WEIGHTS = need("weights of known size", lambda n: shape_of(n.inputs[4]) is not None)
+STATIC_WEIGHTS = condition("weights of known size", lambda n: shape_of(n.inputs[4]) is not None)
 
 
 @ops.op("BlockLSTM", "BlockLSTMV2", needs=(STATIC_WEIGHTS,))
@@ -80,12 +80,12 @@ def block_lstm(op, node, steps, x, c, h, *weights):
     outputs = _lstm_step(inner, node, inner.Gather(x, step, axis=0), previous_state, previous_output, weights)
     add_outputs(graph, inner, [inner.Identity(condition), outputs[1], outputs[6], *outputs])
     bodies = [ir.AttrGraph("body", graph)]
-    count = scalar(op, flat(op, steps))
+    count = scalar(op, int64_vector(op, steps))
     loop = ir.Node("", "Loop", [count, op.const(np.array(True)), c, h], bodies, num_outputs=9)
     for output in loop.outputs[2:]:
         output.type, output.shape = ir.TensorType(x.dtype), ir.Shape([None, *state])
     op.insert(loop)
-    padding = op.Sub(op.Shape(x, start=0, end=1), flat(op, steps))
+    padding = op.Sub(op.Shape(x, start=0, end=1), int64_vector(op, steps))
     results = []
     for output in loop.outputs[2:]:
         padded = op.Pad(output, op.Concat(ints(0, 0, 0), padding, ints(0, 0), axis=0))

@@ -12,7 +12,7 @@ from bridge.hub import const
 from bridge.ops import OpTable
 from bridge.recurrent import GATES as HUB_GATES
 from bridge.recurrent import order as gate_order
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ints, need
+from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, condition, ints
 
 ops = OpTable()
 
@@ -102,10 +102,10 @@ def _run_layer(
 
 
 NEEDS = (
-    need("inputs of known length and states of known size", _sizes),
-    need("no dropout", lambda n: not n.get("is_training") or not n.get("dropout")),
+    condition("inputs of known length and states of known size", _sizes),
+    condition("no dropout", lambda n: not n.get("is_training") or not n.get("dropout")),
     attribute("input_mode", "linear_input"),
-    need("num_proj=0", lambda n: not n.get("num_proj")),
+    condition("num_proj=0", lambda n: not n.get("num_proj")),
 )
 
 

@@ -12,10 +12,10 @@ from bridge.hub import rank_of
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     as_int64,
-    flat,
+    condition,
+    int64_vector,
     ints,
     like,
-    need,
     ranked,
 )
 
@@ -53,7 +53,7 @@ def _segment_reduce(op: Any, x: Any, ids: Any, count: Any, reduction: str) -> An
 
 @ops.op("UnsortedSegmentSum", "UnsortedSegmentMax", "UnsortedSegmentMin", "UnsortedSegmentProd")
 def unsorted_segment(op, node, x, ids, count):
-    return _segment_reduce(op, x, ids, flat(op, count), node.op.removeprefix("UnsortedSegment"))
+    return _segment_reduce(op, x, ids, int64_vector(op, count), node.op.removeprefix("UnsortedSegment"))
 
 
 @ops.op(
@@ -70,7 +70,11 @@ def unsorted_segment(op, node, x, ids, count):
 def segment(op, node, x, ids, count=None):
     """Reduce sorted segments; empty ones are zero, or one for products."""
     reduction = node.op.removeprefix("Segment").removesuffix("V2")
-    size = op.Add(op.ReduceMax(as_int64(op, ids), keepdims=1), ints(1)) if count is None else flat(op, count)
+    size = (
+        op.Add(op.ReduceMax(as_int64(op, ids), keepdims=1), ints(1))
+        if count is None
+        else int64_vector(op, count)
+    )
     if reduction == "Mean":
         return _segment_mean(op, x, ids, size)
     reduced = _segment_reduce(op, x, ids, size, reduction)
@@ -100,7 +104,11 @@ SPARSE = ("SparseSegmentSum", "SparseSegmentMean", "SparseSegmentSqrtN")
 def sparse_segment(op, node, x, indices, ids, count=None):
     rows = op.Gather(x, as_int64(op, indices), axis=0)
     rows.shape = ir.Shape([None, *list(x.shape)[1:]])
-    size = op.Add(op.ReduceMax(as_int64(op, ids), keepdims=1), ints(1)) if count is None else flat(op, count)
+    size = (
+        op.Add(op.ReduceMax(as_int64(op, ids), keepdims=1), ints(1))
+        if count is None
+        else int64_vector(op, count)
+    )
     reduction = node.op.removeprefix("SparseSegment").removesuffix("WithNumSegments")
     if reduction == "Sum":
         return _segment_reduce(op, rows, ids, size, "Sum")
@@ -115,7 +123,7 @@ def sparse_segment(op, node, x, indices, ids, count=None):
 def dynamic_stitch(op, node, *inputs):
     """Rows scattered to their indices; later rows win."""
     count = len(inputs) // 2
-    indices = [flat(op, i) for i in inputs[:count]]
+    indices = [int64_vector(op, i) for i in inputs[:count]]
     rank = (
         None
         if rank_of(inputs[0]) is None or rank_of(inputs[count]) is None
@@ -139,7 +147,9 @@ def dynamic_stitch(op, node, *inputs):
     return stitched
 
 
-@ops.op("DynamicPartition", needs=(need("partitions of one dimension", lambda n: rank_of(n.inputs[1]) == 1),))
+@ops.op(
+    "DynamicPartition", needs=(condition("partitions of one dimension", lambda n: rank_of(n.inputs[1]) == 1),)
+)
 def dynamic_partition(op, node, x, partitions):
     row_ids = as_int64(op, partitions)
     outputs = []

@@ -11,13 +11,13 @@ import onnx_ir as ir
 from bridge.hub import const
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops import sequence
-from bridge_savedmodel.import_ops.common import as_int64, flat, ints, like, need, scalar
+from bridge_savedmodel.import_ops.common import as_int64, condition, int64_vector, ints, like, scalar
 from bridge_savedmodel.values import ListHandle, TensorList
 
 ops = OpTable()
 
-FLOWS = need("a list that flows in", lambda n: isinstance(n.inputs[-1], TensorList))
-FILLED = need("a list whose elements are known", lambda n: n.inputs[-1].items is not None)
+FLOWS = condition("a list that flows in", lambda n: isinstance(n.inputs[-1], TensorList))
+FILLED = condition("a list whose elements are known", lambda n: n.inputs[-1].items is not None)
 
 
 @ops.op("TensorArrayV3", "TensorArrayV2")
@@ -72,10 +72,10 @@ def scatter(op, node, handle, indices, value, flow):
     """Set all elements of an empty array, or some elements of any other."""
     if flow.items is None and _is_range(indices):
         return TensorList(value, None, value.dtype)
-    coordinates = op.Unsqueeze(flat(op, indices), ints(1))
+    coordinates = op.Unsqueeze(int64_vector(op, indices), ints(1))
     items = flow.items
     if items is None:
-        size = op.Concat(flat(op, flow.length), op.Shape(value, start=1), axis=0)
+        size = op.Concat(int64_vector(op, flow.length), op.Shape(value, start=1), axis=0)
         items = op.Expand(like(op, value, 0), size)
     return TensorList(op.ScatterND(items, coordinates, value), None, value.dtype)
 

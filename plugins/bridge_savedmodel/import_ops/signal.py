@@ -8,13 +8,13 @@ import numpy as np
 
 from bridge.hub import rank_of
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import constant, ints, need, vector
+from bridge_savedmodel.import_ops.common import condition, constant, constant_ints, ints
 from bridge_savedmodel.import_ops.math import atan2
 from bridge_savedmodel.values import Pair
 
 ops = OpTable()
 
-COMPLEX = need("a complex input made of parts", lambda n: isinstance(n.inputs[0], Pair))
+COMPLEX = condition("a complex input made of parts", lambda n: isinstance(n.inputs[0], Pair))
 
 
 @ops.op("Complex")
@@ -86,7 +86,7 @@ def _fit_length(op: Any, x: Any, axis: int, length: int) -> Any:
 
 @ops.op("RFFT", "RFFT2D", "RFFT3D", needs=(LENGTH,))
 def rfft(op, node, x, length):
-    lengths, rank = vector(length), rank_of(x)
+    lengths, rank = constant_ints(length), rank_of(x)
     for axis_from_end, size in enumerate(reversed(lengths), 1):
         x = _fit_length(op, x, rank - axis_from_end, size)
     spectrum = op.DFT(op.Unsqueeze(x, ints(-1)), None, _axis_from_end(op, rank, 1), onesided=1)
@@ -98,7 +98,7 @@ def rfft(op, node, x, length):
 @ops.op("IRFFT", needs=(COMPLEX, LENGTH))
 def irfft(op, node, x, length):
     """Complete the spectrum by the reversed conjugate of its half, then transform."""
-    size, rank = vector(length)[0], rank_of(x.real)
+    size, rank = constant_ints(length)[0], rank_of(x.real)
     half = size // 2 + 1
     real, imag = (_fit_length(op, v, rank - 1, half) for v in (x.real, x.imag))
     mirrored_positions = list(range(half - 1 if size % 2 == 0 else half, 1, -1))
@@ -193,7 +193,7 @@ PARTWISE = frozenset(
 @ops.op("IRFFT2D", "IRFFT3D", needs=(COMPLEX, LENGTH))
 def irfft_nd(op, node, x, length):
     """Full inverse transforms over the outer dimensions, then the inverse real transform over the last."""
-    lengths, rank = vector(length), rank_of(x.real)
+    lengths, rank = constant_ints(length), rank_of(x.real)
     spectrum = x
     for axis_from_end, size in enumerate(reversed(lengths[:-1]), 2):
         spectrum = Pair(

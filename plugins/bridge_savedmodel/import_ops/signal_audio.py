@@ -10,14 +10,14 @@ import numpy as np
 from bridge.dims import arange
 from bridge.hub import const, rank_of
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import constant, ints, need
+from bridge_savedmodel.import_ops.common import condition, constant, ints
 
 ops = OpTable()
 
 MIN_ENERGY = 1e-12
 
 
-@ops.op("AudioSpectrogram", needs=(need("samples by channels", lambda n: rank_of(n.inputs[0]) == 2),))
+@ops.op("AudioSpectrogram", needs=(condition("samples by channels", lambda n: rank_of(n.inputs[0]) == 2),))
 def spectrogram(op, node, audio):
     """Power (or magnitude) of Hann windows padded to a power of two: [channels, windows, frequencies]."""
     width, step = node.get("window_size"), node.get("stride")
@@ -58,7 +58,7 @@ def _mel_filterbank(count: int, bins: int, rate: float, low: float, high: float)
     return weights
 
 
-SOUND = need(
+SOUND = condition(
     "a known number of frequencies", lambda n: isinstance((list(n.inputs[0].shape or []) or [None])[-1], int)
 )
 

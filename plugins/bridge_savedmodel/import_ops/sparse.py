@@ -13,9 +13,9 @@ from bridge_savedmodel.import_ops.common import (
     T,
     as_dtype,
     as_int64,
+    condition,
     ints,
     like,
-    need,
     ranked,
     scalar,
 )
@@ -24,7 +24,7 @@ from bridge_savedmodel.values import decode_strings, tensor_of
 
 ops = OpTable()
 
-COORDINATES = need(
+COORDINATES = condition(
     "indices of known rank",
     lambda n: isinstance(list(n.inputs[0].shape or [None])[-1], int) and rank_of(n.inputs[0]) == 2,
 )
@@ -42,7 +42,7 @@ def flat_indices(op: Any, indices: Any, shape: Any) -> Any:
 
 @ops.op(
     "SparseReshape",
-    needs=(COORDINATES, need("a new shape of known rank", lambda n: shape_of(n.inputs[2]) is not None)),
+    needs=(COORDINATES, condition("a new shape of known rank", lambda n: shape_of(n.inputs[2]) is not None)),
 )
 def sparse_reshape(op, node, indices, shape, new_shape):
     total = op.ReduceProd(shape, keepdims=1)
@@ -127,7 +127,7 @@ def unravel_index(op, node, indices, dims):
 @ops.op(
     "StringSplitV2",
     needs=(
-        need(
+        condition(
             "a vector and a constant separator",
             lambda n: rank_of(n.inputs[0]) == 1 and const(n.inputs[1]) is not None,
         ),
@@ -158,7 +158,7 @@ def string_split(op, node, x, separator):
     "CTCGreedyDecoder",
     needs=(
         ranked(),
-        need("a known number of classes", lambda n: isinstance(list(n.inputs[0].shape)[2], int)),
+        condition("a known number of classes", lambda n: isinstance(list(n.inputs[0].shape)[2], int)),
     ),
 )
 def ctc_greedy_decoder(op, node, logits, lengths):

@@ -16,11 +16,11 @@ from bridge_savedmodel.import_ops.common import (
     T,
     as_dtype,
     as_int64,
-    flat,
+    condition,
+    constant_ints,
+    int64_vector,
     ints,
-    need,
     scalar,
-    vector,
 )
 
 ops = OpTable()
@@ -78,7 +78,7 @@ def ragged_range(op, node, starts, limits, deltas):
     return as_dtype(op, splits, node.get("Tsplits")), values
 
 
-@ops.op("RaggedGather", needs=(need("a vector of indices", lambda n: rank_of(n.inputs[-1]) == 1),))
+@ops.op("RaggedGather", needs=(condition("a vector of indices", lambda n: rank_of(n.inputs[-1]) == 1),))
 def ragged_gather(op, node, *inputs):
     splits, values, indices = [as_int64(op, v) for v in inputs[:-2]], inputs[-2], as_int64(op, inputs[-1])
     new_splits = []
@@ -111,7 +111,7 @@ def bounding_shape(op: Any, splits: list[Any]) -> Any:
     return op.Concat(rows, *row_limits, axis=0)
 
 
-PARTITIONS = need(
+PARTITIONS = condition(
     "rows given by splits, or by a number and the row of each value",
     lambda n: _partition_encoding(n.get("row_partition_types")) is not None,
 )
@@ -134,10 +134,10 @@ def to_tensor(op, node, shape, values, default, *partitions):
     if _partition_encoding(node.get("row_partition_types")) == "splits":
         splits = [as_int64(op, p) for p in partitions]
     else:
-        splits = [_splits_from_row_ids(op, as_int64(op, partitions[1]), flat(op, partitions[0]))]
+        splits = [_splits_from_row_ids(op, as_int64(op, partitions[1]), int64_vector(op, partitions[0]))]
     depth = len(splits) + 1
     indices, size = coordinates(op, splits), bounding_shape(op, splits)
-    static_shape = vector(shape) if rank_of(shape) else [-1]
+    static_shape = constant_ints(shape) if rank_of(shape) else [-1]
     if static_shape is None or len(static_shape) not in (1, depth + rank_of(values) - 1):
         return NotImplemented
     if any(w >= 0 for w in static_shape[:depth]):
@@ -165,21 +165,26 @@ def _splits_from_row_ids(op: Any, rows: Any, count: Any) -> Any:
 
 
 @ops.op(
-    "RaggedTensorToSparse", needs=(need("values of one dimension", lambda n: rank_of(n.inputs[-1]) == 1),)
+    "RaggedTensorToSparse",
+    needs=(condition("values of one dimension", lambda n: rank_of(n.inputs[-1]) == 1),),
 )
 def to_sparse(op, node, *inputs):
     splits = [as_int64(op, v) for v in inputs[:-1]]
     return coordinates(op, splits), op.Identity(inputs[-1]), bounding_shape(op, splits)
 
 
-@ops.op("RaggedTensorToVariant", needs=(need("batched_input=False", lambda n: not n.get("batched_input")),))
+@ops.op(
+    "RaggedTensorToVariant", needs=(condition("batched_input=False", lambda n: not n.get("batched_input")),)
+)
 def to_variant(op, node, *inputs):
     return Ragged(tuple(inputs[:-1]), inputs[-1])
 
 
 @ops.op(
     "RaggedTensorFromVariant",
-    needs=(need("a variant that was made of one ragged tensor", lambda n: isinstance(n.inputs[0], Ragged)),),
+    needs=(
+        condition("a variant that was made of one ragged tensor", lambda n: isinstance(n.inputs[0], Ragged)),
+    ),
 )
 def from_variant(op, node, x):
     return [*x.splits, x.values] if len(x.splits) == node.get("output_ragged_rank") else NotImplemented
@@ -191,9 +196,9 @@ def ragged_bincount(op, node, splits, values, size, weights):
     dtype, partition = node.get("T"), as_int64(op, splits)
     rows, _ = row_coordinates(op, partition)
     numbers = as_int64(op, values)
-    positions = op.Reshape(op.NonZero(op.Less(numbers, flat(op, size))), ints(-1))
+    positions = op.Reshape(op.NonZero(op.Less(numbers, int64_vector(op, size))), ints(-1))
     indices = op.Concat(op.Unsqueeze(rows, ints(1)), op.Unsqueeze(numbers, ints(1)), axis=1)
-    shape = op.Concat(op.Sub(op.Shape(partition), ints(1)), flat(op, size), axis=0)
+    shape = op.Concat(op.Sub(op.Shape(partition), ints(1)), int64_vector(op, size), axis=0)
     zeros = op.Expand(op.const(np.zeros((), dtype.numpy())), shape)
     unweighted = list(weights.shape or [None]) == [0] or node.get("binary_output")
     amounts = op.Expand(op.const(np.ones((), dtype.numpy())), op.Shape(numbers)) if unweighted else weights
@@ -209,7 +214,7 @@ def ragged_bincount(op, node, splits, values, size, weights):
 @ops.op("RaggedFillEmptyRows")
 def fill_empty_rows(op, node, rows, values, count, default):
     """Add a value to every empty row; values are sorted by row."""
-    row_count = flat(op, count)
+    row_count = int64_vector(op, count)
     zeros = op.Expand(op.const(ZERO), row_count)
     counts = op.ScatterND(
         zeros, op.Unsqueeze(rows, ints(1)), op.Expand(op.const(ONE), op.Shape(rows)), reduction="add"

@@ -14,12 +14,12 @@ from bridge_savedmodel.import_ops.common import (
     T,
     as_int64,
     attribute,
-    flat,
+    condition,
+    constant_ints,
+    int64_vector,
     ints,
     like,
-    need,
     ranked,
-    vector,
 )
 from bridge_savedmodel.import_ops.sparse import COORDINATES, flat_indices, strides
 
@@ -100,7 +100,7 @@ def to_dense(op: Any, indices: Any, values: Any, shape: Any, default: Any) -> An
 @ops.op("SparseReduceSum", needs=(COORDINATES,))
 def sparse_reduce_sum(op, node, indices, values, shape, axes):
     dense = to_dense(op, indices, values, shape, like(op, values, 0))
-    return op.ReduceSum(dense, flat(op, axes), keepdims=int(node.get("keep_dims")))
+    return op.ReduceSum(dense, int64_vector(op, axes), keepdims=int(node.get("keep_dims")))
 
 
 @ops.op("SparseReduceMax", needs=(COORDINATES, attribute("T", T.FLOAT, T.INT32, T.INT64, T.DOUBLE)))
@@ -116,7 +116,7 @@ def sparse_reduce_max(op, node, indices, values, shape, axes):
         shape,
         op.const(np.array(0, np.int32)),
     )
-    reduced_axes, keepdims = flat(op, axes), int(node.get("keep_dims"))
+    reduced_axes, keepdims = int64_vector(op, axes), int(node.get("keep_dims"))
     has_element = op.Greater(
         op.ReduceMax(is_stored, reduced_axes, keepdims=keepdims), op.const(np.array(0, np.int32))
     )
@@ -151,11 +151,11 @@ def sparse_matmul(op, node, a, b):
     return op.MatMul(*floats)
 
 
-OPERATIONS = need(
+OPERATIONS = condition(
     "one of four operations", lambda n: n.get("set_operation") in ("a-b", "b-a", "intersection", "union")
 )
-DENSE = need("sets that are rows of a known number of dimensions", lambda n: bool(rank_of(n.inputs[0])))
-SHAPED = need("a known number of dimensions", lambda n: shape_of(n.inputs[-1]) is not None)
+DENSE = condition("sets that are rows of a known number of dimensions", lambda n: bool(rank_of(n.inputs[0])))
+SHAPED = condition("a known number of dimensions", lambda n: shape_of(n.inputs[-1]) is not None)
 
 
 @ops.op("DenseToDenseSetOperation", needs=(OPERATIONS, DENSE))
@@ -246,13 +246,13 @@ def _sparse_rows(op: Any, rows: Any, values: Any, outer: Any, rank: int) -> tupl
 
 def _remaining_axes(node: Any) -> list[int] | None:
     """The axes that a reduction keeps; None unless the reduced axes and the rank are known."""
-    axes, depth = vector(node.inputs[3]), shape_of(node.inputs[2])
+    axes, depth = constant_ints(node.inputs[3]), shape_of(node.inputs[2])
     if axes is None or depth is None:
         return None
     return [n for n in range(depth[0]) if n not in {a % depth[0] for a in axes}]
 
 
-PARTLY = need("constant axes, and one at least that stays", lambda n: bool(_remaining_axes(n)))
+PARTLY = condition("constant axes, and one at least that stays", lambda n: bool(_remaining_axes(n)))
 
 
 @ops.op(
@@ -289,7 +289,7 @@ def sparse_reduce_sparse(op, node, indices, values, shape, axes):
     )
 
 
-@ops.op("SetSize", needs=(need("indices of rows", lambda n: (shape_of(n.inputs[2]) or [0])[0] == 2),))
+@ops.op("SetSize", needs=(condition("indices of rows", lambda n: (shape_of(n.inputs[2]) or [0])[0] == 2),))
 def set_size(op, node, indices, values, shape):
     """Number of distinct elements in each row."""
     rows, element = op.Slice(indices, ints(0), ints(1), ints(1)), op.Unsqueeze(ordinals(op, values), ints(1))
@@ -307,19 +307,20 @@ def ordinals(op: Any, values: Any) -> Any:
 
 
 @ops.op(
-    "SparseBincount", needs=(need("a vector or rows", lambda n: (shape_of(n.inputs[2]) or [9])[0] in (1, 2)),)
+    "SparseBincount",
+    needs=(condition("a vector or rows", lambda n: (shape_of(n.inputs[2]) or [9])[0] in (1, 2)),),
 )
 def sparse_bincount(op, node, indices, values, shape, size, weights):
     """Per row, the count of each number below `size`, or the sum of its weights."""
     dtype, rank = node.get("T"), shape_of(shape)[0]
     numbers = as_int64(op, values)
-    positions = op.Reshape(op.NonZero(op.Less(numbers, flat(op, size))), ints(-1))
+    positions = op.Reshape(op.NonZero(op.Less(numbers, int64_vector(op, size))), ints(-1))
     column, rows = op.Unsqueeze(numbers, ints(1)), op.Slice(indices, ints(0), ints(1), ints(1))
     keys = op.Concat(rows, column, axis=1) if rank == 2 else column
     full_shape = (
-        op.Concat(op.Slice(shape, ints(0), ints(1), ints(0)), flat(op, size), axis=0)
+        op.Concat(op.Slice(shape, ints(0), ints(1), ints(0)), int64_vector(op, size), axis=0)
         if rank == 2
-        else flat(op, size)
+        else int64_vector(op, size)
     )
     binary = node.get("binary_output")
     unweighted = binary or list(weights.shape or [None]) == [0]
@@ -329,10 +330,12 @@ def sparse_bincount(op, node, indices, values, shape, size, weights):
     return op.ScatterND(zeros, *selected, reduction="none" if binary else "add")
 
 
-@ops.op("SparseSplit", needs=(need("constant axis and shape", lambda n: shape_of(n.inputs[3]) is not None),))
+@ops.op(
+    "SparseSplit", needs=(condition("constant axis and shape", lambda n: shape_of(n.inputs[3]) is not None),)
+)
 def sparse_split(op, node, axis, indices, values, shape):
     """Slices of nearly one length; the first ones are longer."""
-    count, known_axis, size = node.get("num_split"), vector(axis), vector(shape)
+    count, known_axis, size = node.get("num_split"), constant_ints(axis), constant_ints(shape)
     if known_axis is None or size is None:
         return NotImplemented
     dim = known_axis[0] % len(size)

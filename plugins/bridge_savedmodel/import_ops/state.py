@@ -6,13 +6,13 @@ import numpy as np
 
 from bridge.hub import rank_of
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_int64, like, need, unsupported
+from bridge_savedmodel.import_ops.common import T, as_int64, condition, like, unsupported
 from bridge_savedmodel.import_ops.index import update_slice
 from bridge_savedmodel.variables import Variable
 
 ops = OpTable()
 
-HANDLE = need("a variable of the model", lambda n: isinstance(n.inputs[0], Variable))
+HANDLE = condition("a variable of the model", lambda n: isinstance(n.inputs[0], Variable))
 
 
 @ops.op("ReadVariableOp", needs=(HANDLE,))

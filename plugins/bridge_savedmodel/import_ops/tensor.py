@@ -14,17 +14,17 @@ from bridge_savedmodel.import_ops.common import (
     T,
     as_dtype,
     as_int64,
+    condition,
     constant,
-    flat,
+    constant_ints,
+    int64_vector,
     ints,
     known_elements,
     like,
-    need,
     ranked,
     reshape_to,
     scalar,
-    static_shape,
-    vector,
+    shape_tensor,
 )
 from bridge_savedmodel.values import Pair, tensor_of
 
@@ -80,7 +80,7 @@ def ensure_shape(op, node, x):
 
 @ops.op("Shape")
 def shape(op, node, x):
-    return static_shape(op, x, node.get("out_type"))
+    return shape_tensor(op, x, node.get("out_type"))
 
 
 @ops.op("complex::Shape")
@@ -90,7 +90,7 @@ def shape_of_pair(op, node, x):
 
 @ops.op("ShapeN")
 def shape_n(op, node, *inputs):
-    return [static_shape(op, x, node.get("out_type")) for x in inputs]
+    return [shape_tensor(op, x, node.get("out_type")) for x in inputs]
 
 
 @ops.op("Size")
@@ -105,7 +105,7 @@ def rank(op, node, x):
 
 @ops.op("Reshape")
 def reshape(op, node, x, target):
-    return reshape_to(op, x, flat(op, target) if rank_of(target) != 1 else as_int64(op, target))
+    return reshape_to(op, x, int64_vector(op, target) if rank_of(target) != 1 else as_int64(op, target))
 
 
 @ops.op("Squeeze")
@@ -120,12 +120,12 @@ def squeeze(op, node, x):
 
 @ops.op("ExpandDims")
 def expand_dims(op, node, x, axis):
-    return op.Unsqueeze(x, flat(op, axis))
+    return op.Unsqueeze(x, int64_vector(op, axis))
 
 
 @ops.op("Transpose", "ConjugateTranspose", needs=(constant(1, "permutation"),))
 def transpose(op, node, x, perm):
-    order = [p % len(vector(perm)) for p in vector(perm)]
+    order = [p % len(constant_ints(perm)) for p in constant_ints(perm)]
     return x if order == sorted(order) else op.Transpose(x, perm=order)
 
 
@@ -138,7 +138,7 @@ def invert_permutation(op, node, x):
 @ops.op("ConcatV2", "Concat")
 def concat(op, node, *inputs):
     values, axis = (inputs[:-1], inputs[-1]) if node.op == "ConcatV2" else (inputs[1:], inputs[0])
-    known_axis = vector(axis)
+    known_axis = constant_ints(axis)
     if known_axis is None:
         return NotImplemented
     non_empty = [v for v in values if shape_of(v) != [0]] or [values[0]]
@@ -167,13 +167,13 @@ def split(op, node, axis, x):
     return (
         [op.Identity(x)]
         if count == 1
-        else list(op.Split(x, axis=vector(axis)[0], num_outputs=count, _outputs=count))
+        else list(op.Split(x, axis=constant_ints(axis)[0], num_outputs=count, _outputs=count))
     )
 
 
 @ops.op("SplitV", needs=(constant(2, "axis"),))
 def split_v(op, node, x, sizes, axis):
-    known, dim_index, count = vector(sizes), vector(axis)[0], node.get("num_split")
+    known, dim_index, count = constant_ints(sizes), constant_ints(axis)[0], node.get("num_split")
     if known is not None and -1 in known:
         dim = None if x.shape is None else x.shape[dim_index]
         if not isinstance(dim, int):
@@ -250,7 +250,7 @@ def where(op, node, x):
 @ops.op("ReverseV2", "Reverse", needs=(constant(1, "axes"), ranked()))
 def reverse(op, node, x, axes):
     known = const(axes)
-    reversed_axes = [i for i, f in enumerate(known) if f] if known.dtype == bool else vector(axes)
+    reversed_axes = [i for i, f in enumerate(known) if f] if known.dtype == bool else constant_ints(axes)
     if not reversed_axes:
         return op.Identity(x)
     count = len(reversed_axes)
@@ -274,9 +274,9 @@ def reverse_sequence(op, node, x, lengths):
 @ops.op("Roll", needs=(constant(2, "axis"), ranked()))
 def roll(op, node, x, shift, axis):
     """Along each axis, move the last elements to the front, as many as the shift modulo the length."""
-    shifts, axes = flat(op, shift), vector(axis)
+    shifts, axes = int64_vector(op, shift), constant_ints(axis)
     for n, dim in enumerate(axes):
-        length = static_shape(op, x)
+        length = shape_tensor(op, x)
         size = op.Max(op.Slice(length, ints(dim % rank_of(x)), ints(dim % rank_of(x) + 1)), ints(1))
         steps = shifts if len(axes) == 1 else op.Slice(shifts, ints(n), ints(n + 1))
         cut = op.Sub(size, op.Mod(steps, size))
@@ -358,7 +358,7 @@ def to_bool(op, node, x):
 def concat_offset(op, node, axis, *shapes):
     """Offset of each of several tensors in their concatenation."""
     direction = np.zeros(shape_of(shapes[0]) or [1], shapes[0].dtype.numpy())
-    direction[vector(axis)[0]] = 1
+    direction[constant_ints(axis)[0]] = 1
     offsets = [op.const(np.zeros_like(direction))]
     for shape in shapes[:-1]:
         offsets.append(op.Add(offsets[-1], op.Mul(shape, op.const(direction))))
@@ -390,13 +390,13 @@ def parallel_concat(op, node, *inputs):
     return op.Concat(*inputs, axis=0) if len(inputs) > 1 else op.Identity(inputs[0])
 
 
-@ops.op("Empty", needs=(need("numbers", lambda n: n.get("dtype") not in (None, T.STRING)),))
+@ops.op("Empty", needs=(condition("numbers", lambda n: n.get("dtype") not in (None, T.STRING)),))
 def empty(op, node, target):
     """Zeros: any content is valid."""
     return fill(op, node, target, op.const(np.zeros((), node.get("dtype").numpy())))
 
 
-@ops.op("FakeParam", needs=(need("a known shape", lambda n: None not in (n.get("shape") or (None,))),))
+@ops.op("FakeParam", needs=(condition("a known shape", lambda n: None not in (n.get("shape") or (None,))),))
 def fake_param(op, node):
     """Zeros for an output that a branch does not compute."""
     return op.const(np.zeros(node.get("shape"), node.get("dtype").numpy()))
@@ -412,7 +412,7 @@ def device_index(op, node):
 def histogram(op, node, x, bounds, bins):
     """Number of values in each bin; values beyond the bounds count in the first and last bin."""
     low, high = (op.Gather(bounds, np.array(i, np.int64), axis=0) for i in (0, 1))
-    count = flat(op, bins)
+    count = int64_vector(op, bins)
     scaled = op.Div(op.Sub(op.Reshape(x, ints(-1)), low), op.Sub(high, low))
     positions = op.Floor(op.Mul(scaled, op.Cast(count, to=int(x.dtype))))
     bin_indices = op.Min(op.Max(op.Cast(positions, to=int(T.INT64)), ints(0)), op.Sub(count, ints(1)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from bridge.hub import const, rank_of
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, constant, get, need, vector
+from bridge_savedmodel.import_ops.common import T, as_dtype, condition, constant, constant_ints, get
 from bridge_savedmodel.values import Table, decode_strings, tensor_of
 
 ops = OpTable(get)
@@ -16,7 +16,7 @@ ops = OpTable(get)
 ML = "ai.onnx.ml"
 
 
-STRINGS = need("strings", lambda n: n.get("T") == T.STRING)
+STRINGS = condition("strings", lambda n: n.get("T") == T.STRING)
 
 ops.same(needs=(STRINGS,), Add="StringConcat", AddV2="StringConcat")
 
@@ -34,7 +34,7 @@ def join(op, node, first, *rest):
 ops.same(attributes={"pattern": "pattern"}, StaticRegexFullMatch="RegexFullMatch")
 
 
-@ops.op("RegexFullMatch", needs=(need("a constant pattern", lambda n: const(n.inputs[1]) is not None),))
+@ops.op("RegexFullMatch", needs=(condition("a constant pattern", lambda n: const(n.inputs[1]) is not None),))
 def regex_full_match(op, node, x, pattern):
     return op.RegexFullMatch(x, pattern=str(decode_strings(const(pattern)).reshape(())))
 
@@ -47,7 +47,7 @@ def to_number(op, node, x):
 @ops.op(
     "AsString",
     needs=(
-        need(
+        condition(
             "integers, plainly written",
             lambda n: n.inputs[0].dtype.is_integer() and not n.get("fill") and n.get("width") == -1,
         ),
@@ -71,7 +71,7 @@ def _has_constant_table(node: Any) -> bool:
 @ops.op(
     "LookupTableFindV2",
     "LookupTableFind",
-    needs=(need("a table of constants and a constant default", _has_constant_table),),
+    needs=(condition("a table of constants and a constant default", _has_constant_table),),
 )
 def lookup(op, node, table, keys, default):
     """A LabelEncoder: integers as int64, floats as float32."""
@@ -110,12 +110,12 @@ def table_size(op, node, table):
     "ReduceJoin",
     needs=(
         constant(1, "axes"),
-        need("a known number of strings to join", lambda n: n.inputs[0].shape is not None),
+        condition("a known number of strings to join", lambda n: n.inputs[0].shape is not None),
     ),
 )
 def reduce_join(op, node, x, axes):
     """Join along the axes in the given order; without axes along all, the last one first."""
-    rank, given = rank_of(x), vector(axes)
+    rank, given = rank_of(x), constant_ints(axes)
     order = [a % rank for a in given] if given else list(range(rank))[::-1] if rank else []
     for axis in order:
         size = x.shape[axis]

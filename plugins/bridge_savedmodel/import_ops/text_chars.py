@@ -13,7 +13,7 @@ import numpy as np
 
 from bridge.hub import const, rank_of
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, ints, need
+from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, condition, ints
 from bridge_savedmodel.import_ops.sparse_ragged import row_splits
 from bridge_savedmodel.values import tensor_of
 
@@ -37,12 +37,12 @@ def _max_length(node: Any) -> int:
     return DIGITS if _are_integers(node.inputs[0]) else int(node.frame.context.characters)
 
 
-SHORT = need(
+SHORT = condition(
     "the characters of strings, which ONNX has no operator for: say with characters=N (-O "
     "characters=32) that none has more than N, all of ASCII, or do this before the model",
     lambda n: _max_length(n) > 0,
 )
-LIMIT = need("characters=64 or less", lambda n: _max_length(n) <= 64)
+LIMIT = condition("characters=64 or less", lambda n: _max_length(n) <= 64)
 
 
 def _fail_if(op: Any, wrong: Any) -> Any:
@@ -100,7 +100,7 @@ def _has_scalar_arguments(node: Any) -> bool:
     return all(const(v) is not None and const(v).size == 1 for v in node.inputs[1:3])
 
 
-@ops.op("Substr", needs=(SHORT, need("one place and one length, both constants", _has_scalar_arguments)))
+@ops.op("Substr", needs=(SHORT, condition("one place and one length, both constants", _has_scalar_arguments)))
 def substr(op, node, x, position, length):
     """A slice of each string; a position outside of the string fails, as in TensorFlow."""
     codes, limit = char_codes(op, node), _max_length(node)
@@ -132,7 +132,7 @@ def strip(op, node, x):
     return _reshape_like(op, join_chars(op, op.Where(is_inside, codes, ints(0)), length), x)
 
 
-ENCODED = need(
+ENCODED = condition(
     "input_encoding of UTF-8 or ASCII",
     lambda n: str(n.get("input_encoding")).upper() in ("UTF-8", "UTF8", "US-ASCII", "ASCII"),
 )
@@ -154,7 +154,7 @@ def unicode_decode(op, node, x):
 @ops.op(
     "UnicodeEncode",
     needs=(
-        need(
+        condition(
             "characters=N, and output_encoding=UTF-8",
             lambda n: n.frame.context.characters > 0 and n.get("output_encoding") == "UTF-8",
         ),

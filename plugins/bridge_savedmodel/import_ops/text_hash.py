@@ -10,7 +10,7 @@ import numpy as np
 from bridge.hub import const
 from bridge.ops import OpTable
 from bridge.passes.decompose.text_farmhash import K2, Fingerprint, rotated, word
-from bridge_savedmodel.import_ops.common import T, ints, need
+from bridge_savedmodel.import_ops.common import T, condition, ints
 from bridge_savedmodel.import_ops.text_chars import LIMIT, SHORT, char_codes, string_lengths
 from bridge_savedmodel.values import decode_strings
 
@@ -114,7 +114,9 @@ def _is_farmhash(node: Any) -> bool:
     return method is not None and str(decode_strings(method).reshape(-1)[0]) == "farmhash64"
 
 
-@ops.op("Fingerprint", needs=(SHORT, LIMIT, need("method=farmhash64 of a vector of strings", _is_farmhash)))
+@ops.op(
+    "Fingerprint", needs=(SHORT, LIMIT, condition("method=farmhash64 of a vector of strings", _is_farmhash))
+)
 def fingerprint_bytes(op, node, x, method):
     """The eight bytes of the fingerprint, little-endian."""
     if x.dtype != T.STRING:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import as_dtype, as_int64, ints, need
+from bridge_savedmodel.import_ops.common import as_dtype, as_int64, condition, ints
 from bridge_savedmodel.import_ops.sparse_ragged import row_coordinates, row_lengths, row_splits
 from bridge_savedmodel.values import tensor_of
 
 ops = OpTable()
 
-WHOLE = need("preserve_short_sequences=False", lambda n: not n.get("preserve_short_sequences"))
+WHOLE = condition("preserve_short_sequences=False", lambda n: not n.get("preserve_short_sequences"))
 
 
 def _words(op: Any, *words: str) -> Any:

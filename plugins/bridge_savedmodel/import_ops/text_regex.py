@@ -12,7 +12,7 @@ from bridge import hub
 from bridge.dims import arange
 from bridge.hub import const
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, ints, need
+from bridge_savedmodel.import_ops.common import T, condition, ints
 from bridge_savedmodel.import_ops.control import add_outputs, subgraph
 from bridge_savedmodel.values import decode_strings, tensor_of
 
@@ -167,7 +167,7 @@ def _is_static_literal(node: Any) -> bool:
     )
 
 
-@ops.op("StaticRegexReplace", needs=(need(LITERAL, _is_static_literal),))
+@ops.op("StaticRegexReplace", needs=(condition(LITERAL, _is_static_literal),))
 def static_replace(op, node, x):
     pattern, rewrite, replace_global = (
         node.get("pattern"),
@@ -193,19 +193,23 @@ def _is_constant_literal(node: Any) -> bool:
     return arguments is not None and _replacement_order(*arguments) is not None
 
 
-@ops.op("RegexReplace", needs=(need(LITERAL, _is_constant_literal),))
+@ops.op("RegexReplace", needs=(condition(LITERAL, _is_constant_literal),))
 def replace(op, node, x, *rest):
     arguments = _constant_arguments(node)
     return _replace_literals(op, x, _replacement_order(*arguments), *arguments[1:])
 
 
-@ops.op("StringLower", "StringUpper", needs=(need("encoding=utf-8", lambda n: n.get("encoding") == "utf-8"),))
+@ops.op(
+    "StringLower", "StringUpper", needs=(condition("encoding=utf-8", lambda n: n.get("encoding") == "utf-8"),)
+)
 def case(op, node, x):
     action = "LOWER" if node.op == "StringLower" else "UPPER"
     return map_flat(op, x, lambda flat: op.StringNormalizer(flat, case_change_action=action))
 
 
-@ops.op("StringLower", "StringUpper", needs=(need("encoding of bytes", lambda n: not n.get("encoding")),))
+@ops.op(
+    "StringLower", "StringUpper", needs=(condition("encoding of bytes", lambda n: not n.get("encoding")),)
+)
 def ascii_case(op, node, x):
     """Map the ASCII letters only, as TensorFlow does without an encoding; StringNormalizer maps others
     too."""
@@ -225,7 +229,7 @@ def _separators(node: Any) -> str | None:
     return None if known is None or not known.size else str(decode_strings(known).reshape(-1)[0])
 
 
-@ops.op("StringSplit", needs=(need("a constant delimiter of one character or more", _separators),))
+@ops.op("StringSplit", needs=(condition("a constant delimiter of one character or more", _separators),))
 def split(op, node, x, delimiter):
     """Indices, values and shape of the parts; each character of the delimiter separates."""
     first, *others = _separators(node)
