@@ -104,9 +104,15 @@ def test_rows_of_their_own_length_and_weights_put_together_in_the_graph() -> Non
             num_layers=1, num_units=UNITS, input_size=LENGTH, weights=matrices, biases=biases, rnn_mode="gru"
         )
         return tf.raw_ops.CudnnRNNV3(
-            input=x, input_h=tf.zeros([BATCH, 1, UNITS]), input_c=0.0, params=params, sequence_lengths=lengths, rnn_mode="gru",
-            is_training=False, time_major=False,
-        )[0]  # fmt: skip
+            input=x,
+            input_h=tf.zeros([BATCH, 1, UNITS]),
+            input_c=0.0,
+            params=params,
+            sequence_lengths=lengths,
+            rnn_mode="gru",
+            is_training=False,
+            time_major=False,
+        )[0]
 
     specs = tf.TensorSpec(x.shape, name="x"), tf.TensorSpec([BATCH], tf.int32, "lengths")
     model = bridge.load(tf.function(infer).get_concrete_function(*specs))

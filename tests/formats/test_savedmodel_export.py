@@ -148,10 +148,18 @@ def test_a_folder_serves_without_bridge(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     weights = {"w": (1, 8, 3), "r": (1, 8, 2)}
     nodes = [
-        onnx.helper.make_node("LabelEncoder", ["x"], ["y"], domain="ai.onnx.ml", keys_strings=["a", "b"], values_int64s=[10, 20], default_int64=-1),
+        onnx.helper.make_node(
+            "LabelEncoder",
+            ["x"],
+            ["y"],
+            domain="ai.onnx.ml",
+            keys_strings=["a", "b"],
+            values_int64s=[10, 20],
+            default_int64=-1,
+        ),
         onnx.helper.make_node("Transpose", ["s"], ["t"], perm=[1, 0, 2]),
         onnx.helper.make_node("LSTM", ["t", "w", "r"], ["h"], hidden_size=2),
-    ]  # fmt: skip
+    ]
     given = [("x", 8, ["n"]), ("s", 1, [1, "steps", 3])]
     made = [("y", 7, ["n"]), ("h", 1, ["steps", 1, 1, 2])]
     graph = onnx.helper.make_graph(

@@ -100,9 +100,16 @@ REFUSED = {
 }
 HALVES = "tensorflow_serving/saved_model_half_plus_two"
 EXAMPLES = [
-    *(f"tensorflow_tfx/trained_saved_model:{n}" for n in ("classification", "predict", "regression", "serving_default")),
-    *(f"{HALVES}_{kind}:{n}_x_to_{y}" for kind in ("cpu", "tf2_cpu") for n, y in (("classify", "y"), ("regress", "y"), ("regress", "y2"))),
-]  # fmt: skip
+    *(
+        f"tensorflow_tfx/trained_saved_model:{n}"
+        for n in ("classification", "predict", "regression", "serving_default")
+    ),
+    *(
+        f"{HALVES}_{kind}:{n}_x_to_{y}"
+        for kind in ("cpu", "tf2_cpu")
+        for n, y in (("classify", "y"), ("regress", "y"), ("regress", "y2"))
+    ),
+]
 REFUSED |= dict.fromkeys(EXAMPLES, "ParseExample")
 NO_RANK = "tensorflow_java/using_python"
 

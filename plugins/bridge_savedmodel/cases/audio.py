@@ -25,10 +25,12 @@ def sounds(tf: Any) -> dict[str, tuple]:
         "AudioSpectrogram too short": (spectrum, np.ones((20, 1), np.float32)),
         "Mfcc": (cepstrum, samples),
         "Mfcc few": (
-            lambda x: cepstrum(x, filterbank_channel_count=12, dct_coefficient_count=7, upper_frequency_limit=7000.0),
+            lambda x: cepstrum(
+                x, filterbank_channel_count=12, dct_coefficient_count=7, upper_frequency_limit=7000.0
+            ),
             samples,
         ),
-    }  # fmt: skip
+    }
 
 
 FAMILIES = (sounds,)

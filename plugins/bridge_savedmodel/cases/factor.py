@@ -45,16 +45,27 @@ def factors(tf: Any) -> dict[str, tuple]:
         "Svd values of one": (values, f(2, 1, 4)),
         "Svd values double": (values, f(3, 4, 4).astype(np.float64)),
         "SelfAdjointEigV2 values": (lambda x: raw.SelfAdjointEigV2(input=x, compute_v=False)[0], square),
-        "SelfAdjointEigV2 values of four": (lambda x: tf.linalg.eigvalsh(tf.ensure_shape(x, [4, 4])), f(4, 4)),
+        "SelfAdjointEigV2 values of four": (
+            lambda x: tf.linalg.eigvalsh(tf.ensure_shape(x, [4, 4])),
+            f(4, 4),
+        ),
         "MatrixSolveLs": (least, tall, f(2, 6, 2)),
         "MatrixSolveLs wide": (least, wide, f(2, 3, 2)),
         "MatrixSolveLs regular": (lambda a, b: least(a, b, 0.5), tall, f(2, 6, 2)),
-        "TridiagonalSolve": (lambda d, b: raw.TridiagonalSolve(diagonals=d, rhs=b), f(2, 3, 5) + np.array([[0], [4], [0]], np.float32), f(2, 5, 2)),
-        "TridiagonalSolve turned rows": (lambda d, b: raw.TridiagonalSolve(diagonals=tf.ensure_shape(d, [3, 3]), rhs=b), np.float32([[2, 1, 0], [0, 3, 1], [0, 1, 5]]), f(3, 1)),
+        "TridiagonalSolve": (
+            lambda d, b: raw.TridiagonalSolve(diagonals=d, rhs=b),
+            f(2, 3, 5) + np.array([[0], [4], [0]], np.float32),
+            f(2, 5, 2),
+        ),
+        "TridiagonalSolve turned rows": (
+            lambda d, b: raw.TridiagonalSolve(diagonals=tf.ensure_shape(d, [3, 3]), rhs=b),
+            np.float32([[2, 1, 0], [0, 3, 1], [0, 1, 5]]),
+            f(3, 1),
+        ),
         "BandedTriangularSolve": (solved, banded, f(5, 2)),
         "BandedTriangularSolve upper": (lambda a, b: solved(a, b, lower=False), banded[::-1].copy(), f(5, 2)),
         "BandedTriangularSolve adjoint": (lambda a, b: solved(a, b, adjoint=True), banded, f(5, 2)),
-    }  # fmt: skip
+    }
 
 
 FAMILIES = (factors,)

@@ -37,14 +37,28 @@ def windows(tf: Any) -> dict[str, tuple]:
                 f"Conv2D any size {name}": (convolution(high, wide), image),
             }
     return cases | {
-        "ResizeBilinear any size": (loose(lambda x: raw.ResizeBilinear(images=x, size=[7, 3], align_corners=True)), f(2, 4, 5, 3)),
-        "ExtractImagePatches any size": (loose(lambda x: raw.ExtractImagePatches(images=x, ksizes=[1, 2, 2, 1], strides=[1, 3, 1, 1], rates=[1, 1, 1, 1], padding="SAME")), f(2, 5, 6, 2)),
+        "ResizeBilinear any size": (
+            loose(lambda x: raw.ResizeBilinear(images=x, size=[7, 3], align_corners=True)),
+            f(2, 4, 5, 3),
+        ),
+        "ExtractImagePatches any size": (
+            loose(
+                lambda x: raw.ExtractImagePatches(
+                    images=x, ksizes=[1, 2, 2, 1], strides=[1, 3, 1, 1], rates=[1, 1, 1, 1], padding="SAME"
+                )
+            ),
+            f(2, 5, 6, 2),
+        ),
         "Dilation2D any size": (
-            loose(lambda x: raw.Dilation2D(input=x, filter=grown, strides=[1, 2, 2, 1], rates=[1, 2, 1, 1], padding="SAME")),
+            loose(
+                lambda x: raw.Dilation2D(
+                    input=x, filter=grown, strides=[1, 2, 2, 1], rates=[1, 2, 1, 1], padding="SAME"
+                )
+            ),
             f(2, 6, 5, 3),
         ),
         "UniqueWithCounts of whole numbers": (lambda x: raw.UniqueWithCounts(x=x), i(20, dtype=np.int32)),
-    }  # fmt: skip
+    }
 
 
 FAMILIES = (windows,)

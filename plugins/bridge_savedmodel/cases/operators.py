@@ -67,13 +67,19 @@ def unary(tf: Any) -> dict[str, tuple]:
 def binary(tf: Any) -> dict[str, tuple]:
     raw = tf.raw_ops
     names = "Add AddV2 Sub Mul RealDiv Div Maximum Minimum SquaredDifference Greater GreaterEqual Less LessEqual Equal"
-    cases: dict[str, tuple] = {n: (lambda x, y, n=n: getattr(raw, n)(x=x, y=y), *TWO) for n in (names + " NotEqual Atan2 FloorDiv FloorMod TruncateMod").split()}  # fmt: skip
+    cases: dict[str, tuple] = {
+        n: (lambda x, y, n=n: getattr(raw, n)(x=x, y=y), *TWO)
+        for n in (names + " NotEqual Atan2 FloorDiv FloorMod TruncateMod").split()
+    }
     whole = "FloorDiv FloorMod TruncateDiv TruncateMod BitwiseAnd BitwiseOr BitwiseXor"
     cases |= {
         f"{n} int32": (lambda x, y, n=n: getattr(raw, n)(x=x, y=y), i(20), i(20, low=1))
         for n in whole.split()
     }
-    cases |= {f"{n} negative": (lambda x, y, n=n: getattr(raw, n)(x=x, y=y), i(20), i(20, low=-5, high=0)) for n in ["FloorDiv", "FloorMod", "TruncateDiv"]}  # fmt: skip
+    cases |= {
+        f"{n} negative": (lambda x, y, n=n: getattr(raw, n)(x=x, y=y), i(20), i(20, low=-5, high=0))
+        for n in ["FloorDiv", "FloorMod", "TruncateDiv"]
+    }
     zeros = np.array([0, 1, 0, 2], np.float32)
     guarded = "DivNoNan MulNoNan Xdivy"
     cases |= {
@@ -85,16 +91,48 @@ def binary(tf: Any) -> dict[str, tuple]:
         "Xlog1py": (lambda x, y: raw.Xlog1py(x=x, y=y), zeros, f(4, low=0.1)),
         "LogicalAnd": (lambda x, y: raw.LogicalAnd(x=x, y=y), b(8), b(8)),
         "LogicalOr": (lambda x, y: raw.LogicalOr(x=x, y=y), b(8), b(8)),
-        "LeftShift": (lambda x, y: raw.LeftShift(x=x, y=y), i(8, low=0, dtype=np.uint32), i(8, low=0, high=8, dtype=np.uint32)),
-        "LeftShift far": (lambda x, y: raw.LeftShift(x=x, y=y), i(8, low=-99, high=99, dtype=np.int8), i(8, low=-3, high=20, dtype=np.int8)),
-        "RightShift far": (lambda x, y: raw.RightShift(x=x, y=y), i(8, low=0, high=99, dtype=np.uint32), i(8, low=20, high=60, dtype=np.uint32)),
+        "LeftShift": (
+            lambda x, y: raw.LeftShift(x=x, y=y),
+            i(8, low=0, dtype=np.uint32),
+            i(8, low=0, high=8, dtype=np.uint32),
+        ),
+        "LeftShift far": (
+            lambda x, y: raw.LeftShift(x=x, y=y),
+            i(8, low=-99, high=99, dtype=np.int8),
+            i(8, low=-3, high=20, dtype=np.int8),
+        ),
+        "RightShift far": (
+            lambda x, y: raw.RightShift(x=x, y=y),
+            i(8, low=0, high=99, dtype=np.uint32),
+            i(8, low=20, high=60, dtype=np.uint32),
+        ),
         "TruncateDiv of floats": (lambda x, y: raw.TruncateDiv(x=x, y=y), X * 4, f(3, 4, low=0.3)),
         "AddN of whole numbers": (lambda x, y: raw.AddN(inputs=[x, y, x]), i(3, 4), i(3, 4)),
-        "LeftShift signed": (lambda x, y: raw.LeftShift(x=x, y=y), i(8, low=-99, high=99), i(8, low=0, high=30)),
-        "RightShift signed": (lambda x, y: raw.RightShift(x=x, y=y), i(8, low=-99, high=99), i(8, low=0, high=8)),
-        "RightShift long": (lambda x, y: raw.RightShift(x=x, y=y), i(8, low=-(2**60), high=2**60, dtype=np.int64), i(8, low=0, high=60, dtype=np.int64)),
-        "RightShift bytes": (lambda x, y: raw.RightShift(x=x, y=y), i(8, low=-99, high=99, dtype=np.int8), i(8, low=0, high=7, dtype=np.int8)),
-        "RightShift": (lambda x, y: raw.RightShift(x=x, y=y), i(8, low=0, high=99, dtype=np.uint32), i(8, low=0, high=8, dtype=np.uint32)),
+        "LeftShift signed": (
+            lambda x, y: raw.LeftShift(x=x, y=y),
+            i(8, low=-99, high=99),
+            i(8, low=0, high=30),
+        ),
+        "RightShift signed": (
+            lambda x, y: raw.RightShift(x=x, y=y),
+            i(8, low=-99, high=99),
+            i(8, low=0, high=8),
+        ),
+        "RightShift long": (
+            lambda x, y: raw.RightShift(x=x, y=y),
+            i(8, low=-(2**60), high=2**60, dtype=np.int64),
+            i(8, low=0, high=60, dtype=np.int64),
+        ),
+        "RightShift bytes": (
+            lambda x, y: raw.RightShift(x=x, y=y),
+            i(8, low=-99, high=99, dtype=np.int8),
+            i(8, low=0, high=7, dtype=np.int8),
+        ),
+        "RightShift": (
+            lambda x, y: raw.RightShift(x=x, y=y),
+            i(8, low=0, high=99, dtype=np.uint32),
+            i(8, low=0, high=8, dtype=np.uint32),
+        ),
         "ApproximateEqual": (lambda x, y: raw.ApproximateEqual(x=x, y=y, tolerance=0.5), *TWO),
         "AddN": (lambda x, y: raw.AddN(inputs=[x, y, x]), *TWO),
         "BiasAdd": (lambda x, y: raw.BiasAdd(value=x, bias=y), IMAGE, f(3)),
@@ -104,15 +142,26 @@ def binary(tf: Any) -> dict[str, tuple]:
         "ClipByValue": (lambda x: raw.ClipByValue(t=x, clip_value_min=-1.0, clip_value_max=0.5), X),
         "Cross": (lambda x, y: raw.Cross(a=x, b=y), f(2, 3), f(2, 3)),
         "FakeQuantWithMinMaxArgs": (lambda x: raw.FakeQuantWithMinMaxArgs(inputs=x, min=-1.5, max=1.0), X),
-        "FakeQuantWithMinMaxVars": (lambda x: raw.FakeQuantWithMinMaxVars(inputs=x, min=-1.0, max=1.0, num_bits=4, narrow_range=True), X),
-        "FakeQuantWithMinMaxVarsPerChannel": (lambda x: raw.FakeQuantWithMinMaxVarsPerChannel(inputs=x, min=np.float32([-1, -2, 0, -1]), max=np.float32([1, 1, 2, 2])), X),
-    }  # fmt: skip
+        "FakeQuantWithMinMaxVars": (
+            lambda x: raw.FakeQuantWithMinMaxVars(inputs=x, min=-1.0, max=1.0, num_bits=4, narrow_range=True),
+            X,
+        ),
+        "FakeQuantWithMinMaxVarsPerChannel": (
+            lambda x: raw.FakeQuantWithMinMaxVarsPerChannel(
+                inputs=x, min=np.float32([-1, -2, 0, -1]), max=np.float32([1, 1, 2, 2])
+            ),
+            X,
+        ),
+    }
 
 
 def reductions(tf: Any) -> dict[str, tuple]:
     raw = tf.raw_ops
     x = f(2, 3, 4)
-    cases: dict[str, tuple] = {n: (lambda v, n=n: getattr(raw, n)(input=v, axis=[0, 2], keep_dims=True), x) for n in ["Sum", "Mean", "Prod", "Max", "Min", "EuclideanNorm"]}  # fmt: skip
+    cases: dict[str, tuple] = {
+        n: (lambda v, n=n: getattr(raw, n)(input=v, axis=[0, 2], keep_dims=True), x)
+        for n in ["Sum", "Mean", "Prod", "Max", "Min", "EuclideanNorm"]
+    }
     cases |= {
         f"{n} all": (lambda v, n=n: getattr(raw, n)(input=v, axis=[0, 1, 2]), x) for n in ("Sum", "Max")
     }
@@ -129,14 +178,28 @@ def reductions(tf: Any) -> dict[str, tuple]:
         "Unique": (lambda v: raw.Unique(x=v), i(12, low=0, high=4)),
         "UniqueV2": (lambda v: raw.UniqueV2(x=v, axis=[0], out_idx=tf.int64), i(6, 1, low=0, high=3)),
         "UniqueWithCounts": (lambda v: raw.UniqueWithCounts(x=v), i(12, low=0, high=4)),
-        "Bincount": (lambda v: raw.Bincount(arr=v, size=5, weights=np.zeros(0, np.int32)), i(12, low=0, high=8)),
-        "DenseBincount": (lambda v: raw.DenseBincount(input=v, size=5, weights=np.zeros(0, np.float32)), i(2, 6, low=0, high=5)),
+        "Bincount": (
+            lambda v: raw.Bincount(arr=v, size=5, weights=np.zeros(0, np.int32)),
+            i(12, low=0, high=8),
+        ),
+        "DenseBincount": (
+            lambda v: raw.DenseBincount(input=v, size=5, weights=np.zeros(0, np.float32)),
+            i(2, 6, low=0, high=5),
+        ),
         "LowerBound": (lambda v: raw.LowerBound(sorted_inputs=np.float32([[-1, 0, 1]]), values=v), f(1, 5)),
         "UpperBound": (lambda v: raw.UpperBound(sorted_inputs=np.float32([[-1, 0, 1]]), values=v), f(1, 5)),
         "Bucketize": (lambda v: raw.Bucketize(input=v, boundaries=[-1.0, 0.0, 1.0]), X),
-        "SoftmaxCrossEntropyWithLogits": (lambda v, t: raw.SoftmaxCrossEntropyWithLogits(features=v, labels=t), X, f(3, 4, low=0)),
-        "SparseSoftmaxCrossEntropyWithLogits": (lambda v, t: raw.SparseSoftmaxCrossEntropyWithLogits(features=v, labels=t)[0], X, i(3, low=0, high=4)),
-    }  # fmt: skip
+        "SoftmaxCrossEntropyWithLogits": (
+            lambda v, t: raw.SoftmaxCrossEntropyWithLogits(features=v, labels=t),
+            X,
+            f(3, 4, low=0),
+        ),
+        "SparseSoftmaxCrossEntropyWithLogits": (
+            lambda v, t: raw.SparseSoftmaxCrossEntropyWithLogits(features=v, labels=t)[0],
+            X,
+            i(3, low=0, high=4),
+        ),
+    }
 
 
 def shapes(tf: Any) -> dict[str, tuple]:
@@ -164,26 +227,54 @@ def shapes(tf: Any) -> dict[str, tuple]:
         "BroadcastArgs": (lambda v: raw.BroadcastArgs(s0=tf.shape(v), s1=[5, 1, 1, 4]), x),
         "Range": (lambda v: raw.Range(start=v[0], limit=v[1], delta=v[2]), np.array([1, 9, 3], np.int32)),
         "LinSpace": (lambda v: raw.LinSpace(start=v[0], stop=v[1], num=5), np.float32([1, 3])),
-        "OneHot": (lambda v: raw.OneHot(indices=v, depth=4, on_value=2.0, off_value=-1.0, axis=1), i(2, 3, low=-1, high=6)),
+        "OneHot": (
+            lambda v: raw.OneHot(indices=v, depth=4, on_value=2.0, off_value=-1.0, axis=1),
+            i(2, 3, low=-1, high=6),
+        ),
         "Where": (lambda v: raw.Where(condition=v), b(4, 5)),
         "ReverseV2": (lambda v: raw.ReverseV2(tensor=v, axis=[0, -1]), x),
-        "ReverseSequence": (lambda v: raw.ReverseSequence(input=v, seq_lengths=[2, 3], seq_dim=1, batch_dim=0), x),
+        "ReverseSequence": (
+            lambda v: raw.ReverseSequence(input=v, seq_lengths=[2, 3], seq_dim=1, batch_dim=0),
+            x,
+        ),
         "Roll": (lambda v: raw.Roll(input=v, shift=[1, -5], axis=[0, 2]), x),
         "Pad": (lambda v: raw.Pad(input=v, paddings=[[1, 0], [0, 2], [1, 1]]), x),
         "PadV2": (lambda v: raw.PadV2(input=v, paddings=[[1, 0], [0, 2], [1, 1]], constant_values=3.0), x),
-        "MirrorPad reflect": (lambda v: raw.MirrorPad(input=v, paddings=[[1, 0], [0, 2], [1, 1]], mode="REFLECT"), x),
-        "MirrorPad symmetric": (lambda v: raw.MirrorPad(input=v, paddings=[[2, 0], [0, 3], [1, 1]], mode="SYMMETRIC"), x),
+        "MirrorPad reflect": (
+            lambda v: raw.MirrorPad(input=v, paddings=[[1, 0], [0, 2], [1, 1]], mode="REFLECT"),
+            x,
+        ),
+        "MirrorPad symmetric": (
+            lambda v: raw.MirrorPad(input=v, paddings=[[2, 0], [0, 3], [1, 1]], mode="SYMMETRIC"),
+            x,
+        ),
         "Slice": (lambda v: raw.Slice(input=v, begin=[0, 1, 2], size=[-1, 2, 1]), x),
-        "Slice at run time": (lambda v, n: raw.Slice(input=v, begin=n, size=[1, -1, 2]), x, np.int32([1, 0, 1])),
+        "Slice at run time": (
+            lambda v, n: raw.Slice(input=v, begin=n, size=[1, -1, 2]),
+            x,
+            np.int32([1, 0, 1]),
+        ),
         "StridedSlice": (lambda v: v[::-1, tf.newaxis, 1:, ::2], x),
         "StridedSlice ellipsis": (lambda v: v[..., -1], x),
         "StridedSlice at run time": (lambda v, n: v[n:, : n + 1, -n], x, np.array(1, np.int32)),
         "StridedSlice negative": (lambda v: v[1, 2:0:-1, -3:-1], x),
         "GatherV2": (lambda v: raw.GatherV2(params=v, indices=[[2, 0], [1, 1]], axis=1), x),
-        "GatherV2 batch": (lambda v, n: raw.GatherV2(params=v, indices=n, axis=2, batch_dims=1), x, i(2, 2, low=0, high=4)),
-        "GatherV2 two batches": (lambda v, n: raw.GatherV2(params=v, indices=n, axis=2, batch_dims=2), x, i(2, 3, 2, low=0, high=4)),
+        "GatherV2 batch": (
+            lambda v, n: raw.GatherV2(params=v, indices=n, axis=2, batch_dims=1),
+            x,
+            i(2, 2, low=0, high=4),
+        ),
+        "GatherV2 two batches": (
+            lambda v, n: raw.GatherV2(params=v, indices=n, axis=2, batch_dims=2),
+            x,
+            i(2, 3, 2, low=0, high=4),
+        ),
         "GatherNd": (lambda v, n: raw.GatherNd(params=v, indices=n), x, i(5, 2, low=0, high=2)),
-        "ScatterNd": (lambda n, v: raw.ScatterNd(indices=n, updates=v, shape=[6, 4]), i(3, 1, low=0, high=6), X),
+        "ScatterNd": (
+            lambda n, v: raw.ScatterNd(indices=n, updates=v, shape=[6, 4]),
+            i(3, 1, low=0, high=6),
+            X,
+        ),
         "InvertPermutation": (lambda n: raw.InvertPermutation(x=n), np.int32([2, 0, 3, 1])),
         "MatrixBandPart": (lambda v: raw.MatrixBandPart(input=v, num_lower=1, num_upper=0), x),
         "MatrixDiagV3": (lambda v: tf.linalg.diag(v), x),
@@ -193,11 +284,23 @@ def shapes(tf: Any) -> dict[str, tuple]:
         "DiagPart": (lambda v: raw.DiagPart(input=v), f(4, 4)),
         "LogMatrixDeterminant": (lambda v: raw.LogMatrixDeterminant(input=v), f(2, 3, 3)),
         "MatrixDeterminant": (lambda v: raw.MatrixDeterminant(input=v), f(2, 3, 3)),
-        "SparseToDense": (lambda v: raw.SparseToDense(sparse_indices=[[0, 1], [2, 2]], output_shape=[3, 4], sparse_values=v, default_value=-1.0), f(2)),
+        "SparseToDense": (
+            lambda v: raw.SparseToDense(
+                sparse_indices=[[0, 1], [2, 2]], output_shape=[3, 4], sparse_values=v, default_value=-1.0
+            ),
+            f(2),
+        ),
         "EnsureShape": (lambda v: raw.EnsureShape(input=v, shape=[2, 3, 4]) + 0, x),
         "IdentityN": (lambda v, w: [t + 0 for t in raw.IdentityN(input=[v, w])], x, x),
-        **{f"TensorScatter{n}": (lambda v, u, n=n: getattr(raw, f"TensorScatter{n}")(tensor=v, indices=[[0], [2]], updates=u), X, f(2, 4)) for n in ["Update", "Add", "Sub", "Max", "Min"]},
-    }  # fmt: skip
+        **{
+            f"TensorScatter{n}": (
+                lambda v, u, n=n: getattr(raw, f"TensorScatter{n}")(tensor=v, indices=[[0], [2]], updates=u),
+                X,
+                f(2, 4),
+            )
+            for n in ["Update", "Add", "Sub", "Max", "Min"]
+        },
+    }
 
 
 def layers(tf: Any) -> dict[str, tuple]:
@@ -263,21 +366,47 @@ def layers(tf: Any) -> dict[str, tuple]:
         }
     normal = {"scale": f(3, low=0.5), "offset": f(3), "mean": f(3), "variance": f(3, low=0.5)}
     return cases | {
-        "Conv2D EXPLICIT": (lambda x: raw.Conv2D(input=x, filter=f(3, 3, 3, 5), strides=[1, 1, 1, 1], padding="EXPLICIT", explicit_paddings=[0, 0, 1, 2, 0, 1, 0, 0]), IMAGE),
+        "Conv2D EXPLICIT": (
+            lambda x: raw.Conv2D(
+                input=x,
+                filter=f(3, 3, 3, 5),
+                strides=[1, 1, 1, 1],
+                padding="EXPLICIT",
+                explicit_paddings=[0, 0, 1, 2, 0, 1, 0, 0],
+            ),
+            IMAGE,
+        ),
         "MatMul": (lambda x, y: raw.MatMul(a=x, b=y, transpose_b=True), *TWO),
         "BatchMatMulV2": (lambda x, y: raw.BatchMatMulV2(x=x, y=y, adj_x=True), f(2, 1, 3, 4), f(3, 3, 5)),
         "Einsum": (lambda x, y: raw.Einsum(inputs=[x, y], equation="bij,bkj->bki"), f(2, 3, 4), f(2, 5, 4)),
         "Einsum ellipsis": (lambda x, y: tf.einsum("...ij,jk->...ik", x, y), f(2, 2, 3, 4), f(4, 5)),
         "FusedBatchNormV3": (lambda x: raw.FusedBatchNormV3(x=x, is_training=False, **normal)[0], IMAGE),
-        "FusedBatchNormV3 training": (lambda x: raw.FusedBatchNormV3(x=x, is_training=True, scale=normal["scale"], offset=normal["offset"], mean=[], variance=[])[0], IMAGE),
+        "FusedBatchNormV3 training": (
+            lambda x: raw.FusedBatchNormV3(
+                x=x, is_training=True, scale=normal["scale"], offset=normal["offset"], mean=[], variance=[]
+            )[0],
+            IMAGE,
+        ),
         "LRN": (lambda x: raw.LRN(input=x, depth_radius=1, bias=1.5, alpha=0.3, beta=0.6), f(1, 3, 4, 5)),
         "SpaceToDepth": (lambda x: raw.SpaceToDepth(input=x, block_size=2), f(1, 4, 6, 3)),
         "DepthToSpace": (lambda x: raw.DepthToSpace(input=x, block_size=2), f(1, 2, 3, 8)),
-        "SpaceToBatch": (lambda x: raw.SpaceToBatch(input=x, block_size=2, paddings=[[1, 0], [0, 0]]), f(2, 5, 8, 3)),
-        "BatchToSpace": (lambda x: raw.BatchToSpace(input=x, block_size=2, crops=[[1, 0], [0, 1]]), f(8, 3, 4, 3)),
-        "SpaceToBatchND": (lambda x: raw.SpaceToBatchND(input=x, block_shape=[2, 3], paddings=[[1, 0], [0, 1]]), f(2, 5, 8, 3)),
-        "BatchToSpaceND": (lambda x: raw.BatchToSpaceND(input=x, block_shape=[2, 2], crops=[[1, 0], [0, 1]]), f(8, 3, 4, 3)),
-    }  # fmt: skip
+        "SpaceToBatch": (
+            lambda x: raw.SpaceToBatch(input=x, block_size=2, paddings=[[1, 0], [0, 0]]),
+            f(2, 5, 8, 3),
+        ),
+        "BatchToSpace": (
+            lambda x: raw.BatchToSpace(input=x, block_size=2, crops=[[1, 0], [0, 1]]),
+            f(8, 3, 4, 3),
+        ),
+        "SpaceToBatchND": (
+            lambda x: raw.SpaceToBatchND(input=x, block_shape=[2, 3], paddings=[[1, 0], [0, 1]]),
+            f(2, 5, 8, 3),
+        ),
+        "BatchToSpaceND": (
+            lambda x: raw.BatchToSpaceND(input=x, block_shape=[2, 2], crops=[[1, 0], [0, 1]]),
+            f(8, 3, 4, 3),
+        ),
+    }
 
 
 def images(tf: Any) -> dict[str, tuple]:
@@ -287,50 +416,185 @@ def images(tf: Any) -> dict[str, tuple]:
     for name in ["ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic"]:
         for how in ({}, {"align_corners": True}, {"half_pixel_centers": True}):
             for size in ([5, 11], [3, 3]):
-                cases[f"{name} {[*how, '']} {size}"] = (lambda x, n=name, h=how, z=size: getattr(raw, n)(images=x, size=z, **h), IMAGE)  # fmt: skip
+                cases[f"{name} {[*how, '']} {size}"] = (
+                    lambda x, n=name, h=how, z=size: getattr(raw, n)(images=x, size=z, **h),
+                    IMAGE,
+                )
     crop = np.float32([[0.1, 0.2, 0.8, 0.9], [0.0, -0.2, 1.1, 0.5]])
     suppress = {"boxes": boxes, "max_output_size": 4, "iou_threshold": 0.3}
     return cases | {
-        "CropAndResize": (lambda x: raw.CropAndResize(image=x, boxes=crop, box_ind=[0, 1], crop_size=[4, 3], extrapolation_value=-1.0), IMAGE),
-        "NonMaxSuppression": (lambda x: raw.NonMaxSuppression(boxes=boxes, scores=x, max_output_size=4, iou_threshold=0.3), f(6)),
+        "CropAndResize": (
+            lambda x: raw.CropAndResize(
+                image=x, boxes=crop, box_ind=[0, 1], crop_size=[4, 3], extrapolation_value=-1.0
+            ),
+            IMAGE,
+        ),
+        "NonMaxSuppression": (
+            lambda x: raw.NonMaxSuppression(boxes=boxes, scores=x, max_output_size=4, iou_threshold=0.3),
+            f(6),
+        ),
         "NonMaxSuppressionV2": (lambda x: raw.NonMaxSuppressionV2(scores=x, **suppress), f(6)),
-        "NonMaxSuppressionV3": (lambda x: raw.NonMaxSuppressionV3(scores=x, score_threshold=0.0, **suppress), f(6)),
-        "NonMaxSuppressionV4": (lambda x: raw.NonMaxSuppressionV4(scores=x, score_threshold=0.0, pad_to_max_output_size=True, **suppress), f(6)),
-        "NonMaxSuppressionV5": (lambda x: raw.NonMaxSuppressionV5(scores=x, score_threshold=0.0, soft_nms_sigma=0.0, **suppress), f(6)),
+        "NonMaxSuppressionV3": (
+            lambda x: raw.NonMaxSuppressionV3(scores=x, score_threshold=0.0, **suppress),
+            f(6),
+        ),
+        "NonMaxSuppressionV4": (
+            lambda x: raw.NonMaxSuppressionV4(
+                scores=x, score_threshold=0.0, pad_to_max_output_size=True, **suppress
+            ),
+            f(6),
+        ),
+        "NonMaxSuppressionV5": (
+            lambda x: raw.NonMaxSuppressionV5(scores=x, score_threshold=0.0, soft_nms_sigma=0.0, **suppress),
+            f(6),
+        ),
         "ResizeArea": (lambda x: raw.ResizeArea(images=x, size=[4, 13]), IMAGE),
-        **{f"ScaleAndTranslate {k}": (lambda x, k=k: raw.ScaleAndTranslate(images=x, size=[4, 13], scale=[4 / 7, 13 / 8], translation=[0.0, 0.5], kernel_type=k), IMAGE) for k in ["lanczos1", "lanczos3", "lanczos5", "triangle", "box", "keyscubic"]},
-        **{f"ExtractImagePatches {p}": (lambda x, p=p: raw.ExtractImagePatches(images=x, ksizes=[1, 3, 2, 1], strides=[1, 2, 1, 1], rates=[1, 1, 2, 1], padding=p), IMAGE) for p in ("SAME", "VALID")},
+        **{
+            f"ScaleAndTranslate {k}": (
+                lambda x, k=k: raw.ScaleAndTranslate(
+                    images=x, size=[4, 13], scale=[4 / 7, 13 / 8], translation=[0.0, 0.5], kernel_type=k
+                ),
+                IMAGE,
+            )
+            for k in ["lanczos1", "lanczos3", "lanczos5", "triangle", "box", "keyscubic"]
+        },
+        **{
+            f"ExtractImagePatches {p}": (
+                lambda x, p=p: raw.ExtractImagePatches(
+                    images=x, ksizes=[1, 3, 2, 1], strides=[1, 2, 1, 1], rates=[1, 1, 2, 1], padding=p
+                ),
+                IMAGE,
+            )
+            for p in ("SAME", "VALID")
+        },
         "AdjustHue": (lambda x: raw.AdjustHue(images=x, delta=0.3), f(5, 2, 3, low=0, high=1)),
         "AdjustSaturation": (lambda x: raw.AdjustSaturation(images=x, scale=1.4), f(5, 2, 3, low=0, high=1)),
-        "CombinedNonMaxSuppression": (lambda x: raw.CombinedNonMaxSuppression(boxes=np.stack([boxes, boxes])[:, :, None], scores=x, max_output_size_per_class=3, max_total_size=7, iou_threshold=0.3, score_threshold=0.2), f(2, 6, 3, low=0, high=1)),
-        "CombinedNonMaxSuppression own boxes": (lambda x, y: raw.CombinedNonMaxSuppression(boxes=y, scores=x, max_output_size_per_class=3, max_total_size=7, iou_threshold=0.3, score_threshold=0.2), f(2, 6, 3, low=0, high=1), np.sort(f(2, 6, 3, 4, low=0, high=1), -1)[..., [0, 1, 2, 3]]),
-        "CombinedNonMaxSuppression padded": (lambda x: raw.CombinedNonMaxSuppression(boxes=boxes[None, :, None], scores=x, max_output_size_per_class=9, max_total_size=30, iou_threshold=0.3, score_threshold=0.2, clip_boxes=False), f(1, 6, 2, low=0, high=1)),
+        "CombinedNonMaxSuppression": (
+            lambda x: raw.CombinedNonMaxSuppression(
+                boxes=np.stack([boxes, boxes])[:, :, None],
+                scores=x,
+                max_output_size_per_class=3,
+                max_total_size=7,
+                iou_threshold=0.3,
+                score_threshold=0.2,
+            ),
+            f(2, 6, 3, low=0, high=1),
+        ),
+        "CombinedNonMaxSuppression own boxes": (
+            lambda x, y: raw.CombinedNonMaxSuppression(
+                boxes=y,
+                scores=x,
+                max_output_size_per_class=3,
+                max_total_size=7,
+                iou_threshold=0.3,
+                score_threshold=0.2,
+            ),
+            f(2, 6, 3, low=0, high=1),
+            np.sort(f(2, 6, 3, 4, low=0, high=1), -1)[..., [0, 1, 2, 3]],
+        ),
+        "CombinedNonMaxSuppression padded": (
+            lambda x: raw.CombinedNonMaxSuppression(
+                boxes=boxes[None, :, None],
+                scores=x,
+                max_output_size_per_class=9,
+                max_total_size=30,
+                iou_threshold=0.3,
+                score_threshold=0.2,
+                clip_boxes=False,
+            ),
+            f(1, 6, 2, low=0, high=1),
+        ),
         "AdjustContrastv2": (lambda x: raw.AdjustContrastv2(images=x, contrast_factor=1.5), IMAGE),
         "RGBToHSV": (lambda x: raw.RGBToHSV(images=x), f(5, 3, low=0, high=1)),
         "HSVToRGB": (lambda x: raw.HSVToRGB(images=x), f(5, 3, low=0, high=1)),
-    }  # fmt: skip
+    }
 
 
 def segments(tf: Any) -> dict[str, tuple]:
     raw = tf.raw_ops
     ids = np.int32([0, 0, 2, 2, 3])
     rows = f(5, 3)
-    cases: dict[str, tuple] = {f"Segment{n}": (lambda x, n=n: getattr(raw, f"Segment{n}")(data=x, segment_ids=ids), rows) for n in ["Sum", "Prod", "Mean", "Max", "Min"]}  # fmt: skip
-    cases |= {f"UnsortedSegment{n}": (lambda x, n=n: getattr(raw, f"UnsortedSegment{n}")(data=x, segment_ids=[2, -1, 0, 2, 0], num_segments=4), rows) for n in ["Sum", "Prod", "Max", "Min"]}  # fmt: skip
-    cases |= {f"SparseSegment{n}": (lambda x, n=n: getattr(raw, f"SparseSegment{n}")(data=x, indices=[4, 0, 1, 2], segment_ids=[0, 0, 1, 3]), rows) for n in ["Sum", "Mean", "SqrtN"]}  # fmt: skip
+    cases: dict[str, tuple] = {
+        f"Segment{n}": (lambda x, n=n: getattr(raw, f"Segment{n}")(data=x, segment_ids=ids), rows)
+        for n in ["Sum", "Prod", "Mean", "Max", "Min"]
+    }
+    cases |= {
+        f"UnsortedSegment{n}": (
+            lambda x, n=n: getattr(raw, f"UnsortedSegment{n}")(
+                data=x, segment_ids=[2, -1, 0, 2, 0], num_segments=4
+            ),
+            rows,
+        )
+        for n in ["Sum", "Prod", "Max", "Min"]
+    }
+    cases |= {
+        f"SparseSegment{n}": (
+            lambda x, n=n: getattr(raw, f"SparseSegment{n}")(
+                data=x, indices=[4, 0, 1, 2], segment_ids=[0, 0, 1, 3]
+            ),
+            rows,
+        )
+        for n in ["Sum", "Mean", "SqrtN"]
+    }
     return cases | {
-        "SparseReshape": (lambda x: raw.SparseReshape(input_indices=x, input_shape=[4, 6], new_shape=[3, -1, 4]), np.int64([[0, 1], [1, 5], [3, 2]])),
-        "SparseFillEmptyRows": (lambda v: raw.SparseFillEmptyRows(indices=np.int64([[0, 1], [0, 3], [3, 2]]), values=v, dense_shape=np.int64([5, 6]), default_value=-1.0), f(3)),
-        "SparseTensorDenseMatMul": (lambda v, d: raw.SparseTensorDenseMatMul(a_indices=np.int64([[0, 1], [2, 0]]), a_values=v, a_shape=np.int64([3, 2]), b=d), f(2), f(2, 4)),
-        "SparseTensorDenseAdd": (lambda v, d: raw.SparseTensorDenseAdd(a_indices=np.int64([[0, 1], [2, 0]]), a_values=v, a_shape=np.int64([3, 2]), b=d), f(2), f(3, 2)),
-        "SparseReorder": (lambda v: raw.SparseReorder(input_indices=np.int64([[2, 0], [0, 1]]), input_values=v, input_shape=np.int64([3, 2])), f(2)),
-        "embedding_lookup_sparse": (lambda n: tf.nn.embedding_lookup_sparse(f(9, 4), tf.SparseTensor(np.int64([[0, 0], [0, 1], [2, 0]]), n, np.int64([3, 2])), None, combiner="mean"), i(3, low=0, high=9, dtype=np.int64)),
+        "SparseReshape": (
+            lambda x: raw.SparseReshape(input_indices=x, input_shape=[4, 6], new_shape=[3, -1, 4]),
+            np.int64([[0, 1], [1, 5], [3, 2]]),
+        ),
+        "SparseFillEmptyRows": (
+            lambda v: raw.SparseFillEmptyRows(
+                indices=np.int64([[0, 1], [0, 3], [3, 2]]),
+                values=v,
+                dense_shape=np.int64([5, 6]),
+                default_value=-1.0,
+            ),
+            f(3),
+        ),
+        "SparseTensorDenseMatMul": (
+            lambda v, d: raw.SparseTensorDenseMatMul(
+                a_indices=np.int64([[0, 1], [2, 0]]), a_values=v, a_shape=np.int64([3, 2]), b=d
+            ),
+            f(2),
+            f(2, 4),
+        ),
+        "SparseTensorDenseAdd": (
+            lambda v, d: raw.SparseTensorDenseAdd(
+                a_indices=np.int64([[0, 1], [2, 0]]), a_values=v, a_shape=np.int64([3, 2]), b=d
+            ),
+            f(2),
+            f(3, 2),
+        ),
+        "SparseReorder": (
+            lambda v: raw.SparseReorder(
+                input_indices=np.int64([[2, 0], [0, 1]]), input_values=v, input_shape=np.int64([3, 2])
+            ),
+            f(2),
+        ),
+        "embedding_lookup_sparse": (
+            lambda n: tf.nn.embedding_lookup_sparse(
+                f(9, 4),
+                tf.SparseTensor(np.int64([[0, 0], [0, 1], [2, 0]]), n, np.int64([3, 2])),
+                None,
+                combiner="mean",
+            ),
+            i(3, low=0, high=9, dtype=np.int64),
+        ),
         "ListDiff": (lambda x, y: raw.ListDiff(x=x, y=y), i(8, low=0, high=9), i(4, low=0, high=9)),
         "UnravelIndex": (lambda x: raw.UnravelIndex(indices=x, dims=[3, 4, 5]), i(6, low=0, high=60)),
-        "CTCGreedyDecoder": (lambda x: raw.CTCGreedyDecoder(inputs=x, sequence_length=[5, 3], merge_repeated=True), f(5, 2, 3)),
-        "DynamicStitch": (lambda x, y: raw.DynamicStitch(indices=[[0, 3], [1, 2]], data=[x, y]), f(2, 3), f(2, 3)),
-        "DynamicPartition": (lambda x: raw.DynamicPartition(data=x, partitions=[0, 1, 0, 2, 1], num_partitions=3), rows),
-    }  # fmt: skip
+        "CTCGreedyDecoder": (
+            lambda x: raw.CTCGreedyDecoder(inputs=x, sequence_length=[5, 3], merge_repeated=True),
+            f(5, 2, 3),
+        ),
+        "DynamicStitch": (
+            lambda x, y: raw.DynamicStitch(indices=[[0, 3], [1, 2]], data=[x, y]),
+            f(2, 3),
+            f(2, 3),
+        ),
+        "DynamicPartition": (
+            lambda x: raw.DynamicPartition(data=x, partitions=[0, 1, 0, 2, 1], num_partitions=3),
+            rows,
+        ),
+    }
 
 
 def signals(tf: Any) -> dict[str, tuple]:

@@ -58,10 +58,16 @@ def ngrams(tf: Any) -> dict[str, tuple]:
     ) -> Any:
         return lambda x: list(
             raw.StringNGrams(
-                data=x, data_splits=at, separator=separator, ngram_widths=list(widths), left_pad=left, right_pad=right,
-                pad_width=pad, preserve_short_sequences=False,
+                data=x,
+                data_splits=at,
+                separator=separator,
+                ngram_widths=list(widths),
+                left_pad=left,
+                right_pad=right,
+                pad_width=pad,
+                preserve_short_sequences=False,
             )
-        )  # fmt: skip
+        )
 
     return {
         "StringNGrams": (made(2), words),

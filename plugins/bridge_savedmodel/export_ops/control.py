@@ -45,10 +45,16 @@ def loop(tf, node, max_trip_count=None, cond=None, *states):
     ]
     carried = [api.convert_to_tensor(tf.tensor(v)) for v in states]
     lists = [
-        api.TensorArray(tf.dtype(v.dtype), 0, dynamic_size=True, clear_after_read=False, infer_shape=False,
-                        element_shape=_shape(api, v))
+        api.TensorArray(
+            tf.dtype(v.dtype),
+            0,
+            dynamic_size=True,
+            clear_after_read=False,
+            infer_shape=False,
+            element_shape=_shape(api, v),
+        )
         for v in collected
-    ]  # fmt: skip
+    ]
 
     shapes = [
         _invariant_shape(api, t, a, b)
