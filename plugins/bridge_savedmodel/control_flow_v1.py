@@ -135,28 +135,28 @@ def _emit_while(nodes: Nodes, frame: str, loop: _LoopNodes, functions: dict[str,
     switched = [*(v[2] for v in loop.variables), *loop.constants]
     updated = [*(nodes[v[3]].input[0] for v in loop.variables), *loop.constants]
     types = [nodes[s].attr["T"].type for s in initial]
-    loop_node = _node("While", f"{frame}/raised", [nodes[s].input[0] for s in initial])
+    loop_node = _new_node("While", f"{frame}/raised", [nodes[s].input[0] for s in initial])
     loop_node.attr["T"].list.type.extend(types)
     test = [nodes[loop.test].input[0]]
-    loop_node.attr["cond"].func.name = _function(nodes, f"{loop_node.name}/cond", merged, test, functions)
-    loop_node.attr["body"].func.name = _function(
+    loop_node.attr["cond"].func.name = _add_function(nodes, f"{loop_node.name}/cond", merged, test, functions)
+    loop_node.attr["body"].func.name = _add_function(
         nodes, f"{loop_node.name}/body", switched, updated, functions
     )
     result = {loop_node.name: loop_node}
     for index, (*_, switch, _) in enumerate(loop.variables):
         for node in nodes.values():
             if node.op in EXITS and _node_name(node.input[0]) == switch:
-                result[node.name] = _node("Identity", node.name, [f"{loop_node.name}:{index}"])
+                result[node.name] = _new_node("Identity", node.name, [f"{loop_node.name}:{index}"])
     return result
 
 
-def _node(op: str, name: str, inputs: Iterable[str]) -> Any:
+def _new_node(op: str, name: str, inputs: Iterable[str]) -> Any:
     from tensorflow.core.framework import node_def_pb2
 
     return node_def_pb2.NodeDef(op=op, name=name, input=list(inputs))
 
 
-def _function(
+def _add_function(
     nodes: Nodes, name: str, arguments: list[str], results: list[str], functions: dict[str, Any]
 ) -> str:
     """Add a function whose arguments bear the names of the nodes they replace; its name."""
@@ -265,7 +265,7 @@ def _emit_if(branches: _Branches, merges: list[str], functions: dict[str, Any]) 
     outside = _outside(branches, merges, key, set(switches))
     predicate = key if not switches else next(iter(switches.values())).input[1]
     inputs = [*(s.input[0] for s in switches.values()), *outside]
-    if_node = _node("If", f"{merges[0]}/raised", [predicate, *inputs])
+    if_node = _new_node("If", f"{merges[0]}/raised", [predicate, *inputs])
     if_node.attr["Tout"].list.type.extend(nodes[m].attr["T"].type for m in merges)
     for attribute, side in (("then_branch", True), ("else_branch", False)):
         results = []
@@ -274,10 +274,10 @@ def _emit_if(branches: _Branches, merges: list[str], functions: dict[str, Any]) 
             results.append(nodes[merge].input[true if side else 1 - true])
         arguments = [*switches, *outside]
         name = f"{if_node.name}/{attribute}"
-        if_node.attr[attribute].func.name = _function(nodes, name, arguments, results, functions)
+        if_node.attr[attribute].func.name = _add_function(nodes, name, arguments, results, functions)
     result = {if_node.name: if_node}
     for index, merge in enumerate(merges):
-        result[merge] = _node("Identity", merge, [f"{if_node.name}:{index}"])
+        result[merge] = _new_node("Identity", merge, [f"{if_node.name}:{index}"])
     return result
 
 

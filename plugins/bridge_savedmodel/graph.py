@@ -20,11 +20,11 @@ FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataTyp
 
 
 class Graph:
-    """One hub graph being traced. `tf.AddV2(x, y)` adds the raw operator of that name, its inputs by position
+    """A hub graph being traced. `tf.AddV2(x, y)` adds the raw operator of that name, its inputs by position
     and its attributes by name.
 
-    Inputs are hub values, tensors an earlier call returned, arrays, numbers, or lists of them. Results are
-    tensors. Values of the graphs around it are captured.
+    Inputs are hub values, tensors that an earlier call returned, arrays, numbers, or lists of them. Results
+    are tensors. Values of the enclosing graphs are captured.
     """
 
     def __init__(self, outer: Graph | None = None) -> None:
@@ -64,8 +64,8 @@ class Graph:
 
     def _initializer(self, value: ir.Value) -> Any:
         if value in self.trained:
-            return self.weights(value)
-        return self.constant(_array(value), value.dtype)
+            return self.weight_tensor(value)
+        return self.constant(_content(value), value.dtype)
 
     def make_variables(self, model: ir.Model) -> None:
         """Create a variable for every float initializer, in the layout its consumers take: for filters that
@@ -73,7 +73,7 @@ class Graph:
         for value in model.graph.initializers.values():
             if value.dtype not in FLOATS or not value.shape or value.is_graph_input():
                 continue
-            array = _array(value)
+            array = _content(value)
             for order in dict.fromkeys(filter_order(use.node, use.idx) for use in value.uses()):
                 weights = array if order is None else np.ascontiguousarray(array.transpose(order))
                 self.variables[value, order] = self.api.Variable(
@@ -81,12 +81,12 @@ class Graph:
                 )
             self.trained.add(value)
 
-    def weights(self, value: ir.Value, order: tuple[int, ...] | None = None) -> Any:
+    def weight_tensor(self, value: ir.Value, order: tuple[int, ...] | None = None) -> Any:
         """The variable of an initializer, or a constant, with its dimensions permuted by `order`."""
         variable = self.variables.get((value, order))
         if variable is not None:
             return variable.read_value()
-        array = _array(value)
+        array = _content(value)
         return self.constant(
             array if order is None else np.ascontiguousarray(array.transpose(order)), value.dtype
         )
@@ -129,7 +129,7 @@ class Graph:
             return np.array(elements, np.int64)
         return self.Pack([self.api.cast(p, self.api.int64) for p in elements], axis=0)
 
-    def inner(self, graph: ir.Graph, tensors: Sequence[Any]) -> list[Any]:
+    def fill_subgraph(self, graph: ir.Graph, tensors: Sequence[Any]) -> list[Any]:
         """Results of a subgraph for the given inputs, within the TensorFlow graph under construction."""
         nested = Graph(self)
         nested.values.update(zip(graph.inputs, tensors, strict=True))
@@ -146,7 +146,7 @@ class Graph:
         return [self.tensor(value) for value in graph.outputs]
 
 
-def _array(value: ir.Value) -> np.ndarray:
+def _content(value: ir.Value) -> np.ndarray:
     """Content of an initializer."""
     assert value.const_value is not None
     return value.const_value.numpy()

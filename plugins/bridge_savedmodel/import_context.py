@@ -99,8 +99,7 @@ class ImportContext:
 
 
 class Node:
-    """One TensorFlow operator as handlers see it: `op`, `name`, `inputs` as hub values, attributes by
-    `get`."""
+    """A TensorFlow operator as handlers see it: `op`, `name`, `inputs` as hub values, attributes by `get`."""
 
     def __init__(self, frame: Frame, proto: Any, inputs: Sequence[Any]) -> None:
         self.frame, self.proto, self.inputs = frame, proto, list(inputs)
@@ -118,12 +117,12 @@ class Node:
         """Results of a function of the library; its nodes are added through `op`."""
         return self.frame.call(op, function, arguments)
 
-    def function(self, name: str) -> Any:
+    def definition(self, name: str) -> Any:
         """The definition of a function."""
         return self.frame.context.source.functions[name]
 
     @property
-    def outputs(self) -> int:
+    def output_count(self) -> int:
         return output_count(self.proto)
 
 
@@ -296,25 +295,25 @@ class Frame:
             missing = [n for n in self._needs(proto) if not self._known(n)]
             if not missing:
                 pending.pop()
-                self._node(op, proto)
+                self._evaluate_node(op, proto)
             elif name in open_nodes:
                 self.context.refuse(Node(self, proto, []), "is in a loop that has not TensorFlow's form")
                 self.values[name, 0] = self.values[name, 1] = Poison()
             else:
                 open_nodes.add(name)
                 pending.extend(reversed(missing))
-        return [self._value(p) for p in outputs]
+        return [self._lookup(p) for p in outputs]
 
     def _known(self, name: str) -> bool:
         return name in self.arguments or (name, 0) in self.values
 
-    def _value(self, output: tuple[str, int]) -> Any:
+    def _lookup(self, output: tuple[str, int]) -> Any:
         return self.arguments[output[0]] if output[0] in self.arguments else self.values[output]
 
-    def _node(self, op: hub.Builder, proto: Any) -> None:
-        inputs = [self._value(self.resolve(i)) for i in proto.input if not i.startswith("^")]
+    def _evaluate_node(self, op: hub.Builder, proto: Any) -> None:
+        inputs = [self._lookup(self.resolve(i)) for i in proto.input if not i.startswith("^")]
         node = Node(self, proto, list(_read_references(proto.op, inputs)))
-        count = max(node.outputs, 1)
+        count = max(node.output_count, 1)
         results = self._results(op, node)
         outputs = list(results) if isinstance(results, (list, tuple)) else [results]
         outputs += [Poison()] * (count - len(outputs))
@@ -366,7 +365,8 @@ class Frame:
         return Poison()
 
     def _handle(self, node: Node) -> Any:
-        """The variable or table a node stands for, from the source of the graph; None for any other node."""
+        """The variable or table that a node creates, from the source of the graph; None for any other
+        node."""
         if node.op in ("VarHandleOp", *REFERENCE_VARIABLES) or node.name in self.context.source.variables:
             variable = self.context.variable(node)
             if variable is None:

@@ -49,7 +49,7 @@ def load(
     source = (
         open_source(src, signature, tags) if not _folder(src) else read_folder(Path(src), signature, tags)
     )
-    model = _model(source, state == "explicit", examples == "features", characters)
+    model = _import_model(source, state == "explicit", examples == "features", characters)
     facts.FORMAT.set(model, "savedmodel")
     facts.TENSORFLOW.set(model, tensorflow().__version__)
     return model
@@ -64,7 +64,7 @@ def written_variables(path: Path, signature: str | None) -> dict[str, tuple[str,
     context = ImportContext(source, hub.Builder(graph), Facts(), explicit=True)
     if not context.side_effects([p.tensor for p in source.outputs]):
         return {}
-    inputs = _model(source, explicit=True).graph.inputs
+    inputs = _import_model(source, explicit=True).graph.inputs
     handles = _captured_handles(source)
     variables = {v.name or "": name for v in inputs if (name := facts.SAVEDMODEL_VARIABLE.get(v))}
     return {name: (own, handles.index(own) if own in handles else None) for name, own in variables.items()}
@@ -83,19 +83,19 @@ def _folder(src: Any) -> bool:
     return isinstance(src, (str, Path)) and Path(src).is_dir()
 
 
-def _model(source: Source, explicit: bool, features: bool = False, characters: int = 0) -> ir.Model:
+def _import_model(source: Source, explicit: bool, features: bool = False, characters: int = 0) -> ir.Model:
     """The hub model. Written variables are known only after a first reading, so such a graph is read
     again."""
     facts = Facts()
     for _ in range(MAX_READINGS):
         facts.grew = False
-        model = _read(source, facts, explicit, features, characters)
+        model = _import_graph(source, facts, explicit, features, characters)
         if not facts.grew:
             break
     return model
 
 
-def _read(source: Source, facts: Facts, explicit: bool, features: bool, characters: int) -> ir.Model:
+def _import_graph(source: Source, facts: Facts, explicit: bool, features: bool, characters: int) -> ir.Model:
     graph = ir.Graph(
         [], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET}
     )
@@ -105,7 +105,7 @@ def _read(source: Source, facts: Facts, explicit: bool, features: bool, characte
     roots = [*outputs, *context.side_effects(outputs)]
     frame = Frame(context, functionalize(source.nodes, roots, source.functions), {})
     for port in source.inputs:
-        frame.values[split(port.tensor)] = _input(graph, port)
+        frame.values[split(port.tensor)] = _add_input(graph, port)
     for name, array in source.bound.items():
         frame.values[name, 0] = op.const(array)
     results = frame.evaluate(op, outputs, source.control_outputs)
@@ -120,7 +120,7 @@ def _read(source: Source, facts: Facts, explicit: bool, features: bool, characte
         index = graph.inputs.index(serialized)
         graph.inputs[index : index + 1] = values
     for port, value in zip(source.outputs, results, strict=True):
-        _output(graph, op, port, value)
+        _add_output(graph, op, port, value)
     context.state.close()
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(source.metadata)
@@ -134,7 +134,7 @@ def _read(source: Source, facts: Facts, explicit: bool, features: bool, characte
     return model
 
 
-def _input(graph: ir.Graph, port: Port) -> ir.Value:
+def _add_input(graph: ir.Graph, port: Port) -> ir.Value:
     if port.dtype is None:
         raise UnsupportedModel(
             "An input cannot be read:", [Blocker("input", port.name, "", "has a dtype ONNX has not")]
@@ -145,7 +145,7 @@ def _input(graph: ir.Graph, port: Port) -> ir.Value:
     return value
 
 
-def _output(graph: ir.Graph, op: hub.Builder, port: Port, value: Any) -> None:
+def _add_output(graph: ir.Graph, op: hub.Builder, port: Port, value: Any) -> None:
     if value.is_graph_output() or value.producer() is None or value.producer() not in op.nodes:
         value = op.Identity(value)
     value.name = port.name

@@ -115,7 +115,7 @@ def _reads_tables(tf: Any, function: Any) -> bool:
 
 
 def _source_from_export(model: Any, what: str) -> Source:
-    """The model by way of a SavedModel, which contains the contents of tables."""
+    """The model exported to a SavedModel first, which contains the contents of tables."""
     with tempfile.TemporaryDirectory() as folder:
         model.export(folder, verbose=False)
         source = read_folder(Path(folder), None, "serve")

@@ -137,7 +137,7 @@ def read_folder(path: Path, signature: str | None, tags: str) -> Source:
     """A signature of a SavedModel folder. Raises UnreadableFile."""
     model, digest = read_message(path)
     meta = _meta_graph(path, model, tags)
-    source = _graph(str(path), meta.graph_def)
+    source = _source_of_graph(str(path), meta.graph_def)
     definition = meta.signature_def[signature_key(list(meta.signature_def), signature)]
     order = {name: i for i, name in enumerate(source.nodes)}
     source.inputs = _ports(definition.inputs, order)
@@ -190,7 +190,7 @@ def _meta_graph(path: Path, saved: Any, tags: str) -> Any:
     return (exact or covering)[0]
 
 
-def _graph(what: str, graph: Any) -> Source:
+def _source_of_graph(what: str, graph: Any) -> Source:
     return Source(
         what, {n.name: n for n in graph.node}, {f.signature.name: f for f in graph.library.function}, [], []
     )
@@ -209,7 +209,7 @@ def read_graph(path: Path) -> Source:
         raise UnreadableFile(f"{path} is not a valid GraphDef: {error}") from error
     if not graph.node:
         raise UnreadableFile(f"{path} is not a valid GraphDef: it holds no node.")
-    source = _graph(str(path), graph)
+    source = _source_of_graph(str(path), graph)
     read = {split(i.lstrip("^"))[0] for n in graph.node for i in n.input}
     once = outside_loops(source.nodes)
     for node in graph.node:
@@ -259,7 +259,7 @@ def read_function(function: Any, what: str) -> Source:
     """A ConcreteFunction with the current values of its captured variables."""
     tf = tensorflow()
     graph = function.graph.as_graph_def(add_shapes=False)
-    source = _graph(what, graph)
+    source = _source_of_graph(what, graph)
     source.control_outputs = [o.name for o in function.graph.control_outputs]
     captured = {placeholder.name: outer for outer, placeholder in function.graph.captures}
     variables = {id(v.handle): v for v in function.graph.variables}
@@ -276,12 +276,12 @@ def read_function(function: Any, what: str) -> Source:
     inputs = [t for t in function.inputs if t.name not in captured]
     for spec, tensor in zip(specs, inputs, strict=False):
         name = getattr(spec, "name", None) or split(tensor.name)[0]
-        source.inputs.append(_port(name, tensor))
+        source.inputs.append(_port_of_tensor(name, tensor))
     results = function.structured_outputs
     output_names = _output_names(results)
     for index, tensor in enumerate(function.outputs):
         source.outputs.append(
-            _port(output_names[index] if index < len(output_names) else f"output_{index}", tensor)
+            _port_of_tensor(output_names[index] if index < len(output_names) else f"output_{index}", tensor)
         )
     return source
 
@@ -293,7 +293,7 @@ def _output_names(results: Any) -> list[str]:
     return [f"output_{i}" for i in range(count)]
 
 
-def _port(name: str, tensor: Any) -> Port:
+def _port_of_tensor(name: str, tensor: Any) -> Port:
     dims = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
     return Port(name, tensor.name, dtype_of(tensor.dtype.as_datatype_enum), dims)
 

@@ -90,7 +90,7 @@ def variables(
 
 
 def _reader(path: Path, checkpoint: Any, key: str) -> Callable[[], np.ndarray]:
-    def read() -> np.ndarray:
+    def read_variable() -> np.ndarray:
         try:
             return checkpoint.get_tensor(key)
         except Exception as error:
@@ -99,7 +99,7 @@ def _reader(path: Path, checkpoint: Any, key: str) -> Callable[[], np.ndarray]:
                 f"The variable {key} of {path} cannot be read: {first}", "Is the folder complete?"
             ) from error
 
-    return read
+    return read_variable
 
 
 def _checkpoint_keys(nodes: dict[str, Any], functions: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -188,11 +188,11 @@ def _text_columns(raw: bytes, node: Any) -> tuple[np.ndarray, np.ndarray]:
     size = node.attr["vocab_size"].i
     lines = lines[:size] if size > 0 else lines
 
-    def column(index: int) -> np.ndarray:
+    def text_column(index: int) -> np.ndarray:
         if index == LINE_NUMBER:
             return np.arange(len(lines), dtype=np.int64)
         if index == WHOLE_LINE:
             return np.array(lines, object)
         return np.array([line.split(delimiter)[index] for line in lines], object)
 
-    return column(node.attr["key_index"].i), column(node.attr["value_index"].i)
+    return text_column(node.attr["key_index"].i), text_column(node.attr["value_index"].i)

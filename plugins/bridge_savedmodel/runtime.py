@@ -42,9 +42,11 @@ class TensorFlowSession(Session):
         self.engine = f"TensorFlow {tf.__version__}"
         self.order, self.specs = output_order(path), self.function.structured_input_signature[1]
         self.initial = {name: variable.numpy() for name, variable in self.held.items()}
-        self.inputs = tuple(_port(name, spec) for name, spec in self.specs.items())
+        self.inputs = tuple(_port_of_spec(name, spec) for name, spec in self.specs.items())
         results = self.function.structured_outputs
-        self.outputs = tuple(_port(n, s) for n, s in results.items()) if isinstance(results, dict) else ()
+        self.outputs = (
+            tuple(_port_of_spec(n, s) for n, s in results.items()) if isinstance(results, dict) else ()
+        )
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
         """Run the signature. Variables without an input begin at their stored values.
@@ -59,8 +61,8 @@ class TensorFlowSession(Session):
             for name, variable in self.held.items():
                 variable.assign(inputs.get(name, self.initial[name]))
             results = self.function(**tensors)
-            values = {name: _array(value) for name, value in _components(tf, results)}
-            values |= {f"{name}{NEXT}": _array(variable) for name, variable in self.held.items()}
+            values = {name: _to_numpy(value) for name, value in _components(tf, results)}
+            values |= {f"{name}{NEXT}": _to_numpy(variable) for name, variable in self.held.items()}
         except Exception as error:
             raise ExecutionFailed(f"TensorFlow: {_error_text(error)}") from error
         ordered = [n for n in self.order if n in values]
@@ -78,7 +80,7 @@ class FileSession(Session):
     def run(self, inputs: dict[str, Any]) -> Outputs:
         try:
             results = call_file(self.path, inputs)
-            values = {name: _array(value) for name, value in results.items()}
+            values = {name: _to_numpy(value) for name, value in results.items()}
         except UnreadableFile:
             raise
         except KeyError as error:
@@ -94,7 +96,7 @@ def open_session(path: Path, signature: str | None = None) -> Session:
     return FileSession(path) if path.is_file() else TensorFlowSession(path, signature)
 
 
-def _port(name: str, spec: Any) -> Port:
+def _port_of_spec(name: str, spec: Any) -> Port:
     dims = getattr(spec, "shape", None)
     shape = None
     if dims is not None and dims.rank is not None:
@@ -125,12 +127,12 @@ def _serialized(tf: Any, specs: dict[str, Any], inputs: dict[str, Any]) -> dict[
         return inputs
     rows = [
         tf.train.Example(features=tf.train.Features(feature={n: _feature(tf, v) for n, v in row.items()}))
-        for row in _rows(inputs)
+        for row in _feature_rows(inputs)
     ]
     return {name: np.array([r.SerializeToString() for r in rows], object)}
 
 
-def _rows(inputs: dict[str, Any]) -> list[dict[str, np.ndarray]]:
+def _feature_rows(inputs: dict[str, Any]) -> list[dict[str, np.ndarray]]:
     """The features of each row; of a sparse feature its values there."""
     sparse = {n.removesuffix("/indices") for n in inputs if n.endswith("/indices")}
     components = {f"{n}/{part}" for n in sparse for part in ("indices", "values", "shape")}
@@ -198,7 +200,7 @@ def _tensors(tf: Any, specs: dict[str, Any], inputs: dict[str, Any]) -> dict[str
     return tensors
 
 
-def _array(tensor: Any) -> np.ndarray:
+def _to_numpy(tensor: Any) -> np.ndarray:
     array = np.asarray(tensor.numpy())
     if array.dtype.kind in "OS":
         return np.vectorize(lambda v: v.decode() if isinstance(v, bytes) else v, otypes=[object])(array)

@@ -81,7 +81,7 @@ def dtype_of(dtype: ir.DataType) -> Any:
 
 
 @functools.cache
-def _kernels(operator: str) -> tuple[dict[str, frozenset[str]], ...]:
+def _cpu_kernels(operator: str) -> tuple[dict[str, frozenset[str]], ...]:
     """The type attributes each CPU kernel of `operator` is registered for."""
     tensorflow()
     from tensorflow.core.framework import types_pb2
@@ -114,18 +114,18 @@ def has_kernel(operator: str, types: dict[str, Any]) -> bool:
     names = {name: TYPES.get(dtype) for name, dtype in types.items()}
     return None not in names.values() and any(
         all(names[name] in allowed for name, allowed in kernel.items() if name in names)
-        for kernel in _kernels(operator)
+        for kernel in _cpu_kernels(operator)
     )
 
 
-def kernel(operator: str, **attributes: int) -> Need:
+def cpu_kernel(operator: str, **attributes: int) -> Need:
     """The condition that a CPU kernel of `operator` takes the dtypes of a node's inputs.
 
     `attributes` map each type attribute to the input whose dtype it is; without them the node's inputs are
     the operator's.
     """
 
-    def holds(node: ir.Node) -> bool:
+    def has_inputs_of_kernel(node: ir.Node) -> bool:
         pairs = list(attributes.items()) or [(name, i) for i, name in enumerate(_input_types(operator))]
         types: dict[str, Any] = {}
         for name, index in pairs:
@@ -134,4 +134,4 @@ def kernel(operator: str, **attributes: int) -> Need:
                 return False
         return has_kernel(operator, types)
 
-    return Need(f"a dtype TensorFlow has a CPU kernel of {operator} for", holds)
+    return Need(f"a dtype TensorFlow has a CPU kernel of {operator} for", has_inputs_of_kernel)

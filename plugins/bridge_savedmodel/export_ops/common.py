@@ -1,4 +1,4 @@
-"""What handlers of every family share."""
+"""Shapes, axes, layout and padding, as handlers of several families need them."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def spatial_attribute(node: ir.Node, name: str) -> list[int]:
 
 
 def with_batch_and_channels(values: list[int]) -> list[int]:
-    """One number for each of two or three spatial dimensions, between ones for batch and channels. A single number
-    counts for height and width."""
+    """Strides or dilations over batch, spatial dimensions and channels; a single one counts for height and
+    width."""
     return [1, *(values * 2 if len(values) == 1 else values), 1]
 
 
@@ -63,8 +63,8 @@ def without_height(tf: Any, x: Any, rank: int) -> Any:
 
 
 def pad_spatial(tf: Any, x: Any, pads: list[tuple[int, int]], number: Any = None) -> Any:
-    """Pad the spatial dimensions. The amounts are int32: the kernel in which oneDNN fuses Pad and Conv2D takes no
-    other dtype."""
+    """Pad the spatial dimensions. The amounts are int32: the kernel in which oneDNN fuses Pad and Conv2D
+    takes no other dtype."""
     if not any(map(any, pads)):
         return x
     table = np.array([(0, 0), *pads, (0, 0)], np.int32)
@@ -73,7 +73,8 @@ def pad_spatial(tf: Any, x: Any, pads: list[tuple[int, int]], number: Any = None
 
 
 def padding_mode(node: ir.Node) -> tuple[str, list[tuple[int, int]]]:
-    """TensorFlow's attribute `padding`, and pads (before, after) of each spatial dimension to add before."""
+    """TensorFlow's attribute `padding`, and the pads (before, after) of each spatial dimension to add
+    first."""
     if same_at_run_time(node, spatial_lengths(node)):
         return "SAME", []
     return "VALID", pads_of(node, ceil=True) or []

@@ -23,7 +23,7 @@ def if_(tf, node, condition):
 
 
 def _branch(tf: Any, graph: ir.Graph) -> list[Any]:
-    return [tf.api.identity(t) for t in tf.inner(graph, [])]
+    return [tf.api.identity(t) for t in tf.fill_subgraph(graph, [])]
 
 
 def _has_known_elements(node: ir.Node) -> bool:
@@ -51,7 +51,7 @@ def loop(tf, node, max_trip_count=None, cond=None, *states):
             dynamic_size=True,
             clear_after_read=False,
             infer_shape=False,
-            element_shape=_shape(api, v),
+            element_shape=_static_shape(api, v),
         )
         for v in collected
     ]
@@ -61,11 +61,11 @@ def loop(tf, node, max_trip_count=None, cond=None, *states):
         for t, a, b in zip(carried, list(body.inputs)[2:], list(body.outputs)[1:], strict=False)
     ]
 
-    def test(step: Any, on: Any, *rest: Any) -> Any:
+    def keep_going(step: Any, on: Any, *rest: Any) -> Any:
         return on if bound is None else api.logical_and(on, step < bound)
 
-    def run(step: Any, on: Any, *rest: Any) -> Any:
-        results = tf.inner(body, [step, on, *rest[:count]])
+    def body_step(step: Any, on: Any, *rest: Any) -> Any:
+        results = tf.fill_subgraph(body, [step, on, *rest[:count]])
         updated = [api.ensure_shape(t, s) for t, s in zip(results[1 : count + 1], shapes, strict=True)]
         written = [
             array.write(api.cast(step, api.int32), t)
@@ -74,11 +74,11 @@ def loop(tf, node, max_trip_count=None, cond=None, *states):
         return [step + 1, tf.Reshape(results[0], scalar_shape), *updated, *written]
 
     invariants = [api.TensorShape([]), api.TensorShape([]), *shapes, *(api.TensorShape([]) for _ in lists)]
-    outputs = api.while_loop(test, run, [*initial, *carried, *lists], shape_invariants=invariants)
+    outputs = api.while_loop(keep_going, body_step, [*initial, *carried, *lists], shape_invariants=invariants)
     return [*outputs[2 : count + 2], *(each.stack() for each in outputs[count + 2 :])]
 
 
-def _shape(api: Any, value: ir.Value) -> Any:
+def _static_shape(api: Any, value: ir.Value) -> Any:
     return api.TensorShape([d if isinstance(d, int) else None for d in value.shape])
 
 

@@ -26,7 +26,9 @@ ops = OpTable()
 def filters(tf: Any, node: ir.Node) -> Any:
     """Weights in TensorFlow's layout; a filter of one spatial dimension gets a height of 1."""
     weights, order = node.inputs[1], filter_order(node, 1)
-    tf_weights = tf.weights(weights, order) if const(weights) is not None else tf.Transpose(weights, order)
+    tf_weights = (
+        tf.weight_tensor(weights, order) if const(weights) is not None else tf.Transpose(weights, order)
+    )
     return tf.ExpandDims(tf_weights, 0) if len(order) == 3 else tf_weights
 
 

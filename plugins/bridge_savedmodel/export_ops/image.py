@@ -33,7 +33,7 @@ def _has_static_boxes(node: ir.Node) -> bool:
 def non_max_suppression(
     tf, node, boxes, scores, max_output_boxes=None, iou_threshold=None, score_threshold=None
 ):
-    """One suppression for each class of each image, concatenated: [selected, 3] of batch, class, box."""
+    """Suppress boxes per class of each image and concatenate: [selected, 3] of batch, class, box."""
     api = tf.api
     batches, classes, count = shape_of(scores)
     corners = tf.tensor(boxes)

@@ -12,7 +12,7 @@ from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge_savedmodel.export_ops.common import INTEGERS, REAL, T, axis_of, on_last_axis
-from bridge_savedmodel.tensorflow import kernel
+from bridge_savedmodel.tensorflow import cpu_kernel
 
 ops = OpTable()
 
@@ -55,24 +55,24 @@ for name in [
     "Tan",
     "Tanh",
 ]:
-    ops.same(needs=(kernel(name),), **{name: name})
-ops.same(needs=(kernel("LogicalAnd"),), And="LogicalAnd")
-ops.same(needs=(kernel("LogicalOr"),), Or="LogicalOr")
-ops.same(needs=(kernel("LogicalNot"),), Not="LogicalNot")
-ops.same(needs=(kernel("NotEqual"),), Xor="NotEqual")
-ops.same(needs=(kernel("LessEqual"),), LessOrEqual="LessEqual")
-ops.same(needs=(kernel("GreaterEqual"),), GreaterOrEqual="GreaterEqual")
-ops.same(needs=(kernel("Invert"),), BitwiseNot="Invert")
-ops.same(needs=(kernel("IsNan"),), IsNaN="IsNan")
-ops.same(needs=(dtype(*REAL), kernel("RealDiv")), Div="RealDiv")
-ops.same(needs=(dtype(*INTEGERS), kernel("TruncateDiv")), Div="TruncateDiv")
-ops.same(needs=(attribute("fmod", 0), kernel("FloorMod")), Mod="FloorMod")
-ops.same(needs=(attribute("fmod", 1), kernel("TruncateMod")), Mod="TruncateMod")
-ops.same(attributes={"alpha": "alpha"}, needs=(kernel("LeakyRelu"), dtype(*REAL)), LeakyRelu="LeakyRelu")
-ops.same(needs=(kernel("Elu"), attribute("alpha", 1.0)), Elu="Elu")
+    ops.same(needs=(cpu_kernel(name),), **{name: name})
+ops.same(needs=(cpu_kernel("LogicalAnd"),), And="LogicalAnd")
+ops.same(needs=(cpu_kernel("LogicalOr"),), Or="LogicalOr")
+ops.same(needs=(cpu_kernel("LogicalNot"),), Not="LogicalNot")
+ops.same(needs=(cpu_kernel("NotEqual"),), Xor="NotEqual")
+ops.same(needs=(cpu_kernel("LessEqual"),), LessOrEqual="LessEqual")
+ops.same(needs=(cpu_kernel("GreaterEqual"),), GreaterOrEqual="GreaterEqual")
+ops.same(needs=(cpu_kernel("Invert"),), BitwiseNot="Invert")
+ops.same(needs=(cpu_kernel("IsNan"),), IsNaN="IsNan")
+ops.same(needs=(dtype(*REAL), cpu_kernel("RealDiv")), Div="RealDiv")
+ops.same(needs=(dtype(*INTEGERS), cpu_kernel("TruncateDiv")), Div="TruncateDiv")
+ops.same(needs=(attribute("fmod", 0), cpu_kernel("FloorMod")), Mod="FloorMod")
+ops.same(needs=(attribute("fmod", 1), cpu_kernel("TruncateMod")), Mod="TruncateMod")
+ops.same(attributes={"alpha": "alpha"}, needs=(cpu_kernel("LeakyRelu"), dtype(*REAL)), LeakyRelu="LeakyRelu")
+ops.same(needs=(cpu_kernel("Elu"), attribute("alpha", 1.0)), Elu="Elu")
 
 
-@ops.op("Add", needs=(kernel("AddV2"),))
+@ops.op("Add", needs=(cpu_kernel("AddV2"),))
 def add(tf, node, x, y):
     """Add; leading dimensions of length 1 that broadcasting restores are dropped first. The kernel that fuses
     a product and a sum takes a bias vector only."""
@@ -95,7 +95,7 @@ def _as_vector(tf: Any, x: ir.Value, other: ir.Value) -> Any:
 
 
 def _variadic(hub_name: str, native: str) -> None:
-    @ops.op(hub_name, needs=(kernel(native, T=0),))
+    @ops.op(hub_name, needs=(cpu_kernel(native, T=0),))
     def each(tf, node, first, *rest):
         result = tf.Identity(first)
         for value in rest:
@@ -108,7 +108,7 @@ _variadic("Min", "Minimum")
 _variadic("Sum", "AddV2")
 
 
-@ops.op("Clip", needs=(kernel("Maximum", T=0),))
+@ops.op("Clip", needs=(cpu_kernel("Maximum", T=0),))
 def clip(tf, node, x, low=None, high=None):
     x = tf.Identity(x) if low is None else tf.Maximum(x, low)
     return x if high is None else tf.Minimum(x, high)
@@ -120,7 +120,7 @@ def _softmax_rank(node: ir.Node) -> bool:
     return 0 < rank <= (5 if node.op_type == "Softmax" else rank)
 
 
-@ops.op("Softmax", "LogSoftmax", needs=(kernel("Softmax"), condition("a rank of 1 to 5", _softmax_rank)))
+@ops.op("Softmax", "LogSoftmax", needs=(cpu_kernel("Softmax"), condition("a rank of 1 to 5", _softmax_rank)))
 def softmax(tf, node, x):
     return on_last_axis(tf, x, axis_of(node), lambda v: tf.call(node.op_type, v))
 
@@ -128,10 +128,10 @@ def softmax(tf, node, x):
 BOTH = condition("both signs", lambda n: attr(n, "detect_positive") == attr(n, "detect_negative") == 1)
 
 
-ops.same(needs=(kernel("IsInf"), BOTH), IsInf="IsInf")
+ops.same(needs=(cpu_kernel("IsInf"), BOTH), IsInf="IsInf")
 
 
-@ops.op("BitShift", needs=(kernel("LeftShift"),))
+@ops.op("BitShift", needs=(cpu_kernel("LeftShift"),))
 def bit_shift(tf, node, x, y):
     """Kernels shift by less than the width; a larger shift leaves zero, or the sign."""
     dtype, width = x.dtype.numpy(), x.dtype.bitwidth
@@ -186,7 +186,7 @@ def _is_int4_cast(node: ir.Node) -> bool:
 
 @ops.op("Cast", needs=(condition("dtypes TensorFlow casts between", _is_int4_cast),))
 def cast_int4(tf, node, x):
-    """A cast of 4-bit integers by way of int32."""
+    """Cast 4-bit integers through int32."""
     target = T(attr(node, "to"))
     as_int32 = tf.Cast(x, DstT=tf.api.int32)
     return tf.Cast(as_int32, DstT=tf.dtype(target)) if target != T.INT32 else as_int32

@@ -19,7 +19,7 @@ DEFAULT_ATTRIBUTES = {"strings": "default_string", "int64s": "default_int64", "f
 LABEL_DTYPES = {"strings": object, "int64s": np.int64, "floats": np.float32}
 
 
-def labels(node: ir.Node, role: str) -> np.ndarray | None:
+def encoder_labels(node: ir.Node, role: str) -> np.ndarray | None:
     """The keys or values of a LabelEncoder."""
     tensor = attr(node, f"{role}_tensor")
     if tensor is not None:
@@ -43,8 +43,12 @@ def default_label(node: ir.Node, values: np.ndarray) -> np.ndarray:
 
 
 def _has_unique_keys(node: ir.Node) -> bool:
-    keys = labels(node, "keys")
-    return keys is not None and labels(node, "values") is not None and len({*map(_key, keys)}) == len(keys)
+    keys = encoder_labels(node, "keys")
+    return (
+        keys is not None
+        and encoder_labels(node, "values") is not None
+        and len({*map(_key, keys)}) == len(keys)
+    )
 
 
 def _key(value: Any) -> Any:
@@ -57,7 +61,7 @@ def _key(value: Any) -> Any:
 )
 def label_encoder(tf, node, x):
     """A hash table gives the index of the value; the default is the value after the last."""
-    keys, values = labels(node, "keys"), labels(node, "values")
+    keys, values = encoder_labels(node, "keys"), encoder_labels(node, "values")
     source = tf.tensor(x)
     if x.dtype.is_floating_point():
         source, keys = _as_bits(tf, source), _constant_bits(keys.astype(x.dtype.numpy()))

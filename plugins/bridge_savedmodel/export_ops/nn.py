@@ -9,14 +9,14 @@ import onnx_ir as ir
 from bridge.hub import NHWC, rank_of
 from bridge.needs import attribute, condition
 from bridge.ops import OpTable
-from bridge_savedmodel.tensorflow import kernel
+from bridge_savedmodel.tensorflow import cpu_kernel
 
 ops = OpTable()
 
 MATRICES = condition("two operands of rank 2 or more", lambda n: min(rank_of(v) or 0 for v in n.inputs) >= 2)
 
 
-@ops.op("MatMul", needs=(MATRICES, kernel("BatchMatMulV2")))
+@ops.op("MatMul", needs=(MATRICES, cpu_kernel("BatchMatMulV2")))
 def matmul(tf, node, x, y):
     """Multiply matrices. Batches of two dimensions or more that differ are broadcast first, and products over
     an empty dimension go to the batched kernel: TensorFlow's kernels crash on some of these."""
@@ -34,7 +34,7 @@ def _broadcast_batches(tf: Any, *operands: ir.Value) -> list[Any]:
     return [tf.BroadcastTo(v, tf.ConcatV2([batch, s[-2:]], 0)) for v, s in zip(operands, sizes, strict=True)]
 
 
-ops.same(needs=(kernel("MatrixDeterminant"),), Det="MatrixDeterminant")
+ops.same(needs=(cpu_kernel("MatrixDeterminant"),), Det="MatrixDeterminant")
 
 
 ops.same(

@@ -45,7 +45,8 @@ def max_pool(tf, node, x):
 
 @ops.op("bridge.nhwc::AveragePool", needs=(RANKED,))
 def average_pool(tf, node, x):
-    """Where padding does not count, divide by the share of each window that lies inside the image."""
+    """Average pooling. If padding does not count, divide by the share of each window that lies inside the
+    image."""
     rank, sizes = rank_of(x), list(x.shape[1:-1])
     padding, pads = padding_mode(node)
     common = {

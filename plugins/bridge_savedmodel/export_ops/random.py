@@ -30,14 +30,14 @@ def _seed(node: ir.Node) -> int:
     return int(np.float32(attr(node, "seed", 0.0)).view(np.int32))
 
 
-def _shape(tf: Any, node: ir.Node) -> Any:
+def _requested_shape(tf: Any, node: ir.Node) -> Any:
     return tf.Shape(node.inputs[0]) if node.inputs else np.array(attr(node, "shape"), np.int32)
 
 
 @ops.op("RandomNormal", "RandomNormalLike", needs=(DRAWN,))
 def normal(tf, node, *like):
     dtype = _output_dtype(node)
-    numbers = tf.RandomStandardNormal(_shape(tf, node), dtype=tf.dtype(dtype), seed=_seed(node))
+    numbers = tf.RandomStandardNormal(_requested_shape(tf, node), dtype=tf.dtype(dtype), seed=_seed(node))
     scale, mean = (dtype.numpy().type(attr(node, name)) for name in ("scale", "mean"))
     return tf.AddV2(tf.Mul(numbers, scale), mean)
 
@@ -45,7 +45,7 @@ def normal(tf, node, *like):
 @ops.op("RandomUniform", "RandomUniformLike", needs=(DRAWN,))
 def uniform(tf, node, *like):
     dtype = _output_dtype(node)
-    numbers = tf.RandomUniform(_shape(tf, node), dtype=tf.dtype(dtype), seed=_seed(node))
+    numbers = tf.RandomUniform(_requested_shape(tf, node), dtype=tf.dtype(dtype), seed=_seed(node))
     low, high = (dtype.numpy().type(attr(node, name)) for name in ("low", "high"))
     return tf.AddV2(tf.Mul(numbers, high - low), low)
 

@@ -11,7 +11,7 @@ from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge_savedmodel.export_ops.common import RANKED, REAL, axis_of
-from bridge_savedmodel.tensorflow import kernel
+from bridge_savedmodel.tensorflow import cpu_kernel
 
 ops = OpTable()
 
@@ -37,8 +37,8 @@ def axes_of(node: ir.Node) -> Any:
     return axes if known is None else known.astype(np.int32)
 
 
-def reduction(hub_name: str, native: str, *kinds: str) -> None:
-    needs = (RANKED, condition("a known number of axes", _has_known_axes), kernel(native, T=0))
+def _add_reduction(hub_name: str, native: str, *kinds: str) -> None:
+    needs = (RANKED, condition("a known number of axes", _has_known_axes), cpu_kernel(native, T=0))
 
     @ops.op(hub_name, needs=(*needs, dtype(*kinds)) if kinds else needs)
     def reduce(tf, node, x, axes=None):
@@ -50,24 +50,24 @@ def reduction(hub_name: str, native: str, *kinds: str) -> None:
         )
 
 
-reduction("ReduceSum", "Sum")
-reduction("ReduceMean", "Mean", *REAL)
-reduction("ReduceProd", "Prod")
-reduction("ReduceMax", "Max")
-reduction("ReduceMin", "Min")
-reduction("ReduceMax", "Any", "bool")
-reduction("ReduceMin", "All", "bool")
+_add_reduction("ReduceSum", "Sum")
+_add_reduction("ReduceMean", "Mean", *REAL)
+_add_reduction("ReduceProd", "Prod")
+_add_reduction("ReduceMax", "Max")
+_add_reduction("ReduceMin", "Min")
+_add_reduction("ReduceMax", "Any", "bool")
+_add_reduction("ReduceMin", "All", "bool")
 
 
-@ops.op("ArgMax", "ArgMin", needs=(RANKED, kernel("ArgMax", T=0), attribute("select_last_index", 0)))
+@ops.op("ArgMax", "ArgMin", needs=(RANKED, cpu_kernel("ArgMax", T=0), attribute("select_last_index", 0)))
 def arg_max(tf, node, x):
     axis = axis_of(node)
     indices = tf.call(node.op_type, x, np.int64(axis), output_type=tf.api.int64)
     return tf.ExpandDims(indices, axis) if attr(node, "keepdims") else indices
 
 
-@ops.op("CumSum", "CumProd", needs=(kernel("Cumsum", T=0),))
-def cumulative(tf, node, x, axis):
+@ops.op("CumSum", "CumProd", needs=(cpu_kernel("Cumsum", T=0),))
+def cum_sum_or_prod(tf, node, x, axis):
     flags = {name: bool(attr(node, name)) for name in ("exclusive", "reverse")}
     native = "Cumsum" if node.op_type == "CumSum" else "Cumprod"
     return tf.call(native, x, tf.Reshape(axis, np.zeros(0, np.int32)), **flags)

@@ -19,7 +19,7 @@ from bridge_savedmodel.export_ops.common import (
     constant_ints,
     on_last_axis,
 )
-from bridge_savedmodel.tensorflow import has_kernel, kernel
+from bridge_savedmodel.tensorflow import cpu_kernel, has_kernel
 
 ops = OpTable()
 
@@ -121,13 +121,13 @@ def squeeze(tf, node, x, axes=None):
     return squeezed
 
 
-@ops.op("Transpose", needs=(kernel("Transpose", T=0),))
+@ops.op("Transpose", needs=(cpu_kernel("Transpose", T=0),))
 def transpose(tf, node, x):
     perm = attr(node, "perm")
     return tf.Transpose(x, list(range(rank_of(x)))[::-1] if perm is None else perm)
 
 
-@ops.op("Expand", needs=(kernel("BroadcastTo", T=0),))
+@ops.op("Expand", needs=(cpu_kernel("BroadcastTo", T=0),))
 def expand(tf, node, x, target):
     static = shape_of(node.outputs[0])
     if static is not None:
@@ -135,21 +135,21 @@ def expand(tf, node, x, target):
     return tf.BroadcastTo(x, tf.BroadcastArgs(tf.Shape(x, out_type=tf.api.int64), target))
 
 
-ops.same(needs=(kernel("Tile", T=0),), Tile="Tile")
-ops.same(needs=(kernel("SelectV2", T=1),), Where="SelectV2")
+ops.same(needs=(cpu_kernel("Tile", T=0),), Tile="Tile")
+ops.same(needs=(cpu_kernel("SelectV2", T=1),), Where="SelectV2")
 ops.same(
     attributes={"time_axis": "seq_dim", "batch_axis": "batch_dim"},
-    needs=(kernel("ReverseSequence", T=0),),
+    needs=(cpu_kernel("ReverseSequence", T=0),),
     ReverseSequence="ReverseSequence",
 )
 
 
-@ops.op("Concat", needs=(kernel("ConcatV2", T=0), RANKED))
+@ops.op("Concat", needs=(cpu_kernel("ConcatV2", T=0), RANKED))
 def concat(tf, node, *inputs):
     return tf.ConcatV2(list(inputs), axis_of(node)) if len(inputs) > 1 else tf.Identity(inputs[0])
 
 
-@ops.op("Split", needs=(kernel("SplitV", T=0), RANKED))
+@ops.op("Split", needs=(cpu_kernel("SplitV", T=0), RANKED))
 def split(tf, node, x, sizes=None):
     axis, count = axis_of(node), len(node.outputs)
     if sizes is None:
@@ -174,7 +174,7 @@ def constant_of_shape(tf, node, target):
     return tf.Fill(target, tf.constant(number, T.FLOAT if value is None else value.dtype))
 
 
-@ops.op("Range", needs=(kernel("Range", Tidx=0),))
+@ops.op("Range", needs=(cpu_kernel("Range", Tidx=0),))
 def range_(tf, node, start, limit, delta):
     return tf.Range(*(tf.Reshape(v, np.zeros(0, np.int32)) for v in (start, limit, delta)))
 
@@ -193,13 +193,13 @@ def wrap_indices(tf: Any, indices: ir.Value, length: Any) -> Any:
     return tf.SelectV2(tf.Less(indices, tf.api.zeros([], size.dtype)), tf.AddV2(indices, size), indices)
 
 
-@ops.op("Gather", needs=(RANKED, WIDE_INDEX, kernel("GatherV2", Tparams=0, Tindices=1)))
+@ops.op("Gather", needs=(RANKED, WIDE_INDEX, cpu_kernel("GatherV2", Tparams=0, Tindices=1)))
 def gather(tf, node, x, indices):
     axis = axis_of(node)
     return tf.GatherV2(x, wrap_indices(tf, indices, tf.lengths(x)[axis]), axis)
 
 
-def _sizes(tf: Any, x: ir.Value, depth: Any) -> Any:
+def _leading_lengths(tf: Any, x: ir.Value, depth: Any) -> Any:
     sizes = tf.lengths(x)[:depth]
     return np.array(sizes, np.int64) if all(isinstance(s, int) for s in sizes) else tf.vector(sizes)
 
@@ -214,12 +214,13 @@ DEPTH = condition("indices of known depth", _has_known_depth)
 
 def _wrap_nd_indices(tf: Any, x: ir.Value, indices: ir.Value) -> Any:
     """Negative coordinates counted from the end, as non-negative ones."""
-    sizes = _sizes(tf, x, list(indices.shape or [])[-1])
+    sizes = _leading_lengths(tf, x, list(indices.shape or [])[-1])
     return tf.SelectV2(tf.Less(indices, np.int64(0)), tf.AddV2(indices, sizes), indices)
 
 
 @ops.op(
-    "GatherND", needs=(RANKED, DEPTH, attribute("batch_dims", 0), kernel("GatherNd", Tparams=0, Tindices=1))
+    "GatherND",
+    needs=(RANKED, DEPTH, attribute("batch_dims", 0), cpu_kernel("GatherNd", Tparams=0, Tindices=1)),
 )
 def gather_nd(tf, node, x, indices):
     return tf.GatherNd(x, _wrap_nd_indices(tf, x, indices))
@@ -241,12 +242,17 @@ def scatter_nd(tf, node, x, indices, updates):
 
 @ops.op(
     "ScatterND",
-    needs=(RANKED, DEPTH, attribute("reduction", "mul", default="none"), kernel("UnsortedSegmentProd", T=0)),
+    needs=(
+        RANKED,
+        DEPTH,
+        attribute("reduction", "mul", default="none"),
+        cpu_kernel("UnsortedSegmentProd", T=0),
+    ),
 )
 def scatter_products(tf, node, x, indices, updates):
     """Multiply the updates of each row, by segments of the flattened leading dimensions."""
     depth = indices.shape[-1]
-    sizes = _sizes(tf, x, rank_of(x))
+    sizes = _leading_lengths(tf, x, rank_of(x))
     leading = tf.StridedSlice(sizes, [0], [depth], [1])
     steps = tf.Cumprod(leading, 0, exclusive=True, reverse=True)
     segments = tf.Reshape(tf.Sum(tf.Mul(_wrap_nd_indices(tf, x, indices), steps), -1), [-1])
@@ -265,7 +271,9 @@ def _has_known_axes(node: ir.Node) -> bool:
     return starts is not None and rank_of(node.inputs[0]) is not None
 
 
-@ops.op("Slice", needs=(condition("a known number of axes", _has_known_axes), kernel("StridedSlice", T=0)))
+@ops.op(
+    "Slice", needs=(condition("a known number of axes", _has_known_axes), cpu_kernel("StridedSlice", T=0))
+)
 def slice_(tf, node, x, starts, ends, axes=None, steps=None):
     rank, count = rank_of(x), shape_of(starts)[0]
     if count == 0 or rank == 0:
@@ -307,7 +315,7 @@ def _has_known_pads(node: ir.Node) -> bool:
     needs=(
         attribute("mode", "constant"),
         condition("a known number of axes", _has_known_pads),
-        kernel("PadV2", T=0),
+        cpu_kernel("PadV2", T=0),
     ),
 )
 def pad(tf, node, x, pads, value=None, axes=None):
@@ -343,7 +351,7 @@ def _reverse_order(tf: Any, x: Any, dtype: ir.DataType) -> Any:
     return tf.Neg(x) if dtype.is_floating_point() else tf.Invert(x)
 
 
-@ops.op("TopK", needs=(RANKED, kernel("TopKV2", T=0), dtype(*REAL, *INTEGERS)))
+@ops.op("TopK", needs=(RANKED, cpu_kernel("TopKV2", T=0), dtype(*REAL, *INTEGERS)))
 def top_k(tf, node, x, k):
     largest, count = (
         attr(node, "largest"),
@@ -361,7 +369,7 @@ def top_k(tf, node, x, k):
 @ops.op(
     "NonZero",
     needs=(
-        kernel("Where", T=0),
+        cpu_kernel("Where", T=0),
         RANKED,
         condition("a rank of 1 or more", lambda n: bool(rank_of(n.inputs[0]))),
     ),
@@ -370,7 +378,7 @@ def non_zero(tf, node, x):
     return tf.Transpose(tf.Where(x), [1, 0])
 
 
-@ops.op("Unique", needs=(kernel("UniqueWithCountsV2", T=0), RANKED, dtype(*REAL, *INTEGERS)))
+@ops.op("Unique", needs=(cpu_kernel("UniqueWithCountsV2", T=0), RANKED, dtype(*REAL, *INTEGERS)))
 def unique(tf, node, x):
     """Unique elements in the order of first appearance, or in lexicographic order if sorted."""
     axis, rank = attr(node, "axis"), rank_of(x)
@@ -397,11 +405,11 @@ def _sorted_order(tf: Any, values: Any, axis: int, dtype: ir.DataType) -> Any:
     columns = api.reshape(rows, api.stack([count, -1 if rank == 1 else api.reduce_prod(api.shape(rows)[1:])]))
     width = api.shape(columns)[1]
 
-    def step(i: Any, order: Any) -> Any:
+    def sort_by_column(i: Any, order: Any) -> Any:
         column = api.gather(api.gather(columns, width - 1 - i, axis=1), order)
         _, at = tf.TopKV2(_reverse_order(tf, column, dtype), count, sorted=True)
         return i + 1, api.gather(order, at)
 
     start = (api.constant(0), api.range(count))
     shapes = (api.TensorShape([]), api.TensorShape([None]))
-    return api.while_loop(lambda i, order: i < width, step, start, shape_invariants=shapes)[1]
+    return api.while_loop(lambda i, order: i < width, sort_by_column, start, shape_invariants=shapes)[1]

@@ -49,7 +49,7 @@ def constant(index: int, name: str) -> Need:
     )
 
 
-def ranked(index: int = 0) -> Need:
+def known_rank(index: int = 0) -> Need:
     """Input `index` has a known rank."""
     return condition(f"input {index} of known rank", lambda n: rank_of(_input(n, index)) is not None)
 
@@ -94,7 +94,7 @@ def int64_vector(op: Any, value: Any) -> Any:
     return op.Reshape(as_int64(op, value), ints(-1))
 
 
-def scalar(op: Any, value: Any) -> Any:
+def as_scalar(op: Any, value: Any) -> Any:
     """A scalar of a value of one element."""
     array = const(value)
     return op.const(array.reshape(())) if array is not None else op.Reshape(value, ints())

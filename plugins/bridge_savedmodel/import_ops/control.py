@@ -12,7 +12,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import const
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, scalar, unsupported
+from bridge_savedmodel.import_ops.common import T, as_scalar, unsupported
 
 ops = OpTable()
 
@@ -55,7 +55,7 @@ def add_outputs(graph: ir.Graph, op: hub.Builder, values: Sequence[ir.Value]) ->
 
 def as_bool(op: Any, value: Any) -> Any:
     """A scalar condition as bool; numbers other than zero are true."""
-    value = scalar(op, value) if hub.rank_of(value) != 0 else value
+    value = as_scalar(op, value) if hub.rank_of(value) != 0 else value
     return value if value.dtype == T.BOOL else op.Cast(value, to=int(T.BOOL))
 
 
@@ -122,7 +122,7 @@ def case(op, node, index, *arguments):
     if known is not None:
         selected = int(known.reshape(()))
         return node.call(op, names[selected if 0 <= selected < len(names) else -1], arguments)
-    return _build_case(op, node, scalar(op, index), names, 0, arguments)
+    return _build_case(op, node, as_scalar(op, index), names, 0, arguments)
 
 
 def _build_case(

@@ -1,4 +1,5 @@
-"""While as Loop: the loop variables that change, and the lists that collect one element per step."""
+"""Loops: which variables of a While change, which lists collect one element per step, and the resulting
+Loop."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ class Loop:
 
     def __init__(self, node: Any, arguments: Sequence[Any]) -> None:
         self.node, self.arguments = node, list(arguments)
-        self.body = node.function(node.get("body"))
+        self.body = node.definition(node.get("body"))
         self.nodes = {n.name: n for n in self.body.node_def}
         self.names = [a.name for a in self.body.signature.input_arg]
         self.results = [self.body.ret[o.name] for o in self.body.signature.output_arg]
@@ -121,7 +122,7 @@ class Loop:
 
     def _is_read(self, index: int) -> bool:
         """True if the body or the condition uses a list for more than setting an element."""
-        setter, condition = self.producer(index), self.node.function(self.node.get("cond"))
+        setter, condition = self.producer(index), self.node.definition(self.node.get("cond"))
         name = condition.signature.input_arg[index].name
         if any(i.split(":")[0] == name for n in condition.node_def for i in n.input):
             return True
@@ -130,7 +131,7 @@ class Loop:
 
     def is_counted_to(self, length: Any) -> bool:
         """True if the loop runs for exactly `length` steps: nothing but the step number ends it."""
-        condition = self.node.function(self.node.get("cond"))
+        condition = self.node.definition(self.node.get("cond"))
         nodes = {n.name: n for n in condition.node_def}
         names = [a.name for a in condition.signature.input_arg]
         pending = [condition.ret[condition.signature.output_arg[0].name]]
@@ -249,17 +250,17 @@ class _Body:
         self.before = dict(self.state.now)
         self.variables = self.state.of_loop(self.name)
         self.arguments: list[Any] = list(loop.arguments)
-        self._input("step", T.INT64, ir.Shape([]))
-        self._input("going", T.BOOL, ir.Shape([]))
+        self._add_input("step", T.INT64, ir.Shape([]))
+        self._add_input("going", T.BOOL, ir.Shape([]))
         for i in loop.carried:
             value, stacked = _items(loop.arguments[i]), i in loop.stacked
             shape = _list_shape(loop, value) if stacked else _invariant_shape(loop.node, i, value)
-            carried = self._input("carried", value.dtype, shape)
+            carried = self._add_input("carried", value.dtype, shape)
             self.arguments[i] = TensorList(carried, None, carried.dtype) if stacked else carried
         for name, value in self.variables.items():
-            self.state.now[name] = self._input("variable", value.dtype, value.shape)
+            self.state.now[name] = self._add_input("variable", value.dtype, value.shape)
 
-    def _input(self, stem: str, dtype: Any, shape: Any) -> ir.Value:
+    def _add_input(self, stem: str, dtype: Any, shape: Any) -> ir.Value:
         name = hub.fresh_name(self.graph, stem)
         value = ir.Value(name=name, type=None if dtype is None else ir.TensorType(dtype), shape=shape)
         self.graph.inputs.append(value)
@@ -330,7 +331,7 @@ def _final_element(op: Any, before: Any, items: Any, runs: bool) -> Any:
 
 
 def _list_elements(op: Any, loop: Loop, index: int, items: Any) -> Any:
-    """All elements of a list that got `items`, one per step, together with earlier elements or zeros."""
+    """The elements of a list that got `items`, one per step, together with earlier elements or zeros."""
     before = loop.arguments[index]
     if loop.producer(index).op == "TensorListPushBack":
         return items if before.items is None else op.Concat(before.items, items, axis=0)

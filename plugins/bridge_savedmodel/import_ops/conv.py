@@ -19,8 +19,8 @@ from bridge_savedmodel.import_ops.common import (
     from_data_format,
     ints,
     known_elements,
+    known_rank,
     permuted,
-    ranked,
     spatial_attribute,
     to_channels_first,
     to_channels_last,
@@ -62,7 +62,7 @@ def _convolve(op: Any, node: Any, x: Any, weights: Any, kernel: list[int], group
     return to_data_format(op, node, result)
 
 
-@ops.op("Conv2D", "Conv3D", "Conv", needs=(ranked(), FLOATS, KERNEL, CHANNELS))
+@ops.op("Conv2D", "Conv3D", "Conv", needs=(known_rank(), FLOATS, KERNEL, CHANNELS))
 def conv(op, node, x, w):
     rank, sizes = rank_of(x), shape_of(w)
     channels = list(x.shape)[-1 if channels_last(node) else 1]
@@ -70,7 +70,7 @@ def conv(op, node, x, w):
     return _convolve(op, node, x, weights, sizes[:-2], channels // sizes[-2])
 
 
-@ops.op("DepthwiseConv2dNative", needs=(ranked(), FLOATS, KERNEL))
+@ops.op("DepthwiseConv2dNative", needs=(known_rank(), FLOATS, KERNEL))
 def depthwise(op, node, x, w):
     h, width, channels, multiplier = shape_of(w)
     transposed = permuted(op, w, [2, 3, 0, 1])
@@ -80,7 +80,7 @@ def depthwise(op, node, x, w):
     return _convolve(op, node, x, weights, [h, width], channels)
 
 
-@ops.op("DepthwiseConv2dNativeBackpropInput", needs=(KERNEL, ranked(2)))
+@ops.op("DepthwiseConv2dNativeBackpropInput", needs=(KERNEL, known_rank(2)))
 def depthwise_backprop(op, node, sizes, w, x):
     """A transposed convolution with one group per channel."""
     h, width, channels, multiplier = shape_of(w)
@@ -96,7 +96,7 @@ def _one_group_per_channel(op: Any, w: Any, shape: list[int]) -> Any:
     return op.const(known.reshape(target)) if known is not None else op.Reshape(w, target)
 
 
-@ops.op("Conv2DBackpropInput", "Conv3DBackpropInputV2", needs=(KERNEL, ranked(2)))
+@ops.op("Conv2DBackpropInput", "Conv3DBackpropInputV2", needs=(KERNEL, known_rank(2)))
 def conv_backprop(op, node, sizes, w, x, group=1):
     """ConvTranspose with the padding that the convolution of an input of the requested size would have."""
     rank, shape = rank_of(x), shape_of(w)
@@ -146,7 +146,8 @@ def _one_hot_filters(sizes: list[int]) -> np.ndarray:
 
 
 @ops.op(
-    "ExtractVolumePatches", needs=(ranked(), CHANNELS, condition("float32", lambda n: n.get("T") == T.FLOAT))
+    "ExtractVolumePatches",
+    needs=(known_rank(), CHANNELS, condition("float32", lambda n: n.get("T") == T.FLOAT)),
 )
 def volume_patches(op, node, x):
     sizes = [*node.get("ksizes")[1:4], list(x.shape)[-1]]
@@ -160,7 +161,8 @@ def pad_conv(op, node, x, paddings, w):
 
 
 @ops.op(
-    "Dilation2D", needs=(KERNEL, CHANNELS, ranked(), condition("float32", lambda n: n.get("T") == T.FLOAT))
+    "Dilation2D",
+    needs=(KERNEL, CHANNELS, known_rank(), condition("float32", lambda n: n.get("T") == T.FLOAT)),
 )
 def dilation(op, node, x, w):
     """Morphological dilation: the maximum over a window of image plus filter; pixels beyond the image are

@@ -13,12 +13,12 @@ from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     as_int64,
+    as_scalar,
     condition,
     int64_vector,
     ints,
+    known_rank,
     like,
-    ranked,
-    scalar,
     to_channels_first,
     to_channels_last,
     window_padding,
@@ -33,7 +33,7 @@ def _coordinates(node: Any) -> str:
     return "half_pixel" if node.get("half_pixel_centers") else "asymmetric"
 
 
-@ops.op("ResizeBilinear", needs=(ranked(),))
+@ops.op("ResizeBilinear", needs=(known_rank(),))
 def resize_bilinear(op, node, x, size):
     source = to_channels_first(op, x if x.dtype.is_floating_point() else op.Cast(x, to=int(T.FLOAT)))
     source = source if source.dtype == T.FLOAT else op.Cast(source, to=int(T.FLOAT))
@@ -41,7 +41,7 @@ def resize_bilinear(op, node, x, size):
     return to_channels_last(op, _resize(op, source, size, mode="linear", coordinate_transformation_mode=mode))
 
 
-@ops.op("ResizeNearestNeighbor", needs=(ranked(),))
+@ops.op("ResizeNearestNeighbor", needs=(known_rank(),))
 def resize_nearest(op, node, x, size):
     """Half-pixel centers: floor after adding the half. Aligned corners: round half up. Else: floor."""
     mode = _coordinates(node)
@@ -71,7 +71,7 @@ SIZES = condition(
 STEPS = 1024
 
 
-@ops.op("ResizeBicubic", needs=(ranked(), SIZES))
+@ops.op("ResizeBicubic", needs=(known_rank(), SIZES))
 def resize_bicubic(op, node, x, size):
     """Matrix products with the weights of rows, then of columns. TensorFlow rounds distances to 1/1024."""
     rows, columns = (
@@ -211,7 +211,7 @@ def non_max_suppression(op, node, boxes, scores, most, overlap=None, threshold=N
     return padded
 
 
-@ops.op("AdjustContrastv2", needs=(ranked(),))
+@ops.op("AdjustContrastv2", needs=(known_rank(),))
 def adjust_contrast(op, node, x, factor):
     rank = rank_of(x)
     mean = op.ReduceMean(x, ints(rank - 3, rank - 2))
@@ -256,16 +256,16 @@ def hsv_to_rgb(op, node, x):
 def adjust_colours(op, node, x, amount):
     h, s, v = op.Split(rgb_to_hsv(op, node, x), axis=-1, num_outputs=3, _outputs=3)
     if node.op == "AdjustHue":
-        turned = op.Add(h, scalar(op, amount))
+        turned = op.Add(h, as_scalar(op, amount))
         h = op.Sub(turned, op.Floor(turned))
     else:
-        s = op.Clip(op.Mul(s, scalar(op, amount)), like(op, x, 0), like(op, x, 1))
+        s = op.Clip(op.Mul(s, as_scalar(op, amount)), like(op, x, 0), like(op, x, 1))
     return hsv_to_rgb(op, node, op.Concat(h, s, v, axis=-1))
 
 
 @ops.op(
     "ResizeArea",
-    needs=(ranked(), SIZES, condition("align_corners=False", lambda n: not n.get("align_corners"))),
+    needs=(known_rank(), SIZES, condition("align_corners=False", lambda n: not n.get("align_corners"))),
 )
 def resize_area(op, node, x, size):
     """The mean of what each new element covers."""
@@ -295,7 +295,7 @@ SCALED = condition(
 KNOWN_KERNEL = condition("a kernel without parameters", lambda n: n.get("kernel_type") in KERNELS)
 
 
-@ops.op("ScaleAndTranslate", needs=(ranked(), SIZES, SCALED, KNOWN_KERNEL))
+@ops.op("ScaleAndTranslate", needs=(known_rank(), SIZES, SCALED, KNOWN_KERNEL))
 def scale_and_translate(op, node, x, size, scale, translation):
     """Every new element weighs those within reach of a kernel, widened when shrinking."""
     kind, wide = node.get("kernel_type"), node.get("antialias")
@@ -355,7 +355,7 @@ WITHIN = condition(
 )
 
 
-@ops.op("ExtractImagePatches", needs=(PATCHES, ranked(), WITHIN))
+@ops.op("ExtractImagePatches", needs=(PATCHES, known_rank(), WITHIN))
 def extract_image_patches(op, node, x):
     """A convolution whose filters each pick one element of the window."""
     _, high, wide, _ = node.get("ksizes")
@@ -436,7 +436,9 @@ CONSTANT = condition(
 )
 
 
-@ops.op("ImageProjectiveTransformV2", "ImageProjectiveTransformV3", needs=(ranked(), TRANSFORMS, CONSTANT))
+@ops.op(
+    "ImageProjectiveTransformV2", "ImageProjectiveTransformV3", needs=(known_rank(), TRANSFORMS, CONSTANT)
+)
 def projective_transform(op, node, images, transforms, size, fill=None):
     """Every new place looks up where it came from; outside of the image is the fill value."""
     high, wide = (int(v) for v in const(size))

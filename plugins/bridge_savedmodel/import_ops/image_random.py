@@ -8,7 +8,7 @@ import numpy as np
 
 from bridge.hub import const
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, condition, ints, ranked
+from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, condition, ints, known_rank
 
 ops = OpTable()
 
@@ -25,7 +25,7 @@ def _random_below(op: Any, limit: Any) -> Any:
 
 
 @ops.op(
-    "RandomCrop", needs=(ranked(), condition("a constant size", lambda n: const(n.inputs[1]) is not None))
+    "RandomCrop", needs=(known_rank(), condition("a constant size", lambda n: const(n.inputs[1]) is not None))
 )
 def random_crop(op, node, image, size):
     slack = op.Sub(op.Shape(image, end=2), as_int64(op, size))
@@ -45,7 +45,7 @@ BOXES = condition(
 )
 
 
-@ops.op("SampleDistortedBoundingBox", "SampleDistortedBoundingBoxV2", needs=(BOXES, ranked(1)))
+@ops.op("SampleDistortedBoundingBox", "SampleDistortedBoundingBoxV2", needs=(BOXES, known_rank(1)))
 def sample_distorted_bounding_box(op, node, size, boxes, covered=None):
     """Draw all attempts at once and take the first whose area and overlap fit; without one the whole
     image."""
@@ -90,8 +90,7 @@ def sample_distorted_bounding_box(op, node, size, boxes, covered=None):
 
 
 def _attempts(op: Any, node: Any, height: Any, width: Any) -> tuple[Any, Any, Any]:
-    """Of each attempt: if its area is in range, its upper left corner and its size, both as (rows,
-    columns)."""
+    """Per attempt: if its area is in range, its upper left corner and its size, both as (rows, columns)."""
     count = node.get("max_attempts")
     flattest, widest = node.get("aspect_ratio_range") or (0.75, 1.33)
     smallest, largest = node.get("area_range") or (0.05, 1.0)

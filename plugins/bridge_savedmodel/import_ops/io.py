@@ -33,7 +33,7 @@ def _names(values: list[Any]) -> list[str]:
     return [str(name) for v in values for name in decode_strings(const(v)).reshape(-1)]
 
 
-def _input(op: Any, node: Any, name: str, dtype: ir.DataType, dims: list[Any]) -> ir.Value:
+def _add_feature(op: Any, node: Any, name: str, dtype: ir.DataType, dims: list[Any]) -> ir.Value:
     """A new input of the model in place of the messages."""
     value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(dims))
     node.frame.context.features_of(node.inputs[0]).append(value)
@@ -44,7 +44,7 @@ def _sparse(op: Any, node: Any, name: str, dtype: Any, rank: int) -> list[Any]:
     """Inputs for indices, values and shape of a sparse feature."""
     components = (("indices", T.INT64, [None, rank]), ("values", dtype, [None]), ("shape", T.INT64, [rank]))
     return [
-        _input(op, node, f"{name}/{component}", component_dtype, dims)
+        _add_feature(op, node, f"{name}/{component}", component_dtype, dims)
         for component, component_dtype, dims in components
     ]
 
@@ -56,8 +56,8 @@ RANKED = condition(
 
 @ops.op("ParseExample", "ParseExampleV2", needs=(FEATURES, KEYS, RANKED))
 def parse_example(op, node, serialized, *rest):
-    """One input per feature: a tensor, the components of a sparse one, or values and row splits of a ragged
-    one. The first version takes a vector of messages, even if its rank is unknown."""
+    """Inputs for the features: a tensor each, the components of a sparse one, or values and row splits of a
+    ragged one. The first version takes a vector of messages, even if its rank is unknown."""
     batch = [None] if node.op == "ParseExample" or rank_of(serialized) else []
     if node.op == "ParseExampleV2":
         sparse, dense, ragged = (_names([v]) for v in _keys(node))
@@ -71,10 +71,10 @@ def parse_example(op, node, serialized, *rest):
     inputs = [component for role in zip(*sparse_inputs, strict=True) for component in role]
     shapes = node.get("dense_shapes") or [()] * len(dense)
     for name, dtype, shape in zip(dense, node.get("Tdense") or [], shapes, strict=True):
-        inputs.append(_input(op, node, name, dtype, [*batch, *(shape or ())]))
+        inputs.append(_add_feature(op, node, name, dtype, [*batch, *(shape or ())]))
     values = node.get("ragged_value_types") or []
-    inputs += [_input(op, node, f"{n}/values", t, [None]) for n, t in zip(ragged, values, strict=True)]
+    inputs += [_add_feature(op, node, f"{n}/values", t, [None]) for n, t in zip(ragged, values, strict=True)]
     splits = node.get("ragged_split_types") or []
     return inputs + [
-        _input(op, node, f"{n}/row_splits", t, [None]) for n, t in zip(ragged, splits, strict=True)
+        _add_feature(op, node, f"{n}/row_splits", t, [None]) for n, t in zip(ragged, splits, strict=True)
     ]

@@ -14,18 +14,18 @@ from bridge.passes.decompose.linalg import LARGEST, transposed
 from bridge_savedmodel.import_ops.common import (
     FAR,
     as_int64,
+    as_scalar,
     condition,
     constant_ints,
     ints,
+    known_rank,
     like,
-    ranked,
-    scalar,
 )
 
 ops = OpTable()
 
 
-@ops.op("MatrixBandPart", "BatchMatrixBandPart", needs=(ranked(),))
+@ops.op("MatrixBandPart", "BatchMatrixBandPart", needs=(known_rank(),))
 def matrix_band_part(op, node, x, lower, upper):
     """Zero outside the given numbers of diagonals below and above the main one; negative numbers keep all."""
     rows, columns = (as_int64(op, op.Shape(x, start=a, end=a + 1 or None)) for a in (-2, -1))
@@ -34,7 +34,7 @@ def matrix_band_part(op, node, x, lower, upper):
     distance = op.Sub(op.Unsqueeze(row_index, ints(1)), op.Unsqueeze(column_index, ints(0)))
     mask = None
     for limit, offset in ((lower, distance), (upper, op.Neg(distance))):
-        bound = scalar(op, as_int64(op, limit))
+        bound = as_scalar(op, as_int64(op, limit))
         in_band = op.Or(op.Less(bound, zero), op.LessOrEqual(offset, bound))
         mask = in_band if mask is None else op.And(mask, in_band)
     return op.Where(mask, x, like(op, x, 0))
@@ -58,7 +58,7 @@ def _eye(op: Any, size: Any) -> Any:
     "MatrixDiagV3",
     needs=(
         MAIN_DIAGONAL,
-        ranked(),
+        known_rank(),
         condition(
             "a square result", lambda n: all(set(constant_ints(v) or [0]) <= {-1} for v in n.inputs[2:4])
         ),
@@ -81,7 +81,7 @@ def diag(op, node, x):
     "MatrixDiagPartV2",
     "MatrixDiagPartV3",
     "DiagPart",
-    needs=(MAIN_DIAGONAL, ranked()),
+    needs=(MAIN_DIAGONAL, known_rank()),
 )
 def matrix_diag_part(op, node, x, *rest):
     rank = rank_of(x)
@@ -102,7 +102,7 @@ def matrix_diag_part(op, node, x, *rest):
         condition(
             "the main diagonal", lambda n: len(n.inputs) < 3 or not any(constant_ints(n.inputs[2]) or [1])
         ),
-        ranked(),
+        known_rank(),
         condition(
             "square matrices",
             lambda n: (
@@ -119,7 +119,7 @@ def matrix_set_diag(op, node, x, diagonal, *rest):
 ops.same(MatrixDeterminant="Det", BatchMatrixDeterminant="Det")
 
 
-@ops.op("Cross", needs=(ranked(),))
+@ops.op("Cross", needs=(known_rank(),))
 def cross(op, node, a, b):
     def permute_components(v: Any, *order: int) -> Any:
         return op.Gather(v, ints(*order), axis=-1)
@@ -136,7 +136,7 @@ def log_determinant(op, node, x):
     return op.Sign(determinant), op.Log(op.Abs(determinant))
 
 
-@ops.op("TridiagonalMatMul", needs=(ranked(3),))
+@ops.op("TridiagonalMatMul", needs=(known_rank(3),))
 def tridiagonal_product(op, node, upper, middle, lower, x):
     """Sum of three products of a diagonal with rows: the same row, the one below and the one above."""
     rank = rank_of(x)
@@ -180,7 +180,7 @@ SAME_BATCH = condition(
 )
 
 
-@ops.op("MatrixTriangularSolve", "BatchMatrixTriangularSolve", needs=(SQUARE, ranked(1), SAME_BATCH))
+@ops.op("MatrixTriangularSolve", "BatchMatrixTriangularSolve", needs=(SQUARE, known_rank(1), SAME_BATCH))
 def triangular_solve(op, node, a, b):
     """Substitution; elements on the other side of the diagonal are not read."""
     lower = node.get("lower")

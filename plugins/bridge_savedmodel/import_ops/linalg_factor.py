@@ -11,7 +11,7 @@ from bridge.hub import rank_of, shape_of
 from bridge.ops import OpTable
 from bridge.passes.decompose import linalg as matrices
 from bridge.passes.decompose.linalg import LARGEST, WIDEST, row, transposed
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, condition, ints, ranked
+from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, condition, ints, known_rank
 from bridge_savedmodel.import_ops.linalg import SQUARE
 
 ops = OpTable()
@@ -22,11 +22,11 @@ REAL = attribute("T", T.FLOAT, T.DOUBLE)
 def _static_matrices(limit: int) -> Any:
     """The condition that matrices have static sizes of at most `most`."""
 
-    def holds(node: Any) -> bool:
+    def are_static(node: Any) -> bool:
         size = list(node.inputs[0].shape or [])[-2:]
         return len(size) == 2 and all(isinstance(d, int) and 0 < d <= limit for d in size)
 
-    return condition(f"matrices of known size, at most {limit} × {limit}", holds)
+    return condition(f"matrices of known size, at most {limit} × {limit}", are_static)
 
 
 STATIC_MATRICES, STATIC_FOR_JACOBI = _static_matrices(LARGEST), _static_matrices(WIDEST)
@@ -95,7 +95,10 @@ def _has_static_diagonals(node: Any) -> bool:
 
 @ops.op(
     "TridiagonalSolve",
-    needs=(condition(f"three diagonals of known size, at most {LARGEST}", _has_static_diagonals), ranked(1)),
+    needs=(
+        condition(f"three diagonals of known size, at most {LARGEST}", _has_static_diagonals),
+        known_rank(1),
+    ),
 )
 def tridiagonal_solve(op, node, diagonals, rhs):
     """Eliminate the matrix with these three diagonals."""

@@ -12,7 +12,15 @@ from bridge.dims import arange
 from bridge.hub import const, rank_of
 from bridge.ops import OpTable
 from bridge.passes.decompose.math import expm1, log1p
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, condition, like, ranked, shape_tensor
+from bridge_savedmodel.import_ops.common import (
+    T,
+    as_dtype,
+    attribute,
+    condition,
+    known_rank,
+    like,
+    shape_tensor,
+)
 from bridge_savedmodel.values import Pair
 
 ops = OpTable()
@@ -74,7 +82,7 @@ ops.same(
     RealDiv="Div",
 )
 ops.same(needs=(NUMBERS,), Add="Add", AddV2="Add")
-ops.same(needs=(ranked(),), LogSoftmax="LogSoftmax", Softmax="Softmax")
+ops.same(needs=(known_rank(),), LogSoftmax="LogSoftmax", Softmax="Softmax")
 
 
 @ops.op("Minimum")
@@ -325,14 +333,14 @@ def filled_like(op, node, x):
     "Cumprod",
     needs=(attribute("T", T.FLOAT, T.DOUBLE, T.INT32, T.INT64, T.FLOAT16, T.BFLOAT16, T.UINT32, T.UINT64),),
 )
-def cumulative(op, node, x, axis):
+def cum_sum_or_prod(op, node, x, axis):
     flags = {name: int(node.get(name)) for name in ("exclusive", "reverse")}
     known = const(axis)
     axis_scalar = axis if known is None else op.const(known.astype(np.int64).reshape(()))
     return op.node("CumSum" if node.op == "Cumsum" else "CumProd", x, axis_scalar, **flags)
 
 
-@ops.op("CumulativeLogsumexp", needs=(ranked(), attribute("T", T.FLOAT, T.DOUBLE, T.FLOAT16)))
+@ops.op("CumulativeLogsumexp", needs=(known_rank(), attribute("T", T.FLOAT, T.DOUBLE, T.FLOAT16)))
 def cumulative_log_sum_exp(op, node, x, axis):
     """ReduceLogSumExp over pairs of positions, masked to those up to each position."""
     known = const(axis)

@@ -18,15 +18,15 @@ from bridge_savedmodel.import_ops.common import (
     from_data_format,
     get,
     ints,
+    known_rank,
     permuted,
-    ranked,
     to_data_format,
 )
 
 ops = OpTable(get)
 
 
-@ops.op("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", needs=(ranked(), ranked(1)))
+@ops.op("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", needs=(known_rank(), known_rank(1)))
 def matmul(op, node, x, y):
     operands = []
     for value, names in ((x, ("transpose_a", "adj_x")), (y, ("transpose_b", "adj_y"))):
@@ -40,7 +40,7 @@ def matmul(op, node, x, y):
 ops.same(attributes={"equation": "equation"}, Einsum="Einsum", XlaEinsum="Einsum")
 
 
-@ops.op("BiasAdd", "BiasAddV1", needs=(ranked(),))
+@ops.op("BiasAdd", "BiasAddV1", needs=(known_rank(),))
 def bias_add(op, node, x, bias):
     if channels_last(node):
         return op.Add(x, bias)
@@ -65,7 +65,7 @@ def sparse_softmax_cross_entropy(op, node, logits, labels):
     "SpaceToDepth",
     "DepthToSpace",
     needs=(
-        ranked(),
+        known_rank(),
         condition("data_format=NHWC or NCHW", lambda n: n.get("data_format") in ("NHWC", "NCHW")),
     ),
 )

@@ -9,7 +9,7 @@ from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     from_data_format,
     ints,
-    ranked,
+    known_rank,
     to_channels_first,
     to_channels_last,
     to_data_format,
@@ -18,7 +18,7 @@ from bridge_savedmodel.import_ops.common import (
 ops = OpTable()
 
 
-@ops.op("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", needs=(ranked(),))
+@ops.op("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", needs=(known_rank(),))
 def batch_norm(op, node, x, scale, offset, mean, variance):
     epsilon = node.get("epsilon")
     source = from_data_format(op, node, x)
@@ -55,7 +55,7 @@ def older_batch_norm(op, node, x, mean, variance, shift, scale):
     return op.Add(op.Mul(op.Sub(x, mean), factor), shift)
 
 
-@ops.op("LRN", needs=(ranked(),))
+@ops.op("LRN", needs=(known_rank(),))
 def lrn(op, node, x):
     size = 2 * node.get("depth_radius") + 1
     normalized = op.LRN(

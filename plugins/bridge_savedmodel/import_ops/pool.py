@@ -13,7 +13,7 @@ from bridge_savedmodel.import_ops.common import (
     constant_ints,
     from_data_format,
     ints,
-    ranked,
+    known_rank,
     to_channels_last,
     to_data_format,
     window_padding,
@@ -41,14 +41,14 @@ def _pool(op: Any, node: Any, native: str, x: Any, ksize: list[int], strides: li
     return op.node(native, source, kernel_shape=kernel, strides=steps, **window_padding(node), **more)
 
 
-@ops.op("MaxPool", "MaxPool3D", "AvgPool", "AvgPool3D", needs=(ranked(), POOLED))
+@ops.op("MaxPool", "MaxPool3D", "AvgPool", "AvgPool3D", needs=(known_rank(), POOLED))
 def pool(op, node, x):
     native = "MaxPool" if node.op.startswith("Max") else "AveragePool"
     pooled = _pool(op, node, native, x, node.get("ksize"), node.get("strides"))
     return pooled if pooled is NotImplemented else to_data_format(op, node, pooled)
 
 
-@ops.op("MaxPoolV2", needs=(ranked(), POOLED, constant(1, "ksize"), constant(2, "strides")))
+@ops.op("MaxPoolV2", needs=(known_rank(), POOLED, constant(1, "ksize"), constant(2, "strides")))
 def max_pool_v2(op, node, x, ksize, strides):
     pooled = _pool(op, node, "MaxPool", x, constant_ints(ksize), constant_ints(strides))
     return pooled if pooled is NotImplemented else to_data_format(op, node, pooled)
@@ -60,7 +60,7 @@ IMAGE_KNOWN = condition(
 )
 
 
-@ops.op("MaxPoolWithArgmax", needs=(ranked(), POOLED, IMAGE_KNOWN))
+@ops.op("MaxPoolWithArgmax", needs=(known_rank(), POOLED, IMAGE_KNOWN))
 def max_pool_with_argmax(op, node, x):
     """Maxima and their flat indices in the order row, column, channel."""
     outputs = _pool(op, node, "MaxPool", x, node.get("ksize"), node.get("strides"), _outputs=2)

@@ -24,7 +24,7 @@ def truncated_normal(op, node, target):
 
 
 @ops.op("RandomUniform", "RandomStandardNormal", needs=(RANDOM,))
-def random(op, node, target):
+def uniform_or_normal(op, node, target):
     zeros = op.Expand(op.const(np.zeros((), np.float32)), as_int64(op, target))
     name = "RandomUniformLike" if node.op == "RandomUniform" else "RandomNormalLike"
     return op.node(name, zeros, dtype=int(node.get("dtype")))

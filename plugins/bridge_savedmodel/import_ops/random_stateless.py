@@ -134,7 +134,7 @@ def _unit_uniform(op: Any, words: Any) -> Any:
 
 
 def _normal(op: Any, words: Any) -> Any:
-    """Two normal numbers from each two words (Box-Muller)."""
+    """Normal numbers, two from each two words (Box-Muller)."""
     first, second = op.Split(
         _unit_uniform(op, op.Reshape(words, ints(-1, 2))), axis=1, num_outputs=2, _outputs=2
     )

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import shape_of
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, condition, int64_vector, ints, like, scalar
+from bridge_savedmodel.import_ops.common import T, as_scalar, condition, int64_vector, ints, like
 from bridge_savedmodel.import_ops.control import add_outputs, subgraph
 
 ops = OpTable()
@@ -20,8 +20,8 @@ GATES = {"LSTMBlockCell": "ICFO", "BlockLSTM": "ICFO", "BlockLSTMV2": "IFCO"}
 
 
 def _lstm_step(op: Any, node: Any, x: Any, c: Any, h: Any, weights: Sequence[Any]) -> list[Any]:
-    """One step: input gate, state, forget gate, output gate, candidate, activated state, output; each [batch,
-    units]."""
+    """Gates and states of a step: input gate, state, forget gate, output gate, candidate, activated state,
+    output; [batch, units] each."""
     w, peek_i, peek_f, peek_o, bias = weights
     sums = op.Add(op.MatMul(op.Concat(x, h, axis=1), w), bias)
     gates = dict(zip(GATES[node.op], op.Split(sums, axis=1, num_outputs=4, _outputs=4), strict=True))
@@ -80,7 +80,7 @@ def block_lstm(op, node, steps, x, c, h, *weights):
     outputs = _lstm_step(inner, node, inner.Gather(x, step, axis=0), previous_state, previous_output, weights)
     add_outputs(graph, inner, [inner.Identity(condition), outputs[1], outputs[6], *outputs])
     bodies = [ir.AttrGraph("body", graph)]
-    count = scalar(op, int64_vector(op, steps))
+    count = as_scalar(op, int64_vector(op, steps))
     loop = ir.Node("", "Loop", [count, op.const(np.array(True)), c, h], bodies, num_outputs=9)
     for output in loop.outputs[2:]:
         output.type, output.shape = ir.TensorType(x.dtype), ir.Shape([None, *state])

@@ -21,7 +21,7 @@ GATES = {"LSTM": "ifco", "GRU": "rzh", "RNN": "h"}
 """cuDNN's order of gates, by the letters of bridge.recurrent."""
 
 
-def _sizes(node: Any) -> tuple[int, int, int, int] | None:
+def _layer_sizes(node: Any) -> tuple[int, int, int, int] | None:
     """Number of layers, directions, units, and input features."""
     x, h = node.inputs[:2]
     if x.shape is None or h.shape is None:
@@ -70,12 +70,12 @@ def _layer_weights(op: Any, mode: str, params: Any, sizes: tuple[int, int, int, 
         for _ in range(layers)
     ]
 
-    def stack(values: list[Any]) -> Any:
+    def stack_directions(values: list[Any]) -> Any:
         rows = [op.Unsqueeze(v, ints(0)) for v in values]
         return op.Concat(*rows, axis=0) if len(rows) > 1 else rows[0]
 
     return [
-        [stack([w for w, _ in m]), stack([r for _, r in m]), stack(b)]
+        [stack_directions([w for w, _ in m]), stack_directions([r for _, r in m]), stack_directions(b)]
         for m, b in zip(matrices, biases, strict=True)
     ]
 
@@ -102,7 +102,7 @@ def _run_layer(
 
 
 NEEDS = (
-    condition("inputs of known length and states of known size", _sizes),
+    condition("inputs of known length and states of known size", _layer_sizes),
     condition("no dropout", lambda n: not n.get("is_training") or not n.get("dropout")),
     attribute("input_mode", "linear_input"),
     condition("num_proj=0", lambda n: not n.get("num_proj")),
@@ -113,7 +113,7 @@ NEEDS = (
 def cudnn_rnn(op, node, x, h, c, params, lengths=None):
     """Layers in turn; cuDNN's gates are input, forget, candidate, output (LSTM) or reset, update, candidate
     (GRU)."""
-    mode, sizes = node.get("rnn_mode"), _sizes(node)
+    mode, sizes = node.get("rnn_mode"), _layer_sizes(node)
     layers, directions = sizes[:2]
     states = [h, c] if mode == "lstm" else [h]
     if not node.get("time_major", True):
@@ -131,7 +131,7 @@ def cudnn_rnn(op, node, x, h, c, params, lengths=None):
     if not node.get("time_major", True):
         x, *final_states = (op.Transpose(v, perm=[1, 0, 2]) for v in (x, *final_states))
     empty = [op.const(np.zeros(0, np.float32)) for _ in range(3)]
-    return [x, *final_states, *empty][: node.outputs]
+    return [x, *final_states, *empty][: node.output_count]
 
 
 @ops.op("CudnnRNNCanonicalToParams", "CudnnRNNCanonicalToParamsV2")

@@ -11,12 +11,12 @@ from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     as_int64,
+    as_scalar,
     constant,
     int64_vector,
     ints,
+    known_rank,
     like,
-    ranked,
-    scalar,
 )
 
 ops = OpTable()
@@ -31,7 +31,7 @@ SAME_KIND = {
 }
 
 
-def _reduce(op: Any, native: str, node: Any, x: Any, axes: Any) -> Any:
+def _reduce_by_axes(op: Any, native: str, node: Any, x: Any, axes: Any) -> Any:
     known = const(axes)
     keep = int(node.get("keep_dims"))
     if known is not None and known.size == 0 and known.ndim:
@@ -39,14 +39,14 @@ def _reduce(op: Any, native: str, node: Any, x: Any, axes: Any) -> Any:
     return op.node(native, x, int64_vector(op, axes), keepdims=keep)
 
 
-@ops.op(*SAME_KIND, needs=(ranked(),))
+@ops.op(*SAME_KIND, needs=(known_rank(),))
 def reduce(op, node, x, axes):
-    return _reduce(op, SAME_KIND[node.op], node, x, axes)
+    return _reduce_by_axes(op, SAME_KIND[node.op], node, x, axes)
 
 
-@ops.op("All", "Any", needs=(ranked(),))
-def logical(op, node, x, axes):
-    return _reduce(op, "ReduceMin" if node.op == "All" else "ReduceMax", node, x, axes)
+@ops.op("All", "Any", needs=(known_rank(),))
+def all_or_any(op, node, x, axes):
+    return _reduce_by_axes(op, "ReduceMin" if node.op == "All" else "ReduceMax", node, x, axes)
 
 
 @ops.op("L2Loss")
@@ -62,7 +62,7 @@ def arg_max(op, node, x, axis):
     return indices if dtype == T.INT64 else op.Cast(indices, to=int(dtype))
 
 
-@ops.op("TopK", "TopKV2", needs=(ranked(),))
+@ops.op("TopK", "TopKV2", needs=(known_rank(),))
 def top_k(op, node, x, k=None):
     count = op.const(ints(node.get("k"))) if k is None else int64_vector(op, k)
     values, indices = op.TopK(x, count, axis=-1, sorted=1, _outputs=2)
@@ -70,19 +70,19 @@ def top_k(op, node, x, k=None):
     return values, indices if dtype == T.INT64 else op.Cast(indices, to=int(dtype))
 
 
-@ops.op("NthElement", needs=(ranked(), constant(1, "n")))
+@ops.op("NthElement", needs=(known_rank(), constant(1, "n")))
 def nth_element(op, node, x, n):
     index = int(const(n).reshape(()))
     values, _ = op.TopK(x, ints(index + 1), axis=-1, largest=int(node.get("reverse")), _outputs=2)
     return op.Squeeze(op.Slice(values, ints(index), ints(index + 1), ints(-1)), ints(-1))
 
 
-@ops.op("InTopKV2", "InTopK", needs=(ranked(),))
+@ops.op("InTopKV2", "InTopK", needs=(known_rank(),))
 def in_top_k(op, node, predictions, targets, k=None):
     """True where fewer than k scores exceed the target's."""
     target_score = op.GatherElements(predictions, op.Unsqueeze(as_int64(op, targets), ints(1)), axis=1)
     above = op.ReduceSum(op.Cast(op.Greater(predictions, target_score), to=int(T.INT64)), ints(1), keepdims=0)
-    count = op.const(np.array(node.get("k"), np.int64)) if k is None else scalar(op, as_int64(op, k))
+    count = op.const(np.array(node.get("k"), np.int64)) if k is None else as_scalar(op, as_int64(op, k))
     finite = op.Not(
         op.Or(op.IsNaN(op.Squeeze(target_score, ints(1))), op.IsInf(op.Squeeze(target_score, ints(1))))
     )
@@ -143,7 +143,7 @@ def _row_counts(op: Any, node: Any, x: Any, size: Any, weights: Any) -> Any:
     return op.node(reduction, matches, ints(1), keepdims=0)
 
 
-@ops.op("ApproxTopK", needs=(ranked(),))
+@ops.op("ApproxTopK", needs=(known_rank(),))
 def approximate_top_k(op, node, x):
     """Exact maxima or minima."""
     axis = node.get("reduction_dimension")

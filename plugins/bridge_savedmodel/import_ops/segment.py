@@ -15,8 +15,8 @@ from bridge_savedmodel.import_ops.common import (
     condition,
     int64_vector,
     ints,
+    known_rank,
     like,
-    ranked,
 )
 
 ops = OpTable()
@@ -100,7 +100,7 @@ def _segment_mean(op: Any, x: Any, ids: Any, size: Any) -> Any:
 SPARSE = ("SparseSegmentSum", "SparseSegmentMean", "SparseSegmentSqrtN")
 
 
-@ops.op(*SPARSE, *(f"{n}WithNumSegments" for n in SPARSE), needs=(ranked(),))
+@ops.op(*SPARSE, *(f"{n}WithNumSegments" for n in SPARSE), needs=(known_rank(),))
 def sparse_segment(op, node, x, indices, ids, count=None):
     rows = op.Gather(x, as_int64(op, indices), axis=0)
     rows.shape = ir.Shape([None, *list(x.shape)[1:]])

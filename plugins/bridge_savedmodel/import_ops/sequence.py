@@ -14,13 +14,13 @@ from bridge_savedmodel.import_ops.common import (
     T,
     as_dtype,
     as_int64,
+    as_scalar,
     condition,
     constant_ints,
     int64_vector,
     ints,
     known_elements,
     like,
-    scalar,
 )
 from bridge_savedmodel.values import TensorList
 
@@ -31,15 +31,15 @@ FILLED = condition("a list whose elements are known", lambda n: n.inputs[0].item
 
 @ops.op("TensorListReserve")
 def reserve(op, node, shape, count):
-    return TensorList(None, count, node.get("element_dtype"), _dims(shape))
+    return TensorList(None, count, node.get("element_dtype"), _element_dims(shape))
 
 
 @ops.op("EmptyTensorList")
 def empty(op, node, shape, most):
-    return TensorList(None, op.const(np.array(0, np.int32)), node.get("element_dtype"), _dims(shape))
+    return TensorList(None, op.const(np.array(0, np.int32)), node.get("element_dtype"), _element_dims(shape))
 
 
-def _dims(shape: Any) -> tuple[Any, ...] | None:
+def _element_dims(shape: Any) -> tuple[Any, ...] | None:
     known = known_elements(shape)
     if known is None or (len(known) == 1 and known[0] == -1 and rank_of(shape) == 0):
         return None
@@ -73,13 +73,13 @@ def fill_with_zeros(op: Any, tensors: Any) -> Any:
 
 @ops.op("TensorListStack")
 def stack_blank(op, node, tensors, shape):
-    known = tensors if tensors.shape is not None else replace(tensors, shape=_dims(shape))
+    known = tensors if tensors.shape is not None else replace(tensors, shape=_element_dims(shape))
     return fill_with_zeros(op, known).items if has_known_elements(known) else NotImplemented
 
 
 @ops.op("TensorListGetItem", needs=(FILLED,))
 def get_item(op, node, tensors, index, shape):
-    return op.Gather(tensors.items, scalar(op, as_int64(op, index)), axis=0)
+    return op.Gather(tensors.items, as_scalar(op, as_int64(op, index)), axis=0)
 
 
 @ops.op("TensorListSetItem", needs=(FILLED,))
@@ -185,7 +185,7 @@ def concat_lists(op, node, first, second):
 
 @ops.op("TensorListElementShape")
 def element_shape(op, node, tensors):
-    """The dimensions of elements as far as they are known."""
+    """Known dimensions of elements, -1 for the others."""
     dtype = node.get("shape_type").numpy()
     dims = tensors.shape if tensors.items is None else list(tensors.items.shape)[1:]
     if dims is None:

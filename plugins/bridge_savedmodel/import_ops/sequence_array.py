@@ -11,7 +11,7 @@ import onnx_ir as ir
 from bridge.hub import const
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops import sequence
-from bridge_savedmodel.import_ops.common import as_int64, condition, int64_vector, ints, like, scalar
+from bridge_savedmodel.import_ops.common import as_int64, as_scalar, condition, int64_vector, ints, like
 from bridge_savedmodel.values import ListHandle, TensorList
 
 ops = OpTable()
@@ -31,20 +31,20 @@ def tensor_array(op, node, size):
 def write(op, node, handle, index, value, flow):
     if flow.items is not None:
         return sequence.set_element(op, flow, index, value, handle.grows)
-    known = flow if flow.shape is not None else replace(flow, shape=_dims(value))
+    known = flow if flow.shape is not None else replace(flow, shape=_static_dims(value))
     if not sequence.has_known_elements(known):
         return NotImplemented
     return sequence.set_element(op, sequence.fill_with_zeros(op, known), index, value, handle.grows)
 
 
-def _dims(value: ir.Value) -> tuple[Any, ...] | None:
+def _static_dims(value: ir.Value) -> tuple[Any, ...] | None:
     shape = value.shape
     return None if shape is None else tuple(d if isinstance(d, int) else None for d in shape)
 
 
 @ops.op("TensorArrayReadV3", needs=(FLOWS, FILLED))
 def read(op, node, handle, index, flow):
-    return op.Gather(flow.items, scalar(op, as_int64(op, index)), axis=0)
+    return op.Gather(flow.items, as_scalar(op, as_int64(op, index)), axis=0)
 
 
 @ops.op("TensorArrayGatherV3", needs=(FLOWS,))

@@ -13,11 +13,11 @@ from bridge_savedmodel.import_ops.common import (
     T,
     as_dtype,
     as_int64,
+    as_scalar,
     condition,
     ints,
+    known_rank,
     like,
-    ranked,
-    scalar,
 )
 from bridge_savedmodel.import_ops.text_regex import compact_rows
 from bridge_savedmodel.values import decode_strings, tensor_of
@@ -67,7 +67,7 @@ def sparse_fill_empty_rows(op, node, indices, values, shape, default):
     new_indices = op.Pad(empty_rows, ints(0, 0, 0, width - 1))
     all_indices = op.Concat(indices, new_indices, axis=0)
     all_values = op.Concat(
-        values, op.Expand(scalar(op, default), op.Shape(empty_rows, start=0, end=1)), axis=0
+        values, op.Expand(as_scalar(op, default), op.Shape(empty_rows, start=0, end=1)), axis=0
     )
     total = op.Shape(all_indices, start=0, end=1)
     positions = arange(op, total)
@@ -157,7 +157,7 @@ def string_split(op, node, x, separator):
 @ops.op(
     "CTCGreedyDecoder",
     needs=(
-        ranked(),
+        known_rank(),
         condition("a known number of classes", lambda n: isinstance(list(n.inputs[0].shape)[2], int)),
     ),
 )

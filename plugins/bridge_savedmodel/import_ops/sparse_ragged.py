@@ -16,11 +16,11 @@ from bridge_savedmodel.import_ops.common import (
     T,
     as_dtype,
     as_int64,
+    as_scalar,
     condition,
     constant_ints,
     int64_vector,
     ints,
-    scalar,
 )
 
 ops = OpTable()
@@ -222,7 +222,7 @@ def fill_empty_rows(op, node, rows, values, count, default):
     empty = op.Equal(counts, op.const(ZERO))
     empty_rows = op.Reshape(op.NonZero(empty), ints(-1))
     all_rows = op.Concat(rows, empty_rows, axis=0)
-    all_values = op.Concat(values, op.Expand(scalar(op, default), op.Shape(empty_rows)), axis=0)
+    all_values = op.Concat(values, op.Expand(as_scalar(op, default), op.Shape(empty_rows)), axis=0)
     size = op.Shape(all_rows)
     keys = op.Add(op.Mul(all_rows, size), arange(op, size))
     order = op.TopK(keys, size, largest=0, _outputs=2)[1]

@@ -18,8 +18,8 @@ from bridge_savedmodel.import_ops.common import (
     constant_ints,
     int64_vector,
     ints,
+    known_rank,
     like,
-    ranked,
 )
 from bridge_savedmodel.import_ops.sparse import COORDINATES, flat_indices, strides
 
@@ -140,7 +140,7 @@ def sparse_softmax(op, node, indices, values, shape):
     return op.Div(op.GatherND(exponentials, indices), op.GatherND(op.Expand(total, shape), indices))
 
 
-@ops.op("SparseMatMul", needs=(ranked(), ranked(1)))
+@ops.op("SparseMatMul", needs=(known_rank(), known_rank(1)))
 def sparse_matmul(op, node, a, b):
     """Matrix product of dense operands; TensorFlow's name tells that they contain many zeros."""
     operands = [

@@ -69,20 +69,20 @@ def _log_scaled(name: str, scale: Function) -> tuple[float, float, Function]:
 def _modulus(order: int) -> Function:
     """log((J² + Y²) · x) / 2 as a function of log(x)."""
 
-    def value(u: np.ndarray) -> np.ndarray:
+    def log_modulus(u: np.ndarray) -> np.ndarray:
         x = np.exp(u)
         return 0.5 * np.log(
             (tensorflow_function(f"BesselJ{order}")(x) ** 2 + tensorflow_function(f"BesselY{order}")(x) ** 2)
             * x
         )
 
-    return value
+    return log_modulus
 
 
 def _phase(order: int) -> Function:
     """Angle of J + iY, less x, as a function of log(x)."""
 
-    def value(u: np.ndarray) -> np.ndarray:
+    def phase(u: np.ndarray) -> np.ndarray:
         x = np.exp(u)
         angle = (
             np.arctan2(tensorflow_function(f"BesselY{order}")(x), tensorflow_function(f"BesselJ{order}")(x))
@@ -91,7 +91,7 @@ def _phase(order: int) -> Function:
         limit = -np.pi / 4 - order * np.pi / 2
         return angle - 2 * np.pi * np.round((angle - limit) / (2 * np.pi))
 
-    return value
+    return phase
 
 
 def ones(x: np.ndarray) -> np.ndarray:

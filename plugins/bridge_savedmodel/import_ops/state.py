@@ -53,7 +53,7 @@ ELEMENT_SCATTERS = [f"{p}ScatterNd{k}" for p in ("Resource", "") for k in REDUCT
 
 @ops.op(*ROW_SCATTERS, *ELEMENT_SCATTERS, needs=(HANDLE,))
 def scatter(op, node, variable, indices, updates):
-    """Replace or reduce rows, or elements at indices; a scalar update goes to all of them."""
+    """Replace or reduce rows, or elements at indices; a scalar update applies to all of them."""
     by_coordinates = "ScatterNd" in node.op
     reduction = node.op.split("ScatterNd" if by_coordinates else "Scatter")[1]
     current, coordinates = variable.read(), as_int64(op, indices)

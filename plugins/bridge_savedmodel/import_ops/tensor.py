@@ -14,16 +14,16 @@ from bridge_savedmodel.import_ops.common import (
     T,
     as_dtype,
     as_int64,
+    as_scalar,
     condition,
     constant,
     constant_ints,
     int64_vector,
     ints,
     known_elements,
+    known_rank,
     like,
-    ranked,
     reshape_to,
-    scalar,
     shape_tensor,
 )
 from bridge_savedmodel.values import Pair, tensor_of
@@ -98,7 +98,7 @@ def size(op, node, x):
     return as_dtype(op, op.Size(x), node.get("out_type"))
 
 
-@ops.op("Rank", needs=(ranked(),))
+@ops.op("Rank", needs=(known_rank(),))
 def rank(op, node, x):
     return op.const(np.array(rank_of(x), np.int32))
 
@@ -212,7 +212,7 @@ def broadcast_to(op, node, x, target):
     return expanded
 
 
-@ops.op("BroadcastArgs", needs=(ranked(), ranked(1)))
+@ops.op("BroadcastArgs", needs=(known_rank(), known_rank(1)))
 def broadcast_args(op, node, x, y):
     ones = [op.Expand(op.const(np.ones((), np.int64)), as_int64(op, v)) for v in (x, y)]
     return as_dtype(op, op.Shape(op.Add(*ones)), node.get("T"))
@@ -220,7 +220,7 @@ def broadcast_args(op, node, x, y):
 
 @ops.op("Range")
 def range_(op, node, start, limit, delta):
-    return op.Range(*(scalar(op, v) for v in (start, limit, delta)))
+    return op.Range(*(as_scalar(op, v) for v in (start, limit, delta)))
 
 
 @ops.op("LinSpace", needs=(constant(2, "num"),))
@@ -242,12 +242,12 @@ def one_hot(op, node, indices, depth, on, off):
     return op.Where(op.Equal(expanded_indices, op.const(positions)), on, off)
 
 
-@ops.op("Where", needs=(ranked(),))
+@ops.op("Where", needs=(known_rank(),))
 def where(op, node, x):
     return op.Transpose(op.NonZero(x), perm=[1, 0])
 
 
-@ops.op("ReverseV2", "Reverse", needs=(constant(1, "axes"), ranked()))
+@ops.op("ReverseV2", "Reverse", needs=(constant(1, "axes"), known_rank()))
 def reverse(op, node, x, axes):
     known = const(axes)
     reversed_axes = [i for i, f in enumerate(known) if f] if known.dtype == bool else constant_ints(axes)
@@ -271,7 +271,7 @@ def reverse_sequence(op, node, x, lengths):
     return op.Transpose(reversed_, perm=[perm.index(i) for i in range(len(perm))])
 
 
-@ops.op("Roll", needs=(constant(2, "axis"), ranked()))
+@ops.op("Roll", needs=(constant(2, "axis"), known_rank()))
 def roll(op, node, x, shift, axis):
     """Along each axis, move the last elements to the front, as many as the shift modulo the length."""
     shifts, axes = int64_vector(op, shift), constant_ints(axis)
@@ -294,10 +294,10 @@ def _pads(op: Any, paddings: Any) -> Any:
 
 @ops.op("Pad", "PadV2")
 def pad(op, node, x, paddings, value=None):
-    return op.Pad(x, _pads(op, paddings), None if value is None else scalar(op, value))
+    return op.Pad(x, _pads(op, paddings), None if value is None else as_scalar(op, value))
 
 
-@ops.op("MirrorPad", needs=(ranked(),))
+@ops.op("MirrorPad", needs=(known_rank(),))
 def mirror_pad(op, node, x, paddings):
     """Pad by mirrored slices, one axis at a time, for SYMMETRIC, which repeats the edge."""
     if node.get("mode") == "REFLECT":
@@ -315,7 +315,7 @@ def mirror_pad(op, node, x, paddings):
     return op.Identity(x)
 
 
-@ops.op("LowerBound", "UpperBound", needs=(ranked(),))
+@ops.op("LowerBound", "UpperBound", needs=(known_rank(),))
 def bound(op, node, sorted_values, values):
     """Number of elements of each row below a value, or not above it."""
     rows, queries = op.Unsqueeze(sorted_values, ints(1)), op.Unsqueeze(values, ints(2))
@@ -346,7 +346,7 @@ def boosted_trees_bucketize(op, node, *inputs):
     return buckets
 
 
-@ops.op("ToBool", needs=(ranked(),))
+@ops.op("ToBool", needs=(known_rank(),))
 def to_bool(op, node, x):
     """True for a scalar other than zero, or for a tensor with any elements."""
     if rank_of(x) == 0:
@@ -373,7 +373,7 @@ def data_format_dims(op, node, x):
     return op.Gather(op.const(table), as_int64(op, x), axis=0)
 
 
-@ops.op("DataFormatVecPermute", needs=(ranked(),))
+@ops.op("DataFormatVecPermute", needs=(known_rank(),))
 def data_format_vector(op, node, x):
     """A value or pair per dimension, in the order of another layout."""
     source, target = node.get("src_format"), node.get("dst_format")

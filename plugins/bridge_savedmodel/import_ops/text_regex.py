@@ -25,7 +25,7 @@ ZERO, ONE = np.array(0, np.int64), np.array(1, np.int64)
 
 
 def _escape_characters(pattern: str, position: int) -> str | None:
-    """The characters that the escape at `position` stands for; None for an unsupported one."""
+    """The characters that the escape at `position` matches; None for an unsupported one."""
     mark = pattern[position + 1 : position + 2]
     if mark in CLASSES or mark in CONTROLS:
         return CLASSES.get(mark) or CONTROLS[mark]
@@ -202,7 +202,7 @@ def replace(op, node, x, *rest):
 @ops.op(
     "StringLower", "StringUpper", needs=(condition("encoding=utf-8", lambda n: n.get("encoding") == "utf-8"),)
 )
-def case(op, node, x):
+def unicode_case(op, node, x):
     action = "LOWER" if node.op == "StringLower" else "UPPER"
     return map_flat(op, x, lambda flat: op.StringNormalizer(flat, case_change_action=action))
 

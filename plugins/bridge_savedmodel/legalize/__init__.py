@@ -22,9 +22,9 @@ from bridge_savedmodel.legalize.resize import NativeResize
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
-    """In order: sequences as tensors; dtypes without a kernel, float64 last of all, since simpler operators
-    have kernels for it where one lacks them; operators TensorFlow lacks; channels last, as its CPU kernels
-    need them."""
+    """Passes in order: sequences as tensors; dtypes without a kernel, float64 last of all, because simpler
+    operators have kernels for it where one lacks them; operators TensorFlow lacks; channels last, as its CPU
+    kernels need them."""
     return [
         ResolveSequences(),
         FoldBatchNormalization(),
