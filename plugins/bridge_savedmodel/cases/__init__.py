@@ -10,27 +10,67 @@ from typing import Any
 import numpy as np
 
 from bridge.matrix import Made, NativeCase
-from bridge_savedmodel.cases import audio, factor, graphs, older, operators, sparse, special, text
+from bridge_savedmodel.cases import (
+    constants,
+    control,
+    conv,
+    image,
+    linalg,
+    math,
+    nn,
+    quantize,
+    random,
+    recurrent,
+    reduce,
+    segment,
+    sequence,
+    signal,
+    sparse,
+    special,
+    tensor,
+    text,
+    versions,
+)
 from bridge_savedmodel.tensorflow import tensorflow
+
+FAMILIES: tuple[Callable[[Any], dict[str, tuple]], ...] = (
+    math.unary_math,
+    math.binary_math,
+    reduce.reductions,
+    tensor.tensors,
+    nn.neural_networks,
+    image.images,
+    segment.segments,
+    signal.fourier,
+    text.strings,
+    control.control_flow,
+    sparse.sets_and_counts,
+    sparse.ragged_tensors,
+    sparse.sparse_tensors,
+    recurrent.recurrent_cells,
+    linalg.matrices,
+    quantize.quantization,
+    tensor.further_operators,
+    random.stateless_random,
+    text.regular_expressions,
+    text.word_ngrams,
+    versions.versions,
+    segment.segments_of_known_number,
+    sequence.tensor_lists,
+    control.identities,
+    constants.constant_arguments,
+    linalg.factorizations,
+    conv.windows_of_any_size,
+    signal.audio,
+    special.special_functions,
+)
+"""Cases by name, each a function and its inputs. The order decides which random numbers a case gets."""
 
 
 def cases() -> dict[str, NativeCase]:
     """Every operator's cases, as the matrix measures them; leading dimensions are known at run time only."""
     tf = tensorflow()
-    declared = {
-        name: case
-        for family in (
-            *operators.FAMILIES,
-            *sparse.FAMILIES,
-            *text.FAMILIES,
-            *older.FAMILIES,
-            *factor.FAMILIES,
-            *graphs.FAMILIES,
-            *audio.FAMILIES,
-            *special.FAMILIES,
-        )
-        for name, case in family(tf).items()
-    }
+    declared = {name: case for family in FAMILIES for name, case in family(tf).items()}
     return {name: native(tf, name, *case) for name, case in declared.items()}
 
 

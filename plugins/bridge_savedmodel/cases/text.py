@@ -1,4 +1,4 @@
-"""TensorFlow operators on strings as functions of small inputs."""
+"""Strings: lookups, patterns, n-grams."""
 
 from __future__ import annotations
 
@@ -6,12 +6,27 @@ from typing import Any
 
 import numpy as np
 
-from bridge_savedmodel.cases.operators import s
+from bridge_savedmodel.cases.data import i, s
 
 PUNCTUATION = r'[!"#$%&()\*\+,-\./:;<=>?@\[\\\]^_`{|}~\']'
 
 
-def patterns(tf: Any) -> dict[str, tuple]:
+def strings(tf: Any) -> dict[str, tuple]:
+    raw = tf.raw_ops
+    words = s("Ab", "cd", "e")
+    return {
+        "StringJoin": (lambda x, y: raw.StringJoin(inputs=[x, y], separator="-"), words, words),
+        "StringLower": (lambda x: raw.StringLower(input=x, encoding="utf-8"), words),
+        "StringUpper": (lambda x: raw.StringUpper(input=x, encoding="utf-8"), words),
+        "StaticRegexFullMatch": (lambda x: raw.StaticRegexFullMatch(input=x, pattern="[a-z]+"), words),
+        "StringToNumber": (lambda x: raw.StringToNumber(string_tensor=x), s("1.5", "-2", "3e2")),
+        "StringSplitV2": (lambda x: raw.StringSplitV2(input=x, sep=","), s("a,b", "c", "d,e,f")),
+        "AsString": (lambda x: raw.AsString(input=x), i(4)),
+        "Equal strings": (lambda x, y: raw.Equal(x=x, y=y), words, s("Ab", "x", "")),
+    }
+
+
+def regular_expressions(tf: Any) -> dict[str, tuple]:
     raw = tf.raw_ops
     lines = s("a.b,c", "", "..", "no stop é.É", ",x, y ,", "a-b_c[d]\\e'")
     table = lines[:4].reshape(2, 2)
@@ -50,7 +65,7 @@ def patterns(tf: Any) -> dict[str, tuple]:
     }
 
 
-def ngrams(tf: Any) -> dict[str, tuple]:
+def word_ngrams(tf: Any) -> dict[str, tuple]:
     raw, words, splits = tf.raw_ops, s("a", "bc", "d", "e", "", "g"), np.array([0, 3, 3, 4, 6])
 
     def made(
@@ -77,6 +92,3 @@ def ngrams(tf: Any) -> dict[str, tuple]:
         "StringNGrams short": (made(9), words),
         "StringNGrams narrow": (made(2, 1, at=splits.astype(np.int32)), words),
     }
-
-
-FAMILIES = (patterns, ngrams)

@@ -1,4 +1,4 @@
-"""TensorFlow operators over lengths that are known at run time alone, and beside others."""
+"""Convolutions and other windows over images of any size."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bridge_savedmodel.cases.operators import f, i
+from bridge_savedmodel.cases.data import f, i
 
 
-def windows(tf: Any) -> dict[str, tuple]:
+def windows_of_any_size(tf: Any) -> dict[str, tuple]:
     """Windows over images of any size, some less wide than their steps."""
     raw = tf.raw_ops
 
@@ -59,6 +59,3 @@ def windows(tf: Any) -> dict[str, tuple]:
         ),
         "UniqueWithCounts of whole numbers": (lambda x: raw.UniqueWithCounts(x=x), i(20, dtype=np.int32)),
     }
-
-
-FAMILIES = (windows,)

@@ -1,4 +1,4 @@
-"""TensorFlow's factors of matrices as functions of small inputs."""
+"""Matrices and their factorizations."""
 
 from __future__ import annotations
 
@@ -6,10 +6,61 @@ from typing import Any
 
 import numpy as np
 
-from bridge_savedmodel.cases.operators import f
+from bridge_savedmodel.cases.data import X, Y, f
 
 
-def factors(tf: Any) -> dict[str, tuple]:
+def matrices(tf: Any) -> dict[str, tuple]:
+    raw = tf.raw_ops
+    square = f(2, 5, 5) + 4 * np.eye(5, dtype=np.float32)
+    positive = (square @ square.swapaxes(1, 2)).astype(np.float32)
+    return {
+        "MatrixInverse": (lambda x: raw.MatrixInverse(input=x, adjoint=True), square),
+        "MatrixInverse turned rows": (
+            lambda x: raw.MatrixInverse(input=x),
+            np.array([[[0, 2], [3, 0]]], np.float32),
+        ),
+        "MatrixSolve": (lambda a, x: raw.MatrixSolve(matrix=a, rhs=x), square, f(2, 5, 3)),
+        "MatrixTriangularSolve": (
+            lambda a, x: raw.MatrixTriangularSolve(matrix=a, rhs=x),
+            square,
+            f(2, 5, 3),
+        ),
+        "MatrixTriangularSolve upper": (
+            lambda a, x: raw.MatrixTriangularSolve(matrix=a, rhs=x, lower=False),
+            square,
+            f(2, 5, 3),
+        ),
+        "MatrixTriangularSolve adjoint": (
+            lambda a, x: raw.MatrixTriangularSolve(matrix=a, rhs=x, adjoint=True),
+            square,
+            f(2, 5, 3),
+        ),
+        "Cholesky": (lambda x: raw.Cholesky(input=x), positive),
+        "TridiagonalMatMul": (
+            lambda x: raw.TridiagonalMatMul(
+                superdiag=f(2, 1, 4), maindiag=f(2, 1, 4), subdiag=f(2, 1, 4), rhs=x
+            ),
+            f(2, 4, 3),
+        ),
+        "complex products": (lambda x, y: tf.abs(tf.complex(x, y) * tf.complex(y, x) + 2.0), X, Y),
+        "complex quotient": (lambda x, y: tf.math.imag(tf.complex(x, y) / tf.complex(y, x) - 1.0), X, Y),
+        "complex matrix product": (
+            lambda x, y: tf.math.real(tf.linalg.matmul(tf.complex(x, y), tf.complex(y, x), adjoint_b=True)),
+            X,
+            Y,
+        ),
+        "complex exponential": (
+            lambda x: tf.math.real(tf.exp(tf.complex(x, x) * tf.constant(0.5 + 1j, tf.complex64))),
+            X,
+        ),
+        "complex sum": (lambda x, y: tf.abs(tf.reduce_sum(-tf.complex(x, y), axis=0)), X, Y),
+        "IRFFT2D": (lambda x: tf.signal.irfft2d(tf.signal.rfft2d(x) * 2.0), f(3, 6, 8)),
+        "RFFT3D": (lambda x: tf.abs(tf.signal.rfft3d(x)), f(2, 4, 6, 5)),
+        "IRFFT3D": (lambda x: tf.signal.irfft3d(tf.signal.rfft3d(x)), f(2, 4, 6, 4)),
+    }
+
+
+def factorizations(tf: Any) -> dict[str, tuple]:
     raw = tf.raw_ops
     square, tall, wide = f(2, 5, 5), f(2, 6, 4), f(2, 3, 5)
     zeros = np.array([[[0, 2, 0], [0, 0, 3], [4, 0, 0]], [[1, 2, 3], [2, 4, 7], [0, 0, 1]]], np.float32)
@@ -66,6 +117,3 @@ def factors(tf: Any) -> dict[str, tuple]:
         "BandedTriangularSolve upper": (lambda a, b: solved(a, b, lower=False), banded[::-1].copy(), f(5, 2)),
         "BandedTriangularSolve adjoint": (lambda a, b: solved(a, b, adjoint=True), banded, f(5, 2)),
     }
-
-
-FAMILIES = (factors,)
