@@ -91,7 +91,8 @@ class FileSession(Session):
 
 
 def open_session(path: Path, signature: str | None = None) -> Session:
-    """A session of a folder, of the saved_model.pb in one, or of a file. Raises UnreadableFile, ExecutionFailed."""
+    """A session of a folder, of the saved_model.pb in one, or of a file. Raises UnreadableFile,
+    ExecutionFailed."""
     path = path.parent if path.name in FILES else path
     return FileSession(path) if path.is_file() else TensorFlowSession(path, signature)
 

@@ -1,5 +1,4 @@
-"""TensorFlow functions of one operator each: what TensorFlow computes for them is what the hub must
-compute."""
+"""TensorFlow functions of one operator each; the hub must compute what TensorFlow computes for them."""
 
 from __future__ import annotations
 
@@ -68,7 +67,8 @@ FAMILIES: tuple[Callable[[Any], dict[str, tuple]], ...] = (
 
 
 def cases() -> dict[str, NativeCase]:
-    """Every operator's cases, as the matrix measures them; leading dimensions are known at run time only."""
+    """The cases of every operator, as the matrix measures them. Leading dimensions are known only at run
+    time."""
     tf = tensorflow()
     declared = {name: case for family in FAMILIES for name, case in family(tf).items()}
     return {name: native(tf, name, *case) for name, case in declared.items()}
@@ -80,14 +80,14 @@ def native(tf: Any, name: str, function: Callable[..., Any], *arrays: np.ndarray
     def make(folder: Path) -> Made:
         specs = [_spec(tf, f"in{n}", a) for n, a in enumerate(arrays)]
         traced = tf.function(function, autograph=False).get_concrete_function(*specs)
-        found = tf.nest.flatten(traced(*(tf.constant(a) for a in arrays)))
+        results = tf.nest.flatten(traced(*(tf.constant(a) for a in arrays)))
         inputs = {f"in{n}": a for n, a in enumerate(arrays)}
-        return Made(traced, inputs, expected=[plain(t) for t in found])
+        return Made(traced, inputs, expected=[as_array(t) for t in results])
 
     return NativeCase((name.split()[0],), make)
 
 
-def plain(value: Any) -> np.ndarray:
+def as_array(value: Any) -> np.ndarray:
     """A tensor as an array, strings as str."""
     array = np.asarray(value)
     return np.vectorize(lambda v: v.decode(), otypes=[object])(array) if array.dtype == object else array

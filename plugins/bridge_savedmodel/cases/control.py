@@ -16,9 +16,9 @@ def control_flow(tf: Any) -> dict[str, tuple]:
         )[1]
 
     def collected(x: Any) -> Any:
-        found = tf.TensorArray(tf.float32, 3)
+        array = tf.TensorArray(tf.float32, 3)
         for_each = tf.while_loop(
-            lambda k, a: k < 3, lambda k, a: [k + 1, a.write(k, x[k] * 2)], [tf.constant(0), found]
+            lambda k, a: k < 3, lambda k, a: [k + 1, a.write(k, x[k] * 2)], [tf.constant(0), array]
         )
         return for_each[1].stack()
 

@@ -15,7 +15,7 @@ def f(*shape: int, low: float = -2.0, high: float = 2.0) -> np.ndarray:
 
 
 def i(*shape: int, low: int = -5, high: int = 6, dtype: Any = np.int32) -> np.ndarray:
-    """Whole numbers from `low` to below `high`."""
+    """Integers from `low` to below `high`."""
     return RNG.integers(low, high, shape).astype(dtype)
 
 

@@ -1,4 +1,4 @@
-"""Keras layers over small inputs: what the importer is held to."""
+"""Keras layers over small inputs, which the importer must convert."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-ACTIVATIONS = "selu celu softplus softsign silu gelu tanh sigmoid exponential hard_sigmoid mish relu6 log_softmax sparsemax"
+ACTIVATIONS = """
+    selu celu softplus softsign silu gelu tanh sigmoid exponential hard_sigmoid mish relu6 log_softmax sparsemax"""
 RESTING: dict[str, tuple] = {
     **dict.fromkeys(
         (
@@ -42,19 +43,19 @@ RESTING: dict[str, tuple] = {
     "RandomPosterization": (4,),
     "RandomCrop": (5, 6),
 }
-"""Layers that change images in training alone, and what makes them."""
+"""Layers that change images only in training, and their arguments."""
 MERGES = "Add Subtract Multiply Average Maximum Minimum Concatenate"
 
 
 def cases(keras: Any) -> dict[str, tuple[list[Any], Callable[[], Any]]]:
-    """By name: the inputs, and what makes the layer to call on them."""
+    """Inputs by case name, and a function that creates the layer to call on them."""
     layer = keras.layers
 
     def x(*shape: Any, dtype: str = "float32") -> list[Any]:
         return [keras.Input(shape, dtype=dtype)]
 
     image, volume, steps = (9, 8, 3), (4, 5, 6, 2), (7, 5)
-    found: dict[str, tuple[list[Any], Callable[[], Any]]] = {
+    layers: dict[str, tuple[list[Any], Callable[[], Any]]] = {
         "Dense": (x(5, 8), lambda: layer.Dense(4, activation="gelu")),
         "EinsumDense": (
             x(5, 8),
@@ -235,7 +236,7 @@ def cases(keras: Any) -> dict[str, tuple[list[Any], Callable[[], Any]]]:
         "AdaptiveMaxPooling2D": (x(*image), lambda: layer.AdaptiveMaxPooling2D((3, 4))),
         "Lambda": (x(5), lambda: layer.Lambda(lambda v: v * 2)),
     }
-    found |= {
+    layers |= {
         "AdaptiveAveragePooling1D": (x(20, 3), lambda: layer.AdaptiveAveragePooling1D(6)),
         "AdaptiveMaxPooling1D": (x(20, 3), lambda: layer.AdaptiveMaxPooling1D(6)),
         "AdaptiveAveragePooling3D": (x(*volume), lambda: layer.AdaptiveAveragePooling3D(2)),
@@ -263,12 +264,12 @@ def cases(keras: Any) -> dict[str, tuple[list[Any], Callable[[], Any]]]:
     def merging(name: str) -> Any:
         return together(getattr(layer, name)())
 
-    found |= {f"{n} at rest": (x(*image), partial(getattr(layer, n), *a)) for n, a in RESTING.items()}
-    found |= {n: (x(5), partial(layer.Activation, n)) for n in ACTIVATIONS.split()}
-    found |= {n: (x(5, 6) + x(5, 6), partial(merging, n)) for n in MERGES.split()}
-    return found
+    layers |= {f"{n} at rest": (x(*image), partial(getattr(layer, n), *a)) for n, a in RESTING.items()}
+    layers |= {n: (x(5), partial(layer.Activation, n)) for n in ACTIVATIONS.split()}
+    layers |= {n: (x(5, 6) + x(5, 6), partial(merging, n)) for n in MERGES.split()}
+    return layers
 
 
-def together(made: Any) -> Callable[..., Any]:
+def together(layer: Any) -> Callable[..., Any]:
     """A layer that takes its inputs as a list."""
-    return lambda *inputs: made(list(inputs))
+    return lambda *inputs: layer(list(inputs))

@@ -68,15 +68,15 @@ def factorizations(tf: Any) -> dict[str, tuple]:
     def qr(x: Any, **more: Any) -> Any:
         return list(raw.Qr(input=x, **more))
 
-    def values(x: Any) -> Any:
+    def singular_values(x: Any) -> Any:
         return raw.Svd(input=x, compute_uv=False)[0]
 
-    def least(a: Any, b: Any, regular: float = 0.0) -> Any:
-        return raw.MatrixSolveLs(matrix=a, rhs=b, l2_regularizer=np.float64(regular))
+    def least_squares(a: Any, b: Any, l2_regularizer: float = 0.0) -> Any:
+        return raw.MatrixSolveLs(matrix=a, rhs=b, l2_regularizer=np.float64(l2_regularizer))
 
     banded = f(3, 5) + np.array([[4], [0], [0]], np.float32)
 
-    def solved(a: Any, b: Any, **more: Any) -> Any:
+    def banded_solve(a: Any, b: Any, **more: Any) -> Any:
         return raw.BandedTriangularSolve(matrix=tf.ensure_shape(a, [3, 5]), rhs=b, **more)
 
     return {
@@ -90,19 +90,19 @@ def factorizations(tf: Any) -> dict[str, tuple]:
         "Qr wide": (qr, wide),
         "Qr of zeros": (qr, zeros),
         "Qr of one": (qr, f(2, 1, 1)),
-        "Svd values": (values, square),
-        "Svd values tall": (values, tall),
-        "Svd values wide": (values, wide),
-        "Svd values of one": (values, f(2, 1, 4)),
-        "Svd values double": (values, f(3, 4, 4).astype(np.float64)),
+        "Svd values": (singular_values, square),
+        "Svd values tall": (singular_values, tall),
+        "Svd values wide": (singular_values, wide),
+        "Svd values of one": (singular_values, f(2, 1, 4)),
+        "Svd values double": (singular_values, f(3, 4, 4).astype(np.float64)),
         "SelfAdjointEigV2 values": (lambda x: raw.SelfAdjointEigV2(input=x, compute_v=False)[0], square),
         "SelfAdjointEigV2 values of four": (
             lambda x: tf.linalg.eigvalsh(tf.ensure_shape(x, [4, 4])),
             f(4, 4),
         ),
-        "MatrixSolveLs": (least, tall, f(2, 6, 2)),
-        "MatrixSolveLs wide": (least, wide, f(2, 3, 2)),
-        "MatrixSolveLs regular": (lambda a, b: least(a, b, 0.5), tall, f(2, 6, 2)),
+        "MatrixSolveLs": (least_squares, tall, f(2, 6, 2)),
+        "MatrixSolveLs wide": (least_squares, wide, f(2, 3, 2)),
+        "MatrixSolveLs regular": (lambda a, b: least_squares(a, b, 0.5), tall, f(2, 6, 2)),
         "TridiagonalSolve": (
             lambda d, b: raw.TridiagonalSolve(diagonals=d, rhs=b),
             f(2, 3, 5) + np.array([[0], [4], [0]], np.float32),
@@ -113,7 +113,11 @@ def factorizations(tf: Any) -> dict[str, tuple]:
             np.float32([[2, 1, 0], [0, 3, 1], [0, 1, 5]]),
             f(3, 1),
         ),
-        "BandedTriangularSolve": (solved, banded, f(5, 2)),
-        "BandedTriangularSolve upper": (lambda a, b: solved(a, b, lower=False), banded[::-1].copy(), f(5, 2)),
-        "BandedTriangularSolve adjoint": (lambda a, b: solved(a, b, adjoint=True), banded, f(5, 2)),
+        "BandedTriangularSolve": (banded_solve, banded, f(5, 2)),
+        "BandedTriangularSolve upper": (
+            lambda a, b: banded_solve(a, b, lower=False),
+            banded[::-1].copy(),
+            f(5, 2),
+        ),
+        "BandedTriangularSolve adjoint": (lambda a, b: banded_solve(a, b, adjoint=True), banded, f(5, 2)),
     }

@@ -11,8 +11,10 @@ from bridge_savedmodel.cases.data import IMAGE, TWO, X, Y, b, f, i
 
 def unary_math(tf: Any) -> dict[str, tuple]:
     raw = tf.raw_ops
-    plain = "Abs Ceil Cos Cosh Erf Erfc Exp Expm1 Floor Neg Rint Round Sigmoid Sign Sin Sinh Square Tan Tanh Atan Asinh"
-    cases: dict[str, tuple] = {n: (lambda x, n=n: getattr(raw, n)(x=x), X) for n in plain.split()}
+    names = """
+        Abs Ceil Cos Cosh Erf Erfc Exp Expm1 Floor Neg Rint Round Sigmoid Sign Sin Sinh Square Tan Tanh Atan
+        Asinh"""
+    cases: dict[str, tuple] = {n: (lambda x, n=n: getattr(raw, n)(x=x), X) for n in names.split()}
     positive = "Log Log1p Sqrt Rsqrt Reciprocal Inv"
     cases |= {n: (lambda x, n=n: getattr(raw, n)(x=x), f(3, 4, low=0.1)) for n in positive.split()}
     unit = "Acos Asin Atanh"
@@ -42,7 +44,9 @@ def unary_math(tf: Any) -> dict[str, tuple]:
 
 def binary_math(tf: Any) -> dict[str, tuple]:
     raw = tf.raw_ops
-    names = "Add AddV2 Sub Mul RealDiv Div Maximum Minimum SquaredDifference Greater GreaterEqual Less LessEqual Equal"
+    names = """
+        Add AddV2 Sub Mul RealDiv Div Maximum Minimum SquaredDifference Greater GreaterEqual Less LessEqual
+        Equal"""
     cases: dict[str, tuple] = {
         n: (lambda x, y, n=n: getattr(raw, n)(x=x, y=y), *TWO)
         for n in (names + " NotEqual Atan2 FloorDiv FloorMod TruncateMod").split()

@@ -12,29 +12,31 @@ from bridge_savedmodel.cases.data import X, f
 def tensor_lists(tf: Any) -> dict[str, tuple]:
     raw = tf.raw_ops
 
-    def of(x: Any) -> Any:
+    def list_of(x: Any) -> Any:
         return raw.TensorListFromTensor(tensor=x, element_shape=[4])
 
-    def stacked(handle: Any) -> Any:
+    def stack(handle: Any) -> Any:
         return raw.TensorListStack(input_handle=handle, element_shape=[4], element_dtype=tf.float32)
 
-    def pushed(x: Any) -> Any:
-        made = raw.EmptyTensorList(element_shape=[4], max_num_elements=-1, element_dtype=tf.float32)
+    def push_back(x: Any) -> Any:
+        tensors = raw.EmptyTensorList(element_shape=[4], max_num_elements=-1, element_dtype=tf.float32)
         for n in (2, 0):
-            made = raw.TensorListPushBack(input_handle=made, tensor=x[n])
-        return stacked(made)
+            tensors = raw.TensorListPushBack(input_handle=tensors, tensor=x[n])
+        return stack(tensors)
 
-    def popped(x: Any) -> Any:
-        rest, last = raw.TensorListPopBack(input_handle=of(x), element_shape=[4], element_dtype=tf.float32)
-        return stacked(rest), last
+    def pop_back(x: Any) -> Any:
+        rest, last = raw.TensorListPopBack(
+            input_handle=list_of(x), element_shape=[4], element_dtype=tf.float32
+        )
+        return stack(rest), last
 
     return {
-        "TensorListPushBack": (pushed, X),
-        "TensorListPopBack": (popped, X),
-        "TensorListLength": (lambda x: raw.TensorListLength(input_handle=of(x)), X),
+        "TensorListPushBack": (push_back, X),
+        "TensorListPopBack": (pop_back, X),
+        "TensorListLength": (lambda x: raw.TensorListLength(input_handle=list_of(x)), X),
         "TensorListGather": (
             lambda x: raw.TensorListGather(
-                input_handle=of(x), indices=[2, 0], element_shape=[4], element_dtype=tf.float32
+                input_handle=list_of(x), indices=[2, 0], element_shape=[4], element_dtype=tf.float32
             ),
             X,
         ),
@@ -48,14 +50,14 @@ def tensor_lists(tf: Any) -> dict[str, tuple]:
             f(2, 3, 4),
         ),
         "TensorListConcatLists": (
-            lambda x, y: stacked(
-                raw.TensorListConcatLists(input_a=of(x), input_b=of(y), element_dtype=tf.float32)
+            lambda x, y: stack(
+                raw.TensorListConcatLists(input_a=list_of(x), input_b=list_of(y), element_dtype=tf.float32)
             ),
             X,
             X,
         ),
         "TensorListScatter": (
-            lambda x: stacked(
+            lambda x: stack(
                 raw.TensorListScatter(tensor=tf.ensure_shape(x, [3, 4]), indices=[2, 0, 1], element_shape=[4])
             ),
             X,

@@ -19,27 +19,27 @@ def sets_and_counts(tf: Any) -> dict[str, tuple]:
     )
     deep, none = np.array([[0, 0, 1], [0, 1, 0], [1, 1, 1]]), np.zeros(0, np.float32)
     cases: dict[str, tuple] = {}
-    for kind in ("a-b", "b-a", "intersection", "union"):
-        how = {"set_operation": kind}
+    for operation in ("a-b", "b-a", "intersection", "union"):
+        how = {"set_operation": operation}
         cases |= {
-            f"DenseToDenseSetOperation of words {kind}": (
+            f"DenseToDenseSetOperation of words {operation}": (
                 lambda a, b, h=how: raw.DenseToDenseSetOperation(set1=a, set2=b, **h),
                 s("a", "b", "a", "c").reshape(2, 2),
                 s("b", "a", "d", "c").reshape(2, 2),
             ),
-            f"DenseToDenseSetOperation deep {kind}": (
+            f"DenseToDenseSetOperation deep {operation}": (
                 lambda a, b, h=how: raw.DenseToDenseSetOperation(set1=a, set2=b, **h),
                 i(2, 3, 4, low=0, high=5, dtype=np.uint8),
                 i(2, 3, 2, low=0, high=5, dtype=np.uint8),
             ),
-            f"DenseToSparseSetOperation {kind}": (
+            f"DenseToSparseSetOperation {operation}": (
                 lambda a, v, h=how: raw.DenseToSparseSetOperation(
                     set1=tf.ensure_shape(a, [3, 4]), set2_indices=other, set2_values=v, set2_shape=shape, **h
                 ),
                 i(3, 4, low=0, high=5),
                 i(3, low=0, high=5),
             ),
-            f"SparseToSparseSetOperation {kind}": (
+            f"SparseToSparseSetOperation {operation}": (
                 lambda v, w, h=how: raw.SparseToSparseSetOperation(
                     set1_indices=at,
                     set1_values=v,
@@ -52,7 +52,7 @@ def sets_and_counts(tf: Any) -> dict[str, tuple]:
                 i(4, low=0, high=3, dtype=np.int64),
                 i(3, low=0, high=3, dtype=np.int64),
             ),
-            f"SparseToSparseSetOperation deep {kind}": (
+            f"SparseToSparseSetOperation deep {operation}": (
                 lambda v, w, h=how: raw.SparseToSparseSetOperation(
                     set1_indices=deep,
                     set1_values=v,
@@ -128,7 +128,7 @@ def ragged_tensors(tf: Any) -> dict[str, tuple]:
     splits, inner = np.array([0, 2, 2, 5]), np.array([0, 1, 4, 4, 6, 7])
     values = f(5)
 
-    def spread(v: Any, **more: Any) -> Any:
+    def to_tensor(v: Any, **more: Any) -> Any:
         return tf.RaggedTensor.from_row_splits(v, splits).to_tensor(**more)
 
     return {
@@ -159,14 +159,14 @@ def ragged_tensors(tf: Any) -> dict[str, tuple]:
             f(7, 3),
             np.array([2, 0]),
         ),
-        "RaggedTensorToTensor": (spread, values),
-        "RaggedTensorToTensor default": (lambda v: spread(v, default_value=-1.0, shape=[None, 2]), values),
-        "RaggedTensorToTensor longer": (lambda v: spread(v, shape=[4, 4]), values),
+        "RaggedTensorToTensor": (to_tensor, values),
+        "RaggedTensorToTensor default": (lambda v: to_tensor(v, default_value=-1.0, shape=[None, 2]), values),
+        "RaggedTensorToTensor longer": (lambda v: to_tensor(v, shape=[4, 4]), values),
         "RaggedTensorToTensor nested": (
             lambda v: tf.RaggedTensor.from_nested_row_splits(v, [splits, inner]).to_tensor(),
             f(7),
         ),
-        "RaggedTensorToTensor wide": (lambda v: spread(v), f(5, 2)),
+        "RaggedTensorToTensor wide": (lambda v: to_tensor(v), f(5, 2)),
         "RaggedTensorToTensor rows": (
             lambda v: tf.RaggedTensor.from_value_rowids(v, [0, 0, 2, 2, 2], nrows=4).to_tensor(),
             values,
@@ -217,11 +217,11 @@ def sparse_tensors(tf: Any) -> dict[str, tuple]:
     def one(name: str, **more: Any) -> Any:
         return lambda v: getattr(raw, name)(input_indices=at, input_values=v, input_shape=shape, **more)
 
-    def sets(kind: str) -> Any:
-        return lambda a, b: raw.DenseToDenseSetOperation(set1=a, set2=b, set_operation=kind)
+    def set_operation(operation: str) -> Any:
+        return lambda a, b: raw.DenseToDenseSetOperation(set1=a, set2=b, set_operation=operation)
 
     cases = {
-        f"DenseToDenseSetOperation {k}": (sets(k), i(3, 5, low=0, high=5), i(3, 4, low=0, high=5))
+        f"DenseToDenseSetOperation {k}": (set_operation(k), i(3, 5, low=0, high=5), i(3, 4, low=0, high=5))
         for k in ("a-b", "b-a", "intersection", "union")
     }
     return cases | {

@@ -31,21 +31,21 @@ def regular_expressions(tf: Any) -> dict[str, tuple]:
     lines = s("a.b,c", "", "..", "no stop é.É", ",x, y ,", "a-b_c[d]\\e'")
     table = lines[:4].reshape(2, 2)
 
-    def replaced(pattern: str, rewrite: str, **more: Any) -> Any:
+    def regex_replace(pattern: str, rewrite: str, **more: Any) -> Any:
         return lambda x: raw.StaticRegexReplace(input=x, pattern=pattern, rewrite=rewrite, **more)
 
-    def parted(delimiter: str, skip: bool = True) -> Any:
+    def string_split(delimiter: str, skip: bool = True) -> Any:
         return lambda x: raw.StringSplit(input=x, delimiter=delimiter, skip_empty=skip)
 
     return {
-        "StaticRegexReplace": (replaced(r"\.", ""), lines),
-        "StaticRegexReplace text": (replaced("b,", "<>"), lines),
-        "StaticRegexReplace once": (replaced(",", "é", replace_global=False), lines),
-        "StaticRegexReplace punctuation": (replaced(PUNCTUATION, ""), lines),
-        "StaticRegexReplace spaces": (replaced(r"\s", " "), s("a\tb c\n", "", "  ")),
-        "StaticRegexReplace range": (replaced("[a-c0-2.]", "."), lines),
-        "StaticRegexReplace table": (replaced(r"[,.]", "; "), table),
-        "StaticRegexReplace ways": (replaced("b|,|x", "-"), lines),
+        "StaticRegexReplace": (regex_replace(r"\.", ""), lines),
+        "StaticRegexReplace text": (regex_replace("b,", "<>"), lines),
+        "StaticRegexReplace once": (regex_replace(",", "é", replace_global=False), lines),
+        "StaticRegexReplace punctuation": (regex_replace(PUNCTUATION, ""), lines),
+        "StaticRegexReplace spaces": (regex_replace(r"\s", " "), s("a\tb c\n", "", "  ")),
+        "StaticRegexReplace range": (regex_replace("[a-c0-2.]", "."), lines),
+        "StaticRegexReplace table": (regex_replace(r"[,.]", "; "), table),
+        "StaticRegexReplace ways": (regex_replace("b|,|x", "-"), lines),
         "StringSplitV2 empty": (lambda x: raw.StringSplitV2(input=x, sep=","), s("", ",", "a,,b")),
         "StringSplitV2 spaces": (lambda x: raw.StringSplitV2(input=x, sep=""), s("", " ", " a  b ")),
         "StringSplitV2 once": (
@@ -59,16 +59,16 @@ def regular_expressions(tf: Any) -> dict[str, tuple]:
             lambda x: raw.StringLower(input=x, encoding="utf-8"),
             s("Aé", "", "c", "D").reshape(2, 2),
         ),
-        "StringSplit": (parted(","), lines),
-        "StringSplit empty": (parted(",", skip=False), lines),
-        "StringSplit several": (parted(",. "), lines),
+        "StringSplit": (string_split(","), lines),
+        "StringSplit empty": (string_split(",", skip=False), lines),
+        "StringSplit several": (string_split(",. "), lines),
     }
 
 
 def word_ngrams(tf: Any) -> dict[str, tuple]:
     raw, words, splits = tf.raw_ops, s("a", "bc", "d", "e", "", "g"), np.array([0, 3, 3, 4, 6])
 
-    def made(
+    def string_ngrams(
         *widths: int, separator: str = " ", pad: int = 0, left: str = "", right: str = "", at: Any = splits
     ) -> Any:
         return lambda x: list(
@@ -85,10 +85,10 @@ def word_ngrams(tf: Any) -> dict[str, tuple]:
         )
 
     return {
-        "StringNGrams": (made(2), words),
-        "StringNGrams widths": (made(1, 3, 2, separator=""), words),
-        "StringNGrams padded": (made(2, 3, pad=-1, left="<", right=">"), words),
-        "StringNGrams padded once": (made(4, pad=1, left="<", right=">", separator="-"), words),
-        "StringNGrams short": (made(9), words),
-        "StringNGrams narrow": (made(2, 1, at=splits.astype(np.int32)), words),
+        "StringNGrams": (string_ngrams(2), words),
+        "StringNGrams widths": (string_ngrams(1, 3, 2, separator=""), words),
+        "StringNGrams padded": (string_ngrams(2, 3, pad=-1, left="<", right=">"), words),
+        "StringNGrams padded once": (string_ngrams(4, pad=1, left="<", right=">", separator="-"), words),
+        "StringNGrams short": (string_ngrams(9), words),
+        "StringNGrams narrow": (string_ngrams(2, 1, at=splits.astype(np.int32)), words),
     }

@@ -15,12 +15,12 @@ def versions(tf: Any) -> dict[str, tuple]:
     volume = f(1, 3, 4, 3, 2)
     scale = [f(3, low=0.5), f(3), f(3), f(3, low=0.5)]
 
-    def norm(name: str) -> Any:
-        def made(x: Any) -> Any:
-            given = dict(zip(("scale", "offset", "mean", "variance"), scale, strict=True))
-            return getattr(raw, name)(x=x, **given, is_training=False)[0]
+    def batch_norm(name: str) -> Any:
+        def normalize(x: Any) -> Any:
+            parameters = dict(zip(("scale", "offset", "mean", "variance"), scale, strict=True))
+            return getattr(raw, name)(x=x, **parameters, is_training=False)[0]
 
-        return made
+        return normalize
 
     return {
         "BatchMatMul": (lambda x, y: raw.BatchMatMul(x=x, y=y, adj_y=True), f(2, 3, 4), f(2, 5, 4)),
@@ -36,8 +36,8 @@ def versions(tf: Any) -> dict[str, tuple]:
             ),
             volume,
         ),
-        "FusedBatchNorm": (norm("FusedBatchNorm"), IMAGE),
-        "FusedBatchNormV2": (norm("FusedBatchNormV2"), IMAGE),
+        "FusedBatchNorm": (batch_norm("FusedBatchNorm"), IMAGE),
+        "FusedBatchNormV2": (batch_norm("FusedBatchNormV2"), IMAGE),
         "Gather": (lambda x, at: raw.Gather(params=x, indices=at), X, i(5, low=0, high=3)),
         "InTopK": (lambda v, t: raw.InTopK(predictions=v, targets=t, k=2), X, i(3, low=0, high=4)),
         "MatrixDiag": (lambda x: raw.MatrixDiag(diagonal=x), rows),

@@ -16,7 +16,8 @@ REASONS = {
         StringFormat UnicodeScript UnicodeTranscode UnsortedSegmentJoin DecodeBase64 EncodeBase64
         DecodeRaw DecodePaddedRaw DecodeCompressed DecodeCSV DecodeJSONExample EditDistance
         RegexSplitWithOffsets WordpieceTokenizeWithOffsets SentencepieceOp SentencepieceTokenizeOp""",
-    "a hash of the bytes of a string, which no operator of ONNX sees: look words up in a vocabulary instead": """
+    "a hash of the bytes of a string, which no operator of ONNX sees: look words up in a vocabulary "
+    "instead": """
         StringToHashBucket SparseCross SparseCrossV2 SparseCrossHashed RaggedCross""",
     "features of sounds as tensors: compute them before the model": "AudioMicrofrontend",
     "images and sounds as tensors: decode them before the model": """
@@ -75,8 +76,8 @@ REASONS = {
         QuantizeDownAndShrinkRange RequantizationRange RequantizationRangePerChannel Requantize
         RequantizePerChannel UniformRequantize CustomAggregator""",
     "a graph for inference: these belong to training, devices or debugging": """
-        BroadcastGradientArgs CTCLoss CTCLossV2 Dilation2DBackpropFilter Dilation2DBackpropInput Abort CheckPinned
-        ConstructionFails DevicePlacementOp DumpTensor GetDeadline ImportEvent
+        BroadcastGradientArgs CTCLoss CTCLossV2 Dilation2DBackpropFilter Dilation2DBackpropInput Abort
+        CheckPinned ConstructionFails DevicePlacementOp DumpTensor GetDeadline ImportEvent
         IsResourceHandleRefCounting IsTensorFloat32Enabled MakeWeakResourceHandle ThreadPoolHandle
         GraphDefVersion CompositeTensorVariantFromComponents CompositeTensorVariantToComponents""",
 }
