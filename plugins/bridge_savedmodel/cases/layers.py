@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any
 
 ACTIVATIONS = """
-    selu celu softplus softsign silu gelu tanh sigmoid exponential hard_sigmoid mish relu6 log_softmax sparsemax"""
+    selu celu softplus softsign silu gelu tanh sigmoid exponential hard_sigmoid mish relu6 log_softmax
+    sparsemax"""
 RESTING: dict[str, tuple] = {
     **dict.fromkeys(
         (
