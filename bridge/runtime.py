@@ -10,10 +10,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import ExecutionFailed, InvalidInput
-from bridge.load import read
+from bridge.load import Reader, reader
 from bridge.passes.opset import for_runtime
 from bridge.ports import Port, port_of
-from bridge.route import Reader, reader
 
 __all__ = ["HubSession", "Outputs", "Session", "open_session", "run"]
 
@@ -68,7 +67,7 @@ def open_session(model: ir.Model | Reader) -> Session:
         return HubSession(model)
     fmt = model.format
     if fmt.runtime is None or not model.is_file:
-        return HubSession(read(model), "re-read, ")
+        return HubSession(model.read(), "re-read, ")
     runtime = fmt.resolve("runtime")
     known = {name: model.options[name] for name in runtime.options}
     try:

@@ -12,9 +12,8 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import BridgeError
 from bridge.formats import Exporter, Format
+from bridge.lower import legalize, writer
 from bridge.ops import OpTable, Rule
-from bridge.passes import legalize
-from bridge.route import writer
 
 SURVIVED = ("native", "expanded", "approximated")
 UNMEASURED = ("unrunnable", "untried")
