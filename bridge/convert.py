@@ -11,7 +11,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import UnsupportedModel
 from bridge.lower import Writer, writer
-from bridge.matrix.measured import notes
+from bridge.measured import notes
 from bridge.output import atomic, require_free
 from bridge.report import Report
 from bridge.route import route
