@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, NamedTuple
 
 MERGES, SWITCHES = ("Merge", "RefMerge"), ("Switch", "RefSwitch")
 ENTERS, EXITS, NEXTS = (
@@ -79,14 +79,22 @@ def outside_loops(nodes: Nodes) -> set[str]:
     return {name for name, d in depth.items() if d - (nodes[name].op in EXITS) <= 0}
 
 
+class LoopVariable(NamedTuple):
+    """Names of the nodes of one loop variable."""
+
+    enter: str
+    merge: str
+    switch: str
+    next_iteration: str
+
+
 class _LoopNodes:
-    """The nodes of one loop: per variable the names of its Enter, Merge, Switch and NextIteration; and the
-    names of Enter nodes of loop constants."""
+    """The nodes of one loop: its variables, the Enter nodes of its constants, and its LoopCond."""
 
     def __init__(self, nodes: Nodes, enters: list[Any]) -> None:
         names = {e.name for e in enters}
         switches = {_node_name(n.input[0]): n for n in nodes.values() if n.op in SWITCHES}
-        self.variables: list[tuple[str, str, str, str]] = []
+        self.variables: list[LoopVariable] = []
         self.constants = [e.name for e in enters if e.attr["is_constant"].b]
         self.test = ""
         for merge in nodes.values():
@@ -96,7 +104,7 @@ class _LoopNodes:
             switch = switches.get(merge.name)
             if nodes.get(sources[1]) is None or nodes[sources[1]].op not in NEXTS or switch is None:
                 continue
-            self.variables.append((sources[0], merge.name, switch.name, sources[1]))
+            self.variables.append(LoopVariable(sources[0], merge.name, switch.name, sources[1]))
             self.test = _node_name(switch.input[1])
 
 
@@ -122,7 +130,7 @@ def _nodes_in_loop(nodes: Nodes, enters: list[Any]) -> set[str]:
     loop = _LoopNodes(nodes, enters)
     stops = {e.name for e in enters}
     return (
-        set(_subgraph_of(nodes, [loop.test, *(v[3] for v in loop.variables)], stops))
+        set(_subgraph_of(nodes, [loop.test, *(v.next_iteration for v in loop.variables)], stops))
         if loop.variables
         else set()
     )
@@ -130,10 +138,10 @@ def _nodes_in_loop(nodes: Nodes, enters: list[Any]) -> set[str]:
 
 def _emit_while(nodes: Nodes, frame: str, loop: _LoopNodes, functions: dict[str, Any]) -> Nodes:
     """A While for one loop, and an Identity for each of its Exit nodes."""
-    initial = [*(v[0] for v in loop.variables), *loop.constants]
-    merged = [*(v[1] for v in loop.variables), *loop.constants]
-    switched = [*(v[2] for v in loop.variables), *loop.constants]
-    updated = [*(nodes[v[3]].input[0] for v in loop.variables), *loop.constants]
+    initial = [*(v.enter for v in loop.variables), *loop.constants]
+    merged = [*(v.merge for v in loop.variables), *loop.constants]
+    switched = [*(v.switch for v in loop.variables), *loop.constants]
+    updated = [*(nodes[v.next_iteration].input[0] for v in loop.variables), *loop.constants]
     types = [nodes[s].attr["T"].type for s in initial]
     loop_node = _new_node("While", f"{frame}/raised", [nodes[s].input[0] for s in initial])
     loop_node.attr["T"].list.type.extend(types)
@@ -143,9 +151,9 @@ def _emit_while(nodes: Nodes, frame: str, loop: _LoopNodes, functions: dict[str,
         nodes, f"{loop_node.name}/body", switched, updated, functions
     )
     result = {loop_node.name: loop_node}
-    for index, (*_, switch, _) in enumerate(loop.variables):
+    for index, variable in enumerate(loop.variables):
         for node in nodes.values():
-            if node.op in EXITS and _node_name(node.input[0]) == switch:
+            if node.op in EXITS and _node_name(node.input[0]) == variable.switch:
                 result[node.name] = _new_node("Identity", node.name, [f"{loop_node.name}:{index}"])
     return result
 

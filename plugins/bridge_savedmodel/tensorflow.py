@@ -15,7 +15,7 @@ import onnx_ir as ir
 from bridge.ops import Need
 
 DOMAIN = "bridge.savedmodel"
-"""Operators of TensorFlow's own, in a hub model made ready to be written."""
+"""The domain of TensorFlow operators in a hub model that is legalized for writing."""
 FILES = ("saved_model.pb", "saved_model.pbtxt")
 TYPES = {
     ir.DataType.FLOAT: "DT_FLOAT",

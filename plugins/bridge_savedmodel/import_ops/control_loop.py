@@ -4,7 +4,7 @@ Loop."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import onnx_ir as ir
 
@@ -19,7 +19,19 @@ from bridge_savedmodel.values import TensorList
 
 ops = OpTable()
 
-SETTERS = {"TensorListSetItem": (0, 1, 2), "TensorArrayWriteV3": (3, 1, 2)}
+
+class SetterInputs(NamedTuple):
+    """Positions of the inputs of an operator that sets an element of a list."""
+
+    tensors: int
+    index: int
+    item: int
+
+
+SETTERS = {
+    "TensorListSetItem": SetterInputs(tensors=0, index=1, item=2),
+    "TensorArrayWriteV3": SetterInputs(tensors=3, index=1, item=2),
+}
 
 
 class Loop:
@@ -82,7 +94,7 @@ class Loop:
         known = None if count is None else const(count)
         if known is None or int(known.reshape(())) != 1 or setter is None or setter.op not in SETTERS:
             return False
-        name = self._source(setter.input[SETTERS[setter.op][1]])
+        name = self._source(setter.input[SETTERS[setter.op].index])
         if name in self.names:
             position = self.names.index(name)
             start = const(self.arguments[position]) if position in self.unchanged else None
@@ -95,7 +107,7 @@ class Loop:
         if not self.has_one_element(index) or self._is_read(index):
             return None
         setter = self.producer(index)
-        name = self._source(setter.input[SETTERS[setter.op][2]])
+        name = self._source(setter.input[SETTERS[setter.op].item])
         candidates = [
             i for i, r in enumerate(self.results) if self._source(r) == name and i not in self.unchanged
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from bridge_savedmodel.tensorflow import tensorflow
 ops = OpTable()
 
 DEGREE, PIECES = 12, 256
-ENDS = (-87.5, 88.5)
+LOG_BOUNDS = (-87.5, 88.5)
 """The logarithms of the smallest and the largest single-precision numbers."""
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -60,10 +60,17 @@ def evaluate_fit(op: Any, name: str, x: Any) -> Any:
     return op.ReduceSum(op.Mul(op.Concat(*terms, axis=-1), piece_coefficients), last_axis, keepdims=0)
 
 
-def _log_scaled(name: str, scale: Function) -> tuple[float, float, Function]:
+class Fit(NamedTuple):
+    """A function to fit between two bounds."""
+
+    low: float
+    high: float
+    function: Function
+
+
+def _log_scaled(name: str, scale: Function) -> Fit:
     """log(f(x) · scale(x)) as a function of log(x)."""
-    function = tensorflow_function
-    return (*ENDS, lambda u: np.log(function(name)(np.exp(u)) * scale(np.exp(u))))
+    return Fit(*LOG_BOUNDS, lambda u: np.log(tensorflow_function(name)(np.exp(u)) * scale(np.exp(u))))
 
 
 def _modulus(order: int) -> Function:
@@ -110,17 +117,21 @@ def _spiral_phase(u: np.ndarray) -> np.ndarray:
 
 
 SMALL = 1.0
-FITS: dict[str, tuple[float, float, Function]] = {
+
+
+FITS = {
     **{n: _log_scaled(n, ones) for n in ("BesselI0e", "BesselI1e", "BesselK0e", "BesselK1e", "Dawsn")},
-    "BesselJ1": (ENDS[0], SMALL, lambda u: np.log(tensorflow_function("BesselJ1")(np.exp(u)))),
-    "Expint": (ENDS[0], 4.5, lambda u: tensorflow_function("Expint")(np.exp(u)) * np.exp(-np.exp(u))),
-    "Spence": (*ENDS, lambda u: tensorflow_function("Spence")(np.exp(u))),
-    "Spiral": (ENDS[0], 5.0, lambda u: np.log(np.abs(_spiral(u)) * (1 + np.pi * np.exp(u)))),
-    "SpiralPhase": (ENDS[0], 5.0, _spiral_phase),
-    **{f"Modulus{n}": (ENDS[0], 12.0, _modulus(n)) for n in (0, 1)},
-    **{f"Phase{n}": (ENDS[0], 12.0, _phase(n)) for n in (0, 1)},
+    "BesselJ1": Fit(LOG_BOUNDS[0], SMALL, lambda u: np.log(tensorflow_function("BesselJ1")(np.exp(u)))),
+    "Expint": Fit(
+        LOG_BOUNDS[0], 4.5, lambda u: tensorflow_function("Expint")(np.exp(u)) * np.exp(-np.exp(u))
+    ),
+    "Spence": Fit(*LOG_BOUNDS, lambda u: tensorflow_function("Spence")(np.exp(u))),
+    "Spiral": Fit(LOG_BOUNDS[0], 5.0, lambda u: np.log(np.abs(_spiral(u)) * (1 + np.pi * np.exp(u)))),
+    "SpiralPhase": Fit(LOG_BOUNDS[0], 5.0, _spiral_phase),
+    **{f"Modulus{n}": Fit(LOG_BOUNDS[0], 12.0, _modulus(n)) for n in (0, 1)},
+    **{f"Phase{n}": Fit(LOG_BOUNDS[0], 12.0, _phase(n)) for n in (0, 1)},
 }
-KIND = attribute("T", T.FLOAT, T.FLOAT16, T.BFLOAT16)
+FLOATS = attribute("T", T.FLOAT, T.FLOAT16, T.BFLOAT16)
 
 
 def double(op: Any, value: float) -> Any:
@@ -141,10 +152,14 @@ def _magnitude_and_log(op: Any, x: Any) -> tuple[Any, Any, Any]:
     """The argument in double precision, its magnitude, and the logarithm of that within the fitted bounds."""
     wide = as_dtype(op, x, T.DOUBLE)
     magnitude = op.Abs(op.Where(op.IsNaN(wide), double(op, 1), wide))
-    return wide, magnitude, op.Min(op.Max(op.Log(magnitude), double(op, ENDS[0])), double(op, ENDS[1]))
+    return (
+        wide,
+        magnitude,
+        op.Min(op.Max(op.Log(magnitude), double(op, LOG_BOUNDS[0])), double(op, LOG_BOUNDS[1])),
+    )
 
 
-@ops.op("BesselI0", "BesselI0e", "BesselI1", "BesselI1e", "Dawsn", needs=(KIND,))
+@ops.op("BesselI0", "BesselI0e", "BesselI1", "BesselI1e", "Dawsn", needs=(FLOATS,))
 def bessel_i_and_dawsn(op, node, x):
     x64, magnitude, log = _magnitude_and_log(op, x)
     name = node.op if node.op == "Dawsn" or node.op.endswith("e") else f"{node.op}e"
@@ -154,7 +169,7 @@ def bessel_i_and_dawsn(op, node, x):
     return as_dtype(op, _with_edge_values(op, x64, value), x.dtype)
 
 
-@ops.op("BesselK0", "BesselK0e", "BesselK1", "BesselK1e", needs=(KIND,))
+@ops.op("BesselK0", "BesselK0e", "BesselK1", "BesselK1e", needs=(FLOATS,))
 def bessel_k(op, node, x):
     x64, magnitude, log = _magnitude_and_log(op, x)
     name = node.op if node.op.endswith("e") else f"{node.op}e"
@@ -163,12 +178,12 @@ def bessel_k(op, node, x):
     return as_dtype(op, _with_edge_values(op, x64, value, np.inf, np.inf), x.dtype)
 
 
-@ops.op("BesselJ0", "BesselJ1", "BesselY0", "BesselY1", needs=(KIND,))
+@ops.op("BesselJ0", "BesselJ1", "BesselY0", "BesselY1", needs=(FLOATS,))
 def bessel_j_and_y(op, node, x):
     """Modulus and phase, which J and Y share. J1 near zero has a fit of its own, as its values are small
     there."""
     x64, magnitude, log = _magnitude_and_log(op, x)
-    magnitude = op.Min(magnitude, double(op, np.exp(ENDS[1])))
+    magnitude = op.Min(magnitude, double(op, np.exp(LOG_BOUNDS[1])))
     order, is_first_kind = node.op[-1], node.op.startswith("BesselJ")
     angle = op.Add(magnitude, evaluate_fit(op, f"Phase{order}", log))
     modulus = op.Exp(op.Sub(evaluate_fit(op, f"Modulus{order}", log), op.Mul(log, double(op, 0.5))))
@@ -180,7 +195,7 @@ def bessel_j_and_y(op, node, x):
     return as_dtype(op, _with_edge_values(op, x64, value, *limits), x.dtype)
 
 
-@ops.op("Expint", "Spence", needs=(KIND,))
+@ops.op("Expint", "Spence", needs=(FLOATS,))
 def expint_and_spence(op, node, x):
     x64, magnitude, log = _magnitude_and_log(op, x)
     value = evaluate_fit(op, node.op, log)
@@ -190,7 +205,7 @@ def expint_and_spence(op, node, x):
     return as_dtype(op, _with_edge_values(op, x64, value, np.nan, -np.inf), x.dtype)
 
 
-@ops.op("FresnelCos", "FresnelSin", needs=(KIND,))
+@ops.op("FresnelCos", "FresnelSin", needs=(FLOATS,))
 def fresnel(op, node, x):
     """Cornu's spiral, from its limit point."""
     x64, magnitude, log = _magnitude_and_log(op, x)

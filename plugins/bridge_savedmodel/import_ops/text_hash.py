@@ -17,7 +17,7 @@ from bridge_savedmodel.values import decode_strings
 ops = OpTable()
 
 HALF = 4
-"""As many characters are summed at once: ONNX Runtime sums whole numbers as doubles."""
+"""The number of characters summed at once: ONNX Runtime sums integers in double precision."""
 
 
 class Characters(Fingerprint):
