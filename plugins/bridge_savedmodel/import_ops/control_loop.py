@@ -24,13 +24,13 @@ class SetterInputs(NamedTuple):
     """Positions of the inputs of an operator that sets an element of a list."""
 
     tensors: int
-    index: int
+    position: int
     item: int
 
 
 SETTERS = {
-    "TensorListSetItem": SetterInputs(tensors=0, index=1, item=2),
-    "TensorArrayWriteV3": SetterInputs(tensors=3, index=1, item=2),
+    "TensorListSetItem": SetterInputs(tensors=0, position=1, item=2),
+    "TensorArrayWriteV3": SetterInputs(tensors=3, position=1, item=2),
 }
 
 
@@ -94,7 +94,7 @@ class Loop:
         known = None if count is None else const(count)
         if known is None or int(known.reshape(())) != 1 or setter is None or setter.op not in SETTERS:
             return False
-        name = self._source(setter.input[SETTERS[setter.op].index])
+        name = self._source(setter.input[SETTERS[setter.op].position])
         if name in self.names:
             position = self.names.index(name)
             start = const(self.arguments[position]) if position in self.unchanged else None
