@@ -26,7 +26,6 @@ from bridge_savedmodel import import_ops
 from bridge_savedmodel.cases import as_array, cases
 from bridge_savedmodel.cases.layers import cases as layer_cases
 from bridge_savedmodel.import_context import registered_default
-from bridge_savedmodel.runtime import open_session
 from bridge_savedmodel.tensorflow import tensorflow
 
 MODELS = SHARED / "savedmodel"
@@ -125,7 +124,7 @@ def test_models_of_serialized_examples_compute_the_same_of_features(name: str, t
     folder, _, signature = name.partition(":")
     model = bridge.load(MODELS / folder, signature=signature, examples="features")
     inputs = {v.name or "": np.float32([[1.5], [-2], [3]]) for v in model.graph.inputs}
-    expected = open_session(MODELS / folder, signature).run(inputs)
+    expected = bridge.run(MODELS / folder, inputs, signature=signature or None)
     assert compare(expected, bridge.run(model, inputs)).ok
     for target in TARGETS:
         written = bridge.save(model, tmp_path / f"model.{target}", to=target).path
@@ -143,7 +142,7 @@ def test_models_of_others_compute_the_same(name: str, tmp_path: Path) -> None:
         return
     model = bridge.load(MODELS / folder, signature=signature)
     inputs = random_inputs(model)
-    expected = open_session(MODELS / folder, signature).run(inputs)
+    expected = bridge.run(MODELS / folder, inputs, signature=signature or None)
     assert compare(expected, bridge.run(model, inputs)).ok
     for target in TARGETS:
         if folder == NO_RANK and target == "tflite":

@@ -10,8 +10,10 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const
+from bridge.importing import int64_vector, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import FAR, T, condition, int64_vector, ints
+from bridge_savedmodel.import_ops.common import FAR, T
 from bridge_savedmodel.import_ops.control import add_outputs, as_bool, common_shape, subgraph
 from bridge_savedmodel.import_ops.sequence import fill_with_zeros, has_known_elements
 from bridge_savedmodel.tensorflow import tensorflow

@@ -10,20 +10,16 @@ import numpy as np
 from bridge import dims, geometry
 from bridge.geometry import halves, same_total
 from bridge.hub import const, rank_of, shape_of
+from bridge.importing import ints, permuted, to_channels_first, to_channels_last
+from bridge.needs import condition, constant
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     channels_last,
-    condition,
-    constant,
     from_data_format,
-    ints,
     known_elements,
     known_rank,
-    permuted,
     spatial_attribute,
-    to_channels_first,
-    to_channels_last,
     to_data_format,
     window_padding,
 )

@@ -9,20 +9,20 @@ import onnx_ir as ir
 
 from bridge.dims import arange
 from bridge.hub import const, rank_of
-from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    T,
-    as_int64,
-    as_scalar,
-    condition,
-    int64_vector,
-    ints,
-    known_rank,
-    like,
-    to_channels_first,
-    to_channels_last,
-    window_padding,
+from bridge.importing import as_int64, int64_vector, ints, like, to_channels_first, to_channels_last
+from bridge.interpolation import (
+    ResizeAxis,
+    cubic_kernel,
+    cubic_taps,
+    dense,
+    excluding_outside,
+    linear_kernel,
+    original_coordinates,
+    step_between,
 )
+from bridge.needs import condition
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, as_scalar, known_rank, window_padding
 
 ops = OpTable()
 
@@ -84,36 +84,20 @@ def resize_bicubic(op, node, x, size):
     )
 
 
-def _cubic_weights(length: int, asked: int, mode: str) -> np.ndarray:
-    """The weight of each of `length` elements in each of `asked` ones."""
-    half, a = mode == "half_pixel", -0.5 if mode == "half_pixel" else -0.75
-    scale = (length - 1) / (asked - 1) if mode == "align_corners" and asked > 1 else length / asked
-    made = np.zeros((asked, length), np.float64)
-    for place in range(asked):
-        at = (
-            np.float32((place + 0.5) * np.float32(scale) - 0.5)
-            if half
-            else np.float32(place * np.float32(scale))
-        )
-        start = int(np.floor(at))
-        away = int(np.rint((at - start) * DISTANCE_STEPS)) / DISTANCE_STEPS
-        weights = [_kernel(d, a) for d in (away + 1, away, 1 - away, 2 - away)]
-        taps = range(start - 1, start + 3)
-        if half:
-            weights = [w if 0 <= t < length else 0.0 for w, t in zip(weights, taps, strict=True)]
-            total = sum(weights)
-            weights = (
-                [w / total for w in weights] if abs(total) > 1000 * np.finfo(np.float32).tiny else weights
-            )
-        for weight, tap in zip(weights, taps, strict=True):
-            made[place, min(max(tap, 0), length - 1)] += weight
-    return made.astype(np.float32)
-
-
-def _kernel(distance: float, a: float) -> float:
-    if distance <= 1:
-        return ((a + 2) * distance - (a + 3)) * distance * distance + 1
-    return ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+def _cubic_weights(length_original: int, length_resized: int, mode: str) -> np.ndarray:
+    """Weights [length_resized, length_original]; with half-pixel centers elements beyond the image are left
+    out."""
+    is_half_pixel, step = (
+        mode == "half_pixel",
+        step_between(length_original, length_resized, mode == "align_corners"),
+    )
+    axis = ResizeAxis.static(length_original, length_resized, np.float32, step=step)
+    x_original = original_coordinates(axis, "half_pixel" if is_half_pixel else "asymmetric")
+    low = np.floor(x_original)
+    rounded = low + np.rint((x_original - low) * DISTANCE_STEPS).astype(np.float64) / DISTANCE_STEPS
+    taps = cubic_taps(rounded, -0.5 if is_half_pixel else -0.75)
+    taps = excluding_outside(taps, length_original) if is_half_pixel else taps
+    return dense(taps, length_original).astype(np.float32)
 
 
 def _resize(op: Any, x: Any, size: Any, **attributes: Any) -> Any:
@@ -355,19 +339,11 @@ def _kernel_weights(
 def _kernel_values(distance: np.ndarray, kernel_type: str, radius: float) -> np.ndarray:
     """A kernel's value at these distances."""
     if kernel_type == "triangle":
-        return np.maximum(1 - distance, 0)
+        return linear_kernel(distance)
     if kernel_type == "box":
         return np.where(distance < 0.5, 1.0, np.where(distance == 0.5, 0.5, 0.0))
     if kernel_type == "keyscubic":
-        return np.where(
-            distance >= 2,
-            0.0,
-            np.where(
-                distance >= 1,
-                ((-0.5 * distance + 2.5) * distance - 4) * distance + 2,
-                ((1.5 * distance - 2.5) * distance) * distance + 1,
-            ),
-        )
+        return cubic_kernel(distance, -0.5)
     return np.where(distance > radius, 0.0, np.sinc(distance) * np.sinc(distance / radius))
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const
+from bridge.importing import as_dtype, as_int64, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, condition, ints, known_rank
+from bridge_savedmodel.import_ops.common import T, known_rank
 
 ops = OpTable()
 

@@ -9,18 +9,11 @@ import onnx_ir as ir
 
 from bridge.dims import arange
 from bridge.hub import const, rank_of, shape_of
+from bridge.importing import as_int64, constant_ints, int64_vector, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.slices import python_slice
-from bridge_savedmodel.import_ops.common import (
-    FAR,
-    as_int64,
-    condition,
-    constant_ints,
-    int64_vector,
-    ints,
-    known_elements,
-    like,
-)
+from bridge_savedmodel.import_ops.common import FAR, known_elements
 
 ops = OpTable()
 

@@ -7,8 +7,9 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, condition
+from bridge_savedmodel.import_ops.common import T
 from bridge_savedmodel.values import decode_strings
 
 ops = OpTable()

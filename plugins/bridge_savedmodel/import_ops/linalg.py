@@ -8,19 +8,12 @@ import numpy as np
 
 from bridge.dims import arange
 from bridge.hub import rank_of
+from bridge.importing import as_int64, constant_ints, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose import linalg as matrices
 from bridge.passes.decompose.linalg import LARGEST, transposed
-from bridge_savedmodel.import_ops.common import (
-    FAR,
-    as_int64,
-    as_scalar,
-    condition,
-    constant_ints,
-    ints,
-    known_rank,
-    like,
-)
+from bridge_savedmodel.import_ops.common import FAR, as_scalar, known_rank
 
 ops = OpTable()
 

@@ -8,10 +8,12 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import rank_of, shape_of
+from bridge.importing import as_dtype, attribute, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose import linalg as matrices
 from bridge.passes.decompose.linalg import LARGEST, WIDEST, row, transposed
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, condition, ints, known_rank
+from bridge_savedmodel.import_ops.common import T, known_rank
 from bridge_savedmodel.import_ops.linalg import SQUARE
 
 ops = OpTable()

@@ -10,17 +10,11 @@ import numpy as np
 
 from bridge.dims import arange
 from bridge.hub import const, rank_of
+from bridge.importing import as_dtype, attribute, like, shape_tensor
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.math import expm1, log1p
-from bridge_savedmodel.import_ops.common import (
-    T,
-    as_dtype,
-    attribute,
-    condition,
-    known_rank,
-    like,
-    shape_tensor,
-)
+from bridge_savedmodel.import_ops.common import T, known_rank
 from bridge_savedmodel.values import Pair
 
 ops = OpTable()

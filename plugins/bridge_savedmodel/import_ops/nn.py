@@ -9,17 +9,14 @@ import numpy as np
 
 from bridge import dims
 from bridge.hub import const, rank_of
+from bridge.importing import as_int64, constant_ints, ints, permuted
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
-    as_int64,
     channels_last,
-    condition,
-    constant_ints,
     from_data_format,
     get,
-    ints,
     known_rank,
-    permuted,
     to_data_format,
 )
 

@@ -5,15 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.importing import ints, to_channels_first, to_channels_last
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    from_data_format,
-    ints,
-    known_rank,
-    to_channels_first,
-    to_channels_last,
-    to_data_format,
-)
+from bridge_savedmodel.import_ops.common import from_data_format, known_rank, to_data_format
 
 ops = OpTable()
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridge.importing import constant_ints, ints, to_channels_last
+from bridge.needs import condition, constant
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     channels_last,
-    condition,
-    constant,
-    constant_ints,
     from_data_format,
-    ints,
     known_rank,
-    to_channels_last,
     to_data_format,
     window_padding,
 )

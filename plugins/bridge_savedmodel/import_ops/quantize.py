@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
+from bridge.importing import attribute, like
+from bridge.needs import condition, constant
 from bridge.ops import OpTable
 from bridge.quant import QuantParams, limits
-from bridge_savedmodel.import_ops.common import T, attribute, condition, constant, like
+from bridge_savedmodel.import_ops.common import T
 
 ops = OpTable()
 

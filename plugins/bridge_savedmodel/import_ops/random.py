@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from bridge.importing import as_dtype, as_int64, attribute, constant_ints
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, constant_ints
+from bridge_savedmodel.import_ops.common import T
 from bridge_savedmodel.import_ops.math import erf_inverse
 
 ops = OpTable()

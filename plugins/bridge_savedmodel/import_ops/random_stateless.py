@@ -12,8 +12,10 @@ import numpy as np
 
 from bridge.dims import arange
 from bridge.hub import const
+from bridge.importing import as_dtype, as_int64, attribute, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, condition, ints
+from bridge_savedmodel.import_ops.common import T
 
 ops = OpTable()
 

@@ -10,8 +10,10 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import shape_of
+from bridge.importing import int64_vector, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_scalar, condition, int64_vector, ints, like
+from bridge_savedmodel.import_ops.common import T, as_scalar
 from bridge_savedmodel.import_ops.control import add_outputs, subgraph
 
 ops = OpTable()

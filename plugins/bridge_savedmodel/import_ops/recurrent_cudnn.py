@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const
+from bridge.importing import as_dtype, attribute, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.recurrent import GATES as HUB_GATES
 from bridge.recurrent import order as gate_order
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, condition, ints
+from bridge_savedmodel.import_ops.common import T
 
 ops = OpTable()
 

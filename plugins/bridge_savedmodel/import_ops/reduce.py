@@ -7,17 +7,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of, shape_of
+from bridge.importing import as_int64, int64_vector, ints, like
+from bridge.needs import constant
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    T,
-    as_int64,
-    as_scalar,
-    constant,
-    int64_vector,
-    ints,
-    known_rank,
-    like,
-)
+from bridge_savedmodel.import_ops.common import T, as_scalar, known_rank
 
 ops = OpTable()
 

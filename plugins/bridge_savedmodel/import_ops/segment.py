@@ -9,15 +9,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import rank_of
+from bridge.importing import as_int64, int64_vector, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    as_int64,
-    condition,
-    int64_vector,
-    ints,
-    known_rank,
-    like,
-)
+from bridge_savedmodel.import_ops.common import known_rank
 
 ops = OpTable()
 

@@ -9,19 +9,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of
+from bridge.importing import as_dtype, as_int64, constant_ints, int64_vector, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    T,
-    as_dtype,
-    as_int64,
-    as_scalar,
-    condition,
-    constant_ints,
-    int64_vector,
-    ints,
-    known_elements,
-    like,
-)
+from bridge_savedmodel.import_ops.common import T, as_scalar, known_elements
 from bridge_savedmodel.values import TensorList
 
 ops = OpTable()

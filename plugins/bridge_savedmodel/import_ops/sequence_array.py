@@ -9,9 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.importing import as_int64, int64_vector, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops import sequence
-from bridge_savedmodel.import_ops.common import as_int64, as_scalar, condition, int64_vector, ints, like
+from bridge_savedmodel.import_ops.common import as_scalar
 from bridge_savedmodel.values import ListHandle, TensorList
 
 ops = OpTable()

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.importing import constant_ints, ints
+from bridge.needs import condition, constant
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import condition, constant, constant_ints, ints
 from bridge_savedmodel.import_ops.math import atan2
 from bridge_savedmodel.values import Pair
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from bridge.dims import arange
 from bridge.hub import const, rank_of
+from bridge.importing import ints
+from bridge.needs import condition, constant
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import condition, constant, ints
 
 ops = OpTable()
 

@@ -8,17 +8,10 @@ import numpy as np
 
 from bridge.dims import arange
 from bridge.hub import const, rank_of, shape_of
+from bridge.importing import as_dtype, as_int64, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    T,
-    as_dtype,
-    as_int64,
-    as_scalar,
-    condition,
-    ints,
-    known_rank,
-    like,
-)
+from bridge_savedmodel.import_ops.common import T, as_scalar, known_rank
 from bridge_savedmodel.import_ops.text_regex import compact_rows
 from bridge_savedmodel.values import decode_strings, tensor_of
 

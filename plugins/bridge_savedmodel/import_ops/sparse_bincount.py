@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of, shape_of
+from bridge.importing import as_int64, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import as_int64, condition, ints
 from bridge_savedmodel.import_ops.sparse_ragged import row_coordinates
 
 ops = OpTable()

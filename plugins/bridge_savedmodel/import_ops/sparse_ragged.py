@@ -10,18 +10,10 @@ import onnx_ir as ir
 
 from bridge.dims import arange
 from bridge.hub import rank_of
+from bridge.importing import as_dtype, as_int64, constant_ints, int64_vector, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    FAR,
-    T,
-    as_dtype,
-    as_int64,
-    as_scalar,
-    condition,
-    constant_ints,
-    int64_vector,
-    ints,
-)
+from bridge_savedmodel.import_ops.common import FAR, T, as_scalar
 
 ops = OpTable()
 

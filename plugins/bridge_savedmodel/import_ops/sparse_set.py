@@ -8,19 +8,10 @@ import numpy as np
 
 from bridge.dims import arange
 from bridge.hub import rank_of, shape_of
+from bridge.importing import as_int64, attribute, constant_ints, int64_vector, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    FAR,
-    T,
-    as_int64,
-    attribute,
-    condition,
-    constant_ints,
-    int64_vector,
-    ints,
-    known_rank,
-    like,
-)
+from bridge_savedmodel.import_ops.common import FAR, T, known_rank
 from bridge_savedmodel.import_ops.sparse import COORDINATES, flat_indices, strides
 
 ops = OpTable()

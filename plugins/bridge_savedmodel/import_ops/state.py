@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.importing import as_int64, like
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_int64, condition, like, unsupported
+from bridge_savedmodel.import_ops.common import T, unsupported
 from bridge_savedmodel.import_ops.index import update_slice
 from bridge_savedmodel.variables import Variable
 

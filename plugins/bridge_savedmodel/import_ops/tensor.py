@@ -8,24 +8,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of, shape_of
+from bridge.importing import as_dtype, as_int64, constant_ints, int64_vector, ints, like, shape_tensor
+from bridge.needs import condition, constant
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    FAR,
-    T,
-    as_dtype,
-    as_int64,
-    as_scalar,
-    condition,
-    constant,
-    constant_ints,
-    int64_vector,
-    ints,
-    known_elements,
-    known_rank,
-    like,
-    reshape_to,
-    shape_tensor,
-)
+from bridge_savedmodel.import_ops.common import FAR, T, as_scalar, known_elements, known_rank, reshape_to
 from bridge_savedmodel.values import Pair, tensor_of
 
 ops = OpTable()

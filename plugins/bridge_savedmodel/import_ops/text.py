@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
+from bridge.importing import as_dtype, constant_ints
+from bridge.needs import condition, constant
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, condition, constant, constant_ints, get
+from bridge_savedmodel.import_ops.common import T, get
 from bridge_savedmodel.values import Table, decode_strings, tensor_of
 
 ops = OpTable(get)

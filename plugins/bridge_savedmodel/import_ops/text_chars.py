@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
+from bridge.importing import as_dtype, as_int64, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, condition, ints
+from bridge_savedmodel.import_ops.common import T
 from bridge_savedmodel.import_ops.sparse_ragged import row_splits
 from bridge_savedmodel.values import tensor_of
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const
+from bridge.importing import ints
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.text_farmhash import K2, Fingerprint, rotated, word
-from bridge_savedmodel.import_ops.common import T, condition, ints
+from bridge_savedmodel.import_ops.common import T
 from bridge_savedmodel.import_ops.text_chars import LIMIT, SHORT, char_codes, string_lengths
 from bridge_savedmodel.values import decode_strings
 

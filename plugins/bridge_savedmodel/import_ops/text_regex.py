@@ -11,8 +11,10 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.dims import arange
 from bridge.hub import const
+from bridge.importing import ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, condition, ints
+from bridge_savedmodel.import_ops.common import T
 from bridge_savedmodel.import_ops.control import add_outputs, subgraph
 from bridge_savedmodel.values import decode_strings, tensor_of
 
