@@ -58,7 +58,7 @@ def quantize_and_dequantize(op, node, x, low, high, *bits):
     """A symmetric grid that reaches both bounds; values beyond it are clipped first."""
     signed = node.get("signed_input")
     bottom = (-127 if node.get("narrow_range") else -128) if signed else 0
-    step = _step(const(low), const(high), bottom, 127 if signed else 255)
+    step = _grid_step(const(low), const(high), bottom, 127 if signed else 255)
     if node.get("round_mode", "HALF_TO_EVEN") == "HALF_TO_EVEN":
         clipped = op.Max(x, op.const(np.float32(bottom) * step)) if bottom == -127 else x
         params = QuantParams.of(step, None, T.INT8 if signed else T.UINT8)
@@ -68,7 +68,7 @@ def quantize_and_dequantize(op, node, x, low, high, *bits):
     return op.Mul(op.Floor(op.Add(scaled, 0.5)), op.const(step))
 
 
-def _step(low: Any, high: Any, bottom: int, top: int) -> np.ndarray:
+def _grid_step(low: Any, high: Any, bottom: int, top: int) -> np.ndarray:
     """Step of the grid whose ends reach both bounds."""
     ends = ((bottom, np.float32(low).reshape(())), (top, np.float32(high).reshape(())))
     factors = [np.float32(end) / bound for end, bound in ends if end * bound > 0]
