@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, rank_of
+from bridge.hub import attr, const, rank_of
 from bridge.needs import attribute, condition, dtype, max_rank
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import FEW_BITS, FLOAT, INDEX, NUMBERS, TFLITE
@@ -81,20 +82,6 @@ def gelu(tfl, node, x):
     tfl.GELU(x, approximate=attr(node, "approximate") == "tanh")
 
 
-def last_axis(node: ir.Node) -> bool:
-    rank = rank_of(node.inputs[0])
-    return rank is not None and rank > 0 and attr(node, "axis") % rank == rank - 1
-
-
-ALONG_ROWS = (FLOAT, max_rank(4), condition("the last axis", last_axis))
-ops.same(needs=ALONG_ROWS, LogSoftmax="LOG_SOFTMAX")
-
-
-@ops.op("Softmax", needs=ALONG_ROWS)
-def softmax(tfl, node, x):
-    tfl.SOFTMAX(x, beta=1.0)
-
-
 CAST = (
     "float",
     "float16",
@@ -130,3 +117,25 @@ WIDTH = condition(
 ops.same(needs=(dtype(*CAST), CASTABLE), Cast="CAST")
 ops.same(needs=(condition("float32 and one of " + ", ".join(FEW_BITS), of_few_bits),), Cast="CAST")
 ops.same(needs=(dtype(*CAST, "uint64"), WIDTH), BitCast="BITCAST")
+
+
+@ops.op(
+    "PRelu",
+    needs=(
+        FLOAT,
+        max_rank(4),
+        condition(
+            "a slope of no more dimensions",
+            lambda n: (rank_of(n.inputs[1]) or 0) <= (rank_of(n.inputs[0]) or 0),
+        ),
+    ),
+)
+def prelu(tfl, node, x, slope):
+    tfl.PRELU(x, slopes(const(slope)) if const(slope) is not None else slope)
+
+
+def slopes(array: np.ndarray) -> np.ndarray:
+    """Constant slopes without their leading dimensions of one."""
+    while array.ndim > 1 and array.shape[0] == 1:
+        array = array[0]
+    return np.ascontiguousarray(array)

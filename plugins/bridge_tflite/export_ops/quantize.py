@@ -11,7 +11,8 @@ import onnx_ir as ir
 from bridge.hub import attr, const
 from bridge.ops import OpTable, Rule
 from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
-from bridge_tflite.export_ops.nn import convolve, slopes, transposed
+from bridge_tflite.export_ops.conv import convolve, transposed
+from bridge_tflite.export_ops.math import slopes
 
 ops = OpTable()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of, shape_of
@@ -178,11 +179,9 @@ def unique(tfl, node, x):
     tfl.UNIQUE(x, idx_out_type=4)
 
 
-@ops.op(f"{TFLITE}::RandomUniform")
-def random_uniform(tfl, node, shape):
-    tfl.RANDOM_UNIFORM(shape, seed=attr(node, "seed", 0), seed2=0)
-
-
-@ops.op(f"{TFLITE}::RandomNormal")
-def random_normal(tfl, node, shape):
-    tfl.RANDOM_STANDARD_NORMAL(shape, seed=attr(node, "seed", 0), seed2=0)
+@ops.op(f"{TFLITE}::SpaceToBatch", f"{TFLITE}::BatchToSpace")
+def blocks(tfl, node, x):
+    """Nothing is padded or cut off."""
+    block = i32(attr(node, "block"))
+    word = "SPACE_TO_BATCH_ND" if node.op_type == "SpaceToBatch" else "BATCH_TO_SPACE_ND"
+    tfl.add(word, x, block, np.zeros((len(block), 2), np.int32))

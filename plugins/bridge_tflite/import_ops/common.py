@@ -110,13 +110,13 @@ def bounded(size: int) -> int:
     return int(size)
 
 
-def spread(x: Any, axis: int, step: int) -> None:
+def check_size(x: Any, axis: int, step: int) -> None:
     """Raise UnreadableFile, as `bounded` does, where `step` places for each of `axis` are too many."""
     length = x.shape[axis] if x.shape is not None else None
     bounded(step * (length if isinstance(length, int) else 1))
 
 
-def counted(size: int) -> np.ndarray:
+def arange(size: int) -> np.ndarray:
     """0, 1 … size - 1. Raises UnreadableFile as `bounded` does."""
     return np.arange(bounded(size))
 
@@ -124,7 +124,15 @@ def counted(size: int) -> np.ndarray:
 HYBRID = "LiteRT quantizes what 8-bit weights multiply to 8 bits while it runs; here it stays float"
 
 
-def told(node: Any, value: Any, weights: int) -> Any:
+def mark_hybrid(node: Any, value: Any, weights: int) -> Any:
     """`value`, marked as approximated where LiteRT multiplies floats by quantized weights."""
     hybrid = node.kind(0).startswith("FLOAT") and node.tensor(weights).quantized
     return approximated(value, HYBRID) if hybrid else value
+
+
+def axis_length(op: Any, x: Any, axis: int) -> Any:
+    rank = rank_of(x) or 1
+    size = x.shape[axis % rank]
+    if isinstance(size, int):
+        return op.const(np.int64(bounded(size)))
+    return op.Squeeze(op.Shape(x, start=axis % rank, end=axis % rank + 1), ints(0))

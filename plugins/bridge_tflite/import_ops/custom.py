@@ -13,8 +13,8 @@ from bridge_tflite.import_ops.common import (
     FLOAT,
     INT32,
     INT64,
+    arange,
     bounded,
-    counted,
     first,
     ints,
     last,
@@ -136,10 +136,10 @@ def max_pooling_with_argmax(op, node, x):
     if node.out_kind(1) == "FLOAT32":
         return best, op.Add(op.Cast(inside, to=FLOAT), np.float32(0.1))
     down, across = op.Div(inside, np.int64(kernel[1])), op.Mod(inside, np.int64(kernel[1]))
-    row = op.Add(down, (counted(rows) * strides[0] - pads[0]).reshape(-1, 1, 1))
-    column = op.Add(across, (counted(columns) * strides[1] - pads[1]).reshape(-1, 1))
+    row = op.Add(down, (arange(rows) * strides[0] - pads[0]).reshape(-1, 1, 1))
+    column = op.Add(across, (arange(columns) * strides[1] - pads[1]).reshape(-1, 1))
     flat = op.Add(op.Mul(row, np.int64(width)), column)
-    return best, op.Cast(op.Add(op.Mul(flat, np.int64(channels)), counted(channels)), to=INT32)
+    return best, op.Cast(op.Add(op.Mul(flat, np.int64(channels)), arange(channels)), to=INT32)
 
 
 def _windows(
@@ -167,15 +167,15 @@ def max_unpooling(op, node, x, indices):
     batch, height, width, channels = node.shape(0)
     out = [batch, height * kernel[0], width * kernel[1], channels]
     size = out[1] * out[2] * channels
-    images = (counted(batch) * size).reshape(-1, 1, 1, 1)
+    images = (arange(batch) * size).reshape(-1, 1, 1, 1)
     if node.kind(1) != "FLOAT32":
         places = op.Add(op.Cast(indices, to=INT64), images)
     else:
         local = op.Cast(indices, to=INT64)
-        row = op.Add(op.Div(local, np.int64(kernel[1])), (counted(height) * strides[0]).reshape(-1, 1, 1))
-        column = op.Add(op.Mod(local, np.int64(kernel[1])), (counted(width) * strides[1]).reshape(-1, 1))
+        row = op.Add(op.Div(local, np.int64(kernel[1])), (arange(height) * strides[0]).reshape(-1, 1, 1))
+        column = op.Add(op.Mod(local, np.int64(kernel[1])), (arange(width) * strides[1]).reshape(-1, 1))
         pixel = op.Add(op.Mul(row, np.int64(out[2])), column)
-        places = op.Add(op.Add(op.Mul(pixel, np.int64(channels)), counted(channels)), images)
+        places = op.Add(op.Add(op.Mul(pixel, np.int64(channels)), arange(channels)), images)
     zeros = op.const(np.zeros(bounded(batch * size), np.float32))
     flat = op.ScatterElements(zeros, op.Reshape(places, ints(-1)), op.Reshape(x, ints(-1)), axis=0)
     return op.Reshape(flat, ints(*out))
@@ -278,7 +278,7 @@ def transform_tensor_bilinear(op, node, x, matrix):
     """Each place of the output is looked up in the input under the matrix; outside of it there is 0."""
     down, across = int(node.custom["output_height"]), int(node.custom["output_width"])
     _, height, width, channels = node.shape(0)
-    columns, rows = np.meshgrid(*(counted(n).astype(np.float32) for n in (across, down)))
+    columns, rows = np.meshgrid(*(arange(n).astype(np.float32) for n in (across, down)))
     px, py = _transformed(op, matrix, columns, rows, 0.5)
     bounds = ((px, width), (py, height))
     outside = None

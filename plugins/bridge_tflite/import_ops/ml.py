@@ -9,8 +9,8 @@ import numpy as np
 
 from bridge.hub import rank_of
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.bits import Key, parts
-from bridge_tflite.import_ops.common import DOUBLE, FLOAT, INT32, INT64, UINT32, counted, ints, need
+from bridge_tflite.import_ops.common import DOUBLE, FLOAT, INT32, INT64, UINT32, arange, ints, need
+from bridge_tflite.import_ops.math_bitcast import Key, parts
 
 ops = OpTable()
 
@@ -102,5 +102,5 @@ def lsh_projection(op, node, seeds, items, weights=None):
         return op.Cast(bits, to=INT32)
     places = op.const(2 ** np.arange(width - 1, -1, -1, dtype=np.int64))
     signs = op.MatMul(op.Reshape(op.Cast(bits, to=INT64), ints(count, width)), places)
-    signs = op.Add(signs, op.const(counted(count) << width))
+    signs = op.Add(signs, op.const(arange(count) << width))
     return op.BitCast(op.Cast(signs, to=UINT32), to=INT32)

@@ -11,8 +11,8 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import const, rank_of
 from bridge.ops import OpTable
-from bridge_tflite.import_ops import fixed
-from bridge_tflite.import_ops.common import RELU, RELU6, RELU_N1_TO_1, TANH, activate, ints, need, told
+from bridge_tflite.import_ops import recurrent_int8
+from bridge_tflite.import_ops.common import RELU, RELU6, RELU_N1_TO_1, TANH, activate, ints, mark_hybrid, need
 
 ops = OpTable()
 
@@ -88,14 +88,14 @@ def _rnn(op: Any, node: Any, x: Any, w: Any, r: Any, b: Any, h: Any, aux: Any, r
 def rnn(op, node, x, w, r, b, h):
     y = activate(op, node, op.Add(op.Add(linear(op, x, w), b), linear(op, h, r)))
     node.assign(op, 4, y)
-    return told(node, op.Identity(y), 1)
+    return mark_hybrid(node, op.Identity(y), 1)
 
 
 @ops.op("UNIDIRECTIONAL_SEQUENCE_RNN", needs=(ACTIVATION,))
 def unidirectional_sequence_rnn(op, node, x, w, r, b, h):
     results, last = _rnn(op, node, by_time(op, node, x), w, r, b, h, None, False)
     node.assign(op, 4, last)
-    return told(node, by_time(op, node, op.Identity(results)), 1)
+    return mark_hybrid(node, by_time(op, node, op.Identity(results)), 1)
 
 
 @ops.op("BIDIRECTIONAL_SEQUENCE_RNN", needs=(ACTIVATION,))
@@ -114,8 +114,8 @@ def bidirectional_sequence_rnn(op, node, x, fw, fr, fb, fh, bw, br, bb, bh, aux=
 
 def merged(op: Any, node: Any, forward: Any, backward: Any, weights: int) -> Any:
     if node.get("mergeOutputs", False):
-        return told(node, by_time(op, node, op.Concat(forward, backward, axis=2)), weights)
-    return tuple(told(node, by_time(op, node, op.Identity(v)), weights) for v in (forward, backward))
+        return mark_hybrid(node, by_time(op, node, op.Concat(forward, backward, axis=2)), weights)
+    return tuple(mark_hybrid(node, by_time(op, node, op.Identity(v)), weights) for v in (forward, backward))
 
 
 @ops.op("SVDF", needs=(ACTIVATION,))
@@ -135,7 +135,7 @@ def svdf(op, node, x, feature, time, bias, state):
     sums = op.ReduceSum(op.Mul(history, time), ints(2), keepdims=0)
     y = op.ReduceSum(op.Reshape(sums, ints(-1, filters // rank, rank)), ints(2), keepdims=0)
     y = y if bias is None else op.Add(y, bias)
-    return told(node, op.Identity(y) if node.tensor(0).quantized else activate(op, node, y), 1)
+    return mark_hybrid(node, op.Identity(y) if node.tensor(0).quantized else activate(op, node, y), 1)
 
 
 # LSTM
@@ -257,7 +257,7 @@ def lstm(op, node, *values):
     h, c = made.step(op, made.ahead(op, values[0]), node.state(op, made.state), node.state(op, made.memory))
     node.assign(op, made.state, h)
     node.assign(op, made.memory, c)
-    return told(node, op.Identity(h), 2)
+    return mark_hybrid(node, op.Identity(h), 2)
 
 
 @ops.op(
@@ -297,13 +297,13 @@ def _power(tensor: Any) -> bool:
 @ops.op("UNIDIRECTIONAL_SEQUENCE_LSTM", needs=INTEGER)
 def integer_lstm(op, node, *values):
     x = by_time(op, node, node.scope.value(op, node.operator.inputs[0]))
-    return by_time(op, node, op.Identity(fixed.sequence(op, node, x, loop)))
+    return by_time(op, node, op.Identity(recurrent_int8.sequence(op, node, x, loop)))
 
 
 @ops.op("UNIDIRECTIONAL_SEQUENCE_LSTM", needs=(SIGN, FLOATS))
 def unidirectional_sequence_lstm(op, node, *values):
     results = cell(op, node, list(values)).run(op, by_time(op, node, values[0]))
-    return told(node, by_time(op, node, op.Identity(results)), 2)
+    return mark_hybrid(node, by_time(op, node, op.Identity(results)), 2)
 
 
 @ops.op("BIDIRECTIONAL_SEQUENCE_LSTM", needs=(SIGN, FLOATS))

@@ -13,10 +13,10 @@ from bridge_tflite.import_ops.common import (
     BOOL,
     INT32,
     INT64,
+    arange,
     as_int64,
     bounded,
     constant,
-    counted,
     ints,
     need,
     vector,
@@ -148,7 +148,7 @@ def windows(
         length = op.Squeeze(op.Shape(values, start=axis, end=axis + 1), ints(0))
         last = op.Sub(length, np.int64((size - 1) * dilation))
         begins = op.Range(np.int64(0), last, np.int64(stride))
-        places = op.Add(op.Unsqueeze(begins, ints(1)), op.const(counted(size) * dilation))
+        places = op.Add(op.Unsqueeze(begins, ints(1)), op.const(arange(size) * dilation))
         values = op.node(WINDOWED[function], op.Gather(values, places, axis=axis), ints(axis + 1), keepdims=0)
     values = op.Cast(values, to=BOOL) if bits else values
     return op.node(COMBINED[function], values, start)

@@ -9,9 +9,9 @@ import numpy as np
 
 from bridge.hub import rank_of
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import BOOL, INT32, INT64, bounded, ints, need, permuted, spread
+from bridge_tflite.import_ops.common import BOOL, INT32, INT64, bounded, check_size, ints, need, permuted
+from bridge_tflite.import_ops.index import dynamic_update_slice
 from bridge_tflite.import_ops.reduce import COMBINED, WINDOWED, windows
-from bridge_tflite.import_ops.tensor import dynamic_update_slice
 
 ops = OpTable()
 
@@ -162,7 +162,7 @@ def padded(op: Any, x: Any, value: Any, low: list[int], high: list[int], inner: 
     """Copies of the value between elements, then around."""
     rank = rank_of(x) or 0
     for axis, gap in enumerate(inner):
-        spread(x, axis, gap + 1)
+        check_size(x, axis, gap + 1)
         if gap:
             around = [0] * (2 * rank + 2)
             around[rank + 1 + axis + 1] = gap

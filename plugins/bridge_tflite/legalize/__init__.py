@@ -20,11 +20,11 @@ from bridge.passes.sequences import ResolveSequences
 from bridge.passes.transposes import SinkTransposes
 from bridge.passes.widen import ComputeWider
 from bridge_tflite import export_ops
-from bridge_tflite.legalize import nn, quantize, tensor
+from bridge_tflite.legalize import image, layout, quantize, tensor
 from bridge_tflite.legalize.bodies import Legalise
-from bridge_tflite.legalize.integer import IntegerKernels
 from bridge_tflite.legalize.layout import NativeLayout
 from bridge_tflite.legalize.nn import FuseActivations
+from bridge_tflite.legalize.quantize_integer import IntegerKernels
 
 ops = OpTable.of(__name__)
 
@@ -43,8 +43,8 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         ComputeWider(takes, moves),
         Decompose(takes),
         FoldConstants(),
-        ChannelsLast(nn.as_image),
-        Legalise(nn.images),
+        ChannelsLast(layout.as_image),
+        Legalise(image.images),
         SinkTransposes(),
         *boundary,
         SinkTransposes(),
@@ -63,8 +63,8 @@ def takes(node: ir.Node) -> bool:
     name = hub.qualified(node)
     if quantize.kept(node):
         return True
-    tables = (export_ops.ops, nn.images, ops)
-    return nn.as_image(node) or any(table.find(name, node) is not None for table in tables)
+    tables = (export_ops.ops, image.images, ops)
+    return layout.as_image(node) or any(table.find(name, node) is not None for table in tables)
 
 
 def moves(node: ir.Node) -> bool:

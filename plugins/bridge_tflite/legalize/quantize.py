@@ -1,7 +1,7 @@
 """What quantization a model holds, before anything else is rewritten: which values are integers in TFLite, and by which integers
 a constant stands.
 
-The float graph goes through every other pass between its quantizations; `integer.py` then finds the operators left between them.
+The float graph goes through every other pass between its quantizations; `quantize_integer.py` then finds the operators left between them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,47 @@
+"""Random numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bridge.ops import OpTable
+from bridge_tflite.import_ops.common import (
+    approximated,
+    as_int64,
+    ints,
+    need,
+    vector,
+)
+
+ops = OpTable()
+
+
+def _seeds(node: Any) -> float | None:
+    """A seed of 0 twice asks for one that differs from run to run."""
+    return (
+        float(node.get("seed", 0) * 65537 + node.get("seed2", 0))
+        if node.get("seed", 0) or node.get("seed2", 0)
+        else None
+    )
+
+
+@ops.op("RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL")
+def random(op, node, shape):
+    """Other numbers of the same distribution: the generators differ."""
+    like = op.Expand(np.float32(0), as_int64(op, shape))
+    kind = "RandomUniformLike" if node.op == "RANDOM_UNIFORM" else "RandomNormalLike"
+    made = op.node(kind, like, seed=_seeds(node))
+    return approximated(made, "LiteRT draws other random numbers")
+
+
+@ops.op("MULTINOMIAL", needs=(need("a constant number of samples", lambda n: n.constant(1)),))
+def multinomial(op, node, logits, count):
+    """The largest of the logits, each with noise of Gumbel's distribution."""
+    samples, classes = ints(vector(count)[0]), op.Shape(logits, start=1)
+    like = op.Expand(np.float32(0), op.Concat(op.Shape(logits, end=1), op.const(samples), classes, axis=0))
+    even = op.RandomUniformLike(like, low=1e-7, seed=_seeds(node))
+    noisy = op.Sub(op.Unsqueeze(logits, ints(1)), op.Log(op.Neg(op.Log(even))))
+    drawn = op.Cast(op.ArgMax(noisy, axis=2, keepdims=0), to=int(node.out_dtype()))
+    return approximated(drawn, "LiteRT draws other random numbers")

@@ -1,0 +1,49 @@
+"""Images resized."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.geometry import plain_resize
+from bridge.hub import attr, shape_of
+from bridge.needs import condition, dtype
+from bridge.ops import OpTable
+from bridge.passes.channels_last import to_first, to_last
+from bridge_tflite.export_ops.common import TFLITE
+
+images = OpTable()
+
+
+def resized(node: ir.Node) -> bool:
+    """What RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR compute."""
+    x, y = shape_of(node.inputs[0]), plain_resize(node)
+    if x is None or y is None or len(x) != 4 or x[:2] != y[:2]:
+        return False
+    mode, how = attr(node, "coordinate_transformation_mode"), attr(node, "mode")
+    if how == "linear":
+        return mode in ("half_pixel", "asymmetric", "align_corners")
+    return how == "nearest" and mode == "asymmetric" and attr(node, "nearest_mode") == "floor"
+
+
+STATIC_IMAGE = condition(
+    "an image of known size, which RESIZE_BILINEAR or RESIZE_NEAREST_NEIGHBOR resizes", resized
+)
+
+
+@images.op("Resize", needs=(dtype("float"), STATIC_IMAGE))
+def resize(op, node, x, *rest):
+    """To a constant size, channels last."""
+    mode = attr(node, "coordinate_transformation_mode")
+    size = shape_of(node.outputs[0])
+    made = op.node(
+        "ResizeBilinear" if attr(node, "mode") == "linear" else "ResizeNearestNeighbor",
+        op.Transpose(x, perm=to_last(4)),
+        op.const(np.array(size[2:], np.int32)),
+        _domain=TFLITE,
+        _dtype=x.dtype,
+        _shape=[size[0], *size[2:], size[1]],
+        align_corners=int(mode == "align_corners"),
+        half_pixel_centers=int(mode == "half_pixel"),
+    )
+    return op.Transpose(made, perm=to_first(4))

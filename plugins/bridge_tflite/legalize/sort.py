@@ -1,0 +1,74 @@
+"""Sorted elements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, rank_of
+from bridge.needs import condition, dtype
+from bridge.ops import OpTable
+from bridge_tflite.export_ops.common import TFLITE
+from bridge_tflite.legalize.common import INT32, as_int32
+
+ops = OpTable()
+
+
+@ops.op(
+    "TopK",
+    needs=(condition("a known rank", lambda n: bool(rank_of(n.inputs[0]))), dtype("float", "int32", "int64")),
+)
+def top_k(op, node, x, k):
+    """LiteRT takes the largest of the last axis."""
+    rank = rank_of(x)
+    axis = attr(node, "axis") % rank
+    order = [*range(axis), *range(axis + 1, rank), axis]
+    inverse = [order.index(i) for i in range(rank)]
+    largest = attr(node, "largest")
+    last = x if axis == rank - 1 else op.Transpose(x, perm=order)
+    if not largest:
+        last = _turned(op, last)
+    values, places = op.TopK(
+        last, as_int32(op, op.Reshape(k, op.const(np.zeros(0, np.int64)))), _domain=TFLITE, _outputs=2
+    )
+    places.type, values.type = ir.TensorType(ir.DataType.INT32), x.type
+    dims = [node.outputs[0].shape[i] for i in order] if node.outputs[0].shape is not None else [None] * rank
+    values.shape = places.shape = ir.Shape(dims)
+    if not largest:
+        values = _turned(op, values)
+    results = values, op.Cast(places, to=int(ir.DataType.INT64))
+    return results if axis == rank - 1 else tuple(op.Transpose(v, perm=inverse) for v in results)
+
+
+def _turned(op: Any, x: ir.Value) -> ir.Value:
+    """The same elements in reverse order of size; -1 - x where -x would overflow."""
+    return op.Neg(x) if x.dtype == ir.DataType.FLOAT else op.Sub(op.const(-1, x.dtype), x)
+
+
+@ops.op(
+    "Unique",
+    needs=(
+        dtype("float", "int8", "int16", "uint8", "int32", "int64"),
+        condition("elements, not slices", lambda n: attr(n, "axis") is None or rank_of(n.inputs[0]) == 1),
+    ),
+)
+def unique(op, node, x):
+    """The flattened elements; sorted, if asked, by taking all of them as the largest, backwards."""
+    flat = op.Reshape(x, [-1])
+    found, inverse = op.Unique(flat, _domain=TFLITE, _outputs=2)
+    found.type, inverse.type = x.type, ir.TensorType(ir.DataType.INT64)
+    found.shape, inverse.shape = ir.Shape([None]), flat.shape
+    if attr(node, "sorted"):
+        back, order = op.TopK(found, op.Shape(found), _outputs=2, largest=0)
+        ranks = op.Cast(op.Equal(op.Unsqueeze(order, [0]), op.Unsqueeze(inverse, [1])), to=INT32)
+        found, inverse = back, op.ArgMax(ranks, axis=1, keepdims=0)
+    hits = op.Equal(op.Unsqueeze(inverse, [0]), op.Unsqueeze(_count(op, found), [1]))
+    first = op.ArgMax(op.Cast(hits, to=INT32), axis=1, keepdims=0)
+    return found, first, inverse, op.Cast(op.ReduceSum(op.Cast(hits, to=INT32), [1], keepdims=0), to=7)
+
+
+def _count(op: Any, x: ir.Value) -> ir.Value:
+    zero, one = (op.const(np.array(n, np.int64)) for n in (0, 1))
+    return op.Range(zero, op.Reshape(op.Shape(x), op.const(np.zeros(0, np.int64))), one)
