@@ -10,7 +10,7 @@ import onnx_ir as ir
 from bridge.formats import Exporter, Option, flag
 from bridge.report import Report
 from bridge_tflite.export_ops import ops
-from bridge_tflite.flatbuffer import VALUES, File, Tensors
+from bridge_tflite.flatbuffer import VALUES, File, SubgraphBuilder
 from bridge_tflite.legalize import passes
 
 
@@ -18,8 +18,8 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     """Write a legal hub model: its graph, a subgraph for every branch and loop body, one that fills the hash tables, and one
     signature `serving_default` with the hub's names."""
     file = File(model, ops)
-    Tensors(file, model.graph).fill(model.graph.outputs)
-    file.initialize()
+    SubgraphBuilder(file, model.graph).write_graph(model.graph.outputs)
+    file.add_table_initializer()
     file.save(path)
 
 

@@ -13,13 +13,13 @@ from flatbuffers import flexbuffers
 from bridge import hub
 from bridge.errors import UnreadableFile
 from bridge_tflite.import_ops import ops
-from bridge_tflite.import_ops.common import bounded
+from bridge_tflite.import_ops.common import check_count
 from bridge_tflite.import_ops.state import Resource, State
 from bridge_tflite.reader import DTYPES, File, Operator, Subgraph, Tensor
 
 DEPTH = 16
 LARGEST = 200_000
-RAW = frozenset(
+INTEGER_SEMANTICS = frozenset(
     [
         "BROADCAST_ARGS",
         "BROADCAST_TO",
@@ -130,7 +130,7 @@ TEXT = frozenset(
         "LSH_PROJECTION",
     ]
 )
-SCALED = frozenset(
+REAL_SEMANTICS = frozenset(
     [
         "ADD",
         "SUB",
@@ -182,8 +182,8 @@ class Node:
 
     def get(self, field: str, default: Any = None) -> Any:
         """A field of the operator's options."""
-        found = getattr(self.operator.options, field, default)
-        return default if found is None else found
+        value = getattr(self.operator.options, field, default)
+        return default if value is None else value
 
     def has(self, index: int) -> bool:
         return index < len(self.operator.inputs) and self.operator.inputs[index] >= 0
@@ -199,11 +199,11 @@ class Node:
     def shape(self, index: int) -> list[int | None]:
         return self.tensor(index).dims
 
-    def kind(self, index: int) -> str:
-        return self.tensor(index).kind
+    def type(self, index: int) -> str:
+        return self.tensor(index).type
 
-    def out_kind(self, index: int = 0) -> str:
-        return self.out(index).kind
+    def out_type(self, index: int = 0) -> str:
+        return self.out(index).type
 
     def dtype(self, index: int) -> ir.DataType:
         return dtype_of(self.tensor(index))
@@ -223,18 +223,18 @@ class Node:
     def subgraphs(self) -> list[int]:
         """The subgraphs it runs."""
         if self.op == "STABLEHLO_CASE":
-            found = self.get("branchSubgraphIndices", [])
-            return [int(i) for i in found]
+            indices = self.get("branchSubgraphIndices", [])
+            return [int(i) for i in indices]
         return [self.get(field, 0) for field in CONTROL.get(self.op, ())]
 
     @functools.cached_property
     def custom(self) -> dict[str, Any]:
         """Options of a custom operator that are written as a flexbuffer map; empty where they are written otherwise."""
         try:
-            found = flexbuffers.Loads(self.operator.custom_options)
+            options = flexbuffers.Loads(self.operator.custom_options)
         except Exception:
             return {}
-        return found if isinstance(found, dict) else {}
+        return options if isinstance(options, dict) else {}
 
     def refusal(self, allow_custom: bool, inner: bool) -> str | None:
         """Why the operator cannot be read, or None."""
@@ -243,27 +243,27 @@ class Node:
         if self.operator.custom and self.rule not in ops and not allow_custom:
             return "is a custom operator without a rule; allow_custom keeps it as it is"
         for tensor in self.tensors():
-            if tensor.kind == "RESOURCE" and self.op in HANDLES:
+            if tensor.type == "RESOURCE" and self.op in HANDLES:
                 continue
-            if tensor.kind not in DTYPES:
-                return f"has a tensor of type {tensor.kind}"
-            if tensor.kind == "COMPLEX64" and self.op in COMPLEX:
+            if tensor.type not in DTYPES:
+                return f"has a tensor of type {tensor.type}"
+            if tensor.type == "COMPLEX64" and self.op in COMPLEX:
                 continue
-            if "COMPLEX" in tensor.kind:
+            if "COMPLEX" in tensor.type:
                 return "has complex numbers"
-            if tensor.kind == "STRING" and self.op not in TEXT and not self.operator.custom:
+            if tensor.type == "STRING" and self.op not in TEXT and not self.operator.custom:
                 return "has strings, which the ONNX operator does not take"
         if (
-            self.op in SCALED
+            self.op in REAL_SEMANTICS
             and self.has(0)
-            and self.kind(0) in ("INT8", "UINT8")
+            and self.type(0) in ("INT8", "UINT8")
             and self.tensor(0).scale is None
         ):
             return "computes on 8-bit integers without a scale, to which LiteRT gives no meaning"
         if (
             self.op in ("SUM", "MEAN", "RELU")
             and self.has(0)
-            and self.kind(0) == "INT16"
+            and self.type(0) == "INT16"
             and self.tensor(0).scale is None
         ):
             return "computes on 16-bit integers without a scale, to which LiteRT gives no meaning"
@@ -295,15 +295,17 @@ class Node:
         """Outputs of the branch `index`, or of the last where it is none."""
         if len(branches) == 1:
             return tuple(self.inline(op, branches[0], inputs))
-        others = ir.Graph([], [], nodes=[], name="others", opset_imports={"": hub.HUB_OPSET})
-        inner = hub.Builder(others)
-        rest = self.choice(inner, index, branches[1:], inputs)
-        others.outputs.extend(inner.Identity(v) for v in (rest if isinstance(rest, tuple) else (rest,)))
-        here = op.Reshape(op.Equal(index, np.int64(len(self.subgraphs()) - len(branches))), [1])
+        else_graph = ir.Graph([], [], nodes=[], name="others", opset_imports={"": hub.HUB_OPSET})
+        inner = hub.Builder(else_graph)
+        else_results = self.choice(inner, index, branches[1:], inputs)
+        else_graph.outputs.extend(
+            inner.Identity(v) for v in (else_results if isinstance(else_results, tuple) else (else_results,))
+        )
+        is_first = op.Reshape(op.Equal(index, np.int64(len(self.subgraphs()) - len(branches))), [1])
         return op.If(
-            here,
+            is_first,
             then_branch=self.branch(branches[0], inputs),
-            else_branch=others,
+            else_branch=else_graph,
             _outputs=len(self.outputs),
         )
 
@@ -318,34 +320,40 @@ class Node:
         """A Loop body: `body`, then `condition` on its results. What it carries keeps the lengths that each step surely keeps."""
         ranks = [len(self.subgraph.tensors[i].dims) for i in self.operator.inputs]
         shapes = [
-            given.shape if given.shape is not None and given.shape.is_static() else ir.Shape([None] * rank)
-            for given, rank in zip(inputs, ranks, strict=True)
+            value.shape if value.shape is not None and value.shape.is_static() else ir.Shape([None] * rank)
+            for value, rank in zip(inputs, ranks, strict=True)
         ]
         graph = self._loop(condition, body, shapes)
-        kept = [_kept(shape, v.shape) for shape, v in zip(shapes, list(graph.outputs)[1:], strict=True)]
-        return graph if kept == shapes else self._loop(condition, body, kept)
+        steady = [
+            _common_lengths(shape, v.shape) for shape, v in zip(shapes, list(graph.outputs)[1:], strict=True)
+        ]
+        return graph if steady == shapes else self._loop(condition, body, steady)
 
     def _loop(self, condition: int, body: int, shapes: Sequence[ir.Shape]) -> ir.Graph:
-        kinds = [dtype_of(self.subgraph.tensors[i]) for i in self.operator.inputs]
+        dtypes = [dtype_of(self.subgraph.tensors[i]) for i in self.operator.inputs]
         carried = [
-            ir.Value(name=f"carried_{i}_{id(self):x}", type=ir.TensorType(kind), shape=shape)
-            for i, (kind, shape) in enumerate(zip(kinds, shapes, strict=True))
+            ir.Value(name=f"carried_{i}_{id(self):x}", type=ir.TensorType(dtype), shape=shape)
+            for i, (dtype, shape) in enumerate(zip(dtypes, shapes, strict=True))
         ]
-        count = ir.Value(
+        iteration = ir.Value(
             name=f"count_{id(self):x}", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([])
         )
-        go = ir.Value(name=f"go_{id(self):x}", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([1]))
+        cond_in = ir.Value(name=f"go_{id(self):x}", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([1]))
         graph = ir.Graph(
-            [count, go, *carried], [], nodes=[], name=f"body_{body}", opset_imports={"": hub.HUB_OPSET}
+            [iteration, cond_in, *carried],
+            [],
+            nodes=[],
+            name=f"body_{body}",
+            opset_imports={"": hub.HUB_OPSET},
         )
         op = hub.Builder(graph)
         results = self.inline(op, body, carried)
-        again = op.Reshape(self.inline(op, condition, results)[0], [1])
-        graph.outputs.extend(op.Identity(v) for v in (again, *results))
+        cond_out = op.Reshape(self.inline(op, condition, results)[0], [1])
+        graph.outputs.extend(op.Identity(v) for v in (cond_out, *results))
         return graph
 
 
-def _kept(before: ir.Shape, after: ir.Shape | None) -> ir.Shape:
+def _common_lengths(before: ir.Shape, after: ir.Shape | None) -> ir.Shape:
     """The lengths of `before` that are those of `after`."""
     dims = list(after) if after is not None and len(after) == len(before) else [None] * len(before)
     return ir.Shape([b if isinstance(b, int) and a == b else None for a, b in zip(dims, before, strict=True)])
@@ -381,14 +389,18 @@ class Scope:
             tensor = self.subgraph.tensors[index]
             if tensor.variable:
                 return self.state.read(
-                    (id(self.subgraph), index), tensor.name, dtype_of(tensor), tensor.dims, rest(tensor)
+                    (id(self.subgraph), index),
+                    tensor.name,
+                    dtype_of(tensor),
+                    tensor.dims,
+                    initial_state(tensor),
                 )
             array = self.file.array(tensor)
             if array is None and 0 not in tensor.dims:
                 raise UnreadableFile(f"{self.file.path}: {tensor.name} is read before it is made.")
-            array = np.zeros([d or 0 for d in tensor.dims], DTYPES[tensor.kind]) if array is None else array
-            made = op.const(_tensor(array))
-            self.values[index] = made
+            array = np.zeros([d or 0 for d in tensor.dims], DTYPES[tensor.type]) if array is None else array
+            constant = op.const(_ir_tensor(array))
+            self.values[index] = constant
         return self.values[index]
 
     def real(self, op: hub.Builder, index: int) -> ir.Value:
@@ -396,7 +408,7 @@ class Scope:
         tensor, value = self.subgraph.tensors[index], self.value(op, index)
         if not tensor.quantized:
             return value
-        if tensor.kind == "INT64":
+        if tensor.type == "INT64":
             return self._wide(op, tensor)
         scale, zero, axis = self._parameters(op, tensor)
         return op.DequantizeLinear(value, scale, zero, axis=axis)
@@ -414,9 +426,9 @@ class Scope:
         single = tensor.scale.size == 1
         scale, zero = (tensor.scale[0], tensor.zero_point[0]) if single else (tensor.scale, tensor.zero_point)
         dtype = dtype_of(tensor).numpy()
-        if tensor.kind == "INT32" and np.any(zero):
+        if tensor.type == "INT32" and np.any(zero):
             raise UnreadableFile(f"{self.file.path}: {tensor.name} has a zero point in 32 bits.")
-        offset = None if tensor.kind == "INT32" else op.const(_tensor(np.asarray(zero).astype(dtype)))
+        offset = None if tensor.type == "INT32" else op.const(_ir_tensor(np.asarray(zero).astype(dtype)))
         return op.const(np.asarray(scale, np.float32)), offset, None if single else tensor.axis
 
     def run(self, op: hub.Builder) -> None:
@@ -430,18 +442,18 @@ class Scope:
         op.begin(node.op, node.title())
         rule = ops.find(node.rule, node)
         if rule is None:
-            self._keep(op, node)
+            self._keep_custom(op, node)
             return
-        raw = node.op in RAW
-        get = self.value if raw else self.real
+        stored = node.op in INTEGER_SEMANTICS
+        get = self.value if stored else self.real
         inputs = [None if i < 0 else get(op, i) for i in node.operator.inputs]
         results = rule.handler(op, node, *inputs)
-        self._store(op, node, results, raw)
+        self._store(op, node, results, stored)
 
-    def _keep(self, op: hub.Builder, node: Node) -> None:
+    def _keep_custom(self, op: hub.Builder, node: Node) -> None:
         """An unknown custom operator as it is: its inputs as stored, its options as bytes."""
         op.graph.opset_imports[CUSTOM] = 1
-        made = ir.Node(
+        kept = ir.Node(
             CUSTOM,
             node.op,
             [None if i < 0 else self.value(op, i) for i in node.operator.inputs],
@@ -452,11 +464,11 @@ class Scope:
             ],
             num_outputs=len(node.outputs),
         )
-        for value, index in zip(made.outputs, node.outputs, strict=True):
+        for value, index in zip(kept.outputs, node.outputs, strict=True):
             tensor = self.subgraph.tensors[index]
             value.type, value.shape = ir.TensorType(dtype_of(tensor)), ir.Shape(tensor.dims)
             self.values[index] = value
-        op.insert(made)
+        op.insert(kept)
 
     def assign(self, op: hub.Builder, index: int, value: Any) -> None:
         tensor = self.subgraph.tensors[index]
@@ -465,7 +477,7 @@ class Scope:
             value = op.QuantizeLinear(value, scale, zero, axis=axis)
         self.state.write((id(self.subgraph), index), tensor.name, value, index)
 
-    def _store(self, op: hub.Builder, node: Node, results: Any, raw: bool) -> None:
+    def _store(self, op: hub.Builder, node: Node, results: Any, stored: bool) -> None:
         results = results if isinstance(results, tuple) else (results,)
         for index, value in zip(node.outputs, results, strict=True):
             tensor = self.subgraph.tensors[index]
@@ -476,7 +488,7 @@ class Scope:
                 value.shape = ir.Shape([None] * len(tensor.dims))
             if value.type is None:
                 value.type = ir.TensorType(
-                    dtype_of(tensor) if raw or not tensor.quantized else ir.DataType.FLOAT
+                    dtype_of(tensor) if stored or not tensor.quantized else ir.DataType.FLOAT
                 )
             if tensor.quantized and value.dtype == ir.DataType.FLOAT:
                 scale, zero, axis = self._parameters(op, tensor)
@@ -484,22 +496,22 @@ class Scope:
             self.values[index] = value
 
 
-def rest(tensor: Tensor) -> np.ndarray:
+def initial_state(tensor: Tensor) -> np.ndarray:
     """What a variable tensor holds before the first run: numbers that stand for zero."""
-    zero = 0 if tensor.zero_point is None or tensor.kind != "INT8" else int(tensor.zero_point[0])
-    bounded(int(np.prod([d or 1 for d in tensor.dims], dtype=np.float64)))
-    return np.full([d or 1 for d in tensor.dims], zero, DTYPES[tensor.kind])
+    zero = 0 if tensor.zero_point is None or tensor.type != "INT8" else int(tensor.zero_point[0])
+    check_count(int(np.prod([d or 1 for d in tensor.dims], dtype=np.float64)))
+    return np.full([d or 1 for d in tensor.dims], zero, DTYPES[tensor.type])
 
 
 def dtype_of(tensor: Tensor) -> ir.DataType:
     return (
         ir.DataType.STRING
-        if tensor.kind == "STRING"
-        else ir.DataType.from_numpy(np.dtype(DTYPES[tensor.kind]))
+        if tensor.type == "STRING"
+        else ir.DataType.from_numpy(np.dtype(DTYPES[tensor.type]))
     )
 
 
-def _tensor(array: np.ndarray) -> Any:
+def _ir_tensor(array: np.ndarray) -> Any:
     if array.dtype == object:
         return ir.StringTensor(np.array([s.encode() for s in array.ravel()], object).reshape(array.shape))
     return ir.tensor(array)

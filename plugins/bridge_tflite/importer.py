@@ -48,16 +48,16 @@ def load(src: Any, signature: str = "", state: str = "explicit", allow_custom: b
     return model
 
 
-def _model(file: File, key: str, how: str, allow_custom: bool) -> ir.Model:
+def _model(file: File, key: str, state_mode: str, allow_custom: bool) -> ir.Model:
     if not file.subgraphs:
         raise UnreadableFile(f"{file.path} holds no subgraph.")
     index, inputs, outputs = interface(file, key)
     blockers = list(_blockers(file, index, set(), allow_custom))
     tensors = file.subgraphs[index].tensors
     blockers += [
-        Blocker("input or output", name, "", f"has the type {tensors[i].kind}, which the hub does not have")
+        Blocker("input or output", name, "", f"has the type {tensors[i].type}, which the hub does not have")
         for name, i in (*inputs, *outputs)
-        if tensors[i].kind not in DTYPES or "COMPLEX" in tensors[i].kind
+        if tensors[i].type not in DTYPES or "COMPLEX" in tensors[i].type
     ]
     if blockers:
         count = len(blockers)
@@ -69,7 +69,7 @@ def _model(file: File, key: str, how: str, allow_custom: bool) -> ir.Model:
     graph = ir.Graph(
         [], [], nodes=[], name=file.subgraphs[index].name or "main", opset_imports={"": hub.HUB_OPSET}
     )
-    state = State(file, graph, how == "explicit", {name for name, _ in (*inputs, *outputs)})
+    state = State(file, graph, state_mode == "explicit", {name for name, _ in (*inputs, *outputs)})
     scope = Scope(file, index, graph, state)
     op = hub.Builder(graph)
     for name, number in inputs:
@@ -91,12 +91,12 @@ def _model(file: File, key: str, how: str, allow_custom: bool) -> ir.Model:
     _unique_names(graph)
     tensors = [scope.subgraph.tensors[i] for _, i in (*inputs, *outputs)]
     values = [*graph.inputs[: len(inputs)], *graph.outputs[: len(outputs)]]
-    noted = {
+    quantized = {
         str(v.name): (v.dtype.name, t.scale[0], t.zero_point[0])  # type: ignore[union-attr]
         for t, v in zip(tensors, values, strict=True)
         if t.quantized and t.scale.size == 1
     }
-    metadata.note_quantization(model, noted)
+    metadata.note_quantization(model, quantized)
     for _ in range(2):
         SinkTransposes()(model)
     return model
@@ -112,39 +112,39 @@ def interface(file: File, key: str) -> tuple[int, list[tuple[str, int]], list[tu
             f"{file.path} has {len(keys)} signatures: {', '.join(keys)}.", "Choose one with signature=NAME."
         )
     if keys:
-        chosen = file.signatures[keys.index(key) if key else 0]
-        return chosen.subgraph, chosen.inputs, chosen.outputs
+        signature = file.signatures[keys.index(key) if key else 0]
+        return signature.subgraph, signature.inputs, signature.outputs
     graph = file.subgraphs[0]
-    return 0, _named(graph, graph.inputs, "input"), _named(graph, graph.outputs, "output")
+    return 0, _name_tensors(graph, graph.inputs, "input"), _name_tensors(graph, graph.outputs, "output")
 
 
-def _named(graph: Subgraph, indices: list[int], stem: str) -> list[tuple[str, int]]:
-    seen: set[str] = set()
-    found = []
+def _name_tensors(graph: Subgraph, indices: list[int], stem: str) -> list[tuple[str, int]]:
+    names: set[str] = set()
+    named = []
     for position, index in enumerate(indices):
         name = graph.tensors[index].name or f"{stem}_{position}"
-        while name in seen:
+        while name in names:
             name += f"_{position}"
-        seen.add(name)
-        found.append((name, index))
-    return found
+        names.add(name)
+        named.append((name, index))
+    return named
 
 
 def _unique_names(graph: ir.Graph) -> None:
     """Inputs and outputs keep their names; an input that shares its name with an output is told apart."""
-    taken = {v.name for v in graph.inputs}
+    used = {v.name for v in graph.inputs}
     for value in graph.outputs:
-        if value.name in taken:
+        if value.name in used:
             value.name = f"{value.name}_output"
-        taken.add(value.name)
+        used.add(value.name)
 
 
 def _blockers(
-    file: File, index: int, seen: set[int], allow_custom: bool, inner: bool = False
+    file: File, index: int, visited: set[int], allow_custom: bool, inner: bool = False
 ) -> Iterator[Blocker]:
-    if index in seen:
+    if index in visited:
         return
-    seen.add(index)
+    visited.add(index)
     if not 0 <= index < len(file.subgraphs):
         raise UnreadableFile(f"{file.path} names a subgraph {index}, which is not there.")
     subgraph = file.subgraphs[index]
@@ -155,7 +155,7 @@ def _blockers(
             name = node.title() or f"#{number}"
             yield Blocker(operator.name, name, "", reason)
         for called in node.subgraphs():
-            yield from _blockers(file, called, seen, allow_custom, inner or operator.name in INNER)
+            yield from _blockers(file, called, visited, allow_custom, inner or operator.name in INNER)
 
 
 importer = Importer(

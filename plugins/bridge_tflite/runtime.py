@@ -15,7 +15,7 @@ from bridge.formats import Runtime
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
 from bridge_tflite import importer
-from bridge_tflite.reader import DTYPES, FEW_BITS, read
+from bridge_tflite.reader import DTYPES, SUB_BYTE_WIDTHS, read
 
 
 class LiteRTSession(Session):
@@ -35,10 +35,10 @@ class LiteRTSession(Session):
             kernels = OpResolverType.AUTO if resolver is None else resolver
             self.interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=kernels)
             self.signatures = self.interpreter.get_signature_list()
-            self.slots = _slots(self.interpreter, self.signatures, signature)
+            self.slots = _input_dtypes(self.interpreter, self.signatures, signature)
         except (RuntimeError, ValueError) as error:
             raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
-        self.inputs = tuple(Port(name, np.dtype(kind).name) for name, kind in self.slots.items())
+        self.inputs = tuple(Port(name, np.dtype(dtype).name) for name, dtype in self.slots.items())
         self._ran = False
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
@@ -47,10 +47,12 @@ class LiteRTSession(Session):
             if set(inputs) > set(self.slots) and (not self.signature or len(self.signatures) < 2):
                 values = Stateful(self.path).run(inputs)
             else:
-                values = self._invoked({n: v.astype(WHOLE.get(v.dtype, v.dtype)) for n, v in inputs.items()})
+                values = self._invoked(
+                    {n: v.astype(BYTE_DTYPES.get(v.dtype, v.dtype)) for n, v in inputs.items()}
+                )
         except (RuntimeError, ValueError) as error:
             raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
-        return Outputs({name: _decoded(value) for name, value in values.items()}, self.engine)
+        return Outputs({name: _decode_text(value) for name, value in values.items()}, self.engine)
 
     def _invoked(self, inputs: dict[str, Any]) -> dict[str, Any]:
         _check(self.slots, inputs)
@@ -58,35 +60,37 @@ class LiteRTSession(Session):
             self.interpreter.reset_all_variables()
         self._ran = True
         values = _invoke(self.interpreter, self.signatures, self.signature, inputs)
-        small = _of_few_bits(self.path, self.signature)
-        return values | {name: values[name].astype(kind) for name, kind in small.items()}
+        sub_byte = _sub_byte_outputs(self.path, self.signature)
+        return values | {name: values[name].astype(dtype) for name, dtype in sub_byte.items()}
 
 
 runtime = Runtime(LiteRTSession, ("signature",))
 
-WHOLE = {np.dtype(ml_dtypes.int4): np.dtype(np.int8), np.dtype(ml_dtypes.uint4): np.dtype(np.uint8)}
+BYTE_DTYPES = {np.dtype(ml_dtypes.int4): np.dtype(np.int8), np.dtype(ml_dtypes.uint4): np.dtype(np.uint8)}
 
 
-def _of_few_bits(path: Path, signature: str) -> dict[str, Any]:
+def _sub_byte_outputs(path: Path, signature: str) -> dict[str, Any]:
     """Outputs of less than a byte an element, which LiteRT hands out as bytes."""
     file = read(path)
-    if not any(t.kind in FEW_BITS for graph in file.subgraphs for t in graph.tensors):
+    if not any(t.type in SUB_BYTE_WIDTHS for graph in file.subgraphs for t in graph.tensors):
         return {}
     index, _, outputs = importer.interface(file, signature or next((s.key for s in file.signatures), ""))
-    kinds = {name: file.subgraphs[index].tensors[at].kind for name, at in outputs}
-    return {name: DTYPES[kind] for name, kind in kinds.items() if kind in FEW_BITS}
+    types = {name: file.subgraphs[index].tensors[at].type for name, at in outputs}
+    return {
+        name: DTYPES[name_of_type] for name, name_of_type in types.items() if name_of_type in SUB_BYTE_WIDTHS
+    }
 
 
-def _decoded(value: Any) -> Any:
+def _decode_text(value: Any) -> Any:
     """Text as str; LiteRT gives bytes."""
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "SO":
         return value
-    found = np.empty(value.size, object)
-    found[:] = [t.decode("utf-8", "replace") if isinstance(t, bytes) else t for t in value.ravel()]
-    return found.reshape(value.shape)
+    texts = np.empty(value.size, object)
+    texts[:] = [t.decode("utf-8", "replace") if isinstance(t, bytes) else t for t in value.ravel()]
+    return texts.reshape(value.shape)
 
 
-def _slots(interpreter: Any, signatures: Any, key: str) -> dict[str, Any]:
+def _input_dtypes(interpreter: Any, signatures: Any, key: str) -> dict[str, Any]:
     """Dtype of each input by name; files without a signature go by the names of their tensors."""
     if key and key not in signatures:
         raise InvalidInput(f"The file has no signature {key}; it has {', '.join(signatures) or 'none'}.")

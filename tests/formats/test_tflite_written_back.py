@@ -118,7 +118,7 @@ def floats(path: Path) -> int:
     if not any(t.quantized and file.data(t.buffer) is None for t in tensors):
         return 10**6
     kinds = [
-        (o.name, {g.tensors[i].kind for i in (*o.inputs[:1], *o.outputs[:1]) if i >= 0})
+        (o.name, {g.tensors[i].type for i in (*o.inputs[:1], *o.outputs[:1]) if i >= 0})
         for g in file.subgraphs
         for o in g.operators
     ]

@@ -6,5 +6,5 @@ from bridge.ops import OpTable
 from bridge_tflite.export_ops import quantize
 
 ops = OpTable.of(__name__)
-for rule in quantize.alike(list(ops)):
+for rule in quantize.integer_rules(list(ops)):
     ops.add(rule)

@@ -11,16 +11,16 @@ from bridge import hub
 from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import condition, dtype
 
-FLOAT = dtype("float")
-INDEX = ("int32", "int64")
-NUMBERS = ("float", *INDEX)
-BYTES = ("float", "bool", "int8", "uint8", *INDEX)
-COMMON = ("float16", "bfloat16", "int16", *BYTES)
-BLOCKS = ("float", "int8", "uint8", *INDEX)
-TEXT = ("string",)
-FEW_BITS = ("int2", "int4", "uint4")
+FLOAT_KERNEL = dtype("float")
+INDEX_DTYPES = ("int32", "int64")
+ARITHMETIC_DTYPES = ("float", *INDEX_DTYPES)
+SCATTER_DTYPES = ("float", "bool", "int8", "uint8", *INDEX_DTYPES)
+GATHER_DTYPES = ("float16", "bfloat16", "int16", *SCATTER_DTYPES)
+BLOCK_DTYPES = ("float", "int8", "uint8", *INDEX_DTYPES)
+TEXT_DTYPES = ("string",)
+SUB_BYTE_DTYPES = ("int2", "int4", "uint4")
 PADDED_RANK = 5
-EVERY = ("double", "uint16", "uint32", "uint64", *COMMON)
+RESHAPE_DTYPES = ("double", "uint16", "uint32", "uint64", *GATHER_DTYPES)
 
 NHWC = hub.NHWC
 TFLITE = "bridge.tflite"

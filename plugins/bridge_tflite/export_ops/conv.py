@@ -11,32 +11,34 @@ import onnx_ir as ir
 from bridge.hub import attr, const, rank_of
 from bridge.needs import condition, constant
 from bridge.ops import OpTable
-from bridge_tflite.export_ops.common import FLOAT, NHWC, TFLITE
+from bridge_tflite.export_ops.common import FLOAT_KERNEL, NHWC, TFLITE
 
 ops = OpTable()
 
 
-def spatial(node: ir.Node, name: str, default: int) -> list[int]:
+def spatial_attribute(node: ir.Node, name: str, default: int) -> list[int]:
     return attr(node, name) or [default] * 2
 
 
-def padded(node: ir.Node) -> bool:
+def has_native_padding(node: ir.Node) -> bool:
     """Whether `auto_pad` alone says how `node` is padded, as LiteRT does."""
     alone = not {"pads", "ceil_mode", "count_include_pad"} & node.attributes.keys()
     return alone and attr(node, "auto_pad") in ("SAME_UPPER", "VALID")
 
 
-PADDED = condition("padding LiteRT can express", padded)
+NATIVE_PADDING = condition("padding LiteRT can express", has_native_padding)
 IMAGE = condition("two spatial dimensions", lambda n: rank_of(n.inputs[0]) == 4)
 VOLUME = condition("three spatial dimensions", lambda n: rank_of(n.inputs[0]) == 5)
 
 
-@ops.op(f"{NHWC}::Conv", f"{TFLITE}::Conv", needs=(FLOAT, IMAGE, PADDED, constant(1, "weights")))
+@ops.op(
+    f"{NHWC}::Conv", f"{TFLITE}::Conv", needs=(FLOAT_KERNEL, IMAGE, NATIVE_PADDING, constant(1, "weights"))
+)
 def conv(tfl, node, x, weights, bias=None):
     kernel = const(weights)
     if bias is None:
         bias = np.zeros(kernel.shape[0], np.float32)
-    convolve(tfl, node, x, kernel, lambda turned, _: (np.ascontiguousarray(turned), bias))
+    convolve(tfl, node, x, kernel, lambda filters, _: (np.ascontiguousarray(filters), bias))
 
 
 def convolve(
@@ -44,11 +46,11 @@ def convolve(
     node: ir.Node,
     x: Any,
     kernel: np.ndarray,
-    layer: Callable[[np.ndarray, int], tuple[Any, Any]],
+    operands: Callable[[np.ndarray, int], tuple[Any, Any]],
 ) -> None:
     """DEPTHWISE_CONV_2D where each channel has filters of its own, else CONV_2D; `layer(turned kernel, axis of
     its output channels)` gives the weights and bias to write."""
-    strides, dilations = spatial(node, "strides", 1), spatial(node, "dilations", 1)
+    strides, dilations = spatial_attribute(node, "strides", 1), spatial_attribute(node, "dilations", 1)
     group = attr(node, "group") or 1
     common = {
         "padding": attr(node, "auto_pad"),
@@ -60,45 +62,53 @@ def convolve(
     }
     if group > 1 and kernel.shape[1] == 1 and group == x.shape[3]:
         depth = kernel.shape[0] // group
-        tfl.DEPTHWISE_CONV_2D(x, *layer(kernel.transpose(1, 2, 3, 0), 3), depth_multiplier=depth, **common)
+        tfl.DEPTHWISE_CONV_2D(x, *operands(kernel.transpose(1, 2, 3, 0), 3), depth_multiplier=depth, **common)
     else:
-        tfl.CONV_2D(x, *layer(kernel.transpose(0, 2, 3, 1), 0), **common)
+        tfl.CONV_2D(x, *operands(kernel.transpose(0, 2, 3, 1), 0), **common)
 
 
-def volume(node: ir.Node, strides: Sequence[int], dilations: Sequence[int] = (1, 1, 1)) -> dict[str, Any]:
+def conv_3d_options(
+    node: ir.Node, strides: Sequence[int], dilations: Sequence[int] = (1, 1, 1)
+) -> dict[str, Any]:
     """What the options of a convolution of three spatial dimensions say."""
-    found = {"padding": attr(node, "auto_pad"), "fused_activation_function": attr(node, "activation")}
+    options = {"padding": attr(node, "auto_pad"), "fused_activation_function": attr(node, "activation")}
     for axis, stride, dilation in zip("dhw", strides, dilations, strict=True):
-        found |= {f"stride_{axis}": stride, f"dilation_{axis}_factor": dilation}
-    return found
+        options |= {f"stride_{axis}": stride, f"dilation_{axis}_factor": dilation}
+    return options
 
 
-def filters(weights: ir.Value) -> np.ndarray:
+def to_dhwio(weights: ir.Value) -> np.ndarray:
     """Constant weights with their spatial dimensions first, then the other two turned around."""
     return np.ascontiguousarray(const(weights).transpose(2, 3, 4, 1, 0))
 
 
-@ops.op(f"{NHWC}::Conv", f"{TFLITE}::Conv", needs=(FLOAT, VOLUME, PADDED, constant(1, "weights")))
+@ops.op(
+    f"{NHWC}::Conv", f"{TFLITE}::Conv", needs=(FLOAT_KERNEL, VOLUME, NATIVE_PADDING, constant(1, "weights"))
+)
 def conv_3d(tfl, node, x, weights, bias=None):
     ones = [1, 1, 1]
-    options = volume(node, attr(node, "strides") or ones, attr(node, "dilations") or ones)
-    tfl.CONV_3D(x, filters(weights), bias, **options)
+    options = conv_3d_options(node, attr(node, "strides") or ones, attr(node, "dilations") or ones)
+    tfl.CONV_3D(x, to_dhwio(weights), bias, **options)
 
 
 @ops.op(
     f"{TFLITE}::TransposeConv",
-    needs=(FLOAT, condition("three spatial dimensions", lambda n: len(attr(n, "strides")) == 3)),
+    needs=(FLOAT_KERNEL, condition("three spatial dimensions", lambda n: len(attr(n, "strides")) == 3)),
 )
 def transpose_conv_3d(tfl, node, x, weights, shape, bias=None):
-    tfl.CONV_3D_TRANSPOSE(shape, filters(weights), x, bias, **volume(node, attr(node, "strides")))
+    tfl.CONV_3D_TRANSPOSE(shape, to_dhwio(weights), x, bias, **conv_3d_options(node, attr(node, "strides")))
 
 
-@ops.op(f"{TFLITE}::TransposeConv", needs=(FLOAT,))
+@ops.op(f"{TFLITE}::TransposeConv", needs=(FLOAT_KERNEL,))
 def transpose_conv(tfl, node, x, weights, shape, bias=None):
-    transposed(tfl, node, x, np.ascontiguousarray(const(weights).transpose(1, 2, 3, 0)), shape, bias)
+    write_transpose_conv(
+        tfl, node, x, np.ascontiguousarray(const(weights).transpose(1, 2, 3, 0)), shape, bias
+    )
 
 
-def transposed(tfl: Any, node: ir.Node, x: ir.Value, weights: Any, shape: ir.Value, bias: Any) -> None:
+def write_transpose_conv(
+    tfl: Any, node: ir.Node, x: ir.Value, weights: Any, shape: ir.Value, bias: Any
+) -> None:
     strides = attr(node, "strides")
     inputs = (shape, weights, x) if bias is None else (shape, weights, x, bias)
     tfl.TRANSPOSE_CONV(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bridge.hub import attr
 from bridge.needs import attribute, dtype
 from bridge.ops import OpTable
-from bridge_tflite.export_ops.common import BLOCKS, FLOAT, NHWC, TFLITE
+from bridge_tflite.export_ops.common import BLOCK_DTYPES, FLOAT_KERNEL, NHWC, TFLITE
 from bridge_tflite.export_ops.conv import IMAGE
 
 ops = OpTable()
@@ -15,7 +15,7 @@ FIXED = {"align_corners": "align_corners", "half_pixel_centers": "half_pixel_cen
 ops.same(
     domain=TFLITE,
     attributes=FIXED,
-    needs=(FLOAT,),
+    needs=(FLOAT_KERNEL,),
     ResizeBilinear="RESIZE_BILINEAR",
     ResizeNearestNeighbor="RESIZE_NEAREST_NEIGHBOR",
 )
@@ -23,11 +23,11 @@ ops.same(domain=TFLITE, Suppress="NON_MAX_SUPPRESSION_V4")
 ops.lacks("LiteRT has no kernel that decodes images", "ImageDecoder")
 
 
-@ops.op(f"{NHWC}::SpaceToDepth", needs=(dtype(*BLOCKS), IMAGE, attribute("mode", "DCR")))
+@ops.op(f"{NHWC}::SpaceToDepth", needs=(dtype(*BLOCK_DTYPES), IMAGE, attribute("mode", "DCR")))
 def space_to_depth(tfl, node, x):
     tfl.SPACE_TO_DEPTH(x, block_size=attr(node, "blocksize"))
 
 
-@ops.op(f"{NHWC}::DepthToSpace", needs=(dtype(*BLOCKS), IMAGE, attribute("mode", "DCR")))
+@ops.op(f"{NHWC}::DepthToSpace", needs=(dtype(*BLOCK_DTYPES), IMAGE, attribute("mode", "DCR")))
 def depth_to_space(tfl, node, x):
     tfl.DEPTH_TO_SPACE(x, block_size=attr(node, "blocksize"))

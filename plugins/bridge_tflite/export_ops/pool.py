@@ -9,14 +9,14 @@ import onnx_ir as ir
 from bridge.hub import attr
 from bridge.needs import condition, unused_output
 from bridge.ops import OpTable
-from bridge_tflite.export_ops.common import FLOAT, NHWC
-from bridge_tflite.export_ops.conv import IMAGE, PADDED, spatial
+from bridge_tflite.export_ops.common import FLOAT_KERNEL, NHWC
+from bridge_tflite.export_ops.conv import IMAGE, NATIVE_PADDING, spatial_attribute
 
 ops = OpTable()
 
 
-def pool(tfl: Any, node: ir.Node, x: ir.Value, operator: str) -> None:
-    strides, kernel = spatial(node, "strides", 1), attr(node, "kernel_shape")
+def write_pool(tfl: Any, node: ir.Node, x: ir.Value, operator: str) -> None:
+    strides, kernel = spatial_attribute(node, "strides", 1), attr(node, "kernel_shape")
     tfl.add(
         operator,
         x,
@@ -31,11 +31,13 @@ def pool(tfl: Any, node: ir.Node, x: ir.Value, operator: str) -> None:
 UNDILATED = condition("dilations of 1", lambda n: set(attr(n, "dilations") or [1]) == {1})
 
 
-@ops.op(f"{NHWC}::MaxPool", needs=(FLOAT, IMAGE, PADDED, UNDILATED, unused_output(1, "Indices")))
+@ops.op(
+    f"{NHWC}::MaxPool", needs=(FLOAT_KERNEL, IMAGE, NATIVE_PADDING, UNDILATED, unused_output(1, "Indices"))
+)
 def max_pool(tfl, node, x):
-    pool(tfl, node, x, "MAX_POOL_2D")
+    write_pool(tfl, node, x, "MAX_POOL_2D")
 
 
-@ops.op(f"{NHWC}::AveragePool", needs=(FLOAT, IMAGE, PADDED, UNDILATED))
+@ops.op(f"{NHWC}::AveragePool", needs=(FLOAT_KERNEL, IMAGE, NATIVE_PADDING, UNDILATED))
 def average_pool(tfl, node, x):
-    pool(tfl, node, x, "AVERAGE_POOL_2D")
+    write_pool(tfl, node, x, "AVERAGE_POOL_2D")

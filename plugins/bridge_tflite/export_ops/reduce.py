@@ -8,7 +8,7 @@ import onnx_ir as ir
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, constant, dtype, max_rank
 from bridge.ops import Need, OpTable
-from bridge_tflite.export_ops.common import INDEX, NOT_EMPTY, NUMBERS, TFLITE, axis_of, i32
+from bridge_tflite.export_ops.common import ARITHMETIC_DTYPES, INDEX_DTYPES, NOT_EMPTY, TFLITE, axis_of, i32
 
 ops = OpTable()
 
@@ -19,25 +19,25 @@ def reduced_axes(node: ir.Node) -> np.ndarray:
     return i32(range(rank) if axes is None or axes.size == 0 else sorted(int(a) % rank for a in axes))
 
 
-def really_reduces(node: ir.Node) -> bool:
+def reduces_axes(node: ir.Node) -> bool:
     axes = node.inputs[1] if len(node.inputs) > 1 else None
     return not attr(node, "noop_with_empty_axes") or (shape_of(axes) or [0])[0] > 0
 
 
-def int32_axes(node: ir.Node) -> bool:
+def has_int32_axes(node: ir.Node) -> bool:
     axes = node.inputs[1] if len(node.inputs) > 1 else None
     return axes is not None and axes.dtype == ir.DataType.INT32 and (shape_of(axes) or [0])[0] > 0
 
 
-REDUCED: dict[str, tuple[Need, ...]] = {}
+REDUCTION_NEEDS: dict[str, tuple[Need, ...]] = {}
 """What the kernels ask of a reduction, by its operator in TFLite's own domain."""
 
 
 def reduction(hub_name: str, native: str, *dtypes: str) -> None:
     """Register a reduction over constant axes, and TFLite's own form of it over run-time int32 axes."""
     own = f"{TFLITE}::{hub_name.removeprefix(f'{TFLITE}::')}"
-    needs = REDUCED[own] = (
-        condition("axes", really_reduces),
+    needs = REDUCTION_NEEDS[own] = (
+        condition("axes", reduces_axes),
         NOT_EMPTY,
         max_rank(6),
         condition("a rank of 1 or more", lambda n: (rank_of(n.inputs[0]) or 0) > 0),
@@ -48,16 +48,16 @@ def reduction(hub_name: str, native: str, *dtypes: str) -> None:
     def reduce(tfl, node, x, axes=None):
         tfl.add(native, x, reduced_axes(node), keep_dims=bool(attr(node, "keepdims")))
 
-    @ops.op(own, needs=(*needs, condition("int32 axes, not empty", int32_axes)))
+    @ops.op(own, needs=(*needs, condition("int32 axes, not empty", has_int32_axes)))
     def reduce_over_runtime_axes(tfl, node, x, axes):
         tfl.add(native, x, axes, keep_dims=bool(attr(node, "keepdims")))
 
 
 reduction("ReduceMean", "MEAN", "float")
-reduction("ReduceSum", "SUM", *NUMBERS)
-reduction("ReduceProd", "REDUCE_PROD", *NUMBERS, "int8", "int16", "uint8")
-reduction("ReduceMax", "REDUCE_MAX", *NUMBERS, "int8", "int16", "uint8")
-reduction("ReduceMin", "REDUCE_MIN", *NUMBERS, "int8", "int16", "uint8")
+reduction("ReduceSum", "SUM", *ARITHMETIC_DTYPES)
+reduction("ReduceProd", "REDUCE_PROD", *ARITHMETIC_DTYPES, "int8", "int16", "uint8")
+reduction("ReduceMax", "REDUCE_MAX", *ARITHMETIC_DTYPES, "int8", "int16", "uint8")
+reduction("ReduceMin", "REDUCE_MIN", *ARITHMETIC_DTYPES, "int8", "int16", "uint8")
 reduction(f"{TFLITE}::ReduceAny", "REDUCE_ANY", "bool")
 reduction(f"{TFLITE}::ReduceAll", "REDUCE_ALL", "bool")
 
@@ -76,19 +76,20 @@ def arg_max(tfl, node, x):
     tfl.add("ARG_MAX" if node.op_type == "ArgMax" else "ARG_MIN", x, i32(axis_of(node)), output_type=4)
 
 
-def int32_scalar(node: ir.Node) -> bool:
+def has_int32_axis(node: ir.Node) -> bool:
     axis = node.inputs[1]
     return const(axis) is not None or (axis.dtype == ir.DataType.INT32 and rank_of(axis) == 0)
 
 
 @ops.op(
-    "CumSum", needs=(dtype("float", *INDEX), condition("a constant axis, or an int32 scalar", int32_scalar))
+    "CumSum",
+    needs=(dtype("float", *INDEX_DTYPES), condition("a constant axis, or an int32 scalar", has_int32_axis)),
 )
 def cum_sum(tfl, node, x, axis):
-    known = const(axis)
+    constant_axis = const(axis)
     tfl.CUMSUM(
         x,
-        axis if known is None else i32(known).reshape(()),
+        axis if constant_axis is None else i32(constant_axis).reshape(()),
         exclusive=bool(attr(node, "exclusive")),
         reverse=bool(attr(node, "reverse")),
     )

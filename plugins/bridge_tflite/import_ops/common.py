@@ -41,14 +41,14 @@ def constant(index: int, name: str) -> Need:
 
 def activate(op: Any, node: Any, x: Any) -> Any:
     """`x` under the operator's fused activation."""
-    kind = node.get("fusedActivationFunction", NONE)
-    if kind == RELU:
+    activation = node.get("fusedActivationFunction", NONE)
+    if activation == RELU:
         return op.Relu(x)
-    if kind == RELU_N1_TO_1:
+    if activation == RELU_N1_TO_1:
         return clip(op, x, -1, 1)
-    if kind == RELU6:
+    if activation == RELU6:
         return clip(op, x, 0, 6)
-    return op.Tanh(x) if kind == TANH else x
+    return op.Tanh(x) if activation == TANH else x
 
 
 def clip(op: Any, x: Any, low: float, high: float) -> Any:
@@ -74,51 +74,55 @@ def vector(value: Any) -> list[int] | None:
     return None if array is None else [int(v) for v in array.ravel()]
 
 
-def first(op: Any, x: Any) -> Any:
+def to_nchw(op: Any, x: Any) -> Any:
     """Channels last → channels first."""
     return op.Transpose(x, perm=to_first(rank_of(x) or 0))
 
 
-def last(op: Any, x: Any) -> Any:
+def to_nhwc(op: Any, x: Any) -> Any:
     """Channels first → channels last."""
     return op.Transpose(x, perm=to_last(rank_of(x) or 0))
 
 
-def permuted(op: Any, w: Any, perm: list[int]) -> Any:
+def permute_weights(op: Any, w: Any, perm: list[int]) -> Any:
     """Weights with their axes in another order; stored ones are reordered now, quantized ones before they are dequantized."""
     array = const(w)
     if array is not None:
         return op.const(np.ascontiguousarray(array.transpose(perm)))
-    made = w.producer()
-    if made is not None and made.op_type == "DequantizeLinear" and const(made.inputs[0]) is not None:
-        turned = np.ascontiguousarray(const(made.inputs[0]).transpose(perm))
-        axis = perm.index(hub.attr(made, "axis")) if rank_of(made.inputs[1]) else None
-        return op.DequantizeLinear(op.const(turned), *made.inputs[1:], axis=axis)
+    producer = w.producer()
+    if (
+        producer is not None
+        and producer.op_type == "DequantizeLinear"
+        and const(producer.inputs[0]) is not None
+    ):
+        integers = np.ascontiguousarray(const(producer.inputs[0]).transpose(perm))
+        axis = perm.index(hub.attr(producer, "axis")) if rank_of(producer.inputs[1]) else None
+        return op.DequantizeLinear(op.const(integers), *producer.inputs[1:], axis=axis)
     return op.Transpose(w, perm=perm)
 
 
-def approximated(value: Any, reason: str) -> Any:
+def mark_approximated(value: Any, reason: str) -> Any:
     """`value`, whose node the report calls approximated."""
     APPROXIMATED.set(value.producer(), reason)
     return value
 
 
-def bounded(size: int) -> int:
+def check_count(size: int) -> int:
     """`size` elements. Raises UnreadableFile for more than an axis or a constant of a real model has."""
     if not 0 <= size <= LARGEST:
         raise UnreadableFile(f"An operator of the file asks for {size} elements at once.")
     return int(size)
 
 
-def check_size(x: Any, axis: int, step: int) -> None:
+def check_expansion(x: Any, axis: int, step: int) -> None:
     """Raise UnreadableFile, as `bounded` does, where `step` places for each of `axis` are too many."""
     length = x.shape[axis] if x.shape is not None else None
-    bounded(step * (length if isinstance(length, int) else 1))
+    check_count(step * (length if isinstance(length, int) else 1))
 
 
 def arange(size: int) -> np.ndarray:
     """0, 1 … size - 1. Raises UnreadableFile as `bounded` does."""
-    return np.arange(bounded(size))
+    return np.arange(check_count(size))
 
 
 HYBRID = "LiteRT quantizes what 8-bit weights multiply to 8 bits while it runs; here it stays float"
@@ -126,13 +130,13 @@ HYBRID = "LiteRT quantizes what 8-bit weights multiply to 8 bits while it runs; 
 
 def mark_hybrid(node: Any, value: Any, weights: int) -> Any:
     """`value`, marked as approximated where LiteRT multiplies floats by quantized weights."""
-    hybrid = node.kind(0).startswith("FLOAT") and node.tensor(weights).quantized
-    return approximated(value, HYBRID) if hybrid else value
+    hybrid = node.type(0).startswith("FLOAT") and node.tensor(weights).quantized
+    return mark_approximated(value, HYBRID) if hybrid else value
 
 
 def axis_length(op: Any, x: Any, axis: int) -> Any:
     rank = rank_of(x) or 1
     size = x.shape[axis % rank]
     if isinstance(size, int):
-        return op.const(np.int64(bounded(size)))
+        return op.const(np.int64(check_count(size)))
     return op.Squeeze(op.Shape(x, start=axis % rank, end=axis % rank + 1), ints(0))

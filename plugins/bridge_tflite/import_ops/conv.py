@@ -10,12 +10,12 @@ from bridge_tflite.import_ops.common import (
     activate,
     as_int64,
     constant,
-    first,
     ints,
-    last,
     mark_hybrid,
     need,
-    permuted,
+    permute_weights,
+    to_nchw,
+    to_nhwc,
     vector,
 )
 
@@ -39,7 +39,7 @@ def padding(node: Any, x: Any, kernel: list[int], strides: list[int], dilations:
     return {"pads": begin + end} if any(begin + end) else {}
 
 
-def window(node: Any) -> tuple[list[int], list[int]]:
+def strides_and_dilations(node: Any) -> tuple[list[int], list[int]]:
     return [node.get("strideH", 1), node.get("strideW", 1)], [
         node.get("dilationHFactor", 1),
         node.get("dilationWFactor", 1),
@@ -50,7 +50,7 @@ STATIC_WINDOW = need(
     "a static input size where SAME padding meets dilation",
     lambda n: (
         n.get("padding", SAME) == VALID
-        or max(window(n)[1]) == 1
+        or max(strides_and_dilations(n)[1]) == 1
         or all(d is not None for d in n.tensor(0).dims[1:-1])
     ),
 )
@@ -61,12 +61,12 @@ CHANNELS = need("a known number of channels", lambda n: n.shape(0)[-1] is not No
 
 @ops.op("CONV_2D", needs=(FUSED, STATIC_WINDOW, CHANNELS))
 def conv_2d(op, node, x, w, bias=None):
-    strides, dilations = window(node)
+    strides, dilations = strides_and_dilations(node)
     kernel = node.shape(1)[1:3]
     group = node.shape(0)[3] // node.shape(1)[3]
     y = op.Conv(
-        first(op, x),
-        permuted(op, w, [0, 3, 1, 2]),
+        to_nchw(op, x),
+        permute_weights(op, w, [0, 3, 1, 2]),
         bias,
         kernel_shape=kernel,
         strides=strides,
@@ -74,16 +74,16 @@ def conv_2d(op, node, x, w, bias=None):
         group=group,
         **padding(node, x, kernel, strides, dilations),
     )
-    return last(op, activate(op, node, mark_hybrid(node, y, 1)))
+    return to_nhwc(op, activate(op, node, mark_hybrid(node, y, 1)))
 
 
 @ops.op("DEPTHWISE_CONV_2D", needs=(FUSED, STATIC_WINDOW))
 def depthwise_conv_2d(op, node, x, w, bias=None):
-    strides, dilations = window(node)
+    strides, dilations = strides_and_dilations(node)
     kernel = node.shape(1)[1:3]
     y = op.Conv(
-        first(op, x),
-        permuted(op, w, [3, 0, 1, 2]),
+        to_nchw(op, x),
+        permute_weights(op, w, [3, 0, 1, 2]),
         bias,
         kernel_shape=kernel,
         strides=strides,
@@ -91,21 +91,21 @@ def depthwise_conv_2d(op, node, x, w, bias=None):
         group=node.shape(0)[3] or node.shape(1)[3] // node.get("depthMultiplier", 1),
         **padding(node, x, kernel, strides, dilations),
     )
-    return last(op, activate(op, node, mark_hybrid(node, y, 1)))
+    return to_nhwc(op, activate(op, node, mark_hybrid(node, y, 1)))
 
 
-STATIC = need("a static input size", lambda n: all(d is not None for d in n.tensor(2).dims[1:]))
+STATIC_INPUT = need("a static input size", lambda n: all(d is not None for d in n.tensor(2).dims[1:]))
 STATIC_VOLUME = need(
     "a static input size where SAME padding meets dilation",
     lambda n: (
         n.get("padding", SAME) == VALID
-        or max(_volume(n)[1]) == 1
+        or max(_strides_and_dilations_3d(n)[1]) == 1
         or all(d is not None for d in n.tensor(0).dims[1:-1])
     ),
 )
 
 
-def _transposed(
+def _static_conv_transpose(
     op: Any,
     node: Any,
     x: Any,
@@ -119,25 +119,25 @@ def _transposed(
     """ConvTranspose to the size `out`: cut before as the convolution of `out` is padded, cut or padded behind."""
     begin, end, extra = [], [], []
     rank = len(out)
-    for size, k, s, d, wanted in zip(
+    for size, k, s, d, out_length in zip(
         node.shape(2)[1 : 1 + rank], kernel, strides, dilations, out, strict=True
     ):
         reach = (k - 1) * d + 1
         full = (size - 1) * s + reach
-        steps = (wanted - reach + s) // s if node.get("padding", SAME) == VALID else -(-wanted // s)
-        before = max((steps - 1) * s + reach - wanted, 0) // 2
+        steps = (out_length - reach + s) // s if node.get("padding", SAME) == VALID else -(-out_length // s)
+        before = max((steps - 1) * s + reach - out_length, 0) // 2
         begin.append(before)
-        end.append(full - before - wanted if full - before > wanted else 0)
-        extra.append(max(wanted - (full - before), 0))
+        end.append(full - before - out_length if full - before > out_length else 0)
+        extra.append(max(out_length - (full - before), 0))
     y = op.ConvTranspose(
-        first(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations, pads=begin + end
+        to_nchw(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations, pads=begin + end
     )
     if any(extra):
         y = op.Pad(y, ints(0, 0, *[0] * rank, 0, 0, *extra))
     return y if bias is None else op.Add(y, op.Reshape(bias, ints(-1, *[1] * rank)))
 
 
-def _transposed_to(
+def _dynamic_conv_transpose(
     op: Any,
     node: Any,
     x: Any,
@@ -150,34 +150,44 @@ def _transposed_to(
 ) -> Any:
     """`_transposed` where the size of the result, or of the input, is known at run time only: cut out of the whole, channels last."""
     rank, same = len(kernel), node.get("padding", SAME) != VALID
-    whole = op.ConvTranspose(first(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations)
-    wanted = op.Slice(as_int64(op, shape), ints(1), ints(1 + rank), ints(0))
+    full = op.ConvTranspose(
+        to_nchw(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations
+    )
+    out_lengths = op.Slice(as_int64(op, shape), ints(1), ints(1 + rank), ints(0))
     step, reach = ints(*strides), ints(*((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)))
-    steps = op.Div(op.Add(wanted, step - 1 if same else step - reach), step)
-    over = op.Sub(op.Add(op.Mul(op.Sub(steps, ints(*[1] * rank)), step), reach), wanted)
+    steps = op.Div(op.Add(out_lengths, step - 1 if same else step - reach), step)
+    over = op.Sub(op.Add(op.Mul(op.Sub(steps, ints(*[1] * rank)), step), reach), out_lengths)
     before = op.Div(op.Max(over, ints(*[0] * rank)), ints(*[2] * rank))
-    pads = op.Concat(ints(*[0] * (rank + 3)), wanted, ints(0), axis=0)
-    y = op.Slice(op.Pad(last(op, whole), pads), before, op.Add(before, wanted), ints(*range(1, rank + 1)))
+    pads = op.Concat(ints(*[0] * (rank + 3)), out_lengths, ints(0), axis=0)
+    y = op.Slice(
+        op.Pad(to_nhwc(op, full), pads), before, op.Add(before, out_lengths), ints(*range(1, rank + 1))
+    )
     return y if bias is None else op.Add(y, bias)
 
 
-@ops.op("TRANSPOSE_CONV", needs=(FUSED, constant(0, "output shape"), STATIC))
+@ops.op("TRANSPOSE_CONV", needs=(FUSED, constant(0, "output shape"), STATIC_INPUT))
 def transpose_conv(op, node, shape, w, x, bias=None):
-    strides, _ = window(node)
+    strides, _ = strides_and_dilations(node)
     kernel, out = node.shape(1)[1:3], vector(shape)[1:3]
-    y = _transposed(op, node, x, permuted(op, w, [3, 0, 1, 2]), bias, out, kernel, strides, [1, 1])
-    return last(op, activate(op, node, y))
+    y = _static_conv_transpose(
+        op, node, x, permute_weights(op, w, [3, 0, 1, 2]), bias, out, kernel, strides, [1, 1]
+    )
+    return to_nhwc(op, activate(op, node, y))
 
 
 @ops.op("TRANSPOSE_CONV", needs=(FUSED,))
 def transpose_conv_computed(op, node, shape, w, x, bias=None):
-    turned, kernel = permuted(op, w, [3, 0, 1, 2]), node.shape(1)[1:3]
+    filters, kernel = permute_weights(op, w, [3, 0, 1, 2]), node.shape(1)[1:3]
     return activate(
-        op, node, _transposed_to(op, node, x, turned, bias, shape, kernel, window(node)[0], [1, 1])
+        op,
+        node,
+        _dynamic_conv_transpose(
+            op, node, x, filters, bias, shape, kernel, strides_and_dilations(node)[0], [1, 1]
+        ),
     )
 
 
-def _volume(node: Any) -> tuple[list[int], list[int]]:
+def _strides_and_dilations_3d(node: Any) -> tuple[list[int], list[int]]:
     strides = [node.get("strideD", 1), node.get("strideH", 1), node.get("strideW", 1)]
     names = ("dilationDFactor", "dilationHFactor", "dilationWFactor")
     return strides, [node.get(n, 1) for n in names]
@@ -185,11 +195,11 @@ def _volume(node: Any) -> tuple[list[int], list[int]]:
 
 @ops.op("CONV_3D", needs=(FUSED, STATIC_VOLUME, CHANNELS))
 def conv_3d(op, node, x, w, bias=None):
-    strides, dilations = _volume(node)
+    strides, dilations = _strides_and_dilations_3d(node)
     kernel = node.shape(1)[:3]
     y = op.Conv(
-        first(op, x),
-        permuted(op, w, [4, 3, 0, 1, 2]),
+        to_nchw(op, x),
+        permute_weights(op, w, [4, 3, 0, 1, 2]),
         bias,
         kernel_shape=kernel,
         strides=strides,
@@ -197,27 +207,31 @@ def conv_3d(op, node, x, w, bias=None):
         group=node.shape(0)[4] // node.shape(1)[3],
         **padding(node, x, kernel, strides, dilations),
     )
-    return last(op, activate(op, node, y))
+    return to_nhwc(op, activate(op, node, y))
 
 
-@ops.op("CONV_3D_TRANSPOSE", needs=(FUSED, constant(0, "output shape"), STATIC))
+@ops.op("CONV_3D_TRANSPOSE", needs=(FUSED, constant(0, "output shape"), STATIC_INPUT))
 def conv_3d_transpose(op, node, shape, w, x, bias=None):
-    strides, dilations = _volume(node)
-    y = _transposed(
+    strides, dilations = _strides_and_dilations_3d(node)
+    y = _static_conv_transpose(
         op,
         node,
         x,
-        permuted(op, w, [4, 3, 0, 1, 2]),
+        permute_weights(op, w, [4, 3, 0, 1, 2]),
         bias,
         vector(shape)[1:4],
         node.shape(1)[:3],
         strides,
         dilations,
     )
-    return last(op, activate(op, node, y))
+    return to_nhwc(op, activate(op, node, y))
 
 
 @ops.op("CONV_3D_TRANSPOSE", needs=(FUSED,))
 def conv_3d_transpose_computed(op, node, shape, w, x, bias=None):
-    turned, kernel = permuted(op, w, [4, 3, 0, 1, 2]), node.shape(1)[:3]
-    return activate(op, node, _transposed_to(op, node, x, turned, bias, shape, kernel, *_volume(node)))
+    filters, kernel = permute_weights(op, w, [4, 3, 0, 1, 2]), node.shape(1)[:3]
+    return activate(
+        op,
+        node,
+        _dynamic_conv_transpose(op, node, x, filters, bias, shape, kernel, *_strides_and_dilations_3d(node)),
+    )

@@ -13,12 +13,12 @@ from bridge_tflite.import_ops.common import (
     INT64,
     arange,
     as_int64,
-    bounded,
+    check_count,
     constant,
-    first,
     ints,
-    last,
     need,
+    to_nchw,
+    to_nhwc,
     vector,
 )
 
@@ -27,41 +27,41 @@ ops = OpTable()
 
 @ops.op("DEPTH_TO_SPACE")
 def depth_to_space(op, node, x):
-    return last(op, op.DepthToSpace(first(op, x), blocksize=node.get("blockSize", 1), mode="DCR"))
+    return to_nhwc(op, op.DepthToSpace(to_nchw(op, x), blocksize=node.get("blockSize", 1), mode="DCR"))
 
 
 @ops.op("SPACE_TO_DEPTH")
 def space_to_depth(op, node, x):
-    return last(op, op.SpaceToDepth(first(op, x), blocksize=node.get("blockSize", 1)))
+    return to_nhwc(op, op.SpaceToDepth(to_nchw(op, x), blocksize=node.get("blockSize", 1)))
 
 
-def _mode(node: Any) -> str:
+def _coordinate_mode(node: Any) -> str:
     if node.get("alignCorners", False):
         return "align_corners"
     return "half_pixel" if node.get("halfPixelCenters", False) else "asymmetric"
 
 
-def _corners(op: Any, node: Any, x: Any, axis: int, wanted: Any) -> tuple[Any, Any]:
+def _source_coordinates(op: Any, node: Any, x: Any, axis: int, out_length: Any) -> tuple[Any, Any]:
     """Where each of `wanted` places lies between the rows of `axis`: lower, upper, and how far from the lower."""
-    align, half = node.get("alignCorners", False), node.get("halfPixelCenters", False)
-    number = op.Cast(wanted, to=FLOAT)
-    have = op.Cast(op.Squeeze(op.Shape(x, start=axis, end=axis + 1), ints(0)), to=FLOAT)
+    align, half_pixel = node.get("alignCorners", False), node.get("halfPixelCenters", False)
+    out_float = op.Cast(out_length, to=FLOAT)
+    in_length = op.Cast(op.Squeeze(op.Shape(x, start=axis, end=axis + 1), ints(0)), to=FLOAT)
     one, half_one = np.float32(1), np.float32(0.5)
-    ratio = op.Div(have, number)
+    ratio = op.Div(in_length, out_float)
     if align:
-        inner = op.Div(op.Sub(have, one), op.Max(op.Sub(number, one), one))
-        ratio = op.Where(op.Greater(number, one), inner, ratio)
-    places = op.Cast(op.Range(np.int64(0), wanted, np.int64(1)), to=FLOAT)
-    if half:
-        return op.Mul(op.Add(places, half_one), ratio), have
-    return op.Mul(places, ratio), have
+        inner = op.Div(op.Sub(in_length, one), op.Max(op.Sub(out_float, one), one))
+        ratio = op.Where(op.Greater(out_float, one), inner, ratio)
+    positions = op.Cast(op.Range(np.int64(0), out_length, np.int64(1)), to=FLOAT)
+    if half_pixel:
+        return op.Mul(op.Add(positions, half_one), ratio), in_length
+    return op.Mul(positions, ratio), in_length
 
 
-def _length(op: Any, size: Any, place: int) -> Any:
-    known = vector(size)
-    if known is not None:
-        return op.const(np.int64(bounded(known[place])))
-    return op.Squeeze(op.Slice(as_int64(op, size), ints(place), ints(place + 1)), ints(0))
+def _output_length(op: Any, size: Any, index: int) -> Any:
+    constant_size = vector(size)
+    if constant_size is not None:
+        return op.const(np.int64(check_count(constant_size[index])))
+    return op.Squeeze(op.Slice(as_int64(op, size), ints(index), ints(index + 1)), ints(0))
 
 
 @ops.op(
@@ -75,12 +75,12 @@ def _length(op: Any, size: Any, place: int) -> Any:
     ),
 )
 def resize_bilinear(op, node, x, size):
-    sizes = op.Concat(op.Shape(first(op, x), end=2), op.const(np.array(vector(size), np.int64)), axis=0)
+    sizes = op.Concat(op.Shape(to_nchw(op, x), end=2), op.const(np.array(vector(size), np.int64)), axis=0)
     if shape_of(x):
         sizes = op.const(np.array([x.shape[0], x.shape[3], *vector(size)], np.int64))
-    mode = _mode(node)
-    return last(
-        op, op.Resize(first(op, x), None, None, sizes, mode="linear", coordinate_transformation_mode=mode)
+    mode = _coordinate_mode(node)
+    return to_nhwc(
+        op, op.Resize(to_nchw(op, x), None, None, sizes, mode="linear", coordinate_transformation_mode=mode)
     )
 
 
@@ -88,14 +88,14 @@ def resize_bilinear(op, node, x, size):
 def resize_bilinear_computed(op, node, x, size):
     """Rows, then columns: two are gathered and mixed."""
     for axis in (1, 2):
-        places, have = _corners(op, node, x, axis, _length(op, size, axis - 1))
+        positions, in_length = _source_coordinates(op, node, x, axis, _output_length(op, size, axis - 1))
         if node.get("halfPixelCenters", False):
-            places = op.Sub(places, np.float32(0.5))
-        low = op.Max(op.Floor(places), np.float32(0))
-        high = op.Min(op.Ceil(places), op.Sub(have, np.float32(1)))
-        share = op.Reshape(op.Sub(places, low), ints(-1, *[1] * (3 - axis)))
+            positions = op.Sub(positions, np.float32(0.5))
+        low = op.Max(op.Floor(positions), np.float32(0))
+        high = op.Min(op.Ceil(positions), op.Sub(in_length, np.float32(1)))
+        fraction = op.Reshape(op.Sub(positions, low), ints(-1, *[1] * (3 - axis)))
         below, above = (op.Gather(x, op.Cast(p, to=INT64), axis=axis) for p in (low, high))
-        x = op.Add(op.Mul(below, op.Sub(np.float32(1), share)), op.Mul(above, share))
+        x = op.Add(op.Mul(below, op.Sub(np.float32(1), fraction)), op.Mul(above, fraction))
     return x
 
 
@@ -105,26 +105,26 @@ def resize_bilinear_computed(op, node, x, size):
 )
 def resize_nearest(op, node, x, size):
     """Rows and columns are gathered: TFLite rounds otherwise than ONNX."""
-    for axis, wanted in zip((1, 2), vector(size), strict=True):
-        have = node.shape(0)[axis]
-        align, half = node.get("alignCorners", False), node.get("halfPixelCenters", False)
+    for axis, out_length in zip((1, 2), vector(size), strict=True):
+        in_length = node.shape(0)[axis]
+        align, half_pixel = node.get("alignCorners", False), node.get("halfPixelCenters", False)
         ratio = (
-            np.float32(have - 1) / np.float32(wanted - 1)
-            if align and wanted > 1
-            else np.float32(have) / np.float32(wanted)
+            np.float32(in_length - 1) / np.float32(out_length - 1)
+            if align and out_length > 1
+            else np.float32(in_length) / np.float32(out_length)
         )
-        place = (arange(wanted).astype(np.float32) + np.float32(0.5 if half else 0)) * ratio
-        index = np.floor(place + np.float32(0.5)) if align else np.floor(place)
-        x = op.Gather(x, np.clip(index, 0, have - 1).astype(np.int64), axis=axis)
+        coordinate = (arange(out_length).astype(np.float32) + np.float32(0.5 if half_pixel else 0)) * ratio
+        index = np.floor(coordinate + np.float32(0.5)) if align else np.floor(coordinate)
+        x = op.Gather(x, np.clip(index, 0, in_length - 1).astype(np.int64), axis=axis)
     return x
 
 
 @ops.op("RESIZE_NEAREST_NEIGHBOR")
 def resize_nearest_computed(op, node, x, size):
     for axis in (1, 2):
-        places, have = _corners(op, node, x, axis, _length(op, size, axis - 1))
+        positions, in_length = _source_coordinates(op, node, x, axis, _output_length(op, size, axis - 1))
         if node.get("alignCorners", False):
-            places = op.Add(places, np.float32(0.5))
-        index = op.Max(op.Min(op.Floor(places), op.Sub(have, np.float32(1))), np.float32(0))
+            positions = op.Add(positions, np.float32(0.5))
+        index = op.Max(op.Min(op.Floor(positions), op.Sub(in_length, np.float32(1))), np.float32(0))
         x = op.Gather(x, op.Cast(index, to=INT64), axis=axis)
     return x

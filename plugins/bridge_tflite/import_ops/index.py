@@ -14,7 +14,7 @@ from bridge_tflite.import_ops.common import (
     INT64,
     as_int64,
     axis_length,
-    bounded,
+    check_count,
     constant,
     ints,
     need,
@@ -46,20 +46,20 @@ def slice_(op, node, x, begin, size):
 def strided_slice(op, node, x, begin, end, strides):
     """Ellipses become whole axes and new axes are made first; then one Slice, and the shrunken axes go."""
     entries = _entries(node, len(node.shape(0)))
-    fresh = [axis for axis, kind, _ in entries if kind == "new"]
-    if fresh:
-        x = op.Unsqueeze(x, ints(*fresh))
+    new_axes = [axis for axis, action, _ in entries if action == "new"]
+    if new_axes:
+        x = op.Unsqueeze(x, ints(*new_axes))
     starts, ends, steps = as_int64(op, begin), as_int64(op, end), vector(strides)
     columns, axes, shrunk = [], [], []
-    for axis, kind, place in entries:
-        if kind == "shrink":
+    for axis, action, position in entries:
+        if action == "shrink":
             shrunk.append(axis)
-        if kind in ("cut", "shrink"):
+        if action in ("cut", "shrink"):
             axes.append(axis)
-            columns.append(_bounds(op, node, starts, ends, steps[place], place, kind == "shrink"))
+            columns.append(_bounds(op, node, starts, ends, steps[position], position, action == "shrink"))
     if columns:
         low, high, step = zip(*columns, strict=True)
-        x = python_slice(op, x, _joined(op, low), _joined(op, high), axes, step)
+        x = python_slice(op, x, _concat_vector(op, low), _concat_vector(op, high), axes, step)
     return op.Squeeze(x, ints(*shrunk)) if shrunk else x
 
 
@@ -70,30 +70,30 @@ def strided_slice(op, node, x, begin, end, strides):
         need("ends, not offsets", lambda n: not n.get("offset", False)),
     ),
 )
-def strided_slice_by_places(op, node, x, begin, end, strides):
+def strided_slice_dynamic(op, node, x, begin, end, strides):
     """Strides that are computed: each axis is gathered at its places, which are counted then."""
     entries = _entries(node, len(node.shape(0)))
-    fresh = [axis for axis, kind, _ in entries if kind == "new"]
-    x = op.Unsqueeze(x, ints(*fresh)) if fresh else x
+    new_axes = [axis for axis, action, _ in entries if action == "new"]
+    x = op.Unsqueeze(x, ints(*new_axes)) if new_axes else x
     values = [as_int64(op, v) for v in (begin, end, strides)]
-    shrunk = [axis for axis, kind, _ in entries if kind == "shrink"]
-    for axis, kind, place in entries:
-        if kind != "new":
-            low, high, step = (op.Reshape(_one(op, _at(op, v, place)), ints()) for v in values)
-            masks = [node.get(name, 0) >> place & 1 for name in ("beginMask", "endMask")]
-            start, places = _places(op, op.Shape(x, start=axis, end=axis + 1), low, high, step, masks)
-            x = op.Gather(x, op.Reshape(start, ints(1)) if kind == "shrink" else places, axis=axis)
+    shrunk = [axis for axis, action, _ in entries if action == "shrink"]
+    for axis, action, position in entries:
+        if action != "new":
+            low, high, step = (op.Reshape(_as_vector(op, _element(op, v, position)), ints()) for v in values)
+            masks = [node.get(name, 0) >> position & 1 for name in ("beginMask", "endMask")]
+            start, indices = _slice_indices(op, op.Shape(x, start=axis, end=axis + 1), low, high, step, masks)
+            x = op.Gather(x, op.Reshape(start, ints(1)) if action == "shrink" else indices, axis=axis)
     return op.Squeeze(x, ints(*shrunk)) if shrunk else x
 
 
-def _places(op: Any, length: Any, low: Any, high: Any, step: Any, masks: Any) -> tuple[Any, Any]:
+def _slice_indices(op: Any, length: Any, low: Any, high: Any, step: Any, masks: Any) -> tuple[Any, Any]:
     """Where an axis of `length` is read first, and every place towards `high`, as Python counts them; from or to its end where masked."""
     forward, size = op.Greater(step, np.int64(0)), op.Reshape(length, ints())
     last = op.Sub(size, np.int64(1))
-    first, behind = (op.Where(forward, np.int64(n), v) for n, v in ((0, last), (0, np.int64(-1))))
+    first, before_first = (op.Where(forward, np.int64(n), v) for n, v in ((0, last), (0, np.int64(-1))))
     limit = op.Where(forward, size, last)
     bounds = [
-        op.Min(op.Max(op.Where(op.Less(v, np.int64(0)), op.Add(v, size), v), behind), limit)
+        op.Min(op.Max(op.Where(op.Less(v, np.int64(0)), op.Add(v, size), v), before_first), limit)
         for v in (low, high)
     ]
     high = op.Where(forward, size, np.int64(-1)) if masks[1] else bounds[1]
@@ -104,29 +104,29 @@ def _entries(node: Any, rank: int) -> list[tuple[int, str, int]]:
     """Axis of the input with its new axes, what happens to it, and where in begin, end and strides that is said."""
     count = node.shape(1)[0]
 
-    def mask(name: str, place: int) -> int:
-        return node.get(name, 0) >> place & 1
+    def mask(name: str, position: int) -> int:
+        return node.get(name, 0) >> position & 1
 
-    added = sum(mask("newAxisMask", i) and not mask("ellipsisMask", i) for i in range(count))
-    found, axis = [], 0
-    for place in range(count):
-        if mask("ellipsisMask", place):
-            axis += max(rank + added - (count - 1), 0)
-        elif mask("newAxisMask", place):
-            found.append((axis, "new", place))
+    new_axes = sum(mask("newAxisMask", i) and not mask("ellipsisMask", i) for i in range(count))
+    entries, axis = [], 0
+    for position in range(count):
+        if mask("ellipsisMask", position):
+            axis += max(rank + new_axes - (count - 1), 0)
+        elif mask("newAxisMask", position):
+            entries.append((axis, "new", position))
             axis += 1
         else:
-            found.append((axis, "shrink" if mask("shrinkAxisMask", place) else "cut", place))
+            entries.append((axis, "shrink" if mask("shrinkAxisMask", position) else "cut", position))
             axis += 1
-    return found
+    return entries
 
 
 def _bounds(
-    op: Any, node: Any, starts: Any, ends: Any, step: int, place: int, shrink: bool
+    op: Any, node: Any, starts: Any, ends: Any, step: int, position: int, shrink: bool
 ) -> tuple[Any, Any, Any]:
     """Begin, end and stride of one axis: numbers, or vectors of one where they are computed."""
-    low, high = (_at(op, v, place) for v in (starts, ends))
-    whole_low, whole_high = node.get("beginMask", 0) >> place & 1, node.get("endMask", 0) >> place & 1
+    low, high = (_element(op, v, position) for v in (starts, ends))
+    whole_low, whole_high = node.get("beginMask", 0) >> position & 1, node.get("endMask", 0) >> position & 1
     if whole_low:
         low = 0 if step > 0 else FAR
     if shrink:
@@ -134,100 +134,104 @@ def _bounds(
             return low, low + 1 or FAR, 1
         return low, op.Where(op.Equal(low, ints(-1)), ints(FAR), op.Add(low, ints(1))), 1
     if node.get("offset", False) and not whole_high:
-        high = _behind(op, low, high)
+        high = _offset_end(op, low, high)
     if whole_high:
         high = FAR if step > 0 else -FAR
     return low, high, step
 
 
-def _behind(op: Any, low: Any, length: Any) -> Any:
+def _offset_end(op: Any, low: Any, length: Any) -> Any:
     """The end `length` behind `low`; where low counts from the end and this passes it, far away."""
     if isinstance(low, int) and isinstance(length, int):
         return FAR if low < 0 <= low + length else low + length
-    start = _one(op, low)
-    end = op.Add(start, _one(op, length))
+    start = _as_vector(op, low)
+    end = op.Add(start, _as_vector(op, length))
     passed = op.And(op.Less(start, ints(0)), op.GreaterOrEqual(end, ints(0)))
     return op.Where(passed, ints(FAR), end)
 
 
-def _at(op: Any, values: Any, place: int) -> Any:
-    known = vector(values)
-    return op.Slice(values, ints(place), ints(place + 1)) if known is None else known[place]
+def _element(op: Any, values: Any, position: int) -> Any:
+    constants = vector(values)
+    return op.Slice(values, ints(position), ints(position + 1)) if constants is None else constants[position]
 
 
-def _one(op: Any, value: Any) -> Any:
+def _as_vector(op: Any, value: Any) -> Any:
     return op.const(ints(value)) if isinstance(value, int) else value
 
 
-def _joined(op: Any, parts: list[Any]) -> Any:
-    if all(isinstance(p, int) for p in parts):
-        return op.const(ints(*parts))
-    return op.Concat(*(_one(op, p) for p in parts), axis=0)
+def _concat_vector(op: Any, elements: list[Any]) -> Any:
+    if all(isinstance(p, int) for p in elements):
+        return op.const(ints(*elements))
+    return op.Concat(*(_as_vector(op, p) for p in elements), axis=0)
 
 
-NUMBERED = need("indices of numbers", lambda n: n.kind(1).startswith("INT"))
+INTEGER_INDICES = need("indices of numbers", lambda n: n.type(1).startswith("INT"))
 
 
-def wide(op: Any, indices: Any) -> Any:
+def as_index_dtype(op: Any, indices: Any) -> Any:
     """Indices in a width that ONNX takes."""
     return indices if int(indices.dtype) in (INT32, INT64) else op.Cast(indices, to=INT64)
 
 
-@ops.op("GATHER", needs=(NUMBERED, need("no batch dimensions", lambda n: n.get("batchDims", 0) == 0)))
+@ops.op("GATHER", needs=(INTEGER_INDICES, need("no batch dimensions", lambda n: n.get("batchDims", 0) == 0)))
 def gather(op, node, x, indices):
-    return op.Gather(x, wide(op, indices), axis=node.get("axis", 0))
+    return op.Gather(x, as_index_dtype(op, indices), axis=node.get("axis", 0))
 
 
-@ops.op("GATHER", needs=(NUMBERED,))
+@ops.op("GATHER", needs=(INTEGER_INDICES,))
 def gather_in_batches(op, node, x, indices):
     """The axis goes right behind the batch dimensions, and back behind those of the indices."""
-    rank, places = len(node.shape(0)), len(node.shape(1))
+    rank, indices_rank = len(node.shape(0)), len(node.shape(1))
     batch = (
-        node.get("batchDims", 0) % max(places, 1)
+        node.get("batchDims", 0) % max(indices_rank, 1)
         if node.get("batchDims", 0) < 0
         else node.get("batchDims", 0)
     )
     axis = node.get("axis", 0) % rank
-    rest = [a for a in range(batch, rank) if a != axis]
-    turned = op.Transpose(x, perm=[*range(batch), axis, *rest])
-    found = op.GatherND(turned, op.Unsqueeze(op.Cast(indices, to=INT64), ints(places)), batch_dims=batch)
-    middle = list(range(batch, places))
+    other_axes = [a for a in range(batch, rank) if a != axis]
+    transposed = op.Transpose(x, perm=[*range(batch), axis, *other_axes])
+    gathered = op.GatherND(
+        transposed, op.Unsqueeze(op.Cast(indices, to=INT64), ints(indices_rank)), batch_dims=batch
+    )
+    middle = list(range(batch, indices_rank))
     before, after = axis - batch, rank - 1 - axis
     order = [
         *range(batch),
-        *range(places, places + before),
+        *range(indices_rank, indices_rank + before),
         *middle,
-        *range(places + before, places + before + after),
+        *range(indices_rank + before, indices_rank + before + after),
     ]
-    return op.Transpose(found, perm=order)
+    return op.Transpose(gathered, perm=order)
 
 
-@ops.op("GATHER_ND", needs=(NUMBERED,))
+@ops.op("GATHER_ND", needs=(INTEGER_INDICES,))
 def gather_nd(op, node, x, indices):
     return op.GatherND(x, op.Cast(indices, to=INT64))
 
 
-def _rows(op: Any, like: Any, shape: Any, value: float = 0) -> Any:
+def _filled_like(op: Any, like: Any, shape: Any, value: float = 0) -> Any:
     return op.Expand(np.array(value, like.dtype.numpy()), as_int64(op, shape))
 
 
 @ops.op("SCATTER_ND")
 def scatter_nd(op, node, indices, updates, shape):
     if int(updates.dtype) == BOOL:
-        return op.ScatterND(_rows(op, updates, shape), op.Cast(indices, to=INT64), updates)
-    return op.ScatterND(_rows(op, updates, shape), op.Cast(indices, to=INT64), updates, reduction="add")
+        return op.ScatterND(_filled_like(op, updates, shape), op.Cast(indices, to=INT64), updates)
+    return op.ScatterND(
+        _filled_like(op, updates, shape), op.Cast(indices, to=INT64), updates, reduction="add"
+    )
 
 
 @ops.op("SPARSE_TO_DENSE")
 def sparse_to_dense(op, node, indices, shape, values, default):
     rank = len(node.shape(0))
-    places = op.Cast(indices, to=INT64)
+    positions = op.Cast(indices, to=INT64)
     if rank < 2:
-        places = op.Reshape(places, ints(-1, 1))
-    count = op.Shape(places, start=0, end=1)
-    spread = op.Expand(op.Reshape(values, ints(-1)), count)
-    whole = op.Expand(op.Reshape(default, ints()), as_int64(op, shape))
-    return op.ScatterND(whole, places, spread)
+        positions = op.Reshape(positions, ints(-1, 1))
+    count = op.Shape(positions, start=0, end=1)
+    expanded = op.Expand(op.Reshape(values, ints(-1)), count)
+    dense = op.Expand(op.Reshape(default, ints()), as_int64(op, shape))
+    return op.ScatterND(dense, positions, expanded)
 
 
 @ops.op("ONE_HOT")
@@ -235,14 +239,14 @@ def one_hot(op, node, indices, depth, on, off):
     """An index below zero or beyond the depth is off."""
     rank = len(node.shape(0))
     axis = node.get("axis", -1) % (rank + 1)
-    known = vector(depth)
+    constant_depth = vector(depth)
     count = (
         op.Reshape(op.Cast(depth, to=INT64), ints())
-        if known is None
-        else op.const(np.int64(bounded(known[0])))
+        if constant_depth is None
+        else op.const(np.int64(check_count(constant_depth[0])))
     )
-    places = op.Range(np.int64(0), count, np.int64(1))
-    lengths = op.Reshape(places, ints(-1, *[1] * (rank - axis)))
+    classes = op.Range(np.int64(0), count, np.int64(1))
+    lengths = op.Reshape(classes, ints(-1, *[1] * (rank - axis)))
     same = op.Equal(op.Unsqueeze(op.Cast(indices, to=INT64), ints(axis)), lengths)
     return op.Where(same, op.Reshape(on, ints()), op.Reshape(off, ints()))
 
@@ -259,12 +263,14 @@ def dynamic_update_slice(op, node, x, update, start):
     begins, inside = op.Cast(start, to=INT64), None
     rank = len(node.shape(0))
     for axis in range(rank):
-        length, own = axis_length(op, x, axis), axis_length(op, update, axis)
+        length, update_length = axis_length(op, x, axis), axis_length(op, update, axis)
         begin = op.Squeeze(op.Slice(begins, ints(axis), ints(axis + 1)), ints(0))
-        begin = op.Min(op.Max(begin, np.int64(0)), op.Sub(length, own))
-        places = op.Sub(op.Range(np.int64(0), length, np.int64(1)), begin)
-        here = op.And(op.GreaterOrEqual(places, np.int64(0)), op.Less(places, own))
-        here = op.Reshape(here, ints(-1, *[1] * (rank - 1 - axis)))
-        inside = here if inside is None else op.And(inside, here)
-        update = op.Gather(update, op.Max(op.Min(places, op.Sub(own, np.int64(1))), np.int64(0)), axis=axis)
+        begin = op.Min(op.Max(begin, np.int64(0)), op.Sub(length, update_length))
+        positions = op.Sub(op.Range(np.int64(0), length, np.int64(1)), begin)
+        covered = op.And(op.GreaterOrEqual(positions, np.int64(0)), op.Less(positions, update_length))
+        covered = op.Reshape(covered, ints(-1, *[1] * (rank - 1 - axis)))
+        inside = covered if inside is None else op.And(inside, covered)
+        update = op.Gather(
+            update, op.Max(op.Min(positions, op.Sub(update_length, np.int64(1))), np.int64(0)), axis=axis
+        )
     return op.Where(inside, update, x) if rank else update

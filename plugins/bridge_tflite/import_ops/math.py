@@ -15,14 +15,14 @@ from bridge_tflite.import_ops.common import (
     INT32,
     UINT32,
     activate,
-    approximated,
     clip,
+    mark_approximated,
     need,
 )
 
 ops = OpTable()
 
-FLOAT = need("a float input", lambda n: n.kind(0).startswith("FLOAT") or n.tensor(0).quantized)
+FLOAT = need("a float input", lambda n: n.type(0).startswith("FLOAT") or n.tensor(0).quantized)
 
 ops.same(
     ABS="Abs",
@@ -54,14 +54,14 @@ ops.same(
 )
 
 
-INT16 = need("an input of int16", lambda n: n.kind(0) == "INT16")
+INT16 = need("an input of int16", lambda n: n.type(0) == "INT16")
 
 
 @ops.op("LOGISTIC", "TANH", needs=(INT16,))
-def by_table(op, node, x):
+def sigmoid_int16(op, node, x):
     """LiteRT's kernels on int16 are polynomials: a few of 32768 steps off."""
     y = op.Sigmoid(x) if node.op == "LOGISTIC" else op.Tanh(x)
-    return approximated(y, "LiteRT's int16 kernel differs by up to 12 steps of 2**-15")
+    return mark_approximated(y, "LiteRT's int16 kernel differs by up to 12 steps of 2**-15")
 
 
 @ops.op("LOGISTIC")
@@ -155,30 +155,32 @@ def floor_mod(op, node, x, y):
     if not x.dtype.is_floating_point():
         return op.Mod(x, y)
     zero = np.zeros((), x.dtype.numpy())
-    rest = op.Mod(x, y, fmod=1)
-    other = op.And(op.Not(op.Equal(rest, zero)), op.Xor(op.Less(rest, zero), op.Less(y, zero)))
-    return op.Where(other, op.Add(rest, y), rest)
+    remainder = op.Mod(x, y, fmod=1)
+    differ = op.And(op.Not(op.Equal(remainder, zero)), op.Xor(op.Less(remainder, zero), op.Less(y, zero)))
+    return op.Where(differ, op.Add(remainder, y), remainder)
 
 
 @ops.op("ATAN2", needs=(FLOAT,))
 def atan2(op, node, y, x):
     """The angle of the point (x, y): that of |y| above |x|, mirrored into the point's quadrant."""
-    kind = x.dtype.numpy()
-    zero = np.zeros((), kind)
+    dtype = x.dtype.numpy()
+    zero = np.zeros((), dtype)
     both = op.And(op.Equal(x, zero), op.Equal(y, zero))
     far = op.And(op.IsInf(x), op.IsInf(y))
-    slope = op.Div(op.Abs(y), op.Where(both, np.ones((), kind), op.Abs(x)))
-    angle = op.Atan(op.Where(far, np.ones((), kind), slope))
-    left = op.Less(_signed(op, x), zero)
-    angle = op.Where(left, op.Sub(np.array(np.pi, kind), angle), angle)
-    return op.Where(op.Less(_signed(op, y), zero), op.Neg(angle), angle)
+    slope = op.Div(op.Abs(y), op.Where(both, np.ones((), dtype), op.Abs(x)))
+    angle = op.Atan(op.Where(far, np.ones((), dtype), slope))
+    left = op.Less(_replace_negative_zero(op, x), zero)
+    angle = op.Where(left, op.Sub(np.array(np.pi, dtype), angle), angle)
+    return op.Where(op.Less(_replace_negative_zero(op, y), zero), op.Neg(angle), angle)
 
 
-def _signed(op: Any, x: Any) -> Any:
+def _replace_negative_zero(op: Any, x: Any) -> Any:
     """x, and -1 for the zero below zero."""
-    kind = x.dtype.numpy()
-    zero = np.zeros((), kind)
-    return op.Where(op.Equal(x, zero), op.Where(op.Less(op.Reciprocal(x), zero), np.array(-1, kind), zero), x)
+    dtype = x.dtype.numpy()
+    zero = np.zeros((), dtype)
+    return op.Where(
+        op.Equal(x, zero), op.Where(op.Less(op.Reciprocal(x), zero), np.array(-1, dtype), zero), x
+    )
 
 
 @ops.op("RIGHT_SHIFT")
@@ -186,10 +188,10 @@ def right_shift(op, node, x, y):
     """Arithmetic, by 0 up to the width less one."""
     dtype = x.dtype.numpy()
     zero, last = (np.array(n, dtype) for n in (0, dtype.itemsize * 8 - 1))
-    places = op.Cast(op.Max(op.Min(y, last), zero), to=UINT32)
+    amount = op.Cast(op.Max(op.Min(y, last), zero), to=UINT32)
     negative = op.Less(x, zero)
     positive = op.Cast(op.Where(negative, op.BitwiseNot(x), x), to=UINT32)
-    back = op.Cast(op.BitShift(positive, places, direction="RIGHT"), to=int(x.dtype))
+    back = op.Cast(op.BitShift(positive, amount, direction="RIGHT"), to=int(x.dtype))
     return op.Where(negative, op.BitwiseNot(back), back)
 
 
@@ -211,16 +213,16 @@ def fake_quant(op, node, x):
 @ops.op("BITCAST")
 def bitcast(op, node, x):
     """Wider elements become several, in a new last axis; narrower ones of the last axis become one."""
-    kind = node.out_dtype()
-    if x.dtype.bitwidth == kind.bitwidth:
-        return op.BitCast(x, to=int(kind))
-    if x.dtype.bitwidth > kind.bitwidth:
-        made = math_bitcast.parts(op, x, kind.bitwidth)
+    dtype = node.out_dtype()
+    if x.dtype.bitwidth == dtype.bitwidth:
+        return op.BitCast(x, to=int(dtype))
+    if x.dtype.bitwidth > dtype.bitwidth:
+        bits = math_bitcast.split_bits(op, x, dtype.bitwidth)
     else:
         narrow = x.dtype.bitwidth
-        made = math_bitcast.joined(op, math_bitcast.unsigned(op, x), kind.bitwidth // narrow, narrow)
-    plain = ir.DataType[f"UINT{kind.bitwidth}"]
-    return op.BitCast(op.Cast(made, to=int(plain)), to=int(kind))
+        bits = math_bitcast.join_bits(op, math_bitcast.as_unsigned(op, x), dtype.bitwidth // narrow, narrow)
+    unsigned = ir.DataType[f"UINT{dtype.bitwidth}"]
+    return op.BitCast(op.Cast(bits, to=int(unsigned)), to=int(dtype))
 
 
 @ops.op("LEAKY_RELU")
@@ -246,15 +248,15 @@ def gelu(op, node, x):
 
 @ops.op(
     "CAST",
-    needs=(need("a cast without complex numbers", lambda n: "COMPLEX" not in n.kind(0) + n.out_kind()),),
+    needs=(need("a cast without complex numbers", lambda n: "COMPLEX" not in n.type(0) + n.out_type()),),
 )
 def cast(op, node, x):
     """To less than a byte the fraction is cut off, and what lies beyond comes to its ends."""
-    kind = node.out_dtype()
-    if kind.bitwidth < 8 and x.dtype == ir.DataType.FLOAT:
-        limits = ml_dtypes.iinfo(kind.numpy())
+    dtype = node.out_dtype()
+    if dtype.bitwidth < 8 and x.dtype == ir.DataType.FLOAT:
+        limits = ml_dtypes.iinfo(dtype.numpy())
         x = op.Cast(op.Clip(x, np.float32(limits.min), np.float32(limits.max)), to=INT32)
-    return op.Cast(x, to=int(kind))
+    return op.Cast(x, to=int(dtype))
 
 
 @ops.op("SELECT_V2")

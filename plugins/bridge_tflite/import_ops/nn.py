@@ -9,7 +9,7 @@ from bridge_tflite.import_ops.common import (
     activate,
     mark_hybrid,
     need,
-    permuted,
+    permute_weights,
 )
 
 ops = OpTable()
@@ -22,18 +22,18 @@ ops = OpTable()
 def fully_connected(op, node, x, w, bias=None):
     if not node.get("keepNumDims", False) and rank_of(x) != 2:
         x = op.Reshape(x, [-1, node.shape(1)[1]])
-    y = mark_hybrid(node, op.MatMul(x, permuted(op, w, [1, 0])), 1)
+    y = mark_hybrid(node, op.MatMul(x, permute_weights(op, w, [1, 0])), 1)
     return activate(op, node, y if bias is None else op.Add(y, bias))
 
 
 @ops.op("BATCH_MATMUL")
 def batch_matmul(op, node, x, y):
-    def turned(value):
+    def transpose_last(value):
         rank = rank_of(value)
         return op.Transpose(value, perm=[*range(rank - 2), rank - 1, rank - 2])
 
-    x = turned(x) if node.get("adjX", False) else x
-    return mark_hybrid(node, op.MatMul(x, turned(y) if node.get("adjY", False) else y), 1)
+    x = transpose_last(x) if node.get("adjX", False) else x
+    return mark_hybrid(node, op.MatMul(x, transpose_last(y) if node.get("adjY", False) else y), 1)
 
 
 @ops.op("SOFTMAX")

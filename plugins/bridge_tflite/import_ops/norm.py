@@ -8,8 +8,8 @@ from bridge.ops import OpTable
 from bridge_tflite.import_ops.common import (
     FUSED,
     activate,
-    first,
-    last,
+    to_nchw,
+    to_nhwc,
 )
 
 ops = OpTable()
@@ -27,10 +27,10 @@ def local_response_normalization(op, node, x):
     size = 2 * node.get("radius", 0) + 1
     alpha = float(node.get("alpha", 0.0)) * size
     y = op.LRN(
-        first(op, x),
+        to_nchw(op, x),
         alpha=alpha,
         beta=float(node.get("beta", 0.0)),
         bias=float(node.get("bias", 0.0)),
         size=size,
     )
-    return last(op, y)
+    return to_nhwc(op, y)

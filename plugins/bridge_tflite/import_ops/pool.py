@@ -6,25 +6,33 @@ from bridge.ops import OpTable
 from bridge_tflite.import_ops.common import (
     FUSED,
     activate,
-    first,
-    last,
+    to_nchw,
+    to_nhwc,
 )
-from bridge_tflite.import_ops.conv import padding, window
+from bridge_tflite.import_ops.conv import padding, strides_and_dilations
 
 ops = OpTable()
 
 
 @ops.op("MAX_POOL_2D", "AVERAGE_POOL_2D", needs=(FUSED,))
 def pool_2d(op, node, x):
-    kernel, strides = [node.get("filterHeight", 1), node.get("filterWidth", 1)], window(node)[0]
+    kernel, strides = (
+        [node.get("filterHeight", 1), node.get("filterWidth", 1)],
+        strides_and_dilations(node)[0],
+    )
     pool = op.MaxPool if node.op == "MAX_POOL_2D" else op.AveragePool
-    y = pool(first(op, x), kernel_shape=kernel, strides=strides, **padding(node, x, kernel, strides, [1, 1]))
-    return last(op, activate(op, node, y))
+    y = pool(
+        to_nchw(op, x), kernel_shape=kernel, strides=strides, **padding(node, x, kernel, strides, [1, 1])
+    )
+    return to_nhwc(op, activate(op, node, y))
 
 
 @ops.op("L2_POOL_2D", needs=(FUSED,))
 def l2_pool_2d(op, node, x):
-    kernel, strides = [node.get("filterHeight", 1), node.get("filterWidth", 1)], window(node)[0]
+    kernel, strides = (
+        [node.get("filterHeight", 1), node.get("filterWidth", 1)],
+        strides_and_dilations(node)[0],
+    )
     pads = padding(node, x, kernel, strides, [1, 1])
-    y = op.AveragePool(first(op, op.Mul(x, x)), kernel_shape=kernel, strides=strides, **pads)
-    return last(op, activate(op, node, op.Sqrt(y)))
+    y = op.AveragePool(to_nchw(op, op.Mul(x, x)), kernel_shape=kernel, strides=strides, **pads)
+    return to_nhwc(op, activate(op, node, op.Sqrt(y)))

@@ -8,9 +8,9 @@ import numpy as np
 
 from bridge.ops import OpTable
 from bridge_tflite.import_ops.common import (
-    approximated,
     as_int64,
     ints,
+    mark_approximated,
     need,
     vector,
 )
@@ -31,9 +31,9 @@ def _seeds(node: Any) -> float | None:
 def random(op, node, shape):
     """Other numbers of the same distribution: the generators differ."""
     like = op.Expand(np.float32(0), as_int64(op, shape))
-    kind = "RandomUniformLike" if node.op == "RANDOM_UNIFORM" else "RandomNormalLike"
-    made = op.node(kind, like, seed=_seeds(node))
-    return approximated(made, "LiteRT draws other random numbers")
+    operator = "RandomUniformLike" if node.op == "RANDOM_UNIFORM" else "RandomNormalLike"
+    samples = op.node(operator, like, seed=_seeds(node))
+    return mark_approximated(samples, "LiteRT draws other random numbers")
 
 
 @ops.op("MULTINOMIAL", needs=(need("a constant number of samples", lambda n: n.constant(1)),))
@@ -44,4 +44,4 @@ def multinomial(op, node, logits, count):
     even = op.RandomUniformLike(like, low=1e-7, seed=_seeds(node))
     noisy = op.Sub(op.Unsqueeze(logits, ints(1)), op.Log(op.Neg(op.Log(even))))
     drawn = op.Cast(op.ArgMax(noisy, axis=2, keepdims=0), to=int(node.out_dtype()))
-    return approximated(drawn, "LiteRT draws other random numbers")
+    return mark_approximated(drawn, "LiteRT draws other random numbers")

@@ -16,58 +16,58 @@ LOW, HIGH = -(2**15), 2**15 - 1
 INT8, INT16, INT32, INT64 = 3, 5, 6, 7
 
 
-def _saturated(x: np.ndarray) -> np.ndarray:
+def _saturate(x: np.ndarray) -> np.ndarray:
     return np.clip(x, LOW, HIGH)
 
 
-def _times(a: Any, b: Any) -> np.ndarray:
+def _multiply(a: Any, b: Any) -> np.ndarray:
     """The product of two fractions, rounded."""
     product = np.asarray(a, np.int64) * b
     nudge = np.where(product >= 0, 2**14, 1 - 2**14)
-    return _saturated(np.trunc((product + nudge) / 2**15).astype(np.int64))
+    return _saturate(np.trunc((product + nudge) / 2**15).astype(np.int64))
 
 
-def _halved(x: np.ndarray, places: int) -> np.ndarray:
+def _divide_by_power(x: np.ndarray, bits: int) -> np.ndarray:
     """Divided by 2**places, halves away from zero."""
-    return np.trunc((x + np.where(x >= 0, 2 ** (places - 1), -(2 ** (places - 1)))) / 2**places).astype(
-        np.int64
-    )
+    return np.trunc((x + np.where(x >= 0, 2 ** (bits - 1), -(2 ** (bits - 1)))) / 2**bits).astype(np.int64)
 
 
-def _fraction(value: float, bits: int = 0) -> int:
+def _to_fixed_point(value: float, bits: int = 0) -> int:
     return int(np.floor(value * 2 ** (15 - bits) + 0.5))
 
 
 def _exp_near_zero(a: np.ndarray) -> np.ndarray:
     """exp between -1/4 and 0."""
-    constant, x = _fraction(np.exp(-1 / 8)), a + 2**12
-    square = _times(x, x)
-    cube, fourth = _times(square, x), _times(square, square)
-    rest = _halved(_times(_halved(fourth, 2) + cube, _fraction(1 / 3)) + square, 1)
-    return _saturated(constant + _times(x + rest, constant))
+    constant, x = _to_fixed_point(np.exp(-1 / 8)), a + 2**12
+    square = _multiply(x, x)
+    cube, fourth = _multiply(square, x), _multiply(square, square)
+    terms = _divide_by_power(
+        _multiply(_divide_by_power(fourth, 2) + cube, _to_fixed_point(1 / 3)) + square, 1
+    )
+    return _saturate(constant + _multiply(x + terms, constant))
 
 
 def _exp(a: np.ndarray, bits: int) -> np.ndarray:
     """exp of numbers below zero with `bits` integer bits."""
-    places = 15 - bits
-    quarter = 1 << (places - 2)
+    fraction_bits = 15 - bits
+    quarter = 1 << (fraction_bits - 2)
     inside = (a & (quarter - 1)) - quarter
-    result = _exp_near_zero(_saturated(inside << bits))
-    rest = inside - a
+    result = _exp_near_zero(_saturate(inside << bits))
+    remainder = inside - a
     for power in range(-2, bits):
         if power <= 4:
-            factor = _fraction(np.exp(-(2.0**power)))
-            result = np.where(rest & (1 << (places + power)), _times(result, factor), result)
+            factor = _to_fixed_point(np.exp(-(2.0**power)))
+            result = np.where(remainder & (1 << (fraction_bits + power)), _multiply(result, factor), result)
     return np.where(a == 0, HIGH, result)
 
 
 def _newton(a: np.ndarray) -> np.ndarray:
     """2 / (1 + a) with two integer bits, for a between 0 and 1."""
     total = a + HIGH
-    half = np.trunc((total + np.where(total >= 0, 1, -1)) / 2).astype(np.int64)
-    x = _fraction(48 / 17, 2) + _times(half, _fraction(-32 / 17, 2))
+    half_total = np.trunc((total + np.where(total >= 0, 1, -1)) / 2).astype(np.int64)
+    x = _to_fixed_point(48 / 17, 2) + _multiply(half_total, _to_fixed_point(-32 / 17, 2))
     for _ in range(3):
-        x = x + _saturated(_times(x, 2**13 - _times(half, x)) << 2)
+        x = x + _saturate(_multiply(x, 2**13 - _multiply(half_total, x)) << 2)
     return x
 
 
@@ -75,32 +75,32 @@ ARGUMENTS = np.arange(LOW, HIGH + 1, dtype=np.int64)
 
 
 @functools.cache
-def sigmoid() -> np.ndarray:
+def sigmoid_table() -> np.ndarray:
     """For three integer bits, to none: int16 [65536]."""
     size = np.minimum(np.abs(ARGUMENTS), HIGH)
-    above = _saturated(_newton(_exp(-size, 3)) << 1)
-    found = np.where(ARGUMENTS > 0, above, HIGH - above)
-    return np.where(ARGUMENTS == 0, 2**14, found).astype(np.int16)
+    above = _saturate(_newton(_exp(-size, 3)) << 1)
+    positive_or_mirrored = np.where(ARGUMENTS > 0, above, HIGH - above)
+    return np.where(ARGUMENTS == 0, 2**14, positive_or_mirrored).astype(np.int16)
 
 
 @functools.cache
-def tanh(bits: int) -> np.ndarray:
+def tanh_table(bits: int) -> np.ndarray:
     """For `bits` integer bits, to none: int16 [65536]."""
     size = np.minimum(np.abs(ARGUMENTS), HIGH)
-    above = _saturated((_newton(_exp(-size, bits + 1)) - 2**13) << 2)
+    above = _saturate((_newton(_exp(-size, bits + 1)) - 2**13) << 2)
     return np.where(ARGUMENTS == 0, 0, np.where(ARGUMENTS < 0, -above, above)).astype(np.int16)
 
 
-class Integers:
+class Int8Lstm:
     """One integer LSTM: its gates by name of weights as stored, its states int8 and int16 (as int32 between the steps)."""
 
     def __init__(self, op: Any, node: Any) -> None:
         self.op, self.node = op, node
         self.input, self.hidden, self.memory = (node.tensor(i) for i in (0, 18, 19))
         self.bits = 15 + round(np.log2(float(self.memory.scale[0])))
-        self.sigmoid = op.const(sigmoid())
-        self.tanh = op.const(tanh(3))
-        self.out = op.const(tanh(self.bits))
+        self.sigmoid = op.const(sigmoid_table())
+        self.tanh = op.const(tanh_table(3))
+        self.out = op.const(tanh_table(self.bits))
 
     def stored(self, index: int) -> Any:
         return self.node.scope.value(self.op, self.node.operator.inputs[index])
@@ -113,17 +113,17 @@ class Integers:
 
     def ahead(self, x: Any) -> list:
         """What the input gives each gate, to steps of 2**-12."""
-        made: list[Any] = []
+        products: list[Any] = []
         zero = np.array(self.input.zero_point[0], np.int8)
         for gate in range(4):
             if not self.node.has(1 + gate):
-                made.append(None)
+                products.append(None)
                 continue
             total = self.op.MatMulInteger(x, self.weights(1 + gate), zero)
             if self.node.has(12 + gate):
                 total = self.op.Add(total, self.stored(12 + gate))
-            made.append(_rounded(self.op, total, self.scale(0, 1 + gate) * 2**12))
-        return made
+            products.append(_rescale(self.op, total, self.scale(0, 1 + gate) * 2**12))
+        return products
 
     def recurrent(self) -> list:
         """Weights and scales of what the last output gives each gate."""
@@ -138,65 +138,65 @@ class Integers:
         low = op.Cast(h, to=INT8)
 
         def gate(index: int, table: Any) -> Any:
-            turned, scale = weights[index]
-            total = op.Add(ahead[index], _rounded(op, op.MatMulInteger(low, turned, zero), scale))
-            return _looked_up(op, table, total)
+            recurrent_weights, scale = weights[index]
+            total = op.Add(ahead[index], _rescale(op, op.MatMulInteger(low, recurrent_weights, zero), scale))
+            return _look_up(op, table, total)
 
         forget = gate(1, self.sigmoid)
-        fresh = op.Sub(np.int32(HIGH), forget) if ahead[0] is None else gate(0, self.sigmoid)
+        input_gate = op.Sub(np.int32(HIGH), forget) if ahead[0] is None else gate(0, self.sigmoid)
         update = gate(2, self.tanh)
-        kept = _shifted(op, op.Mul(forget, c), 15)
-        added = _shifted(op, op.Mul(fresh, update), 15 + self.bits)
-        c = op.Clip(op.Add(kept, added), np.int32(LOW), np.int32(HIGH))
+        retained = _shift_right(op, op.Mul(forget, c), 15)
+        gain = _shift_right(op, op.Mul(input_gate, update), 15 + self.bits)
+        c = op.Clip(op.Add(retained, gain), np.int32(LOW), np.int32(HIGH))
         clip = self.node.get("cellClip", 0.0)
         if clip > 0:
             bound = np.int32(min(clip / float(self.memory.scale[0]), HIGH))
             c = op.Clip(c, np.int32(-bound), bound)
-        seen = op.Mul(gate(3, self.sigmoid), _looked_up(op, self.out, c))
-        made = _rounded(op, seen, 2.0**-30 / float(self.hidden.scale[0]), False)
-        shifted = op.Add(made, np.int32(self.hidden.zero_point[0]))
+        output = op.Mul(gate(3, self.sigmoid), _look_up(op, self.out, c))
+        rescaled = _rescale(op, output, 2.0**-30 / float(self.hidden.scale[0]), False)
+        shifted = op.Add(rescaled, np.int32(self.hidden.zero_point[0]))
         return op.Clip(shifted, np.int32(-128), np.int32(127)), c
 
 
-def _rounded(op: Any, total: Any, scale: float, bounded: bool = True) -> Any:
+def _rescale(op: Any, total: Any, scale: float, bounded: bool = True) -> Any:
     """int32 by a scale, as a multiplier of 31 bits and a shift, each rounded; to int16 when `bounded`."""
-    part, places = np.frexp(scale)
-    wide = op.Mul(op.Cast(total, to=INT64), np.int64(2 ** max(places, 0)))
-    product = op.Mul(wide, np.int64(round(part * 2**31)))
+    mantissa, exponent = np.frexp(scale)
+    wide = op.Mul(op.Cast(total, to=INT64), np.int64(2 ** max(exponent, 0)))
+    product = op.Mul(wide, np.int64(round(mantissa * 2**31)))
     nudge = op.Where(op.Less(product, np.int64(0)), np.int64(1 - 2**30), np.int64(2**30))
-    found = _shifted(op, op.Div(op.Add(product, nudge), np.int64(2**31)), max(-int(places), 0))
-    found = op.Clip(found, np.int64(LOW), np.int64(HIGH)) if bounded else found
-    return op.Cast(found, to=INT32)
+    result = _shift_right(op, op.Div(op.Add(product, nudge), np.int64(2**31)), max(-int(exponent), 0))
+    result = op.Clip(result, np.int64(LOW), np.int64(HIGH)) if bounded else result
+    return op.Cast(result, to=INT32)
 
 
-def _shifted(op: Any, product: Any, places: int) -> Any:
+def _shift_right(op: Any, product: Any, bits: int) -> Any:
     """Divided by 2**places, halves away from zero."""
-    if places == 0:
+    if bits == 0:
         return product
-    kind = product.dtype.numpy().type
-    half = kind(2 ** (places - 1))
-    nudge = op.Where(op.Less(product, kind(0)), -half, half)
-    return op.Div(op.Add(product, nudge), kind(2**places))
+    dtype = product.dtype.numpy().type
+    half = dtype(2 ** (bits - 1))
+    nudge = op.Where(op.Less(product, dtype(0)), -half, half)
+    return op.Div(op.Add(product, nudge), dtype(2**bits))
 
 
-def _looked_up(op: Any, table: Any, x: Any) -> Any:
-    place = op.Add(op.Clip(x, np.int32(LOW), np.int32(HIGH)), np.int32(2**15))
-    return op.Cast(op.Gather(table, place), to=INT32)
+def _look_up(op: Any, table: Any, x: Any) -> Any:
+    index = op.Add(op.Clip(x, np.int32(LOW), np.int32(HIGH)), np.int32(2**15))
+    return op.Cast(op.Gather(table, index), to=INT32)
 
 
-def sequence(op: Any, node: Any, x: Any, loop: Any) -> Any:
+def run_sequence(op: Any, node: Any, x: Any, loop: Any) -> Any:
     """Results over the first axis of `x`, int8; the states are left as they are at its end."""
-    cell = Integers(op, node)
+    cell = Int8Lstm(op, node)
     ahead, weights = cell.ahead(x), cell.recurrent()
-    given = [v for v in ahead if v is not None]
+    scanned = [v for v in ahead if v is not None]
     start = [op.Cast(cell.stored(i), to=INT32) for i in (18, 19)]
 
     def body(inner: Any, states: list, slices: list) -> tuple:
-        parts = iter(slices)
-        after = cell.step(inner, [None if v is None else next(parts) for v in ahead], weights, *states)
+        remaining = iter(slices)
+        after = cell.step(inner, [None if v is None else next(remaining) for v in ahead], weights, *states)
         return list(after), inner.Cast(after[0], to=INT8)
 
-    (h, c), results = loop(op, start, given, body)
+    (h, c), results = loop(op, start, scanned, body)
     node.assign(op, 18, op.Cast(h, to=INT8))
     node.assign(op, 19, op.Cast(c, to=INT16))
     return results

@@ -34,18 +34,18 @@ def rfft2d(op, node, x, length):
     return op.DFT(across, None, np.int64(rank - 2))
 
 
-def _part(op: Any, x: Any, place: int) -> Any:
-    return op.Gather(x, np.int64(place), axis=-1)
+def _component(op: Any, x: Any, index: int) -> Any:
+    return op.Gather(x, np.int64(index), axis=-1)
 
 
 @ops.op("REAL")
 def real(op, node, x):
-    return _part(op, x, 0)
+    return _component(op, x, 0)
 
 
 @ops.op("IMAG")
 def imag(op, node, x):
-    return _part(op, x, 1)
+    return _component(op, x, 1)
 
 
 @ops.op("COMPLEX_ABS")

@@ -45,16 +45,16 @@ class State:
         self.inputs: dict[Any, ir.Value] = {}
         self.tables: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
-    def read(self, key: Any, name: str, dtype: Any, dims: Any, rest: np.ndarray | None = None) -> Any:
+    def read(self, key: Any, name: str, dtype: Any, dims: Any, initial: np.ndarray | None = None) -> Any:
         """The present value of a variable; `rest` is what it holds before the first run."""
         if key not in self.now:
-            if rest is not None:
-                self.first.setdefault(key, rest)
+            if initial is not None:
+                self.first.setdefault(key, initial)
             first = self.first.get(key)
             if first is None and not self.explicit:
                 raise UnreadableFile(f"{self.file.path} reads the variable {name} before it has a value.")
-            known = self._input(key, name, dtype, dims, first) if self.explicit else None
-            self.now[key] = hub.Builder(self.graph).const(first) if known is None else known
+            declared = self._input(key, name, dtype, dims, first) if self.explicit else None
+            self.now[key] = hub.Builder(self.graph).const(first) if declared is None else declared
         return self.now[key]
 
     def write(self, key: Any, name: str, value: Any, tensor: int) -> None:
@@ -63,9 +63,9 @@ class State:
         if not self.initializing:
             self.now[key] = value
             return
-        found = const(value)
-        if found is not None:
-            self.first[key] = found
+        array = const(value)
+        if array is not None:
+            self.first[key] = array
 
     def _input(self, key: Any, name: str, dtype: Any, dims: Any, first: np.ndarray | None) -> ir.Value:
         shape = [
@@ -117,7 +117,7 @@ class State:
 
 @ops.op("VAR_HANDLE")
 def var_handle(op, node):
-    return Resource(_text(node.get("sharedName", b"")))
+    return Resource(_as_text(node.get("sharedName", b"")))
 
 
 @ops.op("READ_VARIABLE")
@@ -165,7 +165,7 @@ def hashtable_size(op, node, handle):
 @ops.op("HASHTABLE_FIND", needs=(need("a default stored in the file", lambda n: n.constant(2)),))
 def hashtable_find(op, node, handle, keys, default):
     names, values = _table(node, handle)
-    first = dict(reversed(list(zip(_plain(names), _plain(values), strict=True))))
+    first = dict(reversed(list(zip(_as_list(names), _as_list(values), strict=True))))
     keys_kind, values_kind = ("strings" if a.dtype == object else "int64s" for a in (names, values))
     single = {"strings": "string", "int64s": "int64"}[values_kind]
     op.graph.opset_imports["ai.onnx.ml"] = hub.ML_OPSET
@@ -175,12 +175,12 @@ def hashtable_find(op, node, handle, keys, default):
         **{
             f"keys_{keys_kind}": list(first),
             f"values_{values_kind}": list(first.values()),
-            f"default_{single}": _plain(const(default))[0],
+            f"default_{single}": _as_list(const(default))[0],
         },
     )
 
 
-def _plain(array: np.ndarray) -> list[Any]:
+def _as_list(array: np.ndarray) -> list[Any]:
     """Python strings or numbers."""
     return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in array.ravel().tolist()]
 
@@ -192,5 +192,5 @@ def _table(node: Any, handle: Any) -> Any:
     return tables[handle.key]
 
 
-def _text(raw: Any) -> str:
+def _as_text(raw: Any) -> str:
     return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)

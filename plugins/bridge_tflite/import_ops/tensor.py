@@ -16,8 +16,8 @@ from bridge_tflite.import_ops.common import (
     activate,
     arange,
     as_int64,
-    bounded,
-    check_size,
+    check_count,
+    check_expansion,
     constant,
     ints,
     need,
@@ -30,25 +30,25 @@ FAR = 2**31 - 1
 REFLECT = 0
 
 
-def few(place: int) -> Need:
+def bounded_rank(index: int) -> Need:
     """Input `place` is a shape of a rank that tensors have."""
-    return need("a shape of 64 dimensions at most", lambda n: all((d or 0) <= 64 for d in n.shape(place)))
+    return need("a shape of 64 dimensions at most", lambda n: all((d or 0) <= 64 for d in n.shape(index)))
 
 
 @ops.op("RESHAPE", needs=(need("a shape", lambda n: n.has(1) or n.get("newShape", None) is not None),))
 def reshape(op, node, x, shape=None):
     """A length of 0 is 0, not the input's."""
-    wanted = [int(d) for d in node.get("newShape", [])] if shape is None else vector(shape)
-    if wanted is None:
+    dims = [int(d) for d in node.get("newShape", [])] if shape is None else vector(shape)
+    if dims is None:
         return op.Reshape(x, as_int64(op, shape), allowzero=1)
-    return op.Reshape(x, ints(*wanted), allowzero=1 if 0 in wanted else None)
+    return op.Reshape(x, ints(*dims), allowzero=1 if 0 in dims else None)
 
 
 @ops.op("SQUEEZE")
 def squeeze(op, node, x):
     axes = node.get("squeezeDims", None)
-    found = [] if axes is None else [int(a) for a in axes]
-    return op.Squeeze(x, ints(*found) if found else None)
+    squeezed = [] if axes is None else [int(a) for a in axes]
+    return op.Squeeze(x, ints(*squeezed) if squeezed else None)
 
 
 @ops.op("EXPAND_DIMS")
@@ -76,9 +76,9 @@ def pack(op, node, *inputs):
 @ops.op("UNPACK")
 def unpack(op, node, x):
     axis, count = node.get("axis", 0), len(node.outputs)
-    parts = op.Split(x, axis=axis, num_outputs=count, _outputs=count)
-    parts = parts if isinstance(parts, tuple) else (parts,)
-    return tuple(op.Squeeze(p, [axis]) for p in parts)
+    slices = op.Split(x, axis=axis, num_outputs=count, _outputs=count)
+    slices = slices if isinstance(slices, tuple) else (slices,)
+    return tuple(op.Squeeze(p, [axis]) for p in slices)
 
 
 @ops.op("SPLIT", needs=(constant(0, "axis"),))
@@ -91,24 +91,24 @@ def split(op, node, axis, x):
 def split_v(op, node, x, sizes, axis):
     """A size of -1 takes what the others leave."""
     axis, count, sizes = vector(axis)[0], len(node.outputs), as_int64(op, sizes)
-    known = vector(sizes)
-    if known is None or -1 in known:
+    constant_sizes = vector(sizes)
+    if constant_sizes is None or -1 in constant_sizes:
         length = op.Shape(x, start=axis, end=axis + 1 if axis != -1 else None)
-        rest = op.Sub(length, op.ReduceSum(op.Max(sizes, ints(0)), keepdims=1))
-        if node.shape(0)[axis] is not None and known is not None:
-            taken = sum(v for v in known if v > 0)
-            sizes = op.const(ints(*(node.shape(0)[axis] - taken if v < 0 else v for v in known)))
+        remainder = op.Sub(length, op.ReduceSum(op.Max(sizes, ints(0)), keepdims=1))
+        if node.shape(0)[axis] is not None and constant_sizes is not None:
+            total = sum(v for v in constant_sizes if v > 0)
+            sizes = op.const(ints(*(node.shape(0)[axis] - total if v < 0 else v for v in constant_sizes)))
         else:
-            sizes = op.Where(op.Less(sizes, ints(0)), rest, sizes)
+            sizes = op.Where(op.Less(sizes, ints(0)), remainder, sizes)
     return op.Split(x, sizes, axis=axis, _outputs=count)
 
 
 @ops.op("PAD", "PADV2")
 def pad(op, node, x, paddings, value=None):
-    return op.Pad(x, _amounts(op, paddings), None if value is None else op.Reshape(value, ints()))
+    return op.Pad(x, _to_onnx_pads(op, paddings), None if value is None else op.Reshape(value, ints()))
 
 
-def _amounts(op: Any, paddings: Any) -> Any:
+def _to_onnx_pads(op: Any, paddings: Any) -> Any:
     """A table of (before, after) of each axis as ONNX has it: all before, then all after."""
     table = const(paddings)
     if table is not None:
@@ -132,18 +132,20 @@ def mirror_pad_symmetric(op, node, x, paddings):
     """The edge is mirrored too: each axis is gathered in the order before, itself, after."""
     for axis, (before, after) in enumerate(const(paddings).tolist()):
         if before or after:
-            x = op.Gather(x, _mirrored(op, node, x, axis, before, after), axis=axis)
+            x = op.Gather(x, _mirror_indices(op, node, x, axis, before, after), axis=axis)
     return x
 
 
-def _mirrored(op: Any, node: Any, x: Any, axis: int, before: int, after: int) -> Any:
+def _mirror_indices(op: Any, node: Any, x: Any, axis: int, before: int, after: int) -> Any:
     size = node.shape(0)[axis]
     if size is not None:
-        places = arange(size)
-        return np.concatenate([places[:before][::-1], places, places[size - after :][::-1]]).astype(np.int64)
+        indices = arange(size)
+        return np.concatenate([indices[:before][::-1], indices, indices[size - after :][::-1]]).astype(
+            np.int64
+        )
     length = op.Squeeze(op.Shape(x, start=axis, end=axis + 1), ints(0))
-    places = op.Range(op.Neg(op.const(np.int64(before))), op.Add(length, np.int64(after)), np.int64(1))
-    low = op.Where(op.Less(places, np.int64(0)), op.Sub(np.int64(-1), places), places)
+    indices = op.Range(op.Neg(op.const(np.int64(before))), op.Add(length, np.int64(after)), np.int64(1))
+    low = op.Where(op.Less(indices, np.int64(0)), op.Sub(np.int64(-1), indices), indices)
     return op.Where(op.Less(low, length), low, op.Sub(op.Sub(op.Add(length, length), np.int64(1)), low))
 
 
@@ -152,12 +154,12 @@ def tile(op, node, x, repeats):
     return op.Tile(x, as_int64(op, repeats))
 
 
-@ops.op("BROADCAST_TO", needs=(few(1),))
+@ops.op("BROADCAST_TO", needs=(bounded_rank(1),))
 def broadcast_to(op, node, x, shape):
     return op.Expand(x, as_int64(op, shape))
 
 
-@ops.op("FILL", needs=(few(0),))
+@ops.op("FILL", needs=(bounded_rank(0),))
 def fill(op, node, shape, value):
     return op.Expand(value, as_int64(op, shape))
 
@@ -174,10 +176,10 @@ def rank(op, node, x):
 
 @ops.op("RANGE")
 def range_(op, node, start, limit, delta):
-    known = [const(v) for v in (start, limit, delta)]
-    if all(v is not None and v.size == 1 for v in known):
-        first, last, step = (float(v.ravel()[0]) for v in known)
-        bounded(max((last - first) / step, 0) if step and np.isfinite([first, last, step]).all() else -1)
+    bounds = [const(v) for v in (start, limit, delta)]
+    if all(v is not None and v.size == 1 for v in bounds):
+        first, last, step = (float(v.ravel()[0]) for v in bounds)
+        check_count(max((last - first) / step, 0) if step and np.isfinite([first, last, step]).all() else -1)
     return op.Range(*(op.Reshape(v, ints()) for v in (start, limit, delta)))
 
 
@@ -195,56 +197,56 @@ def reverse_sequence(op, node, x, lengths):
     rank = len(node.shape(0))
     time, batch = node.get("seqDim", 0) % rank, node.get("batchDim", 0) % rank
     order = [time, batch, *(a for a in range(rank) if a not in (time, batch))]
-    turned = op.ReverseSequence(
+    reversed_x = op.ReverseSequence(
         op.Transpose(x, perm=order), op.Cast(lengths, to=INT64), time_axis=0, batch_axis=1
     )
-    return op.Transpose(turned, perm=[order.index(a) for a in range(rank)])
+    return op.Transpose(reversed_x, perm=[order.index(a) for a in range(rank)])
 
 
 @ops.op("SPACE_TO_BATCH_ND", needs=(constant(1, "block shape"),))
 def space_to_batch_nd(op, node, x, block, paddings):
     blocks, rank = vector(block), len(node.shape(0))
     count = len(blocks)
-    padded = op.Pad(x, _amounts(op, paddings), None, ints(*range(1, count + 1)))
-    parts = [op.Shape(padded, start=i, end=i + 1) for i in range(rank)]
-    inner = [v for i, b in enumerate(blocks) for v in (op.Div(parts[1 + i], ints(b)), op.const(ints(b)))]
-    cut = op.Reshape(padded, op.Concat(parts[0], *inner, *parts[1 + count :], axis=0))
+    padded = op.Pad(x, _to_onnx_pads(op, paddings), None, ints(*range(1, count + 1)))
+    dims = [op.Shape(padded, start=i, end=i + 1) for i in range(rank)]
+    inner = [v for i, b in enumerate(blocks) for v in (op.Div(dims[1 + i], ints(b)), op.const(ints(b)))]
+    blocked = op.Reshape(padded, op.Concat(dims[0], *inner, *dims[1 + count :], axis=0))
     perm = [
         *(2 + 2 * i for i in range(count)),
         0,
         *(1 + 2 * i for i in range(count)),
         *range(1 + 2 * count, rank + count),
     ]
-    turned = op.Transpose(cut, perm=perm)
-    batch = op.Mul(parts[0], ints(int(np.prod(blocks))))
-    outer = [op.Div(parts[1 + i], ints(b)) for i, b in enumerate(blocks)]
-    return op.Reshape(turned, op.Concat(batch, *outer, *parts[1 + count :], axis=0))
+    transposed = op.Transpose(blocked, perm=perm)
+    batch = op.Mul(dims[0], ints(int(np.prod(blocks))))
+    outer = [op.Div(dims[1 + i], ints(b)) for i, b in enumerate(blocks)]
+    return op.Reshape(transposed, op.Concat(batch, *outer, *dims[1 + count :], axis=0))
 
 
 @ops.op("BATCH_TO_SPACE_ND", needs=(constant(1, "block shape"),))
 def batch_to_space_nd(op, node, x, block, crops):
     blocks, rank = vector(block), len(node.shape(0))
     count = len(blocks)
-    parts = [op.Shape(x, start=i, end=i + 1) for i in range(rank)]
-    batch = op.Div(parts[0], ints(int(np.prod(blocks))))
-    cut = op.Reshape(x, op.Concat(op.const(ints(*blocks)), batch, *parts[1:], axis=0))
+    dims = [op.Shape(x, start=i, end=i + 1) for i in range(rank)]
+    batch = op.Div(dims[0], ints(int(np.prod(blocks))))
+    blocked = op.Reshape(x, op.Concat(op.const(ints(*blocks)), batch, *dims[1:], axis=0))
     perm = [
         count,
         *(v for i in range(count) for v in (count + 1 + i, i)),
         *range(2 * count + 1, rank + count),
     ]
-    outer = [op.Mul(parts[1 + i], ints(b)) for i, b in enumerate(blocks)]
-    whole = op.Reshape(op.Transpose(cut, perm=perm), op.Concat(batch, *outer, *parts[1 + count :], axis=0))
+    outer = [op.Mul(dims[1 + i], ints(b)) for i, b in enumerate(blocks)]
+    image = op.Reshape(op.Transpose(blocked, perm=perm), op.Concat(batch, *outer, *dims[1 + count :], axis=0))
     table = op.Reshape(as_int64(op, crops), ints(count, 2))
     starts = op.Reshape(op.Slice(table, ints(0), ints(1), ints(1)), ints(-1))
     ends = op.Sub(op.Concat(*outer, axis=0), op.Reshape(op.Slice(table, ints(1), ints(2), ints(1)), ints(-1)))
-    return op.Slice(whole, starts, ends, op.const(np.arange(1, count + 1)))
+    return op.Slice(image, starts, ends, op.const(np.arange(1, count + 1)))
 
 
 @ops.op("UNIQUE")
 def unique(op, node, x):
-    values, _, places = op.Unique(x, sorted=0, _outputs=4)[:3]
-    return values, op.Cast(places, to=int(node.out_dtype(1)))
+    values, _, inverse = op.Unique(x, sorted=0, _outputs=4)[:3]
+    return values, op.Cast(inverse, to=int(node.out_dtype(1)))
 
 
 @ops.op("BROADCAST_ARGS")
@@ -273,7 +275,7 @@ def bucketize(op, node, x):
 def dilate(op, node, x, dilations, padding):
     """Every element but the last of an axis is followed by copies of the padding value."""
     for axis, step in enumerate(vector(dilations)):
-        check_size(x, axis, max(step, 0))
+        check_expansion(x, axis, max(step, 0))
         if step > 1:
             rank = len(node.shape(0))
             pads = [0] * (2 * rank + 2)

@@ -43,7 +43,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         ComputeWider(takes, moves),
         Decompose(takes),
         FoldConstants(),
-        ChannelsLast(layout.as_image),
+        ChannelsLast(layout.has_image_kernel),
         Legalise(image.images),
         SinkTransposes(),
         *boundary,
@@ -61,10 +61,10 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
 def takes(node: ir.Node) -> bool:
     """As it is, as an image, or through a rewrite of its own."""
     name = hub.qualified(node)
-    if quantize.kept(node):
+    if quantize.is_marked(node):
         return True
     tables = (export_ops.ops, image.images, ops)
-    return layout.as_image(node) or any(table.find(name, node) is not None for table in tables)
+    return layout.has_image_kernel(node) or any(table.find(name, node) is not None for table in tables)
 
 
 def moves(node: ir.Node) -> bool:
@@ -76,10 +76,10 @@ def moves(node: ir.Node) -> bool:
         if len(node.inputs) > 1
         else None
     )
-    kinds = tensor.MOVED.get(node.op_type)
+    dtypes = tensor.MOVED_DTYPES.get(node.op_type)
     return (
-        kinds is not None
+        dtypes is not None
         and value is not None
         and value.dtype is not None
-        and value.dtype.name.lower() in kinds
+        and value.dtype.name.lower() in dtypes
     )

@@ -35,15 +35,15 @@ def value_per_axis(op: Any, axes: Any, rank: int, count: int, values: ir.Value, 
     named = const(axes) if axes is not None else np.arange(count)
     if named is not None:
         order = [int(a) % rank for a in named]
-        whole = op.Concat(values, op.const(np.array([default], np.int32)), axis=0)
+        padded = op.Concat(values, op.const(np.array([default], np.int32)), axis=0)
         at = [order.index(a) if a in order else count for a in range(rank)]
-        return op.Gather(whole, op.const(np.array(at, np.int64)), axis=0)
-    turned = op.Unsqueeze(wrapped(op, op.Cast(axes, to=INT32), rank), [1])
-    hit = op.Equal(turned, op.const(np.arange(rank, dtype=np.int32)[None]))
+        return op.Gather(padded, op.const(np.array(at, np.int64)), axis=0)
+    positive = op.Unsqueeze(wrapped(op, op.Cast(axes, to=INT32), rank), [1])
+    hit = op.Equal(positive, op.const(np.arange(rank, dtype=np.int32)[None]))
     summed = op.ReduceSum(
         op.Where(hit, op.Unsqueeze(values, [1]), op.const(np.array(0, np.int32))), [0], keepdims=0
     )
-    found = op.ReduceMax(op.Cast(hit, to=INT32), [0], keepdims=0)
+    is_named = op.ReduceMax(op.Cast(hit, to=INT32), [0], keepdims=0)
     return op.Where(
-        op.Equal(found, op.const(np.array(1, np.int32))), summed, op.const(np.array(default, np.int32))
+        op.Equal(is_named, op.const(np.array(1, np.int32))), summed, op.const(np.array(default, np.int32))
     )

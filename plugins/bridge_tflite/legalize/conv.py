@@ -12,8 +12,8 @@ from bridge.geometry import is_same, pads_of, same_at_run_time, transposed_pads,
 from bridge.hub import attr, const, shape_of
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import NHWC, TFLITE
-from bridge_tflite.export_ops.conv import padded
-from bridge_tflite.legalize.bodies import dilated
+from bridge_tflite.export_ops.conv import has_native_padding
+from bridge_tflite.legalize.bodies import is_dilated
 from bridge_tflite.legalize.common import INT32
 from bridge_tflite.legalize.ranges import never_negative
 
@@ -21,32 +21,34 @@ ops = OpTable()
 
 
 @ops.op(f"{NHWC}::Conv", f"{NHWC}::MaxPool", f"{NHWC}::AveragePool")
-def padding(op, node, x, *rest):
+def padding(op, node, x, *others):
     """Padding becomes what auto_pad alone says, with a Pad before where that is too little: of zeros where they
     change no maximum, which XNNPACK fuses."""
     plan = pad_plan(node, list(x.shape[1:-1]))
-    own = node.op_type == "Conv" and dilated(node)
-    if plan is None or (padded(node) and plan[0] == attr(node, "auto_pad") and not own):
+    needs_own_body = node.op_type == "Conv" and is_dilated(node)
+    if plan is None or (
+        has_native_padding(node) and plan[0] == attr(node, "auto_pad") and not needs_own_body
+    ):
         return NotImplemented
-    word, pads = plan
+    auto_pad, pads = plan
     dropped = ("pads", "auto_pad", "ceil_mode", "count_include_pad")
-    kept = {name: attr(node, name) for name in node.attributes if name not in dropped}
-    if word == "VALID" and any(pads):
+    attributes = {name: attr(node, name) for name in node.attributes if name not in dropped}
+    if auto_pad == "VALID" and any(pads):
         table = np.array([[0, 0], *np.reshape(pads, (2, -1)).T, [0, 0]], np.int32)
         below = node.op_type == "MaxPool" and not never_negative(node.inputs[0])
         lowest = op.const(np.finfo(np.float32).min) if below else None
         dims = [d + int(sum(t)) if isinstance(d, int) else None for d, t in zip(x.shape, table, strict=True)]
         x = op.Pad(x, op.const(table), lowest, _domain=TFLITE, _dtype=x.dtype, _shape=dims)
-    made = ir.Node(
-        TFLITE if own else NHWC,
+    conv = ir.Node(
+        TFLITE if needs_own_body else NHWC,
         node.op_type,
-        [x, *rest],
-        ir.convenience.convert_attributes({**kept, "auto_pad": word}),
-        overload="" if own else node.overload,
+        [x, *others],
+        ir.convenience.convert_attributes({**attributes, "auto_pad": auto_pad}),
+        overload="" if needs_own_body else node.overload,
         num_outputs=1,
     )
-    made.outputs[0].type, made.outputs[0].shape = node.outputs[0].type, node.outputs[0].shape
-    return op.insert(made)
+    conv.outputs[0].type, conv.outputs[0].shape = node.outputs[0].type, node.outputs[0].shape
+    return op.insert(conv)
 
 
 def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
@@ -76,11 +78,11 @@ def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
 @ops.op(f"{NHWC}::ConvTranspose")
 def conv_transpose(op, node, x, weights, bias=None):
     """TRANSPOSE_CONV to a size that it is told; what its padding cannot say is cut off behind it."""
-    word, sizes, cut = transposed_plan(node, list(x.shape[1:-1]))
+    auto_pad, sizes, cut = transposed_plan(node, list(x.shape[1:-1]))
     channels = shape_of(weights)[1]
     batch = x.shape[0] if isinstance(x.shape[0], int) else op.Shape(x, end=1)
     shape = vector(op, [batch, *sizes, channels])
-    made = op.TransposeConv(
+    full = op.TransposeConv(
         x,
         weights,
         op.const(const(shape).astype(np.int32)) if const(shape) is not None else op.Cast(shape, to=INT32),
@@ -89,14 +91,14 @@ def conv_transpose(op, node, x, weights, bias=None):
         _dtype=x.dtype,
         _shape=[x.shape[0], *sizes, channels],
         strides=attr(node, "strides") or [1] * len(sizes),
-        auto_pad=word,
+        auto_pad=auto_pad,
         output_shape=sizes,
     )
     if cut is None:
-        return made
-    begins, kept = cut
-    ends = [first + length for first, length in zip(begins, kept, strict=True)]
-    return op.Slice(made, begins, ends, [*range(1, len(sizes) + 1)])
+        return full
+    begins, lengths_kept = cut
+    limits = [first + length for first, length in zip(begins, lengths_kept, strict=True)]
+    return op.Slice(full, begins, limits, [*range(1, len(sizes) + 1)])
 
 
 def transposed_plan(node: ir.Node, sizes: list) -> tuple[str, list[int], Any] | None:
@@ -106,19 +108,19 @@ def transposed_plan(node: ir.Node, sizes: list) -> tuple[str, list[int], Any] | 
     """
     kernel = (shape_of(node.inputs[1]) or [])[2:]
     rank = len(sizes)
-    strides, more = attr(node, "strides") or [1] * rank, attr(node, "output_padding") or [0] * rank
+    strides, output_padding = attr(node, "strides") or [1] * rank, attr(node, "output_padding") or [0] * rank
     pairs = transposed_pads(node, sizes)
     if pairs is None or any(min(pair) < 0 for pair in pairs):
         return None
     pads = [pair[side] for side in (0, 1) for pair in pairs]
     full = [(n - 1) * s + k for n, k, s in zip(sizes, kernel, strides, strict=True)]
-    out = [f - pads[i] - pads[i + rank] + more[i] for i, f in enumerate(full)]
+    out = [f - pads[i] - pads[i + rank] + output_padding[i] for i, f in enumerate(full)]
     if min(out) < 1 or out != (attr(node, "output_shape") or out):
         return None
     same = [max((n - 1) * s + k - o, 0) // 2 for n, k, s, o in zip(sizes, kernel, strides, out, strict=True)]
     if same == pads[:rank] and all(-(-o // s) == n for n, s, o in zip(sizes, strides, out, strict=True)):
         return "SAME_UPPER", out, None
-    whole = [max(f, pads[i] + out[i]) for i, f in enumerate(full)]
-    if any((w - k + s) // s != n for n, w, k, s in zip(sizes, whole, kernel, strides, strict=True)):
+    computed = [max(f, pads[i] + out[i]) for i, f in enumerate(full)]
+    if any((w - k + s) // s != n for n, w, k, s in zip(sizes, computed, kernel, strides, strict=True)):
         return None
-    return "VALID", whole, None if whole == out else (pads[:rank], out)
+    return "VALID", computed, None if computed == out else (pads[:rank], out)

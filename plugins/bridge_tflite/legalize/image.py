@@ -15,19 +15,19 @@ from bridge_tflite.export_ops.common import TFLITE
 images = OpTable()
 
 
-def resized(node: ir.Node) -> bool:
+def is_native_resize(node: ir.Node) -> bool:
     """What RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR compute."""
     x, y = shape_of(node.inputs[0]), plain_resize(node)
     if x is None or y is None or len(x) != 4 or x[:2] != y[:2]:
         return False
-    mode, how = attr(node, "coordinate_transformation_mode"), attr(node, "mode")
-    if how == "linear":
+    mode, interpolation = attr(node, "coordinate_transformation_mode"), attr(node, "mode")
+    if interpolation == "linear":
         return mode in ("half_pixel", "asymmetric", "align_corners")
-    return how == "nearest" and mode == "asymmetric" and attr(node, "nearest_mode") == "floor"
+    return interpolation == "nearest" and mode == "asymmetric" and attr(node, "nearest_mode") == "floor"
 
 
 STATIC_IMAGE = condition(
-    "an image of known size, which RESIZE_BILINEAR or RESIZE_NEAREST_NEIGHBOR resizes", resized
+    "an image of known size, which RESIZE_BILINEAR or RESIZE_NEAREST_NEIGHBOR resizes", is_native_resize
 )
 
 
@@ -36,7 +36,7 @@ def resize(op, node, x, *rest):
     """To a constant size, channels last."""
     mode = attr(node, "coordinate_transformation_mode")
     size = shape_of(node.outputs[0])
-    made = op.node(
+    resized = op.node(
         "ResizeBilinear" if attr(node, "mode") == "linear" else "ResizeNearestNeighbor",
         op.Transpose(x, perm=to_last(4)),
         op.const(np.array(size[2:], np.int32)),
@@ -46,4 +46,4 @@ def resize(op, node, x, *rest):
         align_corners=int(mode == "align_corners"),
         half_pixel_centers=int(mode == "half_pixel"),
     )
-    return op.Transpose(made, perm=to_first(4))
+    return op.Transpose(resized, perm=to_first(4))

@@ -30,7 +30,9 @@ INT32 = int(ir.DataType.INT32)
         ),
     ),
 )
-def non_max_suppression(op, node, boxes, scores, most=None, overlap=None, threshold=None):
+def non_max_suppression(
+    op, node, boxes, scores, max_output_boxes=None, iou_threshold=None, score_threshold=None
+):
     """A suppression for each class of each image, its boxes as [y1, x1, y2, x2]; what they select is put together.
 
     LiteRT suppresses from the threshold on, ONNX above it: the threshold is the next float32.
@@ -38,37 +40,48 @@ def non_max_suppression(op, node, boxes, scores, most=None, overlap=None, thresh
     batches, classes, count = lengths(op, scores)
     if attr(node, "center_point_box"):
         x, y, w, h = (op.Slice(boxes, [i], [i + 1], [2]) for i in range(4))
-        half = op.Mul(w, 0.5), op.Mul(h, 0.5)
+        half_size = op.Mul(w, 0.5), op.Mul(h, 0.5)
         boxes = op.Concat(
-            op.Sub(y, half[1]), op.Sub(x, half[0]), op.Add(y, half[1]), op.Add(x, half[0]), axis=2
+            op.Sub(y, half_size[1]),
+            op.Sub(x, half_size[0]),
+            op.Add(y, half_size[1]),
+            op.Add(x, half_size[0]),
+            axis=2,
         )
-    limit = _limit(op, most, count)
-    overlap = op.const(np.array(0, np.float32)) if overlap is None else op.Reshape(overlap, [])
-    threshold = op.const(np.array(-np.inf, np.float32)) if threshold is None else op.Reshape(threshold, [])
-    scalars = op.Add(op.Mul(overlap, ABOVE), 1e-38), threshold
-    found = []
+    max_boxes = _limit(op, max_output_boxes, count)
+    iou_threshold = (
+        op.const(np.array(0, np.float32)) if iou_threshold is None else op.Reshape(iou_threshold, [])
+    )
+    score_threshold = (
+        op.const(np.array(-np.inf, np.float32))
+        if score_threshold is None
+        else op.Reshape(score_threshold, [])
+    )
+    scalars = op.Add(op.Mul(iou_threshold, ABOVE), 1e-38), score_threshold
+    results = []
     for batch in range(batches):
-        own = op.Reshape(op.Slice(boxes, [batch], [batch + 1], [0]), [-1, 4])
-        for each in range(classes):
+        image_boxes = op.Reshape(op.Slice(boxes, [batch], [batch + 1], [0]), [-1, 4])
+        for class_index in range(classes):
             score = op.Reshape(
-                op.Slice(op.Slice(scores, [batch], [batch + 1], [0]), [each], [each + 1], [1]), [-1]
+                op.Slice(op.Slice(scores, [batch], [batch + 1], [0]), [class_index], [class_index + 1], [1]),
+                [-1],
             )
-            chosen, valid = op.Suppress(
-                own, score, limit, *scalars, _domain=TFLITE, _outputs=2, _dtype=ir.DataType.INT32
+            selected, valid = op.Suppress(
+                image_boxes, score, max_boxes, *scalars, _domain=TFLITE, _outputs=2, _dtype=ir.DataType.INT32
             )
-            chosen.shape, valid.shape = ir.Shape([None]), ir.Shape([])
-            kept = op.Slice(op.Cast(chosen, to=7), [0], op.Reshape(op.Cast(valid, to=7), [1]), [0])
-            rows = op.Unsqueeze(kept, [1])
-            place = op.Add(op.Mul(rows, 0), op.const(np.array([[batch, each]], np.int64)))
-            found.append(op.Concat(place, rows, axis=1))
-    return op.Concat(*found, axis=0) if len(found) > 1 else found[0]
+            selected.shape, valid.shape = ir.Shape([None]), ir.Shape([])
+            valid_boxes = op.Slice(op.Cast(selected, to=7), [0], op.Reshape(op.Cast(valid, to=7), [1]), [0])
+            rows = op.Unsqueeze(valid_boxes, [1])
+            prefix = op.Add(op.Mul(rows, 0), op.const(np.array([[batch, class_index]], np.int64)))
+            results.append(op.Concat(prefix, rows, axis=1))
+    return op.Concat(*results, axis=0) if len(results) > 1 else results[0]
 
 
-def _limit(op: Any, most: Any, count: Any) -> Any:
+def _limit(op: Any, max_output_boxes: Any, count: Any) -> Any:
     """The number of boxes a class may have: never more than there are."""
-    if most is None:
+    if max_output_boxes is None:
         return op.const(np.array(0, np.int32))
-    known = const(most)
-    if known is not None and isinstance(count, int):
-        return op.const(np.array(min(int(known.reshape(())), count), np.int32))
-    return op.Cast(op.Min(op.Reshape(most, []), scalar(op, count)), to=INT32)
+    constant_limit = const(max_output_boxes)
+    if constant_limit is not None and isinstance(count, int):
+        return op.const(np.array(min(int(constant_limit.reshape(())), count), np.int32))
+    return op.Cast(op.Min(op.Reshape(max_output_boxes, []), scalar(op, count)), to=INT32)

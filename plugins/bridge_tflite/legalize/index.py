@@ -12,22 +12,22 @@ from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import wrapped
-from bridge_tflite.export_ops.common import COMMON, EVERY, TEXT, TFLITE
+from bridge_tflite.export_ops.common import GATHER_DTYPES, RESHAPE_DTYPES, TEXT_DTYPES, TFLITE
 from bridge_tflite.legalize.common import I32_MAX, RANKED, as_int32, clamp_to_int32, value_per_axis
 
 ops = OpTable()
 
 
-def deep_text(node: ir.Node) -> bool:
+def is_text_of_rank(node: ir.Node) -> bool:
     return node.inputs[0].dtype == ir.DataType.STRING and rank_of(node.inputs[0]) != 1
 
 
 @ops.op(
     "Gather",
     needs=(
-        dtype(*TEXT, *COMMON),
+        dtype(*TEXT_DTYPES, *GATHER_DTYPES),
         condition(
-            "a known rank, not 0, for text 1", lambda n: bool(rank_of(n.inputs[0])) and not deep_text(n)
+            "a known rank, not 0, for text 1", lambda n: bool(rank_of(n.inputs[0])) and not is_text_of_rank(n)
         ),
     ),
 )
@@ -47,7 +47,7 @@ def gather(op, node, x, indices):
 @ops.op(
     "GatherND",
     needs=(
-        dtype(*TEXT, *COMMON),
+        dtype(*TEXT_DTYPES, *GATHER_DTYPES),
         RANKED,
         condition("batch_dims=0", lambda n: not attr(n, "batch_dims")),
         condition("indices of known depth", lambda n: isinstance(list(n.inputs[1].shape or [None])[-1], int)),
@@ -63,7 +63,7 @@ def gather_nd(op, node, x, indices):
 @ops.op(
     "Slice",
     needs=(
-        dtype(*TEXT, *EVERY),
+        dtype(*TEXT_DTYPES, *RESHAPE_DTYPES),
         condition(
             "a known rank and number of axes",
             lambda n: rank_of(n.inputs[0]) is not None and shape_of(n.inputs[1]) is not None,
@@ -72,16 +72,22 @@ def gather_nd(op, node, x, indices):
 )
 def strided_slice(op, node, x, starts, ends, axes=None, steps=None):
     rank, count = rank_of(x), shape_of(starts)[0]
-    known = [None if v is None else const(v) for v in (starts, ends, axes, steps)]
-    unknown = [v is not None and k is None for v, k in zip((starts, ends, axes, steps), known, strict=True)]
-    if not any(unknown):
-        named = range(count) if known[2] is None else [int(a) % rank for a in known[2]]
+    constants = [None if v is None else const(v) for v in (starts, ends, axes, steps)]
+    is_dynamic = [
+        v is not None and k is None for v, k in zip((starts, ends, axes, steps), constants, strict=True)
+    ]
+    if not any(is_dynamic):
+        named = range(count) if constants[2] is None else [int(a) % rank for a in constants[2]]
         bounds = _constant_bounds(
-            x, named, known[0], known[1], np.ones(count, int) if known[3] is None else known[3]
+            x,
+            named,
+            constants[0],
+            constants[1],
+            np.ones(count, int) if constants[3] is None else constants[3],
         )
         if bounds is not None:
-            return _sliced(op, x, *bounds)
-    parts = [
+            return _slice_static(op, x, *bounds)
+    bounds_per_axis = [
         value_per_axis(op, axes, rank, count, clamp_to_int32(op, v), default)
         for v, default in ((starts, 0), (ends, I32_MAX))
     ]
@@ -90,13 +96,13 @@ def strided_slice(op, node, x, starts, ends, axes=None, steps=None):
         if steps is None
         else value_per_axis(op, axes, rank, count, clamp_to_int32(op, steps), 1)
     )
-    return op.StridedSlice(x, parts[0], parts[1], stride, _domain=TFLITE)
+    return op.StridedSlice(x, bounds_per_axis[0], bounds_per_axis[1], stride, _domain=TFLITE)
 
 
-def _sliced(op: Any, x: ir.Value, begin: Any, end: Any, stride: Any, masks: dict[str, int]) -> ir.Value:
+def _slice_static(op: Any, x: ir.Value, begin: Any, end: Any, stride: Any, masks: dict[str, int]) -> ir.Value:
     """XNNPACK takes the whole axis for a slice of nothing; a gather of nothing is LiteRT's own."""
-    gone = [a for a in range(len(begin)) if begin[a] == end[a] == 0 and not masks["end_mask"] >> a & 1]
-    for axis in gone:
+    empty_axes = [a for a in range(len(begin)) if begin[a] == end[a] == 0 and not masks["end_mask"] >> a & 1]
+    for axis in empty_axes:
         masks = {name: mask | 1 << axis for name, mask in masks.items()}
         x = op.Gather(x, op.const(np.zeros(0, np.int32)), axis=axis)
     return op.StridedSlice(
@@ -109,7 +115,7 @@ def _constant_bounds(x: ir.Value, named: Any, firsts: Any, lasts: Any, steps: An
     begin, end, stride = np.zeros(rank, np.int64), np.zeros(rank, np.int64), np.ones(rank, np.int64)
     begin_mask = end_mask = (1 << rank) - 1
     for axis, first, last, step in zip(named, firsts, lasts, steps, strict=True):
-        bounds = _bounds(x.shape[axis], int(first), int(last), int(step))  # type: ignore[index]
+        bounds = _clamped_bounds(x.shape[axis], int(first), int(last), int(step))  # type: ignore[index]
         if bounds is None:
             return None
         begin_mask &= ~(1 << axis)
@@ -120,7 +126,7 @@ def _constant_bounds(x: ir.Value, named: Any, firsts: Any, lasts: Any, steps: An
     return begin, end, stride, {"begin_mask": begin_mask, "end_mask": end_mask}
 
 
-def _bounds(length: Any, first: int, last: int, step: int) -> tuple[int, int | None] | None:
+def _clamped_bounds(length: Any, first: int, last: int, step: int) -> tuple[int, int | None] | None:
     """First index and end (None for "to the end") as LiteRT clamps them; None for what is said at run time."""
     if isinstance(length, int):
         span = range(*slice(first, last, step).indices(length))
@@ -136,11 +142,11 @@ def _bounds(length: Any, first: int, last: int, step: int) -> tuple[int, int | N
 
 @ops.op("NonZero", needs=(dtype("bool"),))
 def non_zero(op, node, x):
-    found = op.Where(x, _domain=TFLITE, _dtype=ir.DataType.INT64, _shape=[None, rank_of(x)])
-    return op.Transpose(found, perm=[1, 0])
+    indices = op.Where(x, _domain=TFLITE, _dtype=ir.DataType.INT64, _shape=[None, rank_of(x)])
+    return op.Transpose(indices, perm=[1, 0])
 
 
-def plain_scatter(node: ir.Node) -> bool:
+def is_supported_scatter(node: ir.Node) -> bool:
     """Products and extremes at places of several coordinates need static shapes."""
     static = all(shape_of(v) is not None for v in node.inputs)
     depth = node.inputs[1].shape[-1] if rank_of(node.inputs[1]) else None  # type: ignore[index]
@@ -148,7 +154,7 @@ def plain_scatter(node: ir.Node) -> bool:
     return static or (ranked and (depth == 1 or attr(node, "reduction") in ("none", "add")))
 
 
-@ops.op("ScatterND", needs=(condition("static shapes, or places of a known depth", plain_scatter),))
+@ops.op("ScatterND", needs=(condition("static shapes, or places of a known depth", is_supported_scatter),))
 def scatter_nd(op, node, x, indices, updates):
     """SCATTER_ND adds up updates of zeros; what is replaced is chosen by a scattered count, and divided by it where a place may be named twice.
     Products and extremes are reduced by segments."""
@@ -156,14 +162,14 @@ def scatter_nd(op, node, x, indices, updates):
     reduction = attr(node, "reduction")
     sizes = lengths(op, x)
     rows = -1 if shape_of(indices) is None else int(np.prod(shape_of(indices)[:-1]))
-    at = as_int32(op, op.Reshape(_from_start(op, indices, vector(op, sizes[:depth])), [rows, depth]))
-    parts = reshape(op, updates, [rows, *sizes[depth:]])
+    at = as_int32(op, op.Reshape(_wrap_negative(op, indices, vector(op, sizes[:depth])), [rows, depth]))
+    rows_of_updates = reshape(op, updates, [rows, *sizes[depth:]])
     if reduction not in ("none", "add"):
-        return _by_segments(op, reduction, x, at, parts, sizes, depth)
-    whole = as_int32(op, vector(op, sizes))
-    found = op.ScatterND(parts, at, whole, _domain=TFLITE, _dtype=x.dtype, _shape=shape)
+        return _scatter_by_segments(op, reduction, x, at, rows_of_updates, sizes, depth)
+    output_shape = as_int32(op, vector(op, sizes))
+    scattered = op.ScatterND(rows_of_updates, at, output_shape, _domain=TFLITE, _dtype=x.dtype, _shape=shape)
     if reduction == "add":
-        return op.Add(x, found)
+        return op.Add(x, scattered)
     ones = [1] * (len(shape) - depth)
     count = op.ScatterND(
         op.Expand(op.const(np.ones([1, *ones], np.int32)), vector(op, [lengths(op, at)[0], *ones])),
@@ -173,30 +179,30 @@ def scatter_nd(op, node, x, indices, updates):
         _dtype=ir.DataType.INT32,
         _shape=[*shape[:depth], *ones],
     )
-    if x.dtype in (ir.DataType.FLOAT, ir.DataType.INT32) and not _distinct(indices):
-        found = op.Div(found, op.Cast(op.Max(count, np.int32(1)), to=int(x.dtype)))
-    return op.Where(op.Greater(count, op.const(np.array(0, np.int32))), found, x)
+    if x.dtype in (ir.DataType.FLOAT, ir.DataType.INT32) and not _has_unique_indices(indices):
+        scattered = op.Div(scattered, op.Cast(op.Max(count, np.int32(1)), to=int(x.dtype)))
+    return op.Where(op.Greater(count, op.const(np.array(0, np.int32))), scattered, x)
 
 
-def _distinct(indices: ir.Value) -> bool:
+def _has_unique_indices(indices: ir.Value) -> bool:
     """Whether the places are known, and each named once."""
-    known = const(indices)
-    if known is None:
+    constant_indices = const(indices)
+    if constant_indices is None:
         return False
-    rows = known.reshape(-1, known.shape[-1])
+    rows = constant_indices.reshape(-1, constant_indices.shape[-1])
     return len(np.unique(rows, axis=0)) == len(rows)
 
 
-def _from_start(op: Any, indices: ir.Value, sizes: ir.Value) -> ir.Value:
-    turned = op.Add(indices, sizes)
-    return op.Where(op.Less(indices, op.const(np.array(0, np.int64))), turned, indices)
+def _wrap_negative(op: Any, indices: ir.Value, sizes: ir.Value) -> ir.Value:
+    wrapped_indices = op.Add(indices, sizes)
+    return op.Where(op.Less(indices, op.const(np.array(0, np.int64))), wrapped_indices, indices)
 
 
 SEGMENTS = {"mul": ("SegmentProd", "Mul"), "max": ("SegmentMax", "Max"), "min": ("SegmentMin", "Min")}
 
 
-def _by_segments(
-    op: Any, reduction: str, x: ir.Value, at: ir.Value, parts: ir.Value, sizes: list, depth: int
+def _scatter_by_segments(
+    op: Any, reduction: str, x: ir.Value, at: ir.Value, rows: ir.Value, sizes: list, depth: int
 ) -> Any:
     """`sizes` of `x` are numbers, or values where places have one coordinate."""
     if x.dtype not in (ir.DataType.FLOAT, ir.DataType.INT32):
@@ -207,9 +213,11 @@ def _by_segments(
         steps = np.cumprod([1, *sizes[1:depth][::-1]])[::-1].astype(np.int32)
         segment = op.ReduceSum(op.Mul(at, op.const(steps)), [1], keepdims=0)
         total = int(np.prod(sizes[:depth]))
-    word, combine = SEGMENTS[reduction]
+    operator, combine = SEGMENTS[reduction]
     count = op.Reshape(as_int32(op, vector(op, [total])), [])
-    rest = [d if isinstance(d, int) else None for d in sizes[depth:]]
+    inner_dims = [d if isinstance(d, int) else None for d in sizes[depth:]]
     first = total if isinstance(total, int) else None
-    found = op.node(word, parts, segment, count, _domain=TFLITE, _dtype=x.dtype, _shape=[first, *rest])
-    return op.node(combine, x, reshape(op, found, sizes))
+    reduced = op.node(
+        operator, rows, segment, count, _domain=TFLITE, _dtype=x.dtype, _shape=[first, *inner_dims]
+    )
+    return op.node(combine, x, reshape(op, reduced, sizes))

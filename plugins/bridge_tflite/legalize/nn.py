@@ -13,34 +13,34 @@ from bridge.hub import attr, const, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import NHWC, TFLITE
-from bridge_tflite.legalize.bodies import give
+from bridge_tflite.legalize.bodies import add_bodies
 
 ops = OpTable()
 
 
-def constant_weights(node: ir.Node) -> bool:
+def has_constant_weights(node: ir.Node) -> bool:
     x, array = node.inputs[0], const(node.inputs[1])
     return (
         array is not None and array.ndim == 2 and x.dtype == ir.DataType.FLOAT and 2 <= (rank_of(x) or 0) <= 8
     )
 
 
-@ops.op("MatMul", needs=(condition("constant weights of two dimensions", constant_weights),))
+@ops.op("MatMul", needs=(condition("constant weights of two dimensions", has_constant_weights),))
 def fully_connected(op, node, x, weights):
     """Constant weights make a fully connected layer; a bias added to it alone goes in too."""
     array = const(weights)
-    turned = op.const(np.ascontiguousarray(array.T))
+    transposed = op.const(np.ascontiguousarray(array.T))
     bias = added_bias(node, array.shape[1])
     if bias is None:
-        return op.FullyConnected(x, turned, _domain=TFLITE)
+        return op.FullyConnected(x, transposed, _domain=TFLITE)
     add, value = bias
-    made = op.FullyConnected(x, turned, op.const(const(value).reshape(-1)), _domain=TFLITE)
+    layer = op.FullyConnected(x, transposed, op.const(const(value).reshape(-1)), _domain=TFLITE)
     total = add.outputs[0]
-    made.type, made.shape = total.type, total.shape
-    ir.convenience.replace_all_uses_with(total, made, replace_graph_outputs=True)
-    made.name, total.name = total.name, None
+    layer.type, layer.shape = total.type, total.shape
+    ir.convenience.replace_all_uses_with(total, layer, replace_graph_outputs=True)
+    layer.name, total.name = total.name, None
     op.graph.remove(add, safe=True)
-    return made
+    return layer
 
 
 def added_bias(node: ir.Node, width: int) -> tuple[ir.Node, Any] | None:
@@ -51,32 +51,32 @@ def added_bias(node: ir.Node, width: int) -> tuple[ir.Node, Any] | None:
     add = next(iter(uses)).node
     if add.op_type != "Add" or add.domain:
         return None
-    other = add.inputs[1] if add.inputs[0] is node.outputs[0] else add.inputs[0]
-    array = const(other)
+    bias = add.inputs[1] if add.inputs[0] is node.outputs[0] else add.inputs[0]
+    array = const(bias)
     fits = (
         array is not None
         and array.size == width
         and array.shape[-1:] == (width,)
         and array.ndim <= (rank_of(add.outputs[0]) or 0)
     )
-    return (add, other) if fits else None
+    return (add, bias) if fits else None
 
 
-def swapped(value: ir.Value) -> bool:
+def is_swapped(value: ir.Value) -> bool:
     """Whether a Transpose of nothing but the last two dimensions makes `value`."""
-    made, rank = value.producer(), rank_of(value) or 0
-    if made is None or made.op_type != "Transpose" or made.domain or rank < 2:
+    transpose, rank = value.producer(), rank_of(value) or 0
+    if transpose is None or transpose.op_type != "Transpose" or transpose.domain or rank < 2:
         return False
-    return attr(made, "perm") == [*range(rank - 2), rank - 1, rank - 2]
+    return attr(transpose, "perm") == [*range(rank - 2), rank - 1, rank - 2]
 
 
-def turned(node: ir.Node) -> bool:
+def has_transposed_rhs(node: ir.Node) -> bool:
     """A product of two to four dimensions, not empty, by a transposed right operand."""
     ranks = [rank_of(v) or 0 for v in node.inputs]
-    return min(ranks) >= 2 and max(ranks) <= 4 and not empty(node) and swapped(node.inputs[1])
+    return min(ranks) >= 2 and max(ranks) <= 4 and not has_empty_operand(node) and is_swapped(node.inputs[1])
 
 
-def empty(node: ir.Node) -> bool:
+def has_empty_operand(node: ir.Node) -> bool:
     return any(0 in list(v.shape or ()) for v in node.inputs if v is not None)
 
 
@@ -88,11 +88,11 @@ def empty(node: ir.Node) -> bool:
         condition("two operands of rank 2 or more", lambda n: min(rank_of(v) or 0 for v in n.inputs) >= 2),
     ),
 )
-def many_matrices(op, node, x, y):
+def merge_batch_dims(op, node, x, y):
     """All dimensions but the last two as one."""
     rank = max(rank_of(x), rank_of(y))
     sizes = [[1] * (rank - rank_of(v)) + lengths(op, v) for v in (x, y)]
-    batch = [_broadcast(op, *pair) for pair in zip(*(s[:-2] for s in sizes), strict=True)]
+    batch = [_broadcast_length(op, *pair) for pair in zip(*(s[:-2] for s in sizes), strict=True)]
     flat = [
         reshape(op, op.Expand(v, vector(op, [*batch, *s[-2:]])), [product(op, batch), *s[-2:]])
         for v, s in zip((x, y), sizes, strict=True)
@@ -100,14 +100,14 @@ def many_matrices(op, node, x, y):
     return reshape(op, op.MatMul(*flat), [*batch, sizes[0][-2], sizes[1][-1]])
 
 
-def _broadcast(op: Any, one: Any, other: Any) -> Any:
+def _broadcast_length(op: Any, left: Any, right: Any) -> Any:
     """The length that two lengths are broadcast to."""
-    if 1 in (one, other):
-        return other if one == 1 else one
-    return next((n for n in (one, other) if isinstance(n, int)), None) or op.Max(one, other)
+    if 1 in (left, right):
+        return right if left == 1 else left
+    return next((n for n in (left, right) if isinstance(n, int)), None) or op.Max(left, right)
 
 
-@ops.op("MatMul", needs=(dtype("float"), condition("a transposed right operand", turned)))
+@ops.op("MatMul", needs=(dtype("float"), condition("a transposed right operand", has_transposed_rhs)))
 def batch_matmul(op, node, x, y):
     """The kernel reads the right operand transposed as well."""
     source = y.producer().inputs[0]
@@ -133,7 +133,7 @@ class FuseActivations(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = any([_fuse(model.graph, node) for node in list(model.graph)])
         if changed:
-            give(model)
+            add_bodies(model)
         return ir.passes.PassResult(model, changed)
 
 
@@ -144,7 +144,7 @@ def _fuse(graph: ir.Graph, node: ir.Node) -> bool:
         return False
     if len(inner.uses()) > 1 or inner.is_graph_output() or attr(host, "activation") is not None:
         return False
-    made = ir.Node(
+    fused = ir.Node(
         TFLITE,
         host.op_type,
         host.inputs,
@@ -153,9 +153,9 @@ def _fuse(graph: ir.Graph, node: ir.Node) -> bool:
         name=host.name,
         metadata_props=dict(host.metadata_props),
     )
-    result, outer = made.outputs[0], node.outputs[0]
+    result, outer = fused.outputs[0], node.outputs[0]
     result.type, result.shape = inner.type, inner.shape
-    graph.insert_before(host, made)
+    graph.insert_before(host, fused)
     result.name, outer.name = outer.name, None
     ir.convenience.replace_all_uses_with(outer, result, replace_graph_outputs=True)
     graph.remove([node, host], safe=True)

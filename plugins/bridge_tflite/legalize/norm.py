@@ -12,25 +12,25 @@ from bridge_tflite.export_ops.common import TFLITE
 ops = OpTable()
 
 
-def odd(node: ir.Node) -> bool:
+def has_odd_size(node: ir.Node) -> bool:
     return (
         attr(node, "size") % 2 == 1 and rank_of(node.inputs[0]) == 4 and 0 not in list(node.inputs[0].shape)
     )
 
 
-@ops.op("LRN", needs=(condition("four dimensions and an odd size", odd), dtype("float")))
+@ops.op("LRN", needs=(condition("four dimensions and an odd size", has_odd_size), dtype("float")))
 def local_response(op, node, x):
     """LiteRT sums along the last dimension; its alpha is of each element, ONNX's of their mean."""
     size = attr(node, "size")
-    turned = op.Transpose(x, perm=[0, 2, 3, 1])
-    made = op.LRN(
-        turned,
+    image = op.Transpose(x, perm=[0, 2, 3, 1])
+    normalized = op.LRN(
+        image,
         _domain=TFLITE,
         _dtype=x.dtype,
-        _shape=turned.shape,
+        _shape=image.shape,
         radius=size // 2,
         alpha=attr(node, "alpha") / size,
         beta=attr(node, "beta"),
         bias=attr(node, "bias"),
     )
-    return op.Transpose(made, perm=[0, 3, 1, 2])
+    return op.Transpose(normalized, perm=[0, 3, 1, 2])

@@ -15,11 +15,11 @@ from bridge import hub
 from bridge.facts import QUANTIZED
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge_tflite.export_ops.common import TFLITE
-from bridge_tflite.legalize.bodies import give
+from bridge_tflite.legalize.bodies import add_bodies
 from bridge_tflite.legalize.nn import added_bias
 
 T = ir.DataType
-KINDS = (T.INT8, T.UINT8, T.INT16)
+QUANTIZED_DTYPES = (T.INT8, T.UINT8, T.INT16)
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 WEIGHTS = "bridge.quantization"
 
@@ -46,16 +46,16 @@ class Parameters:
     zero: int
     dtype: ir.DataType
 
-    def quantized(self, array: np.ndarray) -> np.ndarray:
+    def quantize(self, array: np.ndarray) -> np.ndarray:
         """What QuantizeLinear makes of `array`."""
         with np.errstate(over="ignore"):
-            places = np.rint(np.asarray(array, np.float32) / self.scale).astype(np.float64) + self.zero
+            integers = np.rint(np.asarray(array, np.float32) / self.scale).astype(np.float64) + self.zero
         info = np.iinfo(self.dtype.numpy())
-        return np.clip(places, info.min, info.max).astype(self.dtype.numpy())
+        return np.clip(integers, info.min, info.max).astype(self.dtype.numpy())
 
 
-def is_quantize(node: ir.Node | None, kind: str) -> bool:
-    return node is not None and node.op_type == f"{kind}Linear" and not node.domain
+def is_quantize(node: ir.Node | None, operator: str) -> bool:
+    return node is not None and node.op_type == f"{operator}Linear" and not node.domain
 
 
 def parameters(node: ir.Node) -> Parameters | None:
@@ -66,22 +66,27 @@ def parameters(node: ir.Node) -> Parameters | None:
     offset = np.zeros((), np.int64) if zero is None else const(zero)
     if scale is None or offset is None or scale.size != 1 or scale.dtype != np.float32:
         return None
-    if attr(node, "block_size") or attr(node, "precision") or integers is None or integers.dtype not in KINDS:
+    if (
+        attr(node, "block_size")
+        or attr(node, "precision")
+        or integers is None
+        or integers.dtype not in QUANTIZED_DTYPES
+    ):
         return None
     if is_quantize(node, "Dequantize") and attr(node, "output_dtype") not in (0, int(T.FLOAT)):
         return None
-    made = Parameters(np.float32(scale.reshape(())), int(offset.reshape(())), integers.dtype)
-    valid = np.isfinite(made.scale) and made.scale > 0 and (made.dtype != T.INT16 or not made.zero)
-    return made if valid else None
+    result = Parameters(np.float32(scale.reshape(())), int(offset.reshape(())), integers.dtype)
+    valid = np.isfinite(result.scale) and result.scale > 0 and (result.dtype != T.INT16 or not result.zero)
+    return result if valid else None
 
 
-def kept(node: ir.Node) -> bool:
+def is_marked(node: ir.Node) -> bool:
     """Whether a quantization stands between the operators of a quantized graph."""
     return bool(QUANTIZED.get(node))
 
 
-def kept_input(value: ir.Value | None) -> bool:
-    return value is not None and is_quantize(value.producer(), "Dequantize") and kept(value.producer())
+def has_marked_producer(value: ir.Value | None) -> bool:
+    return value is not None and is_quantize(value.producer(), "Dequantize") and is_marked(value.producer())
 
 
 class QuantizedWeights(ir.passes.InPlacePass):
@@ -99,24 +104,24 @@ class QuantizedWeights(ir.passes.InPlacePass):
             return ir.passes.PassResult(model, False)
         for node in list(graph):
             if is_quantize(node, "Dequantize"):
-                _remember(graph, node)
+                _fold_dequantize(graph, node)
             elif node.op_type == "Transpose" and WEIGHTS in node.inputs[0].meta:
-                _turned(graph, node)
-        if _symmetric(graph):
+                _transpose_weights(graph, node)
+        if _has_symmetric_weights(graph):
             for value in [v for n in graph for v in n.outputs] + list(graph.inputs):
-                _signed(graph, value)
+                _convert_to_int8(graph, value)
         _mark(graph)
         for node in list(graph):
             if node.op_type in ("Gemm", "MatMul") and not node.domain:
-                _fully_connected(graph, node)
-        give(model)
+                _to_fully_connected(graph, node)
+        add_bodies(model)
         return ir.passes.PassResult(model, True)
 
 
-def _remember(graph: ir.Graph, node: ir.Node) -> None:
+def _fold_dequantize(graph: ir.Graph, node: ir.Node) -> None:
     array, scale = const(node.inputs[0]), const(node.inputs[1])
-    given = node.inputs[2] if len(node.inputs) > 2 else None
-    zero = const(given) if given is not None else np.zeros(1, np.int8)
+    zero_input = node.inputs[2] if len(node.inputs) > 2 else None
+    zero = const(zero_input) if zero_input is not None else np.zeros(1, np.int8)
     if array is None or scale is None or zero is None or node.outputs[0].is_graph_output():
         return
     if scale.dtype != np.float32 or attr(node, "output_dtype") not in (0, 1) or attr(node, "block_size"):
@@ -133,86 +138,91 @@ def _remember(graph: ir.Graph, node: ir.Node) -> None:
         shape[axis] = -1
     op = hub.Builder(graph, before=node, source=hub.origin(node))
     offset = zero.astype(np.int32).reshape(shape if zero.size > 1 else [])
-    made = op.const((array.astype(np.int32) - offset).astype(np.float32) * scale.reshape(shape))
+    weights = op.const((array.astype(np.int32) - offset).astype(np.float32) * scale.reshape(shape))
     if array.dtype == np.uint8 and (zero == 128).all() and array.ndim > 1:
         array, zero = (array.astype(np.int16) - 128).astype(np.int8), np.zeros(1, np.int8)
-    made.meta[WEIGHTS] = Weights(array, scale.reshape(-1), zero.reshape(-1).astype(np.int64), axis)
-    ir.convenience.replace_all_uses_with(node.outputs[0], made)
+    weights.meta[WEIGHTS] = Weights(array, scale.reshape(-1), zero.reshape(-1).astype(np.int64), axis)
+    ir.convenience.replace_all_uses_with(node.outputs[0], weights)
     graph.remove(node, safe=True)
 
 
-def _turned(graph: ir.Graph, node: ir.Node) -> None:
+def _transpose_weights(graph: ir.Graph, node: ir.Node) -> None:
     """Weights whose axes are put in another order before they are used."""
-    held, array = node.inputs[0].meta[WEIGHTS], const(node.inputs[0])
+    stored, array = node.inputs[0].meta[WEIGHTS], const(node.inputs[0])
     perm = attr(node, "perm") or list(range(array.ndim))[::-1]
-    if node.outputs[0].is_graph_output() or held.integers.ndim < 1:
+    if node.outputs[0].is_graph_output() or stored.integers.ndim < 1:
         return
-    made = hub.Builder(graph).const(np.ascontiguousarray(array.transpose(perm)))
-    integers = np.ascontiguousarray(held.integers.transpose(perm))
-    made.meta[WEIGHTS] = Weights(integers, held.scale, held.zero, perm.index(held.axis))
-    ir.convenience.replace_all_uses_with(node.outputs[0], made)
+    weights = hub.Builder(graph).const(np.ascontiguousarray(array.transpose(perm)))
+    integers = np.ascontiguousarray(stored.integers.transpose(perm))
+    weights.meta[WEIGHTS] = Weights(integers, stored.scale, stored.zero, perm.index(stored.axis))
+    ir.convenience.replace_all_uses_with(node.outputs[0], weights)
     graph.remove(node, safe=True)
 
 
-def _symmetric(graph: ir.Graph) -> bool:
+def _has_symmetric_weights(graph: ir.Graph) -> bool:
     """Whether there are layers, and the quantized weights of all of them lie around zero."""
     nodes = [n for n in graph if n.op_type in LAYERS and not n.domain]
     weights = [n.inputs[1].meta.get(WEIGHTS) for n in nodes if n.inputs[1] is not None]
     return bool(nodes) and all(w is None or w.symmetric for w in weights)
 
 
-def _agreed(value: ir.Value) -> Parameters | None:
+def _common_parameters(value: ir.Value) -> Parameters | None:
     """What every quantization that makes or reads `value` says of it."""
     nodes = [use.node for use in value.uses() if is_quantize(use.node, "Dequantize") and use.idx == 0]
-    made = value.producer()
-    found = {parameters(n) for n in ([*nodes, made] if is_quantize(made, "Quantize") else nodes)}
-    return found.pop() if len(found) == 1 else None
+    producer = value.producer()
+    candidates = {parameters(n) for n in ([*nodes, producer] if is_quantize(producer, "Quantize") else nodes)}
+    return candidates.pop() if len(candidates) == 1 else None
 
 
-def _signed(graph: ir.Graph, value: ir.Value) -> None:
-    given = _agreed(value) if value.dtype == T.UINT8 else None
-    if given is None:
+def _convert_to_int8(graph: ir.Graph, value: ir.Value) -> None:
+    quantization = _common_parameters(value) if value.dtype == T.UINT8 else None
+    if quantization is None:
         return
     readers = [use.node for use in value.uses() if is_quantize(use.node, "Dequantize")]
-    made = value.producer()
-    outside = value.is_graph_output() or len(readers) < len(value.uses())
-    if not outside and is_quantize(made, "Quantize"):
-        _retyped(graph, [made, *readers], value, given)  # type: ignore[list-item]
-    elif is_quantize(made, "Quantize"):
-        op = hub.Builder(graph, before=made, source=hub.origin(made))
-        low = _low(op, made.inputs[0], given)
-        made.replace_input_with(0, op.DequantizeLinear(low, *low.producer().inputs[1:]))
-        _reread(graph, readers, low)
+    producer = value.producer()
+    is_shared = value.is_graph_output() or len(readers) < len(value.uses())
+    if not is_shared and is_quantize(producer, "Quantize"):
+        _retype(graph, [producer, *readers], value, quantization)  # type: ignore[list-item]
+    elif is_quantize(producer, "Quantize"):
+        op = hub.Builder(graph, before=producer, source=hub.origin(producer))
+        low = _quantize_int8(op, producer.inputs[0], quantization)
+        producer.replace_input_with(0, op.DequantizeLinear(low, *low.producer().inputs[1:]))
+        _redirect_readers(graph, readers, low)
     elif readers:
         op = hub.Builder(graph, before=readers[0], source=hub.origin(readers[0]))
-        scale, zero = op.const(np.asarray(given.scale)), op.const(np.array(given.zero, np.uint8))
-        _reread(graph, readers, _low(op, op.DequantizeLinear(value, scale, zero), given))
+        scale, zero = (
+            op.const(np.asarray(quantization.scale)),
+            op.const(np.array(quantization.zero, np.uint8)),
+        )
+        _redirect_readers(
+            graph, readers, _quantize_int8(op, op.DequantizeLinear(value, scale, zero), quantization)
+        )
 
 
-def _low(op: hub.Builder, x: ir.Value, given: Parameters) -> ir.Value:
+def _quantize_int8(op: hub.Builder, x: ir.Value, quantization: Parameters) -> ir.Value:
     """`x` quantized as `given` says, in int8."""
-    made = op.QuantizeLinear(
-        x, op.const(np.asarray(given.scale)), op.const(np.array(given.zero - 128, np.int8))
+    quantized = op.QuantizeLinear(
+        x, op.const(np.asarray(quantization.scale)), op.const(np.array(quantization.zero - 128, np.int8))
     )
-    made.type, made.shape = ir.TensorType(T.INT8), x.shape
-    return made
+    quantized.type, quantized.shape = ir.TensorType(T.INT8), x.shape
+    return quantized
 
 
-def _reread(graph: ir.Graph, readers: list[ir.Node], low: ir.Value) -> None:
+def _redirect_readers(graph: ir.Graph, readers: list[ir.Node], low: ir.Value) -> None:
     for reader in readers:
         reader.replace_input_with(0, low)
-        _with_zero(graph, reader, low.producer().inputs[2])
+        _set_zero_point(graph, reader, low.producer().inputs[2])
 
 
-def _retyped(graph: ir.Graph, nodes: list[ir.Node], value: ir.Value, given: Parameters) -> None:
-    zero = hub.Builder(graph).const(np.array(given.zero - 128, np.int8))
+def _retype(graph: ir.Graph, nodes: list[ir.Node], value: ir.Value, quantization: Parameters) -> None:
+    zero = hub.Builder(graph).const(np.array(quantization.zero - 128, np.int8))
     for node in nodes:
-        _with_zero(graph, node, zero)
+        _set_zero_point(graph, node, zero)
         node.attributes.pop("output_dtype", None)
     value.type = ir.TensorType(T.INT8)
 
 
-def _with_zero(graph: ir.Graph, node: ir.Node, zero: ir.Value | None) -> None:
+def _set_zero_point(graph: ir.Graph, node: ir.Node, zero: ir.Value | None) -> None:
     if len(node.inputs) < 3:
         node.resize_inputs(3)
     node.replace_input_with(2, zero)
@@ -222,47 +232,53 @@ def _mark(graph: ir.Graph) -> None:
     flowing: set[ir.Value] = set()
     for node in graph:
         if is_quantize(node, "Dequantize"):
-            if const(node.inputs[0]) is None and _agreed(node.inputs[0]) is not None:
+            if const(node.inputs[0]) is None and _common_parameters(node.inputs[0]) is not None:
                 QUANTIZED.set(node, True)
                 flowing.update(node.outputs)
         elif is_quantize(node, "Quantize"):
             read = any(is_quantize(use.node, "Dequantize") for use in node.outputs[0].uses())
-            whole = node.inputs[0].dtype == T.FLOAT and _agreed(node.outputs[0]) is not None
-            if whole and (read or node.inputs[0] in flowing):
+            is_uniform = node.inputs[0].dtype == T.FLOAT and _common_parameters(node.outputs[0]) is not None
+            if is_uniform and (read or node.inputs[0] in flowing):
                 QUANTIZED.set(node, True)
         elif any(v in flowing for v in node.inputs):
             flowing.update(node.outputs)
 
 
-def _fully_connected(graph: ir.Graph, node: ir.Node) -> None:
+def _to_fully_connected(graph: ir.Graph, node: ir.Node) -> None:
     x, weights = node.inputs[:2]
     bias = node.inputs[2] if len(node.inputs) > 2 else None
-    held = weights.meta.get(WEIGHTS)
-    plain = node.op_type == "MatMul" or (
+    stored = weights.meta.get(WEIGHTS)
+    is_product = node.op_type == "MatMul" or (
         attr(node, "alpha") == attr(node, "beta") == 1.0 and not attr(node, "transA")
     )
-    if held is None or held.integers.ndim != 2 or not plain or not kept_input(x) or (rank_of(x) or 0) < 2:
+    if (
+        stored is None
+        or stored.integers.ndim != 2
+        or not is_product
+        or not has_marked_producer(x)
+        or (rank_of(x) or 0) < 2
+    ):
         return
-    turned = attr(node, "transB")
-    width = held.integers.shape[0 if turned else 1]
-    if held.scale.size > 1 and held.axis != (0 if turned else 1):
+    trans_b = attr(node, "transB")
+    width = stored.integers.shape[0 if trans_b else 1]
+    if stored.scale.size > 1 and stored.axis != (0 if trans_b else 1):
         return
     result, replaced = node.outputs[0], [node]
-    if node.op_type == "MatMul" and (found := added_bias(node, width)) is not None:
-        add, bias = found
+    if node.op_type == "MatMul" and (match := added_bias(node, width)) is not None:
+        add, bias = match
         result, replaced = add.outputs[0], [add, node]
     if bias is not None and (const(bias) is None or shape_of(bias) is None or const(bias).size != width):
         return
     op = hub.Builder(graph, before=replaced[0], source=hub.origin(node))
     array = const(weights)
-    table = op.const(np.ascontiguousarray(array if turned else array.T))
-    integers = np.ascontiguousarray(held.integers if turned else held.integers.T)
-    table.meta[WEIGHTS] = Weights(integers, held.scale, held.zero, 0)
+    transposed = op.const(np.ascontiguousarray(array if trans_b else array.T))
+    integers = np.ascontiguousarray(stored.integers if trans_b else stored.integers.T)
+    transposed.meta[WEIGHTS] = Weights(integers, stored.scale, stored.zero, 0)
     if bias is not None and rank_of(bias) != 1:
         flat = op.const(const(bias).reshape(-1))
         flat.meta.update(bias.meta)
         bias = flat
-    made = op.FullyConnected(x, table, bias, _domain=TFLITE, _dtype=T.FLOAT, _shape=result.shape)
-    made.name, result.name = result.name, None
-    ir.convenience.replace_all_uses_with(result, made, replace_graph_outputs=True)
+    layer = op.FullyConnected(x, transposed, bias, _domain=TFLITE, _dtype=T.FLOAT, _shape=result.shape)
+    layer.name, result.name = result.name, None
+    ir.convenience.replace_all_uses_with(result, layer, replace_graph_outputs=True)
     graph.remove(replaced, safe=True)

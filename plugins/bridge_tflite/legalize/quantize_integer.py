@@ -18,21 +18,21 @@ from bridge import hub
 from bridge.facts import QUANTIZED
 from bridge.hub import const, rank_of
 from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
-from bridge_tflite.legalize.bodies import give
+from bridge_tflite.legalize.bodies import add_bodies
 from bridge_tflite.legalize.quantize import (
     WEIGHTS,
     Parameters,
     Weights,
+    has_marked_producer,
+    is_marked,
     is_quantize,
-    kept,
-    kept_input,
     parameters,
 )
 
 T = ir.DataType
-BYTES = (T.INT8, T.UINT8)
-ALL = (*BYTES, T.INT16)
-MOVERS = frozenset(
+BYTE_DTYPES = (T.INT8, T.UINT8)
+ALL_DTYPES = (*BYTE_DTYPES, T.INT16)
+DATA_MOVEMENT = frozenset(
     [
         "Flatten",
         "Identity",
@@ -59,7 +59,7 @@ MOVERS = frozenset(
         f"{TFLITE}::StridedSlice",
     ]
 )
-JOINERS = frozenset(["Concat", "Max", "Min"])
+JOINING = frozenset(["Concat", "Max", "Min"])
 SOFTMAX = {T.INT8: (1 / 256, -128), T.UINT8: (1 / 256, 0), T.INT16: (1 / 32768, 0)}
 LOG_SOFTMAX = {T.INT8: (16 / 256, 127), T.UINT8: (16 / 256, 255)}
 SIGMOID = {T.INT8: (1 / 256, -128), T.UINT8: (1 / 256, 0), T.INT16: (1 / 32768, 0)}
@@ -71,7 +71,7 @@ class Kernel:
     """An integer kernel: its dtypes, how many inputs are data (None: all), and its own parameters of the result:
     those of `fixed`, those of its input where it is `alike`, else any."""
 
-    dtypes: Sequence[ir.DataType] = ALL
+    dtypes: Sequence[ir.DataType] = ALL_DTYPES
     data: int | None = 1
     fixed: dict[Any, tuple[float, int]] | None = None
     alike: bool = False
@@ -84,17 +84,17 @@ KERNELS = {
         Kernel(data=None),
     ),
     **dict.fromkeys(("Relu", f"{TFLITE}::Relu6", "LeakyRelu"), Kernel()),
-    **dict.fromkeys(("HardSwish", "Gelu"), Kernel(BYTES)),
+    **dict.fromkeys(("HardSwish", "Gelu"), Kernel(BYTE_DTYPES)),
     **dict.fromkeys(("Elu", "Exp", "Log"), Kernel((T.INT8,))),
     "Abs": Kernel((T.INT8, T.INT16)),
-    "PRelu": Kernel(BYTES, data=2),
+    "PRelu": Kernel(BYTE_DTYPES, data=2),
     "Sigmoid": Kernel(fixed=SIGMOID),
     "Tanh": Kernel(fixed=TANH),
     "Softmax": Kernel(fixed=SOFTMAX),
-    "LogSoftmax": Kernel(BYTES, fixed=LOG_SOFTMAX),
+    "LogSoftmax": Kernel(BYTE_DTYPES, fixed=LOG_SOFTMAX),
     **dict.fromkeys(("MatMul", f"{TFLITE}::BatchMatMul"), Kernel((T.INT8, T.INT16), data=None)),
     "ReduceMean": Kernel(),
-    "ReduceSum": Kernel(BYTES),
+    "ReduceSum": Kernel(BYTE_DTYPES),
     f"{NHWC}::AveragePool": Kernel(alike=True),
     f"{TFLITE}::ResizeBilinear": Kernel(alike=True),
     f"{TFLITE}::ResizeNearestNeighbor": Kernel(alike=True),
@@ -105,7 +105,7 @@ LAYERS: dict[str, int] = {
     f"{TFLITE}::FullyConnected": 0,
     f"{TFLITE}::TransposeConv": 1,
 }
-WIDTH = {T.INT8: T.INT32, T.UINT8: T.INT32, T.INT16: T.INT64}
+BIAS_DTYPE = {T.INT8: T.INT32, T.UINT8: T.INT32, T.INT16: T.INT64}
 
 
 class IntegerKernels(ir.passes.InPlacePass):
@@ -120,20 +120,20 @@ class IntegerKernels(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         graph = model.graph
-        if not any(kept(n) for n in graph):
+        if not any(is_marked(n) for n in graph):
             return ir.passes.PassResult(model, False)
         for node in reversed(list(graph)):
-            if node.graph is graph and is_quantize(node, "Quantize") and kept(node):
+            if node.graph is graph and is_quantize(node, "Quantize") and is_marked(node):
                 _rise(graph, node)
         for node in list(graph):
             if node.graph is graph:
                 _step(graph, node)
         _drop_unread(graph)
         for node in list(graph):
-            for kind in ("Quantize", "Dequantize"):
-                if is_quantize(node, kind) and kept(node):
-                    _edge(graph, node, kind)
-        give(model)
+            for operator in ("Quantize", "Dequantize"):
+                if is_quantize(node, operator) and is_marked(node):
+                    _write_boundary(graph, node, operator)
+        add_bodies(model)
         return ir.passes.PassResult(model, True)
 
 
@@ -143,7 +143,7 @@ def _drop_unread(graph: ir.Graph) -> None:
             graph.remove(node, safe=True)
 
 
-def _alone(value: ir.Value) -> bool:
+def _has_single_use(value: ir.Value) -> bool:
     return len(value.uses()) == 1 and not value.is_graph_output()
 
 
@@ -151,38 +151,40 @@ def _rise(graph: ir.Graph, node: ir.Node) -> None:
     """Quantize the inputs of what moves or joins elements, instead of its result."""
     value = node.inputs[0]
     above = value.producer()
-    if above is None or not _alone(value) or len(above.outputs) > 1:
+    if above is None or not _has_single_use(value) or len(above.outputs) > 1:
         return
-    name, given = hub.qualified(above), parameters(node)
-    joined = name in JOINERS and len(above.inputs) > 0
-    moved = name in MOVERS and name != "Tile" and not kept_input(above.inputs[0])
+    name, target = hub.qualified(above), parameters(node)
+    joined = name in JOINING and len(above.inputs) > 0
+    moved = name in DATA_MOVEMENT and name != "Tile" and not has_marked_producer(above.inputs[0])
     moved = moved and not (name == f"{TFLITE}::Pad" and len(above.inputs) > 2)
-    if given is None or not (joined or moved):
+    if target is None or not (joined or moved):
         return
     count = len(above.inputs) if joined else 1
     op = hub.Builder(graph, before=above, source=hub.origin(node))
-    lows = [_lowered(op, v, node, given) for v in above.inputs[:count]]
-    made = _made(above, [*lows, *above.inputs[count:]], [given] * count, given)
-    _put(graph, made, above, node)
-    for low in lows:
-        if low.producer() is not None:
-            _rise(graph, low.producer())
+    operands = [_quantize_input(op, v, node, target) for v in above.inputs[:count]]
+    integer = _integer_node(above, [*operands, *above.inputs[count:]], [target] * count, target)
+    _replace(graph, integer, above, node)
+    for operand in operands:
+        if operand.producer() is not None:
+            _rise(graph, operand.producer())
 
 
-def _lowered(op: hub.Builder, value: Any, node: ir.Node, given: Parameters) -> ir.Value:
+def _quantize_input(op: hub.Builder, value: Any, node: ir.Node, parameters: Parameters) -> ir.Value:
     """`value` quantized as `node` does: a constant now."""
     array = const(value)
     if array is not None:
-        return op.const(given.quantized(array))
-    low = op.QuantizeLinear(value, *node.inputs[1:])
-    low.type, low.shape = ir.TensorType(given.dtype), value.shape
-    QUANTIZED.set(low.producer(), True)
-    return low
+        return op.const(parameters.quantize(array))
+    quantized = op.QuantizeLinear(value, *node.inputs[1:])
+    quantized.type, quantized.shape = ir.TensorType(parameters.dtype), value.shape
+    QUANTIZED.set(quantized.producer(), True)
+    return quantized
 
 
-def _made(node: ir.Node, inputs: list, given: list[Parameters], out: Parameters) -> ir.Node:
+def _integer_node(
+    node: ir.Node, inputs: list, inputs_quantized: list[Parameters], output: Parameters
+) -> ir.Node:
     """The integer form of `node`, whose results are quantized as `out`."""
-    made = ir.Node(
+    integer = ir.Node(
         INTEGER,
         node.op_type,
         inputs,
@@ -192,20 +194,20 @@ def _made(node: ir.Node, inputs: list, given: list[Parameters], out: Parameters)
     )
     for name, declared in (schema.attributes if (schema := hub.schema(node)) is not None else {}).items():
         if declared.default_value.type:
-            made.attributes.setdefault(name, ir.serde.deserialize_attribute(declared.default_value))
-    every = [*given, *[out] * len(node.outputs)]
-    made.attributes["scales"] = ir.AttrFloat32s("scales", [float(p.scale) for p in every])
-    made.attributes["form"] = ir.AttrString("form", hub.qualified(node))
-    made.attributes["zeros"] = ir.AttrInt64s("zeros", [p.zero for p in every])
-    for new, old in zip(made.outputs, node.outputs, strict=True):
-        new.type, new.shape = ir.TensorType(out.dtype), old.shape
-    return made
+            integer.attributes.setdefault(name, ir.serde.deserialize_attribute(declared.default_value))
+    all_parameters = [*inputs_quantized, *[output] * len(node.outputs)]
+    integer.attributes["scales"] = ir.AttrFloat32s("scales", [float(p.scale) for p in all_parameters])
+    integer.attributes["form"] = ir.AttrString("form", hub.qualified(node))
+    integer.attributes["zeros"] = ir.AttrInt64s("zeros", [p.zero for p in all_parameters])
+    for new, old in zip(integer.outputs, node.outputs, strict=True):
+        new.type, new.shape = ir.TensorType(output.dtype), old.shape
+    return integer
 
 
-def _put(graph: ir.Graph, made: ir.Node, node: ir.Node, below: ir.Node) -> None:
+def _replace(graph: ir.Graph, replacement: ir.Node, node: ir.Node, below: ir.Node) -> None:
     """`made` in place of `node` and of `below`, which quantized its result."""
-    new, old = made.outputs[0], below.outputs[0]
-    graph.insert_before(below, made)
+    new, old = replacement.outputs[0], below.outputs[0]
+    graph.insert_before(below, replacement)
     new.name, old.name = old.name, None
     ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
     graph.remove(below, safe=True)
@@ -215,53 +217,55 @@ def _put(graph: ir.Graph, made: ir.Node, node: ir.Node, below: ir.Node) -> None:
 
 def _step(graph: ir.Graph, node: ir.Node) -> None:
     if is_quantize(node, "Quantize"):
-        if kept(node) and kept_input(node.inputs[0]):
+        if is_marked(node) and has_marked_producer(node.inputs[0]):
             _rescale(graph, node)
         return
     name = hub.qualified(node)
     if not node.inputs or node.domain == INTEGER:
         return
-    if name in ("ArgMax", "ArgMin") and kept_input(node.inputs[0]):
+    if name in ("ArgMax", "ArgMin") and has_marked_producer(node.inputs[0]):
         integers = node.inputs[0].producer().inputs[0]
-        if integers is not None and integers.dtype in BYTES:
+        if integers is not None and integers.dtype in BYTE_DTYPES:
             node.replace_input_with(0, integers)
-    elif name in MOVERS and kept_input(node.inputs[0]):
+    elif name in DATA_MOVEMENT and has_marked_producer(node.inputs[0]):
         _sink(graph, node, 1)
-    elif name in JOINERS and _same_below(node):
+    elif name in JOINING and _shares_parameters(node):
         _sink(graph, node, len(node.inputs))
-    elif len(node.outputs) == 1 and _alone(node.outputs[0]):
+    elif len(node.outputs) == 1 and _has_single_use(node.outputs[0]):
         below = next(iter(node.outputs[0].uses())).node
-        if is_quantize(below, "Quantize") and kept(below):
-            _integer(graph, node, below, parameters(below))
+        if is_quantize(below, "Quantize") and is_marked(below):
+            _use_integer_kernel(graph, node, below, parameters(below))
 
 
 def _rescale(graph: ir.Graph, node: ir.Node) -> None:
     """Quantizing what was dequantized alike is nothing, otherwise a change of scale."""
-    above, asked = node.inputs[0].producer(), parameters(node)
-    source, given = above.inputs[0], parameters(above)
-    assert given is not None
-    assert asked is not None
-    if given == asked and not node.outputs[0].is_graph_output():
+    above, target = node.inputs[0].producer(), parameters(node)
+    source, current = above.inputs[0], parameters(above)
+    assert current is not None
+    assert target is not None
+    if current == target and not node.outputs[0].is_graph_output():
         ir.convenience.replace_all_uses_with(node.outputs[0], source)
         graph.remove(node, safe=True)
-    elif given == asked:
-        plain = ir.Node("", "Identity", [source], num_outputs=1)
-        _put(graph, _made(_shaped(plain, source), [source], [given], asked), above, node)
-    elif T.INT16 not in (given.dtype, asked.dtype) or asked.dtype != T.UINT8:
-        made = _made(
-            _shaped(ir.Node("", "Quantize", [source], num_outputs=1), source), [source], [given], asked
+    elif current == target:
+        identity = ir.Node("", "Identity", [source], num_outputs=1)
+        _replace(
+            graph, _integer_node(_with_shape(identity, source), [source], [current], target), above, node
         )
-        made.metadata_props.update(node.metadata_props)
-        _put(graph, made, above, node)
+    elif T.INT16 not in (current.dtype, target.dtype) or target.dtype != T.UINT8:
+        requantize = _integer_node(
+            _with_shape(ir.Node("", "Quantize", [source], num_outputs=1), source), [source], [current], target
+        )
+        requantize.metadata_props.update(node.metadata_props)
+        _replace(graph, requantize, above, node)
 
 
-def _shaped(node: ir.Node, like: Any) -> ir.Node:
+def _with_shape(node: ir.Node, like: Any) -> ir.Node:
     node.outputs[0].shape = like.shape
     return node
 
 
-def _same_below(node: ir.Node) -> bool:
-    if not all(kept_input(v) for v in node.inputs):
+def _shares_parameters(node: ir.Node) -> bool:
+    if not all(has_marked_producer(v) for v in node.inputs):
         return False
     return len({parameters(v.producer()) for v in node.inputs}) == 1
 
@@ -269,16 +273,16 @@ def _same_below(node: ir.Node) -> bool:
 def _sink(graph: ir.Graph, node: ir.Node, count: int) -> None:
     """Move the integers themselves, and dequantize what comes out."""
     dequantize = node.inputs[0].producer()
-    given = parameters(dequantize)
-    rest: Any = list(node.inputs[count:])
-    if hub.qualified(node) == f"{TFLITE}::Pad" and len(rest) > 1 and rest[1] is not None:
-        rest[1] = _filling(graph, rest[1], given)
-        if rest[1] is None:
+    parameters_of_data = parameters(dequantize)
+    others: Any = list(node.inputs[count:])
+    if hub.qualified(node) == f"{TFLITE}::Pad" and len(others) > 1 and others[1] is not None:
+        others[1] = _integer_pad_value(graph, others[1], parameters_of_data)
+        if others[1] is None:
             return
     data = [v.producer().inputs[0] for v in node.inputs[:count]]
-    made = _made(node, [*data, *rest], [given] * count, given)  # type: ignore[list-item]
-    graph.insert_before(node, made)
-    for new, old in zip(made.outputs, node.outputs, strict=True):
+    integer = _integer_node(node, [*data, *others], [parameters_of_data] * count, parameters_of_data)  # type: ignore[list-item]
+    graph.insert_before(node, integer)
+    for new, old in zip(integer.outputs, node.outputs, strict=True):
         op = hub.Builder(graph, before=node, source=hub.origin(node))
         result = op.DequantizeLinear(new, *dequantize.inputs[1:])
         result.type, result.shape = old.type, old.shape
@@ -288,153 +292,164 @@ def _sink(graph: ir.Graph, node: ir.Node, count: int) -> None:
     graph.remove(node, safe=True)
 
 
-def _filling(graph: ir.Graph, value: ir.Value, given: Parameters) -> ir.Value | None:
+def _integer_pad_value(graph: ir.Graph, value: ir.Value, quantization: Parameters) -> ir.Value | None:
     """The padding value as an integer: the lowest for the lowest float, else one that stands for it exactly."""
     number = const(value)
     if number is None:
         return None
-    made = given.quantized(number.reshape(()))
-    exact = np.float32(int(made) - given.zero) * given.scale == number.reshape(())
+    integer = quantization.quantize(number.reshape(()))
+    exact = np.float32(int(integer) - quantization.zero) * quantization.scale == number.reshape(())
     lowest = number.item() < -3e38
-    return hub.Builder(graph).const(made.reshape(())) if exact or lowest else None
+    return hub.Builder(graph).const(integer.reshape(())) if exact or lowest else None
 
 
-def _integer(graph: ir.Graph, node: ir.Node, below: ir.Node, asked: Parameters) -> None:
+def _use_integer_kernel(graph: ir.Graph, node: ir.Node, below: ir.Node, target: Parameters) -> None:
     name = hub.qualified(node)
     if name in LAYERS:
-        found = _layer(graph, node, asked)
-        if found is not None:
-            inputs, given = found
-            _put(graph, _made(node, inputs, given, asked), node, below)
+        layer = _layer_inputs(graph, node, target)
+        if layer is not None:
+            inputs, operand_parameters = layer
+            _replace(graph, _integer_node(node, inputs, operand_parameters, target), node, below)
         return
     kernel = KERNELS.get(name)
-    if kernel is None or asked.dtype not in kernel.dtypes:
+    if kernel is None or target.dtype not in kernel.dtypes:
         return
     count = len(node.inputs) if kernel.data is None else kernel.data
-    operands = [_operand(graph, v, asked.dtype) for v in node.inputs[:count]]
-    if any(o is None for o in operands) or max(rank_of(v) or 0 for v in node.inputs[:count]) > kernel.ranks:
+    candidates = [_operand(graph, v, target.dtype) for v in node.inputs[:count]]
+    operands = [o for o in candidates if o is not None]
+    if len(operands) < count or max(rank_of(v) or 0 for v in node.inputs[:count]) > kernel.ranks:
         return
     if name.endswith("MatMul") and min(rank_of(v) or 0 for v in node.inputs) < 2:
         return
     if name in ("ReduceMean", "ReduceSum") and (len(node.inputs) < 2 or const(node.inputs[1]) is None):
         return
-    given = [p for _, p in operands]  # type: ignore[misc]
-    own = given[0] if kernel.alike else _fixed(kernel, asked)
-    if own.scale > asked.scale * np.float32(1.0001):
+    operand_parameters = [p for _, p in operands]
+    output = operand_parameters[0] if kernel.alike else _output_parameters(kernel, target)
+    if output.scale > target.scale * np.float32(1.0001):
         return
-    made = _made(node, [*(v for v, _ in operands), *node.inputs[count:]], given, own)  # type: ignore[misc]
-    if own == asked:
-        _put(graph, made, node, below)
+    inputs = [*(v for v, _ in operands), *node.inputs[count:]]
+    integer = _integer_node(node, inputs, operand_parameters, output)
+    if output == target:
+        _replace(graph, integer, node, below)
         return
-    graph.insert_before(below, made)
-    change = ir.Node("", "Quantize", [made.outputs[0]], num_outputs=1)
-    _put(graph, _made(_shaped(change, made.outputs[0]), [made.outputs[0]], [own], asked), node, below)
+    graph.insert_before(below, integer)
+    change = ir.Node("", "Quantize", [integer.outputs[0]], num_outputs=1)
+    _replace(
+        graph,
+        _integer_node(_with_shape(change, integer.outputs[0]), [integer.outputs[0]], [output], target),
+        node,
+        below,
+    )
 
 
-def _fixed(kernel: Kernel, asked: Parameters) -> Parameters:
+def _output_parameters(kernel: Kernel, target: Parameters) -> Parameters:
     """The kernel's own parameters: those asked for, unless it knows one pair only."""
-    if kernel.fixed is None or asked.dtype not in kernel.fixed:
-        return asked
-    scale, zero = kernel.fixed[asked.dtype]
-    return Parameters(np.float32(scale), zero, asked.dtype)
+    if kernel.fixed is None or target.dtype not in kernel.fixed:
+        return target
+    scale, zero = kernel.fixed[target.dtype]
+    return Parameters(np.float32(scale), zero, target.dtype)
 
 
-def _operand(graph: ir.Graph, value: Any, kind: ir.DataType) -> tuple[ir.Value, Parameters] | None:
+def _operand(graph: ir.Graph, value: Any, dtype: ir.DataType) -> tuple[ir.Value, Parameters] | None:
     """An input as integers of dtype `kind`; a constant of one element, or one that remembers its integers, too."""
-    if kept_input(value):
-        given = parameters(value.producer())
-        return (value.producer().inputs[0], given) if given is not None and given.dtype == kind else None
-    array, held = const(value), value.meta.get(WEIGHTS)
+    if has_marked_producer(value):
+        quantization = parameters(value.producer())
+        if quantization is None or quantization.dtype != dtype:
+            return None
+        return value.producer().inputs[0], quantization
+    array, stored = const(value), value.meta.get(WEIGHTS)
     op = hub.Builder(graph)
-    if held is not None and held.scale.size == 1 and held.integers.dtype == kind.numpy():
-        zero = int(held.zero[0])
-        valid = held.integers.shape == array.shape and (kind != T.INT16 or not zero)
-        return (op.const(held.integers), Parameters(held.scale[0], zero, kind)) if valid else None
+    if stored is not None and stored.scale.size == 1 and stored.integers.dtype == dtype.numpy():
+        zero = int(stored.zero[0])
+        valid = stored.integers.shape == array.shape and (dtype != T.INT16 or not zero)
+        return (op.const(stored.integers), Parameters(stored.scale[0], zero, dtype)) if valid else None
     if array is None or array.size != 1 or not np.isfinite(array).all():
         return None
     number = array.astype(np.float32)
-    zero = 128 if kind == T.UINT8 else 0
+    zero = 128 if dtype == T.UINT8 else 0
     scale = np.abs(number).reshape(())[()] or np.float32(1)
-    return op.const((np.sign(number) + zero).astype(kind.numpy())), Parameters(scale, zero, kind)
+    return op.const((np.sign(number) + zero).astype(dtype.numpy())), Parameters(scale, zero, dtype)
 
 
-def _layer(graph: ir.Graph, node: ir.Node, asked: Parameters) -> Any:
+def _layer_inputs(graph: ir.Graph, node: ir.Node, target: Parameters) -> Any:
     """Inputs and their parameters of a layer: int8 weights around zero, for uint8 ones with one zero point, and a bias by the
     product of both scales."""
     x, weights = node.inputs[:2]
     if rank_of(weights) == 5:
         return None
-    held, axis = weights.meta.get(WEIGHTS), LAYERS[hub.qualified(node)]
-    given = parameters(x.producer()) if kept_input(x) else None
-    if held is None or given is None or given.dtype != asked.dtype:
+    stored, axis = weights.meta.get(WEIGHTS), LAYERS[hub.qualified(node)]
+    quantization = parameters(x.producer()) if has_marked_producer(x) else None
+    if stored is None or quantization is None or quantization.dtype != target.dtype:
         return None
-    held = _fitting(held, given.dtype, axis)
-    if held is None:
+    stored = _kernel_weights(stored, quantization.dtype, axis)
+    if stored is None:
         return None
-    place = 3 if axis else 2
-    bias = node.inputs[place] if len(node.inputs) > place else None
-    found = _bias(bias, given.scale * held.scale, held.integers.shape[axis], WIDTH[given.dtype])
-    if found is None:
+    bias_index = 3 if axis else 2
+    bias = node.inputs[bias_index] if len(node.inputs) > bias_index else None
+    integer_bias = _integer_bias(
+        bias, quantization.scale * stored.scale, stored.integers.shape[axis], BIAS_DTYPE[quantization.dtype]
+    )
+    if integer_bias is None:
         return None
-    integers, steps = found
+    integers, steps = integer_bias
     op = hub.Builder(graph)
-    node.attributes["weight_scales"] = ir.AttrFloat32s("weight_scales", [float(s) for s in held.scale])
+    node.attributes["weight_scales"] = ir.AttrFloat32s("weight_scales", [float(s) for s in stored.scale])
     node.attributes["bias_scales"] = ir.AttrFloat32s("bias_scales", [float(s) for s in steps])
-    node.attributes["weight_zero"] = ir.AttrInt64("weight_zero", int(held.zero[0]))
-    between = node.inputs[2:place]
-    inputs = [x.producer().inputs[0], op.const(held.integers), *between, op.const(integers)]
-    return inputs, [given]
+    node.attributes["weight_zero"] = ir.AttrInt64("weight_zero", int(stored.zero[0]))
+    between = node.inputs[2:bias_index]
+    inputs = [x.producer().inputs[0], op.const(stored.integers), *between, op.const(integers)]
+    return inputs, [quantization]
 
 
-def _fitting(held: Weights, kind: ir.DataType, axis: int) -> Weights | None:
+def _kernel_weights(stored: Weights, dtype: ir.DataType, axis: int) -> Weights | None:
     """The weights as the kernel for activations of `kind` takes them."""
-    single = held.scale.size == 1
-    if kind == T.UINT8:
-        if held.integers.dtype == np.int8 and held.symmetric and single:
+    single = stored.scale.size == 1
+    if dtype == T.UINT8:
+        if stored.integers.dtype == np.int8 and stored.symmetric and single:
             return Weights(
-                (held.integers.astype(np.int16) + 128).astype(np.uint8), held.scale, held.zero + 128, 0
+                (stored.integers.astype(np.int16) + 128).astype(np.uint8), stored.scale, stored.zero + 128, 0
             )
-        return held if held.integers.dtype == np.uint8 and single else None
-    fits = held.integers.dtype == np.int8 and held.symmetric and (single or held.axis == axis)
-    return held if fits else None
+        return stored if stored.integers.dtype == np.uint8 and single else None
+    fits = stored.integers.dtype == np.int8 and stored.symmetric and (single or stored.axis == axis)
+    return stored if fits else None
 
 
-def _bias(
-    bias: Any, scale: np.ndarray, width: int, kind: ir.DataType
+def _integer_bias(
+    bias: Any, scale: np.ndarray, width: int, dtype: ir.DataType
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """The bias in steps of `scale`, and these steps: its own integers and scale where it remembers them and they are those; None
     where there is no room."""
     if bias is None:
-        return np.zeros(width, kind.numpy()), scale
+        return np.zeros(width, dtype.numpy()), scale
     if const(bias) is None:
         return None
-    own = bias.meta.get(WEIGHTS)
+    stored = bias.meta.get(WEIGHTS)
     if (
-        own is not None
-        and own.integers.dtype == np.int32
-        and np.allclose(own.scale, scale, rtol=1e-6, atol=0)
+        stored is not None
+        and stored.integers.dtype == np.int32
+        and np.allclose(stored.scale, scale, rtol=1e-6, atol=0)
     ):
-        same = own.scale.shape == scale.shape
-        return own.integers.reshape(-1).astype(kind.numpy()), own.scale if same else scale
+        same = stored.scale.shape == scale.shape
+        return stored.integers.reshape(-1).astype(dtype.numpy()), stored.scale if same else scale
     numbers = np.asarray(const(bias), np.float64).reshape(-1)
     steps = np.rint(numbers / scale.astype(np.float64))
-    room = 2.0**31 - 1 if kind == T.INT32 else 2.0**39
-    return None if np.abs(steps).max(initial=0) >= room else (steps.astype(kind.numpy()), scale)
+    room = 2.0**31 - 1 if dtype == T.INT32 else 2.0**39
+    return None if np.abs(steps).max(initial=0) >= room else (steps.astype(dtype.numpy()), scale)
 
 
-def _edge(graph: ir.Graph, node: ir.Node, kind: str) -> None:
-    given = parameters(node)
-    assert given is not None
+def _write_boundary(graph: ir.Graph, node: ir.Node, operator: str) -> None:
+    quantization = parameters(node)
+    assert quantization is not None
     op = hub.Builder(graph, before=node, source=hub.origin(node))
     old = node.outputs[0]
     result = op.node(
-        kind,
+        operator,
         node.inputs[0],
         _domain=INTEGER,
         _dtype=old.dtype,
         _shape=old.shape,
-        scales=[float(given.scale)],
-        zeros=[given.zero],
+        scales=[float(quantization.scale)],
+        zeros=[quantization.zero],
     )
     result.name, old.name = old.name, None
     ir.convenience.replace_all_uses_with(old, result, replace_graph_outputs=True)

@@ -18,22 +18,22 @@ ops = OpTable()
 @ops.op("RandomUniformLike", needs=(RANKED,))
 @ops.op("RandomNormalLike", needs=(RANKED,))
 def random_like(op, node, x):
-    return _drawn(op, node, op.Shape(x), list(x.shape))
+    return _draw(op, node, op.Shape(x), list(x.shape))
 
 
 @ops.op("RandomUniform")
 @ops.op("RandomNormal")
 def random(op, node):
     shape = attr(node, "shape")
-    return _drawn(op, node, op.const(np.array(shape, np.int64)), shape)
+    return _draw(op, node, op.const(np.array(shape, np.int64)), shape)
 
 
-def _drawn(op: Any, node: ir.Node, shape: ir.Value, dims: list) -> Any:
+def _draw(op: Any, node: ir.Node, shape: ir.Value, dims: list) -> Any:
     """Standard numbers from the kernel, scaled and moved."""
-    kind = node.op_type.removesuffix("Like")
+    operator = node.op_type.removesuffix("Like")
     seed, low = attr(node, "seed"), attr(node, "low")
-    made = op.node(
-        kind,
+    samples = op.node(
+        operator,
         as_int32(op, shape),
         _domain=TFLITE,
         _dtype=ir.DataType.FLOAT,
@@ -42,7 +42,7 @@ def _drawn(op: Any, node: ir.Node, shape: ir.Value, dims: list) -> Any:
     )
     scale, start = (
         (attr(node, "high") - low, low)
-        if kind == "RandomUniform"
+        if operator == "RandomUniform"
         else (attr(node, "scale"), attr(node, "mean"))
     )
-    return op.Cast(op.Add(op.Mul(made, float(scale)), float(start)), to=int(node.outputs[0].dtype or 1))
+    return op.Cast(op.Add(op.Mul(samples, float(scale)), float(start)), to=int(node.outputs[0].dtype or 1))

@@ -10,7 +10,7 @@ from bridge.hub import const
 from bridge_tflite.export_ops.common import TFLITE
 
 POSITIVE = frozenset(["Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softmax", "Sqrt", f"{TFLITE}::Relu6"])
-KEEPING = frozenset(
+RANGE_PRESERVING = frozenset(
     [
         "Concat",
         "Flatten",
@@ -37,14 +37,14 @@ def never_negative(value: ir.Value | None, depth: int = DEEPEST) -> bool:
         lowest = const(node.inputs[1]) if len(node.inputs) > 1 else None
         return lowest is not None and bool((lowest >= 0).all())
     if name == "DequantizeLinear":
-        return _starts_at_zero(node)
-    if name in KEEPING:
+        return _is_unsigned_range(node)
+    if name in RANGE_PRESERVING:
         count = len(node.inputs) if name == "Concat" else 1
         return all(never_negative(v, depth - 1) for v in node.inputs[:count])
     return name in POSITIVE
 
 
-def _starts_at_zero(node: ir.Node) -> bool:
+def _is_unsigned_range(node: ir.Node) -> bool:
     """Whether the smallest integer stands for zero."""
     integers = node.inputs[0]
     if integers is None or integers.dtype not in (ir.DataType.INT8, ir.DataType.UINT8):

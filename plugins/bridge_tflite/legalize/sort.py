@@ -29,20 +29,20 @@ def top_k(op, node, x, k):
     largest = attr(node, "largest")
     last = x if axis == rank - 1 else op.Transpose(x, perm=order)
     if not largest:
-        last = _turned(op, last)
-    values, places = op.TopK(
+        last = _negate(op, last)
+    values, indices = op.TopK(
         last, as_int32(op, op.Reshape(k, op.const(np.zeros(0, np.int64)))), _domain=TFLITE, _outputs=2
     )
-    places.type, values.type = ir.TensorType(ir.DataType.INT32), x.type
+    indices.type, values.type = ir.TensorType(ir.DataType.INT32), x.type
     dims = [node.outputs[0].shape[i] for i in order] if node.outputs[0].shape is not None else [None] * rank
-    values.shape = places.shape = ir.Shape(dims)
+    values.shape = indices.shape = ir.Shape(dims)
     if not largest:
-        values = _turned(op, values)
-    results = values, op.Cast(places, to=int(ir.DataType.INT64))
+        values = _negate(op, values)
+    results = values, op.Cast(indices, to=int(ir.DataType.INT64))
     return results if axis == rank - 1 else tuple(op.Transpose(v, perm=inverse) for v in results)
 
 
-def _turned(op: Any, x: ir.Value) -> ir.Value:
+def _negate(op: Any, x: ir.Value) -> ir.Value:
     """The same elements in reverse order of size; -1 - x where -x would overflow."""
     return op.Neg(x) if x.dtype == ir.DataType.FLOAT else op.Sub(op.const(-1, x.dtype), x)
 
@@ -57,18 +57,18 @@ def _turned(op: Any, x: ir.Value) -> ir.Value:
 def unique(op, node, x):
     """The flattened elements; sorted, if asked, by taking all of them as the largest, backwards."""
     flat = op.Reshape(x, [-1])
-    found, inverse = op.Unique(flat, _domain=TFLITE, _outputs=2)
-    found.type, inverse.type = x.type, ir.TensorType(ir.DataType.INT64)
-    found.shape, inverse.shape = ir.Shape([None]), flat.shape
+    values, inverse = op.Unique(flat, _domain=TFLITE, _outputs=2)
+    values.type, inverse.type = x.type, ir.TensorType(ir.DataType.INT64)
+    values.shape, inverse.shape = ir.Shape([None]), flat.shape
     if attr(node, "sorted"):
-        back, order = op.TopK(found, op.Shape(found), _outputs=2, largest=0)
+        sorted_values, order = op.TopK(values, op.Shape(values), _outputs=2, largest=0)
         ranks = op.Cast(op.Equal(op.Unsqueeze(order, [0]), op.Unsqueeze(inverse, [1])), to=INT32)
-        found, inverse = back, op.ArgMax(ranks, axis=1, keepdims=0)
-    hits = op.Equal(op.Unsqueeze(inverse, [0]), op.Unsqueeze(_count(op, found), [1]))
+        values, inverse = sorted_values, op.ArgMax(ranks, axis=1, keepdims=0)
+    hits = op.Equal(op.Unsqueeze(inverse, [0]), op.Unsqueeze(_range_of(op, values), [1]))
     first = op.ArgMax(op.Cast(hits, to=INT32), axis=1, keepdims=0)
-    return found, first, inverse, op.Cast(op.ReduceSum(op.Cast(hits, to=INT32), [1], keepdims=0), to=7)
+    return values, first, inverse, op.Cast(op.ReduceSum(op.Cast(hits, to=INT32), [1], keepdims=0), to=7)
 
 
-def _count(op: Any, x: ir.Value) -> ir.Value:
+def _range_of(op: Any, x: ir.Value) -> ir.Value:
     zero, one = (op.const(np.array(n, np.int64)) for n in (0, 1))
     return op.Range(zero, op.Reshape(op.Shape(x), op.const(np.zeros(0, np.int64))), one)

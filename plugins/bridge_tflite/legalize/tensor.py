@@ -11,11 +11,11 @@ from bridge.dims import lengths, product, reshape, vector
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge_tflite.export_ops.common import COMMON, EVERY, PADDED_RANK, TFLITE
+from bridge_tflite.export_ops.common import GATHER_DTYPES, PADDED_RANK, RESHAPE_DTYPES, TFLITE
 from bridge_tflite.legalize.common import I32_MAX, RANKED, as_int32, value_per_axis
 
 ops = OpTable()
-MOVED = {
+MOVED_DTYPES = {
     **dict.fromkeys(
         (
             "Slice",
@@ -29,15 +29,15 @@ MOVED = {
             "Transpose",
             "Where",
         ),
-        EVERY,
+        RESHAPE_DTYPES,
     ),
-    **dict.fromkeys(("Gather", "GatherND", "GatherElements", "Concat", "Compress"), COMMON),
-    "Pad": COMMON,
+    **dict.fromkeys(("Gather", "GatherND", "GatherElements", "Concat", "Compress"), GATHER_DTYPES),
+    "Pad": GATHER_DTYPES,
     "Split": ("int8", "int16", "uint8"),
-    "Shape": (*EVERY, "string"),
-    "Size": (*EVERY, "string"),
-    "DepthToSpace": EVERY,
-    "SpaceToDepth": EVERY,
+    "Shape": (*RESHAPE_DTYPES, "string"),
+    "Size": (*RESHAPE_DTYPES, "string"),
+    "DepthToSpace": RESHAPE_DTYPES,
+    "SpaceToDepth": RESHAPE_DTYPES,
     "ReverseSequence": ("int16", "uint8"),
 }
 
@@ -46,7 +46,7 @@ MOVED = {
 def reshape_to(op, node, x, shape):
     """A run-time shape, 0 for the dimension of the input replaced by it unless allowzero says otherwise; constant where the result is
     known but for one dimension."""
-    if static_result(node):
+    if has_static_result(node):
         dims = [d if isinstance(d, int) else -1 for d in node.outputs[0].shape]
         return NotImplemented if const(shape) is not None else op.Reshape(x, dims, allowzero=int(0 in dims))
     count = shape_of(shape)
@@ -57,7 +57,7 @@ def reshape_to(op, node, x, shape):
     return op.Reshape(x, as_int32(op, shape), _domain=TFLITE)
 
 
-def static_result(node: ir.Node) -> bool:
+def has_static_result(node: ir.Node) -> bool:
     shape = node.outputs[0].shape
     return shape is not None and (
         shape.is_static() or (sum(not isinstance(d, int) for d in shape) == 1 and 0 not in list(shape))
@@ -72,8 +72,8 @@ def _without_zeros(op: Any, x: ir.Value, shape: ir.Value, count: int) -> ir.Valu
     rank = rank_of(x) or 0
     if not _may_hold_zero(shape):
         return shape
-    kept = vector(op, [*lengths(op, x)[:count], *[0] * (count - rank)])
-    return op.Where(op.Equal(shape, 0), kept, shape)
+    copied = vector(op, [*lengths(op, x)[:count], *[0] * (count - rank)])
+    return op.Where(op.Equal(shape, 0), copied, shape)
 
 
 def _may_hold_zero(shape: ir.Value) -> bool:
@@ -90,7 +90,7 @@ def _may_hold_zero(shape: ir.Value) -> bool:
 
 @ops.op("Flatten", needs=(RANKED,))
 def flatten(op, node, x):
-    if static_result(node):
+    if has_static_result(node):
         return NotImplemented
     axis = attr(node, "axis")
     rank = rank_of(x)
@@ -102,11 +102,11 @@ def flatten(op, node, x):
 
 @ops.op("Unsqueeze", needs=(RANKED,))
 def unsqueeze(op, node, x, axes):
-    known = const(axes)
-    if static_result(node) or known is None:
+    constant_axes = const(axes)
+    if has_static_result(node) or constant_axes is None:
         return NotImplemented
-    rank = rank_of(x) + known.size
-    for axis in sorted(int(a) % rank for a in known.reshape(-1)):
+    rank = rank_of(x) + constant_axes.size
+    for axis in sorted(int(a) % rank for a in constant_axes.reshape(-1)):
         dims = [*list(x.shape)[:axis], 1, *list(x.shape)[axis:]]
         x = op.ExpandDims(x, _domain=TFLITE, _dtype=x.dtype, _shape=dims, axis=axis)
     return x
@@ -114,13 +114,13 @@ def unsqueeze(op, node, x, axes):
 
 @ops.op("Squeeze", needs=(RANKED,))
 def squeeze(op, node, x, axes=None):
-    if axes is not None or static_result(node):
+    if axes is not None or has_static_result(node):
         return NotImplemented
     ones = [i for i, d in enumerate(x.shape) if d == 1]
     return op.Squeeze(x, ones) if all(isinstance(d, int) for d in x.shape) else NotImplemented
 
 
-@ops.op("Expand", needs=(dtype(*EVERY), RANKED))
+@ops.op("Expand", needs=(dtype(*RESHAPE_DTYPES), RANKED))
 def expand(op, node, x, shape):
     result = shape_of(node.outputs[0])
     if result is not None:
@@ -129,13 +129,13 @@ def expand(op, node, x, shape):
         return op.Fill(x, as_int32(op, shape), _domain=TFLITE)
     count = max(rank_of(x) or 0, (shape_of(shape) or [0])[0])
     sizes = as_int32(op, op.Shape(x)), as_int32(op, shape)
-    whole = op.BroadcastArgs(*sizes, _domain=TFLITE, _dtype=ir.DataType.INT32, _shape=[count])
-    return op.BroadcastTo(x, whole, _domain=TFLITE)
+    shape_of_result = op.BroadcastArgs(*sizes, _domain=TFLITE, _dtype=ir.DataType.INT32, _shape=[count])
+    return op.BroadcastTo(x, shape_of_result, _domain=TFLITE)
 
 
-def mirrored(node: ir.Node) -> bool:
+def is_mirror_pad(node: ir.Node) -> bool:
     """LiteRT mirrors by less than the length."""
-    full, shape = _table(node), shape_of(node.inputs[0])
+    full, shape = _pad_table(node), shape_of(node.inputs[0])
     return (
         full is not None
         and shape is not None
@@ -144,7 +144,7 @@ def mirrored(node: ir.Node) -> bool:
     )
 
 
-def _table(node: ir.Node) -> np.ndarray | None:
+def _pad_table(node: ir.Node) -> np.ndarray | None:
     """Constant amounts before and after every axis."""
     x, amounts = node.inputs[0], const(node.inputs[1])
     axes = node.inputs[3] if len(node.inputs) > 3 else None
@@ -160,54 +160,54 @@ def _table(node: ir.Node) -> np.ndarray | None:
 @ops.op(
     "Pad",
     needs=(
-        dtype(*EVERY),
+        dtype(*RESHAPE_DTYPES),
         condition(
             "mode reflect by less than each length",
-            lambda n: attr(n, "mode") == "reflect" and mirrored(n),
+            lambda n: attr(n, "mode") == "reflect" and is_mirror_pad(n),
         ),
     ),
 )
 def mirror_pad(op, node, x, pads, value=None, axes=None):
-    return op.MirrorPad(x, op.const(_table(node).T.astype(np.int32)), _domain=TFLITE)
+    return op.MirrorPad(x, op.const(_pad_table(node).T.astype(np.int32)), _domain=TFLITE)
 
 
 @ops.op(
     "Pad",
     needs=(
-        dtype(*COMMON),
+        dtype(*GATHER_DTYPES),
         RANKED,
         condition("mode constant", lambda n: attr(n, "mode") == "constant"),
         condition("a known number of pads", lambda n: shape_of(n.inputs[1]) is not None),
     ),
 )
 def constant_pad(op, node, x, pads, value=None, axes=None):
-    full, rank = _table(node), rank_of(x)
+    full, rank = _pad_table(node), rank_of(x)
     value = None if value is None or (const(value) is not None and not const(value).any()) else value
     if full is not None and (full < 0).any():
-        ends = [int(n) if n < 0 else I32_MAX for n in full[1]]
-        x = op.Slice(x, np.maximum(-full[0], 0), np.array(ends))
+        limits = [int(n) if n < 0 else I32_MAX for n in full[1]]
+        x = op.Slice(x, np.maximum(-full[0], 0), np.array(limits))
         full = np.maximum(full, 0)
     if full is not None and rank > PADDED_RANK:
-        return _padded_by_axis(op, x, full, value)
+        return _pad_by_axis(op, x, full, value)
     if full is not None:
         return op.Pad(x, op.const(full.T.astype(np.int32)), value, _domain=TFLITE)
     count = shape_of(pads)[0] // 2
-    both = [
+    amounts = [
         value_per_axis(
             op, axes, rank, count, as_int32(op, op.Slice(pads, [i * count], [(i + 1) * count], [0])), 0
         )
         for i in (0, 1)
     ]
-    cut = [op.Max(op.Neg(b), 0) for b in both]
+    cut = [op.Max(op.Neg(b), 0) for b in amounts]
     sizes = as_int32(op, op.Shape(x))
     ones = op.const(np.ones(rank, np.int32))
-    kind = {"_domain": TFLITE, "_dtype": x.dtype, "_shape": [None] * rank}
-    x = op.StridedSlice(x, cut[0], op.Sub(sizes, cut[1]), ones, **kind)
-    columns = [op.Unsqueeze(op.Max(b, 0), [1]) for b in both]
+    result = {"_domain": TFLITE, "_dtype": x.dtype, "_shape": [None] * rank}
+    x = op.StridedSlice(x, cut[0], op.Sub(sizes, cut[1]), ones, **result)
+    columns = [op.Unsqueeze(op.Max(b, 0), [1]) for b in amounts]
     return op.Pad(x, op.Concat(*columns, axis=1), value, _domain=TFLITE)
 
 
-def _padded_by_axis(op: Any, x: ir.Value, full: np.ndarray, value: ir.Value | None) -> ir.Value:
+def _pad_by_axis(op: Any, x: ir.Value, full: np.ndarray, value: ir.Value | None) -> ir.Value:
     """One axis after the other, the others joined before and behind it."""
     sizes = lengths(op, x)
     for axis, (before, after) in enumerate(full.T.tolist()):
@@ -221,10 +221,10 @@ def _padded_by_axis(op: Any, x: ir.Value, full: np.ndarray, value: ir.Value | No
     return reshape(op, x, sizes)
 
 
-def vectors(node: ir.Node) -> bool:
+def has_vector_bound(node: ir.Node) -> bool:
     return any(rank_of(v) != 0 for v in node.inputs)
 
 
-@ops.op("Range", needs=(condition("bounds that are no scalars", vectors),))
+@ops.op("Range", needs=(condition("bounds that are no scalars", has_vector_bound),))
 def range_(op, node, *bounds):
     return op.Range(*(reshape(op, v, []) for v in bounds))

@@ -8,7 +8,7 @@ from bridge.dims import lengths, reshape
 from bridge.hub import attr, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge_tflite.export_ops.common import TEXT
+from bridge_tflite.export_ops.common import TEXT_DTYPES
 
 ops = OpTable()
 
@@ -19,14 +19,14 @@ ops = OpTable()
     "GatherElements",
     "Transpose",
     needs=(
-        dtype(*TEXT),
+        dtype(*TEXT_DTYPES),
         condition("a static shape", lambda n: shape_of(n.inputs[0]) is not None),
     ),
 )
-def text(op, node, x, *rest):
+def text(op, node, x, *others):
     """What moves text moves its places, by which the flat text is gathered."""
-    places = np.arange(int(np.prod(shape_of(x)))).reshape(shape_of(x))
-    kept = {name: attr(node, name) for name in node.attributes}
-    moved = op.node(node.op_type, op.const(places), *rest, **kept)
-    found = op.Gather(op.Reshape(x, [-1]), op.Reshape(moved, [-1]), axis=0)
-    return reshape(op, found, lengths(op, moved))
+    positions = np.arange(int(np.prod(shape_of(x)))).reshape(shape_of(x))
+    attributes = {name: attr(node, name) for name in node.attributes}
+    moved = op.node(node.op_type, op.const(positions), *others, **attributes)
+    gathered = op.Gather(op.Reshape(x, [-1]), op.Reshape(moved, [-1]), axis=0)
+    return reshape(op, gathered, lengths(op, moved))
