@@ -9,11 +9,11 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.errors import BridgeError, UnsupportedModel
+from bridge.errors import UnsupportedModel
 from bridge.load import read
 from bridge.lower import lower
 from bridge.matrix.measured import notes
-from bridge.output import atomic, free
+from bridge.output import atomic, require_free
 from bridge.report import Report
 from bridge.route import Writer, route, writer
 from bridge.verify import Proof, Verification
@@ -53,19 +53,17 @@ def convert(
 ) -> Conversion:
     """Convert a model file or live object to another format.
 
-    `to` is the target's name, found from the suffix of `dst` when omitted; without `dst` the file is
-    named after `src`, in the current directory. Options are those the source's importer and the target's
-    exporter declare (`bridge formats NAME`). With `verify`, source and result run on the same seeded random
-    inputs and must agree, or nothing is written; with `keep` it is written all the same. `dims` gives symbolic
+    `to` is the target's name, found from the suffix of `dst` when omitted; without `dst` the file is named
+    after `src`, in the current directory. Options are those the source's importer and the target's exporter
+    declare (`bridge formats NAME`). With `verify`, source and result run on the same seeded random inputs and
+    must agree, or nothing is written; with `keep` it is written all the same. `dims` gives symbolic
     dimensions of the inputs their lengths, by name.
 
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
     InvalidOption, WriteFailed, VerificationFailed: all BridgeErrors.
     """
-    way = route(src, dst, to=to, source=source, dims=dims, options=options)
-    _require_free(way.writer.path, overwrite)
-    if verify:
-        way.writer.require_interface()
+    way = route(src, dst, to=to, source=source, dims=dims, options=options, verify=verify)
+    require_free(way.writer.path, overwrite)
     report = Report(way.reader.format.name, way.writer.format.name)
     with report.timed("import"):
         model = read(way.reader)
@@ -79,7 +77,7 @@ def save(
 ) -> Conversion:
     """Write a hub model as a file. The model handed in is left as it was. Raises as `convert` does."""
     target = writer(dst, to, options)
-    _require_free(target.path, overwrite)
+    require_free(target.path, overwrite)
     report = Report("hub", target.format.name)
     return _write(model.clone(), target, report, model.graph.name or "model", overwrite)
 
@@ -87,10 +85,11 @@ def save(
 def check(
     src: Any, *, to: str, source: str | None = None, dims: dict[str, int] | None = None, **options: Any
 ) -> Report:
-    """What converting `src` would do to each operator; nothing is written.
+    """Report on what converting `src` would do to each operator; nothing is written.
 
-    `blockers` of the report lists every operator that cannot cross; `notes` tells of operators not every measured case of which
-    survives. Raises as `convert` does, but not UnsupportedModel for what the target refuses.
+    `blockers` of the report lists every operator that cannot cross; `notes` tells of operators not every
+    measured case of which survives. Raises as `convert` does, but not UnsupportedModel for what the target
+    refuses.
     """
     way = route(src, to=to, source=source, dims=dims, options=options)
     report = Report(way.reader.format.name, way.writer.format.name)
@@ -100,7 +99,7 @@ def check(
         report.blockers.extend(error.blockers)
         return report
     measured = notes(f"{report.source}:{report.target}", map(hub.qualified, hub.all_nodes(model)))
-    with way.writer.extended():
+    with way.writer.extended:
         lower(model, way.writer, report)
     report.notes.extend([*hub.noted(model), *measured])
     return report
@@ -115,10 +114,11 @@ def _write(
     proof: Proof | None = None,
     keep: bool = False,
 ) -> Conversion:
-    """Lower the model called `name` and write it. If verification fails the file is discarded, unless `keep`."""
+    """Lower the model called `name` and write it. If verification fails the file is discarded, unless
+    `keep`."""
     verification = None
     try:
-        with target.extended(), report.timed("legalise"):
+        with target.extended, report.timed("legalise"):
             lower(model, target, report)
         if report.blockers:
             count = len(report.blockers)
@@ -128,7 +128,7 @@ def _write(
                 target.exporter.way_out,
             )
         with atomic(target.path, overwrite) as temporary:
-            with target.extended(), report.timed("export"):
+            with target.extended, report.timed("export"):
                 target.exporter.write(model, temporary, report, target.options)
             if proof is not None:
                 with report.timed("verify"):
@@ -140,11 +140,3 @@ def _write(
     if verification is not None:
         verification.require(target.path, written=True)
     return Conversion(target.path, report, verification)
-
-
-def _require_free(path: Path, overwrite: bool) -> None:
-    free(path, overwrite)
-    if not path.parent.is_dir():
-        raise BridgeError(
-            f"The folder {path.parent} does not exist.", "Create it first, or name another destination."
-        )

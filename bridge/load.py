@@ -19,10 +19,11 @@ __all__ = ["load", "read"]
 def load(
     src: Any, *, source: str | None = None, dims: dict[str, int] | None = None, **options: Any
 ) -> ir.Model:
-    """Read a model file or live object into a hub model; `source` names its format, `dims` gives symbolic dimensions of the inputs
-    their lengths, `options` are those its importer declares.
+    """Read a model file or live object into a hub model; `source` names its format, `dims` gives symbolic
+    dimensions of the inputs their lengths, `options` are those its importer declares.
 
-    Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, InvalidOption: all BridgeErrors.
+    Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, InvalidOption: all
+    BridgeErrors.
     """
     return read(reader(src, source, options, dims))
 
@@ -30,7 +31,7 @@ def load(
 def read(reader: Reader) -> ir.Model:
     """The hub model of what `reader` names, cleaned and verified. Raises as `load` does."""
     try:
-        with reader.extended():
+        with reader.extended:
             model = reader.importer.load(reader.source, **reader.options)
         hub.stamp_origins(model)
         for function in plugins.functions():

@@ -1,17 +1,17 @@
-"""A way through: what is read, by whom, with which options, and what is written; resolved once and handed on."""
+"""A way through: what is read, by whom, with which options, and what is written; resolved once and handed
+on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge import plugins
 from bridge.detect import by_name, by_suffix, of_source
 from bridge.errors import InvalidOption, UnknownFormat
-from bridge.formats import Exporter, Format, Importer, parse_options
+from bridge.formats import Exporter, Format, Importer, Option
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -21,8 +21,8 @@ __all__ = ["Reader", "Route", "Writer", "reader", "route", "writer"]
 
 @dataclass(frozen=True)
 class Reader:
-    """A model to read: `source` is a path or live object, `options` those its importer declares, `dims` lengths of symbolic
-    dimensions by name."""
+    """A model to read: `source` is a path or live object, `options` those its importer declares, `dims`
+    lengths of symbolic dimensions by name."""
 
     source: Any
     format: Format
@@ -34,6 +34,7 @@ class Reader:
         """The format's importer. Raises UnknownFormat where it is not read."""
         return self.format.resolve("importer")
 
+    @property
     def extended(self) -> AbstractContextManager[None]:
         """The context in which the importer's table has the rules other plugins add."""
         table = self.importer.table
@@ -41,7 +42,7 @@ class Reader:
 
     @property
     def is_file(self) -> bool:
-        """Whether the source is a path, not an object in memory."""
+        """True if the source is a path, not an object in memory."""
         return isinstance(self.source, (str, Path))
 
     def __str__(self) -> str:
@@ -74,7 +75,8 @@ class Writer:
 
     @property
     def tolerance(self) -> float | None:
-        """How far results may be off, as a part of the largest element of each output; None for the usual tolerance."""
+        """Largest error allowed, as a part of the largest element of each output; None for the usual
+        tolerance."""
         return self.exporter.tolerance(self.options)
 
     def __str__(self) -> str:
@@ -82,8 +84,9 @@ class Writer:
             return self.format.title
         return f"{self.format.title} ({self.exporter.version_title(self.version)})"
 
-    def passes(self) -> Sequence[ir.passes.PassBase]:
-        """What makes a hub model legal: passes of other plugins, then the format's own."""
+    @property
+    def passes(self) -> list[ir.passes.PassBase]:
+        """Passes that make a hub model legal: those of other plugins, then the format's own."""
         return [*plugins.passes(self.format), *self.exporter.legalize(self.options)]
 
     def refusal(self, name: str, node: ir.Node) -> str | None:
@@ -92,20 +95,12 @@ class Writer:
             return None
         return self.exporter.table.refusal(name, node, self.version, self.exporter.version_title)
 
+    @property
     def extended(self) -> AbstractContextManager[None]:
-        """The context in which the exporter's table has the rules other plugins add; those of a variant are its own."""
+        """The context in which the exporter's table has the rules other plugins add; those of a variant are
+        its own."""
         own = self.exporter is self.format.resolve("exporter")
         return self.exporter.table.extended(plugins.rules(self.format, "export") if own else ())
-
-    def require_interface(self) -> None:
-        """Raise InvalidOption for options under which the file written has other input or output shapes than its source."""
-        for option in self.exporter.options:
-            value = self.options[option.name]
-            if option.reshapes and value != option.default:
-                raise InvalidOption(
-                    f"{option.name}={value} changes the shapes of inputs and outputs, so the result cannot be verified.",
-                    f"Verify with {option.name}={option.default}, or convert without verify.",
-                )
 
 
 @dataclass(frozen=True)
@@ -124,17 +119,25 @@ def route(
     source: str | None = None,
     dims: dict[str, int] | None = None,
     options: dict[str, Any] | None = None,
+    verify: bool = False,
 ) -> Route:
-    """The way from `src` to `dst`. Formats are as named, else found: of the source from its content, of the target from the suffix of
-    `dst`. An option belongs to the importer if that declares it, else to the exporter.
+    """The way from `src` to `dst`. Formats are as named, else found: of the source from its content, of the
+    target from the suffix of `dst`. An option belongs to the importer if that declares it, else to the
+    exporter. With `verify` the writer's options must keep the shapes of inputs and outputs.
 
     Raises UnreadableFile, UnknownFormat, MissingDependency, InvalidOption.
     """
-    fmt, target, given = of_source(src, source), _target(dst, to), options or {}
-    own = {option.name for option in fmt.resolve("importer").options}
-    first = reader(src, fmt.name, {k: v for k, v in given.items() if k in own}, dims)
+    target, given = _target(dst, to), options or {}
+    unread = Reader(src, of_source(src, source), {}, dims)
+    declared = unread.importer.options
+    own = {option.name for option in declared}
+    settings = _parsed(declared, {k: v for k, v in given.items() if k in own}, unread.format.title)
+    first = replace(unread, options=settings)
     path = Path(dst) if dst is not None else Path(first.stem + target.suffixes[0])
-    return Route(first, writer(path, target.name, {k: v for k, v in given.items() if k not in own}))
+    last = writer(path, target.name, {k: v for k, v in given.items() if k not in own})
+    if verify:
+        _require_interface(last)
+    return Route(first, last)
 
 
 def reader(
@@ -146,15 +149,25 @@ def reader(
     """Who reads `src`, and how. Raises as `route` does."""
     fmt = of_source(src, source)
     declared = fmt.resolve("importer").options if fmt.importer else ()
-    return Reader(src, fmt, parse_options(declared, options or {}, fmt.title), dims)
+    return Reader(src, fmt, _parsed(declared, options or {}, fmt.title), dims)
 
 
 def writer(dst: str | Path, to: str | None = None, options: dict[str, Any] | None = None) -> Writer:
     """Who writes `dst`, and how. Raises UnknownFormat, MissingDependency, InvalidOption."""
     target = _target(dst, to)
     exporter = target.resolve("exporter")
-    settings = parse_options(exporter.options, options or {}, target.title)
+    settings = _parsed(exporter.options, options or {}, target.title)
     return Writer(target, exporter.choose(settings, Path(dst)) or exporter, settings, Path(dst))
+
+
+def _require_interface(target: Writer) -> None:
+    for option in target.exporter.options:
+        value = target.options[option.name]
+        if option.reshapes and value != option.default:
+            raise InvalidOption(
+                f"{option.name}={value} changes the shapes of inputs and outputs, so the result cannot be verified.",
+                f"Verify with {option.name}={option.default}, or convert without verify.",
+            )
 
 
 def _target(dst: str | Path | None, to: str | None) -> Format:
@@ -166,3 +179,13 @@ def _target(dst: str | Path | None, to: str | None) -> Format:
             "Which format to write is not said.", "Name it with to=… (--to on the command line)."
         )
     return found
+
+
+def _parsed(options: tuple[Option, ...], given: dict[str, Any], whose: str) -> dict[str, Any]:
+    """Given values over the declared defaults. Raises InvalidOption for one nobody declared."""
+    known = {option.name: option for option in options}
+    for name in given:
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise InvalidOption(f"{whose} has no option {name!r}.", f"Its options: {listed}.")
+    return {name: o.parse(given[name]) if name in given else o.value for name, o in known.items()}

@@ -111,7 +111,7 @@ def test_rules_of_others_come_before_a_format_s_own_and_go_with_them(monkeypatch
         )
         patch.setattr(plugins, "registry", lambda: Plugins([offered]))
         target = writer(f"model{fmt.suffixes[0]}", fmt.name)
-        with target.extended():
+        with target.extended:
             assert [r.handler for r in target.exporter.table] == [print]
         assert list(target.exporter.table) == []
     assert list(fmt.resolve("exporter").table) == []

@@ -30,4 +30,4 @@ def test_a_list_out_of_order_is_refused(passes, problem):
 def test_the_lists_of_every_target_are_in_order():
     for fmt in plugins.formats():
         if fmt.exporter:
-            require_order(writer(f"model{fmt.suffixes[0]}", fmt.name).passes())
+            require_order(writer(f"model{fmt.suffixes[0]}", fmt.name).passes)

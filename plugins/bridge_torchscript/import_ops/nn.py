@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from bridge.geometry import halves
 from bridge.ops import OpTable
-from bridge.passes.decompose.matrices import inverse
+from bridge.passes.decompose.linalg import inverse
 from bridge_torchscript.import_ops.common import (
     axes,
     axis,
