@@ -1,4 +1,4 @@
-"""A TFLite file under construction: tensors, operators, and the bytes at the end."""
+"""A TFLite file under construction: tensors, operators, subgraphs, and the serialized bytes."""
 
 from __future__ import annotations
 
@@ -97,7 +97,10 @@ DTYPES = {
 
 
 class AlignedBuffer(schema.BufferT):
-    """A buffer whose bytes start at a multiple of 16, as kernels expect of weights; behind the flatbuffer when it is given an offset."""
+    """A buffer whose bytes start at a multiple of 16, as kernels require for weights.
+
+    A buffer with an offset lies after the flatbuffer instead of inside it.
+    """
 
     def Pack(self, builder: flatbuffers.Builder) -> int:
         data = None
@@ -117,7 +120,7 @@ class AlignedBuffer(schema.BufferT):
 
 
 class File:
-    """The file under construction: what its subgraphs share."""
+    """A file under construction: buffers, operator codes and hash tables that its subgraphs share."""
 
     def __init__(self, model: ir.Model, rules: OpTable) -> None:
         self.model = model
@@ -129,7 +132,7 @@ class File:
         self._data: dict[bytes, int] = {}
 
     def hash_table(self, keys: np.ndarray, values: np.ndarray) -> int:
-        """The number of the hash table of `keys` and `values`; equal ones are one."""
+        """Index of the hash table of `keys` [n] and `values` [n]; tables of equal content share one index."""
         pairs = [(k.tolist(), v.tolist()) for k, v in self.tables]
         if (keys.tolist(), values.tolist()) not in pairs:
             self.tables.append((keys, values))
@@ -137,7 +140,8 @@ class File:
         return pairs.index((keys.tolist(), values.tolist()))
 
     def add_table_initializer(self) -> None:
-        """A subgraph that fills the hash tables, which the model's own calls once, before all else."""
+        """Add a subgraph that fills the hash tables; the main subgraph calls it once, as its first
+        operator."""
         if not self.tables:
             return
         graph = ir.Graph([], [], nodes=[], name="tables", opset_imports={"": hub.HUB_OPSET})
@@ -148,7 +152,7 @@ class File:
         first.operators.insert(0, first.operators.pop())
 
     def buffer(self, tensor: Any) -> int:
-        """Index of a buffer with the bytes of `tensor`; small equal ones are one."""
+        """Index of a buffer with the bytes of `tensor`; small buffers of equal bytes share one index."""
         raw = memoryview(_raw_bytes(tensor))
         key = bytes(raw) if len(raw) <= 4096 else None
         if key is not None and key in self._data:
@@ -161,8 +165,10 @@ class File:
         return len(self.buffers) - 1
 
     def save(self, path: Path) -> None:
-        """Write the file: the first subgraph is the model's own, with a signature of the hub's names. Where a flatbuffer, which ends at
-        2 GB, does not hold the weights, they follow it."""
+        """Write the file. Its first subgraph is the main one, with a signature of the hub's names.
+
+        A flatbuffer ends at 2 GB: if the weights do not fit, they are appended after it.
+        """
         model = self._packed()
         filled = [b for b in self.buffers if b.data is not None]
         external = (
@@ -217,7 +223,8 @@ class File:
 
 
 def _raw_bytes(tensor: Any) -> Any:
-    """A tensor as it lies in the file; text as its count, where each piece begins and the last ends, and the pieces."""
+    """Bytes of a tensor in the file's encoding. Text is int32 count, int32 offsets (one more than texts),
+    then the texts."""
     array = tensor.numpy()
     if tensor.dtype != ir.DataType.STRING:
         return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
@@ -238,7 +245,8 @@ def _serialize(model: schema.ModelT, capacity: int) -> memoryview:
 
 
 def _packed_size(model: schema.ModelT, external: list[AlignedBuffer], capacity: int) -> int:
-    """Length of the flatbuffer alone, which no offset but zero changes."""
+    """Length in bytes of the flatbuffer without external buffers. It does not depend on their offsets, if not
+    0."""
     for buffer in external:
         buffer.offset = 1
     return len(_serialize(model, capacity))
@@ -251,11 +259,11 @@ def _assign_offsets(external: list[AlignedBuffer], start: int) -> None:
 
 
 class SubgraphBuilder:
-    """A subgraph being written. `tfl.ADD(x, y, fused_activation_function="Relu")` appends an operator.
+    """Builder of one subgraph: `tfl.ADD(x, y, fused_activation_function="Relu")` appends an operator.
 
-    Inputs are hub values, tensors an earlier call returned, numpy constants, or None. The results stand for the outputs of
-    the node being written when `outputs` is left alone, else for new tensors. Its inputs are those of `graph`, then
-    `captured`: values of the graphs around it.
+    Inputs are hub values, numpy constants, or None. The results are the outputs of the hub node being
+    written, or the values given as `outputs`. The inputs of the subgraph are those of `graph`, then
+    `captured`: values of outer graphs.
     """
 
     def __init__(self, file: File, graph: ir.Graph, captured: Sequence[ir.Value] = ()) -> None:
@@ -276,7 +284,8 @@ class SubgraphBuilder:
         return functools.partial(self.add, operator)
 
     def add(self, operator: str, *inputs: Any, outputs: Any = None, **options: Any) -> None:
-        """Append one builtin operator; options are the schema's fields in snake case, padding and activation by name."""
+        """Append one builtin operator. Options are the schema's fields in snake case; padding and activation
+        are given by name."""
         results = outputs if outputs is not None else self.node.outputs  # type: ignore[union-attr]
         indices = [self.index(value) for value in inputs]
         entry = self._append(operator, indices, [self.index(value) for value in results])
@@ -296,7 +305,7 @@ class SubgraphBuilder:
         return entry
 
     def index(self, value: Any) -> int:
-        """Index of the tensor that stands for `value`."""
+        """Index of the tensor of `value`, which is added at its first use; -1 for None."""
         if value is None:
             return -1
         if isinstance(value, np.ndarray):
@@ -313,7 +322,8 @@ class SubgraphBuilder:
         return self._index[value]
 
     def quantize(self, value: Any, scales: Any, zero_points: Any, axis: int = 0) -> None:
-        """Say by what the tensor of `value` is quantized: one scale, or one for each place of `axis`."""
+        """Set the quantization of the tensor of `value`: one scale and zero point, or one per index of
+        `axis`."""
         parameters = schema.QuantizationParametersT()
         parameters.scale, parameters.zeroPoint = (
             np.asarray(scales, np.float32),
@@ -323,7 +333,7 @@ class SubgraphBuilder:
         self.tensors[self.index(value)].quantization = parameters
 
     def hash_table(self, keys: np.ndarray, values: np.ndarray) -> ir.Value:
-        """A handle of the hash table of `keys` and `values`."""
+        """Handle (int32 [1]) of the hash table of `keys` [n] and `values` [n]."""
         number = self.file.hash_table(keys, values)
         handle = ir.Value(name=f"table_{number}", type=ir.TensorType(ir.DataType.INT32), shape=ir.Shape([1]))
         self.tensors[self.index(handle)].type = schema.TensorType.RESOURCE
@@ -334,7 +344,7 @@ class SubgraphBuilder:
         return handle
 
     def temporary(self, dtype: ir.DataType, shape: Any, stem: str = "temporary") -> ir.Value:
-        """A new value for a result between two operators of one node."""
+        """New value for an intermediate result between two operators of one hub node."""
         return ir.Value(name=f"{self.node.name}/{stem}", type=ir.TensorType(dtype), shape=ir.Shape(shape))  # type: ignore[union-attr]
 
     def _constant(self, array: np.ndarray) -> int:
@@ -386,7 +396,8 @@ class SubgraphBuilder:
         self.close(results)
 
     def close(self, results: Sequence[ir.Value]) -> None:
-        """Close the subgraph with its outputs; what it did not compute itself is handed through an operator."""
+        """Set the outputs of the subgraph. In an inner one, an output that is an input or a duplicate goes
+        through an identity operator."""
         computed = {value for node in self.graph for value in node.outputs}
         main = self.file.subgraphs[0] is self
         for value in results:
@@ -404,7 +415,11 @@ class SubgraphBuilder:
             self._restore_quantization([*self.graph.inputs, *results])
 
     def _restore_quantization(self, values: Sequence[ir.Value]) -> None:
-        """Give inputs and outputs the parameters their source noted, and hand them on, where nothing computes with them."""
+        """Give inputs and outputs the quantization noted from the source, and pass it on through data
+        movement.
+
+        Tensors that an operator computes with are left as they are.
+        """
         for value in values:
             parameters = metadata.quantization(self.file.model, value)
             if parameters is not None and self._is_only_moved(self.index(value)):
@@ -416,7 +431,7 @@ class SubgraphBuilder:
                     self.tensors[index].quantization = quantization
 
     def _is_only_moved(self, index: int) -> bool:
-        """Whether a tensor without parameters is moved alone."""
+        """True if the tensor has no quantization and only data-moving operators read or write it."""
         users = [name for name, o in self.operators if index in (*o.inputs, *o.outputs)]
         return self.tensors[index].quantization is None and DATA_MOVEMENT.issuperset(users)
 
@@ -429,7 +444,7 @@ class SubgraphBuilder:
         return subgraph
 
     def _with_opcode(self, name: str, operator: schema.OperatorT) -> schema.OperatorT:
-        """The operator with the index of its name and version."""
+        """Set the opcode index of `operator`, by its name and version."""
         inputs, outputs = (
             [None if i < 0 else self.tensors[i] for i in indices]
             for indices in (operator.inputs, operator.outputs)
@@ -440,7 +455,7 @@ class SubgraphBuilder:
 
 
 def _as_float16(data: Any) -> ir.TensorProtocol | None:
-    """Weights that float16 holds exactly, as float16."""
+    """Weights as a float16 tensor if that is exact for every element, else None."""
     if not weighty(data):
         return None
     array = data.numpy()
@@ -467,7 +482,8 @@ def _camel(name: str) -> str:
 
 
 def _has_tflite_type(value: ir.Value) -> bool:
-    """LiteRT's interpreter can be given no tensor of int2, though it has them."""
+    """True if the type is one of TFLite's and the rank is known. An int2 input is refused: LiteRT's
+    interpreter cannot be fed one."""
     dtype = value.dtype
     if dtype is None or not isinstance(value.type, ir.TensorType):
         return False

@@ -1,4 +1,5 @@
-"""Subgraphs of a TFLite file becoming hub graphs: operators as their handlers see them, tensors as hub values."""
+"""Subgraphs of a TFLite file built into hub graphs: operators as import handlers see them, tensors as hub
+values."""
 
 from __future__ import annotations
 
@@ -173,7 +174,7 @@ REFUSED = {
 
 
 class Node:
-    """One TFLite operator as handlers see it."""
+    """One TFLite operator as import handlers see it."""
 
     def __init__(self, file: File, subgraph: Subgraph, operator: Operator, scope: Scope | None) -> None:
         self.file, self.subgraph, self.operator, self.scope = file, subgraph, operator, scope
@@ -181,7 +182,7 @@ class Node:
         self.rule = f"custom::{self.op}" if operator.custom else self.op
 
     def get(self, field: str, default: Any = None) -> Any:
-        """A field of the operator's options."""
+        """Field of the operator's options, or `default` without one."""
         value = getattr(self.operator.options, field, default)
         return default if value is None else value
 
@@ -189,11 +190,11 @@ class Node:
         return index < len(self.operator.inputs) and self.operator.inputs[index] >= 0
 
     def tensor(self, index: int) -> Tensor:
-        """The tensor of input `index`."""
+        """Tensor of input `index`."""
         return self.subgraph.tensors[self.operator.inputs[index]]
 
     def out(self, index: int) -> Tensor:
-        """The tensor of output `index`."""
+        """Tensor of output `index`."""
         return self.subgraph.tensors[self.outputs[index]]
 
     def shape(self, index: int) -> list[int | None]:
@@ -221,7 +222,7 @@ class Node:
         return [self.subgraph.tensors[i] for i in (*self.operator.inputs, *self.outputs) if i >= 0]
 
     def subgraphs(self) -> list[int]:
-        """The subgraphs it runs."""
+        """Indices of the subgraphs that the operator runs."""
         if self.op == "STABLEHLO_CASE":
             indices = self.get("branchSubgraphIndices", [])
             return [int(i) for i in indices]
@@ -229,7 +230,7 @@ class Node:
 
     @functools.cached_property
     def custom(self) -> dict[str, Any]:
-        """Options of a custom operator that are written as a flexbuffer map; empty where they are written otherwise."""
+        """Options of a custom operator as a dict, if they are encoded as a flexbuffer map; else empty."""
         try:
             options = flexbuffers.Loads(self.operator.custom_options)
         except Exception:
@@ -237,7 +238,7 @@ class Node:
         return options if isinstance(options, dict) else {}
 
     def refusal(self, allow_custom: bool, inner: bool) -> str | None:
-        """Why the operator cannot be read, or None."""
+        """Reason why the operator cannot be read, or None."""
         if self.op in REFUSED and not self.operator.custom:
             return REFUSED[self.op]
         if self.operator.custom and self.rule not in ops and not allow_custom:
@@ -274,17 +275,18 @@ class Node:
         return ops.refusal(self.rule, self)
 
     def state(self, op: hub.Builder, index: int) -> Any:
-        """What the variable of input `index` holds, in the numbers it stands for."""
+        """Present value of the variable of input `index`, dequantized."""
         assert self.scope is not None
         return self.scope.real(op, self.operator.inputs[index])
 
     def assign(self, op: hub.Builder, index: int, value: Any) -> None:
-        """Let the variable of input `index` hold `value`, numbers that are quantized as it is."""
+        """Assign the real-valued `value` to the variable of input `index`; a quantized variable quantizes
+        it."""
         assert self.scope is not None
         self.scope.assign(op, self.operator.inputs[index], value)
 
     def inline(self, op: hub.Builder, index: int, inputs: Sequence[Any]) -> list[ir.Value]:
-        """Outputs of subgraph `index` on `inputs`, built in place."""
+        """Outputs of subgraph `index` for `inputs`, inlined into the graph of `op`."""
         assert self.scope is not None
         inner = Scope(self.file, index, op.graph, self.scope.state, self.scope.depth + 1, self.scope.budget)
         inner.values = dict(zip(inner.subgraph.inputs, inputs, strict=True))
@@ -292,7 +294,7 @@ class Node:
         return [inner.value(op, i) for i in inner.subgraph.outputs]
 
     def choice(self, op: hub.Builder, index: Any, branches: Sequence[int], inputs: Sequence[Any]) -> Any:
-        """Outputs of the branch `index`, or of the last where it is none."""
+        """Outputs of branch number `index` of `branches`; of the last one if `index` is out of range."""
         if len(branches) == 1:
             return tuple(self.inline(op, branches[0], inputs))
         else_graph = ir.Graph([], [], nodes=[], name="others", opset_imports={"": hub.HUB_OPSET})
@@ -310,14 +312,17 @@ class Node:
         )
 
     def branch(self, index: int, inputs: Sequence[Any]) -> ir.Graph:
-        """Subgraph `index` as a graph without inputs that reads `inputs` from outside."""
+        """Subgraph `index` as a graph without inputs; it captures `inputs` from the outer graph."""
         graph = ir.Graph([], [], nodes=[], name=f"branch_{index}", opset_imports={"": hub.HUB_OPSET})
         op = hub.Builder(graph)
         graph.outputs.extend(op.Identity(v) for v in self.inline(op, index, inputs))
         return graph
 
     def loop(self, condition: int, body: int, inputs: Sequence[Any]) -> ir.Graph:
-        """A Loop body: `body`, then `condition` on its results. What it carries keeps the lengths that each step surely keeps."""
+        """Body of an ONNX Loop: subgraph `body`, then `condition` on its results.
+
+        A carried value is declared with the dimensions that every step keeps.
+        """
         ranks = [len(self.subgraph.tensors[i].dims) for i in self.operator.inputs]
         shapes = [
             value.shape if value.shape is not None and value.shape.is_static() else ir.Shape([None] * rank)
@@ -354,13 +359,14 @@ class Node:
 
 
 def _common_lengths(before: ir.Shape, after: ir.Shape | None) -> ir.Shape:
-    """The lengths of `before` that are those of `after`."""
+    """Dimensions of `before` that `after` has too; the others become unknown."""
     dims = list(after) if after is not None and len(after) == len(before) else [None] * len(before)
     return ir.Shape([b if isinstance(b, int) and a == b else None for a, b in zip(dims, before, strict=True)])
 
 
 class Scope:
-    """One subgraph being built into a hub graph: hub values by tensor index, as stored (quantized ones as integers)."""
+    """One subgraph being built into a hub graph: hub values by tensor index, stored dtypes (quantized tensors
+    as integers)."""
 
     def __init__(
         self,
@@ -384,7 +390,7 @@ class Scope:
         return ir.Value(name=name, type=ir.TensorType(dtype_of(tensor)), shape=ir.Shape(dims))
 
     def value(self, op: hub.Builder, index: int) -> ir.Value:
-        """The hub value of a tensor, as stored."""
+        """Hub value of a tensor in its stored dtype."""
         if index not in self.values:
             tensor = self.subgraph.tensors[index]
             if tensor.variable:
@@ -404,7 +410,7 @@ class Scope:
         return self.values[index]
 
     def real(self, op: hub.Builder, index: int) -> ir.Value:
-        """The hub value of a tensor in the numbers it stands for."""
+        """Hub value of a tensor, dequantized if the tensor is quantized."""
         tensor, value = self.subgraph.tensors[index], self.value(op, index)
         if not tensor.quantized:
             return value
@@ -414,7 +420,7 @@ class Scope:
         return op.DequantizeLinear(value, scale, zero, axis=axis)
 
     def _wide(self, op: hub.Builder, tensor: Tensor) -> ir.Value:
-        """A bias in 64 bits: its numbers, since DequantizeLinear takes 32 bits at most."""
+        """An int64 bias as a float32 constant: DequantizeLinear takes 32 bits at most."""
         array = self.file.array(tensor)
         if array is None:
             raise UnreadableFile(f"{self.file.path}: {tensor.name} is computed in 64 bits and has a scale.")
@@ -451,7 +457,8 @@ class Scope:
         self._store(op, node, results, stored)
 
     def _keep_custom(self, op: hub.Builder, node: Node) -> None:
-        """An unknown custom operator as it is: its inputs as stored, its options as bytes."""
+        """Keep an unknown custom operator as a node of domain `tflite.custom`: stored inputs, options as
+        uint8."""
         op.graph.opset_imports[CUSTOM] = 1
         kept = ir.Node(
             CUSTOM,
@@ -497,7 +504,7 @@ class Scope:
 
 
 def initial_state(tensor: Tensor) -> np.ndarray:
-    """What a variable tensor holds before the first run: numbers that stand for zero."""
+    """Initial value of a variable tensor before the first run: its zero point."""
     zero = 0 if tensor.zero_point is None or tensor.type != "INT8" else int(tensor.zero_point[0])
     check_count(int(np.prod([d or 1 for d in tensor.dims], dtype=np.float64)))
     return np.full([d or 1 for d in tensor.dims], zero, DTYPES[tensor.type])

@@ -22,14 +22,15 @@ from bridge_tflite.reader import DTYPES, File, Subgraph, read
 
 
 def load(src: Any, signature: str = "", state: str = "explicit", allow_custom: bool = False) -> ir.Model:
-    """Read a .tflite file into a hub model; inputs and outputs are named by its signature, else by its tensors.
+    """Read a .tflite file into a hub model; inputs and outputs are named by its signature, else by its
+    tensors.
 
-    Variables and the states of recurrent operators are inputs (that default to their initial values) and outputs
-    (`<name>/next`) of their own; with `state="initial"` they begin at their initial values in every run. Unknown custom
-    operators are kept in the domain `tflite.custom` with `allow_custom`.
+    Variables and the states of recurrent operators become inputs (their initial values are the defaults) and
+    outputs (`<name>/next`); with `state="initial"` they start at their initial values in every run. Unknown
+    custom operators are kept in the domain `tflite.custom` with `allow_custom`.
 
-    Raises UnreadableFile for bytes that are no TFLite model, UnsupportedModel listing every operator without a rule,
-    InvalidOption for a signature the file does not have, or for none where it has several.
+    Raises UnreadableFile for bytes that are no TFLite model, UnsupportedModel listing every operator without
+    a rule, InvalidOption for a signature the file does not have, or for none where it has several.
     """
     path = Path(src)
     file = read(path)
@@ -103,7 +104,10 @@ def _model(file: File, key: str, state_mode: str, allow_custom: bool) -> ir.Mode
 
 
 def interface(file: File, key: str) -> tuple[int, list[tuple[str, int]], list[tuple[str, int]]]:
-    """Subgraph, inputs and outputs by name: of the signature asked for, else of the only one, else of the tensors."""
+    """Subgraph index, inputs and outputs as (name, tensor index).
+
+    Names come from the requested signature, else from the only one, else from the tensors.
+    """
     keys = [s.key for s in file.signatures]
     if key and key not in keys:
         raise InvalidOption(f"{file.path} has no signature {key!r}.", f"It has: {', '.join(keys) or 'none'}.")
@@ -131,7 +135,7 @@ def _name_tensors(graph: Subgraph, indices: list[int], stem: str) -> list[tuple[
 
 
 def _unique_names(graph: ir.Graph) -> None:
-    """Inputs and outputs keep their names; an input that shares its name with an output is told apart."""
+    """Rename an output that shares its name with an input."""
     used = {v.name for v in graph.inputs}
     for value in graph.outputs:
         if value.name in used:

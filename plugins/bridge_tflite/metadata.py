@@ -1,8 +1,9 @@
-"""What a TFLite file says about itself: metadata entries, the model metadata flatbuffer, and the files in the zip behind it.
+"""Metadata of a TFLite file: its metadata entries, the model metadata flatbuffer, and the files in the
+appended zip.
 
-In the hub: every entry under its own name; `tflite.model` and, on inputs and outputs, `tflite.tensor` say in JSON what the
-entry TFLITE_METADATA says (names, descriptions, normalization, ranges, files); `tflite.file:NAME` is an associated file. Bytes
-that are no text are written `base64:…`.
+The hub keeps every entry under its own name. `tflite.model` and, on inputs and outputs, `tflite.tensor` hold
+in JSON the content of the entry TFLITE_METADATA (names, descriptions, normalization, ranges, files).
+`tflite.file:NAME` is an associated file. Bytes that are not text are encoded as `base64:…`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ MEMBERS = 1000
 
 
 def encode_text(raw: bytes) -> str:
-    """Bytes as text where they are some, less the zeros behind them; else in base64."""
+    """Bytes as text without trailing zeros if they are valid UTF-8, else in base64."""
     try:
         decoded = raw.decode("utf-8").rstrip("\0")
     except UnicodeDecodeError:
@@ -41,14 +42,15 @@ def encode_text(raw: bytes) -> str:
 
 
 def decode_text(value: str) -> bytes:
-    """The bytes `text` came from."""
+    """Bytes that `encode_text` encoded."""
     if value.startswith(BINARY):
         return base64.b64decode(value[len(BINARY) :])
     return value.encode()
 
 
 def read(entries: dict[str, bytes], model: ir.Model, path: Path) -> None:
-    """Give a hub model the metadata of its file. Raises UnreadableFile for a broken archive behind the file."""
+    """Copy the metadata of a file to its hub model. Raises UnreadableFile for a broken archive after the
+    flatbuffer."""
     _name_dimensions(model, entries.pop(facts.DIMENSIONS.key, b""))
     model.metadata_props.update({name: encode_text(value) for name, value in entries.items()})
     for name, content in _files(path):
@@ -63,8 +65,10 @@ def read(entries: dict[str, bytes], model: ir.Model, path: Path) -> None:
 
 
 def entries_of(model: ir.Model) -> list[tuple[str, bytes]]:
-    """The metadata entries of a file with this model: what it read from one, less the runtime that file's operators asked for, and the
-    names of its dimensions."""
+    """Metadata entries to write for `model`: those read from its source, and the names of its dimensions.
+
+    The minimal runtime version is left out: it belongs to the operators of the source.
+    """
     derived = (facts.TFLITE_MODEL, facts.DIMENSIONS, facts.TFLITE_QUANTIZATION, facts.TFLITE_FILE)
     entries = [
         (name, decode_text(value))
@@ -84,14 +88,15 @@ def entries_of(model: ir.Model) -> list[tuple[str, bytes]]:
 
 
 def note_quantization(model: ir.Model, found: dict[str, tuple[str, Any, Any]]) -> None:
-    """Remember what inputs and outputs stand for, where no operator of the hub says it: dtype, scale and zero point by name."""
+    """Note dtype, scale and zero point of inputs and outputs by name, where no operator of the hub holds
+    them."""
     quantized = {name: [dtype, float(scale), int(zero)] for name, (dtype, scale, zero) in found.items()}
     if quantized:
         facts.TFLITE_QUANTIZATION.set(model, quantized)
 
 
 def quantization(model: ir.Model, value: ir.Value) -> tuple[float, int] | None:
-    """Scale and zero point noted for an input or output, if it still is of that dtype."""
+    """Scale and zero point noted for an input or output, or None if its dtype has changed."""
     try:
         dtype, scale, zero = (facts.TFLITE_QUANTIZATION.get(model) or {})[value.name]
         return (float(scale), int(zero)) if value.dtype is not None and dtype == value.dtype.name else None
@@ -100,7 +105,7 @@ def quantization(model: ir.Model, value: ir.Value) -> tuple[float, int] | None:
 
 
 def append_files(model: ir.Model, path: Path) -> None:
-    """Put the associated files into an archive behind the file, uncompressed."""
+    """Append the associated files to the file as an uncompressed zip archive."""
     files = {name: decode_text(value) for name, value in facts.TFLITE_FILE.all(model)}
     if not files:
         return
@@ -133,7 +138,7 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _name_dimensions(model: ir.Model, raw: bytes) -> None:
-    """Give dynamic dimensions the names the exporter noted."""
+    """Set the names of dynamic dimensions from the entry that the exporter wrote."""
     try:
         names = json.loads(raw) if raw else {}
     except ValueError:
@@ -160,7 +165,8 @@ def _json(value: Any) -> str:
 
 
 def describe(packed: bytes) -> dict[str, Any]:
-    """What the flatbuffer says of the model, its inputs and its outputs; nothing where it is broken."""
+    """Content of the metadata flatbuffer for the model, its inputs and its outputs; empty if the bytes are
+    invalid."""
     try:
         root = Record(Table(bytearray(packed), struct.unpack_from("<I", packed)[0]))
         graph = root.records(3)[:1]
@@ -184,7 +190,7 @@ def describe(packed: bytes) -> dict[str, Any]:
 
 
 class Record:
-    """One table of a flatbuffer without generated code; every length is checked against the buffer."""
+    """One table of a flatbuffer, read without generated code; every length is checked against the buffer."""
 
     def __init__(self, table: Any) -> None:
         self.table = table

@@ -73,7 +73,8 @@ class Tensor:
 
 @dataclass
 class Operator:
-    """One operator: builtin name, or the custom code with `custom` set. Inputs are tensor indices, -1 for absent."""
+    """One operator: builtin name, or the custom code with `custom` set. Inputs are tensor indices, -1 if
+    absent."""
 
     name: str
     custom: bool
@@ -140,12 +141,13 @@ class File:
         return None if isinstance(array, int) or array.size == 0 else array
 
     def bytes(self, index: int) -> bytes:
-        """Bytes of a buffer; none where it is empty."""
+        """Bytes of a buffer; empty where it has none."""
         array = self.data(index)
         return b"" if array is None else array.tobytes()
 
     def array(self, tensor: Tensor) -> np.ndarray | None:
-        """Value of a constant tensor; None for one computed at run time. Raises UnreadableFile when bytes are missing."""
+        """Value of a constant tensor; None for one computed at run time. Raises UnreadableFile if bytes are
+        missing."""
         shape = [1 if d is None else d for d in tensor.dims]
         raw = self.data(tensor.buffer)
         if raw is None:
@@ -280,7 +282,7 @@ def _text(raw: bytes | None) -> str:
 
 
 def _unpack_bits(raw: np.ndarray, width: int, unsigned: bool) -> np.ndarray:
-    """The numbers of `width` bits that bytes are packed of, the lowest first."""
+    """Numbers of `width` bits that are packed into bytes, the lowest bits first."""
     packed = raw.view(np.uint8 if unsigned else np.int8)
     return np.stack([(packed << (8 - width - at)) >> (8 - width) for at in range(0, 8, width)], -1).ravel()
 

@@ -1,4 +1,4 @@
-"""TFLite files in LiteRT."""
+"""Running TFLite files in LiteRT."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from bridge_tflite.reader import DTYPES, SUB_BYTE_WIDTHS, read
 
 
 class LiteRTSession(Session):
-    """A signature of a TFLite file; dynamic dimensions follow the arrays.
+    """Session of one signature of a TFLite file; dynamic dimensions follow the arrays.
 
-    A file that keeps state takes and gives that too, by the names its hub model has. `resolver` is an OpResolverType: which of
-    LiteRT's kernels compute, its default ones when None. Raises InvalidInput for a signature the file does not have,
-    ExecutionFailed in LiteRT's words.
+    A file that keeps state takes and returns it too, by the names of its hub model. `resolver` is an
+    OpResolverType: the kernels of LiteRT to use, its default ones if None. Raises InvalidInput for a
+    signature the file does not have, ExecutionFailed with LiteRT's message.
     """
 
     def __init__(self, path: Path, signature: str = "", resolver: Any = None) -> None:
@@ -42,7 +42,8 @@ class LiteRTSession(Session):
         self._ran = False
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
-        """Raises InvalidInput for names or dtypes the signature does not have, ExecutionFailed in LiteRT's words."""
+        """Run once. Raises InvalidInput for unknown names or dtypes, ExecutionFailed with LiteRT's
+        message."""
         try:
             if set(inputs) > set(self.slots) and (not self.signature or len(self.signatures) < 2):
                 values = Stateful(self.path).run(inputs)
@@ -70,7 +71,7 @@ BYTE_DTYPES = {np.dtype(ml_dtypes.int4): np.dtype(np.int8), np.dtype(ml_dtypes.u
 
 
 def _sub_byte_outputs(path: Path, signature: str) -> dict[str, Any]:
-    """Outputs of less than a byte an element, which LiteRT hands out as bytes."""
+    """Dtypes of outputs whose elements are smaller than a byte; LiteRT returns them as bytes."""
     file = read(path)
     if not any(t.type in SUB_BYTE_WIDTHS for graph in file.subgraphs for t in graph.tensors):
         return {}
@@ -82,7 +83,7 @@ def _sub_byte_outputs(path: Path, signature: str) -> dict[str, Any]:
 
 
 def _decode_text(value: Any) -> Any:
-    """Text as str; LiteRT gives bytes."""
+    """Text as str; LiteRT returns bytes."""
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "SO":
         return value
     texts = np.empty(value.size, object)
@@ -91,7 +92,7 @@ def _decode_text(value: Any) -> Any:
 
 
 def _input_dtypes(interpreter: Any, signatures: Any, key: str) -> dict[str, Any]:
-    """Dtype of each input by name; files without a signature go by the names of their tensors."""
+    """Dtype of each input by name: of the signature, else of the tensors."""
     if key and key not in signatures:
         raise InvalidInput(f"The file has no signature {key}; it has {', '.join(signatures) or 'none'}.")
     if not signatures:
@@ -114,7 +115,7 @@ def _invoke(interpreter: Any, signatures: Any, key: str, inputs: dict[str, Any])
 
 
 class Stateful:
-    """A file that keeps state between runs, step by step in one interpreter without delegates."""
+    """A file that keeps state between runs, run step by step in one interpreter without delegates."""
 
     def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -138,8 +139,11 @@ class Stateful:
         self.fresh = True
 
     def run(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """One step; states that are not given go on from the last. A variable starts as the file says: no other value can
-        be given to LiteRT, and InvalidInput says so."""
+        """Run one step; states that are not given continue from the last step.
+
+        A variable starts at the value in the file. LiteRT accepts no other one: InvalidInput is raised for
+        it.
+        """
         self._check(inputs)
         if self.fresh:
             for name, index in self.inputs.items():

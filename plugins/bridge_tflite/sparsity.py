@@ -1,4 +1,4 @@
-"""The schema's sparse tensors: values along a tree of dense and compressed levels."""
+"""Sparse tensors of the schema: values along a tree of dense and compressed levels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ DENSE = 0
 
 
 def to_dense(values: np.ndarray, shape: list[int], parameters: Any, title: str) -> np.ndarray:
-    """The tensor of `shape` whose stored elements are `values`; all others are zero.
+    """Dense tensor of `shape` whose stored elements are `values`; all others are zero.
 
-    The levels are the dimensions, then the blocks that cut some of them, in the order of traversal. A dense level has every
-    place, a sparse one (compressed rows) those it names. Raises UnreadableFile where this does not add up.
+    The levels are the dimensions, then the blocks of blocked dimensions, in traversal order. A dense level
+    has every index, a sparse one (compressed rows) the listed ones. Raises UnreadableFile for inconsistent
+    metadata.
     """
     order, blocks = _vector(parameters.TraversalOrderAsNumpy()), _vector(parameters.BlockMapAsNumpy())
     levels = [parameters.DimMetadata(i) for i in range(parameters.DimMetadataLength())]
@@ -35,7 +36,8 @@ def to_dense(values: np.ndarray, shape: list[int], parameters: Any, title: str) 
 
 
 def _level(level: Any, offsets: np.ndarray, limit: int, title: str) -> tuple:
-    """One level further: positions, the parent of each, its place along the level, and the level's length if dense."""
+    """Expand one level: offsets, the parent of each, its index along the level, and the length of a dense
+    level."""
     if level.Format() == DENSE:
         size = level.DenseSize()
         if size < 0 or size * offsets.size > limit:
@@ -81,7 +83,7 @@ def _vector(array: Any) -> np.ndarray:
 
 
 def _read_union(level: Any, name: str) -> np.ndarray:
-    """A vector of 8-, 16- or 32-bit numbers."""
+    """Vector of int32, uint16 or uint8 that the schema holds in a union, as int64."""
     table = getattr(level, name)()
     vector_type = getattr(level, f"{name}Type")()
     vector_classes = {1: schema.Int32Vector, 2: schema.Uint16Vector, 3: schema.Uint8Vector}

@@ -1,7 +1,7 @@
-"""The version of an operator a file has to name: what a reader must know of it for these dtypes, ranks and options.
+"""Versions of TFLite operators: the lowest one whose reader knows the given dtypes, ranks and options.
 
-LiteRT refuses a version above the one it has; older readers refuse what is newer than they are, and must, since they would compute
-something else. The rules are those of TFLite's own converter (`op_version.cc`).
+LiteRT refuses a version above its own. An older reader must refuse an operator it would compute differently.
+The rules are those of TFLite's own converter (`op_version.cc`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from ai_edge_litert import schema_py_generated as schema
 
 @dataclass(frozen=True)
 class Use:
-    """One operator of a file: its tensors (None for absent ones) and its options, as the schema has them."""
+    """One operator of a file: its tensors (None for absent ones) and its options, as the schema declares
+    them."""
 
     inputs: list[Any]
     outputs: list[Any]
     options: Any
 
     def type(self, index: int = 0, output: bool = False) -> str:
-        """Dtype of a tensor by the schema's name, empty where there is none."""
+        """Type of a tensor by its name in the schema, empty if absent."""
         tensors = self.outputs if output else self.inputs
         tensor = tensors[index] if index < len(tensors) else None
         return "" if tensor is None else TYPES[tensor.type]
@@ -32,7 +33,7 @@ class Use:
         return 0 if tensor is None or tensor.shape is None else len(tensor.shape)
 
     def scales(self, index: int = 0) -> list[float]:
-        """Scales of an input's quantization."""
+        """Scales of the quantization of an input."""
         return _scales(self.inputs[index] if index < len(self.inputs) else None)
 
     def says(self, field: str) -> bool:
@@ -53,7 +54,7 @@ def _scales(tensor: Any) -> list[float]:
 
 
 def by_dtype(index: int = 0, **versions: int) -> list[Rule]:
-    """Versions by the dtype of an input."""
+    """Rules of versions by the type of input `index`."""
     return [(version, has_type(index, dtype)) for dtype, version in versions.items()]
 
 
@@ -70,7 +71,7 @@ def broadcasts_wide(use: Use) -> bool:
 
 
 def casts(*dtypes: str) -> Callable[[Use], bool]:
-    """A cast from or to one of `kinds`."""
+    """Predicate: a cast from or to one of `dtypes`."""
     return lambda use: use.type() in dtypes or use.type(output=True) in dtypes
 
 
@@ -87,12 +88,12 @@ def is_per_channel(use: Use) -> bool:
 
 
 def has_wide_bias(use: Use) -> bool:
-    """16-bit activations by 8-bit weights whose bias says its dtype."""
+    """True for int16 activations by int8 weights with a declared dtype of the bias."""
     return use.type() == "INT16" and use.type(1) == "INT8" and use.says("quantizedBiasType")
 
 
 def scales_up(use: Use) -> bool:
-    """A product of quantized numbers that is scaled up."""
+    """True for a quantized product whose scale factor is 1 or more."""
     scales = [*use.scales(0)[:1], *use.scales(1)[:1], *_scales(use.outputs[0])[:1]]
     return len(scales) == 3 and scales[0] * scales[1] / scales[2] >= 1
 
@@ -251,5 +252,5 @@ VERSIONS: dict[str, list[Rule]] = {
 
 
 def version(operator: str, use: Use) -> int:
-    """The version to write for one use of a builtin operator: of the first rule that holds, else 1."""
+    """Version to write for one use of a builtin operator: that of the first rule that holds, else 1."""
     return next((number for number, holds in VERSIONS.get(operator, ()) if holds(use)), 1)

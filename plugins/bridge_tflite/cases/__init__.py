@@ -1,4 +1,4 @@
-"""One-operator TFLite files, by family: what LiteRT computes for each is what the hub must compute."""
+"""One-operator TFLite files, by family; the hub must compute what LiteRT computes."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ __all__ = [
 
 
 def cases() -> dict[str, NativeCase]:
-    """Every case, as the matrix measures them."""
+    """Every case, in the form that the matrix measures."""
     return {name: NativeCase((case.operator,), case.made) for name, case in CASES.items()}

@@ -1,4 +1,4 @@
-"""How a case of one operator is declared."""
+"""Declaration of one-operator cases."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ RNG = np.random.default_rng(7)
 
 @dataclass
 class Case:
-    """An operator with inputs and examples of its outputs, whose shapes LiteRT finds.
+    """One operator with inputs and example outputs, whose shapes LiteRT computes.
 
-    `graph` are several operators in its place, `subs` further subgraphs; `want` computes what is expected where LiteRT has no
-    kernel, from the inputs in order; `bound` is how far floats may be apart; `random` results have a shape only; int outputs may be `quanta` steps off.
+    `graph` are several operators in its place, `subs` further subgraphs. `want` computes the expected outputs
+    from the inputs, where LiteRT has no kernel. `bound` is the tolerance of floats; `random` outputs are
+    compared by shape only; integer outputs may differ by `quanta` steps.
     """
 
     op: str
@@ -40,7 +41,8 @@ class Case:
     bound: float | None = None
 
     def file(self, path: Path, dynamic: bool = False, kept: bool = False) -> Path:
-        """The file; with `dynamic`, every dimension of every input is known at run time only, but the last when `kept`."""
+        """Write the file. With `dynamic`, every dimension of every input is known at run time only, but the
+        last when `kept`."""
         given = [t for t in self.inputs if t is not None and not t.const and not t.variable]
         for t in given:
             shape = list(np.shape(t.value))
@@ -50,14 +52,14 @@ class Case:
         return write(path, Sub(given, self.outputs, self.graph or [op]), *self.subs)
 
     def make(self, folder: Path) -> Path:
-        """The file in `folder`, its outputs of the shapes LiteRT finds."""
+        """Write the file in `folder`, with the output shapes that LiteRT computes."""
         path = folder / "native.tflite"
         if self.want is None:
             self._shape(self.file(path))
         return self.file(path)
 
     def made(self, folder: Path) -> Made:
-        """The case as the matrix measures it."""
+        """Case in the form that the matrix measures."""
         expected = None if self.want is None else list(self.expected().values())
         path, feed = self.make(folder), self.feed
         return Made(path, feed, {}, expected, atol=self.bound, quanta=self.quanta, random=self.random)
@@ -73,11 +75,11 @@ class Case:
 
     @property
     def operator(self) -> str:
-        """The operator as the importer's table names it."""
+        """Name of the operator in the importer's table."""
         return self.op if self.custom is None else f"custom::{self.op}"
 
     def expected(self) -> Outputs:
-        """What `want` computes."""
+        """Outputs that `want` computes."""
         found = self.want(*self.feed.values())  # type: ignore[misc]
         return Outputs({f"y{i}": v for i, v in enumerate(found)}, "the formula")
 

@@ -13,7 +13,7 @@ def z(*shape: int, dtype: object = np.float32) -> T:
 
 
 def binary(op: str, other: T | None = None) -> Sub:
-    """A subgraph of one operator on two inputs, or on one and a constant."""
+    """Subgraph of one operator on two inputs, or on one input and a constant."""
     x, y, out = z(3), z(3), z(3)
     return Sub([x] if other is not None else [x, y], [out], [Op(op, [x, other or y], [out])])
 
@@ -40,7 +40,7 @@ case("STABLEHLO_COMPOSITE", [f(3), f(3)], subs=(binary("SUB"),), decompositionSu
 
 
 def counting() -> tuple[Sub, Sub]:
-    """While the first is below 5: one more, and the second doubled."""
+    """Loop subgraphs: while the first value is below 5, add one to it and double the second."""
     n, x, go = z(dtype=np.int32), z(3), z(dtype=bool)
     condition = Sub([n, x], [go], [Op("LESS", [n, c(5)], [go])])
     a, y, more, twice = z(dtype=np.int32), z(3), z(dtype=np.int32), z(3)

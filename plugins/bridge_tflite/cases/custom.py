@@ -1,4 +1,4 @@
-"""MediaPipe's custom operators: LiteRT has no kernel for most, so against their formulas."""
+"""MediaPipe's custom operators: LiteRT has no kernel for most, so they are compared with their formulas."""
 
 from __future__ import annotations
 

@@ -52,7 +52,8 @@ RENAMED = {
 
 @dataclass(eq=False)
 class T:
-    """One tensor: `value` is what it holds (a constant), what it is given (an input), or an example (an output)."""
+    """One tensor: `value` is its content (a constant), its test data (an input), or an example (an
+    output)."""
 
     value: Any
     scale: Any = None
@@ -73,13 +74,14 @@ class T:
 
 
 def const(value: Any, dtype: Any = None, **more: Any) -> T:
-    """A tensor stored in the file."""
+    """Tensor stored in the file."""
     return T(np.asarray(value, dtype), const=True, **more)
 
 
 @dataclass
 class Op:
-    """One operator; `custom` bytes make it a custom one, `hidden` are scale and zero point of five tensors inside it."""
+    """One operator; with `custom` bytes a custom one. `hidden` are scale and zero point of five intermediate
+    tensors."""
 
     name: str
     inputs: list[T | None]
@@ -225,7 +227,8 @@ class Writer:
 
 
 def write(path: Path, *subs: Sub, signatures: dict[str, int] | None = None) -> Path:
-    """A file of `subs`; a signature names the inputs x0, x1, … and the outputs y0, y1, … of the first, or of those asked."""
+    """Write a file of `subs`. A signature names inputs x0, x1, … and outputs y0, y1, … of the first or the
+    requested subgraphs."""
     writer = Writer()
     writer.model.subgraphs = [writer.subgraph(s, f"graph{i}") for i, s in enumerate(subs)]
     for key, index in ({"serving_default": 0} if signatures is None else signatures).items():

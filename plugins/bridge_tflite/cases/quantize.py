@@ -1,4 +1,4 @@
-"""Between integers and the numbers they stand for."""
+"""QUANTIZE, DEQUANTIZE, DENSIFY."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ case("DEQUANTIZE", [T(q(3, 4).value, scale=np.float32([0.1, 0.2, 0.3]), zero=0, 
 
 
 def sparse() -> T:
-    """A matrix in compressed rows: [[0, 3, 0], [0, 0, 0], [1, 0, 2]]."""
+    """Sparse matrix in compressed rows: [[0, 3, 0], [0, 0, 0], [1, 0, 2]]."""
     levels = [schema.DimensionMetadataT() for _ in range(2)]
     levels[0].format, levels[0].denseSize = 0, 3
     levels[1].format = 1

@@ -1,4 +1,4 @@
-"""RNN, SVDF and LSTM from their states at rest; what they remember is compared step by step in test_tflite_state.py."""
+"""RNN, SVDF and LSTM from zero states; test_tflite_state.py compares their states step by step."""
 
 from __future__ import annotations
 

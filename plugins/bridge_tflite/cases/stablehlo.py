@@ -174,7 +174,7 @@ formula(
 
 
 def counting() -> tuple[Sub, Sub]:
-    """While the first is below 5: one more, and the second doubled."""
+    """Loop subgraphs: while the first value is below 5, add one to it and double the second."""
     n, x, go = T(np.int32(0)), o(3), T(np.array(False))
     a, y, more, twice = T(np.int32(0)), o(3), T(np.int32(0)), o(3)
     condition = Sub([n, x], [go], [Op("LESS", [n, const(np.int32(5))], [go])])
@@ -292,7 +292,7 @@ case(
 
 
 def comparator(op: str, place: int, count: int, **options: object) -> Sub:
-    """Whether one element of operand `place` comes before another."""
+    """Subgraph: True if one element of operand `place` comes before another."""
     given, before = [T(np.zeros((), np.float32)) for _ in range(2 * count)], T(np.array(False))
     return Sub(given, [before], [Op(op, given[2 * place : 2 * place + 2], [before], dict(options))])
 
@@ -329,7 +329,7 @@ case(
 def convolved(
     x: np.ndarray, w: np.ndarray, strides: tuple, edges: tuple, dilations: tuple, groups: int = 1
 ) -> np.ndarray:
-    """[N, H, W, C] by [KH, KW, I, O], each place by its definition."""
+    """Convolution of [N, H, W, C] by [KH, KW, I, O], by its definition."""
     x = np.pad(x, [(0, 0), *edges, (0, 0)])
     spans = [(k - 1) * d + 1 for k, d in zip(w.shape[:2], dilations, strict=True)]
     sizes = [(n - k) // s + 1 for n, k, s in zip(x.shape[1:3], spans, strides, strict=True)]
@@ -378,7 +378,7 @@ formula(
 
 
 def spaced(x: np.ndarray) -> np.ndarray:
-    """A zero between any two rows."""
+    """Insert a zero row between any two rows."""
     found = np.zeros((x.shape[0], 2 * x.shape[1] - 1, *x.shape[2:]), np.float32)
     found[:, ::2] = x
     return found

@@ -34,5 +34,5 @@ def i32(values: Any) -> np.ndarray:
 
 
 def axis_of(node: ir.Node, default: int = 0) -> int:
-    """The attribute `axis`, counted from the first dimension of input 0."""
+    """Attribute `axis` as a non-negative index into the dimensions of input 0."""
     return attr(node, "axis", default) % (rank_of(node.inputs[0]) or 1)

@@ -1,4 +1,5 @@
-"""Branches and loops as subgraphs. What they capture from the graphs around them becomes their last inputs."""
+"""Branches and loops as subgraphs. Values captured from outer graphs become additional inputs, after the
+others."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ ops = OpTable()
 
 
 def captured_values(node: ir.Node) -> list[ir.Value]:
-    """Run-time values of outer graphs that the subgraphs of `node` read, each once."""
+    """Run-time values of outer graphs that the subgraphs of `node` read, without duplicates."""
     values: dict[ir.Value, None] = {}
     for graph in subgraphs(node):
         local = {*graph.inputs, *graph.initializers.values()}
@@ -33,7 +34,7 @@ def _is_constant(value: ir.Value) -> bool:
 
 
 def write_subgraph(tfl: Any, graph: ir.Graph, operands: list[ir.Value], results: list[ir.Value]) -> int:
-    """Index of a subgraph written for `graph`, its inputs followed by `operands`."""
+    """Write `graph` as a subgraph whose inputs are followed by `operands`, and return its index."""
     index = len(tfl.file.subgraphs)
     type(tfl)(tfl.file, graph, operands).write_graph(results)
     return index

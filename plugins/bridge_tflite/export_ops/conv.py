@@ -21,7 +21,7 @@ def spatial_attribute(node: ir.Node, name: str, default: int) -> list[int]:
 
 
 def has_native_padding(node: ir.Node) -> bool:
-    """Whether `auto_pad` alone says how `node` is padded, as LiteRT does."""
+    """True if `auto_pad` alone describes the padding of `node`, as in LiteRT."""
     alone = not {"pads", "ceil_mode", "count_include_pad"} & node.attributes.keys()
     return alone and attr(node, "auto_pad") in ("SAME_UPPER", "VALID")
 
@@ -48,8 +48,10 @@ def convolve(
     kernel: np.ndarray,
     operands: Callable[[np.ndarray, int], tuple[Any, Any]],
 ) -> None:
-    """DEPTHWISE_CONV_2D where each channel has filters of its own, else CONV_2D; `layer(turned kernel, axis of
-    its output channels)` gives the weights and bias to write."""
+    """Write DEPTHWISE_CONV_2D if each input channel has its own filters, else CONV_2D.
+
+    `operands(filters, axis of the output channels)` returns the weights and bias to write.
+    """
     strides, dilations = spatial_attribute(node, "strides", 1), spatial_attribute(node, "dilations", 1)
     group = attr(node, "group") or 1
     common = {
@@ -70,7 +72,7 @@ def convolve(
 def conv_3d_options(
     node: ir.Node, strides: Sequence[int], dilations: Sequence[int] = (1, 1, 1)
 ) -> dict[str, Any]:
-    """What the options of a convolution of three spatial dimensions say."""
+    """Options of CONV_3D and CONV_3D_TRANSPOSE."""
     options = {"padding": attr(node, "auto_pad"), "fused_activation_function": attr(node, "activation")}
     for axis, stride, dilation in zip("dhw", strides, dilations, strict=True):
         options |= {f"stride_{axis}": stride, f"dilation_{axis}_factor": dilation}
@@ -78,7 +80,7 @@ def conv_3d_options(
 
 
 def to_dhwio(weights: ir.Value) -> np.ndarray:
-    """Constant weights with their spatial dimensions first, then the other two turned around."""
+    """Constant weights [A, B, D, H, W] as [D, H, W, B, A]."""
     return np.ascontiguousarray(const(weights).transpose(2, 3, 4, 1, 0))
 
 

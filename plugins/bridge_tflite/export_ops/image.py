@@ -1,4 +1,4 @@
-"""Images resized, blocks moved between depth and space, boxes suppressed."""
+"""Images: Resize, DepthToSpace, SpaceToDepth, non-maximum suppression."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Element by element."""
+"""Elementwise operators."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ CASTABLE = condition("a target dtype LiteRT casts to", lambda n: ir.DataType(att
 
 
 def is_sub_byte_cast(node: ir.Node) -> bool:
-    """Whether a Cast is from a dtype of less than a byte to float32, or back."""
+    """True for a Cast between float32 and a dtype of less than 8 bits."""
     value = node.inputs[0]
     dtypes = {value.dtype, ir.DataType(attr(node, "to"))} if value is not None else set()
     sub_byte = {ir.DataType[name.upper()] for name in SUB_BYTE_DTYPES}
@@ -147,7 +147,7 @@ def prelu(tfl, node, x, slope):
 
 
 def strip_leading_ones(array: np.ndarray) -> np.ndarray:
-    """Constant slopes without their leading dimensions of one."""
+    """Constant slopes without leading dimensions of 1."""
     while array.ndim > 1 and array.shape[0] == 1:
         array = array[0]
     return np.ascontiguousarray(array)

@@ -1,4 +1,4 @@
-"""Hash tables between text and int64, which is what LiteRT's kernels hold."""
+"""LabelEncoder as a hash table. LiteRT's kernels map text to int64 and int64 to text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULTS = {
 
 @dataclass(frozen=True)
 class Table:
-    """What a LabelEncoder looks up: keys [n], values [n], and the value of any other key."""
+    """Lookup table of a LabelEncoder: keys [n], values [n], and the default for any other key."""
 
     keys: np.ndarray
     values: np.ndarray
@@ -54,13 +54,13 @@ def _column(node: ir.Node, role: str) -> np.ndarray | None:
 
 
 def _array(tensor: ir.TensorProtocol) -> np.ndarray:
-    """A tensor's elements, text as str."""
+    """Elements of a tensor, text as str."""
     array = tensor.numpy()
     return decoded(array) if tensor.dtype == ir.DataType.STRING else array
 
 
 def maps_text_and_int64(node: ir.Node) -> bool:
-    """Different keys, text to int64 or int64 to text."""
+    """True for unique keys that map text to int64 or int64 to text."""
     table = Table.of(node)
     if table is None or len({*table.keys.tolist()}) != table.keys.size or not table.keys.size:
         return False

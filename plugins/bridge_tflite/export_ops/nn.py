@@ -1,4 +1,4 @@
-"""Layers: products, convolutions, pooling, resizing."""
+"""Matrix products, fully connected layers, Softmax."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pooling, channels last."""
+"""Pools, channels last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Integer kernels: the operators of the other families on int8, each tensor with its scale and zero point."""
+"""Integer kernels: operators of the other families on int8, uint8 or int16, each tensor with scale and zero
+point."""
 
 from __future__ import annotations
 
@@ -66,13 +67,13 @@ SAME_FORM = {
 
 
 def set_parameters(tfl: Any, node: ir.Node, *data: Any) -> None:
-    """Give each of `data` its parameters, in the order of the attributes `scales` and `zeros`."""
+    """Set scale and zero point of each of `data`, from the attributes `scales` and `zeros`."""
     for value, scale, zero in zip(data, attr(node, "scales"), attr(node, "zeros"), strict=True):
         tfl.quantize(value, [scale], [zero])
 
 
 def integer_rules(float_rules: Iterable[Rule]) -> Iterable[Rule]:
-    """Rules that write an integer operator as its float form is written."""
+    """Rules for integer operators that are written as their float form, with scales and zero points added."""
     names = {f"{d}::{n}" if d else n for d, names_of_domain in SAME_FORM.items() for n in names_of_domain}
     written = set()
     for rule in float_rules:
@@ -92,7 +93,7 @@ def _with_parameters(handler: Any) -> Any:
 
 @ops.op(f"{INTEGER}::Add", f"{INTEGER}::Sub")
 def add(tfl, node, x, y):
-    """16-bit scales need not be powers of two."""
+    """Scales of int16 may be any, not only powers of two."""
     set_parameters(tfl, node, x, y, node.outputs[0])
     tfl.add(
         node.op_type.upper(), x, y, fused_activation_function=attr(node, "activation"), pot_scale_int16=False
@@ -126,7 +127,7 @@ def pad(tfl, node, x, pads, value=None):
 
 @ops.op(f"{INTEGER}::Quantize")
 def quantize(tfl, node, x):
-    """From float, or from integers of another scale."""
+    """Quantize float32, or requantize integers of another scale."""
     set_parameters(tfl, node, *[x][: len(attr(node, "scales")) - 1], node.outputs[0])
     tfl.QUANTIZE(x)
 
@@ -138,7 +139,7 @@ def dequantize(tfl, node, x):
 
 
 def _constant_copy(value: Any, array: np.ndarray) -> ir.Value:
-    """A constant of the name of `value` that has parameters of its own."""
+    """New constant named as `value`, so that it has its own scale and zero point."""
     tensor = ir.tensor(np.ascontiguousarray(array))
     return ir.Value(
         name=value.name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
@@ -148,7 +149,7 @@ def _constant_copy(value: Any, array: np.ndarray) -> ir.Value:
 def layer_operands(
     tfl: Any, node: ir.Node, x: Any, weights: Any, array: np.ndarray, bias: Any, axis: int
 ) -> tuple[Any, Any]:
-    """Weights and bias as tensors with their parameters; the output channels of the weights lie along `axis`."""
+    """Weights and bias as quantized constants; the output channels of the weights lie along `axis`."""
     set_parameters(tfl, node, x, node.outputs[0])
     scales = np.array(attr(node, "weight_scales"), np.float32)
     integer_weights, integer_bias = _constant_copy(weights, array), _constant_copy(bias, const(bias))

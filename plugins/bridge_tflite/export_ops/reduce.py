@@ -1,4 +1,4 @@
-"""Reductions, running sums, and the place of an extreme."""
+"""Reductions, CumSum, ArgMax and ArgMin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moving, choosing and making elements."""
+"""Reshaping, slicing, padding, gathering, filling."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def unique(tfl, node, x):
 
 @ops.op(f"{TFLITE}::SpaceToBatch", f"{TFLITE}::BatchToSpace")
 def blocks(tfl, node, x):
-    """Nothing is padded or cut off."""
+    """Paddings and crops are zero."""
     block = i32(attr(node, "block"))
     operator = "SPACE_TO_BATCH_ND" if node.op_type == "SpaceToBatch" else "BATCH_TO_SPACE_ND"
     tfl.add(operator, x, block, np.zeros((len(block), 2), np.int32))

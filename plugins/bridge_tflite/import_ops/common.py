@@ -1,4 +1,4 @@
-"""What the families share: fused activations, layout, weights."""
+"""Helpers of several families: fused activations, layout, weights, limits."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ FUSED = need(
 
 
 def constant(index: int, name: str) -> Need:
-    """Input `index` is absent or stored in the file."""
+    """Need: input `index` is absent or stored in the file."""
     return need(f"a constant {name}", lambda n: n.constant(index))
 
 
 def activate(op: Any, node: Any, x: Any) -> Any:
-    """`x` under the operator's fused activation."""
+    """Apply the operator's fused activation to `x`."""
     activation = node.get("fusedActivationFunction", NONE)
     if activation == RELU:
         return op.Relu(x)
@@ -61,7 +61,7 @@ def ints(*values: int) -> np.ndarray:
 
 
 def as_int64(op: Any, value: Any) -> Any:
-    """A shape, axis or index tensor in int64."""
+    """Shape, axis or index tensor as int64."""
     array = const(value)
     if array is not None:
         return op.const(np.atleast_1d(array).astype(np.int64))
@@ -69,23 +69,23 @@ def as_int64(op: Any, value: Any) -> Any:
 
 
 def vector(value: Any) -> list[int] | None:
-    """A constant as a list of ints."""
+    """Elements of a constant as ints, or None."""
     array = const(value)
     return None if array is None else [int(v) for v in array.ravel()]
 
 
 def to_nchw(op: Any, x: Any) -> Any:
-    """Channels last → channels first."""
+    """Transpose channels last to channels first."""
     return op.Transpose(x, perm=to_first(rank_of(x) or 0))
 
 
 def to_nhwc(op: Any, x: Any) -> Any:
-    """Channels first → channels last."""
+    """Transpose channels first to channels last."""
     return op.Transpose(x, perm=to_last(rank_of(x) or 0))
 
 
 def permute_weights(op: Any, w: Any, perm: list[int]) -> Any:
-    """Weights with their axes in another order; stored ones are reordered now, quantized ones before they are dequantized."""
+    """Transpose weights: constants now, quantized constants before their DequantizeLinear."""
     array = const(w)
     if array is not None:
         return op.const(np.ascontiguousarray(array.transpose(perm)))
@@ -102,26 +102,26 @@ def permute_weights(op: Any, w: Any, perm: list[int]) -> Any:
 
 
 def mark_approximated(value: Any, reason: str) -> Any:
-    """`value`, whose node the report calls approximated."""
+    """`value`, with its node marked as approximated in the report."""
     APPROXIMATED.set(value.producer(), reason)
     return value
 
 
 def check_count(size: int) -> int:
-    """`size` elements. Raises UnreadableFile for more than an axis or a constant of a real model has."""
+    """Return `size`. Raises UnreadableFile if it is negative or above the limit for an axis or a constant."""
     if not 0 <= size <= LARGEST:
         raise UnreadableFile(f"An operator of the file asks for {size} elements at once.")
     return int(size)
 
 
 def check_expansion(x: Any, axis: int, step: int) -> None:
-    """Raise UnreadableFile, as `bounded` does, where `step` places for each of `axis` are too many."""
+    """Check that `axis` times `step` is within the limit. Raises UnreadableFile as `check_count` does."""
     length = x.shape[axis] if x.shape is not None else None
     check_count(step * (length if isinstance(length, int) else 1))
 
 
 def arange(size: int) -> np.ndarray:
-    """0, 1 … size - 1. Raises UnreadableFile as `bounded` does."""
+    """Indices 0 to size - 1. Raises UnreadableFile as `check_count` does."""
     return np.arange(check_count(size))
 
 
@@ -129,7 +129,7 @@ HYBRID = "LiteRT quantizes what 8-bit weights multiply to 8 bits while it runs; 
 
 
 def mark_hybrid(node: Any, value: Any, weights: int) -> Any:
-    """`value`, marked as approximated where LiteRT multiplies floats by quantized weights."""
+    """`value`, marked as approximated if LiteRT multiplies floats by quantized weights."""
     hybrid = node.type(0).startswith("FLOAT") and node.tensor(weights).quantized
     return mark_approximated(value, HYBRID) if hybrid else value
 

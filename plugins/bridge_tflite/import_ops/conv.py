@@ -116,7 +116,8 @@ def _static_conv_transpose(
     strides: list[int],
     dilations: list[int],
 ) -> Any:
-    """ConvTranspose to the size `out`: cut before as the convolution of `out` is padded, cut or padded behind."""
+    """ConvTranspose to the static size `out`: pads as for the convolution of `out`, cropped or padded at the
+    end."""
     begin, end, extra = [], [], []
     rank = len(out)
     for size, k, s, d, out_length in zip(
@@ -148,7 +149,7 @@ def _dynamic_conv_transpose(
     strides: list[int],
     dilations: list[int],
 ) -> Any:
-    """`_transposed` where the size of the result, or of the input, is known at run time only: cut out of the whole, channels last."""
+    """ConvTranspose to a run-time size, channels last: a slice of the full result."""
     rank, same = len(kernel), node.get("padding", SAME) != VALID
     full = op.ConvTranspose(
         to_nchw(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations

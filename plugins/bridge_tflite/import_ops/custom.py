@@ -1,4 +1,4 @@
-"""Custom operators of MediaPipe."""
+"""Custom operators: MediaPipe's, and TensorFlow's (Flex)."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _static_shapes(*inputs: int) -> Need:
 
 
 def _struct_fields(node: Any, count: int) -> tuple[int, ...]:
-    """The first integers of the operator's C struct."""
+    """First `count` int32 fields of the operator's C struct."""
     raw = node.operator.custom_options
     return struct.unpack(f"<{count}i", raw[: 4 * count])
 
@@ -104,7 +104,7 @@ LARGEST_WINDOW = 4096
 
 
 def _has_bounded_windows(node: Any) -> bool:
-    """Whether strides and windows are of one element or more, and windows of no more than anybody pools."""
+    """True if strides and windows are positive and the windows have at most LARGEST_WINDOW elements."""
     if not POOL.holds(node):
         return False
     _, strides, kernel = _pool(node)
@@ -120,7 +120,7 @@ def _total_padding(size: int, out: int, kernel: int, stride: int) -> int:
 
 @ops.op("custom::MaxPoolingWithArgmax2D", needs=(POOL, BOUNDED_WINDOWS, _static_shapes(0)))
 def max_pooling_with_argmax(op, node, x):
-    """Indices are places inside the window as floats (and 0.1), or flat places in the image as integers."""
+    """Indices are offsets inside the window as floats (plus 0.1), or flat indices into the image as int32."""
     padding, strides, kernel = _pool(node)
     _, height, width, channels = node.shape(0)
     pads = [0, 0, 0, 0]
@@ -145,7 +145,7 @@ def max_pooling_with_argmax(op, node, x):
 def _stack_windows(
     op: Any, x: Any, pads: list[int], kernel: list[int], strides: list[int], counts: list[int]
 ) -> Any:
-    """For each place inside a window, what every window has there; below all numbers outside of the image."""
+    """Elements of every window, stacked along a new first axis by their offset; outside of the image -inf."""
     if any(pads):
         x = op.Pad(x, ints(0, *pads[:2], 0, 0, *pads[2:], 0), np.float32(-np.inf))
     slices = []
@@ -164,7 +164,7 @@ DISJOINT_WINDOWS = need(
 
 @ops.op("custom::MaxUnpooling2D", needs=(POOL, BOUNDED_WINDOWS, _static_shapes(0), DISJOINT_WINDOWS))
 def max_unpooling(op, node, x, indices):
-    """Every element goes to its place, all other places are zero."""
+    """Scatter every element to its index; all other elements are zero."""
     _, strides, kernel = _pool(node)
     batch, height, width, channels = node.shape(0)
     out = [batch, height * kernel[0], width * kernel[1], channels]
@@ -210,7 +210,10 @@ RANK_3 = need("an input of rank 3", lambda n: len(n.shape(0)) == 3)
 
 @ops.op("custom::Landmarks2TransformMatrix", needs=(RANK_3,))
 def landmarks_to_transform_matrix(op, node, landmarks):
-    """The matrix from the places of a crop to the image: around some landmarks, turned so that two of them are level."""
+    """Matrix [1, 4, 4] from crop to image coordinates.
+
+    The crop surrounds some landmarks and is rotated so that two of them are level.
+    """
     o = node.custom
     points = op.Slice(op.Squeeze(landmarks, ints(0)), ints(0), ints(2), ints(1))
     left, right = (op.Gather(points, np.int64(o[f"{s}_rotation_idx"]), axis=0) for s in ("left", "right"))
@@ -251,7 +254,7 @@ def _element(op: Any, vector: Any, index: int) -> Any:
 
 
 def _transform_points(op: Any, matrix: Any, x: Any, y: Any, shift: float = 0.0) -> list[Any]:
-    """Both coordinates of points under the first two rows of a 4 × 4 matrix."""
+    """Coordinates (x, y) of points transformed by the first two rows of a 4 × 4 matrix."""
     rows = op.Squeeze(matrix, ints(0))
     coordinates = []
     for row in (0, 1):
@@ -279,7 +282,7 @@ SINGLE_STATIC_IMAGE = need(
 
 @ops.op("custom::TransformTensorBilinear", needs=(SINGLE_STATIC_IMAGE,))
 def transform_tensor_bilinear(op, node, x, matrix):
-    """Each place of the output is looked up in the input under the matrix; outside of it there is 0."""
+    """Sample the input at the transformed coordinates of each output pixel; outside of it the value is 0."""
     down, across = int(node.custom["output_height"]), int(node.custom["output_width"])
     _, height, width, channels = node.shape(0)
     columns, rows = np.meshgrid(*(arange(n).astype(np.float32) for n in (across, down)))
@@ -314,5 +317,5 @@ def _interpolate(op: Any, a: Any, b: Any, fraction: Any) -> Any:
 
 @ops.op(*(f"custom::Flex{name}" for name in FLEX))
 def flex(op, node, *inputs):
-    """TensorFlow's operators without attributes, which some converters leave in a file."""
+    """TensorFlow operators without attributes, which some converters leave in a file."""
     return op.node(FLEX[node.op.removeprefix("Flex")], *inputs)

@@ -1,4 +1,4 @@
-"""Images resized, and blocks moved between depth and space."""
+"""Image resizing, DEPTH_TO_SPACE, SPACE_TO_DEPTH."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _coordinate_mode(node: Any) -> str:
 
 
 def _source_coordinates(op: Any, node: Any, x: Any, axis: int, out_length: Any) -> tuple[Any, Any]:
-    """Where each of `wanted` places lies between the rows of `axis`: lower, upper, and how far from the lower."""
+    """Coordinates [out_length] along `axis` in the input, and the input length, both float32."""
     align, half_pixel = node.get("alignCorners", False), node.get("halfPixelCenters", False)
     out_float = op.Cast(out_length, to=FLOAT)
     in_length = op.Cast(op.Squeeze(op.Shape(x, start=axis, end=axis + 1), ints(0)), to=FLOAT)
@@ -86,7 +86,7 @@ def resize_bilinear(op, node, x, size):
 
 @ops.op("RESIZE_BILINEAR")
 def resize_bilinear_computed(op, node, x, size):
-    """Rows, then columns: two are gathered and mixed."""
+    """Interpolate along rows, then along columns."""
     for axis in (1, 2):
         positions, in_length = _source_coordinates(op, node, x, axis, _output_length(op, size, axis - 1))
         if node.get("halfPixelCenters", False):
@@ -104,7 +104,7 @@ def resize_bilinear_computed(op, node, x, size):
     needs=(constant(1, "size"), need("a static input", lambda n: None not in n.tensor(0).dims[1:3])),
 )
 def resize_nearest(op, node, x, size):
-    """Rows and columns are gathered: TFLite rounds otherwise than ONNX."""
+    """Gather rows and columns: TFLite rounds half up with align_corners, and down otherwise."""
     for axis, out_length in zip((1, 2), vector(size), strict=True):
         in_length = node.shape(0)[axis]
         align, half_pixel = node.get("alignCorners", False), node.get("halfPixelCenters", False)

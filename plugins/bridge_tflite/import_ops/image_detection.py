@@ -1,4 +1,4 @@
-"""Non-maximum suppression, and what turns the outputs of a detector into boxes."""
+"""Non-maximum suppression, and the postprocessing of detectors."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ DOUBLE = 11
 
 
 def next_below(value: float) -> np.ndarray:
-    """The next float32 down: `x > below(t)` is `x >= t`."""
+    """Next lower float32: `x > next_below(t)` is `x >= t`."""
     return np.nextafter(np.float32(value), np.float32(-np.inf)).reshape(1)
 
 
 def suppress_boxes(
     op: Any, boxes: Any, scores: Any, max_output_size: Any, iou_threshold: Any, score_threshold: Any
 ) -> Any:
-    """Box numbers that are kept, best first, of one class."""
+    """Indices of selected boxes of one class, best first."""
     selected = op.NonMaxSuppression(
         op.Unsqueeze(boxes, ints(0)),
         op.Unsqueeze(scores, ints(0, 1)),
@@ -35,7 +35,7 @@ def suppress_boxes(
 
 
 def pad_with_zeros(op: Any, values: Any, count: int) -> Any:
-    """`values` with zeros behind them up to `count`."""
+    """`values` padded with zeros at the end to `count`."""
     missing = op.Sub(count, op.Shape(values, start=0, end=1))
     return op.Pad(values, op.Concat(ints(0), missing, axis=0), None, ints(0))
 
@@ -70,7 +70,8 @@ def non_max_suppression(op, node, boxes, scores, max_output_size, iou_threshold,
 
 
 def decode_boxes(op: Any, encodings: Any, anchors: Any, scales: Any) -> Any:
-    """Corners of boxes given by center and size relative to their anchors, in float64 as LiteRT computes them."""
+    """Corners [n, 4] of boxes given by center and size relative to anchors, computed in float64 as in
+    LiteRT."""
     code = op.Cast(op.Squeeze(encodings, ints(0)), to=DOUBLE)
     anchor = op.Cast(anchors, to=DOUBLE)
 
@@ -107,7 +108,7 @@ def detection_postprocess(op, node, encodings, predictions, anchors):
 def _detect_fast(
     op: Any, options: Any, boxes: Any, scores: Any, iou_threshold: Any, score_threshold: Any
 ) -> tuple[Any, ...]:
-    """One suppression over the best class of each box; every box kept gives its best classes."""
+    """One suppression over the best class of each box; a selected box has its best classes."""
     max_detections = int(options["max_detections"])
     classes_per_box = min(int(options["max_classes_per_detection"]), int(options["num_classes"]))
     class_scores, classes = op.TopK(scores, ints(classes_per_box), axis=1, _outputs=2)
@@ -133,7 +134,7 @@ def _detect_fast(
 def _detect_per_class(
     op: Any, options: Any, boxes: Any, scores: Any, iou_threshold: Any, score_threshold: Any
 ) -> tuple[Any, ...]:
-    """A suppression for each class; the best of all classes together."""
+    """One suppression per class, then the best detections of all classes."""
     max_detections = int(options["max_detections"])
     boxes_per_class = min(int(options.get("detections_per_class", 100)), max_detections)
     class_scores = op.Transpose(scores, perm=[1, 0])

@@ -44,7 +44,7 @@ def slice_(op, node, x, begin, size):
     needs=(constant(3, "strides"), need("begin of known length", lambda n: n.shape(1)[0] is not None)),
 )
 def strided_slice(op, node, x, begin, end, strides):
-    """Ellipses become whole axes and new axes are made first; then one Slice, and the shrunken axes go."""
+    """New axes are inserted first; then one Slice, and the shrunken axes are squeezed."""
     entries = _entries(node, len(node.shape(0)))
     new_axes = [axis for axis, action, _ in entries if action == "new"]
     if new_axes:
@@ -71,7 +71,7 @@ def strided_slice(op, node, x, begin, end, strides):
     ),
 )
 def strided_slice_dynamic(op, node, x, begin, end, strides):
-    """Strides that are computed: each axis is gathered at its places, which are counted then."""
+    """Run-time strides: each axis is gathered by indices computed then."""
     entries = _entries(node, len(node.shape(0)))
     new_axes = [axis for axis, action, _ in entries if action == "new"]
     x = op.Unsqueeze(x, ints(*new_axes)) if new_axes else x
@@ -87,7 +87,10 @@ def strided_slice_dynamic(op, node, x, begin, end, strides):
 
 
 def _slice_indices(op: Any, length: Any, low: Any, high: Any, step: Any, masks: Any) -> tuple[Any, Any]:
-    """Where an axis of `length` is read first, and every place towards `high`, as Python counts them; from or to its end where masked."""
+    """First index, and all indices from `low` to `high`, of an axis of `length` as in Python.
+
+    `masks` replace begin or end by that of the axis.
+    """
     forward, size = op.Greater(step, np.int64(0)), op.Reshape(length, ints())
     last = op.Sub(size, np.int64(1))
     first, before_first = (op.Where(forward, np.int64(n), v) for n, v in ((0, last), (0, np.int64(-1))))
@@ -101,7 +104,7 @@ def _slice_indices(op: Any, length: Any, low: Any, high: Any, step: Any, masks: 
 
 
 def _entries(node: Any, rank: int) -> list[tuple[int, str, int]]:
-    """Axis of the input with its new axes, what happens to it, and where in begin, end and strides that is said."""
+    """Input axes that STRIDED_SLICE names, with new axes inserted."""
     count = node.shape(1)[0]
 
     def mask(name: str, position: int) -> int:
@@ -124,7 +127,7 @@ def _entries(node: Any, rank: int) -> list[tuple[int, str, int]]:
 def _bounds(
     op: Any, node: Any, starts: Any, ends: Any, step: int, position: int, shrink: bool
 ) -> tuple[Any, Any, Any]:
-    """Begin, end and stride of one axis: numbers, or vectors of one where they are computed."""
+    """Begin, end and stride of one axis: ints, or int64 vectors [1] if computed."""
     low, high = (_element(op, v, position) for v in (starts, ends))
     whole_low, whole_high = node.get("beginMask", 0) >> position & 1, node.get("endMask", 0) >> position & 1
     if whole_low:
@@ -141,7 +144,7 @@ def _bounds(
 
 
 def _offset_end(op: Any, low: Any, length: Any) -> Any:
-    """The end `length` behind `low`; where low counts from the end and this passes it, far away."""
+    """End `length` after `low`. If low counts from the end and the sum passes it, the end of the axis."""
     if isinstance(low, int) and isinstance(length, int):
         return FAR if low < 0 <= low + length else low + length
     start = _as_vector(op, low)
@@ -169,7 +172,7 @@ INTEGER_INDICES = need("indices of numbers", lambda n: n.type(1).startswith("INT
 
 
 def as_index_dtype(op: Any, indices: Any) -> Any:
-    """Indices in a width that ONNX takes."""
+    """Indices as int32 or int64, which ONNX takes."""
     return indices if int(indices.dtype) in (INT32, INT64) else op.Cast(indices, to=INT64)
 
 
@@ -180,7 +183,7 @@ def gather(op, node, x, indices):
 
 @ops.op("GATHER", needs=(INTEGER_INDICES,))
 def gather_in_batches(op, node, x, indices):
-    """The axis goes right behind the batch dimensions, and back behind those of the indices."""
+    """Move the axis after the batch dimensions for GatherND, and the result's axes back."""
     rank, indices_rank = len(node.shape(0)), len(node.shape(1))
     batch = (
         node.get("batchDims", 0) % max(indices_rank, 1)
@@ -236,7 +239,7 @@ def sparse_to_dense(op, node, indices, shape, values, default):
 
 @ops.op("ONE_HOT")
 def one_hot(op, node, indices, depth, on, off):
-    """An index below zero or beyond the depth is off."""
+    """An index out of range is off."""
     rank = len(node.shape(0))
     axis = node.get("axis", -1) % (rank + 1)
     constant_depth = vector(depth)
@@ -259,7 +262,7 @@ def where(op, node, condition):
 
 @ops.op("DYNAMIC_UPDATE_SLICE")
 def dynamic_update_slice(op, node, x, update, start):
-    """Each axis of the update is gathered to the input's length; where it then lies inside, it stands."""
+    """Gather the update to the input's length along each axis, and select it where its slice lies."""
     begins, inside = op.Cast(start, to=INT64), None
     rank = len(node.shape(0))
     for axis in range(rank):

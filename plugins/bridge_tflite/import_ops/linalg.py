@@ -1,4 +1,4 @@
-"""Matrices with a diagonal."""
+"""Diagonal matrices."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def matrix_diag(op, node, x):
 
 @ops.op("MATRIX_SET_DIAG")
 def matrix_set_diag(op, node, x, diagonal):
-    """The diagonal is as long as the shorter side; what is filled in below it is never read."""
+    """The diagonal is padded to the number of rows; the padding is never selected."""
     rows, columns = axis_length(op, x, -2), axis_length(op, x, -1)
     rank = len(node.shape(1))
     missing = op.Unsqueeze(op.Sub(rows, axis_length(op, diagonal, -1)), ints(0))

@@ -1,4 +1,4 @@
-"""Element by element."""
+"""Elementwise operators."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ INT16 = need("an input of int16", lambda n: n.type(0) == "INT16")
 
 @ops.op("LOGISTIC", "TANH", needs=(INT16,))
 def sigmoid_int16(op, node, x):
-    """LiteRT's kernels on int16 are polynomials: a few of 32768 steps off."""
+    """LiteRT's int16 kernels are polynomials, up to 12 steps of 2**-15 off."""
     y = op.Sigmoid(x) if node.op == "LOGISTIC" else op.Tanh(x)
     return mark_approximated(y, "LiteRT's int16 kernel differs by up to 12 steps of 2**-15")
 
@@ -140,7 +140,7 @@ def squared_difference(op, node, x, y):
 
 @ops.op("FLOOR_DIV")
 def floor_div(op, node, x, y):
-    """ONNX divides integers towards zero: one less where the signs differ and something remains."""
+    """Integer quotient rounded down; ONNX rounds towards zero."""
     if x.dtype.is_floating_point():
         return op.Floor(op.Div(x, y))
     zero = np.zeros((), x.dtype.numpy())
@@ -151,7 +151,7 @@ def floor_div(op, node, x, y):
 
 @ops.op("FLOOR_MOD")
 def floor_mod(op, node, x, y):
-    """With the sign of the divisor; ONNX gives floats that of the dividend."""
+    """Remainder with the sign of the divisor. ONNX's Mod of floats has that of the dividend."""
     if not x.dtype.is_floating_point():
         return op.Mod(x, y)
     zero = np.zeros((), x.dtype.numpy())
@@ -162,7 +162,7 @@ def floor_mod(op, node, x, y):
 
 @ops.op("ATAN2", needs=(FLOAT,))
 def atan2(op, node, y, x):
-    """The angle of the point (x, y): that of |y| above |x|, mirrored into the point's quadrant."""
+    """Angle of the point (x, y): atan |y| / |x|, mirrored into the point's quadrant."""
     dtype = x.dtype.numpy()
     zero = np.zeros((), dtype)
     both = op.And(op.Equal(x, zero), op.Equal(y, zero))
@@ -175,7 +175,7 @@ def atan2(op, node, y, x):
 
 
 def _replace_negative_zero(op: Any, x: Any) -> Any:
-    """x, and -1 for the zero below zero."""
+    """`x` with -1 in place of negative zero."""
     dtype = x.dtype.numpy()
     zero = np.zeros((), dtype)
     return op.Where(
@@ -185,7 +185,7 @@ def _replace_negative_zero(op: Any, x: Any) -> Any:
 
 @ops.op("RIGHT_SHIFT")
 def right_shift(op, node, x, y):
-    """Arithmetic, by 0 up to the width less one."""
+    """Arithmetic shift; the amount is clamped to the bit width less one."""
     dtype = x.dtype.numpy()
     zero, last = (np.array(n, dtype) for n in (0, dtype.itemsize * 8 - 1))
     amount = op.Cast(op.Max(op.Min(y, last), zero), to=UINT32)
@@ -197,7 +197,7 @@ def right_shift(op, node, x, y):
 
 @ops.op("FAKE_QUANT")
 def fake_quant(op, node, x):
-    """Rounded to the steps between min and max, which are moved so that one of them is zero."""
+    """Round to the steps between min and max, shifted so that one step is zero."""
     low, high = float(node.get("min", 0.0)), float(node.get("max", 0.0))
     first, last = int(node.get("narrowRange", False)), 2 ** node.get("numBits", 8) - 1
     if low == high:
@@ -212,7 +212,7 @@ def fake_quant(op, node, x):
 
 @ops.op("BITCAST")
 def bitcast(op, node, x):
-    """Wider elements become several, in a new last axis; narrower ones of the last axis become one."""
+    """Wider elements are split along a new last axis; narrower ones are joined along the last axis."""
     dtype = node.out_dtype()
     if x.dtype.bitwidth == dtype.bitwidth:
         return op.BitCast(x, to=int(dtype))
@@ -251,7 +251,7 @@ def gelu(op, node, x):
     needs=(need("a cast without complex numbers", lambda n: "COMPLEX" not in n.type(0) + n.out_type()),),
 )
 def cast(op, node, x):
-    """To less than a byte the fraction is cut off, and what lies beyond comes to its ends."""
+    """A float cast to a dtype of less than 8 bits is truncated and saturated."""
     dtype = node.out_dtype()
     if dtype.bitwidth < 8 and x.dtype == ir.DataType.FLOAT:
         limits = ml_dtypes.iinfo(dtype.numpy())
@@ -271,7 +271,7 @@ def zeros_like(op, node, x):
 
 @ops.op("SELECT")
 def select(op, node, condition, x, y):
-    """A condition of rank 1 chooses rows."""
+    """A condition of rank 1 selects rows."""
     rank = len(node.shape(1))
     if len(node.shape(0)) == 1 and rank > 1:
         condition = op.Unsqueeze(condition, list(range(1, rank)))

@@ -1,4 +1,4 @@
-"""Numbers as the bytes they are stored as, and FarmHash over them."""
+"""Elements as the bits they are stored as, and FarmHash fingerprints of them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from bridge_tflite.import_ops.common import BOOL, INT64, UINT64, ints
 
 
 def split_bits(op: Any, x: Any, width: int) -> Any:
-    """The bits of each element of `x` as numbers of `width` bits in a new last axis, the lowest first; uint64."""
+    """Bits of each element of `x` as uint64 numbers of `width` bits along a new last axis, the lowest
+    first."""
     shifts = np.arange(0, x.dtype.bitwidth, width, dtype=np.uint64)
     bits = op.Unsqueeze(as_unsigned(op, x), ints(-1))
     return op.BitwiseAnd(shift_bits(op, bits, shifts, "RIGHT"), np.uint64(2**width - 1))
 
 
 def join_bits(op: Any, x: Any, count: int, width: int) -> Any:
-    """What `parts` took apart: the `count` numbers of the last axis, of `width` bits each, as one; uint64."""
+    """Inverse of `split_bits`: `count` numbers of `width` bits along the last axis joined to one uint64."""
     shifts = np.uint64(width) * np.arange(count, dtype=np.uint64)
     return op.MatMul(x, op.const(np.left_shift(np.uint64(1), shifts)))
 
 
 def as_unsigned(op: Any, x: Any) -> Any:
-    """The bits of `x` in uint64."""
+    """Bits of `x` as uint64."""
     if x.dtype == BOOL:
         return op.Cast(x, to=UINT64)
     dtype = ir.DataType[f"UINT{x.dtype.bitwidth}"]
@@ -37,14 +38,14 @@ def shift_bits(op: Any, x: Any, by: Any, direction: str) -> Any:
 
 
 class HashKey(Fingerprint):
-    """Keys of equal length, each the bytes of the last axis, in uint64."""
+    """Keys of equal length: uint64 [..., bytes]."""
 
     def __init__(self, op: Any, keys: Any, length: int) -> None:
         super().__init__(op, length)
         self.keys = keys
 
     def value(self) -> Any:
-        """The fingerprints; keys are of 4 bytes or more."""
+        """Fingerprints (uint64) of keys of 4 bytes or more."""
         steps = ((7, self.upto7), (16, self.upto16), (32, self.upto32), (BLOCK, self.upto64))
         return next((step for limit, step in steps if self.length <= limit), self.beyond)()
 

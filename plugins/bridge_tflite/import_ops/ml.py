@@ -1,4 +1,4 @@
-"""Embeddings, lookups in sorted keys, and projections by hashes."""
+"""Embeddings, lookups in sorted keys, locality-sensitive hashing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def embedding_lookup(op, node, ids, table):
     needs=(need("indices of known rank", lambda n: n.shape(1)[1] is not None),),
 )
 def embedding_lookup_sparse(op, node, ids, indices, shape, weights, table):
-    """Rows of the table, weighted, are combined where all but the last of their indices are the same."""
+    """Weighted rows of the table, combined over the last dimension of their indices."""
     combiner, outer = node.get("combiner", SUM), node.shape(1)[1] - 1
     positions = op.Slice(op.Cast(indices, to=INT64), ints(0), ints(outer), ints(1))
     bounds = op.Slice(op.Cast(shape, to=INT64), ints(0), ints(outer), ints(0))
@@ -53,7 +53,7 @@ def embedding_lookup_sparse(op, node, ids, indices, shape, weights, table):
 
 @ops.op("HASHTABLE_LOOKUP", needs=(need("values of numbers", lambda n: n.type(2) != "STRING"),))
 def hashtable_lookup(op, node, lookup, keys, values):
-    """Rows of the values whose key is looked up, zeros where there is none; and where there is one."""
+    """Rows of `values` by key, zeros for an unknown key; and uint8 hits."""
     same = op.Equal(op.Unsqueeze(lookup, ints(1)), op.Unsqueeze(keys, ints(0)))
     marks = op.Cast(same, to=FLOAT)
     hits = op.ReduceMax(marks, ints(1), keepdims=0)
@@ -64,14 +64,14 @@ def hashtable_lookup(op, node, lookup, keys, values):
 
 
 def _key_bytes(node: Any) -> int:
-    """Bytes of a seed and of one item of LSH_PROJECTION; 0 where they are known at run time only."""
+    """Bytes of a seed and one item of LSH_PROJECTION together; 0 if known at run time only."""
     lengths, dtype = node.shape(1)[1:], node.type(1)
     known = dtype not in ("STRING", "INT2", "INT4", "UINT4") and node.shape(1) and None not in lengths
     return 4 + math.prod(lengths) * (node.dtype(1).bitwidth // 8) if known else 0
 
 
 def _has_32_bit_signatures(node: Any) -> bool:
-    """Whether number and bits of the hash functions of LSH_PROJECTION are known and fit 32 bits."""
+    """True if number and bits of the hash functions of LSH_PROJECTION are known and fit 32 bits."""
     shape = node.shape(0)
     if len(shape) != 2 or None in shape or node.type(0) != "FLOAT32":
         return False
@@ -87,7 +87,7 @@ def _has_32_bit_signatures(node: Any) -> bool:
     ),
 )
 def lsh_projection(op, node, seeds, items, weights=None):
-    """Bits that say whether the fingerprints of each seed with every item, weighted and summed in order, are above 0."""
+    """Bits: the sign of the weighted sum of the fingerprints of each seed with every item."""
     (count, width), length = node.shape(0), _key_bytes(node)
     head = op.Reshape(split_bits(op, seeds, 8), ints(-1, 1, 4))
     tail = op.Reshape(split_bits(op, items, 8), ints(1, -1, length - 4)) if length > 4 else None

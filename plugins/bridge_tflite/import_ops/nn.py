@@ -1,4 +1,4 @@
-"""Convolutions, pools, dense layers, normalizations."""
+"""Fully connected layers, matrix products, Softmax."""
 
 from __future__ import annotations
 

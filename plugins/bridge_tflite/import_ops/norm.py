@@ -23,7 +23,7 @@ def l2_normalization(op, node, x):
 
 @ops.op("LOCAL_RESPONSE_NORMALIZATION")
 def local_response_normalization(op, node, x):
-    """TFLite's alpha is of each element, ONNX's of their mean."""
+    """TFLite's alpha applies to each element, ONNX's to their mean."""
     size = 2 * node.get("radius", 0) + 1
     alpha = float(node.get("alpha", 0.0)) * size
     y = op.LRN(

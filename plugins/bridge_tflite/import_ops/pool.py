@@ -1,4 +1,4 @@
-"""Pooling."""
+"""Pools."""
 
 from __future__ import annotations
 

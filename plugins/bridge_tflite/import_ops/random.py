@@ -19,7 +19,7 @@ ops = OpTable()
 
 
 def _seeds(node: Any) -> float | None:
-    """A seed of 0 twice asks for one that differs from run to run."""
+    """Seed of the operator; None if both are 0, which asks for another one in every run."""
     return (
         float(node.get("seed", 0) * 65537 + node.get("seed2", 0))
         if node.get("seed", 0) or node.get("seed2", 0)
@@ -38,7 +38,7 @@ def random(op, node, shape):
 
 @ops.op("MULTINOMIAL", needs=(need("a constant number of samples", lambda n: n.constant(1)),))
 def multinomial(op, node, logits, count):
-    """The largest of the logits, each with noise of Gumbel's distribution."""
+    """Index of the largest logit after adding Gumbel noise."""
     samples, classes = ints(vector(count)[0]), op.Shape(logits, start=1)
     like = op.Expand(np.float32(0), op.Concat(op.Shape(logits, end=1), op.const(samples), classes, axis=0))
     even = op.RandomUniformLike(like, low=1e-7, seed=_seeds(node))

@@ -1,4 +1,4 @@
-"""RNN, SVDF and LSTM, as one step and over sequences. What they remember is a variable of the model."""
+"""RNN, SVDF and LSTM, as one step and over sequences. Their states are variables of the model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ ACTIVATION = need("an activation other than SIGN_BIT", lambda n: n.get("fusedAct
 
 
 def scan(op: Any, states: list, scanned: list, body: Any, reverse: bool = False) -> tuple[list, Any]:
-    """`body(builder, states, slices) -> (states, result)` over the first axis of `scanned`: last states, results stacked."""
+    """Scan of `body(builder, states, slices) -> (states, result)` over the first axis of `scanned`.
+
+    Returns the last states, and the results stacked along a new first axis.
+    """
     graph = ir.Graph([], [], nodes=[], name="step", opset_imports={"": hub.HUB_OPSET})
     before = [_port("state", v.dtype, v.shape, i, graph) for i, v in enumerate(states)]
     slices = [_port("slice", v.dtype, list(v.shape)[1:], i, graph) for i, v in enumerate(scanned)]
@@ -53,12 +56,12 @@ def _port(stem: str, dtype: Any, shape: Any, index: int, graph: Any) -> ir.Value
 
 
 def by_time(op: Any, node: Any, x: Any) -> Any:
-    """Time before batch, or back again."""
+    """Transpose batch-major [batch, time, ...] to time-major, or back."""
     return x if node.get("timeMajor", False) else op.Transpose(x, perm=[1, 0, 2])
 
 
 def linear(op: Any, x: Any, w: Any) -> Any:
-    """x · wᵀ, or element by element where the weights are those of a diagonal."""
+    """x · wᵀ, or elementwise for diagonal weights of rank 1."""
     if rank_of(w) == 1:
         return op.Mul(x, w)
     array = const(w)
@@ -71,7 +74,7 @@ def linear(op: Any, x: Any, w: Any) -> Any:
 
 
 def _rnn(op: Any, node: Any, x: Any, w: Any, r: Any, b: Any, h: Any, aux: Any, reverse: bool) -> tuple:
-    """Results by time, and the last state."""
+    """Results [time, batch, units], and the last state."""
     projected = op.Add(linear(op, x, w), b)
     if aux is not None:
         projected = op.Add(projected, aux)
@@ -100,7 +103,7 @@ def unidirectional_sequence_rnn(op, node, x, w, r, b, h):
 
 @ops.op("BIDIRECTIONAL_SEQUENCE_RNN", needs=(ACTIVATION,))
 def bidirectional_sequence_rnn(op, node, x, fw, fr, fb, fh, bw, br, bb, bh, aux=None, faux=None, baux=None):
-    """An auxiliary input without weights is what the backward direction reads."""
+    """An auxiliary input without weights is the input of the backward direction."""
     by_step = by_time(op, node, x)
     auxiliary = None if aux is None else by_time(op, node, aux)
     backward_input = auxiliary if auxiliary is not None and faux is None else by_step
@@ -120,9 +123,9 @@ def merge_directions(op: Any, node: Any, forward: Any, backward: Any, weights: i
 
 @ops.op("SVDF", needs=(ACTIVATION,))
 def svdf(op, node, x, feature, time, bias, state):
-    """Each filter remembers its last features; their weighted sum over time, summed over the rank.
+    """Each filter keeps its last features. They are weighted and summed over time, then over the rank.
 
-    Its integer form bounds the result by its type alone.
+    The integer kernel clamps the result by its dtype alone.
     """
     filters, memory = node.shape(2)
     rank = node.get("rank", 1)
@@ -142,14 +145,14 @@ def svdf(op, node, x, feature, time, bias, state):
 
 
 def fake_quantize(op: Any, x: Any, scale: float, dtype: Any, zero: int = 0) -> Any:
-    """`x` to the steps of an integer type."""
+    """Quantize `x` to `dtype`, and dequantize it."""
     parameters = (np.array(scale, np.float32), np.array(zero, dtype))
     return op.DequantizeLinear(op.QuantizeLinear(x, *parameters), *parameters)
 
 
 @dataclass
 class Cell:
-    """Weights of one LSTM by gate, in the order input, forget, cell, output; None where the file has none."""
+    """Weights of one LSTM by gate, in the order input, forget, cell, output; None if absent."""
 
     node: Any
     inputs: list
@@ -165,11 +168,11 @@ class Cell:
 
     @property
     def coupled(self) -> bool:
-        """Without an input gate, what is not forgotten is replaced."""
+        """True without an input gate (CIFG): input = 1 - forget."""
         return self.inputs[0] is None
 
     def ahead(self, op: Any, x: Any, auxiliary: Any = None) -> list:
-        """What the input gives each gate, for all steps at once."""
+        """Products of the input with the weights of each gate, for all steps at once."""
         products: list[Any] = []
         for gate in range(4):
             if self.inputs[gate] is None:
@@ -198,7 +201,7 @@ class Cell:
         return op.Div(centred, op.Sqrt(op.Add(variance, np.float32(EPSILON))))
 
     def step(self, op: Any, ahead: list, h: Any, c: Any) -> tuple:
-        """h and c after one step."""
+        """States h and c after one step."""
         forget = self.gate(op, 1, ahead[1], h, c)
         input_gate = op.Sub(np.float32(1), forget) if self.coupled else self.gate(op, 0, ahead[0], h, c)
         update = self.gate(op, 2, ahead[2], h, c)
@@ -218,7 +221,7 @@ class Cell:
         return op.Clip(h, np.float32(-clip), np.float32(clip)) if clip > 0 else h
 
     def run(self, op: Any, x: Any, auxiliary: Any = None, reverse: bool = False) -> Any:
-        """Results over the first axis of `x`; the states are left as they are at its end."""
+        """Results over the first axis of `x`; assigns the last states."""
         h, c = self.node.state(op, self.state), self.node.state(op, self.memory)
         ahead = self.ahead(op, x, auxiliary)
         scanned = [v for v in ahead if v is not None]
@@ -235,7 +238,7 @@ class Cell:
 
 
 def lstm_cell(op: Any, node: Any, values: list, start: int = 1, **options: Any) -> Cell:
-    """The weights that begin at input `start`: of the inputs, recurrent, peepholes, biases, projection."""
+    """Cell of the weights from input `start` on: input, recurrent, peephole, bias, projection."""
     weights = values[start : start + 17]
     weights = [*weights, *[None] * (17 - len(weights))]
     norms = list(values[20:24]) if start == 1 and len(values) == 24 else [None] * 4
@@ -262,7 +265,7 @@ FLOATS = need("floats", lambda n: not n.tensor(0).quantized)
 
 @ops.op("LSTM", needs=(FULL, CELL_ACTIVATION, FLOATS))
 def lstm(op, node, *values):
-    """One step: a sequence of one."""
+    """One step of an LSTM."""
     unit = lstm_cell(op, node, list(values))
     h, c = unit.step(op, unit.ahead(op, values[0]), node.state(op, unit.state), node.state(op, unit.memory))
     node.assign(op, unit.state, h)
@@ -277,7 +280,8 @@ def lstm(op, node, *values):
     ),
 )
 def basic_lstm(op, node, x, h, weights, biases, c):
-    """One product for all gates, in the order input, cell, forget, output; its states are plain inputs and outputs."""
+    """One product for all gates, in the order input, cell, forget, output; the states are plain inputs and
+    outputs."""
     joined = op.Concat(x, h, axis=1)
     gates = op.Add(linear(op, joined, weights), biases)
     input_gate, cell_gate, forget_gate, output_gate = op.Split(gates, axis=1, num_outputs=4, _outputs=4)
@@ -318,7 +322,7 @@ def unidirectional_sequence_lstm(op, node, *values):
 
 @ops.op("BIDIRECTIONAL_SEQUENCE_LSTM", needs=(CELL_ACTIVATION, FLOATS))
 def bidirectional_sequence_lstm(op, node, *values):
-    """An auxiliary input without weights is what the backward direction reads."""
+    """An auxiliary input without weights is the input of the backward direction."""
     values = [*values, *[None] * (48 - len(values))]
     auxiliary = None if values[39] is None else by_time(op, node, values[39])
     by_step = by_time(op, node, values[0])

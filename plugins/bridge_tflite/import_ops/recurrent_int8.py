@@ -1,8 +1,9 @@
-"""The integer LSTM: gates and states in 16 bits, sigmoid and tanh as the fixed-point series LiteRT computes.
+"""Integer LSTM: gates and states of int16, sigmoid and tanh as LiteRT's fixed-point series.
 
-Numbers are int16 with some integer bits before the point (QuantizeLinear's steps are 2**(bits - 15)). The series are those of
-"Gemmlowp: a small self-contained low-precision GEMM library", fixedpoint: exp by a Taylor polynomial around -1/8 and a
-barrel shifter, 1 / (1 + x) by three steps of Newton and Raphson. Every one of the 65,536 arguments is computed once, here.
+Numbers are int16 in fixed point with `bits` integer bits: the scale is 2**(bits - 15). The series are those
+of "Gemmlowp: a small self-contained low-precision GEMM library", fixedpoint: exp by a Taylor polynomial
+around -1/8 and a barrel shifter, 1 / (1 + x) by three Newton-Raphson steps. They are computed once for all
+65,536 arguments.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ def _saturate(x: np.ndarray) -> np.ndarray:
 
 
 def _multiply(a: Any, b: Any) -> np.ndarray:
-    """The product of two fractions, rounded."""
+    """Rounded product of two fixed-point numbers without integer bits."""
     product = np.asarray(a, np.int64) * b
     nudge = np.where(product >= 0, 2**14, 1 - 2**14)
     return _saturate(np.trunc((product + nudge) / 2**15).astype(np.int64))
 
 
 def _divide_by_power(x: np.ndarray, bits: int) -> np.ndarray:
-    """Divided by 2**places, halves away from zero."""
+    """Divide by 2**bits, rounding halves away from zero."""
     return np.trunc((x + np.where(x >= 0, 2 ** (bits - 1), -(2 ** (bits - 1)))) / 2**bits).astype(np.int64)
 
 
@@ -37,7 +38,7 @@ def _to_fixed_point(value: float, bits: int = 0) -> int:
 
 
 def _exp_near_zero(a: np.ndarray) -> np.ndarray:
-    """exp between -1/4 and 0."""
+    """exp of numbers between -1/4 and 0."""
     constant, x = _to_fixed_point(np.exp(-1 / 8)), a + 2**12
     square = _multiply(x, x)
     cube, fourth = _multiply(square, x), _multiply(square, square)
@@ -48,7 +49,7 @@ def _exp_near_zero(a: np.ndarray) -> np.ndarray:
 
 
 def _exp(a: np.ndarray, bits: int) -> np.ndarray:
-    """exp of numbers below zero with `bits` integer bits."""
+    """exp of negative numbers with `bits` integer bits."""
     fraction_bits = 15 - bits
     quarter = 1 << (fraction_bits - 2)
     inside = (a & (quarter - 1)) - quarter
@@ -76,7 +77,7 @@ ARGUMENTS = np.arange(LOW, HIGH + 1, dtype=np.int64)
 
 @functools.cache
 def sigmoid_table() -> np.ndarray:
-    """For three integer bits, to none: int16 [65536]."""
+    """Sigmoid, int16 [65536], of arguments with three integer bits; results have none."""
     size = np.minimum(np.abs(ARGUMENTS), HIGH)
     above = _saturate(_newton(_exp(-size, 3)) << 1)
     positive_or_mirrored = np.where(ARGUMENTS > 0, above, HIGH - above)
@@ -85,14 +86,14 @@ def sigmoid_table() -> np.ndarray:
 
 @functools.cache
 def tanh_table(bits: int) -> np.ndarray:
-    """For `bits` integer bits, to none: int16 [65536]."""
+    """Tanh, int16 [65536], of arguments with `bits` integer bits; results have none."""
     size = np.minimum(np.abs(ARGUMENTS), HIGH)
     above = _saturate((_newton(_exp(-size, bits + 1)) - 2**13) << 2)
     return np.where(ARGUMENTS == 0, 0, np.where(ARGUMENTS < 0, -above, above)).astype(np.int16)
 
 
 class Int8Lstm:
-    """One integer LSTM: its gates by name of weights as stored, its states int8 and int16 (as int32 between the steps)."""
+    """One integer LSTM: int8 weights by gate, states of int8 and int16 (int32 between the steps)."""
 
     def __init__(self, op: Any, node: Any) -> None:
         self.op, self.node = op, node
@@ -112,7 +113,8 @@ class Int8Lstm:
         return float(np.prod([float(self.node.tensor(i).scale[0]) for i in indices]))
 
     def ahead(self, x: Any) -> list:
-        """What the input gives each gate, to steps of 2**-12."""
+        """Products of the input with the weights of each gate, int32 with scale 2**-12; None for a gate
+        without weights."""
         products: list[Any] = []
         zero = np.array(self.input.zero_point[0], np.int8)
         for gate in range(4):
@@ -126,14 +128,14 @@ class Int8Lstm:
         return products
 
     def recurrent(self) -> list:
-        """Weights and scales of what the last output gives each gate."""
+        """Recurrent weights of each gate, with the scale of their products."""
         return [
             (self.weights(5 + g), self.scale(18, 5 + g) * 2**12) if self.node.has(5 + g) else None
             for g in range(4)
         ]
 
     def step(self, op: Any, ahead: list, weights: list, h: Any, c: Any) -> tuple:
-        """h and c, as int32, after one step."""
+        """States h and c, as int32, after one step."""
         zero = np.array(self.hidden.zero_point[0], np.int8)
         low = op.Cast(h, to=INT8)
 
@@ -159,7 +161,8 @@ class Int8Lstm:
 
 
 def _rescale(op: Any, total: Any, scale: float, bounded: bool = True) -> Any:
-    """int32 by a scale, as a multiplier of 31 bits and a shift, each rounded; to int16 when `bounded`."""
+    """Multiply int32 by a scale, as a 31-bit multiplier and a shift, each rounded; saturated to int16 if
+    `bounded`."""
     mantissa, exponent = np.frexp(scale)
     wide = op.Mul(op.Cast(total, to=INT64), np.int64(2 ** max(exponent, 0)))
     product = op.Mul(wide, np.int64(round(mantissa * 2**31)))
@@ -170,7 +173,7 @@ def _rescale(op: Any, total: Any, scale: float, bounded: bool = True) -> Any:
 
 
 def _shift_right(op: Any, product: Any, bits: int) -> Any:
-    """Divided by 2**places, halves away from zero."""
+    """Divide by 2**bits, rounding halves away from zero."""
     if bits == 0:
         return product
     dtype = product.dtype.numpy().type
@@ -185,7 +188,7 @@ def _look_up(op: Any, table: Any, x: Any) -> Any:
 
 
 def run_sequence(op: Any, node: Any, x: Any, loop: Any) -> Any:
-    """Results over the first axis of `x`, int8; the states are left as they are at its end."""
+    """Results (int8) over the first axis of `x`; assigns the last states."""
     cell = Int8Lstm(op, node)
     ahead, weights = cell.ahead(x), cell.recurrent()
     scanned = [v for v in ahead if v is not None]

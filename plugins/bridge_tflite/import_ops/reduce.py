@@ -1,4 +1,4 @@
-"""Reductions and searches along axes."""
+"""Reductions, ArgMax, TopK, CumSum, segments and windows."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def is_real(tensor: Any) -> bool:
 
 @ops.op("MEAN")
 def integer_mean(op, node, x, axes):
-    """The sum over the number of elements, cut towards zero."""
+    """Sum divided by the number of elements, truncated."""
     axes, keep = as_int64(op, axes), int(node.get("keepDims", False))
     total = op.ReduceSum(op.Cast(x, to=INT64), axes, keepdims=keep, noop_with_empty_axes=1)
     count = op.ReduceProd(op.Gather(op.Shape(x), axes, axis=0), keepdims=0)
@@ -96,7 +96,7 @@ def topk_v2(op, node, x, k):
 
 
 def _reduce_segments(op: Any, data: Any, ids: Any, count: int, start: np.ndarray, reduction: str) -> Any:
-    """Rows of `data` gathered into `count` rows that begin as `start`; ids below zero fall into one more, which goes."""
+    """Reduce rows of `data` to `count` rows that start as `start`; rows of negative ids are dropped."""
     rank = rank_of(ids) or 0
     positions = op.Reshape(op.Cast(ids, to=INT64), ints(-1, 1))
     inner = op.Shape(data, start=rank) if (rank_of(data) or 0) > rank else op.const(ints())
@@ -109,7 +109,7 @@ def _reduce_segments(op: Any, data: Any, ids: Any, count: int, start: np.ndarray
 
 @ops.op("SEGMENT_SUM")
 def segment_sum(op, node, data, ids):
-    """Ids rise, so the last one says how many rows there are."""
+    """Ids are sorted: the last one determines the number of rows."""
     count = op.Add(op.Slice(op.Cast(ids, to=INT64), ints(-1), ints(FAR), ints(0)), ints(1))
     return _reduce_segments(op, data, ids, count, np.zeros((), data.dtype.numpy()), "add")
 
@@ -144,7 +144,7 @@ COMBINATIONS = {1: "Add", 2: "Mul", 3: "Min", 4: "Max", 5: "And", 6: "Or"}
 def reduce_windows(
     op: Any, x: Any, start: Any, function: int, shape: list[int], strides: list[int], dilations: list[int]
 ) -> Any:
-    """Axis by axis, the elements of each window are gathered beside one another and reduced."""
+    """Gather the elements of each window along a new axis and reduce it, axis by axis."""
     bits = x.dtype.numpy() == np.bool_
     values = op.Cast(x, to=INT32) if bits else x
     for axis, (size, stride, dilation) in enumerate(zip(shape, strides, dilations, strict=True)):

@@ -1,4 +1,4 @@
-"""Spectra and complex numbers, which are pairs in a last axis of the hub."""
+"""FFT and complex numbers; in the hub these are pairs along a last axis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ops = OpTable()
 
 @ops.op("RFFT2D", needs=(constant(1, "length"),))
 def rfft2d(op, node, x, length):
-    """Both last axes, cut or padded to the length; complex numbers are pairs in a last axis of the hub."""
+    """FFT of the last two axes, sliced or padded to the length."""
     rank, sizes = rank_of(x), vector(length)
     for axis, size in zip((rank - 2, rank - 1), sizes, strict=True):
         x = op.Slice(x, ints(0), ints(size), ints(axis))

@@ -1,4 +1,4 @@
-"""StableHLO operators inside TFLite files that have one evident meaning in ONNX."""
+"""StableHLO operators with a meaning in ONNX."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def cbrt(op, node, x):
 
 @ops.op("STABLEHLO_REMAINDER")
 def remainder(op, node, x, y):
-    """With the sign of the dividend."""
+    """Remainder with the sign of the dividend."""
     return op.Mod(x, y, fmod=1)
 
 
 @ops.op("STABLEHLO_SHIFT_LEFT")
 def shift_left(op, node, x, y):
-    """Shifts of the width and more give 0."""
+    """A shift by the bit width or more gives 0."""
     bits = x.dtype.numpy().itemsize * 8
     amount = op.Cast(y, to=INT64)
     too_far = op.Or(op.Less(amount, np.int64(0)), op.GreaterOrEqual(amount, np.int64(bits)))
@@ -129,7 +129,7 @@ def concatenate(op, node, *inputs):
 
 @ops.op("STABLEHLO_BROADCAST_IN_DIM", needs=(STATIC_OUT,))
 def broadcast_in_dim(op, node, x):
-    """Dimension i of the input becomes the named one of the output."""
+    """Dimension i of the input becomes dimension `broadcastDimensions[i]` of the output."""
     out, dims = node.out(0).dims, int_list(node, "broadcastDimensions")
     unsqueezed = (
         op.Unsqueeze(x, ints(*(i for i in range(len(out)) if i not in dims))) if len(dims) < len(out) else x
@@ -145,7 +145,7 @@ def slice_(op, node, x):
 
 @ops.op("STABLEHLO_DYNAMIC_SLICE")
 def dynamic_slice(op, node, x, *starts):
-    """Starts are moved so that the slice lies inside."""
+    """Start indices are clamped so that the slice lies inside."""
     sizes = ints(*int_list(node, "sliceSizes"))
     begin = op.Cast(op.Concat(*(op.Reshape(s, ints(1)) for s in starts), axis=0), to=INT64)
     begin = op.Min(op.Max(begin, ints(0)), op.Sub(op.Shape(x), op.const(sizes)))
@@ -162,13 +162,13 @@ def iota(op, node):
 
 @ops.op("STABLEHLO_PAD")
 def pad(op, node, x, value):
-    """Where an edge is negative, elements go."""
+    """Negative amounts crop."""
     low, high, inner = (int_list(node, n) for n in ("edgePaddingLow", "edgePaddingHigh", "interiorPadding"))
     return pad_interior(op, x, value, low, high, inner)
 
 
 def pad_interior(op: Any, x: Any, value: Any, low: list[int], high: list[int], inner: list[int]) -> Any:
-    """Copies of the value between elements, then around."""
+    """Pad with `value` between elements, then at the edges."""
     rank = rank_of(x) or 0
     for axis, gap in enumerate(inner):
         check_expansion(x, axis, gap + 1)
@@ -202,14 +202,16 @@ ASSIGN = -1
 
 
 def body_of(node: Any, field: str) -> Any:
-    """The subgraph that an option names; None where there is none."""
+    """Subgraph that an option names, or None."""
     index = node.get(field, -1)
     return node.file.subgraphs[index] if 0 <= index < len(node.file.subgraphs) else None
 
 
 def reduction_of(node: Any, field: str = "bodySubgraphIndex") -> int:
-    """The reduction whose body is one known operator on both of its inputs, as the schema numbers it; ASSIGN where the body hands the
-    second on; else 0."""
+    """Reduction function, as the schema numbers it, whose body is one known operator on both of its inputs.
+
+    ASSIGN if the body returns the second input; 0 if it is not known.
+    """
     body = body_of(node, field)
     if body is not None and not body.operators and body.outputs == body.inputs[1:]:
         return ASSIGN
@@ -224,7 +226,7 @@ SINGLE = need("one operand", lambda n: len(n.operator.inputs) == 2)
 
 @ops.op("STABLEHLO_REDUCE_WINDOW", needs=(KNOWN, SINGLE))
 def reduce_window(op, node, x, start):
-    """Base dilations and padding are copies of the start value."""
+    """Base dilation and padding insert the initial value."""
     edges, dilations = int_list(node, "padding"), int_list(node, "baseDilations")
     rank = rank_of(x)
     edges = edges or [0] * (2 * rank)
@@ -248,7 +250,7 @@ def reduce(op, node, x, start):
 
 @ops.op("STABLEHLO_DOT_GENERAL")
 def dot_general(op, node, x, y):
-    """Batch dimensions, then what is left of each side."""
+    """Einsum: batch dimensions, then the remaining dimensions of each side."""
     names = (
         "lhsBatchingDimensions",
         "rhsBatchingDimensions",
@@ -270,20 +272,20 @@ def dot_general(op, node, x, y):
 
 @ops.op("STABLEHLO_COMPOSITE")
 def composite(op, node, *inputs):
-    """What it is made of."""
+    """Its decomposition, inlined."""
     return tuple(node.inline(op, node.get("decompositionSubgraphIndex", 0), inputs))
 
 
 @ops.op("STABLEHLO_CASE")
 def case(op, node, index, *inputs):
-    """A chain of branches; an index outside of them takes the last."""
+    """Chain of branches; an index out of range takes the last."""
     branches = node.subgraphs()
     flag = op.Reshape(op.Cast(index, to=INT64), ints())
     return node.choice(op, flag, branches, inputs)
 
 
 def index_vectors_last(op: Any, node: Any, indices: Any) -> tuple[Any, int]:
-    """Indices as int64, the dimension of their components last, and how many components there are."""
+    """Indices as int64 with their vector dimension last, and the length of it."""
     rank, axis = rank_of(indices) or 0, int(node.get("indexVectorDim", 0))
     wide = op.Cast(indices, to=INT64)
     if axis == rank:
@@ -294,7 +296,7 @@ def index_vectors_last(op: Any, node: Any, indices: Any) -> tuple[Any, int]:
 
 
 def box_indices(lengths: Sequence[int]) -> np.ndarray:
-    """Every place of a box of `lengths`, [*lengths, rank]."""
+    """Indices of all elements of a box, int64 [*lengths, rank]."""
     check_count(int(np.prod([*lengths, len(lengths)], dtype=np.float64)))
     return np.stack(np.meshgrid(*map(np.arange, lengths), indexing="ij"), -1).reshape(*lengths, len(lengths))
 
@@ -306,8 +308,10 @@ STATIC_IN = need(
 
 @ops.op("STABLEHLO_GATHER", needs=(STATIC_IN,))
 def gather(op, node, x, indices):
-    """A box of sizes `sliceSizes` for every index, moved so that it lies inside: dimensions a box does not span are indexed, others
-    come along whole."""
+    """Gather a box of `sliceSizes` at every index, clamped so that it lies inside.
+
+    Dimensions that a box spans completely are not indexed.
+    """
     shape, sizes = node.shape(0), int_list(node, "sliceSizes")
     mapped, collapsed = int_list(node, "startIndexMap"), int_list(node, "collapsedSliceDims")
     starts, _ = index_vectors_last(op, node, indices)
@@ -343,7 +347,7 @@ UPDATES = need(
 
 @ops.op("STABLEHLO_SCATTER", needs=(STATIC_IN, UPDATES, need("numbers", lambda n: n.type(0) != "BOOL")))
 def scatter(op, node, x, indices, updates):
-    """Elements by their flat places; those that fall outside go to one more element, which is cut off."""
+    """Scatter elements by flat indices; those out of range go to one additional element, which is dropped."""
     shape, inserted = node.shape(0), int_list(node, "insertedWindowDims")
     mapped, window = int_list(node, "scatterDimsToOperandDims"), int_list(node, "updateWindowDims")
     starts, depth = index_vectors_last(op, node, indices)
@@ -375,7 +379,7 @@ GREATER, LESS = 3, 5
 
 
 def sort_order(node: Any) -> tuple[int, bool] | None:
-    """Which operand a comparator sorts by, and whether the largest comes first; None for another comparator."""
+    """Operand a comparator sorts by, and True for descending order; None for an unknown comparator."""
     body = body_of(node, "comparatorSubgraphIndex")
     if body is None or len(body.operators) != 1 or len(body.operators[0].inputs) != 2:
         return None
@@ -396,7 +400,7 @@ def sort_order(node: Any) -> tuple[int, bool] | None:
 
 @ops.op("STABLEHLO_SORT", needs=(need("a body that compares two elements of one operand", sort_order),))
 def sort(op, node, *operands):
-    """All operands in the order of one; equal elements stay in their order."""
+    """Stable sort of all operands by one of them."""
     by, falling = sort_order(node)
     axis = int(node.get("dimension", 0))
     length = op.Shape(operands[by], start=axis, end=axis + 1)
@@ -411,7 +415,7 @@ def sort(op, node, *operands):
     needs=(need("no groups of the batch", lambda n: n.get("batchGroupCount", 1) <= 1),),
 )
 def convolution(op, node, x, weights):
-    """Both sides with their dimensions as ONNX orders them; copies of zero between elements and around."""
+    """Transpose both operands to ONNX's layout, and pad with zeros between elements and at the edges."""
     spatial = int_list(node, "inputSpatialDimensions")
     rank, count = rank_of(x), len(spatial)
     named = [node.get(f"input{n}Dimension", i) for i, n in enumerate(("Batch", "Feature"))]

@@ -1,4 +1,4 @@
-"""What lives on between runs: variables, the states of recurrent operators, tables."""
+"""State between runs: variables, states of recurrent operators, hash tables."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ NEXT = "/next"
 
 @dataclass(frozen=True)
 class Resource:
-    """A handle: the name of a variable or the number of a table."""
+    """Handle: name of a variable, or number of a hash table."""
 
     key: str
 
 
 class State:
-    """What a model keeps between runs, by name, while its graph is built.
+    """Variables and hash tables of a model while its graph is built, by key.
 
-    A variable that is written to becomes an input with its initial value as default, and an output named `<name>/next`;
-    when not `explicit`, it begins at its initial value in every run. One that is never written to is a constant. HELD on
-    these inputs and outputs is the number of the tensor that holds their value in LiteRT.
+    A variable that is assigned becomes an input, with its initial value as default, and an output
+    `<name>/next`; if not `explicit`, it starts at its initial value in every run. One that is never assigned
+    is a constant. The fact TFLITE_VARIABLE on these inputs and outputs is the index of the tensor that holds
+    their value in LiteRT.
     """
 
     def __init__(self, file: Any, graph: ir.Graph, explicit: bool, taken: set[str]) -> None:
@@ -46,7 +47,7 @@ class State:
         self.tables: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def read(self, key: Any, name: str, dtype: Any, dims: Any, initial: np.ndarray | None = None) -> Any:
-        """The present value of a variable; `rest` is what it holds before the first run."""
+        """Present value of a variable; `initial` is its value before the first run, if known."""
         if key not in self.now:
             if initial is not None:
                 self.first.setdefault(key, initial)
@@ -58,7 +59,7 @@ class State:
         return self.now[key]
 
     def write(self, key: Any, name: str, value: Any, tensor: int) -> None:
-        """Let a variable hold `value`, that of tensor `tensor`, from now on."""
+        """Assign `value`, that of tensor `tensor`, to a variable."""
         self.names[key], self.tensors[key] = name, tensor
         if not self.initializing:
             self.now[key] = value
@@ -85,7 +86,7 @@ class State:
         return name
 
     def close(self, op: hub.Builder) -> None:
-        """Declare the inputs and outputs that the variables became."""
+        """Declare the inputs and outputs of the variables."""
         for key, value in self.inputs.items():
             if self.now[key] is value:
                 self._settle(op, value)
@@ -108,7 +109,7 @@ class State:
             self.graph.outputs.append(value)
 
     def _settle(self, op: hub.Builder, value: ir.Value) -> None:
-        """A variable that nothing writes to is a constant, or an input where its value is unknown."""
+        """Make a variable that is never assigned a constant, or an input if its value is unknown."""
         if value.const_value is None:
             self.graph.inputs.append(value)
             return
@@ -133,7 +134,7 @@ def assign_variable(op, node, handle, value):
 
 @ops.op("CALL_ONCE")
 def call_once(op, node):
-    """Its subgraph gives variables their initial values and fills tables."""
+    """Run the subgraph that initializes variables and fills hash tables."""
     state = node.scope.state
     state.initializing = True
     node.inline(op, node.get("initSubgraphIndex", 0), [])
@@ -151,7 +152,7 @@ def hashtable(op, node):
     needs=(need("keys and values stored in the file", lambda n: n.constant(1) and n.constant(2)),),
 )
 def hashtable_import(op, node, handle, keys, values):
-    """A table that is filled already stays as it is."""
+    """A table that is already filled is left as it is."""
     node.scope.state.tables.setdefault(handle.key, (const(keys), const(values)))
     return ()
 
@@ -181,7 +182,7 @@ def hashtable_find(op, node, handle, keys, default):
 
 
 def _as_list(array: np.ndarray) -> list[Any]:
-    """Python strings or numbers."""
+    """Elements as Python strings or numbers."""
     return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in array.ravel().tolist()]
 
 

@@ -1,4 +1,4 @@
-"""Shapes, slices, gathers, joins."""
+"""Shapes, concatenation, splits, padding, blocks."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ REFLECT = 0
 
 
 def bounded_rank(index: int) -> Need:
-    """Input `place` is a shape of a rank that tensors have."""
+    """Need: input `index` is a shape of at most 64 dimensions."""
     return need("a shape of 64 dimensions at most", lambda n: all((d or 0) <= 64 for d in n.shape(index)))
 
 
 @ops.op("RESHAPE", needs=(need("a shape", lambda n: n.has(1) or n.get("newShape", None) is not None),))
 def reshape(op, node, x, shape=None):
-    """A length of 0 is 0, not the input's."""
+    """A length of 0 means 0; it does not copy the input's length."""
     dims = [int(d) for d in node.get("newShape", [])] if shape is None else vector(shape)
     if dims is None:
         return op.Reshape(x, as_int64(op, shape), allowzero=1)
@@ -89,7 +89,7 @@ def split(op, node, axis, x):
 
 @ops.op("SPLIT_V", needs=(constant(2, "axis"),))
 def split_v(op, node, x, sizes, axis):
-    """A size of -1 takes what the others leave."""
+    """A size of -1 takes the remaining length."""
     axis, count, sizes = vector(axis)[0], len(node.outputs), as_int64(op, sizes)
     constant_sizes = vector(sizes)
     if constant_sizes is None or -1 in constant_sizes:
@@ -109,7 +109,7 @@ def pad(op, node, x, paddings, value=None):
 
 
 def _to_onnx_pads(op: Any, paddings: Any) -> Any:
-    """A table of (before, after) of each axis as ONNX has it: all before, then all after."""
+    """Pads [rank, 2] (before, after) as ONNX's [2 * rank]: all before, then all after."""
     table = const(paddings)
     if table is not None:
         return op.const(table.reshape(-1, 2).T.ravel().astype(np.int64))
@@ -129,7 +129,7 @@ def mirror_pad(op, node, x, paddings):
     "MIRROR_PAD", needs=(need("mode SYMMETRIC", lambda n: n.get("mode", 0) == 1), constant(1, "paddings"))
 )
 def mirror_pad_symmetric(op, node, x, paddings):
-    """The edge is mirrored too: each axis is gathered in the order before, itself, after."""
+    """Mirror including the edge: each axis is gathered in the order before, itself, after."""
     for axis, (before, after) in enumerate(const(paddings).tolist()):
         if before or after:
             x = op.Gather(x, _mirror_indices(op, node, x, axis, before, after), axis=axis)
@@ -193,7 +193,7 @@ def reverse_v2(op, node, x, axis):
 
 @ops.op("REVERSE_SEQUENCE")
 def reverse_sequence(op, node, x, lengths):
-    """ONNX takes time and batch as the first two axes."""
+    """Time and batch are transposed to the first two axes, as ONNX takes them."""
     rank = len(node.shape(0))
     time, batch = node.get("seqDim", 0) % rank, node.get("batchDim", 0) % rank
     order = [time, batch, *(a for a in range(rank) if a not in (time, batch))]
@@ -251,7 +251,7 @@ def unique(op, node, x):
 
 @ops.op("BROADCAST_ARGS")
 def broadcast_args(op, node, a, b):
-    """Shapes aligned at their ends; a length of 1 gives way."""
+    """Broadcast shape of two shapes."""
     lengths = [op.Shape(v) for v in (a, b)]
     longest = op.Max(*lengths)
     aligned = [
@@ -264,7 +264,7 @@ def broadcast_args(op, node, a, b):
 
 @ops.op("BUCKETIZE")
 def bucketize(op, node, x):
-    """How many boundaries are not above each element."""
+    """Number of boundaries that are not above each element."""
     bounds = np.asarray(node.get("boundaries", []), np.float32)
     wide = x if x.dtype.is_floating_point() else op.Cast(x, to=FLOAT)
     above = op.GreaterOrEqual(op.Unsqueeze(wide, ints(-1)), op.const(bounds))
@@ -273,7 +273,7 @@ def bucketize(op, node, x):
 
 @ops.op("DILATE", needs=(constant(1, "dilations"),))
 def dilate(op, node, x, dilations, padding):
-    """Every element but the last of an axis is followed by copies of the padding value."""
+    """Insert copies of the padding value after every element but the last of an axis."""
     for axis, step in enumerate(vector(dilations)):
         check_expansion(x, axis, max(step, 0))
         if step > 1:

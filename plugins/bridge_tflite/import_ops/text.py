@@ -1,4 +1,4 @@
-"""Words of text."""
+"""Skip-grams of text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ LONGEST_GRAM, MOST_GRAMS = 64, 4096
 
 
 def word_offsets(size: int, skip: int, shorter: bool) -> Iterator[tuple[int, ...]]:
-    """Places of the words of each n-gram from its first word on, in LiteRT's order: a longer one before what it begins with."""
+    """Offsets of the words of each n-gram from its first word, in LiteRT's order: longer n-grams before their
+    prefixes."""
 
     def begin(offsets: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         if len(offsets) < size:
@@ -45,7 +46,10 @@ def _has_few_grams(node: Any) -> bool:
     ),
 )
 def skip_gram(op, node, x):
-    """Words that follow one another with at most max_skip_size between them, joined by blanks; none of fewer words than ngram_size."""
+    """N-grams with at most `maxSkipSize` words skipped between their words, joined by blanks.
+
+    A text of fewer words than `ngramSize` has none.
+    """
     size = node.get("ngramSize", 0)
     ngrams = list(word_offsets(size, node.get("maxSkipSize", 0), node.get("includeAllNgrams", False)))
     offsets = np.array([[*ngram, *[ngram[-1]] * (size - len(ngram))] for ngram in ngrams])
@@ -65,7 +69,10 @@ def skip_gram(op, node, x):
 
 
 def _split_words(op: Any, x: Any) -> Any:
-    """The words of one text as LiteRT finds them: a gap that begins the text hides the word right after it, unless there is no other gap."""
+    """Words of one text as LiteRT splits it.
+
+    A gap at the beginning hides the word after it, unless there is no other gap.
+    """
     pieces = x
     for gap in GAPS:
         pieces, _ = op.StringSplit(pieces, delimiter=gap, _outputs=2)

@@ -1,4 +1,5 @@
-"""Hub → what TFLite holds: the visible list of passes. The tables of rewrites lie beside, by family."""
+"""Hub → operators that TFLite has: the list of passes. The tables of rewrites are in the modules of each
+family."""
 
 from __future__ import annotations
 
@@ -30,8 +31,9 @@ ops = OpTable.of(__name__)
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
-    """In order: sequences as tensors; quantized weights as they are; patterns raised while whole; dtypes LiteRT
-    computes; operators it lacks; channels last; what has a TFLite form of its own; fusing; integer kernels."""
+    """Passes in order: sequences as tensors, quantized weights kept as integers, patterns fused, dtypes
+    widened, missing operators decomposed, channels last, rewrites into TFLite's own operators, activations
+    fused, integer kernels."""
     boundary = [NativeLayout()] if options["layout"] == "native" else []
     rounded = [HalfWeights()] if options["weights"] == "float16" else []
     return [
@@ -59,7 +61,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
 
 
 def takes(node: ir.Node) -> bool:
-    """As it is, as an image, or through a rewrite of its own."""
+    """True if `node` can be written directly, as a channels-last kernel, or through a rewrite."""
     name = hub.qualified(node)
     if quantize.is_marked(node):
         return True
@@ -68,7 +70,7 @@ def takes(node: ir.Node) -> bool:
 
 
 def moves(node: ir.Node) -> bool:
-    """Operators that only move elements, of a dtype their kernel moves."""
+    """True for a data-moving operator on a dtype that its kernel moves."""
     value = (
         node.inputs[0]
         if node.inputs and node.op_type != "Where"

@@ -1,7 +1,7 @@
-"""What the operators of TFLite's own domains mean, in ONNX: the function bodies a legalised model runs by.
+"""Function bodies in ONNX of the operators of TFLite's own domains, with which a legalised model runs.
 
-A handler writes the body of one operator by its attributes, the dtypes and ranks of its inputs, and, where
-SIZED names it, their shapes.
+A handler writes the body of one operator from its attributes, the dtypes and ranks of its inputs, and, for
+the operators in SIZED, their shapes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SIZED = ("TransposeConv", "SpaceToBatch", "BatchToSpace")
 
 
 class Legalise(Rewrite):
-    """Rewrite into TFLite's own operators, and give them their bodies."""
+    """Rewrite into TFLite's own operators, and add their function bodies."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         result = super().call(model)
@@ -40,7 +40,8 @@ class Legalise(Rewrite):
 
 
 def add_bodies(model: ir.Model) -> None:
-    """Give each operator of TFLite's domains the body for its attributes and inputs; the overload names it."""
+    """Add a function body for each operator of TFLite's own domains; its overload identifies attributes and
+    inputs."""
     for node in hub.all_nodes(model):
         if node.domain not in (TFLITE, INTEGER):
             continue
@@ -57,7 +58,7 @@ def add_bodies(model: ir.Model) -> None:
 
 
 def _overload(node: ir.Node) -> str:
-    """What a body depends on."""
+    """Overload name: dtypes and ranks of the inputs (shapes for SIZED), number of outputs, attributes."""
     inputs = [
         "" if v is None else f"{v.dtype.name.lower() if v.dtype else ''}{_shape_key(node, v)}"
         for v in node.inputs
@@ -91,7 +92,7 @@ def _body(node: ir.Node, handler: Any) -> ir.Function:
 
 
 def as_int64(op: Any, value: ir.Value) -> Any:
-    """A tensor of int32 as int64."""
+    """An int32 tensor as int64."""
     return op.Cast(value, to=INT64)
 
 
@@ -100,7 +101,7 @@ def ints(op: Any, *values: int) -> ir.Value:
 
 
 def apply_activation(op: Any, node: ir.Node, y: ir.Value) -> Any:
-    """`y` after the activation that `node` has taken in."""
+    """`y` after the fused activation of `node`."""
     match attr(node, "activation"):
         case "Relu":
             return op.Relu(y)
@@ -110,7 +111,7 @@ def apply_activation(op: Any, node: ir.Node, y: ir.Value) -> Any:
 
 
 def in_channels_first(op: Any, node: ir.Node, x: ir.Value, *others: Any, **attributes: Any) -> Any:
-    """The ONNX operator of the name of `node`, or of `kind`, on an image whose channels come last."""
+    """Apply the ONNX operator `op_type` (by default that of `node`) to a channels-last image."""
     rank = rank_of(node.inputs[0]) or 0
     op_type = attributes.pop("kind", node.op_type)
     result = op.node(op_type, op.Transpose(x, perm=to_first(rank)), *others, **attributes)
@@ -118,7 +119,7 @@ def in_channels_first(op: Any, node: ir.Node, x: ir.Value, *others: Any, **attri
 
 
 def onnx_attributes(node: ir.Node) -> dict[str, Any]:
-    """The attributes that are ONNX's."""
+    """Attributes of `node` that ONNX declares."""
     return {name: attr(node, name) for name in node.attributes if name not in ("activation", *QUANTIZATION)}
 
 
@@ -133,7 +134,7 @@ def is_dilated(node: ir.Node) -> bool:
 
 @bodies.op(f"{TFLITE}::Conv")
 def conv(op, node, x, weights, bias=None):
-    """ONNX Runtime pads a dilated window by auto_pad as if it were not dilated."""
+    """Dilated SAME is padded explicitly: ONNX Runtime ignores dilations when it computes `auto_pad`."""
     attributes = onnx_attributes(node)
     if is_dilated(node) and attributes["auto_pad"] == "SAME_UPPER":
         pads = [(0, 0), *pads_of(node, lengths(op, x)[1:-1]), (0, 0)]
@@ -150,7 +151,8 @@ def fully_connected(op, node, x, weights, bias=None):
 
 @bodies.op(f"{TFLITE}::TransposeConv")
 def transpose_conv(op, node, x, weights, shape, bias=None):
-    """SAME cuts off as much behind as before, or one more; beyond the reach of the kernel is the bias."""
+    """SAME crops equally at both ends, one more at the end if odd. Outputs that no input reaches have the
+    value of the bias."""
     sizes, output_shape = list(node.inputs[0].shape)[1:-1], attr(node, "output_shape")
     kernel, strides = shape_of(node.inputs[1])[2:], attr(node, "strides")
     free = [(n - 1) * s + k - a for n, s, k, a in zip(sizes, strides, kernel, output_shape, strict=True)]
@@ -226,7 +228,7 @@ def batch_to_space(op, node, x):
 
 @bodies.op(f"{TFLITE}::Suppress")
 def suppress(op, node, boxes, scores, max_output_size, iou_threshold, score_threshold):
-    """A box goes from the overlap on: ONNX suppresses above it."""
+    """LiteRT suppresses a box from the IoU threshold on, ONNX above it."""
     below = float(np.nextafter(np.float32(1), np.float32(0)))
     selected = op.NonMaxSuppression(
         op.Unsqueeze(boxes, ints(op, 0)),
@@ -257,7 +259,7 @@ def squared_difference(op, node, x, y):
 
 @bodies.op(f"{TFLITE}::RightShift")
 def right_shift(op, node, x, y):
-    """Of signed numbers it is the quotient rounded down."""
+    """Signed integers are divided by a power of two, rounded down."""
     if x.dtype.name.startswith("U"):
         wide = [op.Cast(v, to=int(ir.DataType.UINT64)) for v in (x, y)]
         return op.Cast(op.BitShift(*wide, direction="RIGHT"), to=int(x.dtype))
@@ -267,7 +269,7 @@ def right_shift(op, node, x, y):
 
 @bodies.op(f"{TFLITE}::FloorMod")
 def floor_mod(op, node, x, y):
-    """The remainder has the sign of the divisor."""
+    """Remainder with the sign of the divisor."""
     if not x.dtype.is_floating_point():
         return op.Mod(x, y)
     remainder, zero = op.Mod(x, y, fmod=1), op.const(0, x.dtype)
@@ -320,7 +322,7 @@ def broadcast_to(op, node, x, shape):
 
 @bodies.op(f"{TFLITE}::BroadcastArgs")
 def broadcast_args(op, node, x, y):
-    """The shorter shape begins with ones; a length of one gives way to the other."""
+    """Broadcast shape of two shapes, each int32 [rank]."""
     counts = [op.Shape(v) for v in (x, y)]
     longest = op.Max(*counts)
     pads = [op.Concat(op.Sub(longest, count), ints(op, 0), axis=0) for count in counts]
@@ -341,7 +343,7 @@ def gather_nd(op, node, x, at):
 
 @bodies.op(f"{TFLITE}::ScatterND")
 def scatter_nd(op, node, updates, at, shape):
-    """Updates of one place are added up."""
+    """Updates of equal indices are added."""
     small = updates.dtype.bitwidth < 32 and not updates.dtype.is_floating_point()
     values = op.Cast(updates, to=INT32) if small else updates
     dtype = ir.DataType.INT32 if small else updates.dtype
@@ -363,7 +365,7 @@ def segment(op, node, x, ids, count):
 
 @bodies.op(f"{TFLITE}::StridedSlice")
 def strided_slice(op, node, x, begin, end, strides):
-    """A masked bound is the first or the last in the direction of the stride."""
+    """A masked bound is the first or the last index in the direction of the stride."""
     axes, forward = range(rank_of(x)), op.Greater(strides, op.const(0, strides.dtype))
     bounds = []
     for value, name, limits in (
@@ -380,7 +382,7 @@ def strided_slice(op, node, x, begin, end, strides):
 
 @bodies.op(f"{TFLITE}::Pad", f"{TFLITE}::MirrorPad")
 def pad(op, node, x, pads, value=None):
-    """`pads` is a row of two for each dimension."""
+    """`pads` [rank, 2] holds the amounts before and after each dimension."""
     amounts = op.Reshape(op.Transpose(as_int64(op, pads), perm=[1, 0]), ints(op, -1))
     return op.Pad(x, amounts, value, mode="reflect" if node.op_type == "MirrorPad" else "constant")
 
@@ -422,7 +424,7 @@ def dequantize(op, node, x):
 
 @bodies.op(INTEGER)
 def integer(op, node, *inputs):
-    """The operator on the numbers its integers stand for."""
+    """Dequantize, apply the float operator, quantize."""
     form, count = attr(node, "form"), len(attr(node, "scales")) - len(node.outputs)
     data = [*_dequantize(op, node, inputs[:count]), *inputs[count:]]
     if attr(node, "weight_scales") is not None:
@@ -461,7 +463,8 @@ def _quantize(op: Any, node: ir.Node, values: Any) -> list[Any]:
 
 
 def _dequantize_layer(op: Any, node: ir.Node, data: list[Any]) -> list[Any]:
-    """Weights, scaled along axis 1 where the layer is transposed, else along 0; and the bias, which is last."""
+    """Operands of a layer in float32. Weights have a scale per channel of axis 1 if transposed, else of axis
+    0; the bias is last."""
     scales, rank = np.array(attr(node, "weight_scales"), np.float32), rank_of(node.inputs[1]) or 0
     shape = [1] * rank
     shape[1 if node.op_type == "TransposeConv" else 0] = -1

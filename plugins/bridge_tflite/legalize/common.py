@@ -1,4 +1,4 @@
-"""Shapes and indices in int32, as TFLite's kernels take them."""
+"""Shapes and indices in int32, as the kernels of TFLite take them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RANKED = condition("a known rank", lambda n: rank_of(n.inputs[0]) is not None)
 
 
 def clamp_to_int32(op: Any, value: ir.Value) -> Any:
-    """A vector of int64 as int32, clamped to what int32 holds."""
+    """An int64 vector as int32, clamped to its range."""
     array = const(value)
     if array is not None:
         return op.const(np.clip(array, -I32_MAX, I32_MAX).astype(np.int32))
@@ -25,13 +25,13 @@ def clamp_to_int32(op: Any, value: ir.Value) -> Any:
 
 
 def as_int32(op: Any, value: ir.Value) -> Any:
-    """A vector of int64 known to fit as int32."""
+    """An int64 vector as int32; its elements are known to fit."""
     array = const(value)
     return op.const(array.astype(np.int32)) if array is not None else op.Cast(value, to=INT32)
 
 
 def value_per_axis(op: Any, axes: Any, rank: int, count: int, values: ir.Value, default: int) -> ir.Value:
-    """A value for each of `rank` axes: that of the axis where it is named, else `default`."""
+    """Vector [rank]: the element of `values` for the axes in `axes`, `default` for the others."""
     named = const(axes) if axes is not None else np.arange(count)
     if named is not None:
         order = [int(a) % rank for a in named]

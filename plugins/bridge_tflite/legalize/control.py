@@ -19,7 +19,7 @@ ops = OpTable()
 
 
 def has_known_elements(node: ir.Node) -> bool:
-    """Whether the shape of what a Loop collects can be told before its first step."""
+    """True if the shapes of the scan outputs of a Loop are known before its first step."""
     collected = list(attr(node, "body").outputs)[len(node.inputs) - 1 :]
     return all(
         v.shape is not None and all(_find_length(node, d) is not None for d in v.shape) for v in collected
@@ -27,7 +27,8 @@ def has_known_elements(node: ir.Node) -> bool:
 
 
 def _find_length(node: ir.Node, dim: Any) -> Any:
-    """A length: as a number, or as (value, axis) where a value outside the loop has it."""
+    """Length of a dimension: a number, or (value, axis) of a value outside the loop that has it; else
+    None."""
     if isinstance(dim, int):
         return dim
     outside = [
@@ -38,7 +39,7 @@ def _find_length(node: ir.Node, dim: Any) -> Any:
 
 
 def _empty_collection(op: Any, node: ir.Node, value: ir.Value) -> ir.Value:
-    """What a loop has collected before its first step."""
+    """Initial value of a scan output: no elements."""
     dims = [_find_length(node, d) for d in value.shape]
     if all(isinstance(d, int) for d in dims):
         return op.const(np.zeros([0, *dims], value.dtype.numpy()))
@@ -49,7 +50,7 @@ def _empty_collection(op: Any, node: ir.Node, value: ir.Value) -> ir.Value:
 
 
 def keeps_shapes(node: ir.Node) -> bool:
-    """Whether what the loop carries has a known rank, and no dimension that surely changes."""
+    """True if loop-carried values have a known rank and no dimension that certainly changes."""
     body = attr(node, "body")
     for before, after in zip(list(body.inputs)[2:], list(body.outputs)[1:], strict=False):
         if before.shape is None or after.shape is None or len(before.shape) != len(after.shape):
@@ -69,7 +70,7 @@ def keeps_shapes(node: ir.Node) -> bool:
     ),
 )
 def loop(op, node, limit=None, going=None, *states):
-    """The state of a WHILE: the step, whether to go on, what the loop carries, and what it has collected so far."""
+    """State of the WHILE: iteration number, condition, loop-carried values, and the scan outputs so far."""
     body = attr(node, "body")
     carried = len(states)
     start = op.const(np.array(0, np.int64))
@@ -92,7 +93,7 @@ def loop(op, node, limit=None, going=None, *states):
 
 
 def _condition_graph(body: ir.Graph, limit: ir.Value | None, state: list[ir.Value]) -> ir.Graph:
-    """Whether another step follows: the loop's condition, and the count where there is one."""
+    """Condition of the WHILE: the loop's own condition, and the iteration number below the limit."""
     inputs = [ir.Value(name=f"state_{i}", type=v.type, shape=v.shape) for i, v in enumerate(state)]
     graph = ir.Graph(
         inputs, [], nodes=[], name=f"{body.name}.condition", opset_imports=dict(body.opset_imports)
@@ -107,9 +108,10 @@ def _condition_graph(body: ir.Graph, limit: ir.Value | None, state: list[ir.Valu
 
 
 def _collect_outputs(body: ir.Graph, carried: int) -> None:
-    """Make the body count its steps and append what it collects.
+    """Make the body count its steps and append its scan outputs.
 
-    LiteRT lets the shape of a WHILE's state change only where the body computes it: so the result is reshaped to the count.
+    LiteRT lets the shape of a WHILE's state change only if the body computes it, so the result is reshaped by
+    the count.
     """
     op = hub.Builder(body)
     results = list(body.outputs)

@@ -1,4 +1,4 @@
-"""Convolutions and pools: padding as TFLite has it."""
+"""Convolutions and pools with the padding that TFLite has."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ ops = OpTable()
 
 @ops.op(f"{NHWC}::Conv", f"{NHWC}::MaxPool", f"{NHWC}::AveragePool")
 def padding(op, node, x, *others):
-    """Padding becomes what auto_pad alone says, with a Pad before where that is too little: of zeros where they
-    change no maximum, which XNNPACK fuses."""
+    """Express padding by `auto_pad` alone, with a Pad before it where needed.
+
+    A MaxPool of non-negative values is padded with zeros, which XNNPACK fuses; any other one with the lowest
+    float32.
+    """
     plan = pad_plan(node, list(x.shape[1:-1]))
     needs_own_body = node.op_type == "Conv" and is_dilated(node)
     if plan is None or (
@@ -52,10 +55,10 @@ def padding(op, node, x, *others):
 
 
 def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
-    """auto_pad: SAME_UPPER, or VALID after padding by [top, left, bottom, right], with front and back in volumes;
-    None for what LiteRT cannot say.
+    """(SAME_UPPER or VALID, pads of a Pad before it as [begins, ends]); None for padding that LiteRT cannot
+    express.
 
-    Of lengths known at run time alone SAME_UPPER is what auto_pad says; how much that is stays open.
+    With lengths known at run time only, SAME_UPPER is kept if `auto_pad` says so, and the pads are empty.
     """
     if same_at_run_time(node, sizes):
         return "SAME_UPPER", []
@@ -77,7 +80,7 @@ def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
 
 @ops.op(f"{NHWC}::ConvTranspose")
 def conv_transpose(op, node, x, weights, bias=None):
-    """TRANSPOSE_CONV to a size that it is told; what its padding cannot say is cut off behind it."""
+    """TRANSPOSE_CONV to an explicit output size; what its padding cannot express is sliced off afterwards."""
     auto_pad, sizes, cut = transposed_plan(node, list(x.shape[1:-1]))
     channels = shape_of(weights)[1]
     batch = x.shape[0] if isinstance(x.shape[0], int) else op.Shape(x, end=1)
@@ -102,9 +105,10 @@ def conv_transpose(op, node, x, weights, bias=None):
 
 
 def transposed_plan(node: ir.Node, sizes: list) -> tuple[str, list[int], Any] | None:
-    """auto_pad (SAME_UPPER or VALID), the size to compute, and what to keep of it: (begin, lengths), None for all.
+    """(SAME_UPPER or VALID, output size to compute, slice of it to keep as (begins, lengths) or None for
+    all).
 
-    None instead of a plan for what TRANSPOSE_CONV does not compute.
+    None instead of a plan if TRANSPOSE_CONV cannot compute it.
     """
     kernel = (shape_of(node.inputs[1]) or [])[2:]
     rank = len(sizes)

@@ -1,4 +1,4 @@
-"""Images resized."""
+"""Resize with the kernels of TFLite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ images = OpTable()
 
 
 def is_native_resize(node: ir.Node) -> bool:
-    """What RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR compute."""
+    """True if RESIZE_BILINEAR or RESIZE_NEAREST_NEIGHBOR computes this Resize."""
     x, y = shape_of(node.inputs[0]), plain_resize(node)
     if x is None or y is None or len(x) != 4 or x[:2] != y[:2]:
         return False
@@ -33,7 +33,7 @@ STATIC_IMAGE = condition(
 
 @images.op("Resize", needs=(dtype("float"), STATIC_IMAGE))
 def resize(op, node, x, *rest):
-    """To a constant size, channels last."""
+    """Resize to a constant size, channels last."""
     mode = attr(node, "coordinate_transformation_mode")
     size = shape_of(node.outputs[0])
     resized = op.node(

@@ -1,4 +1,7 @@
-"""Blocks moved between space and batch."""
+"""SpaceToBatch and BatchToSpace fused from Reshape, Transpose, Reshape.
+
+This rule for Reshape comes before that of `tensor`: the modules' names decide the order.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,15 @@ BLOCK_TYPES = tuple(ir.DataType[name.upper()] for name in (*BLOCK_DTYPES, "int16
 
 
 def _result_shape(node: ir.Node) -> list[int] | None:
-    """The static shape of a Reshape's result."""
+    """Static shape of the output of a Reshape, or None."""
     shape = const(node.inputs[1])
     is_constant = shape is not None and bool((shape > 0).all())
     return shape.tolist() if is_constant else shape_of(node.outputs[0])
 
 
 def match_blocks(node: ir.Node) -> tuple[str, Any, list[Any]] | None:
-    """SpaceToBatch or BatchToSpace, its input and block, where Reshape, Transpose and `node` are one."""
+    """Match Reshape, Transpose, Reshape (`node`) as (SpaceToBatch or BatchToSpace, its input, block
+    sizes)."""
     transpose = node.inputs[0].producer() if node.inputs[0] is not None else None
     reshape = (
         transpose.inputs[0].producer() if transpose is not None and transpose.op_type == "Transpose" else None

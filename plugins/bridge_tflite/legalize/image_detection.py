@@ -1,4 +1,4 @@
-"""Choosing boxes."""
+"""Non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ INT32 = int(ir.DataType.INT32)
 def non_max_suppression(
     op, node, boxes, scores, max_output_boxes=None, iou_threshold=None, score_threshold=None
 ):
-    """A suppression for each class of each image, its boxes as [y1, x1, y2, x2]; what they select is put together.
+    """One NON_MAX_SUPPRESSION_V4 per class of each image, on boxes [y1, x1, y2, x2]; the results are
+    concatenated.
 
-    LiteRT suppresses from the threshold on, ONNX above it: the threshold is the next float32.
+    LiteRT suppresses from the IoU threshold on, ONNX above it: the threshold is raised to the next float32.
     """
     batches, classes, count = lengths(op, scores)
     if attr(node, "center_point_box"):
@@ -78,7 +79,7 @@ def non_max_suppression(
 
 
 def _limit(op: Any, max_output_boxes: Any, count: Any) -> Any:
-    """The number of boxes a class may have: never more than there are."""
+    """Maximum number of boxes per class, clamped to the number of boxes."""
     if max_output_boxes is None:
         return op.const(np.array(0, np.int32))
     constant_limit = const(max_output_boxes)

@@ -32,7 +32,7 @@ def is_text_of_rank(node: ir.Node) -> bool:
     ),
 )
 def gather(op, node, x, indices):
-    """LiteRT takes no negative index."""
+    """Negative indices are wrapped: LiteRT takes none."""
     axis = attr(node, "axis") % rank_of(x)
     array, length = const(indices), x.shape[axis]
     if array is None or ((array < 0).any() and not isinstance(length, int)):
@@ -54,7 +54,7 @@ def gather(op, node, x, indices):
     ),
 )
 def gather_nd(op, node, x, indices):
-    """LiteRT takes no negative index."""
+    """Negative indices are wrapped: LiteRT takes none."""
     sizes = vector(op, lengths(op, x)[: indices.shape[-1]])
     at = op.Where(op.Less(indices, 0), op.Add(indices, sizes), indices)
     return op.GatherND(x, at, _domain=TFLITE)
@@ -100,7 +100,8 @@ def strided_slice(op, node, x, starts, ends, axes=None, steps=None):
 
 
 def _slice_static(op: Any, x: ir.Value, begin: Any, end: Any, stride: Any, masks: dict[str, int]) -> ir.Value:
-    """XNNPACK takes the whole axis for a slice of nothing; a gather of nothing is LiteRT's own."""
+    """STRIDED_SLICE with constant bounds. An empty axis is gathered with no indices: XNNPACK takes the whole
+    axis for it."""
     empty_axes = [a for a in range(len(begin)) if begin[a] == end[a] == 0 and not masks["end_mask"] >> a & 1]
     for axis in empty_axes:
         masks = {name: mask | 1 << axis for name, mask in masks.items()}
@@ -127,7 +128,8 @@ def _constant_bounds(x: ir.Value, named: Any, firsts: Any, lasts: Any, steps: An
 
 
 def _clamped_bounds(length: Any, first: int, last: int, step: int) -> tuple[int, int | None] | None:
-    """First index and end (None for "to the end") as LiteRT clamps them; None for what is said at run time."""
+    """First index and end (None for the end of the axis) as LiteRT clamps them; None for bounds known at run
+    time only."""
     if isinstance(length, int):
         span = range(*slice(first, last, step).indices(length))
         if not span:
@@ -147,7 +149,7 @@ def non_zero(op, node, x):
 
 
 def is_supported_scatter(node: ir.Node) -> bool:
-    """Products and extremes at places of several coordinates need static shapes."""
+    """True for static shapes, or for indices of known depth: of depth 1, or without mul, max and min."""
     static = all(shape_of(v) is not None for v in node.inputs)
     depth = node.inputs[1].shape[-1] if rank_of(node.inputs[1]) else None  # type: ignore[index]
     ranked = all(rank_of(v) is not None for v in node.inputs) and isinstance(depth, int)
@@ -156,8 +158,11 @@ def is_supported_scatter(node: ir.Node) -> bool:
 
 @ops.op("ScatterND", needs=(condition("static shapes, or places of a known depth", is_supported_scatter),))
 def scatter_nd(op, node, x, indices, updates):
-    """SCATTER_ND adds up updates of zeros; what is replaced is chosen by a scattered count, and divided by it where a place may be named twice.
-    Products and extremes are reduced by segments."""
+    """Scatter into zeros, then combine with the data.
+
+    SCATTER_ND adds updates of equal indices. To replace elements, a count is scattered too: it selects them,
+    and divides the sums of repeated indices. Products, maxima and minima are computed by segments.
+    """
     shape, depth = list(x.shape), indices.shape[-1]
     reduction = attr(node, "reduction")
     sizes = lengths(op, x)
@@ -185,7 +190,7 @@ def scatter_nd(op, node, x, indices, updates):
 
 
 def _has_unique_indices(indices: ir.Value) -> bool:
-    """Whether the places are known, and each named once."""
+    """True if the indices are constant and without duplicates."""
     constant_indices = const(indices)
     if constant_indices is None:
         return False
@@ -204,7 +209,7 @@ SEGMENTS = {"mul": ("SegmentProd", "Mul"), "max": ("SegmentMax", "Max"), "min": 
 def _scatter_by_segments(
     op: Any, reduction: str, x: ir.Value, at: ir.Value, rows: ir.Value, sizes: list, depth: int
 ) -> Any:
-    """`sizes` of `x` are numbers, or values where places have one coordinate."""
+    """Combine by UNSORTED_SEGMENT kernels. `sizes` of `x` are ints, or int64 values where `depth` is 1."""
     if x.dtype not in (ir.DataType.FLOAT, ir.DataType.INT32):
         return NotImplemented
     if depth == 1:

@@ -1,4 +1,4 @@
-"""Public images in TFLite's own layout."""
+"""Channels-last layout: operators with such a kernel, and public inputs and outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ BLOCK_TYPES = tuple(ir.DataType[name.upper()] for name in BLOCK_DTYPES)
 
 
 class NativeLayout(ir.passes.InPlacePass):
-    """1. A Transpose between a public image and the graph goes, and the image becomes channels last."""
+    """1. A Transpose between a public input or output and the graph is removed; that value becomes channels
+    last."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False
@@ -47,7 +48,7 @@ class NativeLayout(ir.passes.InPlacePass):
 
 
 def has_image_kernel(node: ir.Node) -> bool:
-    """Nodes a channels-last kernel of two spatial dimensions computes, convolutions of three among them."""
+    """True if a channels-last kernel computes `node`: two spatial dimensions, for convolutions also three."""
     x = node.inputs[0] if node.inputs else None
     claim = IMAGE_KERNELS.get(node.op_type)
     ranks = (4, 5) if node.op_type in VOLUMES else (4,)

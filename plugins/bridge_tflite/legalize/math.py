@@ -1,4 +1,4 @@
-"""Element by element."""
+"""Elementwise operators."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def clip(op, node, x, low=None, high=None):
 
 
 def _square_root_input(node: ir.Node) -> ir.Value | None:
-    """What the square root before `node` is taken of."""
+    """Input of the Sqrt that produces the input of `node`, or None."""
     first = node.inputs[0].producer() if node.inputs[0] is not None else None
     return first.inputs[0] if first is not None and not first.domain and first.op_type == "Sqrt" else None
 
@@ -48,7 +48,7 @@ def reciprocal(op, node, x):
 
 
 def _squared_subtraction(node: ir.Node) -> ir.Node | None:
-    """The subtraction that `node` alone reads, and squares."""
+    """Sub whose result only `node` reads, as both factors; else None."""
     first = node.inputs[0].producer() if node.inputs[0] is node.inputs[1] and node.inputs[0] else None
     if first is None or first.domain or first.op_type != "Sub" or first.outputs[0].is_graph_output():
         return None
@@ -91,7 +91,7 @@ def acos(op, node, x):
     needs=(dtype(*BIT_DTYPES), condition("direction=RIGHT", lambda n: attr(n, "direction") == "RIGHT")),
 )
 def right_shift(op, node, x, y):
-    """The kernel shifts by less than the width; a shift by more leaves the sign."""
+    """The shift amount is clamped: the kernel shifts by less than the bit width."""
     last = op.const(x.dtype.bitwidth - 1, x.dtype)
     out_of_range = op.Or(op.Less(y, op.const(0, y.dtype)), op.Greater(y, last))
     shifted = op.RightShift(
@@ -105,7 +105,7 @@ EVERY_BIT = (*BIT_DTYPES, "int64", "uint64")
 
 
 def _expand_to_result(op: Any, node: ir.Node, x: ir.Value, y: ir.Value) -> list[ir.Value]:
-    """Both inputs in the shape of the result."""
+    """Both inputs expanded to the shape of the output."""
     if x.shape == y.shape and x.shape is not None:
         return [x, y]
     shape = node.outputs[0].shape
@@ -139,7 +139,7 @@ WRAPPING = ("Add", "Sub", "Mul", "Equal", "BitwiseXor")
 
 @ops.op(*WRAPPING, needs=(dtype("uint64"),))
 def as_signed(op, node, x, y):
-    """Sums, products and equality do not depend on the sign bit."""
+    """Compute in int64: sums, products and equality do not depend on signedness."""
     signed = int(ir.DataType.INT64)
     result = op.node(node.op_type, op.BitCast(x, to=signed), op.BitCast(y, to=signed))
     return result if node.op_type == "Equal" else op.BitCast(result, to=int(x.dtype))
@@ -147,7 +147,7 @@ def as_signed(op, node, x, y):
 
 @ops.op("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Max", "Min", needs=(dtype("uint64"),))
 def compare_uint64(op, node, x, y):
-    """The order of uint64 is that of int64 with the sign bit turned."""
+    """Compare in int64 with the sign bit flipped, which keeps the order of uint64."""
     flipped = [op.Add(op.BitCast(v, to=7), op.const(np.array(-(2**63), np.int64))) for v in (x, y)]
     result = op.node(node.op_type, *flipped)
     if node.op_type not in ("Max", "Min"):
@@ -183,7 +183,7 @@ def from_few_bits(op, node, x):
     ),
 )
 def to_few_bits(op, node, x):
-    """The low bits, where LiteRT would take the nearest number it has."""
+    """Wrap to the low bits, as ONNX does; LiteRT's CAST would saturate."""
     target_dtype = cast_target(node)
     lowest = int(ml_dtypes.iinfo(target_dtype.numpy()).min)
     integers = op.Cast(x, to=int(ir.DataType.INT32))
@@ -195,7 +195,7 @@ def to_few_bits(op, node, x):
 
 
 def is_wrapped(value: ir.Value) -> bool:
-    """Whether a float32 surely is a number of the dtype it is cast to."""
+    """True if the float32 value is known to be representable in the dtype it is cast to."""
     producer = value.producer()
     return producer is not None and WRAPPED.get(producer) is not None
 

@@ -1,4 +1,4 @@
-"""Lookups of text: a hash table gives the place of a key, by which any value is gathered."""
+"""LabelEncoder with text as a hash table from keys to indices, and a Gather of the values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ops = OpTable()
 
 
 def is_text_lookup(node: ir.Node) -> bool:
-    """Text among keys or values, and no key twice."""
+    """True for unique keys, with text as keys or values."""
     table = Table.of(node)
     text = table is not None and object in (table.keys.dtype, table.values.dtype)
     return text and len({*table.keys.tolist()}) == table.keys.size and not maps_text_and_int64(node)
@@ -25,7 +25,7 @@ def is_text_lookup(node: ir.Node) -> bool:
 
 @ops.op(f"{ML}::LabelEncoder", needs=(condition("text as keys or values, no key twice", is_text_lookup),))
 def label_encoder(op, node, x):
-    """The place of the key among all, or the one behind the last; then the value there."""
+    """Index of the key, or that of the default after the last; then the value at the index."""
     table = Table.of(node)
     positions = list(range(table.keys.size))
     if table.keys.dtype == object:

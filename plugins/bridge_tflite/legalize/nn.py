@@ -1,4 +1,4 @@
-"""Layers: which are images, fully connected layers, padding, and fused activations."""
+"""Fully connected layers, matrix products, and fused activations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def has_constant_weights(node: ir.Node) -> bool:
 
 @ops.op("MatMul", needs=(condition("constant weights of two dimensions", has_constant_weights),))
 def fully_connected(op, node, x, weights):
-    """Constant weights make a fully connected layer; a bias added to it alone goes in too."""
+    """MatMul by constant weights as FULLY_CONNECTED, with the bias of an Add that alone reads it."""
     array = const(weights)
     transposed = op.const(np.ascontiguousarray(array.T))
     bias = added_bias(node, array.shape[1])
@@ -44,7 +44,8 @@ def fully_connected(op, node, x, weights):
 
 
 def added_bias(node: ir.Node, width: int) -> tuple[ir.Node, Any] | None:
-    """The Add that alone reads a product and adds a constant to each of `width` columns, and that constant."""
+    """Add that alone reads the product and adds a constant bias to each of `width` columns, and that
+    constant."""
     uses = node.outputs[0].uses()
     if len(uses) != 1 or node.outputs[0].is_graph_output():
         return None
@@ -63,7 +64,7 @@ def added_bias(node: ir.Node, width: int) -> tuple[ir.Node, Any] | None:
 
 
 def is_swapped(value: ir.Value) -> bool:
-    """Whether a Transpose of nothing but the last two dimensions makes `value`."""
+    """True if a Transpose of only the last two dimensions produces `value`."""
     transpose, rank = value.producer(), rank_of(value) or 0
     if transpose is None or transpose.op_type != "Transpose" or transpose.domain or rank < 2:
         return False
@@ -71,7 +72,7 @@ def is_swapped(value: ir.Value) -> bool:
 
 
 def has_transposed_rhs(node: ir.Node) -> bool:
-    """A product of two to four dimensions, not empty, by a transposed right operand."""
+    """True for a non-empty product of rank 2 to 4 whose right operand is transposed."""
     ranks = [rank_of(v) or 0 for v in node.inputs]
     return min(ranks) >= 2 and max(ranks) <= 4 and not has_empty_operand(node) and is_swapped(node.inputs[1])
 
@@ -89,7 +90,7 @@ def has_empty_operand(node: ir.Node) -> bool:
     ),
 )
 def merge_batch_dims(op, node, x, y):
-    """All dimensions but the last two as one."""
+    """Flatten all dimensions but the last two to one."""
     rank = max(rank_of(x), rank_of(y))
     sizes = [[1] * (rank - rank_of(v)) + lengths(op, v) for v in (x, y)]
     batch = [_broadcast_length(op, *pair) for pair in zip(*(s[:-2] for s in sizes), strict=True)]
@@ -101,7 +102,7 @@ def merge_batch_dims(op, node, x, y):
 
 
 def _broadcast_length(op: Any, left: Any, right: Any) -> Any:
-    """The length that two lengths are broadcast to."""
+    """Length that two lengths broadcast to."""
     if 1 in (left, right):
         return right if left == 1 else left
     return next((n for n in (left, right) if isinstance(n, int)), None) or op.Max(left, right)
@@ -109,7 +110,7 @@ def _broadcast_length(op: Any, left: Any, right: Any) -> Any:
 
 @ops.op("MatMul", needs=(dtype("float"), condition("a transposed right operand", has_transposed_rhs)))
 def batch_matmul(op, node, x, y):
-    """The kernel reads the right operand transposed as well."""
+    """BATCH_MATMUL with adj_y, which reads the right operand transposed."""
     source = y.producer().inputs[0]
     return op.BatchMatMul(x, source, _domain=TFLITE, _dtype=x.dtype, _shape=node.outputs[0].shape, adj_y=1)
 

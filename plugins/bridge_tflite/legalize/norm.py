@@ -20,7 +20,8 @@ def has_odd_size(node: ir.Node) -> bool:
 
 @ops.op("LRN", needs=(condition("four dimensions and an odd size", has_odd_size), dtype("float")))
 def local_response(op, node, x):
-    """LiteRT sums along the last dimension; its alpha is of each element, ONNX's of their mean."""
+    """LiteRT sums along the last dimension, so channels go last. Its alpha applies to each element, ONNX's to
+    their mean."""
     size = attr(node, "size")
     image = op.Transpose(x, perm=[0, 2, 3, 1])
     normalized = op.LRN(

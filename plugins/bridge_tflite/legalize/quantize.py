@@ -1,7 +1,7 @@
-"""What quantization a model holds, before anything else is rewritten: which values are integers in TFLite, and by which integers
-a constant stands.
+"""Quantization of a model before any other rewrite: marks on quantized values, integers kept for constants.
 
-The float graph goes through every other pass between its quantizations; `quantize_integer.py` then finds the operators left between them.
+The other passes work on the float graph between the quantizations. `quantize_integer.py` then finds the
+operators between them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WEIGHTS = "bridge.quantization"
 
 @dataclass(frozen=True)
 class Weights:
-    """The integers a constant was dequantized from: one scale and zero point, or one for each place of `axis`."""
+    """Integers of a dequantized constant, with one scale and zero point, or one per index of `axis`."""
 
     integers: np.ndarray
     scale: np.ndarray
@@ -40,14 +40,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class Parameters:
-    """One scale and zero point for all elements of a tensor of int8, uint8 or int16."""
+    """Scale and zero point of a per-tensor quantized value of int8, uint8 or int16."""
 
     scale: np.float32
     zero: int
     dtype: ir.DataType
 
     def quantize(self, array: np.ndarray) -> np.ndarray:
-        """What QuantizeLinear makes of `array`."""
+        """`array` quantized as QuantizeLinear does."""
         with np.errstate(over="ignore"):
             integers = np.rint(np.asarray(array, np.float32) / self.scale).astype(np.float64) + self.zero
         info = np.iinfo(self.dtype.numpy())
@@ -59,7 +59,7 @@ def is_quantize(node: ir.Node | None, operator: str) -> bool:
 
 
 def parameters(node: ir.Node) -> Parameters | None:
-    """Of a QuantizeLinear or DequantizeLinear of all elements alike, known before run time; None where it is another."""
+    """Constant per-tensor parameters of a QuantizeLinear or DequantizeLinear, or None."""
     integers = node.inputs[0] if is_quantize(node, "Dequantize") else node.outputs[0]
     scale = const(node.inputs[1])
     zero = node.inputs[2] if len(node.inputs) > 2 else None
@@ -81,20 +81,22 @@ def parameters(node: ir.Node) -> Parameters | None:
 
 
 def is_marked(node: ir.Node) -> bool:
-    """Whether a quantization stands between the operators of a quantized graph."""
+    """True for a QuantizeLinear or DequantizeLinear that belongs to a quantized graph."""
     return bool(QUANTIZED.get(node))
 
 
 def has_marked_producer(value: ir.Value | None) -> bool:
+    """True if a marked DequantizeLinear produces `value`."""
     return value is not None and is_quantize(value.producer(), "Dequantize") and is_marked(value.producer())
 
 
 class QuantizedWeights(ir.passes.InPlacePass):
-    """1. A dequantized constant becomes a float constant that remembers its integers, transposed where it is.
+    """1. A dequantized constant becomes a float constant that keeps its integers as metadata, also through a
+       Transpose.
 
-    2. uint8 becomes int8, 128 lower, where the weights it meets are symmetric; where they are not, uint8 stays.
-    3. The quantizations of a quantized graph are marked: what reads integers, what makes them from numbers that came from
-       integers, and what makes them to be read again.
+    2. uint8 becomes int8, lowered by 128, if the weights of the layers are symmetric; else uint8 stays.
+    3. The quantizations of a quantized graph are marked: a DequantizeLinear of run-time integers, and a
+       QuantizeLinear whose input comes from one or whose output is dequantized again.
     4. A Gemm or MatMul by such weights becomes a fully connected layer.
     """
 
@@ -147,7 +149,7 @@ def _fold_dequantize(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _transpose_weights(graph: ir.Graph, node: ir.Node) -> None:
-    """Weights whose axes are put in another order before they are used."""
+    """Fold a Transpose of quantized weights into their integers."""
     stored, array = node.inputs[0].meta[WEIGHTS], const(node.inputs[0])
     perm = attr(node, "perm") or list(range(array.ndim))[::-1]
     if node.outputs[0].is_graph_output() or stored.integers.ndim < 1:
@@ -160,14 +162,14 @@ def _transpose_weights(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _has_symmetric_weights(graph: ir.Graph) -> bool:
-    """Whether there are layers, and the quantized weights of all of them lie around zero."""
+    """True if there are layers and all their quantized weights are symmetric."""
     nodes = [n for n in graph if n.op_type in LAYERS and not n.domain]
     weights = [n.inputs[1].meta.get(WEIGHTS) for n in nodes if n.inputs[1] is not None]
     return bool(nodes) and all(w is None or w.symmetric for w in weights)
 
 
 def _common_parameters(value: ir.Value) -> Parameters | None:
-    """What every quantization that makes or reads `value` says of it."""
+    """Parameters on which all quantizations that write or read `value` agree, or None."""
     nodes = [use.node for use in value.uses() if is_quantize(use.node, "Dequantize") and use.idx == 0]
     producer = value.producer()
     candidates = {parameters(n) for n in ([*nodes, producer] if is_quantize(producer, "Quantize") else nodes)}
@@ -200,7 +202,7 @@ def _convert_to_int8(graph: ir.Graph, value: ir.Value) -> None:
 
 
 def _quantize_int8(op: hub.Builder, x: ir.Value, quantization: Parameters) -> ir.Value:
-    """`x` quantized as `given` says, in int8."""
+    """`x` quantized to int8 by the uint8 parameters `quantization`, zero point lowered by 128."""
     quantized = op.QuantizeLinear(
         x, op.const(np.asarray(quantization.scale)), op.const(np.array(quantization.zero - 128, np.int8))
     )

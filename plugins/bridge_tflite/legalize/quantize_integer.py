@@ -1,8 +1,8 @@
-"""DequantizeLinear → operator → QuantizeLinear as one integer kernel, scales and zero points kept.
+"""DequantizeLinear → operator → QuantizeLinear as one integer kernel with the same scales and zero points.
 
-What is left between marked quantizations at the end is the operator as TFLite has it, and becomes its integer form in the domain of
-INTEGER. Such a node says in its attributes what each of its tensors is quantized by: `scales` and `zeros` of its data inputs, then
-of its outputs.
+At the end, the operators between marked quantizations are those of TFLite, and become their integer forms in
+the domain of INTEGER. The attributes `scales` and `zeros` of such a node hold the parameters of its data
+inputs, then of its outputs.
 """
 
 from __future__ import annotations
@@ -68,13 +68,16 @@ TANH = {T.INT16: (1 / 32768, 0)}
 
 @dataclass(frozen=True)
 class Kernel:
-    """An integer kernel: its dtypes, how many inputs are data (None: all), and its own parameters of the result:
-    those of `fixed`, those of its input where it is `alike`, else any."""
+    """An integer kernel: its dtypes, the number of data inputs (None: all), and what it requires of its
+    output parameters.
+
+    `fixed` are the only ones it knows; with `same_as_input` they are those of its input; else they are free.
+    """
 
     dtypes: Sequence[ir.DataType] = ALL_DTYPES
     data: int | None = 1
     fixed: dict[Any, tuple[float, int]] | None = None
-    alike: bool = False
+    same_as_input: bool = False
     ranks: int = 4
 
 
@@ -95,9 +98,9 @@ KERNELS = {
     **dict.fromkeys(("MatMul", f"{TFLITE}::BatchMatMul"), Kernel((T.INT8, T.INT16), data=None)),
     "ReduceMean": Kernel(),
     "ReduceSum": Kernel(BYTE_DTYPES),
-    f"{NHWC}::AveragePool": Kernel(alike=True),
-    f"{TFLITE}::ResizeBilinear": Kernel(alike=True),
-    f"{TFLITE}::ResizeNearestNeighbor": Kernel(alike=True),
+    f"{NHWC}::AveragePool": Kernel(same_as_input=True),
+    f"{TFLITE}::ResizeBilinear": Kernel(same_as_input=True),
+    f"{TFLITE}::ResizeNearestNeighbor": Kernel(same_as_input=True),
 }
 LAYERS: dict[str, int] = {
     f"{NHWC}::Conv": 0,
@@ -109,13 +112,14 @@ BIAS_DTYPE = {T.INT8: T.INT32, T.UINT8: T.INT32, T.INT16: T.INT64}
 
 
 class IntegerKernels(ir.passes.InPlacePass):
-    """1. A QuantizeLinear rises over an operator that only moves or joins elements, and a DequantizeLinear sinks below one.
+    """1. A QuantizeLinear moves above a data-moving or joining operator, and a DequantizeLinear below one.
 
-    2. Quantizing what was just dequantized alike is nothing; dequantized otherwise, it is a change of scale.
-    3. An operator between dequantized inputs and a quantized output, which LiteRT computes on integers with these
-       parameters, is computed so; where its kernel has parameters of its own no coarser than those asked for, a change of scale
-       follows.
-    4. What quantization is left between floats and integers is QUANTIZE or DEQUANTIZE.
+    2. A QuantizeLinear after a DequantizeLinear of equal parameters is removed; of others, it is a
+       requantization.
+    3. An operator between dequantized inputs and a quantized output becomes an integer kernel if LiteRT has
+       one for these parameters. A kernel with fixed parameters, no coarser than the requested ones, is
+       followed by a requantization.
+    4. The remaining quantizations between floats and integers become QUANTIZE and DEQUANTIZE.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -148,7 +152,7 @@ def _has_single_use(value: ir.Value) -> bool:
 
 
 def _rise(graph: ir.Graph, node: ir.Node) -> None:
-    """Quantize the inputs of what moves or joins elements, instead of its result."""
+    """Quantize the inputs of a data-moving or joining operator instead of its result."""
     value = node.inputs[0]
     above = value.producer()
     if above is None or not _has_single_use(value) or len(above.outputs) > 1:
@@ -170,7 +174,7 @@ def _rise(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _quantize_input(op: hub.Builder, value: Any, node: ir.Node, parameters: Parameters) -> ir.Value:
-    """`value` quantized as `node` does: a constant now."""
+    """`value` quantized as `node` does; a constant is quantized now."""
     array = const(value)
     if array is not None:
         return op.const(parameters.quantize(array))
@@ -183,7 +187,7 @@ def _quantize_input(op: hub.Builder, value: Any, node: ir.Node, parameters: Para
 def _integer_node(
     node: ir.Node, inputs: list, inputs_quantized: list[Parameters], output: Parameters
 ) -> ir.Node:
-    """The integer form of `node`, whose results are quantized as `out`."""
+    """Integer form of `node` whose outputs have the parameters `output`."""
     integer = ir.Node(
         INTEGER,
         node.op_type,
@@ -205,7 +209,7 @@ def _integer_node(
 
 
 def _replace(graph: ir.Graph, replacement: ir.Node, node: ir.Node, below: ir.Node) -> None:
-    """`made` in place of `node` and of `below`, which quantized its result."""
+    """Put `replacement` in place of `node` and of `below`, the QuantizeLinear after it."""
     new, old = replacement.outputs[0], below.outputs[0]
     graph.insert_before(below, replacement)
     new.name, old.name = old.name, None
@@ -238,7 +242,7 @@ def _step(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _rescale(graph: ir.Graph, node: ir.Node) -> None:
-    """Quantizing what was dequantized alike is nothing, otherwise a change of scale."""
+    """Remove a QuantizeLinear after a DequantizeLinear of equal parameters; else make it a requantization."""
     above, target = node.inputs[0].producer(), parameters(node)
     source, current = above.inputs[0], parameters(above)
     assert current is not None
@@ -271,7 +275,7 @@ def _shares_parameters(node: ir.Node) -> bool:
 
 
 def _sink(graph: ir.Graph, node: ir.Node, count: int) -> None:
-    """Move the integers themselves, and dequantize what comes out."""
+    """Move the integers, and dequantize the result."""
     dequantize = node.inputs[0].producer()
     parameters_of_data = parameters(dequantize)
     others: Any = list(node.inputs[count:])
@@ -293,7 +297,8 @@ def _sink(graph: ir.Graph, node: ir.Node, count: int) -> None:
 
 
 def _integer_pad_value(graph: ir.Graph, value: ir.Value, quantization: Parameters) -> ir.Value | None:
-    """The padding value as an integer: the lowest for the lowest float, else one that stands for it exactly."""
+    """Padding value as an integer: the lowest for the lowest float, else an exact one; None if there is
+    none."""
     number = const(value)
     if number is None:
         return None
@@ -324,7 +329,7 @@ def _use_integer_kernel(graph: ir.Graph, node: ir.Node, below: ir.Node, target: 
     if name in ("ReduceMean", "ReduceSum") and (len(node.inputs) < 2 or const(node.inputs[1]) is None):
         return
     operand_parameters = [p for _, p in operands]
-    output = operand_parameters[0] if kernel.alike else _output_parameters(kernel, target)
+    output = operand_parameters[0] if kernel.same_as_input else _output_parameters(kernel, target)
     if output.scale > target.scale * np.float32(1.0001):
         return
     inputs = [*(v for v, _ in operands), *node.inputs[count:]]
@@ -343,7 +348,7 @@ def _use_integer_kernel(graph: ir.Graph, node: ir.Node, below: ir.Node, target: 
 
 
 def _output_parameters(kernel: Kernel, target: Parameters) -> Parameters:
-    """The kernel's own parameters: those asked for, unless it knows one pair only."""
+    """Output parameters of the kernel: the requested ones, unless it has fixed ones."""
     if kernel.fixed is None or target.dtype not in kernel.fixed:
         return target
     scale, zero = kernel.fixed[target.dtype]
@@ -351,7 +356,8 @@ def _output_parameters(kernel: Kernel, target: Parameters) -> Parameters:
 
 
 def _operand(graph: ir.Graph, value: Any, dtype: ir.DataType) -> tuple[ir.Value, Parameters] | None:
-    """An input as integers of dtype `kind`; a constant of one element, or one that remembers its integers, too."""
+    """Input as integers of `dtype` with its parameters: dequantized, a constant with kept integers, or a
+    constant of one element."""
     if has_marked_producer(value):
         quantization = parameters(value.producer())
         if quantization is None or quantization.dtype != dtype:
@@ -372,8 +378,8 @@ def _operand(graph: ir.Graph, value: Any, dtype: ir.DataType) -> tuple[ir.Value,
 
 
 def _layer_inputs(graph: ir.Graph, node: ir.Node, target: Parameters) -> Any:
-    """Inputs and their parameters of a layer: int8 weights around zero, for uint8 ones with one zero point, and a bias by the
-    product of both scales."""
+    """Inputs of an integer layer and the parameters of its data: symmetric int8 weights (uint8 with one zero
+    point for uint8 data), and a bias with the product of both scales."""
     x, weights = node.inputs[:2]
     if rank_of(weights) == 5:
         return None
@@ -402,7 +408,7 @@ def _layer_inputs(graph: ir.Graph, node: ir.Node, target: Parameters) -> Any:
 
 
 def _kernel_weights(stored: Weights, dtype: ir.DataType, axis: int) -> Weights | None:
-    """The weights as the kernel for activations of `kind` takes them."""
+    """Weights as the kernel for activations of `dtype` takes them, or None."""
     single = stored.scale.size == 1
     if dtype == T.UINT8:
         if stored.integers.dtype == np.int8 and stored.symmetric and single:
@@ -417,8 +423,8 @@ def _kernel_weights(stored: Weights, dtype: ir.DataType, axis: int) -> Weights |
 def _integer_bias(
     bias: Any, scale: np.ndarray, width: int, dtype: ir.DataType
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """The bias in steps of `scale`, and these steps: its own integers and scale where it remembers them and they are those; None
-    where there is no room."""
+    """Bias in steps of `scale`, and these steps; None if it does not fit. Kept integers of an equal scale are
+    used as they are."""
     if bias is None:
         return np.zeros(width, dtype.numpy()), scale
     if const(bias) is None:

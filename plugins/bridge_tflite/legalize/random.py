@@ -29,7 +29,7 @@ def random(op, node):
 
 
 def _draw(op: Any, node: ir.Node, shape: ir.Value, dims: list) -> Any:
-    """Standard numbers from the kernel, scaled and moved."""
+    """Standard random numbers of the kernel, scaled and shifted."""
     operator = node.op_type.removesuffix("Like")
     seed, low = attr(node, "seed"), attr(node, "low")
     samples = op.node(

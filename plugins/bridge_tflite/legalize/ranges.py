@@ -1,4 +1,4 @@
-"""What is known of the numbers a value may hold."""
+"""Ranges of run-time values, derived from the operators that produce them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEEPEST = 8
 
 
 def never_negative(value: ir.Value | None, depth: int = DEEPEST) -> bool:
-    """Whether no element of `value` is below zero, by the operators that made it."""
+    """True if the operators that produce `value` leave no element below zero."""
     node = value.producer() if value is not None else None
     if node is None or depth == 0:
         return False
@@ -45,7 +45,7 @@ def never_negative(value: ir.Value | None, depth: int = DEEPEST) -> bool:
 
 
 def _is_unsigned_range(node: ir.Node) -> bool:
-    """Whether the smallest integer stands for zero."""
+    """True if the lowest integer dequantizes to zero."""
     integers = node.inputs[0]
     if integers is None or integers.dtype not in (ir.DataType.INT8, ir.DataType.UINT8):
         return False

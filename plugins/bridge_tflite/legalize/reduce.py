@@ -1,4 +1,4 @@
-"""Reductions, running sums, and the place of an extreme."""
+"""Reductions over run-time axes or of bool, and CumSum over a run-time axis."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ for _name in ("Mean", "Sum", "Prod", "Max", "Min"):
 
 
 def _native_reduction(op: Any, node: ir.Node, operator: str, x: ir.Value, axes: ir.Value | None) -> Any:
-    """The reduction in TFLite's own domain."""
+    """Reduction in TFLite's own domain, over int32 axes."""
     if axes is not None:
         axes = op.Cast(axes, to=INT32) if const(axes) is None else axes
     attributes = {name: attr(node, name) for name in ("keepdims", "noop_with_empty_axes")}

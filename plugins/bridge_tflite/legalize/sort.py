@@ -1,4 +1,4 @@
-"""Sorted elements."""
+"""TopK and Unique."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ops = OpTable()
     needs=(condition("a known rank", lambda n: bool(rank_of(n.inputs[0]))), dtype("float", "int32", "int64")),
 )
 def top_k(op, node, x, k):
-    """LiteRT takes the largest of the last axis."""
+    """TOPK_V2 of the last axis; for the smallest elements, of the negated ones."""
     rank = rank_of(x)
     axis = attr(node, "axis") % rank
     order = [*range(axis), *range(axis + 1, rank), axis]
@@ -43,7 +43,7 @@ def top_k(op, node, x, k):
 
 
 def _negate(op: Any, x: ir.Value) -> ir.Value:
-    """The same elements in reverse order of size; -1 - x where -x would overflow."""
+    """Elements in reverse order of size: -x for float32, -1 - x for integers, where -x may overflow."""
     return op.Neg(x) if x.dtype == ir.DataType.FLOAT else op.Sub(op.const(-1, x.dtype), x)
 
 
@@ -55,7 +55,7 @@ def _negate(op: Any, x: ir.Value) -> ir.Value:
     ),
 )
 def unique(op, node, x):
-    """The flattened elements; sorted, if asked, by taking all of them as the largest, backwards."""
+    """Unique flattened elements. They are sorted, if requested, by a TopK of all of them."""
     flat = op.Reshape(x, [-1])
     values, inverse = op.Unique(flat, _domain=TFLITE, _outputs=2)
     values.type, inverse.type = x.type, ir.TensorType(ir.DataType.INT64)

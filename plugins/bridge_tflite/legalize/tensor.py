@@ -1,4 +1,4 @@
-"""Moving, choosing and making elements."""
+"""Reshaping, expanding, padding."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ MOVED_DTYPES = {
 
 @ops.op("Reshape", needs=(RANKED,))
 def reshape_to(op, node, x, shape):
-    """A run-time shape, 0 for the dimension of the input replaced by it unless allowzero says otherwise; constant where the result is
-    known but for one dimension."""
+    """Reshape to a run-time shape. A 0 copies the input's dimension unless `allowzero`; a static result makes
+    the shape constant."""
     if has_static_result(node):
         dims = [d if isinstance(d, int) else -1 for d in node.outputs[0].shape]
         return NotImplemented if const(shape) is not None else op.Reshape(x, dims, allowzero=int(0 in dims))
@@ -77,7 +77,7 @@ def _without_zeros(op: Any, x: ir.Value, shape: ir.Value, count: int) -> ir.Valu
 
 
 def _may_hold_zero(shape: ir.Value) -> bool:
-    """Vectors put together from the lengths of other values mean what they say."""
+    """False for shapes computed from dimensions, in which 0 stands for itself."""
     node = shape.producer()
     if node is None:
         array = const(shape)
@@ -134,7 +134,7 @@ def expand(op, node, x, shape):
 
 
 def is_mirror_pad(node: ir.Node) -> bool:
-    """LiteRT mirrors by less than the length."""
+    """True for constant amounts below the lengths, which LiteRT requires."""
     full, shape = _pad_table(node), shape_of(node.inputs[0])
     return (
         full is not None
@@ -145,7 +145,7 @@ def is_mirror_pad(node: ir.Node) -> bool:
 
 
 def _pad_table(node: ir.Node) -> np.ndarray | None:
-    """Constant amounts before and after every axis."""
+    """Constant amounts [2, rank] before and after every axis, or None."""
     x, amounts = node.inputs[0], const(node.inputs[1])
     axes = node.inputs[3] if len(node.inputs) > 3 else None
     rank = rank_of(x)
@@ -208,7 +208,7 @@ def constant_pad(op, node, x, pads, value=None, axes=None):
 
 
 def _pad_by_axis(op: Any, x: ir.Value, full: np.ndarray, value: ir.Value | None) -> ir.Value:
-    """One axis after the other, the others joined before and behind it."""
+    """Pad axis by axis, with the other axes flattened before and after it."""
     sizes = lengths(op, x)
     for axis, (before, after) in enumerate(full.T.tolist()):
         if before or after:

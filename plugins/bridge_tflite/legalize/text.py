@@ -1,4 +1,4 @@
-"""Text, which is moved by a gather of its flat elements."""
+"""Text moved by a Gather of its flat elements."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ops = OpTable()
     ),
 )
 def text(op, node, x, *others):
-    """What moves text moves its places, by which the flat text is gathered."""
+    """Move the flat indices by the operator, then gather the text by them."""
     positions = np.arange(int(np.prod(shape_of(x)))).reshape(shape_of(x))
     attributes = {name: attr(node, name) for name in node.attributes}
     moved = op.node(node.op_type, op.const(positions), *others, **attributes)
