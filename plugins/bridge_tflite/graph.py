@@ -76,6 +76,7 @@ INTEGER_SEMANTICS = frozenset(
         "STABLEHLO_COMPOSITE",
     ]
 )
+"""Operators whose handlers take quantized tensors as stored integers; all others take them dequantized."""
 CONTROL = {
     "CALL": ["subgraph"],
     "CALL_ONCE": ["initSubgraphIndex"],
@@ -164,6 +165,7 @@ REAL_SEMANTICS = frozenset(
         "TRANSPOSE_CONV",
     ]
 )
+"""Operators whose 8-bit kernels need a scale, because they compute with the real numbers."""
 CUSTOM = "tflite.custom"
 REFUSED = {
     "CONCAT_EMBEDDINGS": "has no kernel in LiteRT",

@@ -255,7 +255,7 @@ for _align, _half in ((False, False), (True, False), (False, True)):
         name=f"computed-{_align:d}{_half:d}",
     )
 
-# 8-bit weights and float activations: LiteRT quantizes these while it runs, by half a step of 1/127 of their largest at most
+# Hybrid kernels: 8-bit weights, float activations. LiteRT quantizes the activations at run time, to 127 steps.
 
 
 def hybrid(op: str, x: T, w: T, rest: list, out_axis: int, name: str = "", **options: Any) -> None:

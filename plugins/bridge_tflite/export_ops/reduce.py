@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
@@ -29,37 +32,59 @@ def has_int32_axes(node: ir.Node) -> bool:
     return axes is not None and axes.dtype == ir.DataType.INT32 and (shape_of(axes) or [0])[0] > 0
 
 
-REDUCTION_NEEDS: dict[str, tuple[Need, ...]] = {}
-"""What the kernels ask of a reduction, by its operator in TFLite's own domain."""
+INTEGER_DTYPES = ("int8", "int16", "uint8")
 
 
-def reduction(hub_name: str, native: str, *dtypes: str) -> None:
-    """Register a reduction over constant axes, and TFLite's own form of it over run-time int32 axes."""
-    own = f"{TFLITE}::{hub_name.removeprefix(f'{TFLITE}::')}"
-    needs = REDUCTION_NEEDS[own] = (
-        condition("axes", reduces_axes),
-        NOT_EMPTY,
-        max_rank(6),
-        condition("a rank of 1 or more", lambda n: (rank_of(n.inputs[0]) or 0) > 0),
-        dtype(*dtypes),
+@dataclass(frozen=True)
+class Reduction:
+    """A reducing kernel: its operator and the dtypes it takes."""
+
+    operator: str
+    dtypes: tuple[str, ...]
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return (
+            condition("axes", reduces_axes),
+            NOT_EMPTY,
+            max_rank(6),
+            condition("a rank of 1 or more", lambda n: (rank_of(n.inputs[0]) or 0) > 0),
+            dtype(*self.dtypes),
+        )
+
+
+REDUCTIONS = {
+    "ReduceMean": Reduction("MEAN", ("float",)),
+    "ReduceSum": Reduction("SUM", ARITHMETIC_DTYPES),
+    "ReduceProd": Reduction("REDUCE_PROD", (*ARITHMETIC_DTYPES, *INTEGER_DTYPES)),
+    "ReduceMax": Reduction("REDUCE_MAX", (*ARITHMETIC_DTYPES, *INTEGER_DTYPES)),
+    "ReduceMin": Reduction("REDUCE_MIN", (*ARITHMETIC_DTYPES, *INTEGER_DTYPES)),
+}
+LOGICAL = {
+    "ReduceAny": Reduction("REDUCE_ANY", ("bool",)),
+    "ReduceAll": Reduction("REDUCE_ALL", ("bool",)),
+}
+"""Reductions that only TFLite's own domain has."""
+
+
+def reduce(tfl: Any, node: ir.Node, x: ir.Value, axes: ir.Value | None = None) -> None:
+    """Reduce over constant axes."""
+    write_reduction(tfl, node, x, reduced_axes(node))
+
+
+def write_reduction(tfl: Any, node: ir.Node, x: ir.Value, axes: Any) -> None:
+    """Reduce over constant axes, or int32 axes known at run time."""
+    operator = {**REDUCTIONS, **LOGICAL}[node.op_type].operator
+    tfl.add(operator, x, axes, keep_dims=bool(attr(node, "keepdims")))
+
+
+for _name, _reduction in {**REDUCTIONS, **LOGICAL}.items():
+    _own = f"{TFLITE}::{_name}"
+    _constant = (*_reduction.needs, constant(1, "axes"))
+    ops.op(_own if _name in LOGICAL else _name, needs=_constant)(reduce)
+    ops.op(_own, needs=(*_reduction.needs, condition("int32 axes, not empty", has_int32_axes)))(
+        write_reduction
     )
-
-    @ops.op(hub_name, needs=(*needs, constant(1, "axes")))
-    def reduce(tfl, node, x, axes=None):
-        tfl.add(native, x, reduced_axes(node), keep_dims=bool(attr(node, "keepdims")))
-
-    @ops.op(own, needs=(*needs, condition("int32 axes, not empty", has_int32_axes)))
-    def reduce_over_runtime_axes(tfl, node, x, axes):
-        tfl.add(native, x, axes, keep_dims=bool(attr(node, "keepdims")))
-
-
-reduction("ReduceMean", "MEAN", "float")
-reduction("ReduceSum", "SUM", *ARITHMETIC_DTYPES)
-reduction("ReduceProd", "REDUCE_PROD", *ARITHMETIC_DTYPES, "int8", "int16", "uint8")
-reduction("ReduceMax", "REDUCE_MAX", *ARITHMETIC_DTYPES, "int8", "int16", "uint8")
-reduction("ReduceMin", "REDUCE_MIN", *ARITHMETIC_DTYPES, "int8", "int16", "uint8")
-reduction(f"{TFLITE}::ReduceAny", "REDUCE_ANY", "bool")
-reduction(f"{TFLITE}::ReduceAll", "REDUCE_ALL", "bool")
 
 
 @ops.op(

@@ -11,6 +11,7 @@ from bridge import hub
 from bridge.errors import UnreadableFile
 from bridge.facts import APPROXIMATED
 from bridge.hub import const, rank_of
+from bridge.needs import condition
 from bridge.ops import Need
 from bridge.passes.channels_last import to_first, to_last
 
@@ -24,11 +25,7 @@ LARGEST = 2**26
 NONE, RELU, RELU_N1_TO_1, RELU6, TANH, SIGN_BIT = range(6)
 
 
-def need(text: str, holds: Any) -> Need:
-    return Need(text, holds)
-
-
-FUSED = need(
+FUSED = condition(
     "a fused activation that LiteRT computes here: RELU, RELU6, RELU_N1_TO_1 or none",
     lambda n: n.get("fusedActivationFunction", 0) <= RELU6,
 )
@@ -36,7 +33,7 @@ FUSED = need(
 
 def constant(index: int, name: str) -> Need:
     """Need: input `index` is absent or stored in the file."""
-    return need(f"a constant {name}", lambda n: n.constant(index))
+    return condition(f"a constant {name}", lambda n: n.constant(index))
 
 
 def activate(op: Any, node: Any, x: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.import_ops.common import (
     FUSED,
@@ -12,7 +13,6 @@ from bridge_tflite.import_ops.common import (
     constant,
     ints,
     mark_hybrid,
-    need,
     permute_weights,
     to_nchw,
     to_nhwc,
@@ -46,7 +46,7 @@ def strides_and_dilations(node: Any) -> tuple[list[int], list[int]]:
     ]
 
 
-STATIC_WINDOW = need(
+STATIC_WINDOW = condition(
     "a static input size where SAME padding meets dilation",
     lambda n: (
         n.get("padding", SAME) == VALID
@@ -56,7 +56,7 @@ STATIC_WINDOW = need(
 )
 
 
-CHANNELS = need("a known number of channels", lambda n: n.shape(0)[-1] is not None)
+CHANNELS = condition("a known number of channels", lambda n: n.shape(0)[-1] is not None)
 
 
 @ops.op("CONV_2D", needs=(FUSED, STATIC_WINDOW, CHANNELS))
@@ -94,8 +94,8 @@ def depthwise_conv_2d(op, node, x, w, bias=None):
     return to_nhwc(op, activate(op, node, mark_hybrid(node, y, 1)))
 
 
-STATIC_INPUT = need("a static input size", lambda n: all(d is not None for d in n.tensor(2).dims[1:]))
-STATIC_VOLUME = need(
+STATIC_INPUT = condition("a static input size", lambda n: all(d is not None for d in n.tensor(2).dims[1:]))
+STATIC_VOLUME = condition(
     "a static input size where SAME padding meets dilation",
     lambda n: (
         n.get("padding", SAME) == VALID

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge.needs import condition
 from bridge.ops import Need, OpTable
 from bridge_tflite.import_ops.common import (
     FLOAT,
@@ -16,7 +17,6 @@ from bridge_tflite.import_ops.common import (
     arange,
     check_count,
     ints,
-    need,
     permute_weights,
     to_nchw,
     to_nhwc,
@@ -79,7 +79,7 @@ FLEX = {
 
 
 def _static_shapes(*inputs: int) -> Need:
-    return need("static shapes", lambda n: all(None not in n.shape(i) for i in inputs))
+    return condition("static shapes", lambda n: all(None not in n.shape(i) for i in inputs))
 
 
 def _struct_fields(node: Any, count: int) -> tuple[int, ...]:
@@ -98,7 +98,7 @@ def _pool(node: Any) -> tuple[int, list[int], list[int]]:
     return padding, [down, across], [height, width]
 
 
-POOL = need("pool parameters", lambda n: "ksize" in n.custom or len(n.operator.custom_options) >= 24)
+POOL = condition("pool parameters", lambda n: "ksize" in n.custom or len(n.operator.custom_options) >= 24)
 
 LARGEST_WINDOW = 4096
 
@@ -111,7 +111,7 @@ def _has_bounded_windows(node: Any) -> bool:
     return min(*strides, *kernel) > 0 and math.prod(kernel) <= LARGEST_WINDOW
 
 
-BOUNDED_WINDOWS = need(f"windows of at most {LARGEST_WINDOW} elements", _has_bounded_windows)
+BOUNDED_WINDOWS = condition(f"windows of at most {LARGEST_WINDOW} elements", _has_bounded_windows)
 
 
 def _total_padding(size: int, out: int, kernel: int, stride: int) -> int:
@@ -157,7 +157,7 @@ def _stack_windows(
     return op.Concat(*slices, axis=0)
 
 
-DISJOINT_WINDOWS = need(
+DISJOINT_WINDOWS = condition(
     "windows that do not overlap", lambda n: _has_bounded_windows(n) and _pool(n)[1] == _pool(n)[2]
 )
 
@@ -184,7 +184,8 @@ def max_unpooling(op, node, x, indices):
 
 
 @ops.op(
-    "custom::Convolution2DTransposeBias", needs=(need("static sizes", lambda n: None not in n.shape(0)[1:3]),)
+    "custom::Convolution2DTransposeBias",
+    needs=(condition("static sizes", lambda n: None not in n.shape(0)[1:3]),),
 )
 def transpose_conv_bias(op, node, x, w, bias):
     padding, across, down = _struct_fields(node, 3)
@@ -205,7 +206,7 @@ def transpose_conv_bias(op, node, x, w, bias):
     return to_nhwc(op, y)
 
 
-RANK_3 = need("an input of rank 3", lambda n: len(n.shape(0)) == 3)
+RANK_3 = condition("an input of rank 3", lambda n: len(n.shape(0)) == 3)
 
 
 @ops.op("custom::Landmarks2TransformMatrix", needs=(RANK_3,))
@@ -267,7 +268,7 @@ def _transform_points(op: Any, matrix: Any, x: Any, y: Any, shift: float = 0.0) 
 
 @ops.op(
     "custom::TransformLandmarks",
-    needs=(RANK_3, need("points of 2 or 3 coordinates", lambda n: n.shape(0)[2] in (2, 3))),
+    needs=(RANK_3, condition("points of 2 or 3 coordinates", lambda n: n.shape(0)[2] in (2, 3))),
 )
 def transform_landmarks(op, node, landmarks, matrix):
     coordinates = [op.Slice(landmarks, ints(i), ints(i + 1), ints(2)) for i in range(node.shape(0)[2])]
@@ -275,7 +276,7 @@ def transform_landmarks(op, node, landmarks, matrix):
     return op.Concat(*moved, *coordinates[2:], axis=2)
 
 
-SINGLE_STATIC_IMAGE = need(
+SINGLE_STATIC_IMAGE = condition(
     "a batch of 1 and static sizes", lambda n: n.shape(0)[0] == 1 and None not in n.shape(0)
 )
 

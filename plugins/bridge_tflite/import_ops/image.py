@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import shape_of
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.import_ops.common import (
     FLOAT,
@@ -16,7 +17,6 @@ from bridge_tflite.import_ops.common import (
     check_count,
     constant,
     ints,
-    need,
     to_nchw,
     to_nhwc,
     vector,
@@ -68,7 +68,7 @@ def _output_length(op: Any, size: Any, index: int) -> Any:
     "RESIZE_BILINEAR",
     needs=(
         constant(1, "size"),
-        need(
+        condition(
             "an input size that ONNX resizes alike",
             lambda n: n.get("alignCorners", False) or 0 not in n.tensor(0).dims,
         ),
@@ -101,7 +101,7 @@ def resize_bilinear_computed(op, node, x, size):
 
 @ops.op(
     "RESIZE_NEAREST_NEIGHBOR",
-    needs=(constant(1, "size"), need("a static input", lambda n: None not in n.tensor(0).dims[1:3])),
+    needs=(constant(1, "size"), condition("a static input", lambda n: None not in n.tensor(0).dims[1:3])),
 )
 def resize_nearest(op, node, x, size):
     """Gather rows and columns: TFLite rounds half up with align_corners, and down otherwise."""

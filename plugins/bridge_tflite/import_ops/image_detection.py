@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import FLOAT, INT32, as_int64, constant, ints, need
+from bridge_tflite.import_ops.common import FLOAT, INT32, as_int64, constant, ints
 
 ops = OpTable()
 
@@ -45,7 +46,7 @@ def pad_with_zeros(op: Any, values: Any, count: int) -> Any:
     "NON_MAX_SUPPRESSION_V5",
     needs=(
         constant(3, "overlap threshold"),
-        need(
+        condition(
             "a soft suppression of 0",
             lambda n: n.op.endswith("V4") or (n.constant(5) and not n.file.array(n.tensor(5)).any()),
         ),
@@ -91,7 +92,9 @@ def decode_boxes(op: Any, encodings: Any, anchors: Any, scales: Any) -> Any:
     return op.Concat(top, left, bottom, right, axis=1)
 
 
-@ops.op("custom::TFLite_Detection_PostProcess", needs=(need("a batch of 1", lambda n: n.shape(0)[0] == 1),))
+@ops.op(
+    "custom::TFLite_Detection_PostProcess", needs=(condition("a batch of 1", lambda n: n.shape(0)[0] == 1),)
+)
 def detection_postprocess(op, node, encodings, predictions, anchors):
     options = node.custom
     scales = [np.float64(np.float32(options[f"{k}_scale"])) for k in "yxhw"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.slices import python_slice
 from bridge_tflite.import_ops.common import (
@@ -17,7 +18,6 @@ from bridge_tflite.import_ops.common import (
     check_count,
     constant,
     ints,
-    need,
     vector,
 )
 
@@ -41,7 +41,7 @@ def slice_(op, node, x, begin, size):
 
 @ops.op(
     "STRIDED_SLICE",
-    needs=(constant(3, "strides"), need("begin of known length", lambda n: n.shape(1)[0] is not None)),
+    needs=(constant(3, "strides"), condition("begin of known length", lambda n: n.shape(1)[0] is not None)),
 )
 def strided_slice(op, node, x, begin, end, strides):
     """New axes are inserted first; then one Slice, and the shrunken axes are squeezed."""
@@ -66,8 +66,8 @@ def strided_slice(op, node, x, begin, end, strides):
 @ops.op(
     "STRIDED_SLICE",
     needs=(
-        need("begin of known length", lambda n: n.shape(1)[0] is not None),
-        need("ends, not offsets", lambda n: not n.get("offset", False)),
+        condition("begin of known length", lambda n: n.shape(1)[0] is not None),
+        condition("ends, not offsets", lambda n: not n.get("offset", False)),
     ),
 )
 def strided_slice_dynamic(op, node, x, begin, end, strides):
@@ -103,8 +103,17 @@ def _slice_indices(op: Any, length: Any, low: Any, high: Any, step: Any, masks: 
     return first if masks[0] else low, op.Range(first if masks[0] else bounds[0], high, step)
 
 
-def _entries(node: Any, rank: int) -> list[tuple[int, str, int]]:
-    """Input axes that STRIDED_SLICE names, with new axes inserted."""
+class SliceEntry(NamedTuple):
+    """One axis that STRIDED_SLICE specifies; `position` is its index into begin, end and strides."""
+
+    axis: int
+    """Axis of the input with its new axes inserted."""
+    action: Literal["new", "shrink", "cut"]
+    position: int
+
+
+def _entries(node: Any, rank: int) -> list[SliceEntry]:
+    """Entries of begin, end and strides by the masks; an ellipsis leaves its axes whole."""
     count = node.shape(1)[0]
 
     def mask(name: str, position: int) -> int:
@@ -116,10 +125,12 @@ def _entries(node: Any, rank: int) -> list[tuple[int, str, int]]:
         if mask("ellipsisMask", position):
             axis += max(rank + new_axes - (count - 1), 0)
         elif mask("newAxisMask", position):
-            entries.append((axis, "new", position))
+            entries.append(SliceEntry(axis, "new", position))
             axis += 1
         else:
-            entries.append((axis, "shrink" if mask("shrinkAxisMask", position) else "cut", position))
+            entries.append(
+                SliceEntry(axis, "shrink" if mask("shrinkAxisMask", position) else "cut", position)
+            )
             axis += 1
     return entries
 
@@ -168,7 +179,7 @@ def _concat_vector(op: Any, elements: list[Any]) -> Any:
     return op.Concat(*(_as_vector(op, p) for p in elements), axis=0)
 
 
-INTEGER_INDICES = need("indices of numbers", lambda n: n.type(1).startswith("INT"))
+INTEGER_INDICES = condition("indices of numbers", lambda n: n.type(1).startswith("INT"))
 
 
 def as_index_dtype(op: Any, indices: Any) -> Any:
@@ -176,7 +187,9 @@ def as_index_dtype(op: Any, indices: Any) -> Any:
     return indices if int(indices.dtype) in (INT32, INT64) else op.Cast(indices, to=INT64)
 
 
-@ops.op("GATHER", needs=(INTEGER_INDICES, need("no batch dimensions", lambda n: n.get("batchDims", 0) == 0)))
+@ops.op(
+    "GATHER", needs=(INTEGER_INDICES, condition("no batch dimensions", lambda n: n.get("batchDims", 0) == 0))
+)
 def gather(op, node, x, indices):
     return op.Gather(x, as_index_dtype(op, indices), axis=node.get("axis", 0))
 

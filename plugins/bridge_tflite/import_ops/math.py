@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.import_ops import math_bitcast
 from bridge_tflite.import_ops.common import (
@@ -17,12 +18,11 @@ from bridge_tflite.import_ops.common import (
     activate,
     clip,
     mark_approximated,
-    need,
 )
 
-ops = OpTable()
+ops = OpTable(attribute=lambda node, name: float(node.get(name, 0.0)))
 
-FLOAT = need("a float input", lambda n: n.type(0).startswith("FLOAT") or n.tensor(0).quantized)
+FLOAT = condition("a float input", lambda n: n.type(0).startswith("FLOAT") or n.tensor(0).quantized)
 
 ops.same(
     ABS="Abs",
@@ -48,13 +48,15 @@ ops.same(
     POW="Pow",
     RELU="Relu",
     ROUND="Round",
+    SELECT_V2="Where",
     SIGN="Sign",
     SIN="Sin",
     SQRT="Sqrt",
 )
+ops.same(attributes={"alpha": "alpha"}, LEAKY_RELU="LeakyRelu")
 
 
-INT16 = need("an input of int16", lambda n: n.type(0) == "INT16")
+INT16 = condition("an input of int16", lambda n: n.type(0) == "INT16")
 
 
 @ops.op("LOGISTIC", "TANH", needs=(INT16,))
@@ -64,34 +66,15 @@ def sigmoid_int16(op, node, x):
     return mark_approximated(y, "LiteRT's int16 kernel differs by up to 12 steps of 2**-15")
 
 
-@ops.op("LOGISTIC")
-def logistic(op, node, x):
-    return op.Sigmoid(x)
+ops.same(LOGISTIC="Sigmoid", TANH="Tanh")
 
 
-@ops.op("TANH")
-def tanh(op, node, x):
-    return op.Tanh(x)
+ARITHMETIC = {"ADD": "Add", "SUB": "Sub", "MUL": "Mul", "DIV": "Div"}
 
 
-@ops.op("ADD", needs=(FUSED,))
-def add(op, node, x, y):
-    return activate(op, node, op.Add(x, y))
-
-
-@ops.op("SUB", needs=(FUSED,))
-def sub(op, node, x, y):
-    return activate(op, node, op.Sub(x, y))
-
-
-@ops.op("MUL", needs=(FUSED,))
-def mul(op, node, x, y):
-    return activate(op, node, op.Mul(x, y))
-
-
-@ops.op("DIV", needs=(FUSED,))
-def div(op, node, x, y):
-    return activate(op, node, op.Div(x, y))
+@ops.op(*ARITHMETIC, needs=(FUSED,))
+def arithmetic(op, node, x, y):
+    return activate(op, node, op.node(ARITHMETIC[node.op], x, y))
 
 
 @ops.op("ADD_N")
@@ -225,11 +208,6 @@ def bitcast(op, node, x):
     return op.BitCast(op.Cast(bits, to=int(unsigned)), to=int(dtype))
 
 
-@ops.op("LEAKY_RELU")
-def leaky_relu(op, node, x):
-    return op.LeakyRelu(x, alpha=float(node.get("alpha", 0.0)))
-
-
 @ops.op("PRELU")
 def prelu(op, node, x, alpha):
     wide, narrow = node.shape(0), node.shape(1)
@@ -248,7 +226,7 @@ def gelu(op, node, x):
 
 @ops.op(
     "CAST",
-    needs=(need("a cast without complex numbers", lambda n: "COMPLEX" not in n.type(0) + n.out_type()),),
+    needs=(condition("a cast without complex numbers", lambda n: "COMPLEX" not in n.type(0) + n.out_type()),),
 )
 def cast(op, node, x):
     """A float cast to a dtype of less than 8 bits is truncated and saturated."""
@@ -257,11 +235,6 @@ def cast(op, node, x):
         limits = ml_dtypes.iinfo(dtype.numpy())
         x = op.Cast(op.Clip(x, np.float32(limits.min), np.float32(limits.max)), to=INT32)
     return op.Cast(x, to=int(dtype))
-
-
-@ops.op("SELECT_V2")
-def select_v2(op, node, condition, x, y):
-    return op.Where(condition, x, y)
 
 
 @ops.op("ZEROS_LIKE")

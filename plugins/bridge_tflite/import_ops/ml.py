@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import DOUBLE, FLOAT, INT32, INT64, UINT32, arange, ints, need
+from bridge_tflite.import_ops.common import DOUBLE, FLOAT, INT32, INT64, UINT32, arange, ints
 from bridge_tflite.import_ops.math_bitcast import HashKey, split_bits
 
 ops = OpTable()
@@ -26,7 +27,7 @@ def embedding_lookup(op, node, ids, table):
 
 @ops.op(
     "EMBEDDING_LOOKUP_SPARSE",
-    needs=(need("indices of known rank", lambda n: n.shape(1)[1] is not None),),
+    needs=(condition("indices of known rank", lambda n: n.shape(1)[1] is not None),),
 )
 def embedding_lookup_sparse(op, node, ids, indices, shape, weights, table):
     """Weighted rows of the table, combined over the last dimension of their indices."""
@@ -51,7 +52,7 @@ def embedding_lookup_sparse(op, node, ids, indices, shape, weights, table):
     return op.Div(total, op.Unsqueeze(divisor, list(range(outer, outer + depth))) if depth else divisor)
 
 
-@ops.op("HASHTABLE_LOOKUP", needs=(need("values of numbers", lambda n: n.type(2) != "STRING"),))
+@ops.op("HASHTABLE_LOOKUP", needs=(condition("values of numbers", lambda n: n.type(2) != "STRING"),))
 def hashtable_lookup(op, node, lookup, keys, values):
     """Rows of `values` by key, zeros for an unknown key; and uint8 hits."""
     same = op.Equal(op.Unsqueeze(lookup, ints(1)), op.Unsqueeze(keys, ints(0)))
@@ -81,9 +82,13 @@ def _has_32_bit_signatures(node: Any) -> bool:
 @ops.op(
     "LSH_PROJECTION",
     needs=(
-        need("type=SPARSE or DENSE", lambda n: n.get("type") in (SPARSE, DENSE)),
-        need("hash functions of known shape, their signatures of 32 bits at most", _has_32_bit_signatures),
-        need("items of known length, of 4092 bytes at most and no text", lambda n: 0 < _key_bytes(n) <= 4096),
+        condition("type=SPARSE or DENSE", lambda n: n.get("type") in (SPARSE, DENSE)),
+        condition(
+            "hash functions of known shape, their signatures of 32 bits at most", _has_32_bit_signatures
+        ),
+        condition(
+            "items of known length, of 4092 bytes at most and no text", lambda n: 0 < _key_bytes(n) <= 4096
+        ),
     ),
 )
 def lsh_projection(op, node, seeds, items, weights=None):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bridge.hub import rank_of
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.import_ops.common import (
     FUSED,
     activate,
     mark_hybrid,
-    need,
     permute_weights,
 )
 
@@ -17,7 +17,7 @@ ops = OpTable()
 
 @ops.op(
     "FULLY_CONNECTED",
-    needs=(FUSED, need("weights in the default format", lambda n: n.get("weightsFormat", 0) == 0)),
+    needs=(FUSED, condition("weights in the default format", lambda n: n.get("weightsFormat", 0) == 0)),
 )
 def fully_connected(op, node, x, w, bias=None):
     if not node.get("keepNumDims", False) and rank_of(x) != 2:
@@ -42,6 +42,4 @@ def softmax(op, node, x):
     return op.Softmax(x if beta == 1 else op.Mul(x, beta), axis=-1)
 
 
-@ops.op("LOG_SOFTMAX")
-def log_softmax(op, node, x):
-    return op.LogSoftmax(x, axis=-1)
+ops.same(LOG_SOFTMAX="LogSoftmax")

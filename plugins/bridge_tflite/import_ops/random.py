@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.import_ops.common import (
     as_int64,
     ints,
     mark_approximated,
-    need,
     vector,
 )
 
@@ -36,7 +36,7 @@ def random(op, node, shape):
     return mark_approximated(samples, "LiteRT draws other random numbers")
 
 
-@ops.op("MULTINOMIAL", needs=(need("a constant number of samples", lambda n: n.constant(1)),))
+@ops.op("MULTINOMIAL", needs=(condition("a constant number of samples", lambda n: n.constant(1)),))
 def multinomial(op, node, logits, count):
     """Index of the largest logit after adding Gumbel noise."""
     samples, classes = ints(vector(count)[0]), op.Shape(logits, start=1)

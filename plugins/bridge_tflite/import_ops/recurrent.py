@@ -10,16 +10,19 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const, rank_of
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.import_ops import recurrent_int8
-from bridge_tflite.import_ops.common import RELU, RELU6, RELU_N1_TO_1, TANH, activate, ints, mark_hybrid, need
+from bridge_tflite.import_ops.common import RELU, RELU6, RELU_N1_TO_1, TANH, activate, ints, mark_hybrid
 
 ops = OpTable()
 
 T = ir.DataType
 EPSILON = 1e-8
 
-ACTIVATION = need("an activation other than SIGN_BIT", lambda n: n.get("fusedActivationFunction", 0) <= TANH)
+ACTIVATION = condition(
+    "an activation other than SIGN_BIT", lambda n: n.get("fusedActivationFunction", 0) <= TANH
+)
 
 
 def scan(op: Any, states: list, scanned: list, body: Any, reverse: bool = False) -> tuple[list, Any]:
@@ -255,12 +258,12 @@ def lstm_cell(op: Any, node: Any, values: list, start: int = 1, **options: Any) 
     )
 
 
-CELL_ACTIVATION = need(
+CELL_ACTIVATION = condition(
     "an activation of none, RELU, RELU_N1_TO_1, RELU6 or TANH",
     lambda n: n.get("fusedActivationFunction", 0) in (0, RELU, RELU_N1_TO_1, RELU6, TANH),
 )
-FULL = need("the full kernel", lambda n: n.get("kernelType", 0) == 0)
-FLOATS = need("floats", lambda n: not n.tensor(0).quantized)
+FULL = condition("the full kernel", lambda n: n.get("kernelType", 0) == 0)
+FLOATS = condition("floats", lambda n: not n.tensor(0).quantized)
 
 
 @ops.op("LSTM", needs=(FULL, CELL_ACTIVATION, FLOATS))
@@ -276,7 +279,9 @@ def lstm(op, node, *values):
 @ops.op(
     "LSTM",
     needs=(
-        need("the basic kernel on floats", lambda n: n.get("kernelType", 0) == 1 and n.type(0) == "FLOAT32"),
+        condition(
+            "the basic kernel on floats", lambda n: n.get("kernelType", 0) == 1 and n.type(0) == "FLOAT32"
+        ),
     ),
 )
 def basic_lstm(op, node, x, h, weights, biases, c):
@@ -290,16 +295,16 @@ def basic_lstm(op, node, x, h, weights, biases, c):
 
 
 INTEGER = (
-    need("integers", lambda n: n.tensor(0).quantized),
-    need(
+    condition("integers", lambda n: n.tensor(0).quantized),
+    condition(
         "a cell state of int16 with a scale of a power of two",
         lambda n: n.type(19) == "INT16" and _has_power_of_two_scale(n.tensor(19)),
     ),
-    need(
+    condition(
         "neither peepholes nor projection nor layer normalization",
         lambda n: not any(map(n.has, (9, 10, 11, 16, 20, 21))),
     ),
-    need("weights of int8", lambda n: n.type(2) == "INT8"),
+    condition("weights of int8", lambda n: n.type(2) == "INT8"),
 )
 
 

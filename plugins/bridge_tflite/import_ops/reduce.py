@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.import_ops.common import (
     BOOL,
@@ -18,7 +19,6 @@ from bridge_tflite.import_ops.common import (
     check_count,
     constant,
     ints,
-    need,
     vector,
 )
 
@@ -48,7 +48,7 @@ for _name, _native in REDUCTIONS.items():
         _name,
         needs=()
         if _name != "MEAN"
-        else (need("a float or quantized input", lambda n: is_real(n.tensor(0))),),
+        else (condition("a float or quantized input", lambda n: is_real(n.tensor(0))),),
     )(_reduction_handler(_native))
 
 
@@ -168,7 +168,7 @@ def reduce_windows(
 @ops.op(
     "REDUCE_WINDOW",
     needs=(
-        need("a known reduction", lambda n: n.get("reduceFunction", 0) in WINDOW_REDUCTIONS),
+        condition("a known reduction", lambda n: n.get("reduceFunction", 0) in WINDOW_REDUCTIONS),
         *(constant(i, n) for i, n in ((2, "window"), (3, "strides"), (4, "dilations"))),
     ),
 )

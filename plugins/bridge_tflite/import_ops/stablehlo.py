@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.import_ops.common import (
     BOOL,
@@ -16,7 +17,6 @@ from bridge_tflite.import_ops.common import (
     check_count,
     check_expansion,
     ints,
-    need,
     permute_weights,
 )
 from bridge_tflite.import_ops.index import dynamic_update_slice
@@ -38,6 +38,7 @@ ops.same(
     STABLEHLO_MULTIPLY="Mul",
     STABLEHLO_NEGATE="Neg",
     STABLEHLO_POWER="Pow",
+    STABLEHLO_SELECT="Where",
     STABLEHLO_SUBTRACT="Sub",
     STABLEHLO_TANH="Tanh",
 )
@@ -94,11 +95,6 @@ def compare(op, node, x, y):
     return op.Not(result) if direction == 1 else result
 
 
-@ops.op("STABLEHLO_SELECT")
-def select(op, node, condition, x, y):
-    return op.Where(condition, x, y)
-
-
 @ops.op("STABLEHLO_CLAMP")
 def clamp(op, node, low, x, high):
     return op.Min(op.Max(x, low), high)
@@ -109,7 +105,7 @@ def convert(op, node, x):
     return op.Cast(x, to=int(node.out_dtype()))
 
 
-STATIC_OUT = need("a static result", lambda n: None not in n.out(0).dims)
+STATIC_OUT = condition("a static result", lambda n: None not in n.out(0).dims)
 
 
 @ops.op("STABLEHLO_RESHAPE", needs=(STATIC_OUT,))
@@ -220,8 +216,8 @@ def reduction_of(node: Any, field: str = "bodySubgraphIndex") -> int:
     return FUNCTIONS.get(body.operators[0].name.removeprefix("STABLEHLO_"), 0)
 
 
-KNOWN = need("a body that adds, multiplies, compares or combines", lambda n: reduction_of(n) > 0)
-SINGLE = need("one operand", lambda n: len(n.operator.inputs) == 2)
+KNOWN = condition("a body that adds, multiplies, compares or combines", lambda n: reduction_of(n) > 0)
+SINGLE = condition("one operand", lambda n: len(n.operator.inputs) == 2)
 
 
 @ops.op("STABLEHLO_REDUCE_WINDOW", needs=(KNOWN, SINGLE))
@@ -301,7 +297,7 @@ def box_indices(lengths: Sequence[int]) -> np.ndarray:
     return np.stack(np.meshgrid(*map(np.arange, lengths), indexing="ij"), -1).reshape(*lengths, len(lengths))
 
 
-STATIC_IN = need(
+STATIC_IN = condition(
     "static shapes", lambda n: all(None not in n.shape(i) for i in range(2)) and None not in n.out(0).dims
 )
 
@@ -340,12 +336,12 @@ def gather(op, node, x, indices):
 
 UPDATE_BODY = "updateComputationSubgraphIndex"
 REDUCTIONS = {ASSIGN: "none", 1: "add", 2: "mul", 3: "min", 4: "max"}
-UPDATES = need(
+UPDATES = condition(
     "a body that replaces, adds, multiplies or compares", lambda n: reduction_of(n, UPDATE_BODY) in REDUCTIONS
 )
 
 
-@ops.op("STABLEHLO_SCATTER", needs=(STATIC_IN, UPDATES, need("numbers", lambda n: n.type(0) != "BOOL")))
+@ops.op("STABLEHLO_SCATTER", needs=(STATIC_IN, UPDATES, condition("numbers", lambda n: n.type(0) != "BOOL")))
 def scatter(op, node, x, indices, updates):
     """Scatter elements by flat indices; those out of range go to one additional element, which is dropped."""
     shape, inserted = node.shape(0), int_list(node, "insertedWindowDims")
@@ -398,7 +394,7 @@ def sort_order(node: Any) -> tuple[int, bool] | None:
     return min(pair) // 2, (comparison == GREATER) == (pair[0] < pair[1])
 
 
-@ops.op("STABLEHLO_SORT", needs=(need("a body that compares two elements of one operand", sort_order),))
+@ops.op("STABLEHLO_SORT", needs=(condition("a body that compares two elements of one operand", sort_order),))
 def sort(op, node, *operands):
     """Stable sort of all operands by one of them."""
     by, falling = sort_order(node)
@@ -412,7 +408,7 @@ def sort(op, node, *operands):
 
 @ops.op(
     "STABLEHLO_CONVOLUTION",
-    needs=(need("no groups of the batch", lambda n: n.get("batchGroupCount", 1) <= 1),),
+    needs=(condition("no groups of the batch", lambda n: n.get("batchGroupCount", 1) <= 1),),
 )
 def convolution(op, node, x, weights):
     """Transpose both operands to ONNX's layout, and pad with zeros between elements and at the edges."""

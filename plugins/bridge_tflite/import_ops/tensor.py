@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
+from bridge.needs import condition
 from bridge.ops import Need, OpTable
 from bridge_tflite.import_ops.common import (
     FLOAT,
@@ -20,7 +21,6 @@ from bridge_tflite.import_ops.common import (
     check_expansion,
     constant,
     ints,
-    need,
     vector,
 )
 
@@ -32,10 +32,12 @@ REFLECT = 0
 
 def bounded_rank(index: int) -> Need:
     """Need: input `index` is a shape of at most 64 dimensions."""
-    return need("a shape of 64 dimensions at most", lambda n: all((d or 0) <= 64 for d in n.shape(index)))
+    return condition(
+        "a shape of 64 dimensions at most", lambda n: all((d or 0) <= 64 for d in n.shape(index))
+    )
 
 
-@ops.op("RESHAPE", needs=(need("a shape", lambda n: n.has(1) or n.get("newShape", None) is not None),))
+@ops.op("RESHAPE", needs=(condition("a shape", lambda n: n.has(1) or n.get("newShape", None) is not None),))
 def reshape(op, node, x, shape=None):
     """A length of 0 means 0; it does not copy the input's length."""
     dims = [int(d) for d in node.get("newShape", [])] if shape is None else vector(shape)
@@ -119,14 +121,16 @@ def _to_onnx_pads(op: Any, paddings: Any) -> Any:
 
 
 @ops.op(
-    "MIRROR_PAD", needs=(need("mode REFLECT", lambda n: n.get("mode", 0) == REFLECT), constant(1, "paddings"))
+    "MIRROR_PAD",
+    needs=(condition("mode REFLECT", lambda n: n.get("mode", 0) == REFLECT), constant(1, "paddings")),
 )
 def mirror_pad(op, node, x, paddings):
     return op.Pad(x, op.const(const(paddings).T.ravel().astype(np.int64)), mode="reflect")
 
 
 @ops.op(
-    "MIRROR_PAD", needs=(need("mode SYMMETRIC", lambda n: n.get("mode", 0) == 1), constant(1, "paddings"))
+    "MIRROR_PAD",
+    needs=(condition("mode SYMMETRIC", lambda n: n.get("mode", 0) == 1), constant(1, "paddings")),
 )
 def mirror_pad_symmetric(op, node, x, paddings):
     """Mirror including the edge: each axis is gathered in the order before, itself, after."""

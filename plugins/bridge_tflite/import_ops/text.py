@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import INT64, ints, need
+from bridge_tflite.import_ops.common import INT64, ints
 
 ops = OpTable()
 
@@ -38,8 +39,8 @@ def _has_few_grams(node: Any) -> bool:
 @ops.op(
     "SKIP_GRAM",
     needs=(
-        need("one text", lambda n: n.shape(0) in ([1], [])),
-        need(
+        condition("one text", lambda n: n.shape(0) in ([1], [])),
+        condition(
             f"an ngram_size of 1 to {LONGEST_GRAM} and at most {MOST_GRAMS} n-grams that begin with one word",
             _has_few_grams,
         ),

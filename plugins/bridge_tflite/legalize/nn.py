@@ -127,8 +127,9 @@ HOSTS = (
 
 
 class FuseActivations(ir.passes.InPlacePass):
-    """1. A Relu or Relu6 that alone reads an Add, Sub, Mul, Div, convolution or fully connected layer becomes the
-    attribute `activation` of its form in TFLite's own domain.
+    """1. A Relu or Relu6 that alone reads an Add, Sub, Mul, Div, convolution or fully connected layer is fused.
+
+    The layer moves to TFLite's own domain, with the attribute `activation`.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:

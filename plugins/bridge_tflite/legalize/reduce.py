@@ -10,7 +10,7 @@ from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import NOT_EMPTY, TFLITE
-from bridge_tflite.export_ops.reduce import REDUCTION_NEEDS
+from bridge_tflite.export_ops.reduce import REDUCTIONS
 
 ops = OpTable()
 
@@ -27,19 +27,13 @@ def has_runtime_int64_axes(node: ir.Node) -> bool:
     )
 
 
-def runtime_reduction(name: str) -> None:
-    """Register a reduction over int64 axes known at run time, which LiteRT takes as int32."""
-
-    @ops.op(
-        name,
-        needs=(condition("axes of int64", has_runtime_int64_axes), *REDUCTION_NEEDS[f"{TFLITE}::{name}"]),
-    )
-    def reduce(op, node, x, axes):
-        return _native_reduction(op, node, name, x, axes)
+def reduce(op: Any, node: ir.Node, x: ir.Value, axes: ir.Value) -> Any:
+    """Reduce over int64 axes known at run time, which LiteRT takes as int32."""
+    return _native_reduction(op, node, node.op_type, x, axes)
 
 
-for _name in ("Mean", "Sum", "Prod", "Max", "Min"):
-    runtime_reduction(f"Reduce{_name}")
+for _name, _reduction in REDUCTIONS.items():
+    ops.op(_name, needs=(condition("axes of int64", has_runtime_int64_axes), *_reduction.needs))(reduce)
 
 
 def _native_reduction(op: Any, node: ir.Node, operator: str, x: ir.Value, axes: ir.Value | None) -> Any:
