@@ -26,7 +26,7 @@ def test_the_hub_computes_what_litert_computes(name: str, tmp_path: Path) -> Non
     want = bridge.run(path, feed, source="tflite") if case.want is None else case.expected()
     agrees(case, model, feed, want)
     for kept in (False, True) if "-of-" not in name else ():
-        dynamic = case.file(tmp_path / "dynamic.tflite", dynamic=True, kept=kept)
+        dynamic = case.file(tmp_path / "dynamic.tflite", dynamic=True, keep_last=kept)
         with contextlib.suppress(UnsupportedModel):
             agrees(case, bridge.load(dynamic), feed, want)
 

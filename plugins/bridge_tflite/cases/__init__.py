@@ -41,4 +41,4 @@ __all__ = [
 
 def cases() -> dict[str, NativeCase]:
     """Every case, in the form that the matrix measures."""
-    return {name: NativeCase((case.operator,), case.made) for name, case in CASES.items()}
+    return {name: NativeCase((case.operator,), case.build) for name, case in CASES.items()}

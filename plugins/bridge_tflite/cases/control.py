@@ -12,10 +12,10 @@ def z(*shape: int, dtype: object = np.float32) -> T:
     return T(np.zeros(shape, dtype))
 
 
-def binary(op: str, other: T | None = None) -> Sub:
+def binary(op: str, constant: T | None = None) -> Sub:
     """Subgraph of one operator on two inputs, or on one input and a constant."""
     x, y, out = z(3), z(3), z(3)
-    return Sub([x] if other is not None else [x, y], [out], [Op(op, [x, other or y], [out])])
+    return Sub([x] if constant is not None else [x, y], [out], [Op(op, [x, constant or y], [out])])
 
 
 for _flag in (True, False):
@@ -63,18 +63,18 @@ for _start in (0, 3, 7):
 
 
 def handle() -> T:
-    return T(np.zeros(1, np.int32), kind="RESOURCE")
+    return T(np.zeros(1, np.int32), type_name="RESOURCE")
 
 
 def variable() -> tuple[list[Op], Sub, T, T]:
-    x, y, old, place, start = f(3), z(3), z(3), handle(), handle()
+    x, y, old, variable_handle, start = f(3), z(3), z(3), handle(), handle()
     named = {"sharedName": "v", "container": ""}
     ops = [
         Op("CALL_ONCE", [], [], {"initSubgraphIndex": 1}),
-        Op("VAR_HANDLE", [], [place], named),
-        Op("READ_VARIABLE", [place], [old]),
+        Op("VAR_HANDLE", [], [variable_handle], named),
+        Op("READ_VARIABLE", [variable_handle], [old]),
         Op("ADD", [old, x], [y]),
-        Op("ASSIGN_VARIABLE", [place, y], []),
+        Op("ASSIGN_VARIABLE", [variable_handle, y], []),
     ]
     first = Sub([], [], [Op("VAR_HANDLE", [], [start], named), Op("ASSIGN_VARIABLE", [start, cf(3)], [])])
     return ops, first, x, y
@@ -85,16 +85,18 @@ for _op in ("CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"):
     case(_op, [_x], [_y], graph=_ops, subs=(_first,))
 
 
-def table(keys: T, values: T, default: T, asked: T, found: T, kinds: tuple[int, int]) -> tuple[list[Op], Sub]:
-    place, start = handle(), handle()
-    options = {"tableId": 7, "keyDtype": kinds[0], "valueDtype": kinds[1]}
+def table(
+    keys: T, values: T, default: T, queries: T, results: T, types: tuple[int, int]
+) -> tuple[list[Op], Sub]:
+    table_handle, start = handle(), handle()
+    options = {"tableId": 7, "keyDtype": types[0], "valueDtype": types[1]}
     ops = [
         Op("CALL_ONCE", [], [], {"initSubgraphIndex": 1}),
-        Op("HASHTABLE", [], [place], options),
-        Op("HASHTABLE_FIND", [place, asked, default], [found]),
+        Op("HASHTABLE", [], [table_handle], options),
+        Op("HASHTABLE_FIND", [table_handle, queries, default], [results]),
     ]
-    made = Op("HASHTABLE", [], [start], options)
-    return ops, Sub([], [], [made, Op("HASHTABLE_IMPORT", [start, keys, values], [])])
+    initial_table = Op("HASHTABLE", [], [start], options)
+    return ops, Sub([], [], [initial_table, Op("HASHTABLE_IMPORT", [start, keys, values], [])])
 
 
 _words, _numbers = const(s("a", "b", "c"), object), c([1, 20, 300], np.int64)

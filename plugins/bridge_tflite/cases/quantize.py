@@ -29,12 +29,12 @@ def sparse() -> T:
     levels[1].arraySegments, levels[1].arrayIndices = schema.Uint8VectorT(), schema.Uint8VectorT()
     levels[1].arraySegments.values = np.uint8([0, 1, 1, 3])
     levels[1].arrayIndices.values = np.uint8([1, 0, 2])
-    made = const(np.float32([3, 1, 2]))
-    made.sparsity = schema.SparsityParametersT()
-    made.sparsity.traversalOrder, made.sparsity.blockMap = np.int32([0, 1]), None
-    made.sparsity.dimMetadata = levels
-    made.shape = [3, 3]
-    return made
+    tensor = const(np.float32([3, 1, 2]))
+    tensor.sparsity = schema.SparsityParametersT()
+    tensor.sparsity.traversalOrder, tensor.sparsity.blockMap = np.int32([0, 1]), None
+    tensor.sparsity.dimMetadata = levels
+    tensor.shape = [3, 3]
+    return tensor
 
 
 _x, _dense, _y = f(3, 3), T(np.zeros((3, 3), np.float32)), T(np.zeros((3, 3), np.float32))

@@ -127,7 +127,7 @@ HOSTS = (
 
 
 class FuseActivations(ir.passes.InPlacePass):
-    """1. A Relu or Relu6 that alone reads an Add, Sub, Mul, Div, convolution or fully connected layer is fused.
+    """1. A Relu or Relu6 that alone reads an Add, Sub, Mul, Div, convolution or dense layer is fused.
 
     The layer moves to TFLite's own domain, with the attribute `activation`.
     """
