@@ -10,12 +10,11 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import UnsupportedModel
-from bridge.load import read
-from bridge.lower import lower
-from bridge.matrix.measured import notes
+from bridge.lower import Writer, writer
+from bridge.measured import notes
 from bridge.output import atomic, require_free
 from bridge.report import Report
-from bridge.route import Writer, route, writer
+from bridge.route import route
 from bridge.verify import Proof, Verification
 
 __all__ = ["Conversion", "check", "convert", "save"]
@@ -64,12 +63,12 @@ def convert(
     """
     way = route(src, dst, to=to, source=source, dims=dims, options=options, verify=verify)
     require_free(way.writer.path, overwrite)
-    report = Report(way.reader.format.name, way.writer.format.name)
+    report = Report(way.reader.format.name, way.writer.format.name, model=str(way.reader))
     with report.timed("import"):
-        model = read(way.reader)
+        model = way.reader.read()
     report.notes.extend(hub.noted(model))
     proof = Proof(way, model) if verify else None
-    return _write(model, way.writer, report, str(way.reader), overwrite, proof, keep)
+    return _write(model, way.writer, report, overwrite, proof, keep)
 
 
 def save(
@@ -78,8 +77,8 @@ def save(
     """Write a hub model as a file. The model handed in is left as it was. Raises as `convert` does."""
     target = writer(dst, to, options)
     require_free(target.path, overwrite)
-    report = Report("hub", target.format.name)
-    return _write(model.clone(), target, report, model.graph.name or "model", overwrite)
+    report = Report("hub", target.format.name, model=model.graph.name or "model")
+    return _write(model.clone(), target, report, overwrite)
 
 
 def check(
@@ -94,13 +93,13 @@ def check(
     way = route(src, to=to, source=source, dims=dims, options=options)
     report = Report(way.reader.format.name, way.writer.format.name)
     try:
-        model = read(way.reader)
+        model = way.reader.read()
     except UnsupportedModel as error:
         report.blockers.extend(error.blockers)
         return report
     measured = notes(f"{report.source}:{report.target}", map(hub.qualified, hub.all_nodes(model)))
     with way.writer.extended:
-        lower(model, way.writer, report)
+        way.writer.lower(model, report)
     report.notes.extend([*hub.noted(model), *measured])
     return report
 
@@ -109,24 +108,17 @@ def _write(
     model: ir.Model,
     target: Writer,
     report: Report,
-    name: str,
     overwrite: bool,
     proof: Proof | None = None,
     keep: bool = False,
 ) -> Conversion:
-    """Lower the model called `name` and write it. If verification fails the file is discarded, unless
+    """Lower the model and write it. If verification fails the file is discarded, unless
     `keep`."""
     verification = None
     try:
         with target.extended, report.timed("legalise"):
-            lower(model, target, report)
-        if report.blockers:
-            count = len(report.blockers)
-            raise UnsupportedModel(
-                f"{count} operator{'s' * (count > 1)} of {name} cannot be written as {target}:",
-                report.blockers,
-                target.exporter.way_out,
-            )
+            target.lower(model, report)
+        report.require()
         with atomic(target.path, overwrite) as temporary:
             with target.extended, report.timed("export"):
                 target.exporter.write(model, temporary, report, target.options)

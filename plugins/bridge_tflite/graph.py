@@ -13,6 +13,7 @@ from flatbuffers import flexbuffers
 
 from bridge import hub
 from bridge.errors import UnreadableFile
+from bridge.quant import QuantParams
 from bridge_tflite.import_ops import ops
 from bridge_tflite.import_ops.common import check_count
 from bridge_tflite.import_ops.state import Resource, State
@@ -418,8 +419,7 @@ class Scope:
             return value
         if tensor.type == "INT64":
             return self._wide(op, tensor)
-        scale, zero, axis = self._parameters(op, tensor)
-        return op.DequantizeLinear(value, scale, zero, axis=axis)
+        return self._params(tensor).dequantize_linear(op, value)
 
     def _wide(self, op: hub.Builder, tensor: Tensor) -> ir.Value:
         """An int64 bias as a float32 constant: DequantizeLinear takes 32 bits at most."""
@@ -428,16 +428,24 @@ class Scope:
             raise UnreadableFile(f"{self.file.path}: {tensor.name} is computed in 64 bits and has a scale.")
         return op.const((array * tensor.scale.astype(np.float64)).astype(np.float32))  # type: ignore[union-attr]
 
-    def _parameters(self, op: hub.Builder, tensor: Tensor) -> tuple[Any, Any, int | None]:
-        assert tensor.scale is not None
-        assert tensor.zero_point is not None
-        single = tensor.scale.size == 1
-        scale, zero = (tensor.scale[0], tensor.zero_point[0]) if single else (tensor.scale, tensor.zero_point)
-        dtype = dtype_of(tensor).numpy()
-        if tensor.type == "INT32" and np.any(zero):
+    def _integers(self, op: hub.Builder, tensor: Tensor, value: ir.Value) -> ir.Value:
+        """`value` quantized to the dtype of the tensor: at most 16 bits, as QuantizeLinear takes."""
+        if tensor.type in ("INT32", "INT64"):
+            bits = tensor.type.removeprefix("INT")
+            raise UnreadableFile(
+                f"{self.file.path}: {tensor.name} is computed in {bits} bits and has a scale."
+            )
+        return self._params(tensor).quantize_linear(op, value)
+
+    def _params(self, tensor: Tensor) -> QuantParams:
+        if tensor.type == "INT32" and np.any(tensor.zero_point):
             raise UnreadableFile(f"{self.file.path}: {tensor.name} has a zero point in 32 bits.")
-        offset = None if tensor.type == "INT32" else op.const(_ir_tensor(np.asarray(zero).astype(dtype)))
-        return op.const(np.asarray(scale, np.float32)), offset, None if single else tensor.axis
+        try:
+            return QuantParams.of(tensor.scale, tensor.zero_point, dtype_of(tensor), tensor.axis)
+        except ValueError:
+            raise UnreadableFile(
+                f"{self.file.path}: {tensor.name} is quantized along no axis of it."
+            ) from None
 
     def run(self, op: hub.Builder) -> None:
         for operator in self.subgraph.operators:
@@ -482,8 +490,7 @@ class Scope:
     def assign(self, op: hub.Builder, index: int, value: Any) -> None:
         tensor = self.subgraph.tensors[index]
         if tensor.quantized and value.dtype == ir.DataType.FLOAT:
-            scale, zero, axis = self._parameters(op, tensor)
-            value = op.QuantizeLinear(value, scale, zero, axis=axis)
+            value = self._integers(op, tensor, value)
         self.state.write((id(self.subgraph), index), tensor.name, value, index)
 
     def _store(self, op: hub.Builder, node: Node, results: Any, stored: bool) -> None:
@@ -500,8 +507,7 @@ class Scope:
                     dtype_of(tensor) if stored or not tensor.quantized else ir.DataType.FLOAT
                 )
             if tensor.quantized and value.dtype == ir.DataType.FLOAT:
-                scale, zero, axis = self._parameters(op, tensor)
-                value = op.QuantizeLinear(value, scale, zero, axis=axis)
+                value = self._integers(op, tensor, value)
             self.values[index] = value
 
 

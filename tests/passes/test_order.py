@@ -4,13 +4,13 @@ import pytest
 
 from bridge import plugins
 from bridge.errors import PluginError
+from bridge.lower import writer
 from bridge.passes.channels_last import ChannelsLast
 from bridge.passes.decompose import Decompose
 from bridge.passes.fold import FoldConstants
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.order import require_order
 from bridge.passes.transposes import SinkTransposes
-from bridge.route import writer
 
 TAKEN = Decompose(lambda node: True)
 

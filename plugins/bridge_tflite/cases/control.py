@@ -12,7 +12,7 @@ def z(*shape: int, dtype: object = np.float32) -> T:
     return T(np.zeros(shape, dtype))
 
 
-def binary(op: str, constant: T | None = None) -> Sub:
+def binary_subgraph(op: str, constant: T | None = None) -> Sub:
     """Subgraph of one operator on two inputs, or on one input and a constant."""
     x, y, out = z(3), z(3), z(3)
     return Sub([x] if constant is not None else [x, y], [out], [Op(op, [x, constant or y], [out])])
@@ -22,21 +22,21 @@ for _flag in (True, False):
     case(
         "IF",
         [T(np.array(_flag)), f(3), f(3)],
-        subs=(binary("ADD"), binary("MUL")),
+        subs=(binary_subgraph("ADD"), binary_subgraph("MUL")),
         name=str(_flag),
         thenSubgraphIndex=1,
         elseSubgraphIndex=2,
     )
-case("CALL", [f(3), f(3)], subs=(binary("SUB"),), want=lambda x, y: [x - y], subgraph=1)
+case("CALL", [f(3), f(3)], subs=(binary_subgraph("SUB"),), want=lambda x, y: [x - y], subgraph=1)
 for _index in (0, 1, 2, 9, -1):
     case(
         "STABLEHLO_CASE",
         [T(np.int32(_index)), f(3), f(3)],
-        subs=(binary("ADD"), binary("MUL"), binary("SUB")),
+        subs=(binary_subgraph("ADD"), binary_subgraph("MUL"), binary_subgraph("SUB")),
         branchSubgraphIndices=[1, 2, 3],
         name=str(_index),
     )
-case("STABLEHLO_COMPOSITE", [f(3), f(3)], subs=(binary("SUB"),), decompositionSubgraphIndex=1)
+case("STABLEHLO_COMPOSITE", [f(3), f(3)], subs=(binary_subgraph("SUB"),), decompositionSubgraphIndex=1)
 
 
 def counting() -> tuple[Sub, Sub]:
@@ -85,7 +85,7 @@ for _op in ("CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"):
     case(_op, [_x], [_y], graph=_ops, subs=(_first,))
 
 
-def table(
+def lookup_table(
     keys: T, values: T, default: T, queries: T, results: T, types: tuple[int, int]
 ) -> tuple[list[Op], Sub]:
     table_handle, start = handle(), handle()
@@ -103,13 +103,13 @@ _words, _numbers = const(s("a", "b", "c"), object), c([1, 20, 300], np.int64)
 STRING, INT64 = 5, 4
 for _op in ("HASHTABLE", "HASHTABLE_IMPORT", "HASHTABLE_FIND"):
     _asked, _found = T(s("c", "x", "a")), T(np.zeros(3, np.int64))
-    _ops, _first = table(_words, _numbers, c([-1], np.int64), _asked, _found, (STRING, INT64))
+    _ops, _first = lookup_table(_words, _numbers, c([-1], np.int64), _asked, _found, (STRING, INT64))
     case(_op, [_asked], [_found], graph=_ops, subs=(_first,))
 _asked, _found = T(np.int64([300, 5, 1])), T(s("", "", ""))
-_ops, _first = table(_numbers, _words, const(s("none"), object), _asked, _found, (INT64, STRING))
+_ops, _first = lookup_table(_numbers, _words, const(s("none"), object), _asked, _found, (INT64, STRING))
 case("HASHTABLE_FIND", [_asked], [_found], graph=_ops, subs=(_first,), name="strings")
 _size = T(np.zeros(1, np.int64))
-_ops, _first = table(
+_ops, _first = lookup_table(
     _words, _numbers, c([-1], np.int64), T(s("a")), T(np.zeros(1, np.int64)), (STRING, INT64)
 )
 _x, _y = T(np.int64([3])), T(np.zeros(1, np.int64))

@@ -30,6 +30,9 @@ NHWC = hub.NHWC
 TFLITE = "bridge.tflite"
 INTEGER = "bridge.tflite.integer"
 
+INT64_TYPE = 4
+"""INT64 in the schema's TensorType."""
+
 NOT_EMPTY = condition("a non-empty input", lambda n: 0 not in (shape_of(n.inputs[0]) or []))
 
 

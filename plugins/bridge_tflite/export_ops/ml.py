@@ -41,19 +41,19 @@ class Table:
             )
             default = np.array(attr(node, *DEFAULTS[suffix]), values.dtype)
         else:
-            default = _array(default_tensor).astype(values.dtype).reshape(())
+            default = _elements(default_tensor).astype(values.dtype).reshape(())
         return cls(keys, values, default)
 
 
 def _column(node: ir.Node, role: str) -> np.ndarray | None:
     tensor = attr(node, f"{role}_tensor")
     if tensor is not None:
-        return _array(tensor).reshape(-1)
+        return _elements(tensor).reshape(-1)
     columns = ((attr(node, f"{role}_{suffix}"), dtype) for suffix, dtype in COLUMN_DTYPES.items())
     return next((np.array(values, dtype) for values, dtype in columns if values is not None), None)
 
 
-def _array(tensor: ir.TensorProtocol) -> np.ndarray:
+def _elements(tensor: ir.TensorProtocol) -> np.ndarray:
     """Elements of a tensor, text as str."""
     array = tensor.numpy()
     return decoded(array) if tensor.dtype == ir.DataType.STRING else array

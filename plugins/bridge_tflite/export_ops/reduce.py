@@ -11,7 +11,15 @@ import onnx_ir as ir
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, constant, dtype, max_rank
 from bridge.ops import Need, OpTable
-from bridge_tflite.export_ops.common import ARITHMETIC_DTYPES, INDEX_DTYPES, NOT_EMPTY, TFLITE, axis_of, i32
+from bridge_tflite.export_ops.common import (
+    ARITHMETIC_DTYPES,
+    INDEX_DTYPES,
+    INT64_TYPE,
+    NOT_EMPTY,
+    TFLITE,
+    axis_of,
+    i32,
+)
 
 ops = OpTable()
 
@@ -98,7 +106,9 @@ for _name, _reduction in {**REDUCTIONS, **LOGICAL}.items():
     ),
 )
 def arg_max(tfl, node, x):
-    tfl.add("ARG_MAX" if node.op_type == "ArgMax" else "ARG_MIN", x, i32(axis_of(node)), output_type=4)
+    tfl.add(
+        "ARG_MAX" if node.op_type == "ArgMax" else "ARG_MIN", x, i32(axis_of(node)), output_type=INT64_TYPE
+    )
 
 
 def has_int32_axis(node: ir.Node) -> bool:

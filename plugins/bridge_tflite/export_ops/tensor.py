@@ -11,6 +11,7 @@ from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import (
     GATHER_DTYPES,
     INDEX_DTYPES,
+    INT64_TYPE,
     PADDED_RANK,
     RESHAPE_DTYPES,
     SCATTER_DTYPES,
@@ -21,6 +22,8 @@ from bridge_tflite.export_ops.common import (
 )
 
 ops = OpTable()
+
+REFLECT = 0
 
 GATHER_INPUT = dtype(*TEXT_DTYPES, *GATHER_DTYPES)
 INDEX_INPUT = dtype(*INDEX_DTYPES, index=1)
@@ -153,7 +156,7 @@ ops.same(domain=TFLITE, needs=(PADDED, max_rank(PADDED_RANK)), Pad="PADV2")
 
 @ops.op(f"{TFLITE}::MirrorPad", needs=(dtype(*RESHAPE_DTYPES), RANK8))
 def mirror_pad(tfl, node, x, pads):
-    tfl.MIRROR_PAD(x, pads, mode=0)
+    tfl.MIRROR_PAD(x, pads, mode=REFLECT)
 
 
 @ops.op("Tile", needs=(dtype(*TEXT_DTYPES, *RESHAPE_DTYPES), RANK8))
@@ -165,7 +168,7 @@ def tile(tfl, node, x, repeats):
     "Shape", needs=(attribute("start", 0), condition("no end", lambda n: attr(n, "end") is None), KNOWN_RANK)
 )
 def shape(tfl, node, x):
-    tfl.SHAPE(x, out_type=4)
+    tfl.SHAPE(x, out_type=INT64_TYPE)
 
 
 @ops.op(f"{TFLITE}::Fill", needs=(dtype(*TEXT_DTYPES, *RESHAPE_DTYPES),))
@@ -180,7 +183,7 @@ def reverse_sequence(tfl, node, x, lengths):
 
 @ops.op(f"{TFLITE}::Unique", needs=(dtype("float", "int8", "int16", "uint8", *INDEX_DTYPES),))
 def unique(tfl, node, x):
-    tfl.UNIQUE(x, idx_out_type=4)
+    tfl.UNIQUE(x, idx_out_type=INT64_TYPE)
 
 
 @ops.op(f"{TFLITE}::SpaceToBatch", f"{TFLITE}::BatchToSpace")

@@ -62,7 +62,7 @@ def as_int64(op: Any, value: Any) -> Any:
     array = const(value)
     if array is not None:
         return op.const(np.atleast_1d(array).astype(np.int64))
-    return op.Cast(value, to=7)
+    return op.Cast(value, to=INT64)
 
 
 def vector(value: Any) -> list[int] | None:

@@ -10,7 +10,7 @@ import numpy as np
 from bridge.hub import rank_of
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import DOUBLE, FLOAT, INT32, INT64, UINT32, arange, ints
+from bridge_tflite.import_ops.common import BOOL, DOUBLE, FLOAT, INT32, INT64, UINT32, arange, ints
 from bridge_tflite.import_ops.math_bitcast import HashKey, split_bits
 
 ops = OpTable()
@@ -59,7 +59,7 @@ def hashtable_lookup(op, node, lookup, keys, values):
     marks = op.Cast(same, to=FLOAT)
     hits = op.ReduceMax(marks, ints(1), keepdims=0)
     rows = op.Gather(values, op.ArgMax(marks, axis=1, keepdims=0), axis=0)
-    matches = op.Reshape(op.Cast(hits, to=9), ints(-1, *[1] * (rank_of(values) - 1)))
+    matches = op.Reshape(op.Cast(hits, to=BOOL), ints(-1, *[1] * (rank_of(values) - 1)))
     zero = np.zeros((), values.dtype.numpy())
     return op.Where(matches, rows, zero), op.Cast(hits, to=UINT8)
 

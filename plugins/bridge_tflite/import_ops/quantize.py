@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bridge.ops import OpTable
+from bridge_tflite.import_ops.common import FLOAT
 
 ops = OpTable()
 
 
 @ops.op("DEQUANTIZE")
 def dequantize(op, node, x):
-    return node.scope.real(op, node.operator.inputs[0]) if node.tensor(0).quantized else op.Cast(x, to=1)
+    return node.scope.real(op, node.operator.inputs[0]) if node.tensor(0).quantized else op.Cast(x, to=FLOAT)
 
 
 @ops.op("QUANTIZE")

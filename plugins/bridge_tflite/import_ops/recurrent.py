@@ -63,7 +63,7 @@ def by_time(op: Any, node: Any, x: Any) -> Any:
     return x if node.get("timeMajor", False) else op.Transpose(x, perm=[1, 0, 2])
 
 
-def linear(op: Any, x: Any, w: Any) -> Any:
+def multiply_transposed(op: Any, x: Any, w: Any) -> Any:
     """x · wᵀ, or elementwise for diagonal weights of rank 1."""
     if rank_of(w) == 1:
         return op.Mul(x, w)
@@ -78,12 +78,12 @@ def linear(op: Any, x: Any, w: Any) -> Any:
 
 def _rnn(op: Any, node: Any, x: Any, w: Any, r: Any, b: Any, h: Any, aux: Any, reverse: bool) -> tuple:
     """Results [time, batch, units], and the last state."""
-    projected = op.Add(linear(op, x, w), b)
+    projected = op.Add(multiply_transposed(op, x, w), b)
     if aux is not None:
         projected = op.Add(projected, aux)
 
     def step(inner: Any, states: list, slices: list) -> tuple:
-        y = activate(inner, node, inner.Add(slices[0], linear(inner, states[0], r)))
+        y = activate(inner, node, inner.Add(slices[0], multiply_transposed(inner, states[0], r)))
         return [y], y
 
     (last,), results = scan(op, [h], [projected], step, reverse)
@@ -92,7 +92,7 @@ def _rnn(op: Any, node: Any, x: Any, w: Any, r: Any, b: Any, h: Any, aux: Any, r
 
 @ops.op("RNN", needs=(ACTIVATION,))
 def rnn(op, node, x, w, r, b, h):
-    y = activate(op, node, op.Add(op.Add(linear(op, x, w), b), linear(op, h, r)))
+    y = activate(op, node, op.Add(op.Add(multiply_transposed(op, x, w), b), multiply_transposed(op, h, r)))
     node.assign(op, 4, y)
     return mark_hybrid(node, op.Identity(y), 1)
 
@@ -110,7 +110,7 @@ def bidirectional_sequence_rnn(op, node, x, fw, fr, fb, fh, bw, br, bb, bh, aux=
     by_step = by_time(op, node, x)
     auxiliary = None if aux is None else by_time(op, node, aux)
     backward_input = auxiliary if auxiliary is not None and faux is None else by_step
-    auxiliary_products = [None if v is None else linear(op, auxiliary, v) for v in (faux, baux)]
+    auxiliary_products = [None if v is None else multiply_transposed(op, auxiliary, v) for v in (faux, baux)]
     forward, last = _rnn(op, node, by_step, fw, fr, fb, fh, auxiliary_products[0], False)
     backward, first = _rnn(op, node, backward_input, bw, br, bb, bh, auxiliary_products[1], True)
     node.assign(op, 4, last)
@@ -133,7 +133,7 @@ def svdf(op, node, x, feature, time, bias, state):
     filters, memory = node.shape(2)
     rank = node.get("rank", 1)
     previous = op.Slice(op.Reshape(state, ints(-1, filters, memory)), ints(1), ints(memory), ints(2))
-    features = linear(op, x, feature)
+    features = multiply_transposed(op, x, feature)
     if node.tensor(0).quantized:
         features = fake_quantize(op, features, float(node.tensor(4).scale[0]), np.int16)
     history = op.Concat(previous, op.Unsqueeze(features, ints(2)), axis=2)
@@ -181,16 +181,16 @@ class Cell:
             if self.inputs[gate] is None:
                 products.append(None)
                 continue
-            value = linear(op, x, self.inputs[gate])
+            value = multiply_transposed(op, x, self.inputs[gate])
             if self.aux[gate] is not None:
-                value = op.Add(value, linear(op, auxiliary, self.aux[gate]))
+                value = op.Add(value, multiply_transposed(op, auxiliary, self.aux[gate]))
             if self.norms[gate] is None and self.biases[gate] is not None:
                 value = op.Add(value, self.biases[gate])
             products.append(value)
         return products
 
     def gate(self, op: Any, index: int, product: Any, h: Any, c: Any) -> Any:
-        value = op.Add(product, linear(op, h, self.recurrent[index]))
+        value = op.Add(product, multiply_transposed(op, h, self.recurrent[index]))
         if index != 2 and self.peephole[min(index, 2)] is not None:
             value = op.Add(value, op.Mul(c, self.peephole[min(index, 2)]))
         if self.norms[index] is not None:
@@ -218,7 +218,7 @@ class Cell:
     def _out(self, op: Any, h: Any) -> Any:
         if self.projection is None:
             return h
-        h = linear(op, h, self.projection)
+        h = multiply_transposed(op, h, self.projection)
         h = h if self.projection_bias is None else op.Add(h, self.projection_bias)
         clip = self.node.get("projClip", 0.0)
         return op.Clip(h, np.float32(-clip), np.float32(clip)) if clip > 0 else h
@@ -288,7 +288,7 @@ def basic_lstm(op, node, x, h, weights, biases, c):
     """One product for all gates, in the order input, cell, forget, output; the states are plain inputs and
     outputs."""
     joined = op.Concat(x, h, axis=1)
-    gates = op.Add(linear(op, joined, weights), biases)
+    gates = op.Add(multiply_transposed(op, joined, weights), biases)
     input_gate, cell_gate, forget_gate, output_gate = op.Split(gates, axis=1, num_outputs=4, _outputs=4)
     state = op.Add(op.Mul(op.Sigmoid(input_gate), op.Tanh(cell_gate)), op.Mul(op.Sigmoid(forget_gate), c))
     return op.Mul(op.Sigmoid(output_gate), op.Tanh(state)), state, joined, op.Identity(gates)

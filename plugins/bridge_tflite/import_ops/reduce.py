@@ -69,7 +69,9 @@ def integer_mean(op, node, x, axes):
 def reduce_any(op, node, x, axes):
     reduce = op.ReduceMax if node.op == "REDUCE_ANY" else op.ReduceMin
     keep = int(node.get("keepDims", False))
-    return op.Cast(reduce(op.Cast(x, to=6), as_int64(op, axes), keepdims=keep, noop_with_empty_axes=1), to=9)
+    return op.Cast(
+        reduce(op.Cast(x, to=INT32), as_int64(op, axes), keepdims=keep, noop_with_empty_axes=1), to=BOOL
+    )
 
 
 @ops.op("ARG_MAX", "ARG_MIN", needs=(constant(1, "axis"),))

@@ -175,7 +175,7 @@ def shape(op, node, x):
 
 @ops.op("RANK")
 def rank(op, node, x):
-    return op.Cast(op.Size(op.Shape(x)), to=6)
+    return op.Cast(op.Size(op.Shape(x)), to=INT32)
 
 
 @ops.op("RANGE")

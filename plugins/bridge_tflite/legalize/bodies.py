@@ -23,7 +23,7 @@ from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
 
 bodies = OpTable()
 
-INT32, INT64 = int(ir.DataType.INT32), int(ir.DataType.INT64)
+FLOAT, INT32, INT64 = (int(ir.DataType[name]) for name in ("FLOAT", "INT32", "INT64"))
 FARTHEST = 2**31 - 1
 QUANTIZATION = ("form", "scales", "zeros", "weight_scales", "weight_zero", "bias_scales")
 SIZED = ("TransposeConv", "SpaceToBatch", "BatchToSpace")
@@ -468,7 +468,7 @@ def _dequantize_layer(op: Any, node: ir.Node, data: list[Any]) -> list[Any]:
     scales, rank = np.array(attr(node, "weight_scales"), np.float32), rank_of(node.inputs[1]) or 0
     shape = [1] * rank
     shape[1 if node.op_type == "TransposeConv" else 0] = -1
-    moved = op.Sub(op.Cast(data[1], to=1), float(attr(node, "weight_zero") or 0))
+    moved = op.Sub(op.Cast(data[1], to=FLOAT), float(attr(node, "weight_zero") or 0))
     weights = op.Mul(moved, op.const(scales.reshape(shape)))
     steps = op.const(np.array(attr(node, "bias_scales"), np.float32))
-    return [data[0], weights, *data[2:-1], op.Mul(op.Cast(data[-1], to=1), steps)]
+    return [data[0], weights, *data[2:-1], op.Mul(op.Cast(data[-1], to=FLOAT), steps)]

@@ -11,7 +11,7 @@ from bridge.hub import const, rank_of
 from bridge.needs import condition
 from bridge.passes.decompose.common import wrapped
 
-INT32 = int(ir.DataType.INT32)
+INT32, INT64 = int(ir.DataType.INT32), int(ir.DataType.INT64)
 I32_MAX = 2**31 - 1
 RANKED = condition("a known rank", lambda n: rank_of(n.inputs[0]) is not None)
 

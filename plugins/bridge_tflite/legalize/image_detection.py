@@ -12,11 +12,11 @@ from bridge.hub import attr, const
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import TFLITE
+from bridge_tflite.legalize.common import INT32, INT64
 
 ops = OpTable()
 
 ABOVE = float(np.nextafter(np.float32(1), np.float32(2)))
-INT32 = int(ir.DataType.INT32)
 
 
 @ops.op(
@@ -71,7 +71,9 @@ def non_max_suppression(
                 image_boxes, score, max_boxes, *scalars, _domain=TFLITE, _outputs=2, _dtype=ir.DataType.INT32
             )
             selected.shape, valid.shape = ir.Shape([None]), ir.Shape([])
-            valid_boxes = op.Slice(op.Cast(selected, to=7), [0], op.Reshape(op.Cast(valid, to=7), [1]), [0])
+            valid_boxes = op.Slice(
+                op.Cast(selected, to=INT64), [0], op.Reshape(op.Cast(valid, to=INT64), [1]), [0]
+            )
             rows = op.Unsqueeze(valid_boxes, [1])
             prefix = op.Add(op.Mul(rows, 0), op.const(np.array([[batch, class_index]], np.int64)))
             results.append(op.Concat(prefix, rows, axis=1))

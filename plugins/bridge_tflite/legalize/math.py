@@ -148,7 +148,10 @@ def as_signed(op, node, x, y):
 @ops.op("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Max", "Min", needs=(dtype("uint64"),))
 def compare_uint64(op, node, x, y):
     """Compare in int64 with the sign bit flipped, which keeps the order of uint64."""
-    flipped = [op.Add(op.BitCast(v, to=7), op.const(np.array(-(2**63), np.int64))) for v in (x, y)]
+    flipped = [
+        op.Add(op.BitCast(v, to=int(ir.DataType.INT64)), op.const(np.array(-(2**63), np.int64)))
+        for v in (x, y)
+    ]
     result = op.node(node.op_type, *flipped)
     if node.op_type not in ("Max", "Min"):
         return result

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.facts import QUANTIZED
 from bridge.hub import attr, const, rank_of, shape_of
+from bridge.quant import QuantParams, is_dequantize, is_quantize, quant_params
 from bridge_tflite.export_ops.common import TFLITE
 from bridge_tflite.legalize.bodies import add_bodies
 from bridge_tflite.legalize.nn import added_bias
@@ -26,58 +27,33 @@ WEIGHTS = "bridge.quantization"
 
 @dataclass(frozen=True)
 class Weights:
-    """Integers of a dequantized constant, with one scale and zero point, or one per index of `axis`."""
+    """Integers of a dequantized constant, and their parameters, per tensor or per axis."""
 
     integers: np.ndarray
-    scale: np.ndarray
-    zero: np.ndarray
-    axis: int
+    params: QuantParams
 
-    @property
-    def symmetric(self) -> bool:
-        return not self.zero.any()
+    def transpose(self, perm: list[int]) -> Weights:
+        """Weights with the dimensions in the order of `perm`."""
+        return Weights(np.ascontiguousarray(self.integers.transpose(perm)), self.params.transpose(perm))
 
 
-@dataclass(frozen=True)
-class Parameters:
-    """Scale and zero point of a per-tensor quantized value of int8, uint8 or int16."""
-
-    scale: np.float32
-    zero: int
-    dtype: ir.DataType
-
-    def quantize(self, array: np.ndarray) -> np.ndarray:
-        """`array` quantized as QuantizeLinear does."""
-        with np.errstate(over="ignore"):
-            integers = np.rint(np.asarray(array, np.float32) / self.scale).astype(np.float64) + self.zero
-        info = np.iinfo(self.dtype.numpy())
-        return np.clip(integers, info.min, info.max).astype(self.dtype.numpy())
-
-
-def is_quantize(node: ir.Node | None, operator: str) -> bool:
-    return node is not None and node.op_type == f"{operator}Linear" and not node.domain
-
-
-def parameters(node: ir.Node) -> Parameters | None:
-    """Constant per-tensor parameters of a QuantizeLinear or DequantizeLinear, or None."""
-    integers = node.inputs[0] if is_quantize(node, "Dequantize") else node.outputs[0]
-    scale = const(node.inputs[1])
-    zero = node.inputs[2] if len(node.inputs) > 2 else None
-    offset = np.zeros((), np.int64) if zero is None else const(zero)
-    if scale is None or offset is None or scale.size != 1 or scale.dtype != np.float32:
-        return None
+def kernel_params(node: ir.Node) -> QuantParams | None:
+    """Parameters that TFLite's kernels compute with: constant, int8, uint8 or int16, per tensor. None for any
+    others."""
+    params = quant_params(node)
     if (
-        attr(node, "block_size")
-        or attr(node, "precision")
-        or integers is None
-        or integers.dtype not in QUANTIZED_DTYPES
+        params is None
+        or not params.per_tensor
+        or params.scale.dtype != np.float32
+        or params.dtype not in QUANTIZED_DTYPES
     ):
         return None
-    if is_quantize(node, "Dequantize") and attr(node, "output_dtype") not in (0, int(T.FLOAT)):
+    if attr(node, "precision") or (
+        is_dequantize(node) and attr(node, "output_dtype") not in (0, int(T.FLOAT))
+    ):
         return None
-    result = Parameters(np.float32(scale.reshape(())), int(offset.reshape(())), integers.dtype)
-    valid = np.isfinite(result.scale) and result.scale > 0 and (result.dtype != T.INT16 or not result.zero)
-    return result if valid else None
+    valid = np.isfinite(params.scale) and params.scale > 0 and (params.dtype != T.INT16 or params.symmetric)
+    return params if valid else None
 
 
 def is_marked(node: ir.Node) -> bool:
@@ -86,8 +62,7 @@ def is_marked(node: ir.Node) -> bool:
 
 
 def has_marked_producer(value: ir.Value | None) -> bool:
-    """True if a marked DequantizeLinear produces `value`."""
-    return value is not None and is_quantize(value.producer(), "Dequantize") and is_marked(value.producer())
+    return value is not None and is_dequantize(value.producer()) and is_marked(value.producer())
 
 
 class QuantizedWeights(ir.passes.InPlacePass):
@@ -105,7 +80,7 @@ class QuantizedWeights(ir.passes.InPlacePass):
         if not any(n.op_type in ("QuantizeLinear", "DequantizeLinear") for n in graph):
             return ir.passes.PassResult(model, False)
         for node in list(graph):
-            if is_quantize(node, "Dequantize"):
+            if is_dequantize(node):
                 _fold_dequantize(graph, node)
             elif node.op_type == "Transpose" and WEIGHTS in node.inputs[0].meta:
                 _transpose_weights(graph, node)
@@ -121,29 +96,18 @@ class QuantizedWeights(ir.passes.InPlacePass):
 
 
 def _fold_dequantize(graph: ir.Graph, node: ir.Node) -> None:
-    array, scale = const(node.inputs[0]), const(node.inputs[1])
-    zero_input = node.inputs[2] if len(node.inputs) > 2 else None
-    zero = const(zero_input) if zero_input is not None else np.zeros(1, np.int8)
-    if array is None or scale is None or zero is None or node.outputs[0].is_graph_output():
+    array, params = const(node.inputs[0]), quant_params(node)
+    if array is None or params is None or node.outputs[0].is_graph_output():
         return
-    if scale.dtype != np.float32 or attr(node, "output_dtype") not in (0, 1) or attr(node, "block_size"):
+    if params.scale.dtype != np.float32 or attr(node, "output_dtype") not in (0, 1) or params.block_size:
         return
-    if (
-        array.dtype not in (np.int8, np.uint8, np.int16, np.int32)
-        or scale.ndim > 1
-        or zero.size not in (1, scale.size)
-    ):
+    if params.dtype not in (*QUANTIZED_DTYPES, T.INT32):
         return
-    axis = attr(node, "axis") % max(array.ndim, 1)
-    shape = [1] * array.ndim
-    if scale.size > 1:
-        shape[axis] = -1
-    op = hub.Builder(graph, before=node, source=hub.origin(node))
-    offset = zero.astype(np.int32).reshape(shape if zero.size > 1 else [])
-    weights = op.const((array.astype(np.int32) - offset).astype(np.float32) * scale.reshape(shape))
-    if array.dtype == np.uint8 and (zero == 128).all() and array.ndim > 1:
-        array, zero = (array.astype(np.int16) - 128).astype(np.int8), np.zeros(1, np.int8)
-    weights.meta[WEIGHTS] = Weights(array, scale.reshape(-1), zero.reshape(-1).astype(np.int64), axis)
+    weights = hub.Builder(graph, before=node, source=hub.origin(node)).const(params.dequantize(array))
+    if params.dtype == T.UINT8 and (params.zero_point == 128).all() and array.ndim > 1:
+        array = (array.astype(np.int16) - 128).astype(np.int8)
+        params = QuantParams.of(params.scale, None, T.INT8, params.axis)
+    weights.meta[WEIGHTS] = Weights(array, params)
     ir.convenience.replace_all_uses_with(node.outputs[0], weights)
     graph.remove(node, safe=True)
 
@@ -155,8 +119,7 @@ def _transpose_weights(graph: ir.Graph, node: ir.Node) -> None:
     if node.outputs[0].is_graph_output() or stored.integers.ndim < 1:
         return
     weights = hub.Builder(graph).const(np.ascontiguousarray(array.transpose(perm)))
-    integers = np.ascontiguousarray(stored.integers.transpose(perm))
-    weights.meta[WEIGHTS] = Weights(integers, stored.scale, stored.zero, perm.index(stored.axis))
+    weights.meta[WEIGHTS] = stored.transpose(perm)
     ir.convenience.replace_all_uses_with(node.outputs[0], weights)
     graph.remove(node, safe=True)
 
@@ -165,47 +128,39 @@ def _has_symmetric_weights(graph: ir.Graph) -> bool:
     """True if there are layers and all their quantized weights are symmetric."""
     nodes = [n for n in graph if n.op_type in LAYERS and not n.domain]
     weights = [n.inputs[1].meta.get(WEIGHTS) for n in nodes if n.inputs[1] is not None]
-    return bool(nodes) and all(w is None or w.symmetric for w in weights)
+    return bool(nodes) and all(w is None or w.params.symmetric for w in weights)
 
 
-def _common_parameters(value: ir.Value) -> Parameters | None:
+def _common_params(value: ir.Value) -> QuantParams | None:
     """Parameters on which all quantizations that write or read `value` agree, or None."""
-    nodes = [use.node for use in value.uses() if is_quantize(use.node, "Dequantize") and use.idx == 0]
+    nodes = [use.node for use in value.uses() if is_dequantize(use.node) and use.idx == 0]
     producer = value.producer()
-    candidates = {parameters(n) for n in ([*nodes, producer] if is_quantize(producer, "Quantize") else nodes)}
+    candidates = {kernel_params(n) for n in ([*nodes, producer] if is_quantize(producer) else nodes)}
     return candidates.pop() if len(candidates) == 1 else None
 
 
 def _convert_to_int8(graph: ir.Graph, value: ir.Value) -> None:
-    quantization = _common_parameters(value) if value.dtype == T.UINT8 else None
-    if quantization is None:
+    params = _common_params(value) if value.dtype == T.UINT8 else None
+    if params is None:
         return
-    readers = [use.node for use in value.uses() if is_quantize(use.node, "Dequantize")]
+    readers = [use.node for use in value.uses() if is_dequantize(use.node)]
     producer = value.producer()
     is_shared = value.is_graph_output() or len(readers) < len(value.uses())
-    if not is_shared and is_quantize(producer, "Quantize"):
-        _retype(graph, [producer, *readers], value, quantization)  # type: ignore[list-item]
-    elif is_quantize(producer, "Quantize"):
+    if not is_shared and is_quantize(producer):
+        _retype(graph, [producer, *readers], value, params)  # type: ignore[list-item]
+    elif is_quantize(producer):
         op = hub.Builder(graph, before=producer, source=hub.origin(producer))
-        low = _quantize_int8(op, producer.inputs[0], quantization)
+        low = _quantize_int8(op, producer.inputs[0], params)
         producer.replace_input_with(0, op.DequantizeLinear(low, *low.producer().inputs[1:]))
         _redirect_readers(graph, readers, low)
     elif readers:
         op = hub.Builder(graph, before=readers[0], source=hub.origin(readers[0]))
-        scale, zero = (
-            op.const(np.asarray(quantization.scale)),
-            op.const(np.array(quantization.zero, np.uint8)),
-        )
-        _redirect_readers(
-            graph, readers, _quantize_int8(op, op.DequantizeLinear(value, scale, zero), quantization)
-        )
+        _redirect_readers(graph, readers, _quantize_int8(op, params.dequantize_linear(op, value), params))
 
 
-def _quantize_int8(op: hub.Builder, x: ir.Value, quantization: Parameters) -> ir.Value:
-    """`x` quantized to int8 by the uint8 parameters `quantization`, zero point lowered by 128."""
-    quantized = op.QuantizeLinear(
-        x, op.const(np.asarray(quantization.scale)), op.const(np.array(quantization.zero - 128, np.int8))
-    )
+def _quantize_int8(op: hub.Builder, x: ir.Value, params: QuantParams) -> ir.Value:
+    """`x` quantized to int8 by the uint8 parameters `params`, zero point lowered by 128."""
+    quantized = QuantParams.of(params.scale, int(params.zero_point) - 128, T.INT8).quantize_linear(op, x)
     quantized.type, quantized.shape = ir.TensorType(T.INT8), x.shape
     return quantized
 
@@ -216,8 +171,8 @@ def _redirect_readers(graph: ir.Graph, readers: list[ir.Node], low: ir.Value) ->
         _set_zero_point(graph, reader, low.producer().inputs[2])
 
 
-def _retype(graph: ir.Graph, nodes: list[ir.Node], value: ir.Value, quantization: Parameters) -> None:
-    zero = hub.Builder(graph).const(np.array(quantization.zero - 128, np.int8))
+def _retype(graph: ir.Graph, nodes: list[ir.Node], value: ir.Value, params: QuantParams) -> None:
+    zero = hub.Builder(graph).const(np.array(int(params.zero_point) - 128, np.int8))
     for node in nodes:
         _set_zero_point(graph, node, zero)
         node.attributes.pop("output_dtype", None)
@@ -233,13 +188,13 @@ def _set_zero_point(graph: ir.Graph, node: ir.Node, zero: ir.Value | None) -> No
 def _mark(graph: ir.Graph) -> None:
     flowing: set[ir.Value] = set()
     for node in graph:
-        if is_quantize(node, "Dequantize"):
-            if const(node.inputs[0]) is None and _common_parameters(node.inputs[0]) is not None:
+        if is_dequantize(node):
+            if const(node.inputs[0]) is None and _common_params(node.inputs[0]) is not None:
                 QUANTIZED.set(node, True)
                 flowing.update(node.outputs)
-        elif is_quantize(node, "Quantize"):
-            read = any(is_quantize(use.node, "Dequantize") for use in node.outputs[0].uses())
-            is_uniform = node.inputs[0].dtype == T.FLOAT and _common_parameters(node.outputs[0]) is not None
+        elif is_quantize(node):
+            read = any(is_dequantize(use.node) for use in node.outputs[0].uses())
+            is_uniform = node.inputs[0].dtype == T.FLOAT and _common_params(node.outputs[0]) is not None
             if is_uniform and (read or node.inputs[0] in flowing):
                 QUANTIZED.set(node, True)
         elif any(v in flowing for v in node.inputs):
@@ -263,7 +218,7 @@ def _to_fully_connected(graph: ir.Graph, node: ir.Node) -> None:
         return
     trans_b = attr(node, "transB")
     width = stored.integers.shape[0 if trans_b else 1]
-    if stored.scale.size > 1 and stored.axis != (0 if trans_b else 1):
+    if stored.params.axis not in (None, 0 if trans_b else 1):
         return
     result, replaced = node.outputs[0], [node]
     if node.op_type == "MatMul" and (match := added_bias(node, width)) is not None:
@@ -274,8 +229,7 @@ def _to_fully_connected(graph: ir.Graph, node: ir.Node) -> None:
     op = hub.Builder(graph, before=replaced[0], source=hub.origin(node))
     array = const(weights)
     transposed = op.const(np.ascontiguousarray(array if trans_b else array.T))
-    integers = np.ascontiguousarray(stored.integers if trans_b else stored.integers.T)
-    transposed.meta[WEIGHTS] = Weights(integers, stored.scale, stored.zero, 0)
+    transposed.meta[WEIGHTS] = stored if trans_b else stored.transpose([1, 0])
     if bias is not None and rank_of(bias) != 1:
         flat = op.const(const(bias).reshape(-1))
         flat.meta.update(bias.meta)

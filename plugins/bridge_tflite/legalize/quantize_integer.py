@@ -17,16 +17,15 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.facts import QUANTIZED
 from bridge.hub import const, rank_of
+from bridge.quant import QuantParams, is_dequantize, is_quantize
 from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
 from bridge_tflite.legalize.bodies import add_bodies
 from bridge_tflite.legalize.quantize import (
     WEIGHTS,
-    Parameters,
     Weights,
     has_marked_producer,
     is_marked,
-    is_quantize,
-    parameters,
+    kernel_params,
 )
 
 T = ir.DataType
@@ -127,16 +126,15 @@ class IntegerKernels(ir.passes.InPlacePass):
         if not any(is_marked(n) for n in graph):
             return ir.passes.PassResult(model, False)
         for node in reversed(list(graph)):
-            if node.graph is graph and is_quantize(node, "Quantize") and is_marked(node):
+            if node.graph is graph and is_quantize(node) and is_marked(node):
                 _rise(graph, node)
         for node in list(graph):
             if node.graph is graph:
                 _step(graph, node)
         _drop_unread(graph)
         for node in list(graph):
-            for operator in ("Quantize", "Dequantize"):
-                if is_quantize(node, operator) and is_marked(node):
-                    _write_boundary(graph, node, operator)
+            if (is_quantize(node) or is_dequantize(node)) and is_marked(node):
+                _write_boundary(graph, node)
         add_bodies(model)
         return ir.passes.PassResult(model, True)
 
@@ -157,37 +155,37 @@ def _rise(graph: ir.Graph, node: ir.Node) -> None:
     above = value.producer()
     if above is None or not _has_single_use(value) or len(above.outputs) > 1:
         return
-    name, target = hub.qualified(above), parameters(node)
+    name, params = hub.qualified(above), kernel_params(node)
     joined = name in JOINING and len(above.inputs) > 0
     moved = name in DATA_MOVEMENT and name != "Tile" and not has_marked_producer(above.inputs[0])
     moved = moved and not (name == f"{TFLITE}::Pad" and len(above.inputs) > 2)
-    if target is None or not (joined or moved):
+    if params is None or not (joined or moved):
         return
     count = len(above.inputs) if joined else 1
     op = hub.Builder(graph, before=above, source=hub.origin(node))
-    operands = [_quantize_input(op, v, node, target) for v in above.inputs[:count]]
-    integer = _integer_node(above, [*operands, *above.inputs[count:]], [target] * count, target)
+    operands = [_quantize_input(op, v, node, params) for v in above.inputs[:count]]
+    integer = _integer_node(above, [*operands, *above.inputs[count:]], [params] * count, params)
     _replace(graph, integer, above, node)
     for operand in operands:
         if operand.producer() is not None:
             _rise(graph, operand.producer())
 
 
-def _quantize_input(op: hub.Builder, value: Any, node: ir.Node, parameters: Parameters) -> ir.Value:
+def _quantize_input(op: hub.Builder, value: Any, node: ir.Node, params: QuantParams) -> ir.Value:
     """`value` quantized as `node` does; a constant is quantized now."""
     array = const(value)
     if array is not None:
-        return op.const(parameters.quantize(array))
+        return op.const(params.quantize(array))
     quantized = op.QuantizeLinear(value, *node.inputs[1:])
-    quantized.type, quantized.shape = ir.TensorType(parameters.dtype), value.shape
+    quantized.type, quantized.shape = ir.TensorType(params.dtype), value.shape
     QUANTIZED.set(quantized.producer(), True)
     return quantized
 
 
 def _integer_node(
-    node: ir.Node, inputs: list, inputs_quantized: list[Parameters], output: Parameters
+    node: ir.Node, inputs: list, input_params: list[QuantParams], output_params: QuantParams
 ) -> ir.Node:
-    """Integer form of `node` whose outputs have the parameters `output`."""
+    """Integer form of `node` whose outputs have the parameters `output_params`."""
     integer = ir.Node(
         INTEGER,
         node.op_type,
@@ -199,12 +197,12 @@ def _integer_node(
     for name, declared in (schema.attributes if (schema := hub.schema(node)) is not None else {}).items():
         if declared.default_value.type:
             integer.attributes.setdefault(name, ir.serde.deserialize_attribute(declared.default_value))
-    all_parameters = [*inputs_quantized, *[output] * len(node.outputs)]
-    integer.attributes["scales"] = ir.AttrFloat32s("scales", [float(p.scale) for p in all_parameters])
+    all_params = [*input_params, *[output_params] * len(node.outputs)]
+    integer.attributes["scales"] = ir.AttrFloat32s("scales", [float(p.scale) for p in all_params])
     integer.attributes["form"] = ir.AttrString("form", hub.qualified(node))
-    integer.attributes["zeros"] = ir.AttrInt64s("zeros", [p.zero for p in all_parameters])
+    integer.attributes["zeros"] = ir.AttrInt64s("zeros", [int(p.zero_point) for p in all_params])
     for new, old in zip(integer.outputs, node.outputs, strict=True):
-        new.type, new.shape = ir.TensorType(output.dtype), old.shape
+        new.type, new.shape = ir.TensorType(output_params.dtype), old.shape
     return integer
 
 
@@ -220,7 +218,7 @@ def _replace(graph: ir.Graph, replacement: ir.Node, node: ir.Node, below: ir.Nod
 
 
 def _step(graph: ir.Graph, node: ir.Node) -> None:
-    if is_quantize(node, "Quantize"):
+    if is_quantize(node):
         if is_marked(node) and has_marked_producer(node.inputs[0]):
             _rescale(graph, node)
         return
@@ -233,18 +231,18 @@ def _step(graph: ir.Graph, node: ir.Node) -> None:
             node.replace_input_with(0, integers)
     elif name in DATA_MOVEMENT and has_marked_producer(node.inputs[0]):
         _sink(graph, node, 1)
-    elif name in JOINING and _shares_parameters(node):
+    elif name in JOINING and _shares_params(node):
         _sink(graph, node, len(node.inputs))
     elif len(node.outputs) == 1 and _has_single_use(node.outputs[0]):
         below = next(iter(node.outputs[0].uses())).node
-        if is_quantize(below, "Quantize") and is_marked(below):
-            _use_integer_kernel(graph, node, below, parameters(below))
+        if is_quantize(below) and is_marked(below):
+            _use_integer_kernel(graph, node, below, kernel_params(below))
 
 
 def _rescale(graph: ir.Graph, node: ir.Node) -> None:
     """Remove a QuantizeLinear after a DequantizeLinear of equal parameters; else make it a requantization."""
-    above, target = node.inputs[0].producer(), parameters(node)
-    source, current = above.inputs[0], parameters(above)
+    above, target = node.inputs[0].producer(), kernel_params(node)
+    source, current = above.inputs[0], kernel_params(above)
     assert current is not None
     assert target is not None
     if current == target and not node.outputs[0].is_graph_output():
@@ -268,23 +266,23 @@ def _with_shape(node: ir.Node, like: Any) -> ir.Node:
     return node
 
 
-def _shares_parameters(node: ir.Node) -> bool:
+def _shares_params(node: ir.Node) -> bool:
     if not all(has_marked_producer(v) for v in node.inputs):
         return False
-    return len({parameters(v.producer()) for v in node.inputs}) == 1
+    return len({kernel_params(v.producer()) for v in node.inputs}) == 1
 
 
 def _sink(graph: ir.Graph, node: ir.Node, count: int) -> None:
     """Move the integers, and dequantize the result."""
     dequantize = node.inputs[0].producer()
-    parameters_of_data = parameters(dequantize)
+    params = kernel_params(dequantize)
     others: Any = list(node.inputs[count:])
     if hub.qualified(node) == f"{TFLITE}::Pad" and len(others) > 1 and others[1] is not None:
-        others[1] = _integer_pad_value(graph, others[1], parameters_of_data)
+        others[1] = _integer_pad_value(graph, others[1], params)
         if others[1] is None:
             return
     data = [v.producer().inputs[0] for v in node.inputs[:count]]
-    integer = _integer_node(node, [*data, *others], [parameters_of_data] * count, parameters_of_data)  # type: ignore[list-item]
+    integer = _integer_node(node, [*data, *others], [params] * count, params)  # type: ignore[list-item]
     graph.insert_before(node, integer)
     for new, old in zip(integer.outputs, node.outputs, strict=True):
         op = hub.Builder(graph, before=node, source=hub.origin(node))
@@ -296,25 +294,25 @@ def _sink(graph: ir.Graph, node: ir.Node, count: int) -> None:
     graph.remove(node, safe=True)
 
 
-def _integer_pad_value(graph: ir.Graph, value: ir.Value, quantization: Parameters) -> ir.Value | None:
+def _integer_pad_value(graph: ir.Graph, value: ir.Value, params: QuantParams) -> ir.Value | None:
     """Padding value as an integer: the lowest for the lowest float, else an exact one; None if there is
     none."""
     number = const(value)
     if number is None:
         return None
-    integer = quantization.quantize(number.reshape(()))
-    exact = np.float32(int(integer) - quantization.zero) * quantization.scale == number.reshape(())
+    integer = params.quantize(number.reshape(()))
+    exact = params.dequantize(integer) == number.reshape(())
     lowest = number.item() < -3e38
     return hub.Builder(graph).const(integer.reshape(())) if exact or lowest else None
 
 
-def _use_integer_kernel(graph: ir.Graph, node: ir.Node, below: ir.Node, target: Parameters) -> None:
+def _use_integer_kernel(graph: ir.Graph, node: ir.Node, below: ir.Node, target: QuantParams) -> None:
     name = hub.qualified(node)
     if name in LAYERS:
         layer = _layer_inputs(graph, node, target)
         if layer is not None:
-            inputs, operand_parameters = layer
-            _replace(graph, _integer_node(node, inputs, operand_parameters, target), node, below)
+            inputs, operand_params = layer
+            _replace(graph, _integer_node(node, inputs, operand_params, target), node, below)
         return
     kernel = KERNELS.get(name)
     if kernel is None or target.dtype not in kernel.dtypes:
@@ -328,96 +326,92 @@ def _use_integer_kernel(graph: ir.Graph, node: ir.Node, below: ir.Node, target: 
         return
     if name in ("ReduceMean", "ReduceSum") and (len(node.inputs) < 2 or const(node.inputs[1]) is None):
         return
-    operand_parameters = [p for _, p in operands]
-    output = operand_parameters[0] if kernel.same_as_input else _output_parameters(kernel, target)
-    if output.scale > target.scale * np.float32(1.0001):
+    operand_params = [p for _, p in operands]
+    output_params = operand_params[0] if kernel.same_as_input else _output_params(kernel, target)
+    if output_params.scale > target.scale * np.float32(1.0001):
         return
     inputs = [*(v for v, _ in operands), *node.inputs[count:]]
-    integer = _integer_node(node, inputs, operand_parameters, output)
-    if output == target:
+    integer = _integer_node(node, inputs, operand_params, output_params)
+    if output_params == target:
         _replace(graph, integer, node, below)
         return
     graph.insert_before(below, integer)
     change = ir.Node("", "Quantize", [integer.outputs[0]], num_outputs=1)
     _replace(
         graph,
-        _integer_node(_with_shape(change, integer.outputs[0]), [integer.outputs[0]], [output], target),
+        _integer_node(_with_shape(change, integer.outputs[0]), [integer.outputs[0]], [output_params], target),
         node,
         below,
     )
 
 
-def _output_parameters(kernel: Kernel, target: Parameters) -> Parameters:
+def _output_params(kernel: Kernel, target: QuantParams) -> QuantParams:
     """Output parameters of the kernel: the requested ones, unless it has fixed ones."""
     if kernel.fixed is None or target.dtype not in kernel.fixed:
         return target
     scale, zero = kernel.fixed[target.dtype]
-    return Parameters(np.float32(scale), zero, target.dtype)
+    return QuantParams.of(scale, zero, target.dtype)
 
 
-def _operand(graph: ir.Graph, value: Any, dtype: ir.DataType) -> tuple[ir.Value, Parameters] | None:
+def _operand(graph: ir.Graph, value: Any, dtype: ir.DataType) -> tuple[ir.Value, QuantParams] | None:
     """Input as integers of `dtype` with its parameters: dequantized, a constant with kept integers, or a
     constant of one element."""
     if has_marked_producer(value):
-        quantization = parameters(value.producer())
-        if quantization is None or quantization.dtype != dtype:
-            return None
-        return value.producer().inputs[0], quantization
+        params = kernel_params(value.producer())
+        return (value.producer().inputs[0], params) if params is not None and params.dtype == dtype else None
     array, stored = const(value), value.meta.get(WEIGHTS)
     op = hub.Builder(graph)
-    if stored is not None and stored.scale.size == 1 and stored.integers.dtype == dtype.numpy():
-        zero = int(stored.zero[0])
-        valid = stored.integers.shape == array.shape and (dtype != T.INT16 or not zero)
-        return (op.const(stored.integers), Parameters(stored.scale[0], zero, dtype)) if valid else None
+    if stored is not None and stored.params.per_tensor and stored.params.dtype == dtype:
+        valid = stored.integers.shape == array.shape and (dtype != T.INT16 or stored.params.symmetric)
+        return (op.const(stored.integers), stored.params) if valid else None
     if array is None or array.size != 1 or not np.isfinite(array).all():
         return None
     number = array.astype(np.float32)
     zero = 128 if dtype == T.UINT8 else 0
     scale = np.abs(number).reshape(())[()] or np.float32(1)
-    return op.const((np.sign(number) + zero).astype(dtype.numpy())), Parameters(scale, zero, dtype)
+    return op.const((np.sign(number) + zero).astype(dtype.numpy())), QuantParams.of(scale, zero, dtype)
 
 
-def _layer_inputs(graph: ir.Graph, node: ir.Node, target: Parameters) -> Any:
+def _layer_inputs(graph: ir.Graph, node: ir.Node, target: QuantParams) -> Any:
     """Inputs of an integer layer and the parameters of its data: symmetric int8 weights (uint8 with one zero
     point for uint8 data), and a bias with the product of both scales."""
     x, weights = node.inputs[:2]
     if rank_of(weights) == 5:
         return None
     stored, axis = weights.meta.get(WEIGHTS), LAYERS[hub.qualified(node)]
-    quantization = parameters(x.producer()) if has_marked_producer(x) else None
-    if stored is None or quantization is None or quantization.dtype != target.dtype:
+    params = kernel_params(x.producer()) if has_marked_producer(x) else None
+    if stored is None or params is None or params.dtype != target.dtype:
         return None
-    stored = _kernel_weights(stored, quantization.dtype, axis)
+    stored = _kernel_weights(stored, params.dtype, axis)
     if stored is None:
         return None
     bias_index = 3 if axis else 2
     bias = node.inputs[bias_index] if len(node.inputs) > bias_index else None
+    scales = stored.params.scale.reshape(-1)
     integer_bias = _integer_bias(
-        bias, quantization.scale * stored.scale, stored.integers.shape[axis], BIAS_DTYPE[quantization.dtype]
+        bias, params.scale * scales, stored.integers.shape[axis], BIAS_DTYPE[params.dtype]
     )
     if integer_bias is None:
         return None
     integers, steps = integer_bias
     op = hub.Builder(graph)
-    node.attributes["weight_scales"] = ir.AttrFloat32s("weight_scales", [float(s) for s in stored.scale])
+    node.attributes["weight_scales"] = ir.AttrFloat32s("weight_scales", [float(s) for s in scales])
     node.attributes["bias_scales"] = ir.AttrFloat32s("bias_scales", [float(s) for s in steps])
-    node.attributes["weight_zero"] = ir.AttrInt64("weight_zero", int(stored.zero[0]))
+    node.attributes["weight_zero"] = ir.AttrInt64("weight_zero", int(stored.params.zero_point.flat[0]))
     between = node.inputs[2:bias_index]
     inputs = [x.producer().inputs[0], op.const(stored.integers), *between, op.const(integers)]
-    return inputs, [quantization]
+    return inputs, [params]
 
 
 def _kernel_weights(stored: Weights, dtype: ir.DataType, axis: int) -> Weights | None:
     """Weights as the kernel for activations of `dtype` takes them, or None."""
-    single = stored.scale.size == 1
+    params = stored.params
     if dtype == T.UINT8:
-        if stored.integers.dtype == np.int8 and stored.symmetric and single:
-            return Weights(
-                (stored.integers.astype(np.int16) + 128).astype(np.uint8), stored.scale, stored.zero + 128, 0
-            )
-        return stored if stored.integers.dtype == np.uint8 and single else None
-    fits = stored.integers.dtype == np.int8 and stored.symmetric and (single or stored.axis == axis)
-    return stored if fits else None
+        if params.dtype == T.INT8 and params.symmetric and params.per_tensor:
+            integers = (stored.integers.astype(np.int16) + 128).astype(np.uint8)
+            return Weights(integers, QuantParams.of(params.scale, 128, T.UINT8))
+        return stored if params.dtype == T.UINT8 and params.per_tensor else None
+    return stored if params.dtype == T.INT8 and params.symmetric and params.axis in (None, axis) else None
 
 
 def _integer_bias(
@@ -430,32 +424,30 @@ def _integer_bias(
     if const(bias) is None:
         return None
     stored = bias.meta.get(WEIGHTS)
-    if (
-        stored is not None
-        and stored.integers.dtype == np.int32
-        and np.allclose(stored.scale, scale, rtol=1e-6, atol=0)
-    ):
-        same = stored.scale.shape == scale.shape
-        return stored.integers.reshape(-1).astype(dtype.numpy()), stored.scale if same else scale
+    if stored is not None and stored.params.dtype == T.INT32:
+        steps = stored.params.scale.reshape(-1)
+        if np.allclose(steps, scale, rtol=1e-6, atol=0):
+            integers = stored.integers.reshape(-1).astype(dtype.numpy())
+            return integers, steps if steps.shape == scale.shape else scale
     numbers = np.asarray(const(bias), np.float64).reshape(-1)
     steps = np.rint(numbers / scale.astype(np.float64))
     room = 2.0**31 - 1 if dtype == T.INT32 else 2.0**39
     return None if np.abs(steps).max(initial=0) >= room else (steps.astype(dtype.numpy()), scale)
 
 
-def _write_boundary(graph: ir.Graph, node: ir.Node, operator: str) -> None:
-    quantization = parameters(node)
-    assert quantization is not None
+def _write_boundary(graph: ir.Graph, node: ir.Node) -> None:
+    params = kernel_params(node)
+    assert params is not None
     op = hub.Builder(graph, before=node, source=hub.origin(node))
     old = node.outputs[0]
     result = op.node(
-        operator,
+        node.op_type.removesuffix("Linear"),
         node.inputs[0],
         _domain=INTEGER,
         _dtype=old.dtype,
         _shape=old.shape,
-        scales=[float(quantization.scale)],
-        zeros=[quantization.zero],
+        scales=[float(params.scale)],
+        zeros=[int(params.zero_point)],
     )
     result.name, old.name = old.name, None
     ir.convenience.replace_all_uses_with(old, result, replace_graph_outputs=True)

@@ -11,10 +11,9 @@ from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import NOT_EMPTY, TFLITE
 from bridge_tflite.export_ops.reduce import REDUCTIONS
+from bridge_tflite.legalize.common import INT32
 
 ops = OpTable()
-
-INT32 = int(ir.DataType.INT32)
 
 
 def has_runtime_int64_axes(node: ir.Node) -> bool:

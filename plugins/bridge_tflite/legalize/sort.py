@@ -11,7 +11,7 @@ from bridge.hub import attr, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import TFLITE
-from bridge_tflite.legalize.common import INT32, as_int32
+from bridge_tflite.legalize.common import INT32, INT64, as_int32
 
 ops = OpTable()
 
@@ -66,7 +66,7 @@ def unique(op, node, x):
         values, inverse = sorted_values, op.ArgMax(ranks, axis=1, keepdims=0)
     hits = op.Equal(op.Unsqueeze(inverse, [0]), op.Unsqueeze(_range_of(op, values), [1]))
     first = op.ArgMax(op.Cast(hits, to=INT32), axis=1, keepdims=0)
-    return values, first, inverse, op.Cast(op.ReduceSum(op.Cast(hits, to=INT32), [1], keepdims=0), to=7)
+    return values, first, inverse, op.Cast(op.ReduceSum(op.Cast(hits, to=INT32), [1], keepdims=0), to=INT64)
 
 
 def _range_of(op: Any, x: ir.Value) -> ir.Value:
