@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
 from bridge.errors import UnreadableFile
 from bridge.facts import APPROXIMATED
-from bridge.hub import const, rank_of
+from bridge.hub import rank_of
+from bridge.importing import ints
 from bridge.needs import condition
-from bridge.ops import Need
-from bridge.passes.channels_last import to_first, to_last
 
 INT32, INT64, BOOL, UINT32, UINT64, FLOAT, DOUBLE = (
     int(ir.DataType[n]) for n in ("INT32", "INT64", "BOOL", "UINT32", "UINT64", "FLOAT", "DOUBLE")
@@ -31,11 +29,6 @@ FUSED = condition(
 )
 
 
-def constant(index: int, name: str) -> Need:
-    """Need: input `index` is absent or stored in the file."""
-    return condition(f"a constant {name}", lambda n: n.constant(index))
-
-
 def activate(op: Any, node: Any, x: Any) -> Any:
     """Apply the operator's fused activation to `x`."""
     activation = node.get("fusedActivationFunction", NONE)
@@ -51,51 +44,6 @@ def activate(op: Any, node: Any, x: Any) -> Any:
 def clip(op: Any, x: Any, low: float, high: float) -> Any:
     dtype = x.dtype.numpy()
     return op.Clip(x, np.array(low, dtype), np.array(high, dtype))
-
-
-def ints(*values: int) -> np.ndarray:
-    return np.array(values, np.int64)
-
-
-def as_int64(op: Any, value: Any) -> Any:
-    """Shape, axis or index tensor as int64."""
-    array = const(value)
-    if array is not None:
-        return op.const(np.atleast_1d(array).astype(np.int64))
-    return op.Cast(value, to=INT64)
-
-
-def vector(value: Any) -> list[int] | None:
-    """Elements of a constant as ints, or None."""
-    array = const(value)
-    return None if array is None else [int(v) for v in array.ravel()]
-
-
-def to_nchw(op: Any, x: Any) -> Any:
-    """Transpose channels last to channels first."""
-    return op.Transpose(x, perm=to_first(rank_of(x) or 0))
-
-
-def to_nhwc(op: Any, x: Any) -> Any:
-    """Transpose channels first to channels last."""
-    return op.Transpose(x, perm=to_last(rank_of(x) or 0))
-
-
-def permute_weights(op: Any, w: Any, perm: list[int]) -> Any:
-    """Transpose weights: constants now, quantized constants before their DequantizeLinear."""
-    array = const(w)
-    if array is not None:
-        return op.const(np.ascontiguousarray(array.transpose(perm)))
-    producer = w.producer()
-    if (
-        producer is not None
-        and producer.op_type == "DequantizeLinear"
-        and const(producer.inputs[0]) is not None
-    ):
-        integers = np.ascontiguousarray(const(producer.inputs[0]).transpose(perm))
-        axis = perm.index(hub.attr(producer, "axis")) if rank_of(producer.inputs[1]) else None
-        return op.DequantizeLinear(op.const(integers), *producer.inputs[1:], axis=axis)
-    return op.Transpose(w, perm=perm)
 
 
 def mark_approximated(value: Any, reason: str) -> Any:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridge.importing import (
+    constant,
+    constant_ints,
+    int64_vector,
+    ints,
+    permuted,
+    to_channels_first,
+    to_channels_last,
+)
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import (
-    FUSED,
-    activate,
-    as_int64,
-    constant,
-    ints,
-    mark_hybrid,
-    permute_weights,
-    to_nchw,
-    to_nhwc,
-    vector,
-)
+from bridge_tflite.import_ops.common import FUSED, activate, mark_hybrid
 
 ops = OpTable()
 
@@ -65,8 +63,8 @@ def conv_2d(op, node, x, w, bias=None):
     kernel = node.shape(1)[1:3]
     group = node.shape(0)[3] // node.shape(1)[3]
     y = op.Conv(
-        to_nchw(op, x),
-        permute_weights(op, w, [0, 3, 1, 2]),
+        to_channels_first(op, x),
+        permuted(op, w, [0, 3, 1, 2]),
         bias,
         kernel_shape=kernel,
         strides=strides,
@@ -74,7 +72,7 @@ def conv_2d(op, node, x, w, bias=None):
         group=group,
         **padding(node, x, kernel, strides, dilations),
     )
-    return to_nhwc(op, activate(op, node, mark_hybrid(node, y, 1)))
+    return to_channels_last(op, activate(op, node, mark_hybrid(node, y, 1)))
 
 
 @ops.op("DEPTHWISE_CONV_2D", needs=(FUSED, STATIC_WINDOW))
@@ -82,8 +80,8 @@ def depthwise_conv_2d(op, node, x, w, bias=None):
     strides, dilations = strides_and_dilations(node)
     kernel = node.shape(1)[1:3]
     y = op.Conv(
-        to_nchw(op, x),
-        permute_weights(op, w, [3, 0, 1, 2]),
+        to_channels_first(op, x),
+        permuted(op, w, [3, 0, 1, 2]),
         bias,
         kernel_shape=kernel,
         strides=strides,
@@ -91,7 +89,7 @@ def depthwise_conv_2d(op, node, x, w, bias=None):
         group=node.shape(0)[3] or node.shape(1)[3] // node.get("depthMultiplier", 1),
         **padding(node, x, kernel, strides, dilations),
     )
-    return to_nhwc(op, activate(op, node, mark_hybrid(node, y, 1)))
+    return to_channels_last(op, activate(op, node, mark_hybrid(node, y, 1)))
 
 
 STATIC_INPUT = condition("a static input size", lambda n: all(d is not None for d in n.tensor(2).dims[1:]))
@@ -131,7 +129,13 @@ def _static_conv_transpose(
         end.append(full - before - out_length if full - before > out_length else 0)
         extra.append(max(out_length - (full - before), 0))
     y = op.ConvTranspose(
-        to_nchw(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations, pads=begin + end
+        to_channels_first(op, x),
+        w,
+        None,
+        kernel_shape=kernel,
+        strides=strides,
+        dilations=dilations,
+        pads=begin + end,
     )
     if any(extra):
         y = op.Pad(y, ints(0, 0, *[0] * rank, 0, 0, *extra))
@@ -152,16 +156,19 @@ def _dynamic_conv_transpose(
     """ConvTranspose to a run-time size, channels last: a slice of the full result."""
     rank, same = len(kernel), node.get("padding", SAME) != VALID
     full = op.ConvTranspose(
-        to_nchw(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations
+        to_channels_first(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations
     )
-    out_lengths = op.Slice(as_int64(op, shape), ints(1), ints(1 + rank), ints(0))
+    out_lengths = op.Slice(int64_vector(op, shape), ints(1), ints(1 + rank), ints(0))
     step, reach = ints(*strides), ints(*((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)))
     steps = op.Div(op.Add(out_lengths, step - 1 if same else step - reach), step)
     over = op.Sub(op.Add(op.Mul(op.Sub(steps, ints(*[1] * rank)), step), reach), out_lengths)
     before = op.Div(op.Max(over, ints(*[0] * rank)), ints(*[2] * rank))
     pads = op.Concat(ints(*[0] * (rank + 3)), out_lengths, ints(0), axis=0)
     y = op.Slice(
-        op.Pad(to_nhwc(op, full), pads), before, op.Add(before, out_lengths), ints(*range(1, rank + 1))
+        op.Pad(to_channels_last(op, full), pads),
+        before,
+        op.Add(before, out_lengths),
+        ints(*range(1, rank + 1)),
     )
     return y if bias is None else op.Add(y, bias)
 
@@ -169,16 +176,14 @@ def _dynamic_conv_transpose(
 @ops.op("TRANSPOSE_CONV", needs=(FUSED, constant(0, "output shape"), STATIC_INPUT))
 def transpose_conv(op, node, shape, w, x, bias=None):
     strides, _ = strides_and_dilations(node)
-    kernel, out = node.shape(1)[1:3], vector(shape)[1:3]
-    y = _static_conv_transpose(
-        op, node, x, permute_weights(op, w, [3, 0, 1, 2]), bias, out, kernel, strides, [1, 1]
-    )
-    return to_nhwc(op, activate(op, node, y))
+    kernel, out = node.shape(1)[1:3], constant_ints(shape)[1:3]
+    y = _static_conv_transpose(op, node, x, permuted(op, w, [3, 0, 1, 2]), bias, out, kernel, strides, [1, 1])
+    return to_channels_last(op, activate(op, node, y))
 
 
 @ops.op("TRANSPOSE_CONV", needs=(FUSED,))
 def transpose_conv_computed(op, node, shape, w, x, bias=None):
-    filters, kernel = permute_weights(op, w, [3, 0, 1, 2]), node.shape(1)[1:3]
+    filters, kernel = permuted(op, w, [3, 0, 1, 2]), node.shape(1)[1:3]
     return activate(
         op,
         node,
@@ -199,8 +204,8 @@ def conv_3d(op, node, x, w, bias=None):
     strides, dilations = _strides_and_dilations_3d(node)
     kernel = node.shape(1)[:3]
     y = op.Conv(
-        to_nchw(op, x),
-        permute_weights(op, w, [4, 3, 0, 1, 2]),
+        to_channels_first(op, x),
+        permuted(op, w, [4, 3, 0, 1, 2]),
         bias,
         kernel_shape=kernel,
         strides=strides,
@@ -208,7 +213,7 @@ def conv_3d(op, node, x, w, bias=None):
         group=node.shape(0)[4] // node.shape(1)[3],
         **padding(node, x, kernel, strides, dilations),
     )
-    return to_nhwc(op, activate(op, node, y))
+    return to_channels_last(op, activate(op, node, y))
 
 
 @ops.op("CONV_3D_TRANSPOSE", needs=(FUSED, constant(0, "output shape"), STATIC_INPUT))
@@ -218,19 +223,19 @@ def conv_3d_transpose(op, node, shape, w, x, bias=None):
         op,
         node,
         x,
-        permute_weights(op, w, [4, 3, 0, 1, 2]),
+        permuted(op, w, [4, 3, 0, 1, 2]),
         bias,
-        vector(shape)[1:4],
+        constant_ints(shape)[1:4],
         node.shape(1)[:3],
         strides,
         dilations,
     )
-    return to_nhwc(op, activate(op, node, y))
+    return to_channels_last(op, activate(op, node, y))
 
 
 @ops.op("CONV_3D_TRANSPOSE", needs=(FUSED,))
 def conv_3d_transpose_computed(op, node, shape, w, x, bias=None):
-    filters, kernel = permute_weights(op, w, [4, 3, 0, 1, 2]), node.shape(1)[:3]
+    filters, kernel = permuted(op, w, [4, 3, 0, 1, 2]), node.shape(1)[:3]
     return activate(
         op,
         node,

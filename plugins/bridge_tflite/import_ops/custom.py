@@ -8,19 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from bridge.importing import ints, permuted, to_channels_first, to_channels_last
 from bridge.needs import condition
 from bridge.ops import Need, OpTable
-from bridge_tflite.import_ops.common import (
-    FLOAT,
-    INT32,
-    INT64,
-    arange,
-    check_count,
-    ints,
-    permute_weights,
-    to_nchw,
-    to_nhwc,
-)
+from bridge_tflite.import_ops.common import FLOAT, INT32, INT64, arange, check_count
 from bridge_tflite.import_ops.math import atan2
 
 ops = OpTable()
@@ -128,7 +119,9 @@ def max_pooling_with_argmax(op, node, x):
         if padding == SAME:
             total = _total_padding(size, -(-size // strides[i]), kernel[i], strides[i])
             pads[i], pads[i + 2] = total // 2, total - total // 2
-    best = to_nhwc(op, op.MaxPool(to_nchw(op, x), kernel_shape=kernel, strides=strides, pads=pads))
+    best = to_channels_last(
+        op, op.MaxPool(to_channels_first(op, x), kernel_shape=kernel, strides=strides, pads=pads)
+    )
     rows, columns = (
         -(-(s + pads[i] + pads[i + 2] - kernel[i] + 1) // strides[i]) for i, s in enumerate((height, width))
     )
@@ -196,14 +189,14 @@ def transpose_conv_bias(op, node, x, w, bias):
         begin.append(total // 2)
         end.append(total - total // 2)
     y = op.ConvTranspose(
-        to_nchw(op, x),
-        permute_weights(op, w, [3, 0, 1, 2]),
+        to_channels_first(op, x),
+        permuted(op, w, [3, 0, 1, 2]),
         bias,
         kernel_shape=kernel,
         strides=strides,
         pads=begin + end,
     )
-    return to_nhwc(op, y)
+    return to_channels_last(op, y)
 
 
 RANK_3 = condition("an input of rank 3", lambda n: len(n.shape(0)) == 3)

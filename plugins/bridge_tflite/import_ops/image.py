@@ -7,32 +7,25 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import shape_of
+from bridge.importing import constant, constant_ints, int64_vector, ints, to_channels_first, to_channels_last
+from bridge.interpolation import ResizeAxis, nearest_index, original_coordinates, step_between
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import (
-    FLOAT,
-    INT64,
-    arange,
-    as_int64,
-    check_count,
-    constant,
-    ints,
-    to_nchw,
-    to_nhwc,
-    vector,
-)
+from bridge_tflite.import_ops.common import FLOAT, INT64, check_count
 
 ops = OpTable()
 
 
 @ops.op("DEPTH_TO_SPACE")
 def depth_to_space(op, node, x):
-    return to_nhwc(op, op.DepthToSpace(to_nchw(op, x), blocksize=node.get("blockSize", 1), mode="DCR"))
+    return to_channels_last(
+        op, op.DepthToSpace(to_channels_first(op, x), blocksize=node.get("blockSize", 1), mode="DCR")
+    )
 
 
 @ops.op("SPACE_TO_DEPTH")
 def space_to_depth(op, node, x):
-    return to_nhwc(op, op.SpaceToDepth(to_nchw(op, x), blocksize=node.get("blockSize", 1)))
+    return to_channels_last(op, op.SpaceToDepth(to_channels_first(op, x), blocksize=node.get("blockSize", 1)))
 
 
 def _coordinate_mode(node: Any) -> str:
@@ -58,10 +51,10 @@ def _source_coordinates(op: Any, node: Any, x: Any, axis: int, out_length: Any) 
 
 
 def _output_length(op: Any, size: Any, index: int) -> Any:
-    constant_size = vector(size)
+    constant_size = constant_ints(size)
     if constant_size is not None:
         return op.const(np.int64(check_count(constant_size[index])))
-    return op.Squeeze(op.Slice(as_int64(op, size), ints(index), ints(index + 1)), ints(0))
+    return op.Squeeze(op.Slice(int64_vector(op, size), ints(index), ints(index + 1)), ints(0))
 
 
 @ops.op(
@@ -75,12 +68,17 @@ def _output_length(op: Any, size: Any, index: int) -> Any:
     ),
 )
 def resize_bilinear(op, node, x, size):
-    sizes = op.Concat(op.Shape(to_nchw(op, x), end=2), op.const(np.array(vector(size), np.int64)), axis=0)
+    sizes = op.Concat(
+        op.Shape(to_channels_first(op, x), end=2), op.const(np.array(constant_ints(size), np.int64)), axis=0
+    )
     if shape_of(x):
-        sizes = op.const(np.array([x.shape[0], x.shape[3], *vector(size)], np.int64))
+        sizes = op.const(np.array([x.shape[0], x.shape[3], *constant_ints(size)], np.int64))
     mode = _coordinate_mode(node)
-    return to_nhwc(
-        op, op.Resize(to_nchw(op, x), None, None, sizes, mode="linear", coordinate_transformation_mode=mode)
+    return to_channels_last(
+        op,
+        op.Resize(
+            to_channels_first(op, x), None, None, sizes, mode="linear", coordinate_transformation_mode=mode
+        ),
     )
 
 
@@ -104,18 +102,15 @@ def resize_bilinear_computed(op, node, x, size):
     needs=(constant(1, "size"), condition("a static input", lambda n: None not in n.tensor(0).dims[1:3])),
 )
 def resize_nearest(op, node, x, size):
-    """Gather rows and columns: TFLite rounds half up with align_corners, and down otherwise."""
-    for axis, out_length in zip((1, 2), vector(size), strict=True):
-        in_length = node.shape(0)[axis]
-        align, half_pixel = node.get("alignCorners", False), node.get("halfPixelCenters", False)
-        ratio = (
-            np.float32(in_length - 1) / np.float32(out_length - 1)
-            if align and out_length > 1
-            else np.float32(in_length) / np.float32(out_length)
-        )
-        coordinate = (arange(out_length).astype(np.float32) + np.float32(0.5 if half_pixel else 0)) * ratio
-        index = np.floor(coordinate + np.float32(0.5)) if align else np.floor(coordinate)
-        x = op.Gather(x, np.clip(index, 0, in_length - 1).astype(np.int64), axis=axis)
+    """Gather by float32 coordinates, rounded half up with align_corners and down otherwise."""
+    align, half_pixel = node.get("alignCorners", False), node.get("halfPixelCenters", False)
+    for axis, length_resized in zip((1, 2), constant_ints(size), strict=True):
+        length_original = node.shape(0)[axis]
+        step = step_between(length_original, check_count(length_resized), align)
+        resized = ResizeAxis.static(length_original, length_resized, np.float32, step=step)
+        x_original = original_coordinates(resized, "tf_half_pixel_for_nn" if half_pixel else "asymmetric")
+        index = nearest_index(x_original, "round_prefer_ceil" if align else "floor", length_original)
+        x = op.Gather(x, index, axis=axis)
     return x
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const
+from bridge.importing import constant, int64_vector, ints
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import FLOAT, INT32, as_int64, constant, ints
+from bridge_tflite.import_ops.common import FLOAT, INT32
 
 ops = OpTable()
 
@@ -54,7 +55,7 @@ def pad_with_zeros(op: Any, values: Any, count: int) -> Any:
 )
 def non_max_suppression(op, node, boxes, scores, max_output_size, iou_threshold, score_threshold, sigma=None):
     """TFLite suppresses from the threshold on, ONNX above it."""
-    count = as_int64(op, op.Reshape(max_output_size, ints(1)))
+    count = int64_vector(op, op.Reshape(max_output_size, ints(1)))
     selected = suppress_boxes(
         op,
         boxes,

@@ -6,20 +6,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from bridge.importing import constant, constant_ints, int64_vector, ints
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.slices import python_slice
-from bridge_tflite.import_ops.common import (
-    BOOL,
-    INT32,
-    INT64,
-    as_int64,
-    axis_length,
-    check_count,
-    constant,
-    ints,
-    vector,
-)
+from bridge_tflite.import_ops.common import BOOL, INT32, INT64, axis_length, check_count
 
 ops = OpTable()
 
@@ -29,8 +20,8 @@ FAR = 2**31 - 1
 @ops.op("SLICE")
 def slice_(op, node, x, begin, size):
     """A size of -1 reaches the end."""
-    start, length = as_int64(op, begin), as_int64(op, size)
-    begins, sizes = vector(start), vector(length)
+    start, length = int64_vector(op, begin), int64_vector(op, size)
+    begins, sizes = constant_ints(start), constant_ints(length)
     axes = op.const(np.arange(len(node.shape(0))))
     if begins is not None and sizes is not None:
         ends = op.const(ints(*(FAR if n < 0 else b + n for b, n in zip(begins, sizes, strict=True))))
@@ -49,7 +40,7 @@ def strided_slice(op, node, x, begin, end, strides):
     new_axes = [axis for axis, action, _ in entries if action == "new"]
     if new_axes:
         x = op.Unsqueeze(x, ints(*new_axes))
-    starts, ends, steps = as_int64(op, begin), as_int64(op, end), vector(strides)
+    starts, ends, steps = int64_vector(op, begin), int64_vector(op, end), constant_ints(strides)
     columns, axes, shrunk = [], [], []
     for axis, action, position in entries:
         if action == "shrink":
@@ -75,7 +66,7 @@ def strided_slice_dynamic(op, node, x, begin, end, strides):
     entries = _entries(node, len(node.shape(0)))
     new_axes = [axis for axis, action, _ in entries if action == "new"]
     x = op.Unsqueeze(x, ints(*new_axes)) if new_axes else x
-    values = [as_int64(op, v) for v in (begin, end, strides)]
+    values = [int64_vector(op, v) for v in (begin, end, strides)]
     shrunk = [axis for axis, action, _ in entries if action == "shrink"]
     for axis, action, position in entries:
         if action != "new":
@@ -165,7 +156,7 @@ def _offset_end(op: Any, low: Any, length: Any) -> Any:
 
 
 def _element(op: Any, values: Any, position: int) -> Any:
-    constants = vector(values)
+    constants = constant_ints(values)
     return op.Slice(values, ints(position), ints(position + 1)) if constants is None else constants[position]
 
 
@@ -226,7 +217,7 @@ def gather_nd(op, node, x, indices):
 
 
 def _filled_like(op: Any, like: Any, shape: Any, value: float = 0) -> Any:
-    return op.Expand(np.array(value, like.dtype.numpy()), as_int64(op, shape))
+    return op.Expand(np.array(value, like.dtype.numpy()), int64_vector(op, shape))
 
 
 @ops.op("SCATTER_ND")
@@ -246,7 +237,7 @@ def sparse_to_dense(op, node, indices, shape, values, default):
         positions = op.Reshape(positions, ints(-1, 1))
     count = op.Shape(positions, start=0, end=1)
     expanded = op.Expand(op.Reshape(values, ints(-1)), count)
-    dense = op.Expand(op.Reshape(default, ints()), as_int64(op, shape))
+    dense = op.Expand(op.Reshape(default, ints()), int64_vector(op, shape))
     return op.ScatterND(dense, positions, expanded)
 
 
@@ -255,7 +246,7 @@ def one_hot(op, node, indices, depth, on, off):
     """An index out of range is off."""
     rank = len(node.shape(0))
     axis = node.get("axis", -1) % (rank + 1)
-    constant_depth = vector(depth)
+    constant_depth = constant_ints(depth)
     count = (
         op.Reshape(op.Cast(depth, to=INT64), ints())
         if constant_depth is None

@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from bridge.importing import ints
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import (
-    axis_length,
-    ints,
-)
+from bridge_tflite.import_ops.common import axis_length
 
 ops = OpTable()
 

@@ -11,14 +11,7 @@ import onnx_ir as ir
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.import_ops import math_bitcast
-from bridge_tflite.import_ops.common import (
-    FUSED,
-    INT32,
-    UINT32,
-    activate,
-    clip,
-    mark_approximated,
-)
+from bridge_tflite.import_ops.common import FUSED, INT32, UINT32, activate, clip, mark_approximated
 
 ops = OpTable(attribute=lambda node, name: float(node.get(name, 0.0)))
 

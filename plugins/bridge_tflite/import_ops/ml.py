@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.importing import ints
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import BOOL, DOUBLE, FLOAT, INT32, INT64, UINT32, arange, ints
+from bridge_tflite.import_ops.common import BOOL, DOUBLE, FLOAT, INT32, INT64, UINT32, arange
 from bridge_tflite.import_ops.math_bitcast import HashKey, split_bits
 
 ops = OpTable()

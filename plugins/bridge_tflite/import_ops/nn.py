@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from bridge.hub import rank_of
+from bridge.importing import permuted
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import (
-    FUSED,
-    activate,
-    mark_hybrid,
-    permute_weights,
-)
+from bridge_tflite.import_ops.common import FUSED, activate, mark_hybrid
 
 ops = OpTable()
 
@@ -22,7 +18,7 @@ ops = OpTable()
 def fully_connected(op, node, x, w, bias=None):
     if not node.get("keepNumDims", False) and rank_of(x) != 2:
         x = op.Reshape(x, [-1, node.shape(1)[1]])
-    y = mark_hybrid(node, op.MatMul(x, permute_weights(op, w, [1, 0])), 1)
+    y = mark_hybrid(node, op.MatMul(x, permuted(op, w, [1, 0])), 1)
     return activate(op, node, y if bias is None else op.Add(y, bias))
 
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from bridge.importing import to_channels_first, to_channels_last
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import (
-    FUSED,
-    activate,
-    to_nchw,
-    to_nhwc,
-)
+from bridge_tflite.import_ops.common import FUSED, activate
 
 ops = OpTable()
 
@@ -27,10 +23,10 @@ def local_response_normalization(op, node, x):
     size = 2 * node.get("radius", 0) + 1
     alpha = float(node.get("alpha", 0.0)) * size
     y = op.LRN(
-        to_nchw(op, x),
+        to_channels_first(op, x),
         alpha=alpha,
         beta=float(node.get("beta", 0.0)),
         bias=float(node.get("bias", 0.0)),
         size=size,
     )
-    return to_nhwc(op, y)
+    return to_channels_last(op, y)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
+from bridge.importing import to_channels_first, to_channels_last
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import (
-    FUSED,
-    activate,
-    to_nchw,
-    to_nhwc,
-)
+from bridge_tflite.import_ops.common import FUSED, activate
 from bridge_tflite.import_ops.conv import padding, strides_and_dilations
 
 ops = OpTable()
@@ -22,9 +18,12 @@ def pool_2d(op, node, x):
     )
     pool = op.MaxPool if node.op == "MAX_POOL_2D" else op.AveragePool
     y = pool(
-        to_nchw(op, x), kernel_shape=kernel, strides=strides, **padding(node, x, kernel, strides, [1, 1])
+        to_channels_first(op, x),
+        kernel_shape=kernel,
+        strides=strides,
+        **padding(node, x, kernel, strides, [1, 1]),
     )
-    return to_nhwc(op, activate(op, node, y))
+    return to_channels_last(op, activate(op, node, y))
 
 
 @ops.op("L2_POOL_2D", needs=(FUSED,))
@@ -34,5 +33,5 @@ def l2_pool_2d(op, node, x):
         strides_and_dilations(node)[0],
     )
     pads = padding(node, x, kernel, strides, [1, 1])
-    y = op.AveragePool(to_nchw(op, op.Mul(x, x)), kernel_shape=kernel, strides=strides, **pads)
-    return to_nhwc(op, activate(op, node, op.Sqrt(y)))
+    y = op.AveragePool(to_channels_first(op, op.Mul(x, x)), kernel_shape=kernel, strides=strides, **pads)
+    return to_channels_last(op, activate(op, node, op.Sqrt(y)))

@@ -6,14 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from bridge.importing import constant_ints, int64_vector, ints
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import (
-    as_int64,
-    ints,
-    mark_approximated,
-    vector,
-)
+from bridge_tflite.import_ops.common import mark_approximated
 
 ops = OpTable()
 
@@ -30,7 +26,7 @@ def _seeds(node: Any) -> float | None:
 @ops.op("RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL")
 def random(op, node, shape):
     """Other numbers of the same distribution: the generators differ."""
-    like = op.Expand(np.float32(0), as_int64(op, shape))
+    like = op.Expand(np.float32(0), int64_vector(op, shape))
     operator = "RandomUniformLike" if node.op == "RANDOM_UNIFORM" else "RandomNormalLike"
     samples = op.node(operator, like, seed=_seeds(node))
     return mark_approximated(samples, "LiteRT draws other random numbers")
@@ -39,7 +35,7 @@ def random(op, node, shape):
 @ops.op("MULTINOMIAL", needs=(condition("a constant number of samples", lambda n: n.constant(1)),))
 def multinomial(op, node, logits, count):
     """Index of the largest logit after adding Gumbel noise."""
-    samples, classes = ints(vector(count)[0]), op.Shape(logits, start=1)
+    samples, classes = ints(constant_ints(count)[0]), op.Shape(logits, start=1)
     like = op.Expand(np.float32(0), op.Concat(op.Shape(logits, end=1), op.const(samples), classes, axis=0))
     even = op.RandomUniformLike(like, low=1e-7, seed=_seeds(node))
     noisy = op.Sub(op.Unsqueeze(logits, ints(1)), op.Log(op.Neg(op.Log(even))))

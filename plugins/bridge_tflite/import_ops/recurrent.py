@@ -10,10 +10,11 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const, rank_of
+from bridge.importing import ints
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.import_ops import recurrent_int8
-from bridge_tflite.import_ops.common import RELU, RELU6, RELU_N1_TO_1, TANH, activate, ints, mark_hybrid
+from bridge_tflite.import_ops.common import RELU, RELU6, RELU_N1_TO_1, TANH, activate, mark_hybrid
 
 ops = OpTable()
 

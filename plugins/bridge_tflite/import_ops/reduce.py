@@ -8,19 +8,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.importing import constant, constant_ints, int64_vector, ints
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import (
-    BOOL,
-    INT32,
-    INT64,
-    arange,
-    as_int64,
-    check_count,
-    constant,
-    ints,
-    vector,
-)
+from bridge_tflite.import_ops.common import BOOL, INT32, INT64, arange, check_count
 
 ops = OpTable()
 
@@ -37,7 +28,7 @@ REDUCTIONS = {
 
 def _reduction_handler(native: str) -> Callable[..., Any]:
     def handler(op: Any, node: Any, x: Any, axes: Any) -> Any:
-        axes = as_int64(op, axes)
+        axes = int64_vector(op, axes)
         return op.node(native, x, axes, keepdims=int(node.get("keepDims", False)), noop_with_empty_axes=1)
 
     return handler
@@ -59,7 +50,7 @@ def is_real(tensor: Any) -> bool:
 @ops.op("MEAN")
 def integer_mean(op, node, x, axes):
     """Sum divided by the number of elements, truncated."""
-    axes, keep = as_int64(op, axes), int(node.get("keepDims", False))
+    axes, keep = int64_vector(op, axes), int(node.get("keepDims", False))
     total = op.ReduceSum(op.Cast(x, to=INT64), axes, keepdims=keep, noop_with_empty_axes=1)
     count = op.ReduceProd(op.Gather(op.Shape(x), axes, axis=0), keepdims=0)
     return op.Cast(op.Div(total, count), to=int(x.dtype))
@@ -70,14 +61,14 @@ def reduce_any(op, node, x, axes):
     reduce = op.ReduceMax if node.op == "REDUCE_ANY" else op.ReduceMin
     keep = int(node.get("keepDims", False))
     return op.Cast(
-        reduce(op.Cast(x, to=INT32), as_int64(op, axes), keepdims=keep, noop_with_empty_axes=1), to=BOOL
+        reduce(op.Cast(x, to=INT32), int64_vector(op, axes), keepdims=keep, noop_with_empty_axes=1), to=BOOL
     )
 
 
 @ops.op("ARG_MAX", "ARG_MIN", needs=(constant(1, "axis"),))
 def arg_max(op, node, x, axis):
     search = op.ArgMax if node.op == "ARG_MAX" else op.ArgMin
-    indices = search(x, axis=vector(axis)[0], keepdims=0)
+    indices = search(x, axis=constant_ints(axis)[0], keepdims=0)
     return op.Cast(indices, to=int(node.out_dtype()))
 
 
@@ -89,11 +80,7 @@ def cumsum(op, node, x, axis):
 
 @ops.op("TOPK_V2")
 def topk_v2(op, node, x, k):
-    values, indices = op.TopK(
-        x,
-        as_int64(op, op.Reshape(k, [1])) if rank_of(k) == 0 and vector(k) is None else as_int64(op, k),
-        _outputs=2,
-    )
+    values, indices = op.TopK(x, int64_vector(op, k), _outputs=2)
     return values, op.Cast(indices, to=int(node.out_dtype(1)))
 
 
@@ -175,5 +162,5 @@ def reduce_windows(
     ),
 )
 def reduce_window(op, node, x, start, shape, strides, dilations):
-    parameters = (vector(v) for v in (shape, strides, dilations))
+    parameters = (constant_ints(v) for v in (shape, strides, dilations))
     return reduce_windows(op, x, start, node.get("reduceFunction", 0), *parameters)

@@ -7,12 +7,8 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.importing import constant, constant_ints, ints
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import (
-    constant,
-    ints,
-    vector,
-)
 
 ops = OpTable()
 
@@ -20,7 +16,7 @@ ops = OpTable()
 @ops.op("RFFT2D", needs=(constant(1, "length"),))
 def rfft2d(op, node, x, length):
     """FFT of the last two axes, sliced or padded to the length."""
-    rank, sizes = rank_of(x), vector(length)
+    rank, sizes = rank_of(x), constant_ints(length)
     for axis, size in zip((rank - 2, rank - 1), sizes, strict=True):
         x = op.Slice(x, ints(0), ints(size), ints(axis))
         x = op.Pad(

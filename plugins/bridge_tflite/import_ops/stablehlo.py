@@ -8,17 +8,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.importing import ints, permuted
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import (
-    BOOL,
-    INT32,
-    INT64,
-    check_count,
-    check_expansion,
-    ints,
-    permute_weights,
-)
+from bridge_tflite.import_ops.common import BOOL, INT32, INT64, check_count, check_expansion
 from bridge_tflite.import_ops.index import dynamic_update_slice
 from bridge_tflite.import_ops.reduce import COMBINATIONS, WINDOW_REDUCTIONS, reduce_windows
 
@@ -417,9 +410,7 @@ def convolution(op, node, x, weights):
     named = [node.get(f"input{n}Dimension", i) for i, n in enumerate(("Batch", "Feature"))]
     image = op.Transpose(x, perm=[*map(int, named), *spatial])
     feature_dims = [node.get(f"kernel{n}FeatureDimension", i) for i, n in enumerate(("Output", "Input"))]
-    kernel = permute_weights(
-        op, weights, [*map(int, feature_dims), *int_list(node, "kernelSpatialDimensions")]
-    )
+    kernel = permuted(op, weights, [*map(int, feature_dims), *int_list(node, "kernelSpatialDimensions")])
     back = [i + 2 for i, v in enumerate(int_list(node, "windowReversal")) if v]
     if back:
         kernel = op.Slice(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
+from bridge.importing import as_int64, constant, constant_ints, int64_vector, ints
 from bridge.needs import condition
 from bridge.ops import Need, OpTable
 from bridge_tflite.import_ops.common import (
@@ -16,12 +17,8 @@ from bridge_tflite.import_ops.common import (
     INT64,
     activate,
     arange,
-    as_int64,
     check_count,
     check_expansion,
-    constant,
-    ints,
-    vector,
 )
 
 ops = OpTable()
@@ -40,9 +37,9 @@ def bounded_rank(index: int) -> Need:
 @ops.op("RESHAPE", needs=(condition("a shape", lambda n: n.has(1) or n.get("newShape", None) is not None),))
 def reshape(op, node, x, shape=None):
     """A length of 0 means 0; it does not copy the input's length."""
-    dims = [int(d) for d in node.get("newShape", [])] if shape is None else vector(shape)
+    dims = [int(d) for d in node.get("newShape", [])] if shape is None else constant_ints(shape)
     if dims is None:
-        return op.Reshape(x, as_int64(op, shape), allowzero=1)
+        return op.Reshape(x, int64_vector(op, shape), allowzero=1)
     return op.Reshape(x, ints(*dims), allowzero=1 if 0 in dims else None)
 
 
@@ -55,12 +52,12 @@ def squeeze(op, node, x):
 
 @ops.op("EXPAND_DIMS")
 def expand_dims(op, node, x, axis):
-    return op.Unsqueeze(x, as_int64(op, axis))
+    return op.Unsqueeze(x, int64_vector(op, axis))
 
 
 @ops.op("TRANSPOSE", needs=(constant(1, "permutation"),))
 def transpose(op, node, x, perm):
-    return op.Transpose(x, perm=[p % rank_of(x) for p in vector(perm)])
+    return op.Transpose(x, perm=[p % rank_of(x) for p in constant_ints(perm)])
 
 
 @ops.op("CONCATENATION", needs=(FUSED,))
@@ -86,14 +83,14 @@ def unpack(op, node, x):
 @ops.op("SPLIT", needs=(constant(0, "axis"),))
 def split(op, node, axis, x):
     count = len(node.outputs)
-    return op.Split(x, axis=vector(axis)[0], num_outputs=count, _outputs=count)
+    return op.Split(x, axis=constant_ints(axis)[0], num_outputs=count, _outputs=count)
 
 
 @ops.op("SPLIT_V", needs=(constant(2, "axis"),))
 def split_v(op, node, x, sizes, axis):
     """A size of -1 takes the remaining length."""
-    axis, count, sizes = vector(axis)[0], len(node.outputs), as_int64(op, sizes)
-    constant_sizes = vector(sizes)
+    axis, count, sizes = constant_ints(axis)[0], len(node.outputs), int64_vector(op, sizes)
+    constant_sizes = constant_ints(sizes)
     if constant_sizes is None or -1 in constant_sizes:
         length = op.Shape(x, start=axis, end=axis + 1 if axis != -1 else None)
         remainder = op.Sub(length, op.ReduceSum(op.Max(sizes, ints(0)), keepdims=1))
@@ -155,17 +152,17 @@ def _mirror_indices(op: Any, node: Any, x: Any, axis: int, before: int, after: i
 
 @ops.op("TILE")
 def tile(op, node, x, repeats):
-    return op.Tile(x, as_int64(op, repeats))
+    return op.Tile(x, int64_vector(op, repeats))
 
 
 @ops.op("BROADCAST_TO", needs=(bounded_rank(1),))
 def broadcast_to(op, node, x, shape):
-    return op.Expand(x, as_int64(op, shape))
+    return op.Expand(x, int64_vector(op, shape))
 
 
 @ops.op("FILL", needs=(bounded_rank(0),))
 def fill(op, node, shape, value):
-    return op.Expand(value, as_int64(op, shape))
+    return op.Expand(value, int64_vector(op, shape))
 
 
 @ops.op("SHAPE")
@@ -189,7 +186,7 @@ def range_(op, node, start, limit, delta):
 
 @ops.op("REVERSE_V2", needs=(constant(1, "axis"),))
 def reverse_v2(op, node, x, axis):
-    axes = vector(axis)
+    axes = constant_ints(axis)
     return op.Slice(
         x, ints(*[-1] * len(axes)), ints(*[-FAR] * len(axes)), ints(*axes), ints(*[-1] * len(axes))
     )
@@ -209,7 +206,7 @@ def reverse_sequence(op, node, x, lengths):
 
 @ops.op("SPACE_TO_BATCH_ND", needs=(constant(1, "block shape"),))
 def space_to_batch_nd(op, node, x, block, paddings):
-    blocks, rank = vector(block), len(node.shape(0))
+    blocks, rank = constant_ints(block), len(node.shape(0))
     count = len(blocks)
     padded = op.Pad(x, _to_onnx_pads(op, paddings), None, ints(*range(1, count + 1)))
     dims = [op.Shape(padded, start=i, end=i + 1) for i in range(rank)]
@@ -229,7 +226,7 @@ def space_to_batch_nd(op, node, x, block, paddings):
 
 @ops.op("BATCH_TO_SPACE_ND", needs=(constant(1, "block shape"),))
 def batch_to_space_nd(op, node, x, block, crops):
-    blocks, rank = vector(block), len(node.shape(0))
+    blocks, rank = constant_ints(block), len(node.shape(0))
     count = len(blocks)
     dims = [op.Shape(x, start=i, end=i + 1) for i in range(rank)]
     batch = op.Div(dims[0], ints(int(np.prod(blocks))))
@@ -278,7 +275,7 @@ def bucketize(op, node, x):
 @ops.op("DILATE", needs=(constant(1, "dilations"),))
 def dilate(op, node, x, dilations, padding):
     """Insert copies of the padding value after every element but the last of an axis."""
-    for axis, step in enumerate(vector(dilations)):
+    for axis, step in enumerate(constant_ints(dilations)):
         check_expansion(x, axis, max(step, 0))
         if step > 1:
             rank = len(node.shape(0))

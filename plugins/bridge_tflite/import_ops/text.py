@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from bridge.importing import ints
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import INT64, ints
+from bridge_tflite.import_ops.common import INT64
 
 ops = OpTable()
 

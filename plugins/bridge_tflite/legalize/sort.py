@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import on_last_axis
 from bridge.hub import attr, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
@@ -22,24 +23,20 @@ ops = OpTable()
 )
 def top_k(op, node, x, k):
     """TOPK_V2 of the last axis; for the smallest elements, of the negated ones."""
-    rank = rank_of(x)
-    axis = attr(node, "axis") % rank
-    order = [*range(axis), *range(axis + 1, rank), axis]
-    inverse = [order.index(i) for i in range(rank)]
-    largest = attr(node, "largest")
-    last = x if axis == rank - 1 else op.Transpose(x, perm=order)
-    if not largest:
-        last = _negate(op, last)
-    values, indices = op.TopK(
-        last, as_int32(op, op.Reshape(k, op.const(np.zeros(0, np.int64)))), _domain=TFLITE, _outputs=2
-    )
-    indices.type, values.type = ir.TensorType(ir.DataType.INT32), x.type
-    dims = [node.outputs[0].shape[i] for i in order] if node.outputs[0].shape is not None else [None] * rank
-    values.shape = indices.shape = ir.Shape(dims)
-    if not largest:
-        values = _negate(op, values)
-    results = values, op.Cast(indices, to=int(ir.DataType.INT64))
-    return results if axis == rank - 1 else tuple(op.Transpose(v, perm=inverse) for v in results)
+    rank, shape = rank_of(x), node.outputs[0].shape
+    axis, largest = attr(node, "axis") % rank, attr(node, "largest")
+    dims = [None] * rank if shape is None else [*shape[:axis], *shape[axis + 1 :], shape[axis]]
+
+    def of_last_axis(last: ir.Value) -> tuple[ir.Value, ir.Value]:
+        last = last if largest else _negate(op, last)
+        count = as_int32(op, op.Reshape(k, op.const(np.zeros(0, np.int64))))
+        values, indices = op.TopK(last, count, _domain=TFLITE, _outputs=2)
+        indices.type, values.type = ir.TensorType(ir.DataType.INT32), x.type
+        values.shape = indices.shape = ir.Shape(dims)
+        values = values if largest else _negate(op, values)
+        return values, op.Cast(indices, to=INT64)
+
+    return on_last_axis(op, x, axis, of_last_axis)
 
 
 def _negate(op: Any, x: ir.Value) -> ir.Value:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import lengths, product, reshape, vector
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import GATHER_DTYPES, PADDED_RANK, RESHAPE_DTYPES, TFLITE
@@ -147,7 +147,7 @@ def is_mirror_pad(node: ir.Node) -> bool:
 def _pad_table(node: ir.Node) -> np.ndarray | None:
     """Constant amounts [2, rank] before and after every axis, or None."""
     x, amounts = node.inputs[0], const(node.inputs[1])
-    axes = node.inputs[3] if len(node.inputs) > 3 else None
+    axes = input_at(node, 3)
     rank = rank_of(x)
     if rank is None or amounts is None or (axes is not None and const(axes) is None):
         return None
