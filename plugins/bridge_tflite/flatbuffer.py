@@ -295,8 +295,8 @@ class SubgraphBuilder:
             entry.builtinOptionsType = options_type
             entry.builtinOptions = getattr(schema, name + "T")()
             for key, value in options.items():
-                number = NUMBERED[key][value] if key in NUMBERED else value
-                setattr(entry.builtinOptions, _camel(key), number)
+                code = NUMBERED[key][value] if key in NUMBERED else value
+                setattr(entry.builtinOptions, _camel(key), code)
 
     def _append(self, operator: str, inputs: list[int], outputs: list[int]) -> schema.OperatorT:
         entry = schema.OperatorT()
@@ -334,13 +334,13 @@ class SubgraphBuilder:
 
     def hash_table(self, keys: np.ndarray, values: np.ndarray) -> ir.Value:
         """Handle (int32 [1]) of the hash table of `keys` [n] and `values` [n]."""
-        number = self.file.hash_table(keys, values)
-        handle = ir.Value(name=f"table_{number}", type=ir.TensorType(ir.DataType.INT32), shape=ir.Shape([1]))
+        index = self.file.hash_table(keys, values)
+        handle = ir.Value(name=f"table_{index}", type=ir.TensorType(ir.DataType.INT32), shape=ir.Shape([1]))
         self.tensors[self.index(handle)].type = schema.TensorType.RESOURCE
         types = [
             schema.TensorType.STRING if a.dtype == object else schema.TensorType.INT64 for a in (keys, values)
         ]
-        self.HASHTABLE(outputs=[handle], table_id=number, key_dtype=types[0], value_dtype=types[1])
+        self.HASHTABLE(outputs=[handle], table_id=index, key_dtype=types[0], value_dtype=types[1])
         return handle
 
     def temporary(self, dtype: ir.DataType, shape: Any, stem: str = "temporary") -> ir.Value:
@@ -469,10 +469,10 @@ def _fits_float16(array: np.ndarray) -> bool:
         return bool((array.astype(np.float16) == array).all())
 
 
-def _operator_code(operator: str, number: int) -> schema.OperatorCodeT:
+def _operator_code(operator: str, version: int) -> schema.OperatorCodeT:
     entry = schema.OperatorCodeT()
     code = getattr(schema.BuiltinOperator, operator)
-    entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, min(code, 127), number
+    entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, min(code, 127), version
     return entry
 
 

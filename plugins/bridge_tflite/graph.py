@@ -470,7 +470,7 @@ class Scope:
         """Keep an unknown custom operator as a node of domain `tflite.custom`: stored inputs, options as
         uint8."""
         op.graph.opset_imports[CUSTOM] = 1
-        kept = ir.Node(
+        custom_node = ir.Node(
             CUSTOM,
             node.op,
             [None if i < 0 else self.value(op, i) for i in node.operator.inputs],
@@ -481,11 +481,11 @@ class Scope:
             ],
             num_outputs=len(node.outputs),
         )
-        for value, index in zip(kept.outputs, node.outputs, strict=True):
+        for value, index in zip(custom_node.outputs, node.outputs, strict=True):
             tensor = self.subgraph.tensors[index]
             value.type, value.shape = ir.TensorType(dtype_of(tensor)), ir.Shape(tensor.dims)
             self.values[index] = value
-        op.insert(kept)
+        op.insert(custom_node)
 
     def assign(self, op: hub.Builder, index: int, value: Any) -> None:
         tensor = self.subgraph.tensors[index]

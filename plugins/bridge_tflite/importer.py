@@ -73,17 +73,17 @@ def _model(file: File, key: str, state_mode: str, allow_custom: bool) -> ir.Mode
     state = State(file, graph, state_mode == "explicit", {name for name, _ in (*inputs, *outputs)})
     scope = Scope(file, index, graph, state)
     op = hub.Builder(graph)
-    for name, number in inputs:
-        value = scope.input(number, name)
+    for name, tensor_index in inputs:
+        value = scope.input(tensor_index, name)
         graph.inputs.append(value)
-        scope.values[number] = value
+        scope.values[tensor_index] = value
     scope.run(op)
-    for name, number in outputs:
-        value = scope.value(op, number)
+    for name, tensor_index in outputs:
+        value = scope.value(op, tensor_index)
         if value.is_graph_output() or value.producer() is None:
             value = op.Identity(value)
         value.name = name
-        value.shape = value.shape or ir.Shape([None] * len(scope.subgraph.tensors[number].dims))
+        value.shape = value.shape or ir.Shape([None] * len(scope.subgraph.tensors[tensor_index].dims))
         graph.outputs.append(value)
     state.close(op)
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
@@ -152,11 +152,11 @@ def _blockers(
     if not 0 <= index < len(file.subgraphs):
         raise UnreadableFile(f"{file.path} names a subgraph {index}, which is not there.")
     subgraph = file.subgraphs[index]
-    for number, operator in enumerate(subgraph.operators):
+    for position, operator in enumerate(subgraph.operators):
         node = Node(file, subgraph, operator, None)
         reason = node.refusal(allow_custom, inner)
         if reason:
-            name = node.title() or f"#{number}"
+            name = node.title() or f"#{position}"
             yield Blocker(operator.name, name, "", reason)
         for called in node.subgraphs():
             yield from _blockers(file, called, visited, allow_custom, inner or operator.name in INNER)

@@ -87,10 +87,10 @@ def entries_of(model: ir.Model) -> list[tuple[str, bytes]]:
     return [*entries, (facts.DIMENSIONS.key, _json(names).encode())] if has_names else entries
 
 
-def note_quantization(model: ir.Model, found: dict[str, tuple[str, Any, Any]]) -> None:
+def note_quantization(model: ir.Model, params: dict[str, tuple[str, Any, Any]]) -> None:
     """Note dtype, scale and zero point of inputs and outputs by name, where no operator of the hub holds
     them."""
-    quantized = {name: [dtype, float(scale), int(zero)] for name, (dtype, scale, zero) in found.items()}
+    quantized = {name: [dtype, float(scale), int(zero)] for name, (dtype, scale, zero) in params.items()}
     if quantized:
         facts.TFLITE_QUANTIZATION.set(model, quantized)
 
@@ -261,12 +261,12 @@ NORMALIZATION = 1
 
 
 def _describe_file(record: Record) -> dict[str, Any]:
-    kind = record.byte(2)
+    file_type = record.byte(2)
     return _drop_empty(
         {
             "name": record.string(0),
             "description": record.string(1),
-            "kind": FILE_KINDS[kind] if kind < len(FILE_KINDS) else str(kind),
+            "kind": FILE_KINDS[file_type] if file_type < len(FILE_KINDS) else str(file_type),
             "locale": record.string(3),
         }
     )

@@ -226,8 +226,8 @@ class File:
         if operator.OpcodeIndex() >= self.model.OperatorCodesLength():
             raise UnreadableFile(f"{self.path} names an operator code that is not there.")
         code = self.model.OperatorCodes(operator.OpcodeIndex())
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        name = OPERATORS.get(number, f"operator {number}")
+        builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        name = OPERATORS.get(builtin, f"operator {builtin}")
         custom = name == "CUSTOM"
         table = operator.BuiltinOptions()
         options = schema.BuiltinOptionsCreator(operator.BuiltinOptionsType(), table) if table else None
@@ -284,7 +284,9 @@ def _text(raw: bytes | None) -> str:
 def _unpack_bits(raw: np.ndarray, width: int, unsigned: bool) -> np.ndarray:
     """Numbers of `width` bits that are packed into bytes, the lowest bits first."""
     packed = raw.view(np.uint8 if unsigned else np.int8)
-    return np.stack([(packed << (8 - width - at)) >> (8 - width) for at in range(0, 8, width)], -1).ravel()
+    return np.stack(
+        [(packed << (8 - width - shift)) >> (8 - width) for shift in range(0, 8, width)], -1
+    ).ravel()
 
 
 def _element_count(shape: list) -> int:

@@ -76,7 +76,7 @@ def _sub_byte_outputs(path: Path, signature: str) -> dict[str, Any]:
     if not any(t.type in SUB_BYTE_WIDTHS for graph in file.subgraphs for t in graph.tensors):
         return {}
     index, _, outputs = importer.interface(file, signature or next((s.key for s in file.signatures), ""))
-    types = {name: file.subgraphs[index].tensors[at].type for name, at in outputs}
+    types = {name: file.subgraphs[index].tensors[index_of_tensor].type for name, index_of_tensor in outputs}
     return {
         name: DTYPES[name_of_type] for name, name_of_type in types.items() if name_of_type in SUB_BYTE_WIDTHS
     }

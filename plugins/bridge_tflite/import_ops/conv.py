@@ -121,10 +121,10 @@ def _static_conv_transpose(
     for size, k, s, d, out_length in zip(
         node.shape(2)[1 : 1 + rank], kernel, strides, dilations, out, strict=True
     ):
-        reach = (k - 1) * d + 1
-        full = (size - 1) * s + reach
-        steps = (out_length - reach + s) // s if node.get("padding", SAME) == VALID else -(-out_length // s)
-        before = max((steps - 1) * s + reach - out_length, 0) // 2
+        span = (k - 1) * d + 1
+        full = (size - 1) * s + span
+        steps = (out_length - span + s) // s if node.get("padding", SAME) == VALID else -(-out_length // s)
+        before = max((steps - 1) * s + span - out_length, 0) // 2
         begin.append(before)
         end.append(full - before - out_length if full - before > out_length else 0)
         extra.append(max(out_length - (full - before), 0))
@@ -159,15 +159,15 @@ def _dynamic_conv_transpose(
         to_channels_first(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations
     )
     out_lengths = op.Slice(int64_vector(op, shape), ints(1), ints(1 + rank), ints(0))
-    step, reach = ints(*strides), ints(*((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)))
-    steps = op.Div(op.Add(out_lengths, step - 1 if same else step - reach), step)
-    over = op.Sub(op.Add(op.Mul(op.Sub(steps, ints(*[1] * rank)), step), reach), out_lengths)
-    before = op.Div(op.Max(over, ints(*[0] * rank)), ints(*[2] * rank))
+    step, span = ints(*strides), ints(*((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)))
+    steps = op.Div(op.Add(out_lengths, step - 1 if same else step - span), step)
+    total_padding = op.Sub(op.Add(op.Mul(op.Sub(steps, ints(*[1] * rank)), step), span), out_lengths)
+    begin = op.Div(op.Max(total_padding, ints(*[0] * rank)), ints(*[2] * rank))
     pads = op.Concat(ints(*[0] * (rank + 3)), out_lengths, ints(0), axis=0)
     y = op.Slice(
         op.Pad(to_channels_last(op, full), pads),
-        before,
-        op.Add(before, out_lengths),
+        begin,
+        op.Add(begin, out_lengths),
         ints(*range(1, rank + 1)),
     )
     return y if bias is None else op.Add(y, bias)

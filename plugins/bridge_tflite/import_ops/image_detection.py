@@ -65,10 +65,10 @@ def non_max_suppression(op, node, boxes, scores, max_output_size, iou_threshold,
         op.Reshape(score_threshold, ints(1)),
     )
     indices = op.Cast(pad_with_zeros(op, selected, count), to=INT32)
-    number = op.Cast(op.Squeeze(op.Shape(selected), ints(0)), to=INT32)
+    valid_outputs = op.Cast(op.Squeeze(op.Shape(selected), ints(0)), to=INT32)
     if node.op.endswith("V4"):
-        return indices, number
-    return indices, pad_with_zeros(op, op.Gather(scores, selected, axis=0), count), number
+        return indices, valid_outputs
+    return indices, pad_with_zeros(op, op.Gather(scores, selected, axis=0), count), valid_outputs
 
 
 def decode_boxes(op: Any, encodings: Any, anchors: Any, scales: Any) -> Any:
@@ -130,9 +130,9 @@ def _detect_fast(
     flat = op.Reshape(op.Expand(flat, ints(1, classes_per_box, 4)), ints(-1, 4))
     missing = op.Sub(ints(max_detections * classes_per_box), op.Shape(flat, start=0, end=1))
     flat = op.Pad(flat, op.Concat(ints(0), missing, axis=0), None, ints(0))
-    number = op.Cast(op.Shape(selected), to=FLOAT)
+    valid_outputs = op.Cast(op.Shape(selected), to=FLOAT)
     classes = op.Cast(rows(classes), to=FLOAT)
-    return (*(op.Unsqueeze(v, ints(0)) for v in (flat, classes, rows(class_scores))), number)
+    return (*(op.Unsqueeze(v, ints(0)) for v in (flat, classes, rows(class_scores))), valid_outputs)
 
 
 def _detect_per_class(
@@ -161,5 +161,5 @@ def _detect_per_class(
     boxes = op.Where(op.Unsqueeze(valid, ints(1)), op.Gather(boxes, rows, axis=0), zero)
     classes = op.Where(valid, op.Cast(classes, to=FLOAT), zero)
     box_scores = op.Where(valid, op.Gather(padded, order, axis=0), zero)
-    number = op.Cast(op.Min(count, ints(max_detections)), to=FLOAT)
-    return (*(op.Unsqueeze(v, ints(0)) for v in (boxes, classes, box_scores)), number)
+    valid_outputs = op.Cast(op.Min(count, ints(max_detections)), to=FLOAT)
+    return (*(op.Unsqueeze(v, ints(0)) for v in (boxes, classes, box_scores)), valid_outputs)

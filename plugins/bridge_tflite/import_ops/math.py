@@ -141,10 +141,10 @@ def atan2(op, node, y, x):
     """Angle of the point (x, y): atan |y| / |x|, mirrored into the point's quadrant."""
     dtype = x.dtype.numpy()
     zero = np.zeros((), dtype)
-    both = op.And(op.Equal(x, zero), op.Equal(y, zero))
-    far = op.And(op.IsInf(x), op.IsInf(y))
-    slope = op.Div(op.Abs(y), op.Where(both, np.ones((), dtype), op.Abs(x)))
-    angle = op.Atan(op.Where(far, np.ones((), dtype), slope))
+    at_origin = op.And(op.Equal(x, zero), op.Equal(y, zero))
+    both_infinite = op.And(op.IsInf(x), op.IsInf(y))
+    slope = op.Div(op.Abs(y), op.Where(at_origin, np.ones((), dtype), op.Abs(x)))
+    angle = op.Atan(op.Where(both_infinite, np.ones((), dtype), slope))
     left = op.Less(_replace_negative_zero(op, x), zero)
     angle = op.Where(left, op.Sub(np.array(np.pi, dtype), angle), angle)
     return op.Where(op.Less(_replace_negative_zero(op, y), zero), op.Neg(angle), angle)
@@ -167,8 +167,8 @@ def right_shift(op, node, x, y):
     amount = op.Cast(op.Max(op.Min(y, last), zero), to=UINT32)
     negative = op.Less(x, zero)
     positive = op.Cast(op.Where(negative, op.BitwiseNot(x), x), to=UINT32)
-    back = op.Cast(op.BitShift(positive, amount, direction="RIGHT"), to=int(x.dtype))
-    return op.Where(negative, op.BitwiseNot(back), back)
+    shifted = op.Cast(op.BitShift(positive, amount, direction="RIGHT"), to=int(x.dtype))
+    return op.Where(negative, op.BitwiseNot(shifted), shifted)
 
 
 @ops.op("FAKE_QUANT")

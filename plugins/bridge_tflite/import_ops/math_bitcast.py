@@ -34,8 +34,8 @@ def as_unsigned(op: Any, x: Any) -> Any:
     return op.Cast(x if x.dtype == dtype else op.BitCast(x, to=int(dtype)), to=UINT64)
 
 
-def shift_bits(op: Any, x: Any, by: Any, direction: str) -> Any:
-    return op.BitShift(x, np.asarray(by, np.uint64), direction=direction)
+def shift_bits(op: Any, x: Any, amount: Any, direction: str) -> Any:
+    return op.BitShift(x, np.asarray(amount, np.uint64), direction=direction)
 
 
 class HashKey(Fingerprint):
@@ -52,5 +52,5 @@ class HashKey(Fingerprint):
 
     def word(self, at: int, size: int = 8) -> Any:
         at %= self.length
-        number = join_bits(self.op, self.op.Slice(self.keys, ints(at), ints(at + size), ints(-1)), size, 8)
-        return self.op.BitCast(number, to=INT64)
+        joined = join_bits(self.op, self.op.Slice(self.keys, ints(at), ints(at + size), ints(-1)), size, 8)
+        return self.op.BitCast(joined, to=INT64)

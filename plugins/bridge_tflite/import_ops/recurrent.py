@@ -74,9 +74,6 @@ def multiply_transposed(op: Any, x: Any, w: Any) -> Any:
     )
 
 
-# Plain recurrences
-
-
 def _rnn(op: Any, node: Any, x: Any, w: Any, r: Any, b: Any, h: Any, aux: Any, reverse: bool) -> tuple:
     """Results [time, batch, units], and the last state."""
     projected = op.Add(multiply_transposed(op, x, w), b)
@@ -143,9 +140,6 @@ def svdf(op, node, x, feature, time, bias, state):
     y = op.ReduceSum(op.Reshape(sums, ints(-1, filters // rank, rank)), ints(2), keepdims=0)
     y = y if bias is None else op.Add(y, bias)
     return mark_hybrid(node, op.Identity(y) if node.tensor(0).quantized else activate(op, node, y), 1)
-
-
-# LSTM
 
 
 def fake_quantize(op: Any, x: Any, scale: float, dtype: Any, zero: int = 0) -> Any:

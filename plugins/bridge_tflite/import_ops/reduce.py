@@ -90,10 +90,10 @@ def _reduce_segments(op: Any, data: Any, ids: Any, count: int, start: np.ndarray
     positions = op.Reshape(op.Cast(ids, to=INT64), ints(-1, 1))
     inner = op.Shape(data, start=rank) if (rank_of(data) or 0) > rank else op.const(ints())
     rows = op.Reshape(data, op.Concat(ints(-1), inner, axis=0)) if rank != 1 else data
-    number = op.Reshape(op.Cast(count, to=INT64), ints(1))
-    initial = op.Expand(op.const(start), op.Concat(op.Add(number, ints(1)), inner, axis=0))
-    positions = op.Where(op.Less(positions, ints(0)), number, positions)
-    return op.Slice(op.ScatterND(initial, positions, rows, reduction=reduction), ints(0), number, ints(0))
+    row_count = op.Reshape(op.Cast(count, to=INT64), ints(1))
+    initial = op.Expand(op.const(start), op.Concat(op.Add(row_count, ints(1)), inner, axis=0))
+    positions = op.Where(op.Less(positions, ints(0)), row_count, positions)
+    return op.Slice(op.ScatterND(initial, positions, rows, reduction=reduction), ints(0), row_count, ints(0))
 
 
 @ops.op("SEGMENT_SUM")

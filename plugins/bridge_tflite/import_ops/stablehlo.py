@@ -221,10 +221,10 @@ def reduce_window(op, node, x, start):
     edges = edges or [0] * (2 * rank)
     start = op.Reshape(start, ints())
     x = pad_interior(op, x, start, edges[::2], edges[1::2], [d - 1 for d in dilations])
-    shape, strides, apart = (
+    shape, strides, window_dilations = (
         int_list(node, n) or [1] * rank for n in ("windowDimensions", "windowStrides", "windowDilations")
     )
-    return reduce_windows(op, x, start, reduction_of(node), shape, strides, apart)
+    return reduce_windows(op, x, start, reduction_of(node), shape, strides, window_dilations)
 
 
 @ops.op("STABLEHLO_REDUCE", needs=(KNOWN, SINGLE))
@@ -306,8 +306,8 @@ def gather(op, node, x, indices):
     starts, _ = index_vectors_last(op, node, indices)
     spanned_dims = [d for d in range(len(shape)) if d not in mapped and sizes[d] == shape[d]]
     picked = mapped + [d for d in range(len(shape)) if d not in mapped and d not in spanned_dims]
-    room = ints(*(shape[d] - sizes[d] for d in mapped))
-    starts = op.Min(op.Max(starts, ints(0)), room)
+    last_starts = ints(*(shape[d] - sizes[d] for d in mapped))
+    starts = op.Min(op.Max(starts, ints(0)), last_starts)
     batch = rank_of(starts) - 1
     if len(picked) > len(mapped):
         starts = op.Pad(starts, ints(*[0] * (2 * batch + 1), len(picked) - len(mapped)), np.int64(0))
@@ -390,12 +390,14 @@ def sort_order(node: Any) -> tuple[int, bool] | None:
 @ops.op("STABLEHLO_SORT", needs=(condition("a body that compares two elements of one operand", sort_order),))
 def sort(op, node, *operands):
     """Stable sort of all operands by one of them."""
-    by, falling = sort_order(node)
+    operand, descending = sort_order(node)
     axis = int(node.get("dimension", 0))
-    length = op.Shape(operands[by], start=axis, end=axis + 1)
-    values, order = op.TopK(operands[by], length, axis=axis, largest=int(falling), sorted=1, _outputs=2)
+    length = op.Shape(operands[operand], start=axis, end=axis + 1)
+    values, order = op.TopK(
+        operands[operand], length, axis=axis, largest=int(descending), sorted=1, _outputs=2
+    )
     return tuple(
-        values if i == by else op.GatherElements(v, order, axis=axis) for i, v in enumerate(operands)
+        values if i == operand else op.GatherElements(v, order, axis=axis) for i, v in enumerate(operands)
     )
 
 
@@ -411,14 +413,14 @@ def convolution(op, node, x, weights):
     image = op.Transpose(x, perm=[*map(int, named), *spatial])
     feature_dims = [node.get(f"kernel{n}FeatureDimension", i) for i, n in enumerate(("Output", "Input"))]
     kernel = permuted(op, weights, [*map(int, feature_dims), *int_list(node, "kernelSpatialDimensions")])
-    back = [i + 2 for i, v in enumerate(int_list(node, "windowReversal")) if v]
-    if back:
+    reversed_axes = [i + 2 for i, v in enumerate(int_list(node, "windowReversal")) if v]
+    if reversed_axes:
         kernel = op.Slice(
             kernel,
-            ints(*[-1] * len(back)),
-            ints(*[-(2**31)] * len(back)),
-            ints(*back),
-            ints(*[-1] * len(back)),
+            ints(*[-1] * len(reversed_axes)),
+            ints(*[-(2**31)] * len(reversed_axes)),
+            ints(*reversed_axes),
+            ints(*[-1] * len(reversed_axes)),
         )
     edges = int_list(node, "padding") or [0] * (2 * count)
     gaps = [d - 1 for d in int_list(node, "lhsDilation")]

@@ -113,7 +113,7 @@ def apply_activation(op: Any, node: ir.Node, y: ir.Value) -> Any:
 def in_channels_first(op: Any, node: ir.Node, x: ir.Value, *others: Any, **attributes: Any) -> Any:
     """Apply the ONNX operator `op_type` (by default that of `node`) to a channels-last image."""
     rank = rank_of(node.inputs[0]) or 0
-    op_type = attributes.pop("kind", node.op_type)
+    op_type = attributes.pop("op_type", node.op_type)
     result = op.node(op_type, op.Transpose(x, perm=to_first(rank)), *others, **attributes)
     return op.Transpose(result, perm=to_last(rank))
 
@@ -164,7 +164,7 @@ def transpose_conv(op, node, x, weights, shape, bias=None):
         x,
         weights,
         bias,
-        kind="ConvTranspose",
+        op_type="ConvTranspose",
         strides=strides,
         pads=[*before, *(c - b for c, b in zip(cut, before, strict=True))],
         output_padding=[max(-f, 0) for f in free],
@@ -183,7 +183,7 @@ def resize(op, node, x, size):
     )
     sizes = op.Concat(op.Gather(op.Shape(x), ints(op, 0, 3)), as_int64(op, size), axis=0)
     return in_channels_first(
-        op, node, x, None, None, sizes, kind="Resize", coordinate_transformation_mode=mode, **interpolation
+        op, node, x, None, None, sizes, op_type="Resize", coordinate_transformation_mode=mode, **interpolation
     )
 
 
@@ -263,8 +263,8 @@ def right_shift(op, node, x, y):
     if x.dtype.name.startswith("U"):
         wide = [op.Cast(v, to=int(ir.DataType.UINT64)) for v in (x, y)]
         return op.Cast(op.BitShift(*wide, direction="RIGHT"), to=int(x.dtype))
-    number, power = as_int64(op, x), op.Pow(op.const(np.array(2)), as_int64(op, y))
-    return op.Cast(op.Div(op.Sub(number, op.Mod(number, power)), power), to=int(x.dtype))
+    wide_x, power = as_int64(op, x), op.Pow(op.const(np.array(2)), as_int64(op, y))
+    return op.Cast(op.Div(op.Sub(wide_x, op.Mod(wide_x, power)), power), to=int(x.dtype))
 
 
 @bodies.op(f"{TFLITE}::FloorMod")
@@ -332,23 +332,23 @@ def broadcast_args(op, node, x, y):
 
 
 @bodies.op(f"{TFLITE}::Gather")
-def gather(op, node, x, at):
-    return op.Gather(x, at, axis=attr(node, "axis"))
+def gather(op, node, x, indices):
+    return op.Gather(x, indices, axis=attr(node, "axis"))
 
 
 @bodies.op(f"{TFLITE}::GatherND")
-def gather_nd(op, node, x, at):
-    return op.GatherND(x, as_int64(op, at))
+def gather_nd(op, node, x, indices):
+    return op.GatherND(x, as_int64(op, indices))
 
 
 @bodies.op(f"{TFLITE}::ScatterND")
-def scatter_nd(op, node, updates, at, shape):
+def scatter_nd(op, node, updates, indices, shape):
     """Updates of equal indices are added."""
     small = updates.dtype.bitwidth < 32 and not updates.dtype.is_floating_point()
     values = op.Cast(updates, to=INT32) if small else updates
     dtype = ir.DataType.INT32 if small else updates.dtype
     empty = op.ConstantOfShape(as_int64(op, shape), value=ir.tensor(np.zeros(1, dtype.numpy())))
-    scattered = op.ScatterND(empty, as_int64(op, at), values, reduction="add")
+    scattered = op.ScatterND(empty, as_int64(op, indices), values, reduction="add")
     return op.Cast(scattered, to=int(updates.dtype)) if small else scattered
 
 
@@ -359,8 +359,10 @@ def segment(op, node, x, ids, count):
     info = np.finfo(dtype) if x.dtype.is_floating_point() else np.iinfo(dtype)
     start = op.const(np.array({"prod": 1, "max": info.min, "min": info.max}[reduction], dtype))
     sizes = op.Concat(op.Reshape(as_int64(op, count), ints(op, 1)), op.Shape(x, start=1), axis=0)
-    at = op.Unsqueeze(as_int64(op, ids), ints(op, 1))
-    return op.ScatterND(op.Expand(start, sizes), at, x, reduction={"prod": "mul"}.get(reduction, reduction))
+    indices = op.Unsqueeze(as_int64(op, ids), ints(op, 1))
+    return op.ScatterND(
+        op.Expand(start, sizes), indices, x, reduction={"prod": "mul"}.get(reduction, reduction)
+    )
 
 
 @bodies.op(f"{TFLITE}::StridedSlice")

@@ -36,8 +36,8 @@ def value_per_axis(op: Any, axes: Any, rank: int, count: int, values: ir.Value, 
     if named is not None:
         order = [int(a) % rank for a in named]
         padded = op.Concat(values, op.const(np.array([default], np.int32)), axis=0)
-        at = [order.index(a) if a in order else count for a in range(rank)]
-        return op.Gather(padded, op.const(np.array(at, np.int64)), axis=0)
+        positions = [order.index(a) if a in order else count for a in range(rank)]
+        return op.Gather(padded, op.const(np.array(positions, np.int64)), axis=0)
     positive = op.Unsqueeze(wrapped(op, op.Cast(axes, to=INT32), rank), [1])
     hit = op.Equal(positive, op.const(np.arange(rank, dtype=np.int32)[None]))
     summed = op.ReduceSum(

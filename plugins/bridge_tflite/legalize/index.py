@@ -36,12 +36,12 @@ def gather(op, node, x, indices):
     axis = attr(node, "axis") % rank_of(x)
     array, length = const(indices), x.shape[axis]
     if array is None or ((array < 0).any() and not isinstance(length, int)):
-        at = wrapped(op, indices, lengths(op, x)[axis])
+        wrapped_indices = wrapped(op, indices, lengths(op, x)[axis])
     else:
-        at = op.const(
+        wrapped_indices = op.const(
             np.where(array < 0, array + (length if isinstance(length, int) else 0), array).astype(np.int32)
         )
-    return op.Gather(x, at, _domain=TFLITE, axis=axis)
+    return op.Gather(x, wrapped_indices, _domain=TFLITE, axis=axis)
 
 
 @ops.op(
@@ -56,8 +56,8 @@ def gather(op, node, x, indices):
 def gather_nd(op, node, x, indices):
     """Negative indices are wrapped: LiteRT takes none."""
     sizes = vector(op, lengths(op, x)[: indices.shape[-1]])
-    at = op.Where(op.Less(indices, 0), op.Add(indices, sizes), indices)
-    return op.GatherND(x, at, _domain=TFLITE)
+    wrapped_indices = op.Where(op.Less(indices, 0), op.Add(indices, sizes), indices)
+    return op.GatherND(x, wrapped_indices, _domain=TFLITE)
 
 
 @ops.op(
@@ -167,18 +167,24 @@ def scatter_nd(op, node, x, indices, updates):
     reduction = attr(node, "reduction")
     sizes = lengths(op, x)
     rows = -1 if shape_of(indices) is None else int(np.prod(shape_of(indices)[:-1]))
-    at = as_int32(op, op.Reshape(_wrap_negative(op, indices, vector(op, sizes[:depth])), [rows, depth]))
+    wrapped_indices = as_int32(
+        op, op.Reshape(_wrap_negative(op, indices, vector(op, sizes[:depth])), [rows, depth])
+    )
     rows_of_updates = reshape(op, updates, [rows, *sizes[depth:]])
     if reduction not in ("none", "add"):
-        return _scatter_by_segments(op, reduction, x, at, rows_of_updates, sizes, depth)
+        return _scatter_by_segments(op, reduction, x, wrapped_indices, rows_of_updates, sizes, depth)
     output_shape = as_int32(op, vector(op, sizes))
-    scattered = op.ScatterND(rows_of_updates, at, output_shape, _domain=TFLITE, _dtype=x.dtype, _shape=shape)
+    scattered = op.ScatterND(
+        rows_of_updates, wrapped_indices, output_shape, _domain=TFLITE, _dtype=x.dtype, _shape=shape
+    )
     if reduction == "add":
         return op.Add(x, scattered)
     ones = [1] * (len(shape) - depth)
     count = op.ScatterND(
-        op.Expand(op.const(np.ones([1, *ones], np.int32)), vector(op, [lengths(op, at)[0], *ones])),
-        at,
+        op.Expand(
+            op.const(np.ones([1, *ones], np.int32)), vector(op, [lengths(op, wrapped_indices)[0], *ones])
+        ),
+        wrapped_indices,
         as_int32(op, vector(op, [*sizes[:depth], *ones])),
         _domain=TFLITE,
         _dtype=ir.DataType.INT32,
@@ -207,16 +213,16 @@ SEGMENTS = {"mul": ("SegmentProd", "Mul"), "max": ("SegmentMax", "Max"), "min": 
 
 
 def _scatter_by_segments(
-    op: Any, reduction: str, x: ir.Value, at: ir.Value, rows: ir.Value, sizes: list, depth: int
+    op: Any, reduction: str, x: ir.Value, indices: ir.Value, rows: ir.Value, sizes: list, depth: int
 ) -> Any:
     """Combine by UNSORTED_SEGMENT kernels. `sizes` of `x` are ints, or int64 values where `depth` is 1."""
     if x.dtype not in (ir.DataType.FLOAT, ir.DataType.INT32):
         return NotImplemented
     if depth == 1:
-        segment, total = op.Reshape(at, [-1]), sizes[0]
+        segment, total = op.Reshape(indices, [-1]), sizes[0]
     else:
         steps = np.cumprod([1, *sizes[1:depth][::-1]])[::-1].astype(np.int32)
-        segment = op.ReduceSum(op.Mul(at, op.const(steps)), [1], keepdims=0)
+        segment = op.ReduceSum(op.Mul(indices, op.const(steps)), [1], keepdims=0)
         total = int(np.prod(sizes[:depth]))
     operator, combine = SEGMENTS[reduction]
     count = op.Reshape(as_int32(op, vector(op, [total])), [])

@@ -116,10 +116,10 @@ def _expand_to_result(op: Any, node: ir.Node, x: ir.Value, y: ir.Value) -> list[
 
 @ops.op("BitwiseAnd", needs=(dtype(*EVERY_BIT),))
 def bitwise_and(op, node, x, y):
-    both = _expand_to_result(op, node, x, y)
-    if both[0].shape != both[1].shape:
+    expanded = _expand_to_result(op, node, x, y)
+    if expanded[0].shape != expanded[1].shape:
         return NotImplemented
-    return op.And(*both, _domain=TFLITE, _dtype=x.dtype, _shape=node.outputs[0].shape)
+    return op.And(*expanded, _domain=TFLITE, _dtype=x.dtype, _shape=node.outputs[0].shape)
 
 
 @ops.op("BitwiseOr", needs=(dtype(*EVERY_BIT),))
@@ -130,8 +130,8 @@ def bitwise_or(op, node, x, y):
 @ops.op("BitwiseXor", needs=(dtype("int64", "uint64"),))
 def bitwise_xor(op, node, x, y):
     """x + y - 2 (x & y)."""
-    both = op.BitwiseAnd(x, y)
-    return op.Sub(op.Add(x, y), op.Add(both, both))
+    common_bits = op.BitwiseAnd(x, y)
+    return op.Sub(op.Add(x, y), op.Add(common_bits, common_bits))
 
 
 WRAPPING = ("Add", "Sub", "Mul", "Equal", "BitwiseXor")

@@ -297,12 +297,12 @@ def _sink(graph: ir.Graph, node: ir.Node, count: int) -> None:
 def _integer_pad_value(graph: ir.Graph, value: ir.Value, params: QuantParams) -> ir.Value | None:
     """Padding value as an integer: the lowest for the lowest float, else an exact one; None if there is
     none."""
-    number = const(value)
-    if number is None:
+    pad_value = const(value)
+    if pad_value is None:
         return None
-    integer = params.quantize(number.reshape(()))
-    exact = params.dequantize(integer) == number.reshape(())
-    lowest = number.item() < -3e38
+    integer = params.quantize(pad_value.reshape(()))
+    exact = params.dequantize(integer) == pad_value.reshape(())
+    lowest = pad_value.item() < -3e38
     return hub.Builder(graph).const(integer.reshape(())) if exact or lowest else None
 
 
@@ -366,10 +366,10 @@ def _operand(graph: ir.Graph, value: Any, dtype: ir.DataType) -> tuple[ir.Value,
         return (op.const(stored.integers), stored.params) if valid else None
     if array is None or array.size != 1 or not np.isfinite(array).all():
         return None
-    number = array.astype(np.float32)
+    scalar = array.astype(np.float32)
     zero = 128 if dtype == T.UINT8 else 0
-    scale = np.abs(number).reshape(())[()] or np.float32(1)
-    return op.const((np.sign(number) + zero).astype(dtype.numpy())), QuantParams.of(scale, zero, dtype)
+    scale = np.abs(scalar).reshape(())[()] or np.float32(1)
+    return op.const((np.sign(scalar) + zero).astype(dtype.numpy())), QuantParams.of(scale, zero, dtype)
 
 
 def _layer_inputs(graph: ir.Graph, node: ir.Node, target: QuantParams) -> Any:
@@ -431,8 +431,8 @@ def _integer_bias(
             return integers, steps if steps.shape == scale.shape else scale
     numbers = np.asarray(const(bias), np.float64).reshape(-1)
     steps = np.rint(numbers / scale.astype(np.float64))
-    room = 2.0**31 - 1 if dtype == T.INT32 else 2.0**39
-    return None if np.abs(steps).max(initial=0) >= room else (steps.astype(dtype.numpy()), scale)
+    limit = 2.0**31 - 1 if dtype == T.INT32 else 2.0**39
+    return None if np.abs(steps).max(initial=0) >= limit else (steps.astype(dtype.numpy()), scale)
 
 
 def _write_boundary(graph: ir.Graph, node: ir.Node) -> None:
