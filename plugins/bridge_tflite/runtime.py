@@ -48,14 +48,14 @@ class LiteRTSession(Session):
             if set(inputs) > set(self.slots) and (not self.signature or len(self.signatures) < 2):
                 values = Stateful(self.path).run(inputs)
             else:
-                values = self._invoked(
+                values = self._run_signature(
                     {n: v.astype(BYTE_DTYPES.get(v.dtype, v.dtype)) for n, v in inputs.items()}
                 )
         except (RuntimeError, ValueError) as error:
             raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
         return Outputs({name: _decode_text(value) for name, value in values.items()}, self.engine)
 
-    def _invoked(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def _run_signature(self, inputs: dict[str, Any]) -> dict[str, Any]:
         _check(self.slots, inputs)
         if self._ran:
             self.interpreter.reset_all_variables()
@@ -130,13 +130,13 @@ class Stateful:
         self.inputs: dict[str, int] = dict(inputs)
         self.outputs: dict[str, int] = dict(outputs)
         self.states = {v.name or "": v for v in graph.inputs if v.name not in self.inputs}
-        self.held = {
-            n: int(held) for n, v in self.states.items() if (held := TFLITE_VARIABLE.get(v)) is not None
+        self.variables = {
+            n: int(index) for n, v in self.states.items() if (index := TFLITE_VARIABLE.get(v)) is not None
         }
         self.next = {
-            v.name or "": int(held) for v in graph.outputs if (held := TFLITE_VARIABLE.get(v)) is not None
+            v.name or "": int(index) for v in graph.outputs if (index := TFLITE_VARIABLE.get(v)) is not None
         }
-        self.fresh = True
+        self.is_first_run = True
 
     def run(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Run one step; states that are not given continue from the last step.
@@ -145,12 +145,12 @@ class Stateful:
         it.
         """
         self._check(inputs)
-        if self.fresh:
+        if self.is_first_run:
             for name, index in self.inputs.items():
                 self.interpreter.resize_tensor_input(index, np.shape(inputs[name]))
             self.interpreter.allocate_tensors()
-            self.fresh = False
-        for name, index in (*self.inputs.items(), *self.held.items()):
+            self.is_first_run = False
+        for name, index in (*self.inputs.items(), *self.variables.items()):
             if name in inputs:
                 self.interpreter.set_tensor(index, inputs[name])
         self.interpreter.invoke()
@@ -163,7 +163,7 @@ class Stateful:
             names = ", ".join([*self.inputs, *self.states])
             raise InvalidInput(f"The file's inputs and states are {names}, not {', '.join(inputs)}.")
         for name, value in self.states.items():
-            if name in self.held or name not in inputs:
+            if name in self.variables or name not in inputs:
                 continue
             first = None if value.const_value is None else value.const_value.numpy()
             if first is None or not np.array_equal(first, inputs[name]):

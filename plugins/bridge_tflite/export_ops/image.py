@@ -10,11 +10,11 @@ from bridge_tflite.export_ops.conv import IMAGE
 
 ops = OpTable()
 
-FIXED = {"align_corners": "align_corners", "half_pixel_centers": "half_pixel_centers"}
+RESIZE_ATTRIBUTES = {"align_corners": "align_corners", "half_pixel_centers": "half_pixel_centers"}
 
 ops.same(
     domain=TFLITE,
-    attributes=FIXED,
+    attributes=RESIZE_ATTRIBUTES,
     needs=(FLOAT_KERNEL,),
     ResizeBilinear="RESIZE_BILINEAR",
     ResizeNearestNeighbor="RESIZE_NEAREST_NEIGHBOR",

@@ -169,7 +169,7 @@ class Cell:
         """True without an input gate (CIFG): input = 1 - forget."""
         return self.inputs[0] is None
 
-    def ahead(self, op: Any, x: Any, auxiliary: Any = None) -> list:
+    def input_products(self, op: Any, x: Any, auxiliary: Any = None) -> list:
         """Products of the input with the weights of each gate, for all steps at once."""
         products: list[Any] = []
         for gate in range(4):
@@ -189,28 +189,28 @@ class Cell:
         if index != 2 and self.peephole[min(index, 2)] is not None:
             value = op.Add(value, op.Mul(c, self.peephole[min(index, 2)]))
         if self.norms[index] is not None:
-            value = op.Add(op.Mul(self._normal(op, value), self.norms[index]), self.biases[index])
+            value = op.Add(op.Mul(self._normalize(op, value), self.norms[index]), self.biases[index])
         return activate(op, self.node, value) if index == 2 else op.Sigmoid(value)
 
     @staticmethod
-    def _normal(op: Any, value: Any) -> Any:
+    def _normalize(op: Any, value: Any) -> Any:
         centred = op.Sub(value, op.ReduceMean(value, ints(-1)))
         variance = op.ReduceMean(op.Mul(centred, centred), ints(-1))
         return op.Div(centred, op.Sqrt(op.Add(variance, np.float32(EPSILON))))
 
-    def step(self, op: Any, ahead: list, h: Any, c: Any) -> tuple:
+    def step(self, op: Any, products: list, h: Any, c: Any) -> tuple:
         """States h and c after one step."""
-        forget = self.gate(op, 1, ahead[1], h, c)
-        input_gate = op.Sub(np.float32(1), forget) if self.coupled else self.gate(op, 0, ahead[0], h, c)
-        update = self.gate(op, 2, ahead[2], h, c)
+        forget = self.gate(op, 1, products[1], h, c)
+        input_gate = op.Sub(np.float32(1), forget) if self.coupled else self.gate(op, 0, products[0], h, c)
+        update = self.gate(op, 2, products[2], h, c)
         c = op.Add(op.Mul(forget, c), op.Mul(input_gate, update))
         clip = self.node.get("cellClip", 0.0)
         if clip > 0:
             c = op.Clip(c, np.float32(-clip), np.float32(clip))
-        out = self.gate(op, 3, ahead[3], h, c)
-        return self._out(op, op.Mul(out, activate(op, self.node, c))), c
+        out = self.gate(op, 3, products[3], h, c)
+        return self._project(op, op.Mul(out, activate(op, self.node, c))), c
 
-    def _out(self, op: Any, h: Any) -> Any:
+    def _project(self, op: Any, h: Any) -> Any:
         if self.projection is None:
             return h
         h = multiply_transposed(op, h, self.projection)
@@ -221,12 +221,12 @@ class Cell:
     def run(self, op: Any, x: Any, auxiliary: Any = None, reverse: bool = False) -> Any:
         """Results over the first axis of `x`; assigns the last states."""
         h, c = self.node.state(op, self.state), self.node.state(op, self.memory)
-        ahead = self.ahead(op, x, auxiliary)
-        scanned = [v for v in ahead if v is not None]
+        products = self.input_products(op, x, auxiliary)
+        scanned = [v for v in products if v is not None]
 
         def body(inner: Any, states: list, slices: list) -> tuple:
             remaining = iter(slices)
-            after = self.step(inner, [None if v is None else next(remaining) for v in ahead], *states)
+            after = self.step(inner, [None if v is None else next(remaining) for v in products], *states)
             return list(after), after[0]
 
         (h, c), results = scan(op, [h, c], scanned, body, reverse)
@@ -265,7 +265,9 @@ FLOATS = condition("floats", lambda n: not n.tensor(0).quantized)
 def lstm(op, node, *values):
     """One step of an LSTM."""
     unit = lstm_cell(op, node, list(values))
-    h, c = unit.step(op, unit.ahead(op, values[0]), node.state(op, unit.state), node.state(op, unit.memory))
+    h, c = unit.step(
+        op, unit.input_products(op, values[0]), node.state(op, unit.state), node.state(op, unit.memory)
+    )
     node.assign(op, unit.state, h)
     node.assign(op, unit.memory, c)
     return mark_hybrid(node, op.Identity(h), 2)

@@ -112,7 +112,7 @@ class Int8Lstm:
     def scale(self, *indices: int) -> float:
         return float(np.prod([float(self.node.tensor(i).scale[0]) for i in indices]))
 
-    def ahead(self, x: Any) -> list:
+    def input_products(self, x: Any) -> list:
         """Products of the input with the weights of each gate, int32 with scale 2**-12; None for a gate
         without weights."""
         products: list[Any] = []
@@ -127,25 +127,27 @@ class Int8Lstm:
             products.append(_rescale(self.op, total, self.scale(0, 1 + gate) * 2**12))
         return products
 
-    def recurrent(self) -> list:
+    def recurrent_weights(self) -> list:
         """Recurrent weights of each gate, with the scale of their products."""
         return [
             (self.weights(5 + g), self.scale(18, 5 + g) * 2**12) if self.node.has(5 + g) else None
             for g in range(4)
         ]
 
-    def step(self, op: Any, ahead: list, weights: list, h: Any, c: Any) -> tuple:
+    def step(self, op: Any, products: list, weights: list, h: Any, c: Any) -> tuple:
         """States h and c, as int32, after one step."""
         zero = np.array(self.hidden.zero_point[0], np.int8)
         low = op.Cast(h, to=INT8)
 
         def gate(index: int, table: Any) -> Any:
             recurrent_weights, scale = weights[index]
-            total = op.Add(ahead[index], _rescale(op, op.MatMulInteger(low, recurrent_weights, zero), scale))
+            total = op.Add(
+                products[index], _rescale(op, op.MatMulInteger(low, recurrent_weights, zero), scale)
+            )
             return _look_up(op, table, total)
 
         forget = gate(1, self.sigmoid)
-        input_gate = op.Sub(np.int32(HIGH), forget) if ahead[0] is None else gate(0, self.sigmoid)
+        input_gate = op.Sub(np.int32(HIGH), forget) if products[0] is None else gate(0, self.sigmoid)
         update = gate(2, self.tanh)
         retained = _shift_right(op, op.Mul(forget, c), 15)
         gain = _shift_right(op, op.Mul(input_gate, update), 15 + self.bits)
@@ -190,13 +192,13 @@ def _look_up(op: Any, table: Any, x: Any) -> Any:
 def run_sequence(op: Any, node: Any, x: Any, loop: Any) -> Any:
     """Results (int8) over the first axis of `x`; assigns the last states."""
     cell = Int8Lstm(op, node)
-    ahead, weights = cell.ahead(x), cell.recurrent()
-    scanned = [v for v in ahead if v is not None]
+    products, weights = cell.input_products(x), cell.recurrent_weights()
+    scanned = [v for v in products if v is not None]
     start = [op.Cast(cell.stored(i), to=INT32) for i in (18, 19)]
 
     def body(inner: Any, states: list, slices: list) -> tuple:
         remaining = iter(slices)
-        after = cell.step(inner, [None if v is None else next(remaining) for v in ahead], weights, *states)
+        after = cell.step(inner, [None if v is None else next(remaining) for v in products], weights, *states)
         return list(after), inner.Cast(after[0], to=INT8)
 
     (h, c), results = loop(op, start, scanned, body)

@@ -36,37 +36,37 @@ class State:
     their value in LiteRT.
     """
 
-    def __init__(self, file: Any, graph: ir.Graph, explicit: bool, taken: set[str]) -> None:
-        self.file, self.graph, self.explicit, self.taken = file, graph, explicit, taken
+    def __init__(self, file: Any, graph: ir.Graph, explicit: bool, used_names: set[str]) -> None:
+        self.file, self.graph, self.explicit, self.used_names = file, graph, explicit, used_names
         self.initializing = False
         self.names: dict[Any, str] = {}
         self.tensors: dict[Any, int] = {}
-        self.first: dict[Any, np.ndarray] = {}
-        self.now: dict[Any, Any] = {}
+        self.initial_values: dict[Any, np.ndarray] = {}
+        self.current: dict[Any, Any] = {}
         self.inputs: dict[Any, ir.Value] = {}
         self.tables: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def read(self, key: Any, name: str, dtype: Any, dims: Any, initial: np.ndarray | None = None) -> Any:
         """Present value of a variable; `initial` is its value before the first run, if known."""
-        if key not in self.now:
+        if key not in self.current:
             if initial is not None:
-                self.first.setdefault(key, initial)
-            first = self.first.get(key)
+                self.initial_values.setdefault(key, initial)
+            first = self.initial_values.get(key)
             if first is None and not self.explicit:
                 raise UnreadableFile(f"{self.file.path} reads the variable {name} before it has a value.")
             declared = self._input(key, name, dtype, dims, first) if self.explicit else None
-            self.now[key] = hub.Builder(self.graph).const(first) if declared is None else declared
-        return self.now[key]
+            self.current[key] = hub.Builder(self.graph).const(first) if declared is None else declared
+        return self.current[key]
 
     def write(self, key: Any, name: str, value: Any, tensor: int) -> None:
         """Assign `value`, that of tensor `tensor`, to a variable."""
         self.names[key], self.tensors[key] = name, tensor
         if not self.initializing:
-            self.now[key] = value
+            self.current[key] = value
             return
         array = const(value)
         if array is not None:
-            self.first[key] = array
+            self.initial_values[key] = array
 
     def _input(self, key: Any, name: str, dtype: Any, dims: Any, first: np.ndarray | None) -> ir.Value:
         shape = [
@@ -80,15 +80,15 @@ class State:
 
     def _free(self, name: str) -> str:
         name = name or "state"
-        while name in self.taken:
+        while name in self.used_names:
             name += "_state"
-        self.taken.add(name)
+        self.used_names.add(name)
         return name
 
     def close(self, op: hub.Builder) -> None:
         """Declare the inputs and outputs of the variables."""
         for key, value in self.inputs.items():
-            if self.now[key] is value:
+            if self.current[key] is value:
                 self._settle(op, value)
                 continue
             self.graph.inputs.append(value)
@@ -98,7 +98,7 @@ class State:
                 self.graph.register_initializer(value)
         if not self.explicit:
             return
-        for key, value in self.now.items():
+        for key, value in self.current.items():
             if value is self.inputs.get(key):
                 continue
             if value.is_graph_output() or value.producer() is None:

@@ -18,7 +18,7 @@ from bridge_tflite.legalize.common import I32_MAX, RANKED, as_int32, clamp_to_in
 ops = OpTable()
 
 
-def is_text_of_rank(node: ir.Node) -> bool:
+def is_multidimensional_text(node: ir.Node) -> bool:
     return node.inputs[0].dtype == ir.DataType.STRING and rank_of(node.inputs[0]) != 1
 
 
@@ -27,7 +27,8 @@ def is_text_of_rank(node: ir.Node) -> bool:
     needs=(
         dtype(*TEXT_DTYPES, *GATHER_DTYPES),
         condition(
-            "a known rank, not 0, for text 1", lambda n: bool(rank_of(n.inputs[0])) and not is_text_of_rank(n)
+            "a known rank, not 0, for text 1",
+            lambda n: bool(rank_of(n.inputs[0])) and not is_multidimensional_text(n),
         ),
     ),
 )

@@ -130,7 +130,7 @@ class IntegerKernels(ir.passes.InPlacePass):
                 _rise(graph, node)
         for node in list(graph):
             if node.graph is graph:
-                _step(graph, node)
+                _rewrite(graph, node)
         _drop_unread(graph)
         for node in list(graph):
             if (is_quantize(node) or is_dequantize(node)) and is_marked(node):
@@ -217,7 +217,7 @@ def _replace(graph: ir.Graph, replacement: ir.Node, node: ir.Node, below: ir.Nod
         graph.remove(node, safe=True)
 
 
-def _step(graph: ir.Graph, node: ir.Node) -> None:
+def _rewrite(graph: ir.Graph, node: ir.Node) -> None:
     if is_quantize(node):
         if is_marked(node) and has_marked_producer(node.inputs[0]):
             _rescale(graph, node)
