@@ -10,11 +10,9 @@ from bridge.hub import const
 from bridge.importing import constant, int64_vector, ints
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import FLOAT, INT32
+from bridge_tflite.import_ops.common import DOUBLE, FLOAT, INT32
 
 ops = OpTable()
-
-DOUBLE = 11
 
 
 def next_below(value: float) -> np.ndarray:

@@ -42,7 +42,7 @@ def padding(op, node, x, *others):
         lowest = op.const(np.finfo(np.float32).min) if below else None
         dims = [d + int(sum(t)) if isinstance(d, int) else None for d, t in zip(x.shape, table, strict=True)]
         x = op.Pad(x, op.const(table), lowest, _domain=TFLITE, _dtype=x.dtype, _shape=dims)
-    conv = ir.Node(
+    window = ir.Node(
         TFLITE if needs_own_body else NHWC,
         node.op_type,
         [x, *others],
@@ -50,8 +50,8 @@ def padding(op, node, x, *others):
         overload="" if needs_own_body else node.overload,
         num_outputs=1,
     )
-    conv.outputs[0].type, conv.outputs[0].shape = node.outputs[0].type, node.outputs[0].shape
-    return op.insert(conv)
+    window.outputs[0].type, window.outputs[0].shape = node.outputs[0].type, node.outputs[0].shape
+    return op.insert(window)
 
 
 def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
