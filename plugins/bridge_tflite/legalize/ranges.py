@@ -7,23 +7,9 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const, input_at
+from bridge.traits import MOVES_DATA, NON_NEGATIVE, is_a
 from bridge_tflite.export_ops.common import TFLITE
 
-POSITIVE = frozenset(["Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softmax", "Sqrt", f"{TFLITE}::Relu6"])
-RANGE_PRESERVING = frozenset(
-    [
-        "Concat",
-        "Flatten",
-        "Reshape",
-        "Squeeze",
-        "Transpose",
-        "Unsqueeze",
-        "AveragePool",
-        "MaxPool",
-        f"{hub.NHWC}::AveragePool",
-        f"{hub.NHWC}::MaxPool",
-    ]
-)
 DEEPEST = 8
 
 
@@ -38,10 +24,10 @@ def never_negative(value: ir.Value | None, depth: int = DEEPEST) -> bool:
         return lowest is not None and bool((lowest >= 0).all())
     if name == "DequantizeLinear":
         return _is_unsigned_range(node)
-    if name in RANGE_PRESERVING:
+    if is_a(node, MOVES_DATA, {"AveragePool", "MaxPool"}):
         count = len(node.inputs) if name == "Concat" else 1
         return all(never_negative(v, depth - 1) for v in node.inputs[:count])
-    return name in POSITIVE
+    return is_a(node, NON_NEGATIVE) or name == f"{TFLITE}::Relu6"
 
 
 def _is_unsigned_range(node: ir.Node) -> bool:
