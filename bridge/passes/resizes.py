@@ -39,7 +39,7 @@ def _write(node: ir.Node) -> bool:
         return False
     axes = attr(node, "axes") or range(len(x))
     products = [x[axis] * float(scale) for axis, scale in zip(axes, scales, strict=True)]
-    lengths = [round(product) for product in products]
+    lengths = [math.floor(np.float32(x[axis]) * scale) for axis, scale in zip(axes, scales, strict=True)]
     rounded = zip(products, lengths, strict=True)
     if not all(math.isclose(p, n, rel_tol=1e-6) for p, n in rounded) or lengths == list(
         map(math.floor, products)
