@@ -50,7 +50,7 @@ def test_scales_that_float32_rounds_are_those_of_the_lengths(length, to, target,
     assert_native(converted(proto, target, tmp_path))
 
 
-@pytest.mark.parametrize("target", (*TARGETS, "torchscript"))
+@pytest.mark.parametrize("target", [*TARGETS, "torchscript"])
 @pytest.mark.parametrize(
     ("length", "scale"), [(6, 1.6666665), (7, 1.2857141), (3, 2.3333331), (5, 1.4000001)]
 )
@@ -62,7 +62,7 @@ def test_scales_next_to_a_quotient_give_the_length_of_the_source(length, scale, 
     converted(proto, target, tmp_path)
 
 
-@pytest.mark.parametrize("target", (*TARGETS, "torchscript"))
+@pytest.mark.parametrize("target", [*TARGETS, "torchscript"])
 @pytest.mark.parametrize("scale", [2, np.nextafter(np.float32(2), np.float32(3)), 2.0000005])
 def test_a_scale_just_above_a_quotient_takes_the_nearest_elements_of_the_source(scale, target, tmp_path):
     resize = (
