@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +13,9 @@ import onnx
 import onnx_ir as ir
 from onnx_ir import traversal
 
+from bridge import facts
 from bridge.errors import InvalidHub
+from bridge.facts import Origin
 
 __all__ = [
     "HUB_OPSET",
@@ -25,14 +29,14 @@ __all__ = [
     "attr",
     "const",
     "largest",
-    "lineage",
+    "of_target",
     "origin",
     "qualified",
     "rank_of",
     "schema",
     "shape_of",
     "smallest",
-    "stamp",
+    "stamp_origins",
     "subgraphs",
 ]
 
@@ -40,8 +44,6 @@ HUB_OPSET = 28
 ML_OPSET = 5
 IR_VERSION = 13
 NHWC = "bridge.nhwc"
-SOURCE = "bridge.source"
-NOTES = "bridge.notes"
 ARRAYS = (np.ndarray, np.generic, list, tuple, bool, int, float)
 PROVISIONAL = "__provisional_"
 
@@ -130,6 +132,12 @@ def _schema(domain: str, op: str, version: int) -> onnx.defs.OpSchema | None:
         return None
 
 
+def of_target(domain: str) -> bool:
+    """Whether `domain` holds operators of the form a target takes, `bridge.<format>`: their bodies say what they mean, and are
+    nothing to fall back on."""
+    return domain.startswith("bridge.") and domain != NHWC
+
+
 def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
     """Every node of the model's graph and its subgraphs; not of its functions."""
     return iter(traversal.RecursiveGraphIterator(model.graph))
@@ -146,30 +154,33 @@ def subgraphs(node: ir.Node) -> list[ir.Graph]:
     return found
 
 
-def origin(node: ir.Node) -> str:
-    """The native operator and name a node came from, as its importer stamped it."""
-    return node.metadata_props.get(SOURCE, "")
+def origin(node: ir.Node) -> Origin:
+    """The operator of the source that a node comes from; its own where nothing is stamped on it."""
+    return facts.ORIGIN.get(node) or Origin(-1, node.op_type, node.name or "")
 
 
-def lineage(node: ir.Node) -> str:
-    """Its origin, or its own operator and name where it has none: what is made of it is stamped with this."""
-    return origin(node) or (f"{node.op_type} {node.name}" if node.name else node.op_type)
-
-
-def stamp(model: ir.Model, **facts: str) -> None:
-    """Model-level provenance: source format, file digest, versions."""
-    model.metadata_props.update({f"bridge.{key}": value for key, value in facts.items()})
+def stamp_origins(model: ir.Model) -> None:
+    """Number the origins of all nodes as they come; a node without one is its own."""
+    numbers: dict[Any, int] = {}
+    for node in all_nodes(model):
+        stamped = facts.ORIGIN.get(node)
+        number = numbers.setdefault(node if stamped is None else stamped.index, len(numbers))
+        facts.ORIGIN.set(node, replace(stamped or origin(node), index=number))
 
 
 def note(model: ir.Model, notes: list[str]) -> None:
-    """What an importer changed, for the report of a conversion."""
+    """Add what an importer changed, for the report of a conversion."""
     if notes:
-        model.metadata_props[NOTES] = "\n".join([*noted(model), *notes])
+        facts.NOTES.set(model, [*noted(model), *notes])
 
 
 def noted(model: ir.Model) -> list[str]:
     """What importers changed."""
-    return model.metadata_props.get(NOTES, "").splitlines()
+    return facts.NOTES.get(model) or []
+
+
+# Tells operators of the source apart until `stamp_origins` numbers them as they come
+_serial = itertools.count()
 
 
 class Dim:
@@ -236,19 +247,24 @@ class Builder:
     Inputs may be values, lengths (Dim), arrays, Python numbers (typed like the first value among the inputs) or None.
     Keywords are attributes; `_outputs=n` asks for several results, `_domain=` for another domain, whose operators
     nobody can infer: `_dtype=` and `_shape=` then say what the results are.
-    Nodes go before `before`, or at the end of `graph`; every result has its inferred type and shape.
+    Nodes go before `before`, or at the end of `graph`; every result has its inferred type and shape. They come from the operator
+    `source` of the model that is read, which `begin` names.
     """
 
     def __init__(
         self,
         graph: ir.Graph | ir.Function,
         before: ir.Node | None = None,
-        source: str = "",
+        source: Origin | None = None,
     ) -> None:
         self.graph = graph
         self.before = before
         self.source = source
         self.nodes: list[ir.Node] = []
+
+    def begin(self, op: str, name: str = "") -> None:
+        """Nodes that follow come from the operator `op` of the source, called `name` there."""
+        self.source = Origin(next(_serial), op, name)
 
     def __getattr__(self, op_type: str) -> Any:
         if op_type.startswith("_"):
@@ -276,8 +292,8 @@ class Builder:
 
     def insert(self, node: ir.Node) -> Any:
         """Append a node made elsewhere, infer its outputs, and return them like `node`."""
-        if self.source:
-            node.metadata_props.setdefault(SOURCE, self.source)
+        if self.source is not None and facts.ORIGIN.get(node) is None:
+            facts.ORIGIN.set(node, self.source)
         if self.before is not None:
             self.graph.insert_before(self.before, node)
         else:

@@ -32,6 +32,7 @@ def read(reader: Reader) -> ir.Model:
     try:
         with reader.extended():
             model = reader.importer.load(reader.source, **reader.options)
+        hub.stamp_origins(model)
         for function in plugins.functions():
             model.functions.setdefault(function.identifier(), function)
         clean(model)

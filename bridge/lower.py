@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bridge import hub
+from bridge.facts import APPROXIMATED, Origin
 from bridge.passes import legalize
 from bridge.passes.rewrite import Rewrite
-from bridge.passes.widen import APPROXIMATED
 from bridge.report import Blocker, Crossing, Outcome, Report
 
 if TYPE_CHECKING:
@@ -29,12 +29,13 @@ def lower(model: ir.Model, writer: Writer, report: Report) -> None:
     def accepts(node: ir.Node) -> bool:
         return writer.refusal(hub.qualified(node), node) is None
 
-    before = [(hub.qualified(node), hub.lineage(node)) for node in hub.all_nodes(model)]
+    hub.stamp_origins(model)
+    before = [(hub.qualified(node), hub.origin(node)) for node in hub.all_nodes(model)]
     passes = writer.passes()
     legalize(model, passes, accepts)
     report.crossings.extend(_crossings(model, before))
     report.blockers.extend(
-        Blocker(node.op_type, node.name or "", hub.origin(node), _reason(node, writer, passes))
+        Blocker(node.op_type, node.name or "", str(hub.origin(node)), _reason(node, writer, passes))
         for node in hub.all_nodes(model)
         if not accepts(node)
     )
@@ -72,20 +73,16 @@ def _value_blockers(model: ir.Model, need: Need) -> Iterator[Blocker]:
     for node in hub.all_nodes(model):
         for value in node.outputs:
             if value.name and not need.holds(value):
-                yield Blocker(node.op_type, value.name, hub.origin(node), f"needs {need.text}")
+                yield Blocker(node.op_type, value.name, str(hub.origin(node)), f"needs {need.text}")
 
 
-def _crossings(model: ir.Model, before: list[tuple[str, str]]) -> Iterator[Crossing]:
+def _crossings(model: ir.Model, before: list[tuple[str, Origin]]) -> Iterator[Crossing]:
     """An operator is expanded when more nodes stand in its place than there were, layout aside; approximated when one of
     them is marked so."""
     there = Counter(origin for _, origin in before)
-    left = Counter(hub.lineage(node) for node in hub.all_nodes(model) if node.op_type not in LAYOUT)
-    marked = {
-        hub.lineage(n): n.metadata_props[APPROXIMATED]
-        for n in hub.all_nodes(model)
-        if APPROXIMATED in n.metadata_props
-    }
+    left = Counter(hub.origin(node) for node in hub.all_nodes(model) if node.op_type not in LAYOUT)
+    marked = {hub.origin(n): detail for n in hub.all_nodes(model) if (detail := APPROXIMATED.get(n))}
     for op, origin in before:
         expanded = Outcome.EXPANDED if left[origin] > there[origin] else Outcome.NATIVE
         detail = marked.get(origin, "")
-        yield Crossing(op, origin, Outcome.APPROXIMATED if detail else expanded, detail)
+        yield Crossing(op, str(origin), Outcome.APPROXIMATED if detail else expanded, detail)

@@ -8,6 +8,11 @@ from pathlib import Path
 import onnx
 import pytest
 from build import model_from_text
+from hypothesis import HealthCheck, settings
+
+# How long an example takes on a loaded machine decides nothing
+settings.register_profile("bridge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("bridge")
 
 MODELS = Path(__file__).parent / "models"
 SHARED = next(

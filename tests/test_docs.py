@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bridge.plugins import exporter, formats, importer
+from bridge.plugins import formats
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -26,10 +26,8 @@ def hooks() -> Any:
 
 def declared() -> list[Any]:
     """Every option of our own formats, after its format's name."""
-    pairs = [(fmt, importer) for fmt in formats() if fmt.importer] + [
-        (fmt, exporter) for fmt in formats() if fmt.exporter
-    ]
-    return [(fmt.name, option) for fmt, part in pairs for option in part(fmt).options]
+    parts = [(fmt, part) for fmt in formats() for part in ("importer", "exporter") if fmt.part(part)]
+    return [(fmt.name, option) for fmt, part in parts for option in fmt.resolve(part).options]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from bridge import hub
+from bridge import facts, hub
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = [ROOT / "bridge", *sorted(p for p in (ROOT / "plugins").iterdir() if p.is_dir())]
@@ -120,3 +120,35 @@ def test_no_default_of_a_schema_is_said_again():
                 if said:
                     found.append(f"{path}:{call.lineno} {ast.unparse(call)}")
     assert not found, f"{len(found)} of them"
+
+
+def entries(tree: ast.AST) -> Iterator[ast.AST]:
+    """Reads and writes of one entry of metadata_props."""
+    for node in ast.walk(tree):
+        holder = None
+        if isinstance(node, ast.Subscript):
+            holder = node.value
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            holder = node.func.value if node.func.attr in ("get", "pop", "setdefault") else None
+        elif isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.In, ast.NotIn)):
+            holder = node.comparators[0]
+        if isinstance(holder, ast.Attribute) and holder.attr == "metadata_props":
+            yield node
+
+
+def test_every_key_of_metadata_is_declared_in_one_file():
+    """bridge/facts.py; elsewhere entries are copied as a whole."""
+    found = [
+        f"{path}:{entry.lineno}"
+        for package in PACKAGES
+        for path, tree in modules(package)
+        if path != "bridge/facts.py"
+        for entry in entries(tree)
+    ]
+    assert not found
+
+
+def test_keys_of_metadata_are_told_apart():
+    known = [fact.key for fact in vars(facts).values() if isinstance(fact, facts.Fact)]
+    assert len(known) == len(set(known)) > 30
+    assert all(key.startswith(("bridge.", "coreml.", "tflite.")) for key in known)

@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from build import hub_from_text, model_from_text
-from hypothesis import HealthCheck, given
-from hypothesis import HealthCheck, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import bridge

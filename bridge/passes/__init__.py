@@ -19,6 +19,7 @@ from bridge.passes.expand import ExpandFunctions
 from bridge.passes.fold import FoldConstants
 from bridge.passes.identities import RemoveNoOps
 from bridge.passes.names import NameValues
+from bridge.passes.order import require_order
 from bridge.passes.pads import ExplicitPads
 from bridge.passes.resizes import ResizeToLengths
 from bridge.passes.rewrite import Accepts
@@ -54,7 +55,9 @@ def clean(model: ir.Model) -> None:
 
 def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:
     """A target's own passes, then the function bodies of whatever `accepts` still refuses, until all is taken or
-    nothing changes. Bodies that take a graph come first, so that no pass changes it to what a body cannot hold."""
+    nothing changes. Bodies that take a graph come first, so that no pass changes it to what a body cannot hold; those of
+    the target's own operators stay what they mean."""
+    require_order(passes)
     before: list[ir.Node] = []
     if ExpandFunctions(lambda node: not node.domain or not hub.subgraphs(node) or accepts(node))(
         model
@@ -68,7 +71,7 @@ def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Acc
         if nodes == before or all(accepts(node) for node in nodes):
             return
         before = nodes
-        ExpandFunctions(accepts)(model)
+        ExpandFunctions(lambda node: hub.of_target(node.domain) or accepts(node))(model)
         settle(model)
 
 

@@ -21,6 +21,8 @@ class FoldBatchNormalization(ir.passes.InPlacePass):
     reads, becomes f with weights times scale / √(variance + ε) and the bias to match.
     """
 
+    precedes = ("ChannelsLast", "Decompose")
+
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False
         for graph in model.graphs():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import onnx
 import onnx_ir as ir
@@ -22,9 +23,10 @@ class ChannelsLast(ir.passes.InPlacePass):
     """1. Conv, ConvTranspose, MaxPool, AveragePool, DepthToSpace and SpaceToDepth that `takes` holds for become
     their `bridge.nhwc` twins between two Transposes; weights keep their ONNX layout.
 
-    2. Resize stays an ONNX operator, its scales, sizes and axes permuted.
-    3. Each twin has a function body per rank (its overload), so the hub still runs.
+    2. Each twin has a function body per rank (its overload), so the hub still runs, whatever attributes a twin has.
     """
+
+    followed_by = ("SinkTransposes",)
 
     def __init__(self, takes: Accepts = lambda node: True) -> None:
         super().__init__()
@@ -75,28 +77,6 @@ def twin(op, node, x, *rest):
     return op.Transpose(op.insert(made), perm=to_first(rank))
 
 
-@_table.op("Resize")
-def resize(op, node, x, roi=None, scales=None, sizes=None):
-    rank = hub.rank_of(x)
-    if rank is None or rank < 3 or roi is not None or node.metadata_props.get("bridge.layout"):
-        return NotImplemented
-    perm = to_last(rank)
-    axes = hub.attr(node, "axes") or list(range(rank))
-    axes = [perm.index(a % rank) for a in axes]
-    kept = {name: hub.attr(node, name) for name in node.attributes if name != "axes"}
-    made = ir.Node(
-        "",
-        "Resize",
-        [op.Transpose(x, perm=perm), None, scales, sizes],
-        ir.convenience.convert_attributes({**kept, "axes": axes}),
-        num_outputs=1,
-        metadata_props={"bridge.layout": "last"},
-    )
-    made.outputs[0].type = node.outputs[0].type
-    made.outputs[0].shape = permuted(node.outputs[0].shape, perm)
-    return op.Transpose(op.insert(made), perm=to_first(rank))
-
-
 def _body(node: ir.Node) -> ir.Function:
     rank = int(node.overload.removeprefix("rank"))
     count = onnx.defs.get_schema(node.op_type, hub.HUB_OPSET).max_input
@@ -104,10 +84,12 @@ def _body(node: ir.Node) -> ir.Function:
     graph = ir.Graph(inputs, [], nodes=[], opset_imports={"": hub.HUB_OPSET})
     op = hub.Builder(graph)
     first = op.Transpose(inputs[0], perm=to_first(rank))
-    references = [ir.RefAttr(a.name, a.name, a.type) for a in node.attributes.values()]
+    schema = onnx.defs.get_schema(node.op_type, hub.HUB_OPSET)
+    types = {name: ir.AttributeType(cast(int, a.type)) for name, a in schema.attributes.items()}
+    references = [ir.RefAttr(name, name, each) for name, each in types.items()]
     inner = op.insert(ir.Node("", node.op_type, [first, *inputs[1:]], references, num_outputs=1))
     graph.outputs.append(op.Transpose(inner, perm=to_last(rank)))
     for index, value in enumerate(v for n in graph for v in n.outputs):
         value.name = f"v{index}"
-    attributes = [ir.Attr(a.name, a.type, None) for a in node.attributes.values()]
+    attributes = [ir.Attr(name, each, None) for name, each in types.items()]
     return ir.Function(hub.NHWC, node.op_type, node.overload, graph=graph, attributes=attributes)

@@ -72,7 +72,7 @@ def _collected(graph: ir.Graph, node: ir.Node, found: dict[int, list[ir.Node]]) 
     kept = [i for i in range(count) if i not in found]
     elements = [path[-1].inputs[1] for path in found.values()]
     gone = [body.inputs[2 + i] for i in found]
-    inner = hub.Builder(body, source=hub.lineage(node))
+    inner = hub.Builder(body, source=hub.origin(node))
     scans = [inner.Identity(v) for v in elements]
     body.outputs[:] = [
         body.outputs[0],
@@ -93,7 +93,7 @@ def _collected(graph: ir.Graph, node: ir.Node, found: dict[int, list[ir.Node]]) 
         stack.type = ir.TensorType(element.dtype)
         dims = shape_of(element)
         stack.shape = None if dims is None else ir.Shape([None, *dims])
-    op = hub.Builder(graph, before=node, source=hub.lineage(node))
+    op = hub.Builder(graph, before=node, source=hub.origin(node))
     op.insert(made)
     for index, stack in zip(found, stacks, strict=True):
         for use in list(node.outputs[index].uses()):
@@ -109,7 +109,7 @@ def _loop(node: ir.Node, body: ir.Graph, inputs: list[Any]) -> ir.Node:
 
 def _read(node: ir.Node, stack: ir.Value) -> None:
     """What a node read of the sequence, of the stacked elements."""
-    op = hub.Builder(node.graph, before=node, source=hub.lineage(node))
+    op = hub.Builder(node.graph, before=node, source=hub.origin(node))
     if node.op_type == "SequenceLength":
         made = op.Squeeze(op.Shape(stack, start=0, end=1), np.array([0]))
     elif node.op_type == "SequenceAt":

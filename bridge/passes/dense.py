@@ -43,7 +43,7 @@ def _merged(graph: ir.Graph, last: ir.Node) -> bool:
     own: list[Extent] = [d if isinstance(d, int) else (x, n) for n, d in enumerate(x.shape)]
     if wanted is None or not _same(wanted, [*own[:-1], columns], x):
         return False
-    op = hub.Builder(graph, before=last, source=hub.lineage(product))
+    op = hub.Builder(graph, before=last, source=hub.origin(product))
     replace(graph, last, op.MatMul(x, w), op)
     return True
 

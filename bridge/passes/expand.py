@@ -79,7 +79,7 @@ def _schema_body(schema: Any, node: ir.Node) -> onnx.FunctionProto | None:
 
 def inline(graph: ir.Graph, node: ir.Node, function: ir.Function, names: list[str]) -> list[ir.Node]:
     """Copy the nodes of `function` before `node`, wired to its inputs and attributes, and remove it."""
-    op = hub.Builder(graph, before=node, source=hub.lineage(node))
+    op = hub.Builder(graph, before=node, source=hub.origin(node))
     inputs = list(node.inputs) + [None] * (len(function.inputs) - len(node.inputs))
     values: dict[ir.Value, ir.Value | None] = dict(zip(function.inputs, inputs, strict=True))
     declared = {name: a for name, a in function.attributes.items() if a.value is not None}

@@ -19,6 +19,8 @@ class RaiseGelu(ir.passes.InPlacePass):
     2. So does 0.5 · x · (1 - Erf(-x / √2)).
     """
 
+    precedes = ("ComputeWider", "Decompose")
+
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False
         for node in list(model.graph):

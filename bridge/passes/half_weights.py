@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bridge.passes.widen import APPROXIMATED
+from bridge import facts
 
 __all__ = ["HalfWeights"]
 
@@ -47,5 +47,5 @@ def _round(value: ir.Value) -> bool:
         return False
     value.const_value = ir.tensor(rounded, name=value.name)
     for node, _ in value.uses():
-        node.metadata_props[APPROXIMATED] = "weights rounded to float16"
+        facts.APPROXIMATED.set(node, "weights rounded to float16")
     return True

@@ -89,6 +89,8 @@ class JoinPads(ir.passes.InPlacePass):
     padding of the Conv.
     """
 
+    precedes = ("ChannelsLast",)
+
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         found = [n for n in hub.all_nodes(model) if n.op_type == "Conv" and not n.domain]
         return ir.passes.PassResult(model, any([_join(node) for node in found]))

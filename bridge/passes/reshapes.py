@@ -32,7 +32,7 @@ class MergeReshapes(ir.passes.InPlacePass):
             first = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
             joined = node.op_type in RESHAPES and first is not None and _reshapes(first)
             if joined or (node.op_type == "Transpose" and _keeps_order(node)):
-                op = hub.Builder(graph, before=node, source=hub.lineage(node))
+                op = hub.Builder(graph, before=node, source=hub.origin(node))
                 source = first.inputs[0] if joined else node.inputs[0]  # type: ignore[union-attr]
                 made = op.Reshape(source, np.array(shape, np.int64), allowzero=1 if 0 in shape else None)
                 replace(graph, node, [made], op)

@@ -33,6 +33,8 @@ class ResolveSequences(ir.passes.InPlacePass):
     Sequences that are inputs of the graph, or of unknown contents, stay as they are.
     """
 
+    precedes = ("ComputeWider", "Decompose")
+
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         collected = CollectSequences()(model).modified
         return ir.passes.PassResult(model, _graph(model.graph, Facts()) or collected)
@@ -58,7 +60,7 @@ def _graph(graph: ir.Graph, facts: Facts) -> bool:
         rule = RULES.get(hub.qualified(node))
         if rule is None:
             continue
-        op = hub.Builder(graph, before=node, source=hub.lineage(node))
+        op = hub.Builder(graph, before=node, source=hub.origin(node))
         results = rule(op, node, facts)
         if results is None:
             continue

@@ -26,6 +26,7 @@ class InferShapes(ir.passes.InPlacePass):
     2. Dimensions nobody named get names that are unique in the model.
     3. What the source declared of inputs and outputs stays as it was declared, completed where it was silent, and a name where
        the length turns out to be known.
+    4. Operators a target takes keep the shapes they were made with: their bodies are not asked.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -41,12 +42,16 @@ class InferShapes(ir.passes.InPlacePass):
         quiet = logging.getLogger("onnx_ir")
         level = quiet.level
         quiet.setLevel(logging.CRITICAL)
+        bodies = {key: f for key, f in model.functions.items() if hub.of_target(f.domain)}
+        for key in bodies:
+            del model.functions[key]
         try:
             ShapeInferencePass(check_type=False, strict_mode=False, data_prop=not _endless(model.graph))(
                 model
             )
         finally:
             quiet.setLevel(level)
+            model.functions.update(bodies)
         _retype_containers(model.graph, untyped)
         _complete(model.graph)
         for value, shape in declared.items():

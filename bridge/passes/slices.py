@@ -61,7 +61,7 @@ def _lengths(node: ir.Node) -> list[int] | None:
 
 def _clamp(node: ir.Node) -> None:
     x, starts, _, axes, steps = node.inputs[:5]
-    op = hub.Builder(node.graph, before=node, source=hub.lineage(node))  # type: ignore[arg-type]
+    op = hub.Builder(node.graph, before=node, source=hub.origin(node))  # type: ignore[arg-type]
     named = np.arange(shape_of(starts)[0]) if axes is None else axes  # type: ignore[index]
     sizes = op.Gather(op.Shape(x), named, axis=0)
     wide = op.Cast(starts, to=int(ir.DataType.INT64))
@@ -79,7 +79,7 @@ class RisingRanges(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         found = [node for node in hub.all_nodes(model) if _may_fall(node)]
         for node in found:
-            op = hub.Builder(node.graph, before=node, source=hub.lineage(node))  # type: ignore[arg-type]
+            op = hub.Builder(node.graph, before=node, source=hub.origin(node))  # type: ignore[arg-type]
             replace(node.graph, node, op.Neg(op.Range(*(op.Neg(v) for v in node.inputs))), op)  # type: ignore[arg-type]
         return ir.passes.PassResult(model, bool(found))
 

@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
+from bridge import facts, hub
 from bridge.hub import subgraphs
 from bridge.passes.rewrite import Accepts, replace
 
 __all__ = ["ComputeWider"]
-
-APPROXIMATED = "bridge.approximated"
-WIDENED = "bridge.widened"
 
 T = ir.DataType
 WIDER: dict[ir.DataType, tuple[ir.DataType, ...]] = {
@@ -57,6 +54,8 @@ class ComputeWider(ir.passes.InPlacePass):
        not compared or clamped with, the node stays.
     """
 
+    precedes = ("Decompose", "ChannelsLast")
+
     def __init__(self, accepts: Accepts, moves: Callable[[ir.Node], bool] = lambda node: False) -> None:
         super().__init__()
         self.accepts = accepts
@@ -85,7 +84,7 @@ class ComputeWider(ir.passes.InPlacePass):
         beyond = [t == T.FLOAT and exceeds(v) for v, t in zip(node.inputs, targets, strict=True)]
         if any(beyond) and node.op_type not in (*BOUNDS, *CLAMPS):
             return False
-        op = hub.Builder(graph, before=node, source=hub.lineage(node))
+        op = hub.Builder(graph, before=node, source=hub.origin(node))
         inputs = [
             v
             if v is None or target is None
@@ -116,12 +115,12 @@ class ComputeWider(ir.passes.InPlacePass):
                 results.append(made.outputs[i])
             else:
                 back = op.Cast(made.outputs[i], to=int(output.dtype))
-                back.producer().metadata_props[WIDENED] = "1"
+                facts.WIDENED.set(back.producer(), True)
                 back.shape = output.shape
                 results.append(back)
         if approximate:
             for each in op.nodes:
-                each.metadata_props[APPROXIMATED] = "float64 computed as float32"
+                facts.APPROXIMATED.set(each, "float64 computed as float32")
         replace(graph, node, results, op)
         return True
 
@@ -183,7 +182,7 @@ def _cast(op: hub.Builder, value: ir.Value, to: ir.DataType) -> ir.Value:
         with np.errstate(over="ignore"):
             return op.const(known.numpy().astype(to.numpy()))
     producer = value.producer()
-    if producer is not None and producer.op_type == "Cast" and WIDENED in producer.metadata_props:
+    if producer is not None and producer.op_type == "Cast" and facts.WIDENED.get(producer):
         source = producer.inputs[0]
         if source is not None and source.dtype == to == T.FLOAT and value.dtype == T.FLOAT16:
             return source

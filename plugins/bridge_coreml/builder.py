@@ -130,7 +130,7 @@ class Mil:
         except (ValueError, TypeError, AssertionError, KeyError, IndexError, NotImplementedError) as error:
             why = str(error).splitlines()[0] if str(error) else type(error).__name__
             reason = f"was refused by coremltools: {why}"
-            blocker = Blocker(node.op_type, node.name or "", hub.origin(node), reason)
+            blocker = Blocker(node.op_type, node.name or "", str(hub.origin(node)), reason)
             raise UnsupportedModel("1 operator cannot be written as Core ML:", [blocker]) from error
         results = results if isinstance(results, (tuple, list)) else (results,)
         for output, made in zip(node.outputs, results, strict=False):

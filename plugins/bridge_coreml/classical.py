@@ -5,14 +5,13 @@ records. Steps compute on [rows, features]."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
+from bridge import facts, hub
 from bridge.errors import InvalidOption, UnreadableFile, UnsupportedModel
 from bridge.report import Blocker
 from bridge_coreml import ensembles, features, interface, network, program
@@ -23,7 +22,6 @@ from bridge_coreml.reader import File
 ML = "ai.onnx.ml"
 DOUBLE, FLOAT, INT64 = (int(ir.DataType[n]) for n in ("DOUBLE", "FLOAT", "INT64"))
 DEPTH = 8
-ROWS = "coreml.rows"
 APPLE_ONLY = {
     "customModel": "a custom model, whose code is in the app that brings it",
     "textClassifier": "a text classifier, which only Apple's Natural Language framework runs",
@@ -54,7 +52,7 @@ def classical(file: File, options: dict[str, Any]) -> ir.Model:
     graph = ir.Graph([], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET, ML: hub.ML_OPSET})
     op = hub.Builder(graph)
     keys = dictionaries(message)
-    before, after = interface.loaded(message.description.metadata.userDefined.get(interface.KEY, ""))
+    before, after = interface.loaded(message.description.metadata.userDefined.get(facts.INTERFACE.key, ""))
     many = bool(before) or options.get("rows") == "many"
     if many and (whole := sorted(kinds(message) & SINGLE)):
         raise InvalidOption(
@@ -84,11 +82,11 @@ def classical(file: File, options: dict[str, Any]) -> ir.Model:
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(features.metadata(file, features.described(file)))
     if many:
-        model.metadata_props[ROWS] = "many"
+        facts.COREML_ROWS.set(model, "many")
     for name, listed in keys.items():
-        model.metadata_props[f"coreml.keys.{name}"] = json.dumps(listed)
+        facts.COREML_KEYS.of(name).set(model, listed)
     if classes is not None:
-        model.metadata_props["coreml.classes"] = json.dumps(classes)
+        facts.COREML_CLASSES.set(model, classes)
     return model
 
 
@@ -181,7 +179,7 @@ def _blockers(file: File, message: Any, depth: int) -> Any:
 def answers(op: hub.Builder, file: File, message: Any, given: Values, options: dict[str, Any]) -> Values:
     """Outputs of a model by name, from values under its inputs' names."""
     kind = message.WhichOneof("Type")
-    op.source = kind
+    op.begin(kind)
     if kind in NETWORKS:
         return network.answers(op, file, message, given, {**options, "labels": "output"})
     if kind == "mlProgram":

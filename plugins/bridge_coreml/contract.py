@@ -3,12 +3,12 @@ class labels."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import onnx_ir as ir
 
 from bridge.errors import InvalidOption
+from bridge.facts import COREML_CLASSES, COREML_RANGE, COREML_SHAPES
 from bridge_coreml.interface import Port
 from bridge_coreml.options import COLOURS, Picture
 
@@ -55,7 +55,7 @@ def write_shape(array: Any, port: Port, model: ir.Model, options: dict[str, Any]
         if isinstance(dim, int):
             bounds.append((dim, dim))
             continue
-        lowest, _, highest = model.metadata_props.get(f"coreml.range.{dim}", "").partition("..")
+        lowest, _, highest = (COREML_RANGE.of(str(dim)).get(model) or "").partition("..")
         own = (
             int(lowest) if lowest.isdigit() else 1,
             int(highest) if highest.isdigit() else options["upper_bound"],
@@ -68,10 +68,7 @@ def write_shape(array: Any, port: Port, model: ir.Model, options: dict[str, Any]
 
 
 def _remembered(model: ir.Model, name: str) -> list[list[int]]:
-    try:
-        listed = json.loads(model.metadata_props.get(f"coreml.shapes.{name}", "[]"))
-    except ValueError:
-        return []
+    listed = COREML_SHAPES.of(name).get(model)
     return listed if isinstance(listed, list) and all(isinstance(one, list) for one in listed) else []
 
 
@@ -97,10 +94,7 @@ def classes(model: ir.Model, asked: list[Any]) -> list[Any]:
     outputs = model.graph.outputs
     labels: Any = asked
     if not labels:
-        try:
-            labels = json.loads(model.metadata_props.get("coreml.classes", "[]"))
-        except ValueError:
-            labels = []
+        labels = COREML_CLASSES.get(model) or []
     kinds = {type(c) for c in labels} if isinstance(labels, list) else set()
     dims = list(outputs[0].shape) if len(outputs) == 1 and outputs[0].shape is not None else []
     sized = dims in ([len(labels)], [1, len(labels)]) if labels else False

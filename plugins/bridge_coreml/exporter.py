@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import InvalidOption
+from bridge.facts import COMPUTE_UNITS
 from bridge.formats import Exporter
 from bridge.ops import Need
 from bridge.report import Report
@@ -172,7 +173,7 @@ def _message(
             feature.type.multiArrayType.shape.extend(int(d) for d in made.shape)
     interface.describe(message.description, model, [p for p, _, _ in inputs], [p for p, _ in outputs])
     if options["compute_units"] != "ALL":
-        message.description.metadata.userDefined[interface.UNITS] = options["compute_units"]
+        message.description.metadata.userDefined[COMPUTE_UNITS.key] = options["compute_units"]
     return message
 
 

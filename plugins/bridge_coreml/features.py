@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import onnx_ir as ir
 
+from bridge import facts
 from bridge.errors import UnreadableFile
 from bridge_coreml.reader import KINDS, File
 
@@ -92,18 +92,18 @@ def metadata(file: File, features: dict[str, Any]) -> dict[str, str]:
     held = file.message.description.metadata
     for name in ("shortDescription", "versionString", "author", "license"):
         if getattr(held, name):
-            found[f"coreml.{name}"] = getattr(held, name)
+            found[facts.COREML.of(name).key] = getattr(held, name)
     found.update(held.userDefined)
     for name, feature in features.items():
         if feature.shortDescription:
-            found[f"coreml.description.{name}"] = feature.shortDescription
+            found[facts.COREML_DESCRIPTION.of(name).key] = feature.shortDescription
         kind = feature.type.WhichOneof("Type")
         if kind == "multiArrayType":
             found.update(_ranges(name, feature.type.multiArrayType))
         elif kind == "imageType":
             image = feature.type.imageType
             colour = COLOURS.get(image.colorSpace, str(image.colorSpace))
-            found[f"coreml.image.{name}"] = f"{colour} {image.width}x{image.height}"
+            found[facts.COREML_IMAGE.of(name).key] = f"{colour} {image.width}x{image.height}"
     return found
 
 
@@ -111,11 +111,13 @@ def _ranges(name: str, array: Any) -> dict[str, str]:
     which = array.WhichOneof("ShapeFlexibility")
     if which == "enumeratedShapes":
         shapes = [list(s.shape) for s in array.enumeratedShapes.shapes]
-        return {f"coreml.shapes.{name}": json.dumps(shapes)}
+        return {facts.COREML_SHAPES.of(name).key: facts.COREML_SHAPES.encode(shapes)}
     if which != "shapeRange":
         return {}
     return {
-        f"coreml.range.{name}_{axis}": f"{r.lowerBound}..{r.upperBound if r.upperBound > 0 else ''}"
+        facts.COREML_RANGE.of(
+            f"{name}_{axis}"
+        ).key: f"{r.lowerBound}..{r.upperBound if r.upperBound > 0 else ''}"
         for axis, r in enumerate(array.shapeRange.sizeRanges)
         if r.lowerBound != r.upperBound
     }

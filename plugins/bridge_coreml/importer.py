@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge import hub
+from bridge import facts
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option
 from bridge_coreml import links
@@ -51,9 +51,9 @@ def load(src: Any, **options: Any) -> ir.Model:
         raise UnreadableFile(
             f"{path} is not a valid Core ML model: {type(error).__name__}: {error}", "Is the file complete?"
         ) from error
-    hub.stamp(
-        model, format="coreml", sha256=file.digest, specification=str(file.message.specificationVersion)
-    )
+    facts.FORMAT.set(model, "coreml")
+    facts.SHA256.set(model, file.digest)
+    facts.SPECIFICATION.set(model, str(file.message.specificationVersion))
     return model
 
 

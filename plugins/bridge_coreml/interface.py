@@ -14,19 +14,18 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
+from bridge import facts, hub
 
-KEY = "bridge.interface"
-UNITS = "bridge.compute_units"
+# Said by the file itself, where it holds them
 OWN = (
-    "coreml.rows",
-    "coreml.newer.",
-    "coreml.range.",
-    "coreml.shapes.",
-    "coreml.image.",
-    "coreml.description.",
+    facts.COREML_ROWS,
+    facts.COREML_NEWER,
+    facts.COREML_RANGE,
+    facts.COREML_SHAPES,
+    facts.COREML_IMAGE,
+    facts.COREML_DESCRIPTION,
 )
-DESCRIBED = {"coreml.shortDescription", "coreml.author", "coreml.license", "coreml.versionString"}
+DESCRIBED = {facts.COREML.of(name).key for name in ("shortDescription", "author", "license", "versionString")}
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,10 @@ def describe(description: Any, model: ir.Model, inputs: list[Port], outputs: lis
     held = description.metadata
     for key, text in model.metadata_props.items():
         if key in DESCRIBED:
-            setattr(held, key.removeprefix("coreml."), text)
-        elif not key.startswith(OWN):
+            setattr(held, key.removeprefix(facts.COREML.key), text)
+        elif not any(fact.owns(key) for fact in OWN):
             held.userDefined[key] = text
-    held.userDefined[KEY] = dumped(inputs, outputs)
+    held.userDefined[facts.INTERFACE.key] = dumped(inputs, outputs)
 
 
 def loaded(text: str) -> tuple[dict[str, Port], dict[str, Port]]:

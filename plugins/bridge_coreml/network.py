@@ -3,14 +3,13 @@ gives it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
+from bridge import facts, hub
 from bridge.dims import lengths, reshape
 from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.report import Blocker
@@ -57,7 +56,7 @@ def network(file: File, options: dict[str, Any]) -> ir.Model:
     model.metadata_props.update(features.metadata(file, described))
     classes = labels(held)
     if classes is not None:
-        model.metadata_props["coreml.classes"] = json.dumps(classes)
+        facts.COREML_CLASSES.set(model, classes)
     return model
 
 
@@ -232,7 +231,7 @@ class Scope:
     def run(self, listed: Any) -> None:
         for layer in listed:
             node = Layer(layer, self)
-            self.op.source = f"{node.kind} {layer.name}".strip()
+            self.op.begin(node.kind, layer.name)
             rule = ops.find(node.kind, node, self.file.message.specificationVersion)
             assert rule is not None
             results = rule.handler(self.op, node, *(self.value(n) for n in layer.input))

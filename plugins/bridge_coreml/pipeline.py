@@ -156,7 +156,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         results = rule.handler(pipe, node, *read)
         if results is NotImplemented:
             reason = "mixes what belongs to several records"
-            blocker = Blocker(node.op_type, node.name or "", hub.origin(node), reason)
+            blocker = Blocker(node.op_type, node.name or "", str(hub.origin(node)), reason)
             raise UnsupportedModel(
                 "1 operator cannot be written as Core ML's classical models:", [blocker], WAY_OUT
             )

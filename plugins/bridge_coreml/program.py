@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
+from bridge import facts, hub
 from bridge.errors import InvalidOption, UnreadableFile, UnsupportedModel
 from bridge.ops import Rule
 from bridge.report import Blocker
@@ -39,7 +38,9 @@ def program(file: File, options: dict[str, Any]) -> ir.Model:
             "Add a rule: plugins/README.md#one-operator",
         )
     described = features.described(file, name)
-    before, after = interface.loaded(file.message.description.metadata.userDefined.get(interface.KEY, ""))
+    before, after = interface.loaded(
+        file.message.description.metadata.userDefined.get(facts.INTERFACE.key, "")
+    )
     for given in function.inputs:
         value = features.input_value(file, given)
         outer = value
@@ -64,7 +65,7 @@ def program(file: File, options: dict[str, Any]) -> ir.Model:
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(features.metadata(file, described))
     if scope.classes is not None:
-        model.metadata_props["coreml.classes"] = json.dumps(scope.classes)
+        facts.COREML_CLASSES.set(model, scope.classes)
     return model
 
 
@@ -396,7 +397,7 @@ class Scope:
                 self._operation(Node(operation, self, self.version))
 
     def _operation(self, node: Node) -> None:
-        self.op.source = f"{node.op} {node.title()}".strip()
+        self.op.begin(node.op, node.title())
         rule = ops.find(node.op, node, self.version)
         assert rule is not None
         results = call(rule, self.op, node)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge import facts
 from bridge.errors import ExecutionFailed, InvalidInput
 from bridge.formats import Runtime
 from bridge.load import load
 from bridge.ports import port_of
 from bridge.runtime import HubSession, Outputs, Session, check_inputs
-from bridge_coreml.classical import ROWS
-from bridge_coreml.interface import KEY, UNITS, loaded
+from bridge_coreml.interface import loaded
 
 
 class CoreMLSession(Session):
@@ -45,7 +44,7 @@ runtime = Runtime(CoreMLSession)
 
 def check_range(model: ir.Model, inputs: dict[str, Any]) -> None:
     """Raise InvalidInput for integers that do not fit into the 32 bits a file holds them in."""
-    held, _ = loaded(model.metadata_props.get(KEY, ""))
+    held, _ = loaded(facts.INTERFACE.get(model) or "")
     for port in held.values():
         array = inputs.get(port.name)
         if (
@@ -68,7 +67,7 @@ class Apple(Session):
         from bridge_coreml.apple import coremltools
 
         ct, self.model = coremltools(), model
-        units = getattr(ct.ComputeUnit, model.metadata_props.get(UNITS, ""), ct.ComputeUnit.ALL)
+        units = getattr(ct.ComputeUnit, facts.COMPUTE_UNITS.get(model) or "", ct.ComputeUnit.ALL)
         try:
             self.described = ct.models.MLModel(str(path), compute_units=units)
         except Exception as error:
@@ -78,11 +77,11 @@ class Apple(Session):
     def run(self, inputs: dict[str, Any]) -> Outputs:
         model = self.model
         check_inputs({v.name or "": v for v in model.graph.inputs}, inputs)
-        before, after = loaded(model.metadata_props.get(KEY, ""))
+        before, after = loaded(facts.INTERFACE.get(model) or "")
         given = {p.name: p.held for p in before.values()}
-        pictures = {n for n in inputs if f"coreml.image.{given.get(n, n)}" in model.metadata_props}
+        pictures = {n for n in inputs if facts.COREML_IMAGE.of(given.get(n, n)).get(model)}
         try:
-            if ROWS in model.metadata_props:
+            if facts.COREML_ROWS.get(model):
                 values = _records(self.described, {given.get(n, n): a for n, a in inputs.items()}, model)
             else:
                 values = self.described.predict(
@@ -95,7 +94,7 @@ class Apple(Session):
         for value in model.graph.outputs:
             array = _array(values[held.get(value.name or "", value.name or "")], model)
             array = array.astype(value.dtype.numpy()) if value.dtype else array
-            if ROWS in model.metadata_props and value.shape is not None and array.ndim != len(value.shape):
+            if facts.COREML_ROWS.get(model) and value.shape is not None and array.ndim != len(value.shape):
                 array = array.reshape([len(array), *[-1] * (len(value.shape) - 1)])
             scalar = value.shape is not None and not len(value.shape)
             found[value.name or ""] = array.reshape(()) if scalar else array
@@ -123,7 +122,7 @@ def _array(answer: Any, model: ir.Model) -> np.ndarray:
     """Probabilities by class in the order of the classes; anything else as it is."""
     if not isinstance(answer, dict):
         return np.asarray(answer)
-    classes = json.loads(model.metadata_props.get("coreml.classes", "[]")) or list(answer)
+    classes = facts.COREML_CLASSES.get(model) or list(answer)
     return np.array([answer[c] for c in classes])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
-from bridge import hub
+from bridge import facts, hub
 from bridge.errors import ExecutionFailed
 from bridge.formats import Exporter, Option, flag
 from bridge.ops import OpTable
@@ -32,7 +32,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     lower(model, target)
     model.ir_version = options["ir_version"] or _ir_version(model.graph.opset_imports)
     for node in hub.all_nodes(model):
-        node.metadata_props.pop(hub.SOURCE, None)
+        facts.ORIGIN.drop(node)
         model.graph.opset_imports.setdefault(node.domain, 1)
     weights = sum(
         t.nbytes for g in model.graphs() for v in g.initializers.values() if (t := v.const_value) is not None

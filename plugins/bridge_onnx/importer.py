@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 
-from bridge import hub
+from bridge import facts, hub
 from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.formats import Importer
 from bridge.passes import opset
@@ -159,12 +159,11 @@ def _tensors(model: ir.Model) -> Iterator[tuple[str, Any]]:
 
 
 def _stamp(model: ir.Model, digest: str) -> None:
-    for node in hub.all_nodes(model):
-        node.metadata_props.setdefault(hub.SOURCE, hub.lineage(node))
-    facts = {"format": "onnx", "opset": str(model.graph.opset_imports.get("", ""))}
+    hub.stamp_origins(model)
+    facts.FORMAT.set(model, "onnx")
+    facts.OPSET.set(model, str(model.graph.opset_imports.get("", "")))
     if digest:
-        facts["sha256"] = digest
-    hub.stamp(model, **facts)
+        facts.SHA256.set(model, digest)
 
 
 def _first_line(error: Exception) -> str:

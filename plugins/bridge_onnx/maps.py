@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 import onnx
 
 from bridge.errors import UnsupportedModel
+from bridge.facts import CLASSES, FEATURE_NAMES, Fact
 from bridge.report import Blocker
 
-CLASSES = "bridge.classes."
-FEATURES = "bridge.feature_names"
 INNER_MAP = "makes or reads a map inside the model, or one whose keys it does not list; the hub holds tensors"
 MAKERS = ("ZipMap", "CastMap", "DictVectorizer")
 
@@ -88,9 +86,9 @@ def without_maps(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
     return copy, notes
 
 
-def _note(proto: onnx.ModelProto, key: str, value: list[Any]) -> None:
+def _note(proto: onnx.ModelProto, fact: Fact[Any], value: list[Any]) -> None:
     entry = proto.metadata_props.add()
-    entry.key, entry.value = key, json.dumps(value, ensure_ascii=False)
+    entry.key, entry.value = fact.key, fact.encode(value)
 
 
 def _zip(proto: onnx.ModelProto, node: onnx.NodeProto, names: list[Any]) -> str:
@@ -98,7 +96,7 @@ def _zip(proto: onnx.ModelProto, node: onnx.NodeProto, names: list[Any]) -> str:
     output = next(o for o in proto.graph.output if o.name == node.output[0])
     output.type.CopyFrom(onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, ["N", len(names)]))
     _renamed(node, "Identity")
-    _note(proto, CLASSES + output.name, names)
+    _note(proto, CLASSES.of(output.name), names)
     return (
         f"output {output.name} is the scores of its {len(names)} classes, not a map of them; "
         "their labels are metadata"
@@ -114,7 +112,7 @@ def _columns(proto: onnx.ModelProto, node: onnx.NodeProto, keys: list[Any]) -> s
     _renamed(node, "Cast" if target != value else "Identity")
     if target != value:
         node.attribute.append(onnx.helper.make_attribute("to", target))
-    _note(proto, FEATURES, [str(k) for k in keys])
+    _note(proto, FEATURE_NAMES, [str(k) for k in keys])
     return (
         f"input {given.name} is the values of its {len(keys)} keys, not a map of them; "
         "what is missing is zero"

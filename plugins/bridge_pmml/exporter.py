@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass, TopologicalSortPass
 
 from bridge import hub
 from bridge.errors import InvalidOption
+from bridge.facts import CLASSES, ESTIMATOR, FEATURE_NAMES
 from bridge.formats import Exporter, Option
 from bridge.inputs import random_inputs
 from bridge.needs import condition
@@ -34,8 +34,6 @@ KINDS = {
     "STRING": "string",
     "BOOL": "boolean",
 }
-NAMES = "bridge.feature_names"
-CLASSES = "bridge.classes."
 
 
 def kind_of_value(value: ir.Value) -> str:
@@ -86,7 +84,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
 
 def document_of(model: ir.Model, options: dict[str, Any]) -> Document:
     """The document of a legal hub model."""
-    doc = Document(model.metadata_props.get("bridge.estimator") or model.graph.name or "model")
+    doc = Document(ESTIMATOR.get(model) or model.graph.name or "model")
     model = model.clone()
     for step in (RaiseModels(), RemoveUnusedNodesPass(), TopologicalSortPass()):
         step(model)
@@ -166,8 +164,8 @@ def feature_names(model: ir.Model, given: str | list[str]) -> dict[ir.Value, lis
     widths = {v: 1 if len(dims) == 1 else int(cast(int, dims[1])) for v, dims in shapes.items()}
     total = sum(widths.values())
     listed = given if isinstance(given, list) else [n.strip() for n in given.split(",") if n.strip()]
-    if not listed and NAMES in model.metadata_props:
-        listed = json.loads(model.metadata_props[NAMES])
+    if not listed and (names := FEATURE_NAMES.get(model)):
+        listed = names
         listed = listed if len(listed) == total else []
     if listed and (len(listed) != total or len(set(listed)) != total):
         raise InvalidOption(
@@ -186,7 +184,7 @@ def feature_names(model: ir.Model, given: str | list[str]) -> dict[ir.Value, lis
 
 def class_labels(model: ir.Model) -> list[Any]:
     """The labels the model's metadata lists, or a classifier picks by place, when there is one such table."""
-    tables = [json.loads(v) for k, v in model.metadata_props.items() if k.startswith(CLASSES)]
+    tables = [table for _, table in CLASSES.all(model)]
     for node in model.graph:
         table = (
             hub.const(node.inputs[0])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
+from bridge import facts, hub
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option, flag
 from bridge.report import Blocker
@@ -85,8 +85,9 @@ def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model
         raise UnreadableFile(
             f"{path} is not a valid PMML document: {type(error).__name__}: {error}", "Is the file complete?"
         ) from error
-    facts = {"format": "pmml", "version": version, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    hub.stamp(model, **facts)
+    facts.FORMAT.set(model, "pmml")
+    facts.VERSION.set(model, version)
+    facts.SHA256.set(model, hashlib.sha256(path.read_bytes()).hexdigest())
     if self_check:
         check(path, root, model)
     return model
@@ -107,7 +108,8 @@ def _model(root: Element, packed: bool, numbers: bool = False) -> ir.Model:
             inputs.bundle(entry)
     else:
         _declare(node, inputs, packed)
-    op = hub.Builder(graph, source=describe(node).partition(" (")[0])
+    op = hub.Builder(graph)
+    op.begin(*describe(node).partition(" (")[0].partition(" ")[::2])
     columns = Columns(op, graph.inputs[0] if graph.inputs else None)
     inputs.columns = columns
     outer = Scope(columns, None, inputs, ops)

@@ -71,7 +71,7 @@ class RaiseModels(ir.passes.InPlacePass):
         kind = "Network" if len(layers) > 1 else "Regression"
         maker = end.producer()
         assert maker is not None
-        op = hub.Builder(graph, before=maker, source=hub.lineage(maker))
+        op = hub.Builder(graph, before=maker, source=hub.origin(maker))
         made = op.node(
             kind,
             x,
@@ -109,7 +109,7 @@ class RaiseModels(ir.passes.InPlacePass):
         if found is None:
             return False
         x, centers = found
-        op = hub.Builder(graph, before=node, source=hub.lineage(node))
+        op = hub.Builder(graph, before=node, source=hub.origin(node))
         made = op.node(
             "Clusters",
             x,

@@ -71,7 +71,7 @@ class RaiseInstances(ir.passes.InPlacePass):
 
 
 def raised(graph: ir.Graph, node: ir.Node, kind: str, x: ir.Value, arrays: Any, settings: Any) -> bool:
-    op, out = hub.Builder(graph, before=node, source=hub.lineage(node)), node.outputs[0]
+    op, out = hub.Builder(graph, before=node, source=hub.origin(node)), node.outputs[0]
     tensors = {name: ir.tensor(np.asarray(array, np.float64)) for name, array in arrays.items()}
     attributes: dict[str, Any] = {**tensors, **settings}
     y = op.node(kind, x, _domain=DOMAIN, _dtype=out.dtype, _shape=out.shape, **attributes)
@@ -148,7 +148,7 @@ def answers(value: ir.Value | None) -> tuple[ir.Node, np.ndarray] | None:
     node = made_by(value, "Gather")
     table = None if node is None else const(node.inputs[0])
     near = None if node is None else made_by(node.inputs[1], "TopK")
-    if node is None or near is None or table is None or table.ndim != 2 or attr(node, "axis", 0):
+    if node is None or near is None or table is None or table.ndim != 2 or attr(node, "axis"):
         return None
     smallest = not attr(near, "largest") and attr(near, "axis") in (1, -1)
     return (near, table) if smallest and node.inputs[1] is near.outputs[1] else None

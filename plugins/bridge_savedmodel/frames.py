@@ -324,7 +324,7 @@ class Frame:
             return Poison()
         if any(isinstance(v, Pair) for v in node.inputs) and f"complex::{node.op}" in ops:
             return self._apply(op, node, _as_complex(op, node.inputs), f"complex::{node.op}")
-        op.source = f"{node.op} {node.name}"
+        op.begin(node.op, node.name)
         if node.op in PARTWISE and any(isinstance(v, Pair) for v in node.inputs):
             halves = [[getattr(v, part, v) for v in node.inputs] for part in ("real", "imag")]
             real, imag = (self._import(op, Node(self, node.proto, half)) for half in halves)

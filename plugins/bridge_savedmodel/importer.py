@@ -8,7 +8,7 @@ from typing import Any
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from bridge import hub
+from bridge import facts, hub
 from bridge.errors import UnsupportedModel
 from bridge.formats import Importer, Option
 from bridge.passes.affine import FoldAffine
@@ -22,7 +22,7 @@ from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.reader import Port, Source, read_folder, split
 from bridge_savedmodel.sources import open_source
 from bridge_savedmodel.tensorflow import tensorflow
-from bridge_savedmodel.variables import HELD, Facts
+from bridge_savedmodel.variables import Facts
 
 READINGS = 8
 
@@ -50,7 +50,8 @@ def load(
         open_source(src, signature, tags) if not _folder(src) else read_folder(Path(src), signature, tags)
     )
     model = _model(source, state == "explicit", examples == "features", characters)
-    hub.stamp(model, format="savedmodel", tensorflow=tensorflow().__version__)
+    facts.FORMAT.set(model, "savedmodel")
+    facts.TENSORFLOW.set(model, tensorflow().__version__)
     return model
 
 
@@ -64,7 +65,7 @@ def writes(path: Path, signature: str | None) -> dict[str, tuple[str, int | None
         return {}
     inputs = _model(source, explicit=True).graph.inputs
     captured = _captured(source)
-    held = {v.name or "": v.metadata_props[HELD] for v in inputs if HELD in v.metadata_props}
+    held = {v.name or "": name for v in inputs if (name := facts.SAVEDMODEL_VARIABLE.get(v))}
     return {name: (own, captured.index(own) if own in captured else None) for name, own in held.items()}
 
 

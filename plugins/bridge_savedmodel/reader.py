@@ -15,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import UnreadableFile
+from bridge.facts import SHA256
 from bridge_savedmodel.functional import ENTERS, SWITCHES, outside_loops
 from bridge_savedmodel.resources import tables, variables
 from bridge_savedmodel.tensorflow import FILES, TYPES, tensorflow
@@ -144,7 +145,7 @@ def read_folder(path: Path, signature: str | None, tags: str) -> Source:
     assets = {split(a.tensor_info.name)[0]: a.filename for a in meta.asset_file_def}
     source.variables = variables(path, source.nodes, source.functions)
     source.tables = tables(path, source.nodes, source.functions, assets)
-    source.metadata = {"bridge.sha256": digest}
+    source.metadata = {SHA256.key: digest}
     _apply_facts(source, meta)
     return source
 
@@ -224,7 +225,7 @@ def read_graph(path: Path) -> Source:
             and not _pivot(source.nodes, node)
         ):
             source.outputs.append(Port(node.name, node.name))
-    source.metadata = {"bridge.sha256": hashlib.sha256(raw).hexdigest()}
+    source.metadata = {SHA256.key: hashlib.sha256(raw).hexdigest()}
     return source
 
 

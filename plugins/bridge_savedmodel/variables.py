@@ -11,9 +11,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.facts import SAVEDMODEL_VARIABLE
 from bridge_savedmodel.values import text
 
-HELD = "bridge.savedmodel.variable"
 NEXT = "/next"
 
 
@@ -81,7 +81,7 @@ class State:
             shape=ir.Shape(array.shape),
             const_value=tensor,
         )
-        value.metadata_props[HELD] = name
+        SAVEDMODEL_VARIABLE.set(value, name)
         graph.inputs.append(value)
         graph.register_initializer(value)
         return value

@@ -21,8 +21,9 @@ class Unwritten(ValueError):
 class PartBuilder(hub.Builder):
     """Builds the hub model of an estimator in `graph`; `load` reads the estimators it is made of."""
 
-    def __init__(self, graph: ir.Graph, load: Callable[[Any], ir.Model], source: str) -> None:
-        super().__init__(graph, source=source)
+    def __init__(self, graph: ir.Graph, load: Callable[[Any], ir.Model], estimator: str) -> None:
+        super().__init__(graph)
+        self.begin(estimator)
         self.load = load
 
     def part(self, estimator: Any, x: ir.Value) -> Outputs:

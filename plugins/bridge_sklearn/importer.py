@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import json
 import sys
 import warnings
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir import DataType
 
-from bridge import hub
+from bridge import facts, hub
 from bridge.errors import ExecutionFailed, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer
 from bridge.inputs import random_inputs
@@ -31,7 +30,6 @@ from bridge_sklearn.graphs import Outputs, PartBuilder, Unwritten, cast, finishe
 from bridge_sklearn.histogram import histogram
 from bridge_sklearn.targets import undone
 
-NAMES = "bridge.feature_names"
 TREES = ("sklearn.tree", "sklearn.ensemble", "xgboost", "lightgbm")
 PARTS = (
     "steps",
@@ -81,9 +79,10 @@ def load(src: Any) -> ir.Model:
         except Exception as error:
             reasons.append(f"is not taken by its converter ({type(error).__name__}: {first_line(error)})")
             continue
-        hub.stamp(model, format="sklearn", estimator=type(src).__name__)
+        facts.FORMAT.set(model, "sklearn")
+        facts.ESTIMATOR.set(model, type(src).__name__)
         if names:
-            model.metadata_props[NAMES] = json.dumps(names, ensure_ascii=False)
+            facts.FEATURE_NAMES.set(model, names)
         return model
     blocker = Blocker(type(final_of(src)).__name__, "", "", reasons[0 if own else -1])
     raise UnsupportedModel("The estimator cannot be read:", [blocker])
@@ -104,7 +103,7 @@ def retransformed(src: Any) -> ir.Model:
         told = f"cannot be written: {first_line(error)}"
         blocker = Blocker("TransformedTargetRegressor", "", "", told)
         raise UnsupportedModel("The estimator cannot be read:", [blocker]) from error
-    model.metadata_props["bridge.estimator"] = type(src).__name__
+    facts.ESTIMATOR.set(model, type(src).__name__)
     return model
 
 
@@ -160,7 +159,7 @@ def even(model: ir.Model) -> ir.Model:
     for node in list(model.graph):
         kinds = {v.dtype for v in node.inputs if v is not None}
         if node.op_type == "Concat" and kinds == {DataType.FLOAT, DataType.DOUBLE}:
-            op = hub.Builder(model.graph, before=node, source=hub.lineage(node))
+            op = hub.Builder(model.graph, before=node, source=hub.origin(node))
             for index, value in enumerate(node.inputs):
                 if value is not None:
                     node.replace_input_with(index, cast(op, value, DataType.DOUBLE))
@@ -211,7 +210,7 @@ def abreast(model: ir.Model) -> ir.Model:
             continue
         width = source.shape[-1]
         if isinstance(width, int) and width > 1:
-            op = hub.Builder(model.graph, before=node, source=hub.lineage(node))
+            op = hub.Builder(model.graph, before=node, source=hub.origin(node))
             value.shape = source.shape
             replace(model.graph, node, [op.Identity(source)], op)
     return model

@@ -34,7 +34,8 @@ def undone(model: ir.Model, transformer: Any) -> None:
     """The model's only output after the inverse of a fitted transformer. Raises Unwritten for one that is not
     known."""
     [output] = model.graph.outputs
-    op = hub.Builder(model.graph, source="TransformedTargetRegressor")
+    op = hub.Builder(model.graph)
+    op.begin("TransformedTargetRegressor")
     y = cast(op, output, DOUBLE)
     found = inverse(op, transformer, y)
     name, output.name = output.name, hub.fresh_name(model.graph, "transformed")

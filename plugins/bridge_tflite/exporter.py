@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from bridge.formats import Exporter, Option, flag
 from bridge.report import Report
-from bridge_tflite.export_ops import fill, ops
+from bridge_tflite.export_ops import ops
 from bridge_tflite.flatbuffer import VALUES, File, Tensors
 from bridge_tflite.legalize import passes
 
@@ -17,8 +17,8 @@ from bridge_tflite.legalize import passes
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
     """Write a legal hub model: its graph, a subgraph for every branch and loop body, one that fills the hash tables, and one
     signature `serving_default` with the hub's names."""
-    file = File(model)
-    fill(Tensors(file, model.graph), model.graph.outputs)
+    file = File(model, ops)
+    Tensors(file, model.graph).fill(model.graph.outputs)
     file.initialize()
     file.save(path)
 

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from ai_edge_litert import schema_py_generated as schema
 
 from bridge import hub
-from bridge.ops import Need
+from bridge.ops import Need, OpTable
 from bridge.passes.half_weights import weighty
 from bridge_tflite import metadata
 from bridge_tflite.versions import Use, version
@@ -70,6 +70,11 @@ MOVING = frozenset(
         "TRANSPOSE",
     ]
 )
+NUMBERED: dict[str, dict[Any, int]] = {
+    "fused_activation_function": {None: 0, "Relu": 1, "Relu6": 3},
+    "padding": {"SAME_UPPER": 0, "VALID": 1},
+}
+"""What the schema numbers, by the words of the hub's attributes."""
 DTYPES = {
     "FLOAT": "FLOAT32",
     "FLOAT16": "FLOAT16",
@@ -114,8 +119,9 @@ class AlignedBuffer(schema.BufferT):
 class File:
     """The file under construction: what its subgraphs share."""
 
-    def __init__(self, model: ir.Model) -> None:
+    def __init__(self, model: ir.Model, rules: OpTable) -> None:
         self.model = model
+        self.rules = rules
         self.buffers: list[AlignedBuffer] = [AlignedBuffer()]
         self.codes: dict[tuple[str, int], int] = {}
         self.subgraphs: list[Tensors] = []
@@ -206,7 +212,7 @@ class File:
         return made
 
 
-def _bytes(tensor: Any) -> np.ndarray:
+def _bytes(tensor: Any) -> Any:
     """A tensor as it lies in the file; text as its count, where each piece begins and the last ends, and the pieces."""
     array = tensor.numpy()
     if tensor.dtype != ir.DataType.STRING:
@@ -241,7 +247,7 @@ def _lay_out(behind: list[AlignedBuffer], start: int) -> None:
 
 
 class Tensors:
-    """A subgraph being written. `tfl.ADD(x, y, fused_activation_function=1)` appends an operator.
+    """A subgraph being written. `tfl.ADD(x, y, fused_activation_function="Relu")` appends an operator.
 
     Inputs are hub values, tensors an earlier call returned, numpy constants, or None. The results stand for the outputs of
     the node being written when `outputs` is left alone, else for new tensors. Its inputs are those of `graph`, then
@@ -266,7 +272,7 @@ class Tensors:
         return functools.partial(self.add, operator)
 
     def add(self, operator: str, *inputs: Any, outputs: Any = None, **options: Any) -> None:
-        """Append one builtin operator; options are the schema's fields in snake case."""
+        """Append one builtin operator; options are the schema's fields in snake case, padding and activation by name."""
         results = outputs if outputs is not None else self.node.outputs  # type: ignore[union-attr]
         indices = [self.index(value) for value in inputs]
         made = self._append(operator, indices, [self.index(value) for value in results])
@@ -276,7 +282,8 @@ class Tensors:
             made.builtinOptionsType = kind
             made.builtinOptions = getattr(schema, name + "T")()
             for key, value in options.items():
-                setattr(made.builtinOptions, _camel(key), value)
+                number = NUMBERED[key][value] if key in NUMBERED else value
+                setattr(made.builtinOptions, _camel(key), number)
 
     def _append(self, operator: str, inputs: list[int], outputs: list[int]) -> schema.OperatorT:
         made = schema.OperatorT()
@@ -362,6 +369,15 @@ class Tensors:
         self._index[value] = self._tensor(value.name, value.dtype, value.shape, None)
         return self._index[value]
 
+    def fill(self, results: Sequence[ir.Value]) -> None:
+        """Write every node of the graph, and close the subgraph with its results."""
+        for node in self.graph:
+            self.node = node
+            rule = self.file.rules.find(hub.qualified(node), node)
+            assert rule is not None
+            rule.handler(self, node, *node.inputs)
+        self.end(results)
+
     def end(self, results: Sequence[ir.Value]) -> None:
         """Close the subgraph with its outputs; what it did not compute itself is handed through an operator."""
         own = {value for node in self.graph for value in node.outputs}
@@ -444,10 +460,11 @@ def _camel(name: str) -> str:
 def _holds(value: ir.Value) -> bool:
     """LiteRT's interpreter can be given no tensor of int2, though it has them."""
     dtype = value.dtype
-    tensor = isinstance(value.type, ir.TensorType) and dtype is not None
+    if dtype is None or not isinstance(value.type, ir.TensorType):
+        return False
     if dtype == ir.DataType.INT2 and value.is_graph_input():
         return False
-    return tensor and dtype.name in DTYPES and hub.rank_of(value) is not None
+    return dtype.name in DTYPES and hub.rank_of(value) is not None
 
 
 VALUES = Need("a tensor of known rank and of a dtype TFLite has", _holds)

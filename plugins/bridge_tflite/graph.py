@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from flatbuffers import flexbuffers
 
 from bridge import hub
 from bridge.errors import UnreadableFile
@@ -191,17 +192,6 @@ class Node:
         """The tensor of input `index`."""
         return self.subgraph.tensors[self.operator.inputs[index]]
 
-    def intermediate(self, index: int) -> float:
-        """Scale of a tensor that lives inside the operator."""
-        found = self.subgraph.tensors[self.operator.intermediates[index]].scale
-        assert found is not None
-        return float(found[0])
-
-    def intermediate_zero(self, index: int) -> int:
-        found = self.subgraph.tensors[self.operator.intermediates[index]].zero_point
-        assert found is not None
-        return int(found[0])
-
     def out(self, index: int) -> Tensor:
         """The tensor of output `index`."""
         return self.subgraph.tensors[self.outputs[index]]
@@ -240,8 +230,6 @@ class Node:
     @functools.cached_property
     def custom(self) -> dict[str, Any]:
         """Options of a custom operator that are written as a flexbuffer map; empty where they are written otherwise."""
-        from flatbuffers import flexbuffers
-
         try:
             found = flexbuffers.Loads(self.operator.custom_options)
         except Exception:
@@ -439,7 +427,7 @@ class Scope:
             self._operator(op, Node(self.file, self.subgraph, operator, self))
 
     def _operator(self, op: hub.Builder, node: Node) -> None:
-        op.source = f"{node.op} {node.title()}".strip()
+        op.begin(node.op, node.title())
         rule = ops.find(node.rule, node)
         if rule is None:
             self._keep(op, node)

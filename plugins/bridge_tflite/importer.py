@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge import hub
+from bridge import facts, hub
 from bridge.errors import BridgeError, InvalidOption, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option, flag
 from bridge.passes.transposes import SinkTransposes
@@ -43,8 +43,8 @@ def load(src: Any, signature: str = "", state: str = "explicit", allow_custom: b
         raise UnreadableFile(
             f"{path} is not a valid TFLite model: {type(error).__name__}: {error}", "Is the file complete?"
         ) from error
-    facts = {"format": "tflite", "sha256": hashlib.sha256(file.raw).hexdigest()}
-    hub.stamp(model, **facts)
+    facts.FORMAT.set(model, "tflite")
+    facts.SHA256.set(model, hashlib.sha256(file.raw).hexdigest())
     return model
 
 
@@ -92,9 +92,9 @@ def _model(file: File, key: str, how: str, allow_custom: bool) -> ir.Model:
     tensors = [scope.subgraph.tensors[i] for _, i in (*inputs, *outputs)]
     values = [*graph.inputs[: len(inputs)], *graph.outputs[: len(outputs)]]
     noted = {
-        str(v.name): (v.dtype.name, t.scale[0], t.zero_point[0])  # type: ignore[union-attr, index]
+        str(v.name): (v.dtype.name, t.scale[0], t.zero_point[0])  # type: ignore[union-attr]
         for t, v in zip(tensors, values, strict=True)
-        if t.quantized and t.scale.size == 1  # type: ignore[union-attr]
+        if t.quantized and t.scale.size == 1
     }
     metadata.note_quantization(model, noted)
     for _ in range(2):

@@ -17,15 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
+from flatbuffers.table import Table
 
+from bridge import facts
 from bridge.errors import UnreadableFile
 
 PACKED = "TFLITE_METADATA"
-MODEL = "tflite.model"
-TENSOR = "tflite.tensor"
-FILE = "tflite.file:"
-QUANTIZATION = "tflite.quantization"
-DIMENSIONS = "bridge.dimensions"
 RUNTIME = "min_runtime_version"
 BINARY = "base64:"
 LARGEST = 2**26
@@ -50,26 +47,27 @@ def raw(value: str) -> bytes:
 
 def read(entries: dict[str, bytes], model: ir.Model, path: Path) -> None:
     """Give a hub model the metadata of its file. Raises UnreadableFile for a broken archive behind the file."""
-    _name_dimensions(model, entries.pop(DIMENSIONS, b""))
+    _name_dimensions(model, entries.pop(facts.DIMENSIONS.key, b""))
     model.metadata_props.update({name: text(value) for name, value in entries.items()})
-    model.metadata_props.update({FILE + name: text(value) for name, value in _files(path)})
+    for name, content in _files(path):
+        facts.TFLITE_FILE.of(name).set(model, text(content))
     described = describe(entries[PACKED]) if PACKED in entries else {}
     if not described:
         return
-    model.metadata_props[MODEL] = _json(described["model"])
+    facts.TFLITE_MODEL.set(model, described["model"])
     for kind, values in (("inputs", model.graph.inputs), ("outputs", model.graph.outputs)):
-        for value, facts in zip(values, described[kind], strict=False):
-            value.metadata_props[TENSOR] = _json(facts)
+        for value, description in zip(values, described[kind], strict=False):
+            facts.TFLITE_TENSOR.set(value, description)
 
 
 def written(model: ir.Model) -> list[tuple[str, bytes]]:
     """The metadata entries of a file with this model: what it read from one, less the runtime that file's operators asked for, and the
     names of its dimensions."""
-    derived = (MODEL, DIMENSIONS, QUANTIZATION, RUNTIME)
+    derived = (facts.TFLITE_MODEL, facts.DIMENSIONS, facts.TFLITE_QUANTIZATION, facts.TFLITE_FILE)
     found = [
         (name, raw(value))
         for name, value in sorted(model.metadata_props.items())
-        if name not in derived and not name.startswith(FILE)
+        if name != RUNTIME and not any(fact.owns(name) for fact in derived)
     ]
     names = {
         kind: {
@@ -80,20 +78,20 @@ def written(model: ir.Model) -> list[tuple[str, bytes]]:
         for kind, values in (("inputs", model.graph.inputs), ("outputs", model.graph.outputs))
     }
     known = any(isinstance(d, str) for dims in names.values() for shape in dims.values() for d in shape)
-    return [*found, (DIMENSIONS, _json(names).encode())] if known else found
+    return [*found, (facts.DIMENSIONS.key, _json(names).encode())] if known else found
 
 
 def note_quantization(model: ir.Model, found: dict[str, tuple[str, Any, Any]]) -> None:
     """Remember what inputs and outputs stand for, where no operator of the hub says it: dtype, scale and zero point by name."""
-    facts = {name: [dtype, float(scale), int(zero)] for name, (dtype, scale, zero) in found.items()}
-    if facts:
-        model.metadata_props[QUANTIZATION] = _json(facts)
+    known = {name: [dtype, float(scale), int(zero)] for name, (dtype, scale, zero) in found.items()}
+    if known:
+        facts.TFLITE_QUANTIZATION.set(model, known)
 
 
 def quantization(model: ir.Model, value: ir.Value) -> tuple[float, int] | None:
     """Scale and zero point noted for an input or output, if it still is of that dtype."""
     try:
-        dtype, scale, zero = json.loads(model.metadata_props.get(QUANTIZATION, "{}"))[value.name]
+        dtype, scale, zero = (facts.TFLITE_QUANTIZATION.get(model) or {})[value.name]
         return (float(scale), int(zero)) if value.dtype is not None and dtype == value.dtype.name else None
     except (ValueError, KeyError, TypeError):
         return None
@@ -101,7 +99,7 @@ def quantization(model: ir.Model, value: ir.Value) -> tuple[float, int] | None:
 
 def append_files(model: ir.Model, path: Path) -> None:
     """Put the associated files into an archive behind the file, uncompressed."""
-    files = {n[len(FILE) :]: raw(v) for n, v in model.metadata_props.items() if n.startswith(FILE)}
+    files = {name: raw(value) for name, value in facts.TFLITE_FILE.all(model)}
     if not files:
         return
     with zipfile.ZipFile(path, "a") as archive:
@@ -161,8 +159,6 @@ def _json(value: Any) -> str:
 
 def describe(packed: bytes) -> dict[str, Any]:
     """What the flatbuffer says of the model, its inputs and its outputs; nothing where it is broken."""
-    from flatbuffers.table import Table
-
     try:
         root = Record(Table(bytearray(packed), struct.unpack_from("<I", packed)[0]))
         graph = root.records(3)[:1]
@@ -209,14 +205,10 @@ class Record:
         return self.table.Bytes[place + self.table.Pos] if place else 0
 
     def record(self, field: int) -> Record | None:
-        from flatbuffers.table import Table
-
         place = self._at(field)
         return Record(Table(self.table.Bytes, self.table.Indirect(place + self.table.Pos))) if place else None
 
     def records(self, field: int) -> list[Record]:
-        from flatbuffers.table import Table
-
         place = self._at(field)
         if not place:
             return []
@@ -270,7 +262,7 @@ def _file(record: Record) -> dict[str, Any]:
 
 def _tensor(record: Record) -> dict[str, Any]:
     stats = record.record(5)
-    made = {
+    made: dict[str, Any] = {
         "name": record.string(0),
         "description": record.string(1),
         "dimensions": record.strings(2),

@@ -10,9 +10,12 @@ import ml_dtypes
 import numpy as np
 
 from bridge.errors import ExecutionFailed, InvalidInput
+from bridge.facts import TFLITE_VARIABLE
 from bridge.formats import Runtime
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
+from bridge_tflite import importer
+from bridge_tflite.reader import DTYPES, FEW_BITS, read
 
 
 class LiteRTSession(Session):
@@ -66,9 +69,6 @@ WHOLE = {np.dtype(ml_dtypes.int4): np.dtype(np.int8), np.dtype(ml_dtypes.uint4):
 
 def _of_few_bits(path: Path, signature: str) -> dict[str, Any]:
     """Outputs of less than a byte an element, which LiteRT hands out as bytes."""
-    from bridge_tflite import importer
-    from bridge_tflite.reader import DTYPES, FEW_BITS, read
-
     file = read(path)
     if not any(t.kind in FEW_BITS for graph in file.subgraphs for t in graph.tensors):
         return {}
@@ -115,10 +115,6 @@ class Stateful:
     def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        from bridge_tflite import importer
-        from bridge_tflite.import_ops.state import HELD
-        from bridge_tflite.reader import read
-
         self.interpreter = Interpreter(
             model_path=str(path),
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
@@ -126,12 +122,15 @@ class Stateful:
         )
         _, inputs, outputs = importer.interface(read(path), "")
         graph = importer.load(path).graph
-        self.inputs, self.outputs = dict(inputs), dict(outputs)
-        self.states = {v.name: v for v in graph.inputs if v.name not in self.inputs}
+        self.inputs: dict[str, int] = dict(inputs)
+        self.outputs: dict[str, int] = dict(outputs)
+        self.states = {v.name or "": v for v in graph.inputs if v.name not in self.inputs}
         self.held = {
-            n: int(v.metadata_props[HELD]) for n, v in self.states.items() if HELD in v.metadata_props
+            n: int(held) for n, v in self.states.items() if (held := TFLITE_VARIABLE.get(v)) is not None
         }
-        self.next = {v.name: int(v.metadata_props[HELD]) for v in graph.outputs if HELD in v.metadata_props}
+        self.next = {
+            v.name or "": int(held) for v in graph.outputs if (held := TFLITE_VARIABLE.get(v)) is not None
+        }
         self.fresh = True
 
     def run(self, inputs: dict[str, Any]) -> dict[str, Any]:

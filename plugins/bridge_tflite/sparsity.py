@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from bridge.errors import UnreadableFile
 
@@ -81,8 +82,6 @@ def _vector(found: Any) -> np.ndarray:
 
 def _union(level: Any, name: str) -> np.ndarray:
     """A vector of 8-, 16- or 32-bit numbers."""
-    from ai_edge_litert import schema_py_generated as schema
-
     table = getattr(level, name)()
     kind = getattr(level, f"{name}Type")()
     known = {1: schema.Int32Vector, 2: schema.Uint16Vector, 3: schema.Uint8Vector}

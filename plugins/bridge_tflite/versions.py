@@ -54,7 +54,11 @@ def _scales(tensor: Any) -> list[float]:
 
 def by_dtype(index: int = 0, **versions: int) -> list[Rule]:
     """Versions by the dtype of an input."""
-    return [(version, lambda use, k=kind: use.kind(index) == k) for kind, version in versions.items()]
+    return [(version, of_kind(index, kind)) for kind, version in versions.items()]
+
+
+def of_kind(index: int, kind: str) -> Callable[[Use], bool]:
+    return lambda use: use.kind(index) == kind
 
 
 def rank_above(limit: int) -> Callable[[Use], bool]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge import hub
+from bridge import facts, hub
 from bridge.errors import BridgeError, InvalidOption, UnsupportedModel
 from bridge.formats import Importer, Option
 from bridge.report import Blocker
@@ -23,8 +23,7 @@ from bridge_torchscript.import_ops import ops
 from bridge_torchscript.import_ops.python import PYTHON
 from bridge_torchscript.import_ops.shapes import INPLACE
 from bridge_torchscript.interface import leaves, type_of
-from bridge_torchscript.interpreter import Raised, Refused, kinds
-from bridge_torchscript.interpreter import described as native_name
+from bridge_torchscript.interpreter import Raised, Refused, kinds, named
 from bridge_torchscript.live import exported
 from bridge_torchscript.program import open_program
 from bridge_torchscript.reading import is_program, open_archive
@@ -45,23 +44,28 @@ def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
         if method != "forward":
             raise InvalidOption("An exported program has no method but forward.")
         model = exported(open_program(Path(src)), given)
-        hub.stamp(model, format="torchscript", sha256=digest(Path(src)))
-        return model
+        return _stamped(model, digest(Path(src)))
     if isinstance(src, torch.export.ExportedProgram) or (
         isinstance(src, torch.nn.Module) and not isinstance(src, torch.jit.ScriptModule)
     ):
         return exported(src, given)
     if isinstance(src, (str, Path)):
         module, kept = open_archive(Path(src))
-        facts = {"format": "torchscript", "sha256": digest(Path(src))}
+        sha256 = digest(Path(src))
     else:
-        module, kept, facts = src, {}, {"format": "torchscript"}
+        module, kept, sha256 = src, {}, ""
     native = module._c if isinstance(module, torch.jit.ScriptModule) else module
     if not native._has_method(method):
         found = ", ".join(native._method_names()) or "none"
         raise InvalidOption(f"The module has no method {method!r}.", f"Its methods: {found}.")
     model = Reading(native, method, given, kept if method == "forward" else {}, str(src)).model()
-    hub.stamp(model, **facts)
+    return _stamped(model, sha256)
+
+
+def _stamped(model: ir.Model, sha256: str) -> ir.Model:
+    facts.FORMAT.set(model, "torchscript")
+    if sha256:
+        facts.SHA256.set(model, sha256)
     return model
 
 
@@ -120,7 +124,7 @@ class Reading:
             known = known or (kind.startswith("aten::") and not kind.endswith("_"))
             if known or (kind.startswith("prim::") and hasattr(Reader, f"_{kind.partition('::')[2]}")):
                 continue
-            yield Blocker(kind, native_name(node).partition(" ")[2], "", "is not supported")
+            yield Blocker(kind, named(node), "", "is not supported")
 
     def _foreseen(self, reader: Reader, condition: Any) -> bool | None:
         """A condition that was met, or is an attribute (`training`) or its negation; None for any other."""

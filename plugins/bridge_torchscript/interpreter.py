@@ -102,7 +102,7 @@ class Interpreter:
         inputs = [self.env[i.debugName()] for i in node.inputs()]
         if kind not in HANDING_ON:
             inputs = [current(op, v) for v in inputs]
-        op.source = described(node)
+        op.begin(node.kind(), named(node))
         try:
             special = (
                 getattr(self, f"_{kind.partition('::')[2]}", None) if kind.startswith("prim::") else None
@@ -394,16 +394,16 @@ class Raised(Exception):
     """The model itself raises here."""
 
 
-def described(node: Any) -> str:
-    """Native operator and name, for provenance."""
-    outputs = list(node.outputs())
-    return f"{node.kind()} {outputs[0].debugName()}" if outputs else node.kind()
-
-
 def hinting(node: Any) -> bool:
     """Whether torch's own Transformer asks if a mask is the causal one, to leave it to a faster kernel: the mask is applied either way."""
     text = node.sourceRange()
     return 'torch/nn/modules/transformer.py"' in text and "causal_comparison" in text
+
+
+def named(node: Any) -> str:
+    """The name of a node's first result; empty without any."""
+    outputs = list(node.outputs())
+    return outputs[0].debugName() if outputs else ""
 
 
 def place(node: Any) -> str:

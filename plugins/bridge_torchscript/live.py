@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge import hub
+from bridge import facts, hub
 from bridge.errors import InvalidOption, UnsupportedModel
 from bridge.passes import opset
 from bridge.passes.constants import LiftConstants
@@ -62,7 +62,8 @@ def exported(src: Any, given: dict[str, Given]) -> ir.Model:
     blockers = opset.unknown_operators(model)
     if blockers:
         raise UnsupportedModel(f"{len(blockers)} operators torch wrote are unknown:", blockers)
-    hub.stamp(model, format="torch", version=torch.__version__)
+    facts.FORMAT.set(model, "torch")
+    facts.VERSION.set(model, torch.__version__)
     return model
 
 

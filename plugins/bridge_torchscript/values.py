@@ -11,6 +11,7 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.facts import Origin
 
 DOUBT = "reads a tensor after another one was written to, whose memory it may share or not"
 
@@ -118,7 +119,7 @@ class Builder(hub.Builder):
 
     graph: ir.Graph
 
-    def __init__(self, graph: ir.Graph, memory: Memory, source: str = "") -> None:
+    def __init__(self, graph: ir.Graph, memory: Memory, source: Origin | None = None) -> None:
         super().__init__(graph, source=source)
         self.memory = memory
 

@@ -15,7 +15,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 import bridge
 from bridge import hub
 from bridge.inputs import random_inputs
-from bridge.passes import tidy
+from bridge.passes import legalize, tidy
 from bridge.passes.affine import FoldAffine
 from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.channels_last import ChannelsLast
@@ -25,6 +25,7 @@ from bridge.passes.gelu import RaiseGelu
 from bridge.passes.reshapes import MergeReshapes
 from bridge.passes.shapes import InferShapes
 from bridge.passes.transposes import SinkTransposes
+from bridge.verify import compare
 
 
 @pytest.mark.parametrize("rank", [3, 4, 5])
@@ -41,6 +42,45 @@ def test_channels_last_keeps_the_numbers(op, rank):
     )
     assert_unchanged(model, ChannelsLast())
     assert any(node.domain == hub.NHWC for node in model.graph)
+
+
+def test_the_body_of_a_twin_serves_whatever_attributes_it_has():
+    graph = "g (float[1,2,7,7] x, float[4,2,3,3] w) => (float[1,4,h,v] y) {{ y = Conv {} (x, w) }}"
+    model, strided = (
+        hub_from_text(graph.format(a)) for a in ("", '<auto_pad = "SAME_UPPER", strides = [2, 2]>')
+    )
+    ChannelsLast()(model)
+    twin = next(node for node in model.graph if node.domain == hub.NHWC)
+    twin.attributes["auto_pad"] = ir.AttrString("auto_pad", "SAME_UPPER")
+    twin.attributes["strides"] = ir.AttrInt64s("strides", [2, 2])
+    for node in model.graph:
+        node.outputs[0].shape = None
+    inputs = random_inputs(strided)
+    assert compare(bridge.run(strided, inputs), bridge.run(model, inputs)).ok
+
+
+def test_a_body_of_what_a_target_takes_is_nothing_to_fall_back_on():
+    model = hub_from_text("g (float[2] x) => (float[2] y) { y = Abs (x) }")
+    body = ir.Function("bridge.some", "Abs", graph=model.graph.clone(), attributes=[])
+    model.functions[body.identifier()] = body
+    model.graph[0].domain = "bridge.some"
+    legalize(model, [], lambda node: False)
+    assert [hub.qualified(node) for node in model.graph] == ["bridge.some::Abs"]
+
+
+def test_what_a_target_takes_keeps_the_shape_it_was_made_with():
+    model = hub_from_text("g (float[N] x) => (float[N] y) { z = Abs (x) y = Neg (z) }")
+    body = hub_from_text(
+        "g (float[A] x) => (float[B] y) { z = NonZero (x) f = Flatten (z) y = Cast <to = 1> (f) }"
+    ).graph
+    made = ir.Function("bridge.some", "Abs", graph=body, attributes=[])
+    model.functions[made.identifier()] = made
+    node = model.graph[0]
+    node.domain, before = "bridge.some", node.outputs[0].shape
+    model.graph.opset_imports["bridge.some"] = 1
+    InferShapes()(model)
+    assert node.outputs[0].shape == before
+    assert made.identifier() in model.functions
 
 
 def test_a_residual_block_keeps_only_the_boundary_transposes():

@@ -17,5 +17,7 @@ DECOMPOSITIONS = OpTable.of(__name__)
 class Decompose(Rewrite):
     """1. Every node that `accepts` refuses and a decomposition takes is spelled out; what it is made of is visited again."""
 
+    precedes = ("ChannelsLast",)
+
     def __init__(self, accepts: Accepts) -> None:
         super().__init__(DECOMPOSITIONS, keep=accepts)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge import facts
 from bridge.dims import lengths, vector
 from bridge.hub import attr, rank_of, strings
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.widen import APPROXIMATED
 
 ops = OpTable()
 
@@ -283,7 +283,7 @@ def tree_regressor_of_doubles(op, node, x):
         **{**kept, **wide},
     )
     for each in op.nodes:
-        each.metadata_props[APPROXIMATED] = "float64 features computed as float32"
+        facts.APPROXIMATED.set(each, "float64 features computed as float32")
     return made
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge import facts
 from bridge.dims import arange, entries, lengths, product, reshape, scalar, vector
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along, zero
-from bridge.passes.widen import APPROXIMATED
 
 ops = OpTable()
 
@@ -64,7 +64,7 @@ def resize(op, node, x, roi=None, scales=None, sizes=None):
     outside = zero(op, x, attr(node, "extrapolation_value"))
     made = op.Identity(x) if inside is None else op.Where(inside, x, outside)
     if attr(node, "coordinate_transformation_mode") == "align_corners" and _fraction(node, axes, scales):
-        made.producer().metadata_props[APPROXIMATED] = FRACTION
+        facts.APPROXIMATED.set(made.producer(), FRACTION)
     return made
 
 

@@ -64,7 +64,8 @@ def for_runtime(model: ir.Model) -> ir.Model:
 
 def runtime_opset(model: ir.Model) -> int:
     """The newest opset at which ONNX Runtime has kernels for what a hub model consists of."""
-    late = any(not node.domain and node.op_type in LATE_KERNELS for node in hub.all_nodes(model))
+    inner = (node for function in model.functions.values() for node in function)
+    late = any(not n.domain and n.op_type in LATE_KERNELS for n in (*hub.all_nodes(model), *inner))
     return 21 if late and not down.restamp(model.clone(), 21) else RUNTIME_OPSET
 
 
@@ -107,7 +108,7 @@ def _step(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tu
         step = up.STEPS.get((node.op_type, opset))
         if step is None:
             continue
-        op = hub.Builder(graph, before=node, source=hub.lineage(node))
+        op = hub.Builder(graph, before=node, source=hub.origin(node))
         results = step(op, node, *node.inputs)
         if results is not None:
             replace(graph, node, results, op)
@@ -118,7 +119,7 @@ def _step(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tu
 def unknown_operators(model: ir.Model) -> list[Blocker]:
     """Operators of a standard domain that no schema at the hub's opset describes."""
     return [
-        Blocker(node.op_type, node.name or "", hub.origin(node), "is no operator of this opset")
+        Blocker(node.op_type, node.name or "", str(hub.origin(node)), "is no operator of this opset")
         for node in hub.all_nodes(model)
         if node.domain in hub.STANDARD_OPSETS
         and hub.schema(node) is None

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from bridge import hub
+from bridge import facts, hub
 from bridge.errors import UnsupportedModel
 from bridge.hub import attr, subgraphs
 from bridge.passes.constants import LiftConstants
@@ -194,13 +194,11 @@ def shape(op: Any, node: ir.Node, x: Any) -> Any:
 def roi_align(op: Any, node: ir.Node, *inputs: Any) -> None:
     if attr(node, "coordinate_transformation_mode") == "output_half_pixel":
         node.attributes.pop("coordinate_transformation_mode")
-        node.metadata_props[OUTPUT_HALF_PIXEL] = "1"
+        facts.OUTPUT_HALF_PIXEL.set(node, True)
 
-
-OUTPUT_HALF_PIXEL = "bridge.output_half_pixel"
 
 LIMITS: dict[str, tuple[tuple[int, str, Callable[[ir.Node], bool]], ...]] = {
-    "RoiAlign": ((16, "means half_pixel, which came with opset 16", lambda n: OUTPUT_HALF_PIXEL not in n.metadata_props),),
+    "RoiAlign": ((16, "means half_pixel, which came with opset 16", lambda n: not facts.OUTPUT_HALF_PIXEL.get(n)),),
     "DFT": ((20, "needs a known rank or axis", lambda n: "axis" not in n.attributes and len(n.inputs) < 3),),
     "Pad": ((19, "has no mode=wrap before opset 19", lambda n: attr(n, "mode") == "wrap"),),
     "Resize": ((19, "has no half_pixel_symmetric before opset 19", lambda n: attr(n, "coordinate_transformation_mode") == "half_pixel_symmetric"),),
@@ -298,7 +296,7 @@ def restamp(model: ir.Model, target: int) -> list[Blocker]:
         trees = any(node.op_type == "TreeEnsemble" for node in hub.all_nodes(model))
         model.graph.opset_imports[ML] = hub.ML_OPSET if trees else BEFORE_TREE_ENSEMBLE
     return [
-        Blocker(node.op_type, node.name or "", hub.origin(node), reason)
+        Blocker(node.op_type, node.name or "", str(hub.origin(node)), reason)
         for graph in (model.graph, *model.functions.values())
         for node in ir.traversal.RecursiveGraphIterator(graph)
         if (reason := _blocks(node, target))
@@ -336,7 +334,7 @@ def _steps(graph: ir.Graph | ir.Function, target: int) -> None:
         for version, step in STEPS.get(node.op_type, ()):
             if target >= version:
                 continue
-            op = hub.Builder(graph, before=node, source=hub.lineage(node))
+            op = hub.Builder(graph, before=node, source=hub.origin(node))
             results = step(op, node, *node.inputs)
             if results is not None:
                 replace(graph, node, results, op)

@@ -41,7 +41,7 @@ def at(version: int, *names: str, typed: bool = False) -> Callable:
 
 def refuse(node: ir.Node, reason: str) -> None:
     """Raise UnsupportedModel for a form that later opsets cannot say."""
-    blocker = Blocker(node.op_type, node.name or "", hub.origin(node), reason)
+    blocker = Blocker(node.op_type, node.name or "", str(hub.origin(node)), reason)
     raise UnsupportedModel(f"An operator cannot be lifted to opset {hub.HUB_OPSET}:", [blocker])
 
 

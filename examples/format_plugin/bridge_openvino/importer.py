@@ -115,7 +115,7 @@ class Reading:
             if layer.type == "Const":
                 self.values[layer.outputs[0]] = self._constant(layer)
             elif layer.type not in ENDS:
-                self.builder.source = f"{layer.type} {layer.name}"
+                self.builder.begin(layer.type, layer.name)
                 inputs = [self.values[port] for port in layer.inputs]
                 results = ops.find(layer.type, layer).handler(self, layer, *inputs)
                 results = results if isinstance(results, tuple) else (results,)

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import arange
+from bridge.facts import PRISTINE
 from bridge.hub import const, shape_of
 from bridge.ops import OpTable
 from bridge_coreml.import_ops.common import (
@@ -126,14 +127,14 @@ def make_list(op, node, init_length=None):
     first = int(count) if count is not None else op.Reshape(int64(op, init_length), [1])
     made = op.Expand(op.const(0, dtype), vector(op, [first, *[0 if d is None else d for d in dims]]))
     made.shape = ir.Shape([first if isinstance(first, int) else None, *[0 if d is None else d for d in dims]])
-    made.producer().metadata_props["bridge.pristine"] = "1"
+    PRISTINE.set(made.producer(), True)
     return made
 
 
 def pristine(ls: ir.Value) -> bool:
     """Whether a list was made without knowing its elements, and never written."""
     made = ls.producer()
-    return made is not None and "bridge.pristine" in made.metadata_props
+    return made is not None and bool(PRISTINE.get(made))
 
 
 def _rows(op: hub.Builder, ls: ir.Value, value: ir.Value) -> Any:

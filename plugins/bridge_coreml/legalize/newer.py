@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 import onnx_ir as ir
 
 from bridge import hub
-
-KEY = "coreml.newer."
+from bridge.facts import COREML_NEWER
 
 
 class NoteNewer(ir.passes.InPlacePass):
     """1. Operators that `takes(version)` refuses and `takes` of a newer version accepts are noted on the
     model, under the first of `newer` that accepts them. The nodes stay as they are.
     """
+
+    precedes = ("ComputeWider", "Decompose")
 
     def __init__(
         self, takes: Callable[[int], Callable[[ir.Node], bool]], version: int, newer: list[int]
@@ -30,16 +30,14 @@ class NoteNewer(ir.passes.InPlacePass):
                 continue
             first = next((number for number, taken in self.later.items() if taken(node)), None)
             if first is not None:
-                held = set(json.loads(model.metadata_props.get(f"{KEY}{first}", "[]"))) | {node.op_type}
-                model.metadata_props[f"{KEY}{first}"] = json.dumps(sorted(held))
+                entry = COREML_NEWER.of(str(first))
+                entry.set(model, sorted({*(entry.get(model) or ()), node.op_type}))
         return ir.passes.PassResult(model, False)
 
 
 def notes(model: ir.Model) -> list[str]:
     """One sentence for each newer target that would help."""
     return [
-        f"minimum_deployment_target=iOS{key.removeprefix(KEY)} would hold as they are: "
-        f"{', '.join(json.loads(text))}"
-        for key, text in sorted(model.metadata_props.items())
-        if key.startswith(KEY)
+        f"minimum_deployment_target=iOS{number} would hold as they are: {', '.join(operators)}"
+        for number, operators in sorted(COREML_NEWER.all(model))
     ]

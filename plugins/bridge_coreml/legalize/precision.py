@@ -24,6 +24,8 @@ class HalfPrecision(ir.passes.InPlacePass):
     `keep`, stay float32.
     """
 
+    follows = ("ComputeWider", "Decompose", "LowerRank")
+
     def __init__(self, accepts: Accepts, keep: Collection[str] = ()) -> None:
         super().__init__()
         self.accepts, self.keep = accepts, frozenset(keep)

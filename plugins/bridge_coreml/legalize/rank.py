@@ -19,6 +19,8 @@ class LowerRank(ir.passes.InPlacePass):
     2. A Reshape of what was only reshaped reads what was there before: the dimensions in between are gone.
     """
 
+    follows = ("Decompose",)
+
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False
         for graph in (model.graph, *model.graph.subgraphs()):

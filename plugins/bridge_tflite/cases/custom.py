@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from flatbuffers import flexbuffers
@@ -104,13 +106,13 @@ for _padding in (SAME, VALID):
     for _stride in (1, 2):
         _given = [f(1, 4, 5, 3), cf(2, 3, 3, 3), cf(2)]
         _weights = [np.asarray(t.value) for t in _given[1:]]
-        _out = transposed(_given[0].value, *_weights, _padding == SAME, _stride)
+        _out = transposed(_given[0].value, _weights[0], _weights[1], _padding == SAME, _stride)
         case(
             "Convolution2DTransposeBias",
             _given,
             [T(_out[0])],
             custom=struct.pack("<3i", _padding, _stride, _stride),
-            want=lambda x, w=_weights, p=_padding, s=_stride: transposed(x, *w, p == SAME, s),
+            want=lambda x, w=_weights, p=_padding, s=_stride: transposed(x, w[0], w[1], p == SAME, s),
             name=f"{_padding}{_stride}",
         )
 
@@ -140,7 +142,7 @@ def matrix(landmarks: np.ndarray) -> list[np.ndarray]:
     points = landmarks[0, :, :2].astype(np.float64)
     apart = points[5] - points[1]
     angle = LANDMARKS["target_rotation_radians"] - np.arctan2(apart[1], apart[0])
-    seen = points[LANDMARKS["subset_idxs"]] @ turned(angle)[:2, :2].T
+    seen = points[np.array(LANDMARKS["subset_idxs"])] @ turned(angle)[:2, :2].T
     low, high = seen.min(0), seen.max(0)
     center = turned(-angle)[:2, :2] @ ((low + high) / 2)
     scale = np.diag([1.5 * (high - low)[0] / 16, 1.25 * (high - low)[1] / 12, 1, 1])
@@ -249,12 +251,16 @@ BINARY = {
     "Sub": np.subtract,
 }
 FLAGS = ("Equal", "Greater", "IsInf", "Less", "LogicalAnd", "LogicalOr", "LogicalNot")
+
+
+def by(formula: Callable[..., Any]) -> Callable[..., list[Any]]:
+    return lambda *inputs: [formula(*inputs)]
+
+
 for _name, _formula in UNARY.items():
-    _given = T(np.linspace(0.1, 0.9, 6, dtype=np.float32) + np.float32(_name == "Acosh"))
-    _want = lambda x, g=_formula: [g(x)]  # noqa: E731
-    case(f"Flex{_name}", [_given], bool if _name in FLAGS else np.float32, custom=b"", want=_want)
+    _tensor = T(np.linspace(0.1, 0.9, 6, dtype=np.float32) + np.float32(_name == "Acosh"))
+    case(f"Flex{_name}", [_tensor], bool if _name in FLAGS else np.float32, custom=b"", want=by(_formula))
 for _name, _formula in BINARY.items():
     _pair = [b(2, 3), b(2, 3)] if _name.startswith("Logical") else [f(2, 3, low=0.5), f(3, low=0.5)]
-    _want = lambda x, y, g=_formula: [g(x, y)]  # noqa: E731
-    case(f"Flex{_name}", _pair, bool if _name in FLAGS else np.float32, custom=b"", want=_want)
+    case(f"Flex{_name}", _pair, bool if _name in FLAGS else np.float32, custom=b"", want=by(_formula))
 case("FlexLogicalNot", [b(2, 3)], bool, custom=b"", want=lambda x: [~x])

@@ -197,9 +197,9 @@ class Writer:
         if found:
             union, number, name = found
             options = getattr(schema, name + "T")()
-            for key, value in op.options.items():
-                assert hasattr(options, key), f"{name} has no {key}"
-                setattr(options, key, value)
+            for option, given in op.options.items():
+                assert hasattr(options, option), f"{name} has no {option}"
+                setattr(options, option, given)
             field_name = union[0].lower() + union[1:]
             setattr(made, field_name + "Type", number)
             setattr(made, field_name, options)

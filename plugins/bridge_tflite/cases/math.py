@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bridge_tflite.cases.common import CASES, INTS, TABLE, b, case, cf, f, i, q, qo, s
@@ -47,6 +49,7 @@ for _op in ["ABS", "ELU", "RELU", "RELU6", "RELU_N1_TO_1", "HARD_SWISH", "GELU",
     case(_op, [q(2, 30)], qo(scale=0.06 if _op != "EXP" else 2.5), name="int8")
 case("LOG", [q(30, scale=0.02, zero=-128)], qo(scale=0.05), name="int8")
 case("RSQRT", [q(30, scale=0.02, zero=-128)], qo(scale=0.05, zero=-128), name="int8")
+_dtype: Any
 for _dtype in (np.int32, np.int64):
     case("NEG", [i(3, 4, dtype=_dtype)], _dtype, name=np.dtype(_dtype).name)
 case("ABS", [i(3, 4)], np.int32, name="int32")

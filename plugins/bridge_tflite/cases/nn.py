@@ -190,13 +190,13 @@ case(
     strideH=2,
     strideW=2,
 )
-for _x, _y in ((False, False), (True, False), (False, True)):
+for _left, _right in ((False, False), (True, False), (False, True)):
     case(
         "BATCH_MATMUL",
-        [f(2, 4, 3) if _x else f(2, 3, 4), f(2, 5, 4) if _y else f(2, 4, 5)],
-        adjX=_x,
-        adjY=_y,
-        name=f"{_x:d}{_y:d}",
+        [f(2, 4, 3) if _left else f(2, 3, 4), f(2, 5, 4) if _right else f(2, 4, 5)],
+        adjX=_left,
+        adjY=_right,
+        name=f"{_left:d}{_right:d}",
     )
 case("BATCH_MATMUL", [f(2, 1, 3, 4), f(3, 4, 5)], name="broadcast")
 case("BATCH_MATMUL", [q(2, 3, 4), q(2, 4, 5)], qo(scale=0.3), name="int8")

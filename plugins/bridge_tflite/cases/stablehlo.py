@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bridge_tflite.cases.common import RNG, b, c, case, cf, f, i
@@ -190,7 +192,7 @@ case(
     bodySubgraphIndex=2,
 )
 
-for _name, _at, _shape, _options in (
+for _name, _indices, _shape, _options in (
     (
         "rows",
         i(4, 1, low=-1, high=7),
@@ -228,7 +230,7 @@ for _name, _at, _shape, _options in (
         },
     ),
 ):
-    case("STABLEHLO_GATHER", [f(5, 6, 3), _at], o(*_shape), name=_name, **_options)
+    case("STABLEHLO_GATHER", [f(5, 6, 3), _indices], o(*_shape), name=_name, **_options)
 
 
 formula(
@@ -250,7 +252,7 @@ def replacing(dtype: object = np.float32) -> Sub:
     return Sub([old, new], [new], [])
 
 
-_rows = {
+_by_rows: dict[str, Any] = {
     "updateWindowDims": [1],
     "insertedWindowDims": [0],
     "scatterDimsToOperandDims": [0],
@@ -262,7 +264,7 @@ _boxes = {
     "scatterDimsToOperandDims": [1, 0],
     "indexVectorDim": 0,
 }
-for _name, _body in (
+for _name, _update in (
     ("replacing", replacing()),
     ("adding", body("STABLEHLO_ADD")),
     ("multiplying", body("STABLEHLO_MULTIPLY")),
@@ -273,10 +275,10 @@ for _name, _body in (
         "STABLEHLO_SCATTER",
         [f(5, 4), c([[3], [0], [7]]), f(3, 4)],
         o(5, 4),
-        subs=(_body,),
+        subs=(_update,),
         name=f"{_name} rows",
         updateComputationSubgraphIndex=1,
-        **_rows,
+        **_by_rows,
     )
 case(
     "STABLEHLO_SCATTER",

@@ -1,4 +1,4 @@
-"""What handlers of every family share: dtypes of the kernels, constants, fused activations."""
+"""What handlers of every family share: dtypes of the kernels, constants."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge import hub
 from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import condition, dtype
 
@@ -21,21 +22,15 @@ FEW_BITS = ("int2", "int4", "uint4")
 PADDED_RANK = 5
 EVERY = ("double", "uint16", "uint32", "uint64", *COMMON)
 
-ACTIVATION = {"": 0, "Relu": 1, "Relu6": 3}
-FUSED = "bridge.activation"
-PADDING = "bridge.padding"
+NHWC = hub.NHWC
 TFLITE = "bridge.tflite"
+INTEGER = "bridge.tflite.integer"
 
 NOT_EMPTY = condition("a non-empty input", lambda n: 0 not in (shape_of(n.inputs[0]) or []))
 
 
 def i32(values: Any) -> np.ndarray:
     return np.asarray(values, np.int32)
-
-
-def fused(node: ir.Node) -> int:
-    """The activation a legalisation folded into `node`, as the schema numbers it."""
-    return ACTIVATION[node.metadata_props.get(FUSED, "")]
 
 
 def axis_of(node: ir.Node, default: int = 0) -> int:

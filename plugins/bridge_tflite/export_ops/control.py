@@ -34,10 +34,8 @@ def _constant(value: ir.Value) -> bool:
 
 def subgraph(tfl: Any, graph: ir.Graph, operands: list[ir.Value], results: list[ir.Value]) -> int:
     """Index of a subgraph written for `graph`, its inputs followed by `operands`."""
-    from bridge_tflite.export_ops import fill
-
     index = len(tfl.file.subgraphs)
-    fill(type(tfl)(tfl.file, graph, operands), results)
+    type(tfl)(tfl.file, graph, operands).fill(results)
     return index
 
 

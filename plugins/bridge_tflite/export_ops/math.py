@@ -7,13 +7,13 @@ import onnx_ir as ir
 from bridge.hub import attr, rank_of
 from bridge.needs import attribute, condition, dtype, max_rank
 from bridge.ops import OpTable
-from bridge_tflite.export_ops.common import FEW_BITS, FLOAT, INDEX, NUMBERS, TFLITE, fused
+from bridge_tflite.export_ops.common import FEW_BITS, FLOAT, INDEX, NUMBERS, TFLITE
 
 ops = OpTable()
 
 BROADCAST = condition(
     "inputs of rank 8 at most",
-    lambda n: all((rank_of(v) if rank_of(v) is not None else 9) <= 8 for v in n.inputs),
+    lambda n: all((rank := rank_of(v)) is not None and rank <= 8 for v in n.inputs),
 )
 SAME_SHAPE = condition("inputs of one shape", lambda n: n.inputs[0].shape == n.inputs[1].shape)
 SHORT = ("int8", "int16", "int32")
@@ -49,86 +49,31 @@ ops.same(
 ops.same(needs=(dtype("float", "bool", "int16", "string", *INDEX), BROADCAST), Equal="EQUAL")
 ops.same(needs=(dtype(*BITS), BROADCAST), BitwiseXor="BITWISE_XOR")
 
-
-@ops.op(f"{TFLITE}::Relu6", needs=(FLOAT,))
-def relu6(tfl, node, x):
-    tfl.RELU6(x)
-
-
-@ops.op(f"{TFLITE}::Rsqrt", needs=(FLOAT,))
-def rsqrt(tfl, node, x):
-    tfl.RSQRT(x)
-
-
-@ops.op(f"{TFLITE}::SquaredDifference", needs=(FLOAT, BROADCAST))
-def squared_difference(tfl, node, x, y):
-    tfl.SQUARED_DIFFERENCE(x, y)
-
-
-@ops.op(f"{TFLITE}::RightShift", needs=(dtype(*BITS), BROADCAST))
-def right_shift(tfl, node, x, y):
-    tfl.RIGHT_SHIFT(x, y)
-
-
-@ops.op(f"{TFLITE}::FloorMod", needs=(dtype("float", *SHORT, "int64"), BROADCAST))
-def floor_mod(tfl, node, x, y):
-    tfl.FLOOR_MOD(x, y)
-
-
-@ops.op(f"{TFLITE}::Atan2", needs=(dtype("float", "double"), SAME_SHAPE))
-def atan2(tfl, node, y, x):
-    tfl.ATAN2(y, x)
-
-
-def arithmetic(hub_name: str, native: str, *kinds: str) -> None:
-    """Register an operator of two inputs that a fused activation may follow."""
-
-    @ops.op(hub_name, needs=(dtype(*kinds), BROADCAST))
-    def binary(tfl, node, x, y):
-        tfl.add(native, x, y, fused_activation_function=fused(node))
-
-
-arithmetic("Add", "ADD", *NUMBERS)
-arithmetic("Sub", "SUB", *NUMBERS)
-arithmetic("Mul", "MUL", *NUMBERS)
-arithmetic("Div", "DIV", "float", "int32")
-
-
-@ops.op("Pow", needs=(FLOAT, dtype("float", index=1), BROADCAST))
-@ops.op("Pow", needs=(dtype("int32"), dtype("int32", index=1), BROADCAST))
-def power(tfl, node, x, y):
-    tfl.POW(x, y)
+ops.same(domain=TFLITE, needs=(FLOAT,), Relu6="RELU6", Rsqrt="RSQRT")
+ops.same(domain=TFLITE, needs=(FLOAT, BROADCAST), SquaredDifference="SQUARED_DIFFERENCE")
+ops.same(domain=TFLITE, needs=(dtype(*BITS), BROADCAST), RightShift="RIGHT_SHIFT")
+ops.same(domain=TFLITE, needs=(dtype("float", *SHORT, "int64"), BROADCAST), FloorMod="FLOOR_MOD")
+ops.same(domain=TFLITE, needs=(dtype("float", "double"), SAME_SHAPE), Atan2="ATAN2")
+for domain in ("", TFLITE):
+    fused = {"activation": "fused_activation_function"}
+    ops.same(domain, fused, needs=(dtype(*NUMBERS), BROADCAST), Add="ADD", Sub="SUB", Mul="MUL")
+    ops.same(domain, fused, needs=(dtype("float", "int32"), BROADCAST), Div="DIV")
+ops.same(needs=(FLOAT, dtype("float", index=1), BROADCAST), Pow="POW")
+ops.same(needs=(dtype("int32"), dtype("int32", index=1), BROADCAST), Pow="POW")
+ops.lacks("its bins are counted in float64, in which LiteRT does not compute", "MelWeightMatrix")
 
 
 def two_inputs(node: ir.Node) -> bool:
     return len(node.inputs) == 2
 
 
-EXTREMES = (
-    dtype("float", "uint8", *SHORT, "int64"),
-    BROADCAST,
-    condition("two inputs", two_inputs),
+ops.same(
+    needs=(dtype("float", "uint8", *SHORT, "int64"), BROADCAST, condition("two inputs", two_inputs)),
+    Max="MAXIMUM",
+    Min="MINIMUM",
 )
-
-
-@ops.op("Max", needs=EXTREMES)
-def maximum(tfl, node, x, y):
-    tfl.MAXIMUM(x, y)
-
-
-@ops.op("Min", needs=EXTREMES)
-def minimum(tfl, node, x, y):
-    tfl.MINIMUM(x, y)
-
-
-@ops.op("LeakyRelu", needs=(FLOAT,))
-def leaky_relu(tfl, node, x):
-    tfl.LEAKY_RELU(x, alpha=attr(node, "alpha"))
-
-
-@ops.op("Elu", needs=(FLOAT, attribute("alpha", 1.0)))
-def elu(tfl, node, x):
-    tfl.ELU(x)
+ops.same(attributes={"alpha": "alpha"}, needs=(FLOAT,), LeakyRelu="LEAKY_RELU")
+ops.same(needs=(FLOAT, attribute("alpha", 1.0)), Elu="ELU")
 
 
 @ops.op("Gelu", needs=(FLOAT,))
@@ -138,17 +83,16 @@ def gelu(tfl, node, x):
 
 def last_axis(node: ir.Node) -> bool:
     rank = rank_of(node.inputs[0])
-    return rank is not None and rank > 0 and attr(node, "axis", -1) % rank == rank - 1
+    return rank is not None and rank > 0 and attr(node, "axis") % rank == rank - 1
 
 
-@ops.op("Softmax", needs=(FLOAT, max_rank(4), condition("the last axis", last_axis)))
+ALONG_ROWS = (FLOAT, max_rank(4), condition("the last axis", last_axis))
+ops.same(needs=ALONG_ROWS, LogSoftmax="LOG_SOFTMAX")
+
+
+@ops.op("Softmax", needs=ALONG_ROWS)
 def softmax(tfl, node, x):
     tfl.SOFTMAX(x, beta=1.0)
-
-
-@ops.op("LogSoftmax", needs=(FLOAT, max_rank(4), condition("the last axis", last_axis)))
-def log_softmax(tfl, node, x):
-    tfl.LOG_SOFTMAX(x)
 
 
 CAST = (
@@ -166,18 +110,7 @@ CAST = (
     "uint32",
 )
 CAST_TARGETS = {ir.DataType[name.upper()] for name in CAST}
-FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
-
-
-@ops.op(
-    "Cast",
-    needs=(
-        dtype(*CAST),
-        condition("a target dtype LiteRT casts to", lambda n: ir.DataType(attr(n, "to")) in CAST_TARGETS),
-    ),
-)
-def cast(tfl, node, x):
-    tfl.CAST(x)
+CASTABLE = condition("a target dtype LiteRT casts to", lambda n: ir.DataType(attr(n, "to")) in CAST_TARGETS)
 
 
 def of_few_bits(node: ir.Node) -> bool:
@@ -188,19 +121,12 @@ def of_few_bits(node: ir.Node) -> bool:
     return ir.DataType.FLOAT in kinds and len(kinds & few) == 1
 
 
-@ops.op("Cast", needs=(condition("float32 and one of " + ", ".join(FEW_BITS), of_few_bits),))
-def cast_of_few_bits(tfl, node, x):
-    tfl.CAST(x)
-
-
 WIDTH = condition(
     "dtypes of one width",
     lambda n: (
         n.inputs[0].dtype is not None and n.inputs[0].dtype.bitwidth == ir.DataType(attr(n, "to")).bitwidth
     ),
 )
-
-
-@ops.op("BitCast", needs=(dtype(*CAST, "uint64"), WIDTH))
-def bitcast(tfl, node, x):
-    tfl.BITCAST(x)
+ops.same(needs=(dtype(*CAST), CASTABLE), Cast="CAST")
+ops.same(needs=(condition("float32 and one of " + ", ".join(FEW_BITS), of_few_bits),), Cast="CAST")
+ops.same(needs=(dtype(*CAST, "uint64"), WIDTH), BitCast="BITCAST")

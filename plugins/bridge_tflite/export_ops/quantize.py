@@ -10,12 +10,11 @@ import onnx_ir as ir
 
 from bridge.hub import attr, const
 from bridge.ops import OpTable, Rule
-from bridge_tflite.export_ops.common import TFLITE, fused
-from bridge_tflite.export_ops.nn import convolve, resize_bilinear, resize_nearest, slopes, transposed
+from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
+from bridge_tflite.export_ops.nn import convolve, slopes, transposed
 
 ops = OpTable()
 
-INTEGER = "bridge.tflite.integer"
 ALIKE = {
     "": (
         "Abs",
@@ -56,11 +55,12 @@ ALIKE = {
         "GatherND",
         "MirrorPad",
         "Relu6",
-        "Reverse",
+        "ResizeBilinear",
+        "ResizeNearestNeighbor",
         "SpaceToBatch",
         "StridedSlice",
     ),
-    "bridge.nhwc": ("AveragePool", "DepthToSpace", "MaxPool", "SpaceToDepth"),
+    NHWC: ("AveragePool", "DepthToSpace", "MaxPool", "SpaceToDepth"),
 }
 
 
@@ -93,7 +93,9 @@ def _integer(handler: Any) -> Any:
 def add(tfl, node, x, y):
     """16-bit scales need not be powers of two."""
     quantized(tfl, node, x, y, node.outputs[0])
-    tfl.add(node.op_type.upper(), x, y, fused_activation_function=fused(node), pot_scale_int16=False)
+    tfl.add(
+        node.op_type.upper(), x, y, fused_activation_function=attr(node, "activation"), pot_scale_int16=False
+    )
 
 
 @ops.op(f"{INTEGER}::PRelu")
@@ -101,12 +103,6 @@ def prelu(tfl, node, x, slope):
     turned = _own(slope, slopes(const(slope)))
     quantized(tfl, node, x, turned, node.outputs[0])
     tfl.PRELU(x, turned)
-
-
-@ops.op(f"{INTEGER}::Resize")
-def resize(tfl, node, x, *rest):
-    quantized(tfl, node, x, node.outputs[0])
-    (resize_bilinear if attr(node, "mode", "nearest") == "linear" else resize_nearest)(tfl, node, x, *rest)
 
 
 @ops.op(f"{INTEGER}::Reshape")
@@ -163,7 +159,7 @@ def layer(
 @ops.op(f"{INTEGER}::FullyConnected")
 def fully_connected(tfl, node, x, weights, bias):
     inputs = layer(tfl, node, x, weights, const(weights), bias, 0)
-    tfl.FULLY_CONNECTED(x, *inputs, keep_num_dims=True, fused_activation_function=fused(node))
+    tfl.FULLY_CONNECTED(x, *inputs, keep_num_dims=True, fused_activation_function=attr(node, "activation"))
 
 
 @ops.op(f"{INTEGER}::Conv")

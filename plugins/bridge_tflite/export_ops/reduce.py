@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import attribute, condition, constant, dtype, max_rank
-from bridge.ops import OpTable
+from bridge.ops import Need, OpTable
 from bridge_tflite.export_ops.common import INDEX, NOT_EMPTY, NUMBERS, TFLITE, axis_of, i32
 
 ops = OpTable()
@@ -17,11 +17,6 @@ def reduced_axes(node: ir.Node) -> np.ndarray:
     axes = const(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
     rank = rank_of(node.inputs[0]) or 0
     return i32(range(rank) if axes is None or axes.size == 0 else sorted(int(a) % rank for a in axes))
-
-
-def reduces_all(node: ir.Node) -> bool:
-    """No axes, so that every dimension is reduced."""
-    return shape_of(node.inputs[1] if len(node.inputs) > 1 else None) in (None, [0])
 
 
 def really_reduces(node: ir.Node) -> bool:
@@ -34,12 +29,17 @@ def int32_axes(node: ir.Node) -> bool:
     return axes is not None and axes.dtype == ir.DataType.INT32 and (shape_of(axes) or [0])[0] > 0
 
 
-def reduction(hub_name: str, native: str, limit: int, *dtypes: str) -> None:
-    """Register a reduction over constant axes, and over int32 axes known at run time."""
-    needs = (
+REDUCED: dict[str, tuple[Need, ...]] = {}
+"""What the kernels ask of a reduction, by its operator in TFLite's own domain."""
+
+
+def reduction(hub_name: str, native: str, *dtypes: str) -> None:
+    """Register a reduction over constant axes, and TFLite's own form of it over run-time int32 axes."""
+    own = f"{TFLITE}::{hub_name.removeprefix(f'{TFLITE}::')}"
+    needs = REDUCED[own] = (
         condition("axes", really_reduces),
         NOT_EMPTY,
-        max_rank(limit),
+        max_rank(6),
         condition("a rank of 1 or more", lambda n: (rank_of(n.inputs[0]) or 0) > 0),
         dtype(*dtypes),
     )
@@ -48,18 +48,18 @@ def reduction(hub_name: str, native: str, limit: int, *dtypes: str) -> None:
     def reduce(tfl, node, x, axes=None):
         tfl.add(native, x, reduced_axes(node), keep_dims=bool(attr(node, "keepdims")))
 
-    @ops.op(hub_name, needs=(*needs, condition("int32 axes, not empty", int32_axes)))
+    @ops.op(own, needs=(*needs, condition("int32 axes, not empty", int32_axes)))
     def reduce_over_runtime_axes(tfl, node, x, axes):
         tfl.add(native, x, axes, keep_dims=bool(attr(node, "keepdims")))
 
 
-reduction("ReduceMean", "MEAN", 6, "float")
-reduction("ReduceSum", "SUM", 6, *NUMBERS)
-reduction("ReduceProd", "REDUCE_PROD", 6, *NUMBERS, "int8", "int16", "uint8")
-reduction("ReduceMax", "REDUCE_MAX", 6, *NUMBERS, "int8", "int16", "uint8")
-reduction("ReduceMin", "REDUCE_MIN", 6, *NUMBERS, "int8", "int16", "uint8")
-reduction(f"{TFLITE}::ReduceAny", "REDUCE_ANY", 6, "bool")
-reduction(f"{TFLITE}::ReduceAll", "REDUCE_ALL", 6, "bool")
+reduction("ReduceMean", "MEAN", "float")
+reduction("ReduceSum", "SUM", *NUMBERS)
+reduction("ReduceProd", "REDUCE_PROD", *NUMBERS, "int8", "int16", "uint8")
+reduction("ReduceMax", "REDUCE_MAX", *NUMBERS, "int8", "int16", "uint8")
+reduction("ReduceMin", "REDUCE_MIN", *NUMBERS, "int8", "int16", "uint8")
+reduction(f"{TFLITE}::ReduceAny", "REDUCE_ANY", "bool")
+reduction(f"{TFLITE}::ReduceAll", "REDUCE_ALL", "bool")
 
 
 @ops.op(

@@ -21,9 +21,32 @@ from bridge_tflite.export_ops.common import (
 
 ops = OpTable()
 
+GATHERED = dtype(*TEXT, *COMMON)
+AT = dtype(*INDEX, index=1)
 KNOWN_RANK = condition("a known rank", lambda n: rank_of(n.inputs[0]) is not None)
 RANK8 = max_rank(8)
 SAME_SHAPE = condition("inputs of one shape", lambda n: n.inputs[0].shape == n.inputs[1].shape)
+TRUE_PLACES = condition("a rank from 1 to 8", lambda n: 0 < (rank_of(n.inputs[0]) or 0) < 9)
+
+ops.same(
+    needs=(dtype(*EVERY, index=1), max_rank(8, 0), max_rank(8, 1), max_rank(8, 2)),
+    Where="SELECT_V2",
+)
+ops.same(needs=(dtype("float", *INDEX),), Range="RANGE")
+ops.same(domain=TFLITE, needs=(dtype(*TEXT, *EVERY),), Reshape="RESHAPE")
+ops.same(domain=TFLITE, needs=(GATHERED, AT, RANK8), GatherND="GATHER_ND")
+ops.same(domain=TFLITE, needs=(dtype(*EVERY), RANK8), BroadcastTo="BROADCAST_TO")
+ops.same(domain=TFLITE, BroadcastArgs="BROADCAST_ARGS")
+ops.same(domain=TFLITE, needs=(dtype("bool"), TRUE_PLACES), Where="WHERE")
+ops.same(domain=TFLITE, needs=(dtype("float", "int8", "int16", "uint8", *INDEX), RANK8), TopK="TOPK_V2")
+ops.same(
+    domain=TFLITE,
+    needs=(dtype("float", "int32"),),
+    SegmentProd="UNSORTED_SEGMENT_PROD",
+    SegmentMax="UNSORTED_SEGMENT_MAX",
+    SegmentMin="UNSORTED_SEGMENT_MIN",
+)
+ops.same(domain=TFLITE, needs=(SAME_SHAPE,), And="STABLEHLO_AND")
 
 
 def one_unknown(node: ir.Node) -> bool:
@@ -48,11 +71,6 @@ def is_static(node: ir.Node) -> bool:
 )
 def reshape(tfl, node, x, *rest):
     tfl.RESHAPE(x, i32([d if isinstance(d, int) else -1 for d in node.outputs[0].shape]))
-
-
-@ops.op(f"{TFLITE}::Reshape", needs=(dtype(*TEXT, *EVERY),))
-def reshape_to(tfl, node, x, shape):
-    tfl.RESHAPE(x, shape)
 
 
 @ops.op("Identity", "Transpose", needs=(RANK8, dtype(*EVERY)))
@@ -103,18 +121,9 @@ def split(tfl, node, x, sizes=None):
     tfl.SPLIT_V(x, i32(lengths), i32(axis), num_splits=count)
 
 
-GATHERED = dtype(*TEXT, *COMMON)
-AT = dtype(*INDEX, index=1)
-
-
 @ops.op(f"{TFLITE}::Gather", needs=(GATHERED, AT, RANK8))
 def gather(tfl, node, x, indices):
     tfl.GATHER(x, indices, axis=axis_of(node))
-
-
-@ops.op(f"{TFLITE}::GatherND", needs=(GATHERED, AT, RANK8))
-def gather_nd(tfl, node, x, indices):
-    tfl.GATHER_ND(x, indices)
 
 
 @ops.op(f"{TFLITE}::ScatterND", needs=(dtype(*BYTES), dtype("int32", index=1), RANK8))
@@ -132,17 +141,9 @@ def strided_slice(tfl, node, x, begin, end, strides):
 PADDED = dtype(*COMMON)
 
 
-@ops.op(
-    f"{TFLITE}::Pad",
-    needs=(PADDED, max_rank(PADDED_RANK), condition("no value", lambda n: len(n.inputs) < 3)),
-)
-def pad(tfl, node, x, pads):
-    tfl.PAD(x, pads)
-
-
-@ops.op(f"{TFLITE}::Pad", needs=(PADDED, max_rank(PADDED_RANK)))
-def pad_with(tfl, node, x, pads, value):
-    tfl.PADV2(x, pads, value)
+WITHOUT_VALUE = condition("no value", lambda n: len(n.inputs) < 3)
+ops.same(domain=TFLITE, needs=(PADDED, max_rank(PADDED_RANK), WITHOUT_VALUE), Pad="PAD")
+ops.same(domain=TFLITE, needs=(PADDED, max_rank(PADDED_RANK)), Pad="PADV2")
 
 
 @ops.op(f"{TFLITE}::MirrorPad", needs=(dtype(*EVERY), RANK8))
@@ -150,24 +151,9 @@ def mirror_pad(tfl, node, x, pads):
     tfl.MIRROR_PAD(x, pads, mode=0)
 
 
-@ops.op(f"{TFLITE}::BroadcastTo", needs=(dtype(*EVERY), RANK8))
-def broadcast_to(tfl, node, x, shape):
-    tfl.BROADCAST_TO(x, shape)
-
-
-@ops.op(f"{TFLITE}::BroadcastArgs")
-def broadcast_args(tfl, node, x, y):
-    tfl.BROADCAST_ARGS(x, y)
-
-
 @ops.op("Tile", needs=(dtype(*TEXT, *EVERY), RANK8))
 def tile(tfl, node, x, repeats):
     tfl.TILE(x, i32(const(repeats)) if const(repeats) is not None else repeats)
-
-
-@ops.op("Where", needs=(dtype(*EVERY, index=1), max_rank(8, 0), max_rank(8, 1), max_rank(8, 2)))
-def where(tfl, node, condition, x, y):
-    tfl.SELECT_V2(condition, x, y)
 
 
 @ops.op(
@@ -182,24 +168,6 @@ def fill(tfl, node, value, shape):
     tfl.FILL(shape, value)
 
 
-@ops.op("Range", needs=(dtype("float", *INDEX),))
-def range_(tfl, node, start, limit, delta):
-    tfl.RANGE(start, limit, delta)
-
-
-@ops.op(
-    f"{TFLITE}::Where",
-    needs=(dtype("bool"), condition("a rank from 1 to 8", lambda n: 0 < (rank_of(n.inputs[0]) or 0) < 9)),
-)
-def where_true(tfl, node, x):
-    tfl.WHERE(x)
-
-
-@ops.op(f"{TFLITE}::Reverse", needs=(dtype(*COMMON), RANK8))
-def reverse(tfl, node, x):
-    tfl.REVERSE_V2(x, i32([axis_of(node)]))
-
-
 @ops.op("ReverseSequence", needs=(dtype("float", "int16", "uint8", *INDEX), max_rank(8)))
 def reverse_sequence(tfl, node, x, lengths):
     tfl.REVERSE_SEQUENCE(x, lengths, seq_dim=attr(node, "time_axis"), batch_dim=attr(node, "batch_axis"))
@@ -210,31 +178,6 @@ def unique(tfl, node, x):
     tfl.UNIQUE(x, idx_out_type=4)
 
 
-@ops.op(f"{TFLITE}::OneHot", needs=(dtype(*BYTES, index=2),))
-def one_hot(tfl, node, indices, depth, on, off):
-    tfl.ONE_HOT(indices, depth, on, off, axis=attr(node, "axis", -1))
-
-
-@ops.op(f"{TFLITE}::DynamicUpdateSlice", needs=(dtype(*EVERY), RANK8))
-def dynamic_update_slice(tfl, node, x, update, start):
-    tfl.DYNAMIC_UPDATE_SLICE(x, update, start)
-
-
-@ops.op(f"{TFLITE}::TopK", needs=(dtype("float", "int8", "int16", "uint8", *INDEX), RANK8))
-def top_k(tfl, node, x, k):
-    tfl.TOPK_V2(x, k)
-
-
-@ops.op(
-    f"{TFLITE}::SegmentProd",
-    f"{TFLITE}::SegmentMax",
-    f"{TFLITE}::SegmentMin",
-    needs=(dtype("float", "int32"),),
-)
-def segment(tfl, node, x, ids, count):
-    tfl.add("UNSORTED_SEGMENT_" + node.op_type.removeprefix("Segment").upper(), x, ids, count)
-
-
 @ops.op(f"{TFLITE}::RandomUniform")
 def random_uniform(tfl, node, shape):
     tfl.RANDOM_UNIFORM(shape, seed=attr(node, "seed", 0), seed2=0)
@@ -243,8 +186,3 @@ def random_uniform(tfl, node, shape):
 @ops.op(f"{TFLITE}::RandomNormal")
 def random_normal(tfl, node, shape):
     tfl.RANDOM_STANDARD_NORMAL(shape, seed=attr(node, "seed", 0), seed2=0)
-
-
-@ops.op(f"{TFLITE}::And", f"{TFLITE}::ShiftLeft", needs=(SAME_SHAPE,))
-def bitwise(tfl, node, x, y):
-    tfl.add("STABLEHLO_AND" if node.op_type == "And" else "STABLEHLO_SHIFT_LEFT", x, y)

@@ -1,4 +1,4 @@
-"""What the families share: the table, fused activations, layout, weights."""
+"""What the families share: fused activations, layout, weights."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import UnreadableFile
+from bridge.facts import APPROXIMATED
 from bridge.hub import const, rank_of
-from bridge.ops import Need, OpTable
-from bridge.passes.widen import APPROXIMATED
-
-ops = OpTable()
+from bridge.ops import Need
+from bridge.passes.channels_last import to_first, to_last
 
 INT32, INT64, BOOL, UINT32, UINT64, FLOAT, DOUBLE = (
     int(ir.DataType[n]) for n in ("INT32", "INT64", "BOOL", "UINT32", "UINT64", "FLOAT", "DOUBLE")
@@ -77,14 +76,12 @@ def vector(value: Any) -> list[int] | None:
 
 def first(op: Any, x: Any) -> Any:
     """Channels last → channels first."""
-    rank = rank_of(x)
-    return op.Transpose(x, perm=[0, rank - 1, *range(1, rank - 1)])
+    return op.Transpose(x, perm=to_first(rank_of(x) or 0))
 
 
 def last(op: Any, x: Any) -> Any:
     """Channels first → channels last."""
-    rank = rank_of(x)
-    return op.Transpose(x, perm=[0, *range(2, rank), 1])
+    return op.Transpose(x, perm=to_last(rank_of(x) or 0))
 
 
 def permuted(op: Any, w: Any, perm: list[int]) -> Any:
@@ -95,14 +92,14 @@ def permuted(op: Any, w: Any, perm: list[int]) -> Any:
     made = w.producer()
     if made is not None and made.op_type == "DequantizeLinear" and const(made.inputs[0]) is not None:
         turned = np.ascontiguousarray(const(made.inputs[0]).transpose(perm))
-        axis = perm.index(hub.attr(made, "axis", 1)) if rank_of(made.inputs[1]) else None
+        axis = perm.index(hub.attr(made, "axis")) if rank_of(made.inputs[1]) else None
         return op.DequantizeLinear(op.const(turned), *made.inputs[1:], axis=axis)
     return op.Transpose(w, perm=perm)
 
 
 def approximated(value: Any, reason: str) -> Any:
     """`value`, whose node the report calls approximated."""
-    value.producer().metadata_props[APPROXIMATED] = reason
+    APPROXIMATED.set(value.producer(), reason)
     return value
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bridge_tflite.import_ops.common import ops
+from bridge.ops import OpTable
+
+ops = OpTable()
 
 
 @ops.op("CALL")

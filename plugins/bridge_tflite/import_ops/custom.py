@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import struct
+from typing import Any
 
 import numpy as np
 
+from bridge.ops import Need, OpTable
 from bridge_tflite.import_ops.common import (
     FLOAT,
     INT32,
@@ -17,10 +19,11 @@ from bridge_tflite.import_ops.common import (
     ints,
     last,
     need,
-    ops,
     permuted,
 )
 from bridge_tflite.import_ops.math import atan2
+
+ops = OpTable()
 
 SAME = 1
 FLEX = {
@@ -75,17 +78,17 @@ FLEX = {
 }
 
 
-def _whole(*places):
+def _whole(*places: int) -> Need:
     return need("static shapes", lambda n: all(None not in n.shape(i) for i in places))
 
 
-def _numbers(node, count):
+def _numbers(node: Any, count: int) -> tuple[int, ...]:
     """The first integers of the operator's C struct."""
     raw = node.operator.custom_options
     return struct.unpack(f"<{count}i", raw[: 4 * count])
 
 
-def _pool(node):
+def _pool(node: Any) -> tuple[int, list[int], list[int]]:
     """Padding, strides and kernel (rows, columns) of TfLitePoolParams, or of a flexbuffer map."""
     options = node.custom
     if "ksize" in options:
@@ -100,7 +103,7 @@ POOL = need("pool parameters", lambda n: "ksize" in n.custom or len(n.operator.c
 MOST = 4096
 
 
-def _sizes(node):
+def _sizes(node: Any) -> bool:
     """Whether strides and windows are of one element or more, and windows of no more than anybody pools."""
     if not POOL.holds(node):
         return False
@@ -111,7 +114,7 @@ def _sizes(node):
 SIZES = need(f"windows of at most {MOST} elements", _sizes)
 
 
-def _before(size, out, kernel, stride):
+def _before(size: int, out: int, kernel: int, stride: int) -> int:
     return max((out - 1) * stride + kernel - size, 0)
 
 
@@ -139,7 +142,9 @@ def max_pooling_with_argmax(op, node, x):
     return best, op.Cast(op.Add(op.Mul(flat, np.int64(channels)), counted(channels)), to=INT32)
 
 
-def _windows(op, x, pads, kernel, strides, counts):
+def _windows(
+    op: Any, x: Any, pads: list[int], kernel: list[int], strides: list[int], counts: list[int]
+) -> Any:
     """For each place inside a window, what every window has there; below all numbers outside of the image."""
     if any(pads):
         x = op.Pad(x, ints(0, *pads[:2], 0, 0, *pads[2:], 0), np.float32(-np.inf))
@@ -239,11 +244,11 @@ def landmarks_to_transform_matrix(op, node, landmarks):
     )
 
 
-def _item(op, vector, place):
+def _item(op: Any, vector: Any, place: int) -> Any:
     return op.Gather(vector, np.int64(place), axis=0)
 
 
-def _transformed(op, matrix, x, y, shift=0.0):
+def _transformed(op: Any, matrix: Any, x: Any, y: Any, shift: float = 0.0) -> list[Any]:
     """Both coordinates of points under the first two rows of a 4 × 4 matrix."""
     rows = op.Squeeze(matrix, ints(0))
     found = []
@@ -292,14 +297,14 @@ def transform_tensor_bilinear(op, node, x, matrix):
     return op.Unsqueeze(result, ints(0))
 
 
-def _around(op, value, size):
+def _around(op: Any, value: Any, size: int) -> tuple[Any, Any, Any]:
     low = op.Floor(value)
     limits = (np.float32(0), np.float32(size - 1))
     first_, second = (op.Cast(op.Clip(v, *limits), to=INT64) for v in (low, op.Add(low, np.float32(1))))
     return first_, second, op.Unsqueeze(op.Sub(value, low), ints(2))
 
 
-def _mixed(op, a, b, share):
+def _mixed(op: Any, a: Any, b: Any, share: Any) -> Any:
     return op.Add(op.Mul(a, op.Sub(np.float32(1), share)), op.Mul(b, share))
 
 

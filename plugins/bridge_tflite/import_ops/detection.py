@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bridge.hub import const
-from bridge_tflite.import_ops.common import FLOAT, INT32, as_int64, constant, ints, need, ops
+from bridge.ops import OpTable
+from bridge_tflite.import_ops.common import FLOAT, INT32, as_int64, constant, ints, need
+
+ops = OpTable()
 
 DOUBLE = 11
 
@@ -15,7 +20,7 @@ def below(value: float) -> np.ndarray:
     return np.nextafter(np.float32(value), np.float32(-np.inf)).reshape(1)
 
 
-def suppressed(op, boxes, scores, most, overlap, least):
+def suppressed(op: Any, boxes: Any, scores: Any, most: Any, overlap: Any, least: Any) -> Any:
     """Box numbers that are kept, best first, of one class."""
     kept = op.NonMaxSuppression(
         op.Unsqueeze(boxes, ints(0)), op.Unsqueeze(scores, ints(0, 1)), most, overlap, least
@@ -23,7 +28,7 @@ def suppressed(op, boxes, scores, most, overlap, least):
     return op.Squeeze(op.Slice(kept, ints(2), ints(3), ints(1)), ints(1))
 
 
-def filled(op, values, count):
+def filled(op: Any, values: Any, count: int) -> Any:
     """`values` with zeros behind them up to `count`."""
     missing = op.Sub(count, op.Shape(values, start=0, end=1))
     return op.Pad(values, op.Concat(ints(0), missing, axis=0), None, ints(0))
@@ -51,12 +56,12 @@ def non_max_suppression(op, node, boxes, scores, most, overlap, least, sigma=Non
     return indices, filled(op, op.Gather(scores, kept, axis=0), count), number
 
 
-def decoded(op, encodings, anchors, scales):
+def decoded(op: Any, encodings: Any, anchors: Any, scales: Any) -> Any:
     """Corners of boxes given by center and size relative to their anchors, in float64 as LiteRT computes them."""
     code = op.Cast(op.Squeeze(encodings, ints(0)), to=DOUBLE)
     anchor = op.Cast(anchors, to=DOUBLE)
 
-    def column(value, i):
+    def column(value: Any, i: int) -> Any:
         return op.Slice(value, ints(i), ints(i + 1), ints(1))
 
     corners = []
@@ -84,7 +89,7 @@ def detection_postprocess(op, node, encodings, predictions, anchors):
     return regular(op, options, boxes, scores, overlap, least)
 
 
-def _fast(op, options, boxes, scores, overlap, least):
+def _fast(op: Any, options: Any, boxes: Any, scores: Any, overlap: Any, least: Any) -> tuple[Any, ...]:
     """One suppression over the best class of each box; every box kept gives its best classes."""
     most = int(options["max_detections"])
     each = min(int(options["max_classes_per_detection"]), int(options["num_classes"]))
@@ -92,7 +97,7 @@ def _fast(op, options, boxes, scores, overlap, least):
     top = op.Squeeze(op.Slice(best, ints(0), ints(1), ints(1)), ints(1))
     kept = suppressed(op, boxes, top, ints(most), overlap, least)
 
-    def rows(value):
+    def rows(value: Any) -> Any:
         return filled(op, op.Reshape(op.Gather(value, kept, axis=0), ints(-1)), ints(most * each))
 
     flat = op.Reshape(op.Gather(boxes, kept, axis=0), ints(-1, 1, 4))
@@ -104,7 +109,7 @@ def _fast(op, options, boxes, scores, overlap, least):
     return (*(op.Unsqueeze(v, ints(0)) for v in (flat, kinds, rows(best))), number)
 
 
-def _regular(op, options, boxes, scores, overlap, least):
+def _regular(op: Any, options: Any, boxes: Any, scores: Any, overlap: Any, least: Any) -> tuple[Any, ...]:
     """A suppression for each class; the best of all classes together."""
     most = int(options["max_detections"])
     each = min(int(options.get("detections_per_class", 100)), most)

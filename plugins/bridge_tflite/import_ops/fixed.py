@@ -113,7 +113,8 @@ class Integers:
 
     def ahead(self, x: Any) -> list:
         """What the input gives each gate, to steps of 2**-12."""
-        made, zero = [], np.array(self.input.zero_point[0], np.int8)
+        made: list[Any] = []
+        zero = np.array(self.input.zero_point[0], np.int8)
         for gate in range(4):
             if not self.node.has(1 + gate):
                 made.append(None)

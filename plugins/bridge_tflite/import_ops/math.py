@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
+from bridge.ops import OpTable
 from bridge_tflite.import_ops import bits
 from bridge_tflite.import_ops.common import (
     FUSED,
@@ -17,9 +20,10 @@ from bridge_tflite.import_ops.common import (
     clip,
     ints,
     need,
-    ops,
     vector,
 )
+
+ops = OpTable()
 
 FLOAT = need("a float input", lambda n: n.kind(0).startswith("FLOAT") or n.tensor(0).quantized)
 
@@ -173,7 +177,7 @@ def atan2(op, node, y, x):
     return op.Where(op.Less(_signed(op, y), zero), op.Neg(angle), angle)
 
 
-def _signed(op, x):
+def _signed(op: Any, x: Any) -> Any:
     """x, and -1 for the zero below zero."""
     kind = x.dtype.numpy()
     zero = np.zeros((), kind)
@@ -275,7 +279,7 @@ def select(op, node, condition, x, y):
     return op.Where(condition, x, y)
 
 
-def _seeds(node):
+def _seeds(node: Any) -> float | None:
     """A seed of 0 twice asks for one that differs from run to run."""
     return (
         float(node.get("seed", 0) * 65537 + node.get("seed2", 0))

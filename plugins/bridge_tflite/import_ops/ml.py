@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.ops import OpTable
 from bridge_tflite.import_ops.bits import Key, parts
-from bridge_tflite.import_ops.common import DOUBLE, FLOAT, INT32, INT64, UINT32, counted, ints, need, ops
+from bridge_tflite.import_ops.common import DOUBLE, FLOAT, INT32, INT64, UINT32, counted, ints, need
+
+ops = OpTable()
 
 SUM, MEAN, SQRTN = range(3)
 UINT8 = 2

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bridge.hub import rank_of, shape_of
+from bridge.ops import OpTable
 from bridge_tflite.import_ops.common import (
     FLOAT,
     FUSED,
@@ -18,16 +21,17 @@ from bridge_tflite.import_ops.common import (
     ints,
     last,
     need,
-    ops,
     permuted,
     told,
     vector,
 )
 
+ops = OpTable()
+
 SAME, VALID = 0, 1
 
 
-def padding(node, x, kernel, strides, dilations):
+def padding(node: Any, x: Any, kernel: list[int], strides: list[int], dilations: list[int]) -> dict[str, Any]:
     """ONNX attributes for TFLite's SAME or VALID on the channels-last input `x`."""
     if node.get("padding", SAME) == VALID:
         return {}
@@ -42,7 +46,7 @@ def padding(node, x, kernel, strides, dilations):
     return {"pads": begin + end} if any(begin + end) else {}
 
 
-def window(node):
+def window(node: Any) -> tuple[list[int], list[int]]:
     return [node.get("strideH", 1), node.get("strideW", 1)], [
         node.get("dilationHFactor", 1),
         node.get("dilationWFactor", 1),
@@ -108,7 +112,17 @@ STATIC_VOLUME = need(
 )
 
 
-def _transposed(op, node, x, w, bias, out, kernel, strides, dilations):
+def _transposed(
+    op: Any,
+    node: Any,
+    x: Any,
+    w: Any,
+    bias: Any,
+    out: list[int],
+    kernel: list[int],
+    strides: list[int],
+    dilations: list[int],
+) -> Any:
     """ConvTranspose to the size `out`: cut before as the convolution of `out` is padded, cut or padded behind."""
     begin, end, extra = [], [], []
     rank = len(out)
@@ -130,7 +144,17 @@ def _transposed(op, node, x, w, bias, out, kernel, strides, dilations):
     return y if bias is None else op.Add(y, op.Reshape(bias, ints(-1, *[1] * rank)))
 
 
-def _transposed_to(op, node, x, w, bias, shape, kernel, strides, dilations):
+def _transposed_to(
+    op: Any,
+    node: Any,
+    x: Any,
+    w: Any,
+    bias: Any,
+    shape: Any,
+    kernel: list[int],
+    strides: list[int],
+    dilations: list[int],
+) -> Any:
     """`_transposed` where the size of the result, or of the input, is known at run time only: cut out of the whole, channels last."""
     rank, same = len(kernel), node.get("padding", SAME) != VALID
     whole = op.ConvTranspose(first(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations)
@@ -216,13 +240,13 @@ def space_to_depth(op, node, x):
     return last(op, op.SpaceToDepth(first(op, x), blocksize=node.get("blockSize", 1)))
 
 
-def _mode(node):
+def _mode(node: Any) -> str:
     if node.get("alignCorners", False):
         return "align_corners"
     return "half_pixel" if node.get("halfPixelCenters", False) else "asymmetric"
 
 
-def _corners(op, node, x, axis, wanted):
+def _corners(op: Any, node: Any, x: Any, axis: int, wanted: Any) -> tuple[Any, Any]:
     """Where each of `wanted` places lies between the rows of `axis`: lower, upper, and how far from the lower."""
     align, half = node.get("alignCorners", False), node.get("halfPixelCenters", False)
     number = op.Cast(wanted, to=FLOAT)
@@ -238,7 +262,7 @@ def _corners(op, node, x, axis, wanted):
     return op.Mul(places, ratio), have
 
 
-def _length(op, size, place):
+def _length(op: Any, size: Any, place: int) -> Any:
     known = vector(size)
     if known is not None:
         return op.const(np.int64(bounded(known[place])))
@@ -334,7 +358,7 @@ def local_response_normalization(op, node, x):
     return last(op, y)
 
 
-def _volume(node):
+def _volume(node: Any) -> tuple[list[int], list[int]]:
     strides = [node.get("strideD", 1), node.get("strideH", 1), node.get("strideW", 1)]
     names = ("dilationDFactor", "dilationHFactor", "dilationWFactor")
     return strides, [node.get(n, 1) for n in names]
@@ -397,8 +421,8 @@ def rfft2d(op, node, x, length):
     return op.DFT(across, None, np.int64(rank - 2))
 
 
-def _part(op, x, place):
-    return op.Gather(x, np.int64(place), axis=rank_of(x) - 1)
+def _part(op: Any, x: Any, place: int) -> Any:
+    return op.Gather(x, np.int64(place), axis=-1)
 
 
 @ops.op("REAL")

@@ -10,18 +10,11 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const, rank_of
+from bridge.ops import OpTable
 from bridge_tflite.import_ops import fixed
-from bridge_tflite.import_ops.common import (
-    RELU,
-    RELU6,
-    RELU_N1_TO_1,
-    TANH,
-    activate,
-    ints,
-    need,
-    ops,
-    told,
-)
+from bridge_tflite.import_ops.common import RELU, RELU6, RELU_N1_TO_1, TANH, activate, ints, need, told
+
+ops = OpTable()
 
 T = ir.DataType
 EPSILON = 1e-8
@@ -177,7 +170,7 @@ class Cell:
 
     def ahead(self, op: Any, x: Any, other: Any = None) -> list:
         """What the input gives each gate, for all steps at once."""
-        made = []
+        made: list[Any] = []
         for gate in range(4):
             if self.inputs[gate] is None:
                 made.append(None)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.ops import OpTable
 from bridge_tflite.import_ops.common import (
     BOOL,
     INT32,
@@ -15,9 +19,10 @@ from bridge_tflite.import_ops.common import (
     counted,
     ints,
     need,
-    ops,
     vector,
 )
+
+ops = OpTable()
 
 FAR = 2**31 - 1
 
@@ -30,8 +35,8 @@ REDUCTIONS = {
 }
 
 
-def _reduction(native: str):
-    def handler(op, node, x, axes):
+def _reduction(native: str) -> Callable[..., Any]:
+    def handler(op: Any, node: Any, x: Any, axes: Any) -> Any:
         axes = as_int64(op, axes)
         return op.node(native, x, axes, keepdims=int(node.get("keepDims", False)), noop_with_empty_axes=1)
 
@@ -45,7 +50,7 @@ for _name, _native in REDUCTIONS.items():
     )(_reduction(_native))
 
 
-def real(tensor):
+def real(tensor: Any) -> bool:
     return tensor.kind.startswith("FLOAT") or tensor.quantized
 
 
@@ -88,11 +93,11 @@ def topk_v2(op, node, x, k):
     return values, op.Cast(indices, to=int(node.out_dtype(1)))
 
 
-def _segments(op, data, ids, count, start, how):
+def _segments(op: Any, data: Any, ids: Any, count: int, start: np.ndarray, how: str) -> Any:
     """Rows of `data` gathered into `count` rows that begin as `start`; ids below zero fall into one more, which goes."""
-    rank = rank_of(ids)
+    rank = rank_of(ids) or 0
     places = op.Reshape(op.Cast(ids, to=INT64), ints(-1, 1))
-    inner = op.Shape(data, start=rank) if rank_of(data) > rank else op.const(ints())
+    inner = op.Shape(data, start=rank) if (rank_of(data) or 0) > rank else op.const(ints())
     rows = op.Reshape(data, op.Concat(ints(-1), inner, axis=0)) if rank != 1 else data
     number = op.Reshape(op.Cast(count, to=INT64), ints(1))
     whole = op.Expand(op.const(start), op.Concat(op.Add(number, ints(1)), inner, axis=0))
@@ -107,11 +112,11 @@ def segment_sum(op, node, data, ids):
     return _segments(op, data, ids, count, np.zeros((), data.dtype.numpy()), "add")
 
 
-def _lowest(kind):
+def _lowest(kind: np.dtype) -> Any:
     return np.finfo(kind).min if kind.kind == "f" else np.iinfo(kind).min
 
 
-def _highest(kind):
+def _highest(kind: np.dtype) -> Any:
     return np.finfo(kind).max if kind.kind == "f" else np.iinfo(kind).max
 
 
@@ -127,7 +132,9 @@ WINDOWED = {1: "ReduceSum", 2: "ReduceProd", 3: "ReduceMin", 4: "ReduceMax", 5: 
 COMBINED = {1: "Add", 2: "Mul", 3: "Min", 4: "Max", 5: "And", 6: "Or"}
 
 
-def windows(op, x, start, function, shape, strides, dilations):
+def windows(
+    op: Any, x: Any, start: Any, function: int, shape: list[int], strides: list[int], dilations: list[int]
+) -> Any:
     """Axis by axis, the elements of each window are gathered beside one another and reduced."""
     bits = x.dtype.numpy() == np.bool_
     values = op.Cast(x, to=INT32) if bits else x

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from bridge.hub import rank_of
-from bridge_tflite.import_ops.common import BOOL, INT32, INT64, bounded, ints, need, ops, permuted, spread
+from bridge.ops import OpTable
+from bridge_tflite.import_ops.common import BOOL, INT32, INT64, bounded, ints, need, permuted, spread
 from bridge_tflite.import_ops.reduce import COMBINED, WINDOWED, windows
 from bridge_tflite.import_ops.tensor import dynamic_update_slice
+
+ops = OpTable()
 
 ops.same(
     STABLEHLO_ABS="Abs",
@@ -33,7 +39,7 @@ ops.op("STABLEHLO_DYNAMIC_UPDATE_SLICE")(
 )
 
 
-def numbers(node, field):
+def numbers(node: Any, field: str) -> list[int]:
     return [int(v) for v in node.get(field, [])]
 
 
@@ -152,9 +158,9 @@ def pad(op, node, x, value):
     return padded(op, x, value, low, high, inner)
 
 
-def padded(op, x, value, low, high, inner):
+def padded(op: Any, x: Any, value: Any, low: list[int], high: list[int], inner: list[int]) -> Any:
     """Copies of the value between elements, then around."""
-    rank = rank_of(x)
+    rank = rank_of(x) or 0
     for axis, gap in enumerate(inner):
         spread(x, axis, gap + 1)
         if gap:
@@ -186,13 +192,13 @@ FUNCTIONS = {
 ASSIGN = -1
 
 
-def body_of(node, field):
+def body_of(node: Any, field: str) -> Any:
     """The subgraph that an option names; None where there is none."""
     index = node.get(field, -1)
     return node.file.subgraphs[index] if 0 <= index < len(node.file.subgraphs) else None
 
 
-def function(node, field="bodySubgraphIndex"):
+def function(node: Any, field: str = "bodySubgraphIndex") -> int:
     """The reduction whose body is one known operator on both of its inputs, as the schema numbers it; ASSIGN where the body hands the
     second on; else 0."""
     body = body_of(node, field)
@@ -265,9 +271,9 @@ def case(op, node, index, *inputs):
     return node.choice(op, flag, branches, inputs)
 
 
-def starts_last(op, node, indices):
+def starts_last(op: Any, node: Any, indices: Any) -> tuple[Any, int]:
     """Indices as int64, the dimension of their components last, and how many components there are."""
-    rank, axis = rank_of(indices), int(node.get("indexVectorDim", 0))
+    rank, axis = rank_of(indices) or 0, int(node.get("indexVectorDim", 0))
     wide = op.Cast(indices, to=INT64)
     if axis == rank:
         return op.Unsqueeze(wide, ints(axis)), 1
@@ -276,7 +282,7 @@ def starts_last(op, node, indices):
     return turned, node.shape(1)[axis]
 
 
-def grid(lengths):
+def grid(lengths: Sequence[int]) -> np.ndarray:
     """Every place of a box of `lengths`, [*lengths, rank]."""
     bounded(int(np.prod([*lengths, len(lengths)], dtype=np.float64)))
     return np.stack(np.meshgrid(*map(np.arange, lengths), indexing="ij"), -1).reshape(*lengths, len(lengths))
@@ -357,7 +363,7 @@ def scatter(op, node, x, indices, updates):
 GREATER, LESS = 3, 5
 
 
-def ordering(node):
+def ordering(node: Any) -> tuple[int, bool] | None:
     """Which operand a comparator sorts by, and whether the largest comes first; None for another comparator."""
     body = body_of(node, "comparatorSubgraphIndex")
     if body is None or len(body.operators) != 1 or len(body.operators[0].inputs) != 2:

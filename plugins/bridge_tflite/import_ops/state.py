@@ -10,11 +10,14 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import UnreadableFile
+from bridge.facts import TFLITE_VARIABLE
 from bridge.hub import const
-from bridge_tflite.import_ops.common import need, ops
+from bridge.ops import OpTable
+from bridge_tflite.import_ops.common import need
+
+ops = OpTable()
 
 NEXT = "/next"
-HELD = "bridge.tflite.held"
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class State:
                 continue
             self.graph.inputs.append(value)
             if isinstance(key, tuple):
-                value.metadata_props[HELD] = str(key[1])
+                TFLITE_VARIABLE.set(value, str(key[1]))
             if value.const_value is not None:
                 self.graph.register_initializer(value)
         if not self.explicit:
@@ -101,7 +104,7 @@ class State:
                 value = op.Identity(value)
             stem = self.inputs[key].name if key in self.inputs else self.names[key]
             value.name = self._free(f"{stem}{NEXT}")
-            value.metadata_props[HELD] = str(self.tensors[key])
+            TFLITE_VARIABLE.set(value, str(self.tensors[key]))
             self.graph.outputs.append(value)
 
     def _settle(self, op: hub.Builder, value: ir.Value) -> None:
@@ -177,17 +180,17 @@ def hashtable_find(op, node, handle, keys, default):
     )
 
 
-def _plain(array):
+def _plain(array: np.ndarray) -> list[Any]:
     """Python strings or numbers."""
     return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in array.ravel().tolist()]
 
 
-def _table(node, handle):
+def _table(node: Any, handle: Any) -> Any:
     tables = node.scope.state.tables
     if handle.key not in tables:
         raise UnreadableFile(f"{node.file.path} reads a table before it is filled.")
     return tables[handle.key]
 
 
-def _text(raw):
+def _text(raw: Any) -> str:
     return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)

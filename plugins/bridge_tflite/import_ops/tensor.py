@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bridge.hub import const, rank_of
+from bridge.ops import Need, OpTable
 from bridge.passes.slices import python_slice
 from bridge_tflite.import_ops.common import (
     BOOL,
@@ -19,16 +22,17 @@ from bridge_tflite.import_ops.common import (
     counted,
     ints,
     need,
-    ops,
     spread,
     vector,
 )
+
+ops = OpTable()
 
 FAR = 2**31 - 1
 REFLECT = 0
 
 
-def few(place):
+def few(place: int) -> Need:
     """Input `place` is a shape of a rank that tensors have."""
     return need("a shape of 64 dimensions at most", lambda n: all((d or 0) <= 64 for d in n.shape(place)))
 
@@ -106,7 +110,7 @@ def pad(op, node, x, paddings, value=None):
     return op.Pad(x, _amounts(op, paddings), None if value is None else op.Reshape(value, ints()))
 
 
-def _amounts(op, paddings):
+def _amounts(op: Any, paddings: Any) -> Any:
     """A table of (before, after) of each axis as ONNX has it: all before, then all after."""
     table = const(paddings)
     if table is not None:
@@ -134,7 +138,7 @@ def mirror_pad_symmetric(op, node, x, paddings):
     return x
 
 
-def _mirrored(op, node, x, axis, before, after):
+def _mirrored(op: Any, node: Any, x: Any, axis: int, before: int, after: int) -> Any:
     size = node.shape(0)[axis]
     if size is not None:
         places = counted(size)
@@ -205,7 +209,7 @@ def strided_slice_by_places(op, node, x, begin, end, strides):
     return op.Squeeze(x, ints(*shrunk)) if shrunk else x
 
 
-def _places(op, length, low, high, step, masks):
+def _places(op: Any, length: Any, low: Any, high: Any, step: Any, masks: Any) -> tuple[Any, Any]:
     """Where an axis of `length` is read first, and every place towards `high`, as Python counts them; from or to its end where masked."""
     forward, size = op.Greater(step, np.int64(0)), op.Reshape(length, ints())
     last = op.Sub(size, np.int64(1))
@@ -219,11 +223,11 @@ def _places(op, length, low, high, step, masks):
     return first if masks[0] else low, op.Range(first if masks[0] else bounds[0], high, step)
 
 
-def _entries(node, rank):
+def _entries(node: Any, rank: int) -> list[tuple[int, str, int]]:
     """Axis of the input with its new axes, what happens to it, and where in begin, end and strides that is said."""
     count = node.shape(1)[0]
 
-    def mask(name, place):
+    def mask(name: str, place: int) -> int:
         return node.get(name, 0) >> place & 1
 
     added = sum(mask("newAxisMask", i) and not mask("ellipsisMask", i) for i in range(count))
@@ -240,7 +244,9 @@ def _entries(node, rank):
     return found
 
 
-def _bounds(op, node, starts, ends, step, place, shrink):
+def _bounds(
+    op: Any, node: Any, starts: Any, ends: Any, step: int, place: int, shrink: bool
+) -> tuple[Any, Any, Any]:
     """Begin, end and stride of one axis: numbers, or vectors of one where they are computed."""
     low, high = (_at(op, v, place) for v in (starts, ends))
     whole_low, whole_high = node.get("beginMask", 0) >> place & 1, node.get("endMask", 0) >> place & 1
@@ -257,7 +263,7 @@ def _bounds(op, node, starts, ends, step, place, shrink):
     return low, high, step
 
 
-def _behind(op, low, length):
+def _behind(op: Any, low: Any, length: Any) -> Any:
     """The end `length` behind `low`; where low counts from the end and this passes it, far away."""
     if isinstance(low, int) and isinstance(length, int):
         return FAR if low < 0 <= low + length else low + length
@@ -267,16 +273,16 @@ def _behind(op, low, length):
     return op.Where(passed, ints(FAR), end)
 
 
-def _at(op, values, place):
+def _at(op: Any, values: Any, place: int) -> Any:
     known = vector(values)
     return op.Slice(values, ints(place), ints(place + 1)) if known is None else known[place]
 
 
-def _one(op, value):
+def _one(op: Any, value: Any) -> Any:
     return op.const(ints(value)) if isinstance(value, int) else value
 
 
-def _joined(op, parts):
+def _joined(op: Any, parts: list[Any]) -> Any:
     if all(isinstance(p, int) for p in parts):
         return op.const(ints(*parts))
     return op.Concat(*(_one(op, p) for p in parts), axis=0)
@@ -285,7 +291,7 @@ def _joined(op, parts):
 NUMBERED = need("indices of numbers", lambda n: n.kind(1).startswith("INT"))
 
 
-def wide(op, indices):
+def wide(op: Any, indices: Any) -> Any:
     """Indices in a width that ONNX takes."""
     return indices if int(indices.dtype) in (INT32, INT64) else op.Cast(indices, to=INT64)
 
@@ -418,7 +424,7 @@ def batch_to_space_nd(op, node, x, block, crops):
     return op.Slice(whole, starts, ends, op.const(np.arange(1, count + 1)))
 
 
-def _rows(op, like, shape, value=0):
+def _rows(op: Any, like: Any, shape: Any, value: float = 0) -> Any:
     return op.Expand(np.array(value, like.dtype.numpy()), as_int64(op, shape))
 
 
@@ -470,13 +476,13 @@ def where(op, node, condition):
     return op.Transpose(op.NonZero(flags), perm=[1, 0])
 
 
-def _diagonal(op, rows, columns):
+def _diagonal(op: Any, rows: Any, columns: Any) -> Any:
     down, across = (op.Range(np.int64(0), n, np.int64(1)) for n in (rows, columns))
     return op.Equal(op.Unsqueeze(down, ints(1)), op.Unsqueeze(across, ints(0)))
 
 
-def _length(op, x, axis):
-    rank = rank_of(x)
+def _length(op: Any, x: Any, axis: int) -> Any:
+    rank = rank_of(x) or 1
     size = x.shape[axis % rank]
     if isinstance(size, int):
         return op.const(np.int64(bounded(size)))

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bridge_tflite.import_ops.common import INT64, ints, need, ops
+from bridge.ops import OpTable
+from bridge_tflite.import_ops.common import INT64, ints, need
+
+ops = OpTable()
 
 GAPS = " \t\n\v\f\r"
 LONGEST, MOST = 64, 4096

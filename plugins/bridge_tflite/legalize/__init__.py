@@ -16,20 +16,17 @@ from bridge.passes.gelu import RaiseGelu
 from bridge.passes.half_weights import HalfWeights
 from bridge.passes.pads import JoinPads
 from bridge.passes.reshapes import MergeReshapes
-from bridge.passes.rewrite import Rewrite
 from bridge.passes.sequences import ResolveSequences
 from bridge.passes.transposes import SinkTransposes
 from bridge.passes.widen import ComputeWider
-from bridge_tflite.export_ops import ops
-from bridge_tflite.legalize import control, detection, math, ml, nn, quantize, reduce, tensor
+from bridge_tflite import export_ops
+from bridge_tflite.legalize import nn, quantize, tensor
+from bridge_tflite.legalize.bodies import Legalise
 from bridge_tflite.legalize.integer import IntegerKernels
 from bridge_tflite.legalize.layout import NativeLayout
 from bridge_tflite.legalize.nn import FuseActivations
 
-native = OpTable()
-for family in (control, detection, math, ml, nn, reduce, tensor):
-    for rule in family.native:
-        native.add(rule)
+ops = OpTable.of(__name__)
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
@@ -47,11 +44,12 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         Decompose(takes),
         FoldConstants(),
         ChannelsLast(nn.as_image),
+        Legalise(nn.images),
         SinkTransposes(),
         *boundary,
         SinkTransposes(),
         MergeReshapes(),
-        Rewrite(native),
+        Legalise(ops),
         SinkTransposes(),
         FoldConstants(),
         FuseActivations(),
@@ -65,7 +63,8 @@ def takes(node: ir.Node) -> bool:
     name = hub.qualified(node)
     if quantize.kept(node):
         return True
-    return ops.find(name, node) is not None or nn.as_image(node) or native.find(name, node) is not None
+    tables = (export_ops.ops, nn.images, ops)
+    return nn.as_image(node) or any(table.find(name, node) is not None for table in tables)
 
 
 def moves(node: ir.Node) -> bool:

@@ -15,7 +15,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.control import unrollable
 from bridge_tflite.export_ops.common import TFLITE
 
-native = OpTable()
+ops = OpTable()
 
 
 def elements_known(node: ir.Node) -> bool:
@@ -42,7 +42,7 @@ def _nothing_yet(op: Any, node: ir.Node, value: ir.Value) -> ir.Value:
         return op.const(np.zeros([0, *found], value.dtype.numpy()))
     parts = [d if isinstance(d, int) else op.Shape(d[0], start=d[1], end=d[1] + 1) for d in found]
     made = op.Expand(op.const(0, value.dtype), vector(op, [0, *parts]))
-    made.shape = ir.Shape([0, *value.shape])
+    made.shape = ir.Shape([0, *(value.shape or ())])
     return made
 
 
@@ -58,7 +58,7 @@ def steady(node: ir.Node) -> bool:
     return True
 
 
-@native.op(
+@ops.op(
     "Loop",
     needs=(
         condition("steps that are many or known at run time alone", lambda n: not unrollable(n)),
@@ -117,7 +117,7 @@ def _collecting(body: ir.Graph, carried: int) -> None:
     body.outputs.append(op.Reshape(results[0], []))
     body.outputs.extend(results[1 : carried + 1])
     for value in results[carried + 1 :]:
-        dims = [None, *value.shape]
+        dims = [None, *(value.shape or ())]
         before = ir.Value(name=hub.fresh_name(body, "collected"), type=value.type, shape=ir.Shape(dims))
         body.inputs.append(before)
         whole = op.Concat(before, op.Unsqueeze(value, [0]), axis=0)

@@ -13,13 +13,13 @@ from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import TFLITE
 
-native = OpTable()
+ops = OpTable()
 
 ABOVE = float(np.nextafter(np.float32(1), np.float32(2)))
 INT32 = int(ir.DataType.INT32)
 
 
-@native.op(
+@ops.op(
     "NonMaxSuppression",
     needs=(
         condition(

@@ -15,11 +15,11 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.facts import QUANTIZED
 from bridge.hub import const, rank_of
-from bridge_tflite.export_ops.common import TFLITE
-from bridge_tflite.export_ops.quantize import INTEGER
+from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
+from bridge_tflite.legalize.bodies import give
 from bridge_tflite.legalize.quantize import (
-    MARK,
     WEIGHTS,
     Parameters,
     Weights,
@@ -30,7 +30,6 @@ from bridge_tflite.legalize.quantize import (
 )
 
 T = ir.DataType
-NHWC = hub.NHWC
 BYTES = (T.INT8, T.UINT8)
 ALL = (*BYTES, T.INT16)
 MOVERS = frozenset(
@@ -56,7 +55,6 @@ MOVERS = frozenset(
         f"{TFLITE}::MirrorPad",
         f"{TFLITE}::Pad",
         f"{TFLITE}::Reshape",
-        f"{TFLITE}::Reverse",
         f"{TFLITE}::SpaceToBatch",
         f"{TFLITE}::StridedSlice",
     ]
@@ -81,7 +79,10 @@ class Kernel:
 
 
 KERNELS = {
-    **dict.fromkeys(("Add", "Sub", "Mul"), Kernel(data=None)),
+    **dict.fromkeys(
+        [f"{domain}{name}" for domain in ("", f"{TFLITE}::") for name in ("Add", "Sub", "Mul")],
+        Kernel(data=None),
+    ),
     **dict.fromkeys(("Relu", f"{TFLITE}::Relu6", "LeakyRelu"), Kernel()),
     **dict.fromkeys(("HardSwish", "Gelu"), Kernel(BYTES)),
     **dict.fromkeys(("Elu", "Exp", "Log"), Kernel((T.INT8,))),
@@ -95,9 +96,15 @@ KERNELS = {
     "ReduceMean": Kernel(),
     "ReduceSum": Kernel(BYTES),
     f"{NHWC}::AveragePool": Kernel(alike=True),
-    "Resize": Kernel(alike=True),
+    f"{TFLITE}::ResizeBilinear": Kernel(alike=True),
+    f"{TFLITE}::ResizeNearestNeighbor": Kernel(alike=True),
 }
-LAYERS: dict[str, int] = {f"{NHWC}::Conv": 0, f"{TFLITE}::FullyConnected": 0, f"{TFLITE}::TransposeConv": 1}
+LAYERS: dict[str, int] = {
+    f"{NHWC}::Conv": 0,
+    f"{TFLITE}::Conv": 0,
+    f"{TFLITE}::FullyConnected": 0,
+    f"{TFLITE}::TransposeConv": 1,
+}
 WIDTH = {T.INT8: T.INT32, T.UINT8: T.INT32, T.INT16: T.INT64}
 
 
@@ -126,7 +133,7 @@ class IntegerKernels(ir.passes.InPlacePass):
             for kind in ("Quantize", "Dequantize"):
                 if is_quantize(node, kind) and kept(node):
                     _edge(graph, node, kind)
-        model.graph.opset_imports[INTEGER] = 1
+        give(model)
         return ir.passes.PassResult(model, True)
 
 
@@ -143,8 +150,8 @@ def _alone(value: ir.Value) -> bool:
 def _rise(graph: ir.Graph, node: ir.Node) -> None:
     """Quantize the inputs of what moves or joins elements, instead of its result."""
     value = node.inputs[0]
-    above = value.producer()  # type: ignore[union-attr]
-    if above is None or not _alone(value) or len(above.outputs) > 1:  # type: ignore[arg-type]
+    above = value.producer()
+    if above is None or not _alone(value) or len(above.outputs) > 1:
         return
     name, given = hub.qualified(above), parameters(node)
     joined = name in JOINERS and len(above.inputs) > 0
@@ -169,7 +176,7 @@ def _lowered(op: hub.Builder, value: Any, node: ir.Node, given: Parameters) -> i
         return op.const(given.quantized(array))
     low = op.QuantizeLinear(value, *node.inputs[1:])
     low.type, low.shape = ir.TensorType(given.dtype), value.shape
-    low.producer().metadata_props[MARK] = "1"
+    QUANTIZED.set(low.producer(), True)
     return low
 
 
@@ -183,8 +190,12 @@ def _made(node: ir.Node, inputs: list, given: list[Parameters], out: Parameters)
         num_outputs=len(node.outputs),
         metadata_props=dict(node.metadata_props),
     )
+    for name, declared in (schema.attributes if (schema := hub.schema(node)) is not None else {}).items():
+        if declared.default_value.type:
+            made.attributes.setdefault(name, ir.serde.deserialize_attribute(declared.default_value))
     every = [*given, *[out] * len(node.outputs)]
     made.attributes["scales"] = ir.AttrFloat32s("scales", [float(p.scale) for p in every])
+    made.attributes["form"] = ir.AttrString("form", hub.qualified(node))
     made.attributes["zeros"] = ir.AttrInt64s("zeros", [p.zero for p in every])
     for new, old in zip(made.outputs, node.outputs, strict=True):
         new.type, new.shape = ir.TensorType(out.dtype), old.shape
@@ -211,8 +222,8 @@ def _step(graph: ir.Graph, node: ir.Node) -> None:
     if not node.inputs or node.domain == INTEGER:
         return
     if name in ("ArgMax", "ArgMin") and kept_input(node.inputs[0]):
-        integers = node.inputs[0].producer().inputs[0]  # type: ignore[union-attr]
-        if integers.dtype in BYTES:  # type: ignore[union-attr]
+        integers = node.inputs[0].producer().inputs[0]
+        if integers is not None and integers.dtype in BYTES:
             node.replace_input_with(0, integers)
     elif name in MOVERS and kept_input(node.inputs[0]):
         _sink(graph, node, 1)
@@ -221,25 +232,27 @@ def _step(graph: ir.Graph, node: ir.Node) -> None:
     elif len(node.outputs) == 1 and _alone(node.outputs[0]):
         below = next(iter(node.outputs[0].uses())).node
         if is_quantize(below, "Quantize") and kept(below):
-            _integer(graph, node, below, parameters(below))  # type: ignore[arg-type]
+            _integer(graph, node, below, parameters(below))
 
 
 def _rescale(graph: ir.Graph, node: ir.Node) -> None:
     """Quantizing what was dequantized alike is nothing, otherwise a change of scale."""
-    above, asked = node.inputs[0].producer(), parameters(node)  # type: ignore[union-attr]
-    source, given = above.inputs[0], parameters(above)  # type: ignore[union-attr, arg-type]
+    above, asked = node.inputs[0].producer(), parameters(node)
+    source, given = above.inputs[0], parameters(above)
+    assert given is not None
+    assert asked is not None
     if given == asked and not node.outputs[0].is_graph_output():
         ir.convenience.replace_all_uses_with(node.outputs[0], source)
         graph.remove(node, safe=True)
     elif given == asked:
         plain = ir.Node("", "Identity", [source], num_outputs=1)
-        _put(graph, _made(_shaped(plain, source), [source], [given], asked), above, node)  # type: ignore[arg-type, list-item]
-    elif T.INT16 not in (given.dtype, asked.dtype) or asked.dtype != T.UINT8:  # type: ignore[union-attr]
+        _put(graph, _made(_shaped(plain, source), [source], [given], asked), above, node)
+    elif T.INT16 not in (given.dtype, asked.dtype) or asked.dtype != T.UINT8:
         made = _made(
             _shaped(ir.Node("", "Quantize", [source], num_outputs=1), source), [source], [given], asked
-        )  # type: ignore[list-item, arg-type]
+        )
         made.metadata_props.update(node.metadata_props)
-        _put(graph, made, above, node)  # type: ignore[arg-type]
+        _put(graph, made, above, node)
 
 
 def _shaped(node: ir.Node, like: Any) -> ir.Node:
@@ -250,26 +263,26 @@ def _shaped(node: ir.Node, like: Any) -> ir.Node:
 def _same_below(node: ir.Node) -> bool:
     if not all(kept_input(v) for v in node.inputs):
         return False
-    return len({parameters(v.producer()) for v in node.inputs}) == 1  # type: ignore[union-attr, arg-type]
+    return len({parameters(v.producer()) for v in node.inputs}) == 1
 
 
 def _sink(graph: ir.Graph, node: ir.Node, count: int) -> None:
     """Move the integers themselves, and dequantize what comes out."""
-    dequantize = node.inputs[0].producer()  # type: ignore[union-attr]
-    given = parameters(dequantize)  # type: ignore[arg-type]
+    dequantize = node.inputs[0].producer()
+    given = parameters(dequantize)
     rest: Any = list(node.inputs[count:])
     if hub.qualified(node) == f"{TFLITE}::Pad" and len(rest) > 1 and rest[1] is not None:
-        rest[1] = _filling(graph, rest[1], given)  # type: ignore[arg-type]
+        rest[1] = _filling(graph, rest[1], given)
         if rest[1] is None:
             return
-    data = [v.producer().inputs[0] for v in node.inputs[:count]]  # type: ignore[union-attr]
-    made = _made(node, [*data, *rest], [given] * count, given)  # type: ignore[list-item, arg-type]
+    data = [v.producer().inputs[0] for v in node.inputs[:count]]
+    made = _made(node, [*data, *rest], [given] * count, given)  # type: ignore[list-item]
     graph.insert_before(node, made)
     for new, old in zip(made.outputs, node.outputs, strict=True):
         op = hub.Builder(graph, before=node, source=hub.origin(node))
-        result = op.DequantizeLinear(new, *dequantize.inputs[1:])  # type: ignore[union-attr]
+        result = op.DequantizeLinear(new, *dequantize.inputs[1:])
         result.type, result.shape = old.type, old.shape
-        result.producer().metadata_props[MARK] = "1"
+        QUANTIZED.set(result.producer(), True)
         result.name, old.name = old.name, None
         ir.convenience.replace_all_uses_with(old, result, replace_graph_outputs=True)
     graph.remove(node, safe=True)
@@ -291,7 +304,8 @@ def _integer(graph: ir.Graph, node: ir.Node, below: ir.Node, asked: Parameters) 
     if name in LAYERS:
         found = _layer(graph, node, asked)
         if found is not None:
-            _put(graph, _made(node, *found, asked), node, below)
+            inputs, given = found
+            _put(graph, _made(node, inputs, given, asked), node, below)
         return
     kernel = KERNELS.get(name)
     if kernel is None or asked.dtype not in kernel.dtypes:
@@ -334,7 +348,7 @@ def _operand(graph: ir.Graph, value: Any, kind: ir.DataType) -> tuple[ir.Value, 
     op = hub.Builder(graph)
     if held is not None and held.scale.size == 1 and held.integers.dtype == kind.numpy():
         zero = int(held.zero[0])
-        valid = held.integers.shape == array.shape and (kind != T.INT16 or not zero)  # type: ignore[union-attr]
+        valid = held.integers.shape == array.shape and (kind != T.INT16 or not zero)
         return (op.const(held.integers), Parameters(held.scale[0], zero, kind)) if valid else None
     if array is None or array.size != 1 or not np.isfinite(array).all():
         return None
@@ -350,8 +364,8 @@ def _layer(graph: ir.Graph, node: ir.Node, asked: Parameters) -> Any:
     x, weights = node.inputs[:2]
     if rank_of(weights) == 5:
         return None
-    held, axis = weights.meta.get(WEIGHTS), LAYERS[hub.qualified(node)]  # type: ignore[union-attr]
-    given = parameters(x.producer()) if kept_input(x) else None  # type: ignore[union-attr, arg-type]
+    held, axis = weights.meta.get(WEIGHTS), LAYERS[hub.qualified(node)]
+    given = parameters(x.producer()) if kept_input(x) else None
     if held is None or given is None or given.dtype != asked.dtype:
         return None
     held = _fitting(held, given.dtype, axis)
@@ -368,7 +382,7 @@ def _layer(graph: ir.Graph, node: ir.Node, asked: Parameters) -> Any:
     node.attributes["bias_scales"] = ir.AttrFloat32s("bias_scales", [float(s) for s in steps])
     node.attributes["weight_zero"] = ir.AttrInt64("weight_zero", int(held.zero[0]))
     between = node.inputs[2:place]
-    inputs = [x.producer().inputs[0], op.const(held.integers), *between, op.const(integers)]  # type: ignore[union-attr]
+    inputs = [x.producer().inputs[0], op.const(held.integers), *between, op.const(integers)]
     return inputs, [given]
 
 

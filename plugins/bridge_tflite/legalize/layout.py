@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from bridge.hub import attr
+from bridge.passes.channels_last import permuted
 
 
 class NativeLayout(ir.passes.InPlacePass):
@@ -16,10 +17,10 @@ class NativeLayout(ir.passes.InPlacePass):
             readers = [use.node for use in value.uses()]
             perms = {tuple(attr(n, "perm") or ()) if n.op_type == "Transpose" else () for n in readers}
             if len(perms) == 1 and (perm := next(iter(perms))) and not value.is_graph_output():
-                value.shape = ir.Shape([value.shape[i] for i in perm])
-                for node in readers:
-                    ir.convenience.replace_all_uses_with(node.outputs[0], value, replace_graph_outputs=True)
-                    model.graph.remove(node, safe=True)
+                value.shape = permuted(value.shape, perm)
+                for reader in readers:
+                    ir.convenience.replace_all_uses_with(reader.outputs[0], value, replace_graph_outputs=True)
+                    model.graph.remove(reader, safe=True)
                 changed = True
         for value in list(model.graph.outputs):
             node = value.producer()

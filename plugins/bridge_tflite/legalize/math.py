@@ -9,18 +9,19 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import sizes_of
+from bridge.facts import WRAPPED
 from bridge.hub import attr, const
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import FEW_BITS, TFLITE
 from bridge_tflite.export_ops.math import CAST, CAST_TARGETS
 
-native = OpTable()
+ops = OpTable()
 
 BITS = ("int8", "int16", "int32", "uint8", "uint16", "uint32")
 
 
-@native.op("Clip", needs=(dtype("float", "int8", "int16", "int32", "int64", "uint8"),))
+@ops.op("Clip", needs=(dtype("float", "int8", "int16", "int32", "int64", "uint8"),))
 def clip(op, node, x, low=None, high=None):
     bounds = tuple(None if const(v) is None else const(v).item() for v in (low, high))
     if bounds == (0.0, 6.0) and x.dtype == ir.DataType.FLOAT:
@@ -38,7 +39,9 @@ def _root(node: ir.Node) -> ir.Value | None:
     return first.inputs[0] if first is not None and not first.domain and first.op_type == "Sqrt" else None
 
 
-@native.op("Reciprocal", needs=(dtype("float"), condition("a square root before it", lambda n: _root(n))))
+@ops.op(
+    "Reciprocal", needs=(dtype("float"), condition("a square root before it", lambda n: _root(n) is not None))
+)
 def reciprocal(op, node, x):
     return op.Rsqrt(_root(node), _domain=TFLITE)
 
@@ -51,12 +54,12 @@ def _difference(node: ir.Node) -> ir.Node | None:
     return first if all(use.node is node for use in first.outputs[0].uses()) else None
 
 
-@native.op("Mul", needs=(dtype("float"), condition("the square of a difference", _difference)))
+@ops.op("Mul", needs=(dtype("float"), condition("the square of a difference", _difference)))
 def squared_difference(op, node, x, y):
     return op.SquaredDifference(*_difference(node).inputs, _domain=TFLITE)
 
 
-@native.op(
+@ops.op(
     "Mod",
     needs=(
         condition("fmod=0", lambda n: not attr(n, "fmod")),
@@ -67,22 +70,22 @@ def floor_mod(op, node, x, y):
     return op.FloorMod(x, y, _domain=TFLITE)
 
 
-@native.op("Atan", needs=(dtype("float", "double"),))
+@ops.op("Atan", needs=(dtype("float", "double"),))
 def atan(op, node, x):
     return op.Atan2(x, op.Expand(op.const(1, x.dtype), sizes_of(op, x)), _domain=TFLITE)
 
 
-@native.op("Asin", needs=(dtype("float"),))
+@ops.op("Asin", needs=(dtype("float"),))
 def asin(op, node, x):
     return op.Atan2(x, op.Sqrt(op.Mul(op.Sub(1.0, x), op.Add(x, 1.0))), _domain=TFLITE)
 
 
-@native.op("Acos", needs=(dtype("float"),))
+@ops.op("Acos", needs=(dtype("float"),))
 def acos(op, node, x):
     return op.Atan2(op.Sqrt(op.Mul(op.Sub(1.0, x), op.Add(x, 1.0))), x, _domain=TFLITE)
 
 
-@native.op(
+@ops.op(
     "BitShift",
     needs=(dtype(*BITS), condition("direction=RIGHT", lambda n: attr(n, "direction") == "RIGHT")),
 )
@@ -110,7 +113,7 @@ def _shape_together(op: Any, node: ir.Node, x: ir.Value, y: ir.Value) -> list[ir
     return [op.Expand(v, op.Shape(w)) for v, w in ((x, y), (y, x))]
 
 
-@native.op("BitwiseAnd", needs=(dtype(*EVERY_BIT),))
+@ops.op("BitwiseAnd", needs=(dtype(*EVERY_BIT),))
 def bitwise_and(op, node, x, y):
     both = _shape_together(op, node, x, y)
     if both[0].shape != both[1].shape:
@@ -118,12 +121,12 @@ def bitwise_and(op, node, x, y):
     return op.And(*both, _domain=TFLITE, _dtype=x.dtype, _shape=node.outputs[0].shape)
 
 
-@native.op("BitwiseOr", needs=(dtype(*EVERY_BIT),))
+@ops.op("BitwiseOr", needs=(dtype(*EVERY_BIT),))
 def bitwise_or(op, node, x, y):
     return op.BitwiseXor(op.BitwiseXor(x, y), op.BitwiseAnd(x, y))
 
 
-@native.op("BitwiseXor", needs=(dtype("int64", "uint64"),))
+@ops.op("BitwiseXor", needs=(dtype("int64", "uint64"),))
 def bitwise_xor(op, node, x, y):
     """x + y - 2 (x & y)."""
     both = op.BitwiseAnd(x, y)
@@ -133,7 +136,7 @@ def bitwise_xor(op, node, x, y):
 WRAPPING = ("Add", "Sub", "Mul", "Equal", "BitwiseXor")
 
 
-@native.op(*WRAPPING, needs=(dtype("uint64"),))
+@ops.op(*WRAPPING, needs=(dtype("uint64"),))
 def as_signed(op, node, x, y):
     """Sums, products and equality do not depend on the sign bit."""
     signed = int(ir.DataType.INT64)
@@ -141,7 +144,7 @@ def as_signed(op, node, x, y):
     return made if node.op_type == "Equal" else op.BitCast(made, to=int(x.dtype))
 
 
-@native.op("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Max", "Min", needs=(dtype("uint64"),))
+@ops.op("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Max", "Min", needs=(dtype("uint64"),))
 def in_order(op, node, x, y):
     """The order of uint64 is that of int64 with the sign bit turned."""
     turned = [op.Add(op.BitCast(v, to=7), op.const(np.array(-(2**63), np.int64))) for v in (x, y)]
@@ -153,10 +156,9 @@ def in_order(op, node, x, y):
 
 FLOAT = ir.DataType.FLOAT
 FEW = {ir.DataType[name.upper()] for name in FEW_BITS}
-WRAPPED = "bridge.wrapped"
 
 
-@native.op(
+@ops.op(
     "Cast",
     needs=(
         dtype(*FEW_BITS),
@@ -167,7 +169,7 @@ def from_few_bits(op, node, x):
     return op.Cast(op.Cast(x, to=int(FLOAT)), to=int(target(node)))
 
 
-@native.op(
+@ops.op(
     "Cast",
     needs=(
         dtype(*CAST),
@@ -184,14 +186,14 @@ def to_few_bits(op, node, x):
     moved, count = op.Sub(whole, lowest), op.const(2**kind.bitwidth, whole.dtype)
     low = op.FloorMod(moved, count, _domain=TFLITE, _dtype=whole.dtype, _shape=x.shape)
     made = op.Cast(op.Add(low, lowest), to=int(FLOAT))
-    made.producer().metadata_props[WRAPPED] = kind.name
+    WRAPPED.set(made.producer(), kind.name)
     return op.Cast(made, to=int(kind))
 
 
 def wrapped(value: ir.Value) -> bool:
     """Whether a float32 surely is a number of the dtype it is cast to."""
     made = value.producer()
-    return made is not None and WRAPPED in made.metadata_props
+    return made is not None and WRAPPED.get(made) is not None
 
 
 def target(node: ir.Node) -> ir.DataType:

@@ -13,17 +13,17 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.ml import ML
 from bridge_tflite.export_ops.ml import Table, between
 
-native = OpTable()
+ops = OpTable()
 
 
 def lookup(node: ir.Node) -> bool:
     """Text among keys or values, and no key twice."""
     table = Table.of(node)
     text = table is not None and object in (table.keys.dtype, table.values.dtype)
-    return text and len({*table.keys.tolist()}) == table.keys.size and not between(node)  # type: ignore[union-attr]
+    return text and len({*table.keys.tolist()}) == table.keys.size and not between(node)
 
 
-@native.op(f"{ML}::LabelEncoder", needs=(condition("text as keys or values, no key twice", lookup),))
+@ops.op(f"{ML}::LabelEncoder", needs=(condition("text as keys or values, no key twice", lookup),))
 def label_encoder(op, node, x):
     """The place of the key among all, or the one behind the last; then the value there."""
     table = Table.of(node)

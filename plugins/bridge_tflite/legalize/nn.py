@@ -10,22 +10,21 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import lengths, product, reshape, vector
-from bridge.geometry import plain_resize, same_at_run_time
+from bridge.geometry import is_same, pads_of, plain_resize, same_at_run_time, transposed_pads, window_of
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge_tflite.export_ops.common import BLOCKS, FUSED, PADDING, TFLITE
+from bridge.passes.channels_last import to_first, to_last
+from bridge_tflite.export_ops.common import BLOCKS, NHWC, TFLITE
+from bridge_tflite.export_ops.nn import padded
+from bridge_tflite.legalize.bodies import dilated, give
 from bridge_tflite.legalize.ranges import never_negative
 
-native = OpTable()
+ops = OpTable()
 
 INT32 = int(ir.DataType.INT32)
 BLOCK_TYPES = tuple(ir.DataType[name.upper()] for name in BLOCKS)
 BATCH_TYPES = (*BLOCK_TYPES, ir.DataType.INT16)
-
-
-def axes_of(values) -> np.ndarray:
-    return np.asarray(values, np.int64)
 
 
 def constant_weights(node: ir.Node) -> bool:
@@ -35,7 +34,7 @@ def constant_weights(node: ir.Node) -> bool:
     )
 
 
-@native.op("MatMul", needs=(condition("constant weights of two dimensions", constant_weights),))
+@ops.op("MatMul", needs=(condition("constant weights of two dimensions", constant_weights),))
 def fully_connected(op, node, x, weights):
     """Constant weights make a fully connected layer; a bias added to it alone goes in too."""
     array = const(weights)
@@ -53,7 +52,7 @@ def fully_connected(op, node, x, weights):
     return made
 
 
-def added_bias(node: ir.Node, width: int) -> tuple[ir.Node, ir.Value] | None:
+def added_bias(node: ir.Node, width: int) -> tuple[ir.Node, Any] | None:
     """The Add that alone reads a product and adds a constant to each of `width` columns, and that constant."""
     uses = node.outputs[0].uses()
     if len(uses) != 1 or node.outputs[0].is_graph_output():
@@ -83,14 +82,14 @@ def swapped(value: ir.Value) -> bool:
 def turned(node: ir.Node) -> bool:
     """A product of two to four dimensions, not empty, by a transposed right operand."""
     ranks = [rank_of(v) or 0 for v in node.inputs]
-    return min(ranks) >= 2 and max(ranks) <= 4 and not empty(node) and swapped(node.inputs[1])  # type: ignore[arg-type]
+    return min(ranks) >= 2 and max(ranks) <= 4 and not empty(node) and swapped(node.inputs[1])
 
 
 def empty(node: ir.Node) -> bool:
     return any(0 in list(v.shape or ()) for v in node.inputs if v is not None)
 
 
-@native.op(
+@ops.op(
     "MatMul",
     needs=(
         dtype("float"),
@@ -117,7 +116,7 @@ def _broadcast(op: Any, one: Any, other: Any) -> Any:
     return next((n for n in (one, other) if isinstance(n, int)), None) or op.Max(one, other)
 
 
-@native.op("MatMul", needs=(dtype("float"), condition("a transposed right operand", turned)))
+@ops.op("MatMul", needs=(dtype("float"), condition("a transposed right operand", turned)))
 def batch_matmul(op, node, x, y):
     """The kernel reads the right operand transposed as well."""
     source = y.producer().inputs[0]
@@ -128,22 +127,22 @@ def _reshaped(node: ir.Node) -> list[int] | None:
     """The static shape of a Reshape's result."""
     asked = const(node.inputs[1])
     known = asked is not None and bool((asked > 0).all())
-    return asked.tolist() if known else shape_of(node.outputs[0])  # type: ignore[union-attr]
+    return asked.tolist() if known else shape_of(node.outputs[0])
 
 
-def blocked(node: ir.Node) -> tuple[str, ir.Value, list[int]] | None:
+def blocked(node: ir.Node) -> tuple[str, Any, list[Any]] | None:
     """SpaceToBatch or BatchToSpace, its input and block, where Reshape, Transpose and `node` are one."""
     turn = node.inputs[0].producer() if node.inputs[0] is not None else None
     cut = turn.inputs[0].producer() if turn is not None and turn.op_type == "Transpose" else None
-    if cut is None or cut.op_type != "Reshape" or turn.domain or cut.domain:  # type: ignore[union-attr]
+    if cut is None or cut.op_type != "Reshape" or turn.domain or cut.domain:
         return None
     shapes = [shape_of(cut.inputs[0]), shape_of(cut.outputs[0]), _reshaped(node)]
     if any(s is None or 0 in s for s in shapes):
         return None
     before, between, after = shapes
-    rank, perm = len(before), attr(turn, "perm")  # type: ignore[arg-type]
-    count = len(between) - rank  # type: ignore[arg-type]
-    if count not in (1, 2) or rank != count + 2 or len(after) != rank:  # type: ignore[arg-type]
+    rank, perm = len(before), attr(turn, "perm")
+    count = len(between) - rank
+    if count not in (1, 2) or rank != count + 2 or len(after) != rank:
         return None
     pairs = list(range(1, 2 * count, 2))
     if perm == [*(i + 1 for i in pairs), 0, *pairs, 2 * count + 1]:
@@ -159,7 +158,9 @@ def blocked(node: ir.Node) -> tuple[str, ir.Value, list[int]] | None:
     return None
 
 
-@native.op("Reshape", needs=(condition("blocks moved between space and batch", lambda n: blocked(n)),))
+@ops.op(
+    "Reshape", needs=(condition("blocks moved between space and batch", lambda n: blocked(n) is not None),)
+)
 def blocks(op, node, x, shape):
     word, source, block = blocked(node)
     if source.dtype not in BATCH_TYPES:
@@ -175,7 +176,7 @@ def odd(node: ir.Node) -> bool:
     )
 
 
-@native.op("LRN", needs=(condition("four dimensions and an odd size", odd), dtype("float")))
+@ops.op("LRN", needs=(condition("four dimensions and an odd size", odd), dtype("float")))
 def local_response(op, node, x):
     """LiteRT sums along the last dimension; its alpha is of each element, ONNX's of their mean."""
     size = attr(node, "size")
@@ -193,14 +194,16 @@ def local_response(op, node, x):
     return op.Transpose(made, perm=[0, 3, 1, 2])
 
 
-@native.op("bridge.nhwc::Conv", "bridge.nhwc::MaxPool", "bridge.nhwc::AveragePool")
+@ops.op(f"{NHWC}::Conv", f"{NHWC}::MaxPool", f"{NHWC}::AveragePool")
 def padding(op, node, x, *rest):
-    """Padding becomes SAME or VALID, with a Pad before where it is neither: of zeros where they change no maximum, which XNNPACK fuses."""
-    plan = None if PADDING in node.metadata_props else pad_plan(node, list(x.shape[1:-1]))
-    if plan is None:
+    """Padding becomes what auto_pad alone says, with a Pad before where that is too little: of zeros where they
+    change no maximum, which XNNPACK fuses."""
+    plan = pad_plan(node, list(x.shape[1:-1]))
+    own = node.op_type == "Conv" and dilated(node)
+    if plan is None or (padded(node) and plan[0] == attr(node, "auto_pad") and not own):
         return NotImplemented
     word, pads = plan
-    dropped = ("pads", "auto_pad", "ceil_mode")
+    dropped = ("pads", "auto_pad", "ceil_mode", "count_include_pad")
     kept = {name: attr(node, name) for name in node.attributes if name not in dropped}
     if word == "VALID" and any(pads):
         table = np.array([[0, 0], *np.reshape(pads, (2, -1)).T, [0, 0]], np.int32)
@@ -209,47 +212,42 @@ def padding(op, node, x, *rest):
         dims = [d + int(sum(t)) if isinstance(d, int) else None for d, t in zip(x.shape, table, strict=True)]
         x = op.Pad(x, op.const(table), lowest, _domain=TFLITE, _dtype=x.dtype, _shape=dims)
     made = ir.Node(
-        hub.NHWC,
+        TFLITE if own else NHWC,
         node.op_type,
         [x, *rest],
-        ir.convenience.convert_attributes(kept),
-        overload=node.overload,
+        ir.convenience.convert_attributes({**kept, "auto_pad": word}),
+        overload="" if own else node.overload,
         num_outputs=1,
     )
-    made.metadata_props[PADDING] = word
+    made.outputs[0].type, made.outputs[0].shape = node.outputs[0].type, node.outputs[0].shape
     return op.insert(made)
 
 
 def pad_plan(node: ir.Node, sizes: list) -> tuple[str, list[int]] | None:
-    """SAME, or VALID after padding by [top, left, bottom, right], with front and back in volumes; None for what LiteRT cannot say.
+    """auto_pad: SAME_UPPER, or VALID after padding by [top, left, bottom, right], with front and back in volumes;
+    None for what LiteRT cannot say.
 
-    Of lengths known at run time alone SAME is what auto_pad says; how much that is stays open.
+    Of lengths known at run time alone SAME_UPPER is what auto_pad says; how much that is stays open.
     """
     if same_at_run_time(node, sizes):
-        return "SAME", []
-    weights = node.inputs[1] if node.op_type == "Conv" else None
-    kernel = attr(node, "kernel_shape") or [int(d) for d in weights.shape[2:]]  # type: ignore[union-attr]
-    ones = [1] * len(kernel)
-    strides, dilations = attr(node, "strides") or ones, attr(node, "dilations") or ones
-    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
-    known = all(isinstance(n, int) for n in sizes)
-    if not known and attr(node, "auto_pad", "") == "SAME_UPPER" and not attr(node, "count_include_pad"):
-        return "SAME", []
-    pads = _pads(node, sizes, spans, strides)
-    if pads is None or any(p < 0 for p in pads):
+        return "SAME_UPPER", []
+    window, pads = window_of(node), pads_of(node, sizes, ceil=True)
+    if window is None or pads is None or any(min(pair) < 0 for pair in pads):
         return None
-    if not any(pads):
-        return "VALID", pads
-    same = pads == _same(sizes, spans, strides)
+    flat = [pair[side] for side in (0, 1) for pair in pads]
+    if not any(flat):
+        return "VALID", flat
+    same = is_same(pads, window, sizes)
     if node.op_type != "AveragePool":
-        return ("SAME" if same else "VALID"), pads
-    counted = attr(node, "count_include_pad")
-    if counted:
-        return None if attr(node, "ceil_mode") else ("VALID", pads)
-    return ("SAME", pads) if same else None
+        return ("SAME_UPPER" if same else "VALID"), flat
+    if pads != pads_of(node, sizes):
+        return None
+    if attr(node, "count_include_pad"):
+        return None if attr(node, "ceil_mode") else ("VALID", flat)
+    return ("SAME_UPPER", flat) if same else None
 
 
-@native.op("bridge.nhwc::ConvTranspose")
+@ops.op(f"{NHWC}::ConvTranspose")
 def conv_transpose(op, node, x, weights, bias=None):
     """TRANSPOSE_CONV to a size that it is told; what its padding cannot say is cut off behind it."""
     word, sizes, cut = transposed_plan(node, list(x.shape[1:-1]))
@@ -265,8 +263,9 @@ def conv_transpose(op, node, x, weights, bias=None):
         _dtype=x.dtype,
         _shape=[x.shape[0], *sizes, channels],
         strides=attr(node, "strides") or [1] * len(sizes),
+        auto_pad=word,
+        output_shape=sizes,
     )
-    made.producer().metadata_props[PADDING] = word
     if cut is None:
         return made
     begins, kept = cut
@@ -275,43 +274,65 @@ def conv_transpose(op, node, x, weights, bias=None):
 
 
 def transposed_plan(node: ir.Node, sizes: list) -> tuple[str, list[int], Any] | None:
-    """SAME or VALID, the size to compute, and what to keep of it: (begin, lengths), or None for all.
+    """auto_pad (SAME_UPPER or VALID), the size to compute, and what to keep of it: (begin, lengths), None for all.
 
     None instead of a plan for what TRANSPOSE_CONV does not compute.
     """
-    kernel = [int(d) for d in node.inputs[1].shape[2:]]  # type: ignore[union-attr]
+    kernel = (shape_of(node.inputs[1]) or [])[2:]
     rank = len(sizes)
     strides, more = attr(node, "strides") or [1] * rank, attr(node, "output_padding") or [0] * rank
-    pads = _transposed_pads(node, sizes, kernel, strides, more)
-    if pads is None or min(pads) < 0:
+    pairs = transposed_pads(node, sizes)
+    if pairs is None or any(min(pair) < 0 for pair in pairs):
         return None
+    pads = [pair[side] for side in (0, 1) for pair in pairs]
     full = [(n - 1) * s + k for n, k, s in zip(sizes, kernel, strides, strict=True)]
     out = [f - pads[i] - pads[i + rank] + more[i] for i, f in enumerate(full)]
-    if min(out) < 1:
+    if min(out) < 1 or out != (attr(node, "output_shape") or out):
         return None
     same = [max((n - 1) * s + k - o, 0) // 2 for n, k, s, o in zip(sizes, kernel, strides, out, strict=True)]
     if same == pads[:rank] and all(-(-o // s) == n for n, s, o in zip(sizes, strides, out, strict=True)):
-        return "SAME", out, None
+        return "SAME_UPPER", out, None
     whole = [max(f, pads[i] + out[i]) for i, f in enumerate(full)]
     if any((w - k + s) // s != n for n, w, k, s in zip(sizes, whole, kernel, strides, strict=True)):
         return None
     return "VALID", whole, None if whole == out else (pads[:rank], out)
 
 
-def _transposed_pads(node: ir.Node, sizes: list, kernel: list, strides: list, more: list) -> list[int] | None:
-    """What is cut off before and behind: [top, left, bottom, right]."""
-    auto, asked = attr(node, "auto_pad"), attr(node, "output_shape")
-    if not asked and not auto.startswith("SAME"):
-        none = [0] * (2 * len(sizes))
-        return none if auto == "VALID" else attr(node, "pads") or none
-    before, after = [], []
-    for i, (n, k, s) in enumerate(zip(sizes, kernel, strides, strict=True)):
-        total = s * (n - 1) + more[i] + k - (asked[i] if asked else n * s)
-        total = total if asked else max(total, 0)
-        small, large = total // 2, total - total // 2
-        before.append(small if auto == "SAME_UPPER" else large)
-        after.append(large if auto == "SAME_UPPER" else small)
-    return before + after
+images = OpTable()
+
+
+def resized(node: ir.Node) -> bool:
+    """What RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR compute."""
+    x, y = shape_of(node.inputs[0]), plain_resize(node)
+    if x is None or y is None or len(x) != 4 or x[:2] != y[:2]:
+        return False
+    mode, how = attr(node, "coordinate_transformation_mode"), attr(node, "mode")
+    if how == "linear":
+        return mode in ("half_pixel", "asymmetric", "align_corners")
+    return how == "nearest" and mode == "asymmetric" and attr(node, "nearest_mode") == "floor"
+
+
+STATIC_IMAGE = condition(
+    "an image of known size, which RESIZE_BILINEAR or RESIZE_NEAREST_NEIGHBOR resizes", resized
+)
+
+
+@images.op("Resize", needs=(dtype("float"), STATIC_IMAGE))
+def resize(op, node, x, *rest):
+    """To a constant size, channels last."""
+    mode = attr(node, "coordinate_transformation_mode")
+    size = shape_of(node.outputs[0])
+    made = op.node(
+        "ResizeBilinear" if attr(node, "mode") == "linear" else "ResizeNearestNeighbor",
+        op.Transpose(x, perm=to_last(4)),
+        op.const(np.array(size[2:], np.int32)),
+        _domain=TFLITE,
+        _dtype=x.dtype,
+        _shape=[size[0], *size[2:], size[1]],
+        align_corners=int(mode == "align_corners"),
+        half_pixel_centers=int(mode == "half_pixel"),
+    )
+    return op.Transpose(made, perm=to_first(4))
 
 
 def as_image(node: ir.Node) -> bool:
@@ -325,20 +346,20 @@ def as_image(node: ir.Node) -> bool:
     return (moved or x.dtype == ir.DataType.FLOAT) and claim(node, x)
 
 
-def _window(node: ir.Node, x: ir.Value) -> bool:
+def _window(node: ir.Node, x: Any) -> bool:
     unused = all(not (o.uses() or o.is_graph_output()) for o in node.outputs[1:])
     undilated = set(attr(node, "dilations") or [1]) == {1} or node.op_type == "Conv"
     return unused and undilated and 0 not in list(x.shape) and pad_plan(node, list(x.shape[2:])) is not None
 
 
-def _conv(node: ir.Node, x: ir.Value) -> bool:
+def _conv(node: ir.Node, x: Any) -> bool:
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     constant = const(node.inputs[1]) is not None and (bias is None or const(bias) is not None)
     single = rank_of(x) == 4 or attr(node, "group") == 1
     return constant and single and isinstance(x.shape[1], int) and _window(node, x)
 
 
-def _transposed(node: ir.Node, x: ir.Value) -> bool:
+def _transposed(node: ir.Node, x: Any) -> bool:
     weights, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
     constant = const(weights) is not None and (bias is None or const(bias) is not None)
     plain = attr(node, "group") == 1 and set(attr(node, "dilations") or [1]) == {1}
@@ -347,19 +368,8 @@ def _transposed(node: ir.Node, x: ir.Value) -> bool:
     return constant and plain and known and transposed_plan(node, sizes) is not None
 
 
-def _blocks(node: ir.Node, x: ir.Value) -> bool:
-    return attr(node, "mode", "DCR") == "DCR" and 0 not in list(x.shape)
-
-
-def _resize(node: ir.Node, x: ir.Value) -> bool:
-    """What RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR compute."""
-    y, size = plain_resize(node), shape_of(x)
-    if y is None or size is None or y[:2] != size[:2]:
-        return False
-    mode, how = attr(node, "coordinate_transformation_mode"), attr(node, "mode")
-    if how == "linear":
-        return mode in ("half_pixel", "asymmetric", "align_corners")
-    return how == "nearest" and mode == "asymmetric" and attr(node, "nearest_mode") == "floor"
+def _blocks(node: ir.Node, x: Any) -> bool:
+    return attr(node, "mode") == "DCR" and 0 not in list(x.shape)
 
 
 VOLUMES = ("Conv", "ConvTranspose")
@@ -370,77 +380,52 @@ IMAGES = {
     "AveragePool": _window,
     "DepthToSpace": _blocks,
     "SpaceToDepth": _blocks,
-    "Resize": _resize,
 }
 
 
-def _same(lengths, spans, strides) -> list[int] | None:
-    if not all(isinstance(n, int) for n in lengths):
-        return (
-            None if any(s != 1 for s in strides) else [(k - 1) // 2 for k in spans] + [k // 2 for k in spans]
-        )
-    total = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(lengths, spans, strides, strict=True)]
-    return [t // 2 for t in total] + [t - t // 2 for t in total]
-
-
-def _pads(node, lengths, spans, strides) -> list[int] | None:
-    """Explicit padding of the spatial dimensions, ceil_mode included; None where it depends on run time."""
-    mode, none = attr(node, "auto_pad"), [0] * (2 * len(spans))
-    if mode == "VALID":
-        return none
-    if mode.startswith("SAME"):
-        same = _same(lengths, spans, strides)
-        return same if same is None or mode == "SAME_UPPER" else same[len(spans) :] + same[: len(spans)]
-    pads = attr(node, "pads") or none
-    if not attr(node, "ceil_mode"):
-        return pads
-    if not all(isinstance(n, int) for n in lengths):
-        return None
-    extra = []
-    for i, (n, k, s) in enumerate(zip(lengths, spans, strides, strict=True)):
-        padded = n + pads[i] + pads[i + 2]
-        count = -(-(padded - k) // s) + 1
-        if (count - 1) * s >= n + pads[i]:
-            count -= 1
-        extra.append(max((count - 1) * s + k - padded, 0))
-    if node.op_type == "AveragePool" and any(extra):
-        return None
-    return [pads[0], pads[1], pads[2] + extra[0], pads[3] + extra[1]]
+ACTIVATIONS = {"Relu": "Relu", f"{TFLITE}::Relu6": "Relu6"}
+HOSTS = (
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    f"{NHWC}::Conv",
+    *(f"{TFLITE}::{name}" for name in ("Conv", "FullyConnected", "TransposeConv")),
+)
 
 
 class FuseActivations(ir.passes.InPlacePass):
-    """1. A Relu or Relu6 that alone reads an Add, Sub, Mul, Div, convolution or fully connected layer joins it."""
-
-    hosts = (
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "bridge.nhwc::Conv",
-        "bridge.tflite::FullyConnected",
-        "bridge.tflite::TransposeConv",
-    )
+    """1. A Relu or Relu6 that alone reads an Add, Sub, Mul, Div, convolution or fully connected layer becomes the
+    attribute `activation` of its form in TFLite's own domain.
+    """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        changed = False
-        for node in list(model.graph):
-            host = (
-                node.inputs[0].producer()
-                if node.op_type in ("Relu", "Relu6") and node.inputs[0] is not None
-                else None
-            )
-            if (
-                host is None
-                or hub.qualified(host) not in self.hosts
-                or host.outputs[0].dtype != ir.DataType.FLOAT
-            ):
-                continue
-            inner, outer = host.outputs[0], node.outputs[0]
-            if len(inner.uses()) > 1 or inner.is_graph_output() or FUSED in host.metadata_props:
-                continue
-            host.metadata_props[FUSED] = node.op_type
-            inner.name, outer.name = outer.name, None
-            ir.convenience.replace_all_uses_with(outer, inner, replace_graph_outputs=True)
-            model.graph.remove(node, safe=True)
-            changed = True
+        changed = any([_fuse(model.graph, node) for node in list(model.graph)])
+        if changed:
+            give(model)
         return ir.passes.PassResult(model, changed)
+
+
+def _fuse(graph: ir.Graph, node: ir.Node) -> bool:
+    activation, inner = ACTIVATIONS.get(hub.qualified(node)), node.inputs[0] if node.inputs else None
+    host = inner.producer() if activation is not None and inner is not None else None
+    if inner is None or host is None or hub.qualified(host) not in HOSTS or inner.dtype != ir.DataType.FLOAT:
+        return False
+    if len(inner.uses()) > 1 or inner.is_graph_output() or attr(host, "activation") is not None:
+        return False
+    made = ir.Node(
+        TFLITE,
+        host.op_type,
+        host.inputs,
+        [*host.attributes.values(), ir.AttrString("activation", str(activation))],
+        num_outputs=1,
+        name=host.name,
+        metadata_props=dict(host.metadata_props),
+    )
+    result, outer = made.outputs[0], node.outputs[0]
+    result.type, result.shape = inner.type, inner.shape
+    graph.insert_before(host, made)
+    result.name, outer.name = outer.name, None
+    ir.convenience.replace_all_uses_with(outer, result, replace_graph_outputs=True)
+    graph.remove([node, host], safe=True)
+    return True

@@ -12,14 +12,15 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.facts import QUANTIZED
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge_tflite.export_ops.common import TFLITE
+from bridge_tflite.legalize.bodies import give
 from bridge_tflite.legalize.nn import added_bias
 
 T = ir.DataType
 KINDS = (T.INT8, T.UINT8, T.INT16)
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-MARK = "bridge.quantized"
 WEIGHTS = "bridge.quantization"
 
 
@@ -47,7 +48,8 @@ class Parameters:
 
     def quantized(self, array: np.ndarray) -> np.ndarray:
         """What QuantizeLinear makes of `array`."""
-        places = np.rint(np.asarray(array, np.float32) / self.scale).astype(np.float64) + self.zero
+        with np.errstate(over="ignore"):
+            places = np.rint(np.asarray(array, np.float32) / self.scale).astype(np.float64) + self.zero
         info = np.iinfo(self.dtype.numpy())
         return np.clip(places, info.min, info.max).astype(self.dtype.numpy())
 
@@ -64,22 +66,22 @@ def parameters(node: ir.Node) -> Parameters | None:
     offset = np.zeros((), np.int64) if zero is None else const(zero)
     if scale is None or offset is None or scale.size != 1 or scale.dtype != np.float32:
         return None
-    if attr(node, "block_size") or attr(node, "precision") or integers.dtype not in KINDS:  # type: ignore[union-attr]
+    if attr(node, "block_size") or attr(node, "precision") or integers is None or integers.dtype not in KINDS:
         return None
     if is_quantize(node, "Dequantize") and attr(node, "output_dtype") not in (0, int(T.FLOAT)):
         return None
-    made = Parameters(np.float32(scale.reshape(())), int(offset.reshape(())), integers.dtype)  # type: ignore[union-attr, arg-type]
+    made = Parameters(np.float32(scale.reshape(())), int(offset.reshape(())), integers.dtype)
     valid = np.isfinite(made.scale) and made.scale > 0 and (made.dtype != T.INT16 or not made.zero)
     return made if valid else None
 
 
 def kept(node: ir.Node) -> bool:
     """Whether a quantization stands between the operators of a quantized graph."""
-    return MARK in node.metadata_props
+    return bool(QUANTIZED.get(node))
 
 
 def kept_input(value: ir.Value | None) -> bool:
-    return value is not None and is_quantize(value.producer(), "Dequantize") and kept(value.producer())  # type: ignore[arg-type]
+    return value is not None and is_quantize(value.producer(), "Dequantize") and kept(value.producer())
 
 
 class QuantizedWeights(ir.passes.InPlacePass):
@@ -107,6 +109,7 @@ class QuantizedWeights(ir.passes.InPlacePass):
         for node in list(graph):
             if node.op_type in ("Gemm", "MatMul") and not node.domain:
                 _fully_connected(graph, node)
+        give(model)
         return ir.passes.PassResult(model, True)
 
 
@@ -124,7 +127,7 @@ def _remember(graph: ir.Graph, node: ir.Node) -> None:
         or zero.size not in (1, scale.size)
     ):
         return
-    axis = attr(node, "axis", 1) % max(array.ndim, 1)
+    axis = attr(node, "axis") % max(array.ndim, 1)
     shape = [1] * array.ndim
     if scale.size > 1:
         shape[axis] = -1
@@ -140,11 +143,11 @@ def _remember(graph: ir.Graph, node: ir.Node) -> None:
 
 def _turned(graph: ir.Graph, node: ir.Node) -> None:
     """Weights whose axes are put in another order before they are used."""
-    held, array = node.inputs[0].meta[WEIGHTS], const(node.inputs[0])  # type: ignore[union-attr]
-    perm = attr(node, "perm") or list(range(array.ndim))[::-1]  # type: ignore[union-attr]
+    held, array = node.inputs[0].meta[WEIGHTS], const(node.inputs[0])
+    perm = attr(node, "perm") or list(range(array.ndim))[::-1]
     if node.outputs[0].is_graph_output() or held.integers.ndim < 1:
         return
-    made = hub.Builder(graph).const(np.ascontiguousarray(array.transpose(perm)))  # type: ignore[union-attr]
+    made = hub.Builder(graph).const(np.ascontiguousarray(array.transpose(perm)))
     integers = np.ascontiguousarray(held.integers.transpose(perm))
     made.meta[WEIGHTS] = Weights(integers, held.scale, held.zero, perm.index(held.axis))
     ir.convenience.replace_all_uses_with(node.outputs[0], made)
@@ -162,7 +165,7 @@ def _agreed(value: ir.Value) -> Parameters | None:
     """What every quantization that makes or reads `value` says of it."""
     nodes = [use.node for use in value.uses() if is_quantize(use.node, "Dequantize") and use.idx == 0]
     made = value.producer()
-    found = {parameters(n) for n in ([*nodes, made] if is_quantize(made, "Quantize") else nodes)}  # type: ignore[list-item]
+    found = {parameters(n) for n in ([*nodes, made] if is_quantize(made, "Quantize") else nodes)}
     return found.pop() if len(found) == 1 else None
 
 
@@ -176,9 +179,9 @@ def _signed(graph: ir.Graph, value: ir.Value) -> None:
     if not outside and is_quantize(made, "Quantize"):
         _retyped(graph, [made, *readers], value, given)  # type: ignore[list-item]
     elif is_quantize(made, "Quantize"):
-        op = hub.Builder(graph, before=made, source=hub.origin(made))  # type: ignore[arg-type]
-        low = _low(op, made.inputs[0], given)  # type: ignore[union-attr]
-        made.replace_input_with(0, op.DequantizeLinear(low, *low.producer().inputs[1:]))  # type: ignore[union-attr]
+        op = hub.Builder(graph, before=made, source=hub.origin(made))
+        low = _low(op, made.inputs[0], given)
+        made.replace_input_with(0, op.DequantizeLinear(low, *low.producer().inputs[1:]))
         _reread(graph, readers, low)
     elif readers:
         op = hub.Builder(graph, before=readers[0], source=hub.origin(readers[0]))
@@ -198,7 +201,7 @@ def _low(op: hub.Builder, x: ir.Value, given: Parameters) -> ir.Value:
 def _reread(graph: ir.Graph, readers: list[ir.Node], low: ir.Value) -> None:
     for reader in readers:
         reader.replace_input_with(0, low)
-        _with_zero(graph, reader, low.producer().inputs[2])  # type: ignore[union-attr]
+        _with_zero(graph, reader, low.producer().inputs[2])
 
 
 def _retyped(graph: ir.Graph, nodes: list[ir.Node], value: ir.Value, given: Parameters) -> None:
@@ -219,14 +222,14 @@ def _mark(graph: ir.Graph) -> None:
     flowing: set[ir.Value] = set()
     for node in graph:
         if is_quantize(node, "Dequantize"):
-            if const(node.inputs[0]) is None and _agreed(node.inputs[0]) is not None:  # type: ignore[arg-type]
-                node.metadata_props[MARK] = "1"
+            if const(node.inputs[0]) is None and _agreed(node.inputs[0]) is not None:
+                QUANTIZED.set(node, True)
                 flowing.update(node.outputs)
         elif is_quantize(node, "Quantize"):
             read = any(is_quantize(use.node, "Dequantize") for use in node.outputs[0].uses())
-            whole = node.inputs[0].dtype == T.FLOAT and _agreed(node.outputs[0]) is not None  # type: ignore[union-attr]
+            whole = node.inputs[0].dtype == T.FLOAT and _agreed(node.outputs[0]) is not None
             if whole and (read or node.inputs[0] in flowing):
-                node.metadata_props[MARK] = "1"
+                QUANTIZED.set(node, True)
         elif any(v in flowing for v in node.inputs):
             flowing.update(node.outputs)
 
@@ -234,8 +237,10 @@ def _mark(graph: ir.Graph) -> None:
 def _fully_connected(graph: ir.Graph, node: ir.Node) -> None:
     x, weights = node.inputs[:2]
     bias = node.inputs[2] if len(node.inputs) > 2 else None
-    held = weights.meta.get(WEIGHTS)  # type: ignore[union-attr]
-    plain = attr(node, "alpha", 1.0) == attr(node, "beta", 1.0) == 1.0 and not attr(node, "transA")
+    held = weights.meta.get(WEIGHTS)
+    plain = node.op_type == "MatMul" or (
+        attr(node, "alpha") == attr(node, "beta") == 1.0 and not attr(node, "transA")
+    )
     if held is None or held.integers.ndim != 2 or not plain or not kept_input(x) or (rank_of(x) or 0) < 2:
         return
     turned = attr(node, "transB")
@@ -246,15 +251,15 @@ def _fully_connected(graph: ir.Graph, node: ir.Node) -> None:
     if node.op_type == "MatMul" and (found := added_bias(node, width)) is not None:
         add, bias = found
         result, replaced = add.outputs[0], [add, node]
-    if bias is not None and (const(bias) is None or shape_of(bias) is None or const(bias).size != width):  # type: ignore[union-attr]
+    if bias is not None and (const(bias) is None or shape_of(bias) is None or const(bias).size != width):
         return
     op = hub.Builder(graph, before=replaced[0], source=hub.origin(node))
     array = const(weights)
-    table = op.const(np.ascontiguousarray(array if turned else array.T))  # type: ignore[union-attr]
+    table = op.const(np.ascontiguousarray(array if turned else array.T))
     integers = np.ascontiguousarray(held.integers if turned else held.integers.T)
     table.meta[WEIGHTS] = Weights(integers, held.scale, held.zero, 0)
     if bias is not None and rank_of(bias) != 1:
-        flat = op.const(const(bias).reshape(-1))  # type: ignore[union-attr]
+        flat = op.const(const(bias).reshape(-1))
         flat.meta.update(bias.meta)
         bias = flat
     made = op.FullyConnected(x, table, bias, _domain=TFLITE, _dtype=T.FLOAT, _shape=result.shape)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx_ir as ir
 
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import NOT_EMPTY, TFLITE
+from bridge_tflite.export_ops.reduce import REDUCED
 
-native = OpTable()
+ops = OpTable()
 
 INT32 = int(ir.DataType.INT32)
 
@@ -24,23 +27,33 @@ def runtime_int64(node: ir.Node) -> bool:
     )
 
 
-@native.op(
-    *(f"Reduce{name}" for name in ("Mean", "Sum", "Prod", "Max", "Min")),
-    needs=(condition("axes of int64", runtime_int64),),
-)
-def runtime_axes(op, node, x, axes=None):
-    """LiteRT takes axes as int32."""
-    kept = {name: attr(node, name) for name in node.attributes}
-    return op.node(node.op_type, x, op.Cast(axes, to=INT32), **kept)
+def runtime_reduction(name: str) -> None:
+    """Register a reduction over int64 axes known at run time, which LiteRT takes as int32."""
+
+    @ops.op(name, needs=(condition("axes of int64", runtime_int64), *REDUCED[f"{TFLITE}::{name}"]))
+    def reduce(op, node, x, axes):
+        return _own(op, node, name, x, axes)
 
 
-@native.op("ReduceMax", "ReduceMin", needs=(dtype("bool"), NOT_EMPTY))
+for _name in ("Mean", "Sum", "Prod", "Max", "Min"):
+    runtime_reduction(f"Reduce{_name}")
+
+
+def _own(op: Any, node: ir.Node, word: str, x: ir.Value, axes: ir.Value | None) -> Any:
+    """The reduction in TFLite's own domain."""
+    if axes is not None:
+        axes = op.Cast(axes, to=INT32) if const(axes) is None else axes
+    kept = {name: attr(node, name) for name in ("keepdims", "noop_with_empty_axes")}
+    shape = node.outputs[0].shape
+    return op.node(word, x, axes, _domain=TFLITE, _dtype=x.dtype, _shape=shape, **kept)
+
+
+@ops.op("ReduceMax", "ReduceMin", needs=(dtype("bool"), NOT_EMPTY))
 def logical(op, node, x, axes=None):
-    word = "ReduceAny" if node.op_type == "ReduceMax" else "ReduceAll"
-    return op.node(word, x, axes, _domain=TFLITE, keepdims=attr(node, "keepdims"))
+    return _own(op, node, "ReduceAny" if node.op_type == "ReduceMax" else "ReduceAll", x, axes)
 
 
-@native.op(
+@ops.op(
     "CumSum",
     needs=(
         condition(

@@ -14,7 +14,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.common import wrapped
 from bridge_tflite.export_ops.common import COMMON, EVERY, PADDED_RANK, TEXT, TFLITE
 
-native = OpTable()
+ops = OpTable()
 
 INT32 = int(ir.DataType.INT32)
 I32_MAX = 2**31 - 1
@@ -60,7 +60,7 @@ def plain(op: Any, value: ir.Value) -> Any:
     return op.const(array.astype(np.int32)) if array is not None else op.Cast(value, to=INT32)
 
 
-@native.op("Reshape", needs=(RANKED,))
+@ops.op("Reshape", needs=(RANKED,))
 def reshape_to(op, node, x, shape):
     """A run-time shape, 0 for the dimension of the input replaced by it unless allowzero says otherwise; constant where the result is
     known but for one dimension."""
@@ -106,7 +106,7 @@ def _may_hold_zero(shape: ir.Value) -> bool:
     return node.op_type != "Shape"
 
 
-@native.op("Flatten", needs=(RANKED,))
+@ops.op("Flatten", needs=(RANKED,))
 def flatten(op, node, x):
     if static_result(node):
         return NotImplemented
@@ -118,7 +118,7 @@ def flatten(op, node, x):
     return reshape(op, x, [product(op, sizes[:axis]), product(op, sizes[axis:])])
 
 
-@native.op("Unsqueeze", needs=(RANKED,))
+@ops.op("Unsqueeze", needs=(RANKED,))
 def unsqueeze(op, node, x, axes):
     known = const(axes)
     if static_result(node) or known is None:
@@ -130,7 +130,7 @@ def unsqueeze(op, node, x, axes):
     return x
 
 
-@native.op("Squeeze", needs=(RANKED,))
+@ops.op("Squeeze", needs=(RANKED,))
 def squeeze(op, node, x, axes=None):
     if axes is not None or static_result(node):
         return NotImplemented
@@ -138,7 +138,7 @@ def squeeze(op, node, x, axes=None):
     return op.Squeeze(x, ones) if all(isinstance(d, int) for d in x.shape) else NotImplemented
 
 
-@native.op("Expand", needs=(dtype(*EVERY), RANKED))
+@ops.op("Expand", needs=(dtype(*EVERY), RANKED))
 def expand(op, node, x, shape):
     result = shape_of(node.outputs[0])
     if result is not None:
@@ -152,10 +152,10 @@ def expand(op, node, x, shape):
 
 
 def deep_text(node: ir.Node) -> bool:
-    return node.inputs[0].dtype == ir.DataType.STRING and rank_of(node.inputs[0]) != 1  # type: ignore[union-attr]
+    return node.inputs[0].dtype == ir.DataType.STRING and rank_of(node.inputs[0]) != 1
 
 
-@native.op(
+@ops.op(
     "Gather",
     needs=(
         dtype(*TEXT, *COMMON),
@@ -177,13 +177,13 @@ def gather(op, node, x, indices):
     return op.Gather(x, at, _domain=TFLITE, axis=axis)
 
 
-@native.op(
+@ops.op(
     "GatherND",
     needs=(
         dtype(*TEXT, *COMMON),
         RANKED,
         condition("batch_dims=0", lambda n: not attr(n, "batch_dims")),
-        condition("indices of known depth", lambda n: isinstance(n.inputs[1].shape[-1], int)),
+        condition("indices of known depth", lambda n: isinstance(list(n.inputs[1].shape or [None])[-1], int)),
     ),
 )
 def gather_nd(op, node, x, indices):
@@ -193,7 +193,7 @@ def gather_nd(op, node, x, indices):
     return op.GatherND(x, at, _domain=TFLITE)
 
 
-@native.op(
+@ops.op(
     "Slice",
     needs=(
         dtype(*TEXT, *EVERY),
@@ -236,7 +236,7 @@ def _sliced(op: Any, x: ir.Value, begin: Any, end: Any, stride: Any, masks: dict
     )
 
 
-@native.op(
+@ops.op(
     "Expand",
     "Gather",
     "GatherElements",
@@ -274,7 +274,7 @@ def _spread(op: Any, axes: Any, rank: int, count: int, values: ir.Value, default
     )
 
 
-def _constant_bounds(x: ir.Value, named, firsts, lasts, steps) -> Any:
+def _constant_bounds(x: ir.Value, named: Any, firsts: Any, lasts: Any, steps: Any) -> Any:
     rank = rank_of(x) or 0
     begin, end, stride = np.zeros(rank, np.int64), np.zeros(rank, np.int64), np.ones(rank, np.int64)
     begin_mask = end_mask = (1 << rank) - 1
@@ -322,13 +322,13 @@ def _table(node: ir.Node) -> np.ndarray | None:
     rank = rank_of(x)
     if rank is None or amounts is None or (axes is not None and const(axes) is None):
         return None
-    named = range(rank) if axes is None else [int(a) % rank for a in const(axes)]  # type: ignore[union-attr]
+    named = range(rank) if axes is None else [int(a) % rank for a in const(axes)]
     full = np.zeros((2, rank), np.int64)
     full[:, list(named)] = amounts.reshape(2, -1)
     return full
 
 
-@native.op(
+@ops.op(
     "Pad",
     needs=(
         dtype(*EVERY),
@@ -342,7 +342,7 @@ def mirror_pad(op, node, x, pads, value=None, axes=None):
     return op.MirrorPad(x, op.const(_table(node).T.astype(np.int32)), _domain=TFLITE)
 
 
-@native.op(
+@ops.op(
     "Pad",
     needs=(
         dtype(*COMMON),
@@ -394,18 +394,18 @@ def vectors(node: ir.Node) -> bool:
     return any(rank_of(v) != 0 for v in node.inputs)
 
 
-@native.op("Range", needs=(condition("bounds that are no scalars", vectors),))
+@ops.op("Range", needs=(condition("bounds that are no scalars", vectors),))
 def range_(op, node, *bounds):
     return op.Range(*(reshape(op, v, []) for v in bounds))
 
 
-@native.op("NonZero", needs=(dtype("bool"),))
+@ops.op("NonZero", needs=(dtype("bool"),))
 def non_zero(op, node, x):
     found = op.Where(x, _domain=TFLITE, _dtype=ir.DataType.INT64, _shape=[None, rank_of(x)])
     return op.Transpose(found, perm=[1, 0])
 
 
-@native.op(
+@ops.op(
     "TopK",
     needs=(condition("a known rank", lambda n: bool(rank_of(n.inputs[0]))), dtype("float", "int32", "int64")),
 )
@@ -439,12 +439,12 @@ def _turned(op: Any, x: ir.Value) -> ir.Value:
 def plain_scatter(node: ir.Node) -> bool:
     """Products and extremes at places of several coordinates need static shapes."""
     static = all(shape_of(v) is not None for v in node.inputs)
-    depth = node.inputs[1].shape[-1] if rank_of(node.inputs[1]) else None  # type: ignore[index, union-attr]
+    depth = node.inputs[1].shape[-1] if rank_of(node.inputs[1]) else None  # type: ignore[index]
     ranked = all(rank_of(v) is not None for v in node.inputs) and isinstance(depth, int)
-    return static or (ranked and (depth == 1 or attr(node, "reduction", "none") in ("none", "add")))
+    return static or (ranked and (depth == 1 or attr(node, "reduction") in ("none", "add")))
 
 
-@native.op("ScatterND", needs=(condition("static shapes, or places of a known depth", plain_scatter),))
+@ops.op("ScatterND", needs=(condition("static shapes, or places of a known depth", plain_scatter),))
 def scatter_nd(op, node, x, indices, updates):
     """SCATTER_ND adds up updates of zeros; what is replaced is chosen by a scattered count, and divided by it where a place may be named twice.
     Products and extremes are reduced by segments."""
@@ -511,14 +511,14 @@ def _by_segments(
     return op.node(combine, x, reshape(op, found, sizes))
 
 
-@native.op("RandomUniformLike", needs=(RANKED,))
-@native.op("RandomNormalLike", needs=(RANKED,))
+@ops.op("RandomUniformLike", needs=(RANKED,))
+@ops.op("RandomNormalLike", needs=(RANKED,))
 def random_like(op, node, x):
     return _drawn(op, node, op.Shape(x), list(x.shape))
 
 
-@native.op("RandomUniform")
-@native.op("RandomNormal")
+@ops.op("RandomUniform")
+@ops.op("RandomNormal")
 def random(op, node):
     shape = attr(node, "shape")
     return _drawn(op, node, op.const(np.array(shape, np.int64)), shape)
@@ -539,12 +539,12 @@ def _drawn(op: Any, node: ir.Node, shape: ir.Value, dims: list) -> Any:
     scale, start = (
         (attr(node, "high") - low, low)
         if kind == "RandomUniform"
-        else (attr(node, "scale", 1.0), attr(node, "mean"))
+        else (attr(node, "scale"), attr(node, "mean"))
     )
     return op.Cast(op.Add(op.Mul(made, float(scale)), float(start)), to=int(node.outputs[0].dtype or 1))
 
 
-@native.op(
+@ops.op(
     "Unique",
     needs=(
         dtype("float", "int8", "int16", "uint8", "int32", "int64"),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge import hub
 from bridge.hub import const, shape_of
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import axis, ints, known, length, rank, scalar
@@ -54,7 +55,7 @@ def unfold(op, x, dimension, size, step):
 
 def kind_of(value: ir.Value) -> str:
     """The native operator that made a hub value."""
-    return value.producer().metadata_props.get("bridge.source", "").partition(" ")[0]
+    return hub.origin(value.producer()).op
 
 
 def row_major(value: ir.Value, depth: int = 0) -> bool:

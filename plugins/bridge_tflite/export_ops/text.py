@@ -1,0 +1,14 @@
+"""Text."""
+
+from __future__ import annotations
+
+from bridge.ops import OpTable
+
+ops = OpTable()
+
+ops.lacks(
+    "LiteRT's kernels compare, gather and look up text, and make none",
+    "RegexFullMatch",
+    "StringConcat",
+    "StringSplit",
+)
