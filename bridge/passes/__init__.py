@@ -20,7 +20,7 @@ from bridge.passes.fold import FoldConstants
 from bridge.passes.identities import RemoveNoOps
 from bridge.passes.names import NameValues
 from bridge.passes.order import require_order
-from bridge.passes.pads import ExplicitPads
+from bridge.passes.pads import ExplicitPads, TransposedPads
 from bridge.passes.resizes import ResizeToLengths
 from bridge.passes.rewrite import Accepts
 from bridge.passes.shapes import InferShapes
@@ -39,7 +39,7 @@ def clean(model: ir.Model) -> None:
         if not InlineKnownIf()(model).modified:
             break
         _run(model, NameValues(), InferShapes(), FoldConstants())
-    if ResizeToLengths()(model).modified:
+    if any([step(model).modified for step in (ResizeToLengths(), TransposedPads())]):
         _run(model, InferShapes(), FoldConstants())
     _run(
         model,

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import attr, const, shape_of
+from bridge.passes.shapes import forget_shapes
 
 
 class ResizeToLengths(ir.passes.InPlacePass):
@@ -22,9 +23,7 @@ class ResizeToLengths(ir.passes.InPlacePass):
         found = [node for node in hub.all_nodes(model) if node.op_type == "Resize" and not node.domain]
         modified = any([_write(node) for node in found])
         if modified:
-            for node in hub.all_nodes(model):
-                for value in node.outputs:
-                    value.shape = None
+            forget_shapes(model)
         return ir.passes.PassResult(model, modified)
 
 
