@@ -36,7 +36,9 @@ class LiteRTSession(Session):
         except (RuntimeError, ValueError) as error:
             raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
         self.inputs = tuple(Port(name, np.dtype(kind).name) for name, kind in self.slots.items())
-        self.assigns = any(o.name == "ASSIGN_VARIABLE" for graph in read(path).subgraphs for o in graph.operators)
+        self.assigns = any(
+            o.name == "ASSIGN_VARIABLE" for graph in read(path).subgraphs for o in graph.operators
+        )
         self._ran = False
 
     def _opened(self) -> Any:
