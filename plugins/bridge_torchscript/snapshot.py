@@ -1,4 +1,4 @@
-"""Whether a call of a module changed what the next call would read."""
+"""State of a module that a call may change for the next one."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class ModuleState:
         self._before = self._values()
 
     def changed(self) -> bool:
-        """Whether an attribute was set or a tensor written in place, or that cannot be told."""
+        """Tell whether an attribute was set, or a tensor written in place; true too where the graph does not show it."""
         return not self._visible or not _same(self._before, self._values())
 
     def shares(self, result: Any) -> bool:
-        """Whether tensors of `result` are in the memory of the state, where whoever has the result may write."""
+        """Tell whether tensors of `result` are in the memory of the state, where whoever has the result may write."""
         owned = {_memory(tensor) for tensor in _tensors(self._before)}
         return any(_memory(tensor) in owned for tensor in _tensors(result))
 
