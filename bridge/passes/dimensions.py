@@ -37,7 +37,7 @@ class FixDimensions(ir.passes.InPlacePass):
 
 
 def check_dimensions(model: ir.Model, sizes: dict[str, int]) -> None:
-    """Raise InvalidOption for a name in `sizes` that is no symbolic dimension of an input, and for what is no length."""
+    """Raise InvalidOption for a name that is no symbolic dimension of an input, and for what is no length."""
     names = {str(d.value) for v in model.graph.inputs for d in v.shape or () if isinstance(d, ir.SymbolicDim)}
     for name, length in sizes.items():
         if isinstance(length, bool) or not isinstance(length, Integral) or not 0 <= length < 2**63:

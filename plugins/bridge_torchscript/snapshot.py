@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-# Calls whose reads and writes are not in the graph, and operators that write to a tensor without counting a version
+# Calls whose reads and writes are not in the graph, and operators that write without counting a version
 HIDDEN = {
     "aten::data",
     "aten::set_",
@@ -20,7 +20,7 @@ HIDDEN = {
 
 
 class ModuleState:
-    """The attributes that a method reads or sets and the tensors that stand in its code, as they are when this is made."""
+    """The attributes that a method reads or sets and the constants of its code, as they are at first."""
 
     def __init__(self, module: Any, method: str) -> None:
         self._module = module
@@ -32,11 +32,11 @@ class ModuleState:
         self._before = self._values()
 
     def changed(self) -> bool:
-        """Tell whether an attribute was set, or a tensor written in place; true too where the graph does not show it."""
+        """Tell whether an attribute was set or a tensor written in place; true too where no graph shows it."""
         return not self._visible or not _same(self._before, self._values())
 
     def shares(self, result: Any) -> bool:
-        """Tell whether tensors of `result` are in the memory of the state, where whoever has the result may write."""
+        """Tell whether tensors of `result` lie in the memory of the state, where their owner may write."""
         owned = {_memory(tensor) for tensor in _tensors(self._before)}
         return any(_memory(tensor) in owned for tensor in _tensors(result))
 

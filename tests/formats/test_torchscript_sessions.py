@@ -1,4 +1,5 @@
-"""A session of an archive runs every time as if it had just been opened, and opens it again only where a call left something behind."""
+"""A session runs every time as if it had just been opened, and opens the archive again only after a call
+that left something behind."""
 
 from collections.abc import Iterator
 from pathlib import Path
