@@ -27,19 +27,25 @@ class LiteRTSession(Session):
     """
 
     def __init__(self, path: Path, signature: str = "", resolver: Any = None) -> None:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        self.path, self.signature = path, signature
+        self.path, self.signature, self.resolver = path, signature, resolver
         self.engine = f"LiteRT {importlib.metadata.version('ai-edge-litert')}"
         try:
-            kernels = OpResolverType.AUTO if resolver is None else resolver
-            self.interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=kernels)
+            self.interpreter = self._opened()
             self.signatures = self.interpreter.get_signature_list()
             self.slots = _input_dtypes(self.interpreter, self.signatures, signature)
         except (RuntimeError, ValueError) as error:
             raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
         self.inputs = tuple(Port(name, np.dtype(dtype).name) for name, dtype in self.slots.items())
+        self.assigns = any(
+            o.name == "ASSIGN_VARIABLE" for graph in read(path).subgraphs for o in graph.operators
+        )
         self._ran = False
+
+    def _opened(self) -> Any:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        kernels = OpResolverType.AUTO if self.resolver is None else self.resolver
+        return Interpreter(model_path=str(self.path), experimental_op_resolver_type=kernels)
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
         """Run once. Raises InvalidInput for unknown names or dtypes, ExecutionFailed with LiteRT's
@@ -57,7 +63,10 @@ class LiteRTSession(Session):
 
     def _run_signature(self, inputs: dict[str, Any]) -> dict[str, Any]:
         _check(self.slots, inputs)
-        if self._ran:
+        if self._ran and self.assigns:
+            # LiteRT resets variable tensors alone, not the resources that VAR_HANDLE names
+            self.interpreter = self._opened()
+        elif self._ran:
             self.interpreter.reset_all_variables()
         self._ran = True
         values = _invoke(self.interpreter, self.signatures, self.signature, inputs)

@@ -72,7 +72,9 @@ def _one(name: str | None, item: Any) -> tuple[str, Given]:
             f"inputs: {dtype!r} of {key} is no dtype.", f"One of: {', '.join(sorted(BY_NAME))}."
         )
     parts = [d.strip() for d in (dims or "").split(",") if d.strip()]
-    shape = tuple(int(d) if d.isdigit() else None if d == "?" else d for d in parts)
+    if any(d.isdecimal() and not 0 <= int(d[:20]) < 2**63 for d in parts):
+        raise InvalidOption(f"inputs: {dims} of {key} is no shape.", f"Write {FORM}.")
+    shape = tuple(int(d) if d.isdecimal() else None if d == "?" else d for d in parts)
     return key, Given(_real(key, BY_NAME[dtype]), shape)
 
 

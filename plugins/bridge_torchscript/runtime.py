@@ -17,6 +17,7 @@ from bridge_torchscript.dtypes import HELD, STAND_IN, held
 from bridge_torchscript.interface import leaves, type_of
 from bridge_torchscript.program import call, open_program
 from bridge_torchscript.reading import is_program, open_archive
+from bridge_torchscript.snapshot import ModuleState
 
 
 class TorchJitSession(Session):
@@ -34,15 +35,17 @@ class TorchJitSession(Session):
         self.module, kept = self._opened()
         if not self.module._c._has_method(method):
             raise InvalidOption(f"The module has no method {method!r}.")
+        self.state = ModuleState(self.module, method)
         self.kept = kept if method == "forward" else {}
         self.names = [v["name"] for v in self.kept.get("inputs", [])] or _arguments(self.module, method)
         self.inputs = tuple(Port(name) for name in self.names)
         self.outputs = tuple(Port(v["name"]) for v in self.kept.get("outputs", []))
-        self._ran = False
+        self._used = False
 
     def _opened(self) -> tuple[Any, dict[str, Any]]:
         try:
-            return open_archive(self.path)
+            module, kept = open_archive(self.path)
+            return module.eval(), kept
         except BridgeError:
             raise
         except Exception as error:
@@ -53,23 +56,27 @@ class TorchJitSession(Session):
         it are `NAME.next`. Raises InvalidInput for names the module does not have, ExecutionFailed in torch's words."""
         import torch
 
-        if self._ran:
+        if self._used:
             # What a call leaves behind in the module would be there at the next
             self.module, _ = self._opened()
-        self._ran, names, given = True, self.names, self.fixed | inputs
+            self.state = ModuleState(self.module, self.method)
+            self._used = False
+        names, given = self.names, self.fixed | inputs
         state = [n for n in given if n.split(".")[0] not in names and _attribute(self.module, n) is not None]
         missing = [n for n in names if n not in given and not any(i.startswith(f"{n}.") for i in given)]
         extra = [n for n in given if n not in names and n.split(".")[0] not in names and n not in state]
         if extra or (missing and self.kept):
             raise InvalidInput(f"The file's inputs are {', '.join(names)}, not {', '.join(given)}.")
         try:
-            with torch.no_grad():
+            # Optimized execution would compute otherwise from the second run on, by what it saw at the first
+            with torch.no_grad(), torch.jit.optimized_execution(False):
                 for name in state:
                     _set(self.module, name, to_torch(given[name]))
-                call = getattr(self.module.eval(), self.method)
-                result = call(*_given(self.module, names, given, self.method))
+                result = getattr(self.module, self.method)(*_given(self.module, names, given, self.method))
         except RuntimeError as error:
+            self._used = True
             raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
+        self._used = self.state.changed() or self.state.shares(result)
         values = _named(result, self.kept)
         values |= {f"{n}.next": to_numpy(_attribute(self.module, n), None) for n in state if n in inputs}
         return Outputs(values, self.engine)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bridge_tflite.cases import CASES
-from bridge_tflite.runtime import Stateful
+from bridge_tflite.runtime import LiteRTSession, Stateful
 
 import bridge
 from bridge.errors import InvalidInput
@@ -45,6 +45,19 @@ def test_three_steps_in_a_row_are_those_of_litert(name: str, tmp_path: Path) -> 
             else:
                 np.testing.assert_allclose(outputs[key], value, rtol=1e-3, atol=1e-5)
         states = {n: outputs[f"{n}/next"] for n in states}
+
+
+@pytest.mark.parametrize("name", REMEMBERING)
+def test_a_session_remembers_nothing_between_runs(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    path = case.file(tmp_path / "model.tflite")
+    rng, session = np.random.default_rng(0), LiteRTSession(path)
+    for _ in range(3):
+        feed = {n: rng.permuted(v, axis=-1) for n, v in case.feed.items()}
+        found, want = session.run(feed), LiteRTSession(path).run(feed)
+        assert list(found) == list(want)
+        for key, value in want.items():
+            np.testing.assert_array_equal(found[key], value)
 
 
 def test_a_state_starts_as_the_file_says_when_it_is_not_given(tmp_path: Path) -> None:

@@ -262,6 +262,8 @@ def test_what_cannot_be_known_is_asked_for(tmp_path: Path) -> None:
         bridge.load(tmp_path / "relu.pt", inputs=["y:float32[2]"])
     with pytest.raises(InvalidOption, match="no dtype"):
         bridge.load(tmp_path / "relu.pt", inputs=["input:float31[2]"])
+    with pytest.raises(InvalidOption, match="no shape"):
+        bridge.load(tmp_path / "relu.pt", inputs=["input:float32[2,99999999999999999999]"])
 
 
 def test_live_objects_are_read() -> None:
