@@ -11,7 +11,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import const
 from bridge_torchscript.import_ops.common import scalar, tensor
-from bridge_torchscript.import_ops.shapes import reshape_keeping_empty
+from bridge_torchscript.import_ops.tensor import reshape_keeping_empty
 from bridge_torchscript.interpreter import STEPS, Interpreter, Raised, truth, wrapped
 from bridge_torchscript.values import (
     Builder,

@@ -14,9 +14,9 @@ from bridge.hub import shape_of
 from bridge_torchscript.dtypes import HELD
 from bridge_torchscript.import_ops import ops
 from bridge_torchscript.import_ops.common import code_of
-from bridge_torchscript.import_ops.python import PYTHON
-from bridge_torchscript.import_ops.shapes import INPLACE
-from bridge_torchscript.tracing import TRACER
+from bridge_torchscript.import_ops.scalar import PYTHON
+from bridge_torchscript.import_ops.tensor import INPLACE
+from bridge_torchscript.tracer_lock import TRACER
 from bridge_torchscript.values import Builder, Items, Sequence, Sym, Unsupported, Var
 
 

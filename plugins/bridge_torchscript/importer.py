@@ -17,16 +17,16 @@ from bridge.formats import Importer, Option
 from bridge.report import Blocker
 from bridge_torchscript import state
 from bridge_torchscript.control import Reader, as_value, sequence
-from bridge_torchscript.described import FORM, Given, described, parse
 from bridge_torchscript.dtypes import SCALAR_TYPES, STAND_IN
 from bridge_torchscript.import_ops import ops
-from bridge_torchscript.import_ops.python import PYTHON
-from bridge_torchscript.import_ops.shapes import INPLACE
+from bridge_torchscript.import_ops.scalar import PYTHON
+from bridge_torchscript.import_ops.tensor import INPLACE
+from bridge_torchscript.input_specs import FORM, Given, described, parse
 from bridge_torchscript.interface import leaves, type_of
 from bridge_torchscript.interpreter import Raised, Refused, kinds, named
 from bridge_torchscript.live import exported
 from bridge_torchscript.program import open_program
-from bridge_torchscript.reading import is_program, open_archive
+from bridge_torchscript.safe_open import is_program, open_archive
 from bridge_torchscript.values import Builder, Items, Object, Poison, Sequence, Sym, Unsupported, Var
 
 

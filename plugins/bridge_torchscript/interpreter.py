@@ -18,9 +18,9 @@ from bridge_torchscript.decompose import decomposed
 from bridge_torchscript.dtypes import HELD
 from bridge_torchscript.import_ops import ops
 from bridge_torchscript.import_ops.common import cast, sizes, tensor
-from bridge_torchscript.import_ops.python import PYTHON
 from bridge_torchscript.import_ops.quantize import carried, code_of, requantized, stored
-from bridge_torchscript.import_ops.shapes import INPLACE, VIEWS, MayCopy, size_list
+from bridge_torchscript.import_ops.scalar import PYTHON
+from bridge_torchscript.import_ops.tensor import INPLACE, VIEWS, MayCopy, size_list
 from bridge_torchscript.runtime import to_numpy
 from bridge_torchscript.slots import Slots, stored_attribute
 from bridge_torchscript.values import Builder, Items, Memory, Object, Sequence, Sym, Unsupported, Var

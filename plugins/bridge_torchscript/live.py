@@ -15,10 +15,10 @@ from bridge.errors import InvalidOption, UnsupportedModel
 from bridge.passes import opset
 from bridge.passes.constants import LiftConstants
 from bridge.passes.shapes import InferShapes
-from bridge_torchscript.described import FORM, Given
 from bridge_torchscript.dtypes import HELD
+from bridge_torchscript.input_specs import FORM, Given
 from bridge_torchscript.program import names_of_results
-from bridge_torchscript.tracing import TRACER
+from bridge_torchscript.tracer_lock import TRACER
 
 EXAMPLE = 4
 PLACES = "coordinate_transformation_mode"

@@ -17,8 +17,8 @@ from typing import Any
 
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge_torchscript.interface import leaves
-from bridge_torchscript.reading import checked_members, first_line
-from bridge_torchscript.tracing import TRACER
+from bridge_torchscript.safe_open import checked_members, first_line
+from bridge_torchscript.tracer_lock import TRACER
 
 WORD = re.compile(r"[\w.\-+: ]*")
 TARGET = re.compile(

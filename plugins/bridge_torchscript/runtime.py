@@ -12,11 +12,11 @@ from bridge.errors import BridgeError, ExecutionFailed, InvalidInput, InvalidOpt
 from bridge.formats import Runtime
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
-from bridge_torchscript.described import described
 from bridge_torchscript.dtypes import HELD, STAND_IN, held
+from bridge_torchscript.input_specs import described
 from bridge_torchscript.interface import leaves, type_of
 from bridge_torchscript.program import call, open_program
-from bridge_torchscript.reading import is_program, open_archive
+from bridge_torchscript.safe_open import is_program, open_archive
 
 
 class TorchJitSession(Session):

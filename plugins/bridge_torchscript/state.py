@@ -10,8 +10,8 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import InvalidOption, UnsupportedModel
 from bridge_torchscript.control import Reader, as_value
-from bridge_torchscript.described import Given
 from bridge_torchscript.dtypes import SCALAR_TYPES
+from bridge_torchscript.input_specs import Given
 from bridge_torchscript.runtime import to_numpy
 from bridge_torchscript.values import Builder, Items, Object, Sym, Var
 

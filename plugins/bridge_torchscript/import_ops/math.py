@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from bridge.hub import const
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops import fourier, indexing
+from bridge_torchscript.import_ops import index, signal_fft
 from bridge_torchscript.import_ops.common import (
     T,
     cast,
@@ -70,7 +70,7 @@ same(neg="Neg", negative="Neg", relu="Relu")
 
 @ops.op("aten::abs", "aten::absolute")
 def absolute(op, x):
-    return fourier.size(op, x) if isinstance(x, Complex) else op.Abs(x)
+    return signal_fft.size(op, x) if isinstance(x, Complex) else op.Abs(x)
 
 
 @ops.op("aten::sign", "aten::sgn")
@@ -143,7 +143,7 @@ def rsub(op, x, other, alpha=1):
 @ops.op("aten::mul", "aten::multiply")
 def mul(op, x, other):
     if isinstance(x, Complex) or isinstance(other, Complex):
-        return fourier.product(op, x, other)
+        return signal_fft.product(op, x, other)
     a, b = together(op, x, other)
     return op.And(a, b) if a.dtype == T.BOOL else op.Mul(a, b)
 
@@ -437,7 +437,7 @@ def clamp_max(op, x, max):
 def where(op, condition, x=None, other=None):
     """One of two; of a condition alone the places that hold, a tensor for each dimension."""
     if x is None:
-        return indexing.nonzero_numpy(op, condition)
+        return index.nonzero_numpy(op, condition)
     a, b = together(op, x, other)
     return op.Where(truth(op, condition), a, b)
 
@@ -475,12 +475,12 @@ def heaviside(op, x, values):
 
 @ops.op("aten::real")
 def real(op, x):
-    return fourier.part(op, x, 0) if isinstance(x, Complex) else op.Identity(x)
+    return signal_fft.part(op, x, 0) if isinstance(x, Complex) else op.Identity(x)
 
 
 @ops.op("aten::conj", "aten::conj_physical", "aten::resolve_conj", "aten::_conj")
 def conj(op, x):
-    return fourier.conjugate(op, x) if isinstance(x, Complex) else op.Identity(x)
+    return signal_fft.conjugate(op, x) if isinstance(x, Complex) else op.Identity(x)
 
 
 @ops.op("aten::resolve_neg", "aten::positive")
@@ -509,7 +509,7 @@ def to(op, x, dtype=None, other=None, device=None):
 def retyped(op: Any, x: ir.Value, target: ir.DataType) -> ir.Value | Complex:
     """In another dtype; as complex numbers where that is one."""
     if target in (T.COMPLEX64, T.COMPLEX128):
-        return fourier.as_complex(op, cast(op, x, T.FLOAT if target == T.COMPLEX64 else T.DOUBLE))
+        return signal_fft.as_complex(op, cast(op, x, T.FLOAT if target == T.COMPLEX64 else T.DOUBLE))
     return op.Identity(x) if target == x.dtype else cast(op, x, target)
 
 

@@ -25,7 +25,7 @@ from bridge_torchscript.import_ops.common import (
 )
 from bridge_torchscript.import_ops.math import log1p
 from bridge_torchscript.import_ops.reduce import norm_of
-from bridge_torchscript.import_ops.shapes import size_list
+from bridge_torchscript.import_ops.tensor import size_list
 from bridge_torchscript.values import Unsupported
 
 ops = OpTable()

@@ -15,10 +15,10 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import const
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops import arrange, nn, norm
+from bridge_torchscript.import_ops import nn, norm, tensor_concat
 from bridge_torchscript.import_ops.common import T, cast, known, rank, tensor
 from bridge_torchscript.import_ops.math import clamp
-from bridge_torchscript.import_ops.python import PYTHON
+from bridge_torchscript.import_ops.scalar import PYTHON
 from bridge_torchscript.values import Builder, Object, Quantization, Unsupported, Var, collection_like
 
 ops = OpTable()
@@ -363,7 +363,7 @@ def joined(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
     @PYTHON.op(f"quantized::{name}")
     def join(op, tensors, dim, scale=None, zero=None):
         by = own(tensors[0]) if scale is None else like(op, tensors[0], scale, zero)
-        return quantized(op, finish(op, arrange.cat(op, [v.read(op) for v in tensors], dim)), by)
+        return quantized(op, finish(op, tensor_concat.cat(op, [v.read(op) for v in tensors], dim)), by)
 
 
 joined("cat", unchanged)

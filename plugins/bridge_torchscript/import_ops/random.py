@@ -21,7 +21,7 @@ from bridge_torchscript.import_ops.common import (
     sizes,
     tensor,
 )
-from bridge_torchscript.import_ops.shapes import INPLACE, size_list
+from bridge_torchscript.import_ops.tensor import INPLACE, size_list
 
 ops = OpTable()
 

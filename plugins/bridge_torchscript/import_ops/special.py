@@ -1,39 +1,353 @@
-"""Operators of other libraries, and those that only tests use."""
+"""Special functions by their approximations in Abramowitz and Stegun (chapters 6, 7 and 9), computed in float64."""
 
 from __future__ import annotations
 
-import numpy as np
+import math
+from collections.abc import Callable
+from typing import Any
+
+import onnx_ir as ir
 
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import ints, shape_vector
+from bridge_torchscript.import_ops.common import T, cast, floating, number
+from bridge_torchscript.values import Unsupported
 
 ops = OpTable()
 
+# 9.4.1 to 9.4.6: J0, Y0, J1, Y1 in (x/3)² below 3, amplitude and phase in 3/x above
+J0 = (1, -2.2499997, 1.2656208, -0.3163866, 0.0444479, -0.0039444, 0.00021)
+Y0 = (0.36746691, 0.60559366, -0.74350384, 0.25300117, -0.04261214, 0.00427916, -0.00024846)
+J1 = (0.5, -0.56249985, 0.21093573, -0.03954289, 0.00443319, -0.00031761, 0.00001109)
+Y1 = (-0.6366198, 0.2212091, 2.1682709, -1.3164827, 0.3123951, -0.0400976, 0.0027873)
+F0 = (0.79788456, -0.00000077, -0.0055274, -0.00009512, 0.00137237, -0.00072805, 0.00014476)
+F1 = (0.79788456, 0.00000156, 0.01659667, 0.00017105, -0.00249511, 0.00113653, -0.00020033)
+THETA0 = (-0.78539816, -0.04166397, -0.00003954, 0.00262573, -0.00054125, -0.00029333, 0.00013558)
+THETA1 = (-2.35619449, 0.12499612, 0.0000565, -0.00637879, 0.00074348, 0.00079824, -0.00029166)
+# 9.8.1 to 9.8.8: I0 and I1 in (x/3.75)² below 3.75 and in 3.75/x above, K0 and K1 in (x/2)² below 2 and in 2/x above
+I0 = (1, 3.5156229, 3.0899424, 1.2067492, 0.2659732, 0.0360768, 0.0045813)
+I1 = (0.5, 0.87890594, 0.51498869, 0.15084934, 0.02658733, 0.00301532, 0.00032411)
+I0_FAR = (
+    0.39894228,
+    0.01328592,
+    0.00225319,
+    -0.00157565,
+    0.00916281,
+    -0.02057706,
+    0.02635537,
+    -0.01647633,
+    0.00392377,
+)
+I1_FAR = (
+    0.39894228,
+    -0.03988024,
+    -0.00362018,
+    0.00163801,
+    -0.01031555,
+    0.02282967,
+    -0.02895312,
+    0.01787654,
+    -0.00420059,
+)
+K0 = (-0.57721566, 0.4227842, 0.23069756, 0.0348859, 0.00262698, 0.0001075, 0.0000074)
+K1 = (1, 0.15443144, -0.67278579, -0.18156897, -0.01919402, -0.00110404, -0.00004686)
+K0_FAR = (1.25331414, -0.07832358, 0.02189568, -0.01062446, 0.00587872, -0.0025154, 0.00053208)
+K1_FAR = (1.25331414, 0.23498619, -0.0365562, 0.01504268, -0.00780353, 0.00325614, -0.00068245)
+# Press et al., Numerical Recipes, erfc; Giles, Approximating the erfinv function
+ERFC = (
+    -1.26551223,
+    1.00002368,
+    0.37409196,
+    0.09678418,
+    -0.18628806,
+    0.27886807,
+    -1.13520398,
+    1.48851587,
+    -0.82215223,
+    0.17087277,
+)
+NEAR = (
+    1.50140941,
+    0.246640727,
+    -0.00417768164,
+    -0.00125372503,
+    0.00021858087,
+    -4.39150654e-06,
+    -3.5233877e-06,
+    3.43273939e-07,
+    2.81022636e-08,
+)
+FAR = (
+    2.83297682,
+    1.00167406,
+    0.00943887047,
+    -0.0076224613,
+    0.00573950773,
+    -0.00367342844,
+    0.00134934322,
+    0.000100950558,
+    -0.000200214257,
+)
 
-@ops.op("torchvision::nms")
-def nms(op, dets, scores, iou_threshold):
-    """Indices of the boxes kept, best first."""
-    boxes = op.Unsqueeze(dets, ints(0))
-    rows = op.NonMaxSuppression(
-        boxes,
-        op.Unsqueeze(scores, ints(0, 1)),
-        shape_vector(op, scores),
-        np.array([iou_threshold], np.float32),
+
+class Wide:
+    """Arithmetic on float64 values as formulas write it."""
+
+    def __init__(self, op: Any, value: ir.Value) -> None:
+        self.op, self.value = op, value
+
+    def _other(self, other: Any) -> ir.Value:
+        return other.value if isinstance(other, Wide) else number(self.op, float(other), self.value)
+
+    def _made(self, name: str, *values: ir.Value) -> Wide:
+        return Wide(self.op, self.op.node(name, *values))
+
+    def __add__(self, other: Any) -> Wide:
+        return self._made("Add", self.value, self._other(other))
+
+    def __radd__(self, other: Any) -> Wide:
+        return self + other
+
+    def __sub__(self, other: Any) -> Wide:
+        return self._made("Sub", self.value, self._other(other))
+
+    def __rsub__(self, other: Any) -> Wide:
+        return self._made("Sub", self._other(other), self.value)
+
+    def __mul__(self, other: Any) -> Wide:
+        return self._made("Mul", self.value, self._other(other))
+
+    def __rmul__(self, other: Any) -> Wide:
+        return self * other
+
+    def __truediv__(self, other: Any) -> Wide:
+        return self._made("Div", self.value, self._other(other))
+
+    def __rtruediv__(self, other: Any) -> Wide:
+        return self._made("Div", self._other(other), self.value)
+
+    def __neg__(self) -> Wide:
+        return self._made("Neg", self.value)
+
+    def apply(self, name: str) -> Wide:
+        """One operator of ONNX: `Exp`, `Log`, …"""
+        return self._made(name, self.value)
+
+    def below(self, limit: Any, one: Wide, two: Wide) -> Wide:
+        """`one` where this is less than `limit`, else `two`."""
+        hit = self.op.Less(self.value, self._other(limit))
+        return Wide(self.op, self.op.Where(hit, one.value, two.value))
+
+    def equal(self, other: Any, one: Wide, two: Wide) -> Wide:
+        hit = self.op.Equal(self.value, self._other(other))
+        return Wide(self.op, self.op.Where(hit, one.value, two.value))
+
+    def full(self, value: float) -> Wide:
+        return Wide(self.op, number(self.op, value, self.value))
+
+
+def polynomial(x: Wide, terms: tuple[float, ...]) -> Wide:
+    result = x.full(terms[-1])
+    for term in reversed(terms[:-1]):
+        result = result * x + term
+    return result
+
+
+def function(*names: str) -> Callable:
+    """Register a formula of one argument, computed in float64 and rounded to the argument's dtype."""
+
+    def register(formula: Callable[[Wide], Wide]) -> Callable:
+        @ops.op(*(f"aten::{n}" for n in names))
+        def compute(op, x):
+            x = floating(op, x)
+            return cast(op, formula(Wide(op, cast(op, x, T.DOUBLE))).value, x.dtype)
+
+        return formula
+
+    return register
+
+
+def clamped(x: Wide, limit: float) -> Wide:
+    return x.below(limit, x.full(limit), x)
+
+
+@function("lgamma", "special_gammaln")
+def lgamma(x: Wide) -> Wide:
+    """Stirling's series seven steps on; by reflection below a half; infinite at whole numbers up to zero."""
+    turned = x.below(0.5, 1 - x, x)
+    product = turned
+    for step in range(1, 7):
+        product = product * (turned + step)
+    z = turned + 7
+    tail = 1 / (12 * z) - 1 / (360 * z * z * z) + 1 / (1260 * z * z * z * z * z)
+    value = (z - 0.5) * z.apply("Log") - z + 0.5 * math.log(2 * math.pi) + tail - product.apply("Log")
+    sine = (x.apply("Floor") - x).apply("Abs") * math.pi
+    mirrored = math.log(math.pi) - sine.apply("Sin").apply("Abs").apply("Log") - value
+    whole = x.equal(x.apply("Floor"), x.full(math.inf), mirrored)
+    return x.below(0.5, x.below(1e-300, whole, mirrored), value)
+
+
+@function("digamma", "special_digamma", "special_psi")
+def digamma(x: Wide) -> Wide:
+    """Its asymptotic series eight steps on; by reflection below zero; no number at negative whole numbers."""
+    turned = x.below(0.0, 1 - x, x)
+    total = 1 / turned
+    for step in range(1, 8):
+        total = total + 1 / (turned + step)
+    z = turned + 8
+    square = z * z
+    series = 1 / (12 * square) - 1 / (120 * square * square) + 1 / (252 * square * square * square)
+    value = z.apply("Log") - 0.5 / z - series - total
+    angle = (x - x.apply("Floor")) * math.pi
+    mirrored = value - math.pi * angle.apply("Cos") / angle.apply("Sin")
+    negative = x.equal(x.apply("Floor"), x.full(math.nan), mirrored)
+    return x.equal(0.0, x.full(-math.inf), x.below(0.0, negative, value))
+
+
+@ops.op("aten::polygamma", "aten::special_polygamma")
+def polygamma(op, n, x=None):
+    if n != 0 or x is None:
+        raise Unsupported("is read for n=0 alone")
+    return ops.find("aten::digamma", {}).handler(op, x)
+
+
+@function("erfinv", "special_erfinv")
+def erfinv(x: Wide) -> Wide:
+    w = -((1 - x) * (1 + x)).apply("Log")
+    near = polynomial(w - 2.5, NEAR)
+    far = polynomial(w.below(0.0, w.full(0.0), w).apply("Sqrt") - 3, FAR)
+    value = w.below(5.0, near, far) * x
+    ends = x.equal(1.0, x.full(math.inf), x.equal(-1.0, x.full(-math.inf), value))
+    return ends
+
+
+@function("special_ndtri")
+def ndtri(x: Wide) -> Wide:
+    return erfinv(2 * x - 1) * math.sqrt(2)
+
+
+@function("special_erfcx")
+def erfcx(x: Wide) -> Wide:
+    size = x.apply("Abs")
+    t = 1 / (1 + size / 2)
+    value = t * polynomial(t, ERFC).apply("Exp")
+    return x.below(0.0, 2 * (x * x).apply("Exp") - value, value)
+
+
+@function("special_log_ndtr")
+def log_ndtr(x: Wide) -> Wide:
+    far = (erfcx(-x / math.sqrt(2)) / 2).apply("Log") - x * x / 2
+    near = 1 - erfcx(x / math.sqrt(2)) * (-x * x / 2).apply("Exp") / 2
+    return x.below(-1.0, far, near.apply("Log"))
+
+
+def _i(x: Wide, near: tuple[float, ...], far: tuple[float, ...], odd: bool, scaled: bool) -> Wide:
+    size = x.apply("Abs")
+    t = size / 3.75
+    low = polynomial(t * t, near) * (size if odd else 1)
+    low = low * (-size).apply("Exp") if scaled else low
+    wide = clamped(size, 1.0)
+    high = polynomial(3.75 / wide, far) / wide.apply("Sqrt")
+    high = high if scaled else high * size.apply("Exp")
+    made = size.below(3.75, low, high)
+    return x.below(0.0, -made, made) if odd else made
+
+
+@function("i0", "special_i0", "special_modified_bessel_i0")
+def i0(x: Wide) -> Wide:
+    return _i(x, I0, I0_FAR, False, False)
+
+
+@function("special_i0e")
+def i0e(x: Wide) -> Wide:
+    return _i(x, I0, I0_FAR, False, True)
+
+
+@function("special_i1", "special_modified_bessel_i1")
+def i1(x: Wide) -> Wide:
+    return _i(x, I1, I1_FAR, True, False)
+
+
+@function("special_i1e")
+def i1e(x: Wide) -> Wide:
+    return _i(x, I1, I1_FAR, True, True)
+
+
+def _k(x: Wide, first: bool, scaled: bool) -> Wide:
+    """Infinite at zero, no number below."""
+    t = x / 2
+    inside = t.below(1.0, t, t.full(1.0))
+    log = inside.apply("Log")
+    if first:
+        low = log * i1(2 * inside) + polynomial(inside * inside, K1) / (2 * inside)
+    else:
+        low = polynomial(inside * inside, K0) - log * i0(2 * inside)
+    wide = clamped(x, 1.0)
+    high = polynomial(2 / wide, K1_FAR if first else K0_FAR) / wide.apply("Sqrt")
+    low = low * x.apply("Exp") if scaled else low
+    high = high if scaled else high * (-x).apply("Exp")
+    made = x.below(2.0, low, high)
+    return x.below(0.0, x.full(math.nan), x.equal(0.0, x.full(math.inf), made))
+
+
+for first in (False, True):
+    order = int(first)
+
+    @function(f"special_modified_bessel_k{order}")
+    def k(x: Wide, first: bool = first) -> Wide:
+        return _k(x, first, False)
+
+    @function(f"special_scaled_modified_bessel_k{order}")
+    def scaled_k(x: Wide, first: bool = first) -> Wide:
+        return _k(x, first, True)
+
+
+def _wave(size: Wide, first: bool, sine: bool) -> Wide:
+    """Amplitude times the cosine, or sine, of the phase."""
+    wide = clamped(size, 1.0)
+    u = 3 / wide
+    phase = wide + polynomial(u, THETA1 if first else THETA0)
+    return polynomial(u, F1 if first else F0) * phase.apply("Sin" if sine else "Cos") / wide.apply("Sqrt")
+
+
+@function("special_bessel_j0")
+def j0(x: Wide) -> Wide:
+    size = x.apply("Abs")
+    t = size / 3
+    return size.below(3.0, polynomial(t * t, J0), _wave(size, False, False))
+
+
+@function("special_bessel_j1")
+def j1(x: Wide) -> Wide:
+    size = x.apply("Abs")
+    t = size / 3
+    made = size.below(3.0, polynomial(t * t, J1) * size, _wave(size, True, False))
+    return x.below(0.0, -made, made)
+
+
+def _y(x: Wide, first: bool) -> Wide:
+    """Minus infinity at zero, no number below."""
+    t = x / 3
+    inside = clamped(x, 1e-30)
+    log = (inside / 2).apply("Log") * (2 / math.pi)
+    low = (
+        log * j1(inside) + polynomial(t * t, Y1) / inside
+        if first
+        else log * j0(inside) + polynomial(t * t, Y0)
     )
-    return op.Gather(rows, np.array(2), axis=1)
+    made = x.below(3.0, low, _wave(x, first, True))
+    return x.below(0.0, x.full(math.nan), x.equal(0.0, x.full(-math.inf), made))
 
 
-@ops.op("torchvision::roi_align")
-def roi_align(op, x, rois, spatial_scale, pooled_height, pooled_width, sampling_ratio, aligned):
-    batch = op.Cast(op.Gather(rois, np.array(0), axis=1), to=7)
-    boxes = op.Slice(rois, ints(1), ints(5), ints(1))
-    return op.RoiAlign(
-        x,
-        boxes,
-        batch,
-        output_height=pooled_height,
-        output_width=pooled_width,
-        sampling_ratio=max(sampling_ratio, 0),
-        spatial_scale=spatial_scale,
-        coordinate_transformation_mode="half_pixel" if aligned else "output_half_pixel",
-    )
+@function("special_bessel_y0")
+def y0(x: Wide) -> Wide:
+    return _y(x, False)
+
+
+@function("special_bessel_y1")
+def y1(x: Wide) -> Wide:
+    return _y(x, True)
+
+
+@function("special_spherical_bessel_j0")
+def spherical_j0(x: Wide) -> Wide:
+    return x.equal(0.0, x.full(1.0), x.apply("Sin") / x.equal(0.0, x.full(1.0), x))

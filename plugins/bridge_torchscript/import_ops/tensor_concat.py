@@ -17,7 +17,7 @@ from bridge_torchscript.import_ops.common import (
     rank,
     together,
 )
-from bridge_torchscript.import_ops.shapes import as_base, transpose
+from bridge_torchscript.import_ops.tensor import as_base, transpose
 from bridge_torchscript.values import Sequence, Unsupported
 
 ops = OpTable()

@@ -20,7 +20,7 @@ from bridge_torchscript.import_ops.common import (
     sizes,
     tensor,
 )
-from bridge_torchscript.import_ops.shapes import size_list
+from bridge_torchscript.import_ops.tensor import size_list
 from bridge_torchscript.values import Sym, Unsupported
 
 ops = OpTable()

@@ -21,7 +21,7 @@ from bridge_torchscript.import_ops.common import (
     scalar,
     sizes,
 )
-from bridge_torchscript.import_ops.shapes import Views
+from bridge_torchscript.import_ops.tensor import Views
 from bridge_torchscript.values import Sym, Unsupported
 
 ops = OpTable()

@@ -11,8 +11,8 @@ from bridge import hub
 from bridge.hub import const, shape_of
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import axis, ints, known, length, rank, scalar
-from bridge_torchscript.import_ops.python import PYTHON, sym
-from bridge_torchscript.import_ops.shapes import VIEWS, MayCopy, Views, as_base, unchanged
+from bridge_torchscript.import_ops.scalar import PYTHON, sym
+from bridge_torchscript.import_ops.tensor import VIEWS, MayCopy, Views, as_base, unchanged
 from bridge_torchscript.values import Unsupported, Var
 
 ops = OpTable()

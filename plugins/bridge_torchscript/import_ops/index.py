@@ -25,8 +25,8 @@ from bridge_torchscript.import_ops.common import (
     tensor,
     zero,
 )
-from bridge_torchscript.import_ops.parts import select_back, slice_back
-from bridge_torchscript.import_ops.shapes import Views, as_base, reshape_keeping_empty, size_list
+from bridge_torchscript.import_ops.index_slice import select_back, slice_back
+from bridge_torchscript.import_ops.tensor import Views, as_base, reshape_keeping_empty, size_list
 from bridge_torchscript.values import Sym, Unsupported
 
 ops = OpTable()

@@ -22,7 +22,7 @@ from bridge_torchscript.import_ops.common import (
     tensor,
     together,
 )
-from bridge_torchscript.import_ops.shapes import as_base
+from bridge_torchscript.import_ops.tensor import as_base
 
 ops = OpTable()
 

@@ -9,8 +9,8 @@ import onnx_ir as ir
 
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import ints, known, number, rank, scalar, zero
-from bridge_torchscript.import_ops.fourier import part
 from bridge_torchscript.import_ops.pool import PADDING, padded
+from bridge_torchscript.import_ops.signal_fft import part
 from bridge_torchscript.values import Complex, Unsupported
 
 ops = OpTable()
