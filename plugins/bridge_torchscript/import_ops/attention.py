@@ -18,10 +18,11 @@ from bridge_torchscript.import_ops.common import (
     number,
     rank,
     static,
+    swap_last_axes,
     tensor,
     zero,
 )
-from bridge_torchscript.import_ops.nn import dropout, linear, turned
+from bridge_torchscript.import_ops.nn import dropout, linear
 from bridge_torchscript.import_ops.norm import layer_norm
 
 ops = OpTable()
@@ -39,7 +40,7 @@ def attention(
         times = static(query)[-3] // static(key)[-3]
         places = np.repeat(np.arange(static(key)[-3]), times)
         key, value = (op.Gather(v, op.const(places), axis=rank(v) - 3) for v in (key, value))
-    scores = op.MatMul(op.Mul(query, number(op, factor, query)), turned(op, key))
+    scores = op.MatMul(op.Mul(query, number(op, factor, query)), swap_last_axes(op, key))
     if is_causal:
         rows, columns = (
             op.Range(
@@ -102,7 +103,8 @@ def multi_head_attention(
         for i, x in enumerate((query, key, value))
     ]
     scores = op.MatMul(
-        op.Mul(parts[0], number(op, 1 / math.sqrt(embed_dim // num_head), query)), turned(op, parts[1])
+        op.Mul(parts[0], number(op, 1 / math.sqrt(embed_dim // num_head), query)),
+        swap_last_axes(op, parts[1]),
     )
     if mask is not None:
         scores = op.Add(scores, cast(op, _seen(op, mask, mask_type), scores.dtype))

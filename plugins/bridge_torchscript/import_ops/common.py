@@ -215,3 +215,14 @@ def filled(op: Any, shape: Any, value: Any, dtype: ir.DataType) -> ir.Value:
         if array is not None and int(np.prod(shape, dtype=np.int64)) <= 2**22:
             return op.const(np.full(shape, array))
     return op.Expand(filler, sizes(op, shape))
+
+
+def multiply_by(op: Any, value: ir.Value, factor: Any) -> ir.Value:
+    """`value` times a number; `value` itself where the number is 1."""
+    return value if factor == 1 else op.Mul(value, number(op, factor, value))
+
+
+def swap_last_axes(op: Any, x: ir.Value) -> ir.Value:
+    """Matrices [..., m, n] transposed to [..., n, m]."""
+    order = [*range(rank(x) - 2), rank(x) - 1, rank(x) - 2]
+    return op.Transpose(x, perm=order)

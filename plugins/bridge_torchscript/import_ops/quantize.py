@@ -15,7 +15,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import const
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops import nn, norm, tensor_concat
+from bridge_torchscript.import_ops import conv, nn, norm, tensor_concat
 from bridge_torchscript.import_ops.common import T, cast, known, rank, tensor
 from bridge_torchscript.import_ops.math import clamp
 from bridge_torchscript.import_ops.scalar import PYTHON
@@ -207,7 +207,7 @@ def convolution(kind: str) -> Callable[[hub.Builder, ir.Value, Any], ir.Value]:
             found = getattr(torch.ops.quantized, f"{reader}_{name}")(held.native)
             return found if isinstance(found, int) else list(found)[-dims:]
 
-        return nn.convolution(
+        return conv.convolution(
             op,
             x,
             weight,

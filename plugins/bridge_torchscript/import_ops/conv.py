@@ -1,0 +1,80 @@
+"""Convolutions and transposed convolutions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge.geometry import halves
+from bridge.ops import OpTable
+from bridge_torchscript.import_ops.common import (
+    ints,
+    rank,
+    spatial,
+    static,
+)
+from bridge_torchscript.import_ops.pool import batched
+
+ops = OpTable()
+
+
+def convolved(
+    op: Any, x: ir.Value, weight: ir.Value, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
+    count = rank(weight) - 2
+    extra: dict[str, Any] = {}
+    if isinstance(padding, str):
+        if padding == "same":
+            reach = [d * (k - 1) for d, k in zip(spatial(dilation, count), static(weight)[2:], strict=True)]
+            before, after = zip(*(halves(r, upper=True) for r in reach), strict=True)
+            extra["pads"] = [*before, *after]
+    else:
+        extra["pads"] = spatial(padding, count) * 2
+    return batched(
+        op,
+        x,
+        count,
+        lambda v: op.Conv(
+            v,
+            weight,
+            bias,
+            strides=spatial(stride, count),
+            dilations=spatial(dilation, count),
+            group=groups,
+            **extra,
+        ),
+    )
+
+
+@ops.op("aten::conv1d", "aten::conv2d", "aten::conv3d")
+def conv(op, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    return convolved(op, x, weight, bias, stride, padding, dilation, groups)
+
+
+@ops.op("aten::conv_transpose1d", "aten::conv_transpose2d", "aten::conv_transpose3d")
+def conv_transpose(op, x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    count = rank(weight) - 2
+    pads, extra = spatial(padding, count), spatial(output_padding, count)
+    steps = spatial(stride, count)
+    far = any(e >= s for e, s in zip(extra, steps, strict=True))
+    after = [p - e for p, e in zip(pads, extra, strict=True)] if far else pads
+    shared = {"strides": steps, "dilations": spatial(dilation, count), "group": groups}
+
+    def make(v: ir.Value) -> ir.Value:
+        if not far:
+            return op.ConvTranspose(v, weight, bias, pads=[*pads, *pads], output_padding=extra, **shared)
+        whole = op.ConvTranspose(v, weight, None, **shared)
+        cut = op.Pad(whole, ints(0, 0, *(-p for p in pads), 0, 0, *(-a for a in after)))
+        return cut if bias is None else op.Add(cut, op.Reshape(bias, ints(-1, *[1] * count)))
+
+    return batched(op, x, count, make)
+
+
+@ops.op("aten::_convolution", "aten::convolution", "aten::_convolution_mode")
+def convolution(
+    op, x, weight, bias=None, stride=1, padding=0, dilation=1, transposed=False, output_padding=0, groups=1
+):
+    if transposed:
+        return conv_transpose(op, x, weight, bias, stride, padding, output_padding, groups, dilation)
+    return convolved(op, x, weight, bias, stride, padding, dilation, groups)
