@@ -3,12 +3,13 @@
     bridge matrix -o DIR
     python benchmarks/publish_matrix.py DIR
 
-Writes docs/matrix/results.jsonl.gz, format_matrix.md, bridge/matrix/measured.json, and the table between the marks in README.md. Refuses evidence
-with a wrong number.
+Writes docs/matrix/results.jsonl.gz, format_matrix.md, bridge/matrix/measured.json, and the table between the
+marks in README.md. Refuses evidence with a wrong number.
 
     python benchmarks/publish_matrix.py --slice
 
-measures a case of every operator on every published route again, and fails where the published matrix claims what is not so.
+measures a case of every operator on every published route again, and fails where the published matrix claims
+what is not so.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def pages() -> dict[Path, str]:
 
 
 def refuted(published: list[Result], jobs: int = os.cpu_count() or 2) -> list[Result]:
-    """Measured again, of every operator the first case published: what was claimed to survive and does not, and what must never be."""
+    """Measured again, of every operator the first case published: what was claimed to survive and does not,
+    and what must never be."""
     first: dict[tuple[str, str], str] = {}
     for result in published:
         for op in result.ops:

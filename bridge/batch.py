@@ -17,7 +17,8 @@ TIMEOUT = 3600.0
 
 @dataclass(frozen=True)
 class Done:
-    """What became of one file: `outcome` is converted, or the kind of the error; `report` is that of its conversion."""
+    """Result for one file: `outcome` is converted, or the kind of the error; `report` is that of its
+    conversion."""
 
     source: str
     destination: str
@@ -69,8 +70,8 @@ def convert_all(
 ) -> Batch:
     """Each source as `folder`/<its name><suffix of the target>; `options` are those of `bridge.convert`.
 
-    What cannot be converted is told in the result, and the rest goes on. Raises InvalidOption when two sources would
-    become one file, UnknownFormat, WriteFailed.
+    What cannot be converted is told in the result, and the rest goes on. Raises InvalidOption when two
+    sources would become one file, UnknownFormat, WriteFailed.
     """
     from bridge.detect import by_name
 
@@ -109,7 +110,7 @@ def one(source: str, destination: str, options: dict[str, Any]) -> Done:
 
 
 def convert(source: str, destination: str, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """In the worker: the outcome of one conversion."""
+    """Outcome of one conversion, computed in the worker."""
     import bridge
 
     try:

@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 EXIT = """
-Exit codes: 0 done; 1 refused, with the reason; 2 wrong usage; 3 verification failed, and convert wrote nothing unless --keep; 4 operators cannot cross.
+Exit codes: 0 done; 1 refused, with the reason; 2 wrong usage; 3 verification failed, and convert wrote
+nothing unless --keep; 4 operators cannot cross.
 """
 
 
@@ -68,7 +69,8 @@ class Printed:
 
 @contextmanager
 def waiting(name: str, after: float = 1.0) -> Iterator[None]:
-    """A spinner with the time on stderr, if that is a terminal, for what has a name and takes longer than a second."""
+    """A spinner with the time on stderr, if that is a terminal, for what has a name and takes longer than a
+    second."""
     if not sys.stderr.isatty() or not name:
         yield
         return
@@ -213,7 +215,8 @@ def convert(
     options: tuple[str, ...],
     **settings: Any,
 ) -> Any:
-    """Convert SRC to another format, as DST or beside you under its own name; or many SRC at once with -o DIR."""
+    """Convert SRC to another format, as DST or beside you under its own name; or many SRC at once with -o
+    DIR."""
     import bridge
 
     settings |= parsed(options)
@@ -385,7 +388,8 @@ def plugins() -> Any:
 @click.option("--export", "writes", is_flag=True, help="A format that is written; both when neither is said.")
 @command
 def new_plugin(name: str, reads: bool, writes: bool) -> Any:
-    """Write the package of a new format, bridge-NAME, to begin with: it installs and passes the kit as it stands."""
+    """Write the package of a new format, bridge-NAME, to begin with: it installs and passes the kit as it
+    stands."""
     from pathlib import Path
 
     from bridge.scaffold import create
@@ -397,7 +401,7 @@ def new_plugin(name: str, reads: bool, writes: bool) -> Any:
 
 
 def _declaration(fmt: Any) -> dict[str, Any]:
-    """What `formats` says of a format, for machines."""
+    """Declaration of a format, as `formats --json` prints it."""
     from bridge.errors import BridgeError
 
     options: dict[str, Any] = {}

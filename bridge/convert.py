@@ -53,10 +53,10 @@ def convert(
 ) -> Conversion:
     """Convert a model file or live object to another format.
 
-    `to` is the target's name, found from the suffix of `dst` when omitted; without `dst` the file is
-    named after `src`, in the current directory. Options are those the source's importer and the target's
-    exporter declare (`bridge formats NAME`). With `verify`, source and result run on the same seeded random
-    inputs and must agree, or nothing is written; with `keep` it is written all the same. `dims` gives symbolic
+    `to` is the target's name, found from the suffix of `dst` when omitted; without `dst` the file is named
+    after `src`, in the current directory. Options are those the source's importer and the target's exporter
+    declare (`bridge formats NAME`). With `verify`, source and result run on the same seeded random inputs and
+    must agree, or nothing is written; with `keep` it is written all the same. `dims` gives symbolic
     dimensions of the inputs their lengths, by name.
 
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
@@ -87,10 +87,11 @@ def save(
 def check(
     src: Any, *, to: str, source: str | None = None, dims: dict[str, int] | None = None, **options: Any
 ) -> Report:
-    """What converting `src` would do to each operator; nothing is written.
+    """Report on what converting `src` would do to each operator; nothing is written.
 
-    `blockers` of the report lists every operator that cannot cross; `notes` tells of operators not every measured case of which
-    survives. Raises as `convert` does, but not UnsupportedModel for what the target refuses.
+    `blockers` of the report lists every operator that cannot cross; `notes` tells of operators not every
+    measured case of which survives. Raises as `convert` does, but not UnsupportedModel for what the target
+    refuses.
     """
     way = route(src, to=to, source=source, dims=dims, options=options)
     report = Report(way.reader.format.name, way.writer.format.name)
@@ -115,7 +116,8 @@ def _write(
     proof: Proof | None = None,
     keep: bool = False,
 ) -> Conversion:
-    """Lower the model called `name` and write it. If verification fails the file is discarded, unless `keep`."""
+    """Lower the model called `name` and write it. If verification fails the file is discarded, unless
+    `keep`."""
     verification = None
     try:
         with target.extended(), report.timed("legalise"):

@@ -1,4 +1,4 @@
-"""What a format plugin declares."""
+"""Declarations of format plugins."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def flag(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Importer:
-    """How a file becomes a hub model: `load(src, **options)`; `table` for formats driven by rules."""
+    """Importer of a format: `load(src, **options)` reads a file; `table` for formats driven by rules."""
 
     load: Callable[..., ir.Model]
     options: tuple[Option, ...] = ()
@@ -81,14 +81,15 @@ class Importer:
 
 @dataclass(frozen=True)
 class Exporter:
-    """How a hub model becomes a file.
+    """Exporter of a format: a hub model becomes a file.
 
-    `legalize(options)` lists the passes that rewrite the hub into what the format holds; `table` says
-    which operators it then takes at `version(options)`, `values` what every input, output and intermediate value
-    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator. `tolerance(options)` is how far
-    files written with lossy options may be off, as a part of the largest element of each output; None for the usual tolerance.
-    `choose(options, path)` is another exporter for these options and this destination (None when it is not known yet), or
-    None; `way_out` is what a refused model's user may do.
+    `legalize(options)` lists the passes that rewrite the hub into what the format holds; `table` says which
+    operators it then takes at `version(options)`, `values` what every input, output and intermediate value
+    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator.
+    `tolerance(options)` is how far files written with lossy options may be off, as a part of the largest
+    element of each output; None for the usual tolerance. `choose(options, path)` is another exporter for
+    these options and this destination (None when it is not known yet), or None; `way_out` is what a refused
+    model's user may do.
     """
 
     table: OpTable
@@ -106,8 +107,8 @@ class Exporter:
 
 @dataclass(frozen=True)
 class Runtime:
-    """The format's own runtime: `open(path, **options)` gives a `bridge.runtime.Session`; of the importer's options it takes those
-    named in `options`."""
+    """The format's own runtime: `open(path, **options)` gives a `bridge.runtime.Session`; of the importer's
+    options it takes those named in `options`."""
 
     open: Callable[..., Session]
     options: tuple[str, ...] = ()
@@ -115,8 +116,8 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a format: `where` is "module:name", imported at first use, `requires` the importable modules of the format's extra
-    without which it does not work."""
+    """A part of a format: `where` is "module:name", imported at first use, `requires` the importable modules
+    of the format's extra without which it does not work."""
 
     where: str
     requires: tuple[str, ...] = ()
@@ -131,12 +132,14 @@ VERBS = {"importer": "read", "exporter": "written", "runtime": "run", "cases": "
 
 @dataclass(frozen=True)
 class Format:
-    """A format's declaration. Parts are imported at first use: "module:name", or a Part that says what it needs.
+    """A format's declaration. Parts are imported at first use: "module:name", or a Part that says what it
+    needs.
 
-    `importer` names an Importer, `exporter` an Exporter, `runtime` a Runtime, `cases` a function without arguments that returns the
-    `bridge.matrix.NativeCase`s of its importer by name; `detect(src)` says whether a path or live object is of this format, reading
-    little and importing no framework. `extra` is an extra of the plugin's own `distribution`, which discovery fills in; `packages`
-    are the distributions behind it, whose versions are shown.
+    `importer` names an Importer, `exporter` an Exporter, `runtime` a Runtime, `cases` a function without
+    arguments that returns the `bridge.matrix.NativeCase`s of its importer by name; `detect(src)` says whether
+    a path or live object is of this format, reading little and importing no framework. `extra` is an extra of
+    the plugin's own `distribution`, which discovery fills in; `packages` are the distributions behind it,
+    whose versions are shown.
     """
 
     name: str
@@ -159,7 +162,7 @@ class Format:
         return Part(where) if isinstance(where, str) else where
 
     def resolve(self, name: str) -> Any:
-        """What a part names. Raises UnknownFormat or MissingDependency."""
+        """Object that a part names. Raises UnknownFormat or MissingDependency."""
         part = self.part(name)
         if part is None:
             raise UnknownFormat(

@@ -19,10 +19,11 @@ __all__ = ["load", "read"]
 def load(
     src: Any, *, source: str | None = None, dims: dict[str, int] | None = None, **options: Any
 ) -> ir.Model:
-    """Read a model file or live object into a hub model; `source` names its format, `dims` gives symbolic dimensions of the inputs
-    their lengths, `options` are those its importer declares.
+    """Read a model file or live object into a hub model; `source` names its format, `dims` gives symbolic
+    dimensions of the inputs their lengths, `options` are those its importer declares.
 
-    Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, InvalidOption: all BridgeErrors.
+    Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, InvalidOption: all
+    BridgeErrors.
     """
     return read(reader(src, source, options, dims))
 

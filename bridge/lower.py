@@ -46,7 +46,8 @@ def lower(model: ir.Model, writer: Writer, report: Report) -> None:
 
 
 def _custom(model: ir.Model) -> Iterator[str]:
-    """Operators that are neither standard nor defined by a body: the file then runs only where somebody has them."""
+    """Operators that are neither standard nor defined by a body: the file then runs only where somebody has
+    them."""
     foreign = {
         (node.domain, node.op_type)
         for node in hub.all_nodes(model)
@@ -58,7 +59,8 @@ def _custom(model: ir.Model) -> Iterator[str]:
 
 
 def _reason(node: ir.Node, writer: Writer, passes: Sequence[ir.passes.PassBase]) -> str:
-    """Why the target does not take `node`: in the words of its own rules, else of the rewrites that would spell it out."""
+    """Why the target does not take `node`: in the words of its own rules, else of the rewrites that would
+    spell it out."""
     name, table = hub.qualified(node), writer.exporter.table
     rewrites = [p.table for p in passes if isinstance(p, Rewrite) and name in p.table and name not in table]
     title = writer.exporter.version_title
@@ -77,8 +79,8 @@ def _value_blockers(model: ir.Model, need: Need) -> Iterator[Blocker]:
 
 
 def _crossings(model: ir.Model, before: list[tuple[str, Origin]]) -> Iterator[Crossing]:
-    """An operator is expanded when more nodes stand in its place than there were, layout aside; approximated when one of
-    them is marked so."""
+    """An operator is expanded when more nodes stand in its place than there were, layout aside; approximated
+    when one of them is marked so."""
     there = Counter(origin for _, origin in before)
     left = Counter(hub.origin(node) for node in hub.all_nodes(model) if node.op_type not in LAYOUT)
     marked = {hub.origin(n): detail for n in hub.all_nodes(model) if (detail := APPROXIMATED.get(n))}

@@ -28,7 +28,8 @@ def constant(index: int, name: str) -> Need:
 
 
 def attribute(name: str, *allowed: Any, default: Any = None) -> Need:
-    """Attribute `name` is one of `allowed`. When absent it is `default`, else what the operator's schema says, else the first allowed."""
+    """Attribute `name` is one of `allowed`. When absent it is `default`, else what the operator's schema
+    says, else the first allowed."""
     words = " or ".join(str(a) for a in allowed)
 
     def holds(node: ir.Node) -> bool:
@@ -78,5 +79,6 @@ def unused_output(index: int, name: str) -> Need:
 
 
 def condition(text: str, holds: Callable[[Any], bool]) -> Need:
-    """Any other condition on a node, or on a value where an exporter's `values` asks for one, in words of its own."""
+    """Any other condition on a node, or on a value where an exporter's `values` asks for one, in words of its
+    own."""
     return Need(text, holds)

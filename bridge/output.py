@@ -16,8 +16,9 @@ from bridge.errors import DestinationExists, WriteFailed
 def atomic(path: Path, overwrite: bool) -> Iterator[Path]:
     """A temporary path beside `path` to write a file or folder to; moved into place on success.
 
-    Files that a writer puts next to its main file (external data, weights) move along. Raises DestinationExists where one of them stands there already
-    and `overwrite` is not given, WriteFailed for any operating-system error, leaving nothing behind.
+    Files that a writer puts next to its main file (external data, weights) move along. Raises
+    DestinationExists where one of them stands there already and `overwrite` is not given, WriteFailed for any
+    operating-system error, leaving nothing behind.
     """
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:

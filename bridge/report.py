@@ -1,4 +1,4 @@
-"""What happened, or would happen, to each operator of a model."""
+"""Reports: the outcome of each operator of a model, made or foretold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Blocker", "Crossing", "Outcome", "Report"]
 
 
 class Outcome(StrEnum):
-    """How one operator crossed."""
+    """Outcome of one operator."""
 
     NATIVE = "native"
     EXPANDED = "expanded"
@@ -44,7 +44,7 @@ class Blocker:
 
 @dataclass
 class Report:
-    """Of one conversion: `crossings` per operator, `notes` on the model, `blockers` that refuse it."""
+    """Report of one conversion: `crossings` per operator, `notes` on the model, `blockers` that refuse it."""
 
     source: str
     target: str

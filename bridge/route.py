@@ -1,4 +1,5 @@
-"""A way through: what is read, by whom, with which options, and what is written; resolved once and handed on."""
+"""A way through: what is read, by whom, with which options, and what is written; resolved once and handed
+on."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ __all__ = ["Reader", "Route", "Writer", "reader", "route", "writer"]
 
 @dataclass(frozen=True)
 class Reader:
-    """A model to read: `source` is a path or live object, `options` those its importer declares, `dims` lengths of symbolic
-    dimensions by name."""
+    """A model to read: `source` is a path or live object, `options` those its importer declares, `dims`
+    lengths of symbolic dimensions by name."""
 
     source: Any
     format: Format
@@ -41,7 +42,7 @@ class Reader:
 
     @property
     def is_file(self) -> bool:
-        """Whether the source is a path, not an object in memory."""
+        """True if the source is a path, not an object in memory."""
         return isinstance(self.source, (str, Path))
 
     def __str__(self) -> str:
@@ -74,7 +75,8 @@ class Writer:
 
     @property
     def tolerance(self) -> float | None:
-        """How far results may be off, as a part of the largest element of each output; None for the usual tolerance."""
+        """Largest error allowed, as a part of the largest element of each output; None for the usual
+        tolerance."""
         return self.exporter.tolerance(self.options)
 
     def __str__(self) -> str:
@@ -83,7 +85,7 @@ class Writer:
         return f"{self.format.title} ({self.exporter.version_title(self.version)})"
 
     def passes(self) -> Sequence[ir.passes.PassBase]:
-        """What makes a hub model legal: passes of other plugins, then the format's own."""
+        """Passes that make a hub model legal: those of other plugins, then the format's own."""
         return [*plugins.passes(self.format), *self.exporter.legalize(self.options)]
 
     def refusal(self, name: str, node: ir.Node) -> str | None:
@@ -93,17 +95,20 @@ class Writer:
         return self.exporter.table.refusal(name, node, self.version, self.exporter.version_title)
 
     def extended(self) -> AbstractContextManager[None]:
-        """The context in which the exporter's table has the rules other plugins add; those of a variant are its own."""
+        """The context in which the exporter's table has the rules other plugins add; those of a variant are
+        its own."""
         own = self.exporter is self.format.resolve("exporter")
         return self.exporter.table.extended(plugins.rules(self.format, "export") if own else ())
 
     def require_interface(self) -> None:
-        """Raise InvalidOption for options under which the file written has other input or output shapes than its source."""
+        """Raise InvalidOption for options under which the file written has other input or output shapes than
+        its source."""
         for option in self.exporter.options:
             value = self.options[option.name]
             if option.reshapes and value != option.default:
                 raise InvalidOption(
-                    f"{option.name}={value} changes the shapes of inputs and outputs, so the result cannot be verified.",
+                    f"{option.name}={value} changes the shapes of inputs and outputs, so the result cannot "
+                    "be verified.",
                     f"Verify with {option.name}={option.default}, or convert without verify.",
                 )
 
@@ -125,8 +130,9 @@ def route(
     dims: dict[str, int] | None = None,
     options: dict[str, Any] | None = None,
 ) -> Route:
-    """The way from `src` to `dst`. Formats are as named, else found: of the source from its content, of the target from the suffix of
-    `dst`. An option belongs to the importer if that declares it, else to the exporter.
+    """The way from `src` to `dst`. Formats are as named, else found: of the source from its content, of the
+    target from the suffix of `dst`. An option belongs to the importer if that declares it, else to the
+    exporter.
 
     Raises UnreadableFile, UnknownFormat, MissingDependency, InvalidOption.
     """

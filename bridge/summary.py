@@ -1,4 +1,4 @@
-"""What a model file holds."""
+"""Summary of a model file."""
 
 from __future__ import annotations
 

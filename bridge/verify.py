@@ -26,7 +26,8 @@ FLOAT = (1e-3, 1e-4)
 
 @dataclass(frozen=True)
 class Comparison:
-    """One output: largest absolute and relative error, cosine similarity, and why it fails ("" when it agrees).
+    """One output: largest absolute and relative error, cosine similarity, and why it fails ("" when it
+    agrees).
 
     `quantum` is the step of a quantized output, when it was needed to agree.
     """
@@ -62,7 +63,10 @@ class Verification:
     def require(self, path: Path, written: bool = False) -> Verification:
         """Itself, or VerificationFailed naming the first diverging output."""
         if not self.ok:
-            what = f"{path} was {'written but' if written else 'not written: the result'} disagrees with its source"
+            what = (
+                f"{path} was {'written but' if written else 'not written: the result'} disagrees with its "
+                "source"
+            )
             raise VerificationFailed(
                 f"{what}; the first diverging output is {self.first_diverging}.\n{self}",
                 "Do not use the file. Please report the model."
@@ -82,7 +86,8 @@ class Verification:
             f"  {'output':<{width}}  {'max abs':>9}  {'max rel':>9}  {'cosine':>9}  verdict",
         ]
         lines += [
-            f"  {o.name:<{width}}  {o.max_abs:9.2e}  {o.max_rel:9.2e}  {o.cosine:9.6f}  {o.problem or _verdict(o)}"
+            f"  {o.name:<{width}}  {o.max_abs:9.2e}  {o.max_rel:9.2e}  {o.cosine:9.6f}  "
+            f"{o.problem or _verdict(o)}"
             for o in self.outputs
         ]
         return "\n".join(lines)
@@ -105,10 +110,11 @@ def verify(
     """Run two models (hub models or paths) on `inputs`, or on seeded random ones, and compare every output.
 
     Names, shapes and dtypes must be the same. Floats agree within rtol 1e-3 and atol 1e-4 (1e-2 each for
-    16-bit floats) unless given, or within `lossy` times the largest element of the output; integers, strings and booleans
-    exactly; NaN and infinity in the same places. An output that the reference quantizes as its last step agrees within one
-    step (`quanta`). `dims` gives symbolic dimensions of random inputs their lengths, by name; others get 2. The sources name
-    formats, `reference_options` are those the reference is read with.
+    16-bit floats) unless given, or within `lossy` times the largest element of the output; integers, strings
+    and booleans exactly; NaN and infinity in the same places. An output that the reference quantizes as its
+    last step agrees within one step (`quanta`). `dims` gives symbolic dimensions of random inputs their
+    lengths, by name; others get 2. The sources name formats, `reference_options` are those the reference is
+    read with.
 
     Raises InvalidInput, ExecutionFailed and what `load` raises.
     """
@@ -147,8 +153,8 @@ def _compared(
 
 
 class Proof:
-    """What a file about to take its place is compared with: the source in its own runtime, else the hub as imported, on random
-    inputs both can take."""
+    """Reference for a file about to take its place: the source in its own runtime, else the hub as
+    imported, on random inputs both can take."""
 
     def __init__(self, route: Route, model: ir.Model) -> None:
         self.writer = route.writer
@@ -160,13 +166,14 @@ class Proof:
         self.inputs = random_inputs(model)
 
     def of(self, path: Path) -> Verification:
-        """How the file at `path`, written by the route's writer, compares."""
+        """Compare the file at `path`, written by the route's writer."""
         candidate = reader(path, self.writer.format.name)
         return _compared(self.reference, candidate, self.inputs, lossy=self.writer.tolerance)
 
 
 def quanta(model: Any) -> dict[str, float]:
-    """Step of each output that is quantized as the last thing the model does: 1 for its integers, else its scale.
+    """Step of each output that is quantized as the last thing the model does: 1 for its integers, else its
+    scale.
 
     Integer kernels of different runtimes round differently, so such an output agrees within one step.
     """
@@ -195,7 +202,8 @@ def compare(
     steps: dict[str, float] | None = None,
     lossy: float | None = None,
 ) -> Verification:
-    """The Verification of two results. `steps` are the quanta of quantized outputs; `lossy` is as `verify` says."""
+    """The Verification of two results. `steps` are the quanta of quantized outputs; `lossy` is as `verify`
+    says."""
     extra = [
         Comparison(n, np.inf, np.inf, 0.0, "is not in the reference") for n in found if n not in expected
     ]
@@ -274,7 +282,7 @@ def _measured(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float)
 
 
 def _cosine(x: np.ndarray, y: np.ndarray) -> float:
-    """Of finite vectors, scaled first so that no product overflows or vanishes."""
+    """Cosine similarity of finite vectors, scaled first so that no product overflows or vanishes."""
     sizes = [float(np.abs(v).max(initial=0)) for v in (x, y)]
     if not all(sizes):
         return float(np.array_equal(x, y))
@@ -283,7 +291,8 @@ def _cosine(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def last_place(values: dict[str, Any]) -> float:
-    """One unit in the last place of the largest finite element: what the order of a sum may change anywhere in it."""
+    """One unit in the last place of the largest finite element: what the order of a sum may change anywhere
+    in it."""
     floats = [
         v
         for v in values.values()

@@ -28,7 +28,8 @@ def modules(package: Path) -> Iterator[tuple[str, ast.Module]]:
 
 
 def handles(function: ast.FunctionDef) -> list[ast.expr] | None:
-    """The operators a decorator registers the function for: that of an OpTable, or an opset step; None for what is no handler."""
+    """The operators a decorator registers the function for: that of an OpTable, or an opset step; None for
+    what is no handler."""
     calls = [d for d in function.decorator_list if isinstance(d, ast.Call)]
     tables = [d for d in calls if ast.unparse(d.func).rpartition(".")[2] in ("op", "at")]
     return [name for d in tables for name in d.args] if tables else None
@@ -88,7 +89,8 @@ def declared(schema: onnx.defs.OpSchema, name: str) -> Any:
 
 
 def literals(tree: ast.AST, operators: list[str]) -> Iterator[tuple[ast.Call, str, Any, list[str]]]:
-    """Calls of hub.attr with a name and a default said in place, and the operators whose handler they stand in."""
+    """Calls of hub.attr with a name and a default said in place, and the operators whose handler they stand
+    in."""
     for node in ast.iter_child_nodes(tree):
         inner = operators
         if isinstance(node, ast.FunctionDef):

@@ -1,4 +1,5 @@
-"""What is measured: the ONNX package's backend node cases and the kit's own, as-is and frozen, and each format's native ones."""
+"""Cases to measure: the ONNX package's backend node cases and the kit's own, as-is and frozen, and each
+format's native ones."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ EXPANDED = re.compile(r"_expanded(_ver\d+)?$")
 
 @dataclass(frozen=True)
 class Case:
-    """A model with inputs (by name) and expected outputs (in order), the tolerance they are held to, and the operators it is a case of."""
+    """A model with inputs (by name) and expected outputs (in order), the tolerance they are held to, and the
+    operators it is a case of."""
 
     name: str
     model: Any
@@ -46,7 +48,8 @@ def all_cases(sources: Iterable[str] = ()) -> dict[str, Case | NativeCase]:
 
 @functools.cache
 def node_cases() -> dict[str, Case]:
-    """The backend node cases of the onnx package. One `_expanded` into a function body is a case of the operator it expands."""
+    """The backend node cases of the onnx package. One `_expanded` into a function body is a case of the
+    operator it expands."""
     from onnx.backend.test.case.node import collect_testcases
 
     with warnings.catch_warnings():
@@ -117,10 +120,11 @@ def selected(
     most: int | None = None,
     sources: Iterable[str] = (),
 ) -> list[str]:
-    """Names of the cases that match any of the shell-style patterns and are of any of the operators; all without.
+    """Names of the cases that match any of the shell-style patterns and are of any of the operators; all
+    without.
 
-    With `most`, at most so many of each operator: those that together cover most of its attributes, dtypes and ranks. Native cases are those of the
-    formats `sources`.
+    With `most`, at most so many of each operator: those that together cover most of its attributes, dtypes
+    and ranks. Native cases are those of the formats `sources`.
     """
     cases = all_cases(sources)
     names = [n for n in cases if not patterns or any(fnmatch.fnmatch(n, p) for p in patterns)]
@@ -138,7 +142,8 @@ def selected(
 
 
 def _covering(op: str, names: list[str], most: int, kept: set[str]) -> set[str]:
-    """At most so many of the names, and of them those `kept` already first, that show most of what the operator takes."""
+    """At most so many of the names, and of them those `kept` already first, that show most of what the
+    operator takes."""
     whole = [n for n in names if not EXPANDED.search(n)] or names
     left = {name: features(case_of(name), op) for name in whole}
     chosen = {n for n in whole if n in kept}
@@ -153,7 +158,8 @@ def _covering(op: str, names: list[str], most: int, kept: set[str]) -> set[str]:
 
 
 def features(case: Case | NativeCase, op: str) -> set[Any]:
-    """What tells a case of the operator from others: attribute values, which inputs are there, dtypes, ranks; native ones all differ."""
+    """Features that tell a case of the operator from others: attribute values, which inputs are there,
+    dtypes, ranks; native ones all differ."""
     from bridge.hub import qualified
 
     if isinstance(case, NativeCase):
@@ -173,7 +179,8 @@ def features(case: Case | NativeCase, op: str) -> set[Any]:
 
 
 def frozen(case: Case | NativeCase) -> Case | None:
-    """The case with every input but the first made an initializer; None where that leaves nothing to do, or the case is native."""
+    """The case with every input but the first made an initializer; None where that leaves nothing to do, or
+    the case is native."""
     import numpy as np
     import onnx
 

@@ -71,7 +71,7 @@ def cross(name: str, frozen: bool, source: str, targets: list[str]) -> Iterator[
 
 @contextlib.contextmanager
 def _stopping() -> Iterator[None]:
-    """What is raised as the outcome it means."""
+    """Turn exceptions into the outcomes they mean."""
     try:
         yield
     except Stopped:
@@ -85,7 +85,8 @@ def _stopping() -> Iterator[None]:
 
 @dataclass
 class Held:
-    """A case read into the hub: how its operators crossed on the way, the runs to compare, and the excuses other numbers may have."""
+    """A case read into the hub: how its operators crossed on the way, the runs to compare, and the excuses
+    other numbers may have."""
 
     model: Any
     kinds: list[str]
@@ -187,8 +188,8 @@ def _native_excuse(
 
 
 def _excuse(case: Case, path: Path, inputs: dict[str, Any], expected: Outputs, checked: Verification) -> str:
-    """Why other numbers are not wrong: the operator is random, or ONNX Runtime alone disagrees with the case. Raises Stopped where no runtime
-    computes what is expected from the case as it came either."""
+    """Why other numbers are not wrong: the operator is random, or ONNX Runtime alone disagrees with the case.
+    Raises Stopped where no runtime computes what is expected from the case as it came either."""
     import onnx
 
     from bridge.runtime import run_onnxruntime, run_reference

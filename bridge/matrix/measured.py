@@ -1,4 +1,5 @@
-"""What the published matrix measured, at hand for `check`: measured.json beside, written by benchmarks/publish_matrix.py."""
+"""Counts of the published matrix, for `check`: measured.json beside, written by
+benchmarks/publish_matrix.py."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ FILE = Path(__file__).parent / "measured.json"
 
 
 def condensed(results: Iterable[Result]) -> dict[str, dict[str, list[int]]]:
-    """By route and operator, how many cases survive and how many were tried, as-is."""
+    """Cases that survive and cases tried, as-is, by route and operator."""
     found: dict[str, dict[str, list[int]]] = {}
     for result in results:
         if result.frozen or result.outcome == "untried" or source_of(result.case):

@@ -32,7 +32,7 @@ __all__ = ["clean", "legalize", "tidy"]
 
 
 def clean(model: ir.Model) -> None:
-    """What every import ends with: sorted, typed, folded, nothing unused, every name unique."""
+    """Bring an imported model into order: sorted, typed, folded, nothing unused, every name unique."""
     _run(model, TopologicalSortPass(), LiftConstants(), NameValues(), InferShapes(), ReachableStarts())
     FoldConstants()(model)
     for _ in range(ROUNDS):
@@ -54,9 +54,9 @@ def clean(model: ir.Model) -> None:
 
 
 def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:
-    """A target's own passes, then the function bodies of whatever `accepts` still refuses, until all is taken or
-    nothing changes. Bodies that take a graph come first, so that no pass changes it to what a body cannot hold; those of
-    the target's own operators stay what they mean."""
+    """A target's own passes, then the function bodies of whatever `accepts` still refuses, until all is taken
+    or nothing changes. Bodies that take a graph come first, so that no pass changes it to what a body cannot
+    hold; those of the target's own operators stay what they mean."""
     require_order(passes)
     before: list[ir.Node] = []
     if ExpandFunctions(lambda node: not node.domain or not hub.subgraphs(node) or accepts(node))(

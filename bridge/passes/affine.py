@@ -10,7 +10,8 @@ from bridge.hub import const, rank_of
 
 
 class FoldAffine(ir.passes.InPlacePass):
-    """1. A Mul by a constant for each channel, which alone reads a Conv of constant weights, scales its filters and bias.
+    """1. A Mul by a constant for each channel, which alone reads a Conv of constant weights, scales its
+    filters and bias.
 
     2. An Add or Sub of a constant for each channel, which alone reads such a Conv, joins its bias.
     """

@@ -17,8 +17,8 @@ HOSTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 class FoldBatchNormalization(ir.passes.InPlacePass):
-    """1. y = BatchNormalization(f(x)), f a Conv, ConvTranspose, Gemm or MatMul of constant weights that nothing else
-    reads, becomes f with weights times scale / √(variance + ε) and the bias to match.
+    """1. y = BatchNormalization(f(x)), f a Conv, ConvTranspose, Gemm or MatMul of constant weights that
+    nothing else reads, becomes f with weights times scale / √(variance + ε) and the bias to match.
     """
 
     precedes = ("ChannelsLast", "Decompose")

@@ -101,7 +101,8 @@ def _defaults(node: ir.Node) -> dict[str, ir.Attr]:
 
 
 def copy_node(node: ir.Node, values: dict, attributes: dict, op: hub.Builder) -> ir.Node:
-    """A copy of a node of another graph, its inputs as `values` maps them, references as `attributes` fills them."""
+    """A copy of a node of another graph, its inputs as `values` maps them, references as `attributes` fills
+    them."""
     attrs = []
     for name, attribute in node.attributes.items():
         if attribute.is_ref():

@@ -37,9 +37,11 @@ KEPT = RANDOM | {"DequantizeLinear", "QuantizeLinear"}
 
 
 class FoldConstants(ir.passes.InPlacePass):
-    """1. A node whose inputs are all initializers is computed by the reference evaluator, up to 16 Mi elements.
+    """1. A node whose inputs are all initializers is computed by the reference evaluator, up to 16 Mi
+    elements.
 
-    2. Shape and Size of a value with a static shape are constants, and so are known lengths picked from any Shape.
+    2. Shape and Size of a value with a static shape are constants, and so are known lengths picked from any
+       Shape.
     3. What has no elements is a constant, whatever computes it; so is a Pad that cuts away all of its input.
     4. What reads a new constant, or a value whose lengths became known, has its own lengths inferred again.
     5. Random operators, quantization of weights, and operators with subgraphs stay.
@@ -144,7 +146,7 @@ def _picked(node: ir.Node) -> list[np.ndarray] | None:
 
 
 def evaluate(node: ir.Node) -> list[Any] | None:
-    """What a node of constants computes; None for any other, and for more than 16 Mi elements."""
+    """Results of a node of constants; None for any other, and for more than 16 Mi elements."""
     values = [v for v in node.inputs if v is not None]
     if (
         not values
@@ -177,7 +179,7 @@ def evaluate(node: ir.Node) -> list[Any] | None:
 
 
 def _spread(node: ir.Node) -> float:
-    """How many elements an operator makes whose constants say so, whatever their number."""
+    """Number of elements an operator makes, where its constants tell."""
     arrays = [hub.const(v) for v in node.inputs]
     if node.op_type == "Range":
         start, limit, step = (float(a.reshape(())) for a in arrays if a is not None)
@@ -204,7 +206,8 @@ def _single(node: ir.Node) -> Any:
 
 
 def _replace(graph: ir.Graph, node: ir.Node, arrays: list[Any]) -> list[ir.Value]:
-    """Put constants in place of a node's outputs; those constants, none where one is not of the dtype declared."""
+    """Put constants in place of a node's outputs; those constants, none where one is not of the dtype
+    declared."""
     made: list[ir.Value] = []
     op = hub.Builder(graph, before=node, source=hub.origin(node))
     for old, array in zip(node.outputs, arrays, strict=True):

@@ -12,10 +12,11 @@ from bridge.hub import attr, const, shape_of
 
 
 class ResizeToLengths(ir.passes.InPlacePass):
-    """1. Constant scales of a Resize that are, but for their rounding to float32, quotients of known lengths become those lengths.
+    """1. Constant scales of a Resize that are, but for their rounding to float32, quotients of known lengths
+    become those lengths.
 
-    ONNX Runtime multiplies in float32, where 6 * 1.6666666 is 10; the shape inference of onnx rounds the exact product down to 9.
-    Shapes inferred before are forgotten, so they are to be inferred again.
+    ONNX Runtime multiplies in float32, where 6 * 1.6666666 is 10; the shape inference of onnx rounds the
+    exact product down to 9. Shapes inferred before are forgotten, so they are to be inferred again.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:

@@ -17,10 +17,11 @@ __all__ = ["SinkTransposes"]
 
 
 class SinkTransposes(ir.passes.InPlacePass):
-    """1. Two Transposes in a row are one; one that orders nothing goes; one that only moves unit dimensions is a Reshape.
+    """1. Two Transposes in a row are one; one that orders nothing goes; one that only moves unit dimensions
+    is a Reshape.
 
-    2. An operator that treats all elements alike, or whose axes can be renamed, works on the untransposed value and is
-       transposed itself, if all its inputs are transposed alike or are constants.
+    2. An operator that treats all elements alike, or whose axes can be renamed, works on the untransposed
+       value and is transposed itself, if all its inputs are transposed alike or are constants.
     3. A Transpose used by several nodes sinks into each; what then nobody reads disappears.
     4. Nothing sinks past a model output or into a subgraph.
     """

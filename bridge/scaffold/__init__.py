@@ -1,4 +1,5 @@
-"""A new plugin's package, as files to begin with. `templates/` holds them under their own names, `NAME` for the format's."""
+"""A new plugin's package, as files to begin with. `templates/` holds them under their own names, `NAME` for
+the format's."""
 
 from __future__ import annotations
 
@@ -12,10 +13,11 @@ SUFFIX = ".txt"
 
 
 def create(name: str, folder: Path, *, reads: bool = True, writes: bool = True) -> list[Path]:
-    """Write `folder`/bridge-`name`, a package that installs and passes the kit as it stands; the files written.
+    """Write `folder`/bridge-`name`, a package that installs and passes the kit as it stands; the files
+    written.
 
-    `name` is the format's: a lower-case word. Raises InvalidOption for another, PluginError for one that is taken,
-    DestinationExists.
+    `name` is the format's: a lower-case word. Raises InvalidOption for another, PluginError for one that is
+    taken, DestinationExists.
     """
     from bridge.plugins import formats
 

@@ -1,4 +1,5 @@
-"""Cases for what a format's table claims, from the backend node cases of the onnx package and the kit's own."""
+"""Cases for what a format's table claims, from the backend node cases of the onnx package and the kit's
+own."""
 
 from __future__ import annotations
 
@@ -36,8 +37,9 @@ def cases_of(op: str) -> tuple[str, ...]:
 
 
 def crossed(fmt: Format, op: str, tries: int) -> tuple[str, str]:
-    """How the operator's cases cross to the format, as-is or with constants for all but the first input: the outcome of the first
-    that survives, else of the last, and why. Any that is wrong, crashes or fails ends it."""
+    """Outcome of the operator's cases on the way to the format, as-is or with constants for all but the
+    first input: the outcome of the first that survives, else of the last, and why. Any that is wrong,
+    crashes or fails ends it."""
     from bridge.matrix.cases import all_cases, frozen
     from bridge.matrix.crossing import measure
 
@@ -64,14 +66,15 @@ def legalized(model: ir.Model, fmt: Format) -> ir.Model:
 
 
 def runs(model: ir.Model) -> bool:
-    """Whether every operator of a legalised model is ONNX's, or has a body."""
+    """True if every operator of a legalised model is ONNX's, or has a body."""
     return all(
         n.domain in hub.STANDARD_OPSETS or n.op_identifier() in model.functions for n in hub.all_nodes(model)
     )
 
 
 def variants(model: ir.Model) -> Iterator[ir.Model]:
-    """The model as it is, and as less is known of it: without shapes, without types, with constants that come at run time."""
+    """The model as it is, and as less is known of it: without shapes, without types, with constants that come
+    at run time."""
     yield model
     for change in (_shapeless, _typeless, _unfrozen):
         changed = model.clone()

@@ -11,8 +11,8 @@ import onnx_ir as ir
 from bridge.hub import attr, const, rank_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.classify import labels_of, sides
 from bridge.passes.decompose.ml import ML, Forest, ensemble, leaf_weights, numbers
+from bridge.passes.decompose.ml_classify import labels_of, sides
 
 ops = OpTable()
 

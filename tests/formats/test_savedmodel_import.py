@@ -162,7 +162,8 @@ def test_a_model_that_hashes_unknown_words_is_read_of_short_ones() -> None:
 @pytest.mark.skipif(not MODELS.exists(), reason="no models of others here")
 @pytest.mark.parametrize("signature", ["predict", "serving_default", "classification", "regression"])
 def test_a_model_of_examples_that_hashes_words_is_read_as_features_of_short_ones(signature: str) -> None:
-    """The same model, whose buckets no TensorFlow of today computes: each signature says the same of the same features."""
+    """The same model, whose buckets no TensorFlow of today computes: each signature says the same of the same
+    features."""
     folder = MODELS / "tensorflow_tfx/trained_saved_model"
     model = bridge.load(folder, signature=signature, examples="features", characters=24)
     parts = {"indices": np.array([[0, 0], [1, 0]]), "shape": np.array([2, 1])}

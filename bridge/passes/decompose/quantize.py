@@ -1,7 +1,7 @@
 """Quantization as exact tensor arithmetic.
 
-Integers of 8 and 16 bits, and their differences, are whole numbers that float32 holds exactly, and so is every sum
-of such numbers whose absolute values add up to less than 2**24, in whatever order it is added.
+Integers of 8 and 16 bits, and their differences, are whole numbers that float32 holds exactly, and so is
+every sum of such numbers whose absolute values add up to less than 2**24, in whatever order it is added.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def as_float(op: Any, value: ir.Value) -> ir.Value:
 
 
 def spread(op: Any, node: ir.Node, x: ir.Value, parameter: ir.Value) -> Any:
-    """A scale or zero point against `x`: one for all, one for each place of the axis, or one for each block."""
+    """A scale or zero point against `x`: one for all, one for each place of the axis, or one for each
+    block."""
     rank = rank_of(x)
     assert rank is not None
     assert parameter.shape is not None
@@ -89,7 +90,8 @@ def precision(node: ir.Node) -> ir.DataType:
     ),
 )
 def quantize(op, node, x, scale, zero_point=None):
-    """saturate(round(x / scale) + zero_point), half to even; beyond 2**23 the result is saturated either way."""
+    """saturate(round(x / scale) + zero_point), half to even; beyond 2**23 the result is saturated either
+    way."""
     made, kind = target(node), precision(node)
     ratio = op.Div(_rounded(op, x, kind), _rounded(op, spread(op, node, x, scale), kind))
     value = op.Round(_rounded(op, ratio, kind))
@@ -100,7 +102,7 @@ def quantize(op, node, x, scale, zero_point=None):
 
 
 def _rounded(op: Any, value: ir.Value, kind: ir.DataType) -> Any:
-    """As float32, holding no more than `kind` holds."""
+    """Saturate as float32 to the range of `kind`."""
     if kind == T.FLOAT or value.dtype == kind:
         return as_float(op, value)
     return op.Cast(op.Cast(value, to=int(kind)), to=FLOAT)
@@ -122,7 +124,7 @@ def dequantize(op, node, x, scale, zero_point=None):
 
 
 def constants(node: ir.Node) -> bool:
-    """Of a dtype that is no integer of 8 bits or more."""
+    """Round to a dtype that is no integer of 8 bits or more."""
     narrow = node.inputs[0].dtype.name.lower() not in (*NARROW, "int32")  # type: ignore[union-attr]
     return narrow and all(v is None or const(v) is not None for v in node.inputs)
 
@@ -226,8 +228,8 @@ def _bounded(x: ir.Value, y: ir.Value) -> bool:
     needs=(*BYTES, condition("static weights", lambda n: shape_of(n.inputs[1]) is not None)),
 )
 def conv_integer(op, node, x, w, x_zero=None, w_zero=None):
-    """Convolutions of at most 258 terms in float32, which are exact, added up as int32: the input channels or, in
-    groups, the weights are taken in parts."""
+    """Convolutions of at most 258 terms in float32, which are exact, added up as int32: the input channels
+    or, in groups, the weights are taken in parts."""
     shape = shape_of(w)
     kept = {name: attr(node, name) for name in node.attributes}
     value = centred(op, x, x_zero)
@@ -251,7 +253,8 @@ def conv_integer(op, node, x, w, x_zero=None, w_zero=None):
 
 
 def _conv_parts(op: Any, x: ir.Value, w: ir.Value, shape: list[int], group: int) -> Any:
-    """Pairs of operands with at most TERMS terms to a sum, whose convolutions add up to that of `x` and `w`."""
+    """Pairs of operands with at most TERMS terms to a sum, whose convolutions add up to that of `x` and
+    `w`."""
     window = int(np.prod(shape[2:]))
     if group == 1 and window <= TERMS:
         step = TERMS // window

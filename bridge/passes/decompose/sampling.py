@@ -68,11 +68,14 @@ def resize(op, node, x, roi=None, scales=None, sizes=None):
     return made
 
 
-FRACTION = "corners are aligned to a length that is no whole number, as in ONNX's own cases; ONNX Runtime rounds the length down"
+FRACTION = (
+    "corners are aligned to a length that is no whole number, as in ONNX's own cases; ONNX Runtime "
+    "rounds the length down"
+)
 
 
 def _fraction(node: ir.Node, axes: list[int], scales: ir.Value | None) -> bool:
-    """Whether the scales surely ask for lengths that are no whole numbers."""
+    """True if the scales surely ask for lengths that are no whole numbers."""
     known, shape = const(scales), node.inputs[0].shape  # type: ignore[union-attr]
     lengths = [shape[axis] for axis in axes]  # type: ignore[index]
     return known is not None and any(
@@ -82,7 +85,8 @@ def _fraction(node: ir.Node, axes: list[int], scales: ir.Value | None) -> bool:
 
 
 def _factors(op: Any, node: ir.Node, x: ir.Value, axes: list[int], scales: Any, sizes: Any) -> list | None:
-    """Scale (a float, or a one-element value) and output length (an int, or a one-element value) of each axis."""
+    """Scale (a float, or a one-element value) and output length (an int, or a one-element value) of each
+    axis."""
     static, result = lengths(op, x), node.outputs[0].shape
     if scales is not None:
         known, made = const(scales), []
@@ -125,7 +129,8 @@ def _factors(op: Any, node: ir.Node, x: ir.Value, axes: list[int], scales: Any, 
 
 
 def _alike(op: Any, policy: str, sizes: ir.Value, before: list[Any]) -> list:
-    """One scale for all axes, the smallest or the largest of those that `sizes` ask for, known at run time."""
+    """One scale for all axes, the smallest or the largest of those that `sizes` ask for, known at run
+    time."""
     old = op.Cast(vector(op, before), to=1)
     ratio = (op.ReduceMin if policy == "not_larger" else op.ReduceMax)(op.Div(op.Cast(sizes, to=1), old), [0])
     places = op.Cast(op.Floor(op.Add(op.Mul(old, ratio), 0.5)), to=I64)
@@ -162,7 +167,8 @@ class Line:
 
 
 def _coordinate(line: Line, mode: str, roi: list | None) -> ir.Value:
-    """Where in the input each place of the output lies (ONNX operator Resize, coordinate_transformation_mode)."""
+    """Where in the input each place of the output lies (ONNX operator Resize,
+    coordinate_transformation_mode)."""
     op, one, half = line.op, line.number(1), line.number(0.5)
     alone = op.const(np.array(line.places == 1)) if isinstance(line.places, int) else op.Equal(line.places, 1)
     if mode == "asymmetric":
@@ -228,7 +234,8 @@ def _weight(line: Line, node: ir.Node, distance: ir.Value) -> ir.Value:
 
 
 def _blended(op: Any, node: ir.Node, x: ir.Value, axis: int, line: Line, at: ir.Value) -> ir.Value:
-    """Each place a weighted sum of the whole axis and of its ends repeated: how far a filter reaches is known at run time."""
+    """Each place a weighted sum of the whole axis and of its ends repeated: how far a filter reaches is known
+    at run time."""
     shrunk = op.Min(line.scale, line.number(1))
     reach = op.Reshape(op.Ceil(op.Div(line.number(1 if attr(node, "mode") == "linear" else 2), shrunk)), [])
     size = op.Reshape(line.size, [])
@@ -369,7 +376,8 @@ def _within(op: Any, at: ir.Value, size: ir.Value, padding: str, corners: int) -
 
 
 def bilinear(op: Any, last: ir.Value, batch: ir.Value, ys: list, xs: list, largest: bool = False) -> Any:
-    """Elements of [N, H, W, C] at the taps (place, weight) of two axes, broadcast against each other: summed, or the largest."""
+    """Elements of [N, H, W, C] at the taps (place, weight) of two axes, broadcast against each other: summed,
+    or the largest."""
     total = None
     for (y, wy), (x, wx) in itertools.product(ys, xs):
         shape = op.Add(op.Add(op.Mul(y, 0), op.Mul(x, 0)), op.Mul(batch, 0))
@@ -389,7 +397,8 @@ def matrices(node: ir.Node) -> bool:
     needs=(condition("matrices of 2 by 3 or 3 by 4", matrices),),
 )
 def affine_grid(op, node, theta, size):
-    """Every place of the image, from -1 to 1 along each axis, the last axis first, under the matrices of the batch."""
+    """Every place of the image, from -1 to 1 along each axis, the last axis first, under the matrices of the
+    batch."""
     count = theta.shape[1]
     spots = entries(op, size, range(2, 2 + count))
     columns = []
@@ -403,7 +412,8 @@ def affine_grid(op, node, theta, size):
 
 
 def _even(op: Any, length: Any, dtype: ir.DataType, corners: int) -> ir.Value:
-    """The middles of `length` equal parts of -1 to 1, or points from end to end; of these, a single one is the last."""
+    """The middles of `length` equal parts of -1 to 1, or points from end to end; of these, a single one is
+    the last."""
     last = length - 1
     before = op.Cast(op.Sub(scalar(op, last), arange(op, length)), to=int(dtype))
     whole = op.Cast(op.Max(scalar(op, last if corners else length), 1), to=int(dtype))

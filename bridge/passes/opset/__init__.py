@@ -24,7 +24,8 @@ LATE_KERNELS = frozenset(
 def lift(model: ir.Model) -> None:
     """Bring a model of any opset to the hub's, in place.
 
-    Raises UnsupportedModel when an operator has a form that later opsets cannot say, or is newer than the hub.
+    Raises UnsupportedModel when an operator has a form that later opsets cannot say, or is newer than the
+    hub.
     """
     _lift(model.graph)
     for function in model.functions.values():
@@ -35,7 +36,7 @@ def lift(model: ir.Model) -> None:
 
 
 def reads_types(model: ir.Model) -> bool:
-    """Whether bringing a model to the hub's opset needs the types and shapes of its values."""
+    """True if bringing a model to the hub's opset needs the types and shapes of its values."""
     return any(
         node.domain not in hub.STANDARD_OPSETS
         or model.graph.opset_imports.get(node.domain, 1) < up.TYPED.get(node.op_type, 0)
@@ -49,7 +50,8 @@ def lift_function(function: ir.Function) -> None:
 
 
 def lower(model: ir.Model, target: int) -> None:
-    """Bring a hub model down to opset `target`, in place. Raises UnsupportedModel listing what has no form there."""
+    """Bring a hub model down to opset `target`, in place. Raises UnsupportedModel listing what has no form
+    there."""
     down.lower(model, target)
 
 
@@ -102,7 +104,8 @@ def _lift_graph(graph: ir.Graph | ir.Function, versions: dict[str, int]) -> None
 
 
 def _step(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tuple[ir.Node, int]]:
-    """Take `node` over every opset above `version` that changed it; nodes that replace it, with their opset."""
+    """Take `node` over every opset above `version` that changed it; nodes that replace it, with their
+    opset."""
     node.attributes.pop("consumed_inputs", None)
     for opset in range(version + 1, hub.STANDARD_OPSETS[node.domain] + 1):
         step = up.STEPS.get((node.op_type, opset))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -197,16 +198,46 @@ def roi_align(op: Any, node: ir.Node, *inputs: Any) -> None:
         facts.OUTPUT_HALF_PIXEL.set(node, True)
 
 
-LIMITS: dict[str, tuple[tuple[int, str, Callable[[ir.Node], bool]], ...]] = {
-    "RoiAlign": ((16, "means half_pixel, which came with opset 16", lambda n: not facts.OUTPUT_HALF_PIXEL.get(n)),),
-    "DFT": ((20, "needs a known rank or axis", lambda n: "axis" not in n.attributes and len(n.inputs) < 3),),
-    "Pad": ((19, "has no mode=wrap before opset 19", lambda n: attr(n, "mode") == "wrap"),),
-    "Resize": ((19, "has no half_pixel_symmetric before opset 19", lambda n: attr(n, "coordinate_transformation_mode") == "half_pixel_symmetric"),),
-    **dict.fromkeys(("ScatterElements", "ScatterND"), ((18, "has no reduction by max or min before opset 18", lambda n: attr(n, "reduction") in ("max", "min")),)),
-    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), ((13, "is per tensor before opset 13", lambda n: hub.rank_of(n.inputs[1]) != 0),)),
-    **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax"), ((13, "needs a known rank", lambda n: hub.rank_of(n.inputs[0]) is None and attr(n, "axis", -1) != -1),)),
-}  # fmt: skip
-"""Forms that no schema rules out and that meant something else, or nothing, below an opset: opset, reason, condition."""
+@dataclass(frozen=True)
+class Limit:
+    """A form that no schema rules out and that meant something else, or nothing, below an opset."""
+
+    below: int
+    reason: str
+    holds: Callable[[ir.Node], bool]
+
+
+def has(name: str, *values: str) -> Callable[[ir.Node], bool]:
+    """The condition that an attribute is one of `values`."""
+    return lambda node: attr(node, name) in values
+
+
+RANK_UNKNOWN = Limit(
+    13, "needs a known rank", lambda n: hub.rank_of(n.inputs[0]) is None and attr(n, "axis") != -1
+)
+PER_AXIS = Limit(13, "is per tensor before opset 13", lambda n: hub.rank_of(n.inputs[1]) != 0)
+EXTREMES = Limit(18, "has no reduction by max or min before opset 18", has("reduction", "max", "min"))
+LIMITS = {
+    "RoiAlign": Limit(
+        16, "means half_pixel, which came with opset 16", lambda n: not facts.OUTPUT_HALF_PIXEL.get(n)
+    ),
+    "DFT": Limit(
+        20, "needs a known rank or axis", lambda n: "axis" not in n.attributes and len(n.inputs) < 3
+    ),
+    "Pad": Limit(19, "has no mode=wrap before opset 19", has("mode", "wrap")),
+    "Resize": Limit(
+        19,
+        "has no half_pixel_symmetric before opset 19",
+        has("coordinate_transformation_mode", "half_pixel_symmetric"),
+    ),
+    "ScatterElements": EXTREMES,
+    "ScatterND": EXTREMES,
+    "QuantizeLinear": PER_AXIS,
+    "DequantizeLinear": PER_AXIS,
+    "Softmax": RANK_UNKNOWN,
+    "LogSoftmax": RANK_UNKNOWN,
+    "Hardmax": RANK_UNKNOWN,
+}
 
 
 def valid(node: ir.Node, target: int) -> str | None:
@@ -214,9 +245,9 @@ def valid(node: ir.Node, target: int) -> str | None:
     schema = hub.schema(node, target)
     if schema is None or schema.deprecated:
         return f"is newer than opset {target}"
-    for version, reason, holds in LIMITS.get(node.op_type, ()):
-        if target < version and holds(node):
-            return reason
+    limit = LIMITS.get(node.op_type)
+    if limit is not None and target < limit.below and limit.holds(node):
+        return limit.reason
     newest = hub.schema(node)
     for name in list(node.attributes):
         if name in schema.attributes:

@@ -231,7 +231,8 @@ def dropout(op, node, x):
 
 @at(7, "Dropout", "BatchNormalization")
 def training_flag(op, node, *inputs):
-    """Below 7 `is_test` is 0 unless given; BatchNormalization then trains when its statistics are asked for."""
+    """Below 7 `is_test` is 0 unless given; BatchNormalization then trains when its statistics are asked
+    for."""
     training = pop(node, "is_test", 0) == 0
     if training and (node.op_type == "Dropout" or len(node.outputs) > 1):
         refuse(node, "is in training mode (is_test=0)")

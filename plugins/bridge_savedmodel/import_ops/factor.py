@@ -9,8 +9,8 @@ import onnx_ir as ir
 
 from bridge.hub import rank_of, shape_of
 from bridge.ops import OpTable
-from bridge.passes.decompose import matrices
-from bridge.passes.decompose.matrices import LARGEST, WIDEST, row, transposed
+from bridge.passes.decompose import linalg as matrices
+from bridge.passes.decompose.linalg import LARGEST, WIDEST, row, transposed
 from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ints, need, ranked
 from bridge_savedmodel.import_ops.matrix import SQUARE
 

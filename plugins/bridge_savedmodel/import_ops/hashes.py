@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.hub import const
 from bridge.ops import OpTable
-from bridge.passes.decompose.farmhash import K2, Fingerprint, rotated, word
+from bridge.passes.decompose.text_farmhash import K2, Fingerprint, rotated, word
 from bridge_savedmodel.import_ops.common import T, ints, need
 from bridge_savedmodel.import_ops.letters import LIMIT, SHORT, codes, lengths
 from bridge_savedmodel.values import text

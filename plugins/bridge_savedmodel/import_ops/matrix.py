@@ -9,8 +9,8 @@ import numpy as np
 from bridge.dims import arange
 from bridge.hub import rank_of
 from bridge.ops import OpTable
-from bridge.passes.decompose import matrices
-from bridge.passes.decompose.matrices import LARGEST, transposed
+from bridge.passes.decompose import linalg as matrices
+from bridge.passes.decompose.linalg import LARGEST, transposed
 from bridge_savedmodel.import_ops.common import FAR, as_int64, ints, like, need, ranked, scalar, vector
 
 ops = OpTable()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.passes.decompose.farmhash import BLOCK, Fingerprint
+from bridge.passes.decompose.text_farmhash import BLOCK, Fingerprint
 from bridge_tflite.import_ops.common import BOOL, INT64, UINT64, ints
 
 

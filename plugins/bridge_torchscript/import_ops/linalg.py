@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from bridge.hub import shape_of
 from bridge.ops import OpTable
-from bridge.passes.decompose.matrices import (
+from bridge.passes.decompose.linalg import (
     LARGEST,
     WIDEST,
     cholesky,

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.ops import OpTable
-from bridge.passes.decompose.matrices import (
+from bridge.passes.decompose.linalg import (
     WIDEST,
     column_lengths,
     eigenvalues,

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.ops import OpTable
-from bridge.passes.decompose.matrices import inverse
+from bridge.passes.decompose.linalg import inverse
 from bridge_torchscript.import_ops.common import (
     axes,
     axis,

@@ -1,7 +1,7 @@
 """Classifiers of ai.onnx.ml: scores by simpler operators, then the class; and support vector machines.
 
-Where the specification is silent, ONNX Runtime decides: which of two classes a single score is for, and how it is
-turned into two.
+Where the specification is silent, ONNX Runtime decides: which of two classes a single score is for, and how
+it is turned into two.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def either(op: Any, scores: ir.Value, bound: float, labels: np.ndarray) -> ir.Va
 
 
 def two_sided(op: Any, node: ir.Node, score: ir.Value, shares: bool) -> ir.Value:
-    """Both classes' entries from the score of the second: logistic, complementary shares, or opposite signs."""
+    """Both classes' entries from the score of the second: logistic, complementary shares, or opposite
+    signs."""
     if attr(node, "post_transform") == "LOGISTIC":
         return op.Concat(op.Sigmoid(op.Neg(score)), op.Sigmoid(score), axis=1)
     return op.Concat(op.Sub(1.0, score) if shares else op.Neg(score), score, axis=1)
@@ -238,7 +239,18 @@ def machine(
     )
 
 
-@ops.op(f"{ML}::FeatureVectorizer", needs=(condition("numbers in rows", lambda n: all(rank_of(v) in (1, 2) and v.dtype is not None and v.dtype != ir.DataType.STRING for v in n.inputs)),))  # fmt: skip
+@ops.op(
+    f"{ML}::FeatureVectorizer",
+    needs=(
+        condition(
+            "numbers in rows",
+            lambda n: all(
+                rank_of(v) in (1, 2) and v.dtype is not None and v.dtype != ir.DataType.STRING
+                for v in n.inputs
+            ),
+        ),
+    ),
+)
 def feature_vectorizer(op, node, *given):
     """Inputs side by side as floats, each as many columns as its inputdimensions say."""
     widths = attr(node, "inputdimensions") or []

@@ -1,7 +1,7 @@
 """Linear algebra of matrices in hub operators: unrolled step by step, or Jacobi's rotations in a Loop.
 
-`x` is [..., rows, columns]. The last two dimensions are of known length; those before them need not be. Steps are
-unrolled for at most `LARGEST` rows and columns, rotations turned for at most `WIDEST`.
+`x` is [..., rows, columns]. The last two dimensions are of known length; those before them need not be. Steps
+are unrolled for at most `LARGEST` rows and columns, rotations turned for at most `WIDEST`.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def inverse(op: Any, x: ir.Value) -> ir.Value:
 
 
 def substituted(op: Any, a: ir.Value, b: ir.Value, lower: bool) -> ir.Value:
-    """The solution of a · x = b, row by row; what lies on the other side of the diagonal of `a` is not looked at."""
+    """The solution of a · x = b, row by row; what lies on the other side of the diagonal of `a` is not looked
+    at."""
     size, _ = sides(a)
     rows: dict[int, Any] = {}
     for k in range(size) if lower else range(size - 1, -1, -1):
@@ -110,7 +111,8 @@ def cholesky(op: Any, x: ir.Value) -> ir.Value:
 
 
 def factored(op: Any, x: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
-    """L below and U on and above the diagonal; the row every step swapped with [..., k, 1]; the order of rows [..., m, 1].
+    """L below and U on and above the diagonal; the row every step swapped with [..., k, 1]; the order of rows
+    [..., m, 1].
 
     The pivot of a column is the first of its largest elements. A column without one is left as it is.
     """
@@ -195,7 +197,7 @@ def orthogonal_upper(op: Any, x: ir.Value, complete: bool) -> tuple[ir.Value, ir
 
 
 def _tournament(count: int) -> np.ndarray:
-    """Where the columns go after a round: column i meets column i + count / 2; the first stays."""
+    """Permutation of the columns after a round: column i meets column i + count / 2; the first stays."""
     half = count // 2
     ring = [*range(1, half), *range(count - 1, half - 1, -1)]
     moved = dict(zip(ring, [ring[-1], *ring[:-1]], strict=True))
@@ -241,9 +243,11 @@ def _repeated(op: Any, body: Callable, count: int, *states: ir.Value) -> list[ir
 
 
 def orthogonal(op: Any, x: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """W [..., m, n] = x · V with orthogonal columns, and V [..., n, n], for at most as many columns as rows; in float64.
+    """W [..., m, n] = x · V with orthogonal columns, and V [..., n, n], for at most as many columns as rows;
+    in float64.
 
-    Columns in pairs are turned until they are orthogonal; a tournament brings every pair together once a sweep.
+    Columns in pairs are turned until they are orthogonal; a tournament brings every pair together once a
+    sweep.
     """
     rows, columns = sides(x)
     x = x if x.dtype == ir.DataType.DOUBLE else op.Cast(x, to=int(ir.DataType.DOUBLE))
@@ -299,7 +303,7 @@ def symmetric(op: Any, x: ir.Value, lower: bool = True) -> ir.Value:
 
 
 def eigenvalues(op: Any, x: ir.Value) -> ir.Value:
-    """Of symmetric matrices, the smallest first, in float64.
+    """Eigenvalues of symmetric matrices, the smallest first, in float64.
 
     A shift by the largest sum of a row makes them all positive, and so singular values.
     """

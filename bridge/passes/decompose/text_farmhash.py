@@ -36,7 +36,8 @@ def rotated(op: Any, x: Any, by: int) -> Any:
 
 
 class Fingerprint(ABC):
-    """Of many keys at once, whose `length` in bytes is an int, or int64 that broadcasts with their words."""
+    """Fingerprint of many keys at once, whose `length` in bytes is an int, or int64 that broadcasts with
+    their words."""
 
     def __init__(self, op: Any, length: Any) -> None:
         self.op, self.length = op, length
@@ -109,7 +110,7 @@ class Fingerprint(ABC):
         return self._pair(left, self.add(e, self.rotated(self.add(f, a), 18), g), mul)
 
     def beyond(self) -> Any:
-        """Of keys whose length is an int, block by block."""
+        """Fingerprint of keys whose length is an int, block by block."""
         none = self.either(self.word(0), self.word(0))
         y = (SEED * K1 + 113) % 2**64
         z = (y * K2 + 113) % 2**64
