@@ -37,9 +37,9 @@ def attention(
     width = known(length(op, query, -1), "the width of heads")
     factor = 1 / math.sqrt(width) if scale is None else scale
     if enable_gqa:
-        times = static(query)[-3] // static(key)[-3]
-        places = np.repeat(np.arange(static(key)[-3]), times)
-        key, value = (op.Gather(v, op.const(places), axis=rank(v) - 3) for v in (key, value))
+        repeats = static(query)[-3] // static(key)[-3]
+        heads = np.repeat(np.arange(static(key)[-3]), repeats)
+        key, value = (op.Gather(v, op.const(heads), axis=rank(v) - 3) for v in (key, value))
     scores = op.MatMul(op.Mul(query, number(op, factor, query)), swap_last_axes(op, key))
     if is_causal:
         rows, columns = (
@@ -48,8 +48,8 @@ def attention(
             )
             for v in (query, key)
         )
-        seen = op.LessOrEqual(columns, op.Unsqueeze(rows, ints(1)))
-        scores = op.Where(seen, scores, number(op, -math.inf, scores))
+        visible = op.LessOrEqual(columns, op.Unsqueeze(rows, ints(1)))
+        scores = op.Where(visible, scores, number(op, -math.inf, scores))
     if attn_mask is not None and attn_mask.dtype == T.BOOL:
         scores = op.Where(attn_mask, scores, number(op, -math.inf, scores))
     elif attn_mask is not None:
@@ -98,22 +98,22 @@ def multi_head_attention(
     mask_type=None,
 ):
     """Heads side by side over [batch, length, width]; the weights of attention beside where they are asked for."""
-    parts = [
+    heads = [
         _heads(op, _parted(op, x, qkv_weight, qkv_bias, i, embed_dim), num_head, embed_dim)
         for i, x in enumerate((query, key, value))
     ]
     scores = op.MatMul(
-        op.Mul(parts[0], number(op, 1 / math.sqrt(embed_dim // num_head), query)),
-        swap_last_axes(op, parts[1]),
+        op.Mul(heads[0], number(op, 1 / math.sqrt(embed_dim // num_head), query)),
+        swap_last_axes(op, heads[1]),
     )
     if mask is not None:
         scores = op.Add(scores, cast(op, _seen(op, mask, mask_type), scores.dtype))
     weights = op.Softmax(scores, axis=-1)
-    joined = op.Reshape(op.Transpose(op.MatMul(weights, parts[2]), perm=[0, 2, 1, 3]), ints(0, -1, embed_dim))
-    made = linear(op, joined, proj_weight, proj_bias)
+    joined = op.Reshape(op.Transpose(op.MatMul(weights, heads[2]), perm=[0, 2, 1, 3]), ints(0, -1, embed_dim))
+    output = linear(op, joined, proj_weight, proj_bias)
     if not need_weights:
-        return made, None
-    return made, op.ReduceMean(weights, ints(1), keepdims=0) if average_attn_weights else weights
+        return output, None
+    return output, op.ReduceMean(weights, ints(1), keepdims=0) if average_attn_weights else weights
 
 
 @ops.op("aten::_transformer_encoder_layer_fwd")

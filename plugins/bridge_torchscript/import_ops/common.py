@@ -28,10 +28,10 @@ def dtype_of(code: Any) -> ir.DataType:
 
 def rank(x: ir.Value) -> int:
     """The rank, which must be known."""
-    found = rank_of(x)
-    if found is None:
+    result = rank_of(x)
+    if result is None:
         raise Unsupported("needs a tensor whose rank can be known")
-    return found
+    return result
 
 
 def dims_of(x: ir.Value) -> list[Any]:
@@ -79,9 +79,9 @@ def tensor(op: Any, x: Any, dtype: ir.DataType | None = None) -> ir.Value:
         raise Unsupported(x.reason)
     if not isinstance(x, (bool, int, float)):
         raise Unsupported(f"needs a tensor or a number, not {type(x).__name__}")
-    kind = dtype or (T.BOOL if isinstance(x, bool) else T.INT64 if isinstance(x, int) else T.FLOAT)
+    target = dtype or (T.BOOL if isinstance(x, bool) else T.INT64 if isinstance(x, int) else T.FLOAT)
     with np.errstate(all="ignore"):
-        return op.const(np.asarray(x).astype(kind.numpy()))
+        return op.const(np.asarray(x).astype(target.numpy()))
 
 
 def truth(op: Any, x: Any) -> ir.Value:
@@ -117,14 +117,14 @@ def promoted(*args: Any) -> ir.DataType:
                 raise Unsupported("needs tensors of known dtype")
             groups[0 if rank(arg) else 1].append(code_of(arg.dtype))
         elif arg is not None:
-            kind = arg.kind if isinstance(arg, Sym) else type(arg)
-            groups[2].append(torch.bool if kind is bool else torch.int64 if kind is int else torch.float32)
+            dtype = arg.kind if isinstance(arg, Sym) else type(arg)
+            groups[2].append(torch.bool if dtype is bool else torch.int64 if dtype is int else torch.float32)
     merged: list[Any] = []
     for group in groups:
-        found = None
-        for kind in group:
-            found = kind if found is None else torch.promote_types(found, kind)
-        merged.append(found)
+        common = None
+        for dtype in group:
+            common = dtype if common is None else torch.promote_types(common, dtype)
+        merged.append(common)
     result = _combined(merged[0], _combined(merged[1], merged[2]))
     return next(d for d, held in HELD.items() if getattr(torch, held.name) == result)
 
@@ -143,32 +143,32 @@ def _combined(higher: Any, lower: Any) -> Any:
 
 def together(op: Any, *args: Any) -> list[ir.Value]:
     """Operands in the dtype torch computes them in."""
-    kind = promoted(*args)
-    return [tensor(op, a, kind) for a in args]
+    dtype = promoted(*args)
+    return [tensor(op, a, dtype) for a in args]
 
 
 def ints(*values: int) -> np.ndarray:
     return np.array(values, INT64)
 
 
-def sizes(op: Any, parts: Any) -> ir.Value:
+def sizes(op: Any, lengths: Any) -> ir.Value:
     """A list of ints and run-time ints as an int64 vector."""
-    return vector(op, [op.Reshape(p.value, ints(1)) if isinstance(p, Sym) else int(p) for p in parts])
+    return vector(op, [op.Reshape(p.value, ints(1)) if isinstance(p, Sym) else int(p) for p in lengths])
 
 
 def length(op: Any, x: ir.Value, dim: int) -> Any:
     """A dimension as an int, or a run-time int."""
     at = axis(x, dim)
-    found = dims_of(x)[at]
-    if isinstance(found, int):
-        return int(found)
+    size = dims_of(x)[at]
+    if isinstance(size, int):
+        return int(size)
     return Sym(op.Squeeze(op.Shape(x, start=at, end=at + 1), ints(0)))
 
 
 def shape_vector(op: Any, x: ir.Value) -> ir.Value:
     """The whole shape as an int64 vector, constant where it is static."""
-    found = shape_of(x)
-    return op.Shape(x) if found is None else op.const(np.array(found, INT64))
+    shape = shape_of(x)
+    return op.Shape(x) if shape is None else op.const(np.array(shape, INT64))
 
 
 def scalar(op: Any, x: Any) -> ir.Value:
@@ -178,10 +178,10 @@ def scalar(op: Any, x: Any) -> ir.Value:
 
 def static(x: ir.Value, what: str = "a tensor") -> list[int]:
     """The shape, which must be known."""
-    found = shape_of(x)
-    if found is None:
+    shape = shape_of(x)
+    if shape is None:
         raise Unsupported(f"needs {what} of static shape")
-    return found
+    return shape
 
 
 def known(value: Any, name: str) -> Any:
@@ -198,8 +198,8 @@ def known(value: Any, name: str) -> Any:
 
 def spatial(values: Any, count: int) -> list[int]:
     """One number for every spatial dimension: one given stands for all."""
-    found = [int(known(v, "sizes")) for v in ([values] if isinstance(values, int) else values)]
-    return found * count if len(found) == 1 else found
+    numbers = [int(known(v, "sizes")) for v in ([values] if isinstance(values, int) else values)]
+    return numbers * count if len(numbers) == 1 else numbers
 
 
 def zero(op: Any, x: ir.Value, value: Any = 0) -> ir.Value:

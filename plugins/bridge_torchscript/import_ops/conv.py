@@ -23,14 +23,14 @@ def convolved(
     op: Any, x: ir.Value, weight: ir.Value, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Any:
     count = rank(weight) - 2
-    extra: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     if isinstance(padding, str):
         if padding == "same":
-            reach = [d * (k - 1) for d, k in zip(spatial(dilation, count), static(weight)[2:], strict=True)]
-            before, after = zip(*(halves(r, upper=True) for r in reach), strict=True)
-            extra["pads"] = [*before, *after]
+            extents = [d * (k - 1) for d, k in zip(spatial(dilation, count), static(weight)[2:], strict=True)]
+            before, after = zip(*(halves(r, upper=True) for r in extents), strict=True)
+            attributes["pads"] = [*before, *after]
     else:
-        extra["pads"] = spatial(padding, count) * 2
+        attributes["pads"] = spatial(padding, count) * 2
     return batched(
         op,
         x,
@@ -42,7 +42,7 @@ def convolved(
             strides=spatial(stride, count),
             dilations=spatial(dilation, count),
             group=groups,
-            **extra,
+            **attributes,
         ),
     )
 
@@ -55,18 +55,18 @@ def conv(op, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 @ops.op("aten::conv_transpose1d", "aten::conv_transpose2d", "aten::conv_transpose3d")
 def conv_transpose(op, x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     count = rank(weight) - 2
-    pads, extra = spatial(padding, count), spatial(output_padding, count)
-    steps = spatial(stride, count)
-    far = any(e >= s for e, s in zip(extra, steps, strict=True))
-    after = [p - e for p, e in zip(pads, extra, strict=True)] if far else pads
-    shared = {"strides": steps, "dilations": spatial(dilation, count), "group": groups}
+    pads, output_pads = spatial(padding, count), spatial(output_padding, count)
+    strides = spatial(stride, count)
+    is_padding_beyond_stride = any(e >= s for e, s in zip(output_pads, strides, strict=True))
+    after = [p - e for p, e in zip(pads, output_pads, strict=True)] if is_padding_beyond_stride else pads
+    attributes = {"strides": strides, "dilations": spatial(dilation, count), "group": groups}
 
     def make(v: ir.Value) -> ir.Value:
-        if not far:
-            return op.ConvTranspose(v, weight, bias, pads=[*pads, *pads], output_padding=extra, **shared)
-        whole = op.ConvTranspose(v, weight, None, **shared)
-        cut = op.Pad(whole, ints(0, 0, *(-p for p in pads), 0, 0, *(-a for a in after)))
-        return cut if bias is None else op.Add(cut, op.Reshape(bias, ints(-1, *[1] * count)))
+        if not is_padding_beyond_stride:
+            return op.ConvTranspose(v, weight, bias, pads=[*pads, *pads], output_padding=output_pads, **attributes)
+        full = op.ConvTranspose(v, weight, None, **attributes)
+        cropped = op.Pad(full, ints(0, 0, *(-p for p in pads), 0, 0, *(-a for a in after)))
+        return cropped if bias is None else op.Add(cropped, op.Reshape(bias, ints(-1, *[1] * count)))
 
     return batched(op, x, count, make)
 

@@ -43,8 +43,8 @@ def embedding_renorm(op, x, indices, max_norm, norm_type):
     sizes = norm(x, ints(1))
     smaller = op.Div(number(op, max_norm, x), op.Add(sizes, number(op, 1e-7, x)))
     scaled = op.Where(op.Greater(sizes, number(op, max_norm, x)), op.Mul(x, smaller), x)
-    places = op.Reshape(cast(op, indices, T.INT64), ints(-1, 1))
-    return op.ScatterND(x, places, op.GatherND(scaled, places))
+    rows = op.Reshape(cast(op, indices, T.INT64), ints(-1, 1))
+    return op.ScatterND(x, rows, op.GatherND(scaled, rows))
 
 
 @ops.op("aten::embedding_bag")
@@ -64,23 +64,23 @@ def embedding_bag(
     indices = cast(op, indices, T.INT64)
     if include_last_offset:
         offsets = op.Slice(offsets, ints(0), ints(-1), ints(0))
-    folded = bags(op, indices, cast(op, offsets, T.INT64))
+    reduce_bags = bags(op, indices, cast(op, offsets, T.INT64))
     rows = op.Gather(weight, indices, axis=0)
     if per_sample_weights is not None:
         rows = op.Mul(rows, op.Unsqueeze(per_sample_weights, ints(1)))
-    kept = None
+    is_real = None
     if padding_idx is not None:
         padding = scalar(op, padding_idx if padding_idx >= 0 else static(weight)[0] + padding_idx)
-        kept = op.Unsqueeze(op.Not(op.Equal(indices, padding)), ints(1))
-        rows = op.Where(kept, rows, number(op, -np.inf if mode == MAX else 0, rows))
+        is_real = op.Unsqueeze(op.Not(op.Equal(indices, padding)), ints(1))
+        rows = op.Where(is_real, rows, number(op, -np.inf if mode == MAX else 0, rows))
     ones = op.Expand(number(op, 1, rows), op.Concat(shape_vector(op, indices), ints(1), axis=0))
-    counts = folded(ones if kept is None else cast(op, kept, rows.dtype), "add")
-    made = folded(rows, "max" if mode == MAX else "add")
+    counts = reduce_bags(ones if is_real is None else cast(op, is_real, rows.dtype), "add")
+    result = reduce_bags(rows, "max" if mode == MAX else "add")
     if mode == MEAN:
-        made = op.Div(made, op.Max(counts, number(op, 1, made)))
+        result = op.Div(result, op.Max(counts, number(op, 1, result)))
     if mode == MAX:
-        made = op.Where(op.Greater(counts, number(op, 0, made)), made, number(op, 0, made))
-    return made, *(Poison("has results that only training reads") for _ in range(3))
+        result = op.Where(op.Greater(counts, number(op, 0, result)), result, number(op, 0, result))
+    return result, *(Poison("has results that only training reads") for _ in range(3))
 
 
 def bags(op: Any, indices: ir.Value, offsets: ir.Value) -> Callable[[ir.Value, str], ir.Value]:
@@ -89,7 +89,7 @@ def bags(op: Any, indices: ir.Value, offsets: ir.Value) -> Callable[[ir.Value, s
     if starts is not None and isinstance(count, int) and starts.size:
         edges = np.diff([*starts.reshape(-1), count])
         if edges.min() == edges.max() > 0:
-            return lambda values, how: (op.ReduceMax if how == "max" else op.ReduceSum)(
+            return lambda values, reduction: (op.ReduceMax if reduction == "max" else op.ReduceSum)(
                 op.Reshape(values, ints(len(edges), int(edges[0]), -1)), ints(1), keepdims=0
             )
     size = op.Add(op.Shape(indices), ints(1))
@@ -102,9 +102,9 @@ def bags(op: Any, indices: ir.Value, offsets: ir.Value) -> Callable[[ir.Value, s
     )
     bag = op.Sub(op.CumSum(op.Slice(marks, ints(0), ints(-1), ints(0)), np.array(0)), scalar(op, 1))
 
-    def folded(values: ir.Value, how: str) -> ir.Value:
+    def folded(values: ir.Value, reduction: str) -> ir.Value:
         shape = op.Concat(op.Shape(offsets), op.Shape(values, start=1, end=2), axis=0)
-        start = op.Expand(number(op, NEUTRAL[how], values), shape)
-        return op.ScatterND(start, op.Unsqueeze(bag, ints(1)), values, reduction=how)
+        start = op.Expand(number(op, NEUTRAL[reduction], values), shape)
+        return op.ScatterND(start, op.Unsqueeze(bag, ints(1)), values, reduction=reduction)
 
     return folded

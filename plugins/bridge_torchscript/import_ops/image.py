@@ -32,9 +32,9 @@ def _scales(op: Any, x: ir.Value, output_size: Any, factors: Any, count: int) ->
 def resized(
     op: Any, x: ir.Value, count: int, mode: str, output_size: Any, factors: Any, **attributes: Any
 ) -> ir.Value:
-    wanted = _scales(op, x, output_size, factors, count)
-    lengths = wanted["sizes"]
-    known_factors = wanted.get("factors")
+    output = _scales(op, x, output_size, factors, count)
+    lengths = output["sizes"]
+    known_factors = output.get("factors")
     if lengths is None:
         return _scaled(op, x, mode, known_factors, **attributes)
     if known_factors is None and factors not in (None, []) and not isinstance(factors, float):
@@ -50,8 +50,8 @@ def resized(
     head = dims_of(x)[:2]
     if all(isinstance(n, int) for n in [*head, *lengths]):
         return op.Resize(x, None, None, ints(*head, *lengths), mode=mode, **attributes)
-    whole = op.Concat(op.Shape(x, start=0, end=2), sizes(op, lengths), axis=0)
-    return op.Resize(x, None, None, whole, mode=mode, **attributes)
+    shape = op.Concat(op.Shape(x, start=0, end=2), sizes(op, lengths), axis=0)
+    return op.Resize(x, None, None, shape, mode=mode, **attributes)
 
 
 def _multiple(size: Any, target: Any, factor: float) -> bool:
@@ -67,18 +67,18 @@ def _scaled(op: Any, x: ir.Value, mode: str, factors: list[float], **attributes:
     """Lengths known at run time alone by factors that give in float32 what torch gives in double."""
     if any(float(np.float16(f)) != f or (mode == "nearest" and not _steady(f)) for f in factors):
         raise Unsupported("resizes lengths known at run time alone by factors that float32 rounds")
-    made = op.Resize(x, None, op.const(np.array([1, 1, *factors], np.float32)), mode=mode, **attributes)
+    result = op.Resize(x, None, op.const(np.array([1, 1, *factors], np.float32)), mode=mode, **attributes)
     batch, channels, *sizes_ = dims_of(x)
     dims = [math.floor(n * f) if isinstance(n, int) else None for n, f in zip(sizes_, factors, strict=True)]
-    made.shape = ir.Shape([batch, channels, *dims])
-    return made
+    result.shape = ir.Shape([batch, channels, *dims])
+    return result
 
 
 def _steady(factor: float) -> bool:
     """Whether places times the inverse of the factor in float32, as torch has it, are places divided by it."""
-    places = np.arange(LONGEST, dtype=np.float32)
-    divided = np.floor(places / np.float32(factor))
-    return bool(np.array_equal(np.floor(places * np.float32(1 / factor)), divided))
+    positions = np.arange(LONGEST, dtype=np.float32)
+    divided = np.floor(positions / np.float32(factor))
+    return bool(np.array_equal(np.floor(positions * np.float32(1 / factor)), divided))
 
 
 def weighted(op: Any, x: ir.Value, mode: str, lengths: list[Any], factors: list[Any]) -> ir.Value:
@@ -86,18 +86,18 @@ def weighted(op: Any, x: ir.Value, mode: str, lengths: list[Any], factors: list[
     if mode != "linear":
         raise Unsupported("resizes by factors that the lengths are not exact multiples by")
     for index, (target, factor) in enumerate(zip(lengths, factors, strict=True)):
-        at = index + 2
-        size = dims_of(x)[at]
+        axis = index + 2
+        size = dims_of(x)[axis]
         if not isinstance(size, int) or not isinstance(target, int):
             raise Unsupported("resizes by factors what has lengths known at run time alone")
         scale = 1 / factor if factor else size / target
-        places = np.maximum((np.arange(target) + 0.5) * scale - 0.5, 0)
-        low = np.minimum(places.astype(np.int64), size - 1)
-        part = places - low
+        x_original = np.maximum((np.arange(target) + 0.5) * scale - 0.5, 0)
+        low = np.minimum(x_original.astype(np.int64), size - 1)
+        fraction = x_original - low
         matrix = np.zeros((size, target))
-        np.add.at(matrix, (low, np.arange(target)), 1 - part)
-        np.add.at(matrix, (np.minimum(low + 1, size - 1), np.arange(target)), part)
-        x = multiplied(op, x, at, matrix.astype(x.dtype.numpy()))
+        np.add.at(matrix, (low, np.arange(target)), 1 - fraction)
+        np.add.at(matrix, (np.minimum(low + 1, size - 1), np.arange(target)), fraction)
+        x = multiplied(op, x, axis, matrix.astype(x.dtype.numpy()))
     return x
 
 
@@ -116,8 +116,8 @@ def interpolation(count: int, name: str, mode: str) -> None:
         scales_h=None,
         scales_w=None,
     ):
-        given = [scales] if count == 1 else [scales_d, scales_h, scales_w][-count:]
-        factors = scale_factors if scale_factors is not None else given
+        per_axis = [scales] if count == 1 else [scales_d, scales_h, scales_w][-count:]
+        factors = scale_factors if scale_factors is not None else per_axis
         corners = "align_corners" if align_corners else "half_pixel"
         if output_size in (None, []) and scale_factors is None:
             raise Unsupported("resizes to no size")
@@ -169,9 +169,9 @@ def nearest_neighbour(count: int, exact: bool) -> None:
     def pick_nearest(
         op, x, output_size=None, scale_factors=None, scales=None, scales_d=None, scales_h=None, scales_w=None
     ):
-        given = [scales] if count == 1 else [scales_d, scales_h, scales_w][-count:]
-        factors = scale_factors if scale_factors is not None else given
-        how = ("half_pixel", "round_prefer_ceil") if exact else ("asymmetric", "floor")
+        per_axis = [scales] if count == 1 else [scales_d, scales_h, scales_w][-count:]
+        factors = scale_factors if scale_factors is not None else per_axis
+        modes = ("half_pixel", "round_prefer_ceil") if exact else ("asymmetric", "floor")
         picked = _picked(op, x, count, output_size, factors, exact)
         if picked is not None:
             return picked
@@ -182,23 +182,23 @@ def nearest_neighbour(count: int, exact: bool) -> None:
             "nearest",
             output_size,
             factors,
-            coordinate_transformation_mode=how[0],
-            nearest_mode=how[1],
+            coordinate_transformation_mode=modes[0],
+            nearest_mode=modes[1],
         )
 
 
 def _picked(op: Any, x: ir.Value, count: int, output_size: Any, factors: Any, exact: bool) -> ir.Value | None:
     """Elements picked by torch's own arithmetic, where all lengths are known."""
     shape = dims_of(x)[2 : count + 2]
-    wanted = _scales(op, x, output_size, factors, count)["sizes"]
-    if wanted is None or not all(isinstance(n, int) for n in [*shape, *wanted]):
+    targets = _scales(op, x, output_size, factors, count)["sizes"]
+    if targets is None or not all(isinstance(in_len, int) for in_len in [*shape, *targets]):
         return None
-    listed = factors if isinstance(factors, (list, tuple)) else [factors] * count
-    for index, (n, m) in enumerate(zip(shape, wanted, strict=True)):
-        factor = listed[index] if listed and listed[index] is not None else None
-        scale = np.float32(1.0 / factor) if factor else np.float32(n) / np.float32(m)
-        places = (np.arange(m, dtype=np.float32) + np.float32(0.5 if exact else 0)) * scale
-        x = op.Gather(x, op.const(np.minimum(np.floor(places).astype(np.int64), n - 1)), axis=index + 2)
+    per_axis = factors if isinstance(factors, (list, tuple)) else [factors] * count
+    for index, (in_len, out_len) in enumerate(zip(shape, targets, strict=True)):
+        factor = per_axis[index] if per_axis and per_axis[index] is not None else None
+        scale = np.float32(1.0 / factor) if factor else np.float32(in_len) / np.float32(out_len)
+        x_original = (np.arange(out_len, dtype=np.float32) + np.float32(0.5 if exact else 0)) * scale
+        x = op.Gather(x, op.const(np.minimum(np.floor(x_original).astype(np.int64), in_len - 1)), axis=index + 2)
     return op.Identity(x)
 
 

@@ -91,10 +91,10 @@ def _scattered(
     if not rank(index):
         index = op.Reshape(index, ints(*[1] * rank(x)))
         src = op.Reshape(src, ints(*[1] * rank(x)))
-    parts = size_list(op, index)
+    lengths = size_list(op, index)
     if src.shape != index.shape:
         count = rank(x)
-        src = op.Slice(src, ints(*[0] * count), sizes(op, parts), ints(*range(count)))
+        src = op.Slice(src, ints(*[0] * count), sizes(op, lengths), ints(*range(count)))
     return op.ScatterElements(x, index, src, axis=axis(x, dim), reduction=reduction)
 
 
@@ -156,9 +156,9 @@ def _along(op: Any, x: ir.Value, dim: int, index: ir.Value) -> ir.Value:
     shape = [1] * count
     shape[at] = -1
     flat = op.Reshape(index, ints(*shape))
-    parts = size_list(op, x)
-    parts[at] = 1
-    return op.Expand(flat, sizes(op, parts))
+    lengths = size_list(op, x)
+    lengths[at] = 1
+    return op.Expand(flat, sizes(op, lengths))
 
 
 @ops.op("aten::index_add")
@@ -182,43 +182,43 @@ def index_fill(op, x, dim, index, value):
         return number(op, value, x)
     at = axis(x, dim)
     size = op.Gather(shape_vector(op, x), scalar(op, at))
-    places = op.Range(scalar(op, 0), size, scalar(op, 1))
-    asked = op.Mod(op.Reshape(cast(op, index, T.INT64), ints(-1, 1)), size)
-    hits = op.ReduceSum(op.Cast(op.Equal(asked, places), to=T.INT64), ints(0), keepdims=0)
+    positions = op.Range(scalar(op, 0), size, scalar(op, 1))
+    indices = op.Mod(op.Reshape(cast(op, index, T.INT64), ints(-1, 1)), size)
+    hits = op.ReduceSum(op.Cast(op.Equal(indices, positions), to=T.INT64), ints(0), keepdims=0)
     mask = op.Reshape(op.Greater(hits, scalar(op, 0)), ints(-1, *[1] * (rank(x) - at - 1)))
     return op.Where(mask, number(op, value, x), x)
 
 
 def _mask_places(op: Any, mask: ir.Value) -> list[ir.Value]:
     """Coordinates of what is true, one vector a dimension."""
-    found = op.NonZero(mask)
-    return [op.Gather(found, np.array(i), axis=0) for i in range(rank(mask))]
+    coordinates = op.NonZero(mask)
+    return [op.Gather(coordinates, np.array(i), axis=0) for i in range(rank(mask))]
 
 
 def _positions(op: Any, x: ir.Value, indices: list[Any]) -> list[Any]:
     """Index tensors by dimension; masks as their coordinates."""
-    found: list[Any] = []
+    tensors: list[Any] = []
     for index in indices:
         if index is not None and index.dtype in (T.BOOL, T.UINT8):
-            found.extend(_mask_places(op, cast(op, index, T.BOOL)))
+            tensors.extend(_mask_places(op, cast(op, index, T.BOOL)))
         else:
-            found.append(None if index is None else cast(op, index, T.INT64))
-    return found + [None] * (rank(x) - len(found))
+            tensors.append(None if index is None else cast(op, index, T.INT64))
+    return tensors + [None] * (rank(x) - len(tensors))
 
 
 def _front(op: Any, x: ir.Value, positions: list[Any]) -> tuple[list[int], ir.Value]:
     """The dimensions that are indexed brought first, and their joint index [..., n]."""
     used = [i for i, p in enumerate(positions) if p is not None]
     order = used + [i for i in range(rank(x)) if i not in used]
-    given = [positions[i] for i in used]
-    if len(given) > 1:
-        target = given[0]
-        for other in given[1:]:
+    indices = [positions[i] for i in used]
+    if len(indices) > 1:
+        target = indices[0]
+        for other in indices[1:]:
             target = op.Add(target, other)
-        given = [op.Expand(g, shape_vector(op, target)) for g in given]
-    return order, op.Concat(*(op.Unsqueeze(g, ints(-1)) for g in given), axis=-1) if len(
-        given
-    ) > 1 else op.Unsqueeze(given[0], ints(-1))
+        indices = [op.Expand(g, shape_vector(op, target)) for g in indices]
+    return order, op.Concat(*(op.Unsqueeze(g, ints(-1)) for g in indices), axis=-1) if len(
+        indices
+    ) > 1 else op.Unsqueeze(indices[0], ints(-1))
 
 
 @ops.op("aten::index", "aten::_unsafe_index")
@@ -238,8 +238,8 @@ def index(op, x, indices):
     if used != list(range(first, first + len(used))) or not first:
         return rows
     total = rank(rows)
-    rest = list(range(count, total))
-    return op.Transpose(rows, perm=[*rest[:first], *range(count), *rest[first:]])
+    others = list(range(count, total))
+    return op.Transpose(rows, perm=[*others[:first], *range(count), *others[first:]])
 
 
 @ops.op("aten::index_put", "aten::_unsafe_index_put")
@@ -259,8 +259,8 @@ def index_put(op, x, indices, values, accumulate=False, unsafe=False):
     positions = _positions(op, x, indices)
     used = [i for i, p in enumerate(positions) if p is not None]
     order, joint = _front(op, x, positions)
-    turned = x if order == sorted(order) else op.Transpose(x, perm=order)
-    target = op.GatherND(turned, joint)
+    data = x if order == sorted(order) else op.Transpose(x, perm=order)
+    target = op.GatherND(data, joint)
     first, count = used[0], rank(joint) - 1
     if used == list(range(first, first + len(used))) and first:
         total = rank(target)
@@ -269,23 +269,23 @@ def index_put(op, x, indices, values, accumulate=False, unsafe=False):
         values = op.Transpose(
             values, perm=[*range(first, first + count), *range(first), *range(first + count, total)]
         )
-    spread = op.Expand(values, shape_vector(op, target))
-    made = op.ScatterND(turned, joint, spread, reduction="add" if accumulate else "none")
+    updates = op.Expand(values, shape_vector(op, target))
+    result = op.ScatterND(data, joint, updates, reduction="add" if accumulate else "none")
     return (
-        made
+        result
         if order == sorted(order)
-        else op.Transpose(made, perm=[order.index(i) for i in range(len(order))])
+        else op.Transpose(result, perm=[order.index(i) for i in range(len(order))])
     )
 
 
 @ops.op("aten::put")
 def put(op, x, index, source, accumulate=False):
     flat = op.Reshape(x, ints(-1))
-    places = op.Reshape(index, ints(-1))
-    made = op.ScatterElements(
-        flat, places, op.Reshape(source, ints(-1)), axis=0, reduction="add" if accumulate else "none"
+    indices = op.Reshape(index, ints(-1))
+    result = op.ScatterElements(
+        flat, indices, op.Reshape(source, ints(-1)), axis=0, reduction="add" if accumulate else "none"
     )
-    return as_base(op, x, made)
+    return as_base(op, x, result)
 
 
 @ops.op("aten::masked_fill")
@@ -314,8 +314,8 @@ def masked_scatter(op, x, mask, source):
 @ops.op("aten::nonzero", "aten::argwhere")
 def nonzero(op, x):
     if not rank(x):
-        found = op.Transpose(op.NonZero(cast(op, op.Reshape(x, ints(1)), T.BOOL)), perm=[1, 0])
-        return op.Gather(found, ints(), axis=1)
+        coordinates = op.Transpose(op.NonZero(cast(op, op.Reshape(x, ints(1)), T.BOOL)), perm=[1, 0])
+        return op.Gather(coordinates, ints(), axis=1)
     return op.Transpose(op.NonZero(cast(op, x, T.BOOL)), perm=[1, 0])
 
 
@@ -359,8 +359,8 @@ def triu(op, x, diagonal=0):
 def _indices(name: str) -> None:
     @ops.op(f"aten::{name}")
     def make(op, row, col, offset=0):
-        made = getattr(np, name)(row, offset, col)
-        return op.const(np.stack(made).astype(np.int64))
+        coordinates = getattr(np, name)(row, offset, col)
+        return op.const(np.stack(coordinates).astype(np.int64))
 
 
 _indices("tril_indices")
@@ -373,10 +373,10 @@ def view_diagonal(op, x, offset=0, dim1=0, dim2=1):
     shape = static(x)
     rows = min(shape[one], shape[two] - offset) if offset >= 0 else min(shape[one] + offset, shape[two])
     rows = max(rows, 0)
-    places = np.stack([np.arange(rows) + max(-offset, 0), np.arange(rows) + max(offset, 0)], -1)
+    indices = np.stack([np.arange(rows) + max(-offset, 0), np.arange(rows) + max(offset, 0)], -1)
     order = [one, two, *(i for i in range(len(shape)) if i not in (one, two))]
-    found = op.GatherND(op.Transpose(x, perm=order), op.const(places))
-    return op.Transpose(found, perm=[*range(1, len(shape) - 1), 0]) if len(shape) > 2 else found
+    result = op.GatherND(op.Transpose(x, perm=order), op.const(indices))
+    return op.Transpose(result, perm=[*range(1, len(shape) - 1), 0]) if len(shape) > 2 else result
 
 
 @ops.op("aten::diag")
@@ -429,11 +429,11 @@ def diagonal_scatter(op, x, src, offset=0, dim1=0, dim2=1):
     one, two = axis(x, dim1), axis(x, dim2)
     shape = static(x)
     rows = min(shape[one], shape[two] - offset) if offset >= 0 else min(shape[one] + offset, shape[two])
-    places = np.stack([np.arange(rows) + max(-offset, 0), np.arange(rows) + max(offset, 0)], -1)
+    indices = np.stack([np.arange(rows) + max(-offset, 0), np.arange(rows) + max(offset, 0)], -1)
     order = [one, two, *(i for i in range(len(shape)) if i not in (one, two))]
     back = [order.index(i) for i in range(len(order))]
     first = op.Transpose(src, perm=[rank(src) - 1, *range(rank(src) - 1)])
-    return op.Transpose(op.ScatterND(op.Transpose(x, perm=order), op.const(places), first), perm=back)
+    return op.Transpose(op.ScatterND(op.Transpose(x, perm=order), op.const(indices), first), perm=back)
 
 
 @ops.op("aten::repeat_interleave")
@@ -453,8 +453,8 @@ def repeat_interleave(op, x=None, repeats=None, dim=None, output_size=None):
     if isinstance(repeats, (int, Sym)):
         wide = op.Unsqueeze(x, ints(at + 1))
         wide = op.Tile(wide, sizes(op, [1] * (at + 1) + [repeats] + [1] * (rank(x) - at - 1)))
-        parts = size_list(op, x)
-        return reshape_keeping_empty(op, wide, [*parts[:at], -1, *parts[at + 1 :]])
+        shape = size_list(op, x)
+        return reshape_keeping_empty(op, wide, [*shape[:at], -1, *shape[at + 1 :]])
     if counts is not None and isinstance(size, int):
         return op.Gather(x, op.const(np.repeat(np.arange(size), counts.reshape(-1))), axis=at)
     return op.Gather(x, repeated_places(op, repeats), axis=at)

@@ -30,12 +30,12 @@ views = Views(ops)
 
 def _placed(op: Any, base: ir.Value, new: ir.Value, dim: int, start: Any, end: Any) -> ir.Value:
     """`base` with `new` at start…end of a dimension."""
-    parts = []
+    pieces = []
     if not (isinstance(start, int) and start == 0):
-        parts.append(op.Slice(base, ints(0), sizes(op, [start]), ints(dim)))
-    parts.append(new)
-    parts.append(op.Slice(base, sizes(op, [end]), ints(2**62), ints(dim)))
-    return op.Concat(*parts, axis=dim)
+        pieces.append(op.Slice(base, ints(0), sizes(op, [start]), ints(dim)))
+    pieces.append(new)
+    pieces.append(op.Slice(base, sizes(op, [end]), ints(2**62), ints(dim)))
+    return op.Concat(*pieces, axis=dim)
 
 
 def _bounds(op: Any, x: ir.Value, dim: int, start: Any, end: Any) -> tuple[Any, Any]:
@@ -54,15 +54,15 @@ def slice_back(
     low, high = _bounds(op, base, at, start, end)
     if step == 1 and isinstance(dims_of(base)[at], int):
         return _placed(op, base, new, at, low, high)
-    every = op.Range(np.array(0), scalar(op, length(op, base, at)), np.array(1))
-    places = op.Slice(every, sizes(op, [low]), sizes(op, [high]), ints(0), ints(step))
-    return _set_places(op, base, new, at, places)
+    positions = op.Range(np.array(0), scalar(op, length(op, base, at)), np.array(1))
+    indices = op.Slice(positions, sizes(op, [low]), sizes(op, [high]), ints(0), ints(step))
+    return _set_places(op, base, new, at, indices)
 
 
-def _set_places(op: Any, base: ir.Value, new: ir.Value, at: int, places: ir.Value) -> ir.Value:
+def _set_places(op: Any, base: ir.Value, new: ir.Value, at: int, indices: ir.Value) -> ir.Value:
     order = [at, *(i for i in range(rank(base)) if i != at)]
     rows = op.ScatterND(
-        op.Transpose(base, perm=order), op.Unsqueeze(places, ints(1)), op.Transpose(new, perm=order)
+        op.Transpose(base, perm=order), op.Unsqueeze(indices, ints(1)), op.Transpose(new, perm=order)
     )
     return op.Transpose(rows, perm=[order.index(i) for i in range(len(order))])
 
@@ -175,8 +175,8 @@ def tensor_split(op, x, sections=None, indices=None, dim=0, tensor_indices_or_se
             op.Slice(x, ints(a), ints(max(b, a)), ints(at))
             for a, b in zip([0, *edges], [*edges, size], strict=True)
         ]
-    step, rest = divmod(size, sections)
-    return split_into(op, x, at, [step + (i < rest) for i in range(sections)])
+    step, remainder = divmod(size, sections)
+    return split_into(op, x, at, [step + (i < remainder) for i in range(sections)])
 
 
 def _halves(name: str, default: int) -> None:

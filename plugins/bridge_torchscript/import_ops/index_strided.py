@@ -47,10 +47,10 @@ def unfold(op, x, dimension, size, step):
         return op.Reshape(x, ints(*([1] if size else [0])))
     at = axis(x, dimension)
     total = known(length(op, x, at), "length")
-    places = np.arange(0, total - size + 1, step)[:, None] + np.arange(size)
-    made = op.Gather(x, op.const(places), axis=at)
-    order = [i for i in range(rank(made)) if i != at + 1]
-    return op.Transpose(made, perm=[*order, at + 1])
+    indices = np.arange(0, total - size + 1, step)[:, None] + np.arange(size)
+    windows = op.Gather(x, op.const(indices), axis=at)
+    order = [i for i in range(rank(windows)) if i != at + 1]
+    return op.Transpose(windows, perm=[*order, at + 1])
 
 
 def kind_of(value: ir.Value) -> str:
@@ -65,10 +65,10 @@ def row_major(value: ir.Value, depth: int = 0) -> bool:
         return value.const_value is None
     if depth > DEEP or rank(value) > 3:
         return False
-    kind = kind_of(value)
-    if kind == "aten::contiguous" or (kind in FRESH and node.op_type not in ("Identity", "Transpose")):
+    operator = kind_of(value)
+    if operator == "aten::contiguous" or (operator in FRESH and node.op_type not in ("Identity", "Transpose")):
         return True
-    if kind not in ALIKE or node.op_type in ("Transpose", "Expand"):
+    if operator not in ALIKE or node.op_type in ("Transpose", "Expand"):
         return False
     return all(row_major(v, depth + 1) for v in node.inputs if v is not None and v.const_value is None)
 
@@ -77,14 +77,14 @@ def in_a_row(x: Var) -> bool:
     """Whether the elements of a tensor lie one after another: row by row, or the rows of a part of such a tensor."""
     if x.base is None:
         return x.value is not None and row_major(x.value)
-    made = x.value.producer() if x.value is not None else None
-    if made is None or not in_a_row(x.base):
+    node = x.value.producer() if x.value is not None else None
+    if node is None or not in_a_row(x.base):
         return False
     if kind_of(x.value) == "aten::select":
-        return made.op_type == "Gather" and made.attributes.get_int("axis", 0) == 0
+        return node.op_type == "Gather" and node.attributes.get_int("axis", 0) == 0
     if kind_of(x.value) == "aten::slice":
-        axes = const(made.inputs[3]) if made.op_type == "Slice" else None
-        return made.op_type == "Identity" or (axes is not None and int(axes[0]) == 0 and _every(made))
+        axes = const(node.inputs[3]) if node.op_type == "Slice" else None
+        return node.op_type == "Identity" or (axes is not None and int(axes[0]) == 0 and _every(node))
     return not x.doubtful and kind_of(x.value) in LINED
 
 
@@ -93,18 +93,18 @@ def _every(node: ir.Node) -> bool:
     return step is not None and int(step[0]) == 1
 
 
-def _reshaped(base: Var, made: Any, arguments: dict[str, Any]) -> bool | None:
+def _reshaped(base: Var, result: Any, arguments: dict[str, Any]) -> bool | None:
     return in_a_row(base) or None
 
 
-def _same(base: Var, made: Any, arguments: dict[str, Any]) -> bool | None:
+def _same(base: Var, result: Any, arguments: dict[str, Any]) -> bool | None:
     """torch gives the tensor itself where there is nothing to convert."""
-    if made.dtype != base.value.dtype or arguments.get("copy") or arguments.get("train"):
+    if result.dtype != base.value.dtype or arguments.get("copy") or arguments.get("train"):
         return False
     return True if arguments.get("memory_format") in (None, PRESERVE) else None
 
 
-def _contiguous(base: Var, made: Any, arguments: dict[str, Any]) -> bool | None:
+def _contiguous(base: Var, result: Any, arguments: dict[str, Any]) -> bool | None:
     return (arguments.get("memory_format") in (None, CONTIGUOUS) and in_a_row(base)) or None
 
 
@@ -123,12 +123,12 @@ def stride(op, x, dim=None):
     if not in_a_row(x):
         raise Unsupported("asks how a tensor lies in memory, which is not certain here")
     value = x.read(op)
-    made: list[Any] = [1]
+    strides: list[Any] = [1]
     for at in reversed(range(1, rank(value))):
-        step, size = made[0], length(op, value, at)
+        step, size = strides[0], length(op, value, at)
         both = isinstance(step, int) and isinstance(size, int)
-        made.insert(0, step * max(size, 1) if both else sym(op.Mul(scalar(op, step), scalar(op, size))))
-    return made[: rank(value)] if dim is None else made[axis(value, dim)]
+        strides.insert(0, step * max(size, 1) if both else sym(op.Mul(scalar(op, step), scalar(op, size))))
+    return strides[: rank(value)] if dim is None else strides[axis(value, dim)]
 
 
 @PYTHON.op("aten::as_strided")
@@ -137,13 +137,13 @@ def as_strided(op, x, size, stride, storage_offset=None):
     value = x.read(op)
     if not in_a_row(x) or not (storage_offset is None or _whole(op, x)):
         raise Unsupported("reads a tensor as it lies in memory, which is not certain here")
-    places = _places(op, size, stride, 0 if storage_offset is None else storage_offset)
-    found, dims = const(places), shape_of(value)
-    if found is not None and found.size and dims is not None and found.max() >= int(np.prod(dims)):
+    indices = _places(op, size, stride, 0 if storage_offset is None else storage_offset)
+    static_indices, dims = const(indices), shape_of(value)
+    if static_indices is not None and static_indices.size and dims is not None and static_indices.max() >= int(np.prod(dims)):
         raise Unsupported("reads beyond the tensor's own elements")
 
     def forward(op: Any, base: ir.Value) -> ir.Value:
-        return op.Gather(op.Reshape(base, ints(-1)), places, axis=0)
+        return op.Gather(op.Reshape(base, ints(-1)), indices, axis=0)
 
     return Var(op, forward(op, value), x, forward)
 
@@ -172,11 +172,11 @@ def as_strided_scatter(op, x, src, size, stride, storage_offset=None):
     """A copy of the tensor, its elements row by row, with those places set."""
     if not row_major(x):
         raise Unsupported("writes to a tensor as it lies in memory, which is not certain here")
-    places = _places(op, size, stride, 0 if storage_offset is None else storage_offset)
-    found = const(places)
-    if found is None or len(np.unique(found)) < found.size:
+    indices = _places(op, size, stride, 0 if storage_offset is None else storage_offset)
+    static_indices = const(indices)
+    if static_indices is None or len(np.unique(static_indices)) < static_indices.size:
         raise Unsupported("writes to places known at run time alone, or to one of them twice")
     flat = op.ScatterElements(
-        op.Reshape(x, ints(-1)), op.Reshape(places, ints(-1)), op.Reshape(src, ints(-1)), axis=0
+        op.Reshape(x, ints(-1)), op.Reshape(indices, ints(-1)), op.Reshape(src, ints(-1)), axis=0
     )
     return as_base(op, x, flat)

@@ -55,11 +55,11 @@ def empty(op: Any, name: str, arguments: dict[str, Any]) -> Any:
     tensors = [v for v in arguments.values() if isinstance(v, ir.Value)]
     if not any(0 in (shape_of(v) or ()) for v in tensors):
         return None
-    parts = hollow(name, {k: v for k, v in arguments.items() if v is not None})
-    if any(0 not in static(v) for v in tensors) and any(p.numel() for p in parts):
+    outputs = hollow(name, {k: v for k, v in arguments.items() if v is not None})
+    if any(0 not in static(v) for v in tensors) and any(p.numel() for p in outputs):
         return None
-    found = tuple(op.const(p.numpy()) for p in parts)
-    return found if len(found) > 1 else found[0]
+    results = tuple(op.const(p.numpy()) for p in outputs)
+    return results if len(results) > 1 else results[0]
 
 
 def sides(x: ir.Value, most: int = LARGEST) -> tuple[int, int]:
@@ -84,9 +84,9 @@ def hollow(name: str, arguments: dict[str, Any]) -> list[Any]:
     for overload in packet.overloads():
         schema = getattr(packet, overload)._schema.arguments
         formal = {a.name: a.has_default_value() for a in schema if not a.is_out}
-        given = {next(iter(formal)) if k == "x" else k: v for k, v in arguments.items()}
-        if len(formal) == len(schema) and {n for n in formal if not formal[n]} <= set(given) <= set(formal):
-            stand_ins = {k: _any_matrix(v) if isinstance(v, ir.Value) else v for k, v in given.items()}
+        values = {next(iter(formal)) if k == "x" else k: v for k, v in arguments.items()}
+        if len(formal) == len(schema) and {n for n in formal if not formal[n]} <= set(values) <= set(formal):
+            stand_ins = {k: _any_matrix(v) if isinstance(v, ir.Value) else v for k, v in values.items()}
             try:
                 results = getattr(packet, overload)(**stand_ins)
             except RuntimeError:
@@ -136,8 +136,8 @@ def solved(op: Any, a: ir.Value, b: ir.Value, left: bool = True) -> ir.Value:
         b = op.Unsqueeze(b, ints(rank(b)))
     lead = list(np.broadcast_shapes(tuple(static(a)[:-2]), tuple(static(b)[:-2])))
     a, b = op.Expand(a, ints(*lead, *static(a)[-2:])), op.Expand(b, ints(*lead, *static(b)[-2:]))
-    made = eliminated(op, a, b)
-    return op.Squeeze(made, ints(rank(made) - 1)) if vector else made
+    solution = eliminated(op, a, b)
+    return op.Squeeze(solution, ints(rank(solution) - 1)) if vector else solution
 
 
 @matrices.op("aten::linalg_solve")
@@ -151,11 +151,11 @@ def solve_ex(op, x, B, left=True, check_errors=False):
 
 
 def triangle(op: Any, x: ir.Value, upper: bool, unitriangular: bool) -> ir.Value:
-    kept = op.Trilu(x, upper=int(upper))
+    masked = op.Trilu(x, upper=int(upper))
     if not unitriangular:
-        return kept
+        return masked
     eye = op.const(np.eye(static(x)[-1], dtype=bool))
-    return op.Where(eye, number(op, 1, x), kept)
+    return op.Where(eye, number(op, 1, x), masked)
 
 
 @matrices.op("aten::linalg_solve_triangular")
@@ -166,8 +166,8 @@ def solve_triangular(op, x, B, upper, left=True, unitriangular=False):
 @matrices.op("aten::linalg_cholesky", "aten::cholesky")
 def cholesky_factor(op, x, upper=False):
     size_of(x)
-    made = cholesky(op, transposed(op, x) if upper else x)
-    return transposed(op, made) if upper else made
+    factor = cholesky(op, transposed(op, x) if upper else x)
+    return transposed(op, factor) if upper else factor
 
 
 @matrices.op("aten::linalg_cholesky_ex")
@@ -176,8 +176,8 @@ def cholesky_ex(op, x, upper=False, check_errors=False):
 
 
 def _product(op: Any, x: ir.Value, upper: bool) -> ir.Value:
-    kept = op.Trilu(x, upper=int(upper))
-    return op.MatMul(transposed(op, kept), kept) if upper else op.MatMul(kept, transposed(op, kept))
+    factor = op.Trilu(x, upper=int(upper))
+    return op.MatMul(transposed(op, factor), factor) if upper else op.MatMul(factor, transposed(op, factor))
 
 
 @matrices.op("aten::cholesky_inverse")
@@ -197,8 +197,8 @@ def det(op, x):
 
 @matrices.op("aten::slogdet", "aten::linalg_slogdet")
 def slogdet(op, x):
-    found = det(op, x)
-    return op.Sign(found), op.Log(op.Abs(found))
+    determinant = det(op, x)
+    return op.Sign(determinant), op.Log(op.Abs(determinant))
 
 
 @matrices.op("aten::logdet")
@@ -219,5 +219,5 @@ def tensorsolve(op, x, other, dims=None):
         order = [i for i in range(rank(x)) if i not in [d % rank(x) for d in dims]]
         x = op.Transpose(x, perm=[*order, *(d % rank(x) for d in dims)])
     count = int(np.prod(static(other)))
-    made = solved(op, op.Reshape(x, ints(count, -1)), op.Reshape(other, ints(-1)))
-    return op.Reshape(made, ints(*static(x)[rank(other) :]))
+    solution = solved(op, op.Reshape(x, ints(count, -1)), op.Reshape(other, ints(-1)))
+    return op.Reshape(solution, ints(*static(x)[rank(other) :]))

@@ -82,8 +82,8 @@ def lu_factor(op, x, pivot=True):
 def lu_factor_ex(op, x, pivot=True, check_errors=False):
     if not pivot:
         raise Unsupported("is read with pivoting alone")
-    made, pivots, _ = factored(op, x)
-    return made, _counted(op, pivots), op.const(np.zeros(static(x)[:-2], np.int32))
+    factors, pivots, _ = factored(op, x)
+    return factors, _counted(op, pivots), op.const(np.zeros(static(x)[:-2], np.int32))
 
 
 @matrices.op("aten::linalg_lu")
@@ -91,11 +91,11 @@ def lu(op, x, pivot=True):
     rows, columns = sides(x)
     if not pivot:
         raise Unsupported("is read with pivoting alone")
-    made, _, order = factored(op, x)
+    factors, _, order = factored(op, x)
     return (
         permutation(op, order, rows, x.dtype),
-        lower(op, made, rows, columns),
-        upper(op, made, rows, columns),
+        lower(op, factors, rows, columns),
+        upper(op, factors, rows, columns),
     )
 
 
@@ -103,10 +103,10 @@ def lu(op, x, pivot=True):
 def lu_unpack(op, LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
     rows, columns = sides(LU_data)
     empty = op.const(np.zeros(0, LU_data.dtype.numpy()))
-    parts = [f(op, LU_data, rows, columns) if unpack_data else empty for f in (lower, upper)]
+    factors = [f(op, LU_data, rows, columns) if unpack_data else empty for f in (lower, upper)]
     if not unpack_pivots:
-        return empty, *parts
-    return permutation(op, ordered(op, LU_pivots, rows), rows, LU_data.dtype), *parts
+        return empty, *factors
+    return permutation(op, ordered(op, LU_pivots, rows), rows, LU_data.dtype), *factors
 
 
 @matrices.op("aten::linalg_lu_solve")
@@ -124,11 +124,11 @@ def lu_solve(op, x, LU_data, LU_pivots):
 
 @matrices.op("aten::triangular_solve")
 def triangular_solve(op, x, A, upper=True, transpose=False, unitriangular=False):
-    kept = triangle(op, A, bool(upper), bool(unitriangular))
+    masked = triangle(op, A, bool(upper), bool(unitriangular))
     copy = op.Expand(
         A, ints(*np.broadcast_shapes(tuple(static(x)[:-2]), tuple(static(A)[:-2])), *static(A)[-2:])
     )
-    return solved(op, transposed(op, kept) if transpose else kept, x), copy
+    return solved(op, transposed(op, masked) if transpose else masked, x), copy
 
 
 # QR: Householder reflections with the signs of LAPACK's geqrf
@@ -195,9 +195,9 @@ def eigh(op, x, UPLO="L", compute_v=True):
 
 def _limit(op: Any, values: ir.Value, x: ir.Value, absolute: Any, relative: Any) -> ir.Value:
     """What singular values [..., k] must exceed: max(atol, rtol · the largest), rtol = eps · max(m, n) where neither is given."""
-    given = isinstance(absolute, ir.Value) or absolute not in (None, 0, 0.0)
+    has_absolute = isinstance(absolute, ir.Value) or absolute not in (None, 0, 0.0)
     if relative is None:
-        eps = 0.0 if given else float(np.finfo(x.dtype.numpy()).eps) * max(static(x)[-2:])
+        eps = 0.0 if has_absolute else float(np.finfo(x.dtype.numpy()).eps) * max(static(x)[-2:])
         relative = eps
     largest = op.ReduceMax(values, ints(rank(values) - 1), keepdims=1)
     limit = op.Mul(largest, _bound(op, relative, values))
@@ -205,8 +205,8 @@ def _limit(op: Any, values: ir.Value, x: ir.Value, absolute: Any, relative: Any)
 
 
 def _bound(op: Any, value: Any, values: ir.Value) -> ir.Value:
-    made = tensor(op, value, values.dtype)
-    return op.Unsqueeze(made, ints(-1)) if rank(made) else made
+    bound = tensor(op, value, values.dtype)
+    return op.Unsqueeze(bound, ints(-1)) if rank(bound) else bound
 
 
 @matrices.op("aten::linalg_matrix_rank")
@@ -227,12 +227,12 @@ def pinv(op, x, rcond=None, hermitian=False, atol=None, rtol=None):
     w, v = orthogonal(op, x)
     sizes = column_lengths(op, w)
     relative = rtol if rcond is None else rcond
-    kept = op.Greater(sizes, _limit(op, sizes, x, atol, relative))
+    is_significant = op.Greater(sizes, _limit(op, sizes, x, atol, relative))
     one = number(op, 1, w)
-    squares = op.Where(kept, op.Mul(sizes, sizes), one)
-    shares = op.Where(kept, op.Div(one, squares), number(op, 0, w))
-    made = op.MatMul(v, transposed(op, op.Mul(w, op.Unsqueeze(shares, ints(-2)))))
-    return cast(op, made, x.dtype)
+    squares = op.Where(is_significant, op.Mul(sizes, sizes), one)
+    inverses = op.Where(is_significant, op.Div(one, squares), number(op, 0, w))
+    result = op.MatMul(v, transposed(op, op.Mul(w, op.Unsqueeze(inverses, ints(-2)))))
+    return cast(op, result, x.dtype)
 
 
 @matrices.op("aten::linalg_cond")
@@ -249,8 +249,8 @@ def cond(op, x, p=None):
 def lstsq(op, x, b, rcond=None, driver=None):
     """The solution of least length. What else it returns only measures it."""
     vector = rank(b) == 1 or (rank(b) == rank(x) - 1 and static(b) == static(x)[:-1])
-    wide = op.Unsqueeze(b, ints(rank(b))) if vector else b
+    columns = op.Unsqueeze(b, ints(rank(b))) if vector else b
     limit = rcond if rcond is not None else float(np.finfo(x.dtype.numpy()).eps) * max(static(x)[-2:])
-    made = op.MatMul(pinv(op, x, limit), wide)
-    rest = Poison("has residuals, rank and singular values, which are not read")
-    return op.Squeeze(made, ints(rank(made) - 1)) if vector else made, rest, rest, rest
+    solution = op.MatMul(pinv(op, x, limit), columns)
+    unread = Poison("has residuals, rank and singular values, which are not read")
+    return op.Squeeze(solution, ints(rank(solution) - 1)) if vector else solution, unread, unread, unread

@@ -91,8 +91,8 @@ def multi_dot(op, tensors):
 
 @ops.op("aten::linalg_vecdot")
 def vecdot(op, x, y, dim=-1):
-    made = op.Mul(x, y)
-    return op.ReduceSum(made, ints(axis(made, dim)), keepdims=0)
+    product = op.Mul(x, y)
+    return op.ReduceSum(product, ints(axis(product, dim)), keepdims=0)
 
 
 @ops.op("aten::linalg_cross", "aten::cross")
@@ -153,8 +153,8 @@ def kron(op, x, other):
 
 @ops.op("aten::bilinear")
 def bilinear(op, input1, input2, weight, bias=None):
-    made = op.Einsum(input1, weight, input2, equation="...i,oij,...j->...o")
-    return made if bias is None else op.Add(made, bias)
+    product = op.Einsum(input1, weight, input2, equation="...i,oij,...j->...o")
+    return product if bias is None else op.Add(product, bias)
 
 
 @ops.op("aten::cdist")

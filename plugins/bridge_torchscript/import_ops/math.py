@@ -164,12 +164,12 @@ def floor_divide(op, x, other):
     a, b = together(op, x, other)
     if not is_float(a):
         return op.Div(op.Sub(a, op.Mod(a, b)), b)
-    rest = op.Mod(a, b, fmod=1)
-    quotient = op.Div(op.Sub(a, rest), b)
-    nothing = zero(op, a)
-    apart = op.And(op.Not(op.Equal(rest, nothing)), op.Xor(op.Less(b, nothing), op.Less(rest, nothing)))
-    whole = op.Round(op.Sub(quotient, cast(op, apart, a.dtype)))
-    return op.Where(op.Equal(b, nothing), op.Div(a, b), whole)
+    modulo = op.Mod(a, b, fmod=1)
+    quotient = op.Div(op.Sub(a, modulo), b)
+    zeros = zero(op, a)
+    differs_in_sign = op.And(op.Not(op.Equal(modulo, zeros)), op.Xor(op.Less(b, zeros), op.Less(modulo, zeros)))
+    rounded = op.Round(op.Sub(quotient, cast(op, differs_in_sign, a.dtype)))
+    return op.Where(op.Equal(b, zeros), op.Div(a, b), rounded)
 
 
 @ops.op("aten::remainder")
@@ -177,10 +177,10 @@ def remainder(op, x, other):
     a, b = together(op, x, other)
     if not is_float(a):
         return op.Mod(a, b)
-    rest = op.Mod(a, b, fmod=1)
-    nothing = zero(op, a)
-    apart = op.And(op.Not(op.Equal(rest, nothing)), op.Xor(op.Less(b, nothing), op.Less(rest, nothing)))
-    return op.Where(apart, op.Add(rest, b), rest)
+    modulo = op.Mod(a, b, fmod=1)
+    zeros = zero(op, a)
+    differs_in_sign = op.And(op.Not(op.Equal(modulo, zeros)), op.Xor(op.Less(b, zeros), op.Less(modulo, zeros)))
+    return op.Where(differs_in_sign, op.Add(modulo, b), modulo)
 
 
 @ops.op("aten::fmod")
@@ -273,9 +273,9 @@ def rad2deg(op, x):
 def sinc(op, x):
     x = floating(op, x)
     angle = op.Mul(x, number(op, math.pi, x))
-    nothing = op.Equal(x, zero(op, x))
+    is_zero = op.Equal(x, zero(op, x))
     return op.Where(
-        nothing, number(op, 1.0, x), op.Div(op.Sin(angle), op.Where(nothing, number(op, 1.0, x), angle))
+        is_zero, number(op, 1.0, x), op.Div(op.Sin(angle), op.Where(is_zero, number(op, 1.0, x), angle))
     )
 
 
@@ -283,12 +283,12 @@ def sinc(op, x):
 def atan2(op, x, other):
     """By quadrant, zeros with their sign as in C."""
     y, x = (floating(op, v) for v in together(op, x, other))
-    nothing, pi, half = zero(op, x), number(op, math.pi, x), number(op, math.pi / 2, x)
-    plain = op.Atan(op.Div(y, x))
-    turned = op.Where(op.Less(y, nothing), op.Sub(plain, pi), op.Add(plain, pi))
-    result = op.Where(op.Less(x, nothing), turned, plain)
-    upright = op.Where(op.Greater(y, nothing), half, op.Where(op.Less(y, nothing), op.Neg(half), nothing))
-    return op.Where(op.Equal(x, nothing), upright, result)
+    zeros, pi, half = zero(op, x), number(op, math.pi, x), number(op, math.pi / 2, x)
+    principal = op.Atan(op.Div(y, x))
+    shifted = op.Where(op.Less(y, zeros), op.Sub(principal, pi), op.Add(principal, pi))
+    result = op.Where(op.Less(x, zeros), shifted, principal)
+    vertical = op.Where(op.Greater(y, zeros), half, op.Where(op.Less(y, zeros), op.Neg(half), zeros))
+    return op.Where(op.Equal(x, zeros), vertical, result)
 
 
 @ops.op("aten::hypot")
@@ -330,27 +330,27 @@ def signbit(op, x):
 @ops.op("aten::xlogy", "aten::special_xlogy")
 def xlogy(op, x, other):
     a, b = (floating(op, v) for v in together(op, x, other))
-    nothing = zero(op, a)
-    product = op.Where(op.Equal(a, nothing), nothing, op.Mul(a, op.Log(b)))
+    zeros = zero(op, a)
+    product = op.Where(op.Equal(a, zeros), zeros, op.Mul(a, op.Log(b)))
     return op.Where(op.IsNaN(b), b, product)
 
 
 @ops.op("aten::special_xlog1py")
 def xlog1py(op, x, other):
     a, b = (floating(op, v) for v in together(op, x, other))
-    nothing = zero(op, a)
-    return op.Where(op.IsNaN(b), b, op.Where(op.Equal(a, nothing), nothing, op.Mul(a, log1p(op, b))))
+    zeros = zero(op, a)
+    return op.Where(op.IsNaN(b), b, op.Where(op.Equal(a, zeros), zeros, op.Mul(a, log1p(op, b))))
 
 
 @ops.op("aten::special_entr")
 def entr(op, x):
     x = floating(op, x)
-    nothing = zero(op, x)
-    inside = op.Where(op.Greater(x, nothing), x, number(op, 1.0, x))
+    zeros = zero(op, x)
+    inside = op.Where(op.Greater(x, zeros), x, number(op, 1.0, x))
     value = op.Where(
-        op.Greater(x, nothing),
+        op.Greater(x, zeros),
         op.Neg(op.Mul(x, op.Log(inside))),
-        op.Where(op.Less(x, nothing), number(op, -math.inf, x), nothing),
+        op.Where(op.Less(x, zeros), number(op, -math.inf, x), zeros),
     )
     return op.Where(op.IsNaN(x), x, value)
 
@@ -380,8 +380,8 @@ def extreme(op: Any, hub_name: str, x: ir.Value, other: ir.Value) -> ir.Value:
     a, b = together(op, x, other)
     if a.dtype == T.BOOL:
         return op.node("Or" if hub_name == "Max" else "And", a, b)
-    picked = op.node(hub_name, a, b)
-    return op.Where(op.IsNaN(a), a, op.Where(op.IsNaN(b), b, picked)) if is_float(a) else picked
+    result = op.node(hub_name, a, b)
+    return op.Where(op.IsNaN(a), a, op.Where(op.IsNaN(b), b, result)) if is_float(a) else result
 
 
 @ops.op("aten::maximum")
@@ -413,11 +413,11 @@ extreme_of_numbers("Min", "fmin")
 
 @ops.op("aten::clamp", "aten::clip")
 def clamp(op, x, min=None, max=None):
-    kind = promoted(x, *(v for v in (min, max) if v is not None))
-    x = cast(op, x, kind)
-    plain = all(v is None or not isinstance(v, ir.Value) or rank(v) == 0 for v in (min, max))
-    low, high = (None if v is None else tensor(op, v, kind) for v in (min, max))
-    if plain and kind not in (T.INT16, T.UINT16) and not (is_float(x) and const(x) is not None):
+    dtype = promoted(x, *(v for v in (min, max) if v is not None))
+    x = cast(op, x, dtype)
+    has_scalar_bounds = all(v is None or not isinstance(v, ir.Value) or rank(v) == 0 for v in (min, max))
+    low, high = (None if v is None else tensor(op, v, dtype) for v in (min, max))
+    if has_scalar_bounds and dtype not in (T.INT16, T.UINT16) and not (is_float(x) and const(x) is not None):
         return op.Clip(x, low, high)
     x = x if low is None else op.Max(x, low)
     return x if high is None else op.Min(x, high)
@@ -447,9 +447,9 @@ def lerp(op, x, end, weight):
     """From the nearer end, as torch rounds it."""
     w = tensor(op, weight, x.dtype)
     span = op.Sub(end, x)
-    near = op.Add(x, op.Mul(w, span))
-    far = op.Sub(end, op.Mul(span, op.Sub(number(op, 1.0, x), w)))
-    return op.Where(op.Less(op.Abs(w), number(op, 0.5, x)), near, far)
+    from_start = op.Add(x, op.Mul(w, span))
+    from_end = op.Sub(end, op.Mul(span, op.Sub(number(op, 1.0, x), w)))
+    return op.Where(op.Less(op.Abs(w), number(op, 0.5, x)), from_start, from_end)
 
 
 @ops.op("aten::addcmul")
@@ -468,9 +468,9 @@ def addcdiv(op, x, tensor1, tensor2, value=1):
 
 @ops.op("aten::heaviside")
 def heaviside(op, x, values):
-    nothing = zero(op, x)
-    step = cast(op, op.Greater(x, nothing), x.dtype)
-    return op.Where(op.Equal(x, nothing), values, step)
+    zeros = zero(op, x)
+    step = cast(op, op.Greater(x, zeros), x.dtype)
+    return op.Where(op.Equal(x, zeros), values, step)
 
 
 @ops.op("aten::real")

@@ -26,13 +26,13 @@ ops = OpTable()
 
 @ops.op("aten::linear")
 def linear(op, x, weight, bias=None):
-    width, wanted = x.shape[-1] if x.shape else None, weight.shape[-1] if weight.shape else None
-    if isinstance(width, int) and isinstance(wanted, int) and width != wanted:
-        raise Unsupported(f"needs {wanted} columns, not {width}; describe the inputs so")
+    columns, expected = x.shape[-1] if x.shape else None, weight.shape[-1] if weight.shape else None
+    if isinstance(columns, int) and isinstance(expected, int) and columns != expected:
+        raise Unsupported(f"needs {expected} columns, not {columns}; describe the inputs so")
     if rank(x) == 2 and rank(weight) == 2 and (bias is None or rank(bias) == 1):
         return op.Gemm(x, weight, bias, transB=1)
-    made = op.MatMul(x, swap_last_axes(op, weight) if rank(weight) > 1 else weight)
-    return made if bias is None else op.Add(made, bias)
+    product = op.MatMul(x, swap_last_axes(op, weight) if rank(weight) > 1 else weight)
+    return product if bias is None else op.Add(product, bias)
 
 
 @ops.op("aten::dropout")
@@ -52,15 +52,15 @@ def feature_dropout(op, x, p=0.5, train=False):
         return op.Identity(x)
     if p == 1:
         return op.Mul(x, zero(op, x))
-    kept = _kept(op, [*static(x)[:2], *[1] * (rank(x) - 2)], p)
-    return op.Mul(x, op.Div(op.Cast(kept, to=int(x.dtype)), number(op, 1 - p, x)))
+    mask = _kept(op, [*static(x)[:2], *[1] * (rank(x) - 2)], p)
+    return op.Mul(x, op.Div(op.Cast(mask, to=int(x.dtype)), number(op, 1 - p, x)))
 
 
 def _kept(op: Any, shape: list[int], p: float) -> ir.Value:
     return op.Less(op.RandomUniform(shape=shape or [1]), np.array(1 - p, np.float32))
 
 
-def alpha_dropped(name: str, whole: bool) -> None:
+def alpha_dropped(name: str, per_channel: bool) -> None:
     @ops.op(f"aten::{name}")
     def drop(op, x, p=0.5, train=False):
         """To the negative limit of SELU, mean and variance restored."""
@@ -68,8 +68,8 @@ def alpha_dropped(name: str, whole: bool) -> None:
             return op.Identity(x)
         limit = -1.7580993408473766
         a = 1 / math.sqrt((1 - p) * (1 + p * limit**2)) if p < 1 else 0.0
-        kept = _kept(op, [*static(x)[:2], *[1] * (rank(x) - 2)] if whole else static(x), p)
-        mixed = op.Where(kept, x, number(op, limit, x))
+        mask = _kept(op, [*static(x)[:2], *[1] * (rank(x) - 2)] if per_channel else static(x), p)
+        mixed = op.Where(mask, x, number(op, limit, x))
         return op.Add(op.Mul(mixed, number(op, a, x)), number(op, -a * p * limit, x))
 
 
@@ -131,9 +131,9 @@ def silu(op, x):
 
 @ops.op("aten::softplus")
 def softplus(op, x, beta=1, threshold=20):
-    made = op.Softplus(multiply_by(op, x, beta))
-    made = made if beta == 1 else op.Div(made, number(op, beta, x))
-    return op.Where(op.Greater(multiply_by(op, x, beta), number(op, threshold, x)), x, made)
+    result = op.Softplus(multiply_by(op, x, beta))
+    result = result if beta == 1 else op.Div(result, number(op, beta, x))
+    return op.Where(op.Greater(multiply_by(op, x, beta), number(op, threshold, x)), x, result)
 
 
 @ops.op("aten::softsign")

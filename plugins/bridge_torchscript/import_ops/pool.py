@@ -34,10 +34,10 @@ def batched(op: Any, x: ir.Value, count: int, make: Any) -> Any:
     """Apply `make` to a batch: an input without one gets it, and the results lose it again."""
     if rank(x) == count + 2:
         return make(x)
-    made = make(op.Unsqueeze(x, ints(0)))
-    parts = made if isinstance(made, tuple) else (made,)
-    parts = tuple(op.Squeeze(p, ints(0)) for p in parts)
-    return parts if isinstance(made, tuple) else parts[0]
+    outputs = make(op.Unsqueeze(x, ints(0)))
+    unbatched = outputs if isinstance(outputs, tuple) else (outputs,)
+    unbatched = tuple(op.Squeeze(p, ints(0)) for p in unbatched)
+    return unbatched if isinstance(outputs, tuple) else unbatched[0]
 
 
 def max_pool(count: int) -> None:
@@ -66,9 +66,9 @@ def max_pool(count: int) -> None:
     @ops.op(f"aten::max_pool{count}d_with_indices")
     def pool_with_indices(op, x, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False):
         def make(v: ir.Value) -> Any:
-            values, places = pooled(op, v, kernel_size, stride, padding, dilation, ceil_mode, 2)
+            values, indices = pooled(op, v, kernel_size, stride, padding, dilation, ceil_mode, 2)
             size = op.ReduceProd(op.Shape(v, start=2), keepdims=0)
-            return values, op.Mod(places, size)
+            return values, op.Mod(indices, size)
 
         return batched(op, x, count, make)
 
@@ -129,12 +129,12 @@ def exactly_averaged(
         count = -(-(size + 2 * p - k) // s) + 1
         count -= (count - 1) * s >= size + p
         matrix, widths = np.zeros((size, count)), np.zeros(count)
-        for place in range(count):
-            low = place * s - p
+        for position in range(count):
+            low = position * s - p
             high = min(low + k, size + p)
             inside = max(low, 0), min(high, size)
-            matrix[inside[0] : inside[1], place] = 1
-            widths[place] = high - low if padding_counts else inside[1] - inside[0]
+            matrix[inside[0] : inside[1], position] = 1
+            widths[position] = high - low if padding_counts else inside[1] - inside[0]
         sums.append(matrix)
         sizes_.append(widths)
     for index, matrix in enumerate(sums):
@@ -166,16 +166,16 @@ def adaptive_average(count: int) -> None:
 def _bins(size: int, target: int) -> np.ndarray:
     """[size, target]: what each element weighs in each average."""
     weights = np.zeros((size, target), np.float64)
-    for place in range(target):
-        low, high = place * size // target, -(-((place + 1) * size) // target)
-        weights[low:high, place] = 1 / (high - low)
+    for position in range(target):
+        low, high = position * size // target, -(-((position + 1) * size) // target)
+        weights[low:high, position] = 1 / (high - low)
     return weights
 
 
 def multiplied(op: Any, x: ir.Value, at: int, matrix: np.ndarray) -> ir.Value:
     order = [i for i in range(rank(x)) if i != at] + [at]
-    made = op.MatMul(op.Transpose(x, perm=order) if at != rank(x) - 1 else x, op.const(matrix))
-    return op.Transpose(made, perm=[order.index(i) for i in range(len(order))]) if at != rank(x) - 1 else made
+    product = op.MatMul(op.Transpose(x, perm=order) if at != rank(x) - 1 else x, op.const(matrix))
+    return op.Transpose(product, perm=[order.index(i) for i in range(len(order))]) if at != rank(x) - 1 else product
 
 
 for dims in (1, 2, 3):
@@ -204,23 +204,23 @@ def windows_of_sizes(op: Any, x: ir.Value, shape: list[int], target: list[int]) 
     count, first = len(target), rank(x) - len(target)
     tables = []
     for n, t in zip(shape, target, strict=True):
-        ends = [(i * n // t, -(-((i + 1) * n) // t)) for i in range(t)]
-        width = max(b - a for a, b in ends)
-        tables.append(np.array([[min(a + j, b - 1) for j in range(width)] for a, b in ends]))
+        bounds = [(i * n // t, -(-((i + 1) * n) // t)) for i in range(t)]
+        width = max(b - a for a, b in bounds)
+        tables.append(np.array([[min(a + j, b - 1) for j in range(width)] for a, b in bounds]))
     for index, table in enumerate(tables):
         x = op.Gather(x, op.const(table), axis=first + 2 * index)
     order = [*range(first), *range(first, first + 2 * count, 2), *range(first + 1, first + 2 * count, 2)]
     flat = op.Reshape(op.Transpose(x, perm=order), ints(*static(x)[:first], *target, -1))
-    place = np.zeros([1] * (2 * count), np.int64)
+    indices = np.zeros([1] * (2 * count), np.int64)
     for index, (table, n) in enumerate(zip(tables, shape, strict=True)):
-        own = [1] * (2 * count)
-        own[index], own[count + index] = table.shape
-        place = place * n + table.reshape(own)
-    best = op.ArgMax(flat, axis=rank(flat) - 1, keepdims=1)
-    every = op.Expand(op.const(place.reshape([*target, -1])), shape_vector(op, flat))
+        axis_shape = [1] * (2 * count)
+        axis_shape[index], axis_shape[count + index] = table.shape
+        indices = indices * n + table.reshape(axis_shape)
+    largest = op.ArgMax(flat, axis=rank(flat) - 1, keepdims=1)
+    all_indices = op.Expand(op.const(indices.reshape([*target, -1])), shape_vector(op, flat))
     last = ints(rank(flat) - 1)
-    return op.Squeeze(op.GatherElements(flat, best, axis=-1), last), op.Squeeze(
-        op.GatherElements(every, best, axis=-1), last
+    return op.Squeeze(op.GatherElements(flat, largest, axis=-1), last), op.Squeeze(
+        op.GatherElements(all_indices, largest, axis=-1), last
     )
 
 
@@ -236,8 +236,8 @@ def _cropped(op: Any, x: ir.Value, amounts: list[int]) -> tuple[ir.Value, list[i
     """What negative padding takes away, sliced off; the padding that is left."""
     count = rank(x)
     starts = [max(-a, 0) for a in amounts[:count]]
-    ends = [a if a < 0 else np.iinfo(np.int64).max for a in amounts[count:]]
-    return op.Slice(x, ints(*starts), ints(*ends), ints(*range(count))), [max(a, 0) for a in amounts]
+    stops = [a if a < 0 else np.iinfo(np.int64).max for a in amounts[count:]]
+    return op.Slice(x, ints(*starts), ints(*stops), ints(*range(count))), [max(a, 0) for a in amounts]
 
 
 def padded(op: Any, x: ir.Value, pad: Any, mode: str, value: Any = 0) -> ir.Value:
@@ -246,8 +246,8 @@ def padded(op: Any, x: ir.Value, pad: Any, mode: str, value: Any = 0) -> ir.Valu
         return op.Identity(x)
     if mode == "edge" and any(isinstance(a, int) and a < 0 for a in amounts):
         for at, size in enumerate(static(x)):
-            places = np.clip(np.arange(-amounts[at], size + amounts[at + rank(x)]), 0, size - 1)
-            x = op.Gather(x, op.const(places), axis=at) if places.tolist() != list(range(size)) else x
+            indices = np.clip(np.arange(-amounts[at], size + amounts[at + rank(x)]), 0, size - 1)
+            x = op.Gather(x, op.const(indices), axis=at) if indices.tolist() != list(range(size)) else x
         return op.Identity(x)
     if mode == "constant" and all(isinstance(a, int) for a in amounts) and min(amounts) < 0:
         x, amounts = _cropped(op, x, amounts)
@@ -305,9 +305,9 @@ def affine_grid(op, theta, size, align_corners=False):
 
 @ops.op("aten::pixel_shuffle")
 def pixel_shuffle(op, x, upscale_factor):
-    wide = op.Reshape(x, ints(-1, *static(x)[-3:])) if rank(x) != 4 else x
-    made = op.DepthToSpace(wide, blocksize=upscale_factor, mode="CRD")
-    return made if rank(x) == 4 else op.Reshape(made, ints(*static(x)[:-3], *static(made)[1:]))
+    image = op.Reshape(x, ints(-1, *static(x)[-3:])) if rank(x) != 4 else x
+    result = op.DepthToSpace(image, blocksize=upscale_factor, mode="CRD")
+    return result if rank(x) == 4 else op.Reshape(result, ints(*static(x)[:-3], *static(result)[1:]))
 
 
 @ops.op("aten::pixel_unshuffle")
@@ -317,28 +317,28 @@ def pixel_unshuffle(op, x, downscale_factor):
     if r == 1:
         return op.Identity(x)
     count = len(lead)
-    cut = op.Reshape(x, ints(*lead, c, h // r, r, w // r, r))
+    blocks = op.Reshape(x, ints(*lead, c, h // r, r, w // r, r))
     order = [*range(count), count, count + 2, count + 4, count + 1, count + 3]
-    return op.Reshape(op.Transpose(cut, perm=order), ints(*lead, c * r * r, h // r, w // r))
+    return op.Reshape(op.Transpose(blocks, perm=order), ints(*lead, c * r * r, h // r, w // r))
 
 
 @ops.op("aten::channel_shuffle", "aten::native_channel_shuffle")
 def channel_shuffle(op, x, groups):
-    n, c, *rest = static(x)
-    cut = op.Reshape(x, ints(n, groups, c // groups, *rest))
-    turned = op.Transpose(cut, perm=[0, 2, 1, *range(3, 3 + len(rest))])
-    return op.Reshape(turned, ints(n, c, *rest))
+    n, c, *lengths = static(x)
+    grouped = op.Reshape(x, ints(n, groups, c // groups, *lengths))
+    shuffled = op.Transpose(grouped, perm=[0, 2, 1, *range(3, 3 + len(lengths))])
+    return op.Reshape(shuffled, ints(n, c, *lengths))
 
 
 def _unfolded(
     kernel: list[int], dilation: list[int], stride: list[int], lengths: list[int]
 ) -> list[np.ndarray]:
     """[kernel, places] of each axis: which padded element each place of a window reads."""
-    found = []
+    tables = []
     for k, d, s, n in zip(kernel, dilation, stride, lengths, strict=True):
         starts = np.arange(0, n - d * (k - 1), s)
-        found.append(np.arange(k)[:, None] * d + starts[None])
-    return found
+        tables.append(np.arange(k)[:, None] * d + starts[None])
+    return tables
 
 
 def _convolved_windows(
@@ -348,9 +348,9 @@ def _convolved_windows(
     channels, size = dims_of(x)[1], k[0] * k[1]
     if not isinstance(channels, int) or not is_float(x):
         raise Unsupported("needs floats of a known number of channels, or a static shape")
-    single = np.tile(np.eye(size).reshape(size, 1, *k), (channels, 1, 1, 1)).astype(x.dtype.numpy())
-    made = op.Conv(x, op.const(single), group=channels, dilations=d, pads=[*p, *p], strides=s)
-    return op.Reshape(made, ints(0, channels * size, -1))
+    kernels = np.tile(np.eye(size).reshape(size, 1, *k), (channels, 1, 1, 1)).astype(x.dtype.numpy())
+    columns = op.Conv(x, op.const(kernels), group=channels, dilations=d, pads=[*p, *p], strides=s)
+    return op.Reshape(columns, ints(0, channels * size, -1))
 
 
 @ops.op("aten::im2col")
@@ -361,11 +361,11 @@ def im2col(op, x, kernel_size, dilation, padding, stride):
         if shape_of(v) is None:
             return _convolved_windows(op, v, k, d, p, s)
         n, c, h, w = static(v)
-        wide = op.Pad(v, ints(0, 0, *p, 0, 0, *p)) if any(p) else v
+        image = op.Pad(v, ints(0, 0, *p, 0, 0, *p)) if any(p) else v
         rows, columns = _unfolded(k, d, s, [h + 2 * p[0], w + 2 * p[1]])
-        made = op.Gather(op.Gather(wide, op.const(rows), axis=2), op.const(columns), axis=4)
-        made = op.Transpose(made, perm=[0, 1, 2, 4, 3, 5])
-        return op.Reshape(made, ints(n, c * k[0] * k[1], rows.shape[1] * columns.shape[1]))
+        windows = op.Gather(op.Gather(image, op.const(rows), axis=2), op.const(columns), axis=4)
+        windows = op.Transpose(windows, perm=[0, 1, 2, 4, 3, 5])
+        return op.Reshape(windows, ints(n, c * k[0] * k[1], rows.shape[1] * columns.shape[1]))
 
     return batched(op, x, 2, make)
 
@@ -373,6 +373,6 @@ def im2col(op, x, kernel_size, dilation, padding, stride):
 @ops.op("aten::col2im")
 def col2im(op, x, output_size, kernel_size, dilation, padding, stride):
     k, d, p, s = (spatial(v, 2) for v in (kernel_size, dilation, padding, stride))
-    wide = x if rank(x) == 3 else op.Unsqueeze(x, ints(0))
-    made = op.Col2Im(wide, ints(*output_size), ints(*k), dilations=d, pads=[*p, *p], strides=s)
-    return made if rank(x) == 3 else op.Squeeze(made, ints(0))
+    batch = x if rank(x) == 3 else op.Unsqueeze(x, ints(0))
+    result = op.Col2Im(batch, ints(*output_size), ints(*k), dilations=d, pads=[*p, *p], strides=s)
+    return result if rank(x) == 3 else op.Squeeze(result, ints(0))

@@ -87,19 +87,19 @@ KEPT = frozenset(
 FIXED = {"aten::sigmoid": (1 / 256, 0), "aten::hardsigmoid": (1 / 256, 0), "aten::tanh": (2 / 256, 128)}
 
 
-def carried(op: hub.Builder, kind: str, inputs: list[Any]) -> Quantization | None:
+def carried(op: hub.Builder, operator: str, inputs: list[Any]) -> Quantization | None:
     """How the result of an operator of plain numbers is quantized: as its first quantized input, or in the operator's own way."""
-    found = [v.quantization for v in _tensors(inputs) if v.quantization is not None]
-    if not found:
+    quantizations = [v.quantization for v in _tensors(inputs) if v.quantization is not None]
+    if not quantizations:
         return None
-    name = kind.removesuffix("_")
-    if name in FIXED and found[0].axis is None:
+    name = operator.removesuffix("_")
+    if name in FIXED and quantizations[0].axis is None:
         scale, zero = FIXED[name]
-        dtype = found[0].zero.dtype
+        dtype = quantizations[0].zero.dtype
         return described(op, scale, zero - (128 if dtype == T.INT8 else 0), dtype)
-    if name not in KEPT or found[0].axis is not None:
+    if name not in KEPT or quantizations[0].axis is not None:
         raise Unsupported("is not supported on quantized tensors")
-    return found[0]
+    return quantizations[0]
 
 
 def _tensors(values: Any) -> list[Var]:
@@ -137,75 +137,75 @@ def code_of(by: Quantization) -> int:
 
 def stored(op: Builder, weight: Any) -> Var:
     """A stored quantized tensor."""
-    by, held = _parts(op, weight)
-    return Var(op, by.numbers(op, op.const(held)), quantization=by)
+    by, integers = _parts(op, weight)
+    return Var(op, by.numbers(op, op.const(integers)), quantization=by)
 
 
 def _parts(op: hub.Builder, weight: Any) -> tuple[Quantization, np.ndarray]:
     """How a quantized torch tensor is held, and its integers."""
     import torch
 
-    held = weight.int_repr().numpy()
+    integers = weight.int_repr().numpy()
     if weight.qscheme() == torch.per_tensor_affine:
-        return described(op, weight.q_scale(), weight.q_zero_point(), T.from_numpy(held.dtype)), held
-    zeros = weight.q_per_channel_zero_points().numpy()
-    if zeros.dtype.kind == "f":
+        return described(op, weight.q_scale(), weight.q_zero_point(), T.from_numpy(integers.dtype)), integers
+    zero_points = weight.q_per_channel_zero_points().numpy()
+    if zero_points.dtype.kind == "f":
         raise Unsupported("has zero points that are no integers")
     scale = op.const(weight.q_per_channel_scales().numpy().astype(np.float32))
-    return Quantization(scale, op.const(zeros.astype(held.dtype)), weight.q_per_channel_axis()), held
+    return Quantization(scale, op.const(zero_points.astype(integers.dtype)), weight.q_per_channel_axis()), integers
 
 
-def unpacked(name: str, held: Any) -> tuple[Any, Any]:
+def unpacked(name: str, parameters: Any) -> tuple[Any, Any]:
     """Weight and bias of packed parameters as torch tensors."""
     import torch
 
-    if not isinstance(held, Object) or held.native is None:
+    if not isinstance(parameters, Object) or parameters.native is None:
         raise Unsupported("reads parameters that no file holds")
     try:
-        return getattr(torch.ops.quantized, name)(held.native)
+        return getattr(torch.ops.quantized, name)(parameters.native)
     except RuntimeError as error:
         raise Unsupported("has parameters this machine's torch cannot unpack") from error
 
 
 def packed(
-    op: hub.Builder, kind: str, held: Any, axes: Callable[[int], Any] | None = None
+    op: hub.Builder, operator: str, parameters: Any, axes: Callable[[int], Any] | None = None
 ) -> tuple[ir.Value, Any]:
     """Weight and bias of packed parameters, dequantized; the weight's dimensions in another order if asked."""
-    weight, bias = unpacked(f"{kind}_unpack", held)
+    weight, bias = unpacked(f"{operator}_unpack", parameters)
     by, integers = _parts(op, weight)
     if axes is not None:
         order = axes(integers.ndim)
         by = Quantization(by.scale, by.zero, None if by.axis is None else order.index(by.axis))
         integers = np.ascontiguousarray(integers.transpose(order))
-    stem = held.path.removesuffix("._packed_params").removesuffix("._packed_params")
+    stem = parameters.path.removesuffix("._packed_params").removesuffix("._packed_params")
     table = op.const(integers)
     table.name = hub.fresh_name(op.graph, f"{stem}.weight")
     return by.numbers(op, table), None if bias is None else op.const(bias.detach().numpy())
 
 
-def linear(op: hub.Builder, x: ir.Value, held: Any) -> ir.Value:
+def linear(op: hub.Builder, x: ir.Value, parameters: Any) -> ir.Value:
     """x · weightᵀ + bias."""
     if rank(x) == 2:
-        weight, bias = packed(op, "linear", held)
+        weight, bias = packed(op, "linear", parameters)
         return nn.linear(op, x, weight, bias)
-    weight, bias = packed(op, "linear", held, lambda _: [1, 0])
-    made = op.MatMul(x, weight)
-    return made if bias is None else op.Add(made, bias)
+    weight, bias = packed(op, "linear", parameters, lambda _: [1, 0])
+    product = op.MatMul(x, weight)
+    return product if bias is None else op.Add(product, bias)
 
 
-def convolution(kind: str) -> Callable[[hub.Builder, ir.Value, Any], ir.Value]:
+def convolution(operator: str) -> Callable[[hub.Builder, ir.Value, Any], ir.Value]:
     """A convolution by packed parameters, which know its strides and padding."""
-    turned, dims = "transpose" in kind, int(kind[-2])
-    reader = f"conv{'_transpose' * turned}{max(dims, 2)}d"
+    is_transposed, dims = "transpose" in operator, int(operator[-2])
+    prefix = f"conv{'_transpose' * is_transposed}{max(dims, 2)}d"
 
-    def convolve(op: hub.Builder, x: ir.Value, held: Any) -> ir.Value:
+    def convolve(op: hub.Builder, x: ir.Value, parameters: Any) -> ir.Value:
         import torch
 
-        weight, bias = packed(op, kind, held)
+        weight, bias = packed(op, operator, parameters)
 
         def setting(name: str) -> Any:
-            found = getattr(torch.ops.quantized, f"{reader}_{name}")(held.native)
-            return found if isinstance(found, int) else list(found)[-dims:]
+            value = getattr(torch.ops.quantized, f"{prefix}_{name}")(parameters.native)
+            return value if isinstance(value, int) else list(value)[-dims:]
 
         return conv.convolution(
             op,
@@ -215,8 +215,8 @@ def convolution(kind: str) -> Callable[[hub.Builder, ir.Value, Any], ir.Value]:
             setting("stride"),
             setting("padding"),
             setting("dilation"),
-            turned,
-            setting("output_padding") if turned else 0,
+            is_transposed,
+            setting("output_padding") if is_transposed else 0,
             setting("groups"),
         )
 
@@ -234,8 +234,8 @@ def dynamically(
     greatest = op.Max(op.ReduceMax(x, keepdims=0), np.array(0, np.float32))
     span = op.Div(op.Sub(greatest, least), np.array(high - low, np.float32))
     scale = op.Where(op.Equal(span, np.array(0, np.float32)), np.array(0.1, np.float32), span)
-    place = op.Sub(np.array(low, np.float32), op.Div(least, scale))
-    zero = op.Clip(op.Round(place), np.array(low, np.float32), np.array(high, np.float32))
+    unrounded = op.Sub(np.array(low, np.float32), op.Div(least, scale))
+    zero = op.Clip(op.Round(unrounded), np.array(low, np.float32), np.array(high, np.float32))
     return Quantization(scale, op.Cast(zero, to=int(dtype)))
 
 
@@ -247,20 +247,20 @@ def rectified(op: hub.Builder, value: ir.Value) -> ir.Value:
     return op.Relu(value)
 
 
-def layer(kind: str, compute: Callable[[hub.Builder, ir.Value, Any], ir.Value]) -> None:
+def layer(operator: str, compute: Callable[[hub.Builder, ir.Value, Any], ir.Value]) -> None:
     """A layer with packed parameters, with and without ReLU, its input quantized before or at run time."""
 
     def register(suffix: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
-        @PYTHON.op(f"quantized::{kind}{suffix}")
-        def static(op, x, held, scale, zero):
-            made = finish(op, compute(op, x.read(op), held))
-            return quantized(op, made, like(op, x, scale, zero))
+        @PYTHON.op(f"quantized::{operator}{suffix}")
+        def static(op, x, parameters, scale, zero):
+            result = finish(op, compute(op, x.read(op), parameters))
+            return quantized(op, result, like(op, x, scale, zero))
 
-        @PYTHON.op(f"quantized::{kind}{suffix}_dynamic")
-        def dynamic(op, x, held, reduce_range=False):
+        @PYTHON.op(f"quantized::{operator}{suffix}_dynamic")
+        def dynamic(op, x, parameters, reduce_range=False):
             value = x.read(op)
             return Var(
-                op, finish(op, compute(op, dynamically(op, value, reduce_range).through(op, value), held))
+                op, finish(op, compute(op, dynamically(op, value, reduce_range).through(op, value), parameters))
             )
 
     register("", unchanged)
@@ -275,9 +275,9 @@ def halved(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
     """A layer whose weights were rounded to float16 when they were packed."""
 
     @PYTHON.op(f"quantized::{name}_dynamic_fp16")
-    def run(op, x, held):
+    def run(op, x, parameters):
         weight, bias = (
-            None if v is None else op.const(v.float().numpy()) for v in unpacked("linear_unpack_fp16", held)
+            None if v is None else op.const(v.float().numpy()) for v in unpacked("linear_unpack_fp16", parameters)
         )
         return Var(op, finish(op, nn.linear(op, x.read(op), weight, bias)))
 
@@ -299,8 +299,8 @@ def finished(names: str, compute: Callable[..., ir.Value], relu: bool = False) -
     def register(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
         @PYTHON.op(f"quantized::{name}")
         def run(op, *inputs):
-            *given, scale, zero = inputs
-            values = [v.read(op) if isinstance(v, Var) else v for v in given]
+            *arguments, scale, zero = inputs
+            values = [v.read(op) if isinstance(v, Var) else v for v in arguments]
             return quantized(op, finish(op, compute(op, *values)), like(op, inputs[0], scale, zero))
 
     for name in names.split():
@@ -405,10 +405,10 @@ def plus(op: hub.Builder, x: ir.Value, number: float, by: Quantization) -> tuple
 def times(op: hub.Builder, x: ir.Value, number: float, by: Quantization) -> tuple[ir.Value, Quantization]:
     """The scale is multiplied; below zero the integers turn round."""
     scale, zero, low, high = _constants(by)
-    made = op.Mul(x, np.array(number, np.float32))
+    product = op.Mul(x, np.array(number, np.float32))
     if number == 0:
-        return made, described(op, 0.1, 0, by.zero.dtype)
-    return made, described(op, scale * abs(number), zero if number > 0 else high + low - zero, by.zero.dtype)
+        return product, described(op, 0.1, 0, by.zero.dtype)
+    return product, described(op, scale * abs(number), zero if number > 0 else high + low - zero, by.zero.dtype)
 
 
 by_number("add", plus)
@@ -424,8 +424,8 @@ def quantize_per_tensor(op, x, scale, zero, dtype):
     if isinstance(x, list):
         raise Unsupported("quantizes a list of tensors")
     scale, zero = (v.read(op) if isinstance(v, Var) else v for v in (scale, zero))
-    parts = [op.Reshape(v, op.const([])) if isinstance(v, ir.Value) and rank(v) else v for v in (scale, zero)]
-    return quantized(op, x.read(op), described(op, *parts, held_in(dtype)))
+    scalars = [op.Reshape(v, op.const([])) if isinstance(v, ir.Value) and rank(v) else v for v in (scale, zero)]
+    return quantized(op, x.read(op), described(op, *scalars, held_in(dtype)))
 
 
 @PYTHON.op("aten::quantize_per_channel")
@@ -439,10 +439,10 @@ def quantize_per_channel(op, x, scales, zeros, axis, dtype):
 
 @PYTHON.op("aten::quantize_per_tensor_dynamic")
 def quantize_per_tensor_dynamic(op, x, dtype, reduce_range):
-    kind = held_in(dtype)
-    if kind is None:
+    storage = held_in(dtype)
+    if storage is None:
         raise Unsupported("quantizes to another dtype than 8 bits")
-    return quantized(op, x.read(op), dynamically(op, x.read(op), reduce_range, kind))
+    return quantized(op, x.read(op), dynamically(op, x.read(op), reduce_range, storage))
 
 
 @PYTHON.op("aten::_make_per_tensor_quantized_tensor")
@@ -458,12 +458,12 @@ def pretended(
     dtype = next((d for d, (least, most) in LIMITS.items() if least <= low and high <= most), None)
     if dtype is None:
         raise Unsupported(f"quantizes to {low}…{high}, more than 8 bits")
-    held = by(dtype)
-    whole = held.integers(op, x)
+    quantization = by(dtype)
+    integers = quantization.integers(op, x)
     if (low, high) != LIMITS[dtype]:
-        narrow = op.Clip(cast(op, whole, T.INT32), np.array(low, np.int32), np.array(high, np.int32))
-        whole = cast(op, narrow, dtype)
-    return held.numbers(op, whole)
+        clipped = op.Clip(cast(op, integers, T.INT32), np.array(low, np.int32), np.array(high, np.int32))
+        integers = cast(op, clipped, dtype)
+    return quantization.numbers(op, integers)
 
 
 def _zero(op: hub.Builder, zero: Any) -> Any:
@@ -472,11 +472,11 @@ def _zero(op: hub.Builder, zero: Any) -> Any:
 
 @ops.op("aten::fake_quantize_per_tensor_affine")
 def fake_quantize(op, x, scale, zero_point, quant_min, quant_max):
-    parts = [
+    scalars = [
         op.Reshape(v, op.const([])) if isinstance(v, ir.Value) and rank(v) else v for v in (scale, zero_point)
     ]
     return pretended(
-        op, x, lambda dtype: described(op, parts[0], _zero(op, parts[1]), dtype), quant_min, quant_max
+        op, x, lambda dtype: described(op, scalars[0], _zero(op, scalars[1]), dtype), quant_min, quant_max
     )
 
 

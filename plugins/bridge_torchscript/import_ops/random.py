@@ -31,14 +31,14 @@ for name in ("uniform", "normal", "exponential", "cauchy", "log_normal", "geomet
 
 def _drawn(op: Any, name: str, shape: Any, dtype: ir.DataType, **attributes: Any) -> ir.Value:
     """Numbers of float32, or of the dtype when it is another float."""
-    kind = dtype if dtype in (T.FLOAT, T.DOUBLE, T.FLOAT16) else T.FLOAT
+    computed = dtype if dtype in (T.FLOAT, T.DOUBLE, T.FLOAT16) else T.FLOAT
     if all(isinstance(p, int) for p in shape):
-        made = op.node(name, shape=[int(p) for p in shape] or [1], dtype=int(kind), **attributes)
-        made = made if shape else op.Reshape(made, ints())
+        result = op.node(name, shape=[int(p) for p in shape] or [1], dtype=int(computed), **attributes)
+        result = result if shape else op.Reshape(result, ints())
     else:
         blank = op.ConstantOfShape(sizes(op, shape))
-        made = op.node(f"{name}Like", blank, dtype=int(kind), **attributes)
-    return cast(op, made, dtype)
+        result = op.node(f"{name}Like", blank, dtype=int(computed), **attributes)
+    return cast(op, result, dtype)
 
 
 def _kind(dtype: Any, fallback: ir.DataType) -> ir.DataType:
@@ -66,9 +66,9 @@ def randn_like(op, x, dtype=None):
 
 
 def _integers(op: Any, low: Any, high: Any, shape: Any, dtype: ir.DataType) -> ir.Value:
-    spread = op.Sub(tensor(op, high, T.FLOAT), tensor(op, low, T.FLOAT))
-    whole = op.Floor(op.Mul(_drawn(op, "RandomUniform", shape, T.FLOAT), spread))
-    return cast(op, op.Add(whole, tensor(op, low, T.FLOAT)), dtype)
+    span = op.Sub(tensor(op, high, T.FLOAT), tensor(op, low, T.FLOAT))
+    floored = op.Floor(op.Mul(_drawn(op, "RandomUniform", shape, T.FLOAT), span))
+    return cast(op, op.Add(floored, tensor(op, low, T.FLOAT)), dtype)
 
 
 @ops.op("aten::randint")

@@ -21,16 +21,16 @@ SEQUENCES = "bridge.sequences"
 ORDER = {"LSTM": "ifco", "GRU": "rzh", "RNN": "h"}
 
 
-def _gates(op: Any, kind: str, weight: ir.Value) -> ir.Value:
+def _gates(op: Any, cell: str, weight: ir.Value) -> ir.Value:
     """The gates of a weight or bias in the hub's order."""
-    before, after = ORDER[kind], GATES[kind]
+    before, after = ORDER[cell], GATES[cell]
     if before == after:
         return weight
     array = const(weight)
     if array is not None:
         return op.const(reorder(array, before, after))
-    parts = op.Split(weight, axis=0, num_outputs=len(before), _outputs=len(before))
-    return op.Concat(*(parts[i] for i in order(before, after)), axis=0)
+    gates = op.Split(weight, axis=0, num_outputs=len(before), _outputs=len(before))
+    return op.Concat(*(gates[i] for i in order(before, after)), axis=0)
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class Layers:
         states = list(hx) if isinstance(hx, (list, tuple)) else [hx]
         x = op.Transpose(x, perm=[1, 0, 2]) if self.batch_first else x
         last: list[list[ir.Value]] = [[] for _ in states]
-        for layer, chosen in enumerate(weights):
-            x, *ends = self._layer(op, x, layer, chosen, states, lengths)
-            for kept, value in zip(last, ends, strict=True):
-                kept.append(value)
+        for layer, group in enumerate(weights):
+            x, *finals = self._layer(op, x, layer, group, states, lengths)
+            for layer_states, value in zip(last, finals, strict=True):
+                layer_states.append(value)
         x = op.Transpose(x, perm=[1, 0, 2]) if self.batch_first else x
         return (x, *(op.Concat(*v, axis=0) if len(v) > 1 else v[0] for v in last))
 
@@ -83,17 +83,17 @@ class Layers:
     ) -> list[ir.Value]:
         """Outputs [step, sequence, direction · hidden] and last states [direction, sequence, hidden]."""
         bias = op.Concat(*(self._joined(op, weights, i) for i in (2, 3)), axis=1) if self.has_biases else None
-        starts = [self._start(op, s, layer) for s in states]
+        initial = [self._start(op, s, layer) for s in states]
         size = static(weights[0][1], "weights")[-1]
         w, r = (self._joined(op, weights, i) for i in (0, 1))
-        outputs, *ends = op.node(
+        outputs, *finals = op.node(
             self.kind,
             x,
             w,
             r,
             bias,
             lengths,
-            *starts,
+            *initial,
             _outputs=len(states) + 1,
             hidden_size=size,
             direction="bidirectional" if self.bidirectional else "forward",
@@ -101,12 +101,12 @@ class Layers:
             activations=[self.activation] * self.directions if self.activation else None,
         )
         x = op.Transpose(outputs, perm=[0, 2, 1, 3])
-        return [op.Reshape(x, ints(0, 0, self.directions * size)), *ends]
+        return [op.Reshape(x, ints(0, 0, self.directions * size)), *finals]
 
     def _joined(self, op: Any, weights: list[Any], index: int) -> ir.Value:
         """One weight or bias of a layer, [direction, …]."""
-        parts = [op.Unsqueeze(_gates(op, self.kind, group[index]), ints(0)) for group in weights]
-        return op.Concat(*parts, axis=0) if len(parts) > 1 else parts[0]
+        directions = [op.Unsqueeze(_gates(op, self.kind, group[index]), ints(0)) for group in weights]
+        return op.Concat(*directions, axis=0) if len(directions) > 1 else directions[0]
 
     def _start(self, op: Any, state: ir.Value, layer: int) -> ir.Value:
         """Initial state of one layer, [direction, sequence, hidden], from those of all layers."""
@@ -116,7 +116,7 @@ class Layers:
         return op.Slice(state, ints(first), ints(first + self.directions), ints(0))
 
 
-def recurrent(kind: str, name: str, activation: str = "") -> None:
+def recurrent(cell: str, name: str, activation: str = "") -> None:
     """Register the layers torch calls `name`."""
 
     @ops.op(f"aten::{name}")
@@ -136,7 +136,7 @@ def recurrent(kind: str, name: str, activation: str = "") -> None:
     ):
         if train and dropout:
             raise Unsupported("drops at random, as in training")
-        stack = Layers(kind, activation, has_biases, num_layers, bidirectional, batch_first)
+        stack = Layers(cell, activation, has_biases, num_layers, bidirectional, batch_first)
         if batch_sizes is None:
             return stack.outputs(op, x, hx, params)
         padded, mask = unpacked(op, data, batch_sizes)
@@ -154,16 +154,16 @@ def unpacked(op: Any, data: ir.Value, batch_sizes: ir.Value) -> tuple[ir.Value, 
         sequences = op.Range(scalar(op, 0), op.Gather(batch_sizes, np.array(0)), scalar(op, 1))
     mask = op.Less(op.Unsqueeze(sequences, ints(0)), op.Unsqueeze(batch_sizes, ints(1)))
     starts = op.CumSum(batch_sizes, np.array(0), exclusive=1)
-    places = op.Add(op.Unsqueeze(starts, ints(1)), op.Unsqueeze(sequences, ints(0)))
-    return op.Gather(data, op.Where(mask, places, scalar(op, 0)), axis=0), mask
+    indices = op.Add(op.Unsqueeze(starts, ints(1)), op.Unsqueeze(sequences, ints(0)))
+    return op.Gather(data, op.Where(mask, indices, scalar(op, 0)), axis=0), mask
 
 
 def packed(op: Any, x: ir.Value, mask: ir.Value) -> ir.Value:
     """What there is of [step, sequence, …], step by step."""
     rows = op.Reshape(x, op.Concat(ints(-1), op.Shape(x, start=2), axis=0))
-    made = op.Compress(rows, op.Reshape(mask, ints(-1)), axis=0)
-    made.shape = ir.Shape([None, *list(x.shape)[2:]])
-    return made
+    result = op.Compress(rows, op.Reshape(mask, ints(-1)), axis=0)
+    result.shape = ir.Shape([None, *list(x.shape)[2:]])
+    return result
 
 
 @ops.op("aten::_pack_padded_sequence")
@@ -174,10 +174,10 @@ def pack_padded(op, x, lengths, batch_first=False):
     longest = op.ReduceMax(lengths, keepdims=0)
     steps = op.Range(scalar(op, 0), longest, scalar(op, 1))
     mask = op.Less(op.Unsqueeze(steps, ints(1)), op.Unsqueeze(lengths, ints(0)))
-    made = packed(op, op.Slice(x, ints(0), op.Reshape(longest, ints(1)), ints(0)), mask)
+    data = packed(op, op.Slice(x, ints(0), op.Reshape(longest, ints(1)), ints(0)), mask)
     sizes = op.ReduceSum(op.Cast(mask, to=int(T.INT64)), ints(1), keepdims=0)
     sizes.meta[SEQUENCES] = lengths.shape[0]
-    return made, sizes
+    return data, sizes
 
 
 @ops.op("aten::_pad_packed_sequence")
@@ -187,8 +187,8 @@ def pad_packed(op, data, batch_sizes, batch_first=False, padding_value=0.0, tota
     wide = op.Unsqueeze(mask, ints(*range(2, rank(padded)))) if rank(padded) > 2 else mask
     padded = op.Where(wide, padded, number(op, padding_value, padded))
     if total_length is not None:
-        rest = op.Sub(op.Reshape(scalar(op, total_length), ints(1)), op.Shape(padded, start=0, end=1))
-        amounts = op.Concat(ints(*[0] * rank(padded)), rest, ints(*[0] * (rank(padded) - 1)), axis=0)
+        missing = op.Sub(op.Reshape(scalar(op, total_length), ints(1)), op.Shape(padded, start=0, end=1))
+        amounts = op.Concat(ints(*[0] * rank(padded)), missing, ints(*[0] * (rank(padded) - 1)), axis=0)
         padded = op.Pad(padded, amounts, number(op, padding_value, padded))
     if batch_first:
         padded = op.Transpose(padded, perm=[1, 0, *range(2, rank(padded))])

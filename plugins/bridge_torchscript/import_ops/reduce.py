@@ -142,8 +142,8 @@ def _arg(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def pick(op, x, dim=None, keepdim=False):
         if dim is None:
-            place = _place(op, hub_name, op.Reshape(x, ints(-1)), 0, False)
-            return op.Reshape(place, ints(*[1] * rank(x))) if keepdim else place
+            index = _place(op, hub_name, op.Reshape(x, ints(-1)), 0, False)
+            return op.Reshape(index, ints(*[1] * rank(x))) if keepdim else index
         return _place(op, hub_name, x, dim, keepdim)
 
 
@@ -155,8 +155,8 @@ def _quantifier(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def decide(op, x, dim=None, keepdim=False):
         hits = op.Cast(cast(op, x, T.BOOL), to=6)
-        made = op.Cast(reduced(op, hub_name, hits, dim, keepdim), to=9)
-        return op.Cast(made, to=2) if x.dtype == T.UINT8 else made
+        result = op.Cast(reduced(op, hub_name, hits, dim, keepdim), to=9)
+        return op.Cast(result, to=2) if x.dtype == T.UINT8 else result
 
 
 _quantifier("all", "ReduceMin")
@@ -169,11 +169,11 @@ def logsumexp(op, x, dim, keepdim=False):
     x = floating(op, x)
     if not rank(x):
         return op.Identity(x)
-    where = ints(*axes(x, dim))
-    high = op.ReduceMax(x, where, keepdims=1)
+    dims = ints(*axes(x, dim))
+    high = op.ReduceMax(x, dims, keepdims=1)
     high = op.Where(op.IsInf(high), zero(op, high), high)
-    total = op.Add(op.Log(op.ReduceSum(op.Exp(op.Sub(x, high)), where, keepdims=1)), high)
-    return total if keepdim else op.Squeeze(total, where)
+    total = op.Add(op.Log(op.ReduceSum(op.Exp(op.Sub(x, high)), dims, keepdims=1)), high)
+    return total if keepdim else op.Squeeze(total, dims)
 
 
 def _count(op: Any, x: ir.Value, dim: Any) -> Any:
@@ -191,22 +191,22 @@ def _count(op: Any, x: ir.Value, dim: Any) -> Any:
 
 def _moments(op: Any, x: ir.Value, dim: Any, correction: Any, keepdim: bool) -> tuple[ir.Value, ir.Value]:
     """Variance and mean."""
-    where = ints(*axes(x, dim)) if rank(x) else None
-    average = average_of(op, x, dim, True) if rank(x) else x
-    centred = op.Sub(x, average)
+    dims = ints(*axes(x, dim)) if rank(x) else None
+    mean_shaped = average_of(op, x, dim, True) if rank(x) else x
+    centred = op.Sub(x, mean_shaped)
     squares = (
-        op.ReduceSum(op.Mul(centred, centred), where, keepdims=int(bool(keepdim)))
+        op.ReduceSum(op.Mul(centred, centred), dims, keepdims=int(bool(keepdim)))
         if rank(x)
         else op.Mul(centred, centred)
     )
     count = _count(op, x, dim)
     if isinstance(count, int):
-        rest = max(count - correction, 0)
-        variance = op.Div(squares, number(op, float(rest), x))
+        divisor = max(count - correction, 0)
+        variance = op.Div(squares, number(op, float(divisor), x))
     else:
         variance = op.Div(squares, op.Sub(cast(op, count, x.dtype), number(op, float(correction), x)))
-    kept = average if keepdim or where is None else op.Squeeze(average, where)
-    return variance, kept
+    mean = mean_shaped if keepdim or dims is None else op.Squeeze(mean_shaped, dims)
+    return variance, mean
 
 
 def _correction(unbiased: Any, correction: Any) -> Any:
@@ -287,24 +287,24 @@ def linalg_norm(op, x, ord=None, dim=None, keepdim=False, dtype=None):
 
 @ops.op("aten::linalg_matrix_norm")
 def matrix_norm(op, x, ord="fro", dim=(-2, -1), keepdim=False, dtype=None):
-    where = axes(x, list(dim))
+    dims = axes(x, list(dim))
     if ord == "fro":
-        return norm_of(op, x, 2, where, keepdim)
+        return norm_of(op, x, 2, dims, keepdim)
     if ord in (1, -1, math.inf, -math.inf):
-        first, second = where if abs(ord) == 1 else where[::-1]
+        first, second = dims if abs(ord) == 1 else dims[::-1]
         sums = op.ReduceSum(op.Abs(x), ints(first), keepdims=1)
-        made = _nan_aware(op, "ReduceMax" if ord > 0 else "ReduceMin", sums, [second], True)
-        return made if keepdim else op.Squeeze(made, ints(*where))
-    order = [*(i for i in range(rank(x)) if i not in where), *where]
+        result = _nan_aware(op, "ReduceMax" if ord > 0 else "ReduceMin", sums, [second], True)
+        return result if keepdim else op.Squeeze(result, ints(*dims))
+    order = [*(i for i in range(rank(x)) if i not in dims), *dims]
     values = singular(op, x if order == sorted(order) else op.Transpose(x, perm=order))
     last = ints(rank(x) - 2)
     if ord == "nuc":
-        made = op.ReduceSum(values, last, keepdims=0)
+        result = op.ReduceSum(values, last, keepdims=0)
     elif ord in (2, -2):
-        made = op.Gather(values, np.array(0 if ord > 0 else -1), axis=-1)
+        result = op.Gather(values, np.array(0 if ord > 0 else -1), axis=-1)
     else:
         raise Unsupported(f"is read without ord={ord!r}")
-    return op.Unsqueeze(made, ints(*sorted(where))) if keepdim else made
+    return op.Unsqueeze(result, ints(*sorted(dims))) if keepdim else result
 
 
 @ops.op("aten::dist")
@@ -333,11 +333,11 @@ def _running_extreme(name: str, hub_name: str) -> None:
         size = known(length(op, x, at), "length")
         if size > 256 or not size:
             raise Unsupported("runs over a dimension of at most 256")
-        values, places = [], []
+        values, all_indices = [], []
         best = op.Gather(x, np.array([0]), axis=at)
-        place = op.Expand(np.zeros([1] * rank(x), np.int64), shape_vector(op, best))
+        indices = op.Expand(np.zeros([1] * rank(x), np.int64), shape_vector(op, best))
         values.append(best)
-        places.append(place)
+        all_indices.append(indices)
         for index in range(1, size):
             new = op.Gather(x, np.array([index]), axis=at)
             better = op.node(hub_name, new, best)
@@ -345,10 +345,10 @@ def _running_extreme(name: str, hub_name: str) -> None:
                 better = op.Or(better, op.IsNaN(new))
                 better = op.And(better, op.Or(op.Not(op.IsNaN(best)), op.IsNaN(new)))
             best = op.Where(better, new, best)
-            place = op.Where(better, op.const(np.array(index)), place)
+            indices = op.Where(better, op.const(np.array(index)), indices)
             values.append(best)
-            places.append(place)
-        return tuple(op.Concat(*v, axis=at) if size > 1 else v[0] for v in (values, places))
+            all_indices.append(indices)
+        return tuple(op.Concat(*v, axis=at) if size > 1 else v[0] for v in (values, all_indices))
 
 
 _running_extreme("cummax", "GreaterOrEqual")
@@ -361,9 +361,9 @@ def quantile(op, x, q, dim=None, keepdim=False, interpolation="linear"):
     q = tensor(op, q, x.dtype)
     if dim is None:
         flat = op.Reshape(x, ints(-1))
-        made = quantile(op, flat, q, 0, False, interpolation)
+        result = quantile(op, flat, q, 0, False, interpolation)
         ones = ints(*range(rank(q), rank(q) + rank(x)))
-        return op.Unsqueeze(made, ones) if keepdim and rank(x) else made
+        return op.Unsqueeze(result, ones) if keepdim and rank(x) else result
     if not rank(x):
         return quantile(op, op.Reshape(x, ints(1)), q, 0)
     at = axis(x, dim)
@@ -372,25 +372,25 @@ def quantile(op, x, q, dim=None, keepdim=False, interpolation="linear"):
     values = op.TopK(
         op.Transpose(x, perm=order) if order != [0] else x, ints(size), axis=0, largest=0, _outputs=2
     )[0]
-    place = op.Mul(q, number(op, float(size - 1), x))
-    low = op.Floor(place)
-    part = op.Sub(place, low)
+    position = op.Mul(q, number(op, float(size - 1), x))
+    low = op.Floor(position)
+    fraction = op.Sub(position, low)
     if interpolation == "lower":
-        part = op.Mul(part, zero(op, x))
+        fraction = op.Mul(fraction, zero(op, x))
     elif interpolation == "higher":
-        part = op.Ceil(part)
+        fraction = op.Ceil(fraction)
     elif interpolation == "midpoint":
-        part = op.Mul(op.Ceil(part), number(op, 0.5, x))
+        fraction = op.Mul(op.Ceil(fraction), number(op, 0.5, x))
     elif interpolation == "nearest":
-        part = op.Sub(op.Round(place), low)
+        fraction = op.Sub(op.Round(position), low)
     if rank(q):
-        part = op.Reshape(part, ints(-1, *[1] * (rank(x) - 1)))
+        fraction = op.Reshape(fraction, ints(-1, *[1] * (rank(x) - 1)))
     below = op.Gather(values, op.Cast(low, to=7), axis=0)
-    above = op.Gather(values, op.Cast(op.Ceil(place), to=7), axis=0)
-    made = op.Add(below, op.Mul(part, op.Sub(above, below)))
+    above = op.Gather(values, op.Cast(op.Ceil(position), to=7), axis=0)
+    result = op.Add(below, op.Mul(fraction, op.Sub(above, below)))
     missing = op.Cast(op.ReduceMax(op.Cast(op.IsNaN(x), to=6), ints(at), keepdims=0), to=9)
-    made = op.Where(missing, number(op, math.nan, x), made)
-    return op.Unsqueeze(made, ints(at + rank(q))) if keepdim else made
+    result = op.Where(missing, number(op, math.nan, x), result)
+    return op.Unsqueeze(result, ints(at + rank(q))) if keepdim else result
 
 
 @ops.op("aten::logcumsumexp")
@@ -407,8 +407,8 @@ def diff(op, x, n=1, dim=-1, prepend=None, append=None):
     if not n:
         return op.Identity(x)
     at = axis(x, dim)
-    parts = [v for v in (prepend, x, append) if v is not None]
-    x = op.Concat(*parts, axis=at) if len(parts) > 1 else x
+    pieces = [v for v in (prepend, x, append) if v is not None]
+    x = op.Concat(*pieces, axis=at) if len(pieces) > 1 else x
     for _ in range(n):
         later, earlier = op.Slice(x, ints(1), ints(2**62), ints(at)), op.Slice(x, ints(0), ints(-1), ints(at))
         x = op.Xor(later, earlier) if x.dtype == T.BOOL else op.Sub(later, earlier)
@@ -445,14 +445,14 @@ _softmax("LogSoftmax", "log_softmax", "special_log_softmax", "_log_softmax")
 
 @ops.op("aten::corrcoef")
 def corrcoef(op, x):
-    made = cov(op, x)
-    if not rank(made):
-        return op.Div(made, made)
+    covariance = cov(op, x)
+    if not rank(covariance):
+        return op.Div(covariance, covariance)
     size = op.Sqrt(
-        op.ReduceSum(op.Mul(made, op.const(np.eye(int(made.shape[0]), dtype=made.dtype.numpy()))), ints(1))
+        op.ReduceSum(op.Mul(covariance, op.const(np.eye(int(covariance.shape[0]), dtype=covariance.dtype.numpy()))), ints(1))
     )
     return op.Clip(
-        op.Div(op.Div(made, size), op.Transpose(size, perm=[1, 0])), number(op, -1.0, x), number(op, 1.0, x)
+        op.Div(op.Div(covariance, size), op.Transpose(size, perm=[1, 0])), number(op, -1.0, x), number(op, 1.0, x)
     )
 
 
@@ -463,8 +463,8 @@ def cov(op, x, correction=1, fweights=None, aweights=None):
     if size is None or fweights is not None or aweights is not None:
         raise Unsupported("needs a static shape and no weights")
     centred = op.Sub(x, op.ReduceMean(x, ints(1)))
-    made = op.Div(
+    covariance = op.Div(
         op.MatMul(centred, op.Transpose(centred, perm=[1, 0])),
         number(op, float(max(size[1] - correction, 0)), x),
     )
-    return op.Reshape(made, ints()) if size[0] == 1 else made
+    return op.Reshape(covariance, ints()) if size[0] == 1 else covariance

@@ -55,8 +55,8 @@ def sym(value: ir.Value) -> Any:
 def operands(op: Any, x: Any, y: Any) -> tuple[Any, Any]:
     """Two numbers as scalars of one dtype: double when either is a float."""
     kinds = [v.kind if isinstance(v, Sym) else type(v) for v in (x, y)]
-    kind = T.DOUBLE if float in kinds else T.INT64 if int in kinds else T.BOOL
-    return tensor(op, x, kind), tensor(op, y, kind)
+    dtype = T.DOUBLE if float in kinds else T.INT64 if int in kinds else T.BOOL
+    return tensor(op, x, dtype), tensor(op, y, dtype)
 
 
 def arithmetic(name: str, function: Callable, hub_name: str) -> None:
@@ -119,8 +119,8 @@ def comparison(name: str, function: Callable, hub_name: str) -> None:
         if isinstance(x, Var) or isinstance(y, Var):
             return NotImplemented
         if isinstance(x, Sym) or isinstance(y, Sym):
-            made = op.node(hub_name if hub_name != "NotEqual" else "Equal", *operands(op, x, y))
-            return sym(op.Not(made) if hub_name == "NotEqual" else made)
+            result = op.node(hub_name if hub_name != "NotEqual" else "Equal", *operands(op, x, y))
+            return sym(op.Not(result) if hub_name == "NotEqual" else result)
         if isinstance(x, list) and isinstance(y, list) and any(isinstance(v, (Var, Sym)) for v in [*x, *y]):
             return lists(op, x, y, name)
         return function(x, y)
@@ -130,13 +130,13 @@ def lists(op: Any, x: list[Any], y: list[Any], name: str) -> Any:
     """Whether two lists of numbers are equal, or differ."""
     if name not in ("aten::eq", "aten::ne") or any(isinstance(v, Var) for v in [*x, *y]):
         raise Unsupported("compares lists of values known at run time alone")
-    parts = [
+    results = [
         True if one == two else sym(op.Equal(*operands(op, one, two))) for one, two in zip(x, y, strict=False)
     ]
-    open_ = [p for p in parts if isinstance(p, Sym)]
-    result: Any = len(x) == len(y) and False not in parts
-    if result and open_:
-        result = sym(functools.reduce(op.And, [p.value for p in open_]))
+    unknown = [p for p in results if isinstance(p, Sym)]
+    result: Any = len(x) == len(y) and False not in results
+    if result and unknown:
+        result = sym(functools.reduce(op.And, [p.value for p in unknown]))
     if name == "aten::eq":
         return result
     return sym(op.Not(result.value)) if isinstance(result, Sym) else not result
@@ -212,18 +212,18 @@ def neg(op, x):
     return -x if isinstance(x, NUMBER) else NotImplemented
 
 
-def converted(op: Any, x: Any, kind: type, dtype: ir.DataType) -> Any:
+def converted(op: Any, x: Any, python_type: type, dtype: ir.DataType) -> Any:
     if isinstance(x, Var):
         value = x.read(op)
         array = const(value)
         if array is not None:
-            return kind(array.reshape(()).item())
+            return python_type(array.reshape(()).item())
         if rank(value):
             value = op.Reshape(value, op.const(np.zeros(0, np.int64)))
         return Sym(op.Cast(value, to=int(dtype)) if value.dtype != dtype else value)
     if isinstance(x, Sym):
         return sym(tensor(op, x, dtype))
-    return kind(x)
+    return python_type(x)
 
 
 @PYTHON.op("aten::Int", "aten::IntImplicit")
@@ -272,8 +272,8 @@ def size(op, x, dim=None):
 @PYTHON.op("aten::numel")
 def numel(op, x):
     value = x.read(op)
-    parts = [length(op, value, i) for i in range(rank(value))]
-    return math.prod(parts) if all(isinstance(p, int) for p in parts) else Sym(op.Size(value))
+    lengths = [length(op, value, i) for i in range(rank(value))]
+    return math.prod(lengths) if all(isinstance(p, int) for p in lengths) else Sym(op.Size(value))
 
 
 @PYTHON.op("aten::is_floating_point")
@@ -305,11 +305,11 @@ def getitem(op, x, index):
 def contains(op, x, item):
     if isinstance(item, (Sym, Var)) or (isinstance(x, list) and any(isinstance(v, (Sym, Var)) for v in x)):
         if isinstance(item, Sym):
-            found: Any = False
+            result: Any = False
             for value in x:
                 same = PYTHON["aten::eq"](op, item, value)
-                found = PYTHON["aten::__or__"](op, found, same)
-            return found
+                result = PYTHON["aten::__or__"](op, result, same)
+            return result
         raise Unsupported("looks for a value known at run time alone")
     return item in x
 
@@ -323,8 +323,8 @@ def changing(name: str, change: Callable) -> None:
         return change(x, *rest)
 
 
-def _insert(x: list, place: int, value: Any) -> list:
-    x.insert(place, value)
+def _insert(x: list, index: int, value: Any) -> list:
+    x.insert(index, value)
     return x
 
 

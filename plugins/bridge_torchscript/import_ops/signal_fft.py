@@ -34,8 +34,8 @@ def part(op: Any, x: Complex, index: int) -> ir.Value:
 
 def pair(op: Any, real: ir.Value, imaginary: ir.Value) -> Complex:
     if real.shape != imaginary.shape:
-        both = shape_vector(op, op.Equal(real, imaginary))
-        real, imaginary = op.Expand(real, both), op.Expand(imaginary, both)
+        shape = shape_vector(op, op.Equal(real, imaginary))
+        real, imaginary = op.Expand(real, shape), op.Expand(imaginary, shape)
     last = ints(rank(real))
     return Complex(op.Concat(op.Unsqueeze(real, last), op.Unsqueeze(imaginary, last), axis=rank(real)))
 
@@ -61,48 +61,48 @@ def _scale(count: int, norm: Any, inverse: bool) -> float:
 def _dims(x: Any, dim: Any, s: Any) -> list[int]:
     count = rank(x.value) - 1 if isinstance(x, Complex) else rank(x)
     if dim is None:
-        found = list(range(count)) if s is None else list(range(count - len(s), count))
+        dims = list(range(count)) if s is None else list(range(count - len(s), count))
     else:
-        found = [dim] if isinstance(dim, int) else list(dim)
-    return [d % count for d in found]
+        dims = [dim] if isinstance(dim, int) else list(dim)
+    return [d % count for d in dims]
 
 
 def transformed(op: Any, x: Complex, n: Any, at: int, inverse: bool, norm: Any) -> Complex:
     count = int(known(n if n is not None else length(op, x.value, at), "length"))
-    made = op.DFT(x.value, np.array(count), np.array(at), inverse=int(inverse))
-    own = 1 / count if inverse else 1.0
-    factor = _scale(count, norm, inverse) / own
-    return Complex(made if factor == 1 else op.Mul(made, number(op, factor, made)))
+    spectrum = op.DFT(x.value, np.array(count), np.array(at), inverse=int(inverse))
+    default = 1 / count if inverse else 1.0
+    factor = _scale(count, norm, inverse) / default
+    return Complex(spectrum if factor == 1 else op.Mul(spectrum, number(op, factor, spectrum)))
 
 
 def half(op: Any, x: ir.Value, n: Any, at: int, norm: Any) -> Complex:
     """The spectrum of real numbers up to the middle."""
     x = floating(op, x)
     count = int(known(n if n is not None else length(op, x, at), "length"))
-    made = op.DFT(op.Unsqueeze(x, ints(rank(x))), np.array(count), np.array(at), onesided=1)
+    spectrum = op.DFT(op.Unsqueeze(x, ints(rank(x))), np.array(count), np.array(at), onesided=1)
     factor = _scale(count, norm, False)
-    return Complex(made if factor == 1 else op.Mul(made, number(op, factor, made)))
+    return Complex(spectrum if factor == 1 else op.Mul(spectrum, number(op, factor, spectrum)))
 
 
 def irfft_along(op: Any, x: Complex, n: Any, at: int, norm: Any) -> ir.Value:
     """Real numbers from half a spectrum: products with cosines and sines."""
-    have = int(known(length(op, x.value, at), "length"))
-    count = int(n) if n is not None else 2 * (have - 1)
-    used = min(have, count // 2 + 1)
+    bins = int(known(length(op, x.value, at), "length"))
+    count = int(n) if n is not None else 2 * (bins - 1)
+    used = min(bins, count // 2 + 1)
     angle = 2 * np.pi * np.outer(np.arange(used), np.arange(count)) / count
     weight = np.full((used, 1), 2.0)
     weight[0] = 1
     if count % 2 == 0 and used == count // 2 + 1:
         weight[-1] = 1
-    kind = x.value.dtype.numpy()
+    dtype = x.value.dtype.numpy()
     tables = [weight * np.cos(angle), -weight * np.sin(angle)]
     factor = _scale(count, norm, True)
     sides = []
     for index, table in enumerate(tables):
         values = op.Slice(part(op, x, index), ints(0), ints(used), ints(at))
         order = [i for i in range(rank(values)) if i != at] + [at]
-        made = op.MatMul(op.Transpose(values, perm=order), op.const((table * factor).astype(kind)))
-        sides.append(op.Transpose(made, perm=[order.index(i) for i in range(len(order))]))
+        product = op.MatMul(op.Transpose(values, perm=order), op.const((table * factor).astype(dtype)))
+        sides.append(op.Transpose(product, perm=[order.index(i) for i in range(len(order))]))
     return op.Add(*sides)
 
 
@@ -154,10 +154,10 @@ def _sizes(s: Any, dims: Sequence[int]) -> list[Any]:
 def rfftn(op, x, s=None, dim=None, norm=None):
     dims = _dims(x, dim, s)
     lengths = _sizes(s, dims)
-    made = half(op, x, lengths[-1], dims[-1], norm)
+    spectrum = half(op, x, lengths[-1], dims[-1], norm)
     for at, n in zip(dims[:-1], lengths[:-1], strict=True):
-        made = transformed(op, made, n, at, False, norm)
-    return made
+        spectrum = transformed(op, spectrum, n, at, False, norm)
+    return spectrum
 
 
 @ops.op("aten::fft_irfft2", "aten::fft_irfftn")

@@ -49,21 +49,21 @@ def stft(
     if center:
         rows = padded(op, op.Unsqueeze(rows, ints(1)), [size // 2, size // 2], PADDING[pad_mode])
         rows = op.Squeeze(rows, ints(1))
-    half = onesided is not False
-    made = op.STFT(
+    is_onesided = onesided is not False
+    spectrum = op.STFT(
         op.Unsqueeze(rows, ints(2)),
         scalar(op, hop),
         _window(op, window, size, width, x.dtype),
         scalar(op, size),
-        onesided=int(half),
+        onesided=int(is_onesided),
     )
-    if made.shape is None:
-        made.shape = ir.Shape([rows.shape[0], None, size // 2 + 1 if half else size, 2])
+    if spectrum.shape is None:
+        spectrum.shape = ir.Shape([rows.shape[0], None, size // 2 + 1 if is_onesided else size, 2])
     if normalized:
-        made = op.Mul(made, number(op, size**-0.5, made))
-    made = op.Transpose(made, perm=[0, 2, 1, 3])
-    made = made if rank(x) == 2 else op.Squeeze(made, ints(0))
-    return Complex(made) if return_complex else made
+        spectrum = op.Mul(spectrum, number(op, size**-0.5, spectrum))
+    spectrum = op.Transpose(spectrum, perm=[0, 2, 1, 3])
+    spectrum = spectrum if rank(x) == 2 else op.Squeeze(spectrum, ints(0))
+    return Complex(spectrum) if return_complex else spectrum
 
 
 @ops.op("aten::istft")
@@ -88,12 +88,12 @@ def istft(
     width = int(known(win_length, "win_length")) if win_length is not None else size
     value = x.value if rank(x.value) == 4 else op.Unsqueeze(x.value, ints(0))
     bins = value.shape[1]
-    half = onesided if onesided is not None else bins != size
+    is_onesided = onesided if onesided is not None else bins != size
     window = _window(op, window, size, width, value.dtype)
-    basis = _basis(size, size // 2 + 1 if half else size, bool(half)) * (size**0.5 if normalized else 1)
+    basis = _basis(size, size // 2 + 1 if is_onesided else size, bool(is_onesided)) * (size**0.5 if normalized else 1)
     kernel = op.Mul(op.const(basis[:, None].astype(value.dtype.numpy())), window)
     rows = op.Concat(part(op, Complex(value), 0), part(op, Complex(value), 1), axis=1)
-    added = op.ConvTranspose(rows, kernel, strides=[hop])
+    overlapped = op.ConvTranspose(rows, kernel, strides=[hop])
     ones = op.Slice(rows, ints(0, 0), ints(1, 1), ints(0, 1))
     ones = op.Add(op.Mul(ones, zero(op, ones)), number(op, 1, ones))
     square = op.Reshape(op.Mul(window, window), ints(1, 1, size))
@@ -102,19 +102,19 @@ def istft(
     end = -start if center else 2**62
     if length is not None:
         end = start + int(known(length, "length"))
-    added, weights = (op.Slice(v, ints(start), ints(end), ints(2)) for v in (added, weights))
-    made = op.Div(added, weights)
+    overlapped, weights = (op.Slice(v, ints(start), ints(end), ints(2)) for v in (overlapped, weights))
+    signal = op.Div(overlapped, weights)
     if length is not None:
-        made = _fitted(op, made, int(length))
-    return op.Squeeze(made, ints(1) if rank(x.value) == 4 else ints(0, 1))
+        signal = _fitted(op, signal, int(length))
+    return op.Squeeze(signal, ints(1) if rank(x.value) == 4 else ints(0, 1))
 
 
 def _fitted(op: Any, x: ir.Value, count: int) -> ir.Value:
     """Zeros behind what is shorter than `count`."""
     if x.shape is not None and x.shape[2] == count:
         return x
-    rest = op.Max(op.Sub(ints(count), op.Shape(x, start=2, end=3)), ints(0))
-    return op.Pad(x, op.Concat(ints(0, 0, 0, 0, 0), rest, axis=0))
+    missing = op.Max(op.Sub(ints(count), op.Shape(x, start=2, end=3)), ints(0))
+    return op.Pad(x, op.Concat(ints(0, 0, 0, 0, 0), missing, axis=0))
 
 
 def _basis(size: int, bins: int, half: bool) -> np.ndarray:

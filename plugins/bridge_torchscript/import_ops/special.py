@@ -173,27 +173,27 @@ def clamped(x: Wide, limit: float) -> Wide:
 @function("lgamma", "special_gammaln")
 def lgamma(x: Wide) -> Wide:
     """Stirling's series seven steps on; by reflection below a half; infinite at whole numbers up to zero."""
-    turned = x.below(0.5, 1 - x, x)
-    product = turned
+    reflected = x.below(0.5, 1 - x, x)
+    product = reflected
     for step in range(1, 7):
-        product = product * (turned + step)
-    z = turned + 7
+        product = product * (reflected + step)
+    z = reflected + 7
     tail = 1 / (12 * z) - 1 / (360 * z * z * z) + 1 / (1260 * z * z * z * z * z)
     value = (z - 0.5) * z.apply("Log") - z + 0.5 * math.log(2 * math.pi) + tail - product.apply("Log")
     sine = (x.apply("Floor") - x).apply("Abs") * math.pi
     mirrored = math.log(math.pi) - sine.apply("Sin").apply("Abs").apply("Log") - value
-    whole = x.equal(x.apply("Floor"), x.full(math.inf), mirrored)
-    return x.below(0.5, x.below(1e-300, whole, mirrored), value)
+    at_integers = x.equal(x.apply("Floor"), x.full(math.inf), mirrored)
+    return x.below(0.5, x.below(1e-300, at_integers, mirrored), value)
 
 
 @function("digamma", "special_digamma", "special_psi")
 def digamma(x: Wide) -> Wide:
     """Its asymptotic series eight steps on; by reflection below zero; no number at negative whole numbers."""
-    turned = x.below(0.0, 1 - x, x)
-    total = 1 / turned
+    reflected = x.below(0.0, 1 - x, x)
+    total = 1 / reflected
     for step in range(1, 8):
-        total = total + 1 / (turned + step)
-    z = turned + 8
+        total = total + 1 / (reflected + step)
+    z = reflected + 8
     square = z * z
     series = 1 / (12 * square) - 1 / (120 * square * square) + 1 / (252 * square * square * square)
     value = z.apply("Log") - 0.5 / z - series - total
@@ -248,8 +248,8 @@ def _i(x: Wide, near: tuple[float, ...], far: tuple[float, ...], odd: bool, scal
     wide = clamped(size, 1.0)
     high = polynomial(3.75 / wide, far) / wide.apply("Sqrt")
     high = high if scaled else high * size.apply("Exp")
-    made = size.below(3.75, low, high)
-    return x.below(0.0, -made, made) if odd else made
+    result = size.below(3.75, low, high)
+    return x.below(0.0, -result, result) if odd else result
 
 
 @function("i0", "special_i0", "special_modified_bessel_i0")
@@ -285,8 +285,8 @@ def _k(x: Wide, first: bool, scaled: bool) -> Wide:
     high = polynomial(2 / wide, K1_FAR if first else K0_FAR) / wide.apply("Sqrt")
     low = low * x.apply("Exp") if scaled else low
     high = high if scaled else high * (-x).apply("Exp")
-    made = x.below(2.0, low, high)
-    return x.below(0.0, x.full(math.nan), x.equal(0.0, x.full(math.inf), made))
+    result = x.below(2.0, low, high)
+    return x.below(0.0, x.full(math.nan), x.equal(0.0, x.full(math.inf), result))
 
 
 for first in (False, True):
@@ -320,8 +320,8 @@ def j0(x: Wide) -> Wide:
 def j1(x: Wide) -> Wide:
     size = x.apply("Abs")
     t = size / 3
-    made = size.below(3.0, polynomial(t * t, J1) * size, _wave(size, True, False))
-    return x.below(0.0, -made, made)
+    result = size.below(3.0, polynomial(t * t, J1) * size, _wave(size, True, False))
+    return x.below(0.0, -result, result)
 
 
 def _y(x: Wide, first: bool) -> Wide:
@@ -334,8 +334,8 @@ def _y(x: Wide, first: bool) -> Wide:
         if first
         else log * j0(inside) + polynomial(t * t, Y0)
     )
-    made = x.below(3.0, low, _wave(x, first, True))
-    return x.below(0.0, x.full(math.nan), x.equal(0.0, x.full(-math.inf), made))
+    result = x.below(3.0, low, _wave(x, first, True))
+    return x.below(0.0, x.full(math.nan), x.equal(0.0, x.full(-math.inf), result))
 
 
 @function("special_bessel_y0")

@@ -84,15 +84,15 @@ def unchanged(op: Any, base: ir.Value, new: ir.Value, *args: Any, **kwargs: Any)
 
 def shaped(op: Any, x: ir.Value, shape: Any) -> ir.Value:
     """Reshape with lengths that may be known at run time alone."""
-    parts = list(shape)
-    if not all(isinstance(p, int) for p in parts) and rank(x) == len(parts):
-        same = [isinstance(p, Sym) and _is_length(p, x, i) for i, p in enumerate(parts)]
-        parts = [0 if s else p for s, p in zip(same, parts, strict=True)]
+    lengths = list(shape)
+    if not all(isinstance(p, int) for p in lengths) and rank(x) == len(lengths):
+        is_copied = [isinstance(p, Sym) and _is_length(p, x, i) for i, p in enumerate(lengths)]
+        lengths = [0 if s else p for s, p in zip(is_copied, lengths, strict=True)]
     zeros = any(p == 0 for p in shape if isinstance(p, int))
-    made = op.Reshape(x, sizes(op, parts), allowzero=1 if zeros else None)
-    if shape_of(made) is None:
-        made.shape = ir.Shape(_lengths(x, list(shape)))
-    return made
+    result = op.Reshape(x, sizes(op, lengths), allowzero=1 if zeros else None)
+    if shape_of(result) is None:
+        result.shape = ir.Shape(_lengths(x, list(shape)))
+    return result
 
 
 def _lengths(x: ir.Value, shape: list[Any]) -> list[int | None]:
@@ -100,41 +100,41 @@ def _lengths(x: ir.Value, shape: list[Any]) -> list[int | None]:
     dims = [p if isinstance(p, int) and p >= 0 else None for p in shape]
     if x.shape is None:
         return dims
-    left: list[Any] = list(x.shape)
+    unmatched_dims: list[Any] = list(x.shape)
     for part in shape:
         if isinstance(part, Sym):
-            kept = [i for i in range(len(left)) if left[i] is not None and _is_length(part, x, i)]
-            if not kept:
+            matches = [i for i in range(len(unmatched_dims)) if unmatched_dims[i] is not None and _is_length(part, x, i)]
+            if not matches:
                 return dims
-            left[kept[0]] = None
-    rest = [d for d in left if d is not None]
-    known_ = [d for d in dims if d is not None]
-    if -1 in shape and all(isinstance(d, int) for d in rest) and np.prod(known_):
-        dims[shape.index(-1)] = int(np.prod(rest)) // int(np.prod(known_))
+            unmatched_dims[matches[0]] = None
+    unmatched = [d for d in unmatched_dims if d is not None]
+    known = [d for d in dims if d is not None]
+    if -1 in shape and all(isinstance(d, int) for d in unmatched) and np.prod(known):
+        dims[shape.index(-1)] = int(np.prod(unmatched)) // int(np.prod(known))
     return dims
 
 
 def reshape_keeping_empty(op: Any, x: ir.Value, shape: list[Any]) -> ir.Value:
     """Reshape that holds for no elements too: the length left open is counted, and is 0 where another one is."""
-    given = [p for p in shape if not (isinstance(p, int) and p == -1)]
-    parts = list(shape)
-    if len(given) < len(shape):
-        total = op.Max(op.ReduceProd(sizes(op, given), keepdims=1), ints(1))
-        rest = op.Div(op.Reshape(op.Size(x), ints(1)), total)
-        parts[parts.index(-1)] = Sym(op.Reshape(rest, ints()))
-    made = op.Reshape(x, sizes(op, parts), allowzero=1)
-    made.shape = ir.Shape([p if isinstance(p, int) else None for p in parts])
-    return made
+    fixed = [p for p in shape if not (isinstance(p, int) and p == -1)]
+    lengths = list(shape)
+    if len(fixed) < len(shape):
+        total = op.Max(op.ReduceProd(sizes(op, fixed), keepdims=1), ints(1))
+        inferred = op.Div(op.Reshape(op.Size(x), ints(1)), total)
+        lengths[lengths.index(-1)] = Sym(op.Reshape(inferred, ints()))
+    result = op.Reshape(x, sizes(op, lengths), allowzero=1)
+    result.shape = ir.Shape([p if isinstance(p, int) else None for p in lengths])
+    return result
 
 
 def _is_length(part: Sym, x: ir.Value, index: int) -> bool:
-    made = part.value.producer()
-    made = made.inputs[0].producer() if made is not None and made.op_type == "Squeeze" else None
+    node = part.value.producer()
+    node = node.inputs[0].producer() if node is not None and node.op_type == "Squeeze" else None
     return (
-        made is not None
-        and made.op_type == "Shape"
-        and made.inputs[0] is x
-        and made.attributes.get_int("start", 0) == index
+        node is not None
+        and node.op_type == "Shape"
+        and node.inputs[0] is x
+        and node.attributes.get_int("start", 0) == index
     )
 
 
@@ -165,16 +165,16 @@ def flatten(op, x, start_dim=0, end_dim=-1):
     if rank(x) == 0:
         return op.Reshape(x, ints(1))
     first, last = axis(x, start_dim), axis(x, end_dim)
-    parts = size_list(op, x)
-    if all(isinstance(p, int) for p in parts):
+    lengths = size_list(op, x)
+    if all(isinstance(p, int) for p in lengths):
         return op.Reshape(
             x,
-            ints(*parts[:first], int(np.prod(parts[first : last + 1])), *parts[last + 1 :]),
-            allowzero=1 if 0 in parts else None,
+            ints(*lengths[:first], int(np.prod(lengths[first : last + 1])), *lengths[last + 1 :]),
+            allowzero=1 if 0 in lengths else None,
         )
-    merged = parts[first : last + 1]
+    merged = lengths[first : last + 1]
     total = math.prod(merged) if all(isinstance(p, int) for p in merged) else -1
-    return shaped(op, x, [*parts[:first], total, *parts[last + 1 :]])
+    return shaped(op, x, [*lengths[:first], total, *lengths[last + 1 :]])
 
 
 @views.op("aten::ravel", inverse=None)
@@ -184,29 +184,29 @@ def ravel(op, x):
 
 @views.op("aten::unflatten", inverse=as_base)
 def unflatten(op, x, dim, sizes):
-    parts, at = size_list(op, x), axis(x, dim)
-    return shaped(op, x, [*parts[:at], *sizes, *parts[at + 1 :]])
+    lengths, at = size_list(op, x), axis(x, dim)
+    return shaped(op, x, [*lengths[:at], *sizes, *lengths[at + 1 :]])
 
 
 @views.op("aten::squeeze", inverse=as_base)
 def squeeze(op, x, dim=None):
     shape = x.shape
     every = list(range(rank(x)))
-    wanted = (
+    dims = (
         every
         if dim is None
         else [axis(x, d) for d in ([dim] if isinstance(dim, int) else dim)]
         if every
         else []
     )
-    if any(not isinstance(shape[a], int) for a in wanted):
+    if any(not isinstance(shape[a], int) for a in dims):
         if dim is None:
             raise Unsupported("drops dimensions whose lengths are known at run time alone")
-        ones = [a for a in wanted if shape[a] == 1]
-        if len(ones) != len(wanted):
+        ones = [a for a in dims if shape[a] == 1]
+        if len(ones) != len(dims):
             raise Unsupported("drops a dimension whose length is known at run time alone")
-    gone = [a for a in wanted if shape[a] == 1] if rank(x) else []
-    return op.Squeeze(x, ints(*gone)) if gone else op.Identity(x)
+    unit_dims = [a for a in dims if shape[a] == 1] if rank(x) else []
+    return op.Squeeze(x, ints(*unit_dims)) if unit_dims else op.Identity(x)
 
 
 @views.op("aten::unsqueeze", inverse=as_base)
@@ -267,24 +267,24 @@ def movedim(op, x, source, destination):
     order = [-1] * count
     for a, b in zip(one, two, strict=True):
         order[b] = a
-    rest = iter(i for i in range(count) if i not in one)
-    return op.Transpose(x, perm=[next(rest) if o < 0 else o for o in order])
+    others = iter(i for i in range(count) if i not in one)
+    return op.Transpose(x, perm=[next(others) if o < 0 else o for o in order])
 
 
 @views.op("aten::expand", inverse=None)
 def expand(op, x, size, implicit=False):
     extra = len(size) - rank(x)
-    parts = []
-    for index, part in enumerate(size):
-        own = x.shape[index - extra] if index >= extra else None
-        parts.append(
+    lengths = []
+    for index, requested in enumerate(size):
+        in_len = x.shape[index - extra] if index >= extra else None
+        lengths.append(
             1
-            if isinstance(part, int) and part == -1
-            else part
-            if own is None or own == 1 or not isinstance(own, int)
-            else own
+            if isinstance(requested, int) and requested == -1
+            else requested
+            if in_len is None or in_len == 1 or not isinstance(in_len, int)
+            else in_len
         )
-    return op.Expand(x, sizes(op, parts))
+    return op.Expand(x, sizes(op, lengths))
 
 
 @views.op("aten::expand_as", inverse=None)
@@ -314,12 +314,12 @@ def meshgrid(op, tensors, indexing="ij"):
     if indexing == "xy" and count > 1:
         order[0], order[1] = 1, 0
     lengths = [length(op, flat[order.index(i)], 0) for i in range(count)]
-    made = []
+    grids = []
     for index, value in enumerate(flat):
         shape = [1] * count
         shape[order[index]] = -1
-        made.append(op.Expand(op.Reshape(value, ints(*shape)), sizes(op, lengths)))
-    return made
+        grids.append(op.Expand(op.Reshape(value, ints(*shape)), sizes(op, lengths)))
+    return grids
 
 
 @ops.op("aten::repeat")

@@ -27,10 +27,10 @@ ops = OpTable()
 def cat(op, tensors, dim=0):
     if isinstance(tensors, Sequence):
         return tensors.joined(op, dim, stacked=False)
-    kept = [v for v in tensors if shape_of(v) != [0]] or list(tensors[:1])
-    kind = promoted(*tensors)
-    kept = [cast(op, v, kind) for v in kept]
-    return op.Concat(*kept, axis=axis(kept[0], dim)) if len(kept) > 1 else op.Identity(kept[0])
+    values = [v for v in tensors if shape_of(v) != [0]] or list(tensors[:1])
+    dtype = promoted(*tensors)
+    values = [cast(op, v, dtype) for v in values]
+    return op.Concat(*values, axis=axis(values[0], dim)) if len(values) > 1 else op.Identity(values[0])
 
 
 @ops.op("aten::stack")
@@ -141,9 +141,9 @@ def roll(op, x, shifts, dims=()):
         if isinstance(size, int):
             shift = shift % size if size else 0
         if shift:
-            parts = (
+            pieces = (
                 op.Slice(x, ints(-shift), ints(2**62), ints(at)),
                 op.Slice(x, ints(0), ints(-shift), ints(at)),
             )
-            x = op.Concat(*parts, axis=at)
+            x = op.Concat(*pieces, axis=at)
     return op.Identity(x)

@@ -94,9 +94,9 @@ def make_tensor(op, data=None, t=None, dtype=None):
         array = np.array(data)
         fallback = T.BOOL if array.dtype == bool else T.INT64 if array.dtype.kind == "i" else T.FLOAT
         return op.const(array.astype(_kind(dtype, fallback).numpy()))
-    kind = _kind(dtype, promoted(*flat))
+    target = _kind(dtype, promoted(*flat))
     if not isinstance(data, list):
-        return tensor(op, data, kind)
+        return tensor(op, data, target)
     shape = (
         np.array([None if isinstance(v, Sym) else v for v in flat], object).shape
         if all(v is w for v, w in zip(flat, data, strict=False))
@@ -104,7 +104,7 @@ def make_tensor(op, data=None, t=None, dtype=None):
     )
     if shape is None:
         raise Unsupported("makes a tensor of nested lists of values known at run time alone")
-    return op.Concat(*(op.Reshape(tensor(op, v, kind), ints(1)) for v in flat), axis=0)
+    return op.Concat(*(op.Reshape(tensor(op, v, target), ints(1)) for v in flat), axis=0)
 
 
 def _leaves(data: Any) -> list[Any]:
@@ -115,30 +115,30 @@ def _leaves(data: Any) -> list[Any]:
 
 @ops.op("aten::arange")
 def arange(op, end, start=0, step=1, dtype=None):
-    parts = [0 if start is None else start, end, step]
-    floats = any((v.kind if isinstance(v, Sym) else type(v)) is float for v in parts)
-    kind = _kind(dtype, T.FLOAT if floats else T.INT64)
-    if not any(isinstance(v, (Sym, ir.Value)) for v in parts):
+    bounds = [0 if start is None else start, end, step]
+    floats = any((v.kind if isinstance(v, Sym) else type(v)) is float for v in bounds)
+    target = _kind(dtype, T.FLOAT if floats else T.INT64)
+    if not any(isinstance(v, (Sym, ir.Value)) for v in bounds):
         import torch
 
         return op.const(
-            torch.arange(*parts, dtype=torch.float64 if floats else torch.int64).numpy().astype(kind.numpy())
+            torch.arange(*bounds, dtype=torch.float64 if floats else torch.int64).numpy().astype(target.numpy())
         )
-    made = op.Range(*(tensor(op, v, T.DOUBLE if floats else T.INT64) for v in parts))
-    return cast(op, made, kind)
+    result = op.Range(*(tensor(op, v, T.DOUBLE if floats else T.INT64) for v in bounds))
+    return cast(op, result, target)
 
 
 @ops.op("aten::linspace")
 def linspace(op, start, end, steps, dtype=None):
     import torch
 
-    kind = _kind(dtype, T.FLOAT)
+    target = _kind(dtype, T.FLOAT)
     if any(isinstance(v, (Sym, ir.Value)) for v in (start, end)):
         count = known(steps, "steps")
-        low, high = (tensor(op, v, kind) for v in (start, end))
-        parts = np.linspace(0, 1, count).astype(kind.numpy())
-        return op.Add(op.Mul(low, op.const(1 - parts)), op.Mul(high, op.const(parts)))
-    return op.const(torch.linspace(start, end, steps, dtype=code_of(kind)).numpy())
+        low, high = (tensor(op, v, target) for v in (start, end))
+        weights = np.linspace(0, 1, count).astype(target.numpy())
+        return op.Add(op.Mul(low, op.const(1 - weights)), op.Mul(high, op.const(weights)))
+    return op.const(torch.linspace(start, end, steps, dtype=code_of(target)).numpy())
 
 
 @ops.op("aten::logspace")
