@@ -52,12 +52,12 @@ class Module:
         names = {True: [n for n, w in self.weights.items() if w.parameter]}
         names[False] = [n for n in self.weights if n not in names[True]]
         rows = [f"class {self.cls}(Module):"]
-        for title, kept in (("__parameters__", names[True]), ("__buffers__", names[False])):
-            listed = "".join(f'"{name}", ' for name in kept)
+        for title, members in (("__parameters__", names[True]), ("__buffers__", names[False])):
+            listed = "".join(f'"{name}", ' for name in members)
             rows.append(f"  {title} = [{listed}]")
-        kinds = {**dict.fromkeys(self.weights, "Tensor"), "training": "bool"}
-        kinds |= {n: f"__torch__.{m.cls}" for n, m in self.modules.items()}
-        rows += [f"  {n} : {k}" if n.isidentifier() else f'  __annotations__["{n}"] = {k}' for n, k in kinds.items()]  # fmt: skip
+        types = {**dict.fromkeys(self.weights, "Tensor"), "training": "bool"}
+        types |= {n: f"__torch__.{m.cls}" for n, m in self.modules.items()}
+        rows += [f"  {n} : {k}" if n.isidentifier() else f'  __annotations__["{n}"] = {k}' for n, k in types.items()]  # fmt: skip
         return "\n".join(rows) + "\n" + self.methods
 
 
@@ -147,13 +147,13 @@ class Pickle:
         shape = [d for d in tensor.shape if isinstance(d, int)] if self.weights else [0]
         strides = [int(np.prod(shape[i + 1 :], dtype=np.int64)) for i in range(len(shape))]
         count = int(np.prod(shape, dtype=np.int64))
-        kind = _global("torch", held(tensor.dtype).storage)
+        storage_class = _global("torch", held(tensor.dtype).storage)
         key = str(len(self.storages))
         self.storages.append(tensor)
-        storage = b"(" + _text("storage") + kind + _text(key) + _text("cpu") + _int(count) + b"tQ"
+        storage = b"(" + _text("storage") + storage_class + _text(key) + _text("cpu") + _int(count) + b"tQ"
         hooks = _global("collections", "OrderedDict") + b")R"
-        parts = storage + _int(0) + _ints(shape) + _ints(strides) + b"\x89" + hooks
-        return _global("torch._utils", "_rebuild_tensor_v2") + b"(" + parts + b"tR"
+        fields = storage + _int(0) + _ints(shape) + _ints(strides) + b"\x89" + hooks
+        return _global("torch._utils", "_rebuild_tensor_v2") + b"(" + fields + b"tR"
 
 
 def _text(text: str) -> bytes:

@@ -33,12 +33,12 @@ class Untraceable(Exception):
 def cases() -> dict[str, NativeCase]:
     """Of every operator the first sample and the last; none without the package `expecttest`, which torch needs for them."""
     try:
-        found = entries()
+        op_db = entries()
     except ModuleNotFoundError:
         return {}
     return {
         f"{entry.formatted_name}{mark}": NativeCase((entry.name,), Sampled(entry, index))
-        for entry in found
+        for entry in op_db
         for mark, index in (("", 0), (" last", -1))
     }
 
@@ -107,10 +107,10 @@ class Sample(torch.nn.Module):
         if len(names) == 1 and len(self.tensors) != 1:
             names = [f"{names[0]}.{i}" for i in range(len(self.tensors))]
         arrays = {n: to_numpy(t.clone(), None) for n, t in zip(names, self.tensors, strict=True)}
-        wanted = [
+        results = [
             to_numpy(v, None) for _, v in leaves(expected, (list, tuple)) if isinstance(v, torch.Tensor)
         ]
-        return Made(path, arrays, {"inputs": arrays}, wanted, random=random)
+        return Made(path, arrays, {"inputs": arrays}, results, random=random)
 
     def _fresh(self) -> tuple[torch.Tensor, ...]:
         return tuple(t.clone() for t in self.tensors)

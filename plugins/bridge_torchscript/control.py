@@ -67,22 +67,26 @@ RESHAPING = ("prim::Constant", "prim::ListConstruct", "aten::reshape")
 
 def _reshaped(reader: Reader, op: Builder, node: Any) -> Var | None:
     """`if n > 0: x = x.reshape(n, …)` reshapes always: without elements `x` only gets the rank it has otherwise."""
-    test, (then, other) = node.inputsAt(0).node(), node.blocks()
-    made, outputs = list(then.nodes()), list(then.outputs())
-    if test.kind() != "aten::gt" or len(outputs) != 1 or any(n.kind() not in RESHAPING for n in made):
+    comparison, (then, other) = node.inputsAt(0).node(), node.blocks()
+    nodes, outputs = list(then.nodes()), list(then.outputs())
+    if comparison.kind() != "aten::gt" or len(outputs) != 1 or any(n.kind() not in RESHAPING for n in nodes):
         return None
-    last = outputs[0].node()
-    kept = next(iter(other.outputs())).debugName()
-    if last.kind() != "aten::reshape" or list(other.nodes()) or kept != last.inputsAt(0).debugName():
+    reshape = outputs[0].node()
+    unchanged = next(iter(other.outputs())).debugName()
+    if (
+        reshape.kind() != "aten::reshape"
+        or list(other.nodes())
+        or unchanged != reshape.inputsAt(0).debugName()
+    ):
         return None
-    count, parts = test.inputsAt(0).debugName(), last.inputsAt(1).node()
-    known_zero = reader.env[test.inputsAt(1).debugName()]
-    if known_zero != 0 or count not in [v.debugName() for v in parts.inputs()]:
+    count, shape_list = comparison.inputsAt(0).debugName(), reshape.inputsAt(1).node()
+    bound = reader.env[comparison.inputsAt(1).debugName()]
+    if bound != 0 or count not in [v.debugName() for v in shape_list.inputs()]:
         return None
-    for inner in made[:-1]:
+    for inner in nodes[:-1]:
         reader.node(op, inner)
-    x = reader.env[last.inputsAt(0).debugName()]
-    shape = reader.env[parts.output().debugName()]
+    x = reader.env[reshape.inputsAt(0).debugName()]
+    shape = reader.env[shape_list.output().debugName()]
     result = Var(op, reshape_keeping_empty(op, x.read(op), shape))
     result.shared = True
     return result
@@ -134,41 +138,41 @@ def _merged(reader: Reader, op: Builder, condition: ir.Value, sides: list[Side])
 
     def place(one: Any, two: Any) -> Any:
         if one is two or (type(one) is type(two) and isinstance(one, (bool, int, float, str)) and one == two):
-            return lambda made: one
+            return lambda if_outputs: one
         if isinstance(one, (list, tuple)) and isinstance(two, (list, tuple)) and len(one) == len(two):
-            parts = [place(a, b) for a, b in zip(one, two, strict=True)]
-            return lambda made: collection_like(op, one, (p(made) for p in parts))
+            makers = [place(a, b) for a, b in zip(one, two, strict=True)]
+            return lambda if_outputs: collection_like(op, one, (p(if_outputs) for p in makers))
         pair = [as_value(s.builder, v) for s, v in zip(sides, (one, two), strict=True)]
         if pair[0] is None or pair[1] is None:
-            return lambda made: Poison("has a value in one branch and none in the other")
+            return lambda if_outputs: Poison("has a value in one branch and none in the other")
         index, symbolic = len(outputs), not isinstance(one, (Var, Sequence))
         outputs.append((pair[0], pair[1]))
-        return lambda made: Sym(made[index]) if symbolic else wrapped(op, made[index])
+        return lambda if_outputs: Sym(if_outputs[index]) if symbolic else wrapped(op, if_outputs[index])
 
-    placed, lent = [], []
+    makers, shared_inputs = [], []
     for raw, settled in zip(
         zip(*(s.raw for s in sides), strict=True), zip(*(s.results for s in sides), strict=True), strict=True
     ):
         if raw[0] is raw[1]:
-            placed.append(lambda made, same=raw[0]: same)
+            makers.append(lambda if_outputs, same=raw[0]: same)
             continue
         for value in raw:
             if isinstance(value, Var) and value.depth <= reader.memory.depth:
-                lent.append(value)
-        placed.append(place(*settled))
+                shared_inputs.append(value)
+        makers.append(place(*settled))
     keys = list(dict.fromkeys([*sides[0].attributes, *sides[1].attributes]))
-    kept = [place(*(s.attributes.get(k, k[0].attributes.get(k[1])) for s in sides)) for k in keys]
-    changed = list(dict.fromkeys([*sides[0].written, *sides[1].written]))
+    attribute_makers = [place(*(s.attributes.get(k, k[0].attributes.get(k[1])) for s in sides)) for k in keys]
+    written = list(dict.fromkeys([*sides[0].written, *sides[1].written]))
     first = len(outputs)
-    for var in changed:
+    for var in written:
         outputs.append(tuple(s.written.get(var) or var.value for s in sides))  # type: ignore[arg-type]
-    made = [] if not outputs else _if(op, condition, [s.builder for s in sides], outputs)
-    for var, value in zip(changed, made[first:], strict=True):
+    results_of_if = [] if not outputs else _if(op, condition, [s.builder for s in sides], outputs)
+    for var, value in zip(written, results_of_if[first:], strict=True):
         var.write(op, value)
-    for (owner, name), merged in zip(keys, kept, strict=True):
-        reader.set_attribute(owner, name, merged(made))
-    results = [p(made) for p in placed]
-    for var in [*lent, *(r for r in results if isinstance(r, Var) and lent)]:
+    for (owner, name), merged in zip(keys, attribute_makers, strict=True):
+        reader.set_attribute(owner, name, merged(results_of_if))
+    results = [p(results_of_if) for p in makers]
+    for var in [*shared_inputs, *(r for r in results if isinstance(r, Var) and shared_inputs)]:
         var.root().shared = True
     return results
 
@@ -182,8 +186,8 @@ def as_value(op: Builder, value: Any) -> ir.Value | None:
     if isinstance(value, (Sequence, Complex)):
         return value.value
     if isinstance(value, (bool, int, float, Sym)):
-        kind = ir.DataType.DOUBLE if isinstance(value, float) else None
-        return tensor(op, value, kind if not isinstance(value, Sym) else value.value.dtype)
+        dtype = ir.DataType.DOUBLE if isinstance(value, float) else None
+        return tensor(op, value, dtype if not isinstance(value, Sym) else value.value.dtype)
     return None
 
 
@@ -205,15 +209,15 @@ def _if(
     attributes = [
         ir.AttrGraph(n, b.graph) for n, b in zip(("then_branch", "else_branch"), builders, strict=True)
     ]
-    flag = condition if not condition.shape else op.Reshape(condition, np.array([1]))
-    made = ir.Node("", "If", [flag], attributes, num_outputs=len(outputs))
-    for output, (one, two) in zip(made.outputs, outputs, strict=True):
+    scalar_condition = condition if not condition.shape else op.Reshape(condition, np.array([1]))
+    node = ir.Node("", "If", [scalar_condition], attributes, num_outputs=len(outputs))
+    for output, (one, two) in zip(node.outputs, outputs, strict=True):
         if one.dtype != two.dtype:
             raise Unsupported(f"gives {one.dtype} in one branch and {two.dtype} in the other")
         output.type = one.type
         output.shape = _common(one.shape, two.shape)
-    op.insert(made)
-    return list(made.outputs)
+    op.insert(node)
+    return list(node.outputs)
 
 
 def _common(one: ir.Shape | None, two: ir.Shape | None) -> ir.Shape | None:
@@ -359,10 +363,10 @@ class LoopBody:
             for v, s in zip(self.initial(), self.shapes, strict=True)
         ]
         scalars = [("step", ir.DataType.INT64), ("going", ir.DataType.BOOL)]
-        described = [*((stem, ir.TensorType(t), ir.Shape([])) for stem, t in scalars), *carried]
+        specs = [*((stem, ir.TensorType(t), ir.Shape([])) for stem, t in scalars), *carried]
         return [
-            ir.Value(name=hub.fresh_name(self.reader.graph, stem), type=kind, shape=shape)
-            for stem, kind, shape in described
+            ir.Value(name=hub.fresh_name(self.reader.graph, stem), type=value_type, shape=shape)
+            for stem, value_type, shape in specs
         ]
 
     def _check(self, bound: list[Any], after: list[Any]) -> None:
@@ -396,18 +400,18 @@ def _dims(value: ir.Value | None) -> list[Any] | None:
     return None if value is None or value.shape is None else list(value.shape)
 
 
-def _widened(declared: list[Any] | None, found: list[Any] | None) -> list[Any] | None:
+def _widened(declared: list[Any] | None, inferred: list[Any] | None) -> list[Any] | None:
     """The lengths two shapes share, None for others; None for different ranks."""
-    if declared is None or found is None or len(declared) != len(found):
+    if declared is None or inferred is None or len(declared) != len(inferred):
         return None
-    return [d if d == f else None for d, f in zip(declared, found, strict=True)]
+    return [d if d == f else None for d, f in zip(declared, inferred, strict=True)]
 
 
-def growing(op: Builder, attempt: Callable[[], Any]) -> Any:
+def growing(op: Builder, read: Callable[[], Any]) -> Any:
     """What `attempt` gives, once lists of this place that it appends to are sequences."""
     while True:
         try:
-            return attempt()
+            return read()
         except Grows as grown:
             if grown.items.depth < op.memory.depth:
                 raise

@@ -33,35 +33,35 @@ def decompositions() -> Any:
     }
 
 
-def operator(kind: str, schema: str) -> Any:
+def operator(name: str, schema: str) -> Any:
     """The torch.ops overload of a TorchScript operator."""
     import torch
 
-    space, _, name = kind.partition("::")
+    space, _, short_name = name.partition("::")
     parsed = torch._C.parse_schema(schema)
-    return getattr(getattr(getattr(torch.ops, space), name), parsed.overload_name or "default")
+    return getattr(getattr(getattr(torch.ops, space), short_name), parsed.overload_name or "default")
 
 
-def decomposed(reader: Any, op: Builder, kind: str, schema: str, inputs: list[Any]) -> Any:
+def decomposed(reader: Any, op: Builder, operator_name: str, schema: str, inputs: list[Any]) -> Any:
     """The operator by the parts torch makes it of. Raises Unsupported where torch cannot, or a part has no rule."""
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    target = operator(kind, schema)
-    formal = target._schema.arguments
-    if any(a.alias_info is not None and a.alias_info.is_write for a in formal):
+    target = operator(operator_name, schema)
+    parameters = target._schema.arguments
+    if any(a.alias_info is not None and a.alias_info.is_write for a in parameters):
         raise Unsupported("is not supported")
-    found: list[Any] = []
-    arguments = [_stand_in(op, v, found) for v in inputs]
+    tensor_vars: list[Any] = []
+    arguments = [_stand_in(op, v, tensor_vars) for v in inputs]
 
     def call(*tensors: Any) -> Any:
         queue = iter(tensors)
         filled = [_filled(a, queue) for a in arguments]
-        positional = [v for v, a in zip(filled, formal, strict=True) if not a.kwarg_only]
-        named = {a.name: v for v, a in zip(filled, formal, strict=True) if a.kwarg_only}
+        positional = [v for v, a in zip(filled, parameters, strict=True) if not a.kwarg_only]
+        named = {a.name: v for v, a in zip(filled, parameters, strict=True) if a.kwarg_only}
         return target(*positional, **named)
 
-    examples = [torch.empty(shape_of(v.read(op)) or [], dtype=code_of(v.read(op).dtype)) for v in found]
+    examples = [torch.empty(shape_of(v.read(op)) or [], dtype=code_of(v.read(op).dtype)) for v in tensor_vars]
     try:
         with TRACER:
             graph = make_fx(call, decomposition_table=decompositions(), tracing_mode="fake")(*examples)
@@ -71,19 +71,19 @@ def decomposed(reader: Any, op: Builder, kind: str, schema: str, inputs: list[An
         ) from error
     if any(n.target is target for n in graph.graph.nodes):
         raise Unsupported("is not supported")
-    return _played(reader, op, graph, found)
+    return _played(reader, op, graph, tensor_vars)
 
 
-def _stand_in(op: Builder, value: Any, found: list[Any]) -> Any:
+def _stand_in(op: Builder, value: Any, tensors: list[Any]) -> Any:
     if isinstance(value, Var):
         if shape_of(value.read(op)) is None:
             raise Unsupported(
                 "is not supported, nor can torch spell it out for shapes known at run time alone"
             )
-        found.append(value)
+        tensors.append(value)
         return TENSOR
     if isinstance(value, (list, tuple)):
-        return [_stand_in(op, v, found) for v in value]
+        return [_stand_in(op, v, tensors) for v in value]
     if isinstance(value, (Sym, Sequence)):
         raise Unsupported("is not supported, nor can torch spell it out for numbers known at run time alone")
     return value
@@ -137,18 +137,18 @@ def _call(reader: Any, op: Builder, node: Any, held: Any) -> Any:
     if schema is None:
         raise Unsupported(f"is made of {node.target}, which is not supported")
     names, inputs = [], []
-    given = dict(zip([a.name for a in schema.arguments], node.args, strict=False)) | dict(node.kwargs)
+    values = dict(zip([a.name for a in schema.arguments], node.args, strict=False)) | dict(node.kwargs)
     for argument in schema.arguments:
         names.append(argument.name)
         default = argument.default_value if argument.has_default_value() else None
-        inputs.append(held(given.get(argument.name, default)))
-    kind = reader.named(schema.name)
-    if kind.startswith("prims::") and f"aten::{kind[7:]}" in ops:
-        kind = f"aten::{kind[7:]}"
-        rule = reader.rule(kind, {})
+        inputs.append(held(values.get(argument.name, default)))
+    operator = reader.named(schema.name)
+    if operator.startswith("prims::") and f"aten::{operator[7:]}" in ops:
+        operator = f"aten::{operator[7:]}"
+        rule = reader.rule(operator, {})
         names = list(inspect.signature(rule.handler).parameters)[1 : len(inputs) + 1]
         inputs = inputs[: len(names)]
     known = (ops, PYTHON, INPLACE)
-    if not any(kind in names for names in known) and kind.removesuffix("_") not in ops:
-        raise Unsupported(f"is made of {kind}, which is not supported")
-    return reader.operator(op, kind, names, inputs)
+    if not any(operator in names for names in known) and operator.removesuffix("_") not in ops:
+        raise Unsupported(f"is made of {operator}, which is not supported")
+    return reader.operator(op, operator, names, inputs)

@@ -41,13 +41,13 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         parameters.append(f"{ts.name(value)}: {ts.type(value)}")
     ts.graph(model.graph)
     results = [ts.name(v) for v in model.graph.outputs]
-    kinds = [ts.type(v) for v in model.graph.outputs]
-    kind, result = kinds[0], results[0]
+    types = [ts.type(v) for v in model.graph.outputs]
+    result_type, returned = types[0], results[0]
     if len(results) > 1:
-        kind, result = f"Tuple[{', '.join(kinds)}]", ", ".join(results)
+        result_type, returned = f"Tuple[{', '.join(types)}]", ", ".join(results)
     body = ts.code(results)
-    head = f"  def forward({', '.join([f'self: __torch__.{root.cls}', *parameters])}) -> {kind}:\n"
-    root.methods = f"{head}{body}\n    return {result}\n"
+    header = f"  def forward({', '.join([f'self: __torch__.{root.cls}', *parameters])}) -> {result_type}:\n"
+    root.methods = f"{header}{body}\n    return {returned}\n"
     _note(model, report)
     facts = json.dumps(described(model), indent=1, ensure_ascii=False).encode()
     write_archive(path, root, library(ts.library), {INTERFACE: facts})
@@ -57,8 +57,10 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
 
 def _note(model: ir.Model, report: Report) -> None:
     values = [*model.graph.inputs, *model.graph.initializers.values(), *model.graph.outputs]
-    for kind in sorted({v.dtype for v in values if v.dtype in STAND_IN}):
-        report.notes.append(f"{kind.name.lower()} is held in {STAND_IN[kind].name.lower()}, which torch has")
+    for dtype in sorted({v.dtype for v in values if v.dtype in STAND_IN}):
+        report.notes.append(
+            f"{dtype.name.lower()} is held in {STAND_IN[dtype].name.lower()}, which torch has"
+        )
 
 
 exporter = Exporter(

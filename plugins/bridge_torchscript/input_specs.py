@@ -61,18 +61,18 @@ def _one(name: str | None, item: Any) -> tuple[str, Given]:
         return name, Given(_real(name, ir.DataType.from_numpy(item.dtype)), item.shape)
     if isinstance(item, (bool, int, float)) and name:
         return name, Given(fixed=item)
-    found = ITEM.fullmatch(item if name is None else f"{name}:{item}") if isinstance(item, str) else None
-    if found is None:
+    match = ITEM.fullmatch(item if name is None else f"{name}:{item}") if isinstance(item, str) else None
+    if match is None:
         raise InvalidOption(f"inputs: {item!r} describes no input.", f"Write {FORM}.")
-    key, dtype, dims, number = found.groups()
+    key, dtype, dims, number = match.groups()
     if number is not None:
         return key, Given(fixed=_number(key, number))
     if dtype not in BY_NAME:
         raise InvalidOption(
             f"inputs: {dtype!r} of {key} is no dtype.", f"One of: {', '.join(sorted(BY_NAME))}."
         )
-    parts = [d.strip() for d in (dims or "").split(",") if d.strip()]
-    shape = tuple(int(d) if d.isdigit() else None if d == "?" else d for d in parts)
+    lengths = [d.strip() for d in (dims or "").split(",") if d.strip()]
+    shape = tuple(int(d) if d.isdigit() else None if d == "?" else d for d in lengths)
     return key, Given(_real(key, BY_NAME[dtype]), shape)
 
 

@@ -98,119 +98,129 @@ class Interpreter:
         return [self.env[o.debugName()] for o in block.outputs()]
 
     def node(self, op: Builder, node: Any) -> None:
-        kind = node.kind()
+        operator = node.kind()
         inputs = [self.env[i.debugName()] for i in node.inputs()]
-        if kind not in HANDING_ON:
+        if operator not in HANDING_ON:
             inputs = [current(op, v) for v in inputs]
         op.begin(node.kind(), named(node))
         try:
-            special = (
-                getattr(self, f"_{kind.partition('::')[2]}", None) if kind.startswith("prim::") else None
+            method = (
+                getattr(self, f"_{operator.partition('::')[2]}", None)
+                if operator.startswith("prim::")
+                else None
             )
-            results = special(op, node, *inputs) if special else self.call(op, node, kind, inputs)
+            results = method(op, node, *inputs) if method else self.call(op, node, operator, inputs)
         except Unsupported as error:
-            raise Refused(Blocker(kind, place(node), "", str(error))) from error
+            raise Refused(Blocker(operator, place(node), "", str(error))) from error
         except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
             reason = f"is used in a way its rule does not read ({type(error).__name__}: {error})"
-            raise Refused(Blocker(kind, place(node), "", reason[:200])) from error
+            raise Refused(Blocker(operator, place(node), "", reason[:200])) from error
         outputs = list(node.outputs())
-        made = results if len(outputs) > 1 else [results] * len(outputs)
-        for output, value in zip(outputs, made, strict=True):
+        values = results if len(outputs) > 1 else [results] * len(outputs)
+        for output, value in zip(outputs, values, strict=True):
             self.env[output.debugName()] = value
 
-    def call(self, op: Builder, node: Any, kind: str, inputs: list[Any]) -> Any:
+    def call(self, op: Builder, node: Any, operator: str, inputs: list[Any]) -> Any:
         """An operator: on Python values in Python, else by its rule."""
-        if kind == "aten::Bool" and hinting(node):
+        if operator == "aten::Bool" and hinting(node):
             return False
-        asked, kind = kind, self.named(kind)
+        requested, operator = operator, self.named(operator)
         names = argument_names(node)
-        writes = kind in INPLACE or (kind.endswith("_") and not kind.endswith("__"))
-        if kind in PYTHON or kind in ops or writes:
-            made = self.operator(op, kind, names, inputs)
-            return made if kind == asked or not isinstance(made, (Var, list)) else copied(op, made)
-        return wrapped(op, decomposed(self, op, kind, node.schema(), inputs))
+        writes = operator in INPLACE or (operator.endswith("_") and not operator.endswith("__"))
+        if operator in PYTHON or operator in ops or writes:
+            result = self.operator(op, operator, names, inputs)
+            return (
+                result if operator == requested or not isinstance(result, (Var, list)) else copied(op, result)
+            )
+        return wrapped(op, decomposed(self, op, operator, node.schema(), inputs))
 
-    def named(self, kind: str) -> str:
+    def named(self, operator: str) -> str:
         """An operator that copies what another shows is that other one."""
-        base = kind.removesuffix("_copy")
-        return base if kind not in ops and base in ops else kind
+        base = operator.removesuffix("_copy")
+        return base if operator not in ops and base in ops else operator
 
-    def operator(self, op: Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
+    def operator(self, op: Builder, operator: str, names: list[str], inputs: list[Any]) -> Any:
         """An operator that has a rule, by the names of its arguments."""
-        if kind in PYTHON:
-            result = PYTHON[kind](op, *inputs)
+        if operator in PYTHON:
+            result = PYTHON[operator](op, *inputs)
             if result is not NotImplemented:
                 return result
-        if kind in INPLACE or (kind.endswith("_") and not kind.endswith("__") and kind not in ops):
-            return self._written(op, kind, names, inputs)
-        return self.apply(op, kind, names, inputs)
+        if operator in INPLACE or (
+            operator.endswith("_") and not operator.endswith("__") and operator not in ops
+        ):
+            return self._written(op, operator, names, inputs)
+        return self.apply(op, operator, names, inputs)
 
-    def apply(self, op: Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
+    def apply(self, op: Builder, operator: str, names: list[str], inputs: list[Any]) -> Any:
         arguments: dict[str, Any] = {}
         for name, value in zip(names, inputs, strict=True):
-            known = RENAMED.get(name, name)
-            arguments[name if known in arguments else known] = plain(op, value)
-        rule = self.rule(kind, arguments)
-        made = folded(op, rule.handler(op, **fitting(rule.handler, arguments)), arguments)
-        quantization = carried(op, kind, inputs)
-        if kind in VIEWS and isinstance(inputs[0], Var) and isinstance(made, (ir.Value, list, tuple)):
-            result = self._viewed(op, inputs[0], rule.handler, arguments, made, VIEWS.get(kind))
+            parameter = RENAMED.get(name, name)
+            arguments[name if parameter in arguments else parameter] = plain(op, value)
+        rule = self.rule(operator, arguments)
+        result_values = folded(op, rule.handler(op, **fitting(rule.handler, arguments)), arguments)
+        quantization = carried(op, operator, inputs)
+        if (
+            operator in VIEWS
+            and isinstance(inputs[0], Var)
+            and isinstance(result_values, (ir.Value, list, tuple))
+        ):
+            result = self._viewed(op, inputs[0], rule.handler, arguments, result_values, VIEWS.get(operator))
         else:
-            result = wrapped(op, made)
+            result = wrapped(op, result_values)
         return result if quantization is None else requantized(op, result, quantization)
 
-    def rule(self, kind: str, arguments: dict[str, Any]) -> Any:
-        reason = ops.refusal(kind, arguments)
+    def rule(self, operator: str, arguments: dict[str, Any]) -> Any:
+        reason = ops.refusal(operator, arguments)
         if reason is not None:
             raise Unsupported(reason)
-        return ops.find(kind, arguments)
+        return ops.find(operator, arguments)
 
     def _viewed(
-        self, op: Builder, base: Var, handler: Any, arguments: dict[str, Any], made: Any, inverse: Any
+        self, op: Builder, base: Var, handler: Any, arguments: dict[str, Any], results: Any, inverse: Any
     ) -> Any:
-        rest = fitting(handler, arguments)
-        first = next(iter(rest))
+        handler_arguments = fitting(handler, arguments)
+        first = next(iter(handler_arguments))
         doubtful = False
         if isinstance(inverse, MayCopy):
-            shares, inverse = inverse.shares(base, made, arguments), inverse.inverse
+            shares, inverse = inverse.shares(base, results, arguments), inverse.inverse
             if shares is False:
-                return wrapped(op, made)
+                return wrapped(op, results)
             doubtful = shares is None
 
         def part(index: int | None) -> Var:
             def forward(op: Any, value: ir.Value) -> ir.Value:
-                again = handler(op, **{**rest, first: value})
+                again = handler(op, **{**handler_arguments, first: value})
                 return again if index is None else again[index]
 
             def backward(op: Any, value: ir.Value, new: ir.Value) -> ir.Value:
-                kept = {k: v for k, v in rest.items() if k != first}
+                extra = {k: v for k, v in handler_arguments.items() if k != first}
                 return (
-                    inverse(op, value, new, **kept)
+                    inverse(op, value, new, **extra)
                     if index is None
-                    else inverse(op, value, new, index, **kept)
+                    else inverse(op, value, new, index, **extra)
                 )
 
-            value = made if index is None else made[index]
+            value = results if index is None else results[index]
             return Var(op, value, base, forward, backward if inverse else None, doubtful=doubtful)
 
-        return part(None) if isinstance(made, ir.Value) else [part(i) for i in range(len(made))]
+        return part(None) if isinstance(results, ir.Value) else [part(i) for i in range(len(results))]
 
-    def _written(self, op: Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
+    def _written(self, op: Builder, operator: str, names: list[str], inputs: list[Any]) -> Any:
         """An operator in place is the operator, its result written back in the tensor's own dtype and shape."""
         target = inputs[0]
         if not isinstance(target, Var):
             raise Unsupported("writes to what is no tensor")
-        if kind in RESHAPING:
-            target.turn(lambda old: self.apply(op, kind.removesuffix("_"), names, [old, *inputs[1:]]))
+        if operator in RESHAPING:
+            target.turn(lambda old: self.apply(op, operator.removesuffix("_"), names, [old, *inputs[1:]]))
             return target
         before = target.read(op)
-        made = self.apply(op, INPLACE.get(kind, kind.removesuffix("_")), names, inputs)
+        result = self.apply(op, INPLACE.get(operator, operator.removesuffix("_")), names, inputs)
         assert before.dtype is not None
-        value = cast(op, made.read(op), before.dtype)
+        value = cast(op, result.read(op), before.dtype)
         if value.shape != before.shape or value.shape is None:
             value = op.Expand(value, sizes(op, size_list(op, before)))
         target.write(op, value)
-        target.quantization = made.quantization
+        target.quantization = result.quantization
         return target
 
     # prim:: operators
@@ -219,14 +229,14 @@ class Interpreter:
         output = node.output()
         if not node.hasAttribute("value"):
             return None
-        kind = node.kindOf("value")
-        if kind == "t":
+        attribute_kind = node.kindOf("value")
+        if attribute_kind == "t":
             return self.weight(node.t("value"), f"constant_{output.debugName()}")
-        if kind in ("s", "i", "f"):
-            value = getattr(node, kind)("value")
+        if attribute_kind in ("s", "i", "f"):
+            value = getattr(node, attribute_kind)("value")
             return bool(value) if str(output.type()) == "bool" else value
-        found = output.toIValue()
-        return self.known(found)
+        constant = output.toIValue()
+        return self.known(constant)
 
     def known(self, value: Any) -> Any:
         """A Python value that holds tensors, as the reader holds it."""
@@ -249,8 +259,8 @@ class Interpreter:
     @staticmethod
     def key(tensor: Any) -> int:
         """What a stored tensor is known by: the memory it shows, and how."""
-        place = (tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()))
-        return hash((*place, tensor.dtype)) if tensor.numel() else id(tensor)
+        layout = (tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()))
+        return hash((*layout, tensor.dtype)) if tensor.numel() else id(tensor)
 
     def weight(self, tensor: Any, name: str) -> Var:
         """A stored tensor as an initializer of the root graph, its memory shared."""
@@ -264,7 +274,7 @@ class Interpreter:
     def _GetAttr(self, op: Builder, node: Any, owner: Any) -> Any:
         return self.attribute(owner, node.s("name"), node.output().type())
 
-    def attribute(self, owner: Object, name: str, kind: Any) -> Any:
+    def attribute(self, owner: Object, name: str, declared_type: Any) -> Any:
         """An attribute of the declared type `kind`, as it was stored or was set since."""
         path = f"{owner.path}.{name}" if owner.path else name
         if path not in self.touched:
@@ -277,7 +287,7 @@ class Interpreter:
         if path in self.state:
             value = self.state[path]
         else:
-            self.stored[path] = stored_attribute(owner.native, name, kind)
+            self.stored[path] = stored_attribute(owner.native, name, declared_type)
             value = self._held(self.stored[path], path)
         owner.attributes[name] = value
         return value
@@ -308,17 +318,17 @@ class Interpreter:
             self.touched[f"{owner.path}.{name}" if owner.path else name] = (owner, name)
         self.set_attribute(owner, name, value, node.inputsAt(1).type())
 
-    def set_attribute(self, owner: Object, name: str, value: Any, kind: Any = None) -> None:
+    def set_attribute(self, owner: Object, name: str, value: Any, declared_type: Any = None) -> None:
         """Remembered where it happens in a branch, whose attributes are merged with the other's."""
         changes = self.memory.innermost
         if changes is not None and (owner, name) not in changes.attributes:
             unread = owner.native is not None and name not in owner.attributes
-            before = self.attribute(owner, name, kind) if unread else owner.attributes.get(name)
+            before = self.attribute(owner, name, declared_type) if unread else owner.attributes.get(name)
             changes.attributes[owner, name] = before
         owner.attributes[name] = value
 
     def _CreateObject(self, op: Builder, node: Any) -> Object:
-        return Object(kind=str(node.output().type()))
+        return Object(type_name=str(node.output().type()))
 
     def _ListConstruct(self, op: Builder, node: Any, *items: Any) -> list[Any]:
         return Items(op, items)
@@ -335,10 +345,10 @@ class Interpreter:
     def _ListUnpack(self, op: Builder, node: Any, items: Any) -> Any:
         count = len(list(node.outputs()))
         if isinstance(items, Sequence):
-            parts = [items.at(op, op.const(np.array(i, np.int64))) for i in range(count)]
+            elements = [items.at(op, op.const(np.array(i, np.int64))) for i in range(count)]
         else:
-            parts = items
-        return parts[0] if count == 1 else parts
+            elements = items
+        return elements[0] if count == 1 else elements
 
     def _TupleIndex(self, op: Builder, node: Any, items: Any, index: int) -> Any:
         return items[index]
@@ -432,11 +442,11 @@ def plain(op: Builder, value: Any) -> Any:
     return tuple(plain(op, v) for v in value) if isinstance(value, tuple) else value
 
 
-def copied(op: Builder, made: Any) -> Any:
+def copied(op: Builder, value: Any) -> Any:
     """Views as tensors of their own."""
-    if isinstance(made, list):
-        return Items(op, (copied(op, v) for v in made))
-    return Var(op, made.read(op), quantization=made.quantization) if isinstance(made, Var) else made
+    if isinstance(value, list):
+        return Items(op, (copied(op, v) for v in value))
+    return Var(op, value.read(op), quantization=value.quantization) if isinstance(value, Var) else value
 
 
 def current(op: Builder, value: Any) -> Any:
@@ -455,25 +465,25 @@ def wrapped(op: Builder, value: Any) -> Any:
     return tuple(wrapped(op, v) for v in value) if isinstance(value, tuple) else value
 
 
-def folded(op: Builder, made: Any, arguments: dict[str, Any]) -> Any:
+def folded(op: Builder, result: Any, arguments: dict[str, Any]) -> Any:
     """A small number computed from constants alone, as the constant it is: traced code computes sizes this way."""
     tensors = [v for v in arguments.values() if isinstance(v, ir.Value)]
-    if not isinstance(made, ir.Value) or not tensors or const(made) is not None or made.dtype is None:
-        return made
-    known = [const(v) for v in tensors]
-    shape = hub.shape_of(made)
-    if any(a is None or a.size > SMALL for a in known) or shape is None or int(np.prod(shape)) > SMALL:
-        return made
-    results = computed(made)
-    return made if results is None else op.const(results)
+    if not isinstance(result, ir.Value) or not tensors or const(result) is not None or result.dtype is None:
+        return result
+    arrays = [const(v) for v in tensors]
+    shape = hub.shape_of(result)
+    if any(a is None or a.size > SMALL for a in arrays) or shape is None or int(np.prod(shape)) > SMALL:
+        return result
+    array = computed(result)
+    return result if array is None else op.const(array)
 
 
 def computed(value: ir.Value) -> Any:
     """The array a chain of nodes over constants makes; None where it starts from anything else."""
-    found = const(value)
+    array = const(value)
     node = value.producer()
-    if found is not None or node is None or node.op_type in RANDOM or node.domain or len(node.outputs) > 1:
-        return found
+    if array is not None or node is None or node.op_type in RANDOM or node.domain or len(node.outputs) > 1:
+        return array
     inputs = [None if v is None else computed(v) for v in node.inputs]
     if not inputs or any(a is None for a, v in zip(inputs, node.inputs, strict=True) if v is not None):
         return None
@@ -497,11 +507,11 @@ def _parameters(handler: Callable[..., Any]) -> frozenset[str]:
 
 def fitting(handler: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments a handler takes. One it does not take must be at rest: absent, False, or of no matter."""
-    taken = _parameters(handler)
+    parameters = _parameters(handler)
     for name, value in arguments.items():
-        if name not in taken and name not in IGNORED and value not in (None, False, []):
+        if name not in parameters and name not in IGNORED and value not in (None, False, []):
             raise Unsupported(f"is read without {name}={value!r}"[:160])
-    return {n: v for n, v in arguments.items() if n in taken}
+    return {n: v for n, v in arguments.items() if n in parameters}
 
 
 def initializer(graph: ir.Graph, tensor: Any, name: str) -> ir.Value:
@@ -509,29 +519,29 @@ def initializer(graph: ir.Graph, tensor: Any, name: str) -> ir.Value:
     tensor = tensor.detach()
     if tensor.is_sparse or tensor.is_complex():
         raise Unsupported("reads a sparse or complex tensor")
-    made = ir.Tensor(to_numpy(tensor.cpu(), None))
+    stored = ir.Tensor(to_numpy(tensor.cpu(), None))
     value = ir.Value(
         name=name if name not in graph.initializers else hub.fresh_name(graph, name),
-        shape=ir.Shape(made.shape),
-        type=ir.TensorType(made.dtype),
-        const_value=made,
+        shape=ir.Shape(stored.shape),
+        type=ir.TensorType(stored.dtype),
+        const_value=stored,
     )
     graph.register_initializer(value)
     return value
 
 
-def kinds(block: Any, taken: Callable[[Any, int], bool] = lambda node, index: True) -> Iterator[Any]:
+def kinds(block: Any, may_run: Callable[[Any, int], bool] = lambda node, index: True) -> Iterator[Any]:
     """Every node, those of blocks inside too; of a node's blocks those that `taken` says may run."""
     for node in block.nodes():
         yield node
         for index, inner in enumerate(node.blocks()):
-            if taken(node, index):
-                yield from kinds(inner, taken)
+            if may_run(node, index):
+                yield from kinds(inner, may_run)
 
 
 def truth(op: Builder, condition: Any) -> bool | ir.Value:
     """A condition as a Python bool where it is known, else as a hub scalar."""
     if isinstance(condition, Sym):
-        found = const(condition.value)
-        return bool(found) if found is not None else condition.value
+        array = const(condition.value)
+        return bool(array) if array is not None else condition.value
     return bool(condition)

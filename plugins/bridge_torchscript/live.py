@@ -24,7 +24,7 @@ EXAMPLE = 4
 PLACES = "coordinate_transformation_mode"
 
 
-def exported(src: Any, given: dict[str, Given]) -> ir.Model:
+def exported(src: Any, specs: dict[str, Given]) -> ir.Model:
     """The hub model of an nn.Module, whose inputs must be described, or of an ExportedProgram.
 
     Named dimensions stay symbolic. Raises InvalidOption for inputs nothing describes, UnsupportedModel in torch's words.
@@ -33,7 +33,7 @@ def exported(src: Any, given: dict[str, Given]) -> ir.Model:
 
     arguments: dict[str, Any] = {}
     if isinstance(src, torch.nn.Module):
-        names, examples, dims = _example(src, given)
+        names, examples, dims = _example(src, specs)
         arguments = {
             "kwargs": dict(zip(names, examples, strict=True)),
             "dynamic_shapes": dims,
@@ -76,35 +76,35 @@ def _resize_as_torch(model: ir.Model) -> None:
 
 def _rename(graph: ir.Graph, names: list[str]) -> None:
     """Outputs by the names that running the program gives them."""
-    taken = {v.name for v in graph.inputs}
+    input_names = {v.name for v in graph.inputs}
     for output in graph.outputs:
         output.name = hub.fresh_name(graph, "output")
     for output, name in zip(graph.outputs, names, strict=True):
-        output.name = f"{name}_output" if name in taken else name
+        output.name = f"{name}_output" if name in input_names else name
 
 
-def _example(module: Any, given: dict[str, Given]) -> tuple[list[str], list[Any], dict[str, Any]]:
+def _example(module: Any, specs: dict[str, Given]) -> tuple[list[str], list[Any], dict[str, Any]]:
     """Names, tensors and dynamic dimensions of the inputs described."""
     import torch
 
-    if not given:
+    if not specs:
         raise InvalidOption(
             f"{type(module).__name__} does not say what its inputs are.", f"Describe them with {FORM}."
         )
-    symbols = {d for g in given.values() for d in g.dims or () if isinstance(d, str)}
-    named = {d: torch.export.Dim(d) for d in sorted(symbols)}
+    symbols = {d for g in specs.values() for d in g.dims or () if isinstance(d, str)}
+    dims_by_name = {d: torch.export.Dim(d) for d in sorted(symbols)}
     examples: list[Any] = []
     dims: dict[str, Any] = {}
-    for name, item in given.items():
+    for name, item in specs.items():
         if item.fixed is not None:
             examples.append(item.fixed)
             dims[name] = None
             continue
-        held = HELD[item.type.dtype]  # type: ignore[union-attr]
-        sizes = [d if isinstance(d, int) else EXAMPLE for d in item.dims or ()]
-        examples.append(torch.ones(sizes, dtype=getattr(torch, held.name)))
-        dims[name] = {i: named[d] for i, d in enumerate(item.dims or ()) if isinstance(d, str)}
-    return list(given), examples, dims
+        torch_dtype = HELD[item.type.dtype]  # type: ignore[union-attr]
+        shape = [d if isinstance(d, int) else EXAMPLE for d in item.dims or ()]
+        examples.append(torch.ones(shape, dtype=getattr(torch, torch_dtype.name)))
+        dims[name] = {i: dims_by_name[d] for i, d in enumerate(item.dims or ()) if isinstance(d, str)}
+    return list(specs), examples, dims
 
 
 @contextlib.contextmanager

@@ -72,9 +72,9 @@ class Names:
     def __init__(self) -> None:
         self.taken: set[str] = set()
 
-    def fresh(self, wanted: str) -> str:
+    def fresh(self, hint: str) -> str:
         """`wanted` as an identifier, numbered when taken."""
-        stem = re.sub(r"\W", "_", wanted, flags=re.ASCII) or "value"
+        stem = re.sub(r"\W", "_", hint, flags=re.ASCII) or "value"
         if stem[0].isdigit():
             stem = f"_{stem}"
         if stem in RESERVED or stem.startswith("__"):

@@ -47,9 +47,9 @@ def open_program(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             checked_members(path, archive)
-            plain = _plain(path, archive)
+            sanitized = _plain(path, archive)
         with TRACER:
-            return torch.export.load(plain)
+            return torch.export.load(sanitized)
     except (BridgeError, MemoryError):
         raise
     except Exception as error:
@@ -58,8 +58,8 @@ def open_program(path: Path) -> Any:
 
 def _plain(path: Path, archive: zipfile.ZipFile) -> io.BytesIO:
     """The archive with nothing in it but what was looked at."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as copy:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as copy:
         for name in archive.namelist():
             inside = name.partition("/")[2]
             if inside.startswith(("data/aotinductor", "data/xl", "data/weights/opaque")):
@@ -76,8 +76,8 @@ def _plain(path: Path, archive: zipfile.ZipFile) -> io.BytesIO:
                 copy.writestr(name, archive.read(name))
             elif not inside.startswith("extra/"):
                 copy.writestr(name, archive.read(name))
-    made.seek(0)
-    return made
+    buffer.seek(0)
+    return buffer
 
 
 def _weights(path: Path, config: Any) -> None:
@@ -116,10 +116,10 @@ def _word(path: Path, text: str, key: str) -> None:
         if not SIZES.fullmatch(known) or len(text) > 4000:
             raise _foreign(path, f"the size {text[:80]!r}")
     elif key in ("in_spec", "out_spec"):
-        kinds = list(_kinds(json.loads(text)[1]))
-        if any(kind not in CONTAINERS for kind, _ in kinds):
-            raise _foreign(path, f"the container {next(k for k, _ in kinds if k not in CONTAINERS)!r}")
-        if any("__enum__" in str(context) for _, context in kinds):
+        containers = list(_kinds(json.loads(text)[1]))
+        if any(container not in CONTAINERS for container, _ in containers):
+            raise _foreign(path, f"the container {next(k for k, _ in containers if k not in CONTAINERS)!r}")
+        if any("__enum__" in str(context) for _, context in containers):
             raise _foreign(path, "an enumeration")
     elif not WORD.fullmatch(text):
         raise UnreadableFile(f"{path} has {text[:80]!r} in the place of a name ({key}).")
@@ -153,5 +153,5 @@ def call(program: Any, tensors: dict[str, Any]) -> dict[str, Any]:
 
     flat = [tensors[name] for name in program.graph_signature.user_inputs]
     args, kwargs = pytree.tree_unflatten(flat, program.call_spec.in_spec)
-    found, _ = pytree.tree_flatten(program.module()(*args, **kwargs))
-    return dict(zip(names_of_results(program), found, strict=True))
+    results, _ = pytree.tree_flatten(program.module()(*args, **kwargs))
+    return dict(zip(names_of_results(program), results, strict=True))

@@ -31,10 +31,10 @@ class TorchJitSession(Session):
 
         self.path, self.method, self.engine = path, method, f"torch.jit {torch.__version__}"
         self.fixed = {n: g.fixed for n, g in described(inputs).items() if g.fixed is not None}
-        self.module, kept = self._opened()
+        self.module, interface = self._opened()
         if not self.module._c._has_method(method):
             raise InvalidOption(f"The module has no method {method!r}.")
-        self.kept = kept if method == "forward" else {}
+        self.kept = interface if method == "forward" else {}
         self.names = [v["name"] for v in self.kept.get("inputs", [])] or _arguments(self.module, method)
         self.inputs = tuple(Port(name) for name in self.names)
         self.outputs = tuple(Port(v["name"]) for v in self.kept.get("outputs", []))
@@ -56,18 +56,22 @@ class TorchJitSession(Session):
         if self._ran:
             # What a call leaves behind in the module would be there at the next
             self.module, _ = self._opened()
-        self._ran, names, given = True, self.names, self.fixed | inputs
-        state = [n for n in given if n.split(".")[0] not in names and _attribute(self.module, n) is not None]
-        missing = [n for n in names if n not in given and not any(i.startswith(f"{n}.") for i in given)]
-        extra = [n for n in given if n not in names and n.split(".")[0] not in names and n not in state]
+        self._ran, names, arguments = True, self.names, self.fixed | inputs
+        state = [
+            n for n in arguments if n.split(".")[0] not in names and _attribute(self.module, n) is not None
+        ]
+        missing = [
+            n for n in names if n not in arguments and not any(i.startswith(f"{n}.") for i in arguments)
+        ]
+        extra = [n for n in arguments if n not in names and n.split(".")[0] not in names and n not in state]
         if extra or (missing and self.kept):
-            raise InvalidInput(f"The file's inputs are {', '.join(names)}, not {', '.join(given)}.")
+            raise InvalidInput(f"The file's inputs are {', '.join(names)}, not {', '.join(arguments)}.")
         try:
             with torch.no_grad():
                 for name in state:
-                    _set(self.module, name, to_torch(given[name]))
+                    _set(self.module, name, to_torch(arguments[name]))
                 call = getattr(self.module.eval(), self.method)
-                result = call(*_given(self.module, names, given, self.method))
+                result = call(*_given(self.module, names, arguments, self.method))
         except RuntimeError as error:
             raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
         values = _named(result, self.kept)
@@ -106,29 +110,31 @@ def open_session(path: Path, inputs: Any = None, method: str = "forward") -> Ses
 runtime = Runtime(open_session, ("inputs", "method"))
 
 
-def _named(result: Any, kept: dict[str, Any]) -> dict[str, Any]:
-    if "outputs" not in kept:
+def _named(result: Any, interface: dict[str, Any]) -> dict[str, Any]:
+    if "outputs" not in interface:
         return {n: to_numpy(v, None) for n, v in leaves(result, (list, tuple)) if v is not None}
-    results = result if len(kept["outputs"]) > 1 else (result,)
-    return {v["name"]: to_numpy(r, type_of(v["type"])) for v, r in zip(kept["outputs"], results, strict=True)}
+    results = result if len(interface["outputs"]) > 1 else (result,)
+    return {
+        v["name"]: to_numpy(r, type_of(v["type"])) for v, r in zip(interface["outputs"], results, strict=True)
+    }
 
 
 def _given(module: Any, names: list[str], inputs: dict[str, Any], method: str) -> list[Any]:
     """Arguments in order; those the caller leaves out at the end have their defaults."""
     schema = module._c._get_method(method).schema.arguments[1:]
-    found = []
+    arguments = []
     for name, argument in zip(names, schema, strict=True):
-        kind = str(argument.type)
+        type_name = str(argument.type)
         inner = {k.partition(".")[2]: to_torch(v) for k, v in inputs.items() if k.startswith(f"{name}.")}
         if name in inputs:
             value = to_torch(inputs[name])
-            found.append(value.item() if kind in ("int", "float", "bool") else value)
+            arguments.append(value.item() if type_name in ("int", "float", "bool") else value)
         elif inner:
-            parts = [inner[str(i)] for i in range(len(inner))] if "0" in inner else inner
-            found.append(tuple(parts) if kind.startswith("Tuple") else parts)
+            elements = [inner[str(i)] for i in range(len(inner))] if "0" in inner else inner
+            arguments.append(tuple(elements) if type_name.startswith("Tuple") else elements)
         else:
-            found.append(argument.default_value if argument.has_default_value() else None)
-    return found
+            arguments.append(argument.default_value if argument.has_default_value() else None)
+    return arguments
 
 
 def _attribute(module: Any, path: str) -> Any:
@@ -161,25 +167,27 @@ def to_torch(value: Any) -> Any:
     array = np.asarray(value)
     if array.dtype.kind in "OSU":
         raise InvalidInput("TorchScript has no tensors of strings.")
-    kind = ir.DataType.from_numpy(array.dtype)
-    array = np.array(array.astype(STAND_IN[kind].numpy()) if kind in STAND_IN else array, order="C")
+    dtype = ir.DataType.from_numpy(array.dtype)
+    array = np.array(array.astype(STAND_IN[dtype].numpy()) if dtype in STAND_IN else array, order="C")
     if array.dtype.kind in "biufc" and array.dtype.isbuiltin == 1:
         return torch.from_numpy(array)
     raw = torch.from_numpy(array.reshape(-1).view(np.uint8))
-    return raw.view(getattr(torch, held(kind).name)).reshape(array.shape)
+    return raw.view(getattr(torch, held(dtype).name)).reshape(array.shape)
 
 
-def to_numpy(value: Any, kind: Any) -> Any:
+def to_numpy(value: Any, declared_type: Any) -> Any:
     """A tensor as an array of the dtype the interface says, or else its own."""
     import torch
 
     if value is None:
         return None
     if isinstance(value, (list, tuple)):
-        inner = kind.elem_type if isinstance(kind, (ir.SequenceType, ir.OptionalType)) else None
+        inner = (
+            declared_type.elem_type if isinstance(declared_type, (ir.SequenceType, ir.OptionalType)) else None
+        )
         inner = (
             inner.elem_type
-            if isinstance(kind, ir.OptionalType) and isinstance(inner, ir.SequenceType)
+            if isinstance(declared_type, ir.OptionalType) and isinstance(inner, ir.SequenceType)
             else inner
         )
         return [to_numpy(v, inner) for v in value]
@@ -187,11 +195,11 @@ def to_numpy(value: Any, kind: Any) -> Any:
         return np.asarray(value)
     if value.is_complex():
         value = torch.view_as_real(value.resolve_conj())
-    wanted = next(d for d, h in HELD.items() if getattr(torch, h.name) == value.dtype)
+    dtype = next(d for d, h in HELD.items() if getattr(torch, h.name) == value.dtype)
     value = value.detach().contiguous()
-    if wanted.numpy().isbuiltin == 1:
+    if dtype.numpy().isbuiltin == 1:
         array = value.numpy()
     else:
-        array = value.reshape(-1).view(torch.uint8).numpy().view(wanted.numpy()).reshape(tuple(value.shape))
-    declared = getattr(kind, "dtype", None)
+        array = value.reshape(-1).view(torch.uint8).numpy().view(dtype.numpy()).reshape(tuple(value.shape))
+    declared = getattr(declared_type, "dtype", None)
     return array.astype(declared.numpy()) if declared in STAND_IN else array

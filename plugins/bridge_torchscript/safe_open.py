@@ -52,10 +52,10 @@ def open_archive(path: Path) -> Any:
     except (RuntimeError, ValueError, AttributeError, UnicodeDecodeError) as error:
         raise UnreadableFile(f"{path} is not a valid TorchScript archive: {first_line(error)}") from error
     try:
-        kept = json.loads(extra[INTERFACE]) if extra[INTERFACE] else {}
+        interface = json.loads(extra[INTERFACE]) if extra[INTERFACE] else {}
     except ValueError:
-        kept = {}
-    return module, kept if isinstance(kept, dict) else {}
+        interface = {}
+    return module, interface if isinstance(interface, dict) else {}
 
 
 def inspect_archive(path: Path) -> None:
@@ -79,13 +79,13 @@ def declare_torchvision(path: Path) -> None:
 
     with zipfile.ZipFile(path) as archive:
         code = b"".join(archive.read(n) for n in archive.namelist() if n.endswith(".py"))
-    wanted = [name for name in TORCHVISION if f"ops.torchvision.{name}(".encode() in code]
-    if not wanted or all(hasattr(torch.ops.torchvision, name) for name in wanted):
+    called = [name for name in TORCHVISION if f"ops.torchvision.{name}(".encode() in code]
+    if not called or all(hasattr(torch.ops.torchvision, name) for name in called):
         return
     with contextlib.suppress(Exception):
         importlib.import_module("torchvision")
     with _DECLARING:
-        for name in wanted:
+        for name in called:
             if not hasattr(torch.ops.torchvision, name):
                 library = torch.library.Library("torchvision", "FRAGMENT")
                 library.define(name + TORCHVISION[name])

@@ -14,25 +14,31 @@ class Slots:
     def __init__(self, root: Any, steps: tuple[tuple[str, Any], ...]) -> None:
         self.root, self.steps = root, steps
 
-    def getattr(self, name: str, kind: Any) -> Any:
+    def getattr(self, name: str, attribute_type: Any) -> Any:
         """The attribute of that name. Raises RuntimeError where torch cannot read it."""
-        steps = (*self.steps, (name, kind))
-        return Slots(self.root, steps) if kind.kind() == "ClassType" else _followed(self.root, steps)
+        steps = (*self.steps, (name, attribute_type))
+        return (
+            Slots(self.root, steps) if attribute_type.kind() == "ClassType" else _followed(self.root, steps)
+        )
 
 
-def stored_attribute(owner: Any, name: str, kind: Any) -> Any:
+def stored_attribute(owner: Any, name: str, attribute_type: Any) -> Any:
     """The attribute of a module or of Slots; an object of a class that is no module as Slots."""
     import torch
 
     if isinstance(owner, Slots):
-        return owner.getattr(name, kind)
-    if kind is None or kind.kind() != "ClassType" or kind.str().startswith("__torch__.torch.classes."):
+        return owner.getattr(name, attribute_type)
+    if (
+        attribute_type is None
+        or attribute_type.kind() != "ClassType"
+        or attribute_type.str().startswith("__torch__.torch.classes.")
+    ):
         return owner.getattr(name)
     try:
-        found = owner.getattr(name)
+        value = owner.getattr(name)
     except RuntimeError:
-        found = None
-    return found if isinstance(found, torch._C.ScriptObject) else Slots(owner, ((name, kind),))
+        value = None
+    return value if isinstance(value, torch._C.ScriptObject) else Slots(owner, ((name, attribute_type),))
 
 
 def _followed(root: Any, steps: tuple[tuple[str, Any], ...]) -> Any:
@@ -42,11 +48,11 @@ def _followed(root: Any, steps: tuple[tuple[str, Any], ...]) -> Any:
     graph = torch._C.Graph()
     value = graph.addInput("self")
     value.setType(root._type())
-    for name, kind in steps:
+    for name, attribute_type in steps:
         node = graph.create("prim::GetAttr", [value], 1)
         node.s_("name", name)
         graph.appendNode(node)
         value = node.output()
-        value.setType(kind)
+        value.setType(attribute_type)
     graph.registerOutput(value)
     return torch._C._create_function_from_graph("attribute", graph)(root)

@@ -67,29 +67,29 @@ class Source:
         """A statement that is kept whatever reads it."""
         self.body.append(Line(text))
 
-    def let(self, expression: str, wanted: str = "t", annotation: str = "") -> str:
+    def let(self, expression: str, hint: str = "t", annotation: str = "") -> str:
         """A name for `expression`."""
-        name = self.names.fresh(wanted)
-        kind = f": {annotation}" if annotation else ""
-        self.body.append(Line(f"{name}{kind} = {expression}", frozenset([name])))
+        name = self.names.fresh(hint)
+        type_suffix = f": {annotation}" if annotation else ""
+        self.body.append(Line(f"{name}{type_suffix} = {expression}", frozenset([name])))
         return name
 
     def set_name(self, name: str, expression: str) -> None:
         """Give a name that was reserved its value, here as in another branch."""
         self.body.append(Line(f"{name} = {expression}", frozenset([name])))
 
-    def unpack(self, expression: str, *wanted: str) -> list[str]:
+    def unpack(self, expression: str, *hints: str) -> list[str]:
         """Names for the parts of a tuple."""
-        names = [self.names.fresh(w) for w in wanted]
+        names = [self.names.fresh(w) for w in hints]
         self.body.append(Line(f"{', '.join(names)} = {expression}", frozenset(names)))
         return names
 
     @contextmanager
     def block(self, header: str) -> Iterator[None]:
         """What is written inside goes under `header`."""
-        outer, made = self.body, Block(header)
-        outer.append(made)
-        self.body = made.body
+        outer, block = self.body, Block(header)
+        outer.append(block)
+        self.body = block.body
         self._lists.append({})
         try:
             yield
@@ -124,17 +124,17 @@ class Source:
         """`tensor` held by the module under its name, as an expression."""
         learned = tensor.dtype.is_floating_point() and tensor.size > 1
         *path, last = weight_path(name)
-        place = self.root
+        owner = self.root
         steps: list[str] = []
         for step in path:
-            if step in place.weights:
-                place, steps, last = self.root, [], "_".join([*path, last])
+            if step in owner.weights:
+                owner, steps, last = self.root, [], "_".join([*path, last])
                 break
-            place = place.modules.setdefault(step, Module("_".join([place.cls, step])))
+            owner = owner.modules.setdefault(step, Module("_".join([owner.cls, step])))
             steps.append(step)
-        while last in place.weights or last in place.modules:
+        while last in owner.weights or last in owner.modules:
             last += "_"
-        place.weights[last] = Weight(tensor, learned)
+        owner.weights[last] = Weight(tensor, learned)
         expression = "self"
         for step in [*steps, last]:
             expression = f"{expression}.{step}" if step.isidentifier() else f'getattr({expression}, "{step}")'
@@ -146,9 +146,9 @@ class Source:
 
     def dtype(self, value: ir.Value | ir.DataType) -> str:
         """`torch.float32`, …: the dtype a value is held in."""
-        kind = value.dtype if isinstance(value, ir.Value) else value
-        assert kind is not None
-        return f"torch.{held(kind).name}"
+        dtype = value.dtype if isinstance(value, ir.Value) else value
+        assert dtype is not None
+        return f"torch.{held(dtype).name}"
 
     def number(self, value: ir.Value) -> str | None:
         """A constant scalar as a literal; None for anything else."""
@@ -171,33 +171,33 @@ class Source:
 
     def ints(self, value: ir.Value) -> str:
         """A vector of integers as a list of ints, without a tensor where its elements are known or lengths."""
-        parts = elements(self, value)
-        if parts is not None:
-            return f"[{', '.join(map(str, parts))}]"
+        items = elements(self, value)
+        if items is not None:
+            return f"[{', '.join(map(str, items))}]"
         for known in self._lists:
             if value in known:
                 return known[value]
-        flat = "" if rank_of(value) == 1 else ".reshape([-1])"
-        made = self.let(f"annotate(List[int], {self.name(value)}{flat}.tolist())", f"{value.name}_list")
-        self._lists[-1][value] = made
-        return made
+        reshape = "" if rank_of(value) == 1 else ".reshape([-1])"
+        name = self.let(f"annotate(List[int], {self.name(value)}{reshape}.tolist())", f"{value.name}_list")
+        self._lists[-1][value] = name
+        return name
 
     def int(self, value: ir.Value) -> str:
         """A scalar, or a vector of one, as an int."""
-        parts = elements(self, value)
-        return str(parts[0]) if parts else f"int({self.name(value)})"
+        items = elements(self, value)
+        return str(items[0]) if items else f"int({self.name(value)})"
 
     def code(self, results: Sequence[str]) -> str:
         """The statements whose results anything reads, indented under a method."""
         return "\n".join(_rows(_needed(self.body, {w for r in results for w in WORD.findall(r)}), "    "))
 
 
-def annotation(kind: ir.TypeProtocol | None) -> str:
+def annotation(hub_type: ir.TypeProtocol | None) -> str:
     """The TorchScript type of a hub type."""
-    if isinstance(kind, ir.SequenceType):
-        return f"List[{annotation(kind.elem_type)}]"
-    if isinstance(kind, ir.OptionalType):
-        return f"Optional[{annotation(kind.elem_type)}]"
+    if isinstance(hub_type, ir.SequenceType):
+        return f"List[{annotation(hub_type.elem_type)}]"
+    if isinstance(hub_type, ir.OptionalType):
+        return f"Optional[{annotation(hub_type.elem_type)}]"
     return "Tensor"
 
 
@@ -209,7 +209,7 @@ def literal(number: Any) -> str:
 
 
 def _needed(body: list[Line | Block], live: set[str]) -> list[Line | Block]:
-    kept: list[Line | Block] = []
+    statements: list[Line | Block] = []
     for item in reversed(body):
         if isinstance(item, Block):
             item.body = _needed(item.body, live)
@@ -218,8 +218,8 @@ def _needed(body: list[Line | Block], live: set[str]) -> list[Line | Block]:
             continue
         else:
             live.update(WORD.findall(item.text))
-        kept.append(item)
-    return kept[::-1]
+        statements.append(item)
+    return statements[::-1]
 
 
 def _rows(body: list[Line | Block], indent: str) -> Iterator[str]:
@@ -263,33 +263,33 @@ def _same(ts: Source, node: ir.Node) -> list[Any] | None:
 
 
 def _cast(ts: Source, node: ir.Node) -> list[Any] | None:
-    x, whole = node.inputs[0], (ir.DataType.INT64, ir.DataType.INT32)
-    both = x is not None and x.dtype in whole and node.outputs[0].dtype == ir.DataType.INT64
-    return _same(ts, node) if both else None
+    x, integer_dtypes = node.inputs[0], (ir.DataType.INT64, ir.DataType.INT32)
+    is_int64_cast = x is not None and x.dtype in integer_dtypes and node.outputs[0].dtype == ir.DataType.INT64
+    return _same(ts, node) if is_int64_cast else None
 
 
 def _concat(ts: Source, node: ir.Node) -> list[Any] | None:
-    parts = [elements(ts, v) for v in node.inputs if v is not None]
-    return None if any(p is None for p in parts) else [e for p in parts for e in p or ()]
+    lists = [elements(ts, v) for v in node.inputs if v is not None]
+    return None if any(p is None for p in lists) else [e for p in lists for e in p or ()]
 
 
 def _gather(ts: Source, node: ir.Node) -> list[Any] | None:
-    data, places = node.inputs
-    index, parts = const(places), None if data is None else elements(ts, data)
-    if index is None or parts is None or rank_of(data) != 1:
+    data, indices_value = node.inputs
+    index, items = const(indices_value), None if data is None else elements(ts, data)
+    if index is None or items is None or rank_of(data) != 1:
         return None
-    wanted = index.reshape(-1)
-    return [parts[int(i)] for i in wanted] if all(-len(parts) <= i < len(parts) for i in wanted) else None
+    indices = index.reshape(-1)
+    return [items[int(i)] for i in indices] if all(-len(items) <= i < len(items) for i in indices) else None
 
 
 def _slice(ts: Source, node: ir.Node) -> list[Any] | None:
     bounds = [const(v) for v in list(node.inputs)[1:] if v is not None]
-    parts = _same(ts, node)
-    if parts is None or any(b is None or b.size != 1 for b in bounds):
+    items = _same(ts, node)
+    if items is None or any(b is None or b.size != 1 for b in bounds):
         return None
     start, end = (int(b.reshape(())) for b in bounds[:2])  # type: ignore[union-attr]
     step = int(bounds[3].reshape(())) if len(bounds) > 3 else 1  # type: ignore[union-attr]
-    return parts[start:end:step] if step > 0 else None
+    return items[start:end:step] if step > 0 else None
 
 
 def _arithmetic(sign: str) -> Any:

@@ -44,8 +44,8 @@ def _same(reader: Reader, now: Any, before: Any) -> bool:
     weight, value = reader.weights.get(reader.key(before)), _source(now.value)
     if weight is not None and value is weight.value:
         return True
-    known, kept = hub.const(value), to_numpy(before, None)
-    return known is not None and known.dtype == kept.dtype and np.array_equal(known, kept)
+    array, stored_array = hub.const(value), to_numpy(before, None)
+    return array is not None and array.dtype == stored_array.dtype and np.array_equal(array, stored_array)
 
 
 def _source(value: ir.Value) -> ir.Value:
@@ -57,8 +57,8 @@ def _source(value: ir.Value) -> ir.Value:
 
 def left(op: Builder, reader: Reader) -> dict[str, Any]:
     """Attributes after a call, where known before run time and without tensors, for the reading of `op`."""
-    found = {path: _known(op, owner.attributes.get(name)) for path, (owner, name) in reader.touched.items()}
-    return {path: value for path, value in found.items() if value is not UNKNOWN}
+    values = {path: _known(op, owner.attributes.get(name)) for path, (owner, name) in reader.touched.items()}
+    return {path: value for path, value in values.items() if value is not UNKNOWN}
 
 
 def _known(op: Builder, value: Any) -> Any:
@@ -67,12 +67,12 @@ def _known(op: Builder, value: Any) -> Any:
     if isinstance(value, Items) and value.held is not None:
         return UNKNOWN
     if isinstance(value, (list, tuple)):
-        parts = [_known(op, v) for v in value]
-        if any(p is UNKNOWN for p in parts):
+        elements = [_known(op, v) for v in value]
+        if any(p is UNKNOWN for p in elements):
             return UNKNOWN
-        return Items(op, parts) if isinstance(value, list) else tuple(parts)
+        return Items(op, elements) if isinstance(value, list) else tuple(elements)
     if isinstance(value, Object) and value.native is None:
-        copy = Object(path=value.path, kind=value.kind)
+        copy = Object(path=value.path, type_name=value.type_name)
         copy.attributes = {n: _known(op, v) for n, v in value.attributes.items()}
         return UNKNOWN if UNKNOWN in copy.attributes.values() else copy
     return UNKNOWN
@@ -84,7 +84,7 @@ def signature(graph: ir.Graph) -> tuple[int, ...]:
 
 
 def _signature(graph: ir.Graph, outer: dict[ir.Value, int], depth: int) -> tuple[int, ...]:
-    found = {**outer, **{v: hash(("input", depth, i)) for i, v in enumerate(graph.inputs)}}
+    hashes = {**outer, **{v: hash(("input", depth, i)) for i, v in enumerate(graph.inputs)}}
 
     def stored(value: ir.Value) -> int:
         array = (
@@ -95,41 +95,41 @@ def _signature(graph: ir.Graph, outer: dict[ir.Value, int], depth: int) -> tuple
         return hash((array.dtype.str, array.shape, array.tobytes()))
 
     for node in graph:
-        inputs = tuple(None if v is None else found[v] if v in found else stored(v) for v in node.inputs)
+        inputs = tuple(None if v is None else hashes[v] if v in hashes else stored(v) for v in node.inputs)
         attributes = tuple(
             (
                 name,
-                _signature(a.value, found, depth + 1) if a.type == ir.AttributeType.GRAPH else str(a.value),
+                _signature(a.value, hashes, depth + 1) if a.type == ir.AttributeType.GRAPH else str(a.value),
             )
             for name, a in sorted(node.attributes.items())
         )
         for index, output in enumerate(node.outputs):
-            found[output] = hash((node.op_type, inputs, attributes, index))
-    return tuple(found[v] if v in found else stored(v) for v in graph.outputs)
+            hashes[output] = hash((node.op_type, inputs, attributes, index))
+    return tuple(hashes[v] if v in hashes else stored(v) for v in graph.outputs)
 
 
-def argument(op: Builder, title: str, path: str, value: Any, given: Given | None) -> Any:
+def argument(op: Builder, title: str, path: str, value: Any, spec: Given | None) -> Any:
     """The input that stands for an attribute, as its description `given` or what is stored says."""
     import torch
 
-    if given is not None and given.fixed is not None:
-        return given.fixed
-    if given is not None:
-        made = given.value(path)
+    if spec is not None and spec.fixed is not None:
+        return spec.fixed
+    if spec is not None:
+        graph_input = spec.value(path)
     elif isinstance(value, torch.Tensor):
         array = to_numpy(value, None)
-        made = Given(ir.TensorType(ir.DataType.from_numpy(array.dtype)), array.shape).value(path)
+        graph_input = Given(ir.TensorType(ir.DataType.from_numpy(array.dtype)), array.shape).value(path)
     elif isinstance(value, (bool, int, float)):
-        made = Given(ir.TensorType(SCALAR_TYPES[type(value).__name__]), ()).value(path)
+        graph_input = Given(ir.TensorType(SCALAR_TYPES[type(value).__name__]), ()).value(path)
     else:
         raise UnsupportedModel(f"{title} keeps {path} between calls, which is no tensor or number.", [])
-    return Var(op, made, label=path) if isinstance(value, torch.Tensor) else Sym(made)
+    return Var(op, graph_input, label=path) if isinstance(value, torch.Tensor) else Sym(graph_input)
 
 
-def results(title: str, reader: Reader, kept: dict[str, Any], graph: ir.Graph) -> None:
+def results(title: str, reader: Reader, attributes: dict[str, Any], graph: ir.Graph) -> None:
     """Add to the outputs what the call leaves in every attribute that is an input."""
     op = Builder(graph, reader.memory)
-    for path in kept:
+    for path in attributes:
         if not isinstance(reader.state[path], (Var, Sym)):
             continue
         owner, name = reader.owner(path)

@@ -27,7 +27,7 @@ class Sym:
     value: ir.Value
 
     @property
-    def kind(self) -> type:
+    def python_type(self) -> type:
         dtype = self.value.dtype
         return bool if dtype == ir.DataType.BOOL else int if dtype == ir.DataType.INT64 else float
 
@@ -44,9 +44,9 @@ class Quantization:
         """What stands for the numbers of `x`."""
         return op.QuantizeLinear(x, self.scale, self.zero, **self._along())
 
-    def numbers(self, op: hub.Builder, held: ir.Value) -> ir.Value:
+    def numbers(self, op: hub.Builder, stored: ir.Value) -> ir.Value:
         """What the integers stand for."""
-        return op.DequantizeLinear(held, self.scale, self.zero, **self._along())
+        return op.DequantizeLinear(stored, self.scale, self.zero, **self._along())
 
     def through(self, op: hub.Builder, x: ir.Value) -> ir.Value:
         """`x` as it comes back from 8 bits."""
@@ -198,14 +198,14 @@ class Var:
         if self.viewed or self.depth < self.memory.depth:
             raise Unsupported("changes the shape of a tensor in place that another one shows")
         old = copy.copy(self)
-        made = view(old)
+        result = view(old)
         self.base, self.forward, self.backward, self.doubtful = (
             old,
-            made.forward,
-            made.backward,
-            made.doubtful,
+            result.forward,
+            result.backward,
+            result.doubtful,
         )
-        self.value, self.seen = made.value, made.seen
+        self.value, self.seen = result.value, result.seen
 
     def _part(self, value: ir.Value) -> None:
         """Take a value that the tensor it was made of may have taken too: that one is unknown from here on."""
@@ -229,8 +229,8 @@ def kept_shape(new: ir.Value, before: ir.Value) -> ir.Value:
 class Object:
     """An instance of a TorchScript class, the module itself among them: attributes by name."""
 
-    def __init__(self, native: Any = None, path: str = "", kind: str = "") -> None:
-        self.native, self.path, self.kind = native, path, kind
+    def __init__(self, native: Any = None, path: str = "", type_name: str = "") -> None:
+        self.native, self.path, self.type_name = native, path, type_name
         self.attributes: dict[str, Any] = {}
 
 
@@ -249,13 +249,13 @@ class Items(list):
 
     def hold(self, op: Builder, dtype: ir.DataType) -> None:
         """Become a hub sequence of `dtype`. Raises Unsupported where it holds anything but such tensors."""
-        parts = [v.read(op) if isinstance(v, Var) else None for v in self]
-        if any(v is None or v.dtype != dtype for v in parts):
+        elements = [v.read(op) if isinstance(v, Var) else None for v in self]
+        if any(v is None or v.dtype != dtype for v in elements):
             raise Unsupported("appends at run time to a list of something else")
-        made = op.SequenceConstruct(*parts) if parts else op.SequenceEmpty(dtype=int(dtype))
-        for index, part in enumerate(parts):
+        sequence = op.SequenceConstruct(*elements) if elements else op.SequenceEmpty(dtype=int(dtype))
+        for index, part in enumerate(elements):
             self.shape = common_shape(self.shape, part.shape) if index else part.shape  # type: ignore[union-attr]
-        self.held, self.typed = Var(op, made), bool(parts)
+        self.held, self.typed = Var(op, sequence), bool(elements)
 
     def append_held(self, op: hub.Builder, value: ir.Value) -> None:
         """Append where it is a hub sequence."""
@@ -268,9 +268,9 @@ class Items(list):
         self.held.write(op, op.SequenceInsert(before, value))
 
 
-def collection_like(op: Builder, items: list[Any] | tuple[Any, ...], parts: Iterable[Any]) -> Any:
+def collection_like(op: Builder, items: list[Any] | tuple[Any, ...], elements: Iterable[Any]) -> Any:
     """A list or tuple of `parts`, of the kind that `items` is."""
-    return Items(op, parts) if isinstance(items, Items) else type(items)(parts)
+    return Items(op, elements) if isinstance(items, Items) else type(items)(elements)
 
 
 def outside(op: Builder, items: Any) -> bool:
@@ -308,19 +308,19 @@ class Sequence:
 
     def at(self, op: Builder, index: ir.Value) -> Var:
         """One element."""
-        made = op.SequenceAt(self.value, index)
-        if made.shape is None and self.shape is not None:
-            made.shape = ir.Shape(list(self.shape))
-        return Var(op, made)
+        element = op.SequenceAt(self.value, index)
+        if element.shape is None and self.shape is not None:
+            element.shape = ir.Shape(list(self.shape))
+        return Var(op, element)
 
     def joined(self, op: hub.Builder, dim: int, stacked: bool) -> ir.Value:
         """All elements one after another along `dim`, or along a new one."""
-        made = op.ConcatFromSequence(self.value, axis=dim, new_axis=int(stacked))
-        if made.shape is None and self.shape is not None:
+        result = op.ConcatFromSequence(self.value, axis=dim, new_axis=int(stacked))
+        if result.shape is None and self.shape is not None:
             dims: list[Any] = list(self.shape)
-            place = dim % (len(dims) + stacked)
-            made.shape = ir.Shape([*dims[:place], None, *dims[place + (not stacked) :]])
-        return made
+            axis = dim % (len(dims) + stacked)
+            result.shape = ir.Shape([*dims[:axis], None, *dims[axis + (not stacked) :]])
+        return result
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def cast(op: Any, x: ir.Value, to: ir.DataType) -> ir.Value:
 def tensor(op: Any, x: Any, dtype: ir.DataType | None = None) -> ir.Value:
     """A tensor, a number or a run-time number as a hub value of `dtype`."""
     if isinstance(x, Sym):
-        return cast(op, x.value, dtype or (T.FLOAT if x.kind is float else x.value.dtype or T.INT64))
+        return cast(op, x.value, dtype or (T.FLOAT if x.python_type is float else x.value.dtype or T.INT64))
     if isinstance(x, ir.Value):
         return x if dtype is None else cast(op, x, dtype)
     if isinstance(x, complex):
@@ -117,7 +117,7 @@ def promoted(*args: Any) -> ir.DataType:
                 raise Unsupported("needs tensors of known dtype")
             groups[0 if rank(arg) else 1].append(code_of(arg.dtype))
         elif arg is not None:
-            dtype = arg.kind if isinstance(arg, Sym) else type(arg)
+            dtype = arg.python_type if isinstance(arg, Sym) else type(arg)
             groups[2].append(torch.bool if dtype is bool else torch.int64 if dtype is int else torch.float32)
     merged: list[Any] = []
     for group in groups:

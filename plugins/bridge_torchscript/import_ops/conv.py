@@ -63,7 +63,9 @@ def conv_transpose(op, x, weight, bias=None, stride=1, padding=0, output_padding
 
     def make(v: ir.Value) -> ir.Value:
         if not is_padding_beyond_stride:
-            return op.ConvTranspose(v, weight, bias, pads=[*pads, *pads], output_padding=output_pads, **attributes)
+            return op.ConvTranspose(
+                v, weight, bias, pads=[*pads, *pads], output_padding=output_pads, **attributes
+            )
         full = op.ConvTranspose(v, weight, None, **attributes)
         cropped = op.Pad(full, ints(0, 0, *(-p for p in pads), 0, 0, *(-a for a in after)))
         return cropped if bias is None else op.Add(cropped, op.Reshape(bias, ints(-1, *[1] * count)))

@@ -198,7 +198,9 @@ def _picked(op: Any, x: ir.Value, count: int, output_size: Any, factors: Any, ex
         factor = per_axis[index] if per_axis and per_axis[index] is not None else None
         scale = np.float32(1.0 / factor) if factor else np.float32(in_len) / np.float32(out_len)
         x_original = (np.arange(out_len, dtype=np.float32) + np.float32(0.5 if exact else 0)) * scale
-        x = op.Gather(x, op.const(np.minimum(np.floor(x_original).astype(np.int64), in_len - 1)), axis=index + 2)
+        x = op.Gather(
+            x, op.const(np.minimum(np.floor(x_original).astype(np.int64), in_len - 1)), axis=index + 2
+        )
     return op.Identity(x)
 
 

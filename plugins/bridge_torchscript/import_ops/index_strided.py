@@ -66,7 +66,9 @@ def row_major(value: ir.Value, depth: int = 0) -> bool:
     if depth > DEEP or rank(value) > 3:
         return False
     operator = kind_of(value)
-    if operator == "aten::contiguous" or (operator in FRESH and node.op_type not in ("Identity", "Transpose")):
+    if operator == "aten::contiguous" or (
+        operator in FRESH and node.op_type not in ("Identity", "Transpose")
+    ):
         return True
     if operator not in ALIKE or node.op_type in ("Transpose", "Expand"):
         return False
@@ -139,7 +141,12 @@ def as_strided(op, x, size, stride, storage_offset=None):
         raise Unsupported("reads a tensor as it lies in memory, which is not certain here")
     indices = _places(op, size, stride, 0 if storage_offset is None else storage_offset)
     static_indices, dims = const(indices), shape_of(value)
-    if static_indices is not None and static_indices.size and dims is not None and static_indices.max() >= int(np.prod(dims)):
+    if (
+        static_indices is not None
+        and static_indices.size
+        and dims is not None
+        and static_indices.max() >= int(np.prod(dims))
+    ):
         raise Unsupported("reads beyond the tensor's own elements")
 
     def forward(op: Any, base: ir.Value) -> ir.Value:

@@ -167,7 +167,9 @@ def floor_divide(op, x, other):
     modulo = op.Mod(a, b, fmod=1)
     quotient = op.Div(op.Sub(a, modulo), b)
     zeros = zero(op, a)
-    differs_in_sign = op.And(op.Not(op.Equal(modulo, zeros)), op.Xor(op.Less(b, zeros), op.Less(modulo, zeros)))
+    differs_in_sign = op.And(
+        op.Not(op.Equal(modulo, zeros)), op.Xor(op.Less(b, zeros), op.Less(modulo, zeros))
+    )
     rounded = op.Round(op.Sub(quotient, cast(op, differs_in_sign, a.dtype)))
     return op.Where(op.Equal(b, zeros), op.Div(a, b), rounded)
 
@@ -179,7 +181,9 @@ def remainder(op, x, other):
         return op.Mod(a, b)
     modulo = op.Mod(a, b, fmod=1)
     zeros = zero(op, a)
-    differs_in_sign = op.And(op.Not(op.Equal(modulo, zeros)), op.Xor(op.Less(b, zeros), op.Less(modulo, zeros)))
+    differs_in_sign = op.And(
+        op.Not(op.Equal(modulo, zeros)), op.Xor(op.Less(b, zeros), op.Less(modulo, zeros))
+    )
     return op.Where(differs_in_sign, op.Add(modulo, b), modulo)
 
 

@@ -133,7 +133,11 @@ def native_batch_norm(
         saved_mean = op.Squeeze(mean, axes)
     else:
         saved_mean = rstd = op.const(np.zeros(0, x.dtype.numpy()))
-    return batch_norm(op, x, weight, bias, running_mean, running_var, training, momentum, eps), saved_mean, rstd
+    return (
+        batch_norm(op, x, weight, bias, running_mean, running_var, training, momentum, eps),
+        saved_mean,
+        rstd,
+    )
 
 
 @ops.op("aten::native_group_norm")

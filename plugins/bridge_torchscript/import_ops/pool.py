@@ -175,7 +175,11 @@ def _bins(size: int, target: int) -> np.ndarray:
 def multiplied(op: Any, x: ir.Value, at: int, matrix: np.ndarray) -> ir.Value:
     order = [i for i in range(rank(x)) if i != at] + [at]
     product = op.MatMul(op.Transpose(x, perm=order) if at != rank(x) - 1 else x, op.const(matrix))
-    return op.Transpose(product, perm=[order.index(i) for i in range(len(order))]) if at != rank(x) - 1 else product
+    return (
+        op.Transpose(product, perm=[order.index(i) for i in range(len(order))])
+        if at != rank(x) - 1
+        else product
+    )
 
 
 for dims in (1, 2, 3):

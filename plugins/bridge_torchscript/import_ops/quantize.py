@@ -152,7 +152,9 @@ def _parts(op: hub.Builder, weight: Any) -> tuple[Quantization, np.ndarray]:
     if zero_points.dtype.kind == "f":
         raise Unsupported("has zero points that are no integers")
     scale = op.const(weight.q_per_channel_scales().numpy().astype(np.float32))
-    return Quantization(scale, op.const(zero_points.astype(integers.dtype)), weight.q_per_channel_axis()), integers
+    return Quantization(
+        scale, op.const(zero_points.astype(integers.dtype)), weight.q_per_channel_axis()
+    ), integers
 
 
 def unpacked(name: str, parameters: Any) -> tuple[Any, Any]:
@@ -260,7 +262,8 @@ def layer(operator: str, compute: Callable[[hub.Builder, ir.Value, Any], ir.Valu
         def dynamic(op, x, parameters, reduce_range=False):
             value = x.read(op)
             return Var(
-                op, finish(op, compute(op, dynamically(op, value, reduce_range).through(op, value), parameters))
+                op,
+                finish(op, compute(op, dynamically(op, value, reduce_range).through(op, value), parameters)),
             )
 
     register("", unchanged)
@@ -277,7 +280,8 @@ def halved(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
     @PYTHON.op(f"quantized::{name}_dynamic_fp16")
     def run(op, x, parameters):
         weight, bias = (
-            None if v is None else op.const(v.float().numpy()) for v in unpacked("linear_unpack_fp16", parameters)
+            None if v is None else op.const(v.float().numpy())
+            for v in unpacked("linear_unpack_fp16", parameters)
         )
         return Var(op, finish(op, nn.linear(op, x.read(op), weight, bias)))
 
@@ -408,7 +412,9 @@ def times(op: hub.Builder, x: ir.Value, number: float, by: Quantization) -> tupl
     product = op.Mul(x, np.array(number, np.float32))
     if number == 0:
         return product, described(op, 0.1, 0, by.zero.dtype)
-    return product, described(op, scale * abs(number), zero if number > 0 else high + low - zero, by.zero.dtype)
+    return product, described(
+        op, scale * abs(number), zero if number > 0 else high + low - zero, by.zero.dtype
+    )
 
 
 by_number("add", plus)
@@ -424,7 +430,9 @@ def quantize_per_tensor(op, x, scale, zero, dtype):
     if isinstance(x, list):
         raise Unsupported("quantizes a list of tensors")
     scale, zero = (v.read(op) if isinstance(v, Var) else v for v in (scale, zero))
-    scalars = [op.Reshape(v, op.const([])) if isinstance(v, ir.Value) and rank(v) else v for v in (scale, zero)]
+    scalars = [
+        op.Reshape(v, op.const([])) if isinstance(v, ir.Value) and rank(v) else v for v in (scale, zero)
+    ]
     return quantized(op, x.read(op), described(op, *scalars, held_in(dtype)))
 
 

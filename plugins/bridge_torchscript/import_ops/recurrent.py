@@ -35,9 +35,9 @@ def _gates(op: Any, cell: str, weight: ir.Value) -> ir.Value:
 
 @dataclass(frozen=True)
 class Layers:
-    """Stacked recurrent layers of one `kind` of cell (LSTM, GRU, RNN), in one direction or both."""
+    """Stacked recurrent layers of one type of `cell` (LSTM, GRU, RNN), in one direction or both."""
 
-    kind: str
+    cell: str
     activation: str
     has_biases: bool
     num_layers: int
@@ -87,7 +87,7 @@ class Layers:
         size = static(weights[0][1], "weights")[-1]
         w, r = (self._joined(op, weights, i) for i in (0, 1))
         outputs, *finals = op.node(
-            self.kind,
+            self.cell,
             x,
             w,
             r,
@@ -97,7 +97,7 @@ class Layers:
             _outputs=len(states) + 1,
             hidden_size=size,
             direction="bidirectional" if self.bidirectional else "forward",
-            linear_before_reset=1 if self.kind == "GRU" else None,
+            linear_before_reset=1 if self.cell == "GRU" else None,
             activations=[self.activation] * self.directions if self.activation else None,
         )
         x = op.Transpose(outputs, perm=[0, 2, 1, 3])
@@ -105,7 +105,7 @@ class Layers:
 
     def _joined(self, op: Any, weights: list[Any], index: int) -> ir.Value:
         """One weight or bias of a layer, [direction, …]."""
-        directions = [op.Unsqueeze(_gates(op, self.kind, group[index]), ints(0)) for group in weights]
+        directions = [op.Unsqueeze(_gates(op, self.cell, group[index]), ints(0)) for group in weights]
         return op.Concat(*directions, axis=0) if len(directions) > 1 else directions[0]
 
     def _start(self, op: Any, state: ir.Value, layer: int) -> ir.Value:

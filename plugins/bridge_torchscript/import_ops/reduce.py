@@ -449,10 +449,15 @@ def corrcoef(op, x):
     if not rank(covariance):
         return op.Div(covariance, covariance)
     size = op.Sqrt(
-        op.ReduceSum(op.Mul(covariance, op.const(np.eye(int(covariance.shape[0]), dtype=covariance.dtype.numpy()))), ints(1))
+        op.ReduceSum(
+            op.Mul(covariance, op.const(np.eye(int(covariance.shape[0]), dtype=covariance.dtype.numpy()))),
+            ints(1),
+        )
     )
     return op.Clip(
-        op.Div(op.Div(covariance, size), op.Transpose(size, perm=[1, 0])), number(op, -1.0, x), number(op, 1.0, x)
+        op.Div(op.Div(covariance, size), op.Transpose(size, perm=[1, 0])),
+        number(op, -1.0, x),
+        number(op, 1.0, x),
     )
 
 

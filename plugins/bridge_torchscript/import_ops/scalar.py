@@ -54,7 +54,7 @@ def sym(value: ir.Value) -> Any:
 
 def operands(op: Any, x: Any, y: Any) -> tuple[Any, Any]:
     """Two numbers as scalars of one dtype: double when either is a float."""
-    kinds = [v.kind if isinstance(v, Sym) else type(v) for v in (x, y)]
+    kinds = [v.python_type if isinstance(v, Sym) else type(v) for v in (x, y)]
     dtype = T.DOUBLE if float in kinds else T.INT64 if int in kinds else T.BOOL
     return tensor(op, x, dtype), tensor(op, y, dtype)
 
@@ -71,7 +71,7 @@ def arithmetic(name: str, function: Callable, hub_name: str) -> None:
         if not (isinstance(x, (*NUMBER, Sym)) and isinstance(y, (*NUMBER, Sym))) or alpha != 1:
             return NotImplemented
         if isinstance(x, Sym) or isinstance(y, Sym):
-            if name == "aten::add" and type(x) is int and x == 0 and y.kind is int:
+            if name == "aten::add" and type(x) is int and x == 0 and y.python_type is int:
                 return y
             return sym(op.node(hub_name, *operands(op, x, y)))
         return function(x, y)

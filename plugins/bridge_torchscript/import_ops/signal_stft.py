@@ -90,7 +90,9 @@ def istft(
     bins = value.shape[1]
     is_onesided = onesided if onesided is not None else bins != size
     window = _window(op, window, size, width, value.dtype)
-    basis = _basis(size, size // 2 + 1 if is_onesided else size, bool(is_onesided)) * (size**0.5 if normalized else 1)
+    basis = _basis(size, size // 2 + 1 if is_onesided else size, bool(is_onesided)) * (
+        size**0.5 if normalized else 1
+    )
     kernel = op.Mul(op.const(basis[:, None].astype(value.dtype.numpy())), window)
     rows = op.Concat(part(op, Complex(value), 0), part(op, Complex(value), 1), axis=1)
     overlapped = op.ConvTranspose(rows, kernel, strides=[hop])

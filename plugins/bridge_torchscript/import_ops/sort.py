@@ -92,7 +92,9 @@ def nanmedian(op, x, dim=None, keepdim=False):
     medians = op.GatherElements(values, middle, axis=at)
     medians = op.Where(op.Equal(count, np.array(0)), number(op, np.nan, x), medians)
     positions = op.GatherElements(indices, middle, axis=at)
-    return (medians, positions) if keepdim else (op.Squeeze(medians, ints(at)), op.Squeeze(positions, ints(at)))
+    return (
+        (medians, positions) if keepdim else (op.Squeeze(medians, ints(at)), op.Squeeze(positions, ints(at)))
+    )
 
 
 @ops.op("aten::bucketize")
@@ -163,5 +165,7 @@ def bincount(op, x, weights=None, minlength=0):
     size = op.Max(op.Add(largest, ints(1)), sizes(op, [minlength]))
     dtype = T.INT64 if weights is None else T.FLOAT if weights.dtype == T.FLOAT else T.DOUBLE
     zeros = op.Expand(tensor(op, 0, dtype), size)
-    added = op.Expand(tensor(op, 1, dtype), op.Shape(indices)) if weights is None else cast(op, weights, dtype)
+    added = (
+        op.Expand(tensor(op, 1, dtype), op.Shape(indices)) if weights is None else cast(op, weights, dtype)
+    )
     return op.ScatterElements(zeros, indices, added, axis=0, reduction="add")

@@ -103,7 +103,11 @@ def _lengths(x: ir.Value, shape: list[Any]) -> list[int | None]:
     unmatched_dims: list[Any] = list(x.shape)
     for part in shape:
         if isinstance(part, Sym):
-            matches = [i for i in range(len(unmatched_dims)) if unmatched_dims[i] is not None and _is_length(part, x, i)]
+            matches = [
+                i
+                for i in range(len(unmatched_dims))
+                if unmatched_dims[i] is not None and _is_length(part, x, i)
+            ]
             if not matches:
                 return dims
             unmatched_dims[matches[0]] = None

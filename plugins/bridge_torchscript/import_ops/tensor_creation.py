@@ -52,7 +52,7 @@ constant("empty", 0)
 @ops.op("aten::full")
 def full(op, size, fill_value, dtype=None):
     kinds = {bool: T.BOOL, int: T.INT64, float: T.FLOAT}
-    own = fill_value.kind if isinstance(fill_value, Sym) else type(fill_value)
+    own = fill_value.python_type if isinstance(fill_value, Sym) else type(fill_value)
     fallback = fill_value.dtype if isinstance(fill_value, ir.Value) else kinds[own]
     return filled(op, size, fill_value, _kind(dtype, fallback))
 
@@ -116,13 +116,15 @@ def _leaves(data: Any) -> list[Any]:
 @ops.op("aten::arange")
 def arange(op, end, start=0, step=1, dtype=None):
     bounds = [0 if start is None else start, end, step]
-    floats = any((v.kind if isinstance(v, Sym) else type(v)) is float for v in bounds)
+    floats = any((v.python_type if isinstance(v, Sym) else type(v)) is float for v in bounds)
     target = _kind(dtype, T.FLOAT if floats else T.INT64)
     if not any(isinstance(v, (Sym, ir.Value)) for v in bounds):
         import torch
 
         return op.const(
-            torch.arange(*bounds, dtype=torch.float64 if floats else torch.int64).numpy().astype(target.numpy())
+            torch.arange(*bounds, dtype=torch.float64 if floats else torch.int64)
+            .numpy()
+            .astype(target.numpy())
         )
     result = op.Range(*(tensor(op, v, T.DOUBLE if floats else T.INT64) for v in bounds))
     return cast(op, result, target)
