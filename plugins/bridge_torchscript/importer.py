@@ -80,7 +80,7 @@ class Reading:
     def __init__(
         self, native: Any, method: str, specs: dict[str, Given], interface: dict[str, Any], title: str
     ) -> None:
-        self.native, self.given, self.kept = native, specs, interface
+        self.native, self.specs, self.interface = native, specs, interface
         self.title = title if len(title) < 200 else "the module"
         self.function = native._get_method(method)
         self.block = self.function.inlined_graph
@@ -101,14 +101,14 @@ class Reading:
         if state_attributes:
             graph, reader = self._read(
                 lambda op: {
-                    path: state.argument(op, self.title, path, v, self.given.get(path))
+                    path: state.argument(op, self.title, path, v, self.specs.get(path))
                     for path, v in state_attributes.items()
                 }
             )
             state.results(self.title, reader, state_attributes, graph)
         model = ir.Model(graph, ir_version=hub.IR_VERSION)
         hub.note(model, list(dict.fromkeys(reader.notes)))
-        model.metadata_props.update({str(k): str(v) for k, v in self.kept.get("metadata", {}).items()})
+        model.metadata_props.update({str(k): str(v) for k, v in self.interface.get("metadata", {}).items()})
         return model
 
     def _blockers(self, reader: Reader) -> Iterator[Blocker]:
@@ -159,7 +159,7 @@ class Reading:
         import torch
 
         graph = ir.Graph(
-            [], [], nodes=[], name=self.kept.get("name") or "model", opset_imports={"": hub.HUB_OPSET}
+            [], [], nodes=[], name=self.interface.get("name") or "model", opset_imports={"": hub.HUB_OPSET}
         )
         reader = Reader(graph)
         op = reader.op
@@ -185,7 +185,7 @@ class Reading:
         return graph, reader
 
     def _arguments(self, reader: Reader) -> Iterator[Any]:
-        declared = {v["name"]: v for v in self.kept.get("inputs", [])}
+        declared = {v["name"]: v for v in self.interface.get("inputs", [])}
         order = list(declared)
         missing, arguments = [], []
         for index, argument in enumerate(self.arguments):
@@ -195,7 +195,7 @@ class Reading:
             except KeyError as error:
                 missing.append(str(error.args[0]))
         names = {*order, *(a.name for a in self.arguments)}
-        unknown = [n for n in self.given if n.split(".")[0] not in names and not _has(self.native, n)]
+        unknown = [n for n in self.specs if n.split(".")[0] not in names and not _has(self.native, n)]
         if unknown:
             known_inputs = ", ".join(a.name for a in self.arguments) or "none"
             raise InvalidOption(
@@ -210,9 +210,9 @@ class Reading:
     def _argument(self, reader: Reader, name: str, argument: Any, declared: Any) -> Any:
         """The value of one argument; KeyError names what nothing describes."""
         type_name = str(argument.type)
-        nested = {k.partition(".")[2]: g for k, g in self.given.items() if k.startswith(f"{name}.")}
-        if name in self.given:
-            return self._leaf(reader.op, name, self.given[name], type_name)
+        nested = {k.partition(".")[2]: g for k, g in self.specs.items() if k.startswith(f"{name}.")}
+        if name in self.specs:
+            return self._leaf(reader.op, name, self.specs[name], type_name)
         if nested:
             return self._container(reader.op, name, nested, type_name)
         if declared is not None and type_of(declared.get("type", "")) is not None:
@@ -288,7 +288,7 @@ class Reading:
 
     def _results(self, result: Any) -> Iterator[tuple[str, Any, ir.TypeProtocol | None]]:
         """Name, value and declared type of every output: as an archive of ours keeps them, else flat."""
-        declared = self.kept.get("outputs", [])
+        declared = self.interface.get("outputs", [])
         elements = result if len(declared) > 1 else (result,)
         if declared and isinstance(elements, tuple) and len(elements) == len(declared):
             for facts, part in zip(declared, elements, strict=True):

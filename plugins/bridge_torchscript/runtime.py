@@ -34,10 +34,10 @@ class TorchJitSession(Session):
         self.module, interface = self._opened()
         if not self.module._c._has_method(method):
             raise InvalidOption(f"The module has no method {method!r}.")
-        self.kept = interface if method == "forward" else {}
-        self.names = [v["name"] for v in self.kept.get("inputs", [])] or _arguments(self.module, method)
+        self.interface = interface if method == "forward" else {}
+        self.names = [v["name"] for v in self.interface.get("inputs", [])] or _arguments(self.module, method)
         self.inputs = tuple(Port(name) for name in self.names)
-        self.outputs = tuple(Port(v["name"]) for v in self.kept.get("outputs", []))
+        self.outputs = tuple(Port(v["name"]) for v in self.interface.get("outputs", []))
         self._ran = False
 
     def _opened(self) -> tuple[Any, dict[str, Any]]:
@@ -64,7 +64,7 @@ class TorchJitSession(Session):
             n for n in names if n not in arguments and not any(i.startswith(f"{n}.") for i in arguments)
         ]
         extra = [n for n in arguments if n not in names and n.split(".")[0] not in names and n not in state]
-        if extra or (missing and self.kept):
+        if extra or (missing and self.interface):
             raise InvalidInput(f"The file's inputs are {', '.join(names)}, not {', '.join(arguments)}.")
         try:
             with torch.no_grad():
@@ -74,7 +74,7 @@ class TorchJitSession(Session):
                 result = call(*_given(self.module, names, arguments, self.method))
         except RuntimeError as error:
             raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
-        values = _named(result, self.kept)
+        values = _named(result, self.interface)
         values |= {f"{n}.next": to_numpy(_attribute(self.module, n), None) for n in state if n in inputs}
         return Outputs(values, self.engine)
 

@@ -26,8 +26,8 @@ def functions(table: OpTable, *needs: Need, attributes: tuple[str, ...] = (), **
 
         @table.op(name, needs=needs)
         def call(ts, node, *inputs, function=function):
-            given = [*inputs, *(attr(node, a) for a in attributes)]
-            return f"torch.{function}({', '.join(map(str, given))})"
+            arguments = [*inputs, *(attr(node, a) for a in attributes)]
+            return f"torch.{function}({', '.join(map(str, arguments))})"
 
 
 def same_dtype(node: ir.Node) -> bool:

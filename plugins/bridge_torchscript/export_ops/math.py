@@ -150,14 +150,14 @@ def unsigned_not(ts, node, x):
 
 @ops.op("Div", "Mod", needs=(dtype("uint64"), SAME))
 def unsigned_division(ts, node, x, y):
-    quotient, rest = ts.unpack(ts.lib("divided", wide(x), wide(y)), "quotient", "rest")
-    return f"torch.view_copy({quotient if node.op_type == 'Div' else rest}, dtype=torch.uint64)"
+    quotient, remainder = ts.unpack(ts.lib("divided", wide(x), wide(y)), "quotient", "rest")
+    return f"torch.view_copy({quotient if node.op_type == 'Div' else remainder}, dtype=torch.uint64)"
 
 
 @ops.op("Max", "Min", needs=(dtype("uint64"), SAME))
 def unsigned_extreme(ts, node, *inputs):
-    result, *rest = inputs
-    for value in rest:
+    result, *others = inputs
+    for value in others:
         sign = ">" if node.op_type == "Max" else "<"
         result = (
             f"torch.where({ts.lib('ordered', result)} {sign} {ts.lib('ordered', value)}, {result}, {value})"
@@ -179,8 +179,8 @@ def shift(ts, node, x, y):
 
 @ops.op("Max", "Min", needs=(COMPUTED, SAME))
 def extreme(ts, node, *inputs):
-    result, *rest = inputs
-    for value in rest:
+    result, *others = inputs
+    for value in others:
         result = f"torch.{node.op_type.lower()}imum({result}, {value})"
     return result
 
@@ -199,10 +199,10 @@ def mean(ts, node, *inputs):
 def clip(ts, node, x, low=None, high=None):
     """Where the bounds cross, everything is the upper one."""
     bounds = [None if v is None else const(v) for v in (*list(node.inputs)[1:], None, None)[:2]]
-    given = [v for v in list(node.inputs)[1:] if v is not None]
-    if not given:
+    set_bounds = [v for v in list(node.inputs)[1:] if v is not None]
+    if not set_bounds:
         return x
-    if all(const(v) is not None for v in given):
+    if all(const(v) is not None for v in set_bounds):
         low, high = (None if b is None else literal(b.reshape(()).item()) for b in bounds)
     return f"torch.clamp({x}, {low}, {high})"
 
@@ -261,9 +261,9 @@ def swish(ts, node, x):
 @ops.op("Shrink", needs=(NUMBERS,))
 def shrink(ts, node, x):
     bias, limit = attr(node, "bias"), attr(node, "lambd")
-    kind = ts.dtype(node.inputs[0])
-    low = f"torch.where({x} < -{limit}, ({x} + {bias}).to({kind}), torch.zeros_like({x}))"
-    return f"torch.where({x} > {limit}, ({x} - {bias}).to({kind}), {low})"
+    dtype = ts.dtype(node.inputs[0])
+    low = f"torch.where({x} < -{limit}, ({x} + {bias}).to({dtype}), torch.zeros_like({x}))"
+    return f"torch.where({x} > {limit}, ({x} - {bias}).to({dtype}), {low})"
 
 
 @ops.op("Softmax", "LogSoftmax", needs=(FLOATS,))
@@ -280,13 +280,13 @@ def softmax(ts, node, x):
 def cumulative(ts, node, x, axis):
     value = node.inputs[0]
     function = "cumsum" if node.op_type == "CumSum" else "cumprod"
-    place = ts.int(node.inputs[1])
+    dim = ts.int(node.inputs[1])
     if attr(node, "reverse"):
-        x = f"torch.flip({x}, [{place}])"
+        x = f"torch.flip({x}, [{dim}])"
     if attr(node, "exclusive"):
-        x = ts.lib("shifted", x, place, 0 if node.op_type == "CumSum" else 1)
-    result = f"torch.{function}({x}, {place}, dtype={ts.dtype(value)})"
-    return f"torch.flip({result}, [{place}])" if attr(node, "reverse") else result
+        x = ts.lib("shifted", x, dim, 0 if node.op_type == "CumSum" else 1)
+    result = f"torch.{function}({x}, {dim}, dtype={ts.dtype(value)})"
+    return f"torch.flip({result}, [{dim}])" if attr(node, "reverse") else result
 
 
 NARROW = {

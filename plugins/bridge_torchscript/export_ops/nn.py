@@ -74,31 +74,45 @@ def conv(ts, node, x, w, bias=None):
 @ops.op("ConvTranspose", needs=(FLOATS, SAME, SPATIAL))
 def conv_transpose(ts, node, x, w, bias=None):
     count = spatial(node)
-    strides, dilations, extra = (
+    strides, dilations, output_padding = (
         each(node, "strides"),
         each(node, "dilations"),
         each(node, "output_padding", 0),
     )
-    mode, wanted = attr(node, "auto_pad"), attr(node, "output_shape")
+    mode, output_shape = attr(node, "auto_pad"), attr(node, "output_shape")
     group = attr(node, "group")
     before, after = pads_of(node)
-    within = all(e < max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True))
-    if wanted is None and not mode.startswith("SAME") and before == after and min(before) >= 0 and within:
-        tail = f"{strides}, {before}, {extra}, {group}, {dilations}"
+    has_native_padding = all(
+        e < max(s, d) for e, s, d in zip(output_padding, strides, dilations, strict=True)
+    )
+    if (
+        output_shape is None
+        and not mode.startswith("SAME")
+        and before == after
+        and min(before) >= 0
+        and has_native_padding
+    ):
+        tail = f"{strides}, {before}, {output_padding}, {group}, {dilations}"
         return f"torch.conv_transpose{count}d({x}, {w}, {bias}, {tail})"
     zeros = [0] * count
-    whole = ts.let(
+    full = ts.let(
         f"torch.conv_transpose{count}d({x}, {w}, None, {strides}, {zeros}, {zeros}, {group}, {dilations})",
         "whole",
     )
-    if wanted is not None:
-        crops = ts.lib("crops_to", f"{whole}.size()[2:]", wanted[-count:], flag(mode == "SAME_UPPER"), extra)
+    if output_shape is not None:
+        crops = ts.lib(
+            "crops_to",
+            f"{full}.size()[2:]",
+            output_shape[-count:],
+            flag(mode == "SAME_UPPER"),
+            output_padding,
+        )
     elif mode.startswith("SAME"):
         goal = ts.lib("times", f"{x}.size()[2:]", strides)
-        crops = ts.lib("crops_to", f"{whole}.size()[2:]", goal, flag(mode == "SAME_UPPER"), extra)
+        crops = ts.lib("crops_to", f"{full}.size()[2:]", goal, flag(mode == "SAME_UPPER"), output_padding)
     else:
-        crops = last_first([-b for b in before], [e - a for a, e in zip(after, extra, strict=True)])
-    result = f"torch.constant_pad_nd({whole}, {crops}, 0)"
+        crops = last_first([-b for b in before], [e - a for a, e in zip(after, output_padding, strict=True)])
+    result = f"torch.constant_pad_nd({full}, {crops}, 0)"
     return result if bias is None else f"{result} + torch.reshape({bias}, {[-1, *[1] * count]})"
 
 
@@ -124,19 +138,24 @@ def max_pool(ts, node, x):
 @ops.op("MaxPool", needs=(NUMBERS, SPATIAL))
 def any_max_pool(ts, node, x):
     """Padded to exactly the windows there are; indices counted in the input as it was."""
-    count, kind = spatial(node), node.inputs[0].dtype
+    count, dtype = spatial(node), node.inputs[0].dtype
     pads = ts.let(_window_pads(ts, node, x), "pads", "List[int]")
-    least = np.iinfo(kind.numpy()).min if kind.is_integer() else "-inf"
-    wide = f"torch.constant_pad_nd({x}, {pads}, {least})"
+    lowest = np.iinfo(dtype.numpy()).min if dtype.is_integer() else "-inf"
+    padded_x = f"torch.constant_pad_nd({x}, {pads}, {lowest})"
     window = (
         f"{attr(node, 'kernel_shape')}, {each(node, 'strides')}, {[0] * count}, {each(node, 'dilations')}"
     )
     if len(node.outputs) == 1:
-        return f"torch.max_pool{count}d({wide}, {window})"
-    wide = ts.let(wide, "padded")
-    values, places = ts.unpack(f"torch.max_pool{count}d_with_indices({wide}, {window})", "largest", "places")
+        return f"torch.max_pool{count}d({padded_x}, {window})"
+    padded_x = ts.let(padded_x, "padded")
+    values, indices = ts.unpack(
+        f"torch.max_pool{count}d_with_indices({padded_x}, {window})", "largest", "places"
+    )
     columns = flag(attr(node, "storage_order"))
-    return [values, ts.lib("pool_indices", places, f"{wide}.size()[2:]", f"{x}.size()[2:]", pads, columns)]
+    return [
+        values,
+        ts.lib("pool_indices", indices, f"{padded_x}.size()[2:]", f"{x}.size()[2:]", pads, columns),
+    ]
 
 
 def _window_pads(ts: Source, node: ir.Node, x: str) -> str:
@@ -174,11 +193,11 @@ ROOMY = condition("three axes that are no shorter than the kernel", roomy)
 @ops.op("AveragePool", needs=(FLOATS, SPATIAL, PLAIN, DENSE, ROOMY))
 def average_pool(ts, node, x):
     before, after = pads_of(node)
-    counted = attr(node, "count_include_pad")
-    if counted and any(before) and spatial(node) == 3:
+    includes_pad = attr(node, "count_include_pad")
+    if includes_pad and any(before) and spatial(node) == 3:
         x, before = f"torch.constant_pad_nd({x}, {last_first(before, after)}, 0)", [0] * 3
     window = f"{attr(node, 'kernel_shape')}, {each(node, 'strides')}, {before}, False"
-    return f"torch.avg_pool{spatial(node)}d({x}, {window}, {flag(counted)})"
+    return f"torch.avg_pool{spatial(node)}d({x}, {window}, {flag(includes_pad)})"
 
 
 @ops.op("GlobalAveragePool", needs=(FLOATS, RANKED))
@@ -299,20 +318,28 @@ def grid_sample(ts, node, x, grid):
 
 
 @ops.op("NonMaxSuppression", needs=(dtype("float"),))
-def non_max_suppression(ts, node, boxes, scores, most=None, overlap=None, least=None):
-    most = "0" if most is None else ts.int(node.inputs[2])
-    overlap = "0.0" if overlap is None else f"float({overlap})"
-    least = "-inf" if least is None else f"float({least})"
+def non_max_suppression(
+    ts, node, boxes, scores, max_output_boxes=None, iou_threshold=None, score_threshold=None
+):
+    max_output_boxes = "0" if max_output_boxes is None else ts.int(node.inputs[2])
+    iou_threshold = "0.0" if iou_threshold is None else f"float({iou_threshold})"
+    score_threshold = "-inf" if score_threshold is None else f"float({score_threshold})"
     return ts.lib(
-        "non_max_suppression", boxes, scores, most, overlap, least, flag(attr(node, "center_point_box"))
+        "non_max_suppression",
+        boxes,
+        scores,
+        max_output_boxes,
+        iou_threshold,
+        score_threshold,
+        flag(attr(node, "center_point_box")),
     )
 
 
 @ops.op("DFT", needs=(SINGLE, RANKED))
 def dft(ts, node, x, length=None, axis=None):
-    place = "-2" if axis is None else ts.int(node.inputs[2])
-    count = "0" if length is None else ts.int(node.inputs[1])
-    return ts.lib("dft", x, count, place, flag(attr(node, "inverse")), flag(attr(node, "onesided")))
+    dim = "-2" if axis is None else ts.int(node.inputs[2])
+    dft_length = "0" if length is None else ts.int(node.inputs[1])
+    return ts.lib("dft", x, dft_length, dim, flag(attr(node, "inverse")), flag(attr(node, "onesided")))
 
 
 @ops.op("STFT", needs=(SINGLE, RANKED))
@@ -324,5 +351,5 @@ def stft(ts, node, signal, step, window=None, length=None):
 @ops.op("Col2Im", needs=(NUMBERS,))
 def col2im(ts, node, x, image, block):
     lists = [ts.ints(v) for v in node.inputs[1:]]
-    given = [attr(node, name) or "annotate(List[int], [])" for name in ("strides", "dilations", "pads")]
-    return ts.lib("col2im", x, *lists, *given)
+    settings = [attr(node, name) or "annotate(List[int], [])" for name in ("strides", "dilations", "pads")]
+    return ts.lib("col2im", x, *lists, *settings)

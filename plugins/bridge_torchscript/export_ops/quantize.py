@@ -30,28 +30,30 @@ SINGLE = condition("precision float", lambda n: T(attr(n, "precision") or int(T.
 @ops.op("QuantizeLinear", needs=(dtype("float", "float16", "bfloat16", "int32"), SINGLE))
 def quantize(ts, node, x, scale, zero=None):
     """saturate(round(x / scale) + zero point); float8 and float4 are rounded by their cast."""
-    made, along = target(node), (attr(node, "axis"), attr(node, "block_size"))
-    ratio = ts.lib("scaled", x, scale, *along)
-    if not made.is_integer():
-        return converted(ts, ratio, T.FLOAT, made, attr(node, "saturate"))
-    low, high = limits(made)
-    whole = ts.lib("whole", ratio, zero, *along, low, high)
-    return converted(ts, whole, T.FLOAT, made)
+    output_dtype, axis_and_block = target(node), (attr(node, "axis"), attr(node, "block_size"))
+    scaled = ts.lib("scaled", x, scale, *axis_and_block)
+    if not output_dtype.is_integer():
+        return converted(ts, scaled, T.FLOAT, output_dtype, attr(node, "saturate"))
+    low, high = limits(output_dtype)
+    integers = ts.lib("whole", scaled, zero, *axis_and_block, low, high)
+    return converted(ts, integers, T.FLOAT, output_dtype)
 
 
-def limits(kind: ir.DataType) -> tuple[float, float]:
+def limits(dtype: ir.DataType) -> tuple[float, float]:
     """The least and the greatest integer of a dtype."""
-    signed, bits = not kind.name.startswith("U"), kind.bitwidth
+    signed, bits = not dtype.name.startswith("U"), dtype.bitwidth
     return float(-(2 ** (bits - 1)) if signed else 0), float(2 ** (bits - signed) - 1)
 
 
 @ops.op("DequantizeLinear", needs=(dtype("float", "float16", "bfloat16", index=1),))
 def dequantize(ts, node, x, scale, zero=None):
     """(x - zero point) · scale in float32; int32 is subtracted as int32."""
-    kind = T(attr(node, "output_dtype") or int(node.inputs[1].dtype))
-    whole = flag(node.inputs[0].dtype == T.INT32)
-    made = ts.lib("dequantized", x, scale, zero, attr(node, "axis"), attr(node, "block_size"), whole)
-    return converted(ts, made, T.FLOAT, kind)
+    output_dtype = T(attr(node, "output_dtype") or int(node.inputs[1].dtype))
+    is_int32 = flag(node.inputs[0].dtype == T.INT32)
+    dequantized = ts.lib(
+        "dequantized", x, scale, zero, attr(node, "axis"), attr(node, "block_size"), is_int32
+    )
+    return converted(ts, dequantized, T.FLOAT, output_dtype)
 
 
 @ops.op("MatMulInteger", needs=BYTES)

@@ -14,13 +14,13 @@ ops = OpTable()
 
 def _drawn(ts: Source, node: ir.Node, function: str, default: ir.DataType) -> str:
     """`function`, of numbers from 0 to 1 or of mean 0 and deviation 1, as the node's attributes ask."""
-    kind = ts.dtype(ir.DataType(attr(node, "dtype", int(default))))
+    dtype = ts.dtype(ir.DataType(attr(node, "dtype", int(default))))
     if "Normal" in node.op_type:
         scale, offset = attr(node, "scale"), attr(node, "mean")
     else:
         offset = attr(node, "low")
         scale = attr(node, "high") - offset
-    return f"({function} * {scale} + {offset}).to({kind})"
+    return f"({function} * {scale} + {offset}).to({dtype})"
 
 
 @ops.op("RandomNormal", "RandomUniform")
@@ -37,11 +37,11 @@ def random_like(ts, node, x):
 
 @ops.op("Bernoulli", needs=(FLOATS,))
 def bernoulli(ts, node, x):
-    kind = ts.dtype(ir.DataType(attr(node, "dtype", int(node.inputs[0].dtype))))
-    return f"torch.bernoulli({x}).to({kind})"
+    dtype = ts.dtype(ir.DataType(attr(node, "dtype", int(node.inputs[0].dtype))))
+    return f"torch.bernoulli({x}).to({dtype})"
 
 
 @ops.op("Multinomial", needs=(FLOATS,))
 def multinomial(ts, node, x):
-    kind = ts.dtype(ir.DataType(attr(node, "dtype", int(ir.DataType.INT32))))
-    return f"torch.multinomial(torch.exp({x}), {attr(node, 'sample_size')}, True).to({kind})"
+    dtype = ts.dtype(ir.DataType(attr(node, "dtype", int(ir.DataType.INT32))))
+    return f"torch.multinomial(torch.exp({x}), {attr(node, 'sample_size')}, True).to({dtype})"

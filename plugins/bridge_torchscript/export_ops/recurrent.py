@@ -31,6 +31,6 @@ def recurrent(ts, node, x, w, r, bias=None, lengths=None, h=None, c=None, peepho
         flag(attr(node, "direction") == "reverse"),
         flag(attr(node, "layout")),
     ]
-    made = ts.lib("recurrent", f'"{node.op_type}"', x, w, r, bias, lengths, h, c, peepholes, *settings)
+    call = ts.lib("recurrent", f'"{node.op_type}"', x, w, r, bias, lengths, h, c, peepholes, *settings)
     names = [v.name or "unused" for v in node.outputs]
-    return ts.unpack(made, *[*names, "unused", "unused"][:3])[: len(node.outputs)]
+    return ts.unpack(call, *[*names, "unused", "unused"][:3])[: len(node.outputs)]

@@ -30,25 +30,24 @@ OF_FLOATS = {
 
 def reduce(ts: Source, node: ir.Node, x: str, axes: str | None, formula: str) -> str:
     """`formula` over the axes; empty or absent ones mean all, or none."""
-    value, given = node.inputs[0], list(node.inputs)[1:]
-    kind = {"x": x, "kept": flag(attr(node, "keepdims")), "dtype": ts.dtype(value)}
+    value, axes_input = node.inputs[0], list(node.inputs)[1:]
+    fields = {"x": x, "kept": flag(attr(node, "keepdims")), "dtype": ts.dtype(value)}
     everything = list(range(rank_of(value) or 0))
-    nothing = attr(node, "noop_with_empty_axes")
-    fixed = const(given[0]) if given and given[0] is not None else None
-    if axes is None or (fixed is not None and not fixed.size) or shape_of(given[0]) == [0]:
-        chosen = texts([] if nothing else everything)
-        if nothing:
+    noop = attr(node, "noop_with_empty_axes")
+    fixed = const(axes_input[0]) if axes_input and axes_input[0] is not None else None
+    if axes is None or (fixed is not None and not fixed.size) or shape_of(axes_input[0]) == [0]:
+        axes_text = texts([] if noop else everything)
+        if noop:
             return element(node.op_type, x)
     elif fixed is not None:
-        chosen = texts(int(a) for a in fixed)
+        axes_text = texts(int(a) for a in fixed)
     else:
-        listed = ts.ints(given[0])
-        if shape_of(given[0]) is None:
-            listed = ts.lib("axes_or_all", listed, rank_of(value))
-        chosen = listed
+        axes_text = ts.ints(axes_input[0])
+        if shape_of(axes_input[0]) is None:
+            axes_text = ts.lib("axes_or_all", axes_text, rank_of(value))
     if not everything:
         return element(node.op_type, x)
-    return formula.format(axes=chosen, **kind)
+    return formula.format(axes=axes_text, **fields)
 
 
 def element(name: str, x: str) -> str:
@@ -108,9 +107,9 @@ def integer_mean(ts, node, x, axes=None):
 
 @ops.op("ArgMax", "ArgMin", needs=(NUMBERS, RANK))
 def arg_extreme(ts, node, x):
-    name, axis, kept = node.op_type.lower(), attr(node, "axis"), flag(attr(node, "keepdims"))
+    name, axis, keepdim = node.op_type.lower(), attr(node, "axis"), flag(attr(node, "keepdims"))
     if not attr(node, "select_last_index"):
-        return f"torch.{name}({x}, {axis}, {kept})"
+        return f"torch.{name}({x}, {axis}, {keepdim})"
     if not rank_of(node.inputs[0]):
-        return f"torch.{name}({x}, 0, {kept})"
-    return f"{x}.size({axis}) - 1 - torch.{name}(torch.flip({x}, [{axis}]), {axis}, {kept})"
+        return f"torch.{name}({x}, 0, {keepdim})"
+    return f"{x}.size({axis}) - 1 - torch.{name}(torch.flip({x}, [{axis}]), {axis}, {keepdim})"

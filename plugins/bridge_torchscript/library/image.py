@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def corners(boxes: Tensor, centred: bool) -> Tensor:
+def corners(boxes: Tensor, is_center_size: bool) -> Tensor:
     """[…, 4] as least and greatest y and x."""
-    if centred:
+    if is_center_size:
         half = boxes[..., 2:] / 2
         low, high = boxes[..., :2] - half, boxes[..., :2] + half
         return torch.cat([low, high], -1)
@@ -23,28 +23,33 @@ def corners(boxes: Tensor, centred: bool) -> Tensor:
 
 
 def non_max_suppression(
-    boxes: Tensor, scores: Tensor, most: int, overlap: float, least: float, centred: bool
+    boxes: Tensor,
+    scores: Tensor,
+    max_output_boxes: int,
+    iou_threshold: float,
+    score_threshold: float,
+    is_center_size: bool,
 ) -> Tensor:
     """Rows batch, class, box of those kept, best first within a class (ONNX operator NonMaxSuppression)."""
-    found: List[Tensor] = [torch.zeros([0, 3], dtype=torch.int64)]
+    selected: List[Tensor] = [torch.zeros([0, 3], dtype=torch.int64)]
     for n in range(scores.size(0)):
-        sides = corners(boxes[n], centred)
-        areas = (sides[:, 2] - sides[:, 0]) * (sides[:, 3] - sides[:, 1])
+        box_corners = corners(boxes[n], is_center_size)
+        areas = (box_corners[:, 2] - box_corners[:, 0]) * (box_corners[:, 3] - box_corners[:, 1])
         for k in range(scores.size(1)):
-            own = scores[n, k]
-            order = torch.sort(own, stable=True, dim=0, descending=True)[1]
-            alive = own > least
-            kept = 0
-            for place in range(order.size(0)):
-                box = int(order[place])
-                if kept >= most or not bool(alive[box]):
+            class_scores = scores[n, k]
+            order = torch.sort(class_scores, stable=True, dim=0, descending=True)[1]
+            is_candidate = class_scores > score_threshold
+            count = 0
+            for position in range(order.size(0)):
+                box = int(order[position])
+                if count >= max_output_boxes or not bool(is_candidate[box]):
                     continue
-                kept = kept + 1
-                found.append(torch.tensor([[n, k, box]], dtype=torch.int64))
-                low = torch.maximum(sides[:, :2], sides[box, :2])
-                high = torch.minimum(sides[:, 2:], sides[box, 2:])
-                common = torch.prod(torch.clamp(high - low, min=0.0), 1)
-                union = areas + areas[box] - common
-                shared = torch.where(union > 0, common / union, torch.zeros_like(union))
-                alive = torch.logical_and(alive, shared <= overlap)
-    return torch.cat(found, 0)
+                count = count + 1
+                selected.append(torch.tensor([[n, k, box]], dtype=torch.int64))
+                top = torch.maximum(box_corners[:, :2], box_corners[box, :2])
+                bottom = torch.minimum(box_corners[:, 2:], box_corners[box, 2:])
+                intersection = torch.prod(torch.clamp(bottom - top, min=0.0), 1)
+                union = areas + areas[box] - intersection
+                iou = torch.where(union > 0, intersection / union, torch.zeros_like(union))
+                is_candidate = torch.logical_and(is_candidate, iou <= iou_threshold)
+    return torch.cat(selected, 0)

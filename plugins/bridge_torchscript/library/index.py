@@ -24,16 +24,16 @@ def gather_nd(x: Tensor, indices: Tensor, batch: int) -> Tensor:
     count = 1
     for i in range(batch):
         count = count * x.size(i)
-    each = 1
+    per_batch = 1
     for i in range(batch, indices.dim() - 1):
-        each = each * indices.size(i)
+        per_batch = per_batch * indices.size(i)
     rows = torch.reshape(x, [count] + x.size()[batch:])
-    flat = torch.reshape(indices, [count, each, depth])
-    places: List[Optional[Tensor]] = [torch.unsqueeze(torch.arange(count), 1)]
+    flat = torch.reshape(indices, [count, per_batch, depth])
+    index_list: List[Optional[Tensor]] = [torch.unsqueeze(torch.arange(count), 1)]
     for i in range(depth):
-        places.append(torch.select(flat, 2, i))
-    picked = torch.index(rows, places)
-    return torch.reshape(picked, indices.size()[:-1] + x.size()[batch + depth :])
+        index_list.append(torch.select(flat, 2, i))
+    gathered = torch.index(rows, index_list)
+    return torch.reshape(gathered, indices.size()[:-1] + x.size()[batch + depth :])
 
 
 def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, reduction: str) -> Tensor:
@@ -46,19 +46,19 @@ def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, reduction: str) -> T
     rows = 1
     for length in x.size()[:depth]:
         rows = rows * length
-    place = torch.zeros(indices.size()[:-1], dtype=torch.int64)
+    row_indices = torch.zeros(indices.size()[:-1], dtype=torch.int64)
     for i in range(depth):
-        part = torch.select(indices, -1, i)
-        place = place * x.size(i) + torch.where(part < 0, part + x.size(i), part)
-    flat = torch.unsqueeze(torch.reshape(place, [place.numel()]), 1)
-    flat = torch.expand(flat, [place.numel(), inner])
-    values = torch.reshape(updates, [place.numel(), inner])
-    table = torch.reshape(x, [rows, inner])
+        component = torch.select(indices, -1, i)
+        row_indices = row_indices * x.size(i) + torch.where(component < 0, component + x.size(i), component)
+    scatter_indices = torch.unsqueeze(torch.reshape(row_indices, [row_indices.numel()]), 1)
+    scatter_indices = torch.expand(scatter_indices, [row_indices.numel(), inner])
+    values = torch.reshape(updates, [row_indices.numel(), inner])
+    data = torch.reshape(x, [rows, inner])
     if reduction == "none":
-        table = torch.scatter(table, 0, flat, values)
+        data = torch.scatter(data, 0, scatter_indices, values)
     else:
-        table = torch.scatter_reduce(table, 0, flat, values, reduction)
-    return torch.reshape(table, x.size())
+        data = torch.scatter_reduce(data, 0, scatter_indices, values, reduction)
+    return torch.reshape(data, x.size())
 
 
 def one_hot(indices: Tensor, depth: int, values: Tensor, axis: int) -> Tensor:
@@ -66,8 +66,8 @@ def one_hot(indices: Tensor, depth: int, values: Tensor, axis: int) -> Tensor:
     wrapped = torch.where(indices < 0, indices + depth, indices)
     shape = [1] * (indices.dim() + 1)
     shape[axis] = depth
-    on = torch.unsqueeze(wrapped, axis) == torch.reshape(torch.arange(depth), shape)
-    return torch.where(on, torch.select(values, 0, 1), torch.select(values, 0, 0))
+    is_hot = torch.unsqueeze(wrapped, axis) == torch.reshape(torch.arange(depth), shape)
+    return torch.where(is_hot, torch.select(values, 0, 1), torch.select(values, 0, 0))
 
 
 def unique(x: Tensor, axis: int, ordered: bool) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -77,9 +77,9 @@ def unique(x: Tensor, axis: int, ordered: bool) -> Tuple[Tensor, Tensor, Tensor,
     else:
         values, inverse, counts = torch.unique_dim(x, axis, True, True, True)
     length = x.size(axis)
-    places = torch.arange(length)
+    positions = torch.arange(length)
     first = torch.full([values.size(axis)], length, dtype=torch.int64)
-    first = torch.scatter_reduce(first, 0, inverse, places, "amin")
+    first = torch.scatter_reduce(first, 0, inverse, positions, "amin")
     if not ordered:
         order = torch.argsort(first)
         values = torch.index_select(values, axis, order)
@@ -96,30 +96,30 @@ def reverse_sequence(x: Tensor, lengths: Tensor, time_axis: int, batch_axis: int
     steps = torch.reshape(torch.arange(x.size(time_axis)), shape)
     shape = [1] * x.dim()
     shape[batch_axis] = x.size(batch_axis)
-    ends = torch.reshape(lengths.to(torch.int64), shape)
-    places = torch.where(steps < ends, ends - 1 - steps, steps)
-    return torch.gather(x, time_axis, torch.expand(places, x.size()))
+    stops = torch.reshape(lengths.to(torch.int64), shape)
+    indices = torch.where(steps < stops, stops - 1 - steps, steps)
+    return torch.gather(x, time_axis, torch.expand(indices, x.size()))
 
 
-def stack(parts: List[Tensor], empty: Tensor) -> Tensor:
+def stack(tensors: List[Tensor], empty: Tensor) -> Tensor:
     """Parts along a new first axis; `empty` when there are none."""
-    if len(parts) == 0:
+    if len(tensors) == 0:
         return empty
-    return torch.stack(parts)
+    return torch.stack(tensors)
 
 
-def insert(sequence: List[Tensor], tensor: Tensor, place: int) -> List[Tensor]:
+def insert(sequence: List[Tensor], tensor: Tensor, position: int) -> List[Tensor]:
     """A new list with `tensor` before `place`."""
-    if place < 0:
-        place = place + len(sequence)
-    return sequence[:place] + [tensor] + sequence[place:]
+    if position < 0:
+        position = position + len(sequence)
+    return sequence[:position] + [tensor] + sequence[position:]
 
 
-def erase(sequence: List[Tensor], place: int) -> List[Tensor]:
+def erase(sequence: List[Tensor], position: int) -> List[Tensor]:
     """A new list without the element at `place`."""
-    if place < 0:
-        place = place + len(sequence)
-    return sequence[:place] + sequence[place + 1 :]
+    if position < 0:
+        position = position + len(sequence)
+    return sequence[:position] + sequence[position + 1 :]
 
 
 def element(value: Optional[Tensor]) -> Tensor:

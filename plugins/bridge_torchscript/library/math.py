@@ -35,11 +35,11 @@ def to_uint2(x: Tensor) -> Tensor:
 def to_float4(x: Tensor) -> Tensor:
     """The nearest of ±{0, 0.5, 1, 1.5, 2, 3, 4, 6}, half to even, in float8_e4m3fn; what is no number becomes 0."""
     x = x.to(torch.float32)
-    size = torch.abs(x)
-    step = torch.where(size < 2, 0.5, torch.where(size < 4, 1.0, 2.0))
-    near = torch.clamp(torch.round(size / step) * step, 0.0, 6.0)
-    near = torch.where(torch.isnan(x), torch.zeros_like(x), torch.copysign(near, x))
-    return near.to(torch.float8_e4m3fn)
+    magnitude = torch.abs(x)
+    step = torch.where(magnitude < 2, 0.5, torch.where(magnitude < 4, 1.0, 2.0))
+    rounded = torch.clamp(torch.round(magnitude / step) * step, 0.0, 6.0)
+    rounded = torch.where(torch.isnan(x), torch.zeros_like(x), torch.copysign(rounded, x))
+    return rounded.to(torch.float8_e4m3fn)
 
 
 def bounded(x: Tensor, limit: float, saturate: bool) -> Tensor:
@@ -69,21 +69,21 @@ def shifted_right(x: Tensor, n: Tensor) -> Tensor:
     """Bits of uint64 in int64, zeros from the left."""
     count = torch.clamp(n, 1, 63)
     mask = torch.bitwise_right_shift(torch.full_like(count, 9223372036854775807), count - 1)
-    kept = torch.bitwise_and(torch.bitwise_right_shift(x, count), mask)
-    some = torch.where(torch.logical_and(n > 0, n < 64), kept, torch.zeros_like(kept))
-    return torch.where(n == 0, x, some)
+    shifted = torch.bitwise_and(torch.bitwise_right_shift(x, count), mask)
+    in_range = torch.where(torch.logical_and(n > 0, n < 64), shifted, torch.zeros_like(shifted))
+    return torch.where(n == 0, x, in_range)
 
 
 def divided(x: Tensor, y: Tensor) -> Tuple[Tensor, Tensor]:
     """Quotient and rest of uint64 held in int64, by half of x where it reaches into the sign."""
-    one = torch.ones_like(y)
-    half = torch.div(shifted_right(x, torch.ones_like(x)), torch.where(y > 0, y, one), rounding_mode="trunc")
+    ones = torch.ones_like(y)
+    half = torch.div(shifted_right(x, torch.ones_like(x)), torch.where(y > 0, y, ones), rounding_mode="trunc")
     quotient = torch.where(y > 0, half * 2, torch.zeros_like(half))
-    rest = x - quotient * y
-    more = ordered(torch.view_copy(rest, dtype=torch.uint64)) >= ordered(
+    remainder = x - quotient * y
+    is_over = ordered(torch.view_copy(remainder, dtype=torch.uint64)) >= ordered(
         torch.view_copy(y, dtype=torch.uint64)
     )
-    return quotient + more.to(torch.int64), rest - torch.where(more, y, torch.zeros_like(y))
+    return quotient + is_over.to(torch.int64), remainder - torch.where(is_over, y, torch.zeros_like(y))
 
 
 def from_zero_of_rows(x: Tensor, zero: Tensor) -> Tensor:

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def time_order(steps: int, lengths: Optional[Tensor], backwards: bool, batch: int) -> Tensor:
+def time_order(steps: int, lengths: Optional[Tensor], is_reverse: bool, batch: int) -> Tensor:
     """[steps, batch]: which element each sequence shows at each step; reversed within its length."""
-    places = torch.expand(torch.unsqueeze(torch.arange(steps), 1), [steps, batch])
-    if not backwards:
-        return places
-    ends = torch.full([1, batch], steps, dtype=torch.int64)
+    positions = torch.expand(torch.unsqueeze(torch.arange(steps), 1), [steps, batch])
+    if not is_reverse:
+        return positions
+    stops = torch.full([1, batch], steps, dtype=torch.int64)
     if lengths is not None:
-        ends = torch.unsqueeze(lengths.to(torch.int64), 0)
-    return torch.where(places < ends, ends - 1 - places, places)
+        stops = torch.unsqueeze(lengths.to(torch.int64), 0)
+    return torch.where(positions < stops, stops - 1 - positions, positions)
 
 
 def in_order(x: Tensor, order: Tensor) -> Tensor:
@@ -48,16 +48,16 @@ def last_states(states: List[Tensor], layout: bool) -> Tensor:
 
 def all_outputs(outputs: List[Tensor], layout: bool) -> Tensor:
     """[steps, directions, batch, size], or [batch, steps, directions, size]."""
-    whole = torch.stack(outputs, 1)
-    return torch.permute(whole, [2, 0, 1, 3]) if layout else whole
+    stacked = torch.stack(outputs, 1)
+    return torch.permute(stacked, [2, 0, 1, 3]) if layout else stacked
 
 
 def two_biases(b: Optional[Tensor], direction: int, width: int, x: Tensor) -> Tuple[Tensor, Tensor]:
     """Of the input's and of the state's gates."""
     if b is None:
         return torch.zeros([width], dtype=x.dtype), torch.zeros([width], dtype=x.dtype)
-    both = torch.select(b, 0, direction)
-    return both[:width], both[width:]
+    biases = torch.select(b, 0, direction)
+    return biases[:width], biases[width:]
 
 
 def lstm_step(
@@ -78,19 +78,19 @@ def lstm_step(
 def gru_step(gates: Tensor, h: Tensor, recurrence: Tensor, bias: Tensor, reset_after: bool) -> Tensor:
     """Gates update, reset, hidden; `bias` is that of the state's gates."""
     size = h.size(1)
-    both, late = recurrence[:, : 2 * size], recurrence[:, 2 * size :]
-    zr = torch.sigmoid(gates[:, : 2 * size] + torch.matmul(h, both) + bias[: 2 * size])
+    zr_weights, h_weights = recurrence[:, : 2 * size], recurrence[:, 2 * size :]
+    zr = torch.sigmoid(gates[:, : 2 * size] + torch.matmul(h, zr_weights) + bias[: 2 * size])
     z, reset = zr[:, :size], zr[:, size:]
     if reset_after:
-        new = reset * (torch.matmul(h, late) + bias[2 * size :])
+        new = reset * (torch.matmul(h, h_weights) + bias[2 * size :])
     else:
-        new = torch.matmul(reset * h, late) + bias[2 * size :]
+        new = torch.matmul(reset * h, h_weights) + bias[2 * size :]
     new = torch.tanh(gates[:, 2 * size :] + new)
     return (1 - z) * new + z * h
 
 
 def recurrent(
-    kind: str,
+    cell_type: str,
     x: Tensor,
     w: Tensor,
     r: Tensor,
@@ -113,29 +113,29 @@ def recurrent(
     cells: List[Tensor] = []
     for d in range(w.size(0)):
         order = time_order(steps, lengths, reverse or d == 1, batch)
-        inner, outer = two_biases(b, d, r.size(1), x)
-        gates = torch.matmul(in_order(x, order), torch.t(w[d])) + inner
-        if kind != "GRU":
-            gates = gates + outer
+        input_bias, state_bias = two_biases(b, d, r.size(1), x)
+        gates = torch.matmul(in_order(x, order), torch.t(w[d])) + input_bias
+        if cell_type != "GRU":
+            gates = gates + state_bias
         recurrence = torch.t(r[d])
         h = first_state(h0, d, x, size, layout)
         c = first_state(c0, d, x, size, layout)
         peepholes: Optional[Tensor] = None
         if p is not None:
             peepholes = p[d]
-        shown: List[Tensor] = []
+        step_outputs: List[Tensor] = []
         for t in range(steps):
             cell = c
-            if kind == "LSTM":
+            if cell_type == "LSTM":
                 state, cell = lstm_step(gates[t], h, c, recurrence, peepholes)
-            elif kind == "GRU":
-                state = gru_step(gates[t], h, recurrence, outer, reset_after)
+            elif cell_type == "GRU":
+                state = gru_step(gates[t], h, recurrence, state_bias, reset_after)
             else:
                 state = torch.tanh(gates[t] + torch.matmul(h, recurrence))
-            there = running(t, lengths, batch)
-            h, c = torch.where(there, state, h), torch.where(there, cell, c)
-            shown.append(torch.where(there, state, torch.zeros_like(state)))
-        outputs.append(in_order(torch.stack(shown), order))
+            is_running = running(t, lengths, batch)
+            h, c = torch.where(is_running, state, h), torch.where(is_running, cell, c)
+            step_outputs.append(torch.where(is_running, state, torch.zeros_like(state)))
+        outputs.append(in_order(torch.stack(step_outputs), order))
         hidden.append(h)
         cells.append(c)
     return all_outputs(outputs, layout), last_states(hidden, layout), last_states(cells, layout)

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 def last_first(axes: List[int], rank: int) -> List[int]:
     """Distinct axes counted from the start, the last one first."""
-    found: List[int] = []
+    result: List[int] = []
     for i in range(rank):
         axis = rank - 1 - i
         if axis in axes or axis - rank in axes:
-            found.append(axis)
-    return found
+            result.append(axis)
+    return result
 
 
 def prod(x: Tensor, axes: List[int], keepdim: bool) -> Tensor:

@@ -23,11 +23,11 @@ def reshape(x: Tensor, shape: List[int], allowzero: bool) -> Tensor:
     for length in lengths:
         if length != -1:
             known = known * length
-    left = x.numel() // max(known, 1)
-    whole: List[int] = []
+    remaining = x.numel() // max(known, 1)
+    output: List[int] = []
     for length in lengths:
-        whole.append(left if length == -1 else length)
-    return torch.reshape(x, whole)
+        output.append(remaining if length == -1 else length)
+    return torch.reshape(x, output)
 
 
 def expand(x: Tensor, shape: List[int]) -> Tensor:
@@ -48,11 +48,11 @@ def expand(x: Tensor, shape: List[int]) -> Tensor:
 def unsqueeze(x: Tensor, axes: List[int]) -> Tensor:
     """Axes counted in the result."""
     rank = x.dim() + len(axes)
-    places: List[int] = []
+    positions: List[int] = []
     for axis in axes:
-        places.append(axis + rank if axis < 0 else axis)
+        positions.append(axis + rank if axis < 0 else axis)
     for i in range(rank):
-        if i in places:
+        if i in positions:
             x = torch.unsqueeze(x, i)
     return x
 
@@ -60,10 +60,10 @@ def unsqueeze(x: Tensor, axes: List[int]) -> Tensor:
 def even_parts(length: int, count: int) -> List[int]:
     """Lengths of `count` parts, the last the shorter."""
     step = (length + count - 1) // count
-    parts: List[int] = []
+    lengths: List[int] = []
     for i in range(count):
-        parts.append(max(min(step, length - i * step), 0))
-    return parts
+        lengths.append(max(min(step, length - i * step), 0))
+    return lengths
 
 
 def slices(x: Tensor, starts: List[int], ends: List[int], axes: List[int], steps: List[int]) -> Tensor:
@@ -78,8 +78,8 @@ def slices(x: Tensor, starts: List[int], ends: List[int], axes: List[int], steps
             end = ends[i] + length if ends[i] < 0 else ends[i]
             start = min(max(start, 0), length - 1)
             end = min(max(end, -1), length - 1)
-            places = torch.arange(start, min(end, start), steps[i])
-            x = torch.index_select(x, axis, places)
+            indices = torch.arange(start, min(end, start), steps[i])
+            x = torch.index_select(x, axis, indices)
     return x
 
 
@@ -104,16 +104,16 @@ def pad_by_place(x: Tensor, pads: List[int], axes: List[int], mode: str) -> Tens
         before, after = max(pads[i], 0), max(pads[i + len(axes)], 0)
         if before == 0 and after == 0:
             continue
-        places = torch.arange(-before, length + after)
+        indices = torch.arange(-before, length + after)
         if mode == "edge":
-            places = torch.clamp(places, 0, length - 1)
+            indices = torch.clamp(indices, 0, length - 1)
         elif mode == "wrap":
-            places = torch.remainder(places, length)
+            indices = torch.remainder(indices, length)
         else:
             period = max(2 * (length - 1), 1)
-            places = torch.remainder(places, period)
-            places = torch.where(places >= length, period - places, places)
-        x = torch.index_select(x, axis, places)
+            indices = torch.remainder(indices, period)
+            indices = torch.where(indices >= length, period - indices, indices)
+        x = torch.index_select(x, axis, indices)
     return x
 
 
