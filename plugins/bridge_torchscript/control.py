@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const
-from bridge_torchscript.import_ops.common import scalar, tensor
+from bridge_torchscript.import_ops.common import int64_scalar, tensor
 from bridge_torchscript.import_ops.tensor import reshape_keeping_empty
 from bridge_torchscript.interpreter import STEPS, Interpreter, Raised, truth, wrapped
 from bridge_torchscript.values import (
@@ -279,7 +279,7 @@ def _looped(
     """A Loop of a number of steps known at run time alone, the first of them `first`."""
     body = LoopBody(reader, op, block, carried, first)
     graph, results = body.settled()
-    trips = None if isinstance(limit, int) and limit >= ENDLESS else scalar(op, limit)
+    trips = None if isinstance(limit, int) and limit >= ENDLESS else int64_scalar(op, limit)
     start = op.const(np.array(going)) if isinstance(going, bool) else going
     initial = body.initial()
     node = ir.Node(

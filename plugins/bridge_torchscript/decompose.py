@@ -13,7 +13,7 @@ from typing import Any
 from bridge.hub import shape_of
 from bridge_torchscript.dtypes import HELD
 from bridge_torchscript.import_ops import ops
-from bridge_torchscript.import_ops.common import code_of
+from bridge_torchscript.import_ops.common import torch_dtype
 from bridge_torchscript.import_ops.scalar import PYTHON
 from bridge_torchscript.import_ops.tensor import INPLACE
 from bridge_torchscript.tracer_lock import TRACER
@@ -61,7 +61,9 @@ def decomposed(reader: Any, op: Builder, operator_name: str, schema: str, inputs
         named = {a.name: v for v, a in zip(filled, parameters, strict=True) if a.kwarg_only}
         return target(*positional, **named)
 
-    examples = [torch.empty(shape_of(v.read(op)) or [], dtype=code_of(v.read(op).dtype)) for v in tensor_vars]
+    examples = [
+        torch.empty(shape_of(v.read(op)) or [], dtype=torch_dtype(v.read(op).dtype)) for v in tensor_vars
+    ]
     try:
         with TRACER:
             graph = make_fx(call, decomposition_table=decompositions(), tracing_mode="fake")(*examples)

@@ -17,8 +17,13 @@ from bridge.report import Blocker
 from bridge_torchscript.decompose import decomposed
 from bridge_torchscript.dtypes import HELD
 from bridge_torchscript.import_ops import ops
-from bridge_torchscript.import_ops.common import cast, sizes, tensor
-from bridge_torchscript.import_ops.quantize import carried, code_of, requantized, stored
+from bridge_torchscript.import_ops.common import cast, int64_vector, tensor
+from bridge_torchscript.import_ops.quantize import (
+    propagated_quantization,
+    requantize,
+    scalar_type_of,
+    stored_quantized,
+)
 from bridge_torchscript.import_ops.scalar import PYTHON
 from bridge_torchscript.import_ops.tensor import INPLACE, VIEWS, MayCopy, size_list
 from bridge_torchscript.runtime import to_numpy
@@ -158,7 +163,7 @@ class Interpreter:
             arguments[name if parameter in arguments else parameter] = plain(op, value)
         rule = self.rule(operator, arguments)
         result_values = folded(op, rule.handler(op, **fitting(rule.handler, arguments)), arguments)
-        quantization = carried(op, operator, inputs)
+        quantization = propagated_quantization(op, operator, inputs)
         if (
             operator in VIEWS
             and isinstance(inputs[0], Var)
@@ -167,7 +172,7 @@ class Interpreter:
             result = self._viewed(op, inputs[0], rule.handler, arguments, result_values, VIEWS.get(operator))
         else:
             result = wrapped(op, result_values)
-        return result if quantization is None else requantized(op, result, quantization)
+        return result if quantization is None else requantize(op, result, quantization)
 
     def rule(self, operator: str, arguments: dict[str, Any]) -> Any:
         reason = ops.refusal(operator, arguments)
@@ -218,7 +223,7 @@ class Interpreter:
         assert before.dtype is not None
         value = cast(op, result.read(op), before.dtype)
         if value.shape != before.shape or value.shape is None:
-            value = op.Expand(value, sizes(op, size_list(op, before)))
+            value = op.Expand(value, int64_vector(op, size_list(op, before)))
         target.write(op, value)
         target.quantization = result.quantization
         return target
@@ -266,7 +271,7 @@ class Interpreter:
         """A stored tensor as an initializer of the root graph, its memory shared."""
         key = self.key(tensor)
         if key not in self.weights and tensor.is_quantized:
-            self.weights[key] = stored(Builder(self.graph, self.memory), tensor)
+            self.weights[key] = stored_quantized(Builder(self.graph, self.memory), tensor)
         if key not in self.weights:
             self.weights[key] = Var(self.op, initializer(self.graph, tensor, name), label=name)
         return self.weights[key]
@@ -382,7 +387,7 @@ class Interpreter:
 
     def _dtype(self, op: Builder, node: Any, x: Any) -> Any:
         if isinstance(x, Var) and x.quantization is not None:
-            return code_of(x.quantization)
+            return scalar_type_of(x.quantization)
         return HELD[plain(op, x).dtype].code
 
     def _isinstance(self, op: Builder, node: Any, x: Any) -> Any:

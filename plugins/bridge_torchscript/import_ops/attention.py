@@ -13,11 +13,11 @@ from bridge_torchscript.import_ops.common import (
     T,
     cast,
     ints,
-    known,
     length,
     number,
     rank,
-    static,
+    static_shape,
+    static_value,
     swap_last_axes,
     tensor,
     zero,
@@ -34,11 +34,11 @@ HEADS_MASK, PADDING_MASK = 0, 1
 def attention(
     op, query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):
-    width = known(length(op, query, -1), "the width of heads")
+    width = static_value(length(op, query, -1), "the width of heads")
     factor = 1 / math.sqrt(width) if scale is None else scale
     if enable_gqa:
-        repeats = static(query)[-3] // static(key)[-3]
-        heads = np.repeat(np.arange(static(key)[-3]), repeats)
+        repeats = static_shape(query)[-3] // static_shape(key)[-3]
+        heads = np.repeat(np.arange(static_shape(key)[-3]), repeats)
         key, value = (op.Gather(v, op.const(heads), axis=rank(v) - 3) for v in (key, value))
     scores = op.MatMul(op.Mul(query, number(op, factor, query)), swap_last_axes(op, key))
     if is_causal:
@@ -60,18 +60,18 @@ def attention(
     return op.MatMul(dropout(op, weights, dropout_p, True), value)
 
 
-def _parted(op: Any, x: ir.Value, weight: ir.Value, bias: ir.Value, part: int, width: int) -> ir.Value:
+def _project_part(op: Any, x: ir.Value, weight: ir.Value, bias: ir.Value, part: int, width: int) -> ir.Value:
     """Queries, keys or values: their third of the joint weights."""
     rows = ints(part * width), ints((part + 1) * width), ints(0)
     return linear(op, x, op.Slice(weight, *rows), op.Slice(bias, *rows))
 
 
-def _heads(op: Any, x: ir.Value, count: int, width: int) -> ir.Value:
+def _split_heads(op: Any, x: ir.Value, count: int, width: int) -> ir.Value:
     """[batch, length, width] as [batch, heads, length, width of a head]."""
     return op.Transpose(op.Reshape(x, ints(0, -1, count, width // count)), perm=[0, 2, 1, 3])
 
 
-def _seen(op: Any, mask: ir.Value, mask_type: Any) -> ir.Value:
+def _mask_bias(op: Any, mask: ir.Value, mask_type: Any) -> ir.Value:
     """What is added to scores where a mask hides: of [length, length], of keys [batch, length], or of all heads."""
     if mask.dtype == T.BOOL:
         hidden = op.Where(mask, tensor(op, -math.inf, T.FLOAT), tensor(op, 0.0, T.FLOAT))
@@ -99,7 +99,7 @@ def multi_head_attention(
 ):
     """Heads side by side over [batch, length, width]; the weights of attention beside where they are asked for."""
     heads = [
-        _heads(op, _parted(op, x, qkv_weight, qkv_bias, i, embed_dim), num_head, embed_dim)
+        _split_heads(op, _project_part(op, x, qkv_weight, qkv_bias, i, embed_dim), num_head, embed_dim)
         for i, x in enumerate((query, key, value))
     ]
     scores = op.MatMul(
@@ -107,7 +107,7 @@ def multi_head_attention(
         swap_last_axes(op, heads[1]),
     )
     if mask is not None:
-        scores = op.Add(scores, cast(op, _seen(op, mask, mask_type), scores.dtype))
+        scores = op.Add(scores, cast(op, _mask_bias(op, mask, mask_type), scores.dtype))
     weights = op.Softmax(scores, axis=-1)
     joined = op.Reshape(op.Transpose(op.MatMul(weights, heads[2]), perm=[0, 2, 1, 3]), ints(0, -1, embed_dim))
     output = linear(op, joined, proj_weight, proj_bias)

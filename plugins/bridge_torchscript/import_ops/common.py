@@ -26,6 +26,11 @@ def dtype_of(code: Any) -> ir.DataType:
     return BY_CODE[code]
 
 
+def dtype_or(code: Any, default: ir.DataType) -> ir.DataType:
+    """The hub dtype of a c10::ScalarType; `default` for None."""
+    return default if code is None else dtype_of(code)
+
+
 def rank(x: ir.Value) -> int:
     """The rank, which must be known."""
     result = rank_of(x)
@@ -84,7 +89,7 @@ def tensor(op: Any, x: Any, dtype: ir.DataType | None = None) -> ir.Value:
         return op.const(np.asarray(x).astype(target.numpy()))
 
 
-def truth(op: Any, x: Any) -> ir.Value:
+def as_bool(op: Any, x: Any) -> ir.Value:
     """What is not zero."""
     return cast(op, tensor(op, x), T.BOOL)
 
@@ -94,19 +99,19 @@ def number(op: Any, x: Any, like: ir.Value) -> ir.Value:
     return tensor(op, x, like.dtype)
 
 
-def floating(op: Any, x: Any) -> ir.Value:
+def as_floating(op: Any, x: Any) -> ir.Value:
     """Integers and truth values as float32."""
     value = tensor(op, x)
     return value if is_float(value) else cast(op, value, T.FLOAT)
 
 
-def code_of(dtype: ir.DataType) -> Any:
+def torch_dtype(dtype: ir.DataType) -> Any:
     import torch
 
     return getattr(torch, HELD[dtype].name)
 
 
-def promoted(*args: Any) -> ir.DataType:
+def result_type(*args: Any) -> ir.DataType:
     """The dtype torch computes several operands in (torch.result_type)."""
     import torch
 
@@ -115,7 +120,7 @@ def promoted(*args: Any) -> ir.DataType:
         if isinstance(arg, ir.Value):
             if arg.dtype is None or arg.dtype not in HELD:
                 raise Unsupported("needs tensors of known dtype")
-            groups[0 if rank(arg) else 1].append(code_of(arg.dtype))
+            groups[0 if rank(arg) else 1].append(torch_dtype(arg.dtype))
         elif arg is not None:
             dtype = arg.python_type if isinstance(arg, Sym) else type(arg)
             groups[2].append(torch.bool if dtype is bool else torch.int64 if dtype is int else torch.float32)
@@ -125,11 +130,11 @@ def promoted(*args: Any) -> ir.DataType:
         for dtype in group:
             common = dtype if common is None else torch.promote_types(common, dtype)
         merged.append(common)
-    result = _combined(merged[0], _combined(merged[1], merged[2]))
+    result = _promote_groups(merged[0], _promote_groups(merged[1], merged[2]))
     return next(d for d, held in HELD.items() if getattr(torch, held.name) == result)
 
 
-def _combined(higher: Any, lower: Any) -> Any:
+def _promote_groups(higher: Any, lower: Any) -> Any:
     import torch
 
     if higher is None or lower is None:
@@ -141,9 +146,9 @@ def _combined(higher: Any, lower: Any) -> Any:
     return higher
 
 
-def together(op: Any, *args: Any) -> list[ir.Value]:
+def promote(op: Any, *args: Any) -> list[ir.Value]:
     """Operands in the dtype torch computes them in."""
-    dtype = promoted(*args)
+    dtype = result_type(*args)
     return [tensor(op, a, dtype) for a in args]
 
 
@@ -151,7 +156,7 @@ def ints(*values: int) -> np.ndarray:
     return np.array(values, INT64)
 
 
-def sizes(op: Any, lengths: Any) -> ir.Value:
+def int64_vector(op: Any, lengths: Any) -> ir.Value:
     """A list of ints and run-time ints as an int64 vector."""
     return vector(op, [op.Reshape(p.value, ints(1)) if isinstance(p, Sym) else int(p) for p in lengths])
 
@@ -171,12 +176,12 @@ def shape_vector(op: Any, x: ir.Value) -> ir.Value:
     return op.Shape(x) if shape is None else op.const(np.array(shape, INT64))
 
 
-def scalar(op: Any, x: Any) -> ir.Value:
+def int64_scalar(op: Any, x: Any) -> ir.Value:
     """An int or run-time int as an int64 scalar."""
     return x.value if isinstance(x, Sym) else op.const(np.array(int(x), INT64))
 
 
-def static(x: ir.Value, what: str = "a tensor") -> list[int]:
+def static_shape(x: ir.Value, what: str = "a tensor") -> list[int]:
     """The shape, which must be known."""
     shape = shape_of(x)
     if shape is None:
@@ -184,7 +189,7 @@ def static(x: ir.Value, what: str = "a tensor") -> list[int]:
     return shape
 
 
-def known(value: Any, name: str) -> Any:
+def static_value(value: Any, name: str) -> Any:
     """A Python value that must be known before run time."""
     if isinstance(value, Sym):
         raise Unsupported(f"needs {name} to be known before run time")
@@ -196,9 +201,9 @@ def known(value: Any, name: str) -> Any:
     return value
 
 
-def spatial(values: Any, count: int) -> list[int]:
+def spatial_list(values: Any, count: int) -> list[int]:
     """One number for every spatial dimension: one given stands for all."""
-    numbers = [int(known(v, "sizes")) for v in ([values] if isinstance(values, int) else values)]
+    numbers = [int(static_value(v, "sizes")) for v in ([values] if isinstance(values, int) else values)]
     return numbers * count if len(numbers) == 1 else numbers
 
 
@@ -207,14 +212,14 @@ def zero(op: Any, x: ir.Value, value: Any = 0) -> ir.Value:
     return op.const(np.asarray(value).astype(x.dtype.numpy()))
 
 
-def filled(op: Any, shape: Any, value: Any, dtype: ir.DataType) -> ir.Value:
+def constant_of_shape(op: Any, shape: Any, value: Any, dtype: ir.DataType) -> ir.Value:
     """A tensor of `shape` full of a number."""
     filler = tensor(op, value, dtype)
     if all(isinstance(p, int) for p in shape):
         array = const(filler)
         if array is not None and int(np.prod(shape, dtype=np.int64)) <= 2**22:
             return op.const(np.full(shape, array))
-    return op.Expand(filler, sizes(op, shape))
+    return op.Expand(filler, int64_vector(op, shape))
 
 
 def multiply_by(op: Any, value: ir.Value, factor: Any) -> ir.Value:

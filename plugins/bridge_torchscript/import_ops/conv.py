@@ -11,27 +11,30 @@ from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     ints,
     rank,
-    spatial,
-    static,
+    spatial_list,
+    static_shape,
 )
-from bridge_torchscript.import_ops.pool import batched
+from bridge_torchscript.import_ops.pool import with_batch
 
 ops = OpTable()
 
 
-def convolved(
+def convolve(
     op: Any, x: ir.Value, weight: ir.Value, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Any:
     count = rank(weight) - 2
     attributes: dict[str, Any] = {}
     if isinstance(padding, str):
         if padding == "same":
-            extents = [d * (k - 1) for d, k in zip(spatial(dilation, count), static(weight)[2:], strict=True)]
+            extents = [
+                d * (k - 1)
+                for d, k in zip(spatial_list(dilation, count), static_shape(weight)[2:], strict=True)
+            ]
             before, after = zip(*(halves(r, upper=True) for r in extents), strict=True)
             attributes["pads"] = [*before, *after]
     else:
-        attributes["pads"] = spatial(padding, count) * 2
-    return batched(
+        attributes["pads"] = spatial_list(padding, count) * 2
+    return with_batch(
         op,
         x,
         count,
@@ -39,8 +42,8 @@ def convolved(
             v,
             weight,
             bias,
-            strides=spatial(stride, count),
-            dilations=spatial(dilation, count),
+            strides=spatial_list(stride, count),
+            dilations=spatial_list(dilation, count),
             group=groups,
             **attributes,
         ),
@@ -49,17 +52,17 @@ def convolved(
 
 @ops.op("aten::conv1d", "aten::conv2d", "aten::conv3d")
 def conv(op, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    return convolved(op, x, weight, bias, stride, padding, dilation, groups)
+    return convolve(op, x, weight, bias, stride, padding, dilation, groups)
 
 
 @ops.op("aten::conv_transpose1d", "aten::conv_transpose2d", "aten::conv_transpose3d")
 def conv_transpose(op, x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     count = rank(weight) - 2
-    pads, output_pads = spatial(padding, count), spatial(output_padding, count)
-    strides = spatial(stride, count)
+    pads, output_pads = spatial_list(padding, count), spatial_list(output_padding, count)
+    strides = spatial_list(stride, count)
     is_padding_beyond_stride = any(e >= s for e, s in zip(output_pads, strides, strict=True))
     after = [p - e for p, e in zip(pads, output_pads, strict=True)] if is_padding_beyond_stride else pads
-    attributes = {"strides": strides, "dilations": spatial(dilation, count), "group": groups}
+    attributes = {"strides": strides, "dilations": spatial_list(dilation, count), "group": groups}
 
     def make(v: ir.Value) -> ir.Value:
         if not is_padding_beyond_stride:
@@ -70,7 +73,7 @@ def conv_transpose(op, x, weight, bias=None, stride=1, padding=0, output_padding
         cropped = op.Pad(full, ints(0, 0, *(-p for p in pads), 0, 0, *(-a for a in after)))
         return cropped if bias is None else op.Add(cropped, op.Reshape(bias, ints(-1, *[1] * count)))
 
-    return batched(op, x, count, make)
+    return with_batch(op, x, count, make)
 
 
 @ops.op("aten::_convolution", "aten::convolution", "aten::_convolution_mode")
@@ -79,4 +82,4 @@ def convolution(
 ):
     if transposed:
         return conv_transpose(op, x, weight, bias, stride, padding, output_padding, groups, dilation)
-    return convolved(op, x, weight, bias, stride, padding, dilation, groups)
+    return convolve(op, x, weight, bias, stride, padding, dilation, groups)

@@ -14,12 +14,12 @@ from bridge_torchscript.import_ops.common import (
     T,
     cast,
     dims_of,
+    int64_scalar,
     ints,
     number,
     rank,
-    scalar,
     shape_vector,
-    static,
+    static_shape,
 )
 from bridge_torchscript.values import Poison, Unsupported
 
@@ -64,13 +64,13 @@ def embedding_bag(
     indices = cast(op, indices, T.INT64)
     if include_last_offset:
         offsets = op.Slice(offsets, ints(0), ints(-1), ints(0))
-    reduce_bags = bags(op, indices, cast(op, offsets, T.INT64))
+    reduce_bags = bag_reducer(op, indices, cast(op, offsets, T.INT64))
     rows = op.Gather(weight, indices, axis=0)
     if per_sample_weights is not None:
         rows = op.Mul(rows, op.Unsqueeze(per_sample_weights, ints(1)))
     is_real = None
     if padding_idx is not None:
-        padding = scalar(op, padding_idx if padding_idx >= 0 else static(weight)[0] + padding_idx)
+        padding = int64_scalar(op, padding_idx if padding_idx >= 0 else static_shape(weight)[0] + padding_idx)
         is_real = op.Unsqueeze(op.Not(op.Equal(indices, padding)), ints(1))
         rows = op.Where(is_real, rows, number(op, -np.inf if mode == MAX else 0, rows))
     ones = op.Expand(number(op, 1, rows), op.Concat(shape_vector(op, indices), ints(1), axis=0))
@@ -83,7 +83,7 @@ def embedding_bag(
     return result, *(Poison("has results that only training reads") for _ in range(3))
 
 
-def bags(op: Any, indices: ir.Value, offsets: ir.Value) -> Callable[[ir.Value, str], ir.Value]:
+def bag_reducer(op: Any, indices: ir.Value, offsets: ir.Value) -> Callable[[ir.Value, str], ir.Value]:
     """How values [element, column] are reduced to [bag, column]: the bags as one axis where all are of one known length."""
     starts, count = const(offsets), dims_of(indices)[0] if rank(indices) else None
     if starts is not None and isinstance(count, int) and starts.size:
@@ -94,13 +94,13 @@ def bags(op: Any, indices: ir.Value, offsets: ir.Value) -> Callable[[ir.Value, s
             )
     size = op.Add(op.Shape(indices), ints(1))
     marks = op.ScatterElements(
-        op.Expand(scalar(op, 0), size),
+        op.Expand(int64_scalar(op, 0), size),
         offsets,
-        op.Expand(scalar(op, 1), op.Shape(offsets)),
+        op.Expand(int64_scalar(op, 1), op.Shape(offsets)),
         axis=0,
         reduction="add",
     )
-    bag = op.Sub(op.CumSum(op.Slice(marks, ints(0), ints(-1), ints(0)), np.array(0)), scalar(op, 1))
+    bag = op.Sub(op.CumSum(op.Slice(marks, ints(0), ints(-1), ints(0)), np.array(0)), int64_scalar(op, 1))
 
     def folded(values: ir.Value, reduction: str) -> ir.Value:
         shape = op.Concat(op.Shape(offsets), op.Shape(values, start=1, end=2), axis=0)

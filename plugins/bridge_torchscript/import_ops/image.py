@@ -9,63 +9,64 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import dims_of, ints, known, sizes
-from bridge_torchscript.import_ops.pool import multiplied
+from bridge_torchscript.import_ops.common import dims_of, int64_vector, ints, static_value
+from bridge_torchscript.import_ops.pool import matmul_axis
 from bridge_torchscript.values import Unsupported
 
 ops = OpTable()
 
 
-def _scales(op: Any, x: ir.Value, output_size: Any, factors: Any, count: int) -> dict[str, Any]:
+def _output_lengths(op: Any, x: ir.Value, output_size: Any, factors: Any, count: int) -> dict[str, Any]:
     """The lengths wanted: as given, or the floor of the input's times its factor."""
     if output_size is not None and output_size != []:
         return {"sizes": [*([output_size] * count if isinstance(output_size, int) else output_size)]}
     lengths = dims_of(x)[2 : count + 2]
     values = [
-        float(known(f, "factors")) for f in ([factors] * count if isinstance(factors, float) else factors)
+        float(static_value(f, "factors"))
+        for f in ([factors] * count if isinstance(factors, float) else factors)
     ]
     if not all(isinstance(n, int) for n in lengths):
         return {"sizes": None, "factors": values}
     return {"sizes": [math.floor(n * f) for n, f in zip(lengths, values, strict=True)], "factors": values}
 
 
-def resized(
+def resize_to(
     op: Any, x: ir.Value, count: int, mode: str, output_size: Any, factors: Any, **attributes: Any
 ) -> ir.Value:
-    output = _scales(op, x, output_size, factors, count)
+    output = _output_lengths(op, x, output_size, factors, count)
     lengths = output["sizes"]
     known_factors = output.get("factors")
     if lengths is None:
-        return _scaled(op, x, mode, known_factors, **attributes)
+        return _resize_by_factors(op, x, mode, known_factors, **attributes)
     if known_factors is None and factors not in (None, []) and not isinstance(factors, float):
         known_factors = [None if f is None else float(f) for f in factors]
     coordinate = attributes.get("coordinate_transformation_mode")
     if known_factors and any(f is not None for f in known_factors) and coordinate != "align_corners":
         ratios = zip(dims_of(x)[2:], lengths, known_factors, strict=True)
-        exact = all(f is None or _multiple(size, target, f) for size, target, f in ratios)
+        exact = all(f is None or _is_exact_multiple(size, target, f) for size, target, f in ratios)
         if not exact and attributes.get("antialias"):
             raise Unsupported("resizes by factors that the lengths are not exact multiples by")
         if not exact:
-            return weighted(op, x, mode, lengths, known_factors)
+            return resize_by_matrices(op, x, mode, lengths, known_factors)
     head = dims_of(x)[:2]
     if all(isinstance(n, int) for n in [*head, *lengths]):
         return op.Resize(x, None, None, ints(*head, *lengths), mode=mode, **attributes)
-    shape = op.Concat(op.Shape(x, start=0, end=2), sizes(op, lengths), axis=0)
+    shape = op.Concat(op.Shape(x, start=0, end=2), int64_vector(op, lengths), axis=0)
     return op.Resize(x, None, None, shape, mode=mode, **attributes)
 
 
-def _multiple(size: Any, target: Any, factor: float) -> bool:
+def _is_exact_multiple(size: Any, target: Any, factor: float) -> bool:
     """Whether a length known before run time is another one times a factor."""
     known_ = isinstance(size, int) and isinstance(target, int)
     return known_ and math.isclose(size * factor, target, rel_tol=1e-9)
 
 
-LONGEST = 8192
+LONGEST_CHECKED = 8192
 
 
-def _scaled(op: Any, x: ir.Value, mode: str, factors: list[float], **attributes: Any) -> ir.Value:
+def _resize_by_factors(op: Any, x: ir.Value, mode: str, factors: list[float], **attributes: Any) -> ir.Value:
     """Lengths known at run time alone by factors that give in float32 what torch gives in double."""
-    if any(float(np.float16(f)) != f or (mode == "nearest" and not _steady(f)) for f in factors):
+    if any(float(np.float16(f)) != f or (mode == "nearest" and not _is_exact_in_float32(f)) for f in factors):
         raise Unsupported("resizes lengths known at run time alone by factors that float32 rounds")
     result = op.Resize(x, None, op.const(np.array([1, 1, *factors], np.float32)), mode=mode, **attributes)
     batch, channels, *sizes_ = dims_of(x)
@@ -74,14 +75,14 @@ def _scaled(op: Any, x: ir.Value, mode: str, factors: list[float], **attributes:
     return result
 
 
-def _steady(factor: float) -> bool:
+def _is_exact_in_float32(factor: float) -> bool:
     """Whether places times the inverse of the factor in float32, as torch has it, are places divided by it."""
-    positions = np.arange(LONGEST, dtype=np.float32)
+    positions = np.arange(LONGEST_CHECKED, dtype=np.float32)
     divided = np.floor(positions / np.float32(factor))
     return bool(np.array_equal(np.floor(positions * np.float32(1 / factor)), divided))
 
 
-def weighted(op: Any, x: ir.Value, mode: str, lengths: list[Any], factors: list[Any]) -> ir.Value:
+def resize_by_matrices(op: Any, x: ir.Value, mode: str, lengths: list[Any], factors: list[Any]) -> ir.Value:
     """A product along each axis with the weights torch computes from a factor that is no ratio of lengths."""
     if mode != "linear":
         raise Unsupported("resizes by factors that the lengths are not exact multiples by")
@@ -97,7 +98,7 @@ def weighted(op: Any, x: ir.Value, mode: str, lengths: list[Any], factors: list[
         matrix = np.zeros((size, target))
         np.add.at(matrix, (low, np.arange(target)), 1 - fraction)
         np.add.at(matrix, (np.minimum(low + 1, size - 1), np.arange(target)), fraction)
-        x = multiplied(op, x, axis, matrix.astype(x.dtype.numpy()))
+        x = matmul_axis(op, x, axis, matrix.astype(x.dtype.numpy()))
     return x
 
 
@@ -122,7 +123,7 @@ def interpolation(count: int, name: str, mode: str) -> None:
         if output_size in (None, []) and scale_factors is None:
             raise Unsupported("resizes to no size")
         extra = {"cubic_coeff_a": -0.75} if mode == "cubic" else {}
-        return resized(
+        return resize_to(
             op, x, count, mode, output_size, factors, coordinate_transformation_mode=corners, **extra
         )
 
@@ -140,7 +141,7 @@ def antialiased(name: str, mode: str) -> None:
         factors = scale_factors if scale_factors is not None else [scales_h, scales_w]
         extra = {"cubic_coeff_a": -0.5} if mode == "cubic" else {}
         half = "half_pixel"
-        return resized(
+        return resize_to(
             op,
             x,
             2,
@@ -172,10 +173,10 @@ def nearest_neighbour(count: int, exact: bool) -> None:
         per_axis = [scales] if count == 1 else [scales_d, scales_h, scales_w][-count:]
         factors = scale_factors if scale_factors is not None else per_axis
         modes = ("half_pixel", "round_prefer_ceil") if exact else ("asymmetric", "floor")
-        picked = _picked(op, x, count, output_size, factors, exact)
+        picked = _gather_nearest(op, x, count, output_size, factors, exact)
         if picked is not None:
             return picked
-        return resized(
+        return resize_to(
             op,
             x,
             count,
@@ -187,10 +188,12 @@ def nearest_neighbour(count: int, exact: bool) -> None:
         )
 
 
-def _picked(op: Any, x: ir.Value, count: int, output_size: Any, factors: Any, exact: bool) -> ir.Value | None:
+def _gather_nearest(
+    op: Any, x: ir.Value, count: int, output_size: Any, factors: Any, exact: bool
+) -> ir.Value | None:
     """Elements picked by torch's own arithmetic, where all lengths are known."""
     shape = dims_of(x)[2 : count + 2]
-    targets = _scales(op, x, output_size, factors, count)["sizes"]
+    targets = _output_lengths(op, x, output_size, factors, count)["sizes"]
     if targets is None or not all(isinstance(in_len, int) for in_len in [*shape, *targets]):
         return None
     per_axis = factors if isinstance(factors, (list, tuple)) else [factors] * count

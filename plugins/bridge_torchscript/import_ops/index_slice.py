@@ -14,12 +14,12 @@ from bridge_torchscript.import_ops.common import (
     axis,
     cast,
     dims_of,
+    int64_scalar,
+    int64_vector,
     ints,
-    known,
     length,
     rank,
-    scalar,
-    sizes,
+    static_value,
 )
 from bridge_torchscript.import_ops.tensor import Views
 from bridge_torchscript.values import Sym, Unsupported
@@ -28,13 +28,13 @@ ops = OpTable()
 views = Views(ops)
 
 
-def _placed(op: Any, base: ir.Value, new: ir.Value, dim: int, start: Any, end: Any) -> ir.Value:
+def _replace_slice(op: Any, base: ir.Value, new: ir.Value, dim: int, start: Any, end: Any) -> ir.Value:
     """`base` with `new` at start…end of a dimension."""
     pieces = []
     if not (isinstance(start, int) and start == 0):
-        pieces.append(op.Slice(base, ints(0), sizes(op, [start]), ints(dim)))
+        pieces.append(op.Slice(base, ints(0), int64_vector(op, [start]), ints(dim)))
     pieces.append(new)
-    pieces.append(op.Slice(base, sizes(op, [end]), ints(2**62), ints(dim)))
+    pieces.append(op.Slice(base, int64_vector(op, [end]), ints(2**62), ints(dim)))
     return op.Concat(*pieces, axis=dim)
 
 
@@ -53,13 +53,13 @@ def slice_back(
     at = axis(base, dim)
     low, high = _bounds(op, base, at, start, end)
     if step == 1 and isinstance(dims_of(base)[at], int):
-        return _placed(op, base, new, at, low, high)
-    positions = op.Range(np.array(0), scalar(op, length(op, base, at)), np.array(1))
-    indices = op.Slice(positions, sizes(op, [low]), sizes(op, [high]), ints(0), ints(step))
-    return _set_places(op, base, new, at, indices)
+        return _replace_slice(op, base, new, at, low, high)
+    positions = op.Range(np.array(0), int64_scalar(op, length(op, base, at)), np.array(1))
+    indices = op.Slice(positions, int64_vector(op, [low]), int64_vector(op, [high]), ints(0), ints(step))
+    return _scatter_rows(op, base, new, at, indices)
 
 
-def _set_places(op: Any, base: ir.Value, new: ir.Value, at: int, indices: ir.Value) -> ir.Value:
+def _scatter_rows(op: Any, base: ir.Value, new: ir.Value, at: int, indices: ir.Value) -> ir.Value:
     order = [at, *(i for i in range(rank(base)) if i != at)]
     rows = op.ScatterND(
         op.Transpose(base, perm=order), op.Unsqueeze(indices, ints(1)), op.Transpose(new, perm=order)
@@ -73,7 +73,9 @@ def slice_(op, x, dim=0, start=None, end=None, step=1):
     low, high = _bounds(op, x, at, start, end)
     if isinstance(low, int) and low == 0 and high == x.shape[at] and step == 1:
         return op.Identity(x)
-    return op.Slice(x, sizes(op, [low]), sizes(op, [high]), ints(at), ints(known(step, "step")))
+    return op.Slice(
+        x, int64_vector(op, [low]), int64_vector(op, [high]), ints(at), ints(static_value(step, "step"))
+    )
 
 
 def _narrow_back(op: Any, base: ir.Value, new: ir.Value, dim: int, start: Any, length: Any) -> ir.Value:
@@ -91,8 +93,8 @@ def narrow(op, x, dim, start, length):
     if isinstance(start, int) and isinstance(length, int):
         start = start + x.shape[at] if start < 0 else start
         return op.Slice(x, ints(start), ints(start + length), ints(at))
-    end = op.Add(scalar(op, start), scalar(op, length))
-    return op.Slice(x, sizes(op, [start]), op.Reshape(end, ints(1)), ints(at))
+    end = op.Add(int64_scalar(op, start), int64_scalar(op, length))
+    return op.Slice(x, int64_vector(op, [start]), op.Reshape(end, ints(1)), ints(at))
 
 
 def select_back(op: Any, base: ir.Value, new: ir.Value, dim: int, index: Any) -> ir.Value:
@@ -100,33 +102,35 @@ def select_back(op: Any, base: ir.Value, new: ir.Value, dim: int, index: Any) ->
     size = dims_of(base)[at]
     if isinstance(index, int) and isinstance(size, int):
         index %= size
-        return _placed(op, base, op.Unsqueeze(new, ints(at)), at, index, index + 1)
-    return _set_places(op, base, op.Unsqueeze(new, ints(at)), at, sizes(op, [index]))
+        return _replace_slice(op, base, op.Unsqueeze(new, ints(at)), at, index, index + 1)
+    return _scatter_rows(op, base, op.Unsqueeze(new, ints(at)), at, int64_vector(op, [index]))
 
 
 @views.op("aten::select", inverse=select_back)
 def select(op, x, dim, index):
-    return op.Gather(x, scalar(op, index), axis=axis(x, dim))
+    return op.Gather(x, int64_scalar(op, index), axis=axis(x, dim))
 
 
-def _part_back(op: Any, base: ir.Value, new: ir.Value, index: int, dim: int = 0, **sizes_: Any) -> ir.Value:
+def _split_back(op: Any, base: ir.Value, new: ir.Value, index: int, dim: int = 0, **sizes_: Any) -> ir.Value:
     at = axis(base, dim)
-    bounds = np.cumsum([0, *_part_sizes(base, at, **sizes_)])
-    return _placed(op, base, new, at, int(bounds[index]), int(bounds[index + 1]))
+    bounds = np.cumsum([0, *_split_sizes(base, at, **sizes_)])
+    return _replace_slice(op, base, new, at, int(bounds[index]), int(bounds[index + 1]))
 
 
-def _part_sizes(
+def _split_sizes(
     x: ir.Value, at: int, split_size: Any = None, split_sizes: Any = None, chunks: Any = None
 ) -> list[int]:
     if split_sizes is not None:
-        return [int(known(s, "lengths")) for s in split_sizes]
+        return [int(static_value(s, "lengths")) for s in split_sizes]
     if isinstance(split_size, list):
-        return [int(known(s, "lengths")) for s in split_size]
+        return [int(static_value(s, "lengths")) for s in split_size]
     size = dims_of(x)[at]
     if not isinstance(size, int):
         raise Unsupported("splits a dimension whose length is known at run time alone")
     step = (
-        known(split_size, "length") if split_size is not None else max(-(-size // known(chunks, "chunks")), 1)
+        static_value(split_size, "length")
+        if split_size is not None
+        else max(-(-size // static_value(chunks, "chunks")), 1)
     )
     if size == 0:
         return [0] * (1 if chunks is None else chunks)
@@ -136,26 +140,26 @@ def _part_sizes(
 def split_into(op: Any, x: ir.Value, at: int, counts: list[Any]) -> list[ir.Value]:
     if len(counts) == 1:
         return [op.Identity(x)]
-    return list(op.Split(x, sizes(op, counts), axis=at, _outputs=len(counts)))
+    return list(op.Split(x, int64_vector(op, counts), axis=at, _outputs=len(counts)))
 
 
 @views.op(
     "aten::split",
     "aten::split_with_sizes",
-    inverse=_part_back,
+    inverse=_split_back,
 )
 def split(op, x, split_size=None, dim=0, split_sizes=None):
     at = axis(x, dim)
     lengths = split_sizes if split_sizes is not None else split_size
     if isinstance(lengths, list) and any(isinstance(v, Sym) for v in lengths):
         return split_into(op, x, at, lengths)
-    return split_into(op, x, at, _part_sizes(x, at, split_size, split_sizes))
+    return split_into(op, x, at, _split_sizes(x, at, split_size, split_sizes))
 
 
-@views.op("aten::chunk", inverse=_part_back)
+@views.op("aten::chunk", inverse=_split_back)
 def chunk(op, x, chunks, dim=0):
     at = axis(x, dim)
-    return split_into(op, x, at, _part_sizes(x, at, chunks=chunks))
+    return split_into(op, x, at, _split_sizes(x, at, chunks=chunks))
 
 
 @views.op("aten::tensor_split")
@@ -179,23 +183,23 @@ def tensor_split(op, x, sections=None, indices=None, dim=0, tensor_indices_or_se
     return split_into(op, x, at, [step + (i < remainder) for i in range(sections)])
 
 
-def _halves(name: str, default: int) -> None:
+def _fixed_axis_split(name: str, default: int) -> None:
     @views.op(f"aten::{name}")
     def divide(op, x, sections=None, indices=None):
         dim = default if name != "hsplit" or rank(x) > 1 else 0
         return tensor_split(op, x, sections, indices, dim)
 
 
-_halves("hsplit", 1)
-_halves("vsplit", 0)
-_halves("dsplit", 2)
+_fixed_axis_split("hsplit", 1)
+_fixed_axis_split("vsplit", 0)
+_fixed_axis_split("dsplit", 2)
 
 
-def _row_back(op: Any, base: ir.Value, new: ir.Value, index: int, dim: int = 0) -> ir.Value:
+def _unbind_back(op: Any, base: ir.Value, new: ir.Value, index: int, dim: int = 0) -> ir.Value:
     return select_back(op, base, new, dim, index)
 
 
-@views.op("aten::unbind", inverse=_row_back)
+@views.op("aten::unbind", inverse=_unbind_back)
 def unbind(op, x, dim=0):
     at = axis(x, dim)
     size = dims_of(x)[at]

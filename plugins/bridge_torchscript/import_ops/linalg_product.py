@@ -19,7 +19,7 @@ from bridge_torchscript.import_ops.common import (
     number,
     rank,
     shape_vector,
-    static,
+    static_shape,
     swap_last_axes,
 )
 from bridge_torchscript.import_ops.reduce import norm_of
@@ -49,7 +49,7 @@ def outer(op, x, vec2):
     return op.Mul(op.Unsqueeze(x, ints(1)), op.Unsqueeze(vec2, ints(0)))
 
 
-def _sum_of(op: Any, x: ir.Value, product: ir.Value, beta: Any, alpha: Any) -> ir.Value:
+def _add_scaled(op: Any, x: ir.Value, product: ir.Value, beta: Any, alpha: Any) -> ir.Value:
     product = multiply_by(op, product, alpha)
     return op.Identity(product) if beta == 0 else op.Add(multiply_by(op, x, beta), product)
 
@@ -70,15 +70,15 @@ def addmm(
     alpha=1,
 ):
     if vec1 is not None:
-        return _sum_of(op, x, outer(op, vec1, vec2), beta, alpha)
+        return _add_scaled(op, x, outer(op, vec1, vec2), beta, alpha)
     first = next(v for v in (mat1, mat, batch1) if v is not None)
     second = next(v for v in (mat2, vec, batch2) if v is not None)
-    return _sum_of(op, x, op.MatMul(first, second), beta, alpha)
+    return _add_scaled(op, x, op.MatMul(first, second), beta, alpha)
 
 
 @ops.op("aten::addbmm")
 def addbmm(op, x, batch1, batch2, beta=1, alpha=1):
-    return _sum_of(op, x, op.ReduceSum(op.MatMul(batch1, batch2), ints(0), keepdims=0), beta, alpha)
+    return _add_scaled(op, x, op.ReduceSum(op.MatMul(batch1, batch2), ints(0), keepdims=0), beta, alpha)
 
 
 @ops.op("aten::linalg_multi_dot")
@@ -98,8 +98,8 @@ def vecdot(op, x, y, dim=-1):
 @ops.op("aten::linalg_cross", "aten::cross")
 def cross(op, x, other, dim=-1):
     if dim is None:
-        dim = static(x).index(3)
-    shape = [max(a, b) for a, b in zip(static(x), static(other), strict=True)]
+        dim = static_shape(x).index(3)
+    shape = [max(a, b) for a, b in zip(static_shape(x), static_shape(other), strict=True)]
     x, other = (op.Expand(v, ints(*shape)) for v in (x, other))
     at = axis(x, dim)
     one, two = (np.array([1, 2, 0]), np.array([2, 0, 1]))
@@ -124,10 +124,10 @@ def einsum(op, equation, tensors, path=None):
 def _tensordot(op: Any, x: ir.Value, other: ir.Value, dims_self: Any, dims_other: Any) -> ir.Value:
     one, two = axes(x, dims_self) if dims_self else [], axes(other, dims_other) if dims_other else []
     for i, j in zip(one, two, strict=True):
-        if static(x)[i] != static(other)[j]:
-            x = op.ReduceSum(x, ints(i)) if static(x)[i] != 1 else x
-            other = op.ReduceSum(other, ints(j)) if static(other)[j] != 1 else other
-    a, b = static(x), static(other)
+        if static_shape(x)[i] != static_shape(other)[j]:
+            x = op.ReduceSum(x, ints(i)) if static_shape(x)[i] != 1 else x
+            other = op.ReduceSum(other, ints(j)) if static_shape(other)[j] != 1 else other
+    a, b = static_shape(x), static_shape(other)
     free = [i for i in range(len(a)) if i not in one], [i for i in range(len(b)) if i not in two]
     count = math.prod(a[i] for i in one)
     left = op.Reshape(op.Transpose(x, perm=[*free[0], *one]), ints(math.prod(a[i] for i in free[0]), count))
@@ -145,7 +145,7 @@ def tensordot(op, x, other, dims_self, dims_other):
 @ops.op("aten::kron")
 def kron(op, x, other):
     count = max(rank(x), rank(other))
-    one, two = ([1] * (count - rank(v)) + static(v) for v in (x, other))
+    one, two = ([1] * (count - rank(v)) + static_shape(v) for v in (x, other))
     left = op.Reshape(x, ints(*(n for size in one for n in (size, 1))))
     right = op.Reshape(other, ints(*(n for size in two for n in (1, size))))
     return op.Reshape(op.Mul(left, right), ints(*(a * b for a, b in zip(one, two, strict=True))))
@@ -165,7 +165,7 @@ def cdist(op, x1, x2, p=2.0, compute_mode=None):
 
 @ops.op("aten::pdist")
 def pdist(op, x, p=2.0):
-    one, two = np.triu_indices(static(x)[0], 1)
+    one, two = np.triu_indices(static_shape(x)[0], 1)
     gap = op.Sub(op.Gather(x, op.const(one), axis=0), op.Gather(x, op.const(two), axis=0))
     return norm_of(op, gap, p, [-1], False)
 
@@ -175,7 +175,7 @@ def matrix_power(op, x, n):
     if n < 0:
         return matrix_power(op, inverse(op, x), -n)
     if n == 0:
-        eye = op.const(np.eye(static(x)[-1], dtype=x.dtype.numpy()))
+        eye = op.const(np.eye(static_shape(x)[-1], dtype=x.dtype.numpy()))
         return op.Expand(eye, shape_vector(op, x))
     result = x
     for _ in range(n - 1):
@@ -185,7 +185,7 @@ def matrix_power(op, x, n):
 
 @ops.op("aten::vander", "aten::linalg_vander")
 def vander(op, x, N=None, increasing=True):
-    x, count = (op.Reshape(x, ints(1)) if not rank(x) else x), N or static(x)[-1]
+    x, count = (op.Reshape(x, ints(1)) if not rank(x) else x), N or static_shape(x)[-1]
     powers = [op.Expand(number(op, 1, x), shape_vector(op, x))]
     for _ in range(count - 1):
         powers.append(op.Mul(powers[-1], x))

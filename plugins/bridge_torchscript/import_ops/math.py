@@ -13,17 +13,17 @@ from bridge.ops import OpTable
 from bridge_torchscript.import_ops import index, signal_fft
 from bridge_torchscript.import_ops.common import (
     T,
+    as_bool,
+    as_floating,
     cast,
     dtype_of,
-    floating,
     is_float,
-    known,
     number,
-    promoted,
+    promote,
     rank,
+    result_type,
+    static_value,
     tensor,
-    together,
-    truth,
     zero,
 )
 from bridge_torchscript.values import Complex, Sym
@@ -37,7 +37,7 @@ def unary(**names: str) -> None:
 
         @ops.op(f"aten::{name}")
         def call(op, x, hub_name=hub_name):
-            return op.node(hub_name, floating(op, x))
+            return op.node(hub_name, as_floating(op, x))
 
 
 unary(
@@ -57,7 +57,7 @@ unary(reciprocal="Reciprocal", arcsin="Asin", arccos="Acos", arctan="Atan", arcs
 unary(arctanh="Atanh", hardswish="HardSwish", mish="Mish", special_expit="Sigmoid", special_erf="Erf")
 
 
-def same(**names: str) -> None:
+def elementwise(**names: str) -> None:
     for name, hub_name in names.items():
 
         @ops.op(f"aten::{name}")
@@ -65,12 +65,12 @@ def same(**names: str) -> None:
             return op.node(hub_name, x)
 
 
-same(neg="Neg", negative="Neg", relu="Relu")
+elementwise(neg="Neg", negative="Neg", relu="Relu")
 
 
 @ops.op("aten::abs", "aten::absolute")
 def absolute(op, x):
-    return signal_fft.size(op, x) if isinstance(x, Complex) else op.Abs(x)
+    return signal_fft.magnitude(op, x) if isinstance(x, Complex) else op.Abs(x)
 
 
 @ops.op("aten::sign", "aten::sgn")
@@ -121,7 +121,7 @@ def frac(op, x):
 def add(op, x, other, alpha=1):
     if isinstance(x, Complex) and isinstance(other, Complex) and alpha == 1:
         return Complex(op.Add(x.value, other.value))
-    a, b = together(op, x, other)
+    a, b = promote(op, x, other)
     if alpha != 1:
         b = op.Mul(b, tensor(op, alpha, b.dtype))
     return op.Or(a, b) if a.dtype == T.BOOL else op.Add(a, b)
@@ -131,7 +131,7 @@ def add(op, x, other, alpha=1):
 def sub(op, x, other, alpha=1):
     if isinstance(x, Complex) and isinstance(other, Complex) and alpha == 1:
         return Complex(op.Sub(x.value, other.value))
-    a, b = together(op, x, other)
+    a, b = promote(op, x, other)
     return op.Sub(a, b if alpha == 1 else op.Mul(b, tensor(op, alpha, b.dtype)))
 
 
@@ -144,24 +144,24 @@ def rsub(op, x, other, alpha=1):
 def mul(op, x, other):
     if isinstance(x, Complex) or isinstance(other, Complex):
         return signal_fft.product(op, x, other)
-    a, b = together(op, x, other)
+    a, b = promote(op, x, other)
     return op.And(a, b) if a.dtype == T.BOOL else op.Mul(a, b)
 
 
 @ops.op("aten::div", "aten::divide", "aten::true_divide")
 def div(op, x, other, rounding_mode=None):
-    a, b = together(op, x, other)
+    a, b = promote(op, x, other)
     if rounding_mode == "floor":
         return floor_divide(op, a, b)
     if rounding_mode == "trunc":
         return trunc(op, op.Div(a, b))
-    return op.Div(floating(op, a), floating(op, b))
+    return op.Div(as_floating(op, a), as_floating(op, b))
 
 
 @ops.op("aten::floor_divide")
 def floor_divide(op, x, other):
     """By the exact rest of the division, which decides where the quotient is rounded."""
-    a, b = together(op, x, other)
+    a, b = promote(op, x, other)
     if not is_float(a):
         return op.Div(op.Sub(a, op.Mod(a, b)), b)
     modulo = op.Mod(a, b, fmod=1)
@@ -176,7 +176,7 @@ def floor_divide(op, x, other):
 
 @ops.op("aten::remainder")
 def remainder(op, x, other):
-    a, b = together(op, x, other)
+    a, b = promote(op, x, other)
     if not is_float(a):
         return op.Mod(a, b)
     modulo = op.Mod(a, b, fmod=1)
@@ -189,7 +189,7 @@ def remainder(op, x, other):
 
 @ops.op("aten::fmod")
 def fmod(op, x, other):
-    a, b = together(op, x, other)
+    a, b = promote(op, x, other)
     return op.Mod(a, b, fmod=1)
 
 
@@ -200,7 +200,7 @@ def float_power(op, x, exponent):
 
 @ops.op("aten::pow")
 def power(op, x, exponent):
-    a, b = together(op, x, exponent)
+    a, b = promote(op, x, exponent)
     if not isinstance(exponent, (ir.Value, Sym)) and exponent == 2:
         return op.Mul(a, a)
     if not isinstance(exponent, (ir.Value, Sym)) and exponent == 0.5:
@@ -215,19 +215,19 @@ def square(op, x):
 
 @ops.op("aten::rsqrt")
 def rsqrt(op, x):
-    return op.Reciprocal(op.Sqrt(floating(op, x)))
+    return op.Reciprocal(op.Sqrt(as_floating(op, x)))
 
 
 @ops.op("aten::exp2", "aten::special_exp2")
 def exp2(op, x):
-    x = floating(op, x)
+    x = as_floating(op, x)
     return op.Pow(number(op, 2.0, x), x)
 
 
 @ops.op("aten::expm1", "aten::special_expm1")
 def expm1(op, x):
     """tanh(x/2) · (exp(x) + 1), which loses nothing near zero."""
-    x = floating(op, x)
+    x = as_floating(op, x)
     one = number(op, 1.0, x)
     near = op.Mul(op.Tanh(op.Mul(x, number(op, 0.5, x))), op.Add(op.Exp(x), one))
     return op.Where(op.Less(op.Abs(x), one), near, op.Sub(op.Exp(x), one))
@@ -236,7 +236,7 @@ def expm1(op, x):
 @ops.op("aten::log1p", "aten::special_log1p")
 def log1p(op, x):
     """2 · atanh(x / (2 + x)) near zero."""
-    x = floating(op, x)
+    x = as_floating(op, x)
     two, one = number(op, 2.0, x), number(op, 1.0, x)
     small = op.Less(op.Abs(x), number(op, 0.5, x))
     inside = op.Where(small, x, zero(op, x))
@@ -245,37 +245,37 @@ def log1p(op, x):
 
 @ops.op("aten::log2")
 def log2(op, x):
-    x = floating(op, x)
+    x = as_floating(op, x)
     return op.Div(op.Log(x), number(op, math.log(2), x))
 
 
 @ops.op("aten::log10")
 def log10(op, x):
-    x = floating(op, x)
+    x = as_floating(op, x)
     return op.Div(op.Log(x), number(op, math.log(10), x))
 
 
 @ops.op("aten::erfc", "aten::special_erfc")
 def erfc(op, x):
-    x = floating(op, x)
+    x = as_floating(op, x)
     return op.Sub(number(op, 1.0, x), op.Erf(x))
 
 
 @ops.op("aten::deg2rad")
 def deg2rad(op, x):
-    x = floating(op, x)
+    x = as_floating(op, x)
     return op.Mul(x, number(op, math.pi / 180, x))
 
 
 @ops.op("aten::rad2deg")
 def rad2deg(op, x):
-    x = floating(op, x)
+    x = as_floating(op, x)
     return op.Mul(x, number(op, 180 / math.pi, x))
 
 
 @ops.op("aten::sinc", "aten::special_sinc")
 def sinc(op, x):
-    x = floating(op, x)
+    x = as_floating(op, x)
     angle = op.Mul(x, number(op, math.pi, x))
     is_zero = op.Equal(x, zero(op, x))
     return op.Where(
@@ -286,7 +286,7 @@ def sinc(op, x):
 @ops.op("aten::atan2", "aten::arctan2")
 def atan2(op, x, other):
     """By quadrant, zeros with their sign as in C."""
-    y, x = (floating(op, v) for v in together(op, x, other))
+    y, x = (as_floating(op, v) for v in promote(op, x, other))
     zeros, pi, half = zero(op, x), number(op, math.pi, x), number(op, math.pi / 2, x)
     principal = op.Atan(op.Div(y, x))
     shifted = op.Where(op.Less(y, zeros), op.Sub(principal, pi), op.Add(principal, pi))
@@ -297,13 +297,13 @@ def atan2(op, x, other):
 
 @ops.op("aten::hypot")
 def hypot(op, x, other):
-    a, b = together(op, x, other)
+    a, b = promote(op, x, other)
     return op.Sqrt(op.Add(op.Mul(a, a), op.Mul(b, b)))
 
 
 @ops.op("aten::logaddexp")
 def logaddexp(op, x, other):
-    a, b = together(op, x, other)
+    a, b = promote(op, x, other)
     high = op.Max(a, b)
     near = op.Add(high, log1p(op, op.Exp(op.Neg(op.Abs(op.Sub(a, b))))))
     return op.Where(op.Equal(a, b), op.Add(a, number(op, math.log(2), a)), near)
@@ -311,7 +311,7 @@ def logaddexp(op, x, other):
 
 @ops.op("aten::logaddexp2")
 def logaddexp2(op, x, other):
-    a, b = together(op, x, other)
+    a, b = promote(op, x, other)
     scale = number(op, math.log(2), a)
     return op.Div(logaddexp(op, op.Mul(a, scale), op.Mul(b, scale)), scale)
 
@@ -319,7 +319,7 @@ def logaddexp2(op, x, other):
 @ops.op("aten::copysign")
 def copysign(op, x, other):
     """The sign of a zero is that of one divided by it."""
-    a, b = (floating(op, v) for v in together(op, x, other))
+    a, b = (as_floating(op, v) for v in promote(op, x, other))
     negative = op.Or(op.Less(b, zero(op, b)), op.Less(op.Div(number(op, 1.0, b), b), zero(op, b)))
     return op.Where(negative, op.Neg(op.Abs(a)), op.Abs(a))
 
@@ -333,7 +333,7 @@ def signbit(op, x):
 
 @ops.op("aten::xlogy", "aten::special_xlogy")
 def xlogy(op, x, other):
-    a, b = (floating(op, v) for v in together(op, x, other))
+    a, b = (as_floating(op, v) for v in promote(op, x, other))
     zeros = zero(op, a)
     product = op.Where(op.Equal(a, zeros), zeros, op.Mul(a, op.Log(b)))
     return op.Where(op.IsNaN(b), b, product)
@@ -341,14 +341,14 @@ def xlogy(op, x, other):
 
 @ops.op("aten::special_xlog1py")
 def xlog1py(op, x, other):
-    a, b = (floating(op, v) for v in together(op, x, other))
+    a, b = (as_floating(op, v) for v in promote(op, x, other))
     zeros = zero(op, a)
     return op.Where(op.IsNaN(b), b, op.Where(op.Equal(a, zeros), zeros, op.Mul(a, log1p(op, b))))
 
 
 @ops.op("aten::special_entr")
 def entr(op, x):
-    x = floating(op, x)
+    x = as_floating(op, x)
     zeros = zero(op, x)
     inside = op.Where(op.Greater(x, zeros), x, number(op, 1.0, x))
     value = op.Where(
@@ -361,7 +361,7 @@ def entr(op, x):
 
 @ops.op("aten::logit", "aten::special_logit")
 def logit(op, x, eps=None):
-    x = floating(op, x)
+    x = as_floating(op, x)
     if eps is not None:
         x = op.Clip(x, number(op, eps, x), number(op, 1 - eps, x))
     return op.Log(op.Div(x, op.Sub(number(op, 1.0, x), x)))
@@ -381,7 +381,7 @@ def nan_to_num(op, x, nan=None, posinf=None, neginf=None):
 
 def extreme(op: Any, hub_name: str, x: ir.Value, other: ir.Value) -> ir.Value:
     """The greater (Max) or the lesser (Min) of two elements; NaN where one of them is."""
-    a, b = together(op, x, other)
+    a, b = promote(op, x, other)
     if a.dtype == T.BOOL:
         return op.node("Or" if hub_name == "Max" else "And", a, b)
     result = op.node(hub_name, a, b)
@@ -401,7 +401,7 @@ def minimum(op, x, other):
 def extreme_of_numbers(hub_name: str, name: str) -> None:
     @ops.op(f"aten::{name}")
     def pick(op, x, other):
-        a, b = together(op, x, other)
+        a, b = promote(op, x, other)
         if not is_float(a):
             return (
                 op.node("Or" if hub_name == "Max" else "And", a, b)
@@ -417,7 +417,7 @@ extreme_of_numbers("Min", "fmin")
 
 @ops.op("aten::clamp", "aten::clip")
 def clamp(op, x, min=None, max=None):
-    dtype = promoted(x, *(v for v in (min, max) if v is not None))
+    dtype = result_type(x, *(v for v in (min, max) if v is not None))
     x = cast(op, x, dtype)
     has_scalar_bounds = all(v is None or not isinstance(v, ir.Value) or rank(v) == 0 for v in (min, max))
     low, high = (None if v is None else tensor(op, v, dtype) for v in (min, max))
@@ -442,8 +442,8 @@ def where(op, condition, x=None, other=None):
     """One of two; of a condition alone the places that hold, a tensor for each dimension."""
     if x is None:
         return index.nonzero_numpy(op, condition)
-    a, b = together(op, x, other)
-    return op.Where(truth(op, condition), a, b)
+    a, b = promote(op, x, other)
+    return op.Where(as_bool(op, condition), a, b)
 
 
 @ops.op("aten::lerp")
@@ -458,14 +458,14 @@ def lerp(op, x, end, weight):
 
 @ops.op("aten::addcmul")
 def addcmul(op, x, tensor1, tensor2, value=1):
-    a, b, c = together(op, x, tensor1, tensor2)
+    a, b, c = promote(op, x, tensor1, tensor2)
     product = op.Mul(b, c)
     return op.Add(a, product if value == 1 else op.Mul(product, number(op, value, a)))
 
 
 @ops.op("aten::addcdiv")
 def addcdiv(op, x, tensor1, tensor2, value=1):
-    a, b, c = together(op, x, tensor1, tensor2)
+    a, b, c = promote(op, x, tensor1, tensor2)
     product = op.Div(b, c)
     return op.Add(a, product if value == 1 else op.Mul(product, number(op, value, a)))
 
@@ -494,7 +494,7 @@ def unchanged(op, x):
 
 @ops.op("aten::angle")
 def angle(op, x):
-    x = floating(op, x)
+    x = as_floating(op, x)
     return op.Where(op.Less(x, zero(op, x)), number(op, math.pi, x), op.Where(op.IsNaN(x), x, zero(op, x)))
 
 
@@ -505,27 +505,27 @@ def to(op, x, dtype=None, other=None, device=None):
         if isinstance(other, ir.Value)
         else x.dtype
         if dtype is None
-        else dtype_of(known(dtype, "dtype"))
+        else dtype_of(static_value(dtype, "dtype"))
     )
-    return retyped(op, x, target)
+    return convert_dtype(op, x, target)
 
 
-def retyped(op: Any, x: ir.Value, target: ir.DataType) -> ir.Value | Complex:
+def convert_dtype(op: Any, x: ir.Value, target: ir.DataType) -> ir.Value | Complex:
     """In another dtype; as complex numbers where that is one."""
     if target in (T.COMPLEX64, T.COMPLEX128):
         return signal_fft.as_complex(op, cast(op, x, T.FLOAT if target == T.COMPLEX64 else T.DOUBLE))
     return op.Identity(x) if target == x.dtype else cast(op, x, target)
 
 
-def converting(**names: ir.DataType) -> None:
+def conversions(**names: ir.DataType) -> None:
     for name, dtype in names.items():
 
         @ops.op(f"aten::{name}")
         def convert(op, x, dtype=dtype):
-            return retyped(op, x, dtype)
+            return convert_dtype(op, x, dtype)
 
 
-converting(
+conversions(
     float=T.FLOAT,
     double=T.DOUBLE,
     half=T.FLOAT16,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
+    as_bool,
     cast,
     is_float,
     number,
-    together,
-    truth,
+    promote,
 )
 
 ops = OpTable()
@@ -18,7 +18,7 @@ ops = OpTable()
 def comparison(hub_name: str, *names: str) -> None:
     @ops.op(*(f"aten::{n}" for n in names))
     def compare(op, x, other):
-        a, b = together(op, x, other)
+        a, b = promote(op, x, other)
         if a.dtype == T.BOOL and hub_name != "Equal":
             a, b = (cast(op, v, T.INT32) for v in (a, b))
         return op.node(hub_name, a, b)
@@ -33,7 +33,7 @@ comparison("GreaterOrEqual", "ge", "greater_equal")
 
 @ops.op("aten::ne", "aten::not_equal")
 def not_equal(op, x, other):
-    return op.Not(op.Equal(*together(op, x, other)))
+    return op.Not(op.Equal(*promote(op, x, other)))
 
 
 def logical(**names: str) -> None:
@@ -41,7 +41,7 @@ def logical(**names: str) -> None:
 
         @ops.op(f"aten::{name}")
         def combine(op, x, other, hub_name=hub_name):
-            return op.node(hub_name, truth(op, x), truth(op, other))
+            return op.node(hub_name, as_bool(op, x), as_bool(op, other))
 
 
 logical(logical_and="And", logical_or="Or", logical_xor="Xor")
@@ -49,7 +49,7 @@ logical(logical_and="And", logical_or="Or", logical_xor="Xor")
 
 @ops.op("aten::logical_not")
 def logical_not(op, x):
-    return op.Not(truth(op, x))
+    return op.Not(as_bool(op, x))
 
 
 @ops.op("aten::bitwise_not")
@@ -60,7 +60,7 @@ def bitwise_not(op, x):
 def bitwise(hub_name: str, bool_name: str, *names: str) -> None:
     @ops.op(*(f"aten::{n}" for n in names))
     def combine(op, x, other):
-        a, b = together(op, x, other)
+        a, b = promote(op, x, other)
         return op.node(bool_name if a.dtype == T.BOOL else hub_name, a, b)
 
 
@@ -71,7 +71,7 @@ bitwise("BitwiseXor", "Xor", "bitwise_xor", "__xor__")
 
 @ops.op("aten::bitwise_left_shift", "aten::__lshift__")
 def left_shift(op, x, other):
-    a, b = together(op, x, other)
+    a, b = promote(op, x, other)
     return (
         op.Mul(a, cast(op, op.Pow(number(op, 2, a), b), a.dtype))
         if not is_float(a)
@@ -111,7 +111,7 @@ def isreal(op, x):
 
 @ops.op("aten::isclose")
 def isclose(op, x, other, rtol=1e-5, atol=1e-8, equal_nan=False):
-    a, b = together(op, x, other)
+    a, b = promote(op, x, other)
     close = op.Equal(a, b)
     if is_float(a):
         bound = op.Add(number(op, atol, a), op.Mul(number(op, rtol, a), op.Abs(b)))

@@ -15,7 +15,7 @@ from bridge_torchscript.import_ops.common import (
     multiply_by,
     number,
     rank,
-    static,
+    static_shape,
     swap_last_axes,
     zero,
 )
@@ -52,15 +52,15 @@ def feature_dropout(op, x, p=0.5, train=False):
         return op.Identity(x)
     if p == 1:
         return op.Mul(x, zero(op, x))
-    mask = _kept(op, [*static(x)[:2], *[1] * (rank(x) - 2)], p)
+    mask = _keep_mask(op, [*static_shape(x)[:2], *[1] * (rank(x) - 2)], p)
     return op.Mul(x, op.Div(op.Cast(mask, to=int(x.dtype)), number(op, 1 - p, x)))
 
 
-def _kept(op: Any, shape: list[int], p: float) -> ir.Value:
+def _keep_mask(op: Any, shape: list[int], p: float) -> ir.Value:
     return op.Less(op.RandomUniform(shape=shape or [1]), np.array(1 - p, np.float32))
 
 
-def alpha_dropped(name: str, per_channel: bool) -> None:
+def register_alpha_dropout(name: str, per_channel: bool) -> None:
     @ops.op(f"aten::{name}")
     def drop(op, x, p=0.5, train=False):
         """To the negative limit of SELU, mean and variance restored."""
@@ -68,13 +68,15 @@ def alpha_dropped(name: str, per_channel: bool) -> None:
             return op.Identity(x)
         limit = -1.7580993408473766
         a = 1 / math.sqrt((1 - p) * (1 + p * limit**2)) if p < 1 else 0.0
-        mask = _kept(op, [*static(x)[:2], *[1] * (rank(x) - 2)] if per_channel else static(x), p)
+        mask = _keep_mask(
+            op, [*static_shape(x)[:2], *[1] * (rank(x) - 2)] if per_channel else static_shape(x), p
+        )
         mixed = op.Where(mask, x, number(op, limit, x))
         return op.Add(op.Mul(mixed, number(op, a, x)), number(op, -a * p * limit, x))
 
 
-alpha_dropped("alpha_dropout", False)
-alpha_dropped("feature_alpha_dropout", True)
+register_alpha_dropout("alpha_dropout", False)
+register_alpha_dropout("feature_alpha_dropout", True)
 
 
 @ops.op("aten::relu6")
@@ -185,7 +187,7 @@ def prelu_kernel(op, x, weight):
 def rrelu(op, x, lower=1 / 8, upper=1 / 3, training=False):
     if not training:
         return op.LeakyRelu(x, alpha=(lower + upper) / 2)
-    slopes = op.RandomUniform(shape=static(x) or [1], low=float(lower), high=float(upper))
+    slopes = op.RandomUniform(shape=static_shape(x) or [1], low=float(lower), high=float(upper))
     slopes = slopes if rank(x) else op.Reshape(slopes, ints())
     return op.Where(op.Less(x, zero(op, x)), op.Mul(x, slopes), x)
 

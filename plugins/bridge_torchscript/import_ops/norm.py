@@ -14,13 +14,13 @@ from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     axis,
+    constant_of_shape,
     dims_of,
-    filled,
     ints,
-    known,
     number,
     rank,
     shape_vector,
+    static_value,
     zero,
 )
 from bridge_torchscript.import_ops.math import log1p
@@ -31,15 +31,15 @@ from bridge_torchscript.values import Unsupported
 ops = OpTable()
 
 
-def shaped_as(result: ir.Value, x: ir.Value) -> ir.Value:
+def copy_type(result: ir.Value, x: ir.Value) -> ir.Value:
     """A result nobody infers, typed as what it normalizes."""
     result.shape, result.type = result.shape or x.shape, result.type or x.type
     return result
 
 
-def _vector(op: Any, value: Any, x: ir.Value, fallback: float) -> ir.Value:
+def _channel_parameter(op: Any, value: Any, x: ir.Value, fallback: float) -> ir.Value:
     """A parameter for every channel, or one that changes nothing."""
-    return filled(op, [size_list(op, x)[1]], fallback, x.dtype) if value is None else value
+    return constant_of_shape(op, [size_list(op, x)[1]], fallback, x.dtype) if value is None else value
 
 
 @ops.op("aten::batch_norm")
@@ -48,7 +48,7 @@ def batch_norm(
 ):
     if 0 in (shape_of(x) or []):
         return op.Identity(x)
-    scale, offset = _vector(op, weight, x, 1.0), _vector(op, bias, x, 0.0)
+    scale, offset = _channel_parameter(op, weight, x, 1.0), _channel_parameter(op, bias, x, 0.0)
     if training or running_mean is None:
         axes = [0, *range(2, rank(x))]
         mean = op.ReduceMean(x, ints(*axes), keepdims=0)
@@ -73,13 +73,15 @@ def instance_norm(
 ):
     if not use_input_stats:
         return batch_norm(op, x, weight, bias, running_mean, running_var, False, momentum, eps)
-    return op.InstanceNormalization(x, _vector(op, weight, x, 1.0), _vector(op, bias, x, 0.0), epsilon=eps)
+    return op.InstanceNormalization(
+        x, _channel_parameter(op, weight, x, 1.0), _channel_parameter(op, bias, x, 0.0), epsilon=eps
+    )
 
 
 @ops.op("aten::layer_norm")
 def layer_norm(op, x, normalized_shape, weight=None, bias=None, eps=1e-5):
-    shape = [int(known(s, "normalized_shape")) for s in normalized_shape]
-    scale = filled(op, shape, 1.0, x.dtype) if weight is None else weight
+    shape = [int(static_value(s, "normalized_shape")) for s in normalized_shape]
+    scale = constant_of_shape(op, shape, 1.0, x.dtype) if weight is None else weight
     return op.LayerNormalization(x, scale, bias, axis=-len(shape), epsilon=eps)
 
 
@@ -94,10 +96,10 @@ def native_layer_norm(op, x, normalized_shape, weight=None, bias=None, eps=1e-5)
 
 @ops.op("aten::rms_norm")
 def rms_norm(op, x, normalized_shape, weight=None, eps=None):
-    shape = [int(known(s, "normalized_shape")) for s in normalized_shape]
-    scale = filled(op, shape, 1.0, x.dtype) if weight is None else weight
+    shape = [int(static_value(s, "normalized_shape")) for s in normalized_shape]
+    scale = constant_of_shape(op, shape, 1.0, x.dtype) if weight is None else weight
     eps = float(np.finfo(x.dtype.numpy()).eps) if eps is None else eps
-    return shaped_as(op.RMSNormalization(x, scale, axis=-len(shape), epsilon=eps), x)
+    return copy_type(op.RMSNormalization(x, scale, axis=-len(shape), epsilon=eps), x)
 
 
 @ops.op("aten::group_norm")
@@ -105,9 +107,13 @@ def group_norm(op, x, num_groups, weight=None, bias=None, eps=1e-5):
     if 0 in (shape_of(x) or []):
         return op.Identity(x)
     result = op.GroupNormalization(
-        x, _vector(op, weight, x, 1.0), _vector(op, bias, x, 0.0), num_groups=num_groups, epsilon=eps
+        x,
+        _channel_parameter(op, weight, x, 1.0),
+        _channel_parameter(op, bias, x, 0.0),
+        num_groups=num_groups,
+        epsilon=eps,
     )
-    return shaped_as(result, x)
+    return copy_type(result, x)
 
 
 @ops.op("aten::native_batch_norm", "aten::_native_batch_norm_legit")
@@ -155,7 +161,7 @@ def local_response_norm(op, x, size, alpha=1e-4, beta=0.75, k=1.0):
     return op.LRN(x, size=size, alpha=alpha, beta=beta, bias=k)
 
 
-def apart(op: Any, loss: ir.Value, reduction: int) -> ir.Value:
+def reduce_loss(op: Any, loss: ir.Value, reduction: int) -> ir.Value:
     """Losses as they are, their mean, or their sum (torch.nn._reduction)."""
     if reduction == 0:
         return op.Identity(loss)
@@ -172,7 +178,7 @@ def loss(name: str) -> Callable:
     def register(formula: Callable[[Any, ir.Value, ir.Value], ir.Value]) -> Callable:
         @ops.op(f"aten::{name}")
         def compute(op, x, target, reduction=1):
-            return apart(op, formula(op, x, target), reduction)
+            return reduce_loss(op, formula(op, x, target), reduction)
 
         return formula
 
@@ -199,11 +205,11 @@ def soft_margin(op: Any, x: ir.Value, target: ir.Value) -> ir.Value:
 def smooth_l1(op, x, target, reduction=1, beta=1.0):
     gap = op.Abs(op.Sub(x, target))
     if not beta:
-        return apart(op, gap, reduction)
+        return reduce_loss(op, gap, reduction)
     bound = number(op, beta, x)
     quadratic = op.Div(op.Mul(op.Mul(gap, gap), number(op, 0.5, x)), bound)
     linear = op.Sub(gap, number(op, 0.5 * beta, x))
-    return apart(op, op.Where(op.Less(gap, bound), quadratic, linear), reduction)
+    return reduce_loss(op, op.Where(op.Less(gap, bound), quadratic, linear), reduction)
 
 
 @ops.op("aten::huber_loss")
@@ -212,7 +218,7 @@ def huber(op, x, target, reduction=1, delta=1.0):
     bound = number(op, delta, x)
     quadratic = op.Mul(op.Mul(gap, gap), number(op, 0.5, x))
     linear = op.Mul(op.Sub(gap, number(op, 0.5 * delta, x)), bound)
-    return apart(op, op.Where(op.LessOrEqual(gap, bound), quadratic, linear), reduction)
+    return reduce_loss(op, op.Where(op.LessOrEqual(gap, bound), quadratic, linear), reduction)
 
 
 @ops.op("aten::binary_cross_entropy")
@@ -220,7 +226,7 @@ def binary_cross_entropy(op, x, target, weight=None, reduction=1):
     floor, one = number(op, -100.0, x), number(op, 1.0, x)
     hit, miss = op.Max(op.Log(x), floor), op.Max(op.Log(op.Sub(one, x)), floor)
     losses = op.Neg(op.Add(op.Mul(target, hit), op.Mul(op.Sub(one, target), miss)))
-    return apart(op, losses if weight is None else op.Mul(losses, weight), reduction)
+    return reduce_loss(op, losses if weight is None else op.Mul(losses, weight), reduction)
 
 
 @ops.op("aten::binary_cross_entropy_with_logits")
@@ -230,16 +236,16 @@ def binary_cross_entropy_with_logits(op, x, target, weight=None, pos_weight=None
     if pos_weight is not None:
         tail = op.Mul(tail, op.Add(op.Mul(op.Sub(pos_weight, one), target), one))
     losses = op.Add(op.Mul(op.Sub(one, target), x), tail)
-    return apart(op, losses if weight is None else op.Mul(losses, weight), reduction)
+    return reduce_loss(op, losses if weight is None else op.Mul(losses, weight), reduction)
 
 
 @ops.op("aten::kl_div")
 def kl_div(op, x, target, reduction=1, log_target=False):
     if log_target:
-        return apart(op, op.Mul(op.Exp(target), op.Sub(target, x)), reduction)
+        return reduce_loss(op, op.Mul(op.Exp(target), op.Sub(target, x)), reduction)
     cross = op.Mul(target, x)
     entropy = op.Where(op.Equal(target, zero(op, target)), zero(op, target), op.Mul(target, op.Log(target)))
-    return apart(op, op.Sub(entropy, cross), reduction)
+    return reduce_loss(op, op.Sub(entropy, cross), reduction)
 
 
 @ops.op("aten::poisson_nll_loss")
@@ -253,7 +259,7 @@ def poisson_nll(op, x, target, log_input, full, eps, reduction):
         log_term = op.Mul(op.Log(op.Mul(positive, number(op, 2 * math.pi, x))), number(op, 0.5, x))
         stirling = op.Add(op.Sub(op.Mul(positive, op.Log(positive)), positive), log_term)
         losses = op.Add(losses, op.Where(op.Greater(target, number(op, 1.0, x)), stirling, zero(op, x)))
-    return apart(op, losses, reduction)
+    return reduce_loss(op, losses, reduction)
 
 
 @ops.op("aten::hinge_embedding_loss")
@@ -262,13 +268,13 @@ def hinge_embedding(op, x, target, margin=1.0, reduction=1):
     away = op.Max(op.Sub(number(op, margin, x), x), zero(op, x))
     first = op.Where(op.Equal(target, one), zero(op, x), away)
     second = op.Where(op.Equal(target, op.Neg(one)), zero(op, x), x)
-    return apart(op, op.Add(first, second), reduction)
+    return reduce_loss(op, op.Add(first, second), reduction)
 
 
 @ops.op("aten::margin_ranking_loss")
 def margin_ranking(op, input1, input2, target, margin=0.0, reduction=1):
     losses = op.Add(op.Mul(op.Neg(target), op.Sub(input1, input2)), number(op, margin, input1))
-    return apart(op, op.Max(losses, zero(op, losses)), reduction)
+    return reduce_loss(op, op.Max(losses, zero(op, losses)), reduction)
 
 
 @ops.op("aten::cosine_similarity")
@@ -298,7 +304,7 @@ def cosine_embedding(op, input1, input2, target, margin=0.0, reduction=1):
     near = op.Sub(number(op, 1.0, cosine), cosine)
     far = op.Max(op.Sub(cosine, number(op, margin, cosine)), nothing)
     first = op.Where(op.Equal(target, one), near, nothing)
-    return apart(op, op.Add(first, op.Where(op.Equal(target, op.Neg(one)), far, nothing)), reduction)
+    return reduce_loss(op, op.Add(first, op.Where(op.Equal(target, op.Neg(one)), far, nothing)), reduction)
 
 
 @ops.op("aten::pairwise_distance")
@@ -316,10 +322,10 @@ def triplet_margin(op, anchor, positive, negative, margin=1.0, p=2, eps=1e-6, sw
     if swap:
         far = op.Min(far, pairwise_distance(op, positive, negative, p, eps))
     losses = op.Add(op.Sub(near, far), number(op, margin, near))
-    return apart(op, op.Max(losses, zero(op, losses)), reduction)
+    return reduce_loss(op, op.Max(losses, zero(op, losses)), reduction)
 
 
-WAYS = {0: "none", 1: "mean", 2: "sum"}
+LOSS_REDUCTIONS = {0: "none", 1: "mean", 2: "sum"}
 
 
 @ops.op("aten::nll_loss", "aten::nll_loss_nd", "aten::nll_loss2d")
@@ -328,12 +334,12 @@ def nll_loss(op, x, target, weight=None, reduction=1, ignore_index=-100):
     if is_unbatched:
         x, target = op.Unsqueeze(x, ints(0)), op.Unsqueeze(target, ints(0))
     result = op.NegativeLogLikelihoodLoss(
-        x, target, weight, reduction=WAYS[reduction], ignore_index=ignore_index
+        x, target, weight, reduction=LOSS_REDUCTIONS[reduction], ignore_index=ignore_index
     )
     return op.Reshape(result, ints()) if is_unbatched else result
 
 
-def _of_probabilities(
+def _soft_cross_entropy(
     op: Any,
     x: ir.Value,
     scores: ir.Value,
@@ -354,7 +360,7 @@ def _of_probabilities(
         losses = op.Mul(losses, op.Reshape(weight, ints(-1, *[1] * (rank(x) - 1 - at))))
     summed = op.ReduceSum(losses, ints(at), keepdims=0)
     if reduction != 1:
-        return apart(op, summed, reduction)
+        return reduce_loss(op, summed, reduction)
     return op.ReduceMean(summed, keepdims=0) if rank(summed) else op.Identity(summed)
 
 
@@ -363,7 +369,7 @@ def cross_entropy(op, x, target, weight=None, reduction=1, ignore_index=-100, la
     at = 1 if rank(x) > 1 else 0
     scores = op.LogSoftmax(x, axis=at)
     if target.dtype in (T.FLOAT, T.DOUBLE):
-        return _of_probabilities(op, x, scores, target, weight, reduction, label_smoothing, at)
+        return _soft_cross_entropy(op, x, scores, target, weight, reduction, label_smoothing, at)
     if label_smoothing:
         raise Unsupported("reads smoothed labels of probabilities alone")
     return nll_loss(op, scores, target, weight, reduction, ignore_index)

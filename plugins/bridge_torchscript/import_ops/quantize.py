@@ -16,7 +16,7 @@ from bridge import hub
 from bridge.hub import const
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops import conv, nn, norm, tensor_concat
-from bridge_torchscript.import_ops.common import T, cast, known, rank, tensor
+from bridge_torchscript.import_ops.common import T, cast, rank, static_value, tensor
 from bridge_torchscript.import_ops.math import clamp
 from bridge_torchscript.import_ops.scalar import PYTHON
 from bridge_torchscript.values import Builder, Object, Quantization, Unsupported, Var, collection_like
@@ -26,7 +26,7 @@ ops = OpTable()
 CODES = {12: T.INT8, 13: T.UINT8}
 LIMITS = {T.INT8: (-128, 127), T.UINT8: (0, 255)}
 LAYERS = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-KEPT = frozenset(
+KEEPS_QUANTIZATION = frozenset(
     f"aten::{name}"
     for name in [
         "adaptive_avg_pool2d",
@@ -84,39 +84,43 @@ KEPT = frozenset(
         "reflection_pad2d",
     ]
 )
-FIXED = {"aten::sigmoid": (1 / 256, 0), "aten::hardsigmoid": (1 / 256, 0), "aten::tanh": (2 / 256, 128)}
+FIXED_QUANTIZATION = {
+    "aten::sigmoid": (1 / 256, 0),
+    "aten::hardsigmoid": (1 / 256, 0),
+    "aten::tanh": (2 / 256, 128),
+}
 
 
-def carried(op: hub.Builder, operator: str, inputs: list[Any]) -> Quantization | None:
+def propagated_quantization(op: hub.Builder, operator: str, inputs: list[Any]) -> Quantization | None:
     """How the result of an operator of plain numbers is quantized: as its first quantized input, or in the operator's own way."""
-    quantizations = [v.quantization for v in _tensors(inputs) if v.quantization is not None]
+    quantizations = [v.quantization for v in _tensors_in(inputs) if v.quantization is not None]
     if not quantizations:
         return None
     name = operator.removesuffix("_")
-    if name in FIXED and quantizations[0].axis is None:
-        scale, zero = FIXED[name]
+    if name in FIXED_QUANTIZATION and quantizations[0].axis is None:
+        scale, zero = FIXED_QUANTIZATION[name]
         dtype = quantizations[0].zero.dtype
-        return described(op, scale, zero - (128 if dtype == T.INT8 else 0), dtype)
-    if name not in KEPT or quantizations[0].axis is not None:
+        return make_quantization(op, scale, zero - (128 if dtype == T.INT8 else 0), dtype)
+    if name not in KEEPS_QUANTIZATION or quantizations[0].axis is not None:
         raise Unsupported("is not supported on quantized tensors")
     return quantizations[0]
 
 
-def _tensors(values: Any) -> list[Var]:
+def _tensors_in(values: Any) -> list[Var]:
     if isinstance(values, Var):
         return [values]
-    return [v for item in values for v in _tensors(item)] if isinstance(values, (list, tuple)) else []
+    return [v for item in values for v in _tensors_in(item)] if isinstance(values, (list, tuple)) else []
 
 
-def requantized(op: hub.Builder, result: Any, by: Quantization) -> Any:
+def requantize(op: hub.Builder, result: Any, by: Quantization) -> Any:
     """Results as tensors quantized by `by`."""
-    for var in _tensors(result):
+    for var in _tensors_in(result):
         if var.value is not None and var.value.dtype in (T.FLOAT, T.DOUBLE, T.FLOAT16):
             var.value, var.quantization = by.through(op, var.value), by
     return result
 
 
-def described(
+def make_quantization(
     op: hub.Builder, scale: Any, zero: Any, dtype: ir.DataType | None, axis: Any = None
 ) -> Quantization:
     """Numbers or hub values as a quantization to `dtype`."""
@@ -125,29 +129,31 @@ def described(
     return Quantization(tensor(op, scale, T.FLOAT), tensor(op, zero, dtype), axis)
 
 
-def quantized(op: Builder, value: ir.Value, by: Quantization) -> Var:
+def quantize_to(op: Builder, value: ir.Value, by: Quantization) -> Var:
     """A quantized tensor of what `value` comes back as."""
     return Var(op, by.through(op, value), quantization=by)
 
 
-def code_of(by: Quantization) -> int:
+def scalar_type_of(by: Quantization) -> int:
     """The c10::ScalarType of what is quantized so."""
     return next(code for code, dtype in CODES.items() if dtype == by.zero.dtype)
 
 
-def stored(op: Builder, weight: Any) -> Var:
+def stored_quantized(op: Builder, weight: Any) -> Var:
     """A stored quantized tensor."""
-    by, integers = _parts(op, weight)
+    by, integers = _quantization_and_integers(op, weight)
     return Var(op, by.numbers(op, op.const(integers)), quantization=by)
 
 
-def _parts(op: hub.Builder, weight: Any) -> tuple[Quantization, np.ndarray]:
+def _quantization_and_integers(op: hub.Builder, weight: Any) -> tuple[Quantization, np.ndarray]:
     """How a quantized torch tensor is held, and its integers."""
     import torch
 
     integers = weight.int_repr().numpy()
     if weight.qscheme() == torch.per_tensor_affine:
-        return described(op, weight.q_scale(), weight.q_zero_point(), T.from_numpy(integers.dtype)), integers
+        return make_quantization(
+            op, weight.q_scale(), weight.q_zero_point(), T.from_numpy(integers.dtype)
+        ), integers
     zero_points = weight.q_per_channel_zero_points().numpy()
     if zero_points.dtype.kind == "f":
         raise Unsupported("has zero points that are no integers")
@@ -157,7 +163,7 @@ def _parts(op: hub.Builder, weight: Any) -> tuple[Quantization, np.ndarray]:
     ), integers
 
 
-def unpacked(name: str, parameters: Any) -> tuple[Any, Any]:
+def unpack_parameters(name: str, parameters: Any) -> tuple[Any, Any]:
     """Weight and bias of packed parameters as torch tensors."""
     import torch
 
@@ -169,12 +175,12 @@ def unpacked(name: str, parameters: Any) -> tuple[Any, Any]:
         raise Unsupported("has parameters this machine's torch cannot unpack") from error
 
 
-def packed(
+def dequantized_parameters(
     op: hub.Builder, operator: str, parameters: Any, axes: Callable[[int], Any] | None = None
 ) -> tuple[ir.Value, Any]:
     """Weight and bias of packed parameters, dequantized; the weight's dimensions in another order if asked."""
-    weight, bias = unpacked(f"{operator}_unpack", parameters)
-    by, integers = _parts(op, weight)
+    weight, bias = unpack_parameters(f"{operator}_unpack", parameters)
+    by, integers = _quantization_and_integers(op, weight)
     if axes is not None:
         order = axes(integers.ndim)
         by = Quantization(by.scale, by.zero, None if by.axis is None else order.index(by.axis))
@@ -188,9 +194,9 @@ def packed(
 def linear(op: hub.Builder, x: ir.Value, parameters: Any) -> ir.Value:
     """x · weightᵀ + bias."""
     if rank(x) == 2:
-        weight, bias = packed(op, "linear", parameters)
+        weight, bias = dequantized_parameters(op, "linear", parameters)
         return nn.linear(op, x, weight, bias)
-    weight, bias = packed(op, "linear", parameters, lambda _: [1, 0])
+    weight, bias = dequantized_parameters(op, "linear", parameters, lambda _: [1, 0])
     product = op.MatMul(x, weight)
     return product if bias is None else op.Add(product, bias)
 
@@ -203,7 +209,7 @@ def convolution(operator: str) -> Callable[[hub.Builder, ir.Value, Any], ir.Valu
     def convolve(op: hub.Builder, x: ir.Value, parameters: Any) -> ir.Value:
         import torch
 
-        weight, bias = packed(op, operator, parameters)
+        weight, bias = dequantized_parameters(op, operator, parameters)
 
         def setting(name: str) -> Any:
             value = getattr(torch.ops.quantized, f"{prefix}_{name}")(parameters.native)
@@ -225,7 +231,7 @@ def convolution(operator: str) -> Callable[[hub.Builder, ir.Value, Any], ir.Valu
     return convolve
 
 
-def dynamically(
+def dynamic_quantization(
     op: hub.Builder, x: ir.Value, reduce_range: Any, dtype: ir.DataType = T.UINT8
 ) -> Quantization:
     """The quantization to 8 bits (7 if reduced) that the least and the greatest number of `x` give."""
@@ -241,63 +247,68 @@ def dynamically(
     return Quantization(scale, op.Cast(zero, to=int(dtype)))
 
 
-def unchanged(op: hub.Builder, value: ir.Value) -> ir.Value:
+def keep(op: hub.Builder, value: ir.Value) -> ir.Value:
     return value
 
 
-def rectified(op: hub.Builder, value: ir.Value) -> ir.Value:
+def rectify(op: hub.Builder, value: ir.Value) -> ir.Value:
     return op.Relu(value)
 
 
-def layer(operator: str, compute: Callable[[hub.Builder, ir.Value, Any], ir.Value]) -> None:
+def register_layer(operator: str, compute: Callable[[hub.Builder, ir.Value, Any], ir.Value]) -> None:
     """A layer with packed parameters, with and without ReLU, its input quantized before or at run time."""
 
     def register(suffix: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
         @PYTHON.op(f"quantized::{operator}{suffix}")
         def static(op, x, parameters, scale, zero):
             result = finish(op, compute(op, x.read(op), parameters))
-            return quantized(op, result, like(op, x, scale, zero))
+            return quantize_to(op, result, quantization_like(op, x, scale, zero))
 
         @PYTHON.op(f"quantized::{operator}{suffix}_dynamic")
         def dynamic(op, x, parameters, reduce_range=False):
             value = x.read(op)
             return Var(
                 op,
-                finish(op, compute(op, dynamically(op, value, reduce_range).through(op, value), parameters)),
+                finish(
+                    op,
+                    compute(op, dynamic_quantization(op, value, reduce_range).through(op, value), parameters),
+                ),
             )
 
-    register("", unchanged)
-    register("_relu", rectified)
+    register("", keep)
+    register("_relu", rectify)
 
 
 for name in LAYERS:
-    layer(name, linear if name == "linear" else convolution(name))
+    register_layer(name, linear if name == "linear" else convolution(name))
 
 
-def halved(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
+def register_float16_layer(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
     """A layer whose weights were rounded to float16 when they were packed."""
 
     @PYTHON.op(f"quantized::{name}_dynamic_fp16")
     def run(op, x, parameters):
         weight, bias = (
             None if v is None else op.const(v.float().numpy())
-            for v in unpacked("linear_unpack_fp16", parameters)
+            for v in unpack_parameters("linear_unpack_fp16", parameters)
         )
         return Var(op, finish(op, nn.linear(op, x.read(op), weight, bias)))
 
 
-halved("linear", unchanged)
-halved("linear_relu", rectified)
+register_float16_layer("linear", keep)
+register_float16_layer("linear_relu", rectify)
 
 
-def like(op: hub.Builder, x: Any, scale: Any, zero: Any) -> Quantization:
+def quantization_like(op: hub.Builder, x: Any, scale: Any, zero: Any) -> Quantization:
     """A quantization to the dtype that `x` is held in."""
     if not isinstance(x, Var) or x.quantization is None:
         raise Unsupported("needs a quantized tensor")
-    return described(op, known(scale, "scale"), known(zero, "zero point"), x.quantization.zero.dtype)
+    return make_quantization(
+        op, static_value(scale, "scale"), static_value(zero, "zero point"), x.quantization.zero.dtype
+    )
 
 
-def finished(names: str, compute: Callable[..., ir.Value], relu: bool = False) -> None:
+def register_requantized(names: str, compute: Callable[..., ir.Value], relu: bool = False) -> None:
     """An operator of numbers, then its result quantized as its last two arguments say; with a form that ends in ReLU."""
 
     def register(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
@@ -305,26 +316,30 @@ def finished(names: str, compute: Callable[..., ir.Value], relu: bool = False) -
         def run(op, *inputs):
             *arguments, scale, zero = inputs
             values = [v.read(op) if isinstance(v, Var) else v for v in arguments]
-            return quantized(op, finish(op, compute(op, *values)), like(op, inputs[0], scale, zero))
+            return quantize_to(
+                op, finish(op, compute(op, *values)), quantization_like(op, inputs[0], scale, zero)
+            )
 
     for name in names.split():
-        register(name, unchanged)
+        register(name, keep)
         if relu:
-            register(f"{name}_relu", rectified)
+            register(f"{name}_relu", rectify)
 
 
-finished("add", lambda op, x, y: op.Add(x, y), relu=True)
-finished("mul", lambda op, x, y: op.Mul(x, y), relu=True)
-finished("matmul", lambda op, x, y: op.MatMul(x, y))
-finished("hardswish", lambda op, x: op.HardSwish(x))
-finished("sigmoid", lambda op, x: op.Sigmoid(x))
-finished("leaky_relu", lambda op, x, slope, inplace: nn.leaky_relu(op, x, slope))
-finished("prelu", nn.prelu)
-finished("softmax", lambda op, x, dim: op.Softmax(x, axis=dim))
-finished("layer_norm", norm.layer_norm)
-finished("group_norm", norm.group_norm)
-finished("instance_norm", lambda op, x, weight, bias, eps: norm.instance_norm(op, x, weight, bias, eps=eps))
-finished(
+register_requantized("add", lambda op, x, y: op.Add(x, y), relu=True)
+register_requantized("mul", lambda op, x, y: op.Mul(x, y), relu=True)
+register_requantized("matmul", lambda op, x, y: op.MatMul(x, y))
+register_requantized("hardswish", lambda op, x: op.HardSwish(x))
+register_requantized("sigmoid", lambda op, x: op.Sigmoid(x))
+register_requantized("leaky_relu", lambda op, x, slope, inplace: nn.leaky_relu(op, x, slope))
+register_requantized("prelu", nn.prelu)
+register_requantized("softmax", lambda op, x, dim: op.Softmax(x, axis=dim))
+register_requantized("layer_norm", norm.layer_norm)
+register_requantized("group_norm", norm.group_norm)
+register_requantized(
+    "instance_norm", lambda op, x, weight, bias, eps: norm.instance_norm(op, x, weight, bias, eps=eps)
+)
+register_requantized(
     "batch_norm batch_norm1d batch_norm2d batch_norm3d",
     lambda op, x, weight, bias, mean, var, eps: norm.batch_norm(op, x, weight, bias, mean, var, eps=eps),
     relu=True,
@@ -333,57 +348,57 @@ finished(
 
 @PYTHON.op("quantized::elu")
 def elu(op, x, scale, zero, alpha=1, outer=1, inner=1):
-    return quantized(op, nn.elu(op, x.read(op), alpha, outer, inner), like(op, x, scale, zero))
+    return quantize_to(op, nn.elu(op, x.read(op), alpha, outer, inner), quantization_like(op, x, scale, zero))
 
 
 @PYTHON.op("quantized::celu")
 def celu(op, x, scale, zero, alpha=1):
-    return quantized(op, nn.celu(op, x.read(op), alpha), like(op, x, scale, zero))
+    return quantize_to(op, nn.celu(op, x.read(op), alpha), quantization_like(op, x, scale, zero))
 
 
 @PYTHON.op("quantized::dropout")
 def dropout(op, x, scale, zero, p=0.5, training=False):
-    return quantized(op, nn.dropout(op, x.read(op), p, training), like(op, x, scale, zero))
+    return quantize_to(op, nn.dropout(op, x.read(op), p, training), quantization_like(op, x, scale, zero))
 
 
 @PYTHON.op("quantized::relu6")
 def relu6(op, x, inplace=False):
-    return quantized(op, nn.relu6(op, x.read(op)), own(x))
+    return quantize_to(op, nn.relu6(op, x.read(op)), quantization_of(x))
 
 
 @PYTHON.op("quantized::clamp")
 def clamped(op, x, low=None, high=None):
-    return quantized(op, clamp(op, x.read(op), low, high), own(x))
+    return quantize_to(op, clamp(op, x.read(op), low, high), quantization_of(x))
 
 
-def own(x: Any) -> Quantization:
+def quantization_of(x: Any) -> Quantization:
     """How `x` is quantized."""
     if not isinstance(x, Var) or x.quantization is None:
         raise Unsupported("needs a quantized tensor")
     return x.quantization
 
 
-def joined(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
+def register_cat(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
     @PYTHON.op(f"quantized::{name}")
     def join(op, tensors, dim, scale=None, zero=None):
-        by = own(tensors[0]) if scale is None else like(op, tensors[0], scale, zero)
-        return quantized(op, finish(op, tensor_concat.cat(op, [v.read(op) for v in tensors], dim)), by)
+        by = quantization_of(tensors[0]) if scale is None else quantization_like(op, tensors[0], scale, zero)
+        return quantize_to(op, finish(op, tensor_concat.cat(op, [v.read(op) for v in tensors], dim)), by)
 
 
-joined("cat", unchanged)
-joined("cat_relu", rectified)
+register_cat("cat", keep)
+register_cat("cat_relu", rectify)
 
 
-def by_number(name: str, compute: Callable[..., tuple[ir.Value, Quantization]]) -> None:
+def register_scalar(name: str, compute: Callable[..., tuple[ir.Value, Quantization]]) -> None:
     for suffix in ("", "_relu"):
 
         @PYTHON.op(f"quantized::{name}_scalar{suffix}", f"quantized::{name}{suffix}_scalar")
         def run(op, x, number, suffix=suffix):
-            value, by = compute(op, x.read(op), known(number, "number"), own(x))
-            return quantized(op, op.Relu(value) if suffix else value, by)
+            value, by = compute(op, x.read(op), static_value(number, "number"), quantization_of(x))
+            return quantize_to(op, op.Relu(value) if suffix else value, by)
 
 
-def _constants(by: Quantization) -> tuple[float, int, int, int]:
+def _static_parameters(by: Quantization) -> tuple[float, int, int, int]:
     """Scale, zero point, and the limits of the dtype."""
     scale, zero = const(by.scale), const(by.zero)
     if scale is None or zero is None or by.axis is not None:
@@ -392,9 +407,11 @@ def _constants(by: Quantization) -> tuple[float, int, int, int]:
     return float(scale), int(zero), low, high
 
 
-def plus(op: hub.Builder, x: ir.Value, number: float, by: Quantization) -> tuple[ir.Value, Quantization]:
+def add_scalar(
+    op: hub.Builder, x: ir.Value, number: float, by: Quantization
+) -> tuple[ir.Value, Quantization]:
     """The number in whole steps of the scale; the zero point moves by them, and stretches the scale where it would leave the dtype."""
-    scale, zero, low, high = _constants(by)
+    scale, zero, low, high = _static_parameters(by)
     steps = int(np.rint(number / scale))
     moved = zero - steps
     if moved < low:
@@ -403,26 +420,28 @@ def plus(op: hub.Builder, x: ir.Value, number: float, by: Quantization) -> tuple
         scale_, zero_ = (moved - low) / (high - low) * scale, high
     else:
         scale_, zero_ = scale, moved
-    return op.Add(x, np.array(steps * scale, np.float32)), described(op, scale_, zero_, by.zero.dtype)
+    return op.Add(x, np.array(steps * scale, np.float32)), make_quantization(op, scale_, zero_, by.zero.dtype)
 
 
-def times(op: hub.Builder, x: ir.Value, number: float, by: Quantization) -> tuple[ir.Value, Quantization]:
+def multiply_scalar(
+    op: hub.Builder, x: ir.Value, number: float, by: Quantization
+) -> tuple[ir.Value, Quantization]:
     """The scale is multiplied; below zero the integers turn round."""
-    scale, zero, low, high = _constants(by)
+    scale, zero, low, high = _static_parameters(by)
     product = op.Mul(x, np.array(number, np.float32))
     if number == 0:
-        return product, described(op, 0.1, 0, by.zero.dtype)
-    return product, described(
+        return product, make_quantization(op, 0.1, 0, by.zero.dtype)
+    return product, make_quantization(
         op, scale * abs(number), zero if number > 0 else high + low - zero, by.zero.dtype
     )
 
 
-by_number("add", plus)
-by_number("mul", times)
+register_scalar("add", add_scalar)
+register_scalar("mul", multiply_scalar)
 
 
-def held_in(code: Any) -> ir.DataType | None:
-    return CODES.get(known(code, "dtype"))
+def quantized_dtype(code: Any) -> ir.DataType | None:
+    return CODES.get(static_value(code, "dtype"))
 
 
 @PYTHON.op("aten::quantize_per_tensor")
@@ -433,7 +452,7 @@ def quantize_per_tensor(op, x, scale, zero, dtype):
     scalars = [
         op.Reshape(v, op.const([])) if isinstance(v, ir.Value) and rank(v) else v for v in (scale, zero)
     ]
-    return quantized(op, x.read(op), described(op, *scalars, held_in(dtype)))
+    return quantize_to(op, x.read(op), make_quantization(op, *scalars, quantized_dtype(dtype)))
 
 
 @PYTHON.op("aten::quantize_per_channel")
@@ -441,25 +460,25 @@ def quantize_per_channel(op, x, scales, zeros, axis, dtype):
     points = zeros.read(op)
     if points.dtype.is_floating_point():
         raise Unsupported("has zero points that are no integers")
-    by = described(op, scales.read(op), points, held_in(dtype), axis)
-    return quantized(op, x.read(op), by)
+    by = make_quantization(op, scales.read(op), points, quantized_dtype(dtype), axis)
+    return quantize_to(op, x.read(op), by)
 
 
 @PYTHON.op("aten::quantize_per_tensor_dynamic")
 def quantize_per_tensor_dynamic(op, x, dtype, reduce_range):
-    storage = held_in(dtype)
+    storage = quantized_dtype(dtype)
     if storage is None:
         raise Unsupported("quantizes to another dtype than 8 bits")
-    return quantized(op, x.read(op), dynamically(op, x.read(op), reduce_range, storage))
+    return quantize_to(op, x.read(op), dynamic_quantization(op, x.read(op), reduce_range, storage))
 
 
 @PYTHON.op("aten::_make_per_tensor_quantized_tensor")
 def make_per_tensor(op, x, scale, zero):
-    by = described(op, scale, zero, x.read(op).dtype)
+    by = make_quantization(op, scale, zero, x.read(op).dtype)
     return Var(op, by.numbers(op, x.read(op)), quantization=by)
 
 
-def pretended(
+def fake_quantized(
     op: hub.Builder, x: ir.Value, by: Callable[[ir.DataType], Quantization], low: int, high: int
 ) -> ir.Value:
     """`x` as integers from `low` to `high` would hold it."""
@@ -483,15 +502,21 @@ def fake_quantize(op, x, scale, zero_point, quant_min, quant_max):
     scalars = [
         op.Reshape(v, op.const([])) if isinstance(v, ir.Value) and rank(v) else v for v in (scale, zero_point)
     ]
-    return pretended(
-        op, x, lambda dtype: described(op, scalars[0], _zero(op, scalars[1]), dtype), quant_min, quant_max
+    return fake_quantized(
+        op,
+        x,
+        lambda dtype: make_quantization(op, scalars[0], _zero(op, scalars[1]), dtype),
+        quant_min,
+        quant_max,
     )
 
 
 @ops.op("aten::fake_quantize_per_channel_affine")
 def fake_quantize_channels(op, x, scale, zero_point, axis, quant_min, quant_max):
     zero = _zero(op, zero_point)
-    return pretended(op, x, lambda dtype: described(op, scale, zero, dtype, axis), quant_min, quant_max)
+    return fake_quantized(
+        op, x, lambda dtype: make_quantization(op, scale, zero, dtype, axis), quant_min, quant_max
+    )
 
 
 @PYTHON.op("aten::dequantize")
@@ -503,7 +528,7 @@ def dequantize(op, x):
 
 @PYTHON.op("aten::int_repr")
 def int_repr(op, x):
-    return Var(op, own(x).integers(op, x.read(op)))
+    return Var(op, quantization_of(x).integers(op, x.read(op)))
 
 
 @PYTHON.op("aten::is_quantized", "prim::is_quantized")
@@ -513,24 +538,24 @@ def is_quantized(op, x):
 
 @PYTHON.op("aten::q_scale")
 def q_scale(op, x):
-    return _constants(own(x))[0]
+    return _static_parameters(quantization_of(x))[0]
 
 
 @PYTHON.op("aten::q_zero_point")
 def q_zero_point(op, x):
-    return _constants(own(x))[1]
+    return _static_parameters(quantization_of(x))[1]
 
 
 @PYTHON.op("aten::q_per_channel_scales")
 def q_per_channel_scales(op, x):
-    return Var(op, cast(op, own(x).scale, T.DOUBLE))
+    return Var(op, cast(op, quantization_of(x).scale, T.DOUBLE))
 
 
 @PYTHON.op("aten::q_per_channel_zero_points")
 def q_per_channel_zero_points(op, x):
-    return Var(op, cast(op, own(x).zero, T.INT64))
+    return Var(op, cast(op, quantization_of(x).zero, T.INT64))
 
 
 @PYTHON.op("aten::q_per_channel_axis")
 def q_per_channel_axis(op, x):
-    return own(x).axis
+    return quantization_of(x).axis

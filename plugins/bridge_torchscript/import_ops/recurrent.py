@@ -11,7 +11,7 @@ import onnx_ir as ir
 from bridge.hub import const
 from bridge.ops import OpTable
 from bridge.recurrent import GATES, order, reorder
-from bridge_torchscript.import_ops.common import T, ints, number, rank, scalar, static
+from bridge_torchscript.import_ops.common import T, int64_scalar, ints, number, rank, static_shape
 from bridge_torchscript.import_ops.nn import linear
 from bridge_torchscript.values import Unsupported
 
@@ -21,7 +21,7 @@ SEQUENCES = "bridge.sequences"
 ORDER = {"LSTM": "ifco", "GRU": "rzh", "RNN": "h"}
 
 
-def _gates(op: Any, cell: str, weight: ir.Value) -> ir.Value:
+def _reorder_gates(op: Any, cell: str, weight: ir.Value) -> ir.Value:
     """The gates of a weight or bias in the hub's order."""
     before, after = ORDER[cell], GATES[cell]
     if before == after:
@@ -84,7 +84,7 @@ class Layers:
         """Outputs [step, sequence, direction · hidden] and last states [direction, sequence, hidden]."""
         bias = op.Concat(*(self._joined(op, weights, i) for i in (2, 3)), axis=1) if self.has_biases else None
         initial = [self._start(op, s, layer) for s in states]
-        size = static(weights[0][1], "weights")[-1]
+        size = static_shape(weights[0][1], "weights")[-1]
         w, r = (self._joined(op, weights, i) for i in (0, 1))
         outputs, *finals = op.node(
             self.cell,
@@ -105,7 +105,7 @@ class Layers:
 
     def _joined(self, op: Any, weights: list[Any], index: int) -> ir.Value:
         """One weight or bias of a layer, [direction, …]."""
-        directions = [op.Unsqueeze(_gates(op, self.cell, group[index]), ints(0)) for group in weights]
+        directions = [op.Unsqueeze(_reorder_gates(op, self.cell, group[index]), ints(0)) for group in weights]
         return op.Concat(*directions, axis=0) if len(directions) > 1 else directions[0]
 
     def _start(self, op: Any, state: ir.Value, layer: int) -> ir.Value:
@@ -139,26 +139,26 @@ def recurrent(cell: str, name: str, activation: str = "") -> None:
         stack = Layers(cell, activation, has_biases, num_layers, bidirectional, batch_first)
         if batch_sizes is None:
             return stack.outputs(op, x, hx, params)
-        padded, mask = unpacked(op, data, batch_sizes)
+        padded, mask = unpack_steps(op, data, batch_sizes)
         lengths = op.ReduceSum(op.Cast(mask, to=int(T.INT32)), ints(0), keepdims=0)
         outputs, *last = stack.outputs(op, padded, hx, params, lengths)
-        return packed(op, outputs, mask), *last
+        return pack_steps(op, outputs, mask), *last
 
 
-def unpacked(op: Any, data: ir.Value, batch_sizes: ir.Value) -> tuple[ir.Value, ir.Value]:
+def unpack_steps(op: Any, data: ir.Value, batch_sizes: ir.Value) -> tuple[ir.Value, ir.Value]:
     """Packed elements as [step, sequence, …], and which of these there are: [step, sequence]."""
     count = batch_sizes.meta.get(SEQUENCES)
     if isinstance(count, int):
         sequences = op.const(np.arange(count))
     else:
-        sequences = op.Range(scalar(op, 0), op.Gather(batch_sizes, np.array(0)), scalar(op, 1))
+        sequences = op.Range(int64_scalar(op, 0), op.Gather(batch_sizes, np.array(0)), int64_scalar(op, 1))
     mask = op.Less(op.Unsqueeze(sequences, ints(0)), op.Unsqueeze(batch_sizes, ints(1)))
     starts = op.CumSum(batch_sizes, np.array(0), exclusive=1)
     indices = op.Add(op.Unsqueeze(starts, ints(1)), op.Unsqueeze(sequences, ints(0)))
-    return op.Gather(data, op.Where(mask, indices, scalar(op, 0)), axis=0), mask
+    return op.Gather(data, op.Where(mask, indices, int64_scalar(op, 0)), axis=0), mask
 
 
-def packed(op: Any, x: ir.Value, mask: ir.Value) -> ir.Value:
+def pack_steps(op: Any, x: ir.Value, mask: ir.Value) -> ir.Value:
     """What there is of [step, sequence, …], step by step."""
     rows = op.Reshape(x, op.Concat(ints(-1), op.Shape(x, start=2), axis=0))
     result = op.Compress(rows, op.Reshape(mask, ints(-1)), axis=0)
@@ -172,9 +172,9 @@ def pack_padded(op, x, lengths, batch_first=False):
     if batch_first:
         x = op.Transpose(x, perm=[1, 0, *range(2, rank(x))])
     longest = op.ReduceMax(lengths, keepdims=0)
-    steps = op.Range(scalar(op, 0), longest, scalar(op, 1))
+    steps = op.Range(int64_scalar(op, 0), longest, int64_scalar(op, 1))
     mask = op.Less(op.Unsqueeze(steps, ints(1)), op.Unsqueeze(lengths, ints(0)))
-    data = packed(op, op.Slice(x, ints(0), op.Reshape(longest, ints(1)), ints(0)), mask)
+    data = pack_steps(op, op.Slice(x, ints(0), op.Reshape(longest, ints(1)), ints(0)), mask)
     sizes = op.ReduceSum(op.Cast(mask, to=int(T.INT64)), ints(1), keepdims=0)
     sizes.meta[SEQUENCES] = lengths.shape[0]
     return data, sizes
@@ -183,11 +183,13 @@ def pack_padded(op, x, lengths, batch_first=False):
 @ops.op("aten::_pad_packed_sequence")
 def pad_packed(op, data, batch_sizes, batch_first=False, padding_value=0.0, total_length=None):
     """The sequences side by side again, and their lengths."""
-    padded, mask = unpacked(op, data, batch_sizes)
+    padded, mask = unpack_steps(op, data, batch_sizes)
     wide = op.Unsqueeze(mask, ints(*range(2, rank(padded)))) if rank(padded) > 2 else mask
     padded = op.Where(wide, padded, number(op, padding_value, padded))
     if total_length is not None:
-        missing = op.Sub(op.Reshape(scalar(op, total_length), ints(1)), op.Shape(padded, start=0, end=1))
+        missing = op.Sub(
+            op.Reshape(int64_scalar(op, total_length), ints(1)), op.Shape(padded, start=0, end=1)
+        )
         amounts = op.Concat(ints(*[0] * rank(padded)), missing, ints(*[0] * (rank(padded) - 1)), axis=0)
         padded = op.Pad(padded, amounts, number(op, padding_value, padded))
     if batch_first:

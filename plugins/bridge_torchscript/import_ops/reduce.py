@@ -13,29 +13,29 @@ from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     FLOATS,
     T,
+    as_floating,
     axes,
     axis,
     cast,
     dtype_of,
-    floating,
     ints,
     is_float,
-    known,
     length,
     number,
     rank,
     shape_vector,
+    static_value,
     tensor,
     zero,
 )
-from bridge_torchscript.import_ops.linalg import singular
+from bridge_torchscript.import_ops.linalg import checked_singular_values
 from bridge_torchscript.import_ops.math import extreme
 from bridge_torchscript.values import Sym, Unsupported
 
 ops = OpTable()
 
 
-def reduced(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
+def reduce(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
     """A reduction over some dimensions, or over all."""
     if not rank(x):
         return op.Identity(x)
@@ -44,7 +44,7 @@ def reduced(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Valu
     return op.node(name, x, ints(*axes(x, dim)), keepdims=int(bool(keepdim)))
 
 
-def summed(x: ir.Value, dtype: Any) -> ir.DataType:
+def sum_dtype(x: ir.Value, dtype: Any) -> ir.DataType:
     """The dtype a sum is made in: int64 for integers unless said."""
     if dtype is not None:
         return dtype_of(dtype)
@@ -54,48 +54,48 @@ def summed(x: ir.Value, dtype: Any) -> ir.DataType:
 
 @ops.op("aten::sum")
 def sum_(op, x, dim=None, keepdim=False, dtype=None):
-    return reduced(op, "ReduceSum", cast(op, x, summed(x, dtype)), dim, keepdim)
+    return reduce(op, "ReduceSum", cast(op, x, sum_dtype(x, dtype)), dim, keepdim)
 
 
 @ops.op("aten::nansum")
 def nansum(op, x, dim=None, keepdim=False, dtype=None):
-    x = cast(op, x, summed(x, dtype))
-    return reduced(op, "ReduceSum", op.Where(op.IsNaN(x), zero(op, x), x) if is_float(x) else x, dim, keepdim)
+    x = cast(op, x, sum_dtype(x, dtype))
+    return reduce(op, "ReduceSum", op.Where(op.IsNaN(x), zero(op, x), x) if is_float(x) else x, dim, keepdim)
 
 
 @ops.op("aten::mean")
 def mean(op, x, dim=None, keepdim=False, dtype=None):
-    return average_of(op, cast(op, x, summed(x, dtype)) if dtype is not None else x, dim, keepdim)
+    return average_of(op, cast(op, x, sum_dtype(x, dtype)) if dtype is not None else x, dim, keepdim)
 
 
 def average_of(op: Any, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
     """The mean; of nothing it is no number."""
-    total = reduced(op, "ReduceMean", x, dim, keepdim)
+    total = reduce(op, "ReduceMean", x, dim, keepdim)
     if 0 not in (shape_of(x) or []):
         return total
-    return op.Div(reduced(op, "ReduceSum", x, dim, keepdim), number(op, float(_count(op, x, dim)), x))
+    return op.Div(reduce(op, "ReduceSum", x, dim, keepdim), number(op, float(_count(op, x, dim)), x))
 
 
 @ops.op("aten::nanmean")
 def nanmean(op, x, dim=None, keepdim=False, dtype=None):
-    x = cast(op, x, summed(x, dtype))
-    count = reduced(op, "ReduceSum", op.Cast(op.Not(op.IsNaN(x)), to=int(x.dtype)), dim, keepdim)
+    x = cast(op, x, sum_dtype(x, dtype))
+    count = reduce(op, "ReduceSum", op.Cast(op.Not(op.IsNaN(x)), to=int(x.dtype)), dim, keepdim)
     return op.Div(nansum(op, x, dim, keepdim), count)
 
 
 @ops.op("aten::prod")
 def prod(op, x, dim=None, keepdim=False, dtype=None):
-    return reduced(op, "ReduceProd", cast(op, x, summed(x, dtype)), dim, keepdim)
+    return reduce(op, "ReduceProd", cast(op, x, sum_dtype(x, dtype)), dim, keepdim)
 
 
 def _nan_aware(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
     """The largest or smallest; no number where there is one that is none."""
     if x.dtype == T.BOOL:
-        return op.Cast(reduced(op, name, op.Cast(x, to=6), dim, keepdim), to=9)
-    result = reduced(op, name, x, dim, keepdim)
+        return op.Cast(reduce(op, name, op.Cast(x, to=6), dim, keepdim), to=9)
+    result = reduce(op, name, x, dim, keepdim)
     if not is_float(x) or not rank(x):
         return result
-    missing = reduced(op, "ReduceMax", op.Cast(op.IsNaN(x), to=6), dim, keepdim)
+    missing = reduce(op, "ReduceMax", op.Cast(op.IsNaN(x), to=6), dim, keepdim)
     return op.Where(op.Cast(missing, to=9), number(op, math.nan, x), result)
 
 
@@ -122,7 +122,7 @@ def _extreme(name: str) -> None:
         hub_name = "ReduceMax" if name == "max" else "ReduceMin"
         if dim is None:
             return _nan_aware(op, hub_name, x, None, False)
-        return _nan_aware(op, hub_name, x, dim, keepdim), _place(
+        return _nan_aware(op, hub_name, x, dim, keepdim), _arg_extreme(
             op, f"Arg{name.capitalize()}", x, dim, keepdim
         )
 
@@ -131,7 +131,7 @@ _extreme("max")
 _extreme("min")
 
 
-def _place(op: Any, name: str, x: ir.Value, dim: int, keepdim: bool) -> ir.Value:
+def _arg_extreme(op: Any, name: str, x: ir.Value, dim: int, keepdim: bool) -> ir.Value:
     if not rank(x):
         return op.const(np.array(0))
     wide = op.Cast(x, to=6) if x.dtype == T.BOOL else x
@@ -142,9 +142,9 @@ def _arg(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def pick(op, x, dim=None, keepdim=False):
         if dim is None:
-            index = _place(op, hub_name, op.Reshape(x, ints(-1)), 0, False)
+            index = _arg_extreme(op, hub_name, op.Reshape(x, ints(-1)), 0, False)
             return op.Reshape(index, ints(*[1] * rank(x))) if keepdim else index
-        return _place(op, hub_name, x, dim, keepdim)
+        return _arg_extreme(op, hub_name, x, dim, keepdim)
 
 
 _arg("argmax", "ArgMax")
@@ -155,7 +155,7 @@ def _quantifier(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def decide(op, x, dim=None, keepdim=False):
         hits = op.Cast(cast(op, x, T.BOOL), to=6)
-        result = op.Cast(reduced(op, hub_name, hits, dim, keepdim), to=9)
+        result = op.Cast(reduce(op, hub_name, hits, dim, keepdim), to=9)
         return op.Cast(result, to=2) if x.dtype == T.UINT8 else result
 
 
@@ -166,7 +166,7 @@ _quantifier("any", "ReduceMax")
 @ops.op("aten::logsumexp", "aten::special_logsumexp")
 def logsumexp(op, x, dim, keepdim=False):
     """Shifted by the largest, which may be infinite."""
-    x = floating(op, x)
+    x = as_floating(op, x)
     if not rank(x):
         return op.Identity(x)
     dims = ints(*axes(x, dim))
@@ -242,26 +242,26 @@ def norm_of(op: Any, x: ir.Value, order: Any, dim: Any, keepdim: bool) -> ir.Val
     if order in (math.inf, -math.inf):
         return _nan_aware(op, "ReduceMax" if order > 0 else "ReduceMin", size, dim, keepdim)
     if order == 0:
-        return reduced(
+        return reduce(
             op, "ReduceSum", op.Cast(op.Not(op.Equal(x, zero(op, x))), to=int(x.dtype)), dim, keepdim
         )
     if order == 1:
-        return reduced(op, "ReduceSum", size, dim, keepdim)
+        return reduce(op, "ReduceSum", size, dim, keepdim)
     if order == 2:
-        return op.Sqrt(reduced(op, "ReduceSum", op.Mul(x, x), dim, keepdim))
-    total = reduced(op, "ReduceSum", op.Pow(size, number(op, float(order), x)), dim, keepdim)
+        return op.Sqrt(reduce(op, "ReduceSum", op.Mul(x, x), dim, keepdim))
+    total = reduce(op, "ReduceSum", op.Pow(size, number(op, float(order), x)), dim, keepdim)
     return op.Pow(total, number(op, 1.0 / order, x))
 
 
 @ops.op("aten::linalg_vector_norm")
 def linalg_vector_norm(op, x, ord=2, dim=None, keepdim=False, dtype=None):
-    x = floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
-    return norm_of(op, x, known(ord, "ord"), dim, keepdim)
+    x = as_floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
+    return norm_of(op, x, static_value(ord, "ord"), dim, keepdim)
 
 
 @ops.op("aten::norm")
 def norm(op, x, p=2, dim=None, keepdim=False, dtype=None):
-    x = floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
+    x = as_floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
     if isinstance(p, str):
         raise Unsupported("reads a norm by name")
     return norm_of(op, x, 2 if p is None else p, dim, keepdim)
@@ -277,7 +277,7 @@ def linalg_norm(op, x, ord=None, dim=None, keepdim=False, dtype=None):
     vector = (
         (dim is None and rank(x) == 1) or isinstance(dim, int) or (isinstance(dim, list) and len(dim) == 1)
     )
-    x = floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
+    x = as_floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
     if ord is None:
         return norm_of(op, x, 2, dim, keepdim)
     if vector:
@@ -296,7 +296,7 @@ def matrix_norm(op, x, ord="fro", dim=(-2, -1), keepdim=False, dtype=None):
         result = _nan_aware(op, "ReduceMax" if ord > 0 else "ReduceMin", sums, [second], True)
         return result if keepdim else op.Squeeze(result, ints(*dims))
     order = [*(i for i in range(rank(x)) if i not in dims), *dims]
-    values = singular(op, x if order == sorted(order) else op.Transpose(x, perm=order))
+    values = checked_singular_values(op, x if order == sorted(order) else op.Transpose(x, perm=order))
     last = ints(rank(x) - 2)
     if ord == "nuc":
         result = op.ReduceSum(values, last, keepdims=0)
@@ -312,25 +312,25 @@ def dist(op, x, other, p=2):
     return norm_of(op, op.Sub(x, other), p, None, False)
 
 
-def _running(name: str, hub_name: str) -> None:
+def _cumulative(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def accumulate(op, x, dim, dtype=None):
-        x = cast(op, x, summed(x, dtype))
+        x = cast(op, x, sum_dtype(x, dtype))
         return op.node(hub_name, x, np.array(axis(x, dim))) if rank(x) else op.Identity(x)
 
 
-_running("cumsum", "CumSum")
-_running("cumprod", "CumProd")
+_cumulative("cumsum", "CumSum")
+_cumulative("cumprod", "CumProd")
 
 
-def _running_extreme(name: str, hub_name: str) -> None:
+def _cumulative_extreme(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def accumulate(op, x, dim):
         """Every element against all before it; the last of equals counts."""
         if not rank(x):
             return op.Identity(x), op.const(np.array(0))
         at = axis(x, dim)
-        size = known(length(op, x, at), "length")
+        size = static_value(length(op, x, at), "length")
         if size > 256 or not size:
             raise Unsupported("runs over a dimension of at most 256")
         values, all_indices = [], []
@@ -351,8 +351,8 @@ def _running_extreme(name: str, hub_name: str) -> None:
         return tuple(op.Concat(*v, axis=at) if size > 1 else v[0] for v in (values, all_indices))
 
 
-_running_extreme("cummax", "GreaterOrEqual")
-_running_extreme("cummin", "LessOrEqual")
+_cumulative_extreme("cummax", "GreaterOrEqual")
+_cumulative_extreme("cummin", "LessOrEqual")
 
 
 @ops.op("aten::quantile")
@@ -367,7 +367,7 @@ def quantile(op, x, q, dim=None, keepdim=False, interpolation="linear"):
     if not rank(x):
         return quantile(op, op.Reshape(x, ints(1)), q, 0)
     at = axis(x, dim)
-    size = known(length(op, x, at), "length")
+    size = static_value(length(op, x, at), "length")
     order = [at, *(i for i in range(rank(x)) if i != at)]
     values = op.TopK(
         op.Transpose(x, perm=order) if order != [0] else x, ints(size), axis=0, largest=0, _outputs=2
@@ -433,7 +433,7 @@ def trapezoid(op, y, x=None, dx=1, dim=-1):
 def _softmax(hub_name: str, *names: str) -> None:
     @ops.op(*(f"aten::{n}" for n in names))
     def normalize(op, x, dim, dtype=None, half_to_float=False):
-        x = floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
+        x = as_floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
         if not rank(x):
             return op.Reshape(op.node(hub_name, op.Reshape(x, ints(1)), axis=0), ints())
         return op.node(hub_name, x, axis=axis(x, dim))

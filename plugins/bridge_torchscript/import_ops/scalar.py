@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
-from bridge_torchscript.import_ops.common import length, rank, scalar, tensor
+from bridge_torchscript.import_ops.common import int64_scalar, length, rank, tensor
 from bridge_torchscript.values import (
     Grows,
     Items,
@@ -122,11 +122,11 @@ def comparison(name: str, function: Callable, hub_name: str) -> None:
             result = op.node(hub_name if hub_name != "NotEqual" else "Equal", *operands(op, x, y))
             return sym(op.Not(result) if hub_name == "NotEqual" else result)
         if isinstance(x, list) and isinstance(y, list) and any(isinstance(v, (Var, Sym)) for v in [*x, *y]):
-            return lists(op, x, y, name)
+            return compare_lists(op, x, y, name)
         return function(x, y)
 
 
-def lists(op: Any, x: list[Any], y: list[Any], name: str) -> Any:
+def compare_lists(op: Any, x: list[Any], y: list[Any], name: str) -> Any:
     """Whether two lists of numbers are equal, or differ."""
     if name not in ("aten::eq", "aten::ne") or any(isinstance(v, Var) for v in [*x, *y]):
         raise Unsupported("compares lists of values known at run time alone")
@@ -212,7 +212,7 @@ def neg(op, x):
     return -x if isinstance(x, NUMBER) else NotImplemented
 
 
-def converted(op: Any, x: Any, python_type: type, dtype: ir.DataType) -> Any:
+def convert_scalar(op: Any, x: Any, python_type: type, dtype: ir.DataType) -> Any:
     if isinstance(x, Var):
         value = x.read(op)
         array = const(value)
@@ -228,17 +228,17 @@ def converted(op: Any, x: Any, python_type: type, dtype: ir.DataType) -> Any:
 
 @PYTHON.op("aten::Int", "aten::IntImplicit")
 def to_int(op, x):
-    return converted(op, x, int, T.INT64)
+    return convert_scalar(op, x, int, T.INT64)
 
 
 @PYTHON.op("aten::Float", "aten::FloatImplicit")
 def to_float(op, x):
-    return converted(op, x, float, T.DOUBLE)
+    return convert_scalar(op, x, float, T.DOUBLE)
 
 
 @PYTHON.op("aten::Bool")
 def to_bool(op, x):
-    return converted(op, x, bool, T.BOOL)
+    return convert_scalar(op, x, bool, T.BOOL)
 
 
 @PYTHON.op("aten::item", "aten::ScalarImplicit")
@@ -289,7 +289,7 @@ def never(op, x):
 @PYTHON.op("aten::__getitem__")
 def getitem(op, x, index):
     if isinstance(x, Sequence):
-        return x.at(op, scalar(op, index))
+        return x.at(op, int64_scalar(op, index))
     if isinstance(index, Sym):
         if isinstance(x, (list, tuple)) and all(isinstance(v, (int, Sym)) for v in x):
             stacked = op.Concat(*(op.Reshape(tensor(op, v, T.INT64), np.array([1])) for v in x), axis=0)
@@ -314,7 +314,7 @@ def contains(op, x, item):
     return item in x
 
 
-def changing(name: str, change: Callable) -> None:
+def register_mutation(name: str, change: Callable) -> None:
     @PYTHON.op(name)
     def apply(op, x, *rest):
         if not isinstance(x, (list, dict)):
@@ -346,20 +346,20 @@ def _extend(x: list, values: Any) -> None:
     x.extend(values)
 
 
-def _set(x: Any, key: Any, value: Any) -> Any:
+def _set_item(x: Any, key: Any, value: Any) -> Any:
     x[key] = value
     return x
 
 
-changing("aten::extend", _extend)
-changing("aten::insert", _insert)
-changing("aten::pop", lambda x, *rest: x.pop(*rest))
-changing("aten::_set_item", _set)
-changing("aten::clear", lambda x: x.clear())
-changing("aten::update", lambda x, other: x.update(other))
-changing("aten::setdefault", lambda x, key, value: x.setdefault(key, value))
-changing("aten::Delete", lambda x, key: x.__delitem__(key))
-changing("aten::reverse", lambda x: x.reverse())
+register_mutation("aten::extend", _extend)
+register_mutation("aten::insert", _insert)
+register_mutation("aten::pop", lambda x, *rest: x.pop(*rest))
+register_mutation("aten::_set_item", _set_item)
+register_mutation("aten::clear", lambda x: x.clear())
+register_mutation("aten::update", lambda x, other: x.update(other))
+register_mutation("aten::setdefault", lambda x, key, value: x.setdefault(key, value))
+register_mutation("aten::Delete", lambda x, key: x.__delitem__(key))
+register_mutation("aten::reverse", lambda x: x.reverse())
 
 
 @PYTHON.op("aten::keys")
@@ -407,28 +407,28 @@ def slice_(op, x, *bounds):
     return x[start : None if end is None or end > len(x) else end : step]
 
 
-def texts(name: str, function: Callable) -> None:
+def register_text(name: str, function: Callable) -> None:
     """Text of known values. Text of others may only be printed or raised, which the hub does not."""
 
     @PYTHON.op(name)
     def make(op, *inputs):
-        if any(_unknown(v) for v in inputs):
+        if any(_has_run_time_value(v) for v in inputs):
             return Poison("uses text made of values known at run time alone")
         return function(*inputs)
 
 
-def _unknown(value: Any) -> bool:
+def _has_run_time_value(value: Any) -> bool:
     if isinstance(value, dict):
-        return any(_unknown(v) for pair in value.items() for v in pair)
+        return any(_has_run_time_value(v) for pair in value.items() for v in pair)
     if isinstance(value, (list, tuple)):
-        return any(_unknown(v) for v in value)
+        return any(_has_run_time_value(v) for v in value)
     return not isinstance(value, (*NUMBER, str, type(None)))
 
 
-texts("aten::str", str)
-texts("aten::format", lambda text, *values: text.format(*values))
-texts("aten::percentFormat", lambda text, *values: text % values)
-texts("aten::join", lambda separator, parts: separator.join(parts))
+register_text("aten::str", str)
+register_text("aten::format", lambda text, *values: text.format(*values))
+register_text("aten::percentFormat", lambda text, *values: text % values)
+register_text("aten::join", lambda separator, parts: separator.join(parts))
 
 
 @PYTHON.op("aten::__range_length")
@@ -436,7 +436,7 @@ def range_length(op, low, high, step):
     if any(isinstance(v, Sym) for v in (low, high, step)):
         if isinstance(step, Sym) or step == 0:
             raise Unsupported("counts in steps known at run time alone")
-        span = op.Sub(scalar(op, high), scalar(op, low))
+        span = op.Sub(int64_scalar(op, high), int64_scalar(op, low))
         up = op.Add(span, np.array(step - (1 if step > 0 else -1)))
         return sym(op.Max(op.Div(up, np.array(step)), np.array(0)))
     return len(range(low, high, step))
@@ -446,10 +446,10 @@ def range_length(op, low, high, step):
 def derive_index(op, index, start, step):
     if all(isinstance(v, int) for v in (index, start, step)):
         return start + index * step
-    return sym(op.Add(scalar(op, start), op.Mul(scalar(op, index), scalar(op, step))))
+    return sym(op.Add(int64_scalar(op, start), op.Mul(int64_scalar(op, index), int64_scalar(op, step))))
 
 
-def mathematics(**functions: Callable) -> None:
+def register_math(**functions: Callable) -> None:
     for name, function in functions.items():
 
         @PYTHON.op(f"aten::{name}")
@@ -459,7 +459,7 @@ def mathematics(**functions: Callable) -> None:
             return function(*inputs)
 
 
-mathematics(
+register_math(
     sqrt=math.sqrt,
     ceil=math.ceil,
     floor=math.floor,
@@ -511,7 +511,7 @@ def nothing(op, *inputs):
 
 
 @PYTHON.op("aten::is_grad_enabled", "prim::is_cuda", "aten::is_autocast_enabled", "aten::is_autocast_cpu_enabled", "prim::is_meta", "prim::is_mkldnn", "prim::is_xpu", "prim::is_sparse", "prim::is_nested", "aten::is_scripting")  # fmt: skip
-def off(op, *inputs):
+def always_false(op, *inputs):
     return False
 
 
@@ -521,7 +521,7 @@ def device_type(op, x):
 
 
 @PYTHON.op("prim::itemsize")
-def unread(op, *inputs):
+def refuse_itemsize(op, *inputs):
     raise Unsupported("is not read")
 
 

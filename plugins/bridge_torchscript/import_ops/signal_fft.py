@@ -11,13 +11,13 @@ import onnx_ir as ir
 
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
-    floating,
+    as_floating,
     ints,
-    known,
     length,
     number,
     rank,
     shape_vector,
+    static_value,
     zero,
 )
 from bridge_torchscript.values import Complex, Unsupported
@@ -43,7 +43,7 @@ def pair(op: Any, real: ir.Value, imaginary: ir.Value) -> Complex:
 def as_complex(op: Any, x: Any) -> Complex:
     if isinstance(x, Complex):
         return x
-    x = floating(op, x)
+    x = as_floating(op, x)
     return pair(op, x, op.Mul(x, zero(op, x)))
 
 
@@ -58,7 +58,7 @@ def _scale(count: int, norm: Any, inverse: bool) -> float:
     return 1 / count if (norm in (None, "backward")) == inverse else 1.0
 
 
-def _dims(x: Any, dim: Any, s: Any) -> list[int]:
+def _fft_axes(x: Any, dim: Any, s: Any) -> list[int]:
     count = rank(x.value) - 1 if isinstance(x, Complex) else rank(x)
     if dim is None:
         dims = list(range(count)) if s is None else list(range(count - len(s), count))
@@ -67,26 +67,26 @@ def _dims(x: Any, dim: Any, s: Any) -> list[int]:
     return [d % count for d in dims]
 
 
-def transformed(op: Any, x: Complex, n: Any, at: int, inverse: bool, norm: Any) -> Complex:
-    count = int(known(n if n is not None else length(op, x.value, at), "length"))
+def dft(op: Any, x: Complex, n: Any, at: int, inverse: bool, norm: Any) -> Complex:
+    count = int(static_value(n if n is not None else length(op, x.value, at), "length"))
     spectrum = op.DFT(x.value, np.array(count), np.array(at), inverse=int(inverse))
     default = 1 / count if inverse else 1.0
     factor = _scale(count, norm, inverse) / default
     return Complex(spectrum if factor == 1 else op.Mul(spectrum, number(op, factor, spectrum)))
 
 
-def half(op: Any, x: ir.Value, n: Any, at: int, norm: Any) -> Complex:
+def rfft_axis(op: Any, x: ir.Value, n: Any, at: int, norm: Any) -> Complex:
     """The spectrum of real numbers up to the middle."""
-    x = floating(op, x)
-    count = int(known(n if n is not None else length(op, x, at), "length"))
+    x = as_floating(op, x)
+    count = int(static_value(n if n is not None else length(op, x, at), "length"))
     spectrum = op.DFT(op.Unsqueeze(x, ints(rank(x))), np.array(count), np.array(at), onesided=1)
     factor = _scale(count, norm, False)
     return Complex(spectrum if factor == 1 else op.Mul(spectrum, number(op, factor, spectrum)))
 
 
-def irfft_along(op: Any, x: Complex, n: Any, at: int, norm: Any) -> ir.Value:
+def irfft_axis(op: Any, x: Complex, n: Any, at: int, norm: Any) -> ir.Value:
     """Real numbers from half a spectrum: products with cosines and sines."""
-    bins = int(known(length(op, x.value, at), "length"))
+    bins = int(static_value(length(op, x.value, at), "length"))
     count = int(n) if n is not None else 2 * (bins - 1)
     used = min(bins, count // 2 + 1)
     angle = 2 * np.pi * np.outer(np.arange(used), np.arange(count)) / count
@@ -106,34 +106,34 @@ def irfft_along(op: Any, x: Complex, n: Any, at: int, norm: Any) -> ir.Value:
     return op.Add(*sides)
 
 
-def _one(name: str, inverse: bool) -> None:
+def _register_fft(name: str, inverse: bool) -> None:
     @ops.op(f"aten::fft_{name}")
     def transform(op, x, n=None, dim=-1, norm=None):
         x = as_complex(op, x)
-        return transformed(op, x, n, _dims(x, dim, None)[0], inverse, norm)
+        return dft(op, x, n, _fft_axes(x, dim, None)[0], inverse, norm)
 
     @ops.op(f"aten::fft_{name}2", f"aten::fft_{name}n")
     def transform_many(op, x, s=None, dim=None, norm=None):
         x = as_complex(op, x)
-        dims = _dims(x, dim, s)
+        dims = _fft_axes(x, dim, s)
         for at, n in zip(dims, s or [None] * len(dims), strict=True):
-            x = transformed(op, x, None if n == -1 else n, at, inverse, norm)
+            x = dft(op, x, None if n == -1 else n, at, inverse, norm)
         return x
 
 
-_one("fft", False)
-_one("ifft", True)
+_register_fft("fft", False)
+_register_fft("ifft", True)
 
 
 @ops.op("aten::fft_rfft")
 def rfft(op, x, n=None, dim=-1, norm=None):
-    return half(op, x, n, _dims(x, dim, None)[0], norm)
+    return rfft_axis(op, x, n, _fft_axes(x, dim, None)[0], norm)
 
 
 @ops.op("aten::fft_irfft")
 def irfft(op, x, n=None, dim=-1, norm=None):
     x = as_complex(op, x)
-    return irfft_along(op, x, n, _dims(x, dim, None)[0], norm)
+    return irfft_axis(op, x, n, _fft_axes(x, dim, None)[0], norm)
 
 
 @ops.op("aten::fft_hfft")
@@ -146,28 +146,28 @@ def ihfft(op, x, n=None, dim=-1, norm=None):
     return conjugate(op, rfft(op, x, n, dim, BACK[norm]))
 
 
-def _sizes(s: Any, dims: Sequence[int]) -> list[Any]:
+def _fft_lengths(s: Any, dims: Sequence[int]) -> list[Any]:
     return [None if n == -1 else n for n in s] if s else [None] * len(dims)
 
 
 @ops.op("aten::fft_rfft2", "aten::fft_rfftn")
 def rfftn(op, x, s=None, dim=None, norm=None):
-    dims = _dims(x, dim, s)
-    lengths = _sizes(s, dims)
-    spectrum = half(op, x, lengths[-1], dims[-1], norm)
+    dims = _fft_axes(x, dim, s)
+    lengths = _fft_lengths(s, dims)
+    spectrum = rfft_axis(op, x, lengths[-1], dims[-1], norm)
     for at, n in zip(dims[:-1], lengths[:-1], strict=True):
-        spectrum = transformed(op, spectrum, n, at, False, norm)
+        spectrum = dft(op, spectrum, n, at, False, norm)
     return spectrum
 
 
 @ops.op("aten::fft_irfft2", "aten::fft_irfftn")
 def irfftn(op, x, s=None, dim=None, norm=None):
     x = as_complex(op, x)
-    dims = _dims(x, dim, s)
-    lengths = _sizes(s, dims)
+    dims = _fft_axes(x, dim, s)
+    lengths = _fft_lengths(s, dims)
     for at, n in zip(dims[:-1], lengths[:-1], strict=True):
-        x = transformed(op, x, n, at, True, norm)
-    return irfft_along(op, x, lengths[-1], dims[-1], norm)
+        x = dft(op, x, n, at, True, norm)
+    return irfft_axis(op, x, lengths[-1], dims[-1], norm)
 
 
 @ops.op("aten::fft_hfft2", "aten::fft_hfftn")
@@ -221,6 +221,6 @@ def product(op: Any, x: Any, other: Any) -> Complex:
     return pair(op, op.Sub(op.Mul(a, c), op.Mul(b, d)), op.Add(op.Mul(a, d), op.Mul(b, c)))
 
 
-def size(op: Any, x: Complex) -> ir.Value:
+def magnitude(op: Any, x: Complex) -> ir.Value:
     """Absolute values."""
     return op.Sqrt(op.ReduceSum(op.Mul(x.value, x.value), ints(rank(x.value) - 1), keepdims=0))

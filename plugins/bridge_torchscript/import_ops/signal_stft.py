@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import ints, known, number, rank, scalar, zero
-from bridge_torchscript.import_ops.pool import PADDING, padded
+from bridge_torchscript.import_ops.common import int64_scalar, ints, number, rank, static_value, zero
+from bridge_torchscript.import_ops.pool import PADDING, pad_with_mode
 from bridge_torchscript.import_ops.signal_fft import part
 from bridge_torchscript.values import Complex, Unsupported
 
@@ -42,19 +42,19 @@ def stft(
     """[batch, frequency, frame], as pairs of floats."""
     if isinstance(x, Complex) or isinstance(window, Complex) or align_to_window:
         raise Unsupported("is read of real numbers, from the first element on")
-    size = int(known(n_fft, "n_fft"))
-    hop = int(known(hop_length, "hop_length")) if hop_length is not None else size // 4
-    width = int(known(win_length, "win_length")) if win_length is not None else size
+    size = int(static_value(n_fft, "n_fft"))
+    hop = int(static_value(hop_length, "hop_length")) if hop_length is not None else size // 4
+    width = int(static_value(win_length, "win_length")) if win_length is not None else size
     rows = x if rank(x) == 2 else op.Unsqueeze(x, ints(0))
     if center:
-        rows = padded(op, op.Unsqueeze(rows, ints(1)), [size // 2, size // 2], PADDING[pad_mode])
+        rows = pad_with_mode(op, op.Unsqueeze(rows, ints(1)), [size // 2, size // 2], PADDING[pad_mode])
         rows = op.Squeeze(rows, ints(1))
     is_onesided = onesided is not False
     spectrum = op.STFT(
         op.Unsqueeze(rows, ints(2)),
-        scalar(op, hop),
+        int64_scalar(op, hop),
         _window(op, window, size, width, x.dtype),
-        scalar(op, size),
+        int64_scalar(op, size),
         onesided=int(is_onesided),
     )
     if spectrum.shape is None:
@@ -83,9 +83,9 @@ def istft(
     """Frames turned back and added where they overlap, over the sum of their squared windows: both transposed convolutions."""
     if not isinstance(x, Complex) or return_complex or isinstance(window, Complex):
         raise Unsupported("is read of complex spectra of real numbers alone")
-    size = int(known(n_fft, "n_fft"))
-    hop = int(known(hop_length, "hop_length")) if hop_length is not None else size // 4
-    width = int(known(win_length, "win_length")) if win_length is not None else size
+    size = int(static_value(n_fft, "n_fft"))
+    hop = int(static_value(hop_length, "hop_length")) if hop_length is not None else size // 4
+    width = int(static_value(win_length, "win_length")) if win_length is not None else size
     value = x.value if rank(x.value) == 4 else op.Unsqueeze(x.value, ints(0))
     bins = value.shape[1]
     is_onesided = onesided if onesided is not None else bins != size
@@ -103,15 +103,15 @@ def istft(
     start = size // 2 if center else 0
     end = -start if center else 2**62
     if length is not None:
-        end = start + int(known(length, "length"))
+        end = start + int(static_value(length, "length"))
     overlapped, weights = (op.Slice(v, ints(start), ints(end), ints(2)) for v in (overlapped, weights))
     signal = op.Div(overlapped, weights)
     if length is not None:
-        signal = _fitted(op, signal, int(length))
+        signal = _pad_to_length(op, signal, int(length))
     return op.Squeeze(signal, ints(1) if rank(x.value) == 4 else ints(0, 1))
 
 
-def _fitted(op: Any, x: ir.Value, count: int) -> ir.Value:
+def _pad_to_length(op: Any, x: ir.Value, count: int) -> ir.Value:
     """Zeros behind what is shorter than `count`."""
     if x.shape is not None and x.shape[2] == count:
         return x

@@ -12,17 +12,17 @@ from bridge_torchscript.import_ops.common import (
     T,
     axis,
     cast,
+    int64_vector,
     ints,
-    known,
     length,
     number,
+    promote,
     rank,
-    sizes,
-    static,
+    static_shape,
+    static_value,
     tensor,
-    together,
 )
-from bridge_torchscript.import_ops.tensor import as_base
+from bridge_torchscript.import_ops.tensor import reshape_to_base
 
 ops = OpTable()
 
@@ -31,7 +31,7 @@ ops = OpTable()
 def topk(op, x, k, dim=-1, largest=True, sorted=True):
     if not rank(x):
         return (op.Identity(x), op.const(np.array(0)))
-    count = sizes(op, [k])
+    count = int64_vector(op, [k])
     return op.TopK(x, count, axis=axis(x, dim), largest=int(largest), _outputs=2)
 
 
@@ -42,7 +42,7 @@ def sort(op, x, dim=-1, descending=False, stable=None):
     at = axis(x, dim)
     dtype = x.dtype
     sortable = op.Cast(x, to=7) if dtype in (T.BOOL, T.INT8, T.UINT8, T.INT16) else x
-    count = sizes(op, [length(op, x, at)])
+    count = int64_vector(op, [length(op, x, at)])
     values, indices = op.TopK(sortable, count, axis=at, largest=int(bool(descending)), _outputs=2)
     return cast(op, values, dtype), indices
 
@@ -72,9 +72,9 @@ def median(op, x, dim=None, keepdim=False):
     """The lower of the two in the middle."""
     if dim is None:
         flat = op.Reshape(x, ints(-1))
-        return kthvalue(op, flat, (static(flat)[0] + 1) // 2, 0)[0]
+        return kthvalue(op, flat, (static_shape(flat)[0] + 1) // 2, 0)[0]
     size = length(op, x, dim) if rank(x) else 1
-    return kthvalue(op, x, (known(size, "length") + 1) // 2, dim, keepdim)
+    return kthvalue(op, x, (static_value(size, "length") + 1) // 2, dim, keepdim)
 
 
 @ops.op("aten::nanmedian")
@@ -111,7 +111,7 @@ def searchsorted(op, sorted_sequence, x, out_int32=False, right=False, side=None
         sorted_sequence = op.GatherElements(sorted_sequence, sorter, axis=-1)
     values = tensor(op, x)
     a, b = (
-        together(op, sorted_sequence, values)
+        promote(op, sorted_sequence, values)
         if isinstance(x, ir.Value)
         else (sorted_sequence, tensor(op, x, sorted_sequence.dtype))
     )
@@ -121,19 +121,19 @@ def searchsorted(op, sorted_sequence, x, out_int32=False, right=False, side=None
     return op.Cast(op.ReduceSum(op.Cast(hits, to=7), ints(-1), keepdims=0), to=6 if out_int32 else 7)
 
 
-def _uniques(op: Any, x: ir.Value, dim: Any) -> Any:
+def _unique_outputs(op: Any, x: ir.Value, dim: Any) -> Any:
     outputs = op.Unique(x, axis=dim, sorted=1, _outputs=4)
-    return outputs[0], outputs[2] if dim is not None else as_base(op, x, outputs[2]), outputs[3]
+    return outputs[0], outputs[2] if dim is not None else reshape_to_base(op, x, outputs[2]), outputs[3]
 
 
 @ops.op("aten::_unique2")
 def unique2(op, x, sorted=True, return_inverse=False, return_counts=False):
-    return _uniques(op, x, None)
+    return _unique_outputs(op, x, None)
 
 
 @ops.op("aten::unique_dim")
 def unique_dim(op, x, dim, sorted=True, return_inverse=False, return_counts=False):
-    return _uniques(op, x, axis(x, dim))
+    return _unique_outputs(op, x, axis(x, dim))
 
 
 @ops.op("aten::unique_consecutive")
@@ -153,7 +153,7 @@ def unique_consecutive(op, x, return_inverse=False, return_counts=False, dim=Non
     counts = op.Sub(op.Concat(op.Slice(starts, ints(1), ints(2**62), ints(0)), size, axis=0), starts)
     values = op.Compress(sequence, hits, axis=at)
     empty = op.const(np.zeros(0, np.int64))
-    indices = as_base(op, x, inverse) if dim is None else inverse
+    indices = reshape_to_base(op, x, inverse) if dim is None else inverse
     return values, indices if return_inverse else empty, counts if return_counts else empty
 
 
@@ -162,7 +162,7 @@ def bincount(op, x, weights=None, minlength=0):
     """How often, or with what total weight, every number from zero on is there."""
     indices = cast(op, x, T.INT64)
     largest = op.ReduceMax(op.Concat(ints(-1), indices, axis=0), keepdims=1)
-    size = op.Max(op.Add(largest, ints(1)), sizes(op, [minlength]))
+    size = op.Max(op.Add(largest, ints(1)), int64_vector(op, [minlength]))
     dtype = T.INT64 if weights is None else T.FLOAT if weights.dtype == T.FLOAT else T.DOUBLE
     zeros = op.Expand(tensor(op, 0, dtype), size)
     added = (

@@ -9,7 +9,7 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import T, cast, floating, number
+from bridge_torchscript.import_ops.common import T, as_floating, cast, number
 from bridge_torchscript.values import Unsupported
 
 ops = OpTable()
@@ -65,7 +65,7 @@ ERFC = (
     -0.82215223,
     0.17087277,
 )
-NEAR = (
+ERFINV_NEAR = (
     1.50140941,
     0.246640727,
     -0.00417768164,
@@ -76,7 +76,7 @@ NEAR = (
     3.43273939e-07,
     2.81022636e-08,
 )
-FAR = (
+ERFINV_FAR = (
     2.83297682,
     1.00167406,
     0.00943887047,
@@ -89,89 +89,89 @@ FAR = (
 )
 
 
-class Wide:
+class Float64:
     """Arithmetic on float64 values as formulas write it."""
 
     def __init__(self, op: Any, value: ir.Value) -> None:
         self.op, self.value = op, value
 
     def _other(self, other: Any) -> ir.Value:
-        return other.value if isinstance(other, Wide) else number(self.op, float(other), self.value)
+        return other.value if isinstance(other, Float64) else number(self.op, float(other), self.value)
 
-    def _made(self, name: str, *values: ir.Value) -> Wide:
-        return Wide(self.op, self.op.node(name, *values))
+    def _node(self, name: str, *values: ir.Value) -> Float64:
+        return Float64(self.op, self.op.node(name, *values))
 
-    def __add__(self, other: Any) -> Wide:
-        return self._made("Add", self.value, self._other(other))
+    def __add__(self, other: Any) -> Float64:
+        return self._node("Add", self.value, self._other(other))
 
-    def __radd__(self, other: Any) -> Wide:
+    def __radd__(self, other: Any) -> Float64:
         return self + other
 
-    def __sub__(self, other: Any) -> Wide:
-        return self._made("Sub", self.value, self._other(other))
+    def __sub__(self, other: Any) -> Float64:
+        return self._node("Sub", self.value, self._other(other))
 
-    def __rsub__(self, other: Any) -> Wide:
-        return self._made("Sub", self._other(other), self.value)
+    def __rsub__(self, other: Any) -> Float64:
+        return self._node("Sub", self._other(other), self.value)
 
-    def __mul__(self, other: Any) -> Wide:
-        return self._made("Mul", self.value, self._other(other))
+    def __mul__(self, other: Any) -> Float64:
+        return self._node("Mul", self.value, self._other(other))
 
-    def __rmul__(self, other: Any) -> Wide:
+    def __rmul__(self, other: Any) -> Float64:
         return self * other
 
-    def __truediv__(self, other: Any) -> Wide:
-        return self._made("Div", self.value, self._other(other))
+    def __truediv__(self, other: Any) -> Float64:
+        return self._node("Div", self.value, self._other(other))
 
-    def __rtruediv__(self, other: Any) -> Wide:
-        return self._made("Div", self._other(other), self.value)
+    def __rtruediv__(self, other: Any) -> Float64:
+        return self._node("Div", self._other(other), self.value)
 
-    def __neg__(self) -> Wide:
-        return self._made("Neg", self.value)
+    def __neg__(self) -> Float64:
+        return self._node("Neg", self.value)
 
-    def apply(self, name: str) -> Wide:
+    def apply(self, name: str) -> Float64:
         """One operator of ONNX: `Exp`, `Log`, …"""
-        return self._made(name, self.value)
+        return self._node(name, self.value)
 
-    def below(self, limit: Any, one: Wide, two: Wide) -> Wide:
+    def below(self, limit: Any, one: Float64, two: Float64) -> Float64:
         """`one` where this is less than `limit`, else `two`."""
         hit = self.op.Less(self.value, self._other(limit))
-        return Wide(self.op, self.op.Where(hit, one.value, two.value))
+        return Float64(self.op, self.op.Where(hit, one.value, two.value))
 
-    def equal(self, other: Any, one: Wide, two: Wide) -> Wide:
+    def equal(self, other: Any, one: Float64, two: Float64) -> Float64:
         hit = self.op.Equal(self.value, self._other(other))
-        return Wide(self.op, self.op.Where(hit, one.value, two.value))
+        return Float64(self.op, self.op.Where(hit, one.value, two.value))
 
-    def full(self, value: float) -> Wide:
-        return Wide(self.op, number(self.op, value, self.value))
+    def full(self, value: float) -> Float64:
+        return Float64(self.op, number(self.op, value, self.value))
 
 
-def polynomial(x: Wide, terms: tuple[float, ...]) -> Wide:
+def polynomial(x: Float64, terms: tuple[float, ...]) -> Float64:
     result = x.full(terms[-1])
     for term in reversed(terms[:-1]):
         result = result * x + term
     return result
 
 
-def function(*names: str) -> Callable:
+def register_formula(*names: str) -> Callable:
     """Register a formula of one argument, computed in float64 and rounded to the argument's dtype."""
 
-    def register(formula: Callable[[Wide], Wide]) -> Callable:
+    def register(formula: Callable[[Float64], Float64]) -> Callable:
         @ops.op(*(f"aten::{n}" for n in names))
         def compute(op, x):
-            x = floating(op, x)
-            return cast(op, formula(Wide(op, cast(op, x, T.DOUBLE))).value, x.dtype)
+            x = as_floating(op, x)
+            return cast(op, formula(Float64(op, cast(op, x, T.DOUBLE))).value, x.dtype)
 
         return formula
 
     return register
 
 
-def clamped(x: Wide, limit: float) -> Wide:
+def at_least(x: Float64, limit: float) -> Float64:
     return x.below(limit, x.full(limit), x)
 
 
-@function("lgamma", "special_gammaln")
-def lgamma(x: Wide) -> Wide:
+@register_formula("lgamma", "special_gammaln")
+def lgamma(x: Float64) -> Float64:
     """Stirling's series seven steps on; by reflection below a half; infinite at whole numbers up to zero."""
     reflected = x.below(0.5, 1 - x, x)
     product = reflected
@@ -186,8 +186,8 @@ def lgamma(x: Wide) -> Wide:
     return x.below(0.5, x.below(1e-300, at_integers, mirrored), value)
 
 
-@function("digamma", "special_digamma", "special_psi")
-def digamma(x: Wide) -> Wide:
+@register_formula("digamma", "special_digamma", "special_psi")
+def digamma(x: Float64) -> Float64:
     """Its asymptotic series eight steps on; by reflection below zero; no number at negative whole numbers."""
     reflected = x.below(0.0, 1 - x, x)
     total = 1 / reflected
@@ -210,69 +210,71 @@ def polygamma(op, n, x=None):
     return ops.find("aten::digamma", {}).handler(op, x)
 
 
-@function("erfinv", "special_erfinv")
-def erfinv(x: Wide) -> Wide:
+@register_formula("erfinv", "special_erfinv")
+def erfinv(x: Float64) -> Float64:
     w = -((1 - x) * (1 + x)).apply("Log")
-    near = polynomial(w - 2.5, NEAR)
-    far = polynomial(w.below(0.0, w.full(0.0), w).apply("Sqrt") - 3, FAR)
+    near = polynomial(w - 2.5, ERFINV_NEAR)
+    far = polynomial(w.below(0.0, w.full(0.0), w).apply("Sqrt") - 3, ERFINV_FAR)
     value = w.below(5.0, near, far) * x
     ends = x.equal(1.0, x.full(math.inf), x.equal(-1.0, x.full(-math.inf), value))
     return ends
 
 
-@function("special_ndtri")
-def ndtri(x: Wide) -> Wide:
+@register_formula("special_ndtri")
+def ndtri(x: Float64) -> Float64:
     return erfinv(2 * x - 1) * math.sqrt(2)
 
 
-@function("special_erfcx")
-def erfcx(x: Wide) -> Wide:
+@register_formula("special_erfcx")
+def erfcx(x: Float64) -> Float64:
     size = x.apply("Abs")
     t = 1 / (1 + size / 2)
     value = t * polynomial(t, ERFC).apply("Exp")
     return x.below(0.0, 2 * (x * x).apply("Exp") - value, value)
 
 
-@function("special_log_ndtr")
-def log_ndtr(x: Wide) -> Wide:
+@register_formula("special_log_ndtr")
+def log_ndtr(x: Float64) -> Float64:
     far = (erfcx(-x / math.sqrt(2)) / 2).apply("Log") - x * x / 2
     near = 1 - erfcx(x / math.sqrt(2)) * (-x * x / 2).apply("Exp") / 2
     return x.below(-1.0, far, near.apply("Log"))
 
 
-def _i(x: Wide, near: tuple[float, ...], far: tuple[float, ...], odd: bool, scaled: bool) -> Wide:
+def _bessel_i(
+    x: Float64, near: tuple[float, ...], far: tuple[float, ...], odd: bool, scaled: bool
+) -> Float64:
     size = x.apply("Abs")
     t = size / 3.75
     low = polynomial(t * t, near) * (size if odd else 1)
     low = low * (-size).apply("Exp") if scaled else low
-    wide = clamped(size, 1.0)
+    wide = at_least(size, 1.0)
     high = polynomial(3.75 / wide, far) / wide.apply("Sqrt")
     high = high if scaled else high * size.apply("Exp")
     result = size.below(3.75, low, high)
     return x.below(0.0, -result, result) if odd else result
 
 
-@function("i0", "special_i0", "special_modified_bessel_i0")
-def i0(x: Wide) -> Wide:
-    return _i(x, I0, I0_FAR, False, False)
+@register_formula("i0", "special_i0", "special_modified_bessel_i0")
+def i0(x: Float64) -> Float64:
+    return _bessel_i(x, I0, I0_FAR, False, False)
 
 
-@function("special_i0e")
-def i0e(x: Wide) -> Wide:
-    return _i(x, I0, I0_FAR, False, True)
+@register_formula("special_i0e")
+def i0e(x: Float64) -> Float64:
+    return _bessel_i(x, I0, I0_FAR, False, True)
 
 
-@function("special_i1", "special_modified_bessel_i1")
-def i1(x: Wide) -> Wide:
-    return _i(x, I1, I1_FAR, True, False)
+@register_formula("special_i1", "special_modified_bessel_i1")
+def i1(x: Float64) -> Float64:
+    return _bessel_i(x, I1, I1_FAR, True, False)
 
 
-@function("special_i1e")
-def i1e(x: Wide) -> Wide:
-    return _i(x, I1, I1_FAR, True, True)
+@register_formula("special_i1e")
+def i1e(x: Float64) -> Float64:
+    return _bessel_i(x, I1, I1_FAR, True, True)
 
 
-def _k(x: Wide, first: bool, scaled: bool) -> Wide:
+def _bessel_k(x: Float64, first: bool, scaled: bool) -> Float64:
     """Infinite at zero, no number below."""
     t = x / 2
     inside = t.below(1.0, t, t.full(1.0))
@@ -281,7 +283,7 @@ def _k(x: Wide, first: bool, scaled: bool) -> Wide:
         low = log * i1(2 * inside) + polynomial(inside * inside, K1) / (2 * inside)
     else:
         low = polynomial(inside * inside, K0) - log * i0(2 * inside)
-    wide = clamped(x, 1.0)
+    wide = at_least(x, 1.0)
     high = polynomial(2 / wide, K1_FAR if first else K0_FAR) / wide.apply("Sqrt")
     low = low * x.apply("Exp") if scaled else low
     high = high if scaled else high * (-x).apply("Exp")
@@ -292,62 +294,62 @@ def _k(x: Wide, first: bool, scaled: bool) -> Wide:
 for first in (False, True):
     order = int(first)
 
-    @function(f"special_modified_bessel_k{order}")
-    def k(x: Wide, first: bool = first) -> Wide:
-        return _k(x, first, False)
+    @register_formula(f"special_modified_bessel_k{order}")
+    def k(x: Float64, first: bool = first) -> Float64:
+        return _bessel_k(x, first, False)
 
-    @function(f"special_scaled_modified_bessel_k{order}")
-    def scaled_k(x: Wide, first: bool = first) -> Wide:
-        return _k(x, first, True)
+    @register_formula(f"special_scaled_modified_bessel_k{order}")
+    def scaled_k(x: Float64, first: bool = first) -> Float64:
+        return _bessel_k(x, first, True)
 
 
-def _wave(size: Wide, first: bool, sine: bool) -> Wide:
+def _bessel_wave(size: Float64, first: bool, sine: bool) -> Float64:
     """Amplitude times the cosine, or sine, of the phase."""
-    wide = clamped(size, 1.0)
+    wide = at_least(size, 1.0)
     u = 3 / wide
     phase = wide + polynomial(u, THETA1 if first else THETA0)
     return polynomial(u, F1 if first else F0) * phase.apply("Sin" if sine else "Cos") / wide.apply("Sqrt")
 
 
-@function("special_bessel_j0")
-def j0(x: Wide) -> Wide:
+@register_formula("special_bessel_j0")
+def j0(x: Float64) -> Float64:
     size = x.apply("Abs")
     t = size / 3
-    return size.below(3.0, polynomial(t * t, J0), _wave(size, False, False))
+    return size.below(3.0, polynomial(t * t, J0), _bessel_wave(size, False, False))
 
 
-@function("special_bessel_j1")
-def j1(x: Wide) -> Wide:
+@register_formula("special_bessel_j1")
+def j1(x: Float64) -> Float64:
     size = x.apply("Abs")
     t = size / 3
-    result = size.below(3.0, polynomial(t * t, J1) * size, _wave(size, True, False))
+    result = size.below(3.0, polynomial(t * t, J1) * size, _bessel_wave(size, True, False))
     return x.below(0.0, -result, result)
 
 
-def _y(x: Wide, first: bool) -> Wide:
+def _bessel_y(x: Float64, first: bool) -> Float64:
     """Minus infinity at zero, no number below."""
     t = x / 3
-    inside = clamped(x, 1e-30)
+    inside = at_least(x, 1e-30)
     log = (inside / 2).apply("Log") * (2 / math.pi)
     low = (
         log * j1(inside) + polynomial(t * t, Y1) / inside
         if first
         else log * j0(inside) + polynomial(t * t, Y0)
     )
-    result = x.below(3.0, low, _wave(x, first, True))
+    result = x.below(3.0, low, _bessel_wave(x, first, True))
     return x.below(0.0, x.full(math.nan), x.equal(0.0, x.full(-math.inf), result))
 
 
-@function("special_bessel_y0")
-def y0(x: Wide) -> Wide:
-    return _y(x, False)
+@register_formula("special_bessel_y0")
+def y0(x: Float64) -> Float64:
+    return _bessel_y(x, False)
 
 
-@function("special_bessel_y1")
-def y1(x: Wide) -> Wide:
-    return _y(x, True)
+@register_formula("special_bessel_y1")
+def y1(x: Float64) -> Float64:
+    return _bessel_y(x, True)
 
 
-@function("special_spherical_bessel_j0")
-def spherical_j0(x: Wide) -> Wide:
+@register_formula("special_spherical_bessel_j0")
+def spherical_j0(x: Float64) -> Float64:
     return x.equal(0.0, x.full(1.0), x.apply("Sin") / x.equal(0.0, x.full(1.0), x))

@@ -17,11 +17,11 @@ from bridge_torchscript.import_ops.common import (
     axes,
     axis,
     cast,
+    int64_vector,
     ints,
     length,
     rank,
     shape_vector,
-    sizes,
 )
 from bridge_torchscript.values import Sym, Unsupported
 
@@ -73,29 +73,29 @@ def size_list(op: Any, x: ir.Value) -> list[Any]:
     return [length(op, x, i) for i in range(rank(x))]
 
 
-def as_base(op: Any, base: ir.Value, new: ir.Value, *args: Any, **kwargs: Any) -> ir.Value:
+def reshape_to_base(op: Any, base: ir.Value, new: ir.Value, *args: Any, **kwargs: Any) -> ir.Value:
     """The same elements in the base's shape."""
-    return op.Reshape(new, sizes(op, size_list(op, base)))
+    return op.Reshape(new, int64_vector(op, size_list(op, base)))
 
 
-def unchanged(op: Any, base: ir.Value, new: ir.Value, *args: Any, **kwargs: Any) -> ir.Value:
+def identity_back(op: Any, base: ir.Value, new: ir.Value, *args: Any, **kwargs: Any) -> ir.Value:
     return new
 
 
-def shaped(op: Any, x: ir.Value, shape: Any) -> ir.Value:
+def reshape_to(op: Any, x: ir.Value, shape: Any) -> ir.Value:
     """Reshape with lengths that may be known at run time alone."""
     lengths = list(shape)
     if not all(isinstance(p, int) for p in lengths) and rank(x) == len(lengths):
         is_copied = [isinstance(p, Sym) and _is_length(p, x, i) for i, p in enumerate(lengths)]
         lengths = [0 if s else p for s, p in zip(is_copied, lengths, strict=True)]
     zeros = any(p == 0 for p in shape if isinstance(p, int))
-    result = op.Reshape(x, sizes(op, lengths), allowzero=1 if zeros else None)
+    result = op.Reshape(x, int64_vector(op, lengths), allowzero=1 if zeros else None)
     if shape_of(result) is None:
-        result.shape = ir.Shape(_lengths(x, list(shape)))
+        result.shape = ir.Shape(_inferred_lengths(x, list(shape)))
     return result
 
 
-def _lengths(x: ir.Value, shape: list[Any]) -> list[int | None]:
+def _inferred_lengths(x: ir.Value, shape: list[Any]) -> list[int | None]:
     """What is known of the lengths asked for; a -1 among them is what the others leave."""
     dims = [p if isinstance(p, int) and p >= 0 else None for p in shape]
     if x.shape is None:
@@ -123,10 +123,10 @@ def reshape_keeping_empty(op: Any, x: ir.Value, shape: list[Any]) -> ir.Value:
     fixed = [p for p in shape if not (isinstance(p, int) and p == -1)]
     lengths = list(shape)
     if len(fixed) < len(shape):
-        total = op.Max(op.ReduceProd(sizes(op, fixed), keepdims=1), ints(1))
+        total = op.Max(op.ReduceProd(int64_vector(op, fixed), keepdims=1), ints(1))
         inferred = op.Div(op.Reshape(op.Size(x), ints(1)), total)
         lengths[lengths.index(-1)] = Sym(op.Reshape(inferred, ints()))
-    result = op.Reshape(x, sizes(op, lengths), allowzero=1)
+    result = op.Reshape(x, int64_vector(op, lengths), allowzero=1)
     result.shape = ir.Shape([p if isinstance(p, int) else None for p in lengths])
     return result
 
@@ -142,29 +142,29 @@ def _is_length(part: Sym, x: ir.Value, index: int) -> bool:
     )
 
 
-@views.op("aten::view", "aten::_unsafe_view", inverse=as_base)
+@views.op("aten::view", "aten::_unsafe_view", inverse=reshape_to_base)
 def view_(op, x, size=None, dtype=None):
     if size is None:
         raise Unsupported("reads bits as another dtype")
-    return shaped(op, x, size)
+    return reshape_to(op, x, size)
 
 
 @views.op("aten::reshape", inverse=None)
 def reshape(op, x, shape):
-    return shaped(op, x, shape)
+    return reshape_to(op, x, shape)
 
 
-@views.op("aten::view_as", inverse=as_base)
+@views.op("aten::view_as", inverse=reshape_to_base)
 def view_as(op, x, other):
-    return shaped(op, x, size_list(op, other))
+    return reshape_to(op, x, size_list(op, other))
 
 
 @views.op("aten::reshape_as", inverse=None)
 def reshape_as(op, x, other):
-    return shaped(op, x, size_list(op, other))
+    return reshape_to(op, x, size_list(op, other))
 
 
-@views.op("aten::flatten", inverse=as_base)
+@views.op("aten::flatten", inverse=reshape_to_base)
 def flatten(op, x, start_dim=0, end_dim=-1):
     if rank(x) == 0:
         return op.Reshape(x, ints(1))
@@ -178,7 +178,7 @@ def flatten(op, x, start_dim=0, end_dim=-1):
         )
     merged = lengths[first : last + 1]
     total = math.prod(merged) if all(isinstance(p, int) for p in merged) else -1
-    return shaped(op, x, [*lengths[:first], total, *lengths[last + 1 :]])
+    return reshape_to(op, x, [*lengths[:first], total, *lengths[last + 1 :]])
 
 
 @views.op("aten::ravel", inverse=None)
@@ -186,13 +186,13 @@ def ravel(op, x):
     return flatten(op, x)
 
 
-@views.op("aten::unflatten", inverse=as_base)
+@views.op("aten::unflatten", inverse=reshape_to_base)
 def unflatten(op, x, dim, sizes):
     lengths, at = size_list(op, x), axis(x, dim)
-    return shaped(op, x, [*lengths[:at], *sizes, *lengths[at + 1 :]])
+    return reshape_to(op, x, [*lengths[:at], *sizes, *lengths[at + 1 :]])
 
 
-@views.op("aten::squeeze", inverse=as_base)
+@views.op("aten::squeeze", inverse=reshape_to_base)
 def squeeze(op, x, dim=None):
     shape = x.shape
     every = list(range(rank(x)))
@@ -213,26 +213,26 @@ def squeeze(op, x, dim=None):
     return op.Squeeze(x, ints(*unit_dims)) if unit_dims else op.Identity(x)
 
 
-@views.op("aten::unsqueeze", inverse=as_base)
+@views.op("aten::unsqueeze", inverse=reshape_to_base)
 def unsqueeze(op, x, dim):
     return op.Unsqueeze(x, ints(axis(x, dim, 1)))
 
 
-def _permuted_back(op: Any, base: ir.Value, new: ir.Value, dims: Any) -> ir.Value:
+def _permute_back(op: Any, base: ir.Value, new: ir.Value, dims: Any) -> ir.Value:
     order = axes(base, dims)
     return op.Transpose(new, perm=[order.index(i) for i in range(len(order))])
 
 
-@views.op("aten::permute", inverse=_permuted_back)
+@views.op("aten::permute", inverse=_permute_back)
 def permute(op, x, dims):
     return op.Transpose(x, perm=[axis(x, d) for d in dims]) if rank(x) else op.Identity(x)
 
 
-def _swapped_back(op: Any, base: ir.Value, new: ir.Value, dim0: int, dim1: int) -> ir.Value:
+def _transpose_back(op: Any, base: ir.Value, new: ir.Value, dim0: int, dim1: int) -> ir.Value:
     return transpose(op, new, dim0, dim1)
 
 
-@views.op("aten::transpose", "aten::swapaxes", "aten::swapdims", inverse=_swapped_back)
+@views.op("aten::transpose", "aten::swapaxes", "aten::swapdims", inverse=_transpose_back)
 def transpose(op, x, dim0=0, dim1=0, axis0=None, axis1=None):
     dim0, dim1 = (axis0 if axis0 is not None else dim0), (axis1 if axis1 is not None else dim1)
     if not rank(x):
@@ -250,13 +250,13 @@ def transpose(op, x, dim0=0, dim1=0, axis0=None, axis1=None):
     "aten::adjoint",
     "aten::mH",
     "aten::matrix_H",
-    inverse=lambda op, base, new: _last_two(op, new),
+    inverse=lambda op, base, new: _transpose_matrix(op, new),
 )
 def t(op, x):
-    return _last_two(op, x)
+    return _transpose_matrix(op, x)
 
 
-def _last_two(op: Any, x: ir.Value) -> ir.Value:
+def _transpose_matrix(op: Any, x: ir.Value) -> ir.Value:
     order = list(range(rank(x)))
     order[-2:] = order[-2:][::-1]
     return op.Transpose(x, perm=order) if len(order) > 1 else op.Identity(x)
@@ -288,12 +288,12 @@ def expand(op, x, size, implicit=False):
             if in_len is None or in_len == 1 or not isinstance(in_len, int)
             else in_len
         )
-    return op.Expand(x, sizes(op, lengths))
+    return op.Expand(x, int64_vector(op, lengths))
 
 
 @views.op("aten::expand_as", inverse=None)
 def expand_as(op, x, other):
-    return op.Expand(x, sizes(op, size_list(op, other)))
+    return op.Expand(x, int64_vector(op, size_list(op, other)))
 
 
 @ops.op("aten::broadcast_to")
@@ -322,7 +322,7 @@ def meshgrid(op, tensors, indexing="ij"):
     for index, value in enumerate(flat):
         shape = [1] * count
         shape[order[index]] = -1
-        grids.append(op.Expand(op.Reshape(value, ints(*shape)), sizes(op, lengths)))
+        grids.append(op.Expand(op.Reshape(value, ints(*shape)), int64_vector(op, lengths)))
     return grids
 
 
@@ -331,7 +331,7 @@ def repeat(op, x, repeats):
     extra = len(repeats) - rank(x)
     if extra:
         x = op.Unsqueeze(x, ints(*range(extra)))
-    return op.Tile(x, sizes(op, repeats)) if repeats else op.Identity(x)
+    return op.Tile(x, int64_vector(op, repeats)) if repeats else op.Identity(x)
 
 
 @ops.op("aten::tile")

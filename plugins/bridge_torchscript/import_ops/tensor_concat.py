@@ -13,11 +13,11 @@ from bridge_torchscript.import_ops.common import (
     axis,
     cast,
     ints,
-    promoted,
+    promote,
     rank,
-    together,
+    result_type,
 )
-from bridge_torchscript.import_ops.tensor import as_base, transpose
+from bridge_torchscript.import_ops.tensor import reshape_to_base, transpose
 from bridge_torchscript.values import Sequence, Unsupported
 
 ops = OpTable()
@@ -28,7 +28,7 @@ def cat(op, tensors, dim=0):
     if isinstance(tensors, Sequence):
         return tensors.joined(op, dim, stacked=False)
     values = [v for v in tensors if shape_of(v) != [0]] or list(tensors[:1])
-    dtype = promoted(*tensors)
+    dtype = result_type(*tensors)
     values = [cast(op, v, dtype) for v in values]
     return op.Concat(*values, axis=axis(values[0], dim)) if len(values) > 1 else op.Identity(values[0])
 
@@ -37,7 +37,7 @@ def cat(op, tensors, dim=0):
 def stack(op, tensors, dim=0):
     if isinstance(tensors, Sequence):
         return tensors.joined(op, dim, stacked=True)
-    values = together(op, *tensors)
+    values = promote(op, *tensors)
     at = axis(values[0], dim, 1)
     return op.Concat(*(op.Unsqueeze(v, ints(at)) for v in values), axis=at)
 
@@ -86,7 +86,7 @@ def column_stack(op, tensors):
 
 @ops.op("aten::block_diag")
 def block_diag(op, tensors):
-    matrices = [_at_least(op, v, 2) for v in together(op, *tensors)]
+    matrices = [_at_least(op, v, 2) for v in promote(op, *tensors)]
     shapes = [shape_of(m) for m in matrices]
     if any(s is None for s in shapes):
         raise Unsupported("needs tensors of static shape")
@@ -134,7 +134,7 @@ def roll(op, x, shifts, dims=()):
     shifts = [shifts] if isinstance(shifts, int) else shifts
     if not dims:
         flat = op.Reshape(x, ints(-1))
-        return as_base(op, x, roll(op, flat, shifts, [0]), None)
+        return reshape_to_base(op, x, roll(op, flat, shifts, [0]), None)
     for shift, dim in zip(shifts, [dims] if isinstance(dims, int) else dims, strict=True):
         at = axis(x, dim)
         size = x.shape[at] if rank(x) else 1
