@@ -18,7 +18,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import BridgeError
-from bridge_torchscript.dtypes import CODES, STAND_IN, held
+from bridge_torchscript.dtypes import CODES, STAND_IN, storage_dtype
 
 ROOT = "Model"
 EMPTY = b"\x80\x02)."
@@ -66,7 +66,7 @@ def write(path: Path, root: Module, library: str, extra: dict[str, bytes]) -> No
     import torch
 
     trial = io.BytesIO()
-    _records(torch._C.PyTorchFileWriter(trial), root, library, {}, weights=False)
+    _write_records(torch._C.PyTorchFileWriter(trial), root, library, {}, weights=False)
     trial.seek(0)
     try:
         torch.jit.load(trial)
@@ -76,7 +76,7 @@ def write(path: Path, root: Module, library: str, extra: dict[str, bytes]) -> No
             "Please report it, with the model.",
         ) from error
     with open(path, "wb") as file:
-        _records(torch._C.PyTorchFileWriter(file), root, library, extra, weights=True)
+        _write_records(torch._C.PyTorchFileWriter(file), root, library, extra, weights=True)
 
 
 def resave(path: Path, extra: dict[str, str], optimize: bool) -> None:
@@ -93,18 +93,18 @@ def resave(path: Path, extra: dict[str, str], optimize: bool) -> None:
         torch.jit.save(module, str(path), _extra_files=extra)
 
 
-def _records(archive: Any, root: Module, library: str, extra: dict[str, bytes], weights: bool) -> None:
+def _write_records(archive: Any, root: Module, library: str, extra: dict[str, bytes], weights: bool) -> None:
 
     code = "\n".join(module.source() for module in reversed(list(root.walk())))
     pickle = Pickle(weights)
     texts = {"data.pkl": b"\x80\x02" + pickle.module(root) + b".", "constants.pkl": EMPTY}
-    texts["code/__torch__.py"] = spelled(code).encode()
+    texts["code/__torch__.py"] = replace_dtypes(code).encode()
     if library:
-        texts["code/__torch__/lib.py"] = spelled(library).encode()
+        texts["code/__torch__/lib.py"] = replace_dtypes(library).encode()
     for name, data in {**texts, **{f"extra/{n}": d for n, d in extra.items()}}.items():
         archive.write_record(name, data, len(data))
     for index, tensor in enumerate(pickle.storages if weights else []):
-        array = np.ascontiguousarray(stored(tensor)).reshape(-1).view(np.uint8)
+        array = np.ascontiguousarray(storage_array(tensor)).reshape(-1).view(np.uint8)
         archive.write_record(f"data/{index}", _storage(array), array.size)
     archive.set_min_version(VERSION)
     archive.write_end_of_file()
@@ -118,13 +118,13 @@ def _storage(array: np.ndarray) -> Any:
         return torch.frombuffer(array, dtype=torch.uint8).untyped_storage() if array.size else b""
 
 
-def stored(tensor: ir.TensorProtocol) -> np.ndarray:
+def storage_array(tensor: ir.TensorProtocol) -> np.ndarray:
     """Elements in the dtype they are held in."""
     array = tensor.numpy()
     return array.astype(STAND_IN[tensor.dtype].numpy()) if tensor.dtype in STAND_IN else array
 
 
-def spelled(code: str) -> str:
+def replace_dtypes(code: str) -> str:
     """Dtypes by number: the language of archives has no names for them."""
     return re.sub(r"\btorch\.(\w+)\b", lambda m: str(CODES.get(m[1], m[0])), code)
 
@@ -147,7 +147,7 @@ class Pickle:
         shape = [d for d in tensor.shape if isinstance(d, int)] if self.weights else [0]
         strides = [int(np.prod(shape[i + 1 :], dtype=np.int64)) for i in range(len(shape))]
         count = int(np.prod(shape, dtype=np.int64))
-        storage_class = _global("torch", held(tensor.dtype).storage)
+        storage_class = _global("torch", storage_dtype(tensor.dtype).storage)
         key = str(len(self.storages))
         self.storages.append(tensor)
         storage = b"(" + _text("storage") + storage_class + _text(key) + _text("cpu") + _int(count) + b"tQ"

@@ -12,12 +12,12 @@ from bridge import hub
 from bridge.hub import const
 from bridge_torchscript.import_ops.common import int64_scalar, tensor
 from bridge_torchscript.import_ops.tensor import reshape_keeping_empty
-from bridge_torchscript.interpreter import STEPS, Interpreter, Raised, truth, wrapped
+from bridge_torchscript.interpreter import MAX_STEPS, Interpreter, Raised, condition_value, wrap
 from bridge_torchscript.values import (
     Builder,
     Complex,
-    Grows,
     Items,
+    ListGrows,
     Poison,
     Sequence,
     Sym,
@@ -28,7 +28,7 @@ from bridge_torchscript.values import (
 )
 
 ENDLESS = 2**62
-ROUNDS = 4
+MAX_ROUNDS = 4
 
 
 class Reader(Interpreter):
@@ -46,7 +46,7 @@ class Reader(Interpreter):
 def branch(reader: Reader, op: Builder, node: Any, condition: Any) -> list[Any]:
     """The branch a known condition takes; else an If. A branch that only raises is taken never."""
     then, other = node.blocks()
-    decided = truth(op, condition)
+    decided = condition_value(op, condition)
     if isinstance(decided, bool):
         return reader.block(op, then if decided else other)
     raising = [any(n.kind() == "prim::RaiseException" for n in b.nodes()) for b in (then, other)]
@@ -55,17 +55,17 @@ def branch(reader: Reader, op: Builder, node: Any, condition: Any) -> list[Any]:
             raise Raised("both branches raise")
         reader.notes.append("assertions of the model are taken as true")
         return reader.block(op, other if raising[0] else then)
-    shaped = _reshaped(reader, op, node)
+    shaped = _guarded_reshape(reader, op, node)
     if shaped is not None:
         return [shaped]
-    sides = growing(op, lambda: [_side(reader, op, block) for block in (then, other)])
-    return _merged(reader, op, decided, sides)
+    sides = retry_with_sequences(op, lambda: [_trace_branch(reader, op, block) for block in (then, other)])
+    return _merge_branches(reader, op, decided, sides)
 
 
 RESHAPING = ("prim::Constant", "prim::ListConstruct", "aten::reshape")
 
 
-def _reshaped(reader: Reader, op: Builder, node: Any) -> Var | None:
+def _guarded_reshape(reader: Reader, op: Builder, node: Any) -> Var | None:
     """`if n > 0: x = x.reshape(n, …)` reshapes always: without elements `x` only gets the rank it has otherwise."""
     comparison, (then, other) = node.inputsAt(0).node(), node.blocks()
     nodes, outputs = list(then.nodes()), list(then.outputs())
@@ -92,7 +92,7 @@ def _reshaped(reader: Reader, op: Builder, node: Any) -> Var | None:
     return result
 
 
-class Side:
+class BranchTrace:
     """One branch, read: its graph, its results as they were returned and as hub values, the tensors and attributes it wrote."""
 
     def __init__(self, builder: Builder) -> None:
@@ -103,37 +103,37 @@ class Side:
         self.attributes: dict[Any, Any] = {}
 
 
-def _side(reader: Reader, op: Builder, block: Any) -> Side:
-    side = Side(_inside(reader, op, "branch"))
+def _trace_branch(reader: Reader, op: Builder, block: Any) -> BranchTrace:
+    side = BranchTrace(_nested_builder(reader, op, "branch"))
     with reader.memory.branch() as changes:
         side.raw = reader.block(side.builder, block)
-        side.results = [_settled(side.builder, r) for r in side.raw]
+        side.results = [_snapshot(side.builder, r) for r in side.raw]
         side.attributes = {
-            (owner, name): _settled(side.builder, owner.attributes[name])
+            (owner, name): _snapshot(side.builder, owner.attributes[name])
             for owner, name in changes.attributes
         }
         side.written = {v: v.value for v in changes.written()}
     return side
 
 
-def _inside(reader: Reader, op: Builder, name: str, inputs: list[ir.Value] | None = None) -> Builder:
+def _nested_builder(reader: Reader, op: Builder, name: str, inputs: list[ir.Value] | None = None) -> Builder:
     """A builder of a new graph within the one `op` builds."""
     graph = ir.Graph(inputs or [], [], nodes=[], name=name, opset_imports={"": hub.HUB_OPSET})
     return Builder(graph, reader.memory, op.source)
 
 
-def _settled(op: Builder, value: Any) -> Any:
+def _snapshot(op: Builder, value: Any) -> Any:
     """Tensors as they are now, before what the branch wrote is undone."""
     if isinstance(value, Var):
         return Var(op, value.read(op), quantization=value.quantization)
     if isinstance(value, Items) and value.held is not None:
         return Sequence(value.held.read(op), value.shape)
     if isinstance(value, tuple):
-        return tuple(_settled(op, v) for v in value)
-    return [_settled(op, v) for v in value] if isinstance(value, list) else value
+        return tuple(_snapshot(op, v) for v in value)
+    return [_snapshot(op, v) for v in value] if isinstance(value, list) else value
 
 
-def _merged(reader: Reader, op: Builder, condition: ir.Value, sides: list[Side]) -> list[Any]:
+def _merge_branches(reader: Reader, op: Builder, condition: ir.Value, sides: list[BranchTrace]) -> list[Any]:
     outputs: list[tuple[Any, Any]] = []
 
     def place(one: Any, two: Any) -> Any:
@@ -147,7 +147,7 @@ def _merged(reader: Reader, op: Builder, condition: ir.Value, sides: list[Side])
             return lambda if_outputs: Poison("has a value in one branch and none in the other")
         index, symbolic = len(outputs), not isinstance(one, (Var, Sequence))
         outputs.append((pair[0], pair[1]))
-        return lambda if_outputs: Sym(if_outputs[index]) if symbolic else wrapped(op, if_outputs[index])
+        return lambda if_outputs: Sym(if_outputs[index]) if symbolic else wrap(op, if_outputs[index])
 
     makers, shared_inputs = [], []
     for raw, settled in zip(
@@ -166,7 +166,7 @@ def _merged(reader: Reader, op: Builder, condition: ir.Value, sides: list[Side])
     first = len(outputs)
     for var in written:
         outputs.append(tuple(s.written.get(var) or var.value for s in sides))  # type: ignore[arg-type]
-    results_of_if = [] if not outputs else _if(op, condition, [s.builder for s in sides], outputs)
+    results_of_if = [] if not outputs else _emit_if(op, condition, [s.builder for s in sides], outputs)
     for var, value in zip(written, results_of_if[first:], strict=True):
         var.write(op, value)
     for (owner, name), merged in zip(keys, attribute_makers, strict=True):
@@ -191,7 +191,7 @@ def as_value(op: Builder, value: Any) -> ir.Value | None:
     return None
 
 
-def sequence(op: Builder, items: Any, dtype: ir.DataType | None = None) -> ir.Value | None:
+def as_sequence(op: Builder, items: Any, dtype: ir.DataType | None = None) -> ir.Value | None:
     """A list of tensors as a hub sequence; an empty one of `dtype`. None where it holds anything else."""
     values = [v.read(op) for v in items if isinstance(v, Var)]
     if len(values) < len(items) or not (values or dtype):
@@ -201,7 +201,7 @@ def sequence(op: Builder, items: Any, dtype: ir.DataType | None = None) -> ir.Va
     return op.SequenceConstruct(*values) if values else op.SequenceEmpty(dtype=int(dtype))  # type: ignore[arg-type]
 
 
-def _if(
+def _emit_if(
     op: Builder, condition: ir.Value, builders: list[Builder], outputs: list[tuple[Any, Any]]
 ) -> list[ir.Value]:
     for index, builder in enumerate(builders):
@@ -215,12 +215,12 @@ def _if(
         if one.dtype != two.dtype:
             raise Unsupported(f"gives {one.dtype} in one branch and {two.dtype} in the other")
         output.type = one.type
-        output.shape = _common(one.shape, two.shape)
+        output.shape = _common_shape(one.shape, two.shape)
     op.insert(node)
     return list(node.outputs)
 
 
-def _common(one: ir.Shape | None, two: ir.Shape | None) -> ir.Shape | None:
+def _common_shape(one: ir.Shape | None, two: ir.Shape | None) -> ir.Shape | None:
     if one is not None and two is not None and len(one) != len(two):
         raise Unsupported("gives tensors of different ranks in its branches")
     return common_shape(one, two)
@@ -230,14 +230,14 @@ def loop(reader: Reader, op: Builder, node: Any, limit: Any, going: Any, carried
     """Step by step where the number of steps is known, else a Loop."""
     (block,) = node.blocks()
     count = const(limit.value) if isinstance(limit, Sym) else limit
-    start = truth(op, going)
+    start = condition_value(op, going)
     if (
         count is not None
         and isinstance(start, bool)
-        and (int(count) <= STEPS or _decided(reader, op, block, carried))
+        and (int(count) <= MAX_STEPS or _has_static_condition(reader, op, block, carried))
     ):
-        return _unrolled(reader, op, block, int(count), start, carried)
-    return _looped(reader, op, block, limit, start, carried)
+        return _unroll(reader, op, block, int(count), start, carried)
+    return _emit_loop(reader, op, block, limit, start, carried)
 
 
 def _bind(reader: Reader, block: Any, step: Any, carried: list[Any]) -> None:
@@ -245,35 +245,35 @@ def _bind(reader: Reader, block: Any, step: Any, carried: list[Any]) -> None:
         reader.env[name.debugName()] = value
 
 
-def _decided(reader: Reader, op: Builder, block: Any, carried: list[Any]) -> bool:
+def _has_static_condition(reader: Reader, op: Builder, block: Any, carried: list[Any]) -> bool:
     """Whether the body says before run time if it runs again: tried once, and undone."""
-    builder = _inside(reader, op, "trial")
+    builder = _nested_builder(reader, op, "trial")
     try:
         with reader.memory.branch():
             _bind(reader, block, 0, carried)
             again = reader.block(builder, block)[0]
-            return isinstance(truth(builder, again), bool)
-    except Grows:
+            return isinstance(condition_value(builder, again), bool)
+    except ListGrows:
         return False
 
 
-def _unrolled(
+def _unroll(
     reader: Reader, op: Builder, block: Any, count: int, going: bool, carried: list[Any]
 ) -> list[Any]:
     step = 0
     while going and step < count:
-        if step >= STEPS:
-            raise Unsupported(f"runs more than {STEPS} steps")
+        if step >= MAX_STEPS:
+            raise Unsupported(f"runs more than {MAX_STEPS} steps")
         _bind(reader, block, step, carried)
         again, *carried = reader.block(op, block)
-        decided = truth(op, again)
+        decided = condition_value(op, again)
         if not isinstance(decided, bool):
-            return _looped(reader, op, block, count - step - 1, decided, carried, step + 1)
+            return _emit_loop(reader, op, block, count - step - 1, decided, carried, step + 1)
         going, step = decided, step + 1
     return carried
 
 
-def _looped(
+def _emit_loop(
     reader: Reader, op: Builder, block: Any, limit: Any, going: Any, carried: list[Any], first: int = 0
 ) -> list[Any]:
     """A Loop of a number of steps known at run time alone, the first of them `first`."""
@@ -301,7 +301,7 @@ class LoopBody:
 
     def __init__(self, reader: Reader, op: Builder, block: Any, carried: list[Any], first: int) -> None:
         self.reader, self.op, self.block, self.carried, self.first = reader, op, block, carried, first
-        starts = [_start(op, c) for c in carried]
+        starts = [_initial_value(op, c) for c in carried]
         self.fixed = {i: c for i, c in enumerate(carried) if starts[i] is None}
         self.starts = [s for s in starts if s is not None]
         self.written: list[Var] = []
@@ -317,7 +317,7 @@ class LoopBody:
         bound = [
             c
             if i in self.fixed
-            else wrapped(op, next(queue))
+            else wrap(op, next(queue))
             if isinstance(c, (Var, Sequence))
             else Sym(next(queue))
             for i, c in enumerate(self.carried)
@@ -328,9 +328,9 @@ class LoopBody:
 
     def settled(self) -> tuple[ir.Graph, list[ir.Value]]:
         """Graph and results, read again until shapes and written tensors no longer change."""
-        for _ in range(ROUNDS):
-            graph, results, written = growing(self.op, self._read)
-            shapes = [_widened(s, _dims(r)) for s, r in zip(self.shapes, results[1:], strict=True)]
+        for _ in range(MAX_ROUNDS):
+            graph, results, written = retry_with_sequences(self.op, self._read)
+            shapes = [_merge_dims(s, _dims(r)) for s, r in zip(self.shapes, results[1:], strict=True)]
             late = [v for v in written if v not in self.written]
             if shapes == self.shapes and not late:
                 return graph, results
@@ -341,7 +341,7 @@ class LoopBody:
     def _read(self) -> tuple[ir.Graph, list[ir.Value], list[Var]]:
         """Graph, results, and the tensors from outside that it writes to."""
         inputs = self._inputs()
-        builder = _inside(self.reader, self.op, "body", inputs)
+        builder = _nested_builder(self.reader, self.op, "body", inputs)
         with self.reader.memory.branch() as changes:
             bound = self.bound(builder, inputs[2:])
             step = builder.Add(inputs[0], np.array(self.first)) if self.first else inputs[0]
@@ -389,7 +389,7 @@ class LoopBody:
         return known
 
 
-def _start(op: Builder, value: Any) -> ir.Value | None:
+def _initial_value(op: Builder, value: Any) -> ir.Value | None:
     """The value something carried starts with; None for what is no tensor or number."""
     if value is None or isinstance(value, (str, list, tuple, dict, Poison)):
         return None
@@ -400,19 +400,19 @@ def _dims(value: ir.Value | None) -> list[Any] | None:
     return None if value is None or value.shape is None else list(value.shape)
 
 
-def _widened(declared: list[Any] | None, inferred: list[Any] | None) -> list[Any] | None:
+def _merge_dims(declared: list[Any] | None, inferred: list[Any] | None) -> list[Any] | None:
     """The lengths two shapes share, None for others; None for different ranks."""
     if declared is None or inferred is None or len(declared) != len(inferred):
         return None
     return [d if d == f else None for d, f in zip(declared, inferred, strict=True)]
 
 
-def growing(op: Builder, read: Callable[[], Any]) -> Any:
+def retry_with_sequences(op: Builder, read: Callable[[], Any]) -> Any:
     """What `attempt` gives, once lists of this place that it appends to are sequences."""
     while True:
         try:
             return read()
-        except Grows as grown:
+        except ListGrows as grown:
             if grown.items.depth < op.memory.depth:
                 raise
             grown.items.hold(op, grown.dtype)

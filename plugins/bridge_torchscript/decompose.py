@@ -11,7 +11,7 @@ import inspect
 from typing import Any
 
 from bridge.hub import shape_of
-from bridge_torchscript.dtypes import HELD
+from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.import_ops import ops
 from bridge_torchscript.import_ops.common import torch_dtype
 from bridge_torchscript.import_ops.scalar import PYTHON
@@ -33,7 +33,7 @@ def decompositions() -> Any:
     }
 
 
-def operator(name: str, schema: str) -> Any:
+def torch_operator(name: str, schema: str) -> Any:
     """The torch.ops overload of a TorchScript operator."""
     import torch
 
@@ -42,21 +42,21 @@ def operator(name: str, schema: str) -> Any:
     return getattr(getattr(getattr(torch.ops, space), short_name), parsed.overload_name or "default")
 
 
-def decomposed(reader: Any, op: Builder, operator_name: str, schema: str, inputs: list[Any]) -> Any:
+def decompose(reader: Any, op: Builder, operator_name: str, schema: str, inputs: list[Any]) -> Any:
     """The operator by the parts torch makes it of. Raises Unsupported where torch cannot, or a part has no rule."""
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    target = operator(operator_name, schema)
+    target = torch_operator(operator_name, schema)
     parameters = target._schema.arguments
     if any(a.alias_info is not None and a.alias_info.is_write for a in parameters):
         raise Unsupported("is not supported")
     tensor_vars: list[Any] = []
-    arguments = [_stand_in(op, v, tensor_vars) for v in inputs]
+    arguments = [_placeholder(op, v, tensor_vars) for v in inputs]
 
     def call(*tensors: Any) -> Any:
         queue = iter(tensors)
-        filled = [_filled(a, queue) for a in arguments]
+        filled = [_fill_placeholders(a, queue) for a in arguments]
         positional = [v for v, a in zip(filled, parameters, strict=True) if not a.kwarg_only]
         named = {a.name: v for v, a in zip(filled, parameters, strict=True) if a.kwarg_only}
         return target(*positional, **named)
@@ -73,34 +73,34 @@ def decomposed(reader: Any, op: Builder, operator_name: str, schema: str, inputs
         ) from error
     if any(n.target is target for n in graph.graph.nodes):
         raise Unsupported("is not supported")
-    return _played(reader, op, graph, tensor_vars)
+    return _replay(reader, op, graph, tensor_vars)
 
 
-def _stand_in(op: Builder, value: Any, tensors: list[Any]) -> Any:
+def _placeholder(op: Builder, value: Any, tensors: list[Any]) -> Any:
     if isinstance(value, Var):
         if shape_of(value.read(op)) is None:
             raise Unsupported(
                 "is not supported, nor can torch spell it out for shapes known at run time alone"
             )
         tensors.append(value)
-        return TENSOR
+        return PLACEHOLDER
     if isinstance(value, (list, tuple)):
-        return [_stand_in(op, v, tensors) for v in value]
+        return [_placeholder(op, v, tensors) for v in value]
     if isinstance(value, (Sym, Sequence)):
         raise Unsupported("is not supported, nor can torch spell it out for numbers known at run time alone")
     return value
 
 
-TENSOR = object()
+PLACEHOLDER = object()
 
 
-def _filled(value: Any, queue: Any) -> Any:
-    if value is TENSOR:
+def _fill_placeholders(value: Any, queue: Any) -> Any:
+    if value is PLACEHOLDER:
         return next(queue)
-    return [_filled(v, queue) for v in value] if isinstance(value, list) else value
+    return [_fill_placeholders(v, queue) for v in value] if isinstance(value, list) else value
 
 
-def _played(reader: Any, op: Builder, module: Any, inputs: list[Any]) -> Any:
+def _replay(reader: Any, op: Builder, module: Any, inputs: list[Any]) -> Any:
     """Run the record on hub values."""
     env: dict[Any, Any] = {}
     queue = iter(inputs)
@@ -113,7 +113,7 @@ def _played(reader: Any, op: Builder, module: Any, inputs: list[Any]) -> Any:
         if isinstance(value, (list, tuple)):
             return Items(op, (held(v) for v in value))
         if isinstance(value, torch.dtype):
-            return next(h.code for h in HELD.values() if getattr(torch, h.name) == value)
+            return next(h.code for h in TORCH_DTYPES.values() if getattr(torch, h.name) == value)
         return None if isinstance(value, (torch.device, torch.layout, torch.memory_format)) else value
 
     for node in module.graph.nodes:

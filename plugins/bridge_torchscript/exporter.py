@@ -13,9 +13,9 @@ from bridge.ops import Need
 from bridge.report import Report
 from bridge_torchscript.archive import Module, resave
 from bridge_torchscript.archive import write as write_archive
-from bridge_torchscript.dtypes import STAND_IN, holds
+from bridge_torchscript.dtypes import STAND_IN, has_storage_dtype
 from bridge_torchscript.export_ops import ops
-from bridge_torchscript.interface import INTERFACE, described
+from bridge_torchscript.interface import INTERFACE, interface_facts
 from bridge_torchscript.legalize import passes
 from bridge_torchscript.library import library
 from bridge_torchscript.source import Source
@@ -25,7 +25,7 @@ def element_type(value: ir.Value) -> ir.DataType | None:
     return value.type.dtype if value.type is not None else None
 
 
-VALUES = Need("a dtype torch has", lambda value: value.type is None or holds(element_type(value)))
+VALUES = Need("a dtype torch has", lambda value: value.type is None or has_storage_dtype(element_type(value)))
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
@@ -48,14 +48,14 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     body = ts.code(results)
     header = f"  def forward({', '.join([f'self: __torch__.{root.cls}', *parameters])}) -> {result_type}:\n"
     root.methods = f"{header}{body}\n    return {returned}\n"
-    _note(model, report)
-    facts = json.dumps(described(model), indent=1, ensure_ascii=False).encode()
+    _note_storage(model, report)
+    facts = json.dumps(interface_facts(model), indent=1, ensure_ascii=False).encode()
     write_archive(path, root, library(ts.library), {INTERFACE: facts})
     if options["optimize"] or path.suffix.lower() == ".ptl":
         resave(path, {INTERFACE: facts.decode()}, options["optimize"])
 
 
-def _note(model: ir.Model, report: Report) -> None:
+def _note_storage(model: ir.Model, report: Report) -> None:
     values = [*model.graph.inputs, *model.graph.initializers.values(), *model.graph.outputs]
     for dtype in sorted({v.dtype for v in values if v.dtype in STAND_IN}):
         report.notes.append(

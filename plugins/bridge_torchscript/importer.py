@@ -16,15 +16,15 @@ from bridge.errors import BridgeError, InvalidOption, UnsupportedModel
 from bridge.formats import Importer, Option
 from bridge.report import Blocker
 from bridge_torchscript import state
-from bridge_torchscript.control import Reader, as_value, sequence
+from bridge_torchscript.control import Reader, as_sequence, as_value
 from bridge_torchscript.dtypes import SCALAR_TYPES, STAND_IN
 from bridge_torchscript.import_ops import ops
 from bridge_torchscript.import_ops.scalar import PYTHON
 from bridge_torchscript.import_ops.tensor import INPLACE
-from bridge_torchscript.input_specs import FORM, Given, described, parse
+from bridge_torchscript.input_specs import SYNTAX, InputSpec, parse_specs, split_specs
 from bridge_torchscript.interface import leaves, type_of
-from bridge_torchscript.interpreter import Raised, Refused, kinds, named
-from bridge_torchscript.live import exported
+from bridge_torchscript.interpreter import Raised, Refused, nodes_in, output_name
+from bridge_torchscript.live import export_model
 from bridge_torchscript.program import open_program
 from bridge_torchscript.safe_open import is_program, open_archive
 from bridge_torchscript.values import Builder, Items, Object, Poison, Sequence, Sym, Unsupported, Var
@@ -39,16 +39,16 @@ def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
     """
     import torch
 
-    specs = described(inputs)
+    specs = parse_specs(inputs)
     if isinstance(src, (str, Path)) and is_program(Path(src)):
         if method != "forward":
             raise InvalidOption("An exported program has no method but forward.")
-        model = exported(open_program(Path(src)), specs)
+        model = export_model(open_program(Path(src)), specs)
         return _stamped(model, digest(Path(src)))
     if isinstance(src, torch.export.ExportedProgram) or (
         isinstance(src, torch.nn.Module) and not isinstance(src, torch.jit.ScriptModule)
     ):
-        return exported(src, specs)
+        return export_model(src, specs)
     if isinstance(src, (str, Path)):
         module, interface = open_archive(Path(src))
         sha256 = digest(Path(src))
@@ -58,7 +58,7 @@ def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
     if not native._has_method(method):
         methods = ", ".join(native._method_names()) or "none"
         raise InvalidOption(f"The module has no method {method!r}.", f"Its methods: {methods}.")
-    model = Reading(native, method, specs, interface if method == "forward" else {}, str(src)).model()
+    model = MethodImport(native, method, specs, interface if method == "forward" else {}, str(src)).model()
     return _stamped(model, sha256)
 
 
@@ -74,11 +74,11 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class Reading:
+class MethodImport:
     """One method of one module on the way to the hub."""
 
     def __init__(
-        self, native: Any, method: str, specs: dict[str, Given], interface: dict[str, Any], title: str
+        self, native: Any, method: str, specs: dict[str, InputSpec], interface: dict[str, Any], title: str
     ) -> None:
         self.native, self.specs, self.interface = native, specs, interface
         self.title = title if len(title) < 200 else "the module"
@@ -90,10 +90,10 @@ class Reading:
         """Read once to see what state a call leaves; again as the next call would, which may make no difference; again with
         that state as inputs."""
         graph, reader = self._read(lambda op: {})
-        state_attributes = state.changed(reader)
-        static_values = state.left(reader.op, reader)
+        state_attributes = state.changed_attributes(reader)
+        static_values = state.static_attributes(reader.op, reader)
         if set(static_values) & set(state_attributes):
-            second, _ = self._read(partial(state.left, reader=reader))
+            second, _ = self._read(partial(state.static_attributes, reader=reader))
             if state.signature(second) == state.signature(graph):
                 state_attributes = {
                     path: before for path, before in state_attributes.items() if path not in static_values
@@ -101,11 +101,11 @@ class Reading:
         if state_attributes:
             graph, reader = self._read(
                 lambda op: {
-                    path: state.argument(op, self.title, path, v, self.specs.get(path))
+                    path: state.state_input(op, self.title, path, v, self.specs.get(path))
                     for path, v in state_attributes.items()
                 }
             )
-            state.results(self.title, reader, state_attributes, graph)
+            state.add_state_outputs(self.title, reader, state_attributes, graph)
         model = ir.Model(graph, ir_version=hub.IR_VERSION)
         hub.note(model, list(dict.fromkeys(reader.notes)))
         model.metadata_props.update({str(k): str(v) for k, v in self.interface.get("metadata", {}).items()})
@@ -118,7 +118,7 @@ class Reading:
             decided = self._foreseen(reader, node.inputsAt(0)) if node.kind() == "prim::If" else None
             return decided is None or decided == (index == 0)
 
-        for node in kinds(self.block, may_run):
+        for node in nodes_in(self.block, may_run):
             operator = node.kind()
             plain_name = operator.removesuffix("_")
             is_copy = operator.removesuffix("_copy") in ops
@@ -130,7 +130,7 @@ class Reading:
                 operator.startswith("prim::") and hasattr(Reader, f"_{operator.partition('::')[2]}")
             ):
                 continue
-            yield Blocker(operator, named(node), "", "is not supported")
+            yield Blocker(operator, output_name(node), "", "is not supported")
 
     def _foreseen(self, reader: Reader, condition: Any) -> bool | None:
         """A condition that was met, or is an attribute (`training`) or its negation; None for any other."""
@@ -203,7 +203,7 @@ class Reading:
             )
         if missing:
             raise InvalidOption(
-                f"{self.title} does not say what {', '.join(missing)} is.", f"Describe it with {FORM}."
+                f"{self.title} does not say what {', '.join(missing)} is.", f"Describe it with {SYNTAX}."
             )
         return iter(arguments)
 
@@ -217,21 +217,23 @@ class Reading:
             return self._container(reader.op, name, nested, type_name)
         if declared is not None and type_of(declared.get("type", "")) is not None:
             dims = declared.get("shape")
-            spec = Given(type_of(declared["type"]), None if dims is None else tuple(dims))
+            spec = InputSpec(type_of(declared["type"]), None if dims is None else tuple(dims))
             return self._leaf(reader.op, name, spec, type_name)
         if argument.has_default_value():
             return reader.literal(argument.default_value)
         if type_name.startswith("Optional"):
             return None
         if type_name in SCALAR_TYPES:
-            return self._leaf(reader.op, name, Given(ir.TensorType(SCALAR_TYPES[type_name]), ()), type_name)
+            return self._leaf(
+                reader.op, name, InputSpec(ir.TensorType(SCALAR_TYPES[type_name]), ()), type_name
+            )
         if "str" in re.findall(r"\w+", type_name):
             raise UnsupportedModel(
                 f"{self.title} takes text ({name}: {type_name}), which the hub computes nothing with.", []
             )
         raise KeyError(name)
 
-    def _leaf(self, op: Builder, name: str, spec: Given, type_name: str) -> Any:
+    def _leaf(self, op: Builder, name: str, spec: InputSpec, type_name: str) -> Any:
         if spec.fixed is not None:
             return spec.fixed
         value = spec.value(name)
@@ -248,7 +250,7 @@ class Reading:
             return Var(op, op.Cast(value, to=int(STAND_IN[value.dtype])))
         return Sym(value) if type_name in SCALAR_TYPES and not spec.dims else Var(op, value)
 
-    def _container(self, op: Builder, name: str, specs: dict[str, Given], type_name: str) -> Any:
+    def _container(self, op: Builder, name: str, specs: dict[str, InputSpec], type_name: str) -> Any:
         elements = {}
         for key in dict.fromkeys(k.partition(".")[0] for k in specs):
             nested = {k.partition(".")[2]: g for k, g in specs.items() if k.startswith(f"{key}.")}
@@ -294,25 +296,25 @@ class Reading:
             for facts, part in zip(declared, elements, strict=True):
                 yield facts["name"], part, type_of(facts.get("type", ""))
             return
-        for name, leaf in leaves(_opened(result), (list, tuple, dict)):
+        for name, leaf in leaves(_open_containers(result), (list, tuple, dict)):
             yield name, leaf, None
 
 
-def _opened(result: Any) -> Any:
+def _open_containers(result: Any) -> Any:
     """An object of a class as its attributes, a list of run-time length as its sequence."""
     if isinstance(result, Items) and result.held is not None:
         return Sequence(result.held.value, result.shape)  # type: ignore[arg-type]
     if isinstance(result, Object):
-        return {name: _opened(v) for name, v in result.attributes.items()}
+        return {name: _open_containers(v) for name, v in result.attributes.items()}
     if isinstance(result, list):
-        return [_opened(v) for v in result]
-    return tuple(_opened(v) for v in result) if isinstance(result, tuple) else result
+        return [_open_containers(v) for v in result]
+    return tuple(_open_containers(v) for v in result) if isinstance(result, tuple) else result
 
 
 def _value(op: Builder, leaf: Any, declared_type: ir.TypeProtocol | None) -> ir.Value | None:
     """What is returned as a hub value of the declared type; None for what is no tensor, number or list of them."""
     if isinstance(leaf, (list, tuple)) and isinstance(declared_type, ir.SequenceType):
-        return sequence(op, leaf, declared_type.elem_type.dtype)
+        return as_sequence(op, leaf, declared_type.elem_type.dtype)
     value = as_value(op, leaf)
     dtype = declared_type.dtype if isinstance(declared_type, ir.TensorType) else None
     if value is not None and dtype in STAND_IN and value.dtype == STAND_IN[dtype]:
@@ -346,7 +348,7 @@ importer = Importer(
     load=load,
     table=ops,
     options=(
-        Option("inputs", f"what the inputs are, where the file does not say: {FORM}", None, parse),
+        Option("inputs", f"what the inputs are, where the file does not say: {SYNTAX}", None, split_specs),
         Option("method", "the method to read, where another than forward is meant", "forward"),
     ),
 )

@@ -10,7 +10,7 @@ import onnx_ir as ir
 INTERFACE = "bridge.json"
 
 
-def described(model: ir.Model) -> dict[str, Any]:
+def interface_facts(model: ir.Model) -> dict[str, Any]:
     """Inputs, outputs and metadata of a hub model as plain values."""
     return {
         "name": model.graph.name or "",

@@ -14,8 +14,8 @@ from bridge import hub
 from bridge.hub import const
 from bridge.passes.fold import RANDOM, evaluate
 from bridge.report import Blocker
-from bridge_torchscript.decompose import decomposed
-from bridge_torchscript.dtypes import HELD
+from bridge_torchscript.decompose import decompose
+from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.import_ops import ops
 from bridge_torchscript.import_ops.common import cast, int64_vector, tensor
 from bridge_torchscript.import_ops.quantize import (
@@ -30,8 +30,8 @@ from bridge_torchscript.runtime import to_numpy
 from bridge_torchscript.slots import Slots, stored_attribute
 from bridge_torchscript.values import Builder, Items, Memory, Object, Sequence, Sym, Unsupported, Var
 
-STEPS = 512
-SMALL = 16
+MAX_STEPS = 512
+FOLD_LIMIT = 16
 IGNORED = frozenset(
     [
         "generator",
@@ -50,7 +50,7 @@ IGNORED = frozenset(
         "names",
     ]
 )
-HANDING_ON = frozenset(
+PASSES_LISTS = frozenset(
     [
         "prim::If",
         "prim::Loop",
@@ -64,7 +64,7 @@ HANDING_ON = frozenset(
         "aten::__isnot__",
     ]
 )
-RESHAPING = frozenset(
+IN_PLACE_RESHAPES = frozenset(
     f"aten::{n}_" for n in ("squeeze", "swapaxes", "swapdims", "t", "transpose", "unsqueeze")
 )
 RENAMED = {"self": "x", "input": "x", "A": "x", "from": "low", "to": "high"}
@@ -105,9 +105,9 @@ class Interpreter:
     def node(self, op: Builder, node: Any) -> None:
         operator = node.kind()
         inputs = [self.env[i.debugName()] for i in node.inputs()]
-        if operator not in HANDING_ON:
-            inputs = [current(op, v) for v in inputs]
-        op.begin(node.kind(), named(node))
+        if operator not in PASSES_LISTS:
+            inputs = [current_value(op, v) for v in inputs]
+        op.begin(node.kind(), output_name(node))
         try:
             method = (
                 getattr(self, f"_{operator.partition('::')[2]}", None)
@@ -116,10 +116,10 @@ class Interpreter:
             )
             results = method(op, node, *inputs) if method else self.call(op, node, operator, inputs)
         except Unsupported as error:
-            raise Refused(Blocker(operator, place(node), "", str(error))) from error
+            raise Refused(Blocker(operator, location(node), "", str(error))) from error
         except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
             reason = f"is used in a way its rule does not read ({type(error).__name__}: {error})"
-            raise Refused(Blocker(operator, place(node), "", reason[:200])) from error
+            raise Refused(Blocker(operator, location(node), "", reason[:200])) from error
         outputs = list(node.outputs())
         values = results if len(outputs) > 1 else [results] * len(outputs)
         for output, value in zip(outputs, values, strict=True):
@@ -127,7 +127,7 @@ class Interpreter:
 
     def call(self, op: Builder, node: Any, operator: str, inputs: list[Any]) -> Any:
         """An operator: on Python values in Python, else by its rule."""
-        if operator == "aten::Bool" and hinting(node):
+        if operator == "aten::Bool" and is_mask_hint(node):
             return False
         requested, operator = operator, self.named(operator)
         names = argument_names(node)
@@ -135,9 +135,11 @@ class Interpreter:
         if operator in PYTHON or operator in ops or writes:
             result = self.operator(op, operator, names, inputs)
             return (
-                result if operator == requested or not isinstance(result, (Var, list)) else copied(op, result)
+                result
+                if operator == requested or not isinstance(result, (Var, list))
+                else copy_views(op, result)
             )
-        return wrapped(op, decomposed(self, op, operator, node.schema(), inputs))
+        return wrap(op, decompose(self, op, operator, node.schema(), inputs))
 
     def named(self, operator: str) -> str:
         """An operator that copies what another shows is that other one."""
@@ -160,9 +162,11 @@ class Interpreter:
         arguments: dict[str, Any] = {}
         for name, value in zip(names, inputs, strict=True):
             parameter = RENAMED.get(name, name)
-            arguments[name if parameter in arguments else parameter] = plain(op, value)
+            arguments[name if parameter in arguments else parameter] = handler_value(op, value)
         rule = self.rule(operator, arguments)
-        result_values = folded(op, rule.handler(op, **fitting(rule.handler, arguments)), arguments)
+        result_values = fold_small(
+            op, rule.handler(op, **select_arguments(rule.handler, arguments)), arguments
+        )
         quantization = propagated_quantization(op, operator, inputs)
         if (
             operator in VIEWS
@@ -171,7 +175,7 @@ class Interpreter:
         ):
             result = self._viewed(op, inputs[0], rule.handler, arguments, result_values, VIEWS.get(operator))
         else:
-            result = wrapped(op, result_values)
+            result = wrap(op, result_values)
         return result if quantization is None else requantize(op, result, quantization)
 
     def rule(self, operator: str, arguments: dict[str, Any]) -> Any:
@@ -183,13 +187,13 @@ class Interpreter:
     def _viewed(
         self, op: Builder, base: Var, handler: Any, arguments: dict[str, Any], results: Any, inverse: Any
     ) -> Any:
-        handler_arguments = fitting(handler, arguments)
+        handler_arguments = select_arguments(handler, arguments)
         first = next(iter(handler_arguments))
         doubtful = False
         if isinstance(inverse, MayCopy):
             shares, inverse = inverse.shares(base, results, arguments), inverse.inverse
             if shares is False:
-                return wrapped(op, results)
+                return wrap(op, results)
             doubtful = shares is None
 
         def part(index: int | None) -> Var:
@@ -215,7 +219,7 @@ class Interpreter:
         target = inputs[0]
         if not isinstance(target, Var):
             raise Unsupported("writes to what is no tensor")
-        if operator in RESHAPING:
+        if operator in IN_PLACE_RESHAPES:
             target.turn(lambda old: self.apply(op, operator.removesuffix("_"), names, [old, *inputs[1:]]))
             return target
         before = target.read(op)
@@ -388,7 +392,7 @@ class Interpreter:
     def _dtype(self, op: Builder, node: Any, x: Any) -> Any:
         if isinstance(x, Var) and x.quantization is not None:
             return scalar_type_of(x.quantization)
-        return HELD[plain(op, x).dtype].code
+        return TORCH_DTYPES[handler_value(op, x).dtype].code
 
     def _isinstance(self, op: Builder, node: Any, x: Any) -> Any:
         types = [str(t) for t in (node.tys("types") if node.hasAttribute("types") else [])]
@@ -409,19 +413,19 @@ class Raised(Exception):
     """The model itself raises here."""
 
 
-def hinting(node: Any) -> bool:
+def is_mask_hint(node: Any) -> bool:
     """Whether torch's own Transformer asks if a mask is the causal one, to leave it to a faster kernel: the mask is applied either way."""
     text = node.sourceRange()
     return 'torch/nn/modules/transformer.py"' in text and "causal_comparison" in text
 
 
-def named(node: Any) -> str:
+def output_name(node: Any) -> str:
     """The name of a node's first result; empty without any."""
     outputs = list(node.outputs())
     return outputs[0].debugName() if outputs else ""
 
 
-def place(node: Any) -> str:
+def location(node: Any) -> str:
     """Where in the source a node stands: the first line of its range, else its name."""
     outputs = list(node.outputs())
     return f"%{outputs[0].debugName()}" if outputs else ""
@@ -437,59 +441,63 @@ def argument_names(node: Any) -> list[str]:
     return [a.name for a in torch._C.parse_schema(text).arguments]
 
 
-def plain(op: Builder, value: Any) -> Any:
+def handler_value(op: Builder, value: Any) -> Any:
     """What handlers compute with: hub values in place of tensors, in lists too."""
     if isinstance(value, Var):
         return value.read(op)
-    value = current(op, value)
+    value = current_value(op, value)
     if isinstance(value, list):
-        return [plain(op, v) for v in value]
-    return tuple(plain(op, v) for v in value) if isinstance(value, tuple) else value
+        return [handler_value(op, v) for v in value]
+    return tuple(handler_value(op, v) for v in value) if isinstance(value, tuple) else value
 
 
-def copied(op: Builder, value: Any) -> Any:
+def copy_views(op: Builder, value: Any) -> Any:
     """Views as tensors of their own."""
     if isinstance(value, list):
-        return Items(op, (copied(op, v) for v in value))
+        return Items(op, (copy_views(op, v) for v in value))
     return Var(op, value.read(op), quantization=value.quantization) if isinstance(value, Var) else value
 
 
-def current(op: Builder, value: Any) -> Any:
+def current_value(op: Builder, value: Any) -> Any:
     """A list whose length is known at run time alone as the sequence it is now."""
     if isinstance(value, Items) and value.held is not None:
         return Sequence(value.held.read(op), value.shape)
     return value
 
 
-def wrapped(op: Builder, value: Any) -> Any:
+def wrap(op: Builder, value: Any) -> Any:
     """What handlers return as what the reader holds."""
     if isinstance(value, ir.Value):
         return Sequence(value) if isinstance(value.type, ir.SequenceType) else Var(op, value)
     if isinstance(value, list):
-        return Items(op, (wrapped(op, v) for v in value))
-    return tuple(wrapped(op, v) for v in value) if isinstance(value, tuple) else value
+        return Items(op, (wrap(op, v) for v in value))
+    return tuple(wrap(op, v) for v in value) if isinstance(value, tuple) else value
 
 
-def folded(op: Builder, result: Any, arguments: dict[str, Any]) -> Any:
+def fold_small(op: Builder, result: Any, arguments: dict[str, Any]) -> Any:
     """A small number computed from constants alone, as the constant it is: traced code computes sizes this way."""
     tensors = [v for v in arguments.values() if isinstance(v, ir.Value)]
     if not isinstance(result, ir.Value) or not tensors or const(result) is not None or result.dtype is None:
         return result
     arrays = [const(v) for v in tensors]
     shape = hub.shape_of(result)
-    if any(a is None or a.size > SMALL for a in arrays) or shape is None or int(np.prod(shape)) > SMALL:
+    if (
+        any(a is None or a.size > FOLD_LIMIT for a in arrays)
+        or shape is None
+        or int(np.prod(shape)) > FOLD_LIMIT
+    ):
         return result
-    array = computed(result)
+    array = constant_value(result)
     return result if array is None else op.const(array)
 
 
-def computed(value: ir.Value) -> Any:
+def constant_value(value: ir.Value) -> Any:
     """The array a chain of nodes over constants makes; None where it starts from anything else."""
     array = const(value)
     node = value.producer()
     if array is not None or node is None or node.op_type in RANDOM or node.domain or len(node.outputs) > 1:
         return array
-    inputs = [None if v is None else computed(v) for v in node.inputs]
+    inputs = [None if v is None else constant_value(v) for v in node.inputs]
     if not inputs or any(a is None for a, v in zip(inputs, node.inputs, strict=True) if v is not None):
         return None
     copy = ir.Node(
@@ -510,7 +518,7 @@ def _parameters(handler: Callable[..., Any]) -> frozenset[str]:
     return frozenset(list(inspect.signature(handler).parameters)[1:])
 
 
-def fitting(handler: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+def select_arguments(handler: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments a handler takes. One it does not take must be at rest: absent, False, or of no matter."""
     parameters = _parameters(handler)
     for name, value in arguments.items():
@@ -535,16 +543,16 @@ def initializer(graph: ir.Graph, tensor: Any, name: str) -> ir.Value:
     return value
 
 
-def kinds(block: Any, may_run: Callable[[Any, int], bool] = lambda node, index: True) -> Iterator[Any]:
+def nodes_in(block: Any, may_run: Callable[[Any, int], bool] = lambda node, index: True) -> Iterator[Any]:
     """Every node, those of blocks inside too; of a node's blocks those that `taken` says may run."""
     for node in block.nodes():
         yield node
         for index, inner in enumerate(node.blocks()):
             if may_run(node, index):
-                yield from kinds(inner, may_run)
+                yield from nodes_in(inner, may_run)
 
 
-def truth(op: Builder, condition: Any) -> bool | ir.Value:
+def condition_value(op: Builder, condition: Any) -> bool | ir.Value:
     """A condition as a Python bool where it is known, else as a hub scalar."""
     if isinstance(condition, Sym):
         array = const(condition.value)

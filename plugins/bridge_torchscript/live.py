@@ -15,16 +15,16 @@ from bridge.errors import InvalidOption, UnsupportedModel
 from bridge.passes import opset
 from bridge.passes.constants import LiftConstants
 from bridge.passes.shapes import InferShapes
-from bridge_torchscript.dtypes import HELD
-from bridge_torchscript.input_specs import FORM, Given
+from bridge_torchscript.dtypes import TORCH_DTYPES
+from bridge_torchscript.input_specs import SYNTAX, InputSpec
 from bridge_torchscript.program import names_of_results
 from bridge_torchscript.tracer_lock import TRACER
 
-EXAMPLE = 4
-PLACES = "coordinate_transformation_mode"
+EXAMPLE_LENGTH = 4
+COORDINATES = "coordinate_transformation_mode"
 
 
-def exported(src: Any, specs: dict[str, Given]) -> ir.Model:
+def export_model(src: Any, specs: dict[str, InputSpec]) -> ir.Model:
     """The hub model of an nn.Module, whose inputs must be described, or of an ExportedProgram.
 
     Named dimensions stay symbolic. Raises InvalidOption for inputs nothing describes, UnsupportedModel in torch's words.
@@ -70,8 +70,8 @@ def exported(src: Any, specs: dict[str, Given]) -> ir.Model:
 def _resize_as_torch(model: ir.Model) -> None:
     """torch's exporter writes pytorch_half_pixel, which puts a single element elsewhere than torch does today."""
     for node in hub.all_nodes(model):
-        if node.op_type == "Resize" and hub.attr(node, PLACES) == "pytorch_half_pixel":
-            node.attributes[PLACES] = ir.AttrString(PLACES, "half_pixel")
+        if node.op_type == "Resize" and hub.attr(node, COORDINATES) == "pytorch_half_pixel":
+            node.attributes[COORDINATES] = ir.AttrString(COORDINATES, "half_pixel")
 
 
 def _rename(graph: ir.Graph, names: list[str]) -> None:
@@ -83,13 +83,13 @@ def _rename(graph: ir.Graph, names: list[str]) -> None:
         output.name = f"{name}_output" if name in input_names else name
 
 
-def _example(module: Any, specs: dict[str, Given]) -> tuple[list[str], list[Any], dict[str, Any]]:
+def _example(module: Any, specs: dict[str, InputSpec]) -> tuple[list[str], list[Any], dict[str, Any]]:
     """Names, tensors and dynamic dimensions of the inputs described."""
     import torch
 
     if not specs:
         raise InvalidOption(
-            f"{type(module).__name__} does not say what its inputs are.", f"Describe them with {FORM}."
+            f"{type(module).__name__} does not say what its inputs are.", f"Describe them with {SYNTAX}."
         )
     symbols = {d for g in specs.values() for d in g.dims or () if isinstance(d, str)}
     dims_by_name = {d: torch.export.Dim(d) for d in sorted(symbols)}
@@ -100,8 +100,8 @@ def _example(module: Any, specs: dict[str, Given]) -> tuple[list[str], list[Any]
             examples.append(item.fixed)
             dims[name] = None
             continue
-        torch_dtype = HELD[item.type.dtype]  # type: ignore[union-attr]
-        shape = [d if isinstance(d, int) else EXAMPLE for d in item.dims or ()]
+        torch_dtype = TORCH_DTYPES[item.type.dtype]  # type: ignore[union-attr]
+        shape = [d if isinstance(d, int) else EXAMPLE_LENGTH for d in item.dims or ()]
         examples.append(torch.ones(shape, dtype=getattr(torch, torch_dtype.name)))
         dims[name] = {i: dims_by_name[d] for i, d in enumerate(item.dims or ()) if isinstance(d, str)}
     return list(specs), examples, dims

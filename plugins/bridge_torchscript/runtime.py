@@ -12,8 +12,8 @@ from bridge.errors import BridgeError, ExecutionFailed, InvalidInput, InvalidOpt
 from bridge.formats import Runtime
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
-from bridge_torchscript.dtypes import HELD, STAND_IN, held
-from bridge_torchscript.input_specs import described
+from bridge_torchscript.dtypes import STAND_IN, TORCH_DTYPES, storage_dtype
+from bridge_torchscript.input_specs import parse_specs
 from bridge_torchscript.interface import leaves, type_of
 from bridge_torchscript.program import call, open_program
 from bridge_torchscript.safe_open import is_program, open_archive
@@ -30,7 +30,7 @@ class TorchJitSession(Session):
         import torch
 
         self.path, self.method, self.engine = path, method, f"torch.jit {torch.__version__}"
-        self.fixed = {n: g.fixed for n, g in described(inputs).items() if g.fixed is not None}
+        self.fixed = {n: g.fixed for n, g in parse_specs(inputs).items() if g.fixed is not None}
         self.module, interface = self._opened()
         if not self.module._c._has_method(method):
             raise InvalidOption(f"The module has no method {method!r}.")
@@ -69,12 +69,12 @@ class TorchJitSession(Session):
         try:
             with torch.no_grad():
                 for name in state:
-                    _set(self.module, name, to_torch(arguments[name]))
+                    _set_attribute(self.module, name, to_torch(arguments[name]))
                 call = getattr(self.module.eval(), self.method)
-                result = call(*_given(self.module, names, arguments, self.method))
+                result = call(*_call_arguments(self.module, names, arguments, self.method))
         except RuntimeError as error:
             raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
-        values = _named(result, self.interface)
+        values = _named_outputs(result, self.interface)
         values |= {f"{n}.next": to_numpy(_attribute(self.module, n), None) for n in state if n in inputs}
         return Outputs(values, self.engine)
 
@@ -110,7 +110,7 @@ def open_session(path: Path, inputs: Any = None, method: str = "forward") -> Ses
 runtime = Runtime(open_session, ("inputs", "method"))
 
 
-def _named(result: Any, interface: dict[str, Any]) -> dict[str, Any]:
+def _named_outputs(result: Any, interface: dict[str, Any]) -> dict[str, Any]:
     if "outputs" not in interface:
         return {n: to_numpy(v, None) for n, v in leaves(result, (list, tuple)) if v is not None}
     results = result if len(interface["outputs"]) > 1 else (result,)
@@ -119,7 +119,7 @@ def _named(result: Any, interface: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _given(module: Any, names: list[str], inputs: dict[str, Any], method: str) -> list[Any]:
+def _call_arguments(module: Any, names: list[str], inputs: dict[str, Any], method: str) -> list[Any]:
     """Arguments in order; those the caller leaves out at the end have their defaults."""
     schema = module._c._get_method(method).schema.arguments[1:]
     arguments = []
@@ -143,7 +143,7 @@ def _attribute(module: Any, path: str) -> Any:
     return module
 
 
-def _set(module: Any, path: str, value: Any) -> None:
+def _set_attribute(module: Any, path: str, value: Any) -> None:
     *steps, last = path.split(".")
     for step in steps:
         module = getattr(module, step)
@@ -172,7 +172,7 @@ def to_torch(value: Any) -> Any:
     if array.dtype.kind in "biufc" and array.dtype.isbuiltin == 1:
         return torch.from_numpy(array)
     raw = torch.from_numpy(array.reshape(-1).view(np.uint8))
-    return raw.view(getattr(torch, held(dtype).name)).reshape(array.shape)
+    return raw.view(getattr(torch, storage_dtype(dtype).name)).reshape(array.shape)
 
 
 def to_numpy(value: Any, declared_type: Any) -> Any:
@@ -195,7 +195,7 @@ def to_numpy(value: Any, declared_type: Any) -> Any:
         return np.asarray(value)
     if value.is_complex():
         value = torch.view_as_real(value.resolve_conj())
-    dtype = next(d for d, h in HELD.items() if getattr(torch, h.name) == value.dtype)
+    dtype = next(d for d, h in TORCH_DTYPES.items() if getattr(torch, h.name) == value.dtype)
     value = value.detach().contiguous()
     if dtype.numpy().isbuiltin == 1:
         array = value.numpy()

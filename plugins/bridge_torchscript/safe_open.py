@@ -14,7 +14,7 @@ from typing import Any
 from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge_torchscript.interface import INTERFACE
 
-SPARE = 64 * 2**20
+COMPRESSION_ALLOWANCE = 64 * 2**20
 TORCHVISION = {
     "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "roi_align": "(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width,"
@@ -33,7 +33,7 @@ TORCHVISION = {
 # What a library declares is gone with the object
 _LIBRARIES_CACHE: list[Any] = []
 _DECLARING = threading.Lock()
-REACHING_OUT = re.compile(rb"\b(?:torch|ops\.aten)\.(save|from_file|_load_for_lite|load)\(")
+FILE_ACCESS = re.compile(rb"\b(?:torch|ops\.aten)\.(save|from_file|_load_for_lite|load)\(")
 
 
 def open_archive(path: Path) -> Any:
@@ -64,11 +64,11 @@ def inspect_archive(path: Path) -> None:
         with open(path, "rb") as file:
             start = file.read(4)
         if start[:2] == b"\x80\x02" or start[:1] == b"\x80":
-            raise _pickled(path)
+            raise _pickle_refusal(path)
         if start != b"PK\x03\x04":
             raise UnreadableFile(f"{path} is not a TorchScript archive.", "Was it saved with torch.jit.save?")
         with zipfile.ZipFile(path) as archive:
-            _members(path, archive)
+            _check_torchscript(path, archive)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise UnreadableFile(f"{path} is not a readable archive: {error}", "Is the file complete?") from error
 
@@ -102,7 +102,7 @@ def is_program(path: Path) -> bool:
     return any(n.startswith("models/") and n.endswith(".json") for n in inside)
 
 
-def checked_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+def check_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """The members of a zip. Raises UnreadableFile unless they stay inside it and are no larger than it is."""
     infos = archive.infolist()
     names = [info.filename for info in infos]
@@ -111,23 +111,23 @@ def checked_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInf
             raise UnreadableFile(f"{path} has a member {name!r} that leads out of the archive.")
     if len(set(names)) != len(names):
         raise UnreadableFile(f"{path} has two members of one name.")
-    if sum(info.file_size for info in infos) > path.stat().st_size + SPARE:
+    if sum(info.file_size for info in infos) > path.stat().st_size + COMPRESSION_ALLOWANCE:
         raise UnreadableFile(f"{path} claims to hold more than its own size.")
     return infos
 
 
-def _members(path: Path, archive: zipfile.ZipFile) -> None:
-    infos = checked_members(path, archive)
+def _check_torchscript(path: Path, archive: zipfile.ZipFile) -> None:
+    infos = check_members(path, archive)
     names = [info.filename for info in infos]
     inside = {name.partition("/")[2] for name in names}
     if "constants.pkl" not in inside or not any(n.startswith("code/") for n in inside):
-        raise _pickled(path)
+        raise _pickle_refusal(path)
     for info in infos:
-        if info.filename.endswith(".py") and REACHING_OUT.search(archive.read(info)):
+        if info.filename.endswith(".py") and FILE_ACCESS.search(archive.read(info)):
             raise UnreadableFile(f"{path} has code that reads or writes files ({info.filename}).")
 
 
-def _pickled(path: Path) -> UnsupportedModel:
+def _pickle_refusal(path: Path) -> UnsupportedModel:
     return UnsupportedModel(
         f"{path} holds pickled Python objects, not TorchScript; bridge runs no code from files.",
         [],

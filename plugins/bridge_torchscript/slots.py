@@ -18,7 +18,7 @@ class Slots:
         """The attribute of that name. Raises RuntimeError where torch cannot read it."""
         steps = (*self.steps, (name, attribute_type))
         return (
-            Slots(self.root, steps) if attribute_type.kind() == "ClassType" else _followed(self.root, steps)
+            Slots(self.root, steps) if attribute_type.kind() == "ClassType" else _read_path(self.root, steps)
         )
 
 
@@ -41,7 +41,7 @@ def stored_attribute(owner: Any, name: str, attribute_type: Any) -> Any:
     return value if isinstance(value, torch._C.ScriptObject) else Slots(owner, ((name, attribute_type),))
 
 
-def _followed(root: Any, steps: tuple[tuple[str, Any], ...]) -> Any:
+def _read_path(root: Any, steps: tuple[tuple[str, Any], ...]) -> Any:
     """What stands at the end of `steps`, by a TorchScript function that walks there."""
     import torch
 

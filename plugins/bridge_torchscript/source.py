@@ -14,11 +14,11 @@ import onnx_ir as ir
 from bridge.hub import const, qualified, rank_of
 from bridge.ops import OpTable
 from bridge_torchscript.archive import Module, Weight
-from bridge_torchscript.dtypes import held
+from bridge_torchscript.dtypes import storage_dtype
 from bridge_torchscript.names import Names, weight_path
 
 WORD = re.compile(r"[A-Za-z_]\w*")
-INLINE = 64
+MAX_INLINE = 64
 
 
 @dataclass
@@ -148,7 +148,7 @@ class Source:
         """`torch.float32`, …: the dtype a value is held in."""
         dtype = value.dtype if isinstance(value, ir.Value) else value
         assert dtype is not None
-        return f"torch.{held(dtype).name}"
+        return f"torch.{storage_dtype(dtype).name}"
 
     def number(self, value: ir.Value) -> str | None:
         """A constant scalar as a literal; None for anything else."""
@@ -189,7 +189,9 @@ class Source:
 
     def code(self, results: Sequence[str]) -> str:
         """The statements whose results anything reads, indented under a method."""
-        return "\n".join(_rows(_needed(self.body, {w for r in results for w in WORD.findall(r)}), "    "))
+        return "\n".join(
+            _format_rows(_live_statements(self.body, {w for r in results for w in WORD.findall(r)}), "    ")
+        )
 
 
 def annotation(hub_type: ir.TypeProtocol | None) -> str:
@@ -208,11 +210,11 @@ def literal(number: Any) -> str:
     return repr(number)
 
 
-def _needed(body: list[Line | Block], live: set[str]) -> list[Line | Block]:
+def _live_statements(body: list[Line | Block], live: set[str]) -> list[Line | Block]:
     statements: list[Line | Block] = []
     for item in reversed(body):
         if isinstance(item, Block):
-            item.body = _needed(item.body, live)
+            item.body = _live_statements(item.body, live)
             live.update(WORD.findall(item.header))
         elif item.makes and not item.makes & live:
             continue
@@ -222,13 +224,13 @@ def _needed(body: list[Line | Block], live: set[str]) -> list[Line | Block]:
     return statements[::-1]
 
 
-def _rows(body: list[Line | Block], indent: str) -> Iterator[str]:
+def _format_rows(body: list[Line | Block], indent: str) -> Iterator[str]:
     for item in body or [Line("pass")]:
         if isinstance(item, Line):
             yield indent + item.text
         else:
             yield indent + item.header
-            yield from _rows(item.body, indent + "  ")
+            yield from _format_rows(item.body, indent + "  ")
 
 
 def elements(ts: Source, value: ir.Value) -> list[Any] | None:
@@ -236,7 +238,9 @@ def elements(ts: Source, value: ir.Value) -> list[Any] | None:
     array = const(value)
     if array is not None:
         return (
-            [int(v) for v in array.reshape(-1)] if array.dtype.kind in "iu" and array.size <= INLINE else None
+            [int(v) for v in array.reshape(-1)]
+            if array.dtype.kind in "iu" and array.size <= MAX_INLINE
+            else None
         )
     node = value.producer()
     if node is None or node.domain or rank_of(value) not in (0, 1) or value in ts._lists[0]:

@@ -11,31 +11,31 @@ from bridge import hub
 from bridge.errors import InvalidOption, UnsupportedModel
 from bridge_torchscript.control import Reader, as_value
 from bridge_torchscript.dtypes import SCALAR_TYPES
-from bridge_torchscript.input_specs import Given
+from bridge_torchscript.input_specs import InputSpec
 from bridge_torchscript.runtime import to_numpy
 from bridge_torchscript.values import Builder, Items, Object, Sym, Var
 
 UNKNOWN = object()
-HASHED = 2**20
+MAX_HASHED = 2**20
 
 
-def changed(reader: Reader) -> dict[str, Any]:
+def changed_attributes(reader: Reader) -> dict[str, Any]:
     """Attributes that a call changes and had read before, with what is stored in them."""
     written = {var.label for var in reader.memory.written if var.label and var in reader.weights.values()}
-    paths = written | {p for p in reader.touched if p in reader.reads and not _kept(reader, p)}
+    paths = written | {p for p in reader.touched if p in reader.reads and not _is_unchanged_list(reader, p)}
     return {path: reader.stored[path] for path in sorted(paths)}
 
 
-def _kept(reader: Reader, path: str) -> bool:
+def _is_unchanged_list(reader: Reader, path: str) -> bool:
     """Whether a list of tensors was set to what it was, as `x.to(dtype)` of the dtype it has is."""
     owner, name = reader.owner(path)
     now, before = owner.attributes.get(name), reader.stored.get(path)
     if not isinstance(now, list) or not isinstance(before, list) or len(now) != len(before):
         return False
-    return all(_same(reader, v, b) for v, b in zip(now, before, strict=True))
+    return all(_is_stored(reader, v, b) for v, b in zip(now, before, strict=True))
 
 
-def _same(reader: Reader, now: Any, before: Any) -> bool:
+def _is_stored(reader: Reader, now: Any, before: Any) -> bool:
     """Whether a tensor is the stored one, or a constant of its elements."""
     import torch
 
@@ -55,7 +55,7 @@ def _source(value: ir.Value) -> ir.Value:
     return value if source is None else _source(source)
 
 
-def left(op: Builder, reader: Reader) -> dict[str, Any]:
+def static_attributes(op: Builder, reader: Reader) -> dict[str, Any]:
     """Attributes after a call, where known before run time and without tensors, for the reading of `op`."""
     values = {path: _known(op, owner.attributes.get(name)) for path, (owner, name) in reader.touched.items()}
     return {path: value for path, value in values.items() if value is not UNKNOWN}
@@ -88,7 +88,9 @@ def _signature(graph: ir.Graph, outer: dict[ir.Value, int], depth: int) -> tuple
 
     def stored(value: ir.Value) -> int:
         array = (
-            hub.const(value) if value.const_value is not None and value.const_value.size <= HASHED else None
+            hub.const(value)
+            if value.const_value is not None and value.const_value.size <= MAX_HASHED
+            else None
         )
         if array is None:
             return hash((value.name, str(value.shape)))
@@ -108,7 +110,7 @@ def _signature(graph: ir.Graph, outer: dict[ir.Value, int], depth: int) -> tuple
     return tuple(hashes[v] if v in hashes else stored(v) for v in graph.outputs)
 
 
-def argument(op: Builder, title: str, path: str, value: Any, spec: Given | None) -> Any:
+def state_input(op: Builder, title: str, path: str, value: Any, spec: InputSpec | None) -> Any:
     """The input that stands for an attribute, as its description `given` or what is stored says."""
     import torch
 
@@ -118,15 +120,15 @@ def argument(op: Builder, title: str, path: str, value: Any, spec: Given | None)
         graph_input = spec.value(path)
     elif isinstance(value, torch.Tensor):
         array = to_numpy(value, None)
-        graph_input = Given(ir.TensorType(ir.DataType.from_numpy(array.dtype)), array.shape).value(path)
+        graph_input = InputSpec(ir.TensorType(ir.DataType.from_numpy(array.dtype)), array.shape).value(path)
     elif isinstance(value, (bool, int, float)):
-        graph_input = Given(ir.TensorType(SCALAR_TYPES[type(value).__name__]), ()).value(path)
+        graph_input = InputSpec(ir.TensorType(SCALAR_TYPES[type(value).__name__]), ()).value(path)
     else:
         raise UnsupportedModel(f"{title} keeps {path} between calls, which is no tensor or number.", [])
     return Var(op, graph_input, label=path) if isinstance(value, torch.Tensor) else Sym(graph_input)
 
 
-def results(title: str, reader: Reader, attributes: dict[str, Any], graph: ir.Graph) -> None:
+def add_state_outputs(title: str, reader: Reader, attributes: dict[str, Any], graph: ir.Graph) -> None:
     """Add to the outputs what the call leaves in every attribute that is an input."""
     op = Builder(graph, reader.memory)
     for path in attributes:
@@ -137,7 +139,7 @@ def results(title: str, reader: Reader, attributes: dict[str, Any], graph: ir.Gr
         if value is None:
             raise UnsupportedModel(f"{title} keeps {path} between calls, which is no tensor or number.", [])
         before = reader.state[path].value
-        if value.shape is not None and before.shape is not None and _changes(before.shape, value.shape):
+        if value.shape is not None and before.shape is not None and _shape_changes(before.shape, value.shape):
             raise InvalidOption(
                 f"The state {path} has the shape {before.shape} at first and {value.shape} after a call.",
                 f"Describe what it is between calls: inputs=[…, '{path}:DTYPE{value.shape}'].",
@@ -147,7 +149,7 @@ def results(title: str, reader: Reader, attributes: dict[str, Any], graph: ir.Gr
         graph.outputs.append(value)
 
 
-def _changes(before: ir.Shape, after: ir.Shape) -> bool:
+def _shape_changes(before: ir.Shape, after: ir.Shape) -> bool:
     return len(before) != len(after) or any(
         isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(before, after, strict=True)
     )

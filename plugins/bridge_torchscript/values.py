@@ -13,7 +13,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.facts import Origin
 
-DOUBT = "reads a tensor after another one was written to, whose memory it may share or not"
+MAY_SHARE = "reads a tensor after another one was written to, whose memory it may share or not"
 
 
 class Unsupported(Exception):
@@ -165,12 +165,12 @@ class Var:
         """The hub value it has now."""
         if self.base is not None and self.seen != self.base.current():
             if self.doubtful:
-                raise Unsupported(DOUBT)
+                raise Unsupported(MAY_SHARE)
             assert self.forward is not None
             self.memory.record(self)
             self.value, self.seen = self.forward(op, self.base.read(op)), self.base.current()
         if self.value is None:
-            raise Unsupported(DOUBT)
+            raise Unsupported(MAY_SHARE)
         return self.value
 
     def write(self, op: hub.Builder, value: ir.Value) -> None:
@@ -190,7 +190,7 @@ class Var:
         if self.backward is None:
             raise Unsupported("writes to a tensor whose memory it may share or not")
         before = self.base.read(op)
-        self.base.write(op, kept_shape(self.backward(op, before, value), before))
+        self.base.write(op, keep_shape(self.backward(op, before, value), before))
         self.value, self.seen = value, self.base.current()
 
     def turn(self, view: Callable[[Var], Var]) -> None:
@@ -217,7 +217,7 @@ class Var:
         self.value, self.seen = value, self.current()
 
 
-def kept_shape(new: ir.Value, before: ir.Value) -> ir.Value:
+def keep_shape(new: ir.Value, before: ir.Value) -> ir.Value:
     """`new` with the lengths of `before`, where its own are not known: writing to a tensor changes none."""
     if new.shape is None or before.shape is None or len(new.shape) != len(before.shape):
         return new
@@ -273,15 +273,15 @@ def collection_like(op: Builder, items: list[Any] | tuple[Any, ...], elements: I
     return Items(op, elements) if isinstance(items, Items) else type(items)(elements)
 
 
-def outside(op: Builder, items: Any) -> bool:
+def is_outside(op: Builder, items: Any) -> bool:
     """Whether a list was made outside the condition or loop, known at run time alone, that is being read."""
     depth = op.memory.depth
     return depth > 0 and not (isinstance(items, Items) and items.depth >= depth)
 
 
-def mutable(op: Builder, items: Any) -> None:
+def check_mutable(op: Builder, items: Any) -> None:
     """Raise Unsupported where a list made outside would change under a condition known at run time alone."""
-    if outside(op, items) or getattr(items, "held", None) is not None:
+    if is_outside(op, items) or getattr(items, "held", None) is not None:
         raise Unsupported("changes a list inside a condition or loop known at run time alone")
 
 
@@ -292,7 +292,7 @@ def common_shape(one: ir.Shape | None, two: ir.Shape | None) -> ir.Shape | None:
     return ir.Shape([a if a == b and isinstance(a, int) else None for a, b in zip(one, two, strict=True)])
 
 
-class Grows(Exception):
+class ListGrows(Exception):
     """A list made outside is appended to under a condition or in a loop known at run time alone."""
 
     def __init__(self, items: Items, dtype: ir.DataType) -> None:

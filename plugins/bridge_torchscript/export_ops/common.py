@@ -20,7 +20,7 @@ COMPUTED = dtype(*FLOAT_NAMES, *INT_NAMES, "bool")
 RANKED = condition("a known rank", lambda n: all(v is None or v.shape is not None for v in n.inputs))
 
 
-def functions(table: OpTable, *needs: Need, attributes: tuple[str, ...] = (), **names: str) -> None:
+def register_functions(table: OpTable, *needs: Need, attributes: tuple[str, ...] = (), **names: str) -> None:
     """Register operators that are one function of torch, of the same inputs and then of `attributes`."""
     for name, function in names.items():
 
@@ -34,7 +34,7 @@ def same_dtype(node: ir.Node) -> bool:
     return len({v.dtype for v in node.inputs if v is not None}) <= 1
 
 
-def texts(items: Iterable[Any]) -> str:
+def list_literal(items: Iterable[Any]) -> str:
     """A list literal."""
     return f"[{', '.join(map(str, items))}]"
 

@@ -6,13 +6,13 @@ import onnx_ir as ir
 
 from bridge.hub import attr, rank_of
 from bridge.ops import OpTable
-from bridge_torchscript.export_ops.common import texts
+from bridge_torchscript.export_ops.common import list_literal
 from bridge_torchscript.source import Source, annotation
 
 ops = OpTable()
 
 
-def kind_of(*values: ir.Value | None) -> str:
+def common_annotation(*values: ir.Value | None) -> str:
     """The annotation of whatever takes the place of all `values`."""
     kinds = {annotation(v.type) for v in values if v is not None}
     return next((k for k in kinds if k.startswith("Optional")), next(iter(kinds), "Tensor"))
@@ -22,7 +22,7 @@ def kind_of(*values: ir.Value | None) -> str:
 def if_(ts, node, condition):
     branches = [attr(node, name) for name in ("then_branch", "else_branch")]
     names = [ts.names.fresh(v.name or "result") for v in node.outputs]
-    type_names = [kind_of(v, *(b.outputs[i] for b in branches)) for i, v in enumerate(node.outputs)]
+    type_names = [common_annotation(v, *(b.outputs[i] for b in branches)) for i, v in enumerate(node.outputs)]
     for header, branch in zip((f"if bool({condition}):", "else:"), branches, strict=True):
         with ts.block(header):
             ts.graph(branch)
@@ -47,7 +47,7 @@ def loop(ts, node, limit=None, going=None, *states):
     for name, value, inner, state in zip(
         carried, node.inputs[2:], list(body.inputs)[2:], states, strict=True
     ):
-        type_name = kind_of(inner, value)
+        type_name = common_annotation(inner, value)
         ts.line(f"{name} = {state if type_name == 'Tensor' else f'annotate({type_name}, {state})'}")
         ts.set(inner, name)
     scans = list(body.outputs)[1 + count :]
@@ -63,31 +63,31 @@ def loop(ts, node, limit=None, going=None, *states):
             ts.line(f"{name}.append({ts.name(value)})")
         again, *after = (ts.name(v) for v in list(body.outputs)[: 1 + count])
         after = [
-            s if kind_of(v) == "Tensor" else f"annotate({kind_of(inner, v)}, {s})"
+            s if common_annotation(v) == "Tensor" else f"annotate({common_annotation(inner, v)}, {s})"
             for s, v, inner in zip(after, list(body.outputs)[1:], list(body.inputs)[2:], strict=False)
         ]
         ts.line(f"{step} = {step} + 1")
         ts.line(f"{', '.join([is_running, *carried])} = {', '.join([f'bool({again})', *after])}")
     results = [
-        _held(ts, name, kind_of(inner, value), output)
+        _unwrap_optional(ts, name, common_annotation(inner, value), output)
         for name, inner, value, output in zip(
             carried, list(body.inputs)[2:], node.inputs[2:], node.outputs, strict=False
         )
     ]
-    return [*results, *(_stacked(ts, n, v) for n, v in zip(lists, scans, strict=True))]
+    return [*results, *(_stack_scan(ts, n, v) for n, v in zip(lists, scans, strict=True))]
 
 
-def _held(ts: Source, name: str, type_name: str, output: ir.Value) -> str:
+def _unwrap_optional(ts: Source, name: str, type_name: str, output: ir.Value) -> str:
     """What is carried as an optional, as the value it is known to be in the end."""
     if not type_name.startswith("Optional") or isinstance(output.type, ir.OptionalType):
         return name
     return ts.lib("element" if isinstance(output.type, ir.TensorType) else "elements", name)
 
 
-def _stacked(ts: Source, name: str, value: ir.Value) -> str:
+def _stack_scan(ts: Source, name: str, value: ir.Value) -> str:
     """Elements of a list along a new first axis; of none, as far as their shape is known."""
     lengths = [d if isinstance(d, int) else 0 for d in value.shape or ()]
-    empty = f"torch.empty({texts([0, *lengths])}, dtype={ts.dtype(value)})"
+    empty = f"torch.empty({list_literal([0, *lengths])}, dtype={ts.dtype(value)})"
     return ts.lib("stack", name, empty)
 
 
@@ -98,7 +98,7 @@ def sequence_empty(ts, node):
 
 @ops.op("SequenceConstruct")
 def sequence_construct(ts, node, *inputs):
-    return texts(inputs)
+    return list_literal(inputs)
 
 
 @ops.op("SequenceInsert")

@@ -15,7 +15,7 @@ from bridge_torchscript.export_ops.common import (
     INTS,
     NUMBERS,
     flag,
-    functions,
+    register_functions,
     same_dtype,
 )
 from bridge_torchscript.source import Source, literal
@@ -27,7 +27,7 @@ SAME = condition("inputs of one dtype", same_dtype)
 BITS = dtype("int8", "int16", "int32", "int64", "uint8", "bool")
 
 
-functions(
+register_functions(
     ops,
     FLOATS,
     Acos="acos",
@@ -55,14 +55,14 @@ functions(
     Tan="tan",
     Tanh="tanh",
 )
-functions(ops, NUMBERS, Abs="abs", Neg="neg", Relu="relu", Sign="sign")
-functions(ops, BITS, BitwiseNot="bitwise_not")
-functions(ops, dtype("bool"), Not="logical_not")
-functions(ops, dtype("float", "double"), Det="det")
-functions(ops, FLOATS, attributes=("alpha",), Celu="celu", Elu="elu", LeakyRelu="leaky_relu")
+register_functions(ops, NUMBERS, Abs="abs", Neg="neg", Relu="relu", Sign="sign")
+register_functions(ops, BITS, BitwiseNot="bitwise_not")
+register_functions(ops, dtype("bool"), Not="logical_not")
+register_functions(ops, dtype("float", "double"), Det="det")
+register_functions(ops, FLOATS, attributes=("alpha",), Celu="celu", Elu="elu", LeakyRelu="leaky_relu")
 
 
-def binary(need: Need, **signs: str) -> None:
+def register_binary(need: Need, **signs: str) -> None:
     """Register operators that are a sign between two operands of one dtype."""
     for name, sign in signs.items():
 
@@ -71,10 +71,10 @@ def binary(need: Need, **signs: str) -> None:
             return f"{x} {sign} {ts.operand(node.inputs[1])}"
 
 
-binary(NUMBERS, Add="+", Sub="-", Mul="*")
-binary(COMPUTED, Greater=">", GreaterOrEqual=">=", Less="<", LessOrEqual="<=")
-binary(BITS, BitwiseAnd="&", BitwiseOr="|", BitwiseXor="^")
-binary(dtype("bool"), And="&", Or="|", Xor="^")
+register_binary(NUMBERS, Add="+", Sub="-", Mul="*")
+register_binary(COMPUTED, Greater=">", GreaterOrEqual=">=", Less="<", LessOrEqual="<=")
+register_binary(BITS, BitwiseAnd="&", BitwiseOr="|", BitwiseXor="^")
+register_binary(dtype("bool"), And="&", Or="|", Xor="^")
 
 
 @ops.op("Equal", needs=(SAME,))
@@ -115,19 +115,19 @@ def power(ts, node, x, y):
     return f"torch.pow({x}, {y}).to({ts.dtype(base)})"
 
 
-def wide(x: str) -> str:
+def as_int64_bits(x: str) -> str:
     """The bits of uint64 as int64."""
     return f"torch.view_copy({x}, dtype=torch.int64)"
 
 
-def unsigned(sign: str, *names: str, order: bool = False) -> None:
+def register_unsigned(sign: str, *names: str, order: bool = False) -> None:
     """Register uint64 operators that are `sign` between int64: of the same bits, or in the same order."""
 
     @ops.op(*names, needs=(dtype("uint64"), SAME))
     def between(ts, node, x, y):
         if order:
             return f"{ts.lib('ordered', x)} {sign} {ts.lib('ordered', y)}"
-        return f"torch.view_copy({wide(x)} {sign} {wide(y)}, dtype=torch.uint64)"
+        return f"torch.view_copy({as_int64_bits(x)} {sign} {as_int64_bits(y)}, dtype=torch.uint64)"
 
 
 for sign, name in {
@@ -138,19 +138,19 @@ for sign, name in {
     "|": "BitwiseOr",
     "^": "BitwiseXor",
 }.items():
-    unsigned(sign, name)
+    register_unsigned(sign, name)
 for sign, name in {">": "Greater", ">=": "GreaterOrEqual", "<": "Less", "<=": "LessOrEqual"}.items():
-    unsigned(sign, name, order=True)
+    register_unsigned(sign, name, order=True)
 
 
 @ops.op("BitwiseNot", needs=(dtype("uint64"),))
 def unsigned_not(ts, node, x):
-    return f"torch.view_copy(torch.bitwise_not({wide(x)}), dtype=torch.uint64)"
+    return f"torch.view_copy(torch.bitwise_not({as_int64_bits(x)}), dtype=torch.uint64)"
 
 
 @ops.op("Div", "Mod", needs=(dtype("uint64"), SAME))
 def unsigned_division(ts, node, x, y):
-    quotient, remainder = ts.unpack(ts.lib("divided", wide(x), wide(y)), "quotient", "rest")
+    quotient, remainder = ts.unpack(ts.lib("divided", as_int64_bits(x), as_int64_bits(y)), "quotient", "rest")
     return f"torch.view_copy({quotient if node.op_type == 'Div' else remainder}, dtype=torch.uint64)"
 
 
@@ -169,7 +169,7 @@ def unsigned_extreme(ts, node, *inputs):
 @ops.op("BitShift", needs=(dtype("uint64"), SAME))
 def unsigned_shift(ts, node, x, y):
     helper = "shifted_left" if attr(node, "direction") == "LEFT" else "shifted_right"
-    return f"torch.view_copy({ts.lib(helper, wide(x), wide(y))}, dtype=torch.uint64)"
+    return f"torch.view_copy({ts.lib(helper, as_int64_bits(x), as_int64_bits(y))}, dtype=torch.uint64)"
 
 
 @ops.op("BitShift", needs=(INTS, SAME))
@@ -311,10 +311,10 @@ def castable(node: ir.Node) -> bool:
 @ops.op("Cast", needs=(condition("no strings", lambda n: castable(n) and n.inputs[0].dtype != T.STRING),))
 def cast(ts, node, x):
     to = ir.DataType(attr(node, "to"))
-    return converted(ts, x, node.inputs[0].dtype, to, attr(node, "saturate"), attr(node, "round_mode"))
+    return cast_text(ts, x, node.inputs[0].dtype, to, attr(node, "saturate"), attr(node, "round_mode"))
 
 
-def converted(
+def cast_text(
     ts: Source, x: str, source: ir.DataType, to: ir.DataType, saturate: int = 1, mode: str = "up"
 ) -> str:
     """`x` of dtype `source` as `to` (ONNX operator Cast)."""

@@ -8,7 +8,15 @@ import onnx_ir as ir
 from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype, unused_output
 from bridge.ops import OpTable
-from bridge_torchscript.export_ops.common import FLOATS, NUMBERS, RANKED, flag, functions, same_dtype, texts
+from bridge_torchscript.export_ops.common import (
+    FLOATS,
+    NUMBERS,
+    RANKED,
+    flag,
+    list_literal,
+    register_functions,
+    same_dtype,
+)
 from bridge_torchscript.source import Source
 
 ops = OpTable()
@@ -20,23 +28,23 @@ EXPLICIT = attribute("auto_pad", "NOTSET", "VALID")
 SINGLE = dtype("float", "double")
 
 
-def spatial(node: ir.Node) -> int:
+def spatial_rank(node: ir.Node) -> int:
     """The number of spatial axes of the input."""
     return (rank_of(node.inputs[0]) or 2) - 2
 
 
 def pads_of(node: ir.Node) -> tuple[list[int], list[int]]:
     """Padding before and after each spatial axis."""
-    count = spatial(node)
+    count = spatial_rank(node)
     pads = attr(node, "pads") or [0] * 2 * count
     if attr(node, "auto_pad") == "VALID":
         pads = [0] * 2 * count
     return pads[:count], pads[count:]
 
 
-def each(node: ir.Node, name: str, default: int = 1) -> list[int]:
+def per_axis(node: ir.Node, name: str, default: int = 1) -> list[int]:
     """An attribute with a number for each spatial axis."""
-    return attr(node, name) or [default] * spatial(node)
+    return attr(node, name) or [default] * spatial_rank(node)
 
 
 def last_first(before: list[int], after: list[int]) -> list[int]:
@@ -44,40 +52,40 @@ def last_first(before: list[int], after: list[int]) -> list[int]:
     return [p for pair in reversed(list(zip(before, after, strict=True))) for p in pair]
 
 
-def padded(ts: Source, node: ir.Node, x: str, kernel: str) -> tuple[str, list[int]]:
+def pad_unequal(ts: Source, node: ir.Node, x: str, kernel: str) -> tuple[str, list[int]]:
     """The input padded where both sides differ, and the padding the operator itself does."""
     if attr(node, "auto_pad").startswith("SAME"):
         pads = ts.lib(
             "same_pads",
             x,
             kernel,
-            each(node, "strides"),
-            each(node, "dilations"),
+            per_axis(node, "strides"),
+            per_axis(node, "dilations"),
             flag(attr(node, "auto_pad") == "SAME_UPPER"),
         )
-        return f"torch.constant_pad_nd({x}, {pads}, 0)", [0] * spatial(node)
+        return f"torch.constant_pad_nd({x}, {pads}, 0)", [0] * spatial_rank(node)
     before, after = pads_of(node)
     if before == after and min(before, default=0) >= 0:
         return x, before
-    return f"torch.constant_pad_nd({x}, {last_first(before, after)}, 0)", [0] * spatial(node)
+    return f"torch.constant_pad_nd({x}, {last_first(before, after)}, 0)", [0] * spatial_rank(node)
 
 
 @ops.op("Conv", needs=(FLOATS, SAME, SPATIAL))
 def conv(ts, node, x, w, bias=None):
-    x, pads = padded(ts, node, x, f"{w}.size()[2:]")
+    x, pads = pad_unequal(ts, node, x, f"{w}.size()[2:]")
     return (
-        f"torch.conv{spatial(node)}d({x}, {w}, {bias}, {each(node, 'strides')}, {pads}, "
-        f"{each(node, 'dilations')}, {attr(node, 'group')})"
+        f"torch.conv{spatial_rank(node)}d({x}, {w}, {bias}, {per_axis(node, 'strides')}, {pads}, "
+        f"{per_axis(node, 'dilations')}, {attr(node, 'group')})"
     )
 
 
 @ops.op("ConvTranspose", needs=(FLOATS, SAME, SPATIAL))
 def conv_transpose(ts, node, x, w, bias=None):
-    count = spatial(node)
+    count = spatial_rank(node)
     strides, dilations, output_padding = (
-        each(node, "strides"),
-        each(node, "dilations"),
-        each(node, "output_padding", 0),
+        per_axis(node, "strides"),
+        per_axis(node, "dilations"),
+        per_axis(node, "output_padding", 0),
     )
     mode, output_shape = attr(node, "auto_pad"), attr(node, "output_shape")
     group = attr(node, "group")
@@ -116,7 +124,7 @@ def conv_transpose(ts, node, x, w, bias=None):
     return result if bias is None else f"{result} + torch.reshape({bias}, {[-1, *[1] * count]})"
 
 
-def plain_window(node: ir.Node) -> bool:
+def has_plain_padding(node: ir.Node) -> bool:
     """Padding alike on both sides and within half a window, no rounding up."""
     if attr(node, "ceil_mode") or not EXPLICIT.holds(node) or rank_of(node.inputs[0]) is None:
         return False
@@ -126,25 +134,23 @@ def plain_window(node: ir.Node) -> bool:
     )
 
 
-PLAIN = condition("padding alike on both sides, within half a window", plain_window)
+PLAIN = condition("padding alike on both sides, within half a window", has_plain_padding)
 
 
 @ops.op("MaxPool", needs=(NUMBERS, SPATIAL, PLAIN, unused_output(1, "Indices")))
 def max_pool(ts, node, x):
-    window = f"{attr(node, 'kernel_shape')}, {each(node, 'strides')}, {pads_of(node)[0]}, {each(node, 'dilations')}"
-    return f"torch.max_pool{spatial(node)}d({x}, {window})"
+    window = f"{attr(node, 'kernel_shape')}, {per_axis(node, 'strides')}, {pads_of(node)[0]}, {per_axis(node, 'dilations')}"
+    return f"torch.max_pool{spatial_rank(node)}d({x}, {window})"
 
 
 @ops.op("MaxPool", needs=(NUMBERS, SPATIAL))
 def any_max_pool(ts, node, x):
     """Padded to exactly the windows there are; indices counted in the input as it was."""
-    count, dtype = spatial(node), node.inputs[0].dtype
+    count, dtype = spatial_rank(node), node.inputs[0].dtype
     pads = ts.let(_window_pads(ts, node, x), "pads", "List[int]")
     lowest = np.iinfo(dtype.numpy()).min if dtype.is_integer() else "-inf"
     padded_x = f"torch.constant_pad_nd({x}, {pads}, {lowest})"
-    window = (
-        f"{attr(node, 'kernel_shape')}, {each(node, 'strides')}, {[0] * count}, {each(node, 'dilations')}"
-    )
+    window = f"{attr(node, 'kernel_shape')}, {per_axis(node, 'strides')}, {[0] * count}, {per_axis(node, 'dilations')}"
     if len(node.outputs) == 1:
         return f"torch.max_pool{count}d({padded_x}, {window})"
     padded_x = ts.let(padded_x, "padded")
@@ -164,8 +170,8 @@ def _window_pads(ts: Source, node: ir.Node, x: str) -> str:
         "window_pads",
         f"{x}.size()[2:]",
         attr(node, "kernel_shape"),
-        each(node, "strides"),
-        each(node, "dilations"),
+        per_axis(node, "strides"),
+        per_axis(node, "dilations"),
         before,
         after,
         f'"{attr(node, "auto_pad")}"',
@@ -176,28 +182,28 @@ def _window_pads(ts: Source, node: ir.Node, x: str) -> str:
 DENSE = condition("no dilations", lambda n: set(attr(n, "dilations") or [1]) == {1})
 
 
-def roomy(node: ir.Node) -> bool:
+def has_room(node: ir.Node) -> bool:
     """torch.avg_pool3d compares its kernel with the input before padding it."""
     if rank_of(node.inputs[0]) is None:
         return False
-    if spatial(node) < 3 or attr(node, "count_include_pad"):
+    if spatial_rank(node) < 3 or attr(node, "count_include_pad"):
         return True
     lengths = list(node.inputs[0].shape)[2:]
     kernel = attr(node, "kernel_shape")
     return all(isinstance(d, int) and d >= k for d, k in zip(lengths, kernel, strict=True))
 
 
-ROOMY = condition("three axes that are no shorter than the kernel", roomy)
+ROOMY = condition("three axes that are no shorter than the kernel", has_room)
 
 
 @ops.op("AveragePool", needs=(FLOATS, SPATIAL, PLAIN, DENSE, ROOMY))
 def average_pool(ts, node, x):
     before, after = pads_of(node)
     includes_pad = attr(node, "count_include_pad")
-    if includes_pad and any(before) and spatial(node) == 3:
+    if includes_pad and any(before) and spatial_rank(node) == 3:
         x, before = f"torch.constant_pad_nd({x}, {last_first(before, after)}, 0)", [0] * 3
-    window = f"{attr(node, 'kernel_shape')}, {each(node, 'strides')}, {before}, False"
-    return f"torch.avg_pool{spatial(node)}d({x}, {window}, {flag(includes_pad)})"
+    window = f"{attr(node, 'kernel_shape')}, {per_axis(node, 'strides')}, {before}, False"
+    return f"torch.avg_pool{spatial_rank(node)}d({x}, {window}, {flag(includes_pad)})"
 
 
 @ops.op("GlobalAveragePool", needs=(FLOATS, RANKED))
@@ -225,7 +231,7 @@ def instance_norm(ts, node, x, scale, bias):
     return f"torch.instance_norm({x}, {scale}, {bias}, None, None, True, 0.0, {epsilon}, False)"
 
 
-def over_last(node: ir.Node) -> bool:
+def normalizes_last(node: ir.Node) -> bool:
     """Scale and bias have the shape that is normalized."""
     rank = rank_of(node.inputs[0])
     if not rank or attr(node, "stash_type") != 1:
@@ -234,7 +240,7 @@ def over_last(node: ir.Node) -> bool:
     return all(v is None or (v.shape is not None and list(v.shape) == tail) for v in list(node.inputs)[1:])
 
 
-LAST = condition("scale and bias of the normalized shape", over_last)
+LAST = condition("scale and bias of the normalized shape", normalizes_last)
 
 
 @ops.op(
@@ -254,13 +260,13 @@ def rms_norm(ts, node, x, scale):
 
 
 def _tail(node: ir.Node, x: str, axis: int) -> str:
-    return texts(
+    return list_literal(
         d if isinstance(d, int) else f"{x}.size({i + axis})"
         for i, d in enumerate(list(node.inputs[0].shape)[axis:])
     )
 
 
-def channels_known(node: ir.Node) -> bool:
+def has_channel_scale(node: ir.Node) -> bool:
     """The scale has an element for each channel."""
     x, scale = node.inputs[0], shape_of(node.inputs[1])
     dims = [] if x is None or x.shape is None else list(x.shape)
@@ -272,7 +278,7 @@ def channels_known(node: ir.Node) -> bool:
     needs=(
         dtype("float"),
         SAME,
-        condition("a scale for each channel", channels_known),
+        condition("a scale for each channel", has_channel_scale),
         attribute("stash_type", 1),
     ),
 )
@@ -280,7 +286,7 @@ def group_norm(ts, node, x, scale, bias):
     return f"torch.group_norm({x}, {attr(node, 'num_groups')}, {scale}, {bias}, {attr(node, 'epsilon')})"
 
 
-functions(ops, NUMBERS, SAME, MatMul="matmul")
+register_functions(ops, NUMBERS, SAME, MatMul="matmul")
 
 
 @ops.op("Gemm", needs=(FLOATS, SAME))
@@ -306,12 +312,14 @@ MODES = {"linear": 0, "bilinear": 0, "nearest": 1, "cubic": 2, "bicubic": 2}
 BORDERS = {"zeros": 0, "border": 1, "reflection": 2}
 
 
-def samples(node: ir.Node) -> bool:
+def is_supported_sampling(node: ir.Node) -> bool:
     rank, mode = rank_of(node.inputs[0]), MODES[attr(node, "mode")]
     return rank == 4 or (rank == 5 and mode != 2)
 
 
-@ops.op("GridSample", needs=(SINGLE, SAME, condition("4 dimensions, or 5 unless cubic", samples)))
+@ops.op(
+    "GridSample", needs=(SINGLE, SAME, condition("4 dimensions, or 5 unless cubic", is_supported_sampling))
+)
 def grid_sample(ts, node, x, grid):
     mode, border = MODES[attr(node, "mode")], BORDERS[attr(node, "padding_mode")]
     return f"torch.grid_sampler({x}, {grid}, {mode}, {border}, {flag(attr(node, 'align_corners'))})"

@@ -8,7 +8,7 @@ from bridge.hub import attr
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_torchscript.export_ops.common import flag
-from bridge_torchscript.export_ops.math import converted
+from bridge_torchscript.export_ops.math import cast_text
 
 ops = OpTable()
 
@@ -16,7 +16,7 @@ T = ir.DataType
 BYTES = (dtype("int8", "uint8"), dtype("int8", "uint8", index=1))
 
 
-def target(node: ir.Node) -> ir.DataType:
+def quantized_dtype(node: ir.Node) -> ir.DataType:
     """The dtype QuantizeLinear makes: that of the zero point, else `output_dtype`, else uint8."""
     zero = node.inputs[2] if len(node.inputs) > 2 else None
     if zero is not None and zero.dtype is not None:
@@ -30,16 +30,16 @@ SINGLE = condition("precision float", lambda n: T(attr(n, "precision") or int(T.
 @ops.op("QuantizeLinear", needs=(dtype("float", "float16", "bfloat16", "int32"), SINGLE))
 def quantize(ts, node, x, scale, zero=None):
     """saturate(round(x / scale) + zero point); float8 and float4 are rounded by their cast."""
-    output_dtype, axis_and_block = target(node), (attr(node, "axis"), attr(node, "block_size"))
+    output_dtype, axis_and_block = quantized_dtype(node), (attr(node, "axis"), attr(node, "block_size"))
     scaled = ts.lib("scaled", x, scale, *axis_and_block)
     if not output_dtype.is_integer():
-        return converted(ts, scaled, T.FLOAT, output_dtype, attr(node, "saturate"))
-    low, high = limits(output_dtype)
+        return cast_text(ts, scaled, T.FLOAT, output_dtype, attr(node, "saturate"))
+    low, high = integer_limits(output_dtype)
     integers = ts.lib("whole", scaled, zero, *axis_and_block, low, high)
-    return converted(ts, integers, T.FLOAT, output_dtype)
+    return cast_text(ts, integers, T.FLOAT, output_dtype)
 
 
-def limits(dtype: ir.DataType) -> tuple[float, float]:
+def integer_limits(dtype: ir.DataType) -> tuple[float, float]:
     """The least and the greatest integer of a dtype."""
     signed, bits = not dtype.name.startswith("U"), dtype.bitwidth
     return float(-(2 ** (bits - 1)) if signed else 0), float(2 ** (bits - signed) - 1)
@@ -53,7 +53,7 @@ def dequantize(ts, node, x, scale, zero=None):
     dequantized = ts.lib(
         "dequantized", x, scale, zero, attr(node, "axis"), attr(node, "block_size"), is_int32
     )
-    return converted(ts, dequantized, T.FLOAT, output_dtype)
+    return cast_text(ts, dequantized, T.FLOAT, output_dtype)
 
 
 @ops.op("MatMulInteger", needs=BYTES)

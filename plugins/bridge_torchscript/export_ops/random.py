@@ -12,7 +12,7 @@ from bridge_torchscript.source import Source
 ops = OpTable()
 
 
-def _drawn(ts: Source, node: ir.Node, function: str, default: ir.DataType) -> str:
+def _scaled_random(ts: Source, node: ir.Node, function: str, default: ir.DataType) -> str:
     """`function`, of numbers from 0 to 1 or of mean 0 and deviation 1, as the node's attributes ask."""
     dtype = ts.dtype(ir.DataType(attr(node, "dtype", int(default))))
     if "Normal" in node.op_type:
@@ -26,13 +26,15 @@ def _drawn(ts: Source, node: ir.Node, function: str, default: ir.DataType) -> st
 @ops.op("RandomNormal", "RandomUniform")
 def random(ts, node):
     name = "randn" if node.op_type == "RandomNormal" else "rand"
-    return _drawn(ts, node, f"torch.{name}({attr(node, 'shape')}, dtype=torch.float32)", ir.DataType.FLOAT)
+    return _scaled_random(
+        ts, node, f"torch.{name}({attr(node, 'shape')}, dtype=torch.float32)", ir.DataType.FLOAT
+    )
 
 
 @ops.op("RandomNormalLike", "RandomUniformLike")
 def random_like(ts, node, x):
     name = "randn" if node.op_type == "RandomNormalLike" else "rand"
-    return _drawn(ts, node, f"torch.{name}_like({x}, dtype=torch.float32)", node.inputs[0].dtype)
+    return _scaled_random(ts, node, f"torch.{name}_like({x}, dtype=torch.float32)", node.inputs[0].dtype)
 
 
 @ops.op("Bernoulli", needs=(FLOATS,))

@@ -13,7 +13,7 @@ from bridge_torchscript.export_ops.common import flag
 ops = OpTable()
 
 
-def usual(node: ir.Node) -> bool:
+def has_default_cell(node: ir.Node) -> bool:
     """Default activations, no clipping, gates not coupled."""
     if "clip" in node.attributes or attr(node, "input_forget"):
         return False
@@ -21,7 +21,7 @@ def usual(node: ir.Node) -> bool:
     return all([name.lower() for name in names] == default for names in activations(node))
 
 
-PLAIN = condition("the default activations without clipping", usual)
+PLAIN = condition("the default activations without clipping", has_default_cell)
 
 
 @ops.op("LSTM", "GRU", "RNN", needs=(dtype("float", "double"), PLAIN))

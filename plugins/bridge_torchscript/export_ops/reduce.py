@@ -8,7 +8,7 @@ import onnx_ir as ir
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import Need, OpTable
-from bridge_torchscript.export_ops.common import COMPUTED, FLOATS, NUMBERS, flag, texts
+from bridge_torchscript.export_ops.common import COMPUTED, FLOATS, NUMBERS, flag, list_literal
 from bridge_torchscript.source import Source
 
 ops = OpTable()
@@ -36,35 +36,35 @@ def reduce(ts: Source, node: ir.Node, x: str, axes: str | None, formula: str) ->
     noop = attr(node, "noop_with_empty_axes")
     fixed = const(axes_input[0]) if axes_input and axes_input[0] is not None else None
     if axes is None or (fixed is not None and not fixed.size) or shape_of(axes_input[0]) == [0]:
-        axes_text = texts([] if noop else everything)
+        axes_text = list_literal([] if noop else everything)
         if noop:
-            return element(node.op_type, x)
+            return reduce_single(node.op_type, x)
     elif fixed is not None:
-        axes_text = texts(int(a) for a in fixed)
+        axes_text = list_literal(int(a) for a in fixed)
     else:
         axes_text = ts.ints(axes_input[0])
         if shape_of(axes_input[0]) is None:
             axes_text = ts.lib("axes_or_all", axes_text, rank_of(value))
     if not everything:
-        return element(node.op_type, x)
+        return reduce_single(node.op_type, x)
     return formula.format(axes=axes_text, **fields)
 
 
-def element(name: str, x: str) -> str:
+def reduce_single(name: str, x: str) -> str:
     """The reduction of each element by itself."""
     if name in ("ReduceL1", "ReduceL2"):
         return f"torch.abs({x})"
     return f"torch.log({x})" if name == "ReduceLogSum" else f"{x} * {x}" if name == "ReduceSumSquare" else x
 
 
-def fixed_axes(node: ir.Node) -> bool:
+def has_static_axes_count(node: ir.Node) -> bool:
     """Whether there are axes is known before run time, where none at all would change nothing."""
     axes = node.inputs[1] if len(node.inputs) > 1 else None
     known = axes is None or const(axes) is not None or shape_of(axes) is not None
     return known or not attr(node, "noop_with_empty_axes")
 
 
-FIXED = condition("axes whose number is known", fixed_axes)
+FIXED = condition("axes whose number is known", has_static_axes_count)
 
 
 def register(formulas: dict[str, str], need: Need) -> None:

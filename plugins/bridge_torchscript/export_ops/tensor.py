@@ -18,8 +18,8 @@ from bridge_torchscript.export_ops.common import (
     RANKED,
     axis_of,
     flag,
-    functions,
-    texts,
+    list_literal,
+    register_functions,
 )
 from bridge_torchscript.source import Source, elements, literal
 
@@ -29,21 +29,21 @@ T = ir.DataType
 NUMERIC = condition("no strings", lambda n: all(v is None or v.dtype != T.STRING for v in n.inputs))
 
 
-functions(ops, NUMERIC, Where="where")
+register_functions(ops, NUMERIC, Where="where")
 
 
-def known_elements(node: ir.Node, index: int) -> np.ndarray | None:
+def static_input(node: ir.Node, index: int) -> np.ndarray | None:
     return const(node.inputs[index]) if index < len(node.inputs) else None
 
 
 @ops.op("Reshape", needs=(NUMERIC,))
 def reshape(ts, node, x, shape):
-    static_shape = known_elements(node, 1)
+    static_shape = static_input(node, 1)
     if static_shape is None:
         return ts.lib("reshape", x, ts.ints(node.inputs[1]), flag(attr(node, "allowzero")))
     copied = not attr(node, "allowzero")
     lengths = [f"{x}.size({i})" if d == 0 and copied else int(d) for i, d in enumerate(static_shape)]
-    return f"torch.reshape({x}, {texts(lengths)})"
+    return f"torch.reshape({x}, {list_literal(lengths)})"
 
 
 @ops.op("Expand", needs=(NUMERIC,))
@@ -71,7 +71,7 @@ def squeeze(ts, node, x, axes=None):
 
 @ops.op("Unsqueeze", needs=(NUMERIC,))
 def unsqueeze(ts, node, x, axes):
-    fixed = known_elements(node, 1)
+    fixed = static_input(node, 1)
     rank = rank_of(node.inputs[0])
     if fixed is None or (rank is None and (fixed < 0).any()):
         return ts.lib("unsqueeze", x, ts.ints(node.inputs[1]))
@@ -95,7 +95,7 @@ def transpose(ts, node, x):
 
 @ops.op("Concat", needs=(NUMERIC,))
 def concat(ts, node, *inputs):
-    return f"torch.cat({texts(inputs)}, {attr(node, 'axis')})"
+    return f"torch.cat({list_literal(inputs)}, {attr(node, 'axis')})"
 
 
 @ops.op("Split", needs=(NUMERIC,))
@@ -107,7 +107,7 @@ def split(ts, node, x, sizes=None):
         lengths = ts.ints(node.inputs[1])
     elif isinstance(length, int):
         step = -(-length // count)
-        lengths = texts(max(min(step, length - i * step), 0) for i in range(count))
+        lengths = list_literal(max(min(step, length - i * step), 0) for i in range(count))
     else:
         lengths = ts.lib("even_parts", f"{x}.size({axis})", count)
     return ts.unpack(
@@ -132,7 +132,7 @@ def slice_(ts, node, x, starts, ends, axes=None, steps=None):
         arguments.append(f"list(range(len({arguments[0]})))" if axes is None else ts.ints(inputs[3]))
         arguments.append(f"[1] * len({arguments[0]})" if steps is None else ts.ints(inputs[4]))
         return ts.lib("slices", x, *arguments)
-    bounds = [_each(ts, v, count[0]) for v in inputs[1:3]]
+    bounds = [_element_expressions(ts, v, count[0]) for v in inputs[1:3]]
     for index in range(count[0]):
         axis = index if static_axes is None else int(static_axes[index])
         step = 1 if static_steps is None else int(static_steps[index])
@@ -140,7 +140,7 @@ def slice_(ts, node, x, starts, ends, axes=None, steps=None):
     return x
 
 
-def _each(ts: Source, value: ir.Value, count: int) -> list[Any]:
+def _element_expressions(ts: Source, value: ir.Value, count: int) -> list[Any]:
     """The elements of a vector as ints and int expressions."""
     items = elements(ts, value)
     return items if items is not None else [f"{ts.ints(value)}[{i}]" for i in range(count)]
@@ -197,7 +197,7 @@ def shape(ts, node, x):
     if value.shape is None:
         return f"torch.tensor({x}.size()[{start}:{'' if end is None else end}], dtype=torch.int64)"
     lengths = [d if isinstance(d, int) else f"{x}.size({i})" for i, d in enumerate(value.shape)][start:end]
-    return f"torch.tensor(annotate(List[int], {texts(lengths)}), dtype=torch.int64)"
+    return f"torch.tensor(annotate(List[int], {list_literal(lengths)}), dtype=torch.int64)"
 
 
 @ops.op("Size")
@@ -308,21 +308,21 @@ def pad(ts, node, x, pads, value=None, axes=None):
     rank, mode = rank_of(node.inputs[0]), attr(node, "mode")
     static_axes = const(inputs[3]) if axes is not None else np.arange(rank)
     amounts = elements(ts, inputs[1])
-    axes_text = ts.ints(inputs[3]) if axes is not None else texts(range(rank))
+    axes_text = ts.ints(inputs[3]) if axes is not None else list_literal(range(rank))
     if mode != "constant":
         return ts.lib("pad_by_place", x, ts.ints(inputs[1]), axes_text, f'"{mode}"')
-    filler = "0" if value is None else ts.number(inputs[2]) or _item(inputs[2], value)
+    filler = "0" if value is None else ts.number(inputs[2]) or _as_number(inputs[2], value)
     if static_axes is None or amounts is None:
         order = ts.lib("from_last_axis", ts.ints(inputs[1]), axes_text, rank)
     else:
         count = len(static_axes)
         pairs = {int(a) % rank: (amounts[i], amounts[i + count]) for i, a in enumerate(static_axes)}
-        order = texts(
+        order = list_literal(
             p for axis in reversed(range(min(pairs, default=rank), rank)) for p in pairs.get(axis, (0, 0))
         )
     return f"torch.constant_pad_nd({x}, {order}, {filler})"
 
 
-def _item(value: ir.Value, name: str) -> str:
+def _as_number(value: ir.Value, name: str) -> str:
     dtype = value.dtype
     return f"{'float' if dtype.is_floating_point() else 'bool' if dtype == T.BOOL else 'int'}({name})"

@@ -9,11 +9,11 @@ import onnx_ir as ir
 
 from bridge.dims import vector
 from bridge.hub import const, rank_of, shape_of
-from bridge_torchscript.dtypes import HELD
+from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.values import Poison, Sym, Unsupported
 
 T = ir.DataType
-BY_CODE = {held.code: dtype for dtype, held in HELD.items()}
+BY_CODE = {held.code: dtype for dtype, held in TORCH_DTYPES.items()}
 FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)
 FLOAT8 = (T.FLOAT8E4M3FN, T.FLOAT8E4M3FNUZ, T.FLOAT8E5M2, T.FLOAT8E5M2FNUZ)
 INT64 = np.int64
@@ -108,7 +108,7 @@ def as_floating(op: Any, x: Any) -> ir.Value:
 def torch_dtype(dtype: ir.DataType) -> Any:
     import torch
 
-    return getattr(torch, HELD[dtype].name)
+    return getattr(torch, TORCH_DTYPES[dtype].name)
 
 
 def result_type(*args: Any) -> ir.DataType:
@@ -118,7 +118,7 @@ def result_type(*args: Any) -> ir.DataType:
     groups: list[list[Any]] = [[], [], []]
     for arg in args:
         if isinstance(arg, ir.Value):
-            if arg.dtype is None or arg.dtype not in HELD:
+            if arg.dtype is None or arg.dtype not in TORCH_DTYPES:
                 raise Unsupported("needs tensors of known dtype")
             groups[0 if rank(arg) else 1].append(torch_dtype(arg.dtype))
         elif arg is not None:
@@ -131,7 +131,7 @@ def result_type(*args: Any) -> ir.DataType:
             common = dtype if common is None else torch.promote_types(common, dtype)
         merged.append(common)
     result = _promote_groups(merged[0], _promote_groups(merged[1], merged[2]))
-    return next(d for d, held in HELD.items() if getattr(torch, held.name) == result)
+    return next(d for d, held in TORCH_DTYPES.items() if getattr(torch, held.name) == result)
 
 
 def _promote_groups(higher: Any, lower: Any) -> Any:

@@ -14,16 +14,16 @@ import onnx_ir as ir
 from bridge.hub import const
 from bridge_torchscript.import_ops.common import int64_scalar, length, rank, tensor
 from bridge_torchscript.values import (
-    Grows,
     Items,
+    ListGrows,
     Poison,
     Sequence,
     Sym,
     Unsupported,
     Var,
+    check_mutable,
     collection_like,
-    mutable,
-    outside,
+    is_outside,
 )
 
 T = ir.DataType
@@ -319,7 +319,7 @@ def register_mutation(name: str, change: Callable) -> None:
     def apply(op, x, *rest):
         if not isinstance(x, (list, dict)):
             return NotImplemented
-        mutable(op, x)
+        check_mutable(op, x)
         return change(x, *rest)
 
 
@@ -335,9 +335,9 @@ def append(op, x, value):
     if isinstance(x, Items) and x.held is not None and isinstance(value, Var):
         x.append_held(op, value.read(op))
         return x
-    if isinstance(x, Items) and outside(op, x) and isinstance(value, Var):
-        raise Grows(x, value.read(op).dtype)
-    mutable(op, x)
+    if isinstance(x, Items) and is_outside(op, x) and isinstance(value, Var):
+        raise ListGrows(x, value.read(op).dtype)
+    check_mutable(op, x)
     x.append(value)
     return x
 
