@@ -58,7 +58,7 @@ class Sampled:
     index: int
 
     def __call__(self, folder: Path) -> Made:
-        return Sample(self.entry, samples(self.entry)[self.index]).made(folder)
+        return Sample(self.entry, samples(self.entry)[self.index]).write(folder)
 
 
 def samples(entry: Any) -> list[Any]:
@@ -85,7 +85,7 @@ class Sample(torch.nn.Module):
             **{k: _filled(v, queue) for k, v in self.keywords.items()},
         )
 
-    def made(self, folder: Path) -> Made:
+    def write(self, folder: Path) -> Made:
         """The traced archive, its inputs and what torch computes. Raises Untraceable."""
         self.eval()
         try:

@@ -126,8 +126,8 @@ def _snapshot(op: Builder, value: Any) -> Any:
     """Tensors as they are now, before what the branch wrote is undone."""
     if isinstance(value, Var):
         return Var(op, value.read(op), quantization=value.quantization)
-    if isinstance(value, Items) and value.held is not None:
-        return Sequence(value.held.read(op), value.shape)
+    if isinstance(value, Items) and value.sequence is not None:
+        return Sequence(value.sequence.read(op), value.shape)
     if isinstance(value, tuple):
         return tuple(_snapshot(op, v) for v in value)
     return [_snapshot(op, v) for v in value] if isinstance(value, list) else value
@@ -278,10 +278,10 @@ def _emit_loop(
 ) -> list[Any]:
     """A Loop of a number of steps known at run time alone, the first of them `first`."""
     body = LoopBody(reader, op, block, carried, first)
-    graph, results = body.settled()
+    graph, results = body.fixed_point()
     trips = None if isinstance(limit, int) and limit >= ENDLESS else int64_scalar(op, limit)
     start = op.const(np.array(going)) if isinstance(going, bool) else going
-    initial = body.initial()
+    initial = body.initial_values()
     node = ir.Node(
         "", "Loop", [trips, start, *initial], [ir.AttrGraph("body", graph)], num_outputs=len(initial)
     )
@@ -289,7 +289,7 @@ def _emit_loop(
         output.type = inner.type
         output.shape = None if shape is None else ir.Shape(shape)
     op.insert(node)
-    return body.bound(op, node.outputs)
+    return body.bind(op, node.outputs)
 
 
 class LoopBody:
@@ -307,11 +307,11 @@ class LoopBody:
         self.written: list[Var] = []
         self.shapes = [_dims(s) for s in self.starts]
 
-    def initial(self) -> list[ir.Value]:
+    def initial_values(self) -> list[ir.Value]:
         """Initial values of everything carried."""
         return [*self.starts, *(v.value for v in self.written if v.value is not None)]
 
-    def bound(self, op: Builder, values: Iterable[ir.Value]) -> list[Any]:
+    def bind(self, op: Builder, values: Iterable[ir.Value]) -> list[Any]:
         """The program's carried variables with these `values`; tensors from outside are written theirs."""
         queue = iter(values)
         bound = [
@@ -326,7 +326,7 @@ class LoopBody:
             var.write(op, value)
         return bound
 
-    def settled(self) -> tuple[ir.Graph, list[ir.Value]]:
+    def fixed_point(self) -> tuple[ir.Graph, list[ir.Value]]:
         """Graph and results, read again until shapes and written tensors no longer change."""
         for _ in range(MAX_ROUNDS):
             graph, results, written = retry_with_sequences(self.op, self._read)
@@ -343,7 +343,7 @@ class LoopBody:
         inputs = self._inputs()
         builder = _nested_builder(self.reader, self.op, "body", inputs)
         with self.reader.memory.branch() as changes:
-            bound = self.bound(builder, inputs[2:])
+            bound = self.bind(builder, inputs[2:])
             step = builder.Add(inputs[0], np.array(self.first)) if self.first else inputs[0]
             _bind(self.reader, self.block, Sym(step), bound)
             again, *after = self.reader.block(builder, self.block)
@@ -360,7 +360,7 @@ class LoopBody:
         """Step, condition and everything carried as inputs of the graph."""
         carried = [
             ("carried", v.type, None if s is None else ir.Shape(s))
-            for v, s in zip(self.initial(), self.shapes, strict=True)
+            for v, s in zip(self.initial_values(), self.shapes, strict=True)
         ]
         scalars = [("step", ir.DataType.INT64), ("going", ir.DataType.BOOL)]
         specs = [*((stem, ir.TensorType(t), ir.Shape([])) for stem, t in scalars), *carried]
@@ -382,7 +382,7 @@ class LoopBody:
         known = [builder.Identity(r) for r in results if r is not None]
         if len(known) < len(results):
             raise Unsupported("carries what is no tensor")
-        for value, initial in zip(known[1:], self.initial(), strict=True):
+        for value, initial in zip(known[1:], self.initial_values(), strict=True):
             if value.dtype != initial.dtype:
                 raise Unsupported(f"carries {initial.dtype} that becomes {value.dtype}")
         builder.graph.outputs.extend(known)
@@ -415,4 +415,4 @@ def retry_with_sequences(op: Builder, read: Callable[[], Any]) -> Any:
         except ListGrows as grown:
             if grown.items.depth < op.memory.depth:
                 raise
-            grown.items.hold(op, grown.dtype)
+            grown.items.become_sequence(op, grown.dtype)

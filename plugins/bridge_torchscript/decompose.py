@@ -144,7 +144,7 @@ def _call(reader: Any, op: Builder, node: Any, held: Any) -> Any:
         names.append(argument.name)
         default = argument.default_value if argument.has_default_value() else None
         inputs.append(held(values.get(argument.name, default)))
-    operator = reader.named(schema.name)
+    operator = reader.base_operator(schema.name)
     if operator.startswith("prims::") and f"aten::{operator[7:]}" in ops:
         operator = f"aten::{operator[7:]}"
         rule = reader.rule(operator, {})

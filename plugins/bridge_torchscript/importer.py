@@ -115,7 +115,7 @@ class MethodImport:
         """Every operator that has no rule, but in branches of which it is known that they are never taken."""
 
         def may_run(node: Any, index: int) -> bool:
-            decided = self._foreseen(reader, node.inputsAt(0)) if node.kind() == "prim::If" else None
+            decided = self._static_condition(reader, node.inputsAt(0)) if node.kind() == "prim::If" else None
             return decided is None or decided == (index == 0)
 
         for node in nodes_in(self.block, may_run):
@@ -132,12 +132,12 @@ class MethodImport:
                 continue
             yield Blocker(operator, output_name(node), "", "is not supported")
 
-    def _foreseen(self, reader: Reader, condition: Any) -> bool | None:
+    def _static_condition(self, reader: Reader, condition: Any) -> bool | None:
         """A condition that was met, or is an attribute (`training`) or its negation; None for any other."""
         value = reader.env.get(condition.debugName())
         node, path = condition.node(), []
         if node.kind() == "aten::__not__":
-            inner = self._foreseen(reader, node.inputsAt(0))
+            inner = self._static_condition(reader, node.inputsAt(0))
             return None if inner is None else not inner
         while value is None and node.kind() == "prim::GetAttr":
             path.append(node.s("name"))
@@ -302,8 +302,8 @@ class MethodImport:
 
 def _open_containers(result: Any) -> Any:
     """An object of a class as its attributes, a list of run-time length as its sequence."""
-    if isinstance(result, Items) and result.held is not None:
-        return Sequence(result.held.value, result.shape)  # type: ignore[arg-type]
+    if isinstance(result, Items) and result.sequence is not None:
+        return Sequence(result.sequence.value, result.shape)  # type: ignore[arg-type]
     if isinstance(result, Object):
         return {name: _open_containers(v) for name, v in result.attributes.items()}
     if isinstance(result, list):

@@ -129,7 +129,7 @@ class Interpreter:
         """An operator: on Python values in Python, else by its rule."""
         if operator == "aten::Bool" and is_mask_hint(node):
             return False
-        requested, operator = operator, self.named(operator)
+        requested, operator = operator, self.base_operator(operator)
         names = argument_names(node)
         writes = operator in INPLACE or (operator.endswith("_") and not operator.endswith("__"))
         if operator in PYTHON or operator in ops or writes:
@@ -141,7 +141,7 @@ class Interpreter:
             )
         return wrap(op, decompose(self, op, operator, node.schema(), inputs))
 
-    def named(self, operator: str) -> str:
+    def base_operator(self, operator: str) -> str:
         """An operator that copies what another shows is that other one."""
         base = operator.removesuffix("_copy")
         return base if operator not in ops and base in ops else operator
@@ -155,7 +155,7 @@ class Interpreter:
         if operator in INPLACE or (
             operator.endswith("_") and not operator.endswith("__") and operator not in ops
         ):
-            return self._written(op, operator, names, inputs)
+            return self._write_in_place(op, operator, names, inputs)
         return self.apply(op, operator, names, inputs)
 
     def apply(self, op: Builder, operator: str, names: list[str], inputs: list[Any]) -> Any:
@@ -173,7 +173,7 @@ class Interpreter:
             and isinstance(inputs[0], Var)
             and isinstance(result_values, (ir.Value, list, tuple))
         ):
-            result = self._viewed(op, inputs[0], rule.handler, arguments, result_values, VIEWS.get(operator))
+            result = self._make_view(op, inputs[0], rule.handler, arguments, result_values, VIEWS.get(operator))
         else:
             result = wrap(op, result_values)
         return result if quantization is None else requantize(op, result, quantization)
@@ -184,7 +184,7 @@ class Interpreter:
             raise Unsupported(reason)
         return ops.find(operator, arguments)
 
-    def _viewed(
+    def _make_view(
         self, op: Builder, base: Var, handler: Any, arguments: dict[str, Any], results: Any, inverse: Any
     ) -> Any:
         handler_arguments = select_arguments(handler, arguments)
@@ -214,13 +214,13 @@ class Interpreter:
 
         return part(None) if isinstance(results, ir.Value) else [part(i) for i in range(len(results))]
 
-    def _written(self, op: Builder, operator: str, names: list[str], inputs: list[Any]) -> Any:
+    def _write_in_place(self, op: Builder, operator: str, names: list[str], inputs: list[Any]) -> Any:
         """An operator in place is the operator, its result written back in the tensor's own dtype and shape."""
         target = inputs[0]
         if not isinstance(target, Var):
             raise Unsupported("writes to what is no tensor")
         if operator in IN_PLACE_RESHAPES:
-            target.turn(lambda old: self.apply(op, operator.removesuffix("_"), names, [old, *inputs[1:]]))
+            target.become_view(lambda old: self.apply(op, operator.removesuffix("_"), names, [old, *inputs[1:]]))
             return target
         before = target.read(op)
         result = self.apply(op, INPLACE.get(operator, operator.removesuffix("_")), names, inputs)
@@ -245,9 +245,9 @@ class Interpreter:
             value = getattr(node, attribute_kind)("value")
             return bool(value) if str(output.type()) == "bool" else value
         constant = output.toIValue()
-        return self.known(constant)
+        return self.as_reader_value(constant)
 
-    def known(self, value: Any) -> Any:
+    def as_reader_value(self, value: Any) -> Any:
         """A Python value that holds tensors, as the reader holds it."""
         import torch
 
@@ -255,12 +255,12 @@ class Interpreter:
             return self.weight(value, "constant")
         if isinstance(value, (list, tuple)):
             return (
-                type(value)(self.known(v) for v in value)
+                type(value)(self.as_reader_value(v) for v in value)
                 if type(value) in (list, tuple)
-                else tuple(self.known(v) for v in value)
+                else tuple(self.as_reader_value(v) for v in value)
             )
         if isinstance(value, dict):
-            return {k: self.known(v) for k, v in value.items()}
+            return {k: self.as_reader_value(v) for k, v in value.items()}
         if isinstance(value, torch.device):
             return str(value)
         return value
@@ -297,11 +297,11 @@ class Interpreter:
             value = self.state[path]
         else:
             self.stored[path] = stored_attribute(owner.native, name, declared_type)
-            value = self._held(self.stored[path], path)
+            value = self._stored_value(self.stored[path], path)
         owner.attributes[name] = value
         return value
 
-    def _held(self, native: Any, path: str) -> Any:
+    def _stored_value(self, native: Any, path: str) -> Any:
         """A stored attribute as the reader holds it."""
         import torch
 
@@ -311,7 +311,7 @@ class Interpreter:
             return value
         if isinstance(native, (torch._C.ScriptObject, Slots)):
             return Object(native if hasattr(native, "getattr") else None, path, str(type(native)))
-        return self.known(native)
+        return self.as_reader_value(native)
 
     def owner(self, path: str) -> tuple[Object, str]:
         """The object that holds an attribute, and its name there."""
@@ -460,8 +460,8 @@ def copy_views(op: Builder, value: Any) -> Any:
 
 def current_value(op: Builder, value: Any) -> Any:
     """A list whose length is known at run time alone as the sequence it is now."""
-    if isinstance(value, Items) and value.held is not None:
-        return Sequence(value.held.read(op), value.shape)
+    if isinstance(value, Items) and value.sequence is not None:
+        return Sequence(value.sequence.read(op), value.shape)
     return value
 
 

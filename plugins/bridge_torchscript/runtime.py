@@ -31,7 +31,7 @@ class TorchJitSession(Session):
 
         self.path, self.method, self.engine = path, method, f"torch.jit {torch.__version__}"
         self.fixed = {n: g.fixed for n, g in parse_specs(inputs).items() if g.fixed is not None}
-        self.module, interface = self._opened()
+        self.module, interface = self._open()
         if not self.module._c._has_method(method):
             raise InvalidOption(f"The module has no method {method!r}.")
         self.interface = interface if method == "forward" else {}
@@ -40,7 +40,7 @@ class TorchJitSession(Session):
         self.outputs = tuple(Port(v["name"]) for v in self.interface.get("outputs", []))
         self._ran = False
 
-    def _opened(self) -> tuple[Any, dict[str, Any]]:
+    def _open(self) -> tuple[Any, dict[str, Any]]:
         try:
             return open_archive(self.path)
         except BridgeError:
@@ -55,7 +55,7 @@ class TorchJitSession(Session):
 
         if self._ran:
             # What a call leaves behind in the module would be there at the next
-            self.module, _ = self._opened()
+            self.module, _ = self._open()
         self._ran, names, arguments = True, self.names, self.fixed | inputs
         state = [
             n for n in arguments if n.split(".")[0] not in names and _attribute(self.module, n) is not None

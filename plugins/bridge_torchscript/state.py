@@ -64,7 +64,7 @@ def static_attributes(op: Builder, reader: Reader) -> dict[str, Any]:
 def _known(op: Builder, value: Any) -> Any:
     if isinstance(value, (bool, int, float, str, type(None))):
         return value
-    if isinstance(value, Items) and value.held is not None:
+    if isinstance(value, Items) and value.sequence is not None:
         return UNKNOWN
     if isinstance(value, (list, tuple)):
         elements = [_known(op, v) for v in value]

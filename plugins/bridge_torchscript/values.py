@@ -40,19 +40,19 @@ class Quantization:
     zero: ir.Value
     axis: int | None = None
 
-    def integers(self, op: hub.Builder, x: ir.Value) -> ir.Value:
+    def quantize(self, op: hub.Builder, x: ir.Value) -> ir.Value:
         """What stands for the numbers of `x`."""
-        return op.QuantizeLinear(x, self.scale, self.zero, **self._along())
+        return op.QuantizeLinear(x, self.scale, self.zero, **self._axis_attribute())
 
-    def numbers(self, op: hub.Builder, stored: ir.Value) -> ir.Value:
+    def dequantize(self, op: hub.Builder, stored: ir.Value) -> ir.Value:
         """What the integers stand for."""
-        return op.DequantizeLinear(stored, self.scale, self.zero, **self._along())
+        return op.DequantizeLinear(stored, self.scale, self.zero, **self._axis_attribute())
 
-    def through(self, op: hub.Builder, x: ir.Value) -> ir.Value:
+    def fake_quantize(self, op: hub.Builder, x: ir.Value) -> ir.Value:
         """`x` as it comes back from 8 bits."""
-        return self.numbers(op, self.integers(op, x))
+        return self.dequantize(op, self.quantize(op, x))
 
-    def _along(self) -> dict[str, int]:
+    def _axis_attribute(self) -> dict[str, int]:
         return {} if self.axis is None else {"axis": self.axis}
 
 
@@ -185,7 +185,7 @@ class Var:
             self.memory.written.append(self)
             return
         if self.doubtful:
-            self._part(value)
+            self._detach(value)
             return
         if self.backward is None:
             raise Unsupported("writes to a tensor whose memory it may share or not")
@@ -193,7 +193,7 @@ class Var:
         self.base.write(op, keep_shape(self.backward(op, before, value), before))
         self.value, self.seen = value, self.base.current()
 
-    def turn(self, view: Callable[[Var], Var]) -> None:
+    def become_view(self, view: Callable[[Var], Var]) -> None:
         """Become a view of what it was, as operators do that change a shape in place."""
         if self.viewed or self.depth < self.memory.depth:
             raise Unsupported("changes the shape of a tensor in place that another one shows")
@@ -207,7 +207,7 @@ class Var:
         )
         self.value, self.seen = result.value, result.seen
 
-    def _part(self, value: ir.Value) -> None:
+    def _detach(self, value: ir.Value) -> None:
         """Take a value that the tensor it was made of may have taken too: that one is unknown from here on."""
         root = self.root()
         if root.depth < self.memory.depth:
@@ -237,17 +237,17 @@ class Object:
 class Items(list):
     """A Python list that may be changed, and how many branches deep it was made.
 
-    Once a loop of a length known at run time alone appends to it, `held` is its hub sequence, the list itself is stale, and
+    Once a loop of a length known at run time alone appends to it, `sequence` is its hub sequence, the list itself is stale, and
     `shape` is what its elements have in common.
     """
 
     def __init__(self, op: Builder, items: Iterable[Any] = ()) -> None:
         super().__init__(items)
         self.depth = op.memory.depth
-        self.held: Var | None = None
+        self.sequence: Var | None = None
         self.shape: ir.Shape | None = None
 
-    def hold(self, op: Builder, dtype: ir.DataType) -> None:
+    def become_sequence(self, op: Builder, dtype: ir.DataType) -> None:
         """Become a hub sequence of `dtype`. Raises Unsupported where it holds anything but such tensors."""
         elements = [v.read(op) if isinstance(v, Var) else None for v in self]
         if any(v is None or v.dtype != dtype for v in elements):
@@ -255,17 +255,17 @@ class Items(list):
         sequence = op.SequenceConstruct(*elements) if elements else op.SequenceEmpty(dtype=int(dtype))
         for index, part in enumerate(elements):
             self.shape = common_shape(self.shape, part.shape) if index else part.shape  # type: ignore[union-attr]
-        self.held, self.typed = Var(op, sequence), bool(elements)
+        self.sequence, self.typed = Var(op, sequence), bool(elements)
 
-    def append_held(self, op: hub.Builder, value: ir.Value) -> None:
+    def append_to_sequence(self, op: hub.Builder, value: ir.Value) -> None:
         """Append where it is a hub sequence."""
-        assert self.held is not None
-        before = self.held.read(op)
+        assert self.sequence is not None
+        before = self.sequence.read(op)
         if before.dtype != value.dtype:
             raise Unsupported("appends at run time to a list of something else")
         self.shape = common_shape(self.shape, value.shape) if self.typed else value.shape
         self.typed = True
-        self.held.write(op, op.SequenceInsert(before, value))
+        self.sequence.write(op, op.SequenceInsert(before, value))
 
 
 def collection_like(op: Builder, items: list[Any] | tuple[Any, ...], elements: Iterable[Any]) -> Any:
@@ -281,7 +281,7 @@ def is_outside(op: Builder, items: Any) -> bool:
 
 def check_mutable(op: Builder, items: Any) -> None:
     """Raise Unsupported where a list made outside would change under a condition known at run time alone."""
-    if is_outside(op, items) or getattr(items, "held", None) is not None:
+    if is_outside(op, items) or getattr(items, "sequence", None) is not None:
         raise Unsupported("changes a list inside a condition or loop known at run time alone")
 
 
@@ -313,7 +313,7 @@ class Sequence:
             element.shape = ir.Shape(list(self.shape))
         return Var(op, element)
 
-    def joined(self, op: hub.Builder, dim: int, stacked: bool) -> ir.Value:
+    def concat(self, op: hub.Builder, dim: int, stacked: bool) -> ir.Value:
         """All elements one after another along `dim`, or along a new one."""
         result = op.ConcatFromSequence(self.value, axis=dim, new_axis=int(stacked))
         if result.shape is None and self.shape is not None:

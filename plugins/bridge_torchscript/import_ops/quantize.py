@@ -116,7 +116,7 @@ def requantize(op: hub.Builder, result: Any, by: Quantization) -> Any:
     """Results as tensors quantized by `by`."""
     for var in _tensors_in(result):
         if var.value is not None and var.value.dtype in (T.FLOAT, T.DOUBLE, T.FLOAT16):
-            var.value, var.quantization = by.through(op, var.value), by
+            var.value, var.quantization = by.fake_quantize(op, var.value), by
     return result
 
 
@@ -131,7 +131,7 @@ def make_quantization(
 
 def quantize_to(op: Builder, value: ir.Value, by: Quantization) -> Var:
     """A quantized tensor of what `value` comes back as."""
-    return Var(op, by.through(op, value), quantization=by)
+    return Var(op, by.fake_quantize(op, value), quantization=by)
 
 
 def scalar_type_of(by: Quantization) -> int:
@@ -142,7 +142,7 @@ def scalar_type_of(by: Quantization) -> int:
 def stored_quantized(op: Builder, weight: Any) -> Var:
     """A stored quantized tensor."""
     by, integers = _quantization_and_integers(op, weight)
-    return Var(op, by.numbers(op, op.const(integers)), quantization=by)
+    return Var(op, by.dequantize(op, op.const(integers)), quantization=by)
 
 
 def _quantization_and_integers(op: hub.Builder, weight: Any) -> tuple[Quantization, np.ndarray]:
@@ -188,7 +188,7 @@ def dequantized_parameters(
     stem = parameters.path.removesuffix("._packed_params").removesuffix("._packed_params")
     table = op.const(integers)
     table.name = hub.fresh_name(op.graph, f"{stem}.weight")
-    return by.numbers(op, table), None if bias is None else op.const(bias.detach().numpy())
+    return by.dequantize(op, table), None if bias is None else op.const(bias.detach().numpy())
 
 
 def linear(op: hub.Builder, x: ir.Value, parameters: Any) -> ir.Value:
@@ -271,7 +271,7 @@ def register_layer(operator: str, compute: Callable[[hub.Builder, ir.Value, Any]
                 op,
                 finish(
                     op,
-                    compute(op, dynamic_quantization(op, value, reduce_range).through(op, value), parameters),
+                    compute(op, dynamic_quantization(op, value, reduce_range).fake_quantize(op, value), parameters),
                 ),
             )
 
@@ -475,7 +475,7 @@ def quantize_per_tensor_dynamic(op, x, dtype, reduce_range):
 @PYTHON.op("aten::_make_per_tensor_quantized_tensor")
 def make_per_tensor(op, x, scale, zero):
     by = make_quantization(op, scale, zero, x.read(op).dtype)
-    return Var(op, by.numbers(op, x.read(op)), quantization=by)
+    return Var(op, by.dequantize(op, x.read(op)), quantization=by)
 
 
 def fake_quantized(
@@ -486,11 +486,11 @@ def fake_quantized(
     if dtype is None:
         raise Unsupported(f"quantizes to {low}…{high}, more than 8 bits")
     quantization = by(dtype)
-    integers = quantization.integers(op, x)
+    integers = quantization.quantize(op, x)
     if (low, high) != LIMITS[dtype]:
         clipped = op.Clip(cast(op, integers, T.INT32), np.array(low, np.int32), np.array(high, np.int32))
         integers = cast(op, clipped, dtype)
-    return quantization.numbers(op, integers)
+    return quantization.dequantize(op, integers)
 
 
 def _zero(op: hub.Builder, zero: Any) -> Any:
@@ -528,7 +528,7 @@ def dequantize(op, x):
 
 @PYTHON.op("aten::int_repr")
 def int_repr(op, x):
-    return Var(op, quantization_of(x).integers(op, x.read(op)))
+    return Var(op, quantization_of(x).quantize(op, x.read(op)))
 
 
 @PYTHON.op("aten::is_quantized", "prim::is_quantized")

@@ -332,8 +332,8 @@ def _insert(x: list, index: int, value: Any) -> list:
 def append(op, x, value):
     if not isinstance(x, list):
         return NotImplemented
-    if isinstance(x, Items) and x.held is not None and isinstance(value, Var):
-        x.append_held(op, value.read(op))
+    if isinstance(x, Items) and x.sequence is not None and isinstance(value, Var):
+        x.append_to_sequence(op, value.read(op))
         return x
     if isinstance(x, Items) and is_outside(op, x) and isinstance(value, Var):
         raise ListGrows(x, value.read(op).dtype)

@@ -26,7 +26,7 @@ ops = OpTable()
 @ops.op("aten::cat", "aten::concat", "aten::concatenate")
 def cat(op, tensors, dim=0):
     if isinstance(tensors, Sequence):
-        return tensors.joined(op, dim, stacked=False)
+        return tensors.concat(op, dim, stacked=False)
     values = [v for v in tensors if shape_of(v) != [0]] or list(tensors[:1])
     dtype = result_type(*tensors)
     values = [cast(op, v, dtype) for v in values]
@@ -36,7 +36,7 @@ def cat(op, tensors, dim=0):
 @ops.op("aten::stack")
 def stack(op, tensors, dim=0):
     if isinstance(tensors, Sequence):
-        return tensors.joined(op, dim, stacked=True)
+        return tensors.concat(op, dim, stacked=True)
     values = promote(op, *tensors)
     at = axis(values[0], dim, 1)
     return op.Concat(*(op.Unsqueeze(v, ints(at)) for v in values), axis=at)
