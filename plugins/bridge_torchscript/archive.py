@@ -1,7 +1,8 @@
-"""A TorchScript archive written record by record: source as it stands, weights straight from their memory.
+"""TorchScript archives, written record by record: source text and the bytes of the weights.
 
-The layout is that of torch.jit.save, archive version 10 (an older one would give operators their meaning of old): `code/` holds classes and functions in the language of torch.jit,
-`data.pkl` the module objects, `data/N` the bytes of each storage.
+The layout is that of torch.jit.save, archive version 10; under an older version some operators have another
+meaning. `code/` holds classes and functions in the TorchScript language, `data.pkl` the module objects,
+`data/N` the bytes of each storage.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ VERSION = 10
 
 @dataclass
 class Weight:
-    """A parameter (learned) or buffer of a module."""
+    """Parameter (learned) or buffer of a module."""
 
     tensor: ir.TensorProtocol
     parameter: bool
@@ -35,7 +36,7 @@ class Weight:
 
 @dataclass
 class Module:
-    """A module of the archive: its class, its weights and modules by name, and the source of its methods."""
+    """Module of the archive: its class, its weights and submodules by name, and the source of its methods."""
 
     cls: str = ROOT
     weights: dict[str, Weight] = field(default_factory=dict)
@@ -48,7 +49,7 @@ class Module:
             yield from inner.walk()
 
     def source(self) -> str:
-        """The class in the language of the archive."""
+        """Source of the class in the TorchScript language."""
         names = {True: [n for n, w in self.weights.items() if w.parameter]}
         names[False] = [n for n in self.weights if n not in names[True]]
         rows = [f"class {self.cls}(Module):"]
@@ -62,7 +63,10 @@ class Module:
 
 
 def write(path: Path, root: Module, library: str, extra: dict[str, bytes]) -> None:
-    """Write the archive, after torch has compiled its code. Raises BridgeError in torch's words when it cannot be."""
+    """Write the archive, after torch has compiled its code.
+
+    Raises BridgeError in torch's words if it does not compile.
+    """
     import torch
 
     trial = io.BytesIO()
@@ -80,7 +84,9 @@ def write(path: Path, root: Module, library: str, extra: dict[str, bytes]) -> No
 
 
 def resave(path: Path, extra: dict[str, str], optimize: bool) -> None:
-    """The archive as torch itself writes it: with bytecode for mobile when it is called .ptl, frozen and fused if asked."""
+    """Save the archive again by torch itself: with mobile bytecode for `.ptl`, frozen and fused if
+    `optimize`.
+    """
     import torch
 
     module = torch.jit.load(str(path)).eval()
@@ -119,18 +125,18 @@ def _storage(array: np.ndarray) -> Any:
 
 
 def storage_array(tensor: ir.TensorProtocol) -> np.ndarray:
-    """Elements in the dtype they are held in."""
+    """Elements in the dtype of their storage."""
     array = tensor.numpy()
     return array.astype(STAND_IN[tensor.dtype].numpy()) if tensor.dtype in STAND_IN else array
 
 
 def replace_dtypes(code: str) -> str:
-    """Dtypes by number: the language of archives has no names for them."""
+    """Replace names of dtypes by their numbers: the archive's language has no names for them."""
     return re.sub(r"\btorch\.(\w+)\b", lambda m: str(CODES.get(m[1], m[0])), code)
 
 
 class Pickle:
-    """Emits module objects; tensors refer to `storages` by their position."""
+    """Pickle writer for module objects. Tensors refer to `storages` by position."""
 
     def __init__(self, weights: bool) -> None:
         self.weights = weights

@@ -1,4 +1,4 @@
-"""The operators torch tests itself with, each sample traced: what torch computes for it is what the hub must compute."""
+"""Native cases from torch's op_db: each sample traced, with torch's results as expected outputs."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ UNDEFINED = (
 
 
 class Untraceable(Exception):
-    """torch cannot trace the sample, or it holds sparse tensors."""
+    """Error: torch cannot trace the sample, or it holds sparse tensors."""
 
 
 def cases() -> dict[str, NativeCase]:
-    """Of every operator the first sample and the last; none without the package `expecttest`, which torch needs for them."""
+    """First and last sample of every operator. Empty without the package `expecttest`, which op_db needs."""
     try:
         op_db = entries()
     except ModuleNotFoundError:
@@ -52,7 +52,7 @@ def entries() -> list[Any]:
 
 @dataclass(frozen=True)
 class Sampled:
-    """Makes the archive of one sample of an entry."""
+    """Writer of the archive of one sample of an entry."""
 
     entry: Any
     index: int
@@ -62,7 +62,7 @@ class Sampled:
 
 
 def samples(entry: Any) -> list[Any]:
-    """The entry's seeded samples."""
+    """Seeded samples of the entry."""
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -86,7 +86,7 @@ class Sample(torch.nn.Module):
         )
 
     def write(self, folder: Path) -> Made:
-        """The traced archive, its inputs and what torch computes. Raises Untraceable."""
+        """Write the traced archive; return it with its inputs and torch's results. Raises Untraceable."""
         self.eval()
         try:
             with warnings.catch_warnings():
@@ -116,7 +116,7 @@ class Sample(torch.nn.Module):
         return tuple(t.clone() for t in self.tensors)
 
     def _random(self) -> bool:
-        """Whether calls differ, once nothing sets the seed."""
+        """True if calls differ when nothing sets the seed."""
         results = []
         with mock.patch("torch.manual_seed"):
             for _ in range(DRAWS):

@@ -1,4 +1,4 @@
-"""Conditions and loops: followed where they are known, hub If and Loop where they are not."""
+"""Conditions and loops: executed where they are static, hub If and Loop where they are not."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_ROUNDS = 4
 
 
 class Reader(Interpreter):
-    """An interpreter of conditions and loops too."""
+    """Interpreter that also executes conditions and loops."""
 
     def _If(self, op: Builder, node: Any, condition: Any) -> Any:
         results = branch(self, op, node, condition)
@@ -44,7 +44,10 @@ class Reader(Interpreter):
 
 
 def branch(reader: Reader, op: Builder, node: Any, condition: Any) -> list[Any]:
-    """The branch a known condition takes; else an If. A branch that only raises is taken never."""
+    """Execute the branch of a static condition; emit an If otherwise.
+
+    Branches that only raise are treated as unreachable.
+    """
     then, other = node.blocks()
     decided = condition_value(op, condition)
     if isinstance(decided, bool):
@@ -66,7 +69,10 @@ RESHAPING = ("prim::Constant", "prim::ListConstruct", "aten::reshape")
 
 
 def _guarded_reshape(reader: Reader, op: Builder, node: Any) -> Var | None:
-    """`if n > 0: x = x.reshape(n, …)` reshapes always: without elements `x` only gets the rank it has otherwise."""
+    """Reshape for `if n > 0: x = x.reshape(n, …)`, emitted without the condition.
+
+    An empty `x` then only gets the rank it has in the other branch.
+    """
     comparison, (then, other) = node.inputsAt(0).node(), node.blocks()
     nodes, outputs = list(then.nodes()), list(then.outputs())
     if comparison.kind() != "aten::gt" or len(outputs) != 1 or any(n.kind() not in RESHAPING for n in nodes):
@@ -93,7 +99,7 @@ def _guarded_reshape(reader: Reader, op: Builder, node: Any) -> Var | None:
 
 
 class BranchTrace:
-    """One branch, read: its graph, its results as they were returned and as hub values, the tensors and attributes it wrote."""
+    """Traced branch: graph, results (as returned and as hub values), tensors and attributes it wrote to."""
 
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
@@ -117,13 +123,13 @@ def _trace_branch(reader: Reader, op: Builder, block: Any) -> BranchTrace:
 
 
 def _nested_builder(reader: Reader, op: Builder, name: str, inputs: list[ir.Value] | None = None) -> Builder:
-    """A builder of a new graph within the one `op` builds."""
+    """Builder of a new graph inside the graph that `op` builds."""
     graph = ir.Graph(inputs or [], [], nodes=[], name=name, opset_imports={"": hub.HUB_OPSET})
     return Builder(graph, reader.memory, op.source)
 
 
 def _snapshot(op: Builder, value: Any) -> Any:
-    """Tensors as they are now, before what the branch wrote is undone."""
+    """Current values of tensors, taken before the writes of the branch are undone."""
     if isinstance(value, Var):
         return Var(op, value.read(op), quantization=value.quantization)
     if isinstance(value, Items) and value.sequence is not None:
@@ -178,7 +184,7 @@ def _merge_branches(reader: Reader, op: Builder, condition: ir.Value, sides: lis
 
 
 def as_value(op: Builder, value: Any) -> ir.Value | None:
-    """A tensor, sequence or number as a hub value; None for anything else."""
+    """Hub value of a tensor, sequence or number; None for anything else."""
     if isinstance(value, Var):
         if value.quantization is not None:
             raise Unsupported("gives a quantized tensor; dequantize it before")
@@ -192,7 +198,7 @@ def as_value(op: Builder, value: Any) -> ir.Value | None:
 
 
 def as_sequence(op: Builder, items: Any, dtype: ir.DataType | None = None) -> ir.Value | None:
-    """A list of tensors as a hub sequence; an empty one of `dtype`. None where it holds anything else."""
+    """Hub sequence of a list of tensors; an empty one has `dtype`. None if the list holds anything else."""
     values = [v.read(op) for v in items if isinstance(v, Var)]
     if len(values) < len(items) or not (values or dtype):
         return None
@@ -227,7 +233,7 @@ def _common_shape(one: ir.Shape | None, two: ir.Shape | None) -> ir.Shape | None
 
 
 def loop(reader: Reader, op: Builder, node: Any, limit: Any, going: Any, carried: list[Any]) -> list[Any]:
-    """Step by step where the number of steps is known, else a Loop."""
+    """Unroll a loop of static length; emit a Loop otherwise."""
     (block,) = node.blocks()
     count = const(limit.value) if isinstance(limit, Sym) else limit
     start = condition_value(op, going)
@@ -246,7 +252,10 @@ def _bind(reader: Reader, block: Any, step: Any, carried: list[Any]) -> None:
 
 
 def _has_static_condition(reader: Reader, op: Builder, block: Any, carried: list[Any]) -> bool:
-    """Whether the body says before run time if it runs again: tried once, and undone."""
+    """True if the body decides before run time whether it runs again.
+
+    The body is traced once, and its writes undone.
+    """
     builder = _nested_builder(reader, op, "trial")
     try:
         with reader.memory.branch():
@@ -276,7 +285,7 @@ def _unroll(
 def _emit_loop(
     reader: Reader, op: Builder, block: Any, limit: Any, going: Any, carried: list[Any], first: int = 0
 ) -> list[Any]:
-    """A Loop of a number of steps known at run time alone, the first of them `first`."""
+    """Emit a Loop of dynamic length whose first step has the number `first`."""
     body = LoopBody(reader, op, block, carried, first)
     graph, results = body.fixed_point()
     trips = None if isinstance(limit, int) and limit >= ENDLESS else int64_scalar(op, limit)
@@ -293,10 +302,10 @@ def _emit_loop(
 
 
 class LoopBody:
-    """Body of a Loop: the values it carries from step to step, and those that stay as they are (`fixed`).
+    """Body of a Loop: its loop-carried values, and the values that never change (`fixed`).
 
-    Tensors from outside that it writes to (`written`) are carried after those the program carries. `shapes` are
-    the shapes of everything carried, None in place of lengths that change from step to step.
+    Outside tensors that it writes to (`written`) are carried after the variables of the program. `shapes` are
+    the shapes of all carried values, with None for lengths that change from step to step.
     """
 
     def __init__(self, reader: Reader, op: Builder, block: Any, carried: list[Any], first: int) -> None:
@@ -308,11 +317,11 @@ class LoopBody:
         self.shapes = [_dims(s) for s in self.starts]
 
     def initial_values(self) -> list[ir.Value]:
-        """Initial values of everything carried."""
+        """Initial values of all carried values."""
         return [*self.starts, *(v.value for v in self.written if v.value is not None)]
 
     def bind(self, op: Builder, values: Iterable[ir.Value]) -> list[Any]:
-        """The program's carried variables with these `values`; tensors from outside are written theirs."""
+        """Bind `values` to the carried variables of the program, and write theirs to outside tensors."""
         queue = iter(values)
         bound = [
             c
@@ -327,7 +336,7 @@ class LoopBody:
         return bound
 
     def fixed_point(self) -> tuple[ir.Graph, list[ir.Value]]:
-        """Graph and results, read again until shapes and written tensors no longer change."""
+        """Graph and results of a body whose shapes and written tensors no longer change."""
         for _ in range(MAX_ROUNDS):
             graph, results, written = retry_with_sequences(self.op, self._read)
             shapes = [_merge_dims(s, _dims(r)) for s, r in zip(self.shapes, results[1:], strict=True)]
@@ -339,7 +348,7 @@ class LoopBody:
         raise Unsupported("carries tensors whose shapes do not settle")
 
     def _read(self) -> tuple[ir.Graph, list[ir.Value], list[Var]]:
-        """Graph, results, and the tensors from outside that it writes to."""
+        """Trace of the body: graph, results, and the outside tensors it writes to."""
         inputs = self._inputs()
         builder = _nested_builder(self.reader, self.op, "body", inputs)
         with self.reader.memory.branch() as changes:
@@ -357,7 +366,7 @@ class LoopBody:
         return builder.graph, self._outputs(builder, results), written
 
     def _inputs(self) -> list[ir.Value]:
-        """Step, condition and everything carried as inputs of the graph."""
+        """Inputs of the graph: step number, condition and all carried values."""
         carried = [
             ("carried", v.type, None if s is None else ir.Shape(s))
             for v, s in zip(self.initial_values(), self.shapes, strict=True)
@@ -370,7 +379,7 @@ class LoopBody:
         ]
 
     def _check(self, bound: list[Any], after: list[Any]) -> None:
-        """Raise Unsupported where a carried tensor is written to, or what no tensor can hold changes."""
+        """Raise Unsupported if the body writes to a carried tensor, or changes a variable that is no tensor."""
         if any(isinstance(b, Var) and b.version for b in bound):
             raise Unsupported("writes in place to a tensor that a loop carries")
         for i, value in self.fixed.items():
@@ -378,7 +387,7 @@ class LoopBody:
                 raise Unsupported("carries what is no tensor and changes")
 
     def _outputs(self, builder: Builder, results: list[ir.Value | None]) -> list[ir.Value]:
-        """Make the results outputs of the graph: the condition, then all carried, in its first dtype."""
+        """Add the outputs of the graph: the condition, then all carried values in their initial dtype."""
         known = [builder.Identity(r) for r in results if r is not None]
         if len(known) < len(results):
             raise Unsupported("carries what is no tensor")
@@ -390,7 +399,7 @@ class LoopBody:
 
 
 def _initial_value(op: Builder, value: Any) -> ir.Value | None:
-    """The value something carried starts with; None for what is no tensor or number."""
+    """Initial value of a carried variable; None if it is no tensor or number."""
     if value is None or isinstance(value, (str, list, tuple, dict, Poison)):
         return None
     return as_value(op, value)
@@ -401,14 +410,14 @@ def _dims(value: ir.Value | None) -> list[Any] | None:
 
 
 def _merge_dims(declared: list[Any] | None, inferred: list[Any] | None) -> list[Any] | None:
-    """The lengths two shapes share, None for others; None for different ranks."""
+    """Dimensions that two shapes share, None for those that differ. None if the ranks differ."""
     if declared is None or inferred is None or len(declared) != len(inferred):
         return None
     return [d if d == f else None for d, f in zip(declared, inferred, strict=True)]
 
 
 def retry_with_sequences(op: Builder, read: Callable[[], Any]) -> Any:
-    """What `attempt` gives, once lists of this place that it appends to are sequences."""
+    """Call `read`; if it appends to a list of this scope, make the list a hub sequence and call again."""
     while True:
         try:
             return read()

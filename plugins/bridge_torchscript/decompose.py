@@ -1,7 +1,7 @@
-"""Operators without a rule, spelled out by torch itself in operators that have one.
+"""Operators without a rule, decomposed by torch into operators that have one.
 
-torch runs the operator on tensors without data, of the shapes and dtypes the hub knows, and records what it is made of.
-That record holds for these shapes alone, so they must be static.
+torch runs the operator on fake tensors of the shapes and dtypes that the hub knows, and records the graph.
+The record is valid for these shapes only, so they must be static.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bridge_torchscript.values import Builder, Items, Sequence, Sym, Unsupported
 
 @functools.cache
 def decompositions() -> Any:
-    """torch's own, but those of operators that have a rule."""
+    """torch's decomposition table, without operators that have a rule."""
     from torch._decomp import decomposition_table
 
     table: dict[Any, Any] = decomposition_table
@@ -34,7 +34,7 @@ def decompositions() -> Any:
 
 
 def torch_operator(name: str, schema: str) -> Any:
-    """The torch.ops overload of a TorchScript operator."""
+    """Overload in torch.ops of a TorchScript operator."""
     import torch
 
     space, _, short_name = name.partition("::")
@@ -43,7 +43,10 @@ def torch_operator(name: str, schema: str) -> Any:
 
 
 def decompose(reader: Any, op: Builder, operator_name: str, schema: str, inputs: list[Any]) -> Any:
-    """The operator by the parts torch makes it of. Raises Unsupported where torch cannot, or a part has no rule."""
+    """Emit torch's decomposition of the operator.
+
+    Raises Unsupported if torch has none, or a part of it has no rule.
+    """
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -101,7 +104,7 @@ def _fill_placeholders(value: Any, queue: Any) -> Any:
 
 
 def _replay(reader: Any, op: Builder, module: Any, inputs: list[Any]) -> Any:
-    """Run the record on hub values."""
+    """Run the recorded graph on hub values."""
     env: dict[Any, Any] = {}
     queue = iter(inputs)
 

@@ -1,4 +1,4 @@
-"""How TorchScript holds each dtype: number of the scalar type, storage class, and what stands in for a dtype torch lacks."""
+"""Storage of each dtype in TorchScript: scalar type number, storage class, stand-ins for missing dtypes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = ir.DataType
 
 @dataclass(frozen=True)
 class TorchDtype:
-    """torch's name of a dtype, its c10::ScalarType, and the class of its storage in a pickle."""
+    """torch's name of a dtype, its c10::ScalarType, and its storage class in a pickle."""
 
     name: str
     code: int
@@ -51,11 +51,12 @@ CODES = {storage_dtype.name: storage_dtype.code for storage_dtype in TORCH_DTYPE
 
 
 def storage_dtype(dtype: ir.DataType) -> TorchDtype:
-    """How `dtype` is held: as itself, or in the smallest dtype that holds each of its values."""
+    """Dtype in which `dtype` is stored: itself, or the smallest one that holds all its values."""
     return TORCH_DTYPES[STAND_IN.get(dtype, dtype)]
 
 
 def has_storage_dtype(dtype: ir.DataType | None) -> bool:
+    """True if torch stores `dtype`, as itself or as a stand-in."""
     return dtype is not None and STAND_IN.get(dtype, dtype) in TORCH_DTYPES
 
 

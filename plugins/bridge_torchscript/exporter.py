@@ -1,4 +1,4 @@
-"""Hub → TorchScript archive, driven by export_ops."""
+"""Export: hub model → TorchScript archive, by the rules of export_ops."""
 
 from __future__ import annotations
 
@@ -29,9 +29,11 @@ VALUES = Need("a dtype torch has", lambda value: value.type is None or has_stora
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
-    """Write a legal hub model: a module that owns its weights under their names, and its graph as the source of `forward`.
+    """Write a legal hub model: a module with the weights under their names, and the graph as source of
+    `forward`.
 
-    Names, dtypes and dimensions of inputs and outputs, and the model's metadata, are in the archive as `extra/bridge.json`.
+    `extra/bridge.json` in the archive keeps names, dtypes and dimensions of inputs and outputs, and the
+    metadata.
     """
     root = Module()
     ts = Source(root, ops)

@@ -1,4 +1,4 @@
-"""TorchScript → hub: the graph of a method, read by the interpreter with the rules of import_ops."""
+"""Import: TorchScript → hub, by the interpreter and the rules of import_ops."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ from bridge_torchscript.values import Builder, Items, Object, Poison, Sequence, 
 
 
 def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
-    """Read a TorchScript archive, an exported program, or a live module, into a hub model.
+    """Read a TorchScript archive, an exported program or a live module into a hub model.
 
-    `inputs` describes the arguments where the archive does not: their dtypes, ranks and what is known of their lengths.
-    State that a call leaves behind becomes inputs of its name and outputs called `NAME.next`. Raises UnsupportedModel with
-    every operator that has no rule, or that is used in a way no rule takes; InvalidOption for an input that must be described.
+    `inputs` describes the arguments that the archive does not: dtypes, ranks and known dimensions. State that
+    a call leaves behind becomes inputs of its name and outputs called `NAME.next`. Raises UnsupportedModel
+    with every operator that has no rule, or none for this use; InvalidOption for an input without
+    description.
     """
     import torch
 
@@ -75,7 +76,7 @@ def digest(path: Path) -> str:
 
 
 class MethodImport:
-    """One method of one module on the way to the hub."""
+    """Import of one method of one module."""
 
     def __init__(
         self, native: Any, method: str, specs: dict[str, InputSpec], interface: dict[str, Any], title: str
@@ -87,8 +88,11 @@ class MethodImport:
         self.arguments = self.function.schema.arguments[1:]
 
     def model(self) -> ir.Model:
-        """Read once to see what state a call leaves; again as the next call would, which may make no difference; again with
-        that state as inputs."""
+        """Read the method until its state is known.
+
+        The first reading finds the state that a call changes. The second starts from static values that a
+        call leaves: state that makes no difference is dropped. The last reads with the rest as inputs.
+        """
         graph, reader = self._read(lambda op: {})
         state_attributes = state.changed_attributes(reader)
         static_values = state.static_attributes(reader.op, reader)
@@ -112,7 +116,7 @@ class MethodImport:
         return model
 
     def _blockers(self, reader: Reader) -> Iterator[Blocker]:
-        """Every operator that has no rule, but in branches of which it is known that they are never taken."""
+        """Blocker for every operator without a rule, except in branches known to be unreachable."""
 
         def may_run(node: Any, index: int) -> bool:
             decided = self._static_condition(reader, node.inputsAt(0)) if node.kind() == "prim::If" else None
@@ -133,7 +137,10 @@ class MethodImport:
             yield Blocker(operator, output_name(node), "", "is not supported")
 
     def _static_condition(self, reader: Reader, condition: Any) -> bool | None:
-        """A condition that was met, or is an attribute (`training`) or its negation; None for any other."""
+        """Static value of a condition that was executed, or is an attribute (`training`) or its negation.
+
+        None otherwise.
+        """
         value = reader.env.get(condition.debugName())
         node, path = condition.node(), []
         if node.kind() == "aten::__not__":
@@ -155,7 +162,7 @@ class MethodImport:
         )
 
     def _read(self, changed: Callable[[Builder], dict[str, Any]]) -> tuple[ir.Graph, Reader]:
-        """The graph, with what `changed` makes for its builder in place of what the module stores."""
+        """Graph of the method and its reader. `changed(op)` returns attributes that replace stored ones."""
         import torch
 
         graph = ir.Graph(
@@ -208,7 +215,7 @@ class MethodImport:
         return iter(arguments)
 
     def _argument(self, reader: Reader, name: str, argument: Any, declared: Any) -> Any:
-        """The value of one argument; KeyError names what nothing describes."""
+        """Value of one argument. Raises KeyError with the name of an input without description."""
         type_name = str(argument.type)
         nested = {k.partition(".")[2]: g for k, g in self.specs.items() if k.startswith(f"{name}.")}
         if name in self.specs:
@@ -289,7 +296,7 @@ class MethodImport:
             raise UnsupportedModel(f"{self.title} returns no tensor.", [])
 
     def _results(self, result: Any) -> Iterator[tuple[str, Any, ir.TypeProtocol | None]]:
-        """Name, value and declared type of every output: as an archive of ours keeps them, else flat."""
+        """Name, value and declared type of every output: as kept in archives of bridge, else flattened."""
         declared = self.interface.get("outputs", [])
         elements = result if len(declared) > 1 else (result,)
         if declared and isinstance(elements, tuple) and len(elements) == len(declared):
@@ -301,7 +308,7 @@ class MethodImport:
 
 
 def _open_containers(result: Any) -> Any:
-    """An object of a class as its attributes, a list of run-time length as its sequence."""
+    """Attributes of an object by name, sequences of lists of run-time length."""
     if isinstance(result, Items) and result.sequence is not None:
         return Sequence(result.sequence.value, result.shape)  # type: ignore[arg-type]
     if isinstance(result, Object):
@@ -312,7 +319,7 @@ def _open_containers(result: Any) -> Any:
 
 
 def _value(op: Builder, leaf: Any, declared_type: ir.TypeProtocol | None) -> ir.Value | None:
-    """What is returned as a hub value of the declared type; None for what is no tensor, number or list of them."""
+    """Hub value, of the declared type, of a result. None if it is no tensor, number or list of them."""
     if isinstance(leaf, (list, tuple)) and isinstance(declared_type, ir.SequenceType):
         return as_sequence(op, leaf, declared_type.elem_type.dtype)
     value = as_value(op, leaf)

@@ -1,4 +1,4 @@
-"""Inputs as their user describes them: `x:float32[batch,3,224,224]`, `rate=16000`, or arrays."""
+"""Input specifications of the user: `x:float32[batch,3,224,224]`, `rate=16000`, or arrays."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ SYNTAX = (
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One input: its type and dimensions, or the number it is fixed to."""
+    """Type and dimensions of one input, or the number that fixes it."""
 
     type: ir.TypeProtocol | None = None
     dims: tuple[int | str | None, ...] | None = None
     fixed: Any = None
 
     def value(self, name: str) -> ir.Value:
-        """The graph input."""
+        """Graph input."""
         shape = None if self.dims is None else ir.Shape(list(self.dims))
         return ir.Value(name=name, type=self.type, shape=shape)
 
 
 def split_specs(text: str) -> list[str]:
-    """Descriptions from the command line, parted by semicolons."""
+    """Specifications from the command line, separated by semicolons."""
     return [item for item in text.split(";") if item.strip()]
 
 
 def parse_specs(inputs: Any) -> dict[str, InputSpec]:
-    """Inputs by name from a list of texts, or a dict of arrays or texts. Raises InvalidOption."""
+    """Specifications by name, from a list of texts, or a dict of arrays or texts. Raises InvalidOption."""
     if inputs is None:
         return {}
     if isinstance(inputs, str):

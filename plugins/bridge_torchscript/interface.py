@@ -1,4 +1,6 @@
-"""What TorchScript cannot say of inputs and outputs: their names, dtypes and dimensions, kept as a file in the archive."""
+"""Interface facts that TorchScript cannot express: names, dtypes and dimensions, kept as a file in the
+archive.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ INTERFACE = "bridge.json"
 
 
 def interface_facts(model: ir.Model) -> dict[str, Any]:
-    """Inputs, outputs and metadata of a hub model as plain values."""
+    """Inputs, outputs and metadata of a hub model as JSON values."""
     return {
         "name": model.graph.name or "",
         "inputs": [_value(v) for v in model.graph.inputs],
@@ -28,7 +30,7 @@ def _value(value: ir.Value) -> dict[str, Any]:
 
 
 def type_text(hub_type: ir.TypeProtocol | None) -> str:
-    """A type in the words of ONNX: `tensor(float)`, `seq(tensor(int64))`."""
+    """ONNX name of a type: `tensor(float)`, `seq(tensor(int64))`."""
     if isinstance(hub_type, ir.SequenceType):
         return f"seq({type_text(hub_type.elem_type)})"
     if isinstance(hub_type, ir.OptionalType):
@@ -37,7 +39,7 @@ def type_text(hub_type: ir.TypeProtocol | None) -> str:
 
 
 def type_of(text: str) -> ir.TypeProtocol | None:
-    """The type a text of `type_text` names; None when it names none."""
+    """Type named by a text of `type_text`; None if it names none."""
     word, _, argument = text.partition("(")
     inner = argument.removesuffix(")")
     if word == "seq" and inner:
@@ -50,7 +52,10 @@ def type_of(text: str) -> ir.TypeProtocol | None:
 
 
 def leaves(value: Any, containers: tuple[type, ...], name: str = "output") -> Iterator[tuple[str, Any]]:
-    """What a call returns, flat and named: `output`, `output_1`, … of a tuple or list, the keys of a dict; each name once."""
+    """Results of a call, flattened, with unique names.
+
+    `output`, `output_1`, … for tuples and lists, keys for dicts.
+    """
     names: set[str] = set()
     for path, leaf in _nested(value, containers, name):
         unique = next(n for i in range(len(names) + 1) if (n := f"{path}_{i}" if i else path) not in names)

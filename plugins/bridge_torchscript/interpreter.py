@@ -1,4 +1,4 @@
-"""Reads a TorchScript graph by running it on hub values: what is known is computed, what is not becomes hub operators."""
+"""Interpreter of TorchScript graphs on hub values: static parts are executed, the rest becomes hub operators."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ RENAMED = {"self": "x", "input": "x", "A": "x", "from": "low", "to": "high"}
 
 
 class Refused(Exception):
-    """The operator that stops the reading, and why."""
+    """Error: reading stops at the operator of `blocker`."""
 
     def __init__(self, blocker: Blocker) -> None:
         super().__init__(blocker.reason)
@@ -81,7 +81,7 @@ class Refused(Exception):
 class Interpreter:
     """State of one reading: root graph, memory of writes, attributes, and the value of every name.
 
-    `state` are attributes that have another value than the one stored.
+    `state` are attributes whose values differ from the stored ones.
     """
 
     def __init__(self, graph: ir.Graph) -> None:
@@ -97,12 +97,13 @@ class Interpreter:
         self.notes: list[str] = []
 
     def block(self, op: Builder, block: Any) -> list[Any]:
-        """Run every node; the values of the block's outputs."""
+        """Execute every node; return the values of the block's outputs."""
         for node in block.nodes():
             self.node(op, node)
         return [self.env[o.debugName()] for o in block.outputs()]
 
     def node(self, op: Builder, node: Any) -> None:
+        """Execute one node."""
         operator = node.kind()
         inputs = [self.env[i.debugName()] for i in node.inputs()]
         if operator not in PASSES_LISTS:
@@ -126,7 +127,7 @@ class Interpreter:
             self.env[output.debugName()] = value
 
     def call(self, op: Builder, node: Any, operator: str, inputs: list[Any]) -> Any:
-        """An operator: on Python values in Python, else by its rule."""
+        """Result of an operator: by Python for Python values, else by its rule."""
         if operator == "aten::Bool" and is_mask_hint(node):
             return False
         requested, operator = operator, self.base_operator(operator)
@@ -142,12 +143,12 @@ class Interpreter:
         return wrap(op, decompose(self, op, operator, node.schema(), inputs))
 
     def base_operator(self, operator: str) -> str:
-        """An operator that copies what another shows is that other one."""
+        """Operator without `_copy`, which copies what that operator views."""
         base = operator.removesuffix("_copy")
         return base if operator not in ops and base in ops else operator
 
     def operator(self, op: Builder, operator: str, names: list[str], inputs: list[Any]) -> Any:
-        """An operator that has a rule, by the names of its arguments."""
+        """Result of an operator that has a rule, from its arguments by name."""
         if operator in PYTHON:
             result = PYTHON[operator](op, *inputs)
             if result is not NotImplemented:
@@ -159,6 +160,7 @@ class Interpreter:
         return self.apply(op, operator, names, inputs)
 
     def apply(self, op: Builder, operator: str, names: list[str], inputs: list[Any]) -> Any:
+        """Result of the rule of an operator, with views and quantization."""
         arguments: dict[str, Any] = {}
         for name, value in zip(names, inputs, strict=True):
             parameter = RENAMED.get(name, name)
@@ -173,7 +175,9 @@ class Interpreter:
             and isinstance(inputs[0], Var)
             and isinstance(result_values, (ir.Value, list, tuple))
         ):
-            result = self._make_view(op, inputs[0], rule.handler, arguments, result_values, VIEWS.get(operator))
+            result = self._make_view(
+                op, inputs[0], rule.handler, arguments, result_values, VIEWS.get(operator)
+            )
         else:
             result = wrap(op, result_values)
         return result if quantization is None else requantize(op, result, quantization)
@@ -215,12 +219,14 @@ class Interpreter:
         return part(None) if isinstance(results, ir.Value) else [part(i) for i in range(len(results))]
 
     def _write_in_place(self, op: Builder, operator: str, names: list[str], inputs: list[Any]) -> Any:
-        """An operator in place is the operator, its result written back in the tensor's own dtype and shape."""
+        """Apply an in-place operator: the result is written back in the tensor's dtype and shape."""
         target = inputs[0]
         if not isinstance(target, Var):
             raise Unsupported("writes to what is no tensor")
         if operator in IN_PLACE_RESHAPES:
-            target.become_view(lambda old: self.apply(op, operator.removesuffix("_"), names, [old, *inputs[1:]]))
+            target.become_view(
+                lambda old: self.apply(op, operator.removesuffix("_"), names, [old, *inputs[1:]])
+            )
             return target
         before = target.read(op)
         result = self.apply(op, INPLACE.get(operator, operator.removesuffix("_")), names, inputs)
@@ -248,7 +254,7 @@ class Interpreter:
         return self.as_reader_value(constant)
 
     def as_reader_value(self, value: Any) -> Any:
-        """A Python value that holds tensors, as the reader holds it."""
+        """Reader's value of a Python value that may hold tensors."""
         import torch
 
         if isinstance(value, torch.Tensor):
@@ -267,12 +273,12 @@ class Interpreter:
 
     @staticmethod
     def key(tensor: Any) -> int:
-        """What a stored tensor is known by: the memory it shows, and how."""
+        """Hash of the memory that a stored tensor views, and of its layout."""
         layout = (tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()))
         return hash((*layout, tensor.dtype)) if tensor.numel() else id(tensor)
 
     def weight(self, tensor: Any, name: str) -> Var:
-        """A stored tensor as an initializer of the root graph, its memory shared."""
+        """Stored tensor as an initializer of the root graph. The memory is shared."""
         key = self.key(tensor)
         if key not in self.weights and tensor.is_quantized:
             self.weights[key] = stored_quantized(Builder(self.graph, self.memory), tensor)
@@ -284,7 +290,7 @@ class Interpreter:
         return self.attribute(owner, node.s("name"), node.output().type())
 
     def attribute(self, owner: Object, name: str, declared_type: Any) -> Any:
-        """An attribute of the declared type `kind`, as it was stored or was set since."""
+        """Attribute of the declared type: as stored, or as set since."""
         path = f"{owner.path}.{name}" if owner.path else name
         if path not in self.touched:
             self.reads.add(path)
@@ -302,7 +308,7 @@ class Interpreter:
         return value
 
     def _stored_value(self, native: Any, path: str) -> Any:
-        """A stored attribute as the reader holds it."""
+        """Reader's value of a stored attribute."""
         import torch
 
         if isinstance(native, torch.Tensor):
@@ -314,11 +320,11 @@ class Interpreter:
         return self.as_reader_value(native)
 
     def owner(self, path: str) -> tuple[Object, str]:
-        """The object that holds an attribute, and its name there."""
+        """Object that holds an attribute, and the attribute's name."""
         return self.touched.get(path) or self.owners[path]
 
     def literal(self, value: Any) -> Any:
-        """A default value as the reader holds it."""
+        """Reader's value of a default."""
         return Items(self.op, value) if isinstance(value, list) else value
 
     def _SetAttr(self, op: Builder, node: Any, owner: Object, value: Any) -> None:
@@ -328,7 +334,7 @@ class Interpreter:
         self.set_attribute(owner, name, value, node.inputsAt(1).type())
 
     def set_attribute(self, owner: Object, name: str, value: Any, declared_type: Any = None) -> None:
-        """Remembered where it happens in a branch, whose attributes are merged with the other's."""
+        """Set an attribute. Inside a branch its value before is recorded, so that branches can be merged."""
         changes = self.memory.innermost
         if changes is not None and (owner, name) not in changes.attributes:
             unread = owner.native is not None and name not in owner.attributes
@@ -410,29 +416,32 @@ class Interpreter:
 
 
 class Raised(Exception):
-    """The model itself raises here."""
+    """Error: the model itself raises here."""
 
 
 def is_mask_hint(node: Any) -> bool:
-    """Whether torch's own Transformer asks if a mask is the causal one, to leave it to a faster kernel: the mask is applied either way."""
+    """True if torch's Transformer asks here whether a mask is causal.
+
+    The answer only selects a kernel; the mask is applied anyway.
+    """
     text = node.sourceRange()
     return 'torch/nn/modules/transformer.py"' in text and "causal_comparison" in text
 
 
 def output_name(node: Any) -> str:
-    """The name of a node's first result; empty without any."""
+    """Name of a node's first output; empty without any."""
     outputs = list(node.outputs())
     return outputs[0].debugName() if outputs else ""
 
 
 def location(node: Any) -> str:
-    """Where in the source a node stands: the first line of its range, else its name."""
+    """Name of a node's first output in TorchScript's notation, `%x`; empty without any."""
     outputs = list(node.outputs())
     return f"%{outputs[0].debugName()}" if outputs else ""
 
 
 def argument_names(node: Any) -> list[str]:
-    """Names of the arguments by the operator's schema; by position for one without."""
+    """Argument names of the operator's schema; numbered if it has none."""
     import torch
 
     text = node.schema()
@@ -442,7 +451,7 @@ def argument_names(node: Any) -> list[str]:
 
 
 def handler_value(op: Builder, value: Any) -> Any:
-    """What handlers compute with: hub values in place of tensors, in lists too."""
+    """Value for handlers: hub values in place of tensors, also in lists."""
     if isinstance(value, Var):
         return value.read(op)
     value = current_value(op, value)
@@ -452,21 +461,21 @@ def handler_value(op: Builder, value: Any) -> Any:
 
 
 def copy_views(op: Builder, value: Any) -> Any:
-    """Views as tensors of their own."""
+    """Views as tensors with memory of their own."""
     if isinstance(value, list):
         return Items(op, (copy_views(op, v) for v in value))
     return Var(op, value.read(op), quantization=value.quantization) if isinstance(value, Var) else value
 
 
 def current_value(op: Builder, value: Any) -> Any:
-    """A list whose length is known at run time alone as the sequence it is now."""
+    """Current sequence of a list of run-time length; other values unchanged."""
     if isinstance(value, Items) and value.sequence is not None:
         return Sequence(value.sequence.read(op), value.shape)
     return value
 
 
 def wrap(op: Builder, value: Any) -> Any:
-    """What handlers return as what the reader holds."""
+    """Reader's value of a handler's result."""
     if isinstance(value, ir.Value):
         return Sequence(value) if isinstance(value.type, ir.SequenceType) else Var(op, value)
     if isinstance(value, list):
@@ -475,7 +484,7 @@ def wrap(op: Builder, value: Any) -> Any:
 
 
 def fold_small(op: Builder, result: Any, arguments: dict[str, Any]) -> Any:
-    """A small number computed from constants alone, as the constant it is: traced code computes sizes this way."""
+    """Constant of a small result computed from constants alone, as traced code computes sizes."""
     tensors = [v for v in arguments.values() if isinstance(v, ir.Value)]
     if not isinstance(result, ir.Value) or not tensors or const(result) is not None or result.dtype is None:
         return result
@@ -492,7 +501,7 @@ def fold_small(op: Builder, result: Any, arguments: dict[str, Any]) -> Any:
 
 
 def constant_value(value: ir.Value) -> Any:
-    """The array a chain of nodes over constants makes; None where it starts from anything else."""
+    """Array computed by a chain of nodes over constants; None if the chain starts elsewhere."""
     array = const(value)
     node = value.producer()
     if array is not None or node is None or node.op_type in RANDOM or node.domain or len(node.outputs) > 1:
@@ -514,12 +523,12 @@ def constant_value(value: ir.Value) -> Any:
 
 @functools.cache
 def _parameters(handler: Callable[..., Any]) -> frozenset[str]:
-    """The arguments a handler takes, but the builder."""
+    """Names of a handler's parameters, without the builder."""
     return frozenset(list(inspect.signature(handler).parameters)[1:])
 
 
 def select_arguments(handler: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments a handler takes. One it does not take must be at rest: absent, False, or of no matter."""
+    """Arguments that a handler takes. Raises Unsupported for another argument that is set and matters."""
     parameters = _parameters(handler)
     for name, value in arguments.items():
         if name not in parameters and name not in IGNORED and value not in (None, False, []):
@@ -528,7 +537,7 @@ def select_arguments(handler: Any, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def initializer(graph: ir.Graph, tensor: Any, name: str) -> ir.Value:
-    """A torch tensor as an initializer that shares its memory."""
+    """Initializer that shares the memory of a torch tensor."""
     tensor = tensor.detach()
     if tensor.is_sparse or tensor.is_complex():
         raise Unsupported("reads a sparse or complex tensor")
@@ -544,7 +553,7 @@ def initializer(graph: ir.Graph, tensor: Any, name: str) -> ir.Value:
 
 
 def nodes_in(block: Any, may_run: Callable[[Any, int], bool] = lambda node, index: True) -> Iterator[Any]:
-    """Every node, those of blocks inside too; of a node's blocks those that `taken` says may run."""
+    """All nodes of a block and of the nested blocks that may run."""
     for node in block.nodes():
         yield node
         for index, inner in enumerate(node.blocks()):
@@ -553,7 +562,7 @@ def nodes_in(block: Any, may_run: Callable[[Any, int], bool] = lambda node, inde
 
 
 def condition_value(op: Builder, condition: Any) -> bool | ir.Value:
-    """A condition as a Python bool where it is known, else as a hub scalar."""
+    """Python bool of a static condition; a hub scalar otherwise."""
     if isinstance(condition, Sym):
         array = const(condition.value)
         return bool(array) if array is not None else condition.value

@@ -1,4 +1,4 @@
-"""Live PyTorch objects → hub: an nn.Module or ExportedProgram through torch's own exporter to ONNX."""
+"""Import of live PyTorch objects: an nn.Module or ExportedProgram, by torch's own ONNX exporter."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ COORDINATES = "coordinate_transformation_mode"
 
 
 def export_model(src: Any, specs: dict[str, InputSpec]) -> ir.Model:
-    """The hub model of an nn.Module, whose inputs must be described, or of an ExportedProgram.
+    """Hub model of an nn.Module, whose inputs need specifications, or of an ExportedProgram.
 
-    Named dimensions stay symbolic. Raises InvalidOption for inputs nothing describes, UnsupportedModel in torch's words.
+    Named dimensions stay symbolic. Raises InvalidOption for inputs without specification, UnsupportedModel in
+    torch's words.
     """
     import torch
 
@@ -68,14 +69,16 @@ def export_model(src: Any, specs: dict[str, InputSpec]) -> ir.Model:
 
 
 def _resize_as_torch(model: ir.Model) -> None:
-    """torch's exporter writes pytorch_half_pixel, which puts a single element elsewhere than torch does today."""
+    """Replace pytorch_half_pixel, which torch's exporter writes: it samples a single element elsewhere than
+    torch does.
+    """
     for node in hub.all_nodes(model):
         if node.op_type == "Resize" and hub.attr(node, COORDINATES) == "pytorch_half_pixel":
             node.attributes[COORDINATES] = ir.AttrString(COORDINATES, "half_pixel")
 
 
 def _rename(graph: ir.Graph, names: list[str]) -> None:
-    """Outputs by the names that running the program gives them."""
+    """Rename outputs as names_of_results does."""
     input_names = {v.name for v in graph.inputs}
     for output in graph.outputs:
         output.name = hub.fresh_name(graph, "output")
@@ -84,7 +87,7 @@ def _rename(graph: ir.Graph, names: list[str]) -> None:
 
 
 def _example(module: Any, specs: dict[str, InputSpec]) -> tuple[list[str], list[Any], dict[str, Any]]:
-    """Names, tensors and dynamic dimensions of the inputs described."""
+    """Names, example tensors and dynamic dimensions of the specified inputs."""
     import torch
 
     if not specs:

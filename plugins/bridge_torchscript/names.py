@@ -1,4 +1,4 @@
-"""Names of the hub as names in generated source and in state_dict."""
+"""Identifiers in generated source, and paths of weights in the state_dict."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ MODULE = frozenset(
 
 
 class Names:
-    """Distinct identifiers: each asked for comes out unlike all before."""
+    """Allocator of unique identifiers."""
 
     def __init__(self) -> None:
         self.taken: set[str] = set()
 
     def fresh(self, hint: str) -> str:
-        """`wanted` as an identifier, numbered when taken."""
+        """Unused identifier like `hint`, numbered if that is taken."""
         stem = re.sub(r"\W", "_", hint, flags=re.ASCII) or "value"
         if stem[0].isdigit():
             stem = f"_{stem}"
@@ -88,7 +88,7 @@ class Names:
 
 
 def weight_path(name: str) -> list[str]:
-    """Where in the tree of modules a weight lies: `layer1.0.weight` in three steps, each a name or a number."""
+    """Path of a weight in the module tree: `layer1.0.weight` has three steps, each a name or a number."""
     steps = [re.sub(r"\W", "_", part, flags=re.ASCII) for part in name.split(".")]
     if not all(steps):
         steps = [re.sub(r"\W", "_", name, flags=re.ASCII) or "weight"]

@@ -1,8 +1,8 @@
-"""Exported programs in files (`.pt2`): looked at word by word before torch builds anything of them.
+"""Exported programs in files (`.pt2`), checked word by word before torch builds anything.
 
-torch reads parts of such a file as Python: symbolic sizes, guards, names of functions, pickled objects. Here names must be
-names, functions operators of aten, sizes arithmetic on symbols, weights plain bytes; what else there is stays outside, and
-a file that needs it is refused.
+torch evaluates parts of such a file as Python: symbolic sizes, guards, function names, pickled objects. Here
+names must be identifiers, functions operators of aten, sizes arithmetic on symbols, weights plain bytes.
+Everything else is removed, and a file that needs it is refused.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ MAX_DEPTH = 200
 
 
 def open_program(path: Path) -> Any:
-    """The torch.export.ExportedProgram of a file.
+    """torch.export.ExportedProgram of a file.
 
-    Raises UnsupportedModel where it holds pickled objects, compiled code or operators of others, UnreadableFile for what is
-    no sound program.
+    Raises UnsupportedModel for pickled objects, compiled code and foreign operators; UnreadableFile for a
+    file that is no valid program.
     """
     import torch
 
@@ -57,7 +57,7 @@ def open_program(path: Path) -> Any:
 
 
 def _sanitized(path: Path, archive: zipfile.ZipFile) -> io.BytesIO:
-    """The archive with nothing in it but what was looked at."""
+    """Copy of the archive with checked members only."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as copy:
         for name in archive.namelist():
@@ -89,7 +89,7 @@ def _weights(path: Path, config: Any) -> None:
 
 
 def _check_value(path: Path, value: Any, key: str = "", depth: int = 0) -> None:
-    """Raise unless every word of the program is of the kind its place takes."""
+    """Raise unless every text in the program has the syntax that its key allows."""
     if depth > MAX_DEPTH:
         raise UnreadableFile(f"{path} is nested deeper than any program.")
     if isinstance(value, dict):
@@ -140,7 +140,7 @@ def _refusal(path: Path, what: str) -> UnsupportedModel:
 
 
 def names_of_results(program: Any) -> list[str]:
-    """Results by name: `output`, `output_1`, … of a tuple or list, the keys of a dict."""
+    """Names of the results: `output`, `output_1`, … of a tuple or list, the keys of a dict."""
     from torch.utils import _pytree as pytree
 
     spec = program.call_spec.out_spec
@@ -148,7 +148,7 @@ def names_of_results(program: Any) -> list[str]:
 
 
 def call(program: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-    """Results by name for tensors by the names of the program's inputs."""
+    """Run the program; arguments and results are dicts by name."""
     from torch.utils import _pytree as pytree
 
     flat = [tensors[name] for name in program.graph_signature.user_inputs]

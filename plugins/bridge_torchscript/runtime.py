@@ -1,4 +1,4 @@
-"""TorchScript archives in torch.jit."""
+"""Runtime: TorchScript archives in torch.jit, exported programs in torch."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from bridge_torchscript.safe_open import is_program, open_archive
 
 
 class TorchJitSession(Session):
-    """A method of an archive; `inputs` and `method` as the importer's options.
+    """Session of one method of an archive; `inputs` and `method` as in the importer's options.
 
-    Names are those an archive of ours keeps, else the arguments of `forward` (`NAME.KEY` for what a container holds), and
-    `output`, `output_1`, … for results. Raises ExecutionFailed in torch's words, InvalidOption for a method the module lacks.
+    Names are those kept in archives of bridge, else the arguments of `forward` (`NAME.KEY` inside containers)
+    and `output`, `output_1`, … for results. Raises ExecutionFailed in torch's words, InvalidOption for a
+    method that the module lacks.
     """
 
     def __init__(self, path: Path, inputs: Any = None, method: str = "forward") -> None:
@@ -49,8 +50,11 @@ class TorchJitSession(Session):
             raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
-        """Arrays, lists of arrays and None by name. Other names than the arguments set attributes before the call, whose values after
-        it are `NAME.next`. Raises InvalidInput for names the module does not have, ExecutionFailed in torch's words."""
+        """Run on arrays, lists of arrays and None by name.
+
+        A name that is no argument sets the attribute of that name before the call; its value after the call
+        is output `NAME.next`. Raises InvalidInput for unknown names, ExecutionFailed in torch's words.
+        """
         import torch
 
         if self._ran:
@@ -80,7 +84,7 @@ class TorchJitSession(Session):
 
 
 class ProgramSession(Session):
-    """An exported program."""
+    """Session of an exported program."""
 
     def __init__(self, path: Path) -> None:
         import torch
@@ -103,7 +107,7 @@ class ProgramSession(Session):
 
 
 def open_session(path: Path, inputs: Any = None, method: str = "forward") -> Session:
-    """A session of an archive or of an exported program."""
+    """Session of an archive or of an exported program."""
     return ProgramSession(path) if is_program(path) else TorchJitSession(path, inputs, method)
 
 
@@ -120,7 +124,7 @@ def _named_outputs(result: Any, interface: dict[str, Any]) -> dict[str, Any]:
 
 
 def _call_arguments(module: Any, names: list[str], inputs: dict[str, Any], method: str) -> list[Any]:
-    """Arguments in order; those the caller leaves out at the end have their defaults."""
+    """Arguments in order; missing arguments at the end have their defaults."""
     schema = module._c._get_method(method).schema.arguments[1:]
     arguments = []
     for name, argument in zip(names, schema, strict=True):
@@ -159,7 +163,7 @@ def _arguments(module: Any, method: str) -> list[str]:
 
 
 def to_torch(value: Any) -> Any:
-    """An array as a tensor of the dtype it is held in; lists and None as they are."""
+    """Tensor of an array, in its storage dtype; lists and None by element."""
     import torch
 
     if value is None or isinstance(value, (list, tuple)):
@@ -176,7 +180,7 @@ def to_torch(value: Any) -> Any:
 
 
 def to_numpy(value: Any, declared_type: Any) -> Any:
-    """A tensor as an array of the dtype the interface says, or else its own."""
+    """Array of a tensor, in the dtype of `declared_type` or its own."""
     import torch
 
     if value is None:

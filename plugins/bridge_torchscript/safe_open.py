@@ -1,4 +1,4 @@
-"""Opening archives that may be hostile: looked at before torch sees them, and never unpickled by Python."""
+"""Opening of untrusted archives: checked before torch reads them, and never unpickled by Python."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ FILE_ACCESS = re.compile(rb"\b(?:torch|ops\.aten)\.(save|from_file|_load_for_lit
 
 
 def open_archive(path: Path) -> Any:
-    """The loaded module and the interface an archive of ours keeps.
+    """Loaded module, and the interface that archives of bridge keep.
 
-    Raises UnsupportedModel for pickles, which only their own program should open, UnreadableFile for everything else that
-    is no sound TorchScript archive.
+    Raises UnsupportedModel for pickles, which only the program that wrote them should open; UnreadableFile
+    for any other file that is no valid TorchScript archive.
     """
     import torch
 
@@ -59,7 +59,7 @@ def open_archive(path: Path) -> Any:
 
 
 def inspect_archive(path: Path) -> None:
-    """Raise unless the file is a zip of TorchScript whose members stay inside it and are no larger than it is."""
+    """Raise unless the file is a TorchScript zip whose members stay inside it and are no larger than it."""
     try:
         with open(path, "rb") as file:
             start = file.read(4)
@@ -74,7 +74,9 @@ def inspect_archive(path: Path) -> None:
 
 
 def declare_torchvision(path: Path) -> None:
-    """Have code that calls torchvision compile: by torchvision itself, or by the names of its operators where it does not load."""
+    """Declare the torchvision operators that the code calls: by torchvision itself, or by their schemas if it
+    does not load.
+    """
     import torch
 
     with zipfile.ZipFile(path) as archive:
@@ -93,7 +95,7 @@ def declare_torchvision(path: Path) -> None:
 
 
 def is_program(path: Path) -> bool:
-    """Whether a zip holds an exported program."""
+    """True if a zip holds an exported program."""
     try:
         with zipfile.ZipFile(path) as archive:
             inside = [name.partition("/")[2] for name in archive.namelist()]
@@ -103,7 +105,7 @@ def is_program(path: Path) -> bool:
 
 
 def check_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The members of a zip. Raises UnreadableFile unless they stay inside it and are no larger than it is."""
+    """Members of a zip. Raises UnreadableFile unless they stay inside it and are no larger than it."""
     infos = archive.infolist()
     names = [info.filename for info in infos]
     for name in names:
@@ -137,5 +139,5 @@ def _pickle_refusal(path: Path) -> UnsupportedModel:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says first."""
+    """First line of an error message."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,4 +1,4 @@
-"""Attributes of modules and of objects of compiled classes, the classes installed in Python or not."""
+"""Attributes of modules and of objects of TorchScript classes, whether or not Python has the classes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from typing import Any
 
 
 class Slots:
-    """An object of a compiled class, which torch hands to Python only as its Python class: TorchScript itself reads it.
+    """Object of a TorchScript class, read by TorchScript: torch only gives Python an instance of its Python
+    class.
 
-    `root` is the module it hangs from, `steps` the attributes on the way, with their types.
+    `root` is the module that holds it, `steps` are the attributes from there, with their types.
     """
 
     def __init__(self, root: Any, steps: tuple[tuple[str, Any], ...]) -> None:
         self.root, self.steps = root, steps
 
     def getattr(self, name: str, attribute_type: Any) -> Any:
-        """The attribute of that name. Raises RuntimeError where torch cannot read it."""
+        """Attribute by name. Raises RuntimeError if torch cannot read it."""
         steps = (*self.steps, (name, attribute_type))
         return (
             Slots(self.root, steps) if attribute_type.kind() == "ClassType" else _read_path(self.root, steps)
@@ -23,7 +24,7 @@ class Slots:
 
 
 def stored_attribute(owner: Any, name: str, attribute_type: Any) -> Any:
-    """The attribute of a module or of Slots; an object of a class that is no module as Slots."""
+    """Attribute of a module or of Slots; objects of classes other than modules are Slots."""
     import torch
 
     if isinstance(owner, Slots):
@@ -42,7 +43,7 @@ def stored_attribute(owner: Any, name: str, attribute_type: Any) -> Any:
 
 
 def _read_path(root: Any, steps: tuple[tuple[str, Any], ...]) -> Any:
-    """What stands at the end of `steps`, by a TorchScript function that walks there."""
+    """Value at the end of `steps`, read by a generated TorchScript function."""
     import torch
 
     graph = torch._C.Graph()

@@ -1,4 +1,4 @@
-"""Generated TorchScript: the builder that export handlers write with."""
+"""Generated TorchScript: the builder of export rules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_INLINE = 64
 
 @dataclass
 class Line:
-    """A statement. One that only `makes` names is dropped when nothing reads them."""
+    """Statement. If it only defines `makes`, it is dropped when nothing reads them."""
 
     text: str
     makes: frozenset[str] = frozenset()
@@ -31,18 +31,18 @@ class Line:
 
 @dataclass
 class Block:
-    """A statement with a body."""
+    """Statement with a body."""
 
     header: str
     body: list[Line | Block] = field(default_factory=list)
 
 
 class Source:
-    """The body of one method being written.
+    """Body of a method under construction.
 
-    Handlers get the names of their inputs and return expressions; what takes more than an expression is written
-    with `let`, `line` and `block`. `name`, `ints` and `number` are the ways to read a hub value: as a tensor, as a list
-    of Python integers, as a number where it is a constant.
+    Handlers get the names of their inputs and return expressions. Longer code is written with `let`, `line`
+    and `block`. A hub value is read by `name` as a tensor, by `ints` as a list of Python ints, by `number` as
+    a literal if it is constant.
     """
 
     def __init__(self, root: Module, rules: OpTable) -> None:
@@ -54,7 +54,7 @@ class Source:
         self._lists: list[dict[ir.Value, str]] = [{}]
 
     def graph(self, graph: ir.Graph) -> None:
-        """Every node of a graph by its rule."""
+        """Write every node of a graph by its rule."""
         for node in graph:
             rule = self.rules.find(qualified(node), node)
             assert rule is not None, node.op_type
@@ -64,29 +64,29 @@ class Source:
                 self.assign(value, expression)
 
     def line(self, text: str) -> None:
-        """A statement that is kept whatever reads it."""
+        """Write a statement with side effects."""
         self.body.append(Line(text))
 
     def let(self, expression: str, hint: str = "t", annotation: str = "") -> str:
-        """A name for `expression`."""
+        """Write an assignment of `expression` to a new name; return the name."""
         name = self.names.fresh(hint)
         type_suffix = f": {annotation}" if annotation else ""
         self.body.append(Line(f"{name}{type_suffix} = {expression}", frozenset([name])))
         return name
 
     def set_name(self, name: str, expression: str) -> None:
-        """Give a name that was reserved its value, here as in another branch."""
+        """Write an assignment to a name that another branch also assigns."""
         self.body.append(Line(f"{name} = {expression}", frozenset([name])))
 
     def unpack(self, expression: str, *hints: str) -> list[str]:
-        """Names for the parts of a tuple."""
+        """Write an unpacking of a tuple; return the new names."""
         names = [self.names.fresh(w) for w in hints]
         self.body.append(Line(f"{', '.join(names)} = {expression}", frozenset(names)))
         return names
 
     @contextmanager
     def block(self, header: str) -> Iterator[None]:
-        """What is written inside goes under `header`."""
+        """Context in which statements are written under `header`."""
         outer, block = self.body, Block(header)
         outer.append(block)
         self.body = block.body
@@ -98,30 +98,30 @@ class Source:
             self._lists.pop()
 
     def lib(self, function: str, *arguments: Any) -> str:
-        """A call of a function of library/."""
+        """Call of a library function."""
         self.library.add(function)
         return f"__torch__.lib.{function}({', '.join(map(str, arguments))})"
 
     def set(self, value: ir.Value, expression: str) -> None:
-        """`expression` stands for `value` from here on."""
+        """Read `value` as `expression` from here on."""
         self._values[value] = expression
 
     def assign(self, value: ir.Value, expression: str, annotation: str = "") -> None:
-        """A statement that names `value`; a name that exists already is used as it is."""
+        """Write an assignment for `value`; an identifier is used as it is."""
         if expression.isidentifier():
             self.set(value, expression)
         else:
             self.set(value, self.let(expression, value.name or "value", annotation))
 
     def name(self, value: ir.Value) -> str:
-        """The tensor (list, optional) as an expression."""
+        """Expression of a tensor, list or optional."""
         if value not in self._values:
             assert value.const_value is not None, f"{value.name} is read before it is made"
             self._values[value] = self.weight(value.name or "const", value.const_value)
         return self._values[value]
 
     def weight(self, name: str, tensor: ir.TensorProtocol) -> str:
-        """`tensor` held by the module under its name, as an expression."""
+        """Expression of a weight, which the module stores under its name."""
         learned = tensor.dtype.is_floating_point() and tensor.size > 1
         *path, last = weight_path(name)
         owner = self.root
@@ -141,24 +141,24 @@ class Source:
         return expression
 
     def type(self, value: ir.Value) -> str:
-        """The annotation of a value."""
+        """Type annotation of a value."""
         return annotation(value.type)
 
     def dtype(self, value: ir.Value | ir.DataType) -> str:
-        """`torch.float32`, …: the dtype a value is held in."""
+        """Storage dtype of a value in source: `torch.float32`, …"""
         dtype = value.dtype if isinstance(value, ir.Value) else value
         assert dtype is not None
         return f"torch.{storage_dtype(dtype).name}"
 
     def number(self, value: ir.Value) -> str | None:
-        """A constant scalar as a literal; None for anything else."""
+        """Literal of a constant scalar; None for anything else."""
         array = const(value)
         if array is None or array.ndim:
             return None
         return literal(array.item()) if array.dtype.kind in "fiub" else None
 
     def operand(self, value: ir.Value) -> str:
-        """A value in arithmetic: a literal for a finite scalar float, else the tensor."""
+        """Operand of arithmetic: a literal for a finite scalar float, else the tensor."""
         array = const(value)
         if (
             array is not None
@@ -170,7 +170,7 @@ class Source:
         return self.name(value)
 
     def ints(self, value: ir.Value) -> str:
-        """A vector of integers as a list of ints, without a tensor where its elements are known or lengths."""
+        """List of ints of an integer vector; without a tensor if its elements are constants or lengths."""
         items = elements(self, value)
         if items is not None:
             return f"[{', '.join(map(str, items))}]"
@@ -183,19 +183,19 @@ class Source:
         return name
 
     def int(self, value: ir.Value) -> str:
-        """A scalar, or a vector of one, as an int."""
+        """Int of an integer scalar, or of a vector of one element."""
         items = elements(self, value)
         return str(items[0]) if items else f"int({self.name(value)})"
 
     def code(self, results: Sequence[str]) -> str:
-        """The statements whose results anything reads, indented under a method."""
+        """Indented statements that `results` depend on."""
         return "\n".join(
             _format_rows(_live_statements(self.body, {w for r in results for w in WORD.findall(r)}), "    ")
         )
 
 
 def annotation(hub_type: ir.TypeProtocol | None) -> str:
-    """The TorchScript type of a hub type."""
+    """TorchScript type of a hub type."""
     if isinstance(hub_type, ir.SequenceType):
         return f"List[{annotation(hub_type.elem_type)}]"
     if isinstance(hub_type, ir.OptionalType):
@@ -204,7 +204,7 @@ def annotation(hub_type: ir.TypeProtocol | None) -> str:
 
 
 def literal(number: Any) -> str:
-    """A number in source; infinities and NaN by the names archives have for them."""
+    """Literal of a number; infinities and NaN by their names in the archive's language."""
     if isinstance(number, float) and not np.isfinite(number):
         return "nan" if number != number else "inf" if number > 0 else "-inf"
     return repr(number)
@@ -234,7 +234,7 @@ def _format_rows(body: list[Line | Block], indent: str) -> Iterator[str]:
 
 
 def elements(ts: Source, value: ir.Value) -> list[Any] | None:
-    """The elements of an integer scalar or vector as ints and int expressions; None when they take a tensor."""
+    """Elements of an integer scalar or vector as ints and int expressions; None if they need a tensor."""
     array = const(value)
     if array is not None:
         return (

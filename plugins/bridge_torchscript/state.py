@@ -1,4 +1,4 @@
-"""What a call leaves in a module for the next one: found, and made inputs and outputs of the graph."""
+"""State that a call leaves in a module, as inputs and outputs of the graph."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MAX_HASHED = 2**20
 
 
 def changed_attributes(reader: Reader) -> dict[str, Any]:
-    """Attributes that a call changes and had read before, with what is stored in them."""
+    """Stored values of attributes that a call reads and then changes."""
     written = {var.label for var in reader.memory.written if var.label and var in reader.weights.values()}
     paths = written | {p for p in reader.touched if p in reader.reads and not _is_unchanged_list(reader, p)}
     return {path: reader.stored[path] for path in sorted(paths)}
 
 
 def _is_unchanged_list(reader: Reader, path: str) -> bool:
-    """Whether a list of tensors was set to what it was, as `x.to(dtype)` of the dtype it has is."""
+    """True if a list of tensors was set to its stored value, as by `x.to(dtype)` without a change of dtype."""
     owner, name = reader.owner(path)
     now, before = owner.attributes.get(name), reader.stored.get(path)
     if not isinstance(now, list) or not isinstance(before, list) or len(now) != len(before):
@@ -36,7 +36,7 @@ def _is_unchanged_list(reader: Reader, path: str) -> bool:
 
 
 def _is_stored(reader: Reader, now: Any, before: Any) -> bool:
-    """Whether a tensor is the stored one, or a constant of its elements."""
+    """True if a tensor is the stored one, or a constant with the same elements."""
     import torch
 
     if not isinstance(before, torch.Tensor) or not isinstance(now, Var) or now.value is None:
@@ -49,14 +49,14 @@ def _is_stored(reader: Reader, now: Any, before: Any) -> bool:
 
 
 def _source(value: ir.Value) -> ir.Value:
-    """The value that Identity nodes hand on."""
+    """Value behind Identity nodes."""
     node = value.producer()
     source = node.inputs[0] if node is not None and node.op_type == "Identity" else None
     return value if source is None else _source(source)
 
 
 def static_attributes(op: Builder, reader: Reader) -> dict[str, Any]:
-    """Attributes after a call, where known before run time and without tensors, for the reading of `op`."""
+    """Attributes after a call that are static and hold no tensors, as values for the reading of `op`."""
     values = {path: _known(op, owner.attributes.get(name)) for path, (owner, name) in reader.touched.items()}
     return {path: value for path, value in values.items() if value is not UNKNOWN}
 
@@ -79,7 +79,7 @@ def _known(op: Builder, value: Any) -> Any:
 
 
 def signature(graph: ir.Graph) -> tuple[int, ...]:
-    """What the outputs of a graph are computed by, whatever its values are called and whatever else it computes."""
+    """Hash of the computation of a graph's outputs, independent of names and unused nodes."""
     return _signature(graph, {}, 0)
 
 
@@ -111,7 +111,7 @@ def _signature(graph: ir.Graph, outer: dict[ir.Value, int], depth: int) -> tuple
 
 
 def state_input(op: Builder, title: str, path: str, value: Any, spec: InputSpec | None) -> Any:
-    """The input that stands for an attribute, as its description `given` or what is stored says."""
+    """Graph input for an attribute, typed by its specification or its stored value."""
     import torch
 
     if spec is not None and spec.fixed is not None:
@@ -129,7 +129,7 @@ def state_input(op: Builder, title: str, path: str, value: Any, spec: InputSpec 
 
 
 def add_state_outputs(title: str, reader: Reader, attributes: dict[str, Any], graph: ir.Graph) -> None:
-    """Add to the outputs what the call leaves in every attribute that is an input."""
+    """Add the values after the call of all attributes that are inputs to the graph's outputs."""
     op = Builder(graph, reader.memory)
     for path in attributes:
         if not isinstance(reader.state[path], (Var, Sym)):

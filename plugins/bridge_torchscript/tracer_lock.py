@@ -1,4 +1,4 @@
-"""Lock on torch's tracer, which is state of the whole process: one thread traces or exports at a time."""
+"""Lock of torch's tracer, which is global: one thread traces or exports at a time."""
 
 from __future__ import annotations
 

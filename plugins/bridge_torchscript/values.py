@@ -1,4 +1,4 @@
-"""What TorchScript computes with, while it is read: tensors with their views, and Python values known or not."""
+"""Values of the interpreter: tensors with views, Python values, and hub values known at run time."""
 
 from __future__ import annotations
 
@@ -17,39 +17,40 @@ MAY_SHARE = "reads a tensor after another one was written to, whose memory it ma
 
 
 class Unsupported(Exception):
-    """Why one operator cannot be read, in words that follow its name."""
+    """Error: an operator cannot be read. The message continues its name."""
 
 
 @dataclass(frozen=True)
 class Sym:
-    """A Python int, float or bool known only at run time: a hub scalar of int64, double or bool."""
+    """Run-time Python int, float or bool: a hub scalar of int64, double or bool."""
 
     value: ir.Value
 
     @property
     def python_type(self) -> type:
+        """Type of the number: bool, int or float."""
         dtype = self.value.dtype
         return bool if dtype == ir.DataType.BOOL else int if dtype == ir.DataType.INT64 else float
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """How a tensor is held in 8 bits: scale and zero point, along `axis` where each element of it has its own."""
+    """Quantization to 8 bits: scale and zero point, per tensor or per element of `axis`."""
 
     scale: ir.Value
     zero: ir.Value
     axis: int | None = None
 
     def quantize(self, op: hub.Builder, x: ir.Value) -> ir.Value:
-        """What stands for the numbers of `x`."""
+        """Integers of `x`."""
         return op.QuantizeLinear(x, self.scale, self.zero, **self._axis_attribute())
 
     def dequantize(self, op: hub.Builder, stored: ir.Value) -> ir.Value:
-        """What the integers stand for."""
+        """Real values of the integers `stored`."""
         return op.DequantizeLinear(stored, self.scale, self.zero, **self._axis_attribute())
 
     def fake_quantize(self, op: hub.Builder, x: ir.Value) -> ir.Value:
-        """`x` as it comes back from 8 bits."""
+        """`x` quantized and dequantized."""
         return self.dequantize(op, self.quantize(op, x))
 
     def _axis_attribute(self) -> dict[str, int]:
@@ -57,7 +58,7 @@ class Quantization:
 
 
 class Changes:
-    """Tensors and attributes that a branch or body wrote to, with what they were before."""
+    """Values before a branch or body wrote to them: tensors and attributes."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
@@ -65,7 +66,7 @@ class Changes:
         self.attributes: dict[tuple[Object, str], Any] = {}
 
     def written(self) -> list[Var]:
-        """Tensors made outside the branch that have another value now; views have it through their base."""
+        """Outside tensors that the branch changed. Views are updated through their base."""
         return [
             var
             for var, (_, version, _) in self.tensors.items()
@@ -81,7 +82,7 @@ class Changes:
 
 
 class Memory:
-    """Writes of one reading: the tensors written to, and the changes of every branch or body being read."""
+    """Writes of one reading: written tensors, and the changes of each nested branch or body."""
 
     def __init__(self) -> None:
         self.written: list[Var] = []
@@ -89,17 +90,17 @@ class Memory:
 
     @property
     def depth(self) -> int:
-        """The number of branches and bodies, one inside another, that are being read."""
+        """Number of nested branches and bodies."""
         return len(self._branches)
 
     @property
     def innermost(self) -> Changes | None:
-        """The changes of the innermost branch or body that is being read."""
+        """Changes of the innermost branch or body."""
         return self._branches[-1] if self._branches else None
 
     @contextlib.contextmanager
     def branch(self) -> Iterator[Changes]:
-        """Record what is written to from here on, and undo it at the end."""
+        """Record writes in this context, and undo them at its end."""
         changes = Changes(self.depth)
         self._branches.append(changes)
         try:
@@ -109,13 +110,13 @@ class Memory:
             changes.undo()
 
     def record(self, var: Var) -> None:
-        """Keep what `var` is before the innermost branch or body writes to it."""
+        """Save the state of `var` before the innermost branch or body writes to it."""
         if self._branches:
             self._branches[-1].tensors.setdefault(var, (var.value, var.version, var.seen))
 
 
 class Builder(hub.Builder):
-    """Builds the nodes of one block; tensors and lists made in it belong to `memory`."""
+    """Builder of the nodes of one block. Its tensors and lists belong to `memory`."""
 
     graph: ir.Graph
 
@@ -125,11 +126,11 @@ class Builder(hub.Builder):
 
 
 class Var:
-    """A tensor that may be written to, created with the builder `op`. A view reads and writes its base.
+    """Tensor with side effects, created by the builder `op`. A view reads and writes its base.
 
-    `forward(op, base)` makes the view's value; `backward(op, base, new)` the base's value after the view is written.
-    The value of a quantized tensor is what its integers stand for. Where torch may have copied instead (`doubtful`), what
-    is written to one of the two leaves the other unknown.
+    `forward(op, base)` computes the view's value; `backward(op, base, new)` the base's value after a write to
+    the view. The value of a quantized tensor is its dequantized value. If torch may have copied instead
+    (`doubtful`), a write to one of the two makes the other undefined.
     """
 
     def __init__(
@@ -155,14 +156,15 @@ class Var:
             base.viewed, self.seen = True, base.current()
 
     def current(self) -> int:
+        """Version of the root."""
         return self.version if self.base is None else self.base.current()
 
     def root(self) -> Var:
-        """The tensor whose memory it shows."""
+        """Root tensor, which owns the memory."""
         return self if self.base is None else self.base.root()
 
     def read(self, op: hub.Builder) -> ir.Value:
-        """The hub value it has now."""
+        """Current hub value."""
         if self.base is not None and self.seen != self.base.current():
             if self.doubtful:
                 raise Unsupported(MAY_SHARE)
@@ -174,7 +176,7 @@ class Var:
         return self.value
 
     def write(self, op: hub.Builder, value: ir.Value) -> None:
-        """Give it a value; through a view the base gets it too."""
+        """Write a value; a view also writes its base."""
         self.memory.record(self)
         if self.root().shared:
             raise Unsupported(
@@ -194,7 +196,7 @@ class Var:
         self.value, self.seen = value, self.base.current()
 
     def become_view(self, view: Callable[[Var], Var]) -> None:
-        """Become a view of what it was, as operators do that change a shape in place."""
+        """Become a view of the old value, as in-place operators do that change a shape."""
         if self.viewed or self.depth < self.memory.depth:
             raise Unsupported("changes the shape of a tensor in place that another one shows")
         old = copy.copy(self)
@@ -208,7 +210,7 @@ class Var:
         self.value, self.seen = result.value, result.seen
 
     def _detach(self, value: ir.Value) -> None:
-        """Take a value that the tensor it was made of may have taken too: that one is unknown from here on."""
+        """Detach a possibly shared view on write; its base becomes undefined."""
         root = self.root()
         if root.depth < self.memory.depth:
             raise Unsupported("writes to a tensor whose memory it may share or not")
@@ -218,7 +220,7 @@ class Var:
 
 
 def keep_shape(new: ir.Value, before: ir.Value) -> ir.Value:
-    """`new` with the lengths of `before`, where its own are not known: writing to a tensor changes none."""
+    """Complete unknown dimensions of `new` from `before`: a write changes no shape."""
     if new.shape is None or before.shape is None or len(new.shape) != len(before.shape):
         return new
     pairs = zip(new.shape, before.shape, strict=True)
@@ -227,7 +229,7 @@ def keep_shape(new: ir.Value, before: ir.Value) -> ir.Value:
 
 
 class Object:
-    """An instance of a TorchScript class, the module itself among them: attributes by name."""
+    """Instance of a TorchScript class, or the module: attributes by name."""
 
     def __init__(self, native: Any = None, path: str = "", type_name: str = "") -> None:
         self.native, self.path, self.type_name = native, path, type_name
@@ -235,10 +237,10 @@ class Object:
 
 
 class Items(list):
-    """A Python list that may be changed, and how many branches deep it was made.
+    """Mutable Python list, created `depth` branches deep.
 
-    Once a loop of a length known at run time alone appends to it, `sequence` is its hub sequence, the list itself is stale, and
-    `shape` is what its elements have in common.
+    After a loop of run-time length appends to it, `sequence` is its hub sequence, the list itself is stale,
+    and `shape` holds the dimensions that all elements share.
     """
 
     def __init__(self, op: Builder, items: Iterable[Any] = ()) -> None:
@@ -248,7 +250,7 @@ class Items(list):
         self.shape: ir.Shape | None = None
 
     def become_sequence(self, op: Builder, dtype: ir.DataType) -> None:
-        """Become a hub sequence of `dtype`. Raises Unsupported where it holds anything but such tensors."""
+        """Become a hub sequence of `dtype`. Raises Unsupported if an element is no such tensor."""
         elements = [v.read(op) if isinstance(v, Var) else None for v in self]
         if any(v is None or v.dtype != dtype for v in elements):
             raise Unsupported("appends at run time to a list of something else")
@@ -258,7 +260,7 @@ class Items(list):
         self.sequence, self.typed = Var(op, sequence), bool(elements)
 
     def append_to_sequence(self, op: hub.Builder, value: ir.Value) -> None:
-        """Append where it is a hub sequence."""
+        """Append to the hub sequence."""
         assert self.sequence is not None
         before = self.sequence.read(op)
         if before.dtype != value.dtype:
@@ -269,31 +271,31 @@ class Items(list):
 
 
 def collection_like(op: Builder, items: list[Any] | tuple[Any, ...], elements: Iterable[Any]) -> Any:
-    """A list or tuple of `parts`, of the kind that `items` is."""
+    """List or tuple of `elements`, of the type of `items`."""
     return Items(op, elements) if isinstance(items, Items) else type(items)(elements)
 
 
 def is_outside(op: Builder, items: Any) -> bool:
-    """Whether a list was made outside the condition or loop, known at run time alone, that is being read."""
+    """True if a list was created outside the run-time condition or loop that is being read."""
     depth = op.memory.depth
     return depth > 0 and not (isinstance(items, Items) and items.depth >= depth)
 
 
 def check_mutable(op: Builder, items: Any) -> None:
-    """Raise Unsupported where a list made outside would change under a condition known at run time alone."""
+    """Raise Unsupported if an outside list would change under a run-time condition."""
     if is_outside(op, items) or getattr(items, "sequence", None) is not None:
         raise Unsupported("changes a list inside a condition or loop known at run time alone")
 
 
 def common_shape(one: ir.Shape | None, two: ir.Shape | None) -> ir.Shape | None:
-    """The dimensions two shapes share; None for different ranks."""
+    """Dimensions that two shapes share; None for different ranks."""
     if one is None or two is None or len(one) != len(two):
         return None
     return ir.Shape([a if a == b and isinstance(a, int) else None for a, b in zip(one, two, strict=True)])
 
 
 class ListGrows(Exception):
-    """A list made outside is appended to under a condition or in a loop known at run time alone."""
+    """Error: an outside list is appended to under a run-time condition or in a run-time loop."""
 
     def __init__(self, items: Items, dtype: ir.DataType) -> None:
         super().__init__("changes a list inside a condition or loop known at run time alone")
@@ -301,20 +303,20 @@ class ListGrows(Exception):
 
 
 class Sequence:
-    """A list of tensors whose length is known only at run time: a hub sequence, and what the shapes of its elements share."""
+    """List of tensors of run-time length: a hub sequence, and the dimensions that its elements share."""
 
     def __init__(self, value: ir.Value, shape: ir.Shape | None = None) -> None:
         self.value, self.shape = value, shape
 
     def at(self, op: Builder, index: ir.Value) -> Var:
-        """One element."""
+        """Element at `index`."""
         element = op.SequenceAt(self.value, index)
         if element.shape is None and self.shape is not None:
             element.shape = ir.Shape(list(self.shape))
         return Var(op, element)
 
     def concat(self, op: hub.Builder, dim: int, stacked: bool) -> ir.Value:
-        """All elements one after another along `dim`, or along a new one."""
+        """Concatenation of all elements along `dim`, or their stack along a new axis."""
         result = op.ConcatFromSequence(self.value, axis=dim, new_axis=int(stacked))
         if result.shape is None and self.shape is not None:
             dims: list[Any] = list(self.shape)
@@ -325,13 +327,13 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Complex:
-    """Complex numbers as a hub value of pairs of floats, [..., 2]."""
+    """Complex numbers as pairs of floats, a hub value [..., 2]."""
 
     value: ir.Value
 
 
 class Poison:
-    """What may be handed on but not used, and why: text made of numbers known at run time alone, say."""
+    """Value that may be passed on but not used, and the reason: text of run-time numbers, say."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

@@ -1,4 +1,4 @@
-"""Dtypes that torch's kernels compute, and texts that several families write."""
+"""Dtypes of torch's kernels, and source text that several families use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RANKED = condition("a known rank", lambda n: all(v is None or v.shape is not Non
 
 
 def register_functions(table: OpTable, *needs: Need, attributes: tuple[str, ...] = (), **names: str) -> None:
-    """Register operators that are one function of torch, of the same inputs and then of `attributes`."""
+    """Register operators that are one torch function of the same inputs, followed by `attributes`."""
     for name, function in names.items():
 
         @table.op(name, needs=needs)
@@ -35,16 +35,16 @@ def same_dtype(node: ir.Node) -> bool:
 
 
 def list_literal(items: Iterable[Any]) -> str:
-    """A list literal."""
+    """Source of a list."""
     return f"[{', '.join(map(str, items))}]"
 
 
 def axis_of(axis: int, value: ir.Value) -> int:
-    """An axis counted from the start; as it is when the rank is unknown."""
+    """Axis counted from the start; unchanged if the rank is unknown."""
     rank = rank_of(value)
     return axis % rank if rank else axis
 
 
 def flag(value: Any) -> str:
-    """A Python truth value in source."""
+    """Source of a bool."""
     return str(bool(value))

@@ -13,7 +13,7 @@ ops = OpTable()
 
 
 def common_annotation(*values: ir.Value | None) -> str:
-    """The annotation of whatever takes the place of all `values`."""
+    """Annotation that fits all `values`: Optional if one of them is."""
     kinds = {annotation(v.type) for v in values if v is not None}
     return next((k for k in kinds if k.startswith("Optional")), next(iter(kinds), "Tensor"))
 
@@ -36,7 +36,7 @@ def if_(ts, node, condition):
 
 @ops.op("Loop")
 def loop(ts, node, limit=None, going=None, *states):
-    """A while over what is carried; what is scanned out is a list, stacked at the end."""
+    """While loop over the carried values. Scan outputs are lists, stacked after the loop."""
     body = attr(node, "body")
     count = len(body.inputs) - 2
     step = ts.names.fresh("step")
@@ -78,14 +78,17 @@ def loop(ts, node, limit=None, going=None, *states):
 
 
 def _unwrap_optional(ts: Source, name: str, type_name: str, output: ir.Value) -> str:
-    """What is carried as an optional, as the value it is known to be in the end."""
+    """Value of a carried optional whose output is known to be present."""
     if not type_name.startswith("Optional") or isinstance(output.type, ir.OptionalType):
         return name
     return ts.lib("element" if isinstance(output.type, ir.TensorType) else "elements", name)
 
 
 def _stack_scan(ts: Source, name: str, value: ir.Value) -> str:
-    """Elements of a list along a new first axis; of none, as far as their shape is known."""
+    """Stack a list of scan outputs along a new first axis.
+
+    The result of an empty list has the known dimensions, 0 elsewhere.
+    """
     lengths = [d if isinstance(d, int) else 0 for d in value.shape or ()]
     empty = f"torch.empty({list_literal([0, *lengths])}, dtype={ts.dtype(value)})"
     return ts.lib("stack", name, empty)
@@ -129,7 +132,7 @@ def concat_from_sequence(ts, node, sequence):
 
 @ops.op("SplitToSequence")
 def split_to_sequence(ts, node, x, split=None):
-    """By one length, by lengths, or into single elements."""
+    """Split by one length, by a list of lengths, or into single elements."""
     axis = attr(node, "axis")
     if split is None:
         return f"torch.split({x}, 1, {axis})" if attr(node, "keepdims") else f"torch.unbind({x}, {axis})"

@@ -1,4 +1,4 @@
-"""Element by element."""
+"""Elementwise operators, Cast and Einsum."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ register_functions(ops, FLOATS, attributes=("alpha",), Celu="celu", Elu="elu", L
 
 
 def register_binary(need: Need, **signs: str) -> None:
-    """Register operators that are a sign between two operands of one dtype."""
+    """Register binary operators with a sign in the language, for operands of one dtype."""
     for name, sign in signs.items():
 
         @ops.op(name, needs=(need, SAME))
@@ -99,7 +99,7 @@ def modulo(ts, node, x, y):
 
 @ops.op("Pow", needs=(NUMBERS,))
 def power(ts, node, x, y):
-    """In the dtype of the base; an integer base under a float exponent goes through float64."""
+    """Power in the dtype of the base. An integer base with a float exponent is computed in float64."""
     base, exponent = node.inputs
     number = const(exponent)
     if number is not None and not number.ndim and base.dtype in (T.FLOAT, T.DOUBLE):
@@ -116,12 +116,14 @@ def power(ts, node, x, y):
 
 
 def as_int64_bits(x: str) -> str:
-    """The bits of uint64 as int64."""
+    """Bits of uint64 as int64."""
     return f"torch.view_copy({x}, dtype=torch.int64)"
 
 
 def register_unsigned(sign: str, *names: str, order: bool = False) -> None:
-    """Register uint64 operators that are `sign` between int64: of the same bits, or in the same order."""
+    """Register uint64 operators, computed by `sign` on int64: on the same bits, or on order-preserving
+    values.
+    """
 
     @ops.op(*names, needs=(dtype("uint64"), SAME))
     def between(ts, node, x, y):
@@ -197,7 +199,7 @@ def mean(ts, node, *inputs):
 
 @ops.op("Clip", needs=(NUMBERS,))
 def clip(ts, node, x, low=None, high=None):
-    """Where the bounds cross, everything is the upper one."""
+    """Clamp. If the bounds cross, every element is the upper bound."""
     bounds = [None if v is None else const(v) for v in (*list(node.inputs)[1:], None, None)[:2]]
     set_bounds = [v for v in list(node.inputs)[1:] if v is not None]
     if not set_bounds:
@@ -217,7 +219,7 @@ def is_infinite(ts, node, x):
 
 @ops.op("Selu", needs=(FLOATS,))
 def selu(ts, node, x):
-    """The attributes are float32, for inputs of double too."""
+    """ELU with float32 attributes, also for float64 inputs."""
     alpha, gamma = (float(np.float32(attr(node, name))) for name in ("alpha", "gamma"))
     return f"torch.elu({x}, {alpha}, {gamma})"
 
@@ -317,7 +319,7 @@ def cast(ts, node, x):
 def cast_text(
     ts: Source, x: str, source: ir.DataType, to: ir.DataType, saturate: int = 1, mode: str = "up"
 ) -> str:
-    """`x` of dtype `source` as `to` (ONNX operator Cast)."""
+    """Source that casts `x` from dtype `source` to `to` (ONNX operator Cast)."""
     if source == to:
         return x
     if source is None and to in (*WIDE_FLOATS, T.INT64, T.INT32, T.INT8, T.UINT8, T.BOOL):

@@ -1,4 +1,4 @@
-"""Layers: products, convolutions, pooling, normalization, sampling."""
+"""Layers: convolution, pooling, normalization, sampling, matrix products."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SINGLE = dtype("float", "double")
 
 
 def spatial_rank(node: ir.Node) -> int:
-    """The number of spatial axes of the input."""
+    """Number of spatial axes of the input."""
     return (rank_of(node.inputs[0]) or 2) - 2
 
 
@@ -43,7 +43,7 @@ def pads_of(node: ir.Node) -> tuple[list[int], list[int]]:
 
 
 def per_axis(node: ir.Node, name: str, default: int = 1) -> list[int]:
-    """An attribute with a number for each spatial axis."""
+    """Attribute with one number per spatial axis."""
     return attr(node, name) or [default] * spatial_rank(node)
 
 
@@ -53,7 +53,7 @@ def last_first(before: list[int], after: list[int]) -> list[int]:
 
 
 def pad_unequal(ts: Source, node: ir.Node, x: str, kernel: str) -> tuple[str, list[int]]:
-    """The input padded where both sides differ, and the padding the operator itself does."""
+    """Source of the input, padded if its pads are asymmetric, and the pads left to the operator."""
     if attr(node, "auto_pad").startswith("SAME"):
         pads = ts.lib(
             "same_pads",
@@ -125,7 +125,7 @@ def conv_transpose(ts, node, x, w, bias=None):
 
 
 def has_plain_padding(node: ir.Node) -> bool:
-    """Padding alike on both sides and within half a window, no rounding up."""
+    """True for symmetric padding of at most half a window, without ceil_mode."""
     if attr(node, "ceil_mode") or not EXPLICIT.holds(node) or rank_of(node.inputs[0]) is None:
         return False
     before, after = pads_of(node)
@@ -145,7 +145,7 @@ def max_pool(ts, node, x):
 
 @ops.op("MaxPool", needs=(NUMBERS, SPATIAL))
 def any_max_pool(ts, node, x):
-    """Padded to exactly the windows there are; indices counted in the input as it was."""
+    """MaxPool over an input padded to exactly its windows. Indices count elements of the unpadded input."""
     count, dtype = spatial_rank(node), node.inputs[0].dtype
     pads = ts.let(_window_pads(ts, node, x), "pads", "List[int]")
     lowest = np.iinfo(dtype.numpy()).min if dtype.is_integer() else "-inf"
@@ -183,7 +183,7 @@ DENSE = condition("no dilations", lambda n: set(attr(n, "dilations") or [1]) == 
 
 
 def has_room(node: ir.Node) -> bool:
-    """torch.avg_pool3d compares its kernel with the input before padding it."""
+    """True unless torch.avg_pool3d refuses the input: it compares its kernel with the input before padding."""
     if rank_of(node.inputs[0]) is None:
         return False
     if spatial_rank(node) < 3 or attr(node, "count_include_pad"):
@@ -232,7 +232,7 @@ def instance_norm(ts, node, x, scale, bias):
 
 
 def normalizes_last(node: ir.Node) -> bool:
-    """Scale and bias have the shape that is normalized."""
+    """True if scale and bias have the normalized shape."""
     rank = rank_of(node.inputs[0])
     if not rank or attr(node, "stash_type") != 1:
         return False
@@ -267,7 +267,7 @@ def _tail(node: ir.Node, x: str, axis: int) -> str:
 
 
 def has_channel_scale(node: ir.Node) -> bool:
-    """The scale has an element for each channel."""
+    """True if the scale has one element per channel."""
     x, scale = node.inputs[0], shape_of(node.inputs[1])
     dims = [] if x is None or x.shape is None else list(x.shape)
     return len(dims) > 1 and scale == [dims[1]]

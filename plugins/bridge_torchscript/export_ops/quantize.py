@@ -1,4 +1,4 @@
-"""Quantization and exact-integer products."""
+"""Quantization and integer matrix products."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BYTES = (dtype("int8", "uint8"), dtype("int8", "uint8", index=1))
 
 
 def quantized_dtype(node: ir.Node) -> ir.DataType:
-    """The dtype QuantizeLinear makes: that of the zero point, else `output_dtype`, else uint8."""
+    """Output dtype of QuantizeLinear: that of the zero point, else `output_dtype`, else uint8."""
     zero = node.inputs[2] if len(node.inputs) > 2 else None
     if zero is not None and zero.dtype is not None:
         return zero.dtype
@@ -29,7 +29,7 @@ SINGLE = condition("precision float", lambda n: T(attr(n, "precision") or int(T.
 
 @ops.op("QuantizeLinear", needs=(dtype("float", "float16", "bfloat16", "int32"), SINGLE))
 def quantize(ts, node, x, scale, zero=None):
-    """saturate(round(x / scale) + zero point); float8 and float4 are rounded by their cast."""
+    """saturate(round(x / scale) + zero point). Outputs in float8 and float4 are rounded by their cast."""
     output_dtype, axis_and_block = quantized_dtype(node), (attr(node, "axis"), attr(node, "block_size"))
     scaled = ts.lib("scaled", x, scale, *axis_and_block)
     if not output_dtype.is_integer():
@@ -40,14 +40,14 @@ def quantize(ts, node, x, scale, zero=None):
 
 
 def integer_limits(dtype: ir.DataType) -> tuple[float, float]:
-    """The least and the greatest integer of a dtype."""
+    """Least and greatest integer of a dtype."""
     signed, bits = not dtype.name.startswith("U"), dtype.bitwidth
     return float(-(2 ** (bits - 1)) if signed else 0), float(2 ** (bits - signed) - 1)
 
 
 @ops.op("DequantizeLinear", needs=(dtype("float", "float16", "bfloat16", index=1),))
 def dequantize(ts, node, x, scale, zero=None):
-    """(x - zero point) · scale in float32; int32 is subtracted as int32."""
+    """(x - zero point) · scale in float32. For int32 the subtraction is done in int32."""
     output_dtype = T(attr(node, "output_dtype") or int(node.inputs[1].dtype))
     is_int32 = flag(node.inputs[0].dtype == T.INT32)
     dequantized = ts.lib(

@@ -13,7 +13,10 @@ ops = OpTable()
 
 
 def _scaled_random(ts: Source, node: ir.Node, function: str, default: ir.DataType) -> str:
-    """`function`, of numbers from 0 to 1 or of mean 0 and deviation 1, as the node's attributes ask."""
+    """Source of random numbers.
+
+    `function` draws from [0, 1) or a normal distribution, the node's attributes scale and shift.
+    """
     dtype = ts.dtype(ir.DataType(attr(node, "dtype", int(default))))
     if "Normal" in node.op_type:
         scale, offset = attr(node, "scale"), attr(node, "mean")

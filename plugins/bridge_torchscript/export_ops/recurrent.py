@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN with their usual activations, as loops over time."""
+"""LSTM, GRU and RNN with default activations, as loops over time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ops = OpTable()
 
 
 def has_default_cell(node: ir.Node) -> bool:
-    """Default activations, no clipping, gates not coupled."""
+    """True for default activations without clipping and coupled gates."""
     if "clip" in node.attributes or attr(node, "input_forget"):
         return False
     default = [name.lower() for name in DEFAULT_ACTIVATIONS[node.op_type]]

@@ -29,7 +29,10 @@ OF_FLOATS = {
 
 
 def reduce(ts: Source, node: ir.Node, x: str, axes: str | None, formula: str) -> str:
-    """`formula` over the axes; empty or absent ones mean all, or none."""
+    """Apply `formula` over the axes.
+
+    Empty or absent axes mean all axes, or none with noop_with_empty_axes.
+    """
     value, axes_input = node.inputs[0], list(node.inputs)[1:]
     fields = {"x": x, "kept": flag(attr(node, "keepdims")), "dtype": ts.dtype(value)}
     everything = list(range(rank_of(value) or 0))
@@ -51,14 +54,14 @@ def reduce(ts: Source, node: ir.Node, x: str, axes: str | None, formula: str) ->
 
 
 def reduce_single(name: str, x: str) -> str:
-    """The reduction of each element by itself."""
+    """Reduction of each element by itself."""
     if name in ("ReduceL1", "ReduceL2"):
         return f"torch.abs({x})"
     return f"torch.log({x})" if name == "ReduceLogSum" else f"{x} * {x}" if name == "ReduceSumSquare" else x
 
 
 def has_static_axes_count(node: ir.Node) -> bool:
-    """Whether there are axes is known before run time, where none at all would change nothing."""
+    """True if it is known before run time whether `axes` is empty, or an empty one means all axes."""
     axes = node.inputs[1] if len(node.inputs) > 1 else None
     known = axes is None or const(axes) is not None or shape_of(axes) is not None
     return known or not attr(node, "noop_with_empty_axes")
@@ -81,7 +84,7 @@ register(OF_FLOATS, FLOATS)
 
 @ops.op("ReduceMax", "ReduceMin", needs=(COMPUTED, RANK, FIXED))
 def extreme(ts, node, x, axes=None):
-    """Of nothing: the least, or the greatest, value of the dtype."""
+    """Maximum or minimum. The result over no elements is the least or greatest value of the dtype."""
     greatest = node.op_type == "ReduceMax"
     formula = f"torch.{'amax' if greatest else 'amin'}({{x}}, {{axes}}, {{kept}})"
     lengths = shape_of(node.inputs[0])

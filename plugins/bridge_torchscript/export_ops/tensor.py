@@ -1,4 +1,4 @@
-"""Shapes, indices, and elements moved."""
+"""Shapes, indices and data movement."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def split(ts, node, x, sizes=None):
 
 @ops.op("Slice", needs=(NUMERIC,))
 def slice_(ts, node, x, starts, ends, axes=None, steps=None):
-    """One torch.slice an axis where the axes are known and steps go forward."""
+    """One torch.slice per axis for static axes and positive steps; else a library function."""
     inputs = list(node.inputs) + [None] * 2
     count = shape_of(inputs[1]) or shape_of(inputs[2])
     static_axes, static_steps = (const(v) for v in inputs[3:5])
@@ -141,7 +141,7 @@ def slice_(ts, node, x, starts, ends, axes=None, steps=None):
 
 
 def _element_expressions(ts: Source, value: ir.Value, count: int) -> list[Any]:
-    """The elements of a vector as ints and int expressions."""
+    """Elements of a vector as ints and int expressions."""
     items = elements(ts, value)
     return items if items is not None else [f"{ts.ints(value)}[{i}]" for i in range(count)]
 
@@ -273,7 +273,7 @@ def unique(ts, node, x):
     ),
 )
 def top_k(ts, node, x, k):
-    """The first of equals comes first, as a stable sort has it."""
+    """Stable sort: among equal values the first index comes first."""
     axis, largest = attr(node, "axis"), flag(attr(node, "largest"))
     values, indices = ts.unpack(
         f"torch.sort({x}, stable=True, dim={axis}, descending={largest})", "sorted_values", "order"

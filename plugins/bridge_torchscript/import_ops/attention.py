@@ -1,4 +1,4 @@
-"""Attention: scaled products, and the fused layers that torch runs in evaluation."""
+"""Attention: scaled dot products, and the fused layers that torch runs in evaluation."""
 
 from __future__ import annotations
 
@@ -61,18 +61,21 @@ def attention(
 
 
 def _project_part(op: Any, x: ir.Value, weight: ir.Value, bias: ir.Value, part: int, width: int) -> ir.Value:
-    """Queries, keys or values: their third of the joint weights."""
+    """Queries, keys or values: linear layer by one third (`part`) of the joint weights [3 · width, width]."""
     rows = ints(part * width), ints((part + 1) * width), ints(0)
     return linear(op, x, op.Slice(weight, *rows), op.Slice(bias, *rows))
 
 
 def _split_heads(op: Any, x: ir.Value, count: int, width: int) -> ir.Value:
-    """[batch, length, width] as [batch, heads, length, width of a head]."""
+    """Transpose [batch, length, width] to [batch, heads, length, width / heads]."""
     return op.Transpose(op.Reshape(x, ints(0, -1, count, width // count)), perm=[0, 2, 1, 3])
 
 
 def _mask_bias(op: Any, mask: ir.Value, mask_type: Any) -> ir.Value:
-    """What is added to scores where a mask hides: of [length, length], of keys [batch, length], or of all heads."""
+    """Bias added to the scores: -inf where a bool mask hides.
+
+    The mask is [length, length], of keys [batch, length], or per head.
+    """
     if mask.dtype == T.BOOL:
         hidden = op.Where(mask, tensor(op, -math.inf, T.FLOAT), tensor(op, 0.0, T.FLOAT))
     else:
@@ -97,7 +100,10 @@ def multi_head_attention(
     average_attn_weights=True,
     mask_type=None,
 ):
-    """Heads side by side over [batch, length, width]; the weights of attention beside where they are asked for."""
+    """Multi-head attention over [batch, length, width].
+
+    The attention weights are the second output, if asked for.
+    """
     heads = [
         _split_heads(op, _project_part(op, x, qkv_weight, qkv_bias, i, embed_dim), num_head, embed_dim)
         for i, x in enumerate((query, key, value))
@@ -140,7 +146,7 @@ def encoder_layer(
     mask=None,
     mask_type=None,
 ):
-    """Attention and two linear layers, each added to what it was given, normalized before or after."""
+    """Transformer encoder layer: residual attention and residual feed-forward, normalized before or after."""
 
     def attend(x: ir.Value) -> ir.Value:
         weights = (qkv_weight, qkv_bias, proj_weight, proj_bias)

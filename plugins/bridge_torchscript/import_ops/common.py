@@ -1,4 +1,4 @@
-"""What the families share: dtypes, numbers as tensors, promotion."""
+"""Shared helpers of the families: dtypes, numbers as tensors, type promotion, shapes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ INT64 = np.int64
 
 
 def dtype_of(code: Any) -> ir.DataType:
-    """The hub dtype of a c10::ScalarType."""
+    """Hub dtype of a c10::ScalarType."""
     if not isinstance(code, int) or code not in BY_CODE:
         raise Unsupported(f"makes a dtype the hub has not ({code})")
     return BY_CODE[code]
 
 
 def dtype_or(code: Any, default: ir.DataType) -> ir.DataType:
-    """The hub dtype of a c10::ScalarType; `default` for None."""
+    """Hub dtype of a c10::ScalarType; `default` for None."""
     return default if code is None else dtype_of(code)
 
 
 def rank(x: ir.Value) -> int:
-    """The rank, which must be known."""
+    """Rank of `x`. Raises Unsupported if unknown."""
     result = rank_of(x)
     if result is None:
         raise Unsupported("needs a tensor whose rank can be known")
@@ -40,19 +40,19 @@ def rank(x: ir.Value) -> int:
 
 
 def dims_of(x: ir.Value) -> list[Any]:
-    """The lengths, as ints or symbols, of a tensor whose rank must be known."""
+    """Dimensions of `x` as ints or symbols. Raises Unsupported if the rank is unknown."""
     rank(x)
     return list(x.shape or ())
 
 
 def axis(x: ir.Value, dim: int, extra: int = 0) -> int:
-    """A dimension counted from the start."""
+    """Axis `dim` counted from the start; `extra` axes are about to be added."""
     count = rank(x) + extra
     return int(dim) % count if count else 0
 
 
 def axes(x: ir.Value, dims: Any) -> list[int]:
-    """Dimensions counted from the start; all of them for none."""
+    """Axes counted from the start; all axes for None or an empty list."""
     if dims is None or dims == []:
         return list(range(rank(x)))
     return [axis(x, d) for d in ([dims] if isinstance(dims, int) else dims)]
@@ -63,7 +63,7 @@ def is_float(x: ir.Value) -> bool:
 
 
 def cast(op: Any, x: ir.Value, to: ir.DataType) -> ir.Value:
-    """`x` as dtype `to`."""
+    """`x` in dtype `to`; constants of at most 64 elements are cast now."""
     if x.dtype == to:
         return x
     known = const(x)
@@ -73,7 +73,7 @@ def cast(op: Any, x: ir.Value, to: ir.DataType) -> ir.Value:
 
 
 def tensor(op: Any, x: Any, dtype: ir.DataType | None = None) -> ir.Value:
-    """A tensor, a number or a run-time number as a hub value of `dtype`."""
+    """Hub value, in `dtype`, of a tensor, a number or a run-time number."""
     if isinstance(x, Sym):
         return cast(op, x.value, dtype or (T.FLOAT if x.python_type is float else x.value.dtype or T.INT64))
     if isinstance(x, ir.Value):
@@ -90,29 +90,30 @@ def tensor(op: Any, x: Any, dtype: ir.DataType | None = None) -> ir.Value:
 
 
 def as_bool(op: Any, x: Any) -> ir.Value:
-    """What is not zero."""
+    """Bool tensor: True where `x` is not zero."""
     return cast(op, tensor(op, x), T.BOOL)
 
 
 def number(op: Any, x: Any, like: ir.Value) -> ir.Value:
-    """A number as a scalar of the dtype of `like`."""
+    """Scalar in the dtype of `like`."""
     return tensor(op, x, like.dtype)
 
 
 def as_floating(op: Any, x: Any) -> ir.Value:
-    """Integers and truth values as float32."""
+    """`x` in its float dtype; integers and bools as float32."""
     value = tensor(op, x)
     return value if is_float(value) else cast(op, value, T.FLOAT)
 
 
 def torch_dtype(dtype: ir.DataType) -> Any:
+    """torch.dtype of a hub dtype."""
     import torch
 
     return getattr(torch, TORCH_DTYPES[dtype].name)
 
 
 def result_type(*args: Any) -> ir.DataType:
-    """The dtype torch computes several operands in (torch.result_type)."""
+    """Dtype in which torch computes the operands (torch.result_type)."""
     import torch
 
     groups: list[list[Any]] = [[], [], []]
@@ -147,7 +148,7 @@ def _promote_groups(higher: Any, lower: Any) -> Any:
 
 
 def promote(op: Any, *args: Any) -> list[ir.Value]:
-    """Operands in the dtype torch computes them in."""
+    """Operands in the dtype in which torch computes them."""
     dtype = result_type(*args)
     return [tensor(op, a, dtype) for a in args]
 
@@ -157,12 +158,12 @@ def ints(*values: int) -> np.ndarray:
 
 
 def int64_vector(op: Any, lengths: Any) -> ir.Value:
-    """A list of ints and run-time ints as an int64 vector."""
+    """Int64 vector of ints and run-time ints."""
     return vector(op, [op.Reshape(p.value, ints(1)) if isinstance(p, Sym) else int(p) for p in lengths])
 
 
 def length(op: Any, x: ir.Value, dim: int) -> Any:
-    """A dimension as an int, or a run-time int."""
+    """Dimension `dim` as an int or a run-time int."""
     at = axis(x, dim)
     size = dims_of(x)[at]
     if isinstance(size, int):
@@ -171,18 +172,18 @@ def length(op: Any, x: ir.Value, dim: int) -> Any:
 
 
 def shape_vector(op: Any, x: ir.Value) -> ir.Value:
-    """The whole shape as an int64 vector, constant where it is static."""
+    """Shape of `x` as an int64 vector; a constant if static."""
     shape = shape_of(x)
     return op.Shape(x) if shape is None else op.const(np.array(shape, INT64))
 
 
 def int64_scalar(op: Any, x: Any) -> ir.Value:
-    """An int or run-time int as an int64 scalar."""
+    """Int64 scalar of an int or a run-time int."""
     return x.value if isinstance(x, Sym) else op.const(np.array(int(x), INT64))
 
 
 def static_shape(x: ir.Value, what: str = "a tensor") -> list[int]:
-    """The shape, which must be known."""
+    """Static shape of `x`. Raises Unsupported if any dimension is unknown."""
     shape = shape_of(x)
     if shape is None:
         raise Unsupported(f"needs {what} of static shape")
@@ -190,7 +191,7 @@ def static_shape(x: ir.Value, what: str = "a tensor") -> list[int]:
 
 
 def static_value(value: Any, name: str) -> Any:
-    """A Python value that must be known before run time."""
+    """Python value known before run time. Raises Unsupported for a run-time number."""
     if isinstance(value, Sym):
         raise Unsupported(f"needs {name} to be known before run time")
     if isinstance(value, ir.Value):
@@ -202,18 +203,19 @@ def static_value(value: Any, name: str) -> Any:
 
 
 def spatial_list(values: Any, count: int) -> list[int]:
-    """One number for every spatial dimension: one given stands for all."""
+    """List of `count` numbers, one per spatial dimension; a single number is repeated."""
     numbers = [int(static_value(v, "sizes")) for v in ([values] if isinstance(values, int) else values)]
     return numbers * count if len(numbers) == 1 else numbers
 
 
 def zero(op: Any, x: ir.Value, value: Any = 0) -> ir.Value:
+    """Scalar constant in the dtype of `x`."""
     assert x.dtype is not None
     return op.const(np.asarray(value).astype(x.dtype.numpy()))
 
 
 def constant_of_shape(op: Any, shape: Any, value: Any, dtype: ir.DataType) -> ir.Value:
-    """A tensor of `shape` full of a number."""
+    """Tensor of `shape` filled with one number."""
     filler = tensor(op, value, dtype)
     if all(isinstance(p, int) for p in shape):
         array = const(filler)
@@ -223,7 +225,7 @@ def constant_of_shape(op: Any, shape: Any, value: Any, dtype: ir.DataType) -> ir
 
 
 def multiply_by(op: Any, value: ir.Value, factor: Any) -> ir.Value:
-    """`value` times a number; `value` itself where the number is 1."""
+    """Product of `value` and a number; `value` itself if the number is 1."""
     return value if factor == 1 else op.Mul(value, number(op, factor, value))
 
 

@@ -1,4 +1,4 @@
-"""Operators of other libraries, and those that only tests use."""
+"""Operators of torchvision."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ops = OpTable()
 
 @ops.op("torchvision::nms")
 def nms(op, dets, scores, iou_threshold):
-    """Indices of the boxes kept, best first."""
+    """Indices of the selected boxes, in order of falling score."""
     boxes = op.Unsqueeze(dets, ints(0))
     rows = op.NonMaxSuppression(
         boxes,

@@ -1,4 +1,4 @@
-"""Embeddings, one by one and in bags."""
+"""Embeddings: lookup of rows, and reductions over bags of rows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def embedding(op, weight, indices, padding_idx=-1, scale_grad_by_freq=False, spa
 
 @ops.op("aten::embedding_renorm")
 def embedding_renorm(op, x, indices, max_norm, norm_type):
-    """Rows that are asked for and longer than `max_norm` are scaled down to it."""
+    """Scale the rows in `indices` whose norm exceeds `max_norm` down to it."""
     if norm_type not in (1, 2):
         raise Unsupported("is read for norms of order 1 and 2 alone")
     norm = op.ReduceL1 if norm_type == 1 else op.ReduceL2
@@ -60,7 +60,7 @@ def embedding_bag(
     include_last_offset=False,
     padding_idx=None,
 ):
-    """Sums, means or largest elements of the rows of every bag; an empty bag is zeros."""
+    """Sum, mean or maximum over the rows of each bag. The result of an empty bag is zeros."""
     indices = cast(op, indices, T.INT64)
     if include_last_offset:
         offsets = op.Slice(offsets, ints(0), ints(-1), ints(0))
@@ -84,7 +84,10 @@ def embedding_bag(
 
 
 def bag_reducer(op: Any, indices: ir.Value, offsets: ir.Value) -> Callable[[ir.Value, str], ir.Value]:
-    """How values [element, column] are reduced to [bag, column]: the bags as one axis where all are of one known length."""
+    """Function that reduces values [element, column] to [bag, column].
+
+    Bags of one static length become an axis; others are scattered.
+    """
     starts, count = const(offsets), dims_of(indices)[0] if rank(indices) else None
     if starts is not None and isinstance(count, int) and starts.size:
         edges = np.diff([*starts.reshape(-1), count])

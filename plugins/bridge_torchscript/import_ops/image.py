@@ -1,4 +1,4 @@
-"""Resizing, with torch's own arithmetic where it is not that of ONNX."""
+"""Resizing, in torch's arithmetic where it differs from that of ONNX."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ops = OpTable()
 
 
 def _output_lengths(op: Any, x: ir.Value, output_size: Any, factors: Any, count: int) -> dict[str, Any]:
-    """The lengths wanted: as given, or the floor of the input's times its factor."""
+    """Output lengths: `output_size`, or floor(length · factor)."""
     if output_size is not None and output_size != []:
         return {"sizes": [*([output_size] * count if isinstance(output_size, int) else output_size)]}
     lengths = dims_of(x)[2 : count + 2]
@@ -56,7 +56,7 @@ def resize_to(
 
 
 def _is_exact_multiple(size: Any, target: Any, factor: float) -> bool:
-    """Whether a length known before run time is another one times a factor."""
+    """True if both lengths are static and `target` is `size` times `factor`."""
     known_ = isinstance(size, int) and isinstance(target, int)
     return known_ and math.isclose(size * factor, target, rel_tol=1e-9)
 
@@ -65,7 +65,10 @@ LONGEST_CHECKED = 8192
 
 
 def _resize_by_factors(op: Any, x: ir.Value, mode: str, factors: list[float], **attributes: Any) -> ir.Value:
-    """Lengths known at run time alone by factors that give in float32 what torch gives in double."""
+    """Resize of dynamic lengths.
+
+    Raises Unsupported unless the factors give the same result in float32 as in float64.
+    """
     if any(float(np.float16(f)) != f or (mode == "nearest" and not _is_exact_in_float32(f)) for f in factors):
         raise Unsupported("resizes lengths known at run time alone by factors that float32 rounds")
     result = op.Resize(x, None, op.const(np.array([1, 1, *factors], np.float32)), mode=mode, **attributes)
@@ -76,14 +79,18 @@ def _resize_by_factors(op: Any, x: ir.Value, mode: str, factors: list[float], **
 
 
 def _is_exact_in_float32(factor: float) -> bool:
-    """Whether places times the inverse of the factor in float32, as torch has it, are places divided by it."""
+    """True if floor(x · (1 / factor)) equals floor(x / factor) in float32 for all positions up to
+    LONGEST_CHECKED.
+    """
     positions = np.arange(LONGEST_CHECKED, dtype=np.float32)
     divided = np.floor(positions / np.float32(factor))
     return bool(np.array_equal(np.floor(positions * np.float32(1 / factor)), divided))
 
 
 def resize_by_matrices(op: Any, x: ir.Value, mode: str, lengths: list[Any], factors: list[Any]) -> ir.Value:
-    """A product along each axis with the weights torch computes from a factor that is no ratio of lengths."""
+    """Linear resize as a matrix product per axis, with torch's weights for a factor that is no ratio of
+    lengths.
+    """
     if mode != "linear":
         raise Unsupported("resizes by factors that the lengths are not exact multiples by")
     for index, (target, factor) in enumerate(zip(lengths, factors, strict=True)):
@@ -103,7 +110,7 @@ def resize_by_matrices(op: Any, x: ir.Value, mode: str, lengths: list[Any], fact
 
 
 def interpolation(count: int, name: str, mode: str) -> None:
-    """Register linear or cubic interpolation of `count` dimensions."""
+    """Register linear or cubic interpolation of `count` spatial dimensions."""
 
     @ops.op(f"aten::upsample_{name}")
     def interpolate(
@@ -135,7 +142,7 @@ def antialiased(name: str, mode: str) -> None:
     def interpolate_antialiased(
         op, x, output_size=None, align_corners=False, scale_factors=None, scales_h=None, scales_w=None
     ):
-        """With a filter as wide as what is left out, its weights inside of the image alone."""
+        """Antialiased resize: the filter is as wide as the scale, with weights inside the image only."""
         if align_corners:
             raise Unsupported("is read without align_corners")
         factors = scale_factors if scale_factors is not None else [scales_h, scales_w]
@@ -164,7 +171,9 @@ interpolation(2, "bicubic2d", "cubic")
 
 
 def nearest_neighbour(count: int, exact: bool) -> None:
-    """Register nearest-neighbour resizing of `count` dimensions, by pixel centres if `exact`."""
+    """Register nearest-neighbour resizing of `count` spatial dimensions; pixel centres are sampled if
+    `exact`.
+    """
 
     @ops.op(f"aten::{'_upsample_nearest_exact' if exact else 'upsample_nearest'}{count}d")
     def pick_nearest(
@@ -191,7 +200,7 @@ def nearest_neighbour(count: int, exact: bool) -> None:
 def _gather_nearest(
     op: Any, x: ir.Value, count: int, output_size: Any, factors: Any, exact: bool
 ) -> ir.Value | None:
-    """Elements picked by torch's own arithmetic, where all lengths are known."""
+    """Nearest neighbours gathered by torch's float32 indices. None unless all lengths are static."""
     shape = dims_of(x)[2 : count + 2]
     targets = _output_lengths(op, x, output_size, factors, count)["sizes"]
     if targets is None or not all(isinstance(in_len, int) for in_len in [*shape, *targets]):

@@ -1,4 +1,4 @@
-"""Gathering, scattering, masks and order."""
+"""Gather and scatter, masks, triangles and diagonals."""
 
 from __future__ import annotations
 
@@ -118,7 +118,10 @@ def scatter_reduce(op, x, dim, index, src, reduce, include_self=True):
 def scatter_reduce_into(
     op: Any, x: ir.Value, dim: int, index: ir.Value, src: ir.Value, reduce: str, include_self: bool
 ) -> ir.Value:
-    """Without the elements that are there, each place written to starts from the neutral element."""
+    """Scatter with a reduction.
+
+    Without `include_self`, elements written to start from the neutral element.
+    """
     wide = op.Expand(number(op, 1, src), shape_vector(op, index)) if rank(index) else number(op, 1, src)
     hits = _scatter(
         op,
@@ -151,7 +154,7 @@ def index_reduce(op, x, dim, index, source, reduce, include_self=True):
 
 
 def _expand_index(op: Any, x: ir.Value, dim: int, index: ir.Value) -> ir.Value:
-    """An index vector as indices for every element along the other dimensions."""
+    """Index vector expanded to the shape of `x` along all other dimensions."""
     at, count = axis(x, dim), rank(x)
     shape = [1] * count
     shape[at] = -1
@@ -190,13 +193,13 @@ def index_fill(op, x, dim, index, value):
 
 
 def _mask_coordinates(op: Any, mask: ir.Value) -> list[ir.Value]:
-    """Coordinates of what is true, one vector a dimension."""
+    """Coordinates of true elements, one vector per dimension."""
     coordinates = op.NonZero(mask)
     return [op.Gather(coordinates, np.array(i), axis=0) for i in range(rank(mask))]
 
 
 def _index_tensors(op: Any, x: ir.Value, indices: list[Any]) -> list[Any]:
-    """Index tensors by dimension; masks as their coordinates."""
+    """One index tensor per dimension, or None; masks are replaced by their coordinates."""
     tensors: list[Any] = []
     for index in indices:
         if index is not None and index.dtype in (T.BOOL, T.UINT8):
@@ -207,7 +210,7 @@ def _index_tensors(op: Any, x: ir.Value, indices: list[Any]) -> list[Any]:
 
 
 def _joint_index(op: Any, x: ir.Value, positions: list[Any]) -> tuple[list[int], ir.Value]:
-    """The dimensions that are indexed brought first, and their joint index [..., n]."""
+    """Permutation with the indexed dimensions first, and their joint index [..., n]."""
     used = [i for i, p in enumerate(positions) if p is not None]
     order = used + [i for i in range(rank(x)) if i not in used]
     indices = [positions[i] for i in used]
@@ -223,7 +226,10 @@ def _joint_index(op: Any, x: ir.Value, positions: list[Any]) -> tuple[list[int],
 
 @ops.op("aten::index", "aten::_unsafe_index")
 def index(op, x, indices):
-    """Index tensors broadcast together; their dimensions stand where the first was, if they were side by side."""
+    """Advanced indexing.
+
+    Index tensors broadcast; their dimensions replace the first indexed one if they are adjacent.
+    """
     if len(indices) == 1 and indices[0] is not None and indices[0].dtype not in (T.BOOL, T.UINT8):
         return op.Gather(x, cast(op, indices[0], T.INT64), axis=0)
     positions = _index_tensors(op, x, indices)
@@ -302,7 +308,7 @@ def masked_select(op, x, mask):
 
 @ops.op("aten::masked_scatter")
 def masked_scatter(op, x, mask, source):
-    """The n-th true place gets the n-th element of the source."""
+    """Replace the n-th true element by the n-th element of `source`."""
     mask = op.Expand(mask, shape_vector(op, x))
     x = op.Expand(x, shape_vector(op, mask))
     flat = op.Reshape(mask, ints(-1))
@@ -438,7 +444,7 @@ def diagonal_scatter(op, x, src, offset=0, dim1=0, dim2=1):
 
 @ops.op("aten::repeat_interleave")
 def repeat_interleave(op, x=None, repeats=None, dim=None, output_size=None):
-    """Every element, or slice along `dim`, several times in a row."""
+    """Repeat each element, or each slice along `dim`."""
     if x is None:
         return repeat_indices(op, repeats)
     if dim is None or not rank(x):
@@ -461,7 +467,9 @@ def repeat_interleave(op, x=None, repeats=None, dim=None, output_size=None):
 
 
 def repeat_indices(op: Any, repeats: ir.Value) -> ir.Value:
-    """The index of every element as often as `repeats` says: how many elements have ended before each place."""
+    """Index of every element, `repeats` times each: a cumulative sum over the positions where an element
+    ends.
+    """
     ends = op.CumSum(cast(op, repeats, T.INT64), np.array(0))
     total = op.ReduceMax(op.Concat(ints(0), ends, axis=0), keepdims=1)
     none = op.Expand(np.array(0), op.Add(total, ints(1)))

@@ -1,4 +1,4 @@
-"""Parts of a tensor: slices, rows, splits. A write to one goes back to the tensor."""
+"""Slices, rows and splits. Writes to a view are written back to its base."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ views = Views(ops)
 
 
 def _replace_slice(op: Any, base: ir.Value, new: ir.Value, dim: int, start: Any, end: Any) -> ir.Value:
-    """`base` with `new` at start…end of a dimension."""
+    """`base` with `new` in the range start…end of a dimension."""
     pieces = []
     if not (isinstance(start, int) and start == 0):
         pieces.append(op.Slice(base, ints(0), int64_vector(op, [start]), ints(dim)))
@@ -50,6 +50,7 @@ def _bounds(op: Any, x: ir.Value, dim: int, start: Any, end: Any) -> tuple[Any, 
 def slice_back(
     op: Any, base: ir.Value, new: ir.Value, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
 ) -> ir.Value:
+    """Value of the base after `new` was written to a slice of it."""
     at = axis(base, dim)
     low, high = _bounds(op, base, at, start, end)
     if step == 1 and isinstance(dims_of(base)[at], int):
@@ -98,6 +99,7 @@ def narrow(op, x, dim, start, length):
 
 
 def select_back(op: Any, base: ir.Value, new: ir.Value, dim: int, index: Any) -> ir.Value:
+    """Value of the base after `new` was written to one index of a dimension."""
     at = axis(base, dim)
     size = dims_of(base)[at]
     if isinstance(index, int) and isinstance(size, int):

@@ -1,4 +1,4 @@
-"""Elements read by strides: windows, and views of the memory of a tensor where its layout is certain."""
+"""Strided access: windows, and views of memory where the layout is certain."""
 
 from __future__ import annotations
 
@@ -54,12 +54,14 @@ def unfold(op, x, dimension, size, step):
 
 
 def source_operator(value: ir.Value) -> str:
-    """The native operator that made a hub value."""
+    """TorchScript operator that a hub value comes from."""
     return hub.origin(value.producer()).op
 
 
 def is_row_major(value: ir.Value, depth: int = 0) -> bool:
-    """Whether torch is certain to lay out a root tensor row by row: an input, or made by operators that do so."""
+    """True if torch certainly stores a root tensor in row-major order: an input, or a result of operators
+    that do.
+    """
     node = value.producer()
     if node is None:
         return value.const_value is None
@@ -76,7 +78,7 @@ def is_row_major(value: ir.Value, depth: int = 0) -> bool:
 
 
 def is_contiguous(x: Var) -> bool:
-    """Whether the elements of a tensor lie one after another: row by row, or the rows of a part of such a tensor."""
+    """True if the elements of a tensor are contiguous: a row-major tensor, or rows of one."""
     if x.base is None:
         return x.value is not None and is_row_major(x.value)
     node = x.value.producer() if x.value is not None else None
@@ -100,7 +102,7 @@ def _reshape_shares(base: Var, result: Any, arguments: dict[str, Any]) -> bool |
 
 
 def _conversion_shares(base: Var, result: Any, arguments: dict[str, Any]) -> bool | None:
-    """torch gives the tensor itself where there is nothing to convert."""
+    """True if torch returns the tensor itself because there is nothing to convert; None if unknown."""
     if result.dtype != base.value.dtype or arguments.get("copy") or arguments.get("train"):
         return False
     return True if arguments.get("memory_format") in (None, PRESERVE) else None
@@ -121,7 +123,7 @@ VIEWS["aten::contiguous"] = MayCopy(_contiguous_shares, identity_back)
 
 @PYTHON.op("aten::stride")
 def stride(op, x, dim=None):
-    """Of tensors whose elements lie in a row."""
+    """Strides of a contiguous tensor."""
     if not is_contiguous(x):
         raise Unsupported("asks how a tensor lies in memory, which is not certain here")
     value = x.read(op)
@@ -137,7 +139,7 @@ def stride(op, x, dim=None):
 
 @PYTHON.op("aten::as_strided")
 def as_strided(op, x, size, stride, storage_offset=None):
-    """Element `storage_offset + Σ index · stride` of the memory. What is written to it is refused."""
+    """Elements `storage_offset + Σ index · stride` of the storage. Writes to the result are refused."""
     value = x.read(op)
     if not is_contiguous(x) or not (storage_offset is None or _starts_at_storage(op, x)):
         raise Unsupported("reads a tensor as it lies in memory, which is not certain here")
@@ -158,12 +160,13 @@ def as_strided(op, x, size, stride, storage_offset=None):
 
 
 def _starts_at_storage(op: Any, x: Var) -> bool:
-    """Whether a tensor starts where its memory does: it is the root, or has as many elements."""
+    """True if the tensor starts where its storage does: it is the root, or has as many elements."""
     own, all_ = shape_of(x.read(op)), shape_of(x.root().read(op))
     return x.base is None or (own is not None and all_ is not None and np.prod(own) == np.prod(all_))
 
 
 def _strided_indices(op: Any, size: list[Any], stride: list[Any], offset: Any) -> ir.Value:
+    """Indices `offset + Σ index · stride` of shape `size`."""
     if all(isinstance(v, int) for v in (*size, *stride, offset)):
         grid = np.array(offset, np.int64)
         for count, step in zip(size, stride, strict=True):
@@ -181,7 +184,7 @@ def _strided_indices(op: Any, size: list[Any], stride: list[Any], offset: Any) -
 
 @ops.op("aten::as_strided_scatter")
 def as_strided_scatter(op, x, src, size, stride, storage_offset=None):
-    """A copy of the tensor, its elements row by row, with those places set."""
+    """Row-major copy of the tensor with the strided elements replaced."""
     if not is_row_major(x):
         raise Unsupported("writes to a tensor as it lies in memory, which is not certain here")
     indices = _strided_indices(op, size, stride, 0 if storage_offset is None else storage_offset)

@@ -1,4 +1,4 @@
-"""Linear algebra of small matrices of static size, step by step."""
+"""Linear algebra of small static matrices, emitted element by element."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ ops = OpTable()
 
 
 class Matrices:
-    """Registers functions of matrices in a family's table; results without elements are those torch gives."""
+    """Registry of matrix functions in a family's table.
+
+    Results without elements are computed by torch at import.
+    """
 
     def __init__(self, table: OpTable) -> None:
         self.table = table
@@ -51,7 +54,7 @@ matrices = Matrices(ops)
 
 
 def empty_results(op: Any, name: str, arguments: dict[str, Any]) -> Any:
-    """Results for matrices without elements; None where results or matrices have some."""
+    """Results for matrices without elements; None if a matrix or a result has elements."""
     tensors = [v for v in arguments.values() if isinstance(v, ir.Value)]
     if not any(0 in (shape_of(v) or ()) for v in tensors):
         return None
@@ -63,7 +66,7 @@ def empty_results(op: Any, name: str, arguments: dict[str, Any]) -> Any:
 
 
 def matrix_shape(x: ir.Value, most: int = LARGEST) -> tuple[int, int]:
-    """Rows and columns, of which there may be so many."""
+    """Rows and columns of the matrices. Raises Unsupported for more than `most`."""
     *_, rows, columns = static_shape(x)
     if max(rows, columns) > most:
         raise Unsupported(f"needs matrices of at most {most} rows and columns")
@@ -71,13 +74,13 @@ def matrix_shape(x: ir.Value, most: int = LARGEST) -> tuple[int, int]:
 
 
 def checked_singular_values(op: Any, x: ir.Value) -> ir.Value:
-    """Singular values, the largest first."""
+    """Singular values in falling order, for matrices of at most WIDEST rows and columns."""
     matrix_shape(x, WIDEST)
     return cast(op, singular_values(op, x), x.dtype)
 
 
 def torch_results(name: str, arguments: dict[str, Any]) -> list[Any]:
-    """The tensors torch makes of such arguments; matrices that have numbers stand for any."""
+    """torch's results for such arguments; placeholder matrices replace dynamic ones."""
     import torch
 
     packet = getattr(torch.ops.aten, name.partition("::")[2])
@@ -111,6 +114,7 @@ def _placeholder_matrix(x: ir.Value) -> Any:
 
 
 def square_size(x: ir.Value) -> int:
+    """Number of rows of square matrices. Raises Unsupported for more than LARGEST."""
     *_, rows, columns = static_shape(x)
     if rows != columns or rows > LARGEST:
         raise Unsupported(f"needs square matrices of at most {LARGEST} rows")
@@ -129,7 +133,7 @@ def inv_ex(op, x, check_errors=False):
 
 
 def solve_system(op: Any, a: ir.Value, b: ir.Value, left: bool = True) -> ir.Value:
-    """a · x = b, or x · a = b."""
+    """Solution x of a · x = b, or of x · a = b if not `left`."""
     vector = rank(b) == 1 or (rank(b) == rank(a) - 1 and static_shape(b) == static_shape(a)[:-1])
     square_size(a)
     if not left:

@@ -1,7 +1,7 @@
-"""Factorizations of matrices of static size: LU and QR as LAPACK makes them, eigenvalues and singular values.
+"""Factorizations of static matrices: LU and QR as in LAPACK, eigenvalues and singular values.
 
-Eigenvectors and singular vectors are unique up to their signs alone, which every library chooses in its own way: what
-depends on them is refused, what does not (values, rank, pseudoinverse) is computed.
+Eigenvectors and singular vectors are unique only up to their signs, which differ between libraries. Results
+that depend on them are refused; values, rank and pseudoinverse are computed.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ SIGNS = "holds {0} vectors, whose signs every library chooses in its own way; wh
 
 
 def lower(op: Any, x: ir.Value, rows: int, columns: int) -> ir.Value:
-    """L, with ones on the diagonal."""
+    """L of L · U, with ones on the diagonal: [..., rows, min(rows, columns)]."""
     k = min(rows, columns)
     part = op.Slice(x, ints(0), ints(k), ints(rank(x) - 1))
     return op.Where(
@@ -66,6 +66,7 @@ def lower(op: Any, x: ir.Value, rows: int, columns: int) -> ir.Value:
 
 
 def upper(op: Any, x: ir.Value, rows: int, columns: int) -> ir.Value:
+    """U of L · U: [..., min(rows, columns), columns]."""
     k = min(rows, columns)
     return only(op, ~np.tri(k, columns, -1, dtype=bool), op.Slice(x, ints(0), ints(k), ints(rank(x) - 2)))
 
@@ -76,7 +77,7 @@ def permutation(op: Any, order: ir.Value, rows: int, dtype: ir.DataType) -> ir.V
 
 
 def row_order(op: Any, pivots: ir.Value, rows: int) -> ir.Value:
-    """The order of rows that swaps make: pivots [..., k] counted from 1."""
+    """Row order after the swaps of pivots [..., k], which count from 1."""
     steps = op.Sub(cast(op, op.Unsqueeze(pivots, ints(-1)), T.INT64), np.array(1))
     order = spread(op, np.arange(rows, dtype=np.int64).reshape(rows, 1), steps)
     for k in range(static_shape(pivots)[-1]):
@@ -197,7 +198,7 @@ def svd(op, x, full_matrices=True, compute_uv=True, driver=None, some=True):
 
 
 def symmetrize(op: Any, x: ir.Value, UPLO: str = "L") -> ir.Value:
-    """The matrix one triangle stands for."""
+    """Symmetric matrix from its lower or upper triangle."""
     matrix_shape(x, WIDEST)
     return symmetric(op, x, UPLO.upper() == "L")
 
@@ -213,7 +214,10 @@ def eigh(op, x, UPLO="L", compute_v=True):
 
 
 def _tolerance(op: Any, values: ir.Value, x: ir.Value, absolute: Any, relative: Any) -> ir.Value:
-    """What singular values [..., k] must exceed: max(atol, rtol · the largest), rtol = eps · max(m, n) where neither is given."""
+    """Lower bound of significant singular values [..., k]: max(atol, rtol · largest).
+
+    Without either, rtol is eps · max(m, n).
+    """
     has_absolute = isinstance(absolute, ir.Value) or absolute not in (None, 0, 0.0)
     if relative is None:
         eps = 0.0 if has_absolute else float(np.finfo(x.dtype.numpy()).eps) * max(static_shape(x)[-2:])
@@ -237,7 +241,7 @@ def matrix_rank(op, x, tol=None, hermitian=False, atol=None, rtol=None):
 
 @matrices.op("aten::linalg_pinv", "aten::pinverse")
 def pinv(op, x, rcond=None, hermitian=False, atol=None, rtol=None):
-    """V · (W / σ²)ᵀ over the columns whose length σ is above the limit."""
+    """Pseudoinverse V · (W / σ²)ᵀ, over the columns whose length σ exceeds the tolerance."""
     rows, columns = matrix_shape(x, WIDEST)
     if hermitian:
         x = symmetrize(op, x)
@@ -266,7 +270,7 @@ def cond(op, x, p=None):
 
 @matrices.op("aten::linalg_lstsq")
 def lstsq(op, x, b, rcond=None, driver=None):
-    """The solution of least length. What else it returns only measures it."""
+    """Least-squares solution of minimal norm. Residuals, rank and singular values are refused when read."""
     vector = rank(b) == 1 or (rank(b) == rank(x) - 1 and static_shape(b) == static_shape(x)[:-1])
     columns = op.Unsqueeze(b, ints(rank(b))) if vector else b
     limit = rcond if rcond is not None else float(np.finfo(x.dtype.numpy()).eps) * max(static_shape(x)[-2:])

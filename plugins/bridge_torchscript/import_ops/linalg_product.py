@@ -109,7 +109,10 @@ def cross(op, x, other, dim=-1):
 
 @ops.op("aten::einsum")
 def einsum(op, equation, tensors, path=None):
-    """torch sums over what an ellipsis stands for when the result has none; ONNX has to name it for that."""
+    """Einstein sum.
+
+    ONNX needs a letter for each ellipsis dimension if the result has none; torch sums over them.
+    """
     terms, arrow, result = equation.replace(" ", "").partition("->")
     if arrow and "..." in terms and "..." not in result:
         free = [letter for letter in string.ascii_letters if letter not in equation]

@@ -1,4 +1,4 @@
-"""Element by element."""
+"""Elementwise arithmetic."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ops = OpTable()
 
 
 def unary(**names: str) -> None:
-    """Register functions of floats that differ in name alone; integers become float32."""
+    """Register float functions with other names in the hub; integers become float32."""
     for name, hub_name in names.items():
 
         @ops.op(f"aten::{name}")
@@ -58,6 +58,7 @@ unary(arctanh="Atanh", hardswish="HardSwish", mish="Mish", special_expit="Sigmoi
 
 
 def elementwise(**names: str) -> None:
+    """Register functions with other names in the hub, in the dtype of the input."""
     for name, hub_name in names.items():
 
         @ops.op(f"aten::{name}")
@@ -75,7 +76,7 @@ def absolute(op, x):
 
 @ops.op("aten::sign", "aten::sgn")
 def sign(op, x):
-    """0 for what is no number, as torch has it."""
+    """Sign; 0 for NaN, as in torch."""
     if x.dtype == T.BOOL:
         return op.Identity(x)
     if not is_float(x):
@@ -160,7 +161,7 @@ def div(op, x, other, rounding_mode=None):
 
 @ops.op("aten::floor_divide")
 def floor_divide(op, x, other):
-    """By the exact rest of the division, which decides where the quotient is rounded."""
+    """Floor division. The exact remainder decides how the quotient is rounded."""
     a, b = promote(op, x, other)
     if not is_float(a):
         return op.Div(op.Sub(a, op.Mod(a, b)), b)
@@ -226,7 +227,7 @@ def exp2(op, x):
 
 @ops.op("aten::expm1", "aten::special_expm1")
 def expm1(op, x):
-    """tanh(x/2) · (exp(x) + 1), which loses nothing near zero."""
+    """tanh(x/2) · (exp(x) + 1) for |x| < 1, which keeps precision near zero."""
     x = as_floating(op, x)
     one = number(op, 1.0, x)
     near = op.Mul(op.Tanh(op.Mul(x, number(op, 0.5, x))), op.Add(op.Exp(x), one))
@@ -235,7 +236,7 @@ def expm1(op, x):
 
 @ops.op("aten::log1p", "aten::special_log1p")
 def log1p(op, x):
-    """2 · atanh(x / (2 + x)) near zero."""
+    """2 · atanh(x / (2 + x)) for |x| < 0.5."""
     x = as_floating(op, x)
     two, one = number(op, 2.0, x), number(op, 1.0, x)
     small = op.Less(op.Abs(x), number(op, 0.5, x))
@@ -285,7 +286,7 @@ def sinc(op, x):
 
 @ops.op("aten::atan2", "aten::arctan2")
 def atan2(op, x, other):
-    """By quadrant, zeros with their sign as in C."""
+    """Arc tangent by quadrant; signed zeros as in C."""
     y, x = (as_floating(op, v) for v in promote(op, x, other))
     zeros, pi, half = zero(op, x), number(op, math.pi, x), number(op, math.pi / 2, x)
     principal = op.Atan(op.Div(y, x))
@@ -318,7 +319,7 @@ def logaddexp2(op, x, other):
 
 @ops.op("aten::copysign")
 def copysign(op, x, other):
-    """The sign of a zero is that of one divided by it."""
+    """Copy the sign of `other`; the sign of a zero is that of 1 / zero."""
     a, b = (as_floating(op, v) for v in promote(op, x, other))
     negative = op.Or(op.Less(b, zero(op, b)), op.Less(op.Div(number(op, 1.0, b), b), zero(op, b)))
     return op.Where(negative, op.Neg(op.Abs(a)), op.Abs(a))
@@ -380,7 +381,7 @@ def nan_to_num(op, x, nan=None, posinf=None, neginf=None):
 
 
 def extreme(op: Any, hub_name: str, x: ir.Value, other: ir.Value) -> ir.Value:
-    """The greater (Max) or the lesser (Min) of two elements; NaN where one of them is."""
+    """Elementwise maximum (Max) or minimum (Min); NaN if either operand is NaN."""
     a, b = promote(op, x, other)
     if a.dtype == T.BOOL:
         return op.node("Or" if hub_name == "Max" else "And", a, b)
@@ -439,7 +440,7 @@ def clamp_max(op, x, max):
 
 @ops.op("aten::where")
 def where(op, condition, x=None, other=None):
-    """One of two; of a condition alone the places that hold, a tensor for each dimension."""
+    """Elementwise selection; of a condition alone, its true coordinates, one tensor per dimension."""
     if x is None:
         return index.nonzero_numpy(op, condition)
     a, b = promote(op, x, other)
@@ -448,7 +449,7 @@ def where(op, condition, x=None, other=None):
 
 @ops.op("aten::lerp")
 def lerp(op, x, end, weight):
-    """From the nearer end, as torch rounds it."""
+    """Interpolation from the nearer end, with torch's rounding."""
     w = tensor(op, weight, x.dtype)
     span = op.Sub(end, x)
     from_start = op.Add(x, op.Mul(w, span))
@@ -511,7 +512,7 @@ def to(op, x, dtype=None, other=None, device=None):
 
 
 def convert_dtype(op: Any, x: ir.Value, target: ir.DataType) -> ir.Value | Complex:
-    """In another dtype; as complex numbers where that is one."""
+    """Cast to another dtype; complex dtypes become pairs of floats."""
     if target in (T.COMPLEX64, T.COMPLEX128):
         return signal_fft.as_complex(op, cast(op, x, T.FLOAT if target == T.COMPLEX64 else T.DOUBLE))
     return op.Identity(x) if target == x.dtype else cast(op, x, target)

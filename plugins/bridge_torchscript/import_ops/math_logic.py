@@ -1,4 +1,4 @@
-"""Comparisons, truth values and bits, element by element."""
+"""Elementwise comparisons, logical and bitwise operators."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def linear(op, x, weight, bias=None):
 
 @ops.op("aten::dropout")
 def dropout(op, x, p=0.5, train=False):
-    """Drops only when the module was saved in training mode."""
+    """Dropout; identity unless the module was saved in training mode."""
     if not train or not p:
         return op.Identity(x)
     if p == 1:
@@ -47,7 +47,7 @@ def dropout(op, x, p=0.5, train=False):
 
 @ops.op("aten::feature_dropout")
 def feature_dropout(op, x, p=0.5, train=False):
-    """Whole channels at random."""
+    """Dropout of whole channels."""
     if not train or not p:
         return op.Identity(x)
     if p == 1:
@@ -63,7 +63,7 @@ def _keep_mask(op: Any, shape: list[int], p: float) -> ir.Value:
 def register_alpha_dropout(name: str, per_channel: bool) -> None:
     @ops.op(f"aten::{name}")
     def drop(op, x, p=0.5, train=False):
-        """To the negative limit of SELU, mean and variance restored."""
+        """Dropped elements get the negative limit of SELU; mean and variance are then restored."""
         if not train or not p:
             return op.Identity(x)
         limit = -1.7580993408473766

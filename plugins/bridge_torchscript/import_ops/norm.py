@@ -32,13 +32,13 @@ ops = OpTable()
 
 
 def copy_type(result: ir.Value, x: ir.Value) -> ir.Value:
-    """A result nobody infers, typed as what it normalizes."""
+    """Copy shape and type of `x` to a result that shape inference leaves unknown."""
     result.shape, result.type = result.shape or x.shape, result.type or x.type
     return result
 
 
 def _channel_parameter(op: Any, value: Any, x: ir.Value, fallback: float) -> ir.Value:
-    """A parameter for every channel, or one that changes nothing."""
+    """Parameter per channel; filled with `fallback` if absent."""
     return constant_of_shape(op, [size_list(op, x)[1]], fallback, x.dtype) if value is None else value
 
 
@@ -129,7 +129,7 @@ def native_batch_norm(
     eps=1e-5,
     eval=False,
 ):
-    """With the mean and the inverse deviation used, which are empty outside training."""
+    """Batch normalization; also the mean and inverse deviation it used, empty outside training."""
     if training:
         axes = ints(0, *range(2, rank(x)))
         mean = op.ReduceMean(x, axes, keepdims=1)
@@ -162,7 +162,7 @@ def local_response_norm(op, x, size, alpha=1e-4, beta=0.75, k=1.0):
 
 
 def reduce_loss(op: Any, loss: ir.Value, reduction: int) -> ir.Value:
-    """Losses as they are, their mean, or their sum (torch.nn._reduction)."""
+    """Losses unreduced (0), their mean (1), or their sum (2): torch.nn._reduction."""
     if reduction == 0:
         return op.Identity(loss)
     return (
@@ -173,7 +173,7 @@ def reduce_loss(op: Any, loss: ir.Value, reduction: int) -> ir.Value:
 
 
 def loss(name: str) -> Callable:
-    """Register the decorated formula, of predictions and targets, as the loss torch calls `name`."""
+    """Register the decorated formula of predictions and targets as torch's loss `name`."""
 
     def register(formula: Callable[[Any, ir.Value, ir.Value], ir.Value]) -> Callable:
         @ops.op(f"aten::{name}")
@@ -291,7 +291,7 @@ def cosine_similarity(op, x1, x2, dim=1, eps=1e-8):
 
 @ops.op("aten::cosine_embedding_loss")
 def cosine_embedding(op, input1, input2, target, margin=0.0, reduction=1):
-    """As torch sums it: products over norms with a small number within."""
+    """Cosine embedding loss, with torch's epsilon inside the norms."""
     last = ints(rank(input1) - 1)
     tiny = number(op, 1e-12, input1)
 

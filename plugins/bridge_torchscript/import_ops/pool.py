@@ -1,4 +1,4 @@
-"""Pooling, padding, grids and shuffles."""
+"""Pooling, padding, grid sampling and shuffles."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ops = OpTable()
 
 
 def with_batch(op: Any, x: ir.Value, count: int, make: Any) -> Any:
-    """Apply `make` to a batch: an input without one gets it, and the results lose it again."""
+    """Apply `make` to a batch. An unbatched input gets a batch dimension, which its results lose."""
     if rank(x) == count + 2:
         return make(x)
     outputs = make(op.Unsqueeze(x, ints(0)))
@@ -123,7 +123,9 @@ def average_pool_ceil(
     padding_counts: bool,
     divisor: Any,
 ) -> ir.Value:
-    """Rounded up, as torch counts: sums along each axis, over sizes that end where the padding does."""
+    """Average pooling with ceil_mode as in torch: a sum per axis by a matrix, divided by window sizes that
+    end with the padding.
+    """
     first, sums, sizes_ = rank(x) - len(window), [], []
     for k, s, p, size in zip(window, step, pads, static_shape(x)[first:], strict=True):
         count = -(-(size + 2 * p - k) // s) + 1
@@ -146,7 +148,7 @@ def average_pool_ceil(
 def adaptive_average(count: int) -> None:
     @ops.op(f"aten::adaptive_avg_pool{count}d", f"aten::_adaptive_avg_pool{count}d")
     def pool(op, x, output_size):
-        """A product along each axis with the matrix of averages; a mean where one is left."""
+        """Adaptive average pooling: a matrix product per axis, a mean for length 1."""
         first = rank(x) - count
         for index, target in enumerate(output_size):
             at = first + index
@@ -164,7 +166,7 @@ def adaptive_average(count: int) -> None:
 
 
 def _average_matrix(size: int, target: int) -> np.ndarray:
-    """[size, target]: what each element weighs in each average."""
+    """Weights [size, target] of each element in each average."""
     weights = np.zeros((size, target), np.float64)
     for position in range(target):
         low, high = position * size // target, -(-((position + 1) * size) // target)
@@ -173,6 +175,7 @@ def _average_matrix(size: int, target: int) -> np.ndarray:
 
 
 def matmul_axis(op: Any, x: ir.Value, at: int, matrix: np.ndarray) -> ir.Value:
+    """Matrix product [size, target] along axis `at`."""
     order = [i for i in range(rank(x)) if i != at] + [at]
     product = op.MatMul(op.Transpose(x, perm=order) if at != rank(x) - 1 else x, op.const(matrix))
     return (
@@ -189,7 +192,7 @@ for dims in (1, 2, 3):
 def adaptive_max(count: int) -> None:
     @ops.op(f"aten::adaptive_max_pool{count}d")
     def pool(op, x, output_size):
-        """Windows alike as a MaxPool."""
+        """Adaptive max pooling; windows of equal size are a MaxPool."""
         shape = static_shape(x)[-count:]
         target = spatial_list(output_size, count)
         if any(n % t for n, t in zip(shape, target, strict=True)):
@@ -204,7 +207,7 @@ for dims in (1, 2, 3):
 
 
 def max_pool_unequal(op: Any, x: ir.Value, shape: list[int], target: list[int]) -> tuple[ir.Value, ir.Value]:
-    """The largest of windows of different sizes, the short ones filled up with their last element."""
+    """Maxima and indices of windows of different sizes; short ones are filled up with their last element."""
     count, first = len(target), rank(x) - len(target)
     tables = []
     for n, t in zip(shape, target, strict=True):
@@ -229,7 +232,7 @@ def max_pool_unequal(op: Any, x: ir.Value, shape: list[int], target: list[int]) 
 
 
 def _pads(pad: Any, count: int) -> list[Any]:
-    """torch's padding, last axis first, as ONNX's."""
+    """Pads in ONNX order from torch's pads, which start with the last axis."""
     before, after = [0] * count, [0] * count
     for index in range(len(pad) // 2):
         before[count - 1 - index], after[count - 1 - index] = pad[2 * index], pad[2 * index + 1]
@@ -237,7 +240,7 @@ def _pads(pad: Any, count: int) -> list[Any]:
 
 
 def _crop_negative_pads(op: Any, x: ir.Value, amounts: list[int]) -> tuple[ir.Value, list[int]]:
-    """What negative padding takes away, sliced off; the padding that is left."""
+    """Input sliced by its negative pads, and the pads that are left."""
     count = rank(x)
     starts = [max(-a, 0) for a in amounts[:count]]
     stops = [a if a < 0 else np.iinfo(np.int64).max for a in amounts[count:]]
@@ -340,7 +343,7 @@ def channel_shuffle(op, x, groups):
 def _window_indices(
     kernel: list[int], dilation: list[int], stride: list[int], lengths: list[int]
 ) -> list[np.ndarray]:
-    """[kernel, places] of each axis: which padded element each place of a window reads."""
+    """Indices [kernel, window] of padded elements, for each axis."""
     tables = []
     for k, d, s, n in zip(kernel, dilation, stride, lengths, strict=True):
         starts = np.arange(0, n - d * (k - 1), s)
@@ -349,7 +352,7 @@ def _window_indices(
 
 
 def _im2col_by_conv(op: Any, x: ir.Value, k: list[int], d: list[int], p: list[int], s: list[int]) -> ir.Value:
-    """The windows of lengths known at run time: a convolution of every channel with kernels of a single one."""
+    """Columns of an image of dynamic size: a depthwise convolution with one-hot kernels."""
     channels, size = dims_of(x)[1], k[0] * k[1]
     if not isinstance(channels, int) or not is_float(x):
         raise Unsupported("needs floats of a known number of channels, or a static shape")

@@ -1,7 +1,7 @@
-"""Quantized tensors, layers with packed weights, and layers that quantize their input at run time.
+"""Quantized tensors, layers with packed weights, and dynamically quantized layers.
 
-A quantized tensor is read as the numbers its integers stand for, and leaves every operator through QuantizeLinear and
-DequantizeLinear with the scale and zero point torch gives the result.
+A quantized tensor is read as its dequantized values. It leaves every operator through QuantizeLinear and
+DequantizeLinear with the scale and zero point that torch gives the result.
 """
 
 from __future__ import annotations
@@ -92,7 +92,10 @@ FIXED_QUANTIZATION = {
 
 
 def propagated_quantization(op: hub.Builder, operator: str, inputs: list[Any]) -> Quantization | None:
-    """How the result of an operator of plain numbers is quantized: as its first quantized input, or in the operator's own way."""
+    """Quantization of an operator's result: that of its first quantized input, or a fixed one.
+
+    None without quantized inputs.
+    """
     quantizations = [v.quantization for v in _tensors_in(inputs) if v.quantization is not None]
     if not quantizations:
         return None
@@ -113,7 +116,7 @@ def _tensors_in(values: Any) -> list[Var]:
 
 
 def requantize(op: hub.Builder, result: Any, by: Quantization) -> Any:
-    """Results as tensors quantized by `by`."""
+    """Quantize the float results by `by`."""
     for var in _tensors_in(result):
         if var.value is not None and var.value.dtype in (T.FLOAT, T.DOUBLE, T.FLOAT16):
             var.value, var.quantization = by.fake_quantize(op, var.value), by
@@ -123,30 +126,30 @@ def requantize(op: hub.Builder, result: Any, by: Quantization) -> Any:
 def make_quantization(
     op: hub.Builder, scale: Any, zero: Any, dtype: ir.DataType | None, axis: Any = None
 ) -> Quantization:
-    """Numbers or hub values as a quantization to `dtype`."""
+    """Quantization to `dtype` from numbers or hub values."""
     if dtype not in LIMITS:
         raise Unsupported("quantizes to another dtype than 8 bits")
     return Quantization(tensor(op, scale, T.FLOAT), tensor(op, zero, dtype), axis)
 
 
 def quantize_to(op: Builder, value: ir.Value, by: Quantization) -> Var:
-    """A quantized tensor of what `value` comes back as."""
+    """Quantized tensor of `value`, quantized and dequantized by `by`."""
     return Var(op, by.fake_quantize(op, value), quantization=by)
 
 
 def scalar_type_of(by: Quantization) -> int:
-    """The c10::ScalarType of what is quantized so."""
+    """c10::ScalarType of tensors quantized by `by`."""
     return next(code for code, dtype in CODES.items() if dtype == by.zero.dtype)
 
 
 def stored_quantized(op: Builder, weight: Any) -> Var:
-    """A stored quantized tensor."""
+    """Quantized tensor stored in the file."""
     by, integers = _quantization_and_integers(op, weight)
     return Var(op, by.dequantize(op, op.const(integers)), quantization=by)
 
 
 def _quantization_and_integers(op: hub.Builder, weight: Any) -> tuple[Quantization, np.ndarray]:
-    """How a quantized torch tensor is held, and its integers."""
+    """Quantization of a torch tensor, and its integers."""
     import torch
 
     integers = weight.int_repr().numpy()
@@ -178,7 +181,10 @@ def unpack_parameters(name: str, parameters: Any) -> tuple[Any, Any]:
 def dequantized_parameters(
     op: hub.Builder, operator: str, parameters: Any, axes: Callable[[int], Any] | None = None
 ) -> tuple[ir.Value, Any]:
-    """Weight and bias of packed parameters, dequantized; the weight's dimensions in another order if asked."""
+    """Dequantized weight, and bias, of packed parameters.
+
+    `axes(rank)` permutes the dimensions of the weight.
+    """
     weight, bias = unpack_parameters(f"{operator}_unpack", parameters)
     by, integers = _quantization_and_integers(op, weight)
     if axes is not None:
@@ -192,7 +198,7 @@ def dequantized_parameters(
 
 
 def linear(op: hub.Builder, x: ir.Value, parameters: Any) -> ir.Value:
-    """x · weightᵀ + bias."""
+    """Linear layer with packed parameters: x · weightᵀ + bias."""
     if rank(x) == 2:
         weight, bias = dequantized_parameters(op, "linear", parameters)
         return nn.linear(op, x, weight, bias)
@@ -202,7 +208,7 @@ def linear(op: hub.Builder, x: ir.Value, parameters: Any) -> ir.Value:
 
 
 def convolution(operator: str) -> Callable[[hub.Builder, ir.Value, Any], ir.Value]:
-    """A convolution by packed parameters, which know its strides and padding."""
+    """Convolution with packed parameters, which also hold its strides and pads."""
     is_transposed, dims = "transpose" in operator, int(operator[-2])
     prefix = f"conv{'_transpose' * is_transposed}{max(dims, 2)}d"
 
@@ -234,7 +240,7 @@ def convolution(operator: str) -> Callable[[hub.Builder, ir.Value, Any], ir.Valu
 def dynamic_quantization(
     op: hub.Builder, x: ir.Value, reduce_range: Any, dtype: ir.DataType = T.UINT8
 ) -> Quantization:
-    """The quantization to 8 bits (7 if reduced) that the least and the greatest number of `x` give."""
+    """Quantization to 8 bits (7 with `reduce_range`) from the minimum and maximum of `x`."""
     low, high = LIMITS[dtype]
     if reduce_range:
         low, high = int(low / 2), high // 2
@@ -256,7 +262,7 @@ def rectify(op: hub.Builder, value: ir.Value) -> ir.Value:
 
 
 def register_layer(operator: str, compute: Callable[[hub.Builder, ir.Value, Any], ir.Value]) -> None:
-    """A layer with packed parameters, with and without ReLU, its input quantized before or at run time."""
+    """Register a layer with packed parameters, with and without ReLU, statically and dynamically quantized."""
 
     def register(suffix: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
         @PYTHON.op(f"quantized::{operator}{suffix}")
@@ -271,7 +277,9 @@ def register_layer(operator: str, compute: Callable[[hub.Builder, ir.Value, Any]
                 op,
                 finish(
                     op,
-                    compute(op, dynamic_quantization(op, value, reduce_range).fake_quantize(op, value), parameters),
+                    compute(
+                        op, dynamic_quantization(op, value, reduce_range).fake_quantize(op, value), parameters
+                    ),
                 ),
             )
 
@@ -284,7 +292,7 @@ for name in LAYERS:
 
 
 def register_float16_layer(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
-    """A layer whose weights were rounded to float16 when they were packed."""
+    """Register a layer whose weights were rounded to float16 when packed."""
 
     @PYTHON.op(f"quantized::{name}_dynamic_fp16")
     def run(op, x, parameters):
@@ -300,7 +308,7 @@ register_float16_layer("linear_relu", rectify)
 
 
 def quantization_like(op: hub.Builder, x: Any, scale: Any, zero: Any) -> Quantization:
-    """A quantization to the dtype that `x` is held in."""
+    """Quantization to the dtype of the quantized tensor `x`."""
     if not isinstance(x, Var) or x.quantization is None:
         raise Unsupported("needs a quantized tensor")
     return make_quantization(
@@ -309,7 +317,9 @@ def quantization_like(op: hub.Builder, x: Any, scale: Any, zero: Any) -> Quantiz
 
 
 def register_requantized(names: str, compute: Callable[..., ir.Value], relu: bool = False) -> None:
-    """An operator of numbers, then its result quantized as its last two arguments say; with a form that ends in ReLU."""
+    """Register float operators whose last two arguments quantize the result; with a variant that ends in
+    ReLU.
+    """
 
     def register(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
         @PYTHON.op(f"quantized::{name}")
@@ -372,7 +382,7 @@ def clamped(op, x, low=None, high=None):
 
 
 def quantization_of(x: Any) -> Quantization:
-    """How `x` is quantized."""
+    """Quantization of `x`. Raises Unsupported if it is not quantized."""
     if not isinstance(x, Var) or x.quantization is None:
         raise Unsupported("needs a quantized tensor")
     return x.quantization
@@ -399,7 +409,7 @@ def register_scalar(name: str, compute: Callable[..., tuple[ir.Value, Quantizati
 
 
 def _static_parameters(by: Quantization) -> tuple[float, int, int, int]:
-    """Scale, zero point, and the limits of the dtype."""
+    """Scale, zero point, and integer limits of the dtype."""
     scale, zero = const(by.scale), const(by.zero)
     if scale is None or zero is None or by.axis is not None:
         raise Unsupported("needs one scale known before run time")
@@ -410,7 +420,10 @@ def _static_parameters(by: Quantization) -> tuple[float, int, int, int]:
 def add_scalar(
     op: hub.Builder, x: ir.Value, number: float, by: Quantization
 ) -> tuple[ir.Value, Quantization]:
-    """The number in whole steps of the scale; the zero point moves by them, and stretches the scale where it would leave the dtype."""
+    """Sum with a number, rounded to steps of the scale.
+
+    The zero point moves; the scale grows if it would leave the dtype.
+    """
     scale, zero, low, high = _static_parameters(by)
     steps = int(np.rint(number / scale))
     moved = zero - steps
@@ -426,7 +439,7 @@ def add_scalar(
 def multiply_scalar(
     op: hub.Builder, x: ir.Value, number: float, by: Quantization
 ) -> tuple[ir.Value, Quantization]:
-    """The scale is multiplied; below zero the integers turn round."""
+    """Product with a number: the scale is multiplied, a negative number mirrors the zero point."""
     scale, zero, low, high = _static_parameters(by)
     product = op.Mul(x, np.array(number, np.float32))
     if number == 0:
@@ -481,7 +494,7 @@ def make_per_tensor(op, x, scale, zero):
 def fake_quantized(
     op: hub.Builder, x: ir.Value, by: Callable[[ir.DataType], Quantization], low: int, high: int
 ) -> ir.Value:
-    """`x` as integers from `low` to `high` would hold it."""
+    """`x` quantized to integers from `low` to `high`, and dequantized."""
     dtype = next((d for d, (least, most) in LIMITS.items() if least <= low and high <= most), None)
     if dtype is None:
         raise Unsupported(f"quantizes to {low}…{high}, more than 8 bits")

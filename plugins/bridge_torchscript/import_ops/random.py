@@ -1,4 +1,4 @@
-"""Random numbers, drawn anew at each run."""
+"""Random numbers, different at each run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ for name in ("uniform", "normal", "exponential", "cauchy", "log_normal", "geomet
 
 
 def _random(op: Any, name: str, shape: Any, dtype: ir.DataType, **attributes: Any) -> ir.Value:
-    """Numbers of float32, or of the dtype when it is another float."""
+    """Random numbers in `dtype`, drawn in float32 unless it is another float dtype."""
     computed = dtype if dtype in (T.FLOAT, T.DOUBLE, T.FLOAT16) else T.FLOAT
     if all(isinstance(p, int) for p in shape):
         result = op.node(name, shape=[int(p) for p in shape] or [1], dtype=int(computed), **attributes)
@@ -137,7 +137,7 @@ def bernoulli(op, x, p=None):
 
 @ops.op("aten::multinomial")
 def multinomial(op, x, num_samples, replacement=False):
-    """Without replacement: the greatest of log(p) + Gumbel noise come first."""
+    """Multinomial samples. Without replacement: the indices of the greatest log(p) + Gumbel noise."""
     noise = op.Neg(
         op.Log(
             op.Neg(op.Log(_random(op, "RandomUniform", size_list(op, x), x.dtype, low=1e-7, high=0.9999999)))

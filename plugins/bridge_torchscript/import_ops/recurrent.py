@@ -1,4 +1,4 @@
-"""Recurrent layers and cells, and sequences of different lengths packed together."""
+"""Recurrent layers and cells, and packed sequences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ORDER = {"LSTM": "ifco", "GRU": "rzh", "RNN": "h"}
 
 
 def _reorder_gates(op: Any, cell: str, weight: ir.Value) -> ir.Value:
-    """The gates of a weight or bias in the hub's order."""
+    """Weight or bias with its gates in ONNX order."""
     before, after = ORDER[cell], GATES[cell]
     if before == after:
         return weight
@@ -35,7 +35,7 @@ def _reorder_gates(op: Any, cell: str, weight: ir.Value) -> ir.Value:
 
 @dataclass(frozen=True)
 class Layers:
-    """Stacked recurrent layers of one type of `cell` (LSTM, GRU, RNN), in one direction or both."""
+    """Stacked recurrent layers of one `cell` (LSTM, GRU, RNN), in one or both directions."""
 
     cell: str
     activation: str
@@ -49,9 +49,9 @@ class Layers:
         return 2 if self.bidirectional else 1
 
     def outputs(self, op: Any, x: ir.Value, hx: Any, params: Any, lengths: ir.Value | None = None) -> Any:
-        """Outputs of the last layer and last states of all layers for `x` [step, sequence, feature].
+        """Outputs of the last layer and final states of all layers, for `x` [step, sequence, feature].
 
-        `params` are torch's flat list of weights, `lengths` those of the sequences of the batch.
+        `params` is torch's flat list of weights, `lengths` holds the lengths of the sequences.
         """
         weights = self._weights(params)
         states = list(hx) if isinstance(hx, (list, tuple)) else [hx]
@@ -65,7 +65,7 @@ class Layers:
         return (x, *(op.Concat(*v, axis=0) if len(v) > 1 else v[0] for v in last))
 
     def _weights(self, params: Any) -> list[list[Any]]:
-        """Weights of every layer and direction: of the input, of the state, and their biases if any."""
+        """Weights by layer and direction: input, recurrence, and their biases if any."""
         each = 4 if self.has_biases else 2
         if len(params) != each * self.num_layers * self.directions:
             raise Unsupported("projects its states")
@@ -81,7 +81,7 @@ class Layers:
         states: list[Any],
         lengths: ir.Value | None,
     ) -> list[ir.Value]:
-        """Outputs [step, sequence, direction · hidden] and last states [direction, sequence, hidden]."""
+        """Outputs [step, sequence, direction · hidden] and final states [direction, sequence, hidden]."""
         bias = op.Concat(*(self._joined(op, weights, i) for i in (2, 3)), axis=1) if self.has_biases else None
         initial = [self._start(op, s, layer) for s in states]
         size = static_shape(weights[0][1], "weights")[-1]
@@ -104,12 +104,12 @@ class Layers:
         return [op.Reshape(x, ints(0, 0, self.directions * size)), *finals]
 
     def _joined(self, op: Any, weights: list[Any], index: int) -> ir.Value:
-        """One weight or bias of a layer, [direction, …]."""
+        """One weight or bias of a layer, stacked to [direction, …]."""
         directions = [op.Unsqueeze(_reorder_gates(op, self.cell, group[index]), ints(0)) for group in weights]
         return op.Concat(*directions, axis=0) if len(directions) > 1 else directions[0]
 
     def _start(self, op: Any, state: ir.Value, layer: int) -> ir.Value:
-        """Initial state of one layer, [direction, sequence, hidden], from those of all layers."""
+        """Initial state of one layer, [direction, sequence, hidden], from the states of all layers."""
         if self.num_layers == 1:
             return state
         first = layer * self.directions
@@ -117,7 +117,7 @@ class Layers:
 
 
 def recurrent(cell: str, name: str, activation: str = "") -> None:
-    """Register the layers torch calls `name`."""
+    """Register torch's layers `name`."""
 
     @ops.op(f"aten::{name}")
     def layers(
@@ -146,7 +146,7 @@ def recurrent(cell: str, name: str, activation: str = "") -> None:
 
 
 def unpack_steps(op: Any, data: ir.Value, batch_sizes: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Packed elements as [step, sequence, …], and which of these there are: [step, sequence]."""
+    """Packed data as [step, sequence, …], and the mask [step, sequence] of valid elements."""
     count = batch_sizes.meta.get(SEQUENCES)
     if isinstance(count, int):
         sequences = op.const(np.arange(count))
@@ -159,7 +159,7 @@ def unpack_steps(op: Any, data: ir.Value, batch_sizes: ir.Value) -> tuple[ir.Val
 
 
 def pack_steps(op: Any, x: ir.Value, mask: ir.Value) -> ir.Value:
-    """What there is of [step, sequence, …], step by step."""
+    """Valid elements of [step, sequence, …], step by step."""
     rows = op.Reshape(x, op.Concat(ints(-1), op.Shape(x, start=2), axis=0))
     result = op.Compress(rows, op.Reshape(mask, ints(-1)), axis=0)
     result.shape = ir.Shape([None, *list(x.shape)[2:]])
@@ -168,7 +168,7 @@ def pack_steps(op: Any, x: ir.Value, mask: ir.Value) -> ir.Value:
 
 @ops.op("aten::_pack_padded_sequence")
 def pack_padded(op, x, lengths, batch_first=False):
-    """The elements of sequences in order of falling length, and how many sequences every step has."""
+    """Packed data of sequences in order of falling length, and the number of sequences at each step."""
     if batch_first:
         x = op.Transpose(x, perm=[1, 0, *range(2, rank(x))])
     longest = op.ReduceMax(lengths, keepdims=0)
@@ -182,7 +182,7 @@ def pack_padded(op, x, lengths, batch_first=False):
 
 @ops.op("aten::_pad_packed_sequence")
 def pad_packed(op, data, batch_sizes, batch_first=False, padding_value=0.0, total_length=None):
-    """The sequences side by side again, and their lengths."""
+    """Padded sequences from packed data, and their lengths."""
     padded, mask = unpack_steps(op, data, batch_sizes)
     wide = op.Unsqueeze(mask, ints(*range(2, rank(padded)))) if rank(padded) > 2 else mask
     padded = op.Where(wide, padded, number(op, padding_value, padded))

@@ -1,4 +1,4 @@
-"""Reductions."""
+"""Reductions, statistics, norms and cumulative operators."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ops = OpTable()
 
 
 def reduce(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
-    """A reduction over some dimensions, or over all."""
+    """Reduction over some dimensions, or over all."""
     if not rank(x):
         return op.Identity(x)
     if dim is None or dim == []:
@@ -45,7 +45,7 @@ def reduce(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value
 
 
 def sum_dtype(x: ir.Value, dtype: Any) -> ir.DataType:
-    """The dtype a sum is made in: int64 for integers unless said."""
+    """Dtype of a sum: int64 for integers unless given."""
     if dtype is not None:
         return dtype_of(dtype)
     assert x.dtype is not None
@@ -69,7 +69,7 @@ def mean(op, x, dim=None, keepdim=False, dtype=None):
 
 
 def average_of(op: Any, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
-    """The mean; of nothing it is no number."""
+    """Mean; NaN over no elements."""
     total = reduce(op, "ReduceMean", x, dim, keepdim)
     if 0 not in (shape_of(x) or []):
         return total
@@ -89,7 +89,7 @@ def prod(op, x, dim=None, keepdim=False, dtype=None):
 
 
 def _nan_aware(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
-    """The largest or smallest; no number where there is one that is none."""
+    """Maximum or minimum; NaN if any element is NaN."""
     if x.dtype == T.BOOL:
         return op.Cast(reduce(op, name, op.Cast(x, to=6), dim, keepdim), to=9)
     result = reduce(op, name, x, dim, keepdim)
@@ -165,7 +165,7 @@ _quantifier("any", "ReduceMax")
 
 @ops.op("aten::logsumexp", "aten::special_logsumexp")
 def logsumexp(op, x, dim, keepdim=False):
-    """Shifted by the largest, which may be infinite."""
+    """Log-sum-exp, shifted by the maximum unless it is infinite."""
     x = as_floating(op, x)
     if not rank(x):
         return op.Identity(x)
@@ -237,7 +237,7 @@ def std_mean(op, x, dim=None, unbiased=None, keepdim=False, correction=None):
 
 
 def norm_of(op: Any, x: ir.Value, order: Any, dim: Any, keepdim: bool) -> ir.Value:
-    """The vector norm of an order."""
+    """Vector norm of an order."""
     size = op.Abs(x)
     if order in (math.inf, -math.inf):
         return _nan_aware(op, "ReduceMax" if order > 0 else "ReduceMin", size, dim, keepdim)
@@ -326,7 +326,7 @@ _cumulative("cumprod", "CumProd")
 def _cumulative_extreme(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def accumulate(op, x, dim):
-        """Every element against all before it; the last of equals counts."""
+        """Cumulative maximum or minimum and its indices; of equal elements the last counts."""
         if not rank(x):
             return op.Identity(x), op.const(np.array(0))
         at = axis(x, dim)
@@ -357,7 +357,7 @@ _cumulative_extreme("cummin", "LessOrEqual")
 
 @ops.op("aten::quantile")
 def quantile(op, x, q, dim=None, keepdim=False, interpolation="linear"):
-    """Between the neighbours in order; where one is no number, none."""
+    """Quantile, interpolated between sorted neighbours; NaN if any element is NaN."""
     q = tensor(op, q, x.dtype)
     if dim is None:
         flat = op.Reshape(x, ints(-1))

@@ -1,4 +1,4 @@
-"""Operators on Python values: computed where they are known, hub scalars where one is known at run time alone."""
+"""Operators on Python values: executed if all are static, emitted as hub scalars otherwise."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NUMBER = (bool, int, float, complex)
 
 
 class Functions(dict[str, Callable[..., Any]]):
-    """Functions of Python values by the operators they compute. They return NotImplemented for tensors."""
+    """Python functions by operator name. They return NotImplemented for tensors."""
 
     def op(self, *names: str) -> Callable:
         """Register the decorated function for `names`."""
@@ -47,13 +47,13 @@ PYTHON = Functions()
 
 
 def sym(value: ir.Value) -> Any:
-    """A hub scalar, or the number it is known to be."""
+    """Python number of a constant hub scalar; a Sym otherwise."""
     array = const(value)
     return array.reshape(()).item() if array is not None and array.size == 1 else Sym(value)
 
 
 def operands(op: Any, x: Any, y: Any) -> tuple[Any, Any]:
-    """Two numbers as scalars of one dtype: double when either is a float."""
+    """Two numbers as scalars of one dtype: double if either is a float."""
     kinds = [v.python_type if isinstance(v, Sym) else type(v) for v in (x, y)]
     dtype = T.DOUBLE if float in kinds else T.INT64 if int in kinds else T.BOOL
     return tensor(op, x, dtype), tensor(op, y, dtype)
@@ -127,7 +127,7 @@ def comparison(name: str, function: Callable, hub_name: str) -> None:
 
 
 def compare_lists(op: Any, x: list[Any], y: list[Any], name: str) -> Any:
-    """Whether two lists of numbers are equal, or differ."""
+    """Equality, or inequality, of two lists of numbers."""
     if name not in ("aten::eq", "aten::ne") or any(isinstance(v, Var) for v in [*x, *y]):
         raise Unsupported("compares lists of values known at run time alone")
     results = [
@@ -408,7 +408,7 @@ def slice_(op, x, *bounds):
 
 
 def register_text(name: str, function: Callable) -> None:
-    """Text of known values. Text of others may only be printed or raised, which the hub does not."""
+    """Register a text function of static values. Text of run-time values may only be printed or raised."""
 
     @PYTHON.op(name)
     def make(op, *inputs):

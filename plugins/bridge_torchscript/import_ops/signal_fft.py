@@ -1,4 +1,4 @@
-"""Complex numbers, as pairs of floats along a last dimension of 2, and Fourier transforms."""
+"""Complex numbers as pairs of floats [..., 2], and Fourier transforms."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BACK = {None: "forward", "backward": "forward", "forward": "backward", "ortho": 
 
 
 def part(op: Any, x: Complex, index: int) -> ir.Value:
-    """The real (0) or imaginary (1) parts."""
+    """Real (index 0) or imaginary (1) part."""
     return op.Gather(x.value, np.array(index), axis=-1)
 
 
@@ -52,7 +52,7 @@ def conjugate(op: Any, x: Complex) -> Complex:
 
 
 def _scale(count: int, norm: Any, inverse: bool) -> float:
-    """What a transform without factors is multiplied by."""
+    """Factor of the normalization `norm` for a transform of `count` elements."""
     if norm == "ortho":
         return 1 / math.sqrt(count)
     return 1 / count if (norm in (None, "backward")) == inverse else 1.0
@@ -68,6 +68,7 @@ def _fft_axes(x: Any, dim: Any, s: Any) -> list[int]:
 
 
 def dft(op: Any, x: Complex, n: Any, at: int, inverse: bool, norm: Any) -> Complex:
+    """Fourier transform along `at`, of length `n`."""
     count = int(static_value(n if n is not None else length(op, x.value, at), "length"))
     spectrum = op.DFT(x.value, np.array(count), np.array(at), inverse=int(inverse))
     default = 1 / count if inverse else 1.0
@@ -76,7 +77,7 @@ def dft(op: Any, x: Complex, n: Any, at: int, inverse: bool, norm: Any) -> Compl
 
 
 def rfft_axis(op: Any, x: ir.Value, n: Any, at: int, norm: Any) -> Complex:
-    """The spectrum of real numbers up to the middle."""
+    """One-sided spectrum of real values along `at`."""
     x = as_floating(op, x)
     count = int(static_value(n if n is not None else length(op, x, at), "length"))
     spectrum = op.DFT(op.Unsqueeze(x, ints(rank(x))), np.array(count), np.array(at), onesided=1)
@@ -85,7 +86,7 @@ def rfft_axis(op: Any, x: ir.Value, n: Any, at: int, norm: Any) -> Complex:
 
 
 def irfft_axis(op: Any, x: Complex, n: Any, at: int, norm: Any) -> ir.Value:
-    """Real numbers from half a spectrum: products with cosines and sines."""
+    """Real values from a one-sided spectrum along `at`: products with cosine and sine tables."""
     bins = int(static_value(length(op, x.value, at), "length"))
     count = int(n) if n is not None else 2 * (bins - 1)
     used = min(bins, count // 2 + 1)

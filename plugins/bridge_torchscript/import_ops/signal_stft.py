@@ -1,4 +1,4 @@
-"""Short-time Fourier transforms and back."""
+"""Short-time Fourier transform and its inverse."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ops = OpTable()
 
 
 def _window(op: Any, window: Any, size: int, width: int, dtype: ir.DataType) -> ir.Value:
-    """The window [size]: that of `width` elements, zeros around it."""
+    """Window [size]: `width` elements, centred between zeros."""
     if window is None:
         window = op.const(np.ones(width, dtype.numpy()))
     left = (size - width) // 2
@@ -39,7 +39,7 @@ def stft(
     return_complex=None,
     align_to_window=None,
 ):
-    """[batch, frequency, frame], as pairs of floats."""
+    """Short-time Fourier transform: [batch, frequency, frame], as pairs of floats."""
     if isinstance(x, Complex) or isinstance(window, Complex) or align_to_window:
         raise Unsupported("is read of real numbers, from the first element on")
     size = int(static_value(n_fft, "n_fft"))
@@ -80,7 +80,10 @@ def istft(
     length=None,
     return_complex=False,
 ):
-    """Frames turned back and added where they overlap, over the sum of their squared windows: both transposed convolutions."""
+    """Inverse STFT: overlap-add of the frames, divided by the overlap-add of the squared window.
+
+    Both are transposed convolutions.
+    """
     if not isinstance(x, Complex) or return_complex or isinstance(window, Complex):
         raise Unsupported("is read of complex spectra of real numbers alone")
     size = int(static_value(n_fft, "n_fft"))
@@ -112,7 +115,7 @@ def istft(
 
 
 def _pad_to_length(op: Any, x: ir.Value, count: int) -> ir.Value:
-    """Zeros behind what is shorter than `count`."""
+    """`x` [batch, channel, sample] padded with zeros to `count` samples."""
     if x.shape is not None and x.shape[2] == count:
         return x
     missing = op.Max(op.Sub(ints(count), op.Shape(x, start=2, end=3)), ints(0))
@@ -120,7 +123,7 @@ def _pad_to_length(op: Any, x: ir.Value, count: int) -> ir.Value:
 
 
 def _basis(size: int, bins: int, half: bool) -> np.ndarray:
-    """What every real part, then every imaginary one, adds to the samples of a frame: [2 · bins, size]."""
+    """Samples [2 · bins, size] of a frame for each real part, then for each imaginary part."""
     angle = 2 * np.pi * np.outer(np.arange(bins), np.arange(size)) / size
     weight = np.full((bins, 1), 2.0 if half else 1.0)
     if half:

@@ -1,4 +1,4 @@
-"""Order: the largest, sorting, ranks, places among boundaries, what differs."""
+"""Sorting, order statistics, searches and unique values."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def kthvalue(op, x, k, dim=-1, keepdim=False):
 
 @ops.op("aten::median")
 def median(op, x, dim=None, keepdim=False):
-    """The lower of the two in the middle."""
+    """Median; the lower of the two middle elements."""
     if dim is None:
         flat = op.Reshape(x, ints(-1))
         return kthvalue(op, flat, (static_shape(flat)[0] + 1) // 2, 0)[0]
@@ -79,7 +79,7 @@ def median(op, x, dim=None, keepdim=False):
 
 @ops.op("aten::nanmedian")
 def nanmedian(op, x, dim=None, keepdim=False):
-    """Of the numbers there are; no number where there are none."""
+    """Median of the elements that are not NaN; NaN without any."""
     if dim is None:
         return nanmedian(op, op.Reshape(x, ints(-1)), 0)[0]
     if not rank(x):
@@ -104,7 +104,7 @@ def bucketize(op, x, boundaries, out_int32=False, right=False):
 
 @ops.op("aten::searchsorted")
 def searchsorted(op, sorted_sequence, x, out_int32=False, right=False, side=None, sorter=None):
-    """How many boundaries lie below (or at) each value."""
+    """Number of boundaries below each value; with `right`, at most the value."""
     if side is not None:
         right = side == "right"
     if sorter is not None:
@@ -138,7 +138,7 @@ def unique_dim(op, x, dim, sorted=True, return_inverse=False, return_counts=Fals
 
 @ops.op("aten::unique_consecutive")
 def unique_consecutive(op, x, return_inverse=False, return_counts=False, dim=None):
-    """What differs from its predecessor, where everything went, and how often in a row it is there."""
+    """Values that differ from their predecessor, the run of every element, and the lengths of the runs."""
     at = 0 if dim is None else axis(x, dim)
     sequence = op.Reshape(x, ints(-1)) if dim is None else x
     before, after = (op.Slice(sequence, ints(a), ints(b), ints(at)) for a, b in ((0, -1), (1, 2**62)))
@@ -159,7 +159,7 @@ def unique_consecutive(op, x, return_inverse=False, return_counts=False, dim=Non
 
 @ops.op("aten::bincount")
 def bincount(op, x, weights=None, minlength=0):
-    """How often, or with what total weight, every number from zero on is there."""
+    """Count, or total weight, of each number from zero on."""
     indices = cast(op, x, T.INT64)
     largest = op.ReduceMax(op.Concat(ints(-1), indices, axis=0), keepdims=1)
     size = op.Max(op.Add(largest, ints(1)), int64_vector(op, [minlength]))

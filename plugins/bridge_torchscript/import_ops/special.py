@@ -1,4 +1,4 @@
-"""Special functions by their approximations in Abramowitz and Stegun (chapters 6, 7 and 9), computed in float64."""
+"""Special functions by the approximations of Abramowitz and Stegun (chapters 6, 7 and 9), in float64."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ ERFINV_FAR = (
 
 
 class Float64:
-    """Arithmetic on float64 values as formulas write it."""
+    """Float64 value with Python's arithmetic operators."""
 
     def __init__(self, op: Any, value: ir.Value) -> None:
         self.op, self.value = op, value
@@ -129,23 +129,26 @@ class Float64:
         return self._node("Neg", self.value)
 
     def apply(self, name: str) -> Float64:
-        """One operator of ONNX: `Exp`, `Log`, …"""
+        """Result of a unary ONNX operator: `Exp`, `Log`, …"""
         return self._node(name, self.value)
 
     def below(self, limit: Any, one: Float64, two: Float64) -> Float64:
-        """`one` where this is less than `limit`, else `two`."""
+        """`one` where this is less than `limit`, `two` elsewhere."""
         hit = self.op.Less(self.value, self._other(limit))
         return Float64(self.op, self.op.Where(hit, one.value, two.value))
 
     def equal(self, other: Any, one: Float64, two: Float64) -> Float64:
+        """`one` where this equals `other`, `two` elsewhere."""
         hit = self.op.Equal(self.value, self._other(other))
         return Float64(self.op, self.op.Where(hit, one.value, two.value))
 
     def full(self, value: float) -> Float64:
+        """Scalar constant."""
         return Float64(self.op, number(self.op, value, self.value))
 
 
 def polynomial(x: Float64, terms: tuple[float, ...]) -> Float64:
+    """Σ terms[i] · xⁱ by Horner's rule."""
     result = x.full(terms[-1])
     for term in reversed(terms[:-1]):
         result = result * x + term
@@ -153,7 +156,7 @@ def polynomial(x: Float64, terms: tuple[float, ...]) -> Float64:
 
 
 def register_formula(*names: str) -> Callable:
-    """Register a formula of one argument, computed in float64 and rounded to the argument's dtype."""
+    """Register a unary formula, computed in float64 and rounded to the dtype of the input."""
 
     def register(formula: Callable[[Float64], Float64]) -> Callable:
         @ops.op(*(f"aten::{n}" for n in names))
@@ -167,12 +170,13 @@ def register_formula(*names: str) -> Callable:
 
 
 def at_least(x: Float64, limit: float) -> Float64:
+    """`x`, raised to at least `limit`."""
     return x.below(limit, x.full(limit), x)
 
 
 @register_formula("lgamma", "special_gammaln")
 def lgamma(x: Float64) -> Float64:
-    """Stirling's series seven steps on; by reflection below a half; infinite at whole numbers up to zero."""
+    """Stirling's series of x + 7; reflected below 0.5; infinite at non-positive integers."""
     reflected = x.below(0.5, 1 - x, x)
     product = reflected
     for step in range(1, 7):
@@ -188,7 +192,7 @@ def lgamma(x: Float64) -> Float64:
 
 @register_formula("digamma", "special_digamma", "special_psi")
 def digamma(x: Float64) -> Float64:
-    """Its asymptotic series eight steps on; by reflection below zero; no number at negative whole numbers."""
+    """Asymptotic series of x + 8; reflected below zero; NaN at negative integers."""
     reflected = x.below(0.0, 1 - x, x)
     total = 1 / reflected
     for step in range(1, 8):
@@ -243,6 +247,7 @@ def log_ndtr(x: Float64) -> Float64:
 def _bessel_i(
     x: Float64, near: tuple[float, ...], far: tuple[float, ...], odd: bool, scaled: bool
 ) -> Float64:
+    """Modified Bessel function of the first kind; `scaled` by exp(-|x|)."""
     size = x.apply("Abs")
     t = size / 3.75
     low = polynomial(t * t, near) * (size if odd else 1)
@@ -275,7 +280,7 @@ def i1e(x: Float64) -> Float64:
 
 
 def _bessel_k(x: Float64, first: bool, scaled: bool) -> Float64:
-    """Infinite at zero, no number below."""
+    """Modified Bessel function of the second kind: infinite at zero, NaN below; `scaled` by exp(x)."""
     t = x / 2
     inside = t.below(1.0, t, t.full(1.0))
     log = inside.apply("Log")
@@ -327,7 +332,7 @@ def j1(x: Float64) -> Float64:
 
 
 def _bessel_y(x: Float64, first: bool) -> Float64:
-    """Minus infinity at zero, no number below."""
+    """Bessel function of the second kind: -inf at zero, NaN below."""
     t = x / 3
     inside = at_least(x, 1e-30)
     log = (inside / 2).apply("Log") * (2 / math.pi)

@@ -44,14 +44,17 @@ INPLACE: dict[str, str] = {
 
 @dataclass(frozen=True)
 class MayCopy:
-    """A view or a copy, as the tensor lies in memory: `shares(base, made, arguments)` is None where that cannot be told."""
+    """Inverse of a result that is a view or a copy, depending on memory layout.
+
+    `shares(base, result, arguments)` is True for a view, False for a copy, None if unknown.
+    """
 
     shares: Callable[[Any, Any, dict[str, Any]], bool | None]
     inverse: Any = None
 
 
 class Views:
-    """Registers in a family's table operators whose result shares memory with their first argument."""
+    """Registry, in a family's table, of operators whose result shares memory with the first argument."""
 
     def __init__(self, table: OpTable) -> None:
         self.table = table
@@ -59,7 +62,8 @@ class Views:
     def op(self, *names: str, inverse: Any = None) -> Callable:
         """Register the decorated handler for `names`.
 
-        `inverse(op, base, new, …)` is the base's value after a write to the view; without it none is read.
+        `inverse(op, base, new, …)` returns the base's value after a write to the view. Without it such writes
+        are refused.
         """
         VIEWS.update(dict.fromkeys(names, inverse))
         return self.table.op(*names)
@@ -69,21 +73,22 @@ views = Views(ops)
 
 
 def size_list(op: Any, x: ir.Value) -> list[Any]:
-    """The shape as ints and run-time ints."""
+    """Shape as ints and run-time ints."""
     return [length(op, x, i) for i in range(rank(x))]
 
 
 def reshape_to_base(op: Any, base: ir.Value, new: ir.Value, *args: Any, **kwargs: Any) -> ir.Value:
-    """The same elements in the base's shape."""
+    """Value of the base after a write to a reshaped view: `new` in the base's shape."""
     return op.Reshape(new, int64_vector(op, size_list(op, base)))
 
 
 def identity_back(op: Any, base: ir.Value, new: ir.Value, *args: Any, **kwargs: Any) -> ir.Value:
+    """Value of the base after a write to a view of the same shape."""
     return new
 
 
 def reshape_to(op: Any, x: ir.Value, shape: Any) -> ir.Value:
-    """Reshape with lengths that may be known at run time alone."""
+    """Reshape to lengths that may be run-time ints."""
     lengths = list(shape)
     if not all(isinstance(p, int) for p in lengths) and rank(x) == len(lengths):
         is_copied = [isinstance(p, Sym) and _is_length(p, x, i) for i, p in enumerate(lengths)]
@@ -96,7 +101,7 @@ def reshape_to(op: Any, x: ir.Value, shape: Any) -> ir.Value:
 
 
 def _inferred_lengths(x: ir.Value, shape: list[Any]) -> list[int | None]:
-    """What is known of the lengths asked for; a -1 among them is what the others leave."""
+    """Known output lengths of a Reshape; -1 is inferred from the others."""
     dims = [p if isinstance(p, int) and p >= 0 else None for p in shape]
     if x.shape is None:
         return dims
@@ -119,7 +124,7 @@ def _inferred_lengths(x: ir.Value, shape: list[Any]) -> list[int | None]:
 
 
 def reshape_keeping_empty(op: Any, x: ir.Value, shape: list[Any]) -> ir.Value:
-    """Reshape that holds for no elements too: the length left open is counted, and is 0 where another one is."""
+    """Reshape that also holds for empty tensors: the length -1 is computed, and is 0 if another length is."""
     fixed = [p for p in shape if not (isinstance(p, int) and p == -1)]
     lengths = list(shape)
     if len(fixed) < len(shape):
@@ -132,6 +137,7 @@ def reshape_keeping_empty(op: Any, x: ir.Value, shape: list[Any]) -> ir.Value:
 
 
 def _is_length(part: Sym, x: ir.Value, index: int) -> bool:
+    """True if `part` is dimension `index` of `x`."""
     node = part.value.producer()
     node = node.inputs[0].producer() if node is not None and node.op_type == "Squeeze" else None
     return (

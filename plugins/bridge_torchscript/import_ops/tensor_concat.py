@@ -1,4 +1,4 @@
-"""Tensors put together, and turned about."""
+"""Concatenation, stacking, flips and rolls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensors made from nothing."""
+"""Tensors created from numbers and shapes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Functions in the language of torch.jit that generated source calls: text of this folder's files, never run here.
+"""Library of TorchScript functions that generated source calls. Its files are text, never executed here.
 
-A function that is called, and what it calls itself, is written into the archive as `code/__torch__/lib.py`.
+Functions that are called, directly or not, are written to the archive as `code/__torch__/lib.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 @functools.cache
 def functions() -> dict[str, str]:
-    """Source of every function by name."""
+    """Source of every function, by name."""
     found = {}
     for file in sorted(Path(__file__).parent.glob("*.py")):
         if file.name != "__init__.py":
@@ -25,7 +25,7 @@ def functions() -> dict[str, str]:
 
 
 def library(names: Iterable[str]) -> str:
-    """Source of the functions called `names` and of those they call, every call by its full name."""
+    """Source of the functions `names` and of those they call. Calls get full names."""
     known, wanted, texts = functions(), set(names), {}
     call = re.compile(r"(?<![\w.])(?<!def )(" + "|".join(known) + r")\(")
     while wanted:

@@ -1,4 +1,4 @@
-"""Padding and places of windows."""
+"""Padding and indices of windows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def same_pads(
     x: Tensor, kernel: List[int], strides: List[int], dilations: List[int], upper: bool
 ) -> List[int]:
-    """Padding, in the order of torch.constant_pad_nd, for ceil(length / stride) windows (auto_pad SAME)."""
+    """Pads, in the order of torch.constant_pad_nd, for ceil(length / stride) windows (auto_pad SAME)."""
     zeros = [0] * len(kernel)
     mode = "SAME_UPPER" if upper else "SAME_LOWER"
     return window_pads(x.size()[2:], kernel, strides, dilations, zeros, zeros, mode, False)
@@ -30,7 +30,7 @@ def window_pads(
     mode: str,
     ceil: bool,
 ) -> List[int]:
-    """Padding, in the order of torch.constant_pad_nd, of exactly the windows ONNX operators Conv and MaxPool count."""
+    """Pads, in the order of torch.constant_pad_nd, for the windows of ONNX operators Conv and MaxPool."""
     result = [0] * (2 * len(kernel))
     for i in range(len(kernel)):
         extent = (kernel[i] - 1) * dilations[i] + 1
@@ -58,7 +58,7 @@ def window_pads(
 
 
 def crops_to(lengths: List[int], targets: List[int], upper: bool, extra: List[int]) -> List[int]:
-    """What is cut from both ends, as negative padding, to leave `wanted` lengths (ONNX operator ConvTranspose)."""
+    """Negative pads that crop lengths to `targets` (ONNX operator ConvTranspose)."""
     result = [0] * (2 * len(lengths))
     for i in range(len(lengths)):
         total = lengths[i] + extra[i] - targets[i]
@@ -75,7 +75,7 @@ def crops_to(lengths: List[int], targets: List[int], upper: bool, extra: List[in
 def pool_indices(
     indices: Tensor, padded: List[int], lengths: List[int], pads: List[int], columns: bool
 ) -> Tensor:
-    """Places in a padded image as places in the whole flattened input (ONNX operator MaxPool, Indices)."""
+    """Indices in the flattened input, from indices in the padded image (ONNX operator MaxPool, Indices)."""
     rank = len(lengths)
     coordinates: List[Tensor] = []
     remaining = indices
@@ -100,7 +100,7 @@ def pool_indices(
 def col2im(
     x: Tensor, image: List[int], block: List[int], strides: List[int], dilations: List[int], pads: List[int]
 ) -> Tensor:
-    """Every column added where its block lies in the padded image; the padding is cut off (ONNX operator Col2Im)."""
+    """Sum of columns at the positions of their blocks in the padded image, cropped (ONNX operator Col2Im)."""
     rank = len(image)
     indices = torch.zeros([1], dtype=torch.int64)
     padded: List[int] = []

@@ -1,4 +1,4 @@
-"""Boxes."""
+"""Boxes in images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def corners(boxes: Tensor, is_center_size: bool) -> Tensor:
-    """[…, 4] as least and greatest y and x."""
+    """Boxes [..., 4] as minimum and maximum y and x."""
     if is_center_size:
         half = boxes[..., 2:] / 2
         low, high = boxes[..., :2] - half, boxes[..., :2] + half
@@ -30,7 +30,9 @@ def non_max_suppression(
     score_threshold: float,
     is_center_size: bool,
 ) -> Tensor:
-    """Rows batch, class, box of those kept, best first within a class (ONNX operator NonMaxSuppression)."""
+    """Rows (batch, class, box) of selected boxes, by falling score per class (ONNX operator
+    NonMaxSuppression).
+    """
     selected: List[Tensor] = [torch.zeros([0, 3], dtype=torch.int64)]
     for n in range(scores.size(0)):
         box_corners = corners(boxes[n], is_center_size)

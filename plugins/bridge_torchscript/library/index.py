@@ -1,4 +1,4 @@
-"""Gathering, scattering, ordering."""
+"""Gather, scatter, one-hot, sequences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def from_start(indices: Tensor, length: int) -> Tensor:
-    """Indices counted from the end made to count from the start."""
+    """Indices counted from the start."""
     indices = indices.to(torch.int64)
     return torch.where(indices < 0, indices + length, indices)
 
@@ -62,7 +62,7 @@ def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, reduction: str) -> T
 
 
 def one_hot(indices: Tensor, depth: int, values: Tensor, axis: int) -> Tensor:
-    """ONNX operator OneHot; places outside the depth are off everywhere."""
+    """ONNX operator OneHot; an index outside the depth gives the off value everywhere."""
     wrapped = torch.where(indices < 0, indices + depth, indices)
     shape = [1] * (indices.dim() + 1)
     shape[axis] = depth
@@ -71,7 +71,7 @@ def one_hot(indices: Tensor, depth: int, values: Tensor, axis: int) -> Tensor:
 
 
 def unique(x: Tensor, axis: int, ordered: bool) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Values, place of the first of each, inverse and counts (ONNX operator Unique); in order of appearance if not `ordered`."""
+    """Values, first indices, inverse and counts (ONNX operator Unique); by first appearance if not `ordered`."""
     if x.dim() == 1:
         values, inverse, counts = torch._unique2(x, True, True, True)
     else:
@@ -102,38 +102,38 @@ def reverse_sequence(x: Tensor, lengths: Tensor, time_axis: int, batch_axis: int
 
 
 def stack(tensors: List[Tensor], empty: Tensor) -> Tensor:
-    """Parts along a new first axis; `empty` when there are none."""
+    """Tensors stacked along a new first axis; `empty` if there are none."""
     if len(tensors) == 0:
         return empty
     return torch.stack(tensors)
 
 
 def insert(sequence: List[Tensor], tensor: Tensor, position: int) -> List[Tensor]:
-    """A new list with `tensor` before `place`."""
+    """New list with `tensor` inserted before `position`."""
     if position < 0:
         position = position + len(sequence)
     return sequence[:position] + [tensor] + sequence[position:]
 
 
 def erase(sequence: List[Tensor], position: int) -> List[Tensor]:
-    """A new list without the element at `place`."""
+    """New list without the element at `position`."""
     if position < 0:
         position = position + len(sequence)
     return sequence[:position] + sequence[position + 1 :]
 
 
 def element(value: Optional[Tensor]) -> Tensor:
-    """What an optional holds."""
+    """Value of an optional."""
     assert value is not None
     return value
 
 
 def elements(value: Optional[List[Tensor]]) -> List[Tensor]:
-    """What an optional holds."""
+    """Value of an optional list."""
     assert value is not None
     return value
 
 
 def axes_or_all(axes: List[int], rank: int) -> List[int]:
-    """No axes mean all of them."""
+    """`axes`; all axes if the list is empty."""
     return list(range(rank)) if len(axes) == 0 else axes

@@ -1,4 +1,4 @@
-"""Quantization, in float32."""
+"""Quantization in float32."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def spread(parameter: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
-    """A scale or zero point against x, in float32: one for all, one for each place of the axis, or one for each block."""
+    """Scale or zero point broadcast against x, in float32: per tensor, per element of the axis, or per block."""
     parameter = parameter.to(torch.float32)
     if block == 0 and parameter.numel() == 1:
         return torch.reshape(parameter, [1] * max(x.dim(), 0))
@@ -29,7 +29,7 @@ def scaled(x: Tensor, scale: Tensor, axis: int, block: int) -> Tensor:
 
 
 def whole(x: Tensor, zero: Optional[Tensor], axis: int, block: int, low: float, high: float) -> Tensor:
-    """Rounded half to even, the zero point added, within the limits."""
+    """x rounded half to even, plus the zero point, clamped to the limits."""
     x = torch.round(x)
     if zero is not None:
         x = x + spread(zero, x, axis, block)

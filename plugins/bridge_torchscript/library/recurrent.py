@@ -1,4 +1,4 @@
-"""Recurrent layers, a step of all sequences at a time. Gates and layouts are those of ONNX."""
+"""Recurrent layers, one step of all sequences at a time. Gates and layouts are those of ONNX."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def time_order(steps: int, lengths: Optional[Tensor], is_reverse: bool, batch: int) -> Tensor:
-    """[steps, batch]: which element each sequence shows at each step; reversed within its length."""
+    """Positions [steps, batch] that each step reads; reversed within the length of each sequence if
+    `is_reverse`.
+    """
     positions = torch.expand(torch.unsqueeze(torch.arange(steps), 1), [steps, batch])
     if not is_reverse:
         return positions
@@ -23,37 +25,37 @@ def time_order(steps: int, lengths: Optional[Tensor], is_reverse: bool, batch: i
 
 
 def in_order(x: Tensor, order: Tensor) -> Tensor:
-    """Elements of [steps, batch, size] as `order` says."""
+    """Elements of [steps, batch, size] gathered by `order` [steps, batch]."""
     return torch.gather(x, 0, torch.expand(torch.unsqueeze(order, 2), x.size()))
 
 
 def running(step: int, lengths: Optional[Tensor], batch: int) -> Tensor:
-    """[batch, 1]: which sequences go on at this step."""
+    """Mask [batch, 1] of sequences that have this step."""
     if lengths is None:
         return torch.ones([batch, 1], dtype=torch.bool)
     return torch.unsqueeze(lengths > step, 1)
 
 
 def first_state(state: Optional[Tensor], direction: int, x: Tensor, size: int, layout: bool) -> Tensor:
-    """[batch, size] of one direction; zeros when none is given."""
+    """Initial state [batch, size] of one direction; zeros if there is none."""
     if state is None:
         return torch.zeros([x.size(1), size], dtype=x.dtype)
     return torch.select(state, 1 if layout else 0, direction)
 
 
 def last_states(states: List[Tensor], layout: bool) -> Tensor:
-    """Directions along their own axis."""
+    """Final states stacked along the direction axis."""
     return torch.stack(states, 1 if layout else 0)
 
 
 def all_outputs(outputs: List[Tensor], layout: bool) -> Tensor:
-    """[steps, directions, batch, size], or [batch, steps, directions, size]."""
+    """Outputs [steps, directions, batch, size], or [batch, steps, directions, size] with `layout`."""
     stacked = torch.stack(outputs, 1)
     return torch.permute(stacked, [2, 0, 1, 3]) if layout else stacked
 
 
 def two_biases(b: Optional[Tensor], direction: int, width: int, x: Tensor) -> Tuple[Tensor, Tensor]:
-    """Of the input's and of the state's gates."""
+    """Biases of the input's gates and of the state's gates."""
     if b is None:
         return torch.zeros([width], dtype=x.dtype), torch.zeros([width], dtype=x.dtype)
     biases = torch.select(b, 0, direction)
@@ -63,7 +65,7 @@ def two_biases(b: Optional[Tensor], direction: int, width: int, x: Tensor) -> Tu
 def lstm_step(
     gates: Tensor, h: Tensor, c: Tensor, recurrence: Tensor, peepholes: Optional[Tensor]
 ) -> Tuple[Tensor, Tensor]:
-    """Gates input, output, forget, cell; peepholes input, output, forget."""
+    """Next state and cell. Gates: input, output, forget, cell; peepholes: input, output, forget."""
     size = h.size(1)
     i, o, f, g = torch.unbind(torch.reshape(gates + torch.matmul(h, recurrence), [-1, 4, size]), 1)
     if peepholes is not None:
@@ -76,7 +78,7 @@ def lstm_step(
 
 
 def gru_step(gates: Tensor, h: Tensor, recurrence: Tensor, bias: Tensor, reset_after: bool) -> Tensor:
-    """Gates update, reset, hidden; `bias` is that of the state's gates."""
+    """Next state. Gates: update, reset, hidden; `bias` belongs to the state's gates."""
     size = h.size(1)
     zr_weights, h_weights = recurrence[:, : 2 * size], recurrence[:, 2 * size :]
     zr = torch.sigmoid(gates[:, : 2 * size] + torch.matmul(h, zr_weights) + bias[: 2 * size])
@@ -103,7 +105,7 @@ def recurrent(
     reverse: bool,
     layout: bool,
 ) -> Tuple[Tensor, Tensor, Tensor]:
-    """ONNX operators LSTM, GRU and RNN: outputs, last states, last cells."""
+    """ONNX operators LSTM, GRU and RNN: outputs, final states, final cells."""
     if layout:
         x = torch.transpose(x, 0, 1)
     size = r.size(2)

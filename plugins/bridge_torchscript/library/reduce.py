@@ -1,4 +1,4 @@
-"""Reductions torch has for one axis, or not for nothing."""
+"""Reductions that torch has for one axis only, or not for empty tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def last_first(axes: List[int], rank: int) -> List[int]:
-    """Distinct axes counted from the start, the last one first."""
+    """Distinct axes counted from the start, in falling order."""
     result: List[int] = []
     for i in range(rank):
         axis = rank - 1 - i
@@ -22,14 +22,14 @@ def last_first(axes: List[int], rank: int) -> List[int]:
 
 
 def prod(x: Tensor, axes: List[int], keepdim: bool) -> Tensor:
-    """Products over several axes."""
+    """Product over several axes."""
     for axis in last_first(axes, x.dim()):
         x = torch.prod(x, axis, keepdim, dtype=x.dtype)
     return x
 
 
 def amax(x: Tensor, axes: List[int], keepdim: bool, neutral: Tensor) -> Tensor:
-    """The largest, never less than the neutral element, which a reduction of nothing gives."""
+    """Maximum over several axes; the neutral element if there are no elements."""
     for axis in last_first(axes, x.dim()):
         length: List[int] = x.size()
         length[axis] = 1
@@ -38,7 +38,7 @@ def amax(x: Tensor, axes: List[int], keepdim: bool, neutral: Tensor) -> Tensor:
 
 
 def amin(x: Tensor, axes: List[int], keepdim: bool, neutral: Tensor) -> Tensor:
-    """The smallest, never more than the neutral element."""
+    """Minimum over several axes; the neutral element if there are no elements."""
     for axis in last_first(axes, x.dim()):
         length: List[int] = x.size()
         length[axis] = 1
@@ -47,7 +47,7 @@ def amin(x: Tensor, axes: List[int], keepdim: bool, neutral: Tensor) -> Tensor:
 
 
 def integer_mean(x: Tensor, axes: List[int], keepdim: bool) -> Tensor:
-    """The sum divided by the count, towards zero."""
+    """Sum divided by count, rounded towards zero."""
     count = 1
     for axis in last_first(axes, x.dim()):
         count = count * x.size(axis)

@@ -1,4 +1,4 @@
-"""Lengths, slices, padding."""
+"""Shapes, slices, padding, ranges."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def reshape(x: Tensor, shape: List[int], allowzero: bool) -> Tensor:
-    """Zeros copy the input's length, unless allowed to be lengths; -1 is what is left (ONNX operator Reshape)."""
+    """ONNX operator Reshape: 0 copies the input's length unless `allowzero`, -1 is inferred."""
     lengths: List[int] = []
     for i in range(len(shape)):
         length = shape[i]
@@ -31,7 +31,7 @@ def reshape(x: Tensor, shape: List[int], allowzero: bool) -> Tensor:
 
 
 def expand(x: Tensor, shape: List[int]) -> Tensor:
-    """Broadcast against a shape, which may be shorter or have ones (ONNX operator Expand)."""
+    """Broadcast to a shape, which may be shorter or have ones (ONNX operator Expand)."""
     rank = max(x.dim(), len(shape))
     lengths: List[int] = []
     for i in range(rank):
@@ -46,7 +46,7 @@ def expand(x: Tensor, shape: List[int]) -> Tensor:
 
 
 def unsqueeze(x: Tensor, axes: List[int]) -> Tensor:
-    """Axes counted in the result."""
+    """Insert axes, counted in the output."""
     rank = x.dim() + len(axes)
     positions: List[int] = []
     for axis in axes:
@@ -58,7 +58,7 @@ def unsqueeze(x: Tensor, axes: List[int]) -> Tensor:
 
 
 def even_parts(length: int, count: int) -> List[int]:
-    """Lengths of `count` parts, the last the shorter."""
+    """Lengths of `count` parts; the last may be shorter."""
     step = (length + count - 1) // count
     lengths: List[int] = []
     for i in range(count):
@@ -67,7 +67,7 @@ def even_parts(length: int, count: int) -> List[int]:
 
 
 def slices(x: Tensor, starts: List[int], ends: List[int], axes: List[int], steps: List[int]) -> Tensor:
-    """ONNX operator Slice; backwards where a step is negative."""
+    """ONNX operator Slice, with negative steps."""
     for i in range(len(starts)):
         axis = axes[i]
         length = x.size(axis)
@@ -84,7 +84,7 @@ def slices(x: Tensor, starts: List[int], ends: List[int], axes: List[int], steps
 
 
 def from_last_axis(pads: List[int], axes: List[int], rank: int) -> List[int]:
-    """Padding in the order of torch.constant_pad_nd."""
+    """Pads in the order of torch.constant_pad_nd."""
     result = [0] * (2 * rank)
     for i in range(len(axes)):
         axis = axes[i]
@@ -96,7 +96,7 @@ def from_last_axis(pads: List[int], axes: List[int], rank: int) -> List[int]:
 
 
 def pad_by_place(x: Tensor, pads: List[int], axes: List[int], mode: str) -> Tensor:
-    """What negative amounts cut goes first, then elements repeat: modes edge, wrap and reflect (ONNX operator Pad)."""
+    """Crop by negative pads, then pad in the modes edge, wrap and reflect (ONNX operator Pad)."""
     for i in range(len(axes)):
         axis = axes[i]
         x = torch.slice(x, axis, max(-pads[i], 0), x.size(axis) - max(-pads[i + len(axes)], 0))
@@ -118,13 +118,13 @@ def pad_by_place(x: Tensor, pads: List[int], axes: List[int], mode: str) -> Tens
 
 
 def shifted(x: Tensor, axis: int, filler: int) -> Tensor:
-    """Every element one place on along the axis, the first taken by `filler`, the last lost."""
+    """Elements shifted by one along the axis; the first is `filler`, the last is dropped."""
     first = torch.full_like(torch.slice(x, axis, 0, 1), filler)
     return torch.slice(torch.cat([first, x], axis), axis, 0, x.size(axis))
 
 
 def eye(rows: int, columns: int, k: int) -> Tensor:
-    """True on diagonal `k`."""
+    """Mask of diagonal `k`."""
     return torch.unsqueeze(torch.arange(columns), 0) - torch.unsqueeze(torch.arange(rows), 1) == k
 
 
@@ -134,7 +134,7 @@ def range_of_integers(start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
 
 
 def range_of_floats(start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
-    """start + i · delta for as many as there are before the limit."""
+    """start + i · delta, up to the limit."""
     count = max(
         int(torch.ceil((limit.to(torch.float64) - start.to(torch.float64)) / delta.to(torch.float64))), 0
     )
@@ -162,7 +162,7 @@ def space_to_depth(x: Tensor, block: int, depth_last: bool) -> Tensor:
 
 
 def times(lengths: List[int], factors: List[int]) -> List[int]:
-    """Products, one by one."""
+    """Elementwise products of two lists."""
     result: List[int] = []
     for i in range(len(lengths)):
         result.append(lengths[i] * factors[i])
