@@ -18,7 +18,7 @@ from bridge_pmml.runtime import engine
 from sklearn.ensemble import RandomForestRegressor
 
 import bridge
-from bridge.passes.opset import for_runtime
+from bridge.passes.opset.down import for_runtime
 
 FEATURES = 20
 

@@ -21,7 +21,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bridge.matrix import evidence, measured, render, run
+from bridge import measured
+from bridge.matrix import evidence, render, run
 from bridge.matrix.evidence import Result
 from bridge.matrix.native import source_of
 
@@ -63,7 +64,7 @@ def pages() -> dict[Path, str]:
     found = evidence.read(EVIDENCE)
     names = render.titles(found)
     return {
-        measured.FILE: json.dumps(measured.condensed(found.results), indent=0) + "\n",
+        measured.FILE: json.dumps(render.condensed(found.results), indent=0) + "\n",
         ROOT / "format_matrix.md": render.markdown(found, names),
         ROOT / "README.md": render.readme((ROOT / "README.md").read_text(), found, names),
     }

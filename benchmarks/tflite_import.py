@@ -176,7 +176,7 @@ def meant(path: Path, back: Path, inputs: Any, steps: Any, detail: str) -> tuple
     import onnxruntime as ort
 
     import bridge
-    from bridge.passes.opset import for_runtime
+    from bridge.passes.opset.down import for_runtime
     from bridge.runtime import Outputs
     from bridge.verify import compare
 

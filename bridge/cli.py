@@ -1,14 +1,19 @@
-"""The command line: each command is the library call of its name."""
+"""The command line: each command is the library call of its name.
+
+Commands import the library when they run, so that `--help` answers without it.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -226,8 +231,6 @@ def convert(
         if len(paths) > 2:
             raise click.UsageError("Many files need a folder to go to: -o DIR.")
         return 0, bridge.convert(*paths, **settings)
-    from pathlib import Path
-
     from bridge.batch import convert_all
 
     if not settings["to"]:
@@ -314,8 +317,6 @@ def run(model: str, inputs: tuple[str, ...], seed: int, output: str | None, dims
 
 def _listed(value: Any) -> Any:
     """Nested lists of plain values; numbers JSON does not have are words."""
-    import math
-
     if isinstance(value, (list, tuple)):
         return [_listed(item) for item in value]
     if hasattr(value, "tolist"):
@@ -365,8 +366,6 @@ def formats(name: str | None) -> Any:
 @command
 def plugins() -> Any:
     """List the plugins, what each brings, and those that failed or clash."""
-    from dataclasses import asdict
-
     from bridge.plugins import registry
 
     known = registry()
@@ -390,8 +389,6 @@ def plugins() -> Any:
 def new_plugin(name: str, reads: bool, writes: bool) -> Any:
     """Write the package of a new format, bridge-NAME, to begin with: it installs and passes the kit as it
     stands."""
-    from pathlib import Path
-
     from bridge.scaffold import create
 
     both = not (reads or writes)
@@ -492,8 +489,6 @@ def matrix(
 
     DIR then holds results.jsonl, the evidence; format_matrix.md; and matrix.html.
     """
-    from pathlib import Path
-
     from bridge.matrix import all_routes, counts, publish, run, selected, summary
 
     chosen = routes.split(",") if routes else all_routes()

@@ -70,6 +70,16 @@ def flag(text: str) -> bool:
     raise ValueError(text)
 
 
+def parse_options(options: tuple[Option, ...], given: dict[str, Any], whose: str) -> dict[str, Any]:
+    """Given values over the declared defaults. Raises InvalidOption for one nobody declared."""
+    known = {option.name: option for option in options}
+    for name in given:
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise InvalidOption(f"{whose} has no option {name!r}.", f"Its options: {listed}.")
+    return {name: o.parse(given[name]) if name in given else o.value for name, o in known.items()}
+
+
 @dataclass(frozen=True)
 class Importer:
     """Importer of a format: `load(src, **options)` reads a file; `table` for formats driven by rules."""
@@ -77,6 +87,10 @@ class Importer:
     load: Callable[..., ir.Model]
     options: tuple[Option, ...] = ()
     table: OpTable | None = None
+
+    def parse(self, given: dict[str, Any], whose: str) -> dict[str, Any]:
+        """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""
+        return parse_options(self.options, given, whose)
 
 
 @dataclass(frozen=True)
@@ -103,6 +117,10 @@ class Exporter:
     tolerance: Callable[[dict[str, Any]], float | None] = lambda options: None
     choose: Callable[[dict[str, Any], Path | None], Exporter | None] = lambda options, path: None
     way_out: str = "Add a rule: plugins/README.md#one-operator"
+
+    def parse(self, given: dict[str, Any], whose: str) -> dict[str, Any]:
+        """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""
+        return parse_options(self.options, given, whose)
 
 
 @dataclass(frozen=True)
@@ -197,13 +215,3 @@ class Format:
             except importlib.metadata.PackageNotFoundError:
                 found[package] = ""
         return found
-
-
-def parse_options(options: tuple[Option, ...], given: dict[str, Any], whose: str) -> dict[str, Any]:
-    """Given values over the declared defaults. Raises InvalidOption for one nobody declared."""
-    known = {option.name: option for option in options}
-    for name in given:
-        if name not in known:
-            listed = ", ".join(sorted(known)) or "none"
-            raise InvalidOption(f"{whose} has no option {name!r}.", f"Its options: {listed}.")
-    return {name: o.parse(given[name]) if name in given else o.value for name, o in known.items()}

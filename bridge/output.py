@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bridge.errors import DestinationExists, WriteFailed
+from bridge.errors import BridgeError, DestinationExists, WriteFailed
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def atomic(path: Path, overwrite: bool) -> Iterator[Path]:
             yield temporary
             written = sorted(Path(folder).iterdir(), key=lambda p: p.name == path.name)
             for item in written:
-                free(path.parent / item.name, overwrite)
+                _free(path.parent / item.name, overwrite)
                 _sync(item)
             for item in written:
                 _move(item, path.parent / item.name, overwrite)
@@ -36,7 +36,16 @@ def atomic(path: Path, overwrite: bool) -> Iterator[Path]:
         ) from error
 
 
-def free(place: Path, overwrite: bool) -> None:
+def require_free(path: Path, overwrite: bool) -> None:
+    """Raise DestinationExists where `path` is taken and not to be overwritten, BridgeError where its folder does not exist."""
+    _free(path, overwrite)
+    if not path.parent.is_dir():
+        raise BridgeError(
+            f"The folder {path.parent} does not exist.", "Create it first, or name another destination."
+        )
+
+
+def _free(place: Path, overwrite: bool) -> None:
     """Raise DestinationExists for a place that is taken and not to be overwritten."""
     if place.exists() and not overwrite:
         raise DestinationExists(

@@ -13,8 +13,9 @@ import onnx_ir as ir
 from bridge import hub, plugins
 from bridge.errors import BridgeError, VerificationFailed
 from bridge.inputs import random_inputs
-from bridge.load import read
-from bridge.route import Reader, Route, reader
+from bridge.load import Reader, reader
+from bridge.quant import is_dequantize, is_quantize, quant_params
+from bridge.route import Route
 from bridge.runtime import Outputs, open_session
 from bridge.traits import MOVES_DATA, is_a
 
@@ -129,7 +130,7 @@ def _model(model: Any, source: str | None, options: dict[str, Any] | None = None
 
 
 def _hub(model: ir.Model | Reader) -> ir.Model:
-    return model if isinstance(model, ir.Model) else read(model)
+    return model if isinstance(model, ir.Model) else model.read()
 
 
 def _compared(
@@ -162,13 +163,13 @@ class Proof:
         bodies = {function.identifier() for function in plugins.functions()}
         foreign = any(node.op_identifier() in bodies for node in hub.all_nodes(model))
         own = route.reader.is_file and route.reader.format.runtime and not foreign
-        self.reference = route.reader if own else model.clone()
-        self.inputs = random_inputs(model)
+        self.model = model.clone()
+        self.reference = route.reader if own else self.model
 
     def of(self, path: Path) -> Verification:
         """Compare the file at `path`, written by the route's writer."""
         candidate = reader(path, self.writer.format.name)
-        return _compared(self.reference, candidate, self.inputs, lossy=self.writer.tolerance)
+        return _compared(self.reference, candidate, random_inputs(self.model), lossy=self.writer.tolerance)
 
 
 def quanta(model: Any) -> dict[str, float]:
@@ -177,21 +178,22 @@ def quanta(model: Any) -> dict[str, float]:
 
     Integer kernels of different runtimes round differently, so such an output agrees within one step.
     """
-    found = {value.name or "": _quantum(value) for value in model.graph.outputs}
+    found = {value.name or "": _step(value) for value in model.graph.outputs}
     return {name: step for name, step in found.items() if step}
 
 
-def _quantum(value: Any) -> float:
+def _step(value: ir.Value | None) -> float:
+    """The largest step of the quantizations that `value` comes from; 0 where other operators compute it."""
     node = value.producer() if value is not None else None
     if node is None or node.domain:
         return 0.0
-    if node.op_type == "QuantizeLinear":
+    if is_quantize(node):
         return 1.0
-    if node.op_type == "DequantizeLinear":
-        scale = hub.const(node.inputs[1])
-        return 0.0 if scale is None else _quantum(node.inputs[0]) * float(scale.max(initial=0))
+    if is_dequantize(node):
+        params = quant_params(node)
+        return 0.0 if params is None else _step(node.inputs[0]) * float(params.scale.max(initial=0))
     moved = node.inputs if node.op_type == "Concat" else node.inputs[:1]
-    return max(map(_quantum, moved)) if is_a(node, MOVES_DATA, {"MaxPool"}) else 0.0
+    return max(map(_step, moved)) if is_a(node, MOVES_DATA, {"MaxPool"}) else 0.0
 
 
 def compare(

@@ -11,9 +11,13 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
+    "CONTRIBUTING.md": "contributing.md",
     "docs/architecture.md": "architecture.md",
     "docs/pmml.md": "pmml.md",
     "format_matrix.md": "matrix.md",
+}
+PAGES |= {
+    f"docs/decisions/{p.name}": f"decisions/{p.name}" for p in (ROOT / "docs" / "decisions").glob("*.md")
 }
 PAGES |= {"plugins/README.md": "plugins.md", "docs/api.md": "api.md", "docs/formats.md": "formats.md"}
 MARK = re.compile(r"^\{\{ (\w+) ?(\S*) \}\}$", re.MULTILINE)

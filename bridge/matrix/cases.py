@@ -12,7 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from bridge.hub import qualified
+from bridge.inputs import random_inputs
+from bridge.load import load
 from bridge.matrix.native import NativeCase, native_cases, source_of
+from bridge.runtime import run
 
 EXPANDED = re.compile(r"_expanded(_ver\d+)?$")
 
@@ -50,7 +58,7 @@ def all_cases(sources: Iterable[str] = ()) -> dict[str, Case | NativeCase]:
 def node_cases() -> dict[str, Case]:
     """The backend node cases of the onnx package. One `_expanded` into a function body is a case of the
     operator it expands."""
-    from onnx.backend.test.case.node import collect_testcases
+    from onnx.backend.test.case.node import collect_testcases  # takes 0.1 s, and its cases seconds
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -65,16 +73,11 @@ def node_cases() -> dict[str, Case]:
 @functools.cache
 def kit_cases() -> dict[str, Case]:
     """`bridge/testing/cases/*.onnxtxt`, run once on seeded random inputs to know what they compute."""
-    import onnx_ir as ir
-
-    import bridge
-    from bridge.inputs import random_inputs
-
     found = {}
     for path in sorted((Path(__file__).parents[1] / "testing" / "cases").glob("*.onnxtxt")):
-        model = bridge.load(path)
+        model = load(path)
         inputs = random_inputs(model)
-        expected = tuple(bridge.run(model, inputs).values())
+        expected = tuple(run(model, inputs).values())
         proto = ir.to_proto(ir.from_onnx_text(path.read_text()))
         name = f"kit_{path.stem}"
         found[name] = Case(name, proto, (inputs,), (expected,), 1e-3, 1e-4, _operators(proto))
@@ -96,17 +99,12 @@ def _case(case: Any) -> Case:
 
 
 def _operators(model: Any) -> tuple[str, ...]:
-    from bridge.hub import qualified
-
     found = {qualified(node) for node in model.graph.node}
     return tuple(sorted(found - {"Constant"} or found))
 
 
 def _array(value: Any) -> Any:
     """Data sets hold arrays, protobuf tensors, scalars and lists of them."""
-    import numpy as np
-    import onnx
-
     if isinstance(value, onnx.TensorProto):
         return onnx.numpy_helper.to_array(value)
     if isinstance(value, (list, tuple)):
@@ -160,8 +158,6 @@ def _covering(op: str, names: list[str], most: int, kept: set[str]) -> set[str]:
 def features(case: Case | NativeCase, op: str) -> set[Any]:
     """Features that tell a case of the operator from others: attribute values, which inputs are there,
     dtypes, ranks; native ones all differ."""
-    from bridge.hub import qualified
-
     if isinstance(case, NativeCase):
         return {id(case)}
     found: set[Any] = set()
@@ -181,9 +177,6 @@ def features(case: Case | NativeCase, op: str) -> set[Any]:
 def frozen(case: Case | NativeCase) -> Case | None:
     """The case with every input but the first made an initializer; None where that leaves nothing to do, or
     the case is native."""
-    import numpy as np
-    import onnx
-
     if isinstance(case, NativeCase) or len(case.inputs) != 1 or len(case.inputs[0]) < 2:
         return None
     first, *rest = case.inputs[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import UnreadableFile, WriteFailed
+from bridge.output import atomic
 
 NAME = "results.jsonl"
 SURVIVED = ("native", "expanded", "approximated")
@@ -76,8 +77,6 @@ def read(path: Path) -> Evidence:
 
 def write(path: Path, evidence: Evidence) -> None:
     """The whole file at once, compressed where its name ends in .gz. Raises WriteFailed."""
-    from bridge.output import atomic
-
     with atomic(path, overwrite=True) as temporary:
         text = "".join(line + "\n" for line in lines(evidence)).encode()
         temporary.write_bytes(gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)

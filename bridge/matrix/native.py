@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bridge.detect import by_name
+
 
 @dataclass(frozen=True)
 class Made:
@@ -52,8 +54,6 @@ def source_of(name: str) -> str:
 def native_cases(source: str) -> dict[str, NativeCase]:
     """The cases of the format's own, by name among all; none where it declares none or its packages are not
     there."""
-    from bridge.detect import by_name
-
     declared = by_name(source)
     if declared.cases is None or not all(declared.installed().values()):
         return {}

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from bridge.matrix.evidence import NAME, OUTCOMES, SURVIVED, Evidence, Result, read
 from bridge.matrix.native import source_of
+from bridge.output import atomic
+from bridge.plugins import formats
 
 FAULTS = ("failed", "unrunnable", "crashed", "timeout")
 REASONS = 4
@@ -25,11 +27,22 @@ LEGEND = {
 MARKS = re.compile(r"(<!-- survives -->\n).*?(<!-- /survives -->)", re.DOTALL)
 
 
+def condensed(results: Iterable[Result]) -> dict[str, dict[str, list[int]]]:
+    """Cases that survive and cases tried, as-is, by route and operator."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for result in results:
+        if result.frozen or result.outcome == "untried" or source_of(result.case):
+            continue
+        for op in result.ops:
+            count = found.setdefault(result.route, {}).setdefault(op, [0, 0])
+            count[0] += result.survived
+            count[1] += 1
+    return found
+
+
 def publish(folder: Path) -> None:
     """Write format_matrix.md and matrix.html of the folder's results.jsonl beside it. Raises UnreadableFile,
     WriteFailed."""
-    from bridge.output import atomic
-
     evidence = read(folder / NAME)
     names = titles(evidence)
     for name, text in (
@@ -42,8 +55,6 @@ def publish(folder: Path) -> None:
 
 def titles(evidence: Evidence) -> dict[str, str]:
     """Titles of the formats of the routes, with the options asked for."""
-    from bridge.plugins import formats
-
     known = {fmt.name: fmt.title for fmt in formats()}
     ends = dict.fromkeys(end for r in evidence.results for end in r.route.split(":"))
     return {

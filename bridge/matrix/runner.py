@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from bridge import workers
+from bridge.detect import by_name
 from bridge.errors import InvalidOption
+from bridge.matrix.cases import case_of, keys
 from bridge.matrix.evidence import NAME, Evidence, Journal, Result
+from bridge.matrix.native import source_of
+from bridge.plugins import DISTRIBUTION, formats
 
 Unit = tuple[str, bool, str, tuple[str, ...]]
 
@@ -36,9 +40,6 @@ def run(
     not run again. Work is done by `jobs` worker processes, or through `executor`, such as that of a Dask
     client. Raises InvalidOption for a bad route, WriteFailed.
     """
-    from bridge.matrix.cases import case_of, keys
-    from bridge.matrix.native import source_of
-
     sources = _sources(routes)
     folder.mkdir(parents=True, exist_ok=True)
     todo = keys(names, mode)
@@ -101,8 +102,6 @@ def unit(name: str, frozen: bool, source: str, targets: tuple[str, ...]) -> list
 def all_routes() -> list[str]:
     """Every route between installed formats whose packages are there: from one that is read (and, but for
     ONNX, written) to one that is written."""
-    from bridge.plugins import formats
-
     there = [f for f in formats() if all(f.installed().values())]
     return [
         f"{a.name}:{b.name}"
@@ -115,8 +114,6 @@ def all_routes() -> list[str]:
 def _sources(routes: list[str]) -> dict[str, list[str]]:
     """Targets by source; the source of a route is read, and unless it is ONNX, cases are first written as
     it."""
-    from bridge.detect import by_name
-
     found: dict[str, list[str]] = {}
     for route in routes:
         source, _, target = route.partition(":")
@@ -132,9 +129,6 @@ def _sources(routes: list[str]) -> dict[str, list[str]]:
 
 def _facts(routes: list[str]) -> dict[str, Any]:
     """Date of the run and the versions of all that took part."""
-    from bridge.detect import by_name
-    from bridge.plugins import DISTRIBUTION
-
     names = dict.fromkeys(name.split("?")[0] for route in routes for name in route.split(":"))
     packages = {p: v for name in names for p, v in by_name(name).installed().items()}
     return {

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from bridge.errors import DestinationExists, InvalidOption, PluginError
+from bridge.plugins import formats
 
 TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX = ".txt"
@@ -19,8 +20,6 @@ def create(name: str, folder: Path, *, reads: bool = True, writes: bool = True) 
     `name` is the format's: a lower-case word. Raises InvalidOption for another, PluginError for one that is
     taken, DestinationExists.
     """
-    from bridge.plugins import formats
-
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise InvalidOption(
             f"{name!r} is not a lower-case word.", "A format is named like tflite or my_format."

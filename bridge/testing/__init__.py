@@ -38,8 +38,8 @@ from bridge.detect import by_name
 from bridge.errors import BridgeError, DestinationExists, UnknownFormat, UnsupportedModel
 from bridge.formats import Exporter, Format, Importer, Runtime
 from bridge.inputs import random_inputs
+from bridge.load import reader
 from bridge.ops import Rule
-from bridge.route import reader
 from bridge.runtime import Outputs, open_session
 from bridge.testing import coverage
 from bridge.testing.graphs import random_graph

@@ -12,9 +12,11 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import BridgeError
 from bridge.formats import Exporter, Format
+from bridge.load import load
+from bridge.lower import legalize, writer
+from bridge.matrix.cases import all_cases, frozen, kit_cases, node_cases, selected
+from bridge.matrix.crossing import measure
 from bridge.ops import OpTable, Rule
-from bridge.passes import legalize
-from bridge.route import writer
 
 SURVIVED = ("native", "expanded", "approximated")
 UNMEASURED = ("unrunnable", "untried")
@@ -29,8 +31,6 @@ def operators(table: OpTable) -> list[str]:
 @functools.cache
 def cases_of(op: str) -> tuple[str, ...]:
     """Names of the cases of an operator, those that show most of it first."""
-    from bridge.matrix.cases import all_cases, selected
-
     first = selected(ops=(op,), most=2)
     rest = [n for n in all_cases() if op in all_cases()[n].ops and n not in first]
     return (*first, *rest)
@@ -40,9 +40,6 @@ def crossed(fmt: Format, op: str, tries: int) -> tuple[str, str]:
     """Outcome of the operator's cases on the way to the format, as-is or with constants for all but the
     first input: the outcome of the first that survives, else of the last, and why. Any that is wrong,
     crashes or fails ends it."""
-    from bridge.matrix.cases import all_cases, frozen
-    from bridge.matrix.crossing import measure
-
     outcome, reason = "untried", "no case"
     for name in cases_of(op)[:tries]:
         for constants in (False, True) if frozen(all_cases()[name]) else (False,):
@@ -60,8 +57,8 @@ def legalized(model: ir.Model, fmt: Format) -> ir.Model:
     def accepts(node: ir.Node) -> bool:
         return target.refusal(hub.qualified(node), node) is None
 
-    with target.extended():
-        legalize(model, target.passes(), accepts)
+    with target.extended:
+        legalize(model, target.passes, accepts)
     return model
 
 
@@ -114,13 +111,10 @@ def needs_of(table: OpTable, models: Iterable[ir.Model]) -> Iterator[tuple[Rule,
 @functools.cache
 def models_of(op: str) -> tuple[ir.Model, ...]:
     """Hub models of the operator's first cases."""
-    import bridge
-    from bridge.matrix.cases import kit_cases, node_cases
-
     cases, found = node_cases() | kit_cases(), []
     for name in cases_of(op)[:12]:
         try:
-            found.append(bridge.load(cases[name].model))
+            found.append(load(cases[name].model))
         except BridgeError:
             continue
     return tuple(found)

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from bridge import facts, hub
 from bridge.errors import InvalidOption, UnreadableFile, UnsupportedModel
 from bridge.ops import Rule
+from bridge.quant import is_dequantize, quant_params
 from bridge.report import Blocker
 from bridge_coreml import features, interface
 from bridge_coreml.import_ops import ops
@@ -422,16 +423,11 @@ class Scope:
 
 def unquantized(value: ir.Value) -> Any:
     """The array of stored weights that are dequantized as they are read; None for any other value."""
-    made = value.producer()
-    if made is None or made.op_type != "DequantizeLinear":
+    node = value.producer()
+    if not is_dequantize(node):
         return None
-    arrays = [hub.const(v) for v in made.inputs]
-    if arrays[0] is None or arrays[1] is None or hub.attr(made, "block_size"):
-        return None
-    stored, scale, zero = arrays[0].astype(np.float32), arrays[1], arrays[2] if len(arrays) > 2 else None
-    spread = [-1 if i == hub.attr(made, "axis") else 1 for i in range(stored.ndim)] if scale.ndim else []
-    shifted = stored if zero is None else stored - zero.astype(np.float32).reshape(spread)
-    return (shifted * scale.reshape(spread)).astype(scale.dtype)
+    stored, params = hub.const(node.inputs[0]), quant_params(node)
+    return None if stored is None or params is None else params.dequantize(stored)
 
 
 def _steady(given: ir.Value, declared: Any, growing: bool) -> ir.Shape | None:

@@ -15,6 +15,7 @@ from bridge.formats import Runtime
 from bridge.load import load
 from bridge.ports import port_of
 from bridge.runtime import HubSession, Outputs, Session, check_inputs
+from bridge_coreml.apple import coremltools
 from bridge_coreml.interface import loaded
 
 
@@ -64,8 +65,6 @@ class Apple(Session):
     its dtypes."""
 
     def __init__(self, path: Path, model: ir.Model) -> None:
-        from bridge_coreml.apple import coremltools
-
         ct, self.model = coremltools(), model
         units = getattr(ct.ComputeUnit, facts.COMPUTE_UNITS.get(model) or "", ct.ComputeUnit.ALL)
         try:

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.facts import Origin
+from bridge.quant import QuantParams
 
 MAY_SHARE = "reads a tensor after another one was written to, whose memory it may share or not"
 
@@ -35,23 +36,36 @@ class Sym:
 
 @dataclass(frozen=True)
 class Quantization:
-    """Quantization to 8 bits: scale and zero point, per tensor or per element of `axis`."""
+    """Quantization parameters as hub values, static or not: per tensor, or per element of `axis`."""
 
     scale: ir.Value
     zero: ir.Value
     axis: int | None = None
 
-    def quantize(self, op: hub.Builder, x: ir.Value) -> ir.Value:
+    @classmethod
+    def of(cls, op: hub.Builder, params: QuantParams) -> Quantization:
+        """Static parameters as constants."""
+        return cls(op.const(params.scale), op.const(params.zero_point), params.axis)
+
+    @property
+    def params(self) -> QuantParams | None:
+        """Static parameters; None if they are known only at run time."""
+        scale, zero = hub.const(self.scale), hub.const(self.zero)
+        if scale is None or zero is None or self.zero.dtype is None:
+            return None
+        return QuantParams.of(scale, zero, self.zero.dtype, self.axis)
+
+    def quantize_linear(self, op: hub.Builder, x: ir.Value) -> ir.Value:
         """Integers of `x`."""
         return op.QuantizeLinear(x, self.scale, self.zero, **self._axis_attribute())
 
-    def dequantize(self, op: hub.Builder, stored: ir.Value) -> ir.Value:
+    def dequantize_linear(self, op: hub.Builder, stored: ir.Value) -> ir.Value:
         """Real values of the integers `stored`."""
         return op.DequantizeLinear(stored, self.scale, self.zero, **self._axis_attribute())
 
     def fake_quantize(self, op: hub.Builder, x: ir.Value) -> ir.Value:
         """`x` quantized and dequantized."""
-        return self.dequantize(op, self.quantize(op, x))
+        return self.dequantize_linear(op, self.quantize_linear(op, x))
 
     def _axis_attribute(self) -> dict[str, int]:
         return {} if self.axis is None else {"axis": self.axis}

@@ -10,7 +10,8 @@ from build import hub_from_text, model_of_nodes
 import bridge
 from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.inputs import random_inputs
-from bridge.passes.opset import down, lower, up
+from bridge.passes.opset import down, up
+from bridge.passes.opset.down import lower
 from bridge.verify import compare
 
 NEWEST = 26

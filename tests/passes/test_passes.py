@@ -15,7 +15,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 import bridge
 from bridge import hub
 from bridge.inputs import random_inputs
-from bridge.passes import legalize, tidy
+from bridge.lower import legalize, tidy
 from bridge.passes.affine import FoldAffine
 from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.channels_last import ChannelsLast

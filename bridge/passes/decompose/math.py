@@ -71,6 +71,13 @@ def reciprocal(op, node, x):
     return op.Div(1.0, x)
 
 
+@ops.op("Selu")
+def selu(op, node, x):
+    """gamma * x where x > 0, else gamma * alpha * (exp(x) - 1), which is what Elu is."""
+    negative = op.Mul(op.Elu(x), attr(node, "alpha"))
+    return op.Mul(op.Where(op.Less(x, 0.0), negative, x), attr(node, "gamma"))
+
+
 @ops.op("Softplus", needs=(REAL,))
 def softplus(op, node, x):
     """max(x, 0) + log1p(exp(-|x|))."""

@@ -17,12 +17,21 @@ from bridge.passes.constants import LiftConstants
 from bridge.passes.expand import ExpandFunctions
 from bridge.passes.names import NameValues
 from bridge.passes.opset.up import REDUCTIONS
+from bridge.passes.pads import PadsAtRunTime
 from bridge.passes.rewrite import replace
 from bridge.report import Blocker
 
 ML = "ai.onnx.ml"
 SINGLE = onnx.defs.OpSchema.FormalParameterOption.Single
 BEFORE_TREE_ENSEMBLE = 4
+RUNTIME_OPSET = 26
+RUNTIME_IR_VERSION = 13
+LATE_KERNELS = frozenset(
+    f"{name}{like}"
+    for name in ("GlobalLpPool", "MaxRoiPool", "Multinomial", "RandomNormal", "RandomUniform", "RoiAlign")
+    for like in ("", "Like")
+)
+"""Operators whose opset 22 only added dtypes, and which ONNX Runtime has up to opset 21."""
 
 STEPS: dict[str, list[tuple[int, Callable]]] = {}
 
@@ -370,3 +379,19 @@ def _steps(graph: ir.Graph | ir.Function, target: int) -> None:
             if results is not None:
                 replace(graph, node, results, op)
                 break
+
+
+def for_runtime(model: ir.Model) -> ir.Model:
+    """A copy, weights shared, at an opset and IR version ONNX Runtime admits."""
+    copy = model.clone()
+    PadsAtRunTime()(copy)
+    restamp(copy, runtime_opset(model))
+    copy.ir_version = RUNTIME_IR_VERSION
+    return copy
+
+
+def runtime_opset(model: ir.Model) -> int:
+    """The newest opset at which ONNX Runtime has kernels for what a hub model consists of."""
+    inner = (node for function in model.functions.values() for node in function)
+    late = any(not n.domain and n.op_type in LATE_KERNELS for n in (*hub.all_nodes(model), *inner))
+    return 21 if late and not restamp(model.clone(), 21) else RUNTIME_OPSET

@@ -7,6 +7,7 @@ import onnx_ir as ir
 from bridge.hub import attr
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
+from bridge.quant import limits, quantized_dtype
 from bridge_torchscript.export_ops.common import flag
 from bridge_torchscript.export_ops.math import cast_text
 
@@ -14,14 +15,6 @@ ops = OpTable()
 
 T = ir.DataType
 BYTES = (dtype("int8", "uint8"), dtype("int8", "uint8", index=1))
-
-
-def quantized_dtype(node: ir.Node) -> ir.DataType:
-    """Output dtype of QuantizeLinear: that of the zero point, else `output_dtype`, else uint8."""
-    zero = node.inputs[2] if len(node.inputs) > 2 else None
-    if zero is not None and zero.dtype is not None:
-        return zero.dtype
-    return T(attr(node, "output_dtype") or int(T.UINT8))
 
 
 SINGLE = condition("precision float", lambda n: T(attr(n, "precision") or int(T.FLOAT)) == T.FLOAT)
@@ -34,15 +27,9 @@ def quantize(ts, node, x, scale, zero=None):
     scaled = ts.lib("scaled", x, scale, *axis_and_block)
     if not output_dtype.is_integer():
         return cast_text(ts, scaled, T.FLOAT, output_dtype, attr(node, "saturate"))
-    low, high = integer_limits(output_dtype)
+    low, high = limits(output_dtype)
     integers = ts.lib("whole", scaled, zero, *axis_and_block, low, high)
     return cast_text(ts, integers, T.FLOAT, output_dtype)
-
-
-def integer_limits(dtype: ir.DataType) -> tuple[float, float]:
-    """Least and greatest integer of a dtype."""
-    signed, bits = not dtype.name.startswith("U"), dtype.bitwidth
-    return float(-(2 ** (bits - 1)) if signed else 0), float(2 ** (bits - signed) - 1)
 
 
 @ops.op("DequantizeLinear", needs=(dtype("float", "float16", "bfloat16", index=1),))

@@ -13,8 +13,8 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import const
 from bridge.ops import OpTable
+from bridge.quant import QuantParams, limits
 from bridge_torchscript.import_ops import conv, nn, norm, tensor_concat
 from bridge_torchscript.import_ops.common import T, cast, rank, static_value, tensor
 from bridge_torchscript.import_ops.math import clamp
@@ -24,7 +24,6 @@ from bridge_torchscript.values import Builder, Object, Quantization, Unsupported
 ops = OpTable()
 
 CODES = {12: T.INT8, 13: T.UINT8}
-LIMITS = {T.INT8: (-128, 127), T.UINT8: (0, 255)}
 LAYERS = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 KEEPS_QUANTIZATION = frozenset(
     f"aten::{name}"
@@ -127,7 +126,7 @@ def make_quantization(
     op: hub.Builder, scale: Any, zero: Any, dtype: ir.DataType | None, axis: Any = None
 ) -> Quantization:
     """Quantization to `dtype` from numbers or hub values."""
-    if dtype not in LIMITS:
+    if dtype not in CODES.values():
         raise Unsupported("quantizes to another dtype than 8 bits")
     return Quantization(tensor(op, scale, T.FLOAT), tensor(op, zero, dtype), axis)
 
@@ -144,26 +143,27 @@ def scalar_type_of(by: Quantization) -> int:
 
 def stored_quantized(op: Builder, weight: Any) -> Var:
     """Quantized tensor stored in the file."""
-    by, integers = _quantization_and_integers(op, weight)
-    return Var(op, by.dequantize(op, op.const(integers)), quantization=by)
+    params, integers = _params_and_integers(weight)
+    by = Quantization.of(op, params)
+    return Var(op, by.dequantize_linear(op, op.const(integers)), quantization=by)
 
 
-def _quantization_and_integers(op: hub.Builder, weight: Any) -> tuple[Quantization, np.ndarray]:
-    """Quantization of a torch tensor, and its integers."""
+def _params_and_integers(weight: Any) -> tuple[QuantParams, np.ndarray]:
+    """Quantization parameters of a torch tensor, and its integers."""
     import torch
 
     integers = weight.int_repr().numpy()
+    dtype = T.from_numpy(integers.dtype)
     if weight.qscheme() == torch.per_tensor_affine:
-        return make_quantization(
-            op, weight.q_scale(), weight.q_zero_point(), T.from_numpy(integers.dtype)
-        ), integers
+        if dtype not in CODES.values():
+            raise Unsupported("quantizes to another dtype than 8 bits")
+        return QuantParams.of(weight.q_scale(), weight.q_zero_point(), dtype), integers
     zero_points = weight.q_per_channel_zero_points().numpy()
     if zero_points.dtype.kind == "f":
         raise Unsupported("has zero points that are no integers")
-    scale = op.const(weight.q_per_channel_scales().numpy().astype(np.float32))
-    return Quantization(
-        scale, op.const(zero_points.astype(integers.dtype)), weight.q_per_channel_axis()
-    ), integers
+    scale = weight.q_per_channel_scales().numpy().astype(np.float32)
+    axis = weight.q_per_channel_axis()
+    return QuantParams(scale, zero_points.astype(integers.dtype), axis, 0, dtype), integers
 
 
 def unpack_parameters(name: str, parameters: Any) -> tuple[Any, Any]:
@@ -186,15 +186,14 @@ def dequantized_parameters(
     `axes(rank)` permutes the dimensions of the weight.
     """
     weight, bias = unpack_parameters(f"{operator}_unpack", parameters)
-    by, integers = _quantization_and_integers(op, weight)
+    params, integers = _params_and_integers(weight)
     if axes is not None:
         order = axes(integers.ndim)
-        by = Quantization(by.scale, by.zero, None if by.axis is None else order.index(by.axis))
-        integers = np.ascontiguousarray(integers.transpose(order))
+        params, integers = params.transpose(order), np.ascontiguousarray(integers.transpose(order))
     stem = parameters.path.removesuffix("._packed_params").removesuffix("._packed_params")
     table = op.const(integers)
     table.name = hub.fresh_name(op.graph, f"{stem}.weight")
-    return by.dequantize(op, table), None if bias is None else op.const(bias.detach().numpy())
+    return params.dequantize_linear(op, table), None if bias is None else op.const(bias.detach().numpy())
 
 
 def linear(op: hub.Builder, x: ir.Value, parameters: Any) -> ir.Value:
@@ -241,7 +240,7 @@ def dynamic_quantization(
     op: hub.Builder, x: ir.Value, reduce_range: Any, dtype: ir.DataType = T.UINT8
 ) -> Quantization:
     """Quantization to 8 bits (7 with `reduce_range`) from the minimum and maximum of `x`."""
-    low, high = LIMITS[dtype]
+    low, high = limits(dtype)
     if reduce_range:
         low, high = int(low / 2), high // 2
     least = op.Min(op.ReduceMin(x, keepdims=0), np.array(0, np.float32))
@@ -410,11 +409,11 @@ def register_scalar(name: str, compute: Callable[..., tuple[ir.Value, Quantizati
 
 def _static_parameters(by: Quantization) -> tuple[float, int, int, int]:
     """Scale, zero point, and integer limits of the dtype."""
-    scale, zero = const(by.scale), const(by.zero)
-    if scale is None or zero is None or by.axis is not None:
+    params = by.params
+    if params is None or by.axis is not None:
         raise Unsupported("needs one scale known before run time")
-    low, high = LIMITS[by.zero.dtype]  # type: ignore[index]
-    return float(scale), int(zero), low, high
+    low, high = limits(params.dtype)
+    return float(params.scale), int(params.zero_point), int(low), int(high)
 
 
 def add_scalar(
@@ -488,22 +487,22 @@ def quantize_per_tensor_dynamic(op, x, dtype, reduce_range):
 @PYTHON.op("aten::_make_per_tensor_quantized_tensor")
 def make_per_tensor(op, x, scale, zero):
     by = make_quantization(op, scale, zero, x.read(op).dtype)
-    return Var(op, by.dequantize(op, x.read(op)), quantization=by)
+    return Var(op, by.dequantize_linear(op, x.read(op)), quantization=by)
 
 
 def fake_quantized(
     op: hub.Builder, x: ir.Value, by: Callable[[ir.DataType], Quantization], low: int, high: int
 ) -> ir.Value:
     """`x` quantized to integers from `low` to `high`, and dequantized."""
-    dtype = next((d for d, (least, most) in LIMITS.items() if least <= low and high <= most), None)
+    dtype = next((d for d in CODES.values() if limits(d)[0] <= low and high <= limits(d)[1]), None)
     if dtype is None:
         raise Unsupported(f"quantizes to {low}…{high}, more than 8 bits")
     quantization = by(dtype)
-    integers = quantization.quantize(op, x)
-    if (low, high) != LIMITS[dtype]:
+    integers = quantization.quantize_linear(op, x)
+    if (low, high) != limits(dtype):
         clipped = op.Clip(cast(op, integers, T.INT32), np.array(low, np.int32), np.array(high, np.int32))
         integers = cast(op, clipped, dtype)
-    return quantization.dequantize(op, integers)
+    return quantization.dequantize_linear(op, integers)
 
 
 def _zero(op: hub.Builder, zero: Any) -> Any:
@@ -541,7 +540,7 @@ def dequantize(op, x):
 
 @PYTHON.op("aten::int_repr")
 def int_repr(op, x):
-    return Var(op, quantization_of(x).quantize(op, x.read(op)))
+    return Var(op, quantization_of(x).quantize_linear(op, x.read(op)))
 
 
 @PYTHON.op("aten::is_quantized", "prim::is_quantized")
