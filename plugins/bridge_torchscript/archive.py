@@ -58,7 +58,12 @@ class Module:
             rows.append(f"  {title} = [{listed}]")
         types = {**dict.fromkeys(self.weights, "Tensor"), "training": "bool"}
         types |= {n: f"__torch__.{m.cls}" for n, m in self.modules.items()}
-        rows += [f"  {n} : {k}" if n.isidentifier() else f'  __annotations__["{n}"] = {k}' for n, k in types.items()]  # fmt: skip
+        for name, type_name in types.items():
+            rows.append(
+                f"  {name} : {type_name}"
+                if name.isidentifier()
+                else f'  __annotations__["{name}"] = {type_name}'
+            )
         return "\n".join(rows) + "\n" + self.methods
 
 

@@ -379,7 +379,7 @@ class LoopBody:
         ]
 
     def _check(self, bound: list[Any], after: list[Any]) -> None:
-        """Raise Unsupported if the body writes to a carried tensor, or changes a variable that is no tensor."""
+        """Raise Unsupported for a write to a carried tensor, or a changed variable that is no tensor."""
         if any(isinstance(b, Var) and b.version for b in bound):
             raise Unsupported("writes in place to a tensor that a loop carries")
         for i, value in self.fixed.items():

@@ -1,4 +1,4 @@
-"""Interpreter of TorchScript graphs on hub values: static parts are executed, the rest becomes hub operators."""
+"""Interpreter of TorchScript graphs: static values are computed, operators on others become hub nodes."""
 
 from __future__ import annotations
 

@@ -49,7 +49,8 @@ def export_model(src: Any, specs: dict[str, InputSpec]) -> ir.Model:
         raise UnsupportedModel(
             f"torch cannot export this {type(src).__name__}: {first}",
             [],
-            "A scripted or traced module (torch.jit.script, torch.jit.trace) is read without torch's exporter.",
+            "A scripted or traced module (torch.jit.script, torch.jit.trace) is read without"
+            " torch's exporter.",
         ) from error
     assert program is not None
     model = program.model

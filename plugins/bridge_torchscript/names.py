@@ -9,7 +9,8 @@ import re
 RESERVED = frozenset(
     [*keyword.kwlist, *dir(builtins), "self", "torch", "ops", "annotate", "forward", "Tensor", "List"]
 )
-RESERVED |= frozenset(["Tuple", "Dict", "Optional", "inf", "nan", "uninitialized", "fork", "CONSTANTS", "unchecked_cast"])  # fmt: skip
+RESERVED |= {"Tuple", "Dict", "Optional", "inf", "nan", "uninitialized", "fork", "CONSTANTS"}
+RESERVED |= {"unchecked_cast"}
 MODULE = frozenset(
     [
         "training",

@@ -28,8 +28,8 @@ TARGET = re.compile(
 SYMBOL = re.compile(r"Symbol\('[su]\d+'(?:, (?:positive|integer|nonnegative)=(?:True|False))*\)")
 POWER = re.compile(r"Pow\(s, Integer\([0-4]\)\)")
 SIZES = re.compile(
-    r"(?:s|p|-?\d{1,19}|True|False|[(), ]|Integer|Rational|Add|Mul|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|ModularIndexing"
-    r"|IntTrueDiv|FloatTrueDiv|TruncToInt|FloorToInt|CeilToInt|ToFloat)*"
+    r"(?:s|p|-?\d{1,19}|True|False|[(), ]|Integer|Rational|Add|Mul|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv"
+    r"|ModularIndexing|IntTrueDiv|FloatTrueDiv|TruncToInt|FloorToInt|CeilToInt|ToFloat)*"
 )
 CONTAINERS = (None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
 TEXTS = frozenset(["as_string", "as_strings"])

@@ -21,10 +21,10 @@ TORCHVISION = {
     " int sampling_ratio, bool aligned) -> Tensor",
     "roi_pool": "(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width)"
     " -> (Tensor, Tensor)",
-    "ps_roi_align": "(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width,"
-    " int sampling_ratio) -> (Tensor, Tensor)",
-    "ps_roi_pool": "(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width)"
-    " -> (Tensor, Tensor)",
+    "ps_roi_align": "(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height,"
+    " SymInt pooled_width, int sampling_ratio) -> (Tensor, Tensor)",
+    "ps_roi_pool": "(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height,"
+    " SymInt pooled_width) -> (Tensor, Tensor)",
     "deform_conv2d": "(Tensor input, Tensor weight, Tensor offset, Tensor mask, Tensor bias, SymInt stride_h,"
     " SymInt stride_w, SymInt pad_h, SymInt pad_w, SymInt dilation_h, SymInt dilation_w, SymInt groups,"
     " SymInt offset_groups, bool use_mask) -> Tensor",
@@ -133,8 +133,8 @@ def _pickle_refusal(path: Path) -> UnsupportedModel:
     return UnsupportedModel(
         f"{path} holds pickled Python objects, not TorchScript; bridge runs no code from files.",
         [],
-        "In the program that made it, save the model with torch.jit.save(torch.jit.script(model), …), or hand the live "
-        "model to bridge.convert.",
+        "In the program that made it, save the model with torch.jit.save(torch.jit.script(model), …), or hand"
+        " the live model to bridge.convert.",
     )
 
 

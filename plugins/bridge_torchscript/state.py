@@ -27,7 +27,7 @@ def changed_attributes(reader: Reader) -> dict[str, Any]:
 
 
 def _is_unchanged_list(reader: Reader, path: str) -> bool:
-    """True if a list of tensors was set to its stored value, as by `x.to(dtype)` without a change of dtype."""
+    """True if a list of tensors was set to its stored value, as by `x.to(dtype)` of the same dtype."""
     owner, name = reader.owner(path)
     now, before = owner.attributes.get(name), reader.stored.get(path)
     if not isinstance(now, list) or not isinstance(before, list) or len(now) != len(before):

@@ -139,7 +139,7 @@ PLAIN = condition("padding alike on both sides, within half a window", has_plain
 
 @ops.op("MaxPool", needs=(NUMBERS, SPATIAL, PLAIN, unused_output(1, "Indices")))
 def max_pool(ts, node, x):
-    window = f"{attr(node, 'kernel_shape')}, {per_axis(node, 'strides')}, {pads_of(node)[0]}, {per_axis(node, 'dilations')}"
+    window = _window(node, pads_of(node)[0])
     return f"torch.max_pool{spatial_rank(node)}d({x}, {window})"
 
 
@@ -150,7 +150,7 @@ def any_max_pool(ts, node, x):
     pads = ts.let(_window_pads(ts, node, x), "pads", "List[int]")
     lowest = np.iinfo(dtype.numpy()).min if dtype.is_integer() else "-inf"
     padded_x = f"torch.constant_pad_nd({x}, {pads}, {lowest})"
-    window = f"{attr(node, 'kernel_shape')}, {per_axis(node, 'strides')}, {[0] * count}, {per_axis(node, 'dilations')}"
+    window = _window(node, [0] * count)
     if len(node.outputs) == 1:
         return f"torch.max_pool{count}d({padded_x}, {window})"
     padded_x = ts.let(padded_x, "padded")
@@ -162,6 +162,16 @@ def any_max_pool(ts, node, x):
         values,
         ts.lib("pool_indices", indices, f"{padded_x}.size()[2:]", f"{x}.size()[2:]", pads, columns),
     ]
+
+
+def _window(node: ir.Node, pads: list[int]) -> str:
+    """Arguments of torch.max_pool: kernel, strides, pads, dilations."""
+    kernel, strides, dilations = (
+        attr(node, "kernel_shape"),
+        per_axis(node, "strides"),
+        per_axis(node, "dilations"),
+    )
+    return f"{kernel}, {strides}, {pads}, {dilations}"
 
 
 def _window_pads(ts: Source, node: ir.Node, x: str) -> str:
@@ -183,7 +193,7 @@ DENSE = condition("no dilations", lambda n: set(attr(n, "dilations") or [1]) == 
 
 
 def has_room(node: ir.Node) -> bool:
-    """True unless torch.avg_pool3d refuses the input: it compares its kernel with the input before padding."""
+    """True unless torch.avg_pool3d refuses the input, whose unpadded lengths it compares with the kernel."""
     if rank_of(node.inputs[0]) is None:
         return False
     if spatial_rank(node) < 3 or attr(node, "count_include_pad"):

@@ -18,18 +18,21 @@ from bridge_torchscript.values import Unsupported, Var
 ops = OpTable()
 views = Views(ops)
 
-RESHAPED = frozenset(
-    f"aten::{n}"
-    for n in ("view", "_unsafe_view", "reshape", "view_as", "reshape_as", "flatten", "ravel", "unflatten", "squeeze", "unsqueeze")
-)  # fmt: skip
-FRESH = frozenset(
-    f"aten::{n}"
-    for n in ("cat", "stack", "hstack", "pad", "constant_pad_nd", "reflection_pad1d", "replication_pad1d", "linear", "mm", "bmm", "addmm", "embedding", "index_select")
-)  # fmt: skip
-LAYOUT_KEEPING = frozenset(
-    f"aten::{n}"
-    for n in ("add", "sub", "mul", "div", "neg", "abs", "relu", "tanh", "sigmoid", "exp", "to", "clone", "detach", "float", "double", "flip")
-) | RESHAPED | FRESH  # fmt: skip
+
+def _aten(names: str) -> frozenset[str]:
+    return frozenset(f"aten::{name}" for name in names.split())
+
+
+RESHAPED = _aten("view _unsafe_view reshape view_as reshape_as flatten ravel unflatten squeeze unsqueeze")
+FRESH = _aten(
+    "cat stack hstack pad constant_pad_nd reflection_pad1d replication_pad1d linear mm bmm addmm embedding"
+    " index_select"
+)
+LAYOUT_KEEPING = (
+    RESHAPED
+    | FRESH
+    | _aten("add sub mul div neg abs relu tanh sigmoid exp to clone detach float double flip")
+)
 CONTIGUOUS_KEEPING = RESHAPED | {
     "aten::contiguous",
     "aten::detach",
@@ -113,11 +116,14 @@ def _contiguous_shares(base: Var, result: Any, arguments: dict[str, Any]) -> boo
 
 
 CONTIGUOUS, PRESERVE = 0, 1
-CONVERSIONS = ("alias", "cpu", "detach", "dropout", "feature_dropout", "lift_fresh", "positive", "requires_grad_", "resolve_conj", "resolve_neg", "to", "type_as", "float", "double", "half", "bfloat16", "int", "long", "bool")  # fmt: skip
+CONVERSIONS = _aten(
+    "alias cpu detach dropout feature_dropout lift_fresh positive requires_grad_ resolve_conj resolve_neg"
+    " to type_as float double half bfloat16 int long bool"
+)
 for name in ("reshape", "reshape_as", "flatten", "ravel"):
     VIEWS[f"aten::{name}"] = MayCopy(_reshape_shares, reshape_to_base)
 for name in CONVERSIONS:
-    VIEWS[f"aten::{name}"] = MayCopy(_conversion_shares, identity_back)
+    VIEWS[name] = MayCopy(_conversion_shares, identity_back)
 VIEWS["aten::contiguous"] = MayCopy(_contiguous_shares, identity_back)
 
 

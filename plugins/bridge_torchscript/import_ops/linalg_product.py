@@ -27,7 +27,10 @@ from bridge_torchscript.import_ops.reduce import norm_of
 ops = OpTable()
 
 
-@ops.op("aten::matmul", "aten::mm", "aten::bmm", "aten::mv", "aten::dot", "aten::vdot", "aten::linalg_matmul", "aten::chain_matmul", "aten::__rmatmul__")  # fmt: skip
+MATMUL = "matmul mm bmm mv dot vdot linalg_matmul chain_matmul __rmatmul__"
+
+
+@ops.op(*(f"aten::{name}" for name in MATMUL.split()))
 def matmul(op, x, other=None, mat2=None, vec=None, tensor=None, tensor2=None):
     second = next(v for v in (other, mat2, vec, tensor, tensor2) if v is not None)
     return op.MatMul(x, second)

@@ -539,6 +539,9 @@ conversions(
 )
 
 
-@ops.op("aten::clone", "aten::contiguous", "aten::cpu", "aten::detach", "aten::alias", "aten::requires_grad_", "aten::lift_fresh", "aten::pin_memory")  # fmt: skip
+IDENTITY = "clone contiguous cpu detach alias requires_grad_ lift_fresh pin_memory"
+
+
+@ops.op(*(f"aten::{name}" for name in IDENTITY.split()))
 def copied(op, x):
     return op.Identity(x)

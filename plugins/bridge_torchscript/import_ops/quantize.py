@@ -261,7 +261,7 @@ def rectify(op: hub.Builder, value: ir.Value) -> ir.Value:
 
 
 def register_layer(operator: str, compute: Callable[[hub.Builder, ir.Value, Any], ir.Value]) -> None:
-    """Register a layer with packed parameters, with and without ReLU, statically and dynamically quantized."""
+    """Register a layer with packed parameters: with and without ReLU, static and dynamic."""
 
     def register(suffix: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
         @PYTHON.op(f"quantized::{operator}{suffix}")

@@ -510,7 +510,13 @@ def nothing(op, *inputs):
     return None
 
 
-@PYTHON.op("aten::is_grad_enabled", "prim::is_cuda", "aten::is_autocast_enabled", "aten::is_autocast_cpu_enabled", "prim::is_meta", "prim::is_mkldnn", "prim::is_xpu", "prim::is_sparse", "prim::is_nested", "aten::is_scripting")  # fmt: skip
+ALWAYS_FALSE = (
+    "aten::is_grad_enabled aten::is_autocast_enabled aten::is_autocast_cpu_enabled aten::is_scripting"
+    " prim::is_cuda prim::is_meta prim::is_mkldnn prim::is_xpu prim::is_sparse prim::is_nested"
+)
+
+
+@PYTHON.op(*ALWAYS_FALSE.split())
 def always_false(op, *inputs):
     return False
 

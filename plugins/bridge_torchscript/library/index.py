@@ -71,7 +71,7 @@ def one_hot(indices: Tensor, depth: int, values: Tensor, axis: int) -> Tensor:
 
 
 def unique(x: Tensor, axis: int, ordered: bool) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Values, first indices, inverse and counts (ONNX operator Unique); by first appearance if not `ordered`."""
+    """Values, first indices, inverse, counts (ONNX operator Unique); by first appearance if not `ordered`."""
     if x.dim() == 1:
         values, inverse, counts = torch._unique2(x, True, True, True)
     else:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def spread(parameter: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
-    """Scale or zero point broadcast against x, in float32: per tensor, per element of the axis, or per block."""
+    """Scale or zero point, per tensor, axis element or block, in float32, broadcast against x."""
     parameter = parameter.to(torch.float32)
     if block == 0 and parameter.numel() == 1:
         return torch.reshape(parameter, [1] * max(x.dim(), 0))
