@@ -142,11 +142,11 @@ def _snapshot(op: Builder, value: Any) -> Any:
 def _merge_branches(reader: Reader, op: Builder, condition: ir.Value, sides: list[BranchTrace]) -> list[Any]:
     outputs: list[tuple[Any, Any]] = []
 
-    def place(one: Any, two: Any) -> Any:
+    def merge_value(one: Any, two: Any) -> Any:
         if one is two or (type(one) is type(two) and isinstance(one, (bool, int, float, str)) and one == two):
             return lambda if_outputs: one
         if isinstance(one, (list, tuple)) and isinstance(two, (list, tuple)) and len(one) == len(two):
-            makers = [place(a, b) for a, b in zip(one, two, strict=True)]
+            makers = [merge_value(a, b) for a, b in zip(one, two, strict=True)]
             return lambda if_outputs: collection_like(op, one, (p(if_outputs) for p in makers))
         pair = [as_value(s.builder, v) for s, v in zip(sides, (one, two), strict=True)]
         if pair[0] is None or pair[1] is None:
@@ -165,9 +165,11 @@ def _merge_branches(reader: Reader, op: Builder, condition: ir.Value, sides: lis
         for value in raw:
             if isinstance(value, Var) and value.depth <= reader.memory.depth:
                 shared_inputs.append(value)
-        makers.append(place(*settled))
+        makers.append(merge_value(*settled))
     keys = list(dict.fromkeys([*sides[0].attributes, *sides[1].attributes]))
-    attribute_makers = [place(*(s.attributes.get(k, k[0].attributes.get(k[1])) for s in sides)) for k in keys]
+    attribute_makers = [
+        merge_value(*(s.attributes.get(k, k[0].attributes.get(k[1])) for s in sides)) for k in keys
+    ]
     written = list(dict.fromkeys([*sides[0].written, *sides[1].written]))
     first = len(outputs)
     for var in written:
@@ -314,7 +316,7 @@ class LoopBody:
         self.fixed = {i: c for i, c in enumerate(carried) if starts[i] is None}
         self.starts = [s for s in starts if s is not None]
         self.written: list[Var] = []
-        self.shapes = [_dims(s) for s in self.starts]
+        self.shapes = [_dims_of(s) for s in self.starts]
 
     def initial_values(self) -> list[ir.Value]:
         """Initial values of all carried values."""
@@ -339,12 +341,12 @@ class LoopBody:
         """Graph and results of a body whose shapes and written tensors no longer change."""
         for _ in range(MAX_ROUNDS):
             graph, results, written = retry_with_sequences(self.op, self._read)
-            shapes = [_merge_dims(s, _dims(r)) for s, r in zip(self.shapes, results[1:], strict=True)]
+            shapes = [_merge_dims(s, _dims_of(r)) for s, r in zip(self.shapes, results[1:], strict=True)]
             late = [v for v in written if v not in self.written]
             if shapes == self.shapes and not late:
                 return graph, results
             self.written.extend(late)
-            self.shapes = [*shapes, *(_dims(v.value) for v in late)]
+            self.shapes = [*shapes, *(_dims_of(v.value) for v in late)]
         raise Unsupported("carries tensors whose shapes do not settle")
 
     def _read(self) -> tuple[ir.Graph, list[ir.Value], list[Var]]:
@@ -405,7 +407,7 @@ def _initial_value(op: Builder, value: Any) -> ir.Value | None:
     return as_value(op, value)
 
 
-def _dims(value: ir.Value | None) -> list[Any] | None:
+def _dims_of(value: ir.Value | None) -> list[Any] | None:
     return None if value is None or value.shape is None else list(value.shape)
 
 

@@ -108,13 +108,13 @@ def _replay(reader: Any, op: Builder, module: Any, inputs: list[Any]) -> Any:
     env: dict[Any, Any] = {}
     queue = iter(inputs)
 
-    def held(value: Any) -> Any:
+    def hub_value(value: Any) -> Any:
         import torch
 
         if isinstance(value, torch.fx.Node):
             return env[value]
         if isinstance(value, (list, tuple)):
-            return Items(op, (held(v) for v in value))
+            return Items(op, (hub_value(v) for v in value))
         if isinstance(value, torch.dtype):
             return next(h.code for h in TORCH_DTYPES.values() if getattr(torch, h.name) == value)
         return None if isinstance(value, (torch.device, torch.layout, torch.memory_format)) else value
@@ -125,11 +125,11 @@ def _replay(reader: Any, op: Builder, module: Any, inputs: list[Any]) -> Any:
         elif node.op == "get_attr":
             env[node] = reader.weight(getattr(module, node.target), "constant")
         elif node.op == "output":
-            return _results(held(node.args[0]))
+            return _results(hub_value(node.args[0]))
         elif getattr(node.target, "__name__", "") == "getitem":
-            env[node] = held(node.args[0])[node.args[1]]
+            env[node] = hub_value(node.args[0])[node.args[1]]
         else:
-            env[node] = _call(reader, op, node, held)
+            env[node] = _call(reader, op, node, hub_value)
     return None
 
 
@@ -137,7 +137,7 @@ def _results(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _call(reader: Any, op: Builder, node: Any, held: Any) -> Any:
+def _call(reader: Any, op: Builder, node: Any, hub_value: Any) -> Any:
     schema = getattr(node.target, "_schema", None)
     if schema is None:
         raise Unsupported(f"is made of {node.target}, which is not supported")
@@ -146,7 +146,7 @@ def _call(reader: Any, op: Builder, node: Any, held: Any) -> Any:
     for argument in schema.arguments:
         names.append(argument.name)
         default = argument.default_value if argument.has_default_value() else None
-        inputs.append(held(values.get(argument.name, default)))
+        inputs.append(hub_value(values.get(argument.name, default)))
     operator = reader.base_operator(schema.name)
     if operator.startswith("prims::") and f"aten::{operator[7:]}" in ops:
         operator = f"aten::{operator[7:]}"

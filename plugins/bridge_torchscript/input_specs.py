@@ -14,7 +14,7 @@ from bridge.errors import InvalidOption
 from bridge_torchscript.dtypes import TORCH_DTYPES
 
 ITEM = re.compile(r"\s*([\w.]+)\s*(?::\s*(\w+)\s*(?:\[([^\]]*)\])?|=\s*(\S+))\s*")
-BY_NAME = {held.name: dtype for dtype, held in TORCH_DTYPES.items()} | {
+BY_NAME = {entry.name: dtype for dtype, entry in TORCH_DTYPES.items()} | {
     "float": ir.DataType.FLOAT,
     "int": ir.DataType.INT64,
     "double": ir.DataType.DOUBLE,

@@ -200,7 +200,7 @@ class Interpreter:
                 return wrap(op, results)
             doubtful = shares is None
 
-        def part(index: int | None) -> Var:
+        def view_of(index: int | None) -> Var:
             def forward(op: Any, value: ir.Value) -> ir.Value:
                 again = handler(op, **{**handler_arguments, first: value})
                 return again if index is None else again[index]
@@ -216,7 +216,7 @@ class Interpreter:
             value = results if index is None else results[index]
             return Var(op, value, base, forward, backward if inverse else None, doubtful=doubtful)
 
-        return part(None) if isinstance(results, ir.Value) else [part(i) for i in range(len(results))]
+        return view_of(None) if isinstance(results, ir.Value) else [view_of(i) for i in range(len(results))]
 
     def _write_in_place(self, op: Builder, operator: str, names: list[str], inputs: list[Any]) -> Any:
         """Apply an in-place operator: the result is written back in the tensor's dtype and shape."""

@@ -71,20 +71,20 @@ class Names:
     """Allocator of unique identifiers."""
 
     def __init__(self) -> None:
-        self.taken: set[str] = set()
+        self.used: set[str] = set()
 
     def fresh(self, hint: str) -> str:
-        """Unused identifier like `hint`, numbered if that is taken."""
+        """Unused identifier like `hint`, numbered if that is used."""
         stem = re.sub(r"\W", "_", hint, flags=re.ASCII) or "value"
         if stem[0].isdigit():
             stem = f"_{stem}"
         if stem in RESERVED or stem.startswith("__"):
             stem = f"value_{stem.strip('_')}"
         name, number = stem, 0
-        while name in self.taken:
+        while name in self.used:
             number += 1
             name = f"{stem}_{number}"
-        self.taken.add(name)
+        self.used.add(name)
         return name
 
 
@@ -93,10 +93,10 @@ def weight_path(name: str) -> list[str]:
     steps = [re.sub(r"\W", "_", part, flags=re.ASCII) for part in name.split(".")]
     if not all(steps):
         steps = [re.sub(r"\W", "_", name, flags=re.ASCII) or "weight"]
-    return [_step(step) for step in steps]
+    return [_safe_step(step) for step in steps]
 
 
-def _step(step: str) -> str:
+def _safe_step(step: str) -> str:
     if step.isdigit():
         return step
     if step[0].isdigit():

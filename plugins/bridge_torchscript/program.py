@@ -72,7 +72,7 @@ def _sanitized(path: Path, archive: zipfile.ZipFile) -> io.BytesIO:
                 _check_value(path, program)
                 copy.writestr(name, json.dumps(program))
             elif inside.endswith("_config.json"):
-                _weights(path, json.loads(archive.read(name)))
+                _check_weights(path, json.loads(archive.read(name)))
                 copy.writestr(name, archive.read(name))
             elif not inside.startswith("extra/"):
                 copy.writestr(name, archive.read(name))
@@ -80,7 +80,7 @@ def _sanitized(path: Path, archive: zipfile.ZipFile) -> io.BytesIO:
     return buffer
 
 
-def _weights(path: Path, config: Any) -> None:
+def _check_weights(path: Path, config: Any) -> None:
     for name, facts in config["config"].items():
         if facts.get("use_pickle") or facts.get("tensor_meta") is None:
             raise _refusal(path, f"the pickled object {name}")

@@ -249,7 +249,7 @@ def elements(ts: Source, value: ir.Value) -> list[Any] | None:
     return rule(ts, node) if rule is not None else None
 
 
-def _shape(ts: Source, node: ir.Node) -> list[Any] | None:
+def _shape_elements(ts: Source, node: ir.Node) -> list[Any] | None:
     x = node.inputs[0]
     if x is None or x.shape is None or not isinstance(x.type, ir.TensorType):
         return None
@@ -258,26 +258,26 @@ def _shape(ts: Source, node: ir.Node) -> list[Any] | None:
     return [d if isinstance(d, int) else f"{ts.name(x)}.size({i})" for i, d in enumerate(dims)][start:end]
 
 
-def _size(ts: Source, node: ir.Node) -> list[Any] | None:
+def _size_elements(ts: Source, node: ir.Node) -> list[Any] | None:
     return [f"{ts.name(node.inputs[0])}.numel()"] if node.inputs[0] is not None else None
 
 
-def _same(ts: Source, node: ir.Node) -> list[Any] | None:
+def _same_elements(ts: Source, node: ir.Node) -> list[Any] | None:
     return elements(ts, node.inputs[0]) if node.inputs[0] is not None else None
 
 
-def _cast(ts: Source, node: ir.Node) -> list[Any] | None:
+def _cast_elements(ts: Source, node: ir.Node) -> list[Any] | None:
     x, integer_dtypes = node.inputs[0], (ir.DataType.INT64, ir.DataType.INT32)
     is_int64_cast = x is not None and x.dtype in integer_dtypes and node.outputs[0].dtype == ir.DataType.INT64
-    return _same(ts, node) if is_int64_cast else None
+    return _same_elements(ts, node) if is_int64_cast else None
 
 
-def _concat(ts: Source, node: ir.Node) -> list[Any] | None:
+def _concat_elements(ts: Source, node: ir.Node) -> list[Any] | None:
     lists = [elements(ts, v) for v in node.inputs if v is not None]
     return None if any(p is None for p in lists) else [e for p in lists for e in p or ()]
 
 
-def _gather(ts: Source, node: ir.Node) -> list[Any] | None:
+def _gather_elements(ts: Source, node: ir.Node) -> list[Any] | None:
     data, indices_value = node.inputs
     index, items = const(indices_value), None if data is None else elements(ts, data)
     if index is None or items is None or rank_of(data) != 1:
@@ -286,9 +286,9 @@ def _gather(ts: Source, node: ir.Node) -> list[Any] | None:
     return [items[int(i)] for i in indices] if all(-len(items) <= i < len(items) for i in indices) else None
 
 
-def _slice(ts: Source, node: ir.Node) -> list[Any] | None:
+def _slice_elements(ts: Source, node: ir.Node) -> list[Any] | None:
     bounds = [const(v) for v in list(node.inputs)[1:] if v is not None]
-    items = _same(ts, node)
+    items = _same_elements(ts, node)
     if items is None or any(b is None or b.size != 1 for b in bounds):
         return None
     start, end = (int(b.reshape(())) for b in bounds[:2])  # type: ignore[union-attr]
@@ -296,7 +296,7 @@ def _slice(ts: Source, node: ir.Node) -> list[Any] | None:
     return items[start:end:step] if step > 0 else None
 
 
-def _arithmetic(sign: str) -> Any:
+def _arithmetic_elements(sign: str) -> Any:
     def combine(ts: Source, node: ir.Node) -> list[Any] | None:
         one, other = (elements(ts, v) for v in node.inputs)  # type: ignore[arg-type]
         if one is None or other is None or node.outputs[0].dtype != ir.DataType.INT64:
@@ -311,17 +311,17 @@ def _arithmetic(sign: str) -> Any:
 
 
 ELEMENTS = {
-    "Shape": _shape,
-    "Size": _size,
-    "Identity": _same,
-    "Unsqueeze": _same,
-    "Squeeze": _same,
-    "Reshape": _same,
-    "Cast": _cast,
-    "Concat": _concat,
-    "Gather": _gather,
-    "Slice": _slice,
-    "Add": _arithmetic("+"),
-    "Sub": _arithmetic("-"),
-    "Mul": _arithmetic("*"),
+    "Shape": _shape_elements,
+    "Size": _size_elements,
+    "Identity": _same_elements,
+    "Unsqueeze": _same_elements,
+    "Squeeze": _same_elements,
+    "Reshape": _same_elements,
+    "Cast": _cast_elements,
+    "Concat": _concat_elements,
+    "Gather": _gather_elements,
+    "Slice": _slice_elements,
+    "Add": _arithmetic_elements("+"),
+    "Sub": _arithmetic_elements("-"),
+    "Mul": _arithmetic_elements("*"),
 }

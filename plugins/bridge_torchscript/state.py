@@ -86,7 +86,7 @@ def signature(graph: ir.Graph) -> tuple[int, ...]:
 def _signature(graph: ir.Graph, outer: dict[ir.Value, int], depth: int) -> tuple[int, ...]:
     hashes = {**outer, **{v: hash(("input", depth, i)) for i, v in enumerate(graph.inputs)}}
 
-    def stored(value: ir.Value) -> int:
+    def initializer_hash(value: ir.Value) -> int:
         array = (
             hub.const(value)
             if value.const_value is not None and value.const_value.size <= MAX_HASHED
@@ -97,7 +97,9 @@ def _signature(graph: ir.Graph, outer: dict[ir.Value, int], depth: int) -> tuple
         return hash((array.dtype.str, array.shape, array.tobytes()))
 
     for node in graph:
-        inputs = tuple(None if v is None else hashes[v] if v in hashes else stored(v) for v in node.inputs)
+        inputs = tuple(
+            None if v is None else hashes[v] if v in hashes else initializer_hash(v) for v in node.inputs
+        )
         attributes = tuple(
             (
                 name,
@@ -107,7 +109,7 @@ def _signature(graph: ir.Graph, outer: dict[ir.Value, int], depth: int) -> tuple
         )
         for index, output in enumerate(node.outputs):
             hashes[output] = hash((node.op_type, inputs, attributes, index))
-    return tuple(hashes[v] if v in hashes else stored(v) for v in graph.outputs)
+    return tuple(hashes[v] if v in hashes else initializer_hash(v) for v in graph.outputs)
 
 
 def state_input(op: Builder, title: str, path: str, value: Any, spec: InputSpec | None) -> Any:

@@ -81,7 +81,7 @@ def _unwrap_optional(ts: Source, name: str, type_name: str, output: ir.Value) ->
     """Value of a carried optional whose output is known to be present."""
     if not type_name.startswith("Optional") or isinstance(output.type, ir.OptionalType):
         return name
-    return ts.lib("element" if isinstance(output.type, ir.TensorType) else "elements", name)
+    return ts.lib("optional_value" if isinstance(output.type, ir.TensorType) else "optional_list", name)
 
 
 def _stack_scan(ts: Source, name: str, value: ir.Value) -> str:
@@ -166,4 +166,4 @@ def get_element(ts, node, x):
     input_type = node.inputs[0].type
     if not isinstance(input_type, ir.OptionalType):
         return x
-    return ts.lib("element" if isinstance(input_type.elem_type, ir.TensorType) else "elements", x)
+    return ts.lib("optional_value" if isinstance(input_type.elem_type, ir.TensorType) else "optional_list", x)

@@ -128,7 +128,7 @@ def register_unsigned(sign: str, *names: str, order: bool = False) -> None:
     @ops.op(*names, needs=(dtype("uint64"), SAME))
     def between(ts, node, x, y):
         if order:
-            return f"{ts.lib('ordered', x)} {sign} {ts.lib('ordered', y)}"
+            return f"{ts.lib('uint64_order', x)} {sign} {ts.lib('uint64_order', y)}"
         return f"torch.view_copy({as_int64_bits(x)} {sign} {as_int64_bits(y)}, dtype=torch.uint64)"
 
 
@@ -152,7 +152,9 @@ def unsigned_not(ts, node, x):
 
 @ops.op("Div", "Mod", needs=(dtype("uint64"), SAME))
 def unsigned_division(ts, node, x, y):
-    quotient, remainder = ts.unpack(ts.lib("divided", as_int64_bits(x), as_int64_bits(y)), "quotient", "rest")
+    quotient, remainder = ts.unpack(
+        ts.lib("divide_uint64", as_int64_bits(x), as_int64_bits(y)), "quotient", "remainder"
+    )
     return f"torch.view_copy({quotient if node.op_type == 'Div' else remainder}, dtype=torch.uint64)"
 
 
@@ -161,16 +163,14 @@ def unsigned_extreme(ts, node, *inputs):
     result, *others = inputs
     for value in others:
         sign = ">" if node.op_type == "Max" else "<"
-        result = (
-            f"torch.where({ts.lib('ordered', result)} {sign} {ts.lib('ordered', value)}, {result}, {value})"
-        )
+        result = f"torch.where({ts.lib('uint64_order', result)} {sign} {ts.lib('uint64_order', value)}, {result}, {value})"
         result = ts.let(result, "extreme")
     return result
 
 
 @ops.op("BitShift", needs=(dtype("uint64"), SAME))
 def unsigned_shift(ts, node, x, y):
-    helper = "shifted_left" if attr(node, "direction") == "LEFT" else "shifted_right"
+    helper = "shift_left" if attr(node, "direction") == "LEFT" else "shift_right"
     return f"torch.view_copy({ts.lib(helper, as_int64_bits(x), as_int64_bits(y))}, dtype=torch.uint64)"
 
 
@@ -188,7 +188,7 @@ def extreme(ts, node, *inputs):
 
 
 @ops.op("Sum", needs=(NUMBERS,))
-def total(ts, node, *inputs):
+def sum_(ts, node, *inputs):
     return " + ".join(inputs)
 
 
@@ -286,7 +286,7 @@ def cumulative(ts, node, x, axis):
     if attr(node, "reverse"):
         x = f"torch.flip({x}, [{dim}])"
     if attr(node, "exclusive"):
-        x = ts.lib("shifted", x, dim, 0 if node.op_type == "CumSum" else 1)
+        x = ts.lib("shift_elements", x, dim, 0 if node.op_type == "CumSum" else 1)
     result = f"torch.{function}({x}, {dim}, dtype={ts.dtype(value)})"
     return f"torch.flip({result}, [{dim}])" if attr(node, "reverse") else result
 
@@ -332,7 +332,7 @@ def cast_text(
     if to == T.FLOAT4E2M1:
         return ts.lib("to_float4", x)
     if to in FLOAT8:
-        return f"{ts.lib('bounded', f'{x}.to(torch.float32)', FLOAT8[to], flag(saturate))}.to({ts.dtype(to)})"
+        return f"{ts.lib('saturate_float8', f'{x}.to(torch.float32)', FLOAT8[to], flag(saturate))}.to({ts.dtype(to)})"
     if to == T.FLOAT8E8M0:
         return ts.lib("to_float8_e8m0", f"{x}.to(torch.float32)", f'"{mode}"', bool(saturate))
     if source.is_floating_point() and to in (T.UINT64, T.UINT32, T.UINT16):

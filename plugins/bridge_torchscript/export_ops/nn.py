@@ -105,19 +105,19 @@ def conv_transpose(ts, node, x, w, bias=None):
     zeros = [0] * count
     full = ts.let(
         f"torch.conv_transpose{count}d({x}, {w}, None, {strides}, {zeros}, {zeros}, {group}, {dilations})",
-        "whole",
+        "full",
     )
     if output_shape is not None:
         crops = ts.lib(
-            "crops_to",
+            "crop_pads",
             f"{full}.size()[2:]",
             output_shape[-count:],
             flag(mode == "SAME_UPPER"),
             output_padding,
         )
     elif mode.startswith("SAME"):
-        goal = ts.lib("times", f"{x}.size()[2:]", strides)
-        crops = ts.lib("crops_to", f"{full}.size()[2:]", goal, flag(mode == "SAME_UPPER"), output_padding)
+        goal = ts.lib("multiply_lists", f"{x}.size()[2:]", strides)
+        crops = ts.lib("crop_pads", f"{full}.size()[2:]", goal, flag(mode == "SAME_UPPER"), output_padding)
     else:
         crops = last_first([-b for b in before], [e - a for a, e in zip(after, output_padding, strict=True)])
     result = f"torch.constant_pad_nd({full}, {crops}, 0)"
@@ -155,7 +155,7 @@ def any_max_pool(ts, node, x):
         return f"torch.max_pool{count}d({padded_x}, {window})"
     padded_x = ts.let(padded_x, "padded")
     values, indices = ts.unpack(
-        f"torch.max_pool{count}d_with_indices({padded_x}, {window})", "largest", "places"
+        f"torch.max_pool{count}d_with_indices({padded_x}, {window})", "largest", "indices"
     )
     columns = flag(attr(node, "storage_order"))
     return [

@@ -24,11 +24,11 @@ SINGLE = condition("precision float", lambda n: T(attr(n, "precision") or int(T.
 def quantize(ts, node, x, scale, zero=None):
     """saturate(round(x / scale) + zero point). Outputs in float8 and float4 are rounded by their cast."""
     output_dtype, axis_and_block = quantized_dtype(node), (attr(node, "axis"), attr(node, "block_size"))
-    scaled = ts.lib("scaled", x, scale, *axis_and_block)
+    scaled = ts.lib("divide_by_scale", x, scale, *axis_and_block)
     if not output_dtype.is_integer():
         return cast_text(ts, scaled, T.FLOAT, output_dtype, attr(node, "saturate"))
     low, high = limits(output_dtype)
-    integers = ts.lib("whole", scaled, zero, *axis_and_block, low, high)
+    integers = ts.lib("round_to_integers", scaled, zero, *axis_and_block, low, high)
     return cast_text(ts, integers, T.FLOAT, output_dtype)
 
 
@@ -37,14 +37,12 @@ def dequantize(ts, node, x, scale, zero=None):
     """(x - zero point) · scale in float32. For int32 the subtraction is done in int32."""
     output_dtype = T(attr(node, "output_dtype") or int(node.inputs[1].dtype))
     is_int32 = flag(node.inputs[0].dtype == T.INT32)
-    dequantized = ts.lib(
-        "dequantized", x, scale, zero, attr(node, "axis"), attr(node, "block_size"), is_int32
-    )
+    dequantized = ts.lib("dequantize", x, scale, zero, attr(node, "axis"), attr(node, "block_size"), is_int32)
     return cast_text(ts, dequantized, T.FLOAT, output_dtype)
 
 
 @ops.op("MatMulInteger", needs=BYTES)
 def matmul_integer(ts, node, a, b, a_zero=None, b_zero=None):
-    a = ts.lib("from_zero_of_rows", a, a_zero) if a_zero is not None else f"{a}.to(torch.int32)"
+    a = ts.lib("subtract_row_zeros", a, a_zero) if a_zero is not None else f"{a}.to(torch.int32)"
     b = f"({b}.to(torch.int32) - {b_zero}.to(torch.int32))" if b_zero is not None else f"{b}.to(torch.int32)"
     return f"torch.matmul({a}, {b})"

@@ -16,15 +16,15 @@ ops = OpTable()
 T = ir.DataType
 RANK = condition("an input of known rank", lambda n: rank_of(n.inputs[0]) is not None)
 OF_NUMBERS = {
-    "ReduceSum": "torch.sum({x}, {axes}, {kept}, dtype={dtype})",
-    "ReduceSumSquare": "torch.sum({x} * {x}, {axes}, {kept}, dtype={dtype})",
-    "ReduceL1": "torch.sum(torch.abs({x}), {axes}, {kept}, dtype={dtype})",
+    "ReduceSum": "torch.sum({x}, {axes}, {keepdim}, dtype={dtype})",
+    "ReduceSumSquare": "torch.sum({x} * {x}, {axes}, {keepdim}, dtype={dtype})",
+    "ReduceL1": "torch.sum(torch.abs({x}), {axes}, {keepdim}, dtype={dtype})",
 }
 OF_FLOATS = {
-    "ReduceL2": "torch.sqrt(torch.sum({x} * {x}, {axes}, {kept}))",
-    "ReduceMean": "torch.mean({x}, {axes}, {kept})",
-    "ReduceLogSum": "torch.log(torch.sum({x}, {axes}, {kept}))",
-    "ReduceLogSumExp": "torch.logsumexp({x}, {axes}, {kept})",
+    "ReduceL2": "torch.sqrt(torch.sum({x} * {x}, {axes}, {keepdim}))",
+    "ReduceMean": "torch.mean({x}, {axes}, {keepdim})",
+    "ReduceLogSum": "torch.log(torch.sum({x}, {axes}, {keepdim}))",
+    "ReduceLogSumExp": "torch.logsumexp({x}, {axes}, {keepdim})",
 }
 
 
@@ -34,7 +34,7 @@ def reduce(ts: Source, node: ir.Node, x: str, axes: str | None, formula: str) ->
     Empty or absent axes mean all axes, or none with noop_with_empty_axes.
     """
     value, axes_input = node.inputs[0], list(node.inputs)[1:]
-    fields = {"x": x, "kept": flag(attr(node, "keepdims")), "dtype": ts.dtype(value)}
+    fields = {"x": x, "keepdim": flag(attr(node, "keepdims")), "dtype": ts.dtype(value)}
     everything = list(range(rank_of(value) or 0))
     noop = attr(node, "noop_with_empty_axes")
     fixed = const(axes_input[0]) if axes_input and axes_input[0] is not None else None
@@ -70,7 +70,7 @@ def has_static_axes_count(node: ir.Node) -> bool:
 FIXED = condition("axes whose number is known", has_static_axes_count)
 
 
-def register(formulas: dict[str, str], need: Need) -> None:
+def register_reductions(formulas: dict[str, str], need: Need) -> None:
     for name, formula in formulas.items():
 
         @ops.op(name, needs=(need, RANK, FIXED))
@@ -78,15 +78,15 @@ def register(formulas: dict[str, str], need: Need) -> None:
             return reduce(ts, node, x, axes, formula)
 
 
-register(OF_NUMBERS, NUMBERS)
-register(OF_FLOATS, FLOATS)
+register_reductions(OF_NUMBERS, NUMBERS)
+register_reductions(OF_FLOATS, FLOATS)
 
 
 @ops.op("ReduceMax", "ReduceMin", needs=(COMPUTED, RANK, FIXED))
 def extreme(ts, node, x, axes=None):
     """Maximum or minimum. The result over no elements is the least or greatest value of the dtype."""
     greatest = node.op_type == "ReduceMax"
-    formula = f"torch.{'amax' if greatest else 'amin'}({{x}}, {{axes}}, {{kept}})"
+    formula = f"torch.{'amax' if greatest else 'amin'}({{x}}, {{axes}}, {{keepdim}})"
     lengths = shape_of(node.inputs[0])
     if lengths is None or 0 in lengths:
         value = node.inputs[0].dtype
@@ -94,18 +94,18 @@ def extreme(ts, node, x, axes=None):
         neutral = (info.min, info.max) if info else ("False", "True") if value == T.BOOL else ("-inf", "inf")
         helper = "amax" if greatest else "amin"
         filler = ts.let(f"torch.full([], {neutral[not greatest]}, dtype={ts.dtype(value)})", "neutral")
-        formula = ts.lib(helper, "{x}", "{axes}", "{kept}", filler)
+        formula = ts.lib(helper, "{x}", "{axes}", "{keepdim}", filler)
     return reduce(ts, node, x, axes, formula)
 
 
 @ops.op("ReduceProd", needs=(NUMBERS, RANK, FIXED))
 def product(ts, node, x, axes=None):
-    return reduce(ts, node, x, axes, ts.lib("prod", "{x}", "{axes}", "{kept}"))
+    return reduce(ts, node, x, axes, ts.lib("prod", "{x}", "{axes}", "{keepdim}"))
 
 
 @ops.op("ReduceMean", needs=(dtype("int8", "int16", "int32", "int64", "uint8"), RANK, FIXED))
 def integer_mean(ts, node, x, axes=None):
-    return reduce(ts, node, x, axes, ts.lib("integer_mean", "{x}", "{axes}", "{kept}"))
+    return reduce(ts, node, x, axes, ts.lib("integer_mean", "{x}", "{axes}", "{keepdim}"))
 
 
 @ops.op("ArgMax", "ArgMin", needs=(NUMBERS, RANK))

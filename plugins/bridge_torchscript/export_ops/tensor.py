@@ -109,7 +109,7 @@ def split(ts, node, x, sizes=None):
         step = -(-length // count)
         lengths = list_literal(max(min(step, length - i * step), 0) for i in range(count))
     else:
-        lengths = ts.lib("even_parts", f"{x}.size({axis})", count)
+        lengths = ts.lib("even_split_lengths", f"{x}.size({axis})", count)
     return ts.unpack(
         f"torch.split_with_sizes({x}, {lengths}, {axis})",
         *(v.name or f"part_{i}" for i, v in enumerate(node.outputs)),
@@ -131,7 +131,7 @@ def slice_(ts, node, x, starts, ends, axes=None, steps=None):
         arguments = [ts.ints(v) for v in inputs[1:3]]
         arguments.append(f"list(range(len({arguments[0]})))" if axes is None else ts.ints(inputs[3]))
         arguments.append(f"[1] * len({arguments[0]})" if steps is None else ts.ints(inputs[4]))
-        return ts.lib("slices", x, *arguments)
+        return ts.lib("slice_axes", x, *arguments)
     bounds = [_element_expressions(ts, v, count[0]) for v in inputs[1:3]]
     for index in range(count[0]):
         axis = index if static_axes is None else int(static_axes[index])
@@ -159,7 +159,7 @@ def gather(ts, node, x, indices):
 @ops.op("GatherElements", needs=(COMPUTED,))
 def gather_elements(ts, node, x, indices):
     axis = attr(node, "axis")
-    return f"torch.gather({x}, {axis}, {ts.lib('from_start', indices, f'{x}.size({axis})')})"
+    return f"torch.gather({x}, {axis}, {ts.lib('non_negative_indices', indices, f'{x}.size({axis})')})"
 
 
 @ops.op("GatherND", needs=(NUMERIC,))
@@ -173,7 +173,7 @@ REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 @ops.op("ScatterElements", needs=(COMPUTED,))
 def scatter_elements(ts, node, x, indices, updates):
     axis, reduction = attr(node, "axis"), attr(node, "reduction")
-    from_start = ts.lib("from_start", indices, f"{x}.size({axis})")
+    from_start = ts.lib("non_negative_indices", indices, f"{x}.size({axis})")
     if reduction == "none":
         return f"torch.scatter({x}, {axis}, {from_start}, {updates})"
     return f'torch.scatter_reduce({x}, {axis}, {from_start}, {updates}, "{REDUCTIONS[reduction]}")'
@@ -230,7 +230,7 @@ def range_(ts, node, start, limit, delta):
 @ops.op("EyeLike", needs=(condition("a matrix", lambda n: rank_of(n.inputs[0]) == 2),))
 def eye_like(ts, node, x):
     dtype = ir.DataType(attr(node, "dtype", int(node.inputs[0].dtype)))
-    return f"{ts.lib('eye', f'{x}.size(0)', f'{x}.size(1)', attr(node, 'k'))}.to({ts.dtype(dtype)})"
+    return f"{ts.lib('eye_mask', f'{x}.size(0)', f'{x}.size(1)', attr(node, 'k'))}.to({ts.dtype(dtype)})"
 
 
 @ops.op("OneHot", needs=(RANKED, NUMERIC))
@@ -310,7 +310,7 @@ def pad(ts, node, x, pads, value=None, axes=None):
     amounts = elements(ts, inputs[1])
     axes_text = ts.ints(inputs[3]) if axes is not None else list_literal(range(rank))
     if mode != "constant":
-        return ts.lib("pad_by_place", x, ts.ints(inputs[1]), axes_text, f'"{mode}"')
+        return ts.lib("pad_by_index", x, ts.ints(inputs[1]), axes_text, f'"{mode}"')
     filler = "0" if value is None else ts.number(inputs[2]) or _as_number(inputs[2], value)
     if static_axes is None or amounts is None:
         order = ts.lib("from_last_axis", ts.ints(inputs[1]), axes_text, rank)

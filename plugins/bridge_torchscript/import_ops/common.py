@@ -13,7 +13,7 @@ from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.values import Poison, Sym, Unsupported
 
 T = ir.DataType
-BY_CODE = {held.code: dtype for dtype, held in TORCH_DTYPES.items()}
+BY_CODE = {entry.code: dtype for dtype, entry in TORCH_DTYPES.items()}
 FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)
 FLOAT8 = (T.FLOAT8E4M3FN, T.FLOAT8E4M3FNUZ, T.FLOAT8E5M2, T.FLOAT8E5M2FNUZ)
 INT64 = np.int64
@@ -132,7 +132,7 @@ def result_type(*args: Any) -> ir.DataType:
             common = dtype if common is None else torch.promote_types(common, dtype)
         merged.append(common)
     result = _promote_groups(merged[0], _promote_groups(merged[1], merged[2]))
-    return next(d for d, held in TORCH_DTYPES.items() if getattr(torch, held.name) == result)
+    return next(d for d, entry in TORCH_DTYPES.items() if getattr(torch, entry.name) == result)
 
 
 def _promote_groups(higher: Any, lower: Any) -> Any:

@@ -109,7 +109,7 @@ def resize_by_matrices(op: Any, x: ir.Value, mode: str, lengths: list[Any], fact
     return x
 
 
-def interpolation(count: int, name: str, mode: str) -> None:
+def register_interpolation(count: int, name: str, mode: str) -> None:
     """Register linear or cubic interpolation of `count` spatial dimensions."""
 
     @ops.op(f"aten::upsample_{name}")
@@ -135,7 +135,7 @@ def interpolation(count: int, name: str, mode: str) -> None:
         )
 
 
-def antialiased(name: str, mode: str) -> None:
+def register_antialiased(name: str, mode: str) -> None:
     """Register interpolation of images with antialiasing."""
 
     @ops.op(f"aten::_upsample_{name}_aa")
@@ -162,15 +162,15 @@ def antialiased(name: str, mode: str) -> None:
         )
 
 
-antialiased("bilinear2d", "linear")
-antialiased("bicubic2d", "cubic")
-interpolation(1, "linear1d", "linear")
-interpolation(2, "bilinear2d", "linear")
-interpolation(3, "trilinear3d", "linear")
-interpolation(2, "bicubic2d", "cubic")
+register_antialiased("bilinear2d", "linear")
+register_antialiased("bicubic2d", "cubic")
+register_interpolation(1, "linear1d", "linear")
+register_interpolation(2, "bilinear2d", "linear")
+register_interpolation(3, "trilinear3d", "linear")
+register_interpolation(2, "bicubic2d", "cubic")
 
 
-def nearest_neighbour(count: int, exact: bool) -> None:
+def register_nearest(count: int, exact: bool) -> None:
     """Register nearest-neighbour resizing of `count` spatial dimensions; pixel centres are sampled if
     `exact`.
     """
@@ -217,5 +217,5 @@ def _gather_nearest(
 
 
 for dims in (1, 2, 3):
-    nearest_neighbour(dims, False)
-    nearest_neighbour(dims, True)
+    register_nearest(dims, False)
+    register_nearest(dims, True)

@@ -362,15 +362,15 @@ def triu(op, x, diagonal=0):
     return _triangle(op, x, diagonal, 1)
 
 
-def triangle_indices(name: str) -> None:
+def _register_triangle_indices(name: str) -> None:
     @ops.op(f"aten::{name}")
     def make(op, row, col, offset=0):
         coordinates = getattr(np, name)(row, offset, col)
         return op.const(np.stack(coordinates).astype(np.int64))
 
 
-triangle_indices("tril_indices")
-triangle_indices("triu_indices")
+_register_triangle_indices("tril_indices")
+_register_triangle_indices("triu_indices")
 
 
 @views.op("aten::diagonal", "aten::linalg_diagonal")
@@ -470,8 +470,10 @@ def repeat_indices(op: Any, repeats: ir.Value) -> ir.Value:
     """Index of every element, `repeats` times each: a cumulative sum over the positions where an element
     ends.
     """
-    ends = op.CumSum(cast(op, repeats, T.INT64), np.array(0))
-    total = op.ReduceMax(op.Concat(ints(0), ends, axis=0), keepdims=1)
+    run_ends = op.CumSum(cast(op, repeats, T.INT64), np.array(0))
+    total = op.ReduceMax(op.Concat(ints(0), run_ends, axis=0), keepdims=1)
     none = op.Expand(np.array(0), op.Add(total, ints(1)))
-    starts = op.ScatterElements(none, ends, op.Expand(np.array(1), op.Shape(ends)), axis=0, reduction="add")
+    starts = op.ScatterElements(
+        none, run_ends, op.Expand(np.array(1), op.Shape(run_ends)), axis=0, reduction="add"
+    )
     return op.CumSum(op.Slice(starts, ints(0), total, ints(0)), np.array(0))

@@ -185,16 +185,16 @@ def tensor_split(op, x, sections=None, indices=None, dim=0, tensor_indices_or_se
     return split_into(op, x, at, [step + (i < remainder) for i in range(sections)])
 
 
-def _fixed_axis_split(name: str, default: int) -> None:
+def _register_axis_split(name: str, default: int) -> None:
     @views.op(f"aten::{name}")
     def divide(op, x, sections=None, indices=None):
         dim = default if name != "hsplit" or rank(x) > 1 else 0
         return tensor_split(op, x, sections, indices, dim)
 
 
-_fixed_axis_split("hsplit", 1)
-_fixed_axis_split("vsplit", 0)
-_fixed_axis_split("dsplit", 2)
+_register_axis_split("hsplit", 1)
+_register_axis_split("vsplit", 0)
+_register_axis_split("dsplit", 2)
 
 
 def _unbind_back(op: Any, base: ir.Value, new: ir.Value, index: int, dim: int = 0) -> ir.Value:

@@ -53,7 +53,10 @@ from bridge_torchscript.values import Poison, Unsupported
 ops = OpTable()
 matrices = Matrices(ops)
 
-SIGNS = "holds {0} vectors, whose signs every library chooses in its own way; what does not depend on them is read"
+SIGNS = (
+    "holds {0} vectors, whose signs every library chooses in its own way;"
+    " what does not depend on them is read"
+)
 
 
 def lower(op: Any, x: ir.Value, rows: int, columns: int) -> ir.Value:

@@ -31,7 +31,7 @@ from bridge_torchscript.values import Complex, Sym
 ops = OpTable()
 
 
-def unary(**names: str) -> None:
+def register_unary(**names: str) -> None:
     """Register float functions with other names in the hub; integers become float32."""
     for name, hub_name in names.items():
 
@@ -40,10 +40,10 @@ def unary(**names: str) -> None:
             return op.node(hub_name, as_floating(op, x))
 
 
-unary(
+register_unary(
     exp="Exp", log="Log", sqrt="Sqrt", sin="Sin", cos="Cos", tan="Tan", asin="Asin", acos="Acos", atan="Atan"
 )
-unary(
+register_unary(
     sinh="Sinh",
     cosh="Cosh",
     tanh="Tanh",
@@ -53,11 +53,15 @@ unary(
     sigmoid="Sigmoid",
     erf="Erf",
 )
-unary(reciprocal="Reciprocal", arcsin="Asin", arccos="Acos", arctan="Atan", arcsinh="Asinh", arccosh="Acosh")
-unary(arctanh="Atanh", hardswish="HardSwish", mish="Mish", special_expit="Sigmoid", special_erf="Erf")
+register_unary(
+    reciprocal="Reciprocal", arcsin="Asin", arccos="Acos", arctan="Atan", arcsinh="Asinh", arccosh="Acosh"
+)
+register_unary(
+    arctanh="Atanh", hardswish="HardSwish", mish="Mish", special_expit="Sigmoid", special_erf="Erf"
+)
 
 
-def elementwise(**names: str) -> None:
+def register_elementwise(**names: str) -> None:
     """Register functions with other names in the hub, in the dtype of the input."""
     for name, hub_name in names.items():
 
@@ -66,7 +70,7 @@ def elementwise(**names: str) -> None:
             return op.node(hub_name, x)
 
 
-elementwise(neg="Neg", negative="Neg", relu="Relu")
+register_elementwise(neg="Neg", negative="Neg", relu="Relu")
 
 
 @ops.op("aten::abs", "aten::absolute")
@@ -85,7 +89,7 @@ def sign(op, x):
     return op.Sub(up, down)
 
 
-def rounding(**names: str) -> None:
+def register_rounding(**names: str) -> None:
     for name, hub_name in names.items():
 
         @ops.op(f"aten::{name}")
@@ -93,7 +97,7 @@ def rounding(**names: str) -> None:
             return op.node(hub_name, x) if is_float(x) else op.Identity(x)
 
 
-rounding(floor="Floor", ceil="Ceil")
+register_rounding(floor="Floor", ceil="Ceil")
 
 
 @ops.op("aten::round", "aten::special_round")
@@ -144,7 +148,7 @@ def rsub(op, x, other, alpha=1):
 @ops.op("aten::mul", "aten::multiply")
 def mul(op, x, other):
     if isinstance(x, Complex) or isinstance(other, Complex):
-        return signal_fft.product(op, x, other)
+        return signal_fft.multiply_complex(op, x, other)
     a, b = promote(op, x, other)
     return op.And(a, b) if a.dtype == T.BOOL else op.Mul(a, b)
 
@@ -399,7 +403,7 @@ def minimum(op, x, other):
     return extreme(op, "Min", x, other)
 
 
-def extreme_of_numbers(hub_name: str, name: str) -> None:
+def register_nan_ignoring(hub_name: str, name: str) -> None:
     @ops.op(f"aten::{name}")
     def pick(op, x, other):
         a, b = promote(op, x, other)
@@ -412,8 +416,8 @@ def extreme_of_numbers(hub_name: str, name: str) -> None:
         return op.Where(op.IsNaN(a), b, op.Where(op.IsNaN(b), a, op.node(hub_name, a, b)))
 
 
-extreme_of_numbers("Max", "fmax")
-extreme_of_numbers("Min", "fmin")
+register_nan_ignoring("Max", "fmax")
+register_nan_ignoring("Min", "fmin")
 
 
 @ops.op("aten::clamp", "aten::clip")
@@ -480,7 +484,7 @@ def heaviside(op, x, values):
 
 @ops.op("aten::real")
 def real(op, x):
-    return signal_fft.part(op, x, 0) if isinstance(x, Complex) else op.Identity(x)
+    return signal_fft.component(op, x, 0) if isinstance(x, Complex) else op.Identity(x)
 
 
 @ops.op("aten::conj", "aten::conj_physical", "aten::resolve_conj", "aten::_conj")
@@ -518,7 +522,7 @@ def convert_dtype(op: Any, x: ir.Value, target: ir.DataType) -> ir.Value | Compl
     return op.Identity(x) if target == x.dtype else cast(op, x, target)
 
 
-def conversions(**names: ir.DataType) -> None:
+def register_conversions(**names: ir.DataType) -> None:
     for name, dtype in names.items():
 
         @ops.op(f"aten::{name}")
@@ -526,7 +530,7 @@ def conversions(**names: ir.DataType) -> None:
             return convert_dtype(op, x, dtype)
 
 
-conversions(
+register_conversions(
     float=T.FLOAT,
     double=T.DOUBLE,
     half=T.FLOAT16,

@@ -15,7 +15,7 @@ from bridge_torchscript.import_ops.common import (
 ops = OpTable()
 
 
-def comparison(hub_name: str, *names: str) -> None:
+def register_comparison(hub_name: str, *names: str) -> None:
     @ops.op(*(f"aten::{n}" for n in names))
     def compare(op, x, other):
         a, b = promote(op, x, other)
@@ -24,11 +24,11 @@ def comparison(hub_name: str, *names: str) -> None:
         return op.node(hub_name, a, b)
 
 
-comparison("Equal", "eq")
-comparison("Less", "lt", "less")
-comparison("LessOrEqual", "le", "less_equal")
-comparison("Greater", "gt", "greater")
-comparison("GreaterOrEqual", "ge", "greater_equal")
+register_comparison("Equal", "eq")
+register_comparison("Less", "lt", "less")
+register_comparison("LessOrEqual", "le", "less_equal")
+register_comparison("Greater", "gt", "greater")
+register_comparison("GreaterOrEqual", "ge", "greater_equal")
 
 
 @ops.op("aten::ne", "aten::not_equal")
@@ -36,7 +36,7 @@ def not_equal(op, x, other):
     return op.Not(op.Equal(*promote(op, x, other)))
 
 
-def logical(**names: str) -> None:
+def register_logical(**names: str) -> None:
     for name, hub_name in names.items():
 
         @ops.op(f"aten::{name}")
@@ -44,7 +44,7 @@ def logical(**names: str) -> None:
             return op.node(hub_name, as_bool(op, x), as_bool(op, other))
 
 
-logical(logical_and="And", logical_or="Or", logical_xor="Xor")
+register_logical(logical_and="And", logical_or="Or", logical_xor="Xor")
 
 
 @ops.op("aten::logical_not")
@@ -57,16 +57,16 @@ def bitwise_not(op, x):
     return op.Not(x) if x.dtype == T.BOOL else op.BitwiseNot(x)
 
 
-def bitwise(hub_name: str, bool_name: str, *names: str) -> None:
+def register_bitwise(hub_name: str, bool_name: str, *names: str) -> None:
     @ops.op(*(f"aten::{n}" for n in names))
     def combine(op, x, other):
         a, b = promote(op, x, other)
         return op.node(bool_name if a.dtype == T.BOOL else hub_name, a, b)
 
 
-bitwise("BitwiseAnd", "And", "bitwise_and", "__and__")
-bitwise("BitwiseOr", "Or", "bitwise_or", "__or__")
-bitwise("BitwiseXor", "Xor", "bitwise_xor", "__xor__")
+register_bitwise("BitwiseAnd", "And", "bitwise_and", "__and__")
+register_bitwise("BitwiseOr", "Or", "bitwise_or", "__or__")
+register_bitwise("BitwiseXor", "Xor", "bitwise_xor", "__xor__")
 
 
 @ops.op("aten::bitwise_left_shift", "aten::__lshift__")

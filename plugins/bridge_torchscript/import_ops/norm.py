@@ -295,11 +295,11 @@ def cosine_embedding(op, input1, input2, target, margin=0.0, reduction=1):
     last = ints(rank(input1) - 1)
     tiny = number(op, 1e-12, input1)
 
-    def total(a: Any, b: Any) -> Any:
+    def dot(a: Any, b: Any) -> Any:
         return op.ReduceSum(op.Mul(a, b), last, keepdims=0)
 
-    denominator = op.Sqrt(op.Mul(op.Add(total(input1, input1), tiny), op.Add(total(input2, input2), tiny)))
-    cosine = op.Div(total(input1, input2), denominator)
+    denominator = op.Sqrt(op.Mul(op.Add(dot(input1, input1), tiny), op.Add(dot(input2, input2), tiny)))
+    cosine = op.Div(dot(input1, input2), denominator)
     nothing, one = zero(op, cosine), number(op, 1, target)
     near = op.Sub(number(op, 1.0, cosine), cosine)
     far = op.Max(op.Sub(cosine, number(op, margin, cosine)), nothing)

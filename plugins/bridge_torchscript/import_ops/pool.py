@@ -40,7 +40,7 @@ def with_batch(op: Any, x: ir.Value, count: int, make: Any) -> Any:
     return unbatched if isinstance(outputs, tuple) else unbatched[0]
 
 
-def max_pool(count: int) -> None:
+def register_max_pool(count: int) -> None:
     def pooled(
         op: Any, x: ir.Value, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, outputs: int
     ) -> Any:
@@ -74,10 +74,10 @@ def max_pool(count: int) -> None:
 
 
 for dims in (1, 2, 3):
-    max_pool(dims)
+    register_max_pool(dims)
 
 
-def average_pool(count: int) -> None:
+def register_average_pool(count: int) -> None:
     @ops.op(f"aten::avg_pool{count}d")
     def pool(
         op,
@@ -111,7 +111,7 @@ def average_pool(count: int) -> None:
 
 
 for dims in (1, 2, 3):
-    average_pool(dims)
+    register_average_pool(dims)
 
 
 def average_pool_ceil(
@@ -145,7 +145,7 @@ def average_pool_ceil(
     return op.Div(x, op.const(total.astype(x.dtype.numpy())))
 
 
-def adaptive_average(count: int) -> None:
+def register_adaptive_average(count: int) -> None:
     @ops.op(f"aten::adaptive_avg_pool{count}d", f"aten::_adaptive_avg_pool{count}d")
     def pool(op, x, output_size):
         """Adaptive average pooling: a matrix product per axis, a mean for length 1."""
@@ -186,10 +186,10 @@ def matmul_axis(op: Any, x: ir.Value, at: int, matrix: np.ndarray) -> ir.Value:
 
 
 for dims in (1, 2, 3):
-    adaptive_average(dims)
+    register_adaptive_average(dims)
 
 
-def adaptive_max(count: int) -> None:
+def register_adaptive_max(count: int) -> None:
     @ops.op(f"aten::adaptive_max_pool{count}d")
     def pool(op, x, output_size):
         """Adaptive max pooling; windows of equal size are a MaxPool."""
@@ -203,7 +203,7 @@ def adaptive_max(count: int) -> None:
 
 
 for dims in (1, 2, 3):
-    adaptive_max(dims)
+    register_adaptive_max(dims)
 
 
 def max_pool_unequal(op: Any, x: ir.Value, shape: list[int], target: list[int]) -> tuple[ir.Value, ir.Value]:

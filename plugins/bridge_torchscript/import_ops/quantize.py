@@ -505,7 +505,7 @@ def fake_quantized(
     return quantization.dequantize_linear(op, integers)
 
 
-def _zero(op: hub.Builder, zero: Any) -> Any:
+def _rounded_zero_point(op: hub.Builder, zero: Any) -> Any:
     return op.Round(zero) if isinstance(zero, ir.Value) and zero.dtype.is_floating_point() else zero  # type: ignore[union-attr]
 
 
@@ -517,7 +517,7 @@ def fake_quantize(op, x, scale, zero_point, quant_min, quant_max):
     return fake_quantized(
         op,
         x,
-        lambda dtype: make_quantization(op, scalars[0], _zero(op, scalars[1]), dtype),
+        lambda dtype: make_quantization(op, scalars[0], _rounded_zero_point(op, scalars[1]), dtype),
         quant_min,
         quant_max,
     )
@@ -525,7 +525,7 @@ def fake_quantize(op, x, scale, zero_point, quant_min, quant_max):
 
 @ops.op("aten::fake_quantize_per_channel_affine")
 def fake_quantize_channels(op, x, scale, zero_point, axis, quant_min, quant_max):
-    zero = _zero(op, zero_point)
+    zero = _rounded_zero_point(op, zero_point)
     return fake_quantized(
         op, x, lambda dtype: make_quantization(op, scale, zero, dtype, axis), quant_min, quant_max
     )

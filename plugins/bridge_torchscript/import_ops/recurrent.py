@@ -116,7 +116,7 @@ class Layers:
         return op.Slice(state, ints(first), ints(first + self.directions), ints(0))
 
 
-def recurrent(cell: str, name: str, activation: str = "") -> None:
+def register_recurrent(cell: str, name: str, activation: str = "") -> None:
     """Register torch's layers `name`."""
 
     @ops.op(f"aten::{name}")
@@ -197,10 +197,10 @@ def pad_packed(op, data, batch_sizes, batch_first=False, padding_value=0.0, tota
     return padded, op.ReduceSum(op.Cast(mask, to=int(T.INT64)), ints(0), keepdims=0)
 
 
-recurrent("LSTM", "lstm")
-recurrent("GRU", "gru")
-recurrent("RNN", "rnn_tanh", "Tanh")
-recurrent("RNN", "rnn_relu", "Relu")
+register_recurrent("LSTM", "lstm")
+register_recurrent("GRU", "gru")
+register_recurrent("RNN", "rnn_tanh", "Tanh")
+register_recurrent("RNN", "rnn_relu", "Relu")
 
 
 @ops.op("aten::lstm_cell")
@@ -222,11 +222,11 @@ def gru_cell(op, x, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     return op.Add(new, op.Mul(update, op.Sub(hx, new)))
 
 
-def simple_cell(name: str, activation: str) -> None:
+def register_simple_cell(name: str, activation: str) -> None:
     @ops.op(f"aten::{name}")
     def cell(op, x, hx, w_ih, w_hh, b_ih=None, b_hh=None):
         return op.node(activation, op.Add(linear(op, x, w_ih, b_ih), linear(op, hx, w_hh, b_hh)))
 
 
-simple_cell("rnn_tanh_cell", "Tanh")
-simple_cell("rnn_relu_cell", "Relu")
+register_simple_cell("rnn_tanh_cell", "Tanh")
+register_simple_cell("rnn_relu_cell", "Relu")

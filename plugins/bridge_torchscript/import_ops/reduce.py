@@ -114,7 +114,7 @@ def aminmax(op, x, dim=None, keepdim=False):
     return (_nan_aware(op, "ReduceMin", x, dim, keepdim), _nan_aware(op, "ReduceMax", x, dim, keepdim))
 
 
-def _extreme(name: str) -> None:
+def _register_extreme(name: str) -> None:
     @ops.op(f"aten::{name}")
     def pick(op, x, dim=None, keepdim=False, other=None):
         if other is not None:
@@ -127,8 +127,8 @@ def _extreme(name: str) -> None:
         )
 
 
-_extreme("max")
-_extreme("min")
+_register_extreme("max")
+_register_extreme("min")
 
 
 def _arg_extreme(op: Any, name: str, x: ir.Value, dim: int, keepdim: bool) -> ir.Value:
@@ -138,7 +138,7 @@ def _arg_extreme(op: Any, name: str, x: ir.Value, dim: int, keepdim: bool) -> ir
     return op.node(name, wide, axis=axis(x, dim), keepdims=int(bool(keepdim)))
 
 
-def _arg(name: str, hub_name: str) -> None:
+def _register_arg_extreme(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def pick(op, x, dim=None, keepdim=False):
         if dim is None:
@@ -147,11 +147,11 @@ def _arg(name: str, hub_name: str) -> None:
         return _arg_extreme(op, hub_name, x, dim, keepdim)
 
 
-_arg("argmax", "ArgMax")
-_arg("argmin", "ArgMin")
+_register_arg_extreme("argmax", "ArgMax")
+_register_arg_extreme("argmin", "ArgMin")
 
 
-def _quantifier(name: str, hub_name: str) -> None:
+def _register_quantifier(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def decide(op, x, dim=None, keepdim=False):
         hits = op.Cast(cast(op, x, T.BOOL), to=6)
@@ -159,8 +159,8 @@ def _quantifier(name: str, hub_name: str) -> None:
         return op.Cast(result, to=2) if x.dtype == T.UINT8 else result
 
 
-_quantifier("all", "ReduceMin")
-_quantifier("any", "ReduceMax")
+_register_quantifier("all", "ReduceMin")
+_register_quantifier("any", "ReduceMax")
 
 
 @ops.op("aten::logsumexp", "aten::special_logsumexp")
@@ -312,18 +312,18 @@ def dist(op, x, other, p=2):
     return norm_of(op, op.Sub(x, other), p, None, False)
 
 
-def _cumulative(name: str, hub_name: str) -> None:
+def _register_cumulative(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def accumulate(op, x, dim, dtype=None):
         x = cast(op, x, sum_dtype(x, dtype))
         return op.node(hub_name, x, np.array(axis(x, dim))) if rank(x) else op.Identity(x)
 
 
-_cumulative("cumsum", "CumSum")
-_cumulative("cumprod", "CumProd")
+_register_cumulative("cumsum", "CumSum")
+_register_cumulative("cumprod", "CumProd")
 
 
-def _cumulative_extreme(name: str, hub_name: str) -> None:
+def _register_cumulative_extreme(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def accumulate(op, x, dim):
         """Cumulative maximum or minimum and its indices; of equal elements the last counts."""
@@ -351,8 +351,8 @@ def _cumulative_extreme(name: str, hub_name: str) -> None:
         return tuple(op.Concat(*v, axis=at) if size > 1 else v[0] for v in (values, all_indices))
 
 
-_cumulative_extreme("cummax", "GreaterOrEqual")
-_cumulative_extreme("cummin", "LessOrEqual")
+_register_cumulative_extreme("cummax", "GreaterOrEqual")
+_register_cumulative_extreme("cummin", "LessOrEqual")
 
 
 @ops.op("aten::quantile")
@@ -430,7 +430,7 @@ def trapezoid(op, y, x=None, dx=1, dim=-1):
     return op.Mul(op.ReduceSum(op.Mul(pairs, steps), ints(at), keepdims=0), number(op, 0.5, y))
 
 
-def _softmax(hub_name: str, *names: str) -> None:
+def _register_softmax(hub_name: str, *names: str) -> None:
     @ops.op(*(f"aten::{n}" for n in names))
     def normalize(op, x, dim, dtype=None, half_to_float=False):
         x = as_floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
@@ -439,8 +439,8 @@ def _softmax(hub_name: str, *names: str) -> None:
         return op.node(hub_name, x, axis=axis(x, dim))
 
 
-_softmax("Softmax", "softmax", "special_softmax", "_softmax")
-_softmax("LogSoftmax", "log_softmax", "special_log_softmax", "_log_softmax")
+_register_softmax("Softmax", "softmax", "special_softmax", "_softmax")
+_register_softmax("LogSoftmax", "log_softmax", "special_log_softmax", "_log_softmax")
 
 
 @ops.op("aten::corrcoef")

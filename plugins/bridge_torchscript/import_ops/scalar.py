@@ -59,7 +59,7 @@ def operands(op: Any, x: Any, y: Any) -> tuple[Any, Any]:
     return tensor(op, x, dtype), tensor(op, y, dtype)
 
 
-def arithmetic(name: str, function: Callable, hub_name: str) -> None:
+def register_arithmetic(name: str, function: Callable, hub_name: str) -> None:
     @PYTHON.op(name)
     def compute(op, x, y, alpha=1):
         if (
@@ -77,9 +77,9 @@ def arithmetic(name: str, function: Callable, hub_name: str) -> None:
         return function(x, y)
 
 
-arithmetic("aten::add", operator.add, "Add")
-arithmetic("aten::sub", operator.sub, "Sub")
-arithmetic("aten::mul", operator.mul, "Mul")
+register_arithmetic("aten::add", operator.add, "Add")
+register_arithmetic("aten::sub", operator.sub, "Sub")
+register_arithmetic("aten::mul", operator.mul, "Mul")
 
 
 @PYTHON.op("aten::div")
@@ -113,7 +113,7 @@ def remainder(op, x, y):
     return sym(op.Mod(a, b))
 
 
-def comparison(name: str, function: Callable, hub_name: str) -> None:
+def register_comparison(name: str, function: Callable, hub_name: str) -> None:
     @PYTHON.op(name)
     def compare(op, x, y):
         if isinstance(x, Var) or isinstance(y, Var):
@@ -142,15 +142,15 @@ def compare_lists(op: Any, x: list[Any], y: list[Any], name: str) -> Any:
     return sym(op.Not(result.value)) if isinstance(result, Sym) else not result
 
 
-comparison("aten::eq", operator.eq, "Equal")
-comparison("aten::ne", operator.ne, "NotEqual")
-comparison("aten::lt", operator.lt, "Less")
-comparison("aten::le", operator.le, "LessOrEqual")
-comparison("aten::gt", operator.gt, "Greater")
-comparison("aten::ge", operator.ge, "GreaterOrEqual")
+register_comparison("aten::eq", operator.eq, "Equal")
+register_comparison("aten::ne", operator.ne, "NotEqual")
+register_comparison("aten::lt", operator.lt, "Less")
+register_comparison("aten::le", operator.le, "LessOrEqual")
+register_comparison("aten::gt", operator.gt, "Greater")
+register_comparison("aten::ge", operator.ge, "GreaterOrEqual")
 
 
-def logical(name: str, function: Callable, hub_name: str) -> None:
+def register_logical(name: str, function: Callable, hub_name: str) -> None:
     @PYTHON.op(name)
     def combine(op, x, y):
         if isinstance(x, Var) or isinstance(y, Var):
@@ -160,9 +160,9 @@ def logical(name: str, function: Callable, hub_name: str) -> None:
         return sym(op.node(hub_name, *(tensor(op, v, T.BOOL) for v in (x, y))))
 
 
-logical("aten::__and__", operator.and_, "And")
-logical("aten::__or__", operator.or_, "Or")
-logical("aten::__xor__", operator.xor, "Xor")
+register_logical("aten::__and__", operator.and_, "And")
+register_logical("aten::__or__", operator.or_, "Or")
+register_logical("aten::__xor__", operator.xor, "Xor")
 
 
 @PYTHON.op("aten::__not__")
@@ -190,7 +190,7 @@ def sum_(op, x, *rest):
     return result
 
 
-def quantified(name: str, function: Callable, combined: str) -> None:
+def register_quantifier(name: str, function: Callable, combined: str) -> None:
     @PYTHON.op(name)
     def quantify(op, x, *rest):
         if not isinstance(x, list) or rest:
@@ -201,8 +201,8 @@ def quantified(name: str, function: Callable, combined: str) -> None:
         return result
 
 
-quantified("aten::all", all, "aten::__and__")
-quantified("aten::any", any, "aten::__or__")
+register_quantifier("aten::all", all, "aten::__and__")
+register_quantifier("aten::any", any, "aten::__or__")
 
 
 @PYTHON.op("aten::neg")
@@ -476,7 +476,7 @@ register_math(
 )
 
 
-def extremes(name: str, function: Callable, hub_name: str) -> None:
+def register_extreme(name: str, function: Callable, hub_name: str) -> None:
     @PYTHON.op(f"prim::{name}")
     def compute(op, *inputs):
         if len(inputs) == 1 and isinstance(inputs[0], list):
@@ -491,8 +491,8 @@ def extremes(name: str, function: Callable, hub_name: str) -> None:
         return function(inputs)
 
 
-extremes("min", min, "Min")
-extremes("max", max, "Max")
+register_extreme("min", min, "Min")
+register_extreme("max", max, "Max")
 
 
 @PYTHON.op("prim::abs")

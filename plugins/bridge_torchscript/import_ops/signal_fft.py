@@ -27,7 +27,7 @@ ops = OpTable()
 BACK = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
 
 
-def part(op: Any, x: Complex, index: int) -> ir.Value:
+def component(op: Any, x: Complex, index: int) -> ir.Value:
     """Real (index 0) or imaginary (1) part."""
     return op.Gather(x.value, np.array(index), axis=-1)
 
@@ -100,7 +100,7 @@ def irfft_axis(op: Any, x: Complex, n: Any, at: int, norm: Any) -> ir.Value:
     factor = _scale(count, norm, True)
     sides = []
     for index, table in enumerate(tables):
-        values = op.Slice(part(op, x, index), ints(0), ints(used), ints(at))
+        values = op.Slice(component(op, x, index), ints(0), ints(used), ints(at))
         order = [i for i in range(rank(values)) if i != at] + [at]
         product = op.MatMul(op.Transpose(values, perm=order), op.const((table * factor).astype(dtype)))
         sides.append(op.Transpose(product, perm=[order.index(i) for i in range(len(order))]))
@@ -207,10 +207,10 @@ def _refuse() -> Any:
 
 @ops.op("aten::imag")
 def imag(op, x):
-    return part(op, x, 1) if isinstance(x, Complex) else _refuse()
+    return component(op, x, 1) if isinstance(x, Complex) else _refuse()
 
 
-def product(op: Any, x: Any, other: Any) -> Complex:
+def multiply_complex(op: Any, x: Any, other: Any) -> Complex:
     if not isinstance(x, Complex) or not isinstance(other, Complex):
         pairs, factor = (x, other) if isinstance(x, Complex) else (other, x)
         if isinstance(factor, ir.Value) and rank(factor):
@@ -218,7 +218,7 @@ def product(op: Any, x: Any, other: Any) -> Complex:
         return Complex(
             op.Mul(pairs.value, factor if isinstance(factor, ir.Value) else number(op, factor, pairs.value))
         )
-    (a, b), (c, d) = ((part(op, v, 0), part(op, v, 1)) for v in (x, other))
+    (a, b), (c, d) = ((component(op, v, 0), component(op, v, 1)) for v in (x, other))
     return pair(op, op.Sub(op.Mul(a, c), op.Mul(b, d)), op.Add(op.Mul(a, d), op.Mul(b, c)))
 
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import int64_scalar, ints, number, rank, static_value, zero
 from bridge_torchscript.import_ops.pool import PADDING, pad_with_mode
-from bridge_torchscript.import_ops.signal_fft import part
+from bridge_torchscript.import_ops.signal_fft import component
 from bridge_torchscript.values import Complex, Unsupported
 
 ops = OpTable()
@@ -97,7 +97,7 @@ def istft(
         size**0.5 if normalized else 1
     )
     kernel = op.Mul(op.const(basis[:, None].astype(value.dtype.numpy())), window)
-    rows = op.Concat(part(op, Complex(value), 0), part(op, Complex(value), 1), axis=1)
+    rows = op.Concat(component(op, Complex(value), 0), component(op, Complex(value), 1), axis=1)
     overlapped = op.ConvTranspose(rows, kernel, strides=[hop])
     ones = op.Slice(rows, ints(0, 0), ints(1, 1), ints(0, 1))
     ones = op.Add(op.Mul(ones, zero(op, ones)), number(op, 1, ones))

@@ -221,8 +221,7 @@ def erfinv(x: Float64) -> Float64:
     near = polynomial(w - 2.5, ERFINV_NEAR)
     far = polynomial(w.below(0.0, w.full(0.0), w).apply("Sqrt") - 3, ERFINV_FAR)
     value = w.below(5.0, near, far) * x
-    ends = x.equal(1.0, x.full(math.inf), x.equal(-1.0, x.full(-math.inf), value))
-    return ends
+    return x.equal(1.0, x.full(math.inf), x.equal(-1.0, x.full(-math.inf), value))
 
 
 @register_formula("special_ndtri")

@@ -53,14 +53,14 @@ def _at_least(op: Any, x: ir.Value, count: int) -> ir.Value:
     return op.Reshape(x, ints(*[1] * (count - 1), -1))
 
 
-def at_least(count: int) -> None:
+def register_atleast(count: int) -> None:
     @ops.op(f"aten::atleast_{count}d")
     def widen(op, x=None, tensors=None):
         return _at_least(op, x, count) if tensors is None else [_at_least(op, v, count) for v in tensors]
 
 
 for count in (1, 2, 3):
-    at_least(count)
+    register_atleast(count)
 
 
 @ops.op("aten::hstack")

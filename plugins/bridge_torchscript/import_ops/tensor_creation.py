@@ -26,7 +26,7 @@ from bridge_torchscript.values import Sym, Unsupported
 ops = OpTable()
 
 
-def constant(name: str, value: float) -> None:
+def register_constant(name: str, value: float) -> None:
     @ops.op(f"aten::{name}")
     def make(op, size, dtype=None):
         return constant_of_shape(op, size, value, dtype_or(dtype, T.FLOAT))
@@ -40,9 +40,9 @@ def constant(name: str, value: float) -> None:
         return constant_of_shape(op, size_list(op, x), value, dtype_or(dtype, x.dtype))
 
 
-constant("zeros", 0)
-constant("ones", 1)
-constant("empty", 0)
+register_constant("zeros", 0)
+register_constant("ones", 1)
+register_constant("empty", 0)
 
 
 @ops.op("aten::full")

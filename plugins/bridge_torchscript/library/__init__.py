@@ -15,13 +15,13 @@ from pathlib import Path
 @functools.cache
 def functions() -> dict[str, str]:
     """Source of every function, by name."""
-    found = {}
+    sources: dict[str, str] = {}
     for file in sorted(Path(__file__).parent.glob("*.py")):
         if file.name != "__init__.py":
             text = file.read_text()
             nodes = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
-            found.update({node.name: ast.get_source_segment(text, node) or "" for node in nodes})
-    return found
+            sources.update({node.name: ast.get_source_segment(text, node) or "" for node in nodes})
+    return sources
 
 
 def library(names: Iterable[str]) -> str:

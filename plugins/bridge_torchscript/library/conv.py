@@ -57,7 +57,7 @@ def window_pads(
     return result
 
 
-def crops_to(lengths: List[int], targets: List[int], upper: bool, extra: List[int]) -> List[int]:
+def crop_pads(lengths: List[int], targets: List[int], upper: bool, extra: List[int]) -> List[int]:
     """Negative pads that crop lengths to `targets` (ONNX operator ConvTranspose)."""
     result = [0] * (2 * len(lengths))
     for i in range(len(lengths)):

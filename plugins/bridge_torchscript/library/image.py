@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def corners(boxes: Tensor, is_center_size: bool) -> Tensor:
+def corner_boxes(boxes: Tensor, is_center_size: bool) -> Tensor:
     """Boxes [..., 4] as minimum and maximum y and x."""
     if is_center_size:
         half = boxes[..., 2:] / 2
@@ -35,7 +35,7 @@ def non_max_suppression(
     """
     selected: List[Tensor] = [torch.zeros([0, 3], dtype=torch.int64)]
     for n in range(scores.size(0)):
-        box_corners = corners(boxes[n], is_center_size)
+        box_corners = corner_boxes(boxes[n], is_center_size)
         areas = (box_corners[:, 2] - box_corners[:, 0]) * (box_corners[:, 3] - box_corners[:, 1])
         for k in range(scores.size(1)):
             class_scores = scores[n, k]

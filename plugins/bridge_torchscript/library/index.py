@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def from_start(indices: Tensor, length: int) -> Tensor:
+def non_negative_indices(indices: Tensor, length: int) -> Tensor:
     """Indices counted from the start."""
     indices = indices.to(torch.int64)
     return torch.where(indices < 0, indices + length, indices)
@@ -122,13 +122,13 @@ def erase(sequence: List[Tensor], position: int) -> List[Tensor]:
     return sequence[:position] + sequence[position + 1 :]
 
 
-def element(value: Optional[Tensor]) -> Tensor:
+def optional_value(value: Optional[Tensor]) -> Tensor:
     """Value of an optional."""
     assert value is not None
     return value
 
 
-def elements(value: Optional[List[Tensor]]) -> List[Tensor]:
+def optional_list(value: Optional[List[Tensor]]) -> List[Tensor]:
     """Value of an optional list."""
     assert value is not None
     return value

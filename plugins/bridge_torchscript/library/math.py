@@ -42,7 +42,7 @@ def to_float4(x: Tensor) -> Tensor:
     return rounded.to(torch.float8_e4m3fn)
 
 
-def bounded(x: Tensor, limit: float, saturate: bool) -> Tensor:
+def saturate_float8(x: Tensor, limit: float, saturate: bool) -> Tensor:
     """Values clamped to the limit of a float8 dtype, or NaN above 464 for the limit 448, where torch
     saturates.
     """
@@ -53,12 +53,12 @@ def bounded(x: Tensor, limit: float, saturate: bool) -> Tensor:
     return x
 
 
-def ordered(x: Tensor) -> Tensor:
+def uint64_order(x: Tensor) -> Tensor:
     """uint64 as int64 values of the same order."""
     return torch.bitwise_xor(torch.view_copy(x, dtype=torch.int64), -9223372036854775807 - 1)
 
 
-def shifted_left(x: Tensor, n: Tensor) -> Tensor:
+def shift_left(x: Tensor, n: Tensor) -> Tensor:
     """Bits of uint64, held in int64, shifted left; zero for a shift by 64 or more."""
     return torch.where(
         torch.logical_and(n >= 0, n < 64),
@@ -67,7 +67,7 @@ def shifted_left(x: Tensor, n: Tensor) -> Tensor:
     )
 
 
-def shifted_right(x: Tensor, n: Tensor) -> Tensor:
+def shift_right(x: Tensor, n: Tensor) -> Tensor:
     """Bits of uint64, held in int64, shifted right with zeros from the left."""
     count = torch.clamp(n, 1, 63)
     mask = torch.bitwise_right_shift(torch.full_like(count, 9223372036854775807), count - 1)
@@ -76,22 +76,22 @@ def shifted_right(x: Tensor, n: Tensor) -> Tensor:
     return torch.where(n == 0, x, in_range)
 
 
-def divided(x: Tensor, y: Tensor) -> Tuple[Tensor, Tensor]:
+def divide_uint64(x: Tensor, y: Tensor) -> Tuple[Tensor, Tensor]:
     """Quotient and remainder of uint64 held in int64.
 
     The quotient is computed from x / 2, which has no sign bit.
     """
     ones = torch.ones_like(y)
-    half = torch.div(shifted_right(x, torch.ones_like(x)), torch.where(y > 0, y, ones), rounding_mode="trunc")
+    half = torch.div(shift_right(x, torch.ones_like(x)), torch.where(y > 0, y, ones), rounding_mode="trunc")
     quotient = torch.where(y > 0, half * 2, torch.zeros_like(half))
     remainder = x - quotient * y
-    is_over = ordered(torch.view_copy(remainder, dtype=torch.uint64)) >= ordered(
+    is_over = uint64_order(torch.view_copy(remainder, dtype=torch.uint64)) >= uint64_order(
         torch.view_copy(y, dtype=torch.uint64)
     )
     return quotient + is_over.to(torch.int64), remainder - torch.where(is_over, y, torch.zeros_like(y))
 
 
-def from_zero_of_rows(x: Tensor, zero: Tensor) -> Tensor:
+def subtract_row_zeros(x: Tensor, zero: Tensor) -> Tensor:
     """x - zero as int32; a vector of zero points has one per row."""
     if zero.dim() == 1:
         zero = torch.unsqueeze(zero, 1)

@@ -24,12 +24,12 @@ def time_order(steps: int, lengths: Optional[Tensor], is_reverse: bool, batch: i
     return torch.where(positions < stops, stops - 1 - positions, positions)
 
 
-def in_order(x: Tensor, order: Tensor) -> Tensor:
+def gather_steps(x: Tensor, order: Tensor) -> Tensor:
     """Elements of [steps, batch, size] gathered by `order` [steps, batch]."""
     return torch.gather(x, 0, torch.expand(torch.unsqueeze(order, 2), x.size()))
 
 
-def running(step: int, lengths: Optional[Tensor], batch: int) -> Tensor:
+def running_mask(step: int, lengths: Optional[Tensor], batch: int) -> Tensor:
     """Mask [batch, 1] of sequences that have this step."""
     if lengths is None:
         return torch.ones([batch, 1], dtype=torch.bool)
@@ -54,7 +54,7 @@ def all_outputs(outputs: List[Tensor], layout: bool) -> Tensor:
     return torch.permute(stacked, [2, 0, 1, 3]) if layout else stacked
 
 
-def two_biases(b: Optional[Tensor], direction: int, width: int, x: Tensor) -> Tuple[Tensor, Tensor]:
+def split_biases(b: Optional[Tensor], direction: int, width: int, x: Tensor) -> Tuple[Tensor, Tensor]:
     """Biases of the input's gates and of the state's gates."""
     if b is None:
         return torch.zeros([width], dtype=x.dtype), torch.zeros([width], dtype=x.dtype)
@@ -115,8 +115,8 @@ def recurrent(
     cells: List[Tensor] = []
     for d in range(w.size(0)):
         order = time_order(steps, lengths, reverse or d == 1, batch)
-        input_bias, state_bias = two_biases(b, d, r.size(1), x)
-        gates = torch.matmul(in_order(x, order), torch.t(w[d])) + input_bias
+        input_bias, state_bias = split_biases(b, d, r.size(1), x)
+        gates = torch.matmul(gather_steps(x, order), torch.t(w[d])) + input_bias
         if cell_type != "GRU":
             gates = gates + state_bias
         recurrence = torch.t(r[d])
@@ -134,10 +134,10 @@ def recurrent(
                 state = gru_step(gates[t], h, recurrence, state_bias, reset_after)
             else:
                 state = torch.tanh(gates[t] + torch.matmul(h, recurrence))
-            is_running = running(t, lengths, batch)
+            is_running = running_mask(t, lengths, batch)
             h, c = torch.where(is_running, state, h), torch.where(is_running, cell, c)
             step_outputs.append(torch.where(is_running, state, torch.zeros_like(state)))
-        outputs.append(in_order(torch.stack(step_outputs), order))
+        outputs.append(gather_steps(torch.stack(step_outputs), order))
         hidden.append(h)
         cells.append(c)
     return all_outputs(outputs, layout), last_states(hidden, layout), last_states(cells, layout)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def last_first(axes: List[int], rank: int) -> List[int]:
+def descending_axes(axes: List[int], rank: int) -> List[int]:
     """Distinct axes counted from the start, in falling order."""
     result: List[int] = []
     for i in range(rank):
@@ -23,14 +23,14 @@ def last_first(axes: List[int], rank: int) -> List[int]:
 
 def prod(x: Tensor, axes: List[int], keepdim: bool) -> Tensor:
     """Product over several axes."""
-    for axis in last_first(axes, x.dim()):
+    for axis in descending_axes(axes, x.dim()):
         x = torch.prod(x, axis, keepdim, dtype=x.dtype)
     return x
 
 
 def amax(x: Tensor, axes: List[int], keepdim: bool, neutral: Tensor) -> Tensor:
     """Maximum over several axes; the neutral element if there are no elements."""
-    for axis in last_first(axes, x.dim()):
+    for axis in descending_axes(axes, x.dim()):
         length: List[int] = x.size()
         length[axis] = 1
         x = torch.amax(torch.cat([x, torch.expand(neutral, length)], axis), axis, keepdim)
@@ -39,7 +39,7 @@ def amax(x: Tensor, axes: List[int], keepdim: bool, neutral: Tensor) -> Tensor:
 
 def amin(x: Tensor, axes: List[int], keepdim: bool, neutral: Tensor) -> Tensor:
     """Minimum over several axes; the neutral element if there are no elements."""
-    for axis in last_first(axes, x.dim()):
+    for axis in descending_axes(axes, x.dim()):
         length: List[int] = x.size()
         length[axis] = 1
         x = torch.amin(torch.cat([x, torch.expand(neutral, length)], axis), axis, keepdim)
@@ -49,7 +49,7 @@ def amin(x: Tensor, axes: List[int], keepdim: bool, neutral: Tensor) -> Tensor:
 def integer_mean(x: Tensor, axes: List[int], keepdim: bool) -> Tensor:
     """Sum divided by count, rounded towards zero."""
     count = 1
-    for axis in last_first(axes, x.dim()):
+    for axis in descending_axes(axes, x.dim()):
         count = count * x.size(axis)
     total = torch.sum(x, axes, keepdim, dtype=torch.int64)
     return torch.div(total, count, rounding_mode="trunc").to(x.dtype)

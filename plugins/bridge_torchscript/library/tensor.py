@@ -57,7 +57,7 @@ def unsqueeze(x: Tensor, axes: List[int]) -> Tensor:
     return x
 
 
-def even_parts(length: int, count: int) -> List[int]:
+def even_split_lengths(length: int, count: int) -> List[int]:
     """Lengths of `count` parts; the last may be shorter."""
     step = (length + count - 1) // count
     lengths: List[int] = []
@@ -66,7 +66,7 @@ def even_parts(length: int, count: int) -> List[int]:
     return lengths
 
 
-def slices(x: Tensor, starts: List[int], ends: List[int], axes: List[int], steps: List[int]) -> Tensor:
+def slice_axes(x: Tensor, starts: List[int], ends: List[int], axes: List[int], steps: List[int]) -> Tensor:
     """ONNX operator Slice, with negative steps."""
     for i in range(len(starts)):
         axis = axes[i]
@@ -95,7 +95,7 @@ def from_last_axis(pads: List[int], axes: List[int], rank: int) -> List[int]:
     return result
 
 
-def pad_by_place(x: Tensor, pads: List[int], axes: List[int], mode: str) -> Tensor:
+def pad_by_index(x: Tensor, pads: List[int], axes: List[int], mode: str) -> Tensor:
     """Crop by negative pads, then pad in the modes edge, wrap and reflect (ONNX operator Pad)."""
     for i in range(len(axes)):
         axis = axes[i]
@@ -117,13 +117,13 @@ def pad_by_place(x: Tensor, pads: List[int], axes: List[int], mode: str) -> Tens
     return x
 
 
-def shifted(x: Tensor, axis: int, filler: int) -> Tensor:
+def shift_elements(x: Tensor, axis: int, filler: int) -> Tensor:
     """Elements shifted by one along the axis; the first is `filler`, the last is dropped."""
     first = torch.full_like(torch.slice(x, axis, 0, 1), filler)
     return torch.slice(torch.cat([first, x], axis), axis, 0, x.size(axis))
 
 
-def eye(rows: int, columns: int, k: int) -> Tensor:
+def eye_mask(rows: int, columns: int, k: int) -> Tensor:
     """Mask of diagonal `k`."""
     return torch.unsqueeze(torch.arange(columns), 0) - torch.unsqueeze(torch.arange(rows), 1) == k
 
@@ -161,7 +161,7 @@ def space_to_depth(x: Tensor, block: int, depth_last: bool) -> Tensor:
     return torch.reshape(x, [n, c * block * block, h // block, w // block])
 
 
-def times(lengths: List[int], factors: List[int]) -> List[int]:
+def multiply_lists(lengths: List[int], factors: List[int]) -> List[int]:
     """Elementwise products of two lists."""
     result: List[int] = []
     for i in range(len(lengths)):
