@@ -17,7 +17,7 @@ from bridge.report import Blocker
 from bridge_torchscript.decompose import decompose
 from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.import_ops import ops
-from bridge_torchscript.import_ops.common import cast, int64_vector, tensor
+from bridge_torchscript.import_ops.common import cast, lengths_vector, tensor
 from bridge_torchscript.import_ops.quantize import (
     propagated_quantization,
     requantize,
@@ -233,7 +233,7 @@ class Interpreter:
         assert before.dtype is not None
         value = cast(op, result.read(op), before.dtype)
         if value.shape != before.shape or value.shape is None:
-            value = op.Expand(value, int64_vector(op, size_list(op, before)))
+            value = op.Expand(value, lengths_vector(op, size_list(op, before)))
         target.write(op, value)
         target.quantization = result.quantization
         return target

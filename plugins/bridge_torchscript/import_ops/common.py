@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from bridge.dims import vector
 from bridge.hub import const, rank_of, shape_of
+from bridge.importing import ints
 from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.values import Poison, Sym, Unsupported
 
@@ -153,11 +154,7 @@ def promote(op: Any, *args: Any) -> list[ir.Value]:
     return [tensor(op, a, dtype) for a in args]
 
 
-def ints(*values: int) -> np.ndarray:
-    return np.array(values, INT64)
-
-
-def int64_vector(op: Any, lengths: Any) -> ir.Value:
+def lengths_vector(op: Any, lengths: Any) -> ir.Value:
     """Int64 vector of ints and run-time ints."""
     return vector(op, [op.Reshape(p.value, ints(1)) if isinstance(p, Sym) else int(p) for p in lengths])
 
@@ -169,12 +166,6 @@ def length(op: Any, x: ir.Value, dim: int) -> Any:
     if isinstance(size, int):
         return int(size)
     return Sym(op.Squeeze(op.Shape(x, start=at, end=at + 1), ints(0)))
-
-
-def shape_vector(op: Any, x: ir.Value) -> ir.Value:
-    """Shape of `x` as an int64 vector; a constant if static."""
-    shape = shape_of(x)
-    return op.Shape(x) if shape is None else op.const(np.array(shape, INT64))
 
 
 def int64_scalar(op: Any, x: Any) -> ir.Value:
@@ -208,12 +199,6 @@ def spatial_list(values: Any, count: int) -> list[int]:
     return numbers * count if len(numbers) == 1 else numbers
 
 
-def zero(op: Any, x: ir.Value, value: Any = 0) -> ir.Value:
-    """Scalar constant in the dtype of `x`."""
-    assert x.dtype is not None
-    return op.const(np.asarray(value).astype(x.dtype.numpy()))
-
-
 def constant_of_shape(op: Any, shape: Any, value: Any, dtype: ir.DataType) -> ir.Value:
     """Tensor of `shape` filled with one number."""
     filler = tensor(op, value, dtype)
@@ -221,7 +206,7 @@ def constant_of_shape(op: Any, shape: Any, value: Any, dtype: ir.DataType) -> ir
         array = const(filler)
         if array is not None and int(np.prod(shape, dtype=np.int64)) <= 2**22:
             return op.const(np.full(shape, array))
-    return op.Expand(filler, int64_vector(op, shape))
+    return op.Expand(filler, lengths_vector(op, shape))
 
 
 def multiply_by(op: Any, value: ir.Value, factor: Any) -> ir.Value:

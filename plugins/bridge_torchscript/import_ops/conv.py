@@ -7,13 +7,9 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge.geometry import halves
+from bridge.importing import ints
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import (
-    ints,
-    rank,
-    spatial_list,
-    static_shape,
-)
+from bridge_torchscript.import_ops.common import rank, spatial_list, static_shape
 from bridge_torchscript.import_ops.pool import with_batch
 
 ops = OpTable()

@@ -9,18 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.importing import ints, shape_tensor
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import (
-    T,
-    cast,
-    dims_of,
-    int64_scalar,
-    ints,
-    number,
-    rank,
-    shape_vector,
-    static_shape,
-)
+from bridge_torchscript.import_ops.common import T, cast, dims_of, int64_scalar, number, rank, static_shape
 from bridge_torchscript.values import Poison, Unsupported
 
 ops = OpTable()
@@ -73,7 +64,7 @@ def embedding_bag(
         padding = int64_scalar(op, padding_idx if padding_idx >= 0 else static_shape(weight)[0] + padding_idx)
         is_real = op.Unsqueeze(op.Not(op.Equal(indices, padding)), ints(1))
         rows = op.Where(is_real, rows, number(op, -np.inf if mode == MAX else 0, rows))
-    ones = op.Expand(number(op, 1, rows), op.Concat(shape_vector(op, indices), ints(1), axis=0))
+    ones = op.Expand(number(op, 1, rows), op.Concat(shape_tensor(op, indices), ints(1), axis=0))
     counts = reduce_bags(ones if is_real is None else cast(op, is_real, rows.dtype), "add")
     result = reduce_bags(rows, "max" if mode == MAX else "add")
     if mode == MEAN:

@@ -8,8 +8,17 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints
+from bridge.interpolation import (
+    ResizeAxis,
+    dense,
+    linear_taps,
+    nearest_index,
+    original_coordinates,
+    step_between,
+)
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import dims_of, int64_vector, ints, static_value
+from bridge_torchscript.import_ops.common import dims_of, lengths_vector, static_value
 from bridge_torchscript.import_ops.pool import matmul_axis
 from bridge_torchscript.values import Unsupported
 
@@ -51,14 +60,14 @@ def resize_to(
     head = dims_of(x)[:2]
     if all(isinstance(n, int) for n in [*head, *lengths]):
         return op.Resize(x, None, None, ints(*head, *lengths), mode=mode, **attributes)
-    shape = op.Concat(op.Shape(x, start=0, end=2), int64_vector(op, lengths), axis=0)
+    shape = op.Concat(op.Shape(x, start=0, end=2), lengths_vector(op, lengths), axis=0)
     return op.Resize(x, None, None, shape, mode=mode, **attributes)
 
 
 def _is_exact_multiple(size: Any, target: Any, factor: float) -> bool:
     """True if both lengths are static and `target` is `size` times `factor`."""
-    known_ = isinstance(size, int) and isinstance(target, int)
-    return known_ and math.isclose(size * factor, target, rel_tol=1e-9)
+    is_static = isinstance(size, int) and isinstance(target, int)
+    return is_static and math.isclose(size * factor, target, rel_tol=1e-9)
 
 
 LONGEST_CHECKED = 8192
@@ -72,8 +81,8 @@ def _resize_by_factors(op: Any, x: ir.Value, mode: str, factors: list[float], **
     if any(float(np.float16(f)) != f or (mode == "nearest" and not _is_exact_in_float32(f)) for f in factors):
         raise Unsupported("resizes lengths known at run time alone by factors that float32 rounds")
     result = op.Resize(x, None, op.const(np.array([1, 1, *factors], np.float32)), mode=mode, **attributes)
-    batch, channels, *sizes_ = dims_of(x)
-    dims = [math.floor(n * f) if isinstance(n, int) else None for n, f in zip(sizes_, factors, strict=True)]
+    batch, channels, *lengths = dims_of(x)
+    dims = [math.floor(n * f) if isinstance(n, int) else None for n, f in zip(lengths, factors, strict=True)]
     result.shape = ir.Shape([batch, channels, *dims])
     return result
 
@@ -98,14 +107,10 @@ def resize_by_matrices(op: Any, x: ir.Value, mode: str, lengths: list[Any], fact
         size = dims_of(x)[axis]
         if not isinstance(size, int) or not isinstance(target, int):
             raise Unsupported("resizes by factors what has lengths known at run time alone")
-        scale = 1 / factor if factor else size / target
-        x_original = np.maximum((np.arange(target) + 0.5) * scale - 0.5, 0)
-        low = np.minimum(x_original.astype(np.int64), size - 1)
-        fraction = x_original - low
-        matrix = np.zeros((size, target))
-        np.add.at(matrix, (low, np.arange(target)), 1 - fraction)
-        np.add.at(matrix, (np.minimum(low + 1, size - 1), np.arange(target)), fraction)
-        x = matmul_axis(op, x, axis, matrix.astype(x.dtype.numpy()))
+        step = 1 / factor if factor else size / target
+        x_original = original_coordinates(ResizeAxis.static(size, target, step=step), "half_pixel")
+        weights = dense(linear_taps(np.maximum(x_original, 0)), size)
+        x = matmul_axis(op, x, axis, np.ascontiguousarray(weights.T.astype(x.dtype.numpy())))
     return x
 
 
@@ -182,9 +187,9 @@ def register_nearest(count: int, exact: bool) -> None:
         per_axis = [scales] if count == 1 else [scales_d, scales_h, scales_w][-count:]
         factors = scale_factors if scale_factors is not None else per_axis
         modes = ("half_pixel", "round_prefer_ceil") if exact else ("asymmetric", "floor")
-        picked = _gather_nearest(op, x, count, output_size, factors, exact)
-        if picked is not None:
-            return picked
+        gathered = _gather_nearest(op, x, count, output_size, factors, exact)
+        if gathered is not None:
+            return gathered
         return resize_to(
             op,
             x,
@@ -208,11 +213,10 @@ def _gather_nearest(
     per_axis = factors if isinstance(factors, (list, tuple)) else [factors] * count
     for index, (in_len, out_len) in enumerate(zip(shape, targets, strict=True)):
         factor = per_axis[index] if per_axis and per_axis[index] is not None else None
-        scale = np.float32(1.0 / factor) if factor else np.float32(in_len) / np.float32(out_len)
-        x_original = (np.arange(out_len, dtype=np.float32) + np.float32(0.5 if exact else 0)) * scale
-        x = op.Gather(
-            x, op.const(np.minimum(np.floor(x_original).astype(np.int64), in_len - 1)), axis=index + 2
-        )
+        step = np.float32(1.0 / factor) if factor else step_between(in_len, out_len)
+        axis = ResizeAxis.static(in_len, out_len, np.float32, step=step)
+        x_original = original_coordinates(axis, "tf_half_pixel_for_nn" if exact else "asymmetric")
+        x = op.Gather(x, op.const(nearest_index(x_original, "floor", in_len)), axis=index + 2)
     return op.Identity(x)
 
 

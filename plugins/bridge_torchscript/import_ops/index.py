@@ -8,22 +8,20 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.importing import ints, like, shape_tensor
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     axis,
     cast,
     int64_scalar,
-    int64_vector,
-    ints,
     is_float,
+    lengths_vector,
     number,
     rank,
-    shape_vector,
     static_shape,
     static_value,
     tensor,
-    zero,
 )
 from bridge_torchscript.import_ops.index_slice import select_back, slice_back
 from bridge_torchscript.import_ops.tensor import Views, reshape_keeping_empty, reshape_to_base, size_list
@@ -37,7 +35,7 @@ views = Views(ops)
 def gather(op, x, dim, index, sparse_grad=False):
     if not rank(x):
         return reshape_to_base(
-            op, index, op.Expand(op.Reshape(x, ints(1)), shape_vector(op, op.Reshape(index, ints(-1))))
+            op, index, op.Expand(op.Reshape(x, ints(1)), shape_tensor(op, op.Reshape(index, ints(-1))))
         )
     if not rank(index):
         return op.Reshape(
@@ -94,14 +92,14 @@ def _scatter(
     lengths = size_list(op, index)
     if src.shape != index.shape:
         count = rank(x)
-        src = op.Slice(src, ints(*[0] * count), int64_vector(op, lengths), ints(*range(count)))
+        src = op.Slice(src, ints(*[0] * count), lengths_vector(op, lengths), ints(*range(count)))
     return op.ScatterElements(x, index, src, axis=axis(x, dim), reduction=reduction)
 
 
 @ops.op("aten::scatter")
 def scatter(op, x, dim, index, src=None, value=None, reduce=None):
     if src is None:
-        src = op.Expand(number(op, value, x), shape_vector(op, index))
+        src = op.Expand(number(op, value, x), shape_tensor(op, index))
     return _scatter(op, x, dim, index, src, REDUCTIONS[reduce] if reduce else "none")
 
 
@@ -122,10 +120,10 @@ def scatter_reduce_into(
 
     Without `include_self`, elements written to start from the neutral element.
     """
-    wide = op.Expand(number(op, 1, src), shape_vector(op, index)) if rank(index) else number(op, 1, src)
+    wide = op.Expand(number(op, 1, src), shape_tensor(op, index)) if rank(index) else number(op, 1, src)
     hits = _scatter(
         op,
-        op.Mul(x, zero(op, x)) if not is_float(x) else op.Expand(zero(op, x), shape_vector(op, x)),
+        op.Mul(x, like(op, x)) if not is_float(x) else op.Expand(like(op, x), shape_tensor(op, x)),
         dim,
         index,
         wide,
@@ -137,7 +135,7 @@ def scatter_reduce_into(
         if neutral is None:
             info = np.iinfo(x.dtype.numpy())
             neutral = info.min if reduce == "amax" else info.max
-        start = op.Where(op.Greater(hits, zero(op, hits)), number(op, neutral, x), x)
+        start = op.Where(op.Greater(hits, like(op, hits)), number(op, neutral, x), x)
     if reduce != "mean":
         return _scatter(op, start, dim, index, src, REDUCTIONS[reduce])
     total = _scatter(op, start, dim, index, src, "add")
@@ -161,7 +159,7 @@ def _expand_index(op: Any, x: ir.Value, dim: int, index: ir.Value) -> ir.Value:
     flat = op.Reshape(index, ints(*shape))
     lengths = size_list(op, x)
     lengths[at] = 1
-    return op.Expand(flat, int64_vector(op, lengths))
+    return op.Expand(flat, lengths_vector(op, lengths))
 
 
 @ops.op("aten::index_add")
@@ -184,7 +182,7 @@ def index_fill(op, x, dim, index, value):
     if not rank(x):
         return number(op, value, x)
     at = axis(x, dim)
-    size = op.Gather(shape_vector(op, x), int64_scalar(op, at))
+    size = op.Gather(shape_tensor(op, x), int64_scalar(op, at))
     positions = op.Range(int64_scalar(op, 0), size, int64_scalar(op, 1))
     indices = op.Mod(op.Reshape(cast(op, index, T.INT64), ints(-1, 1)), size)
     hits = op.ReduceSum(op.Cast(op.Equal(indices, positions), to=T.INT64), ints(0), keepdims=0)
@@ -218,7 +216,7 @@ def _joint_index(op: Any, x: ir.Value, positions: list[Any]) -> tuple[list[int],
         target = indices[0]
         for other in indices[1:]:
             target = op.Add(target, other)
-        indices = [op.Expand(g, shape_vector(op, target)) for g in indices]
+        indices = [op.Expand(g, shape_tensor(op, target)) for g in indices]
     return order, op.Concat(*(op.Unsqueeze(g, ints(-1)) for g in indices), axis=-1) if len(
         indices
     ) > 1 else op.Unsqueeze(indices[0], ints(-1))
@@ -275,7 +273,7 @@ def index_put(op, x, indices, values, accumulate=False, unsafe=False):
         values = op.Transpose(
             values, perm=[*range(first, first + count), *range(first), *range(first + count, total)]
         )
-    updates = op.Expand(values, shape_vector(op, target))
+    updates = op.Expand(values, shape_tensor(op, target))
     result = op.ScatterND(data, joint, updates, reduction="add" if accumulate else "none")
     return (
         result
@@ -301,16 +299,16 @@ def masked_fill(op, x, mask, value):
 
 @ops.op("aten::masked_select")
 def masked_select(op, x, mask):
-    wide = op.Expand(mask, shape_vector(op, x))
-    x = op.Expand(x, shape_vector(op, wide))
+    wide = op.Expand(mask, shape_tensor(op, x))
+    x = op.Expand(x, shape_tensor(op, wide))
     return op.Compress(op.Reshape(x, ints(-1)), op.Reshape(wide, ints(-1)))
 
 
 @ops.op("aten::masked_scatter")
 def masked_scatter(op, x, mask, source):
     """Replace the n-th true element by the n-th element of `source`."""
-    mask = op.Expand(mask, shape_vector(op, x))
-    x = op.Expand(x, shape_vector(op, mask))
+    mask = op.Expand(mask, shape_tensor(op, x))
+    x = op.Expand(x, shape_tensor(op, mask))
     flat = op.Reshape(mask, ints(-1))
     order = op.Sub(op.CumSum(op.Cast(flat, to=7), np.array(0)), np.array(1))
     picked = op.Gather(op.Reshape(source, ints(-1)), op.Max(order, np.array(0)), axis=0)
@@ -396,7 +394,7 @@ def diag_embed(op, x, offset=0, dim1=-2, dim2=-1):
     wide = op.Pad(x, ints(*[0] * (rank(x) - 1), max(offset, 0), *[0] * (rank(x) - 1), max(-offset, 0)))
     rows = np.arange(size)
     mask = rows[None] - rows[:, None] == offset
-    grid = op.Where(op.const(mask), op.Unsqueeze(wide, ints(-2)), zero(op, x))
+    grid = op.Where(op.const(mask), op.Unsqueeze(wide, ints(-2)), like(op, x))
     one, two = axis(grid, dim1), axis(grid, dim2)
     if one > two:
         one, two, grid = (
@@ -458,7 +456,7 @@ def repeat_interleave(op, x=None, repeats=None, dim=None, output_size=None):
         repeats = int(counts.reshape(()))
     if isinstance(repeats, (int, Sym)):
         wide = op.Unsqueeze(x, ints(at + 1))
-        wide = op.Tile(wide, int64_vector(op, [1] * (at + 1) + [repeats] + [1] * (rank(x) - at - 1)))
+        wide = op.Tile(wide, lengths_vector(op, [1] * (at + 1) + [repeats] + [1] * (rank(x) - at - 1)))
         shape = size_list(op, x)
         return reshape_keeping_empty(op, wide, [*shape[:at], -1, *shape[at + 1 :]])
     if counts is not None and isinstance(size, int):

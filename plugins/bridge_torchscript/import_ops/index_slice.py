@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.importing import ints
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
@@ -15,9 +16,8 @@ from bridge_torchscript.import_ops.common import (
     cast,
     dims_of,
     int64_scalar,
-    int64_vector,
-    ints,
     length,
+    lengths_vector,
     rank,
     static_value,
 )
@@ -32,9 +32,9 @@ def _replace_slice(op: Any, base: ir.Value, new: ir.Value, dim: int, start: Any,
     """`base` with `new` in the range start…end of a dimension."""
     pieces = []
     if not (isinstance(start, int) and start == 0):
-        pieces.append(op.Slice(base, ints(0), int64_vector(op, [start]), ints(dim)))
+        pieces.append(op.Slice(base, ints(0), lengths_vector(op, [start]), ints(dim)))
     pieces.append(new)
-    pieces.append(op.Slice(base, int64_vector(op, [end]), ints(2**62), ints(dim)))
+    pieces.append(op.Slice(base, lengths_vector(op, [end]), ints(2**62), ints(dim)))
     return op.Concat(*pieces, axis=dim)
 
 
@@ -56,7 +56,7 @@ def slice_back(
     if step == 1 and isinstance(dims_of(base)[at], int):
         return _replace_slice(op, base, new, at, low, high)
     positions = op.Range(np.array(0), int64_scalar(op, length(op, base, at)), np.array(1))
-    indices = op.Slice(positions, int64_vector(op, [low]), int64_vector(op, [high]), ints(0), ints(step))
+    indices = op.Slice(positions, lengths_vector(op, [low]), lengths_vector(op, [high]), ints(0), ints(step))
     return _scatter_rows(op, base, new, at, indices)
 
 
@@ -75,7 +75,7 @@ def slice_(op, x, dim=0, start=None, end=None, step=1):
     if isinstance(low, int) and low == 0 and high == x.shape[at] and step == 1:
         return op.Identity(x)
     return op.Slice(
-        x, int64_vector(op, [low]), int64_vector(op, [high]), ints(at), ints(static_value(step, "step"))
+        x, lengths_vector(op, [low]), lengths_vector(op, [high]), ints(at), ints(static_value(step, "step"))
     )
 
 
@@ -95,7 +95,7 @@ def narrow(op, x, dim, start, length):
         start = start + x.shape[at] if start < 0 else start
         return op.Slice(x, ints(start), ints(start + length), ints(at))
     end = op.Add(int64_scalar(op, start), int64_scalar(op, length))
-    return op.Slice(x, int64_vector(op, [start]), op.Reshape(end, ints(1)), ints(at))
+    return op.Slice(x, lengths_vector(op, [start]), op.Reshape(end, ints(1)), ints(at))
 
 
 def select_back(op: Any, base: ir.Value, new: ir.Value, dim: int, index: Any) -> ir.Value:
@@ -105,7 +105,7 @@ def select_back(op: Any, base: ir.Value, new: ir.Value, dim: int, index: Any) ->
     if isinstance(index, int) and isinstance(size, int):
         index %= size
         return _replace_slice(op, base, op.Unsqueeze(new, ints(at)), at, index, index + 1)
-    return _scatter_rows(op, base, op.Unsqueeze(new, ints(at)), at, int64_vector(op, [index]))
+    return _scatter_rows(op, base, op.Unsqueeze(new, ints(at)), at, lengths_vector(op, [index]))
 
 
 @views.op("aten::select", inverse=select_back)
@@ -142,7 +142,7 @@ def _split_sizes(
 def split_into(op: Any, x: ir.Value, at: int, counts: list[Any]) -> list[ir.Value]:
     if len(counts) == 1:
         return [op.Identity(x)]
-    return list(op.Split(x, int64_vector(op, counts), axis=at, _outputs=len(counts)))
+    return list(op.Split(x, lengths_vector(op, counts), axis=at, _outputs=len(counts)))
 
 
 @views.op(

@@ -9,8 +9,9 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const, shape_of
+from bridge.importing import ints
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import axis, int64_scalar, ints, length, rank, static_value
+from bridge_torchscript.import_ops.common import axis, int64_scalar, length, rank, static_value
 from bridge_torchscript.import_ops.scalar import PYTHON, sym
 from bridge_torchscript.import_ops.tensor import VIEWS, MayCopy, Views, identity_back, reshape_to_base
 from bridge_torchscript.values import Unsupported, Var

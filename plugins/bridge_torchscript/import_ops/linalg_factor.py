@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints
 from bridge.ops import OpTable
 from bridge.passes.decompose.linalg import (
     WIDEST,
@@ -30,16 +31,7 @@ from bridge.passes.decompose.linalg import (
     symmetric,
     transposed,
 )
-from bridge_torchscript.import_ops.common import (
-    T,
-    cast,
-    ints,
-    number,
-    rank,
-    static_shape,
-    static_value,
-    tensor,
-)
+from bridge_torchscript.import_ops.common import T, cast, number, rank, static_shape, static_value, tensor
 from bridge_torchscript.import_ops.linalg import (
     Matrices,
     checked_singular_values,

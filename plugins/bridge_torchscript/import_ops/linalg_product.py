@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints, shape_tensor
 from bridge.ops import OpTable
 from bridge.passes.decompose.linalg import inverse
 from bridge_torchscript.import_ops.common import (
     axes,
     axis,
-    ints,
     multiply_by,
     number,
     rank,
-    shape_vector,
     static_shape,
     swap_last_axes,
 )
@@ -182,7 +181,7 @@ def matrix_power(op, x, n):
         return matrix_power(op, inverse(op, x), -n)
     if n == 0:
         eye = op.const(np.eye(static_shape(x)[-1], dtype=x.dtype.numpy()))
-        return op.Expand(eye, shape_vector(op, x))
+        return op.Expand(eye, shape_tensor(op, x))
     result = x
     for _ in range(n - 1):
         result = op.MatMul(result, x)
@@ -192,7 +191,7 @@ def matrix_power(op, x, n):
 @ops.op("aten::vander", "aten::linalg_vander")
 def vander(op, x, N=None, increasing=True):
     x, count = (op.Reshape(x, ints(1)) if not rank(x) else x), N or static_shape(x)[-1]
-    powers = [op.Expand(number(op, 1, x), shape_vector(op, x))]
+    powers = [op.Expand(number(op, 1, x), shape_tensor(op, x))]
     for _ in range(count - 1):
         powers.append(op.Mul(powers[-1], x))
     powers = powers[:count] if increasing else powers[:count][::-1]

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.importing import like
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops import index, signal_fft
 from bridge_torchscript.import_ops.common import (
@@ -24,7 +25,6 @@ from bridge_torchscript.import_ops.common import (
     result_type,
     static_value,
     tensor,
-    zero,
 )
 from bridge_torchscript.values import Complex, Sym
 
@@ -85,7 +85,7 @@ def sign(op, x):
         return op.Identity(x)
     if not is_float(x):
         return op.Sign(x)
-    up, down = (cast(op, c, x.dtype) for c in (op.Greater(x, zero(op, x)), op.Less(x, zero(op, x))))
+    up, down = (cast(op, c, x.dtype) for c in (op.Greater(x, like(op, x)), op.Less(x, like(op, x))))
     return op.Sub(up, down)
 
 
@@ -114,7 +114,7 @@ def round_(op, x, decimals=0):
 def trunc(op, x):
     if not is_float(x):
         return op.Identity(x)
-    return op.Where(op.Less(x, zero(op, x)), op.Ceil(x), op.Floor(x))
+    return op.Where(op.Less(x, like(op, x)), op.Ceil(x), op.Floor(x))
 
 
 @ops.op("aten::frac")
@@ -171,7 +171,7 @@ def floor_divide(op, x, other):
         return op.Div(op.Sub(a, op.Mod(a, b)), b)
     modulo = op.Mod(a, b, fmod=1)
     quotient = op.Div(op.Sub(a, modulo), b)
-    zeros = zero(op, a)
+    zeros = like(op, a)
     differs_in_sign = op.And(
         op.Not(op.Equal(modulo, zeros)), op.Xor(op.Less(b, zeros), op.Less(modulo, zeros))
     )
@@ -185,7 +185,7 @@ def remainder(op, x, other):
     if not is_float(a):
         return op.Mod(a, b)
     modulo = op.Mod(a, b, fmod=1)
-    zeros = zero(op, a)
+    zeros = like(op, a)
     differs_in_sign = op.And(
         op.Not(op.Equal(modulo, zeros)), op.Xor(op.Less(b, zeros), op.Less(modulo, zeros))
     )
@@ -244,7 +244,7 @@ def log1p(op, x):
     x = as_floating(op, x)
     two, one = number(op, 2.0, x), number(op, 1.0, x)
     small = op.Less(op.Abs(x), number(op, 0.5, x))
-    inside = op.Where(small, x, zero(op, x))
+    inside = op.Where(small, x, like(op, x))
     return op.Where(small, op.Mul(two, op.Atanh(op.Div(inside, op.Add(inside, two)))), op.Log(op.Add(x, one)))
 
 
@@ -282,7 +282,7 @@ def rad2deg(op, x):
 def sinc(op, x):
     x = as_floating(op, x)
     angle = op.Mul(x, number(op, math.pi, x))
-    is_zero = op.Equal(x, zero(op, x))
+    is_zero = op.Equal(x, like(op, x))
     return op.Where(
         is_zero, number(op, 1.0, x), op.Div(op.Sin(angle), op.Where(is_zero, number(op, 1.0, x), angle))
     )
@@ -292,7 +292,7 @@ def sinc(op, x):
 def atan2(op, x, other):
     """Arc tangent by quadrant; signed zeros as in C."""
     y, x = (as_floating(op, v) for v in promote(op, x, other))
-    zeros, pi, half = zero(op, x), number(op, math.pi, x), number(op, math.pi / 2, x)
+    zeros, pi, half = like(op, x), number(op, math.pi, x), number(op, math.pi / 2, x)
     principal = op.Atan(op.Div(y, x))
     shifted = op.Where(op.Less(y, zeros), op.Sub(principal, pi), op.Add(principal, pi))
     result = op.Where(op.Less(x, zeros), shifted, principal)
@@ -325,21 +325,21 @@ def logaddexp2(op, x, other):
 def copysign(op, x, other):
     """Copy the sign of `other`; the sign of a zero is that of 1 / zero."""
     a, b = (as_floating(op, v) for v in promote(op, x, other))
-    negative = op.Or(op.Less(b, zero(op, b)), op.Less(op.Div(number(op, 1.0, b), b), zero(op, b)))
+    negative = op.Or(op.Less(b, like(op, b)), op.Less(op.Div(number(op, 1.0, b), b), like(op, b)))
     return op.Where(negative, op.Neg(op.Abs(a)), op.Abs(a))
 
 
 @ops.op("aten::signbit")
 def signbit(op, x):
     if not is_float(x):
-        return op.Less(x, zero(op, x))
-    return op.Or(op.Less(x, zero(op, x)), op.Less(op.Div(number(op, 1.0, x), x), zero(op, x)))
+        return op.Less(x, like(op, x))
+    return op.Or(op.Less(x, like(op, x)), op.Less(op.Div(number(op, 1.0, x), x), like(op, x)))
 
 
 @ops.op("aten::xlogy", "aten::special_xlogy")
 def xlogy(op, x, other):
     a, b = (as_floating(op, v) for v in promote(op, x, other))
-    zeros = zero(op, a)
+    zeros = like(op, a)
     product = op.Where(op.Equal(a, zeros), zeros, op.Mul(a, op.Log(b)))
     return op.Where(op.IsNaN(b), b, product)
 
@@ -347,14 +347,14 @@ def xlogy(op, x, other):
 @ops.op("aten::special_xlog1py")
 def xlog1py(op, x, other):
     a, b = (as_floating(op, v) for v in promote(op, x, other))
-    zeros = zero(op, a)
+    zeros = like(op, a)
     return op.Where(op.IsNaN(b), b, op.Where(op.Equal(a, zeros), zeros, op.Mul(a, log1p(op, b))))
 
 
 @ops.op("aten::special_entr")
 def entr(op, x):
     x = as_floating(op, x)
-    zeros = zero(op, x)
+    zeros = like(op, x)
     inside = op.Where(op.Greater(x, zeros), x, number(op, 1.0, x))
     value = op.Where(
         op.Greater(x, zeros),
@@ -477,7 +477,7 @@ def addcdiv(op, x, tensor1, tensor2, value=1):
 
 @ops.op("aten::heaviside")
 def heaviside(op, x, values):
-    zeros = zero(op, x)
+    zeros = like(op, x)
     step = cast(op, op.Greater(x, zeros), x.dtype)
     return op.Where(op.Equal(x, zeros), values, step)
 
@@ -500,7 +500,7 @@ def unchanged(op, x):
 @ops.op("aten::angle")
 def angle(op, x):
     x = as_floating(op, x)
-    return op.Where(op.Less(x, zero(op, x)), number(op, math.pi, x), op.Where(op.IsNaN(x), x, zero(op, x)))
+    return op.Where(op.Less(x, like(op, x)), number(op, math.pi, x), op.Where(op.IsNaN(x), x, like(op, x)))
 
 
 @ops.op("aten::to", "aten::type_as", "aten::_to_copy")

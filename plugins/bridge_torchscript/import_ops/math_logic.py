@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import (
-    T,
-    as_bool,
-    cast,
-    is_float,
-    number,
-    promote,
-)
+from bridge_torchscript.import_ops.common import T, as_bool, cast, is_float, number, promote
 
 ops = OpTable()
 

@@ -8,17 +8,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints, like
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import (
-    axis,
-    ints,
-    multiply_by,
-    number,
-    rank,
-    static_shape,
-    swap_last_axes,
-    zero,
-)
+from bridge_torchscript.import_ops.common import axis, multiply_by, number, rank, static_shape, swap_last_axes
 from bridge_torchscript.values import Unsupported
 
 ops = OpTable()
@@ -41,7 +33,7 @@ def dropout(op, x, p=0.5, train=False):
     if not train or not p:
         return op.Identity(x)
     if p == 1:
-        return op.Mul(x, zero(op, x))
+        return op.Mul(x, like(op, x))
     return op.Dropout(x, np.array(p, np.float32), np.array(True))
 
 
@@ -51,7 +43,7 @@ def feature_dropout(op, x, p=0.5, train=False):
     if not train or not p:
         return op.Identity(x)
     if p == 1:
-        return op.Mul(x, zero(op, x))
+        return op.Mul(x, like(op, x))
     mask = _keep_mask(op, [*static_shape(x)[:2], *[1] * (rank(x) - 2)], p)
     return op.Mul(x, op.Div(op.Cast(mask, to=int(x.dtype)), number(op, 1 - p, x)))
 
@@ -107,7 +99,7 @@ def elu(op, x, alpha=1, scale=1, input_scale=1):
         else op.Elu(x, alpha=float(alpha))
     )
     return multiply_by(
-        op, inner if input_scale == 1 else op.Where(op.Greater(x, zero(op, x)), x, inner), scale
+        op, inner if input_scale == 1 else op.Where(op.Greater(x, like(op, x)), x, inner), scale
     )
 
 
@@ -151,7 +143,7 @@ def softshrink(op, x, lambd=0.5):
 @ops.op("aten::hardshrink")
 def hardshrink(op, x, lambd=0.5):
     inside = op.LessOrEqual(op.Abs(x), number(op, lambd, x))
-    return op.Where(inside, zero(op, x), x)
+    return op.Where(inside, like(op, x), x)
 
 
 @ops.op("aten::tanhshrink")
@@ -174,13 +166,13 @@ def prelu(op, x, weight):
     if rank(weight) == 1 and rank(x) > 2:
         weight = op.Reshape(weight, ints(-1, *[1] * (rank(x) - 2)))
     return op.Where(
-        op.Greater(x, zero(op, x)), x, op.Mul(x, weight if rank(x) else op.Reshape(weight, ints()))
+        op.Greater(x, like(op, x)), x, op.Mul(x, weight if rank(x) else op.Reshape(weight, ints()))
     )
 
 
 @ops.op("aten::_prelu_kernel")
 def prelu_kernel(op, x, weight):
-    return op.Where(op.Greater(x, zero(op, x)), x, op.Mul(x, weight))
+    return op.Where(op.Greater(x, like(op, x)), x, op.Mul(x, weight))
 
 
 @ops.op("aten::rrelu")
@@ -189,7 +181,7 @@ def rrelu(op, x, lower=1 / 8, upper=1 / 3, training=False):
         return op.LeakyRelu(x, alpha=(lower + upper) / 2)
     slopes = op.RandomUniform(shape=static_shape(x) or [1], low=float(lower), high=float(upper))
     slopes = slopes if rank(x) else op.Reshape(slopes, ints())
-    return op.Where(op.Less(x, zero(op, x)), op.Mul(x, slopes), x)
+    return op.Where(op.Less(x, like(op, x)), op.Mul(x, slopes), x)
 
 
 @ops.op("aten::glu")

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import on_last_axis
 from bridge.hub import shape_of
+from bridge.importing import ints, shape_tensor
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     dims_of,
-    int64_vector,
-    ints,
     is_float,
+    lengths_vector,
     number,
     rank,
-    shape_vector,
     spatial_list,
     static_shape,
     static_value,
@@ -175,14 +175,9 @@ def _average_matrix(size: int, target: int) -> np.ndarray:
 
 
 def matmul_axis(op: Any, x: ir.Value, at: int, matrix: np.ndarray) -> ir.Value:
-    """Matrix product [size, target] along axis `at`."""
-    order = [i for i in range(rank(x)) if i != at] + [at]
-    product = op.MatMul(op.Transpose(x, perm=order) if at != rank(x) - 1 else x, op.const(matrix))
-    return (
-        op.Transpose(product, perm=[order.index(i) for i in range(len(order))])
-        if at != rank(x) - 1
-        else product
-    )
+    """Product of a constant matrix [size, target] along axis `at` of `x`, whose rank must be known."""
+    rank(x)
+    return on_last_axis(op, x, at, lambda rows: op.MatMul(rows, op.const(matrix)))
 
 
 for dims in (1, 2, 3):
@@ -224,7 +219,7 @@ def max_pool_unequal(op: Any, x: ir.Value, shape: list[int], target: list[int]) 
         axis_shape[index], axis_shape[count + index] = table.shape
         indices = indices * n + table.reshape(axis_shape)
     largest = op.ArgMax(flat, axis=rank(flat) - 1, keepdims=1)
-    all_indices = op.Expand(op.const(indices.reshape([*target, -1])), shape_vector(op, flat))
+    all_indices = op.Expand(op.const(indices.reshape([*target, -1])), shape_tensor(op, flat))
     last = ints(rank(flat) - 1)
     return op.Squeeze(op.GatherElements(flat, largest, axis=-1), last), op.Squeeze(
         op.GatherElements(all_indices, largest, axis=-1), last
@@ -261,10 +256,10 @@ def pad_with_mode(op: Any, x: ir.Value, pad: Any, mode: str, value: Any = 0) -> 
     filler = tensor(op, value or 0, x.dtype) if mode == "constant" else None
     if x.dtype == T.BOOL:
         return op.Cast(
-            op.Pad(op.Cast(x, to=6), int64_vector(op, amounts), tensor(op, value or 0, T.INT32), mode=mode),
+            op.Pad(op.Cast(x, to=6), lengths_vector(op, amounts), tensor(op, value or 0, T.INT32), mode=mode),
             to=9,
         )
-    return op.Pad(x, int64_vector(op, amounts), filler, mode=mode)
+    return op.Pad(x, lengths_vector(op, amounts), filler, mode=mode)
 
 
 @ops.op("aten::constant_pad_nd")
@@ -308,7 +303,7 @@ def grid_sampler(op, x, grid, interpolation_mode=0, padding_mode=0, align_corner
 
 @ops.op("aten::affine_grid_generator")
 def affine_grid(op, theta, size, align_corners=False):
-    return op.AffineGrid(theta, int64_vector(op, size), align_corners=int(bool(align_corners)))
+    return op.AffineGrid(theta, lengths_vector(op, size), align_corners=int(bool(align_corners)))
 
 
 @ops.op("aten::pixel_shuffle")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
@@ -15,8 +16,7 @@ from bridge_torchscript.import_ops.common import (
     constant_of_shape,
     dtype_or,
     int64_scalar,
-    int64_vector,
-    ints,
+    lengths_vector,
     number,
     rank,
     tensor,
@@ -36,7 +36,7 @@ def _random(op: Any, name: str, shape: Any, dtype: ir.DataType, **attributes: An
         result = op.node(name, shape=[int(p) for p in shape] or [1], dtype=int(computed), **attributes)
         result = result if shape else op.Reshape(result, ints())
     else:
-        blank = op.ConstantOfShape(int64_vector(op, shape))
+        blank = op.ConstantOfShape(lengths_vector(op, shape))
         result = op.node(f"{name}Like", blank, dtype=int(computed), **attributes)
     return cast(op, result, dtype)
 
@@ -130,7 +130,7 @@ def geometric(op, x, p):
 
 @ops.op("aten::bernoulli", "aten::bernoulli_in_place")
 def bernoulli(op, x, p=None):
-    chance = x if p is None else op.Expand(tensor(op, p, x.dtype), int64_vector(op, size_list(op, x)))
+    chance = x if p is None else op.Expand(tensor(op, p, x.dtype), lengths_vector(op, size_list(op, x)))
     drawn = _random(op, "RandomUniform", size_list(op, chance), chance.dtype)
     return cast(op, op.Less(drawn, chance), x.dtype)
 

@@ -9,9 +9,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.importing import ints
 from bridge.ops import OpTable
 from bridge.recurrent import GATES, order, reorder
-from bridge_torchscript.import_ops.common import T, int64_scalar, ints, number, rank, static_shape
+from bridge_torchscript.import_ops.common import T, int64_scalar, number, rank, static_shape
 from bridge_torchscript.import_ops.nn import linear
 from bridge_torchscript.values import Unsupported
 

@@ -9,17 +9,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints, like, shape_tensor
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import (
-    as_floating,
-    ints,
-    length,
-    number,
-    rank,
-    shape_vector,
-    static_value,
-    zero,
-)
+from bridge_torchscript.import_ops.common import as_floating, length, number, rank, static_value
 from bridge_torchscript.values import Complex, Unsupported
 
 ops = OpTable()
@@ -34,7 +26,7 @@ def component(op: Any, x: Complex, index: int) -> ir.Value:
 
 def pair(op: Any, real: ir.Value, imaginary: ir.Value) -> Complex:
     if real.shape != imaginary.shape:
-        shape = shape_vector(op, op.Equal(real, imaginary))
+        shape = shape_tensor(op, op.Equal(real, imaginary))
         real, imaginary = op.Expand(real, shape), op.Expand(imaginary, shape)
     last = ints(rank(real))
     return Complex(op.Concat(op.Unsqueeze(real, last), op.Unsqueeze(imaginary, last), axis=rank(real)))
@@ -44,7 +36,7 @@ def as_complex(op: Any, x: Any) -> Complex:
     if isinstance(x, Complex):
         return x
     x = as_floating(op, x)
-    return pair(op, x, op.Mul(x, zero(op, x)))
+    return pair(op, x, op.Mul(x, like(op, x)))
 
 
 def conjugate(op: Any, x: Complex) -> Complex:

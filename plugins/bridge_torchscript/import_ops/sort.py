@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     axis,
     cast,
-    int64_vector,
-    ints,
     length,
+    lengths_vector,
     number,
     promote,
     rank,
@@ -31,7 +31,7 @@ ops = OpTable()
 def topk(op, x, k, dim=-1, largest=True, sorted=True):
     if not rank(x):
         return (op.Identity(x), op.const(np.array(0)))
-    count = int64_vector(op, [k])
+    count = lengths_vector(op, [k])
     return op.TopK(x, count, axis=axis(x, dim), largest=int(largest), _outputs=2)
 
 
@@ -42,7 +42,7 @@ def sort(op, x, dim=-1, descending=False, stable=None):
     at = axis(x, dim)
     dtype = x.dtype
     sortable = op.Cast(x, to=7) if dtype in (T.BOOL, T.INT8, T.UINT8, T.INT16) else x
-    count = int64_vector(op, [length(op, x, at)])
+    count = lengths_vector(op, [length(op, x, at)])
     values, indices = op.TopK(sortable, count, axis=at, largest=int(bool(descending)), _outputs=2)
     return cast(op, values, dtype), indices
 
@@ -162,7 +162,7 @@ def bincount(op, x, weights=None, minlength=0):
     """Count, or total weight, of each number from zero on."""
     indices = cast(op, x, T.INT64)
     largest = op.ReduceMax(op.Concat(ints(-1), indices, axis=0), keepdims=1)
-    size = op.Max(op.Add(largest, ints(1)), int64_vector(op, [minlength]))
+    size = op.Max(op.Add(largest, ints(1)), lengths_vector(op, [minlength]))
     dtype = T.INT64 if weights is None else T.FLOAT if weights.dtype == T.FLOAT else T.DOUBLE
     zeros = op.Expand(tensor(op, 0, dtype), size)
     added = (

@@ -11,18 +11,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.importing import ints, shape_tensor
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import (
-    T,
-    axes,
-    axis,
-    cast,
-    int64_vector,
-    ints,
-    length,
-    rank,
-    shape_vector,
-)
+from bridge_torchscript.import_ops.common import T, axes, axis, cast, length, lengths_vector, rank
 from bridge_torchscript.values import Sym, Unsupported
 
 ops = OpTable()
@@ -79,7 +70,7 @@ def size_list(op: Any, x: ir.Value) -> list[Any]:
 
 def reshape_to_base(op: Any, base: ir.Value, new: ir.Value, *args: Any, **kwargs: Any) -> ir.Value:
     """Value of the base after a write to a reshaped view: `new` in the base's shape."""
-    return op.Reshape(new, int64_vector(op, size_list(op, base)))
+    return op.Reshape(new, lengths_vector(op, size_list(op, base)))
 
 
 def identity_back(op: Any, base: ir.Value, new: ir.Value, *args: Any, **kwargs: Any) -> ir.Value:
@@ -94,7 +85,7 @@ def reshape_to(op: Any, x: ir.Value, shape: Any) -> ir.Value:
         is_copied = [isinstance(p, Sym) and _is_length(p, x, i) for i, p in enumerate(lengths)]
         lengths = [0 if s else p for s, p in zip(is_copied, lengths, strict=True)]
     zeros = any(p == 0 for p in shape if isinstance(p, int))
-    result = op.Reshape(x, int64_vector(op, lengths), allowzero=1 if zeros else None)
+    result = op.Reshape(x, lengths_vector(op, lengths), allowzero=1 if zeros else None)
     if shape_of(result) is None:
         result.shape = ir.Shape(_inferred_lengths(x, list(shape)))
     return result
@@ -128,10 +119,10 @@ def reshape_keeping_empty(op: Any, x: ir.Value, shape: list[Any]) -> ir.Value:
     fixed = [p for p in shape if not (isinstance(p, int) and p == -1)]
     lengths = list(shape)
     if len(fixed) < len(shape):
-        total = op.Max(op.ReduceProd(int64_vector(op, fixed), keepdims=1), ints(1))
+        total = op.Max(op.ReduceProd(lengths_vector(op, fixed), keepdims=1), ints(1))
         inferred = op.Div(op.Reshape(op.Size(x), ints(1)), total)
         lengths[lengths.index(-1)] = Sym(op.Reshape(inferred, ints()))
-    result = op.Reshape(x, int64_vector(op, lengths), allowzero=1)
+    result = op.Reshape(x, lengths_vector(op, lengths), allowzero=1)
     result.shape = ir.Shape([p if isinstance(p, int) else None for p in lengths])
     return result
 
@@ -294,12 +285,12 @@ def expand(op, x, size, implicit=False):
             if in_len is None or in_len == 1 or not isinstance(in_len, int)
             else in_len
         )
-    return op.Expand(x, int64_vector(op, lengths))
+    return op.Expand(x, lengths_vector(op, lengths))
 
 
 @views.op("aten::expand_as", inverse=None)
 def expand_as(op, x, other):
-    return op.Expand(x, int64_vector(op, size_list(op, other)))
+    return op.Expand(x, lengths_vector(op, size_list(op, other)))
 
 
 @ops.op("aten::broadcast_to")
@@ -309,11 +300,11 @@ def broadcast_to(op, x, size):
 
 @ops.op("aten::broadcast_tensors")
 def broadcast_tensors(op, tensors):
-    shape = shape_vector(op, tensors[0])
+    shape = shape_tensor(op, tensors[0])
     total = tensors[0]
     for other in tensors[1:]:
         total = op.Add(cast(op, total, T.FLOAT), cast(op, other, T.FLOAT))
-    return [op.Expand(v, shape_vector(op, total) if len(tensors) > 1 else shape) for v in tensors]
+    return [op.Expand(v, shape_tensor(op, total) if len(tensors) > 1 else shape) for v in tensors]
 
 
 @ops.op("aten::meshgrid")
@@ -328,7 +319,7 @@ def meshgrid(op, tensors, indexing="ij"):
     for index, value in enumerate(flat):
         shape = [1] * count
         shape[order[index]] = -1
-        grids.append(op.Expand(op.Reshape(value, ints(*shape)), int64_vector(op, lengths)))
+        grids.append(op.Expand(op.Reshape(value, ints(*shape)), lengths_vector(op, lengths)))
     return grids
 
 
@@ -337,7 +328,7 @@ def repeat(op, x, repeats):
     extra = len(repeats) - rank(x)
     if extra:
         x = op.Unsqueeze(x, ints(*range(extra)))
-    return op.Tile(x, int64_vector(op, repeats)) if repeats else op.Identity(x)
+    return op.Tile(x, lengths_vector(op, repeats)) if repeats else op.Identity(x)
 
 
 @ops.op("aten::tile")

@@ -7,16 +7,9 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.importing import ints
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import (
-    axes,
-    axis,
-    cast,
-    ints,
-    promote,
-    rank,
-    result_type,
-)
+from bridge_torchscript.import_ops.common import axes, axis, cast, promote, rank, result_type
 from bridge_torchscript.import_ops.tensor import reshape_to_base, transpose
 from bridge_torchscript.values import Sequence, Unsupported
 

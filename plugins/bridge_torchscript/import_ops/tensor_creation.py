@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     cast,
     constant_of_shape,
     dtype_or,
-    int64_vector,
-    ints,
+    lengths_vector,
     result_type,
     static_value,
     tensor,
@@ -70,7 +70,7 @@ def fill(op, x, value):
 
 @ops.op("aten::copy_into", "aten::copy")
 def copy_into(op, x, src):
-    return op.Expand(cast(op, src, x.dtype), int64_vector(op, size_list(op, x)))
+    return op.Expand(cast(op, src, x.dtype), lengths_vector(op, size_list(op, x)))
 
 
 @ops.op("aten::scalar_tensor")
