@@ -155,7 +155,7 @@ class Source:
         array = const(value)
         if array is None or array.ndim:
             return None
-        return literal(array.item()) if array.dtype.kind in "fiub" else None
+        return number_literal(array.item()) if array.dtype.kind in "fiub" else None
 
     def operand(self, value: ir.Value) -> str:
         """Operand of arithmetic: a literal for a finite scalar float, else the tensor."""
@@ -166,7 +166,7 @@ class Source:
             and array.dtype in (np.float32, np.float64)
             and np.isfinite(array)
         ):
-            return literal(array.item())
+            return number_literal(array.item())
         return self.name(value)
 
     def ints(self, value: ir.Value) -> str:
@@ -203,7 +203,7 @@ def annotation(hub_type: ir.TypeProtocol | None) -> str:
     return "Tensor"
 
 
-def literal(number: Any) -> str:
+def number_literal(number: Any) -> str:
     """Literal of a number; infinities and NaN by their names in the archive's language."""
     if isinstance(number, float) and not np.isfinite(number):
         return "nan" if number != number else "inf" if number > 0 else "-inf"

@@ -18,7 +18,7 @@ from bridge_torchscript.export_ops.common import (
     register_functions,
     same_dtype,
 )
-from bridge_torchscript.source import Source, literal
+from bridge_torchscript.source import Source, number_literal
 
 ops = OpTable()
 
@@ -103,7 +103,7 @@ def power(ts, node, x, y):
     base, exponent = node.inputs
     number = const(exponent)
     if number is not None and not number.ndim and base.dtype in (T.FLOAT, T.DOUBLE):
-        return f"torch.pow({x}, {literal(number.item())})"
+        return f"torch.pow({x}, {number_literal(number.item())})"
     if base.dtype == exponent.dtype:
         return f"torch.pow({x}, {y})"
     if base.dtype.is_integer() and exponent.dtype.is_floating_point():
@@ -205,7 +205,7 @@ def clip(ts, node, x, low=None, high=None):
     if not set_bounds:
         return x
     if all(const(v) is not None for v in set_bounds):
-        low, high = (None if b is None else literal(b.reshape(()).item()) for b in bounds)
+        low, high = (None if b is None else number_literal(b.reshape(()).item()) for b in bounds)
     return f"torch.clamp({x}, {low}, {high})"
 
 
@@ -332,7 +332,8 @@ def cast_text(
     if to == T.FLOAT4E2M1:
         return ts.lib("to_float4", x)
     if to in FLOAT8:
-        return f"{ts.lib('saturate_float8', f'{x}.to(torch.float32)', FLOAT8[to], flag(saturate))}.to({ts.dtype(to)})"
+        x = ts.lib("saturate_float8", f"{x}.to(torch.float32)", FLOAT8[to], flag(saturate))
+        return f"{x}.to({ts.dtype(to)})"
     if to == T.FLOAT8E8M0:
         return ts.lib("to_float8_e8m0", f"{x}.to(torch.float32)", f'"{mode}"', bool(saturate))
     if source.is_floating_point() and to in (T.UINT64, T.UINT32, T.UINT16):

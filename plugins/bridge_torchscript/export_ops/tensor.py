@@ -21,7 +21,7 @@ from bridge_torchscript.export_ops.common import (
     list_literal,
     register_functions,
 )
-from bridge_torchscript.source import Source, elements, literal
+from bridge_torchscript.source import Source, elements, number_literal
 
 ops = OpTable()
 
@@ -215,7 +215,7 @@ def constant_of_shape(ts, node, shape):
         if hasattr(number, "item") and dtype not in STAND_IN and number.dtype.kind != "V"
         else float(number)
     )
-    return f"torch.full({ts.ints(node.inputs[0])}, {literal(number)}, dtype={ts.dtype(dtype)})"
+    return f"torch.full({ts.ints(node.inputs[0])}, {number_literal(number)}, dtype={ts.dtype(dtype)})"
 
 
 @ops.op("Range", needs=(COMPUTED,))

@@ -113,9 +113,11 @@ def select(op, x, dim, index):
     return op.Gather(x, int64_scalar(op, index), axis=axis(x, dim))
 
 
-def _split_back(op: Any, base: ir.Value, new: ir.Value, index: int, dim: int = 0, **sizes_: Any) -> ir.Value:
+def _split_back(
+    op: Any, base: ir.Value, new: ir.Value, index: int, dim: int = 0, **split_arguments: Any
+) -> ir.Value:
     at = axis(base, dim)
-    bounds = np.cumsum([0, *_split_sizes(base, at, **sizes_)])
+    bounds = np.cumsum([0, *_split_sizes(base, at, **split_arguments)])
     return _replace_slice(op, base, new, at, int(bounds[index]), int(bounds[index + 1]))
 
 

@@ -168,8 +168,10 @@ def as_strided(op, x, size, stride, storage_offset=None):
 
 def _starts_at_storage(op: Any, x: Var) -> bool:
     """True if the tensor starts where its storage does: it is the root, or has as many elements."""
-    own, all_ = shape_of(x.read(op)), shape_of(x.root().read(op))
-    return x.base is None or (own is not None and all_ is not None and np.prod(own) == np.prod(all_))
+    shape, root_shape = shape_of(x.read(op)), shape_of(x.root().read(op))
+    return x.base is None or (
+        shape is not None and root_shape is not None and np.prod(shape) == np.prod(root_shape)
+    )
 
 
 def _strided_indices(op: Any, size: list[Any], stride: list[Any], offset: Any) -> ir.Value:

@@ -126,7 +126,7 @@ def average_pool_ceil(
     """Average pooling with ceil_mode as in torch: a sum per axis by a matrix, divided by window sizes that
     end with the padding.
     """
-    first, sums, sizes_ = rank(x) - len(window), [], []
+    first, sums, window_sizes = rank(x) - len(window), [], []
     for k, s, p, size in zip(window, step, pads, static_shape(x)[first:], strict=True):
         count = -(-(size + 2 * p - k) // s) + 1
         count -= (count - 1) * s >= size + p
@@ -138,10 +138,10 @@ def average_pool_ceil(
             matrix[inside[0] : inside[1], position] = 1
             widths[position] = high - low if padding_counts else inside[1] - inside[0]
         sums.append(matrix)
-        sizes_.append(widths)
+        window_sizes.append(widths)
     for index, matrix in enumerate(sums):
         x = matmul_axis(op, x, first + index, matrix.astype(x.dtype.numpy()))
-    total = functools.reduce(np.multiply.outer, sizes_) if divisor is None else np.array(divisor)
+    total = functools.reduce(np.multiply.outer, window_sizes) if divisor is None else np.array(divisor)
     return op.Div(x, op.const(total.astype(x.dtype.numpy())))
 
 

@@ -196,7 +196,7 @@ def dequantized_parameters(
     return params.dequantize_linear(op, table), None if bias is None else op.const(bias.detach().numpy())
 
 
-def linear(op: hub.Builder, x: ir.Value, parameters: Any) -> ir.Value:
+def packed_linear(op: hub.Builder, x: ir.Value, parameters: Any) -> ir.Value:
     """Linear layer with packed parameters: x · weightᵀ + bias."""
     if rank(x) == 2:
         weight, bias = dequantized_parameters(op, "linear", parameters)
@@ -206,7 +206,7 @@ def linear(op: hub.Builder, x: ir.Value, parameters: Any) -> ir.Value:
     return product if bias is None else op.Add(product, bias)
 
 
-def convolution(operator: str) -> Callable[[hub.Builder, ir.Value, Any], ir.Value]:
+def packed_convolution(operator: str) -> Callable[[hub.Builder, ir.Value, Any], ir.Value]:
     """Convolution with packed parameters, which also hold its strides and pads."""
     is_transposed, dims = "transpose" in operator, int(operator[-2])
     prefix = f"conv{'_transpose' * is_transposed}{max(dims, 2)}d"
@@ -287,7 +287,7 @@ def register_layer(operator: str, compute: Callable[[hub.Builder, ir.Value, Any]
 
 
 for name in LAYERS:
-    register_layer(name, linear if name == "linear" else convolution(name))
+    register_layer(name, packed_linear if name == "linear" else packed_convolution(name))
 
 
 def register_float16_layer(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
@@ -427,12 +427,14 @@ def add_scalar(
     steps = int(np.rint(number / scale))
     moved = zero - steps
     if moved < low:
-        scale_, zero_ = (high - moved) / (high - low) * scale, low
+        new_scale, new_zero = (high - moved) / (high - low) * scale, low
     elif moved > high:
-        scale_, zero_ = (moved - low) / (high - low) * scale, high
+        new_scale, new_zero = (moved - low) / (high - low) * scale, high
     else:
-        scale_, zero_ = scale, moved
-    return op.Add(x, np.array(steps * scale, np.float32)), make_quantization(op, scale_, zero_, by.zero.dtype)
+        new_scale, new_zero = scale, moved
+    return op.Add(x, np.array(steps * scale, np.float32)), make_quantization(
+        op, new_scale, new_zero, by.zero.dtype
+    )
 
 
 def multiply_scalar(
