@@ -156,7 +156,8 @@ MATRICES = {
     "eigenvalues": "return torch.linalg.eigvalsh(x @ x.mT - 2 * torch.eye(3)), "
         "torch.linalg.eigh(x @ x.mT)[0]",
     "pseudoinverse": "return torch.linalg.pinv(x), torch.pinverse(x.mT)",
-    "of a lower rank": "y = x[..., :1] @ x[..., :1, :]\nreturn torch.linalg.pinv(y), torch.linalg.matrix_rank(y)",
+    "of a lower rank": "y = x[..., :1] @ x[..., :1, :]\n"
+        "return torch.linalg.pinv(y), torch.linalg.matrix_rank(y)",
     "norms": "return torch.linalg.matrix_norm(x, 'nuc'), torch.linalg.matrix_norm(x, 2), "
         "torch.linalg.matrix_norm(x, -2, keepdim=True)",
     "condition": "return torch.linalg.cond(x), torch.linalg.cond(x @ x.mT, 1)",

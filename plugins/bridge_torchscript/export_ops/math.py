@@ -163,8 +163,8 @@ def unsigned_extreme(ts, node, *inputs):
     result, *others = inputs
     for value in others:
         sign = ">" if node.op_type == "Max" else "<"
-        result = f"torch.where({ts.lib('uint64_order', result)} {sign} {ts.lib('uint64_order', value)}, {result}, {value})"
-        result = ts.let(result, "extreme")
+        is_first = f"{ts.lib('uint64_order', result)} {sign} {ts.lib('uint64_order', value)}"
+        result = ts.let(f"torch.where({is_first}, {result}, {value})", "extreme")
     return result
 
 
