@@ -49,20 +49,20 @@ def branch(reader: Reader, op: Builder, node: Any, condition: Any) -> list[Any]:
     Branches that only raise are treated as unreachable.
     """
     then, other = node.blocks()
-    decided = condition_value(op, condition)
-    if isinstance(decided, bool):
-        return reader.block(op, then if decided else other)
+    static = condition_value(op, condition)
+    if isinstance(static, bool):
+        return reader.block(op, then if static else other)
     raising = [any(n.kind() == "prim::RaiseException" for n in b.nodes()) for b in (then, other)]
     if any(raising):
         if all(raising):
             raise Raised("both branches raise")
         reader.notes.append("assertions of the model are taken as true")
         return reader.block(op, other if raising[0] else then)
-    shaped = _guarded_reshape(reader, op, node)
-    if shaped is not None:
-        return [shaped]
-    sides = retry_with_sequences(op, lambda: [_trace_branch(reader, op, block) for block in (then, other)])
-    return _merge_branches(reader, op, decided, sides)
+    reshaped = _guarded_reshape(reader, op, node)
+    if reshaped is not None:
+        return [reshaped]
+    traces = retry_with_sequences(op, lambda: [_trace_branch(reader, op, block) for block in (then, other)])
+    return _merge_branches(reader, op, static, traces)
 
 
 RESHAPING = ("prim::Constant", "prim::ListConstruct", "aten::reshape")
@@ -110,16 +110,16 @@ class BranchTrace:
 
 
 def _trace_branch(reader: Reader, op: Builder, block: Any) -> BranchTrace:
-    side = BranchTrace(_nested_builder(reader, op, "branch"))
+    trace = BranchTrace(_nested_builder(reader, op, "branch"))
     with reader.memory.branch() as changes:
-        side.raw = reader.block(side.builder, block)
-        side.results = [_snapshot(side.builder, r) for r in side.raw]
-        side.attributes = {
-            (owner, name): _snapshot(side.builder, owner.attributes[name])
+        trace.raw = reader.block(trace.builder, block)
+        trace.results = [_snapshot(trace.builder, r) for r in trace.raw]
+        trace.attributes = {
+            (owner, name): _snapshot(trace.builder, owner.attributes[name])
             for owner, name in changes.attributes
         }
-        side.written = {v: v.value for v in changes.written()}
-    return side
+        trace.written = {v: v.value for v in changes.written()}
+    return trace
 
 
 def _nested_builder(reader: Reader, op: Builder, name: str, inputs: list[ir.Value] | None = None) -> Builder:
@@ -139,48 +139,54 @@ def _snapshot(op: Builder, value: Any) -> Any:
     return [_snapshot(op, v) for v in value] if isinstance(value, list) else value
 
 
-def _merge_branches(reader: Reader, op: Builder, condition: ir.Value, sides: list[BranchTrace]) -> list[Any]:
+def _merge_branches(reader: Reader, op: Builder, condition: ir.Value, traces: list[BranchTrace]) -> list[Any]:
+    """Emit an If of two traced branches; return the results, and write to changed tensors and attributes.
+
+    Each merged value is built by a function of the If's outputs, which are known only after all are merged.
+    """
     outputs: list[tuple[Any, Any]] = []
 
     def merge_value(one: Any, two: Any) -> Any:
         if one is two or (type(one) is type(two) and isinstance(one, (bool, int, float, str)) and one == two):
             return lambda if_outputs: one
         if isinstance(one, (list, tuple)) and isinstance(two, (list, tuple)) and len(one) == len(two):
-            makers = [merge_value(a, b) for a, b in zip(one, two, strict=True)]
-            return lambda if_outputs: collection_like(op, one, (p(if_outputs) for p in makers))
-        pair = [as_value(s.builder, v) for s, v in zip(sides, (one, two), strict=True)]
+            items = [merge_value(a, b) for a, b in zip(one, two, strict=True)]
+            return lambda if_outputs: collection_like(op, one, (item(if_outputs) for item in items))
+        pair = [as_value(t.builder, v) for t, v in zip(traces, (one, two), strict=True)]
         if pair[0] is None or pair[1] is None:
             return lambda if_outputs: Poison("has a value in one branch and none in the other")
         index, symbolic = len(outputs), not isinstance(one, (Var, Sequence))
         outputs.append((pair[0], pair[1]))
         return lambda if_outputs: Sym(if_outputs[index]) if symbolic else wrap(op, if_outputs[index])
 
-    makers, shared_inputs = [], []
-    for raw, settled in zip(
-        zip(*(s.raw for s in sides), strict=True), zip(*(s.results for s in sides), strict=True), strict=True
+    merged_results, outside_tensors = [], []
+    for raw, values in zip(
+        zip(*(t.raw for t in traces), strict=True),
+        zip(*(t.results for t in traces), strict=True),
+        strict=True,
     ):
         if raw[0] is raw[1]:
-            makers.append(lambda if_outputs, same=raw[0]: same)
+            merged_results.append(lambda if_outputs, same=raw[0]: same)
             continue
         for value in raw:
             if isinstance(value, Var) and value.depth <= reader.memory.depth:
-                shared_inputs.append(value)
-        makers.append(merge_value(*settled))
-    keys = list(dict.fromkeys([*sides[0].attributes, *sides[1].attributes]))
-    attribute_makers = [
-        merge_value(*(s.attributes.get(k, k[0].attributes.get(k[1])) for s in sides)) for k in keys
+                outside_tensors.append(value)
+        merged_results.append(merge_value(*values))
+    keys = list(dict.fromkeys([*traces[0].attributes, *traces[1].attributes]))
+    merged_attributes = [
+        merge_value(*(t.attributes.get(k, k[0].attributes.get(k[1])) for t in traces)) for k in keys
     ]
-    written = list(dict.fromkeys([*sides[0].written, *sides[1].written]))
+    written = list(dict.fromkeys([*traces[0].written, *traces[1].written]))
     first = len(outputs)
     for var in written:
-        outputs.append(tuple(s.written.get(var) or var.value for s in sides))  # type: ignore[arg-type]
-    results_of_if = [] if not outputs else _emit_if(op, condition, [s.builder for s in sides], outputs)
-    for var, value in zip(written, results_of_if[first:], strict=True):
+        outputs.append(tuple(t.written.get(var) or var.value for t in traces))  # type: ignore[arg-type]
+    if_outputs = [] if not outputs else _emit_if(op, condition, [t.builder for t in traces], outputs)
+    for var, value in zip(written, if_outputs[first:], strict=True):
         var.write(op, value)
-    for (owner, name), merged in zip(keys, attribute_makers, strict=True):
-        reader.set_attribute(owner, name, merged(results_of_if))
-    results = [p(results_of_if) for p in makers]
-    for var in [*shared_inputs, *(r for r in results if isinstance(r, Var) and shared_inputs)]:
+    for (owner, name), merged in zip(keys, merged_attributes, strict=True):
+        reader.set_attribute(owner, name, merged(if_outputs))
+    results = [merged(if_outputs) for merged in merged_results]
+    for var in [*outside_tensors, *(r for r in results if isinstance(r, Var) and outside_tensors)]:
         var.root().shared = True
     return results
 

@@ -110,11 +110,8 @@ class Interpreter:
             inputs = [current_value(op, v) for v in inputs]
         op.begin(node.kind(), output_name(node))
         try:
-            method = (
-                getattr(self, f"_{operator.partition('::')[2]}", None)
-                if operator.startswith("prim::")
-                else None
-            )
+            space, _, name = operator.partition("::")
+            method = getattr(self, f"_{name}", None) if space == "prim" else None
             results = method(op, node, *inputs) if method else self.call(op, node, operator, inputs)
         except Unsupported as error:
             raise Refused(Blocker(operator, location(node), "", str(error))) from error
@@ -135,11 +132,7 @@ class Interpreter:
         writes = operator in INPLACE or (operator.endswith("_") and not operator.endswith("__"))
         if operator in PYTHON or operator in ops or writes:
             result = self.operator(op, operator, names, inputs)
-            return (
-                result
-                if operator == requested or not isinstance(result, (Var, list))
-                else copy_views(op, result)
-            )
+            return result if operator == requested else copy_views(op, result)
         return wrap(op, decompose(self, op, operator, node.schema(), inputs))
 
     def base_operator(self, operator: str) -> str:
@@ -166,20 +159,14 @@ class Interpreter:
             parameter = RENAMED.get(name, name)
             arguments[name if parameter in arguments else parameter] = handler_value(op, value)
         rule = self.rule(operator, arguments)
-        result_values = fold_small(
-            op, rule.handler(op, **select_arguments(rule.handler, arguments)), arguments
-        )
+        values = rule.handler(op, **select_arguments(rule.handler, arguments))
+        values = fold_small(op, values, arguments)
         quantization = propagated_quantization(op, operator, inputs)
-        if (
-            operator in VIEWS
-            and isinstance(inputs[0], Var)
-            and isinstance(result_values, (ir.Value, list, tuple))
-        ):
-            result = self._make_view(
-                op, inputs[0], rule.handler, arguments, result_values, VIEWS.get(operator)
-            )
+        base = inputs[0] if inputs else None
+        if operator in VIEWS and isinstance(base, Var) and isinstance(values, (ir.Value, list, tuple)):
+            result = self._make_view(op, base, rule.handler, arguments, values, VIEWS.get(operator))
         else:
-            result = wrap(op, result_values)
+            result = wrap(op, values)
         return result if quantization is None else requantize(op, result, quantization)
 
     def rule(self, operator: str, arguments: dict[str, Any]) -> Any:
