@@ -145,6 +145,9 @@ class Var:
     `forward(op, base)` computes the view's value; `backward(op, base, new)` the base's value after a write to
     the view. The value of a quantized tensor is its dequantized value. If torch may have copied instead
     (`doubtful`), a write to one of the two makes the other undefined.
+
+    `version` counts the writes, `seen` is the root's version at the last read. `viewed` says that views exist,
+    `shared` that a run-time condition decides whether it is the same tensor as another one.
     """
 
     def __init__(

@@ -26,10 +26,10 @@ def functions() -> dict[str, str]:
 
 def library(names: Iterable[str]) -> str:
     """Source of the functions `names` and of those they call. Calls get full names."""
-    known, wanted, texts = functions(), set(names), {}
+    known, pending, texts = functions(), set(names), {}
     call = re.compile(r"(?<![\w.])(?<!def )(" + "|".join(known) + r")\(")
-    while wanted:
-        name = wanted.pop()
+    while pending:
+        name = pending.pop()
         texts[name] = call.sub(r"__torch__.lib.\1(", known[name])
-        wanted |= {m for m in call.findall(known[name]) if m not in texts}
+        pending |= {m for m in call.findall(known[name]) if m not in texts}
     return "\n\n".join(texts[name] for name in sorted(texts)) + "\n" if texts else ""
