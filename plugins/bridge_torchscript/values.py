@@ -146,8 +146,8 @@ class Var:
     the view. The value of a quantized tensor is its dequantized value. If torch may have copied instead
     (`doubtful`), a write to one of the two makes the other undefined.
 
-    `version` counts the writes, `seen` is the root's version at the last read. `viewed` says that views exist,
-    `shared` that a run-time condition decides whether it is the same tensor as another one.
+    `version` counts the writes, `seen` is the version of the root at the last read. `viewed`: views exist.
+    `shared`: a run-time condition decides whether it is the same tensor as another one.
     """
 
     def __init__(
