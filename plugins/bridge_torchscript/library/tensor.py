@@ -1,4 +1,4 @@
-"""Lengths, slices, padding."""
+"""Shapes, slices, padding, ranges."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def reshape(x: Tensor, shape: List[int], allowzero: bool) -> Tensor:
-    """Zeros copy the input's length, unless allowed to be lengths; -1 is what is left (ONNX operator Reshape)."""
+    """ONNX operator Reshape: 0 copies the input's length unless `allowzero`, -1 is inferred."""
     lengths: List[int] = []
     for i in range(len(shape)):
         length = shape[i]
@@ -23,15 +23,15 @@ def reshape(x: Tensor, shape: List[int], allowzero: bool) -> Tensor:
     for length in lengths:
         if length != -1:
             known = known * length
-    left = x.numel() // max(known, 1)
-    whole: List[int] = []
+    remaining = x.numel() // max(known, 1)
+    output: List[int] = []
     for length in lengths:
-        whole.append(left if length == -1 else length)
-    return torch.reshape(x, whole)
+        output.append(remaining if length == -1 else length)
+    return torch.reshape(x, output)
 
 
 def expand(x: Tensor, shape: List[int]) -> Tensor:
-    """Broadcast against a shape, which may be shorter or have ones (ONNX operator Expand)."""
+    """Broadcast to a shape, which may be shorter or have ones (ONNX operator Expand)."""
     rank = max(x.dim(), len(shape))
     lengths: List[int] = []
     for i in range(rank):
@@ -46,28 +46,28 @@ def expand(x: Tensor, shape: List[int]) -> Tensor:
 
 
 def unsqueeze(x: Tensor, axes: List[int]) -> Tensor:
-    """Axes counted in the result."""
+    """Insert axes, counted in the output."""
     rank = x.dim() + len(axes)
-    places: List[int] = []
+    positions: List[int] = []
     for axis in axes:
-        places.append(axis + rank if axis < 0 else axis)
+        positions.append(axis + rank if axis < 0 else axis)
     for i in range(rank):
-        if i in places:
+        if i in positions:
             x = torch.unsqueeze(x, i)
     return x
 
 
-def even_parts(length: int, count: int) -> List[int]:
-    """Lengths of `count` parts, the last the shorter."""
+def even_split_lengths(length: int, count: int) -> List[int]:
+    """Lengths of `count` parts; the last may be shorter."""
     step = (length + count - 1) // count
-    parts: List[int] = []
+    lengths: List[int] = []
     for i in range(count):
-        parts.append(max(min(step, length - i * step), 0))
-    return parts
+        lengths.append(max(min(step, length - i * step), 0))
+    return lengths
 
 
-def slices(x: Tensor, starts: List[int], ends: List[int], axes: List[int], steps: List[int]) -> Tensor:
-    """ONNX operator Slice; backwards where a step is negative."""
+def slice_axes(x: Tensor, starts: List[int], ends: List[int], axes: List[int], steps: List[int]) -> Tensor:
+    """ONNX operator Slice, with negative steps."""
     for i in range(len(starts)):
         axis = axes[i]
         length = x.size(axis)
@@ -78,13 +78,13 @@ def slices(x: Tensor, starts: List[int], ends: List[int], axes: List[int], steps
             end = ends[i] + length if ends[i] < 0 else ends[i]
             start = min(max(start, 0), length - 1)
             end = min(max(end, -1), length - 1)
-            places = torch.arange(start, min(end, start), steps[i])
-            x = torch.index_select(x, axis, places)
+            indices = torch.arange(start, min(end, start), steps[i])
+            x = torch.index_select(x, axis, indices)
     return x
 
 
 def from_last_axis(pads: List[int], axes: List[int], rank: int) -> List[int]:
-    """Padding in the order of torch.constant_pad_nd."""
+    """Pads in the order of torch.constant_pad_nd."""
     result = [0] * (2 * rank)
     for i in range(len(axes)):
         axis = axes[i]
@@ -95,8 +95,8 @@ def from_last_axis(pads: List[int], axes: List[int], rank: int) -> List[int]:
     return result
 
 
-def pad_by_place(x: Tensor, pads: List[int], axes: List[int], mode: str) -> Tensor:
-    """What negative amounts cut goes first, then elements repeat: modes edge, wrap and reflect (ONNX operator Pad)."""
+def pad_by_index(x: Tensor, pads: List[int], axes: List[int], mode: str) -> Tensor:
+    """Crop by negative pads, then pad in the modes edge, wrap and reflect (ONNX operator Pad)."""
     for i in range(len(axes)):
         axis = axes[i]
         x = torch.slice(x, axis, max(-pads[i], 0), x.size(axis) - max(-pads[i + len(axes)], 0))
@@ -104,27 +104,27 @@ def pad_by_place(x: Tensor, pads: List[int], axes: List[int], mode: str) -> Tens
         before, after = max(pads[i], 0), max(pads[i + len(axes)], 0)
         if before == 0 and after == 0:
             continue
-        places = torch.arange(-before, length + after)
+        indices = torch.arange(-before, length + after)
         if mode == "edge":
-            places = torch.clamp(places, 0, length - 1)
+            indices = torch.clamp(indices, 0, length - 1)
         elif mode == "wrap":
-            places = torch.remainder(places, length)
+            indices = torch.remainder(indices, length)
         else:
             period = max(2 * (length - 1), 1)
-            places = torch.remainder(places, period)
-            places = torch.where(places >= length, period - places, places)
-        x = torch.index_select(x, axis, places)
+            indices = torch.remainder(indices, period)
+            indices = torch.where(indices >= length, period - indices, indices)
+        x = torch.index_select(x, axis, indices)
     return x
 
 
-def shifted(x: Tensor, axis: int, filler: int) -> Tensor:
-    """Every element one place on along the axis, the first taken by `filler`, the last lost."""
+def shift_elements(x: Tensor, axis: int, filler: int) -> Tensor:
+    """Elements shifted by one along the axis; the first is `filler`, the last is dropped."""
     first = torch.full_like(torch.slice(x, axis, 0, 1), filler)
     return torch.slice(torch.cat([first, x], axis), axis, 0, x.size(axis))
 
 
-def eye(rows: int, columns: int, k: int) -> Tensor:
-    """True on diagonal `k`."""
+def eye_mask(rows: int, columns: int, k: int) -> Tensor:
+    """Mask of diagonal `k`."""
     return torch.unsqueeze(torch.arange(columns), 0) - torch.unsqueeze(torch.arange(rows), 1) == k
 
 
@@ -134,7 +134,7 @@ def range_of_integers(start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
 
 
 def range_of_floats(start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
-    """start + i · delta for as many as there are before the limit."""
+    """start + i · delta, up to the limit."""
     count = max(
         int(torch.ceil((limit.to(torch.float64) - start.to(torch.float64)) / delta.to(torch.float64))), 0
     )
@@ -161,8 +161,8 @@ def space_to_depth(x: Tensor, block: int, depth_last: bool) -> Tensor:
     return torch.reshape(x, [n, c * block * block, h // block, w // block])
 
 
-def times(lengths: List[int], factors: List[int]) -> List[int]:
-    """Products, one by one."""
+def multiply_lists(lengths: List[int], factors: List[int]) -> List[int]:
+    """Elementwise products of two lists."""
     result: List[int] = []
     for i in range(len(lengths)):
         result.append(lengths[i] * factors[i])

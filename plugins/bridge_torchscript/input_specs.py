@@ -1,4 +1,4 @@
-"""Inputs as their user describes them: `x:float32[batch,3,224,224]`, `rate=16000`, or arrays."""
+"""Input specifications of the user: `x:float32[batch,3,224,224]`, `rate=16000`, or arrays."""
 
 from __future__ import annotations
 
@@ -11,74 +11,74 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import InvalidOption
-from bridge_torchscript.dtypes import HELD
+from bridge_torchscript.dtypes import TORCH_DTYPES
 
 ITEM = re.compile(r"\s*([\w.]+)\s*(?::\s*(\w+)\s*(?:\[([^\]]*)\])?|=\s*(\S+))\s*")
-BY_NAME = {held.name: dtype for dtype, held in HELD.items()} | {
+BY_NAME = {entry.name: dtype for dtype, entry in TORCH_DTYPES.items()} | {
     "float": ir.DataType.FLOAT,
     "int": ir.DataType.INT64,
     "double": ir.DataType.DOUBLE,
     "half": ir.DataType.FLOAT16,
 }
-FORM = (
+SYNTAX = (
     'inputs=["NAME:DTYPE[DIMENSIONS]"], like "x:float32[batch,3,224,224]" or, to fix a number, "rate=16000"'
 )
 
 
 @dataclass(frozen=True)
-class Given:
-    """One input: its type and dimensions, or the number it is fixed to."""
+class InputSpec:
+    """Type and dimensions of one input, or the number that fixes it."""
 
     type: ir.TypeProtocol | None = None
     dims: tuple[int | str | None, ...] | None = None
     fixed: Any = None
 
     def value(self, name: str) -> ir.Value:
-        """The graph input."""
+        """Graph input."""
         shape = None if self.dims is None else ir.Shape(list(self.dims))
         return ir.Value(name=name, type=self.type, shape=shape)
 
 
-def parse(text: str) -> list[str]:
-    """Descriptions from the command line, parted by semicolons."""
+def split_specs(text: str) -> list[str]:
+    """Specifications from the command line, separated by semicolons."""
     return [item for item in text.split(";") if item.strip()]
 
 
-def described(inputs: Any) -> dict[str, Given]:
-    """Inputs by name from a list of texts, or a dict of arrays or texts. Raises InvalidOption."""
+def parse_specs(inputs: Any) -> dict[str, InputSpec]:
+    """Specifications by name, from a list of texts, or a dict of arrays or texts. Raises InvalidOption."""
     if inputs is None:
         return {}
     if isinstance(inputs, str):
-        inputs = parse(inputs)
+        inputs = split_specs(inputs)
     pairs: Iterator[Any] = iter(
         inputs.items() if isinstance(inputs, dict) else [(None, item) for item in inputs]
     )
-    return dict(_one(name, item) for name, item in pairs)
+    return dict(_parse_spec(name, item) for name, item in pairs)
 
 
-def _one(name: str | None, item: Any) -> tuple[str, Given]:
+def _parse_spec(name: str | None, item: Any) -> tuple[str, InputSpec]:
     if isinstance(item, np.ndarray) and name:
-        return name, Given(_real(name, ir.DataType.from_numpy(item.dtype)), item.shape)
+        return name, InputSpec(_real_type(name, ir.DataType.from_numpy(item.dtype)), item.shape)
     if isinstance(item, (bool, int, float)) and name:
-        return name, Given(fixed=item)
-    found = ITEM.fullmatch(item if name is None else f"{name}:{item}") if isinstance(item, str) else None
-    if found is None:
-        raise InvalidOption(f"inputs: {item!r} describes no input.", f"Write {FORM}.")
-    key, dtype, dims, number = found.groups()
+        return name, InputSpec(fixed=item)
+    match = ITEM.fullmatch(item if name is None else f"{name}:{item}") if isinstance(item, str) else None
+    if match is None:
+        raise InvalidOption(f"inputs: {item!r} describes no input.", f"Write {SYNTAX}.")
+    key, dtype, dims, number = match.groups()
     if number is not None:
-        return key, Given(fixed=_number(key, number))
+        return key, InputSpec(fixed=_number(key, number))
     if dtype not in BY_NAME:
         raise InvalidOption(
             f"inputs: {dtype!r} of {key} is no dtype.", f"One of: {', '.join(sorted(BY_NAME))}."
         )
-    parts = [d.strip() for d in (dims or "").split(",") if d.strip()]
-    if any(d.isdecimal() and not 0 <= int(d[:20]) < 2**63 for d in parts):
+    lengths = [d.strip() for d in (dims or "").split(",") if d.strip()]
+    if any(d.isdecimal() and not 0 <= int(d[:20]) < 2**63 for d in lengths):
         raise InvalidOption(f"inputs: {dims} of {key} is no shape.", f"Write {FORM}.")
-    shape = tuple(int(d) if d.isdecimal() else None if d == "?" else d for d in parts)
-    return key, Given(_real(key, BY_NAME[dtype]), shape)
+    shape = tuple(int(d) if d.isdecimal() else None if d == "?" else d for d in lengths)
+    return key, InputSpec(_real_type(key, BY_NAME[dtype]), shape)
 
 
-def _real(name: str, dtype: ir.DataType) -> ir.TensorType:
+def _real_type(name: str, dtype: ir.DataType) -> ir.TensorType:
     if dtype in (ir.DataType.COMPLEX64, ir.DataType.COMPLEX128):
         raise InvalidOption(
             f"inputs: {name} is complex, which no input can be.",
@@ -93,4 +93,4 @@ def _number(name: str, text: str) -> Any:
     try:
         return float(text) if re.search(r"[.en]", text) else int(text)
     except ValueError:
-        raise InvalidOption(f"inputs: {text!r} of {name} is no number.", f"Write {FORM}.") from None
+        raise InvalidOption(f"inputs: {text!r} of {name} is no number.", f"Write {SYNTAX}.") from None

@@ -1,55 +1,48 @@
-"""Comparisons, truth values and bits, element by element."""
+"""Elementwise comparisons, logical and bitwise operators."""
 
 from __future__ import annotations
 
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import (
-    T,
-    cast,
-    is_float,
-    number,
-    together,
-    truth,
-)
+from bridge_torchscript.import_ops.common import T, as_bool, cast, is_float, number, promote
 
 ops = OpTable()
 
 
-def comparison(hub_name: str, *names: str) -> None:
+def register_comparison(hub_name: str, *names: str) -> None:
     @ops.op(*(f"aten::{n}" for n in names))
     def compare(op, x, other):
-        a, b = together(op, x, other)
+        a, b = promote(op, x, other)
         if a.dtype == T.BOOL and hub_name != "Equal":
             a, b = (cast(op, v, T.INT32) for v in (a, b))
         return op.node(hub_name, a, b)
 
 
-comparison("Equal", "eq")
-comparison("Less", "lt", "less")
-comparison("LessOrEqual", "le", "less_equal")
-comparison("Greater", "gt", "greater")
-comparison("GreaterOrEqual", "ge", "greater_equal")
+register_comparison("Equal", "eq")
+register_comparison("Less", "lt", "less")
+register_comparison("LessOrEqual", "le", "less_equal")
+register_comparison("Greater", "gt", "greater")
+register_comparison("GreaterOrEqual", "ge", "greater_equal")
 
 
 @ops.op("aten::ne", "aten::not_equal")
 def not_equal(op, x, other):
-    return op.Not(op.Equal(*together(op, x, other)))
+    return op.Not(op.Equal(*promote(op, x, other)))
 
 
-def logical(**names: str) -> None:
+def register_logical(**names: str) -> None:
     for name, hub_name in names.items():
 
         @ops.op(f"aten::{name}")
         def combine(op, x, other, hub_name=hub_name):
-            return op.node(hub_name, truth(op, x), truth(op, other))
+            return op.node(hub_name, as_bool(op, x), as_bool(op, other))
 
 
-logical(logical_and="And", logical_or="Or", logical_xor="Xor")
+register_logical(logical_and="And", logical_or="Or", logical_xor="Xor")
 
 
 @ops.op("aten::logical_not")
 def logical_not(op, x):
-    return op.Not(truth(op, x))
+    return op.Not(as_bool(op, x))
 
 
 @ops.op("aten::bitwise_not")
@@ -57,21 +50,21 @@ def bitwise_not(op, x):
     return op.Not(x) if x.dtype == T.BOOL else op.BitwiseNot(x)
 
 
-def bitwise(hub_name: str, bool_name: str, *names: str) -> None:
+def register_bitwise(hub_name: str, bool_name: str, *names: str) -> None:
     @ops.op(*(f"aten::{n}" for n in names))
     def combine(op, x, other):
-        a, b = together(op, x, other)
+        a, b = promote(op, x, other)
         return op.node(bool_name if a.dtype == T.BOOL else hub_name, a, b)
 
 
-bitwise("BitwiseAnd", "And", "bitwise_and", "__and__")
-bitwise("BitwiseOr", "Or", "bitwise_or", "__or__")
-bitwise("BitwiseXor", "Xor", "bitwise_xor", "__xor__")
+register_bitwise("BitwiseAnd", "And", "bitwise_and", "__and__")
+register_bitwise("BitwiseOr", "Or", "bitwise_or", "__or__")
+register_bitwise("BitwiseXor", "Xor", "bitwise_xor", "__xor__")
 
 
 @ops.op("aten::bitwise_left_shift", "aten::__lshift__")
 def left_shift(op, x, other):
-    a, b = together(op, x, other)
+    a, b = promote(op, x, other)
     return (
         op.Mul(a, cast(op, op.Pow(number(op, 2, a), b), a.dtype))
         if not is_float(a)
@@ -111,7 +104,7 @@ def isreal(op, x):
 
 @ops.op("aten::isclose")
 def isclose(op, x, other, rtol=1e-5, atol=1e-8, equal_nan=False):
-    a, b = together(op, x, other)
+    a, b = promote(op, x, other)
     close = op.Equal(a, b)
     if is_float(a):
         bound = op.Add(number(op, atol, a), op.Mul(number(op, rtol, a), op.Abs(b)))

@@ -1,4 +1,4 @@
-"""Gathering, scattering, masks and order."""
+"""Gather and scatter, masks, triangles and diagonals."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from bridge_torchscript.import_ops.common import (
     T,
     axis,
     cast,
+    int64_scalar,
     is_float,
-    known,
+    lengths_vector,
     number,
     rank,
-    scalar,
-    sizes,
-    static,
+    static_shape,
+    static_value,
     tensor,
 )
-from bridge_torchscript.import_ops.parts import select_back, slice_back
-from bridge_torchscript.import_ops.shapes import Views, as_base, reshape_keeping_empty, size_list
+from bridge_torchscript.import_ops.index_slice import select_back, slice_back
+from bridge_torchscript.import_ops.tensor import Views, reshape_keeping_empty, reshape_to_base, size_list
 from bridge_torchscript.values import Sym, Unsupported
 
 ops = OpTable()
@@ -34,7 +34,7 @@ views = Views(ops)
 @ops.op("aten::gather")
 def gather(op, x, dim, index, sparse_grad=False):
     if not rank(x):
-        return as_base(
+        return reshape_to_base(
             op, index, op.Expand(op.Reshape(x, ints(1)), shape_tensor(op, op.Reshape(index, ints(-1))))
         )
     if not rank(index):
@@ -49,7 +49,7 @@ def take_along_dim(op, x, indices, dim=None):
     if dim is None:
         return gather(op, op.Reshape(x, ints(-1)), 0, op.Reshape(indices, ints(-1)))
     at = axis(x, dim)
-    one, two = static(x), static(indices)
+    one, two = static_shape(x), static_shape(indices)
     target = [max(a, b) if i != at else None for i, (a, b) in enumerate(zip(one, two, strict=True))]
     x = op.Expand(x, ints(*(one[i] if t is None else t for i, t in enumerate(target))))
     indices = op.Expand(indices, ints(*(two[i] if t is None else t for i, t in enumerate(target))))
@@ -74,7 +74,7 @@ REDUCTIONS = {"sum": "add", "add": "add", "prod": "mul", "multiply": "mul", "ama
 NEUTRAL = {"sum": 0, "mean": 0, "prod": 1, "amax": -np.inf, "amin": np.inf}
 
 
-def _scattered(
+def _scatter(
     op: Any, x: ir.Value, dim: int, index: ir.Value, src: ir.Value, reduction: str = "none"
 ) -> ir.Value:
     if not rank(x):
@@ -89,10 +89,10 @@ def _scattered(
     if not rank(index):
         index = op.Reshape(index, ints(*[1] * rank(x)))
         src = op.Reshape(src, ints(*[1] * rank(x)))
-    parts = size_list(op, index)
+    lengths = size_list(op, index)
     if src.shape != index.shape:
         count = rank(x)
-        src = op.Slice(src, ints(*[0] * count), sizes(op, parts), ints(*range(count)))
+        src = op.Slice(src, ints(*[0] * count), lengths_vector(op, lengths), ints(*range(count)))
     return op.ScatterElements(x, index, src, axis=axis(x, dim), reduction=reduction)
 
 
@@ -100,25 +100,28 @@ def _scattered(
 def scatter(op, x, dim, index, src=None, value=None, reduce=None):
     if src is None:
         src = op.Expand(number(op, value, x), shape_tensor(op, index))
-    return _scattered(op, x, dim, index, src, REDUCTIONS[reduce] if reduce else "none")
+    return _scatter(op, x, dim, index, src, REDUCTIONS[reduce] if reduce else "none")
 
 
 @ops.op("aten::scatter_add")
 def scatter_add(op, x, dim, index, src):
-    return _scattered(op, x, dim, index, src, "add")
+    return _scatter(op, x, dim, index, src, "add")
 
 
 @ops.op("aten::scatter_reduce")
 def scatter_reduce(op, x, dim, index, src, reduce, include_self=True):
-    return reduced_into(op, x, dim, index, src, reduce, include_self)
+    return scatter_reduce_into(op, x, dim, index, src, reduce, include_self)
 
 
-def reduced_into(
+def scatter_reduce_into(
     op: Any, x: ir.Value, dim: int, index: ir.Value, src: ir.Value, reduce: str, include_self: bool
 ) -> ir.Value:
-    """Without the elements that are there, each place written to starts from the neutral element."""
+    """Scatter with a reduction.
+
+    Without `include_self`, elements written to start from the neutral element.
+    """
     wide = op.Expand(number(op, 1, src), shape_tensor(op, index)) if rank(index) else number(op, 1, src)
-    hits = _scattered(
+    hits = _scatter(
         op,
         op.Mul(x, like(op, x)) if not is_float(x) else op.Expand(like(op, x), shape_tensor(op, x)),
         dim,
@@ -134,8 +137,8 @@ def reduced_into(
             neutral = info.min if reduce == "amax" else info.max
         start = op.Where(op.Greater(hits, like(op, hits)), number(op, neutral, x), x)
     if reduce != "mean":
-        return _scattered(op, start, dim, index, src, REDUCTIONS[reduce])
-    total = _scattered(op, start, dim, index, src, "add")
+        return _scatter(op, start, dim, index, src, REDUCTIONS[reduce])
+    total = _scatter(op, start, dim, index, src, "add")
     count = op.Add(hits, number(op, 1, hits)) if include_self else op.Max(hits, number(op, 1, hits))
     return op.Div(total, count) if is_float(x) else op.Div(op.Sub(total, op.Mod(total, count)), count)
 
@@ -145,18 +148,18 @@ def index_reduce(op, x, dim, index, source, reduce, include_self=True):
     if not rank(x):
         wide = [op.Reshape(v, ints(1)) for v in (x, index, source)]
         return op.Reshape(index_reduce(op, wide[0], 0, wide[1], wide[2], reduce, include_self), ints())
-    return reduced_into(op, x, dim, _along(op, x, dim, index), source, reduce, include_self)
+    return scatter_reduce_into(op, x, dim, _expand_index(op, x, dim, index), source, reduce, include_self)
 
 
-def _along(op: Any, x: ir.Value, dim: int, index: ir.Value) -> ir.Value:
-    """An index vector as indices for every element along the other dimensions."""
+def _expand_index(op: Any, x: ir.Value, dim: int, index: ir.Value) -> ir.Value:
+    """Index vector expanded to the shape of `x` along all other dimensions."""
     at, count = axis(x, dim), rank(x)
     shape = [1] * count
     shape[at] = -1
     flat = op.Reshape(index, ints(*shape))
-    parts = size_list(op, x)
-    parts[at] = 1
-    return op.Expand(flat, sizes(op, parts))
+    lengths = size_list(op, x)
+    lengths[at] = 1
+    return op.Expand(flat, lengths_vector(op, lengths))
 
 
 @ops.op("aten::index_add")
@@ -164,14 +167,14 @@ def index_add(op, x, dim, index, source, alpha=1):
     source = source if alpha == 1 else op.Mul(source, number(op, alpha, source))
     if not rank(x):
         return op.Add(x, op.ReduceSum(source, keepdims=0))
-    return op.ScatterElements(x, _along(op, x, dim, index), source, axis=axis(x, dim), reduction="add")
+    return op.ScatterElements(x, _expand_index(op, x, dim, index), source, axis=axis(x, dim), reduction="add")
 
 
 @ops.op("aten::index_copy")
 def index_copy(op, x, dim, index, source):
     if not rank(x):
         return op.Reshape(source, ints())
-    return op.ScatterElements(x, _along(op, x, dim, index), source, axis=axis(x, dim))
+    return op.ScatterElements(x, _expand_index(op, x, dim, index), source, axis=axis(x, dim))
 
 
 @ops.op("aten::index_fill")
@@ -179,65 +182,68 @@ def index_fill(op, x, dim, index, value):
     if not rank(x):
         return number(op, value, x)
     at = axis(x, dim)
-    size = op.Gather(shape_tensor(op, x), scalar(op, at))
-    places = op.Range(scalar(op, 0), size, scalar(op, 1))
-    asked = op.Mod(op.Reshape(cast(op, index, T.INT64), ints(-1, 1)), size)
-    hits = op.ReduceSum(op.Cast(op.Equal(asked, places), to=T.INT64), ints(0), keepdims=0)
-    mask = op.Reshape(op.Greater(hits, scalar(op, 0)), ints(-1, *[1] * (rank(x) - at - 1)))
+    size = op.Gather(shape_tensor(op, x), int64_scalar(op, at))
+    positions = op.Range(int64_scalar(op, 0), size, int64_scalar(op, 1))
+    indices = op.Mod(op.Reshape(cast(op, index, T.INT64), ints(-1, 1)), size)
+    hits = op.ReduceSum(op.Cast(op.Equal(indices, positions), to=T.INT64), ints(0), keepdims=0)
+    mask = op.Reshape(op.Greater(hits, int64_scalar(op, 0)), ints(-1, *[1] * (rank(x) - at - 1)))
     return op.Where(mask, number(op, value, x), x)
 
 
-def _mask_places(op: Any, mask: ir.Value) -> list[ir.Value]:
-    """Coordinates of what is true, one vector a dimension."""
-    found = op.NonZero(mask)
-    return [op.Gather(found, np.array(i), axis=0) for i in range(rank(mask))]
+def _mask_coordinates(op: Any, mask: ir.Value) -> list[ir.Value]:
+    """Coordinates of true elements, one vector per dimension."""
+    coordinates = op.NonZero(mask)
+    return [op.Gather(coordinates, np.array(i), axis=0) for i in range(rank(mask))]
 
 
-def _positions(op: Any, x: ir.Value, indices: list[Any]) -> list[Any]:
-    """Index tensors by dimension; masks as their coordinates."""
-    found: list[Any] = []
+def _index_tensors(op: Any, x: ir.Value, indices: list[Any]) -> list[Any]:
+    """One index tensor per dimension, or None; masks are replaced by their coordinates."""
+    tensors: list[Any] = []
     for index in indices:
         if index is not None and index.dtype in (T.BOOL, T.UINT8):
-            found.extend(_mask_places(op, cast(op, index, T.BOOL)))
+            tensors.extend(_mask_coordinates(op, cast(op, index, T.BOOL)))
         else:
-            found.append(None if index is None else cast(op, index, T.INT64))
-    return found + [None] * (rank(x) - len(found))
+            tensors.append(None if index is None else cast(op, index, T.INT64))
+    return tensors + [None] * (rank(x) - len(tensors))
 
 
-def _front(op: Any, x: ir.Value, positions: list[Any]) -> tuple[list[int], ir.Value]:
-    """The dimensions that are indexed brought first, and their joint index [..., n]."""
+def _joint_index(op: Any, x: ir.Value, positions: list[Any]) -> tuple[list[int], ir.Value]:
+    """Permutation with the indexed dimensions first, and their joint index [..., n]."""
     used = [i for i, p in enumerate(positions) if p is not None]
     order = used + [i for i in range(rank(x)) if i not in used]
-    given = [positions[i] for i in used]
-    if len(given) > 1:
-        target = given[0]
-        for other in given[1:]:
+    indices = [positions[i] for i in used]
+    if len(indices) > 1:
+        target = indices[0]
+        for other in indices[1:]:
             target = op.Add(target, other)
-        given = [op.Expand(g, shape_tensor(op, target)) for g in given]
-    return order, op.Concat(*(op.Unsqueeze(g, ints(-1)) for g in given), axis=-1) if len(
-        given
-    ) > 1 else op.Unsqueeze(given[0], ints(-1))
+        indices = [op.Expand(g, shape_tensor(op, target)) for g in indices]
+    return order, op.Concat(*(op.Unsqueeze(g, ints(-1)) for g in indices), axis=-1) if len(
+        indices
+    ) > 1 else op.Unsqueeze(indices[0], ints(-1))
 
 
 @ops.op("aten::index", "aten::_unsafe_index")
 def index(op, x, indices):
-    """Index tensors broadcast together; their dimensions stand where the first was, if they were side by side."""
+    """Advanced indexing.
+
+    Index tensors broadcast; their dimensions replace the first indexed one if they are adjacent.
+    """
     if len(indices) == 1 and indices[0] is not None and indices[0].dtype not in (T.BOOL, T.UINT8):
         return op.Gather(x, cast(op, indices[0], T.INT64), axis=0)
-    positions = _positions(op, x, indices)
+    positions = _index_tensors(op, x, indices)
     used = [i for i, p in enumerate(positions) if p is not None]
     if not used:
         return op.Identity(x)
     if len(used) == 1:
         return op.Gather(x, positions[used[0]], axis=used[0])
-    order, joint = _front(op, x, positions)
+    order, joint = _joint_index(op, x, positions)
     rows = op.GatherND(x if order == sorted(order) else op.Transpose(x, perm=order), joint)
     first, count = used[0], rank(joint) - 1
     if used != list(range(first, first + len(used))) or not first:
         return rows
     total = rank(rows)
-    rest = list(range(count, total))
-    return op.Transpose(rows, perm=[*rest[:first], *range(count), *rest[first:]])
+    others = list(range(count, total))
+    return op.Transpose(rows, perm=[*others[:first], *range(count), *others[first:]])
 
 
 @ops.op("aten::index_put", "aten::_unsafe_index_put")
@@ -254,11 +260,11 @@ def index_put(op, x, indices, values, accumulate=False, unsafe=False):
         if rank(mask) < rank(x):
             mask = op.Unsqueeze(mask, ints(*range(rank(mask), rank(x))))
         return op.Where(mask, values, x)
-    positions = _positions(op, x, indices)
+    positions = _index_tensors(op, x, indices)
     used = [i for i, p in enumerate(positions) if p is not None]
-    order, joint = _front(op, x, positions)
-    turned = x if order == sorted(order) else op.Transpose(x, perm=order)
-    target = op.GatherND(turned, joint)
+    order, joint = _joint_index(op, x, positions)
+    data = x if order == sorted(order) else op.Transpose(x, perm=order)
+    target = op.GatherND(data, joint)
     first, count = used[0], rank(joint) - 1
     if used == list(range(first, first + len(used))) and first:
         total = rank(target)
@@ -267,23 +273,23 @@ def index_put(op, x, indices, values, accumulate=False, unsafe=False):
         values = op.Transpose(
             values, perm=[*range(first, first + count), *range(first), *range(first + count, total)]
         )
-    spread = op.Expand(values, shape_tensor(op, target))
-    made = op.ScatterND(turned, joint, spread, reduction="add" if accumulate else "none")
+    updates = op.Expand(values, shape_tensor(op, target))
+    result = op.ScatterND(data, joint, updates, reduction="add" if accumulate else "none")
     return (
-        made
+        result
         if order == sorted(order)
-        else op.Transpose(made, perm=[order.index(i) for i in range(len(order))])
+        else op.Transpose(result, perm=[order.index(i) for i in range(len(order))])
     )
 
 
 @ops.op("aten::put")
 def put(op, x, index, source, accumulate=False):
     flat = op.Reshape(x, ints(-1))
-    places = op.Reshape(index, ints(-1))
-    made = op.ScatterElements(
-        flat, places, op.Reshape(source, ints(-1)), axis=0, reduction="add" if accumulate else "none"
+    indices = op.Reshape(index, ints(-1))
+    result = op.ScatterElements(
+        flat, indices, op.Reshape(source, ints(-1)), axis=0, reduction="add" if accumulate else "none"
     )
-    return as_base(op, x, made)
+    return reshape_to_base(op, x, result)
 
 
 @ops.op("aten::masked_fill")
@@ -300,27 +306,27 @@ def masked_select(op, x, mask):
 
 @ops.op("aten::masked_scatter")
 def masked_scatter(op, x, mask, source):
-    """The n-th true place gets the n-th element of the source."""
+    """Replace the n-th true element by the n-th element of `source`."""
     mask = op.Expand(mask, shape_tensor(op, x))
     x = op.Expand(x, shape_tensor(op, mask))
     flat = op.Reshape(mask, ints(-1))
     order = op.Sub(op.CumSum(op.Cast(flat, to=7), np.array(0)), np.array(1))
     picked = op.Gather(op.Reshape(source, ints(-1)), op.Max(order, np.array(0)), axis=0)
-    return as_base(op, x, op.Where(flat, picked, op.Reshape(x, ints(-1))))
+    return reshape_to_base(op, x, op.Where(flat, picked, op.Reshape(x, ints(-1))))
 
 
 @ops.op("aten::nonzero", "aten::argwhere")
 def nonzero(op, x):
     if not rank(x):
-        found = op.Transpose(op.NonZero(cast(op, op.Reshape(x, ints(1)), T.BOOL)), perm=[1, 0])
-        return op.Gather(found, ints(), axis=1)
+        coordinates = op.Transpose(op.NonZero(cast(op, op.Reshape(x, ints(1)), T.BOOL)), perm=[1, 0])
+        return op.Gather(coordinates, ints(), axis=1)
     return op.Transpose(op.NonZero(cast(op, x, T.BOOL)), perm=[1, 0])
 
 
 @ops.op("aten::nonzero_numpy")
 def nonzero_numpy(op, x):
     x = x if rank(x) else op.Reshape(x, ints(1))
-    return _mask_places(op, cast(op, x, T.BOOL))
+    return _mask_coordinates(op, cast(op, x, T.BOOL))
 
 
 @ops.op("aten::count_nonzero")
@@ -335,46 +341,46 @@ def count_nonzero(op, x, dim=None):
 def one_hot(op, x, num_classes=-1):
     if num_classes == -1:
         raise Unsupported("needs num_classes")
-    return op.OneHot(x, np.array(known(num_classes, "num_classes")), ints(0, 1), axis=-1)
+    return op.OneHot(x, np.array(static_value(num_classes, "num_classes")), ints(0, 1), axis=-1)
 
 
-def _band(op: Any, x: ir.Value, diagonal: Any, upper: int) -> ir.Value:
+def _triangle(op: Any, x: ir.Value, diagonal: Any, upper: int) -> ir.Value:
     if x.dtype == T.BOOL:
-        return op.Cast(op.Trilu(op.Cast(x, to=7), scalar(op, diagonal), upper=upper), to=9)
-    return op.Trilu(x, scalar(op, diagonal), upper=upper)
+        return op.Cast(op.Trilu(op.Cast(x, to=7), int64_scalar(op, diagonal), upper=upper), to=9)
+    return op.Trilu(x, int64_scalar(op, diagonal), upper=upper)
 
 
 @ops.op("aten::tril")
 def tril(op, x, diagonal=0):
-    return _band(op, x, diagonal, 0)
+    return _triangle(op, x, diagonal, 0)
 
 
 @ops.op("aten::triu")
 def triu(op, x, diagonal=0):
-    return _band(op, x, diagonal, 1)
+    return _triangle(op, x, diagonal, 1)
 
 
-def _indices(name: str) -> None:
+def _register_triangle_indices(name: str) -> None:
     @ops.op(f"aten::{name}")
     def make(op, row, col, offset=0):
-        made = getattr(np, name)(row, offset, col)
-        return op.const(np.stack(made).astype(np.int64))
+        coordinates = getattr(np, name)(row, offset, col)
+        return op.const(np.stack(coordinates).astype(np.int64))
 
 
-_indices("tril_indices")
-_indices("triu_indices")
+_register_triangle_indices("tril_indices")
+_register_triangle_indices("triu_indices")
 
 
 @views.op("aten::diagonal", "aten::linalg_diagonal")
 def view_diagonal(op, x, offset=0, dim1=0, dim2=1):
     one, two = axis(x, dim1), axis(x, dim2)
-    shape = static(x)
+    shape = static_shape(x)
     rows = min(shape[one], shape[two] - offset) if offset >= 0 else min(shape[one] + offset, shape[two])
     rows = max(rows, 0)
-    places = np.stack([np.arange(rows) + max(-offset, 0), np.arange(rows) + max(offset, 0)], -1)
+    indices = np.stack([np.arange(rows) + max(-offset, 0), np.arange(rows) + max(offset, 0)], -1)
     order = [one, two, *(i for i in range(len(shape)) if i not in (one, two))]
-    found = op.GatherND(op.Transpose(x, perm=order), op.const(places))
-    return op.Transpose(found, perm=[*range(1, len(shape) - 1), 0]) if len(shape) > 2 else found
+    result = op.GatherND(op.Transpose(x, perm=order), op.const(indices))
+    return op.Transpose(result, perm=[*range(1, len(shape) - 1), 0]) if len(shape) > 2 else result
 
 
 @ops.op("aten::diag")
@@ -384,7 +390,7 @@ def diag(op, x, diagonal=0):
 
 @ops.op("aten::diag_embed")
 def diag_embed(op, x, offset=0, dim1=-2, dim2=-1):
-    size = static(x)[-1] + abs(offset)
+    size = static_shape(x)[-1] + abs(offset)
     wide = op.Pad(x, ints(*[0] * (rank(x) - 1), max(offset, 0), *[0] * (rank(x) - 1), max(-offset, 0)))
     rows = np.arange(size)
     mask = rows[None] - rows[:, None] == offset
@@ -425,20 +431,20 @@ def slice_scatter(op, x, src, dim=0, start=None, end=None, step=1):
 @ops.op("aten::diagonal_scatter")
 def diagonal_scatter(op, x, src, offset=0, dim1=0, dim2=1):
     one, two = axis(x, dim1), axis(x, dim2)
-    shape = static(x)
+    shape = static_shape(x)
     rows = min(shape[one], shape[two] - offset) if offset >= 0 else min(shape[one] + offset, shape[two])
-    places = np.stack([np.arange(rows) + max(-offset, 0), np.arange(rows) + max(offset, 0)], -1)
+    indices = np.stack([np.arange(rows) + max(-offset, 0), np.arange(rows) + max(offset, 0)], -1)
     order = [one, two, *(i for i in range(len(shape)) if i not in (one, two))]
     back = [order.index(i) for i in range(len(order))]
     first = op.Transpose(src, perm=[rank(src) - 1, *range(rank(src) - 1)])
-    return op.Transpose(op.ScatterND(op.Transpose(x, perm=order), op.const(places), first), perm=back)
+    return op.Transpose(op.ScatterND(op.Transpose(x, perm=order), op.const(indices), first), perm=back)
 
 
 @ops.op("aten::repeat_interleave")
 def repeat_interleave(op, x=None, repeats=None, dim=None, output_size=None):
-    """Every element, or slice along `dim`, several times in a row."""
+    """Repeat each element, or each slice along `dim`."""
     if x is None:
-        return repeated_places(op, repeats)
+        return repeat_indices(op, repeats)
     if dim is None or not rank(x):
         x, dim = op.Reshape(x, ints(-1)), 0
     at = axis(x, dim)
@@ -450,18 +456,22 @@ def repeat_interleave(op, x=None, repeats=None, dim=None, output_size=None):
         repeats = int(counts.reshape(()))
     if isinstance(repeats, (int, Sym)):
         wide = op.Unsqueeze(x, ints(at + 1))
-        wide = op.Tile(wide, sizes(op, [1] * (at + 1) + [repeats] + [1] * (rank(x) - at - 1)))
-        parts = size_list(op, x)
-        return reshape_keeping_empty(op, wide, [*parts[:at], -1, *parts[at + 1 :]])
+        wide = op.Tile(wide, lengths_vector(op, [1] * (at + 1) + [repeats] + [1] * (rank(x) - at - 1)))
+        shape = size_list(op, x)
+        return reshape_keeping_empty(op, wide, [*shape[:at], -1, *shape[at + 1 :]])
     if counts is not None and isinstance(size, int):
         return op.Gather(x, op.const(np.repeat(np.arange(size), counts.reshape(-1))), axis=at)
-    return op.Gather(x, repeated_places(op, repeats), axis=at)
+    return op.Gather(x, repeat_indices(op, repeats), axis=at)
 
 
-def repeated_places(op: Any, repeats: ir.Value) -> ir.Value:
-    """The index of every element as often as `repeats` says: how many elements have ended before each place."""
-    ends = op.CumSum(cast(op, repeats, T.INT64), np.array(0))
-    total = op.ReduceMax(op.Concat(ints(0), ends, axis=0), keepdims=1)
+def repeat_indices(op: Any, repeats: ir.Value) -> ir.Value:
+    """Index of every element, `repeats` times each: a cumulative sum over the positions where an element
+    ends.
+    """
+    run_ends = op.CumSum(cast(op, repeats, T.INT64), np.array(0))
+    total = op.ReduceMax(op.Concat(ints(0), run_ends, axis=0), keepdims=1)
     none = op.Expand(np.array(0), op.Add(total, ints(1)))
-    starts = op.ScatterElements(none, ends, op.Expand(np.array(1), op.Shape(ends)), axis=0, reduction="add")
+    starts = op.ScatterElements(
+        none, run_ends, op.Expand(np.array(1), op.Shape(run_ends)), axis=0, reduction="add"
+    )
     return op.CumSum(op.Slice(starts, ints(0), total, ints(0)), np.array(0))

@@ -1,4 +1,4 @@
-"""Padding and places of windows."""
+"""Padding and indices of windows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def same_pads(
     x: Tensor, kernel: List[int], strides: List[int], dilations: List[int], upper: bool
 ) -> List[int]:
-    """Padding, in the order of torch.constant_pad_nd, for ceil(length / stride) windows (auto_pad SAME)."""
+    """Pads, in the order of torch.constant_pad_nd, for ceil(length / stride) windows (auto_pad SAME)."""
     zeros = [0] * len(kernel)
     mode = "SAME_UPPER" if upper else "SAME_LOWER"
     return window_pads(x.size()[2:], kernel, strides, dilations, zeros, zeros, mode, False)
@@ -30,60 +30,60 @@ def window_pads(
     mode: str,
     ceil: bool,
 ) -> List[int]:
-    """Padding, in the order of torch.constant_pad_nd, of exactly the windows ONNX operators Conv and MaxPool count."""
+    """Pads, in the order of torch.constant_pad_nd, for the windows of ONNX operators Conv and MaxPool."""
     result = [0] * (2 * len(kernel))
     for i in range(len(kernel)):
-        reach = (kernel[i] - 1) * dilations[i] + 1
+        extent = (kernel[i] - 1) * dilations[i] + 1
         first = before[i]
         if mode == "SAME_UPPER" or mode == "SAME_LOWER":
             count = (lengths[i] + strides[i] - 1) // strides[i]
-            total = max((count - 1) * strides[i] + reach - lengths[i], 0)
+            total = max((count - 1) * strides[i] + extent - lengths[i], 0)
             first = total // 2 if mode == "SAME_UPPER" else total - total // 2
         elif mode == "VALID":
             first = 0
-            count = (lengths[i] - reach) // strides[i] + 1
+            count = (lengths[i] - extent) // strides[i] + 1
             if ceil:
-                count = (lengths[i] - reach + strides[i] - 1) // strides[i] + 1
+                count = (lengths[i] - extent + strides[i] - 1) // strides[i] + 1
         else:
-            space = lengths[i] + before[i] + after[i] - reach
+            space = lengths[i] + before[i] + after[i] - extent
             count = space // strides[i] + 1
             if ceil:
                 count = (space + strides[i] - 1) // strides[i] + 1
                 if (count - 1) * strides[i] >= lengths[i] + before[i]:
                     count = count - 1
-        place = 2 * (len(kernel) - 1 - i)
-        result[place] = first
-        result[place + 1] = (count - 1) * strides[i] + reach - lengths[i] - first
+        index = 2 * (len(kernel) - 1 - i)
+        result[index] = first
+        result[index + 1] = (count - 1) * strides[i] + extent - lengths[i] - first
     return result
 
 
-def crops_to(lengths: List[int], wanted: List[int], upper: bool, extra: List[int]) -> List[int]:
-    """What is cut from both ends, as negative padding, to leave `wanted` lengths (ONNX operator ConvTranspose)."""
+def crop_pads(lengths: List[int], targets: List[int], upper: bool, extra: List[int]) -> List[int]:
+    """Negative pads that crop lengths to `targets` (ONNX operator ConvTranspose)."""
     result = [0] * (2 * len(lengths))
     for i in range(len(lengths)):
-        total = lengths[i] + extra[i] - wanted[i]
+        total = lengths[i] + extra[i] - targets[i]
         half = total // 2
         first = half if upper else total - half
         if total < 0:
             first = 0
-        place = 2 * (len(lengths) - 1 - i)
-        result[place] = -first
-        result[place + 1] = wanted[i] - lengths[i] + first
+        index = 2 * (len(lengths) - 1 - i)
+        result[index] = -first
+        result[index + 1] = targets[i] - lengths[i] + first
     return result
 
 
 def pool_indices(
-    places: Tensor, padded: List[int], lengths: List[int], pads: List[int], columns: bool
+    indices: Tensor, padded: List[int], lengths: List[int], pads: List[int], columns: bool
 ) -> Tensor:
-    """Places in a padded image as places in the whole flattened input (ONNX operator MaxPool, Indices)."""
+    """Indices in the flattened input, from indices in the padded image (ONNX operator MaxPool, Indices)."""
     rank = len(lengths)
     coordinates: List[Tensor] = []
-    rest = places
+    remaining = indices
     for i in range(rank):
         axis = rank - 1 - i
-        coordinates.append(torch.remainder(rest, padded[axis]) - pads[2 * i])
-        rest = torch.div(rest, padded[axis], rounding_mode="floor")
-    result = torch.zeros_like(places)
+        coordinates.append(torch.remainder(remaining, padded[axis]) - pads[2 * i])
+        remaining = torch.div(remaining, padded[axis], rounding_mode="floor")
+    result = torch.zeros_like(indices)
     size = 1
     for length in lengths:
         size = size * length
@@ -93,26 +93,26 @@ def pool_indices(
         length = lengths[rank - 1 - axis]
         result = result + coordinates[axis] * step
         step = step * length
-    planes = torch.arange(places.size(0) * places.size(1)) * size
-    return result + torch.reshape(planes, [places.size(0), places.size(1)] + [1] * rank)
+    planes = torch.arange(indices.size(0) * indices.size(1)) * size
+    return result + torch.reshape(planes, [indices.size(0), indices.size(1)] + [1] * rank)
 
 
 def col2im(
     x: Tensor, image: List[int], block: List[int], strides: List[int], dilations: List[int], pads: List[int]
 ) -> Tensor:
-    """Every column added where its block lies in the padded image; the padding is cut off (ONNX operator Col2Im)."""
+    """Sum of columns at the positions of their blocks in the padded image, cropped (ONNX operator Col2Im)."""
     rank = len(image)
-    place = torch.zeros([1], dtype=torch.int64)
+    indices = torch.zeros([1], dtype=torch.int64)
     padded: List[int] = []
     crops = [0] * (2 * rank)
-    size, within = 1, 1
+    size, block_size = 1, 1
     for i in range(rank):
         before = pads[i] if len(pads) > 0 else 0
         after = pads[i + rank] if len(pads) > 0 else 0
         step = strides[i] if len(strides) > 0 else 1
-        spread = dilations[i] if len(dilations) > 0 else 1
+        dilation = dilations[i] if len(dilations) > 0 else 1
         length = image[i] + before + after
-        count = (length - spread * (block[i] - 1) - 1) // step + 1
+        count = (length - dilation * (block[i] - 1) - 1) // step + 1
         padded.append(length)
         crops[2 * (rank - 1 - i)] = -before
         crops[2 * (rank - 1 - i) + 1] = -after
@@ -120,14 +120,14 @@ def col2im(
         inner[i] = block[i]
         outer = [1] * (2 * rank)
         outer[rank + i] = count
-        own = torch.reshape(torch.arange(block[i]) * spread, inner) + torch.reshape(
+        columns = torch.reshape(torch.arange(block[i]) * dilation, inner) + torch.reshape(
             torch.arange(count) * step, outer
         )
-        place = place * length + own
+        indices = indices * length + columns
         size = size * length
-        within = within * block[i]
-    n, c = x.size(0), x.size(1) // within
-    flat = torch.expand(torch.reshape(place, [1, 1, -1]), [n, c, place.numel()])
-    values = torch.reshape(x, [n, c, place.numel()])
-    whole = torch.scatter_add(torch.zeros([n, c, size], dtype=x.dtype), 2, flat, values)
-    return torch.constant_pad_nd(torch.reshape(whole, [n, c] + padded), crops, 0)
+        block_size = block_size * block[i]
+    n, c = x.size(0), x.size(1) // block_size
+    all_indices = torch.expand(torch.reshape(indices, [1, 1, -1]), [n, c, indices.numel()])
+    values = torch.reshape(x, [n, c, indices.numel()])
+    padded_image = torch.scatter_add(torch.zeros([n, c, size], dtype=x.dtype), 2, all_indices, values)
+    return torch.constant_pad_nd(torch.reshape(padded_image, [n, c] + padded), crops, 0)

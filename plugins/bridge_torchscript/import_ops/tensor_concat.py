@@ -1,4 +1,4 @@
-"""Tensors put together, and turned about."""
+"""Concatenation, stacking, flips and rolls."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import onnx_ir as ir
 from bridge.hub import shape_of
 from bridge.importing import ints
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import axes, axis, cast, promoted, rank, together
-from bridge_torchscript.import_ops.shapes import as_base, transpose
+from bridge_torchscript.import_ops.common import axes, axis, cast, promote, rank, result_type
+from bridge_torchscript.import_ops.tensor import reshape_to_base, transpose
 from bridge_torchscript.values import Sequence, Unsupported
 
 ops = OpTable()
@@ -19,18 +19,18 @@ ops = OpTable()
 @ops.op("aten::cat", "aten::concat", "aten::concatenate")
 def cat(op, tensors, dim=0):
     if isinstance(tensors, Sequence):
-        return tensors.joined(op, dim, stacked=False)
-    kept = [v for v in tensors if shape_of(v) != [0]] or list(tensors[:1])
-    kind = promoted(*tensors)
-    kept = [cast(op, v, kind) for v in kept]
-    return op.Concat(*kept, axis=axis(kept[0], dim)) if len(kept) > 1 else op.Identity(kept[0])
+        return tensors.concat(op, dim, stacked=False)
+    values = [v for v in tensors if shape_of(v) != [0]] or list(tensors[:1])
+    dtype = result_type(*tensors)
+    values = [cast(op, v, dtype) for v in values]
+    return op.Concat(*values, axis=axis(values[0], dim)) if len(values) > 1 else op.Identity(values[0])
 
 
 @ops.op("aten::stack")
 def stack(op, tensors, dim=0):
     if isinstance(tensors, Sequence):
-        return tensors.joined(op, dim, stacked=True)
-    values = together(op, *tensors)
+        return tensors.concat(op, dim, stacked=True)
+    values = promote(op, *tensors)
     at = axis(values[0], dim, 1)
     return op.Concat(*(op.Unsqueeze(v, ints(at)) for v in values), axis=at)
 
@@ -46,14 +46,14 @@ def _at_least(op: Any, x: ir.Value, count: int) -> ir.Value:
     return op.Reshape(x, ints(*[1] * (count - 1), -1))
 
 
-def at_least(count: int) -> None:
+def register_atleast(count: int) -> None:
     @ops.op(f"aten::atleast_{count}d")
     def widen(op, x=None, tensors=None):
         return _at_least(op, x, count) if tensors is None else [_at_least(op, v, count) for v in tensors]
 
 
 for count in (1, 2, 3):
-    at_least(count)
+    register_atleast(count)
 
 
 @ops.op("aten::hstack")
@@ -79,7 +79,7 @@ def column_stack(op, tensors):
 
 @ops.op("aten::block_diag")
 def block_diag(op, tensors):
-    matrices = [_at_least(op, v, 2) for v in together(op, *tensors)]
+    matrices = [_at_least(op, v, 2) for v in promote(op, *tensors)]
     shapes = [shape_of(m) for m in matrices]
     if any(s is None for s in shapes):
         raise Unsupported("needs tensors of static shape")
@@ -127,16 +127,16 @@ def roll(op, x, shifts, dims=()):
     shifts = [shifts] if isinstance(shifts, int) else shifts
     if not dims:
         flat = op.Reshape(x, ints(-1))
-        return as_base(op, x, roll(op, flat, shifts, [0]), None)
+        return reshape_to_base(op, x, roll(op, flat, shifts, [0]), None)
     for shift, dim in zip(shifts, [dims] if isinstance(dims, int) else dims, strict=True):
         at = axis(x, dim)
         size = x.shape[at] if rank(x) else 1
         if isinstance(size, int):
             shift = shift % size if size else 0
         if shift:
-            parts = (
+            pieces = (
                 op.Slice(x, ints(-shift), ints(2**62), ints(at)),
                 op.Slice(x, ints(0), ints(-shift), ints(at)),
             )
-            x = op.Concat(*parts, axis=at)
+            x = op.Concat(*pieces, axis=at)
     return op.Identity(x)

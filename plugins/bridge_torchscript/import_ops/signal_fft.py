@@ -1,4 +1,4 @@
-"""Complex numbers, as pairs of floats along a last dimension of 2, and Fourier transforms."""
+"""Complex numbers as pairs of floats [..., 2], and Fourier transforms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from bridge.importing import ints, like, shape_tensor
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import floating, known, length, number, rank
+from bridge_torchscript.import_ops.common import as_floating, length, number, rank, static_value
 from bridge_torchscript.values import Complex, Unsupported
 
 ops = OpTable()
@@ -19,15 +19,15 @@ ops = OpTable()
 BACK = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
 
 
-def part(op: Any, x: Complex, index: int) -> ir.Value:
-    """The real (0) or imaginary (1) parts."""
+def component(op: Any, x: Complex, index: int) -> ir.Value:
+    """Real (index 0) or imaginary (1) part."""
     return op.Gather(x.value, np.array(index), axis=-1)
 
 
 def pair(op: Any, real: ir.Value, imaginary: ir.Value) -> Complex:
     if real.shape != imaginary.shape:
-        both = shape_tensor(op, op.Equal(real, imaginary))
-        real, imaginary = op.Expand(real, both), op.Expand(imaginary, both)
+        shape = shape_tensor(op, op.Equal(real, imaginary))
+        real, imaginary = op.Expand(real, shape), op.Expand(imaginary, shape)
     last = ints(rank(real))
     return Complex(op.Concat(op.Unsqueeze(real, last), op.Unsqueeze(imaginary, last), axis=rank(real)))
 
@@ -35,7 +35,7 @@ def pair(op: Any, real: ir.Value, imaginary: ir.Value) -> Complex:
 def as_complex(op: Any, x: Any) -> Complex:
     if isinstance(x, Complex):
         return x
-    x = floating(op, x)
+    x = as_floating(op, x)
     return pair(op, x, op.Mul(x, like(op, x)))
 
 
@@ -44,88 +44,89 @@ def conjugate(op: Any, x: Complex) -> Complex:
 
 
 def _scale(count: int, norm: Any, inverse: bool) -> float:
-    """What a transform without factors is multiplied by."""
+    """Factor of the normalization `norm` for a transform of `count` elements."""
     if norm == "ortho":
         return 1 / math.sqrt(count)
     return 1 / count if (norm in (None, "backward")) == inverse else 1.0
 
 
-def _dims(x: Any, dim: Any, s: Any) -> list[int]:
+def _fft_axes(x: Any, dim: Any, s: Any) -> list[int]:
     count = rank(x.value) - 1 if isinstance(x, Complex) else rank(x)
     if dim is None:
-        found = list(range(count)) if s is None else list(range(count - len(s), count))
+        dims = list(range(count)) if s is None else list(range(count - len(s), count))
     else:
-        found = [dim] if isinstance(dim, int) else list(dim)
-    return [d % count for d in found]
+        dims = [dim] if isinstance(dim, int) else list(dim)
+    return [d % count for d in dims]
 
 
-def transformed(op: Any, x: Complex, n: Any, at: int, inverse: bool, norm: Any) -> Complex:
-    count = int(known(n if n is not None else length(op, x.value, at), "length"))
-    made = op.DFT(x.value, np.array(count), np.array(at), inverse=int(inverse))
-    own = 1 / count if inverse else 1.0
-    factor = _scale(count, norm, inverse) / own
-    return Complex(made if factor == 1 else op.Mul(made, number(op, factor, made)))
+def dft(op: Any, x: Complex, n: Any, at: int, inverse: bool, norm: Any) -> Complex:
+    """Fourier transform along `at`, of length `n`."""
+    count = int(static_value(n if n is not None else length(op, x.value, at), "length"))
+    spectrum = op.DFT(x.value, np.array(count), np.array(at), inverse=int(inverse))
+    default = 1 / count if inverse else 1.0
+    factor = _scale(count, norm, inverse) / default
+    return Complex(spectrum if factor == 1 else op.Mul(spectrum, number(op, factor, spectrum)))
 
 
-def half(op: Any, x: ir.Value, n: Any, at: int, norm: Any) -> Complex:
-    """The spectrum of real numbers up to the middle."""
-    x = floating(op, x)
-    count = int(known(n if n is not None else length(op, x, at), "length"))
-    made = op.DFT(op.Unsqueeze(x, ints(rank(x))), np.array(count), np.array(at), onesided=1)
+def rfft_axis(op: Any, x: ir.Value, n: Any, at: int, norm: Any) -> Complex:
+    """One-sided spectrum of real values along `at`."""
+    x = as_floating(op, x)
+    count = int(static_value(n if n is not None else length(op, x, at), "length"))
+    spectrum = op.DFT(op.Unsqueeze(x, ints(rank(x))), np.array(count), np.array(at), onesided=1)
     factor = _scale(count, norm, False)
-    return Complex(made if factor == 1 else op.Mul(made, number(op, factor, made)))
+    return Complex(spectrum if factor == 1 else op.Mul(spectrum, number(op, factor, spectrum)))
 
 
-def irfft_along(op: Any, x: Complex, n: Any, at: int, norm: Any) -> ir.Value:
-    """Real numbers from half a spectrum: products with cosines and sines."""
-    have = int(known(length(op, x.value, at), "length"))
-    count = int(n) if n is not None else 2 * (have - 1)
-    used = min(have, count // 2 + 1)
+def irfft_axis(op: Any, x: Complex, n: Any, at: int, norm: Any) -> ir.Value:
+    """Real values from a one-sided spectrum along `at`: products with cosine and sine tables."""
+    bins = int(static_value(length(op, x.value, at), "length"))
+    count = int(n) if n is not None else 2 * (bins - 1)
+    used = min(bins, count // 2 + 1)
     angle = 2 * np.pi * np.outer(np.arange(used), np.arange(count)) / count
     weight = np.full((used, 1), 2.0)
     weight[0] = 1
     if count % 2 == 0 and used == count // 2 + 1:
         weight[-1] = 1
-    kind = x.value.dtype.numpy()
+    dtype = x.value.dtype.numpy()
     tables = [weight * np.cos(angle), -weight * np.sin(angle)]
     factor = _scale(count, norm, True)
     sides = []
     for index, table in enumerate(tables):
-        values = op.Slice(part(op, x, index), ints(0), ints(used), ints(at))
+        values = op.Slice(component(op, x, index), ints(0), ints(used), ints(at))
         order = [i for i in range(rank(values)) if i != at] + [at]
-        made = op.MatMul(op.Transpose(values, perm=order), op.const((table * factor).astype(kind)))
-        sides.append(op.Transpose(made, perm=[order.index(i) for i in range(len(order))]))
+        product = op.MatMul(op.Transpose(values, perm=order), op.const((table * factor).astype(dtype)))
+        sides.append(op.Transpose(product, perm=[order.index(i) for i in range(len(order))]))
     return op.Add(*sides)
 
 
-def _one(name: str, inverse: bool) -> None:
+def _register_fft(name: str, inverse: bool) -> None:
     @ops.op(f"aten::fft_{name}")
     def transform(op, x, n=None, dim=-1, norm=None):
         x = as_complex(op, x)
-        return transformed(op, x, n, _dims(x, dim, None)[0], inverse, norm)
+        return dft(op, x, n, _fft_axes(x, dim, None)[0], inverse, norm)
 
     @ops.op(f"aten::fft_{name}2", f"aten::fft_{name}n")
     def transform_many(op, x, s=None, dim=None, norm=None):
         x = as_complex(op, x)
-        dims = _dims(x, dim, s)
+        dims = _fft_axes(x, dim, s)
         for at, n in zip(dims, s or [None] * len(dims), strict=True):
-            x = transformed(op, x, None if n == -1 else n, at, inverse, norm)
+            x = dft(op, x, None if n == -1 else n, at, inverse, norm)
         return x
 
 
-_one("fft", False)
-_one("ifft", True)
+_register_fft("fft", False)
+_register_fft("ifft", True)
 
 
 @ops.op("aten::fft_rfft")
 def rfft(op, x, n=None, dim=-1, norm=None):
-    return half(op, x, n, _dims(x, dim, None)[0], norm)
+    return rfft_axis(op, x, n, _fft_axes(x, dim, None)[0], norm)
 
 
 @ops.op("aten::fft_irfft")
 def irfft(op, x, n=None, dim=-1, norm=None):
     x = as_complex(op, x)
-    return irfft_along(op, x, n, _dims(x, dim, None)[0], norm)
+    return irfft_axis(op, x, n, _fft_axes(x, dim, None)[0], norm)
 
 
 @ops.op("aten::fft_hfft")
@@ -138,28 +139,28 @@ def ihfft(op, x, n=None, dim=-1, norm=None):
     return conjugate(op, rfft(op, x, n, dim, BACK[norm]))
 
 
-def _sizes(s: Any, dims: Sequence[int]) -> list[Any]:
+def _fft_lengths(s: Any, dims: Sequence[int]) -> list[Any]:
     return [None if n == -1 else n for n in s] if s else [None] * len(dims)
 
 
 @ops.op("aten::fft_rfft2", "aten::fft_rfftn")
 def rfftn(op, x, s=None, dim=None, norm=None):
-    dims = _dims(x, dim, s)
-    lengths = _sizes(s, dims)
-    made = half(op, x, lengths[-1], dims[-1], norm)
+    dims = _fft_axes(x, dim, s)
+    lengths = _fft_lengths(s, dims)
+    spectrum = rfft_axis(op, x, lengths[-1], dims[-1], norm)
     for at, n in zip(dims[:-1], lengths[:-1], strict=True):
-        made = transformed(op, made, n, at, False, norm)
-    return made
+        spectrum = dft(op, spectrum, n, at, False, norm)
+    return spectrum
 
 
 @ops.op("aten::fft_irfft2", "aten::fft_irfftn")
 def irfftn(op, x, s=None, dim=None, norm=None):
     x = as_complex(op, x)
-    dims = _dims(x, dim, s)
-    lengths = _sizes(s, dims)
+    dims = _fft_axes(x, dim, s)
+    lengths = _fft_lengths(s, dims)
     for at, n in zip(dims[:-1], lengths[:-1], strict=True):
-        x = transformed(op, x, n, at, True, norm)
-    return irfft_along(op, x, lengths[-1], dims[-1], norm)
+        x = dft(op, x, n, at, True, norm)
+    return irfft_axis(op, x, lengths[-1], dims[-1], norm)
 
 
 @ops.op("aten::fft_hfft2", "aten::fft_hfftn")
@@ -198,10 +199,10 @@ def _refuse() -> Any:
 
 @ops.op("aten::imag")
 def imag(op, x):
-    return part(op, x, 1) if isinstance(x, Complex) else _refuse()
+    return component(op, x, 1) if isinstance(x, Complex) else _refuse()
 
 
-def product(op: Any, x: Any, other: Any) -> Complex:
+def multiply_complex(op: Any, x: Any, other: Any) -> Complex:
     if not isinstance(x, Complex) or not isinstance(other, Complex):
         pairs, factor = (x, other) if isinstance(x, Complex) else (other, x)
         if isinstance(factor, ir.Value) and rank(factor):
@@ -209,10 +210,10 @@ def product(op: Any, x: Any, other: Any) -> Complex:
         return Complex(
             op.Mul(pairs.value, factor if isinstance(factor, ir.Value) else number(op, factor, pairs.value))
         )
-    (a, b), (c, d) = ((part(op, v, 0), part(op, v, 1)) for v in (x, other))
+    (a, b), (c, d) = ((component(op, v, 0), component(op, v, 1)) for v in (x, other))
     return pair(op, op.Sub(op.Mul(a, c), op.Mul(b, d)), op.Add(op.Mul(a, d), op.Mul(b, c)))
 
 
-def size(op: Any, x: Complex) -> ir.Value:
+def magnitude(op: Any, x: Complex) -> ir.Value:
     """Absolute values."""
     return op.Sqrt(op.ReduceSum(op.Mul(x.value, x.value), ints(rank(x.value) - 1), keepdims=0))
