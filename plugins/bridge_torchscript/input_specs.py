@@ -73,7 +73,7 @@ def _parse_spec(name: str | None, item: Any) -> tuple[str, InputSpec]:
         )
     lengths = [d.strip() for d in (dims or "").split(",") if d.strip()]
     if any(d.isdecimal() and not 0 <= int(d[:20]) < 2**63 for d in lengths):
-        raise InvalidOption(f"inputs: {dims} of {key} is no shape.", f"Write {FORM}.")
+        raise InvalidOption(f"inputs: {dims} of {key} is no shape.", f"Write {SYNTAX}.")
     shape = tuple(int(d) if d.isdecimal() else None if d == "?" else d for d in lengths)
     return key, InputSpec(_real_type(key, BY_NAME[dtype]), shape)
 
