@@ -139,11 +139,16 @@ def dims_option(function: Callable) -> Callable:
     )(function)
 
 
+DIGITS = len(str(2**63 - 1))
+
+
 def parsed_dims(dims: tuple[str, ...]) -> dict[str, int]:
     """NAME=LENGTH pairs as a dict."""
     pairs = [pair.rpartition("=") for pair in dims]
     bad = [
-        pair for pair, (name, _, length) in zip(dims, pairs, strict=True) if not name or not length.isdigit()
+        pair
+        for pair, (name, _, length) in zip(dims, pairs, strict=True)
+        if not name or not length.isdecimal() or len(length) > DIGITS
     ]
     if bad:
         raise click.BadParameter(f"{bad[0]!r} is not NAME=LENGTH", param_hint="--dims")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bridge.report import Report
     from bridge.session import Session
 
-__all__ = ["Exporter", "Format", "Importer", "Option", "Part", "Runtime", "flag"]
+__all__ = ["Exporter", "Format", "Importer", "Option", "Part", "Runtime", "flag", "within"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,17 @@ class Option:
     def value(self) -> Any:
         """The default as this option's type."""
         return self.parser(self.default) if self.parser else self.default
+
+
+def within(name: str, lowest: int, highest: int) -> Callable[[Any], Any]:
+    """The parser of an option whose value is a whole number of that range, or None."""
+
+    def parse(value: Any) -> Any:
+        if value is not None and not (isinstance(value, int) and lowest <= value <= highest):
+            raise InvalidOption(f"{name}={value!r} is not a whole number from {lowest} to {highest}.")
+        return value
+
+    return parse
 
 
 def flag(text: str) -> bool:

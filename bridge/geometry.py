@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import NHWC, Dim, Length, attr, const, input_at, largest, shape_of
@@ -179,7 +180,10 @@ def transposed_pads(node: ir.Node, lengths: Sequence[Any] | None = None) -> Pads
 def plain_resize(node: ir.Node) -> list[int] | None:
     """Lengths of the result of a Resize of static shape whose samples lie as the quotients of the lengths
     say: sizes that stretch, or scales that are those quotients but for rounding to float32; no region of
-    interest, antialias or exclude_outside."""
+    interest, antialias or exclude_outside.
+
+    For mode nearest the scales are the quotients exactly: a little aside another element is the nearest.
+    """
     x, y = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     roi, scales, _ = [*node.inputs[1:4], None, None, None][:3]
     if x is None or y is None or 0 in x or roi is not None:
@@ -192,5 +196,6 @@ def plain_resize(node: ir.Node) -> list[int] | None:
     if factors is None:
         return None
     axes = attr(node, "axes") or range(len(x))
-    near = [math.isclose(y[a] / x[a], f, rel_tol=1e-6) for a, f in zip(axes, factors, strict=True)]
-    return y if all(near) else None
+    nearest = attr(node, "mode") == "nearest"
+    rows = [(np.float32(y[a] / x[a]), f) for a, f in zip(axes, factors, strict=True)]
+    return y if all(q == f if nearest else math.isclose(q, f, rel_tol=1e-6) for q, f in rows) else None

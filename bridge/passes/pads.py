@@ -11,6 +11,7 @@ from bridge.hub import attr, const, largest, rank_of, shape_of
 from bridge.ops import OpTable
 from bridge.passes.decompose.pool import PADDED_AT_RUN_TIME, pad_at_run_time, padded_at_run_time
 from bridge.passes.rewrite import Rewrite
+from bridge.passes.shapes import forget_shapes
 
 _padded = OpTable()
 _padded.op("Conv", "MaxPool", "AveragePool", "LpPool", needs=(PADDED_AT_RUN_TIME,))(pad_at_run_time)
@@ -63,6 +64,25 @@ def _sized(node: ir.Node) -> bool:
     node.attributes.pop("output_shape")
     node.attributes["output_padding"] = ir.AttrInt64s("output_padding", needed)
     return True
+
+
+class TransposedPads(ir.passes.InPlacePass):
+    """1. SAME_… of a ConvTranspose with output_padding becomes pads, which depend on no length: the result is
+    as long as input × stride, to which the shape inference of onnx adds output_padding. Shapes inferred before
+    are forgotten.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        found = [node for node in hub.all_nodes(model) if not node.domain and _padded_beyond(node)]
+        modified = any([_write(node) for node in found])
+        if modified:
+            forget_shapes(model)
+        return ir.passes.PassResult(model, modified)
+
+
+def _padded_beyond(node: ir.Node) -> bool:
+    same = node.op_type == "ConvTranspose" and attr(node, "auto_pad").startswith("SAME")
+    return same and any(attr(node, "output_padding") or ()) and not attr(node, "output_shape")
 
 
 class PadsAtRunTime(Rewrite):

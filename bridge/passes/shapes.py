@@ -20,6 +20,13 @@ def _endless(graph: ir.Graph) -> bool:
     return any(isinstance(d, int) and d > LONG for shape in shapes for d in shape)
 
 
+def forget_shapes(model: ir.Model) -> None:
+    """Leave the shapes of all results to be inferred again."""
+    for node in hub.all_nodes(model):
+        for value in node.outputs:
+            value.shape = None
+
+
 class InferShapes(ir.passes.InPlacePass):
     """1. Types and shapes are inferred with partial data propagation; weights stay out of it.
 

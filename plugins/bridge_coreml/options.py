@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from bridge.errors import InvalidOption
-from bridge.formats import Option
+from bridge.formats import Option, within
 
 SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
 TARGETS = tuple(f"iOS{number}" for number in SPECIFICATION)
 UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
 COLOURS = {"GRAYSCALE": (10, 1), "RGB": (20, 3), "BGR": (30, 3)}
 UPPER = 2048
+LONGEST = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -155,9 +156,10 @@ def shapes(given: Any) -> dict[str, list[list[int]]]:
 
 
 def _sizes(given: Any) -> list[int] | None:
-    """Whole numbers above zero, from numbers or their texts; None where one is something else."""
+    """Lengths above zero, from numbers or their texts; None where one is something else."""
     texts = [str(each) for each in given] if isinstance(given, (list, tuple)) else [""]
-    return [int(t) for t in texts] if all(t.isdigit() and int(t) > 0 for t in texts) else None
+    lengths = [int(t) if t.isdecimal() and len(t) < 20 else 0 for t in texts]
+    return lengths if all(0 < length <= LONGEST for length in lengths) else None
 
 
 def _parts(text: str) -> list[str]:
@@ -241,7 +243,13 @@ PROGRAM = (
         "",
         parser=shapes,
     ),
-    Option("upper_bound", "the highest length of a dimension whose range nobody says", UPPER, int),
+    Option(
+        "upper_bound",
+        "the highest length of a dimension whose range nobody says",
+        UPPER,
+        int,
+        parser=within("upper_bound", 1, LONGEST),
+    ),
     Option(
         "compute_units",
         "the processors bridge.run lets Core ML use when it runs the file on a Mac, kept in its metadata",
