@@ -184,7 +184,11 @@ def cholesky_ex(op, x, upper=False, check_errors=False):
 
 def _gram_matrix(op: Any, x: ir.Value, upper: bool) -> ir.Value:
     factor = op.Trilu(x, upper=int(upper))
-    return op.MatMul(swap_last_axes(op, factor), factor) if upper else op.MatMul(factor, swap_last_axes(op, factor))
+    return (
+        op.MatMul(swap_last_axes(op, factor), factor)
+        if upper
+        else op.MatMul(factor, swap_last_axes(op, factor))
+    )
 
 
 @matrices.op("aten::cholesky_inverse")
