@@ -87,7 +87,9 @@ def least_squares(op, node, x, rhs, l2_regularizer):
 
 def _off_diagonal(op: Any, diagonal: Any, offset: int, size: int) -> Any:
     """A vector [..., 1, n] as the diagonal at offset `by` of [..., n, n]; element k is in row k."""
-    return op.Mul(swap_last_axes(op, diagonal), op.const(np.eye(size, k=offset).astype(diagonal.dtype.numpy())))
+    return op.Mul(
+        swap_last_axes(op, diagonal), op.const(np.eye(size, k=offset).astype(diagonal.dtype.numpy()))
+    )
 
 
 def _has_static_diagonals(node: Any) -> bool:
