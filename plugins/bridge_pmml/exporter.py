@@ -23,8 +23,8 @@ from bridge_pmml.document import Cols, Document, Ref
 from bridge_pmml.export_ops import ops
 from bridge_pmml.export_ops.common import plain
 from bridge_pmml.export_ops.tensor import one_hot
-from bridge_pmml.raising import RaiseModels
-from bridge_pmml.raising_instances import RUNNABLE, RaiseInstances
+from bridge_pmml.lift_instances import RUNNABLE, RaiseInstances
+from bridge_pmml.lift_models import RaiseModels
 
 KINDS = {
     "DOUBLE": "double",

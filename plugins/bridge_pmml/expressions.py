@@ -15,10 +15,10 @@ import onnx_ir as ir
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
 from bridge.report import Blocker
-from bridge_pmml import texts
 from bridge_pmml.fields import Field, Scope, interval, within
 from bridge_pmml.functions import NUMERIC, TOLERANT, WHOLE, functions
 from bridge_pmml.reader import Element, child, children, describe, flag, need, number, table, text
+from bridge_pmml.text_index import count_hits
 from bridge_pmml.values import Truth, Val, either, is_text, joined, negated, parse
 
 expressions = OpTable()
@@ -242,7 +242,7 @@ def spelled(node: Element, entries: list[str]) -> tuple[str, ...]:
 @expressions.op("TextIndex")
 def text_index(scope: Scope, node: Element) -> Val:
     """How often a term stands in a text."""
-    return texts.counted(scope, node, value(scope, expression_of(node)))
+    return count_hits(scope, node, value(scope, expression_of(node)))
 
 
 @expressions.op("Apply")

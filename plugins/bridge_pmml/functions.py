@@ -15,8 +15,9 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
-from bridge_pmml import moments, numerals, predicates, special
+from bridge_pmml import datetimes, predicates, special
 from bridge_pmml.fields import Scope
+from bridge_pmml.format_number import spell_number
 from bridge_pmml.reader import Element, describe
 from bridge_pmml.values import BOOL, DOUBLE, INT64, Columns, Truth, Val, either, joined, negated, parse
 
@@ -242,7 +243,7 @@ def choice(
 def since(scope: Scope, node: Element, x: Val, year: Val | None = None) -> Val:
     name = node.get("function")
     expect(node, (x,) if year is None else (x, year), 1 if name.endswith("Midnight") else 2)
-    return moments.since(scope, node, name, x, year)
+    return datetimes.since(scope, node, name, x, year)
 
 
 @functions.op("concat")
@@ -265,12 +266,12 @@ def spellings(columns: Columns, val: Val) -> tuple[str, ...]:
 
 @functions.op("formatDatetime")
 def format_datetime(scope: Scope, node: Element, x: Val, pattern: Val) -> Val:
-    return moments.spelled(scope, node, x, literal(node, pattern, 1))
+    return datetimes.format_datetime(scope, node, x, literal(node, pattern, 1))
 
 
 @functions.op("formatNumber")
 def format_number(scope: Scope, node: Element, x: Val, pattern: Val) -> Val:
-    return numerals.spelled(scope, node, x, literal(node, pattern, 1))
+    return spell_number(scope, node, x, literal(node, pattern, 1))
 
 
 @functions.op("matches")

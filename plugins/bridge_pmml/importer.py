@@ -19,8 +19,8 @@ from bridge.report import Blocker
 from bridge_pmml import expressions, results
 from bridge_pmml.fields import Field, Inputs, Scope, active
 from bridge_pmml.import_ops import ops
-from bridge_pmml.import_ops.association import basket_field
-from bridge_pmml.import_ops.series import horizon_field
+from bridge_pmml.import_ops.association_rules import basket_field
+from bridge_pmml.import_ops.time_series import horizon_field
 from bridge_pmml.models import MODELS, handled, model_of, prepared
 from bridge_pmml.reader import (
     INTERFACE,

@@ -8,28 +8,36 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge_sklearn import boosting, composed, densities, ensembles, histogram, neighbors, process
+from bridge_sklearn import (
+    adaboost,
+    ensembles,
+    gaussian_process,
+    hist_gradient_boosting,
+    multiclass,
+    naive_bayes,
+    nearest_neighbors,
+)
 from bridge_sklearn.graphs import Outputs, PartBuilder
 
 Build = Callable[[PartBuilder, Any, ir.Value], Outputs]
 BUILDERS: dict[str, Build] = {
-    "AdaBoostClassifier": boosting.classifier,
-    "AdaBoostRegressor": boosting.regressor,
+    "AdaBoostClassifier": adaboost.classifier,
+    "AdaBoostRegressor": adaboost.regressor,
     "BaggingClassifier": ensembles.bagging_classifier,
     "BaggingRegressor": ensembles.bagging_regressor,
-    "CategoricalNB": densities.categorical,
-    "GaussianNB": densities.gaussian,
-    "GaussianProcessClassifier": process.classifier,
-    "GaussianProcessRegressor": process.regressor,
-    "HistGradientBoostingClassifier": histogram.build,
-    "HistGradientBoostingRegressor": histogram.build,
-    "KNeighborsClassifier": neighbors.classifier,
-    "KNeighborsRegressor": neighbors.regressor,
-    "MultiOutputClassifier": composed.by_output,
-    "OneVsOneClassifier": composed.one_against_one,
-    "QuadraticDiscriminantAnalysis": densities.quadratic,
-    "RadiusNeighborsClassifier": neighbors.within,
-    "RadiusNeighborsRegressor": neighbors.within,
+    "CategoricalNB": naive_bayes.categorical,
+    "GaussianNB": naive_bayes.gaussian,
+    "GaussianProcessClassifier": gaussian_process.classifier,
+    "GaussianProcessRegressor": gaussian_process.regressor,
+    "HistGradientBoostingClassifier": hist_gradient_boosting.build,
+    "HistGradientBoostingRegressor": hist_gradient_boosting.build,
+    "KNeighborsClassifier": nearest_neighbors.classifier,
+    "KNeighborsRegressor": nearest_neighbors.regressor,
+    "MultiOutputClassifier": multiclass.by_output,
+    "OneVsOneClassifier": multiclass.one_against_one,
+    "QuadraticDiscriminantAnalysis": naive_bayes.quadratic,
+    "RadiusNeighborsClassifier": nearest_neighbors.within,
+    "RadiusNeighborsRegressor": nearest_neighbors.within,
     "StackingClassifier": ensembles.stacked,
     "StackingRegressor": ensembles.stacked,
     "VotingClassifier": ensembles.voting_classifier,

@@ -24,11 +24,11 @@ from bridge.passes.opset.down import for_runtime
 from bridge.passes.rewrite import replace
 from bridge.report import Blocker
 from bridge.runtime import run_onnxruntime
-from bridge_sklearn import bins
+from bridge_sklearn import kbins_discretizer
 from bridge_sklearn.estimators import JOINED, builder
 from bridge_sklearn.graphs import Outputs, PartBuilder, Unwritten, cast, finished, started
-from bridge_sklearn.histogram import histogram
-from bridge_sklearn.targets import undone
+from bridge_sklearn.hist_gradient_boosting import histogram
+from bridge_sklearn.transformed_target import undone
 
 TREES = ("sklearn.tree", "sklearn.ensemble", "xgboost", "lightgbm")
 PARTS = (
@@ -357,7 +357,9 @@ def register() -> None:
     )
     from sklearn.preprocessing import KBinsDiscretizer
 
-    update_registered_converter(KBinsDiscretizer, "BridgeBins", bins.shape, bins.convert)
+    update_registered_converter(
+        KBinsDiscretizer, "BridgeBins", kbins_discretizer.shape, kbins_discretizer.convert
+    )
     options = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
     if "xgboost" in sys.modules:
         from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost

@@ -17,7 +17,7 @@ from bridge.ops import OpTable
 from bridge.passes.decompose.ml import ML, Forest, ensemble, leaf_weights, numbers
 from bridge_pmml.document import Cols, Ref, kind_of, literal
 from bridge_pmml.export_ops.common import plain
-from bridge_pmml.export_ops.instances import machine
+from bridge_pmml.export_ops.ml_instances import machine
 
 ops = OpTable()
 

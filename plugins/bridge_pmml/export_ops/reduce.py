@@ -13,7 +13,7 @@ from bridge.needs import attribute, condition, constant
 from bridge.ops import OpTable
 from bridge_pmml.document import Cols, Document
 from bridge_pmml.export_ops.common import ACROSS, plain, repeated, row_constant
-from bridge_pmml.raising import vanishes
+from bridge_pmml.lift_models import vanishes
 
 ops = OpTable()
 

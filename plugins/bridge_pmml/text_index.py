@@ -25,7 +25,7 @@ def refused(node: Element, why: str) -> UnsupportedModel:
     return UnsupportedModel("An expression cannot be read:", [Blocker(node.tag, describe(node), "", why)])
 
 
-def counted(scope: Scope, node: Element, term: Any) -> Val:
+def count_hits(scope: Scope, node: Element, term: Any) -> Val:
     """TextIndex: how often the words of `term`, a constant, stand in a text one after the other.
 
     Punctuation around words does not count. A maximum Levenshtein distance is that of all the words together;

@@ -10,7 +10,7 @@ import numpy as np
 from bridge.errors import UnreadableFile
 from bridge_pmml.fields import Scope
 from bridge_pmml.reader import Element, describe
-from bridge_pmml.texts import refused
+from bridge_pmml.text_index import refused
 from bridge_pmml.values import DOUBLE, Val
 
 DATE = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
@@ -145,7 +145,7 @@ TABLES: dict[str, tuple[str, dict[float, str]]] = {
 DATED = "YmdyCejaAuwbB"
 
 
-def spelled(scope: Scope, node: Element, val: Val, pattern: str) -> Val:
+def format_datetime(scope: Scope, node: Element, val: Val, pattern: str) -> Val:
     """formatDatetime: a date or time by a pattern of strftime, in English. Missing where it has no such
     part."""
     columns, op, moment = scope.columns, scope.columns.op, Moment(scope, node, val)

@@ -10,7 +10,7 @@ from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
 from bridge_pmml import special
 from bridge_pmml.fields import Scope
-from bridge_pmml.import_ops.neighbors import Training
+from bridge_pmml.import_ops.nearest_neighbor import Training
 from bridge_pmml.reader import Element, child, describe, need, number, numbers
 from bridge_pmml.results import Result, target_name
 from bridge_pmml.values import Val

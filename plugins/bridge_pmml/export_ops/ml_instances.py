@@ -11,7 +11,7 @@ from lxml import etree
 from bridge.hub import attr
 from bridge.ops import OpTable
 from bridge_pmml.document import Cols, literal
-from bridge_pmml.raising import DOMAIN
+from bridge_pmml.lift_models import DOMAIN
 
 ops = OpTable()
 

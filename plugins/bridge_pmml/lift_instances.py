@@ -12,7 +12,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import attr, const, rank_of
 from bridge.passes.rewrite import replace
-from bridge_pmml.raising import DOMAIN
+from bridge_pmml.lift_models import DOMAIN
 
 RUNNABLE = "bridge.pmml.runnable"
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, cast, decided, labels
-from bridge_sklearn.histogram import arrays
+from bridge_sklearn.hist_gradient_boosting import arrays
 
 NODE = [
     ("is_leaf", bool),

@@ -10,7 +10,7 @@ from lxml import etree
 from bridge.hub import attr, rank_of
 from bridge.ops import OpTable
 from bridge_pmml.document import Cols, Ref, literal
-from bridge_pmml.raising import DOMAIN
+from bridge_pmml.lift_models import DOMAIN
 
 ops = OpTable()
 
