@@ -85,12 +85,12 @@ def attend(
     total = op.Squeeze(op.Shape(k, start=1, end=2), axes(0))
     if past_key is not None:
         total = op.Add(total, op.Squeeze(op.Shape(past_key, start=2, end=3), axes(0)))
-    extra = None if mask is None else float_mask(op, node, mask, q, total)
+    attn_mask = None if mask is None else float_mask(op, node, mask, q, total)
     if attention_bias is not None:
-        extra = attention_bias if extra is None else op.Add(extra, attention_bias)
+        attn_mask = attention_bias if attn_mask is None else op.Add(attn_mask, attention_bias)
     cached = past_key is not None
     results = op.Attention(
-        q, k, v, extra, past_key, past_value,
+        q, k, v, attn_mask, past_key, past_value,
         q_num_heads=heads,
         kv_num_heads=heads,
         is_causal=attr(node, "unidirectional"),
@@ -142,24 +142,24 @@ def multi_head_attention(
     op, node, q, k=None, v=None, bias=None, mask=None, attention_bias=None, past_key=None, past_value=None
 ):
     if rank_of(q) == 5:
-        q, k, v = unpacked_heads(op, q, 3)
+        q, k, v = unpack_heads(op, q, 3)
     elif rank_of(k) == 5:
-        k, v = unpacked_heads(op, k, 2)
+        k, v = unpack_heads(op, k, 2)
     elif rank_of(k) == 4:
         k, v = (op.Reshape(op.Transpose(x, perm=[0, 2, 1, 3]), axes(0, 0, -1)) for x in (k, v))
     if bias is not None:
         widths = [value.shape[2] if value.shape is not None else None for value in (q, k, v)]
         if not all(isinstance(w, int) for w in widths):
             return NotImplemented
-        parts = op.Split(bias, axes(*widths), axis=0, _outputs=3)
-        q, k, v = (op.Add(value, part) for value, part in zip((q, k, v), parts, strict=True))
+        splits = op.Split(bias, axes(*widths), axis=0, _outputs=3)
+        q, k, v = (op.Add(value, part) for value, part in zip((q, k, v), splits, strict=True))
     return attend(op, node, q, k, v, mask, attention_bias, past_key, past_value)
 
 
-def unpacked_heads(op: hub.Builder, x: ir.Value, count: int) -> list[ir.Value]:
+def unpack_heads(op: hub.Builder, x: ir.Value, count: int) -> list[ir.Value]:
     """[batch, length, heads, count, size] as `count` values [batch, length, heads * size]."""
-    parts = op.Split(x, axis=3, num_outputs=count, _outputs=count)
-    return [op.Reshape(part, axes(0, 0, -1)) for part in parts]
+    splits = op.Split(x, axis=3, num_outputs=count, _outputs=count)
+    return [op.Reshape(part, axes(0, 0, -1)) for part in splits]
 
 
 @ops.op(

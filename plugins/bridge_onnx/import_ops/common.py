@@ -34,6 +34,6 @@ def axes(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
 
 
-def given(node: ir.Node, *without: str) -> dict[str, Any]:
+def node_attributes(node: ir.Node, *without: str) -> dict[str, Any]:
     """The attributes a node has, without some."""
     return {name: attr(node, name) for name in node.attributes if name not in without}
