@@ -58,7 +58,7 @@ class Document:
     roots: dict[str, list[str]] = field(default_factory=dict)
     outputs: list[tuple[str, Any, str]] = field(default_factory=list)
     interface: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"inputs": [], "outputs": []})
-    made: dict[Any, Ref] = field(default_factory=dict)
+    applied: dict[Any, Ref] = field(default_factory=dict)
     verification: list[dict[str, Any]] = field(default_factory=list)
 
     def data(self, name: str, kind: str) -> Ref:
@@ -75,12 +75,12 @@ class Document:
     def apply(self, function: str, *arguments: Any, kind: str = "double", **attributes: str) -> Ref:
         """A derived field: a built-in function of fields and constants."""
         key = (function, arguments, kind, tuple(attributes.items()))
-        if key not in self.made:
+        if key not in self.applied:
             node = etree.Element("Apply", function=function, **attributes)
             for argument in arguments:
                 node.append(expression(argument))
-            self.made[key] = self.derive(node, kind, arguments)
-        return self.made[key]
+            self.applied[key] = self.derive(node, kind, arguments)
+        return self.applied[key]
 
     def derive(self, node: Any, kind: str, reads: Sequence[Any]) -> Ref:
         """A derived field of an expression that reads `reads`."""
@@ -111,7 +111,7 @@ class Document:
             return item
         return self.apply("+", item, 0.0) if isinstance(item, Ref) else float(item)
 
-    def total(self, terms: Sequence[Any]) -> Any:
+    def sum_terms(self, terms: Sequence[Any]) -> Any:
         """A sum in which a missing term makes the whole missing; a balanced tree, so that documents stay
         shallow."""
         parts = [t for t in terms if isinstance(t, Ref) or t != 0] or [0.0]
@@ -137,12 +137,12 @@ class Document:
         self.targets[name] = classes
         return name
 
-    def classes(self, count: int) -> list[str]:
+    def class_names(self, count: int) -> list[str]:
         """The labels of the hub's classes, when there are so many of them; else numbers from 1."""
-        spelled = [literal(v) for v in self.labels]
+        spelled = [format_literal(v) for v in self.labels]
         return spelled if len(set(spelled)) == count == len(spelled) else [str(i + 1) for i in range(count)]
 
-    def model(
+    def add_model(
         self, node: Any, reads: Sequence[Ref], *wanted: dict[str, str], target: str | Sequence[str] = ()
     ) -> list[Ref]:
         """The answers of a model as fields, the predicted value or those `wanted`; the model becomes a
@@ -157,7 +157,7 @@ class Document:
         for ref, entry in zip(refs, wanted or ({"feature": "predictedValue"},), strict=True):
             kinds = {"optype": "continuous", "dataType": "double"}
             etree.SubElement(output, "OutputField", name=ref.name, **kinds, **entry)
-        late = self.behind(reads)
+        late = self.late_fields(reads)
         node.insert(0, self.schema([*reads, *(Ref(n) for r, _ in late for n in self.sources(r))]))
         for name in [target] if isinstance(target, str) else target:
             etree.SubElement(node[0], "MiningField", name=name, usageType="target")
@@ -177,7 +177,7 @@ class Document:
             etree.SubElement(schema, "MiningField", name=name)
         return schema
 
-    def behind(self, reads: Sequence[Ref]) -> list[tuple[Ref, Any]]:
+    def late_fields(self, reads: Sequence[Ref]) -> list[tuple[Ref, Any]]:
         """The derived fields among these, and those they are made of, that read a model's answer."""
         known = {r.name: (r, n) for r, n in self.derived if r.late}
         found: dict[str, None] = {}
@@ -238,7 +238,13 @@ class Document:
         early = [(r, n) for r, n in self.derived if not r.late]
         if early:
             self._dictionary(etree.SubElement(root, "TransformationDictionary"), early)
-        model = self._alone() if self._single() else self._chain() if self.segments else self._last()
+        model = (
+            self._single_model()
+            if self._is_single_model()
+            else self._model_chain()
+            if self.segments
+            else self._output_model()
+        )
         if self.verification:
             model.append(self._verification())
         root.append(model)
@@ -264,7 +270,7 @@ class Document:
             row = etree.SubElement(table, "row")
             for index, name in enumerate(names):
                 if name in record:
-                    etree.SubElement(row, f"c{index + 1}").text = literal(record[name])
+                    etree.SubElement(row, f"c{index + 1}").text = format_literal(record[name])
         return node
 
     def _dictionary(self, parent: Any, entries: list[tuple[Ref, Any]]) -> None:
@@ -274,23 +280,23 @@ class Document:
             )
             derived.append(node)
 
-    def _single(self) -> bool:
+    def _is_single_model(self) -> bool:
         """Whether one model is all there is, of one target: PMML4S gives of several targets no more than
         their values."""
         targets = [m for s in self.segments for m in s[0] if m.get("usageType") == "target"]
         return len(self.segments) == 1 and len(targets) < 2
 
-    def _chain(self) -> Any:
+    def _model_chain(self) -> Any:
         model = etree.Element("MiningModel", functionName="regression", modelName=self.name)
         model.append(self.schema([Ref(n) for n in self.fields]))
         held = etree.SubElement(model, "Segmentation", multipleModelMethod="modelChain")
-        for index, node in enumerate([*self.segments, self._last()]):
+        for index, node in enumerate([*self.segments, self._output_model()]):
             segment = etree.SubElement(held, "Segment", id=str(index + 1))
             etree.SubElement(segment, "True")
             segment.append(node)
         return model
 
-    def _alone(self) -> Any:
+    def _single_model(self) -> Any:
         """The only model, whose answers and what is derived of them are outputs that do not leave the
         document."""
         [model] = self.segments
@@ -319,7 +325,7 @@ class Document:
         )
         entry.append(node)
 
-    def _last(self) -> Any:
+    def _output_model(self) -> Any:
         """The model whose outputs are the document's: everything is derived, so its own prediction is a
         constant."""
         model = etree.Element("RegressionModel", functionName="regression", modelName=self.name)
@@ -343,7 +349,7 @@ def expression(item: Any) -> Any:
     if isinstance(item, Ref):
         return etree.Element("FieldRef", field=item.name)
     node = etree.Element("Constant", dataType=kind_of(item))
-    node.text = literal(item)
+    node.text = format_literal(item)
     if isinstance(item, float) and math.isnan(item):
         node.text, node.attrib["missing"] = None, "true"
     return node
@@ -359,7 +365,7 @@ def kind_of(item: Any) -> str:
     return "integer" if isinstance(item, (int, np.integer)) else "double"
 
 
-def literal(item: Any) -> str:
+def format_literal(item: Any) -> str:
     """As XML Schema and Java both spell it: infinity is a number that overflows, for they have no word in
     common."""
     if isinstance(item, (bool, np.bool_)):

@@ -21,10 +21,10 @@ from bridge.report import Report
 from bridge.runtime import run_hub
 from bridge_pmml.document import Cols, Document, Ref
 from bridge_pmml.export_ops import ops
-from bridge_pmml.export_ops.common import plain
-from bridge_pmml.export_ops.tensor import one_hot
-from bridge_pmml.lift_instances import RUNNABLE, RaiseInstances
-from bridge_pmml.lift_models import RaiseModels
+from bridge_pmml.export_ops.common import python_scalar
+from bridge_pmml.export_ops.tensor import is_one_hot
+from bridge_pmml.lift_instances import RUNNABLE, LiftInstances
+from bridge_pmml.lift_models import LiftModels
 
 KINDS = {
     "DOUBLE": "double",
@@ -57,7 +57,7 @@ def is_record_tensor(value: ir.Value) -> bool:
     rank = len(value.shape)
     if value.is_graph_input() and rank == 2 and not isinstance(value.shape[1], int):
         return False
-    return rank in (1, 2) or (rank == 3 and one_hot(value) and not value.is_graph_output())
+    return rank in (1, 2) or (rank == 3 and is_one_hot(value) and not value.is_graph_output())
 
 
 VALUES = condition(
@@ -86,12 +86,12 @@ def document_of(model: ir.Model, options: dict[str, Any]) -> Document:
     """The document of a legal hub model."""
     doc = Document(ESTIMATOR.get(model) or model.graph.name or "model")
     model = model.clone()
-    for step in (RaiseModels(), RemoveUnusedNodesPass(), TopologicalSortPass()):
+    for step in (LiftModels(), RemoveUnusedNodesPass(), TopologicalSortPass()):
         step(model)
     values = declare_inputs(doc, feature_names(model, options.get("feature_names") or ""))
     doc.labels = class_labels(model)
     for node in model.graph:
-        values.update(translated(doc, node, values))
+        values.update(translate_node(doc, node, values))
     taken = set(doc.fields)
     for value in model.graph.outputs:
         columns = values[value] if value in values else constant_columns(value)
@@ -105,11 +105,11 @@ def declare_inputs(doc: Document, names: dict[ir.Value, list[str]]) -> dict[ir.V
     for value, fields in names.items():
         kind = kind_of_value(value)
         values[value] = Cols([doc.data(n, kind) for n in fields], len(value.shape or ()) == 1)
-        doc.interface["inputs"].append(described(value, fields))
+        doc.interface["inputs"].append(describe_port(value, fields))
     return values
 
 
-def translated(doc: Document, node: ir.Node, values: dict[ir.Value, Any]) -> dict[ir.Value, Any]:
+def translate_node(doc: Document, node: ir.Node, values: dict[ir.Value, Any]) -> dict[ir.Value, Any]:
     """The outputs of a node as columns of the document."""
     rule = ops.find(hub.qualified(node), node)
     assert rule is not None
@@ -122,7 +122,7 @@ def translated(doc: Document, node: ir.Node, values: dict[ir.Value, Any]) -> dic
 def constant_columns(value: ir.Value) -> Cols:
     array = hub.const(value)
     assert array is not None
-    return Cols([plain(v) for v in array.ravel()])
+    return Cols([python_scalar(v) for v in array.ravel()])
 
 
 def declare_output(doc: Document, value: ir.Value, columns: Cols, fields: list[str]) -> None:
@@ -132,7 +132,7 @@ def declare_output(doc: Document, value: ir.Value, columns: Cols, fields: list[s
     for name, item in zip(fields, columns.items, strict=True):
         text = kind == "integer" and isinstance(item, Ref) and item.kind == "string"
         doc.outputs.append((name, item, "string" if text else kind))
-    doc.interface["outputs"].append(described(value, fields))
+    doc.interface["outputs"].append(describe_port(value, fields))
 
 
 def records(model: ir.Model, doc: Document, count: int) -> list[dict[str, Any]]:
@@ -146,11 +146,11 @@ def records(model: ir.Model, doc: Document, count: int) -> list[dict[str, Any]]:
             array = np.asarray(arrays[entry["name"]]).reshape(len(rows), -1)
             for row, cells in zip(rows, array, strict=True):
                 pairs = zip(entry["fields"], cells, strict=True)
-                row.update({n: plain(c) for n, c in pairs if c == c and not isinstance(c, bytes)})
+                row.update({n: python_scalar(c) for n, c in pairs if c == c and not isinstance(c, bytes)})
     return rows
 
 
-def described(value: ir.Value, fields: list[str]) -> dict[str, Any]:
+def describe_port(value: ir.Value, fields: list[str]) -> dict[str, Any]:
     """A hub value and the fields that hold it, for reading the document back."""
     assert value.dtype is not None
     shape = [d if isinstance(d, int) else str(d.value) for d in value.shape or ()]
@@ -191,17 +191,17 @@ def class_labels(model: ir.Model) -> list[Any]:
             if node.op_type in ("Gather", "ArrayFeatureExtractor") and node.inputs
             else None
         )
-        if table is not None and table.size > 1 and any(reaches(o, model) for o in node.outputs):
-            tables.append([plain(v) for v in table.ravel()])
+        if table is not None and table.size > 1 and any(reaches_output(o, model) for o in node.outputs):
+            tables.append([python_scalar(v) for v in table.ravel()])
     return tables[0] if tables and all(t == tables[0] for t in tables) else []
 
 
-def reaches(value: ir.Value, model: ir.Model) -> bool:
+def reaches_output(value: ir.Value, model: ir.Model) -> bool:
     """Whether a value is an output but for reshaping."""
     if value.is_graph_output():
         return True
     passing = ("Reshape", "Cast", "Identity", "Squeeze")
-    return any(reaches(u.node.outputs[0], model) for u in value.uses() if u.node.op_type in passing)
+    return any(reaches_output(u.node.outputs[0], model) for u in value.uses() if u.node.op_type in passing)
 
 
 def output_names(value: ir.Value, columns: Cols, labels: list[Any], taken: set[str]) -> list[str]:
@@ -223,7 +223,7 @@ def output_names(value: ir.Value, columns: Cols, labels: list[Any], taken: set[s
 
 exporter = Exporter(
     table=ops,
-    legalize=lambda options: [RaiseInstances(), Decompose(accepts), FoldConstants()],
+    legalize=lambda options: [LiftInstances(), Decompose(accepts), FoldConstants()],
     write=write,
     values=VALUES,
     options=(

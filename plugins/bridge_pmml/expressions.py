@@ -15,11 +15,21 @@ import onnx_ir as ir
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
 from bridge.report import Blocker
-from bridge_pmml.fields import Field, Scope, interval, within
+from bridge_pmml.fields import Field, Scope, interval, interval_mask
 from bridge_pmml.functions import NUMERIC, TOLERANT, WHOLE, functions
-from bridge_pmml.reader import Element, child, children, describe, flag, need, number, table, text
+from bridge_pmml.reader import (
+    Element,
+    child,
+    children,
+    describe,
+    flag,
+    inline_table,
+    need_child,
+    number,
+    text,
+)
 from bridge_pmml.text_index import count_hits
-from bridge_pmml.values import Truth, Val, either, is_text, joined, negated, parse
+from bridge_pmml.values import Truth, Val, is_text, logical_and, logical_not, logical_or, parse
 
 expressions = OpTable()
 TAGS = (
@@ -51,7 +61,7 @@ def blockers(root: Element) -> Iterator[Blocker]:
             yield Blocker(f"Apply {name}", describe(node), "", "is not supported")
 
 
-def result(scope: Scope, node: Element) -> Val | Truth:
+def evaluate(scope: Scope, node: Element) -> Val | Truth:
     """The value of an expression in `scope`."""
     rule = expressions.find(node.tag, node)
     if rule is None:
@@ -59,8 +69,8 @@ def result(scope: Scope, node: Element) -> Val | Truth:
     return rule.handler(scope, node)
 
 
-def value(scope: Scope, node: Element) -> Val:
-    found = result(scope, node)
+def evaluate_column(scope: Scope, node: Element) -> Val:
+    found = evaluate(scope, node)
     return scope.columns.truth(found) if isinstance(found, Truth) else found
 
 
@@ -85,7 +95,7 @@ def define(scope: Scope, dictionary: Element | None) -> None:
 
 def derived(scope: Scope, node: Element) -> Val:
     """The value of a DerivedField under its data type."""
-    found = value(scope, expression_of(node))
+    found = evaluate_column(scope, expression_of(node))
     listed = Field.of(node) if children(node, "Value", "Interval") else None
     found = scope.columns.cast(found, node.get("dataType", ""))
     if listed and listed.valid:
@@ -93,7 +103,7 @@ def derived(scope: Scope, node: Element) -> Val:
     return found.with_(checked=True, ordinal=node.get("optype") == "ordinal")
 
 
-def literal(node: Element, name: str, kind: str) -> Any:
+def parse_attribute(node: Element, name: str, kind: str) -> Any:
     """An attribute as a value of `kind`, None when absent."""
     given = node.get(name)
     return None if given is None else parse(given, kind)
@@ -107,7 +117,7 @@ def untyped(given: str) -> Any:
         return given
 
 
-def refilled(scope: Scope, found: Val, gone: Any, node: Element) -> Val:
+def map_missing(scope: Scope, found: Val, gone: Any, node: Element) -> Val:
     """mapMissingTo where an argument is missing."""
     given = node.get("mapMissingTo")
     if given is None or gone is False:
@@ -119,7 +129,7 @@ def refilled(scope: Scope, found: Val, gone: Any, node: Element) -> Val:
 @expressions.op("FieldRef")
 def field_ref(scope: Scope, node: Element) -> Val:
     found = scope.get(text(node, "field"))
-    filled = refilled(scope, found, scope.columns.missing(found), node)
+    filled = map_missing(scope, found, scope.columns.missing(found), node)
     return (
         found
         if filled is found
@@ -164,7 +174,7 @@ def norm_continuous(scope: Scope, node: Element) -> Val:
         tensor = op.Where(op.Or(below, above), columns.scalar(math.nan), tensor)
     elif how == "asExtremeValues":
         tensor = op.Where(below, columns.scalar(to[0]), op.Where(above, columns.scalar(to[-1]), tensor))
-    return refilled(scope, columns.number(tensor), columns.missing(given), node)
+    return map_missing(scope, columns.number(tensor), columns.missing(given), node)
 
 
 @expressions.op("NormDiscrete")
@@ -173,7 +183,7 @@ def norm_discrete(scope: Scope, node: Element) -> Val:
     given = scope.get(text(node, "field"))
     key = parse(text(node, "value"), given.kind)
     found = scope.columns.lookup(given, {key: 1.0}, 0.0)
-    return refilled(scope, found, scope.columns.missing(given), node)
+    return map_missing(scope, found, scope.columns.missing(given), node)
 
 
 @expressions.op("Discretize")
@@ -191,12 +201,12 @@ def discretize(scope: Scope, node: Element) -> Val:
     gap: Any = "" if words else math.nan
     found = columns.constant(gap if default is None else default, "string" if words else "double")
     for node_bin, entry in reversed(list(zip(bins, entries, strict=True))):
-        inside = within(columns, given, interval(need(node_bin, "Interval")))
+        inside = interval_mask(columns, given, interval(need_child(node_bin, "Interval")))
         found = columns.where(inside, columns.constant(entry), found)
     gone = columns.missing(given)
     found = columns.where(gone, columns.constant(gap), found) if gone is not False else found
-    found = found.with_(values=spelled(node, [text(b, "binValue") for b in bins]), checked=True)
-    return refilled(scope, found.with_(kind=kind or found.kind), gone, node)
+    found = found.with_(values=declared_values(node, [text(b, "binValue") for b in bins]), checked=True)
+    return map_missing(scope, found.with_(kind=kind or found.kind), gone, node)
 
 
 @expressions.op("MapValues")
@@ -204,7 +214,7 @@ def map_values(scope: Scope, node: Element) -> Val:
     """The output column of the first row whose cells equal the fields."""
     columns, op = scope.columns, scope.columns.op
     pairs = [(scope.get(text(p, "field")), text(p, "column")) for p in children(node, "FieldColumnPair")]
-    rows, output = table(node), text(node, "outputColumn")
+    rows, output = inline_table(node), text(node, "outputColumn")
     rows = [r for r in rows if output in r and all(c in r for _, c in pairs)]
     kind = node.get("dataType") or "string"
     cells = [[parse(r[column], val.kind) for r in rows] for val, column in pairs]
@@ -212,7 +222,7 @@ def map_values(scope: Scope, node: Element) -> Val:
     size = math.prod(len(k) + 1 for k in keys)
     if not pairs or size > DENSE:
         raise UnreadableFile(f"{describe(node)}: its table is too large, or has no columns.")
-    default = literal(node, "defaultValue", kind)
+    default = parse_attribute(node, "defaultValue", kind)
     gap: Any = "" if is_text(kind) else math.nan
     dense: list[Any] = [gap if default is None else default] * size
     for row in reversed(range(len(rows))):
@@ -223,17 +233,19 @@ def map_values(scope: Scope, node: Element) -> Val:
     gone: Any = False
     index: ir.Value | None = None
     for (val, _), key in zip(pairs, keys, strict=True):
-        part = columns.index(val, key, len(key))
+        part = columns.category_index(val, key, len(key))
         step = np.array([[len(key) + 1]], np.int64)
         index = part if index is None else op.Add(op.Mul(index, step), part)
-        gone = either(gone, columns.missing(val), op)
+        gone = logical_or(gone, columns.missing(val), op)
     assert index is not None
     found = columns.by_row(index, dense, kind)
-    found = columns.blank(found, negated(gone, op)).with_(kind=kind)
-    return refilled(scope, found, gone, node).with_(values=spelled(node, [r[output] for r in rows]))
+    found = columns.blank(found, logical_not(gone, op)).with_(kind=kind)
+    return map_missing(scope, found, gone, node).with_(
+        values=declared_values(node, [r[output] for r in rows])
+    )
 
 
-def spelled(node: Element, entries: list[str]) -> tuple[str, ...]:
+def declared_values(node: Element, entries: list[str]) -> tuple[str, ...]:
     """Every value an expression can give, as written."""
     given = [node.get(a) for a in ("defaultValue", "mapMissingTo")]
     return tuple(dict.fromkeys([*entries, *(g for g in given if g is not None)]))
@@ -242,7 +254,7 @@ def spelled(node: Element, entries: list[str]) -> tuple[str, ...]:
 @expressions.op("TextIndex")
 def text_index(scope: Scope, node: Element) -> Val:
     """How often a term stands in a text."""
-    return count_hits(scope, node, value(scope, expression_of(node)))
+    return count_hits(scope, node, evaluate_column(scope, expression_of(node)))
 
 
 @expressions.op("Apply")
@@ -250,9 +262,9 @@ def apply(scope: Scope, node: Element) -> Val | Truth:
     """A built-in or defined function of its arguments."""
     name, columns = text(node, "function"), scope.columns
     columns.spend()
-    given = [result(scope, each) for each in node if each.tag in (*TAGS, *FOREIGN)]
+    given = [evaluate(scope, each) for each in node if each.tag in (*TAGS, *FOREIGN)]
     if name in scope.functions:
-        found: Any = called(scope, scope.functions[name], given)
+        found: Any = call_function(scope, scope.functions[name], given)
     else:
         rule = functions.find(name, node)
         if rule is None:
@@ -295,25 +307,25 @@ def _missing_arguments(scope: Scope, node: Element, found: Any, given: list[Any]
     gone: Any = False
     for each in given:
         absent = (
-            negated(either(each.true, each.false, op), op)
+            logical_not(logical_or(each.true, each.false, op), op)
             if isinstance(each, Truth)
             else columns.missing(each)
         )
-        gone = either(gone, absent, op)
-    there = negated(gone, op)
+        gone = logical_or(gone, absent, op)
+    there = logical_not(gone, op)
     tolerant = name in TOLERANT or name in scope.functions
     if isinstance(found, Truth):
         if not tolerant:
-            found = Truth(joined(found.true, there, op), joined(found.false, there, op))
+            found = Truth(logical_and(found.true, there, op), logical_and(found.false, there, op))
         if node.get("mapMissingTo") is None:
             return found
         found = columns.truth(found)
     elif not tolerant and (found.text or name not in NUMERIC):
         found = columns.blank(found, there)
-    return refilled(scope, found, gone, node)
+    return map_missing(scope, found, gone, node)
 
 
-def called(scope: Scope, function: Element, given: list[Any]) -> Val:
+def call_function(scope: Scope, function: Element, given: list[Any]) -> Val:
     """A DefineFunction's expression with its parameters bound."""
     inner = Scope(scope.columns, None)
     inner.functions = {k: v for k, v in scope.functions.items() if v is not function}
@@ -323,5 +335,5 @@ def called(scope: Scope, function: Element, given: list[Any]) -> Val:
     for parameter, argument in zip(parameters, given, strict=True):
         argument = scope.columns.truth(argument) if isinstance(argument, Truth) else argument
         inner.names[text(parameter, "name")] = scope.columns.cast(argument, parameter.get("dataType", ""))
-    found = value(inner, expression_of(function))
+    found = evaluate_column(inner, expression_of(function))
     return scope.columns.cast(found, function.get("dataType", ""))

@@ -10,8 +10,8 @@ import numpy as np
 from bridge.errors import UnreadableFile
 from bridge_pmml.fields import Scope
 from bridge_pmml.reader import Element, describe
-from bridge_pmml.text_index import refused
-from bridge_pmml.values import DOUBLE, INT64, STRING, Val, negated, parse
+from bridge_pmml.text_index import refuse_expression
+from bridge_pmml.values import DOUBLE, INT64, STRING, Val, logical_not, parse
 
 PATTERN = re.compile(
     r"(?P<before>(?:[^%]|%%)*)%(?P<flags>[-+ 0]*)(?P<width>\d{0,2})(?:\.(?P<precision>\d{0,2}))?"
@@ -38,9 +38,9 @@ def spell_number(scope: Scope, node: Element, val: Val, pattern: str) -> Val:
             table[number] = pattern % (int(number) if found["kind"] in "diu" else number)
         return columns.lookup(val, table).with_(values=tuple(dict.fromkeys(table.values())), checked=True)
     if val.kind != "integer" or found["kind"] not in "diufF":
-        raise refused(node, "spells real numbers, which no tensor operator rounds to digits")
+        raise refuse_expression(node, "spells real numbers, which no tensor operator rounds to digits")
     text = spell_integer(scope, val, found)
-    return columns.blank(Val(text, "string", checked=True), negated(columns.missing(val), columns.op))
+    return columns.blank(Val(text, "string", checked=True), logical_not(columns.missing(val), columns.op))
 
 
 def spell_integer(scope: Scope, val: Val, pattern: re.Match[str]) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge_pmml import special
-from bridge_pmml.reader import Element, child, describe, matrix, need, number
+from bridge_pmml.reader import Element, child, describe, need_child, number, read_matrix
 from bridge_pmml.values import Columns
 
 MEASURES = (
@@ -75,7 +75,7 @@ class Measure:
             return op.Abs(op.Sub(op.Unsqueeze(x, np.array([1])), op.const(rows[None])))
         parts = []
         for index, name in enumerate(self.functions):
-            column = self.columns.pick(x, index)
+            column = self.columns.gather_column(x, index)
             y = op.const(rows[:, index][None])
             parts.append(op.Unsqueeze(self._function(name, index, column, y, rows[:, index]), np.array([2])))
         return parts[0] if len(parts) == 1 else op.Concat(*parts, axis=2)
@@ -91,7 +91,7 @@ class Measure:
             same = op.Equal(x, y)
             return op.Cast(same if name == "equal" else op.Not(same), to=11)
         if name == "table":
-            held = matrix(need(field, "Comparisons")[0])
+            held = read_matrix(need_child(field, "Comparisons")[0])
             rows = held[:, stored.astype(int)]
             at = op.Cast(op.Where(op.IsNaN(x), self.columns.scalar(0.0), x), to=7)
             return op.Gather(op.const(rows), op.Squeeze(at, np.array([1])), axis=0)

@@ -27,7 +27,7 @@ DEFAULT = re.compile(
 VERSION = re.compile(rb"\sversion\s*=")
 
 
-def read(path: Path) -> Element:
+def read_document(path: Path) -> Element:
     """The root element of a PMML file, namespaces dropped and Extension elements removed.
 
     Entities are not expanded, nothing is fetched, nesting is bounded by libxml2 (256). Raises UnreadableFile.
@@ -45,7 +45,7 @@ def read(path: Path) -> Element:
     )
     try:
         with path.open("rb") as file:
-            parser.feed(bare(file.read(CHUNK)))
+            parser.feed(drop_default_namespace(file.read(CHUNK)))
             while chunk := file.read(CHUNK):
                 parser.feed(chunk)
         root = parser.close()
@@ -57,7 +57,7 @@ def read(path: Path) -> Element:
     return strip_namespaces(root, path)
 
 
-def bare(content: bytes) -> bytes:
+def drop_default_namespace(content: bytes) -> bytes:
     """The document without its default namespace, which is as many names less to shorten."""
     found = DEFAULT.search(content[:4096])
     if found is None:
@@ -132,7 +132,7 @@ def child(node: Element, *names: str) -> Element | None:
     return None
 
 
-def need(node: Element, *names: str) -> Element:
+def need_child(node: Element, *names: str) -> Element:
     """The first child of one of these names. Raises UnreadableFile without one."""
     found = child(node, *names)
     if found is None:
@@ -199,16 +199,16 @@ def _items(content: str) -> Iterator[tuple[str, str, str]]:
 def numbers(node: Element) -> np.ndarray:
     """The doubles of an Array or REAL-SparseArray, or of the first such child of `node`."""
     if node.tag not in ("Array", "REAL-SparseArray", "INT-SparseArray", "Matrix"):
-        node = need(node, "Array", "REAL-SparseArray", "INT-SparseArray")
+        node = need_child(node, "Array", "REAL-SparseArray", "INT-SparseArray")
     if node.tag.endswith("SparseArray"):
-        return _sparse(node)
+        return _read_sparse_array(node)
     try:
         return np.array((node.text or "").split(), np.float64)
     except ValueError:
         raise UnreadableFile(f"{describe(node)} holds something that is not a number.") from None
 
 
-def _sparse(node: Element) -> np.ndarray:
+def _read_sparse_array(node: Element) -> np.ndarray:
     size = int(number(node, "n"))
     if not 0 <= size <= 2**24:
         raise UnreadableFile(f"{describe(node)}: n={size} is out of range.")
@@ -224,7 +224,7 @@ def _sparse(node: Element) -> np.ndarray:
     return found
 
 
-def matrix(node: Element) -> np.ndarray:
+def read_matrix(node: Element) -> np.ndarray:
     """A Matrix element: rows of Array, or MatCell entries; symmetric and diagonal ones filled up."""
     kind = node.get("kind", "any")
     rows = [numbers(row) for row in children(node, "Array")]
@@ -251,7 +251,7 @@ def matrix(node: Element) -> np.ndarray:
     return found
 
 
-def table(node: Element) -> list[dict[str, str]]:
+def inline_table(node: Element) -> list[dict[str, str]]:
     """The rows of the InlineTable below `node`, cells by column name. Raises UnreadableFile for external
     tables."""
     inline = child(node, "InlineTable")

@@ -13,9 +13,9 @@ from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.report import Blocker
 from bridge_pmml import expressions
 from bridge_pmml.fields import Scope
-from bridge_pmml.functions import rounded
+from bridge_pmml.functions import round_half_up
 from bridge_pmml.reader import Element, child, children, describe, number, optional, text
-from bridge_pmml.values import Columns, Val, is_text, negated, parse
+from bridge_pmml.values import Columns, Val, is_text, logical_not, parse
 
 AFFINITY = ("affinity", "clusterAffinity", "entityAffinity")
 ENTITY = ("entityId", "clusterId", "ruleId")
@@ -48,19 +48,19 @@ class Result:
     outputs: Callable[[Element], Val | None] = lambda item: None
 
     def probability(self, columns: Columns, label: str) -> Val:
-        return self._of(columns, self.probabilities, label)
+        return self._class_column(columns, self.probabilities, label)
 
-    def _of(self, columns: Columns, matrix: Any, label: str) -> Val:
+    def _class_column(self, columns: Columns, matrix: Any, label: str) -> Val:
         if matrix is None or label not in self.labels:
             return columns.constant(math.nan)
-        return columns.number(columns.pick(matrix, self.labels.index(label)))
+        return columns.number(columns.gather_column(matrix, self.labels.index(label)))
 
     def of_winner(self, columns: Columns, matrix: Any) -> Val:
         """The entry of the predicted class."""
         if matrix is None or self.value is None:
             return columns.constant(math.nan)
         op = columns.op
-        index = columns.index(self.value, [parse(v, self.value.kind) for v in self.labels], -1)
+        index = columns.category_index(self.value, [parse(v, self.value.kind) for v in self.labels], -1)
         here = op.GreaterOrEqual(index, np.array([[0]], np.int64))
         found = op.GatherElements(matrix, op.Max(index, np.array([[0]], np.int64)), axis=1)
         return columns.blank(columns.number(found), here)
@@ -154,7 +154,7 @@ def retarget(scope: Scope, node: Element, result: Result) -> Result:
             continue
         values = children(target, "TargetValue")
         if held.function == "classification":
-            _priors(columns, values, held)
+            _fill_priors(columns, values, held)
             shown = {
                 parse(text(v, "value"), held.value.kind): v.get("displayValue")
                 for v in values
@@ -163,21 +163,21 @@ def retarget(scope: Scope, node: Element, result: Result) -> Result:
             if shown:
                 held.display = columns.lookup(held.value, shown)
         elif not held.value.text:
-            held.value = _rescaled(columns, target, held.value)
+            held.value = _rescale(columns, target, held.value)
             fill = next((optional(v, "defaultValue") for v in values), None)
             if fill is not None:
                 held.value = columns.where(columns.missing(held.value), columns.constant(fill), held.value)
     return result
 
 
-def _priors(columns: Columns, values: list[Element], held: Result) -> None:
+def _fill_priors(columns: Columns, values: list[Element], held: Result) -> None:
     """Prior probabilities where the model gives no class."""
     priors = {v.get("value"): optional(v, "priorProbability") for v in values}
     given = [priors.get(label) for label in held.labels]
     if not any(p is not None for p in given) or held.value is None:
         return
     row = [math.nan if p is None else p for p in given]
-    gone = columns.column(columns.missing(held.value))
+    gone = columns.mask_column(columns.missing(held.value))
     best = held.labels[int(np.nanargmax(row))]
     filler = columns.constant(parse(best, held.value.kind), held.value.kind)
     held.value = columns.where(gone, filler, held.value).with_(values=held.labels, kind=held.kind)
@@ -185,7 +185,7 @@ def _priors(columns: Columns, values: list[Element], held: Result) -> None:
         held.probabilities = columns.op.Where(gone, columns.op.const(np.array([row])), held.probabilities)
 
 
-def _rescaled(columns: Columns, target: Element, val: Val) -> Val:
+def _rescale(columns: Columns, target: Element, val: Val) -> Val:
     op, x = columns.op, val.tensor
     low, high = optional(target, "min"), optional(target, "max")
     if low is not None:
@@ -197,23 +197,23 @@ def _rescaled(columns: Columns, target: Element, val: Val) -> Val:
     x = x if constant == 0.0 else op.Add(x, columns.scalar(constant))
     how = target.get("castInteger")
     if how is not None:
-        x = {"round": rounded, "ceiling": lambda op, v: op.Ceil(v), "floor": lambda op, v: op.Floor(v)}[how](
-            op, x
-        )
+        x = {"round": round_half_up, "ceiling": lambda op, v: op.Ceil(v), "floor": lambda op, v: op.Floor(v)}[
+            how
+        ](op, x)
     return val.with_(tensor=x, kind="integer" if how else val.kind)
 
 
-def outputs(scope: Scope, node: Element, result: Result) -> dict[str, Val]:
+def output_columns(scope: Scope, node: Element, result: Result) -> dict[str, Val]:
     """The columns of a model's Output, by name; all of them, final or not."""
     inner = Scope(scope.columns, scope)
     inner.functions = scope.functions
     found: dict[str, Val] = {}
     for item in node.iterfind("Output/OutputField"):
         name = item.get("name") or item.get("feature", "predictedValue")
-        val = feature(inner, item, result)
+        val = output_feature(inner, item, result)
         kind = item.get("dataType", "")
         if kind:
-            val = _typed(scope.columns, val, kind)
+            val = _cast_output(scope.columns, val, kind)
         inner.names[name] = val
         while name in found:
             name += "_2"
@@ -221,7 +221,7 @@ def outputs(scope: Scope, node: Element, result: Result) -> dict[str, Val]:
     return found
 
 
-def _typed(columns: Columns, val: Val, kind: str) -> Val:
+def _cast_output(columns: Columns, val: Val, kind: str) -> Val:
     """Under the declared type, where the value can be; a class number keeps what it is when it spells no
     number."""
     if val.width > 1 or (is_text(kind) != val.text and val.text and not val.values):
@@ -241,12 +241,12 @@ def final_names(node: Element) -> set[str]:
     }
 
 
-def feature(scope: Scope, item: Element, result: Result) -> Val:
+def output_feature(scope: Scope, item: Element, result: Result) -> Val:
     """One OutputField."""
     columns, what = scope.columns, item.get("feature", "predictedValue")
     segment = item.get("segmentId")
     if segment is not None and segment in result.segments:
-        return _of_segment(columns, item, result.segments[segment], what)
+        return _segment_output(columns, item, result.segments[segment], what)
     own = result.outputs(item)
     if own is not None:
         return own
@@ -258,7 +258,7 @@ def feature(scope: Scope, item: Element, result: Result) -> Val:
     if what == "predictedDisplayValue":
         return held.display or columns.to_text(held.value or empty)
     if what in ("transformedValue", "decision"):
-        return expressions.value(scope, expressions.expression_of(item))
+        return expressions.evaluate_column(scope, expressions.expression_of(item))
     if what == "probability":
         return (
             held.of_winner(columns, held.probabilities)
@@ -267,7 +267,7 @@ def feature(scope: Scope, item: Element, result: Result) -> Val:
         )
     if what == "confidence":
         if value is not None:
-            return held._of(columns, held.confidences, _label(held, value))
+            return held._class_column(columns, held.confidences, _label(held, value))
         return held.confidence or held.of_winner(columns, held.confidences)
     if what == "residual":
         return _residual(scope, held, value)
@@ -296,7 +296,7 @@ def _label(result: Result, value: str) -> str:
         return value
 
 
-def _of_segment(columns: Columns, item: Element, given: dict[str, Val], what: str) -> Val:
+def _segment_output(columns: Columns, item: Element, given: dict[str, Val], what: str) -> Val:
     ref = child(item, "FieldRef")
     name = ref.get("field") if ref is not None else what
     if name not in given:
@@ -321,7 +321,7 @@ def _residual(scope: Scope, held: Result, category: str | None) -> Val:
         other = columns.scalar(parse(category, observed.kind))
     hit = op.Cast(op.Equal(observed.tensor, other), to=11)
     found = columns.number(op.Sub(hit, given.tensor))
-    return columns.blank(found, negated(columns.missing(observed), op))
+    return columns.blank(found, logical_not(columns.missing(observed), op))
 
 
 def defaults(scope: Scope, result: Result) -> dict[str, Val]:

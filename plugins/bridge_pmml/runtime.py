@@ -48,7 +48,7 @@ class Pmml4sSession(Session):
         try:
             self.model = loader.fromFile(str(path))
         except Exception as error:
-            raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
+            raise ExecutionFailed(f"PMML4S: {_first_line(error)}") from error
         self.kept, self.noted = outputs, interface_of(path)
         self.engine = f"PMML4S {importlib.metadata.version('pypmml')}"
         self.inputs = tuple(Port(f.name, f.dataType) for f in self.model.inputFields)
@@ -65,12 +65,12 @@ class Pmml4sSession(Session):
         count = max(counts, default=1)
         rows = [{n: c[i] for n, c in columns.items() if c[i] is not None} for i in range(count)]
         try:
-            found = _scored(self.model, rows)
+            found = _score(self.model, rows)
         except Exception as error:
-            raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
+            raise ExecutionFailed(f"PMML4S: {_first_line(error)}") from error
         found = found if last is None else [found[i] for i in last]
         names = dict.fromkeys(port.name for port in self.outputs)
-        values = {name: _array([row.get(name) for row in found]) for name in names}
+        values = {name: _as_array([row.get(name) for row in found]) for name in names}
         values = _by_output(values, self.noted["outputs"]) if self.noted else values
         if self.kept == "numbers":
             values = {name: array for name, array in values.items() if array.dtype.kind == "f"}
@@ -90,10 +90,10 @@ class Pmml4sSession(Session):
 runtime = Runtime(Pmml4sSession, ("outputs",))
 
 
-def _scored(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _score(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Records are scored at once as JSON; those with numbers that JSON or its reader lose (infinite, huge,
     the zero below zero), or with results it may have lost, one by one."""
-    kept = [i for i, row in enumerate(rows) if all(map(_carried, row.values()))]
+    kept = [i for i, row in enumerate(rows) if all(map(_survives_json, row.values()))]
     found: list[Any] = [None] * len(rows)
     if kept:
         for i, answer in zip(
@@ -103,12 +103,12 @@ def _scored(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [model.predict(row) if answer is None else answer for row, answer in zip(rows, found, strict=True)]
 
 
-def _carried(value: Any) -> bool:
+def _survives_json(value: Any) -> bool:
     """Whether JSON carries the value to PMML4S unchanged."""
-    return not isinstance(value, float) or (abs(value) < LONGEST and not _below(value))
+    return not isinstance(value, float) or (abs(value) < LONGEST and not _is_negative_zero(value))
 
 
-def _rows(array: np.ndarray) -> np.ndarray:
+def _flatten_rows(array: np.ndarray) -> np.ndarray:
     """[N, …] as [N, F]."""
     return array.reshape(len(array), math.prod(array.shape[1:]))
 
@@ -121,7 +121,7 @@ def _by_field(inputs: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str
     found = {}
     for entry in entries:
         array = np.asarray(inputs[entry["name"]])
-        array = _rows(array)
+        array = _flatten_rows(array)
         if array.shape[1] != len(entry["fields"]):
             raise InvalidInput(
                 f"Input {entry['name']} has {array.shape[1]} columns, not {len(entry['fields'])}."
@@ -157,7 +157,9 @@ def _columns(model: Any, names: list[str], inputs: dict[str, Any]) -> dict[str, 
     unknown = [n for n in given if n not in names and names]
     if unknown and not set(names) & set(given):
         raise InvalidInput(f"The document's inputs are {', '.join(names)}, not {', '.join(given)}.")
-    return {name: [_plain(v) for v in _rows(np.asarray(array))[:, 0]] for name, array in given.items()}
+    return {
+        name: [_as_cell(v) for v in _flatten_rows(np.asarray(array))[:, 0]] for name, array in given.items()
+    }
 
 
 def _baskets(names: list[str], inputs: dict[str, Any]) -> tuple[dict[str, list[Any]], list[int]]:
@@ -169,15 +171,15 @@ def _baskets(names: list[str], inputs: dict[str, Any]) -> tuple[dict[str, list[A
     [(name, array)] = inputs.items()
     columns: dict[str, list[Any]] = {name: [], groups[0]: []}
     last = []
-    for index, row in enumerate(_rows(np.asarray(array))):
-        items = [c for c in map(_plain, row) if c is not None] or [None]
+    for index, row in enumerate(_flatten_rows(np.asarray(array))):
+        items = [c for c in map(_as_cell, row) if c is not None] or [None]
         columns[name] += items
         columns[groups[0]] += [f"basket {index}"] * len(items)
         last.append(len(columns[name]) - 1)
     return columns, last
 
 
-def _plain(value: Any) -> Any:
+def _as_cell(value: Any) -> Any:
     """A cell as PMML4S takes it: whole numbers as integers, the zero below zero aside; None for missing."""
     if isinstance(value, (str, bytes)):
         return (value.decode() if isinstance(value, bytes) else value) or None
@@ -186,15 +188,19 @@ def _plain(value: Any) -> Any:
     number = float(value)
     if math.isnan(number):
         return None
-    return int(number) if abs(number) < WHOLE and number.is_integer() and not _below(number) else number
+    return (
+        int(number)
+        if abs(number) < WHOLE and number.is_integer() and not _is_negative_zero(number)
+        else number
+    )
 
 
-def _below(number: float) -> bool:
+def _is_negative_zero(number: float) -> bool:
     """Whether it is the zero below zero."""
     return number == 0 and math.copysign(1, number) < 0
 
 
-def _array(cells: list[Any]) -> np.ndarray:
+def _as_array(cells: list[Any]) -> np.ndarray:
     """A column of results: numbers when every one there is a number."""
     cells = [None if c == LOST else c for c in cells]
     there = [c for c in cells if c is not None]
@@ -205,5 +211,5 @@ def _array(cells: list[Any]) -> np.ndarray:
     return np.array([["" if c is None else str(c)] for c in cells], object)
 
 
-def _words(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -12,16 +12,16 @@ import numpy as np
 from bridge.errors import UnsupportedModel
 from bridge.report import Blocker
 from bridge_pmml.fields import Scope
-from bridge_pmml.reader import Element, children, describe, flag, number, table
+from bridge_pmml.reader import Element, children, describe, flag, inline_table, number
 from bridge_pmml.reader import text as attribute
-from bridge_pmml.values import DOUBLE, Columns, Val, negated
+from bridge_pmml.values import DOUBLE, Columns, Val, logical_not
 
 WEIGHTS = ("termFrequency", "binary", "logarithmic")
 LONGEST = 20_000
 ROUNDS = 100
 
 
-def refused(node: Element, why: str) -> UnsupportedModel:
+def refuse_expression(node: Element, why: str) -> UnsupportedModel:
     return UnsupportedModel("An expression cannot be read:", [Blocker(node.tag, describe(node), "", why)])
 
 
@@ -34,14 +34,14 @@ def count_hits(scope: Scope, node: Element, term: Any) -> Val:
     columns, op = scope.columns, scope.columns.op
     how = node.get("localTermWeights", "termFrequency")
     if how not in WEIGHTS:
-        raise refused(node, f"weighs a term by {how}, for which all other terms are counted too")
+        raise refuse_expression(node, f"weighs a term by {how}, for which all other terms are counted too")
     if not flag(node, "tokenize", True):
-        raise refused(node, "looks for a term in text that is not parted into words")
-    words = [trimmed(w) for w in str(columns.known(term) or "").split()]
+        raise refuse_expression(node, "looks for a term in text that is not parted into words")
+    words = [strip_punctuation(w) for w in str(columns.constant_value(term) or "").split()]
     if not words or not all(words):
-        raise refused(node, "counts a term that is no constant")
+        raise refuse_expression(node, "counts a term that is no constant")
     val, matcher = scope.get(attribute(node, "textField")), Matcher.of(node, words)
-    tokens = parted(scope, node, columns.to_text(val).tensor, len(words))
+    tokens = split_words(scope, node, columns.to_text(val).tensor, len(words))
     axes = np.arange(2, len(tokens.shape))
     total: Any = None
     for index, word in enumerate(words):
@@ -62,33 +62,33 @@ def count_hits(scope: Scope, node: Element, term: Any) -> Val:
         logged = op.Log(op.Add(columns.scalar(1.0), count))
         count = op.Mul(logged, columns.scalar(1 / np.log(10)))
     kind = "integer" if how != "logarithmic" else "double"
-    return columns.blank(columns.number(count, kind), negated(columns.missing(val), op))
+    return columns.blank(columns.number(count, kind), logical_not(columns.missing(val), op))
 
 
-def trimmed(word: str) -> str:
+def strip_punctuation(word: str) -> str:
     """A word without the punctuation around it."""
     inner = [i for i, c in enumerate(word) if not unicodedata.category(c).startswith("P")]
     return word[inner[0] : inner[-1] + 1] if inner else ""
 
 
-def parted(scope: Scope, node: Element, given: Any, count: int) -> Any:
+def split_words(scope: Scope, node: Element, given: Any, count: int) -> Any:
     """The words of a text, [N, 1, words], or with more axes where several characters part them.
 
     A phrase of `count` words needs one separator, or white space.
     """
     op, pattern = scope.columns.op, node.get("wordSeparatorCharacterRE", r"\s+")
-    separators = separated(pattern)
+    separators = separator_characters(pattern)
     if separators is None:
-        raise refused(node, f"parts words by {pattern}, which is no set of characters")
+        raise refuse_expression(node, f"parts words by {pattern}, which is no set of characters")
     if count > 1 and (len(separators) > 1 or pattern not in (r"\s+", *(re.escape(s) for s in separators))):
-        raise refused(node, f"counts a phrase in words parted by {pattern}")
+        raise refuse_expression(node, f"counts a phrase in words parted by {pattern}")
     for character in sorted(separators, reverse=True):
         options = {} if character.isspace() else {"delimiter": character}
         given = op.StringSplit(given, _outputs=2, **options)[0]
     return given
 
 
-def separated(pattern: str) -> set[str] | None:
+def separator_characters(pattern: str) -> set[str] | None:
     """The characters of a regular expression that is one of them, or a set; white space is " ". None for
     others."""
     inner = pattern.removesuffix("+")
@@ -132,16 +132,16 @@ class Matcher:
         folds, edits = not flag(node, "isCaseSensitive"), int(number(node, "maxLevenshteinDistance", 0.0))
         stems = tuple(normalization(each, folds) for each in children(node, "TextIndexNormalization"))
         if edits and stems:
-            raise refused(node, "compares normalized words by their distance")
+            raise refuse_expression(node, "compares normalized words by their distance")
         if edits and any(unicodedata.category(c).startswith("P") for w in words for c in w):
-            raise refused(node, "compares words with punctuation inside by their distance")
+            raise refuse_expression(node, "compares words with punctuation inside by their distance")
         return cls(folds, edits, node.get("countHits", "allHits") == "bestHits", stems)
 
     def distance(self, columns: Columns, tokens: Any, word: str) -> Any:
         """How far each token is from a word, double, at most one beyond the edits allowed."""
         op, total = columns.op, None
         for edits in range(self.edits + 1):
-            pattern = "|".join(near(w, edits) for w in self.sources(word)) or r"[^\s\S]"
+            pattern = "|".join(edit_pattern(w, edits) for w in self.sources(word)) or r"[^\s\S]"
             if len(pattern) > LONGEST:
                 raise UnsupportedModel(
                     "An expression cannot be read:",
@@ -160,9 +160,9 @@ class Matcher:
         """The words that are normalized to `word`."""
         word = word.lower() if self.folds else word
         listed = dict.fromkeys([word, *(w for table, _ in self.stems for w in table)])
-        return [w for w in listed if self.normalized(w) == word]
+        return [w for w in listed if self.normalize_word(w) == word]
 
-    def normalized(self, word: str) -> str:
+    def normalize_word(self, word: str) -> str:
         for stems, recursive in self.stems:
             for _ in range(ROUNDS if recursive else 1):
                 before = word
@@ -180,21 +180,24 @@ def normalization(node: Element, folds: bool) -> tuple[dict[str, str], bool]:
         node.get(a, d) for a, d in (("inField", "string"), ("outField", "stem"), ("regexField", "regex"))
     ]
     if flag(node, "isCaseSensitive", not folds) == folds or number(node, "maxLevenshteinDistance", 0.0):
-        raise refused(node, "compares words in another way than its TextIndex")
+        raise refuse_expression(node, "compares words in another way than its TextIndex")
     found = {}
-    for row in table(node):
+    for row in inline_table(node):
         old, new, regex = (row.get(name, "") for name in names)
         if regex.strip().lower() in ("true", "1"):
-            raise refused(node, "replaces by regular expressions, which no tensor operator does")
+            raise refuse_expression(node, "replaces by regular expressions, which no tensor operator does")
         if not (
-            old and trimmed(old) == old and trimmed(new) == new and len(old.split()) == len(new.split()) == 1
+            old
+            and strip_punctuation(old) == old
+            and strip_punctuation(new) == new
+            and len(old.split()) == len(new.split()) == 1
         ):
-            raise refused(node, "replaces phrases, and not one word by another")
+            raise refuse_expression(node, "replaces phrases, and not one word by another")
         found[old.lower() if folds else old] = new.lower() if folds else new
     return found, flag(node, "recursive")
 
 
-def near(word: str, edits: int) -> str:
+def edit_pattern(word: str, edits: int) -> str:
     """A regular expression of the words that so many insertions, deletions and substitutions make of this
     one."""
     held: dict[tuple[int, int], str] = {}

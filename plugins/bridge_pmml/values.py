@@ -90,7 +90,7 @@ def parse(value: str, kind: str) -> Any:
     return float(np.float32(number)) if kind == "float" else number
 
 
-def joined(a: Any, b: Any, op: Any) -> Any:
+def logical_and(a: Any, b: Any, op: Any) -> Any:
     """a and b, where either may be known."""
     if a is False or b is False:
         return False
@@ -99,7 +99,7 @@ def joined(a: Any, b: Any, op: Any) -> Any:
     return op.And(a, b)
 
 
-def either(a: Any, b: Any, op: Any) -> Any:
+def logical_or(a: Any, b: Any, op: Any) -> Any:
     """a or b, where either may be known."""
     if a is True or b is True:
         return True
@@ -108,11 +108,11 @@ def either(a: Any, b: Any, op: Any) -> Any:
     return op.Or(a, b)
 
 
-def negated(a: Any, op: Any) -> Any:
+def logical_not(a: Any, op: Any) -> Any:
     return (not a) if isinstance(a, bool) else op.Not(a)
 
 
-def held(values: Any, words: bool) -> Any:
+def as_tensor(values: Any, words: bool) -> Any:
     """A tensor of text or of doubles."""
     return hub.strings(values) if words else ir.tensor(np.array(values, np.float64))
 
@@ -148,7 +148,7 @@ class Columns:
                 if rank == 1:
                     column = self.op.Unsqueeze(column, np.array([1]))
                 elif self.like.shape is None or self.like.shape[1] != 1:
-                    column = self.pick(column, 0)
+                    column = self.gather_column(column, 0)
                 self._ones = self.op.Shape(column)
         return self._ones
 
@@ -169,16 +169,16 @@ class Columns:
         missing = value == "" or value != value
         return Val(self._memo[key], kind, checked=True, present=not missing, missing=bool(missing))
 
-    def known(self, val: Val) -> Any:
+    def constant_value(self, val: Val) -> Any:
         """The value of a constant column; None for others."""
         found = (k[1] for k, t in self._memo.items() if k[0] == "constant" and t is val.tensor)
         return next(found, None)
 
     def scalar(self, value: Any) -> ir.Value:
         """A [1, 1] constant."""
-        return self.op.const(held([[value]], isinstance(value, str)))
+        return self.op.const(as_tensor([[value]], isinstance(value, str)))
 
-    def column(self, mask: Any) -> ir.Value:
+    def mask_column(self, mask: Any) -> ir.Value:
         """A bool column from a mask that may be known."""
         if not isinstance(mask, bool):
             return mask
@@ -223,7 +223,7 @@ class Columns:
 
     def truth(self, truth: Truth) -> Val:
         """A predicate as a boolean column: 1, 0 or missing."""
-        yes, no = self.column(truth.true), self.column(truth.false)
+        yes, no = self.mask_column(truth.true), self.mask_column(truth.false)
         inner = self.op.Where(no, self.scalar(0.0), self.scalar(float("nan")))
         return Val(self.op.Where(yes, self.scalar(1.0), inner), "boolean", checked=True)
 
@@ -234,7 +234,7 @@ class Columns:
         one, zero = self.scalar(1.0), self.scalar(0.0)
         return Truth(self.op.Equal(val.tensor, one), self.op.Equal(val.tensor, zero))
 
-    def index(self, val: Val, keys: Sequence[Any], other: int = -1) -> ir.Value:
+    def category_index(self, val: Val, keys: Sequence[Any], other: int = -1) -> ir.Value:
         """int64 [N, 1]: the place of each value among `keys`, `other` for the rest (missing among them)."""
         keys = list(keys)
         if not keys:
@@ -245,7 +245,7 @@ class Columns:
             _domain=ML,
             _dtype=INT64,
             _shape=val.tensor.shape,
-            keys_tensor=held(keys, val.text),
+            keys_tensor=as_tensor(keys, val.text),
             values_tensor=ir.tensor(np.arange(len(keys), dtype=np.int64)),
             default_tensor=ir.tensor(np.array([other], np.int64)),
         )
@@ -263,9 +263,9 @@ class Columns:
         if val.text and missing != default:
             keys.append("")
         entries = [missing if val.text and k == "" else table[k] for k in keys]
-        found = self.index(val, keys, len(keys))
-        tensor = self.op.Gather(self.op.const(held([*entries, default], words)), found, axis=0)
-        if not val.text and not _same(missing, default):
+        found = self.category_index(val, keys, len(keys))
+        tensor = self.op.Gather(self.op.const(as_tensor([*entries, default], words)), found, axis=0)
+        if not val.text and not _equal_or_nan(missing, default):
             tensor = self.op.Where(self.op.IsNaN(val.tensor), self.scalar(missing), tensor)
         return Val(tensor, "string" if words else "double", checked=True)
 
@@ -283,12 +283,16 @@ class Columns:
             return self.lookup(val, {float(v): v for v in val.values})
         digits = self.op.Cast(self.op.Cast(self.blank_zero(val), to=INT64), to=STRING)
         found = Val(digits, "string", val.values, val.ordinal, val.checked)
-        return self.blank(found, negated(self.missing(val), self.op))
+        return self.blank(found, logical_not(self.missing(val), self.op))
 
     def blank_zero(self, val: Val) -> ir.Value:
         """Numbers with zero for missing."""
         gone = self.missing(val)
-        return val.tensor if gone is False else self.op.Where(self.column(gone), self.scalar(0.0), val.tensor)
+        return (
+            val.tensor
+            if gone is False
+            else self.op.Where(self.mask_column(gone), self.scalar(0.0), val.tensor)
+        )
 
     def to_number(self, val: Val) -> Val:
         """Text as the numbers it spells, by its declared values; what spells none is missing."""
@@ -303,10 +307,10 @@ class Columns:
             except ValueError:
                 continue
         if not val.values:
-            return Val(self._parsed(val), "double", checked=True)
+            return Val(self._parse_numbers(val), "double", checked=True)
         return self.lookup(val, table)
 
-    def _parsed(self, val: Val) -> ir.Value:
+    def _parse_numbers(self, val: Val) -> ir.Value:
         """Any decimal number; everything else is NaN."""
         pattern = r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*"
         good = self.op.RegexFullMatch(val.tensor, pattern=pattern)
@@ -329,21 +333,21 @@ class Columns:
             return found.with_(tensor=narrow, kind=kind)
         return found.with_(kind=kind)
 
-    def matrix(self, vals: Sequence[Val]) -> ir.Value:
+    def concat_numbers(self, vals: Sequence[Val]) -> ir.Value:
         """Numeric columns side by side, [N, n]."""
         tensors = [self.to_number(v).tensor for v in vals]
         return tensors[0] if len(tensors) == 1 else self.op.Concat(*tensors, axis=1)
 
-    def pick(self, matrix: ir.Value, column: int) -> ir.Value:
+    def gather_column(self, matrix: ir.Value, column: int) -> ir.Value:
         """One column of a matrix, [N, 1]."""
         return self.op.Gather(matrix, np.array([column], np.int64), axis=1)
 
     def by_row(self, index: ir.Value, entries: Sequence[Any], kind: str = "") -> Val:
         """Entries (floats or str) picked by an int64 [N, 1]."""
         words = any(isinstance(e, str) for e in entries)
-        tensor = self.op.Gather(self.op.const(held(list(entries), words)), index, axis=0)
+        tensor = self.op.Gather(self.op.const(as_tensor(list(entries), words)), index, axis=0)
         return Val(tensor, kind or ("string" if words else "double"), checked=True)
 
 
-def _same(a: Any, b: Any) -> bool:
+def _equal_or_nan(a: Any, b: Any) -> bool:
     return a == b or (a != a and b != b)

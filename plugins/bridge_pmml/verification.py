@@ -13,7 +13,7 @@ from bridge.errors import UnreadableFile, VerificationFailed
 from bridge.passes import clean
 from bridge.runtime import run_hub
 from bridge_pmml.models import model_of
-from bridge_pmml.reader import INTERFACE, Element, child, children, interface, number, table, text
+from bridge_pmml.reader import INTERFACE, Element, child, children, inline_table, interface, number, text
 
 Row = dict[str, str]
 
@@ -28,7 +28,7 @@ def records(root: Element) -> tuple[list[Row], dict[str, tuple[str, float, float
         name = text(item, "field")
         places = number(item, "precision", 1e-6), number(item, "zeroThreshold", 1e-16)
         fields[name] = (item.get("column") or name, *places)
-    return table(node), fields
+    return inline_table(node), fields
 
 
 def feeds(
@@ -81,14 +81,14 @@ def check(path: Path, root: Element, model: ir.Model) -> None:
     copy = model.clone()
     clean(copy)
     try:
-        found = run_hub(copy, bundled(copy, given, noted) if noted else feeds(copy, given))
+        found = run_hub(copy, bundled_arrays(copy, given, noted) if noted else feeds(copy, given))
     except ValueError as error:
         raise UnreadableFile(f"{path}: a record of its ModelVerification is no record: {error}") from error
     for name, (column, precision, zero) in wanted.items():
         values = (
             np.asarray(found[name]).reshape(len(rows), -1)[:, 0]
             if name in found
-            else picked(found, columns[name], name)
+            else output_field(found, columns[name], name)
         )
         for index, row in enumerate(rows):
             cell = row.get(column)
@@ -100,13 +100,15 @@ def check(path: Path, root: Element, model: ir.Model) -> None:
                 )
 
 
-def picked(found: dict[str, Any], entry: dict[str, Any], field: str) -> np.ndarray:
+def output_field(found: dict[str, Any], entry: dict[str, Any], field: str) -> np.ndarray:
     """One field of an output that holds several."""
     array = np.asarray(found[entry["name"]])
     return array.reshape(len(array), -1)[:, entry["fields"].index(field)]
 
 
-def bundled(model: ir.Model, rows: list[dict[str, str | None]], noted: dict[str, Any]) -> dict[str, Any]:
+def bundled_arrays(
+    model: ir.Model, rows: list[dict[str, str | None]], noted: dict[str, Any]
+) -> dict[str, Any]:
     """Arrays for inputs that hold several fields."""
     found = {}
     for entry, value in zip(noted["inputs"], model.graph.inputs, strict=True):

@@ -16,7 +16,7 @@ def infer_shape(operator: Any) -> None:
 
 
 def convert_bins(scope: Any, operator: Any, container: Any) -> None:
-    """The bin of a value is the number of inner edges it has steps; its indicators are differences of those
+    """The bin of a value is the number of inner edges it has reached; its indicators are differences of those
     steps."""
     from skl2onnx.common.data_types import DoubleTensorType, guess_proto_type
 

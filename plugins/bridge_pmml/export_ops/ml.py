@@ -15,9 +15,9 @@ from bridge.hub import attr
 from bridge.needs import attribute, condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.ml import ML, Forest, ensemble, leaf_weights, numbers
-from bridge_pmml.document import Cols, Ref, kind_of, literal
-from bridge_pmml.export_ops.common import plain
-from bridge_pmml.export_ops.ml_instances import machine
+from bridge_pmml.document import Cols, Ref, format_literal, kind_of
+from bridge_pmml.export_ops.common import python_scalar
+from bridge_pmml.export_ops.ml_instances import support_vector_machine
 
 ops = OpTable()
 
@@ -50,7 +50,7 @@ def tree_ensemble(doc, node, x):
     return Trees(doc, node, trees, x).targets(leaf_weights(node, trees, BLANK[how]), how, np.zeros(0))
 
 
-def edge(value: float, mode: str) -> float:
+def double_threshold(value: float, mode: str) -> float:
     """Largest double that rounds to the float threshold (smallest for < and >=): comparisons in double then
     agree with those of rounded floats."""
     near, last = np.float32(value), mode in ("BRANCH_LEQ", "BRANCH_GT")
@@ -73,7 +73,7 @@ class Trees:
     def _edge(self, value: float, mode: str) -> float:
         """What to compare with: documents are computed in double, and trees of floats read what is rounded to
         float."""
-        return edge(value, mode) if self.narrow else value
+        return double_threshold(value, mode) if self.narrow else value
 
     def targets(self, table: np.ndarray, how: str, base: np.ndarray) -> Cols:
         """A column per target: sums or means of leaves as one model, extremes as a choice among trees."""
@@ -82,13 +82,15 @@ class Trees:
             weights = table[:, target]
             blank = BLANK[how]
             roots = [
-                int(r) for r in self.forest.roots if how == "average" or self._weighs(int(r), weights, blank)
+                int(r)
+                for r in self.forest.roots
+                if how == "average" or self._has_weight(int(r), weights, blank)
             ]
-            found = self._combined(roots, weights, how) if roots else 0.0
-            items.append(self.doc.total([found, plain(base[target])]) if len(base) else found)
+            found = self._combine(roots, weights, how) if roots else 0.0
+            items.append(self.doc.sum_terms([found, python_scalar(base[target])]) if len(base) else found)
         return Cols(items)
 
-    def _weighs(self, root: int, weights: np.ndarray, blank: float) -> bool:
+    def _has_weight(self, root: int, weights: np.ndarray, blank: float) -> bool:
         """Whether a leaf below `root` gives something else."""
         pending = [root]
         while pending:
@@ -101,15 +103,15 @@ class Trees:
                 pending += [left, right]
         return False
 
-    def _combined(self, roots: list[int], weights: np.ndarray, how: str) -> Any:
+    def _combine(self, roots: list[int], weights: np.ndarray, how: str) -> Any:
         if how in ("min", "max"):
-            parts = [self._model(self._tree(root, weights), [root]) for root in roots]
+            parts = [self._add_model(self._tree(root, weights), [root]) for root in roots]
             function, best = ("lessOrEqual" if how == "min" else "greaterOrEqual"), parts[0]
             for other in parts[1:]:
                 best = self.doc.choose(self.doc.apply(function, best, other, kind="boolean"), best, other)
             return best
         if len(roots) == 1:
-            return self._model(self._tree(roots[0], weights), roots)
+            return self._add_model(self._tree(roots[0], weights), roots)
         model = etree.Element("MiningModel", functionName="regression")
         held = etree.SubElement(model, "Segmentation", multipleModelMethod=how)
         for index, root in enumerate(roots):
@@ -118,10 +120,10 @@ class Trees:
             tree = self._tree(root, weights)
             tree.insert(0, self._schema([root]))
             segment.append(tree)
-        return self._model(model, roots)
+        return self._add_model(model, roots)
 
-    def _model(self, element: Any, roots: list[int]) -> Ref:
-        return self.doc.model(element, self._reads(roots))[0]
+    def _add_model(self, element: Any, roots: list[int]) -> Ref:
+        return self.doc.add_model(element, self._reads(roots))[0]
 
     def _reads(self, roots: list[int]) -> list[Ref]:
         """The columns that trees test."""
@@ -154,7 +156,7 @@ class Trees:
             at, element = pending.pop()
             left, right = int(self.forest.true[at]), int(self.forest.false[at])
             if left == at:
-                element.set("score", literal(float(weights[at])))
+                element.set("score", format_literal(float(weights[at])))
                 continue
             for way, predicate in ((left, self._predicate(at)), (right, etree.Element("True"))):
                 count += 1
@@ -170,11 +172,11 @@ class Trees:
             values = [float(v) for v in self.forest.members[at] if v == v]
             test = etree.Element("SimpleSetPredicate", field=name, booleanOperator="isIn")
             array = etree.SubElement(test, "Array", n=str(len(values)), type="real")
-            array.text = " ".join(literal(v) for v in values)
+            array.text = " ".join(format_literal(v) for v in values)
         elif mode == "BRANCH_LEQ" and np.isposinf(self.forest.value[at]):
             test = etree.Element("SimplePredicate", field=name, operator="isNotMissing")
         else:
-            value = literal(self._edge(float(self.forest.value[at]), mode))
+            value = format_literal(self._edge(float(self.forest.value[at]), mode))
             test = etree.Element("SimplePredicate", field=name, operator=OPERATORS[mode], value=value)
         if not (self.forest.tracks[at] or mode == "BRANCH_NEQ"):
             return test
@@ -209,9 +211,9 @@ def svm_regressor(doc, node, x):
         "POLY": ("gamma", "coef0", "degree"),
     }
     kind = attr(node, "kernel_type")
-    kernel = etree.Element(KERNELS[kind], {k: literal(settings[k]) for k in used[kind]})
+    kernel = etree.Element(KERNELS[kind], {k: format_literal(settings[k]) for k in used[kind]})
     rho = float((attr(node, "rho") or [0.0])[0])
-    [value] = machine(doc, doc.columns(x), kernel, vectors, weights, rho)
+    [value] = support_vector_machine(doc, doc.columns(x), kernel, vectors, weights, rho)
     if attr(node, "one_class"):
         value = doc.choose(doc.compare("greaterThan", value, 0.0), 1.0, -1.0)
     return Cols([value])
@@ -245,18 +247,18 @@ def table_of(node: Any, side: str) -> list[Any] | None:
     """Keys or values of a LabelEncoder."""
     tensor = attr(node, f"{side}_tensor")
     if tensor is not None:
-        return [plain(v) for v in tensor.numpy().ravel()]
+        return [python_scalar(v) for v in tensor.numpy().ravel()]
     for name in ("strings", "int64s", "floats"):
         if attr(node, f"{side}_{name}"):
             return attr(node, f"{side}_{name}")
     return None
 
 
-def unlisted(node: Any, values: list[Any]) -> Any:
+def default_value(node: Any, values: list[Any]) -> Any:
     """What a LabelEncoder gives for a key it does not list."""
     given = attr(node, "default_tensor")
     if given is not None:
-        return plain(given.numpy().ravel()[0])
+        return python_scalar(given.numpy().ravel()[0])
     names = {str: "default_string", int: "default_int64", float: "default_float"}
     return attr(node, names[type(values[0])])
 
@@ -269,7 +271,7 @@ TABLES = condition(
 @ops.op(f"{ML}::LabelEncoder", needs=(TABLES,))
 def label_encoder(doc, node, x):
     keys, values = table_of(node, "keys") or [], table_of(node, "values") or []
-    default, kind = unlisted(node, values), kind_of(values[0])
+    default, kind = default_value(node, values), kind_of(values[0])
     items = []
     for column in x.items:
         found = default

@@ -10,7 +10,7 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
-from bridge_pmml.fields import Scope, active
+from bridge_pmml.fields import Scope, active_fields
 from bridge_pmml.reader import Element, child, children, describe, flag, number, optional, text
 from bridge_pmml.results import Result
 from bridge_pmml.values import Val, parse
@@ -30,7 +30,7 @@ def basket_field(node: Element) -> str:
         return ""
     names = [
         text(m, "name")
-        for m in active(child(node, "MiningSchema"))
+        for m in active_fields(child(node, "MiningSchema"))
         if m.get("usageType") not in ("group", "order")
     ]
     if len(names) != 1:
@@ -40,18 +40,18 @@ def basket_field(node: Element) -> str:
     return names[0]
 
 
-def presence(scope: Scope, node: Element) -> Any:
+def basket_items(scope: Scope, node: Element) -> Any:
     """Which items each basket holds, double [N, items]."""
     columns, op, items = scope.columns, scope.columns.op, children(node, "Item")
     name = basket_field(node)
     if not name:
-        return columns.matrix([_flag(scope, item) for item in items])
+        return columns.concat_numbers([_flag(scope, item) for item in items])
     val = scope.get(name)
     if not isinstance(scope.invalid, bool):
         found = op.ReduceMax(op.Cast(scope.invalid, to=6), np.array([1]))
         scope.invalid = op.Greater(found, np.array([[0]], np.int32))
     values = [parse(text(i, "value"), val.kind) for i in items]
-    places = columns.index(val, list(dict.fromkeys(values)), len(values))
+    places = columns.category_index(val, list(dict.fromkeys(values)), len(values))
     held = op.Equal(op.Unsqueeze(places, np.array([2])), op.const(_first(values)[None, None]))
     count = op.ReduceSum(op.Cast(held, to=11), np.array([1]), keepdims=0)
     return op.Cast(op.Greater(count, columns.scalar(0.0)), to=11)
@@ -79,23 +79,23 @@ class Rules:
         self.rules = children(node, "AssociationRule")
         if not (self.items and self.rules):
             raise UnreadableFile(f"{describe(node)} has no rules.")
-        self.held = self._contained(presence(scope, node))
+        self.contained = self._contained_itemsets(basket_items(scope, node))
         self._ranked: dict[Any, Any] = {}
 
-    def _places(self, itemset: Element) -> list[int]:
+    def _item_indices(self, itemset: Element) -> list[int]:
         names = [text(r, "itemRef") for r in children(itemset, "ItemRef")]
         unknown = [n for n in names if n not in self.items]
         if unknown:
             raise UnreadableFile(f"{describe(itemset)} names an item {unknown[0]!r}, which is not there.")
         return [self.items[n] for n in names]
 
-    def _contained(self, held: Any) -> dict[str, Any]:
+    def _contained_itemsets(self, held: Any) -> dict[str, Any]:
         """Where the antecedent and the consequent of each rule are part of the basket, bool [N, rules]."""
         op, found = self.columns.op, {}
         for side in ("antecedent", "consequent"):
             table = np.zeros((len(self.words), len(self.rules)))
             for index, rule in enumerate(self.rules):
-                table[self._places(self._set(rule, side)), index] = 1.0
+                table[self._item_indices(self._set(rule, side)), index] = 1.0
             found[side] = op.GreaterOrEqual(
                 op.MatMul(held, op.const(table)), op.const(table.sum(axis=0)[None])
             )
@@ -123,11 +123,11 @@ class Rules:
         except ZeroDivisionError:
             return math.nan
 
-    def spelled(self, rule: Element, side: str) -> str:
-        words = [self.words[i] for i in self._places(self._set(rule, side))]
+    def format_itemset(self, rule: Element, side: str) -> str:
+        words = [self.words[i] for i in self._item_indices(self._set(rule, side))]
         return words[0] if len(words) == 1 else "{" + " , ".join(words) + "}"
 
-    def told(self, index: int, what: str) -> Any:
+    def rule_feature(self, index: int, what: str) -> Any:
         """What an output says of one rule."""
         rule = self.rules[index]
         if what in MEASURES:
@@ -135,19 +135,19 @@ class Rules:
         if what == "ruleId":
             return rule.get("id") or str(index + 1)
         if what == "rule":
-            return f"{self.spelled(rule, 'antecedent')} -> {self.spelled(rule, 'consequent')}"
-        return self.spelled(rule, what)
+            return f"{self.format_itemset(rule, 'antecedent')} -> {self.format_itemset(rule, 'consequent')}"
+        return self.format_itemset(rule, what)
 
     def fires(self, algorithm: str) -> Any:
         """Where a rule counts: its antecedent is held, and, as the algorithm asks, its consequent is not, or
         is."""
-        op, asked = self.columns.op, self.held["antecedent"]
+        op, asked = self.columns.op, self.contained["antecedent"]
         if algorithm == "recommendation":
             return asked
-        given = self.held["consequent"]
+        given = self.contained["consequent"]
         return op.And(asked, given if algorithm == "ruleAssociation" else op.Not(given))
 
-    def ranked(self, algorithm: str, basis: str, descending: bool) -> tuple[list[int], Any]:
+    def rank_rules(self, algorithm: str, basis: str, descending: bool) -> tuple[list[int], Any]:
         """Rules from the best to the worst, and how far from last each that counts is, double [N, rules]."""
         key = algorithm, basis, descending
         if key not in self._ranked:
@@ -179,7 +179,7 @@ class Rules:
             )
         several, rank = flag(item, "isMultiValued"), int(number(item, "rank", 1))
         descending = item.get("rankOrder", "descending") == "descending"
-        return self.best(what, self.ranked(algorithm, basis, descending), rank, several)
+        return self.best(what, self.rank_rules(algorithm, basis, descending), rank, several)
 
     def best(self, what: str, ranked: tuple[list[int], Any], rank: int, several: bool) -> Val:
         columns, op = self.columns, self.columns.op
@@ -191,10 +191,13 @@ class Rules:
         width = min(rank or len(order), len(order))
         values, places = op.TopK(left, np.array([width]), axis=1, largest=1, sorted=1, _outputs=2)
         if not several:
-            values, places = columns.pick(values, width - 1), columns.pick(places, width - 1)
+            values, places = (
+                columns.gather_column(values, width - 1),
+                columns.gather_column(places, width - 1),
+            )
         there = op.Greater(values, columns.scalar(0.0))
         places = op.Where(there, places, np.array([[len(order)]], np.int64))
-        found = columns.by_row(places, [*(self.told(i, what) for i in order), gap], kind)
+        found = columns.by_row(places, [*(self.rule_feature(i, what) for i in order), gap], kind)
         return found.with_(width=width if several else 1)
 
 
@@ -203,7 +206,7 @@ def association(scope: Scope, node: Element) -> Result:
     """The best rule that recommends something new, its consequent and its number, unless Output asks for
     others."""
     rules = Rules(scope, node)
-    best = rules.ranked("exclusiveRecommendation", "confidence", True)
+    best = rules.rank_rules("exclusiveRecommendation", "confidence", True)
     consequent = rules.best("consequent", best, 1, False)
     result = Result("associationRules", consequent, outputs=rules.output)
     result.entities = [rules.best("ruleId", best, 1, False)]

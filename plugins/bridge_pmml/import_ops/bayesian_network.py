@@ -15,7 +15,7 @@ from bridge.ops import OpTable
 from bridge.report import Blocker
 from bridge_pmml import expressions, special
 from bridge_pmml.fields import Scope
-from bridge_pmml.reader import Element, children, describe, need, number, text
+from bridge_pmml.reader import Element, children, describe, need_child, number, text
 from bridge_pmml.results import Result, classified, target_labels, targets_of
 from bridge_pmml.values import parse
 
@@ -27,24 +27,26 @@ class Network:
     """Nodes by name, in the document's order, and the values each can have."""
 
     def __init__(self, node: Element) -> None:
-        held = need(node, "BayesianNetworkNodes")
+        held = need_child(node, "BayesianNetworkNodes")
         self.continuous = {text(n, "name"): n for n in children(held, "ContinuousNode")}
         self.nodes = {text(n, "name"): n for n in children(held, "DiscreteNode")}
-        self.values = {name: _values(n) for name, n in self.nodes.items()}
+        self.values = {name: _node_values(n) for name, n in self.nodes.items()}
         size = math.prod(len(v) for v in self.values.values())
         if not (self.nodes or self.continuous) or size > LARGEST:
             raise UnreadableFile(f"{describe(node)} has no nodes, or more than {LARGEST} joint states.")
         ranges = (range(len(v)) for v in self.values.values())
         self.states = np.array(list(itertools.product(*ranges)), np.int64)
-        self.joint = np.prod([np.ones(size), *(self._of(name) for name in self.nodes)], axis=0)
+        self.joint = np.prod(
+            [np.ones(size), *(self._node_probabilities(name) for name in self.nodes)], axis=0
+        )
 
-    def place(self, name: str) -> np.ndarray:
+    def state_values(self, name: str) -> np.ndarray:
         """The value of a node in every joint state."""
         if name not in self.nodes:
             raise UnreadableFile(f"The network has no node {name!r}.")
         return self.states[:, list(self.nodes).index(name)]
 
-    def where(self, node: Element) -> np.ndarray:
+    def matching_states(self, node: Element) -> np.ndarray:
         """The joint states in which the parents have the values a conditional probability is of."""
         here = np.ones(len(self.states), bool)
         for parent in children(node, "ParentValue"):
@@ -52,7 +54,7 @@ class Network:
             held = self.values.get(other, [])
             if value not in held:
                 raise UnreadableFile(f"{describe(parent)}: {other!r} has no value {value!r}.")
-            here &= self.place(other) == held.index(value)
+            here &= self.state_values(other) == held.index(value)
         return here
 
     def distributions(self, name: str) -> tuple[list[Element], np.ndarray]:
@@ -66,24 +68,26 @@ class Network:
             if len(own) > 1:
                 raise UnreadableFile(f"{describe(node)} has more than one distribution at once.")
             if own:
-                chosen[(chosen < 0) & self.where(each)] = len(found)
+                chosen[(chosen < 0) & self.matching_states(each)] = len(found)
                 found.append(own[0])
         return found, np.where(chosen < 0, len(found), chosen)
 
-    def _of(self, name: str) -> np.ndarray:
+    def _node_probabilities(self, name: str) -> np.ndarray:
         """P(node | parents) in every joint state."""
         node, places = self.nodes[name], {v: i for i, v in enumerate(self.values[name])}
         found = np.zeros(len(self.states))
         own = children(node, "ValueProbability")
         if own:
-            return _table(own, places)[self.place(name)]
+            return _probability_vector(own, places)[self.state_values(name)]
         for each in children(node, "DiscreteConditionalProbability"):
-            here = self.where(each)
-            found[here] = _table(children(each, "ValueProbability"), places)[self.place(name)[here]]
+            here = self.matching_states(each)
+            found[here] = _probability_vector(children(each, "ValueProbability"), places)[
+                self.state_values(name)[here]
+            ]
         return found
 
 
-def _values(node: Element) -> list[str]:
+def _node_values(node: Element) -> list[str]:
     """The values of a node, in the order they are first listed."""
     found = list(dict.fromkeys(text(v, "value") for v in node.iter("ValueProbability")))
     if not found:
@@ -91,7 +95,7 @@ def _values(node: Element) -> list[str]:
     return found
 
 
-def _table(entries: list[Element], places: dict[str, int]) -> np.ndarray:
+def _probability_vector(entries: list[Element], places: dict[str, int]) -> np.ndarray:
     found = np.zeros(len(places))
     for entry in entries:
         found[places[text(entry, "value")]] = number(entry, "probability")
@@ -112,24 +116,24 @@ def bayesian_network(scope: Scope, node: Element) -> Result:
         if derived := children(entry, "DerivedField"):
             inner.later[name] = functools.partial(expressions.derived, scope, derived[0])
     for name in names:
-        unread(network, name)
+        check_target_unread(network, name)
     if len(names) == 1 and names[0] in network.continuous:
-        return expected(inner, network, names[0], weighed(inner, network, names[0]))
+        return expected_value(inner, network, names[0], joint_weights(inner, network, names[0]))
     if len(names) != 1 or names[0] not in network.nodes:
         raise UnreadableFile(f"{describe(node)} needs one target that is a node of the network.")
     columns, op = scope.columns, scope.columns.op
-    weights = weighed(inner, network, names[0])
+    weights = joint_weights(inner, network, names[0])
     found = network.values[names[0]]
     labels, kind = target_labels(scope, node, found)
     order = [parse(v, kind) for v in labels]
     table = np.zeros((len(network.states), len(labels)))
-    for row, value in enumerate(network.place(names[0])):
+    for row, value in enumerate(network.state_values(names[0])):
         table[row, order.index(parse(found[value], kind))] = 1.0
     shares = op.MatMul(weights, op.const(table))
     return classified(columns, op.Div(shares, op.ReduceSum(shares, np.array([1]))), labels, kind)
 
 
-def unread(network: Network, target: str) -> None:
+def check_target_unread(network: Network, target: str) -> None:
     """Raise UnsupportedModel where an expression of another node reads the target."""
     for name, entry in {**network.nodes, **network.continuous}.items():
         if name != target and any(f.get("field") == target for f in entry.iter()):
@@ -141,7 +145,7 @@ def unread(network: Network, target: str) -> None:
             )
 
 
-def weighed(scope: Scope, network: Network, target: str) -> Any:
+def joint_weights(scope: Scope, network: Network, target: str) -> Any:
     """The weight of each joint state, [N, states], by what a record tells of the nodes but the target."""
     columns, op = scope.columns, scope.columns.op
     weights: Any = op.const(network.joint[None])
@@ -149,13 +153,13 @@ def weighed(scope: Scope, network: Network, target: str) -> Any:
         if name == target or not scope.knows(name):
             continue
         val = scope.get(name)
-        at = columns.index(val, [parse(v, val.kind) for v in held], len(held))
+        at = columns.category_index(val, [parse(v, val.kind) for v in held], len(held))
         allowed = np.concatenate([np.eye(len(held)), np.zeros((1, len(held)))])
         rows = op.Gather(op.const(allowed), op.Squeeze(at, np.array([1])), axis=0)
         gone = columns.missing(val)
         if gone is not False:
-            rows = op.Where(columns.column(gone), columns.scalar(1.0), rows)
-        weights = op.Mul(weights, op.Gather(rows, network.place(name), axis=1))
+            rows = op.Where(columns.mask_column(gone), columns.scalar(1.0), rows)
+        weights = op.Mul(weights, op.Gather(rows, network.state_values(name), axis=1))
     for name in network.continuous:
         if name != target and scope.knows(name):
             weights = op.Mul(weights, likelihood(scope, network, name))
@@ -172,32 +176,35 @@ def likelihood(scope: Scope, network: Network, name: str) -> Any:
     parts = [*(density(scope, val.tensor, d) for d in held), columns.constant(0.0).tensor]
     found = op.Gather(op.Concat(*parts, axis=1), chosen, axis=1)
     gone = columns.missing(val)
-    return found if gone is False else op.Where(columns.column(gone), columns.scalar(1.0), found)
+    return found if gone is False else op.Where(columns.mask_column(gone), columns.scalar(1.0), found)
 
 
-def parameter(scope: Scope, node: Element, name: str) -> Any:
+def distribution_parameter(scope: Scope, node: Element, name: str) -> Any:
     """A parameter of a distribution: an expression of constants and other nodes."""
-    val = expressions.value(scope, expressions.expression_of(need(node, name)))
+    val = expressions.evaluate_column(scope, expressions.expression_of(need_child(node, name)))
     return scope.columns.to_number(val).tensor
 
 
-def kind_of(node: Element) -> Element:
+def distribution_of(node: Element) -> Element:
     """What a ContinuousDistribution is."""
-    return need(
+    return need_child(
         node, *(f"{name}DistributionForBN" for name in ("Normal", "Lognormal", "Uniform", "Triangular"))
     )
 
 
 def density(scope: Scope, x: Any, node: Element) -> Any:
     """Normal, uniform, triangular, or normal of the logarithm."""
-    columns, op, held = scope.columns, scope.columns.op, kind_of(node)
+    columns, op, held = scope.columns, scope.columns.op, distribution_of(node)
     if held.tag == "TriangularDistributionForBN":
-        return triangle(scope, x, held)
+        return triangular_density(scope, x, held)
     if held.tag == "UniformDistributionForBN":
-        low, high = parameter(scope, held, "Lower"), parameter(scope, held, "Upper")
+        low, high = distribution_parameter(scope, held, "Lower"), distribution_parameter(scope, held, "Upper")
         inside = op.And(op.GreaterOrEqual(x, low), op.LessOrEqual(x, high))
         return op.Where(inside, op.Div(columns.scalar(1.0), op.Sub(high, low)), columns.scalar(0.0))
-    mean, variance = parameter(scope, held, "Mean"), parameter(scope, held, "Variance")
+    mean, variance = (
+        distribution_parameter(scope, held, "Mean"),
+        distribution_parameter(scope, held, "Variance"),
+    )
     above = op.Greater(x, columns.scalar(0.0))
     logarithmic = held.tag == "LognormalDistributionForBN"
     at = op.Log(op.Where(above, x, columns.scalar(1.0))) if logarithmic else x
@@ -207,14 +214,14 @@ def density(scope: Scope, x: Any, node: Element) -> Any:
     return op.Where(above, op.Div(found, x), columns.scalar(0.0)) if logarithmic else found
 
 
-def triangle(scope: Scope, x: Any, held: Element) -> Any:
+def triangular_density(scope: Scope, x: Any, held: Element) -> Any:
     """The density of a triangle between two ends: its peak is where its mean makes it, 3 mean - lower -
     upper.
 
     Missing where that is not between them.
     """
     columns, op, zero = scope.columns, scope.columns.op, scope.columns.scalar(0.0)
-    mean, low, high = (parameter(scope, held, name) for name in ("Mean", "Lower", "Upper"))
+    mean, low, high = (distribution_parameter(scope, held, name) for name in ("Mean", "Lower", "Upper"))
     mode = op.Sub(op.Mul(mean, columns.scalar(3.0)), op.Add(low, high))
     top = op.Div(columns.scalar(2.0), op.Sub(high, low))
     rising = op.Mul(top, op.Div(op.Sub(x, low), op.Sub(mode, low)))
@@ -225,24 +232,29 @@ def triangle(scope: Scope, x: Any, held: Element) -> Any:
     return op.Where(outside, columns.scalar(math.nan), found)
 
 
-def expected(scope: Scope, network: Network, name: str, weights: Any) -> Result:
+def expected_value(scope: Scope, network: Network, name: str, weights: Any) -> Result:
     """The mean of a continuous node by the joint states."""
     columns, op = scope.columns, scope.columns.op
     held, chosen = network.distributions(name)
-    parts = [*(center(scope, d) for d in held), columns.constant(math.nan).tensor]
+    parts = [*(distribution_mean(scope, d) for d in held), columns.constant(math.nan).tensor]
     possible = op.Greater(weights, columns.scalar(0.0))
     means = op.Gather(op.Concat(*parts, axis=1), chosen, axis=1)
     total = op.ReduceSum(op.Where(possible, op.Mul(weights, means), columns.scalar(0.0)), np.array([1]))
     return Result("regression", columns.number(op.Div(total, op.ReduceSum(weights, np.array([1])))))
 
 
-def center(scope: Scope, node: Element) -> Any:
+def distribution_mean(scope: Scope, node: Element) -> Any:
     """The mean of a distribution."""
-    columns, op, held = scope.columns, scope.columns.op, kind_of(node)
+    columns, op, held = scope.columns, scope.columns.op, distribution_of(node)
     half = columns.scalar(0.5)
     if held.tag == "UniformDistributionForBN":
-        return op.Mul(op.Add(parameter(scope, held, "Lower"), parameter(scope, held, "Upper")), half)
-    mean = parameter(scope, held, "Mean")
+        return op.Mul(
+            op.Add(
+                distribution_parameter(scope, held, "Lower"), distribution_parameter(scope, held, "Upper")
+            ),
+            half,
+        )
+    mean = distribution_parameter(scope, held, "Mean")
     if held.tag != "LognormalDistributionForBN":
         return mean
-    return special.exp(op, op.Add(mean, op.Mul(parameter(scope, held, "Variance"), half)))
+    return special.exp(op, op.Add(mean, op.Mul(distribution_parameter(scope, held, "Variance"), half)))

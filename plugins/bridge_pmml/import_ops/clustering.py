@@ -10,14 +10,14 @@ from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
 from bridge_pmml.fields import Scope
 from bridge_pmml.measures import Measure
-from bridge_pmml.reader import Element, child, children, describe, need, number, numbers, text
+from bridge_pmml.reader import Element, child, children, describe, need_child, number, numbers, text
 from bridge_pmml.results import Result
 from bridge_pmml.values import Val
 
 ops = OpTable()
 
 
-def measured(scope: Scope, node: Element) -> Any:
+def measure_clusters(scope: Scope, node: Element) -> Any:
     """Distances or similarities of every record to every centre, double [N, clusters], and the Measure."""
     columns = scope.columns
     fields = [f for f in children(node, "ClusteringField") if f.get("isCenterField", "true") == "true"]
@@ -27,8 +27,8 @@ def measured(scope: Scope, node: Element) -> Any:
     if any(len(c) != len(fields) for c in centers) or len(q) != len(fields):
         raise UnreadableFile(f"{describe(node)}: a centre has another length than the fields.")
     weights = [number(f, "fieldWeight", 1.0) for f in fields]
-    measure = Measure(columns, need(node, "ComparisonMeasure"), fields, weights, q)
-    x = columns.matrix([scope.get(text(f, "field")) for f in fields])
+    measure = Measure(columns, need_child(node, "ComparisonMeasure"), fields, weights, q)
+    x = columns.concat_numbers([scope.get(text(f, "field")) for f in fields])
     return measure.of(x, np.array(centers)), measure
 
 
@@ -41,7 +41,7 @@ def clustering(scope: Scope, node: Element) -> Result:
     ):
         raise UnreadableFile(f"{describe(node)}: clusters without a centre are not read.")
     clusters = children(node, "Cluster")
-    found, measure = measured(scope, node)
+    found, measure = measure_clusters(scope, node)
     ids = [c.get("id") or str(i + 1) for i, c in enumerate(clusters)]
     gone = op.ReduceMax(op.Cast(op.IsNaN(found), to=6), np.array([1]))
     gone = op.Greater(gone, np.array([[0]], np.int32))
@@ -53,7 +53,7 @@ def clustering(scope: Scope, node: Element) -> Result:
     place = winning(ids).with_(values=tuple(ids))
     nearest = columns.number(op.GatherElements(found, best, axis=1))
     result = Result("clustering", place, labels=tuple(ids), entities=[place], affinity=nearest)
-    result.affinities = {name: columns.number(columns.pick(found, i)) for i, name in enumerate(ids)}
+    result.affinities = {name: columns.number(columns.gather_column(found, i)) for i, name in enumerate(ids)}
     for index in range(len(ids)):
         result.affinities.setdefault(str(index + 1), result.affinities[ids[index]])
     result.defaults = {"cluster": place}

@@ -14,10 +14,10 @@ from bridge_pmml import predicates, results
 from bridge_pmml.fields import Scope
 from bridge_pmml.forest import Arrays, Features, Grower, Leaf, ensemble, root_of
 from bridge_pmml.functions import median
-from bridge_pmml.import_ops.composition import composed
-from bridge_pmml.import_ops.regression import ordered
+from bridge_pmml.import_ops.composition import run_embedded_models
+from bridge_pmml.import_ops.regression import reorder_columns
 from bridge_pmml.import_ops.tree import leaf_table
-from bridge_pmml.models import model_of, scored
+from bridge_pmml.models import model_of, score_model
 from bridge_pmml.reader import Element, child, children, describe, number, text, to_number
 from bridge_pmml.results import Result, classified, target_labels
 from bridge_pmml.values import INT64, Val, parse
@@ -40,29 +40,29 @@ MISSING = "\0"
 def mining_model(scope: Scope, node: Element) -> Result:
     segmentation = child(node, "Segmentation")
     if segmentation is None:
-        return composed(scope, node)
+        return run_embedded_models(scope, node)
     segments = children(segmentation, "Segment")
     if not segments:
         raise UnreadableFile(f"{describe(segmentation)} has no Segment.")
     method = text(segmentation, "multipleModelMethod")
     if method == "modelChain":
-        return chain(scope, node, segments)
+        return chain_segments(scope, node, segments)
     if method in ("selectFirst", "selectAll"):
-        return select(scope, node, segments, method)
-    forest = trees(scope, node, segmentation, segments, method)
+        return select_segments(scope, node, segments, method)
+    forest = sum_trees(scope, node, segmentation, segments, method)
     return forest if forest is not None else Combined(scope, node, segmentation, segments).result(method)
 
 
-def weight(segment: Element) -> float:
+def segment_weight(segment: Element) -> float:
     return number(segment, "weight", 1.0)
 
 
-def fires(scope: Scope, segment: Element) -> Any:
+def segment_mask(scope: Scope, segment: Element) -> Any:
     """Where a segment takes part."""
     return predicates.evaluate(scope, predicates.predicate_of(segment)).true
 
 
-def chain(scope: Scope, node: Element, segments: list[Element]) -> Result:
+def chain_segments(scope: Scope, node: Element, segments: list[Element]) -> Result:
     """Segments one after the other; each sees the outputs of those before. The last that takes part
     answers."""
     columns = scope.columns
@@ -71,10 +71,10 @@ def chain(scope: Scope, node: Element, segments: list[Element]) -> Result:
     answer: Result | None = None
     for index, segment in enumerate(segments):
         model = model_of(segment)
-        here = fires(inner, segment)
-        found = scored(inner, model)
+        here = segment_mask(inner, segment)
+        found = score_model(inner, model)
         assert found.scope is not None
-        named = results.outputs(found.scope, model, found)
+        named = results.output_columns(found.scope, model, found)
         if here is not True:
             found = found.masked(columns, here)
             named = {name: columns.blank(val, here) for name, val in named.items()}
@@ -84,14 +84,14 @@ def chain(scope: Scope, node: Element, segments: list[Element]) -> Result:
         kept[segment.get("id", str(index + 1))] = named
         if node.find("Output") is None or index + 1 == len(segments):
             found.defaults = {n: v for n, v in named.items() if n in results.final_names(model)}
-        answer = found if answer is None or here is True else merged(scope, here, found, answer)
+        answer = found if answer is None or here is True else merge_results(scope, here, found, answer)
     assert answer is not None
     answer.segments = kept
     scope.names.update({k: v for k, v in inner.names.items() if k not in scope.names})
     return answer
 
 
-def merged(scope: Scope, here: Any, first: Result, other: Result) -> Result:
+def merge_results(scope: Scope, here: Any, first: Result, other: Result) -> Result:
     """`first` where `here` holds, else `other`; parts that only one has are missing elsewhere."""
     columns, op = scope.columns, scope.columns.op
     if here is True:
@@ -130,44 +130,44 @@ def merged(scope: Scope, here: Any, first: Result, other: Result) -> Result:
     return result
 
 
-def select(scope: Scope, node: Element, segments: list[Element], method: str) -> Result:
+def select_segments(scope: Scope, node: Element, segments: list[Element], method: str) -> Result:
     """The first segment that takes part, or the outputs of all of them."""
     columns = scope.columns
     models = [model_of(s) for s in segments]
-    masks = [fires(scope, s) for s in segments]
-    found = [scored(scope, m) for m in models]
+    masks = [segment_mask(scope, s) for s in segments]
+    found = [score_model(scope, m) for m in models]
     if method == "selectAll":
         named: dict[str, Val] = {}
         for model, mask, each in zip(models, masks, found, strict=True):
             assert each.scope is not None
-            own = results.outputs(each.scope, model, each) or results.defaults(each.scope, each)
+            own = results.output_columns(each.scope, model, each) or results.defaults(each.scope, each)
             for name, val in own.items():
                 while name in named:
                     name += "_2"
                 named[name] = columns.blank(val, mask)
         return Result(function="all", defaults=named)
     labels, kind = target_labels(scope, node, [v for r in found for v in r.labels])
-    found = [relabelled(scope, r, labels, kind) for r in found]
+    found = [relabel(scope, r, labels, kind) for r in found]
     answer = found[-1].masked(columns, masks[-1])
     for mask, each in reversed(list(zip(masks[:-1], found[:-1], strict=True))):
-        answer = merged(scope, mask, each, answer)
+        answer = merge_results(scope, mask, each, answer)
     answer.defaults = {}
     return answer
 
 
-def relabelled(scope: Scope, result: Result, labels: tuple[str, ...], kind: str) -> Result:
+def relabel(scope: Scope, result: Result, labels: tuple[str, ...], kind: str) -> Result:
     """A classification over other labels, 0 for those it does not know."""
     if result.function != "classification" or result.labels == labels:
         return result
     for name in ("probabilities", "confidences"):
         matrix = getattr(result, name)
         if matrix is not None:
-            setattr(result, name, ordered(scope.columns, matrix, list(result.labels), labels, kind))
+            setattr(result, name, reorder_columns(scope.columns, matrix, list(result.labels), labels, kind))
     result.labels = labels
     return result
 
 
-def simple_tree(scope: Scope, model: Element) -> bool:
+def is_simple_tree(scope: Scope, model: Element) -> bool:
     """A tree whose answer is its leaf's alone, on the values the models around it see."""
     if model.tag != "TreeModel" or child(model, "LocalTransformations") is not None:
         return False
@@ -176,7 +176,7 @@ def simple_tree(scope: Scope, model: Element) -> bool:
     return model.get("missingValueStrategy") not in ("weightedConfidence", "aggregateNodes")
 
 
-def trees(
+def sum_trees(
     scope: Scope, node: Element, segmentation: Element, segments: list[Element], method: str
 ) -> Result | None:
     """All segments as one ensemble where they are plain trees that always take part; None where they are
@@ -191,21 +191,21 @@ def trees(
     ):
         return None
     models = [model_of(s) for s in segments]
-    if not all(simple_tree(scope, m) for m in models) or not untouched(scope, models):
+    if not all(is_simple_tree(scope, m) for m in models) or not leaves_values_unchanged(scope, models):
         return None
     features, arrays, growers = Features(scope), Arrays(), []
     for index, model in enumerate(models):
         grower = Grower(model, features, arrays, index)
         grower.grow(root_of(model))
         growers.append(grower)
-    weights = [weight(s) if method in WEIGHTED else 1.0 for s in segments]
+    weights = [segment_weight(s) if method in WEIGHTED else 1.0 for s in segments]
     forest = Forest(scope, node, features, arrays, growers, weights, method)
     if node.get("functionName") == "regression":
         return forest.regression()
     return forest.votes() if method in VOTES else forest.probabilities(models)
 
 
-def untouched(scope: Scope, models: list[Element]) -> bool:
+def leaves_values_unchanged(scope: Scope, models: list[Element]) -> bool:
     """Whether the mining schemas of segments leave every value as the model around them made it."""
     seen: dict[tuple[Any, ...], bool] = {}
     for model in models:
@@ -271,7 +271,7 @@ class Forest:
         if not any(s is None for row in scores for s in row):
             given = op.Slice(votes, np.array([0]), np.array([count - 1]), np.array([1]))
             return classified(columns, op.Div(given, columns.scalar(sum(self.weights))), labels, kind)
-        return majority(self.scope, votes, labels, kind)
+        return majority_vote(self.scope, votes, labels, kind)
 
     def probabilities(self, models: list[Element]) -> Result:
         """The mean of the leaves' probabilities."""
@@ -297,11 +297,11 @@ class Forest:
         return classified(columns, matrix, labels, kind)
 
 
-def majority(scope: Scope, votes: Any, labels: tuple[str, ...], kind: str) -> Result:
+def majority_vote(scope: Scope, votes: Any, labels: tuple[str, ...], kind: str) -> Result:
     """The class of most votes; the last column counts those for none."""
     columns, op, count = scope.columns, scope.columns.op, len(labels)
     given = op.Slice(votes, np.array([0]), np.array([count]), np.array([1]))
-    none = columns.pick(votes, count)
+    none = columns.gather_column(votes, count)
     total = op.ReduceSum(votes, np.array([1]))
     lost = op.Greater(none, op.ReduceMax(given, np.array([1])))
     share = op.Where(lost, columns.scalar(math.nan), op.Div(given, total))
@@ -316,8 +316,8 @@ class Combined:
         self.segments = segments
         self.treatment = segmentation.get("missingPredictionTreatment", "continue")
         self.threshold = number(segmentation, "missingThreshold", 1.0)
-        self.masks = [fires(scope, s) for s in segments]
-        self.results = [scored(scope, model_of(s)) for s in segments]
+        self.masks = [segment_mask(scope, s) for s in segments]
+        self.results = [score_model(scope, model_of(s)) for s in segments]
 
     def result(self, method: str) -> Result:
         """One answer from those of the segments that take part."""
@@ -330,27 +330,27 @@ class Combined:
             raise UnreadableFile(f"{describe(self.node)}: {method} does not combine a {function}.")
         return self._probabilities(method)
 
-    def _weights(self, method: str) -> Any:
+    def _segment_weights(self, method: str) -> Any:
         """Weights of the segments that take part, 0 elsewhere: double [N, segments]."""
         columns, op, parts = self.columns, self.columns.op, []
         for segment, mask, found in zip(self.segments, self.masks, self.results, strict=True):
             variable = child(segment, "VariableWeight")
             if variable is not None and method in WEIGHTED:
-                given = columns.to_number(self._named(segment, found, text(variable, "field"))).tensor
+                given = columns.to_number(self._segment_field(segment, found, text(variable, "field"))).tensor
             else:
-                given = columns.constant(weight(segment) if method in WEIGHTED else 1.0).tensor
+                given = columns.constant(segment_weight(segment) if method in WEIGHTED else 1.0).tensor
             parts.append(
-                given if mask is True else op.Where(columns.column(mask), given, columns.scalar(0.0))
+                given if mask is True else op.Where(columns.mask_column(mask), given, columns.scalar(0.0))
             )
         return op.Concat(*parts, axis=1)
 
-    def _named(self, segment: Element, found: Result, name: str) -> Val:
+    def _segment_field(self, segment: Element, found: Result, name: str) -> Val:
         """A field as a segment sees it, or one of its outputs."""
         assert found.scope is not None
-        given = results.outputs(found.scope, model_of(segment), found)
+        given = results.output_columns(found.scope, model_of(segment), found)
         return given[name] if name in given else found.scope.get(name)
 
-    def _treated(self, gone: Any, weights: Any) -> tuple[Any, Any]:
+    def _treat_missing(self, gone: Any, weights: Any) -> tuple[Any, Any]:
         """Weights after missing results are left out, and where the answer is missing because of them."""
         columns, op = self.columns, self.columns.op
         zero = columns.scalar(0.0)
@@ -365,9 +365,9 @@ class Combined:
 
     def _regression(self, method: str) -> Result:
         columns, op = self.columns, self.columns.op
-        values = columns.matrix([r.value or columns.constant(math.nan) for r in self.results])
-        weights, gone = self._treated(op.IsNaN(values), self._weights(method))
-        found = combine(columns, method, values, weights, self.node)
+        values = columns.concat_numbers([r.value or columns.constant(math.nan) for r in self.results])
+        weights, gone = self._treat_missing(op.IsNaN(values), self._segment_weights(method))
+        found = combine_segments(columns, method, values, weights, self.node)
         return Result("regression", columns.number(op.Where(gone, columns.scalar(math.nan), found)))
 
     def _votes(self, method: str, function: str) -> Result:
@@ -378,15 +378,15 @@ class Combined:
         parts = []
         for each in self.results:
             val = columns.cast(each.value, kind) if each.value is not None else columns.constant(math.nan)
-            index = columns.index(val, keys, len(keys))
+            index = columns.category_index(val, keys, len(keys))
             parts.append(op.Gather(op.const(np.eye(len(keys) + 1)), op.Squeeze(index, np.array([1])), axis=0))
         votes = op.Concat(*(op.Unsqueeze(p, np.array([1])) for p in parts), axis=1)
-        weights = self._weights(method)
+        weights = self._segment_weights(method)
         gone = op.Greater(op.Gather(votes, np.array(len(keys)), axis=2), columns.scalar(0.5))
         if self.treatment != "continue":
-            weights, lost = self._treated(gone, weights)
+            weights, lost = self._treat_missing(gone, weights)
         total = op.ReduceSum(op.Mul(votes, op.Unsqueeze(weights, np.array([2]))), np.array([1]), keepdims=0)
-        result = majority(self.scope, total, labels, kind)
+        result = majority_vote(self.scope, total, labels, kind)
         result.function = function
         if self.treatment != "continue":
             result = result.masked(columns, op.Not(lost))
@@ -396,18 +396,18 @@ class Combined:
         columns, op = self.columns, self.columns.op
         found = [v for r in self.results for v in r.labels]
         labels, kind = target_labels(self.scope, self.node, found)
-        matrices = [relabelled(self.scope, r, labels, kind).probabilities for r in self.results]
+        matrices = [relabel(self.scope, r, labels, kind).probabilities for r in self.results]
         if any(m is None for m in matrices):
             raise UnreadableFile(
                 f"{describe(self.node)}: {method} needs probabilities, which a segment does not give."
             )
         stacked = op.Concat(*(op.Unsqueeze(m, np.array([1])) for m in matrices), axis=1)
         missing = op.ReduceMax(op.IsNaN(stacked), np.array([2]), keepdims=0)
-        weights, gone = self._treated(missing, self._weights(method))
+        weights, gone = self._treat_missing(missing, self._segment_weights(method))
         if method == "max":
             return self._largest(stacked, weights, gone, labels, kind)
         parts = [
-            combine(
+            combine_segments(
                 columns,
                 method,
                 op.Squeeze(op.Gather(stacked, np.array([i]), axis=2), np.array([2])),
@@ -434,7 +434,7 @@ class Combined:
         return Result("classification", value, labels=labels, kind=kind, probabilities=op.Div(mean, count))
 
 
-def combine(columns: Any, method: str, values: Any, weights: Any, node: Element) -> Any:
+def combine_segments(columns: Any, method: str, values: Any, weights: Any, node: Element) -> Any:
     """One column from those of the segments, [N, segments], each with its weight (0: takes no part)."""
     op, zero = columns.op, columns.scalar(0.0)
     used = op.Greater(weights, zero)

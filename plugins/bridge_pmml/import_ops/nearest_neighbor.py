@@ -17,9 +17,9 @@ from bridge_pmml.expressions import define
 from bridge_pmml.fields import Scope
 from bridge_pmml.functions import median
 from bridge_pmml.measures import Measure
-from bridge_pmml.reader import Element, child, children, describe, need, number, table, text
+from bridge_pmml.reader import Element, child, children, describe, inline_table, need_child, number, text
 from bridge_pmml.results import AFFINITY, Result, target_labels, targets_of, winner
-from bridge_pmml.values import Columns, Val, held, is_text, parse
+from bridge_pmml.values import Columns, Val, as_tensor, is_text, parse
 
 ops = OpTable()
 
@@ -29,10 +29,10 @@ class Training:
 
     def __init__(self, scope: Scope, node: Element) -> None:
         self.scope, self.node = scope, node
-        held = need(node, "TrainingInstances")
-        fields = children(need(held, "InstanceFields"), "InstanceField")
+        held = need_child(node, "TrainingInstances")
+        fields = children(need_child(held, "InstanceFields"), "InstanceField")
         self.column = {text(f, "field"): f.get("column") or text(f, "field") for f in fields}
-        self.rows = table(held)
+        self.rows = inline_table(held)
         self.raw = held.get("isTransformed", "false") != "true"
         if not self.rows:
             raise UnreadableFile(f"{describe(held)} has no rows.")
@@ -42,10 +42,10 @@ class Training:
             raise UnreadableFile(f"{describe(self.node)}: its training instances have no {field!r}.")
         return [row.get(self.column[field], "") for row in self.rows]
 
-    def known(self, field: str) -> bool:
+    def has_field(self, field: str) -> bool:
         return field in self.column
 
-    def derived(self, name: str) -> np.ndarray:
+    def derived_column(self, name: str) -> np.ndarray:
         """A derived field of the training rows, computed as it is for records."""
         graph = ir.Graph([], [], nodes=[], opset_imports={"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET})
         op = hub.Builder(graph)
@@ -56,7 +56,7 @@ class Training:
         for field in self.column:
             if self.scope.knows(field):
                 val = self.scope.get(field)
-                inner.names[field] = val.with_(tensor=op.const(held(self._typed(field, val), val.text)))
+                inner.names[field] = val.with_(tensor=op.const(as_tensor(self._typed(field, val), val.text)))
         root = self.node.getroottree().getroot()
         for dictionary in (child(root, "TransformationDictionary"), child(self.node, "LocalTransformations")):
             define(inner, dictionary)
@@ -69,11 +69,11 @@ class Training:
         return [[parse(c, val.kind) if c else gap] for c in self.cells(field)]
 
 
-def encoded(scope: Scope, training: Training, name: str) -> tuple[Val, np.ndarray]:
+def encode_field(scope: Scope, training: Training, name: str) -> tuple[Val, np.ndarray]:
     """A field of records and of training rows as doubles: text by the place of its value."""
     columns, val = scope.columns, scope.get(name)
-    if not training.known(name):
-        return columns.to_number(val), training.derived(name)
+    if not training.has_field(name):
+        return columns.to_number(val), training.derived_column(name)
     cells = training.cells(name)
     if not val.text:
         return val, np.array([parse(c, val.kind) if c else math.nan for c in cells], np.float64)
@@ -87,11 +87,11 @@ def encoded(scope: Scope, training: Training, name: str) -> tuple[Val, np.ndarra
 def nearest_neighbors(scope: Scope, node: Element) -> Result:
     columns, op = scope.columns, scope.columns.op
     training = Training(scope, node)
-    inputs = children(need(node, "KNNInputs"), "KNNInput")
-    pairs = [encoded(scope, training, text(i, "field")) for i in inputs]
+    inputs = children(need_child(node, "KNNInputs"), "KNNInput")
+    pairs = [encode_field(scope, training, text(i, "field")) for i in inputs]
     weights = [number(i, "fieldWeight", 1.0) for i in inputs]
-    measure = Measure(columns, need(node, "ComparisonMeasure"), inputs, weights, np.ones(len(inputs)))
-    x = columns.matrix([val for val, _ in pairs])
+    measure = Measure(columns, need_child(node, "ComparisonMeasure"), inputs, weights, np.ones(len(inputs)))
+    x = columns.concat_numbers([val for val, _ in pairs])
     distances = measure.of(x, np.stack([stored for _, stored in pairs], axis=1))
     gone = op.Cast(op.ReduceMax(op.Cast(op.IsNaN(x), to=6), np.array([1])), to=9)
     count = int(number(node, "numberOfNeighbors"))
@@ -100,7 +100,7 @@ def nearest_neighbors(scope: Scope, node: Element) -> Result:
     near, rows = op.TopK(
         distances, np.array([count]), axis=1, largest=int(measure.similarity), sorted=1, _outputs=2
     )
-    answers = {name: answer(scope, node, training, name, near, rows) for name in targets_of(node)}
+    answers = {name: predict_target(scope, node, training, name, near, rows) for name in targets_of(node)}
     result = next(iter(answers.values()), Result("clustering"))
     if len(answers) > 1:
         result.others = {k: v for k, v in answers.items() if v is not result}
@@ -108,9 +108,9 @@ def nearest_neighbors(scope: Scope, node: Element) -> Result:
     ids = training.cells(identity) if identity else [str(i + 1) for i in range(len(training.rows))]
     names = columns.by_row(rows, ids).tensor
     for each in answers.values() or [result]:
-        each.entities = [Val(columns.pick(names, i), "string", checked=True) for i in range(count)]
-        each.affinity = columns.number(columns.pick(near, 0))
-        each.outputs = partial(ranked, columns, near, count, op.Not(gone))
+        each.entities = [Val(columns.gather_column(names, i), "string", checked=True) for i in range(count)]
+        each.affinity = columns.number(columns.gather_column(near, 0))
+        each.outputs = partial(ranked_distance, columns, near, count, op.Not(gone))
     if not answers:
         result.defaults = {f"neighbor{i + 1}": v for i, v in enumerate(result.entities)}
     hidden = [(r, r.entities) for r in answers.values()]
@@ -119,21 +119,21 @@ def nearest_neighbors(scope: Scope, node: Element) -> Result:
         if not identity:
             each.entities = []
     if not identity and answers:
-        masked.defaults = named(scope, masked, answers)
+        masked.defaults = named_predictions(scope, masked, answers)
     return masked
 
 
-def ranked(columns: Columns, near: Any, count: int, keep: Any, item: Element) -> Val | None:
+def ranked_distance(columns: Columns, near: Any, count: int, keep: Any, item: Element) -> Val | None:
     """The distance of the neighbour of a rank but the first, missing beyond the last."""
     rank = int(number(item, "rank", 1))
     if item.get("feature") not in AFFINITY or rank == 1:
         return None
     if not 0 < rank <= count:
         return columns.constant(math.nan)
-    return columns.blank(columns.number(columns.pick(near, rank - 1)), keep)
+    return columns.blank(columns.number(columns.gather_column(near, rank - 1)), keep)
 
 
-def named(scope: Scope, result: Result, answers: dict[str, Result]) -> dict[str, Val]:
+def named_predictions(scope: Scope, result: Result, answers: dict[str, Result]) -> dict[str, Val]:
     """Predictions by target, where nothing else is asked for."""
     found: dict[str, Val] = {}
     for name, each in {next(iter(answers)): result, **result.others}.items():
@@ -142,7 +142,9 @@ def named(scope: Scope, result: Result, answers: dict[str, Result]) -> dict[str,
     return found if len(found) > 1 else {}
 
 
-def answer(scope: Scope, node: Element, training: Training, name: str, near: Any, rows: Any) -> Result:
+def predict_target(
+    scope: Scope, node: Element, training: Training, name: str, near: Any, rows: Any
+) -> Result:
     """What the neighbours say of one target."""
     columns, op = scope.columns, scope.columns.op
     declared = scope.declared(name)
@@ -152,7 +154,7 @@ def answer(scope: Scope, node: Element, training: Training, name: str, near: Any
     apart = op.Max if 0 < least < np.finfo(np.float32).tiny else op.Add
     weighted = op.Div(columns.scalar(1.0), apart(near, columns.scalar(least)))
     if is_text(kind) or (declared is not None and not declared.continuous):
-        return vote(scope, node, cells, kind, weighted, rows, name)
+        return vote_classes(scope, node, cells, kind, weighted, rows, name)
     values = columns.by_row(rows, [parse(c, kind) for c in cells]).tensor
     how = node.get("continuousScoringMethod", "average")
     if how == "average":
@@ -170,13 +172,15 @@ def answer(scope: Scope, node: Element, training: Training, name: str, near: Any
     return Result("regression", columns.number(found), target=name)
 
 
-def vote(
+def vote_classes(
     scope: Scope, node: Element, cells: list[str], kind: str, weighted: Any, rows: Any, name: str
 ) -> Result:
     """The class of most neighbours; of several the one with more training rows, then the first."""
     columns, op = scope.columns, scope.columns.op
     labels, _ = (
-        target_labels(scope, node, cells) if name == targets_of(node)[0] else (_own(scope, name, cells), kind)
+        target_labels(scope, node, cells)
+        if name == targets_of(node)[0]
+        else (_target_classes(scope, name, cells), kind)
     )
     place = {parse(v, kind): i for i, v in enumerate(labels)}
     coded = np.array([place[parse(c, kind)] for c in cells])
@@ -194,6 +198,6 @@ def vote(
     return Result("classification", value, target=name, labels=labels, kind=kind, probabilities=share)
 
 
-def _own(scope: Scope, name: str, cells: list[str]) -> tuple[str, ...]:
+def _target_classes(scope: Scope, name: str, cells: list[str]) -> tuple[str, ...]:
     declared = scope.declared(name)
     return (declared.valid if declared else ()) or tuple(dict.fromkeys(cells))

@@ -11,38 +11,40 @@ from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
 from bridge_pmml import predicates
 from bridge_pmml.fields import Scope
-from bridge_pmml.reader import Element, child, children, describe, need, number, text
+from bridge_pmml.reader import Element, child, children, describe, need_child, number, text
 from bridge_pmml.results import Result, target_labels
-from bridge_pmml.values import joined, parse
+from bridge_pmml.values import logical_and, parse
 
 ops = OpTable()
 
 
-def flattened(scope: Scope, node: Element, above: Any = True) -> list[tuple[Any, Element]]:
+def flatten_rules(scope: Scope, node: Element, above: Any = True) -> list[tuple[Any, Element]]:
     """Simple rules in order, each with where it and the compound rules around it are true."""
     found = []
     for rule in children(node, "SimpleRule", "CompoundRule"):
-        here = joined(above, predicates.evaluate(scope, predicates.predicate_of(rule)).true, scope.columns.op)
-        found += [(here, rule)] if rule.tag == "SimpleRule" else flattened(scope, rule, here)
+        here = logical_and(
+            above, predicates.evaluate(scope, predicates.predicate_of(rule)).true, scope.columns.op
+        )
+        found += [(here, rule)] if rule.tag == "SimpleRule" else flatten_rules(scope, rule, here)
     return found
 
 
 @ops.op("RuleSetModel")
 def rule_set(scope: Scope, node: Element) -> Result:
     columns, op = scope.columns, scope.columns.op
-    held = need(node, "RuleSet")
+    held = need_child(node, "RuleSet")
     method = child(held, "RuleSelectionMethod")
     criterion = method.get("criterion", "firstHit") if method is not None else "firstHit"
-    rules = flattened(scope, held)
+    rules = flatten_rules(scope, held)
     scores = [text(r, "score") for _, r in rules]
     default = held.get("defaultScore")
     labels, kind = target_labels(scope, node, [*scores, *([default] if default is not None else [])])
-    fired = op.Concat(*(op.Cast(columns.column(m), to=11) for m, _ in rules), axis=1)
+    fired = op.Concat(*(op.Cast(columns.mask_column(m), to=11) for m, _ in rules), axis=1)
     weights = np.array([number(r, "weight", 1.0) for _, r in rules])
     confidences = [number(r, "confidence", 1.0) for _, r in rules]
     some = op.Greater(op.ReduceMax(fired, np.array([1])), columns.scalar(0.0))
     if criterion == "weightedSum":
-        found, sure = summed(scope, fired, weights, scores, labels, kind)
+        found, sure = sum_weights(scope, fired, weights, scores, labels, kind)
         ids = None
     elif criterion in ("firstHit", "weightedMax"):
         held_weight = (
@@ -66,7 +68,7 @@ def rule_set(scope: Scope, node: Element) -> Result:
     return result
 
 
-def summed(
+def sum_weights(
     scope: Scope, fired: Any, weights: np.ndarray, scores: list[str], labels: tuple[str, ...], kind: str
 ) -> Any:
     """The class of most weight, and that weight over the number of rules that hold."""

@@ -10,8 +10,8 @@ from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
 from bridge_pmml import special
 from bridge_pmml.fields import Scope
-from bridge_pmml.import_ops.regression import ordered
-from bridge_pmml.reader import Element, child, children, describe, flag, need, number, numbers, text
+from bridge_pmml.import_ops.regression import reorder_columns
+from bridge_pmml.reader import Element, child, children, describe, flag, need_child, number, numbers, text
 from bridge_pmml.results import Result, classified, target_labels, winner
 from bridge_pmml.values import Columns, parse
 
@@ -19,7 +19,7 @@ ops = OpTable()
 KERNELS = ("LinearKernelType", "PolynomialKernelType", "RadialBasisKernelType", "SigmoidKernelType")
 
 
-def kernel(columns: Columns, node: Element, x: Any, vectors: np.ndarray) -> Any:
+def kernel_matrix(columns: Columns, node: Element, x: Any, vectors: np.ndarray) -> Any:
     """The kernel of every record with every vector, double [N, vectors]."""
     op = columns.op
     gamma, coef0 = number(node, "gamma", 1.0), number(node, "coef0", 1.0)
@@ -36,13 +36,13 @@ def kernel(columns: Columns, node: Element, x: Any, vectors: np.ndarray) -> Any:
     return op.Where(op.IsNaN(inner), inner, op.Pow(inner, columns.scalar(number(node, "degree", 1.0))))
 
 
-def values(scope: Scope, node: Element) -> list[Any]:
+def machine_values(scope: Scope, node: Element) -> list[Any]:
     """The value of each machine, double [N, 1]."""
     columns, op = scope.columns, scope.columns.op
     dictionary = child(node, "VectorDictionary")
     if dictionary is None:
         raise UnreadableFile(f"{describe(node)} has no VectorDictionary.")
-    x = columns.matrix([_field(scope, f) for f in need(dictionary, "VectorFields")])
+    x = columns.concat_numbers([_field(scope, f) for f in need_child(dictionary, "VectorFields")])
     machines = children(node, "SupportVectorMachine")
     if node.get("svmRepresentation") == "Coefficients":
         weights = [numbers_of(m) for m in machines]
@@ -50,14 +50,14 @@ def values(scope: Scope, node: Element) -> list[Any]:
             op.Add(op.MatMul(x, op.const(w[:, None])), columns.scalar(_bias(m)))
             for w, m in zip(weights, machines, strict=True)
         ]
-    kind = need(node, *KERNELS)
+    kind = need_child(node, *KERNELS)
     vectors = {text(v, "id"): numbers(v) for v in children(dictionary, "VectorInstance")}
     order = {name: i for i, name in enumerate(vectors)}
-    width = len(need(dictionary, "VectorFields"))
+    width = len(need_child(dictionary, "VectorFields"))
     stacked = np.array(
-        [np.resize(v, width) if len(v) == width else _short(node) for v in vectors.values()]
+        [np.resize(v, width) if len(v) == width else _refuse_length(node) for v in vectors.values()]
     ).reshape(-1, width)
-    gram = kernel(columns, kind, x, stacked) if len(stacked) else None
+    gram = kernel_matrix(columns, kind, x, stacked) if len(stacked) else None
     found = []
     for machine in machines:
         column = np.zeros((len(stacked), 1))
@@ -73,7 +73,7 @@ def values(scope: Scope, node: Element) -> list[Any]:
     return found
 
 
-def _short(node: Element) -> np.ndarray:
+def _refuse_length(node: Element) -> np.ndarray:
     raise UnreadableFile(f"{describe(node)}: a vector has another length than its fields.")
 
 
@@ -88,17 +88,19 @@ def _field(scope: Scope, node: Element) -> Any:
 
 
 def numbers_of(machine: Element) -> np.ndarray:
-    return np.array([number(c, "value", 0.0) for c in children(need(machine, "Coefficients"), "Coefficient")])
+    return np.array(
+        [number(c, "value", 0.0) for c in children(need_child(machine, "Coefficients"), "Coefficient")]
+    )
 
 
 def _bias(machine: Element) -> float:
-    return number(need(machine, "Coefficients"), "absoluteValue", 0.0)
+    return number(need_child(machine, "Coefficients"), "absoluteValue", 0.0)
 
 
 @ops.op("SupportVectorMachineModel")
 def support_vector_machine(scope: Scope, node: Element) -> Result:
     columns, op = scope.columns, scope.columns.op
-    machines, found = children(node, "SupportVectorMachine"), values(scope, node)
+    machines, found = children(node, "SupportVectorMachine"), machine_values(scope, node)
     if not machines:
         raise UnreadableFile(f"{describe(node)} has no SupportVectorMachine.")
     if node.get("functionName") != "classification":
@@ -112,7 +114,7 @@ def support_vector_machine(scope: Scope, node: Element) -> Result:
         others = [next(v for v in labels if parse(v, kind) != parse(categories[0], kind))]
     pairwise = node.get("classificationMethod") == "OneAgainstOne" or len(machines) == 1
     if not pairwise:
-        matrix = ordered(columns, op.Concat(*found, axis=1), categories, tuple(categories), kind)
+        matrix = reorder_columns(columns, op.Concat(*found, axis=1), categories, tuple(categories), kind)
         value = winner(columns, matrix, tuple(categories), kind, largest=most)
         return Result("classification", value.with_(values=labels), labels=labels, kind=kind)
     place = {parse(v, kind): i for i, v in enumerate(labels)}

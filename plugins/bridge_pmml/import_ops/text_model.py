@@ -15,7 +15,7 @@ from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.ops import OpTable
 from bridge.report import Blocker
 from bridge_pmml.fields import Scope
-from bridge_pmml.reader import Element, child, children, describe, matrix, need, text, words
+from bridge_pmml.reader import Element, child, children, describe, need_child, read_matrix, text, words
 from bridge_pmml.results import Result
 from bridge_pmml.values import DOUBLE, Columns
 
@@ -23,38 +23,39 @@ ops = OpTable()
 LOGARITHMS = ("inverseDocumentFrequency", "probabilisticInverse")
 
 
-def refused(node: Element, why: str) -> UnsupportedModel:
+def refuse_element(node: Element, why: str) -> UnsupportedModel:
     return UnsupportedModel("A model cannot be read:", [Blocker(node.tag, describe(node), "", why)])
 
 
 @ops.op("TextModel")
 def text_model(scope: Scope, node: Element) -> Result:
     columns, op = scope.columns, scope.columns.op
-    terms = words(need(need(node, "TextDictionary"), "Array"))
-    documents = children(need(node, "TextCorpus"), "TextDocument")
-    counts = matrix(need(need(node, "DocumentTermMatrix"), "Matrix"))
+    terms = words(need_child(need_child(node, "TextDictionary"), "Array"))
+    documents = children(need_child(node, "TextCorpus"), "TextDocument")
+    counts = read_matrix(need_child(need_child(node, "DocumentTermMatrix"), "Matrix"))
     if counts.shape != (len(documents), len(terms)) or not counts.size:
         raise UnreadableFile(
             f"{describe(node)}: a matrix {counts.shape} of {len(documents)} documents, {len(terms)} terms."
         )
     unknown = [t for t in terms if not scope.knows(t)]
     if unknown:
-        raise refused(
+        raise refuse_element(
             node, f"is given no field that counts {unknown[0]!r}; how text is parted it does not say"
         )
     held, kind = child(node, "TextModelNormalization"), similarity(node)
-    weights = weighed(held, counts)
-    if kind == "euclidean" and based(held):
-        raise refused(node, "measures distances of logarithms whose base PMML does not say")
+    weights = global_weights(held, counts)
+    if kind == "euclidean" and needs_log_base(held):
+        raise refuse_element(node, "measures distances of logarithms whose base PMML does not say")
     local = "termFrequency" if held is None else held.get("localTermWeights", "termFrequency")
-    rows = locally_known(local, counts) * weights
+    rows = local_weights(local, counts) * weights
     x = op.Mul(
-        locally(columns, local, columns.matrix([scope.get(t) for t in terms])), op.const(weights[None])
+        hub_local_weights(columns, local, columns.concat_numbers([scope.get(t) for t in terms])),
+        op.const(weights[None]),
     )
-    if kind == "cosine" or normalized(held):
-        x, rows = unit(columns, x), rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    if kind == "cosine" or has_unit_documents(held):
+        x, rows = normalize_rows(columns, x), rows / np.linalg.norm(rows, axis=1, keepdims=True)
     if np.isnan(rows).any():
-        raise refused(node, "holds a document without terms, which is like none")
+        raise refuse_element(node, "holds a document without terms, which is like none")
     return nearest(columns, node, x, rows, kind)
 
 
@@ -62,22 +63,22 @@ def similarity(node: Element) -> str:
     found = child(node, "TextModelSimiliarity")
     kind = None if found is None else found.get("similarityType")
     if kind not in ("cosine", "euclidean"):
-        raise refused(node, "does not say how documents are compared")
+        raise refuse_element(node, "does not say how documents are compared")
     return kind
 
 
-def normalized(held: Element | None) -> bool:
+def has_unit_documents(held: Element | None) -> bool:
     return held is not None and held.get("documentNormalization", "none") == "cosine"
 
 
-def based(held: Element | None) -> bool:
+def needs_log_base(held: Element | None) -> bool:
     """Whether a base of logarithms matters: it scales every weight, which a normalized document does not
     feel."""
     how = "none" if held is None else held.get("globalTermWeights", "inverseDocumentFrequency")
-    return how in LOGARITHMS and not normalized(held)
+    return how in LOGARITHMS and not has_unit_documents(held)
 
 
-def weighed(held: Element | None, counts: np.ndarray) -> np.ndarray:
+def global_weights(held: Element | None, counts: np.ndarray) -> np.ndarray:
     """The global weight of each term in the corpus. Without TextModelNormalization all weigh the same."""
     how = "none" if held is None else held.get("globalTermWeights", "inverseDocumentFrequency")
     there = (counts > 0).sum(axis=0)
@@ -90,11 +91,11 @@ def weighed(held: Element | None, counts: np.ndarray) -> np.ndarray:
             "probabilisticInverse": np.log((len(counts) - there) / there),
         }.get(how)
     if found is None or (held is not None and not np.isfinite(found).all()):
-        raise refused(held, f"weighs terms by {how}, which is not finite for all of them")
+        raise refuse_element(held, f"weighs terms by {how}, which is not finite for all of them")
     return found
 
 
-def locally_known(how: str, counts: np.ndarray) -> np.ndarray:
+def local_weights(how: str, counts: np.ndarray) -> np.ndarray:
     """Local weights of stored counts."""
     there = (counts > 0).astype(float)
     if how == "binary":
@@ -106,7 +107,7 @@ def locally_known(how: str, counts: np.ndarray) -> np.ndarray:
     return counts
 
 
-def locally(columns: Columns, how: str, x: Any) -> Any:
+def hub_local_weights(columns: Columns, how: str, x: Any) -> Any:
     """`locally_known` of a record's counts."""
     op, zero = columns.op, columns.scalar(0.0)
     if how in ("binary", "augmentedNormalizedTermFrequency"):
@@ -120,7 +121,7 @@ def locally(columns: Columns, how: str, x: Any) -> Any:
     return x
 
 
-def unit(columns: Columns, x: Any) -> Any:
+def normalize_rows(columns: Columns, x: Any) -> Any:
     """Rows of length one; missing where a row is zero."""
     op = columns.op
     return op.Div(x, op.Sqrt(op.ReduceSum(op.Mul(x, x), np.array([1]))))
@@ -137,12 +138,12 @@ def nearest(columns: Columns, node: Element, x: Any, rows: np.ndarray, kind: str
     gone = op.ReduceMax(op.Cast(op.IsNaN(found), to=6), np.array([1]))
     there = op.Equal(gone, np.array([[0]], np.int32))
     best = op.node("ArgMax" if kind == "cosine" else "ArgMin", found, axis=1, keepdims=1)
-    documents = children(need(node, "TextCorpus"), "TextDocument")
+    documents = children(need_child(node, "TextCorpus"), "TextDocument")
     ids = [text(d, "id") for d in documents]
     place = columns.blank(columns.by_row(best, ids), there).with_(values=tuple(ids))
     near = columns.number(op.GatherElements(found, best, axis=1))
     result = Result("clustering", place, labels=tuple(ids), entities=[place], affinity=near)
-    result.affinities = {name: columns.number(columns.pick(found, i)) for i, name in enumerate(ids)}
+    result.affinities = {name: columns.number(columns.gather_column(found, i)) for i, name in enumerate(ids)}
     if all(d.get("name") for d in documents):
         names = columns.by_row(best, [d.get("name", "") for d in documents])
         result.display = columns.blank(names, there)
