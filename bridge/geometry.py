@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge.hub import NHWC, Dim, Length, attr, const, largest, shape_of
+from bridge.hub import NHWC, Dim, Length, attr, const, input_at, largest, shape_of
 
 __all__ = [
     "Window",
@@ -57,7 +57,7 @@ def window_of(node: ir.Node) -> Window | None:
 
 
 def _weights_kernel(node: ir.Node) -> list[int] | None:
-    weights = node.inputs[1] if len(node.inputs) > 1 else None
+    weights = input_at(node, 1)
     dims = list(weights.shape)[2:] if weights is not None and weights.shape is not None else [None]
     return [int(d) for d in dims if isinstance(d, int)] if all(isinstance(d, int) for d in dims) else None
 

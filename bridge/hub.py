@@ -28,6 +28,7 @@ __all__ = [
     "all_nodes",
     "attr",
     "const",
+    "input_at",
     "largest",
     "of_target",
     "origin",
@@ -112,6 +113,11 @@ def shape_of(value: ir.Value | None) -> list[int] | None:
     if value is None or value.shape is None or not value.shape.is_static():
         return None
     return [int(cast(int, d)) for d in value.shape]
+
+
+def input_at(node: Any, index: int) -> Any:
+    """Input `index` of a node, None where it is left out or not given at all."""
+    return node.inputs[index] if index < len(node.inputs) else None
 
 
 def rank_of(value: ir.Value | None) -> int | None:

@@ -45,7 +45,16 @@ def declared() -> list[Any]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_tables_of_options_are_as_the_options_are_declared(page, hooks):
     text = page.read_text()
-    assert text == hooks.with_options(text), "Write the tables anew: python docs/hooks.py"
+    assert text == hooks.with_tables(text), "Write the tables anew: python docs/hooks.py"
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["bridge/passes/decompose", *sorted(f"plugins/{p.name}" for p in (ROOT / "plugins").glob("bridge_*"))],
+)
+def test_modules_of_operator_tables_bear_the_names_of_families(package, hooks):
+    for module in hooks.family_modules(ROOT / package):
+        assert hooks.family_of(module) in hooks.FAMILIES, module
 
 
 def test_the_options_of_every_format_have_a_table(hooks):

@@ -243,3 +243,38 @@ def test_keys_of_metadata_are_told_apart():
     known = [fact.key for fact in vars(facts).values() if isinstance(fact, facts.Fact)]
     assert len(known) == len(set(known)) > 30
     assert all(key.startswith(("bridge.", "coreml.", "tflite.")) for key in known)
+
+
+# What a plugin's modules are looked up by
+PLUGIN_PARTS = {"bridge_formats", "cases", "detect", "load", "passes", "takes", "write"}
+NO_BEGINNINGS = ("What", "Whether", "How", "Of", "Where", "When", "Which")
+
+
+def snake_case(operator: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", operator).lower()
+
+
+def test_a_function_is_called_what_it_alone_does():
+    """A name that stands in more than four modules is an operator's, or that of a plugin's part."""
+    operators = {snake_case(name.rpartition("::")[2]) for name in SCHEMAS}
+    homes: dict[str, list[str]] = {}
+    for package in PACKAGES:
+        for path, tree in modules(package):
+            if "/cases" not in path:
+                for node in tree.body:
+                    if isinstance(node, ast.FunctionDef) and handles(node) is None:
+                        homes.setdefault(node.name, []).append(path)
+    allowed = operators | PLUGIN_PARTS
+    assert not {name: paths for name, paths in homes.items() if len(paths) > 4 and name not in allowed}
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
+def test_a_docstring_begins_with_a_noun_or_a_verb(package):
+    found = []
+    for path, tree in modules(package):
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                text = ast.get_docstring(node) or ""
+                if text.split(" ")[0] in NO_BEGINNINGS:
+                    found.append(f"{path}:{getattr(node, 'lineno', 1)} {text.splitlines()[0]}")
+    assert not found, f"{len(found)} of them"

@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import subgraphs
+from bridge.hub import input_at, subgraphs
 from bridge.passes.pads import cuts_all
 from bridge.traits import RANDOM
 
@@ -116,7 +116,7 @@ def _filling(node: ir.Node) -> list[np.ndarray] | None:
     if node.op_type != "Pad" or hub.attr(node, "mode") != "constant":
         return None
     made, dtype = hub.shape_of(node.outputs[0]), node.inputs[0].dtype  # type: ignore[union-attr]
-    value = node.inputs[2] if len(node.inputs) > 2 else None
+    value = input_at(node, 2)
     number = hub.const(value)
     if not made or dtype is None or _count(node.outputs[0]) > LIMIT or (value is not None and number is None):
         return None

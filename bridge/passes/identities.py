@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const, shape_of, subgraphs
+from bridge.hub import attr, const, input_at, shape_of, subgraphs
 
 
 class RemoveNoOps(ir.passes.InPlacePass):
@@ -46,7 +46,7 @@ def _no_op(node: ir.Node) -> bool:
         case "Identity":
             return True
         case "Dropout":
-            training = const(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else False
+            training = const(node.inputs[2]) if input_at(node, 2) is not None else False
             return (
                 training is not None
                 and not training

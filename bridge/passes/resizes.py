@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const, shape_of
+from bridge.hub import attr, const, input_at, shape_of
 
 
 class ResizeToLengths(ir.passes.InPlacePass):
@@ -30,7 +30,7 @@ class ResizeToLengths(ir.passes.InPlacePass):
 
 
 def _write(node: ir.Node) -> bool:
-    x, scales = shape_of(node.inputs[0]), const(node.inputs[2] if len(node.inputs) > 2 else None)
+    x, scales = shape_of(node.inputs[0]), const(input_at(node, 2))
     if (
         x is None
         or scales is None

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const, rank_of, shape_of, subgraphs
+from bridge.hub import attr, const, input_at, rank_of, shape_of, subgraphs
 from bridge.passes.collect import CollectSequences
 from bridge.passes.decompose.control import unrollable, unrolled
 from bridge.passes.expand import copy_node
@@ -103,7 +103,7 @@ def _changed(node: ir.Node, elements: list[Any]) -> list[Any] | None:
     if node.op_type == "Identity":
         return elements
     at = 2 if node.op_type == "SequenceInsert" else 1
-    place = node.inputs[at] if len(node.inputs) > at else None
+    place = input_at(node, at)
     end = len(elements) if at == 2 else len(elements) - 1
     index = end if place is None else _index(const(place), len(elements))
     if index is None or not 0 <= index <= end:
@@ -174,7 +174,7 @@ def _has(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
 
 def _split(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     x, rank = node.inputs[0], rank_of(node.inputs[0])
-    given = node.inputs[1] if len(node.inputs) > 1 else None
+    given = input_at(node, 1)
     if x is None or x.shape is None or not rank or (given is not None and const(given) is None):
         return None
     axis = attr(node, "axis") % rank

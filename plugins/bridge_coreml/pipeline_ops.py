@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, const, input_at, rank_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.ml import ML, Forest, ensemble, leaf_weights, numbers
@@ -514,7 +514,7 @@ def unchanged(pipe, node, x):
 
 def flat(node: ir.Node) -> bool:
     """Every record stays one, its numbers in order."""
-    shape = const(node.inputs[1]) if len(node.inputs) > 1 else None
+    shape = const(input_at(node, 1))
     if node.op_type == "Flatten":
         return attr(node, "axis") == 1
     return shape is not None and len(shape) in (1, 2) and int(shape[0]) in (-1, 0)

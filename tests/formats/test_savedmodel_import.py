@@ -26,7 +26,6 @@ from bridge_savedmodel import import_ops
 from bridge_savedmodel.cases import cases, plain
 from bridge_savedmodel.cases.layers import cases as layer_cases
 from bridge_savedmodel.frames import registered_default
-from bridge_savedmodel.runtime import run
 from bridge_savedmodel.tensorflow import tensorflow
 
 MODELS = SHARED / "savedmodel"
@@ -112,7 +111,7 @@ def test_models_of_serialized_examples_compute_the_same_of_features(name: str, t
     folder, _, signature = name.partition(":")
     model = bridge.load(MODELS / folder, signature=signature, examples="features")
     inputs = {v.name or "": np.float32([[1.5], [-2], [3]]) for v in model.graph.inputs}
-    expected = run(MODELS / folder, inputs, signature)
+    expected = bridge.run(MODELS / folder, inputs, signature=signature or None)
     assert compare(expected, bridge.run(model, inputs)).ok
     for target in TARGETS:
         written = bridge.save(model, tmp_path / f"model.{target}", to=target).path
@@ -130,7 +129,7 @@ def test_models_of_others_compute_the_same(name: str, tmp_path: Path) -> None:
         return
     model = bridge.load(MODELS / folder, signature=signature)
     inputs = random_inputs(model)
-    expected = run(MODELS / folder, inputs, signature)
+    expected = bridge.run(MODELS / folder, inputs, signature=signature or None)
     assert compare(expected, bridge.run(model, inputs)).ok
     for target in TARGETS:
         if folder == NO_RANK and target == "tflite":

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import lengths, scalar
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, const, input_at, rank_of
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import wrapped
@@ -93,7 +93,7 @@ def _scanned_out(op: Any, node: ir.Node, results: list[Any], states: int) -> lis
 
 def steps_of(node: ir.Node) -> int | None:
     """Iteration count of a Loop; None where it is known at run time alone."""
-    limit, going = node.inputs[0], node.inputs[1] if len(node.inputs) > 1 else None
+    limit, going = node.inputs[0], input_at(node, 1)
     count = const(limit)
     body = attr(node, "body")
     if (

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.dims import lengths, product, reshape, vector
+from bridge.dims import lengths, on_last_axis, product, reshape, vector
 from bridge.hub import attr, const, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
@@ -324,9 +324,7 @@ def softmax(op, node, x):
         return NotImplemented
     axis = attr(node, "axis") % rank
     if axis != rank - 1:
-        order = [*range(axis), *range(axis + 1, rank), axis]
-        inverse = [order.index(i) for i in range(rank)]
-        return op.Transpose(op.node(node.op_type, op.Transpose(x, perm=order), axis=-1), perm=inverse)
+        return on_last_axis(op, x, axis, lambda v: op.node(node.op_type, v, axis=-1))
     if rank <= 2:
         return NotImplemented
     flat = op.Reshape(x, vector(op, [product(op, lengths(op, x)[:-1]), *lengths(op, x)[-1:]]))

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import arange, lengths, product, reshape, scalar, sizes_of, vector
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along, wrapped, zero
@@ -295,11 +295,7 @@ def tensor_scatter(op, node, cache, update, start=None):
 
 @ops.op(
     "Dropout",
-    needs=(
-        condition(
-            "a run-time or true training_mode", lambda n: len(n.inputs) > 2 and n.inputs[2] is not None
-        ),
-    ),
+    needs=(condition("a run-time or true training_mode", lambda n: input_at(n, 2) is not None),),
 )
 def training_dropout(op, node, x, ratio=None, training=None):
     """Elements whose random number is under `ratio` are zero, the others divided by what is kept."""

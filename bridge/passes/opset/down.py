@@ -11,8 +11,9 @@ import onnx
 import onnx_ir as ir
 
 from bridge import facts, hub
+from bridge.dims import on_last_axis
 from bridge.errors import UnsupportedModel
-from bridge.hub import attr, subgraphs
+from bridge.hub import attr, input_at, subgraphs
 from bridge.passes.constants import LiftConstants
 from bridge.passes.expand import ExpandFunctions
 from bridge.passes.names import NameValues
@@ -49,7 +50,7 @@ def below(version: int, *names: str) -> Callable:
 
 def to_attribute(node: ir.Node, index: int, name: str, scalar: bool = False) -> None:
     """Turn a constant input into an attribute; leave the node alone when it is not constant."""
-    if len(node.inputs) <= index or node.inputs[index] is None:
+    if input_at(node, index) is None:
         return
     value = hub.const(node.inputs[index])
     if value is None:
@@ -130,9 +131,7 @@ def softmax(op: Any, node: ir.Node, x: Any) -> Any:
     if axis == -1 or rank is None or axis % rank == rank - 1:
         node.attributes["axis"] = ir.AttrInt64("axis", axis)
         return None
-    order = [*range(axis % rank), *range(axis % rank + 1, rank), axis % rank]
-    inverse = [order.index(i) for i in range(rank)]
-    return op.Transpose(op.node(node.op_type, op.Transpose(x, perm=order), axis=-1), perm=inverse)
+    return on_last_axis(op, x, axis, lambda v: op.node(node.op_type, v, axis=-1))
 
 
 @below(12, "Dropout")

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from bridge import geometry
 from bridge.geometry import Window, plain_resize, window_of
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import attribute, condition, constant, dtype, unused_output
 from bridge.ops import Need, OpTable
 from bridge_coreml.export_ops.common import FLOAT, FLOATS, IOS17, IOS18, ints
@@ -27,9 +27,9 @@ ops.same(
 
 
 def plain_gemm(node: ir.Node) -> bool:
-    bias = const(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
+    bias = const(input_at(node, 2))
     weights = const(node.inputs[1])
-    if weights is None or (len(node.inputs) > 2 and node.inputs[2] is not None and bias is None):
+    if weights is None or (input_at(node, 2) is not None and bias is None):
         return False
     units = weights.shape[0 if attr(node, "transB") else 1]
     return (
@@ -376,7 +376,7 @@ def plain_attention(node: ir.Node) -> bool:
     alike = all(isinstance(h, int) and h == heads[0] for h in heads)
     extra = ("is_causal", "softcap", "softmax_precision", "qk_matmul_output_mode")
     windows = all(attr(node, n) == -1 for n in ("left_window_size", "right_window_size"))
-    mask = node.inputs[3] if len(node.inputs) > 3 else None
+    mask = input_at(node, 3)
     masked = mask is None or _every_row(const(mask))
     used = [o for o in list(node.outputs)[1:] if o.name and (o.uses() or o.is_graph_output())]
     return plain and alike and windows and masked and not used and not any(attr(node, n) for n in extra)

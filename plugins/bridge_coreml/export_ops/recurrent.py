@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import recurrent
-from bridge.hub import attr, const
+from bridge.hub import attr, const, input_at
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import FLOAT, IOS17, ints
@@ -28,18 +28,14 @@ def activations(node: ir.Node) -> list[str] | None:
     return names if len(names) == len(first) and all(each == first for each in others) else None
 
 
-def optional(node: ir.Node, index: int) -> ir.Value | None:
-    return node.inputs[index] if index < len(node.inputs) else None
-
-
 def is_plain(node: ir.Node) -> bool:
     """Constant weights, no lengths, a known batch, no clipping."""
-    weights = [optional(node, i) for i in (1, 2, 3, 7)]
+    weights = [input_at(node, i) for i in (1, 2, 3, 7)]
     known = all(v is None or const(v) is not None for v in weights)
     shape = node.inputs[0].shape
     return (
         known
-        and optional(node, 4) is None
+        and input_at(node, 4) is None
         and not attr(node, "clip")
         and not attr(node, "layout")
         and shape is not None
@@ -56,7 +52,7 @@ ONE_WAY = attribute("direction", "forward", "reverse", default="forward")
 
 def start(mil: Any, node: ir.Node, index: int, directions: int, hidden: int) -> Any:
     """An initial state as [batch, directions·hidden]."""
-    value, batch = optional(node, index), list(node.inputs[0].shape or ())[1]
+    value, batch = input_at(node, index), list(node.inputs[0].shape or ())[1]
     if value is None:
         return np.zeros((batch, directions * hidden), mil.like(0, node.inputs[0]).dtype)
     if directions == 1:
@@ -76,7 +72,7 @@ def apart(mil: Any, made: Any, directions: int, axis: int) -> Any:
 def weights(node: ir.Node, kind: Any) -> list[dict[str, np.ndarray]]:
     """Per direction: weights and biases with the gates in Core ML's order."""
     w, r = (np.asarray(const(node.inputs[i])) for i in (1, 2))
-    b = const(optional(node, 3))
+    b = const(input_at(node, 3))
     order = recurrent.GATES[node.op_type], GATES[node.op_type]
     found = []
     for d in range(w.shape[0]):
@@ -97,7 +93,7 @@ def lstm(mil, node, x, *rest):
     arguments = dict(sides[0])
     if both:
         arguments.update({f"{n}_back": v for n, v in sides[1].items()})
-    peephole = optional(node, 7)
+    peephole = input_at(node, 7)
     if peephole is not None:
         for side, array in zip(("", "_back"), const(peephole), strict=False):
             ordered = recurrent.reorder(array, recurrent.PEEPHOLES, PEEPHOLES)

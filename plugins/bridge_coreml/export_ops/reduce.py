@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, const, input_at, rank_of
 from bridge.needs import attribute, condition, constant, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import FLOAT, FLOATS, INTS, SMALL, TENSOR, axis_of, ints
@@ -27,7 +27,7 @@ NAMES = {
 
 def axes_of(node: ir.Node) -> list[int]:
     rank = rank_of(node.inputs[0]) or 0
-    axes = const(node.inputs[1]) if len(node.inputs) > 1 else None
+    axes = const(input_at(node, 1))
     if axes is None or not axes.size:
         return [] if attr(node, "noop_with_empty_axes") else list(range(rank))
     return [] if rank == 0 else [int(a) % rank for a in axes.ravel()]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import attribute, condition, constant, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import (
@@ -92,11 +92,11 @@ def concat(mil, node, *inputs):
 
 
 def split_sizes(node: ir.Node) -> list[int] | None:
-    given = const(node.inputs[1]) if len(node.inputs) > 1 else None
+    given = const(input_at(node, 1))
     if given is not None:
         return [int(v) for v in given]
     length = node.inputs[0].shape[axis_of(node)] if node.inputs[0].shape is not None else None
-    if not isinstance(length, int) or (len(node.inputs) > 1 and node.inputs[1] is not None):
+    if not isinstance(length, int) or input_at(node, 1) is not None:
         return None
     count = len(node.outputs)
     each = -(-length // count)
@@ -168,7 +168,7 @@ def _end(high: int, step: int, size: int | None) -> tuple[int, bool]:
 
 
 def one_axis_running(node: ir.Node) -> bool:
-    steps = const(node.inputs[4]) if len(node.inputs) > 4 and node.inputs[4] is not None else None
+    steps = const(input_at(node, 4))
     return steps is None or set(steps.ravel().tolist()) == {1}
 
 
@@ -356,7 +356,7 @@ def tile(mil, node, x, reps):
 def pads_of(node: ir.Node) -> np.ndarray | None:
     """Pads of every dimension, [rank, 2]; None when they are known at run time alone."""
     given = const(node.inputs[1])
-    axes = node.inputs[3] if len(node.inputs) > 3 else None
+    axes = input_at(node, 3)
     rank = rank_of(node.inputs[0])
     if given is None or rank is None or (axes is not None and const(axes) is None):
         return None
@@ -491,7 +491,7 @@ def trilu(mil, node, x, k=None):
 
 def _band(node: ir.Node) -> tuple[int, int] | None:
     """Diagonals kept below and above the middle, -1 for all of them."""
-    given = node.inputs[1] if len(node.inputs) > 1 else None
+    given = input_at(node, 1)
     if given is not None and const(given) is None:
         return None
     k = 0 if given is None else int(const(given).item())

@@ -11,19 +11,10 @@ from bridge import hub
 from bridge.dims import arange
 from bridge.facts import PRISTINE
 from bridge.hub import const, shape_of
+from bridge.importing import as_int64, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_coreml.import_ops.common import (
-    DTYPES,
-    INT32,
-    RANKED,
-    cast,
-    int64,
-    ints,
-    lengths,
-    need,
-    rank_of,
-    vector,
-)
+from bridge_coreml.import_ops.common import DTYPES, INT32, RANKED, cast, lengths, rank_of, vector
 
 ops = OpTable()
 
@@ -55,7 +46,7 @@ def while_loop(op, node):
         return op.Loop(None, go, *inputs, body=loop, _outputs=len(inputs))
     test = next(o for o in condition.operations if o.type != "const")
     bound = node.scope.inner(op).after(condition, inputs).bound(test.inputs["y"].arguments[0])
-    steps = op.Max(op.Sub(int64(op, bound), int64(op, inputs[place])), op.const(np.int64(0)))
+    steps = op.Max(op.Sub(as_int64(op, bound), as_int64(op, inputs[place])), op.const(np.int64(0)))
     loop = node.loop(None, body, inputs, keeps(node, body, place, const(bound), inputs))
     return op.Loop(op.Reshape(steps, op.const([])), None, *inputs, body=loop, _outputs=len(inputs))
 
@@ -124,7 +115,7 @@ def make_list(op, node, init_length=None):
     count = const(init_length) if init_length is not None else np.array(1)
     if count is not None and None not in dims:
         return op.const(np.zeros([int(count), *dims], dtype.numpy()))
-    first = int(count) if count is not None else op.Reshape(int64(op, init_length), [1])
+    first = int(count) if count is not None else op.Reshape(as_int64(op, init_length), [1])
     made = op.Expand(op.const(0, dtype), vector(op, [first, *[0 if d is None else d for d in dims]]))
     made.shape = ir.Shape([first if isinstance(first, int) else None, *[0 if d is None else d for d in dims]])
     PRISTINE.set(made.producer(), True)
@@ -153,7 +144,7 @@ def _grown(op: hub.Builder, ls: ir.Value, last: ir.Value) -> Any:
     """The list, lengthened to hold place `last` (int64 of shape [1])."""
     missing = op.Max(op.Sub(op.Add(last, 1), op.Shape(ls, start=0, end=1)), 0)
     rank = rank_of(ls) or 1
-    pads = op.Concat(op.const(ints([0] * rank)), missing, op.const(ints([0] * (rank - 1))), axis=0)
+    pads = op.Concat(op.const(ints(*[0] * rank)), missing, op.const(ints(*[0] * (rank - 1))), axis=0)
     return op.Pad(ls, pads)
 
 
@@ -165,7 +156,7 @@ def _grows(ls: ir.Value, indices: ir.Value) -> bool:
 
 @ops.op("list_write")
 def list_write(op, node, ls, index, value):
-    place = op.Reshape(int64(op, index), [1])
+    place = op.Reshape(as_int64(op, index), [1])
     ls = _rows(op, ls, value)
     if node.scope.growing and _grows(ls, place):
         ls = _grown(op, ls, place)
@@ -174,18 +165,18 @@ def list_write(op, node, ls, index, value):
 
 def placed(op: hub.Builder, ls: ir.Value, here: ir.Value, values: Any) -> Any:
     """The list with `values` where `here` [length] says."""
-    made = op.Where(op.Reshape(here, op.const(ints([-1, *[1] * ((rank_of(ls) or 1) - 1)]))), values, ls)
+    made = op.Where(op.Reshape(here, op.const(ints(-1, *[1] * ((rank_of(ls) or 1) - 1)))), values, ls)
     made.shape = ls.shape
     return made
 
 
 @ops.op("list_scatter")
 def list_scatter(op, node, ls, indices, value):
-    places = int64(op, indices)
+    places = as_int64(op, indices)
     if _every(const(indices), ls.shape[0] if ls.shape is not None else None):
         return op.Identity(value)
     if pristine(ls):
-        ls = _rows(op, ls, op.Gather(value, op.const(ints(0)), axis=0))
+        ls = _rows(op, ls, op.Gather(value, op.const(np.array(0, np.int64)), axis=0))
     if node.scope.growing and _grows(ls, places):
         ls = _grown(op, ls, op.Reshape(op.ReduceMax(places, keepdims=1), [1]))
     hits = op.Equal(op.Unsqueeze(arange(op, lengths(op, ls)[0]), [1]), op.Unsqueeze(places, [0]))
@@ -202,12 +193,12 @@ def _every(indices: np.ndarray | None, length: Any) -> bool:
 
 @ops.op("list_read")
 def list_read(op, node, ls, index):
-    return op.Gather(ls, int64(op, index), axis=0)
+    return op.Gather(ls, as_int64(op, index), axis=0)
 
 
 @ops.op("list_gather")
 def list_gather(op, node, ls, indices):
-    return op.Gather(ls, int64(op, indices), axis=0)
+    return op.Gather(ls, as_int64(op, indices), axis=0)
 
 
 @ops.op("list_length")
@@ -219,7 +210,7 @@ def _state(node: Any) -> str:
     return node.bindings("input")[0].name
 
 
-TOP = need("a state that is not written inside a branch or loop", lambda n: n.scope.depth == 0)
+TOP = condition("a state that is not written inside a branch or loop", lambda n: n.scope.depth == 0)
 
 
 @ops.op("read_state")
@@ -264,7 +255,7 @@ def classify(op, node, probabilities):
 
 def _shape(op: hub.Builder, node: Any, shape: ir.Value) -> Any:
     array = const(shape)
-    return op.const(array.astype(np.int64)) if array is not None else int64(op, shape)
+    return op.const(array.astype(np.int64)) if array is not None else as_int64(op, shape)
 
 
 def _seed(node: Any) -> float | None:
@@ -302,6 +293,6 @@ def drawn(op: hub.Builder, logits: ir.Value, count: int, seed: float | None) -> 
     """`count` samples of the last dimension of logits."""
     wide = cast(op, logits, ir.DataType.FLOAT)
     sizes = lengths(op, wide)
-    frame = op.Expand(op.Unsqueeze(wide, ints([-2])), vector(op, [*sizes[:-1], count, sizes[-1]]))
+    frame = op.Expand(op.Unsqueeze(wide, ints(-2)), vector(op, [*sizes[:-1], count, sizes[-1]]))
     noise = op.Neg(op.Log(op.Neg(op.Log(op.RandomUniformLike(frame, low=1e-7, high=1.0, seed=seed)))))
     return op.ArgMax(op.Add(frame, noise), axis=-1, keepdims=0)

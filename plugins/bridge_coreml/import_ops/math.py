@@ -8,19 +8,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.importing import attribute, like
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_coreml.import_ops.common import (
-    DTYPES,
-    INT32,
-    RANKED,
-    as_type,
-    cast,
-    channels,
-    like,
-    need,
-    one_of,
-    rank_of,
-)
+from bridge_coreml.import_ops.common import DTYPES, INT32, RANKED, as_type, cast, channels, rank_of
 
 ops = OpTable(attribute=lambda node, name: node.get(name))
 
@@ -83,7 +74,7 @@ def floor_div(op, node, x, y):
     quotient = op.Div(x, y)
     if x.dtype in FLOATS:
         return op.Floor(quotient)
-    zero = like(op, 0, x)
+    zero = like(op, x, 0)
     rest = op.Sub(x, op.Mul(quotient, y))
     down = op.And(op.Not(op.Equal(rest, zero)), op.Xor(op.Less(rest, zero), op.Less(y, zero)))
     return op.Sub(quotient, op.Cast(down, to=int(x.dtype)))
@@ -95,7 +86,7 @@ def mod(op, node, x, y):
     x, y = together(op, node, x, y)
     if x.dtype not in FLOATS:
         return op.Mod(x, y)
-    zero = like(op, 0, x)
+    zero = like(op, x, 0)
     rest = op.Mod(x, y, fmod=1)
     turned = op.And(op.Not(op.Equal(rest, zero)), op.Xor(op.Less(rest, zero), op.Less(y, zero)))
     return op.Where(turned, op.Add(rest, y), rest)
@@ -108,7 +99,7 @@ def power(op, node, x, y):
 
 @ops.op("exp2")
 def exp2(op, node, x):
-    return op.Pow(like(op, 2, x), x)
+    return op.Pow(like(op, x, 2), x)
 
 
 def _shifted(op: hub.Builder, node: Any, x: ir.Value, default: float) -> Any:
@@ -139,38 +130,38 @@ def square(op, node, x):
 
 @ops.op("clip")
 def clip(op, node, x):
-    return op.Clip(x, like(op, node.get("alpha"), x), like(op, node.get("beta"), x))
+    return op.Clip(x, like(op, x, node.get("alpha")), like(op, x, node.get("beta")))
 
 
 @ops.op("relu6")
 def relu6(op, node, x):
-    return op.Clip(x, like(op, 0, x), like(op, 6, x))
+    return op.Clip(x, like(op, x, 0), like(op, x, 6))
 
 
 @ops.op("threshold")
 def threshold(op, node, x):
-    return op.Max(x, like(op, node.get("alpha"), x))
+    return op.Max(x, like(op, x, node.get("alpha")))
 
 
 @ops.op("thresholded_relu")
 def thresholded_relu(op, node, x):
-    return op.Where(op.Less(x, like(op, node.get("alpha"), x)), like(op, 0, x), x)
+    return op.Where(op.Less(x, like(op, x, node.get("alpha"))), like(op, x, 0), x)
 
 
 @ops.op("clamped_relu")
 def clamped_relu(op, node, x):
-    slope = op.Where(op.Less(x, like(op, 0, x)), op.Mul(x, like(op, node.get("alpha"), x)), x)
-    return op.Min(slope, like(op, node.get("beta"), x))
+    slope = op.Where(op.Less(x, like(op, x, 0)), op.Mul(x, like(op, x, node.get("alpha"))), x)
+    return op.Min(slope, like(op, x, node.get("beta")))
 
 
 @ops.op("linear_activation")
 def linear_activation(op, node, x):
-    return op.Add(op.Mul(x, like(op, node.get("alpha"), x)), like(op, node.get("beta"), x))
+    return op.Add(op.Mul(x, like(op, x, node.get("alpha"))), like(op, x, node.get("beta")))
 
 
 @ops.op("scaled_tanh")
 def scaled_tanh(op, node, x):
-    return op.Mul(op.Tanh(op.Mul(x, like(op, node.get("beta"), x))), like(op, node.get("alpha"), x))
+    return op.Mul(op.Tanh(op.Mul(x, like(op, x, node.get("beta")))), like(op, x, node.get("alpha")))
 
 
 @ops.op("softplus_parametric", needs=(RANKED,))
@@ -189,11 +180,11 @@ def silu(op, node, x):
     return op.Mul(x, op.Sigmoid(x))
 
 
-@ops.op("gelu", needs=(one_of("mode", "EXACT", "TANH_APPROXIMATION", "SIGMOID_APPROXIMATION"),))
+@ops.op("gelu", needs=(attribute("mode", "EXACT", "TANH_APPROXIMATION", "SIGMOID_APPROXIMATION"),))
 def gelu(op, node, x):
     mode = node.get("mode", "EXACT")
     if mode == "SIGMOID_APPROXIMATION":
-        return op.Mul(x, op.Sigmoid(op.Mul(x, like(op, 1.702, x))))
+        return op.Mul(x, op.Sigmoid(op.Mul(x, like(op, x, 1.702))))
     return op.Gelu(x, approximate="tanh" if mode == "TANH_APPROXIMATION" else None)
 
 
@@ -202,7 +193,7 @@ def softmax(op, node, x):
     return op.Softmax(x, axis=node.get("axis", -1) % max(rank_of(x) or 1, 1))
 
 
-@ops.op("cast", needs=(need("a known dtype", lambda n: n.get("dtype") in DTYPES),))
+@ops.op("cast", needs=(condition("a known dtype", lambda n: n.get("dtype") in DTYPES),))
 def cast_to(op, node, x):
     return cast(op, x, DTYPES[node.get("dtype")])
 

@@ -8,25 +8,14 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.importing import attribute, constant, ints, like, permuted
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_coreml.import_ops.common import (
-    IOS18,
-    RANKED,
-    as_type,
-    constant,
-    ints,
-    lengths,
-    like,
-    need,
-    one_of,
-    rank_of,
-    ranked,
-    transpose,
-)
+from bridge_coreml.import_ops.common import IOS18, RANKED, as_type, lengths, rank_of, ranked
 
 ops = OpTable()
 
-PADDINGS = one_of("pad_type", "valid", "same", "same_lower", "custom")
+PADDINGS = attribute("pad_type", "valid", "same", "same_lower", "custom")
 
 
 def window(node: Any, spatial: int) -> list[list[int]]:
@@ -43,7 +32,7 @@ def padding(node: Any, kernel: list[int]) -> dict[str, Any]:
     return {"auto_pad": {"same": "SAME_UPPER", "same_lower": "SAME_LOWER"}.get(kind)}
 
 
-STATIC_WINDOW = need(
+STATIC_WINDOW = condition(
     "a static input size where same padding meets dilation",
     lambda n: (
         n.get("pad_type", "valid") in ("valid", "custom")
@@ -72,13 +61,13 @@ def conv(op, node, x, weight, bias=None):
 
 @ops.op(
     "conv_quantized",
-    needs=(RANKED, PADDINGS, STATIC_WINDOW, constant("weight"), one_of("quantization_type", "linear")),
+    needs=(RANKED, PADDINGS, STATIC_WINDOW, constant("weight"), attribute("quantization_type", "linear")),
 )
 def conv_quantized(op, node, x, bias=None):
     stored, scale, offset = (node.array(n) for n in ("weight", "quant_scale", "quant_bias"))
     spread = [-1] + [1] * (stored.ndim - 1)
     scale, offset = (np.reshape(v, spread) if np.size(v) > 1 else v for v in (scale, offset))
-    return conv(op, node, x, like(op, stored * scale + offset, x), bias)
+    return conv(op, node, x, like(op, x, stored * scale + offset), bias)
 
 
 def transposed(
@@ -114,8 +103,8 @@ def transposed(
     "conv_transpose",
     needs=(
         RANKED,
-        one_of("pad_type", "valid", "same", "custom"),
-        need(
+        attribute("pad_type", "valid", "same", "custom"),
+        condition(
             "a static input size where output_shape is given",
             lambda n: n.get("output_shape") is None or (n.dims("x") or [None])[2:].count(None) == 0,
         ),
@@ -157,7 +146,7 @@ def linear(op, node, x, weight, bias=None):
     weight, bias = as_type(op, weight, x), as_type(op, bias, x)
     if rank_of(x) == 2:
         return op.Gemm(x, weight, bias, transB=1)
-    made = op.MatMul(x, transpose(op, weight, [1, 0]))
+    made = op.MatMul(x, permuted(op, weight, [1, 0]))
     return made if bias is None else op.Add(made, bias)
 
 
@@ -168,7 +157,7 @@ def matmul(op, node, x, y):
     for value, name in ((x, "transpose_x"), (y, "transpose_y")):
         rank = rank_of(value) or 0
         turned = node.get(name, False) and rank > 1
-        sides.append(transpose(op, value, [*range(rank - 2), rank - 1, rank - 2]) if turned else value)
+        sides.append(permuted(op, value, [*range(rank - 2), rank - 1, rank - 2]) if turned else value)
     return op.MatMul(*sides)
 
 
@@ -184,11 +173,11 @@ def channel_count(x: ir.Value) -> int:
 def _vector(op: hub.Builder, node: Any, name: str, x: ir.Value, default: float) -> Any:
     array = node.array(name)
     if array is not None:
-        return like(op, array, x)
-    return like(op, np.full(channel_count(x), default), x)
+        return like(op, x, array)
+    return like(op, x, np.full(channel_count(x), default))
 
 
-CHANNELS = need("a known number of channels", lambda n: (n.dims("x") or [None, None])[1] is not None)
+CHANNELS = condition("a known number of channels", lambda n: (n.dims("x") or [None, None])[1] is not None)
 
 
 @ops.op("batch_norm", needs=(RANKED, CHANNELS))
@@ -213,22 +202,22 @@ def layer_norm(op, node, x):
     gamma, beta = node.array("gamma"), node.array("beta")
     epsilon = node.get("epsilon", 1e-5)
     if axes == list(range(rank - len(axes), rank)) and gamma is not None:
-        beta = None if beta is None else like(op, beta, x)
-        return op.LayerNormalization(x, like(op, gamma, x), beta, axis=axes[0], epsilon=epsilon)
-    centred = op.Sub(x, op.ReduceMean(x, ints(axes), keepdims=1))
-    variance = op.ReduceMean(op.Mul(centred, centred), ints(axes), keepdims=1)
-    made = op.Div(centred, op.Sqrt(op.Add(variance, like(op, epsilon, x))))
+        beta = None if beta is None else like(op, x, beta)
+        return op.LayerNormalization(x, like(op, x, gamma), beta, axis=axes[0], epsilon=epsilon)
+    centred = op.Sub(x, op.ReduceMean(x, np.asarray(axes, np.int64), keepdims=1))
+    variance = op.ReduceMean(op.Mul(centred, centred), np.asarray(axes, np.int64), keepdims=1)
+    made = op.Div(centred, op.Sqrt(op.Add(variance, like(op, x, epsilon))))
     dims = [int(d) if isinstance(d, int) else 1 for d in x.shape]
     spread = [dims[i] if i in axes else 1 for i in range(rank)]
     if gamma is not None:
-        made = op.Mul(made, like(op, gamma.reshape(spread), x))
-    return made if beta is None else op.Add(made, like(op, beta.reshape(spread), x))
+        made = op.Mul(made, like(op, x, gamma.reshape(spread)))
+    return made if beta is None else op.Add(made, like(op, x, beta.reshape(spread)))
 
 
 @ops.op("l2_norm", needs=(RANKED,))
 def l2_norm(op, node, x):
-    total = op.ReduceSum(op.Mul(x, x), ints([-3, -2, -1]), keepdims=1)
-    return op.Div(x, op.Sqrt(op.Add(total, like(op, node.get("epsilon", 1e-6), x))))
+    total = op.ReduceSum(op.Mul(x, x), ints(-3, -2, -1), keepdims=1)
+    return op.Div(x, op.Sqrt(op.Add(total, like(op, x, node.get("epsilon", 1e-6)))))
 
 
 @ops.op(
@@ -236,11 +225,11 @@ def l2_norm(op, node, x):
     needs=(
         RANKED,
         CHANNELS,
-        need(
+        condition(
             "images of rank 4, as Apple's documents and its numbers disagree about others",
             lambda n: len(n.dims("x") or []) == 4,
         ),
-        need("an odd size", lambda n: n.get("size", 1) % 2 == 1),
+        condition("an odd size", lambda n: n.get("size", 1) % 2 == 1),
     ),
 )
 def local_response_norm(op, node, x):
@@ -255,10 +244,10 @@ def response_norm(op: hub.Builder, x: ir.Value, size: int, alpha: float, beta: f
         return op.LRN(x, size=size, alpha=alpha, beta=beta, bias=k)
     rank, count = rank_of(x) or 0, channel_count(x)
     pads = [0, size // 2, *[0] * (rank - 2), 0, (size - 1) // 2, *[0] * (rank - 2)]
-    wide = op.Pad(op.Mul(x, x), ints(pads))
-    parts = [op.Slice(wide, ints([i]), ints([i + count]), ints([1])) for i in range(size)]
-    total = op.Add(op.Mul(op.Sum(*parts), like(op, alpha / size, x)), like(op, k, x))
-    return op.Div(x, op.Pow(total, like(op, beta, x)))
+    wide = op.Pad(op.Mul(x, x), np.asarray(pads, np.int64))
+    parts = [op.Slice(wide, ints(i), ints(i + count), ints(1)) for i in range(size)]
+    total = op.Add(op.Mul(op.Sum(*parts), like(op, x, alpha / size)), like(op, x, k))
+    return op.Div(x, op.Pow(total, like(op, x, beta)))
 
 
 @ops.op(
@@ -272,14 +261,14 @@ def attention(op, node, query, key, value, attn_mask=None):
     rank = rank_of(key) or 0
     size = query.shape[-1] if query.shape is not None else None
     if isinstance(size, int):
-        scale = like(op, 1 / np.sqrt(size), query)
+        scale = like(op, query, 1 / np.sqrt(size))
     else:
         length = op.Cast(lengths(op, query)[-1], to=int(query.dtype))
         scale = op.Reciprocal(op.Sqrt(length))
     scores = op.MatMul(query, op.Transpose(key, perm=[*range(rank - 2), rank - 1, rank - 2]))
     scores = op.Mul(scores, scale)
     if attn_mask is not None and attn_mask.dtype == ir.DataType.BOOL:
-        scores = op.Where(attn_mask, scores, like(op, -np.inf, query))
+        scores = op.Where(attn_mask, scores, like(op, query, -np.inf))
     elif attn_mask is not None:
         scores = op.Add(scores, as_type(op, attn_mask, query))
     return op.MatMul(op.Softmax(scores, axis=-1), value)

@@ -9,9 +9,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import rank_of
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.quant import QuantParams
-from bridge_coreml.import_ops.common import DTYPES, IOS16, IOS17, IOS18, need
+from bridge_coreml.import_ops.common import DTYPES, IOS16, IOS17, IOS18
 from bridge_coreml.reader import NUMBER, unpacked
 
 ops = OpTable()
@@ -109,7 +110,7 @@ def lut_to_dense(op, node):
 @ops.op(
     "constexpr_lut_to_dense",
     since=IOS16,
-    needs=(need("a shape", lambda n: "shape" in n.operation.attributes),),
+    needs=(condition("a shape", lambda n: "shape" in n.operation.attributes),),
 )
 def lut_with_shape(op, node):
     """Before iOS 18: packed indices, one table."""
@@ -140,7 +141,7 @@ def sparse_to_dense(op, node):
 @ops.op(
     "constexpr_sparse_to_dense",
     since=IOS16,
-    needs=(need("a shape", lambda n: "shape" in n.operation.attributes),),
+    needs=(condition("a shape", lambda n: "shape" in n.operation.attributes),),
 )
 def sparse_with_shape(op, node):
     """Before iOS 18: the mask is packed."""

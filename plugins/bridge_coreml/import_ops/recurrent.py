@@ -9,9 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.importing import attribute, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.recurrent import GATES, PEEPHOLES, reorder
-from bridge_coreml.import_ops.common import I64_MIN, IOS18, ints, like, need, one_of
+from bridge_coreml.import_ops.common import I64_MIN, IOS18
 
 ops = OpTable()
 
@@ -38,24 +40,24 @@ def activations(*names: str, count: int = 1) -> dict[str, Any]:
 
 
 def reversed_time(op: hub.Builder, x: ir.Value) -> Any:
-    return op.Slice(x, ints([-1]), ints([I64_MIN]), ints([0]), ints([-1]))
+    return op.Slice(x, ints(-1), ints(I64_MIN), ints(0), ints(-1))
 
 
 def states(op: hub.Builder, value: ir.Value, directions: int) -> Any:
     """[batch, directions·H] as [directions, batch, H]."""
     if directions == 1:
-        return op.Unsqueeze(value, ints([0]))
+        return op.Unsqueeze(value, ints(0))
     return op.Concat(
-        *(op.Unsqueeze(v, ints([0])) for v in op.Split(value, axis=1, num_outputs=2, _outputs=2)), axis=0
+        *(op.Unsqueeze(v, ints(0)) for v in op.Split(value, axis=1, num_outputs=2, _outputs=2)), axis=0
     )
 
 
 def joined(op: hub.Builder, value: ir.Value, directions: int, axis: int) -> Any:
     """A dimension of directions at `axis` joined into the last one."""
     if directions == 1:
-        return op.Squeeze(value, ints([axis]))
+        return op.Squeeze(value, ints(axis))
     parts = op.Split(value, axis=axis, num_outputs=2, _outputs=2)
-    return op.Concat(*(op.Squeeze(v, ints([axis])) for v in parts), axis=-1)
+    return op.Concat(*(op.Squeeze(v, ints(axis)) for v in parts), axis=-1)
 
 
 def results(op: hub.Builder, node: Any, y: ir.Value, last: ir.Value, directions: int) -> tuple[Any, Any]:
@@ -63,12 +65,12 @@ def results(op: hub.Builder, node: Any, y: ir.Value, last: ir.Value, directions:
     final = joined(op, last, directions, 0)
     if node.get("output_sequence", False):
         return joined(op, y, directions, 1), final
-    return op.Unsqueeze(final, ints([0])), final
+    return op.Unsqueeze(final, ints(0)), final
 
 
 NEEDS = (
-    one_of("recurrent_activation", *KNOWN),
-    one_of("activation", *KNOWN, default="tanh"),
+    attribute("recurrent_activation", *KNOWN),
+    attribute("activation", *KNOWN, default="tanh"),
 )
 
 
@@ -89,8 +91,8 @@ def unclipped(node: Any) -> bool:
     "lstm",
     needs=(
         *NEEDS,
-        one_of("cell_activation", *KNOWN, default="tanh"),
-        need("no clip that the cell may reach", unclipped),
+        attribute("cell_activation", *KNOWN, default="tanh"),
+        condition("no clip that the cell may reach", unclipped),
     ),
 )
 def lstm(op, node, x, initial_h, initial_c):
@@ -112,13 +114,13 @@ def lstm(op, node, x, initial_h, initial_c):
         x = reversed_time(op, x)
     y, h, c = op.LSTM(
         x,
-        like(op, stacked("weight_ih", 0), x),
-        like(op, stacked("weight_hh", 0), x),
-        None if bias is None else like(op, np.concatenate([bias, np.zeros_like(bias)], axis=1), x),
+        like(op, x, stacked("weight_ih", 0)),
+        like(op, x, stacked("weight_hh", 0)),
+        None if bias is None else like(op, x, np.concatenate([bias, np.zeros_like(bias)], axis=1)),
         None,
         states(op, initial_h, count),
         states(op, initial_c, count),
-        None if peephole is None else like(op, peephole, x),
+        None if peephole is None else like(op, x, peephole),
         hidden_size=size,
         direction="bidirectional" if both else "forward",
         **activations(
@@ -155,8 +157,8 @@ def single(
     y, h = op.node(
         kind,
         x,
-        *(like(op, w, x) for w in weights),
-        like(op, np.concatenate(biases)[None], x),
+        *(like(op, x, w) for w in weights),
+        like(op, x, np.concatenate(biases)[None]),
         None,
         states(op, initial_h, 1),
         hidden_size=size,
@@ -174,6 +176,6 @@ def gru(op, node, x, initial_h):
     return single(op, node, x, initial_h, "GRU", GRU, names, linear_before_reset=after)
 
 
-@ops.op("rnn", needs=(one_of("activation", *KNOWN, default="tanh"),))
+@ops.op("rnn", needs=(attribute("activation", *KNOWN, default="tanh"),))
 def rnn(op, node, x, initial_h):
     return single(op, node, x, initial_h, "RNN", "h", (node.get("activation", "tanh"),))

@@ -8,8 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.importing import constant
 from bridge.ops import OpTable
-from bridge_coreml.import_ops.common import DTYPES, INT32, RANKED, cast, constant, ints, rank_of
+from bridge_coreml.import_ops.common import DTYPES, INT32, RANKED, cast, rank_of
 
 ops = OpTable()
 
@@ -30,7 +31,7 @@ REDUCTIONS = {
 @ops.op(*REDUCTIONS)
 def reduction(op, node, x):
     axes = node.get("axes")
-    axes = None if axes is None else ints(axes).reshape(-1)
+    axes = None if axes is None else np.asarray(axes, np.int64).reshape(-1)
     return op.node(REDUCTIONS[node.op], x, axes, keepdims=int(node.get("keep_dims", False)))
 
 

@@ -9,6 +9,8 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import arange, product
+from bridge.importing import as_int64, attribute, constant, ints, like, permuted
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along
 from bridge.passes.slices import python_slice
@@ -20,18 +22,11 @@ from bridge_coreml.import_ops.common import (
     as_type,
     cast,
     const,
-    constant,
     index,
-    int64,
-    ints,
     lengths,
-    like,
-    need,
-    one_of,
     rank_of,
     ranked,
     reshape,
-    transpose,
 )
 
 ops = OpTable()
@@ -48,7 +43,7 @@ def reshape_to(op, node, x, shape):
     counted from the end."""
     array = const(shape)
     if array is None:
-        return op.Reshape(x, int64(op, shape))
+        return op.Reshape(x, as_int64(op, shape))
     sizes, rank, want = lengths(op, x), rank_of(x) or 0, array.ravel().tolist()
     shift = rank - len(want)
     parts = [n if n else (sizes[i + shift] if 0 <= i + shift < rank else 1) for i, n in enumerate(want)]
@@ -69,13 +64,13 @@ def reshape_like(op, node, x):
 
 @ops.op("expand_dims")
 def expand_dims(op, node, x):
-    return op.Unsqueeze(x, ints(node.get("axes")).reshape(-1))
+    return op.Unsqueeze(x, np.asarray(node.get("axes"), np.int64).reshape(-1))
 
 
 @ops.op("squeeze", needs=(RANKED,))
 def squeeze(op, node, x):
     axes = node.get("axes")
-    return op.Squeeze(x, None if axes is None else ints(axes).reshape(-1))
+    return op.Squeeze(x, None if axes is None else np.asarray(axes, np.int64).reshape(-1))
 
 
 @ops.op("flatten2d")
@@ -91,7 +86,7 @@ def transpose_(op, node, x):
 
 @ops.op("tile")
 def tile(op, node, x, reps):
-    return op.Tile(x, int64(op, reps))
+    return op.Tile(x, as_int64(op, reps))
 
 
 @ops.op("reverse", needs=(RANKED,))
@@ -99,7 +94,9 @@ def reverse(op, node, x):
     axes = node.get("axes")
     axes = list(range(rank_of(x) or 0)) if axes is None else np.ravel(axes).tolist()
     count = len(axes)
-    return op.Slice(x, ints([-1] * count), ints([I64_MIN] * count), ints(axes), ints([-1] * count))
+    return op.Slice(
+        x, ints(*[-1] * count), ints(*[I64_MIN] * count), np.asarray(axes, np.int64), ints(*[-1] * count)
+    )
 
 
 @ops.op("reverse_sequence", needs=(RANKED,))
@@ -107,8 +104,8 @@ def reverse_sequence(op, node, x, lengths):
     rank = rank_of(x) or 2
     seq, batch = node.get("seq_axis", 0) % rank, node.get("batch_axis", 0) % rank
     order = [seq, batch, *(i for i in range(rank) if i not in (seq, batch))]
-    turned = op.ReverseSequence(transpose(op, x, order), int64(op, lengths), time_axis=0, batch_axis=1)
-    return transpose(op, turned, [order.index(i) for i in range(rank)])
+    turned = op.ReverseSequence(permuted(op, x, order), as_int64(op, lengths), time_axis=0, batch_axis=1)
+    return permuted(op, turned, [order.index(i) for i in range(rank)])
 
 
 @ops.op("concat", needs=(ranked("values"),))
@@ -119,7 +116,7 @@ def concat(op, node):
     if not node.get("interleave", False):
         return op.Concat(*values, axis=axis)
     axis %= rank_of(values[0]) or 1
-    stacked = op.Concat(*(op.Unsqueeze(v, ints([axis + 1])) for v in values), axis=axis + 1)
+    stacked = op.Concat(*(op.Unsqueeze(v, ints(axis + 1)) for v in values), axis=axis + 1)
     sizes = lengths(op, values[0])
     sizes[axis] = product(op, [sizes[axis], len(values)])
     return reshape(op, stacked, sizes)
@@ -129,7 +126,7 @@ def concat(op, node):
 def stack(op, node):
     values, axis = node.values("values"), node.get("axis")
     axis %= (rank_of(values[0]) or 0) + 1
-    return op.Concat(*(op.Unsqueeze(v, ints([axis])) for v in values), axis=axis)
+    return op.Concat(*(op.Unsqueeze(v, ints(axis)) for v in values), axis=axis)
 
 
 @ops.op("split", needs=(RANKED, constant("split_sizes")))
@@ -140,7 +137,7 @@ def split(op, node, x):
     sizes = node.get("split_sizes")
     if sizes is None:
         return op.Split(x, axis=axis, num_outputs=count, _outputs=count)
-    return op.Split(x, ints(sizes), axis=axis, _outputs=count)
+    return op.Split(x, np.asarray(sizes, np.int64), axis=axis, _outputs=count)
 
 
 def bounds(
@@ -166,7 +163,12 @@ def bounds(
         else:
             last.append(int(ends[i]))
     steps = [1 if squeezed[i] else steps[i] for i in range(rank)]
-    return ints(first), ints(last), ints(steps), [i for i in range(rank) if squeezed[i]]
+    return (
+        np.asarray(first, np.int64),
+        np.asarray(last, np.int64),
+        np.asarray(steps, np.int64),
+        [i for i in range(rank) if squeezed[i]],
+    )
 
 
 def _running_bounds(
@@ -180,19 +182,21 @@ def _running_bounds(
     squeezed: list[bool],
 ) -> tuple[Any, Any, np.ndarray, list[int]]:
     rank = len(steps)
-    starts, ends = int64(op, begin), int64(op, end)
-    begin_for = ints([0 if s > 0 else I64_MAX for s in steps])
-    end_for = ints([I64_MAX if s > 0 else I64_MIN for s in steps])
+    starts, ends = as_int64(op, begin), as_int64(op, end)
+    begin_for = np.asarray([0 if s > 0 else I64_MAX for s in steps], np.int64)
+    end_for = np.asarray([I64_MAX if s > 0 else I64_MIN for s in steps], np.int64)
     if any(begin_mask):
         starts = op.Where(op.const(np.array(begin_mask)), op.const(begin_for), starts)
     if any(end_mask):
         ends = op.Where(op.const(np.array(end_mask)), op.const(end_for), ends)
     if any(squeezed):
-        after = op.Add(starts, op.const(ints([1] * rank)))
-        after = op.Where(op.Equal(starts, op.const(ints(-1))), op.const(ints(I64_MAX)), after)
+        after = op.Add(starts, op.const(ints(*[1] * rank)))
+        after = op.Where(
+            op.Equal(starts, op.const(np.array(-1, np.int64))), op.const(np.array(I64_MAX, np.int64)), after
+        )
         ends = op.Where(op.const(np.array(squeezed)), after, ends)
     steps = [1 if squeezed[i] else steps[i] for i in range(rank)]
-    return starts, ends, ints(steps), [i for i in range(rank) if squeezed[i]]
+    return starts, ends, np.asarray(steps, np.int64), [i for i in range(rank) if squeezed[i]]
 
 
 def sliced(
@@ -200,7 +204,7 @@ def sliced(
 ) -> Any:
     starts, ends, steps, squeezed = bounds(op, node, x, begin, end, stride)
     made = python_slice(op, x, starts, ends, range(rank_of(x) or 0), steps)
-    return op.Squeeze(made, ints(squeezed)) if squeezed else made
+    return op.Squeeze(made, np.asarray(squeezed, np.int64)) if squeezed else made
 
 
 SLICED = (
@@ -221,14 +225,18 @@ def slice_by_index(op, node, x, begin, end, stride=None):
 def slice_by_size(op, node, x, begin, size):
     """A size of -1 takes all that is left."""
     starts, sizes, rank = const(begin), const(size), rank_of(x) or 0
-    axes = ints(range(rank))
+    axes = ints(*range(rank))
     if starts is not None and sizes is not None:
         starts, sizes = starts.astype(np.int64), sizes.astype(np.int64)
         ends = np.where(sizes == -1, I64_MAX, starts + sizes)
         ends = np.where((ends == 0) & (starts < 0), I64_MAX, ends)
         return op.Slice(x, starts, ends, axes)
-    starts, sizes = int64(op, begin), int64(op, size)
-    ends = op.Where(op.Equal(sizes, op.const(ints(-1))), op.const(ints(I64_MAX)), op.Add(starts, sizes))
+    starts, sizes = as_int64(op, begin), as_int64(op, size)
+    ends = op.Where(
+        op.Equal(sizes, op.const(np.array(-1, np.int64))),
+        op.const(np.array(I64_MAX, np.int64)),
+        op.Add(starts, sizes),
+    )
     return op.Slice(x, starts, ends, axes)
 
 
@@ -237,15 +245,15 @@ def slice_update(op, node, x, update, begin, end, stride=None):
     """The places of the slice in the flattened tensor are sliced alike, and written."""
     sizes = lengths(op, x)
     places = reshape(op, arange(op, product(op, sizes)), sizes)
-    chosen = op.Reshape(sliced(op, node, places, begin, end, stride), ints([-1]))
-    flat = op.ScatterElements(op.Reshape(x, ints([-1])), chosen, op.Reshape(update, ints([-1])), axis=0)
+    chosen = op.Reshape(sliced(op, node, places, begin, end, stride), ints(-1))
+    flat = op.ScatterElements(op.Reshape(x, ints(-1)), chosen, op.Reshape(update, ints(-1)), axis=0)
     return reshape(op, flat, sizes)
 
 
 PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
 
 
-@ops.op("pad", needs=(RANKED, one_of("mode", *PAD_MODES)))
+@ops.op("pad", needs=(RANKED, attribute("mode", *PAD_MODES)))
 def pad(op, node, x, pad):
     mode, rank, array = PAD_MODES[node.get("mode", "constant")], rank_of(x) or 0, const(pad)
     if array is not None:
@@ -253,8 +261,8 @@ def pad(op, node, x, pad):
         pairs[rank - array.size // 2 :] = array.reshape(-1, 2)
         pads = op.const(pairs.T.ravel())
     else:
-        pads = op.Reshape(op.Transpose(op.Reshape(int64(op, pad), ints([rank, 2])), perm=[1, 0]), ints([-1]))
-    value = like(op, node.get("constant_val", 0), x) if mode == "constant" else None
+        pads = op.Reshape(op.Transpose(op.Reshape(as_int64(op, pad), ints(rank, 2)), perm=[1, 0]), ints(-1))
+    value = like(op, x, node.get("constant_val", 0)) if mode == "constant" else None
     return op.Pad(x, pads, value, mode=mode)
 
 
@@ -267,7 +275,7 @@ def gather(op, node, x, indices):
     axis %= rank
     order = [*range(batch), axis, *(i for i in range(batch, rank) if i != axis)]
     made = op.GatherND(
-        transpose(op, x, order), op.Unsqueeze(int64(op, indices), ints([-1])), batch_dims=batch
+        permuted(op, x, order), op.Unsqueeze(as_int64(op, indices), ints(-1)), batch_dims=batch
     )
     own, between = (rank_of(indices) or batch) - batch, axis - batch
     first, total = batch + own, batch + own + rank - batch - 1
@@ -277,7 +285,7 @@ def gather(op, node, x, indices):
         *range(batch, first),
         *range(first + between, total),
     ]
-    return transpose(op, made, back)
+    return permuted(op, made, back)
 
 
 @ops.op("gather_along_axis")
@@ -287,7 +295,7 @@ def gather_along_axis(op, node, x, indices):
 
 @ops.op("gather_nd")
 def gather_nd(op, node, x, indices):
-    return op.GatherND(x, int64(op, indices), batch_dims=node.get("batch_dims", 0))
+    return op.GatherND(x, as_int64(op, indices), batch_dims=node.get("batch_dims", 0))
 
 
 REDUCED = {"add": "add", "sub": "add", "mul": "mul", "div": "mul", "max": "max", "min": "min", "update": None}
@@ -298,8 +306,8 @@ def whole_division(node: Any) -> bool:
 
 
 SCATTERED = (
-    one_of("mode", "add", *REDUCED),
-    need("floats where mode=div", lambda n: not whole_division(n)),
+    attribute("mode", "add", *REDUCED),
+    condition("floats where mode=div", lambda n: not whole_division(n)),
     ranked("data"),
 )
 
@@ -322,11 +330,9 @@ def scatter(op, node, data, indices, updates):
     updates, reduction = _mode(op, node, data, updates)
     order = [axis, *(i for i in range(rank) if i != axis)]
     shift = [*range(axis, axis + own), *range(axis), *range(axis + own, own + rank - 1)]
-    places = op.Unsqueeze(int64(op, indices), ints([-1]))
-    made = op.ScatterND(
-        transpose(op, data, order), places, transpose(op, updates, shift), reduction=reduction
-    )
-    return transpose(op, made, [order.index(i) for i in range(rank)])
+    places = op.Unsqueeze(as_int64(op, indices), ints(-1))
+    made = op.ScatterND(permuted(op, data, order), places, permuted(op, updates, shift), reduction=reduction)
+    return permuted(op, made, [order.index(i) for i in range(rank)])
 
 
 @ops.op("scatter_along_axis", needs=SCATTERED)
@@ -340,7 +346,7 @@ def scatter_along_axis(op, node, data, indices, updates):
 @ops.op("scatter_nd", needs=SCATTERED)
 def scatter_nd(op, node, data, indices, updates):
     updates, reduction = _mode(op, node, data, updates)
-    return op.ScatterND(data, int64(op, indices), updates, reduction=reduction)
+    return op.ScatterND(data, as_int64(op, indices), updates, reduction=reduction)
 
 
 @ops.op("band_part", needs=(RANKED,))
@@ -356,7 +362,7 @@ def band_part(op, node, x):
 @ops.op("fill")
 def fill(op, node, shape):
     value = np.asarray(node.get("value", 0.0)).astype(node.out_dtype().numpy())
-    return op.Expand(op.const(value), int64(op, shape))
+    return op.Expand(op.const(value), as_int64(op, shape))
 
 
 @ops.op("fill_like")
@@ -371,12 +377,12 @@ def one_hot(op, node, indices, one_hot_vector_size):
     rank = (rank_of(indices) or 0) + 1
     axis = node.get("axis", -1) % rank
     depth = const(one_hot_vector_size)
-    count = int(depth) if depth is not None else op.Reshape(int64(op, one_hot_vector_size), [1])
+    count = int(depth) if depth is not None else op.Reshape(as_int64(op, one_hot_vector_size), [1])
     on, off = (
         op.const(np.asarray(node.get(n, d)).astype(node.out_dtype().numpy()))
         for n, d in (("on_value", 1), ("off_value", 0))
     )
-    places = op.Unsqueeze(int64(op, indices), ints([axis]))
+    places = op.Unsqueeze(as_int64(op, indices), ints(axis))
     return op.Where(op.Equal(places, along(op, arange(op, count), axis, rank)), on, off)
 
 
@@ -395,7 +401,7 @@ def sliding_windows(op, node, x):
         firsts = op.const((np.arange((length - size) // stride + 1, dtype=np.int64) * stride)[:, None])
     else:
         count = op.Add(op.Div(op.Sub(length, size), stride), 1)
-        firsts = op.Unsqueeze(op.Mul(arange(op, count), stride), ints([1]))
+        firsts = op.Unsqueeze(op.Mul(arange(op, count), stride), ints(1))
     return op.Gather(x, op.Add(firsts, offsets), axis=axis)
 
 
@@ -426,7 +432,7 @@ def space_to_batch(op, node, x):
     """The block's place comes first in the batch, as TensorFlow has it."""
     (a, b), pads = node.get("block_shape"), node.get("paddings")
     (top, bottom), (left, right) = pads
-    x = op.Pad(x, ints([0, 0, top, left, 0, 0, bottom, right]))
+    x = op.Pad(x, ints(0, 0, top, left, 0, 0, bottom, right))
     n, c, h, w = lengths(op, x)
     height, width = (v // f if isinstance(v, int) else op.Div(v, f) for v, f in ((h, a), (w, b)))
     split = reshape(op, x, [n, c, height, a, width, b])
@@ -444,11 +450,11 @@ def batch_to_space(op, node, x):
     whole = reshape(op, split, [batch, c, product(op, [h, a]), product(op, [w, b])])
     (top, bottom), (left, right) = crops
     ends = [-v if v else I64_MAX for v in (bottom, right)]
-    return op.Slice(whole, ints([top, left]), ints(ends), ints([2, 3]))
+    return op.Slice(whole, ints(top, left), np.asarray(ends, np.int64), ints(2, 3))
 
 
 @ops.op("crop", needs=(RANKED,))
 def crop(op, node, x):
     (top, bottom), (left, right) = node.get("crop_height"), node.get("crop_width")
     ends = [-v if v else I64_MAX for v in (bottom, right)]
-    return op.Slice(x, ints([top, left]), ints(ends), ints([-2, -1]))
+    return op.Slice(x, ints(top, left), np.asarray(ends, np.int64), ints(-2, -1))

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from bridge.dims import lengths, product, reshape, vector
 from bridge.errors import UnreadableFile
 from bridge.hub import const, rank_of, shape_of
+from bridge.importing import ints
 from bridge.ops import Need
 
 FLOAT, INT64, BOOL = (int(ir.DataType[n]) for n in ("FLOAT", "INT64", "BOOL"))
@@ -35,18 +36,8 @@ def as_float(op: Any, value: ir.Value) -> Any:
     return value if value.dtype == ir.DataType.FLOAT else op.Cast(value, to=FLOAT)
 
 
-def as_int(op: Any, value: ir.Value) -> Any:
-    """A blob of whole numbers in int64."""
-    array = const(value)
-    return op.const(array.astype(np.int64)) if array is not None else op.Cast(value, to=INT64)
-
-
 def as_bool(op: Any, value: ir.Value) -> Any:
     return op.Not(op.Equal(value, op.const(np.float32(0))))
-
-
-def ints(values: Any) -> np.ndarray:
-    return np.asarray(list(values) if not np.isscalar(values) else values, np.int64)
 
 
 def weight(params: Any, shape: list[int]) -> np.ndarray:
@@ -101,14 +92,14 @@ def images(op: Any, x: ir.Value, rank: int = 4) -> tuple[Any, Callable[[Any], An
         return x, lambda y: y
     sizes = lengths(op, x)
     if own < rank:
-        made = op.Unsqueeze(x, ints(range(rank - own)))
-        return made, lambda y: op.Squeeze(y, ints(range(rank - own)))
+        made = op.Unsqueeze(x, ints(*range(rank - own)))
+        return made, lambda y: op.Squeeze(y, ints(*range(rank - own)))
     lead = sizes[: own - rank + 1]
     made = reshape(op, x, [product(op, lead), *sizes[own - rank + 1 :]])
     return made, lambda y: reshape(op, y, [*lead, *lengths(op, y)[1:]])
 
 
 __all__ = [
-    "BOOL", "FLOAT", "I64_MAX", "I64_MIN", "INT64", "as_bool", "as_float", "as_int", "const", "images",
-    "ints", "lengths", "need", "nested", "product", "rank_of", "reshape", "shape_of", "vector", "weight",
+    "BOOL", "FLOAT", "I64_MAX", "I64_MIN", "INT64", "as_bool", "as_float", "const", "images",
+    "lengths", "need", "nested", "product", "rank_of", "reshape", "shape_of", "vector", "weight",
 ]  # fmt: skip

@@ -8,8 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.importing import as_int64
 from bridge.ops import OpTable
-from bridge_coreml.layers.common import as_bool, as_int, nested
+from bridge_coreml.layers.common import as_bool, nested
 
 ops = OpTable()
 
@@ -134,7 +135,7 @@ def loop(op, layer, limit=None):
         graph = step(op, layer, names, shapes)
     most = None
     if limit is not None:
-        most = op.Reshape(as_int(op, limit), op.const([]))
+        most = op.Reshape(as_int64(op, limit), op.const([]))
     elif p.maxLoopIterations or not tested:
         most = op.const(np.array(p.maxLoopIterations, np.int64))
     first = op.Reshape(as_bool(op, scope.value(p.conditionVar)), op.const([])) if tested else None

@@ -9,20 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.importing import as_int64, ints
 from bridge.ops import OpTable
 from bridge_coreml.import_ops.image import bilinear, crop_resize_of_rois, resized
 from bridge_coreml.import_ops.nn import response_norm
-from bridge_coreml.layers.common import (
-    as_int,
-    images,
-    ints,
-    lengths,
-    need,
-    rank_of,
-    reshape,
-    shape_of,
-    weight,
-)
+from bridge_coreml.layers.common import images, lengths, need, rank_of, reshape, shape_of, weight
 
 ops = OpTable()
 
@@ -38,7 +29,7 @@ def inner_product(op, layer, x):
     made = op.MatMul(flat, op.const(np.ascontiguousarray(kernel.T)))
     if p.hasBias:
         made = op.Add(made, op.const(weight(p.bias, [p.outputChannels])))
-    return op.Unsqueeze(made, ints([rank - 2, rank - 1])) if rank >= 4 else made
+    return op.Unsqueeze(made, ints(rank - 2, rank - 1)) if rank >= 4 else made
 
 
 @ops.op("batchedMatmul")
@@ -56,7 +47,7 @@ def batched_matmul(op, layer, x, y=None):
         )
     for i, axis in enumerate((0, 1)):
         if rank_of(sides[i]) == 1:
-            sides[i] = op.Unsqueeze(sides[i], ints([axis]))
+            sides[i] = op.Unsqueeze(sides[i], ints(axis))
     return op.MatMul(*sides)
 
 
@@ -64,11 +55,11 @@ def batched_matmul(op, layer, x, y=None):
 def embedding(op, layer, x):
     p, rank = layer.params, rank_of(x) or 4
     table = weight(p.weights, [p.outputChannels, p.inputDim]).T
-    places = op.Squeeze(as_int(op, x), ints(range(rank - 3, rank)))
+    places = op.Squeeze(as_int64(op, x), ints(*range(rank - 3, rank)))
     made = op.Gather(op.const(np.ascontiguousarray(table)), places, axis=0)
     if p.hasBias:
         made = op.Add(made, op.const(weight(p.bias, [p.outputChannels])))
-    return op.Unsqueeze(made, ints([rank - 2, rank - 1]))
+    return op.Unsqueeze(made, ints(rank - 2, rank - 1))
 
 
 @ops.op("embeddingND")
@@ -76,7 +67,7 @@ def embedding_nd(op, layer, x):
     p, rank = layer.params, rank_of(x) or 2
     table = weight(p.weights, [p.embeddingSize, p.vocabSize]).T
     made = op.Gather(
-        op.const(np.ascontiguousarray(table)), op.Squeeze(as_int(op, x), ints([rank - 1])), axis=0
+        op.const(np.ascontiguousarray(table)), op.Squeeze(as_int64(op, x), ints(rank - 1)), axis=0
     )
     return op.Add(made, op.const(weight(p.bias, [p.embeddingSize]))) if p.hasBias else made
 
@@ -84,7 +75,7 @@ def embedding_nd(op, layer, x):
 @ops.op("dot")
 def dot(op, layer, x, y):
     def total(a, b):
-        return op.ReduceSum(op.Mul(a, b), ints([-3]), keepdims=1)
+        return op.ReduceSum(op.Mul(a, b), ints(-3), keepdims=1)
 
     made = total(x, y)
     if layer.params.cosineSimilarity:
@@ -205,7 +196,7 @@ def pooling(op, layer, x):
     p = layer.params
     kind, (x, back) = NAMES[p.type], images(op, x)
     if p.globalPooling:
-        return back(_all_of(op, x, kind, ints([2, 3])))
+        return back(_all_of(op, x, kind, ints(2, 3)))
     size, strides = [int(v) for v in (p.kernelSize or [3, 3])], [int(v) for v in pair(p.stride)]
     common = {"kernel_shape": size, "strides": strides, **pads(p)}
     if kind == "L2":
@@ -238,7 +229,7 @@ def pooling_3d(op, layer, x):
 
 @ops.op("globalPooling3d")
 def global_pooling_3d(op, layer, x):
-    return _all_of(op, x, NAMES[layer.params.type], ints([2, 3, 4]))
+    return _all_of(op, x, NAMES[layer.params.type], ints(2, 3, 4))
 
 
 @ops.op("batchnorm")
@@ -258,7 +249,7 @@ def batchnorm(op, layer, x):
 
 def of_batch(op: hub.Builder, x: ir.Value) -> tuple[Any, Any]:
     """Mean and variance of each channel over the whole batch."""
-    axes = ints([0, 2, 3])
+    axes = ints(0, 2, 3)
     centred = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
     return op.ReduceMean(x, axes, keepdims=0), op.ReduceMean(op.Mul(centred, centred), axes, keepdims=0)
 
@@ -266,7 +257,7 @@ def of_batch(op: hub.Builder, x: ir.Value) -> tuple[Any, Any]:
 @ops.op("mvn")
 def mvn(op, layer, x):
     p = layer.params
-    axes = ints([-3, -2, -1] if p.acrossChannels else [-2, -1])
+    axes = np.asarray([-3, -2, -1] if p.acrossChannels else [-2, -1], np.int64)
     centred = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
     if not p.normalizeVariance:
         return centred
@@ -276,7 +267,7 @@ def mvn(op, layer, x):
 
 @ops.op("l2normalize")
 def l2_normalize(op, layer, x):
-    total = op.ReduceSum(op.Mul(x, x), ints([-3, -2, -1]), keepdims=1)
+    total = op.ReduceSum(op.Mul(x, x), ints(-3, -2, -1), keepdims=1)
     return op.Div(x, op.Sqrt(op.Add(total, np.float32(layer.params.epsilon or 1e-6))))
 
 

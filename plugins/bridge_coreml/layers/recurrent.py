@@ -9,9 +9,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.importing import ints
 from bridge.ops import OpTable
 from bridge.recurrent import GATES, PEEPHOLES
-from bridge_coreml.layers.common import I64_MIN, ints, need, rank_of, reshape, weight
+from bridge_coreml.layers.common import I64_MIN, need, rank_of, reshape, weight
 
 ops = OpTable()
 
@@ -57,8 +58,8 @@ def numbered(message: Any) -> Any:
 
 def sequence(op: hub.Builder, x: ir.Value, reverse: bool = False) -> Any:
     """A blob as [sequence, batch, vector]; one of rank 3 is that already."""
-    made = op.Squeeze(x, ints([3, 4])) if rank_of(x) == 5 else x
-    return op.Slice(made, ints([-1]), ints([I64_MIN]), ints([0]), ints([-1])) if reverse else made
+    made = op.Squeeze(x, ints(3, 4)) if rank_of(x) == 5 else x
+    return op.Slice(made, ints(-1), ints(I64_MIN), ints(0), ints(-1)) if reverse else made
 
 
 def state(op: hub.Builder, value: ir.Value | None, size: int) -> Any:
@@ -70,7 +71,7 @@ def state(op: hub.Builder, value: ir.Value | None, size: int) -> Any:
 
 def blob(op: hub.Builder, value: ir.Value, like: ir.Value) -> Any:
     """[sequence, batch, vector] in the rank of the input."""
-    return op.Unsqueeze(value, ints([3, 4])) if rank_of(like) == 5 else value
+    return op.Unsqueeze(value, ints(3, 4)) if rank_of(like) == 5 else value
 
 
 def answer(op: hub.Builder, x: ir.Value, y: ir.Value, last: ir.Value, whole: bool) -> Any:
@@ -97,7 +98,7 @@ def simple_recurrent(op, layer, x, h=None):
         clip=CLIP,
         _outputs=2,
     )
-    return answer(op, x, op.Squeeze(y, ints([1])), last, p.sequenceOutput), blob(op, last, x)
+    return answer(op, x, op.Squeeze(y, ints(1)), last, p.sequenceOutput), blob(op, last, x)
 
 
 @ops.op("gru", needs=(need("activations the hub has", lambda p: known(p.activations)),))
@@ -125,7 +126,7 @@ def gru(op, layer, x, h=None):
         clip=CLIP,
         _outputs=2,
     )
-    return answer(op, x, op.Squeeze(y, ints([1])), last, p.sequenceOutput), blob(op, last, x)
+    return answer(op, x, op.Squeeze(y, ints(1)), last, p.sequenceOutput), blob(op, last, x)
 
 
 GRU = {"z": "update", "r": "reset", "h": "output"}
@@ -200,7 +201,7 @@ def unidirectional(op, layer, x, h=None, c=None):
     sides = [stacked(p.weightParams, p.params, size, count)]
     states = [state(op, v, size) for v in (h, c)]
     y, last, cell = lstm(op, x, sides, states, p.activations, p.params, size, "forward", p.reverseInput)
-    whole = answer(op, x, op.Squeeze(y, ints([1])), last, p.params.sequenceOutput)
+    whole = answer(op, x, op.Squeeze(y, ints(1)), last, p.params.sequenceOutput)
     return whole, blob(op, last, x), blob(op, cell, x)
 
 
@@ -227,7 +228,7 @@ def bidirectional(op, layer, x, h=None, c=None, h_back=None, c_back=None):
         parts = op.Split(value, axis=axis, num_outputs=2, _outputs=2)
         return parts
 
-    ahead, behind = (op.Squeeze(v, ints([1])) for v in both(y, 1))
+    ahead, behind = (op.Squeeze(v, ints(1)) for v in both(y, 1))
     ends, cells = both(last, 0), both(cell, 0)
     whole = op.Concat(ahead, behind, axis=-1)
     final = op.Concat(*ends, axis=-1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from bridge.importing import as_int64, ints
 from bridge.ops import OpTable
-from bridge_coreml.layers.common import FLOAT, as_int, ints, rank_of
+from bridge_coreml.layers.common import FLOAT, rank_of
 
 ops = OpTable()
 
@@ -26,9 +27,9 @@ NAMES = {
 @ops.op(*NAMES)
 def reduction(op, layer, x):
     p = layer.params
-    axes = None if p.reduceAll else ints(p.axes)
+    axes = None if p.reduceAll else np.asarray(p.axes, np.int64)
     made = op.node(NAMES[layer.kind], x, axes, keepdims=int(p.keepDims))
-    return made if rank_of(made) != 0 else op.Reshape(made, ints([1]))
+    return made if rank_of(made) != 0 else op.Reshape(made, ints(1))
 
 
 LOGS = "the sum of logarithms"
@@ -46,8 +47,10 @@ def reduce_blob(op, layer, x):
     if p.mode == 9:
         return op.Cast(op.ArgMax(x, axis=axes[-1], keepdims=1), to=FLOAT)
     if MODES[p.mode] == LOGS:
-        return op.ReduceSum(op.Log(op.Add(x, np.float32(p.epsilon or 1e-6))), ints(axes), keepdims=1)
-    return op.node(MODES[p.mode], x, ints(axes), keepdims=1)
+        return op.ReduceSum(
+            op.Log(op.Add(x, np.float32(p.epsilon or 1e-6))), np.asarray(axes, np.int64), keepdims=1
+        )
+    return op.node(MODES[p.mode], x, np.asarray(axes, np.int64), keepdims=1)
 
 
 @ops.op("argMax", "argMin")
@@ -61,7 +64,7 @@ def arg_extreme(op, layer, x):
 @ops.op("topK")
 def top_k(op, layer, x, k=None):
     p = layer.params
-    count = ints([int(p.K)]) if k is None else op.Reshape(as_int(op, k), ints([1]))
+    count = ints(int(p.K)) if k is None else op.Reshape(as_int64(op, k), ints(1))
     values, places = op.TopK(x, count, axis=int(p.axis), largest=int(not p.useBottomK), _outputs=2)
     return values, op.Cast(places, to=FLOAT)
 
@@ -79,5 +82,5 @@ def arg_sort(op, layer, x):
 @ops.op("cumSum")
 def cum_sum(op, layer, x, axis=None):
     p = layer.params
-    place = np.array(p.axis, np.int64) if axis is None else op.Reshape(as_int(op, axis), op.const([]))
+    place = np.array(p.axis, np.int64) if axis is None else op.Reshape(as_int64(op, axis), op.const([]))
     return op.CumSum(x, place, exclusive=int(p.excludeFinalSum), reverse=int(p.reverse))

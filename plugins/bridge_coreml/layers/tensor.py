@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import arange
+from bridge.importing import as_int64, ints
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along
 from bridge_coreml.import_ops.control import drawn
@@ -20,10 +21,8 @@ from bridge_coreml.layers.common import (
     I64_MAX,
     I64_MIN,
     as_float,
-    as_int,
     const,
     images,
-    ints,
     lengths,
     need,
     product,
@@ -85,20 +84,20 @@ def concat_nd(op, layer, *inputs):
     axis %= rank_of(inputs[0]) or 1
     sizes = lengths(op, inputs[0])
     sizes[axis] = product(op, [sizes[axis], len(inputs)])
-    return reshape(op, op.Concat(*(op.Unsqueeze(v, ints([axis + 1])) for v in inputs), axis=axis + 1), sizes)
+    return reshape(op, op.Concat(*(op.Unsqueeze(v, ints(axis + 1)) for v in inputs), axis=axis + 1), sizes)
 
 
 @ops.op("stack")
 def stack(op, layer, *inputs):
     axis = layer.params.axis % ((rank_of(inputs[0]) or 0) + 1)
-    return op.Concat(*(op.Unsqueeze(v, ints([axis])) for v in inputs), axis=axis)
+    return op.Concat(*(op.Unsqueeze(v, ints(axis)) for v in inputs), axis=axis)
 
 
 @ops.op("split", "splitND")
 def split(op, layer, x):
     count, p = len(layer.outputs), layer.params
     axis = -3 if layer.kind == "split" else p.axis
-    sizes = ints(p.splitSizes) if layer.kind == "splitND" and p.splitSizes else None
+    sizes = np.asarray(p.splitSizes, np.int64) if layer.kind == "splitND" and p.splitSizes else None
     if count == 1:
         return op.Identity(x)
     if sizes is None:
@@ -109,23 +108,23 @@ def split(op, layer, x):
 def alike(op: hub.Builder, length: Any, count: int) -> Any:
     """Lengths of so many parts, the first ones longer by one where they do not come out even."""
     if isinstance(length, int):
-        return ints([length // count + (i < length % count) for i in range(count)])
-    rest = op.Mod(length, op.const(ints([count])))
-    longer = op.Cast(op.Less(op.const(ints(range(count))), rest), to=int(ir.DataType.INT64))
-    return op.Add(op.Div(length, op.const(ints([count]))), longer)
+        return np.asarray([length // count + (i < length % count) for i in range(count)], np.int64)
+    rest = op.Mod(length, op.const(ints(count)))
+    longer = op.Cast(op.Less(op.const(ints(*range(count))), rest), to=int(ir.DataType.INT64))
+    return op.Add(op.Div(length, op.const(ints(count))), longer)
 
 
 @ops.op("sequenceRepeat")
 def sequence_repeat(op, layer, x):
-    return op.Tile(x, ints([int(layer.params.nRepetitions) or 1, *[1] * ((rank_of(x) or 5) - 1)]))
+    return op.Tile(x, ints(int(layer.params.nRepetitions) or 1, *[1] * ((rank_of(x) or 5) - 1)))
 
 
 @ops.op("tile")
 def tile(op, layer, x, reps=None):
     if reps is not None:
-        return op.Tile(x, as_int(op, reps))
+        return op.Tile(x, as_int64(op, reps))
     given = [int(r) for r in layer.params.reps]
-    return op.Tile(x, ints([1] * ((rank_of(x) or len(given)) - len(given)) + given))
+    return op.Tile(x, np.asarray([1] * ((rank_of(x) or len(given)) - len(given)) + given, np.int64))
 
 
 @ops.op("reorganizeData")
@@ -144,10 +143,10 @@ def slice_blob(op, layer, x):
     end = int(p.endIndex)
     return op.Slice(
         x,
-        ints([int(p.startIndex)]),
-        ints([I64_MAX if end == 0 else end]),
-        ints([{0: -3, 1: -2, 2: -1}[p.axis]]),
-        ints([int(p.stride) or 1]),
+        ints(int(p.startIndex)),
+        ints(I64_MAX if end == 0 else end),
+        ints({0: -3, 1: -2, 2: -1}[p.axis]),
+        ints(int(p.stride) or 1),
     )
 
 
@@ -175,9 +174,15 @@ def _sliced(
         if squeezed[i]:
             ends[i] = starts[i] + 1 if starts[i] != -1 else I64_MAX
     steps = [1 if squeezed[i] else strides[i] for i in range(rank)]
-    made = op.Slice(x, ints(starts), ints(ends), ints(range(rank)), ints(steps))
+    made = op.Slice(
+        x,
+        np.asarray(starts, np.int64),
+        np.asarray(ends, np.int64),
+        ints(*range(rank)),
+        np.asarray(steps, np.int64),
+    )
     gone = [i for i in range(rank) if squeezed[i]]
-    return op.Squeeze(made, ints(gone)) if gone and len(gone) < rank else made
+    return op.Squeeze(made, np.asarray(gone, np.int64)) if gone and len(gone) < rank else made
 
 
 @ops.op("sliceStatic")
@@ -201,29 +206,35 @@ def slice_dynamic(op, layer, x, begin, end=None, strides=None, *masks):
             return NotImplemented
         steps = [int(v) for v in known]
     begin_masks, end_masks, squeezed = (_masks(m, rank) for m in (p.beginMasks, p.endMasks, p.squeezeMasks))
-    first = as_int(op, begin)
-    last = op.const(ints(p.endIds[:rank])) if end is None else as_int(op, end)
+    first = as_int64(op, begin)
+    last = op.const(np.asarray(p.endIds[:rank], np.int64)) if end is None else as_int64(op, end)
     starts = op.Where(
-        op.const(np.array(begin_masks)), op.const(ints([I64_MAX if s < 0 else 0 for s in steps])), first
+        op.const(np.array(begin_masks)),
+        op.const(np.asarray([I64_MAX if s < 0 else 0 for s in steps], np.int64)),
+        first,
     )
     ends = op.Where(
-        op.const(np.array(end_masks)), op.const(ints([I64_MIN if s < 0 else I64_MAX for s in steps])), last
+        op.const(np.array(end_masks)),
+        op.const(np.asarray([I64_MIN if s < 0 else I64_MAX for s in steps], np.int64)),
+        last,
     )
     after = op.Where(
-        op.Equal(first, op.const(ints(-1))), op.const(ints(I64_MAX)), op.Add(first, op.const(ints(1)))
+        op.Equal(first, op.const(np.array(-1, np.int64))),
+        op.const(np.array(I64_MAX, np.int64)),
+        op.Add(first, op.const(np.array(1, np.int64))),
     )
     ends = op.Where(op.const(np.array(squeezed)), after, ends)
     steps = [1 if squeezed[i] else steps[i] for i in range(rank)]
-    made = op.Slice(x, starts, ends, ints(range(rank)), ints(steps))
+    made = op.Slice(x, starts, ends, ints(*range(rank)), np.asarray(steps, np.int64))
     gone = [i for i in range(rank) if squeezed[i]]
-    return op.Squeeze(made, ints(gone)) if gone and len(gone) < rank else made
+    return op.Squeeze(made, np.asarray(gone, np.int64)) if gone and len(gone) < rank else made
 
 
 @ops.op("sliceBySize")
 def slice_by_size(op, layer, x, begin):
     p = layer.params
-    first = op.Reshape(as_int(op, begin), ints([1]))
-    return op.Slice(x, first, op.Add(first, ints([int(p.size)])), ints([int(p.axis)]))
+    first = op.Reshape(as_int64(op, begin), ints(1))
+    return op.Slice(x, first, op.Add(first, ints(int(p.size))), ints(int(p.axis)))
 
 
 @ops.op("crop")
@@ -232,10 +243,14 @@ def crop(op, layer, x, like=None):
     if like is None:
         found = [(e.startEdgeSize, e.endEdgeSize) for e in p.cropAmounts.borderAmounts] or [(0, 0), (0, 0)]
         ends = [-int(e) if e else I64_MAX for _, e in found]
-        return op.Slice(x, ints([int(s) for s, _ in found]), ints(ends), ints([-2, -1]))
+        return op.Slice(
+            x, np.asarray([int(s) for s, _ in found], np.int64), np.asarray(ends, np.int64), ints(-2, -1)
+        )
     offset = [int(v) for v in p.offset] or [0, 0]
     sizes = vector(op, lengths(op, like)[-2:])
-    return op.Slice(x, ints(offset), op.Add(sizes, ints(offset)), ints([-2, -1]))
+    return op.Slice(
+        x, np.asarray(offset, np.int64), op.Add(sizes, np.asarray(offset, np.int64)), ints(-2, -1)
+    )
 
 
 @ops.op("padding")
@@ -248,8 +263,8 @@ def padding(op, layer, x):
     pads = [*[0] * (rank - 2), *(s for s, _ in found), *[0] * (rank - 2), *(e for _, e in found)]
     kind = p.WhichOneof("PaddingType") or "constant"
     if kind == "constant":
-        return op.Pad(x, ints(pads), np.float32(p.constant.value))
-    return op.Pad(x, ints(pads), mode="reflect" if kind == "reflection" else "edge")
+        return op.Pad(x, np.asarray(pads, np.int64), np.float32(p.constant.value))
+    return op.Pad(x, np.asarray(pads, np.int64), mode="reflect" if kind == "reflection" else "edge")
 
 
 @ops.op("constantPad")
@@ -257,11 +272,11 @@ def constant_pad(op, layer, x, amounts=None):
     p, rank = layer.params, rank_of(x) or 1
     value = np.float32(p.value)
     if amounts is not None:
-        pads = op.Transpose(op.Reshape(as_int(op, amounts), ints([rank, 2])), perm=[1, 0])
+        pads = op.Transpose(op.Reshape(as_int64(op, amounts), ints(rank, 2)), perm=[1, 0])
         if p.padToGivenOutputSizeMode:
-            missing = op.Max(op.Sub(pads, op.Unsqueeze(vector(op, lengths(op, x)), ints([0]))), 0)
+            missing = op.Max(op.Sub(pads, op.Unsqueeze(vector(op, lengths(op, x)), ints(0))), 0)
             pads = op.Where(op.Equal(pads, 0), pads, missing)
-        return op.Pad(x, op.Reshape(pads, ints([-1])), value)
+        return op.Pad(x, op.Reshape(pads, ints(-1)), value)
     pairs = np.array(p.padAmounts, np.int64).reshape(rank, 2)
     if p.padToGivenOutputSizeMode:
         parts = [[], []]
@@ -271,9 +286,9 @@ def constant_pad(op, layer, x, amounts=None):
                 if isinstance(size, int):
                     parts[side].append(max(wanted - size, 0))
                 else:
-                    parts[side].append(op.Max(op.Sub(op.const(ints([wanted])), size), 0) if wanted else 0)
+                    parts[side].append(op.Max(op.Sub(op.const(ints(wanted)), size), 0) if wanted else 0)
         return op.Pad(x, vector(op, parts[0] + parts[1]), value)
-    return op.Pad(x, ints(pairs.T.ravel()), value)
+    return op.Pad(x, np.asarray(pairs.T.ravel(), np.int64), value)
 
 
 @ops.op("squeeze")
@@ -282,12 +297,12 @@ def squeeze(op, layer, x):
     named = [int(a) for a in p.axes] if rank is None else [int(a) % rank for a in p.axes]
     gone = [i for i, d in enumerate(x.shape or ()) if d == 1] if p.squeezeAll else named
     gone = gone[1:] if len(gone) == rank else gone
-    return op.Squeeze(x, ints(gone)) if gone else op.Identity(x)
+    return op.Squeeze(x, np.asarray(gone, np.int64)) if gone else op.Identity(x)
 
 
 @ops.op("expandDims")
 def expand_dims(op, layer, x):
-    return op.Unsqueeze(x, ints(layer.params.axes))
+    return op.Unsqueeze(x, np.asarray(layer.params.axes, np.int64))
 
 
 @ops.op("flattenTo2D")
@@ -297,12 +312,12 @@ def flatten_to_2d(op, layer, x):
 
 @ops.op("reshapeStatic")
 def reshape_static(op, layer, x):
-    return op.Reshape(x, ints(layer.params.targetShape))
+    return op.Reshape(x, np.asarray(layer.params.targetShape, np.int64))
 
 
 @ops.op("rankPreservingReshape")
 def rank_preserving_reshape(op, layer, x):
-    return op.Reshape(x, ints(layer.params.targetShape))
+    return op.Reshape(x, np.asarray(layer.params.targetShape, np.int64))
 
 
 @ops.op("reshapeLike")
@@ -312,7 +327,7 @@ def reshape_like(op, layer, x, like):
 
 @ops.op("reshapeDynamic")
 def reshape_dynamic(op, layer, x, shape):
-    return op.Reshape(x, as_int(op, shape))
+    return op.Reshape(x, as_int64(op, shape))
 
 
 @ops.op("getShape")
@@ -346,7 +361,7 @@ def fill_static(op, layer):
 
 @ops.op("fillDynamic")
 def fill_dynamic(op, layer, shape):
-    return op.Expand(op.const(np.float32(layer.params.value)), as_int(op, shape))
+    return op.Expand(op.const(np.float32(layer.params.value)), as_int64(op, shape))
 
 
 @ops.op("broadcastToLike")
@@ -356,29 +371,29 @@ def broadcast_to_like(op, layer, x, like):
 
 @ops.op("broadcastToStatic")
 def broadcast_to_static(op, layer, x):
-    return op.Expand(x, ints(layer.params.targetShape))
+    return op.Expand(x, np.asarray(layer.params.targetShape, np.int64))
 
 
 @ops.op("broadcastToDynamic")
 def broadcast_to_dynamic(op, layer, x, shape):
-    return op.Expand(x, as_int(op, shape))
+    return op.Expand(x, as_int64(op, shape))
 
 
 @ops.op("gather")
 def gather(op, layer, x, indices):
-    return op.Gather(x, as_int(op, indices), axis=int(layer.params.axis))
+    return op.Gather(x, as_int64(op, indices), axis=int(layer.params.axis))
 
 
 @ops.op("gatherND")
 def gather_nd(op, layer, x, indices):
-    made = op.GatherND(x, as_int(op, indices))
+    made = op.GatherND(x, as_int64(op, indices))
     single = rank_of(indices) == 1 and indices.shape[0] == rank_of(x)
-    return op.Reshape(made, ints([1])) if single else made
+    return op.Reshape(made, ints(1)) if single else made
 
 
 @ops.op("gatherAlongAxis")
 def gather_along_axis(op, layer, x, indices):
-    return op.GatherElements(x, as_int(op, indices), axis=int(layer.params.axis))
+    return op.GatherElements(x, as_int64(op, indices), axis=int(layer.params.axis))
 
 
 MODES = ("update", "add", "sub", "mul", "div", "max", "min")
@@ -397,7 +412,7 @@ def scatter(op, layer, data, indices, updates):
     updates, reduction = _mode(op, layer, updates)
     order = [axis, *(i for i in range(rank) if i != axis)]
     shift = [*range(axis, axis + own), *range(axis), *range(axis + own, own + rank - 1)]
-    places = op.Unsqueeze(as_int(op, indices), ints([-1]))
+    places = op.Unsqueeze(as_int64(op, indices), ints(-1))
     made = op.ScatterND(
         op.Transpose(data, perm=order), places, op.Transpose(updates, perm=shift), reduction=reduction
     )
@@ -407,14 +422,14 @@ def scatter(op, layer, data, indices, updates):
 @ops.op("scatterND")
 def scatter_nd(op, layer, data, indices, updates):
     updates, reduction = _mode(op, layer, updates)
-    return op.ScatterND(data, as_int(op, indices), updates, reduction=reduction)
+    return op.ScatterND(data, as_int64(op, indices), updates, reduction=reduction)
 
 
 @ops.op("scatterAlongAxis")
 def scatter_along_axis(op, layer, data, indices, updates):
     updates, reduction = _mode(op, layer, updates)
     return op.ScatterElements(
-        data, as_int(op, indices), updates, axis=int(layer.params.axis), reduction=reduction
+        data, as_int64(op, indices), updates, axis=int(layer.params.axis), reduction=reduction
     )
 
 
@@ -424,7 +439,9 @@ def reverse(op, layer, x):
     if not axes:
         return op.Identity(x)
     count = len(axes)
-    return op.Slice(x, ints([-1] * count), ints([I64_MIN] * count), ints(axes), ints([-1] * count))
+    return op.Slice(
+        x, ints(*[-1] * count), ints(*[I64_MIN] * count), np.asarray(axes, np.int64), ints(*[-1] * count)
+    )
 
 
 @ops.op("reverseSeq")
@@ -432,7 +449,7 @@ def reverse_seq(op, layer, x, sizes):
     rank = rank_of(x) or 2
     seq, batch = int(layer.params.sequenceAxis) % rank, int(layer.params.batchAxis) % rank
     order = [seq, batch, *(i for i in range(rank) if i not in (seq, batch))]
-    turned = op.ReverseSequence(op.Transpose(x, perm=order), as_int(op, sizes), time_axis=0, batch_axis=1)
+    turned = op.ReverseSequence(op.Transpose(x, perm=order), as_int64(op, sizes), time_axis=0, batch_axis=1)
     return op.Transpose(turned, perm=[order.index(i) for i in range(rank)])
 
 
@@ -446,7 +463,7 @@ def sliding_windows(op, layer, x):
         firsts = op.const((np.arange((length - size) // step + 1) * step)[:, None])
     else:
         count = op.Add(op.Div(op.Sub(length, size), step), 1)
-        firsts = op.Unsqueeze(op.Mul(arange(op, count), step), ints([1]))
+        firsts = op.Unsqueeze(op.Mul(arange(op, count), step), ints(1))
     return op.Gather(x, op.Add(firsts, offsets), axis=axis)
 
 
@@ -470,8 +487,8 @@ def range_dynamic(op, layer, end, start=None, step=None):
 def one_hot(op, layer, indices, size=None):
     p, rank = layer.params, (rank_of(indices) or 0) + 1
     axis = int(p.axis) % rank
-    depth = int(p.oneHotVectorSize) if size is None else op.Reshape(as_int(op, size), ints([1]))
-    hit = op.Equal(op.Unsqueeze(as_int(op, indices), ints([axis])), along(op, arange(op, depth), axis, rank))
+    depth = int(p.oneHotVectorSize) if size is None else op.Reshape(as_int64(op, size), ints(1))
+    hit = op.Equal(op.Unsqueeze(as_int64(op, indices), ints(axis)), along(op, arange(op, depth), axis, rank))
     return op.Where(hit, op.const(np.float32(p.onValue)), op.const(np.float32(p.offValue)))
 
 
@@ -507,13 +524,13 @@ def random_like(op, layer, like):
 
 @ops.op("randomNormalStatic", "randomUniformStatic", "randomBernoulliStatic")
 def random_static(op, layer):
-    frame = op.Expand(op.const(np.float32(0)), ints(layer.params.outputShape))
+    frame = op.Expand(op.const(np.float32(0)), np.asarray(layer.params.outputShape, np.int64))
     return _random(op, layer, frame)
 
 
 @ops.op("randomNormalDynamic", "randomUniformDynamic", "randomBernoulliDynamic")
 def random_dynamic(op, layer, shape):
-    return _random(op, layer, op.Expand(op.const(np.float32(0)), as_int(op, shape)))
+    return _random(op, layer, op.Expand(op.const(np.float32(0)), as_int64(op, shape)))
 
 
 @ops.op("categoricalDistribution")

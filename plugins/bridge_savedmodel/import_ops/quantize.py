@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
+from bridge.importing import attribute, like
+from bridge.needs import condition, constant
 from bridge.ops import OpTable
 from bridge.quant import QuantParams, limits
-from bridge_savedmodel.import_ops.common import T, attribute, constant, like, need
+from bridge_savedmodel.import_ops.common import T
 
 ops = OpTable()
 
@@ -34,13 +36,13 @@ def fake_quant(op, node, x, low=None, high=None):
     return op.Add(op.Mul(steps, op.const(scale)), op.const(lowest))
 
 
-BOUNDS = need(
+BOUNDS = condition(
     "bounds of the whole tensor, known before run time",
     lambda n: (
         n.get("range_given") and all(const(v) is not None for v in n.inputs[1:3]) and n.get("axis") == -1
     ),
 )
-BITS = need(
+BITS = condition(
     "8 bits", lambda n: n.get("num_bits", 8) == 8 and (len(n.inputs) < 4 or (const(n.inputs[3]) == 8).all())
 )
 
@@ -75,7 +77,7 @@ def _step(low: Any, high: Any, bottom: int, top: int) -> np.ndarray:
 
 KINDS = (T.UINT8, T.INT8, T.UINT16, T.INT16)
 RANGE = (constant(1, "lower bound"), constant(2, "upper bound"))
-SCALAR = need("bounds of the whole tensor", lambda n: n.get("axis") == -1)
+SCALAR = condition("bounds of the whole tensor", lambda n: n.get("axis") == -1)
 
 
 @ops.op(
@@ -83,7 +85,7 @@ SCALAR = need("bounds of the whole tensor", lambda n: n.get("axis") == -1)
     needs=(
         *RANGE,
         SCALAR,
-        need("mode=MIN_COMBINED or MIN_FIRST", lambda n: n.get("mode") != "SCALED"),
+        condition("mode=MIN_COMBINED or MIN_FIRST", lambda n: n.get("mode") != "SCALED"),
     ),
 )
 def dequantize(op, node, x, low, high):
@@ -101,7 +103,7 @@ def dequantize(op, node, x, low, high):
     needs=(
         *RANGE,
         SCALAR,
-        need(
+        condition(
             "mode=MIN_FIRST or MIN_COMBINED of unsigned numbers",
             lambda n: n.get("mode") == "MIN_COMBINED" and n.get("T") == T.UINT8,
         ),

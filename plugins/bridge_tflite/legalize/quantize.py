@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.facts import QUANTIZED
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.quant import QuantParams, is_dequantize, is_quantize, quant_params
 from bridge_tflite.export_ops.common import TFLITE
 from bridge_tflite.legalize.bodies import give
@@ -202,7 +202,7 @@ def _mark(graph: ir.Graph) -> None:
 
 def _fully_connected(graph: ir.Graph, node: ir.Node) -> None:
     x, weights = node.inputs[:2]
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    bias = input_at(node, 2)
     held = weights.meta.get(WEIGHTS)
     plain = node.op_type == "MatMul" or (
         attr(node, "alpha") == attr(node, "beta") == 1.0 and not attr(node, "transA")

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from bridge import facts
-from bridge.dims import arange, entries, lengths, product, reshape, scalar, vector
+from bridge.arrays import HubArray
+from bridge.dims import arange, entries, lengths, on_last_axis, product, reshape, scalar, vector
 from bridge.hub import attr, const, rank_of, shape_of
+from bridge.interpolation import (
+    ResizeAxis,
+    Tap,
+    cubic_kernel,
+    cubic_taps,
+    excluding_outside,
+    filter_taps,
+    inside,
+    linear_kernel,
+    linear_taps,
+    nearest,
+    normalized,
+    original_coordinates,
+    within,
+)
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along, zero
@@ -30,40 +47,31 @@ def nearest_of_anything(node: ir.Node) -> bool:
 
 @ops.op("Resize", needs=(RANKED, condition("floats, or mode nearest", nearest_of_anything)))
 def resize(op, node, x, roi=None, scales=None, sizes=None):
-    """An axis at a time: the elements a place reads, each times its weight."""
+    """An axis at a time: the elements a sample reads, each times its weight."""
     rank = rank_of(x)
     axes = [a % rank for a in attr(node, "axes") or range(rank)]
     factors = _factors(op, node, x, axes, scales, sizes)
     if factors is None:
         return NotImplemented
-    inside = None
-    for index, (axis, (scale, places)) in enumerate(zip(axes, factors, strict=True)):
-        length = lengths(op, x)[axis]
-        if _untouched(node, scale, length, places):
+    within_roi, mode = None, attr(node, "coordinate_transformation_mode")
+    for index, (axis, (scale, length_resized)) in enumerate(zip(axes, factors, strict=True)):
+        length_original = lengths(op, x)[axis]
+        if _untouched(node, scale, length_original, length_resized):
             continue
-        kind = (
-            np.float64
-            if isinstance(scale, float) and isinstance(length, int) and isinstance(places, int)
-            else np.float32
-        )
-        line = Line(op, kind, scale, length, places)
-        ends = (
-            None if roi is None else [op.Gather(roi, np.array(i), axis=0) for i in (index, index + len(axes))]
-        )
-        at = _coordinate(line, attr(node, "coordinate_transformation_mode"), ends)
-        if attr(node, "antialias") and line.ratio is None and attr(node, "mode") != "nearest":
-            x = _blended(op, node, x, axis, line, at)
+        resized = _axis(op, scale, length_original, length_resized)
+        ends = [] if roi is None else [_roi_end(op, roi, i, resized) for i in (index, index + len(axes))]
+        x_original = original_coordinates(resized, mode, ends)
+        if attr(node, "antialias") and not isinstance(scale, float) and attr(node, "mode") != "nearest":
+            x = _filtered(op, node, x, axis, resized, x_original)
         else:
-            x = _read(op, x, axis, line, _taps(line, node, at))
-        if attr(node, "coordinate_transformation_mode") == "tf_crop_and_resize":
-            within = op.And(
-                op.GreaterOrEqual(at, line.number(0)), op.LessOrEqual(at, op.Sub(line.size, line.number(1)))
-            )
-            within = along(op, within, axis, rank)
-            inside = within if inside is None else op.And(inside, within)
+            x = _sum_of_taps(op, x, axis, resized, _taps(node, resized, x_original))
+        if mode == "tf_crop_and_resize":
+            covered = np.logical_and(x_original >= 0.0, x_original <= resized.length_original - 1)
+            covered = along(op, _value(op, covered), axis, rank)
+            within_roi = covered if within_roi is None else op.And(within_roi, covered)
     outside = zero(op, x, attr(node, "extrapolation_value"))
-    made = op.Identity(x) if inside is None else op.Where(inside, x, outside)
-    if attr(node, "coordinate_transformation_mode") == "align_corners" and _fraction(node, axes, scales):
+    made = op.Identity(x) if within_roi is None else op.Where(within_roi, x, outside)
+    if mode == "align_corners" and _fraction(node, axes, scales):
         facts.APPROXIMATED.set(made.producer(), FRACTION)
     return made
 
@@ -94,191 +102,133 @@ def _factors(op: Any, node: ir.Node, x: ir.Value, axes: list[int], scales: Any, 
             n = static[axis]
             scale = float(known[i]) if known is not None else op.Slice(scales, [i], [i + 1], [0])
             if known is not None and isinstance(n, int):
-                places: Any = math.floor(np.float32(n) * np.float32(scale))
+                length_resized: Any = math.floor(np.float32(n) * np.float32(scale))
             elif result is not None and isinstance(result[axis], int):
-                places = int(result[axis])
+                length_resized = int(result[axis])
             else:
                 wide = op.const(np.array([n], np.float32)) if isinstance(n, int) else op.Cast(n, to=1)
-                places = op.Cast(
+                length_resized = op.Cast(
                     op.Floor(op.Mul(wide, np.float32(scale) if known is not None else scale)), to=I64
                 )
-            made.append((scale, places))
+            made.append((scale, length_resized))
         return made
     known, policy = const(sizes), attr(node, "keep_aspect_ratio_policy")
     if policy != "stretch":
         if known is None or not all(isinstance(static[a], int) for a in axes):
-            return _alike(op, policy, sizes, [static[a] for a in axes])
+            return _common_scale(op, policy, sizes, [static[a] for a in axes])
         ratios = [int(n) / static[a] for n, a in zip(known, axes, strict=True)]
         ratio = min(ratios) if policy == "not_larger" else max(ratios)
         return [(ratio, math.floor(static[a] * ratio + 0.5)) for a in axes]
     made = []
     for i, axis in enumerate(axes):
-        places = int(known[i]) if known is not None else op.Slice(sizes, [i], [i + 1], [0])
+        length_resized = int(known[i]) if known is not None else op.Slice(sizes, [i], [i + 1], [0])
         if known is None and result is not None and isinstance(result[axis], int):
-            places = int(result[axis])
+            length_resized = int(result[axis])
         n = static[axis]
-        if isinstance(places, int) and isinstance(n, int):
-            made.append((places / n if n else 1.0, places))
+        if isinstance(length_resized, int) and isinstance(n, int):
+            made.append((length_resized / n if n else 1.0, length_resized))
         else:
             both = (
                 op.const(np.array([v], np.float32)) if isinstance(v, int) else op.Cast(v, to=1)
-                for v in (places, n)
+                for v in (length_resized, n)
             )
-            made.append((op.Div(*both), places))
+            made.append((op.Div(*both), length_resized))
     return made
 
 
-def _alike(op: Any, policy: str, sizes: ir.Value, before: list[Any]) -> list:
+def _common_scale(op: Any, policy: str, sizes: ir.Value, static: list[Any]) -> list:
     """One scale for all axes, the smallest or the largest of those that `sizes` ask for, known at run
     time."""
-    old = op.Cast(vector(op, before), to=1)
-    ratio = (op.ReduceMin if policy == "not_larger" else op.ReduceMax)(op.Div(op.Cast(sizes, to=1), old), [0])
-    places = op.Cast(op.Floor(op.Add(op.Mul(old, ratio), 0.5)), to=I64)
-    return [(ratio, length) for length in entries(op, places, range(len(before)))]
+    length_original = op.Cast(vector(op, static), to=1)
+    ratios = op.Div(op.Cast(sizes, to=1), length_original)
+    scale = (op.ReduceMin if policy == "not_larger" else op.ReduceMax)(ratios, [0])
+    length_resized = op.Cast(op.Floor(op.Add(op.Mul(length_original, scale), 0.5)), to=I64)
+    return [(scale, length) for length in entries(op, length_resized, range(len(static)))]
 
 
-def _untouched(node: ir.Node, scale: Any, length: Any, places: Any) -> bool:
+def _untouched(node: ir.Node, scale: Any, length_original: Any, length_resized: Any) -> bool:
     crop = attr(node, "coordinate_transformation_mode") == "tf_crop_and_resize"
     return (
         not crop
         and isinstance(scale, float)
         and scale == 1.0
-        and (not isinstance(length, int) or length == places)
+        and (not isinstance(length_original, int) or length_original == length_resized)
     )
 
 
-class Line:
-    """One axis being resized: float values in which its coordinates are computed."""
+def _axis(op: Any, scale: Any, length_original: Any, length_resized: Any) -> ResizeAxis:
+    """Numbers of float64 where all of them are known, else of float32 in the hub."""
+    if all(isinstance(n, (int, float)) for n in (scale, length_original, length_resized)):
+        return ResizeAxis.static(length_original, length_resized, scale=scale)
 
-    def __init__(self, op: Any, kind: Any, scale: Any, length: Any, places: Any) -> None:
-        self.op, self.kind, self.places = op, kind, places
-        self.ratio = scale if isinstance(scale, float) else None
-        self.scale = self.number(scale) if isinstance(scale, float) else scale
-        self.size = self.float(length)
-        self.count = op.Mul(self.size, self.scale)
-        self.place = self.float(arange(op, places))
+    def number(value: Any) -> Any:
+        return value if isinstance(value, (int, float)) else HubArray(op, op.Cast(value, to=1))
 
-    def number(self, value: float) -> ir.Value:
-        return self.op.const(np.array(value, self.kind))
-
-    def float(self, value: Any) -> ir.Value:
-        to = 11 if self.kind is np.float64 else 1
-        return self.number(value) if isinstance(value, int) else self.op.Cast(value, to=to)
+    scale = HubArray(op, scale) if isinstance(scale, ir.Value) else scale
+    x_resized = HubArray(op, op.Cast(arange(op, length_resized), to=1))
+    return ResizeAxis(number(length_original), number(length_resized), x_resized, scale)
 
 
-def _coordinate(line: Line, mode: str, roi: list | None) -> ir.Value:
-    """Where in the input each place of the output lies (ONNX operator Resize,
-    coordinate_transformation_mode)."""
-    op, one, half = line.op, line.number(1), line.number(0.5)
-    alone = op.const(np.array(line.places == 1)) if isinstance(line.places, int) else op.Equal(line.places, 1)
-    if mode == "asymmetric":
-        return op.Div(line.place, line.scale)
-    if mode == "align_corners":
-        spread = op.Div(
-            op.Mul(line.place, op.Sub(line.size, one)), op.Where(alone, one, op.Sub(line.count, one))
-        )
-        return op.Where(alone, line.number(0), spread)
-    if mode == "tf_crop_and_resize":
-        start, end = (op.Cast(v, to=int(ir.DataType.from_numpy(np.dtype(line.kind)))) for v in roi)  # type: ignore[union-attr]
-        last = op.Sub(line.size, one)
-        step = op.Div(op.Mul(op.Sub(end, start), last), op.Where(alone, one, op.Sub(line.count, one)))
-        spread = op.Add(op.Mul(start, last), op.Mul(line.place, step))
-        return op.Where(alone, op.Mul(op.Mul(op.Add(start, end), last), half), spread)
-    centred = op.Sub(op.Div(op.Add(line.place, half), line.scale), half)
-    if mode == "pytorch_half_pixel":
-        return op.Where(alone, line.number(0), centred)
-    if mode == "half_pixel_symmetric":
-        adjusted = op.Sub(one, op.Div(line.float(line.places), line.count))
-        return op.Add(op.Mul(op.Mul(line.size, half), adjusted), centred)
-    return centred
+def _roi_end(op: Any, roi: ir.Value, index: int, axis: ResizeAxis) -> HubArray:
+    dtype = ir.DataType.DOUBLE if isinstance(axis.x_resized, np.ndarray) else ir.DataType.FLOAT
+    return HubArray(op, op.Cast(op.Gather(roi, np.array(index), axis=0), to=int(dtype)), dtype)
 
 
-def _taps(line: Line, node: ir.Node, at: ir.Value) -> list[tuple[Any, Any]]:
-    """Element and weight (None for 1) of each tap."""
-    op, mode = line.op, attr(node, "mode")
+def _value(op: Any, array: Any) -> ir.Value:
+    return array.value if isinstance(array, HubArray) else op.const(np.asarray(array))
+
+
+def _taps(node: ir.Node, axis: ResizeAxis, x_original: Any) -> list[Tap]:
+    """The elements that each sample reads and their weights, None for 1."""
+    mode, length_original = attr(node, "mode"), axis.length_original
     if mode == "nearest":
-        rounding, half = attr(node, "nearest_mode"), line.number(0.5)
-        place = {
-            "round_prefer_floor": lambda: op.Ceil(op.Sub(at, half)),
-            "round_prefer_ceil": lambda: op.Floor(op.Add(at, half)),
-            "floor": lambda: op.Floor(at),
-            "ceil": lambda: op.Ceil(at),
-        }[rounding]()
-        return [(place, None)]
-    low = op.Floor(at)
-    rest = op.Sub(at, low)
-    shrunk = 1.0
-    if attr(node, "antialias") and line.ratio is not None:
-        shrunk = min(line.ratio, 1.0)
-    reach = 1 if mode == "linear" else 2
-    first = math.floor(-reach / shrunk) + 1
-    offsets = range(first, first + 2 * reach - 2 * first if shrunk < 1 else reach + 1)
-    taps = []
-    for offset in offsets:
-        distance = op.Mul(op.Abs(op.Sub(line.number(offset), rest)), line.number(shrunk))
-        taps.append((op.Add(low, line.number(offset)), _weight(line, node, distance)))
+        return [(nearest(x_original, attr(node, "nearest_mode")), None)]
+    scale = min(axis.scale, 1.0) if attr(node, "antialias") else 1.0
+    if mode == "linear" and scale == 1:
+        taps = linear_taps(x_original)
+    else:
+        taps = filter_taps(x_original, *_kernel(node), scale)
     if attr(node, "exclude_outside"):
-        taps = [(place, op.Where(_inside(line, place), weight, line.number(0))) for place, weight in taps]
-    if attr(node, "exclude_outside") or shrunk < 1:
-        total = taps[0][1]
-        for _, weight in taps[1:]:
-            total = op.Add(total, weight)
-        taps = [(place, op.Div(weight, total)) for place, weight in taps]
-    return taps
+        return excluding_outside(taps, length_original)
+    return normalized(taps) if scale < 1 else taps
 
 
-def _weight(line: Line, node: ir.Node, distance: ir.Value) -> ir.Value:
+def _kernel(node: ir.Node) -> tuple[Callable[[Any], Any], int]:
+    """The weight of a distance in elements, and the distance from which on it is 0."""
     if attr(node, "mode") == "linear":
-        return _triangle(line, distance)
-    return _cubic(line, distance, attr(node, "cubic_coeff_a"))
+        return linear_kernel, 1
+    a = attr(node, "cubic_coeff_a")
+    return lambda distance: cubic_kernel(distance, a), 2
 
 
-def _blended(op: Any, node: ir.Node, x: ir.Value, axis: int, line: Line, at: ir.Value) -> ir.Value:
-    """Each place a weighted sum of the whole axis and of its ends repeated: how far a filter reaches is known
-    at run time."""
-    shrunk = op.Min(line.scale, line.number(1))
-    reach = op.Reshape(op.Ceil(op.Div(line.number(1 if attr(node, "mode") == "linear" else 2), shrunk)), [])
-    size = op.Reshape(line.size, [])
-    places = op.Range(op.Neg(reach), op.Add(size, reach), line.number(1))
-    distance = op.Mul(op.Abs(op.Sub(places, op.Unsqueeze(at, [1]))), shrunk)
-    weights = _weight(line, node, distance)
+def _filtered(op: Any, node: ir.Node, x: ir.Value, axis: int, resized: ResizeAxis, x_original: Any) -> Any:
+    """Each sample a weighted sum of the whole axis and of its ends repeated: how far a filter reaches is
+    known at run time."""
+    kernel, radius = _kernel(node)
+    scale = np.minimum(resized.scale, 1.0)
+    reach = op.Reshape(np.ceil(radius / scale).value, [])
+    length_original = HubArray(op, op.Reshape(_value(op, resized.length_original + 0.0 * scale), []))
+    end = op.Add(length_original.value, reach)
+    positions = HubArray(op, op.Range(op.Neg(reach), end, op.const(np.float32(1))))
+    column = HubArray(op, op.Unsqueeze(x_original.value, [1]))
+    weights = kernel(np.absolute(positions - column) * scale)
     if attr(node, "exclude_outside"):
-        weights = op.Where(_inside(line, places), weights, line.number(0))
-    weights = op.Div(weights, op.ReduceSum(weights, [1], keepdims=1))
-    index = op.Cast(op.Min(op.Max(places, line.number(0)), op.Sub(size, line.number(1))), to=I64)
-    rank = rank_of(x) or 0
-    order = [*range(axis), *range(axis + 1, rank), axis]
-    rows = op.Transpose(op.Gather(x, index, axis=axis), perm=order)
-    made = op.MatMul(rows, op.Cast(op.Transpose(weights, perm=[1, 0]), to=int(x.dtype)))  # type: ignore[arg-type]
-    return op.Transpose(made, perm=[order.index(i) for i in range(rank)])
+        weights = np.where(inside(positions, length_original), weights, 0.0)
+    weights = op.Div(weights.value, op.ReduceSum(weights.value, [1], keepdims=1))
+    index = op.Cast(within(positions, length_original).value, to=I64)
+    rows = op.Gather(x, index, axis=axis)
+    columns = op.Cast(op.Transpose(weights, perm=[1, 0]), to=int(x.dtype))  # type: ignore[arg-type]
+    return on_last_axis(op, rows, axis, lambda v: op.MatMul(v, columns))
 
 
-def _inside(line: Line, place: ir.Value) -> ir.Value:
-    return line.op.And(line.op.GreaterOrEqual(place, line.number(0)), line.op.Less(place, line.size))
-
-
-def _triangle(line: Line, distance: ir.Value) -> ir.Value:
-    return line.op.Max(line.op.Sub(line.number(1), distance), line.number(0))
-
-
-def _cubic(line: Line, t: ir.Value, a: float) -> ir.Value:
-    """Keys' kernel: ((a + 2) t - (a + 3)) t² + 1 up to 1, ((a t - 5 a) t + 8 a) t - 4 a up to 2."""
-    op = line.op
-    near = op.Mul(op.Sub(op.Mul(t, line.number(a + 2)), line.number(a + 3)), op.Mul(t, t))
-    far = op.Add(op.Mul(op.Sub(op.Mul(t, line.number(a)), line.number(5 * a)), t), line.number(8 * a))
-    far = op.Sub(op.Mul(far, t), line.number(4 * a))
-    outer = op.Where(op.Less(t, line.number(2)), far, line.number(0))
-    return op.Where(op.LessOrEqual(t, line.number(1)), op.Add(near, line.number(1)), outer)
-
-
-def _read(op: Any, x: ir.Value, axis: int, line: Line, taps: list) -> Any:
+def _sum_of_taps(op: Any, x: ir.Value, axis: int, resized: ResizeAxis, taps: list[Tap]) -> Any:
     total, rank = None, rank_of(x) or 0
-    last = op.Sub(line.size, line.number(1))
-    for place, weight in taps:
-        index = op.Cast(op.Min(op.Max(place, line.number(0)), last), to=I64)
-        read = op.Gather(x, index, axis=axis)
+    for position, weight in taps:
+        index = _value(op, within(position, resized.length_original))
+        read = op.Gather(x, op.Cast(index, to=I64), axis=axis)
         if weight is not None:
-            read = op.Mul(read, along(op, op.Cast(weight, to=int(x.dtype)), axis, rank))  # type: ignore[arg-type]
+            factor = op.Cast(_value(op, weight), to=int(x.dtype))  # type: ignore[arg-type]
+            read = op.Mul(read, along(op, factor, axis, rank))
         total = read if total is None else op.Add(total, read)
     return total
 
@@ -314,65 +264,45 @@ def grid_sample(op, node, x, grid):
 
 
 def _grid_axis(
-    op: Any, node: ir.Node, g: ir.Value, size: ir.Value, mode: str, padding: str
+    op: Any, node: ir.Node, g: ir.Value, length: ir.Value, mode: str, padding: str
 ) -> list[tuple[Any, Any]]:
-    """Element and weight of each tap along one axis of the image."""
-    corners = attr(node, "align_corners")
-    at = op.Mul(op.Add(g, 1.0), 0.5)
-    at = op.Mul(at, op.Sub(size, 1.0)) if corners else op.Sub(op.Mul(at, size), 0.5)
+    """Index and weight of each tap along one axis of the image."""
+    corners, size = attr(node, "align_corners"), HubArray(op, length)
+    x = (HubArray(op, g) + 1.0) * 0.5
+    x = x * (size - 1.0) if corners else x * size - 0.5
     cubic = mode in ("cubic", "bicubic")
-    if mode == "nearest":
-        at = op.Round(at)
-    if not cubic:
-        at = _within(op, at, size, padding, corners)
-    low = at if mode == "nearest" else op.Floor(at)
-    rest = op.Sub(at, low)
-    taps = []
-    for offset in range(-1, 3) if cubic else range(1) if mode == "nearest" else range(2):
-        place = op.Add(low, float(offset)) if offset else low
-        distance = op.Abs(op.Sub(rest, float(offset)))
-        weight = None
-        if mode != "nearest":
-            line = _Plain(op, g)
-            weight = _cubic(line, distance, -0.75) if cubic else _triangle(line, distance)  # type: ignore[arg-type]
-        if cubic:
-            place = _within(op, place, size, padding, corners)
+    x = np.rint(x) if mode == "nearest" else x
+    x = x if cubic else _padded(x, size, padding, corners)
+    taps: list[Tap] = [(x, None)]
+    if mode != "nearest":
+        taps = cubic_taps(x, -0.75) if cubic else linear_taps(x)
+    made = []
+    for position, weight in taps:
+        position = _padded(position, size, padding, corners) if cubic else position
         if padding == "zeros":
-            there = op.Cast(
-                op.And(op.GreaterOrEqual(place, 0.0), op.LessOrEqual(place, op.Sub(size, 1.0))),
-                to=int(g.dtype),
-            )  # type: ignore[arg-type]
-            weight = there if weight is None else op.Mul(weight, there)
-        index = op.Cast(op.Round(op.Min(op.Max(place, 0.0), op.Sub(size, 1.0))), to=I64)
-        taps.append((index, weight))
-    return taps
+            there = np.logical_and(position >= 0.0, position <= size - 1.0)
+            there = HubArray(op, op.Cast(there.value, to=int(g.dtype)))  # type: ignore[arg-type]
+            weight = there if weight is None else weight * there
+        index = op.Cast(np.rint(within(position, size)).value, to=I64)
+        made.append((index, None if weight is None else weight.value))
+    return made
 
 
-class _Plain:
-    """Numbers of the dtype of a value, as the kernels above ask for them."""
-
-    def __init__(self, op: Any, value: ir.Value) -> None:
-        self.op, self.dtype = op, value.dtype
-
-    def number(self, value: float) -> ir.Value:
-        return self.op.const(value, self.dtype)
-
-
-def _within(op: Any, at: ir.Value, size: ir.Value, padding: str, corners: int) -> ir.Value:
-    """Coordinates brought into the image by padding border or reflection."""
+def _padded(x: HubArray, size: HubArray, padding: str, corners: int) -> HubArray:
+    """Coordinates brought into the image by padding_mode border or reflection."""
     if padding == "border":
-        return op.Min(op.Max(at, 0.0), op.Sub(size, 1.0))
+        return within(x, size)
     if padding != "reflection":
-        return at
+        return x
     low = 0.0 if corners else -0.5
-    last = op.Sub(size, 1.0)
-    span = op.Max(last, 1.0) if corners else size
-    moved = op.Abs(op.Sub(at, low))
-    turns = op.Floor(op.Div(moved, span))
-    rest = op.Sub(moved, op.Mul(turns, span))
-    odd = op.Equal(op.Sub(turns, op.Mul(op.Floor(op.Mul(turns, 0.5)), 2.0)), 1.0)
-    reflected = op.Add(op.Where(odd, op.Sub(span, rest), rest), low)
-    return op.Min(reflected, last) if corners else reflected
+    last = size - 1.0
+    span = np.maximum(last, 1.0) if corners else size
+    distance = np.absolute(x - low)
+    reflections = np.floor(distance / span)
+    rest = distance - reflections * span
+    odd = reflections - np.floor(reflections * 0.5) * 2.0 == 1.0
+    reflected = np.where(odd, span - rest, rest) + low
+    return np.minimum(reflected, last) if corners else reflected
 
 
 def bilinear(op: Any, last: ir.Value, batch: ir.Value, ys: list, xs: list, largest: bool = False) -> Any:
