@@ -28,12 +28,12 @@ class Moment:
         dated = op.RegexFullMatch(val.tensor, pattern=rf"{DATE}(T{TIME})?")
         timed = op.RegexFullMatch(val.tensor, pattern=TIME)
         day = self.columns.scalar("1970-01-01T")
-        whole = op.RegexFullMatch(val.tensor, pattern=rf"{DATE}T{TIME}")
+        is_datetime = op.RegexFullMatch(val.tensor, pattern=rf"{DATE}T{TIME}")
         midnight = op.StringConcat(
             op.Where(dated, val.tensor, self.columns.scalar("1970-01-01")), self.columns.scalar("T00:00:00")
         )
         clock = op.StringConcat(day, op.Where(timed, val.tensor, self.columns.scalar("00:00:00")))
-        text = op.Where(whole, val.tensor, op.Where(timed, clock, midnight))
+        text = op.Where(is_datetime, val.tensor, op.Where(timed, clock, midnight))
         halves, _ = op.StringSplit(text, delimiter="T", _outputs=2)
         self.dated, self.good = dated, op.Or(dated, timed)
         self.spelled = dict(
@@ -69,11 +69,11 @@ class Moment:
         early = op.Cast(op.LessOrEqual(month, k(2.0)), to=DOUBLE)
         y, m = op.Sub(year, early), op.Add(op.Sub(month, k(3.0)), op.Mul(early, k(12.0)))
 
-        def part(x: Any, by: float) -> Any:
+        def floor_div(x: Any, by: float) -> Any:
             return op.Floor(op.Div(x, k(by)))
 
-        months = part(op.Add(op.Mul(m, k(153.0)), k(2.0)), 5.0)
-        leaps = op.Add(op.Sub(part(y, 4.0), part(y, 100.0)), part(y, 400.0))
+        months = floor_div(op.Add(op.Mul(m, k(153.0)), k(2.0)), 5.0)
+        leaps = op.Add(op.Sub(floor_div(y, 4.0), floor_div(y, 100.0)), floor_div(y, 400.0))
         return op.Add(op.Add(op.Mul(y, k(365.0)), leaps), op.Add(months, day))
 
     def seconds(self) -> Any:
@@ -153,10 +153,10 @@ def format_datetime(scope: Scope, node: Element, val: Val, pattern: str) -> Val:
     """formatDatetime: a date or time by a pattern of strftime, in English. Missing where it has no such
     part."""
     columns, op, moment = scope.columns, scope.columns.op, Moment(scope, node, val)
-    for letter, whole in WHOLE_PATTERNS.items():
-        pattern = re.sub(rf"(?<!%)((?:%%)*)%{letter}", rf"\g<1>{whole}", pattern)
+    for letter, expansion in WHOLE_PATTERNS.items():
+        pattern = re.sub(rf"(?<!%)((?:%%)*)%{letter}", rf"\g<1>{expansion}", pattern)
     parts = re.findall(r"%.?|[^%]+", pattern, re.DOTALL)
-    there, found = moment.good, None
+    there, text_so_far = moment.good, None
     for part in parts:
         letter = part[1:] if part[0] == "%" else ""
         if part[0] == "%" and letter not in (*FIXED, *TABLES, *moment.spelled):
@@ -170,10 +170,10 @@ def format_datetime(scope: Scope, node: Element, val: Val, pattern: str) -> Val:
         else:
             own = moment.spelled.get(letter) if letter else None
             text = columns.scalar(FIXED.get(letter, part)) if own is None else own
-        found = text if found is None else op.StringConcat(found, text)
-    if found is None:
+        text_so_far = text if text_so_far is None else op.StringConcat(text_so_far, text)
+    if text_so_far is None:
         return columns.constant("", "string")
-    return columns.blank(Val(op.Expand(found, columns.rows()), "string", checked=True), there)
+    return columns.blank(Val(op.Expand(text_so_far, columns.rows()), "string", checked=True), there)
 
 
 def moment_number(moment: Moment, name: str) -> Any:

@@ -139,8 +139,8 @@ class Document:
 
     def class_names(self, count: int) -> list[str]:
         """The labels of the hub's classes, when there are so many of them; else numbers from 1."""
-        spelled = [format_literal(v) for v in self.labels]
-        return spelled if len(set(spelled)) == count == len(spelled) else [str(i + 1) for i in range(count)]
+        labels = [format_literal(v) for v in self.labels]
+        return labels if len(set(labels)) == count == len(labels) else [str(i + 1) for i in range(count)]
 
     def add_model(
         self, node: Any, reads: Sequence[Ref], *wanted: dict[str, str], target: str | Sequence[str] = ()
@@ -180,14 +180,14 @@ class Document:
     def late_fields(self, reads: Sequence[Ref]) -> list[tuple[Ref, Any]]:
         """The derived fields among these, and those they are made of, that read a model's answer."""
         known = {r.name: (r, n) for r, n in self.derived if r.late}
-        found: dict[str, None] = {}
+        names: dict[str, None] = {}
         pending = [r.name for r in reads]
         while pending:
             name = pending.pop()
-            if name in known and name not in found:
-                found[name] = None
+            if name in known and name not in names:
+                names[name] = None
                 pending += [f.get("field") for f in known[name][1].iter("FieldRef")]
-        return [entry for name, entry in known.items() if name in found]
+        return [entry for name, entry in known.items() if name in names]
 
     def sources(self, ref: Ref) -> list[str]:
         """The data fields and models' answers a field is made of."""
@@ -206,13 +206,13 @@ class Document:
         pending = [item.name for _, item, _ in self.outputs if isinstance(item, Ref)]
         for model in self.segments:
             pending += [e.get(a) for e in model.iter() for a in ("field", "name") if e.get(a) in known]
-        found = set()
+        used = set()
         while pending:
             name = pending.pop()
-            if name in known and name not in found:
-                found.add(name)
+            if name in known and name not in used:
+                used.add(name)
                 pending += [f.get("field") for f in known[name].iter("FieldRef")]
-        self.derived = [(r, n) for r, n in self.derived if r.name in found]
+        self.derived = [(r, n) for r, n in self.derived if r.name in used]
 
     def xml(self) -> bytes:
         """The whole document."""
@@ -255,10 +255,10 @@ class Document:
         names = [*self.fields, *(name for name, _, _ in self.outputs)]
         count = len(self.verification)
         node = etree.Element("ModelVerification", recordCount=str(count), fieldCount=str(len(names)))
-        held = etree.SubElement(node, "VerificationFields")
+        fields = etree.SubElement(node, "VerificationFields")
         for index, name in enumerate(names):
             etree.SubElement(
-                held,
+                fields,
                 "VerificationField",
                 field=name,
                 column=f"c{index + 1}",
@@ -289,9 +289,9 @@ class Document:
     def _model_chain(self) -> Any:
         model = etree.Element("MiningModel", functionName="regression", modelName=self.name)
         model.append(self.schema([Ref(n) for n in self.fields]))
-        held = etree.SubElement(model, "Segmentation", multipleModelMethod="modelChain")
+        segmentation = etree.SubElement(model, "Segmentation", multipleModelMethod="modelChain")
         for index, node in enumerate([*self.segments, self._output_model()]):
-            segment = etree.SubElement(held, "Segment", id=str(index + 1))
+            segment = etree.SubElement(segmentation, "Segment", id=str(index + 1))
             etree.SubElement(segment, "True")
             segment.append(node)
         return model

@@ -47,10 +47,10 @@ DTYPES = frozenset(["FLOAT", "DOUBLE", "INT32", "INT64", "BOOL", "STRING"])
 
 def is_record_tensor(value: ir.Value) -> bool:
     """Records in rows: [N] or [N, F] of numbers, truth values or text."""
-    maker = value.producer()
+    producer = value.producer()
     if not isinstance(value.type, ir.TensorType | None):
         return False
-    if value.shape is None and maker is not None and maker.domain == "ai.onnx.ml":
+    if value.shape is None and producer is not None and producer.domain == "ai.onnx.ml":
         return True
     if value.dtype is None or value.shape is None or value.dtype.name not in DTYPES:
         return False
@@ -157,13 +157,13 @@ def describe_port(value: ir.Value, fields: list[str]) -> dict[str, Any]:
     return {"name": value.name, "dtype": value.dtype.name, "shape": shape, "fields": fields}
 
 
-def feature_names(model: ir.Model, given: str | list[str]) -> dict[ir.Value, list[str]]:
+def feature_names(model: ir.Model, option: str | list[str]) -> dict[ir.Value, list[str]]:
     """Field names by input: those given, those the model's metadata has, else x1, x2, …; a single column is
     its input."""
     shapes = {v: list(v.shape or ()) for v in model.graph.inputs}
     widths = {v: 1 if len(dims) == 1 else int(cast(int, dims[1])) for v, dims in shapes.items()}
     total = sum(widths.values())
-    listed = given if isinstance(given, list) else [n.strip() for n in given.split(",") if n.strip()]
+    listed = option if isinstance(option, list) else [n.strip() for n in option.split(",") if n.strip()]
     if not listed and (names := FEATURE_NAMES.get(model)):
         listed = names
         listed = listed if len(listed) == total else []
@@ -175,11 +175,11 @@ def feature_names(model: ir.Model, given: str | list[str]) -> dict[ir.Value, lis
     if not listed:
         alone = all(w == 1 for w in widths.values())
         listed = [str(v.name) for v in widths] if alone else [f"x{i + 1}" for i in range(total)]
-    found, at = {}, 0
+    names_by_input, start = {}, 0
     for value, width in widths.items():
-        found[value] = listed[at : at + width]
-        at += width
-    return found
+        names_by_input[value] = listed[start : start + width]
+        start += width
+    return names_by_input
 
 
 def class_labels(model: ir.Model) -> list[Any]:
@@ -208,17 +208,17 @@ def output_names(value: ir.Value, columns: Cols, labels: list[Any], taken: set[s
     """The output's own name for one column, with the classes in brackets or numbered for several."""
     name, count = str(value.name), len(columns)
     if count == 1:
-        found = [name]
+        names = [name]
     elif count == len(labels):
-        found = [f"{name}({label})" for label in labels]
+        names = [f"{name}({label})" for label in labels]
     else:
-        found = [f"{name}_{i + 1}" for i in range(count)]
-    for index, each in enumerate(found):
+        names = [f"{name}_{i + 1}" for i in range(count)]
+    for index, each in enumerate(names):
         while each in taken:
             each += "_output"
         taken.add(each)
-        found[index] = each
-    return found
+        names[index] = each
+    return names
 
 
 exporter = Exporter(

@@ -70,15 +70,15 @@ def evaluate(scope: Scope, node: Element) -> Val | Truth:
 
 
 def evaluate_column(scope: Scope, node: Element) -> Val:
-    found = evaluate(scope, node)
-    return scope.columns.truth(found) if isinstance(found, Truth) else found
+    result = evaluate(scope, node)
+    return scope.columns.truth(result) if isinstance(result, Truth) else result
 
 
 def expression_of(node: Element) -> Element:
-    found = child(node, *TAGS, *FOREIGN)
-    if found is None:
+    expression = child(node, *TAGS, *FOREIGN)
+    if expression is None:
         raise UnreadableFile(f"{describe(node)} has no expression.")
-    return found
+    return expression
 
 
 def define(scope: Scope, dictionary: Element | None) -> None:
@@ -95,46 +95,42 @@ def define(scope: Scope, dictionary: Element | None) -> None:
 
 def derived(scope: Scope, node: Element) -> Val:
     """The value of a DerivedField under its data type."""
-    found = evaluate_column(scope, expression_of(node))
+    val = evaluate_column(scope, expression_of(node))
     listed = Field.of(node) if children(node, "Value", "Interval") else None
-    found = scope.columns.cast(found, node.get("dataType", ""))
+    val = scope.columns.cast(val, node.get("dataType", ""))
     if listed and listed.valid:
-        found = found.with_(values=listed.valid)
-    return found.with_(checked=True, ordinal=node.get("optype") == "ordinal")
+        val = val.with_(values=listed.valid)
+    return val.with_(checked=True, ordinal=node.get("optype") == "ordinal")
 
 
 def parse_attribute(node: Element, name: str, kind: str) -> Any:
     """An attribute as a value of `kind`, None when absent."""
-    given = node.get(name)
-    return None if given is None else parse(given, kind)
+    value = node.get(name)
+    return None if value is None else parse(value, kind)
 
 
-def untyped(given: str) -> Any:
+def untyped(text: str) -> Any:
     """Text as a number where it spells one."""
     try:
-        return float(given)
+        return float(text)
     except ValueError:
-        return given
+        return text
 
 
-def map_missing(scope: Scope, found: Val, gone: Any, node: Element) -> Val:
+def map_missing(scope: Scope, val: Val, missing: Any, node: Element) -> Val:
     """mapMissingTo where an argument is missing."""
-    given = node.get("mapMissingTo")
-    if given is None or gone is False:
-        return found
-    filler = parse(given, found.kind)
-    return scope.columns.where(gone, scope.columns.constant(filler, found.kind), found)
+    replacement = node.get("mapMissingTo")
+    if replacement is None or missing is False:
+        return val
+    filler = parse(replacement, val.kind)
+    return scope.columns.where(missing, scope.columns.constant(filler, val.kind), val)
 
 
 @expressions.op("FieldRef")
 def field_ref(scope: Scope, node: Element) -> Val:
-    found = scope.get(text(node, "field"))
-    filled = map_missing(scope, found, scope.columns.missing(found), node)
-    return (
-        found
-        if filled is found
-        else filled.with_(kind=found.kind, values=found.values, ordinal=found.ordinal)
-    )
+    val = scope.get(text(node, "field"))
+    filled = map_missing(scope, val, scope.columns.missing(val), node)
+    return val if filled is val else filled.with_(kind=val.kind, values=val.values, ordinal=val.ordinal)
 
 
 @expressions.op("Constant")
@@ -144,53 +140,53 @@ def constant(scope: Scope, node: Element) -> Val:
         return scope.columns.constant("" if is_text(kind or "string") else math.nan, kind or "string")
     if kind:
         return scope.columns.constant(parse(content, kind), kind)
-    found = untyped(content)
-    whole = isinstance(found, float) and content.strip().lstrip("+-").isdigit()
-    return scope.columns.constant(found, "integer" if whole else "")
+    value = untyped(content)
+    is_integer = isinstance(value, float) and content.strip().lstrip("+-").isdigit()
+    return scope.columns.constant(value, "integer" if is_integer else "")
 
 
 @expressions.op("NormContinuous")
 def norm_continuous(scope: Scope, node: Element) -> Val:
     """Linear between the points; beyond them as `outliers` says."""
     columns, op = scope.columns, scope.columns.op
-    given = columns.to_number(scope.get(text(node, "field")))
+    val = columns.to_number(scope.get(text(node, "field")))
     points = sorted((number(p, "orig"), number(p, "norm")) for p in children(node, "LinearNorm"))
     if len(points) < 2:
         raise UnreadableFile(f"{describe(node)} has fewer than two points.")
-    at, to = np.array(points).T
-    slope = np.diff(to) / np.diff(at)
+    orig, norm = np.array(points).T
+    slope = np.diff(norm) / np.diff(orig)
     if not np.isfinite(slope).all():
         raise UnreadableFile(f"{describe(node)}: two points are at one place.")
-    place: Any = np.array([[0]], np.int64)
+    segment: Any = np.array([[0]], np.int64)
     if len(points) > 2:
-        over = op.GreaterOrEqual(given.tensor, op.const(at[None, 1:-1]))
-        place = op.ReduceSum(op.Cast(over, to=7), np.array([1]))
-    start, gain, base = (op.Gather(op.const(v), place, axis=0) for v in (at[:-1], slope, to[:-1]))
-    tensor = op.Add(base, op.Mul(op.Sub(given.tensor, start), gain))
-    how = node.get("outliers", "asIs")
-    below = op.Less(given.tensor, columns.scalar(at[0]))
-    above = op.Greater(given.tensor, columns.scalar(at[-1]))
-    if how == "asMissingValues":
+        over = op.GreaterOrEqual(val.tensor, op.const(orig[None, 1:-1]))
+        segment = op.ReduceSum(op.Cast(over, to=7), np.array([1]))
+    start, gain, base = (op.Gather(op.const(v), segment, axis=0) for v in (orig[:-1], slope, norm[:-1]))
+    tensor = op.Add(base, op.Mul(op.Sub(val.tensor, start), gain))
+    outliers = node.get("outliers", "asIs")
+    below = op.Less(val.tensor, columns.scalar(orig[0]))
+    above = op.Greater(val.tensor, columns.scalar(orig[-1]))
+    if outliers == "asMissingValues":
         tensor = op.Where(op.Or(below, above), columns.scalar(math.nan), tensor)
-    elif how == "asExtremeValues":
-        tensor = op.Where(below, columns.scalar(to[0]), op.Where(above, columns.scalar(to[-1]), tensor))
-    return map_missing(scope, columns.number(tensor), columns.missing(given), node)
+    elif outliers == "asExtremeValues":
+        tensor = op.Where(below, columns.scalar(norm[0]), op.Where(above, columns.scalar(norm[-1]), tensor))
+    return map_missing(scope, columns.number(tensor), columns.missing(val), node)
 
 
 @expressions.op("NormDiscrete")
 def norm_discrete(scope: Scope, node: Element) -> Val:
     """1 for one value, 0 for the others; missing stays missing unless mapped."""
-    given = scope.get(text(node, "field"))
-    key = parse(text(node, "value"), given.kind)
-    found = scope.columns.lookup(given, {key: 1.0}, 0.0)
-    return map_missing(scope, found, scope.columns.missing(given), node)
+    val = scope.get(text(node, "field"))
+    key = parse(text(node, "value"), val.kind)
+    indicator = scope.columns.lookup(val, {key: 1.0}, 0.0)
+    return map_missing(scope, indicator, scope.columns.missing(val), node)
 
 
 @expressions.op("Discretize")
 def discretize(scope: Scope, node: Element) -> Val:
     """The bin a number lies in; the first that takes it."""
     columns, kind = scope.columns, node.get("dataType", "")
-    given = columns.to_number(scope.get(text(node, "field")))
+    val = columns.to_number(scope.get(text(node, "field")))
     bins = children(node, "DiscretizeBin")
     entries = [untyped(text(b, "binValue")) for b in bins]
     default = None if node.get("defaultValue") is None else untyped(node.get("defaultValue"))
@@ -199,14 +195,14 @@ def discretize(scope: Scope, node: Element) -> Val:
         entries = [text(b, "binValue") for b in bins]
         default = node.get("defaultValue")
     gap: Any = "" if words else math.nan
-    found = columns.constant(gap if default is None else default, "string" if words else "double")
+    binned = columns.constant(gap if default is None else default, "string" if words else "double")
     for node_bin, entry in reversed(list(zip(bins, entries, strict=True))):
-        inside = interval_mask(columns, given, interval(need_child(node_bin, "Interval")))
-        found = columns.where(inside, columns.constant(entry), found)
-    gone = columns.missing(given)
-    found = columns.where(gone, columns.constant(gap), found) if gone is not False else found
-    found = found.with_(values=declared_values(node, [text(b, "binValue") for b in bins]), checked=True)
-    return map_missing(scope, found.with_(kind=kind or found.kind), gone, node)
+        inside = interval_mask(columns, val, interval(need_child(node_bin, "Interval")))
+        binned = columns.where(inside, columns.constant(entry), binned)
+    missing = columns.missing(val)
+    binned = columns.where(missing, columns.constant(gap), binned) if missing is not False else binned
+    binned = binned.with_(values=declared_values(node, [text(b, "binValue") for b in bins]), checked=True)
+    return map_missing(scope, binned.with_(kind=kind or binned.kind), missing, node)
 
 
 @expressions.op("MapValues")
@@ -226,29 +222,29 @@ def map_values(scope: Scope, node: Element) -> Val:
     gap: Any = "" if is_text(kind) else math.nan
     dense: list[Any] = [gap if default is None else default] * size
     for row in reversed(range(len(rows))):
-        place = 0
+        position = 0
         for key, column in zip(keys, cells, strict=True):
-            place = place * (len(key) + 1) + key.index(column[row])
-        dense[place] = parse(rows[row][output], kind)
-    gone: Any = False
+            position = position * (len(key) + 1) + key.index(column[row])
+        dense[position] = parse(rows[row][output], kind)
+    missing: Any = False
     index: ir.Value | None = None
     for (val, _), key in zip(pairs, keys, strict=True):
         part = columns.category_index(val, key, len(key))
         step = np.array([[len(key) + 1]], np.int64)
         index = part if index is None else op.Add(op.Mul(index, step), part)
-        gone = logical_or(gone, columns.missing(val), op)
+        missing = logical_or(missing, columns.missing(val), op)
     assert index is not None
-    found = columns.by_row(index, dense, kind)
-    found = columns.blank(found, logical_not(gone, op)).with_(kind=kind)
-    return map_missing(scope, found, gone, node).with_(
+    mapped = columns.by_row(index, dense, kind)
+    mapped = columns.blank(mapped, logical_not(missing, op)).with_(kind=kind)
+    return map_missing(scope, mapped, missing, node).with_(
         values=declared_values(node, [r[output] for r in rows])
     )
 
 
 def declared_values(node: Element, entries: list[str]) -> tuple[str, ...]:
     """Every value an expression can give, as written."""
-    given = [node.get(a) for a in ("defaultValue", "mapMissingTo")]
-    return tuple(dict.fromkeys([*entries, *(g for g in given if g is not None)]))
+    attributes = [node.get(a) for a in ("defaultValue", "mapMissingTo")]
+    return tuple(dict.fromkeys([*entries, *(g for g in attributes if g is not None)]))
 
 
 @expressions.op("TextIndex")
@@ -262,78 +258,78 @@ def apply(scope: Scope, node: Element) -> Val | Truth:
     """A built-in or defined function of its arguments."""
     name, columns = text(node, "function"), scope.columns
     columns.spend()
-    given = [evaluate(scope, each) for each in node if each.tag in (*TAGS, *FOREIGN)]
+    arguments = [evaluate(scope, each) for each in node if each.tag in (*TAGS, *FOREIGN)]
     if name in scope.functions:
-        found: Any = call_function(scope, scope.functions[name], given)
+        val: Any = call_function(scope, scope.functions[name], arguments)
     else:
         rule = functions.find(name, node)
         if rule is None:
             raise UnreadableFile(f"{describe(node)}: the function {name!r} is unknown.")
         if name not in ("and", "or", "not", "if"):
-            given = [columns.truth(v) if isinstance(v, Truth) else v for v in given]
-        fitting(rule.handler, scope, node, given)
-        found = rule.handler(scope, node, *given)
+            arguments = [columns.truth(v) if isinstance(v, Truth) else v for v in arguments]
+        fitting(rule.handler, scope, node, arguments)
+        val = rule.handler(scope, node, *arguments)
         if name in WHOLE or (
-            name in "+-*" and all(isinstance(v, Val) and v.kind == "integer" for v in given)
+            name in "+-*" and all(isinstance(v, Val) and v.kind == "integer" for v in arguments)
         ):
-            found = found.with_(kind="integer")
+            val = val.with_(kind="integer")
     tolerant = name in TOLERANT or name in scope.functions
     if not tolerant or node.get("mapMissingTo") is not None:
-        found = _missing_arguments(scope, node, found, given, name)
+        val = _missing_arguments(scope, node, val, arguments, name)
     if node.get("defaultValue") is not None:
-        found = columns.truth(found) if isinstance(found, Truth) else found
-        filler = columns.constant(parse(node.get("defaultValue"), found.kind), found.kind)
-        found = columns.where(columns.missing(found), filler, found)
-    return found
+        val = columns.truth(val) if isinstance(val, Truth) else val
+        filler = columns.constant(parse(node.get("defaultValue"), val.kind), val.kind)
+        val = columns.where(columns.missing(val), filler, val)
+    return val
 
 
 signature = functools.cache(inspect.signature)
 
 
-def fitting(handler: Any, scope: Scope, node: Element, given: list[Any]) -> None:
+def fitting(handler: Any, scope: Scope, node: Element, arguments: list[Any]) -> None:
     """Raise UnreadableFile unless a function takes so many arguments."""
     try:
-        signature(handler).bind(scope, node, *given)
+        signature(handler).bind(scope, node, *arguments)
     except TypeError:
-        count = len(given)
+        count = len(arguments)
         raise UnreadableFile(
             f"{describe(node)}: {node.get('function')} does not take {count} argument{'s' * (count != 1)}."
         ) from None
 
 
-def _missing_arguments(scope: Scope, node: Element, found: Any, given: list[Any], name: str) -> Any:
+def _missing_arguments(scope: Scope, node: Element, val: Any, arguments: list[Any], name: str) -> Any:
     """Missing, or mapMissingTo, where an argument is missing."""
     columns, op = scope.columns, scope.columns.op
-    gone: Any = False
-    for each in given:
+    missing: Any = False
+    for each in arguments:
         absent = (
             logical_not(logical_or(each.true, each.false, op), op)
             if isinstance(each, Truth)
             else columns.missing(each)
         )
-        gone = logical_or(gone, absent, op)
-    there = logical_not(gone, op)
+        missing = logical_or(missing, absent, op)
+    there = logical_not(missing, op)
     tolerant = name in TOLERANT or name in scope.functions
-    if isinstance(found, Truth):
+    if isinstance(val, Truth):
         if not tolerant:
-            found = Truth(logical_and(found.true, there, op), logical_and(found.false, there, op))
+            val = Truth(logical_and(val.true, there, op), logical_and(val.false, there, op))
         if node.get("mapMissingTo") is None:
-            return found
-        found = columns.truth(found)
-    elif not tolerant and (found.text or name not in NUMERIC):
-        found = columns.blank(found, there)
-    return map_missing(scope, found, gone, node)
+            return val
+        val = columns.truth(val)
+    elif not tolerant and (val.text or name not in NUMERIC):
+        val = columns.blank(val, there)
+    return map_missing(scope, val, missing, node)
 
 
-def call_function(scope: Scope, function: Element, given: list[Any]) -> Val:
+def call_function(scope: Scope, function: Element, arguments: list[Any]) -> Val:
     """A DefineFunction's expression with its parameters bound."""
     inner = Scope(scope.columns, None)
     inner.functions = {k: v for k, v in scope.functions.items() if v is not function}
     parameters = children(function, "ParameterField")
-    if len(parameters) != len(given):
-        raise UnreadableFile(f"{describe(function)} takes {len(parameters)} arguments, not {len(given)}.")
-    for parameter, argument in zip(parameters, given, strict=True):
+    if len(parameters) != len(arguments):
+        raise UnreadableFile(f"{describe(function)} takes {len(parameters)} arguments, not {len(arguments)}.")
+    for parameter, argument in zip(parameters, arguments, strict=True):
         argument = scope.columns.truth(argument) if isinstance(argument, Truth) else argument
         inner.names[text(parameter, "name")] = scope.columns.cast(argument, parameter.get("dataType", ""))
-    found = evaluate_column(inner, expression_of(function))
-    return scope.columns.cast(found, function.get("dataType", ""))
+    val = evaluate_column(inner, expression_of(function))
+    return scope.columns.cast(val, function.get("dataType", ""))

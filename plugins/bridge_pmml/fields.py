@@ -168,15 +168,15 @@ class Inputs:
             value = self.add_field(name)
         if value.dtype == ir.DataType.FLOAT:
             value = columns.op.Cast(value, to=DOUBLE)
-        found = Val(value, field.kind, field.valid, field.ordinal)
+        val = Val(value, field.kind, field.valid, field.ordinal)
         if field.absent:
             gaps = dict.fromkeys(field.parse_values(field.absent), 1.0)
-            stands = columns.op.Greater(columns.lookup(found, gaps, 0.0, 0.0).tensor, columns.scalar(0.5))
-            found = columns.blank(found, logical_not(stands, columns.op)).with_(
+            is_absent = columns.op.Greater(columns.lookup(val, gaps, 0.0, 0.0).tensor, columns.scalar(0.5))
+            val = columns.blank(val, logical_not(is_absent, columns.op)).with_(
                 values=field.valid, ordinal=field.ordinal
             )
         free = not (field.valid or field.invalid or field.intervals)
-        self.values_by_field[name] = found.with_(checked=free)
+        self.values_by_field[name] = val.with_(checked=free)
         return self.values_by_field[name]
 
 
@@ -279,20 +279,23 @@ class Scope:
         return val
 
     def _treat_invalid(self, node: Element, val: Val) -> Val:
-        field, how = self.declared(text(node, "name")), node.get("invalidValueTreatment", "returnInvalid")
-        if field is None or val.checked or how == "asIs":
+        field, treatment = (
+            self.declared(text(node, "name")),
+            node.get("invalidValueTreatment", "returnInvalid"),
+        )
+        if field is None or val.checked or treatment == "asIs":
             return val
         columns = self.columns
         bad = invalid_mask(columns, val, field)
-        if how == "returnInvalid":
+        if treatment == "returnInvalid":
             self.invalid = logical_or(self.invalid, bad, columns.op)
-        elif how == "asMissing":
+        elif treatment == "asMissing":
             val = columns.blank(val, logical_not(bad, columns.op))
-        elif how == "asValue":
-            given = parse(text(node, "invalidValueReplacement"), val.kind)
-            val = columns.where(bad, columns.constant(given, val.kind), val)
+        elif treatment == "asValue":
+            replacement = parse(text(node, "invalidValueReplacement"), val.kind)
+            val = columns.where(bad, columns.constant(replacement, val.kind), val)
         else:
-            raise UnreadableFile(f"{describe(node)}: invalidValueTreatment={how!r} is unknown.")
+            raise UnreadableFile(f"{describe(node)}: invalidValueTreatment={treatment!r} is unknown.")
         return val.with_(checked=True, values=field.valid, ordinal=field.ordinal)
 
     def _treat_outliers(self, node: Element, val: Val) -> Val:
@@ -311,15 +314,15 @@ class Scope:
         return val.with_(tensor=tensor)
 
     def _treat_missing(self, node: Element, val: Val) -> Val:
-        gone = self.columns.missing(val)
+        missing = self.columns.missing(val)
         if node.get("missingValueTreatment") == "returnInvalid":
-            self.invalid = logical_or(self.invalid, gone, self.columns.op)
+            self.invalid = logical_or(self.invalid, missing, self.columns.op)
             return val.with_(present=True)
-        given = node.get("missingValueReplacement")
-        if given is None or gone is False:
+        replacement = node.get("missingValueReplacement")
+        if replacement is None or missing is False:
             return val
-        filler = self.columns.constant(parse(given, val.kind), val.kind).with_(values=val.values)
-        return self.columns.where(gone, filler, val).with_(
+        filler = self.columns.constant(parse(replacement, val.kind), val.kind).with_(values=val.values)
+        return self.columns.where(missing, filler, val).with_(
             kind=val.kind, checked=val.checked, present=True, values=val.values, ordinal=val.ordinal
         )
 

@@ -59,13 +59,13 @@ class Features:
         if val.text:
             self.text[name] = True
             return None
-        place = self._add(lambda: val.tensor)
-        self.fields[name] = place
+        column = self._add(lambda: val.tensor)
+        self.fields[name] = column
         if val.present:
-            self.present.add(place)
+            self.present.add(column)
         if val.kind == "float":
-            self.floats.add(place)
-        return place
+            self.floats.add(column)
+        return column
 
     def _add(self, maker: Any) -> int:
         self.makers.append(maker)
@@ -101,27 +101,29 @@ class Features:
     def concat_columns(self) -> ir.Value:
         """All columns; those of one field's categories are rows of one table."""
         columns, op = self.scope.columns, self.scope.columns.op
-        placed: dict[int, int] = {}
+        order: dict[int, int] = {}
         parts = []
         for index, maker in enumerate(self.makers):
             if maker is not None:
-                placed[index] = len(placed)
+                order[index] = len(order)
                 parts.append(maker())
         for name, tests in self.categories.items():
             val = self.scope.get(name)
             keys = sorted(set().union(*(items for _, items, _ in tests)))
             table = np.array([[float((k in items) == inside) for _, items, inside in tests] for k in keys])
             other = np.array([[float(not inside) for _, _, inside in tests]])
-            held = np.concatenate([table.reshape(len(keys), len(tests)), other])
+            table_rows = np.concatenate([table.reshape(len(keys), len(tests)), other])
             rows = op.Squeeze(columns.category_index(val, keys, len(keys)), np.array([1]))
-            part = op.Gather(op.const(held), rows, axis=0)
-            gone = columns.missing(val)
+            part = op.Gather(op.const(table_rows), rows, axis=0)
+            missing = columns.missing(val)
             parts.append(
-                part if gone is False else op.Where(columns.mask_column(gone), columns.scalar(math.nan), part)
+                part
+                if missing is False
+                else op.Where(columns.mask_column(missing), columns.scalar(math.nan), part)
             )
             for at, _, _ in tests:
-                placed[at] = len(placed)
-        self.order = placed
+                order[at] = len(order)
+        self.order = order
         if not parts:
             self.order, parts = {0: 0}, [columns.constant(0.0).tensor]
         return parts[0] if len(parts) == 1 else op.Concat(*parts, axis=1)
@@ -200,8 +202,8 @@ class Grower:
         below = list(node.iterchildren("Node"))
         if not below:
             return self._leaf(node, missed)
-        found = self._grow_halves(node, below, known, missed) if len(below) == 2 else None
-        return self._choose(node, below, 0, known, missed) if found is None else found
+        ref = self._grow_halves(node, below, known, missed) if len(below) == 2 else None
+        return self._choose(node, below, 0, known, missed) if ref is None else ref
 
     def _grow_halves(
         self, node: Element, below: list[Element], known: frozenset[int], missed: int
@@ -409,18 +411,18 @@ class Leaf:
 
     @classmethod
     def of(cls, node: Element) -> Leaf:
-        spread = [d for d in node if d.tag == "ScoreDistribution"]
-        counts = {text(d, "value"): number(d, "recordCount", math.nan) for d in spread}
+        distribution = [d for d in node if d.tag == "ScoreDistribution"]
+        counts = {text(d, "value"): number(d, "recordCount", math.nan) for d in distribution}
         total = sum(counts.values())
-        given = {d.get("value"): d.get("probability") for d in spread}
+        written = {d.get("value"): d.get("probability") for d in distribution}
         probabilities = {
             v: to_number(p, node) if p is not None else counts[v] / total if total else math.nan
-            for v, p in given.items()
+            for v, p in written.items()
         }
-        sure = {d.get("value"): d.get("confidence") for d in spread}
+        sure = {d.get("value"): d.get("confidence") for d in distribution}
         confidences = {v: probabilities[v] if c is None else to_number(c, node) for v, c in sure.items()}
         score = node.get("score")
-        if score is None and spread:
+        if score is None and distribution:
             score = max(counts, key=lambda v: counts[v] if counts[v] == counts[v] else probabilities[v])
         return cls(
             score,
@@ -433,7 +435,7 @@ class Leaf:
 
 
 def root_of(model: Element) -> Element:
-    found = child(model, "Node")
-    if found is None:
+    root = child(model, "Node")
+    if root is None:
         raise UnreadableFile(f"{describe(model)} has no Node.")
-    return found
+    return root

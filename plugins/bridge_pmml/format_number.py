@@ -28,18 +28,18 @@ def spell_number(scope: Scope, node: Element, val: Val, pattern: str) -> Val:
     be rounded.
     """
     columns = scope.columns
-    found = PATTERN.fullmatch(pattern)
-    if found is None or val.text:
+    match = PATTERN.fullmatch(pattern)
+    if match is None or val.text:
         raise UnreadableFile(f"{describe(node)}: {pattern!r} is no pattern for this.")
     if val.values and val.checked:
         table = {}
         for value in val.values:
             number = parse(value, val.kind)
-            table[number] = pattern % (int(number) if found["kind"] in "diu" else number)
+            table[number] = pattern % (int(number) if match["kind"] in "diu" else number)
         return columns.lookup(val, table).with_(values=tuple(dict.fromkeys(table.values())), checked=True)
-    if val.kind != "integer" or found["kind"] not in "diufF":
+    if val.kind != "integer" or match["kind"] not in "diufF":
         raise refuse_expression(node, "spells real numbers, which no tensor operator rounds to digits")
-    text = spell_integer(scope, val, found)
+    text = spell_integer(scope, val, match)
     return columns.blank(Val(text, "string", checked=True), logical_not(columns.missing(val), columns.op))
 
 
@@ -55,8 +55,8 @@ def spell_integer(scope: Scope, val: Val, pattern: re.Match[str]) -> Any:
     width = int(pattern["width"] or 0)
     fraction = ""
     if pattern["kind"] in "fF":
-        places = 6 if precision is None else int(precision or 0)
-        fraction = "." + "0" * places if places else ""
+        decimals = 6 if precision is None else int(precision or 0)
+        fraction = "." + "0" * decimals if decimals else ""
     elif precision is not None:
         zeros = pad_characters(columns, "0", int(precision or 0), length)
         digits = op.StringConcat(zeros, digits)
@@ -71,9 +71,11 @@ def spell_integer(scope: Scope, val: Val, pattern: re.Match[str]) -> Any:
     fill = pad_characters(columns, "0" if zeroed else " ", width, length)
     parts = [sign, fill, body] if zeroed else [sign, body, fill] if "-" in flags else [fill, sign, body]
     texts = [pattern["before"].replace("%%", "%"), *parts, pattern["after"].replace("%%", "%")]
-    held = [columns.scalar(t) if isinstance(t, str) else t for t in texts if not isinstance(t, str) or t]
-    joined = held[0]
-    for part in held[1:]:
+    columns_of_text = [
+        columns.scalar(t) if isinstance(t, str) else t for t in texts if not isinstance(t, str) or t
+    ]
+    joined = columns_of_text[0]
+    for part in columns_of_text[1:]:
         joined = op.StringConcat(joined, part)
     return joined
 

@@ -42,16 +42,16 @@ def register_numeric(name: str, build: Callable, count: int) -> None:
     """A function of `count` numbers."""
 
     @functions.op(name)
-    def handler(scope: Scope, node: Element, *given: Val) -> Val:
-        check_argument_count(node, given, count)
+    def handler(scope: Scope, node: Element, *arguments: Val) -> Val:
+        check_argument_count(node, arguments, count)
         columns = scope.columns
-        return columns.number(build(columns.op, *(columns.to_number(v).tensor for v in given)))
+        return columns.number(build(columns.op, *(columns.to_number(v).tensor for v in arguments)))
 
 
-def check_argument_count(node: Element, given: tuple, low: int, high: int | None = None) -> None:
-    if not low <= len(given) <= (low if high is None else high):
+def check_argument_count(node: Element, arguments: tuple, low: int, high: int | None = None) -> None:
+    if not low <= len(arguments) <= (low if high is None else high):
         raise UnreadableFile(
-            f"{describe(node)}: {node.get('function')} does not take {len(given)} arguments."
+            f"{describe(node)}: {node.get('function')} does not take {len(arguments)} arguments."
         )
 
 
@@ -129,28 +129,28 @@ def threshold(scope: Scope, node: Element, x: Val, y: Val) -> Val:
 
 
 @functions.op(*AGGREGATES)
-def aggregate(scope: Scope, node: Element, *given: Val) -> Val:
+def aggregate(scope: Scope, node: Element, *arguments: Val) -> Val:
     """Over the arguments that are not missing; missing when all are."""
     columns, op, name = scope.columns, scope.columns.op, node.get("function")
-    check_argument_count(node, given, 1, 10_000)
-    matrix = columns.concat_numbers(given)
-    gone = op.IsNaN(matrix)
-    count = op.ReduceSum(op.Cast(op.Not(gone), to=DOUBLE), np.array([1]))
+    check_argument_count(node, arguments, 1, 10_000)
+    matrix = columns.concat_numbers(arguments)
+    missing_mask = op.IsNaN(matrix)
+    count = op.ReduceSum(op.Cast(op.Not(missing_mask), to=DOUBLE), np.array([1]))
     filler = {"min": math.inf, "max": -math.inf, "median": math.inf, "product": 1.0}.get(name, 0.0)
-    held = op.Where(gone, double_constant(op, filler), matrix)
+    filled = op.Where(missing_mask, double_constant(op, filler), matrix)
     if name == "median":
-        found = median(op, held, count, len(given))
+        result = median(op, filled, count, len(arguments))
     else:
-        kind = {"min": "ReduceMin", "max": "ReduceMax", "product": "ReduceProd"}.get(name, "ReduceSum")
-        found = op.node(kind, held, np.array([1]))
-        found = op.Div(found, count) if name == "avg" else found
+        op_type = {"min": "ReduceMin", "max": "ReduceMax", "product": "ReduceProd"}.get(name, "ReduceSum")
+        result = op.node(op_type, filled, np.array([1]))
+        result = op.Div(result, count) if name == "avg" else result
     none = op.Equal(count, double_constant(op, 0.0))
-    return columns.number(op.Where(none, double_constant(op, math.nan), found))
+    return columns.number(op.Where(none, double_constant(op, math.nan), result))
 
 
-def median(op: Any, held: Any, count: Any, width: int) -> Any:
+def median(op: Any, values: Any, count: Any, width: int) -> Any:
     """Of the `count` smallest of each row, the others being infinite."""
-    ordered, _ = op.TopK(held, np.array([width]), axis=1, largest=0, sorted=1, _outputs=2)
+    ordered, _ = op.TopK(values, np.array([width]), axis=1, largest=0, sorted=1, _outputs=2)
     last = op.Max(op.Sub(count, double_constant(op, 1.0)), double_constant(op, 0.0))
     half = double_constant(op, 0.5)
     picks = [op.Cast(each(op.Mul(last, half)), to=INT64) for each in (op.Floor, op.Ceil)]
@@ -196,9 +196,9 @@ def relation(scope: Scope, node: Element, x: Val, y: Val) -> Truth:
             raise UnreadableFile(f"{describe(node)}: text has no order.")
         rank = {v: float(i) for i, v in enumerate(order)}
         x, y = columns.lookup(x, rank), columns.lookup(y, rank)
-    found = predicates.compare_tensor(columns, name, x, y.tensor)
+    truth = predicates.compare_tensor(columns, name, x, y.tensor)
     there = logical_not(columns.missing(y), columns.op)
-    return Truth(logical_and(found.true, there, columns.op), logical_and(found.false, there, columns.op))
+    return Truth(logical_and(truth.true, there, columns.op), logical_and(truth.false, there, columns.op))
 
 
 def common_type(columns: Columns, x: Val, y: Val) -> tuple[Val, Val]:
@@ -211,8 +211,8 @@ def common_type(columns: Columns, x: Val, y: Val) -> tuple[Val, Val]:
 
 
 @functions.op("and", "or")
-def connective(scope: Scope, node: Element, *given: Any) -> Truth:
-    parts = [as_truth(scope, v) for v in given]
+def connective(scope: Scope, node: Element, *arguments: Any) -> Truth:
+    parts = [as_truth(scope, v) for v in arguments]
     return predicates.compound(scope.columns.op, node.get("function"), parts)
 
 
@@ -222,8 +222,8 @@ def invert_truth(scope: Scope, node: Element, x: Val | Truth) -> Truth:
     return Truth(truth.false, truth.true)
 
 
-def as_truth(scope: Scope, given: Val | Truth) -> Truth:
-    return given if isinstance(given, Truth) else scope.columns.as_truth(given)
+def as_truth(scope: Scope, argument: Val | Truth) -> Truth:
+    return argument if isinstance(argument, Truth) else scope.columns.as_truth(argument)
 
 
 @functions.op("isIn", "isNotIn")
@@ -262,15 +262,15 @@ def since(scope: Scope, node: Element, x: Val, year: Val | None = None) -> Val:
 
 
 @functions.op("concat")
-def concat(scope: Scope, node: Element, *given: Val) -> Val:
+def concat(scope: Scope, node: Element, *arguments: Val) -> Val:
     columns = scope.columns
-    texts = [columns.to_text(v) for v in given]
-    tensor, spelled = texts[0].tensor, spellings(columns, texts[0])
+    texts = [columns.to_text(v) for v in arguments]
+    tensor, possible = texts[0].tensor, spellings(columns, texts[0])
     for each in texts[1:]:
         tensor, others = columns.op.StringConcat(tensor, each.tensor), spellings(columns, each)
-        few = len(spelled) * len(others) <= DECLARED
-        spelled = tuple(dict.fromkeys(a + b for a in spelled for b in others)) if few else ()
-    return Val(tensor, "string", spelled, checked=True)
+        few = len(possible) * len(others) <= DECLARED
+        possible = tuple(dict.fromkeys(a + b for a in possible for b in others)) if few else ()
+    return Val(tensor, "string", possible, checked=True)
 
 
 def spellings(columns: Columns, val: Val) -> tuple[str, ...]:
@@ -293,20 +293,20 @@ def format_number(scope: Scope, node: Element, x: Val, pattern: Val) -> Val:
 def matches(scope: Scope, node: Element, x: Val, pattern: Val) -> Truth:
     """Whether the regular expression is found anywhere in the text."""
     op = scope.columns.op
-    found = op.RegexFullMatch(
+    hit = op.RegexFullMatch(
         scope.columns.to_text(x).tensor, pattern=f"(?s).*(?:{constant_argument(node, pattern, 1)}).*"
     )
-    return Truth(found, op.Not(found))
+    return Truth(hit, op.Not(hit))
 
 
 def constant_argument(node: Element, val: Val, index: int) -> Any:
     """The text or number of an argument that is a Constant. Raises UnreadableFile."""
-    given = list(node)[index]
-    if given.tag != "Constant":
+    argument = list(node)[index]
+    if argument.tag != "Constant":
         raise UnreadableFile(
             f"{describe(node)}: {node.get('function')} needs a constant as argument {index + 1}."
         )
-    return given.text or ""
+    return argument.text or ""
 
 
 def register_table(name: str, compute: Callable[..., Any], kind: str) -> None:
@@ -320,9 +320,9 @@ def register_table(name: str, compute: Callable[..., Any], kind: str) -> None:
             )
         extras = [constant_argument(node, other, i + 1) for i, other in enumerate(others)]
         table = {value: compute(value, *extras) for value in x.values}
-        found = scope.columns.lookup(x, table).with_(kind=kind)
-        given = tuple(dict.fromkeys(v for v in table.values() if v)) if kind == "string" else ()
-        return found.with_(values=given, checked=True)
+        val = scope.columns.lookup(x, table).with_(kind=kind)
+        possible = tuple(dict.fromkeys(v for v in table.values() if v)) if kind == "string" else ()
+        return val.with_(values=possible, checked=True)
 
 
 def substring(value: str, start: str, length: str) -> str:

@@ -102,9 +102,9 @@ def _build_model(root: Element, packed: bool, numbers: bool = False) -> ir.Model
     graph = ir.Graph([], [], nodes=[], name=node.get("modelName") or node.tag, opset_imports=_opsets())
     fields = {f.name: f for f in map(Field.of, children(need_child(root, "DataDictionary"), "DataField"))}
     inputs = Inputs(graph, fields)
-    noted = {} if packed or numbers else interface(root.get(INTERFACE))
-    if noted:
-        for entry in noted["inputs"]:
+    ports = {} if packed or numbers else interface(root.get(INTERFACE))
+    if ports:
+        for entry in ports["inputs"]:
             inputs.bundle(entry)
     else:
         _declare_inputs(node, inputs, packed)
@@ -117,16 +117,16 @@ def _build_model(root: Element, packed: bool, numbers: bool = False) -> ir.Model
         outer.functions[text(function, "name")] = function
     scope = model_scope(_with_dictionary(outer, root, node), node)
     result = run_model(scope, node)
-    found = results.output_columns(scope, node, result)
+    columns_by_name = results.output_columns(scope, node, result)
     names = results.final_names(node)
-    chosen = {n: v for n, v in found.items() if n in names} or results.defaults(scope, result)
-    chosen = {n: v for n, v in chosen.items() if not (numbers and v.text)}
-    if not chosen:
+    outputs = {n: v for n, v in columns_by_name.items() if n in names} or results.defaults(scope, result)
+    outputs = {n: v for n, v in outputs.items() if not (numbers and v.text)}
+    if not outputs:
         raise UnreadableFile(f"{describe(node)} has no outputs.")
-    if noted:
-        _restore_outputs(graph, columns, chosen, scope, noted["outputs"])
+    if ports:
+        _restore_outputs(graph, columns, outputs, scope, ports["outputs"])
     else:
-        _add_outputs(graph, columns, chosen, scope)
+        _add_outputs(graph, columns, outputs, scope)
     return ir.Model(graph, ir_version=hub.IR_VERSION)
 
 

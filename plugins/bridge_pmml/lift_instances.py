@@ -49,10 +49,10 @@ class LiftInstances(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, changed)
 
     def _neighbors(self, graph: ir.Graph, node: ir.Node) -> bool:
-        found = match_mean(node) or match_weighted_mean(node)
-        if found is None:
+        match = match_mean(node) or match_weighted_mean(node)
+        if match is None:
             return False
-        distance, table, count, threshold = found
+        distance, table, count, threshold = match
         attributes = {"rows": distance.rows, "table": table.astype(np.float64)}
         settings = {"power": distance.power, "count": count, "threshold": threshold}
         return replace_with_model(graph, node, "Neighbors", distance.x, attributes, settings)
@@ -71,12 +71,12 @@ class LiftInstances(ir.passes.InPlacePass):
 
 
 def replace_with_model(
-    graph: ir.Graph, node: ir.Node, kind: str, x: ir.Value, arrays: Any, settings: Any
+    graph: ir.Graph, node: ir.Node, op_type: str, x: ir.Value, arrays: Any, settings: Any
 ) -> bool:
     op, out = hub.Builder(graph, before=node, source=hub.origin(node)), node.outputs[0]
     tensors = {name: ir.tensor(np.asarray(array, np.float64)) for name, array in arrays.items()}
     attributes: dict[str, Any] = {**tensors, **settings}
-    y = op.node(kind, x, _domain=DOMAIN, _dtype=out.dtype, _shape=out.shape, **attributes)
+    y = op.node(op_type, x, _domain=DOMAIN, _dtype=out.dtype, _shape=out.shape, **attributes)
     replace(graph, node, [y], op)
     return True
 
@@ -92,9 +92,9 @@ def split_constant(node: ir.Node | None) -> tuple[ir.Value, np.ndarray] | None:
     if node is None or len(node.inputs) != 2:
         return None
     for own, other in ((0, 1), (1, 0)):
-        held, variable = const(node.inputs[other]), node.inputs[own]
-        if held is not None and variable is not None and const(variable) is None:
-            return variable, held
+        constant, variable = const(node.inputs[other]), node.inputs[own]
+        if constant is not None and variable is not None and const(variable) is None:
+            return variable, constant
     return None
 
 
@@ -130,8 +130,8 @@ def match_distance(value: ir.Value | None) -> Distance | None:
     square = producer_of(inner, "Mul")
     power, size = 1.0, inner
     if square is not None and square.inputs[0] is square.inputs[1]:
-        found = match_differences(square.inputs[0])
-        return None if found is None or node.op_type == "ReduceMax" else Distance(*found, 2.0)
+        operands = match_differences(square.inputs[0])
+        return None if operands is None or node.op_type == "ReduceMax" else Distance(*operands, 2.0)
     high = producer_of(inner, "Pow")
     if high is not None and node.op_type == "ReduceSum":
         exponent = const(high.inputs[1])
@@ -139,10 +139,10 @@ def match_distance(value: ir.Value | None) -> Distance | None:
             return None
         power, size = float(exponent.ravel()[0]), high.inputs[0]
     absolute = producer_of(size, "Abs")
-    found = None if absolute is None else match_differences(absolute.inputs[0])
-    if found is None:
+    operands = None if absolute is None else match_differences(absolute.inputs[0])
+    if operands is None:
         return None
-    return Distance(*found, math.inf if node.op_type == "ReduceMax" else power)
+    return Distance(*operands, math.inf if node.op_type == "ReduceMax" else power)
 
 
 def match_neighbors(value: ir.Value | None) -> tuple[ir.Node, np.ndarray] | None:
@@ -167,8 +167,8 @@ def as_neighbors(
 
 def match_mean(node: ir.Node) -> tuple[Distance, np.ndarray, int, float] | None:
     """The mean of the neighbours' rows; its threshold is -1."""
-    found = match_neighbors(match_reduction(node, 1, 0)) if node.op_type == "ReduceMean" else None
-    return None if found is None else as_neighbors(*found, -1.0)
+    match = match_neighbors(match_reduction(node, 1, 0)) if node.op_type == "ReduceMean" else None
+    return None if match is None else as_neighbors(*match, -1.0)
 
 
 def match_weighted_mean(node: ir.Node) -> tuple[Distance, np.ndarray, int, float] | None:
@@ -177,19 +177,19 @@ def match_weighted_mean(node: ir.Node) -> tuple[Distance, np.ndarray, int, float
         return None
     product = producer_of(match_reduction(producer_of(node.inputs[0], "ReduceSum"), 1, 0), "Mul")
     weights = match_reduction(producer_of(node.inputs[1], "ReduceSum"), 1, 1)
-    found = None if product is None else match_neighbors(product.inputs[0])
+    match = None if product is None else match_neighbors(product.inputs[0])
     wide = None if product is None else producer_of(product.inputs[1], "Unsqueeze")
     inverse = producer_of(weights, "Div")
-    if found is None or wide is None or inverse is None or wide.inputs[0] is not weights:
+    if match is None or wide is None or inverse is None or wide.inputs[0] is not weights:
         return None
-    one, held = const(inverse.inputs[0]), split_constant(producer_of(inverse.inputs[1], "Add"))
+    one, shifted = const(inverse.inputs[0]), split_constant(producer_of(inverse.inputs[1], "Add"))
     axes = const(wide.inputs[1])
-    if one is None or not (one == 1).all() or held is None or axes is None or axes.tolist() != [2]:
+    if one is None or not (one == 1).all() or shifted is None or axes is None or axes.tolist() != [2]:
         return None
-    result = as_neighbors(*found, float(held[1].ravel()[0]))
-    if result is None or held[1].size != 1:
+    result = as_neighbors(*match, float(shifted[1].ravel()[0]))
+    if result is None or shifted[1].size != 1:
         return None
-    return result if is_root_of(held[0], found[0].outputs[0], result[0].power) else None
+    return result if is_root_of(shifted[0], match[0].outputs[0], result[0].power) else None
 
 
 def is_root_of(value: ir.Value, near: ir.Value, power: float) -> bool:

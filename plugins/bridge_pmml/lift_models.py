@@ -68,12 +68,12 @@ class LiftModels(ir.passes.InPlacePass):
             moved = [r for r in readers if r.op_type == "ArgMax"]
             for node in moved:
                 node.replace_input_with(0, end)
-        kind = "Network" if len(layers) > 1 else "Regression"
-        maker = end.producer()
-        assert maker is not None
-        op = hub.Builder(graph, before=maker, source=hub.origin(maker))
-        made = op.node(
-            kind,
+        op_type = "Network" if len(layers) > 1 else "Regression"
+        producer = end.producer()
+        assert producer is not None
+        op = hub.Builder(graph, before=producer, source=hub.origin(producer))
+        lifted = op.node(
+            op_type,
             x,
             _domain=DOMAIN,
             _dtype=end.dtype,
@@ -83,7 +83,7 @@ class LiftModels(ir.passes.InPlacePass):
             activations=[a.activation for a in layers],
             normalization=method,
         )
-        replace(graph, maker, [made], op)
+        replace(graph, producer, [lifted], op)
         return True
 
     def _end(self, tail: ir.Value, width: int, network: bool) -> tuple[ir.Value, str]:
@@ -105,12 +105,12 @@ class LiftModels(ir.passes.InPlacePass):
         return tail, "none"
 
     def _clusters(self, graph: ir.Graph, node: ir.Node) -> bool:
-        found = match_squared_distances(node)
-        if found is None:
+        match = match_squared_distances(node)
+        if match is None:
             return False
-        x, centers = found
+        x, centers = match
         op = hub.Builder(graph, before=node, source=hub.origin(node))
-        made = op.node(
+        lifted = op.node(
             "Clusters",
             x,
             _domain=DOMAIN,
@@ -118,7 +118,7 @@ class LiftModels(ir.passes.InPlacePass):
             _shape=node.outputs[0].shape,
             centers=ir.tensor(np.asarray(centers, np.float64)),
         )
-        replace(graph, node, [made], op)
+        replace(graph, node, [lifted], op)
         return True
 
 
@@ -128,23 +128,23 @@ def positive_axis(node: ir.Node) -> int:
 
 def constant_matrix(value: ir.Value | None) -> np.ndarray | None:
     """A constant matrix of numbers, or one column of them."""
-    found = const(value)
-    if found is None or found.dtype.kind != "f" or found.ndim not in (1, 2):
+    array = const(value)
+    if array is None or array.dtype.kind != "f" or array.ndim not in (1, 2):
         return None
-    return found.reshape(len(found), -1)
+    return array.reshape(len(array), -1)
 
 
 def constant_row(value: ir.Value | None, width: int) -> np.ndarray | None:
     """A constant row of so many columns, the same for every record."""
-    found = const(value)
+    array = const(value)
     if (
-        found is None
-        or found.dtype.kind != "f"
-        or found.size not in (1, width)
-        or (found.ndim and found.size != found.shape[-1])
+        array is None
+        or array.dtype.kind != "f"
+        or array.size not in (1, width)
+        or (array.ndim and array.size != array.shape[-1])
     ):
         return None
-    return np.broadcast_to(found.ravel(), (width,))
+    return np.broadcast_to(array.ravel(), (width,))
 
 
 def match_matmul(value: ir.Value | None) -> Layer | None:
@@ -172,10 +172,10 @@ def match_dense(value: ir.Value | None) -> Layer | None:
     node = None if value is None else value.producer()
     if node is not None and node.op_type == "Add" and not node.domain:
         for own, other in ((0, 1), (1, 0)):
-            found = match_matmul(node.inputs[own])
-            added = None if found is None else constant_row(node.inputs[other], found.weights.shape[1])
-            if found is not None and added is not None and has_single_reader(node.inputs[own]):
-                return Layer(found.x, found.weights, found.bias + added)
+            layer = match_matmul(node.inputs[own])
+            added = None if layer is None else constant_row(node.inputs[other], layer.weights.shape[1])
+            if layer is not None and added is not None and has_single_reader(node.inputs[own]):
+                return Layer(layer.x, layer.weights, layer.bias + added)
     return match_matmul(value)
 
 
@@ -238,12 +238,12 @@ def match_normalized(sigmoids: ir.Value) -> ir.Value | None:
 
 def match_squared_distances(node: ir.Node) -> tuple[ir.Value, np.ndarray] | None:
     """x and centres of |c|² + (|x|² + -2 x·c), whichever way the sums are nested."""
-    terms, held = [], list(node.inputs)
-    while held:
-        value = held.pop()
-        maker = None if value is None else value.producer()
-        if maker is not None and maker.op_type == "Add" and has_single_reader(value):
-            held += list(maker.inputs)
+    terms, pending = [], list(node.inputs)
+    while pending:
+        value = pending.pop()
+        producer = None if value is None else value.producer()
+        if producer is not None and producer.op_type == "Add" and has_single_reader(value):
+            pending += list(producer.inputs)
         else:
             terms.append(value)
     squares = [t for t in terms if match_squared_norm(t) is not None]
@@ -253,8 +253,8 @@ def match_squared_distances(node: ir.Node) -> tuple[ir.Value, np.ndarray] | None
         return None
     x, layer = match_squared_norm(squares[0]), products[0][1]
     centers = layer.weights.T / -2
-    given = constant_row(rows[0], len(centers))
-    if x is not layer.x or given is None or not np.allclose(given, (centers**2).sum(axis=1), rtol=1e-5):
+    norms = constant_row(rows[0], len(centers))
+    if x is not layer.x or norms is None or not np.allclose(norms, (centers**2).sum(axis=1), rtol=1e-5):
         return None
     return layer.x, centers
 
@@ -283,8 +283,8 @@ def match_scaled_matmul(value: ir.Value | None) -> Layer | None:
             return None
         weights = (weights.T if attr(node, "transB") else weights) * attr(node, "alpha")
         return Layer(x, weights, np.zeros(weights.shape[1]))
-    found = match_matmul(value)
-    return found if found is not None and not found.bias.any() else None
+    layer = match_matmul(value)
+    return layer if layer is not None and not layer.bias.any() else None
 
 
 def is_zero_product(value: ir.Value | None) -> bool:

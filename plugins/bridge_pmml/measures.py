@@ -33,10 +33,10 @@ class Measure:
     def __init__(
         self, columns: Columns, node: Element, fields: list[Element], weights: list[float], q: np.ndarray
     ) -> None:
-        found = child(node, *MEASURES)
-        if found is None:
+        measure = child(node, *MEASURES)
+        if measure is None:
             raise UnreadableFile(f"{describe(node)} names no measure that is known.")
-        self.columns, self.node, self.measure = columns, node, found
+        self.columns, self.node, self.measure = columns, node, measure
         self.similarity = node.get("kind") == "similarity"
         default = node.get("compareFunction", "absDiff")
         self.functions = [f.get("compareFunction") or default for f in fields]
@@ -91,8 +91,8 @@ class Measure:
             same = op.Equal(x, y)
             return op.Cast(same if name == "equal" else op.Not(same), to=11)
         if name == "table":
-            held = read_matrix(need_child(field, "Comparisons")[0])
-            rows = held[:, stored.astype(int)]
+            comparisons = read_matrix(need_child(field, "Comparisons")[0])
+            rows = comparisons[:, stored.astype(int)]
             at = op.Cast(op.Where(op.IsNaN(x), self.columns.scalar(0.0), x), to=7)
             return op.Gather(op.const(rows), op.Squeeze(at, np.array([1])), axis=0)
         raise UnreadableFile(f"{describe(field)}: the compare function {name!r} is unknown.")

@@ -34,10 +34,10 @@ MODELS = (
 
 def model_of(node: Element) -> Element:
     """The model element below the root or a segment. Raises UnreadableFile without one."""
-    found = child(node, *MODELS)
-    if found is None:
+    model = child(node, *MODELS)
+    if model is None:
         raise UnreadableFile(f"{describe(node)} holds no model.")
-    return found
+    return model
 
 
 def model_scope(outer: Scope, node: Element) -> Scope:
@@ -57,8 +57,8 @@ def run_model(scope: Scope, node: Element) -> Result:
     rule = scope.models.find(node.tag, node) if scope.models is not None else None
     if rule is None:
         raise UnreadableFile(f"{describe(node)} is no model that is read.")
-    found = rule.handler(scope, node)
-    found.target = found.target or results.target_name(node)
-    found = results.retarget(scope, node, found)
-    found.scope = scope
-    return found.masked(scope.columns, logical_not(scope.invalid, scope.columns.op))
+    result = rule.handler(scope, node)
+    result.target = result.target or results.target_name(node)
+    result = results.retarget(scope, node, result)
+    result.scope = scope
+    return result.masked(scope.columns, logical_not(scope.invalid, scope.columns.op))

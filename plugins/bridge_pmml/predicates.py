@@ -26,10 +26,10 @@ def predicate_of(node: Element) -> Element:
     """The predicate of a Node, Segment, rule or attribute. Raises UnreadableFile without one."""
     if len(node) and node[0].tag in PREDICATES:
         return node[0]
-    found = child(node, *PREDICATES)
-    if found is None:
+    predicate = child(node, *PREDICATES)
+    if predicate is None:
         raise UnreadableFile(f"{describe(node)} has no predicate.")
-    return found
+    return predicate
 
 
 def evaluate(scope: Scope, node: Element) -> Truth:
@@ -49,9 +49,9 @@ def evaluate(scope: Scope, node: Element) -> Truth:
 def simple_predicate(scope: Scope, node: Element) -> Truth:
     operator, val = text(node, "operator"), scope.get(text(node, "field"))
     if operator in ("isMissing", "isNotMissing"):
-        gone = scope.columns.missing(val)
-        there = logical_not(gone, scope.columns.op)
-        return Truth(gone, there) if operator == "isMissing" else Truth(there, gone)
+        missing = scope.columns.missing(val)
+        there = logical_not(missing, scope.columns.op)
+        return Truth(missing, there) if operator == "isMissing" else Truth(there, missing)
     if operator not in COMPARED:
         raise UnreadableFile(f"{describe(node)}: the operator {operator!r} is unknown.")
     return compare_literal(scope, operator, val, text(node, "value"))

@@ -49,7 +49,7 @@ class Pmml4sSession(Session):
             self.model = loader.fromFile(str(path))
         except Exception as error:
             raise ExecutionFailed(f"PMML4S: {_first_line(error)}") from error
-        self.kept, self.noted = outputs, interface_of(path)
+        self.outputs_option, self.ports = outputs, interface_of(path)
         self.engine = f"PMML4S {importlib.metadata.version('pypmml')}"
         self.inputs = tuple(Port(f.name, f.dataType) for f in self.model.inputFields)
         self.outputs = tuple(Port(f.name, f.dataType) for f in self.model.outputFields)
@@ -65,14 +65,14 @@ class Pmml4sSession(Session):
         count = max(counts, default=1)
         rows = [{n: c[i] for n, c in columns.items() if c[i] is not None} for i in range(count)]
         try:
-            found = _score(self.model, rows)
+            answers = _score(self.model, rows)
         except Exception as error:
             raise ExecutionFailed(f"PMML4S: {_first_line(error)}") from error
-        found = found if last is None else [found[i] for i in last]
+        answers = answers if last is None else [answers[i] for i in last]
         names = dict.fromkeys(port.name for port in self.outputs)
-        values = {name: _as_array([row.get(name) for row in found]) for name in names}
-        values = _by_output(values, self.noted["outputs"]) if self.noted else values
-        if self.kept == "numbers":
+        values = {name: _as_array([row.get(name) for row in answers]) for name in names}
+        values = _by_output(values, self.ports["outputs"]) if self.ports else values
+        if self.outputs_option == "numbers":
             values = {name: array for name, array in values.items() if array.dtype.kind == "f"}
         return Outputs(values, self.engine)
 
@@ -82,8 +82,8 @@ class Pmml4sSession(Session):
         if self.model.modelElement == "AssociationModel":
             columns, last = _baskets(names, inputs)
         else:
-            given = _by_field(inputs, self.noted["inputs"]) if self.noted else inputs
-            columns = _columns(self.model, names, given)
+            arrays = _by_field(inputs, self.ports["inputs"]) if self.ports else inputs
+            columns = _columns(self.model, names, arrays)
         return {n: c for n, c in columns.items() if c}, last
 
 
@@ -93,14 +93,16 @@ runtime = Runtime(Pmml4sSession, ("outputs",))
 def _score(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Records are scored at once as JSON; those with numbers that JSON or its reader lose (infinite, huge,
     the zero below zero), or with results it may have lost, one by one."""
-    kept = [i for i, row in enumerate(rows) if all(map(_survives_json, row.values()))]
-    found: list[Any] = [None] * len(rows)
-    if kept:
+    as_json = [i for i, row in enumerate(rows) if all(map(_survives_json, row.values()))]
+    answers: list[Any] = [None] * len(rows)
+    if as_json:
         for i, answer in zip(
-            kept, json.loads(model.predict(json.dumps([rows[i] for i in kept]))), strict=True
+            as_json, json.loads(model.predict(json.dumps([rows[i] for i in as_json]))), strict=True
         ):
-            found[i] = None if None in answer.values() else answer
-    return [model.predict(row) if answer is None else answer for row, answer in zip(rows, found, strict=True)]
+            answers[i] = None if None in answer.values() else answer
+    return [
+        model.predict(row) if answer is None else answer for row, answer in zip(rows, answers, strict=True)
+    ]
 
 
 def _survives_json(value: Any) -> bool:
@@ -118,7 +120,7 @@ def _by_field(inputs: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str
     wanted = [e["name"] for e in entries]
     if set(wanted) != set(inputs):
         raise InvalidInput(f"The document's inputs are {', '.join(wanted)}, not {', '.join(inputs)}.")
-    found = {}
+    arrays = {}
     for entry in entries:
         array = np.asarray(inputs[entry["name"]])
         array = _flatten_rows(array)
@@ -126,22 +128,22 @@ def _by_field(inputs: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str
             raise InvalidInput(
                 f"Input {entry['name']} has {array.shape[1]} columns, not {len(entry['fields'])}."
             )
-        found.update({name: array[:, i : i + 1] for i, name in enumerate(entry["fields"])})
-    return found
+        arrays.update({name: array[:, i : i + 1] for i, name in enumerate(entry["fields"])})
+    return arrays
 
 
 def _by_output(values: dict[str, np.ndarray], entries: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Outputs by field as the hub's outputs, of their dtypes and ranks."""
     import onnx_ir as ir  # takes 0.2 s, which documents of others do without
 
-    found = {}
+    outputs = {}
     for entry in entries:
         array = np.concatenate([values[name] for name in entry["fields"]], axis=1)
         if entry["dtype"] != "STRING":
             array = np.where(array == "", math.nan, array) if array.dtype == object else array
             array = array.astype(np.float64).astype(ir.DataType[entry["dtype"]].numpy())
-        found[entry["name"]] = array[:, 0] if len(entry["shape"]) == 1 else array
-    return found
+        outputs[entry["name"]] = array[:, 0] if len(entry["shape"]) == 1 else array
+    return outputs
 
 
 def _columns(model: Any, names: list[str], inputs: dict[str, Any]) -> dict[str, list[Any]]:

@@ -32,9 +32,11 @@ def count_hits(scope: Scope, node: Element, term: Any) -> Val:
     with countHits="bestHits" hits of the smallest distance alone count.
     """
     columns, op = scope.columns, scope.columns.op
-    how = node.get("localTermWeights", "termFrequency")
-    if how not in WEIGHTS:
-        raise refuse_expression(node, f"weighs a term by {how}, for which all other terms are counted too")
+    weighting = node.get("localTermWeights", "termFrequency")
+    if weighting not in WEIGHTS:
+        raise refuse_expression(
+            node, f"weighs a term by {weighting}, for which all other terms are counted too"
+        )
     if not flag(node, "tokenize", True):
         raise refuse_expression(node, "looks for a term in text that is not parted into words")
     words = [strip_punctuation(w) for w in str(columns.constant_value(term) or "").split()]
@@ -45,23 +47,27 @@ def count_hits(scope: Scope, node: Element, term: Any) -> Val:
     axes = np.arange(2, len(tokens.shape))
     total: Any = None
     for index, word in enumerate(words):
-        off = matcher.distance(columns, tokens, word)
+        distance = matcher.distance(columns, tokens, word)
         ends = [-(len(words) - 1 - index)] if index + 1 < len(words) else [2**62]
-        off = op.Slice(off, [index], ends, [2]) if len(words) > 1 else off
-        total = off if total is None else op.Add(total, off)
+        distance = op.Slice(distance, [index], ends, [2]) if len(words) > 1 else distance
+        total = distance if total is None else op.Add(total, distance)
     count: Any = None
     for limit in range(matcher.edits, -1, -1):
         hits = op.Cast(op.LessOrEqual(total, op.const(np.array(float(limit)))), to=DOUBLE)
-        found = op.ReduceSum(hits, axes, keepdims=0)
+        count_at_limit = op.ReduceSum(hits, axes, keepdims=0)
         best = count is not None and matcher.best
         if count is None or best:
-            count = op.Where(op.Greater(found, columns.scalar(0.0)), found, count) if best else found
-    if how == "binary":
+            count = (
+                op.Where(op.Greater(count_at_limit, columns.scalar(0.0)), count_at_limit, count)
+                if best
+                else count_at_limit
+            )
+    if weighting == "binary":
         count = op.Cast(op.Greater(count, columns.scalar(0.0)), to=DOUBLE)
-    elif how == "logarithmic":
+    elif weighting == "logarithmic":
         logged = op.Log(op.Add(columns.scalar(1.0), count))
         count = op.Mul(logged, columns.scalar(1 / np.log(10)))
-    kind = "integer" if how != "logarithmic" else "double"
+    kind = "integer" if weighting != "logarithmic" else "double"
     return columns.blank(columns.number(count, kind), logical_not(columns.missing(val), op))
 
 
@@ -71,7 +77,7 @@ def strip_punctuation(word: str) -> str:
     return word[inner[0] : inner[-1] + 1] if inner else ""
 
 
-def split_words(scope: Scope, node: Element, given: Any, count: int) -> Any:
+def split_words(scope: Scope, node: Element, tokens: Any, count: int) -> Any:
     """The words of a text, [N, 1, words], or with more axes where several characters part them.
 
     A phrase of `count` words needs one separator, or white space.
@@ -84,8 +90,8 @@ def split_words(scope: Scope, node: Element, given: Any, count: int) -> Any:
         raise refuse_expression(node, f"counts a phrase in words parted by {pattern}")
     for character in sorted(separators, reverse=True):
         options = {} if character.isspace() else {"delimiter": character}
-        given = op.StringSplit(given, _outputs=2, **options)[0]
-    return given
+        tokens = op.StringSplit(tokens, _outputs=2, **options)[0]
+    return tokens
 
 
 def separator_characters(pattern: str) -> set[str] | None:
@@ -97,24 +103,24 @@ def separator_characters(pattern: str) -> set[str] | None:
     elif len(inner) > 1 and not inner.startswith("\\"):
         return None
     parts = re.findall(r"\\.|[^\\]", inner, re.DOTALL)
-    found = set()
+    characters = set()
     for index, part in enumerate(parts):
         if part == r"\s":
-            found.add(" ")
+            characters.add(" ")
         elif len(part) == 2 and not part[1].isalnum():
-            found.add(part[1])
+            characters.add(part[1])
         elif (
             len(part) == 1
             and (len(parts) > 1 or part not in ".^$*?()|{[")
             and not (part == "-" and 0 < index < len(parts) - 1)
         ):
-            found.add(part)
+            characters.add(part)
         else:
             return None
-    blanks = any(c.isspace() for c in found)
+    blanks = any(c.isspace() for c in characters)
     if blanks and r"\s" not in parts:
         return None
-    return found or None
+    return characters or None
 
 
 @dataclass(frozen=True)
@@ -181,7 +187,7 @@ def normalization(node: Element, folds: bool) -> tuple[dict[str, str], bool]:
     ]
     if flag(node, "isCaseSensitive", not folds) == folds or number(node, "maxLevenshteinDistance", 0.0):
         raise refuse_expression(node, "compares words in another way than its TextIndex")
-    found = {}
+    replacements = {}
     for row in inline_table(node):
         old, new, regex = (row.get(name, "") for name in names)
         if regex.strip().lower() in ("true", "1"):
@@ -193,22 +199,26 @@ def normalization(node: Element, folds: bool) -> tuple[dict[str, str], bool]:
             and len(old.split()) == len(new.split()) == 1
         ):
             raise refuse_expression(node, "replaces phrases, and not one word by another")
-        found[old.lower() if folds else old] = new.lower() if folds else new
-    return found, flag(node, "recursive")
+        replacements[old.lower() if folds else old] = new.lower() if folds else new
+    return replacements, flag(node, "recursive")
 
 
 def edit_pattern(word: str, edits: int) -> str:
     """A regular expression of the words that so many insertions, deletions and substitutions make of this
     one."""
-    held: dict[tuple[int, int], str] = {}
+    patterns: dict[tuple[int, int], str] = {}
     for left in range(edits + 1):
-        for at in range(len(word), -1, -1):
-            ways = [re.escape(word[at]) + held[at + 1, left]] if at < len(word) else [""]
+        for position in range(len(word), -1, -1):
+            alternatives = (
+                [re.escape(word[position]) + patterns[position + 1, left]] if position < len(word) else [""]
+            )
             if left:
-                ways.append("." + held[at, left - 1])
-            if left and at < len(word):
-                ways += ["." + held[at + 1, left - 1], held[at + 1, left - 1]]
-            held[at, left] = ways[0] if len(ways) == 1 else f"(?:{'|'.join(ways)})"
-            if len(held[at, left]) > LONGEST:
-                return held[at, left]
-    return held[0, edits]
+                alternatives.append("." + patterns[position, left - 1])
+            if left and position < len(word):
+                alternatives += ["." + patterns[position + 1, left - 1], patterns[position + 1, left - 1]]
+            patterns[position, left] = (
+                alternatives[0] if len(alternatives) == 1 else f"(?:{'|'.join(alternatives)})"
+            )
+            if len(patterns[position, left]) > LONGEST:
+                return patterns[position, left]
+    return patterns[0, edits]

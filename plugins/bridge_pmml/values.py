@@ -154,9 +154,9 @@ class Columns:
 
     def tile_rows(self, single: ir.Value) -> ir.Value:
         """A [1, 1] value in every row."""
-        found = self.op.Expand(single, self.rows())
-        found.shape = ir.Shape([self.rows_dim, 1])
-        return found
+        tiled = self.op.Expand(single, self.rows())
+        tiled.shape = ir.Shape([self.rows_dim, 1])
+        return tiled
 
     def constant(self, value: Any, kind: str = "") -> Val:
         """The same value in every row: a float, a bool or a str."""
@@ -171,8 +171,8 @@ class Columns:
 
     def constant_value(self, val: Val) -> Any:
         """The value of a constant column; None for others."""
-        found = (k[1] for k, t in self._memo.items() if k[0] == "constant" and t is val.tensor)
-        return next(found, None)
+        values = (k[1] for k, t in self._memo.items() if k[0] == "constant" and t is val.tensor)
+        return next(values, None)
 
     def scalar(self, value: Any) -> ir.Value:
         """A [1, 1] constant."""
@@ -192,8 +192,8 @@ class Columns:
             return val.missing
         key = ("missing", id(val.tensor))
         if key not in self._memo:
-            found = self.op.Equal(val.tensor, self.scalar("")) if val.text else self.op.IsNaN(val.tensor)
-            self._memo[key] = (found, val.tensor)
+            mask = self.op.Equal(val.tensor, self.scalar("")) if val.text else self.op.IsNaN(val.tensor)
+            self._memo[key] = (mask, val.tensor)
         return self._memo[key][0]
 
     def where(self, mask: Any, a: Val, b: Val) -> Val:
@@ -263,8 +263,8 @@ class Columns:
         if val.text and missing != default:
             keys.append("")
         entries = [missing if val.text and k == "" else table[k] for k in keys]
-        found = self.category_index(val, keys, len(keys))
-        tensor = self.op.Gather(self.op.const(as_tensor([*entries, default], words)), found, axis=0)
+        indices = self.category_index(val, keys, len(keys))
+        tensor = self.op.Gather(self.op.const(as_tensor([*entries, default], words)), indices, axis=0)
         if not val.text and not _equal_or_nan(missing, default):
             tensor = self.op.Where(self.op.IsNaN(val.tensor), self.scalar(missing), tensor)
         return Val(tensor, "string" if words else "double", checked=True)
@@ -282,8 +282,8 @@ class Columns:
         if val.values and val.kind != "integer":
             return self.lookup(val, {float(v): v for v in val.values})
         digits = self.op.Cast(self.op.Cast(self.blank_zero(val), to=INT64), to=STRING)
-        found = Val(digits, "string", val.values, val.ordinal, val.checked)
-        return self.blank(found, logical_not(self.missing(val), self.op))
+        text = Val(digits, "string", val.values, val.ordinal, val.checked)
+        return self.blank(text, logical_not(self.missing(val), self.op))
 
     def blank_zero(self, val: Val) -> ir.Value:
         """Numbers with zero for missing."""
@@ -322,16 +322,16 @@ class Columns:
             return val
         if is_text(kind):
             return self.to_text(val).with_(kind=kind)
-        found = self.to_number(val)
+        number = self.to_number(val)
         if kind == "boolean" and val.text:
-            found = self.lookup(val, {"true": 1.0, "false": 0.0})
-        if kind == "integer" and found.kind not in ("integer", "boolean"):
-            whole = self.op.Sign(found.tensor), self.op.Floor(self.op.Abs(found.tensor))
-            return found.with_(tensor=self.op.Mul(*whole), kind=kind)
-        if kind == "float" and found.kind == "double":
-            narrow = self.op.Cast(self.op.Cast(found.tensor, to=ir.DataType.FLOAT), to=DOUBLE)
-            return found.with_(tensor=narrow, kind=kind)
-        return found.with_(kind=kind)
+            number = self.lookup(val, {"true": 1.0, "false": 0.0})
+        if kind == "integer" and number.kind not in ("integer", "boolean"):
+            sign_and_floor = self.op.Sign(number.tensor), self.op.Floor(self.op.Abs(number.tensor))
+            return number.with_(tensor=self.op.Mul(*sign_and_floor), kind=kind)
+        if kind == "float" and number.kind == "double":
+            narrow = self.op.Cast(self.op.Cast(number.tensor, to=ir.DataType.FLOAT), to=DOUBLE)
+            return number.with_(tensor=narrow, kind=kind)
+        return number.with_(kind=kind)
 
     def concat_numbers(self, vals: Sequence[Val]) -> ir.Value:
         """Numeric columns side by side, [N, n]."""

@@ -214,6 +214,7 @@ def test_no_value_of_an_attribute_is_without_a_case(tmp_path):
     ],
 )
 def test_thresholds_of_floats_part_doubles_as_floats_would_be(mode, compare):
+    from bridge_pmml.export_ops.ml import double_threshold
 
     rng = np.random.default_rng(0)
     for at in (rng.normal(size=400) * 10.0 ** rng.integers(-8, 8, 400)).astype(np.float32):

@@ -20,11 +20,11 @@ ops = OpTable()
 def mask_of(index: int, multiples: tuple[int, ...]) -> Need:
     """The mask is of rank 2 or 3, or of rank 1 with a known multiple of the batch."""
 
-    def holds(node: ir.Node) -> bool:
+    def is_valid_mask(node: ir.Node) -> bool:
         mask = input_at(node, index)
         return mask is None or rank_of(mask) in (2, 3) or lengths_per_row(node, mask) in multiples
 
-    return condition("a mask of rank 2 or 3, or lengths of every row", holds)
+    return condition("a mask of rank 2 or 3, or lengths of every row", is_valid_mask)
 
 
 def lengths_per_row(node: ir.Node, mask: ir.Value) -> int | None:

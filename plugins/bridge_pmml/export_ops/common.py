@@ -83,9 +83,9 @@ def has_broadcastable_operands(node: ir.Node) -> bool:
         return False
     constants = all(is_row_constant(v) for v in node.inputs if v is not None and hub.const(v) is not None)
     if ranks == {1}:
-        held = [hub.const(v) for v in node.inputs if v is not None]
+        arrays = [hub.const(v) for v in node.inputs if v is not None]
         return all(
-            c is None or (c.size == 1 and c.ndim < 2) or (c.ndim == 1 and has_equal_rows(c)) for c in held
+            c is None or (c.size == 1 and c.ndim < 2) or (c.ndim == 1 and has_equal_rows(c)) for c in arrays
         )
     return constants and ranks == {2}
 

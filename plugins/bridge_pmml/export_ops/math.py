@@ -66,8 +66,8 @@ def arithmetic(doc, node, x, y):
 
 
 @ops.op("Sum", needs=(RECORDS,))
-def add_up(doc, node, *given):
-    return with_rank_of([doc.sum_terms(row) for row in broadcast_columns(*given)], *given)
+def add_up(doc, node, *values):
+    return with_rank_of([doc.sum_terms(row) for row in broadcast_columns(*values)], *values)
 
 
 @ops.op("Neg")
@@ -96,24 +96,24 @@ def logistic(doc: Document, a: Any) -> Any:
 
 @ops.op("Sign")
 def sign(doc, node, x):
-    def one(a):
+    def sign_of(a):
         low = doc.choose(doc.apply("lessThan", a, 0.0, kind="boolean"), -1.0, 0.0)
         return doc.choose(doc.apply("greaterThan", a, 0.0, kind="boolean"), 1.0, low)
 
-    return Cols([one(a) for a in x.items], x.flat)
+    return Cols([sign_of(a) for a in x.items], x.flat)
 
 
 @ops.op("Min", "Max", needs=(RECORDS,))
-def extreme(doc, node, *given):
+def extreme(doc, node, *values):
     """Missing where a value is."""
     function = "lessOrEqual" if node.op_type == "Min" else "greaterOrEqual"
     items = []
-    for row in broadcast_columns(*given):
+    for row in broadcast_columns(*values):
         best = row[0]
         for other in row[1:]:
             best = doc.choose(doc.apply(function, best, other, kind="boolean"), best, other)
         items.append(best)
-    return with_rank_of(items, *given)
+    return with_rank_of(items, *values)
 
 
 @ops.op(*COMPARED, needs=(RECORDS,))

@@ -86,18 +86,20 @@ class Trees:
                 for r in self.forest.roots
                 if how == "average" or self._has_weight(int(r), weights, blank)
             ]
-            found = self._combine(roots, weights, how) if roots else 0.0
-            items.append(self.doc.sum_terms([found, python_scalar(base[target])]) if len(base) else found)
+            combined = self._combine(roots, weights, how) if roots else 0.0
+            items.append(
+                self.doc.sum_terms([combined, python_scalar(base[target])]) if len(base) else combined
+            )
         return Cols(items)
 
     def _has_weight(self, root: int, weights: np.ndarray, blank: float) -> bool:
         """Whether a leaf below `root` gives something else."""
         pending = [root]
         while pending:
-            at = pending.pop()
-            left, right = int(self.forest.true[at]), int(self.forest.false[at])
-            if left == at:
-                if weights[at] != blank:
+            node_index = pending.pop()
+            left, right = int(self.forest.true[node_index]), int(self.forest.false[node_index])
+            if left == node_index:
+                if weights[node_index] != blank:
                     return True
             else:
                 pending += [left, right]
@@ -113,9 +115,9 @@ class Trees:
         if len(roots) == 1:
             return self._add_model(self._tree(roots[0], weights), roots)
         model = etree.Element("MiningModel", functionName="regression")
-        held = etree.SubElement(model, "Segmentation", multipleModelMethod=how)
+        segmentation = etree.SubElement(model, "Segmentation", multipleModelMethod=how)
         for index, root in enumerate(roots):
-            segment = etree.SubElement(held, "Segment", id=str(index + 1))
+            segment = etree.SubElement(segmentation, "Segment", id=str(index + 1))
             etree.SubElement(segment, "True")
             tree = self._tree(root, weights)
             tree.insert(0, self._schema([root]))
@@ -127,15 +129,15 @@ class Trees:
 
     def _reads(self, roots: list[int]) -> list[Ref]:
         """The columns that trees test."""
-        found: dict[int, None] = {}
+        features: dict[int, None] = {}
         pending = list(roots)
         while pending:
-            at = pending.pop()
-            left, right = int(self.forest.true[at]), int(self.forest.false[at])
-            if left != at:
-                found[int(self.forest.feature[at])] = None
+            node_index = pending.pop()
+            left, right = int(self.forest.true[node_index]), int(self.forest.false[node_index])
+            if left != node_index:
+                features[int(self.forest.feature[node_index])] = None
                 pending += [left, right]
-        return [self.columns[f] for f in found]
+        return [self.columns[f] for f in features]
 
     def _schema(self, roots: list[int]) -> Any:
         return self.doc.schema(self._reads(roots))
@@ -153,32 +155,32 @@ class Trees:
         etree.SubElement(top, "True")
         pending, count = [(root, top)], 1
         while pending:
-            at, element = pending.pop()
-            left, right = int(self.forest.true[at]), int(self.forest.false[at])
-            if left == at:
-                element.set("score", format_literal(float(weights[at])))
+            node_index, element = pending.pop()
+            left, right = int(self.forest.true[node_index]), int(self.forest.false[node_index])
+            if left == node_index:
+                element.set("score", format_literal(float(weights[node_index])))
                 continue
-            for way, predicate in ((left, self._predicate(at)), (right, etree.Element("True"))):
+            for way, predicate in ((left, self._predicate(node_index)), (right, etree.Element("True"))):
                 count += 1
                 below = etree.SubElement(element, "Node", id=str(count))
                 below.append(predicate)
                 pending.append((way, below))
         return model
 
-    def _predicate(self, at: int) -> Any:
-        name, mode = self.columns[int(self.forest.feature[at])].name, self.forest.mode[at]
+    def _predicate(self, node_index: int) -> Any:
+        name, mode = self.columns[int(self.forest.feature[node_index])].name, self.forest.mode[node_index]
         if mode == "BRANCH_MEMBER":
             assert self.forest.members is not None
-            values = [float(v) for v in self.forest.members[at] if v == v]
+            values = [float(v) for v in self.forest.members[node_index] if v == v]
             test = etree.Element("SimpleSetPredicate", field=name, booleanOperator="isIn")
             array = etree.SubElement(test, "Array", n=str(len(values)), type="real")
             array.text = " ".join(format_literal(v) for v in values)
-        elif mode == "BRANCH_LEQ" and np.isposinf(self.forest.value[at]):
+        elif mode == "BRANCH_LEQ" and np.isposinf(self.forest.value[node_index]):
             test = etree.Element("SimplePredicate", field=name, operator="isNotMissing")
         else:
-            value = format_literal(self._edge(float(self.forest.value[at]), mode))
+            value = format_literal(self._edge(float(self.forest.value[node_index]), mode))
             test = etree.Element("SimplePredicate", field=name, operator=OPERATORS[mode], value=value)
-        if not (self.forest.tracks[at] or mode == "BRANCH_NEQ"):
+        if not (self.forest.tracks[node_index] or mode == "BRANCH_NEQ"):
             return test
         either = etree.Element("CompoundPredicate", booleanOperator="or")
         etree.SubElement(either, "SimplePredicate", field=name, operator="isMissing")
@@ -210,8 +212,8 @@ def svm_regressor(doc, node, x):
         "SIGMOID": ("gamma", "coef0"),
         "POLY": ("gamma", "coef0", "degree"),
     }
-    kind = attr(node, "kernel_type")
-    kernel = etree.Element(KERNELS[kind], {k: format_literal(settings[k]) for k in used[kind]})
+    kernel_type = attr(node, "kernel_type")
+    kernel = etree.Element(KERNELS[kernel_type], {k: format_literal(settings[k]) for k in used[kernel_type]})
     rho = float((attr(node, "rho") or [0.0])[0])
     [value] = support_vector_machine(doc, doc.columns(x), kernel, vectors, weights, rho)
     if attr(node, "one_class"):
@@ -256,9 +258,9 @@ def table_of(node: Any, side: str) -> list[Any] | None:
 
 def default_value(node: Any, values: list[Any]) -> Any:
     """What a LabelEncoder gives for a key it does not list."""
-    given = attr(node, "default_tensor")
-    if given is not None:
-        return python_scalar(given.numpy().ravel()[0])
+    tensor = attr(node, "default_tensor")
+    if tensor is not None:
+        return python_scalar(tensor.numpy().ravel()[0])
     names = {str: "default_string", int: "default_int64", float: "default_float"}
     return attr(node, names[type(values[0])])
 
@@ -274,13 +276,13 @@ def label_encoder(doc, node, x):
     default, kind = default_value(node, values), kind_of(values[0])
     items = []
     for column in x.items:
-        found = default
+        value_of_key = default
         for key, value in reversed(list(zip(keys, values, strict=True))):
             hit = (
                 doc.apply("isMissing", column, kind="boolean")
                 if key != key
                 else doc.compare("equal", column, key)
             )
-            found = doc.choose(hit, value, found, kind)
-        items.append(found)
+            value_of_key = doc.choose(hit, value, value_of_key, kind)
+        items.append(value_of_key)
     return Cols(items, x.flat)

@@ -36,9 +36,9 @@ def neighbors(doc, node, x):
     measure = etree.SubElement(model, "ComparisonMeasure", kind="distance")
     power = attr(node, "power")
     name = {1.0: "cityBlock", 2.0: "euclidean", math.inf: "chebychev"}.get(power, "minkowski")
-    measured = etree.SubElement(measure, name)
+    metric = etree.SubElement(measure, name)
     if name == "minkowski":
-        measured.set("p-parameter", format_literal(float(power)))
+        metric.set("p-parameter", format_literal(float(power)))
     inputs = etree.SubElement(model, "KNNInputs")
     for column in columns:
         etree.SubElement(inputs, "KNNInput", field=column.name, compareFunction="absDiff")
@@ -49,17 +49,17 @@ def neighbors(doc, node, x):
 
 def add_training_instances(model: Any, columns: list[Any], targets: list[str], rows: np.ndarray) -> None:
     """TrainingInstances of fields and targets; the columns of its table are c1, c2, …"""
-    held = etree.SubElement(
+    instances = etree.SubElement(
         model,
         "TrainingInstances",
         isTransformed="true",
         recordCount=str(len(rows)),
         fieldCount=str(rows.shape[1]),
     )
-    fields = etree.SubElement(held, "InstanceFields")
+    fields = etree.SubElement(instances, "InstanceFields")
     for index, name in enumerate([*(c.name for c in columns), *targets]):
         etree.SubElement(fields, "InstanceField", field=name, column=f"c{index + 1}")
-    table = etree.SubElement(held, "InlineTable")
+    table = etree.SubElement(instances, "InlineTable")
     for row in rows:
         entry = etree.SubElement(table, "row")
         for index, value in enumerate(row):
@@ -95,13 +95,13 @@ def support_vector_machine(
         instance = etree.SubElement(dictionary, "VectorInstance", id=str(index + 1))
         array = etree.SubElement(instance, "Array", n=str(len(vector)), type="real")
         array.text = " ".join(format_literal(float(v)) for v in vector)
-    held = etree.SubElement(model, "SupportVectorMachine")
-    supports = etree.SubElement(held, "SupportVectors", numberOfSupportVectors=str(len(vectors)))
+    machine = etree.SubElement(model, "SupportVectorMachine")
+    supports = etree.SubElement(machine, "SupportVectors", numberOfSupportVectors=str(len(vectors)))
     for index in range(len(vectors)):
         etree.SubElement(supports, "SupportVector", vectorId=str(index + 1))
-    given = etree.SubElement(
-        held, "Coefficients", absoluteValue=format_literal(rho), numberOfCoefficients=str(len(weights))
+    coefficients = etree.SubElement(
+        machine, "Coefficients", absoluteValue=format_literal(rho), numberOfCoefficients=str(len(weights))
     )
     for weight in weights:
-        etree.SubElement(given, "Coefficient", value=format_literal(float(weight)))
+        etree.SubElement(coefficients, "Coefficient", value=format_literal(float(weight)))
     return doc.add_model(model, columns)

@@ -29,12 +29,12 @@ def regression_table(
     parent: Any, columns: list[Ref], weights: np.ndarray, bias: float, **attributes: str
 ) -> None:
     """A RegressionTable; equal fields are added up."""
-    held = etree.SubElement(parent, "RegressionTable", intercept=format_literal(float(bias)), **attributes)
+    table = etree.SubElement(parent, "RegressionTable", intercept=format_literal(float(bias)), **attributes)
     total: dict[str, float] = {}
     for column, weight in zip(columns, weights, strict=True):
         total[column.name] = total.get(column.name, 0.0) + float(weight)
     for name, weight in total.items():
-        etree.SubElement(held, "NumericPredictor", name=name, coefficient=format_literal(weight))
+        etree.SubElement(table, "NumericPredictor", name=name, coefficient=format_literal(weight))
 
 
 @ops.op(f"{DOMAIN}::Regression")
@@ -60,8 +60,8 @@ def classification_model(
     names = doc.class_names(len(bias))
     for index, name in enumerate(names):
         if method == "logit":
-            given = (weights[:0, 0], 0.0) if index else (weights[:, 1], bias[1])
-            regression_table(model, [] if index else columns, *given, targetCategory=names[1 - index])
+            coefficients = (weights[:0, 0], 0.0) if index else (weights[:, 1], bias[1])
+            regression_table(model, [] if index else columns, *coefficients, targetCategory=names[1 - index])
         else:
             regression_table(model, columns, weights[:, index], bias[index], targetCategory=name)
     return Cols(doc.add_model(model, columns, *probabilities(names), target=doc.target(names)))
@@ -71,28 +71,28 @@ def classification_model(
 def network(doc, node, x):
     """Neurons are numbered layer by layer, from the inputs on; the output is a number, or there is one per
     class."""
-    columns, held = doc.columns(x), dense_layers(node)
-    width = held[-1][0].shape[1]
+    columns, layers = doc.columns(x), dense_layers(node)
+    width = layers[-1][0].shape[1]
     names = doc.class_names(width) if width > 1 else []
     model = etree.Element(
         "NeuralNetwork",
         functionName="classification" if names else "regression",
         activationFunction="identity",
-        numberOfLayers=str(len(held)),
+        numberOfLayers=str(len(layers)),
     )
-    given = etree.SubElement(model, "NeuralInputs", numberOfInputs=str(len(columns)))
+    inputs = etree.SubElement(model, "NeuralInputs", numberOfInputs=str(len(columns)))
     for index, column in enumerate(columns):
-        entry = etree.SubElement(given, "NeuralInput", id=f"0,{index}")
+        entry = etree.SubElement(inputs, "NeuralInput", id=f"0,{index}")
         derived = etree.SubElement(entry, "DerivedField", optype="continuous", dataType="double")
         etree.SubElement(derived, "FieldRef", field=column.name)
-    for depth, layer in enumerate(held, 1):
+    for depth, layer in enumerate(layers, 1):
         neural_layer(model, depth, *layer)
     if attr(node, "normalization") == "softmax":
         model[-1].set("normalizationMethod", "softmax")
     target = doc.target(names)
     outputs = etree.SubElement(model, "NeuralOutputs", numberOfOutputs=str(width))
     for index in range(width):
-        entry = etree.SubElement(outputs, "NeuralOutput", outputNeuron=f"{len(held)},{index}")
+        entry = etree.SubElement(outputs, "NeuralOutput", outputNeuron=f"{len(layers)},{index}")
         derived = etree.SubElement(entry, "DerivedField", optype="continuous", dataType="double")
         if names:
             etree.SubElement(derived, "NormDiscrete", field=target, value=names[index])
@@ -128,8 +128,8 @@ def clusters(doc, node, x):
     for column in columns:
         etree.SubElement(model, "ClusteringField", field=column.name, compareFunction="absDiff")
     for index, center in enumerate(centers):
-        held = etree.SubElement(model, "Cluster", id=str(index + 1))
-        array = etree.SubElement(held, "Array", n=str(len(center)), type="real")
+        cluster = etree.SubElement(model, "Cluster", id=str(index + 1))
+        array = etree.SubElement(cluster, "Array", n=str(len(center)), type="real")
         array.text = " ".join(format_literal(float(v)) for v in center)
     wanted = [{"feature": "affinity", "value": str(i + 1)} for i in range(len(centers))]
     return Cols(doc.add_model(model, columns, *wanted))

@@ -59,8 +59,8 @@ BIAS = condition("C the same for every record", has_row_bias)
 @ops.op("Gemm", needs=(constant(1, "B"), attribute("transA", 0), BIAS))
 def gemm(doc, node, x, weights, bias=None):
     weights = (weights.T if attr(node, "transB") else weights) * attr(node, "alpha")
-    given = first_row(bias) * attr(node, "beta") if isinstance(bias, np.ndarray) else None
-    return dot_products(doc, x, weights, given)
+    scaled_bias = first_row(bias) * attr(node, "beta") if isinstance(bias, np.ndarray) else None
+    return dot_products(doc, x, weights, scaled_bias)
 
 
 REDUCTIONS = ("Sum", "Mean", "Prod", "Max", "Min", "SumSquare", "L1", "L2")
@@ -74,27 +74,30 @@ def reduce_columns(doc, node, x, axes):
     if name in ("ReduceSumSquare", "ReduceL2"):
         items = [doc.apply("*", a, a) for a in items]
     if name in ("ReduceMax", "ReduceMin"):
-        found = extreme_column(doc, items, "greaterOrEqual" if name == "ReduceMax" else "lessOrEqual")[0]
+        result = extreme_column(doc, items, "greaterOrEqual" if name == "ReduceMax" else "lessOrEqual")[0]
     elif name == "ReduceProd":
-        found = items[0]
+        result = items[0]
         for a in items[1:]:
-            found = doc.apply("*", found, a)
+            result = doc.apply("*", result, a)
     else:
-        found = doc.sum_terms(items)
+        result = doc.sum_terms(items)
     if name == "ReduceMean":
-        found = doc.apply("/", found, float(len(items)))
+        result = doc.apply("/", result, float(len(items)))
     if name == "ReduceL2":
-        found = doc.apply("sqrt", found)
-    return Cols([found], not attr(node, "keepdims"))
+        result = doc.apply("sqrt", result)
+    return Cols([result], not attr(node, "keepdims"))
 
 
 def extreme_column(doc: Document, items: list[Any], function: str) -> tuple[Any, Any]:
     """The extreme of columns, and its place; the first of several."""
-    value, place = items[0], 0
+    value, index_of_extreme = items[0], 0
     for index, a in enumerate(items[1:], 1):
         keep = doc.apply(function, value, a, kind="boolean")
-        value, place = doc.choose(keep, value, a), doc.choose(keep, place, index, "integer")
-    return value, place
+        value, index_of_extreme = (
+            doc.choose(keep, value, a),
+            doc.choose(keep, index_of_extreme, index, "integer"),
+        )
+    return value, index_of_extreme
 
 
 @ops.op("ArgMax", "ArgMin", needs=(ACROSS, attribute("select_last_index", 0)))

@@ -37,23 +37,23 @@ def keeps_columns(node: ir.Node) -> bool:
 def is_one_hot(value: ir.Value) -> bool:
     """A [N, 1, C] that OneHotEncoders make, side by side or some of their columns, which is written as [N,
     C]."""
-    maker = value.producer()
-    if maker is None or maker.op_type == "OneHotEncoder":
-        return maker is not None
-    if maker.op_type in ("Concat", "Gather") and attr(maker, "axis") not in (-1, 2):
+    producer = value.producer()
+    if producer is None or producer.op_type == "OneHotEncoder":
+        return producer is not None
+    if producer.op_type in ("Concat", "Gather") and attr(producer, "axis") not in (-1, 2):
         return False
-    if maker.op_type == "Concat":
-        return all(is_one_hot(v) for v in maker.inputs)
-    return maker.op_type in ("Cast", "Identity", "Gather") and is_one_hot(maker.inputs[0])
+    if producer.op_type == "Concat":
+        return all(is_one_hot(v) for v in producer.inputs)
+    return producer.op_type in ("Cast", "Identity", "Gather") and is_one_hot(producer.inputs[0])
 
 
 def is_extracted_row(value: ir.Value) -> bool:
     """A [1, N] that ArrayFeatureExtractor makes of places."""
-    maker = value.producer()
-    while maker is not None and maker.op_type in ("Cast", "Identity"):
-        maker = maker.inputs[0].producer()
-    extracts = maker is not None and maker.op_type == "ArrayFeatureExtractor"
-    return extracts and const(maker.inputs[0]) is not None
+    producer = value.producer()
+    while producer is not None and producer.op_type in ("Cast", "Identity"):
+        producer = producer.inputs[0].producer()
+    extracts = producer is not None and producer.op_type == "ArrayFeatureExtractor"
+    return extracts and const(producer.inputs[0]) is not None
 
 
 @ops.op("Identity", needs=(condition("a value read from the record", lambda n: const(n.inputs[0]) is None),))
@@ -102,8 +102,8 @@ READ = condition("columns read from the record", lambda n: all(const(v) is None 
 
 @ops.op("Concat", needs=(condition("encoded columns", lambda n: is_one_hot(n.outputs[0])),))
 @ops.op("Concat", needs=(ACROSS, READ))
-def concat(doc, node, *given):
-    return Cols([a for x in given for a in x.items])
+def concat(doc, node, *values):
+    return Cols([a for x in values for a in x.items])
 
 
 def gathers_columns(node: ir.Node) -> bool:
@@ -131,25 +131,25 @@ def reads_table(node: ir.Node) -> bool:
 
 
 @ops.op("Gather", needs=(condition("a constant row read by places", reads_table),))
-def gather_table(doc, node, table, places):
-    return Cols([index_table(doc, table, p) for p in places.items], places.flat)
+def gather_table(doc, node, table, indices):
+    return Cols([index_table(doc, table, p) for p in indices.items], indices.flat)
 
 
-def index_table(doc: Document, table: np.ndarray, place: Any) -> Any:
+def index_table(doc: Document, table: np.ndarray, position: Any) -> Any:
     """The entry of a row at a place, counted from its end below zero: a chain of choices."""
     entries = [python_scalar(v) for v in table.ravel()]
-    if not isinstance(place, Ref):
-        return entries[int(place)]
+    if not isinstance(position, Ref):
+        return entries[int(position)]
     if all(isinstance(e, int) and e == i for i, e in enumerate(entries)):
-        return place
-    kind, found, count = kind_of(entries[0]), entries[-1], len(entries)
-    counted = doc.apply(
-        "+", place, count if kind_of(place) == "integer" else float(count), kind=kind_of(place)
+        return position
+    kind, entry, count = kind_of(entries[0]), entries[-1], len(entries)
+    from_end = doc.apply(
+        "+", position, count if kind_of(position) == "integer" else float(count), kind=kind_of(position)
     )
-    place = doc.choose(doc.compare("lessThan", place, 0), counted, place, kind_of(place))
+    position = doc.choose(doc.compare("lessThan", position, 0), from_end, position, kind_of(position))
     for index in range(count - 2, -1, -1):
-        found = doc.choose(doc.compare("equal", place, index), entries[index], found, kind)
-    return found
+        entry = doc.choose(doc.compare("equal", position, index), entries[index], entry, kind)
+    return entry
 
 
 COLUMNS = condition(
@@ -159,8 +159,8 @@ COLUMNS = condition(
 
 
 @ops.op("ai.onnx.ml::ArrayFeatureExtractor", needs=(COLUMNS,))
-def feature_extractor(doc, node, x, places):
-    return Cols([x.items[int(i)] for i in places.ravel()])
+def feature_extractor(doc, node, x, indices):
+    return Cols([x.items[int(i)] for i in indices.ravel()])
 
 
 def constant_row(node: ir.Node) -> bool:
@@ -171,8 +171,8 @@ def constant_row(node: ir.Node) -> bool:
 @ops.op(
     "ai.onnx.ml::ArrayFeatureExtractor", needs=(condition("a constant row read by places", constant_row),)
 )
-def row_extractor(doc, node, table, places):
-    return Cols([index_table(doc, table, p) for p in places.items], True)
+def row_extractor(doc, node, table, indices):
+    return Cols([index_table(doc, table, p) for p in indices.items], True)
 
 
 def slices_columns(node: ir.Node) -> bool:

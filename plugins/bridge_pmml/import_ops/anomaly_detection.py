@@ -19,15 +19,15 @@ EULER = 0.57721566
 @ops.op("AnomalyDetectionModel")
 def anomaly_detection(scope: Scope, node: Element) -> Result:
     columns, op = scope.columns, scope.columns.op
-    kind, inner = text(node, "algorithmType"), score_model(scope, model_of(node))
+    algorithm, inner = text(node, "algorithmType"), score_model(scope, model_of(node))
     if inner.value is None:
         raise UnreadableFile(f"{describe(node)}: its model gives no value.")
-    if kind == "iforest":
+    if algorithm == "iforest":
         size = number(node, "sampleDataSize")
         depth = 2.0 * (math.log(size - 1.0) + EULER) - 2.0 * (size - 1.0) / size
         power = op.Div(inner.value.tensor, columns.scalar(-depth))
         score = columns.number(special.exp(op, op.Mul(power, columns.scalar(math.log(2.0)))))
-    elif kind == "clusterMeanDist":
+    elif algorithm == "clusterMeanDist":
         means = child(node, "MeanClusterDistances")
         if means is None or inner.affinity is None:
             raise UnreadableFile(f"{describe(node)} has no MeanClusterDistances for a clustering.")

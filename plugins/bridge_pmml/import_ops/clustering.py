@@ -41,22 +41,24 @@ def clustering(scope: Scope, node: Element) -> Result:
     ):
         raise UnreadableFile(f"{describe(node)}: clusters without a centre are not read.")
     clusters = children(node, "Cluster")
-    found, measure = measure_clusters(scope, node)
+    distances, measure = measure_clusters(scope, node)
     ids = [c.get("id") or str(i + 1) for i, c in enumerate(clusters)]
-    gone = op.ReduceMax(op.Cast(op.IsNaN(found), to=6), np.array([1]))
-    gone = op.Greater(gone, np.array([[0]], np.int32))
-    best = op.node("ArgMax" if measure.similarity else "ArgMin", found, axis=1, keepdims=1)
+    any_missing = op.ReduceMax(op.Cast(op.IsNaN(distances), to=6), np.array([1]))
+    any_missing = op.Greater(any_missing, np.array([[0]], np.int32))
+    best = op.node("ArgMax" if measure.similarity else "ArgMin", distances, axis=1, keepdims=1)
 
     def winning(entries: list[str]) -> Val:
-        return columns.blank(columns.by_row(best, entries), op.Not(gone))
+        return columns.blank(columns.by_row(best, entries), op.Not(any_missing))
 
-    place = winning(ids).with_(values=tuple(ids))
-    nearest = columns.number(op.GatherElements(found, best, axis=1))
-    result = Result("clustering", place, labels=tuple(ids), entities=[place], affinity=nearest)
-    result.affinities = {name: columns.number(columns.gather_column(found, i)) for i, name in enumerate(ids)}
+    cluster = winning(ids).with_(values=tuple(ids))
+    nearest = columns.number(op.GatherElements(distances, best, axis=1))
+    result = Result("clustering", cluster, labels=tuple(ids), entities=[cluster], affinity=nearest)
+    result.affinities = {
+        name: columns.number(columns.gather_column(distances, i)) for i, name in enumerate(ids)
+    }
     for index in range(len(ids)):
         result.affinities.setdefault(str(index + 1), result.affinities[ids[index]])
-    result.defaults = {"cluster": place}
+    result.defaults = {"cluster": cluster}
     if clusters[0].get("name"):
         result.display = winning([c.get("name", "") for c in clusters])
         result.defaults["cluster_name"] = result.display

@@ -21,16 +21,16 @@ EMBEDDED = ("Regression", "DecisionTree")
 
 def run_embedded_models(scope: Scope, node: Element) -> Result:
     """Embedded models in order: each names its results for those after it, the last answers."""
-    found = None
+    result = None
     for each in children(node, *EMBEDDED):
-        found = run_embedded_model(scope, each)
+        result = run_embedded_model(scope, each)
         for item in children(each, "ResultField"):
-            if item.get("feature", "predictedValue") != "predictedValue" or found.value is None:
+            if item.get("feature", "predictedValue") != "predictedValue" or result.value is None:
                 raise UnreadableFile(f"{describe(item)}: an embedded model gives its predicted value alone.")
-            scope.names[text(item, "name")] = found.value
-    if found is None:
+            scope.names[text(item, "name")] = result.value
+    if result is None:
         raise UnreadableFile(f"{describe(node)} holds no models.")
-    return found
+    return result
 
 
 def run_embedded_model(scope: Scope, node: Element) -> Result:
@@ -46,12 +46,12 @@ def decision_tree(scope: Scope, node: Element) -> Result:
     grower = Grower(node, features, arrays, 0)
     grower.grow(root_of(node))
     rows = np.array([row for _, row in arrays.leaves], np.float64)
-    place = ensemble(columns, features, arrays, np.zeros(len(rows), np.int64), rows, 1)
-    result = leaf_result(scope, node, grower, op.Cast(place, to=INT64))
+    leaf_index = ensemble(columns, features, arrays, np.zeros(len(rows), np.int64), rows, 1)
+    result = leaf_result(scope, node, grower, op.Cast(leaf_index, to=INT64))
     for index, (leaf, _) in enumerate(grower.nodes):
         model = child(leaf, *EMBEDDED) if leaf is not None else None
         if model is not None and result.value is not None:
-            own = run_embedded_model(scope, model).value or columns.constant(math.nan)
-            here = op.Equal(place, columns.scalar(float(index)))
-            result.value = columns.where(here, own, result.value)
+            embedded = run_embedded_model(scope, model).value or columns.constant(math.nan)
+            here = op.Equal(leaf_index, columns.scalar(float(index)))
+            result.value = columns.where(here, embedded, result.value)
     return result

@@ -31,7 +31,7 @@ ops = OpTable()
 
 @ops.op("GeneralRegressionModel")
 def general_regression(scope: Scope, node: Element) -> Result:
-    kind = text(node, "modelType")
+    model_type = text(node, "modelType")
     handler = {
         "regression": linear_prediction,
         "generalLinear": linear_prediction,
@@ -39,9 +39,9 @@ def general_regression(scope: Scope, node: Element) -> Result:
         "multinomialLogistic": multinomial_logistic,
         "ordinalMultinomial": ordinal_multinomial,
         "CoxRegression": cox_regression,
-    }.get(kind)
+    }.get(model_type)
     if handler is None:
-        raise UnreadableFile(f"{describe(node)}: modelType={kind!r} is unknown.")
+        raise UnreadableFile(f"{describe(node)}: modelType={model_type!r} is unknown.")
     return handler(scope, node, Parameters(scope, node))
 
 
@@ -90,23 +90,23 @@ class Parameters:
         """1 for a category, or its column of the contrast matrix; missing stays missing."""
         columns, op = self.columns, self.columns.op
         contrasts = child(predictor, "Matrix")
-        gone = columns.mask_column(columns.missing(val))
+        missing = columns.mask_column(columns.missing(val))
         if contrasts is None:
-            found = columns.lookup(val, {parse(category, val.kind): 1.0}, 0.0, 0.0)
+            coded = columns.lookup(val, {parse(category, val.kind): 1.0}, 0.0, 0.0)
         else:
-            listed = [text(c, "value") for c in children(child(predictor, "Categories"), "Category")] or list(
-                val.values
-            )
+            categories = [
+                text(c, "value") for c in children(child(predictor, "Categories"), "Category")
+            ] or list(val.values)
             table = read_matrix(contrasts)
-            if category not in listed or len(table) != len(listed):
+            if category not in categories or len(table) != len(categories):
                 raise UnreadableFile(f"{describe(predictor)}: its matrix and categories do not match.")
-            at = listed.index(category)
-            if at >= table.shape[1]:
+            column_index = categories.index(category)
+            if column_index >= table.shape[1]:
                 raise UnreadableFile(f"{describe(predictor)}: its matrix has no column for {category!r}.")
-            found = columns.lookup(
-                val, {parse(c, val.kind): table[i, at] for i, c in enumerate(listed)}, math.nan
+            coded = columns.lookup(
+                val, {parse(c, val.kind): table[i, column_index] for i, c in enumerate(categories)}, math.nan
             )
-        return op.Where(gone, columns.scalar(math.nan), found.tensor)
+        return op.Where(missing, columns.scalar(math.nan), coded.tensor)
 
     def linear_predictor(self, category: str = "") -> Any:
         """Σ beta · parameter for one target category, double [N, 1]; parameters of no category are every
@@ -118,8 +118,8 @@ class Parameters:
         if not names:
             return columns.constant(0.0).tensor
         weights = op.const(np.array([[row[n]] for n in names]))
-        wide = [self.parameter_column(n) for n in names]
-        return op.MatMul(wide[0] if len(wide) == 1 else op.Concat(*wide, axis=1), weights)
+        parameters = [self.parameter_column(n) for n in names]
+        return op.MatMul(parameters[0] if len(parameters) == 1 else op.Concat(*parameters, axis=1), weights)
 
     def offset(self) -> Any:
         name, value = self.node.get("offsetVariable"), number(self.node, "offsetValue", 0.0)
@@ -191,12 +191,15 @@ def generalized_linear(scope: Scope, node: Element, parameters: Parameters) -> R
 def multinomial_logistic(scope: Scope, node: Element, parameters: Parameters) -> Result:
     """Softmax over the categories; the reference category scores 0."""
     columns = scope.columns
-    given = [c for c in parameters.betas if c]
-    labels, kind = target_labels(scope, node, given)
-    held = {parse(c, kind): c for c in given}
+    categories = [c for c in parameters.betas if c]
+    labels, kind = target_labels(scope, node, categories)
+    category_of_key = {parse(c, kind): c for c in categories}
     zero = columns.constant(0.0).tensor
     scores = [
-        parameters.linear_predictor(held[parse(c, kind)]) if parse(c, kind) in held else zero for c in labels
+        parameters.linear_predictor(category_of_key[parse(c, kind)])
+        if parse(c, kind) in category_of_key
+        else zero
+        for c in labels
     ]
     return classified(columns, softmax(columns.op, columns.op.Concat(*scores, axis=1)), labels, kind)
 
@@ -205,16 +208,16 @@ def ordinal_multinomial(scope: Scope, node: Element, parameters: Parameters) -> 
     """Differences of cumulative probabilities, in the order of the target's categories; the last reaches
     1."""
     columns, op = scope.columns, scope.columns.op
-    given = [c for c in parameters.betas if c]
-    labels, kind = target_labels(scope, node, given)
-    held = {parse(c, kind): c for c in given}
+    categories = [c for c in parameters.betas if c]
+    labels, kind = target_labels(scope, node, categories)
+    category_of_key = {parse(c, kind): c for c in categories}
     link = node.get("cumulativeLink", "logit")
     steps, before = [], None
     for label in labels[:-1]:
         key = parse(label, kind)
-        if key not in held:
+        if key not in category_of_key:
             raise UnreadableFile(f"{describe(node)} has no intercept for the category {label!r}.")
-        y = op.Add(parameters.linear_predictor(held[key]), parameters.offset())
+        y = op.Add(parameters.linear_predictor(category_of_key[key]), parameters.offset())
         mean = apply_inverse_link(columns, node, link, y, None)
         steps.append(mean if before is None else op.Sub(mean, before))
         before = mean
@@ -253,7 +256,7 @@ def cumulative_hazard(columns: Columns, table: Element, time: Any) -> Any:
     op = columns.op
     cells = sorted((number(c, "time"), number(c, "cumHazard")) for c in children(table, "BaselineCell"))
     times, hazards = np.array(cells).T
-    at = op.ReduceSum(op.Cast(op.GreaterOrEqual(time, op.const(times[None])), to=7), np.array([1]))
-    found = op.Gather(op.const(np.array([0.0, *hazards])), at, axis=0)
+    cell_index = op.ReduceSum(op.Cast(op.GreaterOrEqual(time, op.const(times[None])), to=7), np.array([1]))
+    hazard = op.Gather(op.const(np.array([0.0, *hazards])), cell_index, axis=0)
     late = op.Greater(time, columns.scalar(number(table, "maxTime")))
-    return op.Where(op.Or(late, op.IsNaN(time)), columns.scalar(math.nan), found)
+    return op.Where(op.Or(late, op.IsNaN(time)), columns.scalar(math.nan), hazard)

@@ -67,66 +67,70 @@ def chain_segments(scope: Scope, node: Element, segments: list[Element]) -> Resu
     answers."""
     columns = scope.columns
     inner = Scope(columns, scope)
-    kept: dict[str, dict[str, Val]] = {}
+    outputs_by_segment: dict[str, dict[str, Val]] = {}
     answer: Result | None = None
     for index, segment in enumerate(segments):
         model = model_of(segment)
-        here = segment_mask(inner, segment)
-        found = score_model(inner, model)
-        assert found.scope is not None
-        named = results.output_columns(found.scope, model, found)
-        if here is not True:
-            found = found.masked(columns, here)
-            named = {name: columns.blank(val, here) for name, val in named.items()}
-        inner.names.update(named)
-        if found.target and found.value is not None and model.find("Output") is None:
-            inner.names.setdefault(found.target, found.value)
-        kept[segment.get("id", str(index + 1))] = named
+        mask = segment_mask(inner, segment)
+        result = score_model(inner, model)
+        assert result.scope is not None
+        outputs = results.output_columns(result.scope, model, result)
+        if mask is not True:
+            result = result.masked(columns, mask)
+            outputs = {name: columns.blank(val, mask) for name, val in outputs.items()}
+        inner.names.update(outputs)
+        if result.target and result.value is not None and model.find("Output") is None:
+            inner.names.setdefault(result.target, result.value)
+        outputs_by_segment[segment.get("id", str(index + 1))] = outputs
         if node.find("Output") is None or index + 1 == len(segments):
-            found.defaults = {n: v for n, v in named.items() if n in results.final_names(model)}
-        answer = found if answer is None or here is True else merge_results(scope, here, found, answer)
+            result.defaults = {n: v for n, v in outputs.items() if n in results.final_names(model)}
+        answer = result if answer is None or mask is True else merge_results(scope, mask, result, answer)
     assert answer is not None
-    answer.segments = kept
+    answer.segments = outputs_by_segment
     scope.names.update({k: v for k, v in inner.names.items() if k not in scope.names})
     return answer
 
 
-def merge_results(scope: Scope, here: Any, first: Result, other: Result) -> Result:
+def merge_results(scope: Scope, mask: Any, first: Result, other: Result) -> Result:
     """`first` where `here` holds, else `other`; parts that only one has are missing elsewhere."""
     columns, op = scope.columns, scope.columns.op
-    if here is True:
+    if mask is True:
         return first
-    if here is False:
+    if mask is False:
         return other
 
-    def pick(a: Val | None, b: Val | None) -> Val | None:
+    def merge_columns(a: Val | None, b: Val | None) -> Val | None:
         if a is not None and b is not None and a.text != b.text:
-            return columns.blank(a, here)
+            return columns.blank(a, mask)
         if a is not None and b is not None:
-            return columns.where(here, a, b)
+            return columns.where(mask, a, b)
         if a is not None:
-            return columns.blank(a, here)
-        return None if b is None else columns.blank(b, op.Not(here))
+            return columns.blank(a, mask)
+        return None if b is None else columns.blank(b, op.Not(mask))
 
-    def wide(a: Any, b: Any) -> Any:
+    def merge_matrices(a: Any, b: Any) -> Any:
         gap = columns.scalar(math.nan)
-        return None if a is b is None else op.Where(here, gap if a is None else a, gap if b is None else b)
+        return None if a is b is None else op.Where(mask, gap if a is None else a, gap if b is None else b)
 
     result = Result(
-        first.function, pick(first.value, other.value), first.target or other.target, first.labels, first.kind
+        first.function,
+        merge_columns(first.value, other.value),
+        first.target or other.target,
+        first.labels,
+        first.kind,
     )
     if first.labels == other.labels:
-        result.probabilities = wide(first.probabilities, other.probabilities)
-        result.confidences = wide(first.confidences, other.confidences)
-    result.confidence = pick(first.confidence, other.confidence)
+        result.probabilities = merge_matrices(first.probabilities, other.probabilities)
+        result.confidences = merge_matrices(first.confidences, other.confidences)
+    result.confidence = merge_columns(first.confidence, other.confidence)
     pairs = zip(first.entities, other.entities, strict=False)
-    result.entities = [columns.where(here, a, b) for a, b in pairs]
-    result.affinity = pick(first.affinity, other.affinity)
-    result.display = pick(first.display, other.display)
-    result.reasons = [columns.where(here, a, b) for a, b in zip(first.reasons, other.reasons, strict=False)]
+    result.entities = [columns.where(mask, a, b) for a, b in pairs]
+    result.affinity = merge_columns(first.affinity, other.affinity)
+    result.display = merge_columns(first.display, other.display)
+    result.reasons = [columns.where(mask, a, b) for a, b in zip(first.reasons, other.reasons, strict=False)]
     result.scope = first.scope
     if first.defaults and set(first.defaults) == set(other.defaults):
-        result.defaults = {n: columns.where(here, v, other.defaults[n]) for n, v in first.defaults.items()}
+        result.defaults = {n: columns.where(mask, v, other.defaults[n]) for n, v in first.defaults.items()}
     return result
 
 
@@ -135,10 +139,10 @@ def select_segments(scope: Scope, node: Element, segments: list[Element], method
     columns = scope.columns
     models = [model_of(s) for s in segments]
     masks = [segment_mask(scope, s) for s in segments]
-    found = [score_model(scope, m) for m in models]
+    results_of_segments = [score_model(scope, m) for m in models]
     if method == "selectAll":
         named: dict[str, Val] = {}
-        for model, mask, each in zip(models, masks, found, strict=True):
+        for model, mask, each in zip(models, masks, results_of_segments, strict=True):
             assert each.scope is not None
             own = results.output_columns(each.scope, model, each) or results.defaults(each.scope, each)
             for name, val in own.items():
@@ -146,10 +150,10 @@ def select_segments(scope: Scope, node: Element, segments: list[Element], method
                     name += "_2"
                 named[name] = columns.blank(val, mask)
         return Result(function="all", defaults=named)
-    labels, kind = target_labels(scope, node, [v for r in found for v in r.labels])
-    found = [relabel(scope, r, labels, kind) for r in found]
-    answer = found[-1].masked(columns, masks[-1])
-    for mask, each in reversed(list(zip(masks[:-1], found[:-1], strict=True))):
+    labels, kind = target_labels(scope, node, [v for r in results_of_segments for v in r.labels])
+    results_of_segments = [relabel(scope, r, labels, kind) for r in results_of_segments]
+    answer = results_of_segments[-1].masked(columns, masks[-1])
+    for mask, each in reversed(list(zip(masks[:-1], results_of_segments[:-1], strict=True))):
         answer = merge_results(scope, mask, each, answer)
     answer.defaults = {}
     return answer
@@ -243,8 +247,8 @@ class Forest:
         return [[None if n is None else self._score(n) for n, _ in g.nodes] for g in self.growers]
 
     def _score(self, node: Element) -> str | None:
-        given = node.get("score")
-        return Leaf.of(node).score if given is None else given
+        score = node.get("score")
+        return Leaf.of(node).score if score is None else score
 
     def regression(self) -> Result:
         """Σ weight · score of the leaves reached; missing where one leaf has no score."""
@@ -262,37 +266,39 @@ class Forest:
         labels, kind = target_labels(
             self.scope, self.node, [s for row in scores for s in row if s is not None]
         )
-        place = {parse(v, kind): i for i, v in enumerate(labels)}
+        index_of_class = {parse(v, kind): i for i, v in enumerate(labels)}
         count = len(labels) + 1
-        at = [[count - 1 if s is None else place[parse(s, kind)] for s in row] for row in scores]
-        targets = np.array([at[t][r] for t, r in self.arrays.leaves], np.int64)
+        class_indices = [
+            [count - 1 if s is None else index_of_class[parse(s, kind)] for s in row] for row in scores
+        ]
+        targets = np.array([class_indices[t][r] for t, r in self.arrays.leaves], np.int64)
         weights = np.array([self.weights[t] for t, _ in self.arrays.leaves])
         votes = ensemble(columns, self.features, self.arrays, targets, weights, count)
         if not any(s is None for row in scores for s in row):
-            given = op.Slice(votes, np.array([0]), np.array([count - 1]), np.array([1]))
-            return classified(columns, op.Div(given, columns.scalar(sum(self.weights))), labels, kind)
+            class_votes = op.Slice(votes, np.array([0]), np.array([count - 1]), np.array([1]))
+            return classified(columns, op.Div(class_votes, columns.scalar(sum(self.weights))), labels, kind)
         return majority_vote(self.scope, votes, labels, kind)
 
     def probabilities(self, models: list[Element]) -> Result:
         """The mean of the leaves' probabilities."""
         columns, op = self.scope.columns, self.scope.columns.op
         leaves = [[None if n is None else Leaf.of(n) for n, _ in g.nodes] for g in self.growers]
-        found = [
+        values = [
             v
             for row in leaves
             for leaf in row
             if leaf
             for v in (*leaf.counts, *([leaf.score] if leaf.score else []))
         ]
-        labels, kind = target_labels(self.scope, self.node, found)
+        labels, kind = target_labels(self.scope, self.node, values)
         starts = np.cumsum([0, *(len(row) for row in leaves)])[:-1]
         rows = np.array([starts[t] + r for t, r in self.arrays.leaves], np.float64)
         targets = np.array([t for t, _ in self.arrays.leaves], np.int64)
-        place = ensemble(columns, self.features, self.arrays, targets, rows, len(self.growers))
+        leaf_index = ensemble(columns, self.features, self.arrays, targets, rows, len(self.growers))
         table = np.concatenate([leaf_table(row, labels, kind, "probabilities") for row in leaves])
         for start, row, share in zip(starts, leaves, self.weights, strict=True):
             table[start : start + len(row)] *= share / sum(self.weights)
-        picked = op.Gather(op.const(table), op.Cast(place, to=INT64), axis=0)
+        picked = op.Gather(op.const(table), op.Cast(leaf_index, to=INT64), axis=0)
         matrix = op.ReduceSum(picked, np.array([1]), keepdims=0)
         return classified(columns, matrix, labels, kind)
 
@@ -300,11 +306,11 @@ class Forest:
 def majority_vote(scope: Scope, votes: Any, labels: tuple[str, ...], kind: str) -> Result:
     """The class of most votes; the last column counts those for none."""
     columns, op, count = scope.columns, scope.columns.op, len(labels)
-    given = op.Slice(votes, np.array([0]), np.array([count]), np.array([1]))
+    class_votes = op.Slice(votes, np.array([0]), np.array([count]), np.array([1]))
     none = columns.gather_column(votes, count)
     total = op.ReduceSum(votes, np.array([1]))
-    lost = op.Greater(none, op.ReduceMax(given, np.array([1])))
-    share = op.Where(lost, columns.scalar(math.nan), op.Div(given, total))
+    is_missing = op.Greater(none, op.ReduceMax(class_votes, np.array([1])))
+    share = op.Where(is_missing, columns.scalar(math.nan), op.Div(class_votes, total))
     return classified(columns, share, labels, kind)
 
 
@@ -333,47 +339,51 @@ class Combined:
     def _segment_weights(self, method: str) -> Any:
         """Weights of the segments that take part, 0 elsewhere: double [N, segments]."""
         columns, op, parts = self.columns, self.columns.op, []
-        for segment, mask, found in zip(self.segments, self.masks, self.results, strict=True):
+        for segment, mask, result in zip(self.segments, self.masks, self.results, strict=True):
             variable = child(segment, "VariableWeight")
             if variable is not None and method in WEIGHTED:
-                given = columns.to_number(self._segment_field(segment, found, text(variable, "field"))).tensor
+                weights = columns.to_number(
+                    self._segment_field(segment, result, text(variable, "field"))
+                ).tensor
             else:
-                given = columns.constant(segment_weight(segment) if method in WEIGHTED else 1.0).tensor
+                weights = columns.constant(segment_weight(segment) if method in WEIGHTED else 1.0).tensor
             parts.append(
-                given if mask is True else op.Where(columns.mask_column(mask), given, columns.scalar(0.0))
+                weights if mask is True else op.Where(columns.mask_column(mask), weights, columns.scalar(0.0))
             )
         return op.Concat(*parts, axis=1)
 
-    def _segment_field(self, segment: Element, found: Result, name: str) -> Val:
+    def _segment_field(self, segment: Element, result: Result, name: str) -> Val:
         """A field as a segment sees it, or one of its outputs."""
-        assert found.scope is not None
-        given = results.output_columns(found.scope, model_of(segment), found)
-        return given[name] if name in given else found.scope.get(name)
+        assert result.scope is not None
+        outputs = results.output_columns(result.scope, model_of(segment), result)
+        return outputs[name] if name in outputs else result.scope.get(name)
 
-    def _treat_missing(self, gone: Any, weights: Any) -> tuple[Any, Any]:
+    def _treat_missing(self, is_missing: Any, weights: Any) -> tuple[Any, Any]:
         """Weights after missing results are left out, and where the answer is missing because of them."""
         columns, op = self.columns, self.columns.op
         zero = columns.scalar(0.0)
-        lost = op.ReduceSum(op.Where(gone, weights, zero), np.array([1]))
+        lost = op.ReduceSum(op.Where(is_missing, weights, zero), np.array([1]))
         total = op.ReduceSum(weights, np.array([1]))
         nobody = op.Equal(total, zero)
         if self.treatment == "skipSegment":
-            kept = op.Where(gone, zero, weights)
+            present_weights = op.Where(is_missing, zero, weights)
             share = op.Greater(op.Div(lost, total), columns.scalar(self.threshold))
-            return kept, op.Or(nobody, op.Or(share, op.Equal(op.ReduceSum(kept, np.array([1])), zero)))
+            return present_weights, op.Or(
+                nobody, op.Or(share, op.Equal(op.ReduceSum(present_weights, np.array([1])), zero))
+            )
         return weights, op.Or(nobody, op.Greater(lost, zero))
 
     def _regression(self, method: str) -> Result:
         columns, op = self.columns, self.columns.op
         values = columns.concat_numbers([r.value or columns.constant(math.nan) for r in self.results])
         weights, gone = self._treat_missing(op.IsNaN(values), self._segment_weights(method))
-        found = combine_segments(columns, method, values, weights, self.node)
-        return Result("regression", columns.number(op.Where(gone, columns.scalar(math.nan), found)))
+        combined = combine_segments(columns, method, values, weights, self.node)
+        return Result("regression", columns.number(op.Where(gone, columns.scalar(math.nan), combined)))
 
     def _votes(self, method: str, function: str) -> Result:
         columns, op = self.columns, self.columns.op
-        found = [v for r in self.results for v in r.labels]
-        labels, kind = target_labels(self.scope, self.node, found)
+        values = [v for r in self.results for v in r.labels]
+        labels, kind = target_labels(self.scope, self.node, values)
         keys = [parse(v, kind) for v in labels]
         parts = []
         for each in self.results:
@@ -394,8 +404,8 @@ class Combined:
 
     def _probabilities(self, method: str) -> Result:
         columns, op = self.columns, self.columns.op
-        found = [v for r in self.results for v in r.labels]
-        labels, kind = target_labels(self.scope, self.node, found)
+        values = [v for r in self.results for v in r.labels]
+        labels, kind = target_labels(self.scope, self.node, values)
         matrices = [relabel(self.scope, r, labels, kind).probabilities for r in self.results]
         if any(m is None for m in matrices):
             raise UnreadableFile(
@@ -423,14 +433,14 @@ class Combined:
         """The class with the highest probability anywhere, and the mean of the models that gave it."""
         columns, op = self.columns, self.columns.op
         part = op.Unsqueeze(op.Greater(weights, columns.scalar(0.0)), np.array([2]))
-        held = op.Where(part, stacked, columns.scalar(-1.0))
-        best = op.ReduceMax(held, np.array([1]), keepdims=0)
+        filled = op.Where(part, stacked, columns.scalar(-1.0))
+        best = op.ReduceMax(filled, np.array([1]), keepdims=0)
         best = op.Where(gone, columns.scalar(math.nan), best)
         value = results.winner(columns, best, labels, kind)
         top = op.ReduceMax(best, np.array([1]))
-        gave = op.Cast(op.Equal(op.ReduceMax(held, np.array([2]), keepdims=0), top), to=11)
+        gave = op.Cast(op.Equal(op.ReduceMax(filled, np.array([2]), keepdims=0), top), to=11)
         count = op.ReduceSum(gave, np.array([1]))
-        mean = op.ReduceSum(op.Mul(held, op.Unsqueeze(gave, np.array([2]))), np.array([1]), keepdims=0)
+        mean = op.ReduceSum(op.Mul(filled, op.Unsqueeze(gave, np.array([2]))), np.array([1]), keepdims=0)
         return Result("classification", value, labels=labels, kind=kind, probabilities=op.Div(mean, count))
 
 
@@ -443,8 +453,8 @@ def combine_segments(columns: Any, method: str, values: Any, weights: Any, node:
         return op.Div(total, op.ReduceSum(weights, np.array([1]))) if "verage" in method else total
     if method == "median":
         width = int(values.shape[1])
-        held = op.Where(used, values, columns.scalar(math.inf))
-        return median(op, held, op.ReduceSum(op.Cast(used, to=11), np.array([1])), width)
+        filled = op.Where(used, values, columns.scalar(math.inf))
+        return median(op, filled, op.ReduceSum(op.Cast(used, to=11), np.array([1])), width)
     if method in ("weightedMedian", "x-weightedMedian"):
         return weighted_median(columns, values, weights)
     raise UnreadableFile(f"{describe(node)}: the method {method!r} is unknown here.")
@@ -453,9 +463,9 @@ def combine_segments(columns: Any, method: str, values: Any, weights: Any, node:
 def weighted_median(columns: Any, values: Any, weights: Any) -> Any:
     """The first value, in order, at which half of the weight is reached."""
     op, width = columns.op, int(values.shape[1])
-    held = op.Where(op.Greater(weights, columns.scalar(0.0)), values, columns.scalar(math.inf))
-    ordered, places = op.TopK(held, np.array([width]), axis=1, largest=0, sorted=1, _outputs=2)
-    summed = op.CumSum(op.GatherElements(weights, places, axis=1), np.array(1))
+    filled = op.Where(op.Greater(weights, columns.scalar(0.0)), values, columns.scalar(math.inf))
+    ordered, indices = op.TopK(filled, np.array([width]), axis=1, largest=0, sorted=1, _outputs=2)
+    summed = op.CumSum(op.GatherElements(weights, indices, axis=1), np.array(1))
     half = op.Mul(op.ReduceSum(weights, np.array([1])), columns.scalar(0.5))
     reached = op.Cast(op.GreaterOrEqual(summed, half), to=ir.DataType.INT32)
     return op.GatherElements(ordered, op.ArgMax(reached, axis=1, keepdims=1), axis=1)

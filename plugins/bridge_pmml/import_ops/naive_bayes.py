@@ -64,16 +64,16 @@ def target_counts(node: Element, inputs: list[Element]) -> dict[str, float]:
 
     Raises UnreadableFile where there is none, or they disagree.
     """
-    found: list[dict[str, float]] = []
+    counts_by_input: list[dict[str, float]] = []
     for each in inputs:
         pairs = [read_counts(p) for p in children(each, "PairCounts")]
         if pairs:
-            found.append(
+            counts_by_input.append(
                 {v: sum(p.get(v, 0.0) for p in pairs) for v in dict.fromkeys(v for p in pairs for v in p)}
             )
-    if not found or any(f != found[0] for f in found):
+    if not counts_by_input or any(f != counts_by_input[0] for f in counts_by_input):
         raise UnreadableFile(f"{describe(node)} has no counts of its target.")
-    return found[0]
+    return counts_by_input[0]
 
 
 def _target_values(inputs: list[Element]) -> list[str]:
@@ -98,13 +98,13 @@ def _log_probabilities(
     pairs = children(node, "PairCounts")
     table = np.zeros((len(pairs), len(keys)))
     for row, pair in enumerate(pairs):
-        given = {parse(v, kind): c for v, c in read_counts(pair).items()}
-        table[row] = [given.get(k, 0.0) for k in keys]
+        counts = {parse(v, kind): c for v, c in read_counts(pair).items()}
+        table[row] = [counts.get(k, 0.0) for k in keys]
     with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.where(table > 0, table / table.sum(axis=0), threshold)
-        logs = np.log(np.concatenate([shares, np.full((1, len(keys)), threshold)]))
-    at = columns.category_index(val, [parse(text(p, "value"), val.kind) for p in pairs], len(pairs))
-    return op.Gather(op.const(logs), op.Squeeze(at, np.array([1])), axis=0)
+        probabilities = np.where(table > 0, table / table.sum(axis=0), threshold)
+        logs = np.log(np.concatenate([probabilities, np.full((1, len(keys)), threshold)]))
+    indices = columns.category_index(val, [parse(text(p, "value"), val.kind) for p in pairs], len(pairs))
+    return op.Gather(op.const(logs), op.Squeeze(indices, np.array([1])), axis=0)
 
 
 def _log_densities(
@@ -113,18 +113,18 @@ def _log_densities(
     """log of the density of each class; at least the threshold since PMML 4.2, which defined continuous
     inputs."""
     columns, op = scope.columns, scope.columns.op
-    given = {parse(text(s, "value"), kind): s for s in children(stats, "TargetValueStat")}
+    stats_of_class = {parse(text(s, "value"), kind): s for s in children(stats, "TargetValueStat")}
     x, parts = columns.to_number(val).tensor, []
     for key in keys:
-        if key not in given:
+        if key not in stats_of_class:
             raise UnreadableFile(f"{describe(stats)} has no distribution for the class {key!r}.")
-        parts.append(density(columns, x, given[key]))
-    wide = op.Concat(*parts, axis=1)
+        parts.append(density(columns, x, stats_of_class[key]))
+    densities = op.Concat(*parts, axis=1)
     version = stats.getroottree().getroot().get("version", "4.4")
     if version < "4.2":
-        return op.Log(wide)
+        return op.Log(densities)
     floor = columns.scalar(threshold)
-    return op.Log(op.Where(op.Less(wide, floor), floor, wide))
+    return op.Log(op.Where(op.Less(densities, floor), floor, densities))
 
 
 def density(columns: Any, x: Any, node: Element) -> Any:
@@ -139,10 +139,10 @@ def density(columns: Any, x: Any, node: Element) -> Any:
     if poisson is not None:
         mean = number(poisson, "mean")
         table = [math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(1024)]
-        whole = op.And(
+        in_table = op.And(
             op.Equal(op.Floor(x), x),
             op.And(op.GreaterOrEqual(x, columns.scalar(0.0)), op.Less(x, columns.scalar(1024.0))),
         )
-        at = op.Cast(op.Where(whole, x, columns.scalar(0.0)), to=7)
-        return op.Where(whole, op.Gather(op.const(np.array(table)), at, axis=0), columns.scalar(0.0))
+        indices = op.Cast(op.Where(in_table, x, columns.scalar(0.0)), to=7)
+        return op.Where(in_table, op.Gather(op.const(np.array(table)), indices, axis=0), columns.scalar(0.0))
     raise UnreadableFile(f"{describe(node)} has no distribution that naive Bayes takes.")

@@ -29,13 +29,13 @@ class Training:
 
     def __init__(self, scope: Scope, node: Element) -> None:
         self.scope, self.node = scope, node
-        held = need_child(node, "TrainingInstances")
-        fields = children(need_child(held, "InstanceFields"), "InstanceField")
+        instances = need_child(node, "TrainingInstances")
+        fields = children(need_child(instances, "InstanceFields"), "InstanceField")
         self.column = {text(f, "field"): f.get("column") or text(f, "field") for f in fields}
-        self.rows = inline_table(held)
-        self.raw = held.get("isTransformed", "false") != "true"
+        self.rows = inline_table(instances)
+        self.raw = instances.get("isTransformed", "false") != "true"
         if not self.rows:
-            raise UnreadableFile(f"{describe(held)} has no rows.")
+            raise UnreadableFile(f"{describe(instances)} has no rows.")
 
     def cells(self, field: str) -> list[str]:
         if field not in self.column:
@@ -79,8 +79,8 @@ def encode_field(scope: Scope, training: Training, name: str) -> tuple[Val, np.n
         return val, np.array([parse(c, val.kind) if c else math.nan for c in cells], np.float64)
     known = list(dict.fromkeys([*val.values, *cells]))
     codes = {v: float(i) for i, v in enumerate(known)}
-    found = columns.lookup(val, codes, -1.0, math.nan)
-    return found, np.array([codes[c] if c else math.nan for c in cells])
+    codes_of_records = columns.lookup(val, codes, -1.0, math.nan)
+    return codes_of_records, np.array([codes[c] if c else math.nan for c in cells])
 
 
 @ops.op("NearestNeighborModel")
@@ -123,27 +123,27 @@ def nearest_neighbors(scope: Scope, node: Element) -> Result:
     return masked
 
 
-def ranked_distance(columns: Columns, near: Any, count: int, keep: Any, item: Element) -> Val | None:
+def ranked_distance(columns: Columns, distances: Any, count: int, keep: Any, item: Element) -> Val | None:
     """The distance of the neighbour of a rank but the first, missing beyond the last."""
     rank = int(number(item, "rank", 1))
     if item.get("feature") not in AFFINITY or rank == 1:
         return None
     if not 0 < rank <= count:
         return columns.constant(math.nan)
-    return columns.blank(columns.number(columns.gather_column(near, rank - 1)), keep)
+    return columns.blank(columns.number(columns.gather_column(distances, rank - 1)), keep)
 
 
 def named_predictions(scope: Scope, result: Result, answers: dict[str, Result]) -> dict[str, Val]:
     """Predictions by target, where nothing else is asked for."""
-    found: dict[str, Val] = {}
+    predictions: dict[str, Val] = {}
     for name, each in {next(iter(answers)): result, **result.others}.items():
         if each.value is not None:
-            found[f"predicted_{name}"] = each.value
-    return found if len(found) > 1 else {}
+            predictions[f"predicted_{name}"] = each.value
+    return predictions if len(predictions) > 1 else {}
 
 
 def predict_target(
-    scope: Scope, node: Element, training: Training, name: str, near: Any, rows: Any
+    scope: Scope, node: Element, training: Training, name: str, distances: Any, rows: Any
 ) -> Result:
     """What the neighbours say of one target."""
     columns, op = scope.columns, scope.columns.op
@@ -151,25 +151,25 @@ def predict_target(
     kind = declared.kind if declared else "string"
     cells = training.cells(name)
     least = number(node, "threshold", 0.001)
-    apart = op.Max if 0 < least < np.finfo(np.float32).tiny else op.Add
-    weighted = op.Div(columns.scalar(1.0), apart(near, columns.scalar(least)))
+    combine = op.Max if 0 < least < np.finfo(np.float32).tiny else op.Add
+    weighted = op.Div(columns.scalar(1.0), combine(distances, columns.scalar(least)))
     if is_text(kind) or (declared is not None and not declared.continuous):
         return vote_classes(scope, node, cells, kind, weighted, rows, name)
     values = columns.by_row(rows, [parse(c, kind) for c in cells]).tensor
-    how = node.get("continuousScoringMethod", "average")
-    if how == "average":
-        found = op.ReduceMean(values, np.array([1]))
-    elif how == "median":
+    method = node.get("continuousScoringMethod", "average")
+    if method == "average":
+        prediction = op.ReduceMean(values, np.array([1]))
+    elif method == "median":
         assert values.shape is not None
         width = int(values.shape[1])
-        found = median(op, values, columns.constant(float(width)).tensor, width)
-    elif how == "weightedAverage":
-        found = op.Div(
+        prediction = median(op, values, columns.constant(float(width)).tensor, width)
+    elif method == "weightedAverage":
+        prediction = op.Div(
             op.ReduceSum(op.Mul(weighted, values), np.array([1])), op.ReduceSum(weighted, np.array([1]))
         )
     else:
-        raise UnreadableFile(f"{describe(node)}: continuousScoringMethod={how!r} is unknown.")
-    return Result("regression", columns.number(found), target=name)
+        raise UnreadableFile(f"{describe(node)}: continuousScoringMethod={method!r} is unknown.")
+    return Result("regression", columns.number(prediction), target=name)
 
 
 def vote_classes(
@@ -182,16 +182,16 @@ def vote_classes(
         if name == targets_of(node)[0]
         else (_target_classes(scope, name, cells), kind)
     )
-    place = {parse(v, kind): i for i, v in enumerate(labels)}
-    coded = np.array([place[parse(c, kind)] for c in cells])
+    index_of_class = {parse(v, kind): i for i, v in enumerate(labels)}
+    coded = np.array([index_of_class[parse(c, kind)] for c in cells])
     one_hot = op.Gather(op.const(np.eye(len(labels))), op.Gather(op.const(coded), rows, axis=0), axis=0)
-    how = node.get("categoricalScoringMethod", "majorityVote")
-    if how == "weightedMajorityVote":
+    method = node.get("categoricalScoringMethod", "majorityVote")
+    if method == "weightedMajorityVote":
         one_hot = op.Mul(one_hot, op.Unsqueeze(weighted, np.array([2])))
     votes = op.ReduceSum(one_hot, np.array([1]), keepdims=0)
     frequency = np.bincount(coded, minlength=len(labels)) / (len(cells) + 1.0)
     decided = votes
-    if how == "majorityVote":
+    if method == "majorityVote":
         decided = op.Add(votes, op.const(frequency[None]))
     value = winner(columns, decided, labels, kind)
     share = op.Div(votes, op.ReduceSum(votes, np.array([1])))

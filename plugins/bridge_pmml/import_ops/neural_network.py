@@ -39,8 +39,8 @@ def apply_activation(columns: Columns, name: str, z: Any, threshold: float, node
     }
     if name not in table:
         raise UnreadableFile(f"{describe(node)}: the activation {name!r} is unknown.")
-    found = table[name]()
-    return op.Where(op.IsNaN(z), z, found) if name == "threshold" else found
+    activated = table[name]()
+    return op.Where(op.IsNaN(z), z, activated) if name == "threshold" else activated
 
 
 class Network:
@@ -90,12 +90,12 @@ class Network:
         for column, neuron in enumerate(neurons):
             for con in children(neuron, "Con"):
                 matrix, index, width = self._source(con)
-                held = weights.setdefault(id(matrix), (matrix, np.zeros((width, len(neurons)))))[1]
-                held[index, column] += number(con, "weight")
+                kernel = weights.setdefault(id(matrix), (matrix, np.zeros((width, len(neurons)))))[1]
+                kernel[index, column] += number(con, "weight")
         bias = np.array([[number(n, "bias", 0.0) for n in neurons]])
         total = None
-        for matrix, held in weights.values():
-            product = op.MatMul(matrix, op.const(held))
+        for matrix, kernel in weights.values():
+            product = op.MatMul(matrix, op.const(kernel))
             total = product if total is None else op.Add(total, product)
         if total is None:
             raise UnreadableFile(f"{describe(neurons[0].getparent())} has no connections.")
@@ -146,14 +146,14 @@ def neural_network(scope: Scope, node: Element) -> Result:
             )
         else:
             regressions[field] = Result("regression", columns.number(column))
-    found = {**regressions, **{f: _classes(scope, node, entries) for f, entries in classes.items()}}
-    if not found:
+    results = {**regressions, **{f: _classes(scope, node, entries) for f, entries in classes.items()}}
+    if not results:
         raise UnreadableFile(f"{describe(node)} has no NeuralOutput.")
     names = targets_of(node)
-    first = found.get(names[0]) if names else None
-    result = first or next(iter(found.values()))
-    if len(found) > 1:
-        result.others = {k: v for k, v in found.items() if v is not result}
+    first = results.get(names[0]) if names else None
+    result = first or next(iter(results.values()))
+    if len(results) > 1:
+        result.others = {k: v for k, v in results.items() if v is not result}
     return result
 
 
@@ -178,11 +178,11 @@ def denormalize(columns: Columns, node: Element, y: Any) -> Any:
     points = sorted((number(p, "norm"), number(p, "orig")) for p in children(node, "LinearNorm"))
     norm, orig = np.array(points).T
     slope = np.diff(orig) / np.diff(norm)
-    place: Any = np.array([[0]], np.int64)
+    segment: Any = np.array([[0]], np.int64)
     if len(points) > 2:
         over = op.GreaterOrEqual(y, op.const(norm[None, 1:-1]))
-        place = op.ReduceSum(op.Cast(over, to=7), np.array([1]))
-    start, gain, base = (op.Gather(op.const(v), place, axis=0) for v in (norm[:-1], slope, orig[:-1]))
+        segment = op.ReduceSum(op.Cast(over, to=7), np.array([1]))
+    start, gain, base = (op.Gather(op.const(v), segment, axis=0) for v in (norm[:-1], slope, orig[:-1]))
     return op.Add(base, op.Mul(op.Sub(y, start), gain))
 
 

@@ -110,8 +110,8 @@ def regression_model(scope: Scope, node: Element) -> Result:
     if len(tables) == 2 and is_zero_table(tables[0]) and not is_zero_table(tables[1]):
         tables, categories = tables[::-1], categories[::-1]
     scores = [table_score(scope, t) for t in tables]
-    found = normalize_scores(columns, node, method, scores, bool(declared and declared.ordinal))
-    matrix = reorder_columns(columns, found, categories, labels, kind)
+    probabilities = normalize_scores(columns, node, method, scores, bool(declared and declared.ordinal))
+    matrix = reorder_columns(columns, probabilities, categories, labels, kind)
     return classified(columns, matrix, labels, kind)
 
 
@@ -145,8 +145,8 @@ def reorder_columns(
     columns: Columns, matrix: Any, categories: list[str], labels: tuple[str, ...], kind: str
 ) -> Any:
     """Columns of `categories` put in the order of `labels`; labels without a column get 0."""
-    place = {parse(c, kind): i for i, c in enumerate(categories)}
-    wanted = [place.get(parse(label, kind)) for label in labels]
+    column_of = {parse(c, kind): i for i, c in enumerate(categories)}
+    wanted = [column_of.get(parse(label, kind)) for label in labels]
     if wanted == list(range(len(categories))):
         return matrix
     zero = columns.op.Mul(columns.gather_column(matrix, 0), columns.scalar(0.0))

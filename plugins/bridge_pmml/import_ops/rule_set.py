@@ -20,46 +20,46 @@ ops = OpTable()
 
 def flatten_rules(scope: Scope, node: Element, above: Any = True) -> list[tuple[Any, Element]]:
     """Simple rules in order, each with where it and the compound rules around it are true."""
-    found = []
+    rules = []
     for rule in children(node, "SimpleRule", "CompoundRule"):
-        here = logical_and(
+        mask = logical_and(
             above, predicates.evaluate(scope, predicates.predicate_of(rule)).true, scope.columns.op
         )
-        found += [(here, rule)] if rule.tag == "SimpleRule" else flatten_rules(scope, rule, here)
-    return found
+        rules += [(mask, rule)] if rule.tag == "SimpleRule" else flatten_rules(scope, rule, mask)
+    return rules
 
 
 @ops.op("RuleSetModel")
 def rule_set(scope: Scope, node: Element) -> Result:
     columns, op = scope.columns, scope.columns.op
-    held = need_child(node, "RuleSet")
-    method = child(held, "RuleSelectionMethod")
+    element = need_child(node, "RuleSet")
+    method = child(element, "RuleSelectionMethod")
     criterion = method.get("criterion", "firstHit") if method is not None else "firstHit"
-    rules = flatten_rules(scope, held)
+    rules = flatten_rules(scope, element)
     scores = [text(r, "score") for _, r in rules]
-    default = held.get("defaultScore")
+    default = element.get("defaultScore")
     labels, kind = target_labels(scope, node, [*scores, *([default] if default is not None else [])])
     fired = op.Concat(*(op.Cast(columns.mask_column(m), to=11) for m, _ in rules), axis=1)
     weights = np.array([number(r, "weight", 1.0) for _, r in rules])
     confidences = [number(r, "confidence", 1.0) for _, r in rules]
     some = op.Greater(op.ReduceMax(fired, np.array([1])), columns.scalar(0.0))
     if criterion == "weightedSum":
-        found, sure = sum_weights(scope, fired, weights, scores, labels, kind)
+        winning_score, sure = sum_weights(scope, fired, weights, scores, labels, kind)
         ids = None
     elif criterion in ("firstHit", "weightedMax"):
-        held_weight = (
+        rule_weights = (
             fired if criterion == "firstHit" else op.Mul(fired, op.const(weights[None] - weights.min() + 1.0))
         )
-        best = op.ArgMax(held_weight, axis=1, keepdims=1)
-        found = columns.by_row(best, [parse(s, kind) for s in scores], kind)
+        best = op.ArgMax(rule_weights, axis=1, keepdims=1)
+        winning_score = columns.by_row(best, [parse(s, kind) for s in scores], kind)
         sure = columns.by_row(best, confidences)
         ids = columns.by_row(best, [r.get("id", "") for _, r in rules])
     else:
-        raise UnreadableFile(f"{describe(held)}: the criterion {criterion!r} is unknown.")
-    gap: Any = "" if found.text else math.nan
+        raise UnreadableFile(f"{describe(element)}: the criterion {criterion!r} is unknown.")
+    gap: Any = "" if winning_score.text else math.nan
     other = columns.constant(gap if default is None else parse(default, kind), kind)
-    value = columns.where(some, found, other).with_(values=labels, kind=kind)
-    confidence = columns.where(some, sure, columns.constant(number(held, "defaultConfidence", math.nan)))
+    value = columns.where(some, winning_score, other).with_(values=labels, kind=kind)
+    confidence = columns.where(some, sure, columns.constant(number(element, "defaultConfidence", math.nan)))
     result = Result(
         node.get("functionName", "classification"), value, labels=labels, kind=kind, confidence=confidence
     )
@@ -73,10 +73,10 @@ def sum_weights(
 ) -> Any:
     """The class of most weight, and that weight over the number of rules that hold."""
     columns, op = scope.columns, scope.columns.op
-    place = {parse(v, kind): i for i, v in enumerate(labels)}
+    index_of_class = {parse(v, kind): i for i, v in enumerate(labels)}
     table = np.zeros((len(scores), len(labels)))
     for row, score in enumerate(scores):
-        table[row, place[parse(score, kind)]] = weights[row]
+        table[row, index_of_class[parse(score, kind)]] = weights[row]
     totals = op.MatMul(fired, op.const(table))
     best = op.ArgMax(totals, axis=1, keepdims=1)
     count = op.ReduceSum(fired, np.array([1]))

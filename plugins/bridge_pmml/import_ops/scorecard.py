@@ -39,32 +39,32 @@ def scorecard(scope: Scope, node: Element) -> Result:
 
 def reason_codes(characteristics: list[Element]) -> list[str]:
     """Reason codes in the order of the document."""
-    found: dict[str, None] = {}
+    codes: dict[str, None] = {}
     for each in characteristics:
-        for place in (each, *children(each, "Attribute")):
-            if place.get("reasonCode"):
-                found.setdefault(place.get("reasonCode"))
-    return list(found)
+        for element in (each, *children(each, "Attribute")):
+            if element.get("reasonCode"):
+                codes.setdefault(element.get("reasonCode"))
+    return list(codes)
 
 
 def partial_score(scope: Scope, node: Element) -> tuple[Any, Val]:
     """Score and reason code of the first attribute that is true; missing when none is."""
     columns, op = scope.columns, scope.columns.op
     score, reason = columns.constant(math.nan), columns.constant("", "string")
-    found = []
+    masks = []
     left: Any = True
     for attribute in children(node, "Attribute"):
         truth = predicates.evaluate(scope, predicates.predicate_of(attribute))
-        found.append((logical_and(left, truth.true, op), attribute))
+        masks.append((logical_and(left, truth.true, op), attribute))
         left = logical_and(left, logical_not(truth.true, op), op)
-    for here, attribute in found:
+    for here, attribute in masks:
         complex_score = child(attribute, "ComplexPartialScore")
-        given = (
+        points = (
             expressions.evaluate_column(scope, expressions.expression_of(complex_score))
             if complex_score is not None
             else columns.constant(number(attribute, "partialScore"))
         )
-        score = columns.where(here, given, score)
+        score = columns.where(here, points, score)
         code = attribute.get("reasonCode") or node.get("reasonCode", "")
         reason = columns.where(here, columns.constant(code, "string"), reason)
     return score.tensor, reason
@@ -98,11 +98,11 @@ def rank_reasons(columns: Columns, node: Element, parts: list, codes: list[str],
     scores = op.Slice(total, np.array([0]), np.array([len(codes)]), np.array([1]))
     sizes, order = op.TopK(scores, np.array([len(codes)]), axis=1, largest=1, sorted=1, _outputs=2)
     names = columns.by_row(order, codes).tensor
-    found: list[Val] = []
+    reasons: list[Val] = []
     for index in range(max(len(codes), wanted)):
-        place = min(index, len(codes) - 1)
-        val = Val(columns.gather_column(names, place), "string", checked=True)
-        counts = op.Greater(columns.gather_column(sizes, place), columns.scalar(0.0))
-        last = found[-1] if found else columns.constant("", "string")
-        found.append(columns.where(counts, val, last) if index < len(codes) else found[-1])
-    return found
+        position = min(index, len(codes) - 1)
+        val = Val(columns.gather_column(names, position), "string", checked=True)
+        counts = op.Greater(columns.gather_column(sizes, position), columns.scalar(0.0))
+        last = reasons[-1] if reasons else columns.constant("", "string")
+        reasons.append(columns.where(counts, val, last) if index < len(codes) else reasons[-1])
+    return reasons

@@ -50,27 +50,27 @@ def machine_values(scope: Scope, node: Element) -> list[Any]:
             op.Add(op.MatMul(x, op.const(w[:, None])), columns.scalar(_bias(m)))
             for w, m in zip(weights, machines, strict=True)
         ]
-    kind = need_child(node, *KERNELS)
+    kernel = need_child(node, *KERNELS)
     vectors = {text(v, "id"): numbers(v) for v in children(dictionary, "VectorInstance")}
     order = {name: i for i, name in enumerate(vectors)}
     width = len(need_child(dictionary, "VectorFields"))
     stacked = np.array(
         [np.resize(v, width) if len(v) == width else _refuse_length(node) for v in vectors.values()]
     ).reshape(-1, width)
-    gram = kernel_matrix(columns, kind, x, stacked) if len(stacked) else None
-    found = []
+    gram = kernel_matrix(columns, kernel, x, stacked) if len(stacked) else None
+    decision_values = []
     for machine in machines:
         column = np.zeros((len(stacked), 1))
         names = [text(v, "vectorId") for v in children(child(machine, "SupportVectors"), "SupportVector")]
-        given = numbers_of(machine)
-        if len(names) != len(given) or any(n not in order for n in names):
+        coefficients = numbers_of(machine)
+        if len(names) != len(coefficients) or any(n not in order for n in names):
             raise UnreadableFile(f"{describe(machine)}: its vectors and coefficients do not match.")
-        for name, weight in zip(names, given, strict=True):
+        for name, weight in zip(names, coefficients, strict=True):
             column[order[name], 0] += weight
         bias = columns.scalar(_bias(machine))
         total = columns.constant(0.0).tensor if gram is None else op.MatMul(gram, op.const(column))
-        found.append(op.Add(total, bias))
-    return found
+        decision_values.append(op.Add(total, bias))
+    return decision_values
 
 
 def _refuse_length(node: Element) -> np.ndarray:
@@ -100,11 +100,11 @@ def _bias(machine: Element) -> float:
 @ops.op("SupportVectorMachineModel")
 def support_vector_machine(scope: Scope, node: Element) -> Result:
     columns, op = scope.columns, scope.columns.op
-    machines, found = children(node, "SupportVectorMachine"), machine_values(scope, node)
+    machines, decision_values = children(node, "SupportVectorMachine"), machine_values(scope, node)
     if not machines:
         raise UnreadableFile(f"{describe(node)} has no SupportVectorMachine.")
     if node.get("functionName") != "classification":
-        return Result("regression", columns.number(found[0]))
+        return Result("regression", columns.number(decision_values[0]))
     categories = [text(m, "targetCategory") for m in machines]
     binary = node.get("alternateBinaryTargetCategory")
     others = [m.get("alternateTargetCategory") or binary for m in machines]
@@ -114,17 +114,19 @@ def support_vector_machine(scope: Scope, node: Element) -> Result:
         others = [next(v for v in labels if parse(v, kind) != parse(categories[0], kind))]
     pairwise = node.get("classificationMethod") == "OneAgainstOne" or len(machines) == 1
     if not pairwise:
-        matrix = reorder_columns(columns, op.Concat(*found, axis=1), categories, tuple(categories), kind)
+        matrix = reorder_columns(
+            columns, op.Concat(*decision_values, axis=1), categories, tuple(categories), kind
+        )
         value = winner(columns, matrix, tuple(categories), kind, largest=most)
         return Result("classification", value.with_(values=labels), labels=labels, kind=kind)
-    place = {parse(v, kind): i for i, v in enumerate(labels)}
+    index_of_class = {parse(v, kind): i for i, v in enumerate(labels)}
     votes = None
-    for machine, value, category, other in zip(machines, found, categories, others, strict=True):
+    for machine, value, category, other in zip(machines, decision_values, categories, others, strict=True):
         if other is None:
             raise UnreadableFile(f"{describe(machine)} has no alternateTargetCategory.")
         limit = columns.scalar(number(machine, "threshold", number(node, "threshold", 0.0)))
         wins = op.Greater(value, limit) if most else op.Less(value, limit)
-        first, second = (np.eye(len(labels))[[place[parse(c, kind)]]] for c in (category, other))
+        first, second = (np.eye(len(labels))[[index_of_class[parse(c, kind)]]] for c in (category, other))
         vote = op.Where(wins, op.const(first), op.const(second))
         vote = op.Where(op.IsNaN(value), columns.scalar(float("nan")), vote)
         votes = vote if votes is None else op.Add(votes, vote)

@@ -30,8 +30,8 @@ def tree_model(scope: Scope, node: Element) -> Result:
     grower = Grower(node, features, arrays, 0, counted=penalty != 1.0)
     grower.grow(root_of(node))
     rows = np.array([row for _, row in arrays.leaves], np.float64)
-    place = ensemble(scope.columns, features, arrays, np.zeros(len(rows), np.int64), rows, 1)
-    return leaf_result(scope, node, grower, scope.columns.op.Cast(place, to=INT64), penalty)
+    leaf_index = ensemble(scope.columns, features, arrays, np.zeros(len(rows), np.int64), rows, 1)
+    return leaf_result(scope, node, grower, scope.columns.op.Cast(leaf_index, to=INT64), penalty)
 
 
 def leaf_result(scope: Scope, node: Element, grower: Grower, row: Any, penalty: float = 1.0) -> Result:
@@ -42,20 +42,20 @@ def leaf_result(scope: Scope, node: Element, grower: Grower, row: Any, penalty: 
     name = target_name(node)
     declared = scope.declared(name) if name else None
     ids = columns.by_row(row, ["" if leaf is None else leaf.id for leaf in leaves])
-    given = [ids] if any(leaf and leaf.id for leaf in leaves) else []
+    entities = [ids] if any(leaf and leaf.id for leaf in leaves) else []
     if function != "classification":
         kind = declared.kind if declared and not declared.text else "double"
         scores = [
             math.nan if leaf is None or leaf.score is None else to_number(leaf.score, node) for leaf in leaves
         ]
-        return Result("regression", columns.by_row(row, scores, kind), entities=given)
-    found = [leaf.score for leaf in leaves if leaf and leaf.score is not None]
-    found += [v for leaf in leaves if leaf for v in leaf.counts]
-    labels, kind = target_labels(scope, node, found)
+        return Result("regression", columns.by_row(row, scores, kind), entities=entities)
+    values = [leaf.score for leaf in leaves if leaf and leaf.score is not None]
+    values += [v for leaf in leaves if leaf for v in leaf.counts]
+    labels, kind = target_labels(scope, node, values)
     gap: Any = "" if isinstance(parse(labels[0], kind) if labels else "", str) else math.nan
     scores = [gap if leaf is None or leaf.score is None else parse(leaf.score, kind) for leaf in leaves]
     value = columns.by_row(row, scores, kind).with_(values=labels)
-    result = Result("classification", value, labels=labels, kind=kind, entities=given)
+    result = Result("classification", value, labels=labels, kind=kind, entities=entities)
     if any(leaf and leaf.counts for leaf in leaves):
         tables = [leaf_table(leaves, labels, kind, what) for what in ("probabilities", "confidences")]
         factor = np.array([[penalty**missed] for _, missed in grower.nodes])
@@ -66,15 +66,15 @@ def leaf_result(scope: Scope, node: Element, grower: Grower, row: Any, penalty: 
     return result
 
 
-def leaf_table(leaves: list[Leaf | None], labels: tuple[str, ...], kind: str, what: str) -> np.ndarray:
+def leaf_table(leaves: list[Leaf | None], labels: tuple[str, ...], kind: str, statistic: str) -> np.ndarray:
     """[leaves, classes] of what the score distributions say; a class that is not listed has 0."""
-    place = {parse(label, kind): i for i, label in enumerate(labels)}
+    index_of_class = {parse(label, kind): i for i, label in enumerate(labels)}
     table = np.full((len(leaves), len(labels)), math.nan)
     for row, leaf in enumerate(leaves):
         if leaf is not None and leaf.counts:
             table[row] = 0.0
-            for value, entry in getattr(leaf, what).items():
-                table[row, place[parse(value, kind)]] = entry
+            for value, entry in getattr(leaf, statistic).items():
+                table[row, index_of_class[parse(value, kind)]] = entry
     return table
 
 
@@ -94,19 +94,19 @@ def weighted_result(scope: Scope, node: Element) -> Result:
     reached: list[tuple[Any, Any, Element]] = []
     collect_leaves(scope, node, root, columns.scalar(1.0), False, reached)
     leaves = [Leaf.of(leaf) for _, _, leaf in reached]
-    found = [v for leaf in leaves for v in leaf.counts]
-    labels, kind = target_labels(scope, node, found)
+    values = [v for leaf in leaves for v in leaf.counts]
+    labels, kind = target_labels(scope, node, values)
     several = columns.mask_column(any_of([split for _, split, _ in reached], op))
     shares = op.Concat(*(op.Expand(share, columns.rows()) for share, _, _ in reached), axis=1)
     tables = {
         w: np.nan_to_num(leaf_table(list(leaves), labels, kind, w))
         for w in ("counts", "probabilities", "confidences")
     }
-    what = "counts" if node.get("missingValueStrategy") == "aggregateNodes" else "confidences"
-    total = op.MatMul(shares, op.const(tables[what]))
-    whole = op.ReduceSum(total, np.array([1]))
-    mixed = op.Div(total, whole) if what == "counts" else total
-    nothing = op.Equal(whole, columns.scalar(0.0))
+    statistic = "counts" if node.get("missingValueStrategy") == "aggregateNodes" else "confidences"
+    total = op.MatMul(shares, op.const(tables[statistic]))
+    weight_sum = op.ReduceSum(total, np.array([1]))
+    mixed = op.Div(total, weight_sum) if statistic == "counts" else total
+    nothing = op.Equal(weight_sum, columns.scalar(0.0))
     gap = columns.scalar(math.nan)
     mixed = op.Where(nothing, gap, mixed)
     alone = [op.MatMul(shares, op.const(tables[w])) for w in ("probabilities", "confidences")]
@@ -121,10 +121,10 @@ def weighted_result(scope: Scope, node: Element) -> Result:
 
 
 def any_of(masks: list[Any], op: Any) -> Any:
-    found: Any = False
+    result: Any = False
     for mask in masks:
-        found = logical_or(found, mask, op)
-    return found
+        result = logical_or(result, mask, op)
+    return result
 
 
 def collect_leaves(
@@ -176,18 +176,18 @@ def reached_score(scope: Scope, reached: list, leaves: list[Leaf], labels: tuple
     """The score of the one leaf reached."""
     columns = scope.columns
     gap: Any = "" if isinstance(parse(labels[0], kind), str) else math.nan
-    found = columns.constant(gap, kind)
+    score = columns.constant(gap, kind)
     for (share, _, _), leaf in zip(reached, leaves, strict=True):
         if leaf.score is not None:
             hit = columns.op.Greater(share, columns.scalar(0.0))
-            found = columns.where(hit, columns.constant(parse(leaf.score, kind), kind), found)
-    return found
+            score = columns.where(hit, columns.constant(parse(leaf.score, kind), kind), score)
+    return score
 
 
 def reached_id(scope: Scope, reached: list, ids: list[str], several: Any) -> Val:
     columns = scope.columns
-    found = columns.constant("", "string")
+    node_id = columns.constant("", "string")
     for (share, _, _), name in zip(reached, ids, strict=True):
         hit = columns.op.Greater(share, columns.scalar(0.0))
-        found = columns.where(hit, columns.constant(name, "string"), found)
-    return columns.blank(found, logical_not(several, columns.op))
+        node_id = columns.where(hit, columns.constant(name, "string"), node_id)
+    return columns.blank(node_id, logical_not(several, columns.op))
