@@ -51,7 +51,7 @@ def map_input_keys(proto: onnx.ModelProto) -> dict[str, list[Any]]:
 
 
 def is_sparse_cast(proto: onnx.ModelProto, node: onnx.NodeProto) -> bool:
-    """Whether a CastMap lays numbers out by their keys, and gives numbers."""
+    """True if a CastMap has the sparse form (columns by key) and gives numbers."""
     graph_input = next(i for i in proto.graph.input if i.name == node.input[0])
     elem_type, settings = graph_input.type.map_type.value_type.tensor_type.elem_type, attributes(node)
     numeric = elem_type == onnx.TensorProto.FLOAT and settings.get("cast_to", "TO_FLOAT") != "TO_STRING"

@@ -23,7 +23,7 @@ class Moment:
     def __init__(self, scope: Scope, node: Element, val: Val) -> None:
         self.columns, self.op = scope.columns, scope.columns.op
         if not val.text:
-            raise UnreadableFile(f"{describe(node)} needs a date or a time, which a {val.kind} is not.")
+            raise UnreadableFile(f"{describe(node)} needs a date or a time, which a {val.data_type} is not.")
         op = self.op
         dated = op.RegexFullMatch(val.tensor, pattern=rf"{DATE}(T{TIME})?")
         timed = op.RegexFullMatch(val.tensor, pattern=TIME)
@@ -58,7 +58,7 @@ class Moment:
         return self.op.Sub(counted, self.columns.scalar(float(_ordinal(year))))
 
     def day_of_year(self) -> Any:
-        """From 1."""
+        """Day of the year, from 1."""
         op, one = self.op, self.columns.scalar(1.0)
         first = self._days_from_civil(self.year, one, one)
         return op.Add(op.Sub(self._days_from_civil(self.year, self.month, self.day), first), one)

@@ -28,7 +28,7 @@ class Ref:
     """A field by name. `late` reads a model's answer."""
 
     name: str
-    kind: str = "double"
+    data_type: str = "double"
     late: bool = False
 
 
@@ -61,9 +61,9 @@ class Document:
     applied: dict[Any, Ref] = field(default_factory=dict)
     verification: list[dict[str, Any]] = field(default_factory=list)
 
-    def data(self, name: str, kind: str) -> Ref:
-        self.fields[name] = kind
-        return Ref(name, kind)
+    def data(self, name: str, data_type: str) -> Ref:
+        self.fields[name] = data_type
+        return Ref(name, data_type)
 
     def fresh(self, stem: str) -> str:
         """A name no data field has; those of derived fields and answers are numbered."""
@@ -72,27 +72,27 @@ class Document:
             stem += "_"
         return f"{stem}{index}"
 
-    def apply(self, function: str, *arguments: Any, kind: str = "double", **attributes: str) -> Ref:
+    def apply(self, function: str, *arguments: Any, data_type: str = "double", **attributes: str) -> Ref:
         """A derived field: a built-in function of fields and constants."""
-        key = (function, arguments, kind, tuple(attributes.items()))
+        key = (function, arguments, data_type, tuple(attributes.items()))
         if key not in self.applied:
             node = etree.Element("Apply", function=function, **attributes)
             for argument in arguments:
                 node.append(expression(argument))
-            self.applied[key] = self.derive(node, kind, arguments)
+            self.applied[key] = self.derive(node, data_type, arguments)
         return self.applied[key]
 
-    def derive(self, node: Any, kind: str, reads: Sequence[Any]) -> Ref:
+    def derive(self, node: Any, data_type: str, reads: Sequence[Any]) -> Ref:
         """A derived field of an expression that reads `reads`."""
         late = any(isinstance(a, Ref) and a.late for a in reads)
-        ref = Ref(self.fresh("d"), kind, late)
+        ref = Ref(self.fresh("d"), data_type, late)
         self.derived.append((ref, node))
         return ref
 
-    def choose(self, condition: Any, then: Any, otherwise: Any, kind: str = "double") -> Any:
+    def choose(self, condition: Any, then: Any, otherwise: Any, data_type: str = "double") -> Any:
         if isinstance(condition, (bool, np.bool_)):
             return then if condition else otherwise
-        return self.apply("if", condition, then, otherwise, kind=kind)
+        return self.apply("if", condition, then, otherwise, data_type=data_type)
 
     def compare(self, function: str, a: Any, b: Any) -> Ref:
         """False where an operand is missing, as NaN compares; empty text is what is missing. To PMML4S no
@@ -100,11 +100,11 @@ class Document:
         for one, other in ((a, b), (b, a)):
             if isinstance(one, str) and not one and isinstance(other, Ref):
                 return self.apply(
-                    "isMissing" if function == "equal" else "isNotMissing", other, kind="boolean"
+                    "isMissing" if function == "equal" else "isNotMissing", other, data_type="boolean"
                 )
         if "integer" in (kind_of(a), kind_of(b)) and kind_of(a) != kind_of(b):
             a, b = self.as_double(a), self.as_double(b)
-        return self.apply(function, a, b, kind="boolean", mapMissingTo="false")
+        return self.apply(function, a, b, data_type="boolean", mapMissingTo="false")
 
     def as_double(self, item: Any) -> Any:
         if kind_of(item) != "integer":
@@ -226,12 +226,12 @@ class Document:
         dictionary = etree.SubElement(
             root, "DataDictionary", numberOfFields=str(len(self.fields) + len(self.targets))
         )
-        for name, kind in self.fields.items():
-            etree.SubElement(dictionary, "DataField", name=name, optype=optype(kind), dataType=kind)
+        for name, data_type in self.fields.items():
+            etree.SubElement(dictionary, "DataField", name=name, optype=optype(data_type), dataType=data_type)
         for name, classes in self.targets.items():
-            kind = "string" if classes else "double"
+            data_type = "string" if classes else "double"
             declared = etree.SubElement(
-                dictionary, "DataField", name=name, optype=optype(kind), dataType=kind
+                dictionary, "DataField", name=name, optype=optype(data_type), dataType=data_type
             )
             for label in classes:
                 etree.SubElement(declared, "Value", value=label)
@@ -276,13 +276,13 @@ class Document:
     def _dictionary(self, parent: Any, entries: list[tuple[Ref, Any]]) -> None:
         for ref, node in entries:
             derived = etree.SubElement(
-                parent, "DerivedField", name=ref.name, optype=optype(ref.kind), dataType=ref.kind
+                parent, "DerivedField", name=ref.name, optype=optype(ref.data_type), dataType=ref.data_type
             )
             derived.append(node)
 
     def _is_single_model(self) -> bool:
-        """Whether one model is all there is, of one target: PMML4S gives of several targets no more than
-        their values."""
+        """True if the document is one model with one target. PMML4S gives only the values of several
+        targets."""
         targets = [m for s in self.segments for m in s[0] if m.get("usageType") == "target"]
         return len(self.segments) == 1 and len(targets) < 2
 
@@ -308,19 +308,19 @@ class Document:
             entry.set("isFinalResult", "false")
         for ref, node in self.derived:
             if ref.late:
-                self._output(model[1], ref.name, ref.kind, node, isFinalResult="false")
-        for name, item, kind in self.outputs:
-            self._output(model[1], name, kind, expression(item))
+                self._output(model[1], ref.name, ref.data_type, node, isFinalResult="false")
+        for name, item, data_type in self.outputs:
+            self._output(model[1], name, data_type, expression(item))
         return model
 
-    def _output(self, parent: Any, name: str, kind: str, node: Any, **attributes: str) -> None:
+    def _output(self, parent: Any, name: str, data_type: str, node: Any, **attributes: str) -> None:
         entry = etree.SubElement(
             parent,
             "OutputField",
             name=name,
             feature="transformedValue",
-            optype=optype(kind),
-            dataType=kind,
+            optype=optype(data_type),
+            dataType=data_type,
             **attributes,
         )
         entry.append(node)
@@ -331,8 +331,8 @@ class Document:
         model = etree.Element("RegressionModel", functionName="regression", modelName=self.name)
         model.append(self.schema([Ref(n) for n in (*self.fields, *self.given)]))
         output = etree.SubElement(model, "Output")
-        for name, item, kind in self.outputs:
-            self._output(output, name, kind, expression(item))
+        for name, item, data_type in self.outputs:
+            self._output(output, name, data_type, expression(item))
         late = [(r, n) for r, n in self.derived if r.late]
         if late:
             self._dictionary(etree.SubElement(model, "LocalTransformations"), late)
@@ -340,8 +340,8 @@ class Document:
         return model
 
 
-def optype(kind: str) -> str:
-    return "categorical" if kind in CATEGORICAL else "continuous"
+def optype(data_type: str) -> str:
+    return "categorical" if data_type in CATEGORICAL else "continuous"
 
 
 def expression(item: Any) -> Any:
@@ -357,7 +357,7 @@ def expression(item: Any) -> Any:
 
 def kind_of(item: Any) -> str:
     if isinstance(item, Ref):
-        return item.kind
+        return item.data_type
     if isinstance(item, (bool, np.bool_)):
         return "boolean"
     if isinstance(item, str):
@@ -366,8 +366,8 @@ def kind_of(item: Any) -> str:
 
 
 def format_literal(item: Any) -> str:
-    """As XML Schema and Java both spell it: infinity is a number that overflows, for they have no word in
-    common."""
+    """Spell a constant so that XML Schema and Java both read it. Infinity is a number that overflows,
+    because they share no word for it."""
     if isinstance(item, (bool, np.bool_)):
         return "true" if item else "false"
     if isinstance(item, (float, np.floating)):

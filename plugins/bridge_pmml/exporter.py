@@ -103,8 +103,8 @@ def declare_inputs(doc: Document, names: dict[ir.Value, list[str]]) -> dict[ir.V
     """Data fields of these names for each graph input; the inputs as columns of them."""
     values: dict[ir.Value, Any] = {}
     for value, fields in names.items():
-        kind = kind_of_value(value)
-        values[value] = Cols([doc.data(n, kind) for n in fields], len(value.shape or ()) == 1)
+        data_type = kind_of_value(value)
+        values[value] = Cols([doc.data(n, data_type) for n in fields], len(value.shape or ()) == 1)
         doc.interface["inputs"].append(describe_port(value, fields))
     return values
 
@@ -128,10 +128,10 @@ def constant_columns(value: ir.Value) -> Cols:
 def declare_output(doc: Document, value: ir.Value, columns: Cols, fields: list[str]) -> None:
     """Output fields of these names for a graph output; a column of text stays text, whatever the hub's
     dtype."""
-    kind = kind_of_value(value)
+    data_type = kind_of_value(value)
     for name, item in zip(fields, columns.items, strict=True):
-        text = kind == "integer" and isinstance(item, Ref) and item.kind == "string"
-        doc.outputs.append((name, item, "string" if text else kind))
+        text = data_type == "integer" and isinstance(item, Ref) and item.data_type == "string"
+        doc.outputs.append((name, item, "string" if text else data_type))
     doc.interface["outputs"].append(describe_port(value, fields))
 
 
@@ -197,7 +197,7 @@ def class_labels(model: ir.Model) -> list[Any]:
 
 
 def reaches_output(value: ir.Value, model: ir.Model) -> bool:
-    """Whether a value is an output but for reshaping."""
+    """True if a value is a graph output, or becomes one by reshapes and casts alone."""
     if value.is_graph_output():
         return True
     passing = ("Reshape", "Cast", "Identity", "Squeeze")

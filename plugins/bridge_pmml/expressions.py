@@ -103,10 +103,10 @@ def derived(scope: Scope, node: Element) -> Val:
     return val.with_(checked=True, ordinal=node.get("optype") == "ordinal")
 
 
-def parse_attribute(node: Element, name: str, kind: str) -> Any:
-    """An attribute as a value of `kind`, None when absent."""
+def parse_attribute(node: Element, name: str, data_type: str) -> Any:
+    """An attribute as a value of the data type, None when absent."""
     value = node.get(name)
-    return None if value is None else parse(value, kind)
+    return None if value is None else parse(value, data_type)
 
 
 def untyped(text: str) -> Any:
@@ -122,24 +122,30 @@ def map_missing(scope: Scope, val: Val, missing: Any, node: Element) -> Val:
     replacement = node.get("mapMissingTo")
     if replacement is None or missing is False:
         return val
-    filler = parse(replacement, val.kind)
-    return scope.columns.where(missing, scope.columns.constant(filler, val.kind), val)
+    filler = parse(replacement, val.data_type)
+    return scope.columns.where(missing, scope.columns.constant(filler, val.data_type), val)
 
 
 @expressions.op("FieldRef")
 def field_ref(scope: Scope, node: Element) -> Val:
     val = scope.get(text(node, "field"))
     filled = map_missing(scope, val, scope.columns.missing(val), node)
-    return val if filled is val else filled.with_(kind=val.kind, values=val.values, ordinal=val.ordinal)
+    return (
+        val
+        if filled is val
+        else filled.with_(data_type=val.data_type, values=val.values, ordinal=val.ordinal)
+    )
 
 
 @expressions.op("Constant")
 def constant(scope: Scope, node: Element) -> Val:
-    kind, content = node.get("dataType"), node.text or ""
+    data_type, content = node.get("dataType"), node.text or ""
     if flag(node, "missing"):
-        return scope.columns.constant("" if is_text(kind or "string") else math.nan, kind or "string")
-    if kind:
-        return scope.columns.constant(parse(content, kind), kind)
+        return scope.columns.constant(
+            "" if is_text(data_type or "string") else math.nan, data_type or "string"
+        )
+    if data_type:
+        return scope.columns.constant(parse(content, data_type), data_type)
     value = untyped(content)
     is_integer = isinstance(value, float) and content.strip().lstrip("+-").isdigit()
     return scope.columns.constant(value, "integer" if is_integer else "")
@@ -177,7 +183,7 @@ def norm_continuous(scope: Scope, node: Element) -> Val:
 def norm_discrete(scope: Scope, node: Element) -> Val:
     """1 for one value, 0 for the others; missing stays missing unless mapped."""
     val = scope.get(text(node, "field"))
-    key = parse(text(node, "value"), val.kind)
+    key = parse(text(node, "value"), val.data_type)
     indicator = scope.columns.lookup(val, {key: 1.0}, 0.0)
     return map_missing(scope, indicator, scope.columns.missing(val), node)
 
@@ -185,12 +191,12 @@ def norm_discrete(scope: Scope, node: Element) -> Val:
 @expressions.op("Discretize")
 def discretize(scope: Scope, node: Element) -> Val:
     """The bin a number lies in; the first that takes it."""
-    columns, kind = scope.columns, node.get("dataType", "")
+    columns, data_type = scope.columns, node.get("dataType", "")
     val = columns.to_number(scope.get(text(node, "field")))
     bins = children(node, "DiscretizeBin")
     entries = [untyped(text(b, "binValue")) for b in bins]
     default = None if node.get("defaultValue") is None else untyped(node.get("defaultValue"))
-    words = is_text(kind) if kind else any(isinstance(e, str) for e in (*entries, default))
+    words = is_text(data_type) if data_type else any(isinstance(e, str) for e in (*entries, default))
     if words:
         entries = [text(b, "binValue") for b in bins]
         default = node.get("defaultValue")
@@ -202,7 +208,7 @@ def discretize(scope: Scope, node: Element) -> Val:
     missing = columns.missing(val)
     binned = columns.where(missing, columns.constant(gap), binned) if missing is not False else binned
     binned = binned.with_(values=declared_values(node, [text(b, "binValue") for b in bins]), checked=True)
-    return map_missing(scope, binned.with_(kind=kind or binned.kind), missing, node)
+    return map_missing(scope, binned.with_(data_type=data_type or binned.data_type), missing, node)
 
 
 @expressions.op("MapValues")
@@ -212,20 +218,20 @@ def map_values(scope: Scope, node: Element) -> Val:
     pairs = [(scope.get(text(p, "field")), text(p, "column")) for p in children(node, "FieldColumnPair")]
     rows, output = inline_table(node), text(node, "outputColumn")
     rows = [r for r in rows if output in r and all(c in r for _, c in pairs)]
-    kind = node.get("dataType") or "string"
-    cells = [[parse(r[column], val.kind) for r in rows] for val, column in pairs]
+    data_type = node.get("dataType") or "string"
+    cells = [[parse(r[column], val.data_type) for r in rows] for val, column in pairs]
     keys = [list(dict.fromkeys(column)) for column in cells]
     size = math.prod(len(k) + 1 for k in keys)
     if not pairs or size > DENSE:
         raise UnreadableFile(f"{describe(node)}: its table is too large, or has no columns.")
-    default = parse_attribute(node, "defaultValue", kind)
-    gap: Any = "" if is_text(kind) else math.nan
+    default = parse_attribute(node, "defaultValue", data_type)
+    gap: Any = "" if is_text(data_type) else math.nan
     dense: list[Any] = [gap if default is None else default] * size
     for row in reversed(range(len(rows))):
         position = 0
         for key, column in zip(keys, cells, strict=True):
             position = position * (len(key) + 1) + key.index(column[row])
-        dense[position] = parse(rows[row][output], kind)
+        dense[position] = parse(rows[row][output], data_type)
     missing: Any = False
     index: ir.Value | None = None
     for (val, _), key in zip(pairs, keys, strict=True):
@@ -234,8 +240,8 @@ def map_values(scope: Scope, node: Element) -> Val:
         index = part if index is None else op.Add(op.Mul(index, step), part)
         missing = logical_or(missing, columns.missing(val), op)
     assert index is not None
-    mapped = columns.by_row(index, dense, kind)
-    mapped = columns.blank(mapped, logical_not(missing, op)).with_(kind=kind)
+    mapped = columns.by_row(index, dense, data_type)
+    mapped = columns.blank(mapped, logical_not(missing, op)).with_(data_type=data_type)
     return map_missing(scope, mapped, missing, node).with_(
         values=declared_values(node, [r[output] for r in rows])
     )
@@ -249,7 +255,7 @@ def declared_values(node: Element, entries: list[str]) -> tuple[str, ...]:
 
 @expressions.op("TextIndex")
 def text_index(scope: Scope, node: Element) -> Val:
-    """How often a term stands in a text."""
+    """Number of times a term occurs in a text."""
     return count_hits(scope, node, evaluate_column(scope, expression_of(node)))
 
 
@@ -270,15 +276,15 @@ def apply(scope: Scope, node: Element) -> Val | Truth:
         fitting(rule.handler, scope, node, arguments)
         val = rule.handler(scope, node, *arguments)
         if name in WHOLE or (
-            name in "+-*" and all(isinstance(v, Val) and v.kind == "integer" for v in arguments)
+            name in "+-*" and all(isinstance(v, Val) and v.data_type == "integer" for v in arguments)
         ):
-            val = val.with_(kind="integer")
+            val = val.with_(data_type="integer")
     tolerant = name in TOLERANT or name in scope.functions
     if not tolerant or node.get("mapMissingTo") is not None:
         val = _missing_arguments(scope, node, val, arguments, name)
     if node.get("defaultValue") is not None:
         val = columns.truth(val) if isinstance(val, Truth) else val
-        filler = columns.constant(parse(node.get("defaultValue"), val.kind), val.kind)
+        filler = columns.constant(parse(node.get("defaultValue"), val.data_type), val.data_type)
         val = columns.where(columns.missing(val), filler, val)
     return val
 

@@ -35,7 +35,7 @@ class Field:
     """A DataField: its type, and which values are valid, invalid or stand for missing."""
 
     name: str
-    kind: str
+    data_type: str
     ordinal: bool
     continuous: bool
     valid: tuple[str, ...]
@@ -47,7 +47,7 @@ class Field:
     @classmethod
     def of(cls, node: Element) -> Field:
         optype = node.get("optype") or "categorical"
-        kind = node.get("dataType") or ("double" if optype == "continuous" else "string")
+        data_type = node.get("dataType") or ("double" if optype == "continuous" else "string")
         values: dict[str, list[str]] = {"valid": [], "invalid": [], "missing": []}
         for value in children(node, "Value"):
             values.setdefault(value.get("property", "valid"), []).append(text(value, "value"))
@@ -56,7 +56,7 @@ class Field:
         }
         return cls(
             text(node, "name"),
-            kind,
+            data_type,
             optype == "ordinal",
             optype == "continuous",
             tuple(values["valid"]),
@@ -68,15 +68,15 @@ class Field:
 
     @property
     def text(self) -> bool:
-        return is_text(self.kind)
+        return is_text(self.data_type)
 
     @property
     def dtype(self) -> ir.DataType:
-        """Of the hub input."""
-        return STRING if self.text else ir.DataType.FLOAT if self.kind == "float" else DOUBLE
+        """Dtype of the hub input."""
+        return STRING if self.text else ir.DataType.FLOAT if self.data_type == "float" else DOUBLE
 
     def parse_values(self, values: tuple[str, ...]) -> list[Any]:
-        return [parse(v, self.kind) for v in values]
+        return [parse(v, self.data_type) for v in values]
 
 
 def interval(node: Element) -> tuple[str, float, float]:
@@ -89,7 +89,7 @@ def interval(node: Element) -> tuple[str, float, float]:
 
 
 def interval_mask(columns: Columns, val: Val, bounds: tuple[str, float, float]) -> Any:
-    """Where a number lies in an interval; False where it is missing."""
+    """Mask of the numbers inside an interval; False where missing."""
     closure, left, right = bounds
     op, mask = columns.op, True
     if left != -math.inf:
@@ -168,7 +168,7 @@ class Inputs:
             value = self.add_field(name)
         if value.dtype == ir.DataType.FLOAT:
             value = columns.op.Cast(value, to=DOUBLE)
-        val = Val(value, field.kind, field.valid, field.ordinal)
+        val = Val(value, field.data_type, field.valid, field.ordinal)
         if field.absent:
             gaps = dict.fromkeys(field.parse_values(field.absent), 1.0)
             is_absent = columns.op.Greater(columns.lookup(val, gaps, 0.0, 0.0).tensor, columns.scalar(0.5))
@@ -181,7 +181,7 @@ class Inputs:
 
 
 def invalid_mask(columns: Columns, val: Val, field: Field) -> Any:
-    """Where a value is neither missing nor valid by its data field."""
+    """Mask of the values that are neither missing nor valid by their data field."""
     op = columns.op
     if val.checked:
         return False
@@ -292,8 +292,8 @@ class Scope:
         elif treatment == "asMissing":
             val = columns.blank(val, logical_not(bad, columns.op))
         elif treatment == "asValue":
-            replacement = parse(text(node, "invalidValueReplacement"), val.kind)
-            val = columns.where(bad, columns.constant(replacement, val.kind), val)
+            replacement = parse(text(node, "invalidValueReplacement"), val.data_type)
+            val = columns.where(bad, columns.constant(replacement, val.data_type), val)
         else:
             raise UnreadableFile(f"{describe(node)}: invalidValueTreatment={treatment!r} is unknown.")
         return val.with_(checked=True, values=field.valid, ordinal=field.ordinal)
@@ -321,9 +321,11 @@ class Scope:
         replacement = node.get("missingValueReplacement")
         if replacement is None or missing is False:
             return val
-        filler = self.columns.constant(parse(replacement, val.kind), val.kind).with_(values=val.values)
+        filler = self.columns.constant(parse(replacement, val.data_type), val.data_type).with_(
+            values=val.values
+        )
         return self.columns.where(missing, filler, val).with_(
-            kind=val.kind, checked=val.checked, present=True, values=val.values, ordinal=val.ordinal
+            data_type=val.data_type, checked=val.checked, present=True, values=val.values, ordinal=val.ordinal
         )
 
 

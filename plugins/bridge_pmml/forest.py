@@ -63,7 +63,7 @@ class Features:
         self.fields[name] = column
         if val.present:
             self.present.add(column)
-        if val.kind == "float":
+        if val.data_type == "float":
             self.floats.add(column)
         return column
 
@@ -96,7 +96,7 @@ class Features:
         else:
             return None
         val = self.scope.get(text(node, "field"))
-        return (text(node, "field"), frozenset(parse(i, val.kind) for i in items), inside)
+        return (text(node, "field"), frozenset(parse(i, val.data_type) for i in items), inside)
 
     def concat_columns(self) -> ir.Value:
         """All columns; those of one field's categories are rows of one table."""
@@ -276,7 +276,7 @@ class Grower:
         return False, at
 
     def _is_implied(self, tried: Any, predicate: Element, known: frozenset[int]) -> bool:
-        """Whether a predicate is the opposite of the one that was just false, on a value that is there."""
+        """True if a predicate is the opposite of the one that was just false, on a value that is present."""
         if tried is None or tried.tag != "SimplePredicate" or predicate.tag != "SimplePredicate":
             return False
         if OPPOSITE.get(tried.get("operator")) != predicate.get("operator"):
@@ -287,7 +287,7 @@ class Grower:
         return column is not None and (column in known or column in self.features.present)
 
     def _unknown(self, node: Element, below: list[Element], chosen: Element, missed: int) -> Any:
-        """What follows an unknown predicate; None when it counts as false."""
+        """Continuation after an unknown predicate; None where unknown counts as false."""
         if self.strategy == "lastPrediction":
             return lambda k: self._leaf(node, missed)
         if self.strategy == "nullPrediction":
@@ -399,7 +399,7 @@ def ensemble(
 
 @dataclass(frozen=True)
 class Leaf:
-    """What a PMML node predicts: its score as written, and per class its probability, confidence, record
+    """Prediction of a PMML node: its score as written, and per class its probability, confidence, record
     count."""
 
     score: str | None

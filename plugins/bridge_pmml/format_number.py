@@ -34,10 +34,10 @@ def spell_number(scope: Scope, node: Element, val: Val, pattern: str) -> Val:
     if val.values and val.checked:
         table = {}
         for value in val.values:
-            number = parse(value, val.kind)
+            number = parse(value, val.data_type)
             table[number] = pattern % (int(number) if match["kind"] in "diu" else number)
         return columns.lookup(val, table).with_(values=tuple(dict.fromkeys(table.values())), checked=True)
-    if val.kind != "integer" or match["kind"] not in "diufF":
+    if val.data_type != "integer" or match["kind"] not in "diufF":
         raise refuse_expression(node, "spells real numbers, which no tensor operator rounds to digits")
     text = spell_integer(scope, val, match)
     return columns.blank(Val(text, "string", checked=True), logical_not(columns.missing(val), columns.op))
@@ -85,7 +85,7 @@ def count_true(op: Any, mask: Any) -> Any:
 
 
 def pad_characters(columns: Any, by: str, width: int, length: Any) -> Any:
-    """So many characters as `length` lacks of `width`."""
+    """Characters `by` that fill `length` up to `width`."""
     op = columns.op
     lacking = op.Max(op.Sub(columns.scalar(float(width)), length), columns.scalar(0.0))
     return columns.by_row(op.Cast(lacking, to=INT64), [by * i for i in range(width + 1)]).tensor

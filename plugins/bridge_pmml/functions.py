@@ -60,7 +60,7 @@ def double_constant(op: Any, value: float) -> Any:
 
 
 def round_half_up(op: Any, x: Any) -> Any:
-    """To the nearest integer, halves up."""
+    """Nearest integer, halves up."""
     low = op.Floor(x)
     return op.Where(
         op.GreaterOrEqual(op.Sub(x, low), double_constant(op, 0.5)),
@@ -130,7 +130,7 @@ def threshold(scope: Scope, node: Element, x: Val, y: Val) -> Val:
 
 @functions.op(*AGGREGATES)
 def aggregate(scope: Scope, node: Element, *arguments: Val) -> Val:
-    """Over the arguments that are not missing; missing when all are."""
+    """Aggregate of the arguments that are not missing; missing when all are."""
     columns, op, name = scope.columns, scope.columns.op, node.get("function")
     check_argument_count(node, arguments, 1, 10_000)
     matrix = columns.concat_numbers(arguments)
@@ -149,7 +149,7 @@ def aggregate(scope: Scope, node: Element, *arguments: Val) -> Val:
 
 
 def median(op: Any, values: Any, count: Any, width: int) -> Any:
-    """Of the `count` smallest of each row, the others being infinite."""
+    """Median of the `count` smallest values of each row; the other values are infinite."""
     ordered, _ = op.TopK(values, np.array([width]), axis=1, largest=0, sorted=1, _outputs=2)
     last = op.Max(op.Sub(count, double_constant(op, 1.0)), double_constant(op, 0.0))
     half = double_constant(op, 0.5)
@@ -173,7 +173,7 @@ def missing(scope: Scope, node: Element, x: Val) -> Truth:
 
 
 def _literals(val: Val) -> list[Any]:
-    return [parse(v, val.kind) for v in val.values]
+    return [parse(v, val.data_type) for v in val.values]
 
 
 RELATIONS = {
@@ -205,7 +205,7 @@ def common_type(columns: Columns, x: Val, y: Val) -> tuple[Val, Val]:
     """Two values to be compared, both as text or both as numbers: text that spells numbers gives way."""
     if x.text == y.text:
         return x, y
-    if any(v.kind == "boolean" for v in (x, y)):
+    if any(v.data_type == "boolean" for v in (x, y)):
         return columns.to_text(x), columns.to_text(y)
     return columns.to_number(x), columns.to_number(y)
 
@@ -249,7 +249,7 @@ def choice(
     columns = scope.columns
     truth = as_truth(scope, condition)
     yes = columns.truth(then) if isinstance(then, Truth) else then
-    gap = columns.constant("" if yes.text else math.nan, yes.kind)
+    gap = columns.constant("" if yes.text else math.nan, yes.data_type)
     no = columns.truth(otherwise) if isinstance(otherwise, Truth) else otherwise or gap
     return columns.where(truth.true, yes, columns.where(truth.false, no, gap))
 
@@ -291,7 +291,7 @@ def format_number(scope: Scope, node: Element, x: Val, pattern: Val) -> Val:
 
 @functions.op("matches")
 def matches(scope: Scope, node: Element, x: Val, pattern: Val) -> Truth:
-    """Whether the regular expression is found anywhere in the text."""
+    """True if the regular expression matches anywhere in the text."""
     op = scope.columns.op
     hit = op.RegexFullMatch(
         scope.columns.to_text(x).tensor, pattern=f"(?s).*(?:{constant_argument(node, pattern, 1)}).*"
@@ -309,7 +309,7 @@ def constant_argument(node: Element, val: Val, index: int) -> Any:
     return argument.text or ""
 
 
-def register_table(name: str, compute: Callable[..., Any], kind: str) -> None:
+def register_table(name: str, compute: Callable[..., Any], data_type: str) -> None:
     """A function of text with constants, computed for each declared value."""
 
     @functions.op(name)
@@ -320,8 +320,8 @@ def register_table(name: str, compute: Callable[..., Any], kind: str) -> None:
             )
         extras = [constant_argument(node, other, i + 1) for i, other in enumerate(others)]
         table = {value: compute(value, *extras) for value in x.values}
-        val = scope.columns.lookup(x, table).with_(kind=kind)
-        possible = tuple(dict.fromkeys(v for v in table.values() if v)) if kind == "string" else ()
+        val = scope.columns.lookup(x, table).with_(data_type=data_type)
+        possible = tuple(dict.fromkeys(v for v in table.values() if v)) if data_type == "string" else ()
         return val.with_(values=possible, checked=True)
 
 

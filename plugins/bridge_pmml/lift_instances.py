@@ -1,4 +1,4 @@
-"""Comparisons of a record with stored ones raised to models: nearest neighbours and kernel machines."""
+"""Lifting of comparisons with stored records to models: nearest neighbours and kernel machines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RUNNABLE = "bridge.pmml.runnable"
 
 @dataclass(frozen=True)
 class Distance:
-    """What orders stored rows by their distance from a record: Σ |x - row|^power, or with inf the maximum."""
+    """Order of stored rows by their distance from a record: Σ |x - row|^power, or with inf the maximum."""
 
     x: ir.Value
     rows: np.ndarray
@@ -99,7 +99,7 @@ def split_constant(node: ir.Node | None) -> tuple[ir.Value, np.ndarray] | None:
 
 
 def match_reduction(node: ir.Node | None, axis: int, keepdims: int) -> ir.Value | None:
-    """What a node reduces along one axis."""
+    """Operand of a node that reduces along one axis."""
     if node is None or len(node.inputs) < 2 or attr(node, "keepdims") != keepdims:
         return None
     axes, rank = const(node.inputs[1]), rank_of(node.inputs[0])
@@ -193,7 +193,7 @@ def match_weighted_mean(node: ir.Node) -> tuple[Distance, np.ndarray, int, float
 
 
 def is_root_of(value: ir.Value, near: ir.Value, power: float) -> bool:
-    """Whether a value is the distances themselves, whose powers are `near`."""
+    """True if a value is the distances themselves, whose powers are `near`."""
     if power in (1.0, math.inf):
         return value is near
     if power == 2.0:

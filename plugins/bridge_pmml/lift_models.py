@@ -1,4 +1,4 @@
-"""Tensor operators raised to the models PMML has elements for: regressions, networks of neurons, clusters."""
+"""Lifting of tensor operators to the models PMML has elements for: regressions, neural networks, clusters."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class LiftModels(ir.passes.InPlacePass):
         return True
 
     def _end(self, tail: ir.Value, width: int, network: bool) -> tuple[ir.Value, str]:
-        """Where a model ends, at least at `tail`, and the normalization there."""
+        """Last value of a model, at least `tail`, and its normalization."""
         readers = [u.node for u in tail.uses()]
         if tail.is_graph_output() or not readers:
             return tail, "none"
@@ -180,12 +180,12 @@ def match_dense(value: ir.Value | None) -> Layer | None:
 
 
 def has_single_reader(value: ir.Value | None) -> bool:
-    """Read once, and no output."""
+    """True if the value is read once and is no output."""
     return value is not None and not value.is_graph_output() and len(list(value.uses())) == 1
 
 
 def is_hidden_layer(tail: ir.Value) -> bool:
-    """Whether an activation of this layer alone is read by a next layer alone."""
+    """True if only an activation reads this layer, and only a next layer reads the activation."""
     if not has_single_reader(tail):
         return False
     node = next(iter(tail.uses())).node
@@ -214,13 +214,13 @@ def match_layers(tail: ir.Value) -> list[Layer]:
 
 
 def has_opposite_scores(layer: Layer) -> bool:
-    """Whether the second of two scores is the first with its sign changed."""
+    """True if the second of two scores is the first with its sign changed."""
     first, second = layer.weights[:, 0], layer.weights[:, 1]
     return np.array_equal(first, -second) and layer.bias[0] == -layer.bias[1]
 
 
 def match_normalized(sigmoids: ir.Value) -> ir.Value | None:
-    """What divides `sigmoids` by the sum of their absolute values."""
+    """Quotient of `sigmoids` by the sum of their absolute values."""
     readers = {u.node.op_type: u.node for u in sigmoids.uses()}
     if sigmoids.is_graph_output() or set(readers) != {"Abs", "Div"} or len(list(sigmoids.uses())) != 2:
         return None
@@ -260,7 +260,7 @@ def match_squared_distances(node: ir.Node) -> tuple[ir.Value, np.ndarray] | None
 
 
 def match_squared_norm(value: ir.Value | None) -> ir.Value | None:
-    """What a column holds the squared lengths of."""
+    """Operand whose squared norms a column holds."""
     node = None if value is None else value.producer()
     if node is None or node.op_type != "ReduceSumSquare" or not attr(node, "keepdims"):
         return None
@@ -288,7 +288,7 @@ def match_scaled_matmul(value: ir.Value | None) -> Layer | None:
 
 
 def is_zero_product(value: ir.Value | None) -> bool:
-    """Whether a value is something times zero."""
+    """True if a value is a product with zero."""
     node = None if value is None else value.producer()
     factors = [] if node is None or node.op_type != "Mul" else [const(v) for v in node.inputs]
     return any(f is not None and not f.any() for f in factors)

@@ -98,7 +98,7 @@ class Measure:
         raise UnreadableFile(f"{describe(field)}: the compare function {name!r} is unknown.")
 
     def _binary(self, x: Any, rows: np.ndarray) -> Any:
-        """From the counts of fields that are 1 or 0 in both, or in one of them."""
+        """Similarity from the counts of fields that are 1 or 0 in both, or in one of them."""
         columns, op = self.columns, self.columns.op
         one = op.Cast(op.Equal(x, columns.scalar(1.0)), to=11)
         zero = op.Cast(op.Equal(x, columns.scalar(0.0)), to=11)

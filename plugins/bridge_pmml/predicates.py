@@ -70,7 +70,7 @@ def compare_literal(scope: Scope, operator: str, val: Val, literal: str) -> Trut
         rank = {v: float(i) for i, v in enumerate(val.values)}
         val, value = columns.lookup(val, rank), rank[literal]
     else:
-        value = parse(literal, val.kind)
+        value = parse(literal, val.data_type)
     return compare_tensor(columns, operator, val, columns.scalar(value))
 
 
@@ -102,11 +102,11 @@ def set_items(node: Element) -> list[str]:
 
 
 def is_among(scope: Scope, val: Val, items: list[str], inside: bool) -> Truth:
-    """Whether a value is one of literals; unknown where it is missing."""
+    """Check that a value is one of the literals; unknown where it is missing."""
     columns, op = scope.columns, scope.columns.op
     if val.missing:
         return UNKNOWN
-    hits = columns.category_index(val, list(dict.fromkeys(parse(i, val.kind) for i in items)))
+    hits = columns.category_index(val, list(dict.fromkeys(parse(i, val.data_type) for i in items)))
     hit = op.GreaterOrEqual(hits, np.array([[0]], np.int64))
     there = logical_not(columns.missing(val), op)
     hit, miss = logical_and(hit, there, op), logical_and(op.Not(hit), there, op)

@@ -1,4 +1,4 @@
-"""What a model says of a record, and how Targets and Output turn it into named columns."""
+"""Results of models, and their Targets and Output, which turn them into named columns."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Result:
     value: Val | None = None
     target: str = ""
     labels: tuple[str, ...] = ()
-    kind: str = "string"
+    data_type: str = "string"
     probabilities: Any = None
     confidences: Any = None
     confidence: Val | None = None
@@ -60,7 +60,7 @@ class Result:
         if matrix is None or self.value is None:
             return columns.constant(math.nan)
         op = columns.op
-        index = columns.category_index(self.value, [parse(v, self.value.kind) for v in self.labels], -1)
+        index = columns.category_index(self.value, [parse(v, self.value.data_type) for v in self.labels], -1)
         here = op.GreaterOrEqual(index, np.array([[0]], np.int64))
         entry = op.GatherElements(matrix, op.Max(index, np.array([[0]], np.int64)), axis=1)
         return columns.blank(columns.number(entry), here)
@@ -81,7 +81,7 @@ class Result:
             mask_column(self.value),
             self.target,
             self.labels,
-            self.kind,
+            self.data_type,
             mask_matrix(self.probabilities),
             mask_matrix(self.confidences),
             mask_column(self.confidence),
@@ -118,29 +118,33 @@ def target_labels(scope: Scope, node: Element, observed: list[str]) -> tuple[tup
     found."""
     name = target_name(node)
     declared = scope.declared(name) if name else None
-    kind = declared.kind if declared else "string"
+    data_type = declared.data_type if declared else "string"
     listed = tuple(v.get("value") for v in node.iterfind("Targets/Target/TargetValue") if v.get("value"))
     labels = listed or (declared.valid if declared else ()) or tuple(dict.fromkeys(observed))
-    label_of_key = {parse(v, kind): v for v in labels}
-    extra = [f for f in dict.fromkeys(observed) if parse(f, kind) not in label_of_key]
-    return (*labels, *extra), kind
+    label_of_key = {parse(v, data_type): v for v in labels}
+    extra = [f for f in dict.fromkeys(observed) if parse(f, data_type) not in label_of_key]
+    return (*labels, *extra), data_type
 
 
-def winner(columns: Columns, matrix: Any, labels: tuple[str, ...], kind: str, largest: bool = True) -> Val:
+def winner(
+    columns: Columns, matrix: Any, labels: tuple[str, ...], data_type: str, largest: bool = True
+) -> Val:
     """The class of the largest (smallest) entry, the first of several; missing where an entry is missing."""
     op = columns.op
     filler = columns.scalar(-math.inf if largest else math.inf)
     clean = op.Where(op.IsNaN(matrix), filler, matrix)
     index = op.node("ArgMax" if largest else "ArgMin", clean, axis=1, keepdims=1)
-    label = columns.by_row(index, [parse(v, kind) for v in labels], kind).with_(values=labels, checked=True)
+    label = columns.by_row(index, [parse(v, data_type) for v in labels], data_type).with_(
+        values=labels, checked=True
+    )
     any_missing = op.ReduceMax(op.IsNaN(matrix), np.array([1]))
     return columns.blank(label, op.Not(any_missing)).with_(values=labels)
 
 
-def classified(columns: Columns, matrix: Any, labels: tuple[str, ...], kind: str) -> Result:
+def classified(columns: Columns, matrix: Any, labels: tuple[str, ...], data_type: str) -> Result:
     """The class of the highest probability."""
-    value = winner(columns, matrix, labels, kind)
-    return Result("classification", value, labels=labels, kind=kind, probabilities=matrix)
+    value = winner(columns, matrix, labels, data_type)
+    return Result("classification", value, labels=labels, data_type=data_type, probabilities=matrix)
 
 
 def retarget(scope: Scope, node: Element, result: Result) -> Result:
@@ -156,7 +160,7 @@ def retarget(scope: Scope, node: Element, result: Result) -> Result:
         if target_result.function == "classification":
             _fill_priors(columns, values, target_result)
             shown = {
-                parse(text(v, "value"), target_result.value.kind): v.get("displayValue")
+                parse(text(v, "value"), target_result.value.data_type): v.get("displayValue")
                 for v in values
                 if v.get("value") and v.get("displayValue")
             }
@@ -181,8 +185,10 @@ def _fill_priors(columns: Columns, values: list[Element], result: Result) -> Non
     row = [math.nan if p is None else p for p in prior_of_label]
     gone = columns.mask_column(columns.missing(result.value))
     best = result.labels[int(np.nanargmax(row))]
-    filler = columns.constant(parse(best, result.value.kind), result.value.kind)
-    result.value = columns.where(gone, filler, result.value).with_(values=result.labels, kind=result.kind)
+    filler = columns.constant(parse(best, result.value.data_type), result.value.data_type)
+    result.value = columns.where(gone, filler, result.value).with_(
+        values=result.labels, data_type=result.data_type
+    )
     if result.probabilities is not None:
         result.probabilities = columns.op.Where(gone, columns.op.const(np.array([row])), result.probabilities)
 
@@ -202,7 +208,7 @@ def _rescale(columns: Columns, target: Element, val: Val) -> Val:
         x = {"round": round_half_up, "ceiling": lambda op, v: op.Ceil(v), "floor": lambda op, v: op.Floor(v)}[
             cast
         ](op, x)
-    return val.with_(tensor=x, kind="integer" if cast else val.kind)
+    return val.with_(tensor=x, data_type="integer" if cast else val.data_type)
 
 
 def output_columns(scope: Scope, node: Element, result: Result) -> dict[str, Val]:
@@ -213,9 +219,9 @@ def output_columns(scope: Scope, node: Element, result: Result) -> dict[str, Val
     for item in node.iterfind("Output/OutputField"):
         name = item.get("name") or item.get("feature", "predictedValue")
         val = output_feature(inner, item, result)
-        kind = item.get("dataType", "")
-        if kind:
-            val = _cast_output(scope.columns, val, kind)
+        data_type = item.get("dataType", "")
+        if data_type:
+            val = _cast_output(scope.columns, val, data_type)
         inner.names[name] = val
         while name in columns_by_name:
             name += "_2"
@@ -223,16 +229,16 @@ def output_columns(scope: Scope, node: Element, result: Result) -> dict[str, Val
     return columns_by_name
 
 
-def _cast_output(columns: Columns, val: Val, kind: str) -> Val:
-    """Under the declared type, where the value can be; a class number keeps what it is when it spells no
-    number."""
-    if val.width > 1 or (is_text(kind) != val.text and val.text and not val.values):
+def _cast_output(columns: Columns, val: Val, data_type: str) -> Val:
+    """Cast an output to its declared data type, where the value allows it. A class number that spells no
+    number keeps its type."""
+    if val.width > 1 or (is_text(data_type) != val.text and val.text and not val.values):
         return val
-    if is_text(kind) and not val.text and val.kind in ("double", "float") and not val.values:
+    if is_text(data_type) and not val.text and val.data_type in ("double", "float") and not val.values:
         return val
-    if kind == "integer" and not val.text:
-        return val.with_(kind=kind)
-    return columns.cast(val, kind)
+    if data_type == "integer" and not val.text:
+        return val.with_(data_type=data_type)
+    return columns.cast(val, data_type)
 
 
 def final_names(node: Element) -> set[str]:
@@ -293,9 +299,9 @@ def output_feature(scope: Scope, item: Element, result: Result) -> Val:
 
 def _label(result: Result, value: str) -> str:
     """The label that stands for a value: 1 and 1.0 are one class."""
-    same = {parse(v, result.kind): v for v in result.labels}
+    same = {parse(v, result.data_type): v for v in result.labels}
     try:
-        return same.get(parse(value, result.kind), value)
+        return same.get(parse(value, result.data_type), value)
     except UnreadableFile:
         return value
 
@@ -322,7 +328,7 @@ def _residual(scope: Scope, result: Result, category: str | None) -> Val:
     other = result.value.tensor
     if category is not None:
         probability = result.probability(columns, _label(result, category))
-        other = columns.scalar(parse(category, observed.kind))
+        other = columns.scalar(parse(category, observed.data_type))
     hit = op.Cast(op.Equal(observed.tensor, other), to=11)
     difference = columns.number(op.Sub(hit, probability.tensor))
     return columns.blank(difference, logical_not(columns.missing(observed), op))

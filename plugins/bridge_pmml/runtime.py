@@ -106,7 +106,7 @@ def _score(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _survives_json(value: Any) -> bool:
-    """Whether JSON carries the value to PMML4S unchanged."""
+    """True if JSON carries the value to PMML4S unchanged."""
     return not isinstance(value, float) or (abs(value) < LONGEST and not _is_negative_zero(value))
 
 
@@ -198,7 +198,7 @@ def _as_cell(value: Any) -> Any:
 
 
 def _is_negative_zero(number: float) -> bool:
-    """Whether it is the zero below zero."""
+    """True for -0.0."""
     return number == 0 and math.copysign(1, number) < 0
 
 

@@ -26,7 +26,7 @@ def refuse_expression(node: Element, why: str) -> UnsupportedModel:
 
 
 def count_hits(scope: Scope, node: Element, term: Any) -> Val:
-    """TextIndex: how often the words of `term`, a constant, stand in a text one after the other.
+    """TextIndex: number of places where the words of `term`, a constant, follow one another in a text.
 
     Punctuation around words does not count. A maximum Levenshtein distance is that of all the words together;
     with countHits="bestHits" hits of the smallest distance alone count.
@@ -67,8 +67,8 @@ def count_hits(scope: Scope, node: Element, term: Any) -> Val:
     elif weighting == "logarithmic":
         logged = op.Log(op.Add(columns.scalar(1.0), count))
         count = op.Mul(logged, columns.scalar(1 / np.log(10)))
-    kind = "integer" if weighting != "logarithmic" else "double"
-    return columns.blank(columns.number(count, kind), logical_not(columns.missing(val), op))
+    data_type = "integer" if weighting != "logarithmic" else "double"
+    return columns.blank(columns.number(count, data_type), logical_not(columns.missing(val), op))
 
 
 def strip_punctuation(word: str) -> str:
@@ -125,8 +125,7 @@ def separator_characters(pattern: str) -> set[str] | None:
 
 @dataclass(frozen=True)
 class Matcher:
-    """How words are compared: with case or without, with so many edits, and what else is normalized to a
-    word."""
+    """Comparison of words: case sensitivity, number of edits, and normalizations."""
 
     folds: bool
     edits: int
@@ -144,7 +143,7 @@ class Matcher:
         return cls(folds, edits, node.get("countHits", "allHits") == "bestHits", stems)
 
     def distance(self, columns: Columns, tokens: Any, word: str) -> Any:
-        """How far each token is from a word, double, at most one beyond the edits allowed."""
+        """Edit distance of each token from a word, double; at most one above the edits allowed."""
         op, total = columns.op, None
         for edits in range(self.edits + 1):
             pattern = "|".join(edit_pattern(w, edits) for w in self.sources(word)) or r"[^\s\S]"
@@ -180,7 +179,7 @@ class Matcher:
 
 
 def normalization(node: Element, folds: bool) -> tuple[dict[str, str], bool]:
-    """The words a TextIndexNormalization replaces, one at a time, and whether it goes on until nothing
+    """Replacements of a TextIndexNormalization, word by word, and whether it repeats until nothing
     changes."""
     names = [
         node.get(a, d) for a, d in (("inField", "string"), ("outField", "stem"), ("regexField", "regex"))

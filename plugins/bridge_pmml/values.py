@@ -36,14 +36,14 @@ COUNTED = (
 
 @dataclass(frozen=True)
 class Val:
-    """A column. `kind` is its PMML data type; `values` its valid categories in order, where declared.
+    """A column. `data_type` is its PMML data type; `values` its valid categories in order, where declared.
 
     `checked`: no invalid value is left in it; `present`: no missing one. `width`: 1, but for an output that
     holds a list.
     """
 
     tensor: ir.Value
-    kind: str
+    data_type: str
     values: tuple[str, ...] = ()
     ordinal: bool = False
     checked: bool = False
@@ -53,7 +53,7 @@ class Val:
 
     @property
     def text(self) -> bool:
-        """Held as strings."""
+        """True if the column is of strings."""
         return self.tensor.dtype == STRING
 
     def with_(self, **changes: Any) -> Val:
@@ -71,14 +71,14 @@ class Truth:
 YES, NO, UNKNOWN = Truth(True, False), Truth(False, True), Truth(False, False)
 
 
-def is_text(kind: str) -> bool:
-    """Whether a data type is held as strings."""
-    return kind not in (*NUMBERS, *COUNTED, "boolean")
+def is_text(data_type: str) -> bool:
+    """True if columns of a data type are strings."""
+    return data_type not in (*NUMBERS, *COUNTED, "boolean")
 
 
-def parse(value: str, kind: str) -> Any:
+def parse(value: str, data_type: str) -> Any:
     """A literal of a data type as what its column holds: a float or a str. Raises UnreadableFile."""
-    if is_text(kind):
+    if is_text(data_type):
         return value
     word = value.strip().lower()
     if word in ("true", "false"):
@@ -86,8 +86,8 @@ def parse(value: str, kind: str) -> Any:
     try:
         number = float(word)
     except ValueError:
-        raise UnreadableFile(f"{value!r} is no {kind}.") from None
-    return float(np.float32(number)) if kind == "float" else number
+        raise UnreadableFile(f"{value!r} is no {data_type}.") from None
+    return float(np.float32(number)) if data_type == "float" else number
 
 
 def logical_and(a: Any, b: Any, op: Any) -> Any:
@@ -158,16 +158,16 @@ class Columns:
         tiled.shape = ir.Shape([self.rows_dim, 1])
         return tiled
 
-    def constant(self, value: Any, kind: str = "") -> Val:
+    def constant(self, value: Any, data_type: str = "") -> Val:
         """The same value in every row: a float, a bool or a str."""
-        kind = kind or (
+        data_type = data_type or (
             "string" if isinstance(value, str) else "boolean" if isinstance(value, bool) else "double"
         )
-        key = ("constant", value if value == value else "nan", kind)
+        key = ("constant", value if value == value else "nan", data_type)
         if key not in self._memo:
             self._memo[key] = self.tile_rows(self.scalar(value))
         missing = value == "" or value != value
-        return Val(self._memo[key], kind, checked=True, present=not missing, missing=bool(missing))
+        return Val(self._memo[key], data_type, checked=True, present=not missing, missing=bool(missing))
 
     def constant_value(self, val: Val) -> Any:
         """The value of a constant column; None for others."""
@@ -187,7 +187,7 @@ class Columns:
         return self._memo["mask", mask]
 
     def missing(self, val: Val) -> Any:
-        """Where a value is missing."""
+        """Mask of the missing values; a bool where it is known."""
         if val.present or val.missing:
             return val.missing
         key = ("missing", id(val.tensor))
@@ -204,7 +204,7 @@ class Columns:
             a, b = (self.to_text(v) if not v.text else v for v in (a, b))
         return Val(
             self.op.Where(mask, a.tensor, b.tensor),
-            a.kind if not a.missing else b.kind,
+            a.data_type if not a.missing else b.data_type,
             a.values or b.values,
             a.ordinal or b.ordinal,
             a.checked and b.checked,
@@ -215,11 +215,11 @@ class Columns:
         """The value where `keep` holds, missing elsewhere."""
         if keep is True:
             return val
-        gap = self.constant("" if val.text else float("nan"), val.kind)
-        return self.where(keep, val, gap).with_(kind=val.kind)
+        gap = self.constant("" if val.text else float("nan"), val.data_type)
+        return self.where(keep, val, gap).with_(data_type=val.data_type)
 
-    def number(self, tensor: ir.Value, kind: str = "double") -> Val:
-        return Val(tensor, kind, checked=True)
+    def number(self, tensor: ir.Value, data_type: str = "double") -> Val:
+        return Val(tensor, data_type, checked=True)
 
     def truth(self, truth: Truth) -> Val:
         """A predicate as a boolean column: 1, 0 or missing."""
@@ -275,11 +275,11 @@ class Columns:
             return val
         if val.missing:
             return self.constant("", "string")
-        if val.kind == "boolean":
+        if val.data_type == "boolean":
             return self.lookup(val, {1.0: "true", 0.0: "false"})
-        if val.kind != "integer" and not val.values:
-            raise UnreadableFile(f"A {val.kind} is used as text, whose spelling PMML leaves open.")
-        if val.values and val.kind != "integer":
+        if val.data_type != "integer" and not val.values:
+            raise UnreadableFile(f"A {val.data_type} is used as text, whose spelling PMML leaves open.")
+        if val.values and val.data_type != "integer":
             return self.lookup(val, {float(v): v for v in val.values})
         digits = self.op.Cast(self.op.Cast(self.blank_zero(val), to=INT64), to=STRING)
         text = Val(digits, "string", val.values, val.ordinal, val.checked)
@@ -316,22 +316,22 @@ class Columns:
         good = self.op.RegexFullMatch(val.tensor, pattern=pattern)
         return self.op.Cast(self.op.Where(good, val.tensor, self.scalar("NaN")), to=DOUBLE)
 
-    def cast(self, val: Val, kind: str) -> Val:
+    def cast(self, val: Val, data_type: str) -> Val:
         """The value under another data type."""
-        if kind == val.kind or not kind:
+        if data_type == val.data_type or not data_type:
             return val
-        if is_text(kind):
-            return self.to_text(val).with_(kind=kind)
+        if is_text(data_type):
+            return self.to_text(val).with_(data_type=data_type)
         number = self.to_number(val)
-        if kind == "boolean" and val.text:
+        if data_type == "boolean" and val.text:
             number = self.lookup(val, {"true": 1.0, "false": 0.0})
-        if kind == "integer" and number.kind not in ("integer", "boolean"):
+        if data_type == "integer" and number.data_type not in ("integer", "boolean"):
             sign_and_floor = self.op.Sign(number.tensor), self.op.Floor(self.op.Abs(number.tensor))
-            return number.with_(tensor=self.op.Mul(*sign_and_floor), kind=kind)
-        if kind == "float" and number.kind == "double":
+            return number.with_(tensor=self.op.Mul(*sign_and_floor), data_type=data_type)
+        if data_type == "float" and number.data_type == "double":
             narrow = self.op.Cast(self.op.Cast(number.tensor, to=ir.DataType.FLOAT), to=DOUBLE)
-            return number.with_(tensor=narrow, kind=kind)
-        return number.with_(kind=kind)
+            return number.with_(tensor=narrow, data_type=data_type)
+        return number.with_(data_type=data_type)
 
     def concat_numbers(self, vals: Sequence[Val]) -> ir.Value:
         """Numeric columns side by side, [N, n]."""
@@ -342,11 +342,11 @@ class Columns:
         """One column of a matrix, [N, 1]."""
         return self.op.Gather(matrix, np.array([column], np.int64), axis=1)
 
-    def by_row(self, index: ir.Value, entries: Sequence[Any], kind: str = "") -> Val:
+    def by_row(self, index: ir.Value, entries: Sequence[Any], data_type: str = "") -> Val:
         """Entries (floats or str) picked by an int64 [N, 1]."""
         words = any(isinstance(e, str) for e in entries)
         tensor = self.op.Gather(self.op.const(as_tensor(list(entries), words)), index, axis=0)
-        return Val(tensor, kind or ("string" if words else "double"), checked=True)
+        return Val(tensor, data_type or ("string" if words else "double"), checked=True)
 
 
 def _equal_or_nan(a: Any, b: Any) -> bool:

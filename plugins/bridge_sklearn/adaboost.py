@@ -79,13 +79,13 @@ def adaboost_regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
 
 
 def has_tree_estimators(src: Any) -> bool:
-    """Whether all its estimators are single trees."""
+    """True if all its estimators are single trees."""
     return all(hasattr(each, "tree_") for each in src.estimators_)
 
 
 def tree_nodes(tree: Any, values: np.ndarray) -> np.ndarray:
-    """A scikit-learn tree as the nodes `arrays` reads; thresholds as float32, rounded down, tell the same
-    floats apart."""
+    """Nodes of a scikit-learn tree as `tree_ensemble_attributes` reads them. Thresholds are rounded down
+    to float32, which splits the same floats."""
     nodes = np.zeros(tree.node_count, NODE)
     nodes["left"], nodes["right"] = tree.children_left, tree.children_right
     nodes["is_leaf"] = tree.children_left < 0

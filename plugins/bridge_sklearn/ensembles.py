@@ -12,14 +12,15 @@ from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, Unwritten, cast,
 
 
 def predict(op: PartBuilder, each: Any, x: ir.Value, columns: Any = None) -> Outputs:
-    """What a part says of the records, or of some of their columns."""
+    """Outputs of an estimator for the records, or for some of their columns."""
     if columns is not None and not np.array_equal(columns, np.arange(each.n_features_in_)):
         x = op.Gather(x, np.asarray(columns, np.int64), axis=1)
     return op.embed(each, x)
 
 
 def class_probabilities(op: hub.Builder, each: Any, outputs: Outputs, count: int) -> ir.Value:
-    """Probabilities of classes 0 … count-1, [N, count]; one for the class said where a part tells none."""
+    """Probabilities of classes 0 … count-1, [N, count]; one-hot labels where an estimator has no
+    probabilities."""
     if hasattr(each, "predict_proba"):
         probabilities = cast(op, outputs["probabilities"], DOUBLE)
         if len(each.classes_) == count:
@@ -31,7 +32,7 @@ def class_probabilities(op: hub.Builder, each: Any, outputs: Outputs, count: int
 
 
 def one_hot_label(op: hub.Builder, outputs: Outputs, count: int) -> ir.Value:
-    """1 for the class that is said, [N, count]."""
+    """One-hot predicted label, [N, count]."""
     label = cast(op, outputs["label"], ir.DataType.INT64)
     return op.Cast(op.Equal(op.Reshape(label, np.array([-1, 1])), np.arange(count)[None]), to=DOUBLE)
 
@@ -81,7 +82,8 @@ def bagging_regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
 
 
 def stacking(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
-    """What the last model says of what the others say, and of the record where it passes through.
+    """Prediction of the final model from the outputs of the others, and from the record where it passes
+    through.
 
     Raises Unwritten for parts asked for scores that are no probabilities.
     """

@@ -1,5 +1,4 @@
-"""Estimators whose hub model is built from their own numbers; what the converters make of the others is
-taken."""
+"""Estimators whose hub model is built from their own parameters. Others go through their converters."""
 
 from __future__ import annotations
 
@@ -55,5 +54,5 @@ JOINED = (
 
 
 def builder(src: Any) -> Build | None:
-    """What builds a scikit-learn estimator, None where its converter does."""
+    """Builder of a scikit-learn estimator; None where its converter is used."""
     return BUILDERS.get(type(src).__name__) if type(src).__module__.startswith("sklearn.") else None

@@ -15,7 +15,7 @@ Outputs = dict[str, ir.Value]
 
 
 class Unwritten(ValueError):
-    """What an estimator has that its hub model lacks, as the end of a sentence about it."""
+    """Unsupported property of an estimator, as the end of a sentence about it."""
 
 
 class PartBuilder(hub.Builder):
@@ -42,18 +42,18 @@ def start_graph(name: str, count: int, dtype: ir.DataType) -> tuple[ir.Graph, ir
 
 
 def class_labels(src: Any) -> np.ndarray:
-    """The classes of a model as the hub holds them: text or int64."""
+    """Classes of a model as a string or int64 array."""
     classes = np.asarray(src.classes_)
     return classes.astype(object) if classes.dtype.kind in "OSU" else classes.astype(np.int64)
 
 
 def gather_labels(op: hub.Builder, src: Any, indices: ir.Value) -> ir.Value:
-    """The classes of the model at these places."""
+    """Classes of the model at these indices."""
     return op.Gather(op.const(class_labels(src)), indices, axis=0)
 
 
 def classify(op: hub.Builder, src: Any, scores: ir.Value, probabilities: ir.Value | None = None) -> Outputs:
-    """The class of the highest score, and the shares of all; the scores themselves where there are none."""
+    """Class of the highest score, and the probabilities; the scores where there are no probabilities."""
     label = gather_labels(op, src, op.ArgMax(scores, axis=1, keepdims=0))
     return (
         {"label": label, "scores": scores}

@@ -154,8 +154,8 @@ def convert_model(src: Any, names: list[str], count: int, double: bool) -> ir.Mo
 
 
 def unify_concat_dtypes(model: ir.Model) -> ir.Model:
-    """Columns put side by side are all double where one is: skl2onnx 1.20 leaves one-hot columns and bins in
-    float."""
+    """Cast the inputs of Concat to double where one is double: skl2onnx 1.20 leaves one-hot columns and
+    bins in float."""
     for node in list(model.graph):
         dtypes = {v.dtype for v in node.inputs if v is not None}
         if node.op_type == "Concat" and dtypes == {DataType.FLOAT, DataType.DOUBLE}:
@@ -168,7 +168,7 @@ def unify_concat_dtypes(model: ir.Model) -> ir.Model:
 
 
 def build_model(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
-    """An estimator from its own numbers, behind what prepares its records."""
+    """Hub model of an estimator from its own parameters, after the steps that prepare its records."""
     final = final_of(src)
     build = builder(final) or embed_itself
     if final is src:
@@ -188,7 +188,7 @@ def build_model(src: Any, names: list[str], count: int, double: bool) -> ir.Mode
 
 
 def embed_itself(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
-    """An estimator as it is read alone: what comes before trees is computed in double, and cast to float for
+    """Estimator as it is read alone. Steps before trees are computed in double, and cast to float for
     them."""
     return op.embed(src, x)
 
@@ -199,7 +199,7 @@ def final_of(src: Any) -> Any:
 
 
 def restore_target_columns(model: ir.Model) -> ir.Model:
-    """Several targets side by side: skl2onnx 1.20 lays those of a multilayer perceptron one below the
+    """Put several targets side by side: skl2onnx 1.20 lays those of a multilayer perceptron one below the
     other."""
     for value in model.graph.outputs:
         node = value.producer()
@@ -257,8 +257,8 @@ def convert_estimator(src: Any, names: list[str], count: int, double: bool) -> A
 
 
 def make_convertible(src: Any) -> Any:
-    """A model that predicts the same and that its converter takes, every part of it; parts that need no
-    change are shared."""
+    """Model with the same predictions that its converter accepts, in every part. Unchanged parts are
+    shared."""
     model = convertible_form(src)
     changes = {name: convert_attribute(vars(model)[name]) for name in PARTS if name in vars(model)}
     changes = {name: attribute for name, attribute in changes.items() if attribute is not vars(model)[name]}
@@ -269,7 +269,7 @@ def make_convertible(src: Any) -> Any:
 
 
 def convert_attribute(attribute: Any) -> Any:
-    """An attribute that holds estimators, or lists of them, with each `plainer`."""
+    """Attribute that holds estimators, or lists of them, with each one made convertible."""
     if isinstance(attribute, (list, tuple)):
         items = [convert_attribute(each) for each in attribute]
         return (
@@ -285,7 +285,7 @@ def convert_attribute(attribute: Any) -> Any:
 
 
 def convertible_form(src: Any) -> Any:
-    """One estimator in the form its converter takes.
+    """Form of one estimator that its converter accepts.
 
     How a vote is laid out as a transformation does not touch predictions; a discriminant analysis of two
     classes is a logistic model, whose scores skl2onnx 1.20 doubles.
@@ -388,7 +388,8 @@ def register_converters() -> None:
 
 
 def has_trees(src: Any) -> bool:
-    """Whether trees are part of it: scikit-learn's read float32, so no more than that may reach them."""
+    """True if the model contains trees. scikit-learn's trees read float32, so their inputs must be
+    float32."""
     steps = [step for _, step in getattr(src, "steps", [("", src)])]
     inside = [e for s in steps for e in getattr(s, "estimators_", [])]
     return any(type(s).__module__.startswith(TREES) for s in steps) or any(

@@ -32,7 +32,7 @@ def one_vs_one(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
 
 
 def confidence(op: PartBuilder, each: Any, x: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Whether a classifier of two says the second, 1 or 0, and how sure it is, [N, 1] both."""
+    """Prediction of a binary classifier, 1 for the second class, and its confidence, [N, 1] both."""
     if hasattr(each, "coef_") and hasattr(each, "decision_function"):
         weights = op.const(np.asarray(each.coef_, np.float64).reshape(1, -1).T)
         bias = op.const(np.asarray(each.intercept_, np.float64).reshape(-1)[:1])

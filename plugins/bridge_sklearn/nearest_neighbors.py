@@ -1,4 +1,4 @@
-"""Nearest neighbours: distances to the training records, and what the nearest of them say."""
+"""Nearest neighbours: distances to the training records, and the mean of the nearest ones."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def average_neighbors(op: hub.Builder, src: Any, x: ir.Value, table: np.ndarray)
 
 
 def distance(op: hub.Builder, src: Any, differences: ir.Value) -> tuple[ir.Value, float]:
-    """Σ |difference|^p, or its maximum, and p: what orders neighbours as the distance does."""
+    """Σ |difference|^p, or its maximum, and p: the same order of neighbours as the distance."""
     name, settings = src.effective_metric_, src.effective_metric_params_
     power = POWERS.get(name, settings.get("p") if name == "minkowski" and settings.get("w") is None else None)
     axes = np.array([2])

@@ -1,5 +1,4 @@
-"""TransformedTargetRegressor: what undoes the transformation of the target, behind the regressor's own
-model."""
+"""TransformedTargetRegressor: the inverse transformation of the target, after the regressor's own model."""
 
 from __future__ import annotations
 

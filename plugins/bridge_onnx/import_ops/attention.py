@@ -28,7 +28,7 @@ def mask_of(index: int, multiples: tuple[int, ...]) -> Need:
 
 
 def lengths_per_row(node: ir.Node, mask: ir.Value) -> int | None:
-    """How often the batch fits a mask of rank 1; None when nobody knows."""
+    """Number of times the batch fits a mask of rank 1; None where the shapes do not tell."""
     x = node.inputs[0]
     if mask.shape is None or len(mask.shape) != 1 or x is None or x.shape is None:
         return None

@@ -24,7 +24,7 @@ def first_row(array: np.ndarray) -> np.ndarray:
 
 
 def has_equal_rows(array: np.ndarray) -> bool:
-    """Whether all records have the same row."""
+    """True if all records have the same row."""
     first = array[:1]
     same = array == first
     if array.dtype.kind == "f":

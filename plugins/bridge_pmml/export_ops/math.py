@@ -60,8 +60,8 @@ def arithmetic(doc, node, x, y):
     for a, b in broadcast_columns(x, y):
         neutral = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1, "Pow": 1}[name]
         same = isinstance(a, Ref) and not isinstance(b, Ref) and b == neutral
-        kind = "integer" if {kind_of(a), kind_of(b)} == {"integer"} else "double"
-        items.append(a if same else doc.apply(BINARY[name], a, b, kind=kind))
+        data_type = "integer" if {kind_of(a), kind_of(b)} == {"integer"} else "double"
+        items.append(a if same else doc.apply(BINARY[name], a, b, data_type=data_type))
     return with_rank_of(items, x, y)
 
 
@@ -82,7 +82,9 @@ def reciprocal(doc, node, x):
 
 @ops.op("Relu")
 def relu(doc, node, x):
-    return Cols([doc.choose(doc.apply("lessThan", a, 0.0, kind="boolean"), 0.0, a) for a in x.items], x.flat)
+    return Cols(
+        [doc.choose(doc.apply("lessThan", a, 0.0, data_type="boolean"), 0.0, a) for a in x.items], x.flat
+    )
 
 
 @ops.op("Sigmoid")
@@ -97,8 +99,8 @@ def logistic(doc: Document, a: Any) -> Any:
 @ops.op("Sign")
 def sign(doc, node, x):
     def sign_of(a):
-        low = doc.choose(doc.apply("lessThan", a, 0.0, kind="boolean"), -1.0, 0.0)
-        return doc.choose(doc.apply("greaterThan", a, 0.0, kind="boolean"), 1.0, low)
+        low = doc.choose(doc.apply("lessThan", a, 0.0, data_type="boolean"), -1.0, 0.0)
+        return doc.choose(doc.apply("greaterThan", a, 0.0, data_type="boolean"), 1.0, low)
 
     return Cols([sign_of(a) for a in x.items], x.flat)
 
@@ -111,7 +113,7 @@ def extreme(doc, node, *values):
     for row in broadcast_columns(*values):
         best = row[0]
         for other in row[1:]:
-            best = doc.choose(doc.apply(function, best, other, kind="boolean"), best, other)
+            best = doc.choose(doc.apply(function, best, other, data_type="boolean"), best, other)
         items.append(best)
     return with_rank_of(items, *values)
 
@@ -124,17 +126,19 @@ def compare_columns(doc, node, x, y):
 @ops.op("And", "Or", needs=(RECORDS,))
 def connective(doc, node, x, y):
     name = node.op_type.lower()
-    return with_rank_of([doc.apply(name, a, b, kind="boolean") for a, b in broadcast_columns(x, y)], x, y)
+    return with_rank_of(
+        [doc.apply(name, a, b, data_type="boolean") for a, b in broadcast_columns(x, y)], x, y
+    )
 
 
 @ops.op("Not")
 def logical_not(doc, node, x):
-    return Cols([doc.apply("not", a, kind="boolean") for a in x.items], x.flat)
+    return Cols([doc.apply("not", a, data_type="boolean") for a in x.items], x.flat)
 
 
 @ops.op("IsNaN")
 def is_nan(doc, node, x):
-    return Cols([doc.apply("isMissing", a, kind="boolean") for a in x.items], x.flat)
+    return Cols([doc.apply("isMissing", a, data_type="boolean") for a in x.items], x.flat)
 
 
 LARGEST = 1.7976931348623157e308
@@ -142,14 +146,16 @@ LARGEST = 1.7976931348623157e308
 
 @ops.op("IsInf")
 def is_infinite(doc, node, x):
-    """Beyond the largest double, on the sides asked for."""
+    """True beyond the largest double, on the sides that `detect_positive` and `detect_negative` select."""
     high, low = attr(node, "detect_positive"), attr(node, "detect_negative")
     items = []
     for a in x.items:
         above = doc.compare("greaterThan", a, LARGEST)
         below = doc.compare("lessThan", a, -LARGEST)
-        beyond = doc.apply("or", above, below, kind="boolean") if high and low else above if high else below
-        items.append(beyond if high or low else doc.apply("and", above, below, kind="boolean"))
+        beyond = (
+            doc.apply("or", above, below, data_type="boolean") if high and low else above if high else below
+        )
+        items.append(beyond if high or low else doc.apply("and", above, below, data_type="boolean"))
     return Cols(items, x.flat)
 
 
@@ -199,9 +205,9 @@ def cast(doc, node, x):
     if after.name == "BOOL":
         return Cols([doc.compare("notEqual", a, 0.0) for a in x.items], x.flat)
     if before.name == "BOOL":
-        kind = "integer" if after.is_integer() else "double"
-        one, zero = (1, 0) if kind == "integer" else (1.0, 0.0)
-        return Cols([doc.choose(a, one, zero, kind) for a in x.items], x.flat)
+        data_type = "integer" if after.is_integer() else "double"
+        one, zero = (1, 0) if data_type == "integer" else (1.0, 0.0)
+        return Cols([doc.choose(a, one, zero, data_type) for a in x.items], x.flat)
     if before.is_integer():
         narrow = after.name == "INT32" and before.name == "INT64" and not fits_int32(node.inputs[0])
         return Cols([wrap_int32(doc, a) for a in x.items], x.flat) if narrow else x
@@ -210,6 +216,6 @@ def cast(doc, node, x):
         if kind_of(a) == "integer":
             items.append(a)
             continue
-        low = doc.apply("lessThan", a, 0.0, kind="boolean")
+        low = doc.apply("lessThan", a, 0.0, data_type="boolean")
         items.append(doc.choose(low, doc.apply("ceil", a), doc.apply("floor", a)))
     return Cols(items, x.flat)

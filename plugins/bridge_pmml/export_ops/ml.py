@@ -51,8 +51,8 @@ def tree_ensemble(doc, node, x):
 
 
 def double_threshold(value: float, mode: str) -> float:
-    """Largest double that rounds to the float threshold (smallest for < and >=): comparisons in double then
-    agree with those of rounded floats."""
+    """Largest double that rounds to the float threshold (smallest for < and >=): comparisons in double
+    then agree with those of rounded floats."""
     near, last = np.float32(value), mode in ("BRANCH_LEQ", "BRANCH_GT")
     other = np.nextafter(near, np.float32(np.inf if last else -np.inf))
     if float(near) != value or not np.isfinite(other) or mode in ("BRANCH_EQ", "BRANCH_NEQ"):
@@ -71,8 +71,8 @@ class Trees:
         self.narrow = node.inputs[0].dtype == ir.DataType.FLOAT
 
     def _edge(self, value: float, mode: str) -> float:
-        """What to compare with: documents are computed in double, and trees of floats read what is rounded to
-        float."""
+        """Threshold of a node. Documents are computed in double; trees of floats compare records rounded
+        to float."""
         return double_threshold(value, mode) if self.narrow else value
 
     def targets(self, table: np.ndarray, how: str, base: np.ndarray) -> Cols:
@@ -93,7 +93,7 @@ class Trees:
         return Cols(items)
 
     def _has_weight(self, root: int, weights: np.ndarray, blank: float) -> bool:
-        """Whether a leaf below `root` gives something else."""
+        """True if a leaf below `root` has another weight than `blank`."""
         pending = [root]
         while pending:
             node_index = pending.pop()
@@ -110,7 +110,9 @@ class Trees:
             parts = [self._add_model(self._tree(root, weights), [root]) for root in roots]
             function, best = ("lessOrEqual" if how == "min" else "greaterOrEqual"), parts[0]
             for other in parts[1:]:
-                best = self.doc.choose(self.doc.apply(function, best, other, kind="boolean"), best, other)
+                best = self.doc.choose(
+                    self.doc.apply(function, best, other, data_type="boolean"), best, other
+                )
             return best
         if len(roots) == 1:
             return self._add_model(self._tree(roots[0], weights), roots)
@@ -239,7 +241,7 @@ def one_hot(doc, node, x):
     hits = [doc.compare("equal", column, value) for value in listed]
     known: Any = True
     if not attr(node, "zeros"):
-        known = functools.reduce(lambda a, b: doc.apply("or", a, b, kind="boolean"), hits)
+        known = functools.reduce(lambda a, b: doc.apply("or", a, b, data_type="boolean"), hits)
     for hit in hits:
         items.append(doc.choose(known, doc.choose(hit, 1.0, 0.0), math.nan))
     return Cols(items)
@@ -257,7 +259,7 @@ def table_of(node: Any, side: str) -> list[Any] | None:
 
 
 def default_value(node: Any, values: list[Any]) -> Any:
-    """What a LabelEncoder gives for a key it does not list."""
+    """Value of a LabelEncoder for a key it does not list."""
     tensor = attr(node, "default_tensor")
     if tensor is not None:
         return python_scalar(tensor.numpy().ravel()[0])
@@ -273,16 +275,16 @@ TABLES = condition(
 @ops.op(f"{ML}::LabelEncoder", needs=(TABLES,))
 def label_encoder(doc, node, x):
     keys, values = table_of(node, "keys") or [], table_of(node, "values") or []
-    default, kind = default_value(node, values), kind_of(values[0])
+    default, data_type = default_value(node, values), kind_of(values[0])
     items = []
     for column in x.items:
         value_of_key = default
         for key, value in reversed(list(zip(keys, values, strict=True))):
             hit = (
-                doc.apply("isMissing", column, kind="boolean")
+                doc.apply("isMissing", column, data_type="boolean")
                 if key != key
                 else doc.compare("equal", column, key)
             )
-            value_of_key = doc.choose(hit, value, value_of_key, kind)
+            value_of_key = doc.choose(hit, value, value_of_key, data_type)
         items.append(value_of_key)
     return Cols(items, x.flat)

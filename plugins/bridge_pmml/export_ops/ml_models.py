@@ -1,4 +1,4 @@
-"""Models raised from tensor operators: regressions, networks of neurons, clusters."""
+"""Models lifted from tensor operators: regressions, neural networks, clusters."""
 
 from __future__ import annotations
 

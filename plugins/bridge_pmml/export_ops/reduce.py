@@ -92,7 +92,7 @@ def extreme_column(doc: Document, items: list[Any], function: str) -> tuple[Any,
     """The extreme of columns, and its place; the first of several."""
     value, index_of_extreme = items[0], 0
     for index, a in enumerate(items[1:], 1):
-        keep = doc.apply(function, value, a, kind="boolean")
+        keep = doc.apply(function, value, a, data_type="boolean")
         value, index_of_extreme = (
             doc.choose(keep, value, a),
             doc.choose(keep, index_of_extreme, index, "integer"),

@@ -142,13 +142,13 @@ def index_table(doc: Document, table: np.ndarray, position: Any) -> Any:
         return entries[int(position)]
     if all(isinstance(e, int) and e == i for i, e in enumerate(entries)):
         return position
-    kind, entry, count = kind_of(entries[0]), entries[-1], len(entries)
+    data_type, entry, count = kind_of(entries[0]), entries[-1], len(entries)
     from_end = doc.apply(
-        "+", position, count if kind_of(position) == "integer" else float(count), kind=kind_of(position)
+        "+", position, count if kind_of(position) == "integer" else float(count), data_type=kind_of(position)
     )
     position = doc.choose(doc.compare("lessThan", position, 0), from_end, position, kind_of(position))
     for index in range(count - 2, -1, -1):
-        entry = doc.choose(doc.compare("equal", position, index), entries[index], entry, kind)
+        entry = doc.choose(doc.compare("equal", position, index), entries[index], entry, data_type)
     return entry
 
 

@@ -1,4 +1,5 @@
-"""AnomalyDetectionModel: what an isolation forest, a one-class machine or a clustering says, as a score."""
+"""AnomalyDetectionModel: the result of an isolation forest, a one-class machine or a clustering, as a
+score."""
 
 from __future__ import annotations
 

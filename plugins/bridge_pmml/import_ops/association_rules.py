@@ -1,5 +1,5 @@
-"""AssociationModel: the rules whose items a basket holds, ranked. A record is a basket: its items are read
-side by side."""
+"""AssociationModel: the rules whose items a basket contains, ranked. A record is a basket: its items are
+read side by side."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def basket_field(node: Element) -> str:
 
 
 def basket_items(scope: Scope, node: Element) -> Any:
-    """Which items each basket holds, double [N, items]."""
+    """Indicators of the items in each basket, double [N, items]."""
     columns, op, items = scope.columns, scope.columns.op, children(node, "Item")
     name = basket_field(node)
     if not name:
@@ -50,7 +50,7 @@ def basket_items(scope: Scope, node: Element) -> Any:
     if not isinstance(scope.invalid, bool):
         any_invalid = op.ReduceMax(op.Cast(scope.invalid, to=6), np.array([1]))
         scope.invalid = op.Greater(any_invalid, np.array([[0]], np.int32))
-    values = [parse(text(i, "value"), val.kind) for i in items]
+    values = [parse(text(i, "value"), val.data_type) for i in items]
     indices = columns.category_index(val, list(dict.fromkeys(values)), len(values))
     hits = op.Equal(op.Unsqueeze(indices, np.array([2])), op.const(_first(values)[None, None]))
     count = op.ReduceSum(op.Cast(hits, to=11), np.array([1]), keepdims=0)
@@ -65,7 +65,7 @@ def _first(values: list[Any]) -> np.ndarray:
 
 def _flag(scope: Scope, item: Element) -> Val:
     val = scope.get(text(item, "field"))
-    return scope.columns.lookup(val, {parse(text(item, "category"), val.kind): 1.0}, 0.0, 0.0)
+    return scope.columns.lookup(val, {parse(text(item, "category"), val.data_type): 1.0}, 0.0, 0.0)
 
 
 class Rules:
@@ -90,7 +90,7 @@ class Rules:
         return [self.items[n] for n in names]
 
     def _contained_itemsets(self, presence: Any) -> dict[str, Any]:
-        """Where the antecedent and the consequent of each rule are part of the basket, bool [N, rules]."""
+        """Masks of the rules whose antecedent, or consequent, is part of the basket, bool [N, rules]."""
         op, masks = self.columns.op, {}
         for side in ("antecedent", "consequent"):
             table = np.zeros((len(self.words), len(self.rules)))
@@ -108,7 +108,8 @@ class Rules:
         return self.sets[name]
 
     def measure(self, rule: Element, name: str) -> float:
-        """As the rule says, else from the supports of its itemsets; missing where neither tells."""
+        """Measure of a rule: as written, else computed from the supports of its itemsets; NaN where
+        neither is there."""
         written = optional(rule, name)
         if written is not None:
             return written
@@ -128,7 +129,7 @@ class Rules:
         return words[0] if len(words) == 1 else "{" + " , ".join(words) + "}"
 
     def rule_feature(self, index: int, feature: str) -> Any:
-        """What an output says of one rule."""
+        """Value of an output feature for one rule."""
         rule = self.rules[index]
         if feature in MEASURES:
             return self.measure(rule, feature)
@@ -139,8 +140,8 @@ class Rules:
         return self.format_itemset(rule, feature)
 
     def fires(self, algorithm: str) -> Any:
-        """Where a rule counts: its antecedent is held, and, as the algorithm asks, its consequent is not, or
-        is."""
+        """Mask of the rules that apply, bool [N, rules]. The basket contains the antecedent; depending on
+        the algorithm it must contain, or not contain, the consequent."""
         op, antecedent = self.columns.op, self.contained["antecedent"]
         if algorithm == "recommendation":
             return antecedent
@@ -187,9 +188,9 @@ class Rules:
         columns, op = self.columns, self.columns.op
         order, left = ranked
         gap: Any = math.nan if feature in MEASURES else ""
-        kind = "double" if feature in MEASURES else "string"
+        data_type = "double" if feature in MEASURES else "string"
         if not several and not 1 <= rank <= len(order):
-            return columns.constant(gap, kind)
+            return columns.constant(gap, data_type)
         width = min(rank or len(order), len(order))
         values, indices = op.TopK(left, np.array([width]), axis=1, largest=1, sorted=1, _outputs=2)
         if not several:
@@ -199,7 +200,7 @@ class Rules:
             )
         there = op.Greater(values, columns.scalar(0.0))
         indices = op.Where(there, indices, np.array([[len(order)]], np.int64))
-        output = columns.by_row(indices, [*(self.rule_feature(i, feature) for i in order), gap], kind)
+        output = columns.by_row(indices, [*(self.rule_feature(i, feature) for i in order), gap], data_type)
         return output.with_(width=width if several else 1)
 
 

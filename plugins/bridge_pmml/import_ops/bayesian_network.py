@@ -124,14 +124,14 @@ def bayesian_network(scope: Scope, node: Element) -> Result:
     columns, op = scope.columns, scope.columns.op
     weights = joint_weights(inner, network, names[0])
     values = network.values[names[0]]
-    labels, kind = target_labels(scope, node, values)
-    order = [parse(v, kind) for v in labels]
+    labels, data_type = target_labels(scope, node, values)
+    order = [parse(v, data_type) for v in labels]
     table = np.zeros((len(network.states), len(labels)))
     for row, value in enumerate(network.state_values(names[0])):
-        table[row, order.index(parse(values[value], kind))] = 1.0
+        table[row, order.index(parse(values[value], data_type))] = 1.0
     probabilities = op.MatMul(weights, op.const(table))
     return classified(
-        columns, op.Div(probabilities, op.ReduceSum(probabilities, np.array([1]))), labels, kind
+        columns, op.Div(probabilities, op.ReduceSum(probabilities, np.array([1]))), labels, data_type
     )
 
 
@@ -155,7 +155,7 @@ def joint_weights(scope: Scope, network: Network, target: str) -> Any:
         if name == target or not scope.knows(name):
             continue
         val = scope.get(name)
-        indices = columns.category_index(val, [parse(v, val.kind) for v in values], len(values))
+        indices = columns.category_index(val, [parse(v, val.data_type) for v in values], len(values))
         allowed = np.concatenate([np.eye(len(values)), np.zeros((1, len(values)))])
         rows = op.Gather(op.const(allowed), op.Squeeze(indices, np.array([1])), axis=0)
         missing = columns.missing(val)
@@ -192,7 +192,7 @@ def distribution_parameter(scope: Scope, node: Element, name: str) -> Any:
 
 
 def distribution_of(node: Element) -> Element:
-    """What a ContinuousDistribution is."""
+    """Element of the distribution inside a ContinuousDistribution."""
     return need_child(
         node, *(f"{name}DistributionForBN" for name in ("Normal", "Lognormal", "Uniform", "Triangular"))
     )

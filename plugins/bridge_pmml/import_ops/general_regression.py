@@ -92,7 +92,7 @@ class Parameters:
         contrasts = child(predictor, "Matrix")
         missing = columns.mask_column(columns.missing(val))
         if contrasts is None:
-            coded = columns.lookup(val, {parse(category, val.kind): 1.0}, 0.0, 0.0)
+            coded = columns.lookup(val, {parse(category, val.data_type): 1.0}, 0.0, 0.0)
         else:
             categories = [
                 text(c, "value") for c in children(child(predictor, "Categories"), "Category")
@@ -104,7 +104,9 @@ class Parameters:
             if column_index >= table.shape[1]:
                 raise UnreadableFile(f"{describe(predictor)}: its matrix has no column for {category!r}.")
             coded = columns.lookup(
-                val, {parse(c, val.kind): table[i, column_index] for i, c in enumerate(categories)}, math.nan
+                val,
+                {parse(c, val.data_type): table[i, column_index] for i, c in enumerate(categories)},
+                math.nan,
             )
         return op.Where(missing, columns.scalar(math.nan), coded.tensor)
 
@@ -176,32 +178,34 @@ def generalized_linear(scope: Scope, node: Element, parameters: Parameters) -> R
         trials = node.get("trialsVariable")
         factor = scope.get(trials).tensor if trials else columns.scalar(number(node, "trialsValue", 1.0))
         return Result("regression", columns.number(op.Mul(mean, factor)))
-    labels, kind = target_labels(scope, node, [c for c in parameters.betas if c])
+    labels, data_type = target_labels(scope, node, [c for c in parameters.betas if c])
     if len(labels) != 2:
         raise UnreadableFile(f"{describe(node)}: a generalized linear model decides between two classes.")
     reference = node.get("targetReferenceCategory")
     if not category:
         category = next(c for c in labels if c != reference) if reference else labels[0]
-    other = next(c for c in labels if parse(c, kind) != parse(category, kind))
+    other = next(c for c in labels if parse(c, data_type) != parse(category, data_type))
     mean = special.clamped(op, mean, 0.0, 1.0)
     both = op.Concat(mean, op.Sub(columns.scalar(1.0), mean), axis=1)
-    return classified(columns, reorder_columns(columns, both, [category, other], labels, kind), labels, kind)
+    return classified(
+        columns, reorder_columns(columns, both, [category, other], labels, data_type), labels, data_type
+    )
 
 
 def multinomial_logistic(scope: Scope, node: Element, parameters: Parameters) -> Result:
     """Softmax over the categories; the reference category scores 0."""
     columns = scope.columns
     categories = [c for c in parameters.betas if c]
-    labels, kind = target_labels(scope, node, categories)
-    category_of_key = {parse(c, kind): c for c in categories}
+    labels, data_type = target_labels(scope, node, categories)
+    category_of_key = {parse(c, data_type): c for c in categories}
     zero = columns.constant(0.0).tensor
     scores = [
-        parameters.linear_predictor(category_of_key[parse(c, kind)])
-        if parse(c, kind) in category_of_key
+        parameters.linear_predictor(category_of_key[parse(c, data_type)])
+        if parse(c, data_type) in category_of_key
         else zero
         for c in labels
     ]
-    return classified(columns, softmax(columns.op, columns.op.Concat(*scores, axis=1)), labels, kind)
+    return classified(columns, softmax(columns.op, columns.op.Concat(*scores, axis=1)), labels, data_type)
 
 
 def ordinal_multinomial(scope: Scope, node: Element, parameters: Parameters) -> Result:
@@ -209,12 +213,12 @@ def ordinal_multinomial(scope: Scope, node: Element, parameters: Parameters) -> 
     1."""
     columns, op = scope.columns, scope.columns.op
     categories = [c for c in parameters.betas if c]
-    labels, kind = target_labels(scope, node, categories)
-    category_of_key = {parse(c, kind): c for c in categories}
+    labels, data_type = target_labels(scope, node, categories)
+    category_of_key = {parse(c, data_type): c for c in categories}
     link = node.get("cumulativeLink", "logit")
     steps, before = [], None
     for label in labels[:-1]:
-        key = parse(label, kind)
+        key = parse(label, data_type)
         if key not in category_of_key:
             raise UnreadableFile(f"{describe(node)} has no intercept for the category {label!r}.")
         y = op.Add(parameters.linear_predictor(category_of_key[key]), parameters.offset())
@@ -222,7 +226,7 @@ def ordinal_multinomial(scope: Scope, node: Element, parameters: Parameters) -> 
         steps.append(mean if before is None else op.Sub(mean, before))
         before = mean
     steps.append(op.Sub(columns.scalar(1.0), before))
-    return classified(columns, op.Concat(*steps, axis=1), labels, kind)
+    return classified(columns, op.Concat(*steps, axis=1), labels, data_type)
 
 
 def cox_regression(scope: Scope, node: Element, parameters: Parameters) -> Result:
@@ -241,7 +245,7 @@ def cox_regression(scope: Scope, node: Element, parameters: Parameters) -> Resul
     if strata:
         hazard, val = columns.constant(math.nan).tensor, scope.get(strata)
         for stratum in children(tables, "BaselineStratum"):
-            key = parse(text(stratum, "value"), val.kind)
+            key = parse(text(stratum, "value"), val.data_type)
             here = op.Equal(val.tensor, columns.scalar(key))
             hazard = op.Where(here, cumulative_hazard(columns, stratum, time), hazard)
     else:

@@ -58,7 +58,7 @@ def segment_weight(segment: Element) -> float:
 
 
 def segment_mask(scope: Scope, segment: Element) -> Any:
-    """Where a segment takes part."""
+    """Mask of the records in which a segment takes part."""
     return predicates.evaluate(scope, predicates.predicate_of(segment)).true
 
 
@@ -117,7 +117,7 @@ def merge_results(scope: Scope, mask: Any, first: Result, other: Result) -> Resu
         merge_columns(first.value, other.value),
         first.target or other.target,
         first.labels,
-        first.kind,
+        first.data_type,
     )
     if first.labels == other.labels:
         result.probabilities = merge_matrices(first.probabilities, other.probabilities)
@@ -150,8 +150,8 @@ def select_segments(scope: Scope, node: Element, segments: list[Element], method
                     name += "_2"
                 named[name] = columns.blank(val, mask)
         return Result(function="all", defaults=named)
-    labels, kind = target_labels(scope, node, [v for r in results_of_segments for v in r.labels])
-    results_of_segments = [relabel(scope, r, labels, kind) for r in results_of_segments]
+    labels, data_type = target_labels(scope, node, [v for r in results_of_segments for v in r.labels])
+    results_of_segments = [relabel(scope, r, labels, data_type) for r in results_of_segments]
     answer = results_of_segments[-1].masked(columns, masks[-1])
     for mask, each in reversed(list(zip(masks[:-1], results_of_segments[:-1], strict=True))):
         answer = merge_results(scope, mask, each, answer)
@@ -159,14 +159,16 @@ def select_segments(scope: Scope, node: Element, segments: list[Element], method
     return answer
 
 
-def relabel(scope: Scope, result: Result, labels: tuple[str, ...], kind: str) -> Result:
+def relabel(scope: Scope, result: Result, labels: tuple[str, ...], data_type: str) -> Result:
     """A classification over other labels, 0 for those it does not know."""
     if result.function != "classification" or result.labels == labels:
         return result
     for name in ("probabilities", "confidences"):
         matrix = getattr(result, name)
         if matrix is not None:
-            setattr(result, name, reorder_columns(scope.columns, matrix, list(result.labels), labels, kind))
+            setattr(
+                result, name, reorder_columns(scope.columns, matrix, list(result.labels), labels, data_type)
+            )
     result.labels = labels
     return result
 
@@ -210,7 +212,7 @@ def sum_trees(
 
 
 def leaves_values_unchanged(scope: Scope, models: list[Element]) -> bool:
-    """Whether the mining schemas of segments leave every value as the model around them made it."""
+    """True if the mining schemas of the segments change no value of the surrounding model."""
     seen: dict[tuple[Any, ...], bool] = {}
     for model in models:
         for item in children(child(model, "MiningSchema"), "MiningField"):
@@ -263,21 +265,23 @@ class Forest:
     def votes(self) -> Result:
         """Shares of the trees' votes; missing where most of them give no class."""
         scores, columns, op = self._scores(), self.scope.columns, self.scope.columns.op
-        labels, kind = target_labels(
+        labels, data_type = target_labels(
             self.scope, self.node, [s for row in scores for s in row if s is not None]
         )
-        index_of_class = {parse(v, kind): i for i, v in enumerate(labels)}
+        index_of_class = {parse(v, data_type): i for i, v in enumerate(labels)}
         count = len(labels) + 1
         class_indices = [
-            [count - 1 if s is None else index_of_class[parse(s, kind)] for s in row] for row in scores
+            [count - 1 if s is None else index_of_class[parse(s, data_type)] for s in row] for row in scores
         ]
         targets = np.array([class_indices[t][r] for t, r in self.arrays.leaves], np.int64)
         weights = np.array([self.weights[t] for t, _ in self.arrays.leaves])
         votes = ensemble(columns, self.features, self.arrays, targets, weights, count)
         if not any(s is None for row in scores for s in row):
             class_votes = op.Slice(votes, np.array([0]), np.array([count - 1]), np.array([1]))
-            return classified(columns, op.Div(class_votes, columns.scalar(sum(self.weights))), labels, kind)
-        return majority_vote(self.scope, votes, labels, kind)
+            return classified(
+                columns, op.Div(class_votes, columns.scalar(sum(self.weights))), labels, data_type
+            )
+        return majority_vote(self.scope, votes, labels, data_type)
 
     def probabilities(self, models: list[Element]) -> Result:
         """The mean of the leaves' probabilities."""
@@ -290,20 +294,20 @@ class Forest:
             if leaf
             for v in (*leaf.counts, *([leaf.score] if leaf.score else []))
         ]
-        labels, kind = target_labels(self.scope, self.node, values)
+        labels, data_type = target_labels(self.scope, self.node, values)
         starts = np.cumsum([0, *(len(row) for row in leaves)])[:-1]
         rows = np.array([starts[t] + r for t, r in self.arrays.leaves], np.float64)
         targets = np.array([t for t, _ in self.arrays.leaves], np.int64)
         leaf_index = ensemble(columns, self.features, self.arrays, targets, rows, len(self.growers))
-        table = np.concatenate([leaf_table(row, labels, kind, "probabilities") for row in leaves])
+        table = np.concatenate([leaf_table(row, labels, data_type, "probabilities") for row in leaves])
         for start, row, share in zip(starts, leaves, self.weights, strict=True):
             table[start : start + len(row)] *= share / sum(self.weights)
         picked = op.Gather(op.const(table), op.Cast(leaf_index, to=INT64), axis=0)
         matrix = op.ReduceSum(picked, np.array([1]), keepdims=0)
-        return classified(columns, matrix, labels, kind)
+        return classified(columns, matrix, labels, data_type)
 
 
-def majority_vote(scope: Scope, votes: Any, labels: tuple[str, ...], kind: str) -> Result:
+def majority_vote(scope: Scope, votes: Any, labels: tuple[str, ...], data_type: str) -> Result:
     """The class of most votes; the last column counts those for none."""
     columns, op, count = scope.columns, scope.columns.op, len(labels)
     class_votes = op.Slice(votes, np.array([0]), np.array([count]), np.array([1]))
@@ -311,7 +315,7 @@ def majority_vote(scope: Scope, votes: Any, labels: tuple[str, ...], kind: str) 
     total = op.ReduceSum(votes, np.array([1]))
     is_missing = op.Greater(none, op.ReduceMax(class_votes, np.array([1])))
     share = op.Where(is_missing, columns.scalar(math.nan), op.Div(class_votes, total))
-    return classified(columns, share, labels, kind)
+    return classified(columns, share, labels, data_type)
 
 
 class Combined:
@@ -383,11 +387,13 @@ class Combined:
     def _votes(self, method: str, function: str) -> Result:
         columns, op = self.columns, self.columns.op
         values = [v for r in self.results for v in r.labels]
-        labels, kind = target_labels(self.scope, self.node, values)
-        keys = [parse(v, kind) for v in labels]
+        labels, data_type = target_labels(self.scope, self.node, values)
+        keys = [parse(v, data_type) for v in labels]
         parts = []
         for each in self.results:
-            val = columns.cast(each.value, kind) if each.value is not None else columns.constant(math.nan)
+            val = (
+                columns.cast(each.value, data_type) if each.value is not None else columns.constant(math.nan)
+            )
             index = columns.category_index(val, keys, len(keys))
             parts.append(op.Gather(op.const(np.eye(len(keys) + 1)), op.Squeeze(index, np.array([1])), axis=0))
         votes = op.Concat(*(op.Unsqueeze(p, np.array([1])) for p in parts), axis=1)
@@ -396,7 +402,7 @@ class Combined:
         if self.treatment != "continue":
             weights, lost = self._treat_missing(gone, weights)
         total = op.ReduceSum(op.Mul(votes, op.Unsqueeze(weights, np.array([2]))), np.array([1]), keepdims=0)
-        result = majority_vote(self.scope, total, labels, kind)
+        result = majority_vote(self.scope, total, labels, data_type)
         result.function = function
         if self.treatment != "continue":
             result = result.masked(columns, op.Not(lost))
@@ -405,8 +411,8 @@ class Combined:
     def _probabilities(self, method: str) -> Result:
         columns, op = self.columns, self.columns.op
         values = [v for r in self.results for v in r.labels]
-        labels, kind = target_labels(self.scope, self.node, values)
-        matrices = [relabel(self.scope, r, labels, kind).probabilities for r in self.results]
+        labels, data_type = target_labels(self.scope, self.node, values)
+        matrices = [relabel(self.scope, r, labels, data_type).probabilities for r in self.results]
         if any(m is None for m in matrices):
             raise UnreadableFile(
                 f"{describe(self.node)}: {method} needs probabilities, which a segment does not give."
@@ -415,7 +421,7 @@ class Combined:
         missing = op.ReduceMax(op.IsNaN(stacked), np.array([2]), keepdims=0)
         weights, gone = self._treat_missing(missing, self._segment_weights(method))
         if method == "max":
-            return self._largest(stacked, weights, gone, labels, kind)
+            return self._largest(stacked, weights, gone, labels, data_type)
         parts = [
             combine_segments(
                 columns,
@@ -427,21 +433,25 @@ class Combined:
             for i in range(len(labels))
         ]
         matrix = op.Where(gone, columns.scalar(math.nan), op.Concat(*parts, axis=1))
-        return classified(columns, matrix, labels, kind)
+        return classified(columns, matrix, labels, data_type)
 
-    def _largest(self, stacked: Any, weights: Any, gone: Any, labels: tuple[str, ...], kind: str) -> Result:
+    def _largest(
+        self, stacked: Any, weights: Any, gone: Any, labels: tuple[str, ...], data_type: str
+    ) -> Result:
         """The class with the highest probability anywhere, and the mean of the models that gave it."""
         columns, op = self.columns, self.columns.op
         part = op.Unsqueeze(op.Greater(weights, columns.scalar(0.0)), np.array([2]))
         filled = op.Where(part, stacked, columns.scalar(-1.0))
         best = op.ReduceMax(filled, np.array([1]), keepdims=0)
         best = op.Where(gone, columns.scalar(math.nan), best)
-        value = results.winner(columns, best, labels, kind)
+        value = results.winner(columns, best, labels, data_type)
         top = op.ReduceMax(best, np.array([1]))
         gave = op.Cast(op.Equal(op.ReduceMax(filled, np.array([2]), keepdims=0), top), to=11)
         count = op.ReduceSum(gave, np.array([1]))
         mean = op.ReduceSum(op.Mul(filled, op.Unsqueeze(gave, np.array([2]))), np.array([1]), keepdims=0)
-        return Result("classification", value, labels=labels, kind=kind, probabilities=op.Div(mean, count))
+        return Result(
+            "classification", value, labels=labels, data_type=data_type, probabilities=op.Div(mean, count)
+        )
 
 
 def combine_segments(columns: Any, method: str, values: Any, weights: Any, node: Element) -> Any:

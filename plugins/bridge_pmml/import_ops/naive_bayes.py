@@ -36,19 +36,19 @@ def naive_bayes(scope: Scope, node: Element) -> Result:
     totals = (
         read_counts(output) if output is not None and child(output, "TargetValueCounts") is not None else {}
     )
-    labels, kind = target_labels(scope, node, [*totals, *_target_values(inputs)])
-    keys = [parse(v, kind) for v in labels]
+    labels, data_type = target_labels(scope, node, [*totals, *_target_values(inputs)])
+    keys = [parse(v, data_type) for v in labels]
     totals = totals or target_counts(node, inputs)
-    prior = {parse(v, kind): c for v, c in totals.items()}
+    prior = {parse(v, data_type): c for v, c in totals.items()}
     with np.errstate(divide="ignore"):
         total = op.const(np.log(np.array([[prior.get(k, 0.0) for k in keys]])))
     for each in inputs:
         val = _input_column(scope, each)
         stats = child(each, "TargetValueStats")
         part = (
-            _log_densities(scope, val, stats, keys, kind, threshold)
+            _log_densities(scope, val, stats, keys, data_type, threshold)
             if stats is not None
-            else _log_probabilities(scope, val, each, keys, kind, threshold)
+            else _log_probabilities(scope, val, each, keys, data_type, threshold)
         )
         gone = columns.missing(val)
         if gone is not False:
@@ -56,7 +56,7 @@ def naive_bayes(scope: Scope, node: Element) -> Result:
         total = op.Add(total, part)
     if total.shape is not None and total.shape[0] == 1:
         total = op.Add(columns.constant(0.0).tensor, total)
-    return classified(columns, softmax(op, total), labels, kind)
+    return classified(columns, softmax(op, total), labels, data_type)
 
 
 def target_counts(node: Element, inputs: list[Element]) -> dict[str, float]:
@@ -91,29 +91,29 @@ def _input_column(scope: Scope, node: Element) -> Val:
 
 
 def _log_probabilities(
-    scope: Scope, val: Val, node: Element, keys: list[Any], kind: str, threshold: float
+    scope: Scope, val: Val, node: Element, keys: list[Any], data_type: str, threshold: float
 ) -> Any:
     """log P(value | class) by counts; the threshold for what never occurred."""
     columns, op = scope.columns, scope.columns.op
     pairs = children(node, "PairCounts")
     table = np.zeros((len(pairs), len(keys)))
     for row, pair in enumerate(pairs):
-        counts = {parse(v, kind): c for v, c in read_counts(pair).items()}
+        counts = {parse(v, data_type): c for v, c in read_counts(pair).items()}
         table[row] = [counts.get(k, 0.0) for k in keys]
     with np.errstate(divide="ignore", invalid="ignore"):
         probabilities = np.where(table > 0, table / table.sum(axis=0), threshold)
         logs = np.log(np.concatenate([probabilities, np.full((1, len(keys)), threshold)]))
-    indices = columns.category_index(val, [parse(text(p, "value"), val.kind) for p in pairs], len(pairs))
+    indices = columns.category_index(val, [parse(text(p, "value"), val.data_type) for p in pairs], len(pairs))
     return op.Gather(op.const(logs), op.Squeeze(indices, np.array([1])), axis=0)
 
 
 def _log_densities(
-    scope: Scope, val: Val, stats: Element, keys: list[Any], kind: str, threshold: float
+    scope: Scope, val: Val, stats: Element, keys: list[Any], data_type: str, threshold: float
 ) -> Any:
     """log of the density of each class; at least the threshold since PMML 4.2, which defined continuous
     inputs."""
     columns, op = scope.columns, scope.columns.op
-    stats_of_class = {parse(text(s, "value"), kind): s for s in children(stats, "TargetValueStat")}
+    stats_of_class = {parse(text(s, "value"), data_type): s for s in children(stats, "TargetValueStat")}
     x, parts = columns.to_number(val).tensor, []
     for key in keys:
         if key not in stats_of_class:

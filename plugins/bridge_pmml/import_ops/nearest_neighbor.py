@@ -1,4 +1,4 @@
-"""NearestNeighborModel: the training rows nearest to a record, and what they say of it."""
+"""NearestNeighborModel: the training rows nearest to a record, and the prediction from them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Training:
 
     def _typed(self, field: str, val: Val) -> list[list[Any]]:
         gap: Any = "" if val.text else math.nan
-        return [[parse(c, val.kind) if c else gap] for c in self.cells(field)]
+        return [[parse(c, val.data_type) if c else gap] for c in self.cells(field)]
 
 
 def encode_field(scope: Scope, training: Training, name: str) -> tuple[Val, np.ndarray]:
@@ -76,7 +76,7 @@ def encode_field(scope: Scope, training: Training, name: str) -> tuple[Val, np.n
         return columns.to_number(val), training.derived_column(name)
     cells = training.cells(name)
     if not val.text:
-        return val, np.array([parse(c, val.kind) if c else math.nan for c in cells], np.float64)
+        return val, np.array([parse(c, val.data_type) if c else math.nan for c in cells], np.float64)
     known = list(dict.fromkeys([*val.values, *cells]))
     codes = {v: float(i) for i, v in enumerate(known)}
     codes_of_records = columns.lookup(val, codes, -1.0, math.nan)
@@ -145,17 +145,17 @@ def named_predictions(scope: Scope, result: Result, answers: dict[str, Result]) 
 def predict_target(
     scope: Scope, node: Element, training: Training, name: str, distances: Any, rows: Any
 ) -> Result:
-    """What the neighbours say of one target."""
+    """Prediction of one target from its neighbours."""
     columns, op = scope.columns, scope.columns.op
     declared = scope.declared(name)
-    kind = declared.kind if declared else "string"
+    data_type = declared.data_type if declared else "string"
     cells = training.cells(name)
     least = number(node, "threshold", 0.001)
     combine = op.Max if 0 < least < np.finfo(np.float32).tiny else op.Add
     weighted = op.Div(columns.scalar(1.0), combine(distances, columns.scalar(least)))
-    if is_text(kind) or (declared is not None and not declared.continuous):
-        return vote_classes(scope, node, cells, kind, weighted, rows, name)
-    values = columns.by_row(rows, [parse(c, kind) for c in cells]).tensor
+    if is_text(data_type) or (declared is not None and not declared.continuous):
+        return vote_classes(scope, node, cells, data_type, weighted, rows, name)
+    values = columns.by_row(rows, [parse(c, data_type) for c in cells]).tensor
     method = node.get("continuousScoringMethod", "average")
     if method == "average":
         prediction = op.ReduceMean(values, np.array([1]))
@@ -173,17 +173,17 @@ def predict_target(
 
 
 def vote_classes(
-    scope: Scope, node: Element, cells: list[str], kind: str, weighted: Any, rows: Any, name: str
+    scope: Scope, node: Element, cells: list[str], data_type: str, weighted: Any, rows: Any, name: str
 ) -> Result:
     """The class of most neighbours; of several the one with more training rows, then the first."""
     columns, op = scope.columns, scope.columns.op
     labels, _ = (
         target_labels(scope, node, cells)
         if name == targets_of(node)[0]
-        else (_target_classes(scope, name, cells), kind)
+        else (_target_classes(scope, name, cells), data_type)
     )
-    index_of_class = {parse(v, kind): i for i, v in enumerate(labels)}
-    coded = np.array([index_of_class[parse(c, kind)] for c in cells])
+    index_of_class = {parse(v, data_type): i for i, v in enumerate(labels)}
+    coded = np.array([index_of_class[parse(c, data_type)] for c in cells])
     one_hot = op.Gather(op.const(np.eye(len(labels))), op.Gather(op.const(coded), rows, axis=0), axis=0)
     method = node.get("categoricalScoringMethod", "majorityVote")
     if method == "weightedMajorityVote":
@@ -193,9 +193,11 @@ def vote_classes(
     decided = votes
     if method == "majorityVote":
         decided = op.Add(votes, op.const(frequency[None]))
-    value = winner(columns, decided, labels, kind)
+    value = winner(columns, decided, labels, data_type)
     share = op.Div(votes, op.ReduceSum(votes, np.array([1])))
-    return Result("classification", value, target=name, labels=labels, kind=kind, probabilities=share)
+    return Result(
+        "classification", value, target=name, labels=labels, data_type=data_type, probabilities=share
+    )
 
 
 def _target_classes(scope: Scope, name: str, cells: list[str]) -> tuple[str, ...]:

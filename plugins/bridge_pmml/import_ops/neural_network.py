@@ -189,13 +189,15 @@ def denormalize(columns: Columns, node: Element, y: Any) -> Any:
 def _classes(scope: Scope, node: Element, entries: list[tuple[str, Any, str]]) -> Result:
     columns, op = scope.columns, scope.columns.op
     categories = [c for c, _, _ in entries]
-    labels, kind = target_labels(scope, node, categories)
+    labels, data_type = target_labels(scope, node, categories)
     matrix = op.Concat(*(c for _, c, _ in entries), axis=1)
     if len(entries) == 1 and len(labels) == 2:
-        categories.append(next(v for v in labels if parse(v, kind) != parse(categories[0], kind)))
+        categories.append(next(v for v in labels if parse(v, data_type) != parse(categories[0], data_type)))
         matrix = op.Concat(matrix, op.Sub(columns.scalar(1.0), matrix), axis=1)
-    result = classified(columns, reorder_columns(columns, matrix, categories, labels, kind), labels, kind)
+    result = classified(
+        columns, reorder_columns(columns, matrix, categories, labels, data_type), labels, data_type
+    )
     if result.value is not None and len(entries) == len(categories):
-        names = {parse(c, kind): n for c, _, n in entries}
+        names = {parse(c, data_type): n for c, _, n in entries}
         result.entities = [columns.lookup(result.value, names)]
     return result

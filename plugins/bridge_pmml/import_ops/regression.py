@@ -72,7 +72,7 @@ def table_score(scope: Scope, table: Element) -> Any:
     for predictor in children(table, "CategoricalPredictor"):
         name = text(predictor, "name")
         entries = groups.setdefault(name, {})
-        key = parse(text(predictor, "value"), scope.get(name).kind)
+        key = parse(text(predictor, "value"), scope.get(name).data_type)
         entries[key] = entries.get(key, 0.0) + number(predictor, "coefficient")
     for name, entries in groups.items():
         total = op.Add(total, columns.lookup(scope.get(name), entries, 0.0, 0.0).tensor)
@@ -102,7 +102,7 @@ def regression_model(scope: Scope, node: Element) -> Result:
             "regression", columns.number(inverse_link(columns, method, table_score(scope, tables[0]), node))
         )
     categories = [text(t, "targetCategory") for t in tables]
-    labels, kind = target_labels(scope, node, categories)
+    labels, data_type = target_labels(scope, node, categories)
     name = target_name(node)
     declared = scope.declared(name) if name else None
     if len(tables) < 2:
@@ -111,8 +111,8 @@ def regression_model(scope: Scope, node: Element) -> Result:
         tables, categories = tables[::-1], categories[::-1]
     scores = [table_score(scope, t) for t in tables]
     probabilities = normalize_scores(columns, node, method, scores, bool(declared and declared.ordinal))
-    matrix = reorder_columns(columns, probabilities, categories, labels, kind)
-    return classified(columns, matrix, labels, kind)
+    matrix = reorder_columns(columns, probabilities, categories, labels, data_type)
+    return classified(columns, matrix, labels, data_type)
 
 
 def normalize_scores(columns: Columns, node: Element, method: str, scores: list[Any], ordinal: bool) -> Any:
@@ -142,11 +142,11 @@ def normalize_scores(columns: Columns, node: Element, method: str, scores: list[
 
 
 def reorder_columns(
-    columns: Columns, matrix: Any, categories: list[str], labels: tuple[str, ...], kind: str
+    columns: Columns, matrix: Any, categories: list[str], labels: tuple[str, ...], data_type: str
 ) -> Any:
     """Columns of `categories` put in the order of `labels`; labels without a column get 0."""
-    column_of = {parse(c, kind): i for i, c in enumerate(categories)}
-    wanted = [column_of.get(parse(label, kind)) for label in labels]
+    column_of = {parse(c, data_type): i for i, c in enumerate(categories)}
+    wanted = [column_of.get(parse(label, data_type)) for label in labels]
     if wanted == list(range(len(categories))):
         return matrix
     zero = columns.op.Mul(columns.gather_column(matrix, 0), columns.scalar(0.0))

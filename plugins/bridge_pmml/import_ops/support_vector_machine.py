@@ -81,7 +81,7 @@ def _field(scope: Scope, node: Element) -> Any:
     if node.tag == "CategoricalPredictor":
         val = scope.get(text(node, "name"))
         hit = scope.columns.lookup(
-            val, {parse(text(node, "value"), val.kind): number(node, "coefficient", 1.0)}, 0.0, 0.0
+            val, {parse(text(node, "value"), val.data_type): number(node, "coefficient", 1.0)}, 0.0, 0.0
         )
         return hit
     return scope.get(text(node, "field"))
@@ -108,29 +108,31 @@ def support_vector_machine(scope: Scope, node: Element) -> Result:
     categories = [text(m, "targetCategory") for m in machines]
     binary = node.get("alternateBinaryTargetCategory")
     others = [m.get("alternateTargetCategory") or binary for m in machines]
-    labels, kind = target_labels(scope, node, [*categories, *(o for o in others if o)])
+    labels, data_type = target_labels(scope, node, [*categories, *(o for o in others if o)])
     most = flag(node, "maxWins")
     if len(machines) == 1 and others[0] is None and len(labels) == 2:
-        others = [next(v for v in labels if parse(v, kind) != parse(categories[0], kind))]
+        others = [next(v for v in labels if parse(v, data_type) != parse(categories[0], data_type))]
     pairwise = node.get("classificationMethod") == "OneAgainstOne" or len(machines) == 1
     if not pairwise:
         matrix = reorder_columns(
-            columns, op.Concat(*decision_values, axis=1), categories, tuple(categories), kind
+            columns, op.Concat(*decision_values, axis=1), categories, tuple(categories), data_type
         )
-        value = winner(columns, matrix, tuple(categories), kind, largest=most)
-        return Result("classification", value.with_(values=labels), labels=labels, kind=kind)
-    index_of_class = {parse(v, kind): i for i, v in enumerate(labels)}
+        value = winner(columns, matrix, tuple(categories), data_type, largest=most)
+        return Result("classification", value.with_(values=labels), labels=labels, data_type=data_type)
+    index_of_class = {parse(v, data_type): i for i, v in enumerate(labels)}
     votes = None
     for machine, value, category, other in zip(machines, decision_values, categories, others, strict=True):
         if other is None:
             raise UnreadableFile(f"{describe(machine)} has no alternateTargetCategory.")
         limit = columns.scalar(number(machine, "threshold", number(node, "threshold", 0.0)))
         wins = op.Greater(value, limit) if most else op.Less(value, limit)
-        first, second = (np.eye(len(labels))[[index_of_class[parse(c, kind)]]] for c in (category, other))
+        first, second = (
+            np.eye(len(labels))[[index_of_class[parse(c, data_type)]]] for c in (category, other)
+        )
         vote = op.Where(wins, op.const(first), op.const(second))
         vote = op.Where(op.IsNaN(value), columns.scalar(float("nan")), vote)
         votes = vote if votes is None else op.Add(votes, vote)
-    result = classified(columns, op.Div(votes, columns.scalar(float(len(machines)))), labels, kind)
+    result = classified(columns, op.Div(votes, columns.scalar(float(len(machines)))), labels, data_type)
     if node.get("classificationMethod") != "OneAgainstOne":
         result.probabilities = None
     return result

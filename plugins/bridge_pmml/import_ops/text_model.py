@@ -74,8 +74,8 @@ def has_unit_documents(normalization: Element | None) -> bool:
 
 
 def needs_log_base(normalization: Element | None) -> bool:
-    """Whether a base of logarithms matters: it scales every weight, which a normalized document does not
-    feel."""
+    """True if the base of logarithms matters. It scales every weight, so normalized documents do not
+    depend on it."""
     weighting = (
         "none"
         if normalization is None

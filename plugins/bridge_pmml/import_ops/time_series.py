@@ -44,7 +44,7 @@ BOUNDS = {"confidenceIntervalLower": -1.0, "confidenceIntervalUpper": 1.0}
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is expected at each step ahead, [STEPS], and its variance where the document tells it."""
+    """Expected value of each step ahead, [STEPS], and its variance where the document has one."""
 
     mean: np.ndarray
     variance: np.ndarray | None = None
@@ -185,7 +185,7 @@ def lag_polynomial(coefficients: np.ndarray, sign: float, period: int = 1) -> np
 
 
 def read_coefficients(node: Element | None, name: str, count: int) -> np.ndarray:
-    """So many coefficients of AR, or of a MA's MACoefficients."""
+    """Coefficients of AR, or of the MACoefficients of MA, `count` of them."""
     element = child(node, name) if node is not None else None
     if name == "MA" and element is not None:
         element = child(element, "MACoefficients")
@@ -329,7 +329,7 @@ def state_space(node: Element, element: Element) -> Forecast:
 
 
 def intercepts(element: Element, size: int) -> tuple[np.ndarray, float]:
-    """What is added to the state at each step, and to each measurement."""
+    """Vector added to the state at each step, and constant added to each measurement."""
     vector, single = child(element, "InterceptVector"), number(element, "intercept", 0.0)
     drift = np.zeros(size)
     if vector is None:

@@ -1,4 +1,4 @@
-"""TreeModel: the leaf a record ends in, and what the leaf says."""
+"""TreeModel: the leaf that a record reaches, and its prediction."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def leaf_result(scope: Scope, node: Element, grower: Grower, row: Any, penalty: 
     ids = columns.by_row(row, ["" if leaf is None else leaf.id for leaf in leaves])
     entities = [ids] if any(leaf and leaf.id for leaf in leaves) else []
     if function != "classification":
-        kind = declared.kind if declared and not declared.text else "double"
+        data_type = declared.data_type if declared and not declared.text else "double"
         scores = [
             math.nan if leaf is None or leaf.score is None else to_number(leaf.score, node) for leaf in leaves
         ]
-        return Result("regression", columns.by_row(row, scores, kind), entities=entities)
+        return Result("regression", columns.by_row(row, scores, data_type), entities=entities)
     values = [leaf.score for leaf in leaves if leaf and leaf.score is not None]
     values += [v for leaf in leaves if leaf for v in leaf.counts]
-    labels, kind = target_labels(scope, node, values)
-    gap: Any = "" if isinstance(parse(labels[0], kind) if labels else "", str) else math.nan
-    scores = [gap if leaf is None or leaf.score is None else parse(leaf.score, kind) for leaf in leaves]
-    value = columns.by_row(row, scores, kind).with_(values=labels)
-    result = Result("classification", value, labels=labels, kind=kind, entities=entities)
+    labels, data_type = target_labels(scope, node, values)
+    gap: Any = "" if isinstance(parse(labels[0], data_type) if labels else "", str) else math.nan
+    scores = [gap if leaf is None or leaf.score is None else parse(leaf.score, data_type) for leaf in leaves]
+    value = columns.by_row(row, scores, data_type).with_(values=labels)
+    result = Result("classification", value, labels=labels, data_type=data_type, entities=entities)
     if any(leaf and leaf.counts for leaf in leaves):
-        tables = [leaf_table(leaves, labels, kind, what) for what in ("probabilities", "confidences")]
+        tables = [leaf_table(leaves, labels, data_type, what) for what in ("probabilities", "confidences")]
         factor = np.array([[penalty**missed] for _, missed in grower.nodes])
         flat = columns.op.Squeeze(row, np.array([1]))
         result.probabilities, result.confidences = (
@@ -66,15 +66,17 @@ def leaf_result(scope: Scope, node: Element, grower: Grower, row: Any, penalty: 
     return result
 
 
-def leaf_table(leaves: list[Leaf | None], labels: tuple[str, ...], kind: str, statistic: str) -> np.ndarray:
-    """[leaves, classes] of what the score distributions say; a class that is not listed has 0."""
-    index_of_class = {parse(label, kind): i for i, label in enumerate(labels)}
+def leaf_table(
+    leaves: list[Leaf | None], labels: tuple[str, ...], data_type: str, statistic: str
+) -> np.ndarray:
+    """Statistics of the score distributions, [leaves, classes]; 0 for a class that is not listed."""
+    index_of_class = {parse(label, data_type): i for i, label in enumerate(labels)}
     table = np.full((len(leaves), len(labels)), math.nan)
     for row, leaf in enumerate(leaves):
         if leaf is not None and leaf.counts:
             table[row] = 0.0
             for value, entry in getattr(leaf, statistic).items():
-                table[row, index_of_class[parse(value, kind)]] = entry
+                table[row, index_of_class[parse(value, data_type)]] = entry
     return table
 
 
@@ -95,11 +97,11 @@ def weighted_result(scope: Scope, node: Element) -> Result:
     collect_leaves(scope, node, root, columns.scalar(1.0), False, reached)
     leaves = [Leaf.of(leaf) for _, _, leaf in reached]
     values = [v for leaf in leaves for v in leaf.counts]
-    labels, kind = target_labels(scope, node, values)
+    labels, data_type = target_labels(scope, node, values)
     several = columns.mask_column(any_of([split for _, split, _ in reached], op))
     shares = op.Concat(*(op.Expand(share, columns.rows()) for share, _, _ in reached), axis=1)
     tables = {
-        w: np.nan_to_num(leaf_table(list(leaves), labels, kind, w))
+        w: np.nan_to_num(leaf_table(list(leaves), labels, data_type, w))
         for w in ("counts", "probabilities", "confidences")
     }
     statistic = "counts" if node.get("missingValueStrategy") == "aggregateNodes" else "confidences"
@@ -110,11 +112,11 @@ def weighted_result(scope: Scope, node: Element) -> Result:
     gap = columns.scalar(math.nan)
     mixed = op.Where(nothing, gap, mixed)
     alone = [op.MatMul(shares, op.const(tables[w])) for w in ("probabilities", "confidences")]
-    scores = reached_score(scope, reached, leaves, labels, kind)
-    value = columns.where(several, winner(columns, mixed, labels, kind), scores)
+    scores = reached_score(scope, reached, leaves, labels, data_type)
+    value = columns.where(several, winner(columns, mixed, labels, data_type), scores)
     probabilities, confidences = (op.Where(several, mixed, op.Where(nothing, gap, a)) for a in alone)
     ids = reached_id(scope, reached, [leaf.id for leaf in leaves], several)
-    result = Result("classification", value.with_(values=labels), labels=labels, kind=kind)
+    result = Result("classification", value.with_(values=labels), labels=labels, data_type=data_type)
     result.probabilities, result.confidences = probabilities, confidences
     result.entities = [ids] if any(leaf.id for leaf in leaves) else []
     return result
@@ -172,15 +174,17 @@ def switch(columns: Any, mask: Any) -> Any:
     return columns.op.Where(columns.mask_column(mask), columns.scalar(1.0), columns.scalar(0.0))
 
 
-def reached_score(scope: Scope, reached: list, leaves: list[Leaf], labels: tuple[str, ...], kind: str) -> Val:
+def reached_score(
+    scope: Scope, reached: list, leaves: list[Leaf], labels: tuple[str, ...], data_type: str
+) -> Val:
     """The score of the one leaf reached."""
     columns = scope.columns
-    gap: Any = "" if isinstance(parse(labels[0], kind), str) else math.nan
-    score = columns.constant(gap, kind)
+    gap: Any = "" if isinstance(parse(labels[0], data_type), str) else math.nan
+    score = columns.constant(gap, data_type)
     for (share, _, _), leaf in zip(reached, leaves, strict=True):
         if leaf.score is not None:
             hit = columns.op.Greater(share, columns.scalar(0.0))
-            score = columns.where(hit, columns.constant(parse(leaf.score, kind), kind), score)
+            score = columns.where(hit, columns.constant(parse(leaf.score, data_type), data_type), score)
     return score
 
 
