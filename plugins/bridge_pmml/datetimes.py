@@ -69,11 +69,11 @@ class Moment:
         early = op.Cast(op.LessOrEqual(month, k(2.0)), to=DOUBLE)
         y, m = op.Sub(year, early), op.Add(op.Sub(month, k(3.0)), op.Mul(early, k(12.0)))
 
-        def floor_div(x: Any, by: float) -> Any:
+        def quotient(x: Any, by: float) -> Any:
             return op.Floor(op.Div(x, k(by)))
 
-        months = floor_div(op.Add(op.Mul(m, k(153.0)), k(2.0)), 5.0)
-        leaps = op.Add(op.Sub(floor_div(y, 4.0), floor_div(y, 100.0)), floor_div(y, 400.0))
+        months = quotient(op.Add(op.Mul(m, k(153.0)), k(2.0)), 5.0)
+        leaps = op.Add(op.Sub(quotient(y, 4.0), quotient(y, 100.0)), quotient(y, 400.0))
         return op.Add(op.Add(op.Mul(y, k(365.0)), leaps), op.Add(months, day))
 
     def seconds(self) -> Any:

@@ -34,8 +34,8 @@ class Layer:
 
 
 class LiftModels(ir.passes.InPlacePass):
-    """1. Two and more dense layers in a row, an activation after each, become one Network; a Softmax at its end
-       too.
+    """1. Two and more dense layers in a row, an activation after each, become one Network. So does a Softmax
+       at its end.
     2. A dense layer that no other model reads becomes a Regression: a model per column, or one of all classes
        where a Softmax, or the Sigmoids of two opposite scores, follow. The largest score is then the largest
        probability.

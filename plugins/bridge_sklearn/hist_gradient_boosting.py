@@ -46,10 +46,11 @@ def hist_gradient_boosting_model(op: hub.Builder, src: Any, x: ir.Value) -> Outp
 
 
 def tree_ensemble_attributes(trees: list[tuple[int, np.ndarray]], width: int) -> dict[str, Any]:
-    """The attributes of a TreeEnsemble: missing values go the way the tree says."""
+    """Attributes of a TreeEnsemble; missing values follow the branch each node records."""
     names = (
-        "columns", "splits", "true", "true_leaf", "false", "false_leaf", "tracks", "roots", "targets", "weights"
-    )  # fmt: skip
+        *("columns", "splits", "true", "true_leaf", "false", "false_leaf"),
+        *("tracks", "roots", "targets", "weights"),
+    )
     lists: dict[str, list[Any]] = {name: [] for name in names}
     for target, nodes in trees:
         if any(nodes["is_categorical"][nodes["is_leaf"] == 0]):

@@ -62,7 +62,10 @@ def valued(expression: str, kind: str, columns: Iterable[str]) -> str:
 
 def transformed(expression: str, fields: str = ACTIVE, kind: str = "double") -> str:
     """A regression document whose output `out` is the value of an expression."""
-    output = f'<Output><OutputField name="out" feature="transformedValue" dataType="{kind}">{expression}</OutputField></Output>'
+    output = (
+        f'<Output><OutputField name="out" feature="transformedValue" dataType="{kind}">'
+        f"{expression}</OutputField></Output>"
+    )
     table = '<RegressionTable intercept="0"/>'
     return document(
         f'<RegressionModel functionName="regression">{schema(fields)}{output}{table}</RegressionModel>',

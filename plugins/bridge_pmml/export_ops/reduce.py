@@ -101,7 +101,7 @@ def extreme_column(doc: Document, items: list[Any], function: str) -> tuple[Any,
 
 
 @ops.op("ArgMax", "ArgMin", needs=(ACROSS, attribute("select_last_index", 0)))
-def arg_extreme(doc, node, x):
+def column_arg_extreme(doc, node, x):
     function = "greaterOrEqual" if node.op_type == "ArgMax" else "lessOrEqual"
     return Cols([extreme_column(doc, x.items, function)[1]], not attr(node, "keepdims"))
 
