@@ -96,18 +96,28 @@ _OTHER = (
 for _how, _last in (("continue", None), ("returnMissing", None), ("skipSegment", 1)):
     declare(
         f"missing {_how}",
-        mining("average", [_LINEAR[0], f"<True/>{_OTHER}"], names="xz", attributes=f'missingPredictionTreatment="{_how}"'),
+        mining(
+            "average",
+            [_LINEAR[0], f"<True/>{_OTHER}"],
+            names="xz",
+            attributes=f'missingPredictionTreatment="{_how}"',
+        ),
         [[2, _last]],
         x=[0.5, 0.5],
         z=[2, None],
-    )  # fmt: skip
+    )
 declare(
     "missing beyond the threshold",
-    mining("average", [_LINEAR[0], f"<True/>{_OTHER}"], names="xz", attributes='missingPredictionTreatment="skipSegment" missingThreshold="0.3"'),
+    mining(
+        "average",
+        [_LINEAR[0], f"<True/>{_OTHER}"],
+        names="xz",
+        attributes='missingPredictionTreatment="skipSegment" missingThreshold="0.3"',
+    ),
     [[2, None]],
     x=[0.5, 0.5],
     z=[2, None],
-)  # fmt: skip
+)
 
 
 def decides(a: int, b: int, bound: float, target: str = "t") -> str:

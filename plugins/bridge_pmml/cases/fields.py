@@ -109,9 +109,11 @@ treated(
 treated("usageType supplementary", "x", '/><MiningField name="z" usageType="supplementary"', None, [1, None])
 
 _KINDS = """
-<DataField name="a" optype="continuous" dataType="double"><Interval closure="openOpen" leftMargin="0" rightMargin="1"/><Interval closure="closedOpen" leftMargin="5"/></DataField>
+<DataField name="a" optype="continuous" dataType="double">
+  <Interval closure="openOpen" leftMargin="0" rightMargin="1"/><Interval closure="closedOpen" leftMargin="5"/></DataField>
 <DataField name="b" optype="categorical" dataType="boolean"/>
-<DataField name="d" optype="continuous" dataType="double"><Value value="-999" property="missing"/><Value value="-1" property="invalid"/></DataField>
+<DataField name="d" optype="continuous" dataType="double">
+  <Value value="-999" property="missing"/><Value value="-1" property="invalid"/></DataField>
 <DataField name="f" optype="continuous" dataType="float"/>
 <DataField name="i" optype="continuous" dataType="integer"/>
 <DataField name="y" optype="continuous" dataType="double"/>
