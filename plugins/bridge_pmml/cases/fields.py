@@ -110,7 +110,8 @@ treated("usageType supplementary", "x", '/><MiningField name="z" usageType="supp
 
 _KINDS = """
 <DataField name="a" optype="continuous" dataType="double">
-  <Interval closure="openOpen" leftMargin="0" rightMargin="1"/><Interval closure="closedOpen" leftMargin="5"/></DataField>
+  <Interval closure="openOpen" leftMargin="0" rightMargin="1"/>
+  <Interval closure="closedOpen" leftMargin="5"/></DataField>
 <DataField name="b" optype="categorical" dataType="boolean"/>
 <DataField name="d" optype="continuous" dataType="double">
   <Value value="-999" property="missing"/><Value value="-1" property="invalid"/></DataField>

@@ -45,8 +45,8 @@ def layer(neurons: dict[str, tuple[float, dict[str, float]]], attributes: str = 
     """Neurons by id: bias and weights."""
     held = "".join(
         f'<Neuron id="{name}" bias="{bias}">'
-        f"{''.join(f'<Con from={chr(34)}{s}{chr(34)} weight={chr(34)}{w}{chr(34)}/>' for s, w in cons.items())}"
-        "</Neuron>"
+        + "".join(f'<Con from="{s}" weight="{w}"/>' for s, w in cons.items())
+        + "</Neuron>"
         for name, (bias, cons) in neurons.items()
     )
     return f"<NeuralLayer {attributes}>{held}</NeuralLayer>"

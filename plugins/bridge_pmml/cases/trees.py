@@ -178,7 +178,8 @@ declare(
         "</MiningSchema>",
         "</MiningSchema><Output>"
         '<OutputField name="f" feature="confidence" dataType="double" optype="continuous"/>'
-        '<OutputField name="g" feature="confidence" value="0" dataType="double" optype="continuous"/></Output>',
+        '<OutputField name="g" feature="confidence" value="0" dataType="double" optype="continuous"/>'
+        "</Output>",
     ),
     [[0.3, 0.3, 0.1], [0.3, 0.1, 0.1]],
     **_FOUND,
