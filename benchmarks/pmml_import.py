@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from bridge_pmml.fields import Field
 from bridge_pmml.models import model_of
-from bridge_pmml.reader import children, need, read
+from bridge_pmml.reader import children, need_child, read_document
 from bridge_pmml.verification import feeds
 
 import bridge
@@ -217,8 +217,8 @@ def measured(path: Path, count: int) -> tuple[str, str]:
 def records(path: Path, model: Any, count: int) -> list[Row]:
     """Seeded records for the inputs of `model`."""
     rng = np.random.default_rng(7)
-    root = read(path)
-    fields = {f.name: f for f in map(Field.of, children(need(root, "DataDictionary"), "DataField"))}
+    root = read_document(path)
+    fields = {f.name: f for f in map(Field.of, children(need_child(root, "DataDictionary"), "DataField"))}
     marks = literals(root)
     NEAREST.clear()
     NEAREST.update(float(np.float32(float(m))) for values in marks.values() for m in values if number(m))

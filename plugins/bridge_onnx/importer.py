@@ -68,7 +68,7 @@ def _parse(src: Any) -> tuple[ir.Model, str]:
         _attach_external_data(model, None)
         return model, ""
     path = Path(src)
-    proto, digest = read(path)
+    proto, digest = read_proto(path)
     proto, notes = without_maps(proto)
     try:
         model = ir.from_proto(proto)
@@ -92,7 +92,7 @@ def _names(model: ir.Model) -> Iterator[Any]:
         yield from (v.name or "" for v in (*node.inputs, *node.outputs) if v is not None)
 
 
-def read(path: Path) -> tuple[onnx.ModelProto, str]:
+def read_proto(path: Path) -> tuple[onnx.ModelProto, str]:
     """The protobuf of an ONNX file, without external data, and its SHA-256. Raises UnreadableFile."""
     if path.suffix != ".onnxtxt" and path.stat().st_size >= LIMIT:
         raise UnreadableFile(
@@ -130,17 +130,17 @@ def _attach_external_data(model: ir.Model, folder: Path | None) -> None:
                 "Pass the path, or onnx.load it.",
             )
         base = folder.resolve()
-        place = (base / str(tensor.location)).resolve()
-        if not place.is_relative_to(base):
+        location = (base / str(tensor.location)).resolve()
+        if not location.is_relative_to(base):
             raise UnreadableFile(
                 f"External data {tensor.location!r} of {name} lies outside the model's folder."
             )
-        if not place.is_file():
+        if not location.is_file():
             raise UnreadableFile(
-                f"External data file {place} of {name} is missing.", "Keep it beside the model."
+                f"External data file {location} of {name} is missing.", "Keep it beside the model."
             )
-        if place.stat().st_size < (tensor.offset or 0) + tensor.nbytes:
-            raise UnreadableFile(f"External data file {place} is too short for {name}.", "Is it complete?")
+        if location.stat().st_size < (tensor.offset or 0) + tensor.nbytes:
+            raise UnreadableFile(f"External data file {location} is too short for {name}.", "Is it complete?")
         tensor.base_dir = str(base)
 
 

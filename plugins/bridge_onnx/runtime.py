@@ -48,7 +48,7 @@ class OnnxSession(Session):
         except ExecutionFailed as refused:
             try:
                 proto = self._proto()
-                if maps.keyed(proto) and self._refused is None:
+                if maps.map_input_keys(proto) and self._refused is None:
                     return self._session.run(maps.as_maps(proto, inputs))
                 return run_reference(self._proto(whole=True), inputs)
             except Exception as error:

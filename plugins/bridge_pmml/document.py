@@ -28,7 +28,7 @@ class Ref:
     """A field by name. `late` reads a model's answer."""
 
     name: str
-    kind: str = "double"
+    data_type: str = "double"
     late: bool = False
 
 
@@ -58,12 +58,12 @@ class Document:
     roots: dict[str, list[str]] = field(default_factory=dict)
     outputs: list[tuple[str, Any, str]] = field(default_factory=list)
     interface: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"inputs": [], "outputs": []})
-    made: dict[Any, Ref] = field(default_factory=dict)
+    applied: dict[Any, Ref] = field(default_factory=dict)
     verification: list[dict[str, Any]] = field(default_factory=list)
 
-    def data(self, name: str, kind: str) -> Ref:
-        self.fields[name] = kind
-        return Ref(name, kind)
+    def data(self, name: str, data_type: str) -> Ref:
+        self.fields[name] = data_type
+        return Ref(name, data_type)
 
     def fresh(self, stem: str) -> str:
         """A name no data field has; those of derived fields and answers are numbered."""
@@ -72,27 +72,27 @@ class Document:
             stem += "_"
         return f"{stem}{index}"
 
-    def apply(self, function: str, *arguments: Any, kind: str = "double", **attributes: str) -> Ref:
+    def apply(self, function: str, *arguments: Any, data_type: str = "double", **attributes: str) -> Ref:
         """A derived field: a built-in function of fields and constants."""
-        key = (function, arguments, kind, tuple(attributes.items()))
-        if key not in self.made:
+        key = (function, arguments, data_type, tuple(attributes.items()))
+        if key not in self.applied:
             node = etree.Element("Apply", function=function, **attributes)
             for argument in arguments:
                 node.append(expression(argument))
-            self.made[key] = self.derive(node, kind, arguments)
-        return self.made[key]
+            self.applied[key] = self.derive(node, data_type, arguments)
+        return self.applied[key]
 
-    def derive(self, node: Any, kind: str, reads: Sequence[Any]) -> Ref:
+    def derive(self, node: Any, data_type: str, reads: Sequence[Any]) -> Ref:
         """A derived field of an expression that reads `reads`."""
         late = any(isinstance(a, Ref) and a.late for a in reads)
-        ref = Ref(self.fresh("d"), kind, late)
+        ref = Ref(self.fresh("d"), data_type, late)
         self.derived.append((ref, node))
         return ref
 
-    def choose(self, condition: Any, then: Any, otherwise: Any, kind: str = "double") -> Any:
+    def choose(self, condition: Any, then: Any, otherwise: Any, data_type: str = "double") -> Any:
         if isinstance(condition, (bool, np.bool_)):
             return then if condition else otherwise
-        return self.apply("if", condition, then, otherwise, kind=kind)
+        return self.apply("if", condition, then, otherwise, data_type=data_type)
 
     def compare(self, function: str, a: Any, b: Any) -> Ref:
         """False where an operand is missing, as NaN compares; empty text is what is missing. To PMML4S no
@@ -100,18 +100,18 @@ class Document:
         for one, other in ((a, b), (b, a)):
             if isinstance(one, str) and not one and isinstance(other, Ref):
                 return self.apply(
-                    "isMissing" if function == "equal" else "isNotMissing", other, kind="boolean"
+                    "isMissing" if function == "equal" else "isNotMissing", other, data_type="boolean"
                 )
         if "integer" in (kind_of(a), kind_of(b)) and kind_of(a) != kind_of(b):
             a, b = self.as_double(a), self.as_double(b)
-        return self.apply(function, a, b, kind="boolean", mapMissingTo="false")
+        return self.apply(function, a, b, data_type="boolean", mapMissingTo="false")
 
     def as_double(self, item: Any) -> Any:
         if kind_of(item) != "integer":
             return item
         return self.apply("+", item, 0.0) if isinstance(item, Ref) else float(item)
 
-    def total(self, terms: Sequence[Any]) -> Any:
+    def sum_terms(self, terms: Sequence[Any]) -> Any:
         """A sum in which a missing term makes the whole missing; a balanced tree, so that documents stay
         shallow."""
         parts = [t for t in terms if isinstance(t, Ref) or t != 0] or [0.0]
@@ -137,12 +137,12 @@ class Document:
         self.targets[name] = classes
         return name
 
-    def classes(self, count: int) -> list[str]:
+    def class_names(self, count: int) -> list[str]:
         """The labels of the hub's classes, when there are so many of them; else numbers from 1."""
-        spelled = [literal(v) for v in self.labels]
-        return spelled if len(set(spelled)) == count == len(spelled) else [str(i + 1) for i in range(count)]
+        labels = [format_literal(v) for v in self.labels]
+        return labels if len(set(labels)) == count == len(labels) else [str(i + 1) for i in range(count)]
 
-    def model(
+    def add_model(
         self, node: Any, reads: Sequence[Ref], *wanted: dict[str, str], target: str | Sequence[str] = ()
     ) -> list[Ref]:
         """The answers of a model as fields, the predicted value or those `wanted`; the model becomes a
@@ -157,7 +157,7 @@ class Document:
         for ref, entry in zip(refs, wanted or ({"feature": "predictedValue"},), strict=True):
             kinds = {"optype": "continuous", "dataType": "double"}
             etree.SubElement(output, "OutputField", name=ref.name, **kinds, **entry)
-        late = self.behind(reads)
+        late = self.late_fields(reads)
         node.insert(0, self.schema([*reads, *(Ref(n) for r, _ in late for n in self.sources(r))]))
         for name in [target] if isinstance(target, str) else target:
             etree.SubElement(node[0], "MiningField", name=name, usageType="target")
@@ -177,17 +177,17 @@ class Document:
             etree.SubElement(schema, "MiningField", name=name)
         return schema
 
-    def behind(self, reads: Sequence[Ref]) -> list[tuple[Ref, Any]]:
+    def late_fields(self, reads: Sequence[Ref]) -> list[tuple[Ref, Any]]:
         """The derived fields among these, and those they are made of, that read a model's answer."""
         known = {r.name: (r, n) for r, n in self.derived if r.late}
-        found: dict[str, None] = {}
+        names: dict[str, None] = {}
         pending = [r.name for r in reads]
         while pending:
             name = pending.pop()
-            if name in known and name not in found:
-                found[name] = None
+            if name in known and name not in names:
+                names[name] = None
                 pending += [f.get("field") for f in known[name][1].iter("FieldRef")]
-        return [entry for name, entry in known.items() if name in found]
+        return [entry for name, entry in known.items() if name in names]
 
     def sources(self, ref: Ref) -> list[str]:
         """The data fields and models' answers a field is made of."""
@@ -206,13 +206,13 @@ class Document:
         pending = [item.name for _, item, _ in self.outputs if isinstance(item, Ref)]
         for model in self.segments:
             pending += [e.get(a) for e in model.iter() for a in ("field", "name") if e.get(a) in known]
-        found = set()
+        used = set()
         while pending:
             name = pending.pop()
-            if name in known and name not in found:
-                found.add(name)
+            if name in known and name not in used:
+                used.add(name)
                 pending += [f.get("field") for f in known[name].iter("FieldRef")]
-        self.derived = [(r, n) for r, n in self.derived if r.name in found]
+        self.derived = [(r, n) for r, n in self.derived if r.name in used]
 
     def xml(self) -> bytes:
         """The whole document."""
@@ -226,19 +226,25 @@ class Document:
         dictionary = etree.SubElement(
             root, "DataDictionary", numberOfFields=str(len(self.fields) + len(self.targets))
         )
-        for name, kind in self.fields.items():
-            etree.SubElement(dictionary, "DataField", name=name, optype=optype(kind), dataType=kind)
+        for name, data_type in self.fields.items():
+            etree.SubElement(dictionary, "DataField", name=name, optype=optype(data_type), dataType=data_type)
         for name, classes in self.targets.items():
-            kind = "string" if classes else "double"
+            data_type = "string" if classes else "double"
             declared = etree.SubElement(
-                dictionary, "DataField", name=name, optype=optype(kind), dataType=kind
+                dictionary, "DataField", name=name, optype=optype(data_type), dataType=data_type
             )
             for label in classes:
                 etree.SubElement(declared, "Value", value=label)
         early = [(r, n) for r, n in self.derived if not r.late]
         if early:
             self._dictionary(etree.SubElement(root, "TransformationDictionary"), early)
-        model = self._alone() if self._single() else self._chain() if self.segments else self._last()
+        model = (
+            self._single_model()
+            if self._is_single_model()
+            else self._model_chain()
+            if self.segments
+            else self._output_model()
+        )
         if self.verification:
             model.append(self._verification())
         root.append(model)
@@ -249,10 +255,10 @@ class Document:
         names = [*self.fields, *(name for name, _, _ in self.outputs)]
         count = len(self.verification)
         node = etree.Element("ModelVerification", recordCount=str(count), fieldCount=str(len(names)))
-        held = etree.SubElement(node, "VerificationFields")
+        fields = etree.SubElement(node, "VerificationFields")
         for index, name in enumerate(names):
             etree.SubElement(
-                held,
+                fields,
                 "VerificationField",
                 field=name,
                 column=f"c{index + 1}",
@@ -264,33 +270,33 @@ class Document:
             row = etree.SubElement(table, "row")
             for index, name in enumerate(names):
                 if name in record:
-                    etree.SubElement(row, f"c{index + 1}").text = literal(record[name])
+                    etree.SubElement(row, f"c{index + 1}").text = format_literal(record[name])
         return node
 
     def _dictionary(self, parent: Any, entries: list[tuple[Ref, Any]]) -> None:
         for ref, node in entries:
             derived = etree.SubElement(
-                parent, "DerivedField", name=ref.name, optype=optype(ref.kind), dataType=ref.kind
+                parent, "DerivedField", name=ref.name, optype=optype(ref.data_type), dataType=ref.data_type
             )
             derived.append(node)
 
-    def _single(self) -> bool:
-        """Whether one model is all there is, of one target: PMML4S gives of several targets no more than
-        their values."""
+    def _is_single_model(self) -> bool:
+        """True if the document is one model with one target. PMML4S gives only the values of several
+        targets."""
         targets = [m for s in self.segments for m in s[0] if m.get("usageType") == "target"]
         return len(self.segments) == 1 and len(targets) < 2
 
-    def _chain(self) -> Any:
+    def _model_chain(self) -> Any:
         model = etree.Element("MiningModel", functionName="regression", modelName=self.name)
         model.append(self.schema([Ref(n) for n in self.fields]))
-        held = etree.SubElement(model, "Segmentation", multipleModelMethod="modelChain")
-        for index, node in enumerate([*self.segments, self._last()]):
-            segment = etree.SubElement(held, "Segment", id=str(index + 1))
+        segmentation = etree.SubElement(model, "Segmentation", multipleModelMethod="modelChain")
+        for index, node in enumerate([*self.segments, self._output_model()]):
+            segment = etree.SubElement(segmentation, "Segment", id=str(index + 1))
             etree.SubElement(segment, "True")
             segment.append(node)
         return model
 
-    def _alone(self) -> Any:
+    def _single_model(self) -> Any:
         """The only model, whose answers and what is derived of them are outputs that do not leave the
         document."""
         [model] = self.segments
@@ -302,31 +308,31 @@ class Document:
             entry.set("isFinalResult", "false")
         for ref, node in self.derived:
             if ref.late:
-                self._output(model[1], ref.name, ref.kind, node, isFinalResult="false")
-        for name, item, kind in self.outputs:
-            self._output(model[1], name, kind, expression(item))
+                self._output(model[1], ref.name, ref.data_type, node, isFinalResult="false")
+        for name, item, data_type in self.outputs:
+            self._output(model[1], name, data_type, expression(item))
         return model
 
-    def _output(self, parent: Any, name: str, kind: str, node: Any, **attributes: str) -> None:
+    def _output(self, parent: Any, name: str, data_type: str, node: Any, **attributes: str) -> None:
         entry = etree.SubElement(
             parent,
             "OutputField",
             name=name,
             feature="transformedValue",
-            optype=optype(kind),
-            dataType=kind,
+            optype=optype(data_type),
+            dataType=data_type,
             **attributes,
         )
         entry.append(node)
 
-    def _last(self) -> Any:
+    def _output_model(self) -> Any:
         """The model whose outputs are the document's: everything is derived, so its own prediction is a
         constant."""
         model = etree.Element("RegressionModel", functionName="regression", modelName=self.name)
         model.append(self.schema([Ref(n) for n in (*self.fields, *self.given)]))
         output = etree.SubElement(model, "Output")
-        for name, item, kind in self.outputs:
-            self._output(output, name, kind, expression(item))
+        for name, item, data_type in self.outputs:
+            self._output(output, name, data_type, expression(item))
         late = [(r, n) for r, n in self.derived if r.late]
         if late:
             self._dictionary(etree.SubElement(model, "LocalTransformations"), late)
@@ -334,8 +340,8 @@ class Document:
         return model
 
 
-def optype(kind: str) -> str:
-    return "categorical" if kind in CATEGORICAL else "continuous"
+def optype(data_type: str) -> str:
+    return "categorical" if data_type in CATEGORICAL else "continuous"
 
 
 def expression(item: Any) -> Any:
@@ -343,7 +349,7 @@ def expression(item: Any) -> Any:
     if isinstance(item, Ref):
         return etree.Element("FieldRef", field=item.name)
     node = etree.Element("Constant", dataType=kind_of(item))
-    node.text = literal(item)
+    node.text = format_literal(item)
     if isinstance(item, float) and math.isnan(item):
         node.text, node.attrib["missing"] = None, "true"
     return node
@@ -351,7 +357,7 @@ def expression(item: Any) -> Any:
 
 def kind_of(item: Any) -> str:
     if isinstance(item, Ref):
-        return item.kind
+        return item.data_type
     if isinstance(item, (bool, np.bool_)):
         return "boolean"
     if isinstance(item, str):
@@ -359,9 +365,9 @@ def kind_of(item: Any) -> str:
     return "integer" if isinstance(item, (int, np.integer)) else "double"
 
 
-def literal(item: Any) -> str:
-    """As XML Schema and Java both spell it: infinity is a number that overflows, for they have no word in
-    common."""
+def format_literal(item: Any) -> str:
+    """Spell a constant so that XML Schema and Java both read it. Infinity is a number that overflows,
+    because they share no word for it."""
     if isinstance(item, (bool, np.bool_)):
         return "true" if item else "false"
     if isinstance(item, (float, np.floating)):

@@ -21,10 +21,10 @@ from bridge.report import Report
 from bridge.runtime import run_hub
 from bridge_pmml.document import Cols, Document, Ref
 from bridge_pmml.export_ops import ops
-from bridge_pmml.export_ops.common import plain
-from bridge_pmml.export_ops.tensor import one_hot
-from bridge_pmml.raising import RaiseModels
-from bridge_pmml.raising_instances import RUNNABLE, RaiseInstances
+from bridge_pmml.export_ops.common import python_scalar
+from bridge_pmml.export_ops.tensor import is_one_hot
+from bridge_pmml.lift_instances import RUNNABLE, LiftInstances
+from bridge_pmml.lift_models import LiftModels
 
 KINDS = {
     "DOUBLE": "double",
@@ -47,17 +47,17 @@ DTYPES = frozenset(["FLOAT", "DOUBLE", "INT32", "INT64", "BOOL", "STRING"])
 
 def is_record_tensor(value: ir.Value) -> bool:
     """Records in rows: [N] or [N, F] of numbers, truth values or text."""
-    maker = value.producer()
+    producer = value.producer()
     if not isinstance(value.type, ir.TensorType | None):
         return False
-    if value.shape is None and maker is not None and maker.domain == "ai.onnx.ml":
+    if value.shape is None and producer is not None and producer.domain == "ai.onnx.ml":
         return True
     if value.dtype is None or value.shape is None or value.dtype.name not in DTYPES:
         return False
     rank = len(value.shape)
     if value.is_graph_input() and rank == 2 and not isinstance(value.shape[1], int):
         return False
-    return rank in (1, 2) or (rank == 3 and one_hot(value) and not value.is_graph_output())
+    return rank in (1, 2) or (rank == 3 and is_one_hot(value) and not value.is_graph_output())
 
 
 VALUES = condition(
@@ -86,12 +86,12 @@ def document_of(model: ir.Model, options: dict[str, Any]) -> Document:
     """The document of a legal hub model."""
     doc = Document(ESTIMATOR.get(model) or model.graph.name or "model")
     model = model.clone()
-    for step in (RaiseModels(), RemoveUnusedNodesPass(), TopologicalSortPass()):
+    for step in (LiftModels(), RemoveUnusedNodesPass(), TopologicalSortPass()):
         step(model)
     values = declare_inputs(doc, feature_names(model, options.get("feature_names") or ""))
     doc.labels = class_labels(model)
     for node in model.graph:
-        values.update(translated(doc, node, values))
+        values.update(translate_node(doc, node, values))
     taken = set(doc.fields)
     for value in model.graph.outputs:
         columns = values[value] if value in values else constant_columns(value)
@@ -103,13 +103,13 @@ def declare_inputs(doc: Document, names: dict[ir.Value, list[str]]) -> dict[ir.V
     """Data fields of these names for each graph input; the inputs as columns of them."""
     values: dict[ir.Value, Any] = {}
     for value, fields in names.items():
-        kind = kind_of_value(value)
-        values[value] = Cols([doc.data(n, kind) for n in fields], len(value.shape or ()) == 1)
-        doc.interface["inputs"].append(described(value, fields))
+        data_type = kind_of_value(value)
+        values[value] = Cols([doc.data(n, data_type) for n in fields], len(value.shape or ()) == 1)
+        doc.interface["inputs"].append(describe_port(value, fields))
     return values
 
 
-def translated(doc: Document, node: ir.Node, values: dict[ir.Value, Any]) -> dict[ir.Value, Any]:
+def translate_node(doc: Document, node: ir.Node, values: dict[ir.Value, Any]) -> dict[ir.Value, Any]:
     """The outputs of a node as columns of the document."""
     rule = ops.find(hub.qualified(node), node)
     assert rule is not None
@@ -122,17 +122,17 @@ def translated(doc: Document, node: ir.Node, values: dict[ir.Value, Any]) -> dic
 def constant_columns(value: ir.Value) -> Cols:
     array = hub.const(value)
     assert array is not None
-    return Cols([plain(v) for v in array.ravel()])
+    return Cols([python_scalar(v) for v in array.ravel()])
 
 
 def declare_output(doc: Document, value: ir.Value, columns: Cols, fields: list[str]) -> None:
     """Output fields of these names for a graph output; a column of text stays text, whatever the hub's
     dtype."""
-    kind = kind_of_value(value)
+    data_type = kind_of_value(value)
     for name, item in zip(fields, columns.items, strict=True):
-        text = kind == "integer" and isinstance(item, Ref) and item.kind == "string"
-        doc.outputs.append((name, item, "string" if text else kind))
-    doc.interface["outputs"].append(described(value, fields))
+        text = data_type == "integer" and isinstance(item, Ref) and item.data_type == "string"
+        doc.outputs.append((name, item, "string" if text else data_type))
+    doc.interface["outputs"].append(describe_port(value, fields))
 
 
 def records(model: ir.Model, doc: Document, count: int) -> list[dict[str, Any]]:
@@ -146,24 +146,24 @@ def records(model: ir.Model, doc: Document, count: int) -> list[dict[str, Any]]:
             array = np.asarray(arrays[entry["name"]]).reshape(len(rows), -1)
             for row, cells in zip(rows, array, strict=True):
                 pairs = zip(entry["fields"], cells, strict=True)
-                row.update({n: plain(c) for n, c in pairs if c == c and not isinstance(c, bytes)})
+                row.update({n: python_scalar(c) for n, c in pairs if c == c and not isinstance(c, bytes)})
     return rows
 
 
-def described(value: ir.Value, fields: list[str]) -> dict[str, Any]:
+def describe_port(value: ir.Value, fields: list[str]) -> dict[str, Any]:
     """A hub value and the fields that hold it, for reading the document back."""
     assert value.dtype is not None
     shape = [d if isinstance(d, int) else str(d.value) for d in value.shape or ()]
     return {"name": value.name, "dtype": value.dtype.name, "shape": shape, "fields": fields}
 
 
-def feature_names(model: ir.Model, given: str | list[str]) -> dict[ir.Value, list[str]]:
+def feature_names(model: ir.Model, option: str | list[str]) -> dict[ir.Value, list[str]]:
     """Field names by input: those given, those the model's metadata has, else x1, x2, …; a single column is
     its input."""
     shapes = {v: list(v.shape or ()) for v in model.graph.inputs}
     widths = {v: 1 if len(dims) == 1 else int(cast(int, dims[1])) for v, dims in shapes.items()}
     total = sum(widths.values())
-    listed = given if isinstance(given, list) else [n.strip() for n in given.split(",") if n.strip()]
+    listed = option if isinstance(option, list) else [n.strip() for n in option.split(",") if n.strip()]
     if not listed and (names := FEATURE_NAMES.get(model)):
         listed = names
         listed = listed if len(listed) == total else []
@@ -175,11 +175,11 @@ def feature_names(model: ir.Model, given: str | list[str]) -> dict[ir.Value, lis
     if not listed:
         alone = all(w == 1 for w in widths.values())
         listed = [str(v.name) for v in widths] if alone else [f"x{i + 1}" for i in range(total)]
-    found, at = {}, 0
+    names_by_input, start = {}, 0
     for value, width in widths.items():
-        found[value] = listed[at : at + width]
-        at += width
-    return found
+        names_by_input[value] = listed[start : start + width]
+        start += width
+    return names_by_input
 
 
 def class_labels(model: ir.Model) -> list[Any]:
@@ -191,39 +191,39 @@ def class_labels(model: ir.Model) -> list[Any]:
             if node.op_type in ("Gather", "ArrayFeatureExtractor") and node.inputs
             else None
         )
-        if table is not None and table.size > 1 and any(reaches(o, model) for o in node.outputs):
-            tables.append([plain(v) for v in table.ravel()])
+        if table is not None and table.size > 1 and any(reaches_output(o, model) for o in node.outputs):
+            tables.append([python_scalar(v) for v in table.ravel()])
     return tables[0] if tables and all(t == tables[0] for t in tables) else []
 
 
-def reaches(value: ir.Value, model: ir.Model) -> bool:
-    """Whether a value is an output but for reshaping."""
+def reaches_output(value: ir.Value, model: ir.Model) -> bool:
+    """True if a value is a graph output, or becomes one by reshapes and casts alone."""
     if value.is_graph_output():
         return True
     passing = ("Reshape", "Cast", "Identity", "Squeeze")
-    return any(reaches(u.node.outputs[0], model) for u in value.uses() if u.node.op_type in passing)
+    return any(reaches_output(u.node.outputs[0], model) for u in value.uses() if u.node.op_type in passing)
 
 
 def output_names(value: ir.Value, columns: Cols, labels: list[Any], taken: set[str]) -> list[str]:
     """The output's own name for one column, with the classes in brackets or numbered for several."""
     name, count = str(value.name), len(columns)
     if count == 1:
-        found = [name]
+        names = [name]
     elif count == len(labels):
-        found = [f"{name}({label})" for label in labels]
+        names = [f"{name}({label})" for label in labels]
     else:
-        found = [f"{name}_{i + 1}" for i in range(count)]
-    for index, each in enumerate(found):
+        names = [f"{name}_{i + 1}" for i in range(count)]
+    for index, each in enumerate(names):
         while each in taken:
             each += "_output"
         taken.add(each)
-        found[index] = each
-    return found
+        names[index] = each
+    return names
 
 
 exporter = Exporter(
     table=ops,
-    legalize=lambda options: [RaiseInstances(), Decompose(accepts), FoldConstants()],
+    legalize=lambda options: [LiftInstances(), Decompose(accepts), FoldConstants()],
     write=write,
     values=VALUES,
     options=(

@@ -15,11 +15,21 @@ import onnx_ir as ir
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
 from bridge.report import Blocker
-from bridge_pmml import texts
-from bridge_pmml.fields import Field, Scope, interval, within
+from bridge_pmml.fields import Field, Scope, interval, interval_mask
 from bridge_pmml.functions import NUMERIC, TOLERANT, WHOLE, functions
-from bridge_pmml.reader import Element, child, children, describe, flag, need, number, table, text
-from bridge_pmml.values import Truth, Val, either, is_text, joined, negated, parse
+from bridge_pmml.reader import (
+    Element,
+    child,
+    children,
+    describe,
+    flag,
+    inline_table,
+    need_child,
+    number,
+    text,
+)
+from bridge_pmml.text_index import count_hits
+from bridge_pmml.values import Truth, Val, is_text, logical_and, logical_not, logical_or, parse
 
 expressions = OpTable()
 TAGS = (
@@ -51,7 +61,7 @@ def blockers(root: Element) -> Iterator[Blocker]:
             yield Blocker(f"Apply {name}", describe(node), "", "is not supported")
 
 
-def result(scope: Scope, node: Element) -> Val | Truth:
+def evaluate(scope: Scope, node: Element) -> Val | Truth:
     """The value of an expression in `scope`."""
     rule = expressions.find(node.tag, node)
     if rule is None:
@@ -59,16 +69,16 @@ def result(scope: Scope, node: Element) -> Val | Truth:
     return rule.handler(scope, node)
 
 
-def value(scope: Scope, node: Element) -> Val:
-    found = result(scope, node)
-    return scope.columns.truth(found) if isinstance(found, Truth) else found
+def evaluate_column(scope: Scope, node: Element) -> Val:
+    result = evaluate(scope, node)
+    return scope.columns.truth(result) if isinstance(result, Truth) else result
 
 
 def expression_of(node: Element) -> Element:
-    found = child(node, *TAGS, *FOREIGN)
-    if found is None:
+    expression = child(node, *TAGS, *FOREIGN)
+    if expression is None:
         raise UnreadableFile(f"{describe(node)} has no expression.")
-    return found
+    return expression
 
 
 def define(scope: Scope, dictionary: Element | None) -> None:
@@ -85,118 +95,120 @@ def define(scope: Scope, dictionary: Element | None) -> None:
 
 def derived(scope: Scope, node: Element) -> Val:
     """The value of a DerivedField under its data type."""
-    found = value(scope, expression_of(node))
+    val = evaluate_column(scope, expression_of(node))
     listed = Field.of(node) if children(node, "Value", "Interval") else None
-    found = scope.columns.cast(found, node.get("dataType", ""))
+    val = scope.columns.cast(val, node.get("dataType", ""))
     if listed and listed.valid:
-        found = found.with_(values=listed.valid)
-    return found.with_(checked=True, ordinal=node.get("optype") == "ordinal")
+        val = val.with_(values=listed.valid)
+    return val.with_(checked=True, ordinal=node.get("optype") == "ordinal")
 
 
-def literal(node: Element, name: str, kind: str) -> Any:
-    """An attribute as a value of `kind`, None when absent."""
-    given = node.get(name)
-    return None if given is None else parse(given, kind)
+def parse_attribute(node: Element, name: str, data_type: str) -> Any:
+    """An attribute as a value of the data type, None when absent."""
+    value = node.get(name)
+    return None if value is None else parse(value, data_type)
 
 
-def untyped(given: str) -> Any:
+def untyped(text: str) -> Any:
     """Text as a number where it spells one."""
     try:
-        return float(given)
+        return float(text)
     except ValueError:
-        return given
+        return text
 
 
-def refilled(scope: Scope, found: Val, gone: Any, node: Element) -> Val:
+def map_missing(scope: Scope, val: Val, missing: Any, node: Element) -> Val:
     """mapMissingTo where an argument is missing."""
-    given = node.get("mapMissingTo")
-    if given is None or gone is False:
-        return found
-    filler = parse(given, found.kind)
-    return scope.columns.where(gone, scope.columns.constant(filler, found.kind), found)
+    replacement = node.get("mapMissingTo")
+    if replacement is None or missing is False:
+        return val
+    filler = parse(replacement, val.data_type)
+    return scope.columns.where(missing, scope.columns.constant(filler, val.data_type), val)
 
 
 @expressions.op("FieldRef")
 def field_ref(scope: Scope, node: Element) -> Val:
-    found = scope.get(text(node, "field"))
-    filled = refilled(scope, found, scope.columns.missing(found), node)
+    val = scope.get(text(node, "field"))
+    filled = map_missing(scope, val, scope.columns.missing(val), node)
     return (
-        found
-        if filled is found
-        else filled.with_(kind=found.kind, values=found.values, ordinal=found.ordinal)
+        val
+        if filled is val
+        else filled.with_(data_type=val.data_type, values=val.values, ordinal=val.ordinal)
     )
 
 
 @expressions.op("Constant")
 def constant(scope: Scope, node: Element) -> Val:
-    kind, content = node.get("dataType"), node.text or ""
+    data_type, content = node.get("dataType"), node.text or ""
     if flag(node, "missing"):
-        return scope.columns.constant("" if is_text(kind or "string") else math.nan, kind or "string")
-    if kind:
-        return scope.columns.constant(parse(content, kind), kind)
-    found = untyped(content)
-    whole = isinstance(found, float) and content.strip().lstrip("+-").isdigit()
-    return scope.columns.constant(found, "integer" if whole else "")
+        return scope.columns.constant(
+            "" if is_text(data_type or "string") else math.nan, data_type or "string"
+        )
+    if data_type:
+        return scope.columns.constant(parse(content, data_type), data_type)
+    value = untyped(content)
+    is_integer = isinstance(value, float) and content.strip().lstrip("+-").isdigit()
+    return scope.columns.constant(value, "integer" if is_integer else "")
 
 
 @expressions.op("NormContinuous")
 def norm_continuous(scope: Scope, node: Element) -> Val:
     """Linear between the points; beyond them as `outliers` says."""
     columns, op = scope.columns, scope.columns.op
-    given = columns.to_number(scope.get(text(node, "field")))
+    val = columns.to_number(scope.get(text(node, "field")))
     points = sorted((number(p, "orig"), number(p, "norm")) for p in children(node, "LinearNorm"))
     if len(points) < 2:
         raise UnreadableFile(f"{describe(node)} has fewer than two points.")
-    at, to = np.array(points).T
-    slope = np.diff(to) / np.diff(at)
+    orig, norm = np.array(points).T
+    slope = np.diff(norm) / np.diff(orig)
     if not np.isfinite(slope).all():
         raise UnreadableFile(f"{describe(node)}: two points are at one place.")
-    place: Any = np.array([[0]], np.int64)
+    segment: Any = np.array([[0]], np.int64)
     if len(points) > 2:
-        over = op.GreaterOrEqual(given.tensor, op.const(at[None, 1:-1]))
-        place = op.ReduceSum(op.Cast(over, to=7), np.array([1]))
-    start, gain, base = (op.Gather(op.const(v), place, axis=0) for v in (at[:-1], slope, to[:-1]))
-    tensor = op.Add(base, op.Mul(op.Sub(given.tensor, start), gain))
-    how = node.get("outliers", "asIs")
-    below = op.Less(given.tensor, columns.scalar(at[0]))
-    above = op.Greater(given.tensor, columns.scalar(at[-1]))
-    if how == "asMissingValues":
+        over = op.GreaterOrEqual(val.tensor, op.const(orig[None, 1:-1]))
+        segment = op.ReduceSum(op.Cast(over, to=7), np.array([1]))
+    start, gain, base = (op.Gather(op.const(v), segment, axis=0) for v in (orig[:-1], slope, norm[:-1]))
+    tensor = op.Add(base, op.Mul(op.Sub(val.tensor, start), gain))
+    outliers = node.get("outliers", "asIs")
+    below = op.Less(val.tensor, columns.scalar(orig[0]))
+    above = op.Greater(val.tensor, columns.scalar(orig[-1]))
+    if outliers == "asMissingValues":
         tensor = op.Where(op.Or(below, above), columns.scalar(math.nan), tensor)
-    elif how == "asExtremeValues":
-        tensor = op.Where(below, columns.scalar(to[0]), op.Where(above, columns.scalar(to[-1]), tensor))
-    return refilled(scope, columns.number(tensor), columns.missing(given), node)
+    elif outliers == "asExtremeValues":
+        tensor = op.Where(below, columns.scalar(norm[0]), op.Where(above, columns.scalar(norm[-1]), tensor))
+    return map_missing(scope, columns.number(tensor), columns.missing(val), node)
 
 
 @expressions.op("NormDiscrete")
 def norm_discrete(scope: Scope, node: Element) -> Val:
     """1 for one value, 0 for the others; missing stays missing unless mapped."""
-    given = scope.get(text(node, "field"))
-    key = parse(text(node, "value"), given.kind)
-    found = scope.columns.lookup(given, {key: 1.0}, 0.0)
-    return refilled(scope, found, scope.columns.missing(given), node)
+    val = scope.get(text(node, "field"))
+    key = parse(text(node, "value"), val.data_type)
+    indicator = scope.columns.lookup(val, {key: 1.0}, 0.0)
+    return map_missing(scope, indicator, scope.columns.missing(val), node)
 
 
 @expressions.op("Discretize")
 def discretize(scope: Scope, node: Element) -> Val:
     """The bin a number lies in; the first that takes it."""
-    columns, kind = scope.columns, node.get("dataType", "")
-    given = columns.to_number(scope.get(text(node, "field")))
+    columns, data_type = scope.columns, node.get("dataType", "")
+    val = columns.to_number(scope.get(text(node, "field")))
     bins = children(node, "DiscretizeBin")
     entries = [untyped(text(b, "binValue")) for b in bins]
     default = None if node.get("defaultValue") is None else untyped(node.get("defaultValue"))
-    words = is_text(kind) if kind else any(isinstance(e, str) for e in (*entries, default))
+    words = is_text(data_type) if data_type else any(isinstance(e, str) for e in (*entries, default))
     if words:
         entries = [text(b, "binValue") for b in bins]
         default = node.get("defaultValue")
     gap: Any = "" if words else math.nan
-    found = columns.constant(gap if default is None else default, "string" if words else "double")
+    binned = columns.constant(gap if default is None else default, "string" if words else "double")
     for node_bin, entry in reversed(list(zip(bins, entries, strict=True))):
-        inside = within(columns, given, interval(need(node_bin, "Interval")))
-        found = columns.where(inside, columns.constant(entry), found)
-    gone = columns.missing(given)
-    found = columns.where(gone, columns.constant(gap), found) if gone is not False else found
-    found = found.with_(values=spelled(node, [text(b, "binValue") for b in bins]), checked=True)
-    return refilled(scope, found.with_(kind=kind or found.kind), gone, node)
+        inside = interval_mask(columns, val, interval(need_child(node_bin, "Interval")))
+        binned = columns.where(inside, columns.constant(entry), binned)
+    missing = columns.missing(val)
+    binned = columns.where(missing, columns.constant(gap), binned) if missing is not False else binned
+    binned = binned.with_(values=declared_values(node, [text(b, "binValue") for b in bins]), checked=True)
+    return map_missing(scope, binned.with_(data_type=data_type or binned.data_type), missing, node)
 
 
 @expressions.op("MapValues")
@@ -204,45 +216,47 @@ def map_values(scope: Scope, node: Element) -> Val:
     """The output column of the first row whose cells equal the fields."""
     columns, op = scope.columns, scope.columns.op
     pairs = [(scope.get(text(p, "field")), text(p, "column")) for p in children(node, "FieldColumnPair")]
-    rows, output = table(node), text(node, "outputColumn")
+    rows, output = inline_table(node), text(node, "outputColumn")
     rows = [r for r in rows if output in r and all(c in r for _, c in pairs)]
-    kind = node.get("dataType") or "string"
-    cells = [[parse(r[column], val.kind) for r in rows] for val, column in pairs]
+    data_type = node.get("dataType") or "string"
+    cells = [[parse(r[column], val.data_type) for r in rows] for val, column in pairs]
     keys = [list(dict.fromkeys(column)) for column in cells]
     size = math.prod(len(k) + 1 for k in keys)
     if not pairs or size > DENSE:
         raise UnreadableFile(f"{describe(node)}: its table is too large, or has no columns.")
-    default = literal(node, "defaultValue", kind)
-    gap: Any = "" if is_text(kind) else math.nan
+    default = parse_attribute(node, "defaultValue", data_type)
+    gap: Any = "" if is_text(data_type) else math.nan
     dense: list[Any] = [gap if default is None else default] * size
     for row in reversed(range(len(rows))):
-        place = 0
+        position = 0
         for key, column in zip(keys, cells, strict=True):
-            place = place * (len(key) + 1) + key.index(column[row])
-        dense[place] = parse(rows[row][output], kind)
-    gone: Any = False
+            position = position * (len(key) + 1) + key.index(column[row])
+        dense[position] = parse(rows[row][output], data_type)
+    missing: Any = False
     index: ir.Value | None = None
     for (val, _), key in zip(pairs, keys, strict=True):
-        part = columns.index(val, key, len(key))
+        part = columns.category_index(val, key, len(key))
         step = np.array([[len(key) + 1]], np.int64)
         index = part if index is None else op.Add(op.Mul(index, step), part)
-        gone = either(gone, columns.missing(val), op)
+        missing = logical_or(missing, columns.missing(val), op)
     assert index is not None
-    found = columns.by_row(index, dense, kind)
-    found = columns.blank(found, negated(gone, op)).with_(kind=kind)
-    return refilled(scope, found, gone, node).with_(values=spelled(node, [r[output] for r in rows]))
+    mapped = columns.by_row(index, dense, data_type)
+    mapped = columns.blank(mapped, logical_not(missing, op)).with_(data_type=data_type)
+    return map_missing(scope, mapped, missing, node).with_(
+        values=declared_values(node, [r[output] for r in rows])
+    )
 
 
-def spelled(node: Element, entries: list[str]) -> tuple[str, ...]:
+def declared_values(node: Element, entries: list[str]) -> tuple[str, ...]:
     """Every value an expression can give, as written."""
-    given = [node.get(a) for a in ("defaultValue", "mapMissingTo")]
-    return tuple(dict.fromkeys([*entries, *(g for g in given if g is not None)]))
+    attributes = [node.get(a) for a in ("defaultValue", "mapMissingTo")]
+    return tuple(dict.fromkeys([*entries, *(g for g in attributes if g is not None)]))
 
 
 @expressions.op("TextIndex")
 def text_index(scope: Scope, node: Element) -> Val:
-    """How often a term stands in a text."""
-    return texts.counted(scope, node, value(scope, expression_of(node)))
+    """Number of times a term occurs in a text."""
+    return count_hits(scope, node, evaluate_column(scope, expression_of(node)))
 
 
 @expressions.op("Apply")
@@ -250,78 +264,78 @@ def apply(scope: Scope, node: Element) -> Val | Truth:
     """A built-in or defined function of its arguments."""
     name, columns = text(node, "function"), scope.columns
     columns.spend()
-    given = [result(scope, each) for each in node if each.tag in (*TAGS, *FOREIGN)]
+    arguments = [evaluate(scope, each) for each in node if each.tag in (*TAGS, *FOREIGN)]
     if name in scope.functions:
-        found: Any = called(scope, scope.functions[name], given)
+        val: Any = call_function(scope, scope.functions[name], arguments)
     else:
         rule = functions.find(name, node)
         if rule is None:
             raise UnreadableFile(f"{describe(node)}: the function {name!r} is unknown.")
         if name not in ("and", "or", "not", "if"):
-            given = [columns.truth(v) if isinstance(v, Truth) else v for v in given]
-        fitting(rule.handler, scope, node, given)
-        found = rule.handler(scope, node, *given)
+            arguments = [columns.truth(v) if isinstance(v, Truth) else v for v in arguments]
+        fitting(rule.handler, scope, node, arguments)
+        val = rule.handler(scope, node, *arguments)
         if name in WHOLE or (
-            name in "+-*" and all(isinstance(v, Val) and v.kind == "integer" for v in given)
+            name in "+-*" and all(isinstance(v, Val) and v.data_type == "integer" for v in arguments)
         ):
-            found = found.with_(kind="integer")
+            val = val.with_(data_type="integer")
     tolerant = name in TOLERANT or name in scope.functions
     if not tolerant or node.get("mapMissingTo") is not None:
-        found = _missing_arguments(scope, node, found, given, name)
+        val = _missing_arguments(scope, node, val, arguments, name)
     if node.get("defaultValue") is not None:
-        found = columns.truth(found) if isinstance(found, Truth) else found
-        filler = columns.constant(parse(node.get("defaultValue"), found.kind), found.kind)
-        found = columns.where(columns.missing(found), filler, found)
-    return found
+        val = columns.truth(val) if isinstance(val, Truth) else val
+        filler = columns.constant(parse(node.get("defaultValue"), val.data_type), val.data_type)
+        val = columns.where(columns.missing(val), filler, val)
+    return val
 
 
 signature = functools.cache(inspect.signature)
 
 
-def fitting(handler: Any, scope: Scope, node: Element, given: list[Any]) -> None:
+def fitting(handler: Any, scope: Scope, node: Element, arguments: list[Any]) -> None:
     """Raise UnreadableFile unless a function takes so many arguments."""
     try:
-        signature(handler).bind(scope, node, *given)
+        signature(handler).bind(scope, node, *arguments)
     except TypeError:
-        count = len(given)
+        count = len(arguments)
         raise UnreadableFile(
             f"{describe(node)}: {node.get('function')} does not take {count} argument{'s' * (count != 1)}."
         ) from None
 
 
-def _missing_arguments(scope: Scope, node: Element, found: Any, given: list[Any], name: str) -> Any:
+def _missing_arguments(scope: Scope, node: Element, val: Any, arguments: list[Any], name: str) -> Any:
     """Missing, or mapMissingTo, where an argument is missing."""
     columns, op = scope.columns, scope.columns.op
-    gone: Any = False
-    for each in given:
+    missing: Any = False
+    for each in arguments:
         absent = (
-            negated(either(each.true, each.false, op), op)
+            logical_not(logical_or(each.true, each.false, op), op)
             if isinstance(each, Truth)
             else columns.missing(each)
         )
-        gone = either(gone, absent, op)
-    there = negated(gone, op)
+        missing = logical_or(missing, absent, op)
+    there = logical_not(missing, op)
     tolerant = name in TOLERANT or name in scope.functions
-    if isinstance(found, Truth):
+    if isinstance(val, Truth):
         if not tolerant:
-            found = Truth(joined(found.true, there, op), joined(found.false, there, op))
+            val = Truth(logical_and(val.true, there, op), logical_and(val.false, there, op))
         if node.get("mapMissingTo") is None:
-            return found
-        found = columns.truth(found)
-    elif not tolerant and (found.text or name not in NUMERIC):
-        found = columns.blank(found, there)
-    return refilled(scope, found, gone, node)
+            return val
+        val = columns.truth(val)
+    elif not tolerant and (val.text or name not in NUMERIC):
+        val = columns.blank(val, there)
+    return map_missing(scope, val, missing, node)
 
 
-def called(scope: Scope, function: Element, given: list[Any]) -> Val:
+def call_function(scope: Scope, function: Element, arguments: list[Any]) -> Val:
     """A DefineFunction's expression with its parameters bound."""
     inner = Scope(scope.columns, None)
     inner.functions = {k: v for k, v in scope.functions.items() if v is not function}
     parameters = children(function, "ParameterField")
-    if len(parameters) != len(given):
-        raise UnreadableFile(f"{describe(function)} takes {len(parameters)} arguments, not {len(given)}.")
-    for parameter, argument in zip(parameters, given, strict=True):
+    if len(parameters) != len(arguments):
+        raise UnreadableFile(f"{describe(function)} takes {len(parameters)} arguments, not {len(arguments)}.")
+    for parameter, argument in zip(parameters, arguments, strict=True):
         argument = scope.columns.truth(argument) if isinstance(argument, Truth) else argument
         inner.names[text(parameter, "name")] = scope.columns.cast(argument, parameter.get("dataType", ""))
-    found = value(inner, expression_of(function))
-    return scope.columns.cast(found, function.get("dataType", ""))
+    val = evaluate_column(inner, expression_of(function))
+    return scope.columns.cast(val, function.get("dataType", ""))

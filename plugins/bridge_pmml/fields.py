@@ -15,7 +15,17 @@ import onnx_ir as ir
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
 from bridge_pmml.reader import Element, children, describe, number, optional, text
-from bridge_pmml.values import DOUBLE, STRING, Columns, Val, either, is_text, joined, negated, parse
+from bridge_pmml.values import (
+    DOUBLE,
+    STRING,
+    Columns,
+    Val,
+    is_text,
+    logical_and,
+    logical_not,
+    logical_or,
+    parse,
+)
 
 MATRIX = "inputs"
 
@@ -25,7 +35,7 @@ class Field:
     """A DataField: its type, and which values are valid, invalid or stand for missing."""
 
     name: str
-    kind: str
+    data_type: str
     ordinal: bool
     continuous: bool
     valid: tuple[str, ...]
@@ -37,7 +47,7 @@ class Field:
     @classmethod
     def of(cls, node: Element) -> Field:
         optype = node.get("optype") or "categorical"
-        kind = node.get("dataType") or ("double" if optype == "continuous" else "string")
+        data_type = node.get("dataType") or ("double" if optype == "continuous" else "string")
         values: dict[str, list[str]] = {"valid": [], "invalid": [], "missing": []}
         for value in children(node, "Value"):
             values.setdefault(value.get("property", "valid"), []).append(text(value, "value"))
@@ -46,7 +56,7 @@ class Field:
         }
         return cls(
             text(node, "name"),
-            kind,
+            data_type,
             optype == "ordinal",
             optype == "continuous",
             tuple(values["valid"]),
@@ -58,15 +68,15 @@ class Field:
 
     @property
     def text(self) -> bool:
-        return is_text(self.kind)
+        return is_text(self.data_type)
 
     @property
     def dtype(self) -> ir.DataType:
-        """Of the hub input."""
-        return STRING if self.text else ir.DataType.FLOAT if self.kind == "float" else DOUBLE
+        """Dtype of the hub input."""
+        return STRING if self.text else ir.DataType.FLOAT if self.data_type == "float" else DOUBLE
 
-    def parsed(self, values: tuple[str, ...]) -> list[Any]:
-        return [parse(v, self.kind) for v in values]
+    def parse_values(self, values: tuple[str, ...]) -> list[Any]:
+        return [parse(v, self.data_type) for v in values]
 
 
 def interval(node: Element) -> tuple[str, float, float]:
@@ -78,17 +88,17 @@ def interval(node: Element) -> tuple[str, float, float]:
     )
 
 
-def within(columns: Columns, val: Val, bounds: tuple[str, float, float]) -> Any:
-    """Where a number lies in an interval; False where it is missing."""
+def interval_mask(columns: Columns, val: Val, bounds: tuple[str, float, float]) -> Any:
+    """Mask of the numbers inside an interval; False where missing."""
     closure, left, right = bounds
     op, mask = columns.op, True
     if left != -math.inf:
         compare = op.GreaterOrEqual if closure.startswith("closed") else op.Greater
-        mask = joined(mask, compare(val.tensor, columns.scalar(left)), op)
+        mask = logical_and(mask, compare(val.tensor, columns.scalar(left)), op)
     if right != math.inf:
         compare = op.LessOrEqual if closure.lower().endswith("closed") else op.Less
-        mask = joined(mask, compare(val.tensor, columns.scalar(right)), op)
-    return negated(columns.missing(val), op) if mask is True else mask
+        mask = logical_and(mask, compare(val.tensor, columns.scalar(right)), op)
+    return logical_not(columns.missing(val), op) if mask is True else mask
 
 
 class Inputs:
@@ -99,14 +109,14 @@ class Inputs:
         self.graph = graph
         self.fields = fields
         self.columns: Columns | None = None
-        self.made: dict[str, Val] = {}
+        self.values_by_field: dict[str, Val] = {}
         self.packed: list[str] = []
         self.bundles: dict[str, tuple[ir.Value, int]] = {}
 
     def pack(self, names: list[str]) -> ir.Value:
         """One input `inputs` [N, F] for the numeric fields among `names`."""
         self.packed = [n for n in names if not self.fields[n].text]
-        return self._input(MATRIX, DOUBLE, len(self.packed))
+        return self._add_input(MATRIX, DOUBLE, len(self.packed))
 
     def bundle(self, entry: dict[str, Any]) -> None:
         """An input as the hub had it before it became fields."""
@@ -121,74 +131,74 @@ class Inputs:
                 raise UnreadableFile(f"The document's interface names a field {name!r}, which is not there.")
             self.bundles[name] = (value, index)
 
-    def _bundled(self, name: str) -> ir.Value:
+    def _bundle_column(self, name: str) -> ir.Value:
         """One field of such an input, as a column."""
         assert self.columns is not None
         op, (value, index) = self.columns.op, self.bundles[name]
         column = (
             op.Unsqueeze(value, np.array([1]))
             if len(value.shape or ()) == 1
-            else self.columns.pick(value, index)
+            else self.columns.gather_column(value, index)
         )
         return column if value.dtype in (STRING, DOUBLE) else op.Cast(column, to=DOUBLE)
 
-    def declare(self, name: str, width: int | str = 1) -> ir.Value:
+    def add_field(self, name: str, width: int | str = 1) -> ir.Value:
         """An input [N, width]; raises UnreadableFile for a field that is not there."""
         if name not in self.fields:
             raise UnreadableFile(f"The field {name!r} is not defined.")
-        return self._input(name, self.fields[name].dtype, width)
+        return self._add_input(name, self.fields[name].dtype, width)
 
-    def _input(self, name: str, dtype: ir.DataType, width: int | str) -> ir.Value:
+    def _add_input(self, name: str, dtype: ir.DataType, width: int | str) -> ir.Value:
         value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(["N", width]))
         self.graph.inputs.append(value)
         return value
 
     def get(self, name: str) -> Val:
         """A data field's value as it comes in, what stands for missing replaced by missing."""
-        if name in self.made:
-            return self.made[name]
+        if name in self.values_by_field:
+            return self.values_by_field[name]
         field, columns = self.fields[name], self.columns
         assert columns is not None
         value = next((v for v in self.graph.inputs if v.name == name), None)
         if name in self.bundles:
-            value = self._bundled(name)
+            value = self._bundle_column(name)
         elif name in self.packed:
-            value = columns.pick(self.graph.inputs[0], self.packed.index(name))
+            value = columns.gather_column(self.graph.inputs[0], self.packed.index(name))
         elif value is None:
-            value = self.declare(name)
+            value = self.add_field(name)
         if value.dtype == ir.DataType.FLOAT:
             value = columns.op.Cast(value, to=DOUBLE)
-        found = Val(value, field.kind, field.valid, field.ordinal)
+        val = Val(value, field.data_type, field.valid, field.ordinal)
         if field.absent:
-            gaps = dict.fromkeys(field.parsed(field.absent), 1.0)
-            stands = columns.op.Greater(columns.lookup(found, gaps, 0.0, 0.0).tensor, columns.scalar(0.5))
-            found = columns.blank(found, negated(stands, columns.op)).with_(
+            gaps = dict.fromkeys(field.parse_values(field.absent), 1.0)
+            is_absent = columns.op.Greater(columns.lookup(val, gaps, 0.0, 0.0).tensor, columns.scalar(0.5))
+            val = columns.blank(val, logical_not(is_absent, columns.op)).with_(
                 values=field.valid, ordinal=field.ordinal
             )
         free = not (field.valid or field.invalid or field.intervals)
-        self.made[name] = found.with_(checked=free)
-        return self.made[name]
+        self.values_by_field[name] = val.with_(checked=free)
+        return self.values_by_field[name]
 
 
 def invalid_mask(columns: Columns, val: Val, field: Field) -> Any:
-    """Where a value is neither missing nor valid by its data field."""
+    """Mask of the values that are neither missing nor valid by their data field."""
     op = columns.op
     if val.checked:
         return False
     bad: Any = False
     if field.invalid:
-        hits = columns.index(val, field.parsed(field.invalid))
+        hits = columns.category_index(val, field.parse_values(field.invalid))
         bad = op.GreaterOrEqual(hits, np.array([[0]], np.int64))
     allowed: Any = True
     if field.valid:
-        hits = columns.index(val, field.parsed(field.valid))
+        hits = columns.category_index(val, field.parse_values(field.valid))
         allowed = op.GreaterOrEqual(hits, np.array([[0]], np.int64))
     elif field.intervals and not val.text:
         allowed = False
         for bounds in field.intervals:
-            allowed = either(allowed, within(columns, val, bounds), op)
-    bad = either(bad, negated(allowed, op), op)
-    return joined(bad, negated(columns.missing(val), op), op)
+            allowed = logical_or(allowed, interval_mask(columns, val, bounds), op)
+    bad = logical_or(bad, logical_not(allowed, op), op)
+    return logical_and(bad, logical_not(columns.missing(val), op), op)
 
 
 class Scope:
@@ -251,7 +261,7 @@ class Scope:
         for node in children(schema, "MiningField"):
             usage, name = node.get("usageType", "active"), text(node, "name")
             if usage in ("group", "order"):
-                inner.later[name] = functools.partial(self._treated, inner, node, name)
+                inner.later[name] = functools.partial(self._treat_later, inner, node, name)
             elif usage == "active":
                 if self.knows(name):
                     inner.names[name] = inner.treat(node, self.get(name))
@@ -259,33 +269,36 @@ class Scope:
                     raise UnreadableFile(f"{describe(node)} is in no data dictionary.")
         return inner
 
-    def _treated(self, inner: Scope, node: Element, name: str) -> Val:
+    def _treat_later(self, inner: Scope, node: Element, name: str) -> Val:
         return inner.treat(node, self.get(name))
 
     def treat(self, node: Element, val: Val) -> Val:
         """A value after the invalid, outlier and missing value treatments of its MiningField."""
-        for step in (self._invalid, self._outliers, self._missing):
+        for step in (self._treat_invalid, self._treat_outliers, self._treat_missing):
             val = step(node, val)
         return val
 
-    def _invalid(self, node: Element, val: Val) -> Val:
-        field, how = self.declared(text(node, "name")), node.get("invalidValueTreatment", "returnInvalid")
-        if field is None or val.checked or how == "asIs":
+    def _treat_invalid(self, node: Element, val: Val) -> Val:
+        field, treatment = (
+            self.declared(text(node, "name")),
+            node.get("invalidValueTreatment", "returnInvalid"),
+        )
+        if field is None or val.checked or treatment == "asIs":
             return val
         columns = self.columns
         bad = invalid_mask(columns, val, field)
-        if how == "returnInvalid":
-            self.invalid = either(self.invalid, bad, columns.op)
-        elif how == "asMissing":
-            val = columns.blank(val, negated(bad, columns.op))
-        elif how == "asValue":
-            given = parse(text(node, "invalidValueReplacement"), val.kind)
-            val = columns.where(bad, columns.constant(given, val.kind), val)
+        if treatment == "returnInvalid":
+            self.invalid = logical_or(self.invalid, bad, columns.op)
+        elif treatment == "asMissing":
+            val = columns.blank(val, logical_not(bad, columns.op))
+        elif treatment == "asValue":
+            replacement = parse(text(node, "invalidValueReplacement"), val.data_type)
+            val = columns.where(bad, columns.constant(replacement, val.data_type), val)
         else:
-            raise UnreadableFile(f"{describe(node)}: invalidValueTreatment={how!r} is unknown.")
+            raise UnreadableFile(f"{describe(node)}: invalidValueTreatment={treatment!r} is unknown.")
         return val.with_(checked=True, values=field.valid, ordinal=field.ordinal)
 
-    def _outliers(self, node: Element, val: Val) -> Val:
+    def _treat_outliers(self, node: Element, val: Val) -> Val:
         how, op = node.get("outliers", "asIs"), self.columns.op
         if how == "asIs" or val.text:
             return val
@@ -294,27 +307,29 @@ class Scope:
         for bound, compare in ((low, op.Less), (high, op.Greater)):
             if bound is not None:
                 beyond = compare(val.tensor, self.columns.scalar(bound))
-                out = either(out, beyond, op)
+                out = logical_or(out, beyond, op)
                 tensor = op.Where(beyond, self.columns.scalar(bound), tensor)
         if how == "asMissingValues":
-            return self.columns.blank(val, negated(out, op)).with_(present=False)
+            return self.columns.blank(val, logical_not(out, op)).with_(present=False)
         return val.with_(tensor=tensor)
 
-    def _missing(self, node: Element, val: Val) -> Val:
-        gone = self.columns.missing(val)
+    def _treat_missing(self, node: Element, val: Val) -> Val:
+        missing = self.columns.missing(val)
         if node.get("missingValueTreatment") == "returnInvalid":
-            self.invalid = either(self.invalid, gone, self.columns.op)
+            self.invalid = logical_or(self.invalid, missing, self.columns.op)
             return val.with_(present=True)
-        given = node.get("missingValueReplacement")
-        if given is None or gone is False:
+        replacement = node.get("missingValueReplacement")
+        if replacement is None or missing is False:
             return val
-        filler = self.columns.constant(parse(given, val.kind), val.kind).with_(values=val.values)
-        return self.columns.where(gone, filler, val).with_(
-            kind=val.kind, checked=val.checked, present=True, values=val.values, ordinal=val.ordinal
+        filler = self.columns.constant(parse(replacement, val.data_type), val.data_type).with_(
+            values=val.values
+        )
+        return self.columns.where(missing, filler, val).with_(
+            data_type=val.data_type, checked=val.checked, present=True, values=val.values, ordinal=val.ordinal
         )
 
 
-def active(schema: Element | None) -> Iterator[Element]:
+def active_fields(schema: Element | None) -> Iterator[Element]:
     """The mining fields whose values a model reads."""
     return (
         m

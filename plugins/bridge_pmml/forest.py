@@ -49,7 +49,7 @@ class Features:
         self.categories: dict[str, list[tuple[int, frozenset[Any], bool]]] = {}
         self.text: dict[str, bool] = {}
 
-    def column(self, name: str) -> int | None:
+    def field_column(self, name: str) -> int | None:
         """The column of a numeric field, None for text."""
         if name in self.fields:
             return self.fields[name]
@@ -59,13 +59,13 @@ class Features:
         if val.text:
             self.text[name] = True
             return None
-        place = self._add(lambda: val.tensor)
-        self.fields[name] = place
+        column = self._add(lambda: val.tensor)
+        self.fields[name] = column
         if val.present:
-            self.present.add(place)
-        if val.kind == "float":
-            self.floats.add(place)
-        return place
+            self.present.add(column)
+        if val.data_type == "float":
+            self.floats.add(column)
+        return column
 
     def _add(self, maker: Any) -> int:
         self.makers.append(maker)
@@ -96,32 +96,34 @@ class Features:
         else:
             return None
         val = self.scope.get(text(node, "field"))
-        return (text(node, "field"), frozenset(parse(i, val.kind) for i in items), inside)
+        return (text(node, "field"), frozenset(parse(i, val.data_type) for i in items), inside)
 
-    def matrix(self) -> ir.Value:
+    def concat_columns(self) -> ir.Value:
         """All columns; those of one field's categories are rows of one table."""
         columns, op = self.scope.columns, self.scope.columns.op
-        placed: dict[int, int] = {}
+        order: dict[int, int] = {}
         parts = []
         for index, maker in enumerate(self.makers):
             if maker is not None:
-                placed[index] = len(placed)
+                order[index] = len(order)
                 parts.append(maker())
         for name, tests in self.categories.items():
             val = self.scope.get(name)
             keys = sorted(set().union(*(items for _, items, _ in tests)))
             table = np.array([[float((k in items) == inside) for _, items, inside in tests] for k in keys])
             other = np.array([[float(not inside) for _, _, inside in tests]])
-            held = np.concatenate([table.reshape(len(keys), len(tests)), other])
-            rows = op.Squeeze(columns.index(val, keys, len(keys)), np.array([1]))
-            part = op.Gather(op.const(held), rows, axis=0)
-            gone = columns.missing(val)
+            table_rows = np.concatenate([table.reshape(len(keys), len(tests)), other])
+            rows = op.Squeeze(columns.category_index(val, keys, len(keys)), np.array([1]))
+            part = op.Gather(op.const(table_rows), rows, axis=0)
+            missing = columns.missing(val)
             parts.append(
-                part if gone is False else op.Where(columns.column(gone), columns.scalar(math.nan), part)
+                part
+                if missing is False
+                else op.Where(columns.mask_column(missing), columns.scalar(math.nan), part)
             )
             for at, _, _ in tests:
-                placed[at] = len(placed)
-        self.order = placed
+                order[at] = len(order)
+        self.order = order
         if not parts:
             self.order, parts = {0: 0}, [columns.constant(0.0).tensor]
         return parts[0] if len(parts) == 1 else op.Concat(*parts, axis=1)
@@ -182,10 +184,10 @@ class Grower:
         predicate = predicate_of(root)
         known: frozenset[int] = frozenset()
         if predicate.tag == "True":
-            ref = self._node(root, known, 0)
+            ref = self._grow_node(root, known, 0)
         else:
             ref = self._test(
-                predicate, known, lambda k: self._node(root, k, 0), lambda k: self._leaf(None, 0), None
+                predicate, known, lambda k: self._grow_node(root, k, 0), lambda k: self._leaf(None, 0), None
             )
         self.arrays.root(ref)
 
@@ -196,14 +198,16 @@ class Grower:
             self.nodes.append(key)
         return self.arrays.leaf(self.tree, self.rows[key])
 
-    def _node(self, node: Element, known: frozenset[int], missed: int) -> Ref:
+    def _grow_node(self, node: Element, known: frozenset[int], missed: int) -> Ref:
         below = list(node.iterchildren("Node"))
         if not below:
             return self._leaf(node, missed)
-        found = self._halves(node, below, known, missed) if len(below) == 2 else None
-        return self._choose(node, below, 0, known, missed) if found is None else found
+        ref = self._grow_halves(node, below, known, missed) if len(below) == 2 else None
+        return self._choose(node, below, 0, known, missed) if ref is None else ref
 
-    def _halves(self, node: Element, below: list[Element], known: frozenset[int], missed: int) -> Ref | None:
+    def _grow_halves(
+        self, node: Element, below: list[Element], known: frozenset[int], missed: int
+    ) -> Ref | None:
         """Two children on either side of a threshold of a number, as most trees have; None for others."""
         try:
             first, second = (dict(b[0].items()) if b[0].tag == "SimplePredicate" else {} for b in below)
@@ -214,7 +218,7 @@ class Grower:
             return None
         if name != second.get("field") or first.get("value") != second.get("value") or "value" not in first:
             return None
-        column = self.features.column(name)
+        column = self.features.field_column(name)
         if column is None:
             return None
         sure = column in known or column in self.features.present
@@ -225,13 +229,13 @@ class Grower:
             split = float(np.float32(split))
         arrays, after = self.arrays, known if column in known else known | {column}
         at = arrays.node(column, MODES[operator], split, False)
-        arrays.true[at] = self._node(below[0], after, missed)
+        arrays.true[at] = self._grow_node(below[0], after, missed)
         if sure:
-            arrays.false[at] = self._node(below[1], after, missed)
+            arrays.false[at] = self._grow_node(below[1], after, missed)
             return False, at
         other = arrays.node(column, MODES[OPPOSITE[operator]], split, False)
         arrays.false[at] = False, other
-        arrays.true[other] = self._node(below[1], after, missed)
+        arrays.true[other] = self._grow_node(below[1], after, missed)
         arrays.false[other] = self._leaf(node if self.last else None, missed)
         return False, at
 
@@ -249,41 +253,41 @@ class Grower:
             return self._leaf(node if self.last else None, missed)
         chosen = below[at]
         predicate = predicate_of(chosen)
-        if predicate.tag == "True" or self._implied(tried, predicate, known):
-            return self._node(chosen, known, missed)
+        if predicate.tag == "True" or self._is_implied(tried, predicate, known):
+            return self._grow_node(chosen, known, missed)
         if predicate.tag == "False":
             return self._choose(node, below, at + 1, known, missed)
         return self._test(
             predicate,
             known,
-            lambda k: self._reached(chosen, predicate, k, missed),
+            lambda k: self._grow_reached(chosen, predicate, k, missed),
             lambda k: self._choose(node, below, at + 1, k, missed, predicate),
             self._unknown(node, below, chosen, missed),
         )
 
-    def _reached(self, chosen: Element, predicate: Element, known: frozenset[int], missed: int) -> Ref:
+    def _grow_reached(self, chosen: Element, predicate: Element, known: frozenset[int], missed: int) -> Ref:
         """A child whose predicate is true; where it took a surrogate to say so, a penalty counts."""
         surrogate = predicate.get("booleanOperator") == "surrogate"
         if not (self.counted and surrogate):
-            return self._node(chosen, known, missed)
+            return self._grow_node(chosen, known, missed)
         at = self.arrays.node(self.features.test(predicate[0]), LEQ, math.inf, False)
-        self.arrays.true[at] = self._node(chosen, known, missed)
-        self.arrays.false[at] = self._node(chosen, known, missed + 1)
+        self.arrays.true[at] = self._grow_node(chosen, known, missed)
+        self.arrays.false[at] = self._grow_node(chosen, known, missed + 1)
         return False, at
 
-    def _implied(self, tried: Any, predicate: Element, known: frozenset[int]) -> bool:
-        """Whether a predicate is the opposite of the one that was just false, on a value that is there."""
+    def _is_implied(self, tried: Any, predicate: Element, known: frozenset[int]) -> bool:
+        """True if a predicate is the opposite of the one that was just false, on a value that is present."""
         if tried is None or tried.tag != "SimplePredicate" or predicate.tag != "SimplePredicate":
             return False
         if OPPOSITE.get(tried.get("operator")) != predicate.get("operator"):
             return False
         if tried.get("field") != predicate.get("field") or tried.get("value") != predicate.get("value"):
             return False
-        column = self.features.column(predicate.get("field"))
+        column = self.features.field_column(predicate.get("field"))
         return column is not None and (column in known or column in self.features.present)
 
     def _unknown(self, node: Element, below: list[Element], chosen: Element, missed: int) -> Any:
-        """What follows an unknown predicate; None when it counts as false."""
+        """Continuation after an unknown predicate; None where unknown counts as false."""
         if self.strategy == "lastPrediction":
             return lambda k: self._leaf(node, missed)
         if self.strategy == "nullPrediction":
@@ -293,11 +297,11 @@ class Grower:
             child_node = next((b for b in below if b.get("id") == name and name is not None), None)
             if child_node is None:
                 return lambda k: self._leaf(node if self.last else None, missed)
-            return lambda k: self._node(child_node, k, missed + 1)
+            return lambda k: self._grow_node(child_node, k, missed + 1)
         return None
 
     def _test(self, predicate: Element, known: frozenset[int], true: Any, false: Any, unknown: Any) -> Ref:
-        column, mode, split, swapped, missing = self._compiled(predicate)
+        column, mode, split, swapped, missing = self._compile(predicate)
         sure = column in known or column in self.features.present
         if missing:
             first, second = (true, false) if swapped else (false, true)
@@ -336,10 +340,10 @@ class Grower:
         self.arrays.false[at] = second(k2)
         return False, at
 
-    def _compiled(self, node: Element) -> tuple[int, int, float, bool, bool]:
+    def _compile(self, node: Element) -> tuple[int, int, float, bool, bool]:
         """Column, mode, split, whether true and false are swapped, whether it tests for missing."""
         if node.tag == "SimplePredicate":
-            operator, column = text(node, "operator"), self.features.column(text(node, "field"))
+            operator, column = text(node, "operator"), self.features.field_column(text(node, "field"))
             if column is not None:
                 if operator in ("isMissing", "isNotMissing"):
                     return column, LEQ, math.inf, operator == "isNotMissing", True
@@ -362,7 +366,7 @@ def ensemble(
     `targets` and `weights` [leaves, k] say what each leaf adds; a leaf of several targets is copied by the
     caller.
     """
-    matrix = features.matrix()
+    matrix = features.concat_columns()
     column = [features.order[c] for c in arrays.column]
 
     def split(refs: list[Ref]) -> tuple[list[int], list[int]]:
@@ -395,7 +399,7 @@ def ensemble(
 
 @dataclass(frozen=True)
 class Leaf:
-    """What a PMML node predicts: its score as written, and per class its probability, confidence, record
+    """Prediction of a PMML node: its score as written, and per class its probability, confidence, record
     count."""
 
     score: str | None
@@ -407,18 +411,18 @@ class Leaf:
 
     @classmethod
     def of(cls, node: Element) -> Leaf:
-        spread = [d for d in node if d.tag == "ScoreDistribution"]
-        counts = {text(d, "value"): number(d, "recordCount", math.nan) for d in spread}
+        distribution = [d for d in node if d.tag == "ScoreDistribution"]
+        counts = {text(d, "value"): number(d, "recordCount", math.nan) for d in distribution}
         total = sum(counts.values())
-        given = {d.get("value"): d.get("probability") for d in spread}
+        written = {d.get("value"): d.get("probability") for d in distribution}
         probabilities = {
             v: to_number(p, node) if p is not None else counts[v] / total if total else math.nan
-            for v, p in given.items()
+            for v, p in written.items()
         }
-        sure = {d.get("value"): d.get("confidence") for d in spread}
+        sure = {d.get("value"): d.get("confidence") for d in distribution}
         confidences = {v: probabilities[v] if c is None else to_number(c, node) for v, c in sure.items()}
         score = node.get("score")
-        if score is None and spread:
+        if score is None and distribution:
             score = max(counts, key=lambda v: counts[v] if counts[v] == counts[v] else probabilities[v])
         return cls(
             score,
@@ -431,7 +435,7 @@ class Leaf:
 
 
 def root_of(model: Element) -> Element:
-    found = child(model, "Node")
-    if found is None:
+    root = child(model, "Node")
+    if root is None:
         raise UnreadableFile(f"{describe(model)} has no Node.")
-    return found
+    return root

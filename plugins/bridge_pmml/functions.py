@@ -15,10 +15,22 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
-from bridge_pmml import moments, numerals, predicates, special
+from bridge_pmml import datetimes, predicates, special
 from bridge_pmml.fields import Scope
+from bridge_pmml.format_number import spell_number
 from bridge_pmml.reader import Element, describe
-from bridge_pmml.values import BOOL, DOUBLE, INT64, Columns, Truth, Val, either, joined, negated, parse
+from bridge_pmml.values import (
+    BOOL,
+    DOUBLE,
+    INT64,
+    Columns,
+    Truth,
+    Val,
+    logical_and,
+    logical_not,
+    logical_or,
+    parse,
+)
 
 functions = OpTable()
 DECLARED = 10_000
@@ -26,42 +38,46 @@ AGGREGATES = ("min", "max", "sum", "avg", "median", "product")
 TOLERANT = ("isMissing", "isNotMissing", "isValid", "isNotValid", "and", "or", "not", "if", *AGGREGATES)
 
 
-def numeric(name: str, build: Callable, count: int) -> None:
+def register_numeric(name: str, build: Callable, count: int) -> None:
     """A function of `count` numbers."""
 
     @functions.op(name)
-    def handler(scope: Scope, node: Element, *given: Val) -> Val:
-        expect(node, given, count)
+    def handler(scope: Scope, node: Element, *arguments: Val) -> Val:
+        check_argument_count(node, arguments, count)
         columns = scope.columns
-        return columns.number(build(columns.op, *(columns.to_number(v).tensor for v in given)))
+        return columns.number(build(columns.op, *(columns.to_number(v).tensor for v in arguments)))
 
 
-def expect(node: Element, given: tuple, low: int, high: int | None = None) -> None:
-    if not low <= len(given) <= (low if high is None else high):
+def check_argument_count(node: Element, arguments: tuple, low: int, high: int | None = None) -> None:
+    if not low <= len(arguments) <= (low if high is None else high):
         raise UnreadableFile(
-            f"{describe(node)}: {node.get('function')} does not take {len(given)} arguments."
+            f"{describe(node)}: {node.get('function')} does not take {len(arguments)} arguments."
         )
 
 
-def constant(op: Any, value: float) -> Any:
+def double_constant(op: Any, value: float) -> Any:
     return special.double(op, value)
 
 
-def rounded(op: Any, x: Any) -> Any:
-    """To the nearest integer, halves up."""
+def round_half_up(op: Any, x: Any) -> Any:
+    """Nearest integer, halves up."""
     low = op.Floor(x)
-    return op.Where(op.GreaterOrEqual(op.Sub(x, low), constant(op, 0.5)), op.Add(low, constant(op, 1.0)), low)
+    return op.Where(
+        op.GreaterOrEqual(op.Sub(x, low), double_constant(op, 0.5)),
+        op.Add(low, double_constant(op, 1.0)),
+        low,
+    )
 
 
 def modulo(op: Any, x: Any, y: Any) -> Any:
     """x - y · floor(x / y)."""
     rest = op.Mod(x, y, fmod=1)
-    other = op.Less(op.Mul(rest, y), constant(op, 0.0))
+    other = op.Less(op.Mul(rest, y), double_constant(op, 0.0))
     return op.Where(other, op.Add(rest, y), rest)
 
 
-def power(op: Any, x: Any, y: Any) -> Any:
-    return op.Where(op.Or(op.IsNaN(x), op.IsNaN(y)), constant(op, math.nan), op.Pow(x, y))
+def nan_safe_pow(op: Any, x: Any, y: Any) -> Any:
+    return op.Where(op.Or(op.IsNaN(x), op.IsNaN(y)), double_constant(op, math.nan), op.Pow(x, y))
 
 
 NUMERIC: dict[str, tuple[Callable, int]] = {
@@ -69,15 +85,15 @@ NUMERIC: dict[str, tuple[Callable, int]] = {
     "-": (lambda op, x, y: op.Sub(x, y), 2),
     "*": (lambda op, x, y: op.Mul(x, y), 2),
     "/": (lambda op, x, y: op.Div(x, y), 2),
-    "log10": (lambda op, x: op.Div(op.Log(x), constant(op, math.log(10.0))), 1),
+    "log10": (lambda op, x: op.Div(op.Log(x), double_constant(op, math.log(10.0))), 1),
     "ln": (lambda op, x: op.Log(x), 1),
     "sqrt": (lambda op, x: op.Sqrt(x), 1),
     "abs": (lambda op, x: op.Abs(x), 1),
     "exp": (special.exp, 1),
-    "pow": (power, 2),
+    "pow": (nan_safe_pow, 2),
     "floor": (lambda op, x: op.Floor(x), 1),
     "ceil": (lambda op, x: op.Ceil(x), 1),
-    "round": (rounded, 1),
+    "round": (round_half_up, 1),
     "rint": (lambda op, x: op.Round(x), 1),
     "modulo": (modulo, 2),
     "sin": (lambda op, x: op.Sin(x), 1),
@@ -101,7 +117,7 @@ NUMERIC: dict[str, tuple[Callable, int]] = {
     "normalIDF": (lambda op, p, m, s: op.Add(m, op.Mul(s, special.normal_idf(op, p))), 3),
 }
 for _name, (_build, _count) in NUMERIC.items():
-    numeric(_name, _build, _count)
+    register_numeric(_name, _build, _count)
 
 WHOLE = ("floor", "ceil", "round")
 
@@ -113,30 +129,30 @@ def threshold(scope: Scope, node: Element, x: Val, y: Val) -> Val:
 
 
 @functions.op(*AGGREGATES)
-def aggregate(scope: Scope, node: Element, *given: Val) -> Val:
-    """Over the arguments that are not missing; missing when all are."""
+def aggregate(scope: Scope, node: Element, *arguments: Val) -> Val:
+    """Aggregate of the arguments that are not missing; missing when all are."""
     columns, op, name = scope.columns, scope.columns.op, node.get("function")
-    expect(node, given, 1, 10_000)
-    matrix = columns.matrix(given)
-    gone = op.IsNaN(matrix)
-    count = op.ReduceSum(op.Cast(op.Not(gone), to=DOUBLE), np.array([1]))
+    check_argument_count(node, arguments, 1, 10_000)
+    matrix = columns.concat_numbers(arguments)
+    missing_mask = op.IsNaN(matrix)
+    count = op.ReduceSum(op.Cast(op.Not(missing_mask), to=DOUBLE), np.array([1]))
     filler = {"min": math.inf, "max": -math.inf, "median": math.inf, "product": 1.0}.get(name, 0.0)
-    held = op.Where(gone, constant(op, filler), matrix)
+    filled = op.Where(missing_mask, double_constant(op, filler), matrix)
     if name == "median":
-        found = median(op, held, count, len(given))
+        result = median(op, filled, count, len(arguments))
     else:
-        kind = {"min": "ReduceMin", "max": "ReduceMax", "product": "ReduceProd"}.get(name, "ReduceSum")
-        found = op.node(kind, held, np.array([1]))
-        found = op.Div(found, count) if name == "avg" else found
-    none = op.Equal(count, constant(op, 0.0))
-    return columns.number(op.Where(none, constant(op, math.nan), found))
+        op_type = {"min": "ReduceMin", "max": "ReduceMax", "product": "ReduceProd"}.get(name, "ReduceSum")
+        result = op.node(op_type, filled, np.array([1]))
+        result = op.Div(result, count) if name == "avg" else result
+    none = op.Equal(count, double_constant(op, 0.0))
+    return columns.number(op.Where(none, double_constant(op, math.nan), result))
 
 
-def median(op: Any, held: Any, count: Any, width: int) -> Any:
-    """Of the `count` smallest of each row, the others being infinite."""
-    ordered, _ = op.TopK(held, np.array([width]), axis=1, largest=0, sorted=1, _outputs=2)
-    last = op.Max(op.Sub(count, constant(op, 1.0)), constant(op, 0.0))
-    half = constant(op, 0.5)
+def median(op: Any, values: Any, count: Any, width: int) -> Any:
+    """Median of the `count` smallest values of each row; the other values are infinite."""
+    ordered, _ = op.TopK(values, np.array([width]), axis=1, largest=0, sorted=1, _outputs=2)
+    last = op.Max(op.Sub(count, double_constant(op, 1.0)), double_constant(op, 0.0))
+    half = double_constant(op, 0.5)
     picks = [op.Cast(each(op.Mul(last, half)), to=INT64) for each in (op.Floor, op.Ceil)]
     low, high = (op.GatherElements(ordered, p, axis=1) for p in picks)
     return op.Mul(op.Add(low, high), half)
@@ -149,15 +165,15 @@ def missing(scope: Scope, node: Element, x: Val) -> Truth:
     columns, name = scope.columns, node.get("function")
     gone = columns.missing(x)
     if name.endswith("Valid") and not x.checked and x.values:
-        known = columns.op.GreaterOrEqual(columns.index(x, _literals(x)), np.array([[0]], np.int64))
-        gone = either(gone, negated(known, columns.op), columns.op)
+        known = columns.op.GreaterOrEqual(columns.category_index(x, _literals(x)), np.array([[0]], np.int64))
+        gone = logical_or(gone, logical_not(known, columns.op), columns.op)
     if name in ("isMissing", "isNotValid"):
-        return Truth(gone, negated(gone, columns.op))
-    return Truth(negated(gone, columns.op), gone)
+        return Truth(gone, logical_not(gone, columns.op))
+    return Truth(logical_not(gone, columns.op), gone)
 
 
 def _literals(val: Val) -> list[Any]:
-    return [parse(v, val.kind) for v in val.values]
+    return [parse(v, val.data_type) for v in val.values]
 
 
 RELATIONS = {
@@ -173,51 +189,51 @@ RELATIONS = {
 @functions.op(*RELATIONS)
 def relation(scope: Scope, node: Element, x: Val, y: Val) -> Truth:
     columns, name = scope.columns, node.get("function")
-    x, y = alike(columns, x, y)
+    x, y = common_type(columns, x, y)
     if x.text and name not in ("equal", "notEqual"):
         order = next((v.values for v in (x, y) if v.ordinal), ())
         if not order:
             raise UnreadableFile(f"{describe(node)}: text has no order.")
         rank = {v: float(i) for i, v in enumerate(order)}
         x, y = columns.lookup(x, rank), columns.lookup(y, rank)
-    found = predicates.against(columns, name, x, y.tensor)
-    there = negated(columns.missing(y), columns.op)
-    return Truth(joined(found.true, there, columns.op), joined(found.false, there, columns.op))
+    truth = predicates.compare_tensor(columns, name, x, y.tensor)
+    there = logical_not(columns.missing(y), columns.op)
+    return Truth(logical_and(truth.true, there, columns.op), logical_and(truth.false, there, columns.op))
 
 
-def alike(columns: Columns, x: Val, y: Val) -> tuple[Val, Val]:
+def common_type(columns: Columns, x: Val, y: Val) -> tuple[Val, Val]:
     """Two values to be compared, both as text or both as numbers: text that spells numbers gives way."""
     if x.text == y.text:
         return x, y
-    if any(v.kind == "boolean" for v in (x, y)):
+    if any(v.data_type == "boolean" for v in (x, y)):
         return columns.to_text(x), columns.to_text(y)
     return columns.to_number(x), columns.to_number(y)
 
 
 @functions.op("and", "or")
-def both(scope: Scope, node: Element, *given: Any) -> Truth:
-    parts = [given_truth(scope, v) for v in given]
+def connective(scope: Scope, node: Element, *arguments: Any) -> Truth:
+    parts = [as_truth(scope, v) for v in arguments]
     return predicates.compound(scope.columns.op, node.get("function"), parts)
 
 
 @functions.op("not")
-def inverse(scope: Scope, node: Element, x: Val | Truth) -> Truth:
-    truth = given_truth(scope, x)
+def invert_truth(scope: Scope, node: Element, x: Val | Truth) -> Truth:
+    truth = as_truth(scope, x)
     return Truth(truth.false, truth.true)
 
 
-def given_truth(scope: Scope, given: Val | Truth) -> Truth:
-    return given if isinstance(given, Truth) else scope.columns.as_truth(given)
+def as_truth(scope: Scope, argument: Val | Truth) -> Truth:
+    return argument if isinstance(argument, Truth) else scope.columns.as_truth(argument)
 
 
 @functions.op("isIn", "isNotIn")
 def is_in(scope: Scope, node: Element, x: Val, *others: Any) -> Truth:
     columns, op, hit = scope.columns, scope.columns.op, False
     for other in others:
-        a, b = alike(columns, x, other)
-        hit = either(hit, op.Equal(a.tensor, b.tensor), op)
-    there = negated(columns.missing(x), op)
-    inside = Truth(joined(hit, there, op), joined(negated(hit, op), there, op))
+        a, b = common_type(columns, x, other)
+        hit = logical_or(hit, op.Equal(a.tensor, b.tensor), op)
+    there = logical_not(columns.missing(x), op)
+    inside = Truth(logical_and(hit, there, op), logical_and(logical_not(hit, op), there, op))
     return inside if node.get("function") == "isIn" else Truth(inside.false, inside.true)
 
 
@@ -231,9 +247,9 @@ def choice(
 ) -> Val:
     """Missing where the condition is unknown."""
     columns = scope.columns
-    truth = given_truth(scope, condition)
+    truth = as_truth(scope, condition)
     yes = columns.truth(then) if isinstance(then, Truth) else then
-    gap = columns.constant("" if yes.text else math.nan, yes.kind)
+    gap = columns.constant("" if yes.text else math.nan, yes.data_type)
     no = columns.truth(otherwise) if isinstance(otherwise, Truth) else otherwise or gap
     return columns.where(truth.true, yes, columns.where(truth.false, no, gap))
 
@@ -241,59 +257,59 @@ def choice(
 @functions.op("dateDaysSinceYear", "dateSecondsSinceYear", "dateSecondsSinceMidnight")
 def since(scope: Scope, node: Element, x: Val, year: Val | None = None) -> Val:
     name = node.get("function")
-    expect(node, (x,) if year is None else (x, year), 1 if name.endswith("Midnight") else 2)
-    return moments.since(scope, node, name, x, year)
+    check_argument_count(node, (x,) if year is None else (x, year), 1 if name.endswith("Midnight") else 2)
+    return datetimes.since(scope, node, name, x, year)
 
 
 @functions.op("concat")
-def concat(scope: Scope, node: Element, *given: Val) -> Val:
+def concat(scope: Scope, node: Element, *arguments: Val) -> Val:
     columns = scope.columns
-    texts = [columns.to_text(v) for v in given]
-    tensor, spelled = texts[0].tensor, spellings(columns, texts[0])
+    texts = [columns.to_text(v) for v in arguments]
+    tensor, possible = texts[0].tensor, spellings(columns, texts[0])
     for each in texts[1:]:
         tensor, others = columns.op.StringConcat(tensor, each.tensor), spellings(columns, each)
-        few = len(spelled) * len(others) <= DECLARED
-        spelled = tuple(dict.fromkeys(a + b for a in spelled for b in others)) if few else ()
-    return Val(tensor, "string", spelled, checked=True)
+        few = len(possible) * len(others) <= DECLARED
+        possible = tuple(dict.fromkeys(a + b for a in possible for b in others)) if few else ()
+    return Val(tensor, "string", possible, checked=True)
 
 
 def spellings(columns: Columns, val: Val) -> tuple[str, ...]:
     """Every text a column can hold, empty where that is not known."""
-    known = columns.known(val)
+    known = columns.constant_value(val)
     return (known,) if isinstance(known, str) else val.values if val.checked else ()
 
 
 @functions.op("formatDatetime")
 def format_datetime(scope: Scope, node: Element, x: Val, pattern: Val) -> Val:
-    return moments.spelled(scope, node, x, literal(node, pattern, 1))
+    return datetimes.format_datetime(scope, node, x, constant_argument(node, pattern, 1))
 
 
 @functions.op("formatNumber")
 def format_number(scope: Scope, node: Element, x: Val, pattern: Val) -> Val:
-    return numerals.spelled(scope, node, x, literal(node, pattern, 1))
+    return spell_number(scope, node, x, constant_argument(node, pattern, 1))
 
 
 @functions.op("matches")
 def matches(scope: Scope, node: Element, x: Val, pattern: Val) -> Truth:
-    """Whether the regular expression is found anywhere in the text."""
+    """True if the regular expression matches anywhere in the text."""
     op = scope.columns.op
-    found = op.RegexFullMatch(
-        scope.columns.to_text(x).tensor, pattern=f"(?s).*(?:{literal(node, pattern, 1)}).*"
+    hit = op.RegexFullMatch(
+        scope.columns.to_text(x).tensor, pattern=f"(?s).*(?:{constant_argument(node, pattern, 1)}).*"
     )
-    return Truth(found, op.Not(found))
+    return Truth(hit, op.Not(hit))
 
 
-def literal(node: Element, val: Val, index: int) -> Any:
+def constant_argument(node: Element, val: Val, index: int) -> Any:
     """The text or number of an argument that is a Constant. Raises UnreadableFile."""
-    given = list(node)[index]
-    if given.tag != "Constant":
+    argument = list(node)[index]
+    if argument.tag != "Constant":
         raise UnreadableFile(
             f"{describe(node)}: {node.get('function')} needs a constant as argument {index + 1}."
         )
-    return given.text or ""
+    return argument.text or ""
 
 
-def tabled(name: str, compute: Callable[..., Any], kind: str) -> None:
+def register_table(name: str, compute: Callable[..., Any], data_type: str) -> None:
     """A function of text with constants, computed for each declared value."""
 
     @functions.op(name)
@@ -302,26 +318,26 @@ def tabled(name: str, compute: Callable[..., Any], kind: str) -> None:
             raise UnreadableFile(
                 f"{describe(node)}: {name} needs a field whose valid values are declared and checked."
             )
-        extras = [literal(node, other, i + 1) for i, other in enumerate(others)]
+        extras = [constant_argument(node, other, i + 1) for i, other in enumerate(others)]
         table = {value: compute(value, *extras) for value in x.values}
-        found = scope.columns.lookup(x, table).with_(kind=kind)
-        given = tuple(dict.fromkeys(v for v in table.values() if v)) if kind == "string" else ()
-        return found.with_(values=given, checked=True)
+        val = scope.columns.lookup(x, table).with_(data_type=data_type)
+        possible = tuple(dict.fromkeys(v for v in table.values() if v)) if data_type == "string" else ()
+        return val.with_(values=possible, checked=True)
 
 
 def substring(value: str, start: str, length: str) -> str:
     return value[int(start) - 1 : int(start) - 1 + int(length)]
 
 
-def replaced(value: str, pattern: str, by: str) -> str:
+def replace_matches(value: str, pattern: str, by: str) -> str:
     return re.sub(pattern, lambda match: by, value)
 
 
-tabled("uppercase", str.upper, "string")
-tabled("lowercase", str.lower, "string")
-tabled("trimBlanks", str.strip, "string")
-tabled("stringLength", lambda value: float(len(value)), "integer")
-tabled("substring", substring, "string")
-tabled("replace", replaced, "string")
+register_table("uppercase", str.upper, "string")
+register_table("lowercase", str.lower, "string")
+register_table("trimBlanks", str.strip, "string")
+register_table("stringLength", lambda value: float(len(value)), "integer")
+register_table("substring", substring, "string")
+register_table("replace", replace_matches, "string")
 
-__all__ = ["BOOL", "TOLERANT", "WHOLE", "functions", "rounded"]
+__all__ = ["BOOL", "TOLERANT", "WHOLE", "functions", "round_half_up"]

@@ -17,11 +17,11 @@ from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option, flag
 from bridge.report import Blocker
 from bridge_pmml import expressions, results
-from bridge_pmml.fields import Field, Inputs, Scope, active
+from bridge_pmml.fields import Field, Inputs, Scope, active_fields
 from bridge_pmml.import_ops import ops
-from bridge_pmml.import_ops.association import basket_field
-from bridge_pmml.import_ops.series import horizon_field
-from bridge_pmml.models import MODELS, handled, model_of, prepared
+from bridge_pmml.import_ops.association_rules import basket_field
+from bridge_pmml.import_ops.time_series import horizon_field
+from bridge_pmml.models import MODELS, model_of, model_scope, run_model
 from bridge_pmml.reader import (
     INTERFACE,
     VERSIONS,
@@ -30,11 +30,11 @@ from bridge_pmml.reader import (
     children,
     describe,
     interface,
-    need,
-    read,
+    need_child,
+    read_document,
     text,
 )
-from bridge_pmml.values import Columns, Val, negated
+from bridge_pmml.values import Columns, Val, logical_not
 from bridge_pmml.verification import check
 
 ITEMS = "items"
@@ -54,12 +54,12 @@ def load(src: Any, inputs: str = "fields", outputs: str = "all", self_check: boo
     are no PMML, UnsupportedModel for what no function of a record gives.
     """
     path = Path(src)
-    with uncollected():
+    with without_garbage_collection():
         return _load(path, inputs == "matrix", outputs == "numbers", self_check)
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     """Without garbage collection: a forest is a million objects, all of them in use."""
     enabled = gc.isenabled()
     gc.disable()
@@ -71,14 +71,14 @@ def uncollected() -> Iterator[None]:
 
 
 def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model:
-    root = read(path)
+    root = read_document(path)
     version = root.get("version", "")
     if not version.startswith(VERSIONS):
         raise UnreadableFile(
             f"{path} says PMML version {version or 'nothing'}.", "Versions 3.0 to 4.4 are read."
         )
     try:
-        model = _model(root, packed, numbers)
+        model = _build_model(root, packed, numbers)
     except (BridgeError, MemoryError):
         raise
     except Exception as error:
@@ -93,21 +93,21 @@ def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model
     return model
 
 
-def _model(root: Element, packed: bool, numbers: bool = False) -> ir.Model:
+def _build_model(root: Element, packed: bool, numbers: bool = False) -> ir.Model:
     node = model_of(root)
-    refused = list(_blockers(root))
+    refused = list(_find_blockers(root))
     if refused:
         count = len(refused)
         raise UnsupportedModel(f"{count} element{'s' * (count > 1)} of the document cannot be read:", refused)
     graph = ir.Graph([], [], nodes=[], name=node.get("modelName") or node.tag, opset_imports=_opsets())
-    fields = {f.name: f for f in map(Field.of, children(need(root, "DataDictionary"), "DataField"))}
+    fields = {f.name: f for f in map(Field.of, children(need_child(root, "DataDictionary"), "DataField"))}
     inputs = Inputs(graph, fields)
-    noted = {} if packed or numbers else interface(root.get(INTERFACE))
-    if noted:
-        for entry in noted["inputs"]:
+    ports = {} if packed or numbers else interface(root.get(INTERFACE))
+    if ports:
+        for entry in ports["inputs"]:
             inputs.bundle(entry)
     else:
-        _declare(node, inputs, packed)
+        _declare_inputs(node, inputs, packed)
     op = hub.Builder(graph)
     op.begin(*describe(node).partition(" (")[0].partition(" ")[::2])
     columns = Columns(op, graph.inputs[0] if graph.inputs else None)
@@ -115,18 +115,18 @@ def _model(root: Element, packed: bool, numbers: bool = False) -> ir.Model:
     outer = Scope(columns, None, inputs, ops)
     for function in root.iterfind("TransformationDictionary/DefineFunction"):
         outer.functions[text(function, "name")] = function
-    scope = prepared(_with_dictionary(outer, root, node), node)
-    result = handled(scope, node)
-    found = results.outputs(scope, node, result)
+    scope = model_scope(_with_dictionary(outer, root, node), node)
+    result = run_model(scope, node)
+    columns_by_name = results.output_columns(scope, node, result)
     names = results.final_names(node)
-    chosen = {n: v for n, v in found.items() if n in names} or results.defaults(scope, result)
-    chosen = {n: v for n, v in chosen.items() if not (numbers and v.text)}
-    if not chosen:
+    outputs = {n: v for n, v in columns_by_name.items() if n in names} or results.defaults(scope, result)
+    outputs = {n: v for n, v in outputs.items() if not (numbers and v.text)}
+    if not outputs:
         raise UnreadableFile(f"{describe(node)} has no outputs.")
-    if noted:
-        _restore(graph, columns, chosen, scope, noted["outputs"])
+    if ports:
+        _restore_outputs(graph, columns, outputs, scope, ports["outputs"])
     else:
-        _finish(graph, columns, chosen, scope)
+        _add_outputs(graph, columns, outputs, scope)
     return ir.Model(graph, ir_version=hub.IR_VERSION)
 
 
@@ -159,15 +159,15 @@ def _opsets() -> dict[str, int]:
     return {"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET}
 
 
-def _declare(node: Element, inputs: Inputs, packed: bool) -> None:
+def _declare_inputs(node: Element, inputs: Inputs, packed: bool) -> None:
     """Inputs for the active fields of the model, in order."""
     basket = basket_field(node) if node.tag == "AssociationModel" else ""
     if basket:
-        inputs.declare(basket, ITEMS)
+        inputs.add_field(basket, ITEMS)
         return
     names = []
     steps = [horizon_field(node)] if node.tag == "TimeSeriesModel" else []
-    for item in (*active(child(node, "MiningSchema")), *steps):
+    for item in (*active_fields(child(node, "MiningSchema")), *steps):
         name = text(item, "name")
         if name in inputs.fields and name not in names:
             names.append(name)
@@ -175,12 +175,12 @@ def _declare(node: Element, inputs: Inputs, packed: bool) -> None:
         inputs.pack(names)
     for name in names:
         if name not in inputs.packed:
-            inputs.declare(name)
+            inputs.add_field(name)
 
 
-def _finish(graph: ir.Graph, columns: Columns, chosen: dict[str, Val], scope: Scope) -> None:
+def _add_outputs(graph: ir.Graph, columns: Columns, chosen: dict[str, Val], scope: Scope) -> None:
     """Named outputs of the graph, missing where a field was invalid."""
-    keep = negated(scope.invalid, columns.op)
+    keep = logical_not(scope.invalid, columns.op)
     taken = {v.name for v in graph.inputs}
     for name, val in chosen.items():
         width = val.width
@@ -193,11 +193,11 @@ def _finish(graph: ir.Graph, columns: Columns, chosen: dict[str, Val], scope: Sc
         graph.outputs.append(value)
 
 
-def _restore(
+def _restore_outputs(
     graph: ir.Graph, columns: Columns, chosen: dict[str, Val], scope: Scope, entries: list[dict[str, Any]]
 ) -> None:
     """Outputs as the hub had them before they became fields."""
-    op, keep = columns.op, negated(scope.invalid, columns.op)
+    op, keep = columns.op, logical_not(scope.invalid, columns.op)
     for entry in entries:
         missing = [f for f in entry["fields"] if f not in chosen]
         if missing or not entry["fields"]:
@@ -212,7 +212,7 @@ def _restore(
         graph.outputs.append(value)
 
 
-def _blockers(root: Element) -> Any:
+def _find_blockers(root: Element) -> Any:
     for tag in MODELS:
         for node in root.iter(tag):
             if tag not in ops:

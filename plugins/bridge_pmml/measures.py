@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge_pmml import special
-from bridge_pmml.reader import Element, child, describe, matrix, need, number
+from bridge_pmml.reader import Element, child, describe, need_child, number, read_matrix
 from bridge_pmml.values import Columns
 
 MEASURES = (
@@ -33,10 +33,10 @@ class Measure:
     def __init__(
         self, columns: Columns, node: Element, fields: list[Element], weights: list[float], q: np.ndarray
     ) -> None:
-        found = child(node, *MEASURES)
-        if found is None:
+        measure = child(node, *MEASURES)
+        if measure is None:
             raise UnreadableFile(f"{describe(node)} names no measure that is known.")
-        self.columns, self.node, self.measure = columns, node, found
+        self.columns, self.node, self.measure = columns, node, measure
         self.similarity = node.get("kind") == "similarity"
         default = node.get("compareFunction", "absDiff")
         self.functions = [f.get("compareFunction") or default for f in fields]
@@ -75,7 +75,7 @@ class Measure:
             return op.Abs(op.Sub(op.Unsqueeze(x, np.array([1])), op.const(rows[None])))
         parts = []
         for index, name in enumerate(self.functions):
-            column = self.columns.pick(x, index)
+            column = self.columns.gather_column(x, index)
             y = op.const(rows[:, index][None])
             parts.append(op.Unsqueeze(self._function(name, index, column, y, rows[:, index]), np.array([2])))
         return parts[0] if len(parts) == 1 else op.Concat(*parts, axis=2)
@@ -91,14 +91,14 @@ class Measure:
             same = op.Equal(x, y)
             return op.Cast(same if name == "equal" else op.Not(same), to=11)
         if name == "table":
-            held = matrix(need(field, "Comparisons")[0])
-            rows = held[:, stored.astype(int)]
+            comparisons = read_matrix(need_child(field, "Comparisons")[0])
+            rows = comparisons[:, stored.astype(int)]
             at = op.Cast(op.Where(op.IsNaN(x), self.columns.scalar(0.0), x), to=7)
             return op.Gather(op.const(rows), op.Squeeze(at, np.array([1])), axis=0)
         raise UnreadableFile(f"{describe(field)}: the compare function {name!r} is unknown.")
 
     def _binary(self, x: Any, rows: np.ndarray) -> Any:
-        """From the counts of fields that are 1 or 0 in both, or in one of them."""
+        """Similarity from the counts of fields that are 1 or 0 in both, or in one of them."""
         columns, op = self.columns, self.columns.op
         one = op.Cast(op.Equal(x, columns.scalar(1.0)), to=11)
         zero = op.Cast(op.Equal(x, columns.scalar(0.0)), to=11)

@@ -9,7 +9,7 @@ import numpy as np
 from bridge.errors import UnreadableFile
 from bridge_pmml.fields import Scope
 from bridge_pmml.reader import Element, child, describe, text, words
-from bridge_pmml.values import NO, UNKNOWN, YES, Truth, Val, either, joined, negated, parse
+from bridge_pmml.values import NO, UNKNOWN, YES, Truth, Val, logical_and, logical_not, logical_or, parse
 
 PREDICATES = ("SimplePredicate", "SimpleSetPredicate", "CompoundPredicate", "True", "False")
 COMPARED = {
@@ -26,10 +26,10 @@ def predicate_of(node: Element) -> Element:
     """The predicate of a Node, Segment, rule or attribute. Raises UnreadableFile without one."""
     if len(node) and node[0].tag in PREDICATES:
         return node[0]
-    found = child(node, *PREDICATES)
-    if found is None:
+    predicate = child(node, *PREDICATES)
+    if predicate is None:
         raise UnreadableFile(f"{describe(node)} has no predicate.")
-    return found
+    return predicate
 
 
 def evaluate(scope: Scope, node: Element) -> Truth:
@@ -37,7 +37,7 @@ def evaluate(scope: Scope, node: Element) -> Truth:
     if node.tag in ("True", "False"):
         return YES if node.tag == "True" else NO
     if node.tag == "SimplePredicate":
-        return simple(scope, node)
+        return simple_predicate(scope, node)
     if node.tag == "SimpleSetPredicate":
         return membership(scope, node)
     if node.tag == "CompoundPredicate":
@@ -46,18 +46,18 @@ def evaluate(scope: Scope, node: Element) -> Truth:
     raise UnreadableFile(f"{describe(node)} is no predicate.")
 
 
-def simple(scope: Scope, node: Element) -> Truth:
+def simple_predicate(scope: Scope, node: Element) -> Truth:
     operator, val = text(node, "operator"), scope.get(text(node, "field"))
     if operator in ("isMissing", "isNotMissing"):
-        gone = scope.columns.missing(val)
-        there = negated(gone, scope.columns.op)
-        return Truth(gone, there) if operator == "isMissing" else Truth(there, gone)
+        missing = scope.columns.missing(val)
+        there = logical_not(missing, scope.columns.op)
+        return Truth(missing, there) if operator == "isMissing" else Truth(there, missing)
     if operator not in COMPARED:
         raise UnreadableFile(f"{describe(node)}: the operator {operator!r} is unknown.")
-    return compare(scope, operator, val, text(node, "value"))
+    return compare_literal(scope, operator, val, text(node, "value"))
 
 
-def compare(scope: Scope, operator: str, val: Val, literal: str) -> Truth:
+def compare_literal(scope: Scope, operator: str, val: Val, literal: str) -> Truth:
     """A value against a literal of its own type; unknown where it is missing."""
     columns = scope.columns
     if val.missing:
@@ -70,16 +70,16 @@ def compare(scope: Scope, operator: str, val: Val, literal: str) -> Truth:
         rank = {v: float(i) for i, v in enumerate(val.values)}
         val, value = columns.lookup(val, rank), rank[literal]
     else:
-        value = parse(literal, val.kind)
-    return against(columns, operator, val, columns.scalar(value))
+        value = parse(literal, val.data_type)
+    return compare_tensor(columns, operator, val, columns.scalar(value))
 
 
-def against(columns: Any, operator: str, val: Val, other: Any) -> Truth:
+def compare_tensor(columns: Any, operator: str, val: Val, other: Any) -> Truth:
     """A column compared with a tensor that is nowhere missing."""
     op = columns.op
     if operator in ("equal", "notEqual"):
         same = op.Equal(val.tensor, other)
-        differs = joined(op.Not(same), negated(columns.missing(val), op), op)
+        differs = logical_and(op.Not(same), logical_not(columns.missing(val), op), op)
         return Truth(same, differs) if operator == "equal" else Truth(differs, same)
     yes, no = COMPARED[operator]
     return Truth(op.node(yes, val.tensor, other), op.node(no, val.tensor, other))
@@ -87,7 +87,7 @@ def against(columns: Any, operator: str, val: Val, other: Any) -> Truth:
 
 def membership(scope: Scope, node: Element) -> Truth:
     val, inside = scope.get(text(node, "field")), text(node, "booleanOperator") == "isIn"
-    return among(scope, val, set_items(node), inside)
+    return is_among(scope, val, set_items(node), inside)
 
 
 def set_items(node: Element) -> list[str]:
@@ -101,15 +101,15 @@ def set_items(node: Element) -> list[str]:
     )
 
 
-def among(scope: Scope, val: Val, items: list[str], inside: bool) -> Truth:
-    """Whether a value is one of literals; unknown where it is missing."""
+def is_among(scope: Scope, val: Val, items: list[str], inside: bool) -> Truth:
+    """Check that a value is one of the literals; unknown where it is missing."""
     columns, op = scope.columns, scope.columns.op
     if val.missing:
         return UNKNOWN
-    hits = columns.index(val, list(dict.fromkeys(parse(i, val.kind) for i in items)))
+    hits = columns.category_index(val, list(dict.fromkeys(parse(i, val.data_type) for i in items)))
     hit = op.GreaterOrEqual(hits, np.array([[0]], np.int64))
-    there = negated(columns.missing(val), op)
-    hit, miss = joined(hit, there, op), joined(op.Not(hit), there, op)
+    there = logical_not(columns.missing(val), op)
+    hit, miss = logical_and(hit, there, op), logical_and(op.Not(hit), there, op)
     return Truth(hit, miss) if inside else Truth(miss, hit)
 
 
@@ -121,19 +121,19 @@ def compound(op: Any, operator: str, parts: list[Truth]) -> Truth:
     for part in parts[1:]:
         a, b = result, part
         if operator == "and":
-            result = Truth(joined(a.true, b.true, op), either(a.false, b.false, op))
+            result = Truth(logical_and(a.true, b.true, op), logical_or(a.false, b.false, op))
         elif operator == "or":
-            result = Truth(either(a.true, b.true, op), joined(a.false, b.false, op))
+            result = Truth(logical_or(a.true, b.true, op), logical_and(a.false, b.false, op))
         elif operator == "xor":
             result = Truth(
-                either(joined(a.true, b.false, op), joined(a.false, b.true, op), op),
-                either(joined(a.true, b.true, op), joined(a.false, b.false, op), op),
+                logical_or(logical_and(a.true, b.false, op), logical_and(a.false, b.true, op), op),
+                logical_or(logical_and(a.true, b.true, op), logical_and(a.false, b.false, op), op),
             )
         elif operator == "surrogate":
-            unknown = negated(either(a.true, a.false, op), op)
+            unknown = logical_not(logical_or(a.true, a.false, op), op)
             result = Truth(
-                either(a.true, joined(unknown, b.true, op), op),
-                either(a.false, joined(unknown, b.false, op), op),
+                logical_or(a.true, logical_and(unknown, b.true, op), op),
+                logical_or(a.false, logical_and(unknown, b.false, op), op),
             )
         else:
             raise UnreadableFile(f"The booleanOperator {operator!r} is unknown.")

@@ -27,7 +27,7 @@ DEFAULT = re.compile(
 VERSION = re.compile(rb"\sversion\s*=")
 
 
-def read(path: Path) -> Element:
+def read_document(path: Path) -> Element:
     """The root element of a PMML file, namespaces dropped and Extension elements removed.
 
     Entities are not expanded, nothing is fetched, nesting is bounded by libxml2 (256). Raises UnreadableFile.
@@ -45,7 +45,7 @@ def read(path: Path) -> Element:
     )
     try:
         with path.open("rb") as file:
-            parser.feed(bare(file.read(CHUNK)))
+            parser.feed(drop_default_namespace(file.read(CHUNK)))
             while chunk := file.read(CHUNK):
                 parser.feed(chunk)
         root = parser.close()
@@ -57,13 +57,13 @@ def read(path: Path) -> Element:
     return strip_namespaces(root, path)
 
 
-def bare(content: bytes) -> bytes:
+def drop_default_namespace(content: bytes) -> bytes:
     """The document without its default namespace, which is as many names less to shorten."""
-    found = DEFAULT.search(content[:4096])
-    if found is None:
+    match = DEFAULT.search(content[:4096])
+    if match is None:
         return content
-    start, end = found.span("space")
-    version = b"" if VERSION.search(found[0]) else b' version="%s"' % found["version"].replace(b"_", b".")
+    start, end = match.span("space")
+    version = b"" if VERSION.search(match[0]) else b' version="%s"' % match["version"].replace(b"_", b".")
     return content[:start] + version + content[end:]
 
 
@@ -87,8 +87,8 @@ def strip_namespaces(root: Element, path: Path) -> Element:
     for extension in list(root.iter("Extension")):
         parent = extension.getparent()
         if parent is not None:
-            for kept in children(extension, "BayesInput"):
-                extension.addprevious(kept)
+            for bayes_input in children(extension, "BayesInput"):
+                extension.addprevious(bayes_input)
             parent.remove(extension)
     if root.tag != "PMML":
         raise UnreadableFile(f"{path} is no PMML: its root element is {root.tag}.")
@@ -104,12 +104,12 @@ def interface(text: str | None) -> dict[str, list[dict[str, Any]]]:
     if not text:
         return {}
     try:
-        found = json.loads(text)
-        for entry in (*found["inputs"], *found["outputs"]):
+        ports = json.loads(text)
+        for entry in (*ports["inputs"], *ports["outputs"]):
             str(entry["name"]), str(entry["dtype"]), list(entry["shape"]), [str(f) for f in entry["fields"]]
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableFile(f"The document's {INTERFACE} extension is damaged: {error}") from error
-    return found
+    return ports
 
 
 def interface_of(path: Path) -> dict[str, list[dict[str, Any]]]:
@@ -117,8 +117,8 @@ def interface_of(path: Path) -> dict[str, list[dict[str, Any]]]:
     settings = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
     try:
         for _, header in etree.iterparse(str(path), events=("end",), tag="{*}Header", **settings):
-            noted = [e.get("value") for e in header.iterfind("{*}Extension") if e.get("name") == INTERFACE]
-            return interface(noted[0]) if noted else {}
+            values = [e.get("value") for e in header.iterfind("{*}Extension") if e.get("name") == INTERFACE]
+            return interface(values[0]) if values else {}
     except etree.XMLSyntaxError:
         return {}
     return {}
@@ -126,18 +126,18 @@ def interface_of(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 def child(node: Element, *names: str) -> Element | None:
     """The first child of one of these names."""
-    for found in node:
-        if found.tag in names:
-            return found
+    for element in node:
+        if element.tag in names:
+            return element
     return None
 
 
-def need(node: Element, *names: str) -> Element:
+def need_child(node: Element, *names: str) -> Element:
     """The first child of one of these names. Raises UnreadableFile without one."""
-    found = child(node, *names)
-    if found is None:
+    element = child(node, *names)
+    if element is None:
         raise UnreadableFile(f"{describe(node)} has no {' or '.join(names)}.")
-    return found
+    return element
 
 
 def children(node: Element | None, *names: str) -> list[Element]:
@@ -199,34 +199,34 @@ def _items(content: str) -> Iterator[tuple[str, str, str]]:
 def numbers(node: Element) -> np.ndarray:
     """The doubles of an Array or REAL-SparseArray, or of the first such child of `node`."""
     if node.tag not in ("Array", "REAL-SparseArray", "INT-SparseArray", "Matrix"):
-        node = need(node, "Array", "REAL-SparseArray", "INT-SparseArray")
+        node = need_child(node, "Array", "REAL-SparseArray", "INT-SparseArray")
     if node.tag.endswith("SparseArray"):
-        return _sparse(node)
+        return _read_sparse_array(node)
     try:
         return np.array((node.text or "").split(), np.float64)
     except ValueError:
         raise UnreadableFile(f"{describe(node)} holds something that is not a number.") from None
 
 
-def _sparse(node: Element) -> np.ndarray:
+def _read_sparse_array(node: Element) -> np.ndarray:
     size = int(number(node, "n"))
     if not 0 <= size <= 2**24:
         raise UnreadableFile(f"{describe(node)}: n={size} is out of range.")
-    kind = node.tag.split("-")[0]
-    found = np.full(size, number(node, "defaultValue", 0.0))
-    indices, entries = child(node, "Indices"), child(node, f"{kind}-Entries")
+    item_type = node.tag.split("-")[0]
+    array = np.full(size, number(node, "defaultValue", 0.0))
+    indices, entries = child(node, "Indices"), child(node, f"{item_type}-Entries")
     listed = (indices.text or "").split() if indices is not None else []
-    at = [int(i) - 1 if i.isdecimal() else -1 for i in listed]
+    indices_from_zero = [int(i) - 1 if i.isdecimal() else -1 for i in listed]
     values = [to_number(v, node) for v in ((entries.text or "").split() if entries is not None else [])]
-    if len(at) != len(values) or any(not 0 <= i < size for i in at):
+    if len(indices_from_zero) != len(values) or any(not 0 <= i < size for i in indices_from_zero):
         raise UnreadableFile(f"{describe(node)}: its indices and entries do not match.")
-    found[at] = values
-    return found
+    array[indices_from_zero] = values
+    return array
 
 
-def matrix(node: Element) -> np.ndarray:
+def read_matrix(node: Element) -> np.ndarray:
     """A Matrix element: rows of Array, or MatCell entries; symmetric and diagonal ones filled up."""
-    kind = node.get("kind", "any")
+    matrix_kind = node.get("kind", "any")
     rows = [numbers(row) for row in children(node, "Array")]
     cells = [(int(number(c, "row")), int(number(c, "col")), c) for c in children(node, "MatCell")]
     size = max([len(rows), *(len(r) for r in rows), *(max(r, c) for r, c, _ in cells), 0])
@@ -236,22 +236,22 @@ def matrix(node: Element) -> np.ndarray:
     inside = all(0 < r <= height and 0 < c <= width for r, c, _ in cells)
     if not (height > 0 and width > 0 and height * width <= 2**22 and fits and inside):
         raise UnreadableFile(f"{describe(node)}: {height} × {width} is out of range.")
-    found = np.full((height, width), number(node, "offDiagDefault", 0.0))
-    np.fill_diagonal(found, number(node, "diagDefault", 0.0))
-    if kind == "diagonal" and len(rows) == 1:
-        np.fill_diagonal(found, rows[0])
+    array = np.full((height, width), number(node, "offDiagDefault", 0.0))
+    np.fill_diagonal(array, number(node, "diagDefault", 0.0))
+    if matrix_kind == "diagonal" and len(rows) == 1:
+        np.fill_diagonal(array, rows[0])
     else:
         for index, row in enumerate(rows):
-            found[index, : len(row)] = row
+            array[index, : len(row)] = row
     for y, x, cell in cells:
-        found[y - 1, x - 1] = to_number(cell.text or "", cell)
-    if kind == "symmetric":
-        lower = np.tril(found)
-        found = lower + lower.T - np.diag(np.diag(found))
-    return found
+        array[y - 1, x - 1] = to_number(cell.text or "", cell)
+    if matrix_kind == "symmetric":
+        lower = np.tril(array)
+        array = lower + lower.T - np.diag(np.diag(array))
+    return array
 
 
-def table(node: Element) -> list[dict[str, str]]:
+def inline_table(node: Element) -> list[dict[str, str]]:
     """The rows of the InlineTable below `node`, cells by column name. Raises UnreadableFile for external
     tables."""
     inline = child(node, "InlineTable")

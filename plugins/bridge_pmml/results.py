@@ -1,4 +1,4 @@
-"""What a model says of a record, and how Targets and Output turn it into named columns."""
+"""Results of models, and their Targets and Output, which turn them into named columns."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.report import Blocker
 from bridge_pmml import expressions
 from bridge_pmml.fields import Scope
-from bridge_pmml.functions import rounded
+from bridge_pmml.functions import round_half_up
 from bridge_pmml.reader import Element, child, children, describe, number, optional, text
-from bridge_pmml.values import Columns, Val, is_text, negated, parse
+from bridge_pmml.values import Columns, Val, is_text, logical_not, parse
 
 AFFINITY = ("affinity", "clusterAffinity", "entityAffinity")
 ENTITY = ("entityId", "clusterId", "ruleId")
@@ -32,7 +32,7 @@ class Result:
     value: Val | None = None
     target: str = ""
     labels: tuple[str, ...] = ()
-    kind: str = "string"
+    data_type: str = "string"
     probabilities: Any = None
     confidences: Any = None
     confidence: Val | None = None
@@ -48,48 +48,48 @@ class Result:
     outputs: Callable[[Element], Val | None] = lambda item: None
 
     def probability(self, columns: Columns, label: str) -> Val:
-        return self._of(columns, self.probabilities, label)
+        return self._class_column(columns, self.probabilities, label)
 
-    def _of(self, columns: Columns, matrix: Any, label: str) -> Val:
+    def _class_column(self, columns: Columns, matrix: Any, label: str) -> Val:
         if matrix is None or label not in self.labels:
             return columns.constant(math.nan)
-        return columns.number(columns.pick(matrix, self.labels.index(label)))
+        return columns.number(columns.gather_column(matrix, self.labels.index(label)))
 
     def of_winner(self, columns: Columns, matrix: Any) -> Val:
         """The entry of the predicted class."""
         if matrix is None or self.value is None:
             return columns.constant(math.nan)
         op = columns.op
-        index = columns.index(self.value, [parse(v, self.value.kind) for v in self.labels], -1)
+        index = columns.category_index(self.value, [parse(v, self.value.data_type) for v in self.labels], -1)
         here = op.GreaterOrEqual(index, np.array([[0]], np.int64))
-        found = op.GatherElements(matrix, op.Max(index, np.array([[0]], np.int64)), axis=1)
-        return columns.blank(columns.number(found), here)
+        entry = op.GatherElements(matrix, op.Max(index, np.array([[0]], np.int64)), axis=1)
+        return columns.blank(columns.number(entry), here)
 
     def masked(self, columns: Columns, keep: Any) -> Result:
         """The same answer where `keep` holds, missing elsewhere."""
         if keep is True:
             return self
 
-        def cut(val: Val | None) -> Val | None:
+        def mask_column(val: Val | None) -> Val | None:
             return None if val is None else columns.blank(val, keep)
 
-        def wide(matrix: Any) -> Any:
+        def mask_matrix(matrix: Any) -> Any:
             return None if matrix is None else columns.op.Where(keep, matrix, columns.scalar(math.nan))
 
         return Result(
             self.function,
-            cut(self.value),
+            mask_column(self.value),
             self.target,
             self.labels,
-            self.kind,
-            wide(self.probabilities),
-            wide(self.confidences),
-            cut(self.confidence),
+            self.data_type,
+            mask_matrix(self.probabilities),
+            mask_matrix(self.confidences),
+            mask_column(self.confidence),
             [columns.blank(v, keep) for v in self.entities],
-            cut(self.affinity),
+            mask_column(self.affinity),
             {k: columns.blank(v, keep) for k, v in self.affinities.items()},
             [columns.blank(v, keep) for v in self.reasons],
-            cut(self.display),
+            mask_column(self.display),
             {k: r.masked(columns, keep) for k, r in self.others.items()},
             {s: {k: columns.blank(v, keep) for k, v in vals.items()} for s, vals in self.segments.items()},
             {k: columns.blank(v, keep) for k, v in self.defaults.items()},
@@ -113,34 +113,38 @@ def targets_of(node: Element) -> list[str]:
     ]
 
 
-def target_labels(scope: Scope, node: Element, found: list[str]) -> tuple[tuple[str, ...], str]:
+def target_labels(scope: Scope, node: Element, observed: list[str]) -> tuple[tuple[str, ...], str]:
     """The classes of a model's target, and their data type: as its Targets or data field list them, else as
     found."""
     name = target_name(node)
     declared = scope.declared(name) if name else None
-    kind = declared.kind if declared else "string"
+    data_type = declared.data_type if declared else "string"
     listed = tuple(v.get("value") for v in node.iterfind("Targets/Target/TargetValue") if v.get("value"))
-    labels = listed or (declared.valid if declared else ()) or tuple(dict.fromkeys(found))
-    spelled = {parse(v, kind): v for v in labels}
-    extra = [f for f in dict.fromkeys(found) if parse(f, kind) not in spelled]
-    return (*labels, *extra), kind
+    labels = listed or (declared.valid if declared else ()) or tuple(dict.fromkeys(observed))
+    label_of_key = {parse(v, data_type): v for v in labels}
+    extra = [f for f in dict.fromkeys(observed) if parse(f, data_type) not in label_of_key]
+    return (*labels, *extra), data_type
 
 
-def winner(columns: Columns, matrix: Any, labels: tuple[str, ...], kind: str, largest: bool = True) -> Val:
+def winner(
+    columns: Columns, matrix: Any, labels: tuple[str, ...], data_type: str, largest: bool = True
+) -> Val:
     """The class of the largest (smallest) entry, the first of several; missing where an entry is missing."""
     op = columns.op
     filler = columns.scalar(-math.inf if largest else math.inf)
     clean = op.Where(op.IsNaN(matrix), filler, matrix)
     index = op.node("ArgMax" if largest else "ArgMin", clean, axis=1, keepdims=1)
-    found = columns.by_row(index, [parse(v, kind) for v in labels], kind).with_(values=labels, checked=True)
-    gone = op.ReduceMax(op.IsNaN(matrix), np.array([1]))
-    return columns.blank(found, op.Not(gone)).with_(values=labels)
+    label = columns.by_row(index, [parse(v, data_type) for v in labels], data_type).with_(
+        values=labels, checked=True
+    )
+    any_missing = op.ReduceMax(op.IsNaN(matrix), np.array([1]))
+    return columns.blank(label, op.Not(any_missing)).with_(values=labels)
 
 
-def classified(columns: Columns, matrix: Any, labels: tuple[str, ...], kind: str) -> Result:
+def classified(columns: Columns, matrix: Any, labels: tuple[str, ...], data_type: str) -> Result:
     """The class of the highest probability."""
-    value = winner(columns, matrix, labels, kind)
-    return Result("classification", value, labels=labels, kind=kind, probabilities=matrix)
+    value = winner(columns, matrix, labels, data_type)
+    return Result("classification", value, labels=labels, data_type=data_type, probabilities=matrix)
 
 
 def retarget(scope: Scope, node: Element, result: Result) -> Result:
@@ -149,43 +153,47 @@ def retarget(scope: Scope, node: Element, result: Result) -> Result:
     columns = scope.columns
     for target in node.iterfind("Targets/Target"):
         name = target.get("field", "")
-        held = result.others.get(name, result)
-        if held.value is None:
+        target_result = result.others.get(name, result)
+        if target_result.value is None:
             continue
         values = children(target, "TargetValue")
-        if held.function == "classification":
-            _priors(columns, values, held)
+        if target_result.function == "classification":
+            _fill_priors(columns, values, target_result)
             shown = {
-                parse(text(v, "value"), held.value.kind): v.get("displayValue")
+                parse(text(v, "value"), target_result.value.data_type): v.get("displayValue")
                 for v in values
                 if v.get("value") and v.get("displayValue")
             }
             if shown:
-                held.display = columns.lookup(held.value, shown)
-        elif not held.value.text:
-            held.value = _rescaled(columns, target, held.value)
+                target_result.display = columns.lookup(target_result.value, shown)
+        elif not target_result.value.text:
+            target_result.value = _rescale(columns, target, target_result.value)
             fill = next((optional(v, "defaultValue") for v in values), None)
             if fill is not None:
-                held.value = columns.where(columns.missing(held.value), columns.constant(fill), held.value)
+                target_result.value = columns.where(
+                    columns.missing(target_result.value), columns.constant(fill), target_result.value
+                )
     return result
 
 
-def _priors(columns: Columns, values: list[Element], held: Result) -> None:
+def _fill_priors(columns: Columns, values: list[Element], result: Result) -> None:
     """Prior probabilities where the model gives no class."""
     priors = {v.get("value"): optional(v, "priorProbability") for v in values}
-    given = [priors.get(label) for label in held.labels]
-    if not any(p is not None for p in given) or held.value is None:
+    prior_of_label = [priors.get(label) for label in result.labels]
+    if not any(p is not None for p in prior_of_label) or result.value is None:
         return
-    row = [math.nan if p is None else p for p in given]
-    gone = columns.column(columns.missing(held.value))
-    best = held.labels[int(np.nanargmax(row))]
-    filler = columns.constant(parse(best, held.value.kind), held.value.kind)
-    held.value = columns.where(gone, filler, held.value).with_(values=held.labels, kind=held.kind)
-    if held.probabilities is not None:
-        held.probabilities = columns.op.Where(gone, columns.op.const(np.array([row])), held.probabilities)
+    row = [math.nan if p is None else p for p in prior_of_label]
+    gone = columns.mask_column(columns.missing(result.value))
+    best = result.labels[int(np.nanargmax(row))]
+    filler = columns.constant(parse(best, result.value.data_type), result.value.data_type)
+    result.value = columns.where(gone, filler, result.value).with_(
+        values=result.labels, data_type=result.data_type
+    )
+    if result.probabilities is not None:
+        result.probabilities = columns.op.Where(gone, columns.op.const(np.array([row])), result.probabilities)
 
 
-def _rescaled(columns: Columns, target: Element, val: Val) -> Val:
+def _rescale(columns: Columns, target: Element, val: Val) -> Val:
     op, x = columns.op, val.tensor
     low, high = optional(target, "min"), optional(target, "max")
     if low is not None:
@@ -195,42 +203,42 @@ def _rescaled(columns: Columns, target: Element, val: Val) -> Val:
     factor, constant = number(target, "rescaleFactor", 1.0), number(target, "rescaleConstant", 0.0)
     x = x if factor == 1.0 else op.Mul(x, columns.scalar(factor))
     x = x if constant == 0.0 else op.Add(x, columns.scalar(constant))
-    how = target.get("castInteger")
-    if how is not None:
-        x = {"round": rounded, "ceiling": lambda op, v: op.Ceil(v), "floor": lambda op, v: op.Floor(v)}[how](
-            op, x
-        )
-    return val.with_(tensor=x, kind="integer" if how else val.kind)
+    cast = target.get("castInteger")
+    if cast is not None:
+        x = {"round": round_half_up, "ceiling": lambda op, v: op.Ceil(v), "floor": lambda op, v: op.Floor(v)}[
+            cast
+        ](op, x)
+    return val.with_(tensor=x, data_type="integer" if cast else val.data_type)
 
 
-def outputs(scope: Scope, node: Element, result: Result) -> dict[str, Val]:
+def output_columns(scope: Scope, node: Element, result: Result) -> dict[str, Val]:
     """The columns of a model's Output, by name; all of them, final or not."""
     inner = Scope(scope.columns, scope)
     inner.functions = scope.functions
-    found: dict[str, Val] = {}
+    columns_by_name: dict[str, Val] = {}
     for item in node.iterfind("Output/OutputField"):
         name = item.get("name") or item.get("feature", "predictedValue")
-        val = feature(inner, item, result)
-        kind = item.get("dataType", "")
-        if kind:
-            val = _typed(scope.columns, val, kind)
+        val = output_feature(inner, item, result)
+        data_type = item.get("dataType", "")
+        if data_type:
+            val = _cast_output(scope.columns, val, data_type)
         inner.names[name] = val
-        while name in found:
+        while name in columns_by_name:
             name += "_2"
-        found[name] = val
-    return found
+        columns_by_name[name] = val
+    return columns_by_name
 
 
-def _typed(columns: Columns, val: Val, kind: str) -> Val:
-    """Under the declared type, where the value can be; a class number keeps what it is when it spells no
-    number."""
-    if val.width > 1 or (is_text(kind) != val.text and val.text and not val.values):
+def _cast_output(columns: Columns, val: Val, data_type: str) -> Val:
+    """Cast an output to its declared data type, where the value allows it. A class number that spells no
+    number keeps its type."""
+    if val.width > 1 or (is_text(data_type) != val.text and val.text and not val.values):
         return val
-    if is_text(kind) and not val.text and val.kind in ("double", "float") and not val.values:
+    if is_text(data_type) and not val.text and val.data_type in ("double", "float") and not val.values:
         return val
-    if kind == "integer" and not val.text:
-        return val.with_(kind=kind)
-    return columns.cast(val, kind)
+    if data_type == "integer" and not val.text:
+        return val.with_(data_type=data_type)
+    return columns.cast(val, data_type)
 
 
 def final_names(node: Element) -> set[str]:
@@ -241,87 +249,89 @@ def final_names(node: Element) -> set[str]:
     }
 
 
-def feature(scope: Scope, item: Element, result: Result) -> Val:
+def output_feature(scope: Scope, item: Element, result: Result) -> Val:
     """One OutputField."""
-    columns, what = scope.columns, item.get("feature", "predictedValue")
+    columns, feature = scope.columns, item.get("feature", "predictedValue")
     segment = item.get("segmentId")
     if segment is not None and segment in result.segments:
-        return _of_segment(columns, item, result.segments[segment], what)
-    own = result.outputs(item)
-    if own is not None:
-        return own
-    held = result.others.get(item.get("targetField", ""), result)
+        return _segment_output(columns, item, result.segments[segment], feature)
+    model_output = result.outputs(item)
+    if model_output is not None:
+        return model_output
+    target_result = result.others.get(item.get("targetField", ""), result)
     rank, value = int(number(item, "rank", 1)), item.get("value")
     empty = columns.constant("", "string")
-    if what == "predictedValue":
-        return held.value or empty
-    if what == "predictedDisplayValue":
-        return held.display or columns.to_text(held.value or empty)
-    if what in ("transformedValue", "decision"):
-        return expressions.value(scope, expressions.expression_of(item))
-    if what == "probability":
+    if feature == "predictedValue":
+        return target_result.value or empty
+    if feature == "predictedDisplayValue":
+        return target_result.display or columns.to_text(target_result.value or empty)
+    if feature in ("transformedValue", "decision"):
+        return expressions.evaluate_column(scope, expressions.expression_of(item))
+    if feature == "probability":
         return (
-            held.of_winner(columns, held.probabilities)
+            target_result.of_winner(columns, target_result.probabilities)
             if value is None
-            else held.probability(columns, _label(held, value))
+            else target_result.probability(columns, _label(target_result, value))
         )
-    if what == "confidence":
+    if feature == "confidence":
         if value is not None:
-            return held._of(columns, held.confidences, _label(held, value))
-        return held.confidence or held.of_winner(columns, held.confidences)
-    if what == "residual":
-        return _residual(scope, held, value)
-    if what in ENTITY:
-        return held.entities[rank - 1] if rank <= len(held.entities) else empty
-    if what in AFFINITY:
+            return target_result._class_column(
+                columns, target_result.confidences, _label(target_result, value)
+            )
+        return target_result.confidence or target_result.of_winner(columns, target_result.confidences)
+    if feature == "residual":
+        return _residual(scope, target_result, value)
+    if feature in ENTITY:
+        return target_result.entities[rank - 1] if rank <= len(target_result.entities) else empty
+    if feature in AFFINITY:
         return (
-            held.affinities.get(value, columns.constant(math.nan))
+            target_result.affinities.get(value, columns.constant(math.nan))
             if value
-            else held.affinity or columns.constant(math.nan)
+            else target_result.affinity or columns.constant(math.nan)
         )
-    if what == "reasonCode":
-        return held.reasons[rank - 1] if rank <= len(held.reasons) else empty
+    if feature == "reasonCode":
+        return target_result.reasons[rank - 1] if rank <= len(target_result.reasons) else empty
     reason = "is no function of the record that this model gives"
     raise UnsupportedModel(
-        "An output cannot be read:", [Blocker(f"OutputField {what}", describe(item), "", reason)]
+        "An output cannot be read:", [Blocker(f"OutputField {feature}", describe(item), "", reason)]
     )
 
 
 def _label(result: Result, value: str) -> str:
     """The label that stands for a value: 1 and 1.0 are one class."""
-    same = {parse(v, result.kind): v for v in result.labels}
+    same = {parse(v, result.data_type): v for v in result.labels}
     try:
-        return same.get(parse(value, result.kind), value)
+        return same.get(parse(value, result.data_type), value)
     except UnreadableFile:
         return value
 
 
-def _of_segment(columns: Columns, item: Element, given: dict[str, Val], what: str) -> Val:
+def _segment_output(columns: Columns, item: Element, outputs: dict[str, Val], feature: str) -> Val:
     ref = child(item, "FieldRef")
-    name = ref.get("field") if ref is not None else what
-    if name not in given:
+    name = ref.get("field") if ref is not None else feature
+    if name not in outputs:
         raise UnreadableFile(f"{describe(item)}: its segment has no {name!r}.")
-    return given[name]
+    return outputs[name]
 
 
-def _residual(scope: Scope, held: Result, category: str | None) -> Val:
+def _residual(scope: Scope, result: Result, category: str | None) -> Val:
     """Observed minus predicted; of a class, its indicator minus its probability."""
     columns, op = scope.columns, scope.columns.op
-    if held.value is None or not held.target:
+    if result.value is None or not result.target:
         raise UnreadableFile("A residual is asked for, but there is no target.")
-    observed = scope.get(held.target)
-    if held.function != "classification":
-        if observed.text or held.value.text:
+    observed = scope.get(result.target)
+    if result.function != "classification":
+        if observed.text or result.value.text:
             raise UnreadableFile("A residual is asked for of a target that is no number.")
-        return columns.number(op.Sub(observed.tensor, held.value.tensor))
-    given = held.of_winner(columns, held.probabilities)
-    other = held.value.tensor
+        return columns.number(op.Sub(observed.tensor, result.value.tensor))
+    probability = result.of_winner(columns, result.probabilities)
+    other = result.value.tensor
     if category is not None:
-        given = held.probability(columns, _label(held, category))
-        other = columns.scalar(parse(category, observed.kind))
+        probability = result.probability(columns, _label(result, category))
+        other = columns.scalar(parse(category, observed.data_type))
     hit = op.Cast(op.Equal(observed.tensor, other), to=11)
-    found = columns.number(op.Sub(hit, given.tensor))
-    return columns.blank(found, negated(columns.missing(observed), op))
+    difference = columns.number(op.Sub(hit, probability.tensor))
+    return columns.blank(difference, logical_not(columns.missing(observed), op))
 
 
 def defaults(scope: Scope, result: Result) -> dict[str, Val]:
@@ -330,13 +340,13 @@ def defaults(scope: Scope, result: Result) -> dict[str, Val]:
     if result.defaults or result.value is None:
         return result.defaults
     suffix = f"_{result.target}" if result.target else ""
-    found = {f"predicted{suffix}": result.value}
+    columns_by_name = {f"predicted{suffix}": result.value}
     if result.confidences is not None or result.confidence is not None:
-        found["confidence"] = result.confidence or result.of_winner(columns, result.confidences)
+        columns_by_name["confidence"] = result.confidence or result.of_winner(columns, result.confidences)
     if result.probabilities is not None:
-        found["probability"] = result.of_winner(columns, result.probabilities)
+        columns_by_name["probability"] = result.of_winner(columns, result.probabilities)
         for label in result.labels:
-            found[f"probability_{label}"] = result.probability(columns, label)
+            columns_by_name[f"probability_{label}"] = result.probability(columns, label)
     if result.entities and result.function != "clustering":
-        found["node_id"] = result.entities[0]
-    return found
+        columns_by_name["node_id"] = result.entities[0]
+    return columns_by_name

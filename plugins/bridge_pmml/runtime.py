@@ -48,8 +48,8 @@ class Pmml4sSession(Session):
         try:
             self.model = loader.fromFile(str(path))
         except Exception as error:
-            raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
-        self.kept, self.noted = outputs, interface_of(path)
+            raise ExecutionFailed(f"PMML4S: {_first_line(error)}") from error
+        self.outputs_option, self.ports = outputs, interface_of(path)
         self.engine = f"PMML4S {importlib.metadata.version('pypmml')}"
         self.inputs = tuple(Port(f.name, f.dataType) for f in self.model.inputFields)
         self.outputs = tuple(Port(f.name, f.dataType) for f in self.model.outputFields)
@@ -65,14 +65,14 @@ class Pmml4sSession(Session):
         count = max(counts, default=1)
         rows = [{n: c[i] for n, c in columns.items() if c[i] is not None} for i in range(count)]
         try:
-            found = _scored(self.model, rows)
+            answers = _score(self.model, rows)
         except Exception as error:
-            raise ExecutionFailed(f"PMML4S: {_words(error)}") from error
-        found = found if last is None else [found[i] for i in last]
+            raise ExecutionFailed(f"PMML4S: {_first_line(error)}") from error
+        answers = answers if last is None else [answers[i] for i in last]
         names = dict.fromkeys(port.name for port in self.outputs)
-        values = {name: _array([row.get(name) for row in found]) for name in names}
-        values = _by_output(values, self.noted["outputs"]) if self.noted else values
-        if self.kept == "numbers":
+        values = {name: _as_array([row.get(name) for row in answers]) for name in names}
+        values = _by_output(values, self.ports["outputs"]) if self.ports else values
+        if self.outputs_option == "numbers":
             values = {name: array for name, array in values.items() if array.dtype.kind == "f"}
         return Outputs(values, self.engine)
 
@@ -82,33 +82,35 @@ class Pmml4sSession(Session):
         if self.model.modelElement == "AssociationModel":
             columns, last = _baskets(names, inputs)
         else:
-            given = _by_field(inputs, self.noted["inputs"]) if self.noted else inputs
-            columns = _columns(self.model, names, given)
+            arrays = _by_field(inputs, self.ports["inputs"]) if self.ports else inputs
+            columns = _columns(self.model, names, arrays)
         return {n: c for n, c in columns.items() if c}, last
 
 
 runtime = Runtime(Pmml4sSession, ("outputs",))
 
 
-def _scored(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _score(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Records are scored at once as JSON; those with numbers that JSON or its reader lose (infinite, huge,
     the zero below zero), or with results it may have lost, one by one."""
-    kept = [i for i, row in enumerate(rows) if all(map(_carried, row.values()))]
-    found: list[Any] = [None] * len(rows)
-    if kept:
+    as_json = [i for i, row in enumerate(rows) if all(map(_survives_json, row.values()))]
+    answers: list[Any] = [None] * len(rows)
+    if as_json:
         for i, answer in zip(
-            kept, json.loads(model.predict(json.dumps([rows[i] for i in kept]))), strict=True
+            as_json, json.loads(model.predict(json.dumps([rows[i] for i in as_json]))), strict=True
         ):
-            found[i] = None if None in answer.values() else answer
-    return [model.predict(row) if answer is None else answer for row, answer in zip(rows, found, strict=True)]
+            answers[i] = None if None in answer.values() else answer
+    return [
+        model.predict(row) if answer is None else answer for row, answer in zip(rows, answers, strict=True)
+    ]
 
 
-def _carried(value: Any) -> bool:
-    """Whether JSON carries the value to PMML4S unchanged."""
-    return not isinstance(value, float) or (abs(value) < LONGEST and not _below(value))
+def _survives_json(value: Any) -> bool:
+    """True if JSON carries the value to PMML4S unchanged."""
+    return not isinstance(value, float) or (abs(value) < LONGEST and not _is_negative_zero(value))
 
 
-def _rows(array: np.ndarray) -> np.ndarray:
+def _flatten_rows(array: np.ndarray) -> np.ndarray:
     """[N, …] as [N, F]."""
     return array.reshape(len(array), math.prod(array.shape[1:]))
 
@@ -118,30 +120,30 @@ def _by_field(inputs: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str
     wanted = [e["name"] for e in entries]
     if set(wanted) != set(inputs):
         raise InvalidInput(f"The document's inputs are {', '.join(wanted)}, not {', '.join(inputs)}.")
-    found = {}
+    arrays = {}
     for entry in entries:
         array = np.asarray(inputs[entry["name"]])
-        array = _rows(array)
+        array = _flatten_rows(array)
         if array.shape[1] != len(entry["fields"]):
             raise InvalidInput(
                 f"Input {entry['name']} has {array.shape[1]} columns, not {len(entry['fields'])}."
             )
-        found.update({name: array[:, i : i + 1] for i, name in enumerate(entry["fields"])})
-    return found
+        arrays.update({name: array[:, i : i + 1] for i, name in enumerate(entry["fields"])})
+    return arrays
 
 
 def _by_output(values: dict[str, np.ndarray], entries: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Outputs by field as the hub's outputs, of their dtypes and ranks."""
     import onnx_ir as ir  # takes 0.2 s, which documents of others do without
 
-    found = {}
+    outputs = {}
     for entry in entries:
         array = np.concatenate([values[name] for name in entry["fields"]], axis=1)
         if entry["dtype"] != "STRING":
             array = np.where(array == "", math.nan, array) if array.dtype == object else array
             array = array.astype(np.float64).astype(ir.DataType[entry["dtype"]].numpy())
-        found[entry["name"]] = array[:, 0] if len(entry["shape"]) == 1 else array
-    return found
+        outputs[entry["name"]] = array[:, 0] if len(entry["shape"]) == 1 else array
+    return outputs
 
 
 def _columns(model: Any, names: list[str], inputs: dict[str, Any]) -> dict[str, list[Any]]:
@@ -157,7 +159,9 @@ def _columns(model: Any, names: list[str], inputs: dict[str, Any]) -> dict[str, 
     unknown = [n for n in given if n not in names and names]
     if unknown and not set(names) & set(given):
         raise InvalidInput(f"The document's inputs are {', '.join(names)}, not {', '.join(given)}.")
-    return {name: [_plain(v) for v in _rows(np.asarray(array))[:, 0]] for name, array in given.items()}
+    return {
+        name: [_as_cell(v) for v in _flatten_rows(np.asarray(array))[:, 0]] for name, array in given.items()
+    }
 
 
 def _baskets(names: list[str], inputs: dict[str, Any]) -> tuple[dict[str, list[Any]], list[int]]:
@@ -169,15 +173,15 @@ def _baskets(names: list[str], inputs: dict[str, Any]) -> tuple[dict[str, list[A
     [(name, array)] = inputs.items()
     columns: dict[str, list[Any]] = {name: [], groups[0]: []}
     last = []
-    for index, row in enumerate(_rows(np.asarray(array))):
-        items = [c for c in map(_plain, row) if c is not None] or [None]
+    for index, row in enumerate(_flatten_rows(np.asarray(array))):
+        items = [c for c in map(_as_cell, row) if c is not None] or [None]
         columns[name] += items
         columns[groups[0]] += [f"basket {index}"] * len(items)
         last.append(len(columns[name]) - 1)
     return columns, last
 
 
-def _plain(value: Any) -> Any:
+def _as_cell(value: Any) -> Any:
     """A cell as PMML4S takes it: whole numbers as integers, the zero below zero aside; None for missing."""
     if isinstance(value, (str, bytes)):
         return (value.decode() if isinstance(value, bytes) else value) or None
@@ -186,15 +190,19 @@ def _plain(value: Any) -> Any:
     number = float(value)
     if math.isnan(number):
         return None
-    return int(number) if abs(number) < WHOLE and number.is_integer() and not _below(number) else number
+    return (
+        int(number)
+        if abs(number) < WHOLE and number.is_integer() and not _is_negative_zero(number)
+        else number
+    )
 
 
-def _below(number: float) -> bool:
-    """Whether it is the zero below zero."""
+def _is_negative_zero(number: float) -> bool:
+    """True for -0.0."""
     return number == 0 and math.copysign(1, number) < 0
 
 
-def _array(cells: list[Any]) -> np.ndarray:
+def _as_array(cells: list[Any]) -> np.ndarray:
     """A column of results: numbers when every one there is a number."""
     cells = [None if c == LOST else c for c in cells]
     there = [c for c in cells if c is not None]
@@ -205,5 +213,5 @@ def _array(cells: list[Any]) -> np.ndarray:
     return np.array([["" if c is None else str(c)] for c in cells], object)
 
 
-def _words(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]

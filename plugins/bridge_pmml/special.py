@@ -47,7 +47,7 @@ def exp(op: Any, x: Any) -> Any:
 
 
 def clamped(op: Any, x: Any, low: float, high: float) -> Any:
-    """Within limits; NaN stays."""
+    """Clamp to [low, high]; NaN stays."""
     x = op.Where(op.Less(x, double(op, low)), double(op, low), x)
     return op.Where(op.Greater(x, double(op, high)), double(op, high), x)
 

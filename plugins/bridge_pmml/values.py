@@ -36,14 +36,14 @@ COUNTED = (
 
 @dataclass(frozen=True)
 class Val:
-    """A column. `kind` is its PMML data type; `values` its valid categories in order, where declared.
+    """A column. `data_type` is its PMML data type; `values` its valid categories in order, where declared.
 
     `checked`: no invalid value is left in it; `present`: no missing one. `width`: 1, but for an output that
     holds a list.
     """
 
     tensor: ir.Value
-    kind: str
+    data_type: str
     values: tuple[str, ...] = ()
     ordinal: bool = False
     checked: bool = False
@@ -53,7 +53,7 @@ class Val:
 
     @property
     def text(self) -> bool:
-        """Held as strings."""
+        """True if the column is of strings."""
         return self.tensor.dtype == STRING
 
     def with_(self, **changes: Any) -> Val:
@@ -71,14 +71,14 @@ class Truth:
 YES, NO, UNKNOWN = Truth(True, False), Truth(False, True), Truth(False, False)
 
 
-def is_text(kind: str) -> bool:
-    """Whether a data type is held as strings."""
-    return kind not in (*NUMBERS, *COUNTED, "boolean")
+def is_text(data_type: str) -> bool:
+    """True if columns of a data type are strings."""
+    return data_type not in (*NUMBERS, *COUNTED, "boolean")
 
 
-def parse(value: str, kind: str) -> Any:
+def parse(value: str, data_type: str) -> Any:
     """A literal of a data type as what its column holds: a float or a str. Raises UnreadableFile."""
-    if is_text(kind):
+    if is_text(data_type):
         return value
     word = value.strip().lower()
     if word in ("true", "false"):
@@ -86,11 +86,11 @@ def parse(value: str, kind: str) -> Any:
     try:
         number = float(word)
     except ValueError:
-        raise UnreadableFile(f"{value!r} is no {kind}.") from None
-    return float(np.float32(number)) if kind == "float" else number
+        raise UnreadableFile(f"{value!r} is no {data_type}.") from None
+    return float(np.float32(number)) if data_type == "float" else number
 
 
-def joined(a: Any, b: Any, op: Any) -> Any:
+def logical_and(a: Any, b: Any, op: Any) -> Any:
     """a and b, where either may be known."""
     if a is False or b is False:
         return False
@@ -99,7 +99,7 @@ def joined(a: Any, b: Any, op: Any) -> Any:
     return op.And(a, b)
 
 
-def either(a: Any, b: Any, op: Any) -> Any:
+def logical_or(a: Any, b: Any, op: Any) -> Any:
     """a or b, where either may be known."""
     if a is True or b is True:
         return True
@@ -108,11 +108,11 @@ def either(a: Any, b: Any, op: Any) -> Any:
     return op.Or(a, b)
 
 
-def negated(a: Any, op: Any) -> Any:
+def logical_not(a: Any, op: Any) -> Any:
     return (not a) if isinstance(a, bool) else op.Not(a)
 
 
-def held(values: Any, words: bool) -> Any:
+def as_tensor(values: Any, words: bool) -> Any:
     """A tensor of text or of doubles."""
     return hub.strings(values) if words else ir.tensor(np.array(values, np.float64))
 
@@ -148,37 +148,37 @@ class Columns:
                 if rank == 1:
                     column = self.op.Unsqueeze(column, np.array([1]))
                 elif self.like.shape is None or self.like.shape[1] != 1:
-                    column = self.pick(column, 0)
+                    column = self.gather_column(column, 0)
                 self._ones = self.op.Shape(column)
         return self._ones
 
     def tile_rows(self, single: ir.Value) -> ir.Value:
         """A [1, 1] value in every row."""
-        found = self.op.Expand(single, self.rows())
-        found.shape = ir.Shape([self.rows_dim, 1])
-        return found
+        tiled = self.op.Expand(single, self.rows())
+        tiled.shape = ir.Shape([self.rows_dim, 1])
+        return tiled
 
-    def constant(self, value: Any, kind: str = "") -> Val:
+    def constant(self, value: Any, data_type: str = "") -> Val:
         """The same value in every row: a float, a bool or a str."""
-        kind = kind or (
+        data_type = data_type or (
             "string" if isinstance(value, str) else "boolean" if isinstance(value, bool) else "double"
         )
-        key = ("constant", value if value == value else "nan", kind)
+        key = ("constant", value if value == value else "nan", data_type)
         if key not in self._memo:
             self._memo[key] = self.tile_rows(self.scalar(value))
         missing = value == "" or value != value
-        return Val(self._memo[key], kind, checked=True, present=not missing, missing=bool(missing))
+        return Val(self._memo[key], data_type, checked=True, present=not missing, missing=bool(missing))
 
-    def known(self, val: Val) -> Any:
+    def constant_value(self, val: Val) -> Any:
         """The value of a constant column; None for others."""
-        found = (k[1] for k, t in self._memo.items() if k[0] == "constant" and t is val.tensor)
-        return next(found, None)
+        values = (k[1] for k, t in self._memo.items() if k[0] == "constant" and t is val.tensor)
+        return next(values, None)
 
     def scalar(self, value: Any) -> ir.Value:
         """A [1, 1] constant."""
-        return self.op.const(held([[value]], isinstance(value, str)))
+        return self.op.const(as_tensor([[value]], isinstance(value, str)))
 
-    def column(self, mask: Any) -> ir.Value:
+    def mask_column(self, mask: Any) -> ir.Value:
         """A bool column from a mask that may be known."""
         if not isinstance(mask, bool):
             return mask
@@ -187,13 +187,13 @@ class Columns:
         return self._memo["mask", mask]
 
     def missing(self, val: Val) -> Any:
-        """Where a value is missing."""
+        """Mask of the missing values; a bool where it is known."""
         if val.present or val.missing:
             return val.missing
         key = ("missing", id(val.tensor))
         if key not in self._memo:
-            found = self.op.Equal(val.tensor, self.scalar("")) if val.text else self.op.IsNaN(val.tensor)
-            self._memo[key] = (found, val.tensor)
+            mask = self.op.Equal(val.tensor, self.scalar("")) if val.text else self.op.IsNaN(val.tensor)
+            self._memo[key] = (mask, val.tensor)
         return self._memo[key][0]
 
     def where(self, mask: Any, a: Val, b: Val) -> Val:
@@ -204,7 +204,7 @@ class Columns:
             a, b = (self.to_text(v) if not v.text else v for v in (a, b))
         return Val(
             self.op.Where(mask, a.tensor, b.tensor),
-            a.kind if not a.missing else b.kind,
+            a.data_type if not a.missing else b.data_type,
             a.values or b.values,
             a.ordinal or b.ordinal,
             a.checked and b.checked,
@@ -215,15 +215,15 @@ class Columns:
         """The value where `keep` holds, missing elsewhere."""
         if keep is True:
             return val
-        gap = self.constant("" if val.text else float("nan"), val.kind)
-        return self.where(keep, val, gap).with_(kind=val.kind)
+        gap = self.constant("" if val.text else float("nan"), val.data_type)
+        return self.where(keep, val, gap).with_(data_type=val.data_type)
 
-    def number(self, tensor: ir.Value, kind: str = "double") -> Val:
-        return Val(tensor, kind, checked=True)
+    def number(self, tensor: ir.Value, data_type: str = "double") -> Val:
+        return Val(tensor, data_type, checked=True)
 
     def truth(self, truth: Truth) -> Val:
         """A predicate as a boolean column: 1, 0 or missing."""
-        yes, no = self.column(truth.true), self.column(truth.false)
+        yes, no = self.mask_column(truth.true), self.mask_column(truth.false)
         inner = self.op.Where(no, self.scalar(0.0), self.scalar(float("nan")))
         return Val(self.op.Where(yes, self.scalar(1.0), inner), "boolean", checked=True)
 
@@ -234,7 +234,7 @@ class Columns:
         one, zero = self.scalar(1.0), self.scalar(0.0)
         return Truth(self.op.Equal(val.tensor, one), self.op.Equal(val.tensor, zero))
 
-    def index(self, val: Val, keys: Sequence[Any], other: int = -1) -> ir.Value:
+    def category_index(self, val: Val, keys: Sequence[Any], other: int = -1) -> ir.Value:
         """int64 [N, 1]: the place of each value among `keys`, `other` for the rest (missing among them)."""
         keys = list(keys)
         if not keys:
@@ -245,7 +245,7 @@ class Columns:
             _domain=ML,
             _dtype=INT64,
             _shape=val.tensor.shape,
-            keys_tensor=held(keys, val.text),
+            keys_tensor=as_tensor(keys, val.text),
             values_tensor=ir.tensor(np.arange(len(keys), dtype=np.int64)),
             default_tensor=ir.tensor(np.array([other], np.int64)),
         )
@@ -263,9 +263,9 @@ class Columns:
         if val.text and missing != default:
             keys.append("")
         entries = [missing if val.text and k == "" else table[k] for k in keys]
-        found = self.index(val, keys, len(keys))
-        tensor = self.op.Gather(self.op.const(held([*entries, default], words)), found, axis=0)
-        if not val.text and not _same(missing, default):
+        indices = self.category_index(val, keys, len(keys))
+        tensor = self.op.Gather(self.op.const(as_tensor([*entries, default], words)), indices, axis=0)
+        if not val.text and not _equal_or_nan(missing, default):
             tensor = self.op.Where(self.op.IsNaN(val.tensor), self.scalar(missing), tensor)
         return Val(tensor, "string" if words else "double", checked=True)
 
@@ -275,20 +275,24 @@ class Columns:
             return val
         if val.missing:
             return self.constant("", "string")
-        if val.kind == "boolean":
+        if val.data_type == "boolean":
             return self.lookup(val, {1.0: "true", 0.0: "false"})
-        if val.kind != "integer" and not val.values:
-            raise UnreadableFile(f"A {val.kind} is used as text, whose spelling PMML leaves open.")
-        if val.values and val.kind != "integer":
+        if val.data_type != "integer" and not val.values:
+            raise UnreadableFile(f"A {val.data_type} is used as text, whose spelling PMML leaves open.")
+        if val.values and val.data_type != "integer":
             return self.lookup(val, {float(v): v for v in val.values})
         digits = self.op.Cast(self.op.Cast(self.blank_zero(val), to=INT64), to=STRING)
-        found = Val(digits, "string", val.values, val.ordinal, val.checked)
-        return self.blank(found, negated(self.missing(val), self.op))
+        text = Val(digits, "string", val.values, val.ordinal, val.checked)
+        return self.blank(text, logical_not(self.missing(val), self.op))
 
     def blank_zero(self, val: Val) -> ir.Value:
         """Numbers with zero for missing."""
         gone = self.missing(val)
-        return val.tensor if gone is False else self.op.Where(self.column(gone), self.scalar(0.0), val.tensor)
+        return (
+            val.tensor
+            if gone is False
+            else self.op.Where(self.mask_column(gone), self.scalar(0.0), val.tensor)
+        )
 
     def to_number(self, val: Val) -> Val:
         """Text as the numbers it spells, by its declared values; what spells none is missing."""
@@ -303,47 +307,47 @@ class Columns:
             except ValueError:
                 continue
         if not val.values:
-            return Val(self._parsed(val), "double", checked=True)
+            return Val(self._parse_numbers(val), "double", checked=True)
         return self.lookup(val, table)
 
-    def _parsed(self, val: Val) -> ir.Value:
+    def _parse_numbers(self, val: Val) -> ir.Value:
         """Any decimal number; everything else is NaN."""
         pattern = r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*"
         good = self.op.RegexFullMatch(val.tensor, pattern=pattern)
         return self.op.Cast(self.op.Where(good, val.tensor, self.scalar("NaN")), to=DOUBLE)
 
-    def cast(self, val: Val, kind: str) -> Val:
+    def cast(self, val: Val, data_type: str) -> Val:
         """The value under another data type."""
-        if kind == val.kind or not kind:
+        if data_type == val.data_type or not data_type:
             return val
-        if is_text(kind):
-            return self.to_text(val).with_(kind=kind)
-        found = self.to_number(val)
-        if kind == "boolean" and val.text:
-            found = self.lookup(val, {"true": 1.0, "false": 0.0})
-        if kind == "integer" and found.kind not in ("integer", "boolean"):
-            whole = self.op.Sign(found.tensor), self.op.Floor(self.op.Abs(found.tensor))
-            return found.with_(tensor=self.op.Mul(*whole), kind=kind)
-        if kind == "float" and found.kind == "double":
-            narrow = self.op.Cast(self.op.Cast(found.tensor, to=ir.DataType.FLOAT), to=DOUBLE)
-            return found.with_(tensor=narrow, kind=kind)
-        return found.with_(kind=kind)
+        if is_text(data_type):
+            return self.to_text(val).with_(data_type=data_type)
+        number = self.to_number(val)
+        if data_type == "boolean" and val.text:
+            number = self.lookup(val, {"true": 1.0, "false": 0.0})
+        if data_type == "integer" and number.data_type not in ("integer", "boolean"):
+            sign_and_floor = self.op.Sign(number.tensor), self.op.Floor(self.op.Abs(number.tensor))
+            return number.with_(tensor=self.op.Mul(*sign_and_floor), data_type=data_type)
+        if data_type == "float" and number.data_type == "double":
+            narrow = self.op.Cast(self.op.Cast(number.tensor, to=ir.DataType.FLOAT), to=DOUBLE)
+            return number.with_(tensor=narrow, data_type=data_type)
+        return number.with_(data_type=data_type)
 
-    def matrix(self, vals: Sequence[Val]) -> ir.Value:
+    def concat_numbers(self, vals: Sequence[Val]) -> ir.Value:
         """Numeric columns side by side, [N, n]."""
         tensors = [self.to_number(v).tensor for v in vals]
         return tensors[0] if len(tensors) == 1 else self.op.Concat(*tensors, axis=1)
 
-    def pick(self, matrix: ir.Value, column: int) -> ir.Value:
+    def gather_column(self, matrix: ir.Value, column: int) -> ir.Value:
         """One column of a matrix, [N, 1]."""
         return self.op.Gather(matrix, np.array([column], np.int64), axis=1)
 
-    def by_row(self, index: ir.Value, entries: Sequence[Any], kind: str = "") -> Val:
+    def by_row(self, index: ir.Value, entries: Sequence[Any], data_type: str = "") -> Val:
         """Entries (floats or str) picked by an int64 [N, 1]."""
         words = any(isinstance(e, str) for e in entries)
-        tensor = self.op.Gather(self.op.const(held(list(entries), words)), index, axis=0)
-        return Val(tensor, kind or ("string" if words else "double"), checked=True)
+        tensor = self.op.Gather(self.op.const(as_tensor(list(entries), words)), index, axis=0)
+        return Val(tensor, data_type or ("string" if words else "double"), checked=True)
 
 
-def _same(a: Any, b: Any) -> bool:
+def _equal_or_nan(a: Any, b: Any) -> bool:
     return a == b or (a != a and b != b)

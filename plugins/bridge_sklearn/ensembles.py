@@ -8,103 +8,112 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, Unwritten, cast, decided, labelled
+from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, Unwritten, cast, classify, gather_labels
 
 
-def said(op: PartBuilder, each: Any, x: ir.Value, columns: Any = None) -> Outputs:
-    """What a part says of the records, or of some of their columns."""
+def predict(op: PartBuilder, each: Any, x: ir.Value, columns: Any = None) -> Outputs:
+    """Outputs of an estimator for the records, or for some of their columns."""
     if columns is not None and not np.array_equal(columns, np.arange(each.n_features_in_)):
         x = op.Gather(x, np.asarray(columns, np.int64), axis=1)
-    return op.part(each, x)
+    return op.embed(each, x)
 
 
-def shares(op: hub.Builder, each: Any, found: Outputs, count: int) -> ir.Value:
-    """Probabilities of classes 0 … count-1, [N, count]; one for the class said where a part tells none."""
+def class_probabilities(op: hub.Builder, each: Any, outputs: Outputs, count: int) -> ir.Value:
+    """Probabilities of classes 0 … count-1, [N, count]; one-hot labels where an estimator has no
+    probabilities."""
     if hasattr(each, "predict_proba"):
-        given = cast(op, found["probabilities"], DOUBLE)
+        probabilities = cast(op, outputs["probabilities"], DOUBLE)
         if len(each.classes_) == count:
-            return given
-        place = np.zeros((len(each.classes_), count))
-        place[np.arange(len(each.classes_)), np.asarray(each.classes_, np.int64)] = 1.0
-        return op.MatMul(given, op.const(place))
-    return indicated(op, found, count)
+            return probabilities
+        selection = np.zeros((len(each.classes_), count))
+        selection[np.arange(len(each.classes_)), np.asarray(each.classes_, np.int64)] = 1.0
+        return op.MatMul(probabilities, op.const(selection))
+    return one_hot_label(op, outputs, count)
 
 
-def indicated(op: hub.Builder, found: Outputs, count: int) -> ir.Value:
-    """1 for the class that is said, [N, count]."""
-    label = cast(op, found["label"], ir.DataType.INT64)
+def one_hot_label(op: hub.Builder, outputs: Outputs, count: int) -> ir.Value:
+    """One-hot predicted label, [N, count]."""
+    label = cast(op, outputs["label"], ir.DataType.INT64)
     return op.Cast(op.Equal(op.Reshape(label, np.array([-1, 1])), np.arange(count)[None]), to=DOUBLE)
 
 
-def value(op: hub.Builder, found: Outputs) -> ir.Value:
+def predicted_value(op: hub.Builder, outputs: Outputs) -> ir.Value:
     """A predicted number, [N, 1]."""
-    return op.Reshape(cast(op, found["variable"], DOUBLE), np.array([-1, 1]))
+    return op.Reshape(cast(op, outputs["variable"], DOUBLE), np.array([-1, 1]))
 
 
-def mean(op: hub.Builder, parts: list[ir.Value], weights: Any = None) -> ir.Value:
+def weighted_mean(op: hub.Builder, parts: list[ir.Value], weights: Any = None) -> ir.Value:
     """The mean of tensors of one shape, weighted or not."""
-    given = np.ones(len(parts)) if weights is None else np.asarray(weights, np.float64)
-    scaled = [op.Mul(p, op.const(np.array(w / given.sum()))) for p, w in zip(parts, given, strict=True)]
+    weight_values = np.ones(len(parts)) if weights is None else np.asarray(weights, np.float64)
+    scaled = [
+        op.Mul(p, op.const(np.array(w / weight_values.sum())))
+        for p, w in zip(parts, weight_values, strict=True)
+    ]
     return op.Sum(*scaled) if len(scaled) > 1 else scaled[0]
 
 
 def voting_classifier(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     """The class of the highest mean probability, or of the most votes, which are no probabilities."""
     count, weights = len(src.classes_), src._weights_not_none
-    parts = [(e, said(op, e, x)) for e in src.estimators_]
+    parts = [(e, predict(op, e, x)) for e in src.estimators_]
     if src.voting == "hard":
-        return decided(op, src, mean(op, [indicated(op, f, count) for _, f in parts], weights))
-    found = mean(op, [shares(op, e, f, count) for e, f in parts], weights)
-    return decided(op, src, found, found)
+        return classify(op, src, weighted_mean(op, [one_hot_label(op, f, count) for _, f in parts], weights))
+    probabilities = weighted_mean(op, [class_probabilities(op, e, f, count) for e, f in parts], weights)
+    return classify(op, src, probabilities, probabilities)
 
 
 def voting_regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
-    found = [value(op, said(op, e, x)) for e in src.estimators_]
-    return {"variable": mean(op, found, src._weights_not_none)}
+    predictions = [predicted_value(op, predict(op, e, x)) for e in src.estimators_]
+    return {"variable": weighted_mean(op, predictions, src._weights_not_none)}
 
 
 def bagging_classifier(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     count = len(src.classes_)
     pairs = list(zip(src.estimators_, src.estimators_features_, strict=True))
-    found = mean(op, [shares(op, e, said(op, e, x, c), count) for e, c in pairs])
-    return decided(op, src, found, found)
+    probabilities = weighted_mean(
+        op, [class_probabilities(op, e, predict(op, e, x, c), count) for e, c in pairs]
+    )
+    return classify(op, src, probabilities, probabilities)
 
 
 def bagging_regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     pairs = zip(src.estimators_, src.estimators_features_, strict=True)
-    return {"variable": mean(op, [value(op, said(op, e, x, c)) for e, c in pairs])}
+    return {"variable": weighted_mean(op, [predicted_value(op, predict(op, e, x, c)) for e, c in pairs])}
 
 
-def stacked(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
-    """What the last model says of what the others say, and of the record where it passes through.
+def stacking(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
+    """Prediction of the final model from the outputs of the others, and from the record where it passes
+    through.
 
     Raises Unwritten for parts asked for scores that are no probabilities.
     """
-    held = []
-    for each, how in zip(src.estimators_, src.stack_method_, strict=True):
-        if how == "decision_function":
-            held.append(scored(op, each, x))
+    features = []
+    for each, method in zip(src.estimators_, src.stack_method_, strict=True):
+        if method == "decision_function":
+            features.append(decision_function(op, each, x))
             continue
-        found = said(op, each, x)
-        if how == "predict_proba":
-            given = cast(op, found["probabilities"], DOUBLE)
+        outputs = predict(op, each, x)
+        if method == "predict_proba":
+            probabilities = cast(op, outputs["probabilities"], DOUBLE)
             two = len(src.classes_) == 2
-            held.append(op.Gather(given, np.array([1]), axis=1) if two else given)
+            features.append(op.Gather(probabilities, np.array([1]), axis=1) if two else probabilities)
         else:
-            held.append(value(op, found) if "variable" in found else number(op, found))
+            features.append(
+                predicted_value(op, outputs) if "variable" in outputs else class_number(op, outputs)
+            )
     if src.passthrough:
-        held.append(cast(op, x, DOUBLE))
-    joined = op.Concat(*held, axis=1) if len(held) > 1 else held[0]
-    found = said(op, src.final_estimator_, joined)
+        features.append(cast(op, x, DOUBLE))
+    joined = op.Concat(*features, axis=1) if len(features) > 1 else features[0]
+    outputs = predict(op, src.final_estimator_, joined)
     if not hasattr(src, "classes_"):
-        return {"variable": value(op, found)}
-    place = cast(op, found["label"], ir.DataType.INT64)
-    label = labelled(op, src, op.Reshape(place, np.array([-1])))
-    more = {n: op.Identity(v) for n, v in found.items() if n == "probabilities"}
+        return {"variable": predicted_value(op, outputs)}
+    class_index = cast(op, outputs["label"], ir.DataType.INT64)
+    label = gather_labels(op, src, op.Reshape(class_index, np.array([-1])))
+    more = {n: op.Identity(v) for n, v in outputs.items() if n == "probabilities"}
     return {"label": label, **more}
 
 
-def scored(op: hub.Builder, each: Any, x: ir.Value) -> ir.Value:
+def decision_function(op: hub.Builder, each: Any, x: ir.Value) -> ir.Value:
     """The decision function of a linear model, [N, 1] of two classes. Raises Unwritten for others."""
     if hasattr(each, "kernel") or not hasattr(each, "coef_"):
         raise Unwritten(f"the decision function of {type(each).__name__} is not written")
@@ -113,6 +122,6 @@ def scored(op: hub.Builder, each: Any, x: ir.Value) -> ir.Value:
     return op.Add(op.MatMul(cast(op, x, DOUBLE), op.const(weights)), op.const(bias))
 
 
-def number(op: hub.Builder, found: Outputs) -> ir.Value:
+def class_number(op: hub.Builder, outputs: Outputs) -> ir.Value:
     """A class as the number it is, [N, 1]."""
-    return op.Reshape(cast(op, found["label"], DOUBLE), np.array([-1, 1]))
+    return op.Reshape(cast(op, outputs["label"], DOUBLE), np.array([-1, 1]))

@@ -15,7 +15,7 @@ Outputs = dict[str, ir.Value]
 
 
 class Unwritten(ValueError):
-    """What an estimator has that its hub model lacks, as the end of a sentence about it."""
+    """Unsupported property of an estimator, as the end of a sentence about it."""
 
 
 class PartBuilder(hub.Builder):
@@ -26,13 +26,13 @@ class PartBuilder(hub.Builder):
         self.begin(estimator)
         self.load = load
 
-    def part(self, estimator: Any, x: ir.Value) -> Outputs:
+    def embed(self, estimator: Any, x: ir.Value) -> Outputs:
         """The outputs of an estimator read alone, computed of `x`, [N, F]. Raises Unwritten as `embedded`
         does."""
-        return embedded(self, self.load(estimator), x)
+        return embed_model(self, self.load(estimator), x)
 
 
-def started(name: str, count: int, dtype: ir.DataType) -> tuple[ir.Graph, ir.Value]:
+def start_graph(name: str, count: int, dtype: ir.DataType) -> tuple[ir.Graph, ir.Value]:
     """A graph of one input `X`, [N, count]."""
     opsets = {"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET}
     graph = ir.Graph([], [], nodes=[], name=name, opset_imports=opsets)
@@ -41,31 +41,35 @@ def started(name: str, count: int, dtype: ir.DataType) -> tuple[ir.Graph, ir.Val
     return graph, x
 
 
-def labels(src: Any) -> np.ndarray:
-    """The classes of a model as the hub holds them: text or int64."""
-    found = np.asarray(src.classes_)
-    return found.astype(object) if found.dtype.kind in "OSU" else found.astype(np.int64)
+def class_labels(src: Any) -> np.ndarray:
+    """Classes of a model as a string or int64 array."""
+    classes = np.asarray(src.classes_)
+    return classes.astype(object) if classes.dtype.kind in "OSU" else classes.astype(np.int64)
 
 
-def labelled(op: hub.Builder, src: Any, place: ir.Value) -> ir.Value:
-    """The classes of the model at these places."""
-    return op.Gather(op.const(labels(src)), place, axis=0)
+def gather_labels(op: hub.Builder, src: Any, indices: ir.Value) -> ir.Value:
+    """Classes of the model at these indices."""
+    return op.Gather(op.const(class_labels(src)), indices, axis=0)
 
 
-def decided(op: hub.Builder, src: Any, scores: ir.Value, shares: ir.Value | None = None) -> Outputs:
-    """The class of the highest score, and the shares of all; the scores themselves where there are none."""
-    label = labelled(op, src, op.ArgMax(scores, axis=1, keepdims=0))
-    return {"label": label, "scores": scores} if shares is None else {"label": label, "probabilities": shares}
+def classify(op: hub.Builder, src: Any, scores: ir.Value, probabilities: ir.Value | None = None) -> Outputs:
+    """Class of the highest score, and the probabilities; the scores where there are no probabilities."""
+    label = gather_labels(op, src, op.ArgMax(scores, axis=1, keepdims=0))
+    return (
+        {"label": label, "scores": scores}
+        if probabilities is None
+        else {"label": label, "probabilities": probabilities}
+    )
 
 
-def finished(graph: ir.Graph, outputs: Outputs) -> ir.Model:
+def finish_model(graph: ir.Graph, outputs: Outputs) -> ir.Model:
     for name, value in outputs.items():
         value.name = name
         graph.outputs.append(value)
     return ir.Model(graph, ir_version=hub.IR_VERSION)
 
 
-def embedded(op: hub.Builder, model: ir.Model, x: ir.Value) -> Outputs:
+def embed_model(op: hub.Builder, model: ir.Model, x: ir.Value) -> Outputs:
     """The outputs of another model of one matrix, computed of `x` in this graph.
 
     Raises Unwritten for a model of several inputs, or with graphs inside.
@@ -73,22 +77,22 @@ def embedded(op: hub.Builder, model: ir.Model, x: ir.Value) -> Outputs:
     inner = model.graph
     if len(inner.inputs) != 1:
         raise Unwritten("a part of it reads more than one matrix")
-    [given] = inner.inputs
-    held: dict[ir.Value | None, ir.Value | None] = {None: None, given: cast(op, x, given.dtype)}
+    [matrix] = inner.inputs
+    copies: dict[ir.Value | None, ir.Value | None] = {None: None, matrix: cast(op, x, matrix.dtype)}
     for value in inner.initializers.values():
-        held[value] = op.const(value.const_value)
+        copies[value] = op.const(value.const_value)
     for node in inner:
         if any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()):
             raise Unwritten(f"a part of it is a {node.op_type}")
-        inputs = [held[v] for v in node.inputs]
+        inputs = [copies[v] for v in node.inputs]
         count = len(node.outputs)
         copy = ir.Node(node.domain, node.op_type, inputs, node.attributes.values(), num_outputs=count)
         for old, new in zip(node.outputs, copy.outputs, strict=True):
             new.type, new.shape = old.type, None if old.shape is None else old.shape.copy()
-            held[old] = new
+            copies[old] = new
         op.insert(copy)
-    found = {str(v.name): held[v] for v in inner.outputs}
-    return {n: v if v is not x else op.Identity(x) for n, v in found.items() if v is not None}
+    outputs = {str(v.name): copies[v] for v in inner.outputs}
+    return {n: v if v is not x else op.Identity(x) for n, v in outputs.items() if v is not None}
 
 
 def cast(op: hub.Builder, x: ir.Value, dtype: ir.DataType | None) -> ir.Value:

@@ -24,11 +24,11 @@ from bridge.passes.opset.down import for_runtime
 from bridge.passes.rewrite import replace
 from bridge.report import Blocker
 from bridge.runtime import run_onnxruntime
-from bridge_sklearn import bins
+from bridge_sklearn import kbins_discretizer
 from bridge_sklearn.estimators import JOINED, builder
-from bridge_sklearn.graphs import Outputs, PartBuilder, Unwritten, cast, finished, started
-from bridge_sklearn.histogram import histogram
-from bridge_sklearn.targets import undone
+from bridge_sklearn.graphs import Outputs, PartBuilder, Unwritten, cast, finish_model, start_graph
+from bridge_sklearn.hist_gradient_boosting import is_hist_gradient_boosting
+from bridge_sklearn.transformed_target import append_inverse
 
 TREES = ("sklearn.tree", "sklearn.ensemble", "xgboost", "lightgbm")
 PARTS = (
@@ -59,22 +59,22 @@ def load(src: Any) -> ir.Model:
     src = getattr(src, "best_estimator_", src)
     names, count = features(src)
     if type(final_of(src)).__name__ == "TransformedTargetRegressor":
-        return retransformed(src)
+        return load_transformed_target(src)
     reasons: list[str] = []
-    own = False
-    apart = histogram(final_of(src)) or builder(final_of(src)) in JOINED
-    doubles = (False,) if grows(src) and not apart else (True, False)
-    alone = final_of(src) is not src and builder(final_of(src)) is None and grows(final_of(src))
-    ways = (built, converted) if builder(final_of(src)) is not None else (converted,)
-    for way, double in ((built, True),) * alone + tuple(itertools.product(ways, doubles)):
+    is_unwritten = False
+    in_double = is_hist_gradient_boosting(final_of(src)) or builder(final_of(src)) in JOINED
+    doubles = (False,) if has_trees(src) and not in_double else (True, False)
+    alone = final_of(src) is not src and builder(final_of(src)) is None and has_trees(final_of(src))
+    builders = (build_model, convert_model) if builder(final_of(src)) is not None else (convert_model,)
+    for build, double in ((build_model, True),) * alone + tuple(itertools.product(builders, doubles)):
         try:
-            model = way(src, names, count, double)
-            checked(src, model, count)
+            model = build(src, names, count, double)
+            check_predictions(src, model, count)
         except ModuleNotFoundError:
             raise
         except Unwritten as error:
             reasons.insert(0, f"cannot be written: {error}")
-            own = True
+            is_unwritten = True
             continue
         except Exception as error:
             reasons.append(f"is not taken by its converter ({type(error).__name__}: {first_line(error)})")
@@ -84,11 +84,11 @@ def load(src: Any) -> ir.Model:
         if names:
             facts.FEATURE_NAMES.set(model, names)
         return model
-    blocker = Blocker(type(final_of(src)).__name__, "", "", reasons[0 if own else -1])
+    blocker = Blocker(type(final_of(src)).__name__, "", "", reasons[0 if is_unwritten else -1])
     raise UnsupportedModel("The estimator cannot be read:", [blocker])
 
 
-def retransformed(src: Any) -> ir.Model:
+def load_transformed_target(src: Any) -> ir.Model:
     """A regressor of a transformed target: that of the transformed one, and what undoes the transformation.
 
     Raises UnsupportedModel where that is not known, or numbers differ.
@@ -96,12 +96,12 @@ def retransformed(src: Any) -> ir.Model:
     final = final_of(src)
     model = load(final.regressor_ if final is src else with_final(src, final.regressor_))
     try:
-        undone(model, final.transformer_)
+        append_inverse(model, final.transformer_)
         clean(model)
-        checked(src, model, features(src)[1])
+        check_predictions(src, model, features(src)[1])
     except Exception as error:
-        told = f"cannot be written: {first_line(error)}"
-        blocker = Blocker("TransformedTargetRegressor", "", "", told)
+        reason = f"cannot be written: {first_line(error)}"
+        blocker = Blocker("TransformedTargetRegressor", "", "", reason)
         raise UnsupportedModel("The estimator cannot be read:", [blocker]) from error
     facts.ESTIMATOR.set(model, type(src).__name__)
     return model
@@ -139,26 +139,26 @@ def booster_of(src: Any) -> Any:
     return src.get_booster() if module == "xgboost" else src.booster_
 
 
-def converted(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
+def convert_model(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
     """The hub model of the converters' ONNX."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         proto = (
-            by_booster(src, count)
+            convert_booster(src, count)
             if type(src).__name__ == "Booster"
-            else by_sklearn(src, names, count, double)
+            else convert_estimator(src, names, count, double)
         )
     model = load_hub(proto, source="onnx")
     model.graph.name = type(src).__name__
-    return abreast(even(model))
+    return restore_target_columns(unify_concat_dtypes(model))
 
 
-def even(model: ir.Model) -> ir.Model:
-    """Columns put side by side are all double where one is: skl2onnx 1.20 leaves one-hot columns and bins in
-    float."""
+def unify_concat_dtypes(model: ir.Model) -> ir.Model:
+    """Cast the inputs of Concat to double where one is double: skl2onnx 1.20 leaves one-hot columns and
+    bins in float."""
     for node in list(model.graph):
-        kinds = {v.dtype for v in node.inputs if v is not None}
-        if node.op_type == "Concat" and kinds == {DataType.FLOAT, DataType.DOUBLE}:
+        dtypes = {v.dtype for v in node.inputs if v is not None}
+        if node.op_type == "Concat" and dtypes == {DataType.FLOAT, DataType.DOUBLE}:
             op = hub.Builder(model.graph, before=node, source=hub.origin(node))
             for index, value in enumerate(node.inputs):
                 if value is not None:
@@ -167,30 +167,30 @@ def even(model: ir.Model) -> ir.Model:
     return model
 
 
-def built(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
-    """An estimator from its own numbers, behind what prepares its records."""
+def build_model(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
+    """Hub model of an estimator from its own parameters, after the steps that prepare its records."""
     final = final_of(src)
-    build = builder(final) or itself
+    build = builder(final) or embed_itself
     if final is src:
-        graph, x = started(type(src).__name__, count, DataType.DOUBLE if double else DataType.FLOAT)
+        graph, x = start_graph(type(src).__name__, count, DataType.DOUBLE if double else DataType.FLOAT)
     else:
-        before = converted(src[:-1], names, count, double)
+        before = convert_model(src[:-1], names, count, double)
         graph, x = before.graph, before.graph.outputs[0]
         graph.outputs.clear()
         x.name = hub.fresh_name(graph, "prepared")
     op = PartBuilder(graph, load, type(final).__name__)
-    model = finished(graph, build(op, final, cast(op, x, DataType.DOUBLE)))
-    kinds = {node.op_type for node in graph}
-    if "TreeEnsemble" in kinds and kinds & {"TreeEnsembleClassifier", "TreeEnsembleRegressor"}:
+    model = finish_model(graph, build(op, final, cast(op, x, DataType.DOUBLE)))
+    op_types = {node.op_type for node in graph}
+    if "TreeEnsemble" in op_types and op_types & {"TreeEnsembleClassifier", "TreeEnsembleRegressor"}:
         raise Unwritten("it joins trees in double with trees in float, which no one opset of ai.onnx.ml has")
     clean(model)
     return model
 
 
-def itself(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
-    """An estimator as it is read alone: what comes before trees is computed in double, and cast to float for
+def embed_itself(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
+    """Estimator as it is read alone. Steps before trees are computed in double, and cast to float for
     them."""
-    return op.part(src, x)
+    return op.embed(src, x)
 
 
 def final_of(src: Any) -> Any:
@@ -198,8 +198,8 @@ def final_of(src: Any) -> Any:
     return src.steps[-1][1] if hasattr(src, "steps") else src
 
 
-def abreast(model: ir.Model) -> ir.Model:
-    """Several targets side by side: skl2onnx 1.20 lays those of a multilayer perceptron one below the
+def restore_target_columns(model: ir.Model) -> ir.Model:
+    """Put several targets side by side: skl2onnx 1.20 lays those of a multilayer perceptron one below the
     other."""
     for value in model.graph.outputs:
         node = value.producer()
@@ -216,17 +216,17 @@ def abreast(model: ir.Model) -> ir.Model:
     return model
 
 
-def by_booster(src: Any, count: int) -> Any:
+def convert_booster(src: Any, count: int) -> Any:
     import onnxmltools
     from skl2onnx.common.data_types import FloatTensorType
 
     types = [("X", FloatTensorType([None, count]))]
     if type(src).__module__.startswith("xgboost"):
-        return onnxmltools.convert_xgboost(unnamed(src), initial_types=types, target_opset=15)
+        return onnxmltools.convert_xgboost(drop_feature_names(src), initial_types=types, target_opset=15)
     return onnxmltools.convert_lightgbm(src, initial_types=types, target_opset=15, zipmap=False)
 
 
-def unnamed(src: Any) -> Any:
+def drop_feature_names(src: Any) -> Any:
     """A copy of an XGBoost model whose features are numbered, as its converter needs them."""
     again = copy.deepcopy(src)
     booster = booster_of(again)
@@ -234,14 +234,14 @@ def unnamed(src: Any) -> Any:
     return again
 
 
-def by_sklearn(src: Any, names: list[str], count: int, double: bool) -> Any:
+def convert_estimator(src: Any, names: list[str], count: int, double: bool) -> Any:
     from skl2onnx import convert_sklearn
 
-    register()
-    src = plainer(src)
+    register_converters()
+    src = make_convertible(src)
     final = final_of(src)
     if type(final).__module__.startswith("xgboost"):
-        src = unnamed(src) if final is src else with_final(src, unnamed(final))
+        src = drop_feature_names(src) if final is src else with_final(src, drop_feature_names(final))
         final = final_of(src)
     types = list(columns(src, names, count, double))
     attempts: list[Any] = [None]
@@ -256,47 +256,53 @@ def by_sklearn(src: Any, names: list[str], count: int, double: bool) -> Any:
     return None
 
 
-def plainer(src: Any) -> Any:
-    """A model that predicts the same and that its converter takes, every part of it; parts that need no
-    change are shared."""
-    made = alike(src)
-    changes = {name: rebuilt(vars(made)[name]) for name in PARTS if name in vars(made)}
-    changes = {name: held for name, held in changes.items() if held is not vars(made)[name]}
+def make_convertible(src: Any) -> Any:
+    """Model with the same predictions that its converter accepts, in every part. Unchanged parts are
+    shared."""
+    model = convertible_form(src)
+    changes = {name: convert_attribute(vars(model)[name]) for name in PARTS if name in vars(model)}
+    changes = {name: attribute for name, attribute in changes.items() if attribute is not vars(model)[name]}
     if changes:
-        made = copy.copy(made)
-        vars(made).update(changes)
-    return made
+        model = copy.copy(model)
+        vars(model).update(changes)
+    return model
 
 
-def rebuilt(held: Any) -> Any:
-    """An attribute that holds estimators, or lists of them, with each `plainer`."""
-    if isinstance(held, (list, tuple)):
-        again = [rebuilt(each) for each in held]
-        return held if all(a is b for a, b in zip(again, held, strict=True)) else type(held)(again)
-    if not type(held).__module__.startswith("sklearn.") or type(held).__module__.startswith("sklearn.tree"):
-        return held
-    return plainer(held) if hasattr(held, "__dict__") else held
+def convert_attribute(attribute: Any) -> Any:
+    """Attribute that holds estimators, or lists of them, with each one made convertible."""
+    if isinstance(attribute, (list, tuple)):
+        items = [convert_attribute(each) for each in attribute]
+        return (
+            attribute
+            if all(a is b for a, b in zip(items, attribute, strict=True))
+            else type(attribute)(items)
+        )
+    if not type(attribute).__module__.startswith("sklearn.") or type(attribute).__module__.startswith(
+        "sklearn.tree"
+    ):
+        return attribute
+    return make_convertible(attribute) if hasattr(attribute, "__dict__") else attribute
 
 
-def alike(src: Any) -> Any:
-    """One estimator in the form its converter takes.
+def convertible_form(src: Any) -> Any:
+    """Form of one estimator that its converter accepts.
 
     How a vote is laid out as a transformation does not touch predictions; a discriminant analysis of two
     classes is a logistic model, whose scores skl2onnx 1.20 doubles.
     """
     name = type(src).__name__
     if name == "VotingClassifier":
-        made = copy.copy(src)
-        made.flatten_transform = False
-        made.weights = None if src.weights is None else np.asarray(src.weights)
-        return made
+        model = copy.copy(src)
+        model.flatten_transform = False
+        model.weights = None if src.weights is None else np.asarray(src.weights)
+        return model
     if name == "LinearDiscriminantAnalysis" and len(getattr(src, "classes_", ())) == 2:
         from sklearn.linear_model import LogisticRegression
 
-        made = LogisticRegression()
-        made.coef_, made.intercept_, made.classes_ = src.coef_, src.intercept_, src.classes_
-        made.n_features_in_ = src.n_features_in_
-        return made
+        model = LogisticRegression()
+        model.coef_, model.intercept_, model.classes_ = src.coef_, src.intercept_, src.classes_
+        model.n_features_in_ = src.n_features_in_
+        return model
     return src
 
 
@@ -311,11 +317,11 @@ def columns(src: Any, names: list[str], count: int, double: bool) -> Iterator[tu
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 
     number = DoubleTensorType if double else FloatTensorType
-    picked = list(transformers(src))
-    if not (names and picked):
+    steps = list(transformers(src))
+    if not (names and steps):
         yield "X", number([None, count])
         return
-    texts = {c for step, chosen in picked for c in text_columns(step, chosen)}
+    texts = {c for step, chosen in steps for c in text_columns(step, chosen)}
     for name in names:
         yield name, (StringTensorType if name in texts else number)([None, 1])
 
@@ -345,7 +351,7 @@ def categories(src: Any) -> Iterator[tuple[str, np.ndarray]]:
             yield from zip(chosen, getattr(inner, "categories_", []), strict=False)
 
 
-def register() -> None:
+def register_converters() -> None:
     """Converters of our own, and those of XGBoost and LightGBM for estimators inside pipelines, where they
     are loaded."""
     from skl2onnx import update_registered_converter
@@ -357,7 +363,9 @@ def register() -> None:
     )
     from sklearn.preprocessing import KBinsDiscretizer
 
-    update_registered_converter(KBinsDiscretizer, "BridgeBins", bins.shape, bins.convert)
+    update_registered_converter(
+        KBinsDiscretizer, "BridgeBins", kbins_discretizer.infer_shape, kbins_discretizer.convert_bins
+    )
     options = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
     if "xgboost" in sys.modules:
         from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
@@ -379,16 +387,17 @@ def register() -> None:
         )
 
 
-def grows(src: Any) -> bool:
-    """Whether trees are part of it: scikit-learn's read float32, so no more than that may reach them."""
+def has_trees(src: Any) -> bool:
+    """True if the model contains trees. scikit-learn's trees read float32, so their inputs must be
+    float32."""
     steps = [step for _, step in getattr(src, "steps", [("", src)])]
     inside = [e for s in steps for e in getattr(s, "estimators_", [])]
     return any(type(s).__module__.startswith(TREES) for s in steps) or any(
-        grows(e) for e in inside if hasattr(e, "n_features_in_")
+        has_trees(e) for e in inside if hasattr(e, "n_features_in_")
     )
 
 
-def checked(src: Any, model: ir.Model, count: int) -> None:
+def check_predictions(src: Any, model: ir.Model, count: int) -> None:
     """Raise ExecutionFailed where ONNX Runtime has no kernels for the model, or it disagrees with the
     estimator.
 
@@ -401,71 +410,71 @@ def checked(src: Any, model: ir.Model, count: int) -> None:
     inputs = random_inputs(model, dims=rows)
     matrix = list(inputs) == ["X"]
     if matrix:
-        inputs["X"] = probes(src, count).astype(inputs["X"].dtype)
+        inputs["X"] = sample_records(src, count).astype(inputs["X"].dtype)
     scales = np.repeat(10.0 ** np.arange(-1, 4), ROWS // 5)[:, None]
     if not matrix:
         inputs = {n: (v * scales).astype(v.dtype) if v.dtype.kind == "f" else v for n, v in inputs.items()}
     for name, values in categories(src):
         if name in inputs:
-            picked = np.random.default_rng(0).choice(values, inputs[name].shape)
-            inputs[name] = picked.astype(inputs[name].dtype)
-    found = list(run_onnxruntime(proto.SerializeToString(), None, inputs).values())
+            sampled = np.random.default_rng(0).choice(values, inputs[name].shape)
+            inputs[name] = sampled.astype(inputs[name].dtype)
+    outputs = list(run_onnxruntime(proto.SerializeToString(), None, inputs).values())
     if matrix:
-        compared(src, inputs["X"].astype(np.float64), found)
+        compare_predictions(src, inputs["X"].astype(np.float64), outputs)
     elif find_spec("pandas") is not None:
         from pandas import DataFrame
 
-        compared(src, DataFrame({name: value[:, 0] for name, value in inputs.items()}), found)
+        compare_predictions(src, DataFrame({name: value[:, 0] for name, value in inputs.items()}), outputs)
 
 
-def probes(src: Any, count: int) -> np.ndarray:
+def sample_records(src: Any, count: int) -> np.ndarray:
     """Seeded records: at three scales, and for classifiers between records of two classes where both are
     likely."""
     rng = np.random.default_rng(0)
     if hasattr(src, "n_categories_"):
         return rng.integers(0, src.n_categories_, (ROWS, count)).astype(np.float64)
     scale = np.repeat(10.0 ** np.arange(-1, 4), ROWS // 5)[:, None]
-    spread = rng.normal(size=(ROWS, count)) * scale
-    jumps = grows(src) or hasattr(final_of(src), "n_neighbors")
+    records = rng.normal(size=(ROWS, count)) * scale
+    jumps = has_trees(src) or hasattr(final_of(src), "n_neighbors")
     if not hasattr(src, "predict_proba") or jumps or isinstance(src.classes_, list):
-        return spread
+        return records
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        classes = src.predict(spread)
+        classes = src.predict(records)
         others = rng.permutation(ROWS)
         apart = classes != classes[others]
-        low, high = spread[apart], spread[others][apart]
+        low, high = records[apart], records[others][apart]
         if not len(low):
-            return spread
+            return records
         own = np.searchsorted(src.classes_, classes[apart])
         for _ in range(40):
             middle = (low + high) / 2
             likely = src.predict_proba(middle)[np.arange(len(middle)), own] > 0.75
             low, high = np.where(likely[:, None], middle, low), np.where(likely[:, None], high, middle)
-    return np.concatenate([spread, low])
+    return np.concatenate([records, low])
 
 
-def compared(src: Any, wide: Any, found: list[np.ndarray]) -> None:
+def compare_predictions(src: Any, records: Any, outputs: list[np.ndarray]) -> None:
     """Raise ExecutionFailed unless most rows of every kind agree: some may lie on a threshold."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if hasattr(src, "predict_proba") and len(found) > 1:
-            expected, got = src.predict_proba(wide), found[1]
+        if hasattr(src, "predict_proba") and len(outputs) > 1:
+            expected, actual = src.predict_proba(records), outputs[1]
             if isinstance(expected, list):
-                expected, got = np.concatenate(expected, axis=1), np.concatenate(found[1:], axis=1)
+                expected, actual = np.concatenate(expected, axis=1), np.concatenate(outputs[1:], axis=1)
         elif hasattr(src, "predict") and type(src).__name__ != "Booster":
-            expected, got = np.asarray(src.predict(wide)), found[0]
+            expected, actual = np.asarray(src.predict(records)), outputs[0]
         else:
             return
-    if len(got) != len(expected):
+    if len(actual) != len(expected):
         raise ExecutionFailed(
             "what it is converted to gives another number of rows than the estimator itself"
         )
-    got = got.reshape(expected.shape)
+    actual = actual.reshape(expected.shape)
     if expected.dtype.kind in "fc":
-        close = np.isclose(got, expected, rtol=1e-3, atol=1e-4 * max(1.0, float(np.abs(expected).max())))
+        close = np.isclose(actual, expected, rtol=1e-3, atol=1e-4 * max(1.0, float(np.abs(expected).max())))
     else:
-        close = got.astype(str) == expected.astype(str)
+        close = actual.astype(str) == expected.astype(str)
     if min(part.mean() for part in np.array_split(close, 6)) < 0.8:
         raise ExecutionFailed("what it is converted to gives other numbers than the estimator itself")
 

@@ -48,8 +48,10 @@ def classifier(labels: dict[str, list]) -> list[onnx.NodeProto]:
 
 
 @pytest.mark.parametrize(
-    "labels", [{"classlabels_strings": ["z", "a", "m"]}, {"classlabels_int64s": [7, 3, 5]}], ids=["text", "ints"]
-)  # fmt: skip
+    "labels",
+    [{"classlabels_strings": ["z", "a", "m"]}, {"classlabels_int64s": [7, 3, 5]}],
+    ids=["text", "ints"],
+)
 def test_a_map_of_classes_is_its_scores_in_their_order(labels, tmp_path):
     names = next(iter(labels.values()))
     text = "classlabels_strings" in labels
@@ -81,19 +83,28 @@ def test_class_names_reach_pmml(tmp_path):
     assert '<RegressionTable intercept="0.20000000298023224" targetCategory="a">' in text
 
 
+WORDS = map_of(TensorProto.STRING, TensorProto.FLOAT)
+NUMBERS = map_of(TensorProto.INT64, TensorProto.FLOAT)
+
+
 @pytest.mark.parametrize(
-    ("node", "given", "kind", "width"),
+    ("node", "map_type", "dtype", "width"),
     [
-        ({"op_type": "DictVectorizer", "string_vocabulary": ["b", "a", "c"]}, map_of(TensorProto.STRING, TensorProto.FLOAT), TensorProto.FLOAT, 3),
-        ({"op_type": "DictVectorizer", "int64_vocabulary": [3, 1]}, map_of(TensorProto.INT64, TensorProto.FLOAT), TensorProto.FLOAT, 2),
-        ({"op_type": "CastMap", "map_form": "SPARSE", "max_map": 4}, map_of(TensorProto.INT64, TensorProto.FLOAT), TensorProto.FLOAT, 4),
-        ({"op_type": "CastMap", "map_form": "SPARSE", "max_map": 3, "cast_to": "TO_INT64"}, map_of(TensorProto.INT64, TensorProto.FLOAT), TensorProto.INT64, 3),
+        ({"op_type": "DictVectorizer", "string_vocabulary": ["b", "a", "c"]}, WORDS, TensorProto.FLOAT, 3),
+        ({"op_type": "DictVectorizer", "int64_vocabulary": [3, 1]}, NUMBERS, TensorProto.FLOAT, 2),
+        ({"op_type": "CastMap", "map_form": "SPARSE", "max_map": 4}, NUMBERS, TensorProto.FLOAT, 4),
+        (
+            {"op_type": "CastMap", "map_form": "SPARSE", "max_map": 3, "cast_to": "TO_INT64"},
+            NUMBERS,
+            TensorProto.INT64,
+            3,
+        ),
     ],
     ids=["words", "numbers", "sparse", "cast"],
-)  # fmt: skip
-def test_a_map_of_listed_keys_is_its_columns(node, given, kind, width, tmp_path):
-    made = helper.make_node(inputs=["x"], outputs=["y"], domain=ML, **node)
-    path = onnx_file(tmp_path, [made], given, {"y": (kind, [1, width])})
+)
+def test_a_map_of_listed_keys_is_its_columns(node, map_type, dtype, width, tmp_path):
+    vectorizer = helper.make_node(inputs=["x"], outputs=["y"], domain=ML, **node)
+    path = onnx_file(tmp_path, [vectorizer], map_type, {"y": (dtype, [1, width])})
     model = bridge.load(path)
     assert [list(v.shape) for v in model.graph.inputs] == [[1, width]]
     assert len(json.loads(model.metadata_props["bridge.feature_names"])) == width

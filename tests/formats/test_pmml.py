@@ -58,8 +58,8 @@ class TestPmml(FormatTests):
         "softmax_axis": APART,
     } | dict.fromkeys(
         (
-            "Expand", "Flatten", "Gather", "Reshape", "Shape", "Slice", "Squeeze", "Unsqueeze", "ai.onnx.ml::OneHotEncoder",
-            "ai.onnx.ml::SVMRegressor", "ai.onnx.ml::TreeEnsembleRegressor",
+            *("Expand", "Flatten", "Gather", "Reshape", "Shape", "Slice", "Squeeze", "Unsqueeze"),
+            *("ai.onnx.ml::OneHotEncoder", "ai.onnx.ml::SVMRegressor", "ai.onnx.ml::TreeEnsembleRegressor"),
         ),
         LEFT,
-    )  # fmt: skip
+    )

@@ -41,14 +41,19 @@ ORDER: dict[str, tuple[str, ...]] = {
     "MiningModel": (*HEAD, "Regression", "DecisionTree", "Segmentation", "ModelVerification"),
     "Segmentation": ("Segment",),
     "Segment": (*PREDICATES, *MODELS),
-    "SupportVectorMachineModel": (*HEAD, *KERNELS, "VectorDictionary", "SupportVectorMachine", "ModelVerification"),
+    "SupportVectorMachineModel": (
+        *(*HEAD, *KERNELS, "VectorDictionary", "SupportVectorMachine", "ModelVerification"),
+    ),
     "VectorDictionary": ("VectorFields", "VectorInstance"),
     "VectorInstance": ("REAL-SparseArray", "Array"),
     "SupportVectorMachine": ("SupportVectors", "Coefficients"),
     "NeuralNetwork": (*HEAD, "NeuralInputs", "NeuralLayer", "NeuralOutputs", "ModelVerification"),
     "NeuralLayer": ("Neuron",),
     "Neuron": ("Con",),
-    "ClusteringModel": (*HEAD, "ComparisonMeasure", "ClusteringField", "MissingValueWeights", "Cluster", "ModelVerification"),
+    "ClusteringModel": (
+        *(*HEAD, "ComparisonMeasure", "ClusteringField", "MissingValueWeights", "Cluster"),
+        "ModelVerification",
+    ),
     "Cluster": ("KohonenMap", "Array", "Partition", "Covariances"),
     "ModelVerification": ("VerificationFields", "InlineTable"),
 }  # fmt: skip
@@ -82,7 +87,9 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "ComparisonMeasure": ("kind",),
     "ClusteringField": ("field",),
     "VerificationField": ("field",),
-    **{name: ("functionName",) for name in ("MiningModel", "RegressionModel", "TreeModel", "SupportVectorMachineModel")},
+    **dict.fromkeys(
+        ("MiningModel", "RegressionModel", "TreeModel", "SupportVectorMachineModel"), ("functionName",)
+    ),
 }  # fmt: skip
 COUNTS = {
     "numberOfFields": ("DataField", "FieldRef"),

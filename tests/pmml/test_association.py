@@ -21,8 +21,9 @@ SUPPORTS = [0.8, 0.4, 0.6, 0.5, 0.5, 0.25]
 def model(output: str = "", rules=RULES, group: str = '<MiningField name="t" usageType="group"/>') -> str:
     items = "".join(f'<Item id="{i + 1}" value="{v}"/>' for i, v in enumerate(ITEMS))
     sets = "".join(
-        f'<Itemset id="{i + 1}" '
-        f'support="{SUPPORTS[i]}">{"".join(f"<ItemRef itemRef={chr(34)}{j}{chr(34)}/>" for j in held)}</Itemset>'
+        f'<Itemset id="{i + 1}" support="{SUPPORTS[i]}">'
+        + "".join(f'<ItemRef itemRef="{j}"/>' for j in held)
+        + "</Itemset>"
         for i, held in enumerate(SETS)
     )
     listed = "".join(

@@ -16,7 +16,7 @@ pytest.importorskip("skl2onnx")
 pytest.importorskip("pypmml")
 
 from schema import assert_valid
-from sklearn import (  # fmt: skip
+from sklearn import (
     cluster,
     decomposition,
     ensemble,
@@ -53,10 +53,27 @@ MODELS = {
     "logistic": Model(linear_model.LogisticRegression(), KIND, 'normalizationMethod="softmax"', 1),
     "logistic of two": Model(linear_model.LogisticRegression(), KIND > 0, 'normalizationMethod="logit"', 1),
     "scores": Model(svm.LinearSVC(), KIND, "<RegressionModel ", 4),
-    "scaled": Model(pipeline.make_pipeline(preprocessing.StandardScaler(), linear_model.LogisticRegression()), KIND, 'normalizationMethod="softmax"', 1),
-    "network": Model(neural_network.MLPRegressor(hidden_layer_sizes=(4, 3), max_iter=5), LEVEL, "<NeuralNetwork ", 1),
-    "network of two targets": Model(neural_network.MLPRegressor(hidden_layer_sizes=(4,), activation="tanh", max_iter=5), PAIR, "<NeuralNetwork ", 1),
-    "network of classes": Model(neural_network.MLPClassifier((4,), activation="logistic", max_iter=5), KIND, 'normalizationMethod="softmax"', 1),
+    "scaled": Model(
+        pipeline.make_pipeline(preprocessing.StandardScaler(), linear_model.LogisticRegression()),
+        KIND,
+        'normalizationMethod="softmax"',
+        1,
+    ),
+    "network": Model(
+        neural_network.MLPRegressor(hidden_layer_sizes=(4, 3), max_iter=5), LEVEL, "<NeuralNetwork ", 1
+    ),
+    "network of two targets": Model(
+        neural_network.MLPRegressor(hidden_layer_sizes=(4,), activation="tanh", max_iter=5),
+        PAIR,
+        "<NeuralNetwork ",
+        1,
+    ),
+    "network of classes": Model(
+        neural_network.MLPClassifier((4,), activation="logistic", max_iter=5),
+        KIND,
+        'normalizationMethod="softmax"',
+        1,
+    ),
     "network of two": Model(neural_network.MLPClassifier((4,), max_iter=5), KIND > 0, "<NeuralNetwork ", 1),
     "clusters": Model(cluster.KMeans(4, n_init=1), None, "<ClusteringModel ", 1),
     "batch clusters": Model(cluster.MiniBatchKMeans(4, n_init=1), None, "<ClusteringModel ", 1),
@@ -64,9 +81,16 @@ MODELS = {
     "machines": Model(svm.SVC(kernel="poly"), KIND, "<SupportVectorMachineModel ", 3),
     "tree": Model(tree.DecisionTreeRegressor(max_depth=3), LEVEL, "<TreeModel ", 1),
     "forest": Model(ensemble.RandomForestRegressor(4, max_depth=3), LEVEL, "<TreeModel ", 4),
-    "tree of components": Model(pipeline.make_pipeline(decomposition.PCA(2), tree.DecisionTreeRegressor(max_depth=3)), LEVEL, "<TreeModel ", 1),
-    "trees for two": Model(multioutput.MultiOutputRegressor(tree.DecisionTreeRegressor(max_depth=2)), PAIR, "<TreeModel ", 2),
-}  # fmt: skip
+    "tree of components": Model(
+        pipeline.make_pipeline(decomposition.PCA(2), tree.DecisionTreeRegressor(max_depth=3)),
+        LEVEL,
+        "<TreeModel ",
+        1,
+    ),
+    "trees for two": Model(
+        multioutput.MultiOutputRegressor(tree.DecisionTreeRegressor(max_depth=2)), PAIR, "<TreeModel ", 2
+    ),
+}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -88,25 +112,29 @@ def test_models_have_elements_of_their_own(name, tmp_path):
 
 WEIGHTS = "float[2,2] w = {1, -2, 0.5, 3}, float[2] b = {0.1, -0.2}"
 DENSE = {
-    "relu": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ p = MatMul (x, w) s = Add (p, b) r = Relu (s) q "
-        f"= MatMul (r, w) y = Add (b, q) }}",
+    "relu": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ p = MatMul (x, w) s = "
+    "Add (p, b) r = Relu (s) q "
+    f"= MatMul (r, w) y = Add (b, q) }}",
     "the same row for every record": "(float[2,2] x) => (float[2,2] y, float[2,2] z) <float[2,2] w = {1, -2, "
-        "0.5, 3}, float[2,2] c = {1, 2, 1, 2}> { y = Gemm (x, w, c) z = Add (c, "
-        "x) }",
+    "0.5, 3}, float[2,2] c = {1, 2, 1, 2}> { y = Gemm (x, w, c) z = Add (c, "
+    "x) }",
     "read twice": f"(float[N,2] x) => (float[N,2] y, float[N,2] r) <{WEIGHTS}> {{ p = MatMul (x, w) s = Add "
-        f"(p, b) r = Relu (s) q = MatMul (r, w) y = Add (b, q) }}",
+    f"(p, b) r = Relu (s) q = MatMul (r, w) y = Add (b, q) }}",
     "gemm": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm <alpha = 2., beta = 3., transB = 1> "
-        f"(x, w, b) r = Tanh (s) y = Gemm (r, w) }}",
-    "softmax of scores": f"(float[N,2] x) => (float[N,2] y, float[N,2] s) <{WEIGHTS}> {{ s = Gemm (x, w, b) y "
-        f"= Softmax (s) }}",
+    f"(x, w, b) r = Tanh (s) y = Gemm (r, w) }}",
+    "softmax of scores": f"(float[N,2] x) => (float[N,2] y, float[N,2] s) <{WEIGHTS}> {{ "
+    "s = Gemm (x, w, b) y "
+    f"= Softmax (s) }}",
     "sigmoids": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm (x, w, b) y = Sigmoid (s) }}",
-    "one after another": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm (x, w, b) t = Gemm (s, w, "
-        f"b) y = Abs (t) }}",
+    "one after another": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm (x, "
+    "w, b) t = Gemm (s, w, "
+    f"b) y = Abs (t) }}",
     "formula between": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm (x, w, b) r = Relu (s) t = "
-        f"Gemm (r, w, b) a = Abs (t) y = Gemm (a, w) }}",
-    "three layers": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm (x, w, b) r = Exp (s) t = Gemm "
-        f"(r, w, b) u = Sigmoid (t) v = Gemm (u, w) y = Softmax (v) }}",
-}  # fmt: skip
+    f"Gemm (r, w, b) a = Abs (t) y = Gemm (a, w) }}",
+    "three layers": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm (x, w, "
+    "b) r = Exp (s) t = Gemm "
+    f"(r, w, b) u = Sigmoid (t) v = Gemm (u, w) y = Softmax (v) }}",
+}
 
 
 @pytest.mark.parametrize("name", DENSE)

@@ -66,21 +66,45 @@ def test_aggregates_leave_missing_values_out(name, tmp_path):
     ("expression", "expected"),
     [
         ('<Apply function="isMissing"><FieldRef field="x"/></Apply>', [0, 0, 1]),
-        ('<Apply function="if"><Apply function="lessThan"><FieldRef '
-            'field="x"/><Constant>1</Constant></Apply><Constant>10</Constant><Constant>20</Constant></Apply>', [10, 20, None]),
-        ('<Apply function="+" mapMissingTo="-1"><FieldRef field="x"/><Constant>1</Constant></Apply>', [1.5, 3, -1]),
-        ('<Apply function="+" defaultValue="-2"><FieldRef field="x"/><Constant>1</Constant></Apply>', [1.5, 3, -2]),
-        ('<Apply function="or"><Apply function="isMissing"><FieldRef field="x"/></Apply><Apply '
-            'function="greaterThan"><FieldRef field="x"/><Constant>1</Constant></Apply></Apply>', [0, 1, 1]),
-        ('<Apply function="and"><Apply function="isMissing"><FieldRef field="x"/></Apply><Apply '
-            'function="greaterThan"><FieldRef field="x"/><Constant>1</Constant></Apply></Apply>', [0, 0, None]),
-        ('<Apply function="isIn"><FieldRef field="x"/><Constant>2</Constant><Constant>7</Constant></Apply>', [0, 1, None]),
+        (
+            '<Apply function="if"><Apply function="lessThan"><FieldRef '
+            'field="x"/><Constant>1</Constant></Apply><Constant>10</Constant>'
+            "<Constant>20</Constant></Apply>",
+            [10, 20, None],
+        ),
+        (
+            '<Apply function="+" mapMissingTo="-1"><FieldRef field="x"/><Constant>1</Constant></Apply>',
+            [1.5, 3, -1],
+        ),
+        (
+            '<Apply function="+" defaultValue="-2"><FieldRef field="x"/><Constant>1</Constant></Apply>',
+            [1.5, 3, -2],
+        ),
+        (
+            '<Apply function="or"><Apply function="isMissing"><FieldRef field="x"/></Apply><Apply '
+            'function="greaterThan"><FieldRef field="x"/><Constant>1</Constant></Apply></Apply>',
+            [0, 1, 1],
+        ),
+        (
+            '<Apply function="and"><Apply function="isMissing"><FieldRef field="x"/></Apply><Apply '
+            'function="greaterThan"><FieldRef field="x"/>'
+            "<Constant>1</Constant></Apply></Apply>",
+            [0, 0, None],
+        ),
+        (
+            '<Apply function="isIn"><FieldRef field="x"/><Constant>2</Constant>'
+            "<Constant>7</Constant></Apply>",
+            [0, 1, None],
+        ),
         ('<Apply function="threshold"><FieldRef field="x"/><Constant>1</Constant></Apply>', [0, 1, None]),
         ('<FieldRef field="x" mapMissingTo="9"/>', [0.5, 2, 9]),
-        ('<NormContinuous field="x" mapMissingTo="0.25"><LinearNorm orig="0" norm="0"/><LinearNorm '
-            'orig="1" norm="10"/><LinearNorm orig="3" norm="20"/></NormContinuous>', [5, 15, 0.25]),
+        (
+            '<NormContinuous field="x" mapMissingTo="0.25"><LinearNorm orig="0" norm="0"/><LinearNorm '
+            'orig="1" norm="10"/><LinearNorm orig="3" norm="20"/></NormContinuous>',
+            [5, 15, 0.25],
+        ),
     ],
-)  # fmt: skip
+)
 def test_conditions_know_three_values(expression, expected, tmp_path):
     found = evaluated(tmp_path, expression, [0.5, 2, None])
     np.testing.assert_allclose(found, [math.nan if e is None else e for e in expected])

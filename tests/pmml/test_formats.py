@@ -47,8 +47,23 @@ def applied(name: str, field: str, *constants: str) -> str:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["%d", "%3d", "%05d", "%-6d|", "%+d", "% 4d", "%.4d", "%8.3d", "%.2f", "%010.1f", "%f", "no. %i of 100%%", "%-08d", "%+05d"],
-)  # fmt: skip
+    [
+        "%d",
+        "%3d",
+        "%05d",
+        "%-6d|",
+        "%+d",
+        "% 4d",
+        "%.4d",
+        "%8.3d",
+        "%.2f",
+        "%010.1f",
+        "%f",
+        "no. %i of 100%%",
+        "%-08d",
+        "%+05d",
+    ],
+)
 def test_integers_are_spelled_as_printf_does(pattern, tmp_path):
     values = [0, 7, -7, 10, 99999, -123456, 10**15]
     found = evaluated(tmp_path, applied("formatNumber", "i", pattern), "i", [*map(float, values), np.nan])
@@ -70,8 +85,21 @@ MOMENTS = ["2004-08-20T00:00:00", "1999-12-31T23:59:59", "2000-02-29T12:00:01", 
 
 @pytest.mark.parametrize(
     "pattern",
-    ["%Y", "%m/%d/%y", "%d.%m.%Y %H:%M:%S", "%A, %d %B", "%a %b %e", "%j", "%I:%M %p", "%u%w", "%D", "%F %T", "%c", "100%% %R"],
-)  # fmt: skip
+    [
+        "%Y",
+        "%m/%d/%y",
+        "%d.%m.%Y %H:%M:%S",
+        "%A, %d %B",
+        "%a %b %e",
+        "%j",
+        "%I:%M %p",
+        "%u%w",
+        "%D",
+        "%F %T",
+        "%c",
+        "100%% %R",
+    ],
+)
 def test_moments_are_spelled_as_strftime_does(pattern, tmp_path):
     found = evaluated(tmp_path, applied("formatDatetime", "t", pattern), "t", [*MOMENTS, "", "none"])
     wanted = [datetime.datetime.fromisoformat(m).strftime(pattern) for m in MOMENTS]

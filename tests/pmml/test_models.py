@@ -232,8 +232,14 @@ def test_a_document_is_checked_against_its_own_records(tmp_path):
         ("<html/>", UnreadableFile),
         ('<PMML version="4.4"/>', UnreadableFile),
         ('<PMML version="9.9"/>', UnreadableFile),
-        ('<!DOCTYPE p [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><PMML version="4.4">&b;</PMML>', UnreadableFile),
-        ('<!DOCTYPE p [<!ENTITY a SYSTEM "file:///etc/passwd">]><PMML version="4.4">&a;</PMML>', UnreadableFile),
+        (
+            '<!DOCTYPE p [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><PMML version="4.4">&b;</PMML>',
+            UnreadableFile,
+        ),
+        (
+            '<!DOCTYPE p [<!ENTITY a SYSTEM "file:///etc/passwd">]><PMML version="4.4">&a;</PMML>',
+            UnreadableFile,
+        ),
         ("<a>" * 100_000, UnreadableFile),
         (document(tree().replace('operator="lessOrEqual"', "")), UnreadableFile),
         (document(tree().replace('field="x"', "")), UnreadableFile),
@@ -244,8 +250,25 @@ def test_a_document_is_checked_against_its_own_records(tmp_path):
         (document(f'<BaselineModel functionName="regression">{schema()}</BaselineModel>'), UnsupportedModel),
         (document(f'<MiningModel functionName="regression">{schema()}</MiningModel>'), BridgeError),
     ],
-    ids=["empty", "cut", "html", "no-model", "version", "bomb", "external", "deep", "no-operator", "no-field", "unknown-field", "no-number", "no-score", "sequences", "baseline", "no-segments"],
-)  # fmt: skip
+    ids=[
+        "empty",
+        "cut",
+        "html",
+        "no-model",
+        "version",
+        "bomb",
+        "external",
+        "deep",
+        "no-operator",
+        "no-field",
+        "unknown-field",
+        "no-number",
+        "no-score",
+        "sequences",
+        "baseline",
+        "no-segments",
+    ],
+)
 def test_bad_documents_give_typed_errors(text, error, tmp_path):
     with pytest.raises(error):
         bridge.load(write(tmp_path, text), source="pmml")

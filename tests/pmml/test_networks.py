@@ -118,14 +118,16 @@ MEANS = {"a": 1.0, "b": -0.5}
 
 def normal(mean: str, variance: float, name: str = "Normal") -> str:
     held = f"<Mean>{mean}</Mean><Variance><Constant>{variance}</Constant></Variance>"
-    return f"<ContinuousDistribution><{name}DistributionForBN>{held}</{name}DistributionForBN></ContinuousDistribution>"
+    distribution = f"<{name}DistributionForBN>{held}</{name}DistributionForBN>"
+    return f"<ContinuousDistribution>{distribution}</ContinuousDistribution>"
 
 
 def continuous(target: str) -> str:
     """c, of which x is normal; y normal about 2 x + 1; u uniform, and wider for b; l lognormal."""
     parents = {c: f'<ParentValue parent="c" value="{c}"/>' for c in HIDDEN}
     x = "".join(
-        f"<ContinuousConditionalProbability>{parents[c]}{normal(f'<Constant>{m}</Constant>', 0.25)}</ContinuousConditionalProbability>"
+        f"<ContinuousConditionalProbability>{parents[c]}{normal(f'<Constant>{m}</Constant>', 0.25)}"
+        "</ContinuousConditionalProbability>"
         for c, m in MEANS.items()
     )
     line = (
@@ -211,7 +213,8 @@ def triangular(target: str) -> str:
     held = "".join(
         '<ContinuousConditionalProbability><ParentValue parent="c" '
         f'value="{c}"/><ContinuousDistribution><TriangularDistributionForBN>'
-        f"<Mean><Constant>{sum(ends) / 3}</Constant></Mean><Lower><Constant>{ends[0]}</Constant></Lower><Upper><Constant>{ends[2]}</Constant></Upper>"
+        f"<Mean><Constant>{sum(ends) / 3}</Constant></Mean>"
+        f"<Lower><Constant>{ends[0]}</Constant></Lower><Upper><Constant>{ends[2]}</Constant></Upper>"
         "</TriangularDistributionForBN></ContinuousDistribution></ContinuousConditionalProbability>"
         for c, ends in ENDS.items()
     )

@@ -58,7 +58,7 @@ class Predicate:
         return f'<SimplePredicate field="{self.name}" operator="{self.how}"{value}/>'
 
     def holds(self, row: Row) -> bool | None:
-        """Whether it is true, None where that is unknown."""
+        """Truth of a predicate; None where it is unknown."""
         if self.how == "True":
             return True
         if self.parts:

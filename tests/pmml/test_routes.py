@@ -131,7 +131,7 @@ def test_every_kind_of_model_reaches_other_formats(name, target, tmp_path):
 
 
 def dtype(path: Path, target: str) -> np.dtype:
-    """What inputs of doubles have become."""
+    """Dtype of inputs that were double."""
     return bridge.load(path, source=target).graph.inputs[0].dtype.numpy()
 
 

@@ -1,4 +1,4 @@
-"""What PMML leaves open about series and text models is refused in a sentence."""
+"""Refusals of what PMML leaves open about series and text models."""
 
 from __future__ import annotations
 

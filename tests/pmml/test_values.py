@@ -214,7 +214,7 @@ def test_no_value_of_an_attribute_is_without_a_case(tmp_path):
     ],
 )
 def test_thresholds_of_floats_part_doubles_as_floats_would_be(mode, compare):
-    from bridge_pmml.export_ops.ml import edge
+    from bridge_pmml.export_ops.ml import double_threshold
 
     rng = np.random.default_rng(0)
     for at in (rng.normal(size=400) * 10.0 ** rng.integers(-8, 8, 400)).astype(np.float32):
@@ -229,6 +229,6 @@ def test_thresholds_of_floats_part_doubles_as_floats_would_be(mode, compare):
                 float(other),
             )
             for x in near:
-                assert compare(np.float32(x), at) == compare(x, edge(float(at), mode))
-    assert edge(np.inf, mode) == np.inf
-    assert edge(0.1, mode) == 0.1
+                assert compare(np.float32(x), at) == compare(x, double_threshold(float(at), mode))
+    assert double_threshold(np.inf, mode) == np.inf
+    assert double_threshold(0.1, mode) == 0.1

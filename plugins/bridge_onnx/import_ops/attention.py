@@ -20,15 +20,15 @@ ops = OpTable()
 def mask_of(index: int, multiples: tuple[int, ...]) -> Need:
     """The mask is of rank 2 or 3, or of rank 1 with a known multiple of the batch."""
 
-    def holds(node: ir.Node) -> bool:
+    def is_valid_mask(node: ir.Node) -> bool:
         mask = input_at(node, index)
         return mask is None or rank_of(mask) in (2, 3) or lengths_per_row(node, mask) in multiples
 
-    return condition("a mask of rank 2 or 3, or lengths of every row", holds)
+    return condition("a mask of rank 2 or 3, or lengths of every row", is_valid_mask)
 
 
 def lengths_per_row(node: ir.Node, mask: ir.Value) -> int | None:
-    """How often the batch fits a mask of rank 1; None when nobody knows."""
+    """Number of times the batch fits a mask of rank 1; None where the shapes do not tell."""
     x = node.inputs[0]
     if mask.shape is None or len(mask.shape) != 1 or x is None or x.shape is None:
         return None
@@ -82,12 +82,12 @@ def attend(
     total = op.Squeeze(op.Shape(k, start=1, end=2), ints(0))
     if past_key is not None:
         total = op.Add(total, op.Squeeze(op.Shape(past_key, start=2, end=3), ints(0)))
-    extra = None if mask is None else float_mask(op, node, mask, q, total)
+    attn_mask = None if mask is None else float_mask(op, node, mask, q, total)
     if attention_bias is not None:
-        extra = attention_bias if extra is None else op.Add(extra, attention_bias)
+        attn_mask = attention_bias if attn_mask is None else op.Add(attn_mask, attention_bias)
     cached = past_key is not None
     results = op.Attention(
-        q, k, v, extra, past_key, past_value,
+        q, k, v, attn_mask, past_key, past_value,
         q_num_heads=heads,
         kv_num_heads=heads,
         is_causal=attr(node, "unidirectional"),
@@ -139,24 +139,24 @@ def multi_head_attention(
     op, node, q, k=None, v=None, bias=None, mask=None, attention_bias=None, past_key=None, past_value=None
 ):
     if rank_of(q) == 5:
-        q, k, v = unpacked_heads(op, q, 3)
+        q, k, v = unpack_heads(op, q, 3)
     elif rank_of(k) == 5:
-        k, v = unpacked_heads(op, k, 2)
+        k, v = unpack_heads(op, k, 2)
     elif rank_of(k) == 4:
         k, v = (op.Reshape(op.Transpose(x, perm=[0, 2, 1, 3]), ints(0, 0, -1)) for x in (k, v))
     if bias is not None:
         widths = [value.shape[2] if value.shape is not None else None for value in (q, k, v)]
         if not all(isinstance(w, int) for w in widths):
             return NotImplemented
-        parts = op.Split(bias, ints(*widths), axis=0, _outputs=3)
-        q, k, v = (op.Add(value, part) for value, part in zip((q, k, v), parts, strict=True))
+        splits = op.Split(bias, ints(*widths), axis=0, _outputs=3)
+        q, k, v = (op.Add(value, part) for value, part in zip((q, k, v), splits, strict=True))
     return attend(op, node, q, k, v, mask, attention_bias, past_key, past_value)
 
 
-def unpacked_heads(op: hub.Builder, x: ir.Value, count: int) -> list[ir.Value]:
+def unpack_heads(op: hub.Builder, x: ir.Value, count: int) -> list[ir.Value]:
     """[batch, length, heads, count, size] as `count` values [batch, length, heads * size]."""
-    parts = op.Split(x, axis=3, num_outputs=count, _outputs=count)
-    return [op.Reshape(part, ints(0, 0, -1)) for part in parts]
+    splits = op.Split(x, axis=3, num_outputs=count, _outputs=count)
+    return [op.Reshape(part, ints(0, 0, -1)) for part in splits]
 
 
 @ops.op(

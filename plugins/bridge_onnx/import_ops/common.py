@@ -29,6 +29,6 @@ def unused(*indices: int) -> Need:
     )
 
 
-def given(node: ir.Node, *without: str) -> dict[str, Any]:
+def node_attributes(node: ir.Node, *without: str) -> dict[str, Any]:
     """The attributes a node has, without some."""
     return {name: attr(node, name) for name in node.attributes if name not in without}

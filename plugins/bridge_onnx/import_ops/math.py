@@ -7,7 +7,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import attr, rank_of
 from bridge.ops import OpTable
-from bridge_onnx.import_ops.common import DOMAIN, MS, given
+from bridge_onnx.import_ops.common import DOMAIN, MS, node_attributes
 
 ops = OpTable()
 
@@ -17,7 +17,7 @@ ops.same(domain=DOMAIN, Gelu="Gelu")
 @ops.op(MS + "FusedGemm")
 def fused_gemm(op, node, a, b, c=None):
     names = {"activation_alpha": "alpha", "activation_beta": "beta"}
-    y = op.Gemm(a, b, c, **given(node, "activation", "activation_gamma", *names))
+    y = op.Gemm(a, b, c, **node_attributes(node, "activation", "activation_gamma", *names))
     if not attr(node, "activation"):
         return y
     return op.node(attr(node, "activation"), y, **{new: attr(node, old) for old, new in names.items()})

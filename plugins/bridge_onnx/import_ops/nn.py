@@ -12,7 +12,7 @@ from bridge.hub import attr
 from bridge.importing import ints
 from bridge.needs import attribute
 from bridge.ops import OpTable
-from bridge_onnx.import_ops.common import DOMAIN, EPSILON, MS, given, unused
+from bridge_onnx.import_ops.common import DOMAIN, EPSILON, MS, node_attributes, unused
 
 ops = OpTable()
 
@@ -27,7 +27,7 @@ for domain in ("", DOMAIN):
 
 @ops.op(MS + "FusedConv")
 def fused_conv(op, node, x, w, bias=None, z=None):
-    y = op.Conv(x, w, bias, **given(node, "activation", "activation_params"))
+    y = op.Conv(x, w, bias, **node_attributes(node, "activation", "activation_params"))
     return activation(op, node, y if z is None else op.Add(y, z))
 
 
@@ -44,7 +44,7 @@ def activation(op: hub.Builder, node: ir.Node, x: ir.Value) -> Any:
 
 @ops.op(MS + "LayerNormalization")
 def layer_normalization(op, node, x, scale, bias=None):
-    return op.LayerNormalization(x, scale, bias, **given(node), _outputs=len(node.outputs))
+    return op.LayerNormalization(x, scale, bias, **node_attributes(node), _outputs=len(node.outputs))
 
 
 @ops.op(MS + "SkipLayerNormalization", needs=(unused(1, 2),))

@@ -9,7 +9,7 @@ from bridge.hub import attr, const
 from bridge.importing import ints
 from bridge.needs import attribute, constant
 from bridge.ops import OpTable
-from bridge_onnx.import_ops.common import DOMAIN, MS, absent, given
+from bridge_onnx.import_ops.common import DOMAIN, MS, absent, node_attributes
 
 ops = OpTable()
 
@@ -26,11 +26,11 @@ def matmul_nbits(op, node, a, b, scales, zero_points=None, g_idx=None, bias=None
     bits = attr(node, "bits", 4)
     blocks = -(-k // block)
     dtype = ir.DataType.UINT4 if bits == 4 else ir.DataType.UINT8
-    codes = unpacked(const(b).reshape(n, -1), bits)[:, :k]
+    codes = unpack_codes(const(b).reshape(n, -1), bits)[:, :k]
     if zero_points is None:
         zeros = np.full((n, blocks), 1 << (bits - 1), np.uint8)
     elif zero_points.dtype == ir.DataType.UINT8:
-        zeros = unpacked(const(zero_points).reshape(n, -1), bits)[:, :blocks]
+        zeros = unpack_codes(const(zero_points).reshape(n, -1), bits)[:, :blocks]
     else:
         return NotImplemented
     weights = op.DequantizeLinear(
@@ -44,7 +44,7 @@ def matmul_nbits(op, node, a, b, scales, zero_points=None, g_idx=None, bias=None
     return product if bias is None else op.Add(product, bias)
 
 
-def unpacked(array: np.ndarray, bits: int) -> np.ndarray:
+def unpack_codes(array: np.ndarray, bits: int) -> np.ndarray:
     """Codes of a row, low nibble first."""
     if bits == 8:
         return array
@@ -64,7 +64,7 @@ def qlinear_conv(op, node, x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_ze
     weights = op.DequantizeLinear(w, w_scale, w_zero, axis=0)
     if bias is not None:
         bias = op.Mul(op.Cast(bias, to=ir.DataType.FLOAT), op.Mul(x_scale, w_scale))
-    return op.QuantizeLinear(op.Conv(data, weights, bias, **given(node)), y_scale, y_zero)
+    return op.QuantizeLinear(op.Conv(data, weights, bias, **node_attributes(node)), y_scale, y_zero)
 
 
 @ops.op(MS + "QLinearAdd", MS + "QLinearMul")
@@ -79,7 +79,7 @@ def qlinear_binary(op, node, a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_
 )
 def qlinear_unary(op, node, x, x_scale, x_zero, y_scale, y_zero=None):
     name = node.op_type.removeprefix("QLinear")
-    y = op.node(name, op.DequantizeLinear(x, x_scale, x_zero), **given(node, "channels_last"))
+    y = op.node(name, op.DequantizeLinear(x, x_scale, x_zero), **node_attributes(node, "channels_last"))
     return op.QuantizeLinear(y, y_scale, y_zero)
 
 
@@ -102,10 +102,10 @@ def qlinear_concat(op, node, y_scale, y_zero, *parts):
 
 @ops.op(MS + "QLinearReduceMean")
 def qlinear_reduce_mean(op, node, x, x_scale, x_zero, y_scale, y_zero=None):
-    over = attr(node, "axes")
+    reduced_axes = attr(node, "axes")
     mean = op.ReduceMean(
         op.DequantizeLinear(x, x_scale, x_zero),
-        None if over is None else ints(*over),
+        None if reduced_axes is None else ints(*reduced_axes),
         keepdims=attr(node, "keepdims"),
     )
     return op.QuantizeLinear(mean, y_scale, y_zero)
@@ -113,7 +113,7 @@ def qlinear_reduce_mean(op, node, x, x_scale, x_zero, y_scale, y_zero=None):
 
 @ops.op(MS + "QLinearWhere")
 def qlinear_where(op, node, condition, x, x_scale, x_zero, y, y_scale, y_zero, z_scale, z_zero):
-    chosen = op.Where(
+    selected = op.Where(
         condition, op.DequantizeLinear(x, x_scale, x_zero), op.DequantizeLinear(y, y_scale, y_zero)
     )
-    return op.QuantizeLinear(chosen, z_scale, z_zero)
+    return op.QuantizeLinear(selected, z_scale, z_zero)

@@ -14,18 +14,23 @@ from bridge.matrix import Made, NativeCase
 FIELDS = """
 <DataField name="x" optype="continuous" dataType="double"/>
 <DataField name="z" optype="continuous" dataType="double"/>
-<DataField name="c" optype="categorical" dataType="string"><Value value="a"/><Value value="b"/><Value value="d"/></DataField>
+<DataField name="c" optype="categorical" dataType="string">
+  <Value value="a"/><Value value="b"/><Value value="d"/></DataField>
 <DataField name="y" optype="continuous" dataType="double"/>
 <DataField name="k" optype="categorical" dataType="string"><Value value="no"/><Value value="yes"/></DataField>
 """
 ACTIVE = '<MiningField name="x"/><MiningField name="z"/><MiningField name="c"/>'
 NUMBERS = """
-<DataField name="v" optype="continuous" dataType="double"><Interval closure="closedClosed" leftMargin="0" rightMargin="10"/></DataField>
-<DataField name="n" optype="categorical" dataType="integer"><Value value="1"/><Value value="2"/><Value value="3"/></DataField>
+<DataField name="v" optype="continuous" dataType="double">
+  <Interval closure="closedClosed" leftMargin="0" rightMargin="10"/></DataField>
+<DataField name="n" optype="categorical" dataType="integer">
+  <Value value="1"/><Value value="2"/><Value value="3"/></DataField>
 <DataField name="m" optype="categorical" dataType="integer"><Value value="1"/><Value value="2"/></DataField>
 <DataField name="t" optype="categorical" dataType="integer"><Value value="0"/><Value value="1"/></DataField>
-<DataField name="u" optype="categorical" dataType="integer"><Value value="0"/><Value value="1"/><Value value="2"/></DataField>
-<DataField name="o" optype="ordinal" dataType="integer"><Value value="0"/><Value value="1"/><Value value="2"/></DataField>
+<DataField name="u" optype="categorical" dataType="integer">
+  <Value value="0"/><Value value="1"/><Value value="2"/></DataField>
+<DataField name="o" optype="ordinal" dataType="integer">
+  <Value value="0"/><Value value="1"/><Value value="2"/></DataField>
 """
 GAP = {"c": ""}
 CASES: dict[str, NativeCase] = {}
@@ -62,7 +67,10 @@ def valued(expression: str, kind: str, columns: Iterable[str]) -> str:
 
 def transformed(expression: str, fields: str = ACTIVE, kind: str = "double") -> str:
     """A regression document whose output `out` is the value of an expression."""
-    output = f'<Output><OutputField name="out" feature="transformedValue" dataType="{kind}">{expression}</OutputField></Output>'
+    output = (
+        f'<Output><OutputField name="out" feature="transformedValue" dataType="{kind}">'
+        f"{expression}</OutputField></Output>"
+    )
     table = '<RegressionTable intercept="0"/>'
     return document(
         f'<RegressionModel functionName="regression">{schema(fields)}{output}{table}</RegressionModel>',

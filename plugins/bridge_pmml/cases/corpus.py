@@ -33,7 +33,8 @@ def text_model(said: str, similarity: str, output: str = "") -> str:
         f'<TextModel functionName="clustering" numberOfTerms="4" numberOfDocuments="{len(CORPUS)}">'
         f"<MiningSchema>{active(TERMS)}</MiningSchema>{output}"
         f'<TextDictionary><Taxonomy name="t"><ChildParent><InlineTable/></ChildParent></Taxonomy>'
-        f'<Array type="string" n="4">{" ".join(TERMS)}</Array></TextDictionary><TextCorpus>{documents}</TextCorpus>'
+        f'<Array type="string" n="4">{" ".join(TERMS)}</Array></TextDictionary>'
+        f"<TextCorpus>{documents}</TextCorpus>"
         f'<DocumentTermMatrix><Matrix nbRows="{len(CORPUS)}" nbCols="4">{rows}</Matrix></DocumentTermMatrix>'
         f'{said}<TextModelSimiliarity similarityType="{similarity}"/></TextModel>'
     )
@@ -75,7 +76,8 @@ for _local in LOCAL:
                     *compared(_local, _weights, _unit, _similarity),
                 )
 _OUTPUT = (
-    '<Output><OutputField name="name" feature="predictedDisplayValue" optype="categorical" dataType="string"/>'
+    "<Output>"
+    '<OutputField name="name" feature="predictedDisplayValue" optype="categorical" dataType="string"/>'
     '<OutputField name="id" feature="entityId" optype="categorical" dataType="string"/>'
     '<OutputField name="third" feature="affinity" value="d2" optype="continuous" dataType="double"/></Output>'
 )

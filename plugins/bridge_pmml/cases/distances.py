@@ -46,8 +46,10 @@ def clusters(
     fields = fields or '<ClusteringField field="x"/><ClusteringField field="z"/>'
     return (
         '<ClusteringModel functionName="clustering" modelClass="centerBased" numberOfClusters="3">'
-        f"<MiningSchema>{active('xz')}</MiningSchema><Output>{output('cluster', 'predictedValue', kind='string')}{asked}</Output>"
-        f'<ComparisonMeasure kind="{kind}" {attributes}>{measure}</ComparisonMeasure>{fields}{missing}{held}</ClusteringModel>'
+        f"<MiningSchema>{active('xz')}</MiningSchema><Output>"
+        f"{output('cluster', 'predictedValue', kind='string')}{asked}</Output>"
+        f'<ComparisonMeasure kind="{kind}" {attributes}>{measure}</ComparisonMeasure>'
+        f"{fields}{missing}{held}</ClusteringModel>"
     )
 
 
@@ -63,7 +65,10 @@ def nearest(table: list[list[float]], most: bool = False) -> list[list[Any]]:
 for _name, (_measure, _formula) in MEASURES.items():
     _table = [[_formula(np.array(p) - np.array(c)) for c in CENTRES.values()] for p in POINTS]
     declare(_name, clusters(_measure), nearest(_table), **AT)
-_names = [str(1 + int(np.argmin([MEASURES["euclidean"][1](np.array(p) - np.array(c)) for c in CENTRES.values()]))) for p in POINTS]  # fmt: skip
+_names = [
+    str(1 + int(np.argmin([MEASURES["euclidean"][1](np.array(p) - np.array(c)) for c in CENTRES.values()])))
+    for p in POINTS
+]
 _table = [[MEASURES["euclidean"][1](np.array(p) - np.array(c)) for c in CENTRES.values()] for p in POINTS]
 declare("by name", clusters("<euclidean/>"), [_names, *nearest(_table)], words=True, **AT)
 
@@ -72,7 +77,10 @@ _table = [
     [math.sqrt(2 * (p[0] - c[0]) ** 2 + 0.5 * (p[1] - c[1]) ** 2) for c in CENTRES.values()] for p in POINTS
 ]
 declare("fieldWeight", clusters("<euclidean/>", fields=_WEIGHTED), nearest(_table), **AT)
-_COMPARED = '<ClusteringField field="x" compareFunction="{}" {}/><ClusteringField field="z" compareFunction="absDiff"/>'
+_COMPARED = (
+    '<ClusteringField field="x" compareFunction="{}" {}/>'
+    '<ClusteringField field="z" compareFunction="absDiff"/>'
+)
 _FUNCTIONS: dict[str, tuple[str, Callable[[float], float]]] = {
     "absDiff": ("", abs),
     "gaussSim": ('similarityScale="1.5"', lambda d: math.exp(-math.log(2) * d * d / 1.5**2)),
@@ -97,7 +105,8 @@ _whole = [[(p[0] - c[0]) ** 2 + (p[1] - c[1]) ** 2 for c in CENTRES.values()] fo
 _gone = [[(1 + 3) / 1 * (0.5 - c[0]) ** 2 for c in CENTRES.values()]]
 declare(
     "MissingValueWeights",
-    clusters("<squaredEuclidean/>", missing='<MissingValueWeights><Array n="2" type="real">1 3</Array></MissingValueWeights>'),
+    clusters("<squaredEuclidean/>", missing='<MissingValueWeights><Array n="2" type="real">1 3</Array>'
+    '</MissingValueWeights>'),
     nearest([*_whole, *_gone]),
     x=[*AT["x"][:2], 0.5],
     z=[*AT["z"][:2], None],
@@ -109,7 +118,8 @@ SIMILAR: dict[str, tuple[str, Callable[[int, int, int, int], float]]] = {
     "simpleMatching": ("<simpleMatching/>", lambda a, b, c, d: (a + d) / (a + b + c + d)),
     "tanimoto": ("<tanimoto/>", lambda a, b, c, d: (a + d) / (a + 2 * (b + c) + d)),
     "binarySimilarity": (
-        '<binarySimilarity c11-parameter="2" c10-parameter="0.5" c01-parameter="0.25" c00-parameter="1" d11-parameter="1" d10-parameter="2" d01-parameter="3" d00-parameter="4"/>',
+        '<binarySimilarity c11-parameter="2" c10-parameter="0.5" c01-parameter="0.25" c00-parameter="1" '
+        'd11-parameter="1" d10-parameter="2" d01-parameter="3" d00-parameter="4"/>',
         lambda a, b, c, d: (2 * a + 0.5 * b + 0.25 * c + d) / (a + 2 * b + 3 * c + 4 * d),
     ),
     "jaccard": ("<jaccard/>", lambda a, b, c, d: a / (a + b + c)),
@@ -127,14 +137,17 @@ for _name, (_measure, _likeness) in SIMILAR.items():
     declare(_name, _text, nearest(_table, True), x=[r[0] for r in _records], z=[r[1] for r in _records])
 
 
-def table(columns: str, rows: list[tuple[Any, ...]]) -> str:
+def comparison_table(columns: str, rows: list[tuple[Any, ...]]) -> str:
     """The TrainingInstances of fields of one letter each."""
     fields = "".join(f'<InstanceField field="{c}" column="{c}"/>' for c in columns)
     held = "".join(
         "<row>" + "".join(f"<{c}>{v}</{c}>" for c, v in zip(columns, row, strict=True)) + "</row>"
         for row in rows
     )
-    return f'<TrainingInstances isTransformed="false"><InstanceFields>{fields}</InstanceFields><InlineTable>{held}</InlineTable></TrainingInstances>'
+    return (
+        f'<TrainingInstances isTransformed="false"><InstanceFields>{fields}</InstanceFields>'
+        f"<InlineTable>{held}</InlineTable></TrainingInstances>"
+    )
 
 
 STORED = [(0, 0, 1.5, 0), (1, 1, 2.5, 1), (2, -1, 4, 1), (-1, 2, -1, 2), (3, 3, 8, 0)]
@@ -146,8 +159,10 @@ def neighbors(target: str, method: str, count: int = 3, measure: str = "<euclide
     inputs = '<KNNInputs><KNNInput field="x"/><KNNInput field="z"/></KNNInputs>'
     rows = [(x, z, y if target == "y" else u) for x, z, y, u in STORED]
     return (
-        f'<NearestNeighborModel functionName="{function}" numberOfNeighbors="{count}" {method}>{reads("xz", target)}'
-        f'{table(f"xz{target}", rows)}<ComparisonMeasure kind="distance">{measure}</ComparisonMeasure>{inputs}</NearestNeighborModel>'
+        f'<NearestNeighborModel functionName="{function}" numberOfNeighbors="{count}" '
+        f"{method}>{reads('xz', target)}"
+        f'{comparison_table(f"xz{target}", rows)}<ComparisonMeasure kind="distance">{measure}'
+        f"</ComparisonMeasure>{inputs}</NearestNeighborModel>"
     )
 
 
@@ -203,21 +218,27 @@ _PROCESSES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
         lambda d: 1.5 * np.exp(-0.5 * (d**2).sum(-1) / 0.8**2),
     ),
     "ARDSquaredExponentialKernel": (
-        '<ARDSquaredExponentialKernel gamma="1.5" noiseVariance="0.1"><Lambda><Array n="2" type="real">0.8 1.7</Array></Lambda></ARDSquaredExponentialKernel>',
+        '<ARDSquaredExponentialKernel gamma="1.5" noiseVariance="0.1"><Lambda>'
+        '<Array n="2" type="real">0.8 1.7</Array></Lambda></ARDSquaredExponentialKernel>',
         lambda d: 1.5 * np.exp(-0.5 * ((d / np.array([0.8, 1.7])) ** 2).sum(-1)),
     ),
     "AbsoluteExponentialKernel": (
-        '<AbsoluteExponentialKernel gamma="1.5" noiseVariance="0.1"><Lambda><Array n="2" type="real">0.8 1.7</Array></Lambda></AbsoluteExponentialKernel>',
+        '<AbsoluteExponentialKernel gamma="1.5" noiseVariance="0.1"><Lambda>'
+        '<Array n="2" type="real">0.8 1.7</Array></Lambda></AbsoluteExponentialKernel>',
         lambda d: 1.5 * np.exp(-(np.abs(d) / np.array([0.8, 1.7])).sum(-1)),
     ),
     "GeneralizedExponentialKernel": (
-        '<GeneralizedExponentialKernel gamma="1.5" noiseVariance="0.1" degree="1.3"><Lambda><Array n="2" type="real">0.8 1.7</Array></Lambda></GeneralizedExponentialKernel>',
+        '<GeneralizedExponentialKernel gamma="1.5" noiseVariance="0.1" degree="1.3"><Lambda>'
+        '<Array n="2" type="real">0.8 1.7</Array></Lambda></GeneralizedExponentialKernel>',
         lambda d: 1.5 * np.exp(-((np.abs(d) / np.array([0.8, 1.7])) ** 1.3).sum(-1)),
     ),
 }
 for _name, (_element, _kernel) in _PROCESSES.items():
     _rows = [[*k, s] for k, s in zip(_KNOWN.tolist(), _SEEN.tolist(), strict=True)]
-    _model = f'<GaussianProcessModel functionName="regression">{reads("xz")}{_element}{table("xzy", _rows)}</GaussianProcessModel>'
+    _model = (
+        '<GaussianProcessModel functionName="regression">'
+        f"{reads('xz')}{_element}{comparison_table('xzy', _rows)}</GaussianProcessModel>"
+    )
     _gram = _kernel(_KNOWN[:, None] - _KNOWN[None]) + 0.1 * np.eye(3)
     _asked = np.array(list(zip(_WHERE["x"], _WHERE["z"], strict=True)), float)
     _cross = _kernel(_asked[:, None] - _KNOWN[None])
@@ -225,7 +246,13 @@ for _name, (_element, _kernel) in _PROCESSES.items():
     declare(_name, _model, [_found.tolist()], "GaussianProcessModel", **_WHERE)
     _deviation = np.sqrt(1.5 - np.einsum("ij,jk,ik->i", _cross, np.linalg.inv(_gram), _cross))
     _output = f"</MiningSchema><Output>{output('deviation', 'standardDeviation')}</Output>"
-    declare(f"{_name} deviation", _model.replace("</MiningSchema>", _output), [_deviation.tolist()], "GaussianProcessModel", **_WHERE)  # fmt: skip
+    declare(
+        f"{_name} deviation",
+        _model.replace("</MiningSchema>", _output),
+        [_deviation.tolist()],
+        "GaussianProcessModel",
+        **_WHERE,
+    )
 
 
 def anomaly(kind: str, model: str, attributes: str = "", after: str = "") -> str:

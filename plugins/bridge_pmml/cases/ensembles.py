@@ -11,15 +11,23 @@ from bridge_pmml.cases.trees import SPLIT, leaf, less, more, tree
 XS = [2, -0.5, 0, 1.75]
 
 
-def linear(index: int) -> str:
+def linear_model(index: int) -> str:
     """The regression index · x + index + 1."""
     return (
         '<RegressionModel functionName="regression"><MiningSchema><MiningField name="x"/></MiningSchema>'
-        f'<RegressionTable intercept="{index + 1}"><NumericPredictor name="x" coefficient="{index}"/></RegressionTable></RegressionModel>'
+        f'<RegressionTable intercept="{index + 1}"><NumericPredictor name="x" coefficient="{index}"/>'
+        "</RegressionTable></RegressionModel>"
     )
 
 
-def mining(method: str, segments: list[str], target: str = "y", names: str = "x", attributes: str = "", output: str = "") -> str:  # fmt: skip
+def mining(
+    method: str,
+    segments: list[str],
+    target: str = "y",
+    names: str = "x",
+    attributes: str = "",
+    output: str = "",
+) -> str:
     """A MiningModel of segments, each a predicate and a model, of weights 1, 2, 3 and on."""
     function = "regression" if target == "y" else "classification"
     held = "".join(f'<Segment id="s{i}" weight="{i + 1}">{s}</Segment>' for i, s in enumerate(segments))
@@ -54,17 +62,24 @@ COMBINED: dict[str, Any] = {
     "x-weightedMedian": weighted_median,
     "selectFirst": lambda v: v[0],
 }
-_LINEAR = [f"<True/>{linear(i)}" for i in range(3)]
+_LINEAR = [f"<True/>{linear_model(i)}" for i in range(3)]
 for _method, _formula in COMBINED.items():
     _said = [_formula([i + 1 + i * x for i in range(3)]) for x in XS]
-    declare(f"{_method} of regressions", mining(_method, _LINEAR), [[*_said, None]], x=[*XS, None])  # fmt: skip
+    declare(f"{_method} of regressions", mining(_method, _LINEAR), [[*_said, None]], x=[*XS, None])
 
-_TREES = [f"<True/>{tree(leaf('a', a, less('x', t)) + leaf('b', b, more('x', t)), names='x')}" for a, b, t in ((1, 2, 0.1), (3, 5, 1), (4, -2, 0.1))]  # fmt: skip
+_TREES = [
+    f"<True/>{tree(leaf('a', a, less('x', t)) + leaf('b', b, more('x', t)), names='x')}"
+    for a, b, t in ((1, 2, 0.1), (3, 5, 1), (4, -2, 0.1))
+]
 for _method, _formula in COMBINED.items():
     _picked = [[a if x <= t else b for a, b, t in ((1, 2, 0.1), (3, 5, 1), (4, -2, 0.1))] for x in XS]
     declare(f"{_method} of trees", mining(_method, _TREES), [[_formula(p) for p in _picked]], x=XS)
 
-_GUARDED = [f"{less('x', 1)}{linear(0)}", f"{more('x', 0)}{linear(1)}", f"<True/>{linear(2)}"]
+_GUARDED = [
+    f"{less('x', 1)}{linear_model(0)}",
+    f"{more('x', 0)}{linear_model(1)}",
+    f"<True/>{linear_model(2)}",
+]
 for _method, _formula in {k: v for k, v in COMBINED.items() if "eighted" not in k}.items():
     _fire = [
         [v for v, here in ((1, x <= 1), (2 + x, x > 0), (3 + 2 * x, True)) if here] for x in (0.5, -1, 2)
@@ -75,23 +90,34 @@ for _method, _formula in {k: v for k, v in COMBINED.items() if "eighted" not in 
 
 _OTHER = (
     '<RegressionModel functionName="regression"><MiningSchema><MiningField name="z"/></MiningSchema>'
-    '<RegressionTable intercept="1"><NumericPredictor name="z" coefficient="1"/></RegressionTable></RegressionModel>'
+    '<RegressionTable intercept="1"><NumericPredictor name="z" coefficient="1"/>'
+    "</RegressionTable></RegressionModel>"
 )
 for _how, _last in (("continue", None), ("returnMissing", None), ("skipSegment", 1)):
     declare(
         f"missing {_how}",
-        mining("average", [_LINEAR[0], f"<True/>{_OTHER}"], names="xz", attributes=f'missingPredictionTreatment="{_how}"'),
+        mining(
+            "average",
+            [_LINEAR[0], f"<True/>{_OTHER}"],
+            names="xz",
+            attributes=f'missingPredictionTreatment="{_how}"',
+        ),
         [[2, _last]],
         x=[0.5, 0.5],
         z=[2, None],
-    )  # fmt: skip
+    )
 declare(
     "missing beyond the threshold",
-    mining("average", [_LINEAR[0], f"<True/>{_OTHER}"], names="xz", attributes='missingPredictionTreatment="skipSegment" missingThreshold="0.3"'),
+    mining(
+        "average",
+        [_LINEAR[0], f"<True/>{_OTHER}"],
+        names="xz",
+        attributes='missingPredictionTreatment="skipSegment" missingThreshold="0.3"',
+    ),
     [[2, None]],
     x=[0.5, 0.5],
     z=[2, None],
-)  # fmt: skip
+)
 
 
 def decides(a: int, b: int, bound: float, target: str = "t") -> str:
@@ -104,7 +130,7 @@ def decides(a: int, b: int, bound: float, target: str = "t") -> str:
     return f"<True/>{tree(nodes, target=target, names='x', root='')}"
 
 
-def chances(rows: list[tuple[float, float]]) -> list[list[float]]:
+def probabilities_of(rows: list[tuple[float, float]]) -> list[list[float]]:
     """Class, highest probability, and the probabilities of 0 and 1."""
     first = [p for p, _ in rows]
     return [[float(q > p) for p, q in rows], [max(r) for r in rows], first, [q for _, q in rows]]
@@ -115,7 +141,7 @@ _AT, _BOUNDS = [2, -0.5, 0.5, 0], (0.1, 1, -0.25)
 _SAYS = [[x > 0.1, not x > 1, x > -0.25] for x in _AT]
 for _method, _weights in (("majorityVote", (1, 1, 1)), ("weightedMajorityVote", (1, 2, 3))):
     _ones = [sum(w for w, s in zip(_weights, said, strict=True) if s) / sum(_weights) for said in _SAYS]
-    declare(_method, mining(_method, _DECIDED, "t"), chances([(1 - p, p) for p in _ones]), x=_AT)
+    declare(_method, mining(_method, _DECIDED, "t"), probabilities_of([(1 - p, p) for p in _ones]), x=_AT)
 _SURE = [[(0.8 if s else 0.25) for s in said] for said in _SAYS]
 for _method, _formula in (
     ("average", statistics.fmean),
@@ -123,15 +149,18 @@ for _method, _formula in (
 ):
     _ones = [_formula(p) for p in _SURE]
     declare(
-        f"{_method} of classes", mining(_method, _DECIDED, "t"), chances([(1 - p, p) for p in _ones]), x=_AT
+        f"{_method} of classes",
+        mining(_method, _DECIDED, "t"),
+        probabilities_of([(1 - p, p) for p in _ones]),
+        x=_AT,
     )
 _MAXIMA = []
 for _said in _SURE:
     _best = max(max(p, 1 - p) for p in _said)
     _gave = [p for p in _said if max(p, 1 - p) == _best]
     _MAXIMA.append((1 - statistics.fmean(_gave), statistics.fmean(_gave)))
-declare("max of classes", mining("max", _DECIDED, "t"), chances(_MAXIMA), x=_AT)
-_ROWS = chances([(1 - p[0], p[0]) for p in _SURE])
+declare("max of classes", mining("max", _DECIDED, "t"), probabilities_of(_MAXIMA), x=_AT)
+_ROWS = probabilities_of([(1 - p[0], p[0]) for p in _SURE])
 declare(
     "selectFirst of classes",
     mining("selectFirst", _DECIDED, "t"),
@@ -141,35 +170,44 @@ declare(
 
 _HALF = (
     '<True/><RegressionModel functionName="regression"><MiningSchema><MiningField name="x"/></MiningSchema>'
-    '<Output><OutputField name="half" feature="predictedValue" dataType="double" optype="continuous"/></Output>'
-    '<RegressionTable intercept="0.25"><NumericPredictor name="x" coefficient="0.5"/></RegressionTable></RegressionModel>'
+    "<Output>"
+    '<OutputField name="half" feature="predictedValue" dataType="double" optype="continuous"/></Output>'
+    '<RegressionTable intercept="0.25"><NumericPredictor name="x" coefficient="0.5"/>'
+    "</RegressionTable></RegressionModel>"
 )
 _NEXT = (
-    '<True/><RegressionModel functionName="regression"><MiningSchema><MiningField name="half"/></MiningSchema>'
-    '<RegressionTable intercept="1"><NumericPredictor name="half" coefficient="10"/></RegressionTable></RegressionModel>'
+    '<True/><RegressionModel functionName="regression"><MiningSchema>'
+    '<MiningField name="half"/></MiningSchema>'
+    '<RegressionTable intercept="1"><NumericPredictor name="half" coefficient="10"/>'
+    "</RegressionTable></RegressionModel>"
 )
 declare("modelChain", mining("modelChain", [_HALF, _NEXT]), [[5 * x + 3.5 for x in XS]], x=XS)
 _BOOSTED = (
     '<True/><MiningModel functionName="regression"><MiningSchema><MiningField name="x"/></MiningSchema>'
-    '<Output><OutputField name="half" feature="predictedValue" dataType="double" optype="continuous"/></Output>'
-    f'<Segmentation multipleModelMethod="sum">{"".join(f"<Segment>{t}</Segment>" for t in _TREES)}</Segmentation></MiningModel>'
+    "<Output>"
+    '<OutputField name="half" feature="predictedValue" dataType="double" optype="continuous"/></Output>'
+    '<Segmentation multipleModelMethod="sum">'
+    f"{''.join(f'<Segment>{t}</Segment>' for t in _TREES)}</Segmentation></MiningModel>"
 )
 _LOGIT = (
-    '<True/><RegressionModel functionName="classification" normalizationMethod="logit"><MiningSchema><MiningField name="half"/>'
-    '<MiningField name="t" usageType="target"/></MiningSchema><RegressionTable targetCategory="1" intercept="0">'
-    '<NumericPredictor name="half" coefficient="0.25"/></RegressionTable><RegressionTable targetCategory="0" intercept="0"/>'
+    '<True/><RegressionModel functionName="classification" normalizationMethod="logit">'
+    '<MiningSchema><MiningField name="half"/>'
+    '<MiningField name="t" usageType="target"/></MiningSchema>'
+    '<RegressionTable targetCategory="1" intercept="0">'
+    '<NumericPredictor name="half" coefficient="0.25"/></RegressionTable>'
+    '<RegressionTable targetCategory="0" intercept="0"/>'
     "</RegressionModel>"
 )
 declare("boosted trees", mining("modelChain", [_BOOSTED, _LOGIT], "t"), x=XS)
 declare(
     "selectAll",
-    mining("selectAll", [f"<True/>{linear(0)}", f"<True/>{linear(1)}"]),
+    mining("selectAll", [f"<True/>{linear_model(0)}", f"<True/>{linear_model(1)}"]),
     [[1] * 4, [2 + x for x in XS]],
     x=XS,
 )
 declare(
     "of a tree and a regression",
-    mining("weightedSum", [f"<True/>{tree(SPLIT)}", f"<True/>{linear(1)}"], names="xz"),
+    mining("weightedSum", [f"<True/>{tree(SPLIT)}", f"<True/>{linear_model(1)}"], names="xz"),
     [[1 + 2 * 2, 4 + 2 * 9]],
     x=[0, 7],
     z=[1, 5.5],

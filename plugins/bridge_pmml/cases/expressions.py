@@ -41,7 +41,8 @@ expression(
 )
 expression(
     "NormContinuous two points",
-    '<NormContinuous field="x"><LinearNorm orig="1" norm="-3"/><LinearNorm orig="5" norm="7"/></NormContinuous>',
+    '<NormContinuous field="x"><LinearNorm orig="1" norm="-3"/>'
+    '<LinearNorm orig="5" norm="7"/></NormContinuous>',
     x=[1, 2, 5, None],
 )
 
@@ -103,7 +104,10 @@ def mapped(pairs: str, rows: str, attributes: str = "") -> str:
         "<row>" + "".join(f"<{k}>{v}</{k}>" for k, v in zip(f"{pairs}o", row.split(), strict=True)) + "</row>"
         for row in rows.split(",")
     )
-    return f'<MapValues outputColumn="o" dataType="double" {attributes}>{columns}<InlineTable>{table}</InlineTable></MapValues>'
+    return (
+        f'<MapValues outputColumn="o" dataType="double" {attributes}>{columns}<InlineTable>'
+        f"{table}</InlineTable></MapValues>"
+    )
 
 
 _ONE, _TWO = "1 10,2 20", "1 1 10,2 1 20,1 2 30"

@@ -9,18 +9,24 @@ from bridge_pmml.cases.common import case, reads, schema
 
 
 def regression(inside: str, table: str, before: str = "", target: str = "y") -> str:
-    return f'<RegressionModel functionName="regression">{schema(inside, target)}{before}{table}</RegressionModel>'
+    return (
+        '<RegressionModel functionName="regression">'
+        f"{schema(inside, target)}{before}{table}</RegressionModel>"
+    )
 
 
-def linear(name: str, coefficient: float = 1, intercept: float = 0) -> str:
-    return f'<RegressionTable intercept="{intercept}"><NumericPredictor name="{name}" coefficient="{coefficient}"/></RegressionTable>'
+def linear_document(name: str, coefficient: float = 1, intercept: float = 0) -> str:
+    return (
+        f'<RegressionTable intercept="{intercept}">'
+        f'<NumericPredictor name="{name}" coefficient="{coefficient}"/></RegressionTable>'
+    )
 
 
 def treated(title: str, field: str, attributes: str, want: Any, values: list[Any], table: str = "") -> None:
     """A case of a MiningField whose value is the answer."""
     item = f'<MiningField name="{field}" {attributes}/>'
     wanted = None if want is None else [want]
-    model = regression(item, table or linear(field))
+    model = regression(item, table or linear_document(field))
     case(f"MiningField {title}", "MiningField", model, wanted, **{field: values})
 
 
@@ -44,7 +50,10 @@ treated(
     [0, 10, 5, 5, 4.5, 7],
     _VALUES,
 )
-_HOT = '<RegressionTable intercept="1"><CategoricalPredictor name="n" value="1" coefficient="1"/><CategoricalPredictor name="n" value="3" coefficient="3"/></RegressionTable>'
+_HOT = (
+    '<RegressionTable intercept="1"><CategoricalPredictor name="n" value="1" coefficient="1"/>'
+    '<CategoricalPredictor name="n" value="3" coefficient="3"/></RegressionTable>'
+)
 treated("returnInvalid category", "n", "", [2, 1, 4, None, 1], [1, 2, 3, 9, None], _HOT)
 treated("asIs category", "n", f'{INVALID}="asIs"', [2, 1, 4, 1, 1], [1, 2, 3, 9, None], _HOT)
 treated(
@@ -55,7 +64,10 @@ treated(
     [1, 2, 3, 9, None],
     _HOT,
 )
-_TEXT = '<RegressionTable intercept="1"><CategoricalPredictor name="c" value="a" coefficient="1"/></RegressionTable>'
+_TEXT = (
+    '<RegressionTable intercept="1">'
+    '<CategoricalPredictor name="c" value="a" coefficient="1"/></RegressionTable>'
+)
 treated("returnInvalid text", "c", "", [2, 1, None, 1], ["a", "b", "zzz", None], _TEXT)
 treated(
     "asValue text",
@@ -97,9 +109,12 @@ treated(
 treated("usageType supplementary", "x", '/><MiningField name="z" usageType="supplementary"', None, [1, None])
 
 _KINDS = """
-<DataField name="a" optype="continuous" dataType="double"><Interval closure="openOpen" leftMargin="0" rightMargin="1"/><Interval closure="closedOpen" leftMargin="5"/></DataField>
+<DataField name="a" optype="continuous" dataType="double">
+  <Interval closure="openOpen" leftMargin="0" rightMargin="1"/>
+  <Interval closure="closedOpen" leftMargin="5"/></DataField>
 <DataField name="b" optype="categorical" dataType="boolean"/>
-<DataField name="d" optype="continuous" dataType="double"><Value value="-999" property="missing"/><Value value="-1" property="invalid"/></DataField>
+<DataField name="d" optype="continuous" dataType="double">
+  <Value value="-999" property="missing"/><Value value="-1" property="invalid"/></DataField>
 <DataField name="f" optype="continuous" dataType="float"/>
 <DataField name="i" optype="continuous" dataType="integer"/>
 <DataField name="y" optype="continuous" dataType="double"/>
@@ -107,7 +122,7 @@ _KINDS = """
 case(
     "DataField intervals",
     "DataField",
-    regression('<MiningField name="a"/>', linear("a")),
+    regression('<MiningField name="a"/>', linear_document("a")),
     [[None, 0.5, None, None, 5, 7, None]],
     fields=_KINDS,
     a=[0, 0.5, 1, 3, 5, 7, None],
@@ -115,7 +130,7 @@ case(
 case(
     "DataField missing and invalid values",
     "DataField",
-    regression('<MiningField name="d" missingValueReplacement="2"/>', linear("d")),
+    regression('<MiningField name="d" missingValueReplacement="2"/>', linear_document("d")),
     [[0.5, 2, None, 2]],
     fields=_KINDS,
     d=[0.5, -999, -1, None],
@@ -123,7 +138,7 @@ case(
 case(
     "DataField integer",
     "DataField",
-    regression('<MiningField name="i"/>', linear("i", 0.5)),
+    regression('<MiningField name="i"/>', linear_document("i", 0.5)),
     fields=_KINDS,
     i=[1, -7, None],
 )
@@ -132,7 +147,8 @@ case(
     "DataField",
     regression(
         '<MiningField name="b"/>',
-        '<RegressionTable intercept="1"><CategoricalPredictor name="b" value="true" coefficient="2"/></RegressionTable>',
+        '<RegressionTable intercept="1">'
+        '<CategoricalPredictor name="b" value="true" coefficient="2"/></RegressionTable>',
     ),
     [[3, 1, 1]],
     fields=_KINDS,
@@ -142,7 +158,7 @@ case(
 
 def targeted(title: str, attributes: str, values: str = "", want: Any = None) -> None:
     item = f'<Targets><Target field="y" {attributes}>{values}</Target></Targets>'
-    model = regression('<MiningField name="x"/>', linear("x"), item)
+    model = regression('<MiningField name="x"/>', linear_document("x"), item)
     case(
         f"Targets {title}",
         "Targets",
@@ -164,10 +180,14 @@ targeted(
 targeted("defaultValue", "", '<TargetValue defaultValue="-1"/>', [-3, 1.5, 2.2, 99, -2.5, -1])
 
 _CLASSES = (
-    '<RegressionTable targetCategory="1" intercept="0.5"><NumericPredictor name="x" coefficient="2"/></RegressionTable>'
+    '<RegressionTable targetCategory="1" intercept="0.5">'
+    '<NumericPredictor name="x" coefficient="2"/></RegressionTable>'
     '<RegressionTable targetCategory="0" intercept="0.25"/>'
 )
-_PRIORS = '<Targets><Target field="t"><TargetValue value="0" priorProbability="0.7"/><TargetValue value="1" priorProbability="0.3"/></Target></Targets>'
+_PRIORS = (
+    '<Targets><Target field="t"><TargetValue value="0" priorProbability="0.7"/>'
+    '<TargetValue value="1" priorProbability="0.3"/></Target></Targets>'
+)
 
 
 def classification(output: str, before: str = "") -> str:
@@ -179,7 +199,10 @@ def classification(output: str, before: str = "") -> str:
 
 
 def field(name: str, feature: str, more: str = "", kind: str = "double", inside: str = "") -> str:
-    return f'<OutputField name="{name}" feature="{feature}" dataType="{kind}" optype="continuous" {more}>{inside}</OutputField>'
+    return (
+        f'<OutputField name="{name}" feature="{feature}" dataType="{kind}" optype="continuous" '
+        f"{more}>{inside}</OutputField>"
+    )
 
 
 _XS = [0.5, -2, 0.125, -1]
@@ -196,7 +219,12 @@ case(
     ],
     x=[*_XS, None],
 )
-case("OutputField predictedValue", "OutputField predictedValue", classification(field("p", "predictedValue", kind="integer")), x=_XS)  # fmt: skip
+case(
+    "OutputField predictedValue",
+    "OutputField predictedValue",
+    classification(field("p", "predictedValue", kind="integer")),
+    x=_XS,
+)
 case("OutputField probability", "OutputField probability", classification(field("p", "probability")), x=_XS)
 case(
     "OutputField probability of a class",
@@ -247,14 +275,17 @@ case(
     "OutputField residual",
     regression(
         '<MiningField name="x"/>',
-        linear("x"),
+        linear_document("x"),
         f"<Output>{field('p', 'predictedValue')}{field('r', 'residual')}</Output>",
     ),
     [[0.5, -1], [0.5, 1.5]],
     x=[0.5, -1],
     y=[1, 0.5],
 )
-_SHOWN = '<Targets><Target field="k"><TargetValue value="yes" displayValue="Yes!"/><TargetValue value="no" displayValue="No!"/></Target></Targets>'
+_SHOWN = (
+    '<Targets><Target field="k"><TargetValue value="yes" displayValue="Yes!"/>'
+    '<TargetValue value="no" displayValue="No!"/></Target></Targets>'
+)
 case(
     "OutputField predictedDisplayValue",
     "OutputField predictedDisplayValue",

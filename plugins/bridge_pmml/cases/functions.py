@@ -187,7 +187,8 @@ for _name, _more, _said in (
     ("lowercase", (), ["a", "d", ""]),
     ("trimBlanks", (), ["a", "d", ""]),
     ("substring", ("1", "1"), ["a", "d", ""]),
-    ("replace", ('<Constant dataType="string">a</Constant>', '<Constant dataType="string">q</Constant>'), ["q", "d", ""]),
+    ("replace", ('<Constant '
+    'dataType="string">a</Constant>', '<Constant dataType="string">q</Constant>'), ["q", "d", ""]),
     ("concat", ('<Constant dataType="string">!</Constant>',), ["a!", "d!", ""]),
 ):  # fmt: skip
     function(_name, applied(_name, "c", *_more), _said, "string", words=True, c=["a", "d", None])
@@ -224,7 +225,8 @@ case(
 
 _TWICE = (
     '<TransformationDictionary><DefineFunction name="twice" optype="continuous" dataType="double">'
-    '<ParameterField name="p" dataType="double"/><Apply function="*"><Constant>2</Constant><FieldRef field="p"/>'
+    '<ParameterField name="p" dataType="double"/><Apply function="*">'
+    '<Constant>2</Constant><FieldRef field="p"/>'
     '</Apply></DefineFunction><DerivedField name="w" optype="continuous" dataType="double">'
     f"{applied('twice', 'x')}</DerivedField></TransformationDictionary>"
 )

@@ -44,7 +44,9 @@ def inputs(*expressions: str) -> str:
 def layer(neurons: dict[str, tuple[float, dict[str, float]]], attributes: str = "") -> str:
     """Neurons by id: bias and weights."""
     held = "".join(
-        f'<Neuron id="{name}" bias="{bias}">{"".join(f"<Con from={chr(34)}{s}{chr(34)} weight={chr(34)}{w}{chr(34)}/>" for s, w in cons.items())}</Neuron>'
+        f'<Neuron id="{name}" bias="{bias}">'
+        + "".join(f'<Con from="{s}" weight="{w}"/>' for s, w in cons.items())
+        + "</Neuron>"
         for name, (bias, cons) in neurons.items()
     )
     return f"<NeuralLayer {attributes}>{held}</NeuralLayer>"
@@ -57,14 +59,20 @@ def outputs(**expressions: str) -> str:
 
 def network(inside: str, activation: str, attributes: str = "", target: str = "y", names: str = "x") -> str:
     function = "regression" if target == "y" else "classification"
-    return f'<NeuralNetwork functionName="{function}" activationFunction="{activation}" {attributes}>{reads(names, target)}{inside}</NeuralNetwork>'
+    return (
+        f'<NeuralNetwork functionName="{function}" activationFunction="{activation}" {attributes}>'
+        f"{reads(names, target)}{inside}</NeuralNetwork>"
+    )
 
 
 def declare(name: str, text: str, want: Any = None, **columns: Any) -> None:
     case(f"NeuralNetwork {name}", "NeuralNetwork", text, want, **columns)
 
 
-SCALED = derived('<NormContinuous field="y"><LinearNorm orig="0" norm="-1"/><LinearNorm orig="10" norm="1"/></NormContinuous>')  # fmt: skip
+SCALED = derived(
+    '<NormContinuous field="y"><LinearNorm orig="0" norm="-1"/>'
+    '<LinearNorm orig="10" norm="1"/></NormContinuous>'
+)
 XS = [0.3, -0.7, 1.25, None]
 for _name, _function in ACTIVATIONS.items():
     _inside = inputs(ref("x")) + layer({"h": (0.25, {"i0": 2})}) + outputs(h=SCALED)
@@ -105,7 +113,10 @@ declare(
     [[1.5, 2.5, -2.5]],
     n=[1, 2, 3],
 )
-_NORMED = derived('<NormContinuous field="x"><LinearNorm orig="-1" norm="0"/><LinearNorm orig="3" norm="1"/></NormContinuous>')  # fmt: skip
+_NORMED = derived(
+    '<NormContinuous field="x"><LinearNorm orig="-1" norm="0"/>'
+    '<LinearNorm orig="3" norm="1"/></NormContinuous>'
+)
 declare(
     "of normalized numbers",
     network(inputs(_NORMED) + layer({"o": (0, {"i0": 4})}) + outputs(o=ref("y")), "identity"),
@@ -119,7 +130,10 @@ def classes(rows: Sequence[Sequence[float]]) -> list[list[float]]:
     return [[float(np.argmax(r)) for r in rows], [max(r) for r in rows], *map(list, zip(*rows, strict=True))]
 
 
-_SCORES = {f"o{i}": (b, {"h0": w, "h1": v}) for i, (b, w, v) in enumerate(((0.1, 1, 0.5), (0.4, -1, 2), (0.3, 0.2, 0.1)))}  # fmt: skip
+_SCORES = {
+    f"o{i}": (b, {"h0": w, "h1": v})
+    for i, (b, w, v) in enumerate(((0.1, 1, 0.5), (0.4, -1, 2), (0.3, 0.2, 0.1)))
+}
 _SAID = [[b + c["h0"] * p + c["h1"] * q for b, c in _SCORES.values()] for p, q in _TWO]
 _LABELS = {
     f"o{i}": derived(f'<NormDiscrete field="u" value="{i}"/>', "categorical", "integer") for i in range(3)
@@ -135,8 +149,10 @@ for _method, _activation in (("softmax", "identity"), ("simplemax", "exponential
     _rows = _rows if _method == "none" else [[v / sum(r) for v in r] for r in _rows]
     declare(f"classes {_method}", _text, classes(_rows), **POINTS)
 _RADIAL = (
-    '<NeuralLayer activationFunction="radialBasis" width="0.8" altitude="1.5"><Neuron id="h0"><Con from="i0" weight="0.5"/>'
-    '<Con from="i1" weight="-0.25"/></Neuron><Neuron id="h1" width="2" altitude="1"><Con from="i0" weight="-1"/>'
+    '<NeuralLayer activationFunction="radialBasis" width="0.8" altitude="1.5">'
+    '<Neuron id="h0"><Con from="i0" weight="0.5"/>'
+    '<Con from="i1" weight="-0.25"/></Neuron><Neuron id="h1" width="2" altitude="1">'
+    '<Con from="i0" weight="-1"/>'
     '<Con from="i1" weight="1"/></Neuron></NeuralLayer>'
 )
 _BASES = [
@@ -173,7 +189,8 @@ VECTORS = {"u": np.array([1.0, 2]), "v": np.array([0.0, -1])}
 DICTIONARY = (
     '<VectorDictionary><VectorFields><FieldRef field="x"/><FieldRef field="z"/></VectorFields>'
     '<VectorInstance id="u"><Array n="2" type="real">1 2</Array></VectorInstance>'
-    '<VectorInstance id="v"><REAL-SparseArray n="2"><Indices>2</Indices><REAL-Entries>-1</REAL-Entries></REAL-SparseArray></VectorInstance>'
+    '<VectorInstance id="v"><REAL-SparseArray n="2"><Indices>2</Indices><REAL-Entries>-1</REAL-Entries>'
+    "</REAL-SparseArray></VectorInstance>"
     "</VectorDictionary>"
 )
 
@@ -181,14 +198,20 @@ DICTIONARY = (
 def machine(weights: tuple[float, float], bias: float, attributes: str = "") -> str:
     supports = '<SupportVectors><SupportVector vectorId="u"/><SupportVector vectorId="v"/></SupportVectors>'
     coefficients = "".join(f'<Coefficient value="{w}"/>' for w in weights)
-    return f'<SupportVectorMachine {attributes}>{supports}<Coefficients absoluteValue="{bias}">{coefficients}</Coefficients></SupportVectorMachine>'
+    return (
+        f'<SupportVectorMachine {attributes}>{supports}<Coefficients absoluteValue="{bias}">'
+        f"{coefficients}</Coefficients></SupportVectorMachine>"
+    )
 
 
 def machines(
     kernel: str, inside: str, target: str = "y", attributes: str = "", dictionary: str = DICTIONARY
 ) -> str:
     function = "regression" if target == "y" else "classification"
-    return f'<SupportVectorMachineModel functionName="{function}" {attributes}>{reads("xz", target)}{kernel}{dictionary}{inside}</SupportVectorMachineModel>'
+    return (
+        f'<SupportVectorMachineModel functionName="{function}" {attributes}>'
+        f"{reads('xz', target)}{kernel}{dictionary}{inside}</SupportVectorMachineModel>"
+    )
 
 
 def supported(name: str, text: str, want: Any = None, **columns: Any) -> None:
@@ -210,10 +233,14 @@ for _name, (_kernel, _) in KERNELS.items():
     _text = machines(_kernel, machine((2, -3), 0.25))
     supported(_name, _text, [[*value(_name, (2, -3), 0.25), None]], x=[*AT["x"], None], z=[*AT["z"], 1])
 _COEFFICIENTS = (
-    '<SupportVectorMachine><Coefficients absoluteValue="0.5"><Coefficient value="2"/><Coefficient value="-1"/></Coefficients>'
+    '<SupportVectorMachine><Coefficients absoluteValue="0.5"><Coefficient value="2"/>'
+    '<Coefficient value="-1"/></Coefficients>'
     "</SupportVectorMachine>"
 )
-_FIELDS_ALONE = '<VectorDictionary><VectorFields><FieldRef field="x"/><FieldRef field="z"/></VectorFields></VectorDictionary>'  # fmt: skip
+_FIELDS_ALONE = (
+    '<VectorDictionary><VectorFields><FieldRef field="x"/><FieldRef field="z"/>'
+    "</VectorFields></VectorDictionary>"
+)
 supported(
     "of coefficients",
     machines("<LinearKernelType/>", _COEFFICIENTS, "y", 'svmRepresentation="Coefficients"', _FIELDS_ALONE),

@@ -12,12 +12,15 @@ from bridge_pmml.cases.common import case, reads
 NORMAL = statistics.NormalDist()
 XS = [0.3, 1.7, 0.0, -0.4, None]
 TWO = (
-    '<RegressionTable targetCategory="1" intercept="0.5"><NumericPredictor name="x" coefficient="2"/></RegressionTable>'
+    '<RegressionTable targetCategory="1" intercept="0.5">'
+    '<NumericPredictor name="x" coefficient="2"/></RegressionTable>'
     '<RegressionTable targetCategory="0" intercept="1.25"/>'
 )
 THREE = (
-    '<RegressionTable targetCategory="1" intercept="0.5"><NumericPredictor name="x" coefficient="0.25"/></RegressionTable>'
-    '<RegressionTable targetCategory="0" intercept="0.1"><NumericPredictor name="x" coefficient="0.125"/></RegressionTable>'
+    '<RegressionTable targetCategory="1" intercept="0.5">'
+    '<NumericPredictor name="x" coefficient="0.25"/></RegressionTable>'
+    '<RegressionTable targetCategory="0" intercept="0.1">'
+    '<NumericPredictor name="x" coefficient="0.125"/></RegressionTable>'
     '<RegressionTable targetCategory="2" intercept="0.3"/>'
 )
 INVERSE: dict[str, Callable[[float], float]] = {
@@ -34,10 +37,13 @@ INVERSE: dict[str, Callable[[float], float]] = {
 def model(tables: str, method: str = "", target: str = "y", names: str = "x") -> str:
     function = "regression" if target == "y" else "classification"
     normalized = f'normalizationMethod="{method}"' if method else ""
-    return f'<RegressionModel functionName="{function}" {normalized}>{reads(names, target)}{tables}</RegressionModel>'
+    return (
+        f'<RegressionModel functionName="{function}" {normalized}>'
+        f"{reads(names, target)}{tables}</RegressionModel>"
+    )
 
 
-def table(inside: str, intercept: float = 0.5) -> str:
+def regression_table(inside: str, intercept: float = 0.5) -> str:
     return f'<RegressionTable intercept="{intercept}">{inside}</RegressionTable>'
 
 
@@ -50,47 +56,51 @@ def scored(values: list[float | None], how: Callable[[float], float]) -> list[fl
 
 
 for _method, _inverse in {**INVERSE, "softmax": INVERSE["logit"]}.items():
-    _text = model(table('<NumericPredictor name="x" coefficient="2"/>'), _method)
+    _text = model(regression_table('<NumericPredictor name="x" coefficient="2"/>'), _method)
     regression(f"of {_method}", _text, [scored(scored(XS, lambda v: 0.5 + 2 * v), _inverse)], x=XS)
 
 _NUMERIC = '<NumericPredictor name="{}" coefficient="{}"/>'
 regression(
     "several predictors",
-    model(table(_NUMERIC.format("x", 2) + _NUMERIC.format("z", -0.5)), names="xz"),
+    model(regression_table(_NUMERIC.format("x", 2) + _NUMERIC.format("z", -0.5)), names="xz"),
     x=[1, 2, None],
     z=[3, -1, 1],
 )
 regression(
     "exponent",
-    model(table('<NumericPredictor name="x" coefficient="2" exponent="3"/>')),
+    model(regression_table('<NumericPredictor name="x" coefficient="2" exponent="3"/>')),
     x=[1.5, -2, 0, None],
 )
 regression(
     "negative exponent",
-    model(table('<NumericPredictor name="x" coefficient="2" exponent="-1"/>')),
+    model(regression_table('<NumericPredictor name="x" coefficient="2" exponent="-1"/>')),
     x=[1.5, -2, None],
 )
 _CATEGORIES = "".join(
     f'<CategoricalPredictor name="n" value="{v}" coefficient="{w}"/>' for v, w in ((1, 1.5), (3, -2))
 )
-regression("categories", model(table(_CATEGORIES), names="n"), n=[1, 2, 3])
+regression("categories", model(regression_table(_CATEGORIES), names="n"), n=[1, 2, 3])
 regression(
-    "categories missing", model(table(_CATEGORIES), names="n"), [[2, 0.5, -1.5, 0.5]], n=[1, 2, 3, None]
+    "categories missing",
+    model(regression_table(_CATEGORIES), names="n"),
+    [[2, 0.5, -1.5, 0.5]],
+    n=[1, 2, 3, None],
 )
 regression(
     "categories of text",
-    model(table('<CategoricalPredictor name="c" value="b" coefficient="3"/>'), names="c"),
+    model(regression_table('<CategoricalPredictor name="c" value="b" coefficient="3"/>'), names="c"),
     [[0.5, 3.5, 0.5]],
     c=["a", "b", "d"],
 )
 regression(
     "interaction",
-    model(table('<PredictorTerm coefficient="2"><FieldRef field="x"/><FieldRef field="z"/></PredictorTerm>'), names="xz"),
+    model(regression_table('<PredictorTerm coefficient="2"><FieldRef field="x"/>'
+    '<FieldRef field="z"/></PredictorTerm>'), names="xz"),
     [[6.5, -3.5, None]],
     x=[1, 2, None],
     z=[3, -1, 1],
 )  # fmt: skip
-regression("intercept alone", model(table("", 7.25)), [[7.25, 7.25]], x=[1, 2])
+regression("intercept alone", model(regression_table("", 7.25)), [[7.25, 7.25]], x=[1, 2])
 
 _SECOND = 1.25
 for _method in (*INVERSE, "softmax", "simplemax"):
@@ -111,7 +121,8 @@ for _method in ("none", "softmax", "simplemax"):
     regression(f"three classes {_method}", model(THREE, _method, "u"), x=[0.3, 1.7, 0.0, 0.8])
 for _method in ("logit", "probit", "cloglog", "loglog", "cauchit"):
     _tables = "".join(
-        f'<RegressionTable targetCategory="{i}" intercept="{b}"><NumericPredictor name="x" coefficient="-0.5"/></RegressionTable>'
+        f'<RegressionTable targetCategory="{i}" intercept="{b}">'
+        '<NumericPredictor name="x" coefficient="-0.5"/></RegressionTable>'
         for i, b in enumerate((-0.5, 0.75))
     )
     _last = '<RegressionTable targetCategory="2" intercept="0"/>'
@@ -131,11 +142,16 @@ def general(kind: str, rest: str, attributes: str = "", target: str = "y", names
     """A GeneralRegressionModel of p0 = 1, p1 = x, p2 = 1 where n is 2."""
     function = "regression" if target == "y" else "classification"
     parameters = "".join(f'<Parameter name="p{i}" label="p{i}"/>' for i in range(3))
-    cells = '<PPCell value="1" predictorName="x" parameterName="p1"/><PPCell value="2" predictorName="n" parameterName="p2"/>'
+    cells = (
+        '<PPCell value="1" predictorName="x" parameterName="p1"/>'
+        '<PPCell value="2" predictorName="n" parameterName="p2"/>'
+    )
     return (
-        f'<GeneralRegressionModel functionName="{function}" modelType="{kind}" {attributes}>{reads(names, target)}'
+        f'<GeneralRegressionModel functionName="{function}" modelType="{kind}" '
+        f"{attributes}>{reads(names, target)}"
         f'<ParameterList>{parameters}</ParameterList><FactorList><Predictor name="n"/></FactorList>'
-        f'<CovariateList><Predictor name="x"/></CovariateList><PPMatrix>{cells}</PPMatrix>{rest}</GeneralRegressionModel>'
+        f'<CovariateList><Predictor name="x"/></CovariateList><PPMatrix>{cells}</PPMatrix>'
+        f"{rest}</GeneralRegressionModel>"
     )
 
 
@@ -213,7 +229,7 @@ generalized(
 )
 
 
-def chances(rows: list[list[float]], first: int = 0) -> list[list[float]]:
+def probabilities_of(rows: list[list[float]], first: int = 0) -> list[list[float]]:
     """Class, highest probability, and probabilities of the classes from `first`."""
     winners = [float(first + row.index(max(row))) for row in rows]
     return [winners, [max(row) for row in rows], *map(list, zip(*rows, strict=True))]
@@ -227,7 +243,7 @@ generalized(
         'linkFunction="logit" distribution="binomial" targetReferenceCategory="0"',
         "t",
     ),
-    chances([[1 - INVERSE["logit"](y), INVERSE["logit"](y)] for y in ETA]),
+    probabilities_of([[1 - INVERSE["logit"](y), INVERSE["logit"](y)] for y in ETA]),
 )
 _OTHER = (-0.5, 1.0, 0.75)
 _ODDS = [
@@ -242,7 +258,7 @@ generalized(
         'targetReferenceCategory="2"',
         "u",
     ),
-    chances([[v / sum(row) for v in row] for row in _ODDS]),
+    probabilities_of([[v / sum(row) for v in row] for row in _ODDS]),
 )
 for _link in ("logit", "probit", "cloglog", "loglog", "cauchit"):
     _rows = []
@@ -256,7 +272,7 @@ for _link in ("logit", "probit", "cloglog", "loglog", "cauchit"):
     generalized(
         f"ordinalMultinomial {_link}",
         general("ordinalMultinomial", _cells, f'cumulativeLink="{_link}"', "o"),
-        chances(_rows),
+        probabilities_of(_rows),
     )
 _HAZARD = '<BaseCumHazardTables maxTime="9">' + "".join(
     f'<BaselineCell time="{t}" cumHazard="{h}"/>' for t, h in ((1, 0.1), (4, 0.3), (7, 0.8))
@@ -286,7 +302,8 @@ generalized(
     z=_TIMES,
 )
 _STRATA = (
-    '<BaseCumHazardTables><BaselineStratum value="1" maxTime="9"><BaselineCell time="1" cumHazard="0.2"/></BaselineStratum>'
+    '<BaseCumHazardTables><BaselineStratum value="1" maxTime="9">'
+    '<BaselineCell time="1" cumHazard="0.2"/></BaselineStratum>'
     '<BaselineStratum value="2" maxTime="5"><BaselineCell time="1" cumHazard="0.4"/></BaselineStratum>'
 )
 generalized(

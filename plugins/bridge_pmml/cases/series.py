@@ -14,7 +14,10 @@ FIELDS = """
 <DataField name="y" optype="continuous" dataType="double"/>
 <DataField name="h" optype="continuous" dataType="integer"/>
 """
-SCHEMA = '<MiningSchema><MiningField name="y" usageType="target"/><MiningField name="h" usageType="supplementary"/></MiningSchema>'
+SCHEMA = (
+    '<MiningSchema><MiningField name="y" usageType="target"/>'
+    '<MiningField name="h" usageType="supplementary"/></MiningSchema>'
+)
 AHEAD = [1, 2, 3, 5, 12, 40, 0, -2, 2.5, None, 10_001]
 GOOD = 6
 PAST = [112.0, 118, 132, 129, 121, 135, 148, 148, 136, 119, 104, 118]
@@ -40,7 +43,10 @@ def array(*values: float) -> str:
 
 
 def smoothing(trend: str = "", season: str = "") -> str:
-    return f'<ExponentialSmoothing><Level alpha="0.2" smoothedValue="120.5"/>{trend}{season}</ExponentialSmoothing>'
+    return (
+        '<ExponentialSmoothing><Level alpha="0.2" smoothedValue="120.5"/>'
+        f"{trend}{season}</ExponentialSmoothing>"
+    )
 
 
 H = range(1, 41)
@@ -150,7 +156,8 @@ declare(
     model(
         "GARCH",
         f"<GARCH>{part('ARMAPart', [0.6, 0.2], [0.5], E[2:], p=2, q=1)}"
-        '<GARCHPart constant="1" gp="0" gq="0"><ResidualSquareCoefficients/><VarianceCoefficients/></GARCHPart></GARCH>',
+        '<GARCHPart constant="1" gp="0" gq="0"><ResidualSquareCoefficients/>'
+        "<VarianceCoefficients/></GARCHPart></GARCH>",
     ),
     forecasts({1: 0.6, 2: 0.2}, {1: 0.5}, E[2:]),
 )
@@ -162,7 +169,8 @@ def bounds(percent: int) -> str:
         "<Output>"
         + '<OutputField name="mean" feature="predictedValue" optype="continuous" dataType="double"/>'
         + "".join(
-            f'<OutputField name="{side}" feature="confidenceInterval{side}" value="{percent}" optype="continuous" dataType="double"/>'
+            f'<OutputField name="{side}" feature="confidenceInterval{side}" value="{percent}" '
+            'optype="continuous" dataType="double"/>'
             for side in ("Lower", "Upper")
         )
         + "</Output>"
@@ -196,7 +204,10 @@ declare(
 
 
 def rows(matrix: np.ndarray) -> str:
-    return f'<Matrix nbRows="{len(matrix)}" nbCols="{len(matrix[0])}">{"".join(array(*r) for r in matrix)}</Matrix>'
+    return (
+        f'<Matrix nbRows="{len(matrix)}" nbCols="{len(matrix[0])}">'
+        f"{''.join(array(*r) for r in matrix)}</Matrix>"
+    )
 
 
 F = np.array([[0.7, 0.2, 0.0], [0.1, 0.5, -0.3], [0.0, 0.4, 0.9]])
@@ -208,7 +219,8 @@ V = np.array([[1.0, 0.3, 0.0], [0.3, 0.5, 0.0], [0.0, 0.0, 0.1]])
 
 def space(inside: str = "", said: str = "") -> str:
     return (
-        f"<StateSpaceModel{said}><StateVector>{array(*S)}</StateVector><TransitionMatrix>{rows(F)}</TransitionMatrix>"
+        f"<StateSpaceModel{said}><StateVector>{array(*S)}</StateVector><TransitionMatrix>"
+        f"{rows(F)}</TransitionMatrix>"
         f"<MeasurementMatrix>{rows(G)}</MeasurementMatrix>{inside}</StateSpaceModel>"
     )
 

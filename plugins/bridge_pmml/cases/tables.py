@@ -15,7 +15,7 @@ def declare(name: str, text: str, want: Any = None, **columns: Any) -> None:
     case(name, name.split()[0], text, want, **columns)
 
 
-def chances(rows: list[list[float]]) -> list[list[float]]:
+def probabilities_of(rows: list[list[float]]) -> list[list[float]]:
     """Class, highest probability, probabilities of the classes."""
     return [
         [float(r.index(max(r))) for r in rows],
@@ -56,11 +56,11 @@ def share(value: int, row: int) -> float:
 
 _PRIOR = (10, 14)
 _ROWS = [[_PRIOR[i] * share(v, i) for i in (0, 1)] for v in COUNTS]
-declare("NaiveBayesModel of categories", bayes(CATEGORIES, "n"), chances(shared(_ROWS)), n=[1, 2, 3])
+declare("NaiveBayesModel of categories", bayes(CATEGORIES, "n"), probabilities_of(shared(_ROWS)), n=[1, 2, 3])
 declare(
     "NaiveBayesModel missing",
     bayes(CATEGORIES, "n"),
-    chances(shared([_ROWS[0], list(map(float, _PRIOR))])),
+    probabilities_of(shared([_ROWS[0], list(map(float, _PRIOR))])),
     n=[1, None],
 )
 _STATS = ((1.0, 0.5), (2.0, 1.5))
@@ -73,7 +73,7 @@ _XS = [0.5, 2.25, 1.5]
 declare(
     "NaiveBayesModel GaussianDistribution",
     bayes(_GAUSS, "x"),
-    chances(shared([[_PRIOR[i] * density(x, *_STATS[i]) for i in (0, 1)] for x in _XS])),
+    probabilities_of(shared([[_PRIOR[i] * density(x, *_STATS[i]) for i in (0, 1)] for x in _XS])),
     x=_XS,
 )
 _POISSON = "".join(
@@ -83,7 +83,7 @@ _POISSON = "".join(
 declare(
     "NaiveBayesModel PoissonDistribution",
     bayes(f'<BayesInput fieldName="x"><TargetValueStats>{_POISSON}</TargetValueStats></BayesInput>', "x"),
-    chances(
+    probabilities_of(
         shared(
             [
                 [_PRIOR[i] * m**x * math.exp(-m) / math.factorial(x) for i, m in enumerate((1.5, 3.0))]
@@ -96,7 +96,7 @@ declare(
 declare(
     "NaiveBayesModel of both",
     bayes(CATEGORIES + _GAUSS, "nx"),
-    chances(
+    probabilities_of(
         shared(
             [
                 [_PRIOR[i] * share(n, i) * density(x, *_STATS[i]) for i in (0, 1)]
@@ -108,9 +108,11 @@ declare(
     x=_XS,
 )
 _BINNED = (
-    '<BayesInput fieldName="x"><DerivedField name="w" optype="categorical" dataType="integer"><Discretize field="x" dataType="integer">'
+    '<BayesInput fieldName="x"><DerivedField name="w" optype="categorical" dataType="integer">'
+    '<Discretize field="x" dataType="integer">'
     '<DiscretizeBin binValue="1"><Interval closure="openClosed" rightMargin="1"/></DiscretizeBin>'
-    '<DiscretizeBin binValue="2"><Interval closure="openOpen" leftMargin="1"/></DiscretizeBin></Discretize></DerivedField>'
+    '<DiscretizeBin binValue="2"><Interval closure="openOpen" leftMargin="1"/>'
+    "</DiscretizeBin></Discretize></DerivedField>"
     + "".join(
         f'<PairCounts value="{v}">{counted(*c)}</PairCounts>' for v, c in {1: (6, 2), 2: (4, 12)}.items()
     )
@@ -119,23 +121,29 @@ _BINNED = (
 declare(
     "NaiveBayesModel of bins",
     bayes(_BINNED, "x"),
-    chances(shared([[6, 2], [6, 2], [4, 12]])),
+    probabilities_of(shared([[6, 2], [6, 2], [4, 12]])),
     x=[0.5, 1, 3],
 )
 
 CHARACTERISTICS = (
     '<Characteristics><Characteristic name="first" reasonCode="R1" baselineScore="20">'
-    f'<Attribute partialScore="12">{less("x", 1)}</Attribute><Attribute partialScore="25">{more("x", 1)}</Attribute>'
-    '<Attribute partialScore="5"><SimplePredicate field="x" operator="isMissing"/></Attribute></Characteristic>'
+    f'<Attribute partialScore="12">{less("x", 1)}</Attribute>'
+    f'<Attribute partialScore="25">{more("x", 1)}</Attribute>'
+    '<Attribute partialScore="5"><SimplePredicate field="x" operator="isMissing"/>'
+    "</Attribute></Characteristic>"
     '<Characteristic name="second" baselineScore="15">'
     f'<Attribute reasonCode="R2" partialScore="10">{less("z", 0)}</Attribute>'
-    f'<Attribute reasonCode="R3" partialScore="{{}}">{more("z", 0)}</Attribute></Characteristic></Characteristics>'
+    f'<Attribute reasonCode="R3" partialScore="{{}}">{more("z", 0)}</Attribute>'
+    "</Characteristic></Characteristics>"
 )
 
 
 def scorecard(attributes: str, asked: str = "", inside: str = CHARACTERISTICS.format(18)) -> str:
     score = '<OutputField name="score" feature="predictedValue" dataType="double" optype="continuous"/>'
-    return f'<Scorecard functionName="regression" {attributes}>{reads("xz")}<Output>{score}{asked}</Output>{inside}</Scorecard>'
+    return (
+        f'<Scorecard functionName="regression" {attributes}>{reads("xz")}<Output>{score}{asked}'
+        f"</Output>{inside}</Scorecard>"
+    )
 
 
 _ASKED = {"x": [0.5, 3, None, 0.5], "z": [-1, 2, -1, 1]}
@@ -171,7 +179,8 @@ _COMPLEX = CHARACTERISTICS.format(18).replace(
     '<Attribute reasonCode="R2" partialScore="10">' + less("z", 0) + "</Attribute>",
     '<Attribute reasonCode="R2">'
     + less("z", 0)
-    + '<ComplexPartialScore><Apply function="*"><FieldRef field="z"/><Constant>-4</Constant></Apply></ComplexPartialScore></Attribute>',
+    + '<ComplexPartialScore><Apply function="*"><FieldRef field="z"/><Constant>-4</Constant></Apply>'
+    "</ComplexPartialScore></Attribute>",
 )
 declare(
     "Scorecard ComplexPartialScore",
@@ -190,7 +199,8 @@ declare(
 
 RULES = (
     f'<SimpleRule id="r1" score="0" weight="0.75" confidence="0.9">{less("x", 1)}</SimpleRule>'
-    f'<CompoundRule>{more("x", 0)}<SimpleRule id="r2" score="1" weight="0.5" confidence="0.6">{less("z", 1)}</SimpleRule>'
+    f"<CompoundRule>{more('x', 0)}"
+    f'<SimpleRule id="r2" score="1" weight="0.5" confidence="0.6">{less("z", 1)}</SimpleRule>'
     f'<SimpleRule id="r3" score="1" weight="0.6" confidence="0.7">{less("z", 0)}</SimpleRule></CompoundRule>'
 )
 
@@ -201,7 +211,8 @@ def rules(criterion: str, rank: str = 'defaultScore="2" defaultConfidence="0.1"'
         '<OutputField name="sure" feature="confidence" dataType="double" optype="continuous"/>'
     )
     return (
-        f'<RuleSetModel functionName="classification">{reads("xz", "u")}<Output>{asked}</Output><RuleSet {rank}>'
+        f'<RuleSetModel functionName="classification">{reads("xz", "u")}<Output>'
+        f"{asked}</Output><RuleSet {rank}>"
         f'<RuleSelectionMethod criterion="{criterion}"/>{RULES}</RuleSet></RuleSetModel>'
     )
 
@@ -232,12 +243,15 @@ def association(asked: str, items: str) -> str:
         for i, s in SETS.items()
     )
     listed = "".join(
-        f'<AssociationRule id="{n}" antecedent="{a}" consequent="{c}" support="{s}" confidence="{p}" lift="{u}"/>'
+        f'<AssociationRule id="{n}" antecedent="{a}" consequent="{c}" support="{s}" '
+        f'confidence="{p}" lift="{u}"/>'
         for n, (a, c, s, p, u) in enumerate(ASSOCIATIONS)
     )
     return (
-        '<AssociationModel functionName="associationRules" numberOfTransactions="4" numberOfItems="3" minimumSupport="0.1" '
-        f'minimumConfidence="0.5" numberOfItemsets="4" numberOfRules="3"><MiningSchema>{active(BASKET)}</MiningSchema>'
+        '<AssociationModel functionName="associationRules" numberOfTransactions="4" '
+        'numberOfItems="3" minimumSupport="0.1" '
+        'minimumConfidence="0.5" numberOfItemsets="4" numberOfRules="3"><MiningSchema>'
+        f"{active(BASKET)}</MiningSchema>"
         f"<Output>{asked}</Output>{items}{sets}{listed}</AssociationModel>"
     )
 
@@ -266,7 +280,9 @@ for _algorithm in ("recommendation", "exclusiveRecommendation", "ruleAssociation
                 _column.append(_rules[_rank - 1][_at] if len(_rules) >= _rank else None)
             _want.append(_column)
         _outputs = "".join(
-            f'<OutputField name="r{r}" feature="ruleValue" ruleFeature="{_basis}" algorithm="{_algorithm}" rankBasis="{_basis}" rank="{r}" dataType="double" optype="continuous"/>'
+            f'<OutputField name="r{r}" feature="ruleValue" ruleFeature="{_basis}" '
+            f'algorithm="{_algorithm}" rankBasis="{_basis}" rank="{r}" '
+            'dataType="double" optype="continuous"/>'
             for r in (1, 2)
         )
         case(
@@ -289,12 +305,15 @@ def _shares(table: Mapping[int, float]) -> str:
 
 
 _NODES = f'<DiscreteNode name="t">{_shares(_BEFORE)}</DiscreteNode><DiscreteNode name="n">' + "".join(
-    f"<DiscreteConditionalProbability>{_PARENT.format(t)}{_shares(dict(zip((1, 2, 3), p, strict=True)))}</DiscreteConditionalProbability>"
+    f"<DiscreteConditionalProbability>{_PARENT.format(t)}{_shares(dict(zip((1, 2, 3), p, strict=True)))}"
+    "</DiscreteConditionalProbability>"
     for t, p in _OF_N.items()
 )
 _NODES += '</DiscreteNode><ContinuousNode name="x">' + "".join(
-    f"<ContinuousConditionalProbability>{_PARENT.format(t)}<ContinuousDistribution><NormalDistributionForBN><Mean><Constant>{m}</Constant></Mean>"
-    f"<Variance><Constant>{v}</Constant></Variance></NormalDistributionForBN></ContinuousDistribution></ContinuousConditionalProbability>"
+    f"<ContinuousConditionalProbability>{_PARENT.format(t)}<ContinuousDistribution>"
+    f"<NormalDistributionForBN><Mean><Constant>{m}</Constant></Mean>"
+    f"<Variance><Constant>{v}</Constant></Variance></NormalDistributionForBN></ContinuousDistribution>"
+    "</ContinuousConditionalProbability>"
     for t, (m, v) in _OF_X.items()
 )
 _NODES += "</ContinuousNode>"
@@ -311,8 +330,9 @@ _WEIGHTS = [
 case(
     "BayesianNetworkModel",
     "BayesianNetworkModel",
-    f'<BayesianNetworkModel functionName="classification">{reads("nx", "t")}<BayesianNetworkNodes>{_NODES}</BayesianNetworkNodes></BayesianNetworkModel>',
-    chances(shared(_WEIGHTS)),
+    f'<BayesianNetworkModel functionName="classification">{reads("nx", "t")}<BayesianNetworkNodes>{_NODES}'
+    "</BayesianNetworkNodes></BayesianNetworkModel>",
+    probabilities_of(shared(_WEIGHTS)),
     n=_NS,
     x=_AT,
 )

@@ -26,7 +26,8 @@ def tree(
 ) -> str:
     function = "regression" if target == "y" else "classification"
     return (
-        f'<TreeModel functionName="{function}" splitCharacteristic="multiSplit" {attributes}>{reads(names, target)}'
+        f'<TreeModel functionName="{function}" splitCharacteristic="multiSplit" '
+        f"{attributes}>{reads(names, target)}"
         f'<Node id="r" recordCount="10" {root}><True/>{nodes}</Node></TreeModel>'
     )
 
@@ -116,7 +117,8 @@ for _operator, _truth in _TRUTH.items():
 _NESTED = (
     f'<CompoundPredicate booleanOperator="or">{less("x", -1)}'
     f'<CompoundPredicate booleanOperator="and">{more("x", 1)}{less("z", 1)}'
-    '<SimpleSetPredicate field="n" booleanOperator="isIn"><Array n="2" type="int">1 2</Array></SimpleSetPredicate>'
+    '<SimpleSetPredicate field="n" booleanOperator="isIn">'
+    '<Array n="2" type="int">1 2</Array></SimpleSetPredicate>'
     "</CompoundPredicate></CompoundPredicate>"
 )
 declare(
@@ -138,38 +140,63 @@ def shares(*counts: int, sure: bool = False) -> str:
 
 
 def classes(attributes: str = "", sure: bool = False) -> str:
-    nodes = (
-        leaf("a", 0, less("x", 0.1), 4, shares(3, 1, sure=sure))
-        + leaf("b", 1, more("x", 0.1), 6, shares(2, 4, sure=sure) + leaf("c", 1, less("z", 5), 4, shares(1, 3, sure=sure)) + leaf("d", 0, more("z", 5), 2, shares(1, 1, sure=sure)))
-    )  # fmt: skip
+    nodes = leaf("a", 0, less("x", 0.1), 4, shares(3, 1, sure=sure)) + leaf(
+        "b",
+        1,
+        more("x", 0.1),
+        6,
+        shares(2, 4, sure=sure)
+        + leaf("c", 1, less("z", 5), 4, shares(1, 3, sure=sure))
+        + leaf("d", 0, more("z", 5), 2, shares(1, 1, sure=sure)),
+    )
     inside = f"{shares(5, 5, sure=sure)}{nodes}"
     return tree(inside, attributes, "t", root='score="1" defaultChild="b"')
 
 
 _FOUND = {"x": [0, 0.2, 7], "z": [1, 5, 5.5]}
-declare("classes", classes(), [[0, 1, 0], [0.75, 0.75, 0.5], [0.75, 0.75, 0.5], [0.75, 0.25, 0.5], [0.25, 0.75, 0.5]], **_FOUND)  # fmt: skip
+declare(
+    "classes",
+    classes(),
+    [[0, 1, 0], [0.75, 0.75, 0.5], [0.75, 0.75, 0.5], [0.75, 0.25, 0.5], [0.25, 0.75, 0.5]],
+    **_FOUND,
+)
 _ODD = {"x": [0, 0.2, 7, None, 3, None], "z": [1, 5, 5.5, 1, None, None]}
 declare(
     "classes lastPrediction",
     classes('missingValueStrategy="lastPrediction"'),
-    [[0, 1, 0, 1, 1, 1], *[[0.75, 0.75, 0.5, 0.5, 4 / 6, 0.5]] * 2, [0.75, 0.25, 0.5, 0.5, 2 / 6, 0.5], [0.25, 0.75, 0.5, 0.5, 4 / 6, 0.5]],
+    [
+        [0, 1, 0, 1, 1, 1],
+        *[[0.75, 0.75, 0.5, 0.5, 4 / 6, 0.5]] * 2,
+        [0.75, 0.25, 0.5, 0.5, 2 / 6, 0.5],
+        [0.25, 0.75, 0.5, 0.5, 4 / 6, 0.5],
+    ],
     **_ODD,
-)  # fmt: skip
+)
 declare(
     "classes with confidences",
-    classes(sure=True).replace("</MiningSchema>", '</MiningSchema><Output><OutputField name="f" feature="confidence" dataType="double" optype="continuous"/><OutputField name="g" feature="confidence" value="0" dataType="double" optype="continuous"/></Output>'),
+    classes(sure=True).replace(
+        "</MiningSchema>",
+        "</MiningSchema><Output>"
+        '<OutputField name="f" feature="confidence" dataType="double" optype="continuous"/>'
+        '<OutputField name="g" feature="confidence" value="0" dataType="double" optype="continuous"/>'
+        "</Output>",
+    ),
     [[0.3, 0.3, 0.1], [0.3, 0.1, 0.1]],
     **_FOUND,
-)  # fmt: skip
+)
 _FACTOR = 0.8
 declare(
     "missingValuePenalty",
     classes(f'missingValueStrategy="defaultChild" missingValuePenalty="{_FACTOR}"', sure=True)
     .replace('id="b"', 'id="b" defaultChild="c"')
-    .replace("</MiningSchema>", '</MiningSchema><Output><OutputField name="f" feature="confidence" dataType="double" optype="continuous"/></Output>'),
+    .replace(
+        "</MiningSchema>",
+        "</MiningSchema><Output>"
+        '<OutputField name="f" feature="confidence" dataType="double" optype="continuous"/></Output>',
+    ),
     [[0.3, 0.3, 0.1, 0.3 * _FACTOR, 0.3 * _FACTOR, 0.3 * _FACTOR**2]],
     **_ODD,
-)  # fmt: skip
+)
 _AGGREGATE = [[3, 1], [1, 3], [1, 1], [4, 4], [2, 4], [5, 5]]
 _TOTAL = [[a / (a + b), b / (a + b)] for a, b in _AGGREGATE]
 declare(
@@ -178,17 +205,32 @@ declare(
     [[0, 1, 0, 0, 1, 0], *[[max(p) for p in _TOTAL]] * 2, [p[0] for p in _TOTAL], [p[1] for p in _TOTAL]],
     **_ODD,
 )
-_WEIGHED = [[3 / 4, 1 / 4], [1 / 4, 3 / 4], [1 / 2, 1 / 2], [0.4 * 0.75 + 0.6 * 2 / 6, 0.4 * 0.25 + 0.6 * 4 / 6], [4 / 6 / 4 + 2 / 6 / 2, 4 / 6 * 0.75 + 2 / 6 / 2]]  # fmt: skip
+_WEIGHED = [
+    [3 / 4, 1 / 4],
+    [1 / 4, 3 / 4],
+    [1 / 2, 1 / 2],
+    [0.4 * 0.75 + 0.6 * 2 / 6, 0.4 * 0.25 + 0.6 * 4 / 6],
+    [4 / 6 / 4 + 2 / 6 / 2, 4 / 6 * 0.75 + 2 / 6 / 2],
+]
 declare(
     "weightedConfidence",
     classes('missingValueStrategy="weightedConfidence"'),
-    [[0, 1, 0, 0 if _WEIGHED[3][0] >= _WEIGHED[3][1] else 1, 1], *[[max(p) for p in _WEIGHED]] * 2, [p[0] for p in _WEIGHED], [p[1] for p in _WEIGHED]],
+    [
+        [0, 1, 0, 0 if _WEIGHED[3][0] >= _WEIGHED[3][1] else 1, 1],
+        *[[max(p) for p in _WEIGHED]] * 2,
+        [p[0] for p in _WEIGHED],
+        [p[1] for p in _WEIGHED],
+    ],
     **{k: v[:5] for k, v in _ODD.items()},
-)  # fmt: skip
+)
 declare(
     "entityId",
-    tree(SPLIT).replace("</MiningSchema>", '</MiningSchema><Output><OutputField name="e" feature="entityId" dataType="string" optype="categorical"/></Output>'),
+    tree(SPLIT).replace(
+        "</MiningSchema>",
+        "</MiningSchema><Output>"
+        '<OutputField name="e" feature="entityId" dataType="string" optype="categorical"/></Output>',
+    ),
     [["a", "c", "d"]],
     words=True,
     **_FOUND,
-)  # fmt: skip
+)

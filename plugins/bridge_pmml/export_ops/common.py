@@ -13,18 +13,18 @@ from bridge.needs import condition
 from bridge_pmml.document import Cols
 
 
-def scalars(array: np.ndarray, width: int) -> list[Any]:
+def column_scalars(array: np.ndarray, width: int) -> list[Any]:
     """A constant's entry for each of `width` columns, the same for every record."""
-    return [plain(v) for v in np.broadcast_to(repeated(array), (width,))]
+    return [python_scalar(v) for v in np.broadcast_to(first_row(array), (width,))]
 
 
-def repeated(array: np.ndarray) -> np.ndarray:
+def first_row(array: np.ndarray) -> np.ndarray:
     """The row a matrix repeats for every record."""
     return array[0] if array.ndim == 2 else array
 
 
-def alone(array: np.ndarray) -> bool:
-    """Whether all records have the same row."""
+def has_equal_rows(array: np.ndarray) -> bool:
+    """True if all records have the same row."""
     first = array[:1]
     same = array == first
     if array.dtype.kind == "f":
@@ -32,7 +32,7 @@ def alone(array: np.ndarray) -> bool:
     return bool(same.all())
 
 
-def plain(value: Any) -> Any:
+def python_scalar(value: Any) -> Any:
     """A Python scalar: float, int, bool or str."""
     if isinstance(value, bytes):
         return value.decode()
@@ -45,30 +45,32 @@ def width_of(values: tuple[Any, ...]) -> int:
     return max(widths)
 
 
-def aligned(*values: Any) -> Iterator[tuple[Any, ...]]:
+def broadcast_columns(*values: Any) -> Iterator[tuple[Any, ...]]:
     """The columns of several values, broadcast."""
     if all(v.flat for v in values if isinstance(v, Cols)):
         values = tuple(v if isinstance(v, Cols) else np.asarray(v).ravel()[:1] for v in values)
     width = width_of(values)
     rows = []
     for value in values:
-        items = value.items if isinstance(value, Cols) else scalars(np.asarray(value), width)
+        items = value.items if isinstance(value, Cols) else column_scalars(np.asarray(value), width)
         rows.append(items * width if len(items) == 1 else items)
     return zip(*rows, strict=True)
 
 
-def shaped(items: list[Any], *values: Any) -> Cols:
+def with_rank_of(items: list[Any], *values: Any) -> Cols:
     """A result with the rank of its operands."""
     return Cols(items, all(v.flat for v in values if isinstance(v, Cols)))
 
 
-def row_constant(value: ir.Value | None) -> bool:
+def is_row_constant(value: ir.Value | None) -> bool:
     """A constant that is the same for every record: a scalar, [F] or [1, F]."""
     array = hub.const(value)
-    return array is not None and (array.ndim < 2 or (array.ndim == 2 and array.size > 0 and alone(array)))
+    return array is not None and (
+        array.ndim < 2 or (array.ndim == 2 and array.size > 0 and has_equal_rows(array))
+    )
 
 
-def alike(node: ir.Node) -> bool:
+def has_broadcastable_operands(node: ir.Node) -> bool:
     """Operands are records of one rank, or constants that are the same for every record."""
     read = [v for v in node.inputs if v is not None and hub.const(v) is None]
     ranks = {hub.rank_of(v) for v in read}
@@ -79,14 +81,18 @@ def alike(node: ir.Node) -> bool:
         > 1
     ):
         return False
-    constants = all(row_constant(v) for v in node.inputs if v is not None and hub.const(v) is not None)
+    constants = all(is_row_constant(v) for v in node.inputs if v is not None and hub.const(v) is not None)
     if ranks == {1}:
-        held = [hub.const(v) for v in node.inputs if v is not None]
-        return all(c is None or (c.size == 1 and c.ndim < 2) or (c.ndim == 1 and alone(c)) for c in held)
+        arrays = [hub.const(v) for v in node.inputs if v is not None]
+        return all(
+            c is None or (c.size == 1 and c.ndim < 2) or (c.ndim == 1 and has_equal_rows(c)) for c in arrays
+        )
     return constants and ranks == {2}
 
 
-RECORDS = condition("records in rows, and constants that are the same for every record", alike)
+RECORDS = condition(
+    "records in rows, and constants that are the same for every record", has_broadcastable_operands
+)
 
 
 ACROSS = condition(

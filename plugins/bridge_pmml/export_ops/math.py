@@ -11,7 +11,7 @@ from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.math import fits_int32
 from bridge_pmml.document import Cols, Document, Ref, kind_of
-from bridge_pmml.export_ops.common import RECORDS, aligned, shaped
+from bridge_pmml.export_ops.common import RECORDS, broadcast_columns, with_rank_of
 
 ops = OpTable()
 
@@ -48,26 +48,26 @@ FLOATS = condition(
 
 
 @ops.op(*UNARY)
-def unary(doc, node, x):
+def unary_function(doc, node, x):
     return Cols([doc.apply(UNARY[node.op_type], a) for a in x.items], x.flat)
 
 
 @ops.op("Add", "Sub", "Mul", "Pow", needs=(RECORDS,))
 @ops.op("Div", needs=(RECORDS, FLOATS))
-def binary(doc, node, x, y):
+def arithmetic(doc, node, x, y):
     """Neutral constants leave a column as it is."""
     name, items = node.op_type, []
-    for a, b in aligned(x, y):
+    for a, b in broadcast_columns(x, y):
         neutral = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1, "Pow": 1}[name]
         same = isinstance(a, Ref) and not isinstance(b, Ref) and b == neutral
-        kind = "integer" if {kind_of(a), kind_of(b)} == {"integer"} else "double"
-        items.append(a if same else doc.apply(BINARY[name], a, b, kind=kind))
-    return shaped(items, x, y)
+        data_type = "integer" if {kind_of(a), kind_of(b)} == {"integer"} else "double"
+        items.append(a if same else doc.apply(BINARY[name], a, b, data_type=data_type))
+    return with_rank_of(items, x, y)
 
 
 @ops.op("Sum", needs=(RECORDS,))
-def add_up(doc, node, *given):
-    return shaped([doc.total(row) for row in aligned(*given)], *given)
+def add_up(doc, node, *values):
+    return with_rank_of([doc.sum_terms(row) for row in broadcast_columns(*values)], *values)
 
 
 @ops.op("Neg")
@@ -82,7 +82,9 @@ def reciprocal(doc, node, x):
 
 @ops.op("Relu")
 def relu(doc, node, x):
-    return Cols([doc.choose(doc.apply("lessThan", a, 0.0, kind="boolean"), 0.0, a) for a in x.items], x.flat)
+    return Cols(
+        [doc.choose(doc.apply("lessThan", a, 0.0, data_type="boolean"), 0.0, a) for a in x.items], x.flat
+    )
 
 
 @ops.op("Sigmoid")
@@ -96,45 +98,47 @@ def logistic(doc: Document, a: Any) -> Any:
 
 @ops.op("Sign")
 def sign(doc, node, x):
-    def one(a):
-        low = doc.choose(doc.apply("lessThan", a, 0.0, kind="boolean"), -1.0, 0.0)
-        return doc.choose(doc.apply("greaterThan", a, 0.0, kind="boolean"), 1.0, low)
+    def sign_of(a):
+        low = doc.choose(doc.apply("lessThan", a, 0.0, data_type="boolean"), -1.0, 0.0)
+        return doc.choose(doc.apply("greaterThan", a, 0.0, data_type="boolean"), 1.0, low)
 
-    return Cols([one(a) for a in x.items], x.flat)
+    return Cols([sign_of(a) for a in x.items], x.flat)
 
 
 @ops.op("Min", "Max", needs=(RECORDS,))
-def extreme(doc, node, *given):
+def extreme(doc, node, *values):
     """Missing where a value is."""
     function = "lessOrEqual" if node.op_type == "Min" else "greaterOrEqual"
     items = []
-    for row in aligned(*given):
+    for row in broadcast_columns(*values):
         best = row[0]
         for other in row[1:]:
-            best = doc.choose(doc.apply(function, best, other, kind="boolean"), best, other)
+            best = doc.choose(doc.apply(function, best, other, data_type="boolean"), best, other)
         items.append(best)
-    return shaped(items, *given)
+    return with_rank_of(items, *values)
 
 
 @ops.op(*COMPARED, needs=(RECORDS,))
-def compare(doc, node, x, y):
-    return shaped([doc.compare(COMPARED[node.op_type], a, b) for a, b in aligned(x, y)], x, y)
+def compare_columns(doc, node, x, y):
+    return with_rank_of([doc.compare(COMPARED[node.op_type], a, b) for a, b in broadcast_columns(x, y)], x, y)
 
 
 @ops.op("And", "Or", needs=(RECORDS,))
-def both(doc, node, x, y):
+def connective(doc, node, x, y):
     name = node.op_type.lower()
-    return shaped([doc.apply(name, a, b, kind="boolean") for a, b in aligned(x, y)], x, y)
+    return with_rank_of(
+        [doc.apply(name, a, b, data_type="boolean") for a, b in broadcast_columns(x, y)], x, y
+    )
 
 
 @ops.op("Not")
-def inverse(doc, node, x):
-    return Cols([doc.apply("not", a, kind="boolean") for a in x.items], x.flat)
+def logical_not(doc, node, x):
+    return Cols([doc.apply("not", a, data_type="boolean") for a in x.items], x.flat)
 
 
 @ops.op("IsNaN")
 def is_nan(doc, node, x):
-    return Cols([doc.apply("isMissing", a, kind="boolean") for a in x.items], x.flat)
+    return Cols([doc.apply("isMissing", a, data_type="boolean") for a in x.items], x.flat)
 
 
 LARGEST = 1.7976931348623157e308
@@ -142,14 +146,16 @@ LARGEST = 1.7976931348623157e308
 
 @ops.op("IsInf")
 def is_infinite(doc, node, x):
-    """Beyond the largest double, on the sides asked for."""
+    """True beyond the largest double, on the sides that `detect_positive` and `detect_negative` select."""
     high, low = attr(node, "detect_positive"), attr(node, "detect_negative")
     items = []
     for a in x.items:
         above = doc.compare("greaterThan", a, LARGEST)
         below = doc.compare("lessThan", a, -LARGEST)
-        both = doc.apply("or", above, below, kind="boolean") if high and low else above if high else below
-        items.append(both if high or low else doc.apply("and", above, below, kind="boolean"))
+        beyond = (
+            doc.apply("or", above, below, data_type="boolean") if high and low else above if high else below
+        )
+        items.append(beyond if high or low else doc.apply("and", above, below, data_type="boolean"))
     return Cols(items, x.flat)
 
 
@@ -157,15 +163,15 @@ def is_infinite(doc, node, x):
 def where(doc, node, condition, x, y):
     items = [
         doc.choose(c, a, b, kind_of(b if kind_of(a) == "double" else a))
-        for c, a, b in aligned(condition, x, y)
+        for c, a, b in broadcast_columns(condition, x, y)
     ]
-    return shaped(items, condition, x, y)
+    return with_rank_of(items, condition, x, y)
 
 
 KINDS = {"BOOL": "boolean", "STRING": "string"}
 
 
-def wrapped(doc: Document, item: Any) -> Any:
+def wrap_int32(doc: Document, item: Any) -> Any:
     """A whole number as 32 bits hold it."""
     if not isinstance(item, Ref):
         return (int(item) + 2**31) % 2**32 - 2**31
@@ -199,17 +205,17 @@ def cast(doc, node, x):
     if after.name == "BOOL":
         return Cols([doc.compare("notEqual", a, 0.0) for a in x.items], x.flat)
     if before.name == "BOOL":
-        kind = "integer" if after.is_integer() else "double"
-        one, zero = (1, 0) if kind == "integer" else (1.0, 0.0)
-        return Cols([doc.choose(a, one, zero, kind) for a in x.items], x.flat)
+        data_type = "integer" if after.is_integer() else "double"
+        one, zero = (1, 0) if data_type == "integer" else (1.0, 0.0)
+        return Cols([doc.choose(a, one, zero, data_type) for a in x.items], x.flat)
     if before.is_integer():
         narrow = after.name == "INT32" and before.name == "INT64" and not fits_int32(node.inputs[0])
-        return Cols([wrapped(doc, a) for a in x.items], x.flat) if narrow else x
+        return Cols([wrap_int32(doc, a) for a in x.items], x.flat) if narrow else x
     items = []
     for a in x.items:
         if kind_of(a) == "integer":
             items.append(a)
             continue
-        low = doc.apply("lessThan", a, 0.0, kind="boolean")
+        low = doc.apply("lessThan", a, 0.0, data_type="boolean")
         items.append(doc.choose(low, doc.apply("ceil", a), doc.apply("floor", a)))
     return Cols(items, x.flat)

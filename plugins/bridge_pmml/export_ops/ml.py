@@ -15,9 +15,9 @@ from bridge.hub import attr
 from bridge.needs import attribute, condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.ml import ML, Forest, ensemble, leaf_weights, numbers
-from bridge_pmml.document import Cols, Ref, kind_of, literal
-from bridge_pmml.export_ops.common import plain
-from bridge_pmml.export_ops.instances import machine
+from bridge_pmml.document import Cols, Ref, format_literal, kind_of
+from bridge_pmml.export_ops.common import python_scalar
+from bridge_pmml.export_ops.ml_instances import support_vector_machine
 
 ops = OpTable()
 
@@ -50,9 +50,9 @@ def tree_ensemble(doc, node, x):
     return Trees(doc, node, trees, x).targets(leaf_weights(node, trees, BLANK[how]), how, np.zeros(0))
 
 
-def edge(value: float, mode: str) -> float:
-    """Largest double that rounds to the float threshold (smallest for < and >=): comparisons in double then
-    agree with those of rounded floats."""
+def double_threshold(value: float, mode: str) -> float:
+    """Largest double that rounds to the float threshold (smallest for < and >=): comparisons in double
+    then agree with those of rounded floats."""
     near, last = np.float32(value), mode in ("BRANCH_LEQ", "BRANCH_GT")
     other = np.nextafter(near, np.float32(np.inf if last else -np.inf))
     if float(near) != value or not np.isfinite(other) or mode in ("BRANCH_EQ", "BRANCH_NEQ"):
@@ -71,9 +71,9 @@ class Trees:
         self.narrow = node.inputs[0].dtype == ir.DataType.FLOAT
 
     def _edge(self, value: float, mode: str) -> float:
-        """What to compare with: documents are computed in double, and trees of floats read what is rounded to
-        float."""
-        return edge(value, mode) if self.narrow else value
+        """Threshold of a node. Documents are computed in double; trees of floats compare records rounded
+        to float."""
+        return double_threshold(value, mode) if self.narrow else value
 
     def targets(self, table: np.ndarray, how: str, base: np.ndarray) -> Cols:
         """A column per target: sums or means of leaves as one model, extremes as a choice among trees."""
@@ -82,58 +82,64 @@ class Trees:
             weights = table[:, target]
             blank = BLANK[how]
             roots = [
-                int(r) for r in self.forest.roots if how == "average" or self._weighs(int(r), weights, blank)
+                int(r)
+                for r in self.forest.roots
+                if how == "average" or self._has_weight(int(r), weights, blank)
             ]
-            found = self._combined(roots, weights, how) if roots else 0.0
-            items.append(self.doc.total([found, plain(base[target])]) if len(base) else found)
+            combined = self._combine(roots, weights, how) if roots else 0.0
+            items.append(
+                self.doc.sum_terms([combined, python_scalar(base[target])]) if len(base) else combined
+            )
         return Cols(items)
 
-    def _weighs(self, root: int, weights: np.ndarray, blank: float) -> bool:
-        """Whether a leaf below `root` gives something else."""
+    def _has_weight(self, root: int, weights: np.ndarray, blank: float) -> bool:
+        """True if a leaf below `root` has another weight than `blank`."""
         pending = [root]
         while pending:
-            at = pending.pop()
-            left, right = int(self.forest.true[at]), int(self.forest.false[at])
-            if left == at:
-                if weights[at] != blank:
+            node_index = pending.pop()
+            left, right = int(self.forest.true[node_index]), int(self.forest.false[node_index])
+            if left == node_index:
+                if weights[node_index] != blank:
                     return True
             else:
                 pending += [left, right]
         return False
 
-    def _combined(self, roots: list[int], weights: np.ndarray, how: str) -> Any:
+    def _combine(self, roots: list[int], weights: np.ndarray, how: str) -> Any:
         if how in ("min", "max"):
-            parts = [self._model(self._tree(root, weights), [root]) for root in roots]
+            parts = [self._add_model(self._tree(root, weights), [root]) for root in roots]
             function, best = ("lessOrEqual" if how == "min" else "greaterOrEqual"), parts[0]
             for other in parts[1:]:
-                best = self.doc.choose(self.doc.apply(function, best, other, kind="boolean"), best, other)
+                best = self.doc.choose(
+                    self.doc.apply(function, best, other, data_type="boolean"), best, other
+                )
             return best
         if len(roots) == 1:
-            return self._model(self._tree(roots[0], weights), roots)
+            return self._add_model(self._tree(roots[0], weights), roots)
         model = etree.Element("MiningModel", functionName="regression")
-        held = etree.SubElement(model, "Segmentation", multipleModelMethod=how)
+        segmentation = etree.SubElement(model, "Segmentation", multipleModelMethod=how)
         for index, root in enumerate(roots):
-            segment = etree.SubElement(held, "Segment", id=str(index + 1))
+            segment = etree.SubElement(segmentation, "Segment", id=str(index + 1))
             etree.SubElement(segment, "True")
             tree = self._tree(root, weights)
             tree.insert(0, self._schema([root]))
             segment.append(tree)
-        return self._model(model, roots)
+        return self._add_model(model, roots)
 
-    def _model(self, element: Any, roots: list[int]) -> Ref:
-        return self.doc.model(element, self._reads(roots))[0]
+    def _add_model(self, element: Any, roots: list[int]) -> Ref:
+        return self.doc.add_model(element, self._reads(roots))[0]
 
     def _reads(self, roots: list[int]) -> list[Ref]:
         """The columns that trees test."""
-        found: dict[int, None] = {}
+        features: dict[int, None] = {}
         pending = list(roots)
         while pending:
-            at = pending.pop()
-            left, right = int(self.forest.true[at]), int(self.forest.false[at])
-            if left != at:
-                found[int(self.forest.feature[at])] = None
+            node_index = pending.pop()
+            left, right = int(self.forest.true[node_index]), int(self.forest.false[node_index])
+            if left != node_index:
+                features[int(self.forest.feature[node_index])] = None
                 pending += [left, right]
-        return [self.columns[f] for f in found]
+        return [self.columns[f] for f in features]
 
     def _schema(self, roots: list[int]) -> Any:
         return self.doc.schema(self._reads(roots))
@@ -151,32 +157,32 @@ class Trees:
         etree.SubElement(top, "True")
         pending, count = [(root, top)], 1
         while pending:
-            at, element = pending.pop()
-            left, right = int(self.forest.true[at]), int(self.forest.false[at])
-            if left == at:
-                element.set("score", literal(float(weights[at])))
+            node_index, element = pending.pop()
+            left, right = int(self.forest.true[node_index]), int(self.forest.false[node_index])
+            if left == node_index:
+                element.set("score", format_literal(float(weights[node_index])))
                 continue
-            for way, predicate in ((left, self._predicate(at)), (right, etree.Element("True"))):
+            for way, predicate in ((left, self._predicate(node_index)), (right, etree.Element("True"))):
                 count += 1
                 below = etree.SubElement(element, "Node", id=str(count))
                 below.append(predicate)
                 pending.append((way, below))
         return model
 
-    def _predicate(self, at: int) -> Any:
-        name, mode = self.columns[int(self.forest.feature[at])].name, self.forest.mode[at]
+    def _predicate(self, node_index: int) -> Any:
+        name, mode = self.columns[int(self.forest.feature[node_index])].name, self.forest.mode[node_index]
         if mode == "BRANCH_MEMBER":
             assert self.forest.members is not None
-            values = [float(v) for v in self.forest.members[at] if v == v]
+            values = [float(v) for v in self.forest.members[node_index] if v == v]
             test = etree.Element("SimpleSetPredicate", field=name, booleanOperator="isIn")
             array = etree.SubElement(test, "Array", n=str(len(values)), type="real")
-            array.text = " ".join(literal(v) for v in values)
-        elif mode == "BRANCH_LEQ" and np.isposinf(self.forest.value[at]):
+            array.text = " ".join(format_literal(v) for v in values)
+        elif mode == "BRANCH_LEQ" and np.isposinf(self.forest.value[node_index]):
             test = etree.Element("SimplePredicate", field=name, operator="isNotMissing")
         else:
-            value = literal(self._edge(float(self.forest.value[at]), mode))
+            value = format_literal(self._edge(float(self.forest.value[node_index]), mode))
             test = etree.Element("SimplePredicate", field=name, operator=OPERATORS[mode], value=value)
-        if not (self.forest.tracks[at] or mode == "BRANCH_NEQ"):
+        if not (self.forest.tracks[node_index] or mode == "BRANCH_NEQ"):
             return test
         either = etree.Element("CompoundPredicate", booleanOperator="or")
         etree.SubElement(either, "SimplePredicate", field=name, operator="isMissing")
@@ -208,10 +214,10 @@ def svm_regressor(doc, node, x):
         "SIGMOID": ("gamma", "coef0"),
         "POLY": ("gamma", "coef0", "degree"),
     }
-    kind = attr(node, "kernel_type")
-    kernel = etree.Element(KERNELS[kind], {k: literal(settings[k]) for k in used[kind]})
+    kernel_type = attr(node, "kernel_type")
+    kernel = etree.Element(KERNELS[kernel_type], {k: format_literal(settings[k]) for k in used[kernel_type]})
     rho = float((attr(node, "rho") or [0.0])[0])
-    [value] = machine(doc, doc.columns(x), kernel, vectors, weights, rho)
+    [value] = support_vector_machine(doc, doc.columns(x), kernel, vectors, weights, rho)
     if attr(node, "one_class"):
         value = doc.choose(doc.compare("greaterThan", value, 0.0), 1.0, -1.0)
     return Cols([value])
@@ -235,7 +241,7 @@ def one_hot(doc, node, x):
     hits = [doc.compare("equal", column, value) for value in listed]
     known: Any = True
     if not attr(node, "zeros"):
-        known = functools.reduce(lambda a, b: doc.apply("or", a, b, kind="boolean"), hits)
+        known = functools.reduce(lambda a, b: doc.apply("or", a, b, data_type="boolean"), hits)
     for hit in hits:
         items.append(doc.choose(known, doc.choose(hit, 1.0, 0.0), math.nan))
     return Cols(items)
@@ -245,18 +251,18 @@ def table_of(node: Any, side: str) -> list[Any] | None:
     """Keys or values of a LabelEncoder."""
     tensor = attr(node, f"{side}_tensor")
     if tensor is not None:
-        return [plain(v) for v in tensor.numpy().ravel()]
+        return [python_scalar(v) for v in tensor.numpy().ravel()]
     for name in ("strings", "int64s", "floats"):
         if attr(node, f"{side}_{name}"):
             return attr(node, f"{side}_{name}")
     return None
 
 
-def unlisted(node: Any, values: list[Any]) -> Any:
-    """What a LabelEncoder gives for a key it does not list."""
-    given = attr(node, "default_tensor")
-    if given is not None:
-        return plain(given.numpy().ravel()[0])
+def default_value(node: Any, values: list[Any]) -> Any:
+    """Value of a LabelEncoder for a key it does not list."""
+    tensor = attr(node, "default_tensor")
+    if tensor is not None:
+        return python_scalar(tensor.numpy().ravel()[0])
     names = {str: "default_string", int: "default_int64", float: "default_float"}
     return attr(node, names[type(values[0])])
 
@@ -269,16 +275,16 @@ TABLES = condition(
 @ops.op(f"{ML}::LabelEncoder", needs=(TABLES,))
 def label_encoder(doc, node, x):
     keys, values = table_of(node, "keys") or [], table_of(node, "values") or []
-    default, kind = unlisted(node, values), kind_of(values[0])
+    default, data_type = default_value(node, values), kind_of(values[0])
     items = []
     for column in x.items:
-        found = default
+        value_of_key = default
         for key, value in reversed(list(zip(keys, values, strict=True))):
             hit = (
-                doc.apply("isMissing", column, kind="boolean")
+                doc.apply("isMissing", column, data_type="boolean")
                 if key != key
                 else doc.compare("equal", column, key)
             )
-            found = doc.choose(hit, value, found, kind)
-        items.append(found)
+            value_of_key = doc.choose(hit, value, value_of_key, data_type)
+        items.append(value_of_key)
     return Cols(items, x.flat)

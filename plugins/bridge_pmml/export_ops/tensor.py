@@ -12,21 +12,21 @@ from bridge.hub import attr, const, input_at
 from bridge.needs import condition, constant
 from bridge.ops import OpTable
 from bridge_pmml.document import Cols, Document, Ref, kind_of
-from bridge_pmml.export_ops.common import ACROSS, plain
+from bridge_pmml.export_ops.common import ACROSS, python_scalar
 
 ops = OpTable()
 
 
-def kept(node: ir.Node) -> bool:
+def keeps_columns(node: ir.Node) -> bool:
     """A shape of records with the same number of columns: [N, F] stays, [N, 1] and [N] and [1, N] are one
     column."""
     wanted = const(node.inputs[1])
     if wanted is None or attr(node, "allowzero"):
         return False
     target, shape = [int(d) for d in wanted.ravel()], node.inputs[0].shape
-    if picked(node.inputs[0]):
+    if is_extracted_row(node.inputs[0]):
         return target in ([-1, 1], [-1])
-    if one_hot(node.inputs[0]) and shape is not None:
+    if is_one_hot(node.inputs[0]) and shape is not None:
         return target in ([-1, shape[len(shape) - 1]], [0, shape[len(shape) - 1]])
     if shape is None or len(shape) not in (1, 2):
         return False
@@ -34,26 +34,26 @@ def kept(node: ir.Node) -> bool:
     return target in ([-1, width], [0, width]) or (width == 1 and target == [-1])
 
 
-def one_hot(value: ir.Value) -> bool:
+def is_one_hot(value: ir.Value) -> bool:
     """A [N, 1, C] that OneHotEncoders make, side by side or some of their columns, which is written as [N,
     C]."""
-    maker = value.producer()
-    if maker is None or maker.op_type == "OneHotEncoder":
-        return maker is not None
-    if maker.op_type in ("Concat", "Gather") and attr(maker, "axis") not in (-1, 2):
+    producer = value.producer()
+    if producer is None or producer.op_type == "OneHotEncoder":
+        return producer is not None
+    if producer.op_type in ("Concat", "Gather") and attr(producer, "axis") not in (-1, 2):
         return False
-    if maker.op_type == "Concat":
-        return all(one_hot(v) for v in maker.inputs)
-    return maker.op_type in ("Cast", "Identity", "Gather") and one_hot(maker.inputs[0])
+    if producer.op_type == "Concat":
+        return all(is_one_hot(v) for v in producer.inputs)
+    return producer.op_type in ("Cast", "Identity", "Gather") and is_one_hot(producer.inputs[0])
 
 
-def picked(value: ir.Value) -> bool:
+def is_extracted_row(value: ir.Value) -> bool:
     """A [1, N] that ArrayFeatureExtractor makes of places."""
-    maker = value.producer()
-    while maker is not None and maker.op_type in ("Cast", "Identity"):
-        maker = maker.inputs[0].producer()
-    extracts = maker is not None and maker.op_type == "ArrayFeatureExtractor"
-    return extracts and const(maker.inputs[0]) is not None
+    producer = value.producer()
+    while producer is not None and producer.op_type in ("Cast", "Identity"):
+        producer = producer.inputs[0].producer()
+    extracts = producer is not None and producer.op_type == "ArrayFeatureExtractor"
+    return extracts and const(producer.inputs[0]) is not None
 
 
 @ops.op("Identity", needs=(condition("a value read from the record", lambda n: const(n.inputs[0]) is None),))
@@ -61,7 +61,7 @@ def identity(doc, node, x):
     return x
 
 
-@ops.op("Reshape", needs=(constant(1, "shape"), condition("records kept apart", kept)))
+@ops.op("Reshape", needs=(constant(1, "shape"), condition("records kept apart", keeps_columns)))
 def reshape(doc, node, x, shape):
     return Cols(x.items, shape.size == 1)
 
@@ -71,7 +71,7 @@ def flatten(doc, node, x):
     return x
 
 
-def one_column(node: ir.Node) -> bool:
+def squeezes_column(node: ir.Node) -> bool:
     shape = node.inputs[0].shape
     axes = const(input_at(node, 1))
     return (
@@ -82,17 +82,17 @@ def one_column(node: ir.Node) -> bool:
     )
 
 
-@ops.op("Squeeze", needs=(condition("axes=[1] of one column", one_column),))
+@ops.op("Squeeze", needs=(condition("axes=[1] of one column", squeezes_column),))
 def squeeze(doc, node, x, axes):
     return Cols(x.items, True)
 
 
-def flat_column(node: ir.Node) -> bool:
+def unsqueezes_column(node: ir.Node) -> bool:
     axes = const(node.inputs[1])
     return hub.rank_of(node.inputs[0]) == 1 and axes is not None and int(axes.ravel()[0]) in (1, -1)
 
 
-@ops.op("Unsqueeze", needs=(condition("axes=[1] of a flat column", flat_column),))
+@ops.op("Unsqueeze", needs=(condition("axes=[1] of a flat column", unsqueezes_column),))
 def unsqueeze(doc, node, x, axes):
     return Cols(x.items)
 
@@ -100,10 +100,10 @@ def unsqueeze(doc, node, x, axes):
 READ = condition("columns read from the record", lambda n: all(const(v) is None for v in n.inputs))
 
 
-@ops.op("Concat", needs=(condition("encoded columns", lambda n: one_hot(n.outputs[0])),))
+@ops.op("Concat", needs=(condition("encoded columns", lambda n: is_one_hot(n.outputs[0])),))
 @ops.op("Concat", needs=(ACROSS, READ))
-def concat(doc, node, *given):
-    return Cols([a for x in given for a in x.items])
+def concat(doc, node, *values):
+    return Cols([a for x in values for a in x.items])
 
 
 def gathers_columns(node: ir.Node) -> bool:
@@ -111,7 +111,7 @@ def gathers_columns(node: ir.Node) -> bool:
     if indices is None:
         return False
     return (hub.rank_of(node.inputs[0]) == 2 and axis in (1, -1)) or (
-        indices.ndim == 1 and axis in (2, -1) and one_hot(node.inputs[0])
+        indices.ndim == 1 and axis in (2, -1) and is_one_hot(node.inputs[0])
     )
 
 
@@ -131,25 +131,25 @@ def reads_table(node: ir.Node) -> bool:
 
 
 @ops.op("Gather", needs=(condition("a constant row read by places", reads_table),))
-def gather_table(doc, node, table, places):
-    return Cols([by_place(doc, table, p) for p in places.items], places.flat)
+def gather_table(doc, node, table, indices):
+    return Cols([index_table(doc, table, p) for p in indices.items], indices.flat)
 
 
-def by_place(doc: Document, table: np.ndarray, place: Any) -> Any:
+def index_table(doc: Document, table: np.ndarray, position: Any) -> Any:
     """The entry of a row at a place, counted from its end below zero: a chain of choices."""
-    entries = [plain(v) for v in table.ravel()]
-    if not isinstance(place, Ref):
-        return entries[int(place)]
+    entries = [python_scalar(v) for v in table.ravel()]
+    if not isinstance(position, Ref):
+        return entries[int(position)]
     if all(isinstance(e, int) and e == i for i, e in enumerate(entries)):
-        return place
-    kind, found, count = kind_of(entries[0]), entries[-1], len(entries)
-    counted = doc.apply(
-        "+", place, count if kind_of(place) == "integer" else float(count), kind=kind_of(place)
+        return position
+    data_type, entry, count = kind_of(entries[0]), entries[-1], len(entries)
+    from_end = doc.apply(
+        "+", position, count if kind_of(position) == "integer" else float(count), data_type=kind_of(position)
     )
-    place = doc.choose(doc.compare("lessThan", place, 0), counted, place, kind_of(place))
+    position = doc.choose(doc.compare("lessThan", position, 0), from_end, position, kind_of(position))
     for index in range(count - 2, -1, -1):
-        found = doc.choose(doc.compare("equal", place, index), entries[index], found, kind)
-    return found
+        entry = doc.choose(doc.compare("equal", position, index), entries[index], entry, data_type)
+    return entry
 
 
 COLUMNS = condition(
@@ -159,8 +159,8 @@ COLUMNS = condition(
 
 
 @ops.op("ai.onnx.ml::ArrayFeatureExtractor", needs=(COLUMNS,))
-def feature_extractor(doc, node, x, places):
-    return Cols([x.items[int(i)] for i in places.ravel()])
+def feature_extractor(doc, node, x, indices):
+    return Cols([x.items[int(i)] for i in indices.ravel()])
 
 
 def constant_row(node: ir.Node) -> bool:
@@ -171,11 +171,11 @@ def constant_row(node: ir.Node) -> bool:
 @ops.op(
     "ai.onnx.ml::ArrayFeatureExtractor", needs=(condition("a constant row read by places", constant_row),)
 )
-def row_extractor(doc, node, table, places):
-    return Cols([by_place(doc, table, p) for p in places.items], True)
+def row_extractor(doc, node, table, indices):
+    return Cols([index_table(doc, table, p) for p in indices.items], True)
 
 
-def sliced(node: ir.Node) -> bool:
+def slices_columns(node: ir.Node) -> bool:
     parts = [None if v is None else const(v) for v in list(node.inputs)[1:]]
     there = all(p is not None for p, v in zip(parts, list(node.inputs)[1:], strict=True) if v is not None)
     return (
@@ -187,7 +187,7 @@ def sliced(node: ir.Node) -> bool:
     )
 
 
-@ops.op("Slice", needs=(condition("constant bounds of axis 1", sliced),))
+@ops.op("Slice", needs=(condition("constant bounds of axis 1", slices_columns),))
 def slice_columns(doc, node, x, starts, ends, axes, steps=None):
     step = int(steps[0]) if steps is not None else 1
     start, end = int(starts[0]), int(ends[0])
@@ -197,10 +197,10 @@ def slice_columns(doc, node, x, starts, ends, axes, steps=None):
 
 def only_expands(node: ir.Node) -> bool:
     uses = [u.node for u in node.outputs[0].uses()]
-    return bool(uses) and all(u.op_type == "Expand" and fills(u) for u in uses)
+    return bool(uses) and all(u.op_type == "Expand" and fills_rows(u) for u in uses)
 
 
-def fills(node: ir.Node) -> bool:
+def fills_rows(node: ir.Node) -> bool:
     """A constant in every row of a matrix as high as another."""
     constant_of, shape = const(node.inputs[0]), node.outputs[0].shape
     source = node.inputs[1].producer()
@@ -219,6 +219,6 @@ def shape_of_rows(doc, node, x):
     return Cols([])
 
 
-@ops.op("Expand", needs=(condition("one constant for every record", fills),))
+@ops.op("Expand", needs=(condition("one constant for every record", fills_rows),))
 def expand(doc, node, value, shape):
-    return Cols([plain(value.ravel()[0])] * int(node.outputs[0].shape[1]))
+    return Cols([python_scalar(value.ravel()[0])] * int(node.outputs[0].shape[1]))

@@ -11,7 +11,7 @@ from bridge_pmml import expressions
 from bridge_pmml.fields import Scope
 from bridge_pmml.forest import Arrays, Features, Grower, ensemble, root_of
 from bridge_pmml.import_ops.regression import regression_model
-from bridge_pmml.import_ops.tree import answered
+from bridge_pmml.import_ops.tree import leaf_result
 from bridge_pmml.reader import Element, child, children, describe, text
 from bridge_pmml.results import Result
 from bridge_pmml.values import INT64
@@ -19,21 +19,21 @@ from bridge_pmml.values import INT64
 EMBEDDED = ("Regression", "DecisionTree")
 
 
-def composed(scope: Scope, node: Element) -> Result:
+def run_embedded_models(scope: Scope, node: Element) -> Result:
     """Embedded models in order: each names its results for those after it, the last answers."""
-    found = None
+    result = None
     for each in children(node, *EMBEDDED):
-        found = embedded(scope, each)
+        result = run_embedded_model(scope, each)
         for item in children(each, "ResultField"):
-            if item.get("feature", "predictedValue") != "predictedValue" or found.value is None:
+            if item.get("feature", "predictedValue") != "predictedValue" or result.value is None:
                 raise UnreadableFile(f"{describe(item)}: an embedded model gives its predicted value alone.")
-            scope.names[text(item, "name")] = found.value
-    if found is None:
+            scope.names[text(item, "name")] = result.value
+    if result is None:
         raise UnreadableFile(f"{describe(node)} holds no models.")
-    return found
+    return result
 
 
-def embedded(scope: Scope, node: Element) -> Result:
+def run_embedded_model(scope: Scope, node: Element) -> Result:
     inner = Scope(scope.columns, scope)
     expressions.define(inner, child(node, "LocalTransformations"))
     return regression_model(inner, node) if node.tag == "Regression" else decision_tree(inner, node)
@@ -46,12 +46,12 @@ def decision_tree(scope: Scope, node: Element) -> Result:
     grower = Grower(node, features, arrays, 0)
     grower.grow(root_of(node))
     rows = np.array([row for _, row in arrays.leaves], np.float64)
-    place = ensemble(columns, features, arrays, np.zeros(len(rows), np.int64), rows, 1)
-    result = answered(scope, node, grower, op.Cast(place, to=INT64))
+    leaf_index = ensemble(columns, features, arrays, np.zeros(len(rows), np.int64), rows, 1)
+    result = leaf_result(scope, node, grower, op.Cast(leaf_index, to=INT64))
     for index, (leaf, _) in enumerate(grower.nodes):
         model = child(leaf, *EMBEDDED) if leaf is not None else None
         if model is not None and result.value is not None:
-            own = embedded(scope, model).value or columns.constant(math.nan)
-            here = op.Equal(place, columns.scalar(float(index)))
-            result.value = columns.where(here, own, result.value)
+            embedded = run_embedded_model(scope, model).value or columns.constant(math.nan)
+            here = op.Equal(leaf_index, columns.scalar(float(index)))
+            result.value = columns.where(here, embedded, result.value)
     return result

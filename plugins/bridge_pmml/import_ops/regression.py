@@ -26,7 +26,7 @@ def sigmoid(op: Any, x: Any) -> Any:
     return op.Div(one, op.Add(one, special.exp(op, op.Neg(x))))
 
 
-def inverse(columns: Columns, name: str, x: Any, node: Element) -> Any:
+def inverse_link(columns: Columns, name: str, x: Any, node: Element) -> Any:
     """The inverse of a link function, of a double column or matrix."""
     op, one = columns.op, columns.scalar(1.0)
     if name in ("none", "identity"):
@@ -53,14 +53,14 @@ def softmax(op: Any, matrix: Any) -> Any:
     return op.Div(raised, op.ReduceSum(raised, np.array([1])))
 
 
-def score(scope: Scope, table: Element) -> Any:
+def table_score(scope: Scope, table: Element) -> Any:
     """A RegressionTable's sum, double [N, 1]; missing where a numeric predictor is."""
     columns, op = scope.columns, scope.columns.op
     total = columns.constant(number(table, "intercept", 0.0)).tensor
     simple = [p for p in children(table, "NumericPredictor") if number(p, "exponent", 1.0) == 1.0]
     if simple:
         weights = np.array([[number(p, "coefficient")] for p in simple])
-        matrix = columns.matrix([scope.get(text(p, "name")) for p in simple])
+        matrix = columns.concat_numbers([scope.get(text(p, "name")) for p in simple])
         total = op.Add(total, op.MatMul(matrix, op.const(weights)))
     for predictor in children(table, "NumericPredictor"):
         exponent = number(predictor, "exponent", 1.0)
@@ -72,7 +72,7 @@ def score(scope: Scope, table: Element) -> Any:
     for predictor in children(table, "CategoricalPredictor"):
         name = text(predictor, "name")
         entries = groups.setdefault(name, {})
-        key = parse(text(predictor, "value"), scope.get(name).kind)
+        key = parse(text(predictor, "value"), scope.get(name).data_type)
         entries[key] = entries.get(key, 0.0) + number(predictor, "coefficient")
     for name, entries in groups.items():
         total = op.Add(total, columns.lookup(scope.get(name), entries, 0.0, 0.0).tensor)
@@ -84,7 +84,7 @@ def score(scope: Scope, table: Element) -> Any:
     return total
 
 
-def trivial(table: Element) -> bool:
+def is_zero_table(table: Element) -> bool:
     """A table that is 0 whatever the record."""
     return not len(table) and number(table, "intercept", 0.0) == 0.0
 
@@ -98,26 +98,28 @@ def regression_model(scope: Scope, node: Element) -> Result:
     if node.get("functionName") != "classification":
         if method == "simplemax":
             raise UnreadableFile(f"{describe(node)}: simplemax normalizes classes alone.")
-        return Result("regression", columns.number(inverse(columns, method, score(scope, tables[0]), node)))
+        return Result(
+            "regression", columns.number(inverse_link(columns, method, table_score(scope, tables[0]), node))
+        )
     categories = [text(t, "targetCategory") for t in tables]
-    labels, kind = target_labels(scope, node, categories)
+    labels, data_type = target_labels(scope, node, categories)
     name = target_name(node)
     declared = scope.declared(name) if name else None
     if len(tables) < 2:
         raise UnreadableFile(f"{describe(node)} has one RegressionTable for its classes.")
-    if len(tables) == 2 and trivial(tables[0]) and not trivial(tables[1]):
+    if len(tables) == 2 and is_zero_table(tables[0]) and not is_zero_table(tables[1]):
         tables, categories = tables[::-1], categories[::-1]
-    scores = [score(scope, t) for t in tables]
-    found = normalized(columns, node, method, scores, bool(declared and declared.ordinal))
-    matrix = ordered(columns, found, categories, labels, kind)
-    return classified(columns, matrix, labels, kind)
+    scores = [table_score(scope, t) for t in tables]
+    probabilities = normalize_scores(columns, node, method, scores, bool(declared and declared.ordinal))
+    matrix = reorder_columns(columns, probabilities, categories, labels, data_type)
+    return classified(columns, matrix, labels, data_type)
 
 
-def normalized(columns: Columns, node: Element, method: str, scores: list[Any], ordinal: bool) -> Any:
+def normalize_scores(columns: Columns, node: Element, method: str, scores: list[Any], ordinal: bool) -> Any:
     """Probabilities of the tables' categories, [N, tables]."""
     op = columns.op
     if ordinal and method not in ("softmax", "simplemax"):
-        raised = [inverse(columns, method, s, node) for s in scores[:-1]]
+        raised = [inverse_link(columns, method, s, node) for s in scores[:-1]]
         steps = [raised[0], *(op.Sub(b, a) for a, b in itertools.pairwise(raised))]
         return op.Concat(*steps, op.Sub(columns.scalar(1.0), raised[-1]), axis=1)
     if method == "softmax":
@@ -126,7 +128,7 @@ def normalized(columns: Columns, node: Element, method: str, scores: list[Any], 
         matrix = op.Concat(*scores, axis=1)
         return op.Div(matrix, op.ReduceSum(matrix, np.array([1])))
     if len(scores) == 2:
-        first = inverse(columns, method, scores[0], node)
+        first = inverse_link(columns, method, scores[0], node)
         if method == "none":
             first = special.clamped(op, first, 0.0, 1.0)
         return op.Concat(first, op.Sub(columns.scalar(1.0), first), axis=1)
@@ -135,15 +137,19 @@ def normalized(columns: Columns, node: Element, method: str, scores: list[Any], 
         for each in scores[1:-1]:
             rest = op.Add(rest, each)
         return op.Concat(*scores[:-1], op.Sub(columns.scalar(1.0), rest), axis=1)
-    raised_all = op.Concat(*(inverse(columns, method, s, node) for s in scores), axis=1)
+    raised_all = op.Concat(*(inverse_link(columns, method, s, node) for s in scores), axis=1)
     return op.Div(raised_all, op.ReduceSum(raised_all, np.array([1])))
 
 
-def ordered(columns: Columns, matrix: Any, categories: list[str], labels: tuple[str, ...], kind: str) -> Any:
+def reorder_columns(
+    columns: Columns, matrix: Any, categories: list[str], labels: tuple[str, ...], data_type: str
+) -> Any:
     """Columns of `categories` put in the order of `labels`; labels without a column get 0."""
-    place = {parse(c, kind): i for i, c in enumerate(categories)}
-    wanted = [place.get(parse(label, kind)) for label in labels]
+    column_of = {parse(c, data_type): i for i, c in enumerate(categories)}
+    wanted = [column_of.get(parse(label, data_type)) for label in labels]
     if wanted == list(range(len(categories))):
         return matrix
-    zero = columns.op.Mul(columns.pick(matrix, 0), columns.scalar(0.0))
-    return columns.op.Concat(*(zero if i is None else columns.pick(matrix, i) for i in wanted), axis=1)
+    zero = columns.op.Mul(columns.gather_column(matrix, 0), columns.scalar(0.0))
+    return columns.op.Concat(
+        *(zero if i is None else columns.gather_column(matrix, i) for i in wanted), axis=1
+    )

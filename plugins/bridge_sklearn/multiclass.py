@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, Unwritten, cast, decided
+from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, Unwritten, cast, classify
 
 
-def one_against_one(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
+def one_vs_one(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     """Votes by pairs of classes, plus c / 3 (|c| + 1) of the sum c of their confidences.
 
     Raises Unwritten for precomputed kernels, and for classifiers that tell no confidence.
@@ -19,20 +19,20 @@ def one_against_one(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     if src.pairwise_indices_ is not None:
         raise Unwritten("it reads distances between records")
     pairs = list(itertools.combinations(range(len(src.classes_)), 2))
-    wins, sure = zip(*(confidence(op, each, x) for each in src.estimators_), strict=True)
-    ways = np.zeros((len(pairs), len(src.classes_)))
+    wins, confidences = zip(*(confidence(op, each, x) for each in src.estimators_), strict=True)
+    signs = np.zeros((len(pairs), len(src.classes_)))
     for row, (low, high) in enumerate(pairs):
-        ways[row, low], ways[row, high] = -1.0, 1.0
-    won = op.Concat(*wins, axis=1)
-    base = op.const((ways < 0).sum(axis=0, keepdims=True).astype(np.float64))
-    votes = op.Add(op.MatMul(won, op.const(ways)), base)
-    total = op.MatMul(op.Concat(*sure, axis=1), op.const(ways))
+        signs[row, low], signs[row, high] = -1.0, 1.0
+    winners = op.Concat(*wins, axis=1)
+    base = op.const((signs < 0).sum(axis=0, keepdims=True).astype(np.float64))
+    votes = op.Add(op.MatMul(winners, op.const(signs)), base)
+    total = op.MatMul(op.Concat(*confidences, axis=1), op.const(signs))
     scale = op.Mul(op.Add(op.Abs(total), op.const(np.array([1.0]))), op.const(np.array([3.0])))
-    return decided(op, src, op.Add(votes, op.Div(total, scale)))
+    return classify(op, src, op.Add(votes, op.Div(total, scale)))
 
 
 def confidence(op: PartBuilder, each: Any, x: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Whether a classifier of two says the second, 1 or 0, and how sure it is, [N, 1] both."""
+    """Prediction of a binary classifier, 1 for the second class, and its confidence, [N, 1] both."""
     if hasattr(each, "coef_") and hasattr(each, "decision_function"):
         weights = op.const(np.asarray(each.coef_, np.float64).reshape(1, -1).T)
         bias = op.const(np.asarray(each.intercept_, np.float64).reshape(-1)[:1])
@@ -40,17 +40,17 @@ def confidence(op: PartBuilder, each: Any, x: ir.Value) -> tuple[ir.Value, ir.Va
         return op.Cast(op.Greater(score, op.const(np.array([0.0]))), to=DOUBLE), score
     if hasattr(each, "decision_function") or not hasattr(each, "predict_proba"):
         raise Unwritten(f"the decision function of {type(each).__name__} is not written")
-    shares = cast(op, op.part(each, x)["probabilities"], DOUBLE)
+    shares = cast(op, op.embed(each, x)["probabilities"], DOUBLE)
     first, second = (op.Gather(shares, np.array([i]), axis=1) for i in (0, 1))
     return op.Cast(op.Greater(second, first), to=DOUBLE), second
 
 
-def by_output(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
+def multi_output(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     """The labels of all outputs side by side, and the probabilities of each."""
-    parts = [op.part(each, x) for each in src.estimators_]
+    parts = [op.embed(each, x) for each in src.estimators_]
     columns = [op.Unsqueeze(p["label"], np.array([1])) for p in parts]
-    found = {"label": op.Concat(*columns, axis=1)}
+    outputs = {"label": op.Concat(*columns, axis=1)}
     for index, part in enumerate(parts):
         if "probabilities" in part:
-            found[f"probabilities_{index + 1}"] = op.Identity(part["probabilities"])
-    return found
+            outputs[f"probabilities_{index + 1}"] = op.Identity(part["probabilities"])
+    return outputs

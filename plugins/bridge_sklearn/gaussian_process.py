@@ -11,7 +11,7 @@ from bridge import hub
 from bridge_sklearn.graphs import Outputs, Unwritten
 
 
-def regressor(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
+def gaussian_process_regressor(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
     """mean + std Σ weight · k(record, row), where k is a sum of terms, each a constant times one kernel.
 
     Raises Unwritten for kernels other than RBF and DotProduct, and for products of two.
@@ -27,7 +27,7 @@ def regressor(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
     return {"variable": op.Add(total, op.const(mean[None].copy()))}
 
 
-def classifier(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
+def gaussian_process_classifier(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
     """Raises Unwritten."""
     raise Unwritten(
         "its probabilities need the variance of its latent process, products of all pairs of training rows"
@@ -65,8 +65,8 @@ def term(op: hub.Builder, kernel: Any, x: ir.Value, rows: np.ndarray, weights: n
             op.const(kernel.sigma_0**2 * weights.sum(axis=0, keepdims=True)),
         )
     scale = np.broadcast_to(np.asarray(kernel.length_scale, np.float64), rows.shape[1])
-    apart = op.Sub(
+    differences = op.Sub(
         op.Unsqueeze(op.Div(x, op.const(scale[None].copy())), np.array([1])), op.const((rows / scale)[None])
     )
-    square = op.ReduceSum(op.Mul(apart, apart), np.array([2]), keepdims=0)
+    square = op.ReduceSum(op.Mul(differences, differences), np.array([2]), keepdims=0)
     return op.MatMul(op.Exp(op.Mul(square, op.const(np.array(-0.5)))), op.const(weights))

@@ -10,8 +10,8 @@ from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
 from bridge_pmml import special
 from bridge_pmml.fields import Scope
-from bridge_pmml.import_ops.regression import ordered
-from bridge_pmml.reader import Element, child, children, describe, flag, need, number, numbers, text
+from bridge_pmml.import_ops.regression import reorder_columns
+from bridge_pmml.reader import Element, child, children, describe, flag, need_child, number, numbers, text
 from bridge_pmml.results import Result, classified, target_labels, winner
 from bridge_pmml.values import Columns, parse
 
@@ -19,7 +19,7 @@ ops = OpTable()
 KERNELS = ("LinearKernelType", "PolynomialKernelType", "RadialBasisKernelType", "SigmoidKernelType")
 
 
-def kernel(columns: Columns, node: Element, x: Any, vectors: np.ndarray) -> Any:
+def kernel_matrix(columns: Columns, node: Element, x: Any, vectors: np.ndarray) -> Any:
     """The kernel of every record with every vector, double [N, vectors]."""
     op = columns.op
     gamma, coef0 = number(node, "gamma", 1.0), number(node, "coef0", 1.0)
@@ -36,13 +36,13 @@ def kernel(columns: Columns, node: Element, x: Any, vectors: np.ndarray) -> Any:
     return op.Where(op.IsNaN(inner), inner, op.Pow(inner, columns.scalar(number(node, "degree", 1.0))))
 
 
-def values(scope: Scope, node: Element) -> list[Any]:
+def machine_values(scope: Scope, node: Element) -> list[Any]:
     """The value of each machine, double [N, 1]."""
     columns, op = scope.columns, scope.columns.op
     dictionary = child(node, "VectorDictionary")
     if dictionary is None:
         raise UnreadableFile(f"{describe(node)} has no VectorDictionary.")
-    x = columns.matrix([_field(scope, f) for f in need(dictionary, "VectorFields")])
+    x = columns.concat_numbers([_field(scope, f) for f in need_child(dictionary, "VectorFields")])
     machines = children(node, "SupportVectorMachine")
     if node.get("svmRepresentation") == "Coefficients":
         weights = [numbers_of(m) for m in machines]
@@ -50,30 +50,30 @@ def values(scope: Scope, node: Element) -> list[Any]:
             op.Add(op.MatMul(x, op.const(w[:, None])), columns.scalar(_bias(m)))
             for w, m in zip(weights, machines, strict=True)
         ]
-    kind = need(node, *KERNELS)
+    kernel = need_child(node, *KERNELS)
     vectors = {text(v, "id"): numbers(v) for v in children(dictionary, "VectorInstance")}
     order = {name: i for i, name in enumerate(vectors)}
-    width = len(need(dictionary, "VectorFields"))
+    width = len(need_child(dictionary, "VectorFields"))
     stacked = np.array(
-        [np.resize(v, width) if len(v) == width else _short(node) for v in vectors.values()]
+        [np.resize(v, width) if len(v) == width else _refuse_length(node) for v in vectors.values()]
     ).reshape(-1, width)
-    gram = kernel(columns, kind, x, stacked) if len(stacked) else None
-    found = []
+    gram = kernel_matrix(columns, kernel, x, stacked) if len(stacked) else None
+    decision_values = []
     for machine in machines:
         column = np.zeros((len(stacked), 1))
         names = [text(v, "vectorId") for v in children(child(machine, "SupportVectors"), "SupportVector")]
-        given = numbers_of(machine)
-        if len(names) != len(given) or any(n not in order for n in names):
+        coefficients = numbers_of(machine)
+        if len(names) != len(coefficients) or any(n not in order for n in names):
             raise UnreadableFile(f"{describe(machine)}: its vectors and coefficients do not match.")
-        for name, weight in zip(names, given, strict=True):
+        for name, weight in zip(names, coefficients, strict=True):
             column[order[name], 0] += weight
         bias = columns.scalar(_bias(machine))
         total = columns.constant(0.0).tensor if gram is None else op.MatMul(gram, op.const(column))
-        found.append(op.Add(total, bias))
-    return found
+        decision_values.append(op.Add(total, bias))
+    return decision_values
 
 
-def _short(node: Element) -> np.ndarray:
+def _refuse_length(node: Element) -> np.ndarray:
     raise UnreadableFile(f"{describe(node)}: a vector has another length than its fields.")
 
 
@@ -81,52 +81,58 @@ def _field(scope: Scope, node: Element) -> Any:
     if node.tag == "CategoricalPredictor":
         val = scope.get(text(node, "name"))
         hit = scope.columns.lookup(
-            val, {parse(text(node, "value"), val.kind): number(node, "coefficient", 1.0)}, 0.0, 0.0
+            val, {parse(text(node, "value"), val.data_type): number(node, "coefficient", 1.0)}, 0.0, 0.0
         )
         return hit
     return scope.get(text(node, "field"))
 
 
 def numbers_of(machine: Element) -> np.ndarray:
-    return np.array([number(c, "value", 0.0) for c in children(need(machine, "Coefficients"), "Coefficient")])
+    return np.array(
+        [number(c, "value", 0.0) for c in children(need_child(machine, "Coefficients"), "Coefficient")]
+    )
 
 
 def _bias(machine: Element) -> float:
-    return number(need(machine, "Coefficients"), "absoluteValue", 0.0)
+    return number(need_child(machine, "Coefficients"), "absoluteValue", 0.0)
 
 
 @ops.op("SupportVectorMachineModel")
 def support_vector_machine(scope: Scope, node: Element) -> Result:
     columns, op = scope.columns, scope.columns.op
-    machines, found = children(node, "SupportVectorMachine"), values(scope, node)
+    machines, decision_values = children(node, "SupportVectorMachine"), machine_values(scope, node)
     if not machines:
         raise UnreadableFile(f"{describe(node)} has no SupportVectorMachine.")
     if node.get("functionName") != "classification":
-        return Result("regression", columns.number(found[0]))
+        return Result("regression", columns.number(decision_values[0]))
     categories = [text(m, "targetCategory") for m in machines]
     binary = node.get("alternateBinaryTargetCategory")
     others = [m.get("alternateTargetCategory") or binary for m in machines]
-    labels, kind = target_labels(scope, node, [*categories, *(o for o in others if o)])
+    labels, data_type = target_labels(scope, node, [*categories, *(o for o in others if o)])
     most = flag(node, "maxWins")
     if len(machines) == 1 and others[0] is None and len(labels) == 2:
-        others = [next(v for v in labels if parse(v, kind) != parse(categories[0], kind))]
+        others = [next(v for v in labels if parse(v, data_type) != parse(categories[0], data_type))]
     pairwise = node.get("classificationMethod") == "OneAgainstOne" or len(machines) == 1
     if not pairwise:
-        matrix = ordered(columns, op.Concat(*found, axis=1), categories, tuple(categories), kind)
-        value = winner(columns, matrix, tuple(categories), kind, largest=most)
-        return Result("classification", value.with_(values=labels), labels=labels, kind=kind)
-    place = {parse(v, kind): i for i, v in enumerate(labels)}
+        matrix = reorder_columns(
+            columns, op.Concat(*decision_values, axis=1), categories, tuple(categories), data_type
+        )
+        value = winner(columns, matrix, tuple(categories), data_type, largest=most)
+        return Result("classification", value.with_(values=labels), labels=labels, data_type=data_type)
+    index_of_class = {parse(v, data_type): i for i, v in enumerate(labels)}
     votes = None
-    for machine, value, category, other in zip(machines, found, categories, others, strict=True):
+    for machine, value, category, other in zip(machines, decision_values, categories, others, strict=True):
         if other is None:
             raise UnreadableFile(f"{describe(machine)} has no alternateTargetCategory.")
         limit = columns.scalar(number(machine, "threshold", number(node, "threshold", 0.0)))
         wins = op.Greater(value, limit) if most else op.Less(value, limit)
-        first, second = (np.eye(len(labels))[[place[parse(c, kind)]]] for c in (category, other))
+        first, second = (
+            np.eye(len(labels))[[index_of_class[parse(c, data_type)]]] for c in (category, other)
+        )
         vote = op.Where(wins, op.const(first), op.const(second))
         vote = op.Where(op.IsNaN(value), columns.scalar(float("nan")), vote)
         votes = vote if votes is None else op.Add(votes, vote)
-    result = classified(columns, op.Div(votes, columns.scalar(float(len(machines)))), labels, kind)
+    result = classified(columns, op.Div(votes, columns.scalar(float(len(machines)))), labels, data_type)
     if node.get("classificationMethod") != "OneAgainstOne":
         result.probabilities = None
     return result

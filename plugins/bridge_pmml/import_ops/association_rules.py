@@ -1,5 +1,5 @@
-"""AssociationModel: the rules whose items a basket holds, ranked. A record is a basket: its items are read
-side by side."""
+"""AssociationModel: the rules whose items a basket contains, ranked. A record is a basket: its items are
+read side by side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
-from bridge_pmml.fields import Scope, active
+from bridge_pmml.fields import Scope, active_fields
 from bridge_pmml.reader import Element, child, children, describe, flag, number, optional, text
 from bridge_pmml.results import Result
 from bridge_pmml.values import Val, parse
@@ -30,7 +30,7 @@ def basket_field(node: Element) -> str:
         return ""
     names = [
         text(m, "name")
-        for m in active(child(node, "MiningSchema"))
+        for m in active_fields(child(node, "MiningSchema"))
         if m.get("usageType") not in ("group", "order")
     ]
     if len(names) != 1:
@@ -40,20 +40,20 @@ def basket_field(node: Element) -> str:
     return names[0]
 
 
-def presence(scope: Scope, node: Element) -> Any:
-    """Which items each basket holds, double [N, items]."""
+def basket_items(scope: Scope, node: Element) -> Any:
+    """Indicators of the items in each basket, double [N, items]."""
     columns, op, items = scope.columns, scope.columns.op, children(node, "Item")
     name = basket_field(node)
     if not name:
-        return columns.matrix([_flag(scope, item) for item in items])
+        return columns.concat_numbers([_flag(scope, item) for item in items])
     val = scope.get(name)
     if not isinstance(scope.invalid, bool):
-        found = op.ReduceMax(op.Cast(scope.invalid, to=6), np.array([1]))
-        scope.invalid = op.Greater(found, np.array([[0]], np.int32))
-    values = [parse(text(i, "value"), val.kind) for i in items]
-    places = columns.index(val, list(dict.fromkeys(values)), len(values))
-    held = op.Equal(op.Unsqueeze(places, np.array([2])), op.const(_first(values)[None, None]))
-    count = op.ReduceSum(op.Cast(held, to=11), np.array([1]), keepdims=0)
+        any_invalid = op.ReduceMax(op.Cast(scope.invalid, to=6), np.array([1]))
+        scope.invalid = op.Greater(any_invalid, np.array([[0]], np.int32))
+    values = [parse(text(i, "value"), val.data_type) for i in items]
+    indices = columns.category_index(val, list(dict.fromkeys(values)), len(values))
+    hits = op.Equal(op.Unsqueeze(indices, np.array([2])), op.const(_first(values)[None, None]))
+    count = op.ReduceSum(op.Cast(hits, to=11), np.array([1]), keepdims=0)
     return op.Cast(op.Greater(count, columns.scalar(0.0)), to=11)
 
 
@@ -65,7 +65,7 @@ def _first(values: list[Any]) -> np.ndarray:
 
 def _flag(scope: Scope, item: Element) -> Val:
     val = scope.get(text(item, "field"))
-    return scope.columns.lookup(val, {parse(text(item, "category"), val.kind): 1.0}, 0.0, 0.0)
+    return scope.columns.lookup(val, {parse(text(item, "category"), val.data_type): 1.0}, 0.0, 0.0)
 
 
 class Rules:
@@ -73,33 +73,33 @@ class Rules:
 
     def __init__(self, scope: Scope, node: Element) -> None:
         self.columns = scope.columns
-        self.items = {text(i, "id"): place for place, i in enumerate(children(node, "Item"))}
+        self.items = {text(i, "id"): index for index, i in enumerate(children(node, "Item"))}
         self.words = [i.get("value") or i.get("category", "") for i in children(node, "Item")]
         self.sets = {text(s, "id"): s for s in children(node, "Itemset")}
         self.rules = children(node, "AssociationRule")
         if not (self.items and self.rules):
             raise UnreadableFile(f"{describe(node)} has no rules.")
-        self.held = self._contained(presence(scope, node))
+        self.contained = self._contained_itemsets(basket_items(scope, node))
         self._ranked: dict[Any, Any] = {}
 
-    def _places(self, itemset: Element) -> list[int]:
+    def _item_indices(self, itemset: Element) -> list[int]:
         names = [text(r, "itemRef") for r in children(itemset, "ItemRef")]
         unknown = [n for n in names if n not in self.items]
         if unknown:
             raise UnreadableFile(f"{describe(itemset)} names an item {unknown[0]!r}, which is not there.")
         return [self.items[n] for n in names]
 
-    def _contained(self, held: Any) -> dict[str, Any]:
-        """Where the antecedent and the consequent of each rule are part of the basket, bool [N, rules]."""
-        op, found = self.columns.op, {}
+    def _contained_itemsets(self, presence: Any) -> dict[str, Any]:
+        """Masks of the rules whose antecedent, or consequent, is part of the basket, bool [N, rules]."""
+        op, masks = self.columns.op, {}
         for side in ("antecedent", "consequent"):
             table = np.zeros((len(self.words), len(self.rules)))
             for index, rule in enumerate(self.rules):
-                table[self._places(self._set(rule, side)), index] = 1.0
-            found[side] = op.GreaterOrEqual(
-                op.MatMul(held, op.const(table)), op.const(table.sum(axis=0)[None])
+                table[self._item_indices(self._set(rule, side)), index] = 1.0
+            masks[side] = op.GreaterOrEqual(
+                op.MatMul(presence, op.const(table)), op.const(table.sum(axis=0)[None])
             )
-        return found
+        return masks
 
     def _set(self, rule: Element, side: str) -> Element:
         name = text(rule, side)
@@ -108,10 +108,11 @@ class Rules:
         return self.sets[name]
 
     def measure(self, rule: Element, name: str) -> float:
-        """As the rule says, else from the supports of its itemsets; missing where neither tells."""
-        given = optional(rule, name)
-        if given is not None:
-            return given
+        """Measure of a rule: as written, else computed from the supports of its itemsets; NaN where
+        neither is there."""
+        written = optional(rule, name)
+        if written is not None:
+            return written
         a, c = (number(self._set(rule, s), "support", math.nan) for s in ("antecedent", "consequent"))
         both = number(rule, "support")
         try:
@@ -123,31 +124,31 @@ class Rules:
         except ZeroDivisionError:
             return math.nan
 
-    def spelled(self, rule: Element, side: str) -> str:
-        words = [self.words[i] for i in self._places(self._set(rule, side))]
+    def format_itemset(self, rule: Element, side: str) -> str:
+        words = [self.words[i] for i in self._item_indices(self._set(rule, side))]
         return words[0] if len(words) == 1 else "{" + " , ".join(words) + "}"
 
-    def told(self, index: int, what: str) -> Any:
-        """What an output says of one rule."""
+    def rule_feature(self, index: int, feature: str) -> Any:
+        """Value of an output feature for one rule."""
         rule = self.rules[index]
-        if what in MEASURES:
-            return self.measure(rule, what)
-        if what == "ruleId":
+        if feature in MEASURES:
+            return self.measure(rule, feature)
+        if feature == "ruleId":
             return rule.get("id") or str(index + 1)
-        if what == "rule":
-            return f"{self.spelled(rule, 'antecedent')} -> {self.spelled(rule, 'consequent')}"
-        return self.spelled(rule, what)
+        if feature == "rule":
+            return f"{self.format_itemset(rule, 'antecedent')} -> {self.format_itemset(rule, 'consequent')}"
+        return self.format_itemset(rule, feature)
 
     def fires(self, algorithm: str) -> Any:
-        """Where a rule counts: its antecedent is held, and, as the algorithm asks, its consequent is not, or
-        is."""
-        op, asked = self.columns.op, self.held["antecedent"]
+        """Mask of the rules that apply, bool [N, rules]. The basket contains the antecedent; depending on
+        the algorithm it must contain, or not contain, the consequent."""
+        op, antecedent = self.columns.op, self.contained["antecedent"]
         if algorithm == "recommendation":
-            return asked
-        given = self.held["consequent"]
-        return op.And(asked, given if algorithm == "ruleAssociation" else op.Not(given))
+            return antecedent
+        consequent = self.contained["consequent"]
+        return op.And(antecedent, consequent if algorithm == "ruleAssociation" else op.Not(consequent))
 
-    def ranked(self, algorithm: str, basis: str, descending: bool) -> tuple[list[int], Any]:
+    def rank_rules(self, algorithm: str, basis: str, descending: bool) -> tuple[list[int], Any]:
         """Rules from the best to the worst, and how far from last each that counts is, double [N, rules]."""
         key = algorithm, basis, descending
         if key not in self._ranked:
@@ -166,10 +167,12 @@ class Rules:
     def output(self, item: Element) -> Val | None:
         """One OutputField, [N, 1], or [N, rank] where it is multi-valued; None for what says nothing of
         rules."""
-        what = item.get("feature", "predictedValue")
-        what = item.get("ruleFeature", "consequent") if what == "ruleValue" else what
-        what = "ruleId" if what == "entityId" else "consequent" if what == "predictedValue" else what
-        if what not in FEATURES:
+        feature = item.get("feature", "predictedValue")
+        feature = item.get("ruleFeature", "consequent") if feature == "ruleValue" else feature
+        feature = (
+            "ruleId" if feature == "entityId" else "consequent" if feature == "predictedValue" else feature
+        )
+        if feature not in FEATURES:
             return None
         algorithm = item.get("algorithm", "exclusiveRecommendation")
         basis = item.get("rankBasis", "confidence")
@@ -179,23 +182,26 @@ class Rules:
             )
         several, rank = flag(item, "isMultiValued"), int(number(item, "rank", 1))
         descending = item.get("rankOrder", "descending") == "descending"
-        return self.best(what, self.ranked(algorithm, basis, descending), rank, several)
+        return self.best(feature, self.rank_rules(algorithm, basis, descending), rank, several)
 
-    def best(self, what: str, ranked: tuple[list[int], Any], rank: int, several: bool) -> Val:
+    def best(self, feature: str, ranked: tuple[list[int], Any], rank: int, several: bool) -> Val:
         columns, op = self.columns, self.columns.op
         order, left = ranked
-        gap: Any = math.nan if what in MEASURES else ""
-        kind = "double" if what in MEASURES else "string"
+        gap: Any = math.nan if feature in MEASURES else ""
+        data_type = "double" if feature in MEASURES else "string"
         if not several and not 1 <= rank <= len(order):
-            return columns.constant(gap, kind)
+            return columns.constant(gap, data_type)
         width = min(rank or len(order), len(order))
-        values, places = op.TopK(left, np.array([width]), axis=1, largest=1, sorted=1, _outputs=2)
+        values, indices = op.TopK(left, np.array([width]), axis=1, largest=1, sorted=1, _outputs=2)
         if not several:
-            values, places = columns.pick(values, width - 1), columns.pick(places, width - 1)
+            values, indices = (
+                columns.gather_column(values, width - 1),
+                columns.gather_column(indices, width - 1),
+            )
         there = op.Greater(values, columns.scalar(0.0))
-        places = op.Where(there, places, np.array([[len(order)]], np.int64))
-        found = columns.by_row(places, [*(self.told(i, what) for i in order), gap], kind)
-        return found.with_(width=width if several else 1)
+        indices = op.Where(there, indices, np.array([[len(order)]], np.int64))
+        output = columns.by_row(indices, [*(self.rule_feature(i, feature) for i in order), gap], data_type)
+        return output.with_(width=width if several else 1)
 
 
 @ops.op("AssociationModel")
@@ -203,7 +209,7 @@ def association(scope: Scope, node: Element) -> Result:
     """The best rule that recommends something new, its consequent and its number, unless Output asks for
     others."""
     rules = Rules(scope, node)
-    best = rules.ranked("exclusiveRecommendation", "confidence", True)
+    best = rules.rank_rules("exclusiveRecommendation", "confidence", True)
     consequent = rules.best("consequent", best, 1, False)
     result = Result("associationRules", consequent, outputs=rules.output)
     result.entities = [rules.best("ruleId", best, 1, False)]

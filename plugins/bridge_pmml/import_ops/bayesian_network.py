@@ -15,7 +15,7 @@ from bridge.ops import OpTable
 from bridge.report import Blocker
 from bridge_pmml import expressions, special
 from bridge_pmml.fields import Scope
-from bridge_pmml.reader import Element, children, describe, need, number, text
+from bridge_pmml.reader import Element, children, describe, need_child, number, text
 from bridge_pmml.results import Result, classified, target_labels, targets_of
 from bridge_pmml.values import parse
 
@@ -27,75 +27,79 @@ class Network:
     """Nodes by name, in the document's order, and the values each can have."""
 
     def __init__(self, node: Element) -> None:
-        held = need(node, "BayesianNetworkNodes")
-        self.continuous = {text(n, "name"): n for n in children(held, "ContinuousNode")}
-        self.nodes = {text(n, "name"): n for n in children(held, "DiscreteNode")}
-        self.values = {name: _values(n) for name, n in self.nodes.items()}
+        nodes = need_child(node, "BayesianNetworkNodes")
+        self.continuous = {text(n, "name"): n for n in children(nodes, "ContinuousNode")}
+        self.nodes = {text(n, "name"): n for n in children(nodes, "DiscreteNode")}
+        self.values = {name: _node_values(n) for name, n in self.nodes.items()}
         size = math.prod(len(v) for v in self.values.values())
         if not (self.nodes or self.continuous) or size > LARGEST:
             raise UnreadableFile(f"{describe(node)} has no nodes, or more than {LARGEST} joint states.")
         ranges = (range(len(v)) for v in self.values.values())
         self.states = np.array(list(itertools.product(*ranges)), np.int64)
-        self.joint = np.prod([np.ones(size), *(self._of(name) for name in self.nodes)], axis=0)
+        self.joint = np.prod(
+            [np.ones(size), *(self._node_probabilities(name) for name in self.nodes)], axis=0
+        )
 
-    def place(self, name: str) -> np.ndarray:
+    def state_values(self, name: str) -> np.ndarray:
         """The value of a node in every joint state."""
         if name not in self.nodes:
             raise UnreadableFile(f"The network has no node {name!r}.")
         return self.states[:, list(self.nodes).index(name)]
 
-    def where(self, node: Element) -> np.ndarray:
+    def matching_states(self, node: Element) -> np.ndarray:
         """The joint states in which the parents have the values a conditional probability is of."""
-        here = np.ones(len(self.states), bool)
+        mask = np.ones(len(self.states), bool)
         for parent in children(node, "ParentValue"):
             other, value = text(parent, "parent"), text(parent, "value")
-            held = self.values.get(other, [])
-            if value not in held:
+            values = self.values.get(other, [])
+            if value not in values:
                 raise UnreadableFile(f"{describe(parent)}: {other!r} has no value {value!r}.")
-            here &= self.place(other) == held.index(value)
-        return here
+            mask &= self.state_values(other) == values.index(value)
+        return mask
 
     def distributions(self, name: str) -> tuple[list[Element], np.ndarray]:
         """The distributions of a continuous node, and which of them each joint state has; one beyond for
         none."""
-        found: list[Element] = []
-        chosen = np.full(len(self.states), -1)
+        elements: list[Element] = []
+        index_of_state = np.full(len(self.states), -1)
         node = self.continuous[name]
         for each in [*children(node, "ContinuousConditionalProbability"), node]:
             own = children(each, "ContinuousDistribution")
             if len(own) > 1:
                 raise UnreadableFile(f"{describe(node)} has more than one distribution at once.")
             if own:
-                chosen[(chosen < 0) & self.where(each)] = len(found)
-                found.append(own[0])
-        return found, np.where(chosen < 0, len(found), chosen)
+                index_of_state[(index_of_state < 0) & self.matching_states(each)] = len(elements)
+                elements.append(own[0])
+        return elements, np.where(index_of_state < 0, len(elements), index_of_state)
 
-    def _of(self, name: str) -> np.ndarray:
+    def _node_probabilities(self, name: str) -> np.ndarray:
         """P(node | parents) in every joint state."""
-        node, places = self.nodes[name], {v: i for i, v in enumerate(self.values[name])}
-        found = np.zeros(len(self.states))
+        node, indices = self.nodes[name], {v: i for i, v in enumerate(self.values[name])}
+        probabilities = np.zeros(len(self.states))
         own = children(node, "ValueProbability")
         if own:
-            return _table(own, places)[self.place(name)]
+            return _probability_vector(own, indices)[self.state_values(name)]
         for each in children(node, "DiscreteConditionalProbability"):
-            here = self.where(each)
-            found[here] = _table(children(each, "ValueProbability"), places)[self.place(name)[here]]
-        return found
+            mask = self.matching_states(each)
+            probabilities[mask] = _probability_vector(children(each, "ValueProbability"), indices)[
+                self.state_values(name)[mask]
+            ]
+        return probabilities
 
 
-def _values(node: Element) -> list[str]:
+def _node_values(node: Element) -> list[str]:
     """The values of a node, in the order they are first listed."""
-    found = list(dict.fromkeys(text(v, "value") for v in node.iter("ValueProbability")))
-    if not found:
+    values = list(dict.fromkeys(text(v, "value") for v in node.iter("ValueProbability")))
+    if not values:
         raise UnreadableFile(f"{describe(node)} has no probabilities.")
-    return found
+    return values
 
 
-def _table(entries: list[Element], places: dict[str, int]) -> np.ndarray:
-    found = np.zeros(len(places))
+def _probability_vector(entries: list[Element], indices: dict[str, int]) -> np.ndarray:
+    probabilities = np.zeros(len(indices))
     for entry in entries:
-        found[places[text(entry, "value")]] = number(entry, "probability")
-    return found
+        probabilities[indices[text(entry, "value")]] = number(entry, "probability")
+    return probabilities
 
 
 @ops.op("BayesianNetworkModel")
@@ -112,24 +116,26 @@ def bayesian_network(scope: Scope, node: Element) -> Result:
         if derived := children(entry, "DerivedField"):
             inner.later[name] = functools.partial(expressions.derived, scope, derived[0])
     for name in names:
-        unread(network, name)
+        check_target_unread(network, name)
     if len(names) == 1 and names[0] in network.continuous:
-        return expected(inner, network, names[0], weighed(inner, network, names[0]))
+        return expected_value(inner, network, names[0], joint_weights(inner, network, names[0]))
     if len(names) != 1 or names[0] not in network.nodes:
         raise UnreadableFile(f"{describe(node)} needs one target that is a node of the network.")
     columns, op = scope.columns, scope.columns.op
-    weights = weighed(inner, network, names[0])
-    found = network.values[names[0]]
-    labels, kind = target_labels(scope, node, found)
-    order = [parse(v, kind) for v in labels]
+    weights = joint_weights(inner, network, names[0])
+    values = network.values[names[0]]
+    labels, data_type = target_labels(scope, node, values)
+    order = [parse(v, data_type) for v in labels]
     table = np.zeros((len(network.states), len(labels)))
-    for row, value in enumerate(network.place(names[0])):
-        table[row, order.index(parse(found[value], kind))] = 1.0
-    shares = op.MatMul(weights, op.const(table))
-    return classified(columns, op.Div(shares, op.ReduceSum(shares, np.array([1]))), labels, kind)
+    for row, value in enumerate(network.state_values(names[0])):
+        table[row, order.index(parse(values[value], data_type))] = 1.0
+    probabilities = op.MatMul(weights, op.const(table))
+    return classified(
+        columns, op.Div(probabilities, op.ReduceSum(probabilities, np.array([1]))), labels, data_type
+    )
 
 
-def unread(network: Network, target: str) -> None:
+def check_target_unread(network: Network, target: str) -> None:
     """Raise UnsupportedModel where an expression of another node reads the target."""
     for name, entry in {**network.nodes, **network.continuous}.items():
         if name != target and any(f.get("field") == target for f in entry.iter()):
@@ -141,21 +147,21 @@ def unread(network: Network, target: str) -> None:
             )
 
 
-def weighed(scope: Scope, network: Network, target: str) -> Any:
+def joint_weights(scope: Scope, network: Network, target: str) -> Any:
     """The weight of each joint state, [N, states], by what a record tells of the nodes but the target."""
     columns, op = scope.columns, scope.columns.op
     weights: Any = op.const(network.joint[None])
-    for name, held in network.values.items():
+    for name, values in network.values.items():
         if name == target or not scope.knows(name):
             continue
         val = scope.get(name)
-        at = columns.index(val, [parse(v, val.kind) for v in held], len(held))
-        allowed = np.concatenate([np.eye(len(held)), np.zeros((1, len(held)))])
-        rows = op.Gather(op.const(allowed), op.Squeeze(at, np.array([1])), axis=0)
-        gone = columns.missing(val)
-        if gone is not False:
-            rows = op.Where(columns.column(gone), columns.scalar(1.0), rows)
-        weights = op.Mul(weights, op.Gather(rows, network.place(name), axis=1))
+        indices = columns.category_index(val, [parse(v, val.data_type) for v in values], len(values))
+        allowed = np.concatenate([np.eye(len(values)), np.zeros((1, len(values)))])
+        rows = op.Gather(op.const(allowed), op.Squeeze(indices, np.array([1])), axis=0)
+        missing = columns.missing(val)
+        if missing is not False:
+            rows = op.Where(columns.mask_column(missing), columns.scalar(1.0), rows)
+        weights = op.Mul(weights, op.Gather(rows, network.state_values(name), axis=1))
     for name in network.continuous:
         if name != target and scope.knows(name):
             weights = op.Mul(weights, likelihood(scope, network, name))
@@ -168,81 +174,101 @@ def likelihood(scope: Scope, network: Network, name: str) -> Any:
     """The density of a continuous node's value in each joint state; 1 where it is missing."""
     columns, op = scope.columns, scope.columns.op
     val = columns.to_number(scope.get(name))
-    held, chosen = network.distributions(name)
-    parts = [*(density(scope, val.tensor, d) for d in held), columns.constant(0.0).tensor]
-    found = op.Gather(op.Concat(*parts, axis=1), chosen, axis=1)
-    gone = columns.missing(val)
-    return found if gone is False else op.Where(columns.column(gone), columns.scalar(1.0), found)
+    distributions, index_of_state = network.distributions(name)
+    parts = [*(density(scope, val.tensor, d) for d in distributions), columns.constant(0.0).tensor]
+    densities = op.Gather(op.Concat(*parts, axis=1), index_of_state, axis=1)
+    missing = columns.missing(val)
+    return (
+        densities
+        if missing is False
+        else op.Where(columns.mask_column(missing), columns.scalar(1.0), densities)
+    )
 
 
-def parameter(scope: Scope, node: Element, name: str) -> Any:
+def distribution_parameter(scope: Scope, node: Element, name: str) -> Any:
     """A parameter of a distribution: an expression of constants and other nodes."""
-    val = expressions.value(scope, expressions.expression_of(need(node, name)))
+    val = expressions.evaluate_column(scope, expressions.expression_of(need_child(node, name)))
     return scope.columns.to_number(val).tensor
 
 
-def kind_of(node: Element) -> Element:
-    """What a ContinuousDistribution is."""
-    return need(
+def distribution_of(node: Element) -> Element:
+    """Element of the distribution inside a ContinuousDistribution."""
+    return need_child(
         node, *(f"{name}DistributionForBN" for name in ("Normal", "Lognormal", "Uniform", "Triangular"))
     )
 
 
 def density(scope: Scope, x: Any, node: Element) -> Any:
     """Normal, uniform, triangular, or normal of the logarithm."""
-    columns, op, held = scope.columns, scope.columns.op, kind_of(node)
-    if held.tag == "TriangularDistributionForBN":
-        return triangle(scope, x, held)
-    if held.tag == "UniformDistributionForBN":
-        low, high = parameter(scope, held, "Lower"), parameter(scope, held, "Upper")
+    columns, op, distribution = scope.columns, scope.columns.op, distribution_of(node)
+    if distribution.tag == "TriangularDistributionForBN":
+        return triangular_density(scope, x, distribution)
+    if distribution.tag == "UniformDistributionForBN":
+        low, high = (
+            distribution_parameter(scope, distribution, "Lower"),
+            distribution_parameter(scope, distribution, "Upper"),
+        )
         inside = op.And(op.GreaterOrEqual(x, low), op.LessOrEqual(x, high))
         return op.Where(inside, op.Div(columns.scalar(1.0), op.Sub(high, low)), columns.scalar(0.0))
-    mean, variance = parameter(scope, held, "Mean"), parameter(scope, held, "Variance")
+    mean, variance = (
+        distribution_parameter(scope, distribution, "Mean"),
+        distribution_parameter(scope, distribution, "Variance"),
+    )
     above = op.Greater(x, columns.scalar(0.0))
-    logarithmic = held.tag == "LognormalDistributionForBN"
+    logarithmic = distribution.tag == "LognormalDistributionForBN"
     at = op.Log(op.Where(above, x, columns.scalar(1.0))) if logarithmic else x
     gap = op.Sub(at, mean)
     bell = special.exp(op, op.Div(op.Mul(op.Mul(gap, gap), columns.scalar(-0.5)), variance))
-    found = op.Div(bell, op.Sqrt(op.Mul(variance, columns.scalar(2 * math.pi))))
-    return op.Where(above, op.Div(found, x), columns.scalar(0.0)) if logarithmic else found
+    bell_density = op.Div(bell, op.Sqrt(op.Mul(variance, columns.scalar(2 * math.pi))))
+    return op.Where(above, op.Div(bell_density, x), columns.scalar(0.0)) if logarithmic else bell_density
 
 
-def triangle(scope: Scope, x: Any, held: Element) -> Any:
+def triangular_density(scope: Scope, x: Any, distribution: Element) -> Any:
     """The density of a triangle between two ends: its peak is where its mean makes it, 3 mean - lower -
     upper.
 
     Missing where that is not between them.
     """
     columns, op, zero = scope.columns, scope.columns.op, scope.columns.scalar(0.0)
-    mean, low, high = (parameter(scope, held, name) for name in ("Mean", "Lower", "Upper"))
+    mean, low, high = (
+        distribution_parameter(scope, distribution, name) for name in ("Mean", "Lower", "Upper")
+    )
     mode = op.Sub(op.Mul(mean, columns.scalar(3.0)), op.Add(low, high))
     top = op.Div(columns.scalar(2.0), op.Sub(high, low))
     rising = op.Mul(top, op.Div(op.Sub(x, low), op.Sub(mode, low)))
     falling = op.Mul(top, op.Div(op.Sub(high, x), op.Sub(high, mode)))
-    found = op.Where(op.Less(x, mode), rising, op.Where(op.Greater(x, mode), falling, top))
-    found = op.Where(op.Or(op.Less(x, low), op.Greater(x, high)), zero, found)
+    result = op.Where(op.Less(x, mode), rising, op.Where(op.Greater(x, mode), falling, top))
+    result = op.Where(op.Or(op.Less(x, low), op.Greater(x, high)), zero, result)
     outside = op.Or(op.Less(mode, low), op.Greater(mode, high))
-    return op.Where(outside, columns.scalar(math.nan), found)
+    return op.Where(outside, columns.scalar(math.nan), result)
 
 
-def expected(scope: Scope, network: Network, name: str, weights: Any) -> Result:
+def expected_value(scope: Scope, network: Network, name: str, weights: Any) -> Result:
     """The mean of a continuous node by the joint states."""
     columns, op = scope.columns, scope.columns.op
-    held, chosen = network.distributions(name)
-    parts = [*(center(scope, d) for d in held), columns.constant(math.nan).tensor]
+    distributions, index_of_state = network.distributions(name)
+    parts = [*(distribution_mean(scope, d) for d in distributions), columns.constant(math.nan).tensor]
     possible = op.Greater(weights, columns.scalar(0.0))
-    means = op.Gather(op.Concat(*parts, axis=1), chosen, axis=1)
+    means = op.Gather(op.Concat(*parts, axis=1), index_of_state, axis=1)
     total = op.ReduceSum(op.Where(possible, op.Mul(weights, means), columns.scalar(0.0)), np.array([1]))
     return Result("regression", columns.number(op.Div(total, op.ReduceSum(weights, np.array([1])))))
 
 
-def center(scope: Scope, node: Element) -> Any:
+def distribution_mean(scope: Scope, node: Element) -> Any:
     """The mean of a distribution."""
-    columns, op, held = scope.columns, scope.columns.op, kind_of(node)
+    columns, op, distribution = scope.columns, scope.columns.op, distribution_of(node)
     half = columns.scalar(0.5)
-    if held.tag == "UniformDistributionForBN":
-        return op.Mul(op.Add(parameter(scope, held, "Lower"), parameter(scope, held, "Upper")), half)
-    mean = parameter(scope, held, "Mean")
-    if held.tag != "LognormalDistributionForBN":
+    if distribution.tag == "UniformDistributionForBN":
+        return op.Mul(
+            op.Add(
+                distribution_parameter(scope, distribution, "Lower"),
+                distribution_parameter(scope, distribution, "Upper"),
+            ),
+            half,
+        )
+    mean = distribution_parameter(scope, distribution, "Mean")
+    if distribution.tag != "LognormalDistributionForBN":
         return mean
-    return special.exp(op, op.Add(mean, op.Mul(parameter(scope, held, "Variance"), half)))
+    return special.exp(
+        op, op.Add(mean, op.Mul(distribution_parameter(scope, distribution, "Variance"), half))
+    )

@@ -10,8 +10,8 @@ import numpy as np
 from bridge.errors import UnreadableFile
 from bridge_pmml.fields import Scope
 from bridge_pmml.reader import Element, describe
-from bridge_pmml.texts import refused
-from bridge_pmml.values import DOUBLE, INT64, STRING, Val, negated, parse
+from bridge_pmml.text_index import refuse_expression
+from bridge_pmml.values import DOUBLE, INT64, STRING, Val, logical_not, parse
 
 PATTERN = re.compile(
     r"(?P<before>(?:[^%]|%%)*)%(?P<flags>[-+ 0]*)(?P<width>\d{0,2})(?:\.(?P<precision>\d{0,2}))?"
@@ -20,7 +20,7 @@ PATTERN = re.compile(
 )
 
 
-def spelled(scope: Scope, node: Element, val: Val, pattern: str) -> Val:
+def spell_number(scope: Scope, node: Element, val: Val, pattern: str) -> Val:
     """A number by a printf pattern of one directive: of declared values any, of integers also %d, %i, %u and
     %f.
 
@@ -28,37 +28,37 @@ def spelled(scope: Scope, node: Element, val: Val, pattern: str) -> Val:
     be rounded.
     """
     columns = scope.columns
-    found = PATTERN.fullmatch(pattern)
-    if found is None or val.text:
+    match = PATTERN.fullmatch(pattern)
+    if match is None or val.text:
         raise UnreadableFile(f"{describe(node)}: {pattern!r} is no pattern for this.")
     if val.values and val.checked:
         table = {}
         for value in val.values:
-            number = parse(value, val.kind)
-            table[number] = pattern % (int(number) if found["kind"] in "diu" else number)
+            number = parse(value, val.data_type)
+            table[number] = pattern % (int(number) if match["kind"] in "diu" else number)
         return columns.lookup(val, table).with_(values=tuple(dict.fromkeys(table.values())), checked=True)
-    if val.kind != "integer" or found["kind"] not in "diufF":
-        raise refused(node, "spells real numbers, which no tensor operator rounds to digits")
-    text = whole(scope, val, found)
-    return columns.blank(Val(text, "string", checked=True), negated(columns.missing(val), columns.op))
+    if val.data_type != "integer" or match["kind"] not in "diufF":
+        raise refuse_expression(node, "spells real numbers, which no tensor operator rounds to digits")
+    text = spell_integer(scope, val, match)
+    return columns.blank(Val(text, "string", checked=True), logical_not(columns.missing(val), columns.op))
 
 
-def whole(scope: Scope, val: Val, pattern: re.Match[str]) -> Any:
+def spell_integer(scope: Scope, val: Val, pattern: re.Match[str]) -> Any:
     """The digits of an integer column, its sign, and what pads them to the width."""
     columns, op = scope.columns, scope.columns.op
     number = columns.blank_zero(val)
     size = op.Abs(number)
     digits = op.Cast(op.Cast(size, to=INT64), to=STRING)
     powers = op.const(10.0 ** np.arange(1, 19)[None])
-    length = op.Add(counted(op, op.GreaterOrEqual(size, powers)), columns.scalar(1.0))
+    length = op.Add(count_true(op, op.GreaterOrEqual(size, powers)), columns.scalar(1.0))
     flags, precision = pattern["flags"], pattern["precision"]
     width = int(pattern["width"] or 0)
     fraction = ""
     if pattern["kind"] in "fF":
-        places = 6 if precision is None else int(precision or 0)
-        fraction = "." + "0" * places if places else ""
+        decimals = 6 if precision is None else int(precision or 0)
+        fraction = "." + "0" * decimals if decimals else ""
     elif precision is not None:
-        zeros = padded(columns, "0", int(precision or 0), length)
+        zeros = pad_characters(columns, "0", int(precision or 0), length)
         digits = op.StringConcat(zeros, digits)
         length = op.Max(length, columns.scalar(float(int(precision or 0))))
     below = op.Less(number, columns.scalar(0.0))
@@ -68,22 +68,24 @@ def whole(scope: Scope, val: Val, pattern: re.Match[str]) -> Any:
     body = op.StringConcat(digits, columns.scalar(fraction)) if fraction else digits
     length = op.Add(op.Add(length, signed), columns.scalar(float(len(fraction))))
     zeroed = "0" in flags and "-" not in flags and not (precision is not None and pattern["kind"] in "diu")
-    fill = padded(columns, "0" if zeroed else " ", width, length)
+    fill = pad_characters(columns, "0" if zeroed else " ", width, length)
     parts = [sign, fill, body] if zeroed else [sign, body, fill] if "-" in flags else [fill, sign, body]
     texts = [pattern["before"].replace("%%", "%"), *parts, pattern["after"].replace("%%", "%")]
-    held = [columns.scalar(t) if isinstance(t, str) else t for t in texts if not isinstance(t, str) or t]
-    joined = held[0]
-    for part in held[1:]:
+    columns_of_text = [
+        columns.scalar(t) if isinstance(t, str) else t for t in texts if not isinstance(t, str) or t
+    ]
+    joined = columns_of_text[0]
+    for part in columns_of_text[1:]:
         joined = op.StringConcat(joined, part)
     return joined
 
 
-def counted(op: Any, mask: Any) -> Any:
+def count_true(op: Any, mask: Any) -> Any:
     return op.ReduceSum(op.Cast(mask, to=DOUBLE), np.array([1]))
 
 
-def padded(columns: Any, by: str, width: int, length: Any) -> Any:
-    """So many characters as `length` lacks of `width`."""
+def pad_characters(columns: Any, by: str, width: int, length: Any) -> Any:
+    """Characters `by` that fill `length` up to `width`."""
     op = columns.op
     lacking = op.Max(op.Sub(columns.scalar(float(width)), length), columns.scalar(0.0))
     return columns.by_row(op.Cast(lacking, to=INT64), [by * i for i in range(width + 1)]).tensor

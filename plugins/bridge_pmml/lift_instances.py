@@ -1,4 +1,4 @@
-"""Comparisons of a record with stored ones raised to models: nearest neighbours and kernel machines."""
+"""Lifting of comparisons with stored records to models: nearest neighbours and kernel machines."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import attr, const, rank_of
 from bridge.passes.rewrite import replace
-from bridge_pmml.raising import DOMAIN
+from bridge_pmml.lift_models import DOMAIN
 
 RUNNABLE = "bridge.pmml.runnable"
 
 
 @dataclass(frozen=True)
 class Distance:
-    """What orders stored rows by their distance from a record: Σ |x - row|^power, or with inf the maximum."""
+    """Order of stored rows by their distance from a record: Σ |x - row|^power, or with inf the maximum."""
 
     x: ir.Value
     rows: np.ndarray
     power: float
 
 
-class RaiseInstances(ir.passes.InPlacePass):
+class LiftInstances(ir.passes.InPlacePass):
     """1. The mean of the table rows of the k nearest stored records, or one weighted by
        1 / (distance + threshold), becomes Neighbors.
     2. A constant matrix times exp(-gamma Σ (x - row)²) becomes Kernels.
@@ -36,7 +36,7 @@ class RaiseInstances(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False
-        if not any(n.op_type == "Sub" and gaps(n.outputs[0]) for n in model.graph):
+        if not any(n.op_type == "Sub" and match_differences(n.outputs[0]) for n in model.graph):
             return ir.passes.PassResult(model, changed)
         before = model.clone()
         for node in list(model.graph):
@@ -49,55 +49,57 @@ class RaiseInstances(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, changed)
 
     def _neighbors(self, graph: ir.Graph, node: ir.Node) -> bool:
-        found = mean(node) or weighted_mean(node)
-        if found is None:
+        match = match_mean(node) or match_weighted_mean(node)
+        if match is None:
             return False
-        distance, table, count, threshold = found
+        distance, table, count, threshold = match
         attributes = {"rows": distance.rows, "table": table.astype(np.float64)}
         settings = {"power": distance.power, "count": count, "threshold": threshold}
-        return raised(graph, node, "Neighbors", distance.x, attributes, settings)
+        return replace_with_model(graph, node, "Neighbors", distance.x, attributes, settings)
 
     def _kernels(self, graph: ir.Graph, node: ir.Node) -> bool:
         weights = const(node.inputs[1]) if node.op_type == "MatMul" else None
-        grown = made_by(node.inputs[0], "Exp") if weights is not None else None
-        scaled = None if grown is None else split(made_by(grown.inputs[0], "Mul"))
+        grown = producer_of(node.inputs[0], "Exp") if weights is not None else None
+        scaled = None if grown is None else split_constant(producer_of(grown.inputs[0], "Mul"))
         if weights is None or weights.ndim != 2 or scaled is None or scaled[1].size != 1:
             return False
-        distance, gamma = distance_of(scaled[0]), -float(scaled[1].ravel()[0])
+        distance, gamma = match_distance(scaled[0]), -float(scaled[1].ravel()[0])
         if distance is None or distance.power != 2.0 or gamma <= 0:
             return False
         attributes = {"rows": distance.rows, "weights": weights.astype(np.float64)}
-        return raised(graph, node, "Kernels", distance.x, attributes, {"gamma": gamma})
+        return replace_with_model(graph, node, "Kernels", distance.x, attributes, {"gamma": gamma})
 
 
-def raised(graph: ir.Graph, node: ir.Node, kind: str, x: ir.Value, arrays: Any, settings: Any) -> bool:
+def replace_with_model(
+    graph: ir.Graph, node: ir.Node, op_type: str, x: ir.Value, arrays: Any, settings: Any
+) -> bool:
     op, out = hub.Builder(graph, before=node, source=hub.origin(node)), node.outputs[0]
     tensors = {name: ir.tensor(np.asarray(array, np.float64)) for name, array in arrays.items()}
     attributes: dict[str, Any] = {**tensors, **settings}
-    y = op.node(kind, x, _domain=DOMAIN, _dtype=out.dtype, _shape=out.shape, **attributes)
+    y = op.node(op_type, x, _domain=DOMAIN, _dtype=out.dtype, _shape=out.shape, **attributes)
     replace(graph, node, [y], op)
     return True
 
 
-def made_by(value: ir.Value | None, *ops: str) -> ir.Node | None:
+def producer_of(value: ir.Value | None, *ops: str) -> ir.Node | None:
     """The node a value comes from, if it is one of these."""
     node = None if value is None else value.producer()
     return node if node is not None and not node.domain and node.op_type in ops else None
 
 
-def split(node: ir.Node | None) -> tuple[ir.Value, np.ndarray] | None:
+def split_constant(node: ir.Node | None) -> tuple[ir.Value, np.ndarray] | None:
     """The variable and the constant operand of a node of two."""
     if node is None or len(node.inputs) != 2:
         return None
     for own, other in ((0, 1), (1, 0)):
-        held, variable = const(node.inputs[other]), node.inputs[own]
-        if held is not None and variable is not None and const(variable) is None:
-            return variable, held
+        constant, variable = const(node.inputs[other]), node.inputs[own]
+        if constant is not None and variable is not None and const(variable) is None:
+            return variable, constant
     return None
 
 
-def reduced(node: ir.Node | None, axis: int, keepdims: int) -> ir.Value | None:
-    """What a node reduces along one axis."""
+def match_reduction(node: ir.Node | None, axis: int, keepdims: int) -> ir.Value | None:
+    """Operand of a node that reduces along one axis."""
     if node is None or len(node.inputs) < 2 or attr(node, "keepdims") != keepdims:
         return None
     axes, rank = const(node.inputs[1]), rank_of(node.inputs[0])
@@ -106,11 +108,11 @@ def reduced(node: ir.Node | None, axis: int, keepdims: int) -> ir.Value | None:
     return node.inputs[0]
 
 
-def gaps(value: ir.Value | None) -> tuple[ir.Value, np.ndarray] | None:
+def match_differences(value: ir.Value | None) -> tuple[ir.Value, np.ndarray] | None:
     """x and rows of x[:, None] - rows, [N, R, F]."""
-    node = made_by(value, "Sub")
+    node = producer_of(value, "Sub")
     rows = None if node is None else const(node.inputs[1])
-    wide = None if node is None else made_by(node.inputs[0], "Unsqueeze")
+    wide = None if node is None else producer_of(node.inputs[0], "Unsqueeze")
     axes = None if wide is None else const(wide.inputs[1])
     if rows is None or wide is None or axes is None or axes.tolist() != [1]:
         return None
@@ -120,84 +122,84 @@ def gaps(value: ir.Value | None) -> tuple[ir.Value, np.ndarray] | None:
     return x, rows.reshape(rows.shape[-2:])
 
 
-def distance_of(value: ir.Value | None) -> Distance | None:
-    node = made_by(value, "ReduceSum", "ReduceMax")
-    inner = reduced(node, 2, 0)
+def match_distance(value: ir.Value | None) -> Distance | None:
+    node = producer_of(value, "ReduceSum", "ReduceMax")
+    inner = match_reduction(node, 2, 0)
     if node is None or inner is None:
         return None
-    square = made_by(inner, "Mul")
+    square = producer_of(inner, "Mul")
     power, size = 1.0, inner
     if square is not None and square.inputs[0] is square.inputs[1]:
-        found = gaps(square.inputs[0])
-        return None if found is None or node.op_type == "ReduceMax" else Distance(*found, 2.0)
-    high = made_by(inner, "Pow")
+        operands = match_differences(square.inputs[0])
+        return None if operands is None or node.op_type == "ReduceMax" else Distance(*operands, 2.0)
+    high = producer_of(inner, "Pow")
     if high is not None and node.op_type == "ReduceSum":
         exponent = const(high.inputs[1])
         if exponent is None or exponent.size != 1 or high.inputs[0] is None:
             return None
         power, size = float(exponent.ravel()[0]), high.inputs[0]
-    absolute = made_by(size, "Abs")
-    found = None if absolute is None else gaps(absolute.inputs[0])
-    if found is None:
+    absolute = producer_of(size, "Abs")
+    operands = None if absolute is None else match_differences(absolute.inputs[0])
+    if operands is None:
         return None
-    return Distance(*found, math.inf if node.op_type == "ReduceMax" else power)
+    return Distance(*operands, math.inf if node.op_type == "ReduceMax" else power)
 
 
-def answers(value: ir.Value | None) -> tuple[ir.Node, np.ndarray] | None:
+def match_neighbors(value: ir.Value | None) -> tuple[ir.Node, np.ndarray] | None:
     """The TopK and the table of Gather(table, places)."""
-    node = made_by(value, "Gather")
+    node = producer_of(value, "Gather")
     table = None if node is None else const(node.inputs[0])
-    near = None if node is None else made_by(node.inputs[1], "TopK")
+    near = None if node is None else producer_of(node.inputs[1], "TopK")
     if node is None or near is None or table is None or table.ndim != 2 or attr(node, "axis"):
         return None
     smallest = not attr(near, "largest") and attr(near, "axis") in (1, -1)
     return (near, table) if smallest and node.inputs[1] is near.outputs[1] else None
 
 
-def counted(
+def as_neighbors(
     near: ir.Node, table: np.ndarray, threshold: float
 ) -> tuple[Distance, np.ndarray, int, float] | None:
-    distance, count = distance_of(near.inputs[0]), const(near.inputs[1])
+    distance, count = match_distance(near.inputs[0]), const(near.inputs[1])
     if distance is None or count is None or len(table) != len(distance.rows):
         return None
     return distance, table, int(count.ravel()[0]), threshold
 
 
-def mean(node: ir.Node) -> tuple[Distance, np.ndarray, int, float] | None:
+def match_mean(node: ir.Node) -> tuple[Distance, np.ndarray, int, float] | None:
     """The mean of the neighbours' rows; its threshold is -1."""
-    found = answers(reduced(node, 1, 0)) if node.op_type == "ReduceMean" else None
-    return None if found is None else counted(*found, -1.0)
+    match = match_neighbors(match_reduction(node, 1, 0)) if node.op_type == "ReduceMean" else None
+    return None if match is None else as_neighbors(*match, -1.0)
 
 
-def weighted_mean(node: ir.Node) -> tuple[Distance, np.ndarray, int, float] | None:
+def match_weighted_mean(node: ir.Node) -> tuple[Distance, np.ndarray, int, float] | None:
     """Σ weight · row / Σ weight of weights 1 / (distance + threshold)."""
     if node.op_type != "Div":
         return None
-    product = made_by(reduced(made_by(node.inputs[0], "ReduceSum"), 1, 0), "Mul")
-    weights = reduced(made_by(node.inputs[1], "ReduceSum"), 1, 1)
-    found = None if product is None else answers(product.inputs[0])
-    wide = None if product is None else made_by(product.inputs[1], "Unsqueeze")
-    inverse = made_by(weights, "Div")
-    if found is None or wide is None or inverse is None or wide.inputs[0] is not weights:
+    product = producer_of(match_reduction(producer_of(node.inputs[0], "ReduceSum"), 1, 0), "Mul")
+    weights = match_reduction(producer_of(node.inputs[1], "ReduceSum"), 1, 1)
+    match = None if product is None else match_neighbors(product.inputs[0])
+    wide = None if product is None else producer_of(product.inputs[1], "Unsqueeze")
+    inverse = producer_of(weights, "Div")
+    if match is None or wide is None or inverse is None or wide.inputs[0] is not weights:
         return None
-    one, held = const(inverse.inputs[0]), split(made_by(inverse.inputs[1], "Add"))
+    one, shifted = const(inverse.inputs[0]), split_constant(producer_of(inverse.inputs[1], "Add"))
     axes = const(wide.inputs[1])
-    if one is None or not (one == 1).all() or held is None or axes is None or axes.tolist() != [2]:
+    if one is None or not (one == 1).all() or shifted is None or axes is None or axes.tolist() != [2]:
         return None
-    result = counted(*found, float(held[1].ravel()[0]))
-    if result is None or held[1].size != 1:
+    result = as_neighbors(*match, float(shifted[1].ravel()[0]))
+    if result is None or shifted[1].size != 1:
         return None
-    return result if rooted(held[0], found[0].outputs[0], result[0].power) else None
+    return result if is_root_of(shifted[0], match[0].outputs[0], result[0].power) else None
 
 
-def rooted(value: ir.Value, near: ir.Value, power: float) -> bool:
-    """Whether a value is the distances themselves, whose powers are `near`."""
+def is_root_of(value: ir.Value, near: ir.Value, power: float) -> bool:
+    """True if a value is the distances themselves, whose powers are `near`."""
     if power in (1.0, math.inf):
         return value is near
     if power == 2.0:
-        node = made_by(value, "Sqrt")
+        node = producer_of(value, "Sqrt")
         return node is not None and node.inputs[0] is near
-    node = made_by(value, "Pow")
+    node = producer_of(value, "Pow")
     root = None if node is None else const(node.inputs[1])
     return (
         root is not None

@@ -10,8 +10,8 @@ from lxml import etree
 
 from bridge.hub import attr
 from bridge.ops import OpTable
-from bridge_pmml.document import Cols, literal
-from bridge_pmml.raising import DOMAIN
+from bridge_pmml.document import Cols, format_literal
+from bridge_pmml.lift_models import DOMAIN
 
 ops = OpTable()
 
@@ -31,39 +31,39 @@ def neighbors(doc, node, x):
     )
     model.set("continuousScoringMethod", "weightedAverage" if weighted else "average")
     if weighted:
-        model.set("threshold", literal(float(threshold)))
-    stored(model, columns, targets, np.concatenate([rows, table], axis=1))
+        model.set("threshold", format_literal(float(threshold)))
+    add_training_instances(model, columns, targets, np.concatenate([rows, table], axis=1))
     measure = etree.SubElement(model, "ComparisonMeasure", kind="distance")
     power = attr(node, "power")
     name = {1.0: "cityBlock", 2.0: "euclidean", math.inf: "chebychev"}.get(power, "minkowski")
-    measured = etree.SubElement(measure, name)
+    metric = etree.SubElement(measure, name)
     if name == "minkowski":
-        measured.set("p-parameter", literal(float(power)))
+        metric.set("p-parameter", format_literal(float(power)))
     inputs = etree.SubElement(model, "KNNInputs")
     for column in columns:
         etree.SubElement(inputs, "KNNInput", field=column.name, compareFunction="absDiff")
     wanted = [{"feature": "predictedValue", "targetField": name} for name in targets]
-    items = doc.model(model, columns, *wanted, target=targets)
+    items = doc.add_model(model, columns, *wanted, target=targets)
     return Cols([doc.apply("/", item, items[-1]) for item in items[:-1]] if weighted else items)
 
 
-def stored(model: Any, columns: list[Any], targets: list[str], rows: np.ndarray) -> None:
+def add_training_instances(model: Any, columns: list[Any], targets: list[str], rows: np.ndarray) -> None:
     """TrainingInstances of fields and targets; the columns of its table are c1, c2, …"""
-    held = etree.SubElement(
+    instances = etree.SubElement(
         model,
         "TrainingInstances",
         isTransformed="true",
         recordCount=str(len(rows)),
         fieldCount=str(rows.shape[1]),
     )
-    fields = etree.SubElement(held, "InstanceFields")
+    fields = etree.SubElement(instances, "InstanceFields")
     for index, name in enumerate([*(c.name for c in columns), *targets]):
         etree.SubElement(fields, "InstanceField", field=name, column=f"c{index + 1}")
-    table = etree.SubElement(held, "InlineTable")
+    table = etree.SubElement(instances, "InlineTable")
     for row in rows:
         entry = etree.SubElement(table, "row")
         for index, value in enumerate(row):
-            etree.SubElement(entry, f"c{index + 1}").text = literal(float(value))
+            etree.SubElement(entry, f"c{index + 1}").text = format_literal(float(value))
 
 
 @ops.op(f"{DOMAIN}::Kernels")
@@ -73,12 +73,12 @@ def kernels(doc, node, x):
     columns = doc.columns(x)
     items = []
     for index in range(weights.shape[1]):
-        kernel = etree.Element("RadialBasisKernelType", gamma=literal(float(attr(node, "gamma"))))
-        items += machine(doc, columns, kernel, rows, weights[:, index], 0.0)
+        kernel = etree.Element("RadialBasisKernelType", gamma=format_literal(float(attr(node, "gamma"))))
+        items += support_vector_machine(doc, columns, kernel, rows, weights[:, index], 0.0)
     return Cols(items)
 
 
-def machine(
+def support_vector_machine(
     doc: Any, columns: list[Any], kernel: Any, vectors: np.ndarray, weights: np.ndarray, rho: float
 ) -> Any:
     """A SupportVectorMachineModel of these vectors as fields of the document: Σ weight · K(vector, x) +
@@ -94,14 +94,14 @@ def machine(
     for index, vector in enumerate(vectors):
         instance = etree.SubElement(dictionary, "VectorInstance", id=str(index + 1))
         array = etree.SubElement(instance, "Array", n=str(len(vector)), type="real")
-        array.text = " ".join(literal(float(v)) for v in vector)
-    held = etree.SubElement(model, "SupportVectorMachine")
-    supports = etree.SubElement(held, "SupportVectors", numberOfSupportVectors=str(len(vectors)))
+        array.text = " ".join(format_literal(float(v)) for v in vector)
+    machine = etree.SubElement(model, "SupportVectorMachine")
+    supports = etree.SubElement(machine, "SupportVectors", numberOfSupportVectors=str(len(vectors)))
     for index in range(len(vectors)):
         etree.SubElement(supports, "SupportVector", vectorId=str(index + 1))
-    given = etree.SubElement(
-        held, "Coefficients", absoluteValue=literal(rho), numberOfCoefficients=str(len(weights))
+    coefficients = etree.SubElement(
+        machine, "Coefficients", absoluteValue=format_literal(rho), numberOfCoefficients=str(len(weights))
     )
     for weight in weights:
-        etree.SubElement(given, "Coefficient", value=literal(float(weight)))
-    return doc.model(model, columns)
+        etree.SubElement(coefficients, "Coefficient", value=format_literal(float(weight)))
+    return doc.add_model(model, columns)

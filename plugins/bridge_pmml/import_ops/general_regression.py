@@ -11,8 +11,18 @@ from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
 from bridge_pmml import special
 from bridge_pmml.fields import Scope
-from bridge_pmml.import_ops.regression import inverse, ordered, softmax
-from bridge_pmml.reader import Element, child, children, describe, matrix, need, number, optional, text
+from bridge_pmml.import_ops.regression import inverse_link, reorder_columns, softmax
+from bridge_pmml.reader import (
+    Element,
+    child,
+    children,
+    describe,
+    need_child,
+    number,
+    optional,
+    read_matrix,
+    text,
+)
 from bridge_pmml.results import Result, classified, target_labels, target_name
 from bridge_pmml.values import Columns, parse
 
@@ -21,17 +31,17 @@ ops = OpTable()
 
 @ops.op("GeneralRegressionModel")
 def general_regression(scope: Scope, node: Element) -> Result:
-    kind = text(node, "modelType")
+    model_type = text(node, "modelType")
     handler = {
-        "regression": plain,
-        "generalLinear": plain,
-        "generalizedLinear": generalized,
-        "multinomialLogistic": multinomial,
-        "ordinalMultinomial": ordinal,
-        "CoxRegression": cox,
-    }.get(kind)
+        "regression": linear_prediction,
+        "generalLinear": linear_prediction,
+        "generalizedLinear": generalized_linear,
+        "multinomialLogistic": multinomial_logistic,
+        "ordinalMultinomial": ordinal_multinomial,
+        "CoxRegression": cox_regression,
+    }.get(model_type)
     if handler is None:
-        raise UnreadableFile(f"{describe(node)}: modelType={kind!r} is unknown.")
+        raise UnreadableFile(f"{describe(node)}: modelType={model_type!r} is unknown.")
     return handler(scope, node, Parameters(scope, node))
 
 
@@ -50,20 +60,20 @@ class Parameters:
                 )
             self.cells.setdefault(text(cell, "parameterName"), []).append(cell)
         self.betas: dict[str, dict[str, float]] = {}
-        for cell in children(need(node, "ParamMatrix"), "PCell"):
+        for cell in children(need_child(node, "ParamMatrix"), "PCell"):
             row = self.betas.setdefault(cell.get("targetCategory", ""), {})
             row[text(cell, "parameterName")] = number(cell, "beta")
-        self._made: dict[str, Any] = {}
+        self._columns_by_name: dict[str, Any] = {}
 
-    def column(self, name: str) -> Any:
+    def parameter_column(self, name: str) -> Any:
         """One parameter, double [N, 1]."""
-        if name not in self._made:
+        if name not in self._columns_by_name:
             op = self.columns.op
             product = self.columns.constant(1.0).tensor
             for cell in self.cells.get(name, ()):
                 product = op.Mul(product, self._cell(cell))
-            self._made[name] = product
-        return self._made[name]
+            self._columns_by_name[name] = product
+        return self._columns_by_name[name]
 
     def _cell(self, cell: Element) -> Any:
         columns, name = self.columns, text(cell, "predictorName")
@@ -80,25 +90,27 @@ class Parameters:
         """1 for a category, or its column of the contrast matrix; missing stays missing."""
         columns, op = self.columns, self.columns.op
         contrasts = child(predictor, "Matrix")
-        gone = columns.column(columns.missing(val))
+        missing = columns.mask_column(columns.missing(val))
         if contrasts is None:
-            found = columns.lookup(val, {parse(category, val.kind): 1.0}, 0.0, 0.0)
+            coded = columns.lookup(val, {parse(category, val.data_type): 1.0}, 0.0, 0.0)
         else:
-            listed = [text(c, "value") for c in children(child(predictor, "Categories"), "Category")] or list(
-                val.values
-            )
-            table = matrix(contrasts)
-            if category not in listed or len(table) != len(listed):
+            categories = [
+                text(c, "value") for c in children(child(predictor, "Categories"), "Category")
+            ] or list(val.values)
+            table = read_matrix(contrasts)
+            if category not in categories or len(table) != len(categories):
                 raise UnreadableFile(f"{describe(predictor)}: its matrix and categories do not match.")
-            at = listed.index(category)
-            if at >= table.shape[1]:
+            column_index = categories.index(category)
+            if column_index >= table.shape[1]:
                 raise UnreadableFile(f"{describe(predictor)}: its matrix has no column for {category!r}.")
-            found = columns.lookup(
-                val, {parse(c, val.kind): table[i, at] for i, c in enumerate(listed)}, math.nan
+            coded = columns.lookup(
+                val,
+                {parse(c, val.data_type): table[i, column_index] for i, c in enumerate(categories)},
+                math.nan,
             )
-        return op.Where(gone, columns.scalar(math.nan), found.tensor)
+        return op.Where(missing, columns.scalar(math.nan), coded.tensor)
 
-    def total(self, category: str = "") -> Any:
+    def linear_predictor(self, category: str = "") -> Any:
         """Σ beta · parameter for one target category, double [N, 1]; parameters of no category are every
         one's."""
         columns, op = self.columns, self.columns.op
@@ -108,28 +120,30 @@ class Parameters:
         if not names:
             return columns.constant(0.0).tensor
         weights = op.const(np.array([[row[n]] for n in names]))
-        wide = [self.column(n) for n in names]
-        return op.MatMul(wide[0] if len(wide) == 1 else op.Concat(*wide, axis=1), weights)
+        parameters = [self.parameter_column(n) for n in names]
+        return op.MatMul(parameters[0] if len(parameters) == 1 else op.Concat(*parameters, axis=1), weights)
 
     def offset(self) -> Any:
         name, value = self.node.get("offsetVariable"), number(self.node, "offsetValue", 0.0)
         return self.scope.get(name).tensor if name else self.columns.scalar(value)
 
 
-def _first(parameters: Parameters) -> str:
+def _first_category(parameters: Parameters) -> str:
     return next(iter(parameters.betas), "")
 
 
-def plain(scope: Scope, node: Element, parameters: Parameters) -> Result:
-    total = scope.columns.op.Add(parameters.total(_first(parameters)), parameters.offset())
+def linear_prediction(scope: Scope, node: Element, parameters: Parameters) -> Result:
+    total = scope.columns.op.Add(
+        parameters.linear_predictor(_first_category(parameters)), parameters.offset()
+    )
     return Result("regression", scope.columns.number(total))
 
 
-def linked(columns: Columns, node: Element, name: str, y: Any, parameter: float | None) -> Any:
+def apply_inverse_link(columns: Columns, node: Element, name: str, y: Any, parameter: float | None) -> Any:
     """The inverse of a link function of general regression."""
     op, one = columns.op, columns.scalar(1.0)
     if name in ("identity", "logit", "probit", "cloglog", "loglog", "cauchit"):
-        return inverse(columns, name, y, node)
+        return inverse_link(columns, name, y, node)
     if name == "log":
         return special.exp(op, y)
     if name == "logc":
@@ -140,102 +154,113 @@ def linked(columns: Columns, node: Element, name: str, y: Any, parameter: float 
     if name in ("power", "oddspower"):
         d = parameter if parameter is not None else number(node, "linkParameter")
         if name == "power":
-            return special.exp(op, y) if d == 0 else power(columns, y, 1 / d)
+            return special.exp(op, y) if d == 0 else nan_safe_power(columns, y, 1 / d)
         if d == 0:
-            return inverse(columns, "logit", y, node)
-        raised = power(columns, op.Add(one, op.Mul(columns.scalar(d), y)), -1 / d)
+            return inverse_link(columns, "logit", y, node)
+        raised = nan_safe_power(columns, op.Add(one, op.Mul(columns.scalar(d), y)), -1 / d)
         return op.Div(one, op.Add(one, raised))
     raise UnreadableFile(f"{describe(node)}: the link {name!r} is unknown.")
 
 
-def power(columns: Columns, x: Any, exponent: float) -> Any:
+def nan_safe_power(columns: Columns, x: Any, exponent: float) -> Any:
     return columns.op.Where(columns.op.IsNaN(x), x, columns.op.Pow(x, columns.scalar(exponent)))
 
 
-def generalized(scope: Scope, node: Element, parameters: Parameters) -> Result:
+def generalized_linear(scope: Scope, node: Element, parameters: Parameters) -> Result:
     """link⁻¹(total + offset) · trials; a binomial classification gives it to the category of its betas."""
     columns, op = scope.columns, scope.columns.op
-    category = _first(parameters)
-    y = op.Add(parameters.total(category), parameters.offset())
-    mean = linked(columns, node, node.get("linkFunction", "identity"), y, optional(node, "linkParameter"))
+    category = _first_category(parameters)
+    y = op.Add(parameters.linear_predictor(category), parameters.offset())
+    mean = apply_inverse_link(
+        columns, node, node.get("linkFunction", "identity"), y, optional(node, "linkParameter")
+    )
     if node.get("functionName") != "classification":
         trials = node.get("trialsVariable")
         factor = scope.get(trials).tensor if trials else columns.scalar(number(node, "trialsValue", 1.0))
         return Result("regression", columns.number(op.Mul(mean, factor)))
-    labels, kind = target_labels(scope, node, [c for c in parameters.betas if c])
+    labels, data_type = target_labels(scope, node, [c for c in parameters.betas if c])
     if len(labels) != 2:
         raise UnreadableFile(f"{describe(node)}: a generalized linear model decides between two classes.")
     reference = node.get("targetReferenceCategory")
     if not category:
         category = next(c for c in labels if c != reference) if reference else labels[0]
-    other = next(c for c in labels if parse(c, kind) != parse(category, kind))
+    other = next(c for c in labels if parse(c, data_type) != parse(category, data_type))
     mean = special.clamped(op, mean, 0.0, 1.0)
     both = op.Concat(mean, op.Sub(columns.scalar(1.0), mean), axis=1)
-    return classified(columns, ordered(columns, both, [category, other], labels, kind), labels, kind)
+    return classified(
+        columns, reorder_columns(columns, both, [category, other], labels, data_type), labels, data_type
+    )
 
 
-def multinomial(scope: Scope, node: Element, parameters: Parameters) -> Result:
+def multinomial_logistic(scope: Scope, node: Element, parameters: Parameters) -> Result:
     """Softmax over the categories; the reference category scores 0."""
     columns = scope.columns
-    given = [c for c in parameters.betas if c]
-    labels, kind = target_labels(scope, node, given)
-    held = {parse(c, kind): c for c in given}
+    categories = [c for c in parameters.betas if c]
+    labels, data_type = target_labels(scope, node, categories)
+    category_of_key = {parse(c, data_type): c for c in categories}
     zero = columns.constant(0.0).tensor
-    scores = [parameters.total(held[parse(c, kind)]) if parse(c, kind) in held else zero for c in labels]
-    return classified(columns, softmax(columns.op, columns.op.Concat(*scores, axis=1)), labels, kind)
+    scores = [
+        parameters.linear_predictor(category_of_key[parse(c, data_type)])
+        if parse(c, data_type) in category_of_key
+        else zero
+        for c in labels
+    ]
+    return classified(columns, softmax(columns.op, columns.op.Concat(*scores, axis=1)), labels, data_type)
 
 
-def ordinal(scope: Scope, node: Element, parameters: Parameters) -> Result:
+def ordinal_multinomial(scope: Scope, node: Element, parameters: Parameters) -> Result:
     """Differences of cumulative probabilities, in the order of the target's categories; the last reaches
     1."""
     columns, op = scope.columns, scope.columns.op
-    given = [c for c in parameters.betas if c]
-    labels, kind = target_labels(scope, node, given)
-    held = {parse(c, kind): c for c in given}
+    categories = [c for c in parameters.betas if c]
+    labels, data_type = target_labels(scope, node, categories)
+    category_of_key = {parse(c, data_type): c for c in categories}
     link = node.get("cumulativeLink", "logit")
     steps, before = [], None
     for label in labels[:-1]:
-        key = parse(label, kind)
-        if key not in held:
+        key = parse(label, data_type)
+        if key not in category_of_key:
             raise UnreadableFile(f"{describe(node)} has no intercept for the category {label!r}.")
-        y = op.Add(parameters.total(held[key]), parameters.offset())
-        mean = linked(columns, node, link, y, None)
+        y = op.Add(parameters.linear_predictor(category_of_key[key]), parameters.offset())
+        mean = apply_inverse_link(columns, node, link, y, None)
         steps.append(mean if before is None else op.Sub(mean, before))
         before = mean
     steps.append(op.Sub(columns.scalar(1.0), before))
-    return classified(columns, op.Concat(*steps, axis=1), labels, kind)
+    return classified(columns, op.Concat(*steps, axis=1), labels, data_type)
 
 
-def cox(scope: Scope, node: Element, parameters: Parameters) -> Result:
+def cox_regression(scope: Scope, node: Element, parameters: Parameters) -> Result:
     """The survival function exp(-H0(t) · exp(r - s)) at the record's end time; missing beyond the last
     time."""
     columns, op = scope.columns, scope.columns.op
-    references = {text(p, "name"): number(p, "referencePoint", 0.0) for p in need(node, "ParameterList")}
-    category = _first(parameters)
+    references = {
+        text(p, "name"): number(p, "referencePoint", 0.0) for p in need_child(node, "ParameterList")
+    }
+    category = _first_category(parameters)
     row = parameters.betas.get(category, {})
     base = sum(references.get(name, 0.0) * beta for name, beta in row.items())
     time = scope.get(text(node, "endTimeVariable")).tensor
-    tables = need(node, "BaseCumHazardTables")
+    tables = need_child(node, "BaseCumHazardTables")
     strata = node.get("baselineStrataVariable")
     if strata:
         hazard, val = columns.constant(math.nan).tensor, scope.get(strata)
         for stratum in children(tables, "BaselineStratum"):
-            key = parse(text(stratum, "value"), val.kind)
+            key = parse(text(stratum, "value"), val.data_type)
             here = op.Equal(val.tensor, columns.scalar(key))
-            hazard = op.Where(here, cumulative(columns, stratum, time), hazard)
+            hazard = op.Where(here, cumulative_hazard(columns, stratum, time), hazard)
     else:
-        hazard = cumulative(columns, tables, time)
-    risk = special.exp(op, op.Sub(parameters.total(category), columns.scalar(base)))
+        hazard = cumulative_hazard(columns, tables, time)
+    risk = special.exp(op, op.Sub(parameters.linear_predictor(category), columns.scalar(base)))
     survival = special.exp(op, op.Neg(op.Mul(hazard, risk)))
     return Result("regression", columns.number(survival), target=target_name(node))
 
 
-def cumulative(columns: Columns, table: Element, time: Any) -> Any:
+def cumulative_hazard(columns: Columns, table: Element, time: Any) -> Any:
     """The baseline hazard of the latest cell that is not after `time`; 0 before the first."""
     op = columns.op
     cells = sorted((number(c, "time"), number(c, "cumHazard")) for c in children(table, "BaselineCell"))
     times, hazards = np.array(cells).T
-    at = op.ReduceSum(op.Cast(op.GreaterOrEqual(time, op.const(times[None])), to=7), np.array([1]))
-    found = op.Gather(op.const(np.array([0.0, *hazards])), at, axis=0)
+    cell_index = op.ReduceSum(op.Cast(op.GreaterOrEqual(time, op.const(times[None])), to=7), np.array([1]))
+    hazard = op.Gather(op.const(np.array([0.0, *hazards])), cell_index, axis=0)
     late = op.Greater(time, columns.scalar(number(table, "maxTime")))
-    return op.Where(op.Or(late, op.IsNaN(time)), columns.scalar(math.nan), found)
+    return op.Where(op.Or(late, op.IsNaN(time)), columns.scalar(math.nan), hazard)

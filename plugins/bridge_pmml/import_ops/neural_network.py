@@ -11,15 +11,15 @@ from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
 from bridge_pmml import expressions, special
 from bridge_pmml.fields import Scope
-from bridge_pmml.import_ops.regression import ordered, sigmoid, softmax
-from bridge_pmml.reader import Element, children, describe, need, number, text
+from bridge_pmml.import_ops.regression import reorder_columns, sigmoid, softmax
+from bridge_pmml.reader import Element, children, describe, need_child, number, text
 from bridge_pmml.results import Result, classified, target_labels, targets_of
 from bridge_pmml.values import Columns, parse
 
 ops = OpTable()
 
 
-def activated(columns: Columns, name: str, z: Any, threshold: float, node: Element) -> Any:
+def apply_activation(columns: Columns, name: str, z: Any, threshold: float, node: Element) -> Any:
     """An activation function of PMML, of a double matrix."""
     op, one = columns.op, columns.scalar(1.0)
     table: dict[str, Any] = {
@@ -39,8 +39,8 @@ def activated(columns: Columns, name: str, z: Any, threshold: float, node: Eleme
     }
     if name not in table:
         raise UnreadableFile(f"{describe(node)}: the activation {name!r} is unknown.")
-    found = table[name]()
-    return op.Where(op.IsNaN(z), z, found) if name == "threshold" else found
+    activated = table[name]()
+    return op.Where(op.IsNaN(z), z, activated) if name == "threshold" else activated
 
 
 class Network:
@@ -48,19 +48,19 @@ class Network:
 
     def __init__(self, scope: Scope, node: Element) -> None:
         self.scope, self.node, self.columns = scope, node, scope.columns
-        self.at: dict[str, tuple[Any, int, int]] = {}
-        inputs = children(need(node, "NeuralInputs"), "NeuralInput")
+        self.neurons: dict[str, tuple[Any, int, int]] = {}
+        inputs = children(need_child(node, "NeuralInputs"), "NeuralInput")
         vals = []
         for each in inputs:
-            field = need(each, "DerivedField")
-            vals.append(expressions.value(scope, expressions.expression_of(field)))
-        self._place([text(i, "id") for i in inputs], self.columns.matrix(vals))
+            field = need_child(each, "DerivedField")
+            vals.append(expressions.evaluate_column(scope, expressions.expression_of(field)))
+        self._add_neurons([text(i, "id") for i in inputs], self.columns.concat_numbers(vals))
         for layer in children(node, "NeuralLayer"):
             self._layer(layer)
 
-    def _place(self, ids: list[str], matrix: Any) -> None:
+    def _add_neurons(self, ids: list[str], matrix: Any) -> None:
         for index, name in enumerate(ids):
-            self.at[name] = (matrix, index, len(ids))
+            self.neurons[name] = (matrix, index, len(ids))
 
     def _layer(self, layer: Element) -> None:
         columns, op, node = self.columns, self.columns.op, self.node
@@ -73,7 +73,7 @@ class Network:
         else:
             z = self._sums(neurons)
             threshold = number(layer, "threshold", number(node, "threshold", 0.0))
-            z = activated(columns, name, z, threshold, layer)
+            z = apply_activation(columns, name, z, threshold, layer)
         method = layer.get("normalizationMethod") or node.get("normalizationMethod", "none")
         if method == "softmax":
             z = softmax(op, z)
@@ -81,7 +81,7 @@ class Network:
             z = op.Div(z, op.ReduceSum(z, np.array([1])))
         elif method != "none":
             raise UnreadableFile(f"{describe(layer)}: the normalization {method!r} is unknown.")
-        self._place([text(n, "id") for n in neurons], z)
+        self._add_neurons([text(n, "id") for n in neurons], z)
 
     def _sums(self, neurons: list[Element]) -> Any:
         """Σ weight · value + bias, for each matrix the layer reads."""
@@ -90,12 +90,12 @@ class Network:
         for column, neuron in enumerate(neurons):
             for con in children(neuron, "Con"):
                 matrix, index, width = self._source(con)
-                held = weights.setdefault(id(matrix), (matrix, np.zeros((width, len(neurons)))))[1]
-                held[index, column] += number(con, "weight")
+                kernel = weights.setdefault(id(matrix), (matrix, np.zeros((width, len(neurons)))))[1]
+                kernel[index, column] += number(con, "weight")
         bias = np.array([[number(n, "bias", 0.0) for n in neurons]])
         total = None
-        for matrix, held in weights.values():
-            product = op.MatMul(matrix, op.const(held))
+        for matrix, kernel in weights.values():
+            product = op.MatMul(matrix, op.const(kernel))
             total = product if total is None else op.Add(total, product)
         if total is None:
             raise UnreadableFile(f"{describe(neurons[0].getparent())} has no connections.")
@@ -103,9 +103,9 @@ class Network:
 
     def _source(self, con: Element) -> tuple[Any, int, int]:
         name = text(con, "from")
-        if name not in self.at:
+        if name not in self.neurons:
             raise UnreadableFile(f"{describe(con.getparent())}: there is no neuron {name!r} before it.")
-        return self.at[name]
+        return self.neurons[name]
 
     def _radial(self, layer: Element, neurons: list[Element]) -> Any:
         """exp(f · ln(altitude) - Σ (w - x)² / (2 · width²)), f the number of connections."""
@@ -116,7 +116,7 @@ class Network:
             cons = children(neuron, "Con")
             for con in cons:
                 matrix, index, _ = self._source(con)
-                gap = op.Sub(columns.pick(matrix, index), columns.scalar(number(con, "weight")))
+                gap = op.Sub(columns.gather_column(matrix, index), columns.scalar(number(con, "weight")))
                 total = op.Add(total, op.Mul(gap, gap))
             width = number(neuron, "width", number(layer, "width", number(node, "width", math.nan)))
             altitude = number(neuron, "altitude", number(layer, "altitude", number(node, "altitude", 1.0)))
@@ -131,35 +131,35 @@ def neural_network(scope: Scope, node: Element) -> Result:
     columns = scope.columns
     regressions: dict[str, Result] = {}
     classes: dict[str, list[tuple[str, Any, str]]] = {}
-    for each in children(need(node, "NeuralOutputs"), "NeuralOutput"):
+    for each in children(need_child(node, "NeuralOutputs"), "NeuralOutput"):
         name = text(each, "outputNeuron")
-        if name not in network.at:
+        if name not in network.neurons:
             raise UnreadableFile(f"{describe(each)}: there is no neuron {name!r}.")
-        matrix, index, _ = network.at[name]
-        column = columns.pick(matrix, index)
+        matrix, index, _ = network.neurons[name]
+        column = columns.gather_column(matrix, index)
         field, expression = output_expression(scope, each)
         if expression.tag == "NormDiscrete":
             classes.setdefault(field, []).append((text(expression, "value"), column, name))
         elif expression.tag == "NormContinuous":
             regressions[field] = Result(
-                "regression", columns.number(denormalized(columns, expression, column))
+                "regression", columns.number(denormalize(columns, expression, column))
             )
         else:
             regressions[field] = Result("regression", columns.number(column))
-    found = {**regressions, **{f: _classes(scope, node, entries) for f, entries in classes.items()}}
-    if not found:
+    results = {**regressions, **{f: _classes(scope, node, entries) for f, entries in classes.items()}}
+    if not results:
         raise UnreadableFile(f"{describe(node)} has no NeuralOutput.")
     names = targets_of(node)
-    first = found.get(names[0]) if names else None
-    result = first or next(iter(found.values()))
-    if len(found) > 1:
-        result.others = {k: v for k, v in found.items() if v is not result}
+    first = results.get(names[0]) if names else None
+    result = first or next(iter(results.values()))
+    if len(results) > 1:
+        result.others = {k: v for k, v in results.items() if v is not result}
     return result
 
 
 def output_expression(scope: Scope, output: Element) -> tuple[str, Element]:
     """Target field and expression of a NeuralOutput; a FieldRef may lead to a derived field."""
-    expression = expressions.expression_of(need(output, "DerivedField"))
+    expression = expressions.expression_of(need_child(output, "DerivedField"))
     seen = 0
     while expression.tag == "FieldRef" and seen < 16:
         name = text(expression, "field")
@@ -172,30 +172,32 @@ def output_expression(scope: Scope, output: Element) -> tuple[str, Element]:
     return text(expression, "field"), expression
 
 
-def denormalized(columns: Columns, node: Element, y: Any) -> Any:
+def denormalize(columns: Columns, node: Element, y: Any) -> Any:
     """The original value whose NormContinuous is y."""
     op = columns.op
     points = sorted((number(p, "norm"), number(p, "orig")) for p in children(node, "LinearNorm"))
     norm, orig = np.array(points).T
     slope = np.diff(orig) / np.diff(norm)
-    place: Any = np.array([[0]], np.int64)
+    segment: Any = np.array([[0]], np.int64)
     if len(points) > 2:
         over = op.GreaterOrEqual(y, op.const(norm[None, 1:-1]))
-        place = op.ReduceSum(op.Cast(over, to=7), np.array([1]))
-    start, gain, base = (op.Gather(op.const(v), place, axis=0) for v in (norm[:-1], slope, orig[:-1]))
+        segment = op.ReduceSum(op.Cast(over, to=7), np.array([1]))
+    start, gain, base = (op.Gather(op.const(v), segment, axis=0) for v in (norm[:-1], slope, orig[:-1]))
     return op.Add(base, op.Mul(op.Sub(y, start), gain))
 
 
 def _classes(scope: Scope, node: Element, entries: list[tuple[str, Any, str]]) -> Result:
     columns, op = scope.columns, scope.columns.op
     categories = [c for c, _, _ in entries]
-    labels, kind = target_labels(scope, node, categories)
+    labels, data_type = target_labels(scope, node, categories)
     matrix = op.Concat(*(c for _, c, _ in entries), axis=1)
     if len(entries) == 1 and len(labels) == 2:
-        categories.append(next(v for v in labels if parse(v, kind) != parse(categories[0], kind)))
+        categories.append(next(v for v in labels if parse(v, data_type) != parse(categories[0], data_type)))
         matrix = op.Concat(matrix, op.Sub(columns.scalar(1.0), matrix), axis=1)
-    result = classified(columns, ordered(columns, matrix, categories, labels, kind), labels, kind)
+    result = classified(
+        columns, reorder_columns(columns, matrix, categories, labels, data_type), labels, data_type
+    )
     if result.value is not None and len(entries) == len(categories):
-        names = {parse(c, kind): n for c, _, n in entries}
+        names = {parse(c, data_type): n for c, _, n in entries}
         result.entities = [columns.lookup(result.value, names)]
     return result

@@ -1,4 +1,4 @@
-"""Tensor operators raised to the models PMML has elements for: regressions, networks of neurons, clusters."""
+"""Lifting of tensor operators to the models PMML has elements for: regressions, neural networks, clusters."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Layer:
     activation: str = "identity"
 
 
-class RaiseModels(ir.passes.InPlacePass):
-    """1. Two and more dense layers in a row, an activation after each, become one Network; a Softmax at its end
-       too.
+class LiftModels(ir.passes.InPlacePass):
+    """1. Two and more dense layers in a row, an activation after each, become one Network. So does a Softmax
+       at its end.
     2. A dense layer that no other model reads becomes a Regression: a model per column, or one of all classes
        where a Softmax, or the Sigmoids of two opposite scores, follow. The largest score is then the largest
        probability.
@@ -45,7 +45,7 @@ class RaiseModels(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False
         for node in list(model.graph):
-            if node.graph is model.graph and node.outputs and dense(node.outputs[0]) is not None:
+            if node.graph is model.graph and node.outputs and match_dense(node.outputs[0]) is not None:
                 changed |= self._dense(model.graph, node.outputs[0])
         for node in list(model.graph):
             if node.graph is model.graph and node.op_type == "Add":
@@ -55,25 +55,25 @@ class RaiseModels(ir.passes.InPlacePass):
     def _dense(self, graph: ir.Graph, tail: ir.Value) -> bool:
         """Raise the layers that end in `tail`, unless it is part of a larger one."""
         readers = [u.node for u in tail.uses()]
-        if any(dense(r.outputs[0]) is not None for r in readers) or inner(tail):
+        if any(match_dense(r.outputs[0]) is not None for r in readers) or is_hidden_layer(tail):
             return False
-        layers = chain(tail)
+        layers = match_layers(tail)
         x, width = layers[0].x, layers[-1].weights.shape[1]
         end, method = self._end(tail, width, len(layers) > 1)
         if len(layers) == 1 and any(r.op_type in READS for r in readers):
             return False
-        if method == "logit" and not opposite(layers[-1]):
+        if method == "logit" and not has_opposite_scores(layers[-1]):
             end, method = tail, "none"
         if end is not tail:
             moved = [r for r in readers if r.op_type == "ArgMax"]
             for node in moved:
                 node.replace_input_with(0, end)
-        kind = "Network" if len(layers) > 1 else "Regression"
-        maker = end.producer()
-        assert maker is not None
-        op = hub.Builder(graph, before=maker, source=hub.origin(maker))
-        made = op.node(
-            kind,
+        op_type = "Network" if len(layers) > 1 else "Regression"
+        producer = end.producer()
+        assert producer is not None
+        op = hub.Builder(graph, before=producer, source=hub.origin(producer))
+        lifted = op.node(
+            op_type,
             x,
             _domain=DOMAIN,
             _dtype=end.dtype,
@@ -83,11 +83,11 @@ class RaiseModels(ir.passes.InPlacePass):
             activations=[a.activation for a in layers],
             normalization=method,
         )
-        replace(graph, maker, [made], op)
+        replace(graph, producer, [lifted], op)
         return True
 
     def _end(self, tail: ir.Value, width: int, network: bool) -> tuple[ir.Value, str]:
-        """Where a model ends, at least at `tail`, and the normalization there."""
+        """Last value of a model, at least `tail`, and its normalization."""
         readers = [u.node for u in tail.uses()]
         if tail.is_graph_output() or not readers:
             return tail, "none"
@@ -95,22 +95,22 @@ class RaiseModels(ir.passes.InPlacePass):
         if len(others) != 1:
             return tail, "none"
         [node] = others
-        if width > 1 and node.op_type == "Softmax" and axis(node) == 1:
+        if width > 1 and node.op_type == "Softmax" and positive_axis(node) == 1:
             return node.outputs[0], "softmax"
         if width == 2 and not network and node.op_type == "Sigmoid":
-            shares = divided(node.outputs[0])
+            shares = match_normalized(node.outputs[0])
             return (tail, "none") if shares is None else (shares, "logit")
         if width == 1 and not network and node.op_type in ("Sigmoid", "Exp") and len(readers) == 1:
             return node.outputs[0], "logit" if node.op_type == "Sigmoid" else "exp"
         return tail, "none"
 
     def _clusters(self, graph: ir.Graph, node: ir.Node) -> bool:
-        found = distances(node)
-        if found is None:
+        match = match_squared_distances(node)
+        if match is None:
             return False
-        x, centers = found
+        x, centers = match
         op = hub.Builder(graph, before=node, source=hub.origin(node))
-        made = op.node(
+        lifted = op.node(
             "Clusters",
             x,
             _domain=DOMAIN,
@@ -118,41 +118,41 @@ class RaiseModels(ir.passes.InPlacePass):
             _shape=node.outputs[0].shape,
             centers=ir.tensor(np.asarray(centers, np.float64)),
         )
-        replace(graph, node, [made], op)
+        replace(graph, node, [lifted], op)
         return True
 
 
-def axis(node: ir.Node) -> int:
+def positive_axis(node: ir.Node) -> int:
     return attr(node, "axis") % (rank_of(node.inputs[0]) or 1)
 
 
-def matrix(value: ir.Value | None) -> np.ndarray | None:
+def constant_matrix(value: ir.Value | None) -> np.ndarray | None:
     """A constant matrix of numbers, or one column of them."""
-    found = const(value)
-    if found is None or found.dtype.kind != "f" or found.ndim not in (1, 2):
+    array = const(value)
+    if array is None or array.dtype.kind != "f" or array.ndim not in (1, 2):
         return None
-    return found.reshape(len(found), -1)
+    return array.reshape(len(array), -1)
 
 
-def row(value: ir.Value | None, width: int) -> np.ndarray | None:
+def constant_row(value: ir.Value | None, width: int) -> np.ndarray | None:
     """A constant row of so many columns, the same for every record."""
-    found = const(value)
+    array = const(value)
     if (
-        found is None
-        or found.dtype.kind != "f"
-        or found.size not in (1, width)
-        or (found.ndim and found.size != found.shape[-1])
+        array is None
+        or array.dtype.kind != "f"
+        or array.size not in (1, width)
+        or (array.ndim and array.size != array.shape[-1])
     ):
         return None
-    return np.broadcast_to(found.ravel(), (width,))
+    return np.broadcast_to(array.ravel(), (width,))
 
 
-def product(value: ir.Value | None) -> Layer | None:
+def match_matmul(value: ir.Value | None) -> Layer | None:
     """x · W + b of a MatMul or a Gemm."""
     node = None if value is None else value.producer()
     if node is None or rank_of(node.inputs[0]) != 2 or const(node.inputs[0]) is not None:
         return None
-    weights = matrix(node.inputs[1]) if node.op_type in ("MatMul", "Gemm") else None
+    weights = constant_matrix(node.inputs[1]) if node.op_type in ("MatMul", "Gemm") else None
     x = node.inputs[0]
     if weights is None or x is None:
         return None
@@ -161,61 +161,66 @@ def product(value: ir.Value | None) -> Layer | None:
     weights = (weights.T if attr(node, "transB") else weights) * attr(node, "alpha")
     bias: Any = np.zeros(weights.shape[1])
     if input_at(node, 2) is not None:
-        bias = row(node.inputs[2], weights.shape[1])
+        bias = constant_row(node.inputs[2], weights.shape[1])
     if attr(node, "transA") or bias is None:
         return None
     return Layer(x, weights, bias * attr(node, "beta"))
 
 
-def dense(value: ir.Value | None) -> Layer | None:
+def match_dense(value: ir.Value | None) -> Layer | None:
     """A product, or one that alone is read by the addition of a row."""
     node = None if value is None else value.producer()
     if node is not None and node.op_type == "Add" and not node.domain:
         for own, other in ((0, 1), (1, 0)):
-            found = product(node.inputs[own])
-            added = None if found is None else row(node.inputs[other], found.weights.shape[1])
-            if found is not None and added is not None and alone(node.inputs[own]):
-                return Layer(found.x, found.weights, found.bias + added)
-    return product(value)
+            layer = match_matmul(node.inputs[own])
+            added = None if layer is None else constant_row(node.inputs[other], layer.weights.shape[1])
+            if layer is not None and added is not None and has_single_reader(node.inputs[own]):
+                return Layer(layer.x, layer.weights, layer.bias + added)
+    return match_matmul(value)
 
 
-def alone(value: ir.Value | None) -> bool:
-    """Read once, and no output."""
+def has_single_reader(value: ir.Value | None) -> bool:
+    """True if the value is read once and is no output."""
     return value is not None and not value.is_graph_output() and len(list(value.uses())) == 1
 
 
-def inner(tail: ir.Value) -> bool:
-    """Whether an activation of this layer alone is read by a next layer alone."""
-    if not alone(tail):
+def is_hidden_layer(tail: ir.Value) -> bool:
+    """True if only an activation reads this layer, and only a next layer reads the activation."""
+    if not has_single_reader(tail):
         return False
     node = next(iter(tail.uses())).node
-    if node.op_type not in ACTIVATIONS or not alone(node.outputs[0]):
+    if node.op_type not in ACTIVATIONS or not has_single_reader(node.outputs[0]):
         return False
     reader = next(iter(node.outputs[0].uses())).node
-    return dense(reader.outputs[0]) is not None and reader.inputs[0] is node.outputs[0]
+    return match_dense(reader.outputs[0]) is not None and reader.inputs[0] is node.outputs[0]
 
 
-def chain(tail: ir.Value) -> list[Layer]:
+def match_layers(tail: ir.Value) -> list[Layer]:
     """The layers that end in `tail`, first to last."""
-    last = dense(tail)
+    last = match_dense(tail)
     assert last is not None
     layers = [last]
     while True:
         node = layers[0].x.producer()
-        before = None if node is None or node.op_type not in ACTIVATIONS else dense(node.inputs[0])
-        if node is None or before is None or not alone(layers[0].x) or not alone(node.inputs[0]):
+        before = None if node is None or node.op_type not in ACTIVATIONS else match_dense(node.inputs[0])
+        if (
+            node is None
+            or before is None
+            or not has_single_reader(layers[0].x)
+            or not has_single_reader(node.inputs[0])
+        ):
             return layers
         layers.insert(0, Layer(before.x, before.weights, before.bias, ACTIVATIONS[node.op_type]))
 
 
-def opposite(layer: Layer) -> bool:
-    """Whether the second of two scores is the first with its sign changed."""
+def has_opposite_scores(layer: Layer) -> bool:
+    """True if the second of two scores is the first with its sign changed."""
     first, second = layer.weights[:, 0], layer.weights[:, 1]
     return np.array_equal(first, -second) and layer.bias[0] == -layer.bias[1]
 
 
-def divided(sigmoids: ir.Value) -> ir.Value | None:
-    """What divides `sigmoids` by the sum of their absolute values."""
+def match_normalized(sigmoids: ir.Value) -> ir.Value | None:
+    """Quotient of `sigmoids` by the sum of their absolute values."""
     readers = {u.node.op_type: u.node for u in sigmoids.uses()}
     if sigmoids.is_graph_output() or set(readers) != {"Abs", "Div"} or len(list(sigmoids.uses())) != 2:
         return None
@@ -224,34 +229,38 @@ def divided(sigmoids: ir.Value) -> ir.Value | None:
     summed = total is not None and total.op_type == "ReduceSum" and total.inputs[0] is absolute
     axes = const(total.inputs[1]) if summed and total is not None and len(total.inputs) > 1 else None
     fits = axes is not None and axes.tolist() == [1] and total is not None and attr(total, "keepdims")
-    return quotient.outputs[0] if fits and quotient.inputs[0] is sigmoids and alone(absolute) else None
+    return (
+        quotient.outputs[0]
+        if fits and quotient.inputs[0] is sigmoids and has_single_reader(absolute)
+        else None
+    )
 
 
-def distances(node: ir.Node) -> tuple[ir.Value, np.ndarray] | None:
+def match_squared_distances(node: ir.Node) -> tuple[ir.Value, np.ndarray] | None:
     """x and centres of |c|² + (|x|² + -2 x·c), whichever way the sums are nested."""
-    terms, held = [], list(node.inputs)
-    while held:
-        value = held.pop()
-        maker = None if value is None else value.producer()
-        if maker is not None and maker.op_type == "Add" and alone(value):
-            held += list(maker.inputs)
+    terms, pending = [], list(node.inputs)
+    while pending:
+        value = pending.pop()
+        producer = None if value is None else value.producer()
+        if producer is not None and producer.op_type == "Add" and has_single_reader(value):
+            pending += list(producer.inputs)
         else:
             terms.append(value)
-    squares = [t for t in terms if norm(t) is not None]
-    products = [(t, p) for t in terms if (p := scaled_product(t)) is not None]
+    squares = [t for t in terms if match_squared_norm(t) is not None]
+    products = [(t, p) for t in terms if (p := match_scaled_matmul(t)) is not None]
     rows = [t for t in terms if const(t) is not None]
     if len(terms) != 3 or not (len(squares) == len(products) == len(rows) == 1):
         return None
-    x, layer = norm(squares[0]), products[0][1]
+    x, layer = match_squared_norm(squares[0]), products[0][1]
     centers = layer.weights.T / -2
-    given = row(rows[0], len(centers))
-    if x is not layer.x or given is None or not np.allclose(given, (centers**2).sum(axis=1), rtol=1e-5):
+    norms = constant_row(rows[0], len(centers))
+    if x is not layer.x or norms is None or not np.allclose(norms, (centers**2).sum(axis=1), rtol=1e-5):
         return None
     return layer.x, centers
 
 
-def norm(value: ir.Value | None) -> ir.Value | None:
-    """What a column holds the squared lengths of."""
+def match_squared_norm(value: ir.Value | None) -> ir.Value | None:
+    """Operand whose squared norms a column holds."""
     node = None if value is None else value.producer()
     if node is None or node.op_type != "ReduceSumSquare" or not attr(node, "keepdims"):
         return None
@@ -259,22 +268,27 @@ def norm(value: ir.Value | None) -> ir.Value | None:
     return node.inputs[0] if axes is not None and axes.tolist() == [1] else None
 
 
-def scaled_product(value: ir.Value | None) -> Layer | None:
+def match_scaled_matmul(value: ir.Value | None) -> Layer | None:
     """A product whose addend is nothing, or a multiple by zero."""
     node = None if value is None else value.producer()
-    if node is not None and node.op_type == "Gemm" and len(node.inputs) > 2 and vanishes(node.inputs[2]):
-        weights = matrix(node.inputs[1])
+    if (
+        node is not None
+        and node.op_type == "Gemm"
+        and len(node.inputs) > 2
+        and is_zero_product(node.inputs[2])
+    ):
+        weights = constant_matrix(node.inputs[1])
         x = node.inputs[0]
         if weights is None or x is None or attr(node, "transA"):
             return None
         weights = (weights.T if attr(node, "transB") else weights) * attr(node, "alpha")
         return Layer(x, weights, np.zeros(weights.shape[1]))
-    found = product(value)
-    return found if found is not None and not found.bias.any() else None
+    layer = match_matmul(value)
+    return layer if layer is not None and not layer.bias.any() else None
 
 
-def vanishes(value: ir.Value | None) -> bool:
-    """Whether a value is something times zero."""
+def is_zero_product(value: ir.Value | None) -> bool:
+    """True if a value is a product with zero."""
     node = None if value is None else value.producer()
     factors = [] if node is None or node.op_type != "Mul" else [const(v) for v in node.inputs]
     return any(f is not None and not f.any() for f in factors)

@@ -8,11 +8,11 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge_sklearn.graphs import Outputs, decided
+from bridge_sklearn.graphs import Outputs, classify
 
 
-def scored(op: hub.Builder, src: Any, scores: ir.Value) -> Outputs:
-    return decided(op, src, scores, op.Softmax(scores, axis=-1))
+def classify_softmax(op: hub.Builder, src: Any, scores: ir.Value) -> Outputs:
+    return classify(op, src, scores, op.Softmax(scores, axis=-1))
 
 
 def gaussian(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
@@ -24,17 +24,19 @@ def gaussian(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
         fit = op.MatMul(op.Mul(gap, gap), op.const(-0.5 / variance[:, None]))
         start = np.log(prior) - 0.5 * np.log(2 * np.pi * variance).sum()
         scores.append(op.Add(fit, op.const(np.array([start]))))
-    return scored(op, src, op.Concat(*scores, axis=1))
+    return classify_softmax(op, src, op.Concat(*scores, axis=1))
 
 
 def quadratic(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
     """log P(class) - ½ (Σ ((x - μ) R / √S)² + Σ log S), and its softmax."""
     scores = []
-    for prior, mean, turn, scale in zip(src.priors_, src.means_, src.rotations_, src.scalings_, strict=True):
-        turned = op.MatMul(op.Sub(x, op.const(mean[None])), op.const(turn * scale**-0.5))
-        fit = op.Mul(op.ReduceSumSquare(turned, np.array([1]), keepdims=1), op.const(np.array([-0.5])))
+    for prior, mean, rotation, scale in zip(
+        src.priors_, src.means_, src.rotations_, src.scalings_, strict=True
+    ):
+        rotated = op.MatMul(op.Sub(x, op.const(mean[None])), op.const(rotation * scale**-0.5))
+        fit = op.Mul(op.ReduceSumSquare(rotated, np.array([1]), keepdims=1), op.const(np.array([-0.5])))
         scores.append(op.Add(fit, op.const(np.array([np.log(prior) - 0.5 * np.log(scale).sum()]))))
-    return scored(op, src, op.Concat(*scores, axis=1))
+    return classify_softmax(op, src, op.Concat(*scores, axis=1))
 
 
 def categorical(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
@@ -43,13 +45,16 @@ def categorical(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
     columns = [op.Gather(x, np.array([i]), axis=1) for i in range(src.n_features_in_)]
     scores = []
     for index, prior in enumerate(src.class_log_prior_):
-        parts = [entry(op, c, t[index]) for c, t in zip(columns, src.feature_log_prob_, strict=True)]
+        parts = [
+            lookup_log_probability(op, c, t[index])
+            for c, t in zip(columns, src.feature_log_prob_, strict=True)
+        ]
         total = op.ReduceSum(op.Concat(*parts, axis=1), np.array([1]), keepdims=1)
         scores.append(op.Add(total, op.const(np.array([prior]))))
-    return scored(op, src, op.Concat(*scores, axis=1))
+    return classify_softmax(op, src, op.Concat(*scores, axis=1))
 
 
-def entry(op: hub.Builder, column: ir.Value, table: np.ndarray) -> ir.Value:
+def lookup_log_probability(op: hub.Builder, column: ir.Value, table: np.ndarray) -> ir.Value:
     """The entry of a table at a whole number, NaN beside it."""
     return op.node(
         "LabelEncoder",
