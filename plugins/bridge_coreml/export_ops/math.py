@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, shape_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import (
@@ -23,7 +23,6 @@ from bridge_coreml.export_ops.common import (
     SMALL,
     UNSIGNED,
     T,
-    axis_of,
 )
 
 ops = OpTable()
@@ -35,8 +34,8 @@ TWO = condition("two inputs", lambda n: len(n.inputs) == 2)
 ops.same(
     needs=(FLOAT,),
     Acos="acos", Asin="asin", Atan="atan", Atanh="atanh", Ceil="ceil", Cos="cos", Cosh="cosh",
-    Div="real_div", Erf="erf", Exp="exp", Floor="floor", Relu="relu", Round="round", Sigmoid="sigmoid",
-    Sin="sin", Sinh="sinh", Softplus="softplus", Softsign="softsign", Sqrt="sqrt", Tan="tan", Tanh="tanh",
+    Div="real_div", Erf="erf", Exp="exp", Floor="floor", Round="round", Sigmoid="sigmoid",
+    Sin="sin", Sinh="sinh", Sqrt="sqrt", Tan="tan", Tanh="tanh",
 )  # fmt: skip
 ops.same(needs=(NUMBER,), Abs="abs", Sign="sign")
 ops.same(needs=(dtype("bool"),), Not="logical_not")
@@ -48,7 +47,6 @@ ops.same(
     Greater="greater", GreaterOrEqual="greater_equal", Less="less", LessOrEqual="less_equal", Equal="equal",
 )  # fmt: skip
 ops.same(And="logical_and", Or="logical_or", Xor="logical_xor")
-ops.same(needs=(FLOAT, attribute("alpha", 1.0)), Swish="silu")
 
 
 @ops.op("Neg", needs=(NUMBER,))
@@ -110,57 +108,6 @@ def clip(mil, node, x, *rest):
     if low != -np.inf:
         x = mil.maximum(x=x, y=mil.like(low, x))
     return mil.minimum(x=x, y=mil.like(high, x)) if high != np.inf else mil.identity(x=x)
-
-
-@ops.op("LeakyRelu", needs=(FLOAT,))
-def leaky_relu(mil, node, x):
-    return mil.leaky_relu(x=x, alpha=mil.like(attr(node, "alpha"), x))
-
-
-@ops.op("Elu", needs=(FLOAT,))
-def elu(mil, node, x):
-    return mil.elu(x=x, alpha=mil.like(attr(node, "alpha"), x))
-
-
-@ops.op("HardSigmoid", needs=(FLOAT,))
-def hard_sigmoid(mil, node, x):
-    alpha, beta = attr(node, "alpha"), attr(node, "beta")
-    return mil.sigmoid_hard(x=x, alpha=mil.like(alpha, x), beta=mil.like(beta, x))
-
-
-@ops.op("Gelu", needs=(FLOAT,))
-def gelu(mil, node, x):
-    tanh = attr(node, "approximate") == "tanh"
-    return mil.gelu(x=x, mode="TANH_APPROXIMATION" if tanh else "EXACT")
-
-
-def per_channel(node: ir.Node) -> bool:
-    """A constant slope for every channel of an image, or one slope for all."""
-    rank, slope = rank_of(node.inputs[0]), const(node.inputs[1])
-    dims = list(node.inputs[0].shape or ())
-    if slope is None or rank not in (3, 4, 5) or not isinstance(dims[1], int):
-        return False
-    shape = (1,) * (rank - slope.ndim) + slope.shape
-    if len(shape) != rank or any(d != 1 for i, d in enumerate(shape) if i != 1):
-        return False
-    return shape[1] in (1, dims[1]) and (rank == 4 or bool((slope == slope.ravel()[0]).all()))
-
-
-@ops.op(
-    "PRelu",
-    needs=(FLOAT, condition("a constant slope: per channel of an image, else one for all", per_channel)),
-)
-def prelu(mil, node, x, slope):
-    alpha = np.broadcast_to(const(slope).ravel(), (x.shape[1],)).astype(const(slope).dtype)
-    return mil.prelu(x=x, alpha=np.ascontiguousarray(alpha))
-
-
-@ops.op(
-    "Softmax",
-    needs=(FLOAT, condition("an input of rank 1 or more", lambda n: (rank_of(n.inputs[0]) or 0) > 0)),
-)
-def softmax(mil, node, x):
-    return mil.softmax(x=x, axis=axis_of(node))
 
 
 def spread(node: ir.Node) -> bool:

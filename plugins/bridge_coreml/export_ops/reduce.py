@@ -69,8 +69,3 @@ def cum_sum(mil, node, x, axis):
     return mil.cumsum(
         x=x, axis=place, exclusive=bool(attr(node, "exclusive")), reverse=bool(attr(node, "reverse"))
     )
-
-
-@ops.op("TopK", needs=(dtype(*FLOATS, *INTS, *SMALL), TENSOR, constant(1, "k")))
-def top_k(mil, node, x, k):
-    return mil.topk(x=x, k=int(const(k).item()), axis=axis_of(node), ascending=not attr(node, "largest"))

@@ -9,32 +9,19 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.ops import OpTable
-from bridge_coreml.import_ops.common import (
-    DTYPES,
-    INT32,
-    RANKED,
-    as_type,
-    cast,
-    channels,
-    like,
-    need,
-    one_of,
-    rank_of,
-)
+from bridge_coreml.import_ops.common import DTYPES, as_type, cast, like, need
 
-ops = OpTable(attribute=lambda node, name: node.get(name))
+ops = OpTable()
 
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 
 ops.same(
     abs="Abs", acos="Acos", asin="Asin", atan="Atan", atanh="Atanh", ceil="Ceil", cos="Cos", cosh="Cosh",
-    erf="Erf", exp="Exp", floor="Floor", identity="Identity", logical_not="Not", relu="Relu", round="Round",
-    sigmoid="Sigmoid", sign="Sign", sin="Sin", sinh="Sinh", softplus="Softplus", softsign="Softsign",
+    erf="Erf", exp="Exp", floor="Floor", identity="Identity", logical_not="Not", round="Round",
+    sigmoid="Sigmoid", sign="Sign", sin="Sin", sinh="Sinh",
     sqrt="Sqrt", tan="Tan", tanh="Tanh",
 )  # fmt: skip
 ops.same(logical_and="And", logical_or="Or", logical_xor="Xor")
-ops.same(attributes={"alpha": "alpha"}, leaky_relu="LeakyRelu", elu="Elu")
-ops.same(attributes={"alpha": "alpha", "beta": "beta"}, sigmoid_hard="HardSigmoid")
 
 BINARY = {
     "add": "Add",
@@ -142,64 +129,9 @@ def clip(op, node, x):
     return op.Clip(x, like(op, node.get("alpha"), x), like(op, node.get("beta"), x))
 
 
-@ops.op("relu6")
-def relu6(op, node, x):
-    return op.Clip(x, like(op, 0, x), like(op, 6, x))
-
-
 @ops.op("threshold")
 def threshold(op, node, x):
     return op.Max(x, like(op, node.get("alpha"), x))
-
-
-@ops.op("thresholded_relu")
-def thresholded_relu(op, node, x):
-    return op.Where(op.Less(x, like(op, node.get("alpha"), x)), like(op, 0, x), x)
-
-
-@ops.op("clamped_relu")
-def clamped_relu(op, node, x):
-    slope = op.Where(op.Less(x, like(op, 0, x)), op.Mul(x, like(op, node.get("alpha"), x)), x)
-    return op.Min(slope, like(op, node.get("beta"), x))
-
-
-@ops.op("linear_activation")
-def linear_activation(op, node, x):
-    return op.Add(op.Mul(x, like(op, node.get("alpha"), x)), like(op, node.get("beta"), x))
-
-
-@ops.op("scaled_tanh")
-def scaled_tanh(op, node, x):
-    return op.Mul(op.Tanh(op.Mul(x, like(op, node.get("beta"), x))), like(op, node.get("alpha"), x))
-
-
-@ops.op("softplus_parametric", needs=(RANKED,))
-def softplus_parametric(op, node, x):
-    alpha, beta = channels(op, node, "alpha", x), channels(op, node, "beta", x)
-    return op.Mul(op.Softplus(op.Mul(x, beta)), alpha)
-
-
-@ops.op("prelu", needs=(RANKED,))
-def prelu(op, node, x):
-    return op.PRelu(x, channels(op, node, "alpha", x))
-
-
-@ops.op("silu")
-def silu(op, node, x):
-    return op.Mul(x, op.Sigmoid(x))
-
-
-@ops.op("gelu", needs=(one_of("mode", "EXACT", "TANH_APPROXIMATION", "SIGMOID_APPROXIMATION"),))
-def gelu(op, node, x):
-    mode = node.get("mode", "EXACT")
-    if mode == "SIGMOID_APPROXIMATION":
-        return op.Mul(x, op.Sigmoid(op.Mul(x, like(op, 1.702, x))))
-    return op.Gelu(x, approximate="tanh" if mode == "TANH_APPROXIMATION" else None)
-
-
-@ops.op("softmax", needs=(RANKED,))
-def softmax(op, node, x):
-    return op.Softmax(x, axis=node.get("axis", -1) % max(rank_of(x) or 1, 1))
 
 
 @ops.op("cast", needs=(need("a known dtype", lambda n: n.get("dtype") in DTYPES),))
@@ -212,9 +144,3 @@ def select(op, node, cond, a, b):
     if a.dtype != b.dtype:
         a, b = (as_type(op, a, b), b) if node.array("a") is not None else (a, as_type(op, b, a))
     return op.Where(cast(op, cond, ir.DataType.BOOL), a, b)
-
-
-@ops.op("non_zero", needs=(RANKED,))
-def non_zero(op, node, x):
-    found = op.Transpose(op.NonZero(x), perm=[1, 0])
-    return op.Cast(found, to=INT32)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import onnx_ir as ir
 
-from bridge import hub
 from bridge.ops import OpTable
-from bridge_coreml.layers.common import as_bool, rank_of, weight
+from bridge_coreml.layers.common import as_bool
 
-ops = OpTable(attribute=lambda layer, name: getattr(layer.params, name))
+ops = OpTable()
 
 ops.same(
     ceil="Ceil", floor="Floor", sign="Sign", round="Round", sin="Sin", cos="Cos", tan="Tan", asin="Asin",
@@ -22,7 +18,6 @@ ops.same(
     addBroadcastable="Add", subtractBroadcastable="Sub", multiplyBroadcastable="Mul",
     divideBroadcastable="Div", powBroadcastable="Pow", maxBroadcastable="Max", minBroadcastable="Min",
 )  # fmt: skip
-ops.same(attributes={"axis": "axis"}, softmaxND="Softmax")
 
 
 @ops.op("exp2")
@@ -33,18 +28,6 @@ def exp2(op, layer, x):
 @ops.op("clip")
 def clip(op, layer, x):
     return op.Clip(x, np.float32(layer.params.minVal), np.float32(layer.params.maxVal))
-
-
-@ops.op("clampedReLU")
-def clamped_relu(op, layer, x):
-    return op.Min(op.Where(op.Less(x, 0.0), op.Mul(x, layer.params.alpha), x), np.float32(layer.params.beta))
-
-
-@ops.op("gelu")
-def gelu(op, layer, x):
-    if layer.params.mode == 2:
-        return op.Mul(x, op.Sigmoid(op.Mul(x, 1.702)))
-    return op.Gelu(x, approximate="tanh" if layer.params.mode == 1 else None)
 
 
 SQRT, RSQRT, INVERSE, POWER, EXP, LOG, ABS, THRESHOLD = range(8)
@@ -68,41 +51,6 @@ def function(op, layer, x):
         ABS: lambda: op.Abs(x),
         THRESHOLD: lambda: op.Max(x, np.float32(p.alpha)),
     }[p.type]()
-
-
-def activated(op: hub.Builder, params: Any, x: ir.Value, channel_axis: int = -3) -> Any:
-    """An ActivationParams message applied to a blob."""
-    kind = params.WhichOneof("NonlinearityType")
-    p = getattr(params, kind)
-
-    def per_channel(values: Any) -> Any:
-        array = weight(values, [max(len(values.floatValue), len(values.float16Value) // 2, 1)])
-        spread = [1] * (rank_of(x) or 3)
-        spread[channel_axis] = -1
-        return op.const(array.reshape(spread) if array.size > 1 else array)
-
-    return {
-        "linear": lambda: op.Add(op.Mul(x, p.alpha), p.beta),
-        "ReLU": lambda: op.Relu(x),
-        "leakyReLU": lambda: op.LeakyRelu(x, alpha=p.alpha),
-        "thresholdedReLU": lambda: op.Where(op.Less(x, p.alpha), np.float32(0), x),
-        "PReLU": lambda: op.PRelu(x, per_channel(p.alpha)),
-        "tanh": lambda: op.Tanh(x),
-        "scaledTanh": lambda: op.Mul(op.Tanh(op.Mul(x, p.beta)), p.alpha),
-        "sigmoid": lambda: op.Sigmoid(x),
-        "sigmoidHard": lambda: op.HardSigmoid(x, alpha=p.alpha, beta=p.beta),
-        "ELU": lambda: op.Elu(x, alpha=p.alpha),
-        "softsign": lambda: op.Softsign(x),
-        "softplus": lambda: op.Softplus(x),
-        "parametricSoftplus": lambda: op.Mul(
-            op.Softplus(op.Mul(x, per_channel(p.beta))), per_channel(p.alpha)
-        ),
-    }[kind]()
-
-
-@ops.op("activation")
-def activation(op, layer, x):
-    return activated(op, layer.params, x)
 
 
 MANY = {"add": "Add", "multiply": "Mul", "max": "Max", "min": "Min"}
@@ -167,9 +115,3 @@ def logical_not(op, layer, x):
 @ops.op("whereBroadcastable")
 def where(op, layer, flag, x, y):
     return op.Where(as_bool(op, flag), x, y)
-
-
-@ops.op("softmax")
-def softmax(op, layer, x):
-    """Along the channels: the third dimension from the end."""
-    return op.Softmax(x, axis=(rank_of(x) or 3) - 3)

@@ -58,24 +58,6 @@ def arg_extreme(op, layer, x):
     return op.Cast(op.node(name, x, axis=int(p.axis), keepdims=int(keep)), to=FLOAT)
 
 
-@ops.op("topK")
-def top_k(op, layer, x, k=None):
-    p = layer.params
-    count = ints([int(p.K)]) if k is None else op.Reshape(as_int(op, k), ints([1]))
-    values, places = op.TopK(x, count, axis=int(p.axis), largest=int(not p.useBottomK), _outputs=2)
-    return values, op.Cast(places, to=FLOAT)
-
-
-@ops.op("argSort")
-def arg_sort(op, layer, x):
-    p = layer.params
-    axis = int(p.axis)
-    _, places = op.TopK(
-        x, op.Shape(x, start=axis, end=axis + 1), axis=axis, largest=int(p.descending), _outputs=2
-    )
-    return op.Cast(places, to=FLOAT)
-
-
 @ops.op("cumSum")
 def cum_sum(op, layer, x, axis=None):
     p = layer.params

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,21 +10,14 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.dims import arange
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import along
-from bridge_coreml.import_ops.control import drawn
-from bridge_coreml.import_ops.image import non_maximum_suppression
-from bridge_coreml.import_ops.tensor import REDUCED
 from bridge_coreml.layers.common import (
-    FLOAT,
     I64_MAX,
     I64_MIN,
     as_float,
     as_int,
-    const,
     images,
     ints,
     lengths,
-    need,
     product,
     rank_of,
     reshape,
@@ -136,94 +128,6 @@ def reorganize(op, layer, x):
     if p.mode == 0:
         return back(op.SpaceToDepth(x, blocksize=size))
     return back(op.DepthToSpace(x, blocksize=size, mode="CRD" if p.mode == 2 else "DCR"))
-
-
-@ops.op("slice")
-def slice_blob(op, layer, x):
-    p = layer.params
-    end = int(p.endIndex)
-    return op.Slice(
-        x,
-        ints([int(p.startIndex)]),
-        ints([I64_MAX if end == 0 else end]),
-        ints([{0: -3, 1: -2, 2: -1}[p.axis]]),
-        ints([int(p.stride) or 1]),
-    )
-
-
-def _masks(given: Iterable[Any], rank: int) -> list[bool]:
-    """One for each dimension; Apple's converter writes five of them, whatever the rank."""
-    return [bool(v) for v in given][:rank] or [False] * rank
-
-
-def _sliced(
-    op: hub.Builder,
-    x: ir.Value,
-    begin: list[int],
-    end: list[int],
-    strides: list[int],
-    begin_masks: list[bool],
-    end_masks: list[bool],
-    squeezed: list[bool],
-) -> Any:
-    rank = rank_of(x) or 0
-    starts, ends = [], []
-    for i in range(rank):
-        back = strides[i] < 0
-        starts.append((I64_MAX if back else 0) if begin_masks[i] else begin[i])
-        ends.append((I64_MIN if back else I64_MAX) if end_masks[i] else end[i])
-        if squeezed[i]:
-            ends[i] = starts[i] + 1 if starts[i] != -1 else I64_MAX
-    steps = [1 if squeezed[i] else strides[i] for i in range(rank)]
-    made = op.Slice(x, ints(starts), ints(ends), ints(range(rank)), ints(steps))
-    gone = [i for i in range(rank) if squeezed[i]]
-    return op.Squeeze(made, ints(gone)) if gone and len(gone) < rank else made
-
-
-@ops.op("sliceStatic")
-def slice_static(op, layer, x):
-    p, rank = layer.params, rank_of(x) or 0
-    lists = [[int(v) for v in values] for values in (p.beginIds, p.endIds)]
-    strides = [int(v) for v in p.strides] or [1] * rank
-    return _sliced(
-        op, x, *lists, strides, *(_masks(m, rank) for m in (p.beginMasks, p.endMasks, p.squeezeMasks))
-    )
-
-
-@ops.op("sliceDynamic")
-def slice_dynamic(op, layer, x, begin, end=None, strides=None, *masks):
-    """Masks are parameters; bounds and steps may be blobs."""
-    p, rank = layer.params, rank_of(x) or 0
-    steps = [int(v) for v in p.strides][:rank] or [1] * rank
-    if strides is not None:
-        known = const(strides)
-        if known is None:
-            return NotImplemented
-        steps = [int(v) for v in known]
-    begin_masks, end_masks, squeezed = (_masks(m, rank) for m in (p.beginMasks, p.endMasks, p.squeezeMasks))
-    first = as_int(op, begin)
-    last = op.const(ints(p.endIds[:rank])) if end is None else as_int(op, end)
-    starts = op.Where(
-        op.const(np.array(begin_masks)), op.const(ints([I64_MAX if s < 0 else 0 for s in steps])), first
-    )
-    ends = op.Where(
-        op.const(np.array(end_masks)), op.const(ints([I64_MIN if s < 0 else I64_MAX for s in steps])), last
-    )
-    after = op.Where(
-        op.Equal(first, op.const(ints(-1))), op.const(ints(I64_MAX)), op.Add(first, op.const(ints(1)))
-    )
-    ends = op.Where(op.const(np.array(squeezed)), after, ends)
-    steps = [1 if squeezed[i] else steps[i] for i in range(rank)]
-    made = op.Slice(x, starts, ends, ints(range(rank)), ints(steps))
-    gone = [i for i in range(rank) if squeezed[i]]
-    return op.Squeeze(made, ints(gone)) if gone and len(gone) < rank else made
-
-
-@ops.op("sliceBySize")
-def slice_by_size(op, layer, x, begin):
-    p = layer.params
-    first = op.Reshape(as_int(op, begin), ints([1]))
-    return op.Slice(x, first, op.Add(first, ints([int(p.size)])), ints([int(p.axis)]))
 
 
 @ops.op("crop")
@@ -364,60 +268,6 @@ def broadcast_to_dynamic(op, layer, x, shape):
     return op.Expand(x, as_int(op, shape))
 
 
-@ops.op("gather")
-def gather(op, layer, x, indices):
-    return op.Gather(x, as_int(op, indices), axis=int(layer.params.axis))
-
-
-@ops.op("gatherND")
-def gather_nd(op, layer, x, indices):
-    made = op.GatherND(x, as_int(op, indices))
-    single = rank_of(indices) == 1 and indices.shape[0] == rank_of(x)
-    return op.Reshape(made, ints([1])) if single else made
-
-
-@ops.op("gatherAlongAxis")
-def gather_along_axis(op, layer, x, indices):
-    return op.GatherElements(x, as_int(op, indices), axis=int(layer.params.axis))
-
-
-MODES = ("update", "add", "sub", "mul", "div", "max", "min")
-
-
-def _mode(op: hub.Builder, layer: Any, updates: ir.Value) -> tuple[Any, str | None]:
-    mode = MODES[layer.params.mode]
-    updates = op.Neg(updates) if mode == "sub" else op.Reciprocal(updates) if mode == "div" else updates
-    return updates, REDUCED[mode]
-
-
-@ops.op("scatter")
-def scatter(op, layer, data, indices, updates):
-    rank, own = rank_of(data) or 1, rank_of(indices) or 1
-    axis = int(layer.params.axis) % rank
-    updates, reduction = _mode(op, layer, updates)
-    order = [axis, *(i for i in range(rank) if i != axis)]
-    shift = [*range(axis, axis + own), *range(axis), *range(axis + own, own + rank - 1)]
-    places = op.Unsqueeze(as_int(op, indices), ints([-1]))
-    made = op.ScatterND(
-        op.Transpose(data, perm=order), places, op.Transpose(updates, perm=shift), reduction=reduction
-    )
-    return op.Transpose(made, perm=[order.index(i) for i in range(rank)])
-
-
-@ops.op("scatterND")
-def scatter_nd(op, layer, data, indices, updates):
-    updates, reduction = _mode(op, layer, updates)
-    return op.ScatterND(data, as_int(op, indices), updates, reduction=reduction)
-
-
-@ops.op("scatterAlongAxis")
-def scatter_along_axis(op, layer, data, indices, updates):
-    updates, reduction = _mode(op, layer, updates)
-    return op.ScatterElements(
-        data, as_int(op, indices), updates, axis=int(layer.params.axis), reduction=reduction
-    )
-
-
 @ops.op("reverse")
 def reverse(op, layer, x):
     axes = [i for i, flag in enumerate(layer.params.reverseDim) if flag]
@@ -466,20 +316,6 @@ def range_dynamic(op, layer, end, start=None, step=None):
     return op.Range(first, op.Reshape(end, op.const([])), by)
 
 
-@ops.op("oneHot")
-def one_hot(op, layer, indices, size=None):
-    p, rank = layer.params, (rank_of(indices) or 0) + 1
-    axis = int(p.axis) % rank
-    depth = int(p.oneHotVectorSize) if size is None else op.Reshape(as_int(op, size), ints([1]))
-    hit = op.Equal(op.Unsqueeze(as_int(op, indices), ints([axis])), along(op, arange(op, depth), axis, rank))
-    return op.Where(hit, op.const(np.float32(p.onValue)), op.const(np.float32(p.offValue)))
-
-
-@ops.op("whereNonZero")
-def where_non_zero(op, layer, x):
-    return op.Cast(op.Transpose(op.NonZero(x), perm=[1, 0]), to=FLOAT)
-
-
 @ops.op("matrixBandPart", "lowerTriangular", "upperTriangular")
 def band_part(op, layer, x):
     p = layer.params
@@ -488,64 +324,3 @@ def band_part(op, layer, x):
     if p.numLower >= 0:
         x = op.Trilu(x, np.array(-p.numLower, np.int64), upper=1)
     return op.Trilu(x, np.array(p.numUpper, np.int64), upper=0) if p.numUpper >= 0 else op.Identity(x)
-
-
-def _random(op: hub.Builder, layer: Any, frame: ir.Value) -> Any:
-    p = layer.params
-    seed = None if p.seed < 0 else float(p.seed)
-    if "Normal" in layer.kind:
-        return op.RandomNormalLike(frame, mean=p.mean, scale=p.stdDev, seed=seed)
-    if "Uniform" in layer.kind:
-        return op.RandomUniformLike(frame, low=p.minVal, high=p.maxVal, seed=seed)
-    return op.Bernoulli(op.Add(op.Mul(frame, 0.0), p.prob), seed=seed)
-
-
-@ops.op("randomNormalLike", "randomUniformLike", "randomBernoulliLike")
-def random_like(op, layer, like):
-    return _random(op, layer, like)
-
-
-@ops.op("randomNormalStatic", "randomUniformStatic", "randomBernoulliStatic")
-def random_static(op, layer):
-    frame = op.Expand(op.const(np.float32(0)), ints(layer.params.outputShape))
-    return _random(op, layer, frame)
-
-
-@ops.op("randomNormalDynamic", "randomUniformDynamic", "randomBernoulliDynamic")
-def random_dynamic(op, layer, shape):
-    return _random(op, layer, op.Expand(op.const(np.float32(0)), as_int(op, shape)))
-
-
-@ops.op("categoricalDistribution")
-def categorical(op, layer, x):
-    p = layer.params
-    logits = x if p.isLogits else op.Log(op.Add(x, np.float32(p.eps or 1e-10)))
-    logits = op.Div(logits, p.temperature) if p.temperature not in (0.0, 1.0) else logits
-    return op.Cast(drawn(op, logits, int(p.numSamples), None if p.seed < 0 else float(p.seed)), to=FLOAT)
-
-
-class Suppression:
-    """A NonMaximumSuppression layer as the MIL operator's handler sees a node."""
-
-    version = 15
-
-    def __init__(self, params: Any) -> None:
-        self.held = {
-            "max_boxes": int(params.maxBoxes),
-            "score_threshold": params.scoreThreshold,
-            "iou_threshold": params.iouThreshold,
-            "per_class_suppression": params.perClassSuppression,
-        }
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return self.held.get(name, default)
-
-
-@ops.op(
-    "NonMaximumSuppression",
-    needs=(need("thresholds and a number of boxes that are parameters", lambda p: p.maxBoxes > 0),),
-)
-def suppress(op, layer, boxes, scores, *given):
-    if given:
-        return NotImplemented
-    return non_maximum_suppression(op, Suppression(layer.params), boxes, scores)

@@ -1,0 +1,49 @@
+"""Products of matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import attr, const, rank_of
+from bridge.needs import condition, dtype
+from bridge.ops import OpTable
+from bridge_coreml.export_ops.common import FLOAT, FLOATS
+
+ops = OpTable()
+
+
+ops.same(
+    needs=(
+        dtype(*FLOATS, "int32", "int64"),
+        condition("operands of rank 2 or more", lambda n: all((rank_of(v) or 0) > 1 for v in n.inputs)),
+    ),
+    MatMul="matmul",
+)
+
+
+def plain_gemm(node: ir.Node) -> bool:
+    bias = const(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
+    weights = const(node.inputs[1])
+    if weights is None or (len(node.inputs) > 2 and node.inputs[2] is not None and bias is None):
+        return False
+    units = weights.shape[0 if attr(node, "transB") else 1]
+    return (
+        not attr(node, "transA")
+        and attr(node, "alpha") == attr(node, "beta") == 1.0
+        and (bias is None or bias.size in (1, units))
+        and (bias is None or bias.ndim < 2 or bias.shape[0] == 1)
+    )
+
+
+@ops.op(
+    "Gemm", needs=(FLOAT, condition("constant weights and bias, alpha and beta of 1, transA=0", plain_gemm))
+)
+def gemm(mil, node, x, weights, bias=None):
+    kernel = const(weights) if attr(node, "transB") else np.ascontiguousarray(const(weights).T)
+    added = (
+        None
+        if bias is None
+        else np.broadcast_to(const(bias).ravel(), (kernel.shape[0],)).astype(kernel.dtype)
+    )
+    return mil.linear(x=x, weight=kernel, bias=None if added is None else np.ascontiguousarray(added))

@@ -1,0 +1,34 @@
+"""States that last from one prediction to the next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.ops import OpTable
+from bridge_coreml.import_ops.common import need
+
+ops = OpTable()
+
+
+def _state(node: Any) -> str:
+    return node.bindings("input")[0].name
+
+
+TOP = need("a state that is not written inside a branch or loop", lambda n: n.scope.depth == 0)
+
+
+@ops.op("read_state")
+def read_state(op, node):
+    return op.Identity(node.scope.states[_state(node)])
+
+
+@ops.op("write_state", needs=(TOP,))
+def write_state(op, node, data):
+    node.scope.states[_state(node)] = op.Identity(data)
+    return ()
+
+
+@ops.op("coreml_update_state", needs=(TOP,))
+def update_state(op, node, value):
+    node.scope.states[node.bindings("state")[0].name] = op.Identity(value)
+    return op.Identity(value)

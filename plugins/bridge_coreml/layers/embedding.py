@@ -1,0 +1,31 @@
+"""Embeddings."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.ops import OpTable
+from bridge_coreml.layers.common import as_int, ints, rank_of, weight
+
+ops = OpTable()
+
+
+@ops.op("embedding")
+def embedding(op, layer, x):
+    p, rank = layer.params, rank_of(x) or 4
+    table = weight(p.weights, [p.outputChannels, p.inputDim]).T
+    places = op.Squeeze(as_int(op, x), ints(range(rank - 3, rank)))
+    made = op.Gather(op.const(np.ascontiguousarray(table)), places, axis=0)
+    if p.hasBias:
+        made = op.Add(made, op.const(weight(p.bias, [p.outputChannels])))
+    return op.Unsqueeze(made, ints([rank - 2, rank - 1]))
+
+
+@ops.op("embeddingND")
+def embedding_nd(op, layer, x):
+    p, rank = layer.params, rank_of(x) or 2
+    table = weight(p.weights, [p.embeddingSize, p.vocabSize]).T
+    made = op.Gather(
+        op.const(np.ascontiguousarray(table)), op.Squeeze(as_int(op, x), ints([rank - 1])), axis=0
+    )
+    return op.Add(made, op.const(weight(p.bias, [p.embeddingSize]))) if p.hasBias else made

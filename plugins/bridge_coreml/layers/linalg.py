@@ -1,0 +1,40 @@
+"""Products of matrices and vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.ops import OpTable
+from bridge_coreml.layers.common import ints, rank_of, weight
+
+ops = OpTable()
+
+
+@ops.op("batchedMatmul")
+def batched_matmul(op, layer, x, y=None):
+    p = layer.params
+    if y is None:
+        kernel = weight(p.weights, [p.weightMatrixSecondDimension, p.weightMatrixFirstDimension])
+        made = op.MatMul(x, op.const(np.ascontiguousarray(kernel.T)))
+        return op.Add(made, op.const(weight(p.bias, [p.weightMatrixSecondDimension]))) if p.hasBias else made
+    sides = []
+    for value, turn in ((x, p.transposeA), (y, p.transposeB)):
+        rank = rank_of(value) or 2
+        sides.append(
+            op.Transpose(value, perm=[*range(rank - 2), rank - 1, rank - 2]) if turn and rank > 1 else value
+        )
+    for i, axis in enumerate((0, 1)):
+        if rank_of(sides[i]) == 1:
+            sides[i] = op.Unsqueeze(sides[i], ints([axis]))
+    return op.MatMul(*sides)
+
+
+@ops.op("dot")
+def dot(op, layer, x, y):
+    def total(a, b):
+        return op.ReduceSum(op.Mul(a, b), ints([-3]), keepdims=1)
+
+    made = total(x, y)
+    if layer.params.cosineSimilarity:
+        made = op.Div(made, op.Sqrt(op.Mul(total(x, x), total(y, y))))
+    return made
