@@ -13,7 +13,7 @@ from bridge import hub
 from bridge.errors import UnsupportedModel
 from bridge.ops import OpTable
 from bridge.report import Blocker
-from bridge_coreml.apple import coremltools
+from bridge_coreml.coremltools_import import coremltools
 from bridge_coreml.export_ops.common import HELD, I32_MAX, NUMPY
 
 

@@ -16,13 +16,14 @@ from bridge.facts import COMPUTE_UNITS
 from bridge.formats import Exporter
 from bridge.ops import Need
 from bridge.report import Report
-from bridge_coreml import contract, interface, package, pipeline
-from bridge_coreml.apple import coremltools
+from bridge_coreml import model_description, package, source_interface
 from bridge_coreml.builder import Mil
+from bridge_coreml.coremltools_import import coremltools
 from bridge_coreml.export_ops import ops
 from bridge_coreml.export_ops.common import HELD, NARROWED, ints
-from bridge_coreml.legalize import newer, passes
+from bridge_coreml.legalize import newer_targets, passes
 from bridge_coreml.options import PROGRAM, SPECIFICATION, kept_float32, version
+from bridge_coreml.pipeline import exporter as pipeline
 
 ARRAYS = {"fp32": 65568, "fp16": 65552, "int32": 131104}
 WORDS = {"fp32": "float", "fp16": "float16", "int32": "int32", "bool": "int32"}
@@ -37,7 +38,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         raise InvalidOption(
             "An ML Program is a folder, which a file .mlmodel cannot be.", "Name the destination .mlpackage."
         )
-    contract.check_names(model, options)
+    model_description.check_names(model, options)
     coremltools()
     from coremltools.converters.mil.backend.mil.load import MILProtoExporter
     from coremltools.converters.mil.mil import Builder, Program
@@ -53,7 +54,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     exported = MILProtoExporter(program, str(weights), SPECIFICATION[target]).export()
     message = _message(model, exported, inputs, outputs, mil, options)
     package.finish(path, message.SerializeToString(deterministic=True))
-    report.notes.extend([*_narrowed(model), *newer.notes(model)])
+    report.notes.extend([*_narrowed(model), *newer_targets.notes(model)])
     report.notes.extend(
         f"input {name}: {picture.colour} pixels from 0 to 255, times {picture.scale:g}, "
         f"plus {list(picture.bias) or 0}"
@@ -72,7 +73,7 @@ def _function(mil: Mil, model: ir.Model, options: dict[str, Any]) -> tuple[Any, 
     for value in model.graph.inputs:
         held = _held(value.dtype, target)
         place = mil.builder.placeholder(shape=_dims(value, symbols), dtype=_type(held))
-        inputs.append((interface.port(mil.unique(value.name or "input"), value), place, held))
+        inputs.append((source_interface.port(mil.unique(value.name or "input"), value), place, held))
     with Function(
         {p.held: place for p, place, _ in inputs}, opset_version=getattr(ct.target, f"iOS{target}")
     ) as function:
@@ -92,8 +93,8 @@ def _function(mil: Mil, model: ir.Model, options: dict[str, Any]) -> tuple[Any, 
             if made.name != value.name or made not in mil.named:
                 mil.rename(made, value.name or "output")
             answers.append(made)
-            outputs.append((interface.port(made.name, value), made))
-        labels = contract.classes(model, options["class_labels"])
+            outputs.append((source_interface.port(made.name, value), made))
+        labels = model_description.classes(model, options["class_labels"])
         if labels:
             answers, outputs = _classified(mil, answers[0], outputs[0][0], labels)
         function.set_outputs(answers)
@@ -102,15 +103,15 @@ def _function(mil: Mil, model: ir.Model, options: dict[str, Any]) -> tuple[Any, 
 
 
 def _classified(
-    mil: Mil, scores: Any, port: interface.Port, labels: list[Any]
+    mil: Mil, scores: Any, port: source_interface.Port, labels: list[Any]
 ) -> tuple[list[Any], list[Any]]:
     """The label and the probabilities by label in place of the scores."""
     from coremltools.converters.mil.mil import mil_list
 
     listed = mil_list([np.int64(v) for v in labels] if isinstance(labels[0], int) else labels)
     made = mil.builder.classify(probabilities=scores, classes=mil.builder.const(val=listed))
-    mil.rename(made[0], contract.LABEL)
-    mil.rename(made[1], f"{contract.LABEL}_probs")
+    mil.rename(made[0], model_description.LABEL)
+    mil.rename(made[1], f"{model_description.LABEL}_probs")
     return list(made), [(dataclasses.replace(port, held=made[1].name), made[1])]
 
 
@@ -153,25 +154,25 @@ def _message(
 
     message = Model_pb2.Model(specificationVersion=SPECIFICATION[mil.version])
     pictures = options["image_inputs"]
-    labels = contract.classes(model, options["class_labels"])
+    labels = model_description.classes(model, options["class_labels"])
     message.mlProgram.CopyFrom(program)
     for port, _, held in inputs:
         feature = message.description.input.add(name=port.held)
         if port.name in pictures:
-            contract.write_image(feature.type.imageType, port, pictures[port.name], held)
+            model_description.write_image(feature.type.imageType, port, pictures[port.name], held)
             continue
         array = feature.type.multiArrayType
         array.dataType = ARRAYS[held]
-        contract.write_shape(array, port, model, options)
+        model_description.write_shape(array, port, model, options)
     if labels:
         scores = outputs[0][1]
-        contract.write_classes(message.description, scores.op.outputs[0].name, scores.name, labels)
+        model_description.write_classes(message.description, scores.op.outputs[0].name, scores.name, labels)
     for port, made in [] if labels else outputs:
         feature = message.description.output.add(name=port.held)
         feature.type.multiArrayType.dataType = ARRAYS[mil.kind(made)]
         if all(isinstance(d, (int, np.integer)) for d in made.shape):
             feature.type.multiArrayType.shape.extend(int(d) for d in made.shape)
-    interface.describe(message.description, model, [p for p, _, _ in inputs], [p for p, _ in outputs])
+    source_interface.describe(message.description, model, [p for p, _, _ in inputs], [p for p, _ in outputs])
     if options["compute_units"] != "ALL":
         message.description.metadata.userDefined[COMPUTE_UNITS.key] = options["compute_units"]
     return message

@@ -11,11 +11,11 @@ import onnx_ir as ir
 from bridge import facts
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option
-from bridge_coreml import links
-from bridge_coreml.classical import APPLE_ONLY, NETWORKS, NOT_READ, STEPS, WHOLE, classical
+from bridge_coreml import linked_models
 from bridge_coreml.import_ops import ops
-from bridge_coreml.links import PIPELINES
+from bridge_coreml.linked_models import PIPELINES
 from bridge_coreml.network import network
+from bridge_coreml.pipeline.importer import APPLE_ONLY, NETWORKS, NOT_READ, STEPS, WHOLE, classical
 from bridge_coreml.program import program
 from bridge_coreml.reader import File, read
 
@@ -34,7 +34,7 @@ def load(src: Any, **options: Any) -> ir.Model:
     """
     path = Path(src)
     file = read(path)
-    links.follow(file)
+    linked_models.follow(file)
     kind = file.message.WhichOneof("Type")
     if kind in APPLE_ONLY:
         raise UnsupportedModel(

@@ -13,8 +13,8 @@ from bridge import facts, hub
 from bridge.dims import lengths, reshape
 from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.report import Blocker
-from bridge_coreml import features
-from bridge_coreml.features import DTYPES
+from bridge_coreml import feature_descriptions
+from bridge_coreml.feature_descriptions import DTYPES
 from bridge_coreml.layers import ops
 from bridge_coreml.layers.common import FLOAT, as_float, nested
 from bridge_coreml.reader import File
@@ -43,8 +43,8 @@ def network(file: File, options: dict[str, Any]) -> ir.Model:
         [], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET}
     )
     op = hub.Builder(graph)
-    described = features.described(file)
-    given = {f.name: features.array_input(file, f) for f in file.message.description.input}
+    described = feature_descriptions.described(file)
+    given = {f.name: feature_descriptions.array_input(file, f) for f in file.message.description.input}
     graph.inputs.extend(given.values())
     results = list(answers(op, file, file.message, given, options).items())
     taken = {v.name for v in graph.inputs}
@@ -53,7 +53,7 @@ def network(file: File, options: dict[str, Any]) -> ir.Model:
         made.name = f"{name}_output" if name in taken else name
         graph.outputs.append(made)
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
-    model.metadata_props.update(features.metadata(file, described))
+    model.metadata_props.update(feature_descriptions.metadata(file, described))
     classes = labels(held)
     if classes is not None:
         facts.COREML_CLASSES.set(model, classes)

@@ -13,9 +13,9 @@ from bridge import facts, hub
 from bridge.errors import InvalidOption, UnreadableFile, UnsupportedModel
 from bridge.ops import Rule
 from bridge.report import Blocker
-from bridge_coreml import features, interface
+from bridge_coreml import feature_descriptions, source_interface
 from bridge_coreml.import_ops import ops
-from bridge_coreml.import_ops.control import labels
+from bridge_coreml.import_ops.ml import labels
 from bridge_coreml.reader import KINDS, File, value_array
 
 DEPTH = 32
@@ -37,15 +37,15 @@ def program(file: File, options: dict[str, Any]) -> ir.Model:
             blockers,
             "Add a rule: plugins/README.md#one-operator",
         )
-    described = features.described(file, name)
-    before, after = interface.loaded(
+    described = feature_descriptions.described(file, name)
+    before, after = source_interface.loaded(
         file.message.description.metadata.userDefined.get(facts.INTERFACE.key, "")
     )
     for given in function.inputs:
-        value = features.input_value(file, given)
+        value = feature_descriptions.input_value(file, given)
         outer = value
         if given.name in before:
-            outer, value = interface.given(scope.op, value, before[given.name])
+            outer, value = source_interface.given(scope.op, value, before[given.name])
         graph.inputs.append(outer)
         if given.type.WhichOneof("type") == "stateType":
             scope.states[given.name] = value
@@ -56,14 +56,14 @@ def program(file: File, options: dict[str, Any]) -> ir.Model:
     for output in scope.outputs(block):
         value = scope.value(output)
         if output in after:
-            value = interface.answered(scope.op, value, after[output])
+            value = source_interface.answered(scope.op, value, after[output])
         results.append((after[output].name if output in after else output, value))
     results += [
         (state + STATE_OUT, value) for state, value in scope.states.items() if not value.is_graph_input()
     ]
     _finish(scope.op, graph, results)
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
-    model.metadata_props.update(features.metadata(file, described))
+    model.metadata_props.update(feature_descriptions.metadata(file, described))
     if scope.classes is not None:
         facts.COREML_CLASSES.set(model, scope.classes)
     return model
@@ -87,7 +87,7 @@ def answers(
     for each in function.inputs:
         if each.name not in given:
             raise UnreadableFile(f"{file.path}: the input {each.name} is missing.")
-        scope.values[each.name] = _taken(op, given[each.name], features.input_value(file, each))
+        scope.values[each.name] = _taken(op, given[each.name], feature_descriptions.input_value(file, each))
     scope.run(block)
     return {output: scope.value(output) for output in scope.outputs(block)}
 

@@ -15,7 +15,7 @@ from bridge.formats import Runtime
 from bridge.load import load
 from bridge.ports import port_of
 from bridge.runtime import HubSession, Outputs, Session, check_inputs
-from bridge_coreml.interface import loaded
+from bridge_coreml.source_interface import loaded
 
 
 class CoreMLSession(Session):
@@ -64,7 +64,7 @@ class Apple(Session):
     its dtypes."""
 
     def __init__(self, path: Path, model: ir.Model) -> None:
-        from bridge_coreml.apple import coremltools
+        from bridge_coreml.coremltools_import import coremltools
 
         ct, self.model = coremltools(), model
         units = getattr(ct.ComputeUnit, facts.COMPUTE_UNITS.get(model) or "", ct.ComputeUnit.ALL)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bridge.matrix import Made, NativeCase
-from bridge_coreml.apple import coremltools
+from bridge_coreml.coremltools_import import coremltools
 
 RNG = np.random.default_rng(11)
 HELD = ("float32", "float16", "int32")

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bridge_coreml.apple import coremltools
 from bridge_coreml.cases.common import RNG, f
 from bridge_coreml.cases.network import Network, X, network
+from bridge_coreml.coremltools_import import coremltools
 
 LENGTHS = np.float32([3, 4])
 

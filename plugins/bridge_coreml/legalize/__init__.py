@@ -19,7 +19,7 @@ from bridge.passes.widen import ComputeWider
 from bridge.traits import MOVES_DATA
 from bridge_coreml import export_ops
 from bridge_coreml.export_ops.common import HELD
-from bridge_coreml.legalize.newer import NoteNewer
+from bridge_coreml.legalize.newer_targets import NoteNewer
 from bridge_coreml.legalize.precision import HalfPrecision
 from bridge_coreml.legalize.rank import LowerRank
 from bridge_coreml.options import SPECIFICATION, kept_float32, version

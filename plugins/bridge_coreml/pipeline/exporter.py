@@ -14,9 +14,9 @@ from bridge.errors import UnsupportedModel
 from bridge.formats import Exporter
 from bridge.ops import Need
 from bridge.report import Blocker, Report
-from bridge_coreml import interface, package
+from bridge_coreml import package, source_interface
 from bridge_coreml.options import KIND
-from bridge_coreml.pipeline_ops import ops
+from bridge_coreml.pipeline.export_ops import ops
 from bridge_coreml.proto import model as empty
 
 T = ir.DataType
@@ -173,9 +173,9 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         made.name = pipe.fresh(value.name or "output", made.kind).name
         outputs.append(made)
     message = whole(pipe, inputs, outputs)
-    ports = [interface.port(f.name, v) for f, v in zip(inputs, model.graph.inputs, strict=True)]
-    after = [interface.port(f.name, v) for f, v in zip(outputs, model.graph.outputs, strict=True)]
-    interface.describe(message.description, model, ports, after)
+    ports = [source_interface.port(f.name, v) for f, v in zip(inputs, model.graph.inputs, strict=True)]
+    after = [source_interface.port(f.name, v) for f, v in zip(outputs, model.graph.outputs, strict=True)]
+    source_interface.describe(message.description, model, ports, after)
     raw = message.SerializeToString(deterministic=True)
     if path.name.lower().endswith(".mlmodel"):
         path.write_bytes(raw)

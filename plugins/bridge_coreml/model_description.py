@@ -9,8 +9,8 @@ import onnx_ir as ir
 
 from bridge.errors import InvalidOption
 from bridge.facts import COREML_CLASSES, COREML_RANGE, COREML_SHAPES
-from bridge_coreml.interface import Port
 from bridge_coreml.options import COLOURS, Picture
+from bridge_coreml.source_interface import Port
 
 LABEL = "classLabel"
 
