@@ -15,7 +15,7 @@ from bridge.ops import Rule
 from bridge.report import Blocker
 from bridge_coreml import feature_descriptions, source_interface
 from bridge_coreml.import_ops import ops
-from bridge_coreml.import_ops.ml import labels
+from bridge_coreml.import_ops.ml import classify_labels
 from bridge_coreml.reader import KINDS, File, value_array
 
 DEPTH = 32
@@ -99,7 +99,7 @@ def class_labels(file: File, message: Any) -> list[Any] | None:
         if operation.type == "const":
             scope.keep(operation)
         elif operation.type == "classify":
-            return labels(Node(operation, scope, scope.version)).tolist()
+            return classify_labels(Node(operation, scope, scope.version)).tolist()
     return None
 
 

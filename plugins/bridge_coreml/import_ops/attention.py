@@ -20,12 +20,12 @@ def attention(op, node, query, key, value, attn_mask=None):
     if rank_of(query) == 4 and attn_mask is None:
         return op.Attention(query, key, value)
     rank = rank_of(key) or 0
-    size = query.shape[-1] if query.shape is not None else None
-    if isinstance(size, int):
-        scale = like(op, 1 / np.sqrt(size), query)
+    head_size = query.shape[-1] if query.shape is not None else None
+    if isinstance(head_size, int):
+        scale = like(op, 1 / np.sqrt(head_size), query)
     else:
-        length = op.Cast(lengths(op, query)[-1], to=int(query.dtype))
-        scale = op.Reciprocal(op.Sqrt(length))
+        runtime_size = op.Cast(lengths(op, query)[-1], to=int(query.dtype))
+        scale = op.Reciprocal(op.Sqrt(runtime_size))
     scores = op.MatMul(query, op.Transpose(key, perm=[*range(rank - 2), rank - 1, rank - 2]))
     scores = op.Mul(scores, scale)
     if attn_mask is not None and attn_mask.dtype == ir.DataType.BOOL:

@@ -1,4 +1,4 @@
-"""Products of matrices."""
+"""Matrix products."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ ops = OpTable()
 @ops.op("matmul", needs=(RANKED, ranked("y")))
 def matmul(op, node, x, y):
     x, y = (as_type(op, x, y), y) if node.array("x") is not None else (x, as_type(op, y, x))
-    sides = []
+    operands = []
     for value, name in ((x, "transpose_x"), (y, "transpose_y")):
         rank = rank_of(value) or 0
-        turned = node.get(name, False) and rank > 1
-        sides.append(transpose(op, value, [*range(rank - 2), rank - 1, rank - 2]) if turned else value)
-    return op.MatMul(*sides)
+        transposed = node.get(name, False) and rank > 1
+        operands.append(transpose(op, value, [*range(rank - 2), rank - 1, rank - 2]) if transposed else value)
+    return op.MatMul(*operands)
 
 
 @ops.op("einsum")

@@ -17,8 +17,8 @@ def linear(op, node, x, weight, bias=None):
     weight, bias = as_type(op, weight, x), as_type(op, bias, x)
     if rank_of(x) == 2:
         return op.Gemm(x, weight, bias, transB=1)
-    made = op.MatMul(x, transpose(op, weight, [1, 0]))
-    return made if bias is None else op.Add(made, bias)
+    result = op.MatMul(x, transpose(op, weight, [1, 0]))
+    return result if bias is None else op.Add(result, bias)
 
 
 @ops.op("relu6")

@@ -18,7 +18,7 @@ def channel_count(x: ir.Value) -> int:
     return int(list(x.shape or ())[1])
 
 
-def _vector(op: hub.Builder, node: Any, name: str, x: ir.Value, default: float) -> Any:
+def channel_parameter(op: hub.Builder, node: Any, name: str, x: ir.Value, default: float) -> Any:
     array = node.array(name)
     if array is not None:
         return like(op, array, x)
@@ -30,15 +30,15 @@ CHANNELS = need("a known number of channels", lambda n: (n.dims("x") or [None, N
 
 @ops.op("batch_norm", needs=(RANKED, CHANNELS))
 def batch_norm(op, node, x):
-    parts = (("gamma", 1), ("beta", 0), ("mean", 0), ("variance", 1))
+    defaults = (("gamma", 1), ("beta", 0), ("mean", 0), ("variance", 1))
     return op.BatchNormalization(
-        x, *(_vector(op, node, n, x, d) for n, d in parts), epsilon=node.get("epsilon", 1e-5)
+        x, *(channel_parameter(op, node, n, x, d) for n, d in defaults), epsilon=node.get("epsilon", 1e-5)
     )
 
 
 @ops.op("instance_norm", needs=(RANKED, CHANNELS))
 def instance_norm(op, node, x):
-    gamma, beta = _vector(op, node, "gamma", x, 1), _vector(op, node, "beta", x, 0)
+    gamma, beta = channel_parameter(op, node, "gamma", x, 1), channel_parameter(op, node, "beta", x, 0)
     return op.InstanceNormalization(x, gamma, beta, epsilon=node.get("epsilon", 1e-5))
 
 
@@ -52,20 +52,20 @@ def layer_norm(op, node, x):
     if axes == list(range(rank - len(axes), rank)) and gamma is not None:
         beta = None if beta is None else like(op, beta, x)
         return op.LayerNormalization(x, like(op, gamma, x), beta, axis=axes[0], epsilon=epsilon)
-    centred = op.Sub(x, op.ReduceMean(x, ints(axes), keepdims=1))
-    variance = op.ReduceMean(op.Mul(centred, centred), ints(axes), keepdims=1)
-    made = op.Div(centred, op.Sqrt(op.Add(variance, like(op, epsilon, x))))
+    centered = op.Sub(x, op.ReduceMean(x, ints(axes), keepdims=1))
+    variance = op.ReduceMean(op.Mul(centered, centered), ints(axes), keepdims=1)
+    normalized = op.Div(centered, op.Sqrt(op.Add(variance, like(op, epsilon, x))))
     dims = [int(d) if isinstance(d, int) else 1 for d in x.shape]
-    spread = [dims[i] if i in axes else 1 for i in range(rank)]
+    broadcast_shape = [dims[i] if i in axes else 1 for i in range(rank)]
     if gamma is not None:
-        made = op.Mul(made, like(op, gamma.reshape(spread), x))
-    return made if beta is None else op.Add(made, like(op, beta.reshape(spread), x))
+        normalized = op.Mul(normalized, like(op, gamma.reshape(broadcast_shape), x))
+    return normalized if beta is None else op.Add(normalized, like(op, beta.reshape(broadcast_shape), x))
 
 
 @ops.op("l2_norm", needs=(RANKED,))
 def l2_norm(op, node, x):
-    total = op.ReduceSum(op.Mul(x, x), ints([-3, -2, -1]), keepdims=1)
-    return op.Div(x, op.Sqrt(op.Add(total, like(op, node.get("epsilon", 1e-6), x))))
+    squared_norm = op.ReduceSum(op.Mul(x, x), ints([-3, -2, -1]), keepdims=1)
+    return op.Div(x, op.Sqrt(op.Add(squared_norm, like(op, node.get("epsilon", 1e-6), x))))
 
 
 @ops.op(
@@ -81,18 +81,18 @@ def l2_norm(op, node, x):
     ),
 )
 def local_response_norm(op, node, x):
-    numbers = [node.get(n, d) for n, d in (("size", 1), ("alpha", 1e-4), ("beta", 0.75), ("k", 1.0))]
-    return response_norm(op, x, *numbers)
+    parameters = [node.get(n, d) for n, d in (("size", 1), ("alpha", 1e-4), ("beta", 0.75), ("k", 1.0))]
+    return response_norm(op, x, *parameters)
 
 
 def response_norm(op: hub.Builder, x: ir.Value, size: int, alpha: float, beta: float, k: float) -> Any:
-    """An even number of channels takes one more before than after; the hub's LRN the other way round, and
-    images alone."""
+    """Local response normalization. For an even `size` the window has one more channel before than after;
+    ONNX's LRN has it after, and takes rank 4 only."""
     if size % 2 and rank_of(x) == 4:
         return op.LRN(x, size=size, alpha=alpha, beta=beta, bias=k)
     rank, count = rank_of(x) or 0, channel_count(x)
     pads = [0, size // 2, *[0] * (rank - 2), 0, (size - 1) // 2, *[0] * (rank - 2)]
-    wide = op.Pad(op.Mul(x, x), ints(pads))
-    parts = [op.Slice(wide, ints([i]), ints([i + count]), ints([1])) for i in range(size)]
-    total = op.Add(op.Mul(op.Sum(*parts), like(op, alpha / size, x)), like(op, k, x))
+    padded = op.Pad(op.Mul(x, x), ints(pads))
+    windows = [op.Slice(padded, ints([i]), ints([i + count]), ints([1])) for i in range(size)]
+    total = op.Add(op.Mul(op.Sum(*windows), like(op, alpha / size, x)), like(op, k, x))
     return op.Div(x, op.Pow(total, like(op, beta, x)))

@@ -15,12 +15,12 @@ from bridge_coreml.import_ops.common import RANKED, cast, int64, ints, lengths, 
 ops = OpTable()
 
 
-def _shape(op: hub.Builder, node: Any, shape: ir.Value) -> Any:
+def as_shape(op: hub.Builder, node: Any, shape: ir.Value) -> Any:
     array = const(shape)
     return op.const(array.astype(np.int64)) if array is not None else int64(op, shape)
 
 
-def _seed(node: Any) -> float | None:
+def seed_of(node: Any) -> float | None:
     seed = node.get("seed", -1)
     return None if seed < 0 else float(seed)
 
@@ -31,30 +31,30 @@ def random_like(op, node, shape):
         node.op
     ]
     first, second = node.get(names[0], names[1]), node.get(names[2], names[3])
-    frame = op.Expand(op.const(0, node.out_dtype()), _shape(op, node, shape))
+    frame = op.Expand(op.const(0, node.out_dtype()), as_shape(op, node, shape))
     if node.op == "random_uniform":
-        return op.RandomUniformLike(frame, low=first, high=second, seed=_seed(node))
-    return op.RandomNormalLike(frame, mean=first, scale=second, seed=_seed(node))
+        return op.RandomUniformLike(frame, low=first, high=second, seed=seed_of(node))
+    return op.RandomNormalLike(frame, mean=first, scale=second, seed=seed_of(node))
 
 
 @ops.op("random_bernoulli")
 def random_bernoulli(op, node, shape):
-    chance = op.const(np.array(node.get("prob", 0.5), np.float32))
-    made = op.Bernoulli(op.Expand(chance, _shape(op, node, shape)), seed=_seed(node))
-    return cast(op, made, node.out_dtype())
+    probability = op.const(np.array(node.get("prob", 0.5), np.float32))
+    result = op.Bernoulli(op.Expand(probability, as_shape(op, node, shape)), seed=seed_of(node))
+    return cast(op, result, node.out_dtype())
 
 
 @ops.op("random_categorical", needs=(RANKED,))
 def random_categorical(op, node, x):
-    """The largest of the logits, each with noise of a Gumbel distribution, is a sample."""
+    """Categorical samples by the Gumbel-max trick."""
     logits = op.Log(x) if node.get("mode", "logits") == "probs" else x
-    return cast(op, drawn(op, logits, node.get("size", 1), _seed(node)), node.out_dtype())
+    return cast(op, sample_categorical(op, logits, node.get("size", 1), seed_of(node)), node.out_dtype())
 
 
-def drawn(op: hub.Builder, logits: ir.Value, count: int, seed: float | None) -> Any:
-    """`count` samples of the last dimension of logits."""
-    wide = cast(op, logits, ir.DataType.FLOAT)
-    sizes = lengths(op, wide)
-    frame = op.Expand(op.Unsqueeze(wide, ints([-2])), vector(op, [*sizes[:-1], count, sizes[-1]]))
-    noise = op.Neg(op.Log(op.Neg(op.Log(op.RandomUniformLike(frame, low=1e-7, high=1.0, seed=seed)))))
-    return op.ArgMax(op.Add(frame, noise), axis=-1, keepdims=0)
+def sample_categorical(op: hub.Builder, logits: ir.Value, count: int, seed: float | None) -> Any:
+    """Sample `count` indices of the last dimension of `logits`: argmax(logits + Gumbel noise)."""
+    as_float = cast(op, logits, ir.DataType.FLOAT)
+    sizes = lengths(op, as_float)
+    repeated = op.Expand(op.Unsqueeze(as_float, ints([-2])), vector(op, [*sizes[:-1], count, sizes[-1]]))
+    noise = op.Neg(op.Log(op.Neg(op.Log(op.RandomUniformLike(repeated, low=1e-7, high=1.0, seed=seed)))))
+    return op.ArgMax(op.Add(repeated, noise), axis=-1, keepdims=0)

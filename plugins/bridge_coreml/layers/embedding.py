@@ -14,18 +14,18 @@ ops = OpTable()
 def embedding(op, layer, x):
     p, rank = layer.params, rank_of(x) or 4
     table = weight(p.weights, [p.outputChannels, p.inputDim]).T
-    places = op.Squeeze(as_int(op, x), ints(range(rank - 3, rank)))
-    made = op.Gather(op.const(np.ascontiguousarray(table)), places, axis=0)
+    indices = op.Squeeze(as_int(op, x), ints(range(rank - 3, rank)))
+    result = op.Gather(op.const(np.ascontiguousarray(table)), indices, axis=0)
     if p.hasBias:
-        made = op.Add(made, op.const(weight(p.bias, [p.outputChannels])))
-    return op.Unsqueeze(made, ints([rank - 2, rank - 1]))
+        result = op.Add(result, op.const(weight(p.bias, [p.outputChannels])))
+    return op.Unsqueeze(result, ints([rank - 2, rank - 1]))
 
 
 @ops.op("embeddingND")
 def embedding_nd(op, layer, x):
     p, rank = layer.params, rank_of(x) or 2
     table = weight(p.weights, [p.embeddingSize, p.vocabSize]).T
-    made = op.Gather(
+    result = op.Gather(
         op.const(np.ascontiguousarray(table)), op.Squeeze(as_int(op, x), ints([rank - 1])), axis=0
     )
-    return op.Add(made, op.const(weight(p.bias, [p.embeddingSize]))) if p.hasBias else made
+    return op.Add(result, op.const(weight(p.bias, [p.embeddingSize]))) if p.hasBias else result

@@ -9,7 +9,7 @@ import numpy as np
 from bridge.ops import OpTable
 from bridge_coreml.import_ops.image import bilinear, crop_resize_of_rois, non_maximum_suppression, resized
 from bridge_coreml.layers.common import images, lengths, need, shape_of
-from bridge_coreml.layers.conv import pair
+from bridge_coreml.layers.conv import pair_or_default
 
 ops = OpTable()
 
@@ -29,71 +29,78 @@ ops = OpTable()
 )
 def upsample(op, layer, x):
     p = layer.params
-    factors = list(p.fractionalScalingFactor) or pair(p.scalingFactor)
-    sizes = [
+    factors = list(p.fractionalScalingFactor) or pair_or_default(p.scalingFactor)
+    out_lens = [
         int(np.floor(s * f)) if isinstance(s, int) else op.Mul(s, int(f))
         for s, f in zip(lengths(op, x)[-2:], factors, strict=True)
     ]
     if p.mode == 0:
-        return resized(op, x, sizes, "nearest", "asymmetric")
+        return resized(op, x, out_lens, "nearest", "asymmetric")
     return resized(
-        op, x, sizes, "linear", {1: "align_corners", 2: "half_pixel"}.get(p.linearUpsampleMode, "asymmetric")
+        op,
+        x,
+        out_lens,
+        "linear",
+        {1: "align_corners", 2: "half_pixel"}.get(p.linearUpsampleMode, "asymmetric"),
     )
 
 
-MODES = {0: "STRICT_ALIGN_CORNERS", 1: "ALIGN_CORNERS", 2: "DEFAULT", 3: "OFFSET_CORNERS"}
+SAMPLING_MODES = {0: "STRICT_ALIGN_CORNERS", 1: "ALIGN_CORNERS", 2: "DEFAULT", 3: "OFFSET_CORNERS"}
 
 
 @ops.op("resizeBilinear")
 def resize_bilinear(op, layer, x):
-    counts, mode = [int(v) for v in pair(layer.params.targetSize)], MODES[layer.params.mode.samplingMethod]
-    known = x.shape is not None and all(isinstance(d, int) for d in list(x.shape)[-2:])
-    if not known and (mode == "OFFSET_CORNERS" or (mode == "ALIGN_CORNERS" and 1 in counts)):
+    target_size, mode = (
+        [int(v) for v in pair_or_default(layer.params.targetSize)],
+        SAMPLING_MODES[layer.params.mode.samplingMethod],
+    )
+    is_static = x.shape is not None and all(isinstance(d, int) for d in list(x.shape)[-2:])
+    if not is_static and (mode == "OFFSET_CORNERS" or (mode == "ALIGN_CORNERS" and 1 in target_size)):
         return NotImplemented
-    return bilinear(op, x, mode, counts)
+    return bilinear(op, x, mode, target_size)
 
 
-class Boxes:
-    """A cropResize layer as the MIL operator's handler sees a node."""
+class CropResizeNode:
+    """Attributes of a cropResize layer, read as those of a MIL crop_resize node."""
 
     version = 15
 
     def __init__(self, params: Any) -> None:
-        order = [
+        coordinate_modes = [
             "CORNERS_HEIGHT_FIRST",
             "CORNERS_WIDTH_FIRST",
             "CENTER_SIZE_HEIGHT_FIRST",
             "CENTER_SIZE_WIDTH_FIRST",
         ]
-        height, width = pair(params.targetSize)
-        self.held = {
+        height, width = pair_or_default(params.targetSize)
+        self.attributes = {
             "target_height": int(height),
             "target_width": int(width),
             "normalized_coordinates": params.normalizedCoordinates,
             "spatial_scale": params.spatialScale or 1.0,
-            "sampling_mode": MODES[params.mode.samplingMethod],
-            "box_coordinate_mode": order[params.boxIndicesMode.boxMode],
+            "sampling_mode": SAMPLING_MODES[params.mode.samplingMethod],
+            "box_coordinate_mode": coordinate_modes[params.boxIndicesMode.boxMode],
         }
 
     def get(self, name: str, default: Any = None) -> Any:
-        return self.held.get(name, default)
+        return self.attributes.get(name, default)
 
 
 @ops.op("cropResize")
 def crop_resize(op, layer, x, boxes):
-    flat, _ = images(op, x)
-    if shape_of(flat) is None:
+    image, _ = images(op, x)
+    if shape_of(image) is None:
         return NotImplemented
-    return crop_resize_of_rois(op, Boxes(layer.params), flat, boxes)
+    return crop_resize_of_rois(op, CropResizeNode(layer.params), image, boxes)
 
 
-class Suppression:
-    """A NonMaximumSuppression layer as the MIL operator's handler sees a node."""
+class SuppressionNode:
+    """Attributes of a NonMaximumSuppression layer, read as those of a MIL node."""
 
     version = 15
 
     def __init__(self, params: Any) -> None:
-        self.held = {
+        self.attributes = {
             "max_boxes": int(params.maxBoxes),
             "score_threshold": params.scoreThreshold,
             "iou_threshold": params.iouThreshold,
@@ -101,14 +108,14 @@ class Suppression:
         }
 
     def get(self, name: str, default: Any = None) -> Any:
-        return self.held.get(name, default)
+        return self.attributes.get(name, default)
 
 
 @ops.op(
     "NonMaximumSuppression",
     needs=(need("thresholds and a number of boxes that are parameters", lambda p: p.maxBoxes > 0),),
 )
-def suppress(op, layer, boxes, scores, *given):
-    if given:
+def non_maximum_suppression_layer(op, layer, boxes, scores, *blobs):
+    if blobs:
         return NotImplemented
-    return non_maximum_suppression(op, Suppression(layer.params), boxes, scores)
+    return non_maximum_suppression(op, SuppressionNode(layer.params), boxes, scores)

@@ -15,18 +15,24 @@ def batched_matmul(op, layer, x, y=None):
     p = layer.params
     if y is None:
         kernel = weight(p.weights, [p.weightMatrixSecondDimension, p.weightMatrixFirstDimension])
-        made = op.MatMul(x, op.const(np.ascontiguousarray(kernel.T)))
-        return op.Add(made, op.const(weight(p.bias, [p.weightMatrixSecondDimension]))) if p.hasBias else made
-    sides = []
-    for value, turn in ((x, p.transposeA), (y, p.transposeB)):
+        product = op.MatMul(x, op.const(np.ascontiguousarray(kernel.T)))
+        return (
+            op.Add(product, op.const(weight(p.bias, [p.weightMatrixSecondDimension])))
+            if p.hasBias
+            else product
+        )
+    operands = []
+    for value, is_transposed in ((x, p.transposeA), (y, p.transposeB)):
         rank = rank_of(value) or 2
-        sides.append(
-            op.Transpose(value, perm=[*range(rank - 2), rank - 1, rank - 2]) if turn and rank > 1 else value
+        operands.append(
+            op.Transpose(value, perm=[*range(rank - 2), rank - 1, rank - 2])
+            if is_transposed and rank > 1
+            else value
         )
     for i, axis in enumerate((0, 1)):
-        if rank_of(sides[i]) == 1:
-            sides[i] = op.Unsqueeze(sides[i], ints([axis]))
-    return op.MatMul(*sides)
+        if rank_of(operands[i]) == 1:
+            operands[i] = op.Unsqueeze(operands[i], ints([axis]))
+    return op.MatMul(*operands)
 
 
 @ops.op("dot")
@@ -34,7 +40,7 @@ def dot(op, layer, x, y):
     def total(a, b):
         return op.ReduceSum(op.Mul(a, b), ints([-3]), keepdims=1)
 
-    made = total(x, y)
+    result = total(x, y)
     if layer.params.cosineSimilarity:
-        made = op.Div(made, op.Sqrt(op.Mul(total(x, x), total(y, y))))
-    return made
+        result = op.Div(result, op.Sqrt(op.Mul(total(x, x), total(y, y))))
+    return result

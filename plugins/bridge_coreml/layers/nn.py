@@ -17,35 +17,35 @@ ops = OpTable(attribute=lambda layer, name: getattr(layer.params, name))
 
 @ops.op("innerProduct")
 def inner_product(op, layer, x):
-    """Of a blob of rank 4 or 5 the last three dimensions are the vector."""
+    """Fully connected layer. For a blob of rank 4 or 5 the last three dimensions are the input vector."""
     p, rank = layer.params, rank_of(x) or 1
     kernel = weight(p.weights, [p.outputChannels, p.inputChannels])
-    flat = x
+    vectors = x
     if rank >= 4:
-        flat = reshape(op, x, [*lengths(op, x)[: rank - 3], p.inputChannels])
-    made = op.MatMul(flat, op.const(np.ascontiguousarray(kernel.T)))
+        vectors = reshape(op, x, [*lengths(op, x)[: rank - 3], p.inputChannels])
+    result = op.MatMul(vectors, op.const(np.ascontiguousarray(kernel.T)))
     if p.hasBias:
-        made = op.Add(made, op.const(weight(p.bias, [p.outputChannels])))
-    return op.Unsqueeze(made, ints([rank - 2, rank - 1])) if rank >= 4 else made
+        result = op.Add(result, op.const(weight(p.bias, [p.outputChannels])))
+    return op.Unsqueeze(result, ints([rank - 2, rank - 1])) if rank >= 4 else result
 
 
-def spread(op: hub.Builder, shape: Iterable[int], params: Any, x: ir.Value) -> Any:
-    """A weight of shape [1], [C], [1, H, W] or [C, H, W] that meets the last three dimensions."""
+def broadcast_parameter(op: hub.Builder, shape: Iterable[int], params: Any, x: ir.Value) -> Any:
+    """Parameter of shape [1], [C], [1, H, W] or [C, H, W], broadcast over the last three dimensions."""
     dims = [int(d) for d in shape]
-    made = weight(params, dims)
-    return op.const(made.reshape(-1, 1, 1) if len(dims) == 1 and (rank_of(x) or 0) >= 3 else made)
+    array = weight(params, dims)
+    return op.const(array.reshape(-1, 1, 1) if len(dims) == 1 and (rank_of(x) or 0) >= 3 else array)
 
 
 @ops.op("scale")
 def scale(op, layer, x):
     p = layer.params
-    made = op.Mul(x, spread(op, p.shapeScale, p.scale, x))
-    return op.Add(made, spread(op, p.shapeBias, p.bias, x)) if p.hasBias else made
+    scaled = op.Mul(x, broadcast_parameter(op, p.shapeScale, p.scale, x))
+    return op.Add(scaled, broadcast_parameter(op, p.shapeBias, p.bias, x)) if p.hasBias else scaled
 
 
 @ops.op("bias")
 def bias(op, layer, x):
-    return op.Add(x, spread(op, layer.params.shape, layer.params.bias, x))
+    return op.Add(x, broadcast_parameter(op, layer.params.shape, layer.params.bias, x))
 
 
 ops.same(attributes={"axis": "axis"}, softmaxND="Softmax")
@@ -63,16 +63,16 @@ def gelu(op, layer, x):
     return op.Gelu(x, approximate="tanh" if layer.params.mode == 1 else None)
 
 
-def activated(op: hub.Builder, params: Any, x: ir.Value, channel_axis: int = -3) -> Any:
-    """An ActivationParams message applied to a blob."""
-    kind = params.WhichOneof("NonlinearityType")
-    p = getattr(params, kind)
+def apply_activation(op: hub.Builder, params: Any, x: ir.Value, channel_axis: int = -3) -> Any:
+    """Apply the activation of an ActivationParams message to a blob."""
+    activation_type = params.WhichOneof("NonlinearityType")
+    p = getattr(params, activation_type)
 
     def per_channel(values: Any) -> Any:
         array = weight(values, [max(len(values.floatValue), len(values.float16Value) // 2, 1)])
-        spread = [1] * (rank_of(x) or 3)
-        spread[channel_axis] = -1
-        return op.const(array.reshape(spread) if array.size > 1 else array)
+        broadcast_shape = [1] * (rank_of(x) or 3)
+        broadcast_shape[channel_axis] = -1
+        return op.const(array.reshape(broadcast_shape) if array.size > 1 else array)
 
     return {
         "linear": lambda: op.Add(op.Mul(x, p.alpha), p.beta),
@@ -90,15 +90,15 @@ def activated(op: hub.Builder, params: Any, x: ir.Value, channel_axis: int = -3)
         "parametricSoftplus": lambda: op.Mul(
             op.Softplus(op.Mul(x, per_channel(p.beta))), per_channel(p.alpha)
         ),
-    }[kind]()
+    }[activation_type]()
 
 
 @ops.op("activation")
 def activation(op, layer, x):
-    return activated(op, layer.params, x)
+    return apply_activation(op, layer.params, x)
 
 
 @ops.op("softmax")
 def softmax(op, layer, x):
-    """Along the channels: the third dimension from the end."""
+    """Softmax along the channels, the third axis from the end."""
     return op.Softmax(x, axis=(rank_of(x) or 3) - 3)
