@@ -20,7 +20,7 @@ ops = OpTable()
         FLOAT,
         condition(
             "queries, keys and values of rank 4, as many heads of each, and no more than a constant mask",
-            lambda n: plain_attention(n),
+            lambda n: is_supported_attention(n),
         ),
     ),
 )
@@ -28,26 +28,35 @@ def attention(mil, node, query, key, value, mask=None):
     return mil.scaled_dot_product_attention(query=query, key=key, value=value, attn_mask=mask)
 
 
-def _every_row(mask: np.ndarray | None) -> bool:
-    """A constant mask that leaves something in every row: where nothing is left the hub answers 0, Core ML
-    not a number."""
+def has_unmasked_rows(mask: np.ndarray | None) -> bool:
+    """True if a constant mask allows at least one key in every row. For a row without keys ONNX gives 0, Core
+    ML NaN."""
     if mask is None:
         return False
-    left = mask if mask.dtype == bool else np.isfinite(mask)
-    return bool(left.any(axis=-1).all())
+    allowed = mask if mask.dtype == bool else np.isfinite(mask)
+    return bool(allowed.any(axis=-1).all())
 
 
-def plain_attention(node: ir.Node) -> bool:
+def is_supported_attention(node: ir.Node) -> bool:
     shapes = [list(v.shape or ()) for v in list(node.inputs)[:3]]
     if any(len(s) != 4 for s in shapes) or any(v is not None for v in list(node.inputs)[4:]):
         return False
-    size, heads = shapes[0][3], [s[1] for s in shapes]
+    head_size, heads = shapes[0][3], [s[1] for s in shapes]
     scale = attr(node, "scale")
-    plain = isinstance(size, int) and (not scale or np.isclose(scale, 1 / np.sqrt(size), rtol=1e-6))
-    alike = all(isinstance(h, int) and h == heads[0] for h in heads)
-    extra = ("is_causal", "softcap", "softmax_precision", "qk_matmul_output_mode")
-    windows = all(attr(node, n) == -1 for n in ("left_window_size", "right_window_size"))
+    default_scale = isinstance(head_size, int) and (
+        not scale or np.isclose(scale, 1 / np.sqrt(head_size), rtol=1e-6)
+    )
+    same_heads = all(isinstance(h, int) and h == heads[0] for h in heads)
+    unsupported = ("is_causal", "softcap", "softmax_precision", "qk_matmul_output_mode")
+    no_windows = all(attr(node, n) == -1 for n in ("left_window_size", "right_window_size"))
     mask = node.inputs[3] if len(node.inputs) > 3 else None
-    masked = mask is None or _every_row(const(mask))
-    used = [o for o in list(node.outputs)[1:] if o.name and (o.uses() or o.is_graph_output())]
-    return plain and alike and windows and masked and not used and not any(attr(node, n) for n in extra)
+    supported_mask = mask is None or has_unmasked_rows(const(mask))
+    used_outputs = [o for o in list(node.outputs)[1:] if o.name and (o.uses() or o.is_graph_output())]
+    return (
+        default_scale
+        and same_heads
+        and no_windows
+        and supported_mask
+        and not used_outputs
+        and not any(attr(node, n) for n in unsupported)
+    )

@@ -13,7 +13,11 @@ from bridge_coreml.export_ops.common import FLOAT
 ops = OpTable()
 
 
-PLACES = {"asymmetric": "DEFAULT", "align_corners": "STRICT_ALIGN_CORNERS", "half_pixel": "UNALIGN_CORNERS"}
+SAMPLING_MODES = {
+    "asymmetric": "DEFAULT",
+    "align_corners": "STRICT_ALIGN_CORNERS",
+    "half_pixel": "UNALIGN_CORNERS",
+}
 
 
 def resized(node: ir.Node) -> list[int] | None:
@@ -30,7 +34,7 @@ def linear(node: ir.Node) -> bool:
         return False
     if place == "pytorch_half_pixel":
         return min(resized(node)) > 1
-    return place in PLACES
+    return place in SAMPLING_MODES
 
 
 def nearest(node: ir.Node) -> bool:
@@ -48,7 +52,7 @@ def nearest(node: ir.Node) -> bool:
 )
 def resize_bilinear(mil, node, x, *rest):
     place = attr(node, "coordinate_transformation_mode")
-    mode = PLACES[place.removeprefix("pytorch_")]
+    mode = SAMPLING_MODES[place.removeprefix("pytorch_")]
     height, width = resized(node)
     return mil.resize_bilinear(x=x, target_size_height=height, target_size_width=width, sampling_mode=mode)
 

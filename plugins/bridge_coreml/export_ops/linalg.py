@@ -22,7 +22,7 @@ ops.same(
 )
 
 
-def plain_gemm(node: ir.Node) -> bool:
+def is_linear_layer(node: ir.Node) -> bool:
     bias = const(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
     weights = const(node.inputs[1])
     if weights is None or (len(node.inputs) > 2 and node.inputs[2] is not None and bias is None):
@@ -37,13 +37,16 @@ def plain_gemm(node: ir.Node) -> bool:
 
 
 @ops.op(
-    "Gemm", needs=(FLOAT, condition("constant weights and bias, alpha and beta of 1, transA=0", plain_gemm))
+    "Gemm",
+    needs=(FLOAT, condition("constant weights and bias, alpha and beta of 1, transA=0", is_linear_layer)),
 )
 def gemm(mil, node, x, weights, bias=None):
     kernel = const(weights) if attr(node, "transB") else np.ascontiguousarray(const(weights).T)
-    added = (
+    bias_vector = (
         None
         if bias is None
         else np.broadcast_to(const(bias).ravel(), (kernel.shape[0],)).astype(kernel.dtype)
     )
-    return mil.linear(x=x, weight=kernel, bias=None if added is None else np.ascontiguousarray(added))
+    return mil.linear(
+        x=x, weight=kernel, bias=None if bias_vector is None else np.ascontiguousarray(bias_vector)
+    )

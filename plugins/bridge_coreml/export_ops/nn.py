@@ -37,8 +37,8 @@ def gelu(mil, node, x):
     return mil.gelu(x=x, mode="TANH_APPROXIMATION" if tanh else "EXACT")
 
 
-def per_channel(node: ir.Node) -> bool:
-    """A constant slope for every channel of an image, or one slope for all."""
+def has_channel_slope(node: ir.Node) -> bool:
+    """True if the slope is constant: one per channel of an image, or one for all."""
     rank, slope = rank_of(node.inputs[0]), const(node.inputs[1])
     dims = list(node.inputs[0].shape or ())
     if slope is None or rank not in (3, 4, 5) or not isinstance(dims[1], int):
@@ -51,7 +51,10 @@ def per_channel(node: ir.Node) -> bool:
 
 @ops.op(
     "PRelu",
-    needs=(FLOAT, condition("a constant slope: per channel of an image, else one for all", per_channel)),
+    needs=(
+        FLOAT,
+        condition("a constant slope: per channel of an image, else one for all", has_channel_slope),
+    ),
 )
 def prelu(mil, node, x, slope):
     alpha = np.broadcast_to(const(slope).ravel(), (x.shape[1],)).astype(const(slope).dtype)

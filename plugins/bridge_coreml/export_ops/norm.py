@@ -24,12 +24,12 @@ def all_constant(*indices: int) -> Need:
 
 @ops.op("BatchNormalization", needs=(FLOAT, IMAGE, all_constant(1, 2, 3, 4), attribute("training_mode", 0)))
 def batch_normalization(mil, node, x, scale, bias, mean, variance):
-    kind = mil.like(0, x).dtype
-    parts = {
-        n: const(v).astype(kind)
+    dtype = mil.like(0, x).dtype
+    parameters = {
+        n: const(v).astype(dtype)
         for n, v in (("gamma", scale), ("beta", bias), ("mean", mean), ("variance", variance))
     }
-    return mil.batch_norm(x=x, **parts, epsilon=mil.like(attr(node, "epsilon"), x))
+    return mil.batch_norm(x=x, **parameters, epsilon=mil.like(attr(node, "epsilon"), x))
 
 
 @ops.op(
@@ -44,8 +44,8 @@ def instance_normalization(mil, node, x, scale, bias):
     return mil.instance_norm(x=x, gamma=scale, beta=bias, epsilon=mil.like(attr(node, "epsilon"), x))
 
 
-def normalized(node: ir.Node) -> bool:
-    """Parameters of the shape of the axes that are normalized, which are static."""
+def has_normalized_shape(node: ir.Node) -> bool:
+    """True if scale and bias have the shape of the normalized axes, which must be static."""
     rank = rank_of(node.inputs[0])
     if not rank:
         return False
@@ -59,7 +59,7 @@ def normalized(node: ir.Node) -> bool:
     needs=(
         FLOAT,
         all_constant(1, 2),
-        condition("parameters of the shape that is normalized", normalized),
+        condition("parameters of the shape that is normalized", has_normalized_shape),
         unused_output(1, "Mean"),
         unused_output(2, "InvStdDev"),
     ),
@@ -81,7 +81,7 @@ def layer_normalization(mil, node, x, scale, bias=None):
     ),
 )
 def lrn(mil, node, x):
-    numbers = {
+    parameters = {
         n: mil.like(attr(node, h), x) for n, h in (("alpha", "alpha"), ("beta", "beta"), ("k", "bias"))
     }
-    return mil.local_response_norm(x=x, size=attr(node, "size"), **numbers)
+    return mil.local_response_norm(x=x, size=attr(node, "size"), **parameters)

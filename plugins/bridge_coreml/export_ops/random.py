@@ -16,18 +16,20 @@ from bridge_coreml.export_ops.common import HELD, TENSOR, ints
 ops = OpTable()
 
 
-def _random(mil: Any, node: ir.Node, x: ir.Value, operator: Callable[..., Any], **more: Any) -> Any:
+def random_numbers(
+    mil: Any, node: ir.Node, x: ir.Value, operator: Callable[..., Any], **attributes: Any
+) -> Any:
     seed = attr(node, "seed")
     shape = shape_of(x)
-    made = operator(
+    numbers = operator(
         shape=ints(shape) if shape is not None else mil.shape(x=x),
         seed=-1 if seed is None else int(seed),
-        **more,
+        **attributes,
     )
-    return mil.cast_to(made, HELD[node.outputs[0].dtype or ir.DataType.FLOAT])
+    return mil.cast_to(numbers, HELD[node.outputs[0].dtype or ir.DataType.FLOAT])
 
 
-LIKE = (
+RANDOM_NEEDS = (
     TENSOR,
     condition(
         "a result of floats",
@@ -36,13 +38,13 @@ LIKE = (
 )
 
 
-@ops.op("RandomUniformLike", needs=LIKE)
+@ops.op("RandomUniformLike", needs=RANDOM_NEEDS)
 def random_uniform(mil, node, x):
     low, high = (np.float32(attr(node, n)) for n in ("low", "high"))
-    return _random(mil, node, x, mil.random_uniform, low=low, high=high)
+    return random_numbers(mil, node, x, mil.random_uniform, low=low, high=high)
 
 
-@ops.op("RandomNormalLike", needs=LIKE)
+@ops.op("RandomNormalLike", needs=RANDOM_NEEDS)
 def random_normal(mil, node, x):
     mean, deviation = (np.float32(attr(node, n)) for n in ("mean", "scale"))
-    return _random(mil, node, x, mil.random_normal, mean=mean, stddev=deviation)
+    return random_numbers(mil, node, x, mil.random_normal, mean=mean, stddev=deviation)
