@@ -15,14 +15,14 @@ from bridge_coreml import linked_models
 from bridge_coreml.import_ops import ops
 from bridge_coreml.linked_models import PIPELINES
 from bridge_coreml.network import network
-from bridge_coreml.pipeline.importer import APPLE_ONLY, NETWORKS, NOT_READ, STEPS, WHOLE, classical
+from bridge_coreml.pipeline.importer import APPLE_ONLY, MODELS, NETWORKS, NOT_READ, STEPS, classical
 from bridge_coreml.program import program
 from bridge_coreml.reader import File, read
 
 MODELS: dict[str, Callable[[File, dict[str, Any]], ir.Model]] = {
     "mlProgram": program,
     **dict.fromkeys(NETWORKS, network),
-    **dict.fromkeys((*PIPELINES, *STEPS, *WHOLE), classical),
+    **dict.fromkeys((*PIPELINES, *STEPS, *MODELS), classical),
 }
 
 
