@@ -75,7 +75,7 @@ def divide_integers(mil, node, x, y):
 
 @ops.op("Pow", needs=(FLOAT, dtype(*FLOATS, *INTS, *SMALL, index=1), IN_RANGE))
 def power(mil, node, x, y):
-    return mil.pow(x=x, y=mil.cast_to(y, mil.kind(x)))
+    return mil.pow(x=x, y=mil.cast_to(y, mil.dtype_of(x)))
 
 
 @ops.op("Equal", needs=(dtype("bool"),))

@@ -56,7 +56,7 @@ STEPPED = condition("constant scales, one or one along an axis, of the dtype of 
 
 def steps(mil: Any, node: ir.Node, dtype: Any) -> dict[str, Any]:
     """Scale, zero point and axis as MIL takes them."""
-    scale: Any = const(node.inputs[1]).astype(NUMPY[mil.kind(node.inputs[1])])
+    scale: Any = const(node.inputs[1]).astype(NUMPY[mil.dtype_of(node.inputs[1])])
     zero = const(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
     rank = rank_of(node.inputs[0]) or 0
     axis = np.int32(attr(node, "axis") % max(rank, 1)) if scale.ndim else None

@@ -184,7 +184,7 @@ REDUCTIONS = {
 
 
 def is_integer_division(node: Any) -> bool:
-    return node.get("mode", "add") == "div" and node.kind("data") not in ("fp16", "fp32")
+    return node.get("mode", "add") == "div" and node.dtype_name("data") not in ("fp16", "fp32")
 
 
 SCATTER_NEEDS = (

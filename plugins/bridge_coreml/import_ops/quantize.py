@@ -11,7 +11,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.ops import OpTable
 from bridge_coreml.import_ops.common import DTYPES, IOS16, IOS17, IOS18, like, need
-from bridge_coreml.reader import NUMBER, unpacked
+from bridge_coreml.reader import DTYPE_NUMBERS, unpack_elements
 
 ops = OpTable()
 
@@ -63,7 +63,7 @@ def blockwise(op, node):
     data, scale, offset = (node.array(n) for n in ("data", "scale", "offset"))
     split = [i for i in range(data.ndim) if scale.shape[i] != 1]
     same = offset is None or offset.dtype == data.dtype
-    if node.kind("data") in KEPT and same and len(split) <= 1:
+    if node.dtype_name("data") in KEPT and same and len(split) <= 1:
         if not split:
             return dequantized(
                 op, op.const(data), scale.reshape(()), None if offset is None else offset.reshape(()), 0
@@ -132,7 +132,7 @@ def lut_with_shape(op, node):
 def _unpacked(raw: bytes, bits: int, count: int) -> np.ndarray:
     if bits == 8:
         return np.frombuffer(raw, np.uint8, count)
-    return unpacked(raw, NUMBER[f"uint{bits}"], count).astype(np.uint8)
+    return unpack_elements(raw, DTYPE_NUMBERS[f"uint{bits}"], count).astype(np.uint8)
 
 
 def dense(values: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -57,21 +57,21 @@ def write_trees(params: Any, forest: Forest, weights: np.ndarray, base: Any, tra
     params.postEvaluationTransform = transform
     trees.numPredictionDimensions = weights.shape[1]
     trees.basePredictionValue.extend(float(b) for b in (base if len(base) else np.zeros(weights.shape[1])))
-    node_ids = {place: node for (_, node), place in forest.place.items()}
+    node_ids = {node_index: node for (_, node), node_index in forest.place.items()}
     for tree, root in enumerate(forest.roots):
         members, stack = [], [int(root)]
         while stack:
-            place = stack.pop()
-            members.append(place)
-            if forest.mode[place] != "LEAF":
-                stack += [int(forest.false[place]), int(forest.true[place])]
-        for place in sorted(members):
+            node_index = stack.pop()
+            members.append(node_index)
+            if forest.mode[node_index] != "LEAF":
+                stack += [int(forest.false[node_index]), int(forest.true[node_index])]
+        for node_index in sorted(members):
             write_tree_node(
-                trees.nodes.add(treeId=tree, nodeId=node_ids.get(place, place)),
+                trees.nodes.add(treeId=tree, nodeId=node_ids.get(node_index, node_index)),
                 forest,
-                place,
+                node_index,
                 node_ids,
-                weights[place],
+                weights[node_index],
             )
 
 

@@ -14,7 +14,7 @@ from bridge import facts, hub
 from bridge.errors import InvalidOption, UnreadableFile, UnsupportedModel
 from bridge.report import Blocker
 from bridge_coreml import feature_descriptions, network, program, source_interface
-from bridge_coreml.linked_models import PIPELINES, steps
+from bridge_coreml.linked_models import PIPELINES, pipeline_models
 from bridge_coreml.pipeline.common import ML, Values
 from bridge_coreml.pipeline.feature_engineering import (
     array_feature_extractor,
@@ -63,7 +63,7 @@ def classical(file: File, options: dict[str, Any]) -> ir.Model:
     graph = ir.Graph([], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET, ML: hub.ML_OPSET})
     op = hub.Builder(graph)
     keys = dictionary_keys(message)
-    input_ports, output_ports = source_interface.loaded(
+    input_ports, output_ports = source_interface.from_text(
         message.description.metadata.userDefined.get(facts.INTERFACE.key, "")
     )
     many_rows = bool(input_ports) or options.get("rows") == "many"
@@ -86,17 +86,17 @@ def classical(file: File, options: dict[str, Any]) -> ir.Model:
     for feature in message.description.output:
         if feature.name not in outputs or (feature.name == label and options.get("labels") != "output"):
             continue
-        made, name = outputs[feature.name], feature.name
+        output, name = outputs[feature.name], feature.name
         if feature.name in output_ports:
-            made, name = (
-                as_source_output(op, made, output_ports[feature.name]),
+            output, name = (
+                as_source_output(op, output, output_ports[feature.name]),
                 output_ports[feature.name].name,
             )
-        made = op.Identity(made)
-        made.name = f"{name}_output" if name in input_names else name
-        graph.outputs.append(made)
+        output = op.Identity(output)
+        output.name = f"{name}_output" if name in input_names else name
+        graph.outputs.append(output)
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
-    model.metadata_props.update(feature_descriptions.metadata(file, feature_descriptions.described(file)))
+    model.metadata_props.update(feature_descriptions.metadata(file, feature_descriptions.by_name(file)))
     if many_rows:
         facts.COREML_ROWS.set(model, "many")
     for name, listed in keys.items():
@@ -141,25 +141,25 @@ def as_source_output(op: Any, value: ir.Value, port: source_interface.Port) -> i
 def model_types(message: Any) -> set[str]:
     """Model types of a pipeline, nested ones included."""
     types = {message.WhichOneof("Type")}
-    return types.union(*(model_types(step) for step in steps(message)))
+    return types.union(*(model_types(step) for step in pipeline_models(message)))
 
 
 def class_labels(file: File, message: Any) -> list[Any] | None:
     """Labels of a classifier, or of the classifier of a pipeline."""
     if message.WhichOneof("Type") == "mlProgram":
         return program.class_labels(file, message)
-    for step in steps(message)[::-1]:
+    for step in pipeline_models(message)[::-1]:
         step_labels = class_labels(file, step)
         if step_labels is not None:
             return step_labels
     params = getattr(message, message.WhichOneof("Type"))
-    return network.labels(params)
+    return network.class_labels(params)
 
 
 def predicted_feature(message: Any) -> str:
     """Name of the label feature of a classifier, or of the classifier in a pipeline."""
     own = message.description.predictedFeatureName
-    return own or next(filter(None, map(predicted_feature, steps(message)[::-1])), "")
+    return own or next(filter(None, map(predicted_feature, pipeline_models(message)[::-1])), "")
 
 
 def dictionary_keys(message: Any, depth: int = 0) -> dict[str, list[Any]]:
@@ -168,7 +168,7 @@ def dictionary_keys(message: Any, depth: int = 0) -> dict[str, list[Any]]:
         params = message.dictVectorizer
         return {message.description.input[0].name: list(getattr(params, params.WhichOneof("Map")).vector)}
     keys: dict[str, list[Any]] = {}
-    for step in steps(message) if depth < DEPTH else []:
+    for step in pipeline_models(message) if depth < DEPTH else []:
         keys.update(dictionary_keys(step, depth + 1))
     return keys
 
@@ -185,15 +185,15 @@ def _blockers(file: File, message: Any, depth: int) -> Any:
     elif model_type == "mlProgram":
         yield from program.step_blockers(file, message)
     elif (
-        model_type not in STEPS
-        and model_type not in MODELS
+        model_type not in STEP_HANDLERS
+        and model_type not in MESSAGE_HANDLERS
         and model_type not in NETWORKS
         and model_type not in PIPELINES
     ):
         yield Blocker(str(model_type), "", "", "is a kind of model that is not read")
     if model_type in NETWORKS:
-        yield from network._blockers(getattr(message, model_type), message.specificationVersion)
-    for step in steps(message):
+        yield from network.network_blockers(getattr(message, model_type), message.specificationVersion)
+    for step in pipeline_models(message):
         yield from _blockers(file, step, depth + 1)
 
 
@@ -204,12 +204,12 @@ def model_outputs(
     model_type = message.WhichOneof("Type")
     op.begin(model_type)
     if model_type in NETWORKS:
-        return network.answers(op, file, message, input_features, {**options, "labels": "output"})
+        return network.network_outputs(op, file, message, input_features, {**options, "labels": "output"})
     if model_type == "mlProgram":
-        return program.answers(op, file, message, input_features, options)
+        return program.program_outputs(op, file, message, input_features, options)
     if model_type in PIPELINES:
         features = dict(input_features)
-        for step in steps(message):
+        for step in pipeline_models(message):
             features.update(model_outputs(op, file, step, features, options))
         return features
     inputs = []
@@ -217,11 +217,11 @@ def model_outputs(
         if feature.name not in input_features:
             raise UnreadableFile(f"{file.path}: the feature {feature.name} is missing.")
         inputs.append(input_features[feature.name])
-    if model_type in MODELS:
-        return MODELS[model_type](op, message, inputs)
+    if model_type in MESSAGE_HANDLERS:
+        return MESSAGE_HANDLERS[model_type](op, message, inputs)
     if not options.get("many"):
         inputs = [op.Reshape(v, [1, -1]) for v in inputs]
-    results = STEPS[model_type](op, getattr(message, model_type), inputs)
+    results = STEP_HANDLERS[model_type](op, getattr(message, model_type), inputs)
     if not options.get("many"):
         results = (
             tuple(op.Reshape(r, [-1]) for r in results)
@@ -249,7 +249,7 @@ def by_output_name(message: Any, results: Any) -> Values:
     return outputs
 
 
-STEPS: dict[str, Callable[[Any, Any, list[ir.Value]], Any]] = {
+STEP_HANDLERS: dict[str, Callable[[Any, Any, list[ir.Value]], Any]] = {
     "arrayFeatureExtractor": array_feature_extractor,
     "categoricalMapping": categorical_mapping,
     "featureVectorizer": feature_vectorizer,
@@ -267,7 +267,7 @@ STEPS: dict[str, Callable[[Any, Any, list[ir.Value]], Any]] = {
 }
 
 
-MODELS: dict[str, Callable[[Any, Any, list[ir.Value]], Values]] = {
+MESSAGE_HANDLERS: dict[str, Callable[[Any, Any, list[ir.Value]], Values]] = {
     "classConfidenceThresholding": threshold_confidences,
     "dictVectorizer": pass_through,
     "identity": pass_through,

@@ -33,7 +33,7 @@ def glm_regressor(op: Any, params: Any, inputs: list[ir.Value]) -> Any:
 
 def glm_classifier(op: Any, params: Any, inputs: list[ir.Value]) -> Any:
     scores = glm_scores(op, params, inputs)
-    count = len(network.labels(params) or [])
+    count = len(network.class_labels(params) or [])
     if count == 2 and len(params.weights) == 1:
         positive = probit(op, scores) if params.postEvaluationTransform == 1 else op.Sigmoid(scores)
         probabilities = op.Concat(op.Sub(1.0, positive), positive, axis=1)
@@ -43,4 +43,4 @@ def glm_classifier(op: Any, params: Any, inputs: list[ir.Value]) -> Any:
     else:
         sigmoids = op.Sigmoid(scores)
         probabilities = op.Div(sigmoids, op.ReduceSum(sigmoids, [1], keepdims=1))
-    return network.labelled(op, params, probabilities)
+    return network.label_and_scores(op, params, probabilities)

@@ -16,8 +16,8 @@ def nearest_neighbors(op: Any, params: Any, inputs: list[ir.Value]) -> Any:
     probabilities [rows, classes]."""
     x = feature_matrix(op, inputs, ir.DataType.FLOAT)
     samples = np.array([list(s.vector) for s in params.nearestNeighborsIndex.floatSamples], np.float32)
-    classes = list(dict.fromkeys(network.labels(params) or []))
-    class_indices = np.array([classes.index(c) for c in network.labels(params) or []])
+    classes = list(dict.fromkeys(network.class_labels(params) or []))
+    class_indices = np.array([classes.index(c) for c in network.class_labels(params) or []])
     differences = op.Sub(op.const(samples[None]), op.Unsqueeze(x, [1]))
     distance = op.ReduceSum(op.Mul(differences, differences), [2], keepdims=0)
     count = min(int(params.numberOfNeighbors.defaultValue), len(samples))

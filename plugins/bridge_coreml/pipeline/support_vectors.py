@@ -47,10 +47,10 @@ def feature_count(x: ir.Value) -> int:
 
 def vector_regressor(op: Any, params: Any, inputs: list[ir.Value]) -> Any:
     x = feature_matrix(op, inputs, ir.DataType.FLOAT)
-    return machine(op, params, x, params.coefficients.alpha, params.rho)
+    return decision(op, params, x, params.coefficients.alpha, params.rho)
 
 
-def machine(op: Any, params: Any, x: ir.Value, alpha: Any, rho: float) -> Any:
+def decision(op: Any, params: Any, x: ir.Value, alpha: Any, rho: float) -> Any:
     """Decision function, [rows, 1]: sum of alpha_i * K(x, v_i), minus rho."""
     vectors = support_vectors(params, feature_count(x))
     return op.SVMRegressor(
@@ -69,17 +69,17 @@ def machine(op: Any, params: Any, x: ir.Value, alpha: Any, rho: float) -> Any:
 def binary_probabilities(op: Any, params: Any, x: ir.Value) -> Any:
     """Probabilities of two classes, [rows, 2], by Platt's logistic function of the one decision value; ONNX's
     operator iterates instead."""
-    score = machine(op, params, x, params.coefficients[0].alpha, params.rho[0])
+    score = decision(op, params, x, params.coefficients[0].alpha, params.rho[0])
     logit = op.Add(op.Mul(score, float(params.probA[0])), float(params.probB[0]))
     return op.Concat(op.Sigmoid(op.Neg(logit)), op.Sigmoid(logit), axis=1)
 
 
 def vector_classifier(op: Any, params: Any, inputs: list[ir.Value]) -> Any:
     x = feature_matrix(op, inputs, ir.DataType.FLOAT)
-    classes = network.labels(params) or []
+    classes = network.class_labels(params) or []
     is_text = bool(classes) and isinstance(classes[0], str)
     if len(classes) == 2 and len(params.probA) == 1:
-        return network.labelled(op, params, binary_probabilities(op, params, x))
+        return network.label_and_scores(op, params, binary_probabilities(op, params, x))
     attributes = {"classlabels_strings" if is_text else "classlabels_ints": classes}
     if params.probA:
         attributes |= {"prob_a": list(params.probA), "prob_b": list(params.probB)}

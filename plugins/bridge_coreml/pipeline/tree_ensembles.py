@@ -87,4 +87,4 @@ def tree_classifier(op: Any, params: Any, inputs: list[ir.Value]) -> Any:
     )
     if count == 1 and params.postEvaluationTransform != 3:
         scores = op.Concat(op.Sub(1.0, scores), scores, axis=1)
-    return network.labelled(op, params, scores)
+    return network.label_and_scores(op, params, scores)
